@@ -1,0 +1,47 @@
+# Needs Python 3.11 or newer and make. `make lab PYTHON=python3.12` picks another interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN ?= $(VENV)/bin
+N ?= 01
+D ?= induction
+
+.PHONY: help lab test lesson model blanks sync data
+.NOTPARALLEL:          # what is installed first is needed next
+.DELETE_ON_ERROR:      # a half-made environment is made again
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+lab: model  ## open the course in JupyterLab (ARGS= goes to JupyterLab)
+	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" JUPYTERLAB_WORKSPACES_DIR="$(VENV)/workspaces" $(BIN)/python -m jupyterlab $(ARGS)
+
+test: $(VENV)/test.done model  ## run every test (ARGS= goes to pytest)
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+
+lesson: $(VENV)/test.done model  ## run one solved lesson without a screen: make lesson N=01
+	@$(BIN)/python -m utils.course run $(N)
+
+model: $(VENV)/lab.done  ## fetch the default model, once
+	@$(BIN)/python -m utils.models
+
+blanks: $(VENV)/test.done  ## make the notebooks from solutions/*.py
+	$(BIN)/python -m utils.course blanks
+
+sync: $(VENV)/test.done  ## see whether the notebooks fit solutions/*.py
+	$(BIN)/python -m utils.course sync
+
+data: $(VENV)/lab.done  ## make a folder's data again: make data D=induction
+	$(BIN)/python data/$(D)/make.py
+
+$(VENV)/lab.done: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -c constraints.txt -e . && touch $@
+
+$(VENV)/test.done: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -c constraints.txt -e ".[test]" && touch $(VENV)/lab.done $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo 'The course needs Python 3.11 or newer, and `$(PYTHON)` is not that: try `make $(MAKECMDGOALS) PYTHON=python3.12`.' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo '`$(PYTHON)` cannot make environments: on Debian or Ubuntu, `sudo apt install python3-venv` first.' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

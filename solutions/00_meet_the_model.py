@@ -1,0 +1,697 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Meet the model
+#
+# [![Open lesson 00 in Colab]()]()
+#
+# By the end of this lesson you will be able to
+#
+# 1. say exactly which tokens a model saw, and why the first one matters more than you would think;
+# 2. take any activation out of a model, know what it costs in memory, and change it on the way;
+# 3. read the residual stream as a running sum, and ask each layer what it would predict.
+#
+# **Time** about an hour. **Needs** Python and some PyTorch; you know roughly what a transformer is.
+# **Runs** in about half a minute on a laptop's processor, no GPU, no account. The first lesson on a
+# machine also fetches the model: 93 MB.
+#
+# **How a lesson works.** Run the cells from the top. Where you see *Predict first*, write your guess
+# down before you go on. An exercise is a function with an empty body: fill it in, run its check, and
+# open a hint when you are stuck for more than a few minutes. After each check one line imports the
+# library's version of the same function, so the rest of the lesson runs even if you skip an exercise.
+# A number in **bold** was measured here, and a cell nearby holds the text to it.
+
+# %% tags=["setup"]
+# filled in by `make blanks`
+
+# %%
+import torch
+
+from utils import plots, progress
+from utils.checks import claim, lesson_00
+from utils.models import load
+
+model = load()
+
+# %% [markdown]
+# ## 1. Who is this?
+#
+# You just loaded **SmolLM2-135M-Instruct**, a real language model that was trained on two trillion
+# tokens and then tuned to chat. It is small enough to think about and to run on a laptop, and it is
+# large enough to have learned things.
+#
+# One thing to know before you trust any number below. The weights came *quantised*: the matrices of the
+# layers as 4-bit integers, which in each block of 32 weights mark 16 steps from a smallest to a largest
+# value, and the embedding as 8-bit integers. They have been *de-quantised*, turned back into ordinary
+# floating-point numbers. So everything you do here is exact for *this* model, and this model is a slightly
+# blurred copy of the published one. Expect the same mechanisms; do not expect the same third decimal as a
+# paper that used the original.
+#
+# The model sits inside a TransformerLens `TransformerBridge`. That is what gives every activation a
+# name. Every model in this course does, the tiny ones too, so what you learn here carries over.
+
+# %% tags=["nbval-check-output"]
+cfg = model.cfg
+print("layers:", cfg.n_layers, "| attention heads a layer:", cfg.n_heads)
+print("key-value heads a layer:", cfg.n_key_value_heads, "| d_model:", cfg.d_model)
+print("d_head:", cfg.d_head, "| d_mlp:", cfg.d_mlp, "| vocabulary:", cfg.d_vocab)
+
+# %% [markdown]
+# `d_model` is the width of the residual stream: the vector that each position carries from layer to
+# layer. `n_heads` is 9 but there are only 3 key-value heads: three query heads share each key and
+# value. That is *grouped-query attention*; remember it when you look at keys in lesson 01.
+#
+# ### Can it do anything at all?
+#
+# Every lesson starts with a **capability gate**. There is no point in asking *how* a model does
+# something that it does not do. Here: does it complete a few facts?
+
+# %%
+facts = {
+    "The Eiffel Tower is located in the city of": " Paris",
+    "The capital of Italy is": " Rome",
+    "The opposite of hot is": " cold",
+    "The first president of the United States was George": " Washington",
+    "In 1969, Neil Armstrong walked on the": " moon",
+    "The colour of grass is": " green",
+}
+
+
+@torch.no_grad()
+def next_token_probability(prompt: str, answer: str) -> float:
+    """Probability of the one-token `answer` right after `prompt`."""
+    logits = model(prompt)  # [batch=1, pos, d_vocab]
+    return logits[0, -1].softmax(-1)[model.to_single_token(answer)].item()
+
+
+prompts, answers = list(facts), list(facts.values())
+right = [next_token_probability(p, a) for p, a in facts.items()]
+# The control: the same answers, each after the next fact's prompt.
+swapped = [next_token_probability(p, a) for p, a in zip(prompts[1:] + prompts[:1], answers, strict=True)]
+plots.table(
+    [(p, a, f"{r:.3f}", f"{s:.4f}") for p, a, r, s in zip(prompts, answers, right, swapped, strict=True)],
+    columns=["prompt", "answer", "probability", "after another prompt (control)"],
+)
+
+# %% [markdown]
+# The first prompt's right answer gets probability **0.30**, where a uniform guess over the vocabulary
+# would give one in 49,152. After somebody else's prompt the same words get almost nothing, so it is
+# the prompt that does it, not a fondness for those words. And the model fails one of the six: it does
+# not say that grass is green. Gates exist to be failed, too.
+
+# %% tags=["numbers"]
+claim("P(' Paris') after its own prompt", right[0], text=0.30, within=0.03)
+assert all(r > 100 * s for r, s in zip(right[:5], swapped[:5], strict=True))
+assert right[5] < 0.05, "the model failed this one when the text was written"
+
+# %% [markdown]
+# ## 2. What the model sees: tokens
+#
+# A model never sees text. A *tokenizer* cuts the text into pieces from a fixed vocabulary, and the
+# model gets their numbers.
+#
+# *Predict first:* how many tokens is `Paris paris PARIS`? How many is `12345`?
+
+# %% tags=["nbval-check-output"]
+for text in ["The Eiffel Tower is in Paris", "Paris paris PARIS", "12345 + 678", "Ouagadougou"]:
+    print(model.to_str_tokens(text, prepend_bos=False))
+
+# %% [markdown]
+# Three things to take away.
+#
+# - **A space belongs to the word after it.** ` Paris` and `Paris` are different tokens with different
+#   numbers. In running text the word almost always comes with its space, so that is the one to ask for.
+# - **Case and rarity cost tokens.** The common ` Paris` is one token because the tokenizer met it often;
+#   `Ouagadougou` is six.
+# - **Digits are split**, each its own token. An answer such as 678 is three tokens, and so three
+#   predictions. Lesson 03 comes back to what that means for measuring an answer.
+#
+# ### Exercise 1 · one token or not? (10 minutes, easy)
+#
+# Many experiments need answers that are a single token. Write the function that finds out.
+
+# %%
+def answer_token(model, word: str) -> int | None:
+    """The id of `word` as it follows other text, where that is one token; otherwise None.
+
+    Args:
+        model: has `model.to_tokens(text, prepend_bos=...)`, which gives ids of shape [1, n_tokens].
+        word: without its leading space, such as "Paris".
+    """
+    ### BEGIN SOLUTION
+    tokens = model.to_tokens(" " + word, prepend_bos=False)[0]
+    return int(tokens[0]) if len(tokens) == 1 else None
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_00.check_answer_token(answer_token)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Try it on one word by hand: print `model.to_tokens(...)` for a word with and without a space in front,
+# and with `prepend_bos=True` and `False`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Put the space in front yourself, ask for no BOS, and look at how many ids come back.
+#
+# </details>
+
+# %% tags=["nbval-check-output"]
+from utils.tokens import answer_token  # the course's version, from here on
+
+for word in ["Paris", "Rome", "green", "Ouagadougou", "678"]:
+    print(f"{word:12} {answer_token(model, word)}")
+
+# %% [markdown]
+# ## 3. The first token is not like the others
+#
+# Many models are trained with a *beginning of sequence* token, **BOS**, at the start of each text. Here
+# is the question that newcomers ask most: **does the tool add it for me?**
+#
+# - The Hugging Face tokenizer of this model does **not**.
+# - TransformerLens does: `model.to_tokens(text)` puts `<|im_start|>` in front unless you say
+#   `prepend_bos=False`.
+#
+# So the two disagree by one position. If an index into your cache is off by one, this is why.
+
+# %% tags=["nbval-check-output"]
+prompt = "The Eiffel Tower is located in the city of"
+with_bos, without_bos = model.to_tokens(prompt), model.to_tokens(prompt, prepend_bos=False)
+print(with_bos.shape, model.to_str_tokens(prompt)[:4])
+print(without_bos.shape, model.to_str_tokens(prompt, prepend_bos=False)[:4])
+
+# %% [markdown]
+# *Predict first:* the residual stream is a vector of 576 numbers at each position. Its *norm* is its
+# length. Will the norm at BOS be about the same as at other positions? What about a run without BOS?
+#
+# `run_with_cache` runs the model and keeps its activations by name. `hook_resid_post` is the residual
+# stream after a layer.
+
+# %%
+def resid_norms(tokens: torch.Tensor) -> torch.Tensor:
+    """Norm of the residual stream after every layer, [layer, pos]."""
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_resid_post"))
+    return torch.stack([cache["resid_post", layer][0].norm(dim=-1) for layer in range(cfg.n_layers)])
+
+
+norms, norms_without = resid_norms(with_bos), resid_norms(without_bos)
+plots.lines(
+    {
+        "position 0, which is BOS": norms[:, 0].tolist(),
+        "position 0 without BOS: the word 'The'": norms_without[:, 0].tolist(),
+        "median of the other positions": norms[:, 1:].median(dim=1).values.tolist(),
+    },
+    title="Whatever stands first grows a hundred times longer than the rest",
+    x="layer",
+    y="norm of the residual stream",
+    log_y=True,
+)
+
+# %% [markdown]
+# After layer 15 the vector at BOS has a norm of about **25,000**; the median of the other positions is
+# about **170**. These are *massive activations*. The
+# control is the run without BOS: now `The` stands first, and it grows to about **23,000**. So this is
+# a property of the *first position*, and not something about the token `<|im_start|>`.
+#
+# What is it for? Attention weights must sum to one, so a head with nothing to do needs somewhere to
+# look. The first position is that place, an *attention sink*: over all heads, about **63%** of attention
+# goes there.
+
+# %%
+with torch.no_grad():
+    _, cache = model.run_with_cache(with_bos, names_filter=lambda name: name.endswith("hook_pattern"))
+patterns = torch.stack([cache["pattern", layer][0] for layer in range(cfg.n_layers)])  # [layer, head, q, k]
+to_first = patterns[:, :, 1:, 0].mean().item()
+# Control: the mean attention that an even spread over the visible positions would send there.
+n_pos = with_bos.shape[1]
+even_spread = sum(1 / (q + 1) for q in range(1, n_pos)) / (n_pos - 1)
+paris = answer_token(model, "Paris")
+with torch.no_grad():
+    p_with, p_without = [model(t)[0, -1].softmax(-1)[paris].item() for t in (with_bos, without_bos)]
+print(f"attention to position 0: {to_first:.2f}; an even spread would send {even_spread:.2f}")
+print(f"P(' Paris') with BOS {p_with:.2f}, without {p_without:.2f}")
+
+# %% tags=["numbers"]
+claim("norm at BOS after layer 15", norms[15, 0], text=25000, within=1000)
+claim("median norm elsewhere after layer 15", norms[15, 1:].median(), text=170, within=15)
+claim("norm at 'The' when it stands first", norms_without[15, 0], text=23000, within=1000)
+claim("percent of attention on position 0", 100 * to_first, text=63, within=3)
+claim("P(' Paris') without BOS", p_without, text=0.70, within=0.05)
+
+# %% [markdown]
+# And BOS changes the answers. Without it, ` Paris` gets probability **0.70**; with it, 0.30 as before.
+# Neither is wrong. What is wrong is to mix them: to compare a cache with BOS to one without, or to
+# average over positions and let one vector of norm 25,000 drown all the rest.
+#
+# > **Habit.** Say whether there was a BOS whenever you report a number. Leave position 0 out of averages.
+#
+# ## 4. Raw text and chat
+#
+# The model was tuned on conversations, written in a *chat template*. The template is text as well:
+# special tokens mark who speaks.
+
+# %% tags=["nbval-check-output"]
+question = "What is the capital of France?"
+chat = model.tokenizer.apply_chat_template(
+    [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
+)
+print(chat)
+
+# %%
+def complete(text: str, **options) -> str:
+    """What the model adds to `text`, greedily unless told otherwise."""
+    options = {"do_sample": False, "max_new_tokens": 12, "verbose": False, **options}
+    tokens = model.to_tokens(text, prepend_bos=not text.startswith("<|im_start|>"))
+    return model.tokenizer.decode(model.generate(tokens, **options)[0, tokens.shape[1]:])
+
+
+print("raw: ", repr(complete(question)))
+print("chat:", repr(complete(chat)))
+
+# %% [markdown]
+# Asked in raw text, the model sees a finished question and ends the text (`<|im_end|>`). In the
+# template it answers. The template already starts with `<|im_start|>`, which *is* this model's BOS: add
+# one more and there are two. `complete` takes care of that.
+#
+# This course mostly uses raw text: it is shorter, and positions are easier to count.
+#
+# ## 5. The residual stream is a running sum
+#
+# Here is the idea that all of this course rests on. Each layer *adds* to the residual stream. Nothing
+# is ever overwritten:
+#
+# `resid_post = embed + attn_out(0) + mlp_out(0) + attn_out(1) + mlp_out(1) + ...`
+#
+# So the final vector can be taken apart into the contributions of its parts, exactly.
+#
+# In a cache, `hook_embed` is the embedding, `blocks.3.hook_attn_out` what the attention of layer 3 adds,
+# and `blocks.3.hook_mlp_out` what its MLP adds.
+#
+# *Predict first:* the model has 30 layers. How many parts is that?
+#
+# ### Exercise 2 · take the stream apart (10 minutes, easy)
+
+# %%
+def residual_parts(cache, n_layers: int) -> torch.Tensor:
+    """What was written into the residual stream, in order, [part, batch, pos, d_model].
+
+    The order: embedding, then for each layer what its attention adds and what its MLP adds.
+
+    Args:
+        cache: name -> activation [batch, pos, d_model], with the names given above.
+        n_layers: how many layers the model has.
+    """
+    ### BEGIN SOLUTION
+    names = ["hook_embed"]
+    for layer in range(n_layers):
+        names += [f"blocks.{layer}.hook_attn_out", f"blocks.{layer}.hook_mlp_out"]
+    return torch.stack([cache[name] for name in names])
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_00.check_residual_parts(residual_parts)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Make a list of names first, in the right order, and print it. It has one entry more than twice the
+# number of layers.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `torch.stack` of the activations makes the new first axis. `hook_resid_pre` and `hook_resid_post` are
+# sums, not parts: leave them out.
+#
+# </details>
+
+# %%
+from utils.residual import residual_parts  # the course's version, from here on
+
+with torch.no_grad():
+    logits, cache = model.run_with_cache(with_bos)
+parts = residual_parts(cache, cfg.n_layers)
+final = cache["resid_post", cfg.n_layers - 1]
+
+
+def relative_error(total: torch.Tensor) -> float:
+    """Largest distance from the true final vector, as a share of its norm, over positions."""
+    return ((total - final).norm(dim=-1) / final.norm(dim=-1)).max().item()
+
+
+exact = relative_error(parts.sum(0))
+without_mlps = relative_error(parts[[0, *range(1, len(parts), 2)]].sum(0))
+print(f"{len(parts)} parts; error of their sum {exact:.1e}; with the MLPs left out {without_mlps:.2f}")
+
+# %% tags=["numbers"]
+assert len(parts) == 61
+assert exact < 1e-3, "the parts must add up"
+assert without_mlps > 0.5, "and must not add up when some are missing"
+
+# %% [markdown]
+# The 61 parts add up to the last digit that the arithmetic carries. Leave the MLPs out and they do not:
+# the sum is not one that would come out right whatever you added.
+#
+# TransformerLens does this too, with labels: `cache.decompose_resid(return_labels=True)`.
+#
+# What this does *not* show: that each part is *understood* alone, or that removing one would change the
+# output by just its share. Later layers read the sum, and react.
+#
+# ## 6. Hooks: look, and touch
+#
+# A *hook* is a function that the model calls with an activation while it runs. It can look, and it can
+# return something else in place of what it was given. `run_with_hooks` takes pairs of a name and a
+# function, and takes the hooks away when it is done.
+#
+# *Predict first:* suppose the attention of one layer adds nothing. Which layer will hurt ` Paris` most?
+
+# %%
+def silence(activation: torch.Tensor, hook) -> torch.Tensor:
+    """A hook that replaces what a part adds with zeros."""
+    return torch.zeros_like(activation)
+
+
+effect = {}
+with torch.no_grad():
+    for kind in ["attn", "mlp"]:
+        effect[kind] = [
+            model.run_with_hooks(with_bos, fwd_hooks=[(f"blocks.{layer}.hook_{kind}_out", silence)])[0, -1]
+            .log_softmax(-1)[paris].item()
+            for layer in range(cfg.n_layers)
+        ]
+    clean = model(with_bos)[0, -1].log_softmax(-1)[paris].item()
+plots.lines(
+    {"attention silenced": effect["attn"], "MLP silenced": effect["mlp"], "nothing silenced": [clean] * 30},
+    title="Most layers can be silenced at little cost; a few cannot",
+    x="the layer whose output is replaced by zeros",
+    y="log-probability of ' Paris' (nats)",
+)
+
+# %% [markdown]
+# Most silenced parts cost little, some even help, and a few are fatal. Silencing the **first MLP** costs
+# about **17** nats: the probability of ` Paris` falls tens of millions of times. Does that mean that the first MLP knows where the Eiffel Tower is? **No.** The control is a prompt that has nothing
+# to do with towers:
+
+# %%
+with torch.no_grad():
+    other = model.to_tokens("In 1969, Neil Armstrong walked on the")
+    moon = answer_token(model, "moon")
+    hook = [("blocks.0.hook_mlp_out", silence)]
+    intact = model(other)[0, -1].log_softmax(-1)[moon]
+    moon_cost = intact - model.run_with_hooks(other, fwd_hooks=hook)[0, -1].log_softmax(-1)[moon]
+paris_cost = clean - effect["mlp"][0]
+print(f"silencing MLP 0 costs ' Paris' {paris_cost:.1f} nats and ' moon' {moon_cost:.1f} nats")
+
+# %% tags=["numbers"]
+claim("cost of silencing MLP 0 for ' Paris', nats", paris_cost, text=17, within=1)
+assert moon_cost > 5, "the control is hurt as well"
+torch.testing.assert_close(model(with_bos)[0, -1].log_softmax(-1)[paris].item(), clean)  # the hooks are gone
+
+# %% [markdown]
+# The unrelated prompt is ruined as well. In this model the first MLP works almost as a second embedding:
+# everything after it relies on it. *A part that breaks everything tells you nothing about one fact.* You
+# will meet this trap again in lessons 01 to 04, always with the same cure: a control.
+#
+# ## 7. What a cache costs
+#
+# `run_with_cache` kept every activation of the run. For eleven tokens that is harmless. For a batch of
+# long texts it is what fills a GPU.
+#
+# A cache has more names than tensors: `blocks.0.hook_resid_pre` and `blocks.0.hook_in` are *the same
+# memory* under two names. So adding up all sizes overcounts.
+#
+# ### Exercise 3 · weigh the cache (10 minutes, medium)
+
+# %%
+def cache_bytes(cache) -> int:
+    """Bytes of memory behind a cache. Names that share one tensor's storage count once.
+
+    Args:
+        cache: name -> tensor, of any dtype.
+    """
+    ### BEGIN SOLUTION
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in cache.values()}
+    return sum(storage.nbytes() for storage in storages.values())
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_00.check_cache_bytes(cache_bytes)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# A tensor's memory is its *storage*: `t.untyped_storage()`. It has `.nbytes()`, and `.data_ptr()`, the
+# address that tells one storage from another.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Collect the storages in a dictionary whose keys are addresses. The same address twice is then one
+# entry. Sum the bytes of the entries.
+#
+# </details>
+
+# %%
+from utils.residual import cache_bytes  # the course's version, from here on
+
+added_up = sum(t.numel() * t.element_size() for t in cache.values())
+with torch.no_grad():
+    _, small = model.run_with_cache(with_bos, names_filter=["blocks.15.hook_resid_post"], stop_at_layer=16)
+print(f"{len(cache)} names; added up {added_up / 1e6:.1f} MB; in memory {cache_bytes(cache) / 1e6:.1f} MB")
+print(f"one layer's residual stream: {cache_bytes(small) / 1e3:.1f} kB")
+
+# %% [markdown]
+# The names add up to about **40** MB, but only **18** MB are really there. That is still some seven
+# hundred times the single activation that you may have wanted. So ask for less:
+#
+# - `names_filter=` takes a name, a list of names, or a function of the name: only those are kept;
+# - `stop_at_layer=16` does not run the layers from 16 on at all.
+#
+# **Is 6 GB of GPU enough?** For this model, with a filter, easily. What eats memory is the attention
+# patterns (they grow with the *square* of the length) and the logits (49,152 numbers a position).
+# **Must you store terabytes of activations** to study many texts? No: keep one layer, in half precision,
+# and throw away what you have used. Lesson 11 trains on a stream in this way.
+
+# %% tags=["numbers"]
+claim("MB, all names added up", added_up / 1e6, text=40, within=2)
+claim("MB in memory", cache_bytes(cache) / 1e6, text=18, within=2)
+assert cache_bytes(small) == 11 * 576 * 4
+
+# %% [markdown]
+# ## 8. What would you say if you stopped here? The logit lens
+#
+# At the end, the model turns the residual stream into logits: a final normalisation, `model.ln_final`,
+# then the unembedding matrix `W_U`. But the residual stream has the same shape at every layer. So apply
+# the same two steps early and see what comes out. That is the **logit lens**.
+#
+# *Predict first:* at which of the 30 layers does ` Paris` become the first choice?
+#
+# ### Exercise 4 · build the lens (10 minutes, easy)
+
+# %%
+def logit_lens(resid: torch.Tensor, ln_final, W_U: torch.Tensor) -> torch.Tensor:
+    """Logits the model would give if this were the last layer, [..., d_vocab].
+
+    Args:
+        resid: residual stream, [..., d_model].
+        ln_final: the final normalisation, a function of [..., d_model].
+        W_U: the unembedding, [d_model, d_vocab].
+    """
+    ### BEGIN SOLUTION
+    return ln_final(resid) @ W_U
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_00.check_logit_lens(logit_lens)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Two steps, in the order in which the model takes them at its end.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The last axis of the normalised stream meets the first axis of `W_U`: a matrix product. Logits are
+# asked for, not probabilities.
+#
+# </details>
+
+# %%
+from utils.residual import logit_lens  # the course's version, from here on
+
+with torch.no_grad():
+    stream = torch.stack([cache["resid_post", layer][0, -1] for layer in range(cfg.n_layers)])
+    lens = logit_lens(stream, model.ln_final, model.W_U)  # [layer, d_vocab]
+
+
+def rank(logits: torch.Tensor, word: str) -> list[int]:
+    """How many tokens stand above `word`, at each layer."""
+    target = logits[:, answer_token(model, word)]
+    return (logits > target[:, None]).sum(-1).tolist()
+
+
+others = ["Rome", "Berlin", "Madrid", "Vienna"]
+other_ranks = torch.tensor([rank(lens, word) for word in others]).float().median(0).values
+plots.lines(
+    {
+        "' Paris'": [1 + r for r in rank(lens, "Paris")],
+        "median of four other capitals (control)": (1 + other_ranks).tolist(),
+    },
+    title="' Paris' climbs to first place in the last six layers",
+    x="layer",
+    y="rank in the vocabulary (1 is first)",
+    log_y=True,
+)
+
+# %% [markdown]
+# For most of the way ` Paris` is nowhere. Then it climbs: it is among the first **thirty** only after
+# layer 26, and comes first after the last layer. The other capitals are the control. They climb as well
+# (the model has found out that a *city* is wanted), but not as far.
+#
+# **What this does not show.** A rank in the thousands does not mean that the model "does not know yet".
+# The lens reads early layers in the language of the last one, and they may speak another. Lesson 05
+# trains a translator for each layer, a *probe*, and finds things that the lens cannot see.
+#
+# Now the library's own, which also does entropies, top tokens and many targets at once:
+
+# %%
+from transformer_lens.tools.analysis import logit_lens as library_lens
+
+with torch.no_grad():
+    theirs = library_lens(model, prompt, targets=" Paris", positions=-1).rank_trajectory(" Paris").flatten()
+print("theirs:", theirs.tolist()[-6:])
+print("ours:  ", rank(lens, "Paris")[-6:])
+
+# %% tags=["numbers"]
+ranks = rank(lens, "Paris")
+assert ranks[-1] == 0 and ranks[-2] > 0
+claim("first layer after which ' Paris' is among the first thirty", next(i for i, r in enumerate(ranks) if r < 30), text=26, within=0)
+assert other_ranks[-1] > 10 * (1 + ranks[-1])
+assert theirs.tolist()[1:] == ranks, "the library's first entry is the embedding, before any layer"
+
+# %% [markdown]
+# ## 9. From logits to text
+#
+# The model gives logits; *you* choose a token. `softmax(logits / temperature)` gives probabilities: a low
+# temperature sharpens them, a high one flattens them, and zero means *greedy*: always the largest.
+#
+# ### Exercise 5 · temperature (10 minutes, medium)
+
+# %%
+def token_probabilities(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Sampling probabilities, [..., d_vocab], which sum to one over the vocabulary.
+
+    Args:
+        logits: [..., d_vocab].
+        temperature: zero or more; 0 puts all the mass on the largest logit.
+    """
+    ### BEGIN SOLUTION
+    if temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    return (logits / temperature).softmax(-1)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_00.check_token_probabilities(token_probabilities)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Divide before the softmax, and mind which axis the vocabulary is on.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Zero cannot be divided by: treat it first. `torch.nn.functional.one_hot` turns a position into a row of
+# zeros with a single one.
+#
+# </details>
+
+# %%
+from utils.residual import token_probabilities  # the course's version, from here on
+
+last = logits[0, -1]
+for temperature in [0, 0.5, 1, 2]:
+    top = token_probabilities(last, temperature).topk(4)
+    shown = [f"{model.tokenizer.decode(i)!r} {p:.2f}" for p, i in zip(top.values.tolist(), top.indices, strict=True)]
+    print(f"temperature {temperature}: {', '.join(shown)}")
+
+# %%
+torch.manual_seed(0)
+for temperature in [0.3, 1.0, 2.0]:
+    text = complete("Once upon a time", do_sample=True, temperature=temperature, max_new_tokens=20)
+    print(f"temperature {temperature}: {text!r}\n")
+
+# %% [markdown]
+# At 2.0 the text falls apart: the long tail of the vocabulary is flat, and there are tens of thousands
+# of tokens in it. When later lessons *steer* a model, broken text like this is the cost that they watch.
+#
+# ## What you found
+
+# %%
+plots.table(
+    [
+        ("P(' Paris'), with BOS", f"{p_with:.2f}", f"{swapped[0]:.4f} after another prompt"),
+        ("P(' Paris'), without BOS", f"{p_without:.2f}", "same prompt, one token less"),
+        ("norm at position 0, layer 15", f"{norms[15, 0]:,.0f}", f"{norms[15, 1:].median():.0f} elsewhere"),
+        ("attention to position 0", f"{to_first:.2f}", f"{even_spread:.2f} if spread evenly"),
+        ("error of the sum of parts", f"{exact:.0e}", f"{without_mlps:.2f} without the MLPs"),
+        ("rank of ' Paris' after the last layer", 1 + ranks[-1], f"{1 + int(other_ranks[-1])} other capitals"),
+    ],
+    columns=["SmolLM2-135M-Instruct, de-quantised", "measured", "control"],
+)
+
+# %% [markdown]
+# ## Questions to discuss
+#
+# 1. Without BOS the model was *more* sure of ` Paris`. Does that make it the better way to run it?
+# 2. The residual stream's parts add up exactly. Why is "this part added 10% of the logit" still not the
+#    same as "without this part the logit would be 10% lower"?
+# 3. The capital lens climbs late. How would you tell *not known yet* from *known, in another language*?
+#
+# ## Common mistakes
+#
+# - Asking for `Paris` where the model would write ` Paris`.
+# - Mixing a cache with BOS and one without: everything is off by one.
+# - Averaging over all positions, with one vector a hundred times longer than the rest among them.
+# - Keeping whole caches in a list in a loop. Keep the one activation you need.
+#
+# ## Where this breaks
+#
+# Not every model has massive activations at the first position, and not every tokenizer splits digits or
+# leaves BOS out. Check each time; it takes two lines. The weights here are a 4-bit copy: a difference of
+# a few hundredths between this and the published model would not be a surprise.
+#
+# ## Further reading
+#
+# - nostalgebraist (2020), *interpreting GPT: the logit lens*
+# - Elhage et al. (2021), *A Mathematical Framework for Transformer Circuits*: the residual stream
+# - Sun et al. (2024), *Massive Activations in Large Language Models*, arXiv 2402.17762
+# - Xiao et al. (2023), *Efficient Streaming Language Models with Attention Sinks*, arXiv 2309.17453
+# - The [TransformerLens documentation](https://transformerlensorg.github.io/TransformerLens/) and its
+#   glossary of terms
+#
+# **Next:** [01 · Induction heads](01_induction_heads.ipynb)
+
+# %%
+progress.strip("00")

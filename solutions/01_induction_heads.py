@@ -1,0 +1,822 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · Induction heads
+#
+# [![Open lesson 01 in Colab]()]()
+#
+# By the end of this lesson you will be able to
+#
+# 1. find the heads that carry a behaviour, and show that they *cause* it;
+# 2. read from the weights which earlier head feeds them, and test that reading;
+# 3. watch such a circuit form in a model that you can train yourself in minutes.
+#
+# **Time** two hours. **Needs** lesson 00: tokens, BOS, hooks, the cache.
+# **Runs** in about a minute and a half on a laptop's processor.
+
+# %% tags=["setup"]
+# filled in by `make blanks`
+
+# %%
+import json
+
+import torch
+
+from utils import plots, progress
+from utils.checks import claim, lesson_01
+from utils.models import load
+
+model = load()
+cfg = model.cfg
+
+# %% [markdown]
+# ## 1. A behaviour: the second time is easy
+#
+# `Mr Dursley ... Mr Durs` — and you know what comes next, whoever Mr Dursley is. Seen once, a sequence
+# is easy to continue. Models can do it too, with *random tokens*, which nobody can have learned by heart.
+# That is why the test uses them: a sequence of random tokens, and then the same sequence again.
+#
+# *Predict first:* the loss is the mean of `-log p(next token)`, in nats. On random tokens from a
+# vocabulary of 49,152, a model that guesses evenly scores ln 49152, which is about 10.8. What will this
+# model score on the first half? On the second?
+#
+# ### Exercise 1 · the test sequence (10 minutes, easy)
+
+# %%
+def repeated_tokens(
+    seq_len: int, *, batch: int, d_vocab: int, bos: int, n_special: int, generator: torch.Generator
+) -> torch.Tensor:
+    """BOS, then `seq_len` random tokens, then the same tokens again, [batch, 1+2*seq_len].
+
+    Args:
+        seq_len: length of one half.
+        batch: how many rows; each row has its own random tokens.
+        d_vocab, n_special: draw ids from `n_special` up to, not including, `d_vocab`. The lowest ids
+            are special tokens.
+        bos: the id to put in front.
+        generator: hand it to the random function, so that a seed gives the same tokens again.
+    """
+    ### BEGIN SOLUTION
+    half = torch.randint(n_special, d_vocab, (batch, seq_len), generator=generator)
+    return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_01.check_repeated_tokens(repeated_tokens)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# `torch.randint(low, high, size, generator=...)` draws one half. Use that one tensor twice.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `torch.cat([a, b, c], dim=1)` joins along positions. The first of the three is a column of BOS:
+# `torch.full((batch, 1), bos)`.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 2 · the loss of each half (15 minutes, medium)
+#
+# Mind two things. `logits[:, i]` is a prediction of `tokens[:, i + 1]`. And the *first* token of the second
+# half cannot be predicted by anyone, because nothing says that the repeat starts here: leave it out.
+
+# %%
+def loss_by_half(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[float, float]:
+    """Mean next-token loss in nats on the first half, and on the second without its first token.
+
+    Args:
+        logits: [batch, 1+2*seq_len, d_vocab].
+        tokens: [batch, 1+2*seq_len], BOS and two equal halves.
+    """
+    ### BEGIN SOLUTION
+    seq_len = (tokens.shape[1] - 1) // 2
+    log_probs = logits[:, :-1].log_softmax(-1)
+    loss = -log_probs.gather(-1, tokens[:, 1:, None].to(logits.device))[..., 0]
+    return loss[:, :seq_len].mean().item(), loss[:, seq_len + 1 :].mean().item()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_01.check_loss_by_half(loss_by_half)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Get the loss at every position first, [batch, 2*seq_len], by dropping the last logits and the first
+# token. Only then cut it in two.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `log_probs.gather(-1, tokens[:, 1:, None])[..., 0]` picks each next token's log-probability. Of the
+# losses, the first `seq_len` predict the first half. The next one is the unpredictable one.
+#
+# </details>
+
+# %%
+from utils.tokens import loss_by_half, repeated_tokens  # the course's versions, from here on
+
+SEQ_LEN = 50
+draw = torch.Generator().manual_seed(0)
+kind = {"d_vocab": cfg.d_vocab, "bos": model.tokenizer.bos_token_id, "n_special": 17}
+tokens = repeated_tokens(SEQ_LEN, batch=8, **kind, generator=draw)
+# The control: the second half is random too, but not the same.
+other = repeated_tokens(SEQ_LEN, batch=8, **kind, generator=draw)
+unrepeated = torch.cat([tokens[:, : 1 + SEQ_LEN], other[:, 1 : 1 + SEQ_LEN]], dim=1)
+
+
+def loss_at_each_position(tokens: torch.Tensor) -> torch.Tensor:
+    """Mean loss over the batch of predicting each token from position 1 on."""
+    with torch.no_grad():
+        log_probs = model(tokens)[:, :-1].log_softmax(-1)
+    return -log_probs.gather(-1, tokens[:, 1:, None].to(log_probs.device))[..., 0].mean(0)
+
+
+with torch.no_grad():
+    first, second = loss_by_half(model(tokens), tokens)
+    _, second_unrepeated = loss_by_half(model(unrepeated), unrepeated)
+print(f"first half {first:.2f}, repeat {second:.2f}, control {second_unrepeated:.2f} nats")
+plots.lines(
+    {
+        "repeated": loss_at_each_position(tokens).tolist(),
+        "not repeated (control)": loss_at_each_position(unrepeated).tolist(),
+    },
+    at=range(1, 1 + 2 * SEQ_LEN),
+    title="The loss collapses as soon as the sequence repeats",
+    x="position of the predicted token (the repeat starts at 51)",
+    y="loss (nats)",
+)
+
+# %% [markdown]
+# On the first half the loss is about **14** nats, on the repeat about **3.0**. When the second half is
+# *other* random tokens, nothing falls.
+#
+# The first half is worse than even guessing (10.8)! The model expects text, and random tokens are
+# not text: it is confidently wrong. Keep that in mind when you see "loss" as a measure: it is measured
+# against what the model expects.
+
+# %% tags=["numbers"]
+claim("loss on the first half", first, text=14, within=0.4)
+claim("loss on the repeat", second, text=3.0, within=0.3)
+assert second_unrepeated > first - 1, "without a repeat the loss must stay"
+
+# %% [markdown]
+# ## 2. Who looks where?
+#
+# To continue a repeat, the model must find the earlier copy of the current token, and see what came
+# *after* it. If one head does this, its attention pattern shows it: from each token in the second half, a
+# look back to the position just after the first copy.
+#
+# With BOS at position 0 and halves of 50: the token at position 60 first stood at position 10. What came
+# after it stands at position 11. So the look goes `60 - 11 = 49 = seq_len - 1` positions back, whatever
+# the position. In the pattern, a matrix [query, key], that is a **stripe** parallel to the diagonal.
+#
+# Here are three heads on a shorter sequence. Click a head; point at a token to see where it looks.
+# *Predict first:* one of them is an induction head, one looks at the previous token, and one rests on BOS.
+# Which is which?
+
+# %%
+short = repeated_tokens(8, batch=1, **kind, generator=torch.Generator().manual_seed(3))
+with torch.no_grad():
+    _, cache = model.run_with_cache(short, names_filter=lambda name: name.endswith("hook_pattern"))
+shown = [(16, 0), (18, 6), (18, 0)]
+short_patterns = torch.stack([cache["pattern", layer][0, head] for layer, head in shown])
+short_tokens = model.to_str_tokens(short[0])
+plots.attention_heads(short_patterns, short_tokens, names=[f"L{layer}H{head}" for layer, head in shown])
+
+# %% [markdown]
+# The same for L18H6 as a heatmap that needs no colour vision. The stripe starts where the repeat starts.
+
+# %%
+plots.pattern_heatmap(
+    short_patterns[1], short_tokens, title="L18H6 looks at what came after the first copy"
+)
+
+# %% [markdown]
+# (`<|im_start|>` is this model's BOS. Before the repeat starts there is nothing to find, and the head rests there.)
+#
+# Two numbers for each head will tell where these heads are, in all 30 layers at once.
+#
+# ### Exercise 3 · previous-token score (10 minutes, easy)
+
+# %%
+def previous_token_scores(pattern: torch.Tensor) -> torch.Tensor:
+    """Mean attention from each position to the one before it, [head].
+
+    Args:
+        pattern: [batch, head, query, key].
+    """
+    ### BEGIN SOLUTION
+    return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_01.check_previous_token_scores(previous_token_scores)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# `pattern.diagonal(offset, dim1=..., dim2=...)` takes one diagonal out of the last two axes. Offset 0 is
+# a position's attention to itself; is the previous one at 1 or at -1?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The diagonal becomes the *last* axis: [batch, head, along the diagonal]. Average over it, then over the
+# batch.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 4 · induction score (10 minutes, medium)
+#
+# The mean attention on the stripe. You may take the whole diagonal, as the field does, or only the queries in
+# the second half: they differ by little.
+
+# %%
+def induction_scores(pattern: torch.Tensor, seq_len: int) -> torch.Tensor:
+    """Mean attention from a token to the one after its first copy, [head].
+
+    Args:
+        pattern: [batch, head, query, key] on BOS and two equal halves.
+        seq_len: length of a half.
+    """
+    ### BEGIN SOLUTION
+    return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_01.check_induction_scores(induction_scores)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Draw it for halves of 3: `BOS a b c a b c`. From the second `a` (position 4), which position should be
+# looked at, and how far back is that?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# From the second `a` at 4 to the first `b` at 2: two back, which is seq_len - 1. Back is negative.
+#
+# </details>
+
+# %%
+from utils.heads import head_name, induction_scores, previous_token_scores, top_heads
+
+
+def scores_of_all_heads(tokens: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Induction and previous-token scores, each [layer, head]."""
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_pattern"))
+    patterns = [cache["pattern", layer] for layer in range(cfg.n_layers)]
+    return {
+        "induction": torch.stack([induction_scores(p, SEQ_LEN) for p in patterns]).cpu(),
+        "previous": torch.stack([previous_token_scores(p) for p in patterns]).cpu(),
+    }
+
+
+scores = scores_of_all_heads(tokens)
+control_scores = scores_of_all_heads(unrepeated)
+plots.head_heatmap(
+    scores["induction"], title="A handful of heads in layers 17 to 24 do induction", label="induction score", top=6
+)
+
+# %%
+plots.head_heatmap(
+    scores["previous"], title="Previous-token heads stand in many layers", label="previous-token score", top=5
+)
+
+# %% tags=["nbval-check-output"]
+TOP = top_heads(scores["induction"], 5)
+PREVIOUS = top_heads(scores["previous"], 3)
+print("induction:     ", sorted(head_name(head) for head in TOP))
+print("previous token:", sorted(head_name(head) for head in PREVIOUS))
+
+# %% [markdown]
+# The strongest induction head scores **0.86**; the median of all 270 heads is **0.02**. On the sequence
+# that does *not* repeat, the same head also scores **0.02** on the same stripe. So it is not fond of looking
+# 49 back: it looks for a *match*.
+
+# %% tags=["numbers"]
+best = TOP[0]
+claim(f"induction score of {head_name(best)}", scores["induction"][best], text=0.86, within=0.04)
+claim("median induction score", scores["induction"].median(), text=0.02, within=0.015)
+claim(f"{head_name(best)} without a repeat", control_scores["induction"][best], text=0.02, within=0.015)
+
+# %% [markdown]
+# ## 3. Do they cause it? Ablation
+#
+# So far we have a *correlation*: these heads look at the right place. Would the model still continue the
+# repeat without them? Take their output away and see.
+#
+# What to put in its place? Zero is something that later layers never see. The head's **mean** output is more like
+# "nothing special here", so that is what this course does: *mean ablation*.
+#
+# ### Exercise 5 · mean ablation (15 minutes, medium)
+#
+# `z` is what each head read, before it is written to the residual stream.
+
+# %%
+def mean_ablate(z: torch.Tensor, heads: list[int]) -> torch.Tensor:
+    """A copy of `z` in which each of `heads` gives its mean over batch and positions.
+
+    Args:
+        z: [batch, pos, head, d_head].
+        heads: which heads of this layer to ablate.
+    """
+    ### BEGIN SOLUTION
+    z = z.clone()
+    z[:, :, heads] = z[:, :, heads].mean((0, 1), keepdim=True)
+    return z
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_01.check_mean_ablate(mean_ablate)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Copy first: `z.clone()`. Otherwise you change a tensor that somebody else may be holding.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `z[:, :, heads]` are the chosen heads, and `.mean((0, 1), keepdim=True)` keeps their axes so that the
+# mean fits back in.
+#
+# </details>
+
+# %% [markdown]
+# `utils.heads.ablated` puts your function on the right hooks, and takes the hooks away at the end. The
+# heads were chosen on one set of random tokens; we test them on **fresh** ones.
+#
+# The controls are other heads: 5 at random from everywhere, twenty times over; and, harder, 5 at random from
+# *layers 16 to 24*, where the induction heads live. *Predict first:* how much will each cost?
+
+# %%
+from utils.heads import ablated, mean_ablate, random_heads
+
+fresh = repeated_tokens(SEQ_LEN, batch=4, **kind, generator=torch.Generator().manual_seed(1))
+
+
+def loss_without(heads) -> tuple[float, float]:
+    """Loss of both halves on fresh tokens, with `heads` ablated."""
+    with torch.no_grad(), ablated(model, heads):
+        return loss_by_half(model(fresh), fresh)
+
+
+chooser = torch.Generator().manual_seed(2)
+ways = {"n_heads": cfg.n_heads, "but": TOP, "generator": chooser}
+anywhere = [random_heads(5, layers=range(cfg.n_layers), **ways) for _ in range(20)]
+nearby = [random_heads(5, layers=range(16, 25), **ways) for _ in range(20)]
+intact = loss_without([])
+cost = {"top 5": torch.tensor([loss_without(TOP)[1] - intact[1]])}
+cost["5 random"] = torch.tensor([loss_without(heads)[1] - intact[1] for heads in anywhere])
+cost["5 random, layers 16-24"] = torch.tensor([loss_without(heads)[1] - intact[1] for heads in nearby])
+first_half_cost = loss_without(TOP)[0] - intact[0]
+
+plots.bars(
+    {name: values.mean().item() for name, values in cost.items()},
+    low={name: values.quantile(0.05).item() for name, values in cost.items()},
+    high={name: values.quantile(0.95).item() for name, values in cost.items()},
+    title="Without five induction heads, the repeat is almost as hard as the first half",
+    y="added loss on the repeat (nats)",
+)
+
+# %% [markdown]
+# Ablating the top five costs **7.2** nats on the repeat. Five random heads cost **0.3** on average, and no
+# draw out of twenty costs more than **1.1** (bars: means, with the range from the 5th to the 95th
+# percentile of twenty draws). On the *first* half, where there is nothing to copy, the top five do not
+# matter.
+#
+# But look at the third bar: its range is huge. Most draws from layers 16 to 24 are harmless, and a few are
+# almost as bad as losing the top five. A control that surprises is worth a look:
+
+# %%
+pairs = zip(nearby, cost["5 random, layers 16-24"].tolist(), strict=True)
+for heads, added in sorted(pairs, key=lambda pair: -pair[1])[:5]:
+    print(f"{added:+.2f} nats without {' '.join(head_name(head) for head in heads)}")
+
+# %% [markdown]
+# *Before you read on:* which head do the expensive draws share? Where did you meet it above?
+#
+# It is **L16H0**, the strongest previous-token head. It does no induction itself, and yet the repeat falls apart
+# without it. Section 5 finds out why. (This is what drawing *many* controls is for. With one draw we would have
+# missed it, or been misled by it.)
+
+# %% tags=["numbers"]
+claim("cost of the top 5, nats", cost["top 5"].item(), text=7.2, within=0.7)
+claim("mean cost of 5 random heads, nats", cost["5 random"].mean(), text=0.3, within=0.2)
+claim("largest cost of 5 random heads, nats", cost["5 random"].max(), text=1.1, within=0.5)
+shared = [added for heads, added in zip(nearby, cost["5 random, layers 16-24"].tolist(), strict=True) if (16, 0) in heads]
+rest = [added for heads, added in zip(nearby, cost["5 random, layers 16-24"].tolist(), strict=True) if (16, 0) not in heads]
+assert min(shared) > 4 > 2 > max(rest)
+assert -1 < first_half_cost < 0.2
+
+# %% [markdown]
+# ## 4. What the weights say: matching and copying
+#
+# The textbook story (Olsson and colleagues, 2022) has two halves.
+#
+# - **Matching (QK).** The induction head's key at a position carries *the token before it*. Its query
+#   carries the current token. Where they match, it looks.
+# - **Copying (OV).** What it reads there, it writes so as to raise that very token's logit.
+#
+# Both can be read from the weights, without running any text. Take some tokens, push their embeddings
+# through the head's matrices, and get a table: row = the token attended to, column = the token whose logit
+# is raised. A copying head has a large diagonal. To score it without caring for units: for each row,
+# what share of the other columns does the diagonal beat? **0.5 is chance, 1.0 is perfect.**
+#
+# ### Exercise 6 · copying score (15 minutes, medium)
+
+# %%
+def copying_score(
+    W_E: torch.Tensor, W_V: torch.Tensor, W_O: torch.Tensor, W_U: torch.Tensor
+) -> float:
+    """Mean share of the other tokens that each token's own logit beats, from the OV circuit.
+
+    Args:
+        W_E: embeddings of n tokens, [n, d_model].
+        W_V: [d_model, d_head].
+        W_O: [d_head, d_model].
+        W_U: unembedding of the same n tokens, [d_model, n].
+    """
+    ### BEGIN SOLUTION
+    scores = W_E @ W_V @ W_O @ W_U
+    beaten = (scores < scores.diagonal()[:, None]).sum(-1)
+    return (beaten / (scores.shape[-1] - 1)).mean().item()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_01.check_copying_score(copying_score)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# The table is one product of four matrices, [n, n]. Its row i is: what happens to all logits when token i
+# is attended to.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `scores < scores.diagonal()[:, None]` compares each entry with its *row's* diagonal. Count, divide by
+# n - 1 (a token does not beat itself), take the mean.
+#
+# </details>
+
+# %% [markdown]
+# In a real model each layer first normalises its input. Here that is an *RMSNorm*: divide by the
+# root mean square, then multiply each of the 576 coordinates by a learned weight `ln1.weight`. The division
+# cannot change which entry of a row is largest, but the weights can; so fold them into the matrices.
+
+# %%
+from utils.heads import copying_score, own_token_rank
+
+group = cfg.n_heads // cfg.n_key_value_heads  # three query heads share a key-value head
+
+
+@torch.no_grad()
+def weights(head) -> dict[str, torch.Tensor]:
+    """A head's matrices, with the weights of its layer's norm folded in."""
+    layer, h = head
+    norm = model.blocks[layer].ln1.weight[:, None]
+    return {
+        "Q": norm * model.W_Q[layer, h],
+        "K": norm * model.W_K[layer, h // group],
+        "V": norm * model.W_V[layer, h // group],
+        "O": model.W_O[layer, h],
+    }
+
+
+sample = torch.randint(17, cfg.d_vocab, (300,), generator=torch.Generator().manual_seed(4))
+W_E = model.W_E[sample].detach()
+W_E = W_E / W_E.pow(2).mean(-1, keepdim=True).sqrt()
+W_U = (model.ln_final.weight[:, None] * model.W_U)[:, sample].detach()
+
+copying = torch.zeros(cfg.n_layers, cfg.n_heads)
+for layer in range(cfg.n_layers):
+    for h in range(cfg.n_heads):
+        w = weights((layer, h))
+        copying[layer, h] = copying_score(W_E, w["V"], w["O"], W_U)
+top_copying = torch.tensor([copying[head] for head in TOP])
+plots.head_heatmap(copying, title="The best copiers are not the induction heads", label="copying score", top=6)
+
+# %% [markdown]
+# **This half of the story does not replicate well here.** The five induction heads have a mean copying score of
+# **0.70**. Above chance, yes. But the median of *all* heads is **0.63**, and heads at the very end of the model that
+# do no induction at all reach almost 1.
+#
+# Why? Partly the baseline: this model's embedding and unembedding are *the same matrix* (tied), so any head that
+# roughly keeps its input raises the token's own logit. And partly the question: layer 17 does not write for
+# the unembedding, it writes for the twelve layers after it. The five heads *cause* the copying, as you
+# saw; that they do it *on their own* is not what these weights say.
+
+# %% tags=["numbers"]
+claim("mean copying score of the top 5", top_copying.mean(), text=0.70, within=0.04)
+claim("median copying score of all heads", copying.median(), text=0.63, within=0.04)
+assert copying[26:].max() > 0.97
+
+# %% [markdown]
+# Now matching. Let the previous-token head L16H0 move the token it attends to (its OV circuit), let the
+# induction head make a *key* of that, and make a *query* of the current token. Row = current token,
+# column = the token that stood before the key. Matching means a large diagonal.
+#
+# (The model rotates queries and keys by their positions, *rotary embeddings*. We leave the rotation out, as
+# if query and key stood at the same place.)
+
+# %%
+@torch.no_grad()
+def matching(previous, induction) -> float:
+    """Own-token rank of: query of a token, against the key of what `previous` moved."""
+    p, i = weights(previous), weights(induction)
+    moved = W_E @ p["V"] @ p["O"]
+    # Rows of `moved` differ in length, and the norm before the induction head takes that away.
+    moved = moved / moved.pow(2).mean(-1, keepdim=True).sqrt()
+    return own_token_rank((W_E @ i["Q"]) @ (moved @ i["K"]).T)
+
+
+rows = [
+    [head_name(head), *(f"{matching(previous, head):.2f}" for previous in PREVIOUS)] for head in TOP
+]
+plots.table(rows, columns=["induction head", *(f"through {head_name(p)}" for p in PREVIOUS)])
+
+# %% [markdown]
+# Through L16H0 the match is there for all five, **0.92** on average: a token's query finds keys that were made
+# from the *same* token. Through L11H1 and L2H1 it is near chance, **0.55**. And yet those two score as
+# previous-token heads nearly as high as L16H0. Looking at the previous token is one thing; being *read* by the
+# induction heads is another.
+
+# %% tags=["numbers"]
+through = {head_name(p): torch.tensor([matching(p, head) for head in TOP]).mean() for p in PREVIOUS}
+claim("matching through L16H0", through["L16H0"], text=0.92, within=0.03)
+claim("matching through L11H1 and L2H1", (through["L11H1"] + through["L2H1"]) / 2, text=0.55, within=0.04)
+
+# %% [markdown]
+# ## 5. Who feeds whom: K-composition
+#
+# That suggests a question to ask of *every* earlier head at once: how much of what it writes can the
+# induction head's keys read? With matrices that act on row vectors, an earlier head writes
+# `x @ W_OV`, and the later head compares a query with it as `x_query @ W_QK @ (x @ W_OV).T`. So the product that counts is
+# `W_QK @ W_OV.T`, and its size beside the sizes of its factors is the **K-composition score**:
+#
+# `|W_QK @ W_OV.T| / (|W_QK| |W_OV|)`, with Frobenius norms (the root of the sum of squares).
+#
+# ### Exercise 7 · K-composition (15 minutes, medium)
+
+# %%
+def k_composition(W_OV: torch.Tensor, W_QK: torch.Tensor) -> torch.Tensor:
+    """How much a later head's keys read what earlier heads wrote, [...].
+
+    Args:
+        W_OV: of one earlier head, [d_model, d_model], or of a stack of them, [..., d_model, d_model].
+        W_QK: of the later head, [d_model of the query, d_model of the key].
+    """
+    ### BEGIN SOLUTION
+    norms = torch.linalg.matrix_norm(W_OV) * torch.linalg.matrix_norm(W_QK)
+    return torch.linalg.matrix_norm(W_QK @ W_OV.mT) / norms
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lesson_01.check_k_composition(k_composition)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# `torch.linalg.matrix_norm` is the Frobenius norm over the *last two* axes, so a stack gives one number
+# for each head.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `.mT` transposes the last two axes, of one matrix or of a stack.
+#
+# </details>
+
+# %%
+from utils.heads import k_composition
+
+with torch.no_grad():
+    W_OVs = torch.stack(
+        [
+            torch.stack([weights((layer, h))["V"] @ weights((layer, h))["O"] for h in range(cfg.n_heads)])
+            for layer in range(TOP[0][0])
+        ]
+    )  # [layer, head, d_model, d_model]
+
+
+@torch.no_grad()
+def composition_with_all(head) -> torch.Tensor:
+    """K-composition of every earlier head with `head`, [layer, head]."""
+    w = weights(head)
+    return torch.stack([k_composition(W_OV, w["Q"] @ w["K"].T) for W_OV in W_OVs[: head[0]]])
+
+
+composition = {head: composition_with_all(head).cpu() for head in sorted(TOP)}
+plots.head_heatmap(
+    composition[best], title=f"Of 162 earlier heads, {head_name(best)} reads two", label="K-composition", top=2
+)
+
+# %% tags=["nbval-check-output"]
+for head, found in composition.items():
+    print(f"{head_name(head)} reads most from", *sorted(head_name(other) for other in top_heads(found, 2)))
+
+# %% [markdown]
+# For all five, **L16H0** is among the two that are read most. Its score with L18H6 is **0.16**, where the median of all
+# earlier heads is **0.05**. The other two previous-token heads do not stand out from the crowd: L11H1
+# and L2H1 both have about **0.06**. The two induction heads of layer 18 also read L17H8, whose own previous-token
+# score is a modest **0.33**.
+#
+# ### The test of the reading
+#
+# Weights suggest; ablation decides. *Predict first:* take away one of these four heads at a time. What happens
+# to the five induction heads?
+
+# %%
+def without(heads) -> tuple[float, float]:
+    """Mean induction score of the five heads, and loss on the repeat, with `heads` ablated."""
+    with torch.no_grad(), ablated(model, heads):
+        logits, cache = model.run_with_cache(fresh, names_filter=lambda name: name.endswith("hook_pattern"))
+    score = [induction_scores(cache["pattern", layer], SEQ_LEN)[h].item() for layer, h in TOP]
+    return sum(score) / len(score), loss_by_half(logits, fresh)[1]
+
+
+tests = {"nothing": without([])}
+tests |= {head_name(head): without([head]) for head in [*PREVIOUS, (17, 8)]}
+plots.bars(
+    {f"without {name}": score for name, (score, _) in tests.items()},
+    title="Only the previous-token head that is read matters",
+    y="mean induction score of the five heads",
+)
+
+# %% [markdown]
+# Without L16H0, *one* head of 270, the five induction heads lose the trail: their mean score falls from
+# **0.68** to **0.08**, and the repeat costs **5.9** nats more. Without L11H1 or L2H1, nothing happens, although
+# they look at the previous token nearly as firmly. Without L17H8 a little is lost. The reading from the weights was
+# right; a high attention score alone was no evidence at all.
+#
+# What this does *not* show is that L11H1 and L2H1 are idle. They may serve something else.
+
+# %% tags=["numbers"]
+claim("K-composition of L16H0 with L18H6", composition[18, 6][16, 0], text=0.16, within=0.02)
+claim("median K-composition with L18H6", composition[18, 6].median(), text=0.05, within=0.01)
+claim("K-composition of L11H1 with L18H6", composition[18, 6][11, 1], text=0.06, within=0.01)
+claim("K-composition of L2H1 with L18H6", composition[18, 6][2, 1], text=0.06, within=0.01)
+claim("previous-token score of L17H8", scores["previous"][17, 8], text=0.33, within=0.05)
+claim("mean induction score, intact", tests["nothing"][0], text=0.68, within=0.04)
+claim("mean induction score without L16H0", tests["L16H0"][0], text=0.08, within=0.05)
+claim("added loss without L16H0, nats", tests["L16H0"][1] - tests["nothing"][1], text=5.9, within=0.8)
+for name in ["L11H1", "L2H1"]:
+    assert abs(tests[name][0] - tests["nothing"][0]) < 0.03
+    assert abs(tests[name][1] - tests["nothing"][1]) < 0.3
+assert 0.02 < tests["nothing"][0] - tests["L17H8"][0] < 0.2
+
+# %% [markdown]
+# ## 6. And in real text?
+#
+# Random tokens are a clean test and a strange diet. Do these heads do anything for *text*? Three short
+# passages, each with names and phrases that come back. A token is a **repeat** here if its predecessor
+# stood earlier in the passage, and was followed by this same token then.
+
+# %%
+passages = [
+    "Marguerite Oyelaran kept a small bakery near the harbour of Tarbert. Every morning before sunrise, "
+    "Marguerite Oyelaran walked down to the harbour of Tarbert to buy fish for her breakfast. One day a "
+    'stranger asked her the way to the bakery. "I am looking for Marguerite Oyelaran," he said. "They say '
+    'that she bakes the best rye bread on the west coast." She laughed, and told him that the best rye '
+    "bread on the west coast was waiting in the oven.",
+    "Minutes of the gardening club. Present: Dr Halvorsen, Ms Quist, Mr Abara. Dr Halvorsen reported that "
+    "the greenhouse roof leaks. Ms Quist asked who would repair the greenhouse roof. Mr Abara offered to "
+    "repair it, if Ms Quist would lend him her ladder. Dr Halvorsen thanked Mr Abara, and closed the "
+    "meeting of the gardening club. The next meeting of the gardening club will be held in the "
+    "greenhouse, if the greenhouse roof has been repaired by then.",
+    "To make quince jelly, wash the quinces and cut the quinces into quarters. Cover with cold water, "
+    "bring slowly to the boil, and simmer until the fruit is soft. Strain through a muslin cloth "
+    "overnight. Measure the juice, and for every litre of juice add eight hundred grams of sugar. Bring "
+    "slowly to the boil again, and simmer until the quince jelly sets. Pour the quince jelly into warm "
+    "jars, cover with a muslin cloth, and leave overnight.",
+]
+
+
+def is_repeat(ids: list[int]) -> torch.Tensor:
+    """For each predicted position 1, 2, ...: did this pair of tokens occur before? Boolean, [pos-1]."""
+    pairs = list(zip(ids, ids[1:], strict=False))
+    return torch.tensor([pair in pairs[:i] for i, pair in enumerate(pairs)])
+
+
+@torch.no_grad()
+def text_losses(heads) -> tuple[float, float]:
+    """Mean loss on repeats and on all other tokens of the passages, with `heads` ablated."""
+    repeats, others = [], []
+    for passage in passages:
+        ids = model.to_tokens(passage)
+        with ablated(model, heads):
+            log_probs = model(ids)[0, :-1].log_softmax(-1).cpu()
+        loss = -log_probs.gather(-1, ids[0, 1:, None].cpu())[:, 0]
+        repeated = is_repeat(ids[0].tolist())
+        repeats.append(loss[repeated])
+        others.append(loss[~repeated])
+    return torch.cat(repeats).mean().item(), torch.cat(others).mean().item()
+
+
+plain = text_losses([])
+text_top = [after - before for after, before in zip(text_losses(TOP), plain, strict=True)]
+text_random = torch.tensor([text_losses(heads) for heads in anywhere[:10]]) - torch.tensor(plain)
+plots.table(
+    [
+        ("loss, intact", f"{plain[0]:.2f}", f"{plain[1]:.2f}"),
+        ("added without the top 5", f"{text_top[0]:+.2f}", f"{text_top[1]:+.2f}"),
+        (
+            "added without 5 random heads: mean, and largest of 10 draws",
+            f"{text_random[:, 0].mean():+.2f}, {text_random[:, 0].max():+.2f}",
+            f"{text_random[:, 1].mean():+.2f}, {text_random[:, 1].max():+.2f}",
+        ),
+    ],
+    columns=["nats", "on repeats", "on other tokens"],
+)
+
+# %% [markdown]
+# The same five heads, chosen on random tokens, cost **1.3** nats on repeats in real text, and
+# **0.05** elsewhere. Random heads cost about **0.03** on repeats. So the heads do their job in text too. But the job is
+# smaller: without them, text is still predictable for other reasons, such as grammar and the topic.
+
+# %% tags=["numbers"]
+claim("cost of the top 5 on repeats in text, nats", text_top[0], text=1.3, within=0.2)
+claim("cost of the top 5 elsewhere in text, nats", text_top[1], text=0.05, within=0.1)
+claim("mean cost of random heads on repeats in text, nats", text_random[:, 0].mean(), text=0.03, within=0.1)
+assert text_top[0] > 3 * text_random[:, 0].max()
+
+# %% [markdown]
+# TOYSECTION
+#
+# ## What you found
+
+# %%
+plots.table(
+    [
+        ("loss on the first half, repeat (nats)", f"{first:.1f}, {second:.1f}", f"{second_unrepeated:.1f} unrepeated", ""),
+        ("best induction score", f"{scores['induction'][best]:.2f} ({head_name(best)})", f"{control_scores['induction'][best]:.2f} unrepeated", "0.93 (L5H5)"),
+        ("added loss without the top 5", f"{cost['top 5'].item():+.1f}", f"{cost['5 random'].mean():+.1f} for 5 random heads", "+6.4; +0.23 random"),
+        ("copying score of the top 5", f"{top_copying.mean():.2f}", f"{copying.median():.2f} median of all heads", ""),
+        ("K-composition of L16H0 with the best", f"{composition[best][16, 0]:.2f}", f"{composition[best].median():.2f} median of earlier heads", ""),
+        ("induction score without L16H0", f"{tests['L16H0'][0]:.2f}", f"{tests['L11H1'][0]:.2f} without L11H1", ""),
+        ("added loss on repeats in text", f"{text_top[0]:+.1f}", f"{text_random[:, 0].mean():+.2f} for 5 random heads", ""),
+    ],
+    columns=["", "SmolLM2-135M-Instruct", "control", "GPT-2 small, as others report it"],
+)
+
+# %% [markdown]
+# ## Questions to discuss
+#
+# 1. The five heads were chosen by a score and then tested on fresh tokens. What would be wrong with
+#    testing them on the tokens that chose them? Here, would it matter?
+# 2. The copying score did not single out the induction heads, and ablation did. Which of the two is evidence
+#    for "these heads copy"?
+# 3. L17H8 feeds the two induction heads of layer 18. Why can it not feed the three of layer 17? Ablate it, and look
+#    at the five scores one by one.
+# 4. Are there behaviours for which no single head is to be found? What would the heatmap look like?
+#
+# ## Common mistakes
+#
+# - The stripe at `-seq_len`: that is the earlier copy itself, a *duplicate-token* head.
+# - Counting the first token of the repeat, which nobody can predict.
+# - Taking a high attention score for a cause.
+# - Ablating one random set as a control. Draw many; one draw may hit something that matters.
+#
+# ## Where this breaks
+#
+# "Induction head" is a name for a score on random tokens. The same heads may do other things in other contexts, and a
+# model may continue repeats in other ways too: without the five heads the loss on the repeat is still
+# below that of the first half. The composition score looks at weights without the norm's division and without
+# rotation.
+#
+# ## Further reading
+#
+# - Olsson et al. (2022), *In-context Learning and Induction Heads*, arXiv 2209.11895
+# - Elhage et al. (2021), *A Mathematical Framework for Transformer Circuits*
+# - Singh et al. (2024), *What needs to go right for an induction head?*, arXiv 2404.07129
+# - `transformer_lens.head_detector.detect_head` finds previous-token, duplicate-token and induction heads in any text
+#
+# **Next:** 02 · Who moves the name
+
+# %%
+progress.strip("01")

@@ -1,0 +1,234 @@
+"""What a learner sees: a real JupyterLab, started as `make lab` starts it, in a real browser."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nbformat
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+ARTIFACTS = ROOT / "tests" / "artifacts"
+LESSON = "01_induction_heads"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
+
+# Chromium's own errands would otherwise be the only traffic that leaves the machine.
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+QUIET += ["--disable-background-networking", "--disable-component-update"]
+
+# Notes every dialog and pop-up, the short-lived ones too, and the words that are drawn as pictures.
+WATCH = """
+window.words = new Set();
+const fillText = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+  window.words.add(text);
+  return fillText.call(this, text, ...where);
+};
+window.greetings = [];
+new MutationObserver((changes) => {
+  for (const change of changes) for (const node of change.addedNodes) {
+    if (!(node instanceof Element)) continue;
+    for (const kind of [".jp-Dialog", ".Toastify__toast"]) {
+      const found = node.matches(kind) ? node : node.querySelector(kind);
+      if (found) window.greetings.push(kind + ": " + found.innerText.slice(0, 200));
+    }
+  }
+}).observe(document, {childList: true, subtree: true});
+"""
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course folder to write in; the lesson's outputs are cleared, so what is seen is new."""
+    source = ROOT / "solutions" / f"{LESSON}.ipynb"
+    folder = tmp_path_factory.mktemp("course")
+    for name in [".jupyter", "notebooks"]:
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ["Makefile", "utils", "data", "pyproject.toml"]:
+        (folder / name).symlink_to(ROOT / name)
+    notebook = nbformat.read(source, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    (folder / "solutions").mkdir()
+    nbformat.write(notebook, folder / "solutions" / source.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(course, tmp_path_factory):
+    """The address of a running JupyterLab, and the address that it offers the learner."""
+    own = tmp_path_factory.mktemp("jupyter")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = dict(
+        os.environ,
+        # The tester's own settings and progress: neither read nor written.
+        JUPYTER_CONFIG_DIR=str(own / "config"),
+        JUPYTER_DATA_DIR=str(own / "data"),
+        JUPYTER_RUNTIME_DIR=str(own / "runtime"),
+        IPYTHONDIR=str(own / "ipython"),
+        HEADS_TO_FEATURES_DATA=str(own / "progress"),
+    )
+    command = ["make", "-s", "--assume-old=model", "lab", f"VENV={own}"]
+    command += [f"BIN={Path(sys.executable).parent}"]
+    command += [f"ARGS=--no-browser --allow-root --port={port} --ServerApp.port_retries=0"]
+    log = own / "lab.log"
+    with open(log, "w") as sink:
+        server = subprocess.Popen(command, cwd=course, env=env, stdout=sink, stderr=sink)
+    try:
+        address = _when(
+            lambda: re.search(rf"http://127.0.0.1:{port}/\S+", log.read_text()),
+            lambda: f"JupyterLab did not start:\n{log.read_text()}",
+            seconds=60,
+        )[0]
+        yield address
+    finally:
+        token = re.search(r"token=(\w+)", log.read_text())
+        if token and server.poll() is None:
+            stop = f"http://127.0.0.1:{port}/api/shutdown?token={token[1]}"
+            urllib.request.urlopen(urllib.request.Request(stop, method="POST"), timeout=30)
+        server.terminate() if token is None else None
+        server.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, request):
+    """A page that reaches this machine only; `page.asked` lists what it wanted from elsewhere."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    asked = []
+
+    def route(route):
+        if urlsplit(route.request.url).hostname in {"127.0.0.1", "localhost"}:
+            return route.continue_()
+        asked.append(route.request.url)
+        return route.abort()
+
+    context.route("**/*", route)
+    context.add_init_script(WATCH)
+    page = context.new_page()
+    page.asked = asked
+    page.on("websocket", lambda ws: "//127.0.0.1:" in ws.url or asked.append(ws.url))
+    yield page
+    _screenshot(page, f"{request.node.name}_end")
+    context.close()
+
+
+def _when(ready, complaint, *, seconds: float):
+    """What `ready()` returns, as soon as that is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := ready():
+            return value
+        time.sleep(0.5)
+    pytest.fail(complaint())
+
+
+def _screenshot(page, name: str) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
+def _unwanted(page) -> list[str]:
+    """What greets a learner and should not: dialogs, pop-ups, anything of nbgrader's."""
+    frame = page.locator("#jp-top-panel, #jp-menu-panel, .jp-SideBar, .jp-SidePanel")
+    nbgrader = frame.filter(has_text=re.compile("nbgrader|formgrader|assignment", re.I))
+    titles = page.locator("[title*=grader i], [title*=assignment i], [data-id*=grader i]")
+    parts = nbgrader.all_inner_texts() + [each.get_attribute("title") for each in titles.all()]
+    return page.evaluate("window.greetings") + [f"nbgrader: {part}" for part in parts]
+
+
+def test_the_course_map_greets_the_learner(lab, page):
+    importlib.metadata.version("nbgrader")  # without it here, its absence below proves nothing
+    page.goto(lab)
+    shown = page.locator(".jp-MarkdownViewer .jp-RenderedMarkdown")
+    expect(shown.locator("h1")).to_be_visible(timeout=60_000)
+    expect(shown.locator("a[href*=induction_heads]").first).to_be_visible()
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
+    page.wait_for_timeout(2_000)  # what pops up late counts too
+    _screenshot(page, "course_map")
+    assert urlsplit(page.url).path == "/lab/tree/notebooks/README.md"
+    assert _unwanted(page) == []
+    assert page.asked == []
+
+    shown.locator("a[href*=induction_heads]").first.click()
+    expect(page.locator(".lm-TabBar-tabLabel", has_text=LESSON)).to_be_visible(timeout=30_000)
+
+
+def test_a_lesson_runs_and_draws(lab, page, course):
+    path = course / "solutions" / f"{LESSON}.ipynb"
+    page.goto(lab.replace("/notebooks/README.md", f"/solutions/{path.name}"))
+    notebook = page.locator(".jp-NotebookPanel:visible")
+    ready = notebook.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    expect(ready).to_be_visible(timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.locator('[data-command="runmenu:run-all"]').click()
+
+    def finished():
+        """The saved notebook, once every code cell has run or one has failed."""
+        page.wait_for_timeout(2_000)
+        if not ready.is_visible():
+            return None
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(1_000)
+        cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        failed = any(output.output_type == "error" for cell in cells for output in cell.outputs)
+        return cells if failed or all(cell.execution_count for cell in cells) else None
+
+    cells = _when(finished, lambda: "the lesson did not finish", seconds=300)
+    red = [
+        "".join(output.get("traceback", [])) or output.text
+        for cell in cells
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+    assert red == []
+
+    heatmap = notebook.locator(".js-plotly-plot:has(.heatmaplayer image)").first
+    heatmap.scroll_into_view_if_needed(timeout=30_000)
+    expect(heatmap.locator(".heatmaplayer image").first).to_be_visible()
+    _screenshot(page, "heatmap")
+    drawn = heatmap.locator(".heatmaplayer image").first.bounding_box()
+    assert drawn["width"] > 200 and drawn["height"] > 100
+
+    pattern = notebook.locator(".htf-attention").first
+    pattern.scroll_into_view_if_needed(timeout=30_000)
+    expect(pattern.locator("canvas").first).to_be_visible()
+    _screenshot(page, "circuitsvis")
+    words = pattern.inner_text() + "\n".join(page.evaluate("[...window.words]"))
+    assert "<|im_start|>" in words and "&lt;" not in words
+    assert any(
+        canvas.evaluate(
+            "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size > 2"
+        )
+        for canvas in pattern.locator("canvas").all()
+    ), "every CircuitsVis canvas is blank"
+
+    strip = notebook.locator(".htf-progress").last
+    strip.scroll_into_view_if_needed(timeout=30_000)
+    expect(strip).to_be_visible()
+    expect(strip).to_contain_text("Lesson 01")
+    _screenshot(page, "progress_strip")
+
+    assert _unwanted(page) == []
+    assert page.asked == []

@@ -1,0 +1,113 @@
+"""What attention heads do: scores from patterns, scores from weights, and ablation.
+
+Patterns are `[batch, head, query, key]`, head outputs `z` are `[batch, pos, head, d_head]`. Weights
+act on row vectors, as in TransformerLens: `x @ W_V @ W_O`, and `x_query @ W_Q @ W_K.T @ x_key`.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Head = tuple[int, int]
+"""A head's layer and its number in that layer."""
+
+
+def head_name(head: Head) -> str:
+    """`(18, 6)` as the field writes it: `L18H6`."""
+    return f"L{head[0]}H{head[1]}"
+
+
+def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, "head"]:
+    """Mean attention from each position to the one before it. The first position has none."""
+    return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
+
+
+def induction_scores(
+    pattern: Float[Tensor, "batch head q k"], seq_len: int
+) -> Float[Tensor, "head"]:
+    """Mean attention, on `repeated_tokens`, from a token to the one after its first occurrence.
+
+    That key lies `seq_len - 1` positions back. Source: Olsson et al., 2022 (arXiv 2209.11895).
+    """
+    return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
+
+
+def mean_ablate(
+    z: Float[Tensor, "batch pos head d_head"], heads: Sequence[int]
+) -> Float[Tensor, "batch pos head d_head"]:
+    """A copy of `z` in which each of `heads` gives its mean over batch and positions."""
+    z, heads = z.clone(), list(heads)
+    z[:, :, heads] = z[:, :, heads].mean((0, 1), keepdim=True)
+    return z
+
+
+@contextmanager
+def ablated(model, heads: Iterable[Head]):
+    """Within it, the model runs with `heads` mean-ablated. The hooks always go away again."""
+    by_layer: dict[int, list[int]] = {}
+    for layer, head in heads:
+        by_layer.setdefault(layer, []).append(head)
+    hooks = [
+        (f"blocks.{layer}.attn.hook_z", lambda z, hook, chosen=chosen: mean_ablate(z, chosen))
+        for layer, chosen in by_layer.items()
+    ]
+    with model.hooks(fwd_hooks=hooks):
+        yield model
+
+
+def top_heads(scores: Float[Tensor, "layer head"], n: int) -> list[Head]:
+    """The `n` heads of highest score, highest first."""
+    n_heads = scores.shape[1]
+    return [divmod(int(i), n_heads) for i in scores.flatten().topk(n).indices]
+
+
+def random_heads(
+    n: int, *, layers: Sequence[int], n_heads: int, but: Iterable[Head], generator: torch.Generator
+) -> list[Head]:
+    """`n` different heads from `layers`, none of them in `but`: a control for an ablation.
+
+    Raises:
+        ValueError: fewer than `n` heads are left to draw from.
+    """
+    but = set(but)
+    pool = [(layer, head) for layer in layers for head in range(n_heads) if (layer, head) not in but]
+    if len(pool) < n:
+        raise ValueError(f"Only {len(pool)} heads are left in these layers; ask for at most that.")
+    return [pool[i] for i in torch.randperm(len(pool), generator=generator)[:n]]
+
+
+def own_token_rank(scores: Float[Tensor, "token token"]) -> float:
+    """Mean share of the other columns that the diagonal beats: 0.5 is chance, 1.0 is perfect."""
+    beaten = (scores < scores.diagonal()[:, None]).sum(-1)
+    return (beaten / (scores.shape[-1] - 1)).mean().item()
+
+
+def copying_score(
+    W_E: Float[Tensor, "token d_model"],
+    W_V: Float[Tensor, "d_model d_head"],
+    W_O: Float[Tensor, "d_head d_model"],
+    W_U: Float[Tensor, "d_model token"],
+) -> float:
+    """How far a head's OV circuit raises the logit of the very token it attends to.
+
+    Returns:
+        `own_token_rank` of `W_E @ W_V @ W_O @ W_U`, rows the attended and columns the raised token.
+    """
+    return own_token_rank(W_E @ W_V @ W_O @ W_U)
+
+
+def k_composition(
+    W_OV: Float[Tensor, "*head d_model d_model"], W_QK: Float[Tensor, "d_model d_model"]
+) -> Float[Tensor, "*head"]:
+    """How much a later head's keys read what an earlier head wrote, from the weights alone.
+
+    `|W_QK @ W_OV.T| / (|W_QK| |W_OV|)`, Frobenius norms. Source: Elhage et al., 2021 ("A
+    Mathematical Framework for Transformer Circuits"). TransformerLens has all pairs at once, as
+    `model.all_composition_scores("K")`: minutes for a model of this size, so lessons score the
+    pairs they ask about.
+    """
+    norms = torch.linalg.matrix_norm(W_OV) * torch.linalg.matrix_norm(W_QK)
+    return torch.linalg.matrix_norm(W_QK @ W_OV.mT) / norms

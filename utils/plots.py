@@ -1,0 +1,219 @@
+"""The course's figures. A lesson calls a method, then draws what it returned with one of these.
+
+Figures are plotly figures (5.24 and 7), in colours that colour-blind readers can tell apart; where
+a line's colour matters, its dash differs too. Titles say what to see.
+"""
+
+import base64
+import functools
+import gzip
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import plotly.graph_objects as go
+from jaxtyping import Float
+from torch import Tensor
+
+# Okabe and Ito's palette, without its yellow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
+
+
+def _styled(fig: go.Figure, title: str, x: str, y: str, height: int) -> go.Figure:
+    fig.update_layout(
+        title={"text": title, "font": {"size": 16}, "x": 0.02},
+        height=height,
+        margin={"l": 70, "r": 30, "t": 60, "b": 60},
+        font={"size": 13},
+        plot_bgcolor="white",
+    )
+    fig.update_xaxes(title_text=x, showline=True, linecolor="#666", gridcolor="#ddd", zeroline=False)
+    fig.update_yaxes(title_text=y, showline=True, linecolor="#666", gridcolor="#ddd", zeroline=False)
+    return fig
+
+
+def lines(
+    series: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    at: Sequence[float] | None = None,
+    log_y: bool = False,
+    log_x: bool = False,
+) -> go.Figure:
+    """One line for each name in `series`, over `at` (default 0, 1, 2, ...)."""
+    fig = go.Figure()
+    for i, (name, values) in enumerate(series.items()):
+        values = [float(value) for value in values]
+        style = {"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 2.5}
+        positions = list(range(len(values))) if at is None else list(at)
+        fig.add_trace(go.Scatter(x=positions, y=values, name=name, mode="lines", line=style))
+    fig = _styled(fig, title, x, y, height=380)
+    fig.update_layout(legend={"orientation": "h", "y": -0.25})
+    if log_y:
+        fig.update_yaxes(type="log", dtick=1)
+    if log_x:
+        fig.update_xaxes(type="log", dtick=1)
+    return fig
+
+
+def head_heatmap(
+    scores: Float[Tensor, "layer head"], *, title: str, label: str = "score", top: int = 0
+) -> go.Figure:
+    """Every head as a cell, layers downwards; the `top` highest carry their names."""
+    n_layers, n_heads = scores.shape
+    values = scores.detach().float().cpu()
+    names = [[f"L{layer}H{head}" for head in range(n_heads)] for layer in range(n_layers)]
+    shown = [[""] * n_heads for _ in range(n_layers)]
+    for i in values.flatten().topk(top).indices.tolist() if top else []:
+        layer, head = divmod(i, n_heads)
+        shown[layer][head] = names[layer][head]
+    heat = go.Heatmap(
+        z=values.tolist(),
+        text=shown,
+        customdata=names,
+        texttemplate="%{text}",
+        textfont={"size": 11},
+        colorscale="Cividis",
+        colorbar={"title": {"text": label}},
+        hovertemplate="%{customdata}: %{z:.3f}<extra></extra>",
+    )
+    fig = _styled(go.Figure(heat), title, "head", "layer", height=max(260, 60 + 20 * n_layers))
+    fig.update_xaxes(dtick=1, showgrid=False)
+    fig.update_yaxes(autorange="reversed", dtick=5 if n_layers > 12 else 1, showgrid=False)
+    return fig
+
+
+def pattern_heatmap(
+    pattern: Float[Tensor, "q k"], tokens: Sequence[str], *, title: str
+) -> go.Figure:
+    """One head's attention pattern: queries downwards, keys to the right."""
+    labels = [f"{i} {token!r}" for i, token in enumerate(tokens)]
+    heat = go.Heatmap(
+        z=pattern.detach().float().cpu().tolist(),
+        colorscale="Cividis",
+        zmin=0,
+        zmax=1,
+        colorbar={"title": {"text": "attention"}},
+        text=[[f"{q} to {k}" for k in labels] for q in labels],
+        hovertemplate="%{text}: %{z:.2f}<extra></extra>",
+    )
+    size = len(labels)
+    fig = _styled(go.Figure(heat), title, "key (attended position)", "query", height=520)
+    fig.update_yaxes(autorange="reversed", showgrid=False)
+    fig.update_xaxes(showgrid=False)
+    fig.update_layout(width=640)
+    if size <= 24:
+        ticks = {"tickmode": "array", "tickvals": list(range(size)), "ticktext": list(tokens)}
+        fig.update_xaxes(**ticks, tickangle=-60)
+        fig.update_yaxes(**ticks)
+    return fig
+
+
+def bars(
+    values: Mapping[str, float],
+    *,
+    title: str,
+    y: str,
+    low: Mapping[str, float] | None = None,
+    high: Mapping[str, float] | None = None,
+) -> go.Figure:
+    """A bar for each name, with an interval from `low` to `high` for the names that have one."""
+    low, high = low or {}, high or {}
+    names = list(values)
+    up = [high.get(name, values[name]) - values[name] for name in names]
+    down = [values[name] - low.get(name, values[name]) for name in names]
+    bar = go.Bar(
+        x=names,
+        y=list(values.values()),
+        marker_color=[COLOURS[i % 7] for i in range(len(names))],
+        text=[f"{value:.2f}" for value in values.values()],
+        textposition="inside",
+        insidetextanchor="end",
+        error_y={"type": "data", "array": up, "arrayminus": down, "thickness": 2, "width": 6},
+    )
+    return _styled(go.Figure(bar), title, "", y, height=380)
+
+
+class _Html:
+    """An HTML view with a text fallback; a notebook draws the first, a terminal the second."""
+
+    def __init__(self, code: str, text: str):
+        self.code, self.text = code, text
+
+    def _repr_html_(self) -> str:
+        return self.code
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def table(rows: Sequence[Sequence[object]], *, columns: Sequence[str]) -> _Html:
+    """A small table, such as a lesson's results: text fallback and all.
+
+    Raises:
+        ValueError: a row has more or fewer cells than there are columns.
+    """
+    if any(len(row) != len(columns) for row in rows):
+        raise ValueError(f"Every row needs {len(columns)} cells, one for each column.")
+    cells = [[str(cell) for cell in row] for row in rows]
+    head = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells
+    )
+    text = "\n".join(" | ".join(row) for row in [list(columns), *cells])
+    return _Html(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", text)
+
+
+def attention_heads(
+    pattern: Float[Tensor, "head q k"], tokens: Sequence[str], *, names: Sequence[str]
+) -> _Html:
+    """CircuitsVis's view of attention patterns; click a head, then point at a token.
+
+    Drawn without a network: the library's script travels inside the output, compressed (0.5 MB).
+    CircuitsVis itself would ask the network on every display. Tokens are escaped, since it reads
+    them as HTML and `<bos>` would vanish.
+
+    Raises:
+        ValueError: the numbers of heads, tokens and names do not fit together.
+    """
+    n_heads, n_queries, n_keys = pattern.shape
+    if len(names) != n_heads or not len(tokens) == n_queries == n_keys:
+        raise ValueError(
+            f"A pattern of shape {tuple(pattern.shape)} needs {n_heads} names and {n_queries} "
+            f"tokens; here are {len(names)} and {len(tokens)}."
+        )
+    properties = {
+        "attention": [[[round(a, 4) for a in row] for row in head] for head in pattern.tolist()],
+        "tokens": [html.escape(token).replace(" ", "\u00a0") for token in tokens],
+        "attentionHeadNames": list(names),
+    }
+    # `</` would end the script early, wherever it stands in a token.
+    data = json.dumps(properties).replace("</", "<\\/")
+    name = f"circuits-vis-{uuid4().hex[:12]}"
+    code = f"""<div id="{name}" class="htf-attention" role="figure"
+ aria-label="Attention patterns of {html.escape(", ".join(names))}"></div>
+<script type="module">
+if (!window.CircuitsVis) {{
+  const packed = Uint8Array.from(atob("{_script()}"), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const element = document.createElement("script");
+  element.textContent = await new Response(stream).text() + "\\n;window.CircuitsVis = CircuitsVis;";
+  document.head.appendChild(element);
+}}
+window.CircuitsVis.render("{name}", window.CircuitsVis.AttentionHeads, {data});
+</script>"""
+    return _Html(code, f"[attention patterns of {', '.join(names)} over {n_keys} tokens]")
+
+
+@functools.cache
+def _script() -> str:
+    """CircuitsVis's script, gzipped, in base64."""
+    import circuitsvis
+
+    script = Path(circuitsvis.__file__).parent / "dist" / "cdn" / "iife.js"
+    return base64.b64encode(gzip.compress(script.read_bytes(), mtime=0)).decode()
