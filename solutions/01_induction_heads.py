@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 01 · Induction heads
 #
-# [![Open lesson 01 in Colab]()]()
+# [![Open lesson 01 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/01_induction_heads.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -22,14 +22,19 @@
 # 3. watch such a circuit form in a model that you can train yourself in minutes.
 #
 # **Time** two hours. **Needs** lesson 00: tokens, BOS, hooks, the cache.
-# **Runs** in about a minute and a half on a laptop's processor.
+# **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
-# filled in by `make blanks`
+# Set-up: the same in every lesson, safe to run twice.
+import pathlib, subprocess, sys
+here = pathlib.Path.cwd()
+root = next((p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists()), here / "heads-to-features")
+if not root.exists():
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", "https://github.com/heads-to-features/heads-to-features", str(root)], check=True)
+sys.path[:0] = [] if str(root) in sys.path else [str(root)]
+from utils import lesson; lesson.begin()
 
 # %%
-import json
-
 import torch
 
 from utils import plots, progress
@@ -766,8 +771,169 @@ claim("mean cost of random heads on repeats in text, nats", text_random[:, 0].me
 assert text_top[0] > 3 * text_random[:, 0].max()
 
 # %% [markdown]
-# TOYSECTION
+# ## 7. Watch it form
 #
+# Where does such a circuit come from? `data/induction/` holds two tiny models, trained for this lesson on
+# sequences of 64 kinds of token in which a segment of random length comes twice, at random places. They
+# have attention only, no MLPs. One has **two layers**, the other **one**. The weights were kept at 18 steps of the
+# training, and those steps were fixed before the runs.
+#
+# The one-layer model is the control. An induction head must read something that an *earlier layer* wrote, namely
+# which token stood before. With one layer there is no earlier layer.
+#
+# *Predict first:* draw the loss on the repeat over the steps of training, for both models. A slope? A step?
+
+# %%
+import contextlib
+import io
+
+TOY_LEN = 23  # the toys read at most 48 tokens
+toy_tokens = repeated_tokens(
+    TOY_LEN, batch=64, d_vocab=65, bos=0, n_special=1, generator=torch.Generator().manual_seed(5)
+)
+
+
+def checkpoints(name: str) -> dict:
+    """Step -> model, for the checkpoints of one toy."""
+    found = {}
+    for folder in sorted((root / "data" / "induction" / name).iterdir()):
+        with contextlib.redirect_stdout(io.StringIO()):  # `load` says a line for each
+            found[int(folder.name.removeprefix("step_"))] = load(f"induction/{name}/{folder.name}", device="cpu")
+    return found
+
+
+@torch.no_grad()
+def history(models: dict) -> dict[str, list[float]]:
+    """Loss on the repeat, best previous-token and best induction score, at each checkpoint."""
+    out = {"repeat": [], "previous": [], "induction": []}
+    for toy in models.values():
+        logits, cache = toy.run_with_cache(toy_tokens)
+        patterns = [cache["pattern", layer] for layer in range(toy.cfg.n_layers)]
+        out["repeat"].append(loss_by_half(logits, toy_tokens)[1])
+        out["previous"].append(previous_token_scores(patterns[0]).max().item())
+        out["induction"].append(induction_scores(patterns[-1], TOY_LEN).max().item())
+    return out
+
+
+two, one = checkpoints("two_layer"), checkpoints("one_layer")
+steps = list(two)
+grown, control_grown = history(two), history(one)
+plots.lines(
+    {"two layers": grown["repeat"], "one layer (control)": control_grown["repeat"]},
+    at=steps,
+    title="Two layers learn induction, and they learn it suddenly",
+    x="training step",
+    y="loss on the repeat (nats)",
+)
+
+# %%
+plots.lines(
+    {
+        "best induction head, layer 1": grown["induction"],
+        "best previous-token head, layer 0": grown["previous"],
+        "one layer: best induction score (control)": control_grown["induction"],
+    },
+    at=steps,
+    title="Both kinds of head appear in the same short window",
+    x="training step",
+    y="score",
+)
+
+# %% [markdown]
+# For a thousand steps the two models look alike. Then, between steps 1,000 and 1,400, the two-layer model
+# falls from **3.1** to **0.47** nats, and in the same window its best induction score goes from **0.11** to **0.72**. A
+# previous-token head appears with it: neither is of any use without the other. Olsson and colleagues saw such a
+# **phase change** in every model they trained that has more than one layer. Here all three seeds that were trained
+# show it, at slightly different steps (`data/induction/seeds.json`).
+#
+# The one-layer model ends at **2.3** nats. That is well below the first half (**4.3**), so it has learned *something*: tokens that came
+# once are likely to come again. Does it use their *order*? Scramble the first half and see.
+
+# %%
+scramble = torch.rand(64, TOY_LEN, generator=torch.Generator().manual_seed(6)).argsort(-1)
+scrambled = toy_tokens.clone()
+scrambled[:, 1 : 1 + TOY_LEN] = toy_tokens[:, 1 : 1 + TOY_LEN].gather(1, scramble)
+with torch.no_grad():
+    ordered = {name: loss_by_half(models[max(models)](toy_tokens), toy_tokens) for name, models in [("two layers", two), ("one layer", one)]}
+    unordered = {name: loss_by_half(models[max(models)](scrambled), scrambled) for name, models in [("two layers", two), ("one layer", one)]}
+plots.table(
+    [(name, f"{ordered[name][1]:.2f}", f"{unordered[name][1]:.2f}") for name in ordered],
+    columns=["loss on the repeat (nats)", "first half in order", "first half scrambled"],
+)
+
+# %% [markdown]
+# The two-layer model lives on order: scrambled, it falls to **5.3**, worse than guessing among 64 (4.2<!-- given -->).
+# The one-layer model loses too, but far less. So it makes some use of where tokens stood, and most of its gain
+# comes from *which* tokens there were.
+#
+# ### The finished circuit, read with your own tools
+#
+# Now your own tools, on weights where nothing is hidden: no rotation, no norm with weights, no other layers.
+
+# %%
+final = two[max(two)]
+with torch.no_grad():
+    _, cache = final.run_with_cache(toy_tokens)
+    toy_previous = previous_token_scores(cache["pattern", 0])
+    toy_induction = induction_scores(cache["pattern", 1], TOY_LEN)
+    toy_composition = torch.stack(
+        [
+            k_composition(final.W_V[0] @ final.W_O[0], final.W_Q[1, h] @ final.W_K[1, h].T)
+            for h in range(final.cfg.n_heads)
+        ],
+        dim=1,
+    )  # [head of layer 0, head of layer 1]
+    toy_copying = [
+        copying_score(final.W_E, final.W_V[1, h], final.W_O[1, h], final.W_U) for h in range(final.cfg.n_heads)
+    ]
+
+
+def toy_loss_without(heads) -> float:
+    """Loss on the repeat of the final two-layer model, with `heads` ablated."""
+    with torch.no_grad(), ablated(final, heads):
+        return loss_by_half(final(toy_tokens), toy_tokens)[1]
+
+
+toy_cost = {head: toy_loss_without([head]) - toy_loss_without([]) for head in [(layer, h) for layer in (0, 1) for h in range(4)]}
+plots.table(
+    [
+        (head_name((0, h)), f"{toy_previous[h]:.2f}", f"{toy_composition[h].max():.2f}", "", "", f"{toy_cost[0, h]:+.2f}")
+        for h in range(4)
+    ]
+    + [
+        (head_name((1, h)), "", f"{toy_composition[:, h].max():.2f}", f"{toy_induction[h]:.2f}", f"{toy_copying[h]:.2f}", f"{toy_cost[1, h]:+.2f}")
+        for h in range(4)
+    ],
+    columns=["head", "previous token", "largest K-composition", "induction", "copying", "added loss without it"],
+)
+
+# %% [markdown]
+# Here the textbook story holds to the letter. One previous-token head, L0H1 (**0.55**); two induction
+# heads, L1H2 and L1H3, which copy almost perfectly (**0.99**), where the other two heads of their layer do not
+# (**0.36**, below chance); and L0H1 composes with both of them at **0.31**. Without L0H1 the repeat costs **3.6** nats more.
+#
+# And one more warning. The *largest* entry of the composition table, **0.39**, belongs to another pair, L0H3 with
+# L1H1. Ablate either: nothing happens. Composition scores tell you where to look. They do not tell you
+# what matters.
+
+# %% tags=["numbers"]
+claim("two layers at step 1000, nats", grown["repeat"][steps.index(1000)], text=3.1, within=0.1)
+claim("two layers at step 1400, nats", grown["repeat"][steps.index(1400)], text=0.47, within=0.05)
+claim("induction score at step 1000", grown["induction"][steps.index(1000)], text=0.11, within=0.03)
+claim("induction score at step 1400", grown["induction"][steps.index(1400)], text=0.72, within=0.03)
+claim("one layer at the end, nats", control_grown["repeat"][-1], text=2.3, within=0.1)
+claim("one layer on the first half, nats", ordered["one layer"][0], text=4.3, within=0.1)
+claim("two layers, scrambled, nats", unordered["two layers"][1], text=5.3, within=0.2)
+assert unordered["one layer"][1] - ordered["one layer"][1] < 0.5 * (unordered["two layers"][1] - ordered["two layers"][1])
+claim("previous-token score of L0H1", toy_previous[1], text=0.55, within=0.02)
+claim("copying score of L1H2 and L1H3", (toy_copying[2] + toy_copying[3]) / 2, text=0.99, within=0.02)
+claim("copying score of L1H0 and L1H1", (toy_copying[0] + toy_copying[1]) / 2, text=0.36, within=0.05)
+claim("K-composition of L0H1 with the induction heads", toy_composition[1, 2:].mean(), text=0.31, within=0.02)
+claim("added loss without L0H1, nats", toy_cost[0, 1], text=3.6, within=0.2)
+claim("largest K-composition", toy_composition.max(), text=0.39, within=0.02)
+assert toy_composition[3, 1] == toy_composition.max() and toy_cost[0, 3] < 0.1 and toy_cost[1, 1] < 0.1
+
+# %% [markdown]
 # ## What you found
 
 # %%
@@ -779,9 +945,10 @@ plots.table(
         ("copying score of the top 5", f"{top_copying.mean():.2f}", f"{copying.median():.2f} median of all heads", ""),
         ("K-composition of L16H0 with the best", f"{composition[best][16, 0]:.2f}", f"{composition[best].median():.2f} median of earlier heads", ""),
         ("induction score without L16H0", f"{tests['L16H0'][0]:.2f}", f"{tests['L11H1'][0]:.2f} without L11H1", ""),
+        ("toy: loss on the repeat, two layers (nats)", f"{ordered['two layers'][1]:.2f} (toy)", f"{ordered['one layer'][1]:.2f} with one layer", "phase change in every model of two layers or more"),
         ("added loss on repeats in text", f"{text_top[0]:+.1f}", f"{text_random[:, 0].mean():+.2f} for 5 random heads", ""),
     ],
-    columns=["", "SmolLM2-135M-Instruct", "control", "GPT-2 small, as others report it"],
+    columns=["", "SmolLM2-135M-Instruct", "control", "as others report it (GPT-2 small, or Olsson et al.)"],
 )
 
 # %% [markdown]

@@ -177,10 +177,14 @@ def test_the_course_map_greets_the_learner(lab, page):
 
 def test_a_lesson_runs_and_draws(lab, page, course):
     path = course / "solutions" / f"{LESSON}.ipynb"
-    page.goto(lab.replace("/notebooks/README.md", f"/solutions/{path.name}"))
+    # `reset`: a tab that the other test left open could take the click.
+    page.goto(lab.replace("/notebooks/README.md", f"/solutions/{path.name}") + "&reset")
     notebook = page.locator(".jp-NotebookPanel:visible")
     ready = notebook.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
     expect(ready).to_be_visible(timeout=60_000)
+    # JupyterLab forgets what is run before the kernel is there; the status bar knows when it is.
+    kernel_is_there = re.compile(r"Python 3.*\| Idle")
+    expect(page.locator("#jp-main-statusbar")).to_contain_text(kernel_is_there, timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator('[data-command="runmenu:run-all"]').click()
 

@@ -112,15 +112,15 @@ def check_cache_bytes(cache_bytes) -> str:
     """Planted tensors: two dtypes, an alias and a slice."""
     full = torch.zeros(3, 5, 7)  # 420 bytes
     half = torch.zeros(2, 11, dtype=torch.bfloat16)  # 44 bytes
-    cache = {"full": full, "alias": full, "half": half, "slice": full[:, :2]}
-    elements = 105 + 105 + 22 + 30
+    cache = {"full": full, "alias": full, "half": half, "slice": full[:, :2]}  # 168 bytes
+    elements = 105 + 105 + 22 + 42
     match(
         cache_bytes(cache),
         torch.tensor(420 + 44),
         what="The size",
         mistakes={
             "Names that share memory are counted more than once: 'alias' is 'full' again. Tell "
-            "storages apart by their address.": torch.tensor(420 + 420 + 44 + 120),
+            "storages apart by their address.": torch.tensor(420 + 420 + 44 + 168),
             "That is a number of elements. Multiply by the bytes of each.": torch.tensor(elements),
             "That is a number of elements, each storage once. It should be bytes.": torch.tensor(
                 105 + 22
@@ -128,8 +128,9 @@ def check_cache_bytes(cache_bytes) -> str:
             "You took 4 bytes for every element, and shared memory several times. bfloat16 has "
             "2: ask the tensor.": torch.tensor(4 * elements),
             "You took 4 bytes for every element; bfloat16 has 2.": torch.tensor(420 + 88),
-            "A slice shares its tensor's storage. `data_ptr()` of the *tensor* misses that when the "
-            "slice starts elsewhere; take the storage's.": torch.tensor(420 + 44 + 120),
+            "A slice shares its tensor's storage, and yours is counted on its own.": torch.tensor(
+                420 + 44 + 168
+            ),
             "Megabytes were not asked for: return bytes.": torch.tensor((420 + 44) / 1e6),
         },
     )

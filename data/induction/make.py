@@ -1,0 +1,389 @@
+"""Train the toy models of lesson 01: two attention layers that learn induction, one that cannot.
+
+Run it from the repository's root: `python -m data.induction.make`. README.md beside this file says
+what comes out, and why the recipe is what it is.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+from transformer_lens.model_bridge import TransformerBridge
+
+from utils.heads import ablated, previous_token_scores
+from utils.models import save_native
+
+HERE = Path(__file__).resolve().parent
+BOS = 0
+MODELS = {"two_layer": 2, "one_layer": 1}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result, besides the seed. Lengths in tokens."""
+
+    n_tokens: int = 64  # ids 1 to n_tokens; BOS is id 0
+    seq_len: int = 48  # BOS included
+    min_len: int = 10  # of the repeated segment
+    max_len: int = 23
+    skew: float = 0.5  # token i is drawn with probability ~ i ** -skew
+    d_model: int = 64
+    n_heads: int = 4
+    d_head: int = 16
+    batch: int = 32
+    lr: float = 0.1
+    warmup: int = 50  # steps; constant ever after
+    eps: float = 0.1  # Adam's: this large, it is close to momentum SGD (README.md says why)
+    weight_decay: float = 0.01
+    eval_batch: int = 256
+    eval_every: int = 100
+    # Set before the shipped runs, dense where trial runs had changed; not moved afterwards.
+    checkpoints: tuple[int, ...] = (0, 100, 200, 400, 700, *range(1000, 3001, 200), 3500, 4000)
+
+
+TINY = replace(Recipe(), batch=8, eval_batch=8, eval_every=5, checkpoints=(0, 10, 20))
+
+
+# ---- Data ---------------------------------------------------------------------------------------
+
+
+def make_batch(
+    batch: int,
+    *,
+    generator: torch.Generator,
+    n_tokens: int = 64,
+    seq_len: int = 48,
+    min_len: int = 10,
+    max_len: int = 23,
+    skew: float = 0.5,
+) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
+    """Random tokens in which one segment, of random length and place, occurs a second time.
+
+    Every token is drawn by itself, so nothing but the repeat can be predicted: neither from the
+    token before (no bigrams), nor at a fixed distance (the lag differs from sequence to sequence).
+
+    Returns:
+        `tokens`: BOS (id 0), then ids from 1 to `n_tokens`.
+        `source`: for a token of the second occurrence, the position it is a copy of; -1 elsewhere.
+
+    Raises:
+        ValueError: two segments of `max_len` and a BOS do not fit into `seq_len`.
+    """
+    if not 0 < min_len <= max_len or 2 * max_len + 1 > seq_len:
+        raise ValueError(f"Two segments of {max_len} and a BOS do not fit into {seq_len} tokens.")
+    length = torch.randint(min_len, max_len + 1, (batch, 1), generator=generator)
+    slack = seq_len - 1 - 2 * length  # fresh tokens: before, between and after the segments
+    cuts = torch.rand(batch, 2, generator=generator).sort(-1).values
+    cuts = (cuts * (slack + 1)).long()
+    first = 1 + cuts[:, :1]
+    second = 1 + cuts[:, 1:] + length
+
+    pos = torch.arange(seq_len)
+    repeated = (pos >= second) & (pos < second + length)
+    source = torch.where(repeated, pos - (second - first), -1)
+
+    weight = torch.arange(1, n_tokens + 1, dtype=torch.float64) ** -skew
+    fresh = torch.multinomial(weight, batch * seq_len, replacement=True, generator=generator)
+    tokens = 1 + fresh.view(batch, seq_len)
+    tokens[:, 0] = BOS
+    return torch.where(repeated, tokens.gather(1, source.clamp(min=0)), tokens), source
+
+
+def shuffle_source(
+    tokens: Int[Tensor, "batch seq"],
+    source: Int[Tensor, "batch seq"],
+    *,
+    generator: torch.Generator,
+) -> Int[Tensor, "batch seq"]:
+    """The same tokens with the first occurrence in random order: a control.
+
+    Whoever predicts the second occurrence from *which* tokens came before loses nothing by it.
+    Whoever uses their *order*, as induction does, loses everything.
+    """
+    start = torch.where(source >= 0, source, tokens.shape[1]).min(-1, keepdim=True).values
+    length = (source >= 0).sum(-1, keepdim=True)
+    pos = torch.arange(tokens.shape[1])
+    noise = torch.rand(tokens.shape, generator=generator)
+    inside = (pos >= start) & (pos < start + length)
+    key = torch.where(inside, start - 0.5 + noise * length, pos.float())  # stays in its segment
+    return tokens.gather(1, key.argsort(-1))
+
+
+def repeat_targets(
+    source: Int[Tensor, "batch seq"],
+) -> tuple[Int[Tensor, " target"], Int[Tensor, " target"], Int[Tensor, " target"]]:
+    """The tokens that induction can predict, as `(row, position, position of the original)`.
+
+    That is the second occurrence without its first token, whose coming nothing announces.
+    """
+    row, before = ((source[:, 1:] >= 0) & (source[:, :-1] >= 0)).nonzero(as_tuple=True)
+    return row, before + 1, source[row, before + 1]
+
+
+# ---- Measures -----------------------------------------------------------------------------------
+
+
+def token_loss(
+    logits: Float[Tensor, "batch seq vocab"], tokens: Int[Tensor, "batch seq"]
+) -> Float[Tensor, "batch seq"]:
+    """Each token's loss in nats, at that token's own position (BOS, which has none, gets 0)."""
+    loss = F.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+    return F.pad(loss, (1, 0))
+
+
+@torch.no_grad()
+def evaluate(model: TransformerBridge, recipe: Recipe) -> dict:
+    """What the model does on fresh sequences, always the same ones. Losses in nats a token.
+
+    Returns:
+        loss_first: the repeated tokens, where they occur first.
+        loss_repeat: the same tokens, where they occur again.
+        loss_shuffled: there again, but with the first occurrence in random order.
+        accuracy: share of the repeated tokens that get the highest logit.
+        previous_token: `[layer][head]`, mean attention to the token before.
+        induction: `[layer][head]`, mean attention from a repeated token to the one after its
+            first occurrence.
+    """
+    tokens, source = batch_of(recipe, recipe.eval_batch, seed=10_000)
+    generator = torch.Generator().manual_seed(10_001)
+    row, pos, origin = repeat_targets(source)
+    logits, cache = model.run_with_cache(tokens, names_filter=lambda n: n.endswith("hook_pattern"))
+    loss = token_loss(logits, tokens)
+    shuffled = shuffle_source(tokens, source, generator=generator)
+    patterns = [cache[f"blocks.{i}.attn.hook_pattern"] for i in range(model.cfg.n_layers)]
+    right = logits[row, pos - 1].argmax(-1) == tokens[row, pos]
+    return {
+        "loss_first": loss[row, origin].mean().item(),
+        "loss_repeat": loss[row, pos].mean().item(),
+        "loss_shuffled": token_loss(model(shuffled), shuffled)[row, pos].mean().item(),
+        "accuracy": right.float().mean().item(),
+        "previous_token": [previous_token_scores(p).tolist() for p in patterns],
+        "induction": [p[row, :, pos - 1, origin].mean(0).tolist() for p in patterns],
+    }
+
+
+def heads_above(scores: list[list[float]], threshold: float) -> list[tuple[int, int]]:
+    """The `(layer, head)` whose score, of `[layer][head]`, is above the threshold."""
+    return [(i, j) for i, row in enumerate(scores) for j, s in enumerate(row) if s > threshold]
+
+
+@torch.no_grad()
+def ablations(model: TransformerBridge, recipe: Recipe, measures: dict) -> dict[str, float]:
+    """`loss_repeat`, in nats, with each head mean-ablated, and with each kind of head at once."""
+    tokens, source = batch_of(recipe, recipe.eval_batch, seed=10_000)
+    row, pos, _ = repeat_targets(source)
+
+    def loss_without(heads) -> float:
+        with ablated(model, heads):
+            return token_loss(model(tokens), tokens)[row, pos].mean().item()
+
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    every = [(layer, head) for layer in range(n_layers) for head in range(n_heads)]
+    last = n_layers - 1
+    induction = [h for h in heads_above(measures["induction"], 0.2) if h[0] == last]
+    others = [h for h in every if h[0] == last and h not in induction]
+    return {f"L{layer}H{head}": loss_without([(layer, head)]) for layer, head in every} | {
+        "all induction heads": loss_without(induction),
+        "the last layer's other heads": loss_without(others),
+    }
+
+
+@torch.no_grad()
+def repeated_random(model: TransformerBridge, recipe: Recipe) -> dict[str, float]:
+    """Loss in nats on the lesson's own test: a uniformly random half, then that half again."""
+    half = (recipe.seq_len - 1) // 2
+    sequences = replace(recipe, min_len=half, max_len=half, skew=0.0)
+    tokens, source = batch_of(sequences, recipe.eval_batch, seed=10_002)
+    row, pos, origin = repeat_targets(source)
+    loss = token_loss(model(tokens), tokens)
+    return {"first": loss[row, origin].mean().item(), "repeat": loss[row, pos].mean().item()}
+
+
+def baselines(recipe: Recipe) -> dict[str, float]:
+    """Loss in nats on the repeated tokens of predictors that are counted, not trained.
+
+    Each mixes the true token frequencies with something from the context, in the best proportion:
+    `bag`, how often each token has come so far (no order needed); `induction`, what followed the
+    current token earlier on (falling back on `bag` where it has not come before).
+    """
+    tokens, source = batch_of(recipe, recipe.eval_batch, seed=10_000)
+    row, pos, _ = repeat_targets(source)
+    weight = torch.arange(1, recipe.n_tokens + 1).float() ** -recipe.skew
+    frequency = F.pad(weight / weight.sum(), (1, 0))
+    bag, follow = [], []
+    for r, p in zip(row.tolist(), pos.tolist(), strict=True):
+        past, target = tokens[r, 1:p], tokens[r, p]
+        after = past[1:][past[:-1] == past[-1]]
+        bag.append((past == target).float().mean())
+        follow.append((after == target).float().mean() if len(after) else bag[-1])
+    prior = frequency[tokens[row, pos]]
+
+    def best(evidence: list[Tensor]) -> float:
+        share = torch.linspace(0, 0.99, 100)[:, None]
+        mixed = (1 - share) * prior + share * torch.stack(evidence)
+        return -mixed.log().mean(-1).max().item()
+
+    return {"frequency": -prior.log().mean().item(), "bag": best(bag), "induction": best(follow)}
+
+
+def phase_change(log: dict) -> dict[str, int | None]:
+    """Between which evaluations the order of the context came to matter.
+
+    The measure is `loss_shuffled - loss_repeat`, in nats. `begin` and `end` are the first steps
+    at which it is above 10% and 90% of its last value; both None where that value is under 1.
+    """
+    order = [s - r for s, r in zip(log["loss_shuffled"], log["loss_repeat"], strict=True)]
+    if order[-1] < 1:
+        return {"begin": None, "end": None}
+
+    def first_above(share: float) -> int:
+        return next(s for s, o in zip(log["step"], order, strict=True) if o > share * order[-1])
+
+    return {"begin": first_above(0.1), "end": first_above(0.9)}
+
+
+# ---- Training -----------------------------------------------------------------------------------
+
+
+def batch_of(recipe: Recipe, batch: int, *, seed: int | torch.Generator):
+    """`make_batch` as the recipe wants it."""
+    if isinstance(seed, int):
+        seed = torch.Generator().manual_seed(seed)
+    return make_batch(
+        batch,
+        generator=seed,
+        n_tokens=recipe.n_tokens,
+        seq_len=recipe.seq_len,
+        min_len=recipe.min_len,
+        max_len=recipe.max_len,
+        skew=recipe.skew,
+    )
+
+
+def new_model(recipe: Recipe, *, n_layers: int, seed: int) -> TransformerBridge:
+    """An untrained attention-only model; learned positions, and norms without parameters."""
+    config = {
+        "n_layers": n_layers,
+        "d_model": recipe.d_model,
+        "n_heads": recipe.n_heads,
+        "d_head": recipe.d_head,
+        "n_ctx": recipe.seq_len,
+        "d_vocab": recipe.n_tokens + 1,
+        "attn_only": True,
+        "normalization_type": "LNPre",
+        "positional_embedding_type": "standard",
+        "act_fn": "gelu",  # unused: there is no MLP
+        "seed": seed,
+    }
+    return TransformerBridge.boot_native(config)
+
+
+def train(recipe: Recipe, *, n_layers: int, seed: int, title: str, save_to: Path | None) -> dict:
+    """Train one model, saving its checkpoints in `save_to` where that is given.
+
+    Returns:
+        `{"log": columns over evaluations, "final": what is measured once, at the end}`. All are
+        measured on the half-precision weights that are (or would be) saved.
+    """
+    model = new_model(recipe, n_layers=n_layers, seed=seed)
+    saved = new_model(recipe, n_layers=n_layers, seed=seed)  # holds what a checkpoint holds
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=recipe.lr,
+        betas=(0.9, 0.98),
+        eps=recipe.eps,
+        weight_decay=recipe.weight_decay,
+    )
+    generator = torch.Generator().manual_seed(seed)  # both models see the same sequences
+    last = max(recipe.checkpoints)
+    rows: list[dict] = []
+    losses: list[float] = []
+    bar = tqdm(range(last + 1), desc=title)
+    for step in bar:
+        if step % recipe.eval_every == 0 or step in recipe.checkpoints:
+            saved.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
+            mean = statistics.fmean(losses) if losses else None  # since the last evaluation
+            rows.append({"step": step, "train_loss": mean, **evaluate(saved, recipe)})
+            losses.clear()
+            bar.set_postfix(repeat=f"{rows[-1]['loss_repeat']:.2f}")
+        if save_to and step in recipe.checkpoints:
+            save_native(saved, save_to / f"step_{step:05d}")
+        if step == last:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * min(1, (step + 1) / recipe.warmup)
+        tokens, _ = batch_of(recipe, recipe.batch, seed=generator)
+        loss = token_loss(model(tokens), tokens)[:, 1:].mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    log = {key: [row[key] for row in rows] for key in rows[0]}
+    final = {key: value for key, value in rows[-1].items() if key not in ("step", "train_loss")}
+    final["phase_change"] = phase_change(log)
+    final["loss_repeat_without"] = ablations(saved, recipe, rows[-1])
+    final["repeated_random"] = repeated_random(saved, recipe)
+    if n_layers == 2:  # [head of layer 0][head of layer 1]
+        final["k_composition"] = saved.all_composition_scores("K").scores[0, :, 1].tolist()
+    return {"log": log, "final": final}
+
+
+def rounded(value):
+    """The same with numbers of 4 decimals, to keep the JSON files short."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def write_json(path: Path, value: dict) -> None:
+    """One top-level key a line, so that a change shows up where it happened."""
+    lines = (f"{json.dumps(key)}: {json.dumps(rounded(item))}" for key, item in value.items())
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def make(out: Path, recipe: Recipe, *, seed: int, seeds: list[int]) -> None:
+    """Write checkpoints and `log.json` for `seed`, and `seeds.json` for all of them, into `out`."""
+    log: dict = {}
+    summary: dict = {"recipe": asdict(recipe), "baselines": baselines(recipe)}
+    for current in sorted({seed, *seeds}):
+        for name, n_layers in MODELS.items():
+            folder = out / name if current == seed else None
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)  # no checkpoint of an earlier recipe
+            title = f"{name}, seed {current}"
+            made = train(recipe, n_layers=n_layers, seed=current, title=title, save_to=folder)
+            summary[title] = made["final"]
+            if folder:
+                log[name] = made["log"]
+    write_json(out / "log.json", log)
+    write_json(out / "seeds.json", summary)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=HERE, help="folder to write into")
+    parser.add_argument("--seed", type=int, default=0, help="the seed whose checkpoints are kept")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="also summarised")
+    parser.add_argument("--tiny", action="store_true", help="20 steps, one seed: a test")
+    args = parser.parse_args(arguments)
+    if args.tiny and args.out.resolve() == HERE:
+        parser.error("--tiny would overwrite the trained checkpoints: name another folder by --out")
+    torch.set_num_threads(1)  # the same sums in the same order, whatever the machine
+    args.out.mkdir(parents=True, exist_ok=True)
+    recipe = TINY if args.tiny else Recipe()
+    make(args.out, recipe, seed=args.seed, seeds=[] if args.tiny else args.seeds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The set-up cell on a hosted notebook's terms: an empty folder, older versions that must stay."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from utils import course
+
+# What Colab has installed (late 2026). `notebook` is there because ipywidgets 7 needs one.
+PREINSTALLED = [
+    "numpy==2.1.3",
+    "pandas==2.2.3",
+    "transformers==5.15.0",
+    "plotly==5.24.1",
+    "ipython==7.34.0",
+    "ipykernel==6.17.1",
+    "ipywidgets==7.7.1",
+    "notebook==6.5.7",
+]
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+
+
+def _link(name: str, site: Path, done: set[str]) -> None:
+    """Puts a package of this environment, and what it needs, into `site` by hard links.
+
+    So torch, which is large, costs neither time nor disk, and pip sees it as installed.
+    """
+    name = canonicalize_name(name)
+    if name in done or list(site.glob(f"{name.replace('-', '_')}-*.dist-info")):
+        return
+    done.add(name)
+    package = importlib.metadata.distribution(name)
+    for file in package.files:
+        source, target = Path(file.locate()), site / file
+        if ".." in file.parts or not source.exists():  # scripts
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another file system
+            shutil.copy(source, target)
+    for line in package.requires or []:
+        need = Requirement(line)
+        if need.marker is None or need.marker.evaluate({"extra": ""}):
+            _link(need.name, site, done)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory) -> Path:
+    """The interpreter of a fresh environment that holds what Colab's holds."""
+    folder = tmp_path_factory.mktemp("colab")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True)
+    _link("torch", Path(site.stdout.strip()), set())
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", *PREINSTALLED]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return python
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory) -> Path:
+    """The working tree as a repository of one commit, in place of the public one."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=course.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listing.returncode:
+        pytest.skip("needs a git checkout: the set-up cell clones one")
+    folder = tmp_path_factory.mktemp("published")
+    for name in filter(None, listing.stdout.split("\0")):
+        if (course.ROOT / name).is_file():  # deleted, and not yet committed
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(course.ROOT / name, folder / name)
+    author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in [["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "The working tree"]]:
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def _versions(python: Path) -> dict[str, str]:
+    listing = [python, "-m", "pip", "list", "--format=json"]
+    packages = json.loads(subprocess.run(listing, check=True, capture_output=True).stdout)
+    return {package["name"]: package["version"] for package in packages}
+
+
+def _run(cells: list, python: Path, published: Path, tmp_path: Path) -> list:
+    """The cells, run one after another by `python` in an empty folder; they may not fail."""
+    kernel = {
+        "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Colab",
+        "language": "python",
+        "env": {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.file://{published}.insteadOf",
+            "GIT_CONFIG_VALUE_0": course.address(),
+            "HEADS_TO_FEATURES_DATA": str(tmp_path / "progress"),
+            "IPYTHONDIR": str(tmp_path / "ipython"),
+        },
+    }
+    (tmp_path / "kernels" / "colab").mkdir(parents=True)
+    (tmp_path / "kernels" / "colab" / "kernel.json").write_text(json.dumps(kernel))
+    kernels = KernelSpecManager(kernel_dirs=[str(tmp_path / "kernels")])
+    (tmp_path / "content").mkdir()
+    client = NotebookClient(
+        nbformat.v4.new_notebook(cells=cells),
+        km=AsyncKernelManager(kernel_name="colab", kernel_spec_manager=kernels),
+        resources={"metadata": {"path": str(tmp_path / "content")}},
+        timeout=600,
+    )
+    return client.execute().cells
+
+
+def test_the_set_up_cell_runs_twice_and_lesson_00_runs_through(python, published, tmp_path):
+    before = _versions(python)
+    lesson = nbformat.read(course.ROOT / "solutions" / "00_meet_the_model.ipynb", 4)
+    (setup,) = [cell for cell in lesson.cells if "setup" in cell.metadata.get("tags", [])]
+    first = lesson.cells.index(setup)
+    again = nbformat.v4.new_code_cell(setup.source)
+    cells = [*lesson.cells[: first + 1], again, *lesson.cells[first + 1 :]]
+    ran = _run(cells, python, published, tmp_path)
+
+    for cell in ran[first : first + 2]:
+        assert all(output.get("name") == "stdout" for output in cell.outputs), cell.outputs
+        said = "".join(output.text for output in cell.outputs)
+        assert "Ready" in said and len(said.splitlines()) <= 2, said
+    assert (tmp_path / "content" / "heads-to-features" / "utils" / "lesson.py").exists()
+    after = _versions(python)
+    assert "transformer-lens" in after
+    assert {name: after.get(name) for name in before} == before

@@ -1,0 +1,171 @@
+"""The notebooks as files: generated, executed, checked, and held to their own text."""
+
+import ast
+import re
+
+import jupytext
+import nbformat
+import pytest
+
+from utils import course
+from utils.course import LESSONS, NOTEBOOKS, ROOT, SOLUTIONS
+
+WRITTEN = [lesson for lesson in LESSONS if lesson.is_written]
+each_lesson = pytest.mark.parametrize("lesson", WRITTEN, ids=lambda lesson: lesson.stem)
+
+
+def cells(folder: str, lesson, kind: str | None = None) -> list:
+    found = nbformat.read(ROOT / folder / f"{lesson.stem}.ipynb", 4).cells
+    return [cell for cell in found if kind in (None, cell.cell_type)]
+
+
+def tags(cell) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def calls(source: str, name: str) -> list[ast.Call]:
+    """The calls of a function by its bare name in a cell's source."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [node for node in nodes if getattr(node.func, "id", None) == name]
+
+
+def test_everything_generated_is_up_to_date():
+    assert course.out_of_sync() == []
+
+
+def test_a_changed_blank_is_noticed(tmp_path, monkeypatch):
+    """The gate itself must be able to fail."""
+    lesson = WRITTEN[0]
+    for folder in (SOLUTIONS, NOTEBOOKS, ".jupyter", "utils"):
+        (tmp_path / folder).mkdir()
+    for name in ("pyproject.toml", "README.md", ".jupyter/blank.py", f"{NOTEBOOKS}/README.md"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for folder, suffix in [(SOLUTIONS, ".py"), (SOLUTIONS, ".ipynb"), (NOTEBOOKS, ".ipynb")]:
+        name = f"{folder}/{lesson.stem}{suffix}"
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setattr(course, "LESSONS", (lesson,))
+    monkeypatch.setattr(course, "generated_texts", lambda: {})
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert course.out_of_sync() == []
+    blank = tmp_path / NOTEBOOKS / f"{lesson.stem}.ipynb"
+    blank.write_text(blank.read_text().replace("raise NotImplementedError", "return None", 1))
+    (tmp_path / NOTEBOOKS / "99_orphan.ipynb").write_text("{}")
+    found = "\n".join(course.out_of_sync())
+    assert "+    \"    raise NotImplementedError" in found and "99_orphan" in found
+
+
+@each_lesson
+def test_a_solved_notebook_is_executed_in_order_and_small(lesson):
+    code = cells(SOLUTIONS, lesson, "code")
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    for cell in code:
+        if {"check", "nbval-check-output", "numbers"} & set(tags(cell)):
+            assert cell.outputs or "assert" in cell.source, f"nothing to compare: {cell.source}"
+    assert (ROOT / SOLUTIONS / f"{lesson.stem}.ipynb").stat().st_size < 2_000_000
+
+
+@each_lesson
+def test_a_blank_keeps_its_exercises_and_gives_nothing_away(lesson):
+    solved, blank = cells(SOLUTIONS, lesson), cells(NOTEBOOKS, lesson)
+    n_exercises = sum("### BEGIN SOLUTION" in cell.source for cell in solved)
+    stubs = [cell for cell in blank if "raise NotImplementedError  # your code" in cell.source]
+    assert n_exercises == len(stubs) == sum("check" in tags(cell) for cell in blank) > 0
+    assert not [c for c in blank if c.cell_type == "code" and (c.outputs or c.execution_count)]
+    assert not [c for c in blank if "BEGIN SOLUTION" in c.source or "solution-only" in tags(c)]
+
+
+@each_lesson
+def test_each_exercise_has_minutes_a_difficulty_two_hints_and_a_folded_solution(lesson):
+    blank = cells(NOTEBOOKS, lesson)
+    headings = re.findall(r"^### Exercise \d+ · .*$", "\n".join(c.source for c in blank), re.M)
+    hints = [cell for cell in blank if "hints" in tags(cell)]
+    checks = [cell for cell in blank if "check" in tags(cell)]
+    assert len(headings) == len(hints) == len(checks)
+    assert all(re.search(r"\(\d+ minutes, (easy|medium|hard)\)$", line) for line in headings)
+    for cell in hints:
+        names = re.findall(r"<details><summary>(.*?)</summary>", cell.source)
+        assert names == ["Hint 1", "Hint 2", "Solution"]
+        assert cell.source.count("</details>") == 3
+        assert "def " in cell.source.split("Solution</summary>")[1]
+
+
+@each_lesson
+def test_the_set_up_cell_is_the_same_everywhere_and_short(lesson):
+    for folder in (SOLUTIONS, NOTEBOOKS):
+        (setup,) = [cell for cell in cells(folder, lesson, "code") if "setup" in tags(cell)]
+        assert setup.source == course.setup_cell()
+        assert len(setup.source.splitlines()) <= 8
+
+
+@each_lesson
+def test_every_measured_number_in_the_text_is_asserted(lesson):
+    """A number in bold is a measured one, and some `claim(..., text=...)` holds it."""
+    found = cells(SOLUTIONS, lesson)
+    claimed = set()
+    for cell in found:
+        if cell.cell_type == "code" and calls(cell.source, "claim"):
+            assert "numbers" in tags(cell), f"tag this cell `numbers`: {cell.source}"
+            for call in calls(cell.source, "claim"):
+                text = next(word.value for word in call.keywords if word.arg == "text")
+                claimed.add(abs(float(ast.literal_eval(text))))
+    prose = "\n".join(cell.source for cell in found if cell.cell_type == "markdown")
+    bold = {
+        abs(float(number.replace(",", "")))
+        for number in re.findall(r"\*\*[-+−]?(\d[\d,]*\.?\d*)%?\*\*", prose)
+    }
+    assert bold and bold == claimed
+
+
+@each_lesson
+def test_no_measured_number_hides_from_the_text_rule(lesson):
+    """Decimals in prose are bold, code, an arXiv id, or marked as not measured here."""
+    for cell in cells(SOLUTIONS, lesson, "markdown"):
+        text = re.sub(r"`[^`]*`|\]\([^)]*\)|arXiv \d+\.\d+|\*\*[^*]*\*\*", "", cell.source)
+        text = re.sub(r"<!-- given -->.*", "", text)
+        assert not re.findall(r"(?<![\w.])\d*\.\d+", text), f"whose number is this? {cell.source}"
+
+
+@each_lesson
+def test_a_lesson_keeps_the_house_rules(lesson):
+    source = (ROOT / SOLUTIONS / f"{lesson.stem}.py").read_text(encoding="utf-8")
+    rest = source.replace(course.setup_cell(), "")
+    for rule in ["sys.path", "pio.renderers", "pickle", "torch.load(", "set_grad_enabled", "__file__"]:
+        assert rule not in rest, f"{rule} has no place in a lesson"
+    assert f'progress.strip("{lesson.number}")' in source
+    for image in re.findall(r"<img[^>]*>|!\[[^\]]*\]", source):
+        assert "alt=" in image or len(image) > len("![]"), "an image needs alt text"
+
+
+def test_utils_imports_no_lesson_and_methods_import_no_plots():
+    for path in (ROOT / "utils").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert not re.search(r"^\s*(from|import) (solutions|notebooks)\b", source, re.M), path
+        if path.parent.name == "checks" or path.name in ("heads.py", "residual.py", "tokens.py"):
+            assert not re.search(r"(from|import).*\bplots\b", source), path
+
+
+def test_nothing_is_pickled():
+    found = [p.name for p in (ROOT / "data").rglob("*") if p.suffix in (".pt", ".pkl", ".pth", ".bin")]
+    assert found == []
+
+
+def test_the_address_is_written_in_one_place_only():
+    """Everywhere else it is generated: in the README, in set-up cells and in badges."""
+    owner = course.address().removeprefix("https://github.com/")
+    generated = {path.resolve() for path in course.generated_texts()}
+    for path in [*ROOT.glob("*"), *(ROOT / "utils").rglob("*.py"), *(ROOT / ".github").rglob("*")]:
+        if path.is_file() and path.name != "pyproject.toml" and path.resolve() not in generated:
+            assert owner not in path.read_text(encoding="utf-8", errors="ignore"), path
+
+
+def test_lesson_sources_are_plain_scripts():
+    """`make lesson` runs them without IPython: no magics, no `display`."""
+    for lesson in WRITTEN:
+        notebook = jupytext.read(ROOT / SOLUTIONS / f"{lesson.stem}.py")
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                ast.parse(cell.source)
+                assert not calls(cell.source, "display")

@@ -1,0 +1,56 @@
+"""The figures: what they hold, and what they must not do to tokens and to files."""
+
+import re
+
+import pytest
+import torch
+
+from utils import plots
+
+
+def test_attention_view_keeps_special_tokens_and_asks_no_network(monkeypatch):
+    import urllib.request
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: pytest.fail("asked the network"))
+    tokens = ["<|im_start|>", "<bos>", " a", "</script>"]
+    view = plots.attention_heads(torch.rand(2, 4, 4), tokens, names=["L0H0", "L0H1"])
+    page = view._repr_html_()
+    data = page[page.index('"tokens"') :]
+    assert "&lt;|im_start|&gt;" in data and "&lt;bos&gt;" in data
+    assert page.count("</script>") == 1, "a token must not end the script"
+    assert not re.search(r"https?://", re.sub(r'atob\("[^"]*"\)', "", page))
+    assert len(page) < 600_000
+    assert "L0H0, L0H1" in repr(view)
+
+
+@pytest.mark.parametrize(("n_tokens", "n_names"), [(3, 2), (4, 1)])
+def test_attention_view_says_what_does_not_fit(n_tokens, n_names):
+    with pytest.raises(ValueError, match="needs 2 names and 4 tokens"):
+        plots.attention_heads(torch.rand(2, 4, 4), ["a"] * n_tokens, names=["h"] * n_names)
+
+
+def test_head_heatmap_names_the_highest_heads():
+    scores = torch.zeros(4, 3)
+    scores[2, 1], scores[3, 0] = 0.9, 0.5
+    (heat,) = plots.head_heatmap(scores, title="t", top=2).data
+    named = {text for row in heat.text for text in row if text}
+    assert named == {"L2H1", "L3H0"}
+    assert heat.z[2][1] == pytest.approx(0.9)
+
+
+def test_lines_differ_by_dash_as_well_as_colour():
+    fig = plots.lines({"a": [1, 2], "b": [2, 1], "c": [0, 0]}, title="t", x="x", y="y")
+    assert len({trace.line.dash for trace in fig.data}) == 3
+    assert len({trace.line.color for trace in fig.data}) == 3
+
+
+def test_bars_carry_their_interval():
+    (bar,) = plots.bars({"a": 2.0, "b": 1.0}, low={"a": 1.5}, high={"a": 4.0}, title="t", y="y").data
+    assert tuple(bar.error_y.array) == (2.0, 0.0) and tuple(bar.error_y.arrayminus) == (0.5, 0.0)
+
+
+def test_a_table_escapes_and_counts_its_cells():
+    view = plots.table([["<b>", 1]], columns=["token", "count"])
+    assert "&lt;b&gt;" in view._repr_html_() and repr(view) == "token | count\n<b> | 1"
+    with pytest.raises(ValueError, match="needs 2 cells"):
+        plots.table([["a"]], columns=["token", "count"])

@@ -1,0 +1,70 @@
+"""The progress file and its strip."""
+
+import json
+import sys
+
+import pytest
+
+from utils import progress
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADS_TO_FEATURES_DATA", str(tmp_path / "data"))
+
+
+def test_progress_is_remembered_and_counted(capsys):
+    assert progress.done() == set()
+    progress.record("logit_lens")
+    progress.record("induction_scores")
+    progress.record("logit_lens")
+    assert progress.done() == {"logit_lens", "induction_scores"}
+    progress.strip("00")
+    out = capsys.readouterr().out
+    assert "[x] logit_lens" in out and "[ ] cache_bytes" in out
+    assert "Course: 2 of " in out
+
+
+def test_an_unreadable_file_is_set_aside_and_not_lost(capsys):
+    progress.record("logit_lens")
+    progress.progress_file().write_text("{ torn")
+    assert progress.done() == set()
+    kept = progress.progress_file().with_name("progress.damaged.json")
+    assert kept.read_text() == "{ torn" and "is kept as" in capsys.readouterr().out
+    progress.record("cache_bytes")
+    assert json.loads(progress.progress_file().read_text()) == {"done": ["cache_bytes"]}
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_record(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HEADS_TO_FEATURES_DATA", str(tmp_path / "file" / "below"))
+    progress.record("logit_lens")
+    assert "could not be saved" in capsys.readouterr().out
+    progress.strip("00")
+
+
+def test_an_unknown_lesson_is_named():
+    with pytest.raises(ValueError, match="No lesson '99'"):
+        progress.strip("99")
+
+
+def test_without_ipywidgets_the_strip_is_text(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    progress.strip("01")
+    assert "[ ] induction_scores" in capsys.readouterr().out
+
+
+def test_in_a_notebook_the_strip_is_one_widget(monkeypatch):
+    import IPython
+    import IPython.display
+
+    shown = []
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    progress.record("induction_scores")
+    progress.strip("01")
+    (box,) = shown
+    assert "htf-progress" in box._dom_classes
+    pills = [child.value for child in box.children]
+    assert any("&#10003; induction_scores" in pill for pill in pills)
+    assert any("&#9675; mean_ablate" in pill for pill in pills)
