@@ -674,7 +674,9 @@ plots.table(
 # 1. Without BOS the model was *more* sure of ` Paris`. Does that make it the better way to run it?
 # 2. The residual stream's parts add up exactly. Why is "this part added 10% of the logit" still not the
 #    same as "without this part the logit would be 10% lower"?
-# 3. The capital lens climbs late. How would you tell *not known yet* from *known, in another language*?
+# 3. Apart from the first, one MLP stands out in the figure of section 6: that of layer 11. Look at the figure of
+#    section 3 again. What happens at layer 11 there, and how would you test whether the two are connected?
+# 4. The capital lens climbs late. How would you tell *not known yet* from *known, in another language*?
 #
 # ## Common mistakes
 #

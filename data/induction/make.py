@@ -97,26 +97,6 @@ def make_batch(
     return torch.where(repeated, tokens.gather(1, source.clamp(min=0)), tokens), source
 
 
-def shuffle_source(
-    tokens: Int[Tensor, "batch seq"],
-    source: Int[Tensor, "batch seq"],
-    *,
-    generator: torch.Generator,
-) -> Int[Tensor, "batch seq"]:
-    """The same tokens with the first occurrence in random order: a control.
-
-    Whoever predicts the second occurrence from *which* tokens came before loses nothing by it.
-    Whoever uses their *order*, as induction does, loses everything.
-    """
-    start = torch.where(source >= 0, source, tokens.shape[1]).min(-1, keepdim=True).values
-    length = (source >= 0).sum(-1, keepdim=True)
-    pos = torch.arange(tokens.shape[1])
-    noise = torch.rand(tokens.shape, generator=generator)
-    inside = (pos >= start) & (pos < start + length)
-    key = torch.where(inside, start - 0.5 + noise * length, pos.float())  # stays in its segment
-    return tokens.gather(1, key.argsort(-1))
-
-
 def repeat_targets(
     source: Int[Tensor, "batch seq"],
 ) -> tuple[Int[Tensor, " target"], Int[Tensor, " target"], Int[Tensor, " target"]]:
@@ -126,6 +106,24 @@ def repeat_targets(
     """
     row, before = ((source[:, 1:] >= 0) & (source[:, :-1] >= 0)).nonzero(as_tuple=True)
     return row, before + 1, source[row, before + 1]
+
+
+def replace_current(
+    tokens: Int[Tensor, "target seq"],
+    pos: Int[Tensor, " target"],
+    *,
+    n_tokens: int,
+    generator: torch.Generator,
+) -> Int[Tensor, "target seq"]:
+    """The same with a random token just before position `pos[i]` of each row i: a control.
+
+    Induction looks for where the current token came before, so it loses all it had. Whoever copies
+    from the context without comparing tokens (any one-layer model) loses next to nothing.
+    """
+    tokens = tokens.clone()
+    every = torch.arange(len(tokens))
+    tokens[every, pos - 1] = torch.randint(1, n_tokens + 1, (len(tokens),), generator=generator)
+    return tokens
 
 
 # ---- Measures -----------------------------------------------------------------------------------
@@ -146,7 +144,8 @@ def evaluate(model: TransformerBridge, recipe: Recipe) -> dict:
     Returns:
         loss_first: the repeated tokens, where they occur first.
         loss_repeat: the same tokens, where they occur again.
-        loss_shuffled: there again, but with the first occurrence in random order.
+        current_token: what `loss_repeat` gains, by `replace_current`, when the token before each
+            target is replaced (on up to 1,024 of the targets). What the model owes to comparing.
         accuracy: share of the repeated tokens that get the highest logit.
         previous_token: `[layer][head]`, mean attention to the token before.
         induction: `[layer][head]`, mean attention from a repeated token to the one after its
@@ -157,13 +156,17 @@ def evaluate(model: TransformerBridge, recipe: Recipe) -> dict:
     row, pos, origin = repeat_targets(source)
     logits, cache = model.run_with_cache(tokens, names_filter=lambda n: n.endswith("hook_pattern"))
     loss = token_loss(logits, tokens)
-    shuffled = shuffle_source(tokens, source, generator=generator)
+    some = torch.randperm(len(row), generator=generator)[:1024]
+    changed = replace_current(
+        tokens[row[some]], pos[some], n_tokens=recipe.n_tokens, generator=generator
+    )
+    blind = token_loss(model(changed), changed)[torch.arange(len(some)), pos[some]]
     patterns = [cache[f"blocks.{i}.attn.hook_pattern"] for i in range(model.cfg.n_layers)]
     right = logits[row, pos - 1].argmax(-1) == tokens[row, pos]
     return {
         "loss_first": loss[row, origin].mean().item(),
         "loss_repeat": loss[row, pos].mean().item(),
-        "loss_shuffled": token_loss(model(shuffled), shuffled)[row, pos].mean().item(),
+        "current_token": (blind - loss[row[some], pos[some]]).mean().item(),
         "accuracy": right.float().mean().item(),
         "previous_token": [previous_token_scores(p).tolist() for p in patterns],
         "induction": [p[row, :, pos - 1, origin].mean(0).tolist() for p in patterns],
@@ -210,42 +213,57 @@ def repeated_random(model: TransformerBridge, recipe: Recipe) -> dict[str, float
 def baselines(recipe: Recipe) -> dict[str, float]:
     """Loss in nats on the repeated tokens of predictors that are counted, not trained.
 
-    Each mixes the true token frequencies with something from the context, in the best proportion:
-    `bag`, how often each token has come so far (no order needed); `induction`, what followed the
-    current token earlier on (falling back on `bag` where it has not come before).
+    Each mixes the true token `frequency` with evidence from the context, in the best proportion:
+    `bag`, how often each token has come so far; `position`, the token at each earlier position,
+    weighted by how often the original lies there; `induction`, what followed the current token
+    earlier on (`bag` where it has not come before). Only the last compares tokens. `position`
+    is told that this is a repeat, which no model is, so it bounds from below what a model
+    without composition can reach.
     """
     tokens, source = batch_of(recipe, recipe.eval_batch, seed=10_000)
     row, pos, _ = repeat_targets(source)
+    _, many = batch_of(recipe, 20_000, seed=10_003)
+    _, at, whence = repeat_targets(many)
+    where = torch.zeros(recipe.seq_len, recipe.seq_len)
+    where.index_put_((at, whence), torch.ones(len(at)), accumulate=True)
+    where /= where.sum(-1, keepdim=True).clamp(min=1)
+
+    index = torch.arange(recipe.seq_len)
+    context = tokens[row]
+    earlier = (index > 0) & (index < pos[:, None])
+    right = (context == tokens[row, pos][:, None]) & earlier
+    # Position i follows the current token if i - 1 holds the same one.
+    same = F.pad(context[:, :-1] == tokens[row, pos - 1][:, None], (1, 0)) & earlier
+    bag = right.sum(-1) / earlier.sum(-1)
+    follow = (right & same).sum(-1) / same.sum(-1)
+    evidence = {
+        "bag": bag,
+        "position": (where[pos] * right).sum(-1),
+        "induction": torch.where(same.any(-1), follow, bag),
+    }
     weight = torch.arange(1, recipe.n_tokens + 1).float() ** -recipe.skew
-    frequency = F.pad(weight / weight.sum(), (1, 0))
-    bag, follow = [], []
-    for r, p in zip(row.tolist(), pos.tolist(), strict=True):
-        past, target = tokens[r, 1:p], tokens[r, p]
-        after = past[1:][past[:-1] == past[-1]]
-        bag.append((past == target).float().mean())
-        follow.append((after == target).float().mean() if len(after) else bag[-1])
-    prior = frequency[tokens[row, pos]]
+    prior = (weight / weight.sum())[tokens[row, pos] - 1]
+    share = torch.linspace(0, 0.99, 100)[:, None]
 
-    def best(evidence: list[Tensor]) -> float:
-        share = torch.linspace(0, 0.99, 100)[:, None]
-        mixed = (1 - share) * prior + share * torch.stack(evidence)
-        return -mixed.log().mean(-1).max().item()
+    def best(seen: Tensor) -> float:
+        return -((1 - share) * prior + share * seen).log().mean(-1).max().item()
 
-    return {"frequency": -prior.log().mean().item(), "bag": best(bag), "induction": best(follow)}
+    return {"frequency": -prior.log().mean().item()} | {k: best(v) for k, v in evidence.items()}
 
 
 def phase_change(log: dict) -> dict[str, int | None]:
-    """Between which evaluations the order of the context came to matter.
+    """Between which evaluations the model came to compare the current token with earlier ones.
 
-    The measure is `loss_shuffled - loss_repeat`, in nats. `begin` and `end` are the first steps
-    at which it is above 10% and 90% of its last value; both None where that value is under 1.
+    The measure is `current_token`, in nats. `begin` and `end` are the first steps at which it is
+    above 10% and 90% of its last value; both None where that value is under 1.
     """
-    order = [s - r for s, r in zip(log["loss_shuffled"], log["loss_repeat"], strict=True)]
-    if order[-1] < 1:
+    last = log["current_token"][-1]
+    if last < 1:
         return {"begin": None, "end": None}
 
     def first_above(share: float) -> int:
-        return next(s for s, o in zip(log["step"], order, strict=True) if o > share * order[-1])
+        pairs = zip(log["step"], log["current_token"], strict=True)
+        return next(step for step, value in pairs if value > share * last)
 
     return {"begin": first_above(0.1), "end": first_above(0.9)}
 
