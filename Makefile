@@ -31,7 +31,7 @@ sync: $(VENV)/test.done  ## see whether the notebooks fit solutions/*.py
 	$(BIN)/python -m utils.course sync
 
 data: $(VENV)/lab.done  ## make a folder's data again: make data D=induction
-	$(BIN)/python data/$(D)/make.py
+	$(BIN)/python -m data.$(D).make
 
 $(VENV)/lab.done: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -c constraints.txt -e . && touch $@

@@ -32,14 +32,15 @@
 # A number in **bold** was measured here, and a cell nearby holds the text to it.
 
 # %% tags=["setup"]
-# Set-up: the same in every lesson, safe to run twice.
-import pathlib, subprocess, sys
-here = pathlib.Path.cwd()
-root = next((p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists()), here / "heads-to-features")
+import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+
+here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
+found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
+root = next(found, here / "heads-to-features")
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "https://github.com/heads-to-features/heads-to-features", str(root)], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
 sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-from utils import lesson; lesson.begin()
+__import__("utils.lesson").lesson.begin()
 
 # %%
 import torch
@@ -104,9 +105,14 @@ def next_token_probability(prompt: str, answer: str) -> float:
 prompts, answers = list(facts), list(facts.values())
 right = [next_token_probability(p, a) for p, a in facts.items()]
 # The control: the same answers, each after the next fact's prompt.
-swapped = [next_token_probability(p, a) for p, a in zip(prompts[1:] + prompts[:1], answers, strict=True)]
+swapped = [
+    next_token_probability(p, a) for p, a in zip(prompts[1:] + prompts[:1], answers, strict=True)
+]
 plots.table(
-    [(p, a, f"{r:.3f}", f"{s:.4f}") for p, a, r, s in zip(prompts, answers, right, swapped, strict=True)],
+    [
+        (p, a, f"{r:.3f}", f"{s:.4f}")
+        for p, a, r, s in zip(prompts, answers, right, swapped, strict=True)
+    ],
     columns=["prompt", "answer", "probability", "after another prompt (control)"],
 )
 
@@ -146,6 +152,7 @@ for text in ["The Eiffel Tower is in Paris", "Paris paris PARIS", "12345 + 678",
 # ### Exercise 1 · one token or not? (10 minutes, easy)
 #
 # Many experiments need answers that are a single token. Write the function that finds out.
+
 
 # %%
 def answer_token(model, word: str) -> int | None:
@@ -208,12 +215,17 @@ print(without_bos.shape, model.to_str_tokens(prompt, prepend_bos=False)[:4])
 # `run_with_cache` runs the model and keeps its activations by name. `hook_resid_post` is the residual
 # stream after a layer.
 
+
 # %%
 def resid_norms(tokens: torch.Tensor) -> torch.Tensor:
     """Norm of the residual stream after every layer, [layer, pos]."""
     with torch.no_grad():
-        _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_resid_post"))
-    return torch.stack([cache["resid_post", layer][0].norm(dim=-1) for layer in range(cfg.n_layers)])
+        _, cache = model.run_with_cache(
+            tokens, names_filter=lambda name: name.endswith("hook_resid_post")
+        )
+    return torch.stack(
+        [cache["resid_post", layer][0].norm(dim=-1) for layer in range(cfg.n_layers)]
+    )
 
 
 norms, norms_without = resid_norms(with_bos), resid_norms(without_bos)
@@ -241,8 +253,12 @@ plots.lines(
 
 # %%
 with torch.no_grad():
-    _, cache = model.run_with_cache(with_bos, names_filter=lambda name: name.endswith("hook_pattern"))
-patterns = torch.stack([cache["pattern", layer][0] for layer in range(cfg.n_layers)])  # [layer, head, q, k]
+    _, cache = model.run_with_cache(
+        with_bos, names_filter=lambda name: name.endswith("hook_pattern")
+    )
+patterns = torch.stack(
+    [cache["pattern", layer][0] for layer in range(cfg.n_layers)]
+)  # [layer, head, q, k]
 to_first = patterns[:, :, 1:, 0].mean().item()
 # Control: the mean attention that an even spread over the visible positions would send there.
 n_pos = with_bos.shape[1]
@@ -279,12 +295,13 @@ chat = model.tokenizer.apply_chat_template(
 )
 print(chat)
 
+
 # %%
 def complete(text: str, **options) -> str:
     """What the model adds to `text`, greedily unless told otherwise."""
     options = {"do_sample": False, "max_new_tokens": 12, "verbose": False, **options}
     tokens = model.to_tokens(text, prepend_bos=not text.startswith("<|im_start|>"))
-    return model.tokenizer.decode(model.generate(tokens, **options)[0, tokens.shape[1]:])
+    return model.tokenizer.decode(model.generate(tokens, **options)[0, tokens.shape[1] :])
 
 
 print("raw: ", repr(complete(question)))
@@ -312,6 +329,7 @@ print("chat:", repr(complete(chat)))
 # *Predict first:* the model has 30 layers. How many parts is that?
 #
 # ### Exercise 2 · take the stream apart (10 minutes, easy)
+
 
 # %%
 def residual_parts(cache, n_layers: int) -> torch.Tensor:
@@ -364,7 +382,9 @@ def relative_error(total: torch.Tensor) -> float:
 
 exact = relative_error(parts.sum(0))
 without_mlps = relative_error(parts[[0, *range(1, len(parts), 2)]].sum(0))
-print(f"{len(parts)} parts; error of their sum {exact:.1e}; with the MLPs left out {without_mlps:.2f}")
+print(
+    f"{len(parts)} parts; error of their sum {exact:.1e}; with the MLPs left out {without_mlps:.2f}"
+)
 
 # %% tags=["numbers"]
 assert len(parts) == 61
@@ -388,6 +408,7 @@ assert without_mlps > 0.5, "and must not add up when some are missing"
 #
 # *Predict first:* suppose the attention of one layer adds nothing. Which layer will hurt ` Paris` most?
 
+
 # %%
 def silence(activation: torch.Tensor, hook) -> torch.Tensor:
     """A hook that replaces what a part adds with zeros."""
@@ -398,13 +419,20 @@ effect = {}
 with torch.no_grad():
     for kind in ["attn", "mlp"]:
         effect[kind] = [
-            model.run_with_hooks(with_bos, fwd_hooks=[(f"blocks.{layer}.hook_{kind}_out", silence)])[0, -1]
-            .log_softmax(-1)[paris].item()
+            model.run_with_hooks(
+                with_bos, fwd_hooks=[(f"blocks.{layer}.hook_{kind}_out", silence)]
+            )[0, -1]
+            .log_softmax(-1)[paris]
+            .item()
             for layer in range(cfg.n_layers)
         ]
     clean = model(with_bos)[0, -1].log_softmax(-1)[paris].item()
 plots.lines(
-    {"attention silenced": effect["attn"], "MLP silenced": effect["mlp"], "nothing silenced": [clean] * 30},
+    {
+        "attention silenced": effect["attn"],
+        "MLP silenced": effect["mlp"],
+        "nothing silenced": [clean] * 30,
+    },
     title="Most layers can be silenced at little cost; a few cannot",
     x="the layer whose output is replaced by zeros",
     y="log-probability of ' Paris' (nats)",
@@ -428,7 +456,9 @@ print(f"silencing MLP 0 costs ' Paris' {paris_cost:.1f} nats and ' moon' {moon_c
 # %% tags=["numbers"]
 claim("cost of silencing MLP 0 for ' Paris', nats", paris_cost, text=17, within=1)
 assert moon_cost > 5, "the control is hurt as well"
-torch.testing.assert_close(model(with_bos)[0, -1].log_softmax(-1)[paris].item(), clean)  # the hooks are gone
+torch.testing.assert_close(
+    model(with_bos)[0, -1].log_softmax(-1)[paris].item(), clean
+)  # the hooks are gone
 
 # %% [markdown]
 # The unrelated prompt is ruined as well. In this model the first MLP works almost as a second embedding:
@@ -444,6 +474,7 @@ torch.testing.assert_close(model(with_bos)[0, -1].log_softmax(-1)[paris].item(),
 # memory* under two names. So adding up all sizes overcounts.
 #
 # ### Exercise 3 · weigh the cache (10 minutes, medium)
+
 
 # %%
 def cache_bytes(cache) -> int:
@@ -480,8 +511,12 @@ from utils.residual import cache_bytes  # the course's version, from here on
 
 added_up = sum(t.numel() * t.element_size() for t in cache.values())
 with torch.no_grad():
-    _, small = model.run_with_cache(with_bos, names_filter=["blocks.15.hook_resid_post"], stop_at_layer=16)
-print(f"{len(cache)} names; added up {added_up / 1e6:.1f} MB; in memory {cache_bytes(cache) / 1e6:.1f} MB")
+    _, small = model.run_with_cache(
+        with_bos, names_filter=["blocks.15.hook_resid_post"], stop_at_layer=16
+    )
+print(
+    f"{len(cache)} names; added up {added_up / 1e6:.1f} MB; in memory {cache_bytes(cache) / 1e6:.1f} MB"
+)
 print(f"one layer's residual stream: {cache_bytes(small) / 1e3:.1f} kB")
 
 # %% [markdown]
@@ -511,6 +546,7 @@ assert cache_bytes(small) == 11 * 576 * 4
 # *Predict first:* at which of the 30 layers does ` Paris` become the first choice?
 #
 # ### Exercise 4 · build the lens (10 minutes, easy)
+
 
 # %%
 def logit_lens(resid: torch.Tensor, ln_final, W_U: torch.Tensor) -> torch.Tensor:
@@ -584,14 +620,23 @@ plots.lines(
 from transformer_lens.tools.analysis import logit_lens as library_lens
 
 with torch.no_grad():
-    theirs = library_lens(model, prompt, targets=" Paris", positions=-1).rank_trajectory(" Paris").flatten()
+    theirs = (
+        library_lens(model, prompt, targets=" Paris", positions=-1)
+        .rank_trajectory(" Paris")
+        .flatten()
+    )
 print("theirs:", theirs.tolist()[-6:])
 print("ours:  ", rank(lens, "Paris")[-6:])
 
 # %% tags=["numbers"]
 ranks = rank(lens, "Paris")
 assert ranks[-1] == 0 and ranks[-2] > 0
-claim("first layer after which ' Paris' is among the first thirty", next(i for i, r in enumerate(ranks) if r < 30), text=26, within=0)
+claim(
+    "first layer after which ' Paris' is among the first thirty",
+    next(i for i, r in enumerate(ranks) if r < 30),
+    text=26,
+    within=0,
+)
 assert other_ranks[-1] > 10 * (1 + ranks[-1])
 assert theirs.tolist()[1:] == ranks, "the library's first entry is the embedding, before any layer"
 
@@ -602,6 +647,7 @@ assert theirs.tolist()[1:] == ranks, "the library's first entry is the embedding
 # temperature sharpens them, a high one flattens them, and zero means *greedy*: always the largest.
 #
 # ### Exercise 5 · temperature (10 minutes, medium)
+
 
 # %%
 def token_probabilities(logits: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -640,7 +686,10 @@ from utils.residual import token_probabilities  # the course's version, from her
 last = logits[0, -1]
 for temperature in [0, 0.5, 1, 2]:
     top = token_probabilities(last, temperature).topk(4)
-    shown = [f"{model.tokenizer.decode(i)!r} {p:.2f}" for p, i in zip(top.values.tolist(), top.indices, strict=True)]
+    shown = [
+        f"{model.tokenizer.decode(i)!r} {p:.2f}"
+        for p, i in zip(top.values.tolist(), top.indices, strict=True)
+    ]
     print(f"temperature {temperature}: {', '.join(shown)}")
 
 # %%
@@ -660,10 +709,18 @@ plots.table(
     [
         ("P(' Paris'), with BOS", f"{p_with:.2f}", f"{swapped[0]:.4f} after another prompt"),
         ("P(' Paris'), without BOS", f"{p_without:.2f}", "same prompt, one token less"),
-        ("norm at position 0, layer 15", f"{norms[15, 0]:,.0f}", f"{norms[15, 1:].median():.0f} elsewhere"),
+        (
+            "norm at position 0, layer 15",
+            f"{norms[15, 0]:,.0f}",
+            f"{norms[15, 1:].median():.0f} elsewhere",
+        ),
         ("attention to position 0", f"{to_first:.2f}", f"{even_spread:.2f} if spread evenly"),
         ("error of the sum of parts", f"{exact:.0e}", f"{without_mlps:.2f} without the MLPs"),
-        ("rank of ' Paris' after the last layer", 1 + ranks[-1], f"{1 + int(other_ranks[-1])} other capitals"),
+        (
+            "rank of ' Paris' after the last layer",
+            1 + ranks[-1],
+            f"{1 + int(other_ranks[-1])} other capitals",
+        ),
     ],
     columns=["SmolLM2-135M-Instruct, de-quantised", "measured", "control"],
 )
@@ -703,4 +760,4 @@ plots.table(
 # **Next:** [01 · Induction heads](01_induction_heads.ipynb)
 
 # %%
-progress.strip("00")
+progress.show("00")

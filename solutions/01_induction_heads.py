@@ -25,14 +25,15 @@
 # **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
-# Set-up: the same in every lesson, safe to run twice.
-import pathlib, subprocess, sys
-here = pathlib.Path.cwd()
-root = next((p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists()), here / "heads-to-features")
+import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+
+here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
+found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
+root = next(found, here / "heads-to-features")
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "https://github.com/heads-to-features/heads-to-features", str(root)], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
 sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-from utils import lesson; lesson.begin()
+__import__("utils.lesson").lesson.begin()
 
 # %%
 import torch
@@ -56,6 +57,7 @@ cfg = model.cfg
 # model score on the first half? On the second?
 #
 # ### Exercise 1 · the test sequence (10 minutes, easy)
+
 
 # %%
 def repeated_tokens(
@@ -98,6 +100,7 @@ lesson_01.check_repeated_tokens(repeated_tokens)
 #
 # Mind two things. `logits[:, i]` is a prediction of `tokens[:, i + 1]`. And the *first* token of the second
 # half cannot be predicted by anyone, because nothing says that the repeat starts here: leave it out.
+
 
 # %%
 def loss_by_half(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[float, float]:
@@ -206,7 +209,9 @@ _, short_cache = run(short)
 shown = [(16, 0), (18, 6), (18, 0)]
 short_patterns = torch.stack([short_cache["pattern", layer][0, head] for layer, head in shown])
 short_tokens = model.to_str_tokens(short[0])
-plots.attention_heads(short_patterns, short_tokens, names=[f"L{layer}H{head}" for layer, head in shown])
+plots.attention_heads(
+    short_patterns, short_tokens, names=[f"L{layer}H{head}" for layer, head in shown]
+)
 
 # %% [markdown]
 # The same for L18H6 as a heatmap that needs no colour vision. The stripe starts where the repeat starts.
@@ -222,6 +227,7 @@ plots.pattern_heatmap(
 # Two numbers for each head will tell where these heads are, in all 30 layers at once.
 #
 # ### Exercise 3 · previous-token score (10 minutes, easy)
+
 
 # %%
 def previous_token_scores(pattern: torch.Tensor) -> torch.Tensor:
@@ -257,6 +263,7 @@ lesson_01.check_previous_token_scores(previous_token_scores)
 #
 # The mean attention on the stripe. You may take the whole diagonal, as the field does, or only the queries in
 # the second half: they differ by little.
+
 
 # %%
 def induction_scores(pattern: torch.Tensor, seq_len: int) -> torch.Tensor:
@@ -303,12 +310,18 @@ def scores_of_all_heads(cache) -> dict[str, torch.Tensor]:
 scores = scores_of_all_heads(cache)
 control_scores = scores_of_all_heads(unrepeated_cache)
 plots.head_heatmap(
-    scores["induction"], title="A handful of heads in layers 17 to 24 do induction", label="induction score", top=6
+    scores["induction"],
+    title="A handful of heads in layers 17 to 24 do induction",
+    label="induction score",
+    top=6,
 )
 
 # %%
 plots.head_heatmap(
-    scores["previous"], title="Previous-token heads stand in many layers", label="previous-token score", top=5
+    scores["previous"],
+    title="Previous-token heads stand in many layers",
+    label="previous-token score",
+    top=5,
 )
 
 # %% tags=["nbval-check-output"]
@@ -326,7 +339,12 @@ print("previous token:", sorted(head_name(head) for head in PREVIOUS))
 best = TOP[0]
 claim(f"induction score of {head_name(best)}", scores["induction"][best], text=0.86, within=0.04)
 claim("median induction score", scores["induction"].median(), text=0.02, within=0.015)
-claim(f"{head_name(best)} without a repeat", control_scores["induction"][best], text=0.02, within=0.015)
+claim(
+    f"{head_name(best)} without a repeat",
+    control_scores["induction"][best],
+    text=0.02,
+    within=0.015,
+)
 
 # %% [markdown]
 # ## 3. Do they cause it? Ablation
@@ -340,6 +358,7 @@ claim(f"{head_name(best)} without a repeat", control_scores["induction"][best], 
 # ### Exercise 5 · mean ablation (15 minutes, medium)
 #
 # `z` is what each head read, before it is written to the residual stream.
+
 
 # %%
 def mean_ablate(z: torch.Tensor, heads: list[int]) -> torch.Tensor:
@@ -398,14 +417,16 @@ nearby = [random_heads(5, layers=range(16, 25), **ways) for _ in range(20)]
 intact = loss_without([])
 cost = {"top 5": torch.tensor([loss_without(TOP)[1] - intact[1]])}
 cost["5 random"] = torch.tensor([loss_without(heads)[1] - intact[1] for heads in anywhere])
-cost["5 random, layers 16-24"] = torch.tensor([loss_without(heads)[1] - intact[1] for heads in nearby])
+cost["5 random, layers 16-24"] = torch.tensor(
+    [loss_without(heads)[1] - intact[1] for heads in nearby]
+)
 first_half_cost = loss_without(TOP)[0] - intact[0]
 
 plots.bars(
     {name: values.mean().item() for name, values in cost.items()},
     low={name: values.quantile(0.05).item() for name, values in cost.items()},
     high={name: values.quantile(0.95).item() for name, values in cost.items()},
-    title="Without five induction heads, the repeat is almost as hard as the first half",
+    title="Five induction heads carry the repeat; most other sets of five do not matter",
     y="added loss on the repeat (nats)",
 )
 
@@ -434,8 +455,16 @@ for heads, added in sorted(pairs, key=lambda pair: -pair[1])[:5]:
 claim("cost of the top 5, nats", cost["top 5"].item(), text=7.3, within=0.7)
 claim("mean cost of 5 random heads, nats", cost["5 random"].mean(), text=0.3, within=0.2)
 claim("largest cost of 5 random heads, nats", cost["5 random"].max(), text=1.3, within=0.5)
-shared = [added for heads, added in zip(nearby, cost["5 random, layers 16-24"].tolist(), strict=True) if (16, 0) in heads]
-rest = [added for heads, added in zip(nearby, cost["5 random, layers 16-24"].tolist(), strict=True) if (16, 0) not in heads]
+shared = [
+    added
+    for heads, added in zip(nearby, cost["5 random, layers 16-24"].tolist(), strict=True)
+    if (16, 0) in heads
+]
+rest = [
+    added
+    for heads, added in zip(nearby, cost["5 random, layers 16-24"].tolist(), strict=True)
+    if (16, 0) not in heads
+]
 assert min(shared) > 4 > 2 > max(rest)
 assert -1 < first_half_cost < 0.2
 
@@ -454,6 +483,7 @@ assert -1 < first_half_cost < 0.2
 # what share of the other columns does the diagonal beat? **0.5 is chance, 1.0 is perfect.**
 #
 # ### Exercise 6 · copying score (15 minutes, medium)
+
 
 # %%
 def copying_score(
@@ -526,7 +556,9 @@ for layer in range(cfg.n_layers):
         w = weights((layer, h))
         copying[layer, h] = copying_score(W_E, w["V"], w["O"], W_U)
 top_copying = torch.tensor([copying[head] for head in TOP])
-plots.head_heatmap(copying, title="The best copiers are not the induction heads", label="copying score", top=6)
+plots.head_heatmap(
+    copying, title="The best copiers are not the induction heads", label="copying score", top=6
+)
 
 # %% [markdown]
 # **This half of the story does not replicate well here.** The five induction heads have a mean copying score of
@@ -550,6 +582,7 @@ assert copying[26:].max() > 0.97
 #
 # (The model rotates queries and keys by their positions, *rotary embeddings*. We leave the rotation out, as
 # if query and key stood at the same place.)
+
 
 # %%
 @torch.no_grad()
@@ -576,7 +609,12 @@ plots.table(rows, columns=["induction head", *(f"through {head_name(p)}" for p i
 # %% tags=["numbers"]
 through = {head_name(p): torch.tensor([matching(p, head) for head in TOP]).mean() for p in PREVIOUS}
 claim("matching through L16H0", through["L16H0"], text=0.92, within=0.03)
-claim("matching through L11H1 and L2H1", (through["L11H1"] + through["L2H1"]) / 2, text=0.55, within=0.04)
+claim(
+    "matching through L11H1 and L2H1",
+    (through["L11H1"] + through["L2H1"]) / 2,
+    text=0.55,
+    within=0.04,
+)
 
 # %% [markdown]
 # ## 5. Who feeds whom: K-composition
@@ -589,6 +627,7 @@ claim("matching through L11H1 and L2H1", (through["L11H1"] + through["L2H1"]) / 
 # `|W_QK @ W_OV.T| / (|W_QK| |W_OV|)`, with Frobenius norms (the root of the sum of squares).
 #
 # ### Exercise 7 · K-composition (15 minutes, medium)
+
 
 # %%
 def k_composition(W_OV: torch.Tensor, W_QK: torch.Tensor) -> torch.Tensor:
@@ -626,7 +665,9 @@ from utils.heads import k_composition
 with torch.no_grad():
     W_OVs = torch.stack(
         [
-            torch.stack([w["V"] @ w["O"] for w in (weights((layer, h)) for h in range(cfg.n_heads))])
+            torch.stack(
+                [w["V"] @ w["O"] for w in (weights((layer, h)) for h in range(cfg.n_heads))]
+            )
             for layer in range(best[0])
         ]
     )  # [layer, head, d_model, d_model]
@@ -641,12 +682,18 @@ def composition_with_all(head) -> torch.Tensor:
 
 composition = {head: composition_with_all(head).cpu() for head in sorted(TOP)}
 plots.head_heatmap(
-    composition[best], title=f"Of 162 earlier heads, {head_name(best)} reads two", label="K-composition", top=2
+    composition[best],
+    title=f"Of 162 earlier heads, {head_name(best)} reads two",
+    label="K-composition",
+    top=2,
 )
 
 # %% tags=["nbval-check-output"]
 for head, found in composition.items():
-    print(f"{head_name(head)} reads most from", *sorted(head_name(other) for other in top_heads(found, 2)))
+    print(
+        f"{head_name(head)} reads most from",
+        *sorted(head_name(other) for other in top_heads(found, 2)),
+    )
 
 # %% [markdown]
 # For all five, **L16H0** is among the two that are read most. Its score with L18H6 is **0.16**, where the median of all
@@ -658,6 +705,7 @@ for head, found in composition.items():
 #
 # Weights suggest; ablation decides. *Predict first:* take away one of these four heads at a time. What happens
 # to the five induction heads?
+
 
 # %%
 def without(heads) -> tuple[float, float]:
@@ -671,9 +719,12 @@ def without(heads) -> tuple[float, float]:
 tests = {"nothing": without([])}
 tests |= {head_name(head): without([head]) for head in [*PREVIOUS, (17, 8)]}
 plots.bars(
-    {f"without {name}": score for name, (score, _) in tests.items()},
+    {
+        "intact" if name == "nothing" else f"without {name}": score
+        for name, (score, _) in tests.items()
+    },
     title="Only the previous-token head that is read matters",
-    y="mean induction score of the five heads",
+    y="mean induction score",
 )
 
 # %% [markdown]
@@ -692,7 +743,9 @@ claim("K-composition of L2H1 with L18H6", composition[18, 6][2, 1], text=0.05, w
 claim("previous-token score of L17H8", scores["previous"][17, 8], text=0.33, within=0.05)
 claim("mean induction score, intact", tests["nothing"][0], text=0.68, within=0.04)
 claim("mean induction score without L16H0", tests["L16H0"][0], text=0.08, within=0.05)
-claim("added loss without L16H0, nats", tests["L16H0"][1] - tests["nothing"][1], text=6.3, within=0.8)
+claim(
+    "added loss without L16H0, nats", tests["L16H0"][1] - tests["nothing"][1], text=6.3, within=0.8
+)
 for name in ["L11H1", "L2H1"]:
     assert abs(tests[name][0] - tests["nothing"][0]) < 0.03
     assert abs(tests[name][1] - tests["nothing"][1]) < 0.3
@@ -770,7 +823,12 @@ plots.table(
 # %% tags=["numbers"]
 claim("cost of the top 5 on repeats in text, nats", text_top[0], text=1.3, within=0.2)
 claim("cost of the top 5 elsewhere in text, nats", text_top[1], text=0.05, within=0.1)
-claim("mean cost of random heads on repeats in text, nats", text_random[:, 0].mean(), text=0.03, within=0.1)
+claim(
+    "mean cost of random heads on repeats in text, nats",
+    text_random[:, 0].mean(),
+    text=0.03,
+    within=0.1,
+)
 assert text_top[0] > 3 * text_random[:, 0].max()
 
 # %% [markdown]
@@ -801,7 +859,9 @@ def checkpoints(name: str) -> dict:
     found = {}
     for folder in sorted((root / "data" / "induction" / name).iterdir()):
         with contextlib.redirect_stdout(io.StringIO()):  # `load` says a line for each
-            found[int(folder.name.removeprefix("step_"))] = load(f"induction/{name}/{folder.name}", device="cpu")
+            found[int(folder.name.removeprefix("step_"))] = load(
+                f"induction/{name}/{folder.name}", device="cpu"
+            )
     return found
 
 
@@ -849,25 +909,31 @@ plots.lines(
 # **phase change** in every model they trained that has more than one layer. Here all three seeds that were trained
 # show it, at slightly different steps (`data/induction/seeds.json`).
 #
-# The one-layer model ends at **2.3** nats. That is well below the first half (**4.3**), so it has learned *something*: tokens that came
-# once are likely to come again. Does it use their *order*? Scramble the first half and see.
+# The one-layer model ends at **2.3** nats. That is well below the first half (**4.3**), so it has learned *something*.
+# Is it induction? Induction compares the *current* token with earlier ones. So give both models a wrong current
+# token: replace the whole second half by other random tokens, and still score the predictions on what would have
+# come.
 
 # %%
-scramble = torch.rand(64, TOY_LEN, generator=torch.Generator().manual_seed(6)).argsort(-1)
-scrambled = toy_tokens.clone()
-scrambled[:, 1 : 1 + TOY_LEN] = toy_tokens[:, 1 : 1 + TOY_LEN].gather(1, scramble)
+replaced = toy_tokens.clone()
+replaced[:, 1 + TOY_LEN :] = torch.randint(
+    1, 65, (64, TOY_LEN), generator=torch.Generator().manual_seed(6)
+)
+trained = {"two layers": two[max(two)], "one layer": one[max(one)]}
 with torch.no_grad():
-    ordered = {name: loss_by_half(models[max(models)](toy_tokens), toy_tokens) for name, models in [("two layers", two), ("one layer", one)]}
-    unordered = {name: loss_by_half(models[max(models)](scrambled), scrambled) for name, models in [("two layers", two), ("one layer", one)]}
+    right_token = {name: loss_by_half(toy(toy_tokens), toy_tokens) for name, toy in trained.items()}
+    wrong_token = {
+        name: loss_by_half(toy(replaced), toy_tokens)[1] for name, toy in trained.items()
+    }
 plots.table(
-    [(name, f"{ordered[name][1]:.2f}", f"{unordered[name][1]:.2f}") for name in ordered],
-    columns=["loss on the repeat (nats)", "first half in order", "first half scrambled"],
+    [(name, f"{right_token[name][1]:.2f}", f"{wrong_token[name]:.2f}") for name in trained],
+    columns=["loss on the repeat (nats)", "right current token", "wrong current token (control)"],
 )
 
 # %% [markdown]
-# The two-layer model lives on order: scrambled, it falls to **5.3**, worse than guessing among 64 (4.2<!-- given -->).
-# The one-layer model loses too, but far less. So it makes some use of where tokens stood, and most of its gain
-# comes from *which* tokens there were.
+# With a wrong current token the two-layer model is lost: **4.5** nats, no better than guessing. The one-layer model
+# hardly notices: **2.5**. It never compared anything. It has learned that tokens which came once are likely to come
+# again, and roughly where; that is worth a lot, and it is not induction.
 #
 # ### The finished circuit, read with your own tools
 #
@@ -887,7 +953,8 @@ with torch.no_grad():
         dim=1,
     )  # [head of layer 0, head of layer 1]
     toy_copying = [
-        copying_score(final.W_E, final.W_V[1, h], final.W_O[1, h], final.W_U) for h in range(final.cfg.n_heads)
+        copying_score(final.W_E, final.W_V[1, h], final.W_O[1, h], final.W_U)
+        for h in range(final.cfg.n_heads)
     ]
 
 
@@ -897,17 +964,41 @@ def toy_loss_without(heads) -> float:
         return loss_by_half(final(toy_tokens), toy_tokens)[1]
 
 
-toy_cost = {head: toy_loss_without([head]) - toy_loss_without([]) for head in [(layer, h) for layer in (0, 1) for h in range(4)]}
+toy_cost = {
+    head: toy_loss_without([head]) - toy_loss_without([])
+    for head in [(layer, h) for layer in (0, 1) for h in range(4)]
+}
 plots.table(
     [
-        (head_name((0, h)), f"{toy_previous[h]:.2f}", f"{toy_composition[h].max():.2f}", "", "", f"{toy_cost[0, h]:+.2f}")
+        (
+            head_name((0, h)),
+            f"{toy_previous[h]:.2f}",
+            f"{toy_composition[h].max():.2f}",
+            "",
+            "",
+            f"{toy_cost[0, h]:+.2f}",
+        )
         for h in range(4)
     ]
     + [
-        (head_name((1, h)), "", f"{toy_composition[:, h].max():.2f}", f"{toy_induction[h]:.2f}", f"{toy_copying[h]:.2f}", f"{toy_cost[1, h]:+.2f}")
+        (
+            head_name((1, h)),
+            "",
+            f"{toy_composition[:, h].max():.2f}",
+            f"{toy_induction[h]:.2f}",
+            f"{toy_copying[h]:.2f}",
+            f"{toy_cost[1, h]:+.2f}",
+        )
         for h in range(4)
     ],
-    columns=["head", "previous token", "largest K-composition", "induction", "copying", "added loss without it"],
+    columns=[
+        "head",
+        "previous token",
+        "largest K-composition",
+        "induction",
+        "copying",
+        "added loss without it",
+    ],
 )
 
 # %% [markdown]
@@ -925,16 +1016,27 @@ claim("two layers at step 1400, nats", grown["repeat"][steps.index(1400)], text=
 claim("induction score at step 1000", grown["induction"][steps.index(1000)], text=0.11, within=0.03)
 claim("induction score at step 1400", grown["induction"][steps.index(1400)], text=0.72, within=0.03)
 claim("one layer at the end, nats", control_grown["repeat"][-1], text=2.3, within=0.1)
-claim("one layer on the first half, nats", ordered["one layer"][0], text=4.3, within=0.1)
-claim("two layers, scrambled, nats", unordered["two layers"][1], text=5.3, within=0.2)
-assert unordered["one layer"][1] - ordered["one layer"][1] < 0.5 * (unordered["two layers"][1] - ordered["two layers"][1])
+claim("one layer on the first half, nats", right_token["one layer"][0], text=4.3, within=0.1)
+claim("two layers, wrong current token, nats", wrong_token["two layers"], text=4.5, within=0.2)
+claim("one layer, wrong current token, nats", wrong_token["one layer"], text=2.5, within=0.15)
 claim("previous-token score of L0H1", toy_previous[1], text=0.55, within=0.02)
-claim("copying score of L1H2 and L1H3", (toy_copying[2] + toy_copying[3]) / 2, text=0.99, within=0.02)
-claim("copying score of L1H0 and L1H1", (toy_copying[0] + toy_copying[1]) / 2, text=0.36, within=0.05)
-claim("K-composition of L0H1 with the induction heads", toy_composition[1, 2:].mean(), text=0.31, within=0.02)
+claim(
+    "copying score of L1H2 and L1H3", (toy_copying[2] + toy_copying[3]) / 2, text=0.99, within=0.02
+)
+claim(
+    "copying score of L1H0 and L1H1", (toy_copying[0] + toy_copying[1]) / 2, text=0.36, within=0.05
+)
+claim(
+    "K-composition of L0H1 with the induction heads",
+    toy_composition[1, 2:].mean(),
+    text=0.31,
+    within=0.02,
+)
 claim("added loss without L0H1, nats", toy_cost[0, 1], text=3.6, within=0.2)
 claim("largest K-composition", toy_composition.max(), text=0.39, within=0.02)
-assert toy_composition[3, 1] == toy_composition.max() and toy_cost[0, 3] < 0.1 and toy_cost[1, 1] < 0.1
+assert (
+    toy_composition[3, 1] == toy_composition.max() and toy_cost[0, 3] < 0.1 and toy_cost[1, 1] < 0.1
+)
 
 # %% [markdown]
 # ## What you found
@@ -942,16 +1044,61 @@ assert toy_composition[3, 1] == toy_composition.max() and toy_cost[0, 3] < 0.1 a
 # %%
 plots.table(
     [
-        ("loss on the first half, repeat (nats)", f"{first:.1f}, {second:.1f}", f"{second_unrepeated:.1f} unrepeated", ""),
-        ("best induction score", f"{scores['induction'][best]:.2f} ({head_name(best)})", f"{control_scores['induction'][best]:.2f} unrepeated", "0.93 (L5H5)"),
-        ("added loss without the top 5", f"{cost['top 5'].item():+.1f}", f"{cost['5 random'].mean():+.1f} for 5 random heads", "+6.4; +0.23 random"),
-        ("copying score of the top 5", f"{top_copying.mean():.2f}", f"{copying.median():.2f} median of all heads", ""),
-        ("K-composition of L16H0 with the best", f"{composition[best][16, 0]:.2f}", f"{composition[best].median():.2f} median of earlier heads", ""),
-        ("induction score without L16H0", f"{tests['L16H0'][0]:.2f}", f"{tests['L11H1'][0]:.2f} without L11H1", ""),
-        ("toy: loss on the repeat, two layers (nats)", f"{ordered['two layers'][1]:.2f} (toy)", f"{ordered['one layer'][1]:.2f} with one layer", "phase change in every model of two layers or more"),
-        ("added loss on repeats in text", f"{text_top[0]:+.1f}", f"{text_random[:, 0].mean():+.2f} for 5 random heads", ""),
+        (
+            "loss on the first half, repeat (nats)",
+            f"{first:.1f}, {second:.1f}",
+            f"{second_unrepeated:.1f} unrepeated",
+            "",
+        ),
+        (
+            "best induction score",
+            f"{scores['induction'][best]:.2f} ({head_name(best)})",
+            f"{control_scores['induction'][best]:.2f} unrepeated",
+            "0.93 (L5H5)",
+        ),
+        (
+            "added loss without the top 5",
+            f"{cost['top 5'].item():+.1f}",
+            f"{cost['5 random'].mean():+.1f} for 5 random heads",
+            "+6.4; +0.23 random",
+        ),
+        (
+            "copying score of the top 5",
+            f"{top_copying.mean():.2f}",
+            f"{copying.median():.2f} median of all heads",
+            "",
+        ),
+        (
+            "K-composition of L16H0 with the best",
+            f"{composition[best][16, 0]:.2f}",
+            f"{composition[best].median():.2f} median of earlier heads",
+            "",
+        ),
+        (
+            "induction score without L16H0",
+            f"{tests['L16H0'][0]:.2f}",
+            f"{tests['L11H1'][0]:.2f} without L11H1",
+            "",
+        ),
+        (
+            "toy: loss on the repeat, two layers (nats)",
+            f"{right_token['two layers'][1]:.2f} (toy)",
+            f"{right_token['one layer'][1]:.2f} with one layer",
+            "phase change in every model of two layers or more",
+        ),
+        (
+            "added loss on repeats in text",
+            f"{text_top[0]:+.1f}",
+            f"{text_random[:, 0].mean():+.2f} for 5 random heads",
+            "",
+        ),
     ],
-    columns=["", "SmolLM2-135M-Instruct", "control", "as others report it (GPT-2 small, or Olsson et al.)"],
+    columns=[
+        "",
+        "SmolLM2-135M-Instruct",
+        "control",
+        "as others report it (GPT-2 small, or Olsson et al.)",
+    ],
 )
 
 # %% [markdown]
@@ -989,4 +1136,4 @@ plots.table(
 # **Next:** 02 · Who moves the name
 
 # %%
-progress.strip("01")
+progress.show("01")

@@ -50,7 +50,7 @@ def solutions() -> dict:
     return found
 
 
-# --- Plausible wrong answers: exercise -> [(the mistake, the function, part of the message)] -------
+# --- Plausible wrong answers: exercise -> [(the mistake, the function, part of the message)] ---
 
 
 def _answer(prompt, bos, several):
@@ -305,9 +305,7 @@ MISTAKES = {
         (
             "positions",
             _ablate(
-                _put(
-                    lambda h: (slice(None), h), lambda z, h: z[:, h].mean((0, 1), keepdim=True)
-                )
+                _put(lambda h: (slice(None), h), lambda z, h: z[:, h].mean((0, 1), keepdim=True))
             ),
             "positions, not heads",
         ),
@@ -333,19 +331,19 @@ MISTAKES = {
     "copying_score": [
         (
             "columns",
-            _copy(lambda E, V, O, U: heads.own_token_rank((E @ V @ O @ U).T)),
+            _copy(lambda E, V, P, U: heads.own_token_rank((E @ V @ P @ U).T)),
             "Rows and columns are swapped",
         ),
         (
             "no head",
-            _copy(lambda E, V, O, U: heads.own_token_rank(E @ U)),
+            _copy(lambda E, V, P, U: heads.own_token_rank(E @ U)),
             "head is missing",
         ),
         (
             "share of first places",
             _copy(
-                lambda E, V, O, U: (
-                    ((E @ V @ O @ U).argmax(-1) == torch.arange(len(E))).float().mean()
+                lambda E, V, P, U: (
+                    ((E @ V @ P @ U).argmax(-1) == torch.arange(len(E))).float().mean()
                 )
             ),
             "come first",
@@ -353,14 +351,16 @@ MISTAKES = {
         (
             "beats itself",
             _copy(
-                lambda E, V, O, U: (
-                    (M := E @ V @ O @ U) <= M.diagonal()[:, None]
-                ).float().mean()
+                lambda E, V, P, U: ((M := E @ V @ P @ U) <= M.diagonal()[:, None]).float().mean()
             ),
             "beating itself",
         ),
-        ("divided by n", _copy(lambda E, V, O, U: heads.copying_score(E, V, O, U) * 6 / 7), "other"),
-        ("factors swapped", _copy(lambda E, V, O, U: E @ O @ V @ U), "wrong order"),
+        (
+            "divided by n",
+            _copy(lambda E, V, P, U: heads.copying_score(E, V, P, U) * 6 / 7),
+            "other",
+        ),
+        ("factors swapped", _copy(lambda E, V, P, U: E @ P @ V @ U), "wrong order"),
     ],
     "k_composition": [
         ("not transposed", _compose(lambda OV, QK: QK @ OV), "not transposed"),

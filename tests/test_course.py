@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 
 import jupytext
 import nbformat
@@ -52,7 +54,7 @@ def test_a_changed_blank_is_noticed(tmp_path, monkeypatch):
     blank.write_text(blank.read_text().replace("raise NotImplementedError", "return None", 1))
     (tmp_path / NOTEBOOKS / "99_orphan.ipynb").write_text("{}")
     found = "\n".join(course.out_of_sync())
-    assert "+    \"    raise NotImplementedError" in found and "99_orphan" in found
+    assert '+    "    raise NotImplementedError' in found and "99_orphan" in found
 
 
 @each_lesson
@@ -97,7 +99,7 @@ def test_the_set_up_cell_is_the_same_everywhere_and_short(lesson):
     for folder in (SOLUTIONS, NOTEBOOKS):
         (setup,) = [cell for cell in cells(folder, lesson, "code") if "setup" in tags(cell)]
         assert setup.source == course.setup_cell()
-        assert len(setup.source.splitlines()) <= 8
+        assert len([line for line in setup.source.splitlines() if line]) <= 8
 
 
 @each_lesson
@@ -132,9 +134,16 @@ def test_no_measured_number_hides_from_the_text_rule(lesson):
 def test_a_lesson_keeps_the_house_rules(lesson):
     source = (ROOT / SOLUTIONS / f"{lesson.stem}.py").read_text(encoding="utf-8")
     rest = source.replace(course.setup_cell(), "")
-    for rule in ["sys.path", "pio.renderers", "pickle", "torch.load(", "set_grad_enabled", "__file__"]:
+    for rule in [
+        "sys.path",
+        "pio.renderers",
+        "pickle",
+        "torch.load(",
+        "set_grad_enabled",
+        "__file__",
+    ]:
         assert rule not in rest, f"{rule} has no place in a lesson"
-    assert f'progress.strip("{lesson.number}")' in source
+    assert f'progress.show("{lesson.number}")' in source
     for image in re.findall(r"<img[^>]*>|!\[[^\]]*\]", source):
         assert "alt=" in image or len(image) > len("![]"), "an image needs alt text"
 
@@ -148,7 +157,9 @@ def test_utils_imports_no_lesson_and_methods_import_no_plots():
 
 
 def test_nothing_is_pickled():
-    found = [p.name for p in (ROOT / "data").rglob("*") if p.suffix in (".pt", ".pkl", ".pth", ".bin")]
+    found = [
+        p.name for p in (ROOT / "data").rglob("*") if p.suffix in (".pt", ".pkl", ".pth", ".bin")
+    ]
     assert found == []
 
 
@@ -169,3 +180,14 @@ def test_lesson_sources_are_plain_scripts():
             if cell.cell_type == "code":
                 ast.parse(cell.source)
                 assert not calls(cell.source, "display")
+
+
+def test_ruff_is_content():
+    for arguments in (["check", "--quiet"], ["format", "--check", "--quiet"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *arguments, "."],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout

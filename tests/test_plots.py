@@ -45,7 +45,9 @@ def test_lines_differ_by_dash_as_well_as_colour():
 
 
 def test_bars_carry_their_interval():
-    (bar,) = plots.bars({"a": 2.0, "b": 1.0}, low={"a": 1.5}, high={"a": 4.0}, title="t", y="y").data
+    (bar,) = plots.bars(
+        {"a": 2.0, "b": 1.0}, low={"a": 1.5}, high={"a": 4.0}, title="t", y="y"
+    ).data
     assert tuple(bar.error_y.array) == (2.0, 0.0) and tuple(bar.error_y.arrayminus) == (0.5, 0.0)
 
 

@@ -19,7 +19,7 @@ def test_progress_is_remembered_and_counted(capsys):
     progress.record("induction_scores")
     progress.record("logit_lens")
     assert progress.done() == {"logit_lens", "induction_scores"}
-    progress.strip("00")
+    progress.show("00")
     out = capsys.readouterr().out
     assert "[x] logit_lens" in out and "[ ] cache_bytes" in out
     assert "Course: 2 of " in out
@@ -40,17 +40,17 @@ def test_a_folder_that_cannot_be_written_costs_only_the_record(tmp_path, monkeyp
     monkeypatch.setenv("HEADS_TO_FEATURES_DATA", str(tmp_path / "file" / "below"))
     progress.record("logit_lens")
     assert "could not be saved" in capsys.readouterr().out
-    progress.strip("00")
+    progress.show("00")
 
 
 def test_an_unknown_lesson_is_named():
     with pytest.raises(ValueError, match="No lesson '99'"):
-        progress.strip("99")
+        progress.show("99")
 
 
 def test_without_ipywidgets_the_strip_is_text(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    progress.strip("01")
+    progress.show("01")
     assert "[ ] induction_scores" in capsys.readouterr().out
 
 
@@ -62,7 +62,7 @@ def test_in_a_notebook_the_strip_is_one_widget(monkeypatch):
     monkeypatch.setattr(IPython, "get_ipython", lambda: object())
     monkeypatch.setattr(IPython.display, "display", shown.append)
     progress.record("induction_scores")
-    progress.strip("01")
+    progress.show("01")
     (box,) = shown
     assert "htf-progress" in box._dom_classes
     pills = [child.value for child in box.children]

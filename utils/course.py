@@ -82,16 +82,17 @@ def address() -> str:
 
 def setup_cell() -> str:
     """The set-up cell, the same in every lesson: finds the course, or clones it."""
-    folder = address().rsplit("/", 1)[1]
+    url = address()
     return f'''\
-# Set-up: the same in every lesson, safe to run twice.
-import pathlib, subprocess, sys
-here = pathlib.Path.cwd()
-root = next((p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists()), here / "{folder}")
+import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+
+here, url = pathlib.Path.cwd(), "{url}"
+found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
+root = next(found, here / "{url.rsplit("/", 1)[1]}")
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", "{address()}", str(root)], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
 sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-from utils import lesson; lesson.begin()'''
+__import__("utils.lesson").lesson.begin()'''
 
 
 def colab_badge(lesson: Lesson) -> str:
@@ -179,7 +180,9 @@ class FoldSolutions(Preprocessor):
             if "### BEGIN SOLUTION" in cell.source:
                 code = re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.M)
             elif "hints" in cell.metadata.get("tags", []) and code is not None:
-                fold = f"<details><summary>Solution</summary>\n\n```python\n{code}\n```\n\n</details>"
+                fold = (
+                    f"<details><summary>Solution</summary>\n\n```python\n{code}\n```\n\n</details>"
+                )
                 cell.source += f"\n\n{fold}"
                 code = None
         return nb, resources
@@ -206,13 +209,21 @@ def _solved(lesson: Lesson, *, run: bool) -> None:
 
 
 def _nbconvert(*arguments: str, data: str | None = None) -> None:
-    """Runs nbconvert. A kernel it starts keeps its progress in the folder `data`, not the user's."""
+    """Runs nbconvert. A kernel it starts keeps its progress in the folder `data`."""
     env = dict(os.environ, HEADS_TO_FEATURES_STRICT="1")
     if data is not None:
         env["HEADS_TO_FEATURES_DATA"] = data
     timing = "--ExecutePreprocessor.record_timing=False"
     subprocess.run(
-        [sys.executable, "-m", "nbconvert", "--log-level=WARN", "--to=notebook", timing, *arguments],
+        [
+            sys.executable,
+            "-m",
+            "nbconvert",
+            "--log-level=ERROR",
+            "--to=notebook",
+            timing,
+            *arguments,
+        ],
         check=True,
         cwd=ROOT,
         env=env,

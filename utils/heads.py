@@ -20,14 +20,14 @@ def head_name(head: Head) -> str:
     return f"L{head[0]}H{head[1]}"
 
 
-def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, "head"]:
+def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, " head"]:
     """Mean attention from each position to the one before it. The first position has none."""
     return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
 
 
 def induction_scores(
     pattern: Float[Tensor, "batch head q k"], seq_len: int
-) -> Float[Tensor, "head"]:
+) -> Float[Tensor, " head"]:
     """Mean attention, on `repeated_tokens`, from a token to the one after its first occurrence.
 
     That key lies `seq_len - 1` positions back. Source: Olsson et al., 2022 (arXiv 2209.11895).
@@ -73,7 +73,9 @@ def random_heads(
         ValueError: fewer than `n` heads are left to draw from.
     """
     but = set(but)
-    pool = [(layer, head) for layer in layers for head in range(n_heads) if (layer, head) not in but]
+    pool = [
+        (layer, head) for layer in layers for head in range(n_heads) if (layer, head) not in but
+    ]
     if len(pool) < n:
         raise ValueError(f"Only {len(pool)} heads are left in these layers; ask for at most that.")
     return [pool[i] for i in torch.randperm(len(pool), generator=generator)[:n]]

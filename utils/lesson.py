@@ -61,7 +61,9 @@ def _install_missing() -> list[str]:
     if not missing:
         return []
     # Hold every installed package where it is: a hosted notebook has loaded some of them already.
-    held = sorted({f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()})
+    held = sorted(
+        {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}
+    )
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "installed.txt"
         constraints.write_text("\n".join(held), encoding="utf-8")

@@ -30,8 +30,12 @@ def _styled(fig: go.Figure, title: str, x: str, y: str, height: int) -> go.Figur
         font={"size": 13},
         plot_bgcolor="white",
     )
-    fig.update_xaxes(title_text=x, showline=True, linecolor="#666", gridcolor="#ddd", zeroline=False)
-    fig.update_yaxes(title_text=y, showline=True, linecolor="#666", gridcolor="#ddd", zeroline=False)
+    fig.update_xaxes(
+        title_text=x, showline=True, linecolor="#666", gridcolor="#ddd", zeroline=False
+    )
+    fig.update_yaxes(
+        title_text=y, showline=True, linecolor="#666", gridcolor="#ddd", zeroline=False
+    )
     return fig
 
 
@@ -124,18 +128,15 @@ def bars(
 ) -> go.Figure:
     """A bar for each name, with an interval from `low` to `high` for the names that have one."""
     low, high = low or {}, high or {}
-    names = list(values)
-    up = [high.get(name, values[name]) - values[name] for name in names]
-    down = [values[name] - low.get(name, values[name]) for name in names]
+    # The value stands in the label, where neither a short bar nor an interval can hide it.
+    names = [f"{name}<br><b>{value:.2f}</b>" for name, value in values.items()]
     bar = go.Bar(
-        x=names,
-        y=list(values.values()),
-        marker_color=[COLOURS[i % 7] for i in range(len(names))],
-        text=[f"{value:.2f}" for value in values.values()],
-        textposition="inside",
-        insidetextanchor="end",
-        error_y={"type": "data", "array": up, "arrayminus": down, "thickness": 2, "width": 6},
+        x=names, y=list(values.values()), marker_color=[COLOURS[i % 7] for i in range(len(names))]
     )
+    if low or high:
+        up = [high.get(name, value) - value for name, value in values.items()]
+        down = [value - low.get(name, value) for name, value in values.items()]
+        bar.error_y = {"type": "data", "array": up, "arrayminus": down, "thickness": 2, "width": 6}
     return _styled(go.Figure(bar), title, "", y, height=380)
 
 

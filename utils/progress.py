@@ -64,7 +64,7 @@ def record(exercise: str) -> None:
         print(f"Solved, but your progress could not be saved in {path.parent} ({error}).")
 
 
-def strip(lesson: str) -> None:
+def show(lesson: str) -> None:
     """Shows which exercises of this lesson, and how many of the course, are done.
 
     Drawn with ipywidgets 7 or 8 where they are installed, and as text otherwise.

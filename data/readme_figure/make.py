@@ -36,7 +36,7 @@ def text(
 
 @torch.no_grad()
 def measure() -> tuple[torch.Tensor, dict[str, float]]:
-    """Induction scores [layer, head], and the added loss on the repeat in nats, by what is ablated."""
+    """Induction scores [layer, head], and what ablations add to the loss on the repeat (nats)."""
     model = load()
     cfg = model.cfg
     kind = {"d_vocab": cfg.d_vocab, "bos": model.tokenizer.bos_token_id, "n_special": 17}

@@ -142,8 +142,8 @@ def check_cache_bytes(cache_bytes) -> str:
         mistakes={
             "A slice that starts later has another `data_ptr()`, but the same storage. Use "
             "`t.untyped_storage().data_ptr()`.": torch.tensor(420 + 280),
-            "A slice that starts later has another `data_ptr()` but the same storage, and the whole "
-            "storage was counted twice. Use `t.untyped_storage().data_ptr()`.": torch.tensor(840),
+            "A slice that starts later has another `data_ptr()` but the same storage, all of which "
+            "was counted twice. Use `t.untyped_storage().data_ptr()`.": torch.tensor(840),
         },
     )
     return "Bytes of real memory, shared storage once."

@@ -217,9 +217,7 @@ def check_mean_ablate(mean_ablate) -> str:
             "Nothing has changed: assign the mean, and return the copy.": kept,
             "That is zero ablation: put each head's *mean* there.": put(0.0),
             "Those are positions, not heads: the heads are the third axis of [batch, pos, head, "
-            "d_head].": put(
-                kept[:, heads].mean((0, 1), keepdim=True), (slice(None), heads)
-            ),
+            "d_head].": put(kept[:, heads].mean((0, 1), keepdim=True), (slice(None), heads)),
             "Those are positions, not heads: the heads are the third axis.": put(
                 0.0, (slice(None), heads)
             ),
@@ -343,8 +341,8 @@ def check_k_composition(k_composition) -> str:
             **mistakes(stack),
             "For a stack of heads you take one norm over everything: take each over the last two "
             "axes.": product.pow(2).sum().sqrt() / (total * frobenius(W_QK)),
-            "For a stack of heads the norm of W_OV runs over all of them: take it over the last two "
-            "axes.": frobenius(product) / (total * frobenius(W_QK)),
+            "For a stack of heads the norm of W_OV runs over all of them: take it over the last "
+            "two axes.": frobenius(product) / (total * frobenius(W_QK)),
         },
     )
     return "How much of what the earlier head writes the later head's keys can read."
