@@ -277,7 +277,7 @@ claim("percent of attention on position 0", 100 * to_first, text=63, within=3)
 claim("P(' Paris') without BOS", p_without, text=0.70, within=0.05)
 
 # %% [markdown]
-# And BOS changes the answers. Without it, ` Paris` gets probability **0.70**; with it, 0.30 as before.
+# And BOS changes the answers. Without it, ` Paris` gets probability **0.70**; with it, **0.30** as before.
 # Neither is wrong. What is wrong is to mix them: to compare a cache with BOS to one without, or to
 # average over positions and let one vector of norm 25,000 drown all the rest.
 #
@@ -606,8 +606,8 @@ plots.lines(
 )
 
 # %% [markdown]
-# For most of the way ` Paris` is nowhere. Then it climbs: it is among the first **thirty** only after
-# layer 26, and comes first after the last layer. The other capitals are the control. They climb as well
+# For most of the way ` Paris` is nowhere. Then it climbs: it is among the first thirty only after
+# layer **26**, and comes first after the last layer. The other capitals are the control. They climb as well
 # (the model has found out that a *city* is wanted), but not as far.
 #
 # **What this does not show.** A rank in the thousands does not mean that the model "does not know yet".
@@ -699,7 +699,7 @@ for temperature in [0.3, 1.0, 2.0]:
     print(f"temperature {temperature}: {text!r}\n")
 
 # %% [markdown]
-# At 2.0 the text falls apart: the long tail of the vocabulary is flat, and there are tens of thousands
+# At temperature `2.0` the text falls apart: the long tail of the vocabulary is flat, and there are tens of thousands
 # of tokens in it. When later lessons *steer* a model, broken text like this is the cost that they watch.
 #
 # ## What you found

@@ -53,7 +53,7 @@ cfg = model.cfg
 # That is why the test uses them: a sequence of random tokens, and then the same sequence again.
 #
 # *Predict first:* the loss is the mean of `-log p(next token)`, in nats. On random tokens from a
-# vocabulary of 49,152, a model that guesses evenly scores ln 49152, which is about 10.8. What will this
+# vocabulary of 49,152, a model that guesses evenly scores ln 49152, which is about `10.8`. What will this
 # model score on the first half? On the second?
 #
 # ### Exercise 1 · the test sequence (10 minutes, easy)
@@ -179,7 +179,7 @@ plots.lines(
 # On the first half the loss is about **14** nats, on the repeat about **3.0**. When the second half is
 # *other* random tokens, nothing falls.
 #
-# The first half is worse than even guessing (10.8)! The model expects text, and random tokens are
+# The first half is worse than even guessing (`10.8`)! The model expects text, and random tokens are
 # not text: it is confidently wrong. Keep that in mind when you see "loss" as a measure: it is measured
 # against what the model expects.
 

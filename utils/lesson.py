@@ -70,10 +70,10 @@ def _install_missing() -> list[str]:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "-c", str(constraints)]
         done = subprocess.run([*command, *missing], capture_output=True, text=True)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        reason = "\n".join(done.stderr.strip().splitlines()[-8:])
         raise RuntimeError(
-            f"Could not install {', '.join(missing)} ({reason}); restart the kernel, check the "
-            "network and run this cell again."
+            f"Could not install {', '.join(missing)}; check the network, restart the kernel and "
+            f"run this cell again. What pip said:\n{reason}"
         )
     importlib.invalidate_caches()
     return missing

@@ -176,8 +176,8 @@ def attention_heads(
     """CircuitsVis's view of attention patterns; click a head, then point at a token.
 
     Drawn without a network: the library's script travels inside the output, compressed (0.5 MB).
-    CircuitsVis itself would ask the network on every display. Tokens are escaped, since it reads
-    them as HTML and `<bos>` would vanish.
+    CircuitsVis itself would ask the network on every display. This view of it draws tokens on a
+    canvas, so they are not escaped; views that put them into the page would lose `<bos>`.
 
     Raises:
         ValueError: the numbers of heads, tokens and names do not fit together.
@@ -190,7 +190,7 @@ def attention_heads(
         )
     properties = {
         "attention": [[[round(a, 4) for a in row] for row in head] for head in pattern.tolist()],
-        "tokens": [html.escape(token).replace(" ", "\u00a0") for token in tokens],
+        "tokens": [token.replace(" ", "\u00a0") for token in tokens],
         "attentionHeadNames": list(names),
     }
     # `</` would end the script early, wherever it stands in a token.
