@@ -21,7 +21,7 @@
 # 2. take any activation out of a model, know what it costs in memory, and change it on the way;
 # 3. read the residual stream as a running sum, and ask each layer what it would predict.
 #
-# **Time** about an hour. **Needs** Python and some PyTorch; you know roughly what a transformer is.
+# **Time** 60 to 80 minutes. **Needs** Python and some PyTorch; you know roughly what a transformer is.
 # **Runs** in about half a minute on a laptop's processor, no GPU, no account. The first lesson on a
 # machine also fetches the model: 93 MB.
 #
@@ -29,7 +29,12 @@
 # down before you go on. An exercise is a function with an empty body: fill it in, run its check, and
 # open a hint when you are stuck for more than a few minutes. After each check one line imports the
 # library's version of the same function, so the rest of the lesson runs even if you skip an exercise.
-# A number in **bold** was measured here, and a cell nearby holds the text to it.
+# A number in **bold** was measured here, and a cell nearby holds the text to it: `claim` compares what your
+# machine just measured with what the text says.
+#
+# Two words from the start. An **activation** is any tensor that the model computes on the way from text to
+# prediction. A **control** is the same measurement where the effect should *not* be: without it, a number
+# means little. Layers, heads and positions are counted from 0, so the last of 30 layers is layer 29.
 
 # %% tags=["setup"]
 import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -82,7 +87,7 @@ print("d_head:", cfg.d_head, "| d_mlp:", cfg.d_mlp, "| vocabulary:", cfg.d_vocab
 # ### Can it do anything at all?
 #
 # Every lesson starts with a **capability gate**. There is no point in asking *how* a model does
-# something that it does not do. Here: does it complete a few facts?
+# something that it does not do. Here: is the right word the model's first choice?
 
 # %%
 facts = {
@@ -96,36 +101,36 @@ facts = {
 
 
 @torch.no_grad()
-def next_token_probability(prompt: str, answer: str) -> float:
-    """Probability of the one-token `answer` right after `prompt`."""
-    logits = model(prompt)  # [batch=1, pos, d_vocab]
-    return logits[0, -1].softmax(-1)[model.to_single_token(answer)].item()
+def next_token(prompt: str, answer: str) -> tuple[float, int]:
+    """Probability of the one-token `answer` right after `prompt`, and its place (1 is first)."""
+    probabilities = model(prompt)[0, -1].softmax(-1)  # the model gives [batch=1, pos, d_vocab]
+    p = probabilities[model.to_single_token(answer)]
+    return p.item(), 1 + int((probabilities > p).sum())
 
 
 prompts, answers = list(facts), list(facts.values())
-right = [next_token_probability(p, a) for p, a in facts.items()]
+right, place = zip(*(next_token(p, a) for p, a in facts.items()), strict=True)
 # The control: the same answers, each after the next fact's prompt.
-swapped = [
-    next_token_probability(p, a) for p, a in zip(prompts[1:] + prompts[:1], answers, strict=True)
-]
+swapped = [next_token(p, a)[0] for p, a in zip(prompts[1:] + prompts[:1], answers, strict=True)]
 plots.table(
     [
-        (p, a, f"{r:.3f}", f"{s:.4f}")
-        for p, a, r, s in zip(prompts, answers, right, swapped, strict=True)
+        (p, a, n, f"{r:.3f}", f"{s:.0e}")
+        for p, a, n, r, s in zip(prompts, answers, place, right, swapped, strict=True)
     ],
-    columns=["prompt", "answer", "probability", "after another prompt (control)"],
+    columns=["prompt", "answer", "place", "probability", "after another prompt (control)"],
 )
 
 # %% [markdown]
-# The first prompt's right answer gets probability **0.30**, where a uniform guess over the vocabulary
-# would give one in 49,152. After somebody else's prompt the same words get almost nothing, so it is
-# the prompt that does it, not a fondness for those words. And the model fails one of the six: it does
-# not say that grass is green. Gates exist to be failed, too.
+# Five of the six right answers come first. The first, ` Paris`, gets probability **0.30**, where a uniform
+# guess over the vocabulary would give one in 49,152. After somebody else's prompt the same words get almost
+# nothing, so it is the prompt that does it, not a fondness for those words. The sixth fails: ` green` is only
+# in place **27**. Gates exist to be failed, too. We leave grass alone from here on.
 
 # %% tags=["numbers"]
+assert place[:5] == (1, 1, 1, 1, 1)
 claim("P(' Paris') after its own prompt", right[0], text=0.30, within=0.03)
+claim("place of ' green'", place[5], text=27, within=5)
 assert all(r > 100 * s for r, s in zip(right[:5], swapped[:5], strict=True))
-assert right[5] < 0.05, "the model failed this one when the text was written"
 
 # %% [markdown]
 # ## 2. What the model sees: tokens
@@ -140,14 +145,15 @@ for text in ["The Eiffel Tower is in Paris", "Paris paris PARIS", "12345 + 678",
     print(model.to_str_tokens(text, prepend_bos=False))
 
 # %% [markdown]
-# Three things to take away.
+# Five tokens each, and three things to take away.
 #
 # - **A space belongs to the word after it.** ` Paris` and `Paris` are different tokens with different
 #   numbers. In running text the word almost always comes with its space, so that is the one to ask for.
 # - **Case and rarity cost tokens.** The common ` Paris` is one token because the tokenizer met it often;
 #   `Ouagadougou` is six.
-# - **Digits are split**, each its own token. An answer such as 678 is three tokens, and so three
-#   predictions. Lesson 03 comes back to what that means for measuring an answer.
+# - **Digits are split**, each its own token, and the space before a number is a token of its own. So 678 in
+#   running text is four tokens, and four predictions. Lesson 03 comes back to what that means for measuring
+#   an answer.
 #
 # ### Exercise 1 · one token or not? (10 minutes, easy)
 #
@@ -200,7 +206,8 @@ for word in ["Paris", "Rome", "green", "Ouagadougou", "678"]:
 # - TransformerLens does: `model.to_tokens(text)` puts `<|im_start|>` in front unless you say
 #   `prepend_bos=False`.
 #
-# So the two disagree by one position. If an index into your cache is off by one, this is why.
+# So the two disagree by one position. If you look up the activation at some position and it is off by one, this
+# is why.
 
 # %% tags=["nbval-check-output"]
 prompt = "The Eiffel Tower is located in the city of"
@@ -212,8 +219,9 @@ print(without_bos.shape, model.to_str_tokens(prompt, prepend_bos=False)[:4])
 # *Predict first:* the residual stream is a vector of 576 numbers at each position. Its *norm* is its
 # length. Will the norm at BOS be about the same as at other positions? What about a run without BOS?
 #
-# `run_with_cache` runs the model and keeps its activations by name. `hook_resid_post` is the residual
-# stream after a layer.
+# `run_with_cache` runs the model and keeps activations in a *cache*, by name: `blocks.15.hook_resid_post` is the
+# residual stream after layer 15, `blocks.15.attn.hook_pattern` who attended to whom there. `names_filter` says which to
+# keep. For a short form, `cache["resid_post", 15]` finds the first of these.
 
 
 # %%
@@ -235,21 +243,22 @@ plots.lines(
         "position 0 without BOS: the word 'The'": norms_without[:, 0].tolist(),
         "median of the other positions": norms[:, 1:].median(dim=1).values.tolist(),
     },
-    title="Whatever stands first grows a hundred times longer than the rest",
+    title="From layer 11 on, whatever stands first is a hundred times longer",
     x="layer",
     y="norm of the residual stream",
     log_y=True,
 )
 
 # %% [markdown]
-# After layer 15 the vector at BOS has a norm of about **25,000**; the median of the other positions is
-# about **170**. These are *massive activations*. The
+# The vector at BOS starts long, shrinks back to the size of the others at layer 9, and at layer 11 it explodes.
+# After layer 15 its norm is about **25,000**; the median of the other positions is
+# about **170**. These are *massive activations*. Only in the last two layers does it shrink again. The
 # control is the run without BOS: now `The` stands first, and it grows to about **23,000**. So this is
 # a property of the *first position*, and not something about the token `<|im_start|>`.
 #
-# What is it for? Attention weights must sum to one, so a head with nothing to do needs somewhere to
-# look. The first position is that place, an *attention sink*: over all heads, about **63%** of attention
-# goes there.
+# What is it for? The usual explanation: attention weights must sum to one, so a head with nothing to do needs
+# somewhere to look, and the first position is that place, an *attention sink* (Xiao and colleagues, below). What
+# we can measure fits: over all heads, about **63%** of attention goes there, and little of it in the earliest layers.
 
 # %%
 with torch.no_grad():
@@ -267,6 +276,8 @@ paris = answer_token(model, "Paris")
 with torch.no_grad():
     p_with, p_without = [model(t)[0, -1].softmax(-1)[paris].item() for t in (with_bos, without_bos)]
 print(f"attention to position 0: {to_first:.2f}; an even spread would send {even_spread:.2f}")
+early = patterns[:2, :, 1:, 0].mean().item()
+print(f"in the first two layers: {early:.2f}")
 print(f"P(' Paris') with BOS {p_with:.2f}, without {p_without:.2f}")
 
 # %% tags=["numbers"]
@@ -275,6 +286,8 @@ claim("median norm elsewhere after layer 15", norms[15, 1:].median(), text=170, 
 claim("norm at 'The' when it stands first", norms_without[15, 0], text=23000, within=1000)
 claim("percent of attention on position 0", 100 * to_first, text=63, within=3)
 claim("P(' Paris') without BOS", p_without, text=0.70, within=0.05)
+assert early < even_spread < to_first
+assert norms[9, 0] < 2 * norms[9, 1:].median() and norms[11, 0] > 100 * norms[11, 1:].median()
 
 # %% [markdown]
 # And BOS changes the answers. Without it, ` Paris` gets probability **0.70**; with it, **0.30** as before.
@@ -326,7 +339,7 @@ print("chat:", repr(complete(chat)))
 # In a cache, `hook_embed` is the embedding, `blocks.3.hook_attn_out` what the attention of layer 3 adds,
 # and `blocks.3.hook_mlp_out` what its MLP adds.
 #
-# *Predict first:* the model has 30 layers. How many parts is that?
+# Use these full names as keys. *Predict first:* the model has 30 layers. How many parts is that?
 #
 # ### Exercise 2 · take the stream apart (10 minutes, easy)
 
@@ -392,8 +405,8 @@ assert exact < 1e-3, "the parts must add up"
 assert without_mlps > 0.5, "and must not add up when some are missing"
 
 # %% [markdown]
-# The 61 parts add up to the last digit that the arithmetic carries. Leave the MLPs out and they do not:
-# the sum is not one that would come out right whatever you added.
+# The 61 parts (the embedding, and two for each of 30 layers) add up to the last digit that the arithmetic
+# carries. The control: leave the MLPs out, and the sum is far off. So the match is not automatic.
 #
 # TransformerLens does this too, with labels: `cache.decompose_resid(return_labels=True)`.
 #
@@ -439,8 +452,10 @@ plots.lines(
 )
 
 # %% [markdown]
-# Most silenced parts cost little, some even help, and a few are fatal. Silencing the **first MLP** costs
-# about **17** nats: the probability of ` Paris` falls tens of millions of times. Does that mean that the first MLP knows where the Eiffel Tower is? **No.** The control is a prompt that has nothing
+# The vertical axis is in *nats*: natural logarithms, so one nat less means a probability `e` = `2.7` times smaller. Most
+# silenced parts cost little; silencing some even raises ` Paris`; and a few are fatal. Of the attention layers,
+# layer 1 hurts most. But nothing compares with the first MLP: without it ` Paris` loses
+# about **17** nats, and becomes tens of millions of times less probable. Does that mean that the first MLP knows where the Eiffel Tower is? **No.** The control is a prompt that has nothing
 # to do with towers:
 
 # %%
@@ -456,6 +471,7 @@ print(f"silencing MLP 0 costs ' Paris' {paris_cost:.1f} nats and ' moon' {moon_c
 # %% tags=["numbers"]
 claim("cost of silencing MLP 0 for ' Paris', nats", paris_cost, text=17, within=1)
 assert moon_cost > 5, "the control is hurt as well"
+assert effect["attn"].index(min(effect["attn"])) == 1
 torch.testing.assert_close(
     model(with_bos)[0, -1].log_softmax(-1)[paris].item(), clean
 )  # the hooks are gone
@@ -470,18 +486,20 @@ torch.testing.assert_close(
 # `run_with_cache` kept every activation of the run. For eleven tokens that is harmless. For a batch of
 # long texts it is what fills a GPU.
 #
-# A cache has more names than tensors: `blocks.0.hook_resid_pre` and `blocks.0.hook_in` are *the same
-# memory* under two names. So adding up all sizes overcounts.
+# A cache has more names than memory: `blocks.0.hook_resid_pre` and `blocks.0.hook_in` are *the same numbers* under two
+# names. So adding up all sizes overcounts. In PyTorch a tensor is a *view*: a shape, laid over a block of memory that
+# is called its **storage**, `t.untyped_storage()`. Several tensors can share one storage, and a slice such as `t[1:]` keeps
+# the *whole* storage of `t` alive. What counts is storages.
 #
 # ### Exercise 3 · weigh the cache (10 minutes, medium)
 
 
 # %%
 def cache_bytes(cache) -> int:
-    """Bytes of memory behind a cache. Names that share one tensor's storage count once.
+    """Bytes of memory behind a cache: the sum over its storages, each counted once and whole.
 
     Args:
-        cache: name -> tensor, of any dtype.
+        cache: name -> tensor, of any dtype; some may be slices of others.
     """
     ### BEGIN SOLUTION
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in cache.values()}
@@ -495,8 +513,7 @@ lesson_00.check_cache_bytes(cache_bytes)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# A tensor's memory is its *storage*: `t.untyped_storage()`. It has `.nbytes()`, and `.data_ptr()`, the
-# address that tells one storage from another.
+# A storage has `.nbytes()`, its size, and `.data_ptr()`, the address that tells one storage from another.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -526,8 +543,9 @@ print(f"one layer's residual stream: {cache_bytes(small) / 1e3:.1f} kB")
 # - `names_filter=` takes a name, a list of names, or a function of the name: only those are kept;
 # - `stop_at_layer=16` does not run the layers from 16 on at all.
 #
-# **Is 6 GB of GPU enough?** For this model, with a filter, easily. What eats memory is the attention
-# patterns (they grow with the *square* of the length) and the logits (49,152 numbers a position).
+# **Is 6 GB of GPU enough?** For this model, which takes half a gigabyte, easily, if you filter. For a short text most of a
+# cache is the many activations of each layer. For long ones the attention patterns take over, since
+# they grow with the *square* of the length; and in batches the logits count, 49,152 numbers a position.
 # **Must you store terabytes of activations** to study many texts? No: keep one layer, in half precision,
 # and throw away what you have used. Lesson 11 trains on a stream in this way.
 
@@ -592,12 +610,13 @@ def rank(logits: torch.Tensor, word: str) -> list[int]:
     return (logits > target[:, None]).sum(-1).tolist()
 
 
-others = ["Rome", "Berlin", "Madrid", "Vienna"]
+others = ["Rome", "Berlin", "Madrid", "Vienna", "London"]
 other_ranks = torch.tensor([rank(lens, word) for word in others]).float().median(0).values
 plots.lines(
     {
         "' Paris'": [1 + r for r in rank(lens, "Paris")],
-        "median of four other capitals (control)": (1 + other_ranks).tolist(),
+        "median of five other capitals (control)": (1 + other_ranks).tolist(),
+        "' banana' (control)": [1 + r for r in rank(lens, "banana")],
     },
     title="' Paris' climbs to first place in the last six layers",
     x="layer",
@@ -607,8 +626,8 @@ plots.lines(
 
 # %% [markdown]
 # For most of the way ` Paris` is nowhere. Then it climbs: it is among the first thirty only after
-# layer **26**, and comes first after the last layer. The other capitals are the control. They climb as well
-# (the model has found out that a *city* is wanted), but not as far.
+# layer **26**, and comes first after the last layer. The controls: other capitals climb as well, but not as far, and
+# ` banana` hardly does. It looks as if the model first finds out that a *place* is wanted, and then which.
 #
 # **What this does not show.** A rank in the thousands does not mean that the model "does not know yet".
 # The lens reads early layers in the language of the last one, and they may speak another. Lesson 05
@@ -637,7 +656,7 @@ claim(
     text=26,
     within=0,
 )
-assert other_ranks[-1] > 10 * (1 + ranks[-1])
+assert 10 * (1 + ranks[-1]) < other_ranks[-1] < rank(lens, "banana")[-1] / 10
 assert theirs.tolist()[1:] == ranks, "the library's first entry is the embedding, before any layer"
 
 # %% [markdown]
@@ -686,10 +705,8 @@ from utils.residual import token_probabilities  # the course's version, from her
 last = logits[0, -1]
 for temperature in [0, 0.5, 1, 2]:
     top = token_probabilities(last, temperature).topk(4)
-    shown = [
-        f"{model.tokenizer.decode(i)!r} {p:.2f}"
-        for p, i in zip(top.values.tolist(), top.indices, strict=True)
-    ]
+    pairs = zip(top.values.tolist(), top.indices.tolist(), strict=True)
+    shown = [f"{model.tokenizer.decode([i])!r} {p:.2f}" for p, i in pairs if p >= 0.005]
     print(f"temperature {temperature}: {', '.join(shown)}")
 
 # %%
@@ -707,7 +724,7 @@ for temperature in [0.3, 1.0, 2.0]:
 # %%
 plots.table(
     [
-        ("P(' Paris'), with BOS", f"{p_with:.2f}", f"{swapped[0]:.4f} after another prompt"),
+        ("P(' Paris'), with BOS", f"{p_with:.2f}", f"{swapped[0]:.0e} after another prompt"),
         ("P(' Paris'), without BOS", f"{p_without:.2f}", "same prompt, one token less"),
         (
             "norm at position 0, layer 15",
@@ -719,7 +736,7 @@ plots.table(
         (
             "rank of ' Paris' after the last layer",
             1 + ranks[-1],
-            f"{1 + int(other_ranks[-1])} other capitals",
+            f"rank {1 + int(other_ranks[-1])} for other capitals",
         ),
     ],
     columns=["SmolLM2-135M-Instruct, de-quantised", "measured", "control"],
@@ -739,7 +756,7 @@ plots.table(
 #
 # - Asking for `Paris` where the model would write ` Paris`.
 # - Mixing a cache with BOS and one without: everything is off by one.
-# - Averaging over all positions, with one vector a hundred times longer than the rest among them.
+# - Averaging over all positions, with one vector among them that is a hundred times longer than the rest.
 # - Keeping whole caches in a list in a loop. Keep the one activation you need.
 #
 # ## Where this breaks

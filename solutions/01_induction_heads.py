@@ -141,9 +141,9 @@ from utils.tokens import loss_by_half, repeated_tokens  # the course's versions,
 SEQ_LEN = 50
 draw = torch.Generator().manual_seed(0)
 kind = {"d_vocab": cfg.d_vocab, "bos": model.tokenizer.bos_token_id, "n_special": 17}
-tokens = repeated_tokens(SEQ_LEN, batch=8, **kind, generator=draw)
+tokens = repeated_tokens(SEQ_LEN, batch=8, **kind, generator=draw).to(cfg.device)
 # The control: the second half is random too, but not the same.
-other = repeated_tokens(SEQ_LEN, batch=8, **kind, generator=draw)
+other = repeated_tokens(SEQ_LEN, batch=8, **kind, generator=draw).to(cfg.device)
 unrepeated = torch.cat([tokens[:, : 1 + SEQ_LEN], other[:, 1 : 1 + SEQ_LEN]], dim=1)
 
 
@@ -205,6 +205,7 @@ assert second_unrepeated > first - 1, "without a repeat the loss must stay"
 
 # %%
 short = repeated_tokens(8, batch=1, **kind, generator=torch.Generator().manual_seed(3))
+short = short.to(cfg.device)
 _, short_cache = run(short)
 shown = [(16, 0), (18, 6), (18, 0)]
 short_patterns = torch.stack([short_cache["pattern", layer][0, head] for layer, head in shown])
@@ -402,6 +403,7 @@ lesson_01.check_mean_ablate(mean_ablate)
 from utils.heads import ablated, mean_ablate, random_heads
 
 fresh = repeated_tokens(SEQ_LEN, batch=2, **kind, generator=torch.Generator().manual_seed(1))
+fresh = fresh.to(cfg.device)
 
 
 def loss_without(heads) -> tuple[float, float]:
@@ -837,7 +839,8 @@ assert text_top[0] > 3 * text_random[:, 0].max()
 # Where does such a circuit come from? `data/induction/` holds two tiny models, trained for this lesson on
 # sequences of 64 kinds of token in which a segment of random length comes twice, at random places. They
 # have attention only, no MLPs. One has **two layers**, the other **one**. The weights were kept at 18 steps of the
-# training, and those steps were fixed before the runs.
+# training. (The settings of the training were chosen so that the circuit appears within minutes; the seed
+# was not chosen. `data/induction/README.md` has the recipe, two more seeds, and what went wrong on the way.)
 #
 # The one-layer model is the control. An induction head must read something that an *earlier layer* wrote, namely
 # which token stood before. With one layer there is no earlier layer.

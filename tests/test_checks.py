@@ -175,7 +175,7 @@ MISTAKES = {
         ("BOS returned", _answer(" {}", True, lambda ids: int(ids[0])), "id of BOS"),
         ("first piece", _answer(" {}", False, lambda ids: int(ids[0])), "exactly one"),
         ("two spaces", _answer("  {}", False, _single), "exactly one space"),
-        ("a tensor", _answer(" {}", False, lambda t: t if len(t) == 1 else None), "plain int"),
+        ("a tensor", _answer(" {}", False, lambda t: t[0] if len(t) == 1 else None), "plain int"),
     ],
     "residual_parts": [
         ("no embedding", _drop_embedding, "embedding is missing"),
@@ -217,6 +217,13 @@ MISTAKES = {
                 {t.data_ptr(): t.untyped_storage().nbytes() for t in c.values()}.values()
             ),
             "another `data_ptr()`",
+        ),
+        (
+            "size of the last tensor at an address",
+            lambda c: sum(
+                t.numel() * t.element_size() for t in {t.data_ptr(): t for t in c.values()}.values()
+            ),
+            "stands in for its whole storage",
         ),
         ("megabytes", lambda c: residual.cache_bytes(c) / 1e6, "return bytes"),
     ],

@@ -76,6 +76,7 @@ def test_a_blank_keeps_its_exercises_and_gives_nothing_away(lesson):
     stubs = [cell for cell in blank if "raise NotImplementedError  # your code" in cell.source]
     assert n_exercises == len(stubs) == sum("check" in tags(cell) for cell in blank) > 0
     assert not [c for c in blank if c.cell_type == "code" and (c.outputs or c.execution_count)]
+    assert "widgets" not in nbformat.read(ROOT / NOTEBOOKS / f"{lesson.stem}.ipynb", 4).metadata
     assert not [c for c in blank if "BEGIN SOLUTION" in c.source or "solution-only" in tags(c)]
 
 

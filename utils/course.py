@@ -157,8 +157,8 @@ def generated_texts() -> dict[Path, str]:
     texts = {
         readme: _filled(readme.read_text(encoding="utf-8")),
         ROOT / NOTEBOOKS / "README.md": (
-            "# The course map\n\nOpen a lesson and fill in its exercises. Each links to the ones "
-            "before it that it needs.\n\n" + course_map() + "\n"
+            "# The course map\n\nStart with 00: lessons build on the ones before them. Open one, "
+            "run its cells from the top, and fill in the exercises.\n\n" + course_map() + "\n"
         ),
     }
     for lesson in LESSONS:
@@ -172,9 +172,13 @@ def generated_texts() -> dict[Path, str]:
 
 
 class FoldSolutions(Preprocessor):
-    """Copies each solution into a fold below the exercise's hints, before the blank is made."""
+    """Copies each solution into a fold below the exercise's hints, before the blank is made.
+
+    And forgets the state of widgets, which shows the author's progress.
+    """
 
     def preprocess(self, nb, resources):
+        nb.metadata.pop("widgets", None)
         code = None
         for cell in nb.cells:
             if "### BEGIN SOLUTION" in cell.source:

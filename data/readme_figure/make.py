@@ -41,7 +41,9 @@ def measure() -> tuple[torch.Tensor, dict[str, float]]:
     cfg = model.cfg
     kind = {"d_vocab": cfg.d_vocab, "bos": model.tokenizer.bos_token_id, "n_special": 17}
     tokens = repeated_tokens(SEQ_LEN, batch=8, **kind, generator=torch.Generator().manual_seed(0))
+    tokens = tokens.to(cfg.device)
     fresh = repeated_tokens(SEQ_LEN, batch=2, **kind, generator=torch.Generator().manual_seed(1))
+    fresh = fresh.to(cfg.device)
     _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_pattern"))
     patterns = [cache["pattern", layer] for layer in range(cfg.n_layers)]
     scores = torch.stack([induction_scores(pattern, SEQ_LEN) for pattern in patterns]).cpu()

@@ -110,10 +110,13 @@ def _explain(error: Exception) -> str:
     hints = {
         "shapes cannot be multiplied": "Is a matrix transposed, or are two in the wrong order?",
         "size of tensor": "Compare the shapes with the docstring's, axis by axis.",
-        "out of bounds": "Count the positions again: is an index one too far?",
+        "out of bounds": "Is an index one too far, or was it counted over all axes at once?",
         "unexpected keyword": "Keep the function's name and arguments as they were given.",
     }
-    hint = next((hint for part, hint in hints.items() if part in text), "Read the last line first.")
+    hint = next(
+        (hint for part, hint in hints.items() if part in text),
+        "Try it on a small example of your own.",
+    )
     return f"Your function raised {type(error).__name__}: {text}. {hint}"
 
 
@@ -170,10 +173,10 @@ def match(got: Any, right: Tensor, *, what: str, mistakes: Mapping[str, Tensor])
         f"{what} holds values that are not finite: is something divided by zero, or the log of 0?",
     )
     where = tuple(((got - right).abs() > 1e-4).nonzero()[0].tolist()) if right.ndim else ()
-    place = f" at {list(where)}" if where else ""
+    place, advice = (f" at {list(where)}", "that one entry") if where else ("", "a small case")
     raise Wrong(
         f"{what} should be {right[where].item():.4g}{place} on the check's small example, and is "
-        f"{got[where].item():.4g}. Work that one entry out by hand."
+        f"{got[where].item():.4g}. Work {advice} out by hand."
     )
 
 
@@ -200,7 +203,13 @@ def claim(label: str, measured: float, text: float, within: float) -> None:
     measured = float(measured)
     if not abs(measured - text) <= within:
         raise AssertionError(
-            f"{label}: the text says {text:g}, within {within:g}; this run gives {measured:.4g}. "
+            f"{label}: the text says {_plain(text)} ± {_plain(within)}; this run gives "
+            f"{_plain(measured)}. "
             "If you changed nothing above, please open an issue with your device and versions."
         )
-    print(f"{label}: measured {measured:.4g}; the text says {text:g}, within {within:g}")
+    print(f"{label}: measured {_plain(measured)}; the text says {_plain(text)} ± {_plain(within)}")
+
+
+def _plain(number: float) -> str:
+    """A number as a reader writes it: no powers of ten."""
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"

@@ -40,20 +40,34 @@ def check_answer_token(answer_token) -> str:
     )
     if lamp is None and heron is None:
         raise Wrong(
-            "Nothing is a single token for you. Is BOS still counted? Ask for `prepend_bos=False`."
+            "Nothing is a single token for you. Does every path `return`? Is BOS counted? Ask "
+            "for `prepend_bos=False`."
         )
     expect(
         heron is None,
         f"' heron' is three tokens here, and you returned {heron}: return None unless the word is "
-        "exactly one.",
+        "exactly one. (`to_tokens` gives [1, n_tokens]: the tokens are on the second axis.)",
     )
     expect(
-        not isinstance(lamp, torch.Tensor) or lamp.ndim == 0,
-        "Return a plain int, such as `int(tokens[0])`, and not a tensor with an axis.",
+        not isinstance(lamp, torch.Tensor),
+        "Return a plain int, such as `int(tokens[0])`, and not a tensor.",
     )
     expect(int(lamp) == 7, f"' lamp' has id 7 in the planted vocabulary, and you returned {lamp}.")
     expect(answer_token(model, "x") == 11, "A one-letter word is a word too: ' x' should give 11.")
     return "One token with its space, or None."
+
+
+class _Cache(dict):
+    """A cache that also takes TransformerLens's short keys, such as `("attn_out", 3)`."""
+
+    def __missing__(self, key):
+        if key == "embed":
+            return self["hook_embed"]
+        if isinstance(key, tuple) and len(key) == 2:
+            name = f"blocks.{key[1]}.hook_{key[0]}"
+            if name in self:
+                return self[name]
+        raise KeyError(key)
 
 
 @exercise("residual_parts")
@@ -61,7 +75,7 @@ def check_residual_parts(residual_parts) -> str:
     """A planted cache with decoys: every activation has a value of its own."""
     n_layers, shape = 3, (2, 4, 5)
     random = torch.Generator().manual_seed(0)
-    cache = {"hook_embed": torch.randn(shape, generator=random)}
+    cache = _Cache({"hook_embed": torch.randn(shape, generator=random)})
     for layer in range(n_layers + 1):  # one layer more than asked for, to catch a bound one too far
         for name in ("hook_attn_out", "hook_mlp_out", "hook_resid_pre", "hook_resid_mid"):
             cache[f"blocks.{layer}.{name}"] = torch.randn(shape, generator=random)
@@ -130,6 +144,11 @@ def check_cache_bytes(cache_bytes) -> str:
             "You took 4 bytes for every element; bfloat16 has 2.": torch.tensor(420 + 88),
             "A slice shares its tensor's storage, and yours is counted on its own.": torch.tensor(
                 420 + 44 + 168
+            ),
+            "A slice stands in for its whole storage: the last tensor to come at an address is the "
+            "slice, and you took its size. Take the *storage's* size.": torch.tensor(168 + 44),
+            "Storages are told apart, but you add up elements. Add the storages' bytes.": (
+                torch.tensor(42 + 22)
             ),
             "Megabytes were not asked for: return bytes.": torch.tensor((420 + 44) / 1e6),
         },
