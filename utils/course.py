@@ -182,7 +182,9 @@ class FoldSolutions(Preprocessor):
         code = None
         for cell in nb.cells:
             if "### BEGIN SOLUTION" in cell.source:
-                code = re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.M)
+                code = re.sub(
+                    r"^ *### (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.M
+                ).rstrip()
             elif "hints" in cell.metadata.get("tags", []) and code is not None:
                 fold = (
                     f"<details><summary>Solution</summary>\n\n```python\n{code}\n```\n\n</details>"
