@@ -50,6 +50,12 @@ def test_a_changed_blank_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(course, "generated_texts", lambda: {})
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     assert course.out_of_sync() == []
+    solved = tmp_path / SOLUTIONS / f"{lesson.stem}.ipynb"
+    source = solved.with_suffix(".py")
+    source.write_text(
+        source.read_text().replace("cfg = model.cfg", "cfg = model.cfg  # changed", 1)
+    )
+    assert "its outputs come from other code" in "\n".join(course.out_of_sync())
     blank = tmp_path / NOTEBOOKS / f"{lesson.stem}.ipynb"
     blank.write_text(blank.read_text().replace("raise NotImplementedError", "return None", 1))
     (tmp_path / NOTEBOOKS / "99_orphan.ipynb").write_text("{}")

@@ -6,6 +6,8 @@ and `run 01` runs one solved lesson without a screen.
 
 import argparse
 import difflib
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -174,11 +176,12 @@ def generated_texts() -> dict[Path, str]:
 class FoldSolutions(Preprocessor):
     """Copies each solution into a fold below the exercise's hints, before the blank is made.
 
-    And forgets the state of widgets, which shows the author's progress.
+    And forgets what belongs to the run of the solved lesson: widgets show the author's progress.
     """
 
     def preprocess(self, nb, resources):
-        nb.metadata.pop("widgets", None)
+        for of_the_solved_one in ("widgets", "executed"):
+            nb.metadata.pop(of_the_solved_one, None)
         code = None
         for cell in nb.cells:
             if "### BEGIN SOLUTION" in cell.source:
@@ -194,10 +197,15 @@ class FoldSolutions(Preprocessor):
         return nb, resources
 
 
-def _needs_running(notebook: nbformat.NotebookNode) -> bool:
-    """Whether a code cell lacks its outputs, because it or a neighbour was changed."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return [cell.execution_count for cell in cells] != list(range(1, len(cells) + 1))
+def _code(path: Path) -> str:
+    """A fingerprint of a lesson's code, of the source or of the notebook."""
+    cells = [cell.source for cell in jupytext.read(path).cells if cell.cell_type == "code"]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
+
+
+def _executed(path: Path) -> str | None:
+    """The fingerprint of the code that a notebook's outputs come from, if it was ever run."""
+    return nbformat.read(path, 4).metadata.get("executed") if path.exists() else None
 
 
 def _solved(lesson: Lesson, *, run: bool) -> None:
@@ -208,10 +216,14 @@ def _solved(lesson: Lesson, *, run: bool) -> None:
         [sys.executable, "-m", "jupytext", "--quiet", "--to", "ipynb", "--update", str(source)],
         check=True,
     )
-    if run or _needs_running(nbformat.read(target, 4)):
+    # jupytext keeps the outputs of changed cells, so ask what code the outputs come from.
+    if run or _executed(target) != _code(target):
         print(f"Running {target.relative_to(ROOT)}", flush=True)
         with tempfile.TemporaryDirectory() as data:
             _nbconvert("--inplace", "--execute", str(target), data=data)
+        notebook = nbformat.read(target, 4)
+        notebook.metadata["executed"] = _code(target)
+        nbformat.write(notebook, target)
 
 
 def _nbconvert(*arguments: str, data: str | None = None) -> None:
@@ -264,7 +276,10 @@ def out_of_sync() -> list[str]:
     for lesson in LESSONS:
         if lesson.is_written:
             source = ROOT / SOLUTIONS / f"{lesson.stem}.py"
-            lines += _differences(_cells(source), _cells(source.with_suffix(".ipynb")), source.name)
+            notebook = source.with_suffix(".ipynb")
+            lines += _differences(_cells(source), _cells(notebook), source.name)
+            if _executed(notebook) != _code(source):
+                lines.append(f"{notebook.name}: its outputs come from other code than it shows")
     with tempfile.TemporaryDirectory() as folder:
         make_blanks(Path(folder))
         made = {path.name: path.read_text(encoding="utf-8") for path in Path(folder).iterdir()}

@@ -46,8 +46,9 @@ def check_repeated_tokens(repeated_tokens) -> str:
     )
     expect(int(many.max()) < 60, "Some ids lie outside the vocabulary: stop before `d_vocab`.")
     expect(
-        int(many.max()) > 55 and len(many.unique()) > 15,
-        "The random tokens use only part of the vocabulary: draw from `n_special` to `d_vocab`.",
+        int(many.min()) == 40 and int(many.max()) == 59,
+        "The random tokens use only part of the vocabulary: draw from `n_special` up to, not "
+        "including, `d_vocab` (as `torch.randint(n_special, d_vocab, ...)` does).",
     )
     expect(
         torch.equal(draw(0), draw(0)),
@@ -86,7 +87,7 @@ def check_loss_by_half(loss_by_half) -> str:
     match(
         torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in got]),
         answer,
-        what="The pair of losses",
+        what="The pair of losses (first half, second half)",
         mistakes={
             "Off by one: `logits[:, i]` predicts `tokens[:, i + 1]`. You scored it on the token "
             "that the model has just read.": means(late[:, 1:]),
@@ -220,6 +221,9 @@ def check_mean_ablate(mean_ablate) -> str:
             "d_head].": put(kept[:, heads].mean((0, 1), keepdim=True), (slice(None), heads)),
             "Those are positions, not heads: the heads are the third axis.": put(
                 0.0, (slice(None), heads)
+            ),
+            "BOS is left out of your mean. Here it counts: average over all positions.": put(
+                kept[:, 1:, heads].mean((0, 1), keepdim=True)
             ),
             "Only the first head is ablated.": put(
                 kept[:, :, 1:2].mean((0, 1), keepdim=True), (slice(None), slice(None), [1])
