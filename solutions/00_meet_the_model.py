@@ -290,7 +290,31 @@ assert early < even_spread < to_first
 assert norms[9, 0] < 2 * norms[9, 1:].median() and norms[11, 0] > 100 * norms[11, 1:].median()
 
 # %% [markdown]
-# And BOS changes the answers. Without it, ` Paris` gets probability **0.70**; with it, **0.30** as before.
+# And BOS changes *every* activation after it, also at the same word. Take each word's residual stream after layer 15, once
+# from the run with BOS and once from the run without, one position earlier. The *cosine* of the two is 1 if they
+# point the same way:
+
+
+# %%
+def resid_at_15(tokens: torch.Tensor) -> torch.Tensor:
+    """Residual stream after layer 15, [pos, d_model]."""
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens, names_filter="blocks.15.hook_resid_post")
+    return cache["resid_post", 15][0]
+
+
+cosines = torch.cosine_similarity(resid_at_15(with_bos)[1:], resid_at_15(without_bos), dim=-1)
+for word, cosine in zip(model.to_str_tokens(without_bos[0]), cosines.tolist(), strict=True):
+    print(f"{word!r:10} {cosine:.2f}")
+
+# %% tags=["numbers"]
+claim("cosine of the two ' E'", cosines[1], text=0.93, within=0.03)
+claim("cosine of the two 'The'", cosines[0], text=0.65, within=0.05)
+assert cosines[2:].min() > 0.95
+
+# %% [markdown]
+# `The`, which stands first in one of the runs, is another vector (**0.65**). The next token differs a little (**0.93**), and later
+# ones less and less. And so do the answers. Without BOS, ` Paris` gets probability **0.70**; with it, **0.30** as before.
 # Neither is wrong. What is wrong is to mix them: to compare a cache with BOS to one without, or to
 # average over positions and let one vector of norm 25,000 drown all the rest.
 #
@@ -477,7 +501,7 @@ torch.testing.assert_close(
 )  # the hooks are gone
 
 # %% [markdown]
-# The unrelated prompt is ruined as well. In this model the first MLP works almost as a second embedding:
+# The unrelated prompt is ruined as well. The usual reading: the first MLP works almost as a second embedding, and
 # everything after it relies on it. *A part that breaks everything tells you nothing about one fact.* You
 # will meet this trap again in lessons 01 to 04, always with the same cure: a control.
 #
