@@ -69,6 +69,10 @@ def test_a_solved_notebook_is_executed_in_order_and_small(lesson):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
+    figures = [o for o in outputs if "application/vnd.plotly.v1+json" in o.get("data", {})]
+    assert figures, "a lesson shows its results"
+    for figure in figures:  # for pages that run no scripts, and for readers who do not see
+        assert "image/png" in figure.data and figure.metadata["image/png"]["alt"]
     for cell in code:
         if {"check", "nbval-check-output", "numbers"} & set(tags(cell)):
             assert cell.outputs or "assert" in cell.source, f"nothing to compare: {cell.source}"

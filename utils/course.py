@@ -5,11 +5,13 @@ and `run 01` runs one solved lesson without a screen.
 """
 
 import argparse
+import base64
 import difflib
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import plotly.graph_objects as go
 from nbconvert.preprocessors import Preprocessor
 
 from utils.lesson import ROOT
@@ -222,8 +225,29 @@ def _solved(lesson: Lesson, *, run: bool) -> None:
         with tempfile.TemporaryDirectory() as data:
             _nbconvert("--inplace", "--execute", str(target), data=data)
         notebook = nbformat.read(target, 4)
+        _add_pictures(notebook)
         notebook.metadata["executed"] = _code(target)
         nbformat.write(notebook, target)
+
+
+def _add_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Puts a PNG beside each plotly figure, with its title as alt text.
+
+    Pages that run no scripts, such as a repository's web view, show that one.
+    """
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        print("No Chromium here: figures are saved without pictures, and the tests will say so.")
+        return
+    os.environ.setdefault("BROWSER_PATH", browser)  # kaleido asks there
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        figure = output.get("data", {}).get("application/vnd.plotly.v1+json")
+        if figure is not None:
+            fig = go.Figure(figure["data"], figure["layout"])
+            png = fig.to_image(format="png", width=fig.layout.width or 760)
+            output.data["image/png"] = base64.b64encode(png).decode()
+            output.data["text/plain"] = f"[figure: {fig.layout.title.text}]"
+            output.metadata["image/png"] = {"alt": fig.layout.title.text}
 
 
 def _nbconvert(*arguments: str, data: str | None = None) -> None:
