@@ -20,7 +20,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     # The tests must not touch the progress of whoever runs them.
-    os.environ["HEADS_TO_FEATURES_DATA"] = tempfile.mkdtemp(prefix="heads-to-features-")
+    folder = tempfile.TemporaryDirectory(prefix="heads-to-features-", ignore_cleanup_errors=True)
+    os.environ["HEADS_TO_FEATURES_DATA"] = folder.name
+    config.add_cleanup(folder.cleanup)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
