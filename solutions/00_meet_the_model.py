@@ -496,6 +496,7 @@ print(f"silencing MLP 0 costs ' Paris' {paris_cost:.1f} nats and ' moon' {moon_c
 claim("cost of silencing MLP 0 for ' Paris', nats", paris_cost, text=17, within=1)
 assert moon_cost > 5, "the control is hurt as well"
 assert effect["attn"].index(min(effect["attn"])) == 1
+assert max(effect["attn"] + effect["mlp"]) > clean, "silencing some raises ' Paris'"
 torch.testing.assert_close(
     model(with_bos)[0, -1].log_softmax(-1)[paris].item(), clean
 )  # the hooks are gone
@@ -577,6 +578,8 @@ print(f"one layer's residual stream: {cache_bytes(small) / 1e3:.1f} kB")
 claim("MB, all names added up", added_up / 1e6, text=40, within=2)
 claim("MB in memory", cache_bytes(cache) / 1e6, text=18, within=2)
 assert cache_bytes(small) == 11 * 576 * 4
+assert 650 < cache_bytes(cache) / cache_bytes(small) < 750
+assert 0.5e9 < 4 * model.n_params_total < 0.6e9
 
 # %% [markdown]
 # ## 8. What would you say if you stopped here? The logit lens
@@ -642,7 +645,7 @@ plots.lines(
         "median of five other capitals (control)": (1 + other_ranks).tolist(),
         "' banana' (control)": [1 + r for r in rank(lens, "banana")],
     },
-    title="' Paris' climbs to first place in the last six layers",
+    title="' Paris' climbs to first place in the last seven layers",
     x="layer",
     y="rank in the vocabulary (1 is first)",
     log_y=True,
@@ -674,6 +677,7 @@ print("ours:  ", rank(lens, "Paris")[-6:])
 # %% tags=["numbers"]
 ranks = rank(lens, "Paris")
 assert ranks[-1] == 0 and ranks[-2] > 0
+assert min(ranks[:23]) > 4000 > 1000 > ranks[23]
 claim(
     "first layer after which ' Paris' is among the first thirty",
     next(i for i, r in enumerate(ranks) if r < 30),

@@ -481,6 +481,7 @@ rest = [
 assert min(shared) > 4 > 2 > max(rest)
 claim("cost of L16H0 alone, nats", alone["L16H0"], text=6.3, within=0.8)
 assert alone["L19H1"] < 0.6
+assert intact[1] + cost["top 5"].item() < intact[0], "some of the gain is left"
 claim("change of the first half's loss, nats", first_half_cost, text=-0.4, within=0.3)
 
 # %% [markdown]
@@ -591,7 +592,8 @@ plots.head_heatmap(
 # %% tags=["numbers"]
 claim("mean copying score of the top 5", top_copying.mean(), text=0.70, within=0.04)
 claim("median copying score of all heads", copying.median(), text=0.63, within=0.04)
-assert copying[26:].max() > 0.97
+assert top_copying.min() < 0.6 < 0.7 < top_copying.max()
+assert (copying[scores["induction"] < 0.05] > 0.95).sum() >= 10
 
 # %% [markdown]
 # Now matching. Let the previous-token head L16H0 move the token it attends to (its OV circuit), let the
@@ -643,7 +645,7 @@ print("best readers of L16H0:", sorted(head_name(head) for head in best_readers)
 through = {head_name(p): torch.tensor([matching(p, head) for head in TOP]).mean() for p in PREVIOUS}
 claim("matching through L16H0", through["L16H0"], text=0.92, within=0.03)
 claim("matching of the median reader", reading_median, text=0.56, within=0.03)
-assert set(best_readers) == set(TOP)
+assert set(best_readers) == set(TOP) and len(readers) == 117
 claim(
     "matching through L11H1 and L2H1",
     (through["L11H1"] + through["L2H1"]) / 2,
@@ -784,6 +786,7 @@ claim("median K-composition with L18H6", composition[18, 6].median(), text=0.05,
 thirds = [found.flatten().sort(descending=True).values for head, found in composition.items()]
 third = max(v[1] if head[0] == 17 else v[2] for head, v in zip(composition, thirds, strict=True))
 claim("largest K-composition of any other head", third, text=0.06, within=0.01)
+assert composition[18, 6].numel() == 162
 assert all(found[16, 0] > 0.14 for found in composition.values())
 claim("induction score of L18H8", scores["induction"][18, 8], text=0.02, within=0.015)
 claim("previous-token score of L17H8", scores["previous"][17, 8], text=0.33, within=0.05)
@@ -881,6 +884,7 @@ claim(
 )
 assert text_top[0] > 3 * text_random[:, 0].max()
 assert text_random[:, 0].max() < text_without_feeder[0] < text_top[0]
+assert plain[0] + text_top[0] < plain[1] - 1
 
 # %% [markdown]
 # ## 7. Watch it form
@@ -1060,9 +1064,13 @@ claim("two layers at step 1000, nats", grown["repeat"][steps.index(1000)], text=
 claim("two layers at step 1400, nats", grown["repeat"][steps.index(1400)], text=0.47, within=0.05)
 claim("induction score at step 1000", grown["induction"][steps.index(1000)], text=0.11, within=0.03)
 claim("induction score at step 1400", grown["induction"][steps.index(1400)], text=0.72, within=0.03)
+early, late = steps.index(400), steps.index(1000)
+assert abs(grown["repeat"][early] - control_grown["repeat"][early]) < 0.3
+assert control_grown["repeat"][late] < grown["repeat"][late]
 claim("one layer at the end, nats", control_grown["repeat"][-1], text=2.3, within=0.1)
 claim("one layer on the first half, nats", right_token["one layer"][0], text=4.3, within=0.1)
 claim("two layers, wrong current token, nats", wrong_token["two layers"], text=4.5, within=0.2)
+assert wrong_token["two layers"] > torch.tensor(64.0).log()
 claim("one layer, wrong current token, nats", wrong_token["one layer"], text=2.5, within=0.15)
 claim("previous-token score of L0H1", toy_previous[1], text=0.55, within=0.02)
 claim(

@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,8 +43,6 @@ def _dependencies() -> list[str]:
 
 
 def _missing() -> list[str]:
-    import re
-
     names = {line: re.match(r"[\w.-]+", line).group() for line in _dependencies()}
     return [line for line, name in names.items() if not _is_installed(name)]
 

@@ -39,9 +39,7 @@ def done() -> set[str]:
     try:
         names = json.loads(path.read_text(encoding="utf-8"))["done"]
         return {str(name) for name in names}
-    except FileNotFoundError:
-        return set()
-    except OSError:
+    except OSError:  # no file yet, or none that may be read
         return set()
     except (ValueError, KeyError, TypeError):
         aside = path.with_name("progress.damaged.json")
