@@ -201,3 +201,10 @@ def test_ruff_is_content():
             text=True,
         )
         assert done.returncode == 0, done.stdout
+
+
+def test_the_readme_says_what_its_figure_shows():
+    figure = (ROOT / "data" / "readme_figure" / "induction_heads.svg").read_text(encoding="utf-8")
+    bars = re.findall(r">\+(\d+\.\d)<", figure)
+    alt = re.search(r"!\[(.*)\]\(data/readme_figure", (ROOT / "README.md").read_text("utf-8"))[1]
+    assert len(bars) == 2 and re.findall(r"\d+\.\d", alt) == bars
