@@ -5,7 +5,7 @@ BIN ?= $(VENV)/bin
 N ?= 01
 D ?= induction
 
-.PHONY: help lab test lesson model blanks sync data
+.PHONY: help lab test lesson model blanks sync bench data
 .NOTPARALLEL:          # what is installed first is needed next
 .DELETE_ON_ERROR:      # a half-made environment is made again
 
@@ -29,6 +29,9 @@ blanks: $(VENV)/test.done  ## make the notebooks from solutions/*.py
 
 sync: $(VENV)/test.done  ## see whether the notebooks fit solutions/*.py
 	$(BIN)/python -m utils.course sync
+
+bench: $(VENV)/test.done model  ## time and memory beside TransformerLens, about 20 minutes (ARGS=--json)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 data: $(VENV)/lab.done  ## make a folder's data again: make data D=induction
 	$(BIN)/python -m data.$(D).make

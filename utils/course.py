@@ -225,9 +225,21 @@ def _solved(lesson: Lesson, *, run: bool) -> None:
         with tempfile.TemporaryDirectory() as data:
             _nbconvert("--inplace", "--execute", str(target), data=data)
         notebook = nbformat.read(target, 4)
+        _drop_progress_bars(notebook)
         _add_pictures(notebook)
         notebook.metadata["executed"] = _code(target)
         nbformat.write(notebook, target)
+
+
+def _drop_progress_bars(notebook: nbformat.NotebookNode) -> None:
+    """A finished bar says nothing, and every tick of it would be saved."""
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [o for o in cell.outputs if not _is_progress_bar(o)]
+
+
+def _is_progress_bar(output: nbformat.NotebookNode) -> bool:
+    return output.get("name") == "stderr" and "\r" in output.text
 
 
 def _add_pictures(notebook: nbformat.NotebookNode) -> None:

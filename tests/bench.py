@@ -1,0 +1,188 @@
+"""How fast and how big, beside the library that does the same: `make bench`.
+
+Both sides run in turn in one process on the same inputs; each number is the median over the pairs.
+Seconds move with the machine and with who else uses it; ratios move less. `--json` prints them as
+JSON, alone, on standard output. `--only NAME` runs one row.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import transformer_lens.patching as tl
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from utils import ioi, patching
+from utils.models import load
+
+
+class LiveTensors(TorchDispatchMode):
+    """Within it, counts the bytes of the tensors that are made; views and old tensors are free."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.seen = {p.untyped_storage()._cdata for p in [*model.parameters(), *model.buffers()]}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self._note(tensor.untyped_storage())
+        return out
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key, n_bytes = storage._cdata, storage.nbytes()
+        if key not in self.seen:
+            self.seen.add(key)
+            self.now += n_bytes
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, key, n_bytes)
+
+    def _forget(self, key: int, n_bytes: int) -> None:
+        self.seen.discard(key)
+        self.now -= n_bytes
+
+
+def matmul_speed() -> float:
+    """Operations a second in a large product by torch's default library, the best of several."""
+    a, b = torch.randn(2048, 576), torch.randn(576, 1536)
+    best = 0.0
+    for _ in range(20):
+        start = time.perf_counter()
+        a @ b
+        best = max(best, 2 * 2048 * 576 * 1536 / (time.perf_counter() - start))
+    return best
+
+
+def needed_operations(model, n_prompts: int, starts: list[int], n_pos: int) -> float:
+    """Operations, in products with weights, that we know no way round.
+
+    A patch in a layer changes every later position in that block and all later ones, and the
+    logits at one position. Patches in a layer start at `starts`.
+    """
+    block = sum(p.numel() for p in model.blocks[0].parameters() if p.ndim == 2)
+    unembed = model.cfg.d_model * model.cfg.d_vocab
+    return sum(
+        2 * n_prompts * ((n_pos - start) * (model.cfg.n_layers - layer) * block + unembed)
+        for layer in range(model.cfg.n_layers)
+        for start in starts
+    )
+
+
+def patching_row(model, *, what: str, corrupt: Callable, pairs: int) -> dict[str, float]:
+    """One sweep by our engine and by TransformerLens, on 4 prompts of 15 tokens."""
+    prompts = ioi.prompts(model, 4, generator=torch.Generator().manual_seed(0))
+    corrupted = corrupt(model, prompts)
+    n_prompts, n_pos = corrupted.shape
+    first = int((corrupted != prompts.tokens).any(0).int().argmax())
+    library = {
+        "z": tl.get_act_patch_attn_head_out_all_pos,
+        "resid_pre": tl.get_act_patch_resid_pre,
+    }[what]
+
+    def metric(logits):
+        return prompts.logit_diff(logits).mean()
+
+    def ours():
+        return patching.sweep(
+            model, corrupted, prompts.tokens, metric, what=what, progress=False
+        ).values
+
+    @torch.no_grad()
+    def theirs():
+        ending = patching.HOOKS[what]
+        _, cache = model.run_with_cache(
+            prompts.tokens, names_filter=lambda name: name.endswith(ending)
+        )
+        with contextlib.redirect_stderr(io.StringIO()):
+            return library(model, corrupted, cache, metric)
+
+    row = compare(ours, theirs, pairs)
+    starts = [first] * model.cfg.n_heads if what == "z" else list(range(first, n_pos))
+    floor = needed_operations(model, n_prompts, starts, n_pos) / matmul_speed()
+    row |= {"floor_s": floor, "times_floor": row["ours_s"] / floor}
+    return row | {
+        "ours_peak_mb": peak_mb(model, ours),
+        "transformer_lens_peak_mb": peak_mb(model, theirs),
+    }
+
+
+def compare(ours: Callable, theirs: Callable, pairs: int) -> dict[str, float]:
+    """Medians over `pairs` of both sides, run in turn, and how far the results lie apart."""
+    ours_s, theirs_s, ratios = [], [], []
+    for _ in range(pairs):
+        (mine, a), (library_s, b) = timed(ours), timed(theirs)
+        ours_s.append(a)
+        theirs_s.append(b)
+        ratios.append(b / a)
+    return {
+        "ours_s": statistics.median(ours_s),
+        "transformer_lens_s": statistics.median(theirs_s),
+        "ratio": statistics.median(ratios),
+        "max_abs_diff": float((mine - library_s).abs().max()),
+    }
+
+
+def timed(function: Callable) -> tuple[torch.Tensor, float]:
+    start = time.perf_counter()
+    result = function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - start
+
+
+def peak_mb(model, function: Callable) -> float:
+    """MB of tensors beside the model's weights, at the peak, in an extra run that is not timed."""
+    with LiveTensors(model) as live:
+        function()
+    return live.peak / 1e6
+
+
+def swap_second_name(model, prompts):
+    """The lessons' corruption: the two runs differ from token 10 of 15 on."""
+    return prompts.swapped().tokens
+
+
+def change_all_names(model, prompts):
+    """The hard case: the two runs differ from token 2 of 15 on."""
+    other = ioi.prompts(model, 4, generator=torch.Generator().manual_seed(0), names=ioi.OTHER_NAMES)
+    return other.tokens
+
+
+ROWS = {
+    "patching_head_sweep": partial(patching_row, what="z", corrupt=swap_second_name),
+    "patching_resid_sweep": partial(patching_row, what="resid_pre", corrupt=swap_second_name),
+    "patching_head_sweep_all_names": partial(patching_row, what="z", corrupt=change_all_names),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+    parser.add_argument("--only", choices=ROWS, help="one row")
+    parser.add_argument("--pairs", type=int, default=3, help="how often each side runs")
+    asked = parser.parse_args(arguments)
+    with contextlib.redirect_stdout(sys.stderr):
+        model = load()
+        rows = {}
+        for name in [asked.only] if asked.only else ROWS:
+            print(f"{name}: {asked.pairs} pairs ...", flush=True)
+            rows[name] = ROWS[name](model, pairs=asked.pairs)
+    if asked.json:
+        print(json.dumps(rows, indent=1))
+        return
+    for name, row in rows.items():
+        print(name + "".join(f"\n    {key:<26}{value:10.4g}" for key, value in row.items()))
+
+
+if __name__ == "__main__":
+    main()
