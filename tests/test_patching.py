@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformer_lens.patching as tl
 
+from tests.bench import LiveTensors
 from utils import ioi, patching
 from utils.models import load
 
@@ -257,23 +258,28 @@ def test_restored_is_0_unpatched_and_1_at_the_source(gpt2):
 # ---- Bounds -------------------------------------------------------------------------------------
 
 
-def test_memory_is_bounded_and_changes_nothing(default, monkeypatch):
+@pytest.mark.parametrize("memory_mb", [8, 24])
+def test_memory_is_bounded_and_changes_nothing(default, memory_mb, monkeypatch):
     prompts = ioi.prompts(default, 1, generator=torch.Generator().manual_seed(3))
-    runs, sizes = patching._Run.patched, []
+    tokens, source = prompts.third_name().tokens, prompts.tokens
+    real, some = patching._patches, [(0, 0), (0, 4), (14, 2), (15, 8), (29, 8)]
 
-    def watched(self, chunk, edits):
-        sizes.append(len(chunk) * self.bytes_of_patch(chunk[0].start) / 1e6)
-        return runs(self, chunk, edits)
+    def fewer(*args):  # the first layers' patches fill the memory, the rest only take time
+        return [p for p in real(*args) if p.layer < 3 or p.cell in some]
 
-    monkeypatch.setattr(patching._Run, "patched", watched)
-    some = {name: lambda x, name=name: x[:, -1, name].mean() for name in (5, 6)}
-    wide = quiet_sweep(default, prompts.third_name().tokens, prompts.tokens, some, memory_mb=48)
-    assert 24 < max(sizes) <= 48
-    sizes.clear()
-    slim = quiet_sweep(default, prompts.third_name().tokens, prompts.tokens, some, memory_mb=8)
-    assert max(sizes) <= 8
-    for name in some:
-        assert torch.allclose(wide[name].values, slim[name].values, atol=1e-4)
+    monkeypatch.setattr(patching, "_patches", fewer)
+
+    def value(logits):
+        return prompts.logit_diff(logits).mean()
+
+    one_at_a_time = quiet_sweep(default, tokens, source, value, memory_mb=0.01)
+    with LiveTensors(default) as alone:
+        quiet_sweep(default, tokens, source, value, memory_mb=0.01)
+    with LiveTensors(default) as live:
+        found = quiet_sweep(default, tokens, source, value, memory_mb=memory_mb)
+    assert (live.peak - alone.peak) / 1e6 < memory_mb
+    assert (found.values - one_at_a_time.values).abs().max() < 1e-4
+    assert all(found.values[cell] != found.base for cell in some)
 
 
 def test_no_hook_stays_behind_after_an_error_or_an_interrupt(gpt2):

@@ -106,7 +106,7 @@ def sweep(
     what: str = "z",
     by_position: bool | None = None,
     at: Sequence[int] = (-1,),
-    memory_mb: float = 48,
+    memory_mb: float = 28,
     progress: bool = True,
 ) -> Sweep | dict[str, Sweep]:
     """Patches one activation after another from `source` into the run on `tokens`.
@@ -174,7 +174,7 @@ def path_sweep(
     receivers: Sequence[tuple[int, int]],
     into: str = "q",
     at: Sequence[int] = (-1,),
-    memory_mb: float = 48,
+    memory_mb: float = 28,
     progress: bool = True,
 ) -> Sweep | dict[str, Sweep]:
     """Patches each head's output along its direct paths into `receivers` alone.
@@ -252,7 +252,7 @@ def _measure(
     values = {name: torch.full(tuple(shape), score) for name, score in plain.items()}
     with tqdm(total=len(patches), desc=label, disable=label is None, leave=False) as bar:
         for chunk in _chunks(patches, base, memory_mb):
-            for patch, logits in zip(chunk, base.patched(chunk, edits), strict=True):
+            for patch, logits in zip(chunk, base.patched(chunk, edits, memory_mb), strict=True):
                 scores = _scores(metrics, logits, f"after the patch at {list(patch.cell)}")
                 for name, score in scores.items():
                     values[name][patch.cell] = score
@@ -302,9 +302,9 @@ class _Run:
             )
 
     def patched(
-        self, chunk: Sequence[_Patch], edits: _Edits
-    ) -> Float[Tensor, "patch batch at d_vocab"]:
-        """Logits at `at` after each patch of a chunk: one start, sorted by layer."""
+        self, chunk: Sequence[_Patch], edits: _Edits, memory_mb: float
+    ) -> Iterator[Float[Tensor, "batch at d_vocab"]]:
+        """The logits at `at` after each patch of a chunk: one start, sorted by layer."""
         start, resid, joined = chunk[0].start, None, 0
         for layer in range(chunk[0].layer, len(self.kwargs)):
             joining = sum(patch.layer == layer for patch in chunk)
@@ -317,7 +317,9 @@ class _Run:
         for i, pos in enumerate(self.at):
             if pos >= start:
                 final[:, i] = resid[:, pos - start]
-        return self._unembed(final).unflatten(0, (len(chunk), self.n_prompts))
+        at_once = max(1, int(memory_mb * 1e6 / (self.logits.numel() * self.logits.element_size())))
+        for rows in final.split(at_once * self.n_prompts):
+            yield from self._unembed(rows).unflatten(0, (-1, self.n_prompts))
 
     def _block(self, layer: int, resid: Tensor, start: int, hooks: list) -> Tensor:
         """One block on the positions from `start` on."""
@@ -329,20 +331,21 @@ class _Run:
         split = any(name.endswith("_input") for name, _ in hooks)
         split_inputs = _split_inputs(self.model) if split else nullcontext()
         block = self.model.blocks[layer]
-        with split_inputs, self.model.hooks(fwd_hooks=hooks), _packed(block):
+        with split_inputs, self.model.hooks(fwd_hooks=hooks), _in_onednn(block):
             return _tensor(block(resid, **kwargs))
 
     def _unembed(self, resid: Float[Tensor, "row at d_model"]) -> Float[Tensor, "row at d_vocab"]:
         return self.model.unembed(self.model.ln_final(resid))
 
     def bytes_of_patch(self, start: int) -> int:
-        """About what one patch takes at most at a time: inside a block, or as logits."""
+        """About what one patch takes in a block at most: in its attention or in its MLP."""
         cfg, n_queries = self.model.cfg, self.n_pos - start
         heads = cfg.n_heads * cfg.d_head
-        block = n_queries * (4 * cfg.d_model + 4 * heads + 4 * (cfg.d_mlp or 0))
-        block += 4 * heads * self.n_pos + 4 * cfg.n_heads * n_queries * self.n_pos
-        logits = 2 * len(self.at) * self.logits.shape[-1]
-        return self.n_prompts * max(block, logits) * self.logits.element_size()
+        attention = 4 * n_queries * heads + 4 * self.n_pos * heads
+        attention += 3 * cfg.n_heads * n_queries * self.n_pos
+        mlp = 3 * n_queries * (cfg.d_mlp or 0)
+        floats = 2 * n_queries * cfg.d_model + max(attention, mlp)
+        return self.n_prompts * floats * self.logits.element_size()
 
 
 class _Before:
@@ -360,35 +363,34 @@ class _Before:
 
 
 @contextmanager
-def _packed(block: torch.nn.Module) -> Iterator[None]:
-    """Within it, the block's products run in oneDNN: twice as fast on processors without MKL's
-    best code. Packing copies a block's weights, so it is done block by block and thrown away."""
+def _in_onednn(block: torch.nn.Module) -> Iterator[None]:
+    """Within it, a block's products run in oneDNN, which on processors that MKL does not favour
+    is twice as fast. It wants weights in an order of its own: a copy for each product."""
     linears = [m for m in block.modules() if isinstance(m, torch.nn.Linear)] if _onednn() else []
     linears = [
         m for m in linears if m.weight.device.type == "cpu" and m.weight.dtype is torch.float
     ]
+    for linear in linears:
+        linear.forward = partial(_onednn_linear, linear.weight.detach(), linear.bias)
     try:
-        for linear in linears:
-            weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
-            linear.forward = partial(_onednn_linear, weight=weight, bias=linear.bias)
         yield
     finally:
         for linear in linears:
-            linear.__dict__.pop("forward", None)
+            del linear.forward  # the class's own again
 
 
-def _onednn_linear(x: Tensor, *, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _onednn_linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    ordered = torch.ops.mkldnn._reorder_linear_weight(weight)
+    return torch.ops.mkldnn._linear_pointwise(x, ordered, bias, "none", [], "")
 
 
 @cache
 def _onednn() -> bool:
-    """Whether torch has oneDNN's packed product, as its compiler uses it, and it works here."""
+    """Whether torch has oneDNN's product, as its compiler uses it, and it works here."""
     x, linear = torch.ones(2, 3), torch.nn.Linear(3, 4)
     try:
-        weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
         with torch.no_grad():
-            got = _onednn_linear(x, weight=weight, bias=linear.bias)
+            got = _onednn_linear(linear.weight, linear.bias, x)
             return torch.allclose(got, linear(x), atol=1e-5)
     except (AttributeError, RuntimeError, TypeError):
         return False
