@@ -35,17 +35,19 @@ class LiveTensors(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for tensor in torch.utils._pytree.tree_leaves(out):
-            if isinstance(tensor, torch.Tensor):
-                self._note(tensor.untyped_storage())
+            if isinstance(tensor, torch.Tensor) and tensor.is_mkldnn:
+                self._note(tensor, id(tensor), tensor.numel() * tensor.element_size())
+            elif isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self._note(storage, storage._cdata, storage.nbytes())
         return out
 
-    def _note(self, storage: torch.UntypedStorage) -> None:
-        key, n_bytes = storage._cdata, storage.nbytes()
+    def _note(self, owner: object, key: int, n_bytes: int) -> None:
         if key not in self.seen:
             self.seen.add(key)
             self.now += n_bytes
             self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._forget, key, n_bytes)
+            weakref.finalize(owner, self._forget, key, n_bytes)
 
     def _forget(self, key: int, n_bytes: int) -> None:
         self.seen.discard(key)
