@@ -9,6 +9,7 @@ import torch
 import transformer_lens.patching as tl
 
 from tests.bench import LiveTensors
+from tests.small_models import random_model
 from utils import ioi, patching
 from utils.models import load
 
@@ -17,58 +18,16 @@ WHOLE_LAYERS = ["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"]
 HEADS = ["z", "q", "k", "v", "pattern"]
 
 
-def small_model(kind: str, folder):
-    """A random model as its library makes it, with weights large enough for patches to matter."""
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-
-    if kind == "attention only":
-        return load("induction/two_layer/step_04000", device="cpu")
-    torch.manual_seed(0)
-    if kind == "gpt2":
-        model = GPT2LMHeadModel(
-            GPT2Config(n_layer=3, n_head=4, n_embd=32, n_positions=16, vocab_size=40)
-        )
-    else:
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                num_hidden_layers=3,
-                num_attention_heads=4,
-                num_key_value_heads=2,
-                hidden_size=32,
-                intermediate_size=48,
-                max_position_embeddings=16,
-                vocab_size=40,
-            )
-        )
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "ln_" in name or "norm" in name:
-                weight += 0.3 * torch.randn_like(weight)
-            else:
-                weight.copy_(0.25 * torch.randn_like(weight))  # biases too
-    model.eval().save_pretrained(folder)
-    tokenizer(40).save_pretrained(folder)
-    return load(folder, device="cpu")
-
-
-def tokenizer(size: int):
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from transformers import PreTrainedTokenizerFast
-
-    words = Tokenizer(WordLevel({f"w{i}": i for i in range(size)}, "w0"))
-    return PreTrainedTokenizerFast(tokenizer_object=words, bos_token="w0", unk_token="w0")
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def small(request, tmp_path_factory):
-    with contextlib.redirect_stdout(io.StringIO()):
-        return small_model(request.param, tmp_path_factory.mktemp("model"))
+    if request.param == "attention only":
+        return load("induction/two_layer/step_04000", device="cpu")
+    return random_model(request.param, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
 def gpt2(tmp_path_factory):
-    return small_model("gpt2", tmp_path_factory.mktemp("model"))
+    return random_model("gpt2", tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

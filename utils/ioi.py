@@ -1,9 +1,8 @@
 """Indirect-object identification: who gets the drink? The prompts of lessons 02 to 04.
 
 "When Mary and John went to the store, John gave a drink to" goes on with " Mary". The name that
-comes once is the indirect object (IO); the one that comes twice is the subject (S), first at S1, then
-at S2.
-Source of the task: Wang et al., 2022 (arXiv 2211.00593).
+comes once is the indirect object (IO); the one that comes twice is the subject (S), first at S1,
+then at S2. Source of the task: Wang et al., 2022 (arXiv 2211.00593).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from utils.attribution import logit_diff
+
 TEMPLATES = (
     "When {} and {} went to the {place}, {} gave a {thing} to",
     "After {} and {} left the {place}, {} handed a {thing} to",
@@ -21,8 +22,8 @@ TEMPLATES = (
 )
 PLACES = ("store", "school", "park", "garden", "station", "office", "library", "restaurant")
 THINGS = ("drink", "book", "ring", "letter", "ticket", "basket", "flower", "map")
-# One token each behind a space. Two sets that share no name: what is chosen on one is tested on the
-# other.
+# One token each behind a space. No set shares a name with another: what is chosen on the first is
+# tested on the second. The third is for a test after looking at the second.
 NAMES = ("Mary", "John", "Tom", "Anna", "Paul", "Sarah", "Mark", "Laura", "Peter", "Alice")
 OTHER_NAMES = (
     "James",
@@ -35,6 +36,18 @@ OTHER_NAMES = (
     "Helen",
     "Daniel",
     "Jane",
+)
+UNSEEN_NAMES = (
+    "George",
+    "Lucy",
+    "Andrew",
+    "Rachel",
+    "Steven",
+    "Julia",
+    "Henry",
+    "Rose",
+    "Charles",
+    "Grace",
 )
 
 
@@ -59,8 +72,7 @@ class Prompts:
 
     def logit_diff(self, logits: Float[Tensor, "batch pos d_vocab"]) -> Float[Tensor, " batch"]:
         """logit(IO) - logit(S) at the last position: above 0, the model prefers the right name."""
-        last, rows = logits[:, -1], torch.arange(len(self.io), device=logits.device)
-        return last[rows, self.io.to(logits.device)] - last[rows, self.s.to(logits.device)]
+        return logit_diff(logits, self.io, self.s)
 
     def swapped(self) -> "Prompts":
         """S2 becomes IO: "... John and Mary ..., Mary gave". The other name is right in it.

@@ -118,6 +118,38 @@ def pattern_heatmap(
     return fig
 
 
+def position_heatmap(
+    values: Float[Tensor, "layer pos"], tokens: Sequence[str], *, title: str, label: str = "score"
+) -> go.Figure:
+    """A value for each layer and position, layers downwards, positions named by their tokens.
+
+    Raises:
+        ValueError: there are more or fewer tokens than positions.
+    """
+    n_layers, n_pos = values.shape
+    if len(tokens) != n_pos:
+        raise ValueError(
+            f"There are {n_pos} positions and {len(tokens)} tokens: give one for each."
+        )
+    heat = go.Heatmap(
+        z=values.detach().float().cpu().tolist(),
+        colorscale="Cividis",
+        colorbar={"title": {"text": label}},
+        hovertemplate="layer %{y}, position %{x}: %{z:.2f}<extra></extra>",
+    )
+    fig = _styled(go.Figure(heat), title, "", "layer", height=max(300, 160 + 14 * n_layers))
+    # Numbers place the columns, since a token may come twice.
+    fig.update_xaxes(
+        tickmode="array",
+        tickvals=list(range(n_pos)),
+        ticktext=[token.strip() or "(space)" for token in tokens],
+        tickangle=-60,
+        showgrid=False,
+    )
+    fig.update_yaxes(autorange="reversed", dtick=5 if n_layers > 12 else 1, showgrid=False)
+    return fig
+
+
 def bars(
     values: Mapping[str, float],
     *,
@@ -138,6 +170,52 @@ def bars(
         down = [value - low.get(name, value) for name, value in values.items()]
         bar.error_y = {"type": "data", "array": up, "arrayminus": down, "thickness": 2, "width": 6}
     return _styled(go.Figure(bar), title, "", y, height=380)
+
+
+def scatter(
+    points: Mapping[str, tuple[float, float]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    named: Sequence[str] = (),
+    diagonal: str = "",
+) -> go.Figure:
+    """A dot for each name in `points`, at (x, y); those in `named` are filled and carry it.
+
+    Args:
+        diagonal: if given, the line y = x is drawn, and called this in the legend.
+
+    Raises:
+        ValueError: a name in `named` is no point's.
+    """
+    if strangers := [name for name in named if name not in points]:
+        raise ValueError(f"{', '.join(strangers)}: no point has this name; look at its spelling.")
+    fig = go.Figure()
+    if diagonal:
+        values = [float(value) for point in points.values() for value in point]
+        ends, style = [min(values), max(values)], {"color": "#666", "dash": "dash"}
+        fig.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=style, name=diagonal))
+    for chosen, mode, marker in [
+        ([name for name in points if name not in named], "markers", f"{COLOURS[0]} circle-open"),
+        (list(named), "markers+text", f"{COLOURS[1]} diamond"),
+    ]:
+        colour, symbol = marker.split()
+        fig.add_trace(
+            go.Scatter(
+                x=[float(points[name][0]) for name in chosen],
+                y=[float(points[name][1]) for name in chosen],
+                text=chosen,
+                textposition="top center",
+                mode=mode,
+                marker={"color": colour, "symbol": symbol, "size": 8},
+                hovertemplate="%{text}: %{x:.2f}, %{y:.2f}<extra></extra>",
+                showlegend=False,
+            )
+        )
+    fig = _styled(fig, title, x, y, height=480)
+    fig.update_layout(legend={"orientation": "h", "y": -0.2})
+    return fig
 
 
 class _Html:
@@ -218,3 +296,65 @@ def _script() -> str:
 
     script = Path(circuitsvis.__file__).parent / "dist" / "cdn" / "iife.js"
     return base64.b64encode(gzip.compress(script.read_bytes(), mtime=0)).decode()
+
+
+def circuit_graph(
+    edges: Mapping[str, Sequence[tuple[str, str]]], *, n_layers: int, n_heads: int, title: str
+) -> go.Figure:
+    """A circuit of heads: the embedding at the bottom, a row a layer, the logits on top.
+
+    Args:
+        edges: from what to call them, such as "found", to pairs (writer, reader), as in
+            `("embed", "L0H0.q")` or `("L2H0", "logits")`; each gets a colour and a dash.
+            Queries end at the left of a head, keys in the middle, values at the right.
+    """
+    places = {"embed": ((n_heads - 1) / 2, 0), "logits": ((n_heads - 1) / 2, n_layers + 1)}
+    places |= {f"L{i}H{j}": (j, i + 1) for i in range(n_layers) for j in range(n_heads)}
+    shift = {"q": -0.13, "k": 0, "v": 0.13, "": 0}
+    fig = go.Figure()
+    for i, (name, pairs) in enumerate(edges.items()):
+        xs, ys, letters = [], [], {"x": [], "y": [], "text": []}
+        for writer, reader in pairs:
+            head, _, letter = reader.partition(".")
+            (x0, y0), (x1, y1) = places[writer], places[head]
+            x1 += shift[letter]
+            xs += [x0, x1, None]
+            ys += [y0 + 0.2, y1 - (0.33 if letter else 0.2), None]
+            if letter:
+                letters["x"].append(x1)
+                letters["y"].append(y1 - 0.31)
+                letters["text"].append(letter)
+        style = {"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 3 if i == 0 else 2}
+        fig.add_trace(go.Scatter(x=xs, y=ys, mode="lines", line=style, name=name))
+        fig.add_trace(
+            go.Scatter(
+                **letters,
+                mode="markers+text",
+                marker={"size": 14, "color": "white", "line": {"width": 0}},
+                textfont={"size": 12},
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
+    fig.add_trace(
+        go.Scatter(
+            x=[x for x, _ in places.values()],
+            y=[y for _, y in places.values()],
+            text=list(places),
+            mode="markers+text",
+            marker={
+                "symbol": "square",
+                "size": 38,
+                "color": "white",
+                "line": {"color": "#444", "width": 1.5},
+            },
+            textfont={"size": 11},
+            hoverinfo="text",
+            showlegend=False,
+        )
+    )
+    fig = _styled(fig, title, "", "", height=160 + 110 * (n_layers + 1))
+    fig.update_layout(legend={"orientation": "h", "y": -0.05})
+    fig.update_xaxes(visible=False)
+    fig.update_yaxes(visible=False)
+    return fig

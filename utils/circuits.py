@@ -1,0 +1,469 @@
+"""Finding circuits: edges between components, their scores, pruning, and how good a circuit is.
+
+The residual stream is a sum. An embedding, a head or an MLP that adds to it is a **writer**;
+each head's query, key and value, each MLP and the unembedding is a **reader** of what was added
+before it. An **edge** is a pair (writer, reader), such as `("L0H0", "L1H2.k")`.
+
+A run is patched from the *source* into the *destination*, as in `transformer_lens`: an edge is
+patched by giving the reader, and only the reader, what its writer wrote in the source run.
+"""
+
+import functools
+from collections.abc import Callable, Collection, Hashable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient
+
+from utils.heads import Head
+
+Edge = tuple[str, str]
+Metric = Callable[[Tensor], Tensor]
+"""Logits [batch, pos, d_vocab] to one number for each row, [batch]."""
+
+
+# ---- The graph ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Who can read whom.
+
+    Attributes:
+        writers: "embed", then "L0H0" ... and "MLP0" (where there are MLPs), layer by layer.
+        readers: "L0H0.q" ..., "L0H0.k" ..., "L0H0.v" ..., "MLP0", layer by layer, then "logits".
+            Where query heads share keys and values (grouped-query attention), the shared head is
+            one reader: "L0KV1.k".
+        allowed: whether the writer comes before the reader.
+    """
+
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    allowed: Bool[Tensor, "writer reader"]
+
+    def edges(self) -> list[Edge]:
+        """Every pair that is allowed, readers in the order of computation."""
+        return [
+            (self.writers[w], self.readers[r])
+            for r, w in self.allowed.T.nonzero().tolist()  # row by row: reader by reader
+        ]
+
+    def score_of(self, scores: Float[Tensor, "writer reader"]) -> dict[Edge, float]:
+        """A score matrix as a dictionary over the edges."""
+        values = scores.detach().cpu().T[self.allowed.T].tolist()
+        return dict(zip(self.edges(), values, strict=True))
+
+
+def graph(model) -> Graph:
+    """The graph of a TransformerBridge whose layers are attention, then (perhaps) an MLP."""
+    writers, readers, seen = ["embed"], [], []
+
+    def read(names: list[str]) -> None:
+        readers.extend(names)
+        seen.extend([len(writers)] * len(names))
+
+    for layer in range(model.cfg.n_layers):
+        heads = [f"L{layer}H{h}" for h in range(model.cfg.n_heads)]
+        read([f"{head}.q" for head in heads])
+        for letter in "kv":
+            read([f"{_key_value_name(model, layer, h)}.{letter}" for h in range(_n_kv(model))])
+        writers += heads
+        if not model.cfg.attn_only:
+            read([f"MLP{layer}"])
+            writers.append(f"MLP{layer}")
+    read(["logits"])
+    before = torch.arange(len(writers))[:, None] < torch.tensor(seen)
+    return Graph(tuple(writers), tuple(readers), before)
+
+
+def _n_kv(model) -> int:
+    return model.cfg.n_key_value_heads or model.cfg.n_heads
+
+
+def _key_value_name(model, layer: int, h: int) -> str:
+    shared = _n_kv(model) != model.cfg.n_heads
+    return f"L{layer}KV{h}" if shared else f"L{layer}H{h}"
+
+
+def _parsed(name: str) -> tuple[str, int, int]:
+    """`"L3H1.q"` as ("q", 3, 1), `"L3H1"` as ("head", 3, 1), `"MLP3"` as ("MLP", 3, 0)."""
+    if name.startswith("MLP"):
+        return "MLP", int(name[3:]), 0
+    if name in ("embed", "logits"):
+        return name, 0, 0
+    head, _, letter = name.partition(".")
+    layer, number = head[1:].replace("KV", "H").split("H")
+    return letter or "head", int(layer), int(number)
+
+
+# ---- Edge attribution ---------------------------------------------------------------------------
+
+
+def edge_attribution_scores(
+    difference: Float[Tensor, "writer batch pos d_model"],
+    gradient: Float[Tensor, "reader batch pos d_model"],
+    allowed: Bool[Tensor, "writer reader"],
+) -> Float[Tensor, "writer reader"]:
+    """First-order guess of what patching each edge does to a metric that sums over the batch.
+
+    Args:
+        difference: what each writer wrote in the source run, minus the same in the destination.
+        gradient: of the metric, by each reader's own input, before its norm.
+        allowed: whether the writer comes before the reader; other entries are 0.
+
+    Source: Syed et al., 2023 (arXiv 2310.10348).
+    """
+    return torch.einsum("wbpd,rbpd->wr", difference, gradient) * allowed.to(difference.device)
+
+
+def edge_attribution(
+    model,
+    destination: Int[Tensor, "batch pos"],
+    *,
+    source: Int[Tensor, "batch pos"],
+    metric: Metric,
+    steps: int = 0,
+) -> Float[Tensor, "writer reader"]:
+    """Scores every edge of `graph(model)` at once: the guessed change of the batch's mean metric
+    when the edge is patched from `source` into `destination`.
+
+    TransformerLens has the same by position (`attribution_patch`, granularity "edge"), for models
+    with no grouped-query attention whose bridges have split inputs. Here a reader's gradient is
+    taken at its query, key or value and pulled back through its projection and its norm, head by
+    head, which needs neither.
+
+    Args:
+        model: a TransformerBridge with raw weights.
+        destination, source: tokens, position by position of the same meaning.
+        metric: logits to [batch].
+        steps: 0 takes the gradient in the destination run. More averages it over that many points
+            on the way from the destination's embeddings to the source's (EAP-IG, Hanna et al.,
+            2024, arXiv 2403.17806).
+    """
+    there = _written(model, _cached(model, source, metric, gradient=False).activations)
+    here = _cached(model, destination, metric, gradient=not steps)
+    difference = there - _written(model, here.activations)
+    if not steps:
+        gradient = _read_gradients(model, here)
+    else:
+        start, gap = here.activations["hook_embed"], difference[0]
+        points = [(start + (i + 0.5) / steps * gap).requires_grad_() for i in range(steps)]
+        gradient = torch.zeros(())
+        for point in points:
+            run = _cached(model, destination, metric, gradient=True, embed=point)
+            gradient = gradient.to(gap) + _read_gradients(model, run) / steps
+    return edge_attribution_scores(difference, gradient, graph(model).allowed)
+
+
+def _cached(model, tokens, metric, gradient: bool, embed: Tensor | None = None):
+    """Activations, and gradients of the mean metric, at all hooks that edges need."""
+    n_layers, mlps = range(model.cfg.n_layers), not model.cfg.attn_only
+    names = ["hook_embed", "ln_final.hook_in"]
+    for layer in n_layers:
+        block = f"blocks.{layer}"
+        names += [f"{block}.ln1.hook_in"] + [f"{block}.attn.hook_{x}" for x in "qkvz"]
+        names += [f"{block}.ln2.hook_in", f"{block}.hook_mlp_out"] if mlps else []
+    given = [("hook_embed", lambda value, hook: embed)] if embed is not None else []
+    with model.hooks(fwd_hooks=given) if given else nullcontext():
+        found = cache_activation_and_gradient(
+            model,
+            tokens,
+            lambda logits: metric(logits).mean(),
+            names_filter=names,
+            compute_gradient=gradient,
+        )
+    return found
+
+
+def _written(model, activations) -> Float[Tensor, "writer batch pos d_model"]:
+    """What each writer adds to the residual stream, in the order of `graph(model).writers`."""
+    parts = [activations["hook_embed"][None]]
+    for layer in range(model.cfg.n_layers):
+        z = activations[f"blocks.{layer}.attn.hook_z"]
+        parts.append(torch.einsum("bphe,hed->hbpd", z, model.blocks[layer].attn.W_O))
+        if not model.cfg.attn_only:
+            parts.append(activations[f"blocks.{layer}.hook_mlp_out"][None])
+    return torch.cat([part.detach() for part in parts])
+
+
+def _read_gradients(model, run) -> Float[Tensor, "reader batch pos d_model"]:
+    """The metric's gradient by each reader's own input, in the order of `graph(model).readers`."""
+    parts = []
+    for layer in range(model.cfg.n_layers):
+        resid = run.activations[f"blocks.{layer}.ln1.hook_in"]
+        for letter in "qkv":
+            gradient = run.gradients[f"blocks.{layer}.attn.hook_{letter}"]
+            heads = resid.expand(gradient.shape[2], *resid.shape).clone().requires_grad_()
+            projected = _project(model, layer, letter, heads)
+            (pulled,) = torch.autograd.grad((projected * gradient.movedim(2, 0)).sum(), heads)
+            parts.append(pulled)
+        if not model.cfg.attn_only:
+            parts.append(run.gradients[f"blocks.{layer}.ln2.hook_in"][None])
+    return torch.cat([*parts, run.gradients["ln_final.hook_in"][None]])
+
+
+def _project(model, layer: int, letter: str, resid: Tensor, head: int | None = None) -> Tensor:
+    """Queries, keys or values that a layer makes of its input, without their biases.
+
+    Args:
+        resid: [head, batch, pos, d_model], an input for each head; or, with `head`, one input.
+    """
+    block = model.blocks[layer]
+    weight = getattr(block.attn, f"W_{letter.upper()}")
+    normed = block.ln1.original_component(resid)
+    if head is not None:
+        return normed @ weight[head]
+    return torch.einsum("hbpd,hde->hbpe", normed, weight)
+
+
+# ---- Exact edge patching ------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def patched_edges(
+    model,
+    destination: Int[Tensor, "batch pos"],
+    *,
+    source: Int[Tensor, "batch pos"],
+    edge_sets: Sequence[Collection[Edge]],
+    metric: Metric,
+    rows: int = 64,
+) -> Float[Tensor, " set"]:
+    """Mean metric of `destination`, once for each set, with all edges of the set patched.
+
+    A patched reader's input is rebuilt before its norm: what the writer writes in this very run is
+    taken out, and what it wrote in the source run is put in. Other readers of that writer see no
+    change; what follows from the change does flow on.
+
+    Args:
+        edge_sets: sets of edges; the empty set gives the plain run.
+        rows: at most so many rows in one forward pass.
+    """
+    there = _cached(model, source, metric, gradient=False).activations
+    index = {name: i for i, name in enumerate(graph(model).writers)}
+    written = _written(model, there)
+    batch, per_pass = len(destination), max(1, rows // len(destination))
+    values = []
+    for start in range(0, len(edge_sets), per_pass):
+        chunk = edge_sets[start : start + per_pass]
+        by_reader: dict[str, list[tuple[slice, str]]] = {}
+        for i, edges in enumerate(chunk):
+            for writer, reader in edges:
+                place = slice(i * batch, (i + 1) * batch)
+                by_reader.setdefault(reader, []).append((place, writer))
+        hooks = _edge_hooks(model, by_reader, source={w: written[i] for w, i in index.items()})
+        with model.hooks(fwd_hooks=hooks):
+            logits = model(destination.repeat(len(chunk), 1))
+        values += [metric(logits[i * batch : (i + 1) * batch]).mean() for i in range(len(chunk))]
+    return torch.stack(values)
+
+
+def _edge_hooks(model, by_reader, source: dict[str, Tensor]) -> list:
+    live: dict[str, Tensor] = {}
+
+    def keep(name: str):
+        def hook(value, hook):
+            live[name] = value
+
+        return hook
+
+    differences: dict[tuple[str, int], Tensor] = {}  # many readers read one writer
+
+    def change(reader: str, like: Tensor) -> Tensor:
+        """What the patched edges into `reader` add to its input."""
+        delta = torch.zeros_like(like)
+        for place, writer in by_reader[reader]:
+            if (key := (writer, place.start)) not in differences:
+                differences[key] = source[writer] - written_now(writer, place)
+            delta[place] += differences[key]
+        return delta
+
+    def written_now(writer: str, place: slice) -> Tensor:
+        kind, layer, h = _parsed(writer)
+        if kind == "head":
+            z = live[f"blocks.{layer}.attn.hook_z"][place, :, h]
+            return z @ model.blocks[layer].attn.W_O[h]
+        return live["hook_embed" if kind == "embed" else f"blocks.{layer}.hook_mlp_out"][place]
+
+    def into_heads(layer: int, letter: str, readers: list[str]):
+        def hook(value, hook):
+            value, resid = value.clone(), live[f"blocks.{layer}.ln1.hook_in"]
+            for reader in readers:
+                h = _parsed(reader)[2]
+                changed = resid + change(reader, resid)
+                value[:, :, h] += _project(model, layer, letter, changed, h)
+                value[:, :, h] -= _project(model, layer, letter, resid, h)
+            return value
+
+        return hook
+
+    hooks = [("hook_embed", keep("hook_embed"))]
+    for layer in range(model.cfg.n_layers):
+        block = f"blocks.{layer}"
+        hooks.append((f"{block}.ln1.hook_in", keep(f"{block}.ln1.hook_in")))
+        for letter in "qkv":
+            readers = [r for r in by_reader if _parsed(r)[:2] == (letter, layer)]
+            if readers:
+                hooks.append((f"{block}.attn.hook_{letter}", into_heads(layer, letter, readers)))
+        hooks.append((f"{block}.attn.hook_z", keep(f"{block}.attn.hook_z")))
+        if not model.cfg.attn_only:
+            if f"MLP{layer}" in by_reader:
+                add = f"MLP{layer}"
+                hooks.append((f"{block}.ln2.hook_in", lambda x, hook, to=add: x + change(to, x)))
+            hooks.append((f"{block}.hook_mlp_out", keep(f"{block}.hook_mlp_out")))
+    if "logits" in by_reader:
+        hooks.append(("ln_final.hook_in", lambda x, hook: x + change("logits", x)))
+    return hooks
+
+
+# ---- Pruning, and how far a circuit is right where the truth is known ---------------------------
+
+
+def prune(
+    parts: Sequence[Hashable], damage: Callable[[frozenset], float], *, threshold: float
+) -> list:
+    """The parts that are left after going through them once, removing whatever hardly matters.
+
+    A part is removed for good if that adds less than `threshold` to the damage done so far.
+
+    Args:
+        parts: in the order in which to try them, such as edges from the logits backwards.
+        damage: what a set of removed parts costs, together.
+
+    Source: ACDC, Conmy et al., 2023 (arXiv 2304.14997).
+    """
+    removed: frozenset = frozenset()
+    done = damage(removed)
+    for part in parts:
+        tried = damage(removed | {part})
+        if tried - done < threshold:
+            removed, done = removed | {part}, tried
+    return [part for part in parts if part not in removed]
+
+
+def precision_recall(found: Collection, true: Collection) -> tuple[float, float]:
+    """Which share of `found` is in `true`, and which share of `true` was found.
+
+    With nothing found, precision is 1: no claim was wrong.
+    """
+    right = len(set(found) & set(true))
+    return (right / len(set(found)) if found else 1.0), right / len(set(true))
+
+
+# ---- Circuits of heads --------------------------------------------------------------------------
+
+
+def keep_heads(
+    z: Float[Tensor, "batch pos head d_head"],
+    fill: Float[Tensor, "#batch pos head d_head"],
+    kept: Sequence[int],
+) -> Float[Tensor, "batch pos head d_head"]:
+    """`z` with every head that is not in `kept` replaced by `fill`."""
+    keep = torch.zeros(z.shape[2], dtype=torch.bool, device=z.device)
+    keep[list(kept)] = True
+    return torch.where(keep[:, None], z, fill)
+
+
+@torch.no_grad()
+def head_z(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batch pos head d_head"]:
+    """Every head's `z`. Its mean over the batch, position by position, is a usual `fill`."""
+    _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("attn.hook_z"))
+    return torch.stack([cache["z", layer] for layer in range(model.cfg.n_layers)])
+
+
+@torch.no_grad()
+def circuit_metric(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    circuits: Sequence[Collection[Head]],
+    fill: Float[Tensor, "layer some pos head d_head"],
+    metric: Metric,
+    rows: int = 64,
+) -> Float[Tensor, " circuit"]:
+    """Mean metric for each circuit, when all heads outside it give `fill`. MLPs run as ever.
+
+    Args:
+        circuits: sets of heads.
+        fill: what the other heads give: means over prompts, or their outputs on other prompts.
+        rows: at most so many rows in one forward pass.
+    """
+    batch, per_pass = len(tokens), max(1, rows // len(tokens))
+    values = []
+
+    def hook_of(layer: int, chunk):
+        def hook(z, hook):
+            pieces = [
+                keep_heads(piece, fill[layer], [h for at, h in circuit if at == layer])
+                for piece, circuit in zip(z.split(batch), chunk, strict=True)
+            ]
+            return torch.cat(pieces)
+
+        return hook
+
+    for start in range(0, len(circuits), per_pass):
+        chunk = circuits[start : start + per_pass]
+        hooks = [
+            (f"blocks.{layer}.attn.hook_z", hook_of(layer, chunk))
+            for layer in range(model.cfg.n_layers)
+        ]
+        with model.hooks(fwd_hooks=hooks):
+            logits = model(tokens.repeat(len(chunk), 1))
+        values += [metric(piece).mean() for piece in logits.split(batch)]
+    return torch.stack(values)
+
+
+MetricOf = Callable[[Collection], float]
+"""The metric when only these parts of the model are left."""
+
+
+def metric_of_heads(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    fill: Float[Tensor, "layer some pos head d_head"],
+    metric: Metric,
+) -> MetricOf:
+    """`circuit_metric` of one set of heads at a time, which remembers what it has measured."""
+
+    @functools.cache
+    def measured(circuit: frozenset) -> float:
+        return circuit_metric(model, tokens, circuits=[circuit], fill=fill, metric=metric).item()
+
+    return lambda circuit: measured(frozenset(circuit))
+
+
+def faithfulness(metric_of: MetricOf, circuit: Collection, everything: Collection) -> float:
+    """How much of what the model does the circuit does alone: 1 is all of it, 0 is nothing.
+
+    `(m(circuit) - m(nothing)) / (m(everything) - m(nothing))`.
+    """
+    none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
+    return (metric_of(frozenset(circuit)) - none) / (whole - none)
+
+
+def incompleteness(
+    metric_of: MetricOf, circuit: Collection, everything: Collection, *, without: Collection
+) -> float:
+    """How differently the circuit and the whole model take the loss of `without`, 0 is best.
+
+    `|m(circuit - without) - m(everything - without)|`, as a share of what the whole model does.
+    With `without` the whole circuit: what the rest of the model can still do.
+    Source: Wang et al., 2022 (arXiv 2211.00593), who report it unnormalised.
+    """
+    none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
+    left = metric_of(frozenset(circuit) - frozenset(without))
+    model_left = metric_of(frozenset(everything) - frozenset(without))
+    return abs(left - model_left) / abs(whole - none)
+
+
+def minimality(metric_of: MetricOf, circuit: Collection, everything: Collection) -> dict:
+    """For each part: by how much the circuit's faithfulness falls when that part is taken out."""
+    none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
+    full = metric_of(frozenset(circuit))
+    return {
+        part: (full - metric_of(frozenset(circuit) - {part})) / (whole - none) for part in circuit
+    }
