@@ -38,6 +38,19 @@ def test_head_heatmap_names_the_highest_heads():
     assert heat.z[2][1] == pytest.approx(0.9)
 
 
+def test_a_signed_head_heatmap_is_centred_and_names_both_ends():
+    scores = torch.zeros(4, 3)
+    scores[2, 1], scores[3, 0], scores[0, 0] = 0.9, -1.5, 0.2
+    (heat,) = plots.head_heatmap(scores, title="t", top=2, signed=True).data
+    assert {text for row in heat.text for text in row if text} == {"L2H1", "L3H0"}
+    assert (heat.zmin, heat.zmid, heat.zmax) == (-1.5, 0, 1.5)
+    (plain,) = plots.head_heatmap(scores, title="t", top=2).data
+    assert plain.zmid is None and plain.colorscale != heat.colorscale
+    colours = [colour for _, colour in heat.colorscale]
+    middle = colours[len(colours) // 2]
+    assert min(int(c) for c in re.findall(r"\d+", middle)) > 240, "zero is white"
+
+
 def test_lines_differ_by_dash_as_well_as_colour():
     fig = plots.lines({"a": [1, 2], "b": [2, 1], "c": [0, 0]}, title="t", x="x", y="y")
     assert len({trace.line.dash for trace in fig.data}) == 3
@@ -49,6 +62,19 @@ def test_bars_carry_their_interval():
         {"a": 2.0, "b": 1.0}, low={"a": 1.5}, high={"a": 4.0}, title="t", y="y"
     ).data
     assert tuple(bar.error_y.array) == (2.0, 0.0) and tuple(bar.error_y.arrayminus) == (0.5, 0.0)
+
+
+def test_a_scatter_names_its_points_and_draws_the_diagonal():
+    points = {"a": (1.0, 2.0), "b": (-3.0, 0.5)}
+    kwargs = {"title": "t", "x": "x", "y": "y"}
+    line, others, named = plots.scatter(points, named=["b"], diagonal="as predicted", **kwargs).data
+    assert line.x == line.y == (-3.0, 2.0) and line.name == "as predicted"
+    assert (others.x, others.y, others.mode) == ((1.0,), (2.0,), "markers")
+    assert (named.x, named.y, named.text) == ((-3.0,), (0.5,), ("b",)) and "text" in named.mode
+    assert others.marker.symbol != named.marker.symbol, "not by colour alone"
+    assert len(plots.scatter(points, **kwargs).data) == 2
+    with pytest.raises(ValueError, match="c: no point"):
+        plots.scatter(points, named=["c"], **kwargs)
 
 
 def test_a_table_escapes_and_counts_its_cells():

@@ -66,23 +66,38 @@ def lines(
 
 
 def head_heatmap(
-    scores: Float[Tensor, "layer head"], *, title: str, label: str = "score", top: int = 0
+    scores: Float[Tensor, "layer head"],
+    *,
+    title: str,
+    label: str = "score",
+    top: int = 0,
+    signed: bool = False,
 ) -> go.Figure:
-    """Every head as a cell, layers downwards; the `top` highest carry their names."""
+    """Every head as a cell, layers downwards; the `top` highest carry their names.
+
+    Args:
+        signed: white is zero, orange above it and purple below, as far down as up; names go to
+            the scores furthest from zero.
+    """
     n_layers, n_heads = scores.shape
     values = scores.detach().float().cpu()
     names = [[f"L{layer}H{head}" for head in range(n_heads)] for layer in range(n_layers)]
     shown = [[""] * n_heads for _ in range(n_layers)]
-    for i in values.flatten().topk(top).indices.tolist() if top else []:
+    height = values.abs() if signed else values
+    for i in height.flatten().topk(top).indices.tolist() if top else []:
         layer, head = divmod(i, n_heads)
         shown[layer][head] = names[layer][head]
+    end = float(values.abs().max())
+    colours = {"colorscale": "Cividis"}
+    if signed:
+        colours = {"colorscale": "PuOr_r", "zmid": 0, "zmin": -end, "zmax": end}
     heat = go.Heatmap(
         z=values.tolist(),
         text=shown,
         customdata=names,
         texttemplate="%{text}",
         textfont={"size": 11},
-        colorscale="Cividis",
+        **colours,
         colorbar={"title": {"text": label}},
         hovertemplate="%{customdata}: %{z:.3f}<extra></extra>",
     )

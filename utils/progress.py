@@ -19,6 +19,31 @@ EXERCISES: dict[str, tuple[str, ...]] = {
         "copying_score",
         "k_composition",
     ),
+    "02": (
+        "logit_diff",
+        "logit_diff_direction",
+        "direct_logit_attribution",
+        "head_outputs",
+        "predicted_effect",
+        "ablation_split",
+    ),
+    "03": (
+        "patch_position",
+        "share_restored",
+        "answer_log_prob",
+        "query_heads",
+        "add_along_path",
+        "attribution_scores",
+        "patch_gradient",
+    ),
+    "04": (
+        "precision_recall",
+        "edge_attribution_scores",
+        "prune",
+        "keep_heads",
+        "faithfulness",
+        "minimality",
+    ),
 }
 
 

@@ -1,0 +1,102 @@
+"""Direct logit attribution: which part of the model writes towards which answer.
+
+Everything here is taken at one position, the last, and for a difference of two logits. The final
+norm is an RMSNorm, `x / scale * weight`, without centring and without bias. `scale` is measured on
+the whole stream and then held fixed ("frozen"): that makes the logit difference a sum over parts.
+Sources: Elhage et al., 2021 ("A Mathematical Framework for Transformer Circuits"); Wang et al.,
+2022 (arXiv 2211.00593). TransformerLens has it as `tools.analysis.direct_logit_attribution`, for
+models whose norm weights are folded.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def logit_diff(
+    logits: Float[Tensor, "batch pos d_vocab"],
+    right: Int[Tensor, " batch"],
+    wrong: Int[Tensor, " batch"],
+) -> Float[Tensor, " batch"]:
+    """logit(right) - logit(wrong) at the last position, each row with its own pair of tokens."""
+    last, rows = logits[:, -1], torch.arange(len(right), device=logits.device)
+    return last[rows, right.to(logits.device)] - last[rows, wrong.to(logits.device)]
+
+
+def logit_diff_direction(
+    W_U: Float[Tensor, "d_model d_vocab"],
+    norm_weight: Float[Tensor, " d_model"],
+    right: Int[Tensor, " batch"],
+    wrong: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch d_model"]:
+    """The direction that a stream, once divided by its scale, is held against.
+
+    The final norm's weight is folded in, since `(x / scale * weight) @ W_U` is
+    `(x / scale) @ (weight[:, None] * W_U)`. The logit difference is `(x / scale) @ direction`.
+    """
+    return norm_weight * (W_U[:, right] - W_U[:, wrong]).T
+
+
+def norm_scale(resid: Float[Tensor, "... d_model"], eps: float) -> Float[Tensor, "..."]:
+    """What RMSNorm divides by: the root of the mean square, with `eps` under the root."""
+    return (resid.pow(2).mean(-1) + eps).sqrt()
+
+
+def direct_logit_attribution(
+    parts: Float[Tensor, "part batch d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, "part batch"]:
+    """What each part adds to the logit difference, in logits.
+
+    Args:
+        parts: what was written into the stream. If they sum to the whole of it, the attributions
+            sum to the logit difference.
+        direction: from `logit_diff_direction`.
+        scale: `norm_scale` of the whole stream, not of the parts.
+    """
+    return (parts * direction).sum(-1) / scale
+
+
+def head_outputs(
+    z: Float[Tensor, "batch head d_head"], W_O: Float[Tensor, "head d_head d_model"]
+) -> Float[Tensor, "head batch d_model"]:
+    """What each head of one layer writes into the stream; together, what the attention writes.
+
+    This holds where attention has no output bias, as in Llama-like models.
+    """
+    return torch.einsum("bhe,hed->hbd", z, W_O)
+
+
+def predicted_effect(
+    written: Float[Tensor, "batch d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, " batch"]:
+    """The change of the logit difference if one part gave its mean over the batch, and nothing
+    else changed: no later part, and not the scale. This is the *direct* effect of mean ablation.
+    """
+    return ((written.mean(0) - written) * direction).sum(-1) / scale
+
+
+def ablation_split(
+    before: Float[Tensor, "part batch d_model"],
+    after: Float[Tensor, "part batch d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale_before: Float[Tensor, " batch"],
+    scale_after: Float[Tensor, " batch"],
+) -> tuple[Float[Tensor, "part batch"], Float[Tensor, " batch"]]:
+    """Where the effect of an ablation comes from: a share for each part, and one for the norm.
+
+    Each part's change is counted at the scale of the run before; what the new scale does is the
+    norm's share. All shares sum to the change of the logit difference. Sources: McGrath et al.,
+    2023 (arXiv 2307.15771); Rushing and Nanda, 2024 (arXiv 2402.15390), on the norm.
+
+    Args:
+        before, after: all parts of the stream, without and with the ablation.
+        direction: from `logit_diff_direction`.
+        scale_before, scale_after: `norm_scale` of the whole stream in the two runs.
+    """
+    by_part = ((after - before) * direction).sum(-1) / scale_before
+    projected = (after.sum(0) * direction).sum(-1)
+    return by_part, projected / scale_after - projected / scale_before
