@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 
+import pandas as pd
 import torch
 import transformer_lens.patching as tl
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -88,9 +89,13 @@ def patching_row(model, *, what: str, corrupt: Callable, pairs: int) -> dict[str
     corrupted = corrupt(model, prompts)
     n_prompts, n_pos = corrupted.shape
     first = int((corrupted != prompts.tokens).any(0).int().argmax())
-    library = {
-        "z": tl.get_act_patch_attn_head_out_all_pos,
-        "resid_pre": tl.get_act_patch_resid_pre,
+    library, setter, axes = {
+        "z": (
+            tl.get_act_patch_attn_head_out_all_pos,
+            tl.layer_head_vector_patch_setter,
+            ["layer", "head"],
+        ),
+        "resid_pre": (tl.get_act_patch_resid_pre, tl.layer_pos_patch_setter, ["layer", "pos"]),
     }[what]
 
     def metric(logits):
@@ -102,13 +107,19 @@ def patching_row(model, *, what: str, corrupt: Callable, pairs: int) -> dict[str
         ).values
 
     @torch.no_grad()
-    def theirs():
+    def theirs(sweep: Callable = library):
         ending = patching.HOOKS[what]
         _, cache = model.run_with_cache(
             prompts.tokens, names_filter=lambda name: name.endswith(ending)
         )
         with contextlib.redirect_stderr(io.StringIO()):
-            return library(model, corrupted, cache, metric)
+            return sweep(model, corrupted, cache, metric)
+
+    def two_patches(model, tokens, cache, metric):  # all of theirs take the same memory
+        rows = pd.DataFrame([[0, 2], [model.cfg.n_layers - 1, 2]], columns=axes)
+        return tl.generic_activation_patch(
+            model, tokens, cache, metric, setter, what, index_df=rows
+        )
 
     row = compare(ours, theirs, pairs)
     starts = [first] * model.cfg.n_heads if what == "z" else list(range(first, n_pos))
@@ -116,7 +127,7 @@ def patching_row(model, *, what: str, corrupt: Callable, pairs: int) -> dict[str
     row |= {"floor_s": floor, "times_floor": row["ours_s"] / floor}
     return row | {
         "ours_peak_mb": peak_mb(model, ours),
-        "transformer_lens_peak_mb": peak_mb(model, theirs),
+        "transformer_lens_peak_mb": peak_mb(model, partial(theirs, two_patches)),
     }
 
 
