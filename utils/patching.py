@@ -256,6 +256,7 @@ def _measure(
                 scores = _scores(metrics, logits, f"after the patch at {list(patch.cell)}")
                 for name, score in scores.items():
                     values[name][patch.cell] = score
+            del logits  # a view of many patches' logits: the next chunk needs the memory
             bar.update(len(chunk))
     found = {name: Sweep(values[name], plain[name], source and source[name]) for name in metrics}
     return found if isinstance(metric, Mapping) else found["the metric"]
