@@ -8,9 +8,13 @@ Sources: Elhage et al., 2021 ("A Mathematical Framework for Transformer Circuits
 models whose norm weights are folded.
 """
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from utils.residual import residual_parts
 
 
 def logit_diff(
@@ -42,6 +46,36 @@ def norm_scale(resid: Float[Tensor, "... d_model"], eps: float) -> Float[Tensor,
     return (resid.pow(2).mean(-1) + eps).sqrt()
 
 
+def last_position(cache, n_layers: int, eps: float) -> dict[str, Tensor]:
+    """What attribution needs of a run, at its last position.
+
+    Args:
+        cache: of `run_with_cache`, with `hook_embed`, `hook_attn_out`, `hook_mlp_out`, `hook_z` and
+            `hook_pattern`.
+        eps: of the final norm.
+
+    Returns:
+        "parts", `residual_parts`, [part, batch, d_model]; "scale", `norm_scale` of their sum,
+        [batch]; "z", [layer, batch, head, d_head]; "pattern", [layer, batch, head, key].
+    """
+    parts = residual_parts(cache, n_layers)[:, :, -1]
+    return {
+        "parts": parts,
+        "scale": norm_scale(parts.sum(0), eps),
+        "z": torch.stack([cache["z", layer][:, -1] for layer in range(n_layers)]),
+        "pattern": torch.stack([cache["pattern", layer][:, :, -1] for layer in range(n_layers)]),
+    }
+
+
+def join_runs(runs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """One dictionary from those of several runs, joined along the batch: the axis of a vector, and
+    axis 1 of anything larger, as in `last_position`."""
+    return {
+        name: torch.cat([run[name] for run in runs], dim=min(1, value.ndim - 1))
+        for name, value in runs[0].items()
+    }
+
+
 def direct_logit_attribution(
     parts: Float[Tensor, "part batch d_model"],
     direction: Float[Tensor, "batch d_model"],
@@ -68,6 +102,17 @@ def head_outputs(
     return torch.einsum("bhe,hed->hbd", z, W_O)
 
 
+def head_attributions(
+    z: Float[Tensor, "layer batch head d_head"],
+    W_O: Float[Tensor, "layer head d_head d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, "layer head batch"]:
+    """`direct_logit_attribution` of every head: `head_outputs` of each layer as the parts."""
+    written = [head_outputs(*layer) for layer in zip(z, W_O, strict=True)]
+    return torch.stack([direct_logit_attribution(heads, direction, scale) for heads in written])
+
+
 def predicted_effect(
     written: Float[Tensor, "batch d_model"],
     direction: Float[Tensor, "batch d_model"],
@@ -77,6 +122,17 @@ def predicted_effect(
     else changed: no later part, and not the scale. This is the *direct* effect of mean ablation.
     """
     return ((written.mean(0) - written) * direction).sum(-1) / scale
+
+
+def predicted_effects(
+    z: Float[Tensor, "layer batch head d_head"],
+    W_O: Float[Tensor, "layer head d_head d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, "layer head batch"]:
+    """`predicted_effect` of every head, each by itself."""
+    change = z.mean(1, keepdim=True) - z
+    return head_attributions(change, W_O, direction, scale)
 
 
 def ablation_split(

@@ -53,6 +53,11 @@ MISTAKES = {
         ),
         ("first row's pair", lambda x, r, w: x[:, -1, r[0]] - x[:, -1, w[0]], "first row's pair"),
         ("mean", lambda logits, r, w: _rows(logits[:, -1], r, w).mean(), "single number"),
+        (
+            "mean of all pairs",
+            lambda x, r, w: (x[:, -1, r] - x[:, -1, w]).mean(-1),
+            "Index rows and tokens together",
+        ),
     ],
     "logit_diff_direction": [
         ("no weight", lambda W_U, g, r, w: (W_U[:, r] - W_U[:, w]).T, "weight is missing"),
@@ -61,6 +66,7 @@ MISTAKES = {
         ("sign", lambda W_U, g, r, w: (W_U[:, w] - W_U[:, r]).T * g, "right minus wrong"),
         ("not transposed", lambda W_U, g, r, w: (W_U[:, r] - W_U[:, w]) * g[:, None], "swapped"),
         ("rows", lambda W_U, g, r, w: W_U[r] - W_U[w], "*column*"),
+        ("axes do not fit", lambda W_U, g, r, w: g * (W_U[:, r] - W_U[:, w]), "[d_model, batch]"),
         (
             "unit length",
             lambda *a: torch.nn.functional.normalize(attribution.logit_diff_direction(*a), dim=-1),
@@ -79,6 +85,7 @@ MISTAKES = {
         ("transposed", lambda p, d, s: ((p * d).sum(-1) / s).T, "axes are swapped"),
         ("cosine", lambda p, d, s: torch.cosine_similarity(p, d[None], dim=-1), "cosine"),
         ("one direction", lambda p, d, s: p @ d[0] / s, "first one's direction"),
+        ("all pairs", lambda p, d, s: p @ d.T / s, "every prompt's direction"),
         ("all at once", lambda p, d, s: (p * d).sum(-1).sum(0) / s, "summed over the parts"),
     ],
     "head_outputs": [
@@ -92,7 +99,8 @@ MISTAKES = {
         ("first W_O", lambda z, W: (z @ W[0]).transpose(0, 1), "first head's W_O"),
         ("z added up", lambda z, W: z.sum(1) @ W, "added up first"),
         ("all W_O", lambda z, W: torch.einsum("bhe,ked->hbd", z, W), "sum of all W_O"),
-        ("no transpose", lambda z, W: z @ W, "axis"),
+        ("no transpose", lambda z, W: z @ W, "the head is axis 1"),
+        ("a list", lambda z, W: [z[:, h] @ W[h] for h in range(len(W))], "torch.stack"),
     ],
     "predicted_effect": [
         (

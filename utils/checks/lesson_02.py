@@ -2,7 +2,16 @@
 
 import torch
 
-from utils.checks import exercise, expect, match
+from utils.checks import Wrong, exercise, expect, match
+
+
+def _shapes_said(function, *arguments, shapes: str):
+    """The function's result. If torch refuses its shapes, the verdict says which axis is which."""
+    try:
+        return function(*arguments)
+    except Wrong as wrong:
+        refused = any(name in str(wrong) for name in ("RuntimeError", "IndexError"))
+        raise Wrong(f"{wrong} {shapes}" if refused else str(wrong)) from wrong
 
 
 @exercise("logit_diff")
@@ -33,6 +42,12 @@ def check_logit_diff(logit_diff) -> str:
             "You averaged over positions: keep the last only.": every.mean(1),
             "Each row met the tokens of *all* rows, so the result is [batch, batch]. Index rows "
             "and tokens together.": last[:, right] - last[:, wrong],
+            "`[:, right]` takes the tokens of *all* rows for each row, and the mean mixes them. "
+            "Index rows and tokens together.": (last[:, right] - last[:, wrong]).mean(-1),
+            "`[:, right]` takes the tokens of *all* rows for each row, and the mean over the rows "
+            "mixes them. Index rows and tokens together.": (last[:, right] - last[:, wrong]).mean(
+                0
+            ),
             "All rows were given the first row's pair of tokens: each has its own.": (
                 last[:, right[0]] - last[:, wrong[0]]
             ),
@@ -43,7 +58,10 @@ def check_logit_diff(logit_diff) -> str:
             "A single number: keep one for each row.": answer.mean(),
         },
     )
-    return "Right minus wrong at the last position, row by row."
+    return (
+        "Right minus wrong at the last position, row by row. (With log-probabilities too: they "
+        "take the same number off both logits, and it cancels.)"
+    )
 
 
 @exercise("logit_diff_direction")
@@ -59,7 +77,12 @@ def check_logit_diff_direction(logit_diff_direction) -> str:
     )
     answer = torch.stack([row * weight for row in plain])
     match(
-        logit_diff_direction(W_U.clone(), weight.clone(), right.clone(), wrong.clone()),
+        _shapes_said(
+            logit_diff_direction,
+            *(W_U.clone(), weight.clone(), right.clone(), wrong.clone()),
+            shapes="Taken from `W_U`, the columns are [d_model, batch], and the norm's weights "
+            "[d_model].",
+        ),
         answer,
         what="The directions, [batch, d_model],",
         mistakes={
@@ -115,6 +138,12 @@ def check_direct_logit_attribution(direct_logit_attribution) -> str:
             "All prompts were held against the first one's direction: each has its own.": (
                 (parts @ direction[0]) / scale
             ),
+            "Each prompt's part met every prompt's direction: [part, batch, batch]. Its own is "
+            "asked for.": (parts @ direction.T) / scale,
+            "Each prompt's part met every prompt's direction, so the result is [part, batch, "
+            "batch]. Its own is asked for.": (parts @ direction.T) / scale[:, None],
+            "Each prompt's part met every prompt's direction, and the scale is missing: [part, "
+            "batch, batch].": parts @ direction.T,
             "The axes are swapped: parts first, then prompts.": answer.T,
             "You summed over the parts: keep them apart.": answer.sum(0),
             "You averaged over the prompts: keep them apart.": answer.mean(1),
@@ -146,8 +175,18 @@ def check_head_outputs(head_outputs) -> str:
             for i in range(3)
         ]
     )  # [head of z, head of W_O, batch, d_model]
+    got = _shapes_said(
+        head_outputs,
+        *(z.clone(), W_O.clone()),
+        shapes="In `z`, [batch, head, d_head], the head is axis 1; in `W_O`, [head, d_head, "
+        "d_model], it is axis 0. `@` lines up axes by their place.",
+    )
+    expect(
+        not isinstance(got, (list, tuple)),
+        "You returned a list of tensors: make one of it with `torch.stack`.",
+    )
     match(
-        head_outputs(z.clone(), W_O.clone()),
+        got,
         answer,
         what="The heads' outputs, [head, batch, d_model],",
         mistakes={
