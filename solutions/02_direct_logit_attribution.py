@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 02 · Who moves the name: direct logit attribution
 #
-# [![Open lesson 02 in Colab]()]()
+# [![Open lesson 02 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/02_direct_logit_attribution.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -26,6 +26,15 @@
 # **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
+import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+
+here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
+found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
+root = next(found, here / "heads-to-features")
+if not root.exists():
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
+sys.path[:0] = [] if str(root) in sys.path else [str(root)]
+__import__("utils.lesson").lesson.begin()
 
 # %%
 from collections import Counter

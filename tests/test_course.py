@@ -208,3 +208,11 @@ def test_the_readme_says_what_its_figure_shows():
     bars = re.findall(r">\+(\d+\.\d)<", figure)
     alt = re.search(r"!\[(.*)\]\(data/readme_figure", (ROOT / "README.md").read_text("utf-8"))[1]
     assert len(bars) == 2 and re.findall(r"\d+\.\d", alt) == bars
+
+
+def test_stamping_an_empty_set_up_cell_leaves_the_next_cell_alone():
+    source = '# %% tags=["setup"]\n\n# %%\nimport torch\n'
+    lesson = course.LESSONS[0]
+    stamped = course._stamped(source, lesson)
+    assert course.setup_cell() in stamped and stamped.endswith("\n\n# %%\nimport torch\n")
+    assert course._stamped(stamped, lesson) == stamped

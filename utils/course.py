@@ -152,8 +152,10 @@ def _stamped(source: str, lesson: Lesson) -> str:
     """A lesson's source with its badge and its set-up cell made anew."""
     badge = colab_badge(lesson)
     source = re.sub(r"^# \[!\[Open lesson .*$", lambda _: f"# {badge}", source, flags=re.M)
-    pattern = r'(# %% tags=\["setup"\]\n).*?(?=\n\n# %%)'
-    return re.sub(pattern, lambda m: m[1] + setup_cell(), source, count=1, flags=re.S)
+    pattern = r'(# %% tags=\["setup"\]\n).*?\n*^(?=# %%)'
+    return re.sub(
+        pattern, lambda m: f"{m[1]}{setup_cell()}\n\n", source, count=1, flags=re.S | re.M
+    )
 
 
 def generated_texts() -> dict[Path, str]:
