@@ -200,22 +200,13 @@ def test_circuits_of_heads(grouped):
     with torch.no_grad(), grouped.hooks(fwd_hooks=[*hooks, ("blocks.1.attn.hook_z", only)]):
         by_hand = metric(grouped(destination)).mean()
     assert got[2] == pytest.approx(by_hand.item(), abs=1e-4)
+    by_prompt = circuits.circuit_values(grouped, destination, circuits=[every], **settings)
+    with torch.no_grad():
+        assert torch.allclose(by_prompt, metric(grouped(destination))[None], atol=1e-4)
     same = circuits.circuit_metric(
         grouped, destination, circuits=[[]], metric=metric, fill=circuits.head_z(grouped, source)
     )
     assert same != got[1]
-
-
-def test_incompleteness_asks_both_sides():
-    """The model has a spare part that the circuit lacks."""
-
-    def metric_of(kept):
-        return float(bool({"a", "spare"} & kept)) + float("b" in kept)
-
-    everything, circuit = ["a", "b", "spare"], ["a", "b"]
-    assert circuits.faithfulness(metric_of, circuit, everything) == 1
-    got = [circuits.incompleteness(metric_of, circuit, everything, without=[part]) for part in "ab"]
-    assert got == [0.5, 0]
 
 
 def test_the_drawing_holds_every_edge_and_tells_kinds_apart():

@@ -82,3 +82,15 @@ def test_a_table_escapes_and_counts_its_cells():
     assert "&lt;b&gt;" in view._repr_html_() and repr(view) == "token | count\n<b> | 1"
     with pytest.raises(ValueError, match="needs 2 cells"):
         plots.table([["a"]], columns=["token", "count"])
+
+
+def test_position_heatmap_keeps_columns_of_the_same_token_apart():
+    values = torch.zeros(3, 4)
+    values[2, 3] = 0.7
+    fig = plots.position_heatmap(values, ["BOS", " to", " ", " to"], title="t")
+    (heat,) = fig.data
+    assert heat.z[2][3] == pytest.approx(0.7) and heat.z[2][1] == 0
+    assert list(fig.layout.xaxis.tickvals) == [0, 1, 2, 3]
+    assert list(fig.layout.xaxis.ticktext) == ["BOS", "to", "(space)", "to"]
+    with pytest.raises(ValueError, match="4 positions and 3 tokens"):
+        plots.position_heatmap(values, ["a"] * 3, title="t")

@@ -375,7 +375,7 @@ def head_z(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batc
 
 
 @torch.no_grad()
-def circuit_metric(
+def circuit_values(
     model,
     tokens: Int[Tensor, "batch pos"],
     *,
@@ -383,8 +383,9 @@ def circuit_metric(
     fill: Float[Tensor, "layer some pos head d_head"],
     metric: Metric,
     rows: int = 64,
-) -> Float[Tensor, " circuit"]:
-    """Mean metric for each circuit, when all heads outside it give `fill`. MLPs run as ever.
+) -> Float[Tensor, "circuit batch"]:
+    """The metric of each prompt for each circuit, when all heads outside it give `fill`. MLPs run
+    as ever.
 
     Args:
         circuits: sets of heads.
@@ -412,8 +413,22 @@ def circuit_metric(
         ]
         with model.hooks(fwd_hooks=hooks):
             logits = model(tokens.repeat(len(chunk), 1))
-        values += [metric(piece).mean() for piece in logits.split(batch)]
+        values += [metric(piece) for piece in logits.split(batch)]
     return torch.stack(values)
+
+
+def circuit_metric(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    circuits: Sequence[Collection[Head]],
+    fill: Float[Tensor, "layer some pos head d_head"],
+    metric: Metric,
+    rows: int = 64,
+) -> Float[Tensor, " circuit"]:
+    """`circuit_values`, averaged over the prompts: one number for each circuit."""
+    settings = {"circuits": circuits, "fill": fill, "metric": metric, "rows": rows}
+    return circuit_values(model, tokens, **settings).mean(1)
 
 
 MetricOf = Callable[[Collection], float]
@@ -443,21 +458,6 @@ def faithfulness(metric_of: MetricOf, circuit: Collection, everything: Collectio
     """
     none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
     return (metric_of(frozenset(circuit)) - none) / (whole - none)
-
-
-def incompleteness(
-    metric_of: MetricOf, circuit: Collection, everything: Collection, *, without: Collection
-) -> float:
-    """How differently the circuit and the whole model take the loss of `without`, 0 is best.
-
-    `|m(circuit - without) - m(everything - without)|`, as a share of what the whole model does.
-    With `without` the whole circuit: what the rest of the model can still do.
-    Source: Wang et al., 2022 (arXiv 2211.00593), who report it unnormalised.
-    """
-    none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
-    left = metric_of(frozenset(circuit) - frozenset(without))
-    model_left = metric_of(frozenset(everything) - frozenset(without))
-    return abs(left - model_left) / abs(whole - none)
 
 
 def minimality(metric_of: MetricOf, circuit: Collection, everything: Collection) -> dict:

@@ -1,7 +1,7 @@
 """Single patches, forwards and backwards: the pieces that a sweep or its estimate repeats.
 
 `utils.patching` sweeps over all of a model's activations, one patch after another. Here are the
-patch itself, the two ways to score it, one step along a path, and the estimate of a whole sweep
+patch itself, a score for long answers, one step along a path, and the estimate of a whole sweep
 from one gradient. Sources: Wang et al., 2022 (arXiv 2211.00593) for paths; Syed et al., 2023 (arXiv
 2310.10348) for the estimate, "attribution patching", which is Nanda's.
 """
@@ -27,19 +27,6 @@ def patch_position(
     patched = activation.clone()
     patched[:, pos] = source[:, pos]
     return patched
-
-
-def share_restored(patched: Tensor, *, clean: float, corrupted: float) -> Tensor:
-    """How far a patch has brought the metric back: 0 is the corrupted run, 1 the clean one.
-
-    Raises:
-        ValueError: the two runs score the same, so that there is no way to go.
-    """
-    if clean == corrupted:
-        raise ValueError(
-            f"Both runs score {clean:.3g}: choose a corruption that the metric notices."
-        )
-    return (patched - corrupted) / (clean - corrupted)
 
 
 @contextmanager
@@ -68,15 +55,6 @@ def answer_log_prob(
     log_probs = logits[:, -n_answer - 1 : -1].log_softmax(-1)
     answer = tokens[:, -n_answer:, None].to(logits.device)
     return log_probs.gather(-1, answer)[..., 0].sum(-1)
-
-
-def query_heads(kv_head: int, *, n_heads: int, n_kv: int) -> list[int]:
-    """The query heads that share one key-value head, in grouped-query attention.
-
-    Neighbours share, as in Llama. Source: Ainslie et al., 2023 (arXiv 2305.13245).
-    """
-    size = n_heads // n_kv
-    return list(range(kv_head * size, (kv_head + 1) * size))
 
 
 def add_along_path(

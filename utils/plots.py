@@ -321,18 +321,21 @@ def circuit_graph(
     Args:
         edges: from what to call them, such as "found", to pairs (writer, reader), as in
             `("embed", "L0H0.q")` or `("L2H0", "logits")`; each gets a colour and a dash.
-            Queries end at the left of a head, keys in the middle, values at the right.
+            Queries end at the left of a head, keys in the middle, values at the right. A head
+            without an edge is grey.
     """
     places = {"embed": ((n_heads - 1) / 2, 0), "logits": ((n_heads - 1) / 2, n_layers + 1)}
     places |= {f"L{i}H{j}": (j, i + 1) for i in range(n_layers) for j in range(n_heads)}
-    shift = {"q": -0.13, "k": 0, "v": 0.13, "": 0}
+    shift = {"q": -0.17, "k": 0, "v": 0.17, "": 0}
+    used = {end.partition(".")[0] for pairs in edges.values() for edge in pairs for end in edge}
+    ink = ["#444" if name in used else "#bbb" for name in places]
     fig = go.Figure()
     for i, (name, pairs) in enumerate(edges.items()):
         xs, ys, letters = [], [], {"x": [], "y": [], "text": []}
         for writer, reader in pairs:
             head, _, letter = reader.partition(".")
             (x0, y0), (x1, y1) = places[writer], places[head]
-            x1 += shift[letter]
+            x0, x1 = x0 + shift[letter], x1 + shift[letter]  # two edges of one pair lie apart
             xs += [x0, x1, None]
             ys += [y0 + 0.2, y1 - (0.33 if letter else 0.2), None]
             if letter:
@@ -361,9 +364,9 @@ def circuit_graph(
                 "symbol": "square",
                 "size": 38,
                 "color": "white",
-                "line": {"color": "#444", "width": 1.5},
+                "line": {"color": ink, "width": 1.5},
             },
-            textfont={"size": 11},
+            textfont={"size": 11, "color": ink},
             hoverinfo="text",
             showlegend=False,
         )

@@ -29,9 +29,7 @@ EXERCISES: dict[str, tuple[str, ...]] = {
     ),
     "03": (
         "patch_position",
-        "share_restored",
         "answer_log_prob",
-        "query_heads",
         "add_along_path",
         "attribution_scores",
         "patch_gradient",

@@ -6,9 +6,7 @@ from utils import patches
 
 LIBRARY = {
     "patch_position": patches.patch_position,
-    "share_restored": patches.share_restored,
     "answer_log_prob": patches.answer_log_prob,
-    "query_heads": patches.query_heads,
     "add_along_path": patches.add_along_path,
     "attribution_scores": patches.attribution_scores,
     "patch_gradient": patches.patch_gradient,
@@ -29,13 +27,6 @@ def _in_place(activation, source, pos):
     return activation
 
 
-def _share(score):
-    def share_restored(patched, *, clean, corrupted):
-        return score(patched, clean, corrupted)
-
-    return share_restored
-
-
 def _answer(score, shift=1):
     def answer_log_prob(logits, tokens, n):
         end = logits.shape[1] - shift
@@ -49,15 +40,13 @@ def _raw(logits, tokens, n):
     return logits[:, -n - 1 : -1].gather(-1, tokens[:, -n:, None])[..., 0].sum(1)
 
 
+def _underflow(logits, tokens, n):
+    probabilities = logits[:, -n - 1 : -1].softmax(-1)
+    return probabilities.gather(-1, tokens[:, -n:, None])[..., 0].prod(-1).log()
+
+
 def _whole(logits, tokens, n):
     return patches.answer_log_prob(logits, tokens, tokens.shape[1] - 1)
-
-
-def _group(members):
-    def query_heads(kv_head, *, n_heads, n_kv):
-        return members(kv_head, n_heads, n_kv)
-
-    return query_heads
 
 
 def _path(change):
@@ -154,6 +143,20 @@ def _cache_changed(rest, activation, vector, pos):
     return torch.autograd.grad(rest(patched), vector)[0]
 
 
+def _asks_the_caller(rest, activation, vector, pos):
+    patched = activation.clone()
+    patched[:, pos] = vector.clone().requires_grad_()
+    rest(patched).backward()
+    return vector.grad
+
+
+def _first_row(rest, activation, vector, pos):
+    rows = vector.expand(len(activation), -1).clone().requires_grad_()
+    patched = activation.clone()
+    patched[:, pos] = rows
+    return torch.autograd.grad(rest(patched), rows)[0][0]
+
+
 def _vector_marked(rest, activation, vector, pos):
     vector.requires_grad_()
     patched = activation.clone()
@@ -176,15 +179,11 @@ MISTAKES = {
         ("from there on", _put(lambda pos: (slice(None), slice(pos, None))), "from `pos` on"),
         ("one row", _put(lambda pos: (0, pos)), "first row"),
         ("nothing", lambda a, s, pos: a.clone(), "Nothing has changed"),
-    ],
-    "share_restored": [
-        ("upside down", _share(lambda p, c, x: (c - p) / (c - x)), "upside down"),
-        ("sign", _share(lambda p, c, x: (p - x) / (x - c)), "sign"),
-        ("logits", _share(lambda p, c, x: p - x), "in logits"),
-        ("by clean", _share(lambda p, c, x: (p - x) / c), "divided by the clean score"),
-        ("ratio", _share(lambda p, c, x: p / c), "without taking the corrupted one off"),
-        ("clamped", _share(lambda p, c, x: ((p - x) / (c - x)).clamp(0, 1)), "cut off"),
-        ("absolute", _share(lambda p, c, x: ((p - x) / (c - x)).abs()), "absolute"),
+        (
+            "detached",
+            lambda a, s, pos: patches.patch_position(a.detach(), s.detach(), pos),
+            "forgotten where it came from",
+        ),
     ],
     "answer_log_prob": [
         ("no shift", _answer(lambda each: each.sum(1), shift=0), "Did you shift by one?"),
@@ -197,22 +196,7 @@ MISTAKES = {
         ("loss", _answer(lambda each: -each.sum(1)), "loss"),
         ("tokens", _answer(lambda each: each), "sum over the answer"),
         ("whole text", _whole, "whole text"),
-    ],
-    "query_heads": [
-        ("dealt like cards", _group(lambda kv, n, k: list(range(kv, n, k))), "dealing cards"),
-        (
-            "wrong size",
-            _group(lambda kv, n, k: list(range(kv * k, (kv + 1) * k))),
-            "How large is a group",
-        ),
-        (
-            "off by one",
-            _group(lambda kv, n, k: [h + 1 for h in range(kv * n // k, (kv + 1) * n // k)]),
-            "off by one",
-        ),
-        ("other direction", _group(lambda kv, n, k: [kv // (n // k)]), "other direction"),
-        ("one head", _group(lambda kv, n, k: [kv * n // k]), "query heads, and you name 1"),
-        ("a number", _group(lambda kv, n, k: kv * n // k), "Return a list"),
+        ("underflow", _underflow, "underflows"),
     ],
     "add_along_path": [
         ("all heads", _path(_add_to_all), "Every head of the layer"),
@@ -264,6 +248,8 @@ MISTAKES = {
             _gradient(_stand_in, lambda vector, activation: activation),
             "whole activation",
         ),
+        ("caller's vector asked", _asks_the_caller, "asked the wrong tensor"),
+        ("first row", _first_row, "first row"),
         ("cache changed", _cache_changed, "`activation` itself was changed"),
         ("vector marked", _vector_marked, "the caller's vector"),
     ],

@@ -57,6 +57,22 @@ def _prune_forgets_to_put_back(parts, damage, *, threshold):
     return kept
 
 
+def _prune_skips(parts, damage, *, threshold):
+    gone, done = set(), damage(frozenset())
+    for part in parts:
+        tried = damage(frozenset(gone | {part}))
+        if tried - done < threshold:
+            gone, done = gone | {part}, tried
+            parts.remove(part)
+    return parts
+
+
+def _prune_changes_parts(parts, damage, *, threshold):
+    left = circuits.prune(list(parts), damage, threshold=threshold)
+    parts[:] = left
+    return parts
+
+
 def _prune_backwards(parts, damage, *, threshold):
     return circuits.prune(list(parts)[::-1], damage, threshold=threshold)[::-1]
 
@@ -82,6 +98,12 @@ def _in_place(z, fill, kept):
     others = _others(z, kept)
     z[:, :, others] = fill.expand_as(z)[:, :, others]
     return z
+
+
+def _into_fill(z, fill, kept):
+    out = fill.clone()
+    out[:, :, kept] = z[:, :, kept]
+    return out
 
 
 def _share(of):
@@ -133,6 +155,11 @@ MISTAKES = {
         ("batch mean", _edges(lambda d, g, a: _product(d, g) * a / d.shape[1]), "over the batch"),
         ("mean", _edges(lambda d, g, a: _product(d, g) * a / d.shape[2]), "over positions"),
         (
+            "mean of everything",
+            _edges(lambda d, g, a: _product(d, g) * a / d[0].numel()),
+            "not a mean",
+        ),
+        (
             "last position",
             _edges(lambda d, g, a: _product(d[:, :, -1:], g[:, :, -1:]) * a),
             "last position",
@@ -163,7 +190,10 @@ MISTAKES = {
             _prune(lambda t, d, th: t - d < th, cumulative=False, update=False),
             "stay removed",
         ),
-        ("absolute damage", _prune(lambda t, d, th: t < th), "removal *adds*"),
+        ("total", _prune(lambda t, d, th: t < th), "*total* damage"),
+        ("single", _prune(lambda t, d, th: t < th, cumulative=False), "part *alone*"),
+        ("removes while it loops", _prune_skips, "never tried"),
+        ("changes parts", _prune_changes_parts, "itself was changed"),
         (
             "start's damage",
             _prune(lambda t, d, th: t - d < th, update=False),
@@ -212,6 +242,7 @@ MISTAKES = {
             "added",
         ),
         ("in place", _in_place, "itself was changed"),
+        ("into one row", _into_fill, "widen `fill`"),
     ],
     "faithfulness": [
         ("plain ratio", _share(lambda c, n, w: c / w), "no* head"),
@@ -237,6 +268,15 @@ MISTAKES = {
             "alone",
             _falls(lambda m, c, p, f: m(frozenset({p})) - m(frozenset())),
             "Each part alone",
+        ),
+        (
+            "out of the model",
+            lambda metric_of, circuit, everything: {
+                part: value
+                for part, value in circuits.minimality(metric_of, everything, everything).items()
+                if part in circuit
+            },
+            "a backup may stand in",
         ),
         ("by the metric", _falls(_fall, lambda f, n, w: w), "m(everything) alone"),
         ("by the circuit", _falls(_fall, lambda f, n, w: f - n), "not by what the circuit does"),

@@ -57,40 +57,13 @@ def check_patch_position(patch_position) -> str:
         torch.equal(given, own),
         "Right values, but `activation` itself was changed. Here that is a cache; work on a copy.",
     )
-    return "One position from the other run, the rest as it was."
-
-
-@exercise("share_restored")
-def check_share_restored(share_restored) -> str:
-    """Scores with the answers planted: the ends, the middle, and beyond both."""
-    clean, corrupted = 3.5, -4.5
-    right = torch.tensor([[0.0, 1.0, 0.5], [0.25, -0.125, 1.25]])
-    patched = corrupted + right * (clean - corrupted)
-    match(
-        share_restored(patched.clone(), clean=clean, corrupted=corrupted),
-        right,
-        what="The share",
-        mistakes={
-            "The scale is upside down: a patch that changes nothing should give 0, and one that "
-            "gives the clean score 1.": 1 - right,
-            "The sign: 0 is the corrupted run, and 1 the clean one.": -right,
-            "That is the effect in logits. Divide by the whole way, clean minus corrupted.": (
-                patched - corrupted
-            ),
-            "That is the distance to the clean run, in logits.": clean - patched,
-            "You divided by the clean score. The whole way is clean *minus corrupted*.": (
-                (patched - corrupted) / clean
-            ),
-            "You divided the scores without taking the corrupted one off first.": patched / clean,
-            "You divided by the sum of the two scores: take their difference.": (
-                (patched - corrupted) / (clean + corrupted)
-            ),
-            "Values are cut off at 0 and 1. A patch can do harm, or more than the clean run: keep "
-            "what you measure.": right.clamp(0, 1),
-            "The absolute value hides which patches do harm: keep the sign.": right.abs(),
-        },
+    asks = [own.clone().requires_grad_(), source.clone().requires_grad_()]
+    expect(
+        patch_position(*asks, pos).requires_grad,
+        "Right values, but the result has forgotten where it came from: no gradient can flow back. "
+        "`.clone()` alone is a copy; leave `.detach()` and `.data` away.",
     )
-    return "0 is the corrupted run, 1 the clean one, and nothing is cut off."
+    return "One position from the other run, the rest as it was."
 
 
 @exercise("answer_log_prob")
@@ -147,41 +120,22 @@ def check_answer_log_prob(answer_log_prob) -> str:
             "The whole text is scored: only the last `n_answer` tokens are the answer.": whole,
         },
     )
+    # A long answer of improbable tokens: its probability is 0 in float32, its logarithm is not.
+    steep = torch.zeros(1, 5, d_vocab)
+    steep[..., 0] = 60.0
+    unlikely = answer_log_prob(steep, torch.ones(1, 5, dtype=torch.long), 4)
+    expect(
+        bool(torch.isfinite(torch.as_tensor(unlikely)).all()),
+        "Right for probable answers, but minus infinity for an improbable one: the probability "
+        "underflows to 0 before its log is taken. Work in logs from the start.",
+    )
+    match(
+        unlikely,
+        torch.tensor([-240.0]),
+        what="The log-probability of an improbable answer",
+        mistakes={},
+    )
     return "All of the answer's tokens, each given everything before it."
-
-
-@exercise("query_heads")
-def check_query_heads(query_heads) -> str:
-    """8 query heads on 4 key-value heads, then 6 on 2, and one each."""
-
-    def ask(kv_head: int, n_heads: int, n_kv: int) -> list[int]:
-        got = query_heads(kv_head, n_heads=n_heads, n_kv=n_kv)
-        expect(got is not None, "You returned None: does every path of the function `return`?")
-        try:
-            return [int(head) for head in got]
-        except (TypeError, ValueError):
-            raise Wrong("Return a list of heads, such as [0, 1].") from None
-
-    for kv_head, n_heads, n_kv in [(1, 6, 2), (2, 8, 4), (0, 6, 2), (3, 4, 4)]:
-        got, size = ask(kv_head, n_heads, n_kv), n_heads // n_kv
-        right = [head for head in range(n_heads) if head // size == kv_head]
-        case = f"{n_heads} query heads on {n_kv} key-value heads: key-value head {kv_head}"
-        if got == right:
-            continue
-        if got == list(range(kv_head, n_heads, n_kv)):
-            raise Wrong(
-                f"{case}: you count in steps of {n_kv}, like dealing cards. In this model "
-                "*neighbours* share."
-            )
-        if got == list(range(kv_head * n_kv, (kv_head + 1) * n_kv)):
-            raise Wrong(f"{case}: you took {n_kv} heads for a group. How large is a group?")
-        if got == [head + 1 for head in right]:
-            raise Wrong(f"{case}: off by one. Heads are counted from 0.")
-        if got == [kv_head // size]:
-            raise Wrong(f"{case}: that is the other direction, from query to key-value head.")
-        expect(len(got) == size, f"{case} serves {size} query heads, and you name {len(got)}.")
-        raise Wrong(f"{case} does not serve {got}. Write all groups in a row and count.")
-    return "Neighbours share a key-value head."
 
 
 @exercise("add_along_path")
@@ -326,6 +280,8 @@ def check_patch_gradient(patch_gradient) -> str:
         "One gradient for each row: the same vector stands in all rows, so autograd sums them.": (
             slope[:, pos]
         ),
+        "That is the first row's gradient alone. The same vector stands in all rows: sum over "
+        "rows.": slope[0, pos],
         "You averaged over rows. The same vector stands in all of them: the gradients add up.": (
             slope[:, pos].mean(0)
         ),
@@ -340,6 +296,11 @@ def check_patch_gradient(patch_gradient) -> str:
         got = patch_gradient(rest, given, given_vector, pos)
     except Wrong as wrong:
         raise Wrong(_lost(str(wrong))) from None
+    expect(
+        got is not None,
+        "You returned None. If you read `vector.grad`, you asked the wrong tensor: the gradient is "
+        "at the copy that asks for gradients, and that was patched in.",
+    )
     match(got, right, what="The gradient", mistakes=mistakes)
     expect(
         torch.equal(given, activation) and not given.requires_grad,

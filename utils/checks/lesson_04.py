@@ -2,7 +2,7 @@
 
 import torch
 
-from utils.checks import exercise, expect, match
+from utils.checks import Wrong, exercise, expect, match
 
 
 @exercise("precision_recall")
@@ -83,6 +83,8 @@ def check_edge_attribution_scores(edge_attribution_scores) -> str:
             "You averaged over positions, or batch, or both: sum over all of them.": right
             / (batch * n_pos),
             "You averaged over positions: sum.": right / n_pos,
+            "You averaged over everything, d_model too: that needs a sum, not a mean.": right
+            / (batch * n_pos * d_model),
             "Only the last position is counted. A reader's input at every position matters.": table(
                 lambda d, g: (d[:, -1] * g[:, -1]).sum()
             )
@@ -104,12 +106,33 @@ def check_edge_attribution_scores(edge_attribution_scores) -> str:
 def check_prune(prune) -> str:
     """Damage functions whose answer is known: additive, either-or, both-or-none, harmful."""
     costs = {"a": 0.0, "b": 0.3, "c": 0.04, "d": 0.04, "e": 0.2}
+    parts, tried = list(costs), set()
 
-    def additive(removed) -> float:
-        return 0.1 + sum(costs[part] for part in removed)
+    def additive(removed, start: float = 0.1) -> float:
+        tried.update(removed)
+        return start + sum(costs[part] for part in removed)
 
-    parts = list(costs)
-    kept = _kept(prune(parts, additive, threshold=0.05), parts)
+    given = list(parts)
+    kept = _kept(prune(given, additive, threshold=0.05), parts)
+    skipped = sorted(set(parts) - tried)
+    expect(
+        not (tried and skipped),
+        f"{', '.join(skipped)} never tried. A loop over a list that loses items on the way skips "
+        "the item after each one that goes: build a new list.",
+    )
+    expect(given == parts, "`parts` itself was changed. It is used again: build a new list.")
+    if kept == parts and tried:
+        from_zero = _kept(prune(list(parts), lambda x: additive(x, 0.0), threshold=0.05), parts)
+        expect(
+            from_zero != ["b", "d", "e"],
+            "You compare the *total* damage with the threshold. Compare what this one removal "
+            "*adds*.",
+        )
+        expect(
+            from_zero != ["b", "e"],
+            "You compare the damage of each part *alone* with the threshold. Compare what it "
+            "*adds* to the damage of those that are gone already.",
+        )
     expect(
         kept != ["a", "c", "d"],
         "That is what is removed. Return what is left.",
@@ -194,7 +217,15 @@ def check_keep_heads(keep_heads) -> str:
 
         at = (slice(None), slice(None), others)
         before, filled = z.clone(), fill.clone()
-        got = keep_heads(z, fill, list(kept))
+        try:
+            got = keep_heads(z, fill, list(kept))
+        except Wrong as wrong:
+            expect(
+                rows > 1 or not {"shape", "size"} & set(str(wrong).split()),
+                "`fill` is [1, pos, head, d_head] here, and `z` has 2 rows: widen `fill` to the "
+                f"rows of `z` first. ({wrong})",
+            )
+            raise
         expect(
             torch.equal(z, before) and torch.equal(fill, filled),
             "`z` or `fill` itself was changed. Work on a copy: both are used again.",
@@ -226,12 +257,13 @@ def check_keep_heads(keep_heads) -> str:
     return "The circuit runs; all other heads say the same as ever."
 
 
-def _planted(values: dict, either: tuple = ()):
+def _planted(values: dict, *pairs: tuple):
     """A metric that adds up: 0.5 for nothing, a value for each part, 2 for either of a pair."""
 
     def metric_of(kept) -> float:
         kept = set(kept)
-        return 0.5 + sum(values[x] for x in kept & set(values)) + 2.0 * bool(kept & set(either))
+        backed = sum(bool(kept & set(pair)) for pair in pairs)
+        return 0.5 + sum(values[x] for x in kept & set(values)) + 2.0 * backed
 
     return metric_of
 
@@ -241,7 +273,7 @@ def check_faithfulness(faithfulness) -> str:
     """A metric that is not 0 for nothing, with a pair of parts of which either is enough."""
     values = {"a": 2.0, "b": 1.0, "c": -0.5, "d": 1.5}
     values |= {"e": 0.0, "f": 0.0}
-    metric_of, everything = _planted(values, either=("e", "f")), list(values)
+    metric_of, everything = _planted(values, ("e", "f")), list(values)
     circuit = ["a", "c", "e"]
     none, whole, alone, rest = 0.5, 6.5, 4.0, 5.0
     match(
@@ -277,18 +309,19 @@ def check_faithfulness(faithfulness) -> str:
 
 @exercise("minimality")
 def check_minimality(minimality) -> str:
-    """Parts that add up, one that harms, and a pair of which either is enough."""
-    values = {"a": 2.0, "b": 1.0, "c": -0.5, "e": 0.0, "f": 0.0, "z": 1.5}
-    metric_of = _planted(values, either=("e", "f"))
+    """Parts that add up, one that harms, and two pairs of which either is enough: e and f are
+    both in the circuit, a has its backup z outside."""
+    values = {"a": 0.5, "b": 1.0, "c": -0.5, "e": 0.0, "f": 0.0, "z": 1.5}
+    metric_of = _planted(values, ("e", "f"), ("a", "z"))
     everything, circuit = list(values), ["b", "a", "e", "f", "c"]
-    gap, whole, full = 6.0, 6.5, 5.0
+    gap, whole, full = 6.5, 7.0, 5.5
     got = minimality(metric_of, circuit, everything)
     expect(isinstance(got, dict), "Return a dictionary: part -> how much faithfulness falls.")
     expect(
         set(got) == set(circuit),
         "One entry for each part of the *circuit*, not of the whole model.",
     )
-    right = torch.tensor([1.0, 2.0, 0.0, 0.0, -0.5]) / gap
+    right = torch.tensor([1.0, 2.5, 0.0, 0.0, -0.5]) / gap
     match(
         torch.tensor([float(got[part]) for part in circuit], dtype=torch.float64),
         right,
@@ -304,9 +337,11 @@ def check_minimality(minimality) -> str:
             / gap
             - right,
             "Each part alone: take it *out* of the circuit, and leave the others in.": torch.tensor(
-                [1.0, 2.0, 2.0, 2.0, -0.5]
+                [1.0, 2.5, 2.0, 2.0, -0.5]
             )
             / gap,
+            "You took the part out of the whole model, where a backup may stand in: take it out of "
+            "the *circuit*.": torch.tensor([1.0, 0.5, 0.0, 0.0, -0.5]) / gap,
             "You compare with the whole model; compare with the full circuit.": (
                 (whole - full) / gap + right
             ),
