@@ -1,14 +1,11 @@
 """Attribution and ablation on a random model: what must hold for any weights."""
 
-import contextlib
-import io
-
 import pytest
 import torch
 
+from tests.small_models import random_model
 from utils import ablation, attribution
 from utils.heads import mean_ablate
-from utils.models import load
 from utils.residual import residual_parts
 
 RIGHT, WRONG = torch.tensor([3, 7, 1, 9, 4]), torch.tensor([5, 2, 8, 0, 6])
@@ -20,33 +17,8 @@ def difference(logits: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A random Llama with fewer key-value heads than heads, and weights large enough to matter."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    torch.manual_seed(0)
-    llama = LlamaForCausalLM(
-        LlamaConfig(
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            hidden_size=32,
-            intermediate_size=48,
-            max_position_embeddings=16,
-            vocab_size=40,
-        )
-    )
-    with torch.no_grad():
-        for name, weight in llama.named_parameters():
-            spread = 0.3 if "norm" in name else 0.25
-            weight.copy_(spread * torch.randn_like(weight) + ("norm" in name))
-    words = Tokenizer(WordLevel({f"w{i}": i for i in range(40)}, "w0"))
-    folder = tmp_path_factory.mktemp("llama")
-    llama.eval().save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=words, bos_token="w0").save_pretrained(folder)
-    with contextlib.redirect_stdout(io.StringIO()):
-        return load(folder, device="cpu")
+    """A random Llama with fewer key-value heads than heads."""
+    return random_model("llama", tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="module")
