@@ -24,6 +24,7 @@ PREINSTALLED = [
     "pandas==2.2.3",
     "transformers==5.15.0",
     "plotly==5.24.1",
+    "scikit-learn==1.6.1",
     "ipython==7.34.0",
     "ipykernel==6.17.1",
     "ipywidgets==7.7.1",

@@ -5,7 +5,6 @@ what comes out, and why the recipe is what it is.
 """
 
 import argparse
-import json
 import shutil
 import statistics
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
+from data.recipes import write_json
 from utils.heads import ablated, previous_token_scores
 from utils.models import save_native
 
@@ -353,21 +353,6 @@ def train(recipe: Recipe, *, n_layers: int, seed: int, title: str, save_to: Path
     if n_layers == 2:  # [head of layer 0][head of layer 1]
         final["k_composition"] = saved.all_composition_scores("K").scores[0, :, 1].tolist()
     return {"log": log, "final": final}
-
-
-def rounded(value):
-    """The same with numbers of 4 decimals, to keep the JSON files short."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
-    return round(value, 4) if isinstance(value, float) else value
-
-
-def write_json(path: Path, value: dict) -> None:
-    """One top-level key a line, so that a change shows up where it happened."""
-    lines = (f"{json.dumps(key)}: {json.dumps(rounded(item))}" for key, item in value.items())
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def make(out: Path, recipe: Recipe, *, seed: int, seeds: list[int]) -> None:

@@ -1,0 +1,173 @@
+"""Train the board model of lesson 06: random games of Othello on 6 by 6, next move by next move.
+
+Run it from the repository's root: `python -m data.othello.make`. README.md beside this file says
+what comes out. With a GPU, `--device cuda --steps 40000` trains it on more games.
+"""
+
+import argparse
+import statistics
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+from transformer_lens.model_bridge import TransformerBridge
+
+from data.recipes import write_json
+from utils.models import save_native
+from utils.othello import (
+    BOS,
+    MAX_MOVES,
+    NO_MOVE,
+    SQUARES,
+    Played,
+    legal_mass,
+    random_games,
+    replay,
+    to_tokens,
+)
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result, besides the seed."""
+
+    n_layers: int = 6
+    d_model: int = 128
+    n_heads: int = 8
+    batch: int = 256  # games a step, never one twice
+    steps: int = 6000
+    lr: float = 2e-3  # falls to zero in a straight line
+    warmup: int = 200  # steps
+    weight_decay: float = 0.01
+    clip: float = 1.0  # norm of the gradient
+    eval_games: int = 512
+    eval_every: int = 250
+
+
+TINY = replace(
+    Recipe(), n_layers=2, d_model=32, batch=16, steps=30, warmup=5, eval_games=16, eval_every=15
+)
+
+
+def new_model(recipe: Recipe, *, seed: int) -> TransformerBridge:
+    """An untrained model: reads BOS and moves, and says at each place where the next disc goes."""
+    config = {
+        "n_layers": recipe.n_layers,
+        "d_model": recipe.d_model,
+        "n_heads": recipe.n_heads,
+        "d_head": recipe.d_model // recipe.n_heads,
+        "d_mlp": 4 * recipe.d_model,
+        "n_ctx": MAX_MOVES,
+        "d_vocab": BOS + 1,
+        "d_vocab_out": SQUARES,
+        "normalization_type": "LN",
+        "positional_embedding_type": "standard",
+        "act_fn": "gelu",
+        "seed": seed,
+    }
+    return TransformerBridge.boot_native(config)
+
+
+def next_move_loss(
+    logits: Float[Tensor, "game move square"], games: Int[Tensor, "game move"]
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the moves that were played, in nats. The rules are nowhere in it."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), games.flatten(), ignore_index=NO_MOVE)
+
+
+@torch.no_grad()
+def evaluate(
+    model: TransformerBridge, games: Int[Tensor, "game move"], played: Played
+) -> dict[str, float]:
+    """How well the model knows the rules, on games that it has not seen.
+
+    Returns:
+        loss: of the next move, in nats.
+        best_loss: what a player who knows the rules has, who draws from the legal moves alike.
+        legal_mass: mean probability on legal moves.
+        legal_top: share of positions where the likeliest square is a legal move.
+    """
+    logits = model(to_tokens(games))
+    going, legal = played.going[:, :-1], played.legal[:, :-1]
+    top = legal.gather(2, logits.argmax(-1, keepdim=True))[..., 0]
+    return {
+        "loss": next_move_loss(logits, games).item(),
+        "best_loss": legal.sum(-1)[going].float().log().mean().item(),
+        "legal_mass": legal_mass(logits, legal)[going].mean().item(),
+        "legal_top": top[going].float().mean().item(),
+    }
+
+
+def train(
+    recipe: Recipe, *, seed: int, device: str = "cpu", save_to: Path | None = None
+) -> tuple[TransformerBridge, dict]:
+    """Train one model in bf16, saving it in `save_to` at every evaluation where that is given.
+
+    Returns:
+        The model on the CPU, as it is saved (weights rounded to half precision), and columns over
+        evaluations: `step`, `seconds`, `train_loss`, and what `evaluate` returns.
+    """
+    model = new_model(recipe, seed=seed).to(device)
+    saved = new_model(recipe, seed=seed)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
+    test = random_games(recipe.eval_games, generator=torch.Generator().manual_seed(10_000))
+    played = replay(test)
+    generator = torch.Generator().manual_seed(seed)
+    begin, rows, losses = time.monotonic(), [], []
+    bar = tqdm(range(recipe.steps + 1), desc=f"seed {seed}")
+    for step in bar:
+        if step % recipe.eval_every == 0 or step == recipe.steps:
+            saved.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
+            mean = statistics.fmean(losses) if losses else None
+            seconds = time.monotonic() - begin
+            made = {"step": step, "seconds": seconds, "train_loss": mean}
+            rows.append(made | evaluate(saved, test, played))
+            losses.clear()
+            bar.set_postfix(legal=f"{rows[-1]['legal_mass']:.3f}")
+            if save_to:
+                save_native(saved, save_to)
+        if step == recipe.steps:
+            break
+        rise, fall = (step + 1) / recipe.warmup, 1 - step / recipe.steps
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * min(rise, fall)
+        games = random_games(recipe.batch, generator=generator)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            logits = model(to_tokens(games).to(device))
+        loss = next_move_loss(logits, games.to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        optimizer.step()
+        losses.append(loss.item())
+    return saved, {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=HERE, help="folder to write into")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help=f"of {Recipe.batch} games: {Recipe.steps}")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--tiny", action="store_true", help="30 steps of a tiny model: a test")
+    args = parser.parse_args(arguments)
+    if args.tiny and args.out.resolve() == HERE:
+        parser.error("--tiny would overwrite the trained model: name another folder by --out")
+    torch.set_num_threads(1)  # the same sums in the same order, whatever the machine
+    recipe = TINY if args.tiny else Recipe()
+    recipe = replace(recipe, steps=args.steps or recipe.steps)
+    _, log = train(recipe, seed=args.seed, device=args.device, save_to=args.out / "trained")
+    write_json(args.out / "log.json", {"recipe": asdict(recipe), "seed": args.seed, **log})
+
+
+if __name__ == "__main__":
+    main()
