@@ -94,3 +94,66 @@ def test_position_heatmap_keeps_columns_of_the_same_token_apart():
     assert list(fig.layout.xaxis.ticktext) == ["BOS", "to", "(space)", "to"]
     with pytest.raises(ValueError, match="4 positions and 3 tokens"):
         plots.position_heatmap(values, ["a"] * 3, title="t")
+
+
+def test_a_board_shows_its_discs_where_they_are():
+    squares = [0] * 36
+    squares[1], squares[12], squares[35] = 1, -1, 1  # b1, a3, f6
+    shade = [i / 100 for i in range(36)]
+    fig = plots.boards(
+        {"one": squares, "two": [0] * 36},
+        title="t",
+        shade={"one": shade},
+        marked={"one": [7]},
+        last={"one": 35},
+    )
+    heat, black, white, legal, last = fig.data[:5]
+    assert list(zip(black.x, black.y, strict=True)) == [(1, 0), (5, 5)]
+    assert list(zip(white.x, white.y, strict=True)) == [(0, 2)]
+    assert (legal.x, legal.y) == ((1,), (1,)) and (last.x, last.y) == ((5,), (5,))
+    assert heat.z[2][0] == pytest.approx(0.12) and heat.zmax == pytest.approx(0.35)
+    assert not fig.data[6].x and fig.layout.yaxis.range == (5.5, -0.5)
+
+
+def test_a_slider_is_a_figure_where_no_notebook_is():
+    fig = plots.slider(
+        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=3, label="move", at=2
+    )
+    assert fig.layout.title.text == "2"
+
+
+def test_in_a_notebook_the_slider_draws_what_it_is_set_to(monkeypatch):
+    import IPython
+    import IPython.display
+
+    drawn = []
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    monkeypatch.setattr(IPython.display, "display", lambda data, raw: drawn.append(data))
+    box = plots.slider(
+        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=5, label="move", at=1
+    )
+    box.children[0].value = 4
+    titles = [data["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] for data in drawn]
+    assert titles == ["1", "4"]
+    assert box.children[0].max == 4 and "htf-slider" in box._dom_classes
+
+
+def test_points_on_the_simplex_keep_their_colour_from_panel_to_panel():
+    colour = torch.eye(3)
+    points = torch.tensor([[0.0, 0.0], [1.1547, 0.0], [0.5774, 1.0]])
+    fig = plots.simplex({"true": points, "probe": points + 0.01}, colour, title="t")
+    clouds = [trace for trace in fig.data if trace.mode == "markers"]
+    assert clouds[0].marker.color == clouds[1].marker.color
+    assert clouds[0].marker.color == ("rgb(0,114,178)", "rgb(230,159,0)", "rgb(0,0,0)")
+    assert clouds[1].x[0] == pytest.approx(0.01)
+
+
+def test_a_matrix_shows_its_values_and_wants_a_name_for_each():
+    values = torch.tensor([[0.1, 0.9, 0.5], [1.0, 0.0, 0.2]])
+    names = {"rows": ["a", "b"], "columns": ["c", "d", "e"]}
+    text = {"title": "One is high", "x": "x", "y": "y", "label": "share"}
+    heat = plots.matrix_heatmap(values, **names, **text).data[0]
+    assert list(heat.y) == ["a", "b"] and list(heat.x) == ["c", "d", "e"]
+    assert (heat.zmin, heat.zmax) == (0, 1) and heat.z[1][0] == 1.0
+    with pytest.raises(ValueError, match="as many names"):
+        plots.matrix_heatmap(values.T, **names, **text)

@@ -9,12 +9,14 @@ import functools
 import gzip
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import plotly.graph_objects as go
+import plotly.io as pio
 from jaxtyping import Float
+from plotly.subplots import make_subplots
 from torch import Tensor
 
 # Okabe and Ito's palette, without its yellow.
@@ -162,6 +164,46 @@ def position_heatmap(
         showgrid=False,
     )
     fig.update_yaxes(autorange="reversed", dtick=5 if n_layers > 12 else 1, showgrid=False)
+    return fig
+
+
+def matrix_heatmap(
+    values: Float[Tensor, "row column"],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    x: str,
+    y: str,
+    label: str,
+    ends: tuple[float, float] = (0, 1),
+) -> go.Figure:
+    """A table of numbers as colours, each with its value: white is the middle of `ends`.
+
+    Raises:
+        ValueError: the names are not as many as the rows or columns.
+    """
+    if values.shape != (len(rows), len(columns)):
+        raise ValueError(
+            f"Values of shape {tuple(values.shape)} need as many names; here are {len(rows)} for "
+            f"the rows and {len(columns)} for the columns."
+        )
+    heat = go.Heatmap(
+        z=values.tolist(),
+        x=list(columns),
+        y=list(rows),
+        colorscale="PuOr_r",
+        zmin=ends[0],
+        zmax=ends[1],
+        texttemplate="%{z:.2f}",
+        textfont={"size": 11},
+        colorbar={"title": {"text": label}},
+        hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+    )
+    fig = _styled(go.Figure(heat), title, x, y, height=180 + 34 * len(rows))
+    fig.update_layout(width=860, margin={"l": 130})
+    fig.update_xaxes(tickangle=-40, showgrid=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False)
     return fig
 
 
@@ -375,4 +417,160 @@ def circuit_graph(
     fig.update_layout(legend={"orientation": "h", "y": -0.05})
     fig.update_xaxes(visible=False)
     fig.update_yaxes(visible=False)
+    return fig
+
+
+def boards(
+    positions: Mapping[str, Sequence[int]],
+    *,
+    title: str,
+    shade: Mapping[str, Sequence[float]] | None = None,
+    marked: Mapping[str, Sequence[int]] | None = None,
+    last: Mapping[str, int] | None = None,
+    label: str = "probability",
+) -> go.Figure:
+    """Square boards of black and white discs, side by side.
+
+    Args:
+        positions: from what stands over a board to its squares, row by row: 1 black, -1 white, 0
+            empty.
+        shade: for each board a number for each square, shown as its colour: dark is high.
+        marked: for each board the squares that get an open diamond, such as the legal moves.
+        last: for each board the square with a dot, such as the last move.
+        label: what the shade is.
+    """
+    shade, marked, last = shade or {}, marked or {}, last or {}
+    names = list(positions)
+    fig = make_subplots(1, len(names), subplot_titles=names, horizontal_spacing=0.04)
+    end = max([max(map(float, values)) for values in shade.values()] or [1.0])
+    for column, name in enumerate(names, 1):
+        discs = [int(square) for square in positions[name]]
+        size = round(len(discs) ** 0.5)
+        shown = [float(value) for value in shade.get(name, [0.0] * len(discs))]
+        state = {1: "black", -1: "white", 0: "empty"}
+        text = [
+            f"{state[disc]}, {label} {value:.2f}" for disc, value in zip(discs, shown, strict=True)
+        ]
+        heat = go.Heatmap(
+            z=[[round(v, 4) for v in shown[i : i + size]] for i in range(0, len(discs), size)],
+            text=[text[i : i + size] for i in range(0, len(discs), size)],
+            zmin=0,
+            zmax=end,
+            xgap=2,
+            ygap=2,
+            colorscale=[[0, "#e8e8e8"], [1, COLOURS[0]]],
+            showscale=column == len(names) and bool(shade),
+            colorbar={"title": {"text": label}},
+            hovertemplate="%{text}<extra></extra>",
+        )
+        fig.add_trace(heat, 1, column)
+        for squares, marker in [
+            ([i for i, d in enumerate(discs) if d == 1], {"color": "black", "size": 26}),
+            ([i for i, d in enumerate(discs) if d == -1], {"color": "white", "size": 26}),
+            (marked.get(name, []), {"symbol": "diamond-open", "color": COLOURS[1], "size": 13}),
+            ([last[name]] if name in last else [], {"color": COLOURS[1], "size": 9}),
+        ]:
+            line = {"color": "black" if marker["size"] == 26 else COLOURS[1], "width": 2}
+            dots = go.Scatter(
+                x=[int(i) % size for i in squares],
+                y=[int(i) // size for i in squares],
+                mode="markers",
+                marker={**marker, "line": line},
+                hoverinfo="skip",
+                showlegend=False,
+            )
+            fig.add_trace(dots, 1, column)
+        ticks = {"tickmode": "array", "tickvals": list(range(size)), "range": [-0.5, size - 0.5]}
+        fig.update_xaxes(ticktext=list("abcdefgh"[:size]), **ticks, row=1, col=column)
+        ticks["range"] = [size - 0.5, -0.5]
+        numbers = [str(i + 1) for i in range(size)]
+        fig.update_yaxes(ticktext=numbers, **ticks, row=1, col=column)
+    fig = _styled(fig, title, "", "", height=400)
+    fig.update_xaxes(showgrid=False, showline=False)
+    fig.update_yaxes(showgrid=False, showline=False)
+    fig.update_layout(width=110 + 290 * len(names), margin={"l": 40, "r": 20, "t": 90, "b": 30})
+    return fig
+
+
+def slider(draw: Callable[[int], go.Figure], *, n: int, label: str, at: int = 0):
+    """A slider (ipywidgets 7 or 8) over the figures `draw(0)` to `draw(n - 1)`.
+
+    Outside a notebook, or without ipywidgets, it is the figure `draw(at)`, where the slider would
+    start. A saved page shows no more than that one either: the figures are drawn when asked for.
+    """
+    try:
+        import ipywidgets
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return draw(at)
+    if get_ipython() is None:
+        return draw(at)
+    layout = ipywidgets.Layout(width="520px")
+    control = ipywidgets.IntSlider(value=at, min=0, max=n - 1, description=label, layout=layout)
+    out = ipywidgets.Output()
+
+    def redraw(_=None) -> None:
+        fig = draw(control.value)
+        out.clear_output(wait=True)
+        with out:
+            if "colab" in pio.renderers.default:
+                display(fig)
+            else:  # the figure alone: an older plotly would add its whole script to the widget
+                data = json.loads(fig.to_json())
+                display({"application/vnd.plotly.v1+json": data, "text/plain": label}, raw=True)
+
+    control.observe(redraw, names="value")
+    redraw()
+    box = ipywidgets.VBox([control, out])
+    box.add_class("htf-slider")
+    return box
+
+
+def simplex(
+    panels: Mapping[str, Float[Tensor, "point xy=2"]],
+    colour: Float[Tensor, "point state=3"],
+    *,
+    title: str,
+) -> go.Figure:
+    """Clouds of points on a triangle, side by side, each point in the same colour everywhere.
+
+    Args:
+        panels: from what stands over a triangle to its points; the corners are at (0, 0),
+            (2 / sqrt 3, 0) and (1 / sqrt 3, 1), as in `utils.beliefs.simplex_xy`.
+        colour: shares of blue, orange and black in each point's colour, which differ in lightness.
+    """
+    corners = Tensor([[0, 114, 178], [230, 159, 0], [0, 0, 0]])
+    mixed = (colour.detach().float().cpu().clamp(0, 1) @ corners).round().int().tolist()
+    colours = [f"rgb({r},{g},{b})" for r, g, b in mixed]
+    fig = make_subplots(1, len(panels), subplot_titles=list(panels), horizontal_spacing=0.02)
+    side = 2 / 3**0.5
+    for column, points in enumerate(panels.values(), 1):
+        frame = go.Scatter(
+            x=[0, side, side / 2, 0],
+            y=[0, 0, 1, 0],
+            mode="lines",
+            line={"color": "#999", "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        fig.add_trace(frame, 1, column)
+        points = points.detach().double().cpu()
+        cloud = go.Scatter(
+            x=[round(x, 3) for x in points[:, 0].tolist()],
+            y=[round(y, 3) for y in points[:, 1].tolist()],
+            mode="markers",
+            marker={"size": 3.5, "color": colours},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        fig.add_trace(cloud, 1, column)
+        fig.update_yaxes(
+            scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column
+        )  # equal sides
+    fig = _styled(fig, title, "", "", height=370)
+    # A prediction may lie outside the triangle; few lie further outside than this.
+    fig.update_xaxes(visible=False, range=[-0.25, side + 0.25])
+    fig.update_yaxes(visible=False, range=[-0.2, 1.25])
+    fig.update_layout(width=60 + 290 * len(panels), margin={"l": 20, "r": 20, "t": 90, "b": 10})
     return fig

@@ -42,6 +42,23 @@ EXERCISES: dict[str, tuple[str, ...]] = {
         "faithfulness",
         "minimality",
     ),
+    "05": (
+        "last_token",
+        "split_by_group",
+        "mean_difference",
+        "control_labels",
+        "auc",
+        "ccs_loss",
+        "push",
+    ),
+    "06": (
+        "legal_mass",
+        "relative_board",
+        "affine_fit",
+        "flip_along",
+        "legal_move_errors",
+        "belief_update",
+    ),
 }
 
 

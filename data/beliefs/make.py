@@ -1,0 +1,219 @@
+"""Train the toy models of lesson 06, part B: small transformers that watch a hidden Markov process.
+
+Run it from the repository's root: `python -m data.beliefs.make`. README.md beside this file says
+what comes out.
+"""
+
+import argparse
+import statistics
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+from transformer_lens.model_bridge import TransformerBridge
+
+from data.recipes import write_json
+from utils.beliefs import (
+    PROCESSES,
+    beliefs,
+    excess_loss,
+    last_tokens,
+    next_token_probs,
+    r_squared,
+    r_squared_within,
+    sample,
+)
+from utils.models import save_native
+from utils.world import affine_fit, affine_predict
+
+HERE = Path(__file__).resolve().parent
+NEW = 1000  # added to a seed: an untrained model of other weights than the trained one began with
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result, besides the process and the seed."""
+
+    n_layers: int = 3
+    d_model: int = 64
+    n_heads: int = 2
+    d_mlp: int = 128
+    n_ctx: int = 16  # tokens read; no BOS
+    batch: int = 96  # sequences a step, drawn anew each time
+    steps: int = 2500
+    lr: float = 3e-3  # falls to zero in a straight line
+    warmup: int = 100  # steps
+    weight_decay: float = 0.01
+    eval_batch: int = 4000
+    eval_every: int = 250
+
+
+TINY = replace(Recipe(), n_layers=2, d_model=16, batch=8, steps=10, eval_batch=60, eval_every=5)
+
+
+def new_model(recipe: Recipe, *, n_tokens: int, seed: int) -> TransformerBridge:
+    """An untrained model: learned positions, norms without parameters."""
+    config = {
+        "n_layers": recipe.n_layers,
+        "d_model": recipe.d_model,
+        "n_heads": recipe.n_heads,
+        "d_head": recipe.d_model // recipe.n_heads,
+        "d_mlp": recipe.d_mlp,
+        "n_ctx": recipe.n_ctx,
+        "d_vocab": n_tokens,
+        "normalization_type": "LNPre",
+        "positional_embedding_type": "standard",
+        "act_fn": "gelu",
+        "seed": seed,
+    }
+    return TransformerBridge.boot_native(config)
+
+
+def different_sequences(
+    T: Float[Tensor, "token state next"], n: int, *, length: int, seed: int
+) -> tuple[Int[Tensor, "train length"], Int[Tensor, "test length"]]:
+    """Two halves of up to `n` sequences, no two alike: to fit a probe on, and to test it on."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = sample(T, n, length=length, generator=generator).unique(dim=0)
+    tokens = tokens[torch.randperm(len(tokens), generator=generator)]
+    return tokens[: len(tokens) // 2], tokens[len(tokens) // 2 :]
+
+
+@torch.no_grad()
+def residuals(
+    model: TransformerBridge, tokens: Int[Tensor, "batch pos"]
+) -> dict[str, Float[Tensor, "batch feature"]]:
+    """What stands at the last position: before layer 0, after each layer, and the probabilities."""
+    logits, cache = model.run_with_cache(tokens, names_filter=lambda n: "hook_resid" in n)
+    found = {"embedding": cache["blocks.0.hook_resid_pre"][:, -1]}
+    for layer in range(model.cfg.n_layers):
+        found[f"layer {layer}"] = cache[f"blocks.{layer}.hook_resid_post"][:, -1]
+    return found | {"output": logits[:, -1].softmax(-1)}
+
+
+@torch.no_grad()
+def evaluate(models: dict[str, TransformerBridge], recipe: Recipe, name: str) -> dict:
+    """What models of one process predict, and how well a probe finds the belief in them.
+
+    Returns:
+        For each model: `excess`, its loss above the ideal observer's in millinats, mean over all
+        positions; and for each place of `residuals` the probe's `[R2, R2 within equal last 3
+        tokens]` on held-out sequences. Under `"features"` the same for probes on `next token`
+        (the exact probabilities) and on a one-hot of the last k tokens.
+    """
+    T = PROCESSES[name]()
+    train, test = different_sequences(T, recipe.eval_batch, length=recipe.n_ctx, seed=10_000)
+    belief = {"train": beliefs(train, T)[:, -1], "test": beliefs(test, T)[:, -1]}
+    window = last_tokens(test, 3, n_tokens=len(T))
+
+    def probe(seen: Tensor, unseen: Tensor) -> list[float]:
+        found = affine_predict(unseen, affine_fit(seen, belief["train"]))
+        right = belief["test"]
+        return [r_squared(found, right), r_squared_within(found, right, window)]
+
+    fresh = sample(
+        T, recipe.eval_batch, length=recipe.n_ctx, generator=torch.Generator().manual_seed(10_001)
+    )
+    ideal, out = beliefs(fresh, T), {}
+    for title, model in models.items():
+        seen, unseen = residuals(model, train), residuals(model, test)
+        out[title] = {"excess": 1000 * excess_loss(model(fresh), ideal, T).mean().item()}
+        out[title] |= {place: probe(seen[place], unseen[place]) for place in seen}
+    out["features"] = {
+        "next token": probe(*(next_token_probs(belief[half], T) for half in ("train", "test")))
+    }
+    for k in (1, 2, 3):
+        codes = (last_tokens(half, k, n_tokens=len(T)) for half in (train, test))
+        one_hot = (F.one_hot(code, len(T) ** k).double() for code in codes)
+        out["features"][f"last {k}"] = probe(*one_hot)
+    return out
+
+
+def train(
+    recipe: Recipe, name: str, *, seed: int, save_to: Path | None = None
+) -> tuple[TransformerBridge, dict]:
+    """Train one model of the process called `name`, saving it in `save_to` where that is given.
+
+    Returns:
+        The model as it is saved (weights rounded to half precision), and columns over evaluations:
+        `step`, `train_loss` in nats, `excess` in millinats.
+    """
+    T = PROCESSES[name]()
+    model = new_model(recipe, n_tokens=len(T), seed=seed)
+    saved = new_model(recipe, n_tokens=len(T), seed=seed)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
+    fresh = sample(
+        T, recipe.eval_batch, length=recipe.n_ctx, generator=torch.Generator().manual_seed(10_002)
+    )
+    ideal = beliefs(fresh, T)
+    generator = torch.Generator().manual_seed(seed)
+    rows, losses = [], []
+    bar = tqdm(range(recipe.steps + 1), desc=f"{name}, seed {seed}")
+    for step in bar:
+        if step % recipe.eval_every == 0 or step == recipe.steps:
+            saved.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
+            with torch.no_grad():
+                excess = 1000 * excess_loss(saved(fresh), ideal, T).mean().item()
+            mean = statistics.fmean(losses) if losses else None
+            rows.append({"step": step, "train_loss": mean, "excess": excess})
+            losses.clear()
+            bar.set_postfix(excess=f"{excess:.2f} millinats")
+        if step == recipe.steps:
+            break
+        rise, fall = (step + 1) / recipe.warmup, 1 - step / recipe.steps
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * min(rise, fall)
+        tokens = sample(T, recipe.batch, length=recipe.n_ctx + 1, generator=generator)
+        logits = model(tokens[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    if save_to:
+        save_native(saved, save_to)
+    return saved, {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def make(out: Path, recipe: Recipe, *, seed: int, seeds: list[int]) -> None:
+    """Write the models and `log.json` for `seed`, and `seeds.json` for all of them, into `out`."""
+    log: dict = {}
+    summary: dict = {"recipe": asdict(recipe)}
+    for name, process in PROCESSES.items():
+        n_tokens = len(process())
+        for current in sorted({seed, *seeds}):
+            save_to = out / name if current == seed else None
+            trained, columns = train(recipe, name, seed=current, save_to=save_to)
+            untrained = new_model(recipe, n_tokens=n_tokens, seed=NEW + current)
+            measured = evaluate({"trained": trained, "untrained": untrained}, recipe, name)
+            summary[f"{name}, features"] = measured.pop("features")
+            summary[f"{name}, seed {current}"] = measured
+            if save_to:
+                log[name] = columns
+    write_json(out / "log.json", log)
+    write_json(out / "seeds.json", summary)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=HERE, help="folder to write into")
+    parser.add_argument("--seed", type=int, default=0, help="the seed whose models are kept")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="also summarised")
+    parser.add_argument("--tiny", action="store_true", help="10 steps, one seed: a test")
+    args = parser.parse_args(arguments)
+    if args.tiny and args.out.resolve() == HERE:
+        parser.error("--tiny would overwrite the trained models: name another folder by --out")
+    torch.set_num_threads(1)  # the same sums in the same order, whatever the machine
+    args.out.mkdir(parents=True, exist_ok=True)
+    recipe = TINY if args.tiny else Recipe()
+    make(args.out, recipe, seed=args.seed, seeds=[] if args.tiny else args.seeds)
+
+
+if __name__ == "__main__":
+    main()
