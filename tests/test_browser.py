@@ -188,8 +188,8 @@ def test_the_course_map_greets_the_learner(lab, page):
     expect(page.locator(".lm-TabBar-tabLabel", has_text=LESSON)).to_be_visible(timeout=30_000)
 
 
-def test_a_lesson_runs_and_draws(lab, page, course):
-    path = course / "solutions" / f"{LESSON}.ipynb"
+def _run_all(lab, page, path: Path):
+    """Open a notebook and run all of it, without an error or a warning; returns its panel."""
     # `reset`: a tab that the other test left open could take the click.
     page.goto(lab.replace("/notebooks/README.md", f"/solutions/{path.name}") + "&reset")
     notebook = page.locator(".jp-NotebookPanel:visible")
@@ -212,7 +212,7 @@ def test_a_lesson_runs_and_draws(lab, page, course):
         failed = any(output.output_type == "error" for cell in cells for output in cell.outputs)
         return cells if failed or all(cell.execution_count for cell in cells) else None
 
-    cells = _when(finished, lambda: "the lesson did not finish", seconds=300)
+    cells = _when(finished, lambda: "the notebook did not finish", seconds=300)
     red = [
         "".join(output.get("traceback", [])) or output.text
         for cell in cells
@@ -220,7 +220,11 @@ def test_a_lesson_runs_and_draws(lab, page, course):
         if output.output_type == "error" or output.get("name") == "stderr"
     ]
     assert red == []
+    return notebook
 
+
+def test_a_lesson_runs_and_draws(lab, page, course):
+    notebook = _run_all(lab, page, course / "solutions" / f"{LESSON}.ipynb")
     heatmap = notebook.locator(".js-plotly-plot:has(.heatmaplayer image)").first
     _show(page, heatmap, "heatmap")
     drawn = heatmap.locator(".heatmaplayer image").first.bounding_box()
@@ -244,3 +248,29 @@ def test_a_lesson_runs_and_draws(lab, page, course):
     assert _unwanted(page) == []
     # The Colab badge is a picture from elsewhere; offline its text stands in for it.
     assert set(page.asked) <= {BADGE}
+
+
+def test_a_slider_draws_the_board_that_it_is_set_to(lab, page, course):
+    """What lesson 06 opens with, without the lesson's model."""
+    cell = """
+import sys; sys.path.insert(0, "..")
+import torch
+from utils import othello, plots
+games = othello.random_games(1, generator=torch.Generator().manual_seed(0))
+board = othello.replay(games).board[0]
+def draw(t):
+    return plots.boards({"": board[t]}, title=f"After {t} moves")
+plots.slider(draw, n=31, label="moves", at=12)
+"""
+    path = course / "solutions" / "slider.ipynb"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip())])
+    nbformat.write(notebook, path)
+    slider = _run_all(lab, page, path).locator(".htf-slider")
+    title = slider.locator(".gtitle")
+    expect(title).to_have_text("After 12 moves", timeout=30_000)
+    slider.locator(".noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    expect(title).to_have_text("After 13 moves", timeout=30_000)
+    _show(page, slider, "slider")
+    assert slider.locator(".heatmaplayer image").bounding_box()["width"] > 200
+    assert page.asked == []
