@@ -19,7 +19,7 @@
 #
 # 1. train a linear probe on a model's activations, choose its layer honestly, and report it with an interval;
 # 2. name what a probe's accuracy proves and what it does not, and build the control that tells;
-# 3. catch the ways in which probes fool people: leaks, easy wrong answers, negation, distractors.
+# 3. catch the ways in which probes fool people: leaks, easy wrong answers, negation, distractors, a layer too early.
 #
 # **Time** two and a half hours. **Needs** lessons 00 and 01: tokens, BOS, hooks, the residual stream.
 # **Runs** in about two minutes on a laptop's processor.
@@ -107,13 +107,7 @@ def first_token(word: str) -> int:
     return int(model.to_tokens(" " + word, prepend_bos=False)[0, 0])
 
 
-@torch.no_grad()
-def next_logits(texts: list[str]) -> torch.Tensor:
-    """The logits after each text, [text, d_vocab]."""
-    return torch.cat([model(model.to_tokens(text))[:, -1].float().cpu() for text in texts])
-
-
-logits = next_logits([f"The capital of {country} is" for country in asked])
+logits = probes.next_logits(model, [f"The capital of {country} is" for country in asked])
 right_first = torch.tensor([first_token(row["right"]) for row in asked.values()])
 wrong_first = torch.tensor([first_token(other_answer[country]) for country in asked])
 says = logits.argmax(-1) == right_first
@@ -266,7 +260,7 @@ def mean_difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, tor
 
     Args:
         x: [n, d_model], activations.
-        y: [n], labels 0 and 1. The direction points from 0 to 1.
+        y: [n], labels 0 and 1. The direction points from 0 to 1, and is not normalised.
     """
     ### BEGIN SOLUTION
     yes, no = x[y == 1].mean(0), x[y == 0].mean(0)
@@ -291,11 +285,12 @@ lesson_05.check_mean_difference(mean_difference)
 # </details>
 
 # %% [markdown]
-# Forty per cent of the pairs are put aside now, and not looked at until layer and token are chosen. On the others, five-fold **cross-validation** chooses: train
+# Forty per cent of the pairs are put aside now, and not looked at until the layer is chosen. On the others, five-fold **cross-validation** chooses: train
 # on four fifths of the pairs, test on the fifth, five times. Two probes: the difference of means, and logistic
-# regression, which weighs the coordinates so that the two classes come apart best.
+# regression, which weighs the coordinates so that the two classes come apart best. (It has a *penalty*, a price on large weights, since with 576 weights
+# almost anything can be fitted.)
 #
-# The control is **shuffled labels**: the same procedure, with the labels of the statements dealt out at random.
+# The control is **shuffled labels**: the same procedure, with the labels of the statements dealt out at random, five times.
 #
 # *Predict first:* from which layer on can truth be read? At the embeddings? At the end?
 
@@ -306,44 +301,78 @@ y = labels(capitals)
 pairs = column(capitals, "pair")
 test = split_by_group(pairs, test=0.4, seed=0)
 train_pairs = [pair for pair, out in zip(pairs, test, strict=True) if not out]
-shuffled = y[~test][torch.randperm(int((~test).sum()), generator=torch.Generator().manual_seed(1))]
 
 
-def sweep(x: torch.Tensor, y: torch.Tensor, groups: list, fit) -> list[float]:
-    """Cross-validated accuracy at each layer."""
-    return [probes.cross_validated(at_layer, y, groups, fit=fit).mean().item() for at_layer in x]
+def right_at_each_layer(x: torch.Tensor, y: torch.Tensor, groups: list, fit) -> torch.Tensor:
+    """1.0 where the cross-validated probe is right, [layer, n]."""
+    return torch.stack([probes.cross_validated(each, y, groups, fit=fit) for each in x])
 
 
-layer_sweep = {
-    "difference of means, full stop": sweep(
-        at_stop[:, ~test], y[~test], train_pairs, mean_difference
-    ),
-    "logistic, full stop": sweep(at_stop[:, ~test], y[~test], train_pairs, probes.logistic),
-    "logistic, answer": sweep(at_answer[:, ~test], y[~test], train_pairs, probes.logistic),
-    "logistic, labels shuffled (control)": sweep(
-        at_stop[:, ~test], shuffled, train_pairs, probes.logistic
-    ),
+def shuffled(seed: int) -> torch.Tensor:
+    """The labels of the training pairs, dealt out anew."""
+    random = torch.Generator().manual_seed(seed)
+    return y[~test][torch.randperm(int((~test).sum()), generator=random)]
+
+
+swept = {
+    "difference of means, full stop": (at_stop, mean_difference),
+    "logistic, full stop": (at_stop, probes.logistic),
+    "logistic, answer": (at_answer, probes.logistic),
 }
+right = {
+    name: right_at_each_layer(x[:, ~test], y[~test], train_pairs, fit)
+    for name, (x, fit) in swept.items()
+}
+luck = torch.stack(
+    [
+        right_at_each_layer(at_stop[:, ~test], shuffled(seed), train_pairs, probes.logistic)
+        for seed in range(5)
+    ]
+).mean(-1)
 plots.lines(
-    layer_sweep,
-    title="Truth can be read from layer 12 on, at the full stop",
+    {name: value.mean(1).tolist() for name, value in right.items()}
+    | {
+        "shuffled labels, mean of five": luck.mean(0).tolist(),
+        "shuffled labels, highest of five": luck.amax(0).tolist(),
+    },
+    title="Truth can be read at the answer from layer 10 on, at the full stop from 12 on",
     x="layer",
     y="cross-validated accuracy",
+    chance=0.5,
 )
 
 # %% [markdown]
-# At the full stop there is little below layer 12 (the answer itself has it two layers earlier); at layer 12 both probes jump, and then stay level up
-# to layer 20. Shuffled labels wander between **0.39** and **0.60**: that is how far luck alone goes with so few statements.
+# Not at the embeddings, and at the end worse than in the middle. At the full stop there is little below layer 12 (the answer itself has it two layers earlier). There both probes jump, and then stay level up
+# to layer 20. Shuffled labels reach up to **0.62** at one layer or another: that is how far luck alone goes with so few statements.
 #
-# The winner of such a plateau is luck. So take the *earliest* layer that lies within one standard error of the best (of the two probes' mean): it
-# is no worse as far as we can tell, and cheaper to run. Now look at the held-out pairs. (Full disclosure: the best layer, 20, was looked at there too while this
-# lesson was written, before this rule was settled. It gives the same, within the interval.)
+# The winner of such a plateau is luck. So take the *earliest* layer within one **standard error** of the best (of the two probes' mean). The standard
+# error says how far such a mean moves by luck of the draw; the unit is the pair. That layer
+# is no worse as far as we can tell, and cheaper to run.
+#
+# And the token? Cross-validation does not tell the two apart (best layer of each, logistic: **0.80** and **0.77**). We take the full stop, by custom: it stands behind the whole statement, however long the answer
+# is. Keep in mind that this was a choice; section 8 returns to it.
+#
+# Now look at the held-out pairs. (Full disclosure: while this
+# lesson was written, other layers were looked at on them too. From 12 to 20 they give the same, within the interval.)
 
 # %%
-mean_curve = [sum(pair) / 2 for pair in zip(*list(layer_sweep.values())[:2], strict=True)]
-best = max(mean_curve)
-standard_error = (best * (1 - best) / len(train_pairs)) ** 0.5
-LAYER = next(i for i, value in enumerate(mean_curve) if value >= best - standard_error)
+
+
+def earliest_as_good(families: list[tuple[torch.Tensor, list]]) -> int:
+    """The first layer within one standard error of the best; each family has one vote.
+
+    Args:
+        families: for each, where its probes are right, [layer, n], and the group of each row.
+    """
+    mean = torch.stack([right.mean(1) for right, _ in families]).mean(0)
+    best = mean.argmax()
+    errors = [probes.standard_error(right[best], groups=groups) for right, groups in families]
+    error = sum(each**2 for each in errors) ** 0.5 / len(families)
+    return int((mean >= mean.max() - error).nonzero()[0])
+
+
+both_probes = (right["difference of means, full stop"] + right["logistic, full stop"]) / 2
+LAYER = earliest_as_good([(both_probes, train_pairs)])
 
 x_train, x_test = at_stop[LAYER, ~test], at_stop[LAYER, test]
 test_pairs = [pair for pair, out in zip(pairs, test, strict=True) if out]
@@ -360,9 +389,9 @@ held_out = {
     "difference of means": is_right(mean_probe, x_test, y[test]),
     "without its bias": is_right(mean_probe._replace(bias=0.0), x_test, y[test]),
     "logistic": is_right(logistic_probe, x_test, y[test]),
-    "logistic, labels shuffled (control)": is_right(
-        probes.logistic(x_train, shuffled), x_test, y[test]
-    ),
+    "logistic, labels shuffled (five times)": torch.stack(
+        [is_right(probes.logistic(x_train, shuffled(i)), x_test, y[test]) for i in range(5)]
+    ).mean(0),
 }
 held_out_range = {name: probes.bootstrap(v, groups=test_pairs) for name, v in held_out.items()}
 plots.table(
@@ -375,24 +404,10 @@ plots.table(
 
 # %% [markdown]
 # At layer **12**, logistic regression is right about **0.81** of the held-out statements (interval **0.74** to **0.88**), the difference of
-# means about **0.77** (**0.67** to **0.87**). Shuffled labels give **0.52**.
+# means about **0.77** (**0.67** to **0.87**). Shuffled labels give **0.49**.
 #
-# Without its bias the same direction scores **0.50**, exactly chance: all activations lie far out on one side, so that it calls
-# them all alike. A published probe can lose its whole result to this one line.
-#
-# Does the scale of the coordinates matter? In the residual stream a few of them are huge: here three of 576 carry
-# **0.79** of the squared length. `probes.logistic` divides each coordinate by its standard deviation first, because its penalty on large weights
-# would otherwise spare the huge ones. The difference of means does not: below it is, once more, with that division.
-
-# %%
-squares = x_train.pow(2).mean(0)
-huge = squares.topk(3).values.sum() / squares.sum()
-scale = x_train.std(0)
-scaled = probes.mean_difference(x_train / scale, y[~test]).accuracy(x_test / scale, y[test])
-print(f"difference of means: {held_out['difference of means'].mean():.2f}, scaled {scaled:.2f}")
-
-# %% [markdown]
-# It makes a difference of a few statements (**0.80**), well within the interval. Here, not much depends on it. On other models it can.
+# Without its bias the same direction calls all statements alike, since all activations lie far out on one side. Half of them are true, so that this makes **0.50**. A published probe can lose
+# its whole result to this one line.
 
 # %% tags=["numbers"]
 claim("layer", LAYER, text=12, within=0)
@@ -402,16 +417,18 @@ claim("its interval, high", held_out_range["logistic"][1], text=0.88, within=0.0
 claim("difference of means", held_out["difference of means"].mean(), text=0.77, within=0.03)
 claim("its interval, low", held_out_range["difference of means"][0], text=0.67, within=0.03)
 claim("its interval, high", held_out_range["difference of means"][1], text=0.87, within=0.03)
-claim("shuffled", held_out["logistic, labels shuffled (control)"].mean(), text=0.52, within=0.06)
+of_shuffled = held_out["logistic, labels shuffled (five times)"].mean()
+claim("shuffled, held out", of_shuffled, text=0.49, within=0.04)
 claim("without the bias", held_out["without its bias"].mean(), text=0.50, within=0.02)
-claim("share of squared length in 3 coordinates", huge, text=0.79, within=0.03)
-claim("scaled difference of means", scaled, text=0.80, within=0.03)
-at_20 = probes.logistic(at_stop[20, ~test], y[~test]).accuracy(at_stop[20, test], y[test])
-assert held_out_range["logistic"][0] < at_20 < held_out_range["logistic"][1]
-luck = layer_sweep["logistic, labels shuffled (control)"]
-claim("shuffled, lowest", min(luck), text=0.39, within=0.04)
-claim("shuffled, highest", max(luck), text=0.60, within=0.04)
-assert max(mean_curve[:12]) < 0.62 and min(mean_curve[12:21]) > 0.70
+claim("shuffled, highest", luck.max(), text=0.62, within=0.04)
+claim("best at the full stop", right["logistic, full stop"].mean(1).max(), text=0.80, within=0.02)
+claim("best at the answer", right["logistic, answer"].mean(1).max(), text=0.77, within=0.02)
+curve = both_probes.mean(1)
+assert curve[:12].max() < 0.62 and curve[12:21].min() > 0.70 > curve[30]
+assert right["logistic, answer"].mean(1)[10] > 0.7
+for layer in range(12, 21):
+    there = probes.logistic(at_stop[layer, ~test], y[~test]).accuracy(at_stop[layer, test], y[test])
+    assert held_out_range["logistic"][0] < there < held_out_range["logistic"][1]
 
 # %% [markdown]
 # ### What the model says, and what the probe finds
@@ -457,7 +474,7 @@ claim("model prefers right, held-out", sum(prefers_of[c] for c in chosen), text=
 #
 # **A leak.** Suppose that there is *nothing* to read: the label of each statement is a coin. A probe can still learn by heart which
 # statement got which label, and if the test set holds the same statements in other words, it looks right. This is the **control
-# task** of Hewitt and Liang. Accuracy on the real labels minus accuracy on the coins is the probe's **selectivity**.
+# task** of Hewitt and Liang. Accuracy on real labels minus accuracy on coins, on the same rows and the same split, is the probe's **selectivity**.
 #
 # ### Exercise 4 · labels with nothing behind them (10 minutes, easy)
 
@@ -512,6 +529,7 @@ twice_pairs = pairs + column(denied, "pair")
 facts_of = [(row["subject"], row["shown"]) for row in capitals + denied]
 each_row = list(range(len(facts_of)))
 coins = [control_labels(facts_of, seed=seed) for seed in range(5)]
+fits = torch.tensor([row["shown"] == row["right"] for row in capitals + denied]).long()
 
 
 def rate(x, y, groups, fit=probes.logistic) -> torch.Tensor:
@@ -523,6 +541,7 @@ near_right = rate(at_stop[LAYER], y, pairs)
 far_right = rate(at_far, labels(far), column(far, "pair"))
 coin_by_row = torch.stack([rate(twice, coin, each_row) for coin in coins]).mean(0)
 coin_by_pair = torch.stack([rate(twice, coin, twice_pairs) for coin in coins]).mean(0)
+real_by_row, real_by_pair = rate(twice, fits, each_row), rate(twice, fits, twice_pairs)
 
 # %% [markdown]
 # **An untrained model, and no model at all.** If a model with random weights gives the same accuracy, then training is not what is
@@ -560,15 +579,17 @@ plots.bars(
     y="accuracy (cross-validated)",
     low={name: low for name, (low, _) in ranges.items()},
     high={name: high for name, (_, high) in ranges.items()},
+    chance=0.5,
 )
 
 # %% [markdown]
-# (All four fifths trained, one fifth tested, by pairs except where it says by row; logistic regression.)
+# (All by five-fold cross-validation with logistic regression, split by pair unless it says by row.)
 #
-# With wrong answers from other continents the accuracy rises from **0.79** to **0.91** (intervals **0.73** to **0.84** and **0.87** to **0.94**). The model is the
+# Up! With wrong answers from other continents the accuracy rises from **0.79** to **0.91** (intervals **0.73** to **0.84** and **0.87** to **0.94**). The model is the
 # same. The probe may now read "do these belong to the same part of the world?", which is no question of truth.
 #
-# Coins, split by row, can be "read" with **0.69**, where there is nothing to read. Split by pair: **0.49**. The untrained model
+# Coins, split by row, can be "read" with **0.69**, where there is nothing to read. Split by pair: **0.49**. On the same rows a label that is real, "is the right capital
+# named?", gives **0.83** by row and **0.79** by pair. So the selectivity is small by row (**0.14**) and large by pair (**0.30**). The untrained model
 # (**0.50**) and the bag of words (**0.52**) give nothing here, as they should: by the design of the pairs no word tells.
 
 # %% tags=["numbers"]
@@ -582,6 +603,10 @@ claim("far, low", far_range[0], text=0.87, within=0.03)
 claim("far, high", far_range[1], text=0.94, within=0.03)
 claim("coins by row", coin_by_row.mean(), text=0.69, within=0.03)
 claim("coins by pair", coin_by_pair.mean(), text=0.49, within=0.04)
+claim("real labels by row", real_by_row.mean(), text=0.83, within=0.03)
+claim("real labels by pair", real_by_pair.mean(), text=0.79, within=0.03)
+claim("selectivity by row", (real_by_row - coin_by_row).mean(), text=0.14, within=0.04)
+claim("selectivity by pair", (real_by_pair - coin_by_pair).mean(), text=0.30, within=0.04)
 claim("untrained", untrained_right.mean(), text=0.50, within=0.05)
 claim("bag of words", bag_right.mean(), text=0.52, within=0.05)
 assert far_range[0] > near_range[1]
@@ -630,27 +655,22 @@ from utils.probes import auc
 
 scores = logistic_probe.scores(x_test)
 rare = torch.cat([(y[test] == 0).nonzero()[:, 0], (y[test] == 1).nonzero()[:5, 0]])
-rare_scores, rare_labels = scores[rare], y[test][rare]
-never = torch.full_like(rare_scores, -1.0)
-
-
-def both_measures(scores: torch.Tensor) -> tuple[float, float]:
-    return ((scores > 0) == (rare_labels == 1)).float().mean().item(), auc(scores, rare_labels)
-
-
-imbalanced = {"logistic probe": both_measures(rare_scores), "always false": both_measures(never)}
+never = torch.full_like(scores, -1.0)  # always says false
+imbalanced = {
+    name: (((s[rare] > 0) == (y[test][rare] == 1)).float().mean(), auc(s[rare], y[test][rare]))
+    for name, s in {"logistic probe": scores, "always false": never}.items()
+}
 plots.table(
     [(name, f"{a:.2f}", f"{b:.2f}") for name, (a, b) in imbalanced.items()],
     columns=["42 false and 5 true statements", "accuracy", "AUC"],
 )
 
 # %% [markdown]
-# By accuracy, "always false" (**0.89**) beats the probe (**0.81**). By AUC it is worth exactly chance, and the probe clearly more. From here on, probes that were trained on one kind of statement are tested on
-# others, where their threshold may sit in the wrong place. So AUC and *choices* (section 3) are the measures, and not accuracy.
+# By accuracy, "always false" beats the probe. By AUC it is worth exactly chance, and the probe more. From here on, probes are tested on
+# other statements than those they were trained on, where their threshold may sit in the wrong place. So AUC and *choices* (section 3) are the measures.
 
 # %% tags=["numbers"]
-claim("always false, accuracy", imbalanced["always false"][0], text=0.89, within=0.01)
-claim("probe, accuracy", imbalanced["logistic probe"][0], text=0.81, within=0.05)
+assert imbalanced["always false"][0] > imbalanced["logistic probe"][0]
 assert imbalanced["always false"][1] == 0.5 < 0.7 < imbalanced["logistic probe"][1]
 
 # %% [markdown]
@@ -660,20 +680,47 @@ assert imbalanced["always false"][1] == 0.5 < 0.7 < imbalanced["logistic probe"]
 # in China."), kinds ("A robin is a kind of bird."), opposites ("The opposite of hot is cold.") and comparisons ("Forty is larger than twenty-eight."). And each family
 # has its **negations**, with the labels turned round.
 #
-# Train the difference of means on each of the ten, test on each, always on held-out pairs: how often does it choose the true one of two?
-# *Predict first:* what will "not" do?
+# **Gate:** does the *model* mind "not"? After "The capital of France is not" a model that does should prefer London to Paris. *Predict first:* how often?
 
 # %%
 NAMES = ("capitals", "cities", "kinds", "opposites", "comparisons")
-tables = {(name, negated): family(name, negated) for negated in (0, 1) for name in NAMES}
+READABLE = NAMES[:4]
+tables = {(name, negated): family(name, negated) for name in NAMES for negated in (0, 1)}
 stops = {("capitals", 0): at_stop[: UP_TO + 1], ("capitals", 1): denied_stop}
 for key, rows in tables.items():
     if key not in stops:
-        top = UP_TO if key[0] == "kinds" else LAYER
+        top = UP_TO if key[0] in READABLE else LAYER
         stops[key] = probes.activations(model, column(rows, "statement"), layers=top)
 out_of = {
     key: split_by_group(column(rows, "pair"), test=0.4, seed=0) for key, rows in tables.items()
 }
+
+
+def log_p_answer(rows: list[dict]) -> torch.Tensor:
+    """The model's log-probability of the first token of each statement's answer."""
+    begun = [row["statement"].removesuffix(f" {row['shown']}.") for row in rows]
+    different = list(dict.fromkeys(begun))
+    after = dict(zip(different, probes.next_logits(model, different).log_softmax(-1), strict=True))
+    return torch.stack(
+        [after[text][first_token(row["shown"])] for text, row in zip(begun, rows, strict=True)]
+    )
+
+
+def subject_of(rows: list[dict]) -> list[tuple]:
+    return [(row["pair"], row["subject"]) for row in rows]
+
+
+minds_not = probes.choices(log_p_answer(denied), labels(denied), subject_of(denied))
+minds_range = probes.bootstrap(list(minds_not.values()), groups=[pair for pair, _ in minds_not])
+print(f"prefers the true ending after 'is not': {sum(minds_not.values()) / len(minds_not):.2f}")
+
+# %% [markdown]
+# In **0.12** (interval **0.07** to **0.19**): after "is not" it still prefers Paris. So in its predictions this model hardly minds "not" at all. If a probe turns out not to mind it
+# either, that may be a fact about the model, and not about probes. (Even a model that understands could do this: people who write "The capital of France is not" rarely go on to London.)
+#
+# Now train the difference of means on each table, test on each, always on held-out pairs: how often does it choose the true one of two?
+
+# %%
 
 
 def fitted(key, fit, layer: int = LAYER) -> probes.Probe:
@@ -682,263 +729,371 @@ def fitted(key, fit, layer: int = LAYER) -> probes.Probe:
     return fit(stops[key][layer, keep], labels(tables[key])[keep])
 
 
-def chooses(probe: probes.Probe, key) -> tuple[float, tuple[float, float]]:
+def chooses(probe: probes.Probe, key, layer: int = LAYER) -> tuple[float, tuple[float, float]]:
     """The share of held-out subjects whose true statement scores higher, and its interval."""
     out = out_of[key]
     rows = [row for row, chosen in zip(tables[key], out, strict=True) if chosen]
-    subjects = [(row["pair"], row["subject"]) for row in rows]
-    found = probes.choices(probe.scores(stops[key][LAYER, out]), labels(tables[key])[out], subjects)
+    scores = probe.scores(stops[key][layer, out])
+    found = probes.choices(scores, labels(tables[key])[out], subject_of(rows))
     values = list(found.values())
     return sum(values) / len(values), probes.bootstrap(values, groups=[pair for pair, _ in found])
 
 
-keys = list(tables)
+keys = [(name, n) for group in (READABLE, NAMES[4:]) for n in (0, 1) for name in group]
 called = [("not: " if negated else "") + name for name, negated in keys]
 transfer = {(a, b): chooses(fitted(a, probes.mean_difference), b) for a in keys for b in keys}
 plots.matrix_heatmap(
     torch.tensor([[transfer[a, b][0] for b in keys] for a in keys]),
     rows=called,
     columns=called,
-    title='What was learnt on one family serves others, and "not" turns it round',
+    title='Learnt on one family, right on three others, and wrong with "not" (layer 12)',
     x="tested on (held-out pairs)",
     y="trained on",
     label="chooses right",
 )
 
+# %%
+twins = {}
+for name in READABLE:
+    probe = fitted((name, 0), probes.mean_difference)
+    with_and_without = [probe.scores(stops[name, n][LAYER, out_of[name, n]]) for n in (0, 1)]
+    twins[name] = torch.corrcoef(torch.stack(with_and_without))[0, 1].item()
+print("score of a statement and of its twin with not:", {k: f"{v:.2f}" for k, v in twins.items()})
+
 # %% [markdown]
-# Trained on capitals, the probe chooses right among held-out capitals (**0.83**, interval **0.74** to **0.93**), and just as well among kinds (**0.94**) and
+# Trained on capitals, the probe chooses right among held-out capitals (**0.83**, interval **0.74** to **0.93**), and as well among kinds (**0.94**) and
 # opposites (**0.93**), which it never saw. So it is not about countries. It looks like truth, and one might stop here and
 # publish.
 #
-# But on the *same* capitals with "not" it is right in **0.14** (**0.05** to **0.24**): far below chance, that is, reliably wrong. All affirmative families agree with one another and all
-# negated ones disagree with them. What the direction reads does not change when "not" turns truth round. A good name for it is not *true*, but
+# But on the *same* capitals with "not" it is right in **0.14** (**0.05** to **0.24**): far below chance, that is, reliably wrong. The other three quarters of the matrix add little to this. A statement
+# and its twin with "not" get nearly the same score (correlation **0.96** to **0.99**): to this direction, "not" is hardly there. What it reads might be called
 # *these two belong together*.
 #
-# (On comparisons all four score about a half. There both numbers are in every statement, "belonging together" is no help, and the
-# probe mostly prefers one and the same word, "larger" or "smaller". That is right half of the time, by design.)
+# (Comparisons stand last. There both numbers are in every statement, "belonging together" is no help, and its probe cannot read even its own family: **0.50**. Yet on kinds
+# it chooses right in **0.94**! Beware of one high cell. Many a direction happens to sort the kinds, and section 7 finds an odd one.)
 #
-# A second test of that name: "The opposite of hot is warm." It is false, but hot and warm belong together. Take the probe that was trained on capitals:
+# ### Truth, or the word I expected?
+#
+# "The opposite of hot is warm." is false, but hot and warm belong together. And there is a rival to that name: *this is the word I expected*. The capitals probe's scores go along with
+# the log-probability that the model gave the answer. To separate the two, ask both: true opposite or synonym?
 
 # %%
+opposites_key = ("opposites", 0)
+opposites = tables[opposites_key]
 synonyms = [row for row in related if row["family"] == "synonyms"]
 at_synonyms = probes.activations(model, column(synonyms, "statement"), layers=LAYER)[LAYER]
-opposites_key = ("opposites", 0)
-place = {(row["subject"], row["label"]): i for i, row in enumerate(tables[opposites_key])}
-true_at = [place[row["subject"], 1] for row in synonyms]
-unrelated_at = [place[row["subject"], 0] for row in synonyms]
-kinds_of_answer = {}
-for name in ("capitals", "kinds"):
+place = {(row["subject"], row["label"]): i for i, row in enumerate(opposites)}
+true_at = torch.tensor([place[row["subject"], 1] for row in synonyms])
+unrelated_at = torch.tensor([place[row["subject"], 0] for row in synonyms])
+pair_of_synonym = [opposites[i]["pair"] for i in true_at]
+expected, expected_synonyms = log_p_answer(opposites), log_p_answer(synonyms)
+capitals_probe = fitted(("capitals", 0), probes.mean_difference)
+expectation = torch.corrcoef(
+    torch.stack([capitals_probe.scores(stops[opposites_key][LAYER]), expected])
+)[0, 1]
+ranked = {"the model's log-probability": (expected, expected_synonyms, None)}
+for name in ("capitals", "kinds", "opposites"):
     probe = fitted((name, 0), probes.mean_difference)
-    of_opposites = probe.scores(stops[opposites_key][LAYER])
-    synonym_scores = probe.scores(at_synonyms)
-    kinds_of_answer[name] = {
-        "above unrelated": (of_opposites[true_at] > of_opposites[unrelated_at]).float(),
-        "above synonym": (of_opposites[true_at] > synonym_scores).float(),
-    }
-synonym_range = probes.bootstrap(kinds_of_answer["capitals"]["above synonym"])
+    scores = probe.scores(stops[opposites_key][LAYER]), probe.scores(at_synonyms)
+    use = out_of[opposites_key][true_at] if name == "opposites" else None  # held-out ones alone
+    ranked[f"probe, trained on {name}"] = (*scores, use)
+synonym_table = {}
+for name, (of_opposites, of_synonyms, use) in ranked.items():
+    use = torch.arange(len(synonyms)) if use is None else use.nonzero()[:, 0]
+    true_score = of_opposites[true_at][use]
+    over_synonym = (true_score > of_synonyms[use]).float()
+    synonym_table[name] = (
+        (true_score > of_opposites[unrelated_at][use]).float().mean().item(),
+        over_synonym.mean().item(),
+        probes.bootstrap(over_synonym, groups=[pair_of_synonym[i] for i in use]),
+        len(use),
+    )
 plots.table(
     [
-        (f"trained on {name}", *(f"{value.mean():.2f}" for value in found.values()))
-        for name, found in kinds_of_answer.items()
+        (name, n, f"{unrelated:.2f}", f"{synonym:.2f} ({low:.2f} to {high:.2f})")
+        for name, (unrelated, synonym, (low, high), n) in synonym_table.items()
     ],
-    columns=[
-        f"the true opposite scores, of {len(synonyms)}",
-        "above an unrelated word",
-        "above a synonym",
-    ],
+    columns=["the true opposite scores", "of", "above an unrelated word", "above a synonym"],
 )
 
 # %% [markdown]
-# It ranks the true opposite above an unrelated word in **0.88**. Above a *synonym*, only in **0.36** (interval **0.24** to **0.50**): it does not
-# prefer what is true, once the false answer fits as well.
+# The probe trained on capitals ranks the true opposite above an unrelated word in **0.88**. Above a *synonym*, in **0.36** (interval **0.25** to **0.46**): certainly not above chance. The model itself expects the
+# opposite rather than the synonym in **0.80**. So the probe is no copy of the model's expectation, though the two go together (correlation **0.60** over all opposites). *Belonging together* fits better.
+#
+# But a probe trained on opposites does tell them apart: **0.74** on its held-out pairs (interval **0.58** to **0.89**). Synonyms were nowhere in its training set, and still the difference is there to be read. So a name
+# belongs to one *probe*, with its training data, and not to "the model's truth".
 #
 # ### What if "not" is in the training set?
 #
-# Fair question: nobody told the probe about negation. Train logistic regression on a family *and* its negations.
+# Fair question: nobody told the probe about negation. Train logistic regression on a family *and* its negations. *Predict first:* is layer 12 the right place? It was chosen for statements
+# without "not". So choose anew, by cross-validation on the training pairs of the four families, from layer 12 to 20, by the same rule.
 
 # %%
 
 
-def fitted_on_both(name: str) -> probes.Probe:
-    """Logistic regression on the training pairs of a family, affirmative and negated."""
-    keep = {n: ~out_of[name, n] for n in (0, 1)}
-    x = torch.cat([stops[name, n][LAYER, keep[n]] for n in (0, 1)])
-    return probes.logistic(x, torch.cat([labels(tables[name, n])[keep[n]] for n in (0, 1)]))
+def with_negations(name: str, layer: int) -> tuple[torch.Tensor, torch.Tensor, list]:
+    """Activations, labels and pairs of a family's training pairs, affirmative and negated."""
+    keep = ~out_of[name, 0]
+    x = torch.cat([stops[name, n][layer, keep] for n in (0, 1)])
+    y = torch.cat([labels(tables[name, n])[keep] for n in (0, 1)])
+    pairs_of = [row["pair"] for row, kept in zip(tables[name, 0], keep, strict=True) if kept]
+    return x, y, pairs_of * 2
 
 
-READABLE = NAMES[:4]
-both = {name: fitted_on_both(name) for name in READABLE}
-both_choose = {
-    (a, b): sum(chooses(both[a], (b, n))[0] for n in (0, 1)) / 2 for a in READABLE for b in READABLE
+CANDIDATES = range(LAYER, UP_TO + 1)
+by_family = {
+    name: torch.stack([rate(*with_negations(name, layer)) for layer in CANDIDATES])
+    for name in READABLE
 }
+votes = [(by_family[name], with_negations(name, LAYER)[2]) for name in READABLE]
+NOT_LAYER = CANDIDATES[earliest_as_good(votes)]
+plots.lines(
+    {name: value.mean(1).tolist() for name, value in by_family.items()},
+    title='With "not" in the training set, layer 12 is too early',
+    x="layer (full stop)",
+    y="cross-validated accuracy",
+    at=list(CANDIDATES),
+    chance=0.5,
+)
+
+# %% [markdown]
+# Too early. Three of the four families rise until layer 14 or later; the rule takes layer **16**. Now the held-out pairs, once, and **affirmative and negated apart**: a mean of the two could hide
+# one that is right and one that is wrong. (Disclosure: all of these layers were looked at on the held-out pairs by a reader of an earlier version, which had reported layer 12 alone, and concluded
+# that there is next to nothing. That was wrong.)
+
+# %%
+both = {name: probes.logistic(*with_negations(name, NOT_LAYER)[:2]) for name in READABLE}
+both_choose = {
+    (a, b): [chooses(both[a], (b, n), NOT_LAYER) for n in (0, 1)]
+    for a in READABLE
+    for b in READABLE
+}
+
+
+def shown_apart(two: list) -> str:
+    return " and ".join(f"{share:.2f}" for share, _ in two)
+
+
 plots.table(
-    [
-        (f"trained on {a} and negations", *(f"{both_choose[a, b]:.2f}" for b in READABLE))
-        for a in READABLE
-    ],
-    columns=["chooses right, mean of affirmative and negated", *READABLE],
+    [(f"trained on {a}", *(shown_apart(both_choose[a, b]) for b in READABLE)) for a in READABLE],
+    columns=["chooses right: affirmative and negated", *READABLE],
 )
 
 # %%
-own_both = sum(both_choose[a, a] for a in READABLE) / 4
-others_both = sum(both_choose[a, b] for a in READABLE for b in READABLE if a != b) / 12
+from_layer = {}
+for layer in CANDIDATES:
+    probe = probes.logistic(*with_negations("capitals", layer)[:2])
+    from_layer[layer] = [chooses(probe, ("kinds", n), layer)[0] for n in (0, 1)]
+of_all = [with_negations(name, NOT_LAYER) for name in READABLE]
+on_all = probes.logistic(torch.cat([x for x, _, _ in of_all]), torch.cat([y for _, y, _ in of_all]))
+all_four = {(b, n): chooses(on_all, (b, n), NOT_LAYER)[0] for b in READABLE for n in (0, 1)}
+affirmative_only = chooses(
+    fitted(("capitals", 0), probes.mean_difference, NOT_LAYER), ("capitals", 1), NOT_LAYER
+)
 
 # %% [markdown]
-# On its own family such a probe does find something that "not" does not fool (mean over the four **0.70**). On the other families it is at **0.57**, little above chance. So there is
-# a trace of truth under negation, and these probes found hardly any *common* direction for it, at this layer of this model. (For
-# larger models the literature reports one; see the reading list.)
+# On capitals, such a probe is right in **0.83** of the affirmative (interval **0.74** to **0.93**) and **0.83** of the negated (**0.74** to **0.93**). So at layer 16 there *is* a direction that turns round with "not". It
+# even serves for kinds, which it never saw: **0.84** (**0.72** to **0.97**) and **0.84** (**0.72** to **0.94**). At layer 12 the same procedure finds hardly anything of the kind.
+#
+# It does not serve everywhere. Between capitals, cities and kinds, five of the six transfers are above a half on both sides (kinds to cities is not), though often by little. To and from opposites it fails:
+# capitals to opposites are **0.25** and **0.71**, one side wrong and one right, which a mean would have called chance. And cities are read badly even by their own probe (**0.68**, **0.57**).
+#
+# Nor is it steady: capitals to kinds, the worse of the two sides, is **0.25** at layer 12, **0.84** at 16, and **0.47** at 19. The intervals know nothing of that.
+# Shown all four families at once, one direction does serve all four, on both sides (lowest **0.60**, for cities). So a common one is there to be had, but a single family does not lead to it.
+#
+# So what you find depends on what you train on. The direction that affirmative statements teach does not turn round, not even at layer 16 (capitals with "not": **0.12**). Another one does, in part and from the middle layers on, and you find it if
+# your training data *need* it. Larger models are reported to have a clearer one (reading list).
 
 # %% tags=["numbers"]
 cap, cap_not = ("capitals", 0), ("capitals", 1)
+claim("minds not", sum(minds_not.values()) / len(minds_not), text=0.12, within=0.03)
+claim("its interval, low", minds_range[0], text=0.07, within=0.03)
+claim("its interval, high", minds_range[1], text=0.19, within=0.03)
 claim("capitals to capitals", transfer[cap, cap][0], text=0.83, within=0.03)
 claim("its interval, low", transfer[cap, cap][1][0], text=0.74, within=0.04)
 claim("its interval, high", transfer[cap, cap][1][1], text=0.93, within=0.04)
 claim("capitals to kinds", transfer[cap, ("kinds", 0)][0], text=0.94, within=0.04)
-claim("capitals to opposites", transfer[cap, ("opposites", 0)][0], text=0.93, within=0.04)
+claim("capitals to opposites", transfer[cap, opposites_key][0], text=0.93, within=0.04)
 claim("capitals to negated capitals", transfer[cap, cap_not][0], text=0.14, within=0.03)
 claim("its interval, low", transfer[cap, cap_not][1][0], text=0.05, within=0.03)
 claim("its interval, high", transfer[cap, cap_not][1][1], text=0.24, within=0.03)
-for a in keys[:4] + keys[5:9]:
-    for b in keys[:4] + keys[5:9]:  # all but comparisons
-        assert (transfer[a, b][0] > 0.5) == (a[1] == b[1])
-assert all(abs(transfer[a, ("comparisons", 0)][0] - 0.5) < 0.1 for a in keys[:4])
+claim("twins, lowest", min(twins.values()), text=0.96, within=0.01)
+claim("twins, highest", max(twins.values()), text=0.99, within=0.01)
+comp = ("comparisons", 0)
+claim("comparisons to comparisons", transfer[comp, comp][0], text=0.50, within=0.06)
+claim("comparisons to kinds", transfer[comp, ("kinds", 0)][0], text=0.94, within=0.05)
+of_capitals = synonym_table["probe, trained on capitals"]
+claim("opposite above unrelated", of_capitals[0], text=0.88, within=0.05)
+claim("opposite above synonym", of_capitals[1], text=0.36, within=0.06)
+claim("its interval, low", of_capitals[2][0], text=0.25, within=0.05)
+claim("its interval, high", of_capitals[2][1], text=0.46, within=0.05)
+claim("the model", synonym_table["the model's log-probability"][1], text=0.80, within=0.04)
+claim("score and log-probability", expectation, text=0.60, within=0.04)
 claim(
-    "opposite above unrelated",
-    kinds_of_answer["capitals"]["above unrelated"].mean(),
-    text=0.88,
-    within=0.05,
+    "trained on opposites", synonym_table["probe, trained on opposites"][1], text=0.74, within=0.06
 )
-claim(
-    "opposite above synonym",
-    kinds_of_answer["capitals"]["above synonym"].mean(),
-    text=0.36,
-    within=0.06,
-)
-claim("its interval, low", synonym_range[0], text=0.24, within=0.06)
-claim("its interval, high", synonym_range[1], text=0.50, within=0.06)
-claim("trained on both, own family", own_both, text=0.70, within=0.04)
-claim("trained on both, other families", others_both, text=0.57, within=0.04)
-assert (
-    synonym_range[1] < 0.55
-    and max(both_choose[a, b] for a in READABLE for b in READABLE if a != b) < 0.75
+opposites_range = synonym_table["probe, trained on opposites"][2]
+claim("its interval, low", opposites_range[0], text=0.58, within=0.06)
+claim("its interval, high", opposites_range[1], text=0.89, within=0.06)
+assert synonym_table["the model's log-probability"][2][0] > of_capitals[2][1]
+claim("layer for not", NOT_LAYER, text=16, within=0)
+assert sum(each.mean(1)[2] > each.mean(1)[0] + 0.05 for each in by_family.values()) == 3
+own, to_kinds = both_choose["capitals", "capitals"], both_choose["capitals", "kinds"]
+assert abs(own[1][1][0] - own[0][1][0]) < 0.05 and abs(own[1][1][1] - own[0][1][1]) < 0.05
+claim("capitals, affirmative", own[0][0], text=0.83, within=0.04)
+claim("capitals, negated", own[1][0], text=0.83, within=0.04)
+claim("low", own[0][1][0], text=0.74, within=0.05)
+claim("high", own[0][1][1], text=0.93, within=0.05)
+claim("kinds, affirmative", to_kinds[0][0], text=0.84, within=0.05)
+claim("low", to_kinds[0][1][0], text=0.72, within=0.05)
+claim("high", to_kinds[0][1][1], text=0.97, within=0.05)
+claim("high, negated", to_kinds[1][1][1], text=0.94, within=0.05)
+claim("trained on all four, lowest", min(all_four.values()), text=0.60, within=0.06)
+assert min(all_four, key=all_four.get)[0] == "cities"
+worse = {layer: min(two) for layer, two in from_layer.items()}
+claim("worse side, layer 12", worse[12], text=0.25, within=0.08)
+claim("worse side, layer 19", worse[19], text=0.47, within=0.08)
+claim("to opposites", both_choose["capitals", "opposites"][0][0], text=0.25, within=0.08)
+claim("negated", both_choose["capitals", "opposites"][1][0], text=0.71, within=0.08)
+claim("cities", both_choose["cities", "cities"][0][0], text=0.68, within=0.06)
+claim("negated", both_choose["cities", "cities"][1][0], text=0.57, within=0.06)
+claim("affirmative alone, layer 16", affirmative_only[0], text=0.12, within=0.04)
+sides = {pair: min(share for share, _ in two) for pair, two in both_choose.items()}
+near = [(a, b) for a in READABLE[:3] for b in READABLE[:3] if a != b]
+assert [pair for pair in near if sides[pair] <= 0.52] == [("kinds", "cities")]
+assert all(
+    sides[pair] <= 0.5 for pair in sides if (pair[0] == "opposites") != (pair[1] == "opposites")
 )
 
 # %% [markdown]
-# ## 6. A concept that does mind "not": sentiment
+# ## 6. A concept that minds "not" without being taught: sentiment
 #
-# Is that what linear probes always do? Take another concept. `sentiment.csv` has 40 good and 40 bad words in two sentences ("The movie was wonderful."), with and
-# without "not". Whole *words* are held out.
+# Take another concept. `sentiment.csv` has 40 good and 40 bad words in two sentences ("The movie was wonderful."), with and
+# without "not". The label of a sentence with "not" is turned round. Whole *words* are held out, and "not" stays out of the training set.
 #
 # Here single words suffice: embeddings of good words resemble one another. So the bag of words is the control that asks whether
-# the *model* reads sentiment at all. And "not" can be asked of both. A third sentence, with "very", is the control of that: another word is put in, and
-# the meaning is *not* turned round.
+# the *model* reads sentiment at all. The other control is "not only wonderful": the word "not" is there, and the meaning is *not* turned round.
+#
+# AUC has a cliff: it jumps as soon as the order turns. So measure the **gap** too: mean score of the good words minus that of the bad words, in units of the gap without "not".
+# 1 means that "not" changes nothing, and below 0 the reading has turned round. *Predict first:* at which layer?
 
 # %%
 feelings = read("sentiment")
 plain = [row for row in feelings if not row["negated"]]
 denied_feelings = [row for row in feelings if row["negated"]]
-very = [
-    {**row, "statement": row["statement"].replace(row["word"], f"very {row['word']}")}
+not_only = [
+    {**row, "statement": row["statement"].replace(row["word"], f"not only {row['word']}")}
     for row in plain
 ]
-unseen = split_by_group(column(plain, "word"), test=0.4, seed=0)  # the three have one order
+sentences = {"plain": plain, "not": denied_feelings, "not only": not_only}  # in one order of words
 feeling = {
     name: probes.activations(model, column(rows, "statement"), layers=UP_TO)
-    for name, rows in [("plain", plain), ("not", denied_feelings), ("very", very)]
+    for name, rows in sentences.items()
 }
-bags = {
-    name: bag_of_words(rows)
-    for name, rows in [("plain", plain), ("not", denied_feelings), ("very", very)]
-}
-right_feeling = {"plain": labels(plain), "not": labels(denied_feelings), "very": labels(very)}
+unseen = split_by_group(column(plain, "word"), test=0.4, seed=0)
+unseen_words = [row["word"] for row, out in zip(plain, unseen, strict=True) if out]
+good_word = labels(plain)
 
 
-def auc_on_unseen(x: dict, name: str, fit=probes.mean_difference) -> float:
-    """Trained on plain sentences with training words, tested on sentences with unseen ones."""
-    probe = fit(x["plain"][~unseen], right_feeling["plain"][~unseen])
-    return auc(probe.scores(x[name][unseen]), right_feeling[name][unseen])
+def feels(x: dict) -> dict[str, torch.Tensor]:
+    """Scores of unseen words; the probe was trained on plain sentences with the other words."""
+    probe = probes.mean_difference(x["plain"][~unseen], good_word[~unseen])
+    return {name: probe.scores(each[unseen]) for name, each in x.items()}
 
 
-def at(layer: int) -> dict:
-    return {name: x[layer] for name, x in feeling.items()}
+def gap(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    return (scores[labels == 1].mean() - scores[labels == 0].mean()).item()
 
 
-def auc_of_denied(name: str, layer: int) -> float:
-    """Trained on a family, tested on the negations of its held-out pairs."""
-    key = (name, 1)
-    probe = fitted((name, 0), probes.mean_difference, layer)
-    return auc(probe.scores(stops[key][layer, out_of[key]]), labels(tables[key])[out_of[key]])
+felt = [feels({k: x[layer] for k, x in feeling.items()}) for layer in range(UP_TO + 1)]
+felt_bag = feels({name: bag_of_words(rows) for name, rows in sentences.items()})
 
 
-layers = range(UP_TO + 1)
+def kept(scores: dict, name: str) -> float:
+    """The gap between good and bad words in these sentences, in units of the plain gap."""
+    return gap(scores[name], good_word[unseen]) / gap(scores["plain"], good_word[unseen])
+
+
+def auc_of(scores: dict, name: str) -> float:
+    return auc(scores[name], 1 - good_word[unseen] if name == "not" else good_word[unseen])
+
+
+def kept_fact(name: str, layer: int) -> float:
+    """The same for facts: right answers minus wrong ones, with "not", in units of the gap without."""
+    probe, out = fitted((name, 0), probes.mean_difference, layer), out_of[name, 0]
+    with_not, without = (
+        gap(probe.scores(stops[name, n][layer, out]), labels(tables[name, 0])[out]) for n in (1, 0)
+    )
+    return with_not / without
+
+
+layers = list(range(LAYER, UP_TO + 1))
 by_layer = {
-    'sentiment, "not"': [auc_on_unseen(at(layer), "not") for layer in layers],
-    'sentiment, "very" (control)': [auc_on_unseen(at(layer), "very") for layer in layers],
-    'capitals, "not"': [auc_of_denied("capitals", layer) for layer in layers],
-    'kinds, "not"': [auc_of_denied("kinds", layer) for layer in layers],
+    'sentiment, "not"': [kept(felt[layer], "not") for layer in layers],
+    'sentiment, "not only" (control)': [kept(felt[layer], "not only") for layer in layers],
+    'capitals, "not"': [kept_fact("capitals", layer) for layer in layers],
+    'kinds, "not"': [kept_fact("kinds", layer) for layer in layers],
 }
 plots.lines(
     by_layer,
-    title='From layer 15 on, "not good" reads as bad; "is not Paris" never reads as false',
+    title='"Not good" turns over at layer 15; the affirmative probe does not turn with "is not Paris"',
     x="layer (full stop)",
-    y="AUC on held-out statements",
+    y="gap with not / gap without",
+    at=layers,
+    chance=0,
 )
 
 # %%
-bag_auc = {name: auc_on_unseen(bags, name, probes.logistic) for name in bags}
-unseen_words = [row["word"] for row, out in zip(plain, unseen, strict=True) if out]
-trained = {
-    layer: probes.mean_difference(feeling["plain"][layer, ~unseen], right_feeling["plain"][~unseen])
-    for layer in (14, 15)
-}
-not_right = {
-    layer: is_right(probe, feeling["not"][layer, unseen], right_feeling["not"][unseen])
-    for layer, probe in trained.items()
-}
-not_range = {
-    layer: probes.bootstrap(value, groups=unseen_words) for layer, value in not_right.items()
-}
+turned = 1 - good_word[unseen]
+not_range = {at: probes.auc_interval(felt[at]["not"], turned, unseen_words) for at in (14, 15)}
+threshold = {at: ((felt[at]["not"] > 0) == (turned == 1)).float().mean() for at in (15, 20)}
 plots.table(
     [
-        ("bag of words", *(f"{bag_auc[name]:.2f}" for name in bags)),
-        *(
-            (f"layer {layer}", *(f"{auc_on_unseen(at(layer), name):.2f}" for name in bags))
-            for layer in (LAYER, 14, 15)
-        ),
+        (
+            label,
+            *(f"{auc_of(scores, name):.2f}" for name in sentences),
+            f"{kept(scores, 'not'):.2f}",
+        )
+        for label, scores in [
+            ("bag of words", felt_bag),
+            *((f"layer {at}", felt[at]) for at in (12, 14, 15, 20)),
+        ]
     ],
-    columns=["AUC on unseen words", "plain", "not", "very (control)"],
+    columns=["AUC on unseen words", *sentences, "gap with not"],
 )
 
 # %% [markdown]
-# On plain sentences the bag of words reads the sentiment of *unseen* words with an AUC of **1.00**, as good as any layer. So an AUC of **1.00** at layer 12
+# (All by the difference of means.) On plain sentences the bag of words reads the sentiment of *unseen* words with an AUC of **0.95**, nearly as good as any layer. So an AUC of **1.00** at layer 12
 # is no evidence that the model understood a sentence. Embeddings suffice.
 #
-# With "not", the bag of words is reliably wrong (**0.00**), and so are layers 12 (**0.05**) and 14 (**0.18**). Then, from one block to the
-# next, the reading turns round: **1.00** at layer 15, with a probe that was never shown a "not". In accuracy, with its threshold left where it was:
-# **0.94** (interval **0.88** to **0.98**). The control, "very", moves nothing. There
-# the model has put "not" and "good" together. No bag of words does that.
+# With "not", the bag of words is reliably wrong (**0.03**), and so is layer 14 (**0.18**, interval **0.08** to **0.30**). At layer 15, that is, after block 14, the AUC is **1.00**, with a probe that was never shown a "not".
+# The gap tells how: it fades, **0.47** at layer 12 and **0.20** at layer 14, and then one block turns it over, to **-0.68**. "Not only" leaves the sign as it was. So from there on the model has put
+# "not" and "good" together, and not just seen a "not". No bag of words does that.
 #
-# The statements of fact show nothing of the kind at any of these 21 layers. So the test is fair: it can be passed. The probe for sentiment passes it from layer 15 on, and the probe
-# for truth does not.
+# Order is not all: with its threshold left where it was, the probe is right in **0.94** at layer 15, and in **0.77** at layer 20.
+#
+# The affirmative probe of facts does nothing of the kind at any of these layers: the gap for capitals hardly shrinks (**0.78** at layer 20), and that for kinds fades to **0.48**; neither comes near zero. But mind the gate of section 5. The test is *passable*,
+# as sentiment shows; whether this model can pass it for facts is less clear.
 
 # %% tags=["numbers"]
-claim("bag of words, plain", bag_auc["plain"], text=1.00, within=0.02)
-claim("bag of words, not", bag_auc["not"], text=0.00, within=0.03)
-claim("layer 12, plain", auc_on_unseen(at(12), "plain"), text=1.00, within=0.01)
-claim("layer 12, not", by_layer['sentiment, "not"'][12], text=0.05, within=0.05)
-claim("layer 14, not", by_layer['sentiment, "not"'][14], text=0.18, within=0.06)
-claim("layer 15, not", by_layer['sentiment, "not"'][15], text=1.00, within=0.01)
-claim("layer 15, not, accuracy", not_right[15].mean(), text=0.94, within=0.03)
-claim("its interval, low", not_range[15][0], text=0.88, within=0.05)
-claim("its interval, high", not_range[15][1], text=0.98, within=0.05)
-assert min(by_layer['sentiment, "very" (control)'][11:]) > 0.98
-assert (
-    min(by_layer['sentiment, "not"'][15:])
-    > 0.95
-    > 0.3
-    > max(by_layer['sentiment, "not"'][1:15][3:])
-)
-assert max(by_layer['capitals, "not"'] + by_layer['kinds, "not"']) < 0.56
+claim("bag of words, plain", auc_of(felt_bag, "plain"), text=0.95, within=0.02)
+claim("bag of words, not", auc_of(felt_bag, "not"), text=0.03, within=0.02)
+claim("layer 12, plain", auc_of(felt[12], "plain"), text=1.00, within=0.01)
+claim("layer 14, not", auc_of(felt[14], "not"), text=0.18, within=0.06)
+claim("its interval, low", not_range[14][0], text=0.08, within=0.06)
+claim("its interval, high", not_range[14][1], text=0.30, within=0.06)
+claim("layer 15, not", auc_of(felt[15], "not"), text=1.00, within=0.01)
+assert not_range[15][0] > 0.98
+claim("gap at layer 12", kept(felt[12], "not"), text=0.47, within=0.06)
+claim("gap at layer 14", kept(felt[14], "not"), text=0.20, within=0.06)
+claim("gap at layer 15", kept(felt[15], "not"), text=-0.68, within=0.08)
+claim("threshold, layer 15", threshold[15], text=0.94, within=0.04)
+claim("threshold, layer 20", threshold[20], text=0.77, within=0.06)
+assert min(by_layer['sentiment, "not only" (control)']) > 0.5
+assert max(by_layer['sentiment, "not"'][3:]) < -0.4
+claim("capitals, layer 20", by_layer['capitals, "not"'][-1], text=0.78, within=0.06)
+claim("kinds, layer 20", by_layer['kinds, "not"'][-1], text=0.48, within=0.06)
+assert min(by_layer['capitals, "not"'] + by_layer['kinds, "not"']) > 0.4
 
 # %% [markdown]
 # ## 7. Without labels: CCS
@@ -985,7 +1140,8 @@ lesson_05.check_ccs_loss(ccs_loss)
 # `probes.ccs` minimises this loss. For "The opposite of hot is ..." the two halves are the two answers, in random order. Each half is first **normalised**: its own mean is
 # taken away, and it is divided by its own spread. CCS cannot know which sign means true, so the better sign counts, and *agreement* starts at a half.
 #
-# Beside it: the first **principal component** of the differences (the direction in which they differ most), and a random direction.
+# There is no test set: CCS is fitted on all pairs, and the labels are held out instead. Beside it: the first **principal component** of the differences (the direction along
+# which they are spread most), and 20 random directions.
 #
 # *Predict first:* now put a word in front that has nothing to do with the question. One statement of each pair begins with "Banana.", the
 # other with "Shed.", by a coin. What will CCS find?
@@ -994,20 +1150,26 @@ lesson_05.check_ccs_loss(ccs_loss)
 from utils.probes import ccs_loss
 
 
-def halves(rows: list[dict], x: torch.Tensor, *, seed: int = 0):
-    """First and second statement of each subject, in random order, and whether the first is true."""
-    by_subject: dict = {}
-    for i, row in enumerate(rows):
-        by_subject.setdefault((row["pair"], row["subject"]), []).append(i)
-    pairs_of = torch.tensor(list(by_subject.values()))
-    flip = torch.rand(len(pairs_of), generator=torch.Generator().manual_seed(seed)) < 0.5
-    pairs_of = torch.where(flip[:, None], pairs_of.flip(1), pairs_of)
-    return x[pairs_of[:, 0]], x[pairs_of[:, 1]], pairs_of
+def contrast(rows: list[dict], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two statements of each subject in random order [pair, 2], and whether the first is true."""
+    at_rows = probes.contrast_pairs(subject_of(rows), seed=seed)
+    return at_rows, labels(rows)[at_rows[:, 0]]
 
 
-opposites = tables[opposites_key]
-first, second, at_rows = halves(opposites, stops[opposites_key][LAYER])
-truth = labels(opposites)[at_rows[:, 0]]
+def ccs_agreement(x: torch.Tensor, at_rows: torch.Tensor, with_what: torch.Tensor, seeds: int = 3):
+    """Agreement of CCS from several seeds, [seed, pair]."""
+    first, second = x[at_rows[:, 0]], x[at_rows[:, 1]]
+    return torch.stack(
+        [probes.ccs(first, second, seed=seed).agreement(with_what) for seed in range(seeds)]
+    )
+
+
+at_opposites = stops[opposites_key][LAYER]
+orders = [contrast(opposites, seed) for seed in range(3)]
+found = torch.stack(
+    [ccs_agreement(at_opposites, *order) for order in orders]
+)  # [order, seed, pair]
+at_rows, truth = orders[0]
 banana_first = torch.rand(len(at_rows), generator=torch.Generator().manual_seed(2)) < 0.5
 fruit = torch.zeros(len(opposites), dtype=torch.bool)
 fruit[at_rows[:, 0]], fruit[at_rows[:, 1]] = banana_first, ~banana_first
@@ -1016,67 +1178,61 @@ distracted = [
     for has, row in zip(fruit.tolist(), opposites, strict=True)
 ]
 at_distracted = probes.activations(model, distracted, layers=LAYER)[LAYER]
-first_fruit, second_fruit = at_distracted[at_rows[:, 0]], at_distracted[at_rows[:, 1]]
+banana = banana_first.long()
 random_directions = torch.randn(20, cfg.d_model, generator=torch.Generator().manual_seed(0))
+difference = at_opposites[at_rows[:, 0]] - at_opposites[at_rows[:, 1]]
 random_agreement = torch.stack(
     [
-        probes.Unsupervised((first - second) @ each, None).agreement(truth).mean()
+        probes.Unsupervised(difference @ each, None).agreement(truth).mean()
         for each in random_directions
     ]
 )
-opposites_pairs = column(opposites, "pair")
 
 
-def supervised_choice(x: torch.Tensor) -> float:
+def of_component(x: torch.Tensor, with_what: torch.Tensor) -> float:
+    found = probes.first_component(x[at_rows[:, 0]], x[at_rows[:, 1]])
+    return found.agreement(with_what).mean().item()
+
+
+def with_labels(x: torch.Tensor) -> float:
     """Logistic regression on training pairs: how often it chooses right on held-out ones."""
     out = out_of[opposites_key]
     probe = probes.logistic(x[~out], labels(opposites)[~out])
-    held = [row["subject"] for row, chosen in zip(opposites, out, strict=True) if chosen]
-    chosen = list(probes.choices(probe.scores(x[out]), labels(opposites)[out], held).values())
-    return sum(chosen) / len(chosen)
+    held = [group for group, chosen in zip(subject_of(opposites), out, strict=True) if chosen]
+    chosen = probes.choices(probe.scores(x[out]), labels(opposites)[out], held)
+    return sum(chosen.values()) / len(chosen)
 
 
-supervised = supervised_choice(stops[opposites_key][LAYER])
-supervised_fruit = supervised_choice(at_distracted)
-found = [probes.ccs(first, second, seed=seed) for seed in range(3)]
-found_fruit = [probes.ccs(first_fruit, second_fruit, seed=seed) for seed in range(3)]
-agreement = torch.stack([each.agreement(truth) for each in found])
-ccs_range = probes.bootstrap(
-    agreement.mean(0), groups=[opposites_pairs[i] for i in at_rows[:, 0].tolist()]
-)
-
-
-def mean_agreement(found: list[probes.Unsupervised], with_what: torch.Tensor) -> float:
-    return sum(each.agreement(with_what).mean().item() for each in found) / len(found)
-
-
-component = [probes.first_component(first, second)]
-component_fruit = [probes.first_component(first_fruit, second_fruit)]
-banana = banana_first.long()
 unsupervised = {
     "CCS": (
-        mean_agreement(found, truth),
-        mean_agreement(found_fruit, truth),
-        mean_agreement(found_fruit, banana),
+        found.mean().item(),
+        ccs_agreement(at_distracted, at_rows, truth).mean().item(),
+        ccs_agreement(at_distracted, at_rows, banana).mean().item(),
     ),
     "first principal component": (
-        mean_agreement(component, truth),
-        mean_agreement(component_fruit, truth),
-        mean_agreement(component_fruit, banana),
+        of_component(at_opposites, truth),
+        of_component(at_distracted, truth),
+        of_component(at_distracted, banana),
     ),
 }
+supervised, supervised_fruit = with_labels(at_opposites), with_labels(at_distracted)
 plots.table(
     [
         *((name, *(f"{value:.2f}" for value in values)) for name, values in unsupervised.items()),
         ("logistic, with labels (held out)", f"{supervised:.2f}", f"{supervised_fruit:.2f}", ""),
-        ("random direction (control)", f"{random_agreement.mean():.2f}", "", ""),
+        (
+            "random direction (control), mean and highest",
+            f"{random_agreement.mean():.2f}, {random_agreement.max():.2f}",
+            "",
+            "",
+        ),
     ],
     columns=["opposites", "finds truth", "with distractor: truth", "with distractor: banana"],
 )
 
 # %% [markdown]
-# Without labels CCS agrees with the truth in **0.95** of the pairs (three seeds; interval **0.90** to **0.98**). With labels it is **1.00** on held-out pairs, and a random
-# direction agrees in **0.61**. Impressive.
+# Without labels CCS agrees with the truth in **0.91** of the pairs (mean over three orders of the halves, three seeds each; from **0.79** to **0.97**). With labels it is **1.00** on held-out pairs. Random
+# directions agree in **0.61**, the best of 20 in **0.76**. So CCS looks impressive.
 #
 # With a banana it finds the banana: **1.00**, and truth **0.50**. So does the principal component. The truth is still there: the probe with labels reads it
 # on all held-out pairs. CCS asks for *a* direction that differs within every pair. Truth is one such, and so is anything else that differs within every pair. Farquhar and
@@ -1086,253 +1242,250 @@ plots.table(
 
 # %%
 kinds = tables["kinds", 0]
-first_kind, second_kind, kind_rows = halves(kinds, stops["kinds", 0][LAYER])
-kind_truth = labels(kinds)[kind_rows[:, 0]]
 living = {"bird", "fish", "insect", "fruit", "vegetable"}  # each pair has one kind of these five
+kind_rows, kind_truth = contrast(kinds)
 is_living = torch.tensor([row["shown"] in living for row in kinds]).long()[kind_rows[:, 0]]
-found_kinds = [probes.ccs(first_kind, second_kind, seed=seed) for seed in range(3)]
-elsewhere = {}
-for name in ("capitals", "cities"):
-    one, other, rows_of = halves(tables[name, 0], stops[name, 0][LAYER])
-    each_seed = [probes.ccs(one, other, seed=seed) for seed in range(3)]
-    elsewhere[name] = (
-        sum(each.loss for each in each_seed) / 3,
-        mean_agreement(each_seed, labels(tables[name, 0])[rows_of[:, 0]]),
-    )
+at_kinds = stops["kinds", 0][LAYER]
+found_kinds = [
+    probes.ccs(at_kinds[kind_rows[:, 0]], at_kinds[kind_rows[:, 1]], seed=seed)
+    for seed in range(10)
+]
+kinds_find = [
+    (each.loss, each.agreement(kind_truth).mean().item(), each.agreement(is_living).mean().item())
+    for each in found_kinds
+]
+elsewhere = {
+    name: ccs_agreement(stops[name, 0][LAYER], *contrast(tables[name, 0])).mean().item()
+    for name in ("capitals", "cities")
+}
 negation = {
-    normalised: probes.ccs(
-        stops["opposites", 0][LAYER], stops["opposites", 1][LAYER], normalise=normalised
-    )
-    for normalised in (True, False)
+    (name, layer): [
+        probes.ccs(stops[name, 0][layer], stops[name, 1][layer], seed=seed)
+        .agreement(labels(tables[name, 0]))
+        .mean()
+        .item()
+        for seed in range(3)
+    ]
+    for name in ("opposites", "capitals")
+    for layer in (LAYER, NOT_LAYER)
 }
-one_side = {
-    n: abs((each.first > 0).float().mean().item() - 0.5) + 0.5 for n, each in negation.items()
-}
-negation_agreement = {n: each.agreement(labels(opposites)).mean() for n, each in negation.items()}
+bare = probes.ccs(stops["opposites", 0][LAYER], stops["opposites", 1][LAYER], normalise=False)
 plots.table(
     [
-        *(
-            (
-                f"kinds, seed {seed}",
-                f"{each.loss:.4f}",
-                f"{each.agreement(kind_truth).mean():.2f}",
-                f"{each.agreement(is_living).mean():.2f} first five kinds",
-            )
-            for seed, each in enumerate(found_kinds)
-        ),
-        *(
-            (
-                f"opposites with their negations, {'normalised' if n else 'not normalised'}",
-                f"{each.loss:.4f}",
-                f"{negation_agreement[n]:.2f}",
-                f"{one_side[n]:.2f} the same half",
-            )
-            for n, each in negation.items()
-        ),
-    ]
-    + [
-        (f"{name}, mean of three seeds", f"{loss:.4f}", f"{truth_found:.2f}", "")
-        for name, (loss, truth_found) in elsewhere.items()
+        (seed, f"{loss:.5f}", f"{truly:.2f}", f"{listed:.2f}")
+        for seed, (loss, truly, listed) in enumerate(kinds_find)
     ],
-    columns=["pairs", "loss", "finds truth", "finds instead"],
+    columns=["CCS on kinds, seed", "loss", "finds truth", "finds the first five kinds"],
 )
 
 # %% [markdown]
 # Each pair of *kinds* happens to have one kind from the list bird, fish, insect, fruit, vegetable, and one from the other five. That is
-# consistent too. **2** of three seeds find the list and not the truth, and at a *lower* loss. So to keep the lowest loss does not
+# consistent too. **7** of ten seeds find the list and not the truth, each at a *lower* loss than the three others. So to keep the lowest loss does not
 # help. This data set was made with care by people who knew what they were after, and we saw it only when CCS found it.
 #
-# (Opposites were shown first because CCS works there. On capitals it agrees with the truth in **0.67**, on cities in **0.50**.)
+# (Opposites were shown first because CCS works there. On capitals it agrees with the truth in **0.67**, on cities in **0.50**: not much, when a coin with the better sign gets about `0.55`.)
 #
 # The pairs of the original method are a statement and its *negation*. There a probe could simply read the "not": that is what it does without
-# normalisation, at hardly any loss. Normalising each half takes that way out. But then CCS finds little (**0.54**): section 5 said why, since
-# this model's direction does not turn round with "not".
+# normalisation, at hardly any loss. Normalising each half takes that way out. What is left? At layer 12 hardly anything, as section 5 would lead you to expect. But at layer 16, where labels do find a direction that turns
+# with "not", CCS does not find it either: at most **0.61** over opposites and capitals, both layers and three seeds.
 
 # %% tags=["numbers"]
-claim("CCS, opposites", unsupervised["CCS"][0], text=0.95, within=0.04)
-claim("its interval, low", ccs_range[0], text=0.90, within=0.05)
-claim("its interval, high", ccs_range[1], text=0.98, within=0.03)
+claim("CCS, opposites", unsupervised["CCS"][0], text=0.91, within=0.03)
+claim("lowest order and seed", found.mean(-1).min(), text=0.79, within=0.06)
+claim("highest order and seed", found.mean(-1).max(), text=0.97, within=0.03)
 claim("with labels", supervised, text=1.00, within=0.04)
 assert supervised_fruit > 0.95 and unsupervised["first principal component"][2] > 0.99
-claim("random direction", random_agreement.mean(), text=0.61, within=0.04)
+claim("random directions", random_agreement.mean(), text=0.61, within=0.04)
+claim("the best of them", random_agreement.max(), text=0.76, within=0.04)
 claim("and truth", unsupervised["CCS"][1], text=0.50, within=0.03)
 claim("CCS finds the banana", unsupervised["CCS"][2], text=1.00, within=0.01)
-kinds_find = [(e.agreement(kind_truth).mean(), e.agreement(is_living).mean()) for e in found_kinds]
-claim("seeds that find the list", sum(lives > 0.95 for _, lives in kinds_find), text=2, within=1)
-assert all(max(pair) > 0.95 > 0.65 > min(pair) for pair in kinds_find)
-by_loss = sorted(zip([e.loss for e in found_kinds], kinds_find, strict=True))
-assert by_loss[0][1][1] > 0.95, "the lowest loss belongs to the list"
-claim("CCS, capitals", elsewhere["capitals"][1], text=0.67, within=0.07)
-claim("CCS, cities", elsewhere["cities"][1], text=0.50, within=0.05)
-claim("negation pairs, normalised", negation_agreement[True], text=0.54, within=0.05)
-assert one_side[False] == 1.0 and negation[False].loss < 1e-3 and negation_agreement[False] < 0.52
+claim("seeds that find the list", sum(k > 0.95 for *_, k in kinds_find), text=7, within=1)
+assert all(max(t, k) > 0.95 > 0.65 > min(t, k) for _, t, k in kinds_find)
+on_list = [loss for loss, _, k in kinds_find if k > 0.95]
+assert max(on_list) < min(loss for loss, _, k in kinds_find if k <= 0.95)
+claim("CCS, capitals", elsewhere["capitals"], text=0.67, within=0.07)
+claim("CCS, cities", elsewhere["cities"], text=0.50, within=0.05)
+claim("negation pairs", max(max(each) for each in negation.values()), text=0.61, within=0.06)
+alike = bare.agreement(torch.ones(len(bare.first))).mean()
+assert alike == 1.0 and bare.loss < 1e-3
 
 # %% [markdown]
-# ## 8. Does the model use it? Push
+# ## 8. Does the model use it? Exchange
 #
-# All so far is correlation: *we* can read something at the full stop. Does the **model** use it? Push the activation along the direction, and see
+# All so far is correlation: *we* can read something. Does the **model** use it? Change that one thing, and see
 # whether the model's own judgement moves.
 #
-# ### Exercise 7 · push (15 minutes, medium)
+# Take a true and a false statement about the same subject. Exchange what they have *along the probe's direction*, and leave the other 575 dimensions as they are. Nothing is pushed to
+# where no activation ever was: the component that comes in is a real one. And to exchange the *complete* vectors gives the scale: how much could any direction at this token do?
+#
+# ### Exercise 7 · exchange along a direction (15 minutes, medium)
 
 
 # %%
-def push(
-    resid: torch.Tensor, direction: torch.Tensor, positions: torch.Tensor, *, size: float
+def exchange_along(
+    resid: torch.Tensor, direction: torch.Tensor, positions: torch.Tensor, partner: torch.Tensor
 ) -> torch.Tensor:
-    """A copy of `resid` with a step of length `size` along `direction` at one position of each row.
+    """A copy of `resid` in which each row's component along `direction` is its partner's.
 
     Args:
         resid: [batch, pos, d_model].
-        direction: [d_model], of any length: only where it points matters.
-        positions: [batch], one position for each row.
+        direction: [d_model], of any length: only the line it spans matters.
+        positions: [batch], one position for each row; all others stay as they are.
+        partner: [batch], the row whose component (at *its* position) each row gets.
     """
     ### BEGIN SOLUTION
-    resid = resid.clone()
     rows = torch.arange(len(resid), device=resid.device)
-    step = size * direction / direction.norm()
-    resid[rows, positions.to(resid.device)] += step.to(resid)
+    positions, partner = positions.to(resid.device), partner.to(resid.device)
+    unit = (direction / direction.norm()).to(resid)
+    here = resid[rows, positions]
+    change = (here[partner] - here) @ unit
+    resid = resid.clone()
+    resid[rows, positions] += change[:, None] * unit
     return resid
     ### END SOLUTION
 
 
 # %% tags=["check"]
-lesson_05.check_push(push)
+lesson_05.check_exchange_along(exchange_along)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# The step has length `size` whatever the length of `direction`: divide by its norm.
+# With a direction `u` of length 1, the component of a vector `v` is the number `v @ u`. How much must it change to become the partner's? Add that much of `u`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# As in exercise 1: two index tensors, `resid[rows, positions] += step`, on a clone.
+# As in exercise 1, two index tensors: `here = resid[rows, positions]`, and the partners' vectors are `here[partner]`. Add to a clone.
 #
 # </details>
 
 # %% [markdown]
-# The judgement: after the statement comes "This statement is", and we measure `logit(" true") - logit(" false")`. **Gate:** can the model judge at all? On 40 held-out
-# statements about opposites, a family that the probe reads well.
+# The judgement: after the statement comes "This statement is", and we measure `logit(" true") - logit(" false")`. The statements: all held-out opposites, since the probe reads these well. **Gate:** can the model judge them?
 #
-# The push has three times the length of the mean difference between true and false statements. We push at the full stop, and, with a direction of its own, at the answer's last
-# token. **Controls:** 12 random directions of the same length at each. And, so that a zero means something, an upper bound: put in the *complete* activation of
-# the other statement (a true one's for a false one's, and the reverse).
+# Measured is how far the judgement moves *towards the label of what was put in*. The directions: the difference of means, trained at the token where it is used, and at the answer logistic regression too.
+# **Controls**, at the answer: 5 random directions, and 10 differences of means with *shuffled labels*, which lie where activations differ and so are harder to beat. And the complement: everything *but* the component.
 #
-# *Predict first:* will the probe's direction move the judgement more than random ones do? At which token?
+# *Predict first:* at which token will the exchange do something? And which of the two probes?
 
 # %%
-from utils.probes import push
+from utils.probes import exchange_along
 
-out = out_of[opposites_key].nonzero()[:40, 0].tolist()
-judged = [opposites[i] for i in out]
-partner_of = {i: j for i, j in [*at_rows.tolist(), *at_rows.flip(1).tolist()]}
-partner = torch.tensor([out.index(partner_of[i]) for i in out])
-ids = [model.to_tokens(row["statement"] + " This statement is")[0] for row in judged]
-tokens = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
-ends = torch.tensor([len(row) for row in ids])
-full_stops = torch.tensor([len(model.to_tokens(row["statement"])[0]) - 1 for row in judged])
-TRUE, FALSE = first_token("true"), first_token("false")
-every = torch.arange(len(judged))
+out = out_of[opposites_key]
+judged = [row for row, chosen in zip(opposites, out, strict=True) if chosen]
+y_judged, judged_pairs = labels(judged), column(judged, "pair")
+two_rows = probes.contrast_pairs(subject_of(judged), seed=0)
+partner = torch.empty(len(judged), dtype=torch.long)
+partner[two_rows[:, 0]], partner[two_rows[:, 1]] = two_rows[:, 1], two_rows[:, 0]
+asked_whether = [row["statement"] + " This statement is" for row in judged]
+BACK = {"full stop": 4, "answer": 5}  # from the end of the text: " is", " statement", " This", "."
 
 
-@torch.no_grad()
 def judgement(edit=None) -> torch.Tensor:
-    """logit(true) - logit(false) for each statement, with `edit` applied to what block LAYER reads."""
-    hooks = [(f"blocks.{LAYER}.hook_resid_pre", lambda resid, hook: edit(resid))] if edit else []
-    with model.hooks(fwd_hooks=hooks):
-        logits = last_token(model(tokens), ends)
-    return (logits[:, TRUE] - logits[:, FALSE]).float().cpu()
+    """logit(true) - logit(false) for each statement, with `edit` of what block LAYER reads."""
+    return probes.preference(model, asked_whether, (" true", " false"), layer=LAYER, edit=edit)
 
 
-def exchange(positions: list[torch.Tensor]):
-    """Each statement gets its partner's activations at these positions."""
+def moved(token: str, direction: torch.Tensor | None = None, *, but: bool = False) -> torch.Tensor:
+    """How far each judgement moves towards the label of what was put in.
 
-    def edit(resid):
-        resid, before = resid.clone(), resid.clone()
-        for at in positions:
-            resid[every, at] = before[partner, at[partner]]
-        return resid
+    The complete vectors are exchanged, or the component along `direction`, or all `but` that.
+    """
 
-    return edit
+    def edit(resid, lengths):
+        rows, at = torch.arange(len(resid)), lengths - BACK[token]
+        complete = resid.clone()
+        complete[rows, at] = resid[rows[partner], at[partner]]
+        if direction is None:
+            return complete
+        along = exchange_along(resid, direction, at, partner)
+        return complete - along + resid if but else along
+
+    return (judgement(edit) - unchanged) * (1 - 2 * y_judged)
 
 
-y_judged = torch.tensor(column(judged, "label"))
 unchanged = judgement()
-gate = probes.choices(unchanged, y_judged, column(judged, "subject"))
-gate_range = probes.bootstrap(list(gate.values()))
-gap = (unchanged[y_judged == 1].mean() - unchanged[y_judged == 0].mean()).item()
-where = {"full stop": full_stops, "answer": full_stops - 1}
+gate = probes.choices(unchanged, y_judged, subject_of(judged))
+gate_range = probes.bootstrap(list(gate.values()), groups=[pair for pair, _ in gate])
+true_minus_false = gap(unchanged, y_judged)
 at_answers = probes.activations(
     model, column(opposites, "statement"), position=ANSWER, layers=LAYER
 )[LAYER]
-keep = ~out_of[opposites_key]
-directions = {
-    "full stop": fitted(opposites_key, probes.mean_difference).direction,
-    "answer": probes.mean_difference(at_answers[keep], labels(opposites)[keep]).direction,
+x_of = {"full stop": at_opposites[~out], "answer": at_answers[~out]}
+y_fit = labels(opposites)[~out]
+means_of = {token: probes.mean_difference(x, y_fit).direction for token, x in x_of.items()}
+effects = {
+    "full stop:<br>complete": moved("full stop"),
+    "full stop:<br>means": moved("full stop", means_of["full stop"]),
+    "answer:<br>complete": moved("answer"),
+    "answer:<br>means": moved("answer", means_of["answer"]),
+    "answer:<br>all but<br>means": moved("answer", means_of["answer"], but=True),
+    "answer:<br>logistic": moved("answer", probes.logistic(x_of["answer"], y_fit).direction),
 }
+effect_range = {name: probes.bootstrap(v, groups=judged_pairs) for name, v in effects.items()}
 
-
-def effect_of(direction: torch.Tensor, token: str) -> float:
-    """Mean change of the judgement when every statement is pushed at one token."""
-    size = 3 * directions[token].norm().item()
-    change = judgement(lambda resid: push(resid, direction, where[token], size=size))
-    return (change - unchanged).mean().item()
-
-
-# Towards true: what becomes of false statements that get a true one's activations, and back.
-towards = 1 - 2 * y_judged.float()
-pushed = {token: effect_of(directions[token], token) for token in where}
-random_pushes = {
-    token: torch.tensor([effect_of(each, token) for each in random_directions[:12]])
-    for token in where
+# %%
+dealt = torch.Generator().manual_seed(0)
+deals = [y_fit[torch.randperm(len(y_fit), generator=dealt)] for _ in range(10)]
+shuffled_means = [probes.mean_difference(x_of["answer"], deal).direction for deal in deals]
+controls = {
+    f"answer:<br>{name}": [moved("answer", each).mean().item() for each in directions]
+    for name, directions in [("random", random_directions[:5]), ("shuffled", shuffled_means)]
 }
-exchanged = {
-    token: ((judgement(exchange([at])) - unchanged) * towards).mean().item()
-    for token, at in where.items()
-}
-shown, low, high = {}, {}, {}
-for token in where:
-    randoms = f"12 random,<br>{token}"
-    shown[f"probe,<br>{token}"] = pushed[token]
-    shown[randoms] = random_pushes[token].mean().item()
-    low[randoms], high[randoms] = (end.item() for end in random_pushes[token].aminmax())
-    shown[f"exchange,<br>{token}"] = exchanged[token]
 plots.bars(
-    shown,
-    title="A push along the probe's direction does no more than random pushes do",
-    y="change of logit(true) - logit(false)",
-    low=low,
-    high=high,
+    {name: value.mean().item() for name, value in effects.items()}
+    | {name: sum(values) / len(values) for name, values in controls.items()},
+    title="At the answer, one direction carries half of the exchange; at the full stop, none",
+    y="effect on the judgement",
+    low={name: low for name, (low, _) in effect_range.items()},
+    high={name: high for name, (_, high) in effect_range.items()},
+    dots=controls,
+    chance=0,
+)
+
+# %%
+whole, means = effects["answer:<br>complete"].mean(), effects["answer:<br>means"].mean()
+share_range = probes.bootstrap(
+    effects["answer:<br>means"], over=effects["answer:<br>complete"], groups=judged_pairs
 )
 
 # %% [markdown]
-# The gate is hardly passed: the model prefers "true" for the true one of two statements in **0.70** of the cases (interval **0.50** to **0.90**). True and
-# false ones differ by **0.32** in the logit difference. Keep that in mind: it is a small model's weak judgement.
+# The gate is hardly passed: the model prefers "true" for the true one of two statements in **0.64** of the cases (interval **0.54** to **0.79**). This is a weak judgement, and so a weak test: read what follows as
+# "in so far as it judges".
 #
-# To exchange the complete activation of the answer's last token brings **0.28** of that difference: what is needed is there, at this layer. To exchange the full stop's brings
-# **0.00**. The probe read the opposites nearly perfectly at a token that, at this layer, plays no part in the judgement!
+# At the **full stop** the complete exchange does next to nothing (**0.00**, interval **-0.03** to **0.04**). The probe read the opposites nearly perfectly at a token that, at this layer, plays no visible part in the judgement!
+# What is *decodable* there is not *used* there.
 #
-# The pushes along the probe's directions change the judgement by **-0.03** (full stop) and **-0.08** (answer). Random pushes of the same length do as much and more:
-# they range from **-0.27** to **0.28**, and from **-0.46** to **0.04**. So here a direction that reads well does not steer. What is *decodable* need not be *used*.
+# At the **answer** the complete exchange moves the judgement by **0.24** (**0.14** to **0.34**). The component along the difference of means alone moves it by **0.13** (**0.08** to **0.18**), a share of **0.53** (**0.37** to **0.78**), though it is one dimension of 576.
+# Random directions move it by **0.00** at most, and shuffled means by at most **0.01** (ten others, drawn while this was written, reached `0.04`). So this direction is *used*. The other 575 dimensions together carry about as much: it is not the only one.
 #
-# This is one layer, one length and one question. It does not show that no push would work. Lesson 07 comes back to it, with a dose-response curve.
+# And logistic regression, at the same token? It moves the judgement by **-0.04**: a little the *wrong* way. It reads well and does not steer. It was fitted to tell the classes apart, and for that any weights will do, those that merely cancel noise too; Marks and Tegmark
+# found the same difference. Whether a direction that steers is *truth* is again another question: "the word I expected" would move a judgement too.
 
 # %% tags=["numbers"]
-claim("gate: chooses right", sum(gate.values()) / len(gate), text=0.70, within=0.05)
-claim("its interval, low", gate_range[0], text=0.50, within=0.05)
-claim("its interval, high", gate_range[1], text=0.90, within=0.05)
-claim("true minus false", gap, text=0.32, within=0.04)
-claim("exchange at the answer", exchanged["answer"], text=0.28, within=0.05)
-claim("exchange at the full stop", exchanged["full stop"], text=0.00, within=0.03)
-claim("push at the full stop", pushed["full stop"], text=-0.03, within=0.03)
-claim("push at the answer", pushed["answer"], text=-0.08, within=0.04)
-claim("lowest random, full stop", random_pushes["full stop"].min(), text=-0.27, within=0.05)
-claim("highest random, full stop", random_pushes["full stop"].max(), text=0.28, within=0.05)
-claim("lowest random, answer", random_pushes["answer"].min(), text=-0.46, within=0.06)
-claim("highest random, answer", random_pushes["answer"].max(), text=0.04, within=0.05)
-for token in where:
-    assert random_pushes[token].min() < pushed[token] < random_pushes[token].max()
+claim("gate: chooses right", sum(gate.values()) / len(gate), text=0.64, within=0.04)
+claim("its interval, low", gate_range[0], text=0.54, within=0.05)
+claim("its interval, high", gate_range[1], text=0.79, within=0.05)
+stop_range, answer_range = (effect_range[f"{token}:<br>complete"] for token in BACK)
+claim("complete, full stop", effects["full stop:<br>complete"].mean(), text=0.00, within=0.02)
+claim("its interval, low", stop_range[0], text=-0.03, within=0.02)
+claim("its interval, high", stop_range[1], text=0.04, within=0.02)
+claim("complete, answer", whole, text=0.24, within=0.03)
+claim("its interval, low", answer_range[0], text=0.14, within=0.03)
+claim("its interval, high", answer_range[1], text=0.34, within=0.03)
+claim("means, answer", means, text=0.13, within=0.02)
+claim("its interval, low", effect_range["answer:<br>means"][0], text=0.08, within=0.02)
+claim("its interval, high", effect_range["answer:<br>means"][1], text=0.18, within=0.02)
+claim("share", means / whole, text=0.53, within=0.06)
+claim("its interval, low", share_range[0], text=0.37, within=0.08)
+claim("its interval, high", share_range[1], text=0.78, within=0.08)
+claim("random, highest", max(controls["answer:<br>random"]), text=0.00, within=0.01)
+highest = max(controls["answer:<br>shuffled"])
+claim("shuffled, highest", highest, text=0.01, within=0.01)
+claim("logistic, answer", effects["answer:<br>logistic"].mean(), text=-0.04, within=0.02)
+rest = effects["answer:<br>all but<br>means"].mean()
+assert abs(rest - means) < 0.05
+assert effect_range["answer:<br>means"][0] > highest and effect_range["answer:<br>logistic"][1] < 0
 
 # %% [markdown]
 # ## What you found
@@ -1344,7 +1497,7 @@ plots.table(
             "held-out capitals, logistic (accuracy)",
             f"{held_out['logistic'].mean():.2f} ({held_out_range['logistic'][0]:.2f} to "
             f"{held_out_range['logistic'][1]:.2f})",
-            f"{held_out['logistic, labels shuffled (control)'].mean():.2f} shuffled, "
+            f"{of_shuffled:.2f} shuffled, "
             f"{untrained_right.mean():.2f} untrained, {bag_right.mean():.2f} bag of words",
             "",
         ),
@@ -1373,15 +1526,21 @@ plots.table(
             "transfer between data sets (Marks and Tegmark, LLaMA models)",
         ),
         (
-            "capitals to negated capitals",
+            "capitals to negated capitals, layer 12",
             f"{transfer[cap, cap_not][0]:.2f}",
             f"{transfer[cap, cap][0]:.2f} without not",
             "negation breaks probes (Levinstein and Herrmann, a LLaMA model)",
         ),
         (
+            f"trained with negations, layer {NOT_LAYER}: capitals, kinds",
+            f"{shown_apart(own)}; {shown_apart(to_kinds)}",
+            f"{shown_apart(both_choose['capitals', 'opposites'])} opposites",
+            "one direction for both (Bürger et al., larger models)",
+        ),
+        (
             "sentiment, not: layer 14, layer 15 (AUC)",
-            "{:.2f}, {:.2f}".format(*by_layer['sentiment, "not"'][14:16]),
-            f"{bag_auc['not']:.2f} bag of words",
+            f"{auc_of(felt[14], 'not'):.2f}, {auc_of(felt[15], 'not'):.2f}",
+            f"{auc_of(felt_bag, 'not'):.2f} bag of words",
             "",
         ),
         (
@@ -1391,11 +1550,10 @@ plots.table(
             "finds the distractor (Farquhar et al., larger models)",
         ),
         (
-            "push at the answer",
-            f"{pushed['answer']:+.2f}",
-            f"{random_pushes['answer'].min():+.2f} to {random_pushes['answer'].max():+.2f} random, "
-            f"{exchanged['answer']:+.2f} complete exchange",
-            "",
+            "exchange at the answer: difference of means",
+            f"{means:+.2f} of {whole:+.2f}",
+            f"{highest:+.2f} best of ten shuffled",
+            "difference of means steers better than logistic (Marks and Tegmark)",
         ),
     ],
     columns=["", "SmolLM2-135M-Instruct", "control", "elsewhere (not measured here)"],
@@ -1408,8 +1566,8 @@ plots.table(
 #    lesson would you have to leave out for the first?
 # 2. The untrained model and the bag of words are at chance by the design of the pairs. For which data would these two controls be the ones that matter?
 # 3. The held-out kinds share their *kinds* (bird, fish, ...) with the training set, though no animal. Is that a leak? How would you split?
-# 4. Sentiment turns round between the layers 14 and 15. Which heads would you look at, with the methods of lessons 02 and 03?
-# 5. The push had three times the length of the mean difference. What would you expect of thirty times, and what control would you need then?
+# 4. Block 14 turns sentiment round. Which of its heads would you look at, with the methods of lessons 02 and 03?
+# 5. The direction that steers was found at the answer, by means, on opposites. What would you have to show before you call it *truth*?
 #
 # ## Common mistakes
 #
@@ -1417,12 +1575,14 @@ plots.table(
 # - A difference of means without its midpoint.
 # - A split by row where rows have twins.
 # - Choosing the layer by the test set. With thirty layers the best of them looks good by luck alone.
+# - Keeping a layer that was chosen for one question when the question changes. "Not there" then means "not there yet".
+# - A mean over conditions that can go opposite ways, such as with and without "not".
 # - Comparing a model's free answer with a probe's choice between two.
 # - Reporting accuracy where a class is rare, or where the threshold comes from other data.
 #
 # ## Where this breaks
 #
-# One small model, short English sentences, wrong answers of one making. A larger model may well have a direction that turns round with "not". Held-out sets are small: look
+# One small model, short English sentences, wrong answers of one making. This model's own predictions hardly mind "not", so that what it shows about negation need not hold for a larger one. Held-out sets are small: look
 # at the intervals. Two probes at two tokens were tried; a probe that is not linear may read more, and by the same reasoning may learn more by heart.
 #
 # ## Further reading
@@ -1432,9 +1592,10 @@ plots.table(
 # - Li et al. (2023), *Inference-Time Intervention*, arXiv 2306.03341
 # - Burns et al. (2022), *Discovering Latent Knowledge* (CCS), arXiv 2212.03827
 # - Farquhar et al. (2023), *Challenges with unsupervised LLM knowledge discovery*, arXiv 2312.10029
+# - Bürger, Hamprecht and Nadler (2024), *Truth is Universal*, arXiv 2407.12831
 # - Levinstein and Herrmann (2023), *Still no lie detector for language models*
 #
-# **Next:** 06 · World models
+# **Next:** 06 · World models: probing where the world is known
 
 # %%
 progress.show("05")

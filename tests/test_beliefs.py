@@ -125,3 +125,54 @@ def test_the_ideal_observer_has_no_excess_loss():
     even = beliefs.excess_loss(torch.zeros(20, 5, 3), belief, T)
     entropy = -(best.exp() * best).sum(-1)
     assert torch.allclose(even, torch.tensor(3.0).double().log() - entropy)
+
+
+def test_the_last_tokens_can_be_joined_to_features():
+    tokens = torch.tensor([[2, 0, 1], [2, 1, 0], [0, 0, 1]])
+    joined = beliefs.join_last_tokens(torch.zeros(3, 4), tokens, 2, n_tokens=3)
+    assert joined.shape == (3, 4 + 9) and (joined.sum(-1) == 1).all()
+    assert torch.equal(joined[0], joined[2]) and not torch.equal(joined[0], joined[1])
+
+
+def test_pairs_of_tokens_are_products():
+    tokens = torch.tensor([[0, 1, 1, 0], [1, 1, 0, 1]])
+    found = beliefs.token_pairs(tokens, 3, n_tokens=2)
+    right = [[1, 1, 0, 1, 0, 0], [1, 0, 1, 0, 1, 0]]  # three tokens; then 1x2, 1x3, 2x3
+    assert found.tolist() == right
+
+
+def test_a_probe_that_is_told_the_last_tokens_has_nothing_from_a_short_memory():
+    """And the belief itself has everything; noise has about what the tokens told have."""
+    T = beliefs.clock()
+    tokens = beliefs.sample(T, 1500, length=8, generator=generator())
+    halves = [tokens[:1000], tokens[1000:]]
+    features = beliefs.token_features(halves, T, memories=(2, 3, 8))
+    features["noise"] = [torch.randn(len(h), 4, generator=generator(1)) for h in halves]
+    found = beliefs.read_beliefs(features, halves, T)
+    assert found["last 8"].r2 > 0.999 and found["last 8"].beyond > 0.999
+    for name in ("last 2", "last 3", "noise"):
+        assert abs(found[name].beyond) < 0.1, name
+    assert found["last 3"].r2 > 0.8 > 0.1 > found["noise"].r2
+    assert found["pairs"].beyond > found["tokens"].beyond + 0.1
+
+
+def test_bins_give_any_function_of_a_number():
+    x = torch.rand(400, generator=generator())
+    fit, test = beliefs.in_bins(x[:200], x[200:], n=20)
+    assert fit.shape == (200, 20) and (fit.sum(0) == 10).all() and (test.sum(-1) == 1).all()
+
+
+def test_the_slope_runs_from_the_short_memory_to_the_full_belief():
+    short, full = torch.rand(2, 30, 3, generator=generator()).double()
+    for share in (0.0, 0.6, 1.0):
+        between = short + share * (full - short)
+        assert beliefs.slope_beyond(between, full, short) == pytest.approx(share)
+
+
+def test_the_longer_the_memory_the_smaller_the_excess():
+    T = beliefs.clock()
+    even = {"even": lambda tokens: torch.zeros(*tokens.shape, 2)}
+    found = beliefs.excess_by_observer(T, even, memories=(1, 3, 8), batch=300, length=8, seed=0)
+    assert list(found) == ["even", "last 1 tokens", "last 3 tokens", "last 8 tokens"]
+    assert found["even"] > found["last 1 tokens"] > found["last 3 tokens"] > 0.1
+    assert found["last 8 tokens"] == pytest.approx(0, abs=1e-6)

@@ -132,6 +132,7 @@ def test_the_interval_covers_and_groups_widen_it():
     whole = probes.bootstrap(values, groups=[i // 5 for i in range(200)])
     assert whole[1] - whole[0] > 1.8 * (alone[1] - alone[0])
     assert probes.bootstrap([1.0, 1.0]) == (1.0, 1.0)
+    assert probes.bootstrap(3 * values[1::5], over=4 * values[1::5]) == (0.75, 0.75)
     assert probes.bootstrap(values) == probes.bootstrap(values)
     for values, groups in (([], None), ([1.0], ["a", "b"])):
         with pytest.raises(ValueError, match="a group for each value"):
@@ -167,8 +168,59 @@ def test_agreement_takes_the_better_sign():
     assert found.agreement(torch.tensor([0, 1, 1])).tolist() == [1.0, 1.0, 0.0]
 
 
-def test_push_takes_one_step_and_leaves_the_rest():
-    resid = torch.zeros(2, 3, 4)
-    direction = torch.tensor([0.0, 10.0, 0, 0])
-    out = probes.push(resid, direction, torch.tensor([2, 0]), size=3.0)
-    assert out[0, 2, 1] == out[1, 0, 1] == 3.0 and out.sum() == 6.0 and resid.sum() == 0
+def test_contrast_pairs_are_two_rows_of_each_group_in_random_order():
+    found = probes.contrast_pairs(list("abcabc" * 1) + list("defghdefgh"), seed=0)
+    assert found.shape == (8, 2) and sorted(found.flatten().tolist()) == list(range(16))
+    assert found[:3].sort(1).values.tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert 0 < (found[:, 0] > found[:, 1]).sum() < 8
+    with pytest.raises(ValueError, match="two of each group"):
+        probes.contrast_pairs(list("aab"), seed=0)
+
+
+def test_exchange_along_moves_one_component_and_leaves_the_rest():
+    resid = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    at, partner = torch.tensor([2, 0]), torch.tensor([1, 0])
+    out = probes.exchange_along(resid, torch.tensor([0.0, -10.0, 0, 0]), at, partner)
+    right = resid.clone()
+    right[0, 2, 1], right[1, 0, 1] = resid[1, 0, 1], resid[0, 2, 1]
+    assert torch.allclose(out, right)
+
+
+def test_preference_is_the_logit_difference_at_each_text_s_own_end(model):
+    texts = texts_of(model, [4, 2])
+    words = tuple(model.tokenizer.decode([i]) for i in (5, 7))
+    got = probes.preference(model, texts, words)
+    logits = probes.next_logits(model, texts, batch_size=1)
+    assert torch.allclose(got, logits[:, 5] - logits[:, 7], atol=1e-5)
+    with torch.no_grad():
+        for text, value in zip(texts, got, strict=True):
+            logits = model(model.to_tokens(text))[0, -1]
+            assert torch.allclose(value, logits[5] - logits[7], atol=1e-5)
+    seen = []
+
+    def edit(resid, lengths):
+        seen.append(lengths.tolist())
+        return torch.zeros_like(resid)
+
+    edited = probes.preference(model, texts, words, layer=2, edit=edit)
+    assert seen == [[5, 3]] and not torch.allclose(edited, got, atol=1e-4)
+
+
+def test_the_standard_error_counts_groups_and_not_rows():
+    values = torch.tensor([0.0, 1.0] * 8)
+    alone = probes.standard_error(values, groups=range(16))
+    assert alone == pytest.approx(values.std().item() / 4)
+    copied = values.repeat_interleave(5)
+    assert probes.standard_error(copied, groups=[i // 5 for i in range(80)]) == pytest.approx(alone)
+
+
+def test_the_interval_of_an_auc_holds_it_and_draws_whole_groups():
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(80) % 2
+    scores = torch.randn(80, generator=random) + labels
+    low, high = probes.auc_interval(scores, labels, range(80))
+    assert 0.5 < low < probes.auc(scores, labels) < high < 1
+    doubled = [i // 2 for i in range(160)]
+    again = probes.auc_interval(scores.repeat_interleave(2), labels.repeat_interleave(2), doubled)
+    assert again == pytest.approx((low, high))
+    assert probes.auc_interval(1.0 * labels, labels, range(80)) == (1.0, 1.0)

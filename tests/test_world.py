@@ -1,5 +1,6 @@
 """utils/world: probes, boards and edits, on cases that can be counted by hand."""
 
+import pytest
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -81,17 +82,28 @@ def test_a_flip_mirrors_the_score_and_keeps_the_rest():
         assert across.abs().max() < 1e-5
 
 
-def test_a_control_steps_as_far_in_another_direction():
+def test_the_controls_of_an_edit_step_as_far():
     resid = torch.randn(4, 5, generator=generator())
 
     def like(x):
         return x + torch.tensor([3.0, 4, 0, 0, 0])
 
-    random = world.as_long(None, like, generator=generator(1))(resid) - resid
-    other = world.as_long(lambda x: x - 2, like)(resid) - resid
+    random = world.in_random_direction(like, generator=generator(1))(resid) - resid
     assert torch.allclose(random.norm(dim=-1), torch.full((4,), 5.0))
-    assert torch.allclose(other, torch.full((4, 5), -(5**0.5)), atol=1e-5)
     assert random.std(0).min() > 0.1  # each example its own
+    back = world.opposite(like)(resid) - resid
+    assert torch.allclose(back, resid - like(resid), atol=1e-6)
+
+
+def test_the_flipper_flips_what_the_probe_says():
+    resid = torch.randn(3, 5, generator=generator())
+    weights = torch.randn(6, 2 * 3, generator=generator(1)).double()
+    square = torch.tensor([1, 0, 1])
+    direction, bias = world.flip_direction(weights, square)
+    moved = world.flipper(weights, square, scale=2.0)(resid)
+    assert moved.dtype == resid.dtype
+    right = world.flip_along(resid, direction.float(), bias.float(), 2.0)
+    assert torch.allclose(moved, right)
 
 
 def test_logits_after_changes_one_position_and_reads_there():
@@ -132,3 +144,40 @@ def test_an_edit_changes_one_square_and_the_legal_moves():
     assert (edits.legal != played.legal[edits.game, edits.time]).any(-1).all()
     assert torch.equal(edits.legal, legal_moves(edits.board, played.player[edits.time]))
     assert edits.legal.any(-1).all() and played.going[edits.game, edits.time].all()
+
+
+def test_a_flip_turns_one_disc_and_leaves_the_game_alone():
+    played = replay(random_games(8, generator=generator()))
+    kept, game = played.board.clone(), torch.arange(8)
+    time, square = torch.full((8,), 6), played.board[:, 6].abs().argmax(-1)
+    board, legal = world.legal_after_flip(played, game, time, square)
+    assert torch.equal(played.board, kept)
+    changed = board != kept[:, 6]
+    assert (changed.sum(-1) == 1).all() and changed[game, square].all()
+    assert torch.equal(legal, legal_moves(board, played.player[time]))
+
+
+def test_edits_of_the_residual_stream_are_what_they_are_called():
+    model = TransformerBridge.boot_native(
+        {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 8, "n_ctx": 33}
+        | {"d_vocab": 37, "act_fn": "gelu", "normalization_type": "LN", "seed": 0}
+    )
+    games = random_games(20, generator=generator())
+    edits = world.draw_edits(replay(games), n=6, generator=generator(1))
+    tokens = to_tokens(games)[edits.game]
+    probe = torch.randn(9, 36 * 3, generator=generator(2))
+
+    def found(how, seed=3):
+        return world.edited_logits(
+            model, tokens, edits, probes={0: probe}, scale=1.0, how=how, generator=generator(seed)
+        )
+
+    name = "blocks.0.hook_resid_post"
+    for how, square in (("flip", edits.square), ("another square", edits.another)):
+        change = world.flipper(probe, square, scale=1.0)
+        right = world.logits_after(model, tokens, edits.time, {name: change})
+        assert torch.allclose(found(how), right, atol=1e-5)
+    assert not torch.allclose(found("random", 3), found("random", 4), atol=1e-3)
+    assert not torch.allclose(found("opposite"), found("flip"), atol=1e-3)
+    with pytest.raises(ValueError, match="opposite"):
+        found("sideways")

@@ -50,9 +50,16 @@ def lines(
     at: Sequence[float] | None = None,
     log_y: bool = False,
     log_x: bool = False,
+    chance: float | None = None,
 ) -> go.Figure:
-    """One line for each name in `series`, over `at` (default 0, 1, 2, ...)."""
+    """One line for each name in `series`, over `at` (default 0, 1, 2, ...).
+
+    Args:
+        chance: a height to mark with a thin grey line, such as what guessing gives.
+    """
     fig = go.Figure()
+    if chance is not None:
+        fig.add_hline(y=chance, line={"color": "#888", "width": 1.5})
     for i, (name, values) in enumerate(series.items()):
         values = [float(value) for value in values]
         style = {"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 2.5}
@@ -214,8 +221,15 @@ def bars(
     y: str,
     low: Mapping[str, float] | None = None,
     high: Mapping[str, float] | None = None,
+    chance: float | None = None,
+    dots: Mapping[str, Sequence[float]] | None = None,
 ) -> go.Figure:
-    """A bar for each name, with an interval from `low` to `high` for the names that have one."""
+    """A bar for each name, with an interval from `low` to `high` for the names that have one.
+
+    Args:
+        chance: a height to mark with a thin grey line, such as what guessing gives.
+        dots: single values to show on a name's bar, such as one for each random direction.
+    """
     low, high = low or {}, high or {}
     # The value stands in the label, where neither a short bar nor an interval can hide it.
     names = [f"{name}<br><b>{value:.2f}</b>" for name, value in values.items()]
@@ -226,7 +240,15 @@ def bars(
         up = [high.get(name, value) - value for name, value in values.items()]
         down = [value - low.get(name, value) for name, value in values.items()]
         bar.error_y = {"type": "data", "array": up, "arrayminus": down, "thickness": 2, "width": 6}
-    return _styled(go.Figure(bar), title, "", y, height=380)
+    fig = go.Figure(bar)
+    for name, each in (dots or {}).items():
+        at = names[list(values).index(name)]
+        marker = {"color": "#333", "size": 6, "symbol": "circle-open"}
+        each = [float(value) for value in each]
+        fig.add_trace(go.Scatter(x=[at] * len(each), y=each, mode="markers", marker=marker))
+    if chance is not None:
+        fig.add_hline(y=chance, line={"color": "#888", "width": 1.5})
+    return _styled(fig, title, "", y, height=380).update_layout(showlegend=False)
 
 
 def scatter(
@@ -535,6 +557,8 @@ def simplex(
 ) -> go.Figure:
     """Clouds of points on a triangle, side by side, each point in the same colour everywhere.
 
+    Points further outside the triangle than a small margin are cut off.
+
     Args:
         panels: from what stands over a triangle to its points; the corners are at (0, 0),
             (2 / sqrt 3, 0) and (1 / sqrt 3, 1), as in `utils.beliefs.simplex_xy`.
@@ -560,7 +584,7 @@ def simplex(
             x=[round(x, 3) for x in points[:, 0].tolist()],
             y=[round(y, 3) for y in points[:, 1].tolist()],
             mode="markers",
-            marker={"size": 3.5, "color": colours},
+            marker={"size": 2.2, "color": colours, "opacity": 0.8},
             hoverinfo="skip",
             showlegend=False,
         )
@@ -569,8 +593,8 @@ def simplex(
             scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column
         )  # equal sides
     fig = _styled(fig, title, "", "", height=370)
-    # A prediction may lie outside the triangle; few lie further outside than this.
-    fig.update_xaxes(visible=False, range=[-0.25, side + 0.25])
-    fig.update_yaxes(visible=False, range=[-0.2, 1.25])
+    # Predictions may lie outside the triangle. Those far outside are cut off, or it would be tiny.
+    fig.update_xaxes(visible=False, range=[-0.05, side + 0.05])
+    fig.update_yaxes(visible=False, range=[-0.05, 1.05])
     fig.update_layout(width=60 + 290 * len(panels), margin={"l": 20, "r": 20, "t": 90, "b": 10})
     return fig

@@ -107,21 +107,72 @@ def activations(
     return out[0] if isinstance(position, int) else out
 
 
-def push(
+@torch.no_grad()
+def next_logits(
+    model, texts: Sequence[str], *, batch_size: int = 40
+) -> Float[Tensor, "text d_vocab"]:
+    """The logits after each text, on the CPU, float32."""
+    rows = [model.to_tokens(text)[0] for text in texts]
+    found = []
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        tokens = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)
+        lengths = torch.tensor([len(row) for row in batch])
+        found.append(last_token(model(tokens), lengths).float().cpu())
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def preference(
+    model,
+    texts: Sequence[str],
+    words: tuple[str, str],
+    *,
+    layer: int = 0,
+    edit: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Float[Tensor, " text"]:
+    """Logit of the first of two next words minus that of the second, after each text.
+
+    All texts run as one batch, padded on the right.
+
+    Args:
+        words: with their leading space; of each, the first token counts.
+        edit: takes what block `layer` reads, [text, pos, d_model], and how many tokens each text
+            has, [text]; returns what the block shall read instead.
+    """
+    rows = [model.to_tokens(text)[0] for text in texts]
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows])
+    first, second = (int(model.to_tokens(word, prepend_bos=False)[0, 0]) for word in words)
+    hooks = []
+    if edit:
+        hooks = [(f"blocks.{layer}.hook_resid_pre", lambda resid, hook: edit(resid, lengths))]
+    with model.hooks(fwd_hooks=hooks):
+        logits = last_token(model(tokens), lengths)
+    return (logits[:, first] - logits[:, second]).float().cpu()
+
+
+def exchange_along(
     resid: Float[Tensor, "batch pos d_model"],
     direction: Float[Tensor, " d_model"],
     positions: Int[Tensor, " batch"],
-    *,
-    size: float,
+    partner: Int[Tensor, " batch"],
 ) -> Float[Tensor, "batch pos d_model"]:
-    """A copy of `resid` with a step of length `size` along `direction` at one position of each row.
+    """A copy of `resid` in which each row's component along `direction` is its partner's.
 
-    Whatever the direction's own length is, it does not matter.
+    Only at one position of each row; the partner's vector is the one at the partner's position.
+
+    Args:
+        direction: of any length: only the line it spans matters.
+        partner: for each row, the number of the row whose component it gets.
     """
-    resid = resid.clone()
     rows = torch.arange(len(resid), device=resid.device)
-    step = size * direction / direction.norm()
-    resid[rows, positions.to(resid.device)] += step.to(resid)
+    positions, partner = positions.to(resid.device), partner.to(resid.device)
+    unit = (direction / direction.norm()).to(resid)
+    here = resid[rows, positions]
+    change = (here[partner] - here) @ unit
+    resid = resid.clone()
+    resid[rows, positions] += change[:, None] * unit
     return resid
 
 
@@ -131,7 +182,8 @@ def push(
 def mean_difference(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"]) -> Probe:
     """Direction from the mean of the rows with label 0 to that of label 1.
 
-    The bias puts the zero halfway between the two means. Source: "mass-mean" probing in Marks and
+    Its length is the distance of the means: it is not normalised. The bias puts the zero halfway
+    between the two. Source: "mass-mean" probing in Marks and
     Tegmark, 2023 (arXiv 2310.06824).
     """
     yes, no = x[y == 1].mean(0), x[y == 0].mean(0)
@@ -233,6 +285,7 @@ def bootstrap(
     values: Float[Tensor, " n"] | Sequence[float],
     *,
     groups: Sequence[Hashable] | None = None,
+    over: Float[Tensor, " n"] | None = None,
     n: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
@@ -243,6 +296,8 @@ def bootstrap(
         groups: what each row belongs to, such as its country. Whole groups are drawn, with
             replacement: rows of one group are not independent, and drawing them one by one gives
             an interval that is too narrow.
+        over: if given, the interval is that of the mean of `values` over the mean of these: of a
+            share. Both come from the same draws.
         n: how many times to draw.
         seed: of the draws.
 
@@ -262,11 +317,61 @@ def bootstrap(
     index = torch.tensor([number[group] for group in groups])
     zeros = torch.zeros(len(number), dtype=torch.float64)
     sums = zeros.index_add(0, index, values)
-    sizes = zeros.index_add(0, index, torch.ones_like(values))
+    under = torch.ones_like(values) if over is None else over.double().flatten().cpu()
+    sizes = zeros.index_add(0, index, under)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(len(number), (n, len(number)), generator=generator)
     means = sums[drawn].sum(1) / sizes[drawn].sum(1)
     low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low, high
+
+
+def standard_error(values: Float[Tensor, " n"], *, groups: Sequence[Hashable]) -> float:
+    """How far the mean of `values` moves by luck, with groups as the unit, such as pairs.
+
+    The standard deviation of the groups' means, divided by the root of their number.
+    """
+    sums: dict[Hashable, list[float]] = {}
+    for value, group in zip(values.tolist(), groups, strict=True):
+        sums.setdefault(group, []).append(value)
+    means = torch.tensor([sum(found) / len(found) for found in sums.values()])
+    return (means.std() / len(means) ** 0.5).item()
+
+
+def auc_interval(
+    scores: Float[Tensor, " n"],
+    labels: Int[Tensor, " n"],
+    groups: Sequence[Hashable],
+    *,
+    n: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95% percentile interval of `auc`, drawing the groups of each label with replacement.
+
+    Args:
+        groups: what each row belongs to, such as its word; all rows of a group have one label.
+    """
+    rows: dict[int, dict[Hashable, list[int]]] = {0: {}, 1: {}}
+    for i, (label, group) in enumerate(zip(labels.tolist(), groups, strict=True)):
+        rows[label].setdefault(group, []).append(i)
+    yes, no = (list(rows[label].values()) for label in (1, 0))
+    both = torch.tensor([1, 0])
+    table = torch.tensor(
+        [
+            [auc(scores[a + b], both.repeat_interleave(torch.tensor([len(a), len(b)]))) for b in no]
+            for a in yes
+        ]
+    )
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.stack(
+        [
+            table[torch.randint(len(yes), (len(yes),), generator=generator)][
+                :, torch.randint(len(no), (len(no),), generator=generator)
+            ].mean()
+            for _ in range(n)
+        ]
+    )
+    low, high = draws.quantile(torch.tensor([0.025, 0.975])).tolist()
     return low, high
 
 
@@ -283,6 +388,22 @@ def ccs_loss(
     consistency = (p_first - (1 - p_second)) ** 2
     confidence = torch.minimum(p_first, p_second) ** 2
     return (consistency + confidence).mean()
+
+
+def contrast_pairs(groups: Sequence[Hashable], *, seed: int) -> Int[Tensor, "pair half=2"]:
+    """The two rows of each group, in random order.
+
+    Raises:
+        ValueError: a group has not exactly two rows.
+    """
+    rows: dict[Hashable, list[int]] = {}
+    for i, group in enumerate(groups):
+        rows.setdefault(group, []).append(i)
+    if bad := [group for group, found in rows.items() if len(found) != 2]:
+        raise ValueError(f"{bad[0]!r} has {len(rows[bad[0]])} rows: give two of each group.")
+    pairs = torch.tensor(list(rows.values()))
+    flip = torch.rand(len(pairs), generator=torch.Generator().manual_seed(seed)) < 0.5
+    return torch.where(flip[:, None], pairs.flip(1), pairs)
 
 
 class Unsupervised(NamedTuple):

@@ -49,7 +49,7 @@ EXERCISES: dict[str, tuple[str, ...]] = {
         "control_labels",
         "auc",
         "ccs_loss",
-        "push",
+        "exchange_along",
     ),
     "06": (
         "legal_mass",

@@ -129,27 +129,38 @@ def flip_along(
     return resid - step[:, None] * direction
 
 
-def as_long(
-    change: Callable[[Tensor], Tensor] | None,
-    like: Callable[[Tensor], Tensor],
+def flipper(
+    weights: Float[Tensor, "feature_and_one square_state"],
+    square: Int[Tensor, " example"],
     *,
-    generator: torch.Generator | None = None,
+    scale: float,
 ) -> Callable[[Tensor], Tensor]:
-    """A control for an edit: steps as long as those of `like`, in other directions.
+    """The change of the residual stream [example, d_model] that flips a square for each example.
+
+    Along the direction of the board probe `weights`, by `flip_along`.
+    """
+    direction, bias = flip_direction(weights, square)
+    return lambda resid: flip_along(resid, direction.to(resid), bias.to(resid), scale)
+
+
+def opposite(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A control for an edit: the same step, the other way."""
+    return lambda resid: 2 * resid - change(resid)
+
+
+def in_random_direction(
+    like: Callable[[Tensor], Tensor], *, generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
+    """A control for an edit: steps as long as those of `like`, each in a direction of its own.
 
     Args:
-        change: whose directions to take; None draws them at random.
         like: an edit of the residual stream [example, d_model].
-        generator: for the random directions.
     """
 
     def changed(resid: Tensor) -> Tensor:
         size = (like(resid) - resid).norm(dim=-1, keepdim=True)
-        if change is None:
-            step = torch.randn(resid.shape, generator=generator).to(resid)
-        else:
-            step = change(resid) - resid
-        return resid + step / step.norm(dim=-1, keepdim=True).clamp(min=1e-12) * size
+        step = torch.randn(resid.shape, generator=generator).to(resid)
+        return resid + step / step.norm(dim=-1, keepdim=True) * size
 
     return changed
 
@@ -184,21 +195,34 @@ class Edits:
     legal: Bool[Tensor, "edit square"]
 
 
+def legal_after_flip(
+    played: Played,
+    game: Int[Tensor, " edit"],
+    time: Int[Tensor, " edit"],
+    square: Int[Tensor, " edit"],
+) -> tuple[Int[Tensor, "edit square"], Bool[Tensor, "edit square"]]:
+    """The boards with the disc on a square turned over, and what the player to move may then play.
+
+    Such a board need not be one that a game can reach.
+    """
+    board = played.board[game, time]
+    board[torch.arange(len(board)), square] *= -1
+    return board, legal_moves(board, played.player[time])
+
+
 def draw_edits(played: Played, *, n: int, generator: torch.Generator) -> Edits:
     """Up to `n` edits at random: a position after 4 to 27 moves, and an occupied square in it.
 
-    Only those are kept that change the legal moves, and leave some. Such a board need not be one
-    that a game can reach.
+    Only those are kept that change the legal moves, and leave some.
     """
     n_games = len(played.board)
     game = torch.randperm(n_games, generator=generator).repeat(-(-8 * n // n_games))
     time = torch.randint(4, 28, game.shape, generator=generator)
     game, time = (index[played.going[game, time]] for index in (game, time))
-    board = played.board[game, time]
+    occupied = (played.board[game, time] != 0).float()
     # Four discs lie there at least, so two can be drawn that differ.
-    square, another = torch.multinomial((board != 0).float(), 2, generator=generator).unbind(1)
-    board[torch.arange(len(board)), square] *= -1
-    legal = legal_moves(board, played.player[time])
+    square, another = torch.multinomial(occupied, 2, generator=generator).unbind(1)
+    board, legal = legal_after_flip(played, game, time, square)
     good = (legal != played.legal[game, time]).any(-1) & legal.any(-1)
     kept = good.nonzero()[:n, 0]
     return Edits(game[kept], time[kept], square[kept], another[kept], board[kept], legal[kept])
@@ -229,3 +253,39 @@ def logits_after(
     hooks = [(name, hook(change)) for name, change in changes.items()]
     with torch.no_grad(), model.hooks(fwd_hooks=hooks):
         return model(tokens)[rows, time]
+
+
+def edited_logits(
+    model,
+    tokens: Int[Tensor, "edit time"],
+    edits: Edits,
+    *,
+    probes: Mapping[int, Float[Tensor, "feature_and_one square_state"]],
+    scale: float,
+    how: str = "flip",
+    generator: torch.Generator,
+) -> Float[Tensor, "edit square"]:
+    """The model's logits after an edit of the residual stream after each layer of `probes`.
+
+    Args:
+        tokens: the moves that the model has read in each edit's game.
+        probes: layer -> the board probe along whose directions to step.
+        how: "flip" the edit's square, "another square", the "opposite" of the flip's step, or a
+            "random" direction with steps as long.
+        generator: for random directions.
+
+    Raises:
+        ValueError: `how` is none of these.
+    """
+    if how not in ("flip", "another square", "opposite", "random"):
+        raise ValueError(f'how is "flip", "another square", "opposite" or "random", not {how!r}.')
+    changes = {}
+    for layer, probe in probes.items():
+        square = edits.another if how == "another square" else edits.square
+        change = flipper(probe, square, scale=scale)
+        if how == "random":
+            change = in_random_direction(change, generator=generator)
+        elif how == "opposite":
+            change = opposite(change)
+        changes[f"blocks.{layer}.hook_resid_post"] = change
+    return logits_after(model, tokens, edits.time.to(tokens.device), changes).cpu()

@@ -21,11 +21,13 @@ from utils.beliefs import (
     PROCESSES,
     beliefs,
     excess_loss,
+    join_last_tokens,
     last_tokens,
     next_token_probs,
     r_squared,
     r_squared_within,
     sample,
+    token_pairs,
 )
 from utils.models import save_native
 from utils.world import affine_fit, affine_predict
@@ -101,9 +103,11 @@ def evaluate(models: dict[str, TransformerBridge], recipe: Recipe, name: str) ->
 
     Returns:
         For each model: `excess`, its loss above the ideal observer's in millinats, mean over all
-        positions; and for each place of `residuals` the probe's `[R2, R2 within equal last 3
-        tokens]` on held-out sequences. Under `"features"` the same for probes on `next token`
-        (the exact probabilities) and on a one-hot of the last k tokens.
+        positions; and for each place of `residuals` two numbers on held-out sequences: the
+        probe's R2, and the R2 within equal last 3 tokens of a probe that is also given a one-hot
+        of these three. Under `"features"` the same for probes on `next token` (the exact
+        probabilities), on a one-hot of the last k tokens, on `tokens` (a one-hot of each of the
+        16) and on `token pairs` (the last 8 and their products by twos).
     """
     T = PROCESSES[name]()
     train, test = different_sequences(T, recipe.eval_batch, length=recipe.n_ctx, seed=10_000)
@@ -111,9 +115,12 @@ def evaluate(models: dict[str, TransformerBridge], recipe: Recipe, name: str) ->
     window = last_tokens(test, 3, n_tokens=len(T))
 
     def probe(seen: Tensor, unseen: Tensor) -> list[float]:
-        found = affine_predict(unseen, affine_fit(seen, belief["train"]))
         right = belief["test"]
-        return [r_squared(found, right), r_squared_within(found, right, window)]
+        found = affine_predict(unseen, affine_fit(seen, belief["train"]))
+        seen = join_last_tokens(seen, train, 3, n_tokens=len(T))
+        unseen = join_last_tokens(unseen, test, 3, n_tokens=len(T))
+        beyond = affine_predict(unseen, affine_fit(seen, belief["train"]))
+        return [r_squared(found, right), r_squared_within(beyond, right, window)]
 
     fresh = sample(
         T, recipe.eval_batch, length=recipe.n_ctx, generator=torch.Generator().manual_seed(10_001)
@@ -130,6 +137,10 @@ def evaluate(models: dict[str, TransformerBridge], recipe: Recipe, name: str) ->
         codes = (last_tokens(half, k, n_tokens=len(T)) for half in (train, test))
         one_hot = (F.one_hot(code, len(T) ** k).double() for code in codes)
         out["features"][f"last {k}"] = probe(*one_hot)
+    tokens = (F.one_hot(half, len(T)).flatten(1).double() for half in (train, test))
+    out["features"]["tokens"] = probe(*tokens)
+    pairs = (token_pairs(half, 8, n_tokens=len(T)) for half in (train, test))
+    out["features"]["token pairs"] = probe(*pairs)
     return out
 
 

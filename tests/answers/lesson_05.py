@@ -11,7 +11,7 @@ LIBRARY = {
     "control_labels": probes.control_labels,
     "auc": probes.auc,
     "ccs_loss": probes.ccs_loss,
-    "push": probes.push,
+    "exchange_along": probes.exchange_along,
 }
 
 
@@ -72,43 +72,79 @@ def _ccs(terms):
     return ccs_loss
 
 
-def _push(change):
-    def push(resid, direction, positions, *, size):
-        resid = resid.clone()
-        change(resid, direction, positions, size, torch.arange(len(resid)))
-        return resid
+def _exchange(change):
+    """What `change` of vectors, unit, partners and direction gives is added."""
 
-    return push
+    def exchange_along(resid, direction, positions, partner):
+        out, rows = resid.clone(), torch.arange(len(resid))
+        here = resid[rows, positions]
+        out[rows, positions] += change(here, direction / direction.norm(), partner, direction)
+        return out
 
-
-def _step(step):
-    def change(resid, direction, positions, size, rows):
-        resid[rows, positions] += step(direction, size)
-
-    return _push(change)
+    return exchange_along
 
 
-def _push_all(resid, direction, positions, size, rows):
-    resid += size * direction / direction.norm()
+def _along(vectors, unit):
+    return (vectors @ unit)[:, None] * unit
 
 
-def _push_mixed(resid, direction, positions, size, rows):
-    resid[:, positions] += size * direction / direction.norm()
-
-
-def _push_last(resid, direction, positions, size, rows):
-    resid[:, -1] += size * direction / direction.norm()
-
-
-def _push_in_place(resid, direction, positions, *, size):
-    resid[torch.arange(len(resid)), positions] += size * direction / direction.norm()
+def _exchange_in_place(resid, direction, positions, partner):
+    resid[:] = probes.exchange_along(resid, direction, positions, partner)
     return resid
+
+
+def _exchange_assigned(resid, direction, positions, partner):
+    resid, rows, unit = resid.clone(), torch.arange(len(resid)), direction / direction.norm()
+    resid[rows, positions] = _along(resid[rows, positions][partner], unit)
+    return resid
+
+
+def _exchange_at_own_position(resid, direction, positions, partner):
+    out, rows, unit = resid.clone(), torch.arange(len(resid)), direction / direction.norm()
+    out[rows, positions] += _along(resid[partner, positions] - resid[rows, positions], unit)
+    return out
+
+
+def _exchange_everywhere(resid, direction, positions, partner):
+    unit = direction / direction.norm()
+    return resid + ((resid[partner] - resid) @ unit)[..., None] * unit
+
+
+def _split_salted(groups, *, test, seed):
+    names = list(set(groups))
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    return _whole({names[i] for i in order[: round(test * len(names))]}, groups)
+
+
+def _split_global(groups, *, test, seed):
+    torch.manual_seed(seed)
+    names = list(dict.fromkeys(groups))
+    return _whole(_some(names, round(test * len(names)), None), groups)
+
+
+def _coins_salted(types, *, seed):
+    names = sorted(set(types), key=hash)
+    coins = torch.randint(2, (len(names),), generator=torch.Generator().manual_seed(seed))
+    return _looked_up(coins, names, types)
+
+
+def _coins_global(types, *, seed):
+    torch.manual_seed(seed)
+    names = list(dict.fromkeys(types))
+    return _looked_up(torch.randint(2, (len(names),)), names, types)
+
+
+def _ranked(scores, labels):
+    """Mann and Whitney's sum of ranks, without a thought for ties."""
+    ranks = scores.argsort(stable=True).argsort().double() + 1
+    yes, no = (labels == 1).sum(), (labels == 0).sum()
+    return (ranks[labels == 1].sum() - yes * (yes + 1) / 2) / (yes * no)
 
 
 MISTAKES = {
     "last_token": [
         ("padding", _token(lambda r, n, rows, back: r[:, -1 - back]), "is padding"),
-        ("off by one", _token(lambda r, n, rows, back: r[rows, n.clamp(max=4)]), "Off by one"),
+        ("off by one", _token(lambda r, n, rows, back: r[rows, n]), "Off by one"),
         ("too early", _token(lambda r, n, rows, back: r[rows, n - 2]), "too early"),
         ("BOS", _token(lambda r, n, rows, back: r[:, 0]), "BOS"),
         ("mixed", _token(lambda r, n, rows, back: r[:, n - 1 - back]), "*all* rows"),
@@ -117,7 +153,7 @@ MISTAKES = {
         ("no back", _token(lambda r, n, rows, back: r[rows, n - 1]), "not used"),
         (
             "back to the right",
-            _token(lambda r, n, rows, back: r[rows, (n - 1 + back).clamp(max=4)]),
+            _token(lambda r, n, rows, back: r[rows, n - 1 + back]),
             "into the padding",
         ),
     ],
@@ -145,8 +181,10 @@ MISTAKES = {
         (
             "no generator",
             _split(lambda g, n, test, gen: _whole(_some(n, round(test * len(n)), None), g)),
-            "same seed",
+            "*global* generator",
         ),
+        ("set order", _split_salted, "other hashes"),
+        ("global seed", _split_global, "*global* generator"),
         (
             "a mask of groups",
             _split(lambda g, n, test, gen: torch.rand(len(n), generator=gen) < test),
@@ -202,8 +240,10 @@ MISTAKES = {
         (
             "no generator",
             _coins(lambda t, n, gen: _looked_up(torch.randint(2, (len(n),)), n, t)),
-            "same seed",
+            "*global* generator",
         ),
+        ("hash order", _coins_salted, "other hashes"),
+        ("global seed", _coins_global, "*global* generator"),
         (
             "three labels",
             _coins(lambda t, n, gen: _looked_up(torch.randint(3, (len(n),), generator=gen), n, t)),
@@ -225,6 +265,7 @@ MISTAKES = {
             "divide",
         ),
         ("means", _auc(lambda a, b, s, y: a.mean() - b.mean()), "Only the order"),
+        ("ranks", _ranked, "a tie"),
     ],
     "ccs_loss": [
         ("consistency", _ccs(lambda p, q: ((p - (1 - q)) ** 2).mean()), "Consistency alone"),
@@ -249,16 +290,33 @@ MISTAKES = {
             _ccs(lambda p, q: ((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2).sum()),
             "sum over the pairs",
         ),
+        (
+            "Python's min",
+            _ccs(lambda p, q: ((p - (1 - q)) ** 2 + min(p, q) ** 2).mean()),
+            "`torch.minimum` compares",
+        ),
         ("detached", _ccs(lambda p, q: probes.ccs_loss(p, q).detach()), "no gradient"),
     ],
-    "push": [
-        ("not divided", _step(lambda d, size: size * d), "own length in it"),
-        ("no size", _step(lambda d, size: d / d.norm()), "`size` is not used"),
-        ("backwards", _step(lambda d, size: -size * d / d.norm()), "wrong way"),
-        ("everywhere", _push(_push_all), "Every position"),
-        ("rows mixed", _push(_push_mixed), "*all* rows"),
-        ("last column", _push(_push_last), "last column"),
-        ("in place", _push_in_place, "itself was changed"),
-        ("nothing", lambda resid, direction, positions, *, size: resid.clone(), "Nothing"),
+    "exchange_along": [
+        ("not divided", _exchange(lambda h, u, p, d: _along(h[p] - h, d)), "own length"),
+        ("divided once", _exchange(lambda h, u, p, d: ((h[p] - h) @ u)[:, None] * d), "twice"),
+        ("complete", _exchange(lambda h, u, p, d: h[p] - h), "complete vector"),
+        (
+            "complement",
+            _exchange(lambda h, u, p, d: h[p] - h - _along(h[p] - h, u)),
+            "Everything *but*",
+        ),
+        ("own left in", _exchange(lambda h, u, p, d: _along(h[p], u)), "was left in"),
+        ("wrong sign", _exchange(lambda h, u, p, d: _along(h - h[p], u)), "wrong sign"),
+        (
+            "gives",
+            _exchange(lambda h, u, p, d: _along(h[p.argsort()] - h, u)),
+            "not give it away",
+        ),
+        ("assigned", _exchange_assigned, "rest of the vector is gone"),
+        ("own position", _exchange_at_own_position, "partner's own"),
+        ("everywhere", _exchange_everywhere, "Every position"),
+        ("in place", _exchange_in_place, "itself was changed"),
+        ("nothing", lambda resid, *rest: resid.clone(), "Nothing"),
     ],
 }

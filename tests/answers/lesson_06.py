@@ -62,6 +62,14 @@ def _errors(change):
     return legal_move_errors
 
 
+def _errors_with(n):
+    def legal_move_errors(logits, legal):
+        rank = logits.argsort(-1, descending=True).argsort(-1)
+        return ((rank < n(legal)) != legal).sum(-1)
+
+    return legal_move_errors
+
+
 def _top_two(logits, legal):
     chosen = torch.zeros_like(legal).scatter(1, logits.topk(2, -1).indices, True)
     return (chosen != legal).sum(-1)
@@ -186,6 +194,7 @@ MISTAKES = {
             _flip(lambda dot, b, n, s: ((1 + s) * (dot + b) / n).mean()),
             "its own score",
         ),
+        ("twice the scale", _flip(lambda dot, b, n, s: 2 * s * (dot + b) / n), "At scale 1"),
         ("in place", _flip_in_place, "`resid` itself was changed"),
     ],
     "legal_move_errors": [
@@ -200,6 +209,26 @@ MISTAKES = {
             "as many as there are legal",
         ),
         ("one N for all", _top_two, "*that* board's"),
+        ("largest N", _errors_with(lambda legal: legal.sum(-1).max()), "the largest"),
+        ("first N", _errors_with(lambda legal: legal.sum(-1)[0]), "one for the batch"),
+        ("sum of N", _errors_with(lambda legal: legal.sum()), "sum over the batch"),
+        (
+            "one more",
+            _errors_with(lambda legal: legal.sum(-1, keepdim=True) + 1),
+            "*below* N",
+        ),
+        (
+            "argsort once",
+            lambda logits, legal: (
+                (logits.argsort(-1, descending=True) < legal.sum(-1, keepdim=True)) != legal
+            ).sum(-1),
+            "sort once more",
+        ),
+        (
+            "mean over squares",
+            lambda logits, legal: world.legal_move_errors(logits, legal) / logits.shape[-1],
+            "mean over the squares",
+        ),
         ("hits", _errors(lambda logits, legal, chosen: (chosen & legal).sum(-1)), "hits"),
         (
             "lowest",

@@ -185,7 +185,7 @@ def _same(got: Tensor, right: Tensor) -> bool:
 
 
 def _size(tensor: Tensor) -> str:
-    return str(tuple(tensor.shape)) if tensor.ndim else "(), a single number,"
+    return str(tuple(tensor.shape)) if tensor.ndim else "() (a single number)"
 
 
 def claim(label: str, measured: float, text: float, within: float) -> None:

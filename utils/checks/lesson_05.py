@@ -2,13 +2,47 @@
 
 import torch
 
-from utils.checks import exercise, expect, match
+from utils.checks import Wrong, exercise, expect, match
+
+
+def untouched(call, *args, **kwargs):
+    """What `call` returns, once it is sure that it left the global generator alone."""
+    before = torch.get_rng_state()
+    got = call(*args, **kwargs)
+    expect(
+        torch.equal(before, torch.get_rng_state()),
+        "Your function draws from, or sets, torch's *global* generator, which all other code "
+        "shares. Make a `torch.Generator().manual_seed(seed)` of your own and pass it on.",
+    )
+    return got
+
+
+class Name:
+    """A hashable name whose hash differs from run to run, as that of a string does."""
+
+    def __init__(self, text: str, salt: int):
+        self.text, self.salt = text, salt
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Name) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash((self.text, self.salt))
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+SALTED = (
+    "The same seed gives something else in another run of Python, where names have other hashes. "
+    "List each name once in the order in which it comes (`dict.fromkeys`), not by `set` or `hash`."
+)
 
 
 @exercise("last_token")
 def check_last_token(last_token) -> str:
-    """Texts of 5, 2 and 4 tokens in a batch padded to 5; what is padding holds numbers too."""
-    resid = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    """Texts of 5, 2 and 4 tokens in a batch padded to 6; what is padding holds numbers too."""
+    resid = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0))
     lengths = torch.tensor([5, 2, 4])
 
     def pick(positions) -> torch.Tensor:
@@ -23,14 +57,14 @@ def check_last_token(last_token) -> str:
         mistakes={
             "That is the last column of the batch, which is padding for all but the longest text. "
             "Each row ends at its own length.": resid[:, -1],
-            "Off by one: a text of 2 tokens has its last one at position 1.": pick([4, 2, 4]),
+            "Off by one: a text of 2 tokens has its last one at position 1.": pick([5, 2, 4]),
             "That is one token too early.": pick([3, 0, 2]),
             "That is the first token of each text, BOS.": resid[:, 0],
             "Each row came with the positions of *all* rows. Index with two tensors of one length: "
             "rows and positions.": everything,
             "All rows were cut at the shortest text.": resid[:, 1],
             "The rows were counted from the right, as if the padding stood on the left.": pick(
-                [0, 3, 1]
+                [1, 4, 2]
             ),
             "You averaged over the tokens: take the last one.": torch.stack(
                 [resid[row, :n].mean(0) for row, n in enumerate(lengths.tolist())]
@@ -45,7 +79,7 @@ def check_last_token(last_token) -> str:
         mistakes={
             "`back` is not used: back=1 is the token before the last.": pick([4, 1, 3]),
             "`back` counts towards the left: you went to the right, into the padding.": pick(
-                [4, 2, 4]
+                [5, 2, 4]
             ),
         },
     )
@@ -58,7 +92,7 @@ def check_split_by_group(split_by_group) -> str:
     groups = [f"g{i % 10}" for i in range(40)] + ["g0"] * 9 + ["g3"] * 5
 
     def split(seed: int, test: float = 0.3) -> torch.Tensor:
-        got = split_by_group(list(groups), test=test, seed=seed)
+        got = untouched(split_by_group, list(groups), test=test, seed=seed)
         expect(
             isinstance(got, torch.Tensor) and got.dtype == torch.bool,
             "Return a tensor of True and False, one for each row.",
@@ -96,12 +130,16 @@ def check_split_by_group(split_by_group) -> str:
         any(not torch.equal(first, other) for other in draws[1:]),
         "Every seed gives the same split: shuffle the groups before you take some.",
     )
-    torch.rand(3)
     expect(
         torch.equal(first, split(0)),
         "The same seed gives another split: use a `torch.Generator().manual_seed(seed)` of your "
         "own.",
     )
+    salted = [
+        split_by_group([Name(group, salt) for group in groups], test=0.3, seed=0)
+        for salt in range(6)
+    ]
+    expect(all(torch.equal(salted[0], other) for other in salted[1:]), SALTED)
     return "Whole groups, and the same ones for the same seed."
 
 
@@ -168,7 +206,7 @@ def check_control_labels(control_labels) -> str:
     types = [f"t{i % 12}" for i in range(36)]
 
     def toss(seed: int) -> torch.Tensor:
-        got = control_labels(list(types), seed=seed)
+        got = untouched(control_labels, list(types), seed=seed)
         expect(isinstance(got, torch.Tensor), "Return a tensor of 0 and 1.")
         expect(
             got.shape == (36,),
@@ -201,12 +239,13 @@ def check_control_labels(control_labels) -> str:
         bool((by_type > 0).any() and (by_type < 1).any()) and float(by_type.std()) < 0.45,
         "Some types have the same label under every seed: the coin must not depend on the name.",
     )
-    torch.rand(3)
     expect(
         torch.equal(tosses[0], toss(0)),
         "The same seed gives other labels: use a `torch.Generator().manual_seed(seed)` of your "
         "own.",
     )
+    salted = [control_labels([Name(each, salt) for each in types], seed=0) for salt in range(6)]
+    expect(all(torch.equal(salted[0], other) for other in salted[1:]), SALTED)
     return "One coin for each type, so that there is nothing to read."
 
 
@@ -241,12 +280,14 @@ def check_auc(auc) -> str:
             ),
         },
     )
-    match(
-        auc(torch.zeros(5), torch.tensor([1, 0, 0, 0, 1])),
-        torch.tensor(0.5),
-        what="The AUC of a probe that gives everything one score",
-        mistakes={},
-    )
+    ranks = "Rows of one score get unlike ranks, in the order in which they stand: a tie is a tie."
+    for order in ([1, 1, 0, 0, 0], [0, 0, 0, 1, 1]):  # ranks that ignore ties give 0 or 1
+        match(
+            auc(torch.zeros(5), torch.tensor(order)),
+            torch.tensor(0.5),
+            what="The AUC of a probe that gives everything one score",
+            mistakes={ranks: torch.tensor(1.0), ranks + " ": torch.tensor(0.0)},
+        )
     return "No threshold, and 0.5 for a probe that says nothing."
 
 
@@ -257,8 +298,17 @@ def check_ccs_loss(ccs_loss) -> str:
     q = torch.tensor([0.3, 0.7, 0.8, 0.5, 0.10])
     consistency, smaller = (p - (1 - q)) ** 2, torch.minimum(p, q)
     right = (consistency + smaller**2).mean()
+    try:
+        got = ccs_loss(p.clone(), q.clone())
+    except Wrong as problem:
+        expect(
+            "Boolean value" not in str(problem),
+            "Python's `min(p_first, p_second)` compares two tensors as wholes, which fails. "
+            "`torch.minimum` compares entry by entry.",
+        )
+        raise
     match(
-        ccs_loss(p.clone(), q.clone()),
+        got,
         right,
         what="The loss",
         mistakes={
@@ -291,40 +341,69 @@ def check_ccs_loss(ccs_loss) -> str:
     return "Consistent and decided; which half is true, it does not say."
 
 
-@exercise("push")
-def check_push(push) -> str:
-    """Three texts, a position each, and a direction of length 5."""
-    resid = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0))
+@exercise("exchange_along")
+def check_exchange_along(exchange_along) -> str:
+    """Four texts, a position and a partner each, and a direction of length 5."""
+    resid = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0))
     kept = resid.clone()
-    direction, positions = torch.tensor([3.0, 4.0]), torch.tensor([3, 0, 2])
+    direction = torch.tensor([3.0, 0.0, 4.0])
+    positions, partner = (
+        torch.tensor([3, 0, 2, 1]),
+        torch.tensor([2, 3, 1, 0]),
+    )  # not its own inverse
+    rows, unit = torch.arange(4), direction / 5
+    here = kept[rows, positions]
 
-    def stepped(step: torch.Tensor, where=None) -> torch.Tensor:
+    def added(change: torch.Tensor) -> torch.Tensor:
         out = kept.clone()
-        for row, at in enumerate(positions.tolist()):
-            for pos in [at] if where is None else where:
-                out[row, pos] += step
+        out[rows, positions] += change
         return out
 
-    step = 2.0 * direction / 5
-    mixed = kept.clone()
-    mixed[:, positions] += step
+    def placed(vectors: torch.Tensor) -> torch.Tensor:
+        out = kept.clone()
+        out[rows, positions] = vectors
+        return out
+
+    def along(vectors: torch.Tensor, by: torch.Tensor = unit) -> torch.Tensor:
+        return (vectors @ by)[:, None] * by
+
+    difference = here[partner] - here
+    everywhere = kept + along(kept[partner].flatten(0, 1) - kept.flatten(0, 1)).view_as(kept)
+    same_place = kept[partner, positions] - here
+    given = torch.empty_like(here)
+    given[partner] = here
     match(
-        push(resid, direction.clone(), positions.clone(), size=2.0),
-        stepped(step),
-        what="The pushed stream",
+        exchange_along(resid, direction.clone(), positions.clone(), partner.clone()),
+        added(along(difference)),
+        what="The exchanged stream",
         mistakes={
-            "The step has the direction's own length in it: divide by its norm first, so that the "
-            "step's length is `size`.": stepped(2.0 * direction),
-            "`size` is not used: the step's length is `size`.": stepped(direction / 5),
-            "`size` is not used, and the direction keeps its own length.": stepped(direction),
-            "The step goes the wrong way.": stepped(-step),
-            "Every position is pushed: only one of each row should be.": stepped(step, range(4)),
-            "The last column is pushed in every row: each row has its own position.": stepped(
-                step, [3]
+            "The direction's own length is in it. Divide by the norm first.": added(
+                along(difference, direction)
             ),
-            "Each row is pushed at the positions of *all* rows. Index with rows and positions "
-            "together.": mixed,
-            "You divided by the squared norm.": stepped(2.0 * direction / 25),
+            "You divided by the norm once; the direction comes in twice, in the product and as "
+            "what is added.": added(along(difference, direction) / 5),
+            "The complete vector was exchanged: only its component along the direction is.": (
+                added(difference)
+            ),
+            "Everything *but* the component was exchanged.": added(difference - along(difference)),
+            "The partner's component was added, and the row's own was left in.": added(
+                along(here[partner])
+            ),
+            "The row's own component was taken away, and the partner's was not put in.": added(
+                -along(here)
+            ),
+            "The component is the partner's now, but the rest of the vector is gone: add the "
+            "change instead of assigning it.": placed(along(here[partner])),
+            "The vector was replaced by the change: *add* the change to it.": placed(
+                along(difference)
+            ),
+            "The change has the wrong sign.": added(-along(difference)),
+            "Every position was changed: only one of each row should be.": everywhere,
+            "The partner's vector was taken at the *row's* position: take it at the partner's "
+            "own.": added(along(same_place)),
+            "Row i should *get* the component of row partner[i], and not give it away.": added(
+                along(given - here)
+            ),
             "Nothing has changed.": kept,
         },
     )
@@ -332,4 +411,4 @@ def check_push(push) -> str:
         torch.equal(resid, kept),
         "Right values, but `resid` itself was changed. Work on `resid.clone()`.",
     )
-    return "One step of the length you asked for, where you asked for it."
+    return "One component from the partner, and the rest as it was."

@@ -187,6 +187,8 @@ def check_flip_along(flip_along) -> str:
                 "The wrong way: the score has grown.": moved(-(1 + scale) * score / length),
                 "The wrong way: the score has grown. Subtract.": moved(-scale * score / length),
                 "That is the step. Add it to `resid`.": right - kept,
+                "At scale 1 that would do. But the score must change by 1 + scale times itself, "
+                "not by 2 * scale.": moved(2 * scale * score / length),
                 "All examples got one step: each has its own score.": moved(
                     ((1 + scale) * score / length).mean().expand(3)
                 ),
@@ -205,21 +207,42 @@ def check_flip_along(flip_along) -> str:
 
 @exercise("legal_move_errors")
 def check_legal_move_errors(legal_move_errors) -> str:
-    """Three boards of five squares, with one, two and three legal moves."""
+    """Five boards of five squares, with one to three legal moves; ranks that are no swaps."""
     logits = torch.tensor(
-        [[0.1, 2.0, 0.3, -1.0, 1.0], [3.0, 2.0, 1.0, 0.0, -1.0], [0.0, -2.0, 1.0, 2.0, 3.0]]
+        [
+            [0.1, 2.0, 0.3, -1.0, 1.0],
+            [3.0, 2.0, 1.0, 0.0, -1.0],
+            [0.0, -2.0, 1.0, 2.0, 3.0],
+            [1.5, -1.0, 0.2, 2.5, 0.5],
+            [-0.5, 1.5, 2.5, -2.0, 0.5],
+        ]
     )
-    legal = torch.tensor([[1, 0, 0, 0, 0], [1, 0, 1, 0, 0], [0, 1, 1, 0, 1]]).bool()
-    right = []
-    for row, allowed in zip(logits.tolist(), legal.tolist(), strict=True):
-        best = sorted(range(5), key=lambda square: -row[square])[: sum(allowed)]
-        wrong = sum(not allowed[square] for square in best)
-        missing = sum(allowed[square] and square not in best for square in range(5))
-        right.append(wrong + missing)
-    right = torch.tensor(right).float()
-    top = logits.argmax(-1)
-    one_wrong = (~legal.gather(1, top[:, None])[:, 0]).float()
-    two = torch.zeros_like(legal).scatter(1, logits.topk(2, -1).indices, True)
+    legal = torch.tensor(
+        [[1, 0, 0, 0, 0], [1, 0, 1, 0, 0], [0, 1, 1, 0, 1], [1, 0, 0, 1, 0], [0, 0, 1, 0, 0]]
+    ).bool()
+    n_legal = legal.sum(-1).tolist()
+
+    def errors(chosen: list[list[int]]) -> torch.Tensor:
+        rows = zip(chosen, legal.tolist(), strict=True)
+        return torch.tensor(
+            [sum((square in best) != row[square] for square in range(5)) for best, row in rows]
+        ).float()
+
+    order = [sorted(range(5), key=lambda square: -row[square]) for row in logits.tolist()]
+
+    def first(n: list[int]) -> torch.Tensor:
+        return errors([squares[:k] for squares, k in zip(order, n, strict=True)])
+
+    right = first(n_legal)
+    once = errors(
+        [
+            [place for place in range(5) if squares[place] < k]
+            for squares, k in zip(order, n_legal, strict=True)
+        ]
+    )
+    lowest = errors([squares[5 - k :] for squares, k in zip(order, n_legal, strict=True)])
+    one_wrong = (~legal.gather(1, logits.argmax(-1)[:, None])[:, 0]).float()
+    one_n = "N differs from board to board: it is the number of *that* board's legal moves."
     match(
         legal_move_errors(logits.clone(), legal.clone()),
         right,
@@ -227,22 +250,20 @@ def check_legal_move_errors(legal_move_errors) -> str:
         mistakes={
             "Those are the wrong moves among the first N. Count the legal moves that are missing "
             "from them too.": right / 2,
+            "One `argsort` gives the square at each rank. You compare with N the rank of each "
+            "square: sort once more.": once,
+            "You took N + 1 squares: ranks begin at 0, so the first N are those *below* N.": first(
+                [n + 1 for n in n_legal]
+            ),
+            "That is the mean over the squares: count the errors, with a sum.": right / 5,
             "Only the first move is looked at: take as many as there are legal ones, on each "
             "board.": one_wrong,
-            "N differs from board to board: it is the number of *that* board's legal moves.": (
-                (two != legal).sum(-1).float()
-            ),
-            "Those are the hits. Count the errors.": legal.sum(-1) - right / 2,
-            "You took the squares with the *lowest* logits.": torch.tensor(
-                [
-                    sum(
-                        (square in sorted(range(5), key=lambda s: row[s])[: sum(allowed)])
-                        != allowed[square]
-                        for square in range(5)
-                    )
-                    for row, allowed in zip(logits.tolist(), legal.tolist(), strict=True)
-                ]
-            ).float(),
+            one_n: first([2] * 5),
+            f"{one_n} (You took the largest.)": first([max(n_legal)] * 5),
+            f"{one_n} (You took one for the batch.)": first([1] * 5),
+            f"{one_n} (You took the sum over the batch.)": first([5] * 5),
+            "Those are the hits. Count the errors.": torch.tensor(n_legal) - right / 2,
+            "You took the squares with the *lowest* logits.": lowest,
             "A logit above 0 is no move: compare the logits with each other, and take the N "
             "highest.": ((logits > 0) != legal).sum(-1).float(),
             "One number for each board, [example]; the lesson averages later.": right.mean(),
