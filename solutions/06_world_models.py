@@ -1004,7 +1004,7 @@ def with_best_untrained(found: dict) -> dict:
 mess3_features = features_of(mess3, mess3_models, mess3_halves)
 mess3_read = with_best_untrained(beliefs.read_beliefs(mess3_features, mess3_halves, mess3))
 mess3_truth = beliefs.beliefs(mess3_halves[1], mess3)[:, -1]
-some = slice(0, 3000)
+some = slice(0, 2000)
 plots.simplex(
     {
         "what an ideal observer believes": beliefs.simplex_xy(mess3_truth[some]),
