@@ -22,7 +22,7 @@
 # 3. catch the ways in which probes fool people: leaks, easy wrong answers, negation, distractors, a layer too early.
 #
 # **Time** two and a half hours. **Needs** lessons 00 and 01: tokens, BOS, hooks, the residual stream.
-# **Runs** in about two minutes on a laptop's processor.
+# **Runs** in two to three minutes on a laptop's processor.
 
 # %% tags=["setup"]
 import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -154,7 +154,7 @@ claim("its interval, high, %", 100 * prefers_range[1], text=100, within=1)
 # same vectors whatever comes next. That leaves the answer itself, and the full stop behind it.
 #
 # Texts of unlike length run as one batch by **padding** the short ones on the right. Then the last column of the batch
-# is the padding of all but the longest: a mistake that raises no error, and looks like "nothing to find".
+# is padding, for all texts but the longest. To read it is a mistake that raises no error, and looks like "nothing to find".
 #
 # ### Exercise 1 · the last token (10 minutes, easy)
 
@@ -185,7 +185,7 @@ lesson_05.check_last_token(last_token)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `resid[torch.arange(len(resid)), positions]`. A text of 7 tokens has its last one at position 6.
+# `resid[torch.arange(len(resid)), positions]`. A text of 7 tokens has its last one at position 6; with `back=1` you want position 5.
 #
 # </details>
 
@@ -345,11 +345,11 @@ plots.lines(
 # Not at the embeddings, and at the end worse than in the middle. At the full stop there is little below layer 12 (the answer itself has it two layers earlier). There both probes jump, and then stay level up
 # to layer 20. Shuffled labels reach up to **0.62** at one layer or another: that is how far luck alone goes with so few statements.
 #
-# The winner of such a plateau is luck. So take the *earliest* layer within one **standard error** of the best (of the two probes' mean). The standard
+# Which layer of such a plateau wins is luck. So average the two probes at the full stop, and take the *earliest* layer within one **standard error** of the best. The standard
 # error says how far such a mean moves by luck of the draw; the unit is the pair. That layer
 # is no worse as far as we can tell, and cheaper to run.
 #
-# And the token? Cross-validation does not tell the two apart (best layer of each, logistic: **0.80** and **0.77**). We take the full stop, by custom: it stands behind the whole statement, however long the answer
+# And the token? Cross-validation does not tell the two apart (logistic, best layer: **0.80** at the full stop, **0.77** at the answer). We take the full stop, by custom: it stands behind the whole statement, however long the answer
 # is. Keep in mind that this was a choice; section 8 returns to it.
 #
 # Now look at the held-out pairs. (Full disclosure: while this
@@ -467,7 +467,7 @@ claim("model prefers right, held-out", sum(prefers_of[c] for c in chosen), text=
 # %% [markdown]
 # ## 4. Right for the wrong reason
 #
-# **0.81** is a number about a *data set*. Four ways to get a better one, or to get one from nothing.
+# **0.81** is a number about a *data set*. Here are three ways to get a better one, or to get one from nothing, and two controls.
 #
 # **Easy wrong answers.** In our pairs both capitals lie on one continent. What if the wrong one comes from
 # anywhere? `related.csv` has the same countries paired across continents. *Predict first:* up or down?
@@ -613,7 +613,7 @@ assert far_range[0] > near_range[1]
 assert ranges["coins,<br>split by row"][0] > 0.55
 
 # %% [markdown]
-# **Unequal classes.** The fourth way: let one class be rare. Suppose that only one statement in ten is true. Then "always false" is right nine
+# **Unequal classes.** The third way: let one class be rare. Suppose that only one statement in ten is true. Then "always false" is right nine
 # times out of ten. A measure that does not fall for it: draw one true and one false statement; how often does the true one score higher? That is
 # the **AUC** (the area under a curve that we do not need here). Chance is a half, and no threshold is involved.
 #
@@ -666,8 +666,8 @@ plots.table(
 )
 
 # %% [markdown]
-# By accuracy, "always false" beats the probe. By AUC it is worth exactly chance, and the probe more. From here on, probes are tested on
-# other statements than those they were trained on, where their threshold may sit in the wrong place. So AUC and *choices* (section 3) are the measures.
+# By accuracy, "always false" beats the probe. By AUC it is worth exactly chance, and the probe more. From here on, probes are often tested on
+# another *kind* of statement than they were trained on. There their threshold may sit in the wrong place. So for that we use AUC and *choices* (section 3), which need no threshold.
 
 # %% tags=["numbers"]
 assert imbalanced["always false"][0] > imbalanced["logistic probe"][0]
@@ -680,7 +680,7 @@ assert imbalanced["always false"][1] == 0.5 < 0.7 < imbalanced["logistic probe"]
 # in China."), kinds ("A robin is a kind of bird."), opposites ("The opposite of hot is cold.") and comparisons ("Forty is larger than twenty-eight."). And each family
 # has its **negations**, with the labels turned round.
 #
-# **Gate:** does the *model* mind "not"? After "The capital of France is not" a model that does should prefer London to Paris. *Predict first:* how often?
+# **Gate:** does the *model* mind "not", that is, does "not" change what it predicts? After "The capital of France is not" a model that does should prefer London to Paris. *Predict first:* how often?
 
 # %%
 NAMES = ("capitals", "cities", "kinds", "opposites", "comparisons")
@@ -715,7 +715,7 @@ minds_range = probes.bootstrap(list(minds_not.values()), groups=[pair for pair, 
 print(f"prefers the true ending after 'is not': {sum(minds_not.values()) / len(minds_not):.2f}")
 
 # %% [markdown]
-# In **0.12** (interval **0.07** to **0.19**): after "is not" it still prefers Paris. So in its predictions this model hardly minds "not" at all. If a probe turns out not to mind it
+# It prefers the true ending in only **0.12** of the cases (interval **0.07** to **0.19**): after "is not" it still prefers Paris. So in its predictions about capitals this model hardly minds "not" at all. If a probe turns out not to mind it
 # either, that may be a fact about the model, and not about probes. (Even a model that understands could do this: people who write "The capital of France is not" rarely go on to London.)
 #
 # Now train the difference of means on each table, test on each, always on held-out pairs: how often does it choose the true one of two?
@@ -761,21 +761,21 @@ for name in READABLE:
 print("score of a statement and of its twin with not:", {k: f"{v:.2f}" for k, v in twins.items()})
 
 # %% [markdown]
-# Trained on capitals, the probe chooses right among held-out capitals (**0.83**, interval **0.74** to **0.93**), and as well among kinds (**0.94**) and
-# opposites (**0.93**), which it never saw. So it is not about countries. It looks like truth, and one might stop here and
+# Trained on capitals, the probe chooses right among held-out capitals (**0.83**, interval **0.74** to **0.93**), and also among kinds (**0.94**) and
+# opposites (**0.93**), which it never saw. Among cities it does less well (see the figure). So it is not about countries. It looks like truth, and one might stop here and
 # publish.
 #
-# But on the *same* capitals with "not" it is right in **0.14** (**0.05** to **0.24**): far below chance, that is, reliably wrong. The other three quarters of the matrix add little to this. A statement
-# and its twin with "not" get nearly the same score (correlation **0.96** to **0.99**): to this direction, "not" is hardly there. What it reads might be called
+# But on the *same* capitals with "not" it is right in **0.14** (**0.05** to **0.24**): far below chance, that is, reliably wrong. Probes trained *with* "not" are the mirror image: right with it, wrong without. Score each
+# statement and its twin with "not" by the probe of its own family: the two scores rise and fall together (correlation **0.96** to **0.99**). The "not" hardly changes which statement scores higher. What it reads might be called
 # *these two belong together*.
 #
 # (Comparisons stand last. There both numbers are in every statement, "belonging together" is no help, and its probe cannot read even its own family: **0.50**. Yet on kinds
-# it chooses right in **0.94**! Beware of one high cell. Many a direction happens to sort the kinds, and section 7 finds an odd one.)
+# it chooses right in **0.94**! Beware of one high cell. Section 7 shows something odd about how the kinds are paired.)
 #
 # ### Truth, or the word I expected?
 #
 # "The opposite of hot is warm." is false, but hot and warm belong together. And there is a rival to that name: *this is the word I expected*. The capitals probe's scores go along with
-# the log-probability that the model gave the answer. To separate the two, ask both: true opposite or synonym?
+# the log-probability that the model gave the answer. To separate the two, ask the probe and the model the same question: which scores higher, the true opposite or a synonym?
 
 # %%
 opposites_key = ("opposites", 0)
@@ -817,15 +817,15 @@ plots.table(
 )
 
 # %% [markdown]
-# The probe trained on capitals ranks the true opposite above an unrelated word in **0.88**. Above a *synonym*, in **0.36** (interval **0.25** to **0.46**): certainly not above chance. The model itself expects the
+# The probe trained on capitals ranks the true opposite above an unrelated word in **0.88**. Above a *synonym*, in **0.36** (interval **0.25** to **0.46**): below chance, so it takes the synonym more often. The model itself expects the
 # opposite rather than the synonym in **0.80**. So the probe is no copy of the model's expectation, though the two go together (correlation **0.60** over all opposites). *Belonging together* fits better.
 #
 # But a probe trained on opposites does tell them apart: **0.74** on its held-out pairs (interval **0.58** to **0.89**). Synonyms were nowhere in its training set, and still the difference is there to be read. So a name
-# belongs to one *probe*, with its training data, and not to "the model's truth".
+# such as *belonging together* describes one *probe* and its training data. It does not describe "the model's truth".
 #
 # ### What if "not" is in the training set?
 #
-# Fair question: nobody told the probe about negation. Train logistic regression on a family *and* its negations. *Predict first:* is layer 12 the right place? It was chosen for statements
+# A fair objection: nobody told the probe about negation. Train logistic regression on a family *and* its negations. *Predict first:* is layer 12 the right place? It was chosen for statements
 # without "not". So choose anew, by cross-validation on the training pairs of the four families, from layer 12 to 20, by the same rule.
 
 # %%
@@ -857,9 +857,9 @@ plots.lines(
 )
 
 # %% [markdown]
-# Too early. Three of the four families rise until layer 14 or later; the rule takes layer **16**. Now the held-out pairs, once, and **affirmative and negated apart**: a mean of the two could hide
-# one that is right and one that is wrong. (Disclosure: all of these layers were looked at on the held-out pairs by a reader of an earlier version, which had reported layer 12 alone, and concluded
-# that there is next to nothing. That was wrong.)
+# Too early. Three of the four families rise until layer 14 or later; the rule takes layer **16**. Now the held-out pairs, with **affirmative and negated apart**: a mean of the two could hide
+# one that is right and one that is wrong. (Disclosure: an earlier version of this lesson reported layer 12 alone, and wrongly concluded
+# that there is next to nothing. A reader of it then looked at all of these layers on the held-out pairs.)
 
 # %%
 both = {name: probes.logistic(*with_negations(name, NOT_LAYER)[:2]) for name in READABLE}
@@ -893,13 +893,13 @@ affirmative_only = chooses(
 
 # %% [markdown]
 # On capitals, such a probe is right in **0.83** of the affirmative (interval **0.74** to **0.93**) and **0.83** of the negated (**0.74** to **0.93**). So at layer 16 there *is* a direction that turns round with "not". It
-# even serves for kinds, which it never saw: **0.84** (**0.72** to **0.97**) and **0.84** (**0.72** to **0.94**). At layer 12 the same procedure finds hardly anything of the kind.
+# even serves for kinds, which it never saw: **0.84** (**0.72** to **0.97**) and **0.84** (**0.72** to **0.94**). At layer 12 the same procedure gives a probe that does not serve for kinds.
 #
 # It does not serve everywhere. Between capitals, cities and kinds, five of the six transfers are above a half on both sides (kinds to cities is not), though often by little. To and from opposites it fails:
 # capitals to opposites are **0.25** and **0.71**, one side wrong and one right, which a mean would have called chance. And cities are read badly even by their own probe (**0.68**, **0.57**).
 #
 # Nor is it steady: capitals to kinds, the worse of the two sides, is **0.25** at layer 12, **0.84** at 16, and **0.47** at 19. The intervals know nothing of that.
-# Shown all four families at once, one direction does serve all four, on both sides (lowest **0.60**, for cities). So a common one is there to be had, but a single family does not lead to it.
+# Shown all four families at once, one direction is above a half on all four, on both sides (lowest **0.60**, for cities, which is not much). So there may be a common one, but a single family does not lead to it.
 #
 # So what you find depends on what you train on. The direction that affirmative statements teach does not turn round, not even at layer 16 (capitals with "not": **0.12**). Another one does, in part and from the middle layers on, and you find it if
 # your training data *need* it. Larger models are reported to have a clearer one (reading list).
@@ -917,6 +917,8 @@ claim("capitals to opposites", transfer[cap, opposites_key][0], text=0.93, withi
 claim("capitals to negated capitals", transfer[cap, cap_not][0], text=0.14, within=0.03)
 claim("its interval, low", transfer[cap, cap_not][1][0], text=0.05, within=0.03)
 claim("its interval, high", transfer[cap, cap_not][1][1], text=0.24, within=0.03)
+eight = keys[:8]  # all but comparisons
+assert all((transfer[a, b][0] > 0.5) == (a[1] == b[1]) for a in eight for b in eight), "mirror"
 claim("twins, lowest", min(twins.values()), text=0.96, within=0.01)
 claim("twins, highest", max(twins.values()), text=0.99, within=0.01)
 comp = ("comparisons", 0)
@@ -975,7 +977,7 @@ assert all(
 # the *model* reads sentiment at all. The other control is "not only wonderful": the word "not" is there, and the meaning is *not* turned round.
 #
 # AUC has a cliff: it jumps as soon as the order turns. So measure the **gap** too: mean score of the good words minus that of the bad words, in units of the gap without "not".
-# 1 means that "not" changes nothing, and below 0 the reading has turned round. *Predict first:* at which layer?
+# 1 means that "not" changes nothing, and below 0 the reading has turned round. *Predict first:* at which layer does the gap fall below 0?
 
 # %%
 feelings = read("sentiment")
@@ -1070,10 +1072,10 @@ plots.table(
 # The gap tells how: it fades, **0.47** at layer 12 and **0.20** at layer 14, and then one block turns it over, to **-0.68**. "Not only" leaves the sign as it was. So from there on the model has put
 # "not" and "good" together, and not just seen a "not". No bag of words does that.
 #
-# Order is not all: with its threshold left where it was, the probe is right in **0.94** at layer 15, and in **0.77** at layer 20.
+# AUC looks only at the order. With its threshold left where it was, the probe is right about **0.94** of the sentences with "not" at layer 15, and about **0.77** at layer 20.
 #
-# The affirmative probe of facts does nothing of the kind at any of these layers: the gap for capitals hardly shrinks (**0.78** at layer 20), and that for kinds fades to **0.48**; neither comes near zero. But mind the gate of section 5. The test is *passable*,
-# as sentiment shows; whether this model can pass it for facts is less clear.
+# The affirmative probe of facts does nothing of the kind at any of these layers: the gap for capitals shrinks (to **0.78** at layer 20), and that for kinds fades (to **0.48**); neither comes near zero. But remember the gate of section 5. Sentiment shows
+# that a probe can turn round without being taught "not". For facts, this model may not take in the "not" well enough for that.
 
 # %% tags=["numbers"]
 claim("bag of words, plain", auc_of(felt_bag, "plain"), text=0.95, within=0.02)
@@ -1093,7 +1095,8 @@ assert min(by_layer['sentiment, "not only" (control)']) > 0.5
 assert max(by_layer['sentiment, "not"'][3:]) < -0.4
 claim("capitals, layer 20", by_layer['capitals, "not"'][-1], text=0.78, within=0.06)
 claim("kinds, layer 20", by_layer['kinds, "not"'][-1], text=0.48, within=0.06)
-assert min(by_layer['capitals, "not"'] + by_layer['kinds, "not"']) > 0.4
+for name in ('capitals, "not"', 'kinds, "not"'):
+    assert by_layer[name][0] > by_layer[name][-1] + 0.1 and min(by_layer[name]) > 0.4
 
 # %% [markdown]
 # ## 7. Without labels: CCS
@@ -1138,7 +1141,7 @@ lesson_05.check_ccs_loss(ccs_loss)
 
 # %% [markdown]
 # `probes.ccs` minimises this loss. For "The opposite of hot is ..." the two halves are the two answers, in random order. Each half is first **normalised**: its own mean is
-# taken away, and it is divided by its own spread. CCS cannot know which sign means true, so the better sign counts, and *agreement* starts at a half.
+# taken away, and it is divided by its own spread. CCS cannot know which sign means true, so the better sign counts. *Agreement* is the share of pairs in which CCS and the labels choose alike, so it is never below a half.
 #
 # There is no test set: CCS is fitted on all pairs, and the labels are held out instead. Beside it: the first **principal component** of the differences (the direction along
 # which they are spread most), and 20 random directions.
@@ -1235,7 +1238,7 @@ plots.table(
 # directions agree in **0.61**, the best of 20 in **0.76**. So CCS looks impressive.
 #
 # With a banana it finds the banana: **1.00**, and truth **0.50**. So does the principal component. The truth is still there: the probe with labels reads it
-# on all held-out pairs. CCS asks for *a* direction that differs within every pair. Truth is one such, and so is anything else that differs within every pair. Farquhar and
+# on all held-out pairs. CCS asks for *some* property that differs within every pair. Truth is one, and so is anything else that does. Farquhar and
 # colleagues prove it; here you see it.
 #
 # One may say that nobody puts bananas into data. Look at our own, then.
@@ -1315,8 +1318,8 @@ assert alike == 1.0 and bare.loss < 1e-3
 # All so far is correlation: *we* can read something. Does the **model** use it? Change that one thing, and see
 # whether the model's own judgement moves.
 #
-# Take a true and a false statement about the same subject. Exchange what they have *along the probe's direction*, and leave the other 575 dimensions as they are. Nothing is pushed to
-# where no activation ever was: the component that comes in is a real one. And to exchange the *complete* vectors gives the scale: how much could any direction at this token do?
+# Take a true and a false statement about the same subject. Exchange what they have *along the probe's direction*, and leave the other 575 dimensions as they are. The component that comes in is a real one,
+# from another statement (though its combination with the rest may be new). Exchanging the *complete* vectors gives the scale: how much could any direction at this token do?
 #
 # ### Exercise 7 · exchange along a direction (15 minutes, medium)
 
@@ -1363,7 +1366,7 @@ lesson_05.check_exchange_along(exchange_along)
 # %% [markdown]
 # The judgement: after the statement comes "This statement is", and we measure `logit(" true") - logit(" false")`. The statements: all held-out opposites, since the probe reads these well. **Gate:** can the model judge them?
 #
-# Measured is how far the judgement moves *towards the label of what was put in*. The directions: the difference of means, trained at the token where it is used, and at the answer logistic regression too.
+# You measure how far the judgement moves *towards the label of what was put in*. The directions: the difference of means, trained at the token where it is used, and at the answer logistic regression too.
 # **Controls**, at the answer: 5 random directions, and 10 differences of means with *shuffled labels*, which lie where activations differ and so are harder to beat. And the complement: everything *but* the component.
 #
 # *Predict first:* at which token will the exchange do something? And which of the two probes?
@@ -1454,12 +1457,12 @@ share_range = probes.bootstrap(
 # "in so far as it judges".
 #
 # At the **full stop** the complete exchange does next to nothing (**0.00**, interval **-0.03** to **0.04**). The probe read the opposites nearly perfectly at a token that, at this layer, plays no visible part in the judgement!
-# What is *decodable* there is not *used* there.
+# What is *decodable* there is not *used* there, at least not for this judgement.
 #
 # At the **answer** the complete exchange moves the judgement by **0.24** (**0.14** to **0.34**). The component along the difference of means alone moves it by **0.13** (**0.08** to **0.18**), a share of **0.53** (**0.37** to **0.78**), though it is one dimension of 576.
-# Random directions move it by **0.00** at most, and shuffled means by at most **0.01** (ten others, drawn while this was written, reached `0.04`). So this direction is *used*. The other 575 dimensions together carry about as much: it is not the only one.
+# Towards that label, random directions move it by **0.00** at most, and shuffled means by at most **0.01** (one moves it a little further the other way; ten others, drawn while this was written, reached `0.04`). So this direction is *used*. The other 575 dimensions together carry about as much: it is not the only one.
 #
-# And logistic regression, at the same token? It moves the judgement by **-0.04**: a little the *wrong* way. It reads well and does not steer. It was fitted to tell the classes apart, and for that any weights will do, those that merely cancel noise too; Marks and Tegmark
+# And logistic regression, at the same token? It moves the judgement by **-0.04**: a little the *wrong* way. It was fitted to read, and it does not steer. It was fitted to tell the classes apart, and for that any weights will do, those that merely cancel noise too; Marks and Tegmark
 # found the same difference. Whether a direction that steers is *truth* is again another question: "the word I expected" would move a judgement too.
 
 # %% tags=["numbers"]

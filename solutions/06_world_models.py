@@ -20,7 +20,7 @@
 # 1. probe a model for the state of a world that you know exactly, and say which part of the reading is worth
 #    nothing;
 # 2. change what a model believes about that world, and measure whether it plays along;
-# 3. tell a model that tracks a hidden state from one that only predicts its next token well.
+# 3. tell a model that holds a belief about a hidden state from one that only predicts its next token well.
 #
 # **Time** two hours. **Needs** lessons 00 and 05: the residual stream, hooks, linear probes and their controls.
 # **Runs** in about two minutes on a laptop's processor.
@@ -216,7 +216,7 @@ print(f"lowest after {1 + worst} moves: {by_time['trained'][worst]:.3f}")
 # 95% interval over games: games are drawn anew with replacement, as in lesson 05). At its worst, move by move, it
 # is **0.91**. An untrained model has **0.15**, and whoever knows only which squares are empty **0.43**.
 #
-# Its likeliest square is legal in a share of **0.995**.
+# Its likeliest square is legal in a share of **0.995** of the positions.
 #
 # Memory of whole games is no explanation. Of openings of eight moves, a share of **0.80** stood in the training
 # games; of openings of twelve moves, next to none. The model goes on as before. (Counted are the same moves in
@@ -337,7 +337,7 @@ lesson_06.check_affine_fit(affine_fit)
 # </details>
 
 # %% [markdown]
-# A board is no number, so what should `Y` be? For each square three columns: is it state -1, 0 or 1? That is 108
+# The states -1, 0 and 1 are names, not amounts, so what should `Y` be? For each square three columns, one a state. That is 108
 # targets, all solved at once, and the state with the highest prediction is the probe's answer
 # (`world.one_hot_states` and `world.board_states` do the packing).
 #
@@ -484,14 +484,15 @@ print(f"black/white from the product: {share(product, test):.3f}")
 # *All squares.* The mine/yours probe is right on **0.955** of them (**0.953** to **0.957** over games), the
 # black/white probe on **0.765**. That is the papers' contrast. But look at the rows below. Who played there is
 # right on **0.82**, and a probe on the moves themselves on **0.897**, with no model at all. (The untrained model
-# comes to **0.681**. It has lost most of the moves: its embedding alone does about as well as any layer of it.)
+# comes to **0.682**. It has lost most of the moves: its embedding alone does about as well as any layer of it.)
 # An accuracy on all squares says little.
 #
 # *Discs.* **0.33** of them are flipped. On these the trained model's mine/yours probe is right on **0.90**
 # (**0.89** to **0.91**), the moves themselves on **0.63**, the untrained model on **0.51**, the most common state
-# on **0.45**. Nor does it pay on the others: on the unflipped ones it is right on **0.93**, the moves on **0.90**,
-# the untrained model on **0.48**, the most common state on **0.36**. So the moves know who played, and the model
-# knows what became of it. Turning discs over is work that somebody must do, and the model has done most of it.
+# on **0.45**. Nor does the trained model pay on the others: on the unflipped ones it is right on **0.93**, the moves on **0.90**,
+# the untrained model on **0.48**, the most common state on **0.36**. So a linear probe on the moves reads most
+# unflipped discs and misses many flipped ones. The model's probe reads both. Turning discs over is work that
+# somebody must do, and the model has done most of it.
 #
 # *Black/white.* Here the probe on the model does *worse* than one on the bare moves (**0.86**). So is black or
 # white not in the model? Black is *mine* when black is to move, and *yours* when not. The model holds both, each
@@ -519,7 +520,7 @@ claim("mine/yours, low", by_square[mine][1], text=0.953, within=0.005)
 claim("mine/yours, high", by_square[mine][2], text=0.957, within=0.005)
 claim("black/white, all squares", by_square[theirs][0], text=0.765, within=0.01)
 claim("moves themselves, all squares", by_square[past][0], text=0.897, within=0.01)
-claim("untrained, all squares", by_square[raw][0], text=0.681, within=0.02)
+claim("untrained, all squares", by_square[raw][0], text=0.682, within=0.02)
 of_untrained = [share(right["mine/yours", "untrained", place], test) for place in seen]
 assert max(of_untrained) - of_untrained[0] < 0.04, "the embedding does about as well"
 flips = {key: on_flipped(key) for key in (mine, past, raw)}
@@ -568,7 +569,7 @@ claim("share of discs that are flipped", n_flipped, text=0.33, within=0.02)
 # become legal.
 #
 # The probe gives three scores for each square. The difference of its weights for *mine* and *yours* is a
-# direction, and `resid @ direction + bias` is positive where the probe says mine. To flip the square, move the
+# direction, and `resid @ direction + bias` is positive where *mine* scores higher than *yours*. To flip the square, move the
 # residual stream along the direction until the score is the opposite, and leave what stands at right angles to it
 # alone. (That is not "leave the other squares alone": their directions are not at right angles to this one.)
 #
@@ -655,8 +656,8 @@ lesson_06.check_legal_move_errors(legal_move_errors)
 
 # %% [markdown]
 # `world.draw_edits` picks positions and an occupied square, so that turning that one disc changes the legal
-# moves. (Such a board may be one that no game can reach.) We edit the last position only, after one layer or
-# after several, with each layer's own probe.
+# moves. (Such a board may be one that no game can reach.) We edit that position only, after one layer or
+# after several, with each layer's own probe, and read the model's prediction there.
 #
 # Which layers, and what scale? That is chosen on the games for choosing. The controls, on the test games:
 #
@@ -785,8 +786,9 @@ plots.table(
 
 # %% [markdown]
 # Before the edit the model makes **2.26** errors on the edited boards: it plays on the real ones. After the flip
-# it makes **0.70** (**0.57** to **0.83** over games). Without any error are **0.15** of the edits before and
-# **0.68** after. The rest is partly its own: on boards that nobody edited it makes **0.18**.
+# it makes **0.70** (**0.57** to **0.83** over games). A share of **0.15** of the edits is without any
+# error before, and **0.68** after. Some of the errors that remain are the model's own: on boards that nobody edited
+# it makes **0.18**.
 #
 # The controls: steps of the same length in random directions leave **2.69**, the opposite step **2.70**, the flip
 # of another square **2.78**. And that last one is no mere disturbance. Scored on *its* board, where that one
@@ -794,11 +796,11 @@ plots.table(
 # direction brings that square's board.
 #
 # How much is a direct write into the prediction? The same step after the last layer leaves **1.70**. So about a
-# third of the effect needs no computation, and the rest the later layers work out.
+# third of the effect can be a direct write. The rest needs the later layers.
 #
-# Three things to know about this step. It was the best of 60 settings, on other games, and it *overshoots*: the
+# Four things to know about this step. It was the best of 60 settings, on other games, and it *overshoots*: the
 # plain mirror, scale 1, leaves **1.36**. It is long, **0.44** of the residual stream's own length. And the probe
-# now also reads **4.3** *other* squares differently. Nor does it go equally well everywhere: after 16 moves or
+# now also reads **4.3** *other* squares differently, on average. And it works less well late: after 16 moves or
 # more the errors go from **1.81** to **0.88**, earlier from **2.55** to **0.58**.
 #
 # So the model does not only hold the board. It *uses* it, along the probe's directions, to choose its moves.
@@ -838,15 +840,15 @@ assert edited["flip"][2] < edited["direct"][1] and edited["direct"][2] < worst_c
 # ### 5. What this does not show
 #
 # - *That the model computes the board as you would.* It may keep thirty-six separate little rules that agree with
-#   a board. A probe that is right nearly always cannot tell the two apart, and random play visits only some
-#   boards.
+#   a board. A probe that reads the board cannot tell the two apart, and random play visits only some boards.
 # - *That the model has no other idea of the board.* The edit hits what the later layers read; what else they read
 #   we did not ask.
 # - *That this happens in language models.* Here every move depends on the board, and the training data are
 #   nothing but moves. It is the best case for a world model.
 # - *That it holds for other models.* One model, one seed, one game, and one untrained control. And its training
-#   was kinder than the papers': it was graded on all legal moves at each position. No probe was run on a model
-#   trained on single moves; `data/othello/README.md` says how well such a model played.
+#   was kinder than the papers': it was graded on all legal moves at each position. (One trained on single
+#   games, and stopped early, plays less well; the same probes find the board in it too, less exactly. The numbers
+#   are in `data/othello/README.md`.)
 
 # %% [markdown]
 # ## Part B. A world that nobody can see
@@ -868,8 +870,8 @@ assert edited["flip"][2] < edited["direct"][1] and edited["direct"][2] < worst_c
 # Shai and colleagues (2024) found this picture in the residual stream of a transformer, by *linear regression*.
 # That is what you will do, and then ask what it proves.
 #
-# The process is one tensor: `T[a, i, j]` is the probability that state `i` emits token `a` and moves to state
-# `j`.
+# The process is one tensor: `T[a, i, j]` is the probability, in state `i`, that the next state is `j` and that `j`
+# then emits token `a`.
 #
 # ### Exercise 6 · one more token (15 minutes, medium)
 
@@ -913,8 +915,8 @@ lesson_06.check_belief_update(belief_update)
 # far is its loss above that of the ideal observer, which nobody can beat? In *millinats*, thousandths of a nat.
 #
 # The controls: an untrained model, and observers who are ideal but **forget**: they know only the last `k`
-# tokens. For such a process the belief given the last `k` tokens is what you get by starting the update `k`
-# tokens ago.
+# tokens. What they believe is what you get by starting the update `k` tokens ago, from the belief that
+# each state is equally likely.
 
 # %%
 from data.beliefs import make as beliefs_recipe
@@ -946,7 +948,7 @@ plots.table(
 # The trained model is **0.53** millinats above the ideal observer, the untrained ones **344** and more. So it
 # predicts almost perfectly.
 #
-# But see who else does. An observer who remembers three tokens is at **4.5**, with five at **0.30**. The process
+# But see who else does. An observer who remembers three tokens is at **4.5**, with five at **0.30**, closer than the model. The process
 # forgets quickly, and so a short memory goes a long way. Keep this in mind for the next picture.
 
 # %% tags=["numbers"]
@@ -965,11 +967,11 @@ claim("last 5, millinats", mess3_excess["last 5 tokens"], text=0.30, within=0.08
 #
 # *Predict first:* what will the same regression give on an untrained model?
 #
-# One number will be R2, the share of the beliefs' variance that a prediction explains. Much of that variance
-# anybody has who looks at the last three tokens. So there is a second number. For it *every* probe is told the
+# One number will be R2, the share of the beliefs' variance that a prediction explains. Whoever looks
+# at the last three tokens explains much of that variance. So there is a second number. For it *every* probe is told the
 # last three tokens, as extra features, one for each of their combinations. Then the question is how much it
 # explains of the variance that is left: *among* sequences with the same last three tokens. A memory of three has
-# about 0 there.
+# about 0 there. (On new sequences it can fall a little below.)
 #
 # And as a control, *three* untrained models. Of their nine layers you will see the one with the best second
 # number: chosen on the very test sequences, which favours the control.
@@ -1052,16 +1054,16 @@ def show(found: dict):
 show(mess3_read)
 
 # %% [markdown]
-# Read the first column from below. One token of memory gives an R2 of **0.78**, and three **0.984**. An
-# *untrained* transformer, which is a random mixture of its tokens, gives **0.94**. So "R2 above **0.94**" would
+# Look at R2 first, and begin with the observers who forget. One token of memory gives an R2 of **0.78**, and three
+# **0.984**. An *untrained* transformer, which only mixes its tokens at random, gives **0.94**. So "R2 above **0.94**" would
 # be no evidence for anything. The trained model's **0.998** is not much higher. But beyond the last three tokens
 # it explains **0.90**, the untrained model **0.31**, the tokens themselves **0.35**.
 #
 # Still, an observer who remembers five tokens does a little better (**0.999**). The model's error is about that
 # of such an observer; it does use older tokens, and loses at least as much elsewhere. (What the older tokens
 # change in the ideal belief, its reading follows at a slope of **0.69**: 0 would be not at all, 1 all the way.)
-# Nor does it show that the model keeps a belief and updates it token by token: it could look at the last tokens
-# afresh each time.
+# And a high R2 does not show that the model keeps a belief and updates it token by token: it could look at the last
+# tokens afresh each time.
 #
 # There is one more way to get this picture. From the *next-token probabilities* of the model the regression is as
 # good: **0.998**, and **0.89** beyond three tokens. It must be. For Mess3 the ideal next-token probabilities are a
@@ -1102,7 +1104,7 @@ assert torch.linalg.matrix_rank(mess3.sum(-1)) == 3, "the map can be inverted"
 # emits a tick with probability `0.85`, in the other two states with `0.15`.
 #
 # There are two tokens only, so the next-token prediction is *one* number, and the belief is two. States 1 and 2
-# sound alike, but they are not: from 2 the tick comes sooner. A model that predicts the next token perfectly may
+# emit alike, but they are not the same state: from 2 the tick comes sooner. A model that predicts the next token perfectly may
 # forget the difference as soon as it has made its prediction. *Predict first:* does it?
 
 # %%
@@ -1131,8 +1133,9 @@ plots.simplex(
 # The gate first: **0.68** millinats above the ideal observer. Its next-token probabilities explain **0.38** of
 # the belief, linearly. Any other function of them comes to hardly more than **0.70**: put them in 60 bins and take
 # each bin's mean belief. The residual stream explains **0.993** (interval over sequences: **0.993** to
-# **0.994**). So the last layer holds much that this prediction does not need. (No later position can read the
-# last layer. It already stands in the layer below, which later positions do read.)
+# **0.994**). So no, the difference is not forgotten: the last layer holds much that this prediction does not
+# need. (No later position can read the last layer. But most of this already stands in the layer below, which later
+# positions do read: see "layer 1" in `data/beliefs/seeds.json`.)
 #
 # Is that the belief, or just the tokens, which travel along in the residual stream anyway? The best untrained
 # model holds them too, and reaches **0.96**! That is why R2 alone is not the point. Beyond the last three tokens,
@@ -1270,7 +1273,7 @@ plots.table(
 #
 # - Off by one in who moves next: at position `t` the model has read `t` moves, and predicts the next player's.
 # - Splitting positions instead of games: two positions of one game are nearly the same board.
-# - Scoring all squares: empty ones and unflipped ones are easy, and hide the difference.
+# - Scoring all squares only: empty ones, and unflipped ones for whoever knows the moves, hide the difference.
 # - Choosing squares by the answer, and reporting only the favourable half.
 # - Calling a high R2 evidence, without the untrained model beside it, at *its* best layer.
 # - Telling one predictor more than another: for "beyond three tokens" all must be told the three.

@@ -26,9 +26,24 @@ def test_the_recipe_runs_end_to_end(tmp_path):
     assert again["loss"] == pytest.approx(made["log"]["loss"][-1], abs=1e-4)  # what is saved
 
 
-def test_tiny_does_not_overwrite_what_is_shipped():
+@pytest.mark.parametrize("option", ["--tiny", "--single"])
+def test_a_trial_does_not_overwrite_what_is_shipped(option):
     with pytest.raises(SystemExit):
-        make.main(["--tiny"])
+        make.main([option])
+
+
+def test_side_branches_are_scored_alike_and_single_games_by_their_move():
+    games = random_games(5, generator=torch.Generator().manual_seed(0))
+    played = replay(games)
+    legal = played.legal[:, :-1]
+    sure = torch.where(legal, 0.0, -50.0)  # the best there is: all legal moves alike
+    n_legal = legal.sum(-1)[played.going[:, :-1]]
+    best = n_legal.float().log().mean()
+    torch.testing.assert_close(make.next_move_loss(sure, played), best)
+    torch.testing.assert_close(make.next_move_loss(sure, played, games=games), best)
+    told = torch.full_like(sure, -50.0).scatter(2, games.clamp(min=0)[..., None], 0.0)
+    assert make.next_move_loss(told, played, games=games) < 1e-6  # knows what will be played
+    assert make.next_move_loss(told, played) > 10
 
 
 def test_every_weight_is_trained_once():

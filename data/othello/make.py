@@ -41,6 +41,7 @@ class Recipe:
     d_model: int = 128
     n_heads: int = 8
     batch: int = 64  # games a step, never one twice
+    branches: bool = True  # score all legal next moves alike, or only the one that was played
     steps: int = 7000
     matrix_lr: float = 0.02  # Muon's, for the matrices of the blocks
     lr: float = 2e-3  # AdamW's, for all other weights
@@ -94,17 +95,28 @@ def new_optimizers(model: TransformerBridge, recipe: Recipe) -> list[torch.optim
     return made
 
 
-def next_move_loss(logits: Float[Tensor, "game move square"], played: Played) -> Float[Tensor, ""]:
+def next_move_loss(
+    logits: Float[Tensor, "game move square"],
+    played: Played,
+    *,
+    games: Int[Tensor, "game move"] | None = None,
+) -> Float[Tensor, ""]:
     """Cross-entropy of the next move, in nats, over games and all their side branches.
 
     A branch leaves a game at some position with another legal move, and ends there. All of them
-    are games like the others, moves and nothing else, and random play takes each alike; so every
-    position is scored by the mean over its legal moves, not by the one that happened to be drawn.
+    are games like the others, and random play takes each alike; so every position is scored by the
+    mean over its legal moves, not by the one that happened to be drawn.
+
+    Args:
+        games: score only these moves, the ones that were played.
     """
     legal, going = played.legal[:, :-1].to(logits.device), played.going[:, :-1].to(logits.device)
     log_probs = logits.float().log_softmax(-1)
-    mean = (log_probs * legal).sum(-1) / legal.sum(-1).clamp(min=1)
-    return -mean[going].mean()
+    if games is None:
+        scored = (log_probs * legal).sum(-1) / legal.sum(-1).clamp(min=1)
+    else:
+        scored = log_probs.gather(2, games.to(logits.device).clamp(min=0)[..., None])[..., 0]
+    return -scored[going].mean()
 
 
 @torch.no_grad()
@@ -188,7 +200,8 @@ def train(
         training.append(games.to(torch.int8))
         with torch.autocast(device, dtype=torch.bfloat16):
             logits = model(to_tokens(games).to(device))
-        loss = next_move_loss(logits, replay(games))
+        only = None if recipe.branches else games
+        loss = next_move_loss(logits, replay(games), games=only)
         model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -205,13 +218,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help=f"of {Recipe.batch} games: {Recipe.steps}")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--single", action="store_true", help="no side branches: the moves played")
     parser.add_argument("--tiny", action="store_true", help="30 steps of a tiny model: a test")
     args = parser.parse_args(arguments)
-    if args.tiny and args.out.resolve() == HERE:
-        parser.error("--tiny would overwrite the trained model: name another folder by --out")
+    if (args.tiny or args.single) and args.out.resolve() == HERE:
+        parser.error("This would overwrite the trained model: name another folder by --out")
     torch.set_num_threads(1)  # the same sums in the same order, whatever the machine
     recipe = TINY if args.tiny else Recipe()
-    recipe = replace(recipe, steps=args.steps or recipe.steps)
+    recipe = replace(recipe, steps=args.steps or recipe.steps, branches=not args.single)
     _, made = train(recipe, seed=args.seed, device=args.device, save_to=args.out / "trained")
     write_json(args.out / "log.json", {"recipe": asdict(recipe), "seed": args.seed, **made})
 
