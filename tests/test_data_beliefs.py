@@ -1,6 +1,5 @@
 """data/beliefs: the recipe runs, and the shipped toys are what its README says they are."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from data.beliefs import make
 from utils import models
 from utils.beliefs import PROCESSES
 
@@ -18,18 +18,7 @@ FOLDER = ROOT / "data" / "beliefs"
 
 
 @pytest.fixture(scope="module")
-def make():
-    """The recipe as a module, though data/ is no package."""
-    spec = importlib.util.spec_from_file_location("make_beliefs", FOLDER / "make.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-@pytest.fixture(scope="module")
-def measured(make):
+def measured():
     """What the shipped models and untrained ones do, measured here and now."""
     found = {}
     for name in make.PROCESSES:
@@ -40,7 +29,7 @@ def measured(make):
     return found
 
 
-def test_the_two_halves_share_no_sequence(make):
+def test_the_two_halves_share_no_sequence():
     T = PROCESSES["clock"]()
     train, test = make.different_sequences(T, 500, length=6, seed=0)
     rows = [tuple(row) for row in torch.cat([train, test]).tolist()]
@@ -65,13 +54,13 @@ def test_the_recipe_runs_end_to_end(tmp_path):
         assert models.load(tmp_path / folder, device="cpu").cfg.n_layers == 2
 
 
-def test_tiny_does_not_overwrite_what_is_shipped(make):
+def test_tiny_does_not_overwrite_what_is_shipped():
     with pytest.raises(SystemExit):
         make.main(["--tiny"])
     assert (FOLDER / "mess3" / "model.safetensors").is_file()
 
 
-def test_the_recipe_is_the_one_that_was_run(make):
+def test_the_recipe_is_the_one_that_was_run():
     summary = json.loads((FOLDER / "seeds.json").read_text())
     assert make.Recipe(**summary["recipe"]) == make.Recipe()
 
