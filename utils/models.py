@@ -26,7 +26,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -314,11 +314,10 @@ def _download(recipe: Recipe, staging: Path) -> Path:
 
 def _size_of(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # pip moved it just now
-            continue
+    for parent, _, files in os.walk(folder):  # unlike rglob, at ease with folders that vanish
+        for name in files:
+            with suppress(OSError):  # pip moved it just now
+                total += os.path.getsize(os.path.join(parent, name))
     return total
 
 
