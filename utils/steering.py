@@ -1,0 +1,168 @@
+"""Writing to a model: adding to the residual stream, at one layer, while a context is open.
+
+Layer L is what block L reads, `blocks.L.hook_resid_pre`, as in `utils.probes`: a direction that a
+probe found at layer L is added at layer L.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Change = (
+    Float[Tensor, "*shape d_model"]
+    | Callable[[Float[Tensor, "batch chosen d_model"]], Float[Tensor, "..."]]
+)
+
+
+class Steering:
+    """The hook that `steer` sets, which `utils.generation` can set on a bare model too."""
+
+    def __init__(self, change: Change, *, layer: int, positions: slice | list[int]):
+        self.change, self.layer, self.positions = change, layer, positions
+        self.past = 0  # positions that the key-value cache holds
+
+    def __call__(self, resid: Float[Tensor, "batch pos d_model"], hook=None) -> Tensor:
+        here, index = _chosen(self.positions, self.past, resid.shape[1], resid.device)
+        if not len(here):
+            return resid
+        if not isinstance(self.change, Tensor):
+            added = self.change(resid[:, here])
+        elif self.change.ndim == 2:  # a row for each position
+            added = self.change[index.to(self.change.device)]
+        else:
+            added = self.change
+        out = resid.clone()
+        out[:, here] += added.to(resid)
+        return out
+
+    @contextmanager
+    def watching(self, module: torch.nn.Module) -> Iterator[None]:
+        """While this is open, know how much of the text is in the cache when `module` runs."""
+
+        def note_past(module, args, kwargs):
+            cache = kwargs.get("past_key_values")
+            self.past = 0 if cache is None else cache.get_seq_length()
+
+        handle = module.register_forward_pre_hook(note_past, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+@contextmanager
+def steer(
+    model, change: Change, *, layer: int, positions: slice | Sequence[int] | None = None
+) -> Iterator[None]:
+    """While this is open, add something to the residual stream that a block reads.
+
+    Works for every way to run the model: a forward pass, `run_with_cache`, `generate` with the
+    key-value cache, where a step sees one position alone, and `utils.generation.sample`. The hook
+    goes when the context is left, also by an error or an interrupt.
+
+    Args:
+        model: a TransformerBridge.
+        change: what to add. A vector [d_model] goes to every chosen position; [batch 1 d_model]
+            gives each row its own; [n d_model], with as many positions in a list, each position its
+            own. A function gets the residual stream at the chosen positions
+            [batch chosen d_model], and returns what to add to it.
+        layer: from 0 to n_layers; n_layers is what the last block leaves for the unembedding.
+        positions: counted from the start of each row, where BOS (or padding) is 0, whatever is
+            cached: `slice(n_prompt, None)` is all but the prompt. None is all.
+
+    Raises:
+        ValueError: the layer does not exist, a position is negative, or `change` does not fit.
+
+    Source: activation addition (Turner et al., 2023, arXiv 2308.10248).
+    """
+    name, wanted = _hook_name(model, layer), _checked(positions)
+    if isinstance(change, Tensor):
+        _check_shape(change, wanted, model.cfg.d_model)
+    steering = Steering(change, layer=layer, positions=wanted)
+    with steering.watching(model.original_model), model.hooks(fwd_hooks=[(name, steering)]):
+        yield
+
+
+def _hook_name(model, layer: int) -> str:
+    n_layers = model.cfg.n_layers
+    if not 0 <= layer <= n_layers:
+        raise ValueError(f"This model has layers 0 to {n_layers}, where {n_layers} is its end.")
+    if layer == n_layers:
+        return f"blocks.{n_layers - 1}.hook_resid_post"
+    return f"blocks.{layer}.hook_resid_pre"
+
+
+def _checked(positions: slice | Sequence[int] | None) -> slice | list[int]:
+    if positions is None:
+        return slice(None)
+    numbers = positions
+    if isinstance(positions, slice):
+        numbers = [n for n in (positions.start, positions.stop, positions.step) if n is not None]
+    if any(n < 0 for n in numbers):
+        raise ValueError(
+            "Count positions from the start of the row: while a text grows, its end moves."
+        )
+    return positions if isinstance(positions, slice) else list(positions)
+
+
+def _check_shape(change: Tensor, wanted: slice | list[int], d_model: int) -> None:
+    if change.shape[-1:] != (d_model,) or change.ndim > 3:
+        raise ValueError(
+            f"`change` has shape {tuple(change.shape)}, and its last axis must be d_model, "
+            f"which is {d_model} here."
+        )
+    if change.ndim == 2 and (isinstance(wanted, slice) or len(wanted) != len(change)):
+        raise ValueError(
+            f"A `change` of {len(change)} rows needs a list of {len(change)} positions, one a row."
+        )
+
+
+def _chosen(
+    wanted: slice | list[int], past: int, n: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Which of the n positions that run now are wanted, and which of the wanted those are."""
+    if isinstance(wanted, slice):
+        numbers = range(*wanted.indices(past + n))
+        pairs = [(at - past, i) for i, at in enumerate(numbers) if at >= past]
+    else:
+        pairs = [(at - past, i) for i, at in enumerate(wanted) if past <= at < past + n]
+    here, index = zip(*pairs, strict=True) if pairs else ((), ())
+    return torch.tensor(here, device=device), torch.tensor(index)
+
+
+@torch.no_grad()
+def typical_norm(model, texts: Sequence[str], *, layer: int) -> float:
+    """The median length of the residual stream at a layer: the unit for a steering vector's dose.
+
+    Over all positions of all texts but the first of each, whose vector is unlike all others (it
+    may be a hundred times as long).
+    """
+    lengths = []
+
+    def keep(resid, hook):
+        lengths.append(resid[0, 1:].float().norm(dim=-1))
+
+    name = _hook_name(model, layer)
+    with model.hooks(fwd_hooks=[(name, keep)]):
+        for text in texts:
+            model(model.to_tokens(text), stop_at_layer=min(layer + 1, model.cfg.n_layers))
+    return torch.cat(lengths).median().item()
+
+
+def at_dose(
+    direction: Float[Tensor, "*shape d_model"], dose: float, *, norm: float
+) -> Float[Tensor, "*shape d_model"]:
+    """The vector along a direction whose length is `dose` times `norm` (see `typical_norm`)."""
+    return direction / direction.norm(dim=-1, keepdim=True) * dose * norm
+
+
+def random_directions(
+    n: int, like: Float[Tensor, " d_model"], *, seed: int = 0
+) -> Float[Tensor, "n d_model"]:
+    """Directions drawn at random, each as long as `like`: the control of a steering vector."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(n, len(like), generator=generator).to(like)
+    return at_dose(drawn, 1.0, norm=like.norm().item())
