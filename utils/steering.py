@@ -139,6 +139,9 @@ def typical_norm(model, texts: Sequence[str], *, layer: int) -> float:
 
     Over all positions of all texts but the first of each, whose vector is unlike all others (it
     may be a hundred times as long).
+
+    Raises:
+        ValueError: the texts hold no token besides BOS.
     """
     lengths = []
 
@@ -149,6 +152,8 @@ def typical_norm(model, texts: Sequence[str], *, layer: int) -> float:
     with model.hooks(fwd_hooks=[(name, keep)]):
         for text in texts:
             model(model.to_tokens(text), stop_at_layer=min(layer + 1, model.cfg.n_layers))
+    if not sum(map(len, lengths)):
+        raise ValueError("Give at least one text that holds a token besides BOS.")
     return torch.cat(lengths).median().item()
 
 
