@@ -59,6 +59,31 @@ EXERCISES: dict[str, tuple[str, ...]] = {
         "legal_move_errors",
         "belief_update",
     ),
+    "07": (
+        "mean_over_tokens",
+        "add_from",
+        "at_dose",
+        "random_directions",
+        "token_losses",
+        "repetition",
+    ),
+    "08": (
+        "angular_error",
+        "measured_angle",
+        "emotion_vectors",
+        "circularity",
+        "circle_axes",
+        "without_span",
+    ),
+    "09": (
+        "shared_tokens",
+        "cosine_pearson",
+        "neighbour_overlap",
+        "lle_weights",
+        "intrinsic_dimension",
+        "fit_map",
+        "moved",
+    ),
 }
 
 
