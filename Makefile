@@ -30,7 +30,7 @@ blanks: $(VENV)/test.done  ## make the notebooks from solutions/*.py
 sync: $(VENV)/test.done  ## see whether the notebooks fit solutions/*.py
 	$(BIN)/python -m utils.course sync
 
-bench: $(VENV)/test.done model  ## time and memory beside TransformerLens, about 12 minutes (ARGS=--json)
+bench: $(VENV)/test.done model  ## time and memory beside TransformerLens, about 15 minutes (ARGS=--json)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 data: $(VENV)/lab.done  ## make a folder's data again: make data D=induction

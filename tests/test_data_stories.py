@@ -32,7 +32,7 @@ def test_a_cut_tokenizer_keeps_what_occurs_often_and_reads_everything(texts):
     assert sorted(cut.get_vocab().values()) == list(range(len(cut)))
     for text in [*some[:20], "Zürich, 1984: an idiosyncratic \t café 🌊"]:
         assert cut.decode(cut(text)["input_ids"]) == text
-    same = [whole.tokenize(t) == cut.tokenize(t) for t in (" the cat was in the house", " and")]
+    same = [whole.tokenize(t) == cut.tokenize(t) for t in (" and it was in the", " the")]
     assert all(same), "common words are still one token each"
 
 
