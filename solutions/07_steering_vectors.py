@@ -22,7 +22,7 @@
 # 3. compare steering with its strongest rival, which is to ask the model.
 #
 # **Time** two hours. **Needs** lesson 05: difference of means, logistic probes, the bootstrap.
-# **Runs** in three to four minutes on a laptop's processor.
+# **Runs** in about three minutes on a laptop's processor.
 
 # %% tags=["setup"]
 import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -52,8 +52,7 @@ cfg = model.cfg
 # you push along that direction while the model writes? That is **steering**: add a vector to the residual stream, at one layer,
 # and leave the weights alone.
 #
-# It works often enough to be dangerous. A strong push always changes the text, and a broken text can still
-# score well on the concept. So each effect in this lesson has its cost beside it.
+# A strong push always changes the text, and a broken text can still score well on the concept. So each effect in this lesson has its cost beside it.
 #
 # Three concepts. Each is given by **contrast pairs**: nearly the same sentence with the concept and without it
 # (`data/concepts/README.md`). Some pairs are for making vectors (`fit`), others, on other topics, for choosing (`test`).
@@ -87,16 +86,11 @@ on_pairs = {
 held_out_accuracy = {
     concept: concepts.classifier(concept).accuracy for concept in ("formality", "sea")
 }
+held_out_text = {c: f"{accuracy:.2f}" for c, accuracy in held_out_accuracy.items()}
 plots.table(
     [
-        (
-            concept,
-            f"{held_out_accuracy[concept]:.2f}"
-            if concept in held_out_accuracy
-            else "(no training)",
-            f"{on_pairs[concept].mean():.2f}",
-        )
-        for concept in concepts.CONCEPTS
+        (c, held_out_text.get(c, "(no training)"), f"{right.mean():.2f}")
+        for c, right in on_pairs.items()
     ],
     columns=["instrument", "right on held-out subjects", "right half of a pair higher"],
 )
@@ -105,7 +99,7 @@ plots.table(
 # On subjects it was not trained on, the classifier of formality is right about **95%** of the texts, that of the sea about **80%**. (Asked for a story with
 # a lifeboat in it, the model sometimes forgets the lifeboat; the label stays.) All three instruments put the right half of a pair higher in **94%** of the pairs or more.
 #
-# So these are usable, and noisy. An average over many texts can be trusted more than any single score.
+# So these are usable, and noisy: trust an average over many texts more than any single score.
 
 # %% tags=["numbers"]
 claim("formality, held out, %", 100 * held_out_accuracy["formality"], text=95, within=2)
@@ -116,8 +110,8 @@ claim("right half of a pair higher, lowest, %", 100 * lowest, text=94, within=2)
 # %% [markdown]
 # ### The gate: can the model do it when asked?
 #
-# If the model cannot write in a formal style at all, no vector will make it. So ask. The task in the whole lesson is to continue neutral
-# **openings** of six tokens. Eight of them are for choosing, 24 others for testing.
+# If the model cannot write in a formal style at all, a vector that fails would tell us nothing. So ask. The task in the whole lesson is to continue neutral
+# **openings** of six tokens. Eight of them are for choosing, others for testing.
 #
 # Two ways to **prompt**: a line before the opening, or a request in the chat format that this model was trained on, with the opening as the start of the answer. `sample` draws the next
 # tokens, and uses the same random numbers with and without a prompt: less noise between the two.
@@ -137,7 +131,7 @@ FORMS = {
     "a request": "<|im_start|>user\nWrite {}.<|im_end|>\n<|im_start|>assistant\n",
 }
 N_TOKENS = 20
-to_choose, to_test = concepts.openings(part="choose"), concepts.openings(part="test")
+to_choose, to_test = concepts.openings(part="choose"), concepts.openings(part="test")[:16]
 
 
 def to_rows(openings: list[str], *, before: str = "<|im_start|>") -> torch.Tensor:
@@ -154,12 +148,14 @@ def change_of_score(concept: str, new: torch.Tensor, unsteered: torch.Tensor) ->
 
 
 plain_short = sample(model, to_rows(to_choose), n_tokens=N_TOKENS)
-gate = {}
+gate, asked_texts = {}, {}
 for name, form in FORMS.items():
     for concept, wanted in WANTED.items():
         rows = to_rows(to_choose, before=form.format(wanted))
         new = sample(model, rows, n_tokens=N_TOKENS)
         gate[concept, name] = change_of_score(concept, new, plain_short)
+        if name == "a request":
+            asked_texts[concept] = new
 gate_range = {key: probes.bootstrap(each) for key, each in gate.items()}
 plots.table(
     [
@@ -173,7 +169,7 @@ plots.table(
 # Asked in the chat format, the model can do all three: **0.56** on sentiment, **0.58** on formality, **0.68** on the sea, and each interval is above 0. The bare line does far less, and its intervals
 # include 0. So the rival from here on is the request. That is a choice, and these eight openings made it.
 #
-# (A bootstrap over eight openings is rough, and rather too narrow than too wide.)
+# (A bootstrap over eight openings is rough, and rather too narrow.)
 
 # %% tags=["numbers"]
 asked = {c: gate[c, "a request"].mean().item() for c in concepts.CONCEPTS}
@@ -189,7 +185,8 @@ for c in concepts.CONCEPTS:
 #
 # All three start from the same sentences, at some layer L (what block L *reads*, as in lesson 05).
 #
-# - **ActAdd** (activation addition): the difference between the two halves of *one* pair.
+# - **One pair**, the idea of ActAdd (activation addition): the difference between the two halves of a single pair. (The paper's ActAdd takes it token by token, and adds it at
+#   the first positions of the prompt. Here it is a mean over each sentence, added everywhere, as with the others.)
 # - **CAA** (contrastive activation addition): the mean of that difference over many pairs. With pairs this is lesson 05's difference of means.
 # - **A probe's direction**: the weights of a logistic regression that tells the two halves apart.
 #
@@ -250,8 +247,8 @@ halves = {concept: vectors_at_all_layers(concept) for concept in concepts.CONCEP
 def direction(concept: str, method: str, layer: int) -> torch.Tensor:
     """A direction [d_model] that points to the concept, of whatever length the method gives."""
     yes, no = (half[layer] for half in halves[concept])
-    if method == "ActAdd":
-        return yes[0] - no[0]  # the first pair of the file
+    if method.startswith("pair"):  # one pair, as in ActAdd
+        return (yes - no)[int(method.split()[1])]
     if method == "CAA":
         return (yes - no).mean(0)
     if method.startswith("shuffled"):  # half of the pairs, drawn at random, are turned round
@@ -340,40 +337,34 @@ lesson_07.check_random_directions(random_directions)
 # %%
 from utils.steering import at_dose, random_directions, typical_norm
 
-norms = {layer: typical_norm(model, to_choose, layer=layer) for layer in (5, 10, 15, 20, 25)}
+norms = {layer: typical_norm(model, to_choose, layer=layer) for layer in (5, 15, 25)}
 plots.table(
     [
         (
             layer,
             f"{norm:.0f}",
             *(f"{direction(c, 'CAA', layer).norm() / norm:.2f}" for c in concepts.CONCEPTS),
-            *(
-                "{:.2f}".format(
-                    torch.cosine_similarity(
-                        direction(c, "CAA", layer), direction(c, "probe", layer), dim=0
-                    )
-                )
-                for c in concepts.CONCEPTS
-            ),
         )
         for layer, norm in norms.items()
     ],
     columns=["layer", "typical norm"]
-    + [f"dose of the raw CAA vector, {c}" for c in concepts.CONCEPTS]
-    + [f"cosine of CAA and probe, {c}" for c in concepts.CONCEPTS],
+    + [f"dose of the raw CAA vector, {c}" for c in concepts.CONCEPTS],
 )
 
 # %% [markdown]
 # At layer 15 the residual stream is about **163** long. The raw CAA vectors have a dose of only **0.12**, **0.19** and **0.09** there: what tells formal from casual is a small
 # part of what a token carries. (Papers that steer "with coefficient 10" mean ten of *these*, whose length differs from concept to concept. Hence the dose.)
 #
-# CAA and the probe saw the same vectors, and yet their directions differ: the cosines at layer 15 are **0.64**, **0.53** and **0.56**. The mean difference
-# follows where the data lie; the probe also avoids directions in which they vary anyway.
+# CAA and the probe saw the same vectors, and yet their directions differ: the cosines at layer 15 are **0.64**, **0.53** and **0.56**. Two CAA vectors from one half of the pairs each
+# agree better: **0.89**, **0.79**, **0.82**. So chance in the pairs is not the whole difference. The mean difference
+# follows where the data lie; a probe may also avoid directions in which they vary anyway.
 
 # %% tags=["numbers"]
 at_15 = {m: [direction(c, m, 15) for c in concepts.CONCEPTS] for m in ("CAA", "probe")}
 raw_dose = [vector.norm() / norms[15] for vector in at_15["CAA"]]
 cosine = [torch.cosine_similarity(a, b, dim=0) for a, b in zip(*at_15.values(), strict=True)]
+differences = [yes[15] - no[15] for yes, no in halves.values()]
+split_half = [torch.cosine_similarity(d[::2].mean(0), d[1::2].mean(0), dim=0) for d in differences]
 claim("typical norm at layer 15", norms[15], text=163, within=3)
 claim("raw dose, sentiment", raw_dose[0], text=0.12, within=0.01)
 claim("raw dose, formality", raw_dose[1], text=0.19, within=0.01)
@@ -381,12 +372,15 @@ claim("raw dose, sea", raw_dose[2], text=0.09, within=0.01)
 claim("cosine of CAA and probe, sentiment", cosine[0], text=0.64, within=0.03)
 claim("cosine of CAA and probe, formality", cosine[1], text=0.53, within=0.03)
 claim("cosine of CAA and probe, sea", cosine[2], text=0.56, within=0.03)
+claim("halves of the pairs, sentiment", split_half[0], text=0.89, within=0.03)
+claim("halves of the pairs, formality", split_half[1], text=0.79, within=0.03)
+claim("halves of the pairs, sea", split_half[2], text=0.82, within=0.03)
 
 # %% [markdown]
 # ## 4. Writing under a push
 #
 # A model that writes keeps keys and values of what it has read, the **key-value cache**, and runs one new token at a time. So a hook on the residual
-# stream sees the whole prompt once, and after that a single position at each step. A hook that steers "positions 7 and later" must know how
+# stream sees the whole prompt once, and after that a single position at each step. A hook that steers "positions 1 and later" must know how
 # many positions went before. To forget that is a mistake that raises no error: the prompt is steered, and the text is not.
 #
 # ### Exercise 4 · the steering hook (15 minutes, medium)
@@ -424,7 +418,8 @@ lesson_07.check_add_from(add_from)
 # </details>
 
 # %% [markdown]
-# The course's `steer` does that for you, at any layer, while its `with` block lasts. Hold your hook (in the library's version) against it.
+# The course's `steer` does that for you, at any layer, while its `with` block lasts, and `sample` uses the cache. Test both against your hook (in the library's version) and a loop
+# with no cache: it runs the whole text again for each new token, and always takes the likeliest.
 
 # %%
 from utils.contrast import add_from
@@ -432,21 +427,20 @@ from utils.steering import steer
 
 vector = at_dose(direction("sea", "CAA", 15), 0.3, norm=norms[15]).to(cfg.device)
 rows = to_rows(to_choose[:2])
-by_hand_hook = ("blocks.15.hook_resid_pre", lambda r, hook: add_from(r, vector, start=1, past=0))
-with torch.no_grad():
-    with model.hooks(fwd_hooks=[by_hand_hook]):
-        by_hand = model(rows)
-    with steer(model, vector, layer=15, positions=slice(1, None)):
-        by_library = model(rows)
-    assert torch.allclose(by_hand, by_library, atol=1e-4)
-    assert not torch.allclose(by_hand, model(rows), atol=1)
+hook = ("blocks.15.hook_resid_pre", lambda resid, hook: add_from(resid, vector, start=1, past=0))
+by_hand = rows.clone()
+with torch.no_grad(), model.hooks(fwd_hooks=[hook]):
+    for _ in range(8):
+        by_hand = torch.cat([by_hand, model(by_hand)[:, -1:].argmax(-1)], dim=1)
 with steer(model, vector, layer=15, positions=slice(1, None)):
-    first_try = sample(model, rows[:1], n_tokens=30)
-print("unsteered:", to_choose[0] + model.tokenizer.decode(sample(model, rows[:1])[0]))
-print("steered:  ", to_choose[0] + model.tokenizer.decode(first_try[0]))
+    cached = sample(model, rows, n_tokens=8, temperature=0)
+assert torch.equal(by_hand[:, rows.shape[1] :], cached)
+assert not torch.equal(cached, sample(model, rows, n_tokens=8, temperature=0))
+print("unsteered:", to_choose[0] + model.tokenizer.decode(plain_short[0]))
+print("steered:  ", to_choose[0] + model.tokenizer.decode(cached[0]))
 
 # %% [markdown]
-# The two agree, and the vector is at work. Now for numbers.
+# The two write the same tokens, and not those of the unsteered model.
 #
 # ## 5. What it costs
 #
@@ -455,9 +449,16 @@ print("steered:  ", to_choose[0] + model.tokenizer.decode(first_try[0]))
 # - **Perplexity under the unsteered model.** Let the *unsteered* model read the steered text: how surprised is it? The mean
 #   loss of a token, in nats, exponentiated. We report it over that of the unsteered text: a factor of `2` means that each token is on average
 #   twice as unlikely. Also for a prompted text the model reads the *bare opening*, so that all methods are measured alike.
-# - **Repetition.** A model that loops ("the sea the sea the sea") has a *low* perplexity. So count: the share of 2-grams and 3-grams (two or three
+# - **Repetition.** A text that loops has a *low* perplexity (you will see). So count: the share of 2-grams and 3-grams (two or three
 #   tokens in a row) that had occurred before.
 # - **The zlib ratio**: compressed size over size. Repetition of any kind compresses.
+#
+# | called | measured on | unit |
+# |---|---|---|
+# | effect on pairs (section 6) | given sentences | nats a token |
+# | change of score (from section 7) | text that is sampled | score, from `-1` to `1` |
+# | one-token cost (section 6) | given sentences | factor |
+# | perplexity (from section 7) | text that is sampled | factor over unsteered text |
 #
 # ### Exercise 5 · losses under the unsteered model (15 minutes, medium)
 
@@ -529,61 +530,69 @@ lesson_07.check_repetition(repetition)
 #
 # </details>
 
+# %%
+from utils.generation import repetition, token_losses, zlib_ratio
+
+loop = model.to_tokens(" the sea" * 10, prepend_bos=False)
+loop_loss, plain_loss = (
+    token_losses(model, to_rows(to_choose)[: len(new)], new).mean(1) for new in (loop, plain_short)
+)
+print(f"perplexity: a loop {loop_loss.mean().exp():.1f}, unsteered {plain_loss.mean().exp():.1f}")
+print("2-grams repeated:", *(f"{repetition(t, n=2).mean():.2f}" for t in (loop, plain_short)))
+assert loop_loss.mean() < 0.95 * plain_loss.mean() and repetition(loop, n=2) > 0.8
+
 # %% [markdown]
+# "the sea" ten times is less perplexing than the model's own text, and its repetition gives it away.
+#
 # ## 6. Which layer, which dose? The cheap way
 #
-# Sampling is slow and noisy. A single forward pass tells a good deal. Take the pairs that were *not* used for the vectors, and
-# compare the log probabilities of their two sentences:
+# Sampling is slow and noisy. A single forward pass tells a good deal. Take pairs that were *not* used for the vectors: six of the 18 to choose on, six
+# others to compare on (to save time). Compare the log probabilities of their two sentences:
 #
-# - **effect**: how much steering moves (log probability of "with") - (log probability of "without"), a token, in nats;
-# - **cost**: by what factor *one* token drawn from the steered model is more surprising to the unsteered one than
+# - **effect on pairs**: how much steering moves (log probability of "with") - (log probability of "without"), a token, in nats;
+# - **one-token cost**: by what factor *one* token drawn from the steered model is more surprising to the unsteered one than
 #   its own. (Computed over the whole vocabulary; nothing is drawn.)
 #
 # **The rule, before you look:** one layer and one dose for all three concepts. Of those with a cost of at most `2` for every concept, take the one
 # with the largest mean effect. That serves CAA, whose vectors are used here; the others will have to live with it.
 #
-# *Predict first:* the literature often starts at one to three times the typical norm. Here?
+# *Predict first:* a rule of thumb that you may meet is one to three times the typical norm. Here?
 
 # %%
-LAYERS, DOSES = [5, 15, 20, 25], [0.2, 0.3, 0.45, 1.0]
-chosen_on = {c: concepts.pairs(c, part="test")[::3] for c in concepts.CONCEPTS}
-plain = {c: contrast.read_pairs(model, chosen_on[c]) for c in concepts.CONCEPTS}
+LAYERS, DOSES = [5, 15, 25], [0.3, 0.45, 1.0]
+pairs = {
+    (part, c): concepts.pairs(c, part="test")[first::3]
+    for first, part in enumerate(["choose", "compare"])
+    for c in concepts.CONCEPTS
+}
+plain = {key: contrast.read_pairs(model, each) for key, each in pairs.items()}
 
 
-def effect_and_cost(concept: str, vector: torch.Tensor, layer: int) -> tuple[float, float]:
+def effect_and_cost(part: str, concept: str, vector: torch.Tensor, layer: int) -> tuple:
     """What a vector does to held-out pairs: nats a token, and the cost of one token."""
     with steer(model, vector, layer=layer, positions=slice(1, None)):
-        steered = contrast.read_pairs(model, chosen_on[concept])
-    effect = (steered.preference - plain[concept].preference).mean().item()
-    return effect, contrast.one_token_cost(steered, plain[concept])
+        steered = contrast.read_pairs(model, pairs[part, concept])
+    effect = (steered.preference - plain[part, concept].preference).mean().item()
+    return effect, contrast.one_token_cost(steered, plain[part, concept])
 
 
-def sweep(method: str) -> torch.Tensor:
-    """Effect and cost, [concept, layer, dose, 2]."""
-    return torch.tensor(
-        [
-            [
-                [
-                    effect_and_cost(c, at_dose(direction(c, method, i), d, norm=norms[i]), i)
-                    for d in DOSES
-                ]
-                for i in LAYERS
-            ]
-            for c in concepts.CONCEPTS
-        ]
-    )
+def caa_at(concept: str, layer: int, dose: float) -> tuple:
+    """Effect and cost of a CAA vector on the pairs for choosing."""
+    vector = at_dose(direction(concept, "CAA", layer), dose, norm=norms[layer])
+    return effect_and_cost("choose", concept, vector, layer)
 
 
-swept = sweep("CAA")
+swept = torch.tensor(
+    [[[caa_at(c, layer, dose) for dose in DOSES] for layer in LAYERS] for c in concepts.CONCEPTS]
+)
 mean_effect, worst_cost = swept[..., 0].mean(0), swept[..., 1].amax(0)
-allowed = worst_cost <= 2
-best = mean_effect.masked_fill(~allowed, -torch.inf).argmax().item()
+best = mean_effect.masked_fill(worst_cost > 2, -torch.inf).argmax().item()
 LAYER, DOSE = LAYERS[best // len(DOSES)], DOSES[best % len(DOSES)]
 plots.matrix_heatmap(
     mean_effect,
     rows=[f"layer {layer}" for layer in LAYERS],
     columns=[f"dose {dose}" for dose in DOSES],
-    title="Late layers move the pairs most",
+    title="The late layer moves the pairs most",
     x="",
     y="",
     label="effect (nats)",
@@ -600,45 +609,55 @@ plots.table(
 )
 
 # %% [markdown]
-# The rule takes layer **25** and dose **0.3**: a mean effect of **1.1** nats a token, at a cost of at most **1.5**. Layer 25 is close to the end (there are 30), where a vector can push words up
-# directly. (Full disclosure: while this lesson was written, texts steered at layers 9, 15 and 21 were sampled on the choosing openings too. Sentiment and formality did well at all three.)
+# The rule takes layer **25** and dose **0.3**: a mean effect of **1.1** nats a token, at a cost of at most **1.5**. Both are an edge of a coarse grid: a later layer may be better still (there are 30; close to the end a vector can push words up
+# directly), and smaller doses cost less.
 #
-# And the rule of thumb? With a dose of `1` or more, one token is already **19** times as surprising or worse, at each of these layers. In this model, by this measure of length, a good
+# And the rule of thumb? At dose `1`, for the worst concept, one token is **19** times as surprising or worse, at each of these layers. In this model, by this measure of length, a good
 # dose is a third of the typical norm and not one to three times it. At layer 15 the dose of `1` even has *less* effect than that of `0.45`.
 #
-# Now the same measure for the other vectors, all of this length and at this layer. Two controls: random directions, and CAA with **shuffled labels** (half
-# of the pairs turned round, drawn at random).
+# Now the other vectors, all of this length and at this layer, on the other six pairs. Three single pairs, every tenth of the file. Two controls, three draws each: random directions, and CAA with **shuffled labels** (half
+# of the pairs turned round, drawn at random; what the pairs share then cancels exactly, so what is left is how they differ).
 
 # %%
+SORTS = ["CAA", "probe", *(f"pair {i}" for i in range(0, 30, 10))]
+SORTS += [f"shuffled {i}" for i in range(3)]
 vectors = {
-    (c, method): at_dose(direction(c, method, LAYER), DOSE, norm=norms[LAYER])
+    (c, sort): at_dose(direction(c, sort, LAYER), DOSE, norm=norms[LAYER])
     for c in concepts.CONCEPTS
-    for method in ("CAA", "ActAdd", "probe", "shuffled 0", "shuffled 1", "shuffled 2")
+    for sort in SORTS
 }
 strays = random_directions(3, vectors["sea", "CAA"], seed=0)
 vectors |= {(c, f"random {i}"): stray for c in concepts.CONCEPTS for i, stray in enumerate(strays)}
-forced = {(c, method): effect_and_cost(c, v, LAYER) for (c, method), v in vectors.items()}
+forced = {(c, sort): effect_and_cost("compare", c, v, LAYER) for (c, sort), v in vectors.items()}
 
 
-def shown(concept: str, kind: str) -> str:
-    """Effect and cost of one vector, or the range of the effects and the mean cost of three."""
-    found = [each for (c, name), each in forced.items() if c == concept and name.startswith(kind)]
-    effects, factors = zip(*found, strict=True)
-    ends = dict.fromkeys([f"{min(effects):+.2f}", f"{max(effects):+.2f}"])
-    return f"{' to '.join(ends)} (x{sum(factors) / len(factors):.2f})"
+def found(sort: str, concept: str = "") -> torch.Tensor:
+    """Effects and costs of all vectors of a sort, for one concept or all, [vector, 2]."""
+    keys = [key for key in forced if key[0].startswith(concept) and key[1].startswith(sort)]
+    return torch.tensor([forced[key] for key in keys])
 
 
-kinds = ["CAA", "ActAdd", "probe", "shuffled", "random"]
+def shown(sort: str, concept: str) -> str:
+    """Effect and cost of one vector, or the range of both."""
+    low, high = found(sort, concept).amin(0), found(sort, concept).amax(0)
+    if sort in ("CAA", "probe"):
+        return f"{low[0]:+.2f} (x{low[1]:.2f})"
+    return f"{low[0]:+.2f} to {high[0]:+.2f} (x{low[1]:.2f} to x{high[1]:.2f})"
+
+
+sorts = ["CAA", "probe", "pair", "shuffled", "random"]
 plots.table(
-    [(c, *(shown(c, kind) for kind in kinds)) for c in concepts.CONCEPTS],
-    columns=["effect (cost)", *kinds[:3], "CAA with labels shuffled, three", "random, three"],
+    [(c, *(shown(sort, c) for sort in sorts)) for c in concepts.CONCEPTS],
+    columns=["effect (cost)", "CAA", "probe", "three pairs", "three shuffled", "three random"],
 )
 
 # %% [markdown]
-# CAA moves each concept by **0.87** nats or more. Of nine random vectors and pairs none goes beyond **0.34**, and of the shuffled ones none beyond **0.16**. So the direction matters, and not
-# the push alone. One pair (ActAdd) gets most of the way; it costs more on sentiment and formality.
+# CAA moves each concept by **0.66** nats or more. The three random vectors, each read on all three concepts, give **-0.20** to **0.10**, the shuffled ones **-0.50** to **-0.15**: they move the
+# pairs somewhat, but none comes near CAA in CAA's direction. So the direction matters, and not the push alone.
+# One pair is a lottery: from **0.37** to **0.97** of CAA's effect on the same concept. A lucky one looks as good as the mean over 30.
 #
-# Look at the costs of the random vectors, though: about as high as CAA's. What you pay for is the *length* of the vector. What you get for it depends on the direction.
+# The costs: CAA **1.3** to **1.7**, random vectors **1.3** to **1.8**, but shuffled ones up to **3.4** and single pairs up to **3.0**. A random vector of this length costs about as much as CAA.
+# A shuffled or single-pair vector may cost up to twice as much. Length is not the whole cost.
 
 # %% tags=["numbers"]
 claim("layer", LAYER, text=25, within=0)
@@ -647,322 +666,311 @@ claim("mean effect there, nats", mean_effect.flatten()[best], text=1.1, within=0
 claim("worst cost there", worst_cost.flatten()[best], text=1.5, within=0.1)
 claim("lowest of the worst costs at dose 1", worst_cost[:, -1].min(), text=19, within=2)
 assert mean_effect[LAYERS.index(15), -1] < 0.8 * mean_effect[LAYERS.index(15), -2]
-caa = [forced[c, "CAA"] for c in concepts.CONCEPTS]
-stray_found = [each for (_, name), each in forced.items() if name.startswith("random")]
-shuffled_found = [each for (_, name), each in forced.items() if name.startswith("shuffled")]
-one_pair = [forced[c, "ActAdd"] for c in concepts.CONCEPTS]
-claim("smallest effect of CAA, nats", min(e for e, _ in caa), text=0.87, within=0.08)
-claim("largest effect of a random vector", max(e for e, _ in stray_found), text=0.34, within=0.08)
-claim("largest with shuffled labels", max(e for e, _ in shuffled_found), text=0.16, within=0.08)
-assert all(one[0] > 0.6 * many[0] for one, many in zip(one_pair, caa, strict=True))
-assert all(one[1] > many[1] for one, many in zip(one_pair[:2], caa[:2], strict=True))
-of_random, of_caa = (sum(c for _, c in f) / len(f) for f in (stray_found, caa))
-assert 0.9 < of_random / of_caa < 1.2
+caa, one_pair, shuffled, random_ones = map(found, ("CAA", "pair", "shuffled", "random"))
+share = torch.cat([found("pair", c)[:, 0] / forced[c, "CAA"][0] for c in concepts.CONCEPTS])
+claim("smallest effect of CAA, nats", caa[:, 0].min(), text=0.66, within=0.08)
+claim("random, lowest", random_ones[:, 0].min(), text=-0.20, within=0.08)
+claim("random, highest", random_ones[:, 0].max(), text=0.10, within=0.08)
+claim("shuffled, lowest", shuffled[:, 0].min(), text=-0.50, within=0.08)
+claim("shuffled, highest", shuffled[:, 0].max(), text=-0.15, within=0.08)
+claim("one pair, smallest share of CAA's effect", share.min(), text=0.37, within=0.05)
+claim("one pair, largest share of CAA's effect", share.max(), text=0.97, within=0.05)
+claim("cost, CAA, lowest", caa[:, 1].min(), text=1.3, within=0.1)
+claim("cost, CAA, highest", caa[:, 1].max(), text=1.7, within=0.1)
+claim("cost, random, lowest", random_ones[:, 1].min(), text=1.3, within=0.1)
+claim("cost, random, highest", random_ones[:, 1].max(), text=1.8, within=0.1)
+claim("cost, shuffled, highest", shuffled[:, 1].max(), text=3.4, within=0.3)
+claim("cost, one pair, highest", one_pair[:, 1].max(), text=3.0, within=0.3)
+assert max(shuffled[:, 0].max(), random_ones[:, 0].max()) < 0.5 * caa[:, 0].min()
+assert min(shuffled[:, 1].max(), one_pair[:, 1].max()) > 1.2 * caa[:, 1].max()
+assert 0.8 < random_ones[:, 1].mean() / caa[:, 1].mean() < 1.25
 
 # %% [markdown]
 # ## 7. Dose and response, in text that the model writes
 #
-# Now sample, on the eight openings for choosing, at layer 25. Four doses for each concept run as one batch: `steer` takes a change for each row. The
-# control: a different random direction for each opening, of the same length, scored on all three concepts.
-#
-# Effect and cost share one axis here. The effect is the change of the score (which runs from `-1` to `1`). The cost is in **doublings** of the
-# perplexity: `1` is a factor of 2, `2` a factor of 4.
+# Now sample, on the eight openings for choosing, at layer 25. The doses of each concept run as one batch: `steer` takes a change for each row. The
+# control is one random direction, of the same length, scored on each concept. The request of section 1 is in the first row.
 #
 # *Predict first:* as the dose grows, does the effect keep growing?
 
 # %%
-from utils.generation import repetition, token_losses, zlib_ratio
-
-CURVE = [0.1, 0.2, 0.3, 0.45, 0.7]
-plain_loss = token_losses(model, to_rows(to_choose), plain_short).mean(1)
+CURVE = [0.1, 0.3, 0.7]
 
 
-def dose_response(directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Texts at each dose of CURVE, and what they cost in doublings, [dose, opening, ...].
-
-    Args:
-        directions: [opening, d_model].
-    """
-    doses = [at_dose(directions, dose, norm=norms[LAYER]) for dose in CURVE]
-    rows = to_rows(to_choose).repeat(len(CURVE), 1)
-    with steer(model, torch.cat(doses)[:, None], layer=LAYER, positions=slice(1, None)):
-        new = sample(model, rows, n_tokens=N_TOKENS)
-    cost = token_losses(model, rows, new).mean(1).view(len(CURVE), -1) - plain_loss
-    return new.view(len(CURVE), len(to_choose), -1), cost / torch.tensor(2.0).log().item()
+def dose_response(direction: torch.Tensor) -> dict[float, torch.Tensor]:
+    """Texts after the eight openings at each dose, each [opening, token]."""
+    doses = torch.stack([at_dose(direction, dose, norm=norms[LAYER]) for dose in CURVE])
+    doses = doses.repeat_interleave(len(to_choose), 0)
+    with steer(model, doses[:, None], layer=LAYER, positions=slice(1, None)):
+        new = sample(model, to_rows(to_choose).repeat(len(CURVE), 1), n_tokens=N_TOKENS)
+    return dict(zip(CURVE, new.split(len(to_choose)), strict=True))
 
 
-def responses(concept: str, texts: torch.Tensor) -> torch.Tensor:
-    """The mean change of the score at each dose, [dose]."""
-    return torch.stack([change_of_score(concept, new, plain_short).mean() for new in texts])
+curves = {c: dose_response(direction(c, "CAA", LAYER)) for c in concepts.CONCEPTS}
+at_random = dose_response(strays[0])
+tried = {("request", ""): asked_texts}
+tried |= {("CAA", dose): {c: curves[c][dose] for c in concepts.CONCEPTS} for dose in CURVE}
+tried |= {("random", dose): dict.fromkeys(concepts.CONCEPTS, at_random[dose]) for dose in CURVE}
 
 
-curves = {
-    c: dose_response(direction(c, "CAA", LAYER).expand(len(to_choose), -1))
-    for c in concepts.CONCEPTS
-}
-random_texts, random_cost = dose_response(random_directions(len(to_choose), strays[0], seed=1))
-effects = {c: responses(c, curves[c][0]) for c in concepts.CONCEPTS}
-random_effect = torch.stack([responses(c, random_texts) for c in concepts.CONCEPTS]).mean(0)
-steered_effect = torch.stack(list(effects.values())).mean(0)
-steered_cost = torch.stack([cost.mean(1) for _, cost in curves.values()]).mean(0)
-plots.lines(
-    {
-        "effect, CAA": steered_effect.tolist(),
-        "cost, CAA": steered_cost.tolist(),
-        "effect, random": random_effect.tolist(),
-        "cost, random": random_cost.mean(1).tolist(),
-    },
-    at=CURVE,
-    title="The effect levels off, the cost goes on rising",
-    x="dose (typical norms); mean of three concepts",
-    y="score; doublings",
-    chance=0,
-)
+def summary(texts: dict[str, torch.Tensor]) -> dict:
+    """Change of score by concept, its mean and interval, and what the texts cost."""
+    change = {c: change_of_score(c, new, plain_short) for c, new in texts.items()}
+    mean = torch.stack(list(change.values())).mean(0)
+    new = torch.cat(list({id(each): each for each in texts.values()}.values()))
+    n = len(new) // len(to_choose)
+    loss = token_losses(model, to_rows(to_choose).repeat(n, 1), new).mean(1)
+    return {
+        "change": {c: each.mean().item() for c, each in change.items()},
+        "mean": mean.mean().item(),
+        "range": probes.bootstrap(mean),
+        "perplexity": (loss - plain_loss.repeat(n)).mean().exp().item(),
+        "2-grams": repetition(new, n=2).mean().item(),
+        "zlib": zlib_ratio(model.tokenizer.batch_decode(new)).mean().item(),
+    }
 
-# %%
+
+curve = {key: summary(texts) for key, texts in tried.items()}
 plots.table(
     [
         (
-            dose,
-            *(
-                f"{effects[c][i]:+.2f} (x{2 ** curves[c][1][i].mean():.1f})"
-                for c in concepts.CONCEPTS
-            ),
-            f"{random_effect[i]:+.2f} (x{2 ** random_cost[i].mean():.1f})",
+            f"{name} {dose}",
+            *(f"{each['change'][c]:+.2f}" for c in concepts.CONCEPTS),
+            "{:+.2f} ({:+.2f} to {:+.2f})".format(each["mean"], *each["range"]),
+            f"x{each['perplexity']:.1f}",
+            f"{each['2-grams']:.2f}",
+            f"{each['zlib']:.2f}",
         )
-        for i, dose in enumerate(CURVE)
+        for (name, dose), each in curve.items()
     ],
-    columns=["dose: effect (perplexity)", *concepts.CONCEPTS, "random"],
+    columns=["change of score, dose", *concepts.CONCEPTS, "mean (95% interval, 8 openings)"]
+    + ["perplexity", "2-grams repeated", "zlib ratio"],
 )
 
 # %% [markdown]
-# From dose `0.3` to `0.7` the effect goes from **0.61** to **0.68**, on average over the concepts, while the perplexity goes from **1.5** times that of unsteered text to **6.9** times. Push harder, and you buy damage.
-# The random vectors cost more still at that dose, and change the scores by at most **0.17**.
+# From dose `0.3` to `0.7` the mean change goes from **0.58** (**0.40** to **0.74**) to **0.74** (**0.51** to **0.93**), while the perplexity goes from **1.7** times that of unsteered text to **8.0** times. Push harder, and you buy
+# damage. (The score has a ceiling of `1`, so part of the levelling off may be the instrument's.) Repetition rises too: **14%** of the 2-grams are repeats, and the texts compress better.
 #
-# The sea is different: its effect is largest in the middle, and falls again. With sentiment and formality the score stays high while the text falls apart. Read a few: would you
+# The request reaches **0.61** on these openings, at **1.1** times the perplexity: about the effect of CAA at dose `0.3`, at a lower cost. At dose `0.1` CAA has less effect than the request, and costs no less.
+#
+# The random direction costs at least about as much as CAA at each dose. Its mean change is near 0, but on one concept it goes up to **0.25**: with eight openings, that is the size of accident to expect.
+# On the sea no dose does as well as the request. With sentiment and formality the score stays high while the text falls apart. Read a few: would you
 # accept the last of each pair, whatever its score?
 
 # %%
 for c in concepts.CONCEPTS:
     for dose in (0.3, 0.7):
-        text = model.tokenizer.decode(curves[c][0][CURVE.index(dose)][0])
-        print(f"{c}, dose {dose}: {to_choose[0]}{text!r}")
+        print(f"{c}, dose {dose}: {to_choose[0]}{model.tokenizer.decode(curves[c][dose][0])!r}")
 
 # %% tags=["numbers"]
-at_03, at_07 = CURVE.index(0.3), CURVE.index(0.7)
-claim("effect at dose 0.3", steered_effect[at_03], text=0.61, within=0.15)
-claim("effect at dose 0.7", steered_effect[at_07], text=0.68, within=0.15)
-claim("perplexity at dose 0.3", 2 ** steered_cost[at_03], text=1.5, within=0.4)
-claim("perplexity at dose 0.7", 2 ** steered_cost[at_07], text=6.9, within=2)
-claim("largest effect of random vectors", random_effect.max(), text=0.17, within=0.12)
-assert random_cost.mean(1)[at_07] > steered_cost[at_07]
-assert effects["sea"][-2:].max() < effects["sea"][:-2].max()
+at_03, at_07, by_request = curve["CAA", 0.3], curve["CAA", 0.7], curve["request", ""]
+randoms = [curve["random", dose] for dose in CURVE]
+claim("change at dose 0.3", at_03["mean"], text=0.58, within=0.15)
+claim("its interval, low", at_03["range"][0], text=0.40, within=0.15)
+claim("its interval, high", at_03["range"][1], text=0.74, within=0.15)
+claim("change at dose 0.7", at_07["mean"], text=0.74, within=0.15)
+claim("its interval, low", at_07["range"][0], text=0.51, within=0.15)
+claim("its interval, high", at_07["range"][1], text=0.93, within=0.15)
+claim("perplexity at dose 0.3", at_03["perplexity"], text=1.7, within=0.4)
+claim("perplexity at dose 0.7", at_07["perplexity"], text=8.0, within=2)
+claim("the request", by_request["mean"], text=0.61, within=0.15)
+claim("perplexity of the request", by_request["perplexity"], text=1.1, within=0.3)
+largest = max((v for each in randoms for v in each["change"].values()), key=abs)
+claim("largest change by a random direction", abs(largest), text=0.25, within=0.2)
+assert abs(at_03["mean"] - by_request["mean"]) < 0.2
+assert by_request["perplexity"] < 0.85 * at_03["perplexity"]
+assert curve["CAA", 0.1]["mean"] < by_request["mean"] - 0.05
+assert curve["CAA", 0.1]["perplexity"] > 0.95 * by_request["perplexity"]
+assert all(curve["random", d]["perplexity"] > 0.8 * curve["CAA", d]["perplexity"] for d in CURVE)
+claim("repeated 2-grams at dose 0.7, %", 100 * at_07["2-grams"], text=14, within=8)
+assert at_07["2-grams"] > 2 * at_03["2-grams"] and at_07["zlib"] < at_03["zlib"]
+assert max(curve["CAA", d]["change"]["sea"] for d in CURVE) < by_request["change"]["sea"]
+assert all(abs(each["mean"]) < 0.2 for each in randoms)
 
 # %% [markdown]
 # ## 8. The comparison, on fresh openings
 #
-# Now the 24 test openings, at the layer and dose that were chosen elsewhere. Four methods for each concept, all
-# vectors of one length, and a random vector for each opening.
+# Now 16 test openings, at the layer and dose that were chosen elsewhere: CAA against the request. **Three samples of each**, from three seeds: one sample can mislead, as it misled an early version of this lesson. The
+# interval is a bootstrap over openings, after a mean over the three samples.
 #
-# (Full disclosure: an early version of this lesson tried the bare line on them. It did little, and that is why the
-# request was written too; the choice between the two was made above, on the other eight.)
+# The control is three single random directions, as CAA is a single direction, each with one sample of every opening. Sampling is dear, so the single pairs and
+# the probe stay with section 6, and the perplexity is that of the first sample of eight openings.
 #
-# *Predict first:* rank ActAdd, CAA, the probe and the prompt by their effect. And by their cost?
+# (Full disclosure: an early version tried the bare line on test openings. It did little, and that is why the request was written too; the choice between the two was made on the other eight. And
+# texts steered at layers 9, 15 and 21 were sampled on those eight; sentiment and formality did well at all three.)
+#
+# *Predict first:* which of the two has the larger effect? And which costs more?
 
 # %%
-METHODS = ["prompt", "CAA", "ActAdd", "probe"]
 bare = to_rows(to_test)
 
 
-def steered_texts(change: torch.Tensor, *, positions: slice = slice(1, None)) -> torch.Tensor:
-    """What the model writes after the test openings, [opening, token]."""
-    with steer(model, change, layer=LAYER, positions=positions):
-        return sample(model, bare, n_tokens=N_TOKENS)
+def texts(
+    rows: torch.Tensor, change: torch.Tensor | None = None, *, seeds=range(3), at=slice(1, None)
+) -> torch.Tensor:
+    """What the model writes after the rows, [seed, opening, token]."""
+    change = torch.zeros(cfg.d_model) if change is None else change
+    with steer(model, change, layer=LAYER, positions=at):
+        return torch.stack([sample(model, rows, n_tokens=N_TOKENS, seed=seed) for seed in seeds])
 
 
-unsteered = sample(model, bare, n_tokens=N_TOKENS)
-requests = {c: to_rows(to_test, before=FORMS["a request"].format(w)) for c, w in WANTED.items()}
-written = {(c, "prompt"): sample(model, r, n_tokens=N_TOKENS) for c, r in requests.items()} | {
-    (c, method): steered_texts(vectors[c, method])
-    for c in concepts.CONCEPTS
-    for method in METHODS[1:]
-}
-at_random = steered_texts(random_directions(len(to_test), strays[0], seed=2)[:, None])
-written |= {(c, "random"): at_random for c in concepts.CONCEPTS}
+def change_by_opening(concept: str, new: torch.Tensor, plain: torch.Tensor) -> torch.Tensor:
+    """The change of the score, a mean over seeds, [opening]."""
+    change = change_of_score(concept, new.flatten(0, 1), plain.flatten(0, 1))
+    return change.view(len(new), -1).mean(0)
 
 
-def measured(new: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Loss, repetition and zlib ratio of each text, each [opening]."""
-    return {
-        "loss": token_losses(model, bare, new).mean(1).cpu(),
-        "2-grams": repetition(new, n=2),
-        "3-grams": repetition(new, n=3),
-        "zlib": zlib_ratio(model.tokenizer.batch_decode(new)),
-    }
+def perplexity_factor(new: torch.Tensor) -> float:
+    """The perplexity of the first sample of eight openings over that of unsteered text."""
+    new_loss, plain_loss = (
+        token_losses(model, bare[:8], each[0, :8]).mean() for each in (new, unsteered)
+    )
+    return (new_loss - plain_loss).exp().item()
 
 
-costs_random, costs_plain = measured(at_random), measured(unsteered)
-costs = {key: costs_random if key[1] == "random" else measured(new) for key, new in written.items()}
-effect = {key: change_of_score(key[0], new, unsteered) for key, new in written.items()}
-effect_range = {key: probes.bootstrap(each) for key, each in effect.items()}
-cost_factor = {
-    key: (each["loss"] - costs_plain["loss"]).mean().exp().item() for key, each in costs.items()
-}
+unsteered = texts(bare)
+written = {(c, "CAA"): texts(bare, vectors[c, "CAA"]) for c in concepts.CONCEPTS}
+for c, wanted in WANTED.items():
+    written[c, "request"] = texts(to_rows(to_test, before=FORMS["a request"].format(wanted)))
+change = {key: change_by_opening(key[0], new, unsteered) for key, new in written.items()}
+cost = {key: perplexity_factor(new) for key, new in written.items()}
+for i, stray in enumerate(strays):
+    new = texts(bare, stray, seeds=[i])
+    for c in concepts.CONCEPTS:
+        change[c, f"random {i}"] = change_by_opening(c, new, unsteered[i : i + 1])
+
+
+def with_range(values: torch.Tensor) -> str:
+    """A mean and its interval."""
+    return "{:+.2f} ({:+.2f} to {:+.2f})".format(values.mean(), *probes.bootstrap(values))
+
+
+HOW = ["CAA", "request", "random 0", "random 1", "random 2"]
+overall = {how: torch.stack([change[c, how] for c in concepts.CONCEPTS]).mean(0) for how in HOW}
+less = {c: change[c, "CAA"] - change[c, "request"] for c in concepts.CONCEPTS}
+less["mean of the three"] = overall["CAA"] - overall["request"]
+by_concept = {c: {how: change[c, how] for how in HOW} for c in concepts.CONCEPTS}
 plots.table(
     [
-        (
-            c,
-            method,
-            f"{effect[c, method].mean():+.2f}",
-            "{:+.2f} to {:+.2f}".format(*effect_range[c, method]),
-            f"x{cost_factor[c, method]:.2f}",
-            *(f"{costs[c, method][name].mean():.2f}" for name in ("2-grams", "3-grams", "zlib")),
-        )
-        for c in concepts.CONCEPTS
-        for method in [*METHODS, "random"]
-    ]
-    + [
-        ("", "unsteered", "", "", "x1")
-        + tuple(f"{costs_plain[name].mean():.2f}" for name in ("2-grams", "3-grams", "zlib"))
+        (c, with_range(each["CAA"]), with_range(each["request"]), with_range(less[c]))
+        + (", ".join(f"{each[how].mean():+.2f}" for how in HOW[2:]),)
+        for c, each in (by_concept | {"mean of the three": overall}).items()
     ],
-    columns=["concept", "method", "change of score", "95% interval", "perplexity"]
-    + ["2-grams repeated", "3-grams repeated", "zlib ratio"],
+    columns=["change of score", "CAA", "request", "CAA less request", "three random directions"],
 )
 
 # %%
-names = [*METHODS, "random"]
-overall = {m: torch.stack([effect[c, m] for c in concepts.CONCEPTS]).mean(0) for m in names}
-overall_range = {m: probes.bootstrap(each) for m, each in overall.items()}
-overall_loss = {
-    m: torch.stack([costs[c, m]["loss"] - costs_plain["loss"] for c in concepts.CONCEPTS]).mean(0)
-    for m in names
-}
-overall_cost = {m: each.mean().exp().item() for m, each in overall_loss.items()}
-plots.scatter(
-    {m: (overall_cost[m], overall[m].mean().item()) for m in names},
-    title="Steering moves the text further, and the prompt costs less",
-    x="cost: perplexity under the unsteered model, over that of unsteered text",
-    y="effect: change of score",
-    named=names,
-)
-
-# %%
-gain = {c: effect[c, "CAA"] - effect[c, "prompt"] for c in concepts.CONCEPTS}
-gain["mean of the three"] = overall["CAA"] - overall["prompt"]
-gain_range = {c: probes.bootstrap(each) for c, each in gain.items()}
-plots.table(
-    [
-        (c, f"{each.mean():+.2f}", "{:+.2f} to {:+.2f}".format(*gain_range[c]))
-        for c, each in gain.items()
-    ],
-    columns=["change of score, CAA less prompt", "mean", "95% interval"],
+shown_as = {f"{how},<br>{c}": change[c, how] for c in concepts.CONCEPTS for how in HOW[:2]}
+strays_of = {c: [change[c, how].mean().item() for how in HOW[2:]] for c in concepts.CONCEPTS}
+plots.bars(
+    {name: each.mean().item() for name, each in shown_as.items()},
+    low={name: probes.bootstrap(each)[0] for name, each in shown_as.items()},
+    high={name: probes.bootstrap(each)[1] for name, each in shown_as.items()},
+    dots={f"CAA,<br>{c}": each for c, each in strays_of.items()},
+    chance=0,
+    title="CAA moves two concepts further, the request moves the third further",
+    y="change of score",
 )
 
 # %% [markdown]
-# On average CAA changes the score by **0.52** (interval **0.41** to **0.61**), the request by **0.28** (**0.15** to **0.41**), random vectors by **0.06** (**-0.06** to **0.17**). So steering moves the score further here, by
-# **0.24** (**0.10** to **0.37**). But not everywhere: on sentiment and formality it is ahead, on the sea the prompt is (not beyond doubt), and CAA's interval on the sea reaches down to about 0.
+# (Small circles: the random directions.) On average CAA changes the score by **0.50** (interval **0.41** to **0.57**) and the request by **0.36** (**0.27** to **0.45**): a difference of **0.13** (**0.05** to **0.22**). But the average hides the
+# point: **which is ahead depends on the concept**. CAA is ahead on sentiment, by **0.21** (**0.06** to **0.38**), and on formality, by **0.35** (**0.23** to **0.47**). On the sea it is behind, by **0.17** (**0.06** to **0.26**). Another choice of concepts would
+# give another average. And the openings are 16, of one kind: the interval holds for more openings like these, not for other tasks.
 #
-# And steering is paid for. CAA's text is **1.7** times as perplexing as unsteered text, the same as with a random vector (**1.7**). The prompted text costs hardly anything: **1.0**. No method makes the model repeat itself
-# at this dose; the largest share of repeated 2-grams is **4%**, and the zlib ratios differ little.
+# The random directions change a score by **0.20** at most, less than CAA on each concept. Steering is paid for: CAA's text is **1.7** to **1.9** times as perplexing as unsteered text, the requested text **1.0** to **1.5**.
 #
-# Of the three vectors, CAA has the largest effect on sentiment and formality; on the sea the three are alike. But remember that the layer and the dose were chosen with CAA's vectors. And
+# Remember that the layer and the dose were chosen with CAA's vectors, and that
 # the classifier of the sea learned from text that the model wrote when *asked*, which may favour the request.
 #
 # **Against the literature.** AxBench compared many methods on models of 2 and 9 billion parameters, over 500 concepts, with a language model as the judge: prompting came out first. Here it is first in cost,
-# and on the sea. A model of 135 million parameters follows instructions badly, and an opening like "It all started when my cousin" leaves the request little room. Both make the rival weak. This is one small
-# model, three concepts, and 24 openings: it does not overturn AxBench.
+# and on one concept of three. A model of 135 million parameters follows instructions badly, and an opening like "It all started when my cousin" leaves the request little room. Both may make the rival weak. This is one small
+# model and three concepts: it does not overturn AxBench.
 
 # %% tags=["numbers"]
-claim("CAA", overall["CAA"].mean(), text=0.52, within=0.1)
-claim("CAA, low", overall_range["CAA"][0], text=0.41, within=0.1)
-claim("CAA, high", overall_range["CAA"][1], text=0.61, within=0.1)
-claim("request", overall["prompt"].mean(), text=0.28, within=0.12)
-claim("request, low", overall_range["prompt"][0], text=0.15, within=0.12)
-claim("request, high", overall_range["prompt"][1], text=0.41, within=0.12)
-claim("random", overall["random"].mean(), text=0.06, within=0.1)
-claim("random, low", overall_range["random"][0], text=-0.06, within=0.1)
-claim("random, high", overall_range["random"][1], text=0.17, within=0.1)
-claim("CAA less request", gain["mean of the three"].mean(), text=0.24, within=0.12)
-claim("its interval, low", gain_range["mean of the three"][0], text=0.10, within=0.1)
-claim("its interval, high", gain_range["mean of the three"][1], text=0.37, within=0.12)
-claim("perplexity, CAA", overall_cost["CAA"], text=1.7, within=0.3)
-claim("perplexity, random", overall_cost["random"], text=1.7, within=0.3)
-claim("perplexity, request", overall_cost["prompt"], text=1.0, within=0.2)
-most = 100 * max(each["2-grams"].mean() for each in costs.values())
-claim("largest share of repeated 2-grams, %", most, text=4, within=2)
-assert all(effect[c, "CAA"].mean() > effect[c, "prompt"].mean() for c in ("sentiment", "formality"))
-assert effect["sea", "CAA"].mean() < effect["sea", "prompt"].mean()
-assert gain_range["sea"][1] > 0 and effect_range["sea", "CAA"][0] < 0.1
-for c in ("sentiment", "formality"):
-    assert all(effect[c, "CAA"].mean() > effect[c, m].mean() for m in ("ActAdd", "probe"))
-of_vectors = [effect["sea", method].mean() for method in METHODS[1:]]
-assert max(of_vectors) - min(of_vectors) < 0.2
-assert max(abs(e["zlib"].mean() - costs_plain["zlib"].mean()) for e in costs.values()) < 0.1
+ends = {c: probes.bootstrap(each) for c, each in (less | overall).items()}
+claim("CAA", overall["CAA"].mean(), text=0.50, within=0.1)
+claim("CAA, low", ends["CAA"][0], text=0.41, within=0.1)
+claim("CAA, high", ends["CAA"][1], text=0.57, within=0.1)
+claim("request", overall["request"].mean(), text=0.36, within=0.1)
+claim("request, low", ends["request"][0], text=0.27, within=0.1)
+claim("request, high", ends["request"][1], text=0.45, within=0.1)
+claim("CAA less request", less["mean of the three"].mean(), text=0.13, within=0.09)
+claim("its interval, low", ends["mean of the three"][0], text=0.05, within=0.09)
+claim("its interval, high", ends["mean of the three"][1], text=0.22, within=0.09)
+claim("sentiment", less["sentiment"].mean(), text=0.21, within=0.15)
+claim("sentiment, low", ends["sentiment"][0], text=0.06, within=0.15)
+claim("sentiment, high", ends["sentiment"][1], text=0.38, within=0.15)
+claim("formality", less["formality"].mean(), text=0.35, within=0.12)
+claim("formality, low", ends["formality"][0], text=0.23, within=0.12)
+claim("formality, high", ends["formality"][1], text=0.47, within=0.12)
+claim("sea, request ahead", -less["sea"].mean(), text=0.17, within=0.12)
+claim("sea, low", -ends["sea"][1], text=0.06, within=0.12)
+claim("sea, high", -ends["sea"][0], text=0.26, within=0.12)
+strongest = {c: max(map(abs, each)) for c, each in strays_of.items()}
+claim("largest change by a random direction", max(strongest.values()), text=0.20, within=0.12)
+assert all(strongest[c] < change[c, "CAA"].mean() for c in concepts.CONCEPTS)
+assert min(less[c].mean() for c in ("sentiment", "formality")) > 0 > less["sea"].mean()
+caa_costs, request_costs = ([cost[c, how] for c in concepts.CONCEPTS] for how in HOW[:2])
+claim("perplexity, CAA, lowest", min(caa_costs), text=1.7, within=0.3)
+claim("perplexity, CAA, highest", max(caa_costs), text=1.9, within=0.4)
+claim("perplexity, request, lowest", min(request_costs), text=1.0, within=0.2)
+claim("perplexity, request, highest", max(request_costs), text=1.5, within=0.4)
+assert all(r < c for r, c in zip(request_costs, caa_costs, strict=True))
 
 # %% [markdown]
 # ## 9. Where to add it
 #
 # So far the vector was added at every position but BOS. Two other habits: only at the **last token of the prompt**, and only while the
-# model **writes**. In the second the prompt's last token is not steered either, so the first new token is the model's own.
+# model **writes**. (Two samples of each opening.) In the second the prompt's last token is not steered either, so the first new token is the model's own.
 #
-# *Predict first:* how much is left if one position in 26 is steered?
+# *Predict first:* how much is left if one position in 25 is steered? (Six of the opening and 19 of the text; the last new token is never run.)
 
 # %%
 LAST = bare.shape[1] - 1  # BOS and six tokens: the prompt's last token is at position 6
 PLACES = {"the prompt's last token": slice(LAST, LAST + 1), "the text alone": slice(LAST + 1, None)}
-placed = {
-    name: steered_texts(vectors["sentiment", "CAA"], positions=where)
-    for name, where in PLACES.items()
-} | {"all but BOS": written["sentiment", "CAA"]}
-place_effect = {n: change_of_score("sentiment", new, unsteered) for n, new in placed.items()}
-place_range = {n: probes.bootstrap(each) for n, each in place_effect.items()}
-place_cost = {
-    n: (measured(new)["loss"] - costs_plain["loss"]).mean().exp().item()
-    for n, new in placed.items()
-}
+place_change = {}
+for name, at in PLACES.items():
+    new = texts(bare, vectors["sentiment", "CAA"], seeds=range(2), at=at)
+    place_change[name] = change_by_opening("sentiment", new, unsteered[:2])
+everywhere = change_by_opening("sentiment", written["sentiment", "CAA"][:2], unsteered[:2])
 plots.table(
-    [
-        (
-            name,
-            f"{place_effect[name].mean():+.2f}",
-            "{:+.2f} to {:+.2f}".format(*place_range[name]),
-            f"x{place_cost[name]:.2f}",
-        )
-        for name in placed
-    ],
-    columns=["sentiment, CAA, added at", "change of score", "95% interval", "perplexity"],
+    [(n, with_range(each), with_range(everywhere - each)) for n, each in place_change.items()]
+    + [("all but BOS", with_range(everywhere), "")],
+    columns=["sentiment, CAA, added at", "change of score", "all but BOS less this"],
 )
 
 # %% [markdown]
-# At the prompt's last token alone hardly anything happens: **0.09** (interval **-0.10** to **0.29**), at no cost. The vector is read by the blocks above at that position, and by later
-# tokens through attention, in five layers only; each new token then starts without it. With the text alone the effect is **0.42**, and with all positions **0.57**; these two cannot be told apart with 24 openings.
+# At the prompt's last token alone there is no clear effect: **0.10** (interval **-0.01** to **0.22**), so a small one is not excluded. The vector is read by the blocks above at that position, and by later
+# tokens through attention, in five layers only; each new token then starts without it. With the text alone the change is **0.48**, with all positions **0.58**. The paired difference of these two is **0.09** (**-0.09** to **0.25**): not
+# told apart.
 #
-# So a recipe that says "add the vector" is incomplete. Where it is added changes the result more than ActAdd against CAA did.
+# So a recipe that says "add the vector" is incomplete. Where, and at how many positions, changes the result; this experiment does not separate the two.
 
 # %% tags=["numbers"]
-at_last = "the prompt's last token"
-claim("at the last token", place_effect[at_last].mean(), text=0.09, within=0.15)
-claim("its interval, low", place_range[at_last][0], text=-0.10, within=0.15)
-claim("its interval, high", place_range[at_last][1], text=0.29, within=0.15)
-claim("at the text alone", place_effect["the text alone"].mean(), text=0.42, within=0.15)
-claim("at all but BOS", place_effect["all but BOS"].mean(), text=0.57, within=0.15)
-assert 0.85 < place_cost[at_last] < 1.2
-assert (
-    place_effect["all but BOS"].mean() - place_effect[at_last].mean()
-    > (effect["sentiment", "CAA"] - effect["sentiment", "ActAdd"]).mean()
-)
+at_last, in_text = (place_change[name] for name in PLACES)
+last_ends, text_ends = probes.bootstrap(at_last), probes.bootstrap(everywhere - in_text)
+claim("at the last token", at_last.mean(), text=0.10, within=0.12)
+claim("its interval, low", last_ends[0], text=-0.01, within=0.12)
+claim("its interval, high", last_ends[1], text=0.22, within=0.12)
+claim("at the text alone", in_text.mean(), text=0.48, within=0.15)
+claim("at all but BOS", everywhere.mean(), text=0.58, within=0.15)
+claim("all less the text alone", (everywhere - in_text).mean(), text=0.09, within=0.12)
+claim("its interval, low", text_ends[0], text=-0.09, within=0.12)
+claim("its interval, high", text_ends[1], text=0.25, within=0.12)
+assert text_ends[0] < 0.05 < 0.2 < probes.bootstrap(everywhere - at_last)[0]
 
 # %% [markdown]
 # ## 10. Try it yourself
 #
-# Choose a concept, a layer, a dose and an opening; steered and unsteered run as one batch of two, in a few seconds. Try a negative dose. Try layer 2,
+# Choose a concept, a layer, a dose and an opening, and press the button; steered and unsteered run as one batch of two, in a few seconds. Try a negative dose. Try layer 2,
 # and layer 28. Find the dose at which the text falls apart.
 
 
 # %%
 def side_by_side(concept: str, layer: int, dose: float, opening: str) -> tuple[str, str]:
     """30 tokens after an opening, without and with steering."""
-    vector = at_dose(direction(concept, "CAA", layer), dose, norm=norm_at(layer))
+    norm = norms.get(layer) or typical_norm(model, to_choose, layer=layer)
+    vector = at_dose(direction(concept, "CAA", layer), dose, norm=norm)
     change = torch.stack([torch.zeros_like(vector), vector])[:, None]
     rows = model.to_tokens(opening).repeat(2, 1)
     with steer(model, change, layer=layer, positions=slice(1, None)):
@@ -970,41 +978,22 @@ def side_by_side(concept: str, layer: int, dose: float, opening: str) -> tuple[s
     return opening + both[0], opening + both[1]
 
 
-def norm_at(layer: int) -> float:
-    """The typical norm at a layer, measured when first asked for."""
-    if layer not in norms:
-        norms[layer] = typical_norm(model, to_choose, layer=layer)
-    return norms[layer]
-
-
 def panel():
-    """Four controls and the two texts; it needs a notebook to do anything."""
-    import html
-
+    """Four controls, a button and the two texts; it needs a notebook to do anything."""
     import ipywidgets
 
-    options = {"continuous_update": False}
-    controls = {
-        "concept": ipywidgets.Dropdown(options=concepts.CONCEPTS, description="concept"),
-        "layer": ipywidgets.IntSlider(LAYER, 1, 29, description="layer", **options),
-        "dose": ipywidgets.FloatSlider(
-            DOSE, min=-1, max=1, step=0.05, description="dose", **options
-        ),
-        "opening": ipywidgets.Text(to_choose[0], description="opening", **options),
-    }
-    shown = ipywidgets.HTML()
+    def show(**chosen) -> None:
+        for name, text in zip(("unsteered", "steered"), side_by_side(**chosen), strict=True):
+            print(f"{name}: {text}\n")
 
-    def update(_=None) -> None:
-        texts = side_by_side(**{name: control.value for name, control in controls.items()})
-        shown.value = "".join(
-            f"<p><b>{name}</b><br>{html.escape(text)}</p>"
-            for name, text in zip(("unsteered", "steered"), texts, strict=True)
-        )
-
-    for control in controls.values():
-        control.observe(update, names="value")
-    update()
-    return ipywidgets.VBox([*controls.values(), shown])
+    return ipywidgets.interactive(
+        show,
+        {"manual": True, "manual_name": "write"},
+        concept=list(concepts.CONCEPTS),
+        layer=ipywidgets.IntSlider(LAYER, 1, 29),
+        dose=ipywidgets.FloatSlider(DOSE, min=-1, max=1, step=0.05),
+        opening=to_choose[0],
+    )
 
 
 panel()
@@ -1014,37 +1003,38 @@ panel()
 
 # %%
 ELSEWHERE = {
-    "prompt": "best of the methods compared (AxBench, Gemma-2-2B and 9B)",
+    "request": "prompting: best of the methods compared (AxBench, Gemma-2-2B and 9B)",
     "CAA": "difference of means: below prompting (AxBench)",
-    "ActAdd": "one pair can steer (Turner et al., GPT-2-XL and larger)",
-    "probe": "not compared here",
+    "pair": "ActAdd: one pair can steer (Turner et al., GPT-2-XL and larger)",
+    "probe": "linear probes: below prompting (AxBench)",
 }
+
+
+def in_text(how: str, concept: str) -> str:
+    """Changes of score in section 8: one, or that of each random direction."""
+    found = [change[key] for key in change if key[0] == concept and key[1].startswith(how)]
+    return ", ".join(f"{each.mean():+.2f}" for each in found)
+
+
 plots.table(
     [
-        (
-            method,
-            *(
-                f"{effect[c, method].mean():+.2f} (x{cost_factor[c, method]:.1f})"
-                for c in concepts.CONCEPTS
-            ),
-            f"{overall['random'].mean():+.2f} (x{overall_cost['random']:.1f}) on average"
-            if method != "prompt"
-            else "",
-            ELSEWHERE[method],
-        )
-        for method in METHODS
+        (how, *(shown(how, c) if how != "request" else "" for c in concepts.CONCEPTS))
+        + (*(in_text(how, c) for c in concepts.CONCEPTS), ELSEWHERE.get(how, "control"))
+        for how in ["request", *sorts]
     ],
-    columns=["change of score (perplexity)", *concepts.CONCEPTS]
-    + ["control: random, same length", "elsewhere (other models, not measured here)"],
+    columns=["SmolLM2-135M-Instruct"]
+    + [f"pairs, {c}: nats (cost)" for c in concepts.CONCEPTS]
+    + [f"text, {c}: score" for c in concepts.CONCEPTS]
+    + ["elsewhere (other models, not measured here)"],
 )
 
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. The layer and dose were chosen with CAA vectors, and the probe and ActAdd were given the same. How would you make the comparison fairer to them? What would it cost?
+# 1. The layer and dose were chosen with CAA vectors, and the probe and the single pairs were given the same. How would you make the comparison fairer to them? What would it cost?
 # 2. The prompted text was charged for its surprise given the *bare* opening. Is that fair? What would a reader of the text say?
 # 3. The classifiers learned from text that the model wrote when prompted. In what way may that favour the prompt?
-# 4. A vector is added at 26 positions. Is a dose at one position the same "amount" as a dose at all?
+# 4. A vector is added at 25 positions. Is a dose at one position the same "amount" as a dose at all?
 #
 # ## Common mistakes
 #
@@ -1052,11 +1042,11 @@ plots.table(
 # - Choosing layer, dose and the prettiest sample on the same prompts that you report.
 # - Perplexity under the *steered* model: it finds its own text likely, whatever it is.
 # - A hook that counts positions from the start of what runs *now*. With a cache, that is one token.
-# - Perplexity alone. A loop has a low one.
+# - Perplexity alone: a loop has a low one. And one sampling seed: an earlier version of this lesson had one, and its headline did not hold with the next.
 #
 # ## Where this breaks
 #
-# One model of 135 million parameters, three concepts, 24 openings, 20 tokens, one sample of each. VADER counts words with rules; it does not read. The
+# One model of 135 million parameters, three concepts, 16 openings, 20 tokens, three samples of each. VADER counts words with rules; it does not read. The
 # classifiers see letters. Nobody read the texts blind. And a change of the score says nothing about *how* the model
 # came to it: a vector that makes sea words likely need not be what the model itself uses to write about the sea.
 #

@@ -38,13 +38,14 @@ __import__("utils.lesson").lesson.begin()
 # %%
 import itertools
 import json
+import re
 
 import torch
 
 from utils import emotions, plots, probes, progress
 from utils.checks import claim, lesson_08
 from utils.generation import sample
-from utils.models import DEFAULT, fetch, load
+from utils.models import load
 from utils.steering import steer, typical_norm
 
 model = load()
@@ -185,7 +186,7 @@ told = torch.tensor([float(angle) for angle in STORIES.values()])
 after_stories = emotions.next_logits(model, list(STORIES), columns)[0]
 felt = measured_angle(after_stories - after_stories.mean(0), words.angles)
 gate = angular_error(felt, told)
-gate_range = probes.bootstrap(gate)
+gate_range = probes.bootstrap(gate, groups=list(STORIES.values()))
 from_pleasure = angular_error(told, torch.zeros(1))
 best_of_two = torch.minimum(from_pleasure, 180 - from_pleasure).mean()
 print(f"mean error {gate.mean():.0f} degrees; good or bad alone {best_of_two:.0f}")
@@ -196,13 +197,13 @@ plots.polar(
 )
 
 # %% [markdown]
-# The mean error is **28** degrees (95% interval over stories **16** to **41**), better than good and bad alone could do. So the model knows what one feels when, and the
+# The mean error is **28** degrees (95% interval **13** to **44**; both stories of a place are drawn together), better than good and bad alone could do. So on these twelve stories the model tells feelings apart, and the
 # instrument can show it. Gate passed, though not brilliantly: the two happiest kinds of story come out alike.
 
 # %% tags=["numbers"]
 claim("gate, mean error", gate.mean(), text=28, within=3)
-claim("its interval, low", gate_range[0], text=16, within=3)
-claim("its interval, high", gate_range[1], text=41, within=4)
+claim("its interval, low", gate_range[0], text=13, within=3)
+claim("its interval, high", gate_range[1], text=44, within=3)
 assert round(best_of_two.item()) == 47 and gate_range[1] < best_of_two
 assert angular_error(felt[:2].mean(), felt[2:4].mean()) < 10
 
@@ -244,7 +245,7 @@ lesson_08.check_emotion_vectors(emotion_vectors)
 # </details>
 
 # %% [markdown]
-# Layer and position were chosen while the lesson was written, on training words only (section 5 says how): the residual stream at the word itself, at layer 20. As in lesson 05, layer L is what block L reads.
+# Layer and position were chosen while the lesson was written, by Russell's angles (section 5 says how): the residual stream at the word itself, at layer 20. As in lesson 05, layer L is what block L reads.
 
 # %%
 from utils.emotions import emotion_vectors
@@ -259,7 +260,7 @@ here = vectors[LAYER]
 print("layer, word, d_model:", tuple(vectors.shape))
 
 # %% [markdown]
-# Nobody has told the model, or us, about the circle so far: no angle was used. **PCA** (principal component analysis) finds the directions along which the 26 vectors differ most. *Predict first:* will the first two be valence and arousal?
+# Now look without angles. **PCA** (principal component analysis) uses none, though the layer was chosen with them. It finds the directions along which the 26 vectors differ most. *Predict first:* will the first two be valence and arousal?
 
 # %%
 _, sizes, components = torch.linalg.svd(here, full_matrices=False)
@@ -332,11 +333,9 @@ lesson_08.check_circularity(circularity)
 #
 # Is a word the right unit? *sad* and *gloomy* have like vectors and like angles, so they are hardly two witnesses. The strict version takes each group of synonyms as *one*: the mean vector and the mean angle of each of the 12 groups.
 #
-# And two more models of the circle, as controls: the **embeddings**, where no block has read anything, and the same architecture with **random weights**.
+# And the control: the **embeddings**, where no block has read anything. Layers in between show how much hangs on the choice of layer 20. (A model with random weights would be an empty control: its embeddings share nothing between words.)
 
 # %%
-from transformer_lens.tools.analysis.interchange import random_init_bridge
-
 from utils.emotions import circularity
 
 group_names = list(dict.fromkeys(words.groups))
@@ -353,38 +352,27 @@ def in_plane(vectors: torch.Tensor) -> torch.Tensor:
     return emotions.angle_of(centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].T)
 
 
-untrained = random_init_bridge(str(fetch(DEFAULT)), seed=0, device=cfg.device)
-some_frames = fit_frames[::4]
-untrained_resid = probes.activations(
-    untrained, emotions.sentences(words.words, some_frames), position=-2, layers=LAYER
-)
-untrained_here = emotion_vectors(untrained_resid[LAYER], n_words)
-circles = {
-    "the model": here,
-    "its embeddings": vectors[0],
-    "untrained": untrained_here,
-}
 round_trip = {}
-for name, of_words in circles.items():
-    by_group = of_group @ of_words
-    round_trip[name] = (
-        circularity(in_plane(of_words), words.angles).item(),
-        emotions.circularity_p(in_plane(of_words), words.angles),
+for layer in (0, 5, 8, 11, 14, 17, LAYER):
+    by_group = of_group @ vectors[layer]
+    round_trip[layer] = (
+        circularity(in_plane(vectors[layer]), words.angles).item(),
+        emotions.circularity_p(in_plane(vectors[layer]), words.angles),
         circularity(in_plane(by_group), group_angles).item(),
         emotions.circularity_p(in_plane(by_group), group_angles),
     )
 plots.table(
     [
-        (name, *(f"{value:.4f}" if i % 2 else f"{value:.2f}" for i, value in enumerate(values)))
-        for name, values in round_trip.items()
+        (layer, *(f"{value:.4f}" if i % 2 else f"{value:.2f}" for i, value in enumerate(values)))
+        for layer, values in round_trip.items()
     ],
-    columns=["", "circularity, 26 words", "p", "circularity, 12 groups", "p"],
+    columns=["layer", "circularity, 26 words", "p", "circularity, 12 groups", "p"],
 )
 
 # %% [markdown]
-# In the model the circularity is **0.77**, and a shuffle is hardly ever as good (p = **0.0001**, the least that ten thousand shuffles can give). It stands with groups as the unit: **0.80**, p = **0.0005**. The untrained model has
-# nothing of it: **0.17**, p = **0.76**. The embeddings have a little: **0.38**, p = **0.05** by words; but **0.35**, p = **0.38** by groups, so what is there may be no more than that synonyms
-# lie together. So the plane comes to the front in the blocks, and only after training.
+# At layer 20 the circularity is **0.77**, and a shuffle is hardly ever as good (p = **0.0001**, the least that ten thousand shuffles can give). It stands with groups as the unit: **0.80**, p = **0.0005**. That hangs little on the choice of layer 20: layer 8 has **0.70**, and
+# from layer 11 on all that we tried have about **0.75** or more. The embeddings (layer 0) have a little: **0.38**, p = **0.05** by words; but **0.35**, p = **0.38** by groups. So in their *first two components* there may be no more than that synonyms
+# lie together, and the circle comes to the front in the blocks. Section 5 will find more of it in the embeddings.
 
 # %% tags=["numbers"]
 claim("share of the first component, %", 100 * share[0], text=18, within=1)
@@ -392,22 +380,23 @@ claim("share of the second component, %", 100 * share[1], text=15, within=1)
 claim("second component with cosine", with_circle[1, 0].abs(), text=0.70, within=0.03)
 against = with_circle[1, 1] * with_circle[1, 0].sign()
 claim("second component with sine", against, text=-0.63, within=0.03)
-claim("circularity, words", round_trip["the model"][0], text=0.77, within=0.03)
-claim("its p", round_trip["the model"][1], text=0.0001, within=0.0001)
-claim("circularity, groups", round_trip["the model"][2], text=0.80, within=0.03)
-claim("its p", round_trip["the model"][3], text=0.0005, within=0.0008)
-claim("untrained, words", round_trip["untrained"][0], text=0.17, within=0.05)
-claim("its p", round_trip["untrained"][1], text=0.76, within=0.15)
-claim("embeddings, words", round_trip["its embeddings"][0], text=0.38, within=0.03)
-claim("its p", round_trip["its embeddings"][1], text=0.05, within=0.02)
-claim("embeddings, groups", round_trip["its embeddings"][2], text=0.35, within=0.05)
-claim("its p", round_trip["its embeddings"][3], text=0.38, within=0.08)
+claim("circularity, words", round_trip[LAYER][0], text=0.77, within=0.03)
+claim("its p", round_trip[LAYER][1], text=0.0001, within=0.0001)
+claim("circularity, groups", round_trip[LAYER][2], text=0.80, within=0.03)
+claim("its p", round_trip[LAYER][3], text=0.0005, within=0.0008)
+claim("layer 8, words", round_trip[8][0], text=0.70, within=0.03)
+claim("layer 11, words", round_trip[11][0], text=0.75, within=0.02)
+assert all(round_trip[layer][0] > 0.73 for layer in (11, 14, 17, LAYER))
+claim("embeddings, words", round_trip[0][0], text=0.38, within=0.03)
+claim("its p", round_trip[0][1], text=0.05, within=0.02)
+claim("embeddings, groups", round_trip[0][2], text=0.35, within=0.05)
+claim("its p", round_trip[0][3], text=0.38, within=0.08)
 
 # %% [markdown]
 # ## 4. Two axes
 #
 # PCA takes what varies most, whatever it is. Russell's angles let you ask directly: which direction follows the *cosine* of the angle, and which the *sine*? With 26 words and 576 dimensions a plain regression would fit
-# anything; **ridge** regression puts a price on large weights.
+# anything; **ridge** regression puts a price on large weights. With fewer words than dimensions its small form is `slopes = X.T @ solve(X @ X.T + penalty * eye(n_words), Y)`. X is [word, d_model], Y is [word, 2], both centred.
 #
 # The two directions that come out are neither of one length nor at a right angle. Then `V cos t + A sin t` would be long at some angles and short at others, and turn unevenly. So make them **orthonormal**: keep valence, take out of arousal what it shares with valence, and give both length 1. (That is a choice: where the two overlap, valence gets it.)
 #
@@ -444,7 +433,7 @@ lesson_08.check_circle_axes(circle_axes)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# With fewer words than dimensions the small form of ridge is `slopes = X.T @ solve(X @ X.T + penalty * eye(n_words), Y)`, where X is [word, d_model] and Y is [word, 2], both centred. The penalty is `ridge` times the mean over words of the squared length of X's rows.
+# The penalty is `ridge * x.square().sum(1).mean()`: the squared length of each word's row of X, then the mean over words. Y holds cosines and sines of angles in *radians*.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -456,15 +445,16 @@ lesson_08.check_circle_axes(circle_axes)
 # %% [markdown]
 # ## 5. Turn it, and measure
 #
-# Now the experiment. Fit the axes on some words. Steer along `V cos t + A sin t`, for t every 30 degrees. After the six scoring frames, measure how the logits of the words that were **held out** change, and the angle of
+# Now the experiment. Fit the axes on some words. Steer along `V cos t + A sin t`, for t every 30 degrees, at all positions but BOS. After the six scoring frames, measure how the logits of the words that were **held out** change, and the angle of
 # that change. The error is how far it lies from t.
 #
-# Words are held out in four folds of whole groups, so that each word is scored by axes that saw neither it nor its synonyms. Three ways of dealing the groups into folds are averaged.
+# Words are held out in four folds of whole groups, so that each word is scored by axes that saw neither it nor its synonyms: that is **cross-fitting**. Three ways of dealing the groups into folds are averaged.
 #
-# **How the setting was chosen.** Twenty-four settings were tried: position (the word, or the full stop behind it), layer, and dose. In each fold, on its training words only, a second round of holding out gave each setting an error, on sentences of the *fitting* frames
-# (`data/emotions/choose.py`). The best on average: the word itself, layer 20, a dose of `0.25` typical lengths. Others come within a few degrees. Large doses do worse: they break the text. (Full disclosure: the mean is over all folds, so a word had a small say in the choice before it was held out; and while this was written, held-out errors of several settings were seen on two splits.)
+# **How the setting was chosen.** Twenty-four were tried: position (the word, or the full stop behind it), layer (`11` to `20`) and dose (`0.25` to `1`). In each fold, on its training words only, a second round of holding out gave each setting an error, on sentences of the *fitting* frames
+# (`data/emotions/choose.py`). The best on average: the word itself, layer 20, a dose of `0.25` typical lengths, with **16.8** degrees. That is a corner of the grid, so a better one may lie outside; layer 11 comes next with **17.8**. Larger doses do worse. (Disclosure: the mean is over all folds, so a word had a small say
+# in the choice before it was held out. And held-out errors of several settings were seen while this was written.)
 #
-# The benchmarks, before you look: guessing gives `90` degrees. A plane in which only valence works would answer 0 or 180 throughout and score at least `45`. So **45 is the number to beat** if you claim a circle.
+# The benchmarks, before you look: guessing gives `90` degrees. But good and bad alone get you some of the way, so the number to beat is another: the *real* valence, fitted in the same way, with an **arbitrary second axis** in the place of arousal, a random mix of the word vectors. We draw eight.
 #
 # *Predict first:* what will the mean error be on the words that made the axes, and on words held out?
 
@@ -477,18 +467,28 @@ norm = typical_norm(model, emotions.sentences(words.words[::5], fit_frames[::12]
 plain = emotions.next_logits(model, score_frames, columns)
 
 
-def gains(axes: torch.Tensor, *, layer: int = LAYER, size: float = DOSE * norm) -> torch.Tensor:
-    """How each word's logit changes at each turn, mean over the scoring frames, [turn, word]."""
-    changes = size * emotions.towards(axes, TURNS)
-    steered = emotions.next_logits(model, score_frames, columns, changes=changes, layer=layer)
-    return (steered - plain).mean(1)
+def gains(planes, *, layer=LAYER, size=DOSE * norm, direct=True) -> torch.Tensor:
+    """How each word's logit changes at each turn, mean over the frames, [plane, turn, word]."""
+    changes = size * torch.cat([emotions.towards(plane, TURNS) for plane in planes])
+    steered = emotions.next_logits(
+        model, score_frames, columns, changes=changes, layer=layer, direct=direct
+    )
+    return (steered - plain).mean(1).unflatten(0, (len(planes), len(TURNS)))
 
 
-def cross_fitted(vectors: torch.Tensor, angles: torch.Tensor, seed: int, **where):
-    """Gains of each word when it was held out, [turn, word]; and the mean error on training words."""
+def cross_fitted(vectors, angles, seed: int, *, mix: torch.Tensor | None = None, **where):
+    """Gains of each word when it was held out, [turn, word]; and the mean error on training words.
+
+    `mix` holds weights [word]: the training words, mixed so, replace the arousal axis.
+    """
+    masks, planes = emotions.folds(words, n=4, seed=seed), []
+    for fold in masks:
+        plane = circle_axes(vectors[~fold], angles[~fold])
+        if mix is not None:
+            plane = emotions.orthonormal(torch.stack([plane[0], mix[~fold] @ vectors[~fold]]))
+        planes.append(plane)
     outside, inside = torch.zeros(len(TURNS), n_words), []
-    for fold in emotions.folds(words, n=4, seed=seed):
-        gained = gains(circle_axes(vectors[~fold], angles[~fold]), **where)
+    for fold, gained in zip(masks, gains(planes, **where), strict=True):
         outside[:, fold] = gained[:, fold]
         inside.append(angular_error(measured_angle(gained[:, ~fold], words.angles[~fold]), TURNS))
     return outside, torch.stack(inside).mean()
@@ -508,11 +508,12 @@ permuted = [
     cross_fitted(here, words.angles[torch.randperm(n_words, generator=by_chance)], seed)[0]
     for seed in range(2)
 ]
-like = torch.zeros(2, cfg.d_model)
-random_gains = [gains(emotions.random_plane(like, seed=seed)) for seed in range(6)]
+random_planes = [emotions.random_plane(torch.zeros(2, cfg.d_model), seed=s) for s in range(6)]
+random_gains = gains(random_planes)
+mixes = torch.randn(8, n_words, generator=torch.Generator().manual_seed(0))
+mix_errors = [error(cross_fitted(here, words.angles, 0, mix=mix)[0]) for mix in mixes]
+random_errors, permuted_errors = (list(map(error, each)) for each in (random_gains, permuted))
 held_out_error = sum(errors) / 3
-permuted_errors = [error(each) for each in permuted]
-random_errors = [error(each) for each in random_gains]
 error_range = emotions.error_interval(held_out, words, TURNS)
 
 # %%
@@ -526,10 +527,12 @@ plots.polar(
 )
 
 # %% [markdown]
-# On words held out, the dial is off by **16** degrees on average (interval **11** to **30**; groups of words are drawn anew, the axes stay). That is clearly below 45: not only good and bad, but arousal too. On the words that made the axes it is **11**: that number
-# would have flattered us. With permuted labels the error is **69** and **116** (two shuffles), in random planes of the same length **100** (the best of six: **73**).
+# On words held out, the dial is off by **16** degrees on average (interval **11** to **30**; groups of words are drawn anew, the axes stay). On the words that made the axes it is **11**: that number
+# would have flattered us. With permuted labels the error is **69** and **116** (two shuffles), in random planes of the same length **100** (the best of six: **73**). The control that counts: valence with an arbitrary second axis gives **38** on average. The real arousal beats all eight; but the best of them, **20**, comes close, so this
+# is some evidence for arousal, not a proof.
 #
-# The three dealings share their words and so are no three experiments; they differ by less than 2 degrees. Look at the spokes: from 120 to 180 they lean towards displeasure, from 270 to 330 towards pleasure. Valence moves the words more than arousal does, so the circle is an ellipse.
+# The three dealings share their words and so are no three experiments; they differ by less than 2 degrees. Look at the spokes: at 120 and 150 they lean towards displeasure, from 270 to 330 towards pleasure. An ellipse would leave 90 and 270 in place. Here, in the mean of the dealings, steering up the arousal axis turns the words to **100** degrees (**117** in the
+# dealing drawn), and down to **296**: up carries displeasure too, and down pleasure. The axes are at right angles as vectors, not in what they do.
 
 # %% tags=["numbers"]
 claim("held-out error", held_out_error, text=16, within=2)
@@ -538,107 +541,92 @@ claim("its interval, high", error_range[1], text=30, within=4)
 claim("error on training words", train_error, text=11, within=2)
 claim("permuted, lowest", min(permuted_errors), text=69, within=8)
 claim("permuted, highest", max(permuted_errors), text=116, within=10)
+claim("arbitrary second axis, mean", sum(mix_errors) / 8, text=38, within=5)
+claim("arbitrary second axis, best", min(mix_errors), text=20, within=3)
+assert min(mix_errors) > held_out_error and min(mix_errors) < error_range[1]
 claim("random planes", sum(random_errors) / 6, text=100, within=10)
 claim("random, lowest", min(random_errors), text=73, within=10)
 assert max(errors) - min(errors) < 2
 choices = json.loads((emotions.FOLDER / "choices.json").read_text(encoding="utf-8"))
 chosen = {setting: sum(each) / len(each) for setting, each in choices.items()}
-assert min(chosen, key=chosen.get) == f"word, {LAYER}, {DOSE}"
-assert sum(each < min(chosen.values()) + 5 for each in chosen.values()) >= 4
+best, second = sorted(chosen, key=chosen.get)[:2]
+assert best == f"word, {LAYER}, {DOSE}" and second == f"word, 11, {DOSE}"
+claim("chosen setting", chosen[best], text=16.8, within=0.05)
+claim("runner-up", chosen[second], text=17.8, within=0.05)
 smallest = [setting for setting in chosen if setting.endswith(str(DOSE))]
-assert all(chosen[each.replace(str(DOSE), "1.0")] > chosen[each] for each in smallest)
-lean = (measured_angle(held_out.mean(0), words.angles) - TURNS + 180) % 360 - 180
-assert (lean[4:6] > 10).all() and (lean[9:] > 10).all()
-axis_gain = emotions.waves(held_out.mean(0), words.angles).norm(dim=-1)
-assert axis_gain[[0, 6]].min() > axis_gain[[3, 9]].max()
+for dose in ("0.5", "1.0"):
+    assert all(chosen[each.replace(str(DOSE), dose)] > chosen[each] for each in smallest)
+turned_to = measured_angle(held_out.mean(0), words.angles)
+claim("where arousal leads", turned_to[3], text=100, within=4)
+claim("in the dealing drawn", measured_angle(held_out[0], words.angles)[3], text=117, within=4)
+claim("and down", turned_to[9], text=296, within=4)
+lean = (turned_to - TURNS + 180) % 360 - 180
+assert (lean[[4, 5, 9, 10, 11]] > 15).all() and (lean[[0, 1, 2, 6, 7, 8]].abs() < 15).all()
 
 # %% [markdown]
 # ### Is it just word similarity?
 #
 # *Gloomy* and *sad* are similar as **words**: their embeddings are close, before any block has run. This model's embedding matrix is also its unembedding. So perhaps no mood turns inside the model: perhaps we add the
-# embedding of "words like sad", and the unembedding reads it off. Three controls, all cross-fitted in the same way:
+# embedding of "words like sad", and the unembedding reads it off. A steering vector stays in the stream to the end, where it is a push on tokens: its **direct way**. What the blocks make of it is the indirect way. Controls, all cross-fitted:
 #
 # - axes from the embeddings, added at the very end, where there are no blocks left: a pure **token bias**;
 # - axes from the embeddings, added at our layer;
-# - axes from our layer, added there, but *taken out again behind the last block*: what the blocks made of them stays.
+# - axes from our layer, added there, but *taken out again behind the last block*: the direct way is cut;
+# - the embeddings' axes at our layer, and the six random planes, with the same cut.
 #
-# And the untrained model, with its own axes. *Predict first:* which of these will find the circle?
+# *Predict first:* which of these will find the circle?
 
 # %%
 END = cfg.n_layers
 end_norm = typical_norm(model, emotions.sentences(words.words[::5], fit_frames[::12]), layer=END)
-
-
-def wrapped(name: str) -> str:
-    """For a bar's label."""
-    return name.replace(" at", "<br>at").replace(" way", "<br>way").replace(" bias", "<br>bias")
-
-
-def gains_without_direct(axes: torch.Tensor) -> torch.Tensor:
-    changes = DOSE * norm * emotions.towards(axes, TURNS)
-    steered = emotions.next_logits(
-        model, score_frames, columns, changes=changes, layer=LAYER, direct=False
-    )
-    return (steered - plain).mean(1)
-
-
-indirect = torch.zeros(len(TURNS), n_words)
-for fold in emotions.folds(words, n=4, seed=0):
-    their_axes = circle_axes(here[~fold], words.angles[~fold])
-    indirect[:, fold] = gains_without_direct(their_axes)[:, fold]
-untrained_norm = typical_norm(untrained, score_frames, layer=LAYER)
-untrained_plain = emotions.next_logits(untrained, score_frames, columns)
-untrained_gain = torch.zeros(len(TURNS), n_words)
-for fold in emotions.folds(words, n=4, seed=0):
-    their_axes = circle_axes(untrained_here[~fold], words.angles[~fold])
-    changes = DOSE * untrained_norm * emotions.towards(their_axes, TURNS)
-    steered = emotions.next_logits(untrained, score_frames, columns, changes=changes, layer=LAYER)
-    untrained_gain[:, fold] = (steered - untrained_plain).mean(1)[:, fold]
-lexical = {
-    f"layer {LAYER}": held_out[0],
-    "token bias": cross_fitted(vectors[0], words.angles, 0, layer=END, size=DOSE * end_norm)[0],
-    f"embeddings at layer {LAYER}": cross_fitted(vectors[0], words.angles, 0)[0],
-    "direct way cut": indirect,
-    "untrained": untrained_gain,
+cut = f"layer {LAYER},<br>direct way cut"
+ways = {
+    f"layer {LAYER}": (here, {}),
+    "token bias": (vectors[0], {"layer": END, "size": DOSE * end_norm}),
+    f"embeddings<br>at layer {LAYER}": (vectors[0], {}),
+    cut: (here, {"direct": False}),
+    f"embeddings at {LAYER},<br>direct way cut": (vectors[0], {"direct": False}),
 }
-lexical_error = {name: error(gain) for name, gain in lexical.items()}
-lexical_range = {
-    name: emotions.error_interval(gain[None], words, TURNS) for name, gain in lexical.items()
-}
-lexical_size = {
-    name: emotions.waves(gain, words.angles).norm(dim=-1).mean().item()
-    for name, gain in lexical.items()
-}
+lexical_error, lexical_range = {}, {}
+for name, (of_words, where) in ways.items():
+    gained, _ = cross_fitted(of_words, words.angles, 0, **where)
+    lexical_error[name] = error(gained)
+    lexical_range[name] = emotions.error_interval(gained[None], words, TURNS)
+random_cut = [error(each) for each in gains(random_planes, direct=False)]
 plots.bars(
-    {wrapped(name): value for name, value in lexical_error.items()},
-    title="A pure token bias turns the dial as well as layer 20 does",
+    lexical_error | {"random planes,<br>direct way cut": sum(random_cut) / 6},
+    title="A pure token bias turns the dial too, and so do the blocks without the direct way",
     y="mean error (degrees)",
-    low={wrapped(name): low for name, (low, _) in lexical_range.items()},
-    high={wrapped(name): high for name, (_, high) in lexical_range.items()},
+    low={name: low for name, (low, _) in lexical_range.items()},
+    high={name: high for name, (_, high) in lexical_range.items()},
+    dots={"random planes,<br>direct way cut": random_cut},
     chance=90,
 )
 
 # %% [markdown]
-# The token bias finds the held-out words with **13** degrees of error (interval **5** to **43**), as well as layer 20. So the experiment that looked so good **does not show a circle of moods inside the model**. That words of like feeling have like
+# The token bias finds the held-out words with **13** degrees of error (interval **5** to **43**): no sign that it is worse than layer 20. So the experiment that looked so good **does not show a circle of moods inside the model**. That words of like feeling have like
 # embeddings is enough to pass it, with no block involved. (The embeddings at layer 20 give **23**.)
 #
-# Nor does it show that there is none. With the direct way cut, the blocks alone still turn the held-out words, with **17** degrees of error (**10** to **32**). Both ways lead round the same circle. The untrained
-# model leads nowhere (**132**, interval **34** to **155**), and moves the words by next to nothing: **0.03** logits, against **1.5** (all its logits are small).
+# Nor does it show that there is none. With the direct way cut, the blocks alone still turn the held-out words, with **17** degrees of error (**10** to **32**). And they do not just hand on whatever comes: random planes with the same cut give **105** (the best of six: **87**), and the embeddings' axes **51** (**22** to **92**). So layer 20 seems
+# to hold the circle in a form that later blocks use better than the embeddings' form, though the intervals meet. Whether that form is mood or only the words' meaning, this does not say.
 
 # %% tags=["numbers"]
-cut = "direct way cut"
+cut_range = lexical_range[cut]
 claim("token bias", lexical_error["token bias"], text=13, within=3)
 claim("its interval, low", lexical_range["token bias"][0], text=5, within=2)
 claim("its interval, high", lexical_range["token bias"][1], text=43, within=8)
-claim("embeddings at our layer", lexical_error[f"embeddings at layer {LAYER}"], text=23, within=4)
+embedded, embedded_cut = list(ways)[2], list(ways)[4]
+claim("embeddings at our layer", lexical_error[embedded], text=23, within=4)
 claim("direct way cut", lexical_error[cut], text=17, within=3)
-claim("its interval, low", lexical_range[cut][0], text=10, within=3)
-claim("its interval, high", lexical_range[cut][1], text=32, within=5)
-claim("untrained", lexical_error["untrained"], text=132, within=30)
-claim("its interval, low", lexical_range["untrained"][0], text=34, within=30)
-claim("its interval, high", lexical_range["untrained"][1], text=155, within=20)
-claim("size, untrained", lexical_size["untrained"], text=0.03, within=0.02)
-claim("size, model", lexical_size[f"layer {LAYER}"], text=1.5, within=0.2)
+claim("its interval, low", cut_range[0], text=10, within=3)
+claim("its interval, high", cut_range[1], text=32, within=5)
+claim("random planes, cut", sum(random_cut) / 6, text=105, within=10)
+claim("random planes, cut, best", min(random_cut), text=87, within=10)
+claim("embeddings, cut", lexical_error[embedded_cut], text=51, within=8)
+claim("its interval, low", lexical_range[embedded_cut][0], text=22, within=6)
+claim("its interval, high", lexical_range[embedded_cut][1], text=92, within=10)
+assert lexical_error["token bias"] < held_out_error + 2
+assert lexical_range[embedded_cut][0] < cut_range[1] < min(random_cut)
 
 # %% [markdown]
 # ### A test without emotion words
@@ -657,35 +645,27 @@ for name, x, plane in [
     ("bag of words", bags, circle_axes(vectors[0], words.angles)),
 ]:
     read[name] = angular_error(emotions.angle_of((x - x.mean(0)) @ plane.T), told)
-read_range = {name: probes.bootstrap(each) for name, each in read.items()}
+places_told = list(STORIES.values())
+read_range = {name: probes.bootstrap(each, groups=places_told) for name, each in read.items()}
+shown = {"the model's next words (the gate)": (gate, gate_range)}
+shown |= {f"read in the plane: {name}": (read[name], read_range[name]) for name in read}
 plots.table(
     [
-        (
-            "the model's next words (the gate)",
-            f"{gate.mean():.0f}",
-            "{:.0f} to {:.0f}".format(*gate_range),
-        ),
-        *(
-            (
-                f"read in the plane: {name}",
-                f"{each.mean():.0f}",
-                "{:.0f} to {:.0f}".format(*read_range[name]),
-            )
-            for name, each in read.items()
-        ),
-        ("good or bad alone, at best", f"{best_of_two:.0f}", ""),
-    ],
+        (name, f"{each.mean():.0f}", f"{low:.0f} to {high:.0f}")
+        for name, (each, (low, high)) in shown.items()
+    ]
+    + [("good or bad alone, at best", f"{best_of_two:.0f}", "")],
     columns=["on the twelve stories", "mean error (degrees)", "95% interval"],
 )
 
 # %% [markdown]
-# **58** degrees (interval **37** to **81**), no better than the bag of words (**60**), and no better than good and bad alone. Yet the model itself has the answer: its next words had an error of 28. So this plane, built from *words of emotion*, is not where the model keeps what a
-# story feels like, or not in this form at this token. Other layers were looked at afterwards: `54` to `64` degrees. "The emotion circle" is a name that promises more than was measured: what was measured is a circle of emotion *words*.
+# **58** degrees (interval **32** to **84**): better than guessing, but no better than the bag of words (**60**), or than good and bad alone. Yet the model itself has the answer: its next words had an error of 28. So this plane, built from *words of emotion*, is not where the model keeps what a
+# story feels like, or not in this form at this token (the vectors come from a word's own token, the stories are read behind *felt*). Other layers were looked at afterwards: `54` to `64` degrees. "The emotion circle" is a name that promises more than was measured: what was measured is a circle of emotion *words*.
 
 # %% tags=["numbers"]
 claim("stories at our layer", read[f"layer {LAYER}"].mean(), text=58, within=5)
-claim("its interval, low", read_range[f"layer {LAYER}"][0], text=37, within=5)
-claim("its interval, high", read_range[f"layer {LAYER}"][1], text=81, within=6)
+claim("its interval, low", read_range[f"layer {LAYER}"][0], text=32, within=5)
+claim("its interval, high", read_range[f"layer {LAYER}"][1], text=84, within=5)
 claim("stories, bag of words", read["bag of words"].mean(), text=60, within=5)
 assert not set(words.words) & set(" ".join(STORIES).replace(".", "").lower().split())
 assert best_of_two < read[f"layer {LAYER}"].mean() and gate.mean() < read_range[f"layer {LAYER}"][0]
@@ -695,6 +675,8 @@ assert best_of_two < read[f"layer {LAYER}"].mean() and gate.mean() < read_range[
 #
 # So far you saw only the first word. Now the model writes on, at twelve angles, in one batch with shared random numbers (seed 0, chosen in advance). The axes are fitted on all 26 words, since nothing is scored on these words here. The dose is the one
 # that was measured. (Twice as much was tried first: the text broke.) A judge from outside: VADER, a word list made by hand that scores a text from -1 (bad) to 1 (good). It knows nothing of arousal.
+#
+# The token bias of section 5 writes too, and three random planes. A random plane has no plus or minus, so compare how far the score swings along *any* direction of the plane.
 
 # %%
 from utils.concepts import sentiment
@@ -707,15 +689,15 @@ PROMPTS = [
 ]
 
 
-def write(prompt: str, plane: torch.Tensor, angles: torch.Tensor, dose: float) -> list[str]:
-    """What the model writes after the prompt at each angle."""
-    changes = dose * norm * emotions.towards(plane, angles)[:, None]
-    rows = model.to_tokens(prompt).repeat(len(angles), 1)
-    with steer(model, changes, layer=LAYER, positions=slice(1, None)):
+def write(prompt: str, changes: torch.Tensor, *, layer: int = LAYER) -> list[str]:
+    """What the model writes after the prompt under each change [change, d_model]."""
+    rows = model.to_tokens(prompt).repeat(len(changes), 1)
+    with steer(model, changes[:, None], layer=layer, positions=slice(1, None)):
         return [model.tokenizer.decode(new) for new in sample(model, rows, n_tokens=24, seed=0)]
 
 
-written = {prompt: write(prompt, axes, TURNS, DOSE) for prompt in PROMPTS}
+dial = DOSE * norm * emotions.towards(axes, TURNS)
+written = {prompt: write(prompt, dial) for prompt in PROMPTS}
 plots.table(
     [
         (f"{angle:.0f}", (PROMPTS[1] + text).replace("\n", " "))
@@ -725,47 +707,70 @@ plots.table(
 )
 
 # %%
-judged = torch.stack([sentiment(texts) for texts in written.values()])  # [prompt, turn]
-other_plane = emotions.random_plane(axes, seed=0)
-judged_random = torch.stack(
-    [sentiment(write(prompt, other_plane, TURNS, DOSE)) for prompt in PROMPTS]
-)
-swing = judged @ emotions.on_circle(TURNS) / 6  # [prompt, (b, c)] of a + b cos t + c sin t
-swing_random = judged_random @ emotions.on_circle(TURNS) / 6
-swing_range = probes.bootstrap(swing[:, 0])
-swing_random_range = probes.bootstrap(swing_random[:, 0])
-plots.lines(
+bias_axes = circle_axes(vectors[0], words.angles)
+bias_dial = DOSE * end_norm * emotions.towards(bias_axes, TURNS)
+biased = {prompt: write(prompt, bias_dial, layer=END) for prompt in PROMPTS}
+in_random = [
+    {prompt: write(prompt, DOSE * norm * emotions.towards(plane, TURNS)) for prompt in PROMPTS}
+    for plane in random_planes[:3]
+]
+
+
+def swings(texts: dict[str, list[str]]) -> torch.Tensor:
+    """(b, c) of a + b cos t + c sin t, fitted to VADER's scores, [prompt, 2]."""
+    return torch.stack([sentiment(each) for each in texts.values()]) @ emotions.on_circle(TURNS) / 6
+
+
+def naming(texts: dict[str, list[str]]) -> int:
+    """How many texts hold one of the 26 words."""
+    every = [text for each in texts.values() for text in each]
+    return sum(bool(set(re.findall("[a-z]+", text.lower())) & set(words.words)) for text in every)
+
+
+swing, swing_bias = swings(written), swings(biased)
+swing_range, swing_bias_range = (probes.bootstrap(each[:, 0]) for each in (swing, swing_bias))
+swing_size, bias_size = swing.mean(0).norm(), swing_bias.mean(0).norm()
+random_sizes = [swings(texts).mean(0).norm().item() for texts in in_random]
+named, named_bias = naming(written), naming(biased)
+print(f"valence {swing[:, 0].mean():.2f}, arousal {swing[:, 1].mean():.2f}")
+print(f"texts with one of the 26 words: {named}; under the token bias {named_bias}")
+plots.bars(
     {
-        "emotion plane": judged.mean(0).tolist(),
-        "random plane (control)": judged_random.mean(0).tolist(),
+        f"emotion plane,<br>layer {LAYER}": swing_size.item(),
+        "token bias": bias_size.item(),
+        "random planes<br>(control)": sum(random_sizes) / 3,
     },
-    at=TURNS.tolist(),
-    title="Texts near pleasure score highest, but four prompts make a rough curve",
-    x="angle (degrees)",
-    y="VADER's score",
-    chance=0,
+    title="The text's mood swings with the dial, but more under a token bias",
+    y="swing of VADER's score, any direction",
+    dots={"random planes<br>(control)": random_sizes},
 )
 
 # %% [markdown]
-# At this dose the texts read about as well as this small model writes anyway, and at 120 to 240 degrees the trouble begins. VADER's score swings with the cosine of the angle by **0.29** (interval over prompts **0.08** to **0.42**). In the random plane it is **0.08** (**-0.11** to **0.34**). So the text follows the dial's valence, but four prompts with one draw each are
-# few, and the two intervals overlap. Arousal has no judge here but you: do the texts at 90 sound more awake than those at 270?
+# VADER's score swings with the cosine of the angle by **0.29** (interval over prompts **0.08** to **0.42**). So the text follows the dial's valence. So it does under a token bias, and more strongly: **0.56** (**0.41** to **0.72**). But the bias mostly writes the words themselves (*sad sad sad*): **19** of its 48 texts
+# hold one of the 26, against **1** at layer 20. In any direction of the plane the swing is **0.31** at layer 20, and **0.14** in three random planes on average (at most **0.18**). Four prompts with one draw each are few. Arousal has no judge here but you: do the texts at 90 sound more awake than those at 270?
 #
 # Now turn the dial yourself. Each turn takes a second or two. What happens to the text at a dose of 1?
 
 
 # %% tags=["numbers"]
-claim("swing of VADER's score", swing[:, 0].mean(), text=0.29, within=0.15)
-claim("its interval, low", swing_range[0], text=0.08, within=0.2)
-claim("its interval, high", swing_range[1], text=0.42, within=0.15)
-claim("random plane", swing_random[:, 0].mean(), text=0.08, within=0.2)
-claim("its interval, low", swing_random_range[0], text=-0.11, within=0.2)
-claim("its interval, high", swing_random_range[1], text=0.34, within=0.25)
-assert swing[:, 0].mean() > swing_random[:, 0].mean()
+claim("swing of VADER's score", swing[:, 0].mean(), text=0.29, within=0.12)
+claim("its interval, low", swing_range[0], text=0.08, within=0.12)
+claim("its interval, high", swing_range[1], text=0.42, within=0.12)
+claim("token bias", swing_bias[:, 0].mean(), text=0.56, within=0.15)
+claim("its interval, low", swing_bias_range[0], text=0.41, within=0.15)
+claim("its interval, high", swing_bias_range[1], text=0.72, within=0.15)
+claim("texts with a word, token bias", named_bias, text=19, within=8)
+claim("texts with a word", named, text=1, within=3)
+claim("swing, any direction", swing_size, text=0.31, within=0.12)
+claim("random planes, any direction, mean", sum(random_sizes) / 3, text=0.14, within=0.08)
+claim("the largest", max(random_sizes), text=0.18, within=0.1)
+assert max(random_sizes) < swing_size < bias_size
 
 
 # %%
 def on_the_dial(angle: float, dose: float, prompt: str) -> str:
-    (text,) = write(prompt or "I", axes, torch.tensor([float(angle)]), dose)
+    change = dose * norm * emotions.towards(axes, torch.tensor([float(angle)]))
+    (text,) = write(prompt or "I", change)
     return f"{angle:.0f} degrees, dose {dose:.2f}: {prompt}{text}"
 
 
@@ -778,10 +783,9 @@ plots.dial(on_the_dial, angle=0, dose=DOSE, prompt="The man opened the door and"
 # words: when 21 tokens of refusal were **clamped** (held at their unsteered values), most of the effect was gone.
 #
 # SmolLM2-135M refuses next to nothing, so rates cannot be counted here; lesson 19 plants a refusal. What can be measured: after a request and the first word "I" of the reply, the **log-odds** of words that refuse (" cannot", " refuse", ...) against words that comply (" can", " will", ...): the log of their total probability over that of the others.
-# And after an opinion and "Do you agree?", those of "Yes" against "No". For each axis we take half the difference between its two ends.
+# And after an opinion and "Do you agree?", those of "Yes" against "No". For each axis we take half the difference between its two ends. (What "arousal" does is partly displeasure: section 5.)
 #
-# Beware of an empty control. Clamp the very tokens whose log-odds you measure, and the effect is gone *by construction*. So ask which way the effect takes. A steering vector stays in the stream to the end, where the unembedding reads it as a push on tokens: its **direct way**.
-# What the blocks make of it is the indirect way. Two clamps on the direct way:
+# Beware of an empty control. Clamp the very tokens whose log-odds you measure, and the effect is gone *by construction*. So ask how much of it takes the direct way of section 5. Two clamps:
 #
 # - take the vector out again behind the last block, as in section 5;
 # - before steering, take out of it everything that the unembedding reads for these tokens. Then it cannot push them directly, but the blocks may still do so.
@@ -885,33 +889,21 @@ def push(name: str, plane: torch.Tensor, *, clamp=None, direct: bool = True) -> 
     if clamp is not None:
         reads = model.W_U[:, clamp].T * model.ln_final.weight  # [token, d_model]
         changes = without_span(changes, reads.detach().cpu())
-    logits = emotions.next_logits(
-        model,
-        texts,
-        torch.tensor(these + others),
-        changes=changes,
-        layer=LAYER,
-        direct=direct,
-    )
+    ids = torch.tensor(these + others)
+    logits = emotions.next_logits(model, texts, ids, changes=changes, layer=LAYER, direct=direct)
     log_odds = logits[..., : len(these)].logsumexp(-1) - logits[..., len(these) :].logsumexp(-1)
     right, up, left, down = log_odds
     return torch.stack([right - left, up - down], dim=-1) / 2
 
 
-by_luck = torch.Generator().manual_seed(0)
 pushes, luck = {}, {}
 for name, (_, these, others) in tested.items():
-    both = these + others
-    unrelated = torch.randint(20, cfg.d_vocab, (len(both),), generator=by_luck).tolist()
     pushes[name] = {
         "steered": push(name, axes),
         "direct way cut": push(name, axes, direct=False),
-        "these tokens out": push(name, axes, clamp=both),
-        "other tokens out (control)": push(name, axes, clamp=unrelated),
+        "these tokens out": push(name, axes, clamp=these + others),
     }
-    luck[name] = torch.stack(
-        [push(name, emotions.random_plane(axes, seed=seed)).mean(0) for seed in range(4)]
-    ).flatten()
+    luck[name] = torch.stack([push(name, plane).mean(0) for plane in random_planes[:4]]).flatten()
 
 
 def with_interval(values: torch.Tensor) -> str:
@@ -919,32 +911,27 @@ def with_interval(values: torch.Tensor) -> str:
     return f"{values.mean():+.2f} ({low:+.2f} to {high:+.2f})"
 
 
+sizes = {
+    name: ", ".join(f"{x:.2f}" for x in each.abs().sort().values) for name, each in luck.items()
+}
 plots.table(
     [
         (name, way, with_interval(value[:, 0]), with_interval(value[:, 1]))
         for name, ways in pushes.items()
         for way, value in ways.items()
     ]
-    + [
-        (
-            name,
-            "8 random directions, sizes",
-            ", ".join(f"{x:.2f}" for x in each.abs().sort().values),
-            "",
-        )
-        for name, each in luck.items()
-    ],
+    + [(name, "8 random directions, sizes", sizes[name], "") for name in luck],
     columns=["log-odds of", "", "valence", "arousal"],
 )
 
 # %% [markdown]
-# **Refusal.** Both axes move it: valence by **-0.88** (interval over prompts **-1.26** to **-0.54**), arousal by **-0.66** (**-0.93** to **-0.38**). So low arousal raises the words of refusal, as in the larger model. And here it is *not* a direct push on them: with the direct way cut, the effect does not fall (arousal **-0.88**), and without what
+# **Refusal.** Both axes move it: valence by **-0.88** (interval over prompts **-1.26** to **-0.54**), arousal by **-0.66** (**-0.93** to **-0.38**). The sign for arousal is that of the larger model, which a random direction shares half the time. And here it is *not* a direct push on the words: with the direct way cut, the effect does not fall (arousal **-0.88**, **-1.12** to **-0.63**), and without what
 # the unembedding reads for these tokens it stays as well (**-0.77**).
 #
-# **Agreement.** Arousal raises "Yes" by **0.68** (**0.58** to **0.76**). With the direct way cut **0.18** is left: about three quarters of it *was* a push on tokens. Taking just these two tokens out leaves **0.39**; two other tokens, the whole of it.
+# **Agreement.** Arousal raises "Yes" by **0.68** (**0.58** to **0.76**). With the direct way cut **0.18** is left (**0.07** to **0.26**); without what the unembedding reads for these two tokens, **0.39** (**0.28** to **0.47**). So between two fifths and three quarters of it was a push on tokens, depending on the clamp. (The second also changes what the blocks read.)
 #
-# Now the control that decides how excited to be. Of eight **random** directions of the same length, one moves refusal more than either axis does (by **1.44**), and two move agreement more than arousal does (up to **1.27**). So a narrow interval over prompts says
-# that the effect is steady, and *not* that it is about emotion. Any push of this length does something of this size to something.
+# Now the control that decides how excited to be: eight **random** directions of the same length. One moves refusal more than either axis does (by **1.44**), and another about as much as arousal (**0.65**). Two move agreement more than arousal does (up to **1.27**). So a narrow interval over prompts says
+# that the effect is steady, and *not* that it is about emotion. One or two random pushes in eight do as much: too few to call these effects special, or ordinary.
 
 # %% tags=["numbers"]
 refusal, agreement = pushes["refusal"], pushes["agreement"]
@@ -955,18 +942,28 @@ claim("its interval, high", valence_range[1], text=-0.54, within=0.1)
 claim("refusal, arousal", refusal["steered"][:, 1].mean(), text=-0.66, within=0.08)
 claim("its interval, low", arousal_range[0], text=-0.93, within=0.1)
 claim("its interval, high", arousal_range[1], text=-0.38, within=0.1)
-claim("refusal, direct way cut", refusal[cut][:, 1].mean(), text=-0.88, within=0.08)
+claim("refusal, direct way cut", refusal["direct way cut"][:, 1].mean(), text=-0.88, within=0.08)
+low, high = probes.bootstrap(refusal["direct way cut"][:, 1])
+claim("its interval, low", low, text=-1.12, within=0.1)
+claim("its interval, high", high, text=-0.63, within=0.1)
 claim("refusal, tokens out", refusal["these tokens out"][:, 1].mean(), text=-0.77, within=0.08)
 agreement_range = probes.bootstrap(agreement["steered"][:, 1])
 claim("agreement, arousal", agreement["steered"][:, 1].mean(), text=0.68, within=0.06)
 claim("its interval, low", agreement_range[0], text=0.58, within=0.06)
 claim("its interval, high", agreement_range[1], text=0.76, within=0.06)
-claim("agreement, direct way cut", agreement[cut][:, 1].mean(), text=0.18, within=0.05)
+claim("agreement, direct way cut", agreement["direct way cut"][:, 1].mean(), text=0.18, within=0.05)
 claim("agreement, tokens out", agreement["these tokens out"][:, 1].mean(), text=0.39, within=0.06)
-unchanged = agreement["other tokens out (control)"][:, 1].mean()
-assert abs(unchanged - agreement["steered"][:, 1].mean()) < 0.1
+low, high = probes.bootstrap(agreement["direct way cut"][:, 1])
+claim("its interval, direct way cut, low", low, text=0.07, within=0.06)
+claim("its interval, direct way cut, high", high, text=0.26, within=0.06)
+low, high = probes.bootstrap(agreement["these tokens out"][:, 1])
+claim("its interval, tokens out, low", low, text=0.28, within=0.06)
+claim("its interval, tokens out, high", high, text=0.47, within=0.06)
+for way in ("direct way cut", "these tokens out"):  # between two fifths and three quarters
+    assert 0.25 < agreement[way][:, 1].mean() / agreement["steered"][:, 1].mean() < 0.6
 claim("refusal, largest random", luck["refusal"].abs().max(), text=1.44, within=0.1)
 claim("agreement, largest random", luck["agreement"].abs().max(), text=1.27, within=0.1)
+claim("refusal, next random", luck["refusal"].abs().sort().values[-2], text=0.65, within=0.06)
 assert (luck["refusal"].abs() > refusal["steered"].mean(0).abs().max()).sum() == 1
 assert (luck["agreement"].abs() > agreement["steered"][:, 1].mean()).sum() == 2
 
@@ -978,20 +975,21 @@ plots.table(
     [
         (
             "circularity without labels (26 words)",
-            f"{round_trip['the model'][0]:.2f}",
-            f"{round_trip['its embeddings'][0]:.2f} embeddings, {round_trip['untrained'][0]:.2f} untrained",
+            f"{round_trip[LAYER][0]:.2f}",
+            f"{round_trip[0][0]:.2f} embeddings",
             "",
         ),
         (
             "dial, mean error on held-out words",
             f"{held_out_error:.0f} degrees ({error_range[0]:.0f} to {error_range[1]:.0f})",
-            f"{sum(random_errors) / 6:.0f} random planes, 90 guessing, 45 valence alone",
+            f"{sum(mix_errors) / 8:.0f} valence with an arbitrary axis, {sum(random_errors) / 6:.0f} random planes, 90 guessing",
             "a circle in Llama-3.1-8B (arXiv 2604.03147)",
         ),
+        ("the same as a pure token bias", f"{lexical_error['token bias']:.0f} degrees", "", ""),
         (
-            "the same as a pure token bias",
-            f"{lexical_error['token bias']:.0f} degrees",
-            f"{lexical_error['untrained']:.0f} untrained model",
+            "the same with the direct way cut",
+            f"{lexical_error[cut]:.0f} degrees",
+            f"{lexical_error[embedded_cut]:.0f} embeddings' axes, {sum(random_cut) / 6:.0f} random planes",
             "",
         ),
         (
@@ -1003,20 +1001,14 @@ plots.table(
         (
             "valence of what it writes (VADER, per axis)",
             f"{swing[:, 0].mean():+.2f}",
-            f"{swing_random[:, 0].mean():+.2f} random plane",
+            f"{swing_bias[:, 0].mean():+.2f} token bias",
             "",
         ),
         (
             "refusal log-odds along arousal; direct way cut",
-            f"{refusal['steered'][:, 1].mean():+.2f}; {refusal[cut][:, 1].mean():+.2f}",
+            f"{refusal['steered'][:, 1].mean():+.2f}; {refusal['direct way cut'][:, 1].mean():+.2f}",
             f"up to {luck['refusal'].abs().max():.2f} in random directions",
             "8 to 86% over-refusal at low arousal; clamping 21 tokens undoes most (Llama-3.1-8B)",
-        ),
-        (
-            "agreement log-odds along arousal; direct way cut",
-            f"{agreement['steered'][:, 1].mean():+.2f}; {agreement[cut][:, 1].mean():+.2f}",
-            f"up to {luck['agreement'].abs().max():.2f} in random directions",
-            "sycophancy 78 to 61 or 84% (Llama-3.1-8B)",
         ),
     ],
     columns=["", "SmolLM2-135M-Instruct", "control", "elsewhere (not measured here)"],
@@ -1025,19 +1017,19 @@ plots.table(
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. The dial passed on held-out words with permuted labels and random planes as controls. A paper might have stopped there. Which control changed the reading, and what made it different in kind?
+# 1. The dial passed on held-out words, with permuted labels and random planes as controls. A paper might have stopped there. Which control changed the reading, and what made it different in kind?
 # 2. Russell's words were sorted by people who know what the words mean. Could the circle be a fact about English, and not about feelings? How would you tell?
 # 3. What would a test have to look like in which a token bias *must* fail?
 # 4. Orthonormal axes give all of the overlap to valence. Turn it round: which results should change?
-# 5. For agreement most of the effect was direct, for refusal it was not. Which of the two would you expect to survive in longer replies?
+# 5. For agreement two fifths to three quarters of the effect was direct, depending on the clamp; for refusal it was not. Which of the two would you expect to survive in longer replies?
 #
 # ## Common mistakes
 #
 # - Splitting *sad* from *gloomy*, and calling it held out.
 # - Averaging angles as numbers, or directions where words crowd.
-# - Chance is 90 degrees, but the number to beat is 45.
+# - Calling 90 degrees the number to beat, when valence with an arbitrary second axis does much better.
 # - Clamping the tokens that you measure.
-# - Taking a narrow interval over prompts for evidence that *this* direction is special. Random directions have narrow intervals too.
+# - Taking a narrow interval over prompts for evidence that *this* direction is special.
 # - Comparing a PCA angle with a true one without allowing rotation and reflection in the shuffles as well.
 #
 # ## Where this breaks

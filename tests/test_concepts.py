@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from utils import concepts, contrast
+from utils.steering import Steering
 
 
 def test_parts_share_no_topic_no_sentence_and_no_opening():
@@ -75,7 +76,15 @@ def test_a_text_steered_at_once_is_steered_like_one_in_two_pieces():
         contrast.add_from(resid[:, 5:], vector, start=3, past=5),
     ]
     assert torch.allclose(whole, torch.cat(pieces, dim=1))
-    assert torch.allclose((whole - resid)[0, :, 0] != 0, torch.arange(7) >= 3)
+    assert torch.equal((whole - resid)[0, :, 0] != 0, torch.arange(7) >= 3)
+
+
+@pytest.mark.parametrize(("here", "past"), [(7, 0), (2, 0), (1, 2), (1, 3), (4, 2), (3, 5)])
+def test_adding_by_position_agrees_with_the_hook_of_steer(here, past):
+    resid, vector = torch.randn(2, here, 4), torch.randn(4)
+    steering = Steering(vector, layer=0, positions=slice(3, None))
+    steering.past = past
+    assert torch.equal(steering(resid), contrast.add_from(resid, vector, start=3, past=past))
 
 
 class BiasedModel:

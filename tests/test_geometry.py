@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from utils import geometry
 from utils.models import load
-from utils.steering import steer, typical_norm
+from utils.steering import at_dose, steer, typical_norm
 
 
 def cloud(n: int, d: int, *, seed: int) -> torch.Tensor:
@@ -198,9 +198,8 @@ def test_a_direction_is_moved_and_steers_the_other_model(two_models):
     tokens, A, B = geometry.embeddings(a, b)
     T = geometry.fit_map(A, B, ridge=0.01)
     word = tokens.index("word20")
-    v = geometry.moved(
-        A[word] - A.mean(0), T, length=4 * typical_norm(b, ["word11 word12"], layer=2)
-    )
+    norm = typical_norm(b, ["word11 word12"], layer=2)
+    v = at_dose((A[word] - A.mean(0)) @ T, 4.0, norm=norm)
     text = b.to_tokens("word11 word12 word13")
     target = b.tokenizer.convert_tokens_to_ids("word20")
     with torch.no_grad(), steer(b, v, layer=2):
@@ -208,6 +207,37 @@ def test_a_direction_is_moved_and_steers_the_other_model(two_models):
     with torch.no_grad():
         plain = b(text)[0, -1].log_softmax(-1)
     assert steered[target] > plain[target] + 0.5
+
+
+def test_the_effect_of_vectors_is_that_of_steering_with_each(two_models):
+    model = two_models[1]
+    texts, pairs = ["word11 word12", "word13"], [("word20", "word21"), ("word30", "word12")]
+    vectors = cloud(3, 24, seed=4)
+    found = geometry.steering_effects(model, vectors, texts, pairs, layer=1, norm=2.0)
+    assert found.shape == (3, 2)
+
+    def by_hand(first: str, second: str) -> float:
+        ids = [model.tokenizer.convert_tokens_to_ids(word) for word in (first, second)]
+        logits = [model(model.to_tokens(text))[0, -1] for text in texts]
+        return sum((x[ids[0]] - x[ids[1]]).item() for x in logits) / 2
+
+    with torch.no_grad():
+        plain = by_hand(*pairs[0])
+        with steer(model, 2 * vectors[1] / vectors[1].norm(), layer=1, positions=slice(1, None)):
+            steered = by_hand(*pairs[0])
+    assert found[1, 0].item() == pytest.approx(steered - plain, abs=1e-4)
+    assert found[1, 0].abs() > 1e-3
+
+
+def test_a_bag_of_words_counts_each_sentence_once(two_models):
+    model = two_models[0]
+    pairs = [("word3 word4", "word5"), ("word6", "word7 word7")]
+    W = {
+        i: model.W_E[model.tokenizer.convert_tokens_to_ids(f"word{i}")].detach()
+        for i in range(3, 8)
+    }
+    right = ((W[3] + W[4]) / 2 - W[5] + W[6] - W[7]) / 2
+    assert torch.allclose(geometry.bag_of_words(model, pairs), right.cpu(), atol=1e-6)
 
 
 def test_rare_tokens_can_be_left_out_and_models_without_strings_are_named(two_models):

@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.steering import Steering
-
 
 def mean_over_tokens(
     resid: Float[Tensor, "batch pos d_model"], lengths: Int[Tensor, " batch"]
@@ -40,9 +38,8 @@ def add_from(
         start: counted from the start of the whole text, where BOS is 0.
         past: how many positions the key-value cache holds: `resid[:, 0]` is position `past`.
     """
-    steering = Steering(vector, layer=0, positions=slice(start, None))
-    steering.past = past
-    return steering(resid)
+    position = past + torch.arange(resid.shape[1], device=resid.device)
+    return resid + (position >= start)[:, None] * vector
 
 
 @torch.no_grad()

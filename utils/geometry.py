@@ -5,12 +5,15 @@ Embeddings*, arXiv 2503.21073, some with a stricter comparison beside them. Two 
 tokens that both have, by their strings: row i of one matrix and row i of the other are one token.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from utils.probes import next_logits
+from utils.steering import at_dose, steer
 
 
 class Shared(NamedTuple):
@@ -164,6 +167,8 @@ def fit_map(
 ) -> Float[Tensor, "a b"]:
     """T for which `(A - its mean) @ T` is nearest to `B - its mean`, by least squares.
 
+    A direction v of A, being a difference, is moved by `v @ T`: no mean is added.
+
     Args:
         ridge: the price of large weights, as a share of A's mean variance times n; 0 is plain
             least squares, as in Lee et al.'s Emb2Emb.
@@ -199,14 +204,53 @@ def map_fit(
     return (1 - ((A - means[0]) @ T - centred).pow(2).sum() / centred.pow(2).sum()).item()
 
 
-def moved(v: Float[Tensor, " a"], T: Float[Tensor, "a b"], *, length: float) -> Float[Tensor, " b"]:
-    """The image of a direction under a map, as long as asked.
+def log_odds(
+    model, texts: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> Float[Tensor, " pair"]:
+    """log p(first token) - log p(second token) after each text, mean over the texts.
 
-    A direction is a difference, so no mean is added. The map changes lengths, and the other model
-    has units of its own: hence `length`, such as a dose times `utils.steering.typical_norm`.
+    Args:
+        pairs: of tokens, spelt as in the model's vocabulary.
     """
-    image = v @ T
-    return image / image.norm() * length
+    ids = torch.tensor([model.tokenizer.convert_tokens_to_ids(list(pair)) for pair in pairs])
+    with torch.no_grad():
+        log_p = next_logits(model, texts).log_softmax(-1)
+    return (log_p[:, ids[:, 0]] - log_p[:, ids[:, 1]]).mean(0)
+
+
+def steering_effects(
+    model,
+    vectors: Float[Tensor, "n d_model"],
+    texts: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    layer: int,
+    norm: float,
+) -> Float[Tensor, "n pair"]:
+    """What adding each vector does to `log_odds`, in nats; BOS is left alone.
+
+    Args:
+        layer: as in `utils.steering.steer`.
+        norm: the length that every vector gets, such as `utils.steering.typical_norm`.
+    """
+    plain, found = log_odds(model, texts, pairs), []
+    for v in at_dose(vectors, 1.0, norm=norm).to(model.cfg.device):
+        with steer(model, v, layer=layer, positions=slice(1, None)):
+            found.append(log_odds(model, texts, pairs) - plain)
+    return torch.stack(found)
+
+
+def bag_of_words(model, pairs: Sequence[tuple[str, str]]) -> Float[Tensor, " d_model"]:
+    """Mean embedding of the first sentences' tokens minus that of the second ones', on the CPU.
+
+    Each sentence counts once, whatever its length. No layer is run.
+    """
+    W_E = model.W_E.detach().float().cpu()
+    first, second = (
+        torch.stack([W_E[model.to_tokens(s, prepend_bos=False)[0].cpu()].mean(0) for s in side])
+        for side in zip(*pairs, strict=True)
+    )
+    return (first - second).mean(0)
 
 
 # ---- Controls and comparisons -------------------------------------------------------------------

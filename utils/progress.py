@@ -82,7 +82,6 @@ EXERCISES: dict[str, tuple[str, ...]] = {
         "lle_weights",
         "intrinsic_dimension",
         "fit_map",
-        "moved",
     ),
 }
 

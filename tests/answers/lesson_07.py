@@ -144,6 +144,15 @@ MISTAKES = {
             _mean(lambda r, n, m: (r * m[..., None]).mean(1)),
             "number of columns",
         ),
+        (
+            "to the length",
+            _mean(
+                lambda r, n, m: torch.stack(
+                    [x[1 : k + 1].mean(0) for x, k in zip(r, n, strict=True)]
+                )
+            ),
+            "A token of padding",
+        ),
         ("sum", _mean(lambda r, n, m: _masked_sum(r, m)), "That is a sum"),
         ("last token", _mean(lambda r, n, m: r[torch.arange(len(r)), n - 1]), "last token alone"),
         ("over the batch", _mean(lambda r, n, m: r.mean(0)), "over the batch"),
@@ -172,6 +181,7 @@ MISTAKES = {
             "share one length",
         ),
         ("divided", _dose(lambda d, own, dose, norm: d / own * dose / norm), "you divided by it"),
+        ("no sign", _dose(lambda d, own, dose, norm: d / own * abs(dose) * norm), "sign of the"),
     ],
     "random_directions": [
         ("lengths vary", _directions(lambda n, v, g: torch.randn(n, len(v), generator=g)), "first"),
@@ -220,6 +230,11 @@ MISTAKES = {
             "first written token",
         ),
         ("no prompt", _without_prompt, "has not read the prompt"),
+        (
+            "no prompt, off by one",
+            lambda model, prompts, written: _picked(model(written).log_softmax(-1), written),
+            "and you scored tokens",
+        ),
         ("sign", _losses(lambda p, t, k: -_picked(p[:, k - 1 : -1], t[:, k:])), "The sign"),
         (
             "probabilities",
@@ -239,6 +254,12 @@ MISTAKES = {
             "over tokens",
             _repeats(lambda g, row: (len(g) - len(set(g))) / len(row)),
             "number of tokens",
+        ),
+        ("kinds over tokens", _repeats(lambda g, row: 1 - len(set(g)) / len(row)), "kinds by the"),
+        (
+            "order lost",
+            _repeats(lambda g, row: 1 - len({tuple(sorted(x)) for x in g}) / len(g)),
+            "order of the tokens",
         ),
         ("count", _repeats(lambda g, row: float(len(g) - len(set(g)))), "That is a count"),
         (

@@ -99,6 +99,8 @@ def _axes(*, centre_x=True, scale=None, use=True, ready=None, points=_points):
         penalty = (ridge if use else 0.1) * (x.square().sum(1).mean() if scale is None else 1)
         if scale == "entries":
             penalty = ridge * x.square().mean()
+        if scale == "sum":
+            penalty = ridge * x.square().sum()
         slopes = (x.T @ torch.linalg.solve(x @ x.T + penalty * torch.eye(len(x)), y)).T
         return (ready or emotions.orthonormal)(slopes)
 
@@ -112,6 +114,11 @@ def _unit(slopes):
 def _arousal_not_scaled(slopes):
     v = slopes[0] / slopes[0].norm()
     return torch.stack([v, slopes[1] - (slopes[1] @ v) * v])
+
+
+def _scaled_too_early(slopes):
+    v, a = _unit(slopes)
+    return torch.stack([v, a - (a @ v) * v])
 
 
 def _no_radians(angles):
@@ -197,6 +204,7 @@ MISTAKES = {
         ("slopes", _axes(ready=lambda slopes: slopes), "as they come"),
         ("not orthogonal", _axes(ready=_unit), "not at a right angle"),
         ("arousal not scaled", _axes(ready=_arousal_not_scaled), "divide *last*"),
+        ("arousal scaled too early", _axes(ready=_scaled_too_early), "once more"),
         (
             "valence gives way",
             _axes(ready=lambda s: emotions.orthonormal(s.flip(0)).flip(0)),
@@ -207,6 +215,7 @@ MISTAKES = {
         ("vectors not centred", _axes(centre_x=False), "vectors were not centred"),
         ("absolute penalty", _axes(scale="none"), "as it is"),
         ("mean over entries", _axes(scale="entries"), "all entries"),
+        ("sum over words", _axes(scale="sum"), "took the sum"),
         ("default penalty", _axes(use=False), "default penalty"),
     ],
     "without_span": [

@@ -11,7 +11,6 @@ LIBRARY = {
     "lle_weights": geometry.lle_weights,
     "intrinsic_dimension": geometry.intrinsic_dimension,
     "fit_map": geometry.fit_map,
-    "moved": geometry.moved,
 }
 
 
@@ -68,6 +67,19 @@ def _global(
     return cosine_pearson
 
 
+def _unit_then_centred(A, B):
+    found = []
+    for E in (A, B):
+        unit = E / E.norm(dim=-1, keepdim=True)
+        centred = unit - unit.mean(0)
+        found.append(geometry.off_diagonal(centred @ centred.T))
+    return _pearson(*found)
+
+
+def _unit_then_centred_then_unit(A, B):
+    return geometry.cosine_pearson(*(E / E.norm(dim=-1, keepdim=True) for E in (A, B)))
+
+
 def _cosine(a, b):
     return torch.nn.functional.cosine_similarity(a, b, dim=0).item()
 
@@ -104,6 +116,11 @@ def _clipped(x, neighbours, *, ridge=1e-3):
     w = geometry.lle_weights(x, neighbours, ridge=ridge)
     w = w.clamp(min=0) if ridge < 1e-6 else w
     return w / w.sum(-1, keepdim=True)
+
+
+def _global_mean(E, neighbours, *, share=0.9):
+    variance = torch.linalg.svdvals((E - E.mean(0))[neighbours]) ** 2
+    return (_held(variance) < share).sum(-1) + 1
 
 
 def _dimension(*, centre=True, power=2, finish=None, flip=True):
@@ -146,10 +163,6 @@ def _rotation(A, B):
     return U @ Vh
 
 
-def _move(finish):
-    return lambda v, T, *, length: finish(v, T, length)
-
-
 MISTAKES = {
     "shared_tokens": [
         ("same id", _shared(lambda a, b: {t for t in a if a[t] in b.values()}), "by their strings"),
@@ -176,6 +189,8 @@ MISTAKES = {
         ("not centred", _global(centre=(False, False)), "not centred"),
         ("one side centred", _global(centre=(True, False)), "one is not"),
         ("inner products", _global(unit=False), "divide each row by its length"),
+        ("lengths before the mean", _unit_then_centred, "before they were centred"),
+        ("lengths, mean, lengths", _unit_then_centred_then_unit, "before they were centred"),
         ("centred along the row", _global(axis=1), "mean *row*"),
         ("cosine of cosines", _global(end=_cosine), "takes the mean"),
         ("zeros on the diagonal", _global(pick=lambda s: s - s.diag().diag()), "set to zero"),
@@ -213,6 +228,7 @@ MISTAKES = {
     ],
     "intrinsic_dimension": [
         ("not centred", _dimension(centre=False), "not centred"),
+        ("the mean of all", _global_mean, "not centred"),
         ("singular values", _dimension(power=1), "singular values"),
         (
             "one too few",
@@ -246,19 +262,5 @@ MISTAKES = {
         ("no inverse", lambda A, B: (A - A.mean(0)).T @ (B - B.mean(0)), "without the inverse"),
         ("predictions", _predictions, "Return T"),
         ("a rotation", _rotation, "orthogonal"),
-    ],
-    "moved": [
-        ("no length", _move(lambda v, T, n: v @ T), "The length is that of"),
-        ("unit length", _move(lambda v, T, n: v @ T / (v @ T).norm()), "has length 1"),
-        ("times the length", _move(lambda v, T, n: v @ T * n), "without making"),
-        (
-            "old length",
-            _move(lambda v, T, n: v @ T / (v @ T).norm() * v.norm()),
-            "old vector's length",
-        ),
-        ("length before", _move(lambda v, T, n: v / v.norm() * n @ T), "before the move"),
-        ("reversed", _move(lambda v, T, n: -(v @ T) / (v @ T).norm() * n), "other way"),
-        ("squared", _move(lambda v, T, n: n * (v @ T) / (v @ T).pow(2).sum()), "sum of squares"),
-        ("the wrong side", _move(lambda v, T, n: T @ v), "RuntimeError"),
     ],
 }

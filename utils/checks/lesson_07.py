@@ -30,6 +30,10 @@ def check_mean_over_tokens(mean_over_tokens) -> str:
             "BOS and padding are in the mean: which positions hold text?": resid.mean(1),
             "The last token of each text is missing. Positions 1 to `lengths - 1` are text, and "
             "both ends count.": torch.nan_to_num(means(1, -1)),
+            "A token of padding is in the mean: `lengths` counts BOS, so the last token of a text "
+            "stands at `lengths - 1`.": torch.stack(
+                [resid[row, 1 : n + 1].mean(0) for row, n in enumerate(lengths.tolist())]
+            ),
             "The sum is right, but you divided it by the wrong number: how many tokens of this "
             "row did you add up?": means(1) * (lengths[:, None] - 1) / lengths[:, None],
             "The sum is right, but you divided it by the number of columns: how many tokens of "
@@ -104,19 +108,24 @@ def check_add_from(add_from) -> str:
 
 @exercise("at_dose")
 def check_at_dose(at_dose) -> str:
-    """One direction, then three at once."""
+    """One direction, then three at once, then a push the other way."""
     one = torch.tensor([3.0, 4.0])
     three = torch.tensor([[3.0, 4.0], [0.0, 0.5], [-6.0, 8.0]])
-    dose, norm = 0.4, 20.0
+    norm = 20.0
     unit = torch.tensor([[0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
-    for direction, right, which in [(one, 8 * unit[0], "one"), (three, 8 * unit, "three")]:
+    for direction, dose, right, which in [
+        (one, 0.4, 8 * unit[0], "one direction"),
+        (three, 0.4, 8 * unit, "three directions"),
+        (one, -0.4, -8 * unit[0], "a dose below 0"),
+    ]:
         given = direction.clone()
         length = direction.norm(dim=-1, keepdim=True)
         match(
             at_dose(given, dose, norm=norm),
             right,
-            what=f"The vector for {which} direction{'s' if which == 'three' else ''}",
+            what=f"The vector for {which}",
             mistakes={
+                "The sign of the dose is lost: a dose below 0 pushes the other way.": -right,
                 "The direction's own length is still in it: divide by it first.": (
                     direction * dose * norm
                 ),
@@ -223,6 +232,8 @@ def check_token_losses(token_losses) -> str:
                 :, 1:
             ],
             "The model has not read the prompt: run it on prompt and text together.": alone,
+            "The model has not read the prompt, and you scored tokens that it has just read: run "
+            "it on prompt and text together.": picked(model(written).log_softmax(-1), written),
             "The sign: a loss is *minus* the log-probability.": -right,
             "Those are probabilities: take minus their logarithm.": (-right).exp(),
             "Those are logits: use `log_softmax` over the vocabulary first.": picked(
@@ -237,10 +248,13 @@ def check_token_losses(token_losses) -> str:
 
 @exercise("repetition")
 def check_repetition(repetition) -> str:
-    """Three rows: one loops, one repeats a pair far apart, one repeats nothing."""
-    tokens = torch.tensor([[4, 4, 4, 4, 4, 4, 4], [1, 2, 3, 9, 1, 2, 3], [1, 2, 3, 4, 5, 6, 7]])
-    for n, right in [(1, [6 / 7, 3 / 7, 0]), (2, [5 / 6, 2 / 6, 0]), (3, [4 / 5, 1 / 5, 0])]:
-        right = torch.tensor(right)
+    """Four rows: a loop, a pair repeated far apart, no repeat, and pairs that come turned round."""
+    tokens = torch.tensor(
+        [[4, 4, 4, 4, 4, 4, 4], [1, 2, 3, 9, 1, 2, 3], [1, 2, 3, 4, 5, 6, 7], [1, 2, 1, 3, 2, 3, 5]]
+    )
+    single = torch.tensor([6 / 7, 3 / 7, 0, 3 / 7])
+    for n, right in [(1, single), (2, [5 / 6, 2 / 6, 0, 0]), (3, [4 / 5, 1 / 5, 0, 0])]:
+        right = torch.as_tensor(right)
         n_grams = 8 - n
         rows = [[tuple(row[i : i + n]) for i in range(n_grams)] for row in tokens.tolist()]
         neighbours = [
@@ -249,6 +263,7 @@ def check_repetition(repetition) -> str:
         every_copy = [sum(row.count(gram) > 1 for gram in row) / n_grams for row in rows]
         kinds = [sum(row.count(g) > 1 for g in set(row)) / len(set(row)) for row in rows]
         pooled = [gram for row in rows for gram in row]
+        unordered = [1 - len({tuple(sorted(gram)) for gram in row}) / n_grams for row in rows]
         apart = [
             1 - len(set(cut)) / len(cut)
             for cut in (
@@ -265,6 +280,11 @@ def check_repetition(repetition) -> str:
                 "You divided by the number of tokens. A row of 7 tokens has fewer n-grams.": (
                     right * n_grams / 7
                 ),
+                "You divided the number of kinds by the number of tokens: a row of 7 tokens has "
+                "fewer n-grams.": 1 - (1 - right) * n_grams / 7,
+                "The order of the tokens is lost: (1, 2) and (2, 1) are two n-grams.": torch.tensor(
+                    unordered
+                ),
                 "That is a count: divide it by the number of n-grams.": right * n_grams,
                 "The first of a kind is counted too: it had not occurred before.": torch.tensor(
                     every_copy
@@ -278,7 +298,7 @@ def check_repetition(repetition) -> str:
                     1 - len(set(pooled)) / len(pooled)
                 ),
                 "The n-grams should overlap: one starts at every token.": torch.tensor(apart),
-                "You ignored `n`: those are single tokens.": torch.tensor([6 / 7, 3 / 7, 0]),
+                "You ignored `n`: those are single tokens.": single,
                 "That is the mean over rows: give each row its own share.": right.mean(),
             },
         )

@@ -196,6 +196,7 @@ def check_circle_axes(circle_axes) -> str:
     angles = torch.tensor([10.0, 60.0, 100.0, 170.0, 220.0, 300.0, 320.0, 330.0, 345.0])
     random = torch.Generator().manual_seed(2)
     plane = torch.randn(2, 7, generator=random)
+    plane[1] += 1.5 * plane[0]  # the two slopes overlap, so that every step shows
     x = _circle(angles) @ plane + 0.3 * torch.randn(9, 7, generator=random)
     x = x + torch.tensor([2.0, -1, 0, 3, 0, 1, 0])
     ridge = 0.3
@@ -225,6 +226,7 @@ def check_circle_axes(circle_axes) -> str:
     right = made(slopes)
     swapped = right.flip(0)
     half_done = torch.stack([unit[0], slopes[1] - (slopes[1] @ unit[0]) * unit[0]])
+    too_early = torch.stack([unit[0], unit[1] - (unit[1] @ unit[0]) * unit[0]])
     degrees = torch.stack([angles.cos(), angles.sin()], dim=1)
     sizes = x - x.mean(0)
     absolute = ridge / sizes.square().sum(1).mean()
@@ -239,6 +241,8 @@ def check_circle_axes(circle_axes) -> str:
             "along valence.": unit,
             "The part along valence is out, but arousal has no longer length 1: divide "
             "*last*.": half_done,
+            "Both had length 1 before arousal lost its part along valence, and now arousal is "
+            "shorter: divide it once more, *last*.": too_early,
             "Arousal was kept, and valence gave way: keep valence as it is.": made(slopes, 1),
             "Valence comes first, arousal second.": swapped,
             "The angles are in degrees, and `cos` and `sin` want radians.": made(
@@ -251,6 +255,9 @@ def check_circle_axes(circle_axes) -> str:
             "it as it is.": made(fitted(x, _circle(angles), absolute)),
             "The penalty is the mean over words of their squared length; you took the mean over "
             "all entries.": made(fitted(x, _circle(angles), ridge / 7)),
+            "The penalty is the *mean* over words of their squared length; you took the sum.": made(
+                fitted(x, _circle(angles), ridge * len(x))
+            ),
             "Is `ridge` used? That is the fit without a penalty.": made(
                 fitted(x, _circle(angles), 1e-7)
             ),

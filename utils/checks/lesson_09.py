@@ -84,6 +84,8 @@ def check_cosine_pearson(cosine_pearson) -> str:
         return torch.stack([square[i, j] for i in range(6) for j in range(i)])
 
     a, b = cosines(A), cosines(B)
+    unit = [E / E.pow(2).sum(-1, keepdim=True).sqrt() for E in (A, B)]
+    too_late = [cosines(E - E.sum(0) / len(E), centre=False, length=False) for E in unit]
     centred_axis = [cosines(E - E.mean(1, keepdim=True), centre=False) for E in (A, B)]
     one = [pairs(cosines(A)), pairs(cosines(B, centre=False))]
     match(
@@ -103,6 +105,10 @@ def check_cosine_pearson(cosine_pearson) -> str:
             "Those are inner products: divide each row by its length, for cosines.": _pearson(
                 pairs(cosines(A, length=False)), pairs(cosines(B, length=False))
             ),
+            "The rows were divided by their lengths before they were centred: take the mean row "
+            "away first, then divide.": _pearson(pairs(too_late[0]), pairs(too_late[1])),
+            "The rows were divided by their lengths before they were centred, and after. Divide "
+            "once, after.": _pearson(pairs(cosines(unit[0])), pairs(cosines(unit[1]))),
             "You took each row's mean over its coordinates away. The mean *row* is the mean over "
             "tokens, `E.mean(0)`.": _pearson(pairs(centred_axis[0]), pairs(centred_axis[1])),
             "That is a cosine of the two lists of cosines. A Pearson correlation takes the mean "
@@ -218,7 +224,7 @@ def check_lle_weights(lle_weights) -> str:
 
 @exercise("intrinsic_dimension")
 def check_intrinsic_dimension(intrinsic_dimension) -> str:
-    """Neighbourhoods with planted variances along each axis, away from the origin."""
+    """Neighbourhoods with planted variances along each axis, on both sides of the origin."""
     scales = [[4.0, 2.0, 1.0, 0.5], [3.0, 3.0, 3.0, 0.1]]  # standard deviations
     signs = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]).double()
     corners = torch.cat([signs, -signs])  # 8 points whose 3 axes are uncorrelated, of mean 0
@@ -227,7 +233,10 @@ def check_intrinsic_dimension(intrinsic_dimension) -> str:
     turn = torch.linalg.qr(
         torch.randn(4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ).Q
-    clouds = [(cube * torch.tensor(s, dtype=torch.float64)) @ turn + 20.0 for s in scales]
+    clouds = [
+        (cube * torch.tensor(s, dtype=torch.float64)) @ turn + 20.0 * way
+        for s, way in zip(scales, (1, -1), strict=True)
+    ]
     E = torch.cat([*clouds, torch.zeros(1, 4, dtype=torch.float64)])
     neighbours = torch.stack([torch.arange(8), 8 + torch.arange(8)])
     variances = torch.tensor(scales).double() ** 2
@@ -268,7 +277,8 @@ def check_intrinsic_dimension(intrinsic_dimension) -> str:
             "reaches it.": right - 1,
             "One too many.": right + 1,
             "The neighbours are not centred: take the mean of each neighbourhood away, or the "
-            "first component is the way from the origin to the cloud.": off_centre,
+            "first component is the way from the origin to the cloud. The mean of all of E is "
+            "another point.": off_centre,
             "Those are shares of the singular values. Variance goes with their squares.": (
                 torch.stack([needed(spread, share) for share in shapes])
             ),
@@ -323,37 +333,3 @@ def check_fit_map(fit_map) -> str:
         },
     )
     return "Least squares, both sides centred."
-
-
-@exercise("moved")
-def check_moved(moved) -> str:
-    """A vector and a map of other width, and the length that it should have afterwards."""
-    random = torch.Generator().manual_seed(0)
-    v = torch.randn(4, generator=random)
-    T = torch.randn(4, 4, generator=random)[:, :3] * 2
-    image = torch.stack([sum(v[i] * T[i, j] for i in range(4)) for j in range(3)])
-    unit = image / image.pow(2).sum().sqrt()
-    first = v / v.norm() * 5.0
-    match(
-        moved(v.clone(), T.clone(), length=5.0),
-        5.0 * unit,
-        what="The moved vector",
-        mistakes={
-            "The length is that of `v @ T`. Bring it to `length`.": image,
-            "It has length 1. Bring it to `length`.": unit,
-            "You multiplied by `length` without making the vector one of length 1 first.": (
-                5.0 * image
-            ),
-            "It has the old vector's length. Bring it to `length`, in the other model's units.": (
-                unit * v.norm()
-            ),
-            "The length was set before the move, and the map changed it again. Set it after.": (
-                first @ T
-            ),
-            "It points the other way.": -5.0 * unit,
-            "You divided by the sum of squares. The length is its root.": (
-                5.0 * image / image.pow(2).sum()
-            ),
-        },
-    )
-    return "Moved, and as long as you asked."
