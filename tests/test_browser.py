@@ -206,7 +206,12 @@ def _run_all(lab, page, path: Path):
         page.wait_for_timeout(2_000)
         if not ready.is_visible():
             return None
+        before = path.stat().st_mtime_ns
         page.keyboard.press("Control+s")
+        for _ in range(20):  # saved again before it is done, JupyterLab asks about a changed file
+            page.wait_for_timeout(1_000)
+            if path.stat().st_mtime_ns != before:
+                break
         page.wait_for_timeout(1_000)
         cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
         failed = any(output.output_type == "error" for cell in cells for output in cell.outputs)
