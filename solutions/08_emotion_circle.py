@@ -579,13 +579,13 @@ assert (lean[[4, 5, 9, 10, 11]] > 15).all() and (lean[[0, 1, 2, 6, 7, 8]].abs() 
 # %%
 END = cfg.n_layers
 end_norm = typical_norm(model, emotions.sentences(words.words[::5], fit_frames[::12]), layer=END)
-cut = f"layer {LAYER},<br>direct way cut"
+cut = f"layer {LAYER},<br>direct<br>way cut"
 ways = {
     f"layer {LAYER}": (here, {}),
     "token bias": (vectors[0], {"layer": END, "size": DOSE * end_norm}),
     f"embeddings<br>at layer {LAYER}": (vectors[0], {}),
     cut: (here, {"direct": False}),
-    f"embeddings at {LAYER},<br>direct way cut": (vectors[0], {"direct": False}),
+    f"embeddings<br>at {LAYER},<br>direct<br>way cut": (vectors[0], {"direct": False}),
 }
 lexical_error, lexical_range = {}, {}
 for name, (of_words, where) in ways.items():
@@ -594,12 +594,12 @@ for name, (of_words, where) in ways.items():
     lexical_range[name] = emotions.error_interval(gained[None], words, TURNS)
 random_cut = [error(each) for each in gains(random_planes, direct=False)]
 plots.bars(
-    lexical_error | {"random planes,<br>direct way cut": sum(random_cut) / 6},
+    lexical_error | {"random planes,<br>direct<br>way cut": sum(random_cut) / 6},
     title="A pure token bias turns the dial too, and so do the blocks without the direct way",
     y="mean error (degrees)",
     low={name: low for name, (low, _) in lexical_range.items()},
     high={name: high for name, (_, high) in lexical_range.items()},
-    dots={"random planes,<br>direct way cut": random_cut},
+    dots={"random planes,<br>direct<br>way cut": random_cut},
     chance=90,
 )
 
@@ -741,7 +741,7 @@ plots.bars(
         "random planes<br>(control)": sum(random_sizes) / 3,
     },
     title="The text's mood swings with the dial, but more under a token bias",
-    y="swing of VADER's score, any direction",
+    y="swing of VADER's score",
     dots={"random planes<br>(control)": random_sizes},
 )
 
