@@ -1,11 +1,8 @@
 """The set-up cell on a hosted notebook's terms: an empty folder, older versions that must stay."""
 
-import importlib.metadata
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -13,9 +10,8 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
+from tests.environments import fresh_environment
 from utils import course
 
 # What Colab has installed (late 2026). `notebook` is there because ipywidgets 7 needs one.
@@ -34,46 +30,10 @@ PREINSTALLED = [
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
 
-def _link(name: str, site: Path, done: set[str]) -> None:
-    """Puts a package of this environment, and what it needs, into `site` by hard links.
-
-    So torch, which is large, costs neither time nor disk, and pip sees it as installed.
-    """
-    name = canonicalize_name(name)
-    if name in done:
-        return
-    done.add(name)
-    package = importlib.metadata.distribution(name)
-    for file in package.files:
-        source, target = Path(file.locate()), site / file
-        if ".." in file.parts or not source.exists():  # scripts
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:  # another file system
-            shutil.copy(source, target)
-    for line in package.requires or []:
-        need = Requirement(line)
-        if need.marker is None or need.marker.evaluate({"extra": ""}):
-            _link(need.name, site, done)
-
-
 @pytest.fixture(scope="module")
 def python(tmp_path_factory) -> Path:
     """The interpreter of a fresh environment that holds what Colab's holds."""
-    folder = tmp_path_factory.mktemp("colab")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    python = folder / "bin" / "python"
-    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True)
-    linked = set()
-    for name in ["pip", "torch"]:
-        _link(name, Path(site.stdout.strip()), linked)
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", *PREINSTALLED]
-    done = subprocess.run(pip, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return python
+    return fresh_environment(tmp_path_factory.mktemp("colab"), PREINSTALLED, linked=["torch"])
 
 
 @pytest.fixture(scope="module")

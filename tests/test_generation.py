@@ -62,7 +62,7 @@ def test_any_other_hook_works_too(llama):
 
 
 def test_the_bare_model_shares_the_weights(llama):
-    plain = generation._plain(llama)
+    plain = generation.bare_model(llama)
     theirs = {p.data_ptr() for p in llama.original_model.parameters()}
     assert {p.data_ptr() for p in plain.parameters()} <= theirs
     with torch.no_grad():

@@ -76,7 +76,7 @@ def _runnable(model) -> Iterator[PreTrainedModel]:
     if model.compatibility_mode or not all(isinstance(hook, Steering) for hook in hooks):
         yield model.original_model
         return
-    plain, names = _plain(model), model.adapter.component_mapping
+    plain, names = bare_model(model), model.adapter.component_mapping
     with ExitStack() as stack:
         for steering in hooks:
             at_end = steering.layer == model.cfg.n_layers
@@ -91,7 +91,7 @@ def _runnable(model) -> Iterator[PreTrainedModel]:
         yield plain
 
 
-def _plain(model) -> PreTrainedModel:
+def bare_model(model) -> PreTrainedModel:
     """The transformers model inside a bridge, without the bridge, on the same weights."""
     inside = model.original_model
     config = copy.deepcopy(inside.config)

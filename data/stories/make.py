@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from data import sampling
 from data.recipes import write_json
 
 FOLDER = Path(__file__).parent
@@ -80,61 +80,6 @@ def prompts(n: int, seed: int) -> list[str]:
         request = rng.choice(FORMS).format(rng.choice(SUBJECTS))
         out.append(f"{request} {rng.choice(MOODS)}" if rng.random() < 0.75 else request)
     return out
-
-
-# ---- Sampling -----------------------------------------------------------------------------------
-
-
-def one_of_the_likeliest(
-    tokens: torch.Tensor, logits: torch.Tensor, *, n: int = 40, temperature: float = 0.8
-) -> torch.Tensor:
-    """Logits whose largest is drawn from the n likeliest; several times faster than `do_sample`."""
-    top, index = logits.float().topk(n)
-    drawn = (top / temperature).softmax(-1).multinomial(1)
-    return torch.zeros_like(logits).scatter_(1, index.gather(1, drawn), 1.0)
-
-
-@torch.no_grad()
-def sample(minutes: float, *, batch: int = 192, n_tokens: int = 112) -> None:
-    """Have SmolLM2 answer requests for so many minutes; keep the answers' tokens.
-
-    bfloat16, temperature .8, one of the 40 likeliest tokens. A batch is kept when done, so the run
-    may be stopped; started again, it goes on with the next seed.
-    """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
-
-    from utils.models import fetch
-
-    folder = str(fetch())
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
-    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    kept = load_file(TEXTS) if TEXTS.exists() else None
-    rows = list(kept["tokens"].int().split(kept["lengths"].tolist())) if kept else []
-    stop = time.time() + 60 * minutes
-    while time.time() < stop:
-        seed = len(rows) // batch
-        torch.manual_seed(seed)
-        chat = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
-        asked = tokenizer(
-            [chat.format(p) for p in prompts(batch, seed)], return_tensors="pt", padding=True
-        )
-        told = model.generate(
-            **asked,
-            max_new_tokens=n_tokens,
-            do_sample=False,
-            logits_processor=LogitsProcessorList([one_of_the_likeliest]),
-            cache_implementation="static",
-            disable_compile=True,
-            pad_token_id=end,
-            eos_token_id=end,
-        )[:, asked["input_ids"].shape[1] :]
-        for row in told:
-            done = (row == end).nonzero()
-            rows.append(row[: done[0, 0] if len(done) else len(row)].int())
-        lengths = torch.tensor([len(r) for r in rows], dtype=torch.int32)
-        save_file({"tokens": torch.cat(rows).to(torch.uint16), "lengths": lengths}, TEXTS)
-        print(f"{len(rows)} texts, {int(lengths.sum()):,} tokens", flush=True)
 
 
 # ---- A tokenizer of the tokens that occur -------------------------------------------------------
@@ -207,9 +152,8 @@ def read_texts() -> list[str]:
 
     from utils.models import fetch
 
-    kept = load_file(TEXTS)
-    rows = kept["tokens"].int().split(kept["lengths"].tolist())
-    return AutoTokenizer.from_pretrained(str(fetch())).batch_decode([r.tolist() for r in rows])
+    rows = [row.tolist() for row in sampling.read_tokens(TEXTS)]
+    return AutoTokenizer.from_pretrained(str(fetch())).batch_decode(rows)
 
 
 def new_model(recipe: Recipe, vocabulary: int) -> LlamaForCausalLM:
@@ -310,7 +254,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     if arguments.step != "train":
-        sample(arguments.minutes)
+        sampling.sample(TEXTS, prompts, minutes=arguments.minutes)
     if arguments.step != "sample":
         for name in [arguments.name] if arguments.name else RECIPES:
             train(name, device=arguments.device)

@@ -1,0 +1,706 @@
+"""Sparse autoencoders: three activations, a trainer that streams and resumes, the SAELens format.
+
+An SAE writes a vector as a bias plus a sum of few of its `d_sae` directions:
+`acts = f((x - b_dec) @ W_enc + b_enc)`, `x_hat = acts @ W_dec + b_dec`.
+"""
+
+import bisect
+import functools
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from utils.generation import bare_model
+
+# ---- Three kinds --------------------------------------------------------------------------------
+
+
+class SAE(nn.Module):
+    """What the three kinds share: weights, and linear parts on both sides of the activation.
+
+    Attributes:
+        W_enc: [d_in, d_sae]; b_enc: [d_sae].
+        W_dec: [d_sae, d_in], a direction of length 1 for each latent; b_dec: [d_in].
+    """
+
+    architecture: ClassVar[str]
+
+    def __init__(self, d_in: int, d_sae: int, *, seed: int = 0):
+        """Random directions of length 1; the encoder starts as the decoder's transpose."""
+        super().__init__()
+        drawn = torch.randn(d_sae, d_in, generator=torch.Generator().manual_seed(seed))
+        drawn = F.normalize(drawn)
+        self.W_dec = nn.Parameter(drawn)
+        self.W_enc = nn.Parameter(drawn.clone().T)  # kept by latent, so that few are quick to read
+        self.b_enc = nn.Parameter(torch.zeros(d_sae))
+        self.b_dec = nn.Parameter(torch.zeros(d_in))
+
+    @property
+    def d_in(self) -> int:
+        return self.W_dec.shape[1]
+
+    @property
+    def d_sae(self) -> int:
+        return self.W_dec.shape[0]
+
+    def pre_acts(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_sae"]:
+        """What the encoder says of each latent before the activation."""
+        return F.linear(x - self.b_dec, self.W_enc.T, self.b_enc)
+
+    def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_sae"]:
+        """How active each latent is, zero for most."""
+        raise NotImplementedError
+
+    def decode(self, acts: Float[Tensor, "*batch d_sae"]) -> Float[Tensor, "*batch d_in"]:
+        """The vector that the active latents stand for."""
+        return acts @ self.W_dec + self.b_dec
+
+    def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_in"]:
+        return self.decode(self.encode(x))
+
+    def loss(
+        self, x: Float[Tensor, "batch d_in"], *, dead: Bool[Tensor, " d_sae"] | None = None
+    ) -> tuple[Float[Tensor, ""], Bool[Tensor, " d_sae"]]:
+        """What training makes small, and which latents fired in this batch.
+
+        Args:
+            x: scaled so that its mean squared distance from its mean is 1, as `Activations` and
+                `train` do: the squared error is then the share of variance left unexplained.
+            dead: latents that have long not fired; TopK alone does something about them.
+        """
+        acts = self.encode(x)
+        error = (self.decode(acts) - x).square().sum(-1).mean()
+        return error + self.penalty(x, acts), (acts > 0).any(0)
+
+    def penalty(self, x: Tensor, acts: Float[Tensor, "batch d_sae"]) -> Float[Tensor, ""]:
+        """What is paid for activity, a mean over the batch."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """Make an SAE that was trained on `x / factor` one for `x`: directions stay as they are."""
+        self.b_enc *= factor
+        self.b_dec *= factor
+
+    def settings(self) -> dict:
+        """What `save` writes of this kind, besides sizes."""
+        return {}
+
+
+class ReLUSAE(SAE):
+    """ReLU, and an L1 penalty on the activations. Source: arXiv 2309.08600."""
+
+    architecture = "standard"
+
+    def __init__(self, d_in: int, d_sae: int, *, l1: float = 0.0, seed: int = 0):
+        super().__init__(d_in, d_sae, seed=seed)
+        self.l1 = l1
+
+    def encode(self, x):
+        return self.pre_acts(x).relu()
+
+    def penalty(self, x, acts):
+        return self.l1 * acts.sum(-1).mean()
+
+
+class TopKSAE(SAE):
+    """The k largest pre-activations of each vector, those above 0. Source: arXiv 2406.04093.
+
+    Training touches the weights of active latents alone. Only the choice of the k needs a dense
+    product, which may be coarse (bfloat16): the k values themselves are always exact.
+    """
+
+    architecture = "topk"
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        *,
+        k: int,
+        aux: float = 1 / 32,
+        coarse: bool = False,
+        seed: int = 0,
+    ):
+        """
+        Args:
+            aux: weight of the auxiliary loss by which dead latents learn to explain the error.
+            coarse: choose the k in bfloat16 while training. `encode` never does.
+        """
+        super().__init__(d_in, d_sae, seed=seed)
+        self.k, self.aux, self.coarse = k, aux, coarse
+
+    def encode(self, x):
+        values, indices = self.pre_acts(x).topk(self.k, dim=-1, sorted=False)
+        empty = torch.zeros(*x.shape[:-1], self.d_sae, dtype=values.dtype, device=x.device)
+        return empty.scatter(-1, indices, values.relu())
+
+    def loss(self, x, *, dead=None):
+        centred = x - self.b_dec
+        with torch.no_grad():
+            kind = torch.bfloat16 if self.coarse else x.dtype
+            weights = (part.to(kind) for part in (centred, self.W_enc.T, self.b_enc))
+            chosen = F.linear(*weights).topk(self.k, dim=-1, sorted=False).indices
+        out, values = _SparseCode.apply(centred, self.W_enc.T, self.b_enc, self.W_dec, chosen)
+        error = centred - out
+        loss = error.square().sum(-1).mean()
+        if dead is not None and dead.any():
+            loss = loss + self.aux * self._dead_loss(centred.detach(), error.detach(), dead)
+        fired = torch.zeros(self.d_sae, dtype=torch.bool, device=x.device)
+        fired[chosen[values > 0]] = True
+        return loss, fired
+
+    def _dead_loss(self, centred, error, dead):
+        """How well the likeliest dead latents explain what the living left over (AuxK)."""
+        index = dead.nonzero()[:, 0]
+        pre = F.linear(centred, self.W_enc.T[index], self.b_enc[index])
+        values, at = pre.topk(min(self.d_in // 2, len(index)), dim=-1)
+        acts = torch.zeros_like(pre).scatter(-1, at, values.relu())
+        left = (error - acts @ self.W_dec[index]).square().sum(-1).mean()
+        return left * min(len(index) / (self.d_in // 2), 1)
+
+    def settings(self):
+        return {"k": self.k, "rescale_acts_by_decoder_norm": False}
+
+
+class JumpReLUSAE(SAE):
+    """A pre-activation counts where it is above its latent's threshold. Source: arXiv 2407.14435.
+
+    The penalty is the number of active latents (L0); a step has no slope, so near the threshold
+    its derivative is taken from a window of width `bandwidth` (a straight-through estimator).
+    """
+
+    architecture = "jumprelu"
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        *,
+        l0: float = 0.0,
+        threshold: float = 0.1,
+        bandwidth: float = 0.05,
+        seed: int = 0,
+    ):
+        super().__init__(d_in, d_sae, seed=seed)
+        self.l0, self.bandwidth = l0, bandwidth
+        self.log_threshold = nn.Parameter(torch.full((d_sae,), threshold).log())
+
+    @property
+    def threshold(self) -> Float[Tensor, " d_sae"]:
+        """Above it, a latent is active. Always positive."""
+        return self.log_threshold.exp()
+
+    def encode(self, x):
+        pre = self.pre_acts(x).relu()
+        return pre * _Step.apply(pre, self.threshold, self.bandwidth)
+
+    def penalty(self, x, acts):
+        active = _Step.apply(self.pre_acts(x).relu(), self.threshold, self.bandwidth)
+        return self.l0 * active.sum(-1).mean()
+
+    @torch.no_grad()
+    def rescale(self, factor):
+        super().rescale(factor)
+        self.log_threshold += torch.tensor(factor).log()
+
+
+class _Step(torch.autograd.Function):
+    """1 above the threshold, 0 elsewhere; the threshold's slope comes from a window around it."""
+
+    @staticmethod
+    def forward(ctx, pre, threshold, bandwidth):
+        ctx.save_for_backward(pre, threshold)
+        ctx.bandwidth = bandwidth
+        return (pre > threshold).to(pre)
+
+    @staticmethod
+    def backward(ctx, grad):
+        pre, threshold = ctx.saved_tensors
+        near = ((pre - threshold).abs() < ctx.bandwidth / 2).to(grad) / ctx.bandwidth
+        return None, -(near * grad).flatten(0, -2).sum(0), None
+
+
+class _SparseCode(torch.autograd.Function):
+    """The chosen latents' ReLU activations and the sum of their directions, and its gradients.
+
+    `embedding_bag` sums chosen rows without writing them out; sorted by latent, the same call gives
+    the gradients of the weights. All that is dense here is an array of the weights' size.
+    """
+
+    @staticmethod
+    def forward(ctx, x, encoder, b_enc, decoder, chosen):
+        values = (_dots(x, encoder, chosen) + b_enc[chosen]).relu()
+        ctx.save_for_backward(x, encoder, decoder, chosen, values)
+        ctx.mark_non_differentiable(values)
+        return F.embedding_bag(chosen, decoder, per_sample_weights=values, mode="sum"), values
+
+    @staticmethod
+    def backward(ctx, grad, _):
+        x, encoder, decoder, chosen, values = ctx.saved_tensors
+        grad_values = _dots(grad, decoder, chosen) * (values > 0)
+        grad_x = F.embedding_bag(chosen, encoder, per_sample_weights=grad_values, mode="sum")
+        order = chosen.flatten().sort(stable=True).indices
+        rows = order // chosen.shape[1]
+        counts = torch.bincount(chosen.flatten(), minlength=len(encoder))
+        starts = counts.cumsum(0) - counts
+        grad_encoder, grad_decoder = (
+            F.embedding_bag(
+                rows, vectors, starts, per_sample_weights=weights.flatten()[order], mode="sum"
+            )
+            for vectors, weights in ((x, grad_values), (grad, values))
+        )
+        grad_b = torch.zeros(len(encoder), dtype=x.dtype, device=x.device)
+        grad_b.index_add_(0, chosen.flatten(), grad_values.flatten())
+        return grad_x, grad_encoder, grad_b, grad_decoder, None
+
+
+def _dots(
+    x: Float[Tensor, "batch d"], rows: Float[Tensor, "n d"], chosen: Int[Tensor, "batch k"]
+) -> Float[Tensor, "batch k"]:
+    """x[b] @ rows[chosen[b, i]], as the gradient of the sum that it is the gradient of."""
+    weights = torch.zeros(chosen.shape, dtype=x.dtype, device=x.device, requires_grad=True)
+    with torch.enable_grad():
+        out = F.embedding_bag(chosen, rows.detach(), per_sample_weights=weights, mode="sum")
+    return torch.autograd.grad(out, weights, x)[0]
+
+
+# ---- The SAELens format -------------------------------------------------------------------------
+
+KINDS = {kind.architecture: kind for kind in (ReLUSAE, TopKSAE, JumpReLUSAE)}
+
+
+def save(sae: SAE, folder: str | Path, *, dtype: torch.dtype = torch.float32, **metadata) -> None:
+    """Write an SAE as SAELens does: `cfg.json` and `sae_weights.safetensors`.
+
+    Args:
+        dtype: float16 halves the size; relative errors are then below 1 in 2,000.
+        metadata: model_name, hook_name and whatever else users should know.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["W_enc", "b_enc", "W_dec", "b_dec"]
+    names += ["threshold"] * isinstance(sae, JumpReLUSAE)
+    weights = {name: getattr(sae, name).detach().to(dtype).cpu().contiguous() for name in names}
+    save_file(weights, folder / "sae_weights.safetensors")
+    config = {
+        "architecture": sae.architecture,
+        "d_in": sae.d_in,
+        "d_sae": sae.d_sae,
+        "dtype": str(dtype).removeprefix("torch."),
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        **sae.settings(),
+        "metadata": {"sae_lens_version": "6.0.0", **metadata},
+    }
+    (folder / "cfg.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
+def load(folder: str | Path, *, device: str | torch.device = "cpu") -> SAE:
+    """Read an SAE that `save` or SAELens 6 wrote; in float32, whatever it was kept in.
+
+    Raises:
+        FileNotFoundError: the folder holds no SAE.
+        ValueError: it is of a kind that is not one of these three, or needs its input changed.
+    """
+    folder = Path(folder)
+    if not (folder / "cfg.json").exists():
+        raise FileNotFoundError(f"No cfg.json in {folder}: give the folder that `save` wrote.")
+    config = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
+    kind = KINDS.get(config.get("architecture"))
+    if kind is None:
+        raise ValueError(
+            f"An SAE of kind {config.get('architecture')!r} can not be read here; these can: "
+            f"{', '.join(KINDS)}, saved by SAELens 6 or later."
+        )
+    for key in ("normalize_activations", "reshape_activations"):
+        if config.get(key, "none") != "none":
+            raise ValueError(
+                f"This SAE has {key}={config[key]!r}: open it in SAELens, which changes its input."
+            )
+    extra = {"k": config["k"]} if kind is TopKSAE else {}
+    sae = kind(config["d_in"], config["d_sae"], **extra)
+    with safe_open(folder / "sae_weights.safetensors", framework="pt") as file:
+        kept = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    if config.get("rescale_acts_by_decoder_norm"):  # the same function, with directions of length 1
+        norm = kept["W_dec"].norm(dim=1)
+        kept["W_enc"], kept["b_enc"] = kept["W_enc"] * norm, kept["b_enc"] * norm
+        kept["W_dec"] = kept["W_dec"] / norm[:, None]
+    if not config.get("apply_b_dec_to_input", True):
+        kept["b_enc"] = kept["b_enc"] + kept["b_dec"] @ kept["W_enc"]
+    if "threshold" in kept:
+        kept["log_threshold"] = kept.pop("threshold").log()
+    sae.load_state_dict(kept)
+    return sae.to(device)
+
+
+# ---- Activations, streamed ----------------------------------------------------------------------
+
+
+@functools.cache
+def bfloat16_is_faster() -> bool:
+    """Whether this processor multiplies bfloat16 faster than float32: some do it much slower."""
+    seconds = []
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.ones(512, 1024, dtype=dtype)
+        a @ a.T  # noqa: B018, the first product also sets up
+        start = time.perf_counter()
+        for _ in range(3):
+            a @ a.T  # noqa: B018
+        seconds.append(time.perf_counter() - start)
+    return seconds[1] < 0.7 * seconds[0]
+
+
+@torch.no_grad()
+def harvest(
+    model,
+    rows: Sequence[Int[Tensor, " pos"]],
+    *,
+    layer: int,
+    batch_tokens: int = 4096,
+    bfloat16: bool = False,
+) -> Float[Tensor, "token d_model"]:
+    """What block `layer` reads at every token of the texts, in order, on the CPU.
+
+    BOS is put before each text and its own vector, which is unlike all others, left out. Only the
+    blocks below the layer run, on the bare model, texts of like length side by side.
+
+    Args:
+        rows: token ids of each text, without BOS.
+        batch_tokens: how many tokens run at once, about.
+        bfloat16: multiply in bfloat16 (the residual stream itself stays float32).
+    """
+    runnable = _blocks_below(model, layer)
+    device, bos = model.cfg.device, model.tokenizer.bos_token_id
+    by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    fast = torch.autocast(torch.device(device).type, torch.bfloat16) if bfloat16 else nullcontext()
+    with fast:
+        while by_length:
+            n = max(1, batch_tokens // (1 + len(rows[by_length[-1]])))
+            chosen, by_length = by_length[-n:], by_length[:-n]
+            tokens = nn.utils.rnn.pad_sequence([rows[i].long() for i in chosen], batch_first=True)
+            tokens = F.pad(tokens, (1, 0), value=bos).to(device)
+            resid = runnable(input_ids=tokens, use_cache=False).last_hidden_state[:, 1:].cpu()
+            for i, each in zip(chosen, resid, strict=True):
+                found[i] = each[: len(rows[i])].float()
+    return torch.cat(found)
+
+
+def _blocks_below(model, layer: int) -> nn.Module:
+    """A bare model, on the same weights, whose output is what block `layer` reads."""
+    names = {part: model.adapter.component_mapping[part].name for part in ("blocks", "ln_final")}
+    plain = bare_model(model)
+    blocks = plain.get_submodule(names["blocks"])[:layer]
+    for name, module in ((names["blocks"], blocks), (names["ln_final"], nn.Identity())):
+        parent, _, leaf = name.rpartition(".")
+        setattr(plain.get_submodule(parent), leaf, module)
+    plain.config.num_hidden_layers = layer
+    return plain.base_model
+
+
+class Activations:
+    """Batches of a model's activations, harvested when they are needed.
+
+    `activations[step]` depends on the arguments and the step alone, so that training can go on
+    where it was killed. Never more than `budget` bytes are held: texts in a random order, another
+    in every epoch, are taken in chunks of that size; the vectors of a chunk are shuffled. If all
+    texts fit, they are harvested once.
+    """
+
+    def __init__(
+        self,
+        harvest: Callable[[list[Int[Tensor, " pos"]]], Float[Tensor, "token d_in"]],
+        rows: Sequence[Int[Tensor, " pos"]],
+        *,
+        d_in: int,
+        batch: int = 2048,
+        budget: int = 2**30,
+        seed: int = 0,
+    ):
+        """
+        Args:
+            harvest: gives the vectors of some texts, as `harvest` above with all else filled in.
+            rows: token ids of each text, without BOS.
+            batch: vectors a step.
+            budget: bytes, at two for each number.
+
+        Raises:
+            ValueError: the texts, or the budget, do not make one batch.
+        """
+        self.harvest, self.rows, self.batch, self.seed = harvest, list(rows), batch, seed
+        self.chunk_size = budget // (2 * d_in)
+        longest = max(len(row) for row in self.rows)
+        if min(self.chunk_size - longest, sum(map(len, self.rows))) < batch:
+            raise ValueError(
+                f"There is no batch of {batch} vectors in these texts and {budget} bytes: give "
+                "more of them, or a smaller batch."
+            )
+        self._held: tuple[tuple, Tensor] | None = None  # which texts, and their vectors
+        self._plan: list[tuple[int, list[int]]] = []  # for each chunk its first step and its texts
+        self._epochs = self._steps = 0  # how many are planned
+
+    def _plan_epoch(self) -> None:
+        """Add the chunks of the next epoch, its texts in an order of their own."""
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self._epochs)
+        texts, size = [], 0
+        for i in [*torch.randperm(len(self.rows), generator=generator).tolist(), None]:
+            if i is None or size + len(self.rows[i]) > self.chunk_size:
+                self._plan.append((self._steps, texts))
+                self._steps += size // self.batch
+                texts, size = [], 0
+            if i is not None:
+                texts.append(i)
+                size += len(self.rows[i])
+        self._epochs += 1
+
+    def _vectors(self, texts: list[int]) -> Float[Tensor, "token d_in"]:
+        key = tuple(sorted(texts))
+        if self._held is None or self._held[0] != key:
+            self._held = None  # let go of the old ones first
+            self._held = key, self.harvest([self.rows[i] for i in key]).half()
+        return self._held[1]
+
+    @functools.cached_property
+    def _first(self) -> Float[Tensor, "token d_in"]:
+        """Some ten thousand vectors of the first chunk, to learn mean and scale from."""
+        if not self._plan:
+            self._plan_epoch()
+        vectors = self._vectors(self._plan[0][1])
+        return vectors[:: 1 + len(vectors) // 10_000].float()
+
+    @property
+    def mean(self) -> Float[Tensor, " d_in"]:
+        """The mean vector."""
+        return self._first.mean(0)
+
+    @property
+    def scale(self) -> float:
+        """The root of the mean squared distance of a vector from the mean."""
+        return (self._first - self.mean).square().sum(1).mean().sqrt().item()
+
+    def __getitem__(self, step: int) -> Float[Tensor, "batch d_in"]:
+        while step >= self._steps:
+            self._plan_epoch()
+        number = bisect.bisect_right(self._plan, step, key=lambda chunk: chunk[0]) - 1
+        first, texts = self._plan[number]
+        vectors = self._vectors(texts)
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + 500_000 + number)
+        order = torch.randperm(len(vectors), generator=generator)
+        return vectors[order[(step - first) * self.batch :][: self.batch]].float()
+
+
+# ---- Training -----------------------------------------------------------------------------------
+
+
+def train(
+    sae: SAE,
+    batches: Callable[[int], Float[Tensor, "batch d_in"]],
+    *,
+    steps: int,
+    lr: float = 1e-3,
+    warmup: int = 50,
+    fall: float = 0.3,
+    scale: float = 1.0,
+    dead_after: int = 200,
+    checkpoint: Path | None = None,
+    every: int = 200,
+    show: Callable[[str], None] | None = None,
+) -> Float[Tensor, " steps"]:
+    """Train by Adam on batches that are asked for by number; directions keep length 1.
+
+    Args:
+        batches: gives the vectors of a step; `Activations.__getitem__`, or any function.
+        lr: Adam's highest learning rate, reached after `warmup` steps; over the last `fall` of the
+            steps it goes down to 0.
+        scale: vectors are divided by it, and the SAE is made one for whole vectors at the end.
+        dead_after: a latent that has not fired for so many steps is dead (for TopK's `aux`).
+        checkpoint: a file to write every `every` steps and to go on from if it is there: nothing
+            is lost but the steps since. With the same arguments the result is the same.
+        show: called with a line now and then: step, loss, share of dead latents, vectors a second.
+
+    Returns:
+        The loss at each step.
+
+    Raises:
+        ValueError: the checkpoint is of another SAE.
+    """
+    parameters = dict(sae.named_parameters())
+    device = sae.W_dec.device
+    optimizer = torch.optim.Adam(
+        parameters.values(), lr=lr, betas=(0.9, 0.999), fused=device.type in ("cpu", "cuda")
+    )
+    silent = torch.zeros(sae.d_sae, dtype=torch.long, device=device)  # steps since a latent fired
+    losses = torch.zeros(steps)
+    done = 0
+    if checkpoint is not None and checkpoint.exists():
+        done = _go_on(checkpoint, parameters, optimizer, silent, losses)
+    began, seen = time.time(), 0
+    for step in range(done, steps):
+        rate = min((step + 1) / max(warmup, 1), (steps - step) / max(fall * steps, 1), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = lr * rate
+        x = batches(step).to(device) / scale
+        loss, fired = sae.loss(x, dead=silent >= dead_after)
+        optimizer.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            along = (sae.W_dec.grad * sae.W_dec).sum(1, keepdim=True)
+            sae.W_dec.grad -= along * sae.W_dec
+            optimizer.step()
+            sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
+        silent = torch.where(fired, 0, silent + 1)
+        losses[step] = loss.item()
+        seen += len(x)
+        last = step + 1 == steps
+        if show is not None and (last or (step + 1) % every == 0):
+            dead = (silent >= dead_after).float().mean()
+            show(
+                f"step {step + 1} of {steps}: loss {losses[step]:.4f}, dead {dead:.1%}, "
+                f"{seen / (time.time() - began):,.0f} vectors/s"
+            )
+        if checkpoint is not None and (last or (step + 1) % every == 0):
+            _keep(checkpoint, parameters, optimizer, silent, losses[: step + 1])
+    sae.rescale(scale)
+    return losses
+
+
+def _keep(file: Path, parameters: dict, optimizer, silent: Tensor, losses: Tensor) -> None:
+    """Write all that training needs to go on; a kill while writing leaves the old file whole."""
+    state = {"silent": silent, "losses": losses}
+    for name, parameter in parameters.items():
+        state[name] = parameter.detach()
+        state |= {f"{name}.{key}": value for key, value in optimizer.state[parameter].items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, part)
+    part.replace(file)
+
+
+def _go_on(file: Path, parameters: dict, optimizer, silent: Tensor, losses: Tensor) -> int:
+    """Put back what `_keep` wrote; the number of steps that were done."""
+    with safe_open(file, framework="pt") as kept:
+        names = set(kept.keys())
+        done = len(kept.get_tensor("losses"))
+        if not set(parameters) <= names or done > len(losses):
+            raise ValueError(f"{file} is of another run: delete it, or give another file.")
+        for name, parameter in parameters.items():
+            saved = kept.get_tensor(name)
+            if saved.shape != parameter.shape:
+                raise ValueError(f"{file} is of another run: delete it, or give another file.")
+            parameter.data.copy_(saved)
+            mine = [each for each in names if each.startswith(f"{name}.")]
+            optimizer.state[parameter] = {
+                each.removeprefix(f"{name}."): _like(kept.get_tensor(each), parameter)
+                for each in mine
+            }
+        silent.copy_(kept.get_tensor("silent"))
+        losses[:done] = kept.get_tensor("losses")
+    return done
+
+
+def _like(saved: Tensor, parameter: Tensor) -> Tensor:
+    """A tensor on the device, and with the memory layout, of a parameter of its shape."""
+    saved = saved.to(parameter.device)
+    return torch.empty_like(parameter).copy_(saved) if saved.shape == parameter.shape else saved
+
+
+# ---- How good is it? ----------------------------------------------------------------------------
+
+
+class Quality(NamedTuple):
+    """What a dictionary does on vectors that it was not trained on.
+
+    Attributes:
+        l0: active latents a vector.
+        explained: the share of variance that the reconstruction explains, 1 - FVU.
+        dead: the share of latents that never fire on these vectors.
+        density: for each latent, the share of the vectors on which it fires.
+    """
+
+    l0: float
+    explained: float
+    dead: float
+    density: Float[Tensor, " d_sae"]
+
+
+@torch.no_grad()
+def quality(sae: SAE, x: Float[Tensor, "n d_in"], *, batch: int = 2048) -> Quality:
+    """L0, variance explained, dead latents and density over some vectors."""
+    fires = torch.zeros(sae.d_sae)
+    left = 0.0
+    for part in x.split(batch):
+        part = part.to(sae.W_dec.device)
+        acts = sae.encode(part)
+        fires += (acts > 0).sum(0).cpu()
+        left += (sae.decode(acts) - part).square().sum().item()
+    total = (x - x.mean(0)).square().sum().item()
+    density = fires / len(x)
+    return Quality(
+        density.sum().item(), 1 - left / total, (density == 0).float().mean().item(), density
+    )
+
+
+@torch.no_grad()
+def loss_with(
+    model,
+    rows: Sequence[Int[Tensor, " pos"]],
+    *,
+    layer: int,
+    replace: Callable[[Float[Tensor, "n d_model"]], Float[Tensor, "n d_model"]] | None = None,
+    batch: int = 16,
+) -> Float[Tensor, " text"]:
+    """Each text's loss in nats a token while something stands in for what block `layer` reads.
+
+    Args:
+        rows: token ids of each text, without BOS, each of at least one token.
+        replace: maps the vectors of a batch's tokens; the BOS position stays as it is. None
+            changes nothing.
+    """
+    losses = []
+    for start in range(0, len(rows), batch):
+        chosen = rows[start : start + batch]
+        tokens = nn.utils.rnn.pad_sequence([row.long() for row in chosen], batch_first=True)
+        tokens = F.pad(tokens, (1, 0), value=model.tokenizer.bos_token_id)
+        tokens = tokens.to(model.cfg.device)
+        lengths = torch.tensor([len(row) for row in chosen], device=tokens.device)
+        is_text = torch.arange(tokens.shape[1] - 1, device=tokens.device) < lengths[:, None]
+
+        def swap(resid, hook, is_text=is_text):
+            out = resid.clone()
+            out[:, 1:][is_text] = replace(resid[:, 1:][is_text]).to(resid)
+            return out
+
+        hooks = [] if replace is None else [(f"blocks.{layer}.hook_resid_pre", swap)]
+        with model.hooks(fwd_hooks=hooks):
+            logits = model(tokens)[:, :-1]
+        each = F.cross_entropy(logits.mT, tokens[:, 1:], reduction="none") * is_text
+        losses.append((each.sum(1) / lengths).cpu())
+    return torch.cat(losses)
+
+
+def loss_recovered(
+    replaced: Float[Tensor, " text"],
+    *,
+    clean: Float[Tensor, " text"],
+    ablated: Float[Tensor, " text"],
+) -> float:
+    """How much of the loss that an ablation costs a reconstruction saves: 1 is all of it.
+
+    Args:
+        replaced: `loss_with` the reconstruction.
+        ablated: `loss_with` zeros, or with the mean vector: a much harder mark to beat.
+    """
+    return ((ablated.mean() - replaced.mean()) / (ablated.mean() - clean.mean())).item()
