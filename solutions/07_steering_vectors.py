@@ -19,10 +19,10 @@
 #
 # 1. make a steering vector from contrast pairs, and add it while a model writes, cache and all;
 # 2. measure what it does *and* what it costs, against random directions of the same length;
-# 3. compare steering with its strongest rival, which is to ask the model.
+# 3. compare three ways to steer with an obvious rival, which is to ask the model.
 #
 # **Time** two hours. **Needs** lesson 05: difference of means, logistic probes, the bootstrap.
-# **Runs** in about three minutes on a laptop's processor.
+# **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
 import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -36,6 +36,9 @@ sys.path[:0] = [] if str(root) in sys.path else [str(root)]
 __import__("utils.lesson").lesson.begin()
 
 # %%
+import itertools
+import math
+
 import torch
 
 from utils import concepts, contrast, plots, probes, progress
@@ -48,14 +51,10 @@ cfg = model.cfg
 # %% [markdown]
 # ## 1. From reading to writing
 #
-# A probe *reads* a concept: a direction along which activations with the concept lie further out. So what happens if
-# you push along that direction while the model writes? That is **steering**: add a vector to the residual stream, at one layer,
-# and leave the weights alone.
+# A probe *reads* a concept: a direction along which activations with the concept lie further out. So what happens if you push along that direction while the model writes? That is **steering**: add a vector to the residual stream, at one layer, and leave the
+# weights alone. A strong push always changes the text, and a broken text can still score well on the concept. So each effect in this lesson has its cost beside it.
 #
-# A strong push always changes the text, and a broken text can still score well on the concept. So each effect in this lesson has its cost beside it.
-#
-# Three concepts. Each is given by **contrast pairs**: nearly the same sentence with the concept and without it
-# (`data/concepts/README.md`). Some pairs are for making vectors (`fit`), others, on other topics, for choosing (`test`).
+# Three concepts. Each is given by **contrast pairs**: nearly the same sentence with the concept and without it (`data/concepts/README.md`). Some pairs are for making vectors (`fit`), others, on other topics, for choosing (`test`).
 
 # %% tags=["nbval-check-output"]
 for concept in concepts.CONCEPTS:
@@ -67,56 +66,43 @@ for concept in concepts.CONCEPTS:
 # %% [markdown]
 # ### The instruments
 #
-# Who says that a text is positive, or about the sea? Not us, and not a list of words made up for the occasion. For sentiment: **VADER**, a lexicon of some
-# 7,500 words rated by people, with rules for negation. For the other two: a small classifier (logistic
-# regression on groups of 2 to 4 letters), trained on texts that this model wrote when asked for formal, casual, maritime and other texts.
-# All scores run from `-1` to `1`.
+# Who says that a text is positive, or about the sea? Not us, and not a list of words made up for the occasion. For sentiment: **VADER**, a lexicon of some 7,500 words rated by people, with rules for negation. For the other two: a small classifier (logistic
+# regression on groups of 2 to 4 letters), trained on texts that this model wrote when asked for formal, casual, maritime and other texts. All scores run from `-1` to `1`.
 #
-# An instrument has an error of its own, so look at that first. Each classifier was trained on three quarters of its subjects. How often is it
-# right about the rest? And how often does each instrument put the right half of a hand-written pair higher? (Those are another kind of text.)
+# An instrument has an error of its own, so look at that first. Each classifier was trained on three quarters of its subjects. How often is it right about the rest? And how often does each instrument put the right half of a hand-written pair higher?
 
 # %%
-on_pairs = {
-    concept: (
-        concepts.score(concept, [text for text, _ in concepts.pairs(concept)])
-        > concepts.score(concept, [text for _, text in concepts.pairs(concept)])
-    ).float()
-    for concept in concepts.CONCEPTS
-}
-held_out_accuracy = {
-    concept: concepts.classifier(concept).accuracy for concept in ("formality", "sea")
-}
-held_out_text = {c: f"{accuracy:.2f}" for c, accuracy in held_out_accuracy.items()}
+on_pairs, held_out_accuracy = {}, {}
+for c in concepts.CONCEPTS:
+    yes, no = (concepts.score(c, half) for half in zip(*concepts.pairs(c), strict=True))
+    on_pairs[c] = (yes > no).float().mean().item()
+    if c != "sentiment":  # VADER was not trained
+        held_out_accuracy[c] = concepts.classifier(c).accuracy
 plots.table(
-    [
-        (c, held_out_text.get(c, "(no training)"), f"{right.mean():.2f}")
-        for c, right in on_pairs.items()
-    ],
+    [(c, f"{held_out_accuracy.get(c, math.nan):.2f}", f"{on_pairs[c]:.2f}") for c in on_pairs],
     columns=["instrument", "right on held-out subjects", "right half of a pair higher"],
 )
 
 # %% [markdown]
-# On subjects it was not trained on, the classifier of formality is right about **95%** of the texts, that of the sea about **80%**. (Asked for a story with
-# a lifeboat in it, the model sometimes forgets the lifeboat; the label stays.) All three instruments put the right half of a pair higher in **94%** of the pairs or more.
-#
-# So these are usable, and noisy: trust an average over many texts more than any single score.
+# On subjects it was not trained on, the classifier of formality is right about **95%** of `96` texts, that of the sea about **80%** (so few texts leave some 8 points either way; a coin has 50%). Asked for a story with a lifeboat in it, the model sometimes
+# forgets the lifeboat; the label stays. All three instruments put the right half of a pair higher in **94%** of the pairs or more, two of them in all. So these are usable, and noisy: trust an average over many texts more than any single score.
 
 # %% tags=["numbers"]
 claim("formality, held out, %", 100 * held_out_accuracy["formality"], text=95, within=2)
 claim("sea, held out, %", 100 * held_out_accuracy["sea"], text=80, within=3)
-lowest = min(each.mean() for each in on_pairs.values())
-claim("right half of a pair higher, lowest, %", 100 * lowest, text=94, within=2)
+claim("right half of a pair higher, lowest, %", 100 * min(on_pairs.values()), text=94, within=2)
+assert sorted(on_pairs.values())[1] == 1 and concepts.classifier("sea").n_held_out == 96
 
 # %% [markdown]
 # ### The gate: can the model do it when asked?
 #
-# If the model cannot write in a formal style at all, a vector that fails would tell us nothing. So ask. The task in the whole lesson is to continue neutral
-# **openings** of six tokens. Eight of them are for choosing, others for testing.
+# If the model cannot write in a formal style at all, a vector that fails would tell us nothing. So ask. The task in the whole lesson is to continue neutral **openings** of six tokens. Eight of them are for choosing, others for testing.
 #
-# Two ways to **prompt**: a line before the opening, or a request in the chat format that this model was trained on, with the opening as the start of the answer. `sample` draws the next
-# tokens, and uses the same random numbers with and without a prompt: less noise between the two.
+# Ask by a request in the chat format that this model was trained on, with the opening as the start of the answer. `sample` draws the next tokens at **temperature** `0.8`: logits are divided by it before the softmax, so likely tokens become a little likelier.
+# Runs with and without a request share their random numbers, for a little less noise between the two. (A bare line, "Here is a very happy and positive text.", was tried on these eight openings in an early version of this lesson. The request did better, and
+# was kept as the rival.)
 #
-# *Predict first:* which of the three concepts will 135 million parameters manage? And which prompt is better?
+# *Predict first:* which of the three concepts will 135 million parameters manage?
 
 # %%
 from utils.generation import sample
@@ -126,12 +112,9 @@ WANTED = {
     "formality": "a very formal and official text",
     "sea": "a text about the sea",
 }
-FORMS = {
-    "a line": "<|im_start|>Here is {}.\n\n",  # this token is BOS, and begins every chat message
-    "a request": "<|im_start|>user\nWrite {}.<|im_end|>\n<|im_start|>assistant\n",
-}
+REQUEST = "<|im_start|>user\nWrite {}.<|im_end|>\n<|im_start|>assistant\n"  # the first is BOS
 N_TOKENS = 20
-to_choose, to_test = concepts.openings(part="choose"), concepts.openings(part="test")[:16]
+to_choose, to_test = concepts.openings(part="choose"), concepts.openings(part="test")
 
 
 def to_rows(openings: list[str], *, before: str = "<|im_start|>") -> torch.Tensor:
@@ -139,59 +122,47 @@ def to_rows(openings: list[str], *, before: str = "<|im_start|>") -> torch.Tenso
     return torch.cat([model.to_tokens(before + text, prepend_bos=False) for text in openings])
 
 
-def change_of_score(concept: str, new: torch.Tensor, unsteered: torch.Tensor) -> torch.Tensor:
-    """How much more of the concept each new text has than the unsteered one, [text]."""
-    after, before = (
-        concepts.score(concept, model.tokenizer.batch_decode(t)) for t in (new, unsteered)
-    )
-    return after - before
+def score(concept: str, new: torch.Tensor) -> torch.Tensor:
+    """How much of the concept each text has, [text]."""
+    return concepts.score(concept, model.tokenizer.batch_decode(new))
+
+
+def with_ends(values: torch.Tensor) -> torch.Tensor:
+    """A mean with the ends of its 95% interval, [3]."""
+    return torch.tensor([values.mean(), *probes.bootstrap(values)])
+
+
+def spelled(ends: torch.Tensor, form: str = "{:+.2f} ({:+.2f} to {:+.2f})") -> str:
+    """A mean and its interval as text."""
+    return form.format(*ends)
 
 
 plain_short = sample(model, to_rows(to_choose), n_tokens=N_TOKENS)
-gate, asked_texts = {}, {}
-for name, form in FORMS.items():
-    for concept, wanted in WANTED.items():
-        rows = to_rows(to_choose, before=form.format(wanted))
-        new = sample(model, rows, n_tokens=N_TOKENS)
-        gate[concept, name] = change_of_score(concept, new, plain_short)
-        if name == "a request":
-            asked_texts[concept] = new
-gate_range = {key: probes.bootstrap(each) for key, each in gate.items()}
-plots.table(
-    [
-        (c, name, f"{each.mean():+.2f}", "{:+.2f} to {:+.2f}".format(*gate_range[c, name]))
-        for (c, name), each in gate.items()
-    ],
-    columns=["concept", "prompt", "change of score", "95% interval, 8 openings"],
-)
+gate = {}
+for c, wanted in WANTED.items():
+    new = sample(model, to_rows(to_choose, before=REQUEST.format(wanted)), n_tokens=N_TOKENS)
+    gate[c] = with_ends(score(c, new) - score(c, plain_short))
+    print(f"asked for {c}: change of score (95% interval, eight openings) {spelled(gate[c])}")
 
 # %% [markdown]
-# Asked in the chat format, the model can do all three: **0.56** on sentiment, **0.58** on formality, **0.68** on the sea, and each interval is above 0. The bare line does far less, and its intervals
-# include 0. So the rival from here on is the request. That is a choice, and these eight openings made it.
-#
-# (A bootstrap over eight openings is rough, and rather too narrow.)
+# All three: **0.56** on sentiment, **0.58** on formality, **0.68** on the sea, and each interval is above 0. (One sample of eight openings is rough. Section 7 has more, and its numbers for the request are smaller. This is a gate, not a result.)
 
 # %% tags=["numbers"]
-asked = {c: gate[c, "a request"].mean().item() for c in concepts.CONCEPTS}
-claim("request, sentiment", asked["sentiment"], text=0.56, within=0.2)
-claim("request, formality", asked["formality"], text=0.58, within=0.25)
-claim("request, sea", asked["sea"], text=0.68, within=0.2)
-for c in concepts.CONCEPTS:
-    assert gate_range[c, "a request"][0] > 0 > gate_range[c, "a line"][0]
-    assert asked[c] > 1.5 * gate[c, "a line"].mean()
+claim("request, sentiment", gate["sentiment"][0], text=0.56, within=0.2)
+claim("request, formality", gate["formality"][0], text=0.58, within=0.25)
+claim("request, sea", gate["sea"][0], text=0.68, within=0.2)
+assert all(low > 0 for _, low, _ in gate.values())
 
 # %% [markdown]
 # ## 2. Three ways to a vector
 #
-# All three start from the same sentences, at some layer L (what block L *reads*, as in lesson 05).
+# All three start from the `fit` pairs, at some layer L (what block L *reads*, as in lesson 05).
 #
-# - **One pair**, the idea of ActAdd (activation addition): the difference between the two halves of a single pair. (The paper's ActAdd takes it token by token, and adds it at
-#   the first positions of the prompt. Here it is a mean over each sentence, added everywhere, as with the others.)
+# - **One pair**, the idea of ActAdd (activation addition): the difference between the two halves of a single pair. (The paper's ActAdd takes it token by token, and adds it at the first positions of the prompt. Here it is a mean over each sentence, added everywhere, as with the others.)
 # - **CAA** (contrastive activation addition): the mean of that difference over many pairs. With pairs this is lesson 05's difference of means.
 # - **A probe's direction**: the weights of a logistic regression that tells the two halves apart.
 #
-# A sentence has a vector at every token. Which one? The vector will be added at *every* token, so take the mean over the
-# tokens of the sentence. Not over BOS, whose vector is unlike all others, and not over padding.
+# A sentence has a vector at every token. Which one? The vector will be added at *every* token, so take the mean over the tokens of the sentence. Not over BOS, whose vector is unlike all others, and not over padding.
 #
 # ### Exercise 1 · the mean over tokens (15 minutes, medium)
 
@@ -217,8 +188,7 @@ lesson_07.check_mean_over_tokens(mean_over_tokens)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Make a mask [batch, pos] that is True where there is text: after position 0, and before `lengths`. `lengths[:, None]` has one row for each text, so that it
-# compares with `torch.arange(pos)`.
+# Make a mask [batch, pos] that is True where there is text: after position 0, and before `lengths`. `lengths[:, None]` has one row for each text, so that it compares with `torch.arange(pos)`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -246,25 +216,14 @@ halves = {concept: vectors_at_all_layers(concept) for concept in concepts.CONCEP
 
 def direction(concept: str, method: str, layer: int) -> torch.Tensor:
     """A direction [d_model] that points to the concept, of whatever length the method gives."""
-    yes, no = (half[layer] for half in halves[concept])
-    if method.startswith("pair"):  # one pair, as in ActAdd
-        return (yes - no)[int(method.split()[1])]
-    if method == "CAA":
-        return (yes - no).mean(0)
-    if method.startswith("shuffled"):  # half of the pairs, drawn at random, are turned round
-        random = torch.Generator().manual_seed(int(method.split()[1]))
-        turned = torch.randperm(len(yes), generator=random) % 2 * 2 - 1
-        return (turned[:, None] * (yes - no)).mean(0)
-    y = torch.tensor([1, 0]).repeat_interleave(len(yes))
-    return probes.logistic(torch.cat([yes, no]), y).direction
+    return contrast.direction(*(half[layer] for half in halves[concept]), method)
 
 
 # %% [markdown]
 # ## 3. How hard to push
 #
-# The three vectors have quite different lengths, which mean little: a probe's depends on its penalty. To compare
-# methods, give all the same length. The natural unit is the **typical norm**: the median length of the residual
-# stream itself at that layer. A **dose** of `0.3` is a vector three tenths as long.
+# The three vectors have quite different lengths, which mean little: a probe's depends on its penalty. To compare methods, give all the same length. The natural unit is the **typical norm**: the median length of the residual stream itself at that layer, over
+# all positions but BOS of the eight openings for choosing. A **dose** of `0.3` is a vector three tenths as long.
 #
 # ### Exercise 2 · a vector of a given dose (5 minutes, easy)
 
@@ -300,8 +259,7 @@ lesson_07.check_at_dose(at_dose)
 # %% [markdown]
 # ### Exercise 3 · the control: random directions of equal norm (10 minutes, easy)
 #
-# *Any* vector of some length disturbs the model, and a disturbed text may score higher or lower by itself. So every steering vector
-# meets random vectors of **the same length**. Draw them so that no direction is preferred: normal entries do that.
+# *Any* vector of some length disturbs the model, and a disturbed text may score higher or lower by itself. So every steering vector meets random vectors of **the same length**. Draw them so that no direction is preferred: normal entries do that.
 
 
 # %%
@@ -338,50 +296,27 @@ lesson_07.check_random_directions(random_directions)
 from utils.steering import at_dose, random_directions, typical_norm
 
 norms = {layer: typical_norm(model, to_choose, layer=layer) for layer in (5, 15, 25)}
-plots.table(
-    [
-        (
-            layer,
-            f"{norm:.0f}",
-            *(f"{direction(c, 'CAA', layer).norm() / norm:.2f}" for c in concepts.CONCEPTS),
-        )
-        for layer, norm in norms.items()
-    ],
-    columns=["layer", "typical norm"]
-    + [f"dose of the raw CAA vector, {c}" for c in concepts.CONCEPTS],
-)
 
 # %% [markdown]
-# At layer 15 the residual stream is about **163** long. The raw CAA vectors have a dose of only **0.12**, **0.19** and **0.09** there: what tells formal from casual is a small
-# part of what a token carries. (Papers that steer "with coefficient 10" mean ten of *these*, whose length differs from concept to concept. Hence the dose.)
-#
-# CAA and the probe saw the same vectors, and yet their directions differ: the cosines at layer 15 are **0.64**, **0.53** and **0.56**. Two CAA vectors from one half of the pairs each
-# agree better: **0.89**, **0.79**, **0.82**. So chance in the pairs is not the whole difference. The mean difference
-# follows where the data lie; a probe may also avoid directions in which they vary anyway.
+# At layer 15 the residual stream is about **163** long. The raw CAA vectors have a dose of only **0.09** to **0.19** there: what tells formal from casual is a small part of what a token carries. (Papers that steer "with coefficient 10" mean ten of *these*,
+# whose length differs from concept to concept. Hence the dose.) CAA and the probe saw the same vectors, and yet their directions differ: the cosines at layer 15 are **0.53** to **0.64**. The mean difference follows where the data lie; a probe may also avoid
+# directions in which they vary anyway.
 
 # %% tags=["numbers"]
 at_15 = {m: [direction(c, m, 15) for c in concepts.CONCEPTS] for m in ("CAA", "probe")}
 raw_dose = [vector.norm() / norms[15] for vector in at_15["CAA"]]
 cosine = [torch.cosine_similarity(a, b, dim=0) for a, b in zip(*at_15.values(), strict=True)]
-differences = [yes[15] - no[15] for yes, no in halves.values()]
-split_half = [torch.cosine_similarity(d[::2].mean(0), d[1::2].mean(0), dim=0) for d in differences]
 claim("typical norm at layer 15", norms[15], text=163, within=3)
-claim("raw dose, sentiment", raw_dose[0], text=0.12, within=0.01)
-claim("raw dose, formality", raw_dose[1], text=0.19, within=0.01)
-claim("raw dose, sea", raw_dose[2], text=0.09, within=0.01)
-claim("cosine of CAA and probe, sentiment", cosine[0], text=0.64, within=0.03)
-claim("cosine of CAA and probe, formality", cosine[1], text=0.53, within=0.03)
-claim("cosine of CAA and probe, sea", cosine[2], text=0.56, within=0.03)
-claim("halves of the pairs, sentiment", split_half[0], text=0.89, within=0.03)
-claim("halves of the pairs, formality", split_half[1], text=0.79, within=0.03)
-claim("halves of the pairs, sea", split_half[2], text=0.82, within=0.03)
+claim("raw dose, lowest", min(raw_dose), text=0.09, within=0.01)
+claim("raw dose, highest", max(raw_dose), text=0.19, within=0.01)
+claim("cosine of CAA and probe, lowest", min(cosine), text=0.53, within=0.03)
+claim("cosine of CAA and probe, highest", max(cosine), text=0.64, within=0.03)
 
 # %% [markdown]
 # ## 4. Writing under a push
 #
-# A model that writes keeps keys and values of what it has read, the **key-value cache**, and runs one new token at a time. So a hook on the residual
-# stream sees the whole prompt once, and after that a single position at each step. A hook that steers "positions 1 and later" must know how
-# many positions went before. To forget that is a mistake that raises no error: the prompt is steered, and the text is not.
+# A model that writes keeps keys and values of what it has read, the **key-value cache**, and runs one new token at a time. So a hook on the residual stream sees the whole prompt once, and after that a single position at each step. A hook that steers
+# "positions 1 and later" must know how many positions went before. To forget that is a mistake that raises no error: the prompt is steered, and the text is not.
 #
 # ### Exercise 4 · the steering hook (15 minutes, medium)
 
@@ -418,8 +353,8 @@ lesson_07.check_add_from(add_from)
 # </details>
 
 # %% [markdown]
-# The course's `steer` does that for you, at any layer, while its `with` block lasts, and `sample` uses the cache. Test both against your hook (in the library's version) and a loop
-# with no cache: it runs the whole text again for each new token, and always takes the likeliest.
+# The course's `steer` does that for you, at any layer, while its `with` block lasts, and `sample` uses the cache. Test both against your hook (in the library's version) and a loop with no cache: it runs the whole text again for each new token, and always
+# takes the likeliest.
 
 # %%
 from utils.contrast import add_from
@@ -440,25 +375,13 @@ print("unsteered:", to_choose[0] + model.tokenizer.decode(plain_short[0]))
 print("steered:  ", to_choose[0] + model.tokenizer.decode(cached[0]))
 
 # %% [markdown]
-# The two write the same tokens, and not those of the unsteered model.
-#
 # ## 5. What it costs
 #
 # Three measures, because each can be fooled.
 #
-# - **Perplexity under the unsteered model.** Let the *unsteered* model read the steered text: how surprised is it? The mean
-#   loss of a token, in nats, exponentiated. We report it over that of the unsteered text: a factor of `2` means that each token is on average
-#   twice as unlikely. Also for a prompted text the model reads the *bare opening*, so that all methods are measured alike.
-# - **Repetition.** A text that loops has a *low* perplexity (you will see). So count: the share of 2-grams and 3-grams (two or three
-#   tokens in a row) that had occurred before.
+# - **Perplexity under the unsteered model.** Let the *unsteered* model read the steered text: how surprised is it? The mean loss of a token, in nats, exponentiated. We report it over that of the unsteered text, as a **perplexity factor**: `2` means that each token is on average twice as unlikely. Also for a prompted text the model reads the *bare opening*, so that all methods are measured alike.
+# - **Repetition.** A text that loops has a *low* perplexity (pair 10 on formality has one, at dose `0.7`). So count: the share of 2-grams and 3-grams (two or three tokens in a row) that had occurred before.
 # - **The zlib ratio**: compressed size over size. Repetition of any kind compresses.
-#
-# | called | measured on | unit |
-# |---|---|---|
-# | effect on pairs (section 6) | given sentences | nats a token |
-# | change of score (from section 7) | text that is sampled | score, from `-1` to `1` |
-# | one-token cost (section 6) | given sentences | factor |
-# | perplexity (from section 7) | text that is sampled | factor over unsteered text |
 #
 # ### Exercise 5 · losses under the unsteered model (15 minutes, medium)
 
@@ -533,441 +456,496 @@ lesson_07.check_repetition(repetition)
 # %%
 from utils.generation import repetition, token_losses, zlib_ratio
 
-loop = model.to_tokens(" the sea" * 10, prepend_bos=False)
-loop_loss, plain_loss = (
-    token_losses(model, to_rows(to_choose)[: len(new)], new).mean(1) for new in (loop, plain_short)
-)
-print(f"perplexity: a loop {loop_loss.mean().exp():.1f}, unsteered {plain_loss.mean().exp():.1f}")
-print("2-grams repeated:", *(f"{repetition(t, n=2).mean():.2f}" for t in (loop, plain_short)))
-assert loop_loss.mean() < 0.95 * plain_loss.mean() and repetition(loop, n=2) > 0.8
-
 # %% [markdown]
-# "the sea" ten times is less perplexing than the model's own text, and its repetition gives it away.
-#
 # ## 6. Which layer, which dose? The cheap way
 #
-# Sampling is slow and noisy. A single forward pass tells a good deal. Take pairs that were *not* used for the vectors: six of the 18 to choose on, six
-# others to compare on (to save time). Compare the log probabilities of their two sentences:
+# Sampling is slow and noisy. A single forward pass tells a good deal. Take pairs that were *not* used for the vectors, every third of the 18 (to save time). Compare the log probabilities of their two sentences:
 #
 # - **effect on pairs**: how much steering moves (log probability of "with") - (log probability of "without"), a token, in nats;
-# - **one-token cost**: by what factor *one* token drawn from the steered model is more surprising to the unsteered one than
-#   its own. (Computed over the whole vocabulary; nothing is drawn.)
+# - **one-token cost**: by what factor *one* token drawn from the steered model is more surprising to the unsteered one than its own. (Computed over the whole vocabulary; nothing is drawn.)
 #
-# **The rule, before you look:** one layer and one dose for all three concepts. Of those with a cost of at most `2` for every concept, take the one
-# with the largest mean effect. That serves CAA, whose vectors are used here; the others will have to live with it.
+# **The rule, before you look:** one layer and one dose for all three concepts. Of those with a cost of at most `2` for every concept, take the one with the largest mean effect. That serves CAA, whose vectors are used here. The other methods will have to live
+# with the layer; they get doses of their own in section 8.
 #
 # *Predict first:* a rule of thumb that you may meet is one to three times the typical norm. Here?
 
 # %%
 LAYERS, DOSES = [5, 15, 25], [0.3, 0.45, 1.0]
-pairs = {
-    (part, c): concepts.pairs(c, part="test")[first::3]
-    for first, part in enumerate(["choose", "compare"])
-    for c in concepts.CONCEPTS
-}
-plain = {key: contrast.read_pairs(model, each) for key, each in pairs.items()}
+pairs = {c: concepts.pairs(c, part="test")[::3] for c in concepts.CONCEPTS}
+plain = {c: contrast.read_pairs(model, each) for c, each in pairs.items()}
 
 
-def effect_and_cost(part: str, concept: str, vector: torch.Tensor, layer: int) -> tuple:
-    """What a vector does to held-out pairs: nats a token, and the cost of one token."""
-    with steer(model, vector, layer=layer, positions=slice(1, None)):
-        steered = contrast.read_pairs(model, pairs[part, concept])
-    effect = (steered.preference - plain[part, concept].preference).mean().item()
-    return effect, contrast.one_token_cost(steered, plain[part, concept])
+def on_the_pairs(c: str, vector: torch.Tensor, layer: int, dose: float) -> torch.Tensor:
+    """Effect on the pairs of a concept, and one-token cost, [2]."""
+    change = at_dose(vector, dose, norm=norms[layer])
+    with steer(model, change, layer=layer, positions=slice(1, None)):
+        steered = contrast.read_pairs(model, pairs[c])
+    effect = (steered.preference - plain[c].preference).mean()
+    return torch.tensor([effect, contrast.one_token_cost(steered, plain[c])])
 
 
-def caa_at(concept: str, layer: int, dose: float) -> tuple:
-    """Effect and cost of a CAA vector on the pairs for choosing."""
-    vector = at_dose(direction(concept, "CAA", layer), dose, norm=norms[layer])
-    return effect_and_cost("choose", concept, vector, layer)
-
-
-swept = torch.tensor(
-    [[[caa_at(c, layer, dose) for dose in DOSES] for layer in LAYERS] for c in concepts.CONCEPTS]
-)
+swept = [
+    on_the_pairs(c, direction(c, "CAA", layer), layer, dose)
+    for c, layer, dose in itertools.product(concepts.CONCEPTS, LAYERS, DOSES)
+]
+swept = torch.stack(swept).view(3, len(LAYERS), len(DOSES), 2)  # the last axis: effect, cost
 mean_effect, worst_cost = swept[..., 0].mean(0), swept[..., 1].amax(0)
-best = mean_effect.masked_fill(worst_cost > 2, -torch.inf).argmax().item()
-LAYER, DOSE = LAYERS[best // len(DOSES)], DOSES[best % len(DOSES)]
+allowed = mean_effect.masked_fill(worst_cost > 2, torch.nan)
+at = divmod(allowed.nan_to_num(-torch.inf).argmax().item(), len(DOSES))
+LAYER, DOSE = LAYERS[at[0]], DOSES[at[1]]
+strays = random_directions(2, direction("sea", "CAA", LAYER), seed=0)
+of_strays = torch.stack([on_the_pairs(c, stray, LAYER, DOSE) for stray in strays for c in pairs])
+print("two random directions at the boxed layer and dose, effect and cost on each concept:")
+print(", ".join(f"{effect:+.2f} (x{cost:.2f})" for effect, cost in of_strays))
 plots.matrix_heatmap(
-    mean_effect,
+    allowed,
     rows=[f"layer {layer}" for layer in LAYERS],
     columns=[f"dose {dose}" for dose in DOSES],
-    title="The late layer moves the pairs most",
+    title="The rule takes the boxed cell: the grey ones cost too much, whatever their effect",
     x="",
     y="",
     label="effect (nats)",
-    ends=(-mean_effect.max().item(), mean_effect.max().item()),
-)
-
-# %%
-plots.table(
-    [
-        (f"layer {i}", *(f"{cost:.2f}{'' if cost <= 2 else ' (too much)'}" for cost in row))
-        for i, row in zip(LAYERS, worst_cost.tolist(), strict=True)
+    ends=(0, 2 * allowed.nan_to_num(0).max().item()),
+    cells=[
+        [f"effect {effect:.2f}, cost {cost:.1f}" for effect, cost in row]
+        for row in torch.stack([mean_effect, worst_cost], -1).tolist()
     ],
-    columns=["cost, the worst of three concepts"] + [f"dose {dose}" for dose in DOSES],
+    box=at,
 )
 
 # %% [markdown]
-# The rule takes layer **25** and dose **0.3**: a mean effect of **1.1** nats a token, at a cost of at most **1.5**. Both are an edge of a coarse grid: a later layer may be better still (there are 30; close to the end a vector can push words up
-# directly), and smaller doses cost less.
+# The rule takes layer **25** and dose **0.3**: a mean effect of **1.1** nats a token, at a cost of at most **1.5**. Both are an edge of a coarse grid: a later layer may be better still (there are 30; close to the end a vector can push words up directly), and
+# smaller doses cost less.
 #
-# And the rule of thumb? At dose `1`, for the worst concept, one token is **19** times as surprising or worse, at each of these layers. In this model, by this measure of length, a good
-# dose is a third of the typical norm and not one to three times it. At layer 15 the dose of `1` even has *less* effect than that of `0.45`.
-#
-# Now the other vectors, all of this length and at this layer, on the other six pairs. Three single pairs, every tenth of the file. Two controls, three draws each: random directions, and CAA with **shuffled labels** (half
-# of the pairs turned round, drawn at random; what the pairs share then cancels exactly, so what is left is how they differ).
-
-# %%
-SORTS = ["CAA", "probe", *(f"pair {i}" for i in range(0, 30, 10))]
-SORTS += [f"shuffled {i}" for i in range(3)]
-vectors = {
-    (c, sort): at_dose(direction(c, sort, LAYER), DOSE, norm=norms[LAYER])
-    for c in concepts.CONCEPTS
-    for sort in SORTS
-}
-strays = random_directions(3, vectors["sea", "CAA"], seed=0)
-vectors |= {(c, f"random {i}"): stray for c in concepts.CONCEPTS for i, stray in enumerate(strays)}
-forced = {(c, sort): effect_and_cost("compare", c, v, LAYER) for (c, sort), v in vectors.items()}
-
-
-def found(sort: str, concept: str = "") -> torch.Tensor:
-    """Effects and costs of all vectors of a sort, for one concept or all, [vector, 2]."""
-    keys = [key for key in forced if key[0].startswith(concept) and key[1].startswith(sort)]
-    return torch.tensor([forced[key] for key in keys])
-
-
-def shown(sort: str, concept: str) -> str:
-    """Effect and cost of one vector, or the range of both."""
-    low, high = found(sort, concept).amin(0), found(sort, concept).amax(0)
-    if sort in ("CAA", "probe"):
-        return f"{low[0]:+.2f} (x{low[1]:.2f})"
-    return f"{low[0]:+.2f} to {high[0]:+.2f} (x{low[1]:.2f} to x{high[1]:.2f})"
-
-
-sorts = ["CAA", "probe", "pair", "shuffled", "random"]
-plots.table(
-    [(c, *(shown(sort, c) for sort in sorts)) for c in concepts.CONCEPTS],
-    columns=["effect (cost)", "CAA", "probe", "three pairs", "three shuffled", "three random"],
-)
-
-# %% [markdown]
-# CAA moves each concept by **0.66** nats or more. The three random vectors, each read on all three concepts, give **-0.20** to **0.10**, the shuffled ones **-0.50** to **-0.15**: they move the
-# pairs somewhat, but none comes near CAA in CAA's direction. So the direction matters, and not the push alone.
-# One pair is a lottery: from **0.37** to **0.97** of CAA's effect on the same concept. A lucky one looks as good as the mean over 30.
-#
-# The costs: CAA **1.3** to **1.7**, random vectors **1.3** to **1.8**, but shuffled ones up to **3.4** and single pairs up to **3.0**. A random vector of this length costs about as much as CAA.
-# A shuffled or single-pair vector may cost up to twice as much. Length is not the whole cost.
+# **The control.** CAA's effect there is **0.87** or more on each concept. Two random directions of the same length cost as much, and move no concept's pairs by more than **0.34**. And the rule of thumb? At dose `1`, for the worst concept, one token is **19**
+# times as surprising or worse, at each of these layers. In this model, by this measure of length, a good dose is at most a third of the typical norm. At layer 15 the dose of `1` even has *less* effect than that of `0.45`.
 
 # %% tags=["numbers"]
 claim("layer", LAYER, text=25, within=0)
 claim("dose", DOSE, text=0.3, within=0)
-claim("mean effect there, nats", mean_effect.flatten()[best], text=1.1, within=0.1)
-claim("worst cost there", worst_cost.flatten()[best], text=1.5, within=0.1)
+claim("mean effect there, nats", mean_effect[at], text=1.1, within=0.1)
+claim("worst cost there", worst_cost[at], text=1.5, within=0.1)
+claim("smallest effect there, nats", swept[:, *at, 0].min(), text=0.87, within=0.1)
+assert of_strays[:, 1].max() > worst_cost[at]
+claim("largest effect of one, nats", of_strays[:, 0].abs().max(), text=0.34, within=0.08)
 claim("lowest of the worst costs at dose 1", worst_cost[:, -1].min(), text=19, within=2)
 assert mean_effect[LAYERS.index(15), -1] < 0.8 * mean_effect[LAYERS.index(15), -2]
-caa, one_pair, shuffled, random_ones = map(found, ("CAA", "pair", "shuffled", "random"))
-share = torch.cat([found("pair", c)[:, 0] / forced[c, "CAA"][0] for c in concepts.CONCEPTS])
-claim("smallest effect of CAA, nats", caa[:, 0].min(), text=0.66, within=0.08)
-claim("random, lowest", random_ones[:, 0].min(), text=-0.20, within=0.08)
-claim("random, highest", random_ones[:, 0].max(), text=0.10, within=0.08)
-claim("shuffled, lowest", shuffled[:, 0].min(), text=-0.50, within=0.08)
-claim("shuffled, highest", shuffled[:, 0].max(), text=-0.15, within=0.08)
-claim("one pair, smallest share of CAA's effect", share.min(), text=0.37, within=0.05)
-claim("one pair, largest share of CAA's effect", share.max(), text=0.97, within=0.05)
-claim("cost, CAA, lowest", caa[:, 1].min(), text=1.3, within=0.1)
-claim("cost, CAA, highest", caa[:, 1].max(), text=1.7, within=0.1)
-claim("cost, random, lowest", random_ones[:, 1].min(), text=1.3, within=0.1)
-claim("cost, random, highest", random_ones[:, 1].max(), text=1.8, within=0.1)
-claim("cost, shuffled, highest", shuffled[:, 1].max(), text=3.4, within=0.3)
-claim("cost, one pair, highest", one_pair[:, 1].max(), text=3.0, within=0.3)
-assert max(shuffled[:, 0].max(), random_ones[:, 0].max()) < 0.5 * caa[:, 0].min()
-assert min(shuffled[:, 1].max(), one_pair[:, 1].max()) > 1.2 * caa[:, 1].max()
-assert 0.8 < random_ones[:, 1].mean() / caa[:, 1].mean() < 1.25
 
 # %% [markdown]
 # ## 7. Dose and response, in text that the model writes
 #
-# Now sample, on the eight openings for choosing, at layer 25. The doses of each concept run as one batch: `steer` takes a change for each row. The
-# control is one random direction, of the same length, scored on each concept. The request of section 1 is in the first row.
+# Now the text itself. Sampling enough of it takes most of an hour, so it was **done beforehand**: `data/steering_sweep/make.py` wrote the file that you load here, with this lesson's vectors, at layer 25. Every method has five doses, three samples (seeds) of
+# each of 32 openings, and five random directions as its control. The unsteered model's losses and the repetition are in the file; the scores are computed here.
 #
-# *Predict first:* as the dose grows, does the effect keep growing?
+# Do not take a file's word for it. Write one batch of it again, unsteered and with CAA for sentiment at dose `0.3`. The random numbers depend on the seed, the row and how many rows there are, so a batch of these 32 openings should give you the same text. (The
+# gate's batch of eight drew other numbers.)
 
 # %%
-CURVE = [0.1, 0.3, 0.7]
+shipped = concepts.steered_texts()
+all_rows = to_rows(to_choose + to_test)
+pushed = at_dose(direction("sentiment", "CAA", LAYER), DOSE, norm=norms[LAYER])
+same, off = [], []
+for key in [("unsteered", "", 0.0), ("CAA", "sentiment", 0.3)]:
+    with steer(model, pushed * float(key[0] == "CAA"), layer=LAYER, positions=slice(1, None)):
+        new = sample(model, all_rows, n_tokens=N_TOKENS, seed=0)
+    file, texts = shipped[key], model.tokenizer.batch_decode(new)
+    same += [a == b for a, b in zip(texts, file.texts[:32], strict=True)]
+    off.append(score("sentiment", new).mean() - file.score("sentiment")[0].mean())
+    off.append(token_losses(model, all_rows, new).mean() - file.loss[0].mean())
+print(f"identical: {sum(same)} of {len(same)} texts; means are off by", [f"{x:.4f}" for x in off])
+
+# %% [markdown]
+# The same texts: **100%** of the 64 are identical, letter for letter. (On another processor rounding may turn a word here and there, and the text after it. So the test below lets half of the texts differ, and a mean be off by `0.15`.)
+
+# %% tags=["numbers"]
+claim("identical texts, %", 100 * sum(same) / len(same), text=100, within=50)
+assert max(map(abs, off)) < 0.15
+
+# %% [markdown]
+# For each run: the **change of score** (the effect) and the loss that is added (the cost), less those of the unsteered text after the same opening with the same random numbers. Then a mean over the three samples, so that one number is left for each opening.
+# An interval is a bootstrap over openings. (A mean over the three concepts adds unlike scales: VADER gives exactly `0` to **34%** of the unsteered texts, for instance. Take it as a summary.)
+#
+# This section looks at the eight openings for choosing: the coloured bands are 95% intervals over those, the grey one is the range of five random directions. *Predict first:* as the dose grows, does the effect keep growing? Does the cost?
+
+# %%
+CURVE = [0.1, 0.2, 0.3, 0.5, 0.7]
+STRAYS = [f"random {i}" for i in range(5)]
+CHOOSE, TEST = slice(0, 8), slice(8, None)
+unsteered = shipped["unsteered", "", 0.0]
+plain_score = {c: unsteered.score(c) for c in concepts.CONCEPTS}
+runs, effects, costs = {}, {}, {}  # by method, concept and dose; the last two [opening]
+for (method, told, dose), run in shipped.items():
+    for c in [told] if told else concepts.CONCEPTS:
+        runs[method, c, dose] = run
+        effects[method, c, dose] = (run.score(c) - plain_score[c]).mean(0)
+        costs[method, c, dose] = (run.loss - unsteered.loss).mean(0)
+for of in (effects, costs):
+    for method, dose in {(method, dose) for method, _, dose in runs}:
+        three = [of[method, c, dose] for c in concepts.CONCEPTS]
+        of[method, "mean", dose] = torch.stack(three).mean(0)
+COLUMNS = [*concepts.CONCEPTS, "mean"]
+HEADS = COLUMNS[:-1] + ["mean of three"]
 
 
-def dose_response(direction: torch.Tensor) -> dict[float, torch.Tensor]:
-    """Texts after the eight openings at each dose, each [opening, token]."""
-    doses = torch.stack([at_dose(direction, dose, norm=norms[LAYER]) for dose in CURVE])
-    doses = doses.repeat_interleave(len(to_choose), 0)
-    with steer(model, doses[:, None], layer=LAYER, positions=slice(1, None)):
-        new = sample(model, to_rows(to_choose).repeat(len(CURVE), 1), n_tokens=N_TOKENS)
-    return dict(zip(CURVE, new.split(len(to_choose)), strict=True))
+def curve(of: dict, method: str, concept: str, doses: list[float]) -> torch.Tensor:
+    """Mean and interval at each dose, on the openings for choosing, [3, dose]."""
+    return torch.stack([with_ends(of[method, concept, dose][CHOOSE]) for dose in doses], 1)
 
 
-curves = {c: dose_response(direction(c, "CAA", LAYER)) for c in concepts.CONCEPTS}
-at_random = dose_response(strays[0])
-tried = {("request", ""): asked_texts}
-tried |= {("CAA", dose): {c: curves[c][dose] for c in concepts.CONCEPTS} for dose in CURVE}
-tried |= {("random", dose): dict.fromkeys(concepts.CONCEPTS, at_random[dose]) for dose in CURVE}
+def stray_curve(of: dict, concept: str) -> torch.Tensor:
+    """Mean, lowest and highest of the five random directions at each dose, [3, dose]."""
+    each = torch.stack([curve(of, stray, concept, CURVE)[0] for stray in STRAYS])
+    return torch.stack([each.mean(0), each.amin(0), each.amax(0)])
 
 
-def summary(texts: dict[str, torch.Tensor]) -> dict:
-    """Change of score by concept, its mean and interval, and what the texts cost."""
-    change = {c: change_of_score(c, new, plain_short) for c, new in texts.items()}
-    mean = torch.stack(list(change.values())).mean(0)
-    new = torch.cat(list({id(each): each for each in texts.values()}.values()))
-    n = len(new) // len(to_choose)
-    loss = token_losses(model, to_rows(to_choose).repeat(n, 1), new).mean(1)
-    return {
-        "change": {c: each.mean().item() for c, each in change.items()},
-        "mean": mean.mean().item(),
-        "range": probes.bootstrap(mean),
-        "perplexity": (loss - plain_loss.repeat(n)).mean().exp().item(),
-        "2-grams": repetition(new, n=2).mean().item(),
-        "zlib": zlib_ratio(model.tokenizer.batch_decode(new)).mean().item(),
-    }
+GREY = "five random directions (lowest to highest)"
+panels = {}
+for c, head in zip(COLUMNS, HEADS, strict=True):
+    for name, of in (("change of score", effects), ("perplexity factor", costs)):
+        lines = {"request": curve(of, "request", c, [0.0]), "CAA": curve(of, "CAA", c, CURVE)}
+        lines[GREY] = stray_curve(of, c)
+        panels[name, head] = {k: v.exp() if of is costs else v for k, v in lines.items()}
+    panels["perplexity factor", head]["the limit, 2"] = torch.tensor([2.0])
+plots.curves(
+    panels,
+    at=CURVE,
+    title="Beyond dose 0.3 a push buys less effect on average, and ever more cost",
+    x="dose",
+    log_y=["perplexity factor"],
+    grey=GREY,
+)
 
 
-curve = {key: summary(texts) for key, texts in tried.items()}
+# %%
+def looks(method: str, dose: float) -> list[float]:
+    """Shares of repeated 2-grams and 3-grams and the zlib ratio, over the three concepts."""
+    three = [runs[method, c, dose] for c in concepts.CONCEPTS]
+    packed = [zlib_ratio(run.texts).view_as(run.loss) for run in three]
+    measured = [[run.two for run in three], [run.three for run in three], packed]
+    return [torch.stack(each)[..., CHOOSE].mean().item() for each in measured]
+
+
+tried = [("unsteered", 0.0), ("request", 0.0), *(("CAA", dose) for dose in CURVE)]
+tried += [("random 0", dose) for dose in (0.3, 0.7)]
 plots.table(
     [
         (
-            f"{name} {dose}",
-            *(f"{each['change'][c]:+.2f}" for c in concepts.CONCEPTS),
-            "{:+.2f} ({:+.2f} to {:+.2f})".format(each["mean"], *each["range"]),
-            f"x{each['perplexity']:.1f}",
-            f"{each['2-grams']:.2f}",
-            f"{each['zlib']:.2f}",
+            method + f", dose {dose}" * (dose > 0),
+            spelled(with_ends(effects[method, "mean", dose][CHOOSE])),
+            f"x{costs[method, 'mean', dose][CHOOSE].mean().exp():.1f}",
+            *(f"{value:.2f}" for value in looks(method, dose)),
         )
-        for (name, dose), each in curve.items()
+        for method, dose in tried
     ],
-    columns=["change of score, dose", *concepts.CONCEPTS, "mean (95% interval, 8 openings)"]
-    + ["perplexity", "2-grams repeated", "zlib ratio"],
+    columns=["mean of three concepts", "change of score (95% interval)", "perplexity factor"]
+    + ["2-grams repeated", "3-grams repeated", "zlib ratio"],
 )
 
 # %% [markdown]
-# From dose `0.3` to `0.7` the mean change goes from **0.58** (**0.40** to **0.74**) to **0.74** (**0.51** to **0.93**), while the perplexity goes from **1.7** times that of unsteered text to **8.0** times. Push harder, and you buy
-# damage. (The score has a ceiling of `1`, so part of the levelling off may be the instrument's.) Repetition rises too: **14%** of the 2-grams are repeats, and the texts compress better.
+# From dose `0.3` to `0.7` the mean change goes from **0.55** to **0.68**, while the perplexity goes from **1.8** times that of unsteered text to **8.1** times. Push harder, and you buy damage. Repetition rises too, and the texts compress better.
 #
-# The request reaches **0.61** on these openings, at **1.1** times the perplexity: about the effect of CAA at dose `0.3`, at a lower cost. At dose `0.1` CAA has less effect than the request, and costs no less.
+# Concepts differ. On sentiment the effect goes on growing, up to the score's ceiling: at `0.7`, **88%** of the scores are above `0.9`. On the sea it stops at `0.3`, with not one score up there: that is no ceiling.
 #
-# The random direction costs at least about as much as CAA at each dose. Its mean change is near 0, but on one concept it goes up to **0.25**: with eight openings, that is the size of accident to expect.
-# On the sea no dose does as well as the request. With sentiment and formality the score stays high while the text falls apart. Read a few: would you
-# accept the last of each pair, whatever its score?
+# The request reaches **0.39** here, less than the gate's single sample promised, at **0.97** times the perplexity: no dearer than unsteered text. (Perhaps because it asks for a kind of text that is common.)
+#
+# The five random directions cost on average about as much as CAA, and move a concept by **0.22** at most at dose `0.3` and less at `0.7`. Part of the grey band is the noise of eight openings: on sentiment it is **0.20** wide at dose `0.1`, where the text
+# costs nothing extra, and no wider at `0.7`. And broken text *drifts*. Over all 32 openings the mean of the five is **0.08** up on the sea at `0.3` and **0.12** down on sentiment at `0.7`, and both intervals leave out 0.
+#
+# With CAA the score stays high while the text falls apart. Read a few: would you accept the last of each pair, whatever its score?
 
 # %%
 for c in concepts.CONCEPTS:
     for dose in (0.3, 0.7):
-        print(f"{c}, dose {dose}: {to_choose[0]}{model.tokenizer.decode(curves[c][dose][0])!r}")
+        print(f"{c}, dose {dose}: {to_choose[0]}{runs['CAA', c, dose].texts[0]!r}")
 
 # %% tags=["numbers"]
-at_03, at_07, by_request = curve["CAA", 0.3], curve["CAA", 0.7], curve["request", ""]
-randoms = [curve["random", dose] for dose in CURVE]
-claim("change at dose 0.3", at_03["mean"], text=0.58, within=0.15)
-claim("its interval, low", at_03["range"][0], text=0.40, within=0.15)
-claim("its interval, high", at_03["range"][1], text=0.74, within=0.15)
-claim("change at dose 0.7", at_07["mean"], text=0.74, within=0.15)
-claim("its interval, low", at_07["range"][0], text=0.51, within=0.15)
-claim("its interval, high", at_07["range"][1], text=0.93, within=0.15)
-claim("perplexity at dose 0.3", at_03["perplexity"], text=1.7, within=0.4)
-claim("perplexity at dose 0.7", at_07["perplexity"], text=8.0, within=2)
-claim("the request", by_request["mean"], text=0.61, within=0.15)
-claim("perplexity of the request", by_request["perplexity"], text=1.1, within=0.3)
-largest = max((v for each in randoms for v in each["change"].values()), key=abs)
-claim("largest change by a random direction", abs(largest), text=0.25, within=0.2)
-assert abs(at_03["mean"] - by_request["mean"]) < 0.2
-assert by_request["perplexity"] < 0.85 * at_03["perplexity"]
-assert curve["CAA", 0.1]["mean"] < by_request["mean"] - 0.05
-assert curve["CAA", 0.1]["perplexity"] > 0.95 * by_request["perplexity"]
-assert all(curve["random", d]["perplexity"] > 0.8 * curve["CAA", d]["perplexity"] for d in CURVE)
-claim("repeated 2-grams at dose 0.7, %", 100 * at_07["2-grams"], text=14, within=8)
-assert at_07["2-grams"] > 2 * at_03["2-grams"] and at_07["zlib"] < at_03["zlib"]
-assert max(curve["CAA", d]["change"]["sea"] for d in CURVE) < by_request["change"]["sea"]
-assert all(abs(each["mean"]) < 0.2 for each in randoms)
+at_3, at_7 = curve(effects, "CAA", "mean", [0.3, 0.7])[0]
+cost_3, cost_7 = curve(costs, "CAA", "mean", [0.3, 0.7])[0].exp()
+by_request, its_cost = (curve(of, "request", "mean", [0.0])[0, 0] for of in (effects, costs))
+claim("change at dose 0.3", at_3, text=0.55, within=0.05)
+claim("change at dose 0.7", at_7, text=0.68, within=0.05)
+claim("perplexity at dose 0.3", cost_3, text=1.8, within=0.1)
+claim("perplexity at dose 0.7", cost_7, text=8.1, within=0.1)
+claim("request", by_request, text=0.39, within=0.05)
+claim("factor of the request", its_cost.exp(), text=0.97, within=0.05)
+at_most = torch.stack([stray_curve(effects, c) for c in COLUMNS[:3]]).abs().amax((0, 1))
+claim("largest change by a random direction at 0.3", at_most[2], text=0.22, within=0.05)
+assert at_most[4] < at_most[2]
+is_zero = 100 * (plain_score["sentiment"] == 0).float().mean()
+claim("VADER gives 0, % of unsteered texts", is_zero, text=34, within=1)
+high = {c: runs["CAA", c, 0.7].score(c)[:, CHOOSE] > 0.9 for c in concepts.CONCEPTS}
+claim("sentiment above 0.9, %", 100 * high["sentiment"].float().mean(), text=88, within=5)
+grows, stops = (curve(effects, "CAA", c, CURVE)[0] for c in ("sentiment", "sea"))
+assert (grows.diff() > 0.05).all() and stops[2] >= stops.max() and not high["sea"].any()
+band = stray_curve(effects, "sentiment")
+claim("width of the band, sentiment, 0.1", band[2, 0] - band[1, 0], text=0.20, within=0.03)
+assert band[2, -1] - band[1, -1] <= band[2, 0] - band[1, 0]
+assert stray_curve(costs, "mean")[0, 0].exp() < 1.02
+drift = [
+    with_ends(torch.stack([effects[stray, c, dose] for stray in STRAYS]).mean(0))
+    for c, dose in (("sea", 0.3), ("sentiment", 0.7))
+]
+claim("drift on the sea", drift[0][0], text=0.08, within=0.02)
+claim("drift on sentiment, down", drift[1][0], text=-0.12, within=0.02)
+assert drift[0][1] > 0 > drift[1][2]
+loop = [runs["pair 10", "formality", dose] for dose in (0.5, 0.7)]
+assert loop[1].loss.mean() < loop[0].loss.mean() and loop[1].two.mean() > 0.5
+assert looks("CAA", 0.7)[2] < looks("CAA", 0.3)[2] and looks("CAA", 0.7)[0] > 0.05
+assert (at_7 - at_3) / 0.4 < at_3 / 0.3 and cost_7 > 2 * cost_3
+assert by_request < sum(each[0] for each in gate.values()) / 3 - 0.1
+dearer = curve(costs, "CAA", "mean", CURVE)[0] - stray_curve(costs, "mean")[0]
+assert (dearer < math.log(1.25)).all()
 
 # %% [markdown]
 # ## 8. The comparison, on fresh openings
 #
-# Now 16 test openings, at the layer and dose that were chosen elsewhere: CAA against the request. **Three samples of each**, from three seeds: one sample can mislead, as it misled an early version of this lesson. The
-# interval is a bootstrap over openings, after a mean over the three samples.
+# In the manner of **AxBench**, a benchmark of steering methods: all methods, the same task, the same judge. Here six of them (the request, CAA, a probe's direction, and three single pairs: every tenth of the file, all shown), three concepts, and the 24 test
+# openings, each with three samples.
 #
-# The control is three single random directions, as CAA is a single direction, each with one sample of every opening. Sampling is dear, so the single pairs and
-# the probe stay with section 6, and the perplexity is that of the first sample of eight openings.
+# A dose that suits CAA may not suit a probe. So each method gets **its own dose**, by the rule of section 6, on the eight *choosing* openings: one dose for all three concepts; of the doses whose perplexity factor is at most `2` for every concept, the one with
+# the largest mean change. The figure also has each method at `0.3`, to compare at the same dose (its own is the lower one), and five random directions (grey circles). (Full disclosure: that the rule asks for *every* concept, as in section 6, and not for their
+# mean, was settled when results on some test openings had been seen. That is why dose `0.3` is reported too.)
 #
-# (Full disclosure: an early version tried the bare line on test openings. It did little, and that is why the request was written too; the choice between the two was made on the other eight. And
-# texts steered at layers 9, 15 and 21 were sampled on those eight; sentiment and formality did well at all three.)
-#
-# *Predict first:* which of the two has the larger effect? And which costs more?
+# *Predict first:* which comes out first in effect? Which in cost? How far apart are three single pairs?
 
 # %%
-bare = to_rows(to_test)
+METHODS = ["CAA", "probe", "pair 0", "pair 10", "pair 20"]
 
 
-def texts(
-    rows: torch.Tensor, change: torch.Tensor | None = None, *, seeds=range(3), at=slice(1, None)
-) -> torch.Tensor:
-    """What the model writes after the rows, [seed, opening, token]."""
-    change = torch.zeros(cfg.d_model) if change is None else change
-    with steer(model, change, layer=LAYER, positions=at):
-        return torch.stack([sample(model, rows, n_tokens=N_TOKENS, seed=seed) for seed in seeds])
+def chosen_dose(method: str) -> float:
+    """The dose with the largest mean change on the choosing openings, at a cost that is allowed."""
+    worst = torch.stack([curve(costs, method, c, CURVE)[0] for c in concepts.CONCEPTS]).amax(0)
+    change = curve(effects, method, "mean", CURVE)[0]
+    return CURVE[change.masked_fill(worst.exp() > 2, -torch.inf).argmax().item()]
 
 
-def change_by_opening(concept: str, new: torch.Tensor, plain: torch.Tensor) -> torch.Tensor:
-    """The change of the score, a mean over seeds, [opening]."""
-    change = change_of_score(concept, new.flatten(0, 1), plain.flatten(0, 1))
-    return change.view(len(new), -1).mean(0)
+own_dose = {method: chosen_dose(method) for method in METHODS} | {"request": 0.0}
+own_dose |= dict.fromkeys(STRAYS, own_dose["CAA"])
 
 
-def perplexity_factor(new: torch.Tensor) -> float:
-    """The perplexity of the first sample of eight openings over that of unsteered text."""
-    new_loss, plain_loss = (
-        token_losses(model, bare[:8], each[0, :8]).mean() for each in (new, unsteered)
-    )
-    return (new_loss - plain_loss).exp().item()
+def tested(of: dict, method: str, concept: str = "mean", dose: float = math.nan) -> torch.Tensor:
+    """Effects or costs on the test openings, at a dose or else the method's own, [opening]."""
+    return of[method, concept, own_dose[method] if math.isnan(dose) else dose][TEST]
 
 
-unsteered = texts(bare)
-written = {(c, "CAA"): texts(bare, vectors[c, "CAA"]) for c in concepts.CONCEPTS}
-for c, wanted in WANTED.items():
-    written[c, "request"] = texts(to_rows(to_test, before=FORMS["a request"].format(wanted)))
-change = {key: change_by_opening(key[0], new, unsteered) for key, new in written.items()}
-cost = {key: perplexity_factor(new) for key, new in written.items()}
-for i, stray in enumerate(strays):
-    new = texts(bare, stray, seeds=[i])
-    for c in concepts.CONCEPTS:
-        change[c, f"random {i}"] = change_by_opening(c, new, unsteered[i : i + 1])
-
-
-def with_range(values: torch.Tensor) -> str:
-    """A mean and its interval."""
-    return "{:+.2f} ({:+.2f} to {:+.2f})".format(values.mean(), *probes.bootstrap(values))
-
-
-HOW = ["CAA", "request", "random 0", "random 1", "random 2"]
-overall = {how: torch.stack([change[c, how] for c in concepts.CONCEPTS]).mean(0) for how in HOW}
-less = {c: change[c, "CAA"] - change[c, "request"] for c in concepts.CONCEPTS}
-less["mean of the three"] = overall["CAA"] - overall["request"]
-by_concept = {c: {how: change[c, how] for how in HOW} for c in concepts.CONCEPTS}
-plots.table(
-    [
-        (c, with_range(each["CAA"]), with_range(each["request"]), with_range(less[c]))
-        + (", ".join(f"{each[how].mean():+.2f}" for how in HOW[2:]),)
-        for c, each in (by_concept | {"mean of the three": overall}).items()
-    ],
-    columns=["change of score", "CAA", "request", "CAA less request", "three random directions"],
-)
-
-# %%
-shown_as = {f"{how},<br>{c}": change[c, how] for c in concepts.CONCEPTS for how in HOW[:2]}
-strays_of = {c: [change[c, how].mean().item() for how in HOW[2:]] for c in concepts.CONCEPTS}
-plots.bars(
-    {name: each.mean().item() for name, each in shown_as.items()},
-    low={name: probes.bootstrap(each)[0] for name, each in shown_as.items()},
-    high={name: probes.bootstrap(each)[1] for name, each in shown_as.items()},
-    dots={f"CAA,<br>{c}": each for c, each in strays_of.items()},
-    chance=0,
-    title="CAA moves two concepts further, the request moves the third further",
-    y="change of score",
+RANKED = ["request", *METHODS]
+shown_as = {how: how + f" at {own_dose[how]}" * (how != "request") for how in RANKED}
+in_rows = [
+    (how + f" at {dose}" * (dose > 0), how, dose)
+    for how in RANKED
+    for dose in sorted({own_dose[how], DOSE} if how != "request" else {0.0})
+]
+panels, circles = {}, {}
+for c, head in zip([*COLUMNS, "mean"], [*HEADS, "perplexity factor"], strict=True):
+    of, spell = (costs, torch.exp) if head == "perplexity factor" else (effects, torch.clone)
+    panels[head] = {name: spell(with_ends(tested(of, how, c, d))) for name, how, d in in_rows}
+    circles[head] = {
+        f"random at {dose}": [spell(tested(of, stray, c, dose).mean()) for stray in STRAYS]
+        for dose in (own_dose["CAA"], DOSE)
+    }
+plots.intervals(
+    panels,
+    dots=circles,
+    marks=dict.fromkeys(panels, 0) | {"perplexity factor": 1},
+    alike=HEADS,
+    title="At the dose the rule picks, CAA does as much as the request on average, and costs more",
 )
 
 # %% [markdown]
-# (Small circles: the random directions.) On average CAA changes the score by **0.50** (interval **0.41** to **0.57**) and the request by **0.36** (**0.27** to **0.45**): a difference of **0.13** (**0.05** to **0.22**). But the average hides the
-# point: **which is ahead depends on the concept**. CAA is ahead on sentiment, by **0.21** (**0.06** to **0.38**), and on formality, by **0.35** (**0.23** to **0.47**). On the sea it is behind, by **0.17** (**0.06** to **0.26**). Another choice of concepts would
-# give another average. And the openings are 16, of one kind: the interval holds for more openings like these, not for other tasks.
+# The rule gives CAA the dose **0.2**. Its `0.3` is over the limit by a hair, with factors between `2` and `2.1` on two concepts. Eight openings cannot tell that from `2`: the interval on sentiment reaches from below `2` to **3.0**. And on the test openings
+# the worst factor is **1.8**, which would be allowed. So look at both doses.
 #
-# The random directions change a score by **0.20** at most, less than CAA on each concept. Steering is paid for: CAA's text is **1.7** to **1.9** times as perplexing as unsteered text, the requested text **1.0** to **1.5**.
+# **At `0.2`** CAA changes the score by **0.37**, the request by **0.36**. The difference is **0.01** (interval **-0.06** to **0.07**): on average they cannot be told apart. CAA's text costs **1.2** times the perplexity, the requested text **0.96** times. **At
+# `0.3`** CAA reaches **0.48**, for **1.6** times the perplexity. That is **0.12** (**0.04** to **0.20**) more effect than the request, for more damage.
 #
-# Remember that the layer and the dose were chosen with CAA's vectors, and that
-# the classifier of the sea learned from text that the model wrote when *asked*, which may favour the request.
+# **It depends on the concept.** On formality CAA is ahead of the request even at `0.2`, by **0.15**; on the sea the request is ahead, by **0.15** (both intervals leave out 0). On sentiment the two cannot be told apart. Another choice of concepts would give
+# another average.
 #
-# **Against the literature.** AxBench compared many methods on models of 2 and 9 billion parameters, over 500 concepts, with a language model as the judge: prompting came out first. Here it is first in cost,
-# and on one concept of three. A model of 135 million parameters follows instructions badly, and an opening like "It all started when my cousin" leaves the request little room. Both may make the rival weak. This is one small
-# model and three concepts: it does not overturn AxBench.
+# **The probe** changes the score by **0.32**. Beside CAA at the same dose, `0.3`, it costs about as much and does less, by **0.15**, though both saw the same vectors. **Single pairs** do less than CAA at dose `0.3`, by **0.09** or more each. Pair 10 stands
+# highest at a method's own dose, with **0.39**. But that cannot be told from CAA at `0.2`, and its text costs **1.6** times the perplexity. "Pair 10" of three concepts is three unrelated pairs, so a row is a mean of three draws. Taken one by one, a pair has
+# from **29%** to **107%** of CAA's effect on its concept. (Those are the two ends of nine noisy ratios.)
+#
+# **The control.** No random direction changes a concept's score by more than **0.13** at `0.2`. CAA, of the same length, moves each by **0.29** or more. The least is the sea's; less the drift of the five it is **0.22**, still well above 0.
+#
+# A harder control is **another concept's vector**: as long, and from the same recipe. Score every text on all three concepts.
+
+# %%
+spilled = {
+    (told, dose): [
+        with_ends((runs["CAA", told, dose].score(c) - plain_score[c]).mean(0)[TEST])
+        for c in concepts.CONCEPTS
+    ]
+    for dose, told in itertools.product((own_dose["CAA"], DOSE), concepts.CONCEPTS)
+}
+plots.table(
+    [(f"{told} at {dose}", *map(spelled, row)) for (told, dose), row in spilled.items()],
+    columns=["CAA for", *(f"scored on {c}" for c in concepts.CONCEPTS)],
+)
+
+# %% [markdown]
+# At `0.2` the vectors keep to their own concept: on the other two the change is **0.08** at most, up or down, and each of those intervals holds 0. At `0.3` there is a leak: formality rises under the vector for the sea too, by **0.16**, and under that for
+# sentiment, by **0.15**, and these intervals leave out 0.
+#
+# ### At equal effect, what does CAA cost?
+#
+# A dose is a choice, so compare at equal effect instead: at which dose does CAA's change reach the request's, and what does the text cost there? (Straight lines between the five doses and the origin. For the interval, openings are drawn anew, for all numbers
+# together.)
+
+
+# %%
+def at_equal_effect(concept: str, openings: torch.Tensor) -> tuple[float, float, float]:
+    """(dose, CAA's added loss, the request's) where CAA reaches the request, over some openings."""
+    (effect, wanted), (cost, paid) = (
+        [
+            [tested(of, "CAA", concept, dose)[openings].mean() for dose in CURVE],
+            tested(of, "request", concept)[openings].mean().item(),
+        ]
+        for of in (effects, costs)
+    )
+    return *contrast.where_reached(CURVE, effect, cost, wanted=wanted), paid
+
+
+drawn = torch.randint(24, (1000, 24), generator=torch.Generator().manual_seed(0))
+equal, dearer, reached = {}, {}, {}
+for c in COLUMNS:
+    dose, loss, asked = equal[c] = at_equal_effect(c, torch.arange(24))
+    _, losses, paid = torch.tensor([at_equal_effect(c, openings) for openings in drawn]).T
+    ends = (losses - paid).nanquantile(torch.tensor([0.025, 0.975]))
+    dearer[c] = torch.tensor([loss - asked, *ends]).exp()
+    reached[c] = 100 * (~losses.isnan()).float().mean().item()
+    ratio = spelled(dearer[c], "CAA's factor over the request's {:.2f} ({:.2f} to {:.2f})")
+    print(f"{c}: dose {dose:.2f}, {ratio}, reached in {reached[c]:.0f}% of the draws")
+
+# %% [markdown]
+# CAA reaches the request's mean change at a dose of **0.19**. Its text is then **1.2** (**1.1** to **1.4**) times as perplexing as the requested text: on average, asking is the cheaper way. On sentiment too, if narrowly: **1.2** (**1.03** to **2.0**). On
+# formality the two cannot be told apart: **0.93**, on either side of 1. On the sea CAA does not reach the request at any of the five doses; drawing openings anew, it does in **26%** of the draws.
+#
+# **Against the literature.** AxBench reports that "prompting outperforms all existing methods", on Gemma-2-2B and 9B, over 500 concepts. Here, at the dose that the rule picks, the two do equally much on average, and the request is cheaper; CAA passes it on
+# formality, or where more damage is allowed. Why is prompting no further ahead? A model of 135 million parameters follows instructions badly, and an opening like "It all started when my cousin" leaves the request little room: both may make the rival weak. One
+# small model, three concepts and one wording of the request neither overturn AxBench nor confirm it.
 
 # %% tags=["numbers"]
-ends = {c: probes.bootstrap(each) for c, each in (less | overall).items()}
-claim("CAA", overall["CAA"].mean(), text=0.50, within=0.1)
-claim("CAA, low", ends["CAA"][0], text=0.41, within=0.1)
-claim("CAA, high", ends["CAA"][1], text=0.57, within=0.1)
-claim("request", overall["request"].mean(), text=0.36, within=0.1)
-claim("request, low", ends["request"][0], text=0.27, within=0.1)
-claim("request, high", ends["request"][1], text=0.45, within=0.1)
-claim("CAA less request", less["mean of the three"].mean(), text=0.13, within=0.09)
-claim("its interval, low", ends["mean of the three"][0], text=0.05, within=0.09)
-claim("its interval, high", ends["mean of the three"][1], text=0.22, within=0.09)
-claim("sentiment", less["sentiment"].mean(), text=0.21, within=0.15)
-claim("sentiment, low", ends["sentiment"][0], text=0.06, within=0.15)
-claim("sentiment, high", ends["sentiment"][1], text=0.38, within=0.15)
-claim("formality", less["formality"].mean(), text=0.35, within=0.12)
-claim("formality, low", ends["formality"][0], text=0.23, within=0.12)
-claim("formality, high", ends["formality"][1], text=0.47, within=0.12)
-claim("sea, request ahead", -less["sea"].mean(), text=0.17, within=0.12)
-claim("sea, low", -ends["sea"][1], text=0.06, within=0.12)
-claim("sea, high", -ends["sea"][0], text=0.26, within=0.12)
-strongest = {c: max(map(abs, each)) for c, each in strays_of.items()}
-claim("largest change by a random direction", max(strongest.values()), text=0.20, within=0.12)
-assert all(strongest[c] < change[c, "CAA"].mean() for c in concepts.CONCEPTS)
-assert min(less[c].mean() for c in ("sentiment", "formality")) > 0 > less["sea"].mean()
-caa_costs, request_costs = ([cost[c, how] for c in concepts.CONCEPTS] for how in HOW[:2])
-claim("perplexity, CAA, lowest", min(caa_costs), text=1.7, within=0.3)
-claim("perplexity, CAA, highest", max(caa_costs), text=1.9, within=0.4)
-claim("perplexity, request, lowest", min(request_costs), text=1.0, within=0.2)
-claim("perplexity, request, highest", max(request_costs), text=1.5, within=0.4)
-assert all(r < c for r, c in zip(request_costs, caa_costs, strict=True))
+mean_of = {how: with_ends(tested(effects, how)) for how in RANKED}
+of_caa = {c: tested(effects, "CAA", c) - tested(effects, "request", c) for c in COLUMNS}
+ahead = {c: with_ends(each) for c, each in of_caa.items()}
+strong = {how: [tested(of, how, dose=DOSE) for of in (effects, costs)] for how in METHODS}
+factor_of = {how: with_ends(tested(costs, how)).exp() for how in RANKED}
+near = torch.stack([curve(costs, "CAA", c, [0.3])[:, 0] for c in COLUMNS[:2]]).exp()
+assert (near[:, 0] > 2).all() and (near[:, 0] < 2.1).all() and (near[:, 1] < 2).all()
+worst_tested = max(tested(costs, "CAA", c, 0.3).mean().exp() for c in concepts.CONCEPTS)
+claim("factor at 0.3, sentiment, highest", near[0, 2], text=3.0, within=0.15)
+claim("worst factor at 0.3, test openings", worst_tested, text=1.8, within=0.1)
+claim("dose of CAA", own_dose["CAA"], text=0.2, within=0)
+claim("CAA", mean_of["CAA"][0], text=0.37, within=0.03)
+claim("request", mean_of["request"][0], text=0.36, within=0.03)
+claim("CAA less request", ahead["mean"][0], text=0.01, within=0.03)
+claim("its interval, low", ahead["mean"][1], text=-0.06, within=0.03)
+claim("its interval, high", ahead["mean"][2], text=0.07, within=0.03)
+claim("factor of CAA", factor_of["CAA"][0], text=1.2, within=0.1)
+claim("factor of the request", factor_of["request"][0], text=0.96, within=0.05)
+claim("CAA at the common dose", strong["CAA"][0].mean(), text=0.48, within=0.03)
+claim("its factor", strong["CAA"][1].mean().exp(), text=1.6, within=0.1)
+claim("formality, CAA ahead", ahead["formality"][0], text=0.15, within=0.03)
+claim("sea, request ahead", -ahead["sea"][0], text=0.15, within=0.03)
+assert ahead["formality"][1] > 0 > ahead["sea"][2]
+more = with_ends(strong["CAA"][0] - tested(effects, "request"))
+claim("CAA at 0.3 less request", more[0], text=0.12, within=0.03)
+claim("its interval, low", more[1], text=0.04, within=0.03)
+claim("its interval, high", more[2], text=0.20, within=0.03)
+assert (strong["CAA"][1] - tested(costs, "request")).mean() > 0.3
+assert ahead["sentiment"][1] < 0 < ahead["sentiment"][2]
+behind = with_ends(strong["CAA"][0] - strong["probe"][0])
+claim("CAA less the probe, at the common dose", behind[0], text=0.15, within=0.03)
+assert behind[1] > 0 and 0.8 < (strong["CAA"][1] - strong["probe"][1]).mean().exp() < 1.25
+assert max(RANKED, key=lambda how: mean_of[how][0]) == "pair 10" and own_dose["pair 10"] == 0.3
+level = with_ends(tested(effects, "pair 10") - tested(effects, "CAA"))
+claim("pair 10", mean_of["pair 10"][0], text=0.39, within=0.03)
+claim("factor of pair 10", factor_of["pair 10"][0], text=1.6, within=0.1)
+gaps = torch.stack([with_ends(strong["CAA"][0] - strong[pair][0]) for pair in METHODS[2:]])
+claim("CAA less a pair, smallest", gaps[:, 0].min(), text=0.09, within=0.03)
+assert (gaps[:, 1] > 0).all() and level[1] < 0 < level[2]
+each = [[effects[how, c, DOSE][TEST].mean() for c in COLUMNS[:3]] for how in METHODS]
+ratio = torch.tensor(each[2:]) / torch.tensor(each[0])  # of single pairs to CAA
+claim("a pair's share of CAA's effect, lowest, %", 100 * ratio.min(), text=29, within=4)
+claim("a pair's share of CAA's effect, highest, %", 100 * ratio.max(), text=107, within=4)
+claim("probe", mean_of["probe"][0], text=0.32, within=0.03)
+stray = max(tested(effects, s, c).mean().abs() for s in STRAYS for c in concepts.CONCEPTS)
+least = min(tested(effects, "CAA", c).mean() for c in concepts.CONCEPTS)
+claim("smallest change by CAA", least, text=0.29, within=0.03)
+claim("largest change by a random direction", stray, text=0.13, within=0.03)
+drifts = torch.stack([tested(effects, stray, "sea") for stray in STRAYS]).mean(0)
+net = with_ends(tested(effects, "CAA", "sea") - drifts)
+claim("CAA on the sea, less the drift", net[0], text=0.22, within=0.03)
+assert net[1] > 0.1
+others = [row[i] for (_, dose), row in spilled.items() if dose == 0.2 for i in range(3)]
+others = [each for i, each in enumerate(others) if i % 4]  # all but the diagonal
+claim("largest change on another concept", max(abs(x[0]) for x in others), text=0.08, within=0.03)
+assert all(low < 0 < high for _, low, high in others)
+sea_leak, mood_leak = (spilled[told, 0.3][1] for told in ("sea", "sentiment"))
+claim("leak from the sea", sea_leak[0], text=0.16, within=0.03)
+claim("leak from sentiment", mood_leak[0], text=0.15, within=0.03)
+assert sea_leak[1] > 0 and mood_leak[1] > 0
+claim("dose of CAA at equal effect", equal["mean"][0], text=0.19, within=0.02)
+claim("CAA's factor over the request's", dearer["mean"][0], text=1.2, within=0.1)
+claim("its interval, low", dearer["mean"][1], text=1.1, within=0.1)
+claim("its interval, high", dearer["mean"][2], text=1.4, within=0.15)
+claim("sentiment", dearer["sentiment"][0], text=1.2, within=0.1)
+claim("its interval, low", dearer["sentiment"][1], text=1.03, within=0.1)
+claim("its interval, high", dearer["sentiment"][2], text=2.0, within=0.2)
+claim("formality", dearer["formality"][0], text=0.93, within=0.1)
+claim("draws in which the sea is reached, %", reached["sea"], text=26, within=5)
+assert dearer["sentiment"][1] > 1 and dearer["formality"][1] < 1 < dearer["formality"][2]
+assert math.isnan(equal["sea"][0]) and all(reached[c] > 95 for c in COLUMNS if c != "sea")
 
 # %% [markdown]
 # ## 9. Where to add it
 #
-# So far the vector was added at every position but BOS. Two other habits: only at the **last token of the prompt**, and only while the
-# model **writes**. (Two samples of each opening.) In the second the prompt's last token is not steered either, so the first new token is the model's own.
+# So far the vector was added at every position but BOS. Two other habits: only at the **last token of the prompt**, and only while the model **writes**. In the second the prompt's last token is not steered either, so the first new token is the model's own.
+# (Live, two samples of each of the 24 test openings; unsteered and fully steered text come from the file.)
 #
 # *Predict first:* how much is left if one position in 25 is steered? (Six of the opening and 19 of the text; the last new token is never run.)
 
 # %%
-LAST = bare.shape[1] - 1  # BOS and six tokens: the prompt's last token is at position 6
+LAST = all_rows.shape[1] - 1  # BOS and six tokens: the prompt's last token is at position 6
 PLACES = {"the prompt's last token": slice(LAST, LAST + 1), "the text alone": slice(LAST + 1, None)}
-place_change = {}
+base = plain_score["sentiment"][:2]
+everywhere = (runs["CAA", "sentiment", DOSE].score("sentiment")[:2] - base).mean(0)[TEST]
+place_change = {"all but BOS": everywhere}
 for name, at in PLACES.items():
-    new = texts(bare, vectors["sentiment", "CAA"], seeds=range(2), at=at)
-    place_change[name] = change_by_opening("sentiment", new, unsteered[:2])
-everywhere = change_by_opening("sentiment", written["sentiment", "CAA"][:2], unsteered[:2])
-plots.table(
-    [(n, with_range(each), with_range(everywhere - each)) for n, each in place_change.items()]
-    + [("all but BOS", with_range(everywhere), "")],
-    columns=["sentiment, CAA, added at", "change of score", "all but BOS less this"],
-)
+    new = []
+    for seed in range(2):  # 32 rows, as in the file: the same random numbers
+        with steer(model, pushed, layer=LAYER, positions=at):
+            new.append(sample(model, all_rows, n_tokens=N_TOKENS, seed=seed))
+    texts = model.tokenizer.batch_decode(torch.cat(new))
+    place_change[name] = (concepts.sentiment(texts).view(2, -1) - base).mean(0)[TEST]
+for name, each in place_change.items():
+    print(f"{name}: {spelled(with_ends(each))}")
+print("all less the text alone:", spelled(with_ends(everywhere - place_change["the text alone"])))
 
 # %% [markdown]
-# At the prompt's last token alone there is no clear effect: **0.10** (interval **-0.01** to **0.22**), so a small one is not excluded. The vector is read by the blocks above at that position, and by later
-# tokens through attention, in five layers only; each new token then starts without it. With the text alone the change is **0.48**, with all positions **0.58**. The paired difference of these two is **0.09** (**-0.09** to **0.25**): not
-# told apart.
-#
-# So a recipe that says "add the vector" is incomplete. Where, and at how many positions, changes the result; this experiment does not separate the two.
+# At the prompt's last token alone little is left: **0.08**, of **0.43** with all positions. The vector is read by the blocks above at that position, and by later tokens through attention, in five layers only; each new token then starts without it. All
+# positions give **0.04** more than the text alone (**-0.08** to **0.17**), which cannot be told from no difference, nor from a loss of a quarter. So a recipe that says "add the vector" is incomplete. Where, and at how many positions, changes the result; this
+# experiment does not separate the two.
 
 # %% tags=["numbers"]
 at_last, in_text = (place_change[name] for name in PLACES)
-last_ends, text_ends = probes.bootstrap(at_last), probes.bootstrap(everywhere - in_text)
-claim("at the last token", at_last.mean(), text=0.10, within=0.12)
-claim("its interval, low", last_ends[0], text=-0.01, within=0.12)
-claim("its interval, high", last_ends[1], text=0.22, within=0.12)
-claim("at the text alone", in_text.mean(), text=0.48, within=0.15)
-claim("at all but BOS", everywhere.mean(), text=0.58, within=0.15)
-claim("all less the text alone", (everywhere - in_text).mean(), text=0.09, within=0.12)
-claim("its interval, low", text_ends[0], text=-0.09, within=0.12)
-claim("its interval, high", text_ends[1], text=0.25, within=0.12)
-assert text_ends[0] < 0.05 < 0.2 < probes.bootstrap(everywhere - at_last)[0]
+text_ends = with_ends(everywhere - in_text)
+claim("at the last token", at_last.mean(), text=0.08, within=0.12)
+claim("at all but BOS", everywhere.mean(), text=0.43, within=0.15)
+claim("all less the text alone", (everywhere - in_text).mean(), text=0.04, within=0.12)
+claim("its interval, low", text_ends[1], text=-0.08, within=0.12)
+claim("its interval, high", text_ends[2], text=0.17, within=0.12)
+assert text_ends[1] < 0 < everywhere.mean() / 4 < text_ends[2]
+assert at_last.mean() < 0.4 * everywhere.mean() and with_ends(everywhere - at_last)[1] > 0.1
 
 # %% [markdown]
 # ## 10. Try it yourself
 #
-# Choose a concept, a layer, a dose and an opening, and press the button; steered and unsteered run as one batch of two, in a few seconds. Try a negative dose. Try layer 2,
-# and layer 28. Find the dose at which the text falls apart.
+# Choose a concept, a layer, a dose and an opening, and press the button; steered and unsteered run as one batch of two, in a few seconds. Try a negative dose. Try layer 2, and layer 28. Find the dose at which the text falls apart.
 
 
 # %%
-def side_by_side(concept: str, layer: int, dose: float, opening: str) -> tuple[str, str]:
+def write(concept: str, layer: int, dose: float, opening: str) -> tuple[str, str]:
     """30 tokens after an opening, without and with steering."""
     norm = norms.get(layer) or typical_norm(model, to_choose, layer=layer)
     vector = at_dose(direction(concept, "CAA", layer), dose, norm=norm)
@@ -978,77 +956,54 @@ def side_by_side(concept: str, layer: int, dose: float, opening: str) -> tuple[s
     return opening + both[0], opening + both[1]
 
 
-def panel():
-    """Four controls, a button and the two texts; it needs a notebook to do anything."""
-    import ipywidgets
-
-    def show(**chosen) -> None:
-        for name, text in zip(("unsteered", "steered"), side_by_side(**chosen), strict=True):
-            print(f"{name}: {text}\n")
-
-    return ipywidgets.interactive(
-        show,
-        {"manual": True, "manual_name": "write"},
-        concept=list(concepts.CONCEPTS),
-        layer=ipywidgets.IntSlider(LAYER, 1, 29),
-        dose=ipywidgets.FloatSlider(DOSE, min=-1, max=1, step=0.05),
-        opening=to_choose[0],
-    )
-
-
-panel()
+plots.side_by_side(
+    write,
+    names=("unsteered", "steered"),
+    concept=list(concepts.CONCEPTS),
+    layer=(LAYER, 1, 29, 1),
+    dose=(DOSE, -1.0, 1.0, 0.05),
+    opening=to_choose[0],
+)
 
 # %% [markdown]
 # ## What you found
 
 # %%
-ELSEWHERE = {
-    "request": "prompting: best of the methods compared (AxBench, Gemma-2-2B and 9B)",
-    "CAA": "difference of means: below prompting (AxBench)",
-    "pair": "ActAdd: one pair can steer (Turner et al., GPT-2-XL and larger)",
-    "probe": "linear probes: below prompting (AxBench)",
-}
-
-
-def in_text(how: str, concept: str) -> str:
-    """Changes of score in section 8: one, or that of each random direction."""
-    found = [change[key] for key in change if key[0] == concept and key[1].startswith(how)]
-    return ", ".join(f"{each.mean():+.2f}" for each in found)
-
-
+elsewhere = {"request": "prompting outperforms all existing methods (AxBench, Gemma-2-2B and 9B)"}
+elsewhere |= {"pair 0": "ActAdd: one pair can steer (Turner et al., GPT-2-XL and larger)"}
+found = [(shown_as[how], mean_of[how], factor_of[how][0], elsewhere.get(how, "")) for how in RANKED]
+found += [
+    (stray, with_ends(tested(effects, stray)), tested(costs, stray).mean().exp(), "control")
+    for stray in STRAYS
+]
 plots.table(
-    [
-        (how, *(shown(how, c) if how != "request" else "" for c in concepts.CONCEPTS))
-        + (*(in_text(how, c) for c in concepts.CONCEPTS), ELSEWHERE.get(how, "control"))
-        for how in ["request", *sorts]
-    ],
-    columns=["SmolLM2-135M-Instruct"]
-    + [f"pairs, {c}: nats (cost)" for c in concepts.CONCEPTS]
-    + [f"text, {c}: score" for c in concepts.CONCEPTS]
-    + ["elsewhere (other models, not measured here)"],
+    [(name, spelled(change), f"x{factor:.2f}", note) for name, change, factor, note in found],
+    columns=["SmolLM2-135M-Instruct, 24 test openings", "change of score, mean of three concepts"]
+    + ["perplexity factor", "elsewhere (other models, not measured here)"],
 )
 
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. The layer and dose were chosen with CAA vectors, and the probe and the single pairs were given the same. How would you make the comparison fairer to them? What would it cost?
-# 2. The prompted text was charged for its surprise given the *bare* opening. Is that fair? What would a reader of the text say?
-# 3. The classifiers learned from text that the model wrote when prompted. In what way may that favour the prompt?
-# 4. A vector is added at 25 positions. Is a dose at one position the same "amount" as a dose at all?
+# 1. The layer was chosen with CAA vectors, and the other methods were given the same. How would you make the comparison fairer to them? What would it cost?
+# 2. The prompted text was charged for its surprise given the *bare* opening, and it came out no dearer than unsteered text. Is that measure fair to steering? What would a reader of the text say?
+# 3. A vector is added at 25 positions. Is a dose at one position the same "amount" as a dose at all?
 #
 # ## Common mistakes
 #
-# - A steering result without a random vector *of equal norm*. Any push changes the text.
+# - A steering result without random vectors *of equal norm*, and several. Any push changes the text.
 # - Choosing layer, dose and the prettiest sample on the same prompts that you report.
+# - One dose for all methods, chosen with your favourite.
 # - Perplexity under the *steered* model: it finds its own text likely, whatever it is.
 # - A hook that counts positions from the start of what runs *now*. With a cache, that is one token.
-# - Perplexity alone: a loop has a low one. And one sampling seed: an earlier version of this lesson had one, and its headline did not hold with the next.
+# - One sample of few openings. The gate gave the request more than three samples did later; and the unsteered baseline is a sample too, with luck of its own.
 #
 # ## Where this breaks
 #
-# One model of 135 million parameters, three concepts, 16 openings, 20 tokens, three samples of each. VADER counts words with rules; it does not read. The
-# classifiers see letters. Nobody read the texts blind. And a change of the score says nothing about *how* the model
-# came to it: a vector that makes sea words likely need not be what the model itself uses to write about the sea.
+# One model of 135 million parameters, three concepts, one layer (chosen with CAA's vectors), 20 tokens, three samples of each. The intervals hold for more openings like these 24, not for other tasks. What the chat format does by itself was not separated from
+# the request: part of the request's effect may be the format's. VADER counts words with rules; it does not read. The classifiers see letters, were tested on longer texts than these, and learned from text that the model wrote when *asked*, which may favour the
+# request. Nobody read the texts blind, and nobody asked whether they make sense: the limit of `2` on the perplexity stands in for that, and another limit gives other doses. And a change of the score says nothing about *how* the model came to it: a vector that
+# makes sea words likely need not be what the model itself uses to write about the sea.
 #
 # ## Further reading
 #

@@ -1,5 +1,7 @@
 """Concepts: the data's splits, the instruments, and vectors made from pairs."""
 
+import math
+
 import pytest
 import torch
 
@@ -85,6 +87,45 @@ def test_adding_by_position_agrees_with_the_hook_of_steer(here, past):
     steering = Steering(vector, layer=0, positions=slice(3, None))
     steering.past = past
     assert torch.equal(steering(resid), contrast.add_from(resid, vector, start=3, past=past))
+
+
+def test_directions_are_those_of_their_methods():
+    generator = torch.Generator().manual_seed(0)
+    no = torch.randn(6, 4, generator=generator)
+    gap = torch.tensor([2.0, 0, 0, 0]) + 0.1 * torch.randn(6, 4, generator=generator)
+    yes = no + gap
+    assert torch.allclose(contrast.direction(yes, no, "CAA"), gap.mean(0), atol=1e-6)
+    assert torch.allclose(contrast.direction(yes, no, "pair 4"), gap[4], atol=1e-6)
+    assert torch.cosine_similarity(contrast.direction(yes, no, "probe"), gap.mean(0), dim=0) > 0.5
+    with pytest.raises(ValueError, match="choose CAA"):
+        contrast.direction(yes, no, "mean")
+
+
+def test_an_effect_is_reached_on_the_line_between_two_doses():
+    curve = [0.1, 0.3, 0.7], [0.2, 0.6, 0.4], [0.0, 1.0, 5.0]
+    assert contrast.where_reached(*curve, wanted=0.4) == pytest.approx((0.2, 0.5))
+    assert contrast.where_reached(*curve, wanted=0.1) == pytest.approx((0.05, 0.0))
+    assert all(math.isnan(each) for each in contrast.where_reached(*curve, wanted=0.61))
+
+
+def test_the_shipped_samples_are_whole_and_belong_to_their_numbers():
+    shipped = concepts.steered_texts()
+    methods = ("CAA", "probe", "pair 0", "pair 10", "pair 20")
+    doses = (0.1, 0.2, 0.3, 0.5, 0.7)
+    keys = {(method, c, dose) for method in methods for c in concepts.CONCEPTS for dose in doses}
+    keys |= {(f"random {i}", "", dose) for i in range(5) for dose in doses}
+    keys |= {("request", c, 0.0) for c in concepts.CONCEPTS} | {("unsteered", "", 0.0)}
+    assert set(shipped) == keys
+    for run in shipped.values():
+        assert len(run.texts) == 96 and run.loss.shape == run.two.shape == (3, 32)
+        assert (run.loss > 0).all() and (run.three <= run.two + 0.06).all() and run.two.max() < 1
+    assert len({text for run in shipped.values() for text in run.texts}) > 9000
+    rows = concepts._rows("texts", folder="steering_sweep")
+    at = [(row["seed"], row["opening"]) for row in rows[:96]]
+    assert at == [(str(seed), str(i)) for seed in range(3) for i in range(32)]
+    run = shipped["CAA", "sentiment", 0.7]
+    score = run.score("sentiment")
+    assert score[1, 2] == concepts.sentiment(run.texts)[34] and score.shape == (3, 32)
 
 
 class BiasedModel:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 CONCEPTS = ("sentiment", "formality", "sea")
-DATA = Path(__file__).resolve().parents[1] / "data" / "concepts"
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
-def _rows(name: str) -> list[dict[str, str]]:
-    with (DATA / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+def _rows(name: str, *, folder: str = "concepts") -> list[dict[str, str]]:
+    with (DATA / folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -49,6 +49,24 @@ def pairs(concept: str, *, part: str | None = None) -> list[tuple[str, str]]:
         for row in _rows("pairs")
         if row["concept"] == concept and part in (None, row["part"])
     ]
+
+
+def labelled_texts(concept: str) -> tuple[list[str], Int[Tensor, " text"], list[str]]:
+    """What the model wrote when it was asked for a concept, or for its opposite.
+
+    Args:
+        concept: "formality" or "sea".
+
+    Returns:
+        384 texts of 40 tokens; label 1 for those with the concept; their subjects, to hold out.
+
+    Raises:
+        ValueError: there are no such texts.
+    """
+    _known(concept, CONCEPTS[1:])
+    rows = [row for row in _rows("texts") if row["concept"] == concept]
+    labels = torch.tensor([int(row["label"]) for row in rows])
+    return [row["text"] for row in rows], labels, [row["subject"] for row in rows]
 
 
 def openings(*, part: str) -> list[str]:
@@ -139,3 +157,50 @@ def score(concept: str, texts: Sequence[str]) -> Float[Tensor, " text"]:
     """
     _known(concept)
     return sentiment(texts) if concept == "sentiment" else classifier(concept).scores(texts)
+
+
+class SteeredTexts(NamedTuple):
+    """What the model wrote under one method at one dose, after every opening.
+
+    Openings are those of `openings`: part "choose" (the first 8), then part "test".
+
+    Attributes:
+        texts: seed by seed, and opening by opening within a seed; 20 tokens each.
+        loss: of a token, a mean, in nats, when the unsteered model reads the text after the bare
+            opening.
+        two: the share of repeated 2-grams.
+        three: the share of repeated 3-grams.
+    """
+
+    texts: list[str]
+    loss: Float[Tensor, "seed opening"]
+    two: Float[Tensor, "seed opening"]
+    three: Float[Tensor, "seed opening"]
+
+    def score(self, concept: str) -> Float[Tensor, "seed opening"]:
+        """How much of a concept each text has, from -1 to 1."""
+        return score(concept, self.texts).view_as(self.loss)
+
+
+@functools.cache
+def steered_texts() -> dict[tuple[str, str, float], SteeredTexts]:
+    """The samples that `data/steering_sweep` ships, by (method, concept, dose).
+
+    Methods are CAA, probe, pair 0, pair 10 and pair 20; random 0 to random 4, with the concept "";
+    and, with a dose of 0, request, and unsteered with the concept "".
+    """
+    rows: dict[tuple[str, str, float], list[dict[str, str]]] = {}
+    for row in _rows("texts", folder="steering_sweep"):
+        rows.setdefault((row["method"], row["concept"], float(row["dose"])), []).append(row)
+    n_openings = len(_rows("openings"))
+
+    def numbers(group: list[dict[str, str]], name: str) -> Float[Tensor, "seed opening"]:
+        return torch.tensor([float(row[name]) for row in group]).view(-1, n_openings)
+
+    return {
+        key: SteeredTexts(
+            [row["text"] for row in group],
+            *(numbers(group, name) for name in ("loss", "two", "three")),
+        )
+        for key, group in rows.items()
+    }

@@ -3,13 +3,17 @@
 Layer L is what block L reads, as in `utils.probes` and `utils.steering`.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from utils import probes
 
 
 def mean_over_tokens(
@@ -69,6 +73,54 @@ def mean_activations(
         with model.hooks(fwd_hooks=hooks):
             model(tokens, stop_at_layer=max(layers) + 1)
     return out
+
+
+def direction(
+    yes: Float[Tensor, "pair d_model"], no: Float[Tensor, "pair d_model"], method: str
+) -> Float[Tensor, " d_model"]:
+    """A direction that points to a concept, of whatever length the method gives.
+
+    Args:
+        yes: the mean vectors of the sentences with the concept, at one layer.
+        no: of their partners without it.
+        method: "CAA", the mean difference (Rimsky et al., arXiv 2312.06681); "probe", the weights
+            of a logistic regression; or "pair 7", the difference of that pair alone, the idea of
+            ActAdd (Turner et al., arXiv 2308.10248).
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    name, _, number = method.partition(" ")
+    if name == "CAA":
+        return (yes - no).mean(0)
+    if name == "pair":
+        return (yes - no)[int(number)]
+    if name == "probe":
+        labels = torch.tensor([1, 0]).repeat_interleave(len(yes))
+        return probes.logistic(torch.cat([yes, no]), labels).direction
+    raise ValueError(f"There is no method {method!r}; choose CAA, probe or pair N.")
+
+
+def where_reached(
+    doses: Sequence[float], effect: Sequence[float], cost: Sequence[float], *, wanted: float
+) -> tuple[float, float]:
+    """(dose, cost) at which an effect is first reached, on straight lines from dose to dose.
+
+    The lines start at the origin: no dose, no effect, no cost. Where the effect is never reached,
+    both are nan.
+
+    Args:
+        doses: growing, above 0.
+        effect: at each dose.
+        cost: at each dose.
+        wanted: above 0.
+    """
+    points = [(0.0, 0.0, 0.0), *zip(doses, map(float, effect), map(float, cost), strict=True)]
+    for (dose, before, paid), (next_dose, after, next_paid) in pairwise(points):
+        if before < wanted <= after:
+            share = (wanted - before) / (after - before)
+            return dose + share * (next_dose - dose), paid + share * (next_paid - paid)
+    return math.nan, math.nan
 
 
 class PairReading(NamedTuple):

@@ -25,10 +25,11 @@ def sample(
 ) -> Int[Tensor, "batch n_tokens"]:
     """New tokens for each row of prompts, by transformers' `generate` with the key-value cache.
 
-    The random numbers are drawn on the CPU and depend on the seed, the row and the step alone, so
-    two runs that differ by an intervention share them: less noise between the two, and the same
-    text on every device, as far as rounding allows. (Gumbel noise is added to the scaled logits,
-    and the largest taken, which is the same as sampling.)
+    The random numbers are drawn on the CPU. They depend on the seed, the step, the row and how many
+    rows there are, so two runs of equally many rows that differ by an intervention share them: a
+    little less noise between the two, and the same text on every device, as far as rounding allows.
+    (Gumbel noise is added to the scaled logits, and the largest taken, which is the same as
+    sampling.)
 
     Args:
         model: a TransformerBridge around a Hugging Face model. What `utils.steering.steer` does to

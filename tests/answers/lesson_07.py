@@ -93,6 +93,15 @@ def _unseeded_directions(n, like, *, seed=0):
     return _long_as(torch.randn(n, len(like), generator=generator), like)
 
 
+def _at_right_angles(n, like, generator):
+    drawn = torch.randn(n, len(like), generator=generator)
+    return _long_as(drawn - (drawn @ like)[:, None] * like / like.norm() ** 2, like)
+
+
+def _seed_for_each_row(n, like, *, seed=0):
+    return torch.cat([steering.random_directions(1, like, seed=seed + i) for i in range(n)])
+
+
 def _losses(answer):
     def token_losses(model, prompts, written):
         whole = torch.cat([prompts, written], dim=1)
@@ -152,6 +161,15 @@ MISTAKES = {
                 )
             ),
             "A token of padding",
+        ),
+        (
+            "stops short",
+            _mean(
+                lambda r, n, m: torch.stack(
+                    [x[1 : k - 1].mean(0) for x, k in zip(r, n, strict=True)]
+                )
+            ),
+            "The last token of each text is missing",
         ),
         ("sum", _mean(lambda r, n, m: _masked_sum(r, m)), "That is a sum"),
         ("last token", _mean(lambda r, n, m: r[torch.arange(len(r)), n - 1]), "last token alone"),
@@ -218,6 +236,13 @@ MISTAKES = {
             ),
             "do not reorder",
         ),
+        (
+            "cube",
+            _directions(lambda n, v, g: _long_as(torch.rand(n, len(v), generator=g) - 0.5, v)),
+            "corners of a cube",
+        ),
+        ("at right angles", _directions(_at_right_angles), "right angles to `like`"),
+        ("a seed for each row", _seed_for_each_row, "share some of their directions"),
         ("global seed", _global_directions, "global random numbers"),
         ("no seed", _unseeded_directions, "same seed gives different"),
     ],

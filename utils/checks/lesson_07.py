@@ -7,10 +7,10 @@ from utils.checks import exercise, expect, match
 
 @exercise("mean_over_tokens")
 def check_mean_over_tokens(mean_over_tokens) -> str:
-    """Three rows of 5, 3 and 2 tokens, and padding that is large."""
+    """Three rows of 5, 4 and 3 tokens, and padding that is large."""
     resid = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
     resid[:, 0] += 50  # BOS stands far out
-    lengths = torch.tensor([5, 3, 2])
+    lengths = torch.tensor([5, 4, 3])
     for row, length in enumerate(lengths.tolist()):
         resid[row, length:] = 900.0
 
@@ -23,13 +23,13 @@ def check_mean_over_tokens(mean_over_tokens) -> str:
     match(
         mean_over_tokens(given, lengths.clone()),
         means(1),
-        what="The mean vectors",
+        what="Your tensor of means",
         mistakes={
             "BOS is in the mean. Its vector is unlike all others: start at position 1.": means(0),
             "Padding is in the mean: use `lengths`.": resid[:, 1:].mean(1),
             "BOS and padding are in the mean: which positions hold text?": resid.mean(1),
             "The last token of each text is missing. Positions 1 to `lengths - 1` are text, and "
-            "both ends count.": torch.nan_to_num(means(1, -1)),
+            "both ends count.": means(1, -1),
             "A token of padding is in the mean: `lengths` counts BOS, so the last token of a text "
             "stands at `lengths - 1`.": torch.stack(
                 [resid[row, 1 : n + 1].mean(0) for row, n in enumerate(lengths.tolist())]
@@ -183,6 +183,17 @@ def check_random_directions(random_directions) -> str:
         "The directions are not spread evenly, they lean to one side: `torch.rand` has only "
         "positive entries. Which distribution has no preferred direction?",
     )
+    entries = drawn.flatten()  # the fourth moment is 3 for a normal, 1.8 for a uniform distribution
+    fourth = (entries**4).mean() / (entries**2).mean() ** 2
+    expect(
+        2.5 < fourth < 3.3,
+        "Some directions are likelier than others: entries between two ends, as of "
+        "`torch.rand - 0.5`, prefer the corners of a cube. Which distribution prefers none?",
+    )
+    expect(
+        (drawn @ like).abs().mean() > 0.05 * like.norm() ** 2,
+        "All rows are at right angles to `like`: nothing should be taken out of the draw.",
+    )
     expect(
         torch.equal(drawn, random_directions(300, like.clone(), seed=0)),
         "The same seed gives different directions: use a `torch.Generator` seeded with it.",
@@ -190,6 +201,12 @@ def check_random_directions(random_directions) -> str:
     expect(
         not torch.equal(drawn, random_directions(300, like.clone(), seed=1)),
         "Another seed gives the same directions: `seed` is not used.",
+    )
+    other = random_directions(300, like.clone(), seed=1)
+    expect(
+        (drawn @ other.mT).max() < 0.95 * like.norm() ** 2,
+        "Seeds 0 and 1 share some of their directions. Seed one generator with `seed`, and draw "
+        "all rows from it.",
     )
     expect(
         torch.equal(before, torch.get_rng_state()),
@@ -221,7 +238,7 @@ def check_token_losses(token_losses) -> str:
     match(
         token_losses(model, prompts.clone(), written.clone()),
         right,
-        what="The losses",
+        what="Your tensor of losses",
         mistakes={
             "Off by one: the logits at a position predict the *next* token. You scored the token "
             "that the model has just read.": picked(log_probs[:, 3:], written),
@@ -274,7 +291,7 @@ def check_repetition(repetition) -> str:
         match(
             got,
             right,
-            what=f"The shares for n = {n}",
+            what=f"Your tensor of shares for n = {n}",
             mistakes={
                 f"That is the share of *different* {n}-grams: repetition is the rest.": 1 - right,
                 "You divided by the number of tokens. A row of 7 tokens has fewer n-grams.": (
