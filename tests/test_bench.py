@@ -5,6 +5,7 @@ import json
 import torch
 
 from tests import bench
+from tests.small_models import N_WORDS, random_model
 from utils.models import load
 
 
@@ -44,3 +45,20 @@ def test_json_is_alone_on_standard_output(monkeypatch, capsys):
     assert found["max_abs_diff"] == 0.5
     bench.main(["--only", "patching_head_sweep"])
     assert "ratio" in capsys.readouterr().out
+
+
+def test_rows_of_lessons_7_and_11_compare_like_with_like(monkeypatch, tmp_path):
+    model = random_model("llama", tmp_path)
+
+    def some_texts(n_tokens):
+        generator = torch.Generator().manual_seed(0)
+        return list(torch.randint(1, N_WORDS, (n_tokens // 8 + 1, 8), generator=generator))
+
+    monkeypatch.setattr(bench, "some_texts", some_texts)
+    found = bench.harvest_row(model, pairs=1, layer=2)
+    assert found["max_difference"] < 1e-3
+    assert 0 < found["bfloat16_squared_error"] < 0.01
+    sizes = {"layer": 2, "width": 64, "k": 4, "batch": 32, "steps": 60}
+    found = bench.training_row(model, pairs=1, **sizes)
+    assert 0 < found["final_loss"] < 1
+    assert 0 < found["sparsify_final_loss"] < 1

@@ -230,6 +230,17 @@ def test_loss_with_a_stand_in(llama):
     assert saes.loss_recovered(zero, clean=clean, ablated=zero) == pytest.approx(0)
 
 
+def test_what_an_sae_is_held_against():
+    x = planted(0, 500)
+    centred = x - x.mean(0)
+    singular = torch.linalg.svdvals(centred)
+    left = (saes.pca(x, 5)(x) - x).square().sum()
+    torch.testing.assert_close(left, singular[5:].square().sum(), rtol=1e-3, atol=1e-4)
+    errors = [(saes.random_dictionary(x, 40, k=k)(x) - x).square().sum().item() for k in (1, 3, 12)]
+    assert centred.square().sum() > errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-4 * centred.square().sum()  # 12 directions span all of 12 dimensions
+
+
 # ---- The format ---------------------------------------------------------------------------------
 
 

@@ -399,6 +399,19 @@ def harvest(
     return torch.cat(found)
 
 
+def without_sinks(
+    x: Float[Tensor, "token d_in"], *, times: float = 3.0
+) -> Float[Tensor, "few d_in"]:
+    """The vectors that are at most `times` as long as the median one.
+
+    Besides BOS, a few first words (one token in ten thousand) get vectors up to a hundred times as
+    long as the others, at which later tokens can look when they look for nothing. They would be
+    most of the variance, and one direction explains them.
+    """
+    lengths = x.norm(dim=1)
+    return x[lengths <= times * lengths.median()]
+
+
 def _blocks_below(model, layer: int) -> nn.Module:
     """A bare model, on the same weights, whose output is what block `layer` reads."""
     names = {part: model.adapter.component_mapping[part].name for part in ("blocks", "ln_final")}
@@ -417,7 +430,7 @@ class Activations:
     `activations[step]` depends on the arguments and the step alone, so that training can go on
     where it was killed. Never more than `budget` bytes are held: texts in a random order, another
     in every epoch, are taken in chunks of that size; the vectors of a chunk are shuffled. If all
-    texts fit, they are harvested once.
+    texts fit, they are harvested once. Vectors that `without_sinks` leaves out are left out.
     """
 
     def __init__(
@@ -470,7 +483,7 @@ class Activations:
         key = tuple(sorted(texts))
         if self._held is None or self._held[0] != key:
             self._held = None  # let go of the old ones first
-            self._held = key, self.harvest([self.rows[i] for i in key]).half()
+            self._held = key, without_sinks(self.harvest([self.rows[i] for i in key])).half()
         return self._held[1]
 
     @functools.cached_property
@@ -499,7 +512,8 @@ class Activations:
         vectors = self._vectors(texts)
         generator = torch.Generator().manual_seed(1_000_003 * self.seed + 500_000 + number)
         order = torch.randperm(len(vectors), generator=generator)
-        return vectors[order[(step - first) * self.batch :][: self.batch]].float()
+        at = torch.arange((step - first) * self.batch, (step - first + 1) * self.batch)
+        return vectors[order[at % len(vectors)]].float()  # a few short, where sinks were left out
 
 
 # ---- Training -----------------------------------------------------------------------------------
@@ -704,3 +718,46 @@ def loss_recovered(
         ablated: `loss_with` zeros, or with the mean vector: a much harder mark to beat.
     """
     return ((ablated.mean() - replaced.mean()) / (ablated.mean() - clean.mean())).item()
+
+
+# ---- What to hold it against --------------------------------------------------------------------
+
+
+def pca(
+    x: Float[Tensor, "n d_in"], n_components: int
+) -> Callable[[Float[Tensor, "m d_in"]], Float[Tensor, "m d_in"]]:
+    """A reconstruction from the directions of most variance, the same ones for every vector."""
+    mean = x.mean(0)
+    directions = torch.linalg.eigh((x - mean).T @ (x - mean)).eigenvectors[:, -n_components:]
+
+    def reconstruct(vectors):
+        basis, centre = directions.to(vectors), mean.to(vectors)
+        return (vectors - centre) @ basis @ basis.T + centre
+
+    return reconstruct
+
+
+def random_dictionary(
+    x: Float[Tensor, "n d_in"], d_sae: int, *, k: int, seed: int = 0
+) -> Callable[[Float[Tensor, "m d_in"]], Float[Tensor, "m d_in"]]:
+    """A reconstruction from k of `d_sae` random directions, at its best.
+
+    For each vector those are chosen whose products with it are largest in size, and their weights
+    are the best there are (least squares, of either sign).
+    """
+    mean = x.mean(0)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = F.normalize(torch.randn(d_sae, x.shape[1], generator=generator))
+
+    def reconstruct(vectors):
+        directions, centred = drawn.to(vectors), vectors - mean.to(vectors)
+        out = torch.empty_like(centred)
+        for start in range(0, len(centred), 512):
+            part = centred[start : start + 512]
+            chosen = directions[(part @ directions.T).abs().topk(k).indices]  # [batch k d_in]
+            gram = chosen @ chosen.mT
+            weights = torch.linalg.solve(gram, chosen @ part[..., None])
+            out[start : start + 512] = (weights.mT @ chosen)[:, 0]
+        return out + mean.to(vectors)
+
+    return reconstruct
