@@ -123,19 +123,25 @@ def test_a_slider_is_a_figure_where_no_notebook_is():
 
 
 def test_in_a_notebook_the_slider_draws_what_it_is_set_to(monkeypatch):
+    """Without a message from `with out`, on which nbconvert can hang (nbclient issue 312)."""
     import IPython
     import IPython.display
 
-    drawn = []
     monkeypatch.setattr(IPython, "get_ipython", lambda: object())
-    monkeypatch.setattr(IPython.display, "display", lambda data, raw: drawn.append(data))
+    monkeypatch.setattr(IPython.display, "display", lambda *a, **k: pytest.fail("displayed"))
     box = plots.slider(
         lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=5, label="move", at=1
     )
-    box.children[0].value = 4
-    titles = [data["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] for data in drawn]
-    assert titles == ["1", "4"]
-    assert box.children[0].max == 4 and "htf-slider" in box._dom_classes
+    control, out = box.children
+
+    def title() -> str:
+        (shown,) = out.outputs
+        return shown["data"]["application/vnd.plotly.v1+json"]["layout"]["title"]["text"]
+
+    assert title() == "1"
+    control.value = 4
+    assert title() == "4"
+    assert control.max == 4 and "htf-slider" in box._dom_classes
 
 
 def test_points_on_the_simplex_keep_their_colour_from_panel_to_panel():
@@ -157,3 +163,145 @@ def test_a_matrix_shows_its_values_and_wants_a_name_for_each():
     assert (heat.zmin, heat.zmax) == (0, 1) and heat.z[1][0] == 1.0
     with pytest.raises(ValueError, match="as many names"):
         plots.matrix_heatmap(values.T, **names, **text)
+
+
+def test_curves_carry_bands_levels_and_a_grey_control():
+    line = torch.tensor([[1.0, 2, 4], [0.5, 1, 3], [2, 3, 5]])
+    panels = {
+        (row, column): {"a": line, "level": line[:, :1], "control": line[0]}
+        for row in ("effect", "cost")
+        for column in ("one", "two")
+    }
+    fig = plots.curves(
+        panels, at=[0.1, 0.3, 0.7], title="t", x="dose", log_y=["cost"], grey="control"
+    )
+    a_low, a_high, a, *_, level, control = fig.data[:7]
+    assert (a.y, a_low.y, a_high.y) == ((1, 2, 4), (0.5, 1, 3), (2, 3, 5))
+    assert a_high.fill == "tonexty" and a.mode == "lines+markers" and a.x == (0.1, 0.3, 0.7)
+    assert level.y == (1, 1, 1) and level.mode == "lines" and control.line.color == "#777777"
+    assert [trace.name for trace in fig.data if trace.showlegend] == ["a", "level", "control"]
+    cost = next(axis for axis in fig.select_yaxes() if axis.title.text == "cost")
+    assert cost.type == "log" and len(fig.data) == 4 * 7
+
+
+def test_intervals_stand_in_rows_that_the_panels_share():
+    row = torch.tensor([0.5, 0.2, 0.9])
+    fig = plots.intervals(
+        {"sea": {"asked": row, "steered": row + 1}, "cost": {"asked": row}},
+        dots={"sea": {"random": [0.1, -0.1]}},
+        marks={"sea": 0},
+        alike=["sea", "cost"],
+        title="t",
+    )
+    point = fig.data[0]
+    assert point.x == (0.5,) and point.y == ("asked",)
+    assert point.error_x.array == pytest.approx((0.4,))
+    assert point.error_x.arrayminus == pytest.approx((0.3,))
+    assert fig.data[2].x == (0.1, -0.1) and fig.data[2].y == ("random", "random")
+    assert fig.layout.yaxis.categoryarray == ("random", "steered", "asked")
+    assert fig.layout.xaxis2.matches == "x" and len(fig.layout.shapes) == 1
+
+
+CONTROLS = {"concept": ["sea", "land"], "layer": (25, 1, 29, 1), "dose": (0.3, -1.0, 1.0, 0.05)}
+
+
+def both_texts(concept, layer, dose, opening):
+    return f"{opening} <plain>", f"{opening} {concept} {layer} {dose}"
+
+
+def test_texts_side_by_side_without_a_front_end_are_those_at_the_start():
+    shown = plots.side_by_side(both_texts, names=("plain", "steered"), **CONTROLS, opening="I")
+    assert repr(shown) == "plain: I <plain>\nsteered: I sea 25 0.3"
+    assert "I &lt;plain&gt;" in shown._repr_html_()
+
+
+def test_in_a_notebook_texts_are_written_when_the_button_is_pressed(monkeypatch):
+    import IPython
+    import ipywidgets
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    box = plots.side_by_side(both_texts, names=("plain", "steered"), **CONTROLS, opening="I")
+    concept, layer, dose, opening, button, out = box.children
+    assert isinstance(layer, ipywidgets.IntSlider) and isinstance(dose, ipywidgets.FloatSlider)
+    assert dose.min == -1 and "I sea 25 0.3" in out.value
+    concept.value, opening.value = "land", "We"
+    assert "I sea 25 0.3" in out.value
+    button.click()
+    assert "We land 25 0.3" in out.value and "We &lt;plain&gt;" in out.value
+
+
+def test_a_feature_card_escapes_tokens_and_needs_no_colours():
+    card = plots.feature_card(
+        "latent 3", [("density", "<1%")], [([" a", "<b>", "\n"], [0.0, 7.25, 1.0], 1)]
+    )
+    page = card._repr_html_()
+    assert "<b>&lt;b&gt;</b>" in page and "&lt;1%" in page and "7.2" in page
+    assert "[<b>](7.2)" in repr(card) and "↵" in repr(card)
+    both = plots.stacked([card, card])
+    assert both._repr_html_().count("latent 3") == 2
+
+
+def test_a_feature_browser_is_a_card_outside_a_notebook():
+    shown = plots.feature_browser(
+        lambda i: plots.table([(i,)], columns=["latent"]), lambda text: [1], n=9, at=4, text="x"
+    )
+    assert "4" in repr(shown)
+
+
+def test_arrows_point_along_the_rows_and_number_those_that_are_long():
+    W = torch.tensor([[1.0, 0.5], [-0.8, 0.2], [0.1, -0.1]])
+    fig = plots.arrows({"one": W, "two": 2 * W, "three": W, "four": W}, title="t")
+    first, second, short = fig.data[:3]
+    assert (first.x, first.y) == ((0, 1), (0, 0.5)) and first.text == ("", "0")
+    assert second.textposition == "top left" and "text" not in short.mode
+    assert fig.data[3].x == (0, 2) and fig.data[3].line.color == first.line.color
+    assert {axis.range for axis in fig.select_xaxes()} == {fig.layout.yaxis.range}, "one scale"
+    assert fig.layout.xaxis.range[1] > 2.2 and len(fig.data) == 12
+    assert fig.layout.yaxis4.scaleanchor == "x4", "a right angle looks like one"
+
+
+def test_phases_mark_where_a_later_map_differs():
+    first, second = torch.tensor([[0, 1, 2], [0, 0, 2]]), torch.tensor([[0, 1, 2], [1, 0, 0]])
+    fig = plots.phases(
+        {"paper": first, "toys": second},
+        kinds=("a", "b", "c", "never"),
+        rows=["1", "0.1"],
+        columns=["x", "y", "z"],
+        title="t",
+        x="importance",
+        y="density",
+    )
+    paper, none, toys, crosses = fig.data
+    assert [*paper.z] == [[0, 1, 2], [0, 0, 2]] and [*toys.text[1]] == ["b", "a", "a"]
+    assert not none.x and list(zip(crosses.x, crosses.y, strict=True)) == [
+        ("x", "0.1"),
+        ("z", "0.1"),
+    ]
+    assert toys.colorbar.ticktext == ("a", "b", "c"), "the legend names what is there"
+    assert not paper.showscale and toys.showscale
+
+
+def test_lines_name_a_level_and_places():
+    fig = plots.lines(
+        {"a": [1, 2]}, title="t", x="x", y="y", chance=0.5, chance_name="bound", marks={"1/2": 0.5}
+    )
+    assert [note.text for note in fig.layout.annotations] == ["bound", "1/2"]
+    assert len(fig.layout.shapes) == 2
+    plain = plots.lines({"a": [1, 2]}, title="t", x="x", y="y", chance=0.5)
+    assert not plain.layout.annotations and len(plain.layout.shapes) == 1
+
+
+def test_a_slider_can_show_names(monkeypatch):
+    import IPython
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    box = plots.slider(
+        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"),
+        n=3,
+        label="step",
+        at=1,
+        names=[0, 100, 1500],
+    )
+    control = box.children[0]
+    assert control.value == 1 and control.label == "100"
+    assert [label for label, _ in control.options] == ["0", "100", "1500"]

@@ -51,15 +51,24 @@ def lines(
     log_y: bool = False,
     log_x: bool = False,
     chance: float | None = None,
+    chance_name: str = "",
+    marks: Mapping[str, float] | None = None,
 ) -> go.Figure:
     """One line for each name in `series`, over `at` (default 0, 1, 2, ...).
 
     Args:
         chance: a height to mark with a thin grey line, such as what guessing gives.
+        chance_name: what to write at that line.
+        marks: places on the x axis to mark with a thin grey line and a name.
     """
     fig = go.Figure()
     if chance is not None:
-        fig.add_hline(y=chance, line={"color": "#888", "width": 1.5})
+        name = {"annotation_text": chance_name, "annotation_position": "bottom left"}
+        fig.add_hline(
+            y=chance, line={"color": "#888", "width": 1.5}, **(name if chance_name else {})
+        )
+    for name, place in (marks or {}).items():
+        fig.add_vline(x=place, line={"color": "#999", "width": 1}, annotation_text=name)
     for i, (name, values) in enumerate(series.items()):
         values = [float(value) for value in values]
         style = {"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 2.5}
@@ -184,8 +193,15 @@ def matrix_heatmap(
     y: str,
     label: str,
     ends: tuple[float, float] = (0, 1),
+    cells: Sequence[Sequence[str]] | None = None,
+    box: tuple[int, int] | None = None,
 ) -> go.Figure:
     """A table of numbers as colours, each with its value: white is the middle of `ends`.
+
+    Args:
+        cells: what to write in place of the values. The scale then runs from light to dark, and a
+            value of nan stays grey, such as one that a rule forbids.
+        box: (row, column) of a cell to outline.
 
     Raises:
         ValueError: the names are not as many as the rows or columns.
@@ -209,6 +225,16 @@ def matrix_heatmap(
     )
     fig = _styled(go.Figure(heat), title, x, y, height=180 + 34 * len(rows))
     fig.update_layout(width=860, margin={"l": 130})
+    if cells is not None:
+        heat = {"colorscale": [[0, "#ffffff"], [1, COLOURS[1]]], "texttemplate": None}
+        fig.update_traces(heat).update_layout(plot_bgcolor="#dddddd")
+        for i, texts in enumerate(cells):
+            for column, text in zip(columns, texts, strict=True):
+                fig.add_annotation(x=column, y=rows[i], text=text, showarrow=False)
+    if box is not None:
+        row, column = box
+        edge = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+        fig.add_shape(type="rect", line={"color": "black", "width": 3}, **edge)
     fig.update_xaxes(tickangle=-40, showgrid=False)
     fig.update_yaxes(autorange="reversed", showgrid=False)
     return fig
@@ -514,8 +540,17 @@ def boards(
     return fig
 
 
-def slider(draw: Callable[[int], go.Figure], *, n: int, label: str, at: int = 0):
+def slider(
+    draw: Callable[[int], go.Figure],
+    *,
+    n: int,
+    label: str,
+    at: int = 0,
+    names: Sequence[object] | None = None,
+):
     """A slider (ipywidgets 7 or 8) over the figures `draw(0)` to `draw(n - 1)`.
+
+    It shows the number of the figure, or its name where there are `names`, `n` of them.
 
     Outside a notebook, or without ipywidgets, it is the figure `draw(at)`, where the slider would
     start. A saved page shows no more than that one either: the figures are drawn when asked for.
@@ -529,18 +564,28 @@ def slider(draw: Callable[[int], go.Figure], *, n: int, label: str, at: int = 0)
     if get_ipython() is None:
         return draw(at)
     layout = ipywidgets.Layout(width="520px")
-    control = ipywidgets.IntSlider(value=at, min=0, max=n - 1, description=label, layout=layout)
+    common = {"value": at, "description": label, "layout": layout}
+    if names is None:
+        control = ipywidgets.IntSlider(min=0, max=n - 1, **common)
+    else:
+        options = [(str(name), i) for i, name in enumerate(names)]
+        control = ipywidgets.SelectionSlider(options=options, **common)
     out = ipywidgets.Output()
 
     def redraw(_=None) -> None:
         fig = draw(control.value)
-        out.clear_output(wait=True)
-        with out:
-            if "colab" in pio.renderers.default:
+        if "colab" in pio.renderers.default:
+            out.clear_output(wait=True)
+            with out:
                 display(fig)
-            else:  # the figure alone: an older plotly would add its whole script to the widget
-                data = json.loads(fig.to_json())
-                display({"application/vnd.plotly.v1+json": data, "text/plain": label}, raw=True)
+        else:
+            # The figure alone: an older plotly would add its whole script to the widget. Set, and
+            # not shown `with out`, which can make nbconvert wait for ever (nbclient issue 312).
+            data = {
+                "application/vnd.plotly.v1+json": json.loads(fig.to_json()),
+                "text/plain": label,
+            }
+            out.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
     control.observe(redraw, names="value")
     redraw()
@@ -568,7 +613,7 @@ def polar(
         1, len(panels), specs=kinds, subplot_titles=list(panels), horizontal_spacing=0.24
     )
     for column, (intended, measured) in enumerate(panels.values(), 1):
-        for i, (a, b) in enumerate(zip(intended, measured, strict=True)):
+        for a, b in zip(intended, measured, strict=True):
             a, b = float(a), float(b)
             b = a + (b - a + 180) % 360 - 180  # the short way round
             steps = [k / 12 for k in range(13)]
@@ -577,7 +622,7 @@ def polar(
                 theta=[round(a + k * (b - a), 1) for k in steps],
                 mode="lines+markers",
                 marker={"size": [6] + [0] * 11 + [10], "opacity": 1},
-                line={"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 2.5},
+                line={"color": COLOURS[0], "width": 2.5},  # one colour: the angle tells them apart
                 hovertemplate=f"{a:.0f} intended, {b % 360:.0f} measured<extra></extra>",
                 showlegend=False,
             )
@@ -634,6 +679,174 @@ def dial(write: Callable[[float, float, str], str], *, angle: int, dose: float, 
     return ipywidgets.VBox([*controls, out])
 
 
+def curves(
+    panels: Mapping[tuple[str, str], Mapping[str, Float[Tensor, "*middle_low_high x"]]],
+    *,
+    at: Sequence[float],
+    title: str,
+    x: str,
+    log_y: Sequence[str] = (),
+    grey: str = "",
+) -> go.Figure:
+    """Lines over one axis in a grid of panels, such as effect and cost over dose.
+
+    Args:
+        panels: from (name of the row, name of the column) to the lines of that panel: [x], or with
+            a band [3 x], which is middle, lower and upper end. A line of one point is a level.
+        at: the places of the points on the x axis.
+        log_y: names of the rows that are drawn on a logarithmic axis.
+        grey: the line to draw in grey, such as a control.
+    """
+    rows, columns = (list(dict.fromkeys(key[i] for key in panels)) for i in (0, 1))
+    names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    coloured = [name for name in names if name != grey]
+    fig = make_subplots(
+        len(rows),
+        len(columns),
+        shared_xaxes=True,
+        shared_yaxes="rows",
+        column_titles=columns,
+        vertical_spacing=0.06,
+        horizontal_spacing=0.03,
+    )
+    fig = _styled(fig, title, "", "", height=120 + 200 * len(rows))
+    for (row, column), panel in panels.items():
+        where = {"row": rows.index(row) + 1, "col": columns.index(column) + 1}
+        for name, values in panel.items():
+            i = coloured.index(name) % 7 if name in coloured else 0
+            colour, dash = ("#777777", "solid") if name == grey else (COLOURS[i], DASHES[i])
+            values = values.detach().float().cpu()
+            is_level = values.shape[-1] == 1
+            middle, *ends = values.view(-1, values.shape[-1]).expand(-1, len(at)).tolist()
+            red, green, blue = (int(colour[j : j + 2], 16) for j in (1, 3, 5))
+            for y, fill in zip(ends, (None, "tonexty"), strict=False):
+                edge = {"line": {"width": 0}, "fillcolor": f"rgba({red},{green},{blue},0.15)"}
+                edge |= {"mode": "lines", "hoverinfo": "skip", "showlegend": False}
+                fig.add_scatter(x=list(at), y=y, fill=fill, legendgroup=name, **edge, **where)
+            fig.add_scatter(
+                x=list(at),
+                y=middle,
+                name=name,
+                legendgroup=name,
+                line={"color": colour, "dash": dash, "width": 2.5},
+                mode="lines" if is_level else "lines+markers",
+                showlegend=not any(trace.name == name for trace in fig.data),
+                **where,
+            )
+    for i, row in enumerate(rows, 1):
+        fig.update_yaxes(title_text=row, row=i, col=1)
+        if row in log_y:
+            ticks = [digit * 10.0**power for power in range(-3, 4) for digit in (1, 2, 5)]
+            fig.update_yaxes(type="log", tickvals=ticks, row=i)
+    fig.update_xaxes(title_text=x, row=len(rows))
+    return fig.update_layout(legend={"orientation": "h", "y": -0.14}, width=880, margin={"t": 80})
+
+
+def intervals(
+    panels: Mapping[str, Mapping[str, Float[Tensor, " middle_low_high=3"]]],
+    *,
+    title: str,
+    dots: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    marks: Mapping[str, float] | None = None,
+    alike: Sequence[str] = (),
+) -> go.Figure:
+    """A point with its interval for each name, a row a name, in panels side by side.
+
+    Args:
+        panels: from what stands over a panel to its rows: the value, its lower and upper end.
+        dots: for a panel, single values to show in a row, such as one for each random direction.
+        marks: for a panel, where to draw a thin vertical line, such as at no effect.
+        alike: panels that share one range of x.
+    """
+    dots, marks = dots or {}, marks or {}
+    shown = [*panels.values(), *dots.values()]
+    names = list(dict.fromkeys(name for panel in shown for name in panel))
+    fig = make_subplots(
+        1, len(panels), shared_yaxes=True, subplot_titles=list(panels), horizontal_spacing=0.02
+    )
+    fig = _styled(fig, title, "", "", height=150 + 34 * len(names))
+    for column, (panel, rows) in enumerate(panels.items(), 1):
+        where = {"row": 1, "col": column}
+        for i, (name, value) in enumerate(rows.items()):
+            middle, low, high = (float(each) for each in value)
+            fig.add_scatter(
+                x=[middle],
+                y=[name],
+                mode="markers",
+                marker={"color": COLOURS[i % 7], "size": 10},
+                error_x={"array": [high - middle], "arrayminus": [middle - low], "thickness": 2},
+                hovertemplate=f"{name}: {middle:.2f} ({low:.2f} to {high:.2f})<extra></extra>",
+                **where,
+            )
+        for name, each in dots.get(panel, {}).items():
+            marker = {"color": "#777777", "size": 7, "symbol": "circle-open"}
+            x, y = [float(value) for value in each], [name] * len(each)
+            fig.add_scatter(x=x, y=y, mode="markers", marker=marker, **where)
+        if panel in marks:
+            fig.add_vline(x=marks[panel], line={"color": "#888", "width": 1.5}, **where)
+        if panel in alike:
+            first = list(panels).index(alike[0]) + 1
+            fig.update_xaxes(matches="x" if first == 1 else f"x{first}", **where)
+    fig.update_yaxes(categoryorder="array", categoryarray=names[::-1])
+    return fig.update_layout(showlegend=False, width=920, margin={"t": 90, "l": 120})
+
+
+def side_by_side(
+    write: Callable[..., tuple[str, str]],
+    *,
+    names: tuple[str, str],
+    **controls: str | Sequence[str] | tuple[float, float, float, float],
+):
+    """Controls and a button over the two texts that `write(...)` returns, one beside the other.
+
+    Outside a notebook, or without ipywidgets, it is the two texts at the start.
+
+    Args:
+        write: called with a keyword argument for each of `controls` when the button is pressed.
+        names: what to call the two texts.
+        controls: each is a text to change; a list to choose from, which starts at its first; or a
+            slider (start, lowest, highest, step), of whole numbers where the step is one.
+    """
+    first = {
+        name: control if isinstance(control, str) else control[0]
+        for name, control in controls.items()
+    }
+
+    def texts(chosen: Mapping[str, object]) -> _Html:
+        pairs = list(zip(names, write(**chosen), strict=True))
+        cell = "<td style='width:50%;vertical-align:top;white-space:pre-wrap;text-align:left'>"
+        cells = "".join(f"{cell}<b>{name}</b>\n{html.escape(text)}</td>" for name, text in pairs)
+        text = "\n".join(f"{name}: {text}" for name, text in pairs)
+        return _Html(f"<table style='width:760px'><tr>{cells}</tr></table>", text)
+
+    start = texts(first)
+    try:
+        import ipywidgets
+        from IPython import get_ipython
+    except ImportError:
+        return start
+    if get_ipython() is None:
+        return start
+
+    def control(name: str, given: str | Sequence):
+        common = {"description": name, "layout": ipywidgets.Layout(width="520px")}
+        if isinstance(given, str):
+            return ipywidgets.Text(value=given, **common)
+        if isinstance(given, list):
+            return ipywidgets.Dropdown(options=given, **common)
+        kind = ipywidgets.IntSlider if isinstance(given[3], int) else ipywidgets.FloatSlider
+        return kind(**dict(zip(("value", "min", "max", "step"), given, strict=True)), **common)
+
+    made = {name: control(name, given) for name, given in controls.items()}
+    button, out = ipywidgets.Button(description="write"), ipywidgets.HTML(start.code)
+
+    def rewrite(_) -> None:
+        out.value = texts({name: each.value for name, each in made.items()}).code
+
+    button.on_click(rewrite)
+    return ipywidgets.VBox([*made.values(), button, out])
+
+
 def simplex(
     panels: Mapping[str, Float[Tensor, "point xy=2"]],
     colour: Float[Tensor, "point state=3"],
@@ -683,3 +896,213 @@ def simplex(
     fig.update_yaxes(visible=False, range=[-0.05, 1.05])
     fig.update_layout(width=60 + 290 * len(panels), margin={"l": 20, "r": 20, "t": 90, "b": 10})
     return fig
+
+
+def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -> go.Figure:
+    """Each feature's direction in two dimensions, a panel for each name, three in a row.
+
+    Feature 0 has the first colour, and so on. All but the shortest carry their feature's number.
+    """
+    n_rows = -(-len(panels) // 3)
+    fig = make_subplots(
+        n_rows,
+        min(3, len(panels)),
+        subplot_titles=list(panels),
+        horizontal_spacing=0.02,
+        vertical_spacing=0.12,
+    )
+    panels = {name: W.detach().float().cpu() for name, W in panels.items()}
+    end = 1.25 * max([1.0, *(float(W.norm(dim=-1).max()) for W in panels.values())])
+    for panel, W in enumerate(panels.values()):
+        place = {"row": panel // 3 + 1, "col": panel % 3 + 1}
+        for i, (x, y) in enumerate(W.tolist()):
+            colour, long = COLOURS[i % 7], (x * x + y * y) ** 0.5 > 0.3
+            arrow = go.Scatter(
+                x=[0, round(x, 3)],
+                y=[0, round(y, 3)],
+                mode="lines+markers+text" if long else "lines+markers",
+                text=["", str(i)],
+                textposition=f"{'top' if y > 0 else 'bottom'} {'right' if x > 0 else 'left'}",
+                line={"color": colour, "width": 3},
+                marker={"size": [0, 9], "color": colour, "opacity": 1},
+                hovertemplate=f"feature {i}: (%{{x:.2f}}, %{{y:.2f}})<extra></extra>",
+                showlegend=False,
+            )
+            fig.add_trace(arrow, **place)
+        fig.update_yaxes(scaleanchor=f"x{panel + 1 if panel else ''}", **place)
+    fig = _styled(fig, title, "", "", height=110 + 240 * n_rows)
+    plain = {"range": [-end, end], "showticklabels": False, "showgrid": False, "showline": False}
+    fig.update_xaxes(**plain, zeroline=True, zerolinecolor="#bbb")
+    fig.update_yaxes(**plain, zeroline=True, zerolinecolor="#bbb")
+    fig.update_layout(
+        width=40 + 260 * min(3, len(panels)), margin={"l": 20, "r": 20, "t": 85, "b": 20}
+    )
+    return fig
+
+
+def phases(
+    panels: Mapping[str, Float[Tensor, "row column"]],
+    *,
+    kinds: Sequence[str],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    x: str,
+    y: str,
+) -> go.Figure:
+    """Maps of which kind holds at each setting, side by side; a cell holds a kind's number.
+
+    A cross marks where a later panel differs from the first.
+    """
+    fig = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True)
+    panels = {
+        name: [[int(cell) for cell in row] for row in cells.tolist()]
+        for name, cells in panels.items()
+    }
+    n = 1 + max(cell for cells in panels.values() for row in cells for cell in row)
+    steps = [(edge / n, COLOURS[i]) for i in range(n) for edge in (i, i + 1)]
+    first = next(iter(panels.values()))
+    for column, cells in enumerate(panels.values(), 1):
+        heat = go.Heatmap(
+            z=cells,
+            x=list(columns),
+            y=list(rows),
+            zmin=-0.5,
+            zmax=n - 0.5,
+            colorscale=steps,
+            text=[[kinds[cell] for cell in row] for row in cells],
+            hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+            xgap=1,
+            ygap=1,
+            colorbar={"tickvals": list(range(n)), "ticktext": list(kinds[:n])},
+            showscale=column == len(panels),
+        )
+        fig.add_trace(heat, 1, column)
+        differs = [
+            (columns[j], rows[i])
+            for i, row in enumerate(cells)
+            for j, cell in enumerate(row)
+            if cell != first[i][j]
+        ]
+        cross = {
+            "symbol": "x",
+            "size": 11,
+            "color": "white",
+            "line": {"color": "black", "width": 1},
+        }
+        fig.add_trace(
+            go.Scatter(
+                x=[x for x, _ in differs],
+                y=[y for _, y in differs],
+                mode="markers",
+                marker=cross,
+                hoverinfo="skip",
+                showlegend=False,
+            ),
+            1,
+            column,
+        )
+    fig = _styled(fig, title, x, "", height=400)
+    fig.update_xaxes(type="category", showgrid=False, tickangle=-60)
+    fig.update_yaxes(type="category", showgrid=False)
+    fig.update_yaxes(title_text=y, row=1, col=1)
+    fig.update_layout(margin={"t": 90, "b": 90})
+    return fig
+
+
+def feature_card(
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    examples: Sequence[tuple[Sequence[str], Sequence[float], int]],
+) -> _Html:
+    """A dictionary's latent on one card: facts, and texts whose tokens are shaded by activation.
+
+    The token that each text was chosen for is underlined and carries its activation as a number,
+    so that no one needs the shades.
+
+    Args:
+        facts: (name, text) for each line.
+        examples: for each text its tokens, the activation at each, and which is underlined.
+    """
+    top = max((max(values) for _, values, _ in examples), default=1.0) or 1.0
+    rows, plain = [], []
+    for tokens, values, chosen in examples:
+        pieces, words = [], []
+        for i, (token, value) in enumerate(zip(tokens, values, strict=True)):
+            shown = token.replace("\n", "↵")
+            style = f"background:rgba(86,180,233,{max(value, 0) / top:.2f});white-space:pre-wrap"
+            text = html.escape(shown)
+            if i == chosen:
+                text = f"<u><b>{text}</b></u><sub>{value:.1f}</sub>"
+            pieces.append(f"<span title='{value:.1f}' style='{style}'>{text}</span>")
+            words.append(f"[{shown}]({value:.1f})" if i == chosen else shown)
+        rows.append(f"<div style='margin:.15em 0'>{''.join(pieces)}</div>")
+        plain.append("".join(words))
+    lines = "".join(f"<div><b>{html.escape(a)}:</b> {html.escape(b)}</div>" for a, b in facts)
+    box = "border-left:.4em solid #0072B2;padding:.3em 1em;margin:.6em 0;max-width:880px"
+    code = (
+        f"<div role='group' style='{box}'><b>{html.escape(title)}</b>{lines}{''.join(rows)}</div>"
+    )
+    text = "\n".join([title, *(f"  {a}: {b}" for a, b in facts), *(f"    {b}" for b in plain)])
+    return _Html(code, text)
+
+
+def stacked(parts: Sequence[_Html]) -> _Html:
+    """Several tables or cards, one under the other."""
+    return _Html("".join(part.code for part in parts), "\n\n".join(part.text for part in parts))
+
+
+def feature_browser(
+    card: Callable[[int], _Html],
+    search: Callable[[str], Sequence[int]],
+    *,
+    n: int,
+    at: int,
+    text: str,
+):
+    """A field for a latent's number and one for a text to search by, over the card.
+
+    Outside a notebook, or without ipywidgets, it is the card of latent `at`.
+
+    Args:
+        card: draws a latent.
+        search: the latents to offer for a text, best first.
+        n: how many latents there are.
+        text: what the search field holds at the start.
+    """
+    start = card(at)
+    try:
+        import ipywidgets
+        from IPython import get_ipython
+    except ImportError:
+        return start
+    if get_ipython() is None:
+        return start
+    wide, narrow = ipywidgets.Layout(width="640px"), ipywidgets.Layout(width="220px")
+    number = ipywidgets.BoundedIntText(
+        value=at, min=0, max=n - 1, description="latent", layout=narrow
+    )
+    query = ipywidgets.Text(value=text, description="search", continuous_update=False, layout=wide)
+    button = ipywidgets.Button(description="find latents")
+    found = ipywidgets.Dropdown(options=[at], description="found", layout=narrow)
+    out = ipywidgets.HTML(start.code)
+
+    def redraw(_=None) -> None:
+        out.value = card(number.value).code
+
+    def find(_=None) -> None:
+        if query.value.strip():
+            found.options = list(search(query.value))
+            number.value = found.value
+
+    def choose(change) -> None:
+        if change["new"] is not None:
+            number.value = change["new"]
+
+    number.observe(redraw, names="value")
+    found.observe(choose, names="value")
+    query.observe(find, names="value")
+    button.on_click(find)
+    return ipywidgets.VBox(
+        [ipywidgets.HBox([query, button]), ipywidgets.HBox([found, number]), out]
+    )

@@ -83,6 +83,15 @@ EXERCISES: dict[str, tuple[str, ...]] = {
         "intrinsic_dimension",
         "fit_map",
     ),
+    "10": (
+        "sparse_features",
+        "toy_output",
+        "weighted_loss",
+        "dimensionality",
+        "two_in_one_losses",
+        "read_out",
+        "shared_abs",
+    ),
 }
 
 

@@ -1,0 +1,415 @@
+"""Toy models of superposition: more features than dimensions, on data that is mostly zero.
+
+The toys are those of Elhage et al. (2022), *Toy Models of Superposition*, arXiv 2209.10652. Many
+toys are trained at once: each tensor has a first axis [model], and a sum of their losses leaves
+each toy's gradient its own. A row of `W` is the direction of one feature.
+"""
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class Trained(NamedTuple):
+    """Toys after training, and what `W` was at the steps that were kept."""
+
+    W: Float[Tensor, "model feature dim"]
+    b: Float[Tensor, "model feature"]
+    kept: Float[Tensor, "step model feature dim"]
+
+
+def sparse_features(
+    density: Float[Tensor, " model"], *, batch: int, n: int, generator: torch.Generator
+) -> Float[Tensor, "model batch feature"]:
+    """Features that are 0, or with probability `density` uniform between 0 and 1; all independent.
+
+    One random number does both jobs: where it lies in the top `density` of [0, 1], its place there
+    is the value.
+    """
+    drawn = torch.rand(len(density), batch, n, generator=generator)
+    density = density[:, None, None]
+    return (drawn - (1 - density)).clamp(min=0) / density
+
+
+def toy_output(
+    x: Float[Tensor, "model batch feature"],
+    W: Float[Tensor, "model feature dim"],
+    b: Float[Tensor, "model feature"],
+    *,
+    relu: bool = True,
+) -> Float[Tensor, "model batch feature"]:
+    """Each toy's reconstruction of its features: down to `dim` numbers, and back by the same W."""
+    out = torch.baddbmm(b[:, None], x @ W, W.mT)
+    return out.relu() if relu else out
+
+
+def weighted_loss(
+    out: Float[Tensor, "model batch feature"],
+    x: Float[Tensor, "model batch feature"],
+    importance: Float[Tensor, "model feature"],
+) -> Float[Tensor, " model"]:
+    """Each toy's squared error, times importance: summed over features, averaged over rows."""
+    return ((out - x).square().mean(1) * importance).sum(-1)
+
+
+def dimensionality(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model feature"]:
+    """The share of a dimension that each feature has to itself; 0 for a feature that W leaves out.
+
+    |W_i|^2 / sum_j (W_i . W_j / |W_i|)^2, where j runs over all features, i too.
+    """
+    norms = W.norm(dim=-1)
+    shared = (W @ W.mT).square().sum(-1)
+    return torch.where(norms > 1e-6, norms**4 / shared.clamp(min=1e-30), 0.0)
+
+
+def two_in_one_losses(
+    density: Float[Tensor, " setting"], importance: Float[Tensor, " setting"]
+) -> Float[Tensor, "setting choice=3"]:
+    """Losses of three ways to put two features into one dimension.
+
+    Feature 0 has importance 1, feature 1 has `importance`. The choices: keep only feature 0, keep
+    only feature 1 (what is left out gets its mean as the bias), or both as opposites, W = [1, -1]
+    and b = 0.
+    """
+    variance = density / 3 - density**2 / 4
+    both = density**2 * (1 + importance) / 6
+    return torch.stack([importance * variance, variance, both], dim=-1)
+
+
+def read_out(
+    directions: Float[Tensor, "feature dim"], active: Int[Tensor, "draw k"]
+) -> Float[Tensor, "draw feature"]:
+    """Adds up the directions of the active features, and reads every feature off the sum.
+
+    A feature is read by the dot product of the sum with its direction.
+    """
+    return directions[active].sum(1) @ directions.T
+
+
+def shared_abs(
+    x: Float[Tensor, "row feature"], wiring: Float[Tensor, "feature neuron"]
+) -> Float[Tensor, "row feature"]:
+    """|x| of each feature, estimated from ReLU neurons that features share.
+
+    Each feature is read as twice the mean of the neurons that it is wired to. If it is the only one
+    active, that is right up to chance: half of its neurons see it with the sign that passes.
+
+    Args:
+        wiring: +1, -1, or 0 where a neuron does not see a feature. Every feature needs a neuron.
+    """
+    wired = wiring.abs()
+    return 2 * (x @ wiring).relu() @ (wired / wired.sum(1, keepdim=True)).T
+
+
+def relative_error(
+    out: Float[Tensor, "model batch feature"], target: Float[Tensor, "model batch feature"]
+) -> Float[Tensor, "model feature"]:
+    """Squared error over the target's variance: 1 for always saying the mean, 0 for no error."""
+    return (out - target).square().mean(1) / target.var(1, correction=0)
+
+
+# ---- Training -----------------------------------------------------------------------------------
+
+
+def train_toys(
+    density: Float[Tensor, " model"],
+    importance: Float[Tensor, "model feature"],
+    *,
+    dim: int,
+    steps: int,
+    seed: int,
+    batch: int = 256,
+    relu: bool = True,
+    keep: Collection[int] = (),
+) -> Trained:
+    """Trains one toy for each entry of `density`, all in one go, on fresh data at each step.
+
+    Toys with the same setting differ by their first weights and by their data.
+
+    Args:
+        keep: steps after which to keep a copy of W; 0 is before training.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    models, n = importance.shape
+    W = torch.randn(models, n, dim, generator=generator) * (2 / (n + dim)) ** 0.5
+
+    def loss(W: Tensor, b: Tensor) -> Tensor:
+        x = sparse_features(density, batch=batch, n=n, generator=generator)
+        return weighted_loss(toy_output(x, W, b, relu=relu), x, importance)
+
+    (W, b), kept = _descend([W, torch.zeros(models, n)], loss, steps=steps, keep=keep)
+    return Trained(W, b, torch.stack(kept) if kept else W.new_zeros(0, *W.shape))
+
+
+def fit_scale_and_bias(
+    directions: Float[Tensor, "model feature dim"],
+    density: Float[Tensor, " model"],
+    *,
+    steps: int,
+    seed: int,
+    relu: bool = True,
+    own: bool = False,
+) -> Trained:
+    """Toys whose directions stay as they are: only one length and one bias each are trained.
+
+    Args:
+        directions: of length 1.
+        own: every feature gets a length and a bias of its own.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    models, n, _ = directions.shape
+    size = (models, n if own else 1)
+
+    def toy(length: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        return directions * length[..., None], bias.expand(models, n)
+
+    def loss(length: Tensor, bias: Tensor) -> Tensor:
+        x = sparse_features(density, batch=256, n=n, generator=generator)
+        out = toy_output(x, *toy(length, bias), relu=relu)
+        return weighted_loss(out, x, torch.ones(models, n))
+
+    start = [torch.full(size, 0.7), torch.zeros(size)]
+    (length, bias), _ = _descend(start, loss, steps=steps)
+    W, b = toy(length, bias)
+    return Trained(W, b, W.new_zeros(0, *W.shape))
+
+
+def train_abs(
+    density: Float[Tensor, " model"], *, n: int, neurons: int, steps: int, seed: int, relu: bool
+) -> Float[Tensor, "model feature"]:
+    """Trains nets to compute |x| of `n` features, and gives their relative errors on fresh data.
+
+    y = ReLU(W2 h + b) from h = ReLU(W1 x), as in the paper; features are 0 or, with probability
+    `density`, uniform between -1 and 1.
+
+    Args:
+        relu: False leaves the ReLU of the hidden layer out, but not that of the output.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    models, spread = len(density), (2 / (n + neurons)) ** 0.5
+
+    def data(batch: int) -> Tensor:
+        x = sparse_features(density, batch=batch, n=n, generator=generator)
+        return torch.where(torch.rand(x.shape, generator=generator) < 0.5, -x, x)
+
+    def net(x: Tensor, W1: Tensor, W2: Tensor, b: Tensor) -> Tensor:
+        hidden = (x @ W1).relu() if relu else x @ W1
+        return torch.baddbmm(b[:, None], hidden, W2).relu()
+
+    def loss(*weights: Tensor) -> Tensor:
+        x = data(256)
+        return weighted_loss(net(x, *weights), x.abs(), torch.ones(models, n))
+
+    start = [
+        torch.randn(models, n, neurons, generator=generator) * spread,
+        torch.randn(models, neurons, n, generator=generator) * spread,
+        torch.zeros(models, n),
+    ]
+    weights, _ = _descend(start, loss, steps=steps)
+    x = data(20_000)
+    return relative_error(net(x, *weights), x.abs())
+
+
+def _descend(
+    start: list[Tensor],
+    loss: Callable[..., Float[Tensor, " model"]],
+    *,
+    steps: int,
+    keep: Collection[int] = (),
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Adam on the sum of the toys' losses: the weights at the end, and the first of them at `keep`.
+
+    The rate falls from 0.01 to zero along a cosine.
+    """
+    weights = [weight.clone().requires_grad_() for weight in start]
+    optimiser = torch.optim.Adam(weights, lr=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    kept = [start[0].clone()] if 0 in keep else []
+    for step in range(1, steps + 1):
+        optimiser.zero_grad()
+        loss(*weights).sum().backward()
+        optimiser.step()
+        schedule.step()
+        if step in keep:
+            kept.append(weights[0].detach().clone())
+    return [weight.detach() for weight in weights], kept
+
+
+def exact_pair_loss(
+    W: Float[Tensor, "model feature=2 dim"],
+    b: Float[Tensor, "model feature=2"],
+    density: Float[Tensor, " model"],
+    importance: Float[Tensor, "model feature=2"],
+    *,
+    grid: int = 40,
+) -> Float[Tensor, " model"]:
+    """The loss of toys with two features, without sampling: a sum over who is active and a grid.
+
+    Sampled losses are too noisy to compare where both are active once in a thousand rows.
+    """
+    value = (torch.arange(grid) + 0.5) / grid
+    zero = torch.zeros(1)
+    total = torch.zeros(len(W))
+    for first in (zero, value):
+        for second in (zero, value):
+            x = torch.cartesian_prod(first, second).expand(len(W), -1, 2)
+            chance = 1.0
+            for values in (first, second):
+                chance = chance * (density if len(values) > 1 else 1 - density)
+            total = total + chance * weighted_loss(toy_output(x, W, b), x, importance)
+    return total
+
+
+def random_units(*size: int, generator: torch.Generator) -> Float[Tensor, "... dim"]:
+    """Random directions of length 1, all equally probable."""
+    return torch.nn.functional.normalize(torch.randn(*size, generator=generator), dim=-1)
+
+
+def random_wiring(
+    n: int, neurons: int, *, each: int, generator: torch.Generator
+) -> Float[Tensor, "feature neuron"]:
+    """Each feature is seen by `each` random neurons, with random signs, and by no other."""
+    chosen = torch.rand(n, neurons, generator=generator).topk(each).indices
+    signs = torch.randint(0, 2, (n, each), generator=generator) * 2.0 - 1
+    return torch.zeros(n, neurons).scatter(1, chosen, signs)
+
+
+# ---- What the lesson counts ---------------------------------------------------------------------
+
+
+def kept(W: Float[Tensor, "model feature dim"]) -> Bool[Tensor, "model feature"]:
+    """Which features have a direction longer than 0.5."""
+    return W.norm(dim=-1) > 0.5
+
+
+def loss_shares(
+    toys: Trained,
+    density: Float[Tensor, " model"],
+    importance: Float[Tensor, " feature"],
+    *,
+    relu: bool = True,
+) -> Float[Tensor, " model"]:
+    """Each toy's loss on fresh data, as a share of what always answering the mean would cost."""
+    n = len(importance)
+    weight = importance.expand(len(density), n)
+    x = sparse_features(density, batch=8000, n=n, generator=torch.Generator().manual_seed(99))
+    loss = weighted_loss(toy_output(x, toys.W, toys.b, relu=relu), x, weight)
+    return loss / (x.var(1) * weight).sum(-1)
+
+
+def fresh_errors(
+    toys: Trained, density: Float[Tensor, " model"], *, relu: bool = True
+) -> Float[Tensor, " model"]:
+    """Each toy's relative error on fresh data of a density, the mean over features."""
+    n = toys.W.shape[1]
+    x = sparse_features(density, batch=8000, n=n, generator=torch.Generator().manual_seed(5))
+    return relative_error(toy_output(x, toys.W, toys.b, relu=relu), x).mean(-1)
+
+
+def counted(values: Int[Tensor, " value"]) -> str:
+    """How often each number comes, as in "10 x 4, 2 x 5"."""
+    return ", ".join(f"{int((values == v).sum())} x {v}" for v in values.unique().tolist())
+
+
+def share_near(values: Float[Tensor, " value"], *targets: float) -> float:
+    """Share of the values within 0.01 of one of the targets."""
+    distance = (values[:, None] - torch.tensor(targets)).abs().amin(1)
+    return (distance < 0.01).double().mean().item()
+
+
+def pair_kinds(W: Float[Tensor, "model feature=2 dim=1"]) -> Int[Tensor, " model"]:
+    """What toys with two features in one dimension keep: 0, 1, both as opposites (2), or both (3).
+
+    3 is both on the same side. A feature longer than 0.5 counts as kept; where
+    neither is, the longer one gives the number.
+    """
+    w = W[..., 0]
+    both, same = (w.abs() > 0.5).all(-1), w.prod(-1) > 0
+    longer = (w[:, 1].abs() > w[:, 0].abs()).long()
+    return torch.where(both, torch.where(same, 3, 2), longer)
+
+
+def mean_squared_cosine(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, " model"]:
+    """The mean over pairs of different features."""
+    units = torch.nn.functional.normalize(W, dim=-1)
+    n = W.shape[1]
+    return ((units @ units.mT).square().sum((1, 2)) - n) / (n * (n - 1))
+
+
+def strong_cosines(
+    W: Float[Tensor, "model feature dim"], *, beyond: float = 0.5
+) -> Float[Tensor, "model sign=2"]:
+    """Shares of the pairs of features whose cosine is above `beyond`, and below minus `beyond`."""
+    units = torch.nn.functional.normalize(W, dim=-1)
+    first, second = torch.triu_indices(W.shape[1], W.shape[1], 1)
+    cosines = (units @ units.mT)[:, first, second]
+    strong = torch.stack([cosines > beyond, cosines < -beyond], dim=1)
+    return strong.double().mean(-1)
+
+
+def right_of_highest(
+    reads: Float[Tensor, "row feature"], x: Float[Tensor, "row feature"], k: int
+) -> Float[Tensor, " row"]:
+    """Share of the k highest readings whose features are active, that is -1 or 1 and not 0."""
+    return x.abs().gather(1, reads.topk(k).indices).mean(1)
+
+
+def line_error(
+    reads: Float[Tensor, "row feature"], target: Float[Tensor, "row feature"], *, gate: bool = False
+) -> float:
+    """Squared error over the target's variance, after the best scale and offset for all features.
+
+    Args:
+        gate: before that, a ReLU with the best of 25 thresholds from 0 to 1.2.
+    """
+    tried = [(reads - t).relu() for t in torch.linspace(0, 1.2, 25)] if gate else [reads]
+    return min(
+        1 - torch.corrcoef(torch.stack([r.flatten(), target.flatten()]))[0, 1].item() ** 2
+        for r in tried
+    )
+
+
+def pursuit(
+    directions: Float[Tensor, "feature dim"], k: int, *, draws: int, generator: torch.Generator
+) -> Float[Tensor, " draw"]:
+    """As `reading`'s `right`, for a reader that takes away what it has found before it goes on.
+
+    Orthogonal matching pursuit: k times, take the feature that reads highest off what is left, fit
+    all found so far by least squares, and take their sum away.
+    """
+    right = []
+    for _ in range(draws):
+        active = torch.randperm(len(directions), generator=generator)[:k]
+        total = left = directions[active].sum(0)
+        found: list[int] = []
+        for _ in range(k):
+            reads = directions @ left
+            reads[found] = -torch.inf
+            found.append(int(reads.argmax()))
+            basis = directions[found].T
+            left = total - basis @ torch.linalg.lstsq(basis, total[:, None]).solution[:, 0]
+        right.append(len(set(found) & set(active.tolist())) / k)
+    return torch.tensor(right)
+
+
+def reading(
+    directions: Float[Tensor, "feature dim"], k: int, *, draws: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """How well k random features are read off the sum of their directions, of length 1 each.
+
+    Returns:
+        `noise`: the spread of what inactive features read; `false alarms`: how many of them read
+        more than 1/2, [draw]; `right`: which share of the k highest is active, [draw].
+    """
+    n = len(directions)
+    active = torch.stack([torch.randperm(n, generator=generator)[:k] for _ in range(draws)])
+    reads = read_out(directions, active)
+    on = torch.zeros(reads.shape, dtype=torch.bool).scatter(1, active, True)
+    return {
+        "noise": reads[~on].std(),
+        "false alarms": ((reads > 0.5) & ~on).sum(1).double(),
+        "right": on.gather(1, reads.topk(k).indices).double().mean(1),
+    }
