@@ -18,7 +18,7 @@
 # By the end of this lesson you will be able to
 #
 # 1. build a plane from labelled words, and test it on words that it has never seen;
-# 2. turn a model's mood by degrees, and *measure* which way it turned;
+# 2. steer round a circle of feelings by degrees, and *measure* which way the model's words turn;
 # 3. say how much of a steering effect is a direct push on a few tokens.
 #
 # **Time** two and a half hours. **Needs** lessons 05 and 07: probes, splits by group, steering vectors and their dose.
@@ -55,8 +55,7 @@ cfg = model.cfg
 # ## 1. Feelings on a circle
 #
 # Psychologists have long drawn feelings on a circle, the **circumplex**. To the right lies pleasure, to the left displeasure: that is **valence**. Up is
-# excitement, down is sleep: that is **arousal**. In 1980 James Russell had people sort 28 words, and worked out an angle for each: *happy* at 8 degrees, *tense* at 93,
-# *gloomy* at 209, *sleepy* at 272.
+# excitement, down is sleep: that is **arousal**. In 1980 James Russell had people sort 28 words, and worked out an angle for each: *happy* at 8 degrees, *tense* at 93, *gloomy* at 209, *sleepy* at 272.
 #
 # Does a language model have such a circle? If so, you should be able to turn it like a dial: steer at 30 degrees, at 60, at 90, and get the
 # feelings that lie there. That has been reported for models sixty times as large (arXiv 2604.03147). Here you test it on a small one.
@@ -77,8 +76,7 @@ print(len(fit_frames), "frames to fit:", fit_frames[0], "...,", fit_frames[-1], 
 print(len(score_frames), "frames to score:", score_frames)
 
 # %% [markdown]
-# A **frame** is the beginning of a sentence. Sixty of them make sixty sentences for each word, to *fit* with. Six others, which share no opening and no clause with those, are
-# there to *score* with: after them we look at the next word.
+# A **frame** is the beginning of a sentence. Sixty of them make sixty sentences for each word, to *fit* with. Six others, which share no opening and no clause with those, are there to *score* with: after them we look at the next word.
 #
 # ## 2. The instrument first
 #
@@ -123,8 +121,7 @@ lesson_08.check_angular_error(angular_error)
 # Each word has an angle, and a *change*: how much its log-probability rose. A first idea is the mean direction of the words, each weighted by its change. But words crowd
 # on some parts of the circle: there are three *calms* and one *boredom*. If all words gain alike, that mean points at the crowd, though the model turned nowhere.
 #
-# So fit a wave instead. Along the circle the change should rise and fall once: `change = a + b cos(angle) + c sin(angle)`. Find a, b and c by least squares. The wave is highest at
-# the angle of the point (b, c), and that is the answer. What all words gain goes into a.
+# So fit a wave instead. Along the circle the change should rise and fall once: `change = a + b cos(angle) + c sin(angle)`. Find a, b and c by least squares. The wave is highest at the angle of the point (b, c), and that is the answer. What all words gain goes into a.
 
 
 # %%
@@ -192,26 +189,29 @@ best_of_two = torch.minimum(from_pleasure, 180 - from_pleasure).mean()
 print(f"mean error {gate.mean():.0f} degrees; good or bad alone {best_of_two:.0f}")
 plots.polar(
     {"the story's place (inside), the model's words (outside)": (told, felt)},
-    title="After a story, the likely feelings lie near where the story does",
+    title="After a story, the likely feelings lean its way, but tired comes out as sad",
     names=["pleasure", "arousal", "displeasure", "sleep"],
 )
 
 # %% [markdown]
-# The mean error is **28** degrees (95% interval **13** to **44**; both stories of a place are drawn together), better than good and bad alone could do. So on these twelve stories the model tells feelings apart, and the
-# instrument can show it. Gate passed, though not brilliantly: the two happiest kinds of story come out alike.
+# The mean error is **28** degrees (95% interval **13** to **44**; both stories of a place are drawn together), better than good and bad alone could do. So on these twelve stories the model tells feelings apart, and the instrument can show it. Gate passed, though not brilliantly: the two happiest kinds of story come out alike, and the tired stories come out sad, **47** and **87** degrees off.
 
 # %% tags=["numbers"]
 claim("gate, mean error", gate.mean(), text=28, within=3)
 claim("its interval, low", gate_range[0], text=13, within=3)
 claim("its interval, high", gate_range[1], text=44, within=3)
 assert round(best_of_two.item()) == 47 and gate_range[1] < best_of_two
-assert angular_error(felt[:2].mean(), felt[2:4].mean()) < 10
+claim("tired, the one", gate[8], text=47, within=4)
+claim("tired, the other", gate[9], text=87, within=4)
+assert (angular_error(felt[:4], torch.tensor(13.0)) < 10).all()
+assert (
+    gate.topk(2).indices.sort().values.tolist() == [8, 9] and ((felt[8:10] - 205).abs() < 30).all()
+)
 
 # %% [markdown]
 # ## 3. A vector for each word
 #
-# Read the residual stream at each word, in its sixty sentences, and average. What is left belongs to the word (and to what sixty sentences cannot average out). All words share a large part, such as "this is an adjective":
-# take away the mean of all.
+# Read the residual stream at each word, in its sixty sentences, and average. What is left belongs to the word (and to what sixty sentences cannot average out). All words share a large part, such as "this is an adjective": take away the mean of all.
 #
 # ### Exercise 3 · emotion vectors (10 minutes, easy)
 
@@ -276,25 +276,31 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
 with_circle = torch.tensor(
     [[correlation(places[:, k], circle[:, j]) for j in (0, 1)] for k in (0, 1)]
 )
-plots.scatter(
+fig = plots.scatter(
     {word: (x, y) for word, (x, y) in zip(words.words, places.tolist(), strict=True)},
-    title="PCA alone lays the words round a circle: joy, anger, fear, sadness, sleep, calm",
+    title="PCA alone: the quadrants of Russell's circle follow one another round the plane",
     x="first component",
     y="second component",
     named=words.words,
 )
+aside = {"relaxed": "middle left", "calm": "top right"}  # names that would stand on each other
+aside |= dict.fromkeys(["glad", "serene", "annoyed", "alarmed", "depressed"], "bottom center")
+where = [aside.get(word, "top center") for word in words.words]
+colours = [plots.COLOURS[quadrant] for quadrant in words.quadrants]
+for quadrant, kind in enumerate(["0 to 90", "90 to 180", "180 to 270", "270 to 360"], 1):
+    marker = {"color": plots.COLOURS[quadrant], "symbol": "diamond", "size": 8}
+    fig.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=f"{kind} degrees")
+fig.update_traces(marker_color=colours, textposition=where, selector={"mode": "markers+text"})
 
 # %% [markdown]
-# Follow the edge: contentment, joy, excitement, anger, fear, distress, sadness, tiredness, calm. That is Russell's order, with a few strays (*aroused* and *tense* are not where he has them). The two components hold only **18%** and **15%** of the differences, so words differ in
-# much else. And neither component *is* valence or arousal. The second goes with the cosine of Russell's angle (**0.70**) and nearly as much against its sine (**-0.63**): the
-# circle is there, but turned. Signs and turns in PCA mean nothing.
+# The colour is the quadrant of a word's *group*, so *glad* and *pleased* (349 and 353) stand with joy. Follow the edge: contentment, joy, excitement, anger, fear, distress, sadness, tiredness, calm. That is Russell's order, with a few strays (*aroused* and *tense* are not where he has them). The two components hold only **18%** and **15%** of the differences, so words differ in
+# much else. And neither component *is* valence or arousal. The second goes with the cosine of Russell's angle (**0.70**) and nearly as much against its sine (**-0.63**): the circle is there, but turned. Signs and turns in PCA mean nothing.
 #
-# The eye finds circles easily. A number: give each word its angle in this plane. PCA does not know where 0 is, nor which way round, so compare the two sets of angles *up to a rotation and a reflection*.
+# As a number: give each word its angle in this plane. PCA does not know where 0 is, nor which way round, so compare the two sets of angles *up to a rotation and a reflection*.
 #
 # ### Exercise 4 · circularity (15 minutes, medium)
 #
-# Take the differences `found - angle`. If they are all alike (a pure rotation), then the points at these angles on the circle lie on one spot, and their mean has length 1. If they are random, the mean lies near
-# the middle, at length 0. For a reflection, do the same with the sums.
+# Take the differences `found - angle`. If they are all alike (a pure rotation), then the points at these angles on the circle lie on one spot, and their mean has length 1. If they are random, the mean lies near the middle, at length 0. For a reflection, do the same with the sums.
 
 
 # %%
@@ -370,9 +376,7 @@ plots.table(
 )
 
 # %% [markdown]
-# At layer 20 the circularity is **0.77**, and a shuffle is hardly ever as good (p = **0.0001**, the least that ten thousand shuffles can give). It stands with groups as the unit: **0.80**, p = **0.0005**. That hangs little on the choice of layer 20: layer 8 has **0.70**, and
-# from layer 11 on all that we tried have about **0.75** or more. The embeddings (layer 0) have a little: **0.38**, p = **0.05** by words; but **0.35**, p = **0.38** by groups. So in their *first two components* there may be no more than that synonyms
-# lie together, and the circle comes to the front in the blocks. Section 5 will find more of it in the embeddings.
+# At layer 20 the circularity is **0.77**, and a shuffle is hardly ever as good (p = **0.0001**, the least that ten thousand shuffles can give). It stands with groups as the unit: **0.80**, p = **0.0005**. That hangs little on the choice of layer 20: from layer 11 on all that we tried have about **0.75** or more. The embeddings (layer 0) have a little: **0.38**, p = **0.05** by words; but **0.35**, p = **0.38** by groups. So in their *first two components* there may be no more than that synonyms lie together, and the circle comes to the front in the blocks. Section 5 will find more of it in the embeddings.
 
 # %% tags=["numbers"]
 claim("share of the first component, %", 100 * share[0], text=18, within=1)
@@ -384,7 +388,6 @@ claim("circularity, words", round_trip[LAYER][0], text=0.77, within=0.03)
 claim("its p", round_trip[LAYER][1], text=0.0001, within=0.0001)
 claim("circularity, groups", round_trip[LAYER][2], text=0.80, within=0.03)
 claim("its p", round_trip[LAYER][3], text=0.0005, within=0.0008)
-claim("layer 8, words", round_trip[8][0], text=0.70, within=0.03)
 claim("layer 11, words", round_trip[11][0], text=0.75, within=0.02)
 assert all(round_trip[layer][0] > 0.73 for layer in (11, 14, 17, LAYER))
 claim("embeddings, words", round_trip[0][0], text=0.38, within=0.03)
@@ -445,16 +448,14 @@ lesson_08.check_circle_axes(circle_axes)
 # %% [markdown]
 # ## 5. Turn it, and measure
 #
-# Now the experiment. Fit the axes on some words. Steer along `V cos t + A sin t`, for t every 30 degrees, at all positions but BOS. After the six scoring frames, measure how the logits of the words that were **held out** change, and the angle of
-# that change. The error is how far it lies from t.
+# Now the experiment. Fit the axes on some words. Steer along `V cos t + A sin t`, for t every 30 degrees, at all positions but BOS. After the six scoring frames, measure how the logits of the words that were **held out** change (as good as log-probabilities, as in the gate), and the angle of that change. The error is how far it lies from t.
 #
 # Words are held out in four folds of whole groups, so that each word is scored by axes that saw neither it nor its synonyms: that is **cross-fitting**. Three ways of dealing the groups into folds are averaged.
 #
 # **How the setting was chosen.** Twenty-four were tried: position (the word, or the full stop behind it), layer (`11` to `20`) and dose (`0.25` to `1`). In each fold, on its training words only, a second round of holding out gave each setting an error, on sentences of the *fitting* frames
-# (`data/emotions/choose.py`). The best on average: the word itself, layer 20, a dose of `0.25` typical lengths, with **16.8** degrees. That is a corner of the grid, so a better one may lie outside; layer 11 comes next with **17.8**. Larger doses do worse. (Disclosure: the mean is over all folds, so a word had a small say
-# in the choice before it was held out. And held-out errors of several settings were seen while this was written.)
+# (`data/emotions/choose.py`). The best on average: the word itself, layer 20, a dose of `0.25` typical lengths, with **16.8** degrees. That is a corner of the grid, so a better one may lie outside; layer 11 comes next with **17.8**. Larger doses do worse. (Disclosure: the mean is over all folds, so a word had a small say in the choice before it was held out. And held-out errors of several settings were seen while this was written.)
 #
-# The benchmarks, before you look: guessing gives `90` degrees. But good and bad alone get you some of the way, so the number to beat is another: the *real* valence, fitted in the same way, with an **arbitrary second axis** in the place of arousal, a random mix of the word vectors. We draw eight.
+# The benchmarks, before you look: guessing gives `90` degrees. But good and bad alone get you some of the way, so the number to beat is another: the *real* valence, fitted in the same way, with an **arbitrary second axis** in the place of arousal, a random mix of the word vectors. We draw eight, and give each its better sign, in hindsight: a mix has none of its own.
 #
 # *Predict first:* what will the mean error be on the words that made the axes, and on words held out?
 
@@ -468,7 +469,10 @@ plain = emotions.next_logits(model, score_frames, columns)
 
 
 def gains(planes, *, layer=LAYER, size=DOSE * norm, direct=True) -> torch.Tensor:
-    """How each word's logit changes at each turn, mean over the frames, [plane, turn, word]."""
+    """How each word's logit changes at each turn, mean over the frames, [plane, turn, word].
+
+    `direct`: see *Is it just word similarity?* below.
+    """
     changes = size * torch.cat([emotions.towards(plane, TURNS) for plane in planes])
     steered = emotions.next_logits(
         model, score_frames, columns, changes=changes, layer=layer, direct=direct
@@ -511,7 +515,9 @@ permuted = [
 random_planes = [emotions.random_plane(torch.zeros(2, cfg.d_model), seed=s) for s in range(6)]
 random_gains = gains(random_planes)
 mixes = torch.randn(8, n_words, generator=torch.Generator().manual_seed(0))
-mix_errors = [error(cross_fitted(here, words.angles, 0, mix=mix)[0]) for mix in mixes]
+of_mixes = [cross_fitted(here, words.angles, 0, mix=mix)[0] for mix in mixes]
+turned_back = -torch.arange(len(TURNS)) % len(TURNS)  # the same mixes with the other sign
+mix_errors = sorted(min(error(each), error(each[turned_back])) for each in of_mixes)
 octants = (words.angles / 45).round() * 45 % 360
 by_octants = cross_fitted(here, octants, 0)[0]
 octant_error = angular_error(measured_angle(by_octants, octants), TURNS).mean().item()
@@ -531,13 +537,12 @@ plots.polar(
 
 # %% [markdown]
 # On words held out, the dial is off by **16** degrees on average (interval **11** to **30**; groups of words are drawn anew, the axes stay). On the words that made the axes it is **11**: that number
-# would have flattered us. With permuted labels the error is **69** and **116** (two shuffles), in random planes of the same length **100** (the best of six: **73**). The control that counts: valence with an arbitrary second axis gives **38** on average. The real arousal beats all eight; but the best of them, **20**, comes close, so this
-# is some evidence for arousal, not a proof.
+# would have flattered us. With permuted labels the error is **69** and **116** (two shuffles), in random planes of the same length **100** (the best of six: **73**). The control that counts: valence with an arbitrary second axis gives **34** on average even with the better sign of each. The real arousal beats all eight; but two, **20** and **21**, come close, so this is some evidence for arousal, not a proof.
 #
-# Does it hang on Russell's exact degrees? Round every angle to the nearest of the eight in his abstract, `0`, `45`, ... `315`, for the axes and for the scoring: the error is **20** (one dealing). That is somewhat more than with his degrees, and far below what an arbitrary second axis gives on average.
+# Russell's exact degrees do not seem to be needed. Round every angle to the nearest of the eight in his abstract, `0`, `45`, ... `315`, for the axes and for the scoring: the error is **20** (one dealing). That is below what an arbitrary second axis gives on average.
 #
-# The three dealings share their words and so are no three experiments; they differ by less than 2 degrees. Look at the spokes: at 120 and 150 they lean towards displeasure, from 270 to 330 towards pleasure. An ellipse would leave 90 and 270 in place. Here, in the mean of the dealings, steering up the arousal axis turns the words to **100** degrees (**117** in the
-# dealing drawn), and down to **296**: up carries displeasure too, and down pleasure. The axes are at right angles as vectors, not in what they do.
+# The three dealings share their words and so are no three experiments; they differ by less than 2 degrees. Look at the spokes: at 120 and 150 they lean towards displeasure, from 270 to 330 towards pleasure. If one axis were merely stronger, 90 and 270 would stay in place. Here, in the mean of the dealings, steering up the arousal axis turns the words to **100** degrees (**117** in the
+# dealing of the figure), and down to **296**: up carries displeasure too, and down pleasure. The axes are at right angles as vectors, not in what they do.
 
 # %% tags=["numbers"]
 claim("held-out error", held_out_error, text=16, within=2)
@@ -546,11 +551,12 @@ claim("its interval, high", error_range[1], text=30, within=4)
 claim("error on training words", train_error, text=11, within=2)
 claim("permuted, lowest", min(permuted_errors), text=69, within=8)
 claim("permuted, highest", max(permuted_errors), text=116, within=10)
-claim("arbitrary second axis, mean", sum(mix_errors) / 8, text=38, within=5)
-claim("arbitrary second axis, best", min(mix_errors), text=20, within=3)
-assert min(mix_errors) > held_out_error and min(mix_errors) < error_range[1]
+claim("arbitrary second axis, mean", sum(mix_errors) / 8, text=34, within=4)
+claim("arbitrary second axis, best", mix_errors[0], text=20, within=3)
+claim("arbitrary second axis, next", mix_errors[1], text=21, within=3)
+assert held_out_error < mix_errors[0] and mix_errors[1] < error_range[1] < mix_errors[2]
 claim("angles rounded to octants", octant_error, text=20, within=3)
-assert errors[0] < octant_error < 0.6 * sum(mix_errors) / 8
+assert errors[0] < octant_error < 0.75 * sum(mix_errors) / 8
 claim("random planes", sum(random_errors) / 6, text=100, within=10)
 claim("random, lowest", min(random_errors), text=73, within=10)
 assert max(errors) - min(errors) < 2
@@ -565,7 +571,9 @@ for dose in ("0.5", "1.0"):
     assert all(chosen[each.replace(str(DOSE), dose)] > chosen[each] for each in smallest)
 turned_to = measured_angle(held_out.mean(0), words.angles)
 claim("where arousal leads", turned_to[3], text=100, within=4)
-claim("in the dealing drawn", measured_angle(held_out[0], words.angles)[3], text=117, within=4)
+claim(
+    "in the dealing of the figure", measured_angle(held_out[0], words.angles)[3], text=117, within=4
+)
 claim("and down", turned_to[9], text=296, within=4)
 lean = (turned_to - TURNS + 180) % 360 - 180
 assert (lean[[4, 5, 9, 10, 11]] > 15).all() and (lean[[0, 1, 2, 6, 7, 8]].abs() < 15).all()
@@ -594,28 +602,33 @@ ways = {
     cut: (here, {"direct": False}),
     f"embeddings<br>at {LAYER},<br>direct<br>way cut": (vectors[0], {"direct": False}),
 }
-lexical_error, lexical_range = {}, {}
-for name, (of_words, where) in ways.items():
-    gained, _ = cross_fitted(of_words, words.angles, 0, **where)
-    lexical_error[name] = error(gained)
-    lexical_range[name] = emotions.error_interval(gained[None], words, TURNS)
+lexical = {
+    name: cross_fitted(of_words, words.angles, 0, **where)[0][None]
+    for name, (of_words, where) in ways.items()
+}
+lexical_error = {name: error(gained[0]) for name, gained in lexical.items()}
+lexical_range = {name: emotions.error_interval(x, words, TURNS) for name, x in lexical.items()}
 random_cut = [error(each) for each in gains(random_planes, direct=False)]
-plots.bars(
-    lexical_error | {"random planes,<br>direct<br>way cut": sum(random_cut) / 6},
+random_name = "random planes,<br>direct<br>way cut"
+shown = lexical_error | {random_name: sum(random_cut) / 6}
+fig = plots.bars(
+    {name: round(value) for name, value in shown.items()},
     title="A pure token bias turns the dial too, and so do the blocks without the direct way",
-    y="mean error (degrees)",
+    y="mean error (degrees)<br>lower is better; guessing 90",
     low={name: low for name, (low, _) in lexical_range.items()},
     high={name: high for name, (_, high) in lexical_range.items()},
-    dots={"random planes,<br>direct<br>way cut": random_cut},
+    dots={random_name: random_cut},
     chance=90,
 )
+ends = fig.data[0].error_y
+ends.update(array=ends.array[:-1], arrayminus=ends.arrayminus[:-1])  # dots for random planes
+fig.for_each_trace(lambda bar: bar.update(x=[x.replace(".00", "") for x in bar.x]))
 
 # %% [markdown]
-# The token bias finds the held-out words with **13** degrees of error (interval **5** to **43**): no sign that it is worse than layer 20. So the experiment that looked so good **does not show a circle of moods inside the model**. That words of like feeling have like
-# embeddings is enough to pass it, with no block involved. (The embeddings at layer 20 give **23**.)
+# The token bias finds the held-out words with **13** degrees of error (interval **5** to **43**): no sign that it is worse than layer 20. So the experiment that looked so good **does not show a circle of moods inside the model**. That words of like feeling have like embeddings is enough to pass it, with no block involved. (The embeddings at layer 20 give **23**.)
 #
-# Nor does it show that there is none. With the direct way cut, the blocks alone still turn the held-out words, with **17** degrees of error (**10** to **32**). And they do not just hand on whatever comes: random planes with the same cut give **105** (the best of six: **87**), and the embeddings' axes **51** (**22** to **92**). So layer 20 seems
-# to hold the circle in a form that later blocks use better than the embeddings' form, though the intervals meet. Whether that form is mood or only the words' meaning, this does not say.
+# Nor does it show that there is none. With the direct way cut, the blocks alone still turn the held-out words, with **17** degrees of error (**10** to **32**). And they do not just hand on whatever comes: random planes with the same cut give **105** (the best of six: **87**), and the embeddings' axes **51**. So layer 20 seems
+# to hold the circle in a form that later blocks use better than the embeddings' form, though the difference, **35**, hardly clears 0 (interval **0** to **73**, the same groups drawn for both). Whether that form is mood or only the words' meaning, this does not say.
 
 # %% tags=["numbers"]
 cut_range = lexical_range[cut]
@@ -630,16 +643,18 @@ claim("its interval, high", cut_range[1], text=32, within=5)
 claim("random planes, cut", sum(random_cut) / 6, text=105, within=10)
 claim("random planes, cut, best", min(random_cut), text=87, within=10)
 claim("embeddings, cut", lexical_error[embedded_cut], text=51, within=8)
-claim("its interval, low", lexical_range[embedded_cut][0], text=22, within=6)
-claim("its interval, high", lexical_range[embedded_cut][1], text=92, within=10)
 assert lexical_error["token bias"] < held_out_error + 2
-assert lexical_range[embedded_cut][0] < cut_range[1] < min(random_cut)
+gap_range = emotions.error_interval(lexical[embedded_cut], words, TURNS, minus=lexical[cut])
+gap = lexical_error[embedded_cut] - lexical_error[cut]
+claim("embeddings minus ours, cut", gap, text=35, within=7)
+claim("its interval, low", gap_range[0], text=0, within=4)
+claim("its interval, high", gap_range[1], text=73, within=10)
+assert cut_range[1] < min(random_cut)
 
 # %% [markdown]
 # ### A test without emotion words
 #
-# If the plane at layer 20 is about *moods*, it should also say what a story feels like. The twelve stories of the gate hold no word of the 26. Take the residual stream behind each story, at layer 20, minus the mean over the stories, and read its angle in the plane of the words. The control is
-# a bag of words: the mean embedding of the story's tokens, read in the plane of the embeddings. *Predict first.*
+# If the plane at layer 20 is about *moods*, it should also say what a story feels like. The twelve stories of the gate hold no word of the 26. Take the residual stream behind each story, at layer 20, minus the mean over the stories, and read its angle in the plane of the words. The control is a bag of words: the mean embedding of the story's tokens, read in the plane of the embeddings. *Predict first.*
 
 # %%
 axes = circle_axes(here, words.angles)
@@ -666,8 +681,8 @@ plots.table(
 )
 
 # %% [markdown]
-# **58** degrees (interval **32** to **84**): better than guessing, but no better than the bag of words (**60**), or than good and bad alone. Yet the model itself has the answer: its next words had an error of 28. So this plane, built from *words of emotion*, is not where the model keeps what a
-# story feels like, or not in this form at this token (the vectors come from a word's own token, the stories are read behind *felt*). Other layers were looked at afterwards: `54` to `64` degrees. "The emotion circle" is a name that promises more than was measured: what was measured is a circle of emotion *words*.
+# **58** degrees (interval **32** to **84**): better than guessing, but no better than the bag of words (**60**), or than good and bad alone. This plane, built from *words of emotion*, reads the stories worse than the model's own next words do, by **30** (interval **15** to **44**). What a story feels like is not found
+# there, or not in this form at this token (the vectors come from a word's own token, the stories are read behind *felt*). Other layers were looked at afterwards: `54` to `64` degrees. "The emotion circle" is a name that promises more than was measured: what was measured is a circle of emotion *words*.
 
 # %% tags=["numbers"]
 claim("stories at our layer", read[f"layer {LAYER}"].mean(), text=58, within=5)
@@ -675,7 +690,12 @@ claim("its interval, low", read_range[f"layer {LAYER}"][0], text=32, within=5)
 claim("its interval, high", read_range[f"layer {LAYER}"][1], text=84, within=5)
 claim("stories, bag of words", read["bag of words"].mean(), text=60, within=5)
 assert not set(words.words) & set(" ".join(STORIES).replace(".", "").lower().split())
-assert best_of_two < read[f"layer {LAYER}"].mean() and gate.mean() < read_range[f"layer {LAYER}"][0]
+worse = read[f"layer {LAYER}"] - gate
+worse_range = probes.bootstrap(worse, groups=places_told)
+claim("minus the gate", worse.mean(), text=30, within=5)
+claim("its interval, low", worse_range[0], text=15, within=5)
+claim("its interval, high", worse_range[1], text=44, within=5)
+assert best_of_two < read[f"layer {LAYER}"].mean() and read_range[f"layer {LAYER}"][1] < 90
 
 # %% [markdown]
 # ## 6. Let it write
@@ -747,22 +767,20 @@ plots.bars(
         "token bias": bias_size.item(),
         "random planes<br>(control)": sum(random_sizes) / 3,
     },
-    title="The text's mood swings with the dial, but more under a token bias",
+    title="The text's VADER score swings with the dial, more under a token bias",
     y="swing of VADER's score",
     dots={"random planes<br>(control)": random_sizes},
 )
 
 # %% [markdown]
-# VADER's score swings with the cosine of the angle by **0.29** (interval over prompts **0.08** to **0.42**). So the text follows the dial's valence. So it does under a token bias, and more strongly: **0.56** (**0.41** to **0.72**). But the bias mostly writes the words themselves (*sad sad sad*): **19** of its 48 texts
-# hold one of the 26, against **1** at layer 20. In any direction of the plane the swing is **0.31** at layer 20, and **0.14** in three random planes on average (at most **0.18**). Four prompts with one draw each are few. Arousal has no judge here but you: do the texts at 90 sound more awake than those at 270?
-#
-# Now turn the dial yourself. Each turn takes a second or two. What happens to the text at a dose of 1?
-
+# VADER's score swings with the cosine of the angle by **0.29** (interval over prompts **0.08** to **0.42**). So the text follows the dial's valence. So it does under a token bias, and more strongly: **0.56** (**0.41** to **0.72**). But under the bias **19** of 48 texts
+# hold one of the 26 words (*sad sad sad*), against **1** at layer 20. Up the arousal axis the score falls by **0.11**, as displeasure would make it (section 5). In any direction of the plane the swing is **0.31** at layer 20, and **0.14** in three random planes on average (at most **0.18**). Four prompts with one draw each are few. Arousal has no judge here but you: do the texts at 90 sound more awake than those at 270?
 
 # %% tags=["numbers"]
 claim("swing of VADER's score", swing[:, 0].mean(), text=0.29, within=0.12)
 claim("its interval, low", swing_range[0], text=0.08, within=0.12)
 claim("its interval, high", swing_range[1], text=0.42, within=0.12)
+claim("along arousal", swing[:, 1].mean(), text=-0.11, within=0.1)
 claim("token bias", swing_bias[:, 0].mean(), text=0.56, within=0.15)
 claim("its interval, low", swing_bias_range[0], text=0.41, within=0.15)
 claim("its interval, high", swing_bias_range[1], text=0.72, within=0.15)
@@ -772,6 +790,9 @@ claim("swing, any direction", swing_size, text=0.31, within=0.12)
 claim("random planes, any direction, mean", sum(random_sizes) / 3, text=0.14, within=0.08)
 claim("the largest", max(random_sizes), text=0.18, within=0.1)
 assert max(random_sizes) < swing_size < bias_size
+
+# %% [markdown]
+# Now turn the dial yourself. Each turn takes a second or two. What happens to the text at a dose of 1?
 
 
 # %%
@@ -784,10 +805,9 @@ def on_the_dial(angle: float, dose: float, prompt: str) -> str:
 plots.dial(on_the_dial, angle=0, dose=DOSE, prompt="The man opened the door and")
 
 # %% [markdown]
-# ## 7. Mood and refusal
+# ## 7. Valence, arousal and refusal
 #
-# In `Llama-3.1-8B`, steering towards low arousal made the model refuse harmless requests (8% of them before, 86% after), and towards high arousal it stopped refusing harmful ones (87% to 5%). The same paper (arXiv 2604.03147) asks whether the model had changed its mind, or its
-# words: when 21 tokens of refusal were **clamped** (held at their unsteered values), most of the effect was gone.
+# In `Llama-3.1-8B`, steering towards low arousal made the model refuse harmless requests (8% of them before, 86% after), and towards high arousal it stopped refusing harmful ones (87% to 5%). The same paper (arXiv 2604.03147) asks whether the model had changed its mind, or its words: when 21 tokens of refusal were **clamped** (held at their unsteered values), most of the effect was gone.
 #
 # SmolLM2-135M refuses next to nothing, so rates cannot be counted here; lesson 19 plants a refusal. What can be measured: after a request and the first word "I" of the reply, the **log-odds** of words that refuse (" cannot", " refuse", ...) against words that comply (" can", " will", ...): the log of their total probability over that of the others.
 # And after an opinion and "Do you agree?", those of "Yes" against "No". For each axis we take half the difference between its two ends. (What "arousal" does is partly displeasure: section 5.)
@@ -918,26 +938,28 @@ def with_interval(values: torch.Tensor) -> str:
     return f"{values.mean():+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-sizes = {
-    name: ", ".join(f"{x:.2f}" for x in each.abs().sort().values) for name, each in luck.items()
-}
 plots.table(
     [
         (name, way, with_interval(value[:, 0]), with_interval(value[:, 1]))
         for name, ways in pushes.items()
         for way, value in ways.items()
-    ]
-    + [(name, "8 random directions, sizes", sizes[name], "") for name in luck],
+    ],
     columns=["log-odds of", "", "valence", "arousal"],
 )
 
+# %%
+sorted_sizes = {name: each.abs().sort().values.tolist() for name, each in luck.items()}
+plots.table(
+    [(name, *(f"{size:.2f}" for size in sizes)) for name, sizes in sorted_sizes.items()],
+    columns=["sizes, steered only", *(f"random {i + 1}" for i in range(8))],
+)
+
 # %% [markdown]
-# **Refusal.** Both axes move it: valence by **-0.88** (interval over prompts **-1.26** to **-0.54**), arousal by **-0.66** (**-0.93** to **-0.38**). The sign for arousal is that of the larger model, which a random direction shares half the time. And here it is *not* a direct push on the words: with the direct way cut, the effect does not fall (arousal **-0.88**, **-1.12** to **-0.63**), and without what
-# the unembedding reads for these tokens it stays as well (**-0.77**).
+# **Refusal.** Both axes move it: valence by **-0.88** (interval over prompts **-1.26** to **-0.54**), arousal by **-0.66** (**-0.93** to **-0.38**). The sign for arousal is that of the larger model, which a random direction shares half the time. And here it is *not* a direct push on the words: with the direct way cut, both effects grow (valence **-1.06**, arousal **-0.88**): the direct push works against them. Without what the unembedding reads for these tokens they stay as well (arousal **-0.77**).
 #
-# **Agreement.** Arousal raises "Yes" by **0.68** (**0.58** to **0.76**). With the direct way cut **0.18** is left (**0.07** to **0.26**); without what the unembedding reads for these two tokens, **0.39** (**0.28** to **0.47**). So between two fifths and three quarters of it was a push on tokens, depending on the clamp. (The second also changes what the blocks read.)
+# **Agreement.** Arousal raises "Yes" by **0.68** (**0.58** to **0.76**). With the direct way cut **0.18** is left; without what the unembedding reads for these two tokens, **0.39**. So between two fifths and three quarters of it was a push on tokens, depending on the clamp. (The second also changes what the blocks read.) Valence does less, and the cut raises that too: **0.17** and **0.41**.
 #
-# Now the control that decides how excited to be: eight **random** directions of the same length. One moves refusal more than either axis does (by **1.44**), and another about as much as arousal (**0.65**). Two move agreement more than arousal does (up to **1.27**). So a narrow interval over prompts says
+# Now the control that decides how excited to be: eight **random** directions of the same length (each row of the table is sorted). One moves refusal more than either axis does (by **1.44**), and another about as much as arousal (**0.65**). Two move agreement more than arousal does (up to **1.27**). So a narrow interval over prompts says
 # that the effect is steady, and *not* that it is about emotion. One or two random pushes in eight do as much: too few to call these effects special, or ordinary.
 
 # %% tags=["numbers"]
@@ -950,9 +972,12 @@ claim("refusal, arousal", refusal["steered"][:, 1].mean(), text=-0.66, within=0.
 claim("its interval, low", arousal_range[0], text=-0.93, within=0.1)
 claim("its interval, high", arousal_range[1], text=-0.38, within=0.1)
 claim("refusal, direct way cut", refusal["direct way cut"][:, 1].mean(), text=-0.88, within=0.08)
-low, high = probes.bootstrap(refusal["direct way cut"][:, 1])
-claim("its interval, low", low, text=-1.12, within=0.1)
-claim("its interval, high", high, text=-0.63, within=0.1)
+claim("for valence", refusal["direct way cut"][:, 0].mean(), text=-1.06, within=0.08)
+claim("agreement, valence", agreement["steered"][:, 0].mean(), text=0.17, within=0.06)
+claim("direct way cut", agreement["direct way cut"][:, 0].mean(), text=0.41, within=0.06)
+growth = [each["direct way cut"].mean(0) / each["steered"].mean(0) for each in pushes.values()]
+assert growth[0].min() > 1.1 and growth[1][0] > 1.1
+assert refusal["these tokens out"].mean(0).max() < -0.5
 claim("refusal, tokens out", refusal["these tokens out"][:, 1].mean(), text=-0.77, within=0.08)
 agreement_range = probes.bootstrap(agreement["steered"][:, 1])
 claim("agreement, arousal", agreement["steered"][:, 1].mean(), text=0.68, within=0.06)
@@ -960,12 +985,6 @@ claim("its interval, low", agreement_range[0], text=0.58, within=0.06)
 claim("its interval, high", agreement_range[1], text=0.76, within=0.06)
 claim("agreement, direct way cut", agreement["direct way cut"][:, 1].mean(), text=0.18, within=0.05)
 claim("agreement, tokens out", agreement["these tokens out"][:, 1].mean(), text=0.39, within=0.06)
-low, high = probes.bootstrap(agreement["direct way cut"][:, 1])
-claim("its interval, direct way cut, low", low, text=0.07, within=0.06)
-claim("its interval, direct way cut, high", high, text=0.26, within=0.06)
-low, high = probes.bootstrap(agreement["these tokens out"][:, 1])
-claim("its interval, tokens out, low", low, text=0.28, within=0.06)
-claim("its interval, tokens out, high", high, text=0.47, within=0.06)
 for way in ("direct way cut", "these tokens out"):  # between two fifths and three quarters
     assert 0.25 < agreement[way][:, 1].mean() / agreement["steered"][:, 1].mean() < 0.6
 claim("refusal, largest random", luck["refusal"].abs().max(), text=1.44, within=0.1)
@@ -978,48 +997,28 @@ assert (luck["agreement"].abs() > agreement["steered"][:, 1].mean()).sum() == 2
 # ## What you found
 
 # %%
-plots.table(
-    [
-        (
-            "circularity without labels (26 words)",
-            f"{round_trip[LAYER][0]:.2f}",
-            f"{round_trip[0][0]:.2f} embeddings",
-            "",
-        ),
-        (
-            "dial, mean error on held-out words",
-            f"{held_out_error:.0f} degrees ({error_range[0]:.0f} to {error_range[1]:.0f})",
-            f"{sum(mix_errors) / 8:.0f} valence with an arbitrary axis, {sum(random_errors) / 6:.0f} random planes, 90 guessing",
-            "a circle in Llama-3.1-8B (arXiv 2604.03147)",
-        ),
-        ("the same as a pure token bias", f"{lexical_error['token bias']:.0f} degrees", "", ""),
-        (
-            "the same with the direct way cut",
-            f"{lexical_error[cut]:.0f} degrees",
-            f"{lexical_error[embedded_cut]:.0f} embeddings' axes, {sum(random_cut) / 6:.0f} random planes",
-            "",
-        ),
-        (
-            "stories without emotion words, read in the plane",
-            f"{read[f'layer {LAYER}'].mean():.0f} degrees",
-            f"{read['bag of words'].mean():.0f} bag of words; {gate.mean():.0f} the model's own words",
-            "",
-        ),
-        (
-            "valence of what it writes (VADER, per axis)",
-            f"{swing[:, 0].mean():+.2f}",
-            f"{swing_bias[:, 0].mean():+.2f} token bias",
-            "",
-        ),
-        (
-            "refusal log-odds along arousal; direct way cut",
-            f"{refusal['steered'][:, 1].mean():+.2f}; {refusal['direct way cut'][:, 1].mean():+.2f}",
-            f"up to {luck['refusal'].abs().max():.2f} in random directions",
-            "8 to 86% over-refusal at low arousal; clamping 21 tokens undoes most (Llama-3.1-8B)",
-        ),
-    ],
-    columns=["", "SmolLM2-135M-Instruct", "control", "elsewhere (not measured here)"],
+result, control = f"{round_trip[LAYER][0]:.2f}", f"{round_trip[0][0]:.2f} embeddings"
+rows = [("circularity without labels (26 words)", result, control, "")]
+result = f"{held_out_error:.0f} degrees ({error_range[0]:.0f} to {error_range[1]:.0f})"
+control = f"{sum(mix_errors) / 8:.0f} valence with an arbitrary axis (best {mix_errors[0]:.0f}), "
+control += f"{sum(random_errors) / 6:.0f} random planes, 90 guessing"
+found = "a circle in Llama-3.1-8B (arXiv 2604.03147)"
+rows += [("dial, mean error on held-out words", result, control, found)]
+rows += [("the same as a pure token bias", f"{lexical_error['token bias']:.0f} degrees", "", "")]
+control = (
+    f"{lexical_error[embedded_cut]:.0f} embeddings' axes, {sum(random_cut) / 6:.0f} random planes"
 )
+rows += [("the same with the direct way cut", f"{lexical_error[cut]:.0f} degrees", control, "")]
+result = f"{read[f'layer {LAYER}'].mean():.0f} degrees"
+control = f"{read['bag of words'].mean():.0f} bag of words; {gate.mean():.0f} the model's own words"
+rows += [("stories without emotion words, read in the plane", result, control, "")]
+result, control = f"{swing[:, 0].mean():+.2f}", f"{swing_bias[:, 0].mean():+.2f} token bias"
+rows += [("valence of what it writes (VADER, per axis)", result, control, "")]
+result = "; ".join(f"{refusal[w][:, 1].mean():+.2f}" for w in ("steered", "direct way cut"))
+control = f"up to {luck['refusal'].abs().max():.2f} in random directions, steered"
+found = "8 to 86% over-refusal at low arousal; clamping 21 tokens undoes most (Llama-3.1-8B)"
+rows += [("refusal log-odds along arousal; direct way cut", result, control, found)]
+plots.table(rows, columns=["", "SmolLM2-135M-Instruct", "control", "elsewhere (not measured here)"])
 
 # %% [markdown]
 # ## Questions to discuss
@@ -1027,8 +1026,7 @@ plots.table(
 # 1. The dial passed on held-out words, with permuted labels and random planes as controls. A paper might have stopped there. Which control changed the reading, and what made it different in kind?
 # 2. Russell's words were sorted by people who know what the words mean. Could the circle be a fact about English, and not about feelings? How would you tell?
 # 3. What would a test have to look like in which a token bias *must* fail?
-# 4. Orthonormal axes give all of the overlap to valence. Turn it round: which results should change?
-# 5. For agreement two fifths to three quarters of the effect was direct, depending on the clamp; for refusal it was not. Which of the two would you expect to survive in longer replies?
+# 4. For agreement two fifths to three quarters of the effect was direct, depending on the clamp; for refusal it was not. Which of the two would you expect to survive in longer replies?
 #
 # ## Common mistakes
 #
@@ -1037,7 +1035,6 @@ plots.table(
 # - Calling 90 degrees the number to beat, when valence with an arbitrary second axis does much better.
 # - Clamping the tokens that you measure.
 # - Taking a narrow interval over prompts for evidence that *this* direction is special.
-# - Comparing a PCA angle with a true one without allowing rotation and reflection in the shuffles as well.
 #
 # ## Where this breaks
 #

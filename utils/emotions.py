@@ -232,12 +232,17 @@ def error_interval(
     words: Words,
     wanted: Float[Tensor, " angle"],
     *,
+    minus: Float[Tensor, "split angle word"] | None = None,
     n: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
     """95% percentile interval of the mean angular error, over splits and wanted angles.
 
     What is drawn with replacement is groups of words, the same in all splits; the axes stay.
+
+    Args:
+        minus: if given, the interval is of the error of `change` minus that of this, on the same
+            draws.
     """
     rows: dict[str, list[int]] = {}
     for i, group in enumerate(words.groups):
@@ -248,8 +253,12 @@ def error_interval(
     for _ in range(n):
         drawn = torch.randint(len(groups), (len(groups),), generator=generator).tolist()
         chosen = torch.tensor([i for group in drawn for i in groups[group]])
-        found = measured_angle(change[..., chosen], words.angles[chosen])
-        errors.append(angular_error(found, wanted).mean())
+        each = [
+            angular_error(measured_angle(x[..., chosen], words.angles[chosen]), wanted).mean()
+            for x in (change, minus)
+            if x is not None
+        ]
+        errors.append(each[0] if minus is None else each[0] - each[1])
     low, high = torch.stack(errors).quantile(torch.tensor([0.025, 0.975])).tolist()
     return low, high
 

@@ -210,6 +210,8 @@ MISTAKES = {
             _axes(ready=lambda s: emotions.orthonormal(s.flip(0)).flip(0)),
             "valence gave way",
         ),
+        ("signs of QR", _axes(ready=lambda s: torch.linalg.qr(s.T).Q.T), "QR leaves signs open"),
+        ("reversed", _axes(ready=lambda s: -emotions.orthonormal(s)), "Both axes point"),
         ("exchanged", _axes(ready=lambda s: emotions.orthonormal(s).flip(0)), "comes first"),
         ("degrees as radians", _axes(points=_no_radians), "want radians"),
         ("vectors not centred", _axes(centre_x=False), "vectors were not centred"),

@@ -88,15 +88,16 @@ def _hits(a, b):
     return (a[:, :, None] == b[:, None]).any(-1).float().sum(-1)
 
 
-def _lle(*, away=True, ridge="trace", finish=None):
+def _lle(*, away=True, ridge="trace", everywhere=False, finish=None):
     def lle_weights(x, neighbours, *, ridge_=1e-3, **kwargs):
         price = kwargs.get("ridge", ridge_)
         z = neighbours - x[:, None] if away else neighbours
         gram = z @ z.mT
         k = gram.shape[-1]
         trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
-        scale = {"trace": trace, "mean": trace / k, "one": 1.0, "none": 0.0}[ridge]
-        gram = gram + price * scale * torch.eye(k, dtype=gram.dtype)
+        scale = {"trace": trace, "mean": trace / k, "one": 1.0, "none": 0.0, "all": trace.sum()}
+        where = torch.ones(k, k) if everywhere else torch.eye(k)
+        gram = gram + price * scale[ridge] * where.to(gram)
         raw = torch.linalg.solve(gram, torch.ones_like(gram[..., :1]))[..., 0]
         return finish(raw) if finish else raw / raw.sum(-1, keepdim=True)
 
@@ -220,8 +221,10 @@ MISTAKES = {
         ("point not taken away", _lle(away=False), "Gram matrix is that of the neighbours"),
         ("no condition", _unconstrained, "without the condition"),
         ("condition afterwards", _unconstrained_then_divided, "plain least squares"),
-        ("no ridge", _lle(ridge="none"), "ridge is missing"),
+        ("no ridge", _lle(ridge="none"), "ridge is missing, or"),
         ("ridge without the trace", _lle(ridge="one"), "share of the *trace*"),
+        ("ridge on every entry", _lle(everywhere=True), "added to every entry"),
+        ("trace over all points", _lle(ridge="all"), "summed over all points"),
         ("mean of the diagonal", _lle(ridge="mean"), "mean of the diagonal"),
         ("over points", _lle(finish=lambda w: w / w.sum(0)), "over the points"),
         ("no negative weights", _clipped, "may be negative"),

@@ -244,6 +244,11 @@ def check_circle_axes(circle_axes) -> str:
             "Both had length 1 before arousal lost its part along valence, and now arousal is "
             "shorter: divide it once more, *last*.": too_early,
             "Arousal was kept, and valence gave way: keep valence as it is.": made(slopes, 1),
+            "Valence points the wrong way: keep the slope's own direction.": right
+            * torch.tensor([[-1.0], [1.0]]),
+            "Arousal points the wrong way: keep the slope's own direction.": right
+            * torch.tensor([[1.0], [-1.0]]),
+            "Both axes point the wrong way: keep the slopes' own directions.": -right,
             "Valence comes first, arousal second.": swapped,
             "The angles are in degrees, and `cos` and `sin` want radians.": made(
                 fitted(x, degrees, ridge)
@@ -264,6 +269,15 @@ def check_circle_axes(circle_axes) -> str:
             "That is the fit with the default penalty: use the argument.": made(
                 fitted(x, _circle(angles), 0.1)
             ),
+        },
+    )
+    match(
+        circle_axes(-x, angles.clone(), ridge=ridge),
+        -right,
+        what="When all vectors are turned round, the axes",
+        mistakes={
+            "An axis points the wrong way: QR leaves signs open. Keep the slopes' own directions: "
+            "when all vectors are turned round, the axes must turn round too.": right,
         },
     )
     return "Two directions of length 1, at a right angle, valence first."

@@ -161,13 +161,18 @@ def check_lle_weights(lle_weights) -> str:
     mixed = (planted[..., None] * neighbours).sum(1)
     x = mixed + 0.7 * torch.randn(2, 5, generator=random, dtype=torch.float64)
 
-    def solved(ridge: float, *, centre: bool = True, trace: bool = True, sign: float = -1.0):
+    def solved(ridge: float, *, centre: bool = True, trace: str = "own", sign: float = -1.0):
         """Weights [2, 3] by Lagrange's conditions; `raw` ones do not sum to 1."""
+        zs = [
+            near + sign * point if centre else near
+            for point, near in zip(x, neighbours, strict=True)
+        ]
         raw = []
-        for point, near in zip(x, neighbours, strict=True):
-            z = near + sign * point if centre else near
+        for z in zs:
             gram = torch.stack([torch.stack([r @ s for s in z]) for r in z])
-            price = ridge * (sum(gram[i, i] for i in range(3)) if trace else 1.0)
+            traces = {"own": sum(gram[i, i] for i in range(3)), "none": 1.0}
+            traces["all"] = sum(r @ r for each in zs for r in each)
+            price = ridge * traces[trace]
             gram = gram + price * torch.eye(3, dtype=torch.float64)
             raw.append(torch.linalg.inv(gram) @ torch.ones(3, dtype=torch.float64))
         raw = torch.stack(raw)
@@ -193,9 +198,13 @@ def check_lle_weights(lle_weights) -> str:
             "The Gram matrix is that of the neighbours themselves. Take the point away from "
             "them first.": solved(0.1, centre=False)[0],
             "The point was added to its neighbours. Take it away.": solved(0.1, sign=1.0)[0],
-            "The ridge is missing: `ridge` times the trace goes on the diagonal.": solved(0.0)[0],
+            "The ridge is missing, or was it added to every entry? `ridge` times the trace goes on "
+            "the diagonal only.": solved(0.0)[0],
+            "The trace was summed over all points: each point's Gram matrix has its own.": solved(
+                0.1, trace="all"
+            )[0],
             "The ridge is a share of the *trace*: multiply it by the trace of each Gram "
-            "matrix.": solved(0.1, trace=False)[0],
+            "matrix.": solved(0.1, trace="none")[0],
             "You used the mean of the diagonal: the trace is its sum.": solved(0.1 / 3)[0],
             "All weights are equal: has the Gram matrix been used?": torch.full((2, 3), 1 / 3),
             "A softmax makes rows sum to 1, but these are other weights. Divide by the "
