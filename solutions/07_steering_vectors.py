@@ -54,7 +54,8 @@ cfg = model.cfg
 # A probe *reads* a concept: a direction along which activations with the concept lie further out. So what happens if you push along that direction while the model writes? That is **steering**: add a vector to the residual stream, at one layer, and leave the
 # weights alone. A strong push always changes the text, and a broken text can still score well on the concept. So each effect in this lesson has its cost beside it.
 #
-# Three concepts. Each is given by **contrast pairs**: nearly the same sentence with the concept and without it (`data/concepts/README.md`). Some pairs are for making vectors (`fit`), others, on other topics, for choosing (`test`).
+# Take three concepts: positive sentiment, formality, and the sea. Each is given by **contrast pairs**: nearly the same sentence with the concept and without it (`data/concepts/README.md`). Some pairs are for making vectors (`fit`). Others, on other topics, are for
+# choosing a layer and a dose; the file calls them `test`.
 
 # %% tags=["nbval-check-output"]
 for concept in concepts.CONCEPTS:
@@ -69,7 +70,8 @@ for concept in concepts.CONCEPTS:
 # Who says that a text is positive, or about the sea? Not us, and not a list of words made up for the occasion. For sentiment: **VADER**, a lexicon of some 7,500 words rated by people, with rules for negation. For the other two: a small classifier (logistic
 # regression on groups of 2 to 4 letters), trained on texts that this model wrote when asked for formal, casual, maritime and other texts. All scores run from `-1` to `1`.
 #
-# An instrument has an error of its own, so look at that first. Each classifier was trained on three quarters of its subjects. How often is it right about the rest? And how often does each instrument put the right half of a hand-written pair higher?
+# An instrument has an error of its own, so look at that first. Each of those texts has a subject that the model was given, and a classifier was trained on three quarters of the subjects. How often is it right about the rest?
+# And how often does each instrument put the right half of a hand-written pair higher?
 
 # %%
 on_pairs, held_out_accuracy = {}, {}
@@ -79,12 +81,19 @@ for c in concepts.CONCEPTS:
     if c != "sentiment":  # VADER was not trained
         held_out_accuracy[c] = concepts.classifier(c).accuracy
 plots.table(
-    [(c, f"{held_out_accuracy.get(c, math.nan):.2f}", f"{on_pairs[c]:.2f}") for c in on_pairs],
+    [
+        (
+            c,
+            f"{held_out_accuracy[c]:.2f}" if c in held_out_accuracy else "not trained",
+            f"{pair:.2f}",
+        )
+        for c, pair in on_pairs.items()
+    ],
     columns=["instrument", "right on held-out subjects", "right half of a pair higher"],
 )
 
 # %% [markdown]
-# On subjects it was not trained on, the classifier of formality is right about **95%** of `96` texts, that of the sea about **80%** (so few texts leave some 8 points either way; a coin has 50%). Asked for a story with a lifeboat in it, the model sometimes
+# On subjects it was not trained on, the classifier of formality is right about **95%** of `96` texts, that of the sea about **80%** (so few texts leave up to 8 points either way; a coin is right 50% of the time). Asked for a story with a lifeboat in it, the model sometimes
 # forgets the lifeboat; the label stays. All three instruments put the right half of a pair higher in **94%** of the pairs or more, two of them in all. So these are usable, and noisy: trust an average over many texts more than any single score.
 
 # %% tags=["numbers"]
@@ -96,7 +105,7 @@ assert sorted(on_pairs.values())[1] == 1 and concepts.classifier("sea").n_held_o
 # %% [markdown]
 # ### The gate: can the model do it when asked?
 #
-# If the model cannot write in a formal style at all, a vector that fails would tell us nothing. So ask. The task in the whole lesson is to continue neutral **openings** of six tokens. Eight of them are for choosing, others for testing.
+# If the model cannot write in a formal style at all, a vector that fails would tell us nothing. So ask. The task in the whole lesson is to continue neutral **openings** of six tokens. Eight of them are for choosing, 24 others for testing.
 #
 # Ask by a request in the chat format that this model was trained on, with the opening as the start of the answer. `sample` draws the next tokens at **temperature** `0.8`: logits are divided by it before the softmax, so likely tokens become a little likelier.
 # Runs with and without a request share their random numbers, for a little less noise between the two. (A bare line, "Here is a very happy and positive text.", was tried on these eight openings in an early version of this lesson. The request did better, and
@@ -145,7 +154,7 @@ for c, wanted in WANTED.items():
     print(f"asked for {c}: change of score (95% interval, eight openings) {spelled(gate[c])}")
 
 # %% [markdown]
-# All three: **0.56** on sentiment, **0.58** on formality, **0.68** on the sea, and each interval is above 0. (One sample of eight openings is rough. Section 7 has more, and its numbers for the request are smaller. This is a gate, not a result.)
+# All three: **0.56** on sentiment, **0.58** on formality, **0.68** on the sea, and each interval is above 0. (One sample for each of eight openings is rough. Section 7 has three, and there the request's mean change is smaller. This is a gate, not a result.)
 
 # %% tags=["numbers"]
 claim("request, sentiment", gate["sentiment"][0], text=0.56, within=0.2)
@@ -188,12 +197,12 @@ lesson_07.check_mean_over_tokens(mean_over_tokens)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Make a mask [batch, pos] that is True where there is text: after position 0, and before `lengths`. `lengths[:, None]` has one row for each text, so that it compares with `torch.arange(pos)`.
+# Make a mask [batch, pos] that is True where there is text: after position 0, and before `lengths`. `lengths[:, None]` has one row for each text, so you can compare it with `torch.arange(pos)`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Multiply `resid` by `mask[..., None]`, sum over positions, and divide by `mask.sum(1, keepdim=True)`. A `mean` would divide by the number of columns.
+# Multiply `resid` by `mask[..., None]`, sum over positions, and divide by `mask.sum(1, keepdim=True)`. A plain `mean` over positions would count BOS and the padding too.
 #
 # </details>
 
@@ -298,9 +307,9 @@ from utils.steering import at_dose, random_directions, typical_norm
 norms = {layer: typical_norm(model, to_choose, layer=layer) for layer in (5, 15, 25)}
 
 # %% [markdown]
-# At layer 15 the residual stream is about **163** long. The raw CAA vectors have a dose of only **0.09** to **0.19** there: what tells formal from casual is a small part of what a token carries. (Papers that steer "with coefficient 10" mean ten of *these*,
-# whose length differs from concept to concept. Hence the dose.) CAA and the probe saw the same vectors, and yet their directions differ: the cosines at layer 15 are **0.53** to **0.64**. The mean difference follows where the data lie; a probe may also avoid
-# directions in which they vary anyway.
+# At layer 15 the residual stream is about **163** long. The raw CAA vectors have a dose of only **0.09** to **0.19** there: what tells one half of a pair from the other is a small part of what a token carries. (Papers that steer "with coefficient 10" mean ten of *these*,
+# whose length differs from concept to concept. Hence the dose.) CAA and the probe saw the same vectors, and yet their directions differ: the cosines at layer 15 are **0.53** to **0.64**. The mean difference points from the one group to the other; a probe may also
+# avoid directions in which both groups vary anyway.
 
 # %% tags=["numbers"]
 at_15 = {m: [direction(c, m, 15) for c in concepts.CONCEPTS] for m in ("CAA", "probe")}
@@ -348,7 +357,7 @@ lesson_07.check_add_from(add_from)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `(position >= start)[:, None]` is a column of True and False. Multiply it with `vector`, and add the product to `resid`, without changing `resid` itself.
+# `(position >= start)[:, None]` is a column of True and False. Multiply it by `vector`, and add the product to `resid`, without changing `resid` itself.
 #
 # </details>
 
@@ -370,8 +379,9 @@ with torch.no_grad(), model.hooks(fwd_hooks=[hook]):
 with steer(model, vector, layer=15, positions=slice(1, None)):
     cached = sample(model, rows, n_tokens=8, temperature=0)
 assert torch.equal(by_hand[:, rows.shape[1] :], cached)
-assert not torch.equal(cached, sample(model, rows, n_tokens=8, temperature=0))
-print("unsteered:", to_choose[0] + model.tokenizer.decode(plain_short[0]))
+unmoved = sample(model, rows, n_tokens=8, temperature=0)
+assert not torch.equal(cached, unmoved)
+print("unsteered:", to_choose[0] + model.tokenizer.decode(unmoved[0]))
 print("steered:  ", to_choose[0] + model.tokenizer.decode(cached[0]))
 
 # %% [markdown]
@@ -379,9 +389,9 @@ print("steered:  ", to_choose[0] + model.tokenizer.decode(cached[0]))
 #
 # Three measures, because each can be fooled.
 #
-# - **Perplexity under the unsteered model.** Let the *unsteered* model read the steered text: how surprised is it? The mean loss of a token, in nats, exponentiated. We report it over that of the unsteered text, as a **perplexity factor**: `2` means that each token is on average twice as unlikely. Also for a prompted text the model reads the *bare opening*, so that all methods are measured alike.
-# - **Repetition.** A text that loops has a *low* perplexity (pair 10 on formality has one, at dose `0.7`). So count: the share of 2-grams and 3-grams (two or three tokens in a row) that had occurred before.
-# - **The zlib ratio**: compressed size over size. Repetition of any kind compresses.
+# - **Perplexity under the unsteered model.** Let the *unsteered* model read the steered text: how surprised is it? Perplexity is the mean loss of a token, in nats, exponentiated. Divide it by that of the unsteered text, and you have the **perplexity factor**: `2` means that each token is on average twice as unlikely. A text written on request is also read after the *bare opening*, so that all methods are measured alike.
+# - **Repetition.** A text that loops can have a *lower* perplexity than one that does not. (Section 7's file has a case: with the vector of one pair on formality, the text loops at dose `0.7`, and has a lower perplexity than at `0.5`.) So count: the share of 2-grams and 3-grams (two or three tokens in a row) that had occurred before.
+# - **The zlib ratio**: compressed size over size. Repetition of any kind compresses, which lowers the ratio.
 #
 # ### Exercise 5 · losses under the unsteered model (15 minutes, medium)
 
@@ -420,6 +430,8 @@ lesson_07.check_token_losses(token_losses)
 
 # %% [markdown]
 # ### Exercise 6 · repetition (10 minutes, easy)
+#
+# Now the second measure: count the n-grams (n tokens in a row) of each text that had occurred before in it.
 
 
 # %%
@@ -444,12 +456,12 @@ lesson_07.check_repetition(repetition)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Of a kind of n-gram that comes four times, three had occurred before. So: all n-grams, less the number of kinds.
+# If the same n-gram comes four times, three of those had occurred before. So the repeats are all n-grams, less the number of *different* ones.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# A `set` of tuples holds each kind once. A row of `p` tokens has `p - n + 1` n-grams.
+# A `set` of tuples holds each different n-gram once. A row of `p` tokens has `p - n + 1` n-grams.
 #
 # </details>
 
@@ -459,15 +471,15 @@ from utils.generation import repetition, token_losses, zlib_ratio
 # %% [markdown]
 # ## 6. Which layer, which dose? The cheap way
 #
-# Sampling is slow and noisy. A single forward pass tells a good deal. Take pairs that were *not* used for the vectors, every third of the 18 (to save time). Compare the log probabilities of their two sentences:
+# Sampling is slow and noisy. A single forward pass tells a good deal. Take pairs that were *not* used for the vectors, every third of each concept's 18 (to save time). Compare the log probabilities of their two sentences:
 #
-# - **effect on pairs**: how much steering moves (log probability of "with") - (log probability of "without"), a token, in nats;
-# - **one-token cost**: by what factor *one* token drawn from the steered model is more surprising to the unsteered one than its own. (Computed over the whole vocabulary; nothing is drawn.)
+# - **effect on pairs**: how much steering moves the log probability of the sentence "with", less that of the one "without", in nats per token;
+# - **one-token cost**: by what factor *one* token drawn from the steered model is less likely under the unsteered one than a token of its own. (Computed over the whole vocabulary, so no token has to be drawn.)
 #
 # **The rule, before you look:** one layer and one dose for all three concepts. Of those with a cost of at most `2` for every concept, take the one with the largest mean effect. That serves CAA, whose vectors are used here. The other methods will have to live
 # with the layer; they get doses of their own in section 8.
 #
-# *Predict first:* a rule of thumb that you may meet is one to three times the typical norm. Here?
+# *Predict first:* a rule of thumb that you may meet is one to three times the typical norm. Will that do here?
 
 # %%
 LAYERS, DOSES = [5, 15, 25], [0.3, 0.45, 1.0]
@@ -514,11 +526,11 @@ plots.matrix_heatmap(
 )
 
 # %% [markdown]
-# The rule takes layer **25** and dose **0.3**: a mean effect of **1.1** nats a token, at a cost of at most **1.5**. Both are an edge of a coarse grid: a later layer may be better still (there are 30; close to the end a vector can push words up directly), and
+# The rule takes layer **25** and dose **0.3**: a mean effect of **1.1** nats per token, at a cost of at most **1.5**. Both are at the edge of a coarse grid: a later layer may be better still (there are 30; close to the end a vector can push words up directly), and
 # smaller doses cost less.
 #
-# **The control.** CAA's effect there is **0.87** or more on each concept. Two random directions of the same length cost as much, and move no concept's pairs by more than **0.34**. And the rule of thumb? At dose `1`, for the worst concept, one token is **19**
-# times as surprising or worse, at each of these layers. In this model, by this measure of length, a good dose is at most a third of the typical norm. At layer 15 the dose of `1` even has *less* effect than that of `0.45`.
+# **The control.** CAA's effect there is **0.87** or more on each concept. Two random directions of the same length cost about as much, and move no concept's pairs by more than **0.34**. And the rule of thumb? At dose `1`, for the worst concept, the one-token
+# cost is **19** or more, at each of these layers. In this model, by this measure of length, a good dose is below half of the typical norm: at `0.45` or more every layer costs too much. At layer 15 the dose of `1` even has *less* effect than that of `0.45`.
 
 # %% tags=["numbers"]
 claim("layer", LAYER, text=25, within=0)
@@ -529,15 +541,16 @@ claim("smallest effect there, nats", swept[:, *at, 0].min(), text=0.87, within=0
 assert of_strays[:, 1].max() > worst_cost[at]
 claim("largest effect of one, nats", of_strays[:, 0].abs().max(), text=0.34, within=0.08)
 claim("lowest of the worst costs at dose 1", worst_cost[:, -1].min(), text=19, within=2)
+assert (worst_cost[:, 1:] > 2).all()
 assert mean_effect[LAYERS.index(15), -1] < 0.8 * mean_effect[LAYERS.index(15), -2]
 
 # %% [markdown]
 # ## 7. Dose and response, in text that the model writes
 #
-# Now the text itself. Sampling enough of it takes most of an hour, so it was **done beforehand**: `data/steering_sweep/make.py` wrote the file that you load here, with this lesson's vectors, at layer 25. Every method has five doses, three samples (seeds) of
-# each of 32 openings, and five random directions as its control. The unsteered model's losses and the repetition are in the file; the scores are computed here.
+# Now the text itself. Sampling enough of it takes most of an hour, so it was **done beforehand**: `data/steering_sweep/make.py` wrote the file that you load here, with this lesson's vectors, at layer 25. Each steering method has five doses, the request has none. Each
+# run has three samples (seeds) for each of 32 openings. Five random directions, at the same doses, are the control. The unsteered model's losses and the repetition are in the file; the scores are computed here.
 #
-# Do not take a file's word for it. Write one batch of it again, unsteered and with CAA for sentiment at dose `0.3`. The random numbers depend on the seed, the row and how many rows there are, so a batch of these 32 openings should give you the same text. (The
+# Do not take a file's word for it. Write two batches of it again, one unsteered and one with CAA for sentiment at dose `0.3`. The random numbers depend on the seed, the row and how many rows there are, so a batch of these 32 openings should give you the same text. (The
 # gate's batch of eight drew other numbers.)
 
 # %%
@@ -562,7 +575,8 @@ claim("identical texts, %", 100 * sum(same) / len(same), text=100, within=50)
 assert max(map(abs, off)) < 0.15
 
 # %% [markdown]
-# For each run: the **change of score** (the effect) and the loss that is added (the cost), less those of the unsteered text after the same opening with the same random numbers. Then a mean over the three samples, so that one number is left for each opening.
+# For each run, take the score and the loss, less those of the unsteered text after the same opening with the same random numbers. That gives the **change of score** (the effect) and the added loss (the cost).
+# Then take a mean over the three samples, so that one number is left for each opening.
 # An interval is a bootstrap over openings. (A mean over the three concepts adds unlike scales: VADER gives exactly `0` to **34%** of the unsteered texts, for instance. Take it as a summary.)
 #
 # This section looks at the eight openings for choosing: the coloured bands are 95% intervals over those, the grey one is the range of five random directions. *Predict first:* as the dose grows, does the effect keep growing? Does the cost?
@@ -609,7 +623,7 @@ for c, head in zip(COLUMNS, HEADS, strict=True):
 plots.curves(
     panels,
     at=CURVE,
-    title="Beyond dose 0.3 a push buys less effect on average, and ever more cost",
+    title="Beyond dose 0.3 more push adds less effect on average, and ever more cost",
     x="dose",
     log_y=["perplexity factor"],
     grey=GREY,
@@ -637,7 +651,7 @@ plots.table(
         )
         for method, dose in tried
     ],
-    columns=["mean of three concepts", "change of score (95% interval)", "perplexity factor"]
+    columns=["method", "change of score, mean of three (95% interval)", "perplexity factor"]
     + ["2-grams repeated", "3-grams repeated", "zlib ratio"],
 )
 
@@ -648,10 +662,10 @@ plots.table(
 #
 # The request reaches **0.39** here, less than the gate's single sample promised, at **0.97** times the perplexity: no dearer than unsteered text. (Perhaps because it asks for a kind of text that is common.)
 #
-# The five random directions cost on average about as much as CAA, and move a concept by **0.22** at most at dose `0.3` and less at `0.7`. Part of the grey band is the noise of eight openings: on sentiment it is **0.20** wide at dose `0.1`, where the text
-# costs nothing extra, and no wider at `0.7`. And broken text *drifts*. Over all 32 openings the mean of the five is **0.08** up on the sea at `0.3` and **0.12** down on sentiment at `0.7`, and both intervals leave out 0.
+# The five random directions cost on average about as much as CAA, and move a concept's score by **0.22** at most at dose `0.3`, and by less at `0.7`. Part of the grey band is the noise of eight openings: on sentiment it is **0.20** wide at dose `0.1`, where the text
+# costs almost nothing extra, and no wider at `0.7`. And broken text *drifts*: its scores move though no concept was pushed. Over all 32 openings the mean of the five is **0.08** up on the sea at `0.3` and **0.12** down on sentiment at `0.7`, and both intervals leave out 0.
 #
-# With CAA the score stays high while the text falls apart. Read a few: would you accept the last of each pair, whatever its score?
+# With CAA the mean score stays high while the text falls apart. Read a few: would you accept those at `0.7`, whatever their scores?
 
 # %%
 for c in concepts.CONCEPTS:
@@ -690,7 +704,9 @@ claim("drift on sentiment, down", drift[1][0], text=-0.12, within=0.02)
 assert drift[0][1] > 0 > drift[1][2]
 loop = [runs["pair 10", "formality", dose] for dose in (0.5, 0.7)]
 assert loop[1].loss.mean() < loop[0].loss.mean() and loop[1].two.mean() > 0.5
-assert looks("CAA", 0.7)[2] < looks("CAA", 0.3)[2] and looks("CAA", 0.7)[0] > 0.05
+assert (
+    looks("CAA", 0.7)[2] < looks("CAA", 0.3)[2] and looks("CAA", 0.7)[0] > 2 * looks("CAA", 0.3)[0]
+)
 assert (at_7 - at_3) / 0.4 < at_3 / 0.3 and cost_7 > 2 * cost_3
 assert by_request < sum(each[0] for each in gate.values()) / 3 - 0.1
 dearer = curve(costs, "CAA", "mean", CURVE)[0] - stray_curve(costs, "mean")[0]
@@ -699,12 +715,13 @@ assert (dearer < math.log(1.25)).all()
 # %% [markdown]
 # ## 8. The comparison, on fresh openings
 #
-# In the manner of **AxBench**, a benchmark of steering methods: all methods, the same task, the same judge. Here six of them (the request, CAA, a probe's direction, and three single pairs: every tenth of the file, all shown), three concepts, and the 24 test
+# In the manner of **AxBench**, a benchmark of steering methods: all methods, the same task, the same judge. Here six of them (the request, CAA, a probe's direction, and three single pairs: `pair 0`, `pair 10` and `pair 20`
+# of each concept's 30, all shown), three concepts, and the 24 test
 # openings, each with three samples.
 #
 # A dose that suits CAA may not suit a probe. So each method gets **its own dose**, by the rule of section 6, on the eight *choosing* openings: one dose for all three concepts; of the doses whose perplexity factor is at most `2` for every concept, the one with
-# the largest mean change. The figure also has each method at `0.3`, to compare at the same dose (its own is the lower one), and five random directions (grey circles). (Full disclosure: that the rule asks for *every* concept, as in section 6, and not for their
-# mean, was settled when results on some test openings had been seen. That is why dose `0.3` is reported too.)
+# the largest mean change. The figure also has each method at `0.3`, to compare at the same dose (where it has two, its own is the lower), and five random directions (grey circles). (Full disclosure: that the rule asks for *every* concept, as in section 6, and not for their
+# mean, was settled after results on some test openings had been seen. That is why dose `0.3` is reported too.)
 #
 # *Predict first:* which comes out first in effect? Which in cost? How far apart are three single pairs?
 
@@ -748,12 +765,12 @@ plots.intervals(
     dots=circles,
     marks=dict.fromkeys(panels, 0) | {"perplexity factor": 1},
     alike=HEADS,
-    title="At the dose the rule picks, CAA does as much as the request on average, and costs more",
+    title="At its own dose CAA does about as much as the request on average, and costs more",
 )
 
 # %% [markdown]
 # The rule gives CAA the dose **0.2**. Its `0.3` is over the limit by a hair, with factors between `2` and `2.1` on two concepts. Eight openings cannot tell that from `2`: the interval on sentiment reaches from below `2` to **3.0**. And on the test openings
-# the worst factor is **1.8**, which would be allowed. So look at both doses.
+# the worst factor at `0.3` is **1.8**, which would be allowed. So look at both doses.
 #
 # **At `0.2`** CAA changes the score by **0.37**, the request by **0.36**. The difference is **0.01** (interval **-0.06** to **0.07**): on average they cannot be told apart. CAA's text costs **1.2** times the perplexity, the requested text **0.96** times. **At
 # `0.3`** CAA reaches **0.48**, for **1.6** times the perplexity. That is **0.12** (**0.04** to **0.20**) more effect than the request, for more damage.
@@ -761,11 +778,11 @@ plots.intervals(
 # **It depends on the concept.** On formality CAA is ahead of the request even at `0.2`, by **0.15**; on the sea the request is ahead, by **0.15** (both intervals leave out 0). On sentiment the two cannot be told apart. Another choice of concepts would give
 # another average.
 #
-# **The probe** changes the score by **0.32**. Beside CAA at the same dose, `0.3`, it costs about as much and does less, by **0.15**, though both saw the same vectors. **Single pairs** do less than CAA at dose `0.3`, by **0.09** or more each. Pair 10 stands
-# highest at a method's own dose, with **0.39**. But that cannot be told from CAA at `0.2`, and its text costs **1.6** times the perplexity. "Pair 10" of three concepts is three unrelated pairs, so a row is a mean of three draws. Taken one by one, a pair has
+# **The probe** changes the score by **0.32**. Beside CAA at the same dose, `0.3`, it costs about as much and does less, by **0.15**, though both saw the same vectors. **Single pairs** do less than CAA at dose `0.3`, by **0.09** or more each. With each
+# method at its own dose, pair 10 stands highest, with **0.39**. But that cannot be told from CAA at `0.2`, and its text costs **1.6** times the perplexity. "Pair 10" of three concepts is three unrelated pairs, so a row is a mean of three draws. Taken one by one at `0.3`, a pair has
 # from **29%** to **107%** of CAA's effect on its concept. (Those are the two ends of nine noisy ratios.)
 #
-# **The control.** No random direction changes a concept's score by more than **0.13** at `0.2`. CAA, of the same length, moves each by **0.29** or more. The least is the sea's; less the drift of the five it is **0.22**, still well above 0.
+# **The control.** No random direction changes a concept's score by more than **0.13** at `0.2`. CAA, of the same length, moves each by **0.29** or more. The smallest is the sea's. Less the mean of the five random directions it is **0.22**, still well above 0.
 #
 # A harder control is **another concept's vector**: as long, and from the same recipe. Score every text on all three concepts.
 
@@ -783,13 +800,13 @@ plots.table(
 )
 
 # %% [markdown]
-# At `0.2` the vectors keep to their own concept: on the other two the change is **0.08** at most, up or down, and each of those intervals holds 0. At `0.3` there is a leak: formality rises under the vector for the sea too, by **0.16**, and under that for
-# sentiment, by **0.15**, and these intervals leave out 0.
+# At `0.2` the vectors keep to their own concept, as far as 24 openings can tell: on the other two the change is **0.08** at most, up or down, and each of those intervals holds 0. At `0.3` there is a leak: formality rises under the sea's vector, by **0.16**, and under
+# that for sentiment, by **0.15**. Both intervals leave out 0.
 #
 # ### At equal effect, what does CAA cost?
 #
-# A dose is a choice, so compare at equal effect instead: at which dose does CAA's change reach the request's, and what does the text cost there? (Straight lines between the five doses and the origin. For the interval, openings are drawn anew, for all numbers
-# together.)
+# A dose is a choice, so compare at equal effect instead: at which dose does CAA's change reach the request's, and what does the text cost there? (Straight lines between the five doses and the origin. For the interval, openings are drawn anew, the same ones for all
+# numbers.)
 
 
 # %%
@@ -817,10 +834,11 @@ for c in COLUMNS:
     print(f"{c}: dose {dose:.2f}, {ratio}, reached in {reached[c]:.0f}% of the draws")
 
 # %% [markdown]
-# CAA reaches the request's mean change at a dose of **0.19**. Its text is then **1.2** (**1.1** to **1.4**) times as perplexing as the requested text: on average, asking is the cheaper way. On sentiment too, if narrowly: **1.2** (**1.03** to **2.0**). On
-# formality the two cannot be told apart: **0.93**, on either side of 1. On the sea CAA does not reach the request at any of the five doses; drawing openings anew, it does in **26%** of the draws.
+# CAA reaches the request's mean change at a dose of **0.19**. Its text is then **1.2** (**1.1** to **1.4**) times as perplexing as the requested text: on average, asking is the cheaper way.
+# It is on sentiment too, though the interval almost touches 1: **1.2** (**1.03** to **2.0**). On
+# formality the two cannot be told apart: **0.93**, with an interval on both sides of 1. On the sea CAA does not reach the request at any of the five doses; drawing openings anew, it does in **26%** of the draws.
 #
-# **Against the literature.** AxBench reports that "prompting outperforms all existing methods", on Gemma-2-2B and 9B, over 500 concepts. Here, at the dose that the rule picks, the two do equally much on average, and the request is cheaper; CAA passes it on
+# **Against the literature.** AxBench reports that "prompting outperforms all existing methods", on Gemma-2-2B and 9B, over 500 concepts. Here, at the dose that the rule picks, the two do about equally much on average, and the request is cheaper; CAA passes it on
 # formality, or where more damage is allowed. Why is prompting no further ahead? A model of 135 million parameters follows instructions badly, and an opening like "It all started when my cousin" leaves the request little room: both may make the rival weak. One
 # small model, three concepts and one wording of the request neither overturn AxBench nor confirm it.
 
@@ -900,8 +918,9 @@ assert math.isnan(equal["sea"][0]) and all(reached[c] > 95 for c in COLUMNS if c
 # %% [markdown]
 # ## 9. Where to add it
 #
-# So far the vector was added at every position but BOS. Two other habits: only at the **last token of the prompt**, and only while the model **writes**. In the second the prompt's last token is not steered either, so the first new token is the model's own.
-# (Live, two samples of each of the 24 test openings; unsteered and fully steered text come from the file.)
+# So far the vector was added at every position but BOS. Two other habits: only at the **last token of the prompt**, and only in the text that the model **writes** ("the text alone").
+# In the second the prompt's last token is not steered either, so the first new token is the model's own.
+# (Live, for sentiment at dose `0.3`: two samples for each of the 24 test openings; unsteered and fully steered text come from the file.)
 #
 # *Predict first:* how much is left if one position in 25 is steered? (Six of the opening and 19 of the text; the last new token is never run.)
 
@@ -924,7 +943,7 @@ print("all less the text alone:", spelled(with_ends(everywhere - place_change["t
 
 # %% [markdown]
 # At the prompt's last token alone little is left: **0.08**, of **0.43** with all positions. The vector is read by the blocks above at that position, and by later tokens through attention, in five layers only; each new token then starts without it. All
-# positions give **0.04** more than the text alone (**-0.08** to **0.17**), which cannot be told from no difference, nor from a loss of a quarter. So a recipe that says "add the vector" is incomplete. Where, and at how many positions, changes the result; this
+# positions give **0.04** more than the text alone (**-0.08** to **0.17**), which cannot be told from no difference, nor from a quarter of the whole effect. So a recipe that says "add the vector" is incomplete. Where, and at how many positions, changes the result; this
 # experiment does not separate the two.
 
 # %% tags=["numbers"]
@@ -973,7 +992,12 @@ elsewhere = {"request": "prompting outperforms all existing methods (AxBench, Ge
 elsewhere |= {"pair 0": "ActAdd: one pair can steer (Turner et al., GPT-2-XL and larger)"}
 found = [(shown_as[how], mean_of[how], factor_of[how][0], elsewhere.get(how, "")) for how in RANKED]
 found += [
-    (stray, with_ends(tested(effects, stray)), tested(costs, stray).mean().exp(), "control")
+    (
+        f"{stray} at {own_dose[stray]} (control)",
+        with_ends(tested(effects, stray)),
+        tested(costs, stray).mean().exp(),
+        "",
+    )
     for stray in STRAYS
 ]
 plots.table(
@@ -986,7 +1010,7 @@ plots.table(
 # ## Questions to discuss
 #
 # 1. The layer was chosen with CAA vectors, and the other methods were given the same. How would you make the comparison fairer to them? What would it cost?
-# 2. The prompted text was charged for its surprise given the *bare* opening, and it came out no dearer than unsteered text. Is that measure fair to steering? What would a reader of the text say?
+# 2. The requested text was charged for its surprise given the *bare* opening, and it came out no dearer than unsteered text. Is that measure fair to steering? What would a reader of the text say?
 # 3. A vector is added at 25 positions. Is a dose at one position the same "amount" as a dose at all?
 #
 # ## Common mistakes
@@ -1000,9 +1024,15 @@ plots.table(
 #
 # ## Where this breaks
 #
-# One model of 135 million parameters, three concepts, one layer (chosen with CAA's vectors), 20 tokens, three samples of each. The intervals hold for more openings like these 24, not for other tasks. What the chat format does by itself was not separated from
+# One model of 135 million parameters, three concepts, one layer (chosen with CAA's vectors), 20 tokens, three samples of each. The intervals hold for more openings like these 24, not for other tasks.
+#
+# What the chat format does by itself was not separated from
 # the request: part of the request's effect may be the format's. VADER counts words with rules; it does not read. The classifiers see letters, were tested on longer texts than these, and learned from text that the model wrote when *asked*, which may favour the
-# request. Nobody read the texts blind, and nobody asked whether they make sense: the limit of `2` on the perplexity stands in for that, and another limit gives other doses. And a change of the score says nothing about *how* the model came to it: a vector that
+# request.
+#
+# Nobody read the texts blind, and nobody asked whether they make sense: the limit of `2` on the perplexity stands in for that, and another limit gives other doses.
+#
+# And a change of the score says nothing about *how* the model came to it: a vector that
 # makes sea words likely need not be what the model itself uses to write about the sea.
 #
 # ## Further reading
