@@ -287,13 +287,15 @@ aside = {"relaxed": "middle left", "calm": "top right"}  # names that would stan
 aside |= dict.fromkeys(["glad", "serene", "annoyed", "alarmed", "depressed"], "bottom center")
 where = [aside.get(word, "top center") for word in words.words]
 colours = [plots.COLOURS[quadrant] for quadrant in words.quadrants]
-for quadrant, kind in enumerate(["0 to 90", "90 to 180", "180 to 270", "270 to 360"], 1):
+for quadrant, kind in enumerate(
+    ["pleasant, up", "unpleasant, up", "unpleasant, down", "pleasant, down"], 1
+):
     marker = {"color": plots.COLOURS[quadrant], "symbol": "diamond", "size": 8}
-    fig.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=f"{kind} degrees")
+    fig.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=kind)
 fig.update_traces(marker_color=colours, textposition=where, selector={"mode": "markers+text"})
 
 # %% [markdown]
-# The colour is the quadrant of a word's *group*, so *glad* and *pleased* (349 and 353) stand with joy. Follow the edge: contentment, joy, excitement, anger, fear, distress, sadness, tiredness, calm. That is Russell's order, with a few strays (*aroused* and *tense* are not where he has them). The two components hold only **18%** and **15%** of the differences, so words differ in
+# The colour is the quadrant of a word's *group* (up and down are arousal), so *glad* and *pleased* (349 and 353) stand with joy. Follow the edge: contentment, joy, excitement, anger, fear, distress, sadness, tiredness, calm. That is Russell's order, with a few strays (*aroused* and *tense* are not where he has them). The two components hold only **18%** and **15%** of the differences, so words differ in
 # much else. And neither component *is* valence or arousal. The second goes with the cosine of Russell's angle (**0.70**) and nearly as much against its sine (**-0.63**): the circle is there, but turned. Signs and turns in PCA mean nothing.
 #
 # As a number: give each word its angle in this plane. PCA does not know where 0 is, nor which way round, so compare the two sets of angles *up to a rotation and a reflection*.
