@@ -51,6 +51,10 @@ def test_axes_that_were_planted_are_found_and_lead_where_they_should():
     assert emotions.angular_error(found, turns).max() < 3
     low, high = emotions.error_interval(gain[None], words, turns, n=50)
     assert 0 <= low <= high < 3
+    same = emotions.error_interval(gain[None], words, turns, minus=gain[None], n=20)
+    assert same == (0, 0)
+    worse = emotions.error_interval(gain.roll(6, 0)[None], words, turns, minus=gain[None], n=20)
+    assert worse[0] > 90
 
 
 def test_circularity_ignores_rotation_and_reflection_and_p_is_small_for_them_only():

@@ -165,6 +165,18 @@ def test_a_matrix_shows_its_values_and_wants_a_name_for_each():
         plots.matrix_heatmap(values.T, **names, **text)
 
 
+def test_a_matrix_can_hold_text_and_outline_a_cell():
+    values = torch.tensor([[0.1, torch.nan], [1.0, 0.5]])
+    names = {"rows": ["a", "b"], "columns": ["c", "d"]}
+    text = {"title": "One is chosen", "x": "", "y": "", "label": "share"}
+    cells = [["low", "forbidden"], ["high", "middle"]]
+    fig = plots.matrix_heatmap(values, **names, **text, cells=cells, box=(1, 0))
+    written = {(each.y, each.x): each.text for each in fig.layout.annotations}
+    assert written["a", "d"] == "forbidden" and written["b", "c"] == "high"
+    edge = fig.layout.shapes[0]
+    assert (edge.x0, edge.x1, edge.y0, edge.y1) == (-0.5, 0.5, 0.5, 1.5)
+
+
 def test_curves_carry_bands_levels_and_a_grey_control():
     line = torch.tensor([[1.0, 2, 4], [0.5, 1, 3], [2, 3, 5]])
     panels = {
