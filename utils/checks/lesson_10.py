@@ -71,17 +71,17 @@ def check_sparse_features(sparse_features) -> str:
         "The features of a row are not independent: draw who is active for each feature, not for "
         "each row.",
     )
+    value = x[2].mean().item(), x[1][x[1] > 0].mean().item(), x[1].max().item()
+    expect(
+        abs(value[0] - 0.5) < 0.02,
+        "With density 1 the mean of a feature should be 1/2: values are even between 0 and 1.",
+    )
     of_two_toys = ((x[0] > 0) & (x[1] > 0)).double().mean().item()
     alike = (x[1] == x[2])[x[1] > 0].double().mean().item()
     expect(
         abs(of_two_toys - 0.07) < 0.012 and alike < 0.1,
         "The toys share one draw: each toy needs random numbers of its own, for the values and "
         "for who is active. Is the first axis of every `torch.rand` as long as `density`?",
-    )
-    value = x[2].mean().item(), x[1][x[1] > 0].mean().item(), x[1].max().item()
-    expect(
-        abs(value[0] - 0.5) < 0.02,
-        "With density 1 the mean of a feature should be 1/2: values are even between 0 and 1.",
     )
     expect(
         abs(value[1] - 0.5) < 0.02 and value[2] > 0.95,
@@ -241,7 +241,10 @@ def check_dimensionality(dimensionality) -> str:
             "W was made unit along the wrong axis: a direction is the *last* axis, and "
             "`normalize` takes axis 1 unless you say `dim=-1`.": (
                 W.square().sum(-1)
-                / ((W / W.norm(dim=1, keepdim=True)) @ W.mT).square().sum(-1).clamp(min=1e-12)
+                / ((W / W.norm(dim=1, keepdim=True).clamp(min=1e-12)) @ W.mT)
+                .square()
+                .sum(-1)
+                .clamp(min=1e-12)
             ),
             "The feature itself is left out below the line: `j` runs over all features.": planted(
                 lambda length: length**2,
