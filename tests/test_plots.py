@@ -242,24 +242,6 @@ def test_in_a_notebook_texts_are_written_when_the_button_is_pressed(monkeypatch)
     assert "We land 25 0.3" in out.value and "We &lt;plain&gt;" in out.value
 
 
-def test_a_feature_card_escapes_tokens_and_needs_no_colours():
-    card = plots.feature_card(
-        "latent 3", [("density", "<1%")], [([" a", "<b>", "\n"], [0.0, 7.25, 1.0], 1)]
-    )
-    page = card._repr_html_()
-    assert "<b>&lt;b&gt;</b>" in page and "&lt;1%" in page and "7.2" in page
-    assert "[<b>](7.2)" in repr(card) and "↵" in repr(card)
-    both = plots.stacked([card, card])
-    assert both._repr_html_().count("latent 3") == 2
-
-
-def test_a_feature_browser_is_a_card_outside_a_notebook():
-    shown = plots.feature_browser(
-        lambda i: plots.table([(i,)], columns=["latent"]), lambda text: [1], n=9, at=4, text="x"
-    )
-    assert "4" in repr(shown)
-
-
 def test_arrows_point_along_the_rows_and_number_those_that_are_long():
     W = torch.tensor([[1.0, 0.5], [-0.8, 0.2], [0.1, -0.1]])
     fig = plots.arrows({"one": W, "two": 2 * W, "three": W, "four": W}, title="t")
