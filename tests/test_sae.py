@@ -51,7 +51,8 @@ def test_topk_keeps_the_k_largest_above_zero():
     assert torch.equal(acts, torch.where(kept, pre, 0).relu())
 
 
-def test_the_sparse_gradients_are_those_of_the_dense_loss():
+def test_the_sparse_gradients_are_those_of_the_dense_loss(monkeypatch):
+    monkeypatch.setattr(saes, "DENSE_BELOW", 0)
     sae, x = shaken("topk"), planted(0)
     loss, fired = sae.loss(x)
     loss.backward()
@@ -65,7 +66,19 @@ def test_the_sparse_gradients_are_those_of_the_dense_loss():
     assert torch.equal(fired, (sae.encode(x) > 0).any(0))
 
 
-def test_a_coarse_choice_changes_the_choice_alone():
+def test_few_latents_are_trained_densely_to_the_same_end(monkeypatch):
+    dead, ends = torch.arange(M) % 5 == 0, []
+    for limit in (0, M + 1):
+        monkeypatch.setattr(saes, "DENSE_BELOW", limit)
+        sae = shaken("topk")
+        loss, fired = sae.loss(planted(0), dead=dead)
+        loss.backward()
+        ends.append([loss, fired.float(), *(p.grad for p in sae.parameters())])
+    torch.testing.assert_close(*ends)
+
+
+def test_a_coarse_choice_changes_the_choice_alone(monkeypatch):
+    monkeypatch.setattr(saes, "DENSE_BELOW", 0)
     sae, x = shaken("topk"), planted(0)
     exact = sae.loss(x)[0]
     sae.coarse = True
@@ -191,6 +204,13 @@ def test_batches_depend_on_the_step_alone():
     assert not torch.equal(forwards[0], saes.Activations(numbered, ROWS, d_in=2, batch=8)[0])
 
 
+def test_a_chunk_is_harvested_in_parts(monkeypatch):
+    whole = saes.Activations(numbered, ROWS, d_in=2, batch=8)
+    monkeypatch.setattr(saes, "AT_ONCE", 10)
+    parts = saes.Activations(numbered, ROWS, d_in=2, batch=8)
+    assert torch.equal(whole[3], parts[3]) and whole.scale == parts.scale
+
+
 def test_too_small_a_budget_is_said():
     with pytest.raises(ValueError, match="no batch of 8"):
         saes.Activations(numbered, ROWS, d_in=2, batch=8, budget=80)
@@ -215,17 +235,23 @@ def test_harvested_vectors_are_those_that_the_block_reads(llama):
     assert llama.cfg.n_layers == len(llama.blocks)  # the model itself is whole
 
 
-def test_loss_with_a_stand_in(llama):
+def test_losses_with_stand_ins(llama):
     rows = [row % llama.cfg.d_vocab for row in ROWS]
-    clean = saes.loss_with(llama, rows, layer=2, batch=3)
-    torch.testing.assert_close(
-        saes.loss_with(llama, rows, layer=2, replace=lambda x: x), clean, rtol=1e-5, atol=1e-6
-    )
+    stand_ins = {"same": lambda x: x, "zero": torch.zeros_like}
+    found = saes.losses_with(llama, rows, stand_ins, layer=2)
+    assert list(found) == ["clean", "same", "zero"]
+    torch.testing.assert_close(found["same"], found["clean"], rtol=1e-5, atol=1e-6)
     row = torch.cat([torch.tensor([BOS]), rows[3]])[None]
     alone = torch.nn.functional.cross_entropy(llama(row)[0, :-1], row[0, 1:])
-    torch.testing.assert_close(clean[3], alone.detach(), rtol=1e-4, atol=1e-5)
-    zero = saes.loss_with(llama, rows, layer=2, replace=torch.zeros_like)
-    assert not torch.allclose(zero, clean)
+    torch.testing.assert_close(found["clean"][3], alone.detach(), rtol=1e-4, atol=1e-5)
+
+    def zeros_behind_bos(resid, hook):
+        return torch.cat([resid[:, :1], torch.zeros_like(resid[:, 1:])], dim=1)
+
+    with llama.hooks(fwd_hooks=[("blocks.2.hook_resid_pre", zeros_behind_bos)]):
+        without = torch.nn.functional.cross_entropy(llama(row)[0, :-1], row[0, 1:])
+    torch.testing.assert_close(found["zero"][3], without.detach(), rtol=1e-4, atol=1e-5)
+    clean, zero = found["clean"], found["zero"]
     assert saes.loss_recovered(clean, clean=clean, ablated=zero) == pytest.approx(1)
     assert saes.loss_recovered(zero, clean=clean, ablated=zero) == pytest.approx(0)
 
@@ -236,9 +262,44 @@ def test_what_an_sae_is_held_against():
     singular = torch.linalg.svdvals(centred)
     left = (saes.pca(x, 5)(x) - x).square().sum()
     torch.testing.assert_close(left, singular[5:].square().sum(), rtol=1e-3, atol=1e-4)
+    assert saes.unexplained(x, saes.pca(x, 5)(x)) == pytest.approx(
+        (left / centred.square().sum()).item()
+    )
+    turned = saes.projection(torch.ones(x.shape[1]), torch.eye(x.shape[1])[:, [2, 0]])(x)
+    assert torch.equal((turned != 1).any(0).nonzero()[:, 0], torch.tensor([0, 2]))
+    torch.testing.assert_close(turned[:, [0, 2]], x[:, [0, 2]])
     errors = [(saes.random_dictionary(x, 40, k=k)(x) - x).square().sum().item() for k in (1, 3, 12)]
     assert centred.square().sum() > errors[0] > errors[1] > errors[2]
     assert errors[2] < 1e-4 * centred.square().sum()  # 12 directions span all of 12 dimensions
+    own = saes.random_dictionary(x, len(x), k=1, of_vectors=True)
+    torch.testing.assert_close(own(x), x, rtol=1e-3, atol=1e-3)  # each vector is one of them
+
+
+def test_noise_is_as_long_as_the_error_and_spread_as_asked():
+    x = planted(0, 4000)
+    reconstruct = saes.pca(x, 5)
+    error = reconstruct(x) - x
+    wanted = torch.diag(torch.linspace(0.1, 2, x.shape[1]))
+    drawn = saes.gaussian(wanted)(x)
+    torch.testing.assert_close(torch.cov(drawn.T), wanted, rtol=0, atol=0.15)
+    moved = saes.errors_elsewhere(reconstruct)(x)
+    assert not torch.equal(moved, error)
+    torch.testing.assert_close(moved.norm(dim=1).sort().values, error.norm(dim=1).sort().values)
+    noisy = saes.as_long_as_the_error(reconstruct, saes.gaussian(wanted))(x)
+    torch.testing.assert_close((noisy - x).norm(dim=1), error.norm(dim=1))
+    centre = x.mean(0)
+    short = saes.as_long_as_the_error(reconstruct, saes.gaussian(wanted), centre=centre)(x)
+    lengths = [(each - centre).norm(dim=1) for each in (short, reconstruct(x))]
+    torch.testing.assert_close(*lengths)
+
+
+def test_shares_of_latents_by_density():
+    shares = saes.by_density(torch.tensor([0.0, 0.0005, 0.02, 0.03, 1.0]))
+    assert shares["never"] == shares["to 0.1%"] == shares["to 100.0%"] == pytest.approx(0.2)
+    assert shares["to 3.0%"] == pytest.approx(0.4) and sum(shares.values()) == pytest.approx(1)
+    x = planted(0, 100)
+    left = saes.unexplained_by(saes.pca(x, 4), x, batch=30)
+    assert left == pytest.approx(saes.unexplained(x, saes.pca(x, 4)(x)))
 
 
 # ---- The format ---------------------------------------------------------------------------------

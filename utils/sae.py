@@ -8,7 +8,7 @@ import bisect
 import functools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -113,10 +113,14 @@ class ReLUSAE(SAE):
         return self.l1 * acts.sum(-1).mean()
 
 
+DENSE_BELOW = 512  # so few latents are quicker to train with dense products
+
+
 class TopKSAE(SAE):
     """The k largest pre-activations of each vector, those above 0. Source: arXiv 2406.04093.
 
-    Training touches the weights of active latents alone. Only the choice of the k needs a dense
+    Training touches the weights of active latents alone, if there are many. Only the choice of the
+    k needs a dense
     product, which may be coarse (bfloat16): the k values themselves are always exact.
     """
 
@@ -147,18 +151,25 @@ class TopKSAE(SAE):
 
     def loss(self, x, *, dead=None):
         centred = x - self.b_dec
+        if self.d_sae < DENSE_BELOW:
+            acts = self.encode(x)
+            return self._with_aux(centred, acts @ self.W_dec, dead), (acts > 0).any(0)
         with torch.no_grad():
             kind = torch.bfloat16 if self.coarse else x.dtype
             weights = (part.to(kind) for part in (centred, self.W_enc.T, self.b_enc))
             chosen = F.linear(*weights).topk(self.k, dim=-1, sorted=False).indices
         out, values = _SparseCode.apply(centred, self.W_enc.T, self.b_enc, self.W_dec, chosen)
-        error = centred - out
-        loss = error.square().sum(-1).mean()
-        if dead is not None and dead.any():
-            loss = loss + self.aux * self._dead_loss(centred.detach(), error.detach(), dead)
         fired = torch.zeros(self.d_sae, dtype=torch.bool, device=x.device)
         fired[chosen[values > 0]] = True
-        return loss, fired
+        return self._with_aux(centred, out, dead), fired
+
+    def _with_aux(self, centred, out, dead):
+        """The squared error, and the auxiliary loss where there are dead latents."""
+        error = centred - out
+        loss = error.square().sum(-1).mean()
+        if self.aux and dead is not None and dead.any():
+            loss = loss + self.aux * self._dead_loss(centred.detach(), error.detach(), dead)
+        return loss
 
     def _dead_loss(self, centred, error, dead):
         """How well the likeliest dead latents explain what the living left over (AuxK)."""
@@ -424,13 +435,17 @@ def _blocks_below(model, layer: int) -> nn.Module:
     return plain.base_model
 
 
+AT_ONCE = 20_000  # tokens harvested at once while a chunk is filled
+
+
 class Activations:
     """Batches of a model's activations, harvested when they are needed.
 
     `activations[step]` depends on the arguments and the step alone, so that training can go on
-    where it was killed. Never more than `budget` bytes are held: texts in a random order, another
-    in every epoch, are taken in chunks of that size; the vectors of a chunk are shuffled. If all
-    texts fit, they are harvested once. Vectors that `without_sinks` leaves out are left out.
+    where it was killed. Never more than `budget` bytes are held, and some 20,000 vectors in
+    float32 while a chunk is filled: texts in a random order, another in every epoch, are taken in
+    chunks of that size; the vectors of a chunk are shuffled. If all texts fit, they are harvested
+    once. Vectors that `without_sinks` leaves out are left out.
     """
 
     def __init__(
@@ -454,6 +469,7 @@ class Activations:
             ValueError: the texts, or the budget, do not make one batch.
         """
         self.harvest, self.rows, self.batch, self.seed = harvest, list(rows), batch, seed
+        self.d_in = d_in
         self.chunk_size = budget // (2 * d_in)
         longest = max(len(row) for row in self.rows)
         if min(self.chunk_size - longest, sum(map(len, self.rows))) < batch:
@@ -462,6 +478,7 @@ class Activations:
                 "more of them, or a smaller batch."
             )
         self._held: tuple[tuple, Tensor] | None = None  # which texts, and their vectors
+        self._shuffled: tuple[int, Tensor] | None = None  # which chunk, and its order
         self._plan: list[tuple[int, list[int]]] = []  # for each chunk its first step and its texts
         self._epochs = self._steps = 0  # how many are planned
 
@@ -483,8 +500,25 @@ class Activations:
         key = tuple(sorted(texts))
         if self._held is None or self._held[0] != key:
             self._held = None  # let go of the old ones first
-            self._held = key, without_sinks(self.harvest([self.rows[i] for i in key])).half()
+            size = sum(len(self.rows[i]) for i in key)
+            held, filled = torch.empty(size, self.d_in, dtype=torch.float16), 0
+            for part in self._parts(key):
+                found = without_sinks(self.harvest(part))
+                held[filled : filled + len(found)] = found
+                filled += len(found)
+            self._held = key, held[:filled]
         return self._held[1]
+
+    def _parts(self, texts: Sequence[int]) -> Iterator[list[Int[Tensor, " pos"]]]:
+        """The texts in parts of some ten thousand tokens: harvests are float32 and take room."""
+        part: list[Tensor] = []
+        for i in texts:
+            part.append(self.rows[i])
+            if sum(map(len, part)) >= AT_ONCE:
+                yield part
+                part = []
+        if part:
+            yield part
 
     @functools.cached_property
     def _first(self) -> Float[Tensor, "token d_in"]:
@@ -510,10 +544,16 @@ class Activations:
         number = bisect.bisect_right(self._plan, step, key=lambda chunk: chunk[0]) - 1
         first, texts = self._plan[number]
         vectors = self._vectors(texts)
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + 500_000 + number)
-        order = torch.randperm(len(vectors), generator=generator)
+        order = self._order(number, len(vectors))
         at = torch.arange((step - first) * self.batch, (step - first + 1) * self.batch)
         return vectors[order[at % len(vectors)]].float()  # a few short, where sinks were left out
+
+    def _order(self, number: int, n: int) -> Int[Tensor, " n"]:
+        """The order of a chunk's vectors."""
+        if self._shuffled is None or self._shuffled[0] != number:
+            generator = torch.Generator().manual_seed(1_000_003 * self.seed + 500_000 + number)
+            self._shuffled = number, torch.randperm(n, generator=generator)
+        return self._shuffled[1]
 
 
 # ---- Training -----------------------------------------------------------------------------------
@@ -650,6 +690,35 @@ class Quality(NamedTuple):
     density: Float[Tensor, " d_sae"]
 
 
+def unexplained(x: Float[Tensor, "n d_in"], x_hat: Float[Tensor, "n d_in"]) -> float:
+    """The fraction of variance unexplained (FVU): squared error over squared spread.
+
+    0 for a perfect copy, and 1 for saying the mean of `x` each time.
+    """
+    return ((x_hat - x).square().sum() / (x - x.mean(0)).square().sum()).item()
+
+
+@torch.no_grad()
+def unexplained_by(
+    reconstruct: Callable[[Tensor], Tensor],
+    x: Float[Tensor, "n d_in"],
+    *,
+    device: str | torch.device = "cpu",
+    batch: int = 2048,
+) -> float:
+    """The FVU that is left by an SAE or another reconstruction, which works on `device`."""
+    parts = [reconstruct(part.to(device)).cpu() for part in x.split(batch)]
+    return unexplained(x, torch.cat(parts))
+
+
+def by_density(density: Float[Tensor, " d_sae"]) -> dict[str, float]:
+    """The share of latents in each range of density, about half a power of ten wide."""
+    edges = [0, 0.001, 0.003, 0.01, 0.03, 0.1, 1]
+    counts = torch.bucketize(density, torch.tensor(edges)).bincount(minlength=len(edges))
+    names = ["never", *(f"to {edge:.1%}" for edge in edges[1:])]
+    return dict(zip(names, (counts / len(density)).tolist(), strict=True))
+
+
 @torch.no_grad()
 def quality(sae: SAE, x: Float[Tensor, "n d_in"], *, batch: int = 2048) -> Quality:
     """L0, variance explained, dead latents and density over some vectors."""
@@ -668,41 +737,37 @@ def quality(sae: SAE, x: Float[Tensor, "n d_in"], *, batch: int = 2048) -> Quali
 
 
 @torch.no_grad()
-def loss_with(
+def losses_with(
     model,
     rows: Sequence[Int[Tensor, " pos"]],
+    stand_ins: Mapping[str, Callable[[Float[Tensor, "n d_model"]], Float[Tensor, "n d_model"]]],
     *,
     layer: int,
-    replace: Callable[[Float[Tensor, "n d_model"]], Float[Tensor, "n d_model"]] | None = None,
-    batch: int = 16,
-) -> Float[Tensor, " text"]:
+) -> dict[str, Float[Tensor, " text"]]:
     """Each text's loss in nats a token while something stands in for what block `layer` reads.
+
+    One text at a time, with all stand-ins side by side: the blocks below the layer run once.
 
     Args:
         rows: token ids of each text, without BOS, each of at least one token.
-        replace: maps the vectors of a batch's tokens; the BOS position stays as it is. None
-            changes nothing.
+        stand_ins: by name, what maps a text's vectors; that of BOS stays as it is. The losses with
+            nothing changed come with the others, as "clean".
     """
+    bos = torch.tensor([model.tokenizer.bos_token_id])
+
+    def one_each(resid, hook):
+        first, rest = resid[:, :1], resid[0, 1:]
+        changed = [rest, *(change(rest).to(rest) for change in stand_ins.values())]
+        return torch.cat([first.expand(len(changed), -1, -1), torch.stack(changed)], dim=1)
+
     losses = []
-    for start in range(0, len(rows), batch):
-        chosen = rows[start : start + batch]
-        tokens = nn.utils.rnn.pad_sequence([row.long() for row in chosen], batch_first=True)
-        tokens = F.pad(tokens, (1, 0), value=model.tokenizer.bos_token_id)
-        tokens = tokens.to(model.cfg.device)
-        lengths = torch.tensor([len(row) for row in chosen], device=tokens.device)
-        is_text = torch.arange(tokens.shape[1] - 1, device=tokens.device) < lengths[:, None]
-
-        def swap(resid, hook, is_text=is_text):
-            out = resid.clone()
-            out[:, 1:][is_text] = replace(resid[:, 1:][is_text]).to(resid)
-            return out
-
-        hooks = [] if replace is None else [(f"blocks.{layer}.hook_resid_pre", swap)]
-        with model.hooks(fwd_hooks=hooks):
+    for row in rows:
+        tokens = torch.cat([bos, row.cpu().long()])[None].to(model.cfg.device)
+        with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", one_each)]):
             logits = model(tokens)[:, :-1]
-        each = F.cross_entropy(logits.mT, tokens[:, 1:], reduction="none") * is_text
-        losses.append((each.sum(1) / lengths).cpu())
-    return torch.cat(losses)
+        right = tokens[:, 1:].expand(len(logits), -1)
+        losses.append(F.cross_entropy(logits.mT, right, reduction="none").mean(1).cpu())
+    return dict(zip(["clean", *stand_ins], torch.stack(losses, dim=1), strict=True))
 
 
 def loss_recovered(
@@ -714,8 +779,8 @@ def loss_recovered(
     """How much of the loss that an ablation costs a reconstruction saves: 1 is all of it.
 
     Args:
-        replaced: `loss_with` the reconstruction.
-        ablated: `loss_with` zeros, or with the mean vector: a much harder mark to beat.
+        replaced: `losses_with` the reconstruction.
+        ablated: `losses_with` zeros, or with the mean vector: a much harder mark to beat.
     """
     return ((ablated.mean() - replaced.mean()) / (ablated.mean() - clean.mean())).item()
 
@@ -728,26 +793,45 @@ def pca(
 ) -> Callable[[Float[Tensor, "m d_in"]], Float[Tensor, "m d_in"]]:
     """A reconstruction from the directions of most variance, the same ones for every vector."""
     mean = x.mean(0)
-    directions = torch.linalg.eigh((x - mean).T @ (x - mean)).eigenvectors[:, -n_components:]
+    axes = torch.linalg.eigh((x - mean).T @ (x - mean)).eigenvectors
+    return projection(mean, axes[:, -n_components:])
+
+
+def projection(
+    mean: Float[Tensor, " d_in"], axes: Float[Tensor, "d_in n"]
+) -> Callable[[Float[Tensor, "m d_in"]], Float[Tensor, "m d_in"]]:
+    """A reconstruction that keeps, of each vector's way from the mean, what lies along the axes.
+
+    Args:
+        axes: columns of length 1, at right angles to one another.
+    """
 
     def reconstruct(vectors):
-        basis, centre = directions.to(vectors), mean.to(vectors)
+        basis, centre = axes.to(vectors), mean.to(vectors)
         return (vectors - centre) @ basis @ basis.T + centre
 
     return reconstruct
 
 
 def random_dictionary(
-    x: Float[Tensor, "n d_in"], d_sae: int, *, k: int, seed: int = 0
+    x: Float[Tensor, "n d_in"], d_sae: int, *, k: int, of_vectors: bool = False, seed: int = 0
 ) -> Callable[[Float[Tensor, "m d_in"]], Float[Tensor, "m d_in"]]:
-    """A reconstruction from k of `d_sae` random directions, at its best.
+    """A reconstruction from k of `d_sae` directions that nobody trained.
 
-    For each vector those are chosen whose products with it are largest in size, and their weights
-    are the best there are (least squares, of either sign).
+    For each vector the k directions are chosen whose products with it are largest in size; their
+    weights are the best there are for these k (least squares, of either sign).
+
+    Args:
+        of_vectors: draw the directions from the vectors themselves (at least d_sae of them), taken
+            from their mean, instead of from all directions alike: a harder control.
     """
     mean = x.mean(0)
     generator = torch.Generator().manual_seed(seed)
-    drawn = F.normalize(torch.randn(d_sae, x.shape[1], generator=generator))
+    if of_vectors:
+        drawn = x[torch.randperm(len(x), generator=generator)[:d_sae]] - mean
+    else:
+        drawn = torch.randn(d_sae, x.shape[1], generator=generator)
+    drawn = F.normalize(drawn)
 
     def reconstruct(vectors):
         directions, centred = drawn.to(vectors), vectors - mean.to(vectors)
@@ -755,9 +839,57 @@ def random_dictionary(
         for start in range(0, len(centred), 512):
             part = centred[start : start + 512]
             chosen = directions[(part @ directions.T).abs().topk(k).indices]  # [batch k d_in]
-            gram = chosen @ chosen.mT
-            weights = torch.linalg.solve(gram, chosen @ part[..., None])
+            weights = torch.linalg.lstsq(chosen.mT, part[..., None]).solution
             out[start : start + 512] = (weights.mT @ chosen)[:, 0]
         return out + mean.to(vectors)
 
     return reconstruct
+
+
+def gaussian(
+    covariance: Float[Tensor, "d d"], *, seed: int = 0
+) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]:
+    """Draws normal vectors of this covariance, one for each vector it is given."""
+    d = len(covariance)
+    ridge = 1e-4 * covariance.diagonal().mean() * torch.eye(d)  # so that there is a root
+    root = torch.linalg.cholesky(covariance + ridge)
+    generator = torch.Generator().manual_seed(seed)
+    return lambda x: (torch.randn(x.shape, generator=generator) @ root.T).to(x)
+
+
+def errors_elsewhere(
+    reconstruct: Callable[[Tensor], Tensor], *, seed: int = 0
+) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]:
+    """For each vector the reconstruction's error at another of the same text, drawn at random."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(x):
+        return (reconstruct(x) - x)[torch.randperm(len(x), generator=generator).to(x.device)]
+
+    return draw
+
+
+def as_long_as_the_error(
+    reconstruct: Callable[[Tensor], Tensor],
+    noise: Callable[[Tensor], Tensor],
+    *,
+    centre: Float[Tensor, " d"] | None = None,
+) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]:
+    """The vectors plus noise, which at each is as long as the reconstruction's error there.
+
+    Args:
+        noise: draws it, such as `gaussian` and `errors_elsewhere`; its own length is ignored.
+        centre: if given, the sum is then brought as far from it as the reconstruction is: noise
+            lengthens vectors, and a best guess is shorter than what it guesses. arXiv 2410.12555.
+    """
+
+    def replace(x):
+        x_hat = reconstruct(x)
+        out = x + F.normalize(noise(x), dim=-1) * (x_hat - x).norm(dim=-1, keepdim=True)
+        if centre is None:
+            return out
+        start = centre.to(x)
+        length = (x_hat - start).norm(dim=-1, keepdim=True)
+        return start + length * F.normalize(out - start, dim=-1)
+
+    return replace
