@@ -155,3 +155,13 @@ def test_the_cost_of_one_token_is_the_mean_surprise_over_that_of_its_own():
     factor = ((torch.tensor([0.1, 0.9]) - torch.tensor([0.8, 0.2])) @ surprise).exp()
     assert contrast.one_token_cost(steered, plain) == pytest.approx(factor.item(), rel=1e-4)
     assert contrast.one_token_cost(plain, plain) == pytest.approx(1)
+
+
+def test_labelled_texts_are_those_of_the_classifier():
+    texts, labels, subjects = concepts.labelled_texts("sea")
+    assert len(texts) == len(labels) == len(subjects) == 384
+    assert labels.sum() == 192 and len(set(subjects)) == 32
+    for subject in set(subjects):  # a subject is of the sea, or it is not
+        assert len({int(y) for y, s in zip(labels, subjects, strict=True) if s == subject}) == 1
+    with pytest.raises(ValueError, match="choose from formality, sea"):
+        concepts.labelled_texts("sentiment")

@@ -265,14 +265,16 @@ def test_what_an_sae_is_held_against():
     assert saes.unexplained(x, saes.pca(x, 5)(x)) == pytest.approx(
         (left / centred.square().sum()).item()
     )
-    turned = saes.projection(torch.ones(x.shape[1]), torch.eye(x.shape[1])[:, [2, 0]])(x)
-    assert torch.equal((turned != 1).any(0).nonzero()[:, 0], torch.tensor([0, 2]))
-    torch.testing.assert_close(turned[:, [0, 2]], x[:, [0, 2]])
     errors = [(saes.random_dictionary(x, 40, k=k)(x) - x).square().sum().item() for k in (1, 3, 12)]
     assert centred.square().sum() > errors[0] > errors[1] > errors[2]
     assert errors[2] < 1e-4 * centred.square().sum()  # 12 directions span all of 12 dimensions
     own = saes.random_dictionary(x, len(x), k=1, of_vectors=True)
     torch.testing.assert_close(own(x), x, rtol=1e-3, atol=1e-3)  # each vector is one of them
+    density = saes.random_density(x, 40, k=3, on=x)
+    assert density.sum().item() == pytest.approx(3) and density.shape == (40,)
+    apart = torch.randn(50, 12, generator=torch.Generator().manual_seed(0))
+    density = saes.random_density(apart, 50, k=1, on=apart[:20], of_vectors=True)
+    assert density.unique().tolist() == pytest.approx([0, 0.05]), "each of 20 chose itself"
 
 
 def test_noise_is_as_long_as_the_error_and_spread_as_asked():
@@ -291,11 +293,22 @@ def test_noise_is_as_long_as_the_error_and_spread_as_asked():
     short = saes.as_long_as_the_error(reconstruct, saes.gaussian(wanted), centre=centre)(x)
     lengths = [(each - centre).norm(dim=1) for each in (short, reconstruct(x))]
     torch.testing.assert_close(*lengths)
+    noisy = saes.noises(reconstruct, centre=centre, seed=1)
+    assert [*noisy] == [
+        *("noise", "noise, its length"),
+        *("misplaced errors", "misplaced errors, its length"),
+    ]
+    for name, replace in noisy.items():
+        found = replace(x)
+        away = (found - centre).norm(dim=1), (reconstruct(x) - centre).norm(dim=1)
+        assert torch.allclose(*away) == ("its length" in name)
+        same_error = torch.allclose((found - x).norm(dim=1), error.norm(dim=1))
+        assert same_error == ("its length" not in name)
 
 
 def test_shares_of_latents_by_density():
     shares = saes.by_density(torch.tensor([0.0, 0.0005, 0.02, 0.03, 1.0]))
-    assert shares["never"] == shares["to 0.1%"] == shares["to 100.0%"] == pytest.approx(0.2)
+    assert shares["never"] == shares["to 0.1%"] == shares["above 10%"] == pytest.approx(0.2)
     assert shares["to 3.0%"] == pytest.approx(0.4) and sum(shares.values()) == pytest.approx(1)
     x = planted(0, 100)
     left = saes.unexplained_by(saes.pca(x, 4), x, batch=30)

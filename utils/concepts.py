@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 CONCEPTS = ("sentiment", "formality", "sea")
@@ -49,6 +49,24 @@ def pairs(concept: str, *, part: str | None = None) -> list[tuple[str, str]]:
         for row in _rows("pairs")
         if row["concept"] == concept and part in (None, row["part"])
     ]
+
+
+def labelled_texts(concept: str) -> tuple[list[str], Int[Tensor, " text"], list[str]]:
+    """What the model wrote when it was asked for a concept, or for its opposite.
+
+    Args:
+        concept: "formality" or "sea".
+
+    Returns:
+        384 texts of 40 tokens; label 1 for those with the concept; their subjects, to hold out.
+
+    Raises:
+        ValueError: there are no such texts.
+    """
+    _known(concept, CONCEPTS[1:])
+    rows = [row for row in _rows("texts") if row["concept"] == concept]
+    labels = torch.tensor([int(row["label"]) for row in rows])
+    return [row["text"] for row in rows], labels, [row["subject"] for row in rows]
 
 
 def openings(*, part: str) -> list[str]:

@@ -715,7 +715,7 @@ def by_density(density: Float[Tensor, " d_sae"]) -> dict[str, float]:
     """The share of latents in each range of density, about half a power of ten wide."""
     edges = [0, 0.001, 0.003, 0.01, 0.03, 0.1, 1]
     counts = torch.bucketize(density, torch.tensor(edges)).bincount(minlength=len(edges))
-    names = ["never", *(f"to {edge:.1%}" for edge in edges[1:])]
+    names = ["never", *(f"to {edge:.1%}" for edge in edges[1:-1]), f"above {edges[-2]:.0%}"]
     return dict(zip(names, (counts / len(density)).tolist(), strict=True))
 
 
@@ -793,18 +793,7 @@ def pca(
 ) -> Callable[[Float[Tensor, "m d_in"]], Float[Tensor, "m d_in"]]:
     """A reconstruction from the directions of most variance, the same ones for every vector."""
     mean = x.mean(0)
-    axes = torch.linalg.eigh((x - mean).T @ (x - mean)).eigenvectors
-    return projection(mean, axes[:, -n_components:])
-
-
-def projection(
-    mean: Float[Tensor, " d_in"], axes: Float[Tensor, "d_in n"]
-) -> Callable[[Float[Tensor, "m d_in"]], Float[Tensor, "m d_in"]]:
-    """A reconstruction that keeps, of each vector's way from the mean, what lies along the axes.
-
-    Args:
-        axes: columns of length 1, at right angles to one another.
-    """
+    axes = torch.linalg.eigh((x - mean).T @ (x - mean)).eigenvectors[:, -n_components:]
 
     def reconstruct(vectors):
         basis, centre = axes.to(vectors), mean.to(vectors)
@@ -825,25 +814,54 @@ def random_dictionary(
         of_vectors: draw the directions from the vectors themselves (at least d_sae of them), taken
             from their mean, instead of from all directions alike: a harder control.
     """
-    mean = x.mean(0)
-    generator = torch.Generator().manual_seed(seed)
-    if of_vectors:
-        drawn = x[torch.randperm(len(x), generator=generator)[:d_sae]] - mean
-    else:
-        drawn = torch.randn(d_sae, x.shape[1], generator=generator)
-    drawn = F.normalize(drawn)
+    mean, drawn = x.mean(0), _untrained(x, d_sae, of_vectors=of_vectors, seed=seed)
 
     def reconstruct(vectors):
         directions, centred = drawn.to(vectors), vectors - mean.to(vectors)
         out = torch.empty_like(centred)
         for start in range(0, len(centred), 512):
             part = centred[start : start + 512]
-            chosen = directions[(part @ directions.T).abs().topk(k).indices]  # [batch k d_in]
+            chosen = directions[_likeliest(part, directions, k)]  # [batch k d_in]
             weights = torch.linalg.lstsq(chosen.mT, part[..., None]).solution
             out[start : start + 512] = (weights.mT @ chosen)[:, 0]
         return out + mean.to(vectors)
 
     return reconstruct
+
+
+def random_density(
+    x: Float[Tensor, "n d_in"],
+    d_sae: int,
+    *,
+    k: int,
+    on: Float[Tensor, "m d_in"],
+    of_vectors: bool = False,
+    seed: int = 0,
+) -> Float[Tensor, " d_sae"]:
+    """For each direction of this `random_dictionary`, the share of vectors that it is chosen for.
+
+    Args:
+        on: the vectors to choose for.
+    """
+    directions = _untrained(x, d_sae, of_vectors=of_vectors, seed=seed)
+    chosen = _likeliest(on - x.mean(0), directions, k)
+    return chosen.flatten().bincount(minlength=d_sae) / len(on)
+
+
+def _untrained(
+    x: Float[Tensor, "n d_in"], d_sae: int, *, of_vectors: bool, seed: int
+) -> Float[Tensor, "d_sae d_in"]:
+    generator = torch.Generator().manual_seed(seed)
+    if of_vectors:
+        return F.normalize(x[torch.randperm(len(x), generator=generator)[:d_sae]] - x.mean(0))
+    return F.normalize(torch.randn(d_sae, x.shape[1], generator=generator))
+
+
+def _likeliest(
+    centred: Float[Tensor, "n d_in"], directions: Float[Tensor, "d_sae d_in"], k: int
+) -> Int[Tensor, "n k"]:
+    """The k directions whose products with the vector are largest in size."""
+    return (centred @ directions.T).abs().topk(k).indices
 
 
 def gaussian(
@@ -893,3 +911,21 @@ def as_long_as_the_error(
         return start + length * F.normalize(out - start, dim=-1)
 
     return replace
+
+
+def noises(
+    reconstruct: Callable[[Tensor], Tensor], *, centre: Float[Tensor, " d"], seed: int = 0
+) -> dict[str, Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]]:
+    """Vectors plus errors as long as a reconstruction's: in all directions, and its own misplaced.
+
+    Each of both kinds also "its length": as far from `centre` as the reconstruction.
+    """
+    kinds = {
+        "noise": gaussian(torch.eye(len(centre)), seed=seed),
+        "misplaced errors": errors_elsewhere(reconstruct, seed=seed),
+    }
+    return {
+        name + ending: as_long_as_the_error(reconstruct, kind, centre=of)
+        for name, kind in kinds.items()
+        for ending, of in (("", None), (", its length", centre))
+    }
