@@ -64,6 +64,16 @@ def test_bars_carry_their_interval():
     assert tuple(bar.error_y.array) == (2.0, 0.0) and tuple(bar.error_y.arrayminus) == (0.5, 0.0)
 
 
+def test_bars_of_one_kind_have_one_colour():
+    values = {"a": 2.0, "b": 1.0, "c": 3.0}
+    kinds = {"a": "x", "b": "y", "c": "x"}
+    (bar,) = plots.bars(values, kinds=kinds, title="t", y="y").data
+    first, second, third = bar.marker.color
+    assert first == third != second
+    (bar,) = plots.bars(values, title="t", y="y").data
+    assert len(set(bar.marker.color)) == 3
+
+
 def test_a_scatter_names_its_points_and_draws_the_diagonal():
     points = {"a": (1.0, 2.0), "b": (-3.0, 0.5)}
     kwargs = {"title": "t", "x": "x", "y": "y"}
@@ -240,6 +250,43 @@ def test_in_a_notebook_texts_are_written_when_the_button_is_pressed(monkeypatch)
     assert "I sea 25 0.3" in out.value
     button.click()
     assert "We land 25 0.3" in out.value and "We &lt;plain&gt;" in out.value
+
+
+def test_a_feature_card_escapes_tokens_and_needs_no_colours():
+    card = plots.feature_card(
+        "latent 3", [("density", "<1%")], [([" a", "<b>", "\n"], [0.0, 7.25, 1.0], 1)]
+    )
+    page = card._repr_html_()
+    assert "<b>&lt;b&gt;</b>" in page and "&lt;1%" in page and "7.2" in page
+    assert "[<b>](7.2)" in repr(card) and "↵" in repr(card)
+    both = plots.stacked([card, card])
+    assert both._repr_html_().count("latent 3") == 2
+
+
+def test_a_feature_browser_is_a_card_outside_a_notebook():
+    shown = plots.feature_browser(
+        lambda i: plots.table([(i,)], columns=["latent"]), lambda text: [1], n=9, at=4, text="x"
+    )
+    assert "4" in repr(shown)
+
+
+def test_in_a_notebook_a_feature_browser_searches_and_a_saved_page_keeps_the_card(monkeypatch):
+    import IPython
+    import ipywidgets
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    shown = plots.feature_browser(
+        lambda i: plots.table([(i,)], columns=["latent"]), lambda text: [7, 2], n=9, at=4, text="x"
+    )
+    saved = shown._repr_mimebundle_()
+    assert ">4<" in saved["text/html"] and "4" in saved["text/plain"]
+    live = saved["application/vnd.jupyter.widget-view+json"]
+    assert live["model_id"] == shown.box.model_id and isinstance(shown.box, ipywidgets.VBox)
+    (_, button), (found, number) = (row.children for row in shown.box.children[:2])
+    button.click()
+    assert found.options == (7, 2) and number.value == 7 and ">7<" in shown.box.children[2].value
+    found.value = 2
+    assert ">2<" in shown.box.children[2].value
 
 
 def test_arrows_point_along_the_rows_and_number_those_that_are_long():

@@ -249,19 +249,21 @@ def bars(
     high: Mapping[str, float] | None = None,
     chance: float | None = None,
     dots: Mapping[str, Sequence[float]] | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """A bar for each name, with an interval from `low` to `high` for the names that have one.
 
     Args:
+        kinds: what each name is; names of one kind have one colour, instead of one each.
         chance: a height to mark with a thin grey line, such as what guessing gives.
         dots: single values to show on a name's bar, such as one for each random direction.
     """
     low, high = low or {}, high or {}
     # The value stands in the label, where neither a short bar nor an interval can hide it.
     names = [f"{name}<br><b>{value:.2f}</b>" for name, value in values.items()]
-    bar = go.Bar(
-        x=names, y=list(values.values()), marker_color=[COLOURS[i % 7] for i in range(len(names))]
-    )
+    kind_of = [kinds[name] if kinds else name for name in values]
+    colour = {kind: COLOURS[i % 7] for i, kind in enumerate(dict.fromkeys(kind_of))}
+    bar = go.Bar(x=names, y=list(values.values()), marker_color=[colour[kind] for kind in kind_of])
     if low or high:
         up = [high.get(name, value) - value for name, value in values.items()]
         down = [value - low.get(name, value) for name, value in values.items()]
@@ -1008,3 +1010,117 @@ def phases(
     fig.update_yaxes(title_text=y, row=1, col=1)
     fig.update_layout(margin={"t": 90, "b": 90})
     return fig
+
+
+def feature_card(
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    examples: Sequence[tuple[Sequence[str], Sequence[float], int]],
+) -> _Html:
+    """A dictionary's latent on one card: facts, and texts whose tokens are shaded by activation.
+
+    The token that each text was chosen for is underlined and carries its activation as a number,
+    so that no one needs the shades.
+
+    Args:
+        facts: (name, text) for each line.
+        examples: for each text its tokens, the activation at each, and which is underlined.
+    """
+    top = max((max(values) for _, values, _ in examples), default=1.0) or 1.0
+    rows, plain = [], []
+    for tokens, values, chosen in examples:
+        pieces, words = [], []
+        for i, (token, value) in enumerate(zip(tokens, values, strict=True)):
+            shown = token.replace("\n", "↵")
+            style = f"background:rgba(86,180,233,{max(value, 0) / top:.2f});white-space:pre-wrap"
+            text = html.escape(shown)
+            if i == chosen:
+                text = f"<u><b>{text}</b></u><sub>{value:.1f}</sub>"
+            pieces.append(f"<span title='{value:.1f}' style='{style}'>{text}</span>")
+            words.append(f"[{shown}]({value:.1f})" if i == chosen else shown)
+        rows.append(f"<div style='margin:.15em 0'>{''.join(pieces)}</div>")
+        plain.append("".join(words))
+    lines = "".join(f"<div><b>{html.escape(a)}:</b> {html.escape(b)}</div>" for a, b in facts)
+    box = "border-left:.4em solid #0072B2;padding:.3em 1em;margin:.6em 0;max-width:880px"
+    code = (
+        f"<div role='group' style='{box}'><b>{html.escape(title)}</b>{lines}{''.join(rows)}</div>"
+    )
+    text = "\n".join([title, *(f"  {a}: {b}" for a, b in facts), *(f"    {b}" for b in plain)])
+    return _Html(code, text)
+
+
+def stacked(parts: Sequence[_Html]) -> _Html:
+    """Several tables or cards, one under the other."""
+    return _Html("".join(part.code for part in parts), "\n\n".join(part.text for part in parts))
+
+
+class _Live(_Html):
+    """A widget over what it shows at the start, which pages without a kernel show in its place."""
+
+    def __init__(self, start: _Html, box):
+        super().__init__(start.code, start.text)
+        self.box = box
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        return {
+            "application/vnd.jupyter.widget-view+json": view,
+            "text/html": self.code,
+            "text/plain": self.text,
+        }
+
+
+def feature_browser(
+    card: Callable[[int], _Html],
+    search: Callable[[str], Sequence[int]],
+    *,
+    n: int,
+    at: int,
+    text: str,
+):
+    """A field for a latent's number and one for a text to search by, over the card.
+
+    Outside a notebook, on a page that shows a saved one, or without ipywidgets, it is the card of
+    latent `at`.
+
+    Args:
+        card: draws a latent.
+        search: the latents to offer for a text, best first.
+        n: how many latents there are.
+        text: what the search field holds at the start.
+    """
+    start = card(at)
+    try:
+        import ipywidgets
+        from IPython import get_ipython
+    except ImportError:
+        return start
+    if get_ipython() is None:
+        return start
+    wide, narrow = ipywidgets.Layout(width="640px"), ipywidgets.Layout(width="220px")
+    number = ipywidgets.BoundedIntText(
+        value=at, min=0, max=n - 1, description="latent", layout=narrow
+    )
+    query = ipywidgets.Text(value=text, description="search", continuous_update=False, layout=wide)
+    button = ipywidgets.Button(description="find latents")
+    found = ipywidgets.Dropdown(options=[at], description="found", layout=narrow)
+    out = ipywidgets.HTML(start.code)
+
+    def redraw(_=None) -> None:
+        out.value = card(number.value).code
+
+    def find(_=None) -> None:
+        if query.value.strip():
+            found.options = list(search(query.value))
+            number.value = found.value
+
+    def choose(change) -> None:
+        if change["new"] is not None:
+            number.value = change["new"]
+
+    number.observe(redraw, names="value")
+    found.observe(choose, names="value")
+    query.observe(find, names="value")
+    button.on_click(find)
+    rows = [ipywidgets.HBox([query, button]), ipywidgets.HBox([found, number]), out]
+    return _Live(start, ipywidgets.VBox(rows))
