@@ -92,6 +92,23 @@ EXERCISES: dict[str, tuple[str, ...]] = {
         "read_out",
         "shared_abs",
     ),
+    "11": (
+        "relu_sae",
+        "unexplained",
+        "best_cosine",
+        "top_k",
+        "jump_relu",
+        "output_scale",
+        "dead_loss",
+        "loss_recovered",
+    ),
+    "12": (
+        "top_examples",
+        "logit_effect",
+        "token_share",
+        "key_gains",
+        "choose_columns",
+    ),
 }
 
 
