@@ -52,7 +52,7 @@ cfg = model.cfg
 #
 # The dictionary is that of lesson 11: a TopK autoencoder on what block 15 of SmolLM2 reads, with `4,608` latents, of which at most `32` are active at a token (`data/sae/`). A **latent** is one unit of the autoencoder: a number at each token, how active it is, and a **direction**, its row of the decoder. A **feature** is what people hope a latent stands for. This lesson asks how far that hope goes.
 #
-# You look at latents through text. Take two piles. The **reading** pile comes from the texts the autoencoder was trained on; it is for finding examples and making up descriptions. The **held-out** pile, answers about subjects that the first does not have, is for testing them.
+# You look at latents through text. Take two piles. The **reading** pile comes from the texts the autoencoder was trained on; it is for finding examples and making up descriptions. The **held-out** pile, answers to requests about subjects that no request of the first pile was about, is for testing them.
 #
 # First the gate: the dictionary must explain at least `70%` of the variance of held-out vectors, or there is little to look at. A latent's **density** is the share of tokens at which it is active.
 
@@ -172,9 +172,9 @@ lesson_12.check_logit_effect(logit_effect)
 # </details>
 
 # %% [markdown]
-# Now the dashboard (`features.Dashboard` puts the pieces together). Its last two lines, a description and a score, are the subject of section 4.
+# Now the dashboard (`features.Dashboard` puts the pieces together). Two of its lines, the description and its score, are the subject of section 4.
 #
-# Which latents to show? Papers often show pretty ones. Here **the first three of a random draw** (seed 0) from the latents that are active at 20 tokens of the reading pile or more, and at 10 or more of the held-out one. That draw of 200 is also what all scores below are computed on.
+# Which latents to show? Papers often show pretty ones. Here **the first three of a random draw** (seed 0) from the latents that are active at 20 tokens of the reading pile or more, and at 10 or more of the held-out one. That draw of 200 is also what the latents' scores in sections 2 to 5 are computed on.
 
 # %%
 from utils.features import logit_effect, top_examples
@@ -303,7 +303,7 @@ detectors = 100 * (shares["latents"] > 0.5).float()
 print({name: round(each.median().item(), 2) for name, each in shares.items()})
 
 # %% [markdown]
-# The median latent owes **0.08** of its variance to the current token (random directions: **0.01**). **19%** of latents owe more than half to it: call those *token detectors*. That is "at least": the guess comes from 20,000 tokens, in which a rare token has a noisy mean. So in this dictionary most latents seem to need more than the token; a mean per token may miss some.
+# The current token predicts **0.08** of the median latent's variance (random directions: **0.01**). Of **19%** of latents it predicts more than half: call those *token detectors*. That is "at least": the guess comes from 20,000 tokens, in which a rare token has a noisy mean. So in this dictionary most latents seem to need more than the token; a mean per token may miss some.
 
 # %% tags=["numbers"]
 claim("median token share, latents", shares["latents"].median(), text=0.08, within=0.05)
@@ -392,9 +392,9 @@ plots.intervals(
 )
 
 # %% [markdown]
-# The descriptions score **0.69** (**0.67** to **0.71**) for latents. Directions drawn from all alike get **0.61**. If you stopped there, you would call the latents better. But shaped directions get **0.72**, those to one vector **0.81**, and a dictionary of random directions **0.67**. So the score does not tell that anything was learnt. The stream is full of tokens, and a direction that lies where the stream lies inherits them. *Above chance* is a low bar, and a control is as good as it is hard. (With another latent's description a latent gets **0.50**. That shows only that the score has no bug.)
+# The descriptions score **0.69** (**0.67** to **0.71**) for latents. Directions drawn from all alike get **0.61**. If you stopped there, you would call the latents better. But shaped directions get **0.72**, those to one vector **0.81**, and a dictionary of random directions **0.67**. So the score does not tell that anything was learnt. The stream is full of tokens, and a direction that lies where the stream lies inherits them. *Above chance* is a low bar, and a control is as good as it is hard. (With another latent's description a latent gets **0.50**. That shows only that a description made for something else scores chance.)
 #
-# Look again at the descriptions on the cards of section 2, too: good scores or not, as accounts of a latent the lists are poor. Pairs were chosen for **1** of the 200 latents: 20,000 tokens are too few to learn which pairs matter.
+# Look again at the descriptions on the cards of section 2, too: some lists are fair accounts, others (the second card's) say next to nothing. Pairs were chosen for **1** of the 200 latents; perhaps 20,000 tokens are too few to learn which pairs matter.
 #
 # And a warning about cards. They show the strongest activations, and of the strongest quarter of a latent's held-out activations its description names **0.55**; of the weakest quarter **0.35**. A card shows the easier part. (For directions to one vector it names **0.71** of the strongest quarter: that, too, needs no training. Of all tokens the descriptions name less than a tenth: the circles.)
 
@@ -422,7 +422,7 @@ assert max(each.named.mean() for each in described.values()) < 0.1
 # %% [markdown]
 # ## 5. The whole dashboard on a model that was never trained
 #
-# Here is another control. Take SmolLM2 with all weights **drawn at random**: same shape, same tokenizer, and nothing learnt. Train an autoencoder of the same size on its layer 15, on the same texts. Now make the same dashboard and the same scores.
+# Here is another control. Take SmolLM2 with all weights **drawn at random**: same shape, same tokenizer, and nothing learnt. An autoencoder of the same size was trained on its layer 15, on the same texts (`data/sae/untrained`). Now make the same dashboard and the same scores.
 #
 # Heap and colleagues did this with Pythia models (arXiv 2501.17727), and report that scores of automatic interpretation are *similar* for trained and random models. A claim to test: *predict first*, for each line of the dashboard, whether it falls.
 
@@ -500,15 +500,15 @@ print({who: [round(share, 2) for share in both] for who, both in made_of.items()
 print(f"variance explained by {sae.d_sae:,} vectors of the trained stream: {by_nobody[1]:.0%}")
 
 # %% [markdown]
-# *What falls without training:* the description's score, from **0.69** to **0.51**, and the share of token detectors, from **19%** to **0%**. The variance explained falls from **85%** to **64%** on new subjects. But on the texts they were trained on both dictionaries explain **87%**: the twin's knows its texts. And `4,608` vectors of the trained stream, with no training of a dictionary, explain **66%** on new subjects (random directions **34%**).
+# *What falls without training:* the description's score, from **0.69** to **0.51**, and the share of token detectors, from **19%** to **0%**. The variance explained falls from **85%** to **64%** on new subjects. But on the texts they were trained on both dictionaries explain **87%**: the untrained model's fits its own texts as well, and carries over less. And `4,608` vectors of the trained stream, with no training of a dictionary, explain **66%** on new subjects (random directions **34%**).
 #
-# *What does not:* `32` latents a token and the densities come with the method. The cosine to the nearest latent is **0.26**; random directions with the covariance of the untrained stream have **0.43**, so this line is about the stream here, too. And every latent still gets a card.
+# *What does not:* `32` latents a token come with the method, and so does the mean density over all latents. The cosine to the nearest latent is **0.26**; random directions with the covariance of the untrained stream have **0.43**, so this line is about the stream here, too. And every latent still gets a card.
 #
-# *What rises:* the share of a latent's variance that its text explains, from **-0.01** to **0.36**. The vectors say the same: in the untrained model the text explains **0.76** of their variance (trained: **0.09**), the token **-0.17**, worse than the overall mean (trained: **0.47**). Attention with random weights should be close to an even average over all earlier tokens (we did not look), and fifteen such layers would leave just that. Its latents tell texts apart, and ten tokens cannot say which text.
+# *What rises:* the share of a latent's variance that its text explains, from **-0.01** to **0.36**. The vectors say the same: in the untrained model the text explains **0.76** of their variance (trained: **0.09**), the token **-0.17**, worse than the overall mean (trained: **0.47**). Attention with random weights should be close to an even average over all earlier tokens (we did not look), and fifteen such layers would leave little else. Its latents tell texts apart, and ten tokens cannot say which text.
 #
-# So did the paper's claim replicate? With this way to draw the weights (one seed), at this layer, with these descriptions: no, the score falls to chance. But that is no proof that a high score shows learning. Random directions keep it in the trained model (**0.67**), and a random vector for each token, with no model at all, scores **0.74**: by construction, since it follows the token. **The score measures how closely activations follow tokens, and that is not whether something was learnt.** It is evidence only beside the same score where you *know* that nothing was learnt, and one such control is not enough: held against the untrained model alone, these latents would have passed.
+# So did the paper's claim replicate? With this way to draw the weights (one seed), at this layer, with these descriptions: no, the score falls nearly to chance. But that is no proof that a high score shows learning. Random directions keep it in the trained model (**0.67**), and a random vector for each token, with no model at all, scores **0.74**: by construction, since it follows the token. **The score measures how closely activations follow tokens, and that is not whether something was learnt.** It is evidence only beside the same score where you *know* that nothing was learnt, and one such control is not enough: held against the untrained model alone, these latents would have passed.
 #
-# Which lines tell trained latents from both columns? The variance explained on new subjects, the token detectors and the strongest quarter's names (**0.55**, against **0.07** and **0.26**). But of section 4's directions to one vector **22%** are token detectors, and their strongest quarter has more names. (For random directions the order is turned round: **0.51** of the *weakest* quarter are named. Why, we did not find out.) What is left is the variance explained on new subjects: the dictionary carries over to other texts, and does so better than vectors of the stream.
+# Which lines tell trained latents from both columns? The variance explained on new subjects, the token detectors and the strongest quarter's names (**0.55**, against **0.07** and **0.26**). But of section 4's directions to one vector **22%** are token detectors, and their strongest quarter has more names. The most promoted token stands a little higher, too (**5.08** standard deviations, against **4.22** and **4.81**); we held that against no harder control. (For random directions the order is turned round: **0.51** of the *weakest* quarter are named. Why, we did not find out.) Of the lines that we did hold against one, what is left is the variance explained on new subjects: the dictionary carries over to other texts, and does so better than vectors of the stream.
 
 # %% tags=["numbers"]
 DESCRIBED, TEXT = "description: held-out score", "the text's share of variance"
@@ -531,6 +531,10 @@ claim("text, trained stream", made_of["trained"][1], text=0.09, within=0.05)
 claim("token, untrained stream", made_of["untrained"][0], text=-0.17, within=0.06)
 claim("token, trained stream", made_of["trained"][0], text=0.47, within=0.05)
 claim("random vector per token", per_token[0], text=0.74, within=0.04)
+SHARP = "most promoted token (sd)"
+claim("sharpest, trained", means["trained"][SHARP], text=5.08, within=0.3)
+claim("sharpest, untrained", means["untrained"][SHARP], text=4.22, within=0.3)
+claim("sharpest, random", means["random directions"][SHARP], text=4.81, within=0.3)
 claim("untrained, strongest", means["untrained"][STRONG], text=0.07, within=0.05)
 claim("random, strongest", means["random directions"][STRONG], text=0.26, within=0.1)
 claim("random, weakest", means["random directions"][WEAK], text=0.51, within=0.1)
@@ -538,7 +542,7 @@ assert kept > max(*whole[1:], by_nobody[1]) + 0.1
 assert means["random directions"][WEAK] > means["random directions"][STRONG] + 0.1
 assert untrained_near > means["untrained"][NEAR]
 assert found["untrained", DESCRIBED][2] < 0.55 and per_token[1] > found["trained", DESCRIBED][2]
-for name in (DETECTORS, STRONG):
+for name in (DETECTORS, STRONG, SHARP):
     assert found["trained", name][1] > max(found[who, name][2] for who in WHO[1:])
 assert found["untrained", TEXT][1] > found["trained", TEXT][2]
 assert made_of["untrained"][0] < 0
@@ -550,7 +554,7 @@ assert described["one vector"].strong.nanmean() > means["trained"][STRONG]
 # %% [markdown]
 # ## 6. Steering with a feature
 #
-# Lesson 07 steered with the difference of means. A feature's direction is the rival: it comes without pairs, except to find it. **The rule for finding it**, before you look: of all latents the one whose mean activation rises most from the sentences without the concept to those with it, on the pairs to *fit*. Everything is then measured on the other pairs.
+# Lesson 07 steered with the difference of means. A feature's direction is the rival: it was there before any pairs, which serve only to find it. **The rule for finding it**, before you look: of all latents the one whose mean activation rises most from the sentences without the concept to those with it, on the pairs to *fit*. Everything is then measured on the other pairs.
 #
 # The instruments are lesson 07's. **Effect**: by how many nats a token the model comes to prefer the sentence with the concept. **Cost**: by what factor one steered token raises the perplexity. Layer 15 for all, since the dictionary lives there (07 found that a later one works better). A dose is a vector's length in units of the typical length of the stream. All at dose `0.3`. Controls: a random latent (the first of the draw); and, since the feature is the best of `4,608`, *the same rule* on two dictionaries that nobody trained: the random one of section 2, and `4,608` vectors of the stream.
 #
@@ -592,7 +596,7 @@ plots.stacked([*cards, plots.table(rows_shown, columns=columns)])
 #
 # Why so near? Add up latents, each times its change between the sentences. The one that changes most has a cosine of **0.76** with the means for the sea and **0.72** for sentiment; ten have **0.86** and **0.85**. So the difference of means is a few latents for the most part, and many small ones. (The one chosen in an untrained dictionary has less: printed above.)
 #
-# Do not build on one dictionary. An earlier one, trained on fewer tokens, had a latent for the sea and none for sentiment: the latent that the rule chose there moved no preference at all.
+# Do not build on one dictionary: another training may have no such latent.
 
 # %% tags=["numbers"]
 claim("sea, feature", effect["sea", "feature"][0], text=0.57, within=0.06)
@@ -626,7 +630,7 @@ for c in STEERED:
 assert all(each[1] < 0 < each[2] for each in ahead.values())
 
 # %% [markdown]
-# And when the model writes? `data/feature_steering` has 120 texts for each vector at dose `0.3`: 24 openings, five samples of 20 tokens each, all runs with the same random numbers. Scores are lesson 07's (`-1` to `1`), here against the unsteered texts; the costs, too: the perplexity that the unsteered model gives the text, and the share of pairs of tokens that had come before in it.
+# And when the model writes? `data/feature_steering` has 120 texts for each vector at dose `0.3`: 24 openings, five samples of 20 tokens each, all runs with the same random numbers. Scores are lesson 07's (`-1` to `1`), here minus those of the unsteered texts. The costs are lesson 07's too: the perplexity that the unsteered model gives the text, and the share of pairs of tokens that had come before in it.
 
 # %%
 written = features.written()
@@ -645,7 +649,7 @@ plots.table(
 # %% [markdown]
 # The sea's score rises by **0.28** with the feature (**0.20** to **0.36**) and by **0.37** with the means; for sentiment it is **0.40** and **0.30**. Random latents: **0.06** at most. That costs: towards the sea the perplexity is about twice that of the unsteered text, and random latents raise it, too, though less. Pairs of tokens are hardly repeated in any run: at this dose the text becomes less likely, and does not turn in circles.
 #
-# Both instruments, pairs and written text, tell the same story here. That is no law: a latent that made the model write its own few words would please the score of the text, which counts words. So report both.
+# Both instruments, pairs and written text, agree that both vectors work. Which is ahead they do not settle: for sentiment it is the means with the pairs, and the feature with the texts. And a latent that made the model write its own few words would please the score of the text, which counts words. So report both.
 
 # %% tags=["numbers"]
 for c in STEERED:  # the texts were written with this dictionary
@@ -661,6 +665,8 @@ claim("mood, means", wrote["sentiment, means", "sentiment"][0], text=0.30, withi
 by_stray = max(wrote[run, c][0] for run in strays for c in STEERED)
 claim("random latents, rise", by_stray, text=0.06, within=0.1)
 assert of_sea[1] > by_stray and of_mood[1] > by_stray
+assert effect["sentiment", "means"][0] > effect["sentiment", "feature"][0]
+assert of_mood[0] > wrote["sentiment, means", "sentiment"][0]
 for run in ("sea, feature", "sea, means"):
     assert 1.7 < price[run] / price["unsteered"] < 2.3
     assert all(price["unsteered"] < price[stray] < price[run] for stray in strays)
@@ -711,7 +717,7 @@ lesson_12.check_choose_columns(choose_columns)
 # %% [markdown]
 # The rivals, each fitted on the training texts alone:
 #
-# - **stream**: logistic regression on the mean vector of the text (`576` numbers); and the mean difference, **whitened** as in lesson 05;
+# - **stream**: logistic regression on the mean vector of the text (`576` numbers); and the mean difference, **whitened**: multiplied by the inverse of the covariance within the classes (plus a little of the average variance), so that directions in which texts vary anyway count less;
 # - **all latents**: logistic regression on the highest activation of each of the `4,608` latents in the text;
 # - **1 latent**, **16 latents**: the same on the columns that you choose; with the mean over the text in place of the highest activation, too;
 # - **16 random**: out of the `4,608` of the random dictionary, which are as sparse; **16 dense**: out of `4,608` random projections of the stream's mean, which are never silent. Both are controls.
@@ -764,13 +770,13 @@ plots.intervals(
 # %% [markdown]
 # **Without a shift** it depends on the concept. The sea: **0.84** for 16 latents, **0.68** for the stream, **0.75** whitened; 16 latents are ahead of the whitened probe by **0.09** (**0.04** to **0.15**). One latent alone gives **0.85**, 16 random directions **0.64**, shuffled labels **0.42**. Formality: **0.91** for 16 latents, **0.93** for the stream: no lead there. Why the sea? Perhaps since it is a topic, and a few latents are about it, where formality is a manner of all words at once; two concepts cannot tell.
 #
-# **At `p = 0.9`** on the sea all rivals are below chance: the stream has **0.31**, 16 latents **0.20**, all latents **0.15**. On formality the stream keeps **0.78** and all latents together **0.72**; 16 latents have **0.41**. 16 *random* directions end at **0.10** on both, and a rule that reads the marker alone gets `0.1`: that is what they do.
+# **At `p = 0.9`** on the sea all rivals are below chance: the stream has **0.31**, 16 latents **0.20**, all latents **0.15**. On formality the stream keeps **0.78** and all latents together **0.72**; 16 latents have **0.41**. 16 *random* directions end at **0.10** on both, and a rule that reads the marker alone gets `0.1`: so they seem to read little else.
 #
-# Why do they fall? Not since 16 are few: 16 out of as many *dense* projections do what the stream does (**0.28**, and on formality **0.84**). What falls further is a choice among *sparse* columns. (Nor is it better to choose none: on the sea all latents do worse than 16.) In a TopK dictionary, trained or not, some columns are active at the marker and hardly anywhere else. Let one chosen column alone tell the sea's texts with the marker from those without. Its accuracy, a mean over the 16, is **0.96** for latents, **0.97** for random directions, and **0.67** for dense projections.
+# Why do they fall? Not since 16 are few: 16 out of as many *dense* projections do what the stream does (**0.28**, and on formality **0.84**). What falls further on both concepts is a choice among *sparse* columns. (To choose none helps on formality, **0.72** against **0.41**, and not on the sea, **0.15** against **0.20**.) In a TopK dictionary, trained or not, some columns are active at the marker and hardly anywhere else. Let one chosen column alone tell the sea's texts with the marker from those without. Its accuracy, a mean over the 16, is **0.96** for latents, **0.97** for random directions, and **0.67** for dense projections.
 #
 # **One latent** deserves a second look. At `p = 0.8` it stays at **0.85** on the sea, and the stream falls to **0.53**. But that is arithmetic. One column is about the topic or about the marker, and the marker is right in `0.8` of the training texts, less often than the topic's latent. At `0.9` the marker's may win: it does in **4** of the five splits on the sea, in **2** on formality. So the **0.26** and **0.56** there are mixtures of splits near `0.9` and splits near `0.1`. (The sea's latent is one you know: section 6 steered with it.)
 #
-# **What does help** is knowing the marker. Take it out (last column: for latents, set to 0 those that it changes by more than a tenth of a standard deviation; for the stream, the direction of the mean change): 16 latents and the stream are back where they were. Both removals saw each training text with and without the marker. With latents there is another way, to *look* at the chosen 16 and ask what they are about. That may be the better argument for features: not that they are robust, but that their failure can be read. It is not measured here (question 4).
+# **What does help** is knowing the marker. Take it out (last column: for latents, set to 0 those that it changes by more than a tenth of a standard deviation; for the stream, the direction of the mean change): 16 latents and the stream are back where they were. (With means in place of the highest activation it is not so: on the sea **0.62**, against **0.80** before.) Both removals saw each training text with and without the marker. With latents there is another way, to *look* at the chosen 16 and ask what they are about. That may be the better argument for features: not that they are robust, but that their failure can be read. It is not measured here (question 4).
 
 # %% tags=["numbers"]
 claim("sea, 16 latents", at["sea", "16 latents", 0.5], text=0.84, within=0.04)
@@ -797,6 +803,8 @@ claim("sea, all latents, 0.9", at["sea", "all latents", 0.9], text=0.15, within=
 claim("formality, 1, 0.9", at["formality", "1 latent", 0.9], text=0.56, within=0.2)
 claim("formality, 16, 0.9", at["formality", "16 latents", 0.9], text=0.41, within=0.08)
 claim("sea, random, 0.9", at["sea", "16 random", 0.9], text=0.10, within=0.05)
+claim("sea, means", at["sea", "16 latents, means", 0.5], text=0.80, within=0.05)
+claim("sea, means, removed", at["sea", "16 latents, means", shown_at[3]], text=0.62, within=0.06)
 claim("sea, 16 dense, 0.9", at["sea", "16 dense", 0.9], text=0.28, within=0.06)
 claim("formality, 16 dense, 0.9", at["formality", "16 dense", 0.9], text=0.84, within=0.06)
 SPARSE = ("16 latents", "16 random")
@@ -851,9 +859,9 @@ plots.table(
 #
 # Of the holes **0** pass the rule for absorption (**3** with the piles exchanged). Does the rule work? It calls **10** of **10** planted ones absorbed, and names the planted latent in **6**. And of the holes of *fake* parents it calls **101** of **120** absorbed: with one latent for each word, every word is "taken over" from its neighbour. So most of what this rule would call absorption comes from asking a latent that is no parent.
 #
-# Look at the three. All are forms of *be*, and their parent is a poor one: chosen on one pile, it has an F1 of **0.58** on the other. ` be` and ` being` have one latent between them. Is any the clean case, "the parent, but for this one token"? Then the latent there should be about that token: half of its activity or more. That holds for **1**, ` been`; the latent of ` be` and ` being` has **0.47** of its activity at the two. So forms of *be* have a latent each, or one for two: that is splitting as much as absorption.
+# Look at the three. All are forms of *be*, and their parent is a poor one: chosen on one pile, it has an F1 of **0.58** on the other. ` be` and ` being` have one latent between them. Is any the clean case, "the parent, but for this one token"? Then the latent there should be about that token: half of its activity or more. That holds for **1**, ` been`; the latent of ` be` and ` being` has **0.47** of its activity at the two. So these three forms have a latent each, or one for two: that is splitting as much as absorption.
 #
-# Absorption is a finding about first letters in another model, with dictionaries of many sizes. In ours, on ten families of grammar, its clean form is rare at best.
+# Absorption is a finding about first letters in another model, with dictionaries of many sizes. In ours, in the few of ten families that have a parent, we found one clean case.
 
 # %% tags=["numbers"]
 one, two = studies.values()
@@ -892,9 +900,9 @@ assert sum(called for called, _ in planted) > 0.9 * len(planted)
 #
 # A head that copies (lesson 01) does *one* thing for all tokens: one matrix takes what stands there and writes it elsewhere. A dictionary sees the stream, never the matrix. Block 15 reads what previous-token heads have written. So: is there a latent for each token that stood before, its **shadow**? Or *a* latent for "here something is being copied"?
 #
-# **Shadows.** For each token that comes 20 times before another in the reading pile: the latent with the best F1 for "the token before is this one", tested on the held-out pile. The control shuffles these labels; the rival is one linear map from the stream to the embedding of the token before.
+# **Shadows.** For each token that comes 20 times or more before another in the reading pile: the latent with the best F1 for "the token before is this one", tested on the held-out pile. The control shuffles these labels; the rival is one linear map from the stream to the embedding of the token before.
 #
-# **Copying.** Random tokens, and the same again, as in lesson 01; and sequences whose second half is new. In which latents does a repeated half raise activity most, against the first half, and more than a new half does? Choose four on one set of sequences, test them on another. The control: four by the same rule from the two untrained dictionaries of section 6.
+# **Copying.** Random tokens, and the same again, as in lesson 01; and sequences whose second half is new. In which latents does activity rise most from the first half to a repeated one, less its rise to a new one? Choose four on one set of sequences, test them on another. The control: four by the same rule from each of the two untrained dictionaries of section 6.
 
 # %%
 before = [features.neighbour(each, -1) for each in piles]
@@ -935,9 +943,9 @@ best = int(copying["feature"].latents[0])
 card(best, 5)
 
 # %% [markdown]
-# *Shadows:* **74** of **116** frequent tokens have a latent of their own (F1 of a half or more); for the token *before* it is **8** (shuffled: **0**). And yet one linear map names the token before in **0.32** of all cases from the stream and in **0.33** from the reconstruction. The current token alone lets you guess **0.21**, and what the dictionary leaves out gives **0.05**, as much as always naming the commonest (**0.05**). So there is something about the token before in the stream that the current token does not tell, and the dictionary keeps it; for few tokens a single latent says it. It is spread over latents.
+# *Shadows:* **74** of **116** frequent tokens have a latent of their own (F1 of a half or more); for the token *before* it is **8** (shuffled: **0**). And yet one linear map names the token before from the stream in **0.32** of the cases in which that token comes in the reading pile, and in **0.33** from the reconstruction. The current token alone lets you guess **0.21**, and what the dictionary leaves out gives **0.05**, as much as always naming the commonest (**0.05**). So there is something about the token before in the stream that the current token does not tell, and the dictionary keeps it; for few tokens a single latent says it. For the rest it is spread over latents.
 #
-# *Copying:* several latents see it. The four chosen on the first sequences tell a repeated half from the first half with balanced accuracies of **0.76** to **0.96** on the others, and the best tells a new second half with **0.52** (a half is chance). The best of four random directions has **0.56**, of four vectors of the stream **0.56**. But in ordinary text, too, the best latent is active at **16.8%** of the tokens (its card shows where). So it tells repeated from new among random tokens; that it is *about* copying, this does not show.
+# *Copying:* several latents see it. The four chosen on the first sequences tell a repeated half from the first half with balanced accuracies of **0.76** to **0.96** on the others. A *new* second half they tell with **0.50** to **0.65** (`0.5` is chance; the best of them: **0.52**). The best of four random directions has **0.56**, of four vectors of the stream **0.56**. But in ordinary text, too, the best latent is active at **16.8%** of the tokens (its card shows where). So it tells repeated from new among random tokens; that it is *about* copying, this does not show.
 #
 # What the copies of all tokens have in common, the matrix, you find in the weights of the heads (lessons 01 and 04), not in a list of features.
 
@@ -957,6 +965,8 @@ claim("copying, best", found_copying.repeated[0], text=0.96, within=0.08)
 claim("copying, least of four", found_copying.repeated.min(), text=0.76, within=0.08)
 claim("copying, density, %", 100 * density[best], text=16.8, within=0.3)
 claim("copying, new", found_copying.new[0], text=0.52, within=0.08)
+claim("copying, new, least", found_copying.new.min(), text=0.50, within=0.06)
+claim("copying, new, most", found_copying.new.max(), text=0.65, within=0.08)
 by_random, by_vectors = (copying[each].repeated.max() for each in list(dictionaries)[1:])
 claim("copying, random", by_random, text=0.56, within=0.08)
 claim("copying, vectors", by_vectors, text=0.56, within=0.08)
@@ -968,19 +978,19 @@ assert found_copying.repeated.min() > max(by_random, by_vectors)
 # %% [markdown]
 # ## 10. The questions newcomers ask
 #
-# **Why should an SAE beat a probe?** If you have labels and no shift, it may or may not: section 7 has one concept where latents lead and one where they tie, and two are no sample. Sparse probing on larger models found probes ahead on the whole (arXiv 2502.16681). What a probe cannot do is find what you have no labels for.
+# **Why should an SAE beat a probe?** If you have labels and no shift, it may or may not: section 7 has one concept where latents lead and one where they do not, and two are no sample. Sparse probing on larger models found probes ahead on the whole (arXiv 2502.16681). What a probe cannot do is find what you have no labels for.
 #
-# **Do features hold when the world shifts?** Not by themselves: section 7. What fell furthest was a choice among sparse columns, and untrained ones fell, too.
+# **Do features hold when the world shifts?** Not by themselves: section 7. 16 latents fell further than the stream on both concepts, and 16 untrained sparse directions further still.
 #
 # **Do features stay put under fine-tuning?** That needs two stages of one model, which we did not compare. If you do, first measure the variance that the dictionary explains on the other stage's stream, beside what it explains at home (**85%** here) and what random directions do (**34%**). If that falls, its cards are about another model.
 #
-# **Do findings in toys carry over?** Ask for each one. Lesson 11's toy has absorption by construction: it planted a parent and children, and the parent's latent fell silent beside a child. Here nobody planted a parent. Most families have none, the holes are few, and **1** is clean. The toy shows what *can* happen, and taught the rule; how often it does happen, only the real model can say.
+# **Do findings in toys carry over?** Ask for each one. Lesson 11's toy has the hierarchy by construction, and absorption came out of the training: the parent's latent fell silent beside many children. Here nobody planted a parent. Most families have none, the holes are few, and **1** is clean. The toy shows what *can* happen; how often it does happen, only the real model can say.
 #
-# **Are there features that are not one direction?** Yes: lesson 08's circle of emotions is a plane, and lesson 06's beliefs fill a triangle. A dictionary has only directions, so it must cover a plane with several; how it does that we did not test.
+# **Are there features that are not one direction?** Yes: lesson 08's emotion *words* lie round a circle in a plane, and in lesson 06's toy model beliefs fill a triangle. A dictionary has only directions, so it must cover a plane with several; how it does that we did not test.
 #
 # **Can it see an OV copy, or only its shadows?** Section 9: the shadows, for few tokens, as single latents; a few latents tell repeated from new among random tokens, and are about more than that; the matrix, never: it is in the weights.
 #
-# **Does a big enough SAE find all features?** Lesson 11 counts where the features are planted: a larger dictionary finds more of the rare ones, at the price of dead and doubled latents. In a model nobody can count; what is left unexplained is in no latent, and "all" needs a list that nobody has.
+# **Does a big enough SAE find all features?** Lesson 11 counts where the features are planted: a larger dictionary finds more of the rare ones, at the price of dead latents. In a model nobody can count; what is left unexplained is in no latent, and "all" needs a list that nobody has.
 #
 # ## What you found
 
@@ -1031,8 +1041,8 @@ plots.table(
 #
 # - Heap et al. (2025), *Sparse Autoencoders Can Interpret Randomly Initialized Transformers*, arXiv 2501.17727
 # - Kantamneni et al. (2025), *Are Sparse Autoencoders Useful? A Case Study in Sparse Probing*, arXiv 2502.16681
-# - Chanin et al. (2024), *A is for Absorption*, arXiv 2409.14507
-# - Wu et al. (2025), *AxBench*, arXiv 2501.17148
+# - Chanin et al. (2024), *A is for Absorption: Studying Feature Splitting and Absorption in Sparse Autoencoders*, arXiv 2409.14507
+# - Wu et al. (2025), *AxBench: Steering LLMs? Even Simple Baselines Outperform Sparse Autoencoders*, arXiv 2501.17148
 #
 # **Next:** 13 · Transcoders and attribution graphs
 

@@ -56,7 +56,7 @@ class Takeover(NamedTuple):
         token: the id of the hole.
         latent: of those that are active at nine tenths of its places and, in the family, beside the
             parent in a quarter of the cases at most, the one that adds most to the probe's score
-            there; where there is none, of all latents.
+            there; where there is none, of all that are active there.
         recall: the share of the token's places where this latent is active.
         beside: of its activity in the family, the share beside the parent.
         adds: what it adds there, in units of what the parent adds where that is active.

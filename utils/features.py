@@ -568,7 +568,7 @@ class Dashboard(NamedTuple):
     def scores(self, latents: Int[Tensor, " m"]) -> dict[str, Float[Tensor, " m"]]:
         """Every score of some latents; nan where there is none.
 
-        The two last: how far the most promoted token stands above the mean, and how much more the
+        The last two: how far the most promoted token stands above the mean, and how much more the
         latent pushes the tokens that do follow it than the next latent in the list would; both in
         standard deviations over the vocabulary.
         """

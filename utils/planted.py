@@ -253,7 +253,7 @@ def family_parts(world: World) -> dict[str, Float[Tensor, "direction d"]]:
 
 @torch.no_grad()
 def latents_by_part(sae: SAE, world: World, *, seed: int, n: int = 10_000) -> dict[str, int]:
-    """For each of the `family_parts`, how many latents that fire are nearest to one of it.
+    """For each of the `family_parts`, how many latents that fire are nearest to one of that kind.
 
     "other" counts those of which no part comes nearer than `RECALLED`.
     """

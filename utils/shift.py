@@ -46,8 +46,7 @@ def sparse_probe(
 def whitened(x: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> probes.Probe:
     """The mean difference, divided by the spread within the classes.
 
-    As much of an even spread in all directions is added as there is spread on average, so that few
-    rows do.
+    The average variance is added in every direction, so that few rows are enough.
     """
     middle = [x[y == label].mean(0) for label in (0, 1)]
     within = torch.cat([x[y == label] - middle[label] for label in (0, 1)])
@@ -143,7 +142,7 @@ class Marked(NamedTuple):
         Args:
             rival: a name in `RIVALS`.
             n_train: train on so many texts, drawn from the training ones; None is all.
-            remove: take out of what the rival sees the marker, as the training texts show it: the
+            remove: take the marker out of what the rival sees, as the training texts show it: the
                 direction of the mean change, or the columns that `changed` gives.
             shuffle: train on shuffled labels, a control.
         """
