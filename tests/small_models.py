@@ -12,6 +12,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 from utils.models import load
@@ -19,29 +21,35 @@ from utils.models import load
 N_WORDS = 40
 
 
-def random_model(kind: str, folder, *, n_key_value_heads: int = 2):
+def random_model(kind: str, folder, *, n_key_value_heads: int = 2, n_positions: int = 16):
     """Three layers of four heads, d_model 32; weights large enough for patches to matter.
 
     Args:
-        kind: "gpt2" (learned positions, biases, LayerNorm) or "llama" (rotary, RMSNorm).
+        kind: "gpt2" (learned positions, biases, LayerNorm), "llama" (rotary, RMSNorm), or "qwen2"
+            (as the Llama, with biases of queries, keys and values).
         folder: where it is saved.
-        n_key_value_heads: of the Llama; 4 shares none.
+        n_key_value_heads: of the last two; 4 shares none.
+        n_positions: the longest text, of the last two.
     """
     torch.manual_seed(0)
     if kind == "gpt2":
         config = GPT2Config(n_layer=3, n_head=4, n_embd=32, n_positions=16, vocab_size=N_WORDS)
         model = GPT2LMHeadModel(config)
     else:
-        config = LlamaConfig(
+        config_class, model_class = {
+            "llama": (LlamaConfig, LlamaForCausalLM),
+            "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+        }[kind]
+        config = config_class(
             num_hidden_layers=3,
             num_attention_heads=4,
             num_key_value_heads=n_key_value_heads,
             hidden_size=32,
             intermediate_size=48,
-            max_position_embeddings=16,
+            max_position_embeddings=n_positions,
             vocab_size=N_WORDS,
         )
-        model = LlamaForCausalLM(config)
+        model = model_class(config)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "ln_" in name or "norm" in name:

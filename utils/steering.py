@@ -78,15 +78,20 @@ def steer(
 
     Source: activation addition (Turner et al., 2023, arXiv 2308.10248).
     """
-    name, wanted = _hook_name(model, layer), _checked(positions)
+    name, wanted = hook_name(model, layer), _checked(positions)
     if isinstance(change, Tensor):
-        _check_shape(change, wanted, model.cfg.d_model)
+        check_shape(change, wanted, model.cfg.d_model)
     steering = Steering(change, layer=layer, positions=wanted)
     with steering.watching(model.original_model), model.hooks(fwd_hooks=[(name, steering)]):
         yield
 
 
-def _hook_name(model, layer: int) -> str:
+def hook_name(model, layer: int) -> str:
+    """The hook of the residual stream that block `layer` reads; at n_layers, of the stream's end.
+
+    Raises:
+        ValueError: there is no such layer.
+    """
     n_layers = model.cfg.n_layers
     if not 0 <= layer <= n_layers:
         raise ValueError(f"This model has layers 0 to {n_layers}, where {n_layers} is its end.")
@@ -108,7 +113,8 @@ def _checked(positions: slice | Sequence[int] | None) -> slice | list[int]:
     return positions if isinstance(positions, slice) else list(positions)
 
 
-def _check_shape(change: Tensor, wanted: slice | list[int], d_model: int) -> None:
+def check_shape(change: Tensor, wanted: slice | list[int], d_model: int) -> None:
+    """Raises a ValueError that says which shape is wanted, if `change` does not fit."""
     if change.shape[-1:] != (d_model,) or change.ndim > 3:
         raise ValueError(
             f"`change` has shape {tuple(change.shape)}, and its last axis must be d_model, "
@@ -148,7 +154,7 @@ def typical_norm(model, texts: Sequence[str], *, layer: int) -> float:
     def keep(resid, hook):
         lengths.append(resid[0, 1:].float().norm(dim=-1))
 
-    name = _hook_name(model, layer)
+    name = hook_name(model, layer)
     with model.hooks(fwd_hooks=[(name, keep)]):
         for text in texts:
             model(model.to_tokens(text), stop_at_layer=min(layer + 1, model.cfg.n_layers))

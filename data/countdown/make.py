@@ -1,0 +1,237 @@
+"""Small reasoning models that search for a sum, try after try, and judge each try themselves.
+
+make data D=countdown                       # five models, about 20 minutes each on a core
+python -m data.countdown.make --name variable_0
+python -m data.countdown.make --name report  # what they can do, and what disables their verdicts
+"""
+
+import argparse
+import random
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from data.recipes import write_json
+from utils import countdown, probes, verification
+from utils.heads import head_name
+from utils.models import load
+
+FOLDER = Path(__file__).parent
+BRACKET = countdown.VOCABULARY.index("(")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a model."""
+
+    seed: int
+    variable_header: bool = True
+    recheck: float = 0.0  # the share of traces that check a success once more
+    layers: int = 3
+    width: int = 96
+    heads: int = 8
+    d_head: int = 24  # more than width / heads: a head tells 64 numbers apart
+    hidden: int = 288
+    rotary_base: float = 1e5
+    most_failures: int = 6
+    verdict: float = 10.0  # the weight of a verdict's loss; of all others it is 1
+    steps: int = 3000
+    traces: int = 64  # a step, about 4,000 tokens
+    parts: int = 4  # of a step, by length
+    matrix_lr: float = 0.02  # Muon's, for the matrices of the blocks
+    lr: float = 3e-3  # AdamW's, for all other weights
+    warmup: int = 100
+    fall: float = 0.5  # the share of the steps, at the end, in which both fall to zero
+
+
+RECIPES = {f"variable_{seed}": Recipe(seed) for seed in range(3)}
+RECIPES |= {"fixed_0": Recipe(0, variable_header=False), "recheck_0": Recipe(0, recheck=0.5)}
+
+
+# ---- Traces -------------------------------------------------------------------------------------
+
+
+def trace(rng: random.Random, puzzles, recipe: Recipe) -> list[str]:
+    """A whole search in words: failures with different results, then a success, each judged."""
+    puzzle, found = next(puzzles)
+    misses = [value for value in found if value != puzzle.target]
+    words = ["<bos>", *puzzle.header]
+    for value in rng.sample(misses, rng.randint(0, min(recipe.most_failures, len(misses)))):
+        verdict = [rng.choice(countdown.NO), str(value)]
+        words += [*rng.choice(found[value]).words, "(", *verdict, ")", ","]
+    success = [*rng.choice(found[puzzle.target]).words, "("]
+    words += [*success, rng.choice(countdown.YES), "works", ")"]
+    if rng.random() < recipe.recheck:
+        words += [",", "check", *success, rng.choice(countdown.YES), "works", ")"]
+    return [*words, "<eos>"]
+
+
+def steps_of(recipe: Recipe):
+    """Rows of token ids for a step, in parts from the shortest to the longest, without end.
+
+    Traces of like length share a part, so that few places are padding (-100); a step has all
+    lengths, for the shortest traces are all successes.
+    """
+    ids = {word: i for i, word in enumerate(countdown.VOCABULARY)}
+    rng = random.Random(1_000 + recipe.seed)
+    puzzles = countdown.puzzles(rng, test=False, variable=recipe.variable_header)
+    while True:
+        traces = sorted((trace(rng, puzzles, recipe) for _ in range(recipe.traces)), key=len)
+        rows = [torch.tensor([ids[word] for word in each]) for each in traces]
+        part = len(rows) // recipe.parts
+        yield [
+            torch.nn.utils.rnn.pad_sequence(
+                rows[at : at + part], batch_first=True, padding_value=-100
+            )
+            for at in range(0, len(rows), part)
+        ]
+
+
+# ---- Training -----------------------------------------------------------------------------------
+
+
+def new_tokenizer() -> PreTrainedTokenizerFast:
+    """A token for each word and each number; words stand apart."""
+    made = Tokenizer(
+        models.WordLevel(
+            {word: i for i, word in enumerate(countdown.VOCABULARY)}, unk_token="<unk>"
+        )
+    )
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+    )
+
+
+def new_model(recipe: Recipe) -> LlamaForCausalLM:
+    """Untrained: RMSNorm, rotary positions, SwiGLU, as many key-value heads as query heads."""
+    torch.manual_seed(recipe.seed)
+    config = LlamaConfig(
+        vocab_size=len(countdown.VOCABULARY),
+        hidden_size=recipe.width,
+        intermediate_size=recipe.hidden,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        head_dim=recipe.d_head,
+        max_position_embeddings=512,
+        rope_parameters={"rope_type": "default", "rope_theta": recipe.rotary_base},
+        tie_word_embeddings=False,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    return LlamaForCausalLM(config)
+
+
+def loss_of(
+    model: LlamaForCausalLM, parts: list[torch.Tensor], *, verdict: float = 1.0
+) -> torch.Tensor:
+    """Cross-entropy of the next token, in nats; verdicts, one token in 15, count for more.
+
+    Part by part, and each part's gradients are added to the model's.
+    """
+    total = sum(int((rows[:, 1:] >= 0).sum()) for rows in parts)
+    loss = torch.zeros(())
+    for rows in parts:
+        logits = model(rows.clamp(min=0)[:, :-1]).logits
+        each = torch.nn.functional.cross_entropy(
+            logits.mT, rows[:, 1:], ignore_index=-100, reduction="none"
+        )
+        part = (each * torch.where(rows[:, :-1] == BRACKET, verdict, 1.0)).sum() / total
+        part.backward()
+        loss += part.detach().cpu()
+    return loss
+
+
+def train(name: str, *, device: str = "cpu") -> tuple[LlamaForCausalLM, dict[str, float]]:
+    """Train one model from scratch. Returns it, and the loss by step."""
+    recipe = RECIPES[name]
+    model = new_model(recipe).to(device)
+    named = list(model.named_parameters())
+    matrices = [p for n, p in named if "layers." in n and p.dim() == 2]
+    others = [p for n, p in named if not ("layers." in n and p.dim() == 2)]
+    optimizers = [
+        torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=0.1),
+        torch.optim.AdamW(others, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
+    groups = [g for each in optimizers for g in each.param_groups]
+    highest = [g["lr"] for g in groups]
+    began, losses = time.time(), {}
+    for step, parts in zip(range(recipe.steps), steps_of(recipe), strict=False):
+        left = (recipe.steps - step) / (recipe.fall * recipe.steps)
+        rate = min((step + 1) / recipe.warmup, left, 1.0)
+        for group, lr in zip(groups, highest, strict=True):
+            group["lr"] = lr * rate
+        loss = loss_of(model, [rows.to(device) for rows in parts], verdict=recipe.verdict)
+        for each in optimizers:
+            each.step()
+            each.zero_grad()
+        if (step + 1) % 100 == 0:
+            losses[str(step + 1)] = loss.item()
+            print(name, step + 1, f"{loss:.3f} {time.time() - began:.0f} s", flush=True)
+    return model, losses
+
+
+def save(model: LlamaForCausalLM, name: str, losses: dict[str, float]) -> None:
+    """In half precision, with its tokenizer and its recipe."""
+    folder = FOLDER / name
+    model.half().save_pretrained(folder)
+    new_tokenizer().save_pretrained(folder)
+    recipe = asdict(RECIPES[name])
+    write_json(folder / "training.json", {"recipe": recipe, "weighted loss by step": losses})
+
+
+# ---- What came out ------------------------------------------------------------------------------
+
+
+def report(n: int = 600) -> dict[str, dict]:
+    """For each model: shares on new puzzles, greedy, and what disables its verdicts.
+
+    Half of the `n` puzzles serve to find the parts, half to test what happens without them. A share
+    disabled (of true hits that are accepted no longer) has the ends of its 95% interval over
+    puzzles; beside it stands the share of sums that are right all the same.
+    """
+    out = {}
+    for name, recipe in RECIPES.items():
+        model = load(str(FOLDER / name), device="cpu")
+        chosen, hits, shares = verification.judged_places(model, n, variable=recipe.variable_header)
+        steps, parts = verification.steps_to_disable(model, chosen)
+        disabled = {}
+        for step, hooks in steps.items():
+            refused = ~verification.accepted(model, hits, hooks)
+            ends = probes.bootstrap(refused.float())
+            sums = verification.sums_right(model, hits, hooks).mean().item()
+            disabled[step] = {"disabled": [refused.float().mean().item(), *ends], "sums": sums}
+        out[name] = {
+            **shares,
+            "heads that attend to the target": [head_name(head) for head in parts.attending],
+            "top heads": [head_name(head) for head in parts.top],
+            "hits": len(hits.pos),
+            "without": disabled,
+        }
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", choices=[*RECIPES, "report"])
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    for name in [arguments.name] if arguments.name else [*RECIPES, "report"]:
+        if name == "report":
+            write_json(FOLDER / "report.json", report())
+        else:
+            model, losses = train(name, device=arguments.device)
+            save(model, name, losses)
+
+
+if __name__ == "__main__":
+    main()

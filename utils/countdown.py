@@ -1,0 +1,163 @@
+"""The game CountDown: reach a target from some numbers by + and -; and reading what a model wrote.
+
+A trace is a header and tries, each judged in brackets:
+`make 15 from 12 7 4 : 12 + 4 = 16 + 7 = 23 ( not 23 ) , 12 + 7 = 19 - 4 = 15 ( this works )`.
+"""
+
+import itertools
+import random
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+N_NUMBERS = 64  # 0 to 63 are tokens
+YES = ("this", "yes", "right", "solved")  # the token behind the bracket: the verdict
+NO = ("not", "no", "wrong", "misses")
+FILLERS = ("please", "now", "then", "so", "well", "again")
+MARKS = ("make", "from", ":", "+", "-", "=", "(", ")", ",", "works", "check")
+VOCABULARY = (
+    "<pad>",
+    "<bos>",
+    "<eos>",
+    "<unk>",
+    *MARKS,
+    *YES,
+    *NO,
+    *FILLERS,
+    *map(str, range(N_NUMBERS)),
+)
+
+
+class Puzzle(NamedTuple):
+    """Numbers, the target, and words before the header (none where the header is fixed)."""
+
+    numbers: tuple[int, ...]
+    target: int
+    before: tuple[str, ...] = ()
+
+    @property
+    def header(self) -> list[str]:
+        """`now so make 15 from 12 7 4 :`, in words."""
+        return [*self.before, "make", str(self.target), "from", *map(str, self.numbers), ":"]
+
+
+class Try(NamedTuple):
+    """`12 + 7 = 19 - 4 = 15`: numbers in their order, signs between them, results so far."""
+
+    order: tuple[int, ...]
+    signs: tuple[str, ...]
+    results: tuple[int, ...]
+
+    @property
+    def words(self) -> list[str]:
+        words = [str(self.order[0])]
+        for sign, number, value in zip(self.signs, self.order[1:], self.results, strict=True):
+            words += [sign, str(number), "=", str(value)]
+        return words
+
+
+def tries(numbers: Sequence[int]) -> dict[int, list[Try]]:
+    """Every try that uses each number once and stays between 0 and 63, by what it comes to."""
+    found: dict[int, list[Try]] = {}
+    for order in sorted(set(itertools.permutations(numbers))):
+        for signs in itertools.product("+-", repeat=len(numbers) - 1):
+            terms = (n if sign == "+" else -n for sign, n in zip(signs, order[1:], strict=True))
+            results = tuple(itertools.accumulate(terms, initial=order[0]))[1:]
+            if all(0 <= value < N_NUMBERS for value in results):
+                found.setdefault(results[-1], []).append(Try(order, signs, results))
+    return found
+
+
+def held_out(puzzle: Puzzle) -> bool:
+    """Whether a puzzle is for testing alone: one in ten sets of numbers, with every target."""
+    return zlib.crc32(bytes(sorted(puzzle.numbers))) % 10 == 0
+
+
+def puzzles(
+    rng: random.Random, *, test: bool, variable: bool = True, longest: int = 7
+) -> Iterator[tuple[Puzzle, dict[int, list[Try]]]]:
+    """Puzzles that can be solved, without end, each with all its tries."""
+    while True:
+        numbers = tuple(rng.randint(1, N_NUMBERS // 2) for _ in range(rng.choice((3, 4))))
+        before = tuple(rng.choices(FILLERS, k=rng.randint(0, longest))) if variable else ()
+        found = tries(numbers)
+        if len(found) > 1:
+            puzzle = Puzzle(numbers, rng.choice(list(found)), before)
+            if held_out(puzzle) == test:
+                yield puzzle, found
+
+
+class Judged(NamedTuple):
+    """A try as a model wrote it, and what is true of it.
+
+    Attributes:
+        words: the try alone, `12 + 7 = 19`.
+        legal: the sums are right, and each number is used once.
+        hit: the last result is the target.
+        accepted: the model said yes.
+        again: it came behind `check`.
+    """
+
+    words: tuple[str, ...]
+    legal: bool
+    hit: bool
+    accepted: bool
+    again: bool
+
+
+def read(puzzle: Puzzle, words: Sequence[str]) -> list[Judged]:
+    """The tries in what a model wrote behind the header, up to the first that it did not judge."""
+    right = {tuple(some.words) for each in tries(puzzle.numbers).values() for some in each}
+    found, words = [], list(words)
+    while "(" in words[:-1]:
+        end = words.index("(")
+        again = words[0] == "check"
+        written, verdict = tuple(words[again:end]), words[end + 1]
+        if not written or verdict not in YES + NO:
+            break
+        hit = written[-1] == str(puzzle.target)
+        found.append(Judged(written, written in right, hit, verdict in YES, again))
+        words = words[words.index(")", end) + 1 :] if ")" in words[end:] else []
+        words = words[1:] if words[:1] == [","] else words
+    return found
+
+
+def solved(judged: Sequence[Judged]) -> bool:
+    """Whether a search ends well: its first accepted try is legal and hits the target."""
+    first = next((each for each in judged if each.accepted), None)
+    return first is not None and first.hit and first.legal
+
+
+def summary(puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Shares: of puzzles that are solved, of tries that are legal, of verdicts that are right."""
+    each = [read(puzzle, words) for puzzle, words in zip(puzzles, written, strict=True)]
+    flat = [judged for some in each for judged in some]
+    return {
+        "solved": sum(map(solved, each)) / len(each),
+        "legal": sum(judged.legal for judged in flat) / len(flat),
+        "verdicts right": sum(judged.accepted == judged.hit for judged in flat) / len(flat),
+        "tries a puzzle": len(flat) / len(each),
+    }
+
+
+def habits(puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> dict[str, float]:
+    """How a model plays, whether or not it notices a success.
+
+    Shares: of puzzles that are solved, and that are reached by a legal try, accepted or not; of
+    hits that are accepted; of tries that repeat one of the same puzzle, mean over puzzles; and of
+    the first three tries of each puzzle that are legal. And the mean number of tries.
+    """
+    each = [read(puzzle, words) for puzzle, words in zip(puzzles, written, strict=True)]
+    flat = [judged for some in each for judged in some]
+    hits = [judged.accepted for judged in flat if judged.hit]
+    first = [judged.legal for some in each for judged in some[:3]]
+    again = [1 - len({judged.words for judged in some}) / len(some) for some in each if some]
+    reached = [any(judged.hit and judged.legal for judged in some) for some in each]
+    return {
+        "solved": sum(map(solved, each)) / len(each),
+        "reached": sum(reached) / len(each),
+        "hits accepted": sum(hits) / max(1, len(hits)),
+        "tries": len(flat) / len(each),
+        "repeats": sum(again) / max(1, len(again)),
+        "legal, first three": sum(first) / max(1, len(first)),
+    }
