@@ -202,7 +202,9 @@ def report(n: int = 600) -> dict[str, dict]:
     out = {}
     for name, recipe in RECIPES.items():
         model = load(str(FOLDER / name), device="cpu")
-        chosen, hits, shares = verification.judged_places(model, n, variable=recipe.variable_header)
+        chosen, hits, _, shares = verification.judged_places(
+            model, n, variable=recipe.variable_header
+        )
         steps, parts = verification.steps_to_disable(model, chosen)
         disabled = {}
         for step, hooks in steps.items():
