@@ -51,6 +51,15 @@ def test_a_signed_head_heatmap_is_centred_and_names_both_ends():
     assert min(int(c) for c in re.findall(r"\d+", middle)) > 240, "zero is white"
 
 
+def test_head_heatmaps_have_a_scale_each():
+    panels = {"a": torch.eye(2, 3), "b": torch.rand(2, 3)}
+    fig = plots.head_heatmaps(panels, title="t")
+    assert [each.text for each in fig.layout.annotations] == ["a", "b"]
+    assert [heat.zmax for heat in fig.data] == [1, pytest.approx(panels["b"].max().item())]
+    assert plots.head_heatmaps(panels, title="t", darkest={"a": 0.3}).data[0].zmax == 0.3
+    assert fig.data[1].z[1][2] == pytest.approx(panels["b"][1, 2].item(), abs=1e-4)
+
+
 def test_lines_differ_by_dash_as_well_as_colour():
     fig = plots.lines({"a": [1, 2], "b": [2, 1], "c": [0, 0]}, title="t", x="x", y="y")
     assert len({trace.line.dash for trace in fig.data}) == 3

@@ -120,6 +120,15 @@ def test_auc_and_choices():
         probes.choices(scores[:3], labels[:3], list("aab"))
 
 
+def test_an_exact_interval_has_a_width_where_all_cases_are_alike():
+    low, high = probes.share_interval(torch.ones(100).bool())
+    assert high == 1 and low == pytest.approx(0.025 ** (1 / 100))  # low ** 100 is 2.5%
+    low, high = probes.share_interval([True] * 3 + [False] * 7)
+    assert 0.06 < low < 0.07 and 0.65 < high < 0.66  # in any table of Clopper and Pearson
+    with pytest.raises(ValueError, match="No cases"):
+        probes.share_interval([])
+
+
 def test_the_interval_covers_and_groups_widen_it():
     random = torch.Generator().manual_seed(0)
     covered = 0

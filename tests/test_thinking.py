@@ -196,6 +196,7 @@ def test_exact_importance_against_a_sum_over_all_texts():
             solved += q * (1.0 if result == 15 else chance(behind))
     kept = chance([*MISS.split(), "(", "not", "23", ")", ","])
     assert exact.importance == pytest.approx(kept - solved / total, abs=1e-4)
+    assert exact.chance == pytest.approx(chance([]), abs=1e-4)
     assert 0 <= exact.unread < 0.3 and abs(exact.among_misses) < abs(exact.importance) + 0.2
     hit = thinking.exact_importance(model, PUZZLE, PUZZLE.header, HIT.split())
     assert 0 < hit.importance < 1 and hit.among_misses != hit.among_misses

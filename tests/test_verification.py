@@ -220,10 +220,46 @@ def test_gaps_of_the_parts_sum_to_that_of_the_stream(model, places):
 
 def test_writing_in_touches_the_places_alone():
     text, pos = torch.tensor([0, 2]), torch.tensor([1, 3])
-    added = v.add_at(torch.zeros(3, 4, 2), text, pos, torch.tensor([1.0, 2.0]))
-    assert added[text, pos].tolist() == [[1, 2], [1, 2]] and added.sum() == 6
     z = v.put_head(torch.zeros(3, 4, 5, 2), 4, text, pos, torch.ones(2, 2))
     assert z[text, pos, 4].tolist() == [[1, 1], [1, 1]] and z.sum() == 4
+
+
+def test_the_auc_of_a_verdict_is_not_moved_by_a_bias(model, places):
+    hits, misses = places.where(places.hit), places.where(~places.hit)
+    bias = torch.zeros(len(countdown.VOCABULARY))
+    bias[list(v.YES_TOKENS)] = -15.0
+    name = "unembed.hook_out"
+    shift = [(name, lambda logits, hook: logits + bias[: logits.shape[-1]])]
+    assert not v.accepted(model, hits, shift).any()
+    for hooks in ([], shift):
+        said = (v.verdicts(model, each, hooks=hooks) for each in (hits, misses))
+        assert v.verdict_auc(*said) == 1
+    assert v.verdict_auc(torch.tensor([0.2, 0.9]), torch.tensor([0.5])) == 0.5
+
+
+def test_zeros_at_places_leave_what_was_written_before(model, places):
+    def seen(hooks):
+        found = []
+        name = "blocks.1.attn.hook_z"
+        keep = [*hooks, (name, lambda z, hook: found.append(z.detach().clone()))]
+        with torch.no_grad(), model.hooks(fwd_hooks=keep):
+            model(places.tokens)
+        return found[0]
+
+    changed = (seen([]) != seen(v.without_heads([(1, 4)], at=places))).any(-1)
+    for back in (0, 1):
+        assert changed[places.text, places.pos - back, 4].all()
+    assert int(changed.sum()) == 2 * len(places.pos)
+
+
+def test_a_place_that_is_its_own_donor_changes_nothing_and_another_does(model, places):
+    rows, names = torch.arange(len(places.pos)), ["blocks.1.hook_mlp_out"]
+    parts = {"heads": [(1, 2), (2, 0), (2, 2)], "whole": names}
+    same = v.put_in(model, places, places.take(rows), **parts)
+    before = v.verdicts(model, places)
+    torch.testing.assert_close(v.verdicts(model, places, hooks=same), before, atol=1e-4, rtol=0)
+    other = v.put_in(model, places, places.take(rows.flip(0)), **parts)
+    assert not torch.allclose(v.verdicts(model, places, hooks=other), before, atol=1e-2)
 
 
 def test_a_push_is_the_mean_for_yes_less_that_for_no():
@@ -237,3 +273,27 @@ def test_steps_disable_and_sums_are_held_against_what_was_written(model, places)
     hooks, parts = v.steps_to_disable(model, places)
     assert list(hooks)[0] == "nothing" and not hooks["nothing"]
     assert len(hooks) == 7 and len(parts.top) == 3
+
+
+def test_disabling_measures_each_step(model, places):
+    hits, misses = places.where(places.hit), places.where(~places.hit)
+    study = v.disabling(model, places, hits, misses, draws=2)
+    whole = study["steps"]["nothing"]
+    assert whole["disabled"][0] == 0 and whole["disabled"][2] > 0.5  # two hits tell little
+    assert (whole["auc"], whole["sums"], whole["false"]) == (1, 1, 0)
+    assert len(study["steps"]) == 8 and set(study["layer 2"]) == {"result", "bracket"}
+
+
+def test_same_value_compares_a_donors_target_with_a_result(places):
+    assert v.same_value(places, places).tolist() == [[False] * 3, [True, True, False]] + [
+        [False, False, True]
+    ]
+
+
+def test_neurons_are_set_at_the_places_alone(places):
+    post = torch.zeros(*places.tokens.shape, 5)
+    hooks = v.set_neurons({1: torch.tensor([4, 2])}, {1: torch.arange(5.0)}, at=places)
+    (name, change), hook = hooks[0], type("Hook", (), {"layer": lambda self: 1})()
+    assert name == "blocks.1.mlp.hook_post"
+    out = change(post, hook)
+    assert places.of(out).tolist() == [[0, 0, 2, 0, 4]] * 3 and out.sum() == 6 * 3

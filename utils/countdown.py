@@ -144,20 +144,18 @@ def habits(puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> dict[
     """How a model plays, whether or not it notices a success.
 
     Shares: of puzzles that are solved, and that are reached by a legal try, accepted or not; of
-    hits that are accepted; of tries that repeat one of the same puzzle, mean over puzzles; and of
-    the first three tries of each puzzle that are legal. And the mean number of tries.
+    hits that are accepted; and of the first three tries of each puzzle that are legal. And the mean
+    number of tries.
     """
     each = [read(puzzle, words) for puzzle, words in zip(puzzles, written, strict=True)]
     flat = [judged for some in each for judged in some]
     hits = [judged.accepted for judged in flat if judged.hit]
     first = [judged.legal for some in each for judged in some[:3]]
-    again = [1 - len({judged.words for judged in some}) / len(some) for some in each if some]
     reached = [any(judged.hit and judged.legal for judged in some) for some in each]
     return {
         "solved": sum(map(solved, each)) / len(each),
         "reached": sum(reached) / len(each),
         "hits accepted": sum(hits) / max(1, len(hits)),
         "tries": len(flat) / len(each),
-        "repeats": sum(again) / max(1, len(again)),
         "legal, first three": sum(first) / max(1, len(first)),
     }

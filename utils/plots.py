@@ -125,6 +125,41 @@ def head_heatmap(
     return fig
 
 
+def head_heatmaps(
+    panels: Mapping[str, Float[Tensor, "layer head"]],
+    *,
+    title: str,
+    darkest: Mapping[str, float] | None = None,
+) -> go.Figure:
+    """Several scores of the same heads, side by side: a value a cell.
+
+    Args:
+        panels: from what stands over a panel to its scores, none below 0.
+        darkest: for a panel, the score that is darkest; without it, the panel's highest.
+    """
+    fig = make_subplots(
+        1, len(panels), shared_yaxes=True, subplot_titles=list(panels), horizontal_spacing=0.03
+    )
+    fig = _styled(fig, title, "head", "", height=170 + 44 * len(next(iter(panels.values()))))
+    for column, (name, scores) in enumerate(panels.items(), 1):
+        values = scores.detach().float().cpu()
+        heat = go.Heatmap(
+            z=[[round(value, 4) for value in row] for row in values.tolist()],
+            zmin=0,
+            zmax=(darkest or {}).get(name, float(values.max())),
+            colorscale=[[0, "#ffffff"], [1, COLOURS[1]]],
+            texttemplate="%{z:.2f}",
+            textfont={"size": 11, "color": "black"},
+            showscale=False,
+            hovertemplate=f"L%{{y}}H%{{x}}, {name}: %{{z:.3f}}<extra></extra>",
+        )
+        fig.add_trace(heat, 1, column)
+    fig.update_xaxes(dtick=1, showgrid=False)
+    fig.update_yaxes(autorange="reversed", dtick=1, showgrid=False)
+    fig.update_yaxes(title_text="layer", col=1)
+    return fig.update_layout(width=940, margin={"t": 90})
+
+
 def pattern_heatmap(
     pattern: Float[Tensor, "q k"], tokens: Sequence[str], *, title: str
 ) -> go.Figure:

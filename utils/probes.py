@@ -281,6 +281,23 @@ def control_labels(types: Sequence[Hashable], *, seed: int) -> Int[Tensor, " n"]
     return torch.tensor([coin[each] for each in types])
 
 
+def share_interval(values: Bool[Tensor, " n"] | Sequence[bool]) -> tuple[float, float]:
+    """Exact 95% interval of a share of independent cases (Clopper and Pearson, 1934).
+
+    Unlike `bootstrap` it has a width where all cases are alike.
+
+    Raises:
+        ValueError: there are no cases.
+    """
+    from scipy.stats import binomtest
+
+    values = torch.as_tensor(values).bool().flatten()
+    if len(values) == 0:
+        raise ValueError("No cases: there is no share to give an interval for.")
+    found = binomtest(int(values.sum()), len(values)).proportion_ci(method="exact")
+    return float(found.low), float(found.high)
+
+
 def bootstrap(
     values: Float[Tensor, " n"] | Sequence[float],
     *,

@@ -109,6 +109,23 @@ EXERCISES: dict[str, tuple[str, ...]] = {
         "key_gains",
         "choose_columns",
     ),
+    "14": (
+        "bracket_places",
+        "verdict_push",
+        "alignment",
+        "attention_between",
+        "drive",
+        "diagonal_drive",
+        "put_head",
+    ),
+    "15": (
+        "continue_share",
+        "checked_again",
+        "add_at_token",
+        "continuation_log_probs",
+        "importance",
+        "received_attention",
+    ),
 }
 
 

@@ -346,6 +346,7 @@ class Exact(NamedTuple):
     Attributes:
         importance: of the step, against steps of another result.
         among_misses: of a failed step, against other failures alone; nan for a hit.
+        chance: that a try drawn in the step's place hits: the chance at the cut.
         unread: the largest share of probability, in the texts that were read, on tries that are
             not legal. They are left out.
         results: what each legal try that may stand in the step's place comes to.
@@ -354,6 +355,7 @@ class Exact(NamedTuple):
 
     importance: float
     among_misses: float
+    chance: float
     unread: float
     results: list[int]
     chances: Float[Tensor, " try"]
@@ -390,6 +392,7 @@ def exact_importance(model, puzzle: Puzzle, before: Sequence[str], step: Sequenc
     return Exact(
         kept - instead(other),
         torch.nan if hits else kept - instead(other & ~hit),
+        float(p[hit].sum() / p.sum()),
         1 - min(float(p.sum()), float(behind[hits:].sum(1).min())),
         [each.results[-1] for each in every],
         solves,
@@ -426,7 +429,7 @@ def guesses(model, puzzle: Puzzle, words: Sequence[str]) -> dict[str, Float[Tens
     """What might tell, without resampling, how much each step of a text matters.
 
     Received attention is a mean over all heads of all layers, from every later token, or from later
-    brackets alone, where a verdict is due. Surprise is -log p of the try, in nats.
+    brackets alone, where a verdict is due.
     """
     whole = ["<bos>", *puzzle.header, *words]
     tokens = torch.tensor([ids(whole)], device=model.cfg.device)
@@ -439,16 +442,13 @@ def guesses(model, puzzle: Puzzle, words: Sequence[str]) -> dict[str, Float[Tens
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
     with model.hooks(fwd_hooks=[(name, keep) for name in names]):
-        logits = model(tokens)
+        model(tokens)
     pattern = torch.cat(patterns).mean(0)
     brackets = [i for i, word in enumerate(whole) if word == "("]
-    tries = [(begin, whole.index("(", begin)) for begin, _ in spans]
-    surprise = [-continuation_log_probs(logits[:, :e], tokens[:, :e], start=b) for b, e in tries]
     return {
         "attention from later tokens": received_attention(pattern, spans),
         "attention from later verdicts": received_attention(pattern, spans, queries=brackets),
         "position": torch.arange(len(spans)).float(),
-        "surprise": torch.cat(surprise).cpu(),
     }
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from utils import countdown, probes
 from utils.countdown import NO, VOCABULARY, YES, Puzzle
 from utils.generation import sample
-from utils.heads import Head, top_heads
+from utils.heads import Head, random_heads, top_heads
 
 Hooks = list[tuple[str, object]]
 Neurons = Mapping[int, Int[Tensor, " neuron"]]  # by layer
@@ -47,6 +47,11 @@ class Brackets(NamedTuple):
     def of(self, activation: Float[Tensor, "text pos ..."], *, back: int = 0) -> Tensor:
         """What an activation is at each place, or `back` tokens before it, [place, ...]."""
         return activation[self.text, self.pos - back]
+
+    def take(self, rows: Int[Tensor, " row"]) -> "Brackets":
+        """A place for each row, in the same texts; a place may come more than once."""
+        rows = rows.to(self.pos.device)
+        return Brackets(self.tokens, *(each[rows] for each in self[1:]))
 
     def where(self, chosen: Bool[Tensor, " place"]) -> "Brackets":
         """These places alone, in the texts that hold them, which end at the last of them."""
@@ -262,15 +267,24 @@ def gap_by_part(
 # ---- Taking parts out ---------------------------------------------------------------------------
 
 
-def without_heads(heads: Iterable[Head]) -> Hooks:
-    """Hooks under which these heads write zeros, at all positions."""
+def without_heads(heads: Iterable[Head], *, at: Brackets | None = None) -> Hooks:
+    """Hooks under which these heads write zeros, at all positions.
+
+    Args:
+        at: if given, only at these places and at the results before them, so that what was written
+            before stays as it was. The model must run on the texts of these places.
+    """
     by_layer: dict[int, list[int]] = {}
     for layer, head in heads:
         by_layer.setdefault(layer, []).append(head)
 
     def zero(z, hook):
         z = z.clone()
-        z[:, :, by_layer[hook.layer()]] = 0
+        if at is None:
+            z[:, :, by_layer[hook.layer()]] = 0
+        else:
+            for head in by_layer[hook.layer()]:
+                z[at.text, at.pos, head] = z[at.text, at.pos - 1, head] = 0
         return z
 
     return [(f"blocks.{layer}.attn.hook_z", zero) for layer in by_layer]
@@ -287,19 +301,21 @@ def without_neurons(neurons: Neurons) -> Hooks:
     return [(f"blocks.{layer}.mlp.hook_post", zero) for layer in neurons]
 
 
+def set_neurons(
+    neurons: Neurons, values: Mapping[int, Float[Tensor, " d_mlp"]], *, at: Brackets
+) -> Hooks:
+    """Hooks under which these neurons have these values, by layer, at these places alone."""
+
+    def change(post, hook):
+        these = neurons[hook.layer()].to(post.device)
+        post = post.clone()
+        post[at.text[:, None], at.pos[:, None], these] = values[hook.layer()][these].to(post)
+        return post
+
+    return [(f"blocks.{layer}.mlp.hook_post", change) for layer in neurons]
+
+
 # ---- Writing something in -----------------------------------------------------------------------
-
-
-def add_at(
-    resid: Float[Tensor, "text pos d_model"],
-    text: Int[Tensor, " place"],
-    pos: Int[Tensor, " place"],
-    vector: Float[Tensor, " d_model"],
-) -> Float[Tensor, "text pos d_model"]:
-    """A copy of `resid` with `vector` added at the places (text, pos) alone."""
-    resid = resid.clone()
-    resid[text, pos] += vector.to(resid)
-    return resid
 
 
 def put_head(
@@ -313,6 +329,51 @@ def put_head(
     z = z.clone()
     z[text, pos, head] = states.to(z)
     return z
+
+
+def same_value(donors: Brackets, places: Brackets) -> Bool[Tensor, "place donor"]:
+    """Whether a donor's target is a place's result, on the CPU."""
+    target = donors.tokens[donors.text, donors.target]
+    return (places.of(places.tokens, back=1)[:, None] == target).cpu()
+
+
+@torch.no_grad()
+def put_in(
+    model,
+    places: Brackets,
+    donors: Brackets,
+    *,
+    heads: Iterable[Head] = (),
+    whole: Iterable[str] = (),
+    backs: Sequence[int] = (0, 1),
+) -> Hooks:
+    """Hooks under which parts hold at each place what they hold at its donor.
+
+    Args:
+        donors: as many as `places`, each for the place of the same number (`Brackets.take`).
+        heads: whose states go in, at `attn.hook_z`.
+        whole: names of hooks of shape [text, pos, d_model], such as `blocks.1.hook_mlp_out`.
+        backs: how far before the bracket; 1 is the result.
+    """
+    by_name: dict[str, list[int] | None] = dict.fromkeys(whole)
+    for layer, head in heads:
+        by_name.setdefault(f"blocks.{layer}.attn.hook_z", []).append(head)
+    _, cache = model.run_with_cache(donors.tokens, names_filter=list(by_name))
+
+    def changing(name: str):
+        def change(activation, hook):
+            activation = activation.clone()
+            for back in backs:
+                states, pos = donors.of(cache[name], back=back), places.pos - back
+                if by_name[name] is None:
+                    activation[places.text, pos] = states
+                for head in by_name[name] or ():
+                    activation = put_head(activation, head, places.text, pos, states[:, head])
+            return activation
+
+        return change
+
+    return [(name, changing(name)) for name in by_name]
 
 
 # ---- From a direction to neurons, from neurons to heads -----------------------------------------
@@ -451,6 +512,57 @@ def find_parts(
 def accepted(model, places: Brackets, hooks: Sequence = ()) -> Bool[Tensor, " place"]:
     """Whether the model says yes at each place, on the CPU."""
     return (verdicts(model, places, hooks=hooks) > 0.5).cpu()
+
+
+def verdict_auc(hits: Float[Tensor, " hit"], misses: Float[Tensor, " miss"]) -> float:
+    """How often a hit's number, such as its verdict, is above a miss's; 0.5 is blind.
+
+    The share of hits accepted is 0 for a model that cannot tell them from misses, but also for one
+    that says no everywhere and would still rank every hit first. This tells the two apart.
+    """
+    labels = torch.cat([torch.ones(len(hits)), torch.zeros(len(misses))]).int()
+    return probes.auc(torch.cat([hits, misses]).cpu(), labels)
+
+
+def disabling(
+    model, chosen: Brackets, hits: Brackets, misses: Brackets, *, draws: int = 6
+) -> dict[str, dict]:
+    """What the steps of `steps_to_disable` do to a model's verdicts.
+
+    Returns:
+        "steps": of each step, and of three random heads (means over `draws`): "disabled", the share
+        of hits that are refused and its exact interval; "auc", `verdict_auc`; "sums", the share of
+        sums still right; "false", the share of misses accepted. "parts": what was taken out.
+        "layer 2": how well a probe on `chosen` tells hits from misses before block 2, at the
+        "result" and at the "bracket".
+    """
+    hooks, parts = steps_to_disable(model, chosen)
+
+    def measure(out: Hooks) -> dict:
+        yes, no = (verdicts(model, each, hooks=out).cpu() for each in (hits, misses))
+        refused = yes <= 0.5
+        return {
+            "disabled": [refused.float().mean().item(), *probes.share_interval(refused)],
+            "auc": verdict_auc(yes, no),
+            "sums": sums_right(model, hits, out).mean().item(),
+            "false": (no > 0.5).float().mean().item(),
+        }
+
+    found = {name: measure(out) for name, out in hooks.items()}
+    layers, n_heads = range(model.cfg.n_layers), model.W_O.shape[1]
+    pick = {"but": parts.top, "generator": torch.Generator().manual_seed(0)}
+    some = [random_heads(3, layers=layers, n_heads=n_heads, **pick) for _ in range(draws)]
+    by_luck = [measure(without_heads(heads)) for heads in some]
+    found["3 random heads"] = {
+        "disabled": [sum(each["disabled"][0] for each in by_luck) / draws],
+        **{key: sum(each[key] for each in by_luck) / draws for key in ("auc", "sums", "false")},
+    }
+    readable = {}
+    for name, back in (("result", 1), ("bracket", 0)):
+        here, *there = (states(model, each, back=back)[2] for each in (chosen, hits, misses))
+        probe = probes.mean_difference(here, chosen.hit.cpu().int())
+        readable[name] = verdict_auc(*map(probe.scores, there))
+    return {"steps": found, "parts": parts, "layer 2": readable}
 
 
 # ---- All of it for a model that is new to you ---------------------------------------------------
@@ -602,18 +714,19 @@ def sums_right(model, places: Brackets, hooks: Sequence = ()) -> Float[Tensor, "
 
 def judged_places(
     model, n: int, *, variable: bool = True, longest: int = 64, seed: int = 0
-) -> tuple[Brackets, Brackets, dict[str, float]]:
-    """For `n` new puzzles: places to choose on, hits to test on, and `countdown.summary`.
+) -> tuple[Brackets, Brackets, Brackets, dict[str, float]]:
+    """For `n` new puzzles: places to choose on, hits and misses to test on, `countdown.summary`.
 
-    The first half of the puzzles is for choosing. The hits, of the other half, are accepted by the
-    whole model and lie among the first `longest` words of their texts.
+    The first half of the puzzles is for choosing. The hits and misses, of the other half, are
+    judged rightly by the whole model and lie among the first `longest` words of their texts.
     """
     puzzles = some_puzzles(n, seed=seed, variable=variable)
     written = write(model, [puzzle.header for puzzle in puzzles])
     places = brackets(model, puzzles, written)
     yes, first = accepted(model, places).to(places.hit.device), places.text < n // 2
-    hits = places.where(~first & places.hit & yes & (places.pos < longest))
-    return places.where(first), hits, countdown.summary(puzzles, written)
+    tested = ~first & (places.pos < longest)
+    hits, misses = (places.where(tested & each) for each in (places.hit & yes, ~places.hit & ~yes))
+    return places.where(first), hits, misses, countdown.summary(puzzles, written)
 
 
 def steps_to_disable(

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from data.recipes import write_json
-from utils import countdown, probes, verification
+from utils import countdown, verification
 from utils.heads import head_name
 from utils.models import load
 
@@ -192,32 +192,25 @@ def save(model: LlamaForCausalLM, name: str, losses: dict[str, float]) -> None:
 # ---- What came out ------------------------------------------------------------------------------
 
 
-def report(n: int = 600) -> dict[str, dict]:
-    """For each model: shares on new puzzles, greedy, and what disables its verdicts.
+def report(n: int = 400) -> dict[str, dict]:
+    """For each model: shares on new puzzles, greedy, and `verification.disabling`.
 
-    Half of the `n` puzzles serve to find the parts, half to test what happens without them. A share
-    disabled (of true hits that are accepted no longer) has the ends of its 95% interval over
-    puzzles; beside it stands the share of sums that are right all the same.
+    Half of the `n` puzzles serve to find the parts, half to test what happens without them.
     """
     out = {}
     for name, recipe in RECIPES.items():
         model = load(str(FOLDER / name), device="cpu")
-        chosen, hits, _, shares = verification.judged_places(
+        chosen, hits, misses, shares = verification.judged_places(
             model, n, variable=recipe.variable_header
         )
-        steps, parts = verification.steps_to_disable(model, chosen)
-        disabled = {}
-        for step, hooks in steps.items():
-            refused = ~verification.accepted(model, hits, hooks)
-            ends = probes.bootstrap(refused.float())
-            sums = verification.sums_right(model, hits, hooks).mean().item()
-            disabled[step] = {"disabled": [refused.float().mean().item(), *ends], "sums": sums}
+        found = verification.disabling(model, chosen, hits, misses)
         out[name] = {
             **shares,
-            "heads that attend to the target": [head_name(head) for head in parts.attending],
-            "top heads": [head_name(head) for head in parts.top],
-            "hits": len(hits.pos),
-            "without": disabled,
+            "hits and misses": [len(hits.pos), len(misses.pos)],
+            "heads that attend to the target": [*map(head_name, found["parts"].attending)],
+            "top heads": [*map(head_name, found["parts"].top)],
+            "layer 2": found["layer 2"],
+            "without": found["steps"],
         }
     return out
 
