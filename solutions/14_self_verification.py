@@ -57,11 +57,11 @@ cfg = model.cfg
 #
 # `make 19 from 28 31 22 : 31 + 28 = 59 - 22 = 37 ( no 37 ) , 28 + 22 = 50 - 31 = 19 ( this works )`
 #
-# The words after the bracket are its **verdict**: *this*, *yes*, *right*, *solved* accept the try; *not*, *no*, *wrong*, *misses* reject it. Nobody told the model how to check. **How does it know that it is done?**
+# The word after the opening bracket is its **verdict**: *this*, *yes*, *right*, *solved* accept the try; *not*, *no*, *wrong*, *misses* reject it. Nobody told the model how to check. **How does it know that it is done?**
 #
-# Lee and others asked this of a model of 3 billion parameters (arXiv 2504.14379) which had learnt the game by reinforcement learning: it wrote what it liked and was rewarded for right answers. Ours has half a million parameters, 3 layers of 8 heads, and learnt by **imitation**: it read 192,000 searches that a program wrote (`data/countdown/`), in which every verdict is right. And a word of a verdict counted ten times in its loss (`data/countdown/README.md`). So what you find is how *this* model checks. Whether it is how theirs does, section 10 asks.
+# Lee and others asked this of a model of 3 billion parameters (arXiv 2504.14379) which had learnt the game by reinforcement learning: it wrote what it liked and was rewarded for right answers. Ours has half a million parameters, 3 layers of 8 heads, and learnt by **imitation**: it read 192,000 searches that a program wrote (`data/countdown/`), in which every verdict is right. And the verdict counted ten times in its loss (`data/countdown/README.md`). So what you find is how *this* model checks. Whether it is how theirs does, section 10 asks.
 #
-# In front of the header stand 0 to 7 filler words, so that the target is at no fixed place. Section 11 has a model without them.
+# The part up to the colon is the **header**. It begins with 0 to 7 filler words before `make`, so that the target is at no fixed place. Section 11 has a model without them.
 #
 # First: can it play at all? It must add and judge on sets of numbers that it has not learnt from. Control: a searcher who draws results at random, no result twice, at most 7 times (no text that the model learnt from has more tries).
 
@@ -78,7 +78,7 @@ print(" ".join([*puzzles[1].header, *written[1]]))
 print({name: round(value, 3) for name, value in ability.items()}, f"by luck {luck:.2f}")
 
 # %% [markdown]
-# It solves **0.88** of the puzzles (95% interval **0.85** to **0.92**); luck solves **0.98** with at most 7 tries. It plays legally (**0.98** of its tries), but it searches no better than a random draw. Its *verdicts* are nearly perfect (**1.00** are right), and they are what we study.
+# It solves **0.88** of the puzzles (95% interval **0.85** to **0.92**); luck solves **0.98** with at most 7 tries. It plays legally (**0.98** of its tries), but it searches worse than a random draw. Its *verdicts* are nearly perfect (**1.00** are right), and they are what we study.
 
 # %% tags=["numbers"]
 claim("solved", ability["solved"], text=0.88, within=0.03)
@@ -92,7 +92,7 @@ assert solved_range[1] < luck and ability["verdicts right"] > 0.99
 # %% [markdown]
 # ## 2. Where the verdict is about to be said
 #
-# At `(` a result has been written, and the next word is the verdict. That is the place to look. And *what is true* there is not what the model says: a **hit** is a result that equals the target, a **miss** one that does not.
+# At `(` a result has been written, and the next word is the verdict. That is the place to look. Each such bracket is a **place**. Label it by *what is true* there, not by what the model says: a **hit** is a result that equals the target, a **miss** one that does not.
 #
 # ### Exercise 1 · brackets and labels (10 minutes, easy)
 
@@ -195,7 +195,7 @@ shuffled = [probes.auc(each.scores(test["at ("][3]), test_labels) for each in no
 print("shuffled labels, at ( after the last block:", [round(value, 2) for value in shuffled[:8]])
 plots.lines(
     auc,
-    title="The result knows it by layer 2; the bracket only after the last block",
+    title="Hits can be told at the result by layer 2, at the bracket only at the end",
     x="layer (what block L reads; 3 is the end)",
     y="AUC on other puzzles",
     chance=0.5,
@@ -204,7 +204,7 @@ plots.lines(
 # %% [markdown]
 # By what block 2 reads, the *result* tells hits from misses with an AUC of **1.00**, and the bracket with **0.61**. After the last block the bracket has **1.00** too. So it can be read **at the result, after block 1**, and block 2 brings it to where it is said (in this model: section 10 has one that does it otherwise). A probe at the bracket alone would have told you "in the last layer". (A straight line that finds little before block 1 does not prove that there is little. Section 11 has a better test.)
 #
-# The control: the `=` stays at **0.54** or below at every layer. What the bracket has before block 2 is little more: some targets are likelier hits than others.
+# The control: the `=` stays at **0.54** or below at every layer. What the bracket has before block 2 is little more. It may come from some results being hits more often than others (not tested here).
 #
 # Shuffled labels are a *poor* control here: after the last block they give an AUC close to 0 or to 1, on average **0.50** away from one half. One direction, the verdict, dominates that space, and a direction learnt from noise lies mostly along it, with a random sign.
 
@@ -384,7 +384,7 @@ claim("a quarter", max(e[0] for e in false_accepts.values()), text=0.00, within=
 # %% [markdown]
 # ## 6. From the probe to neurons
 #
-# A neuron of this model's MLPs is a **gated linear unit**, GLU. It has three vectors: one opens its **gate**, one is what it takes **in**, and the product of the two says how much it writes of its **out** vector, also called its value. In symbols, $\text{silu}(x \cdot g)\,(x \cdot i)\; o$, where silu(a) is close to 0 for negative a and close to a for large ones.
+# A neuron of this model's MLPs is a **gated linear unit**, GLU. It has three vectors: one opens its **gate**, one is what it takes **in**, and one is its **out** vector, also called its value. How far the gate is open, times what is taken in, says how much it writes of the out vector. For an input $x$ and the three vectors $g$, $i$ and $o$ it writes $\text{silu}(x \cdot g)\,(x \cdot i)\; o$, where silu(a) is close to 0 for negative a and close to a for large ones.
 #
 # The paper's next step: take the neurons whose *out* vector points along the probe. Call them **valid** neurons (along it) and **invalid** ones (against it), 20 of each in every layer but the first.
 #
@@ -513,7 +513,7 @@ shrunk = (medians["out"][0] - medians["out"][1]) / (medians["whole"][0] - median
 print({name: [round(x, 1) for x in pair] for name, pair in medians.items()}, f"AUC {auc_out:.3f}")
 
 # %% [markdown]
-# Hits above misses: AUC **1.00**. Zeroing these neurons pushes every verdict to no and shrinks the gap to **0.10** of what it was, but what is left still ranks hits first. So they carry most of the *gap*, and the rest is a shift. Remember the question: a share of accepted hits is not yet a check that is gone.
+# Hits above misses: AUC **1.00**. Zeroing these neurons leaves the misses about where they were and brings the hits down close to them: nearly every verdict is now no, and the gap shrinks to **0.10** of what it was. But what is left still ranks hits first. So these neurons carry most of the *gap*, but without them the check is not gone. Remember this: few accepted hits do not yet show that a check is gone.
 
 # %% tags=["numbers"]
 claim("valid, invalid, both", min(list(left.values())[:3]), text=0.99, within=0.03)
@@ -537,7 +537,7 @@ assert share["MLP 2"] + share["L2H2"] + share["L2H0"] > 0.97
 # %% [markdown]
 # ### A trap: the mean of what?
 #
-# Instead of zero, many papers set a neuron to its **mean**. Over which places? At seven brackets of ten the result is a miss, so the mean says "a miss". Set the neurons aligned with the *bracket's* probe, which are not needed, to `weight` of the mean hit and the rest of the mean miss, at the brackets alone. Control: 40 random neurons a layer at their mean.
+# Instead of zero, many papers set a neuron to its **mean**. Over which places? At seven brackets of ten the result is a miss, so the mean says "a miss". Set the neurons aligned with the *bracket's* probe, which are not needed, to a mixture: `weight` times their mean over hits plus `1 - weight` times their mean over misses. Do it at the brackets of hits alone. Control: 40 random neurons a layer at their mean.
 
 # %%
 with torch.no_grad():
@@ -567,7 +567,7 @@ sums_at_mean = verification.sums_right(model, hits, at_mean(by_probe["both"], hi
 print({round(weight, 2): round(value, 2) for weight, value in to_mean.items()}, mean_of_others)
 
 # %% [markdown]
-# Hits are **0.29** of the places. The mean over all places leaves **0.01** of the hits accepted, with **1.00** of the sums right; with a weight of one half it is **1.00**. Random neurons at their mean: at least **1.00** in six of six. So the mean "disables" neurons that are not needed: it *writes* a rejection. Where misses prevail, mean ablation of anything that carries the label is steering.
+# Hits are **0.29** of the places. The mean over all places leaves **0.01** of the hits accepted, with **1.00** of the sums right (by construction: a sum stands before its bracket). With a weight of one half, **1.00** of the hits are accepted. Random neurons at their mean: at least **1.00** in six of six. So the mean "disables" neurons that are not needed: it *writes* a rejection. Where misses prevail, mean ablation of anything that carries the label is steering.
 
 # %% tags=["numbers"]
 claim("hits", hit_share, text=0.29, within=0.05)
@@ -650,7 +650,7 @@ plots.table(
 )
 
 # %% [markdown]
-# At `0.1` **5** heads pass, all of them in layer 1, and without them **0.00** of the hits are accepted. At `0.93` **2** pass, and without the two **0.17** are; at `0.96` **1**, and without it **1.00**. Five random heads leave **0.61**: some draws hold a head that everything needs (section 8). Attention does find heads that matter *together*. It names too many, and from the threshold alone you cannot tell which of them do the work.
+# At `0.1` **5** heads pass, all of them in layer 1, and without them **0.00** of the hits are accepted. At `0.93` **2** pass, and without the two **0.17** are; at `0.96` **1**, and without it **1.00**. Five random heads leave **0.61**: some draws hold a head that everything needs (section 8). Attention does find heads that matter *together*. But how many it names depends on the threshold, and from attention alone you cannot tell which of them do the work.
 
 # %% tags=["numbers"]
 claim("pass at 0.1", passing[0.1][0], text=5, within=0.1)
@@ -743,7 +743,7 @@ lesson_14.check_diagonal_drive(diagonal_drive)
 # </details>
 
 # %% [markdown]
-# Side by side with the truth: **knock-outs**, each head alone set to zero, and the share of hits that are no longer accepted (on the puzzles to choose on). Zero it *at the result and the bracket alone*: then the sums before are untouched, whatever else the head does.
+# Side by side with an experiment: **knock-outs**, each head alone set to zero, and the share of hits that are no longer accepted (on the puzzles to choose on). Zero it *at the result and the bracket alone*: then the sums before are untouched, whatever else the head does.
 #
 # Baseline for a ranking: the same with 40 random neurons a layer. *Predict first:* which of the two rankings will show the heads with large knock-outs?
 
@@ -791,11 +791,11 @@ plots.head_heatmaps(
 )
 
 # %% [markdown]
-# Alone, one head is needed: L0H4 (**1.00** of the hits lost without it). L0H3 and L0H5 are needed in part (**0.37** and **0.22**). Neither ranking shows them, and attention to the target does not either. L0H4 attends from the result to the token before it, with **1.00**: by the `=` it finds there, a number can tell that it is a *result* (our reading: the weights were not taken apart). L0H5 looks from the result mainly at the signs of the sum. They act far upstream of the neurons, through other heads. A ranking by what is written *into* the neurons cannot see them; and they never look at the target.
+# Alone, one head is needed: L0H4 (**1.00** of the hits lost without it). L0H3 and L0H5 are needed in part (**0.37** and **0.22**). Neither ranking shows them, and attention to the target does not either. L0H4 attends from the result to the token before it, with **1.00**: by the `=` it finds there, a number can tell that it is a *result* (our reading: the weights were not taken apart). L0H5 looks from the result mainly at the signs of the sum. They seem to act far upstream of the neurons, through other heads. A ranking by what is written *into* the neurons does not show them; and they hardly look at the target.
 #
 # Why at the places alone? Out *everywhere*, L0H4 leaves **0.01** of the sums right: that knock-out would have tested a broken model. And L0H3 out everywhere loses **0.00**: a zero at two places is not a milder zero.
 #
-# What the full ranking does show: L2H2 (**0.27**) and L2H0 (**0.23**), where random neurons give them at most **0.16**. Those are the two writers of section 6. Alone, neither is needed. The diagonal shows L1H5 (**0.05**) and two more of layer 1: heads of section 7, which attend to the target. But it would show these same three for *all* 288 neurons of layer 1. They copy what they attend to, whatever it is; the chosen neurons have no part in it.
+# What the full ranking does show: L2H2 (**0.27**) and L2H0 (**0.23**), where random neurons give them at most **0.16**. Those are the two heads that write to the verdict in section 6. Alone, neither is needed. The diagonal shows L1H5 (**0.05**) and two more of layer 1: heads of section 7, which attend to the target. But it would show these same three for *all* 288 neurons of layer 1. They copy what they attend to, whatever it is; the choice of neurons does not change which heads come first.
 
 # %% tags=["numbers"]
 claim("L0H4 out", lost[0, 4], text=1.00, within=0.04)
@@ -816,7 +816,7 @@ assert lost[2].max() < 0.05 and lost.flatten().sort(descending=True).values[3] <
 # %% [markdown]
 # ## 9. One, two, three heads
 #
-# Now take out the first one, two, three of each ranking, everywhere, on the *test* puzzles. Control: all single heads, all pairs and 40 triples **of one layer**, as the rankings' sets are, without L0H4 and L0H5, which stop everything (on every fourth hit).
+# Now take out the first one, two, three of each ranking, everywhere, on the *test* puzzles. Control: all single heads, all pairs and 40 triples **of one layer**, as the rankings' sets are (but for the full ranking's third head). L0H4 and L0H5 are left out of the control, since they do harm alone (section 8). The control runs on every fourth hit.
 
 # %%
 out = {
@@ -901,7 +901,7 @@ plots.table(
 # %% [markdown]
 # Without L2H0 and L2H2 it *reaches* the target with a legal try in **0.65** of the puzzles (whole: **0.88**), says no each time, and goes on: **0.00** of its hits are accepted, and it makes **5.7** tries, until the words run out, where it made **3.4**. After a success that it misses it does what it has learnt to do after a failure. It plays a little worse, too: of its first three tries **0.81** are legal, not **1.00**.
 #
-# Without the *three* of the full ranking, **0.00** of its tries are legal, and without the attending heads **0.13**. Both would count as a success of disabling. The third of the ranking, L0H1, breaks the sums: section 10 counts them. **Always ask what else you broke.**
+# Without the *three* of the full ranking, **0.00** of its tries are legal, and without the attending heads **0.13**. By accepted hits alone, both would count as a success of disabling. The third of the ranking, L0H1, breaks the sums: section 10 counts them. **Always ask what else you broke.**
 
 # %% tags=["numbers"]
 pair = play["L2H0, L2H2"]
@@ -989,10 +989,10 @@ plots.table(
 # Read it row by row.
 #
 # - **Neurons by the bracket's probe**, both kinds: at most **1%** disabled in any seed; the paper has `44.7%`. This did *not* replicate. But in `variable_2` the AUC falls to **0.73**: the model accepts most *misses* too (**83%**). The check is hurt, towards yes, and the share cannot see it.
-# - **Neurons by the result's probe**: **98%**, **100%** and **0%** disabled, by seed, and the AUC stays at **0.97** or above in each. Where it "disables", it is mostly a shift to no. And `variable_2` has nothing to find at the result: before block 2 the result knows with an AUC of **0.54** and the *bracket* with **1.00**. In the others it is the other way round.
-# - **Attending heads**: **100%**, **100%**, **0%**. In `variable_2` one head passes, and the check does not need it. In `variable_1` a head of layer 0 is among them, and **3%** of the sums are right.
+# - **Neurons by the result's probe**: **98%**, **100%** and **0%** disabled, by seed, and the AUC stays at **0.97** or above in each. Where it "disables", the model says no to hits and misses alike, but hits still rank first. And `variable_2` has little to find at the result: before block 2 the result knows with an AUC of **0.54** and the *bracket* with **1.00**. In the others it is the other way round.
+# - **Attending heads**: **100%**, **100%**, **0%**. In `variable_2` one head just passes, and the check does not need it. In `variable_1` a head of layer 0 is among them, and **3%** of the sums are right.
 # - **Top 3 heads**: **100%**, **74%**, **0%** disabled. By this share the third seed looks untouched. Its AUC is **0.53**: without the three it accepts *everything*, hits and misses. The AUC is at most **0.59** in every seed: little of the check is left in any. But the sums stay right in `variable_1` alone (**3%**, **100%**, **54%**).
-# - **The top head**: **2%**, **100%**, **99%**, with **100%** of the sums at least in each seed. In `variable_0` it has a twin: L2H0 and L2H2 together leave an AUC of **0.59**.
+# - **The top head**: **2%**, **100%**, **99%**, with **100%** of the sums right in each seed. In `variable_0` it has a twin: L2H0 and L2H2 together leave an AUC of **0.59**.
 # - **Three random heads**: on average at most **16%**, and an AUC of **0.97** or more. But they break sums too, in two of three seeds.
 #
 # So one or two heads that the full ranking names first take nearly all of the check away in each seed, with the sums intact. Which heads, and even *where* the check is made, differs between models that learnt from the same program. And the paper's share, alone, would have called one of the three untouched. One model is an anecdote, and one measure too.
@@ -1077,7 +1077,7 @@ plots.head_heatmaps(
 )
 
 # %% [markdown]
-# The head that is needed most, L1H6, gives the target **0.01** of its attention. Without it **0.47** of the hits are lost on the test puzzles. Attention to the target misses it. It attends from the bracket to the result (**1.00**): what it brings is the result, and whoever looks for the target does not see it.
+# The head that is needed most, L1H6, gives the target **0.01** of its attention. Without it **0.47** of the hits are lost on the test puzzles. A search by attention to the target misses this head. It attends from the bracket to the result (**1.00**): what it brings comes from the result, not from the target's place.
 #
 # But the *group* of the attending heads is again needed: without them **0.96** of the hits are lost. And it is not the fixed header that sets the trap: in `variable_0` attention misses L0H4 and the pair of layer 2, in `variable_1` L2H3, in `variable_2` L1H3, its top head. That one looks from the bracket at the word *after* the target, `from`, with **1.00**: layer 0 has moved the target there (our reading). A criterion by attention to the target finds heads that fetch the target in one step, and who does the rest it cannot say.
 
@@ -1208,7 +1208,7 @@ plots.head_heatmaps(
 # - **L2H0 and L2H2** are needed as a pair, and enough (**1.00**), from *any* hit: they carry the verdict itself. L2H2 alone is not needed, and from a matched hit enough for **0.83**.
 # - **The attending heads** are needed as a group (**1.00** of the hits lost, with the sums untouched). From another hit they are enough for **0.00**: a test with unmatched donors would have ended here, with "needed, not enough". From a matched hit they are enough for **1.00**. They carry the *target's value* to the result: give a miss a target that equals its result, and the model says that it is done.
 #
-# So the match is in no head of layers 0 and 1. It is made after the attending heads, in MLP 1: its output at the result is enough from any hit (**1.00**). The stream tells the same story: a hit's stream at the result is enough before block 2 (**1.00**), and not before block 1 (**0.03**). From another *miss*, all this gives **0.01** at most.
+# So the match is in none of the heads of layers 0 and 1 in this table. It is made after the attending heads, in MLP 1: the output of this MLP at the result is enough from any hit (**1.00**). The stream tells the same story: a hit's stream at the result is enough before block 2 (**1.00**), and not before block 1 (**0.03**). From another *miss*, all this gives **0.01** at most.
 #
 # As far as these tests tell, in `variable_0`: L0H4 marks the result as one, heads of layer 1 fetch the target there, MLP 1 compares, L2H0 and L2H2 carry the verdict to the bracket, MLP 2 makes it louder.
 
@@ -1233,10 +1233,10 @@ assert enough[0].max() < 0.05 and enough[2, 2] > lost[2, 2] + 0.4
 #
 # The numbers stand beside the paper's in section 10. In words:
 #
-# - The verdict is **made** one word before it is said, in another direction, in two of three seeds; in the third, at the bracket.
-# - Neurons by their direction: not needed where the paper's rule looks. Where they seem to be, the verdicts still rank hits first.
+# - In two of three seeds a probe reads the verdict one word before the bracket, in another direction; in the third, at the bracket. In `variable_0`, patches show that it is also *made* at the result.
+# - Neurons by their direction: where the paper's rule looks, they are not needed in two of three seeds; in `variable_2` the check is hurt without them, towards yes. By the result's probe they seem to be needed in two seeds, but the verdicts still rank hits first.
 # - Heads by what they write into neurons: the full ranking's first one or two take nearly all of the check away in each seed. The diagonal finds copying heads, for any neurons.
-# - Heads that fetch the target are needed *and* enough, once the donor matches.
+# - In `variable_0`, the heads that fetch the target are, as a group, needed *and* enough, once the donor matches.
 #
 # What it does **not** show: how a model that learnt by reward checks itself. Ours imitates searches whose verdicts are always right, so that a check is the only way to a low loss; a model that is rewarded for the last answer alone need not check, and if it does, need not do it like this. Nor have we shown *how* MLP 1 compares: only that it does, there.
 #
@@ -1257,7 +1257,7 @@ assert enough[0].max() < 0.05 and enough[2, 2] > lost[2, 2] + 0.4
 #
 # ## Where this breaks
 #
-# Three models of one size, one game, traces made by a program. Zeroing a head puts the stream where it has never been, and at *all* positions it changes the sums as well; section 11's patches are milder, but a hit's state in a miss is not a state that the model makes there either. The rankings use the gate's weights alone: a neuron's in-vector is as important, and neither norm nor attention is in them. Of about 100 hits in `variable_0`, and 70 in the others, a true rate of `0.03` would often look like none.
+# Three models of one size, one game, traces made by a program. Zeroing a head puts the stream where it has never been, and at *all* positions it changes the sums as well; section 11's patches are milder, but a hit's state in a miss is not a state that the model makes there either. The rankings use the gate's weights alone: a neuron's in-vector is as important, and neither the norm's division nor attention is in them. With about 100 hits in `variable_0`, and 70 in the others, a true rate of `0.03` can look like none: about once in 20 times, and once in 8.
 #
 # ## Further reading
 #

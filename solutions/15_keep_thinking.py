@@ -52,7 +52,7 @@ cfg = model.cfg
 # %% [markdown]
 # ## 1. A model that takes a second look
 #
-# Lesson 14's models stop at their first success. This one is their sibling: the same three layers, the same game, **trained on made-up traces, not by reinforcement learning**. In half of its training traces, drawn by a coin, a success is checked once more: `( this works ) , check 12 + 7 - 4 ...`, the same try again, and `( yes works )`. Then the trace ends.
+# Lesson 14's models stop at their first success. This one is their sibling: the same three layers, the same game, and like them **trained on made-up traces, not by reinforcement learning**. In half of its training traces, drawn by a coin, a success is checked once more: `( this works ) , check 12 + 7 = 19 - 4 ...`, the same try again, and `( yes works )`. Then the trace ends.
 #
 # So the `)` behind a first success is a fork. The next word is `,`, and the model goes on, or `<eos>`, the end token, and it stops. Behind a failure it always goes on; behind a re-check it always stops. Large reasoning models have forks like this too ("Wait, let me check"), but there you cannot know what *should* decide. Here you can: a coin, which the text says nothing about.
 #
@@ -135,9 +135,9 @@ lesson_15.check_continue_share(continue_share)
 # </details>
 
 # %% [markdown]
-# `thinking.endings` finds every complete verdict: behind a failure, behind the first success, behind a re-check. For each it keeps the text up to there (of a text with many failures, take the last), and `going_on` reads the model's probabilities.
+# `thinking.endings` finds every complete verdict: behind a failure, behind the first success, behind a re-check. For each it keeps the text up to there (of a text with many failures, the cell uses only the last), and `going_on` reads the model's probabilities.
 #
-# *Predict first:* half of all successes go on. Is that a probability near a half each time, or does the model decide by something in the text, and go on surely for one puzzle and never for another?
+# *Predict first:* about half of the first successes are followed by a second look. Is that a probability near a half each time, or does the model decide by something in the text, and go on surely for one puzzle and never for another?
 
 # %%
 from utils.thinking import continue_share
@@ -171,11 +171,11 @@ assert undecided.min() > 0.47 and undecided.max() < 0.53
 # %% [markdown]
 # ## 2. A check, or a rubber stamp?
 #
-# In training every re-check came after a true success, and said yes. Two mechanisms fit that equally well: compare the result with the target once more, as in lesson 14; or say yes because the word `check` stands there. On the model's own texts the two cannot be told apart: all its claims are true. So put a **false** claim before it.
+# In training every re-check came after a true success, and said yes. Two mechanisms fit that equally well: compare the result with the target once more, as in lesson 14; or say yes because the word `check` stands there. On the model's own texts the two cannot be told apart: all its claims are true. So put a **false** claim before the re-check.
 #
 # ### Exercise 2 · a claim, and a second look (10 minutes, easy)
 #
-# Write the text in which a try is claimed a success, and checked again, up to the second bracket. Then the next word is the verdict of the re-check.
+# Write the text in which a try is claimed a success, and checked again, up to the second `(`. Then the next word is the verdict of the re-check.
 
 
 # %%
@@ -251,7 +251,7 @@ plots.intervals(
 #
 # What does it? The word `check`. Without it, the same miss behind the same false claim gets a yes **0%** of the time. With `check` and no bracket before it, **39%**; behind a bracket that says *not*, **31%**. So `check` is the necessary part, and a claim adds to it. The claim need not even be about this try: behind a *true* claim about another, a missed try is waved through **96%** of the time.
 #
-# So this is neither an honest check nor a pure stamp: the try still counts for something, since hits do better than misses in every row with `check`, and the stamp wins more often than not.
+# So this is neither an honest check nor a pure stamp: the try still counts for something, since hits do better than misses in every row with `check` that has both, and behind a claim of success the stamp wins more often than not.
 #
 # What happens where the re-check does say no? Let it, and read the fork behind it.
 
@@ -264,7 +264,7 @@ after_no = continue_share(thinking.next_logits(model, behind_no), thinking.COMMA
 print(f"{len(denied)} say no; goes on behind it: {after_no.mean():.4f}")
 
 # %% [markdown]
-# It stops, in spite of its own no: the share that goes on is below `0.001`. In training a re-check was followed by the end, whatever it said, and it only ever said yes. In this design nothing in the rest of the text hangs on the second verdict. (These texts are ones that the model never writes itself: a false claim is far from its training. What a mechanism does there tells you what it is, not how often it does harm. On the model's own texts the stamp is always right.)
+# It stops, in spite of its own no: the share that goes on is below `0.001`. In training every re-check said yes, and the end followed it. In this design nothing in the rest of the text hangs on the second verdict. (These texts are ones that the model never writes itself: a false claim is far from its training. What a mechanism does there tells you what it is, not how often it does harm. On the model's own texts the stamp is always right.)
 
 # %% tags=["numbers"]
 claim("true claims confirmed, %", 100 * stamp["hit", THIS][0], text=100, within=2)
@@ -294,11 +294,11 @@ assert verification.yes_share(thinking.next_logits(model, first_look)).max() < 0
 #
 # What makes the model go on? Take the states at `)`, and look for a direction by which you could push an undecided one. Three candidates:
 #
-# - **failure - re-check**: the mean state where it surely goes on, minus that where it surely stops. But those also differ in something else: one try failed, the other succeeded. A push could say "that failed" instead of "go on".
+# - **failure - re-check**: the mean state where it surely goes on, minus that where it surely stops. But those also differ in something else, a **confound**: one try failed, the other succeeded. A push could say "that failed" instead of "go on".
 # - **success - re-check**: both succeeded, so the confound is gone; but one of the two is undecided.
 # - **unembedding**: no data at all. What `,` reads from the stream's end minus what `<eos>` reads, through the final norm's weight.
 #
-# Directions are made on the first 60 puzzles, and tested at the forks of the others. Layer L is what block L reads; `3` is the end of the stream, which the unembedding reads. The dose is in units of the typical norm: the median length of the stream over all `)` of a layer. The controls are random directions.
+# Directions are made on the first 60 puzzles, and tested at 16 forks of the others. Layer L is what block L reads; `3` is the end of the stream, which the unembedding reads. The dose is in units of the typical norm: the median length of the stream over all `)` of a layer. The controls are random directions.
 #
 # *Predict first:* at which layer will the difference of means work at a small dose?
 
@@ -379,7 +379,7 @@ print(f"cosine at layer 3 {cosine:.2f}; random {luck[3]:.2f}; lowest check {lowe
 #
 # One curve is odd: at layer 1, success - re-check makes the model stop at `-1`, and hardly makes it go on. Keep that in mind.
 #
-# Now the confound. If the push said "that failed", the model should go on with a **new try**, `, 12 + ...`. At layer 3 that cannot be seen: no later token reads that stream, so what comes behind the comma is as without a push. Layers 1 and 2 are a test, and there the probability of `check` behind the `,` is at least **1.00**, for all three directions and all doses. What comes behind the comma is decided at the comma, where the model looks back at a text that still says `this works`.
+# Now the confound. If the push said "that failed", the model should go on with a **new try**, `, 12 + ...`. At layer 3 that cannot be seen: no later token reads that stream, so what comes behind the comma is as without a push. Layers 1 and 2 are a test, and there the probability of `check` behind the `,` is, at its lowest over the three directions and all doses, **1.00** when rounded. So the push does not say "that failed". It fits that what comes behind the comma is decided at the comma, where the model looks back at a text that still says `this works`.
 
 # %% tags=["numbers"]
 claim("move at layer 3", gain[3, "failure - re-check"], text=0.27, within=0.04)
@@ -407,7 +407,7 @@ for to, name in ((FAILURE, "to failure"), (RECHECK, "to re-check")):
     print("{}: goes on {:.3f}; random {:.2f} to {:.2f}; dose {:.2f}".format(name, *moves[name]))
 
 # %% [markdown]
-# A whole move does decide: to failure **1.00**, to re-check **0.00**. Random vectors of the same length reach neither. So what block 2 reads at the fork is enough to decide. Part of this is length: the moves are **1.3** and **1.5** doses long, beyond the sweep above.
+# A whole move does decide: to failure **1.00**, to re-check **0.00**. Random vectors of the same length reach neither. So what block 2 reads at the fork is enough to decide. Part of this is length: the moves are **1.3** and **1.5** typical norms long, beyond the sweep above.
 
 # %% tags=["numbers"]
 claim("moved to failure", moves["to failure"][0], text=1.00, within=0.03)
@@ -457,7 +457,7 @@ lesson_15.check_add_at_token(add_at_token)
 # </details>
 
 # %% [markdown]
-# A hook gets activations, not tokens. `thinking.steer_at` therefore listens to the model's *input* as well: with the key-value cache that is one token a step, and the two always fit. Over a whole text it does what your function does in a hook.
+# A hook gets activations, not tokens. `thinking.steer_at` therefore listens to the model's *input* as well: with the key-value cache the input is one token a step, and it is the token that the activations belong to. Over a whole text it does what your function does in a hook.
 
 # %%
 from utils.thinking import add_at_token, steer_at
@@ -530,12 +530,12 @@ plots.curves(
         for name, values in by_kind.items()
     },
     at=WIDE,
-    title="At layer 3 failures break first; before block 1 the fork does",
+    title="At layer 3 failures break before the fork is closed; before block 1 the fork closes first",
     x="dose",
 ).update_layout(height=400, legend={"y": -0.35})
 
 # %% [markdown]
-# At layer 3 you would expect the undecided place to give way first. It does not. At `-0.5` the fork still goes on with **0.25**, and failures, which were sure, are down to **0.38**. To the other side re-checks and fork break together: at `1` the fork is at **0.91** and re-checks are at **1.00**.
+# At layer 3 you would expect the undecided place to give way first. It does so only at first: at `-0.25` the fork has moved and failures hold. At `-0.5` the probability of `,` at the fork is still **0.25**, and failures, which were sure, are down to **0.38**. To the other side re-checks and fork break together: at `1` the fork is at **0.91** and re-checks are at **1.00**.
 #
 # Before block 1, the chosen `-0.5` brings the fork to **0.13**, and failures stay at **0.99**.
 #
@@ -556,7 +556,7 @@ claim("success over failure", lengths[3, SUCCESS] / lengths[3, FAILURE], text=9.
 assert lengths[1].max() < 2 * lengths[1].min() and norms[3] < lengths[3, SUCCESS] / 4
 
 # %% [markdown]
-# Now let it write, on 40 new puzzles without filler words, so that they fit in few batches. All pushes share their random numbers. A text is *cut* when it has not ended after `130` words. For loops look at cut texts, at the share of 8-grams (eight words in a row) that had come before in the text (a copied try alone gives some), and at zlib, compressed size over size: **low** is repetitive. The controls are random vectors of the same length.
+# Now let it write, on 40 new puzzles without filler words, so that they fit in few batches. All pushes share their random numbers. A text is *cut* when it has not ended after `130` words. To find texts that go round in circles, look at cut texts, at the share of 8-grams (eight words in a row) that had come before in the text (a copied try alone gives some), and at zlib, compressed size over size: **low** is repetitive. The controls are random vectors of the same length.
 
 # %%
 others = verification.some_puzzles(40, seed=21, variable=False)
@@ -606,13 +606,13 @@ for (name, field), values in by_dose.items():
     print(f"{name}, {field}: {row}; random {other.min():.2f} to {other.max():.2f}")
 
 # %% [markdown]
-# **Stop, at layer 3.** At `-0.5` the model gives up on **75%** of the puzzles, nearly always behind its first failure. At `-0.25` there are **0.45** re-checks a text (**0.30** to **0.60**), against **0.57** (**0.42** to **0.70**) without a push: no clear change. No dose of these stops the second look alone.
+# **Stop, at layer 3.** At `-0.5` the model gives up on **75%** of the puzzles, mostly behind its first failure. At `-0.25` there are **0.45** re-checks a text (**0.30** to **0.60**), against **0.57** (**0.42** to **0.70**) without a push: no clear change. No dose of these stops the second look alone.
 #
-# **Stop, before block 1.** At the chosen `-0.5` there are **0.12** re-checks a text (**0.03** to **0.23**), and **95%** are solved, as without a push (**95%**); none is given up. (Section 1's share is lower. More of these puzzles have three numbers, and 40 are few.) Random vectors of that length leave at least **0.57** re-checks. So most second looks can be switched off, at no cost in answers: section 2 told you that it decides none. At `-1` the same push gives up too: the dose must be chosen.
+# **Stop, before block 1.** At the chosen `-0.5` there are **0.12** re-checks a text (**0.03** to **0.23**), and **95%** are solved, as without a push (**95%**); none is given up. (Section 1's share is lower. More of these puzzles have three numbers, and 40 are few.) Random vectors of that length leave at least **0.57** re-checks. So most second looks can be switched off, at no cost in answers that these texts show. That fits section 2: nothing hangs on the second verdict. At `-1` the same push makes the model give up too: the dose must be chosen.
 #
 # **Go on, at layer 3.** At `1` there are **3.40** re-checks a text, **82%** of the texts are cut while still at it, and the tries hardly grow, **3.4** to **3.6**: checks of checks. Repetition shows the loop (**0.08** to **0.12**), and zlib more (**0.64** to **0.42**). The share solved is **88%**.
 #
-# Could it have risen? Not by much. *Solved* is decided at the first accepted try, and an unpushed model goes on behind a failure with more than `0.999` already: there is no early stop to cure. The drop is more likely damage: at that dose **8%** of the probability behind a failure goes to words other than `,` and `<eos>`. Random pushes of length 1 do harm as well: the six solve between **52%** and **85%**.
+# Could it have risen? Not by much. *Solved* is decided at the first accepted try, and an unpushed model goes on behind a failure with more than `0.999` already: there is no early stop to cure. The drop, three puzzles of 40, may be chance. If it is real, damage is likelier: at that dose **8%** of the probability behind a failure goes to words other than `,` and `<eos>`. Random pushes at doses of `-1` and `1` do harm as well: with these six, the model solves between **52%** and **85%**.
 #
 # So ask two things of a report that a steered model thinks longer: which words were added, and could the score have risen?
 
@@ -662,11 +662,11 @@ assert randoms[LATE, "checks"].max() < looped[0] and shown(EARLY, "solved", -1.0
 # %% [markdown]
 # ## 5. Which step matters?
 #
-# Steering moves a whole text. Now ask of one written trace: how much did *this* step matter? Thought Anchors (see the end) answers by **resampling**: cut the text before the step, let the model write on many times, and keep those rollouts whose step *differs* from the one that was there. **Counterfactual importance** is what the outcome is with the step, minus what it is without it. In large models "differs" is judged by embeddings of sentences. Here it is exact: another result.
+# Steering moves a whole text. Now ask of one written trace: how much did *this* step matter? Thought Anchors (see the end) answers by **resampling**: cut the text before the step, let the model write on many times (each of these texts is a **rollout**), and keep those rollouts whose step *differs* from the one that was there. **Counterfactual importance** is what the outcome is with the step, minus what it is without it. In large models "differs" is judged by embeddings of sentences. Here it is exact: another result.
 #
 # A **step** is a try with its verdict. The outcome is *solved by the next try*: kept, the step has hit, or the next try does; drawn anew, the new step hits, or the next try behind it.
 #
-# An example with round numbers. Behind the failure that was written, the next try hits in `30%` of the rollouts: that is *kept*. Drawn anew, and not the same again, a step hits at once in `30%`, and where it fails, the next try hits in `30%`: `30% + 70% * 30% = 51%`. The importance is `-21` points. Kept has one try, redrawn has two: that alone makes a failure look bad, and a success good.
+# An example with round numbers. Behind the failure that was written, the next try hits in `30%` of the rollouts: that is *kept*. Drawn anew, and not the same again, a step hits at once in `30%`, and where it fails, the next try hits in `30%`: `30% + 70% * 30% = 51%`. The importance is `-21` points. Kept has one try, redrawn has two: that alone makes a failure look bad. (A kept success looks good for another reason: it counts as 1.)
 #
 # ### Exercise 4 · the importance of a step (10 minutes, easy)
 
@@ -742,9 +742,9 @@ lesson_15.check_continuation_log_probs(continuation_log_probs)
 #
 # $$\text{importance} = \text{kept} - \frac{\sum p \cdot \text{solves}}{\sum p} \quad \text{over tries with another result.}$$
 #
-# *Kept* is 1 for a success, and else the chance that the next try hits. Tries that are not legal are left out of both sides; how much probability they have is reported. A failed verdict is written as `( not 23 ) ,` (the model varies the word).
+# *Kept* is 1 for a success, and else the chance that the next try hits. Tries that are not legal are left out of both sides; the most probability that they have in any text of a step is reported. The verdict of a failure is written as `( not 23 ) ,` (the model varies the word).
 #
-# Take 24 solved traces of three-number puzzles with three failures or more. For eight of them also sample 48 rollouts where each step begins, and compare. (A sampled text without a verdict counts as a failure where the step was kept, and drops out where it was drawn anew.)
+# Take 24 solved traces of three-number puzzles with three to five failures. For eight of them also sample 48 rollouts where each step begins, and compare. (A sampled text without a verdict counts as a failure where the step was kept, and drops out where it was drawn anew.)
 
 # %%
 from utils.thinking import continuation_log_probs, importance
@@ -820,9 +820,9 @@ bars = {"array": (2 * errors).tolist(), "thickness": 1, "width": 0}
 figure.update_traces(error_y=bars, selector={"mode": "markers"})
 
 # %% [markdown]
-# Left out as not legal: **3%** of the probability at the median step, **44%** at the worst. So "exact" means: among legal tries.
+# Left out as not legal, in the worst text of each step: **3%** of the probability at the median step, **44%** at the worst. So "exact" means: among legal tries.
 #
-# The two agree: a correlation of **0.78**, and **100%** of the exact values are within two standard errors of the sampled ones. But the standard error of a sampled one is **0.10**, as large as most differences between failed steps. So 48 rollouts would not rank them. (On average sampled minus exact is **-0.01**, interval over traces **-0.04** to **0.01**. A real bias is possible too: rollouts include tries that are not legal.)
+# For the failed steps the two agree: a correlation of **0.78**, and **100%** of the exact values are within two standard errors of the sampled ones. But the standard error of a sampled one is **0.10**, as large as most differences between failed steps. So 48 rollouts would not rank them. (On average sampled minus exact is **-0.01**, interval over traces **-0.04** to **0.01**. A real bias is possible too: rollouts include tries that are not legal.)
 
 # %% tags=["numbers"]
 claim("left out, median, %", 100 * unread.median(), text=3, within=1)
@@ -884,11 +884,11 @@ plots.intervals(
 )
 
 # %% [markdown]
-# The success: **0.41** (**0.32** to **0.49**). A failure: **-0.22** (**-0.25** to **-0.20**). The signs are no finding: a kept success counts as 1, and a kept failure has spent its try. The sizes say how much a redrawn step would have brought.
+# The success: **0.41** (**0.32** to **0.49**). A failure with a new result: **-0.22** (**-0.25** to **-0.20**). The signs are no finding: a kept success counts as 1, and a kept failure has spent its try. The sizes say how much a redrawn step would have brought.
 #
 # So ask about content: this failure against *another failure*. A result that is new helps, by **0.08** (**0.05** to **0.11**). A failure that finds an old result again costs: **-0.12** (**-0.24** to **-0.03**), but that is **16** steps.
 #
-# And these traces were selected (solved, with three failures or more). So look at all branches: every legal failure that *could* stand in each place, drawn or not, beside the chance *before* the step. Behind a new result, the chance that the next try hits has risen by **0.18** (**0.14** to **0.22**). Behind an old one it is about where it was: **0.02** (**-0.03** to **0.07**). A repeat does not count. Two readings fit: each new result rules something out; or the model counts *results*, since in training the failures of a trace had different results and success came nearer with each. These numbers do not tell them apart.
+# And these traces were selected (solved, with three to five failures). So look at all branches: every legal failure that *could* stand in each place where both kinds are possible, drawn or not, beside the chance *before* the step. Behind a new result, the chance that the next try hits has risen by **0.18** (**0.14** to **0.22**). Behind an old one it is about where it was: **0.02** (**-0.03** to **0.07**). So a repeat brings the model no closer that these numbers show. Two readings fit: each new result rules something out; or the model counts *results*, since in training the failures of a trace had different results and success came nearer with each. These numbers do not tell them apart.
 #
 # And the re-check? It is not in the figure. *Solved* is decided at the first accepted try, so its importance is 0 by definition.
 
@@ -1026,7 +1026,7 @@ assert followed[LATER][1] > max(0, ended[LATER][2]) and ended["position"][1] > 0
 #
 # All this was a toy, trained on traces that we wrote. What carries over is the **code**. `verification.survey` does the first half of lesson 14 on any model: plain text with two solved examples, then a line such as `12 + 7 - 4 = 15 (`, half of them hits. It returns the verdict (`this` against `not`), probes by layer, attention from the result to the target, and the ranking of heads. It copes with shared key-value heads, as in Qwen and in SmolLM2.
 #
-# On a GPU, set `REAL` at the top to a model from the hub that was trained to reason, and run this section again. By default it runs on SmolLM2, which was not trained for this game. That is a gate: **can a general model tell a hit from a miss at the bracket at all?**
+# On a GPU, set `REAL` at the top to a model from the hub that was trained to reason, and run this section again. By default it runs on SmolLM2, which was not trained for this game. So first a gate: **can a general model tell a hit from a miss at the bracket at all?**
 #
 # Controls: a probe where the *target* ends, before there is a result; and probes with shuffled labels. The best of 31 layers is good by luck alone, so hold it against the best of 31 for each shuffle.
 
@@ -1067,7 +1067,7 @@ plots.lines(
 )
 
 # %% [markdown]
-# From the state at the bracket a probe tells hits from misses with an AUC of **0.98** at the best layer, at the result **1.00**; the best layer for shuffled labels has **0.68** on average, and the target, before there is a result, **0.78** (single shuffles reach more, so luck can do that). The model's own verdict has **0.62**, with a standard error of **0.11**: that could be chance, or well above it. So SmolLM2's states hold what it would need, and whether it says any of it these 24 texts cannot tell.
+# From the state at the bracket a probe tells hits from misses with an AUC of **0.98** at the best layer, at the result **1.00**; the best layer for shuffled labels has **0.68** on average, and the target, before there is a result, **0.78** (single shuffles reach more, so luck can do that). The model's own verdict has **0.62**, with a standard error of **0.11**: that could be chance, or well above it. So SmolLM2's states hold what it would need, and these 24 texts cannot tell whether its verdict uses any of it.
 #
 # Why is the probe *below* chance in early layers, at **0.20** in the worst? With 24 texts chance is wide: for shuffled labels the AUC at one layer has a mean of **0.46** and a standard deviation of **0.17**, and some shuffles fall lower still. Neighbouring layers hold much the same, so one unlucky draw shows in all of them. Luck may be all there is to it, but these texts cannot show that: it is not explained. Do not turn such a probe round and call it a finding.
 #
@@ -1126,7 +1126,7 @@ plots.table(
 #
 # 1. Which training traces would make the re-check a real one? How few false claims among them would do?
 # 2. Section 3's push decides the coin and leaves what comes next alone. How would you build a push that makes the model write a *new try* behind a success?
-# 3. A failed step's importance is negative whatever it says. What question about a failure would you rather ask, and what would you hold fixed?
+# 3. A failed step's importance is negative on average, largely by the way the question is asked. What question about a failure would you rather ask, and what would you hold fixed?
 # 4. In section 4 the share solved could hardly rise. What model, and what measure, would leave room for thinking longer to pay?
 #
 # ## Common mistakes
