@@ -524,6 +524,58 @@ def verdict_auc(hits: Float[Tensor, " hit"], misses: Float[Tensor, " miss"]) -> 
     return probes.auc(torch.cat([hits, misses]).cpu(), labels)
 
 
+@torch.no_grad()
+def sums_right(model, places: Brackets, hooks: Sequence = ()) -> Float[Tensor, " place"]:
+    """1.0 where the likeliest word at the `=` before a place is the result that was written."""
+    with model.hooks(fwd_hooks=list(hooks)):
+        guess = places.of(model(places.tokens), back=2).argmax(-1)
+    return (guess == places.of(places.tokens, back=1)).float().cpu()
+
+
+def judged_places(
+    model, n: int, *, variable: bool = True, longest: int = 64, seed: int = 0
+) -> tuple[Brackets, Brackets, Brackets, dict[str, float]]:
+    """For `n` new puzzles: places to choose on, hits and misses to test on, `countdown.summary`.
+
+    The first half of the puzzles is for choosing. The hits and misses, of the other half, are
+    judged rightly by the whole model and lie among the first `longest` words of their texts.
+    """
+    puzzles = some_puzzles(n, seed=seed, variable=variable)
+    written = write(model, [puzzle.header for puzzle in puzzles])
+    places = brackets(model, puzzles, written)
+    yes, first = accepted(model, places).to(places.hit.device), places.text < n // 2
+    tested = ~first & (places.pos < longest)
+    hits, misses = (places.where(tested & each) for each in (places.hit & yes, ~places.hit & ~yes))
+    return places.where(first), hits, misses, countdown.summary(puzzles, written)
+
+
+def steps_to_disable(
+    model, chosen: Brackets, *, n_neurons: int = 20
+) -> tuple[dict[str, Hooks], Parts]:
+    """Hooks for each row of the paper's table, and the parts that they take out.
+
+    Two rows are not the paper's: the top head alone, and neurons of layer 1 that are aligned with
+    the probe at the result before block 2.
+    """
+    parts = find_parts(model, chosen, n_neurons=n_neurons)
+    at_result = states(model, chosen, back=1)[2]
+    probe = probes.mean_difference(at_result, chosen.hit.cpu().int())
+    cosines = alignment(model, probe.direction)
+    valid, invalid = (
+        aligned_neurons(cosines, n_neurons, layers=(1,), sign=sign) for sign in (1, -1)
+    )
+    hooks = {
+        "nothing": [],
+        "GLU valid": without_neurons(parts.valid),
+        "GLU valid and invalid": without_neurons(both(parts.valid, parts.invalid)),
+        "attending heads": without_heads(parts.attending),
+        "top head": without_heads(parts.top[:1]),
+        "top 3 heads": without_heads(parts.top),
+        "layer 1 GLU, result's probe": without_neurons(both(valid, invalid)),
+    }
+    return hooks, parts
+
+
 def disabling(
     model, chosen: Brackets, hits: Brackets, misses: Brackets, *, draws: int = 6
 ) -> dict[str, dict]:
@@ -702,55 +754,3 @@ def probe_aucs(
         scores = (x[:, out] @ direction[..., None])[..., 0]
         found += torch.tensor([probes.auc(each, y) for each in scores]) / folds
     return found
-
-
-@torch.no_grad()
-def sums_right(model, places: Brackets, hooks: Sequence = ()) -> Float[Tensor, " place"]:
-    """1.0 where the likeliest word at the `=` before a place is the result that was written."""
-    with model.hooks(fwd_hooks=list(hooks)):
-        guess = places.of(model(places.tokens), back=2).argmax(-1)
-    return (guess == places.of(places.tokens, back=1)).float().cpu()
-
-
-def judged_places(
-    model, n: int, *, variable: bool = True, longest: int = 64, seed: int = 0
-) -> tuple[Brackets, Brackets, Brackets, dict[str, float]]:
-    """For `n` new puzzles: places to choose on, hits and misses to test on, `countdown.summary`.
-
-    The first half of the puzzles is for choosing. The hits and misses, of the other half, are
-    judged rightly by the whole model and lie among the first `longest` words of their texts.
-    """
-    puzzles = some_puzzles(n, seed=seed, variable=variable)
-    written = write(model, [puzzle.header for puzzle in puzzles])
-    places = brackets(model, puzzles, written)
-    yes, first = accepted(model, places).to(places.hit.device), places.text < n // 2
-    tested = ~first & (places.pos < longest)
-    hits, misses = (places.where(tested & each) for each in (places.hit & yes, ~places.hit & ~yes))
-    return places.where(first), hits, misses, countdown.summary(puzzles, written)
-
-
-def steps_to_disable(
-    model, chosen: Brackets, *, n_neurons: int = 20
-) -> tuple[dict[str, Hooks], Parts]:
-    """Hooks for each row of the paper's table, and the parts that they take out.
-
-    Two rows are not the paper's: the top head alone, and neurons of layer 1 that are aligned with
-    the probe at the result before block 2.
-    """
-    parts = find_parts(model, chosen, n_neurons=n_neurons)
-    at_result = states(model, chosen, back=1)[2]
-    probe = probes.mean_difference(at_result, chosen.hit.cpu().int())
-    cosines = alignment(model, probe.direction)
-    valid, invalid = (
-        aligned_neurons(cosines, n_neurons, layers=(1,), sign=sign) for sign in (1, -1)
-    )
-    hooks = {
-        "nothing": [],
-        "GLU valid": without_neurons(parts.valid),
-        "GLU valid and invalid": without_neurons(both(parts.valid, parts.invalid)),
-        "attending heads": without_heads(parts.attending),
-        "top head": without_heads(parts.top[:1]),
-        "top 3 heads": without_heads(parts.top),
-        "layer 1 GLU, result's probe": without_neurons(both(valid, invalid)),
-    }
-    return hooks, parts
