@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN ?= $(VENV)/bin
-N ?= 01
+N ?= 11
 D ?= induction
 
 .PHONY: help lab test lesson model blanks sync bench data
@@ -18,17 +18,17 @@ lab: model  ## open the course in JupyterLab (ARGS= goes to JupyterLab)
 test: $(VENV)/test.done model  ## run every test (ARGS= goes to pytest)
 	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
-lesson: $(VENV)/test.done model  ## run one solved lesson without a screen: make lesson N=01
-	@$(BIN)/python -m utils.course run $(N)
+lesson: $(VENV)/test.done model  ## run one solved lesson without a screen: make lesson N=11
+	@$(BIN)/python -m solutions.make run $(N)
 
 model: $(VENV)/lab.done  ## fetch the default model, once
-	@$(BIN)/python -m utils.models
+	@$(BIN)/python -m utils.fetch
 
 blanks: $(VENV)/test.done  ## make the notebooks from solutions/*.py
-	$(BIN)/python -m utils.course blanks
+	$(BIN)/python -m solutions.make blanks
 
 sync: $(VENV)/test.done  ## see whether the notebooks fit solutions/*.py
-	$(BIN)/python -m utils.course sync
+	$(BIN)/python -m solutions.make sync
 
 bench: $(VENV)/test.done model  ## time and memory beside TransformerLens, about 15 minutes (ARGS=--json)
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -45,7 +45,7 @@ def sample(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
 
-    from utils.models import fetch
+    from utils.fetch import fetch
 
     folder = str(fetch())
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")

@@ -50,8 +50,9 @@ __import__("utils.lesson").lesson.begin()
 # %%
 import torch
 
-from utils import plots, progress
-from utils.checks import claim, lesson_00
+from utils import plots
+from utils.checks import lesson_00
+from utils.lesson import claim, show_progress
 from utils.models import load
 
 model = load()
@@ -82,7 +83,7 @@ print("d_head:", cfg.d_head, "| d_mlp:", cfg.d_mlp, "| vocabulary:", cfg.d_vocab
 # %% [markdown]
 # `d_model` is the width of the residual stream: the vector that each position carries from layer to
 # layer. `n_heads` is 9 but there are only 3 key-value heads: three query heads share each key and
-# value. That is *grouped-query attention*; remember it when you look at keys in lesson 01.
+# value. That is *grouped-query attention*; remember it when you look at keys in lesson 1.1.
 #
 # ### Can it do anything at all?
 #
@@ -152,7 +153,7 @@ for text in ["The Eiffel Tower is in Paris", "Paris paris PARIS", "12345 + 678",
 # - **Case and rarity cost tokens.** The common ` Paris` is one token because the tokenizer met it often;
 #   `Ouagadougou` is six.
 # - **Digits are split**, each its own token, and the space before a number is a token of its own. So 678 in
-#   running text is four tokens, and four predictions. Lesson 03 comes back to what that means for measuring
+#   running text is four tokens, and four predictions. Lesson 1.4 comes back to what that means for measuring
 #   an answer.
 #
 # ### Exercise 1 · one token or not? (10 minutes, easy)
@@ -191,7 +192,7 @@ lesson_00.check_answer_token(answer_token)
 # </details>
 
 # %% tags=["nbval-check-output"]
-from utils.tokens import answer_token  # the course's version, from here on
+from utils.circuits.residual import answer_token  # the course's version, from here on
 
 for word in ["Paris", "Rome", "green", "Ouagadougou", "678"]:
     print(f"{word:12} {answer_token(model, word)}")
@@ -404,7 +405,7 @@ lesson_00.check_residual_parts(residual_parts)
 # </details>
 
 # %%
-from utils.residual import residual_parts  # the course's version, from here on
+from utils.circuits.residual import residual_parts  # the course's version, from here on
 
 with torch.no_grad():
     logits, cache = model.run_with_cache(with_bos)
@@ -504,7 +505,7 @@ torch.testing.assert_close(
 # %% [markdown]
 # The unrelated prompt is ruined as well. The usual reading: the first MLP works almost as a second embedding, and
 # everything after it relies on it. *A part that breaks everything tells you nothing about one fact.* You
-# will meet this trap again in lessons 01 to 04, always with the same cure: a control.
+# will meet this trap again in lessons 1.1 to 1.5, always with the same cure: a control.
 #
 # ## 7. What a cache costs
 #
@@ -549,7 +550,7 @@ lesson_00.check_cache_bytes(cache_bytes)
 # </details>
 
 # %%
-from utils.residual import cache_bytes  # the course's version, from here on
+from utils.circuits.residual import cache_bytes  # the course's version, from here on
 
 added_up = sum(t.numel() * t.element_size() for t in cache.values())
 with torch.no_grad():
@@ -572,7 +573,7 @@ print(f"one layer's residual stream: {cache_bytes(small) / 1e3:.1f} kB")
 # cache is the many activations of each layer. For long ones the attention patterns take over, since
 # they grow with the *square* of the length; and in batches the logits count, 49,152 numbers a position.
 # **Must you store terabytes of activations** to study many texts? No: keep one layer, in half precision,
-# and throw away what you have used. Lesson 11 trains on a stream in this way.
+# and throw away what you have used. Lesson 4.2 trains on a stream in this way.
 
 # %% tags=["numbers"]
 claim("MB, all names added up", added_up / 1e6, text=40, within=2)
@@ -624,7 +625,7 @@ lesson_00.check_logit_lens(logit_lens)
 # </details>
 
 # %%
-from utils.residual import logit_lens  # the course's version, from here on
+from utils.circuits.residual import logit_lens  # the course's version, from here on
 
 with torch.no_grad():
     stream = torch.stack([cache["resid_post", layer][0, -1] for layer in range(cfg.n_layers)])
@@ -657,7 +658,7 @@ plots.lines(
 # ` banana` hardly does. It looks as if the model first finds out that a *place* is wanted, and then which.
 #
 # **What this does not show.** A rank in the thousands does not mean that the model "does not know yet".
-# The lens reads early layers in the language of the last one, and they may speak another. Lesson 05
+# The lens reads early layers in the language of the last one, and they may speak another. Lesson 2.1
 # trains a translator for each layer, a *probe*, and finds things that the lens cannot see.
 #
 # Now the library's own, which also does entropies, top tokens and many targets at once:
@@ -728,7 +729,7 @@ lesson_00.check_token_probabilities(token_probabilities)
 # </details>
 
 # %%
-from utils.residual import token_probabilities  # the course's version, from here on
+from utils.circuits.residual import token_probabilities  # the course's version, from here on
 
 last = logits[0, -1]
 for temperature in [0, 0.5, 1, 2]:
@@ -802,7 +803,7 @@ plots.table(
 # - The [TransformerLens documentation](https://transformerlensorg.github.io/TransformerLens/) and its
 #   glossary of terms
 #
-# **Next:** [01 · Induction heads](01_induction_heads.ipynb)
+# **Next:** [1.1 · Induction heads](11_induction_heads.ipynb)
 
 # %%
-progress.show("00")
+show_progress("00")

@@ -24,9 +24,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
 from data.chat import make as chat
-from utils import ioi, patching, sae
+from data.ioi import task as ioi
+from utils.circuits import patching
+from utils.features import sae
+from utils.fetch import fetch
 from utils.generation import sample
-from utils.models import fetch, load
+from utils.models import load
 from utils.steering import steer
 
 

@@ -16,12 +16,12 @@ import nbformat
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from utils import course as course_map
+from solutions import make
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTIFACTS = ROOT / "tests" / "artifacts"
-LESSON = "01_induction_heads"
-BADGE = re.search(r"https://\S+\.svg", course_map.colab_badge(course_map.LESSONS[1]))[0]
+LESSON = "11_induction_heads"
+BADGE = re.search(r"https://\S+\.svg", make.colab_badge(make.LESSONS[1]))[0]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
@@ -248,7 +248,7 @@ def test_a_lesson_runs_and_draws(lab, page, course):
 
     strip = notebook.locator(".htf-progress").last
     _show(page, strip, "progress_strip")
-    expect(strip).to_contain_text("Lesson 01")
+    expect(strip).to_contain_text("Lesson 1.1")
 
     assert _unwanted(page) == []
     # The Colab badge is a picture from elsewhere; offline its text stands in for it.
@@ -256,7 +256,7 @@ def test_a_lesson_runs_and_draws(lab, page, course):
 
 
 def test_a_slider_draws_the_board_that_it_is_set_to(lab, page, course):
-    """What lesson 06 opens with, without the lesson's model."""
+    """What lesson 2.3 opens with, without the lesson's model."""
     cell = """
 import sys; sys.path.insert(0, "..")
 import torch

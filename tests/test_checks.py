@@ -1,32 +1,36 @@
-"""The answer key: solutions and the library's versions pass, and mistakes are named."""
+"""The answer key: solutions and the course's versions pass, and mistakes are named."""
 
+import ast
 import importlib
 
-import jupytext
 import pytest
 import torch
 
-from utils import progress
-from utils.checks import CORRECT, NOT_ATTEMPTED, WRONG, Unsolved, Wrong, claim, match
-from utils.course import LESSONS, ROOT, SOLUTIONS
+from solutions import make
+from utils import lesson
+from utils.checks.engine import CORRECT, NOT_ATTEMPTED, WRONG, Unsolved, Wrong, match
+from utils.lesson import claim
+
+EXERCISES = [name for names in lesson.exercises().values() for name in names]
 
 
 def answers(what: str) -> dict:
-    """LIBRARY (exercise -> the library's version) or MISTAKES of all lessons' `tests/answers`.
+    """MISTAKES or ADAPTED of all lessons' `tests/answers`.
 
     MISTAKES: exercise -> [(the mistake, the function, part of the message that names it)].
+    ADAPTED: exercise -> the course's version, where it is not a function of that name.
     """
     found = {}
-    for lesson in progress.EXERCISES:
-        found |= getattr(importlib.import_module(f"tests.answers.lesson_{lesson}"), what)
+    for number in lesson.exercises():
+        found |= getattr(importlib.import_module(f"tests.answers.lesson_{number}"), what, {})
     return found
 
 
 def checks() -> dict:
     """Exercise -> its check, over all lessons."""
     found = {}
-    for lesson in progress.EXERCISES:
-        module = importlib.import_module(f"utils.checks.lesson_{lesson}")
+    for number in lesson.exercises():
+        module = importlib.import_module(f"utils.checks.lesson_{number}")
         for value in vars(module).values():
             if hasattr(value, "exercise") and hasattr(value, "verdict"):
                 found[value.exercise] = value
@@ -34,38 +38,55 @@ def checks() -> dict:
 
 
 def solutions() -> dict:
-    """Exercise -> the solution that stands in the lesson's source."""
+    """Exercise -> the source of the cell that holds its solution."""
     found = {}
-    for lesson in LESSONS:
-        if lesson.is_written:
-            for cell in jupytext.read(ROOT / SOLUTIONS / f"{lesson.stem}.py").cells:
-                if "### BEGIN SOLUTION" in cell.source:
-                    scope = {"torch": torch}
-                    exec(cell.source, scope)
-                    found |= {k: v for k, v in scope.items() if k in LIBRARY}
+    for each in make.LESSONS:
+        for cell in make.solved_notebook(each).cells:
+            if "### BEGIN SOLUTION" in cell.source:
+                names = [getattr(n, "name", "") for n in ast.parse(cell.source).body]
+                found |= {name: cell.source for name in names if name in EXERCISES}
     return found
 
 
-LIBRARY, MISTAKES = answers("LIBRARY"), answers("MISTAKES")
-CHECKS, SOLVED = checks(), solutions()
+def library() -> dict:
+    """Exercise -> the course's version, found by the path that its check declares."""
+    found = {}
+    for name, check in CHECKS.items():
+        module, _, function = check.path.rpartition(".")
+        if module:
+            found[name] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def run(source: str, name: str):
+    """The function that a cell of an exercise defines."""
+    scope = {"torch": torch}
+    exec("from collections.abc import *\nfrom jaxtyping import *\nfrom torch import Tensor", scope)
+    exec(source, scope)
+    return scope[name]
+
+
+MISTAKES, ADAPTED = answers("MISTAKES"), answers("ADAPTED")
+CHECKS, SOLUTIONS = checks(), solutions()
+LIBRARY = library()
 
 
 def test_every_exercise_has_a_check_a_solution_and_wrong_answers():
-    names = {name for lesson in progress.EXERCISES.values() for name in lesson}
-    assert set(CHECKS) == set(SOLVED) == set(LIBRARY) == set(MISTAKES) == names
-    assert len(names) >= 7
+    assert set(CHECKS) == set(SOLUTIONS) == set(MISTAKES) == set(EXERCISES)
+    assert len(EXERCISES) == len(set(EXERCISES)), "progress is kept by the exercise's name"
+    assert set(LIBRARY) | set(ADAPTED) <= set(EXERCISES) and not set(LIBRARY) & set(ADAPTED)
     assert all(len(wrong) >= 3 for wrong in MISTAKES.values())
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_solution_passes(name):
-    verdict = CHECKS[name].verdict(SOLVED[name])
+    verdict = CHECKS[name].verdict(run(SOLUTIONS[name], name))
     assert verdict.state == CORRECT, verdict
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", LIBRARY | ADAPTED)
 def test_the_library_version_passes(name):
-    verdict = CHECKS[name].verdict(LIBRARY[name])
+    verdict = CHECKS[name].verdict((LIBRARY | ADAPTED)[name])
     assert verdict.state == CORRECT, verdict
 
 

@@ -11,8 +11,8 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
+from solutions import make
 from tests.environments import fresh_environment
-from utils import course
 
 # What Colab has installed (late 2026). `notebook` is there because ipywidgets 7 needs one.
 PREINSTALLED = [
@@ -41,7 +41,7 @@ def published(tmp_path_factory) -> Path:
     """The working tree as a repository of one commit, in place of the public one."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=course.ROOT,
+        cwd=make.ROOT,
         capture_output=True,
         text=True,
     )
@@ -49,9 +49,9 @@ def published(tmp_path_factory) -> Path:
         pytest.skip("needs a git checkout: the set-up cell clones one")
     folder = tmp_path_factory.mktemp("published")
     for name in filter(None, listing.stdout.split("\0")):
-        if (course.ROOT / name).is_file():  # deleted, and not yet committed
+        if (make.ROOT / name).is_file():  # deleted, and not yet committed
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(course.ROOT / name, folder / name)
+            shutil.copy(make.ROOT / name, folder / name)
     author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     for command in [["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "The working tree"]]:
         subprocess.run(["git", *command], cwd=folder, check=True)
@@ -73,7 +73,7 @@ def _run(cells: list, python: Path, published: Path, tmp_path: Path) -> list:
         "env": {
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": f"url.file://{published}.insteadOf",
-            "GIT_CONFIG_VALUE_0": course.address(),
+            "GIT_CONFIG_VALUE_0": make.address(),
             "HEADS_TO_FEATURES_DATA": str(tmp_path / "progress"),
             "PIP_NO_COMPILE": "1",  # faster here; changes nothing that is tested
             "IPYTHONDIR": str(tmp_path / "ipython"),
@@ -94,7 +94,7 @@ def _run(cells: list, python: Path, published: Path, tmp_path: Path) -> list:
 
 def test_the_set_up_cell_runs_twice_and_lesson_00_runs_through(python, published, tmp_path):
     before = _versions(python)
-    lesson = nbformat.read(course.ROOT / "solutions" / "00_meet_the_model.ipynb", 4)
+    lesson = nbformat.read(make.ROOT / "solutions" / "00_meet_the_model.ipynb", 4)
     (setup,) = [cell for cell in lesson.cells if "setup" in cell.metadata.get("tags", [])]
     first = lesson.cells.index(setup)
     again = nbformat.v4.new_code_cell(setup.source)

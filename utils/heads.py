@@ -20,21 +20,6 @@ def head_name(head: Head) -> str:
     return f"L{head[0]}H{head[1]}"
 
 
-def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, " head"]:
-    """Mean attention from each position to the one before it. The first position has none."""
-    return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
-
-
-def induction_scores(
-    pattern: Float[Tensor, "batch head q k"], seq_len: int
-) -> Float[Tensor, " head"]:
-    """Mean attention, on `repeated_tokens`, from a token to the one after its first occurrence.
-
-    That key lies `seq_len - 1` positions back. Source: Olsson et al., 2022 (arXiv 2209.11895).
-    """
-    return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
-
-
 def mean_ablate(
     z: Float[Tensor, "batch pos head d_head"], heads: Sequence[int]
 ) -> Float[Tensor, "batch pos head d_head"]:
@@ -79,37 +64,3 @@ def random_heads(
     if len(pool) < n:
         raise ValueError(f"Only {len(pool)} heads are left in these layers; ask for at most that.")
     return [pool[i] for i in torch.randperm(len(pool), generator=generator)[:n]]
-
-
-def own_token_rank(scores: Float[Tensor, "token token"]) -> float:
-    """Mean share of the other columns that the diagonal beats: 0.5 is chance, 1.0 is perfect."""
-    beaten = (scores < scores.diagonal()[:, None]).sum(-1)
-    return (beaten / (scores.shape[-1] - 1)).mean().item()
-
-
-def copying_score(
-    W_E: Float[Tensor, "token d_model"],
-    W_V: Float[Tensor, "d_model d_head"],
-    W_O: Float[Tensor, "d_head d_model"],
-    W_U: Float[Tensor, "d_model token"],
-) -> float:
-    """How far a head's OV circuit raises the logit of the very token it attends to.
-
-    Returns:
-        `own_token_rank` of `W_E @ W_V @ W_O @ W_U`, rows the attended and columns the raised token.
-    """
-    return own_token_rank(W_E @ W_V @ W_O @ W_U)
-
-
-def k_composition(
-    W_OV: Float[Tensor, "*head d_model d_model"], W_QK: Float[Tensor, "d_model d_model"]
-) -> Float[Tensor, "*head"]:
-    """How much a later head's keys read what an earlier head wrote, from the weights alone.
-
-    `|W_QK @ W_OV.T| / (|W_QK| |W_OV|)`, Frobenius norms. Source: Elhage et al., 2021 ("A
-    Mathematical Framework for Transformer Circuits"). TransformerLens has all pairs at once, as
-    `model.all_composition_scores("K")`: minutes for a model of this size, so lessons score the
-    pairs they ask about.
-    """
-    norms = torch.linalg.matrix_norm(W_OV) * torch.linalg.matrix_norm(W_QK)
-    return torch.linalg.matrix_norm(W_QK @ W_OV.mT) / norms

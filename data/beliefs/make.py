@@ -1,4 +1,4 @@
-"""Train the toy models of lesson 06, part B: small transformers that watch a hidden Markov process.
+"""Train the toy models of lesson 2.3, part B: small transformers that watch a hidden Markov process.
 
 Run it from the repository's root: `python -m data.beliefs.make`. README.md beside this file says
 what comes out.
@@ -16,21 +16,18 @@ from torch import Tensor
 from tqdm import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
+from data.beliefs.task import PROCESSES, beliefs, next_token_probs, sample
 from data.recipes import write_json
-from utils.beliefs import (
-    PROCESSES,
-    beliefs,
+from utils.models import save_native
+from utils.reading.beliefs import (
     excess_loss,
     join_last_tokens,
     last_tokens,
-    next_token_probs,
     r_squared,
     r_squared_within,
-    sample,
     token_pairs,
 )
-from utils.models import save_native
-from utils.world import affine_fit, affine_predict
+from utils.reading.world import affine_fit, affine_predict
 
 HERE = Path(__file__).resolve().parent
 NEW = 1000  # added to a seed: an untrained model of other weights than the trained one began with

@@ -15,8 +15,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from data.countdown import task as countdown
 from data.recipes import write_json
-from utils import countdown, verification
+from utils.cases import verification
 from utils.heads import head_name
 from utils.models import load
 

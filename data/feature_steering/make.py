@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from utils import concepts, features
-from utils import sae as saes
+from data.concepts import task as concepts
+from utils.features import dashboards
+from utils.features import sae as saes
 from utils.generation import repetition, sample, token_losses
 from utils.models import load
 from utils.steering import at_dose, steer, typical_norm
@@ -27,7 +28,7 @@ def runs(model, sae: saes.TopKSAE) -> dict[str, tuple[int, torch.Tensor]]:
     """Name -> (latent or -1, the vector to add)."""
     found = {"unsteered": (-1, torch.zeros(model.cfg.d_model))}
     for concept in CONCEPTS:
-        rivals = features.steering_rivals(model, sae, concept, layer=LAYER)
+        rivals = dashboards.steering_rivals(model, sae, concept, layer=LAYER)
         for name, vector in rivals.vectors.items():
             found[f"{concept}, {name}"] = (rivals.latent if name == "feature" else -1, vector)
     drawn = torch.randperm(sae.d_sae, generator=torch.Generator().manual_seed(0))[:N_RANDOM]

@@ -1,4 +1,4 @@
-"""Train the toy models of lesson 01: two attention layers that learn induction, one that cannot.
+"""Train the toy models of lesson 1.1: two attention layers that learn induction, one that cannot.
 
 Run it from the repository's root: `python -m data.induction.make`. README.md beside this file says
 what comes out, and why the recipe is what it is.
@@ -18,7 +18,8 @@ from tqdm import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
 from data.recipes import write_json
-from utils.heads import ablated, previous_token_scores
+from utils.circuits.induction import previous_token_scores
+from utils.heads import ablated
 from utils.models import save_native
 
 HERE = Path(__file__).resolve().parent

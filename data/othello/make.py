@@ -1,4 +1,4 @@
-"""Train the board model of lesson 06: random games of Othello on 6 by 6, next move by next move.
+"""Train the board model of lesson 2.3: random games of Othello on 6 by 6, next move by next move.
 
 Run it from the repository's root: `python -m data.othello.make`. README.md beside this file says
 what comes out. With a GPU, `--device cuda --steps 40000` trains it on more games.
@@ -16,9 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
-from data.recipes import write_json
-from utils.models import save_native
-from utils.othello import (
+from data.othello.task import (
     BOS,
     MAX_MOVES,
     NO_MOVE,
@@ -29,6 +27,8 @@ from utils.othello import (
     replay,
     to_tokens,
 )
+from data.recipes import write_json
+from utils.models import save_native
 
 HERE = Path(__file__).resolve().parent
 

@@ -1,6 +1,6 @@
 """Draws the README's figure: where the default model's induction heads are, and what they carry.
 
-Run it with `make data D=readme_figure`. It measures what lesson 01 measures, on the same tokens.
+Run it with `make data D=readme_figure`. It measures what lesson 1.1 measures, on the same tokens.
 """
 
 import argparse
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from utils.heads import ablated, head_name, induction_scores, random_heads, top_heads
+from utils.circuits.induction import induction_scores, loss_by_half, repeated_tokens
+from utils.heads import ablated, head_name, random_heads, top_heads
 from utils.models import load
-from utils.tokens import loss_by_half, repeated_tokens
 
 SEQ_LEN, CELL, LEFT, TOP = 50, 19, 60, 62
 # Five stops of Cividis, which colour-blind readers see as others do.

@@ -15,8 +15,9 @@ from data import sampling
 from data.chat import make as chat
 from data.recipes import rounded, write_json
 from data.stories import make as stories
-from utils import sae as saes
-from utils.models import DEFAULT, fetch, load
+from utils.features import sae as saes
+from utils.fetch import DEFAULT, fetch
+from utils.models import load
 
 FOLDER = Path(__file__).parent
 LAYER, WIDTH, K = 15, 4608, 32

@@ -1,4 +1,4 @@
-"""What SmolLM2 writes under every method of lesson 07, at five doses, and what the text costs.
+"""What SmolLM2 writes under every method of lesson 3.1, at five doses, and what the text costs.
 
 make data D=steering_sweep      # 40 minutes on one core
 """
@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 
-from utils import concepts, contrast
+from data.concepts import task as concepts
 from utils.generation import repetition, sample, token_losses
 from utils.models import load
 from utils.steering import at_dose, random_directions, steer, typical_norm
+from utils.writing import contrast
 
 FILE = Path(__file__).parent / "texts.csv"
-LAYER = 25  # lesson 07 chooses it, on pairs
+LAYER = 25  # lesson 3.1 chooses it, on pairs
 DOSES = (0.1, 0.2, 0.3, 0.5, 0.7)
 SEEDS = (0, 1, 2)
 N_TOKENS = 20

@@ -93,7 +93,7 @@ def cut_tokenizer(texts: list[str], *, least: int):
     """
     from transformers import AutoTokenizer
 
-    from utils.models import fetch
+    from utils.fetch import fetch
 
     whole = AutoTokenizer.from_pretrained(str(fetch()))
     count = Counter(i for ids in whole(texts)["input_ids"] for i in ids)
@@ -150,7 +150,7 @@ def read_texts() -> list[str]:
     """All texts, as SmolLM2 wrote them."""
     from transformers import AutoTokenizer
 
-    from utils.models import fetch
+    from utils.fetch import fetch
 
     rows = [row.tolist() for row in sampling.read_tokens(TEXTS)]
     return AutoTokenizer.from_pretrained(str(fetch())).batch_decode(rows)

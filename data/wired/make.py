@@ -1,4 +1,4 @@
-"""Write the toy model of lesson 04: a tiny name mover whose every connection is set by hand.
+"""Write the toy model of lesson 1.5: a tiny name mover whose every connection is set by hand.
 
 Run it from the repository's root: `python -m data.wired.make`. Nothing is trained. README.md beside
 this file says what each head does, and `wiring.json` which edges the behaviour runs on.

@@ -2,15 +2,7 @@
 
 import torch
 
-from utils import residual, tokens
-
-LIBRARY = {
-    "answer_token": tokens.answer_token,
-    "residual_parts": residual.residual_parts,
-    "cache_bytes": residual.cache_bytes,
-    "logit_lens": residual.logit_lens,
-    "token_probabilities": residual.token_probabilities,
-}
+from utils.circuits import residual
 
 
 def _answer(prompt, bos, several):

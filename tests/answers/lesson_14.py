@@ -1,255 +1,248 @@
-"""Answers to lesson 14: the library's versions, and plausible mistakes."""
+"""Lesson 1.4: the library's version of each exercise, and plausible wrong answers."""
 
 import torch
 
-from utils import verification
-
-LIBRARY = {
-    name: getattr(verification, name)
-    for name in (
-        "bracket_places",
-        "verdict_push",
-        "alignment",
-        "attention_between",
-        "drive",
-        "diagonal_drive",
-        "put_head",
-    )
-}
+from utils.circuits import patches
 
 
-def _places(*, at=0, number=True, label=lambda words, i: None, last=True):
-    def bracket_places(words):
-        found = []
-        for i, word in enumerate(words):
-            behind = words[i - 1].isdigit() or not number
-            if word == "(" and behind and (last or i + 1 < len(words)):
-                found.append((i + at, label(words, i)))
-        return found
+def _put(where):
+    def patch_position(activation, source, pos):
+        activation = activation.clone()
+        activation[where(pos)] = source[where(pos)]
+        return activation
 
-    return bracket_places
+    return patch_position
 
 
-def _is_target(words, i):
-    return words[i - 1] == words[words.index("make") + 1]
+def _in_place(activation, source, pos):
+    activation[:, pos] = source[:, pos]
+    return activation
 
 
-def _holds_target(words, i):
-    return words[words.index("make") + 1] in words[i - 1]
+def _answer(score, shift=1):
+    def answer_log_prob(logits, tokens, n):
+        end = logits.shape[1] - shift
+        log_probs = logits[:, end - n : end].log_softmax(-1)
+        return score(log_probs.gather(-1, tokens[:, -n:, None])[..., 0])
+
+    return answer_log_prob
 
 
-def _from_the_header(words):
-    places = _places(label=_is_target)(words)
-    return [(i - words.index(":") - 1, hit) for i, hit in places]
+def _raw(logits, tokens, n):
+    return logits[:, -n - 1 : -1].gather(-1, tokens[:, -n:, None])[..., 0].sum(1)
 
 
-def _said(words, i):
-    return i + 1 < len(words) and words[i + 1] == "this"
+def _underflow(logits, tokens, n):
+    probabilities = logits[:, -n - 1 : -1].softmax(-1)
+    return probabilities.gather(-1, tokens[:, -n:, None])[..., 0].prod(-1).log()
 
 
-def _push(answer):
-    def verdict_push(direction, norm_weight, W_U, *, yes, no):
-        def gap(vector):
-            logits = vector @ W_U
-            return logits[list(yes)].mean() - logits[list(no)].mean()
-
-        unit = direction / direction.norm()
-        return answer(direction, unit, norm_weight, gap, W_U, list(yes), list(no))
-
-    return verdict_push
+def _whole(logits, tokens, n):
+    return patches.answer_log_prob(logits, tokens, tokens.shape[1] - 1)
 
 
-def _softmax(d, u, w, gap, W_U, yes, no):
-    p = ((u * w) @ W_U).softmax(-1)
-    return p[yes].mean() - p[no].mean()
+def _path(change):
+    def add_along_path(inputs, *, receiver, own, source, W_O):
+        inputs = inputs.clone()
+        change(inputs, receiver, own @ W_O, source @ W_O)
+        return inputs
+
+    return add_along_path
 
 
-def _logsumexp(d, u, w, gap, W_U, yes, no):
-    logits = (u * w) @ W_U
-    return logits[yes].logsumexp(0) - logits[no].logsumexp(0)
+def _path_in_place(inputs, *, receiver, own, source, W_O):
+    inputs[:, :, receiver] += (source - own) @ W_O
+    return inputs
 
 
-def _sums(d, u, w, gap, W_U, yes, no):
-    logits = (u * w) @ W_U
-    return logits[yes].sum() - logits[no].sum()
+def _add(what, where=lambda receiver: receiver):
+    def change(inputs, receiver, own, source):
+        inputs[:, :, where(receiver)] += what(own, source)
+
+    return change
 
 
-def _cosines(weights, *, value=True, direct=True):
-    def alignment(model, direction):
-        each = weights(model)
-        dots = each @ direction
-        dots = dots / each.norm(dim=-1) if value else dots
-        return dots / direction.norm() if direct else dots
-
-    return alignment
+def _add_to_all(inputs, receiver, own, source):
+    inputs += (source - own)[:, :, None]
 
 
-def _right(model, direction):
-    return torch.nn.functional.cosine_similarity(model.W_out, direction, dim=-1)
+def _replace(inputs, receiver, own, source):
+    inputs[:, :, receiver] = source
 
 
-def _put(new=lambda states, old: states, *, head=lambda h: h, shift=0, clone=True):
-    def put_head(z, h, text, pos, states):
-        z = z.clone() if clone else z
-        at = (text, pos + shift, head(h))
-        z[at] = new(states, z[at])
-        return z
+def _scores(score):
+    def attribution_scores(gradient, own, source):
+        return score(gradient, own, source)
 
-    return put_head
+    return attribution_scores
 
 
-def _put_lost(z, head, text, pos, states):
-    z = z.clone()
-    z[text, pos][:, head] = states
-    return z
+def _gradient(patch, wanted=lambda vector, activation: vector):
+    def patch_gradient(rest, activation, vector, pos):
+        activation = activation.detach().clone()
+        vector = vector.detach().clone().requires_grad_()
+        patched = patch(activation, vector, pos)
+        return torch.autograd.grad(rest(patched), wanted(vector, patched))[0]
+
+    return patch_gradient
 
 
-def _put_everywhere(axis):
-    def put_head(z, head, text, pos, states):
-        z = z.clone()
-        if axis == "pos":
-            z[text, :, head] = states[:, None]
-        else:
-            z[:, pos, head] = states
-        return z
-
-    return put_head
+def _stand_in(activation, vector, pos):
+    activation[:, pos] = vector
+    return activation
 
 
-def _rms(table, ov):
-    return table.norm() / ov.norm() / table.shape[-1] ** 0.5
+def _add_in(activation, vector, pos):
+    activation[:, pos] += vector
+    return activation
+
+
+def _through_data(activation, vector, pos):
+    activation[:, pos] = vector.data
+    return activation + 0 * vector.sum()
+
+
+def _detached(rest, activation, vector, pos):
+    vector = vector.clone().requires_grad_()
+    patched = activation.clone()
+    patched[:, pos] = vector.detach()
+    return torch.autograd.grad(rest(patched), vector)[0]
+
+
+def _under_no_grad(rest, activation, vector, pos):
+    vector = vector.clone().requires_grad_()
+    with torch.no_grad():
+        patched = patches.patch_position(activation, vector.expand_as(activation), pos)
+    return torch.autograd.grad(rest(patched), vector)[0]
+
+
+def _leaf_written(rest, activation, vector, pos):
+    activation = activation.clone().requires_grad_()
+    activation[:, pos] = vector
+    return torch.autograd.grad(rest(activation), activation)[0][:, pos].sum(0)
+
+
+def _unpatched(rest, activation, vector, pos):
+    activation = activation.clone().requires_grad_()
+    return torch.autograd.grad(rest(activation), activation)[0][:, pos].sum(0)
+
+
+def _cache_changed(rest, activation, vector, pos):
+    vector = vector.clone().requires_grad_()
+    activation.data[:, pos] = vector.data
+    patched = activation.clone()
+    patched[:, pos] = vector
+    return torch.autograd.grad(rest(patched), vector)[0]
+
+
+def _asks_the_caller(rest, activation, vector, pos):
+    patched = activation.clone()
+    patched[:, pos] = vector.clone().requires_grad_()
+    rest(patched).backward()
+    return vector.grad
+
+
+def _first_row(rest, activation, vector, pos):
+    rows = vector.expand(len(activation), -1).clone().requires_grad_()
+    patched = activation.clone()
+    patched[:, pos] = rows
+    return torch.autograd.grad(rest(patched), rows)[0][0]
+
+
+def _vector_marked(rest, activation, vector, pos):
+    vector.requires_grad_()
+    patched = activation.clone()
+    patched[:, pos] = vector
+    return torch.autograd.grad(rest(patched), vector)[0]
 
 
 MISTAKES = {
-    "bracket_places": [
-        ("the result", _places(at=-1, label=_is_target), "positions of the results"),
-        ("the verdict", _places(at=1, label=_is_target), "positions of the verdicts"),
-        ("what the model said", _places(label=_said), "*said*"),
-        ("any bracket", _places(number=False, label=_is_target), "behind a word"),
-        ("no open end", _places(label=_is_target, last=False), "last bracket is missing"),
-        ("part of a word", _places(label=lambda w, i: w[i - 1] in "15"), "whole words"),
-        ("second word", _places(label=lambda w, i: w[i - 1] == w[2]), "begin with fillers"),
-        ("turned round", _places(label=lambda w, i: not _is_target(w, i)), "turned round"),
-        ("target in result", _places(label=_holds_target), "part of 15"),
+    "patch_position": [
+        ("every position", lambda a, s, pos: s.clone(), "Every position"),
+        ("batch", _put(lambda pos: pos), "indexed the batch"),
+        ("coordinates", _put(lambda pos: (..., pos)), "indexed the coordinates"),
+        ("wrong direction", lambda a, s, pos: patches.patch_position(s, a, pos), "wrong way"),
+        ("in place", _in_place, "`activation` itself was changed"),
         (
-            "hits alone",
-            lambda w: [p for p in _places(label=_is_target)(w) if p[1]],
-            "Only the hits",
+            "source changed",
+            lambda a, s, pos: (patches.patch_position(a, s, pos), s.zero_())[0],
+            "`source` itself was changed",
         ),
-        ("int with str", _places(label=lambda w, i: int(w[i - 1]) == "15"), "never equals"),
-        ("from the header", _from_the_header, "from the first word"),
-        ("nothing", lambda words: [], "No place"),
-    ],
-    "verdict_push": [
-        ("no norm weight", _push(lambda d, u, w, gap, *_: gap(u)), "weight is missing"),
-        ("own length", _push(lambda d, u, w, gap, *_: gap(d * w)), "own length"),
+        ("from there on", _put(lambda pos: (slice(None), slice(pos, None))), "from `pos` on"),
+        ("one row", _put(lambda pos: (0, pos)), "first row"),
+        ("nothing", lambda a, s, pos: a.clone(), "Nothing has changed"),
         (
-            "scaled after",
-            _push(lambda d, u, w, gap, *_: gap(d * w / (d * w).norm())),
-            "after the norm's weight",
-        ),
-        ("neither", _push(lambda d, u, w, gap, *_: gap(d)), "Both are missing"),
-        ("logsumexp", _push(_logsumexp), "logsumexp"),
-        ("sums", _push(_sums), "take means"),
-        (
-            "yes alone",
-            _push(lambda d, u, w, gap, W_U, yes, no: ((u * w) @ W_U)[yes].mean()),
-            "Only yes",
-        ),
-        ("softmax", _push(_softmax), "softmax"),
-        ("sign", _push(lambda d, u, w, gap, *_: -gap(u * w)), "turned round"),
-        ("divided", _push(lambda d, u, w, gap, *_: gap(u / w)), "You divided"),
-    ],
-    "alignment": [
-        ("dot", _cosines(lambda m: m.W_out, value=False, direct=False), "dot products"),
-        ("no neuron length", _cosines(lambda m: m.W_out, value=False), "neurons' lengths"),
-        ("no direction length", _cosines(lambda m: m.W_out, direct=False), "direction's length"),
-        (
-            "squares",
-            lambda m, d: m.W_out @ d / m.W_out.norm(dim=-1) ** 2 / d.norm() ** 2,
-            "squares",
-        ),
-        ("W_in", _cosines(lambda m: m.W_in.mT), "W_in"),
-        ("W_gate", _cosines(lambda m: m.W_gate.mT), "W_gate"),
-        ("size", lambda m, d: _right(m, d).abs(), "signs are lost"),
-        ("transposed", lambda m, d: _right(m, d).T, "exchanged"),
-        (
-            "one length a layer",
-            lambda m, d: m.W_out @ d / m.W_out.norm(dim=(1, 2))[:, None] / d.norm(),
-            "length of its own",
+            "detached",
+            lambda a, s, pos: patches.patch_position(a.detach(), s.detach(), pos),
+            "forgotten where it came from",
         ),
     ],
-    "attention_between": [
-        ("places first", lambda p, t, q, k: p[t, :, q, k], "exchanged: [head, place]"),
-        ("turned round", lambda p, t, q, k: p[t, :, k, q].T, "Query and key"),
-        (
-            "place for text",
-            lambda p, t, q, k: torch.stack(
-                [p[min(i, len(p) - 1), :, q[i], k[i]] for i in range(len(t))], dim=1
-            ),
-            "place's number",
-        ),
-        ("mean", lambda p, t, q, k: p[t, :, q, k].mean(0), "mean over places"),
-        ("too early", lambda p, t, q, k: p[t, :, q - 1, k].T, "too early"),
-        ("row", lambda p, t, q, k: p[t, :, q].permute(1, 0, 2), "whole row"),
-        (
-            "every pair",
-            lambda p, t, q, k: p[t][:, :, q][..., k].permute(1, 0, 2, 3),
-            "every pair",
-        ),
+    "answer_log_prob": [
+        ("no shift", _answer(lambda each: each.sum(1), shift=0), "Did you shift by one?"),
+        ("first token", _answer(lambda each: each[:, 0]), "first token"),
+        ("last token", _answer(lambda each: each[:, -1]), "last token"),
+        ("mean", _answer(lambda each: each.mean(1)), "its log is a sum"),
+        ("logits", _raw, "Those are logits"),
+        ("probability", _answer(lambda each: each.sum(1).exp()), "That is a probability"),
+        ("sum of probabilities", _answer(lambda each: each.exp().sum(1)), "added probabilities"),
+        ("loss", _answer(lambda each: -each.sum(1)), "loss"),
+        ("tokens", _answer(lambda each: each), "sum over the answer"),
+        ("whole text", _whole, "whole text"),
+        ("underflow", _underflow, "underflows"),
     ],
-    "drive": [
-        ("turned round", lambda ov, f: _rms(ov.T @ f, ov), "wrong way round"),
-        ("size left", lambda ov, f: _rms(ov @ f, ov) * ov.norm(), "size is still in"),
-        ("sum", lambda ov, f: (ov @ f).norm() / ov.norm(), "number of neurons"),
-        ("by n", lambda ov, f: (ov @ f).norm() / ov.norm() / 3, "by its root"),
-        ("mean length", lambda ov, f: (ov @ f).norm(dim=0).mean() / ov.norm(), "mean length"),
-        (
-            "spectral",
-            lambda ov, f: _rms(ov @ f, ov) * ov.norm() / torch.linalg.matrix_norm(ov, 2),
-            "Frobenius",
-        ),
-        ("mean field", lambda ov, f: (ov @ f.mean(1)).norm() / ov.norm(), "cancel"),
-        ("diagonal", lambda ov, f: _rms((f * (ov @ f)).sum(0), ov), "only the diagonal"),
-        ("square", lambda ov, f: _rms(ov @ f, ov) ** 2, "mean square: take"),
-        ("one each", lambda ov, f: (ov @ f).norm(dim=0) / ov.norm(), "each neuron"),
-        ("entries", lambda ov, f: (ov @ f).square().mean().sqrt() / ov.norm(), "all entries"),
+    "add_along_path": [
+        ("all heads", _path(_add_to_all), "Every head of the layer"),
+        ("sign", _path(_add(lambda own, source: own - source)), "sign"),
+        ("own kept", _path(_add(lambda own, source: source)), "writes twice"),
+        ("ablated", _path(_add(lambda own, source: -own)), "ablation of the path"),
+        ("replaced", _path(_replace), "*replaced* by the sender's write"),
+        ("in place", _path_in_place, "`inputs` itself was changed"),
+        ("nothing", _path(lambda *_: None), "Nothing has changed"),
+        ("wrong head", _path(_add(lambda own, source: source - own, lambda r: r + 1)), "should be"),
     ],
-    "diagonal_drive": [
-        ("full", lambda ov, f: _rms(ov @ f, ov), "full drive"),
-        ("all pairs", lambda ov, f: _rms(f.T @ ov @ f, ov), "All pairs"),
+    "attribution_scores": [
+        ("sign", _scores(lambda g, o, s: (g * (o - s)).sum((0, 1, 3))), "sign"),
+        ("source only", _scores(lambda g, o, s: (g * s).sum((0, 1, 3))), "own output is missing"),
+        ("own only", _scores(lambda g, o, s: (g * o).sum((0, 1, 3))), "the run's own output"),
         (
-            "own coordinates",
-            lambda ov, f: ov.diagonal().norm() / ov.norm() / f.shape[1] ** 0.5,
-            "own coordinates",
+            "batch mean",
+            _scores(lambda g, o, s: (g * (s - o)).sum((1, 3)).mean(0)),
+            "already a mean over prompts",
         ),
-        ("mean", lambda ov, f: (f * (ov @ f)).sum(0).mean() / ov.norm(), "cancel"),
-        ("mean size", lambda ov, f: (f * (ov @ f)).sum(0).abs().mean() / ov.norm(), "the sizes"),
         (
-            "size left",
-            lambda ov, f: _rms((f * (ov @ f)).sum(0), ov) * ov.norm(),
-            "size is still in",
+            "position mean",
+            _scores(lambda g, o, s: (g * (s - o)).sum((0, 3)).mean(0)),
+            "averaged over positions",
         ),
-        ("sum", lambda ov, f: (f * (ov @ f)).sum(0).norm() / ov.norm(), "number of neurons"),
-        ("one each", lambda ov, f: (f * (ov @ f)).sum(0) / ov.norm(), "each neuron"),
+        ("mean", _scores(lambda g, o, s: (g * (s - o)).mean((0, 1, 3))), "mean over everything"),
+        ("absolute", _scores(lambda g, o, s: (g * (s - o)).sum((0, 1, 3)).abs()), "sign tells"),
         (
-            "no root",
-            lambda ov, f: (f * (ov @ f)).sum(0).square().mean() / ov.norm(),
-            "root is missing",
+            "last position",
+            _scores(lambda g, o, s: (g * (s - o))[:, -1].sum((0, 2))),
+            "Only the last position",
         ),
+        (
+            "summed first",
+            _scores(lambda g, o, s: g.sum((0, 1, 3)) * (s - o).sum((0, 1, 3))),
+            "separately",
+        ),
+        ("heads lost", _scores(lambda g, o, s: (g * (s - o)).sum()), "keep the heads"),
     ],
-    "put_head": [
-        ("all heads", _put(lambda s, old: s[:, None], head=lambda h: slice(None)), "All heads"),
-        ("added", _put(lambda s, old: old + s), "You added"),
-        ("one too low", _put(head=lambda h: h - 1), "one too low"),
-        ("first", _put(lambda s, old: s[0].expand_as(s)), "first state"),
-        ("mean", _put(lambda s, old: s.mean(0).expand_as(s)), "mean of the states"),
-        ("too early", _put(shift=-1), "too early"),
-        ("swapped", lambda z, h, text, pos, s: _put()(z, h, pos, text, s), "exchanged"),
-        ("all positions", _put_everywhere("pos"), "Every position"),
-        ("all texts", _put_everywhere("text"), "in *all* texts"),
-        ("places alone", lambda z, h, text, pos, states: states, "return all"),
-        ("lost", _put_lost, "unchanged"),
-        ("in place", _put(clone=False), "clone it"),
+    "patch_gradient": [
+        ("unpatched", _unpatched, "unpatched"),
+        ("detached", _detached, "no way back"),
+        ("no_grad", _under_no_grad, "no way back"),
+        ("through data", _gradient(_through_data), "Zeros"),
+        ("added", _gradient(_add_in), "*added*"),
+        ("in place into a leaf", _leaf_written, "leaf"),
+        (
+            "whole activation",
+            _gradient(_stand_in, lambda vector, activation: activation),
+            "whole activation",
+        ),
+        ("caller's vector asked", _asks_the_caller, "asked the wrong tensor"),
+        ("first row", _first_row, "first row"),
+        ("cache changed", _cache_changed, "`activation` itself was changed"),
+        ("vector marked", _vector_marked, "the caller's vector"),
     ],
 }

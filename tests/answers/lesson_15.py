@@ -1,288 +1,282 @@
-"""Answers to lesson 15: the library's versions, and plausible mistakes."""
+"""Lesson 1.5: the library's version of each exercise, and plausible wrong answers."""
 
 import torch
 
-from utils import thinking
-
-LIBRARY = {
-    "continue_share": thinking.continue_share,
-    "checked_again": thinking.checked_again,
-    "add_at_token": thinking.add_at_token,
-    "continuation_log_probs": thinking.continuation_log_probs,
-    "importance": thinking.importance,
-    "received_attention": thinking.received_attention,
-}
+from utils.circuits import discovery
 
 
-def _share(answer):
-    def continue_share(logits, comma, stop):
-        p = logits.softmax(-1)
-        return answer(logits[..., comma], logits[..., stop], p[..., comma], p[..., stop])
+def _shares(of):
+    def precision_recall(found, true):
+        return of(set(found), set(true))
 
-    return continue_share
-
-
-def _text(answer):
-    def checked_again(header, tried, said=("this", "works")):
-        return answer(header, tried, list(said))
-
-    return checked_again
+    return precision_recall
 
 
-def _in_place(header, tried, said=("this", "works")):
-    header += [*tried, "(", *said, ")", ",", "check", *tried, "("]
-    return header
+def _edges(change):
+    def edge_attribution_scores(difference, gradient, allowed):
+        return change(difference, gradient, allowed)
+
+    return edge_attribution_scores
 
 
-def _nested(header, tried, said=("this", "works")):
-    return [*header, tried, "(", said, ")", ",", "check", tried, "("]
+def _product(d, g):
+    return torch.einsum("wbpd,rbpd->wr", d, g)
 
 
-def _added(answer):
-    def add_at_token(resid, tokens, vector, token):
-        return answer(resid, (tokens == token)[..., None], vector)
+def _prune(goes, *, cumulative=True, update=True, result=lambda parts, gone: parts - gone):
+    def prune(parts, damage, *, threshold):
+        gone, done = set(), damage(frozenset())
+        for part in parts:
+            tried = damage(frozenset((gone if cumulative else set()) | {part}))
+            if goes(tried, done, threshold):
+                gone |= {part}
+                done = tried if update else done
+        left = result(set(parts), gone)
+        return [part for part in parts if part in left]
 
-    return add_at_token
-
-
-def _added_in_place(resid, tokens, vector, token):
-    resid += (tokens == token)[..., None] * vector
-    return resid
-
-
-def _at_position(resid, tokens, vector, token):
-    resid = resid.clone()
-    resid[:, token : token + 1] += vector
-    return resid
+    return prune
 
 
-def _at_the_end(resid, tokens, vector, token):
-    resid = resid.clone()
-    resid[:, -1] += (tokens[:, -1] == token)[:, None] * vector
-    return resid
+def _prune_forgets_to_put_back(parts, damage, *, threshold):
+    gone, kept, done = set(), [], damage(frozenset())
+    for part in parts:
+        gone |= {part}
+        tried = damage(frozenset(gone))
+        if tried - done >= threshold:
+            kept.append(part)
+        done = tried
+    return kept
 
 
-def _at_close(resid, tokens, vector, token):
-    return resid + (tokens == thinking.CLOSE)[..., None] * vector
+def _prune_skips(parts, damage, *, threshold):
+    gone, done = set(), damage(frozenset())
+    for part in parts:
+        tried = damage(frozenset(gone | {part}))
+        if tried - done < threshold:
+            gone, done = gone | {part}, tried
+            parts.remove(part)
+    return parts
 
 
-def _first_row(resid, tokens, vector, token):
-    resid = resid.clone()
-    resid[:, (tokens[0] == token).nonzero()[:, 0]] += vector
-    return resid
+def _prune_changes_parts(parts, damage, *, threshold):
+    left = discovery.prune(list(parts), damage, threshold=threshold)
+    parts[:] = left
+    return parts
 
 
-def _read(answer, *, shift=1, begin=0, values=lambda logits: logits.log_softmax(-1)):
-    def continuation_log_probs(logits, tokens, start):
-        first = start + begin
-        here = values(logits)[:, first - shift : tokens.shape[1] - shift]
-        return answer(here.gather(-1, tokens[:, first:, None])[..., 0])
-
-    return continuation_log_probs
+def _prune_backwards(parts, damage, *, threshold):
+    return discovery.prune(list(parts)[::-1], damage, threshold=threshold)[::-1]
 
 
-def _given_too(logits, tokens, start):
-    here = logits.log_softmax(-1)[:, :-1]
-    return here.gather(-1, tokens[:, 1:, None])[..., 0].sum(1)
+def _keep(change):
+    def keep_heads(z, fill, kept):
+        return change(z, fill, list(kept))
+
+    return keep_heads
 
 
-def _received(answer, *, later=lambda begin, end: slice(end, None)):
-    def received_attention(pattern, spans):
-        found = []
-        for begin, end in spans:
-            rows = pattern[later(begin, end)]
-            found.append(answer(rows, rows[:, begin:end], pattern, begin, end))
-        return torch.stack([each.reshape(()) for each in found])
-
-    return received_attention
+def _others(z, kept):
+    return [h for h in range(z.shape[2]) if h not in kept]
 
 
-def _mean(values):
-    return values.sum(1).mean() if len(values) else torch.zeros(())
+def _put(z, where, value):
+    z = z.clone()
+    z[where] = value[where] if torch.is_tensor(value) else value
+    return z
+
+
+def _in_place(z, fill, kept):
+    others = _others(z, kept)
+    z[:, :, others] = fill.expand_as(z)[:, :, others]
+    return z
+
+
+def _into_fill(z, fill, kept):
+    out = fill.clone()
+    out[:, :, kept] = z[:, :, kept]
+    return out
+
+
+def _share(of):
+    def faithfulness(metric_of, circuit, everything):
+        none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
+        return of(metric_of(frozenset(circuit)), none, whole)
+
+    return faithfulness
+
+
+def _falls(of, scale=lambda full, none, whole: whole - none):
+    def minimality(metric_of, circuit, everything):
+        none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
+        full = metric_of(frozenset(circuit))
+        return {
+            part: of(metric_of, frozenset(circuit), part, full) / scale(full, none, whole)
+            for part in circuit
+        }
+
+    return minimality
+
+
+def _fall(metric_of, circuit, part, full):
+    return full - metric_of(circuit - {part})
 
 
 MISTAKES = {
-    "continue_share": [
-        ("stop", _share(lambda c, s, pc, ps: (s - c).sigmoid()), "which of the two goes on"),
-        ("among all", _share(lambda c, s, pc, ps: pc), "among all words"),
-        ("logits", _share(lambda c, s, pc, ps: c / (c + s)), "exponentiate"),
-        ("difference", _share(lambda c, s, pc, ps: c - s), "into a share"),
-        ("odds", _share(lambda c, s, pc, ps: pc / ps), "odds"),
-        ("difference of two", _share(lambda c, s, pc, ps: pc - ps), "two probabilities"),
+    "precision_recall": [
+        ("swapped", _shares(lambda f, t: (len(f & t) / len(t), len(f & t) / len(f))), "swapped"),
+        ("counts", _shares(lambda f, t: (len(f & t), len(f & t))), "counts"),
+        ("union", _shares(lambda f, t: (len(f & t) / len(f | t),) * 2), "either list"),
+        ("false", _shares(lambda f, t: (len(f - t) / len(f), len(t - f) / len(t))), "wrong ones"),
         (
-            "other tokens",
-            lambda x, c, s: (x[..., thinking.COMMA] - x[..., thinking.STOP]).sigmoid(),
-            "numbers that are given",
+            "zero for nothing",
+            _shares(lambda f, t: (len(f & t) / max(1, len(f)), len(f & t) / len(t))),
+            "no claim was wrong",
         ),
         (
-            "sigmoid of each",
-            _share(lambda c, s, pc, ps: c.sigmoid() / (c.sigmoid() + s.sigmoid())),
-            "sigmoid of each",
+            "no guard",
+            _shares(lambda f, t: (len(f & t) / len(f), len(f & t) / len(t))),
+            "ZeroDivisionError",
         ),
-        ("not the end", _share(lambda c, s, pc, ps: 1 - ps), "anything but"),
-        (
-            "logs",
-            _share(lambda c, s, pc, ps: pc.log() / (pc.log() + ps.log())),
-            "divided log probabilities",
-        ),
-        ("last", _share(lambda c, s, pc, ps: (c - s).sigmoid()[:, -1]), "last position"),
+        ("one number", _shares(lambda f, t: len(f & t) / len(f)), "two numbers"),
     ],
-    "checked_again": [
+    "edge_attribution_scores": [
+        ("no mask", _edges(lambda d, g, a: _product(d, g)), "not allowed"),
+        ("mask inverted", _edges(lambda d, g, a: _product(d, g) * ~a), "turned round"),
+        ("transposed", _edges(lambda d, g, a: (_product(d, g) * a).T), "Rows are writers"),
+        ("batch mean", _edges(lambda d, g, a: _product(d, g) * a / d.shape[1]), "over the batch"),
+        ("mean", _edges(lambda d, g, a: _product(d, g) * a / d.shape[2]), "over positions"),
         (
-            "no bracket",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ",", "check", *t]),
-            "ends before the bracket",
+            "mean of everything",
+            _edges(lambda d, g, a: _product(d, g) * a / d[0].numel()),
+            "not a mean",
         ),
         (
-            "second verdict",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ",", "check", *t, "(", *s, ")"]),
-            "yourself",
+            "last position",
+            _edges(lambda d, g, a: _product(d[:, :, -1:], g[:, :, -1:]) * a),
+            "last position",
+        ),
+        ("absolute", _edges(lambda d, g, a: (_product(d, g) * a).abs()), "sign is lost"),
+        ("absolute inside", _edges(lambda d, g, a: _product(d.abs(), g.abs()) * a), "add first"),
+        (
+            "sums first",
+            _edges(lambda d, g, a: torch.outer(d.sum((1, 2, 3)), g.sum((1, 2, 3))) * a),
+            "coordinate by",
         ),
         (
-            "no comma",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", "check", *t, "("]),
-            "comma before",
-        ),
-        (
-            "no check",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ",", *t, "("]),
-            "a new try",
-        ),
-        (
-            "not closed",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ",", "check", *t, "("]),
-            "never closed",
-        ),
-        ("no brackets", _text(lambda h, t, s: [*h, *t, *s, ",", "check", *t, "("]), "in brackets"),
-        (
-            "header twice",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ",", "check", *h, *t, "("]),
-            "stands once",
-        ),
-        ("no header", _text(lambda h, t, s: [*t, "(", *s, ")", ",", "check", *t, "("]), "all of"),
-        (
-            "not said",
-            _text(lambda h, t, s: [*h, *t, "(", "not", t[-1], ")", ",", "check", *t, "("]),
-            "Word 13",
-        ),
-        (
-            "always a success",
-            _text(
-                lambda h, t, s: [*h, *t, "(", "this", "works", ")", ",", "check", *t, "("],
+            "cosine",
+            _edges(
+                lambda d, g, a: (
+                    a
+                    * torch.nn.functional.cosine_similarity(
+                        d.flatten(1)[:, None], g.flatten(1), dim=-1
+                    )
+                )
             ),
-            "put in it what `said` has",
-        ),
-        (
-            "comma joined",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ", check", *t, "("]),
-            "stand alone",
-        ),
-        ("nested", _nested, "flat list"),
-        ("in place", _in_place, "changed a list"),
-        (
-            "one text",
-            _text(lambda h, t, s: " ".join([*h, *t, "(", *s, ")", ",", "check", *t, "("])),
-            "flat list",
+            "cosine",
         ),
     ],
-    "add_at_token": [
-        ("everywhere", _added(lambda r, m, v: r + v), "everywhere: only"),
-        ("elsewhere", _added(lambda r, m, v: r + ~m * v), "*but* at"),
-        ("replaced", _added(lambda r, m, v: torch.where(m, v, r)), "replaced"),
-        ("one later", _added(lambda r, m, v: r + m.roll(1, 1) * v), "one token later"),
-        ("whole row", _added(lambda r, m, v: r + m.any(1, keepdim=True) * v), "whole row"),
+    "prune": [
         (
-            "first one",
-            _added(lambda r, m, v: r + (m & (m.int().cumsum(1) == 1)) * v),
-            "first one of each row",
+            "one at a time",
+            _prune(lambda t, d, th: t - d < th, cumulative=False, update=False),
+            "stay removed",
         ),
-        ("first row", _first_row, "places of the first row"),
-        ("a place", _at_position, "neither a place"),
-        ("one earlier", _added(lambda r, m, v: r + m.roll(-1, 1) * v), "one token too early"),
-        ("subtracted", _added(lambda r, m, v: r - m * v), "took the vector away"),
-        ("push alone", _added(lambda r, m, v: m * v), "push alone"),
-        ("last position", _at_the_end, "at every position"),
-        ("always )", _at_close, "always that of"),
-        ("multiplied", _added(lambda r, m, v: (r + v) * m), "is gone"),
-        ("in place", _added_in_place, "changed `resid`"),
+        ("total", _prune(lambda t, d, th: t < th), "*total* damage"),
+        ("single", _prune(lambda t, d, th: t < th, cumulative=False), "part *alone*"),
+        ("removes while it loops", _prune_skips, "never tried"),
+        ("changes parts", _prune_changes_parts, "itself was changed"),
+        (
+            "start's damage",
+            _prune(lambda t, d, th: t - d < th, update=False),
+            "*so far*",
+        ),
+        (
+            "returns the removed",
+            _prune(lambda t, d, th: t - d < th, result=lambda p, gone: gone),
+            "what is removed",
+        ),
+        ("backwards", _prune_backwards, "in the order given"),
+        ("forgets to put back", _prune_forgets_to_put_back, "still counted as removed"),
+        ("absolute change", _prune(lambda t, d, th: abs(t - d) < th), "absolute value"),
+        ("keeps all", lambda parts, damage, *, threshold: list(parts), "Everything is kept"),
     ],
-    "continuation_log_probs": [
-        ("own place", _read(lambda x: x.sum(1), shift=0), "at its own place"),
-        ("one late", _read(lambda x: x.sum(1), begin=1), "too late"),
-        ("one early", _read(lambda x: x.sum(1), begin=-1), "too early"),
-        ("given too", _given_too, "given tokens too"),
-        ("mean", _read(lambda x: x.mean(1)), "mean over the tokens"),
-        ("probabilities", _read(lambda x: x.exp().sum(1)), "summed probabilities"),
-        ("exp", _read(lambda x: x.sum(1).exp()), "last `exp`"),
-        ("logits", _read(lambda x: x.sum(1), values=lambda x: x), "log_softmax"),
-        ("one number", _read(lambda x: x.sum()), "over rows as well"),
-        ("last left out", _read(lambda x: x[:, :-1].sum(1)), "one token too early"),
+    "keep_heads": [
         (
-            "over positions",
-            _read(lambda x: x.sum(1), values=lambda x: x.log_softmax(1)),
-            "over positions",
+            "inverted",
+            _keep(lambda z, f, k: _put(z, (slice(None), slice(None), k), f.expand_as(z))),
+            "turned round",
         ),
-        ("not summed", _read(lambda x: x), "sum over the continuation"),
-        ("sign", _read(lambda x: -x.sum(1)), "turned round"),
+        ("nothing", _keep(lambda z, f, k: z.clone()), "Nothing has changed"),
+        ("all", _keep(lambda z, f, k: f.expand_as(z).clone()), "Every head is replaced"),
+        (
+            "positions",
+            _keep(lambda z, f, k: _put(z, (slice(None), [0, 2, 4]), f.expand_as(z))),
+            "positions",
+        ),
+        (
+            "zero",
+            _keep(lambda z, f, k: _put(z, (slice(None), slice(None), _others(z, k)), 0.0)),
+            "zero ablation",
+        ),
+        (
+            "first row",
+            _keep(
+                lambda z, f, k: _put(
+                    z, (slice(None), slice(None), _others(z, k)), f[:1].expand_as(z)
+                )
+            ),
+            "first row",
+        ),
+        (
+            "added",
+            _keep(lambda z, f, k: _put(z, (slice(None), slice(None), _others(z, k)), z + f)),
+            "added",
+        ),
+        ("in place", _in_place, "itself was changed"),
+        ("into one row", _into_fill, "widen `fill`"),
     ],
-    "importance": [
+    "faithfulness": [
+        ("plain ratio", _share(lambda c, n, w: c / w), "no* head"),
+        ("above only", _share(lambda c, n, w: (c - n) / w), "below the line too"),
+        ("below only", _share(lambda c, n, w: c / (w - n)), "above the line too"),
+        ("difference", _share(lambda c, n, w: c - n), "difference of metrics"),
+        ("lack", _share(lambda c, n, w: (w - c) / (w - n)), "lacks"),
+        ("upside down", _share(lambda c, n, w: (w - n) / (c - n)), "upside down"),
+        ("cut off", _share(lambda c, n, w: min(1.0, (c - n) / (w - n))), "cut it off"),
         (
-            "same ones in",
-            lambda k, r, d: k.float().mean() - r.float().mean(),
-            "drew the same step again are in",
+            "the rest",
+            lambda metric_of, circuit, everything: discovery.faithfulness(
+                metric_of, set(everything) - set(circuit), everything
+            ),
+            "*without* the circuit",
         ),
-        ("same ones", lambda k, r, d: k.float().mean() - r[~d].float().mean(), "left out those"),
-        ("sign", lambda k, r, d: r[d].float().mean() - k.float().mean(), "turned round"),
-        (
-            "divided by all",
-            lambda k, r, d: k.float().mean() - (r & d).float().mean(),
-            "divided by all",
-        ),
-        (
-            "size",
-            lambda k, r, d: (k.float().mean() - r[d].float().mean()).abs(),
-            "can do harm",
-        ),
-        ("counts", lambda k, r, d: k.sum() - r[d].sum(), "difference of counts"),
-        ("kept", lambda k, r, d: k.float().mean(), "without it"),
-        ("how often", lambda k, r, d: k.float().mean() - d.float().mean(), "how *often*"),
-        ("bools", lambda k, r, d: k.mean() - r[d].mean(), "`.float()`"),
-        ("ratio", lambda k, r, d: k.float().mean() / r[d].float().mean(), "divided one chance"),
     ],
-    "received_attention": [
-        ("mean", _received(lambda q, own, p, b, e: own.mean()), "mean over the span's tokens"),
-        ("sum", _received(lambda q, own, p, b, e: own.sum()), "an early step would win"),
+    "minimality": [
+        ("not normalised", _falls(_fall, lambda f, n, w: 1.0), "units of faithfulness"),
+        ("sign", _falls(lambda *a: -_fall(*a)), "The sign"),
+        ("remaining", _falls(lambda m, c, p, f: m(c - {p}) - m(frozenset())), "the rest still is"),
         (
-            "own",
-            _received(lambda q, own, p, b, e: _mean(own), later=lambda b, e: slice(b, None)),
-            "attention to itself",
+            "alone",
+            _falls(lambda m, c, p, f: m(frozenset({p})) - m(frozenset())),
+            "Each part alone",
         ),
         (
-            "all",
-            _received(lambda q, own, p, b, e: _mean(own), later=lambda b, e: slice(None)),
-            "cannot see the span",
+            "out of the model",
+            lambda metric_of, circuit, everything: {
+                part: value
+                for part, value in discovery.minimality(metric_of, everything, everything).items()
+                if part in circuit
+            },
+            "a backup may stand in",
         ),
-        ("turned", _received(lambda q, own, p, b, e: _mean(p.T[e:, b:e])), "exchanged"),
-        ("given", _received(lambda q, own, p, b, e: _mean(p[b:e, :b])), "attention a step gives"),
-        ("over all", _received(lambda q, own, p, b, e: own.sum() / len(p)), "divided by all"),
+        ("by the metric", _falls(_fall, lambda f, n, w: w), "m(everything) alone"),
+        ("by the circuit", _falls(_fall, lambda f, n, w: f - n), "not by what the circuit does"),
         (
-            "late",
-            _received(lambda q, own, p, b, e: _mean(own), later=lambda b, e: slice(e + 1, None)),
-            "left the first token",
+            "over everything",
+            lambda metric_of, circuit, everything: discovery.minimality(
+                metric_of, everything, everything
+            ),
+            "of the *circuit*",
         ),
-        ("closed", _received(lambda q, own, p, b, e: _mean(q[:, b : e + 1])), "key behind"),
-        ("last row", _received(lambda q, own, p, b, e: _mean(own[-1:])), "last token alone"),
-        (
-            "most",
-            _received(lambda q, own, p, b, e: own.sum(1).max() if len(own) else own.sum()),
-            "attends most",
-        ),
-        ("first key", _received(lambda q, own, p, b, e: _mean(own[:, :1])), "first token alone"),
-        (
-            "last key",
-            _received(lambda q, own, p, b, e: _mean(own[:, -1:])),
-            "span's last token alone",
-        ),
-        ("nan", _received(lambda q, own, p, b, e: own.sum(1).mean()), "a nan"),
     ],
 }

@@ -2,7 +2,7 @@
 
 import torch
 
-from utils.checks import Wrong, exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, match
 
 
 class _Tokenizer:
@@ -27,7 +27,7 @@ class _Tokenizer:
         return int(tokens[0])
 
 
-@exercise("answer_token")
+@exercise("utils.circuits.residual.answer_token")
 def check_answer_token(answer_token) -> str:
     """Planted vocabulary: spaces, several pieces, and BOS each change the answer."""
     model = _Tokenizer()
@@ -70,7 +70,7 @@ class _Cache(dict):
         raise KeyError(key)
 
 
-@exercise("residual_parts")
+@exercise("utils.circuits.residual.residual_parts")
 def check_residual_parts(residual_parts) -> str:
     """A planted cache with decoys: every activation has a value of its own."""
     n_layers, shape = 3, (2, 4, 5)
@@ -121,7 +121,7 @@ def check_residual_parts(residual_parts) -> str:
     return "Every part once, in the order in which it was written."
 
 
-@exercise("cache_bytes")
+@exercise("utils.circuits.residual.cache_bytes")
 def check_cache_bytes(cache_bytes) -> str:
     """Planted tensors: two dtypes, an alias and a slice."""
     full = torch.zeros(3, 5, 7)  # 420 bytes
@@ -168,7 +168,7 @@ def check_cache_bytes(cache_bytes) -> str:
     return "Bytes of real memory, shared storage once."
 
 
-@exercise("logit_lens")
+@exercise("utils.circuits.residual.logit_lens")
 def check_logit_lens(logit_lens) -> str:
     """A planted norm that is not the identity, with d_model and d_vocab apart."""
     random = torch.Generator().manual_seed(0)
@@ -196,7 +196,7 @@ def check_logit_lens(logit_lens) -> str:
     return "Normalise, then unembed."
 
 
-@exercise("token_probabilities")
+@exercise("utils.circuits.residual.token_probabilities")
 def check_token_probabilities(token_probabilities) -> str:
     """Analytic answers: softmax of ln 1, ln 4, ... is a matter of counting."""
     logits = torch.tensor([[1.0, 4.0, 9.0], [16.0, 1.0, 4.0]]).log()

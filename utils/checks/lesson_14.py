@@ -1,344 +1,337 @@
-"""Checks of lesson 14, how a reasoning model checks itself."""
-
-from types import SimpleNamespace
+"""Checks of lesson 1.4, activation, path and attribution patching."""
 
 import torch
 
-from utils.checks import exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, match
 
 
-@exercise("bracket_places")
-def check_bracket_places(bracket_places) -> str:
-    """A filler, a false accept, a false reject, a bracket behind a word, and 5 inside 15."""
-    text = (
-        "<bos> now make 15 from 12 4 7 8 : 12 - 7 = 5 ( this works ) , "
-        "8 + 7 = 15 ( no 15 ) , check ( 12 + 4 = 16 ( not 16 ) , 7 + 8 = 15 ("
-    )
-    words = text.split()
-    every = [i for i, word in enumerate(words) if word == "("]
-    real = [i for i in every if words[i - 1].isdigit()]
-    hits = [words[i - 1] == "15" for i in real]
-    said = [words[i + 1] == "this" for i in real[:-1]] + [False]
+@exercise("utils.circuits.patches.patch_position")
+def check_patch_position(patch_position) -> str:
+    """Two random activations, each axis of another size."""
+    random = torch.Generator().manual_seed(0)
+    own, source = torch.randn(2, 3, 5, 4, generator=random)
+    pos = 2
 
-    def pairs(places: list[int], labels: list[bool]) -> torch.Tensor:
-        return torch.tensor(list(zip(places, map(int, labels), strict=True)))
+    def put(where, value, into=own) -> torch.Tensor:
+        patched = into.clone()
+        patched[where] = value
+        return patched
 
-    got = bracket_places(list(words))
-    expect(got is not None, "The places came back as None: `return` a list of pairs.")
-    expect(
-        isinstance(got, list) and all(isinstance(p, tuple | list) and len(p) == 2 for p in got),
-        "Return a list of pairs: (position of the bracket, whether the result is the target).",
-    )
-    expect(len(got) > 0, "No place was found: compare words, such as `word == '('`.")
-    only_hits = [i for i, hit in zip(real, hits, strict=True) if hit]
-    expect(
-        [int(a) for a, _ in got] != only_hits,
-        "Only the hits came back. The misses are places as well, with the label False.",
-    )
-    found = [[int(a), int(b)] for a, b in got]
-    expect(
-        any(b for _, b in found) or [a for a, _ in found] != real,
-        "No place is labelled a hit. Words are strings, and a number never equals a string: "
-        "compare strings with strings. And the target is the number behind `make`, not always the "
-        "second word: a text may begin with fillers.",
-    )
-    match(
-        found,
-        pairs(real, hits),
-        what="The places",
-        mistakes={
-            "You counted positions from the end of the header: count from the first word.": pairs(
-                [i - words.index(":") - 1 for i in real], hits
-            ),
-            "Those are the positions of the results: the verdict is about to be said one word "
-            "later, at the `(`.": pairs([i - 1 for i in real], hits),
-            "Those are the positions of the verdicts. There the model has spoken already: stop at "
-            "the `(`.": pairs([i + 1 for i in real], hits),
-            "You labelled by what the model *said*. The label is what is true: compare the result "
-            "with the target.": pairs(real, said),
-            "One of your places is a bracket behind a word. Take a `(` only if a number stands "
-            "right before it.": pairs(every, [words[i - 1] == "15" for i in every]),
-            "The last bracket is missing: the text may end there, before the verdict.": pairs(
-                real[:-1], hits[:-1]
-            ),
-            "You took 5 for a part of 15, or the other way round: compare whole words.": pairs(
-                real, [words[i - 1] in "15" for i in real]
-            ),
-            "The labels are turned round: true is a hit.": pairs(real, [not hit for hit in hits]),
-        },
-    )
-    short = "<bos> make 5 from 9 6 4 : 9 + 6 = 15 ( not 15 ) , 9 - 4 = 5 ( yes"
-    match(
-        [[int(a), int(b)] for a, b in bracket_places(short.split())],
-        torch.tensor([[13, 0], [23, 1]]),
-        what="The places of a text with the target 5",
-        mistakes={
-            "You took 5 for a part of 15: compare whole words.": torch.tensor([[13, 1], [23, 1]])
-        },
-    )
-    return "The places where a verdict is due, with what is true there."
-
-
-@exercise("verdict_push")
-def check_verdict_push(verdict_push) -> str:
-    """Three dimensions, seven tokens; two words for yes and three for no."""
-    draw = torch.Generator().manual_seed(0)
-    direction, weight = torch.tensor([3.0, 0.0, 4.0]), torch.tensor([2.0, 1.0, -0.5])
-    W_U, yes, no = torch.randn(3, 7, generator=draw), [1, 4], [0, 2, 6]
-
-    def push(vector: torch.Tensor, over=lambda logits: logits) -> torch.Tensor:
-        logits = over(vector @ W_U)
-        return logits[yes].mean() - logits[no].mean()
-
-    unit = direction / 5
-    logits = (unit * weight) @ W_U
-    match(
-        verdict_push(direction, weight, W_U, yes=yes, no=no),
-        push(unit * weight),
-        what="The push",
-        mistakes={
-            "The final norm's weight is missing: it stands between the stream and the "
-            "unembedding.": push(unit),
-            "The direction's own length is still in: make it length 1 first, or a random direction "
-            "cannot be compared.": push(direction * weight),
-            "Both are missing: first length 1, then times the final norm's weight.": push(
-                direction
-            ),
-            "You took logsumexp, which favours the side with more words: take means.": (
-                logits[yes].logsumexp(0) - logits[no].logsumexp(0)
-            ),
-            "You made the length 1 after the norm's weight: scale first, then multiply.": push(
-                direction * weight / (direction * weight).norm()
-            ),
-            "You took sums. There may be more words for no than for yes: take means.": (
-                logits[yes].sum() - logits[no].sum()
-            ),
-            "Only yes is counted: take the mean for no away.": logits[yes].mean(),
-            "Those are probabilities: leave the softmax out.": push(
-                unit * weight, lambda each: each.softmax(-1)
-            ),
-            "The sign is turned round: yes minus no.": -push(unit * weight),
-            "You divided by the norm's weight: the model multiplies by it.": push(unit / weight),
-        },
-    )
-    return "One number: does this direction say yes?"
-
-
-@exercise("alignment")
-def check_alignment(alignment) -> str:
-    """Two layers of five neurons in three dimensions, with other weights beside."""
-    draw = torch.Generator().manual_seed(0)
-    W_out, W_in, W_gate = (
-        torch.randn(2, 5, 3, generator=draw),
-        *torch.randn(2, 2, 3, 5, generator=draw),
-    )
-    direction = torch.tensor([2.0, -1.0, 2.0])
-    model = SimpleNamespace(W_out=W_out, W_in=W_in, W_gate=W_gate)
-    dots, lengths = W_out @ direction, W_out.norm(dim=-1)
-    match(
-        alignment(model, direction),
-        dots / lengths / 3,
-        what="The cosines",
-        mistakes={
-            "Those are dot products: a long value vector would win by its length alone.": dots,
-            "The neurons' lengths are still in: divide by them too.": dots / 3,
-            "The direction's length is still in.": dots / lengths,
-            "You divided by the length over all neurons, or over all layers: each value vector has "
-            "a length of its own.": dots / W_out.norm(dim=1, keepdim=True).norm(dim=-1) / 3,
-            "You divided by the squares of the lengths: divide by the lengths.": (
-                dots / lengths.square() / 9
-            ),
-            "You took `W_in`: that is what a neuron reads. What it writes is in `W_out`.": (
-                torch.einsum("ldn,d->ln", W_in, direction) / W_in.norm(dim=1) / 3
-            ),
-            "You took `W_gate`: that is what opens the gate. What a neuron writes is in `W_out`.": (
-                torch.einsum("ldn,d->ln", W_gate, direction) / W_gate.norm(dim=1) / 3
-            ),
-            "The signs are lost: a neuron that writes against the direction is another kind of "
-            "neuron.": (dots / lengths / 3).abs(),
-            "Neurons and layers are exchanged: [layer, neuron].": (dots / lengths / 3).T,
-        },
-    )
-    return "1 writes right along the direction, -1 right against it."
-
-
-@exercise("attention_between")
-def check_attention_between(attention_between) -> str:
-    """Three texts, two heads, five positions; four places, two of them in one text."""
-    draw = torch.Generator().manual_seed(0)
-    pattern = torch.rand(3, 2, 5, 5, generator=draw).tril()
-    pattern = pattern / pattern.sum(-1, keepdim=True)
-    text = torch.tensor([0, 2, 2, 1])
-    query, key = torch.tensor([3, 4, 2, 4]), torch.tensor([1, 2, 0, 3])
-    right = pattern[text, :, query, key].T
-    match(
-        attention_between(pattern, text, query, key),
-        right,
-        what="The attention",
-        mistakes={
-            "Places and heads are exchanged: [head, place].": right.T,
-            "Query and key are exchanged: a row of the pattern is where attention comes from.": (
-                pattern[text, :, key, query].T
-            ),
-            "You took the place's number for the text's: two places may be in one text.": (
-                torch.stack([pattern[min(i, 2), :, query[i], key[i]] for i in range(4)], dim=1)
-            ),
-            "The mean over places is taken already: give one number for each.": right.mean(1),
-            "The query is one position too early.": pattern[text, :, query - 1, key].T,
-            "That is the whole row: take one key of it for each place.": (
-                pattern[text, :, query].permute(1, 0, 2)
-            ),
-            "You got every pair of query and key. Put the tensors into one index, so that they "
-            "go in pairs.": pattern[text][:, :, query][..., key].permute(1, 0, 2, 3),
-        },
-    )
-    return "One number for each head and place."
-
-
-def _circuit() -> tuple[torch.Tensor, torch.Tensor]:
-    """A circuit of four dimensions that is not symmetric, and three fields of length 1."""
-    draw = torch.Generator().manual_seed(0)
-    ov, fields = torch.randn(4, 4, generator=draw), torch.randn(4, 3, generator=draw)
-    return ov, fields / fields.norm(dim=0)
-
-
-@exercise("drive")
-def check_drive(drive) -> str:
-    """Four dimensions, three neurons."""
-    ov, fields = _circuit()
-    size, count = ov.norm(), 3**0.5
-    match(
-        drive(ov, fields),
-        (ov @ fields).norm() / size / count,
-        what="The drive",
-        mistakes={
-            "The matrix stands the wrong way round: vectors are rows here, so that `x @ ov` is "
-            "what the head writes, and `x @ ov @ field` its product with the field.": (
-                (ov.T @ fields).norm() / size / count
-            ),
-            "The circuit's own size is still in: a head with large weights would win by that "
-            "alone.": (ov @ fields).norm() / count,
-            "The number of neurons is still in: take the root of the *mean* square.": (
-                (ov @ fields).norm() / size
-            ),
-            "Divide the sum of squares by the number of neurons, so the length by its root.": (
-                (ov @ fields).norm() / size / 3
-            ),
-            "That is the mean length: the root mean square was asked for.": (
-                (ov @ fields).norm(dim=0).mean() / size
-            ),
-            "You took the mean over all entries: first the length of `ov @ field`, then the mean "
-            "over neurons.": (ov @ fields).square().mean().sqrt() / size,
-            "You divided by the largest stretch of the circuit: take the Frobenius norm, "
-            "`ov.norm()`.": (ov @ fields).norm() / torch.linalg.matrix_norm(ov, 2) / count,
-            "That is the drive along the fields' mean: neurons would cancel.": (
-                (ov @ fields.mean(1)).norm() / size
-            ),
-            "That is only the diagonal: what the circuit makes of a field, along the same field. "
-            "Here the head may read anything.": (
-                (fields * (ov @ fields)).sum(0).norm() / size / count
-            ),
-            "That is the mean square: take its root.": (((ov @ fields).norm() / size / count) ** 2),
-            "That is one number for each neuron: take the root mean square over them.": (
-                (ov @ fields).norm(dim=0) / size
-            ),
-        },
-    )
-    return "How much of what the head can write lands on these gates."
-
-
-@exercise("diagonal_drive")
-def check_diagonal_drive(diagonal_drive) -> str:
-    """The same circuit; the diagonal has both signs."""
-    ov, fields = _circuit()
-    size, count = ov.norm(), 3**0.5
-    table = fields.T @ ov @ fields
-    match(
-        diagonal_drive(ov, fields),
-        table.diagonal().norm() / size / count,
-        what="The diagonal drive",
-        mistakes={
-            "That is the full drive: here the head reads the field itself.": (
-                (ov @ fields).norm() / size / count
-            ),
-            "All pairs of fields are in. Take those that read and write the *same* field.": (
-                table.norm() / size / count
-            ),
-            "That is the diagonal of the circuit in the model's own coordinates: first take it to "
-            "the fields.": ov.diagonal().norm() / size / count,
-            "Signs cancel in a plain mean: take the root mean square.": (
-                table.diagonal().mean() / size
-            ),
-            "The root is missing: that is the mean square.": (
-                table.diagonal().square().mean() / size
-            ),
-            "That is the mean of the sizes: the root mean square was asked for.": (
-                table.diagonal().abs().mean() / size
-            ),
-            "The circuit's own size is still in.": table.diagonal().norm() / count,
-            "The number of neurons is still in: take the root of the *mean* square.": (
-                table.diagonal().norm() / size
-            ),
-            "That is one number for each neuron: take the root mean square over them.": (
-                table.diagonal() / size
-            ),
-        },
-    )
-    return "What the head makes of a field, along that field."
-
-
-@exercise("put_head")
-def check_put_head(put_head) -> str:
-    """Four texts of four positions, five heads of two dimensions."""
-    draw = torch.Generator().manual_seed(0)
-    z = torch.randn(4, 4, 5, 2, generator=draw)
-    text, pos, head = torch.tensor([0, 2, 2]), torch.tensor([3, 1, 2]), 4
-    states = torch.randn(3, 2, generator=draw) + 5
-
-    def put(t, p, h, new, *, add=False) -> torch.Tensor:
-        out = z.clone()
-        out[t, p, h] = out[t, p, h] + new if add else new
-        return out
-
-    given = z.clone()
-    got = put_head(given, head, text, pos, states)
-    every = put(text, pos, slice(None), states[:, None].expand(3, 5, 2))
-    all_positions, all_texts = z.clone(), z.clone()
-    all_positions[text, :, head] = states[:, None]
-    all_texts[:, pos, head] = states
+    at, given, given_source = (slice(None), pos), own.clone(), source.clone()
+    got = patch_position(given, given_source, pos)
     match(
         got,
-        put(text, pos, head, states),
-        what="The heads' outputs",
+        put(at, source[at]),
+        what="The patched activation",
         mistakes={
-            "All heads got the new states: index one of them.": every,
-            "Every position of these texts changed: index with `text` and `pos` "
-            "together.": all_positions,
-            "These positions changed in *all* texts: index with `text` and `pos` "
-            "together.": all_texts,
-            "You added the new states to the old: put them in their place.": put(
-                text, pos, head, states, add=True
+            "Every position is patched: only `pos` should be.": source,
+            "Nothing has changed: return the copy that you patched.": own,
+            "The wrong way round: `activation` stays, and `source` gives one position.": put(
+                at, own[at], source
             ),
-            "Heads are counted from 0, like everything else: yours is one too low.": put(
-                text, pos, head - 1, states
+            "You indexed the batch with `pos`. Positions are the second axis.": put(
+                pos, source[pos]
             ),
-            "The first state went to all places: each place has a state of its own.": put(
-                text, pos, head, states[0].expand(3, 2)
+            "You indexed the coordinates with `pos`. Positions are the second axis.": put(
+                (..., pos), source[..., pos]
             ),
-            "You put in the mean of the states: each place has a state of its own.": put(
-                text, pos, head, states.mean(0).expand(3, 2)
+            "Only the first row of the batch is patched.": put((0, pos), source[0, pos]),
+            "All positions up to `pos` are patched: only `pos` itself should be.": put(
+                (slice(None), slice(0, pos + 1)), source[:, : pos + 1]
             ),
-            "The states went one position too early.": put(text, pos - 1, head, states),
-            "Texts and positions are exchanged: `z` is [text, pos, head, d_head].": put(
-                pos, text, head, states
+            "All positions from `pos` on are patched: only `pos` itself should be.": put(
+                (slice(None), slice(pos, None)), source[:, pos:]
             ),
-            "That is what stands at the places: return all of `z`.": states,
-            "It came back unchanged: indexing twice, as in `z[text][:, pos]`, makes a copy, and a "
-            "change of it is lost.": z,
+            "The source was *added*. A patch puts it in the place of what was there.": put(
+                at, own[at] + source[at]
+            ),
+            "Off by one: positions count from 0.": put((slice(None), pos - 1), source[:, pos - 1]),
+            "Every row got the first row's source: row by row, please.": put(at, source[0, pos]),
         },
     )
     expect(
-        torch.equal(given, z),
-        "You changed the tensor that you were given: clone it first.",
+        torch.equal(given_source, source),
+        "Right values, but `source` itself was changed: it stands in the cache of another run.",
     )
-    return "One head, at these places, holds what it held elsewhere."
+    expect(
+        torch.equal(given, own),
+        "Right values, but `activation` itself was changed. Here that is a cache; work on a copy.",
+    )
+    asks = [own.clone().requires_grad_(), source.clone().requires_grad_()]
+    expect(
+        patch_position(*asks, pos).requires_grad,
+        "Right values, but the result has forgotten where it came from: no gradient can flow back. "
+        "`.clone()` alone is a copy; leave `.detach()` and `.data` away.",
+    )
+    return "One position from the other run, the rest as it was."
+
+
+@exercise("utils.circuits.patches.answer_log_prob")
+def check_answer_log_prob(answer_log_prob) -> str:
+    """Random logits; every log-probability is worked out one by one."""
+    batch, n_pos, d_vocab, n_answer = 2, 6, 5, 3
+    random = torch.Generator().manual_seed(1)
+    logits = 2 * torch.randn(batch, n_pos, d_vocab, generator=random)
+    tokens = torch.randint(d_vocab, (batch, n_pos), generator=random)
+
+    def log_prob(row: int, at: int, token: int) -> float:
+        values = logits[row, at].double()
+        return float(values[token] - values.exp().sum().log())
+
+    def each(shift: int) -> torch.Tensor:
+        places = range(n_pos - n_answer, n_pos)
+        return torch.tensor(
+            [[log_prob(b, at - shift, int(tokens[b, at])) for at in places] for b in range(batch)]
+        )
+
+    found, late = each(1), each(0)
+    raw = torch.tensor(
+        [
+            [float(logits[b, at - 1, tokens[b, at]]) for at in range(n_pos - n_answer, n_pos)]
+            for b in range(batch)
+        ]
+    )
+    whole = torch.tensor(
+        [
+            sum(log_prob(b, at - 1, int(tokens[b, at])) for at in range(1, n_pos))
+            for b in range(batch)
+        ]
+    )
+    match(
+        answer_log_prob(logits.clone(), tokens.clone(), n_answer),
+        found.sum(1),
+        what="The log-probabilities, [batch],",
+        mistakes={
+            "Did you shift by one? The logits at a position predict the *next* token.": late.sum(1),
+            "Did you shift by one? And sum: the answer needs all of its tokens.": late.mean(1),
+            "That is the mean over the answer's tokens. The answer's probability is a product, so "
+            "its log is a sum.": found.mean(1),
+            "Only the answer's first token is scored.": found[:, 0],
+            "Only the answer's last token is scored.": found[:, -1],
+            "Those are logits: turn them into log-probabilities first.": raw.sum(1),
+            "That is a probability. Its log is asked for.": found.sum(1).exp(),
+            "You added probabilities. A product of probabilities is a sum of their logs.": (
+                found.exp().sum(1)
+            ),
+            "The sign: that is a loss. Log-probabilities are below 0.": -found.sum(1),
+            "One number for each token: sum over the answer.": found,
+            "You averaged over the batch: keep one number for each row.": found.sum(1).mean(),
+            "You summed over the batch too: keep one number for each row.": found.sum(),
+            "The whole text is scored: only the last `n_answer` tokens are the answer.": whole,
+        },
+    )
+    # A long answer of improbable tokens: its probability is 0 in float32, its logarithm is not.
+    steep = torch.zeros(1, 5, d_vocab)
+    steep[..., 0] = 60.0
+    unlikely = answer_log_prob(steep, torch.ones(1, 5, dtype=torch.long), 4)
+    expect(
+        bool(torch.isfinite(torch.as_tensor(unlikely)).all()),
+        "Right for probable answers, but minus infinity for an improbable one: the probability "
+        "underflows to 0 before its log is taken. Work in logs from the start.",
+    )
+    match(
+        unlikely,
+        torch.tensor([-240.0]),
+        what="The log-probability of an improbable answer",
+        mistakes={},
+    )
+    return "All of the answer's tokens, each given everything before it."
+
+
+@exercise("utils.circuits.patches.add_along_path")
+def check_add_along_path(add_along_path) -> str:
+    """Random inputs of four heads, one of which receives."""
+    random = torch.Generator().manual_seed(0)
+    batch, n_pos, n_heads, d_head, d_model, receiver = 2, 3, 4, 5, 6, 1
+    inputs = torch.randn(batch, n_pos, n_heads, d_model, generator=random)
+    own, source = torch.randn(2, batch, n_pos, d_head, generator=random)
+    W_O = torch.randn(d_head, d_model, generator=random)
+
+    def with_(change: torch.Tensor, at=receiver) -> torch.Tensor:
+        changed = inputs.clone()
+        changed[:, :, at] += change if isinstance(at, int) else change[:, :, None]
+        return changed
+
+    def instead(value: torch.Tensor) -> torch.Tensor:
+        changed = inputs.clone()
+        changed[:, :, receiver] = value
+        return changed
+
+    last = torch.zeros(batch, n_pos, d_model)
+    last[:, -1] = ((source - own) @ W_O)[:, -1]
+    given = inputs.clone()
+    got = add_along_path(
+        given, receiver=receiver, own=own.clone(), source=source.clone(), W_O=W_O.clone()
+    )
+    match(
+        got,
+        with_((source - own) @ W_O),
+        what="The inputs",
+        mistakes={
+            "Every head of the layer receives. Along *one* path only `receiver` reads the "
+            "change.": with_((source - own) @ W_O, slice(None)),
+            "Every other head receives, and the receiver does not.": with_(
+                (source - own) @ W_O, [h for h in range(n_heads) if h != receiver]
+            ),
+            "The sign: the change is the source's write minus the run's own.": with_(
+                (own - source) @ W_O
+            ),
+            "The run's own write is still in there: take it off, or the sender writes twice.": (
+                with_(source @ W_O)
+            ),
+            "You took the run's own write off and added nothing for it: that is an ablation of the "
+            "path.": with_(-own @ W_O),
+            "The input was *replaced* by the sender's write. The receiver reads the sum of all "
+            "writers; only one term of it changes.": instead(source @ W_O),
+            "The input was *replaced* by the change: add it.": instead((source - own) @ W_O),
+            "Nothing has changed: return the copy that you changed.": inputs,
+            "Only the last position receives: a sender writes at every position.": with_(last),
+        },
+    )
+    expect(
+        torch.equal(given, inputs),
+        "Right values, but `inputs` itself was changed. Work on a copy: other heads read it too.",
+    )
+    return "One reader reads one writer's other write; everybody else reads what they read."
+
+
+@exercise("utils.circuits.patches.attribution_scores")
+def check_attribution_scores(attribution_scores) -> str:
+    """A metric that *is* linear in the outputs, so that the estimate must be exact."""
+    random = torch.Generator().manual_seed(2)
+    batch, n_pos, n_heads, d_head = 2, 3, 4, 5
+    own, source, weights = torch.randn(3, batch, n_pos, n_heads, d_head, generator=random)
+
+    def metric(z: torch.Tensor) -> torch.Tensor:
+        return (z * weights).sum()
+
+    def exact(head: int) -> float:
+        patched = own.clone()
+        patched[:, :, head] = source[:, :, head]
+        return float(metric(patched) - metric(own))
+
+    right = torch.tensor([exact(head) for head in range(n_heads)])
+    product = weights * (source - own)
+    match(
+        attribution_scores(weights.clone(), own.clone(), source.clone()),
+        right,
+        what="The scores, [head],",
+        mistakes={
+            "The sign: the patch goes *from* the run's own output *to* the source's.": -right,
+            "The run's own output is missing: a patch changes z by source minus own.": (
+                weights * source
+            ).sum((0, 1, 3)),
+            "That is gradient times the run's own output: what the heads would lose if they gave "
+            "zero. The patch changes z by source minus own.": (weights * own).sum((0, 1, 3)),
+            "The gradient is missing.": (source - own).sum((0, 1, 3)),
+            "You averaged over the batch. The metric is already a mean over prompts, so its "
+            "gradient holds the division: sum.": product.sum((1, 3)).mean(0),
+            "You averaged over positions. The head is patched at all of them at once: sum.": (
+                product.sum((0, 3)).mean(0)
+            ),
+            "You averaged over coordinates: a dot product is a sum.": product.sum((0, 1)).mean(-1),
+            "That is a mean over everything but heads: sum.": product.mean((0, 1, 3)),
+            "You took absolute values before summing: changes may cancel, and should.": (
+                product.abs().sum((0, 1, 3))
+            ),
+            "You took absolute values: the sign tells which patches do harm.": right.abs(),
+            "Only the last position counts in yours. The head is patched at all of them.": (
+                product[:, -1].sum((0, 2))
+            ),
+            "One score for each prompt: sum over the batch too.": product.sum((1, 3)),
+            "One score for each position: sum over positions too.": product.sum((0, 3)),
+            "You summed the gradient and the change separately. Multiply coordinate by coordinate "
+            "first, then sum.": weights.sum((0, 1, 3)) * (source - own).sum((0, 1, 3)),
+            "You summed over heads: keep them.": product.sum((0, 1, 2)),
+            "You summed over everything: keep the heads.": product.sum(),
+        },
+    )
+    return "Exact here, since the check's metric is linear. The model is not."
+
+
+@exercise("utils.circuits.patches.patch_gradient")
+def check_patch_gradient(patch_gradient) -> str:
+    """A cubic score, whose gradient is known, so that it matters where it is taken."""
+    random = torch.Generator().manual_seed(3)
+    batch, n_pos, d_model, pos = 2, 3, 4, 1
+    activation = torch.randn(batch, n_pos, d_model, generator=random)
+    weights = torch.randn(batch, n_pos, d_model, generator=random)
+    vector = torch.randn(d_model, generator=random)
+
+    def rest(x: torch.Tensor) -> torch.Tensor:
+        expect(
+            tuple(x.shape) == (batch, n_pos, d_model),
+            f"`rest` was given shape {tuple(x.shape)}: hand it the whole patched activation, "
+            f"{(batch, n_pos, d_model)} here.",
+        )
+        return (weights * x**3).sum()
+
+    patched = activation.clone()
+    patched[:, pos] = vector
+    slope, slope_own = 3 * weights * patched**2, 3 * weights * activation**2
+    right = slope[:, pos].sum(0)
+    mistakes = {
+        "That is the gradient at the *unpatched* activation. Patch first, then score.": (
+            slope_own[:, pos].sum(0)
+        ),
+        "That is the gradient for the whole activation: only the patched vector's is asked "
+        "for.": slope,
+        "That is the gradient for the whole unpatched activation.": slope_own,
+        "One gradient for each row: the same vector stands in all rows, so autograd sums them.": (
+            slope[:, pos]
+        ),
+        "That is the first row's gradient alone. The same vector stands in all rows: sum over "
+        "rows.": slope[0, pos],
+        "You averaged over rows. The same vector stands in all of them: the gradients add up.": (
+            slope[:, pos].mean(0)
+        ),
+        "The vector was *added* to what stood there: put it in its place.": (
+            (3 * weights * (activation[:, pos] + vector)[:, None] ** 2)[:, pos].sum(0)
+        ),
+        "Zeros: the vector was copied in through `.data` or `.detach()`, so the score does not "
+        "know of it.": torch.zeros(d_model),
+    }
+    given, given_vector = activation.clone(), vector.clone()
+    try:
+        got = patch_gradient(rest, given, given_vector, pos)
+    except Wrong as wrong:
+        raise Wrong(_lost(str(wrong))) from None
+    expect(
+        got is not None,
+        "You returned None. If you read `vector.grad`, you asked the wrong tensor: the gradient is "
+        "at the copy that asks for gradients, and that was patched in.",
+    )
+    match(got, right, what="The gradient", mistakes=mistakes)
+    expect(
+        torch.equal(given, activation) and not given.requires_grad,
+        "Right gradient, but `activation` itself was changed. It is the cache of a run: copy it.",
+    )
+    expect(
+        not given_vector.requires_grad and given_vector.grad is None,
+        "Right gradient, but the caller's vector now asks for gradients. Work on a copy: "
+        "`vector.detach().clone()`.",
+    )
+    # A cached activation may come out of a graph of its own.
+    leaf = activation.clone().requires_grad_()
+    match(
+        patch_gradient(rest, leaf * 1, vector.clone(), pos),
+        right,
+        what="The gradient for an activation that has a graph of its own",
+        mistakes=mistakes,
+    )
+    return "The gradient reaches the vector that was patched in, and nothing else was touched."
+
+
+def _lost(message: str) -> str:
+    if "does not require grad" in message or "not have been used in the graph" in message:
+        return (
+            "The gradient found no way back to the vector. Was it cut off by `.detach()`, "
+            "`.data`, `.item()` or `torch.no_grad()` on the way? Or does the vector not ask for "
+            "gradients before it is patched in?"
+        )
+    if "leaf Variable that requires grad" in message:
+        return (
+            "You wrote in place into a leaf, a tensor that itself asks for gradients. Let only "
+            "the vector ask for them, and write it into a copy of the activation."
+        )
+    return message

@@ -1,343 +1,356 @@
-"""Checks of lesson 15, going on and stopping."""
+"""Checks of lesson 1.5, finding circuits automatically."""
 
 import torch
 
-from utils.checks import Wrong, exercise, expect, match
-from utils.thinking import COMMA, STOP
+from utils.checks.engine import Wrong, exercise, expect, match
 
 
-@exercise("continue_share")
-def check_continue_share(continue_share) -> str:
-    """Two texts of three positions; `,` and `<eos>` are tokens 1 and 4, as in no model of ours."""
-    draw = torch.Generator().manual_seed(0)
-    logits = 2 * torch.randn(2, 3, max(COMMA, STOP, 4) + 3, generator=draw)
-    comma, stop = logits[..., 1], logits[..., 4]
-    right = comma.exp() / (comma.exp() + stop.exp())
-    p = logits.softmax(-1)
+@exercise("utils.circuits.discovery.precision_recall")
+def check_precision_recall(precision_recall) -> str:
+    """Edges counted by hand, then the two extremes."""
+    edges = [(f"L0H{i}", f"L1H{i}.q") for i in range(8)]
+    found, true = edges[:4], edges[2:7]
+    mistakes = {
+        "The two are swapped: precision is a share of what was *found*, and comes first.": [
+            2 / 5,
+            2 / 4,
+        ],
+        "Those are counts. Each is a share: of what was found, and of what is true.": [2, 2],
+        "Both are divided by everything that is in either list.": [2 / 7, 2 / 7],
+        "You counted the wrong ones: take what is in *both* lists.": [2 / 4, 3 / 5],
+    }
+    match(_pair(precision_recall(found, true)), [0.5, 0.4], what="The pair", mistakes=mistakes)
     match(
-        continue_share(logits.clone(), 1, 4),
-        right,
-        what="The shares",
-        mistakes={
-            "That is the share of `<eos>`: which of the two goes on?": 1 - right,
-            "That is the probability of `,` among all words: leave all but the two out, in the "
-            "denominator too.": p[..., 1],
-            "You read the tokens of this lesson's model: take the numbers that are given, `comma` "
-            "and `stop`.": (logits[..., COMMA] - logits[..., STOP]).sigmoid(),
-            "You took the sigmoid of each logit: it turns a *difference* of two into a share.": (
-                comma.sigmoid() / (comma.sigmoid() + stop.sigmoid())
-            ),
-            "That is the probability of anything but `<eos>`: words that are neither of the two "
-            "are in.": 1 - p[..., 4],
-            "You divided log probabilities: exponentiate first.": p[..., 1].log()
-            / (p[..., 1].log() + p[..., 4].log()),
-            "You divided a logit by a sum of logits: these are logs of weights, so exponentiate "
-            "first.": comma / (comma + stop),
-            "That is the difference of the logits: turn it into a share.": comma - stop,
-            "That is the odds: `,` over `<eos>`. A share has both in the denominator.": (
-                comma - stop
-            ).exp(),
-            "That is the difference of two probabilities, not a share.": p[..., 1] - p[..., 4],
-            "You took the last position alone: keep all places.": right[:, -1],
-        },
-    )
-    return "Half is a model that does not know whether to go on."
-
-
-@exercise("checked_again")
-def check_checked_again(checked_again) -> str:
-    """Words, so it says in words what is wrong."""
-    header = ["now", "make", "15", "from", "12", "7", ":"]
-    tried, said = ["12", "+", "7", "=", "19"], ["this", "works"]
-    first = [*header, *tried, "(", *said, ")"]
-    copies = [header.copy(), tried.copy(), said.copy()]
-    got = checked_again(*copies[:2], said=copies[2])
-    expect(
-        isinstance(got, list) and all(isinstance(word, str) for word in got),
-        "Return one flat list of words: `[*header, *tried, ...]` unpacks a list into another.",
-    )
-    expect(copies == [header, tried, said], "You changed a list you were given: make a new one.")
-    expect(got[: len(header)] == header, "The text starts with the header, all of it.")
-    expect(
-        got != [*first, ",", "check", *tried],
-        "The text ends before the bracket: the verdict is the word that comes behind the second "
-        "`(`.",
-    )
-    expect(
-        got != [*first, ",", "check", *tried, "(", *said, ")"],
-        "You wrote the second verdict yourself: it is what the model shall be asked for.",
-    )
-    expect(got != [*first, "check", *tried, "("], "The comma before `check` is missing.")
-    expect(
-        got != [*first, ",", *tried, "("],
-        "Without the word `check` this is a new try, and no re-check.",
-    )
-    expect(
-        got != [*header, *tried, "(", *said, ",", "check", *tried, "("],
-        "The first bracket is never closed.",
-    )
-    expect(
-        got != [*header, *tried, *said, ",", "check", *tried, "("],
-        "What is said of the try stands in brackets.",
-    )
-    expect(
-        got != [*first, ",", "check", *header, *tried, "("],
-        "The header stands once, at the start.",
-    )
-    expect(
-        not any("," in word or " " in word for word in got if word != ","),
-        "`,` and each word stand alone: one word an entry, as in the model's vocabulary.",
-    )
-    right = [*first, ",", "check", *tried, "("]
-    at = next((i for i, (a, b) in enumerate(zip(got, right, strict=False)) if a != b), len(got))
-    expect(
-        got == right,
-        f"Word {at} is not what the model's own re-checks have there (counted from 0). Compare "
-        "with a trace printed above, word by word.",
-    )
-    denied = checked_again(header.copy(), tried.copy(), said=("not", "19"))
-    expect(
-        denied == [*header, *tried, "(", "not", "19", ")", ",", "check", *tried, "("],
-        "With `said=('not', '19')` the first bracket holds other words: put in it what `said` has.",
-    )
-    return "A success that is claimed, and a second look at it."
-
-
-@exercise("add_at_token")
-def check_add_at_token(add_at_token) -> str:
-    """Three rows of five tokens; the token stands in other places in each, and never last."""
-    draw = torch.Generator().manual_seed(0)
-    resid, vector = torch.randn(3, 5, 2, generator=draw), torch.tensor([1.0, -2])
-    tokens = torch.tensor([[4, 7, 1, 7, 2], [7, 0, 3, 5, 6], [1, 2, 3, 4, 5]])
-    here = (tokens == 7)[..., None]
-    kept = resid.clone()
-    got = add_at_token(resid, tokens.clone(), vector.clone(), token=7)
-    expect(
-        torch.equal(resid, kept),
-        "You changed `resid` itself: the model may need it elsewhere. Return a new tensor.",
-    )
-    anywhere = here.any(1, keepdim=True)
-    first = torch.tensor([[0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]])[..., None]
-    of_row_0 = torch.tensor([0, 1, 0, 1, 0])[None, :, None]
-    match(
-        got,
-        resid + here * vector,
-        what="The new stream",
-        mistakes={
-            "You added the vector everywhere: only where the token that runs is the given one.": (
-                resid + vector
-            ),
-            "You added it everywhere *but* at the token.": resid + ~here * vector,
-            "You replaced the stream by the vector there: add to it.": torch.where(
-                here, vector, resid
-            ),
-            "You took the vector away: add it.": resid - here * vector,
-            "You added it one token too early: the place is that of the token itself.": resid
-            + here.roll(-1, 1) * vector,
-            "That is the push alone: add it to `resid`.": here * vector,
-            "You added it at one token later: the place is that of the token itself.": resid
-            + here.roll(1, 1) * vector,
-            "You added it to the whole row if the token is anywhere in it.": resid
-            + anywhere * vector,
-            "You added it at the first one of each row only.": resid + first * vector,
-            "You took the places of the first row for all rows: each row has its own.": resid
-            + of_row_0 * vector,
-            "Nothing changed. Compare `tokens`, at every position, with `token`: it is a token's "
-            "number, neither a place nor always that of `)`.": resid,
-            "The rest of the stream is gone: add to `resid`, and do not multiply it by the mask.": (
-                resid + vector
-            )
-            * here,
-        },
-    )
-    one = add_at_token(resid[:, 1:2], tokens[:, 1:2], vector, token=7)
-    match(
-        one,
-        resid[:, 1:2] + here[:, 1:2] * vector,
-        what="The stream of a single step, as with a cache,",
+        _pair(precision_recall(tuple(true), set(true))),
+        [1.0, 1.0],
+        what="With found = true, the pair",
         mistakes={},
     )
-    return "It needs to know which tokens run now; how many went before does not matter."
-
-
-@exercise("continuation_log_probs")
-def check_continuation_log_probs(continuation_log_probs) -> str:
-    """Three rows of five tokens over four words; the continuation is the last two tokens."""
-    draw = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 5, 4, generator=draw)
-    tokens = torch.randint(0, 4, (3, 5), generator=draw)
-    log_probs = logits.log_softmax(-1)
-
-    def read(at: range, shift: int) -> torch.Tensor:
-        return torch.stack(
-            [torch.stack([log_probs[r, i - shift, tokens[r, i]] for i in at]) for r in range(3)]
-        )
-
-    right = read(range(3, 5), 1)
-    raw = torch.stack([logits[r, [2, 3], tokens[r, 3:]] for r in range(3)])
     match(
-        continuation_log_probs(logits.clone(), tokens.clone(), start=3),
-        right.sum(1),
-        what="The log probabilities",
+        _pair(precision_recall([], true)),
+        [1.0, 0.0],
+        what="With nothing found, the pair",
         mistakes={
-            "Each token was read from the logits at its own place. Those are about the *next* "
-            "token: look one place earlier.": read(range(3, 5), 0).sum(1),
-            "The sum begins one token too late: token `start` is part of the continuation.": read(
-                range(4, 5), 1
-            ).sum(1),
-            "The sum begins one token too early: token `start - 1` is given.": read(
-                range(2, 5), 1
-            ).sum(1),
-            "You counted the given tokens too: begin at `start`.": read(range(1, 5), 1).sum(1),
-            "The sum ends one token too early: the last token counts.": right[:, :-1].sum(1),
-            "The softmax ran over positions: it belongs over the words, the last axis.": (
-                torch.stack(
-                    [logits[:, 2:-1].log_softmax(1)[r, [0, 1], tokens[r, 3:]] for r in range(3)]
-                ).sum(1)
-            ),
-            "The softmax ran over positions: it belongs over the words, axis -1.": torch.stack(
-                [logits.log_softmax(1)[r, [2, 3], tokens[r, 3:]] for r in range(3)]
-            ).sum(1),
-            "That is the mean over the tokens: the log of a product is a sum.": right.mean(1),
-            "You summed probabilities: take logs, since probabilities of words in a row are "
-            "multiplied.": right.exp().sum(1),
-            "Those are probabilities: leave the last `exp` out.": right.sum(1).exp(),
-            "You summed logits: they need a `log_softmax` first.": raw.sum(1),
-            "You summed over rows as well: one number for each row.": right.sum(),
-            "One number for each row: sum over the continuation's tokens.": right,
-            "The sign is turned round: that is a loss.": -right.sum(1),
+            "With nothing found, no claim was wrong: the docstring says what precision is then.": [
+                0.0,
+                0.0,
+            ]
         },
     )
-    return "With all legal tries in the rows, this is the whole distribution of the next step."
+    return "Of what you claim, and of what there is."
 
 
-@exercise("importance")
-def check_importance(importance) -> str:
-    """Six rollouts that kept the step; eight that drew it anew, two of them the same again."""
-    kept = torch.tensor([1, 1, 1, 0, 1, 1], dtype=torch.bool)
-    resampled = torch.tensor([1, 1, 1, 1, 0, 0, 1, 0], dtype=torch.bool)
-    differs = torch.tensor([0, 1, 0, 1, 1, 1, 1, 1], dtype=torch.bool)
-    k, r, d = kept.double(), resampled.double(), differs.double()
-    right = k.mean() - (r * d).sum() / d.sum()
-    try:
-        got = importance(kept, resampled, differs)
-    except Wrong as error:
-        expect("Bool" not in str(error), "A mean of True and False needs `.float()` before it.")
-        raise
+def _pair(got) -> torch.Tensor:
+    expect(
+        isinstance(got, (tuple, list, torch.Tensor)) and len(got) == 2,
+        "Return two numbers: precision, then recall.",
+    )
+    return torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in got])
+
+
+@exercise("utils.circuits.discovery.edge_attribution_scores")
+def check_edge_attribution_scores(edge_attribution_scores) -> str:
+    """Random writers and readers; every entry is summed by a loop."""
+    n_writers, n_readers, batch, n_pos, d_model = 3, 6, 2, 4, 5
+    random = torch.Generator().manual_seed(0)
+    difference = torch.randn(n_writers, batch, n_pos, d_model, generator=random)
+    gradient = torch.randn(n_readers, batch, n_pos, d_model, generator=random)
+    allowed = torch.rand(n_writers, n_readers, generator=random) > 0.4
+
+    def table(entry) -> torch.Tensor:
+        return torch.stack(
+            [
+                torch.stack([entry(difference[w], gradient[r]) for r in range(n_readers)])
+                for w in range(n_writers)
+            ]
+        )
+
+    plain = table(lambda d, g: (d * g).sum())
+    right = plain * allowed
+    got = edge_attribution_scores(difference.clone(), gradient.clone(), allowed.clone())
     match(
         got,
         right,
-        what="The importance",
+        what="The scores",
         mistakes={
-            "Rollouts that drew the same step again are in: they say what *keeping* it gives.": (
-                k.mean() - r.mean()
-            ),
-            "You kept the rollouts that drew the same step, and left out those that differ.": (
-                k.mean() - (r * (1 - d)).sum() / (1 - d).sum()
-            ),
-            "The sign is turned round: positive is a step that helps.": -right,
-            "You divided by all rollouts, those left out among them.": k.mean()
-            - (r * d).sum() / len(d),
-            "That is a difference of counts: there are not as many of both.": k.sum()
-            - (r * d).sum(),
-            "You subtracted how *often* another step was drawn: subtract how often those rollouts "
-            "solved the puzzle.": k.mean() - d.mean(),
-            "That is the chance with the step kept: subtract what would be without it.": k.mean(),
-            "You divided one chance by the other: take the difference.": k.mean()
-            / ((r * d).sum() / d.sum()),
-        },
-    )
-    worse = importance(~kept, resampled, differs)
-    match(
-        worse,
-        (1 - k).mean() - (r * d).sum() / d.sum(),
-        what="The importance of a step that does harm",
-        mistakes={
-            "That is the size of the difference: a step can do harm, so keep the sign.": (
-                (1 - k).mean() - (r * d).sum() / d.sum()
-            ).abs(),
-        },
-    )
-    return "What the text says with the step, against what it would say with another."
-
-
-@exercise("received_attention")
-def check_received_attention(received_attention) -> str:
-    """One head over seven tokens, spans of different lengths, the last with one token behind it."""
-    draw = torch.Generator().manual_seed(0)
-    pattern = (
-        torch.randn(7, 7, generator=draw)
-        .tril()
-        .masked_fill(torch.ones(7, 7).triu(1).bool(), -torch.inf)
-    )
-    pattern = pattern.softmax(-1)
-    spans = [(1, 3), (3, 6)]
-
-    def read(name: str) -> torch.Tensor:
-        found = []
-        for begin, end in spans:
-            later = pattern[end:, begin:end]
-            found.append(
-                {
-                    "right": later.sum(1).mean(),
-                    "mean": later.mean(),
-                    "sum": later.sum(),
-                    "own": pattern[begin:, begin:end].sum(1).mean(),
-                    "all": pattern[:, begin:end].sum(1).mean(),
-                    "turned": pattern[begin:end, end:].sum(1).mean(),
-                    "given": pattern[begin:end, :begin].sum(1).mean(),
-                    "over all": later.sum() / 7,
-                    "late": pattern[end + 1 :, begin:end].sum(1).mean()
-                    if end < 6
-                    else 0 * later[0, 0],
-                    "closed": pattern[end:, begin : end + 1].sum(1).mean(),
-                    "last row": later[-1].sum(),
-                    "most": later.sum(1).max(),
-                    "first key": later[:, 0].mean(),
-                    "last key": later[:, -1].mean(),
-                }[name]
+            "Pairs that are not allowed have a score: a reader cannot read what is written after "
+            "it.": plain,
+            "The mask is turned round: `allowed` is True where the writer comes *before*.": plain
+            * ~allowed,
+            "Rows are writers, columns are readers; yours are the other way round.": right.T,
+            "You averaged over the batch. The metric's own mean is in the gradient already, so "
+            "sum.": right / batch,
+            "You averaged over positions, or batch, or both: sum over all of them.": right
+            / (batch * n_pos),
+            "You averaged over positions: sum.": right / n_pos,
+            "You averaged over everything, d_model too: that needs a sum, not a mean.": right
+            / (batch * n_pos * d_model),
+            "Only the last position is counted. A reader's input at every position matters.": table(
+                lambda d, g: (d[:, -1] * g[:, -1]).sum()
             )
-        return torch.stack(found)
-
-    match(
-        received_attention(pattern.clone(), list(spans)),
-        read("right"),
-        what="The received attention",
-        mistakes={
-            "That is the mean over the span's tokens: a query's attention to a span is the sum "
-            "over them.": read("mean"),
-            "You summed over later tokens: an early step would win by having more of them. Take "
-            "the mean.": read("sum"),
-            "A step's attention to itself is in: count the tokens behind it only.": read("own"),
-            "All queries are in, also those that cannot see the span: count those behind it.": (
-                read("all")
-            ),
-            "Queries and keys are exchanged: `pattern[q, k]` has the one that looks first.": read(
-                "turned"
-            ),
-            "That is the attention a step gives to what is before it, not what it gets.": read(
-                "given"
-            ),
-            "You divided by all tokens, not by those behind the span.": read("over all"),
-            "You left the first token behind the span out: the end is already one past it.": read(
-                "late"
-            ),
-            "The key behind the span is in: the end is one past its last token.": read("closed"),
-            "You took the text's last token alone: average over all tokens behind the span.": read(
-                "last row"
-            ),
-            "You took the one token that attends most: average over all behind the span.": read(
-                "most"
-            ),
-            "You took the span's first token alone: sum over all its tokens.": read("first key"),
-            "You took the span's last token alone: sum over all its tokens.": read("last key"),
+            * allowed,
+            "The sign is lost: an edge may lower the metric.": right.abs(),
+            "The sign is lost before the sum: add first.": table(lambda d, g: (d * g).abs().sum())
+            * allowed,
+            "You added up differences and gradients before multiplying: multiply coordinate by "
+            "coordinate, then add.": table(lambda d, g: d.sum() * g.sum()) * allowed,
+            "That is a cosine: lengths matter, a change that is twice as large has twice the "
+            "effect.": table(lambda d, g: (d * g).sum() / (d.norm() * g.norm())) * allowed,
+            "The sign is turned round.": -right,
         },
     )
-    got = torch.as_tensor(received_attention(pattern.clone(), [(5, 7)]))
+    return "One matrix product for all edges: two forward passes and one backward."
+
+
+@exercise("utils.circuits.discovery.prune")
+def check_prune(prune) -> str:
+    """Damage functions whose answer is known: additive, either-or, both-or-none, harmful."""
+    costs = {"a": 0.0, "b": 0.3, "c": 0.04, "d": 0.04, "e": 0.2}
+    parts, tried = list(costs), set()
+
+    def additive(removed, start: float = 0.1) -> float:
+        tried.update(removed)
+        return start + sum(costs[part] for part in removed)
+
+    given = list(parts)
+    kept = _kept(prune(given, additive, threshold=0.05), parts)
+    skipped = sorted(set(parts) - tried)
     expect(
-        not bool(got.isnan().any()),
-        "There is a nan: the last step has no later token, and the mean of none is undefined. "
-        "Return 0 there.",
+        not (tried and skipped),
+        f"{', '.join(skipped)} never tried. A loop over a list that loses items on the way skips "
+        "the item after each one that goes: build a new list.",
     )
-    match(got, torch.zeros(1), what="The attention of a span with no token behind it", mistakes={})
-    return "How much the rest of the text looks back at a step."
+    expect(given == parts, "`parts` itself was changed. It is used again: build a new list.")
+    if kept == parts and tried:
+        from_zero = _kept(prune(list(parts), lambda x: additive(x, 0.0), threshold=0.05), parts)
+        expect(
+            from_zero != ["b", "d", "e"],
+            "You compare the *total* damage with the threshold. Compare what this one removal "
+            "*adds*.",
+        )
+        expect(
+            from_zero != ["b", "e"],
+            "You compare the damage of each part *alone* with the threshold. Compare what it "
+            "*adds* to the damage of those that are gone already.",
+        )
+    expect(
+        kept != ["a", "c", "d"],
+        "That is what is removed. Return what is left.",
+    )
+    expect(
+        kept != parts,
+        "Everything is kept. `damage` need not be 0 when nothing is removed: what counts is what "
+        "a removal *adds*.",
+    )
+    expect(
+        kept != ["b", "d", "e"],
+        "Two parts that cost 0.04 each should both go at a threshold of 0.05: compare with the "
+        "damage done *so far*, not with the damage at the start.",
+    )
+    expect(set(kept) != {"b"}, "The threshold is not used as given: 0.2 is more than 0.05.")
+    expect(
+        set(kept) == {"b", "e"},
+        f"With costs {costs} and threshold 0.05, b and e should be left; you have {kept}.",
+    )
+    expect(kept == ["b", "e"], "Return what is left in the order of `parts`.")
+
+    def either(removed) -> float:
+        return 1.0 if {"a", "b"} <= set(removed) else 0.0
+
+    kept = _kept(prune(["a", "b"], either, threshold=0.05), ["a", "b"])
+    expect(
+        kept != [],
+        "Either a or b is enough, and you removed both: a removed part must stay removed while "
+        "the next one is tried.",
+    )
+    expect(
+        kept != ["a", "b"],
+        "Either a or b is enough, and you kept both: remove as you go.",
+    )
+    expect(kept == ["b"], "Try the parts in the order given: a is tried first, and can go.")
+
+    def both(removed) -> float:
+        return 0.5 if {"a", "b"} & set(removed) else 0.0
+
+    kept = _kept(prune(["a", "b", "c"], both, threshold=0.05), ["a", "b", "c"])
+    expect(
+        set(kept) == {"a", "b"},
+        f"Losing a or b costs all of it, c nothing: a and b should be left; you have {kept}. Is a "
+        "part that was tried and kept still counted as removed?",
+    )
+
+    def harmful(removed) -> float:
+        return 0.5 - 0.3 * ("a" in removed) + 0.4 * ("b" in removed)
+
+    kept = _kept(prune(["a", "b"], harmful, threshold=0.05), ["a", "b"])
+    expect(
+        kept == ["b"],
+        "Without a there is *less* damage, so a should go: do not take the absolute value.",
+    )
+    return "Greedy: once round, and nothing comes back."
+
+
+def _kept(got, parts: list) -> list:
+    expect(got is not None, "It came back as None: does every path of the function `return`?")
+    expect(
+        isinstance(got, (list, tuple, set, frozenset)) and set(got) <= set(parts),
+        "Return a list of the parts that are left.",
+    )
+    return list(got)
+
+
+@exercise("utils.circuits.discovery.keep_heads")
+def check_keep_heads(keep_heads) -> str:
+    """Random outputs, all axes of different size, with one fill for all rows and one for each."""
+    random = torch.Generator().manual_seed(0)
+    z = torch.randn(2, 5, 4, 3, generator=random)
+    kept = [1, 3]
+    others = [0, 2]
+    for rows in (1, 2):
+        fill = torch.randn(rows, 5, 4, 3, generator=random)
+        full = fill.expand_as(z)
+
+        def put(base, where, value):
+            out = base.clone()
+            out[where] = value[where] if torch.is_tensor(value) else value
+            return out
+
+        at = (slice(None), slice(None), others)
+        before, filled = z.clone(), fill.clone()
+        try:
+            got = keep_heads(z, fill, list(kept))
+        except Wrong as wrong:
+            expect(
+                rows > 1 or not {"shape", "size"} & set(str(wrong).split()),
+                "`fill` is [1, pos, head, d_head] here, and `z` has 2 rows: widen `fill` to the "
+                f"rows of `z` first. ({wrong})",
+            )
+            raise
+        expect(
+            torch.equal(z, before) and torch.equal(fill, filled),
+            "`z` or `fill` itself was changed. Work on a copy: both are used again.",
+        )
+        match(
+            got,
+            put(z, at, full),
+            what="The result",
+            mistakes={
+                "It is turned round: `kept` are the heads that stay.": put(
+                    z, (slice(None), slice(None), kept), full
+                ),
+                "Nothing has changed.": z,
+                "Every head is replaced; those in `kept` stay.": full,
+                "Those are positions: heads are the third axis.": put(
+                    z, (slice(None), [0, 2, 4]), full
+                ),
+                "That is zero ablation: put `fill` there.": put(z, at, 0.0),
+                "Every row gets the first row of `fill`; it may have a row for each prompt.": put(
+                    z, at, full[:1].expand_as(z)
+                ),
+                "`fill` is added to what the head gave; it should take its place.": put(
+                    z, at, z + full
+                ),
+            },
+        )
+    empty = keep_heads(z, fill, [])
+    match(empty, full, what="With no head kept, the result", mistakes={"Nothing has changed.": z})
+    return "The circuit runs; all other heads say the same as ever."
+
+
+def _planted(values: dict, *pairs: tuple):
+    """A metric that adds up: 0.5 for nothing, a value for each part, 2 for either of a pair."""
+
+    def metric_of(kept) -> float:
+        kept = set(kept)
+        backed = sum(bool(kept & set(pair)) for pair in pairs)
+        return 0.5 + sum(values[x] for x in kept & set(values)) + 2.0 * backed
+
+    return metric_of
+
+
+@exercise("utils.circuits.discovery.faithfulness")
+def check_faithfulness(faithfulness) -> str:
+    """A metric that is not 0 for nothing, with a pair of parts of which either is enough."""
+    values = {"a": 2.0, "b": 1.0, "c": -0.5, "d": 1.5}
+    values |= {"e": 0.0, "f": 0.0}
+    metric_of, everything = _planted(values, ("e", "f")), list(values)
+    circuit = ["a", "c", "e"]
+    none, whole, alone, rest = 0.5, 6.5, 4.0, 5.0
+    match(
+        faithfulness(metric_of, circuit, everything),
+        (alone - none) / (whole - none),
+        what="Faithfulness",
+        mistakes={
+            "What is left with *no* head counts for you as the circuit's work. Subtract it, above "
+            "the line and below.": alone / whole,
+            "Subtract m(nothing) below the line too.": (alone - none) / whole,
+            "Subtract m(nothing) above the line too.": alone / (whole - none),
+            "That is a difference of metrics: divide, so that the whole model has 1.": alone - none,
+            "That is what the circuit lacks: the whole model has 1, nothing has 0.": 1
+            - (alone - none) / (whole - none),
+            "You asked for the model *without* the circuit.": (rest - none) / (whole - none),
+            "The fraction is upside down.": (whole - none) / (alone - none),
+        },
+    )
+    match(
+        faithfulness(metric_of, everything, everything),
+        1.0,
+        what="The whole model's faithfulness",
+        mistakes={},
+    )
+    match(
+        faithfulness(metric_of, ["a", "b", "d", "e"], everything),
+        6.5 / 6.0,
+        what="A circuit without the harmful part",
+        mistakes={"Do not cut it off at 1: more than the whole model is a result.": 1.0},
+    )
+    return "0 with nothing, 1 with everything, and perhaps more than 1 in between."
+
+
+@exercise("utils.circuits.discovery.minimality")
+def check_minimality(minimality) -> str:
+    """Parts that add up, one that harms, and two pairs of which either is enough: e and f are
+    both in the circuit, a has its backup z outside."""
+    values = {"a": 0.5, "b": 1.0, "c": -0.5, "e": 0.0, "f": 0.0, "z": 1.5}
+    metric_of = _planted(values, ("e", "f"), ("a", "z"))
+    everything, circuit = list(values), ["b", "a", "e", "f", "c"]
+    gap, whole, full = 6.5, 7.0, 5.5
+    got = minimality(metric_of, circuit, everything)
+    expect(isinstance(got, dict), "Return a dictionary: part -> how much faithfulness falls.")
+    expect(
+        set(got) == set(circuit),
+        "One entry for each part of the *circuit*, not of the whole model.",
+    )
+    right = torch.tensor([1.0, 2.5, 0.0, 0.0, -0.5]) / gap
+    match(
+        torch.tensor([float(got[part]) for part in circuit], dtype=torch.float64),
+        right,
+        what="The falls, in the order of the circuit,",
+        mistakes={
+            "Divide by m(everything) - m(nothing), so that they are in units of faithfulness.": (
+                right * gap
+            ),
+            "The sign: how much faithfulness *falls* when the part is out.": -right,
+            "That is how faithful the rest still is: take the difference to the full circuit.": (
+                full - 0.5
+            )
+            / gap
+            - right,
+            "Each part alone: take it *out* of the circuit, and leave the others in.": torch.tensor(
+                [1.0, 2.5, 2.0, 2.0, -0.5]
+            )
+            / gap,
+            "You took the part out of the whole model, where a backup may stand in: take it out of "
+            "the *circuit*.": torch.tensor([1.0, 0.5, 0.0, 0.0, -0.5]) / gap,
+            "You compare with the whole model; compare with the full circuit.": (
+                (whole - full) / gap + right
+            ),
+            "Divide by m(everything) - m(nothing), not by m(everything) alone.": right
+            * gap
+            / whole,
+            "Divide by what the whole model does, not by what the circuit does.": right
+            * gap
+            / (full - 0.5),
+        },
+    )
+    return "0 may mean useless, or that a twin stands in."

@@ -1,0 +1,45 @@
+"""The texts that SmolLM2's dictionaries are trained and tested on, as token ids."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from safetensors.torch import load_file
+from torch import Tensor
+
+DATA = Path(__file__).parents[1]
+BATCH, HELD_OUT = 192, 16  # in the chat texts, every 16th batch of 192 is on held-out subjects
+
+
+def texts(part: str = "train") -> list[Int[Tensor, " token"]]:
+    """Token ids of texts that SmolLM2 wrote, without BOS.
+
+    "train" is its answers to requests (`data/chat`), then its short stories (`data/stories`).
+    "held_out" is its answers about subjects that no request of the other part was about.
+
+    Args:
+        part: "train" or "held_out".
+
+    Raises:
+        ValueError: for any other part.
+        FileNotFoundError: the texts are not there; `make data D=chat` writes them.
+    """
+    if part not in ("train", "held_out"):
+        raise ValueError(f'There is no part {part!r}: ask for "train" or "held_out".')
+    chat = _read(DATA / "chat" / "texts.safetensors")
+    wanted = [row for i, row in enumerate(chat) if _is_held_out(i) == (part == "held_out")]
+    return wanted if part == "held_out" else wanted + _read(DATA / "stories" / "texts.safetensors")
+
+
+def _is_held_out(i: int) -> bool:
+    return i // BATCH % HELD_OUT == 0
+
+
+def _read(file: Path) -> list[Int[Tensor, " token"]]:
+    if not file.exists():
+        raise FileNotFoundError(
+            f"No texts in {file}: get the repository's data, or `make data D={file.parent.name}`."
+        )
+    kept = load_file(file)
+    tokens: Tensor = kept["tokens"].to(torch.int32)
+    return list(tokens.split(kept["lengths"].tolist()))

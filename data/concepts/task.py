@@ -1,0 +1,206 @@
+"""Concepts to steer towards, and instruments that tell how much of one a text has.
+
+Contrast pairs say what a concept is; a lexicon or a classifier, trained on other text, measures it.
+`data/concepts/README.md` says where the texts come from. Every score runs from -1 to 1.
+"""
+
+import csv
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+CONCEPTS = ("sentiment", "formality", "sea")
+DATA = Path(__file__).resolve().parents[1]
+
+
+def _rows(name: str, *, folder: str = "concepts") -> list[dict[str, str]]:
+    with (DATA / folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _known(concept: str, names: Sequence[str] = CONCEPTS) -> None:
+    if concept not in names:
+        raise ValueError(f"There is no {concept!r} here; choose from {', '.join(names)}.")
+
+
+def pairs(concept: str, *, part: str | None = None) -> list[tuple[str, str]]:
+    """Contrast pairs: nearly the same sentence with the concept, and without or with its opposite.
+
+    Args:
+        concept: "sentiment" (positive, negative), "formality" (formal, casual) or "sea" (the sea,
+            the land).
+        part: "fit" or "test", which share no topic; None gives both, fit first.
+
+    Returns:
+        48 pairs (with, without): 30 to fit and 18 to test.
+
+    Raises:
+        ValueError: there is no such concept or part.
+    """
+    _known(concept)
+    _known(part or "fit", ("fit", "test"))
+    return [
+        (row["with"], row["without"])
+        for row in _rows("pairs")
+        if row["concept"] == concept and part in (None, row["part"])
+    ]
+
+
+def labelled_texts(concept: str) -> tuple[list[str], Int[Tensor, " text"], list[str]]:
+    """What the model wrote when it was asked for a concept, or for its opposite.
+
+    Args:
+        concept: "formality" or "sea".
+
+    Returns:
+        384 texts of 40 tokens; label 1 for those with the concept; their subjects, to hold out.
+
+    Raises:
+        ValueError: there are no such texts.
+    """
+    _known(concept, CONCEPTS[1:])
+    rows = [row for row in _rows("texts") if row["concept"] == concept]
+    labels = torch.tensor([int(row["label"]) for row in rows])
+    return [row["text"] for row in rows], labels, [row["subject"] for row in rows]
+
+
+def openings(*, part: str) -> list[str]:
+    """Beginnings of texts, about nothing in particular, for a model to continue.
+
+    Args:
+        part: "choose" (8, to choose a layer and a dose on) or "test" (24, to report on).
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    _known(part, ("choose", "test"))
+    return [row["opening"] for row in _rows("openings") if row["part"] == part]
+
+
+def sentiment(texts: Sequence[str]) -> Float[Tensor, " text"]:
+    """VADER's compound score of each text, from -1 (negative) to 1 (positive).
+
+    A lexicon of 7,500 rated words with rules for negation and emphasis.
+    Source: Hutto and Gilbert, 2014.
+    """
+    analyser = _vader()
+    return torch.tensor([analyser.polarity_scores(text)["compound"] for text in texts])
+
+
+@functools.cache
+def _vader():
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    return SentimentIntensityAnalyzer()
+
+
+class Classifier(NamedTuple):
+    """A small text classifier, and how good it is.
+
+    Attributes:
+        pipeline: scikit-learn's, with `predict_proba`.
+        accuracy: on texts about subjects that it was not trained on.
+        n_held_out: how many texts those are.
+    """
+
+    pipeline: Any
+    accuracy: float
+    n_held_out: int
+
+    def scores(self, texts: Sequence[str]) -> Float[Tensor, " text"]:
+        """2 p - 1, where p is its probability that the text has the concept."""
+        return torch.from_numpy(2 * self.pipeline.predict_proba(list(texts))[:, 1] - 1).float()
+
+
+@functools.cache
+def classifier(concept: str) -> Classifier:
+    """Logistic regression on character n-grams, for "formality" or "sea" (half a second).
+
+    Trained on `texts.csv`, which the model wrote when asked for the concept: none of it continues
+    an opening, and none is a sentence of `pairs`. Every fourth subject is held out.
+
+    Raises:
+        ValueError: there is no such classifier. Sentiment has a lexicon instead.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    _known(concept, CONCEPTS[1:])
+    rows = [row for row in _rows("texts") if row["concept"] == concept]
+    subjects = list(dict.fromkeys(row["subject"] for row in rows))
+    held_out = set(subjects[::4])
+    train = [row for row in rows if row["subject"] not in held_out]
+    test = [row for row in rows if row["subject"] in held_out]
+
+    def labels(rows: list[dict[str, str]]) -> list[int]:
+        return [int(row["label"]) for row in rows]
+
+    pipeline = make_pipeline(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
+        LogisticRegression(C=10, max_iter=1000),
+    ).fit([row["text"] for row in train], labels(train))
+    accuracy = pipeline.score([row["text"] for row in test], labels(test))
+    return Classifier(pipeline, float(accuracy), len(test))
+
+
+def score(concept: str, texts: Sequence[str]) -> Float[Tensor, " text"]:
+    """How much of a concept each text has, from -1 to 1: `sentiment`, or a classifier's `scores`.
+
+    Raises:
+        ValueError: there is no such concept.
+    """
+    _known(concept)
+    return sentiment(texts) if concept == "sentiment" else classifier(concept).scores(texts)
+
+
+class SteeredTexts(NamedTuple):
+    """What the model wrote under one method at one dose, after every opening.
+
+    Openings are those of `openings`: part "choose" (the first 8), then part "test".
+
+    Attributes:
+        texts: seed by seed, and opening by opening within a seed; 20 tokens each.
+        loss: of a token, a mean, in nats, when the unsteered model reads the text after the bare
+            opening.
+        two: the share of repeated 2-grams.
+        three: the share of repeated 3-grams.
+    """
+
+    texts: list[str]
+    loss: Float[Tensor, "seed opening"]
+    two: Float[Tensor, "seed opening"]
+    three: Float[Tensor, "seed opening"]
+
+    def score(self, concept: str) -> Float[Tensor, "seed opening"]:
+        """How much of a concept each text has, from -1 to 1."""
+        return score(concept, self.texts).view_as(self.loss)
+
+
+@functools.cache
+def steered_texts() -> dict[tuple[str, str, float], SteeredTexts]:
+    """The samples that `data/steering_sweep` ships, by (method, concept, dose).
+
+    Methods are CAA, probe, pair 0, pair 10 and pair 20; random 0 to random 4, with the concept "";
+    and, with a dose of 0, request, and unsteered with the concept "".
+    """
+    rows: dict[tuple[str, str, float], list[dict[str, str]]] = {}
+    for row in _rows("texts", folder="steering_sweep"):
+        rows.setdefault((row["method"], row["concept"], float(row["dose"])), []).append(row)
+    n_openings = len(_rows("openings"))
+
+    def numbers(group: list[dict[str, str]], name: str) -> Float[Tensor, "seed opening"]:
+        return torch.tensor([float(row[name]) for row in group]).view(-1, n_openings)
+
+    return {
+        key: SteeredTexts(
+            [row["text"] for row in group],
+            *(numbers(group, name) for name in ("loss", "two", "three")),
+        )
+        for key, group in rows.items()
+    }

@@ -1,0 +1,57 @@
+"""The circle of emotions: axes of valence and arousal, steering along them, and where it leads.
+
+Angles are in degrees on the circle of Russell, 1980 ("A circumplex model of affect", Journal of
+Personality and Social Psychology 39): 0 is pleasure, 90 arousal, 180 displeasure, 270 sleepiness.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+FOLDER = Path(__file__).parent
+
+
+class Words(NamedTuple):
+    """Words of emotion, one entry each.
+
+    Attributes:
+        angles: Russell's, in degrees.
+        groups: near synonyms share one; a split must not part them.
+        quadrants: of each word's group, 1 to 4.
+    """
+
+    words: list[str]
+    angles: Float[Tensor, " word"]
+    groups: list[str]
+    quadrants: list[int]
+
+
+def read_words() -> Words:
+    """The words of `data/emotions/words.csv`."""
+    rows = _rows("words")
+    return Words(
+        [row["word"] for row in rows],
+        torch.tensor([float(row["angle"]) for row in rows]),
+        [row["group"] for row in rows],
+        [int(row["quadrant"]) for row in rows],
+    )
+
+
+def read_frames(use: str) -> list[str]:
+    """The beginnings of sentences in `data/emotions/frames.csv` that are for "fit" or "score"."""
+    return [row["frame"] for row in _rows("frames") if row["use"] == use]
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def sentences(words: Sequence[str], frames: Sequence[str]) -> list[str]:
+    """Every frame with every word and a full stop; the sentences of a word are neighbours."""
+    return [f"{frame} {word}." for word in words for frame in frames]

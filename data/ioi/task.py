@@ -1,0 +1,145 @@
+"""Indirect-object identification: who gets the drink? The prompts of lessons 1.3 to 1.5.
+
+"When Mary and John went to the store, John gave a drink to" goes on with " Mary". The name that
+comes once is the indirect object (IO); the one that comes twice is the subject (S), first at S1,
+then at S2. Source of the task: Wang et al., 2022 (arXiv 2211.00593).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+TEMPLATES = (
+    "When {} and {} went to the {place}, {} gave a {thing} to",
+    "After {} and {} left the {place}, {} handed a {thing} to",
+    "While {} and {} were waiting at the {place}, {} passed a {thing} to",
+    "Then {} and {} sat down in the {place}, and {} offered a {thing} to",
+)
+PLACES = ("store", "school", "park", "garden", "station", "office", "library", "restaurant")
+THINGS = ("drink", "book", "ring", "letter", "ticket", "basket", "flower", "map")
+# One token each behind a space. No set shares a name with another: what is chosen on the first is
+# tested on the second. The third is for a test after looking at the second.
+NAMES = ("Mary", "John", "Tom", "Anna", "Paul", "Sarah", "Mark", "Laura", "Peter", "Alice")
+OTHER_NAMES = (
+    "James",
+    "Emma",
+    "David",
+    "Susan",
+    "Robert",
+    "Kate",
+    "Simon",
+    "Helen",
+    "Daniel",
+    "Jane",
+)
+UNSEEN_NAMES = (
+    "George",
+    "Lucy",
+    "Andrew",
+    "Rachel",
+    "Steven",
+    "Julia",
+    "Henry",
+    "Rose",
+    "Charles",
+    "Grace",
+)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of one template and one name order, so that every word has one position.
+
+    Attributes:
+        tokens: [batch, pos], on the model's device.
+        io, s: [batch], the tokens of the right and of the wrong name, each with its leading space.
+        where: position of "IO", "S1", "S2" and "END" (the last token, which predicts the name).
+        texts: the prompts as text.
+        spare: [batch], a third name's token, which does not stand in the prompt.
+    """
+
+    tokens: Int[Tensor, "batch pos"]
+    io: Int[Tensor, " batch"]
+    s: Int[Tensor, " batch"]
+    where: Mapping[str, int]
+    texts: tuple[str, ...]
+    spare: Int[Tensor, " batch"]
+
+    def logit_diff(self, logits: Float[Tensor, "batch pos d_vocab"]) -> Float[Tensor, " batch"]:
+        """logit(IO) - logit(S) at the last position: above 0, the model prefers the right name."""
+        rows = torch.arange(len(self.io), device=logits.device)
+        return logits[rows, -1, self.io] - logits[rows, -1, self.s]
+
+    def swapped(self) -> "Prompts":
+        """S2 becomes IO: "... John and Mary ..., Mary gave". The other name is right in it.
+
+        `io` and `s` stay as they are, so that a metric means the same for both.
+        """
+        return self._with({"S2": self.io})
+
+    def third_name(self) -> "Prompts":
+        """S2 becomes a name that has not come before, so that neither name is the right one."""
+        return self._with({"S2": self.spare})
+
+    def _with(self, change: Mapping[str, Int[Tensor, " batch"]]) -> "Prompts":
+        tokens = self.tokens.clone()
+        for label, names in change.items():
+            tokens[:, self.where[label]] = names
+        return replace(self, tokens=tokens, texts=())
+
+
+def prompts(
+    model,
+    n: int,
+    *,
+    generator: torch.Generator,
+    template: int = 0,
+    io_first: bool = True,
+    names: Sequence[str] = NAMES,
+    bos: bool = True,
+) -> Prompts:
+    """Draws `n` prompts of one template.
+
+    Args:
+        model: a TransformerBridge with a tokenizer.
+        n: how many.
+        generator: a seed gives the same prompts again.
+        template: an index into `TEMPLATES`.
+        io_first: whether the indirect object is named first (ABBA, as the paper says) or second.
+        names: draw from these, three different ones a prompt (the third is `spare`).
+        bos: whether BOS stands in front.
+
+    Raises:
+        ValueError: a name, place or thing is not one token, so that positions would differ.
+    """
+
+    def draw(items: Sequence[str], count: int) -> list[str]:
+        return [items[i] for i in torch.randperm(len(items), generator=generator)[:count]]
+
+    texts, trios = [], []
+    for _ in range(n):
+        io, s, spare = draw(names, 3)
+        place, thing = draw(PLACES, 1)[0], draw(THINGS, 1)[0]
+        pair = (io, s) if io_first else (s, io)
+        texts.append(TEMPLATES[template].format(*pair, s, place=place, thing=thing))
+        trios.append((io, s, spare))
+    rows = [model.to_tokens(text, prepend_bos=bos)[0] for text in texts]
+    if len({len(row) for row in rows}) != 1:
+        raise ValueError("Some name, place or thing is more than one token: choose another.")
+    tokens = torch.stack(rows)
+    ids = torch.tensor([[_only_token(model, name) for name in trio] for trio in trios])
+    io, s, spare = ids.to(tokens.device).T
+    row = tokens[0].tolist()
+    s1, s2 = [i for i, token in enumerate(row) if token == s[0]]
+    where = {"IO": row.index(int(io[0])), "S1": s1, "S2": s2, "END": len(row) - 1}
+    return Prompts(tokens, io, s, where, tuple(texts), spare)
+
+
+def _only_token(model, name: str) -> int:
+    ids = model.to_tokens(" " + name, prepend_bos=False)[0].tolist()
+    if len(ids) != 1:
+        raise ValueError(f"{name!r} is {len(ids)} tokens; use names of one token.")
+    return ids[0]

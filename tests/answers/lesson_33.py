@@ -1,0 +1,260 @@
+"""Lesson 3.3: the library's version of each exercise, and plausible wrong answers."""
+
+import torch
+
+from utils.writing import geometry
+
+
+def _shared(choose, *, swap=False, order=lambda t, a: sorted(t, key=a.get)):
+    def shared_tokens(vocab_a, vocab_b):
+        tokens = order(choose(vocab_a, vocab_b), vocab_a)
+        ids_a = [vocab_a.get(t, 0) for t in tokens]
+        ids_b = [vocab_b.get(t, 0) for t in tokens]
+        return (tokens, ids_b, ids_a) if swap else (tokens, ids_a, ids_b)
+
+    return shared_tokens
+
+
+def _both(a, b):
+    return set(a) & set(b)
+
+
+def _each_in_its_order(vocab_a, vocab_b):
+    tokens = sorted(_both(vocab_a, vocab_b), key=vocab_a.get)
+    return tokens, [vocab_a[t] for t in tokens], sorted(vocab_b[t] for t in tokens)
+
+
+def _ids_of_a_twice(vocab_a, vocab_b):
+    tokens = sorted(_both(vocab_a, vocab_b), key=vocab_a.get)
+    return tokens, [vocab_a[t] for t in tokens], [vocab_a[t] for t in tokens]
+
+
+def _stripped(vocab_a, vocab_b):
+    a, b = ({t.strip("Ġ"): i for t, i in v.items()} for v in (vocab_a, vocab_b))
+    tokens = sorted(_both(a, b), key=a.get)
+    return tokens, [a[t] for t in tokens], [b[t] for t in tokens]
+
+
+def _all_of_both(vocab_a, vocab_b):
+    tokens = sorted({*vocab_a, *vocab_b} - {"owl", "Owl", "Dog"})
+    return tokens, [vocab_a.get(t, -1) for t in tokens], [vocab_b.get(t, -1) for t in tokens]
+
+
+def _pearson(a, b):
+    return torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].item()
+
+
+def _global(
+    *, centre=(True, True), axis=0, pick=lambda s: geometry.off_diagonal(s), unit=True, end=_pearson
+):
+    def cosine_pearson(A, B):
+        found = []
+        for E, wanted in zip((A, B), centre, strict=True):
+            x = E - E.mean(axis, keepdim=True) if wanted else E
+            x = x / x.norm(dim=-1, keepdim=True) if unit else x
+            found.append(pick(x @ x.T))
+        return end(*found)
+
+    return cosine_pearson
+
+
+def _unit_then_centred(A, B):
+    found = []
+    for E in (A, B):
+        unit = E / E.norm(dim=-1, keepdim=True)
+        centred = unit - unit.mean(0)
+        found.append(geometry.off_diagonal(centred @ centred.T))
+    return _pearson(*found)
+
+
+def _unit_then_centred_then_unit(A, B):
+    return geometry.cosine_pearson(*(E / E.norm(dim=-1, keepdim=True) for E in (A, B)))
+
+
+def _cosine(a, b):
+    return torch.nn.functional.cosine_similarity(a, b, dim=0).item()
+
+
+def _hits(a, b):
+    return (a[:, :, None] == b[:, None]).any(-1).float().sum(-1)
+
+
+def _lle(*, away=True, ridge="trace", everywhere=False, finish=None):
+    def lle_weights(x, neighbours, *, ridge_=1e-3, **kwargs):
+        price = kwargs.get("ridge", ridge_)
+        z = neighbours - x[:, None] if away else neighbours
+        gram = z @ z.mT
+        k = gram.shape[-1]
+        trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
+        scale = {"trace": trace, "mean": trace / k, "one": 1.0, "none": 0.0, "all": trace.sum()}
+        where = torch.ones(k, k) if everywhere else torch.eye(k)
+        gram = gram + price * scale[ridge] * where.to(gram)
+        raw = torch.linalg.solve(gram, torch.ones_like(gram[..., :1]))[..., 0]
+        return finish(raw) if finish else raw / raw.sum(-1, keepdim=True)
+
+    return lle_weights
+
+
+def _unconstrained(x, neighbours, *, ridge=0.0):
+    return torch.linalg.lstsq(neighbours.mT, x[..., None]).solution[..., 0]
+
+
+def _unconstrained_then_divided(x, neighbours, *, ridge=0.0):
+    free = _unconstrained(x, neighbours)
+    return free / free.sum(-1, keepdim=True)
+
+
+def _clipped(x, neighbours, *, ridge=1e-3):
+    w = geometry.lle_weights(x, neighbours, ridge=ridge)
+    w = w.clamp(min=0) if ridge < 1e-6 else w
+    return w / w.sum(-1, keepdim=True)
+
+
+def _global_mean(E, neighbours, *, share=0.9):
+    variance = torch.linalg.svdvals((E - E.mean(0))[neighbours]) ** 2
+    return (_held(variance) < share).sum(-1) + 1
+
+
+def _dimension(*, centre=True, power=2, finish=None, flip=True):
+    def intrinsic_dimension(E, neighbours, *, share=0.9):
+        x = E[neighbours]
+        x = x - x.mean(1, keepdim=True) if centre else x
+        values = torch.linalg.svdvals(x) ** power
+        values = values if flip else values.flip(-1)
+        if finish:
+            return finish(values, share)
+        held = values.cumsum(-1) / values.sum(-1, keepdim=True)
+        return (held < share).sum(-1) + 1
+
+    return intrinsic_dimension
+
+
+def _held(values):
+    return values.cumsum(-1) / values.sum(-1, keepdim=True)
+
+
+def _map(*, centre=(True, True), swap=False, finish=lambda T: T):
+    def fit_map(A, B, *, ridge=0.0):
+        A, B = (B, A) if swap else (A, B)
+        a, b = (E - E.mean(0) if c else E for E, c in zip((A, B), centre, strict=True))
+        return finish(torch.linalg.lstsq(a, b).solution)
+
+    return fit_map
+
+
+def _predictions(A, B):
+    return (A - A.mean(0)) @ geometry.fit_map(A, B)
+
+
+def _with_intercept(A, B):
+    return torch.linalg.lstsq(torch.cat([A, torch.ones(len(A), 1)], 1), B).solution
+
+
+def _rotation(A, B):
+    U, _, Vh = torch.linalg.svd((A - A.mean(0)).T @ (B - B.mean(0)), full_matrices=False)
+    return U @ Vh
+
+
+MISTAKES = {
+    "shared_tokens": [
+        ("same id", _shared(lambda a, b: {t for t in a if a[t] in b.values()}), "by their strings"),
+        ("all tokens of A", _shared(lambda a, b: set(a) - {"owl"}), "one vocabulary alone"),
+        ("all of both", _all_of_both, "one vocabulary alone"),
+        ("ids exchanged", _shared(_both, swap=True), "exchanged"),
+        ("ids of A twice", _ids_of_a_twice, "one vocabulary"),
+        ("each sorted by itself", _each_in_its_order, "different orders"),
+        (
+            "in the order of the alphabet",
+            _shared(_both, order=lambda t, a: sorted(t)),
+            "Order the tokens by their id in A",
+        ),
+        ("spaces stripped", _stripped, "Keep the strings as they are"),
+        (
+            "capitals ignored",
+            _shared(lambda a, b: {t for t in a if t.lower() in {u.lower() for u in b}}),
+            "Keep the strings as they are",
+        ),
+        ("only the strings", lambda a, b: sorted(_both(a, b)), "three things"),
+    ],
+    "cosine_pearson": [
+        ("with the diagonal", _global(pick=lambda s: s), "diagonal is counted"),
+        ("not centred", _global(centre=(False, False)), "not centred"),
+        ("one side centred", _global(centre=(True, False)), "one is not"),
+        ("inner products", _global(unit=False), "divide each row by its length"),
+        ("lengths before the mean", _unit_then_centred, "before they were centred"),
+        ("lengths, mean, lengths", _unit_then_centred_then_unit, "before they were centred"),
+        ("centred along the row", _global(axis=1), "mean *row*"),
+        ("cosine of cosines", _global(end=_cosine), "takes the mean"),
+        ("zeros on the diagonal", _global(pick=lambda s: s - s.diag().diag()), "set to zero"),
+        ("zeros below the diagonal", _global(pick=lambda s: s.triu(1)), "lower triangle"),
+        (
+            "neither",
+            _global(centre=(False, False), pick=lambda s: s),
+            "Neither centred, nor without",
+        ),
+    ],
+    "neighbour_overlap": [
+        ("place by place", lambda a, b: (a == b).float().mean(-1), "place by place"),
+        ("a count", _hits, "a count"),
+        ("over tokens", lambda a, b: _hits(a, b) / len(a), "number of tokens"),
+        ("Jaccard", lambda a, b: _hits(a, b) / (6 - _hits(a, b)), "Jaccard"),
+        ("one number", lambda a, b: (_hits(a, b) / 3).mean(), "keep the tokens apart"),
+        ("the rest", lambda a, b: 1 - _hits(a, b) / 3, "*not* in common"),
+        (
+            "mean over all pairs",
+            lambda a, b: (a[:, :, None] == b[:, None]).float().mean((1, 2)),
+            "twice",
+        ),
+    ],
+    "lle_weights": [
+        ("not normalised", _lle(finish=lambda w: w), "do not sum to 1"),
+        ("softmax", _lle(finish=lambda w: w.softmax(-1)), "softmax"),
+        ("point not taken away", _lle(away=False), "Gram matrix is that of the neighbours"),
+        ("no condition", _unconstrained, "without the condition"),
+        ("condition afterwards", _unconstrained_then_divided, "plain least squares"),
+        ("no ridge", _lle(ridge="none"), "ridge is missing, or"),
+        ("ridge without the trace", _lle(ridge="one"), "share of the *trace*"),
+        ("ridge on every entry", _lle(everywhere=True), "added to every entry"),
+        ("trace over all points", _lle(ridge="all"), "summed over all points"),
+        ("mean of the diagonal", _lle(ridge="mean"), "mean of the diagonal"),
+        ("over points", _lle(finish=lambda w: w / w.sum(0)), "over the points"),
+        ("no negative weights", _clipped, "may be negative"),
+    ],
+    "intrinsic_dimension": [
+        ("not centred", _dimension(centre=False), "not centred"),
+        ("the mean of all", _global_mean, "not centred"),
+        ("singular values", _dimension(power=1), "singular values"),
+        (
+            "one too few",
+            _dimension(finish=lambda v, s: (_held(v) < s).sum(-1)),
+            "One too few",
+        ),
+        ("one too many", _dimension(finish=lambda v, s: (_held(v) < s).sum(-1) + 2), "too many"),
+        ("smallest first", _dimension(flip=False), "smallest component"),
+        (
+            "participation",
+            _dimension(finish=lambda v, s: v.sum(-1) ** 2 / v.pow(2).sum(-1)),
+            "participation",
+        ),
+        (
+            "each component's own share",
+            _dimension(finish=lambda v, s: (v / v.sum(-1, keepdim=True) >= s).sum(-1)),
+            "each hold",
+        ),
+        (
+            "one number for all",
+            _dimension(finish=lambda v, s: ((_held(v) < s).sum(-1) + 1).float().mean()),
+            "should have shape",
+        ),
+    ],
+    "fit_map": [
+        ("the way back", _map(swap=True), "from B to A"),
+        ("transposed", _map(finish=lambda T: T.T), "T is transposed"),
+        ("not centred", _map(centre=(False, False)), "Neither side is centred"),
+        ("B alone centred", _map(centre=(False, True)), "A is not"),
+        ("intercept kept", _with_intercept, "column of ones"),
+        ("no inverse", lambda A, B: (A - A.mean(0)).T @ (B - B.mean(0)), "without the inverse"),
+        ("predictions", _predictions, "Return T"),
+        ("a rotation", _rotation, "orthogonal"),
+    ],
+}

@@ -1,0 +1,75 @@
+"""The recipe of data/countdown."""
+
+import itertools
+import json
+import random
+
+import pytest
+import torch
+
+from data.countdown import make
+from data.countdown import task as countdown
+from data.countdown.task import Puzzle
+
+
+@pytest.mark.parametrize("recheck", [0.0, 1.0])
+def test_a_trace_is_a_search_that_ends_well(recheck):
+    puzzles = countdown.puzzles(random.Random(0), test=False)
+    recipe = make.Recipe(0, recheck=recheck)
+    rng = random.Random(0)
+    for _ in range(100):
+        bos, *words, eos = make.trace(rng, puzzles, recipe)
+        assert (bos, eos) == ("<bos>", "<eos>") and set(words) <= set(countdown.VOCABULARY)
+        start = words.index(":") + 1
+        make_at = words.index("make")
+        numbers = tuple(map(int, words[make_at + 3 : start - 1]))
+        puzzle = Puzzle(numbers, int(words[make_at + 1]), tuple(words[:make_at]))
+        judged = countdown.read(puzzle, words[start:])
+        assert all(each.legal and each.accepted == each.hit for each in judged)
+        first = [each for each in judged if not each.again]
+        assert [each.hit for each in first] == [False] * (len(first) - 1) + [True]
+        results = [each.words[-1] for each in first]
+        assert len(set(results)) == len(results) <= recipe.most_failures + 1
+        again = [each for each in judged if each.again]
+        assert [each.words for each in again] == [first[-1].words] * int(recheck)
+
+
+def test_a_step_has_short_and_long_traces():
+    recipe = make.Recipe(0)
+    parts = next(make.steps_of(recipe))
+    assert len(parts) == recipe.parts and sum(map(len, parts)) == recipe.traces
+    widths = [part.shape[1] for part in parts]
+    assert widths == sorted(widths) and widths[-1] > 2 * widths[0]
+
+
+def test_the_loss_is_that_of_all_parts_together_with_verdicts_counted_more():
+    recipe = make.Recipe(0, traces=8, parts=2)
+    model = make.new_model(recipe)
+    parts = next(make.steps_of(recipe))
+    loss = make.loss_of(model, parts, verdict=3.0)
+    by_hand, n = 0.0, 0
+    for row in itertools.chain(*parts):
+        row = row[row >= 0]
+        losses = -model(row[None]).logits[0, :-1].log_softmax(-1).gather(1, row[1:, None])[:, 0]
+        weights = torch.tensor([3.0 if token == make.BRACKET else 1.0 for token in row[:-1]])
+        by_hand, n = by_hand + (losses * weights).sum(), n + len(losses)
+    assert loss.item() == pytest.approx(by_hand.item() / n, rel=1e-4)
+    gradient = model.lm_head.weight.grad.clone()
+    model.zero_grad()
+    (by_hand / n).backward()
+    assert torch.allclose(gradient, model.lm_head.weight.grad, atol=1e-5)
+
+
+def test_the_tokenizer_has_a_token_for_each_word():
+    tokenizer = make.new_tokenizer()
+    words = [word for word in countdown.VOCABULARY if not word.startswith("<")]
+    ids = tokenizer(" ".join(words), add_special_tokens=False)["input_ids"]
+    assert ids == [countdown.VOCABULARY.index(word) for word in words]
+
+
+@pytest.mark.parametrize("name", make.RECIPES)
+def test_what_is_shipped_says_how_it_was_made(name):
+    written = json.loads((make.FOLDER / name / "training.json").read_text())
+    assert written["recipe"] == make.asdict(make.RECIPES[name])
+    report = json.loads((make.FOLDER / "report.json").read_text())[name]
+    assert report["verdicts right"] > 0.99

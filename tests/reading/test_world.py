@@ -1,0 +1,183 @@
+"""utils/world: probes, boards and edits, on cases that can be counted by hand."""
+
+import pytest
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+
+from data.othello.task import NO_MOVE, legal_moves, random_games, replay, start, to_tokens
+from utils.reading import world
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_an_affine_map_is_found_again_and_the_bias_is_not_shrunk():
+    inputs = torch.randn(40, 3, generator=generator())
+    weights = torch.randn(4, 2, generator=generator(1)).double()
+    targets = world.affine_predict(inputs, weights)
+    assert torch.allclose(world.affine_fit(inputs, targets, ridge=0), weights, atol=1e-6)
+    centred = inputs - inputs.mean(0)
+    heavy = world.affine_fit(centred, targets, ridge=1e9)
+    assert heavy[:-1].abs().max() < 1e-6
+    assert torch.allclose(heavy[-1], targets.mean(0), atol=1e-4)
+
+
+def test_the_relative_board_is_the_boards_times_the_player():
+    games = random_games(5, generator=generator())
+    played = replay(games)
+    relative = world.relative_board(played.board)
+    assert torch.equal(relative, played.board * played.player[:, None])
+
+
+def test_who_placed_a_disc_stays_when_it_is_turned_over():
+    games = random_games(20, generator=generator())
+    board, placed = replay(games).board, world.placed_by(games)
+    assert placed.shape == board.shape
+    assert torch.equal(placed[:, 0], start().expand(20, -1))
+    assert torch.equal(placed != 0, board != 0)
+    for game, moves in enumerate(games[:3].tolist()):
+        for time, move in enumerate(moves):
+            if move != NO_MOVE:
+                assert (placed[game, time + 1 :, move] == (1 if time % 2 == 0 else -1)).all()
+                assert board[game, time + 1, move] == placed[game, time + 1, move]
+    assert 0.2 < ((placed != board) & (board != 0)).sum() / (board != 0).sum() < 0.5
+
+
+def test_states_survive_the_round_trip():
+    board = torch.randint(-1, 2, (7, 36), generator=generator())
+    one_hot = world.one_hot_states(board)
+    assert one_hot.shape == (7, 108) and (one_hot.sum(-1) == 36).all()
+    assert torch.equal(world.board_states(one_hot), board)
+
+
+def test_the_history_holds_each_move_once_at_its_number():
+    tokens = to_tokens(random_games(3, generator=generator()))
+    for relative in (True, False):
+        found = world.history(tokens, relative=relative).unflatten(-1, (32, 36))
+        assert found.shape == (3, 32, 32, 36)
+        for time in (1, 4, 9):
+            for move in range(1, time + 1):
+                assert found[0, time, time - move if relative else move, tokens[0, move]] == 1
+            assert found[0, time].sum() == time
+
+
+def test_a_flip_mirrors_the_score_and_keeps_the_rest():
+    resid = torch.randn(4, 5, generator=generator())
+    weights = torch.randn(6, 2 * 3, generator=generator(1))
+    direction, bias = world.flip_direction(weights, torch.tensor([0, 1, 1, 0]))
+    assert torch.allclose(direction[1], weights[:-1, 5] - weights[:-1, 3])
+    assert torch.allclose(bias[0], weights[-1, 2] - weights[-1, 0])
+
+    def score(x):
+        return (x * direction).sum(-1) + bias
+
+    for scale in (0.0, 1.0, 2.5):
+        moved = world.flip_along(resid, direction, bias, scale)
+        assert torch.allclose(score(moved), -scale * score(resid), atol=1e-4)
+        step = moved - resid
+        across = step - (step * direction).sum(-1, keepdim=True) * direction / (
+            direction.pow(2).sum(-1, keepdim=True)
+        )
+        assert across.abs().max() < 1e-5
+
+
+def test_the_controls_of_an_edit_step_as_far():
+    resid = torch.randn(4, 5, generator=generator())
+
+    def like(x):
+        return x + torch.tensor([3.0, 4, 0, 0, 0])
+
+    random = world.in_random_direction(like, generator=generator(1))(resid) - resid
+    assert torch.allclose(random.norm(dim=-1), torch.full((4,), 5.0))
+    assert random.std(0).min() > 0.1  # each example its own
+    back = world.opposite(like)(resid) - resid
+    assert torch.allclose(back, resid - like(resid), atol=1e-6)
+
+
+def test_the_flipper_flips_what_the_probe_says():
+    resid = torch.randn(3, 5, generator=generator())
+    weights = torch.randn(6, 2 * 3, generator=generator(1)).double()
+    square = torch.tensor([1, 0, 1])
+    direction, bias = world.flip_direction(weights, square)
+    moved = world.flipper(weights, square, scale=2.0)(resid)
+    assert moved.dtype == resid.dtype
+    right = world.flip_along(resid, direction.float(), bias.float(), 2.0)
+    assert torch.allclose(moved, right)
+
+
+def test_logits_after_changes_one_position_and_reads_there():
+    model = TransformerBridge.boot_native(
+        {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 8, "n_ctx": 6}
+        | {"d_vocab": 7, "act_fn": "gelu", "normalization_type": "LN", "seed": 0}
+    )
+    tokens, time = torch.randint(0, 7, (3, 6), generator=generator()), torch.tensor([1, 3, 5])
+    rows = torch.arange(3)
+    with torch.no_grad():
+        plain = model(tokens)[rows, time]
+    name = "blocks.0.hook_resid_post"
+    assert torch.allclose(world.logits_after(model, tokens, time, {}), plain, atol=1e-6)
+    same = world.logits_after(model, tokens, time, {name: lambda resid: resid})
+    assert torch.allclose(same, plain, atol=1e-6)
+    moved = world.logits_after(model, tokens, time, {name: lambda resid: -resid})
+    assert (moved - plain).abs().max() > 1e-3
+    with torch.no_grad():
+        assert torch.allclose(model(tokens)[rows, time], plain), "the hooks are gone again"
+
+
+def test_legal_move_errors_count_both_kinds():
+    legal = torch.tensor([[1, 1, 0, 0], [1, 0, 0, 0]]).bool()
+    logits = torch.tensor([[3.0, 1, 2, 0], [0, 1, 2, 3]])
+    assert world.legal_move_errors(logits, legal).tolist() == [2, 2]
+    assert world.legal_move_errors(legal.float(), legal).tolist() == [0, 0]
+
+
+def test_an_edit_changes_one_square_and_the_legal_moves():
+    played = replay(random_games(60, generator=generator()))
+    edits = world.draw_edits(played, n=30, generator=generator(1))
+    before = played.board[edits.game, edits.time]
+    assert len(edits.game) == 30 and ((edits.board != before).sum(-1) == 1).all()
+    rows = torch.arange(30)
+    assert torch.equal(edits.board[rows, edits.square], -before[rows, edits.square])
+    assert (before[rows, edits.square] != 0).all() and (before[rows, edits.another] != 0).all()
+    assert (edits.square != edits.another).all()
+    assert (edits.legal != played.legal[edits.game, edits.time]).any(-1).all()
+    assert torch.equal(edits.legal, legal_moves(edits.board, played.player[edits.time]))
+    assert edits.legal.any(-1).all() and played.going[edits.game, edits.time].all()
+
+
+def test_a_flip_turns_one_disc_and_leaves_the_game_alone():
+    played = replay(random_games(8, generator=generator()))
+    kept, game = played.board.clone(), torch.arange(8)
+    time, square = torch.full((8,), 6), played.board[:, 6].abs().argmax(-1)
+    board, legal = world.legal_after_flip(played, game, time, square)
+    assert torch.equal(played.board, kept)
+    changed = board != kept[:, 6]
+    assert (changed.sum(-1) == 1).all() and changed[game, square].all()
+    assert torch.equal(legal, legal_moves(board, played.player[time]))
+
+
+def test_edits_of_the_residual_stream_are_what_they_are_called():
+    model = TransformerBridge.boot_native(
+        {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 8, "n_ctx": 33}
+        | {"d_vocab": 37, "act_fn": "gelu", "normalization_type": "LN", "seed": 0}
+    )
+    games = random_games(20, generator=generator())
+    edits = world.draw_edits(replay(games), n=6, generator=generator(1))
+    tokens = to_tokens(games)[edits.game]
+    probe = torch.randn(9, 36 * 3, generator=generator(2))
+
+    def found(how, seed=3):
+        return world.edited_logits(
+            model, tokens, edits, probes={0: probe}, scale=1.0, how=how, generator=generator(seed)
+        )
+
+    name = "blocks.0.hook_resid_post"
+    for how, square in (("flip", edits.square), ("another square", edits.another)):
+        change = world.flipper(probe, square, scale=1.0)
+        right = world.logits_after(model, tokens, edits.time, {name: change})
+        assert torch.allclose(found(how), right, atol=1e-5)
+    assert not torch.allclose(found("random", 3), found("random", 4), atol=1e-3)
+    assert not torch.allclose(found("opposite"), found("flip"), atol=1e-3)
+    with pytest.raises(ValueError, match="opposite"):
+        found("sideways")

@@ -1,0 +1,30 @@
+"""Texts beside each other, and the controls over them."""
+
+from utils.writing import figures
+
+CONTROLS = {"concept": ["sea", "land"], "layer": (25, 1, 29, 1), "dose": (0.3, -1.0, 1.0, 0.05)}
+
+
+def both_texts(concept, layer, dose, opening):
+    return f"{opening} <plain>", f"{opening} {concept} {layer} {dose}"
+
+
+def test_texts_side_by_side_without_a_front_end_are_those_at_the_start():
+    shown = figures.side_by_side(both_texts, names=("plain", "steered"), **CONTROLS, opening="I")
+    assert repr(shown) == "plain: I <plain>\nsteered: I sea 25 0.3"
+    assert "I &lt;plain&gt;" in shown._repr_html_()
+
+
+def test_in_a_notebook_texts_are_written_when_the_button_is_pressed(monkeypatch):
+    import IPython
+    import ipywidgets
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    box = figures.side_by_side(both_texts, names=("plain", "steered"), **CONTROLS, opening="I")
+    concept, layer, dose, opening, button, out = box.children
+    assert isinstance(layer, ipywidgets.IntSlider) and isinstance(dose, ipywidgets.FloatSlider)
+    assert dose.min == -1 and "I sea 25 0.3" in out.value
+    concept.value, opening.value = "land", "We"
+    assert "I sea 25 0.3" in out.value
+    button.click()
+    assert "We land 25 0.3" in out.value and "We &lt;plain&gt;" in out.value

@@ -1,0 +1,102 @@
+"""Linear probes: reading a concept from activations, and how far to trust the reading.
+
+A probe is a direction and a bias. It says yes where `x @ direction + bias` is above 0.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+# ---- Activations --------------------------------------------------------------------------------
+
+
+def last_token(
+    resid: Float[Tensor, "batch pos d_model"], lengths: Int[Tensor, " batch"], *, back: int = 0
+) -> Float[Tensor, "batch d_model"]:
+    """The vector at each text's last token, or `back` tokens before it, in a right-padded batch.
+
+    Args:
+        lengths: how many tokens of each row are text (BOS counts); the rest is padding.
+    """
+    rows = torch.arange(len(resid), device=resid.device)
+    return resid[rows, lengths.to(resid.device) - 1 - back]
+
+
+@torch.no_grad()
+def activations(
+    model,
+    texts: Sequence[str],
+    *,
+    position: int | Sequence[int] = -1,
+    layers: int | None = None,
+    batch_size: int = 40,
+    bos: bool = True,
+) -> Float[Tensor, "... layer text d_model"]:
+    """The residual stream at one token of each text.
+
+    Layer L is what block L reads, `blocks.L.hook_resid_pre`: 0 is the token's embedding, and
+    `n_layers` is what the last block leaves behind. Texts run in batches of like length, padded on
+    the right, where causal attention keeps the padding from being read.
+
+    Args:
+        model: a TransformerBridge with a tokenizer.
+        position: counted from the end of each text, so -1 is its last token. Several of them give
+            one more axis in front.
+        layers: the last layer to keep; the blocks above it do not run. None keeps all.
+        bos: whether BOS stands in front of each text.
+
+    Returns:
+        On the CPU, float32.
+
+    Raises:
+        ValueError: there is no text, or one is shorter than `position` asks for.
+    """
+    positions = [position] if isinstance(position, int) else list(position)
+    n_layers = model.cfg.n_layers
+    top = n_layers if layers is None else layers
+    rows = [model.to_tokens(text, prepend_bos=bos)[0] for text in texts]
+    if not rows or min(map(len, rows)) < -min(positions) or max(positions) >= 0:
+        raise ValueError(
+            f"Give texts of at least {-min(positions)} tokens, and positions counted from the "
+            f"end, such as -1."
+        )
+    out = torch.empty(len(positions), top + 1, len(rows), model.cfg.d_model)
+
+    def keep(resid, hook, layer, chosen, lengths):
+        for i, at in enumerate(positions):
+            out[i, layer, chosen] = last_token(resid, lengths, back=-1 - at).float().cpu()
+
+    by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    for start in range(0, len(rows), batch_size):
+        chosen = by_length[start : start + batch_size]
+        tokens = torch.nn.utils.rnn.pad_sequence([rows[i] for i in chosen], batch_first=True)
+        lengths = torch.tensor([len(rows[i]) for i in chosen])
+        keeping = {"chosen": torch.tensor(chosen), "lengths": lengths}
+        hooks = [
+            (f"blocks.{layer}.hook_resid_pre", partial(keep, layer=layer, **keeping))
+            for layer in range(min(top + 1, n_layers))
+        ]
+        if top == n_layers:
+            name = f"blocks.{n_layers - 1}.hook_resid_post"
+            hooks.append((name, partial(keep, layer=n_layers, **keeping)))
+        with model.hooks(fwd_hooks=hooks):
+            model(tokens, stop_at_layer=None if top == n_layers else top + 1)
+    return out[0] if isinstance(position, int) else out
+
+
+@torch.no_grad()
+def next_logits(
+    model, texts: Sequence[str], *, batch_size: int = 40
+) -> Float[Tensor, "text d_vocab"]:
+    """The logits after each text, on the CPU, float32."""
+    rows = [model.to_tokens(text)[0] for text in texts]
+    found = []
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        tokens = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)
+        lengths = torch.tensor([len(row) for row in batch])
+        found.append(last_token(model(tokens), lengths).float().cpu())
+    return torch.cat(found)

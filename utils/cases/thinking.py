@@ -1,0 +1,466 @@
+"""When a small reasoning model goes on and when it stops, and which of its steps matter.
+
+At `)` a verdict is complete. `,` behind it goes on, to a new try or to `check`; `<eos>` stops.
+Steps are the tries of a trace, each with its verdict. Source of counterfactual importance by
+resampling: Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from data.countdown import task as countdown
+from data.countdown.task import NO, VOCABULARY, YES, Judged, Puzzle, Try
+from utils.cases import verification
+from utils.generation import repetition, zlib_ratio
+from utils.steering import Change, Steering, check_shape, hook_name
+
+COMMA, STOP, CLOSE, CHECK = (VOCABULARY.index(word) for word in (",", "<eos>", ")", "check"))
+FAILURE, SUCCESS, RECHECK = range(3)  # what stands before a `)`
+
+
+def ids(words: Sequence[str]) -> list[int]:
+    """The token of each word."""
+    return [VOCABULARY.index(word) for word in words]
+
+
+# ---- Where a model goes on or stops -------------------------------------------------------------
+
+
+def continue_share(
+    logits: Float[Tensor, "*place d_vocab"], comma: int = COMMA, stop: int = STOP
+) -> Float[Tensor, "*place"]:
+    """The probability of `,` over that of `,` and `<eos>` together."""
+    return (logits[..., comma].float() - logits[..., stop].float()).sigmoid()
+
+
+class Endings(NamedTuple):
+    """Verdicts that are complete: a text for each, up to its `)` and with a `,` behind that.
+
+    Attributes:
+        tokens: with BOS, padded on the right, [place, pos].
+        pos: where the `)` stands, [place].
+        kind: FAILURE, SUCCESS (the first one of its text), or RECHECK, [place].
+        puzzle: the number of the puzzle, [place].
+    """
+
+    tokens: Int[Tensor, "place pos"]
+    pos: Int[Tensor, " place"]
+    kind: Int[Tensor, " place"]
+    puzzle: Int[Tensor, " place"]
+
+    def of(self, activation: Float[Tensor, "place pos ..."], *, back: int = 0) -> Tensor:
+        """What an activation is at each `)`, or `back` tokens before it (-1: at the `,`)."""
+        return activation[torch.arange(len(self.pos), device=activation.device), self.pos - back]
+
+    def where(self, chosen: Bool[Tensor, " place"] | Int[Tensor, " some"]) -> "Endings":
+        """These places alone."""
+        tokens, *rest = (each[chosen.to(each.device)] for each in self)
+        return Endings(tokens[:, : int(rest[0].max()) + 2], *rest)
+
+    def parts(self, *, rows: int = 64) -> list["Endings"]:
+        """These places from the shortest text to the longest, some at a time: little padding."""
+        parts = self.pos.argsort(stable=True).split(rows)
+        return [self.where(part) for part in parts]
+
+    def in_order(self, found: Sequence[Tensor], *, dim: int = 0) -> Tensor:
+        """What was found part by part, in the order of these places."""
+        order = self.pos.argsort(stable=True).cpu()
+        return torch.cat(list(found), dim).index_select(dim, order.argsort())
+
+
+def endings(model, puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> Endings:
+    """Every complete verdict in what a model wrote, up to the first `)` behind a re-check.
+
+    Raises:
+        ValueError: there is none.
+    """
+    rows, places = [], []
+    for i, (puzzle, words) in enumerate(zip(puzzles, written, strict=True)):
+        words, begin, accepted = list(words), 0, False
+        while "(" in words[begin:] and ")" in words[words.index("(", begin) :]:
+            bracket = words.index("(", begin)
+            close = words.index(")", bracket)
+            verdict, again = words[bracket + 1], words[begin] == "check"
+            if verdict not in YES + NO or (accepted and not again):
+                break
+            kind = FAILURE if verdict in NO else RECHECK if again else SUCCESS
+            accepted = accepted or kind == SUCCESS
+            text = ["<bos>", *puzzle.header, *words[: close + 1]]
+            rows.append(torch.tensor(ids([*text, ","])))
+            places.append((len(text) - 1, kind, i))
+            begin = close + 2
+            if kind == RECHECK or words[close + 1 : close + 2] != [","]:
+                break
+    if not places:
+        raise ValueError("No text has a verdict in brackets: let the model write more tokens.")
+    device = model.cfg.device
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+    return Endings(tokens, *torch.tensor(places, device=device).T)
+
+
+class GoingOn(NamedTuple):
+    """What a model does at a `)`, and behind it if it goes on. All of shape [place].
+
+    Attributes:
+        goes_on: `continue_share` at the `)`.
+        other: the probability of any word but `,` and `<eos>` there.
+        check: the probability of `check` behind the `,`.
+        number: the probability of one of the puzzle's numbers behind the `,`: of a new try.
+    """
+
+    goes_on: Tensor
+    other: Tensor
+    check: Tensor
+    number: Tensor
+
+
+@torch.no_grad()
+def going_on(
+    model, places: Endings, puzzles: Sequence[Puzzle], *, steering: tuple[Tensor, int] | None = None
+) -> GoingOn:
+    """Read, not sampled. `steering` is a vector and its layer, for `steer_at`, at each `)`."""
+    found = []
+    with steer_at(model, steering[0], layer=steering[1]) if steering else nullcontext():
+        for part in places.parts():
+            logits = model(part.tokens)
+            here, behind = (part.of(logits, back=back).float().cpu() for back in (0, -1))
+            share, here, behind = continue_share(here), here.softmax(-1), behind.softmax(-1)
+            number = torch.zeros(len(behind), behind.shape[1])
+            for row, puzzle in enumerate(part.puzzle.tolist()):
+                number[row, ids([str(n) for n in puzzles[puzzle].numbers])] = 1
+            other = 1 - here[:, COMMA] - here[:, STOP]
+            found.append((share, other, behind[:, CHECK], (behind * number).sum(-1)))
+    return GoingOn(*map(places.in_order, zip(*found, strict=True)))
+
+
+def states(model, places: Endings) -> Float[Tensor, "layer place d_model"]:
+    """The residual stream at each `)`. Layer L is what block L reads. On the CPU, float32."""
+    found = [verification.states(model, part) for part in places.parts()]
+    return places.in_order(found, dim=1)
+
+
+@torch.no_grad()
+def next_logits(model, starts: Sequence[Sequence[str]]) -> Float[Tensor, "start d_vocab"]:
+    """The logits behind each start, in words without BOS. On the CPU."""
+    rows = [torch.tensor(ids(["<bos>", *start])) for start in starts]
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.cfg.device)
+    last = torch.tensor([len(row) - 1 for row in rows])
+    return model(tokens)[torch.arange(len(rows)), last].float().cpu()
+
+
+def checked_again(
+    header: Sequence[str], tried: Sequence[str], *, said: Sequence[str] = ("this", "works")
+) -> list[str]:
+    """A header, a try, what is said of it, and the same try behind `, check`, up to its `(`."""
+    return [*header, *tried, "(", *said, ")", ",", "check", *tried, "("]
+
+
+# ---- Steering at one kind of token --------------------------------------------------------------
+
+
+def add_at_token(
+    resid: Float[Tensor, "batch here d_model"],
+    tokens: Int[Tensor, "batch here"],
+    vector: Float[Tensor, " d_model"],
+    *,
+    token: int,
+) -> Float[Tensor, "batch here d_model"]:
+    """A copy of `resid` with `vector` added wherever the token that runs is `token`."""
+    return resid + (tokens == token)[..., None] * vector
+
+
+class SteeringAtToken(Steering):
+    """A `Steering` that sees the tokens which run now: with a cache, those of this step alone."""
+
+    def __init__(self, change: Change, *, layer: int, token: int):
+        super().__init__(change, layer=layer, positions=slice(None))
+        self.token, self.tokens = token, None
+
+    def __call__(self, resid: Float[Tensor, "batch pos d_model"], hook=None) -> Tensor:
+        return add_at_token(resid, self.tokens, self.change.to(resid), token=self.token)
+
+    @contextmanager
+    def watching(self, module: torch.nn.Module) -> Iterator[None]:
+        """While this is open, know which tokens `module` is given."""
+
+        def note_tokens(module, args, kwargs):
+            self.tokens = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+
+        handle = module.register_forward_pre_hook(note_tokens, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+@contextmanager
+def steer_at(
+    model, change: Float[Tensor, "*shape d_model"], *, layer: int, token: int = CLOSE
+) -> Iterator[None]:
+    """While this is open, add a vector where a model reads `token`, also in what it writes itself.
+
+    Like `utils.steering.steer`: for forward passes, `generate` with its cache, and `sample`.
+
+    Args:
+        change: [d_model], or [batch 1 d_model] for a vector of each row's own.
+        layer: what block `layer` reads; `n_layers` is what the last block leaves.
+        token: its number.
+
+    Raises:
+        ValueError: the layer does not exist, or `change` does not fit.
+    """
+    name = hook_name(model, layer)
+    check_shape(change, slice(None), model.cfg.d_model)
+    steering = SteeringAtToken(change, layer=layer, token=token)
+    with steering.watching(model.original_model), model.hooks(fwd_hooks=[(name, steering)]):
+        yield
+
+
+# ---- What a text costs, and what it gains -------------------------------------------------------
+
+
+class Text(NamedTuple):
+    """Measures of one text that a model wrote.
+
+    Attributes:
+        words: how many.
+        tries: how many are judged, re-checks left out.
+        checks: how many re-checks.
+        solved: the first accepted try is legal and hits the target.
+        gave_up: it ended, and no try was accepted.
+        cut: it had not ended when the model was stopped.
+        repeated: the share of 8-grams that had come before (0 for a text with fewer words).
+        zlib: compressed size over size.
+    """
+
+    words: float
+    tries: float
+    checks: float
+    solved: float
+    gave_up: float
+    cut: float
+    repeated: float
+    zlib: float
+
+
+def measure(puzzle: Puzzle, words: Sequence[str], *, n_tokens: int) -> Text:
+    """`n_tokens` is what `verification.write` was given: as many words were cut off."""
+    judged, cut = countdown.read(puzzle, words), len(words) >= n_tokens
+    again = sum(each.again for each in judged)
+    accepted = any(each.accepted for each in judged)
+    repeated = repetition(torch.tensor([ids(words)]), n=8).item() if len(words) >= 8 else 0.0
+    return Text(
+        len(words),
+        len(judged) - again,
+        again,
+        countdown.solved(judged),
+        not accepted and not cut,
+        cut,
+        repeated,
+        zlib_ratio([" ".join(words)]).item(),
+    )
+
+
+# ---- Steps, and what would have been without them -----------------------------------------------
+
+
+def steps(words: Sequence[str]) -> list[tuple[int, int]]:
+    """Where each judged try of a text begins and ends, its verdict and comma included.
+
+    Counted in words behind the header; the end is one past the last.
+    """
+    found, begin, words = [], 0, list(words)
+    while "(" in words[begin:] and ")" in words[words.index("(", begin) :]:
+        end = words.index(")", words.index("(", begin)) + 1
+        end += words[end : end + 1] == [","]
+        found.append((begin, end))
+        begin = end
+    return found
+
+
+def rollouts(
+    model, starts: Sequence[Sequence[str]], n: int, *, n_tokens: int, seed: int = 0
+) -> list[list[list[str]]]:
+    """`n` ways in which the model goes on behind each start, sampled at temperature 1."""
+    rows = [start for start in starts for _ in range(n)]
+    new = verification.write(model, rows, n_tokens=n_tokens, temperature=1.0, seed=seed)
+    return [new[i * n : (i + 1) * n] for i in range(len(starts))]
+
+
+def solved_within(judged: Sequence[Judged], n: int) -> bool:
+    """Whether one of the first `n` tries is accepted, and the first that is solves the puzzle."""
+    return countdown.solved(judged[:n])
+
+
+def importance(
+    kept: Bool[Tensor, " rollout"],
+    resampled: Bool[Tensor, " other"],
+    differs: Bool[Tensor, " other"],
+) -> Float[Tensor, ""]:
+    """Counterfactual importance of a step: what keeping it adds to the chance of solving.
+
+    Args:
+        kept: whether each rollout behind the step solved the puzzle.
+        resampled: the same for rollouts that drew the step anew.
+        differs: which of these drew another step; the others do not count.
+    """
+    return kept.float().mean() - resampled[differs].float().mean()
+
+
+def continuation_log_probs(
+    logits: Float[Tensor, "row pos d_vocab"], tokens: Int[Tensor, "row pos"], *, start: int
+) -> Float[Tensor, " row"]:
+    """The log probability, in nats, of each row's tokens from position `start` on."""
+    log_probs = logits[:, start - 1 : -1].float().log_softmax(-1)
+    return log_probs.gather(-1, tokens[:, start:, None])[..., 0].sum(-1)
+
+
+@torch.no_grad()
+def next_tries(
+    model, puzzle: Puzzle, starts: Sequence[Sequence[str]], *, rows: int = 256
+) -> tuple[list[Try], Float[Tensor, "start try"]]:
+    """All legal tries of a puzzle, and the exact probability that each comes next.
+
+    What is missing to 1 goes to tries that are not legal and to texts that are no try.
+
+    Args:
+        starts: what stands before the try, header included; of one length.
+    """
+    every = [each for found in countdown.tries(puzzle.numbers).values() for each in found]
+    whole = [["<bos>", *start, *each.words, "("] for start in starts for each in every]
+    tokens = torch.tensor([ids(words) for words in whole], device=model.cfg.device)
+    first = len(starts[0]) + 1
+    found = [
+        continuation_log_probs(model(part), part, start=first).cpu() for part in tokens.split(rows)
+    ]
+    return every, torch.cat(found).exp().view(len(starts), len(every))
+
+
+class Exact(NamedTuple):
+    """What `exact_importance` finds.
+
+    Attributes:
+        importance: of the step, against steps of another result.
+        among_misses: of a failed step, against other failures alone; nan for a hit.
+        chance: that a try drawn in the step's place hits: the chance at the cut.
+        unread: the largest share of probability, in the texts that were read, on tries that are
+            not legal. They are left out.
+        results: what each legal try that may stand in the step's place comes to.
+        chances: that the next try hits behind it; 1 for a try that hits itself, [try].
+    """
+
+    importance: float
+    among_misses: float
+    chance: float
+    unread: float
+    results: list[int]
+    chances: Float[Tensor, " try"]
+
+
+def exact_importance(model, puzzle: Puzzle, before: Sequence[str], step: Sequence[str]) -> Exact:
+    """A step's importance for solving by the next try, from all legal tries that may come.
+
+    Kept, the step has hit, or the next try may. Drawn anew among tries of another result, the step
+    itself may hit, or the next one. Verdicts are taken to be right, a failure's as `( not 23 ) ,`.
+
+    Args:
+        before: the header and the steps before this one.
+        step: the try alone, without its verdict.
+    """
+
+    def failed(words: Sequence[str]) -> list[str]:
+        return [*before, *words, "(", "not", words[-1], ")", ","]
+
+    every, (p,) = next_tries(model, puzzle, [before])
+    misses = [each for each in every if each.results[-1] != puzzle.target]
+    _, behind = next_tries(model, puzzle, [failed(step), *(failed(each.words) for each in misses)])
+    hit = torch.tensor([each.results[-1] == puzzle.target for each in every])
+    other = torch.tensor([str(each.results[-1]) != step[-1] for each in every])
+    chances = behind[:, hit].sum(1) / behind.sum(1)  # that the next try hits, [branch]
+    solves = torch.ones(len(every))
+    solves[~hit] = chances[1:]
+    hits = step[-1] == str(puzzle.target)
+    kept = 1.0 if hits else float(chances[0])
+
+    def instead(among: Bool[Tensor, " try"]) -> float:
+        return float((p * solves)[among].sum() / p[among].sum())
+
+    return Exact(
+        kept - instead(other),
+        torch.nan if hits else kept - instead(other & ~hit),
+        float(p[hit].sum() / p.sum()),
+        1 - min(float(p.sum()), float(behind[hits:].sum(1).min())),
+        [each.results[-1] for each in every],
+        solves,
+    )
+
+
+def received_attention(
+    pattern: Float[Tensor, "*head q k"],
+    spans: Sequence[tuple[int, int]],
+    *,
+    queries: Sequence[int] | None = None,
+) -> Float[Tensor, "*head span"]:
+    """The attention that a span of tokens gets from a later token, on average over later tokens.
+
+    0 for a span with no such token behind it.
+
+    Args:
+        spans: where each begins, and one past where it ends.
+        queries: the tokens that count, such as the brackets; None is all.
+    """
+    n = pattern.shape[-2]
+    counted = torch.zeros(n, dtype=torch.bool, device=pattern.device)
+    counted[list(range(n)) if queries is None else list(queries)] = True
+    received = []
+    for begin, end in spans:
+        later = counted & (torch.arange(n, device=pattern.device) >= end)
+        total = pattern[..., later, begin:end].sum((-1, -2))
+        received.append(total / max(1, int(later.sum())))
+    return torch.stack(received, -1)
+
+
+@torch.no_grad()
+def guesses(model, puzzle: Puzzle, words: Sequence[str]) -> dict[str, Float[Tensor, " step"]]:
+    """What might tell, without resampling, how much each step of a text matters.
+
+    Received attention is a mean over all heads of all layers, from every later token, or from later
+    brackets alone, where a verdict is due.
+    """
+    whole = ["<bos>", *puzzle.header, *words]
+    tokens = torch.tensor([ids(whole)], device=model.cfg.device)
+    first = len(puzzle.header) + 1
+    spans = [(first + begin, first + end) for begin, end in steps(words)]
+    patterns: list[Tensor] = []
+
+    def keep(pattern, hook):
+        patterns.append(pattern[0].float().cpu())
+
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
+    with model.hooks(fwd_hooks=[(name, keep) for name in names]):
+        model(tokens)
+    pattern = torch.cat(patterns).mean(0)
+    brackets = [i for i, word in enumerate(whole) if word == "("]
+    return {
+        "attention from later tokens": received_attention(pattern, spans),
+        "attention from later verdicts": received_attention(pattern, spans, queries=brackets),
+        "position": torch.arange(len(spans)).float(),
+    }
+
+
+def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float:
+    """Spearman's: the correlation of the ranks, ties sharing theirs; nan where all are tied."""
+    from scipy.stats import rankdata
+
+    a, b = (torch.from_numpy(rankdata(each.cpu().numpy())) for each in (a, b))
+    return torch.corrcoef(torch.stack([a, b]))[0, 1].item()
+
+
+def mean_rows(rows: Sequence[Text]) -> Mapping[str, float]:
+    """The mean of each measure over texts."""
+    return {name: sum(getattr(row, name) for row in rows) / len(rows) for name in Text._fields}

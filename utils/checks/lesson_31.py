@@ -1,0 +1,322 @@
+"""Checks of lesson 3.1, steering vectors."""
+
+import torch
+
+from utils.checks.engine import exercise, expect, match
+
+
+@exercise("utils.writing.contrast.mean_over_tokens")
+def check_mean_over_tokens(mean_over_tokens) -> str:
+    """Three rows of 5, 4 and 3 tokens, and padding that is large."""
+    resid = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    resid[:, 0] += 50  # BOS stands far out
+    lengths = torch.tensor([5, 4, 3])
+    for row, length in enumerate(lengths.tolist()):
+        resid[row, length:] = 900.0
+
+    def means(first: int, end: int = 0) -> torch.Tensor:
+        return torch.stack(
+            [resid[row, first : n + end].mean(0) for row, n in enumerate(lengths.tolist())]
+        )
+
+    given = resid.clone()
+    match(
+        mean_over_tokens(given, lengths.clone()),
+        means(1),
+        what="Your tensor of means",
+        mistakes={
+            "BOS is in the mean. Its vector is unlike all others: start at position 1.": means(0),
+            "Padding is in the mean: use `lengths`.": resid[:, 1:].mean(1),
+            "BOS and padding are in the mean: which positions hold text?": resid.mean(1),
+            "The last token of each text is missing. Positions 1 to `lengths - 1` are text, and "
+            "both ends count.": means(1, -1),
+            "A token of padding is in the mean: `lengths` counts BOS, so the last token of a text "
+            "stands at `lengths - 1`.": torch.stack(
+                [resid[row, 1 : n + 1].mean(0) for row, n in enumerate(lengths.tolist())]
+            ),
+            "The sum is right, but you divided it by the wrong number: how many tokens of this "
+            "row did you add up?": means(1) * (lengths[:, None] - 1) / lengths[:, None],
+            "The sum is right, but you divided it by the number of columns: how many tokens of "
+            "each row did you add up?": means(1) * (lengths[:, None] - 1) / 5,
+            "That is a sum: divide by how many tokens you added up.": (
+                means(1) * (lengths[:, None] - 1)
+            ),
+            "That is the last token alone: take the mean over all of the text.": torch.stack(
+                [resid[row, n - 1] for row, n in enumerate(lengths.tolist())]
+            ),
+            "You averaged over the batch; average over the positions of each row.": resid.mean(0),
+        },
+    )
+    expect(torch.equal(given, resid), "Your function changes `resid`: work on a copy.")
+    return "Text alone, without BOS and without padding."
+
+
+@exercise("utils.writing.contrast.add_from")
+def check_add_from(add_from) -> str:
+    """A whole text at once, then a token at a time as with a cache, then a piece in between."""
+    random = torch.Generator().manual_seed(1)
+    vector = torch.randn(3, generator=random)
+    for here, past, start, which in [
+        (5, 0, 2, "with the whole text at once (past = 0)"),
+        (5, 0, 0, "with start = 0"),
+        (5, 2, 4, "with five new tokens behind a cache (past = 2, start = 4)"),
+        (4, 6, 4, "with four new tokens behind a cache (past = 6, start = 4)"),
+        (1, 6, 4, "with one new token behind a cache (past = 6, start = 4)"),
+        (1, 4, 4, "with one new token at the very position `start` (past = 4, start = 4)"),
+        (1, 3, 4, "with one new token before `start` (past = 3, start = 4)"),
+    ]:
+        resid = torch.randn(2, here, 3, generator=random)
+        positions = past + torch.arange(here)
+
+        def added(where: torch.Tensor, resid=resid) -> torch.Tensor:
+            return resid + where[:, None].float() * vector
+
+        from_end = {
+            f"Some of the new tokens are left out, {which}: `start - past` may be negative, and a "
+            "slice then counts from the end.": added(positions >= here + start)
+        }
+        given = resid.clone()
+        got = add_from(given, vector.clone(), start=start, past=past)
+        expect(
+            torch.equal(given, resid),
+            "Your function changes `resid` itself: add to a clone, or to what you return.",
+        )
+        match(
+            got,
+            added(positions >= start),
+            what=f"The residual stream {which}",
+            mistakes=(from_end if start < past < start + here else {})
+            | {
+                f"The cache is forgotten, {which}: `resid[:, 0]` is position `past` of the text, "
+                "not position 0.": added(torch.arange(here) >= start),
+                f"Off by one, {which}: `start` itself is steered too.": added(positions > start),
+                f"That adds to the positions before `start`, {which}.": added(positions < start),
+                f"That adds to `start` alone, {which}: go on from there.": added(
+                    positions == start
+                ),
+                f"That adds to every position, {which}.": added(positions >= 0),
+                f"The sign, {which}: add the vector.": 2 * resid - added(positions >= start),
+                f"You return the vector in place of the stream, {which}: *add* it.": torch.where(
+                    (positions >= start)[:, None], vector, resid
+                ),
+                f"Nothing is added, {which}. The first of these tokens is position `past` of the "
+                "text.": resid,
+            },
+        )
+    return "The same positions are steered, whether the text comes at once or token by token."
+
+
+@exercise("utils.steering.at_dose")
+def check_at_dose(at_dose) -> str:
+    """One direction, then three at once, then a push the other way."""
+    one = torch.tensor([3.0, 4.0])
+    three = torch.tensor([[3.0, 4.0], [0.0, 0.5], [-6.0, 8.0]])
+    norm = 20.0
+    unit = torch.tensor([[0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+    for direction, dose, right, which in [
+        (one, 0.4, 8 * unit[0], "one direction"),
+        (three, 0.4, 8 * unit, "three directions"),
+        (one, -0.4, -8 * unit[0], "a dose below 0"),
+    ]:
+        given = direction.clone()
+        length = direction.norm(dim=-1, keepdim=True)
+        match(
+            at_dose(given, dose, norm=norm),
+            right,
+            what=f"The vector for {which}",
+            mistakes={
+                "The sign of the dose is lost: a dose below 0 pushes the other way.": -right,
+                "The direction's own length is still in it: divide by it first.": (
+                    direction * dose * norm
+                ),
+                "Its length is `dose`, and should be `dose` times the typical norm.": right / norm,
+                "Its length is the typical norm: the dose is missing.": right / dose,
+                "That is a unit vector. How long should it be?": right / (dose * norm),
+                "The dose multiplies the direction's own length: put the typical norm in its "
+                "place.": direction * dose,
+                "The rows share one length: each row has its own norm. See `dim` and `keepdim` of "
+                "`norm`.": direction / direction.norm() * dose * norm,
+                "Multiply by the typical norm; you divided by it.": right / norm**2,
+                "You divided by the square of the direction's length.": right / length,
+            },
+        )
+        expect(
+            torch.equal(given, direction), "Your function changes `direction`: return a new one."
+        )
+    return "A dose is a length: in units of the residual stream's own."
+
+
+@exercise("utils.steering.random_directions")
+def check_random_directions(random_directions) -> str:
+    """A long vector along one axis, so that what is random about the answer can be seen."""
+    like = torch.zeros(40)
+    like[3] = 2.5
+    before = torch.get_rng_state()
+    drawn = random_directions(300, like.clone(), seed=0)
+    expect(isinstance(drawn, torch.Tensor), "Return a tensor, [n, d_model].")
+    expect(
+        tuple(drawn.shape) == (300, 40),
+        f"The shape should be (300, 40), [n, d_model], and is {tuple(drawn.shape)}.",
+    )
+    lengths = drawn.norm(dim=-1)
+    expect(
+        not torch.allclose(lengths, torch.ones(300), atol=1e-3),
+        "These are unit vectors: each should be as long as `like`.",
+    )
+    expect(
+        not abs(drawn.norm().item() - 2.5) < 1e-3,
+        "All rows together are as long as `like`: give each row that length. See `dim` and "
+        "`keepdim` of `norm`.",
+    )
+    expect(
+        torch.allclose(lengths, torch.full((300,), 2.5), atol=1e-3),
+        f"Each row should be as long as `like` (2.5 here); the first has length {lengths[0]:.3g}.",
+    )
+    expect(not torch.equal(drawn[0], drawn[1]), "All rows are the same direction: draw n of them.")
+    expect(
+        (drawn.abs() > 1e-6).float().mean() > 0.9,
+        "Most entries are zero, as in `like`: draw new directions, do not reorder its entries.",
+    )
+    mean = drawn.mean(0).norm().item()
+    expect(
+        mean < 0.5,
+        "The directions are not spread evenly, they lean to one side: `torch.rand` has only "
+        "positive entries. Which distribution has no preferred direction?",
+    )
+    entries = drawn.flatten()  # the fourth moment is 3 for a normal, 1.8 for a uniform distribution
+    fourth = (entries**4).mean() / (entries**2).mean() ** 2
+    expect(
+        2.5 < fourth < 3.3,
+        "Some directions are likelier than others: entries between two ends, as of "
+        "`torch.rand - 0.5`, prefer the corners of a cube. Which distribution prefers none?",
+    )
+    expect(
+        (drawn @ like).abs().mean() > 0.05 * like.norm() ** 2,
+        "All rows are at right angles to `like`: nothing should be taken out of the draw.",
+    )
+    expect(
+        torch.equal(drawn, random_directions(300, like.clone(), seed=0)),
+        "The same seed gives different directions: use a `torch.Generator` seeded with it.",
+    )
+    expect(
+        not torch.equal(drawn, random_directions(300, like.clone(), seed=1)),
+        "Another seed gives the same directions: `seed` is not used.",
+    )
+    other = random_directions(300, like.clone(), seed=1)
+    expect(
+        (drawn @ other.mT).max() < 0.95 * like.norm() ** 2,
+        "Seeds 0 and 1 share some of their directions. Seed one generator with `seed`, and draw "
+        "all rows from it.",
+    )
+    expect(
+        torch.equal(before, torch.get_rng_state()),
+        "Your function moves torch's global random numbers. Draw from a `torch.Generator()` of "
+        "your own, so that no other result depends on this one.",
+    )
+    return "As long as the steering vector, and pointing anywhere."
+
+
+@exercise("utils.generation.token_losses")
+def check_token_losses(token_losses) -> str:
+    """A model whose logits depend on the sum of all tokens so far, so that a lost prompt shows."""
+    d_vocab = 7
+    table = torch.randn(50, d_vocab, generator=torch.Generator().manual_seed(2)) * 2
+
+    def model(tokens, *args, **kwargs):
+        return table[tokens.cumsum(1) % 50]
+
+    prompts = torch.tensor([[1, 4, 2], [1, 6, 6]])
+    written = torch.tensor([[3, 0, 5, 5], [2, 2, 6, 1]])
+    whole = torch.cat([prompts, written], dim=1)
+    log_probs = model(whole).log_softmax(-1)
+
+    def picked(log_probs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return -log_probs.gather(-1, targets[..., None])[..., 0]
+
+    right = picked(log_probs[:, 2:-1], written)
+    alone = picked(model(written).log_softmax(-1)[:, :-1], written[:, 1:])
+    match(
+        token_losses(model, prompts.clone(), written.clone()),
+        right,
+        what="Your tensor of losses",
+        mistakes={
+            "Off by one: the logits at a position predict the *next* token. You scored the token "
+            "that the model has just read.": picked(log_probs[:, 3:], written),
+            "The prompt is scored too: keep the losses of the written tokens.": picked(
+                log_probs[:, :-1], whole[:, 1:]
+            ),
+            "The first written token is missing: the prompt's last logits predict it.": right[
+                :, 1:
+            ],
+            "The model has not read the prompt: run it on prompt and text together.": alone,
+            "The model has not read the prompt, and you scored tokens that it has just read: run "
+            "it on prompt and text together.": picked(model(written).log_softmax(-1), written),
+            "The sign: a loss is *minus* the log-probability.": -right,
+            "Those are probabilities: take minus their logarithm.": (-right).exp(),
+            "Those are logits: use `log_softmax` over the vocabulary first.": picked(
+                model(whole)[:, 2:-1], written
+            ),
+            "That is a mean over tokens: return one loss for each.": right.mean(-1),
+            "That is a mean over all tokens: return one loss for each.": right.mean(),
+        },
+    )
+    return "Each written token, given the prompt and all that stands before it."
+
+
+@exercise("utils.generation.repetition")
+def check_repetition(repetition) -> str:
+    """Four rows: a loop, a pair repeated far apart, no repeat, and pairs that come turned round."""
+    tokens = torch.tensor(
+        [[4, 4, 4, 4, 4, 4, 4], [1, 2, 3, 9, 1, 2, 3], [1, 2, 3, 4, 5, 6, 7], [1, 2, 1, 3, 2, 3, 5]]
+    )
+    single = torch.tensor([6 / 7, 3 / 7, 0, 3 / 7])
+    for n, right in [(1, single), (2, [5 / 6, 2 / 6, 0, 0]), (3, [4 / 5, 1 / 5, 0, 0])]:
+        right = torch.as_tensor(right)
+        n_grams = 8 - n
+        rows = [[tuple(row[i : i + n]) for i in range(n_grams)] for row in tokens.tolist()]
+        neighbours = [
+            sum(a == b for a, b in zip(row, row[1:], strict=False)) / n_grams for row in rows
+        ]
+        every_copy = [sum(row.count(gram) > 1 for gram in row) / n_grams for row in rows]
+        kinds = [sum(row.count(g) > 1 for g in set(row)) / len(set(row)) for row in rows]
+        pooled = [gram for row in rows for gram in row]
+        unordered = [1 - len({tuple(sorted(gram)) for gram in row}) / n_grams for row in rows]
+        apart = [
+            1 - len(set(cut)) / len(cut)
+            for cut in (
+                [tuple(row[i : i + n]) for i in range(0, n_grams, n)] for row in tokens.tolist()
+            )
+        ]
+        got = repetition(tokens.clone(), n=n)
+        match(
+            got,
+            right,
+            what=f"Your tensor of shares for n = {n}",
+            mistakes={
+                f"That is the share of *different* {n}-grams: repetition is the rest.": 1 - right,
+                "You divided by the number of tokens. A row of 7 tokens has fewer n-grams.": (
+                    right * n_grams / 7
+                ),
+                "You divided the number of kinds by the number of tokens: a row of 7 tokens has "
+                "fewer n-grams.": 1 - (1 - right) * n_grams / 7,
+                "The order of the tokens is lost: (1, 2) and (2, 1) are two n-grams.": torch.tensor(
+                    unordered
+                ),
+                "That is a count: divide it by the number of n-grams.": right * n_grams,
+                "The first of a kind is counted too: it had not occurred before.": torch.tensor(
+                    every_copy
+                ),
+                "That counts repeats of the n-gram just before alone. A repeat may lie further "
+                "apart.": torch.tensor(neighbours),
+                "That is a share of the *kinds* of n-gram: take it of all n-grams.": torch.tensor(
+                    kinds
+                ),
+                "That is one number for all rows together: give each row its own.": torch.tensor(
+                    1 - len(set(pooled)) / len(pooled)
+                ),
+                "The n-grams should overlap: one starts at every token.": torch.tensor(apart),
+                "You ignored `n`: those are single tokens.": single,
+                "That is the mean over rows: give each row its own share.": right.mean(),
+            },
+        )
+    return "The share of n-grams that had occurred before in the same row."

@@ -1,0 +1,233 @@
+"""Direct logit attribution: which part of the model writes towards which answer.
+
+Everything here is taken at one position, the last, and for a difference of two logits. The final
+norm is an RMSNorm, `x / scale * weight`, without centring and without bias. `scale` is measured on
+the whole stream and then held fixed ("frozen"): that makes the logit difference a sum over parts.
+Sources: Elhage et al., 2021 ("A Mathematical Framework for Transformer Circuits"); Wang et al.,
+2022 (arXiv 2211.00593). TransformerLens has it as `tools.analysis.direct_logit_attribution`, for
+models whose norm weights are folded.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from utils.circuits.residual import residual_parts
+from utils.heads import Head, ablated, mean_ablate
+
+
+def logit_diff(
+    logits: Float[Tensor, "batch pos d_vocab"],
+    right: Int[Tensor, " batch"],
+    wrong: Int[Tensor, " batch"],
+) -> Float[Tensor, " batch"]:
+    """logit(right) - logit(wrong) at the last position, each row with its own pair of tokens."""
+    last, rows = logits[:, -1], torch.arange(len(right), device=logits.device)
+    return last[rows, right.to(logits.device)] - last[rows, wrong.to(logits.device)]
+
+
+def logit_diff_direction(
+    W_U: Float[Tensor, "d_model d_vocab"],
+    norm_weight: Float[Tensor, " d_model"],
+    right: Int[Tensor, " batch"],
+    wrong: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch d_model"]:
+    """The direction that a stream, once divided by its scale, is held against.
+
+    The final norm's weight is folded in, since `(x / scale * weight) @ W_U` is
+    `(x / scale) @ (weight[:, None] * W_U)`. The logit difference is `(x / scale) @ direction`.
+    """
+    return norm_weight * (W_U[:, right] - W_U[:, wrong]).T
+
+
+def norm_scale(resid: Float[Tensor, "... d_model"], eps: float) -> Float[Tensor, "..."]:
+    """What RMSNorm divides by: the root of the mean square, with `eps` under the root."""
+    return (resid.pow(2).mean(-1) + eps).sqrt()
+
+
+def last_position(cache, n_layers: int, eps: float) -> dict[str, Tensor]:
+    """What attribution needs of a run, at its last position.
+
+    Args:
+        cache: of `run_with_cache`, with `hook_embed`, `hook_attn_out`, `hook_mlp_out`, `hook_z` and
+            `hook_pattern`.
+        eps: of the final norm.
+
+    Returns:
+        "parts", `residual_parts`, [part, batch, d_model]; "scale", `norm_scale` of their sum,
+        [batch]; "z", [layer, batch, head, d_head]; "pattern", [layer, batch, head, key].
+    """
+    parts = residual_parts(cache, n_layers)[:, :, -1]
+    return {
+        "parts": parts,
+        "scale": norm_scale(parts.sum(0), eps),
+        "z": torch.stack([cache["z", layer][:, -1] for layer in range(n_layers)]),
+        "pattern": torch.stack([cache["pattern", layer][:, :, -1] for layer in range(n_layers)]),
+    }
+
+
+def join_runs(runs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """One dictionary from those of several runs, joined along the batch: the axis of a vector, and
+    axis 1 of anything larger, as in `last_position`."""
+    return {
+        name: torch.cat([run[name] for run in runs], dim=min(1, value.ndim - 1))
+        for name, value in runs[0].items()
+    }
+
+
+def direct_logit_attribution(
+    parts: Float[Tensor, "part batch d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, "part batch"]:
+    """What each part adds to the logit difference, in logits.
+
+    Args:
+        parts: what was written into the stream. If they sum to the whole of it, the attributions
+            sum to the logit difference.
+        direction: from `logit_diff_direction`.
+        scale: `norm_scale` of the whole stream, not of the parts.
+    """
+    return (parts * direction).sum(-1) / scale
+
+
+def head_outputs(
+    z: Float[Tensor, "batch head d_head"], W_O: Float[Tensor, "head d_head d_model"]
+) -> Float[Tensor, "head batch d_model"]:
+    """What each head of one layer writes into the stream; together, what the attention writes.
+
+    This holds where attention has no output bias, as in Llama-like models.
+    """
+    return torch.einsum("bhe,hed->hbd", z, W_O)
+
+
+def head_attributions(
+    z: Float[Tensor, "layer batch head d_head"],
+    W_O: Float[Tensor, "layer head d_head d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, "layer head batch"]:
+    """`direct_logit_attribution` of every head: `head_outputs` of each layer as the parts."""
+    written = [head_outputs(*layer) for layer in zip(z, W_O, strict=True)]
+    return torch.stack([direct_logit_attribution(heads, direction, scale) for heads in written])
+
+
+def predicted_effect(
+    written: Float[Tensor, "batch d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, " batch"]:
+    """The change of the logit difference if one part gave its mean over the batch, and nothing
+    else changed: no later part, and not the scale. This is the *direct* effect of mean ablation.
+    """
+    return ((written.mean(0) - written) * direction).sum(-1) / scale
+
+
+def predicted_effects(
+    z: Float[Tensor, "layer batch head d_head"],
+    W_O: Float[Tensor, "layer head d_head d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, "layer head batch"]:
+    """`predicted_effect` of every head, each by itself."""
+    change = z.mean(1, keepdim=True) - z
+    return head_attributions(change, W_O, direction, scale)
+
+
+def ablation_split(
+    before: Float[Tensor, "part batch d_model"],
+    after: Float[Tensor, "part batch d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale_before: Float[Tensor, " batch"],
+    scale_after: Float[Tensor, " batch"],
+) -> tuple[Float[Tensor, "part batch"], Float[Tensor, " batch"]]:
+    """Where the effect of an ablation comes from: a share for each part, and one for the norm.
+
+    Each part's change is counted at the scale of the run before; what the new scale does is the
+    norm's share. All shares sum to the change of the logit difference. Sources: McGrath et al.,
+    2023 (arXiv 2307.15771); Rushing and Nanda, 2024 (arXiv 2402.15390), on the norm.
+
+    Args:
+        before, after: all parts of the stream, without and with the ablation.
+        direction: from `logit_diff_direction`.
+        scale_before, scale_after: `norm_scale` of the whole stream in the two runs.
+    """
+    by_part = ((after - before) * direction).sum(-1) / scale_before
+    projected = (after.sum(0) * direction).sum(-1)
+    return by_part, projected / scale_after - projected / scale_before
+
+
+@dataclass(frozen=True)
+class LastToken:
+    """Prompts, ready to run their last token alone.
+
+    Attributes:
+        tokens: that token.
+        before: the model's cache of keys and values of all tokens before it.
+    """
+
+    tokens: Int[Tensor, "batch 1"]
+    before: Any
+
+
+@torch.no_grad()
+def keep_before_last(model, tokens: Int[Tensor, "batch pos"]) -> LastToken:
+    """Runs all positions but the last, once, and keeps their keys and values.
+
+    Raises:
+        ValueError: the prompts are a single token long, so there is nothing to keep.
+    """
+    if tokens.shape[1] < 2:
+        raise ValueError("Prompts of one token have nothing before it: run the model as usual.")
+    _, before = model(tokens[:, :-1], return_type="logits_and_cache", use_cache=True)
+    return LastToken(tokens[:, -1:], before)
+
+
+@torch.no_grad()
+def run_last(
+    model, kept: LastToken, *, heads: Iterable[Head] = (), names_filter=None
+) -> tuple[Float[Tensor, "batch 1 d_vocab"], Any]:
+    """Logits and activations of the last token, each of `heads` at its mean over the prompts.
+
+    Args:
+        names_filter: which activations to return, as for `run_with_cache`.
+    """
+    # A run adds its token to the cache that it is given.
+    before = copy.deepcopy(kept.before)
+    with ablated(model, heads):
+        return model.run_with_cache(kept.tokens, past_key_values=before, names_filter=names_filter)
+
+
+@torch.no_grad()
+def effects_of_each_head(
+    model,
+    kept: LastToken,
+    metric: Callable[[Float[Tensor, "batch 1 d_vocab"]], Float[Tensor, " batch"]],
+    *,
+    layers: Sequence[int],
+) -> Float[Tensor, "layer head batch"]:
+    """Change of a metric when one head gives its mean over the prompts at the last position.
+
+    All heads of a layer go in one run, each in its own copy of the prompts.
+    """
+    n_heads = model.cfg.n_heads
+    repeated, tokens = copy.deepcopy(kept.before), kept.tokens.repeat_interleave(n_heads, 0)
+    repeated.batch_repeat_interleave(n_heads)
+
+    def without_one(z: Tensor, hook) -> Tensor:
+        copies = z.unflatten(0, (-1, n_heads))  # [batch, copy, pos, head, d_head]
+        each = [mean_ablate(copies[:, head], [head]) for head in range(n_heads)]
+        return torch.stack(each, dim=1).flatten(0, 1)
+
+    def measured(layer: int) -> Tensor:
+        with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", without_one)]):
+            logits = model(tokens, past_key_values=copy.deepcopy(repeated))
+        return torch.stack([metric(logits[head::n_heads]) for head in range(n_heads)])
+
+    usual = metric(run_last(model, kept, names_filter=[])[0])
+    return torch.stack([measured(layer) for layer in layers]) - usual

@@ -1,0 +1,161 @@
+"""The course's figures. A lesson calls a method, then draws what it returned with one of these.
+
+Figures are plotly figures (5.24 and 7), in colours that colour-blind readers can tell apart; where
+a line's colour matters, its dash differs too. Titles say what to see.
+"""
+
+import base64
+import functools
+import gzip
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import plotly.graph_objects as go
+from jaxtyping import Float
+from torch import Tensor
+
+from utils.plots import COLOURS, DASHES, _Html, _styled
+
+
+def pattern_heatmap(
+    pattern: Float[Tensor, "q k"], tokens: Sequence[str], *, title: str
+) -> go.Figure:
+    """One head's attention pattern: queries downwards, keys to the right."""
+    labels = [f"{i} {token!r}" for i, token in enumerate(tokens)]
+    heat = go.Heatmap(
+        z=pattern.detach().float().cpu().tolist(),
+        colorscale="Cividis",
+        zmin=0,
+        zmax=1,
+        colorbar={"title": {"text": "attention"}},
+        text=[[f"{q} to {k}" for k in labels] for q in labels],
+        hovertemplate="%{text}: %{z:.2f}<extra></extra>",
+    )
+    size = len(labels)
+    fig = _styled(go.Figure(heat), title, "key (attended position)", "query", height=520)
+    fig.update_yaxes(autorange="reversed", showgrid=False)
+    fig.update_xaxes(showgrid=False)
+    fig.update_layout(width=640)
+    if size <= 24:
+        ticks = {"tickmode": "array", "tickvals": list(range(size)), "ticktext": list(tokens)}
+        fig.update_xaxes(**ticks, tickangle=-60)
+        fig.update_yaxes(**ticks)
+    return fig
+
+
+def attention_heads(
+    pattern: Float[Tensor, "head q k"], tokens: Sequence[str], *, names: Sequence[str]
+) -> _Html:
+    """CircuitsVis's view of attention patterns; click a head, then point at a token.
+
+    Drawn without a network: the library's script travels inside the output, compressed (0.5 MB).
+    CircuitsVis itself would ask the network on every display. This view of it draws tokens on a
+    canvas, so they are not escaped; views that put them into the page would lose `<bos>`.
+
+    Raises:
+        ValueError: the numbers of heads, tokens and names do not fit together.
+    """
+    n_heads, n_queries, n_keys = pattern.shape
+    if len(names) != n_heads or not len(tokens) == n_queries == n_keys:
+        raise ValueError(
+            f"A pattern of shape {tuple(pattern.shape)} needs {n_heads} names and {n_queries} "
+            f"tokens; here are {len(names)} and {len(tokens)}."
+        )
+    properties = {
+        "attention": [[[round(a, 4) for a in row] for row in head] for head in pattern.tolist()],
+        "tokens": [token.replace(" ", "\u00a0") for token in tokens],
+        "attentionHeadNames": list(names),
+    }
+    # `</` would end the script early, wherever it stands in a token.
+    data = json.dumps(properties).replace("</", "<\\/")
+    name = f"circuits-vis-{uuid4().hex[:12]}"
+    code = f"""<div id="{name}" class="htf-attention" role="figure"
+ aria-label="Attention patterns of {html.escape(", ".join(names))}"></div>
+<script type="module">
+if (!window.CircuitsVis) {{
+  const packed = Uint8Array.from(atob("{_script()}"), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const element = document.createElement("script");
+  element.textContent = await new Response(stream).text() + "\\n;window.CircuitsVis = CircuitsVis;";
+  document.head.appendChild(element);
+}}
+window.CircuitsVis.render("{name}", window.CircuitsVis.AttentionHeads, {data});
+</script>"""
+    return _Html(code, f"[attention patterns of {', '.join(names)} over {n_keys} tokens]")
+
+
+@functools.cache
+def _script() -> str:
+    """CircuitsVis's script, gzipped, in base64."""
+    import circuitsvis
+
+    script = Path(circuitsvis.__file__).parent / "dist" / "cdn" / "iife.js"
+    return base64.b64encode(gzip.compress(script.read_bytes(), mtime=0)).decode()
+
+
+def circuit_graph(
+    edges: Mapping[str, Sequence[tuple[str, str]]], *, n_layers: int, n_heads: int, title: str
+) -> go.Figure:
+    """A circuit of heads: the embedding at the bottom, a row a layer, the logits on top.
+
+    Args:
+        edges: from what to call them, such as "found", to pairs (writer, reader), as in
+            `("embed", "L0H0.q")` or `("L2H0", "logits")`; each gets a colour and a dash.
+            Queries end at the left of a head, keys in the middle, values at the right. A head
+            without an edge is grey.
+    """
+    places = {"embed": ((n_heads - 1) / 2, 0), "logits": ((n_heads - 1) / 2, n_layers + 1)}
+    places |= {f"L{i}H{j}": (j, i + 1) for i in range(n_layers) for j in range(n_heads)}
+    shift = {"q": -0.17, "k": 0, "v": 0.17, "": 0}
+    used = {end.partition(".")[0] for pairs in edges.values() for edge in pairs for end in edge}
+    ink = ["#444" if name in used else "#bbb" for name in places]
+    fig = go.Figure()
+    for i, (name, pairs) in enumerate(edges.items()):
+        xs, ys, letters = [], [], {"x": [], "y": [], "text": []}
+        for writer, reader in pairs:
+            head, _, letter = reader.partition(".")
+            (x0, y0), (x1, y1) = places[writer], places[head]
+            x0, x1 = x0 + shift[letter], x1 + shift[letter]  # two edges of one pair lie apart
+            xs += [x0, x1, None]
+            ys += [y0 + 0.2, y1 - (0.33 if letter else 0.2), None]
+            if letter:
+                letters["x"].append(x1)
+                letters["y"].append(y1 - 0.31)
+                letters["text"].append(letter)
+        style = {"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 3 if i == 0 else 2}
+        fig.add_trace(go.Scatter(x=xs, y=ys, mode="lines", line=style, name=name))
+        fig.add_trace(
+            go.Scatter(
+                **letters,
+                mode="markers+text",
+                marker={"size": 14, "color": "white", "line": {"width": 0}},
+                textfont={"size": 12},
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
+    fig.add_trace(
+        go.Scatter(
+            x=[x for x, _ in places.values()],
+            y=[y for _, y in places.values()],
+            text=list(places),
+            mode="markers+text",
+            marker={
+                "symbol": "square",
+                "size": 38,
+                "color": "white",
+                "line": {"color": ink, "width": 1.5},
+            },
+            textfont={"size": 11, "color": ink},
+            hoverinfo="text",
+            showlegend=False,
+        )
+    )
+    fig = _styled(fig, title, "", "", height=160 + 110 * (n_layers + 1))
+    fig.update_layout(legend={"orientation": "h", "y": -0.05})
+    fig.update_xaxes(visible=False)
+    fig.update_yaxes(visible=False)
+    return fig

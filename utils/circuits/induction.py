@@ -1,0 +1,85 @@
+"""From text to tokens, and test sequences made of tokens."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def repeated_tokens(
+    seq_len: int,
+    *,
+    batch: int,
+    d_vocab: int,
+    bos: int,
+    n_special: int,
+    generator: torch.Generator,
+) -> Int[Tensor, "batch 1+2*seq_len"]:
+    """BOS, then `seq_len` random tokens, then the same tokens again; one random draw a row.
+
+    The random tokens come from `n_special` up to, not including, `d_vocab`: a tokenizer's special
+    tokens have the lowest ids. Source: the test of Olsson et al., 2022 (arXiv 2209.11895).
+    """
+    half = torch.randint(n_special, d_vocab, (batch, seq_len), generator=generator)
+    return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
+
+
+def loss_by_half(
+    logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"]
+) -> tuple[float, float]:
+    """Mean next-token loss in nats on the first and on the second half of `repeated_tokens`.
+
+    The first token of the second half is left out: nothing announces that the repeat begins.
+    """
+    seq_len = (tokens.shape[1] - 1) // 2
+    log_probs = logits[:, :-1].log_softmax(-1)
+    loss = -log_probs.gather(-1, tokens[:, 1:, None].to(logits.device))[..., 0]
+    return loss[:, :seq_len].mean().item(), loss[:, seq_len + 1 :].mean().item()
+
+
+def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, " head"]:
+    """Mean attention from each position to the one before it. The first position has none."""
+    return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
+
+
+def induction_scores(
+    pattern: Float[Tensor, "batch head q k"], seq_len: int
+) -> Float[Tensor, " head"]:
+    """Mean attention, on `repeated_tokens`, from a token to the one after its first occurrence.
+
+    That key lies `seq_len - 1` positions back. Source: Olsson et al., 2022 (arXiv 2209.11895).
+    """
+    return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
+
+
+def own_token_rank(scores: Float[Tensor, "token token"]) -> float:
+    """Mean share of the other columns that the diagonal beats: 0.5 is chance, 1.0 is perfect."""
+    beaten = (scores < scores.diagonal()[:, None]).sum(-1)
+    return (beaten / (scores.shape[-1] - 1)).mean().item()
+
+
+def copying_score(
+    W_E: Float[Tensor, "token d_model"],
+    W_V: Float[Tensor, "d_model d_head"],
+    W_O: Float[Tensor, "d_head d_model"],
+    W_U: Float[Tensor, "d_model token"],
+) -> float:
+    """How far a head's OV circuit raises the logit of the very token it attends to.
+
+    Returns:
+        `own_token_rank` of `W_E @ W_V @ W_O @ W_U`, rows the attended and columns the raised token.
+    """
+    return own_token_rank(W_E @ W_V @ W_O @ W_U)
+
+
+def k_composition(
+    W_OV: Float[Tensor, "*head d_model d_model"], W_QK: Float[Tensor, "d_model d_model"]
+) -> Float[Tensor, "*head"]:
+    """How much a later head's keys read what an earlier head wrote, from the weights alone.
+
+    `|W_QK @ W_OV.T| / (|W_QK| |W_OV|)`, Frobenius norms. Source: Elhage et al., 2021 ("A
+    Mathematical Framework for Transformer Circuits"). TransformerLens has all pairs at once, as
+    `model.all_composition_scores("K")`: minutes for a model of this size, so lessons score the
+    pairs they ask about.
+    """
+    norms = torch.linalg.matrix_norm(W_OV) * torch.linalg.matrix_norm(W_QK)
+    return torch.linalg.matrix_norm(W_QK @ W_OV.mT) / norms

@@ -1,0 +1,153 @@
+"""Single patches, forwards and backwards: the pieces that a sweep or its estimate repeats.
+
+`utils.patching` sweeps over all of a model's activations, one patch after another. Here are the
+patch itself, a score for long answers, one step along a path, and the estimate of a whole sweep
+from one gradient. Sources: Wang et al., 2022 (arXiv 2211.00593) for paths; Syed et al., 2023 (arXiv
+2310.10348) for the estimate, "attribution patching", which is Nanda's.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from utils.circuits.patching import HOOKS
+from utils.heads import Head
+
+
+def patch_position(
+    activation: Float[Tensor, "batch pos d_model"],
+    source: Float[Tensor, "batch pos d_model"],
+    pos: int,
+) -> Float[Tensor, "batch pos d_model"]:
+    """A copy of `activation` that has the source's values at position `pos`."""
+    patched = activation.clone()
+    patched[:, pos] = source[:, pos]
+    return patched
+
+
+@contextmanager
+def patched_heads(
+    model, heads: Iterable[Head], z: Mapping[int, Float[Tensor, "batch pos head d_head"]]
+):
+    """Within it, each of `heads` gives its output from `z` (layer -> outputs), at all positions."""
+    by_layer: dict[int, list[int]] = {}
+    for layer, head in heads:
+        by_layer.setdefault(layer, []).append(head)
+
+    def put(own: Tensor, hook, layer: int) -> Tensor:
+        own = own.clone()
+        own[:, :, by_layer[layer]] = z[layer][:, :, by_layer[layer]]
+        return own
+
+    hooks = [(f"blocks.{layer}.attn.hook_z", partial(put, layer=layer)) for layer in by_layer]
+    with model.hooks(fwd_hooks=hooks):
+        yield model
+
+
+def answer_log_prob(
+    logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"], n_answer: int
+) -> Float[Tensor, " batch"]:
+    """Log-probability (nats) of the last `n_answer` tokens, given all that stands before each."""
+    log_probs = logits[:, -n_answer - 1 : -1].log_softmax(-1)
+    answer = tokens[:, -n_answer:, None].to(logits.device)
+    return log_probs.gather(-1, answer)[..., 0].sum(-1)
+
+
+def add_along_path(
+    inputs: Float[Tensor, "batch pos head d_model"],
+    *,
+    receiver: int,
+    own: Float[Tensor, "batch pos d_head"],
+    source: Float[Tensor, "batch pos d_head"],
+    W_O: Float[Tensor, "d_head d_model"],
+) -> Float[Tensor, "batch pos head d_model"]:
+    """A copy of the heads' inputs in which one head reads what a sender writes in another run.
+
+    Args:
+        inputs: what each head of the receiver's layer reads, such as `hook_q_input`.
+        receiver: the head that reads something else.
+        own, source: the sender's `z` in this run and in the source run.
+        W_O: the sender's output matrix.
+    """
+    inputs = inputs.clone()
+    inputs[:, :, receiver] += (source - own) @ W_O
+    return inputs
+
+
+def attribution_scores(
+    gradient: Float[Tensor, "batch pos head d_head"],
+    own: Float[Tensor, "batch pos head d_head"],
+    source: Float[Tensor, "batch pos head d_head"],
+) -> Float[Tensor, " head"]:
+    """How much each head's patch would move the metric if the metric were linear in its output.
+
+    Args:
+        gradient: of the metric, in the run that is patched.
+        own, source: the heads' outputs in that run, and in the one that is patched in.
+    """
+    return (gradient * (source - own)).sum((0, 1, 3))
+
+
+def attribution(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    source: Int[Tensor, "batch pos"],
+    metric: Callable[[Float[Tensor, "batch pos d_vocab"]], Tensor],
+    *,
+    what: str = "z",
+) -> Float[Tensor, "layer ..."]:
+    """Estimates `utils.patching.sweep(model, tokens, source, metric, what=what).effect`.
+
+    Two forward passes and one backward pass for all patches together. TransformerLens's
+    `tools.analysis.attribution_patching.attribution_patch` has the outputs of heads and MLPs, by
+    position; this has whatever a sweep can patch, in the sweep's shape.
+
+    Args:
+        model, tokens, source, what: as for `sweep`.
+        metric: takes all logits and returns a scalar.
+
+    Returns:
+        [layer, head] where `what` has heads, and [layer, pos] where it has none.
+    """
+    layers, hook = range(model.cfg.n_layers), HOOKS[what]
+    with torch.no_grad():
+        _, cache = model.run_with_cache(source, names_filter=lambda name: name.endswith(hook))
+    own: dict[int, Tensor] = {}
+
+    def keep(activation: Tensor, hook, layer: int) -> Tensor:
+        own[layer] = activation
+        return activation  # or the model would go on with another view, and no gradient came back
+
+    hooks = [(f"blocks.{layer}.{hook}", partial(keep, layer=layer)) for layer in layers]
+    with torch.enable_grad(), model.hooks(fwd_hooks=hooks):
+        score = metric(model(tokens))
+        gradients = torch.autograd.grad(score, [own[layer] for layer in layers])
+    change = [cache[f"blocks.{layer}.{hook}"] - own[layer].detach() for layer in layers]
+    products = torch.stack([g * c for g, c in zip(gradients, change, strict=True)])
+    if what == "pattern":
+        return products.sum((1, 3, 4))
+    return products.sum((1, 2, 4) if products.ndim == 5 else (1, 3))
+
+
+def patch_gradient(
+    rest: Callable[[Float[Tensor, "batch pos d_model"]], Tensor],
+    activation: Float[Tensor, "batch pos d_model"],
+    vector: Float[Tensor, " d_model"],
+    pos: int,
+) -> Float[Tensor, " d_model"]:
+    """The gradient of a score with respect to a vector that is patched in at one position.
+
+    Args:
+        rest: the rest of the model and a metric: takes the patched activation, returns a scalar.
+        activation: the run's own; it is left as it is.
+        vector: stands at `pos` in every row of the patched activation.
+    """
+    with torch.enable_grad():
+        vector = vector.detach().clone().requires_grad_()
+        patched = activation.detach().clone()
+        patched[:, pos] = vector
+        return torch.autograd.grad(rest(patched), vector)[0]

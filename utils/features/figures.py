@@ -1,0 +1,241 @@
+"""The course's figures. A lesson calls a method, then draws what it returned with one of these.
+
+Figures are plotly figures (5.24 and 7), in colours that colour-blind readers can tell apart; where
+a line's colour matters, its dash differs too. Titles say what to see.
+"""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+
+import plotly.graph_objects as go
+from jaxtyping import Float
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from utils.plots import COLOURS, _Html, _styled
+
+
+def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -> go.Figure:
+    """Each feature's direction in two dimensions, a panel for each name, three in a row.
+
+    Feature 0 has the first colour, and so on. All but the shortest carry their feature's number.
+    """
+    n_rows = -(-len(panels) // 3)
+    fig = make_subplots(
+        n_rows,
+        min(3, len(panels)),
+        subplot_titles=list(panels),
+        horizontal_spacing=0.02,
+        vertical_spacing=0.12,
+    )
+    panels = {name: W.detach().float().cpu() for name, W in panels.items()}
+    end = 1.25 * max([1.0, *(float(W.norm(dim=-1).max()) for W in panels.values())])
+    for panel, W in enumerate(panels.values()):
+        place = {"row": panel // 3 + 1, "col": panel % 3 + 1}
+        for i, (x, y) in enumerate(W.tolist()):
+            colour, long = COLOURS[i % 7], (x * x + y * y) ** 0.5 > 0.3
+            arrow = go.Scatter(
+                x=[0, round(x, 3)],
+                y=[0, round(y, 3)],
+                mode="lines+markers+text" if long else "lines+markers",
+                text=["", str(i)],
+                textposition=f"{'top' if y > 0 else 'bottom'} {'right' if x > 0 else 'left'}",
+                line={"color": colour, "width": 3},
+                marker={"size": [0, 9], "color": colour, "opacity": 1},
+                hovertemplate=f"feature {i}: (%{{x:.2f}}, %{{y:.2f}})<extra></extra>",
+                showlegend=False,
+            )
+            fig.add_trace(arrow, **place)
+        fig.update_yaxes(scaleanchor=f"x{panel + 1 if panel else ''}", **place)
+    fig = _styled(fig, title, "", "", height=110 + 240 * n_rows)
+    plain = {"range": [-end, end], "showticklabels": False, "showgrid": False, "showline": False}
+    fig.update_xaxes(**plain, zeroline=True, zerolinecolor="#bbb")
+    fig.update_yaxes(**plain, zeroline=True, zerolinecolor="#bbb")
+    fig.update_layout(
+        width=40 + 260 * min(3, len(panels)), margin={"l": 20, "r": 20, "t": 85, "b": 20}
+    )
+    return fig
+
+
+def phases(
+    panels: Mapping[str, Float[Tensor, "row column"]],
+    *,
+    kinds: Sequence[str],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    x: str,
+    y: str,
+) -> go.Figure:
+    """Maps of which kind holds at each setting, side by side; a cell holds a kind's number.
+
+    A cross marks where a later panel differs from the first.
+    """
+    fig = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True)
+    panels = {
+        name: [[int(cell) for cell in row] for row in cells.tolist()]
+        for name, cells in panels.items()
+    }
+    n = 1 + max(cell for cells in panels.values() for row in cells for cell in row)
+    steps = [(edge / n, COLOURS[i]) for i in range(n) for edge in (i, i + 1)]
+    first = next(iter(panels.values()))
+    for column, cells in enumerate(panels.values(), 1):
+        heat = go.Heatmap(
+            z=cells,
+            x=list(columns),
+            y=list(rows),
+            zmin=-0.5,
+            zmax=n - 0.5,
+            colorscale=steps,
+            text=[[kinds[cell] for cell in row] for row in cells],
+            hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+            xgap=1,
+            ygap=1,
+            colorbar={"tickvals": list(range(n)), "ticktext": list(kinds[:n])},
+            showscale=column == len(panels),
+        )
+        fig.add_trace(heat, 1, column)
+        differs = [
+            (columns[j], rows[i])
+            for i, row in enumerate(cells)
+            for j, cell in enumerate(row)
+            if cell != first[i][j]
+        ]
+        cross = {
+            "symbol": "x",
+            "size": 11,
+            "color": "white",
+            "line": {"color": "black", "width": 1},
+        }
+        fig.add_trace(
+            go.Scatter(
+                x=[x for x, _ in differs],
+                y=[y for _, y in differs],
+                mode="markers",
+                marker=cross,
+                hoverinfo="skip",
+                showlegend=False,
+            ),
+            1,
+            column,
+        )
+    fig = _styled(fig, title, x, "", height=400)
+    fig.update_xaxes(type="category", showgrid=False, tickangle=-60)
+    fig.update_yaxes(type="category", showgrid=False)
+    fig.update_yaxes(title_text=y, row=1, col=1)
+    fig.update_layout(margin={"t": 90, "b": 90})
+    return fig
+
+
+def feature_card(
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    examples: Sequence[tuple[Sequence[str], Sequence[float], int]],
+) -> _Html:
+    """A dictionary's latent on one card: facts, and texts whose tokens are shaded by activation.
+
+    The token that each text was chosen for is underlined and carries its activation as a number,
+    so that no one needs the shades.
+
+    Args:
+        facts: (name, text) for each line.
+        examples: for each text its tokens, the activation at each, and which is underlined.
+    """
+    top = max((max(values) for _, values, _ in examples), default=1.0) or 1.0
+    rows, plain = [], []
+    for tokens, values, chosen in examples:
+        pieces, words = [], []
+        for i, (token, value) in enumerate(zip(tokens, values, strict=True)):
+            shown = token.replace("\n", "↵")
+            style = f"background:rgba(86,180,233,{max(value, 0) / top:.2f});white-space:pre-wrap"
+            text = html.escape(shown)
+            if i == chosen:
+                text = f"<u><b>{text}</b></u><sub>{value:.1f}</sub>"
+            pieces.append(f"<span title='{value:.1f}' style='{style}'>{text}</span>")
+            words.append(f"[{shown}]({value:.1f})" if i == chosen else shown)
+        rows.append(f"<div style='margin:.15em 0'>{''.join(pieces)}</div>")
+        plain.append("".join(words))
+    lines = "".join(f"<div><b>{html.escape(a)}:</b> {html.escape(b)}</div>" for a, b in facts)
+    box = "border-left:.4em solid #0072B2;padding:.3em 1em;margin:.6em 0;max-width:880px"
+    code = (
+        f"<div role='group' style='{box}'><b>{html.escape(title)}</b>{lines}{''.join(rows)}</div>"
+    )
+    text = "\n".join([title, *(f"  {a}: {b}" for a, b in facts), *(f"    {b}" for b in plain)])
+    return _Html(code, text)
+
+
+def stacked(parts: Sequence[_Html]) -> _Html:
+    """Several tables or cards, one under the other."""
+    return _Html("".join(part.code for part in parts), "\n\n".join(part.text for part in parts))
+
+
+class _Live(_Html):
+    """A widget over what it shows at the start, which pages without a kernel show in its place."""
+
+    def __init__(self, start: _Html, box):
+        super().__init__(start.code, start.text)
+        self.box = box
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        return {
+            "application/vnd.jupyter.widget-view+json": view,
+            "text/html": self.code,
+            "text/plain": self.text,
+        }
+
+
+def feature_browser(
+    card: Callable[[int], _Html],
+    search: Callable[[str], Sequence[int]],
+    *,
+    n: int,
+    at: int,
+    text: str,
+):
+    """A field for a latent's number and one for a text to search by, over the card.
+
+    Outside a notebook, on a page that shows a saved one, or without ipywidgets, it is the card of
+    latent `at`.
+
+    Args:
+        card: draws a latent.
+        search: the latents to offer for a text, best first.
+        n: how many latents there are.
+        text: what the search field holds at the start.
+    """
+    start = card(at)
+    try:
+        import ipywidgets
+        from IPython import get_ipython
+    except ImportError:
+        return start
+    if get_ipython() is None:
+        return start
+    wide, narrow = ipywidgets.Layout(width="640px"), ipywidgets.Layout(width="220px")
+    number = ipywidgets.BoundedIntText(
+        value=at, min=0, max=n - 1, description="latent", layout=narrow
+    )
+    query = ipywidgets.Text(value=text, description="search", continuous_update=False, layout=wide)
+    button = ipywidgets.Button(description="find latents")
+    found = ipywidgets.Dropdown(options=[at], description="found", layout=narrow)
+    out = ipywidgets.HTML(start.code)
+
+    def redraw(_=None) -> None:
+        out.value = card(number.value).code
+
+    def find(_=None) -> None:
+        if query.value.strip():
+            found.options = list(search(query.value))
+            number.value = found.value
+
+    def choose(change) -> None:
+        if change["new"] is not None:
+            number.value = change["new"]
+
+    number.observe(redraw, names="value")
+    found.observe(choose, names="value")
+    query.observe(find, names="value")
+    button.on_click(find)
+    rows = [ipywidgets.HBox([query, button]), ipywidgets.HBox([found, number]), out]
+    return _Live(start, ipywidgets.VBox(rows))

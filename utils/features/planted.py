@@ -1,0 +1,365 @@
+"""Data with planted features, and how well a dictionary recovers them.
+
+A vector is an offset plus a sum of few directions, each times a coefficient. Since both are known,
+what a sparse autoencoder finds can be held against what there is.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from utils.features.sae import SAE, gaussian, quality, train
+
+
+class World(NamedTuple):
+    """Which features there are.
+
+    Attributes:
+        directions: of length 1.
+        frequency: the share of vectors in which a feature is active.
+        offset: added to every vector.
+        children: 0: features are active independently. Otherwise the first of them are parents,
+            and each is followed, behind all parents, by its block of so many children. A child is
+            active when its parent is and no other child of it, never on its own.
+    """
+
+    directions: Float[Tensor, "feature d"]
+    frequency: Float[Tensor, " feature"]
+    offset: Float[Tensor, " d"]
+    children: int = 0
+
+
+def independent(n: int, d: int, *, active: float, span: float, seed: int) -> World:
+    """Features that are active independently, in random directions, from common to rare.
+
+    Args:
+        active: how many features are active in a vector, on average.
+        span: how many times more often the first is active than the last; between them the
+            frequency falls by the same factor from feature to feature.
+    """
+    generator = _generator(seed)
+    directions = F.normalize(torch.randn(n, d, generator=generator))
+    falling = span ** -torch.linspace(0, 1, n)
+    offset = torch.randn(d, generator=generator) / d**0.5
+    return World(directions, active * falling / falling.sum(), offset)
+
+
+def families(
+    parents: int, children: int, d: int, *, active: float, alone: float = 0.25, seed: int
+) -> World:
+    """Parents in random directions, each with so many children, in random directions too.
+
+    Args:
+        active: how many parents are active in a vector, on average.
+        alone: in which share of these cases none of its children is active.
+    """
+    generator = _generator(seed)
+    n = parents * (1 + children)
+    directions = F.normalize(torch.randn(n, d, generator=generator))
+    often = torch.full((n,), active / parents)
+    often[parents:] *= (1 - alone) / children
+    return World(directions, often, torch.randn(d, generator=generator) / d**0.5, children)
+
+
+def _generator(seed: int) -> torch.Generator:
+    """Never the numbers of `manual_seed(seed)`, from which an SAE of that seed may start.
+
+    Both are normal rows of length 1: it would start at the planted directions.
+    """
+    return torch.Generator().manual_seed(7_919 * seed + 1_000_000_007)
+
+
+def draw(
+    world: World, n: int, *, seed: int
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n feature"]]:
+    """Vectors, and the coefficients of the features in them: 0, or between 0.5 and 1.5."""
+    generator = _generator(seed)
+    size = (n, len(world.frequency))
+    value = 0.5 + torch.rand(size, generator=generator)
+    active = torch.rand(size, generator=generator) < world.frequency
+    if world.children:
+        parents = size[1] // (1 + world.children)
+        one = torch.rand(n, parents, 1, generator=generator)  # says which child, if any
+        frequency = world.frequency[parents:].view(parents, -1) / world.frequency[:parents, None]
+        upper = frequency.cumsum(1)
+        chosen = (one < upper) & (one >= upper - frequency) & active[:, :parents, None]
+        active = torch.cat([active[:, :parents], chosen.flatten(1)], dim=1)
+    coefficients = value * active
+    return coefficients @ world.directions + world.offset, coefficients
+
+
+# ---- Controls -----------------------------------------------------------------------------------
+
+
+def components(world: World, *, seed: int = 1) -> Float[Tensor, "twice_d d"]:
+    """All principal components of a world's vectors, in both signs."""
+    x, _ = draw(world, 10_000, seed=seed)
+    axes = torch.linalg.eigh((x - x.mean(0)).T @ (x - x.mean(0))).eigenvectors.T
+    return torch.cat([axes, -axes])
+
+
+def untrained(worlds: Sequence[World], width: int) -> dict[str, Float[Tensor, "world feature"]]:
+    """The `best_cosine` of dictionaries that nobody trained: random directions, and PCA's."""
+    generator = torch.Generator().manual_seed(900)
+    return {
+        "random dictionary": torch.stack(
+            [
+                best_cosine(
+                    w.directions, torch.randn(width, w.directions.shape[1], generator=generator)
+                )
+                for w in worlds
+            ]
+        ),
+        "PCA, both signs": torch.stack([best_cosine(w.directions, components(w)) for w in worlds]),
+    }
+
+
+# ---- Recovery -----------------------------------------------------------------------------------
+
+
+def best_cosine(
+    true: Float[Tensor, "feature d"], found: Float[Tensor, "latent d"]
+) -> Float[Tensor, " feature"]:
+    """For each true direction, the cosine of the found direction that is nearest to it.
+
+    Its mean is the mean max cosine; the share above a threshold is the recall. More directions
+    give more chances, so hold it against as many random ones.
+    """
+    return (F.normalize(true, dim=-1) @ F.normalize(found, dim=-1).T).max(dim=-1).values
+
+
+def output_scale(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> float:
+    """How long a reconstruction is beside the one that is best in its direction: 1 is right.
+
+    Below 1 it has shrunk: all of it could be multiplied by one number above 1, and the error would
+    fall. Both are measured from the mean of `x`. Source: arXiv 2404.16014, "relative
+    reconstruction bias".
+    """
+    x, x_hat = x - x.mean(0), x_hat - x.mean(0)
+    return (x_hat.square().sum() / (x_hat * x).sum()).item()
+
+
+RECALLED = 0.9  # a feature counts as found above this cosine
+
+
+def by_quarter(cosine: Float[Tensor, "world feature"]) -> Float[Tensor, "4"]:
+    """The recall of each quarter of the features, in their order: from common to rare."""
+    return (cosine > RECALLED).float().unflatten(1, (4, -1)).mean((0, 2))
+
+
+class Recovery(NamedTuple):
+    """How a trained SAE does on fresh vectors of its world; or several, each in its own.
+
+    Attributes:
+        l0, unexplained, dead: active latents a vector; share of variance left; share of latents
+            that never fire. Means, if there are several worlds.
+        scale: `output_scale`, or the mean of several.
+        cosine: each feature's `best_cosine`, among the latents that fire; [world, feature] if
+            there are several.
+    """
+
+    l0: float
+    unexplained: float
+    dead: float
+    scale: float
+    cosine: Float[Tensor, "*world feature"]
+
+    @property
+    def recall(self) -> float:
+        """The share of features that are found."""
+        return (self.cosine > RECALLED).float().mean().item()
+
+    @property
+    def recalls(self) -> list[float]:
+        """The same in each world."""
+        return (self.cosine > RECALLED).float().mean(-1).tolist()
+
+
+@torch.no_grad()
+def recovery(sae: SAE, world: World, *, seed: int, n: int = 10_000) -> Recovery:
+    """What `sae` recovers of `world`, measured on `n` vectors that it was not trained on."""
+    x, _ = draw(world, n, seed=_FRESH + seed)
+    found = quality(sae, x)
+    alive = found.density > 0
+    cosine = torch.zeros(len(world.frequency))
+    if alive.any():
+        cosine = best_cosine(world.directions, sae.W_dec[alive])
+    scale = output_scale(x, sae(x))
+    return Recovery(found.l0, 1 - found.explained, found.dead, scale, cosine)
+
+
+_FRESH = 10_000_000  # seeds from here on draw vectors to measure on
+
+
+def recovery_in_all(saes: Sequence[SAE], worlds: Sequence[World]) -> Recovery:
+    """What each of several SAEs recovers of its own world, put together."""
+    each = [recovery(sae, w, seed=i) for i, (sae, w) in enumerate(zip(saes, worlds, strict=True))]
+    *numbers, cosines = zip(*each, strict=True)
+    return Recovery(*(sum(values) / len(values) for values in numbers), torch.stack(cosines))
+
+
+@torch.no_grad()
+def activation_sizes(sae: SAE, world: World, *, seed: int, n: int = 1000) -> tuple[float, float]:
+    """How large the activations of the found features are, beside the true coefficients.
+
+    The mean activation of the latent nearest to a feature, over the mean coefficient of the
+    feature, where both are active. Second, the same after the active latents' activations were
+    chosen anew as the best there are for the vector (least squares).
+    """
+    x, coefficients = draw(world, n, seed=_FRESH + seed)
+    acts = sae.encode(x)
+    alive = (acts > 0).any(0)
+    acts, directions = acts[:, alive], sae.W_dec[alive]
+    # The normal equations of the active latents; an idle one has the equation "activation = 0".
+    on = (acts > 0).to(acts)
+    products = on[:, :, None] * (directions @ directions.T) * on[:, None, :]
+    equations = products + torch.diag_embed(1 - on)
+    best = torch.linalg.solve(equations, on * ((x - sae.b_dec) @ directions.T))
+    cosine, nearest = (F.normalize(world.directions, dim=1) @ directions.T).max(dim=1)
+    both = (coefficients > 0) & (on[:, nearest] > 0) & (cosine > RECALLED)
+    whole = (coefficients * both).sum()
+    return tuple(((each[:, nearest] * both).sum() / whole).item() for each in (acts, best))
+
+
+def sizes_in_all(saes: Sequence[SAE], worlds: Sequence[World]) -> tuple[float, float]:
+    """The means of `activation_sizes` of several SAEs, each in its own world."""
+    each = [
+        activation_sizes(sae, w, seed=i)
+        for i, (sae, w) in enumerate(zip(saes, worlds, strict=True))
+    ]
+    return tuple(sum(values) / len(values) for values in zip(*each, strict=True))
+
+
+def family_parts(world: World) -> dict[str, Float[Tensor, "direction d"]]:
+    """What a latent could stand for in a world of families: sums weigh coefficients by their mean.
+
+    "parent + average child" is the mean of all vectors in which the parent is active.
+    """
+    parents = len(world.frequency) // (1 + world.children)
+    parent, child = world.directions[:parents], world.directions[parents:]
+    often = world.frequency[parents:] / world.frequency[:parents].repeat_interleave(world.children)
+    average = (often[:, None] * child).unflatten(0, (parents, -1)).sum(1)
+    return {
+        "parent": parent,
+        "parent + average child": parent + average,
+        "parent + one child": parent.repeat_interleave(world.children, 0) + child,
+        "child": child,
+    }
+
+
+@torch.no_grad()
+def latents_by_part(sae: SAE, world: World, *, seed: int, n: int = 10_000) -> dict[str, int]:
+    """For each of the `family_parts`, how many latents that fire are nearest to one of that kind.
+
+    "other" counts those of which no part comes nearer than `RECALLED`.
+    """
+    x, _ = draw(world, n, seed=_FRESH + seed)
+    living = sae.W_dec[quality(sae, x).density > 0]
+    parts = family_parts(world)
+    cosine, part = torch.stack([best_cosine(living, each) for each in parts.values()]).max(0)
+    part[cosine <= RECALLED] = len(parts)
+    return dict(
+        zip([*parts, "other"], part.bincount(minlength=len(parts) + 1).tolist(), strict=True)
+    )
+
+
+@torch.no_grad()
+def family_fires(
+    sae: SAE, world: World, *, seed: int, n: int = 10_000
+) -> dict[str, list[tuple[float, float]]]:
+    """How often the latents of parents, and of pairs, fire where their features are active.
+
+    A parent's latent is the one nearest to it; a pair's, the one nearest to the sum of the parent
+    and the child. Where that cosine is not above `RECALLED` there is no such latent.
+
+    Returns:
+        For each case the (firings, vectors) of every parent or pair that has a latent: "alone", no
+        child of the parent is active; "with a child"; of these, "larger", the parent's coefficient
+        is the larger one by 0.3 or more, and "smaller", the child's is; and "pair".
+    """
+    parents = len(world.frequency) // (1 + world.children)
+    x, coefficients = draw(world, n, seed=_FRESH + seed)
+    fires = sae.encode(x) > 0
+    alive = fires.any(0)
+    fires, living = fires[:, alive], F.normalize(sae.W_dec[alive])
+
+    def counts(direction: Float[Tensor, " d"], *cases: Bool[Tensor, " n"]):
+        cosine, nearest = (living @ F.normalize(direction, dim=0)).max(0)
+        if cosine <= RECALLED:
+            return ()
+        return [((fires[:, nearest] & where).sum().item(), where.sum().item()) for where in cases]
+
+    found = {case: [] for case in ("alone", "with a child", "larger", "smaller", "pair")}
+    pairs = family_parts(world)["parent + one child"].unflatten(0, (parents, -1))
+    for i, children in enumerate(coefficients[:, parents:].unflatten(1, (parents, -1)).unbind(1)):
+        parent, child = coefficients[:, i], children.sum(1)
+        both, more = child > 0, parent - child
+        cases = (parent > 0) & ~both, both, both & (more >= 0.3), both & (more <= -0.3)
+        for case, count in zip(found, counts(world.directions[i], *cases), strict=False):
+            found[case].append(count)
+        for j, direction in enumerate(pairs[i]):
+            found["pair"] += counts(direction, children[:, j] > 0)
+    return found
+
+
+def families_in_all(
+    saes: Sequence[SAE], worlds: Sequence[World]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The means of `latents_by_part`, each SAE in its own world, and the shares of `family_fires`.
+
+    A share is NaN where fewer than half of the parents, or of the pairs, have a latent.
+    """
+    several = list(enumerate(zip(saes, worlds, strict=True)))
+    counts = [latents_by_part(sae, world, seed=seed) for seed, (sae, world) in several]
+    means = {part: sum(each[part] for each in counts) / len(counts) for part in counts[0]}
+    fires = [family_fires(sae, world, seed=seed) for seed, (sae, world) in several]
+    n_parents = sum(len(world.frequency) // (1 + world.children) for world in worlds)
+    shares = {}
+    for case in fires[0]:
+        all_counts = [count for each in fires for count in each[case]]
+        there_are = n_parents * worlds[0].children if case == "pair" else n_parents
+        enough = 2 * len(all_counts) >= there_are
+        hits, total = (sum(each) for each in zip(*all_counts, strict=True)) if enough else (0, 0)
+        shares[case] = hits / total if enough else float("nan")
+    return means, shares
+
+
+def fit(
+    sae: SAE,
+    world: World,
+    *,
+    seed: int,
+    steps: int = 1000,
+    batch: int = 256,
+    lr: float = 1e-2,
+    dead_after: int = 50,
+    without_features: bool = False,
+) -> SAE:
+    """Train an SAE on fresh vectors of a world, from a `b_dec` at their mean; gives it back.
+
+    Args:
+        without_features: a control. The vectors are normal ones, with the mean and the covariance
+            of the world's, so that no direction is sparse.
+    """
+    first, _ = draw(world, 10_000, seed=20_000_000 + seed)
+    mean = first.mean(0)
+    scale = (first - mean).square().sum(1).mean().sqrt().item()
+    sae.b_dec.data.copy_(mean / scale)
+
+    normal = gaussian(torch.cov(first.T), seed=30_000_000 + seed)
+
+    def batches(step: int) -> Float[Tensor, "batch d"]:
+        x, _ = draw(world, batch, seed=100_000 * (1 + seed) + step)
+        return mean + normal(x) if without_features else x
+
+    train(sae, batches, steps=steps, lr=lr, scale=scale, dead_after=dead_after)
+    return sae
+
+
+def fit_in_all(make: Callable[..., SAE], worlds: Sequence[World], **how) -> list[SAE]:
+    """An SAE for each world, trained in it: `make(seed=...)` gives it, `how` goes to `fit`."""
+    return [fit(make(seed=seed), world, seed=seed, **how) for seed, world in enumerate(worlds)]

@@ -1,0 +1,212 @@
+"""What an ideal observer of a hidden Markov process believes, and how to read it from a model.
+
+A process is one tensor `T` [token, state, next_state]: `T[a, i, j]` is the probability that a
+hidden state i emits token a and moves to state j. A belief is a row of probabilities over states.
+Source: Shai et al., 2024 (arXiv 2405.15943).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from data.beliefs.task import beliefs, next_token_probs, remembered, sample
+from utils.reading.world import affine_fit, affine_predict
+
+
+def simplex_xy(belief: Float[Tensor, "... state=3"]) -> Float[Tensor, "... xy=2"]:
+    """Where to draw a belief over three states: a triangle with its corners at height 0, 0, 1.
+
+    State 0 is the left corner (0, 0), state 1 the right (2 / sqrt 3, 0), state 2 the top.
+    """
+    corners = torch.tensor([[0, 0], [2 / 3**0.5, 0], [1 / 3**0.5, 1]], dtype=belief.dtype)
+    return belief @ corners.to(belief.device)
+
+
+def r_squared(
+    predicted: Float[Tensor, "example target"], targets: Float[Tensor, "example target"]
+) -> float:
+    """Share of the targets' variance, over all coordinates, that a prediction explains."""
+    missed = (predicted - targets).pow(2).sum()
+    return (1 - missed / (targets - targets.mean(0)).pow(2).sum()).item()
+
+
+def r_squared_within(
+    predicted: Float[Tensor, "example target"],
+    targets: Float[Tensor, "example target"],
+    group: Int[Tensor, " example"],
+) -> float:
+    """The same share of the variance *inside* groups, such as of examples with equal last tokens.
+
+    Whoever knows the group and nothing else, and predicts its mean, has 0. Errors between groups
+    count too: give every predictor that you compare the group (`join_last_tokens`), or this is
+    `r_squared` on another scale.
+    """
+    _, index = group.unique(return_inverse=True)
+    total = torch.zeros(int(index.max()) + 1, targets.shape[1], dtype=targets.dtype)
+    total.index_add_(0, index, targets)
+    means = total / index.bincount()[:, None]
+    missed = (predicted - targets).pow(2).sum()
+    return (1 - missed / (targets - means[index]).pow(2).sum()).item()
+
+
+def last_tokens(
+    tokens: Int[Tensor, "batch pos"], k: int, *, n_tokens: int
+) -> Int[Tensor, " batch"]:
+    """A number for the last `k` tokens of each sequence, from 0 up to `n_tokens ** k`."""
+    place = n_tokens ** torch.arange(k, device=tokens.device)
+    return (tokens[:, tokens.shape[1] - k :].flip(1) * place).sum(-1)
+
+
+def join_last_tokens(
+    features: Float[Tensor, "batch feature"],
+    tokens: Int[Tensor, "batch pos"],
+    k: int,
+    *,
+    n_tokens: int,
+) -> Float[Tensor, "batch feature_and_window"]:
+    """The features, and beside them a one-hot of the last `k` tokens, all `n_tokens ** k` of them.
+
+    A probe on these knows the last `k` tokens, whatever the features are.
+    """
+    code = last_tokens(tokens, k, n_tokens=n_tokens)
+    window = torch.nn.functional.one_hot(code, n_tokens**k)
+    return torch.cat([features.double(), window.double()], dim=1)
+
+
+def token_pairs(
+    tokens: Int[Tensor, "batch pos"], k: int, *, n_tokens: int
+) -> Float[Tensor, "batch feature"]:
+    """One-hots of the last `k` tokens (one column of each left out) and all products of two."""
+    one_hot = torch.nn.functional.one_hot(tokens[:, -k:], n_tokens)[..., 1:].flatten(1).double()
+    first, second = torch.combinations(torch.arange(one_hot.shape[1])).T
+    return torch.cat([one_hot, one_hot[:, first] * one_hot[:, second]], dim=1)
+
+
+def excess_loss(
+    logits: Float[Tensor, "batch pos token"],
+    belief: Float[Tensor, "batch pos state"],
+    T: Float[Tensor, "token state next"],
+) -> Float[Tensor, "batch pos"]:
+    """Nats by which a prediction's expected loss exceeds the ideal observer's (a KL divergence)."""
+    best = next_token_probs(belief, T)
+    log_probs = logits.to(best).log_softmax(-1)
+    return (torch.xlogy(best, best) - best * log_probs).sum(-1)
+
+
+@torch.no_grad()
+def excess_by_observer(
+    T: Float[Tensor, "token state next"],
+    models: Mapping[str, Callable[[Tensor], Tensor]],
+    *,
+    memories: Sequence[int],
+    batch: int = 4000,
+    length: int = 16,
+    seed: int,
+) -> dict[str, float]:
+    """Millinats above the ideal observer at the end of fresh sequences, by who predicts.
+
+    That is each of the models, and as `last k tokens` an ideal observer who remembers k of them.
+    """
+    tokens = sample(T, batch, length=length, generator=torch.Generator().manual_seed(seed))
+    ideal = beliefs(tokens, T)[:, -1]
+    guesses = {name: model(tokens)[:, -1] for name, model in models.items()}
+    for k in memories:
+        guesses[f"last {k} tokens"] = next_token_probs(remembered(tokens, k, T), T).log()
+    return {
+        name: 1000 * excess_loss(guess, ideal, T).mean().item() for name, guess in guesses.items()
+    }
+
+
+# ---- Probes for beliefs -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a linear probe finds of the beliefs, on sequences that it was not fitted to.
+
+    Attributes:
+        predicted: the beliefs that it predicts.
+        r2: share of the beliefs' variance that it explains.
+        beyond: share of the variance among sequences with equal last tokens that a probe explains
+            which is also told these tokens.
+    """
+
+    predicted: Float[Tensor, "sequence state"]
+    r2: float
+    beyond: float
+
+
+def read_beliefs(
+    features: Mapping[str, Sequence[Float[Tensor, "sequence feature"]]],
+    halves: Sequence[Int[Tensor, "sequence pos"]],
+    T: Float[Tensor, "token state next"],
+    *,
+    known: int = 3,
+    ridge: float = 1e-6,
+) -> dict[str, Reading]:
+    """Probes for the belief at the end of sequences, from several kinds of features.
+
+    Args:
+        features: name -> features of the sequences to fit on, and of those to test on.
+        halves: the tokens of both.
+        known: how many last tokens every probe is told for `Reading.beyond`.
+        ridge: see `affine_fit`.
+    """
+    belief, truth = (beliefs(tokens, T)[:, -1] for tokens in halves)
+    window = last_tokens(halves[1], known, n_tokens=len(T))
+    found = {}
+    for name, pair in features.items():
+        fit, test = (values.double().cpu() for values in pair)
+        predicted = affine_predict(test, affine_fit(fit, belief, ridge=ridge))
+        fit, test = (
+            join_last_tokens(values, tokens, known, n_tokens=len(T))
+            for values, tokens in zip((fit, test), halves, strict=True)
+        )
+        told = affine_predict(test, affine_fit(fit, belief, ridge=ridge))
+        found[name] = Reading(
+            predicted, r_squared(predicted, truth), r_squared_within(told, truth, window)
+        )
+    return found
+
+
+def token_features(
+    halves: Sequence[Int[Tensor, "sequence pos"]],
+    T: Float[Tensor, "token state next"],
+    *,
+    memories: Sequence[int],
+) -> dict[str, list[Float[Tensor, "sequence feature"]]]:
+    """Features that need no model, for `read_beliefs`.
+
+    `tokens`: a one-hot of each. `pairs`: the last 8, and their products by twos. `last k`, for each
+    k of `memories`: the belief of an observer who remembers so many.
+    """
+    one_hot = torch.nn.functional.one_hot
+    return {
+        "tokens": [one_hot(tokens, len(T)).flatten(1) for tokens in halves],
+        "pairs": [token_pairs(tokens, 8, n_tokens=len(T)) for tokens in halves],
+        **{f"last {k}": [remembered(tokens, k, T) for tokens in halves] for k in memories},
+    }
+
+
+def in_bins(
+    fit: Float[Tensor, " sequence"], test: Float[Tensor, " sequence"], *, n: int
+) -> list[Float[Tensor, "sequence bin"]]:
+    """One number in bins of equal counts, one-hot: a linear map of it is any function, nearly."""
+    edges = fit.double().quantile(torch.linspace(0, 1, n + 1, dtype=torch.float64))[1:-1]
+    return [
+        torch.nn.functional.one_hot(torch.bucketize(values.double(), edges), n).double()
+        for values in (fit, test)
+    ]
+
+
+def slope_beyond(
+    predicted: Float[Tensor, "sequence state"],
+    full: Float[Tensor, "sequence state"],
+    short: Float[Tensor, "sequence state"],
+) -> float:
+    """How far a prediction goes along from the belief of a short memory (0) to the full one (1)."""
+    older = full - short
+    return ((predicted - short) * older).sum().div(older.pow(2).sum()).item()

@@ -1,0 +1,137 @@
+"""The course's figures. A lesson calls a method, then draws what it returned with one of these.
+
+Figures are plotly figures (5.24 and 7), in colours that colour-blind readers can tell apart; where
+a line's colour matters, its dash differs too. Titles say what to see.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+from jaxtyping import Float
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from utils.plots import COLOURS, _styled
+
+
+def boards(
+    positions: Mapping[str, Sequence[int]],
+    *,
+    title: str,
+    shade: Mapping[str, Sequence[float]] | None = None,
+    marked: Mapping[str, Sequence[int]] | None = None,
+    last: Mapping[str, int] | None = None,
+    label: str = "probability",
+) -> go.Figure:
+    """Square boards of black and white discs, side by side.
+
+    Args:
+        positions: from what stands over a board to its squares, row by row: 1 black, -1 white, 0
+            empty.
+        shade: for each board a number for each square, shown as its colour: dark is high.
+        marked: for each board the squares that get an open diamond, such as the legal moves.
+        last: for each board the square with a dot, such as the last move.
+        label: what the shade is.
+    """
+    shade, marked, last = shade or {}, marked or {}, last or {}
+    names = list(positions)
+    fig = make_subplots(1, len(names), subplot_titles=names, horizontal_spacing=0.04)
+    end = max([max(map(float, values)) for values in shade.values()] or [1.0])
+    for column, name in enumerate(names, 1):
+        discs = [int(square) for square in positions[name]]
+        size = round(len(discs) ** 0.5)
+        shown = [float(value) for value in shade.get(name, [0.0] * len(discs))]
+        state = {1: "black", -1: "white", 0: "empty"}
+        text = [
+            f"{state[disc]}, {label} {value:.2f}" for disc, value in zip(discs, shown, strict=True)
+        ]
+        heat = go.Heatmap(
+            z=[[round(v, 4) for v in shown[i : i + size]] for i in range(0, len(discs), size)],
+            text=[text[i : i + size] for i in range(0, len(discs), size)],
+            zmin=0,
+            zmax=end,
+            xgap=2,
+            ygap=2,
+            colorscale=[[0, "#e8e8e8"], [1, COLOURS[0]]],
+            showscale=column == len(names) and bool(shade),
+            colorbar={"title": {"text": label}},
+            hovertemplate="%{text}<extra></extra>",
+        )
+        fig.add_trace(heat, 1, column)
+        for squares, marker in [
+            ([i for i, d in enumerate(discs) if d == 1], {"color": "black", "size": 26}),
+            ([i for i, d in enumerate(discs) if d == -1], {"color": "white", "size": 26}),
+            (marked.get(name, []), {"symbol": "diamond-open", "color": COLOURS[1], "size": 13}),
+            ([last[name]] if name in last else [], {"color": COLOURS[1], "size": 9}),
+        ]:
+            line = {"color": "black" if marker["size"] == 26 else COLOURS[1], "width": 2}
+            dots = go.Scatter(
+                x=[int(i) % size for i in squares],
+                y=[int(i) // size for i in squares],
+                mode="markers",
+                marker={**marker, "line": line},
+                hoverinfo="skip",
+                showlegend=False,
+            )
+            fig.add_trace(dots, 1, column)
+        ticks = {"tickmode": "array", "tickvals": list(range(size)), "range": [-0.5, size - 0.5]}
+        fig.update_xaxes(ticktext=list("abcdefgh"[:size]), **ticks, row=1, col=column)
+        ticks["range"] = [size - 0.5, -0.5]
+        numbers = [str(i + 1) for i in range(size)]
+        fig.update_yaxes(ticktext=numbers, **ticks, row=1, col=column)
+    fig = _styled(fig, title, "", "", height=400)
+    fig.update_xaxes(showgrid=False, showline=False)
+    fig.update_yaxes(showgrid=False, showline=False)
+    fig.update_layout(width=110 + 290 * len(names), margin={"l": 40, "r": 20, "t": 90, "b": 30})
+    return fig
+
+
+def simplex(
+    panels: Mapping[str, Float[Tensor, "point xy=2"]],
+    colour: Float[Tensor, "point state=3"],
+    *,
+    title: str,
+) -> go.Figure:
+    """Clouds of points on a triangle, side by side, each point in the same colour everywhere.
+
+    Points further outside the triangle than a small margin are cut off.
+
+    Args:
+        panels: from what stands over a triangle to its points; the corners are at (0, 0),
+            (2 / sqrt 3, 0) and (1 / sqrt 3, 1), as in `utils.beliefs.simplex_xy`.
+        colour: shares of blue, orange and black in each point's colour, which differ in lightness.
+    """
+    corners = Tensor([[0, 114, 178], [230, 159, 0], [0, 0, 0]])
+    mixed = (colour.detach().float().cpu().clamp(0, 1) @ corners).round().int().tolist()
+    colours = [f"rgb({r},{g},{b})" for r, g, b in mixed]
+    fig = make_subplots(1, len(panels), subplot_titles=list(panels), horizontal_spacing=0.02)
+    side = 2 / 3**0.5
+    for column, points in enumerate(panels.values(), 1):
+        frame = go.Scatter(
+            x=[0, side, side / 2, 0],
+            y=[0, 0, 1, 0],
+            mode="lines",
+            line={"color": "#999", "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        fig.add_trace(frame, 1, column)
+        points = points.detach().double().cpu()
+        cloud = go.Scatter(
+            x=[round(x, 3) for x in points[:, 0].tolist()],
+            y=[round(y, 3) for y in points[:, 1].tolist()],
+            mode="markers",
+            marker={"size": 2.2, "color": colours, "opacity": 0.8},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        fig.add_trace(cloud, 1, column)
+        fig.update_yaxes(
+            scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column
+        )  # equal sides
+    fig = _styled(fig, title, "", "", height=370)
+    # Predictions may lie outside the triangle. Those far outside are cut off, or it would be tiny.
+    fig.update_xaxes(visible=False, range=[-0.05, side + 0.05])
+    fig.update_yaxes(visible=False, range=[-0.05, 1.05])
+    fig.update_layout(width=60 + 290 * len(panels), margin={"l": 20, "r": 20, "t": 90, "b": 10})
+    return fig

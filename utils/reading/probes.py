@@ -1,0 +1,218 @@
+"""Linear probes: reading a concept from activations, and how far to trust the reading.
+
+A probe is a direction and a bias. It says yes where `x @ direction + bias` is above 0.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from utils.activations import last_token
+from utils.stats import auc
+
+
+class Probe(NamedTuple):
+    """A direction and a bias; it unpacks like the pair it is."""
+
+    direction: Float[Tensor, " d_model"]
+    bias: Float[Tensor, ""]
+
+    def scores(self, x: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n"]:
+        """Above 0 is a yes."""
+        return x @ self.direction + self.bias
+
+    def accuracy(self, x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"]) -> float:
+        """The share of rows on the right side of 0; `y` holds 0 and 1."""
+        return ((self.scores(x) > 0) == (y == 1)).float().mean().item()
+
+
+Fit = Callable[[Float[Tensor, "n d_model"], Int[Tensor, " n"]], Probe]
+
+
+@torch.no_grad()
+def preference(
+    model,
+    texts: Sequence[str],
+    words: tuple[str, str],
+    *,
+    layer: int = 0,
+    edit: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Float[Tensor, " text"]:
+    """Logit of the first of two next words minus that of the second, after each text.
+
+    All texts run as one batch, padded on the right.
+
+    Args:
+        words: with their leading space; of each, the first token counts.
+        edit: takes what block `layer` reads, [text, pos, d_model], and how many tokens each text
+            has, [text]; returns what the block shall read instead.
+    """
+    rows = [model.to_tokens(text)[0] for text in texts]
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows])
+    first, second = (int(model.to_tokens(word, prepend_bos=False)[0, 0]) for word in words)
+    hooks = []
+    if edit:
+        hooks = [(f"blocks.{layer}.hook_resid_pre", lambda resid, hook: edit(resid, lengths))]
+    with model.hooks(fwd_hooks=hooks):
+        logits = last_token(model(tokens), lengths)
+    return (logits[:, first] - logits[:, second]).float().cpu()
+
+
+def exchange_along(
+    resid: Float[Tensor, "batch pos d_model"],
+    direction: Float[Tensor, " d_model"],
+    positions: Int[Tensor, " batch"],
+    partner: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch pos d_model"]:
+    """A copy of `resid` in which each row's component along `direction` is its partner's.
+
+    Only at one position of each row; the partner's vector is the one at the partner's position.
+
+    Args:
+        direction: of any length: only the line it spans matters.
+        partner: for each row, the number of the row whose component it gets.
+    """
+    rows = torch.arange(len(resid), device=resid.device)
+    positions, partner = positions.to(resid.device), partner.to(resid.device)
+    unit = (direction / direction.norm()).to(resid)
+    here = resid[rows, positions]
+    change = (here[partner] - here) @ unit
+    resid = resid.clone()
+    resid[rows, positions] += change[:, None] * unit
+    return resid
+
+
+# ---- Probes -------------------------------------------------------------------------------------
+
+
+def mean_difference(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"]) -> Probe:
+    """Direction from the mean of the rows with label 0 to that of label 1.
+
+    Its length is the distance of the means: it is not normalised. The bias puts the zero halfway
+    between the two. Source: "mass-mean" probing in Marks and
+    Tegmark, 2023 (arXiv 2310.06824).
+    """
+    yes, no = x[y == 1].mean(0), x[y == 0].mean(0)
+    direction = yes - no
+    return Probe(direction, -(yes + no) @ direction / 2)
+
+
+def logistic(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"], *, C: float = 0.1) -> Probe:
+    """Logistic regression on standardised coordinates, folded back into one direction and bias.
+
+    Args:
+        C: scikit-learn's inverse strength of the L2 penalty; smaller is stricter.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    mean, scale = x.mean(0), x.std(0)
+    scale = torch.where(scale > 1e-6 * scale.max(), scale, torch.inf)  # constant: nothing to read
+    fitted = LogisticRegression(C=C, max_iter=1000).fit(((x - mean) / scale).numpy(), y.numpy())
+    direction = torch.from_numpy(fitted.coef_[0]).float() / scale
+    return Probe(direction, torch.tensor(fitted.intercept_[0]).float() - mean @ direction)
+
+
+def split_by_group(groups: Sequence[Hashable], *, test: float, seed: int) -> Bool[Tensor, " n"]:
+    """True for rows of the test set: about a share `test` of the groups, each of them whole."""
+    names = list(dict.fromkeys(groups))
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    chosen = {names[i] for i in order[: round(test * len(names))]}
+    return torch.tensor([group in chosen for group in groups])
+
+
+def cross_validated(
+    x: Float[Tensor, "n d_model"],
+    y: Int[Tensor, " n"],
+    groups: Sequence[Hashable],
+    *,
+    fit: Fit,
+    folds: int = 5,
+    seed: int = 0,
+) -> Float[Tensor, " n"]:
+    """1.0 where a probe that was fitted without a row's group (and its fold) is right about it."""
+    names = list(dict.fromkeys(groups))
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    fold = {names[group]: i % folds for i, group in enumerate(order)}
+    folds_of = torch.tensor([fold[group] for group in groups])
+    right = torch.zeros(len(y))
+    for i in range(folds):
+        out = folds_of == i
+        probe = fit(x[~out], y[~out])
+        right[out] = ((probe.scores(x[out]) > 0) == (y[out] == 1)).float()
+    return right
+
+
+def choices(
+    scores: Float[Tensor, " n"], labels: Int[Tensor, " n"], groups: Sequence[Hashable]
+) -> dict[Hashable, float]:
+    """For each group: does its row of label 1 score above its row of label 0? A tie counts half.
+
+    Chance is 0.5, whatever the scores' zero is.
+
+    Raises:
+        ValueError: a group has not exactly one row of each label.
+    """
+    found: dict[Hashable, dict[int, float]] = {}
+    for score, label, group in zip(scores.tolist(), labels.tolist(), groups, strict=True):
+        if label in found.setdefault(group, {}):
+            raise ValueError(f"{group!r} has two rows of label {label}: give one of each.")
+        found[group][label] = score
+    if bad := [group for group, pair in found.items() if set(pair) != {0, 1}]:
+        raise ValueError(f"{bad[0]!r} has rows of one label: give one of each.")
+    return {
+        group: 0.5 if pair[1] == pair[0] else float(pair[1] > pair[0])
+        for group, pair in found.items()
+    }
+
+
+def control_labels(types: Sequence[Hashable], *, seed: int) -> Int[Tensor, " n"]:
+    """A coin for each type, 0 or 1, the same wherever the type comes again.
+
+    The control task of Hewitt and Liang, 2019 (arXiv 1909.03368): there is nothing to read, so
+    what a probe scores on it, it has learnt by heart.
+    """
+    names = list(dict.fromkeys(types))
+    coins = torch.randint(2, (len(names),), generator=torch.Generator().manual_seed(seed)).tolist()
+    coin = dict(zip(names, coins, strict=True))
+    return torch.tensor([coin[each] for each in types])
+
+
+def auc_interval(
+    scores: Float[Tensor, " n"],
+    labels: Int[Tensor, " n"],
+    groups: Sequence[Hashable],
+    *,
+    n: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95% percentile interval of `auc`, drawing the groups of each label with replacement.
+
+    Args:
+        groups: what each row belongs to, such as its word; all rows of a group have one label.
+    """
+    rows: dict[int, dict[Hashable, list[int]]] = {0: {}, 1: {}}
+    for i, (label, group) in enumerate(zip(labels.tolist(), groups, strict=True)):
+        rows[label].setdefault(group, []).append(i)
+    yes, no = (list(rows[label].values()) for label in (1, 0))
+    both = torch.tensor([1, 0])
+    table = torch.tensor(
+        [
+            [auc(scores[a + b], both.repeat_interleave(torch.tensor([len(a), len(b)]))) for b in no]
+            for a in yes
+        ]
+    )
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.stack(
+        [
+            table[torch.randint(len(yes), (len(yes),), generator=generator)][
+                :, torch.randint(len(no), (len(no),), generator=generator)
+            ].mean()
+            for _ in range(n)
+        ]
+    )
+    low, high = draws.quantile(torch.tensor([0.025, 0.975])).tolist()
+    return low, high

@@ -1,0 +1,114 @@
+"""Linear probes: reading a concept from activations, and how far to trust the reading.
+
+A probe is a direction and a bias. It says yes where `x @ direction + bias` is above 0.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+# ---- Without labels -----------------------------------------------------------------------------
+
+
+def ccs_loss(
+    p_first: Float[Tensor, " pair"], p_second: Float[Tensor, " pair"]
+) -> Float[Tensor, ""]:
+    """Inconsistency plus indecision of two probabilities of being true, mean over pairs.
+
+    Source: Burns et al., 2022 (arXiv 2212.03827).
+    """
+    consistency = (p_first - (1 - p_second)) ** 2
+    confidence = torch.minimum(p_first, p_second) ** 2
+    return (consistency + confidence).mean()
+
+
+def contrast_pairs(groups: Sequence[Hashable], *, seed: int) -> Int[Tensor, "pair half=2"]:
+    """The two rows of each group, in random order.
+
+    Raises:
+        ValueError: a group has not exactly two rows.
+    """
+    rows: dict[Hashable, list[int]] = {}
+    for i, group in enumerate(groups):
+        rows.setdefault(group, []).append(i)
+    if bad := [group for group, found in rows.items() if len(found) != 2]:
+        raise ValueError(f"{bad[0]!r} has {len(rows[bad[0]])} rows: give two of each group.")
+    pairs = torch.tensor(list(rows.values()))
+    flip = torch.rand(len(pairs), generator=torch.Generator().manual_seed(seed)) < 0.5
+    return torch.where(flip[:, None], pairs.flip(1), pairs)
+
+
+class Unsupervised(NamedTuple):
+    """What a method without labels found.
+
+    Attributes:
+        first: [pair], its belief that the first of each pair is the true one, above or below 0.
+            Which sign means true, it cannot know.
+        loss: what it minimised; None where there was no loss.
+    """
+
+    first: Float[Tensor, " pair"]
+    loss: float | None
+
+    def agreement(self, labels: Int[Tensor, " pair"]) -> Float[Tensor, " pair"]:
+        """1.0 where it agrees with `labels`, under whichever sign agrees more: never below half."""
+        same = ((self.first > 0) == (labels == 1)).float()
+        return same if same.mean() >= 0.5 else 1 - same
+
+
+def ccs(
+    first: Float[Tensor, "pair d_model"],
+    second: Float[Tensor, "pair d_model"],
+    *,
+    normalise: bool = True,
+    tries: int = 4,
+    steps: int = 250,
+    seed: int = 0,
+) -> Unsupervised:
+    """Contrast-consistent search: a probe that calls just one of the two halves true.
+
+    Adam with a step of 0.01, from several random starts; the lowest loss wins.
+
+    Args:
+        normalise: subtract each half's own mean and divide by its own spread, so that what all
+            first halves share (such as "not") cannot be read. Otherwise both halves together.
+
+    Source: Burns et al., 2022 (arXiv 2212.03827).
+    """
+    both = torch.cat([first, second])
+    first, second = (
+        (half - over.mean(0)) / over.std(0).clamp(min=1e-6)
+        for half, over in (
+            (first, first if normalise else both),
+            (second, second if normalise else both),
+        )
+    )
+    generator = torch.Generator().manual_seed(seed)
+    best = None
+    with torch.enable_grad():
+        for _ in range(tries):
+            start = torch.randn(first.shape[1], generator=generator) / first.shape[1] ** 0.5
+            direction, bias = start.requires_grad_(), torch.zeros(1, requires_grad=True)
+            optimizer = torch.optim.Adam([direction, bias], lr=0.01)
+            for _ in range(steps):
+                p = [torch.sigmoid(half @ direction + bias) for half in (first, second)]
+                loss = ccs_loss(*p)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            if best is None or loss.item() < best.loss:
+                best = Unsupervised((p[0] - p[1]).detach() / 2, loss.item())
+    return best
+
+
+def first_component(
+    first: Float[Tensor, "pair d_model"], second: Float[Tensor, "pair d_model"]
+) -> Unsupervised:
+    """The first principal component of the differences of pairs, the simpler rival of `ccs`."""
+    difference = first - second
+    difference = difference - difference.mean(0)
+    component = torch.linalg.svd(difference, full_matrices=False).Vh[0]
+    return Unsupervised(difference @ component, None)

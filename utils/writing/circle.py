@@ -1,0 +1,259 @@
+"""The circle of emotions: axes of valence and arousal, steering along them, and where it leads.
+
+Angles are in degrees on the circle of Russell, 1980 ("A circumplex model of affect", Journal of
+Personality and Social Psychology 39): 0 is pleasure, 90 arousal, 180 displeasure, 270 sleepiness.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from data.emotions.task import Words
+from utils.steering import steer
+
+# ---- Axes ---------------------------------------------------------------------------------------
+
+
+def emotion_vectors(
+    resid: Float[Tensor, "... word_sentence d_model"], n_words: int
+) -> Float[Tensor, "... word d_model"]:
+    """The mean over each word's sentences, minus the mean over all sentences.
+
+    Args:
+        resid: the sentences of a word are neighbours, as many for each word.
+    """
+    by_word = resid.unflatten(-2, (n_words, -1)).mean(-2)
+    return by_word - by_word.mean(-2, keepdim=True)
+
+
+def on_circle(angles: Float[Tensor, "*n"]) -> Float[Tensor, "*n xy=2"]:
+    """Cosine (valence) and sine (arousal) of angles in degrees."""
+    radians = torch.deg2rad(angles)
+    return torch.stack([radians.cos(), radians.sin()], dim=-1)
+
+
+def circle_axes(
+    vectors: Float[Tensor, "word d_model"], angles: Float[Tensor, " word"], *, ridge: float = 0.1
+) -> Float[Tensor, "axis=2 d_model"]:
+    """Directions of valence and of arousal: ridge regression of the words' places on the circle.
+
+    Both are of length 1, and arousal is orthogonal to valence: what the two share has been taken
+    out of it.
+
+    Args:
+        ridge: the penalty, in units of the mean squared length of the centred vectors.
+    """
+    x, y = vectors - vectors.mean(0), on_circle(angles).to(vectors)
+    y = y - y.mean(0)
+    products = x @ x.T  # with fewer words than dimensions this form of ridge is the smaller one
+    penalty = ridge * products.diagonal().mean() * torch.eye(len(x)).to(x)
+    slopes = (x.T @ torch.linalg.solve(products + penalty, y)).T
+    return orthonormal(slopes)
+
+
+def orthonormal(pair: Float[Tensor, "axis=2 d_model"]) -> Float[Tensor, "axis=2 d_model"]:
+    """The first at length 1, and the second without its part along the first, at length 1."""
+    first = pair[0] / pair[0].norm()
+    second = pair[1] - (pair[1] @ first) * first
+    return torch.stack([first, second / second.norm()])
+
+
+def towards(
+    axes: Float[Tensor, "axis=2 d_model"], angles: Float[Tensor, " angle"]
+) -> Float[Tensor, "angle d_model"]:
+    """V cos t + A sin t for each angle t in degrees: directions of length 1."""
+    return on_circle(angles).to(axes) @ axes
+
+
+def random_plane(like: Float[Tensor, "axis=2 d_model"], *, seed: int) -> Float[Tensor, "2 d_model"]:
+    """Two random directions of length 1, at a right angle: the control of `circle_axes`."""
+    drawn = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
+    return orthonormal(drawn).to(like)
+
+
+# ---- Splits -------------------------------------------------------------------------------------
+
+
+def folds(words: Words, *, n: int, seed: int) -> list[Bool[Tensor, " word"]]:
+    """n masks of words to hold out: whole groups, each in one of them.
+
+    The groups are shuffled and then dealt quadrant by quadrant, so that no fold is all of one kind.
+    """
+    quadrant = dict(zip(words.groups, words.quadrants, strict=True))
+    names = list(quadrant)
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    dealt = sorted((names[i] for i in order), key=quadrant.get)
+    fold = {name: i % n for i, name in enumerate(dealt)}
+    return [torch.tensor([fold[group] == i for group in words.groups]) for i in range(n)]
+
+
+# ---- What steering does -------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def next_logits(
+    model,
+    texts: Sequence[str],
+    columns: Int[Tensor, " column"],
+    *,
+    changes: Float[Tensor, "change d_model"] | None = None,
+    layer: int = 0,
+    direct: bool = True,
+) -> Float[Tensor, "change text column"]:
+    """Logits of some next tokens after each text, under each change of the residual stream.
+
+    A change is added at all positions but the first, which is BOS.
+
+    Args:
+        columns: the tokens whose logits to keep.
+        changes: None is no change (and the first axis of what returns has length 1).
+        layer: where to add; see `utils.steering`.
+        direct: False takes each change out of the stream again behind the last block: what the
+            blocks made of it stays, its direct way to the unembedding is cut.
+
+    Returns:
+        On the CPU, float32.
+    """
+    changes = torch.zeros(1, model.cfg.d_model) if changes is None else changes
+    added = changes[:, None].to(model.cfg.device)
+    end = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+    start = end if layer == model.cfg.n_layers else f"blocks.{layer}.hook_resid_pre"
+    everywhere = {"positions": slice(1, None)}
+
+    def multiply(resid, hook):
+        return resid.repeat(len(changes), 1, 1)  # up to here all changes are alike: run it once
+
+    def only_last(resid, hook):
+        return resid[:, -1:]  # one position to unembed
+
+    found = []
+    for text in texts:
+        with ExitStack() as stack:
+            stack.enter_context(model.hooks(fwd_hooks=[(start, multiply)]))
+            stack.enter_context(steer(model, added, layer=layer, **everywhere))
+            if not direct:
+                stack.enter_context(steer(model, -added, layer=model.cfg.n_layers, **everywhere))
+            stack.enter_context(model.hooks(fwd_hooks=[(end, only_last)]))
+            logits = model(model.to_tokens(text))[:, 0]
+        found.append(logits[:, columns.to(logits.device)].float().cpu())
+    return torch.stack(found, dim=1)
+
+
+def first_tokens(model, words: Sequence[str]) -> Int[Tensor, " word"]:
+    """The first token of each word, behind a space."""
+    return torch.tensor([int(model.to_tokens(f" {w}", prepend_bos=False)[0, 0]) for w in words])
+
+
+def angle_of(points: Float[Tensor, "*n xy=2"]) -> Float[Tensor, "*n"]:
+    """The angle of points in the plane, in degrees from 0 to 360."""
+    return torch.rad2deg(torch.atan2(points[..., 1], points[..., 0])) % 360
+
+
+def waves(
+    change: Float[Tensor, "*angle word"], angles: Float[Tensor, " word"]
+) -> Float[Tensor, "*angle xy=2"]:
+    """(b, c) of a + b cos + c sin, fitted by least squares to the words' changes."""
+    design = torch.cat([torch.ones(len(angles), 1), on_circle(angles)], dim=1).to(change)
+    return (change @ torch.linalg.pinv(design).T)[..., 1:]
+
+
+def measured_angle(
+    change: Float[Tensor, "*angle word"], angles: Float[Tensor, " word"]
+) -> Float[Tensor, "*angle"]:
+    """Where on the circle the words lie that gained, in degrees from 0 to 360.
+
+    The change of each word is fitted by a + b cos + c sin of its angle (least squares), and the
+    answer is the angle of (b, c), where that wave is highest. What all words gain goes into a, and
+    words that crowd one side of the circle do not draw the answer to that side.
+
+    Args:
+        change: of log-probability or logit. What is added to all words alike does not matter.
+    """
+    return angle_of(waves(change, angles))
+
+
+def angular_error(a: Float[Tensor, "*n"], b: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """The distance of two angles in degrees, the short way round: from 0 to 180."""
+    apart = (a - b).abs() % 360
+    return torch.minimum(apart, 360 - apart)
+
+
+def error_interval(
+    change: Float[Tensor, "split angle word"],
+    words: Words,
+    wanted: Float[Tensor, " angle"],
+    *,
+    minus: Float[Tensor, "split angle word"] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95% percentile interval of the mean angular error, over splits and wanted angles.
+
+    What is drawn with replacement is groups of words, the same in all splits; the axes stay.
+
+    Args:
+        minus: if given, the interval is of the error of `change` minus that of this, on the same
+            draws.
+    """
+    rows: dict[str, list[int]] = {}
+    for i, group in enumerate(words.groups):
+        rows.setdefault(group, []).append(i)
+    groups = list(rows.values())
+    generator = torch.Generator().manual_seed(seed)
+    errors = []
+    for _ in range(n):
+        drawn = torch.randint(len(groups), (len(groups),), generator=generator).tolist()
+        chosen = torch.tensor([i for group in drawn for i in groups[group]])
+        each = [
+            angular_error(measured_angle(x[..., chosen], words.angles[chosen]), wanted).mean()
+            for x in (change, minus)
+            if x is not None
+        ]
+        errors.append(each[0] if minus is None else each[0] - each[1])
+    low, high = torch.stack(errors).quantile(torch.tensor([0.025, 0.975])).tolist()
+    return low, high
+
+
+def circularity(
+    found: Float[Tensor, "*draw word"], angles: Float[Tensor, "*draw word"]
+) -> Float[Tensor, "*draw"]:
+    """How well two sets of angles agree, up to a rotation and a reflection: 1 is perfectly.
+
+    The length of the mean of exp(i (found - angles)), or of exp(i (found + angles)) if that is
+    longer.
+    """
+    turned = [on_circle(found + sign * angles).mean(-2).norm(dim=-1) for sign in (-1, 1)]
+    return torch.maximum(*turned)
+
+
+def circularity_p(
+    found: Float[Tensor, " word"],
+    angles: Float[Tensor, " word"],
+    *,
+    n: int = 10_000,
+    seed: int = 0,
+) -> float:
+    """How often angles that were dealt out at random fit as well as the true ones, with (1+) n.
+
+    The permuted angles may be rotated and reflected just as the real ones may.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.rand(n, len(angles), generator=generator).argsort(dim=1)
+    as_good = circularity(found.expand(n, -1), angles[order]) >= circularity(found, angles) - 1e-6
+    return (1 + as_good.sum().item()) / (1 + n)
+
+
+def without_span(
+    vectors: Float[Tensor, "*n d_model"], span: Float[Tensor, "k d_model"]
+) -> Float[Tensor, "*n d_model"]:
+    """Vectors without their part in the span of some others: orthogonal to each of these.
+
+    Args:
+        span: neither at right angles nor of length 1, and one may depend on the others.
+    """
+    _, sizes, basis = torch.linalg.svd(span.float(), full_matrices=False)
+    basis = basis[sizes > 1e-5 * sizes.max()].to(vectors)
+    return vectors - vectors @ basis.T @ basis

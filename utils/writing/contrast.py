@@ -1,0 +1,167 @@
+"""Steering vectors from contrast pairs, and what a forward pass alone says of their effect.
+
+Layer L is what block L reads, as in `utils.probes` and `utils.steering`.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from utils.reading import probes
+
+
+def mean_over_tokens(
+    resid: Float[Tensor, "batch pos d_model"], lengths: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch d_model"]:
+    """The mean vector of each text, without BOS and without the padding on the right.
+
+    Args:
+        lengths: how many tokens of each row are text, BOS among them; the rest is padding.
+    """
+    at = torch.arange(resid.shape[1], device=resid.device)
+    mask = (at > 0) & (at < lengths.to(resid.device)[:, None])
+    return (resid * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def add_from(
+    resid: Float[Tensor, "batch here d_model"],
+    vector: Float[Tensor, " d_model"],
+    *,
+    start: int,
+    past: int,
+) -> Float[Tensor, "batch here d_model"]:
+    """A copy of `resid` with `vector` added at all positions from `start` on.
+
+    Args:
+        start: counted from the start of the whole text, where BOS is 0.
+        past: how many positions the key-value cache holds: `resid[:, 0]` is position `past`.
+    """
+    position = past + torch.arange(resid.shape[1], device=resid.device)
+    return resid + (position >= start)[:, None] * vector
+
+
+@torch.no_grad()
+def mean_activations(
+    model, texts: Sequence[str], *, layers: Sequence[int], batch_size: int = 30
+) -> Float[Tensor, "layer text d_model"]:
+    """`mean_over_tokens` of each text at the given layers, on the CPU, float32.
+
+    Args:
+        layers: each below the model's `n_layers`; blocks above the last of them do not run.
+    """
+    rows = [model.to_tokens(text)[0] for text in texts]
+    out = torch.empty(len(layers), len(rows), model.cfg.d_model)
+    by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+
+    def keep(resid, hook, at, chosen, lengths):
+        out[at, chosen] = mean_over_tokens(resid, lengths).float().cpu()
+
+    for start in range(0, len(rows), batch_size):
+        chosen = by_length[start : start + batch_size]
+        tokens = torch.nn.utils.rnn.pad_sequence([rows[i] for i in chosen], batch_first=True)
+        sizes = {"chosen": chosen, "lengths": torch.tensor([len(rows[i]) for i in chosen])}
+        hooks = [
+            (f"blocks.{layer}.hook_resid_pre", partial(keep, at=i, **sizes))
+            for i, layer in enumerate(layers)
+        ]
+        with model.hooks(fwd_hooks=hooks):
+            model(tokens, stop_at_layer=max(layers) + 1)
+    return out
+
+
+def direction(
+    yes: Float[Tensor, "pair d_model"], no: Float[Tensor, "pair d_model"], method: str
+) -> Float[Tensor, " d_model"]:
+    """A direction that points to a concept, of whatever length the method gives.
+
+    Args:
+        yes: the mean vectors of the sentences with the concept, at one layer.
+        no: of their partners without it.
+        method: "CAA", the mean difference (Rimsky et al., arXiv 2312.06681); "probe", the weights
+            of a logistic regression; or "pair 7", the difference of that pair alone, the idea of
+            ActAdd (Turner et al., arXiv 2308.10248).
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    name, _, number = method.partition(" ")
+    if name == "CAA":
+        return (yes - no).mean(0)
+    if name == "pair":
+        return (yes - no)[int(number)]
+    if name == "probe":
+        labels = torch.tensor([1, 0]).repeat_interleave(len(yes))
+        return probes.logistic(torch.cat([yes, no]), labels).direction
+    raise ValueError(f"There is no method {method!r}; choose CAA, probe or pair N.")
+
+
+def where_reached(
+    doses: Sequence[float], effect: Sequence[float], cost: Sequence[float], *, wanted: float
+) -> tuple[float, float]:
+    """(dose, cost) at which an effect is first reached, on straight lines from dose to dose.
+
+    The lines start at the origin: no dose, no effect, no cost. Where the effect is never reached,
+    both are nan.
+
+    Args:
+        doses: growing, above 0.
+        effect: at each dose.
+        cost: at each dose.
+        wanted: above 0.
+    """
+    points = [(0.0, 0.0, 0.0), *zip(doses, map(float, effect), map(float, cost), strict=True)]
+    for (dose, before, paid), (next_dose, after, next_paid) in pairwise(points):
+        if before < wanted <= after:
+            share = (wanted - before) / (after - before)
+            return dose + share * (next_dose - dose), paid + share * (next_paid - paid)
+    return math.nan, math.nan
+
+
+class PairReading(NamedTuple):
+    """What one forward pass over contrast pairs says.
+
+    Attributes:
+        preference: [pair], log probability a token of the sentence with the concept, minus that of
+            the sentence without it, in nats.
+        log_probs: of every next token, [text, pos, d_vocab].
+        is_text: [text, pos], where there is a next token that is no padding.
+    """
+
+    preference: Float[Tensor, " pair"]
+    log_probs: Float[Tensor, "text pos d_vocab"]
+    is_text: Float[Tensor, "text pos"]
+
+
+@torch.no_grad()
+def read_pairs(model, pairs: Sequence[tuple[str, str]]) -> PairReading:
+    """Run both sentences of each pair, in one batch; under `steer`, it is steered.
+
+    Args:
+        pairs: (with the concept, without it).
+    """
+    texts = [text for text, _ in pairs] + [text for _, text in pairs]
+    rows = [model.to_tokens(text)[0] for text in texts]
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows], device=tokens.device)
+    is_text = (torch.arange(1, tokens.shape[1], device=tokens.device) < lengths[:, None]).float()
+    log_probs = model(tokens)[:, :-1].log_softmax(-1)
+    own = log_probs.gather(-1, tokens[:, 1:, None])[..., 0]
+    own = (own * is_text).sum(1) / is_text.sum(1)
+    return PairReading(own[: len(pairs)] - own[len(pairs) :], log_probs, is_text)
+
+
+def one_token_cost(steered: PairReading, unsteered: PairReading) -> float:
+    """By what factor one steered token raises the perplexity under the unsteered model.
+
+    At every position of the texts: the mean surprise (-log probability) that the unsteered model
+    has at a token drawn from the steered one, against a token of its own. Nothing is drawn, the
+    mean is exact; but it is the cost of a first token, before the errors add up.
+    """
+    ratio = ((unsteered.log_probs.exp() - steered.log_probs.exp()) * unsteered.log_probs).sum(-1)
+    return ((ratio * unsteered.is_text).sum() / unsteered.is_text.sum()).exp().item()

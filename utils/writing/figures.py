@@ -1,0 +1,154 @@
+"""The course's figures. A lesson calls a method, then draws what it returned with one of these.
+
+Figures are plotly figures (5.24 and 7), in colours that colour-blind readers can tell apart; where
+a line's colour matters, its dash differs too. Titles say what to see.
+"""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from utils.plots import COLOURS, _Html, _styled
+
+
+def polar(
+    panels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    title: str,
+    names: Sequence[str],
+) -> go.Figure:
+    """From intended angles (inner circle) to measured ones (outer circle), a panel for each name.
+
+    Straight spokes are right; a spoke that leans has been turned.
+
+    Args:
+        panels: from what stands over a circle to its (intended, measured) angles in degrees.
+        names: of the directions at 0, 90, 180 and 270 degrees, counterclockwise from the right.
+    """
+    kinds = [[{"type": "polar"}] * len(panels)]
+    fig = make_subplots(
+        1, len(panels), specs=kinds, subplot_titles=list(panels), horizontal_spacing=0.24
+    )
+    for column, (intended, measured) in enumerate(panels.values(), 1):
+        for a, b in zip(intended, measured, strict=True):
+            a, b = float(a), float(b)
+            b = a + (b - a + 180) % 360 - 180  # the short way round
+            steps = [k / 12 for k in range(13)]
+            spoke = go.Scatterpolar(
+                r=[round(0.5 + 0.5 * k, 3) for k in steps],
+                theta=[round(a + k * (b - a), 1) for k in steps],
+                mode="lines+markers",
+                marker={"size": [6] + [0] * 11 + [10], "opacity": 1},
+                line={"color": COLOURS[0], "width": 2.5},  # one colour: the angle tells them apart
+                hovertemplate=f"{a:.0f} intended, {b % 360:.0f} measured<extra></extra>",
+                showlegend=False,
+            )
+            fig.add_trace(spoke, 1, column)
+    fig.update_polars(
+        bgcolor="white",
+        radialaxis={"range": [0, 1.08], "visible": False},
+        angularaxis={
+            "tickvals": [0, 90, 180, 270],
+            "ticktext": list(names),
+            "gridcolor": "#ddd",
+            "linecolor": "#666",
+        },
+    )
+    fig = _styled(fig, title, "", "", height=430)
+    fig.update_layout(width=max(700, 60 + 420 * len(panels)))
+    fig.update_layout(margin={"l": 90, "r": 90, "t": 110, "b": 40})
+    fig.update_annotations(yshift=24)
+    return fig
+
+
+def dial(write: Callable[[float, float, str], str], *, angle: int, dose: float, prompt: str):
+    """Sliders of angle and dose and a field for the prompt, over the text `write(...)` returns.
+
+    Outside a notebook, or without ipywidgets, it is the text at the start.
+
+    Args:
+        write: called with angle (degrees), dose and prompt, when one of them is changed.
+    """
+    text = write(angle, dose, prompt)
+    wrap = "<pre style='white-space:pre-wrap'>{}</pre>"
+    start = _Html(wrap.format(html.escape(text)), text)
+    try:
+        import ipywidgets
+        from IPython import get_ipython
+    except ImportError:
+        return start
+    if get_ipython() is None:
+        return start
+    layout = {"layout": ipywidgets.Layout(width="520px"), "continuous_update": False}
+    controls = [
+        ipywidgets.IntSlider(value=angle, min=0, max=345, step=15, description="angle", **layout),
+        ipywidgets.FloatSlider(value=dose, min=0, max=2, step=0.25, description="dose", **layout),
+        ipywidgets.Text(value=prompt, description="prompt", **layout),
+    ]
+    out = ipywidgets.HTML(start.code)
+
+    def rewrite(_=None) -> None:
+        text = write(*(control.value for control in controls))
+        out.value = wrap.format(html.escape(text))
+
+    for control in controls:
+        control.observe(rewrite, names="value")
+    return ipywidgets.VBox([*controls, out])
+
+
+def side_by_side(
+    write: Callable[..., tuple[str, str]],
+    *,
+    names: tuple[str, str],
+    **controls: str | Sequence[str] | tuple[float, float, float, float],
+):
+    """Controls and a button over the two texts that `write(...)` returns, one beside the other.
+
+    Outside a notebook, or without ipywidgets, it is the two texts at the start.
+
+    Args:
+        write: called with a keyword argument for each of `controls` when the button is pressed.
+        names: what to call the two texts.
+        controls: each is a text to change; a list to choose from, which starts at its first; or a
+            slider (start, lowest, highest, step), of whole numbers where the step is one.
+    """
+    first = {
+        name: control if isinstance(control, str) else control[0]
+        for name, control in controls.items()
+    }
+
+    def texts(chosen: Mapping[str, object]) -> _Html:
+        pairs = list(zip(names, write(**chosen), strict=True))
+        cell = "<td style='width:50%;vertical-align:top;white-space:pre-wrap;text-align:left'>"
+        cells = "".join(f"{cell}<b>{name}</b>\n{html.escape(text)}</td>" for name, text in pairs)
+        text = "\n".join(f"{name}: {text}" for name, text in pairs)
+        return _Html(f"<table style='width:760px'><tr>{cells}</tr></table>", text)
+
+    start = texts(first)
+    try:
+        import ipywidgets
+        from IPython import get_ipython
+    except ImportError:
+        return start
+    if get_ipython() is None:
+        return start
+
+    def control(name: str, given: str | Sequence):
+        common = {"description": name, "layout": ipywidgets.Layout(width="520px")}
+        if isinstance(given, str):
+            return ipywidgets.Text(value=given, **common)
+        if isinstance(given, list):
+            return ipywidgets.Dropdown(options=given, **common)
+        kind = ipywidgets.IntSlider if isinstance(given[3], int) else ipywidgets.FloatSlider
+        return kind(**dict(zip(("value", "min", "max", "step"), given, strict=True)), **common)
+
+    made = {name: control(name, given) for name, given in controls.items()}
+    button, out = ipywidgets.Button(description="write"), ipywidgets.HTML(start.code)
+
+    def rewrite(_) -> None:
+        out.value = texts({name: each.value for name, each in made.items()}).code
+
+    button.on_click(rewrite)
+    return ipywidgets.VBox([*made.values(), button, out])

@@ -1,0 +1,400 @@
+"""How alike the token embeddings of two models are, and how to move a vector from one to the other.
+
+The measures are those of Lee et al. (2025), *Shared Global and Local Geometry of Language Model
+Embeddings*, arXiv 2503.21073, some with a stricter comparison beside them. Two models meet in the
+tokens that both have, by their strings: row i of one matrix and row i of the other are one token.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from utils.activations import next_logits
+from utils.steering import at_dose, steer
+
+
+class Shared(NamedTuple):
+    """The tokens that two vocabularies share, in the order of the first one's ids."""
+
+    tokens: list[str]
+    ids_a: Int[Tensor, " n"]
+    ids_b: Int[Tensor, " n"]
+
+
+def shared_tokens(vocab_a: Mapping[str, int], vocab_b: Mapping[str, int]) -> Shared:
+    """The tokens that stand in both vocabularies, with their ids in each.
+
+    Args:
+        vocab_a, vocab_b: string -> id, as `model.tokenizer.get_vocab()` gives it.
+    """
+    tokens = sorted(set(vocab_a) & set(vocab_b), key=lambda token: vocab_a[token])
+    return Shared(
+        tokens,
+        torch.tensor([vocab_a[token] for token in tokens], dtype=torch.long),
+        torch.tensor([vocab_b[token] for token in tokens], dtype=torch.long),
+    )
+
+
+# ---- Global -------------------------------------------------------------------------------------
+
+
+def unit_rows(E: Float[Tensor, "n d"], *, centre: bool = True) -> Float[Tensor, "n d"]:
+    """Each row's direction, as seen from the mean row (or from the origin)."""
+    E = E.float()
+    return torch.nn.functional.normalize(E - E.mean(0) if centre else E, dim=-1)
+
+
+def off_diagonal(square: Float[Tensor, "n n"]) -> Float[Tensor, " pair"]:
+    """Each pair of different rows once, [n (n - 1) / 2]."""
+    return square[tuple(torch.triu_indices(*square.shape, offset=1, device=square.device))]
+
+
+def cosine_pearson(
+    A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, centre: bool = True
+) -> float:
+    """Pearson correlation of the cosines of all pairs of rows in A with the same pairs in B.
+
+    A token's cosine with itself is left out: it is 1 in every model.
+    """
+    pairs = [off_diagonal(x @ x.T) for x in (unit_rows(E, centre=centre) for E in (A, B))]
+    return torch.corrcoef(torch.stack(pairs))[0, 1].item()
+
+
+def pearson_interval(
+    A: Float[Tensor, "n a"],
+    B: Float[Tensor, "n b"],
+    *,
+    centre: bool = True,
+    draws: int = 100,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The 95% interval of `cosine_pearson` by a bootstrap over tokens.
+
+    Tokens are drawn, not pairs: the pairs of one token are not independent. A token that is drawn
+    twice is not paired with itself.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    x, y = ((z @ z.T).fill_diagonal_(0) for z in (unit_rows(E, centre=centre) for E in (A, B)))
+    # Drawing rows with replacement is giving each a count, and each pair the product of two.
+    drawn = torch.randint(len(x), (draws, len(x)), generator=generator)
+    times = torch.zeros(draws, len(x)).scatter_add_(1, drawn, torch.ones(drawn.shape)).to(x)
+
+    def total(values: Float[Tensor, "n n"]) -> Float[Tensor, " draw"]:
+        return ((times @ values) * times).sum(-1).double()
+
+    size = (times.sum(-1) ** 2 - times.pow(2).sum(-1)).double()
+    mean_x, mean_y = total(x) / size, total(y) / size
+    spread = (total(x * x) / size - mean_x**2) * (total(y * y) / size - mean_y**2)
+    found = (total(x * y) / size - mean_x * mean_y) / spread.sqrt()
+    low, high = found.quantile(torch.tensor([0.025, 0.975]).to(found)).tolist()
+    return low, high
+
+
+# ---- Local --------------------------------------------------------------------------------------
+
+
+def nearest(E: Float[Tensor, "n d"], k: int, *, centre: bool = True) -> Int[Tensor, "n k"]:
+    """The k rows of highest cosine with each row, nearest first, without the row itself."""
+    x = unit_rows(E, centre=centre)
+    found = [
+        (x[rows] @ x.T).scatter_(1, rows[:, None], -2.0).topk(k).indices
+        for rows in torch.arange(len(x), device=x.device).split(2000)
+    ]
+    return torch.cat(found)
+
+
+def neighbour_overlap(a: Int[Tensor, "n k"], b: Int[Tensor, "n k"]) -> Float[Tensor, " n"]:
+    """The share of each token's k neighbours in A that are among its k neighbours in B.
+
+    By chance it is k / (n - 1) on average.
+    """
+    return (a[:, :, None] == b[:, None, :]).any(-1).float().mean(-1)
+
+
+def lle_weights(
+    x: Float[Tensor, "n d"], neighbours: Float[Tensor, "n k d"], *, ridge: float = 1e-3
+) -> Float[Tensor, "n k"]:
+    """The weights, 1 in sum, with which its neighbours best rebuild each point.
+
+    The first step of locally linear embedding (Roweis and Saul, Science 2000). They do not change
+    when all points are moved, turned or scaled together.
+
+    Args:
+        ridge: added to the diagonal of each Gram matrix, as a share of its trace, as they do when
+            neighbours are many or alike.
+    """
+    to_neighbours = (neighbours - x[:, None]).double()
+    gram = to_neighbours @ to_neighbours.mT
+    k = gram.shape[-1]
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
+    eye = torch.eye(k, dtype=gram.dtype, device=gram.device)
+    raw = torch.linalg.solve(gram + ridge * trace * eye, torch.ones_like(gram[..., :1]))[..., 0]
+    return (raw / raw.sum(-1, keepdim=True)).to(x)
+
+
+def row_pearson(a: Float[Tensor, "n k"], b: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
+    """Pearson correlation of each row of a with the same row of b."""
+    a, b = (x - x.mean(-1, keepdim=True) for x in (a, b))
+    return torch.nn.functional.cosine_similarity(a, b, dim=-1)
+
+
+def intrinsic_dimension(
+    E: Float[Tensor, "n d"], neighbours: Int[Tensor, "n k"], *, share: float = 0.9
+) -> Int[Tensor, " n"]:
+    """How many principal components hold this share of the variance of each token's neighbours.
+
+    Lee et al.'s measure. At most k - 1, so compare only tokens and models of one k.
+    """
+    found = []
+    for rows in neighbours.split(500):
+        x = E[rows].double()
+        x = x - x.mean(1, keepdim=True)
+        # Of the k x k matrix of inner products, which has the same eigenvalues as the covariance.
+        variance = torch.linalg.eigvalsh(x @ x.mT).flip(-1).clamp(min=0)
+        held = variance.cumsum(-1) / variance.sum(-1, keepdim=True)
+        found.append((held < share - 1e-9).sum(-1) + 1)
+    return torch.cat(found)
+
+
+# ---- Moving a vector ----------------------------------------------------------------------------
+
+
+def fit_map(
+    A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, ridge: float = 0.0
+) -> Float[Tensor, "a b"]:
+    """T for which `(A - its mean) @ T` is nearest to `B - its mean`, by least squares.
+
+    A direction v of A, being a difference, is moved by `v @ T`: no mean is added.
+
+    Args:
+        ridge: the price of large weights, as a share of A's mean variance times n; 0 is plain
+            least squares, as in Lee et al.'s Emb2Emb.
+
+    Raises:
+        ValueError: without a ridge, A must have more rows than columns.
+    """
+    n, width = A.shape
+    if not ridge and n <= width:
+        raise ValueError(
+            f"{n} tokens cannot fit {width} weights for each coordinate: give more tokens, or a "
+            f"ridge above 0."
+        )
+    a, b = ((E - E.mean(0)).double() for E in (A, B))
+    gram = a.T @ a
+    gram.diagonal().add_(ridge * gram.diagonal().mean())
+    return torch.linalg.solve(gram, a.T @ b).to(B)
+
+
+def map_fit(
+    T: Float[Tensor, "a b"],
+    A: Float[Tensor, "n a"],
+    B: Float[Tensor, "n b"],
+    *,
+    means: tuple[Float[Tensor, " a"], Float[Tensor, " b"]],
+) -> float:
+    """The share of B's variance that the map explains (R squared); hand it tokens not fitted on.
+
+    Args:
+        means: of the rows that T was fitted on.
+    """
+    centred = B - means[1]
+    return (1 - ((A - means[0]) @ T - centred).pow(2).sum() / centred.pow(2).sum()).item()
+
+
+def log_odds(
+    model, texts: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> Float[Tensor, " pair"]:
+    """log p(first token) - log p(second token) after each text, mean over the texts.
+
+    Args:
+        pairs: of tokens, spelt as in the model's vocabulary.
+    """
+    ids = torch.tensor([model.tokenizer.convert_tokens_to_ids(list(pair)) for pair in pairs])
+    with torch.no_grad():
+        log_p = next_logits(model, texts).log_softmax(-1)
+    return (log_p[:, ids[:, 0]] - log_p[:, ids[:, 1]]).mean(0)
+
+
+def steering_effects(
+    model,
+    vectors: Float[Tensor, "n d_model"],
+    texts: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    layer: int,
+    norm: float,
+) -> Float[Tensor, "n pair"]:
+    """What adding each vector does to `log_odds`, in nats; BOS is left alone.
+
+    Args:
+        layer: as in `utils.steering.steer`.
+        norm: the length that every vector gets, such as `utils.steering.typical_norm`.
+    """
+    plain, found = log_odds(model, texts, pairs), []
+    for v in at_dose(vectors, 1.0, norm=norm).to(model.cfg.device):
+        with steer(model, v, layer=layer, positions=slice(1, None)):
+            found.append(log_odds(model, texts, pairs) - plain)
+    return torch.stack(found)
+
+
+def bag_of_words(model, pairs: Sequence[tuple[str, str]]) -> Float[Tensor, " d_model"]:
+    """Mean embedding of the first sentences' tokens minus that of the second ones', on the CPU.
+
+    Each sentence counts once, whatever its length. No layer is run.
+    """
+    W_E = model.W_E.detach().float().cpu()
+    first, second = (
+        torch.stack([W_E[model.to_tokens(s, prepend_bos=False)[0].cpu()].mean(0) for s in side])
+        for side in zip(*pairs, strict=True)
+    )
+    return (first - second).mean(0)
+
+
+# ---- Controls and comparisons -------------------------------------------------------------------
+
+
+def like_frequency(counts: Int[Tensor, " n"], *, seed: int, window: int = 20) -> Int[Tensor, " n"]:
+    """A permutation that gives every token another one of like frequency.
+
+    Tokens are sorted by count, ties at random, cut into runs of `window`, and each run is turned
+    by a random number of places, so that no token keeps its own.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    ties = torch.rand(len(counts), generator=generator, dtype=torch.float64)
+    order = (counts.double().cpu() + 0.5 * ties).argsort()
+    other = torch.empty_like(order)
+    runs = list(order.split(window))
+    if len(runs) > 1 and len(runs[-1]) < 2:
+        runs[-2:] = [torch.cat(runs[-2:])]
+    for run in runs:
+        by = int(torch.randint(1, max(len(run), 2), (1,), generator=generator))
+        other[run] = run.roll(by)
+    return other
+
+
+def gaussian_like(E: Float[Tensor, "n d"], *, seed: int) -> Float[Tensor, "n d"]:
+    """Random rows of the shape of E, with the mean and covariance of E's rows.
+
+    So it has E's overall shape (its few long axes), and forgets which token lies where.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(E.shape, generator=generator).to(E)
+    centred = (E - E.mean(0)).double()
+    values, axes = torch.linalg.eigh(centred.T @ centred / len(E))
+    root = (axes * values.clamp(min=0).sqrt()) @ axes.T
+    return (drawn.double() @ root).to(E) + E.mean(0)
+
+
+class Likeness(NamedTuple):
+    """How alike two sets of embeddings are; `overlap` and `lle` hold a value for each token."""
+
+    pearson: float
+    overlap: Float[Tensor, " n"]
+    lle: Float[Tensor, " n"]
+
+
+def likeness(
+    A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, k: int = 10, centre: bool = True
+) -> Likeness:
+    """The three comparisons of row i of A with row i of B.
+
+    `pearson` is `cosine_pearson`; `overlap` is `neighbour_overlap`; `lle` is the `row_pearson` of
+    the two models' weights over the *same* neighbours, those of A.
+    """
+    a, b = nearest(A, k, centre=centre), nearest(B, k, centre=centre)
+    x, y = unit_rows(A, centre=centre), unit_rows(B, centre=centre)
+    lle = row_pearson(lle_weights(x, x[a]), lle_weights(y, y[a]))
+    return Likeness(cosine_pearson(A, B, centre=centre), neighbour_overlap(a, b), lle)
+
+
+def vocabulary(model) -> dict[str, int]:
+    """String -> id of a model's tokens, without its special ones.
+
+    A space before a word is spelt `Ġ`, also where the tokenizer itself spells it `▁`.
+
+    Raises:
+        ValueError: the model has no tokenizer.
+    """
+    if getattr(model, "tokenizer", None) is None:
+        raise ValueError(
+            f"{model.cfg.model_name} has no tokenizer, and tokens are matched by their strings."
+        )
+    special = set(model.tokenizer.all_special_tokens)
+    own = model.tokenizer.get_vocab()
+    return {token.replace("▁", "Ġ"): i for token, i in own.items() if token not in special}
+
+
+def embeddings(
+    model_a, model_b, *, at_least: tuple[Mapping[str, int], int] | None = None
+) -> tuple[list[str], Float[Tensor, "n a"], Float[Tensor, "n b"]]:
+    """The tokens that two models share, and each model's embeddings of them, on the CPU.
+
+    Special tokens of either model are left out.
+
+    Args:
+        model_a, model_b: TransformerBridges with tokenizers.
+        at_least: (counts, m) keeps the tokens that `counts` gives at least m.
+
+    Raises:
+        ValueError: a model has no tokenizer, or no token is left.
+    """
+    vocab_a, vocab_b = vocabulary(model_a), vocabulary(model_b)
+    if at_least is not None:
+        counts, fewest = at_least
+        vocab_a = {token: i for token, i in vocab_a.items() if counts.get(token, 0) >= fewest}
+    found = shared_tokens(vocab_a, vocab_b)
+    if not found.tokens:
+        raise ValueError("The two models share no token that is left: ask for a lower count.")
+    A, B = (
+        model.W_E.detach().float().cpu()[ids]
+        for model, ids in ((model_a, found.ids_a), (model_b, found.ids_b))
+    )
+    return found.tokens, A, B
+
+
+def compare(
+    model_a,
+    model_b,
+    *,
+    at_least: tuple[Mapping[str, int], int] | None = None,
+    k: int = 10,
+    ridge: float = 0.1,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Every comparison of two models' embeddings, each beside its control of shuffled pairs.
+
+    Args:
+        model_a, model_b: any two TransformerBridges with tokenizers that share strings.
+        at_least: see `embeddings`; with counts, tokens are also paired by like frequency.
+        ridge: of the map, which is fitted on four tokens of five, and tested on the fifth.
+
+    Returns:
+        What was measured -> its value: "tokens", "pearson", "overlap", "lle" and "map" (the share
+        of variance explained on held-out tokens); the same with ", shuffled" behind the name, and
+        "overlap, chance"; with counts also "pearson, like frequency".
+    """
+    tokens, A, B = embeddings(model_a, model_b, at_least=at_least)
+    n = len(tokens)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    out, fitted = order.split([n // 5, n - n // 5])
+    other = torch.empty_like(order)
+    other[order] = order.roll(1)  # every token gets another one
+    found = {"tokens": float(n), "overlap, chance": k / (n - 1)}
+    for name, right in (("", B), (", shuffled", B[other])):
+        alike = likeness(A, right, k=k)
+        T = fit_map(A[fitted], right[fitted], ridge=ridge)
+        means = A[fitted].mean(0), right[fitted].mean(0)
+        found |= {
+            f"pearson{name}": alike.pearson,
+            f"overlap{name}": alike.overlap.mean().item(),
+            f"lle{name}": alike.lle.mean().item(),
+            f"map{name}": map_fit(T, A[out], B[out], means=means),
+        }
+    if at_least is not None:
+        counts = torch.tensor([at_least[0][token] for token in tokens])
+        partner = like_frequency(counts, seed=seed)
+        found["pearson, like frequency"] = cosine_pearson(A, B[partner])
+    return found
