@@ -563,7 +563,7 @@ pushed = at_dose(direction("sentiment", "CAA", LAYER), DOSE, norm=norms[LAYER])
 same, off = [], []
 for key in [("unsteered", "", 0.0), ("CAA", "sentiment", 0.3)]:
     with steer(model, pushed * float(key[0] == "CAA"), layer=LAYER, positions=slice(1, None)):
-        new = sample(model, all_rows, n_tokens=N_TOKENS, seed=0)
+        new = sample(model, all_rows, n_tokens=N_TOKENS)
     file, texts = shipped[key], model.tokenizer.batch_decode(new)
     same += [a == b for a, b in zip(texts, file.texts[:32], strict=True)]
     off.append(score("sentiment", new).mean() - file.score("sentiment")[0].mean())
@@ -937,7 +937,14 @@ for name, at in PLACES.items():
     new = []
     for seed in range(2):  # 32 rows, as in the file: the same random numbers
         with steer(model, pushed, layer=LAYER, positions=at):
-            new.append(sample(model, all_rows, n_tokens=N_TOKENS, seed=seed))
+            new.append(
+                sample(
+                    model,
+                    all_rows,
+                    n_tokens=N_TOKENS,
+                    generator=torch.Generator().manual_seed(seed),
+                )
+            )
     texts = model.tokenizer.batch_decode(torch.cat(new))
     place_change[name] = (concepts.sentiment(texts).view(2, -1) - base).mean(0)[TEST]
 for name, each in place_change.items():

@@ -731,7 +731,7 @@ def write(prompt: str, changes: torch.Tensor, *, layer: int = LAYER) -> list[str
     """What the model writes after the prompt under each change [change, d_model]."""
     rows = model.to_tokens(prompt).repeat(len(changes), 1)
     with steer(model, changes[:, None], layer=layer, positions=slice(1, None)):
-        return [model.tokenizer.decode(new) for new in sample(model, rows, n_tokens=24, seed=0)]
+        return [model.tokenizer.decode(new) for new in sample(model, rows, n_tokens=24)]
 
 
 dial = DOSE * norm * circle.towards(axes, TURNS)

@@ -69,7 +69,7 @@ count = {token: times[i] for token, i in big.tokenizer.get_vocab().items()}
 
 bos = torch.tensor([[narrow.tokenizer.bos_token_id]])  # the same id in both
 for model in (narrow, wide):
-    written = generation.sample(model, bos.repeat(2, 1), n_tokens=40, seed=0)
+    written = generation.sample(model, bos.repeat(2, 1), n_tokens=40)
     for text in model.tokenizer.batch_decode(written):
         print(f"{model.cfg.d_model} wide: {text!r}")
 
@@ -913,7 +913,9 @@ for name in ("no vector", "moved", "minus it", "own", "shuffled maps", "bag, own
     rows = torch.nn.functional.normalize(rows, dim=-1) * TEXT_DOSE * unit[narrow, layer]
     change = rows.to(narrow.cfg.device)
     with steering.steer(narrow, change, layer=layer, positions=slice(1, None)):
-        written = generation.sample(narrow, start, n_tokens=N_TOKENS, seed=1)
+        written = generation.sample(
+            narrow, start, n_tokens=N_TOKENS, generator=torch.Generator().manual_seed(1)
+        )
     samples[name] = narrow.tokenizer.batch_decode(written)
     scores[name] = concepts.sentiment(samples[name])
     losses[name] = generation.token_losses(narrow, start.to(written), written).mean().item()

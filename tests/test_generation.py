@@ -24,7 +24,14 @@ def test_samples_follow_the_models_probabilities(llama):
     rows = PROMPT.expand(4000, -1)
     with torch.no_grad():
         wanted = (llama(PROMPT)[0, -1] / 0.7).softmax(-1)
-    drawn = sample(llama, rows, n_tokens=1, temperature=0.7, seed=3, stop_at_eos=True)[:, 0]
+    drawn = sample(
+        llama,
+        rows,
+        n_tokens=1,
+        temperature=0.7,
+        generator=torch.Generator().manual_seed(3),
+        stop_at_eos=True,
+    )[:, 0]
     found = torch.bincount(drawn, minlength=len(wanted)) / 4000
     assert (found - wanted).abs().max() < 4 * (wanted * (1 - wanted) / 4000).sqrt().max() + 1e-3
     assert len(drawn.unique()) > 5
@@ -32,7 +39,10 @@ def test_samples_follow_the_models_probabilities(llama):
 
 def test_a_seed_decides_and_rows_differ(llama):
     rows = PROMPT.expand(3, -1)
-    a, b, c = (sample(llama, rows, n_tokens=8, seed=s) for s in (0, 0, 1))
+    a, b, c = (
+        sample(llama, rows, n_tokens=8, generator=torch.Generator().manual_seed(s))
+        for s in (0, 0, 1)
+    )
     assert torch.equal(a, b) and not torch.equal(a, c) and not torch.equal(a[0], a[1])
     assert a.shape == (3, 8)
 

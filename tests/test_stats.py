@@ -6,20 +6,15 @@ import torch
 from utils import stats
 
 
-def test_an_exact_interval_has_a_width_where_all_cases_are_alike():
-    low, high = stats.share_interval(torch.ones(100).bool())
-    assert high == 1 and low == pytest.approx(0.025 ** (1 / 100))  # low ** 100 is 2.5%
-    low, high = stats.share_interval([True] * 3 + [False] * 7)
-    assert 0.06 < low < 0.07 and 0.65 < high < 0.66  # in any table of Clopper and Pearson
-    with pytest.raises(ValueError, match="No cases"):
-        stats.share_interval([])
-
-
 def test_the_interval_covers_and_groups_widen_it():
     random = torch.Generator().manual_seed(0)
     covered = 0
     for seed in range(60):
-        low, high = stats.bootstrap(torch.rand(50, generator=random) < 0.7, n=300, seed=seed)
+        low, high = stats.bootstrap(
+            torch.rand(50, generator=random) < 0.7,
+            n=300,
+            generator=torch.Generator().manual_seed(seed),
+        )
         covered += low <= 0.7 <= high
     assert covered >= 50
     values = torch.tensor([0.0, 1.0] * 20).repeat_interleave(5)
@@ -34,9 +29,38 @@ def test_the_interval_covers_and_groups_widen_it():
             stats.bootstrap(values, groups=groups)
 
 
-def test_the_standard_error_counts_groups_and_not_rows():
-    values = torch.tensor([0.0, 1.0] * 8)
-    alone = stats.standard_error(values, groups=range(16))
-    assert alone == pytest.approx(values.std().item() / 4)
-    copied = values.repeat_interleave(5)
-    assert stats.standard_error(copied, groups=[i // 5 for i in range(80)]) == pytest.approx(alone)
+def test_auc_counts_a_tie_as_half_and_wants_two_labels():
+    scores, labels = torch.tensor([0.9, 0.5, 0.5, 0.1]), torch.tensor([1, 1, 0, 0])
+    assert stats.auc(scores, labels) == pytest.approx(3.5 / 4)
+    with pytest.raises(ValueError, match="give rows of both"):
+        stats.auc(scores, torch.ones(4, dtype=torch.int64))
+    with pytest.raises(ValueError, match="NaN"):
+        stats.auc(scores / torch.tensor([1, 1, 1, float("nan")]), labels)
+
+
+@pytest.mark.parametrize(("n", "width"), [(40, 3), (5, 20)])
+def test_ridge_minimises_what_it_says(n, width):
+    random = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(n, size, generator=random, dtype=torch.float64) for size in (width, 2))
+    penalty = 0.3
+    fitted = stats.ridge(x, y, penalty=penalty)
+    weights = fitted.weights.clone().requires_grad_()
+    bias = fitted.bias.clone().requires_grad_()
+    (((x @ weights + bias - y) ** 2).sum() + penalty * (weights**2).sum()).backward()
+    assert weights.grad.abs().max() < 1e-9 and bias.grad.abs().max() < 1e-9
+    assert torch.equal(fitted(x), x @ fitted.weights + fitted.bias)
+
+
+def test_without_a_penalty_an_affine_map_is_found_exactly():
+    random = torch.Generator().manual_seed(0)
+    x, weights = torch.randn(30, 4, generator=random), torch.randn(4, 3, generator=random)
+    fitted = stats.ridge(x, x @ weights + 5)
+    assert torch.allclose(fitted.weights, weights.double(), atol=1e-5)
+    assert torch.allclose(fitted.bias, torch.full((3,), 5.0, dtype=torch.float64), atol=1e-5)
+
+
+def test_r_squared_is_over_all_targets_together():
+    y = torch.tensor([[0.0, 0], [2, 20]])
+    assert stats.r_squared(y, y) == 1
+    assert stats.r_squared(y.mean(0).expand(2, 2), y) == 0
+    assert stats.r_squared(torch.tensor([[1.0, 0], [1, 20]]), y) == pytest.approx(1 - 2 / 202)

@@ -1,6 +1,7 @@
-"""Linear probes: reading a concept from activations, and how far to trust the reading.
+"""Activations of many texts: the residual stream at one token of each, and what follows each.
 
-A probe is a direction and a bias. It says yes where `x @ direction + bias` is above 0.
+Layer L is `blocks.L.hook_resid_pre`, the residual stream before block L: 0 is the embedding, and
+`n_layers` is the stream after the last block.
 """
 
 from collections.abc import Sequence
@@ -9,8 +10,6 @@ from functools import partial
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-
-# ---- Activations --------------------------------------------------------------------------------
 
 
 def last_token(

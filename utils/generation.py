@@ -20,14 +20,15 @@ def sample(
     *,
     n_tokens: int = 30,
     temperature: float = 0.8,
-    seed: int = 0,
+    generator: torch.Generator | None = None,
     stop_at_eos: bool = False,
 ) -> Int[Tensor, "batch n_tokens"]:
     """New tokens for each row of prompts, by transformers' `generate` with the key-value cache.
 
-    The random numbers are drawn on the CPU. They depend on the seed, the step, the row and how many
-    rows there are, so two runs of equally many rows that differ by an intervention share them: a
-    little less noise between the two, and the same text on every device, as far as rounding allows.
+    The random numbers are drawn on the CPU. They depend on the generator, the step, the row and how
+    many rows there are, so two runs of equally many rows that differ by an intervention, each with a
+    generator of the same seed, share them: a little less noise between the two, and the same text
+    on every device, as far as rounding allows.
     (Gumbel noise is added to the scaled logits, and the largest taken, which is the same as
     sampling.)
 
@@ -36,6 +37,7 @@ def sample(
             it is done at full speed; any other hook makes it run a little slower.
         prompts: rows of one length, with BOS.
         temperature: 0 takes the likeliest token.
+        generator: on the CPU; without one, the random numbers are the same in each call.
         stop_at_eos: end a row at the end-of-text token; the rest of it then repeats that token.
             False never writes that token.
 
@@ -44,7 +46,7 @@ def sample(
     """
     if not hasattr(model.original_model, "generate"):
         raise ValueError("A native toy model cannot `sample`: use model.generate(...) for it.")
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
 
     def with_noise(tokens, logits):
         uniform = torch.rand(logits.shape, generator=generator).clamp(1e-9, 1 - 1e-7)

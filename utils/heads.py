@@ -1,7 +1,6 @@
-"""What attention heads do: scores from patterns, scores from weights, and ablation.
+"""Attention heads: their names, mean ablation, and random ones as a control.
 
-Patterns are `[batch, head, query, key]`, head outputs `z` are `[batch, pos, head, d_head]`. Weights
-act on row vectors, as in TransformerLens: `x @ W_V @ W_O`, and `x_query @ W_Q @ W_K.T @ x_key`.
+Patterns are `[batch, head, query, key]`, head outputs `z` are `[batch, pos, head, d_head]`.
 """
 
 from collections.abc import Iterable, Sequence

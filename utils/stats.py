@@ -1,39 +1,22 @@
-"""Linear probes: reading a concept from activations, and how far to trust the reading.
+"""Intervals, and what several parts fit or score: a wrapper each around scikit-learn, in torch.
 
-A probe is a direction and a bias. It says yes where `x @ direction + bias` is above 0.
+For more see `transformer_lens.utilities.statistics` (standard errors, exact intervals of shares,
+permutation tests) and `scipy.stats`.
 """
 
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-# ---- Measures and controls ----------------------------------------------------------------------
 
+class Interval(NamedTuple):
+    """A 95% interval."""
 
-def auc(scores: Float[Tensor, " n"], labels: Int[Tensor, " n"]) -> float:
-    """How often a row of label 1 scores above one of label 0; a tie counts half. 0.5 is chance."""
-    yes, no = scores[labels == 1], scores[labels == 0]
-    above = (yes[:, None] > no).double() + 0.5 * (yes[:, None] == no).double()
-    return above.mean().item()
-
-
-def share_interval(values: Bool[Tensor, " n"] | Sequence[bool]) -> tuple[float, float]:
-    """Exact 95% interval of a share of independent cases (Clopper and Pearson, 1934).
-
-    Unlike `bootstrap` it has a width where all cases are alike.
-
-    Raises:
-        ValueError: there are no cases.
-    """
-    from scipy.stats import binomtest
-
-    values = torch.as_tensor(values).bool().flatten()
-    if len(values) == 0:
-        raise ValueError("No cases: there is no share to give an interval for.")
-    found = binomtest(int(values.sum()), len(values)).proportion_ci(method="exact")
-    return float(found.low), float(found.high)
+    low: float
+    high: float
 
 
 def bootstrap(
@@ -42,9 +25,11 @@ def bootstrap(
     groups: Sequence[Hashable] | None = None,
     over: Float[Tensor, " n"] | None = None,
     n: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
+    generator: torch.Generator | None = None,
+) -> Interval:
     """95% percentile interval of the mean of `values`.
+
+    TransformerLens's `bootstrap_ci` draws single rows; this one draws whole groups.
 
     Args:
         values: one number a row, such as 1.0 where a probe was right.
@@ -54,10 +39,7 @@ def bootstrap(
         over: if given, the interval is that of the mean of `values` over the mean of these: of a
             share. Both come from the same draws.
         n: how many times to draw.
-        seed: of the draws.
-
-    Returns:
-        (low, high): the 2.5th and the 97.5th percentile of the means of the draws.
+        generator: of the draws; without one they are the same each time.
 
     Raises:
         ValueError: there are no values, or not as many groups as values.
@@ -74,20 +56,67 @@ def bootstrap(
     sums = zeros.index_add(0, index, values)
     under = torch.ones_like(values) if over is None else over.double().flatten().cpu()
     sizes = zeros.index_add(0, index, under)
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     drawn = torch.randint(len(number), (n, len(number)), generator=generator)
     means = sums[drawn].sum(1) / sizes[drawn].sum(1)
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return low, high
+    return percentiles(means)
 
 
-def standard_error(values: Float[Tensor, " n"], *, groups: Sequence[Hashable]) -> float:
-    """How far the mean of `values` moves by luck, with groups as the unit, such as pairs.
+def percentiles(draws: Float[Tensor, " draw"]) -> Interval:
+    """The 2.5th and the 97.5th percentile of draws, such as a bootstrap's."""
+    ends = torch.tensor([0.025, 0.975], dtype=draws.dtype)
+    return Interval(*draws.quantile(ends).tolist())
 
-    The standard deviation of the groups' means, divided by the root of their number.
+
+def auc(scores: Float[Tensor, " n"], labels: Int[Tensor, " n"]) -> float:
+    """How often a row of label 1 scores above one of label 0; a tie counts half. 0.5 is chance.
+
+    Raises:
+        ValueError: a score is not finite, or all rows have one label.
     """
-    sums: dict[Hashable, list[float]] = {}
-    for value, group in zip(values.tolist(), groups, strict=True):
-        sums.setdefault(group, []).append(value)
-    means = torch.tensor([sum(found) / len(found) for found in sums.values()])
-    return (means.std() / len(means) ** 0.5).item()
+    from sklearn.metrics import roc_auc_score
+
+    labels = labels.cpu().numpy()
+    if len(set(labels.tolist())) != 2:
+        raise ValueError("An AUC compares two labels: give rows of both.")
+    return float(roc_auc_score(labels, scores.detach().cpu().numpy()))
+
+
+class Affine(NamedTuple):
+    """An affine map, `x @ weights + bias`, in double precision."""
+
+    weights: Float[Tensor, "feature target"]
+    bias: Float[Tensor, " target"]
+
+    def __call__(self, x: Float[Tensor, "n feature"]) -> Float[Tensor, "n target"]:
+        return x.to(self.weights) @ self.weights + self.bias
+
+
+def ridge(
+    x: Float[Tensor, "n feature"], y: Float[Tensor, "n target"], *, penalty: float = 0.0
+) -> Affine:
+    """The affine map from `x` to `y` of least squared error, by scikit-learn.
+
+    Args:
+        penalty: times the sum of squared weights, without the bias, is added to the sum of squared
+            errors.
+
+    Returns:
+        The map, in double precision, on the CPU.
+    """
+    from sklearn.linear_model import LinearRegression, Ridge
+
+    model = Ridge(alpha=penalty) if penalty else LinearRegression()
+    fitted = model.fit(x.detach().double().cpu().numpy(), y.detach().double().cpu().numpy())
+    return Affine(torch.from_numpy(fitted.coef_).T, torch.from_numpy(fitted.intercept_))
+
+
+def r_squared(predicted: Float[Tensor, "n target"], y: Float[Tensor, "n target"]) -> float:
+    """Share of the variance of `y` that a prediction explains, over all targets together.
+
+    1 is perfect, 0 is as good as predicting the mean, and below 0 is worse than that.
+    """
+    from sklearn.metrics import r2_score
+
+    y, predicted = (each.detach().double().cpu().numpy() for each in (y, predicted))
+    return float(r2_score(y, predicted, multioutput="variance_weighted"))

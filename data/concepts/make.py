@@ -66,7 +66,9 @@ def main() -> None:
     for i, (concept, label, subject, asked) in enumerate(requests()):
         prompt = f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n"
         tokens = model.to_tokens(prompt, prepend_bos=False).repeat(N_ROWS, 1)
-        new = sample(model, tokens, n_tokens=N_TOKENS, seed=SEED + i)
+        new = sample(
+            model, tokens, n_tokens=N_TOKENS, generator=torch.Generator().manual_seed(SEED + i)
+        )
         for text in model.tokenizer.batch_decode(new, skip_special_tokens=True):
             rows.append((concept, label, subject, " ".join(text.split())))
     with (HERE / "texts.csv").open("w", encoding="utf-8", newline="") as file:

@@ -48,7 +48,7 @@ def main() -> None:
         for run, (latent, vector) in runs(model, sae).items():
             push = at_dose(vector, DOSE, norm=norm) if vector.any() else vector
             with steer(model, push, layer=LAYER):
-                new = sample(model, prompts, n_tokens=N_TOKENS, seed=0)
+                new = sample(model, prompts, n_tokens=N_TOKENS)
             losses, two = token_losses(model, prompts, new).mean(1), repetition(new, n=2)
             texts = model.tokenizer.batch_decode(new)
             for i, (loss, again, text) in enumerate(zip(losses, two, texts, strict=True)):

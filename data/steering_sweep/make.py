@@ -63,7 +63,9 @@ def main() -> None:
         change = torch.zeros(model.cfg.d_model) if vector is None else vector
         for seed in SEEDS:
             with steer(model, change, layer=LAYER, positions=slice(1, None)):
-                new = sample(model, rows, n_tokens=N_TOKENS, seed=seed)
+                new = sample(
+                    model, rows, n_tokens=N_TOKENS, generator=torch.Generator().manual_seed(seed)
+                )
             losses = token_losses(model, bare, new).mean(1)
             costs = zip(losses, repetition(new, n=2), repetition(new, n=3), strict=True)
             texts = model.tokenizer.batch_decode(new)

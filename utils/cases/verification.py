@@ -94,7 +94,12 @@ def write(
     for chosen in by_length.values():
         rows = torch.cat([model.to_tokens(" ".join(starts[i])) for i in chosen])
         new = sample(
-            model, rows, n_tokens=n_tokens, temperature=temperature, seed=seed, stop_at_eos=True
+            model,
+            rows,
+            n_tokens=n_tokens,
+            temperature=temperature,
+            stop_at_eos=True,
+            generator=torch.Generator().manual_seed(seed),
         )
         for i, row in zip(chosen, new.tolist(), strict=True):
             words = [VOCABULARY[token] for token in row]
