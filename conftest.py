@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 ROOT = Path(__file__).parent
@@ -13,6 +15,11 @@ OFFLINE = str(ROOT / "tests" / "offline")
 def is_cell(item: pytest.Item) -> bool:
     """Whether a test is one cell of a notebook."""
     return item.path.suffix == ".ipynb"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    whole = "run blanks to their end, and not only set-up, imports, exercises and checks"
+    parser.addoption("--whole-blanks", action="store_true", help=whole)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,14 +32,45 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(folder.cleanup)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if not is_cell(item):
-            continue
-        tags = item.cell.metadata.get("tags", [])
-        if "check" in tags and item.path.parent.name == "notebooks":
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    in_blanks = [item for item in items if is_cell(item) and item.path.parent.name == "notebooks"]
+    for item in in_blanks:
+        if "check" in tags(item):
             reason = "a blank that passes its check is a leak, or the check is empty"
             item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
+    if not config.getoption("--whole-blanks"):
+        left_out = set(in_blanks) - set(needed_by_checks(in_blanks))
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
+def tags(item: pytest.Item) -> list[str]:
+    return item.cell.metadata.get("tags", [])
+
+
+def needed_by_checks(cells: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Set-up, the imports in the cell below it, exercises and checks.
+
+    All else is the solved notebook's: between an exercise and the course's version only the check
+    uses the learner's function, as a test in tests/test_course.py holds.
+    """
+    before: list[str] = []
+    for item in cells:
+        is_exercise = "raise NotImplementedError  # your code here" in item.cell.source
+        if {"setup", "check"} & set(tags(item)) or is_exercise or "setup" in before:
+            yield item
+        before = tags(item)
+
+
+@pytest.fixture(autouse=True)
+def _shapes_are_checked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Not where a test is marked `bad_input`: there our own sentence shall answer."""
+    if "bad_input" not in request.keywords:
+        yield
+        return
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.hookimpl(tryfirst=True)
