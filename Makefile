@@ -24,8 +24,8 @@ lesson: $(VENV)/test.done model  ## run one solved lesson without a screen: make
 model: $(VENV)/lab.done  ## fetch the default model, once
 	@$(BIN)/python -m utils.fetch
 
-blanks: $(VENV)/test.done  ## make the notebooks from solutions/*.py
-	$(BIN)/python -m solutions.make blanks
+blanks: $(VENV)/test.done model  ## make the notebooks from solutions/*.py (ARGS=11 for one lesson)
+	$(BIN)/python -m solutions.make blanks $(ARGS)
 
 sync: $(VENV)/test.done  ## see whether the notebooks fit solutions/*.py
 	$(BIN)/python -m solutions.make sync

@@ -115,23 +115,26 @@ def colab_badge(lesson: Lesson) -> str:
     )
 
 
-def course_map(prefix: str = "") -> str:
+def course_map(prefix: str = "", *, online: bool = False) -> str:
     """The course map as a markdown table, its parts as groups.
 
     Args:
         prefix: from the page that shows the table to `notebooks/`, such as "notebooks/".
+        online: with a column of Colab's badges, which are pictures from elsewhere.
     """
     up = "../" if not prefix else ""
-    rows = ["| | lesson | with outputs | no installation |", "|---|---|---|---|"]
+    head = ["", "lesson", "with outputs", *(["nothing to install"] if online else [])]
+    rows = [head, ["---"] * len(head)]
     for i, part in enumerate(PARTS):
         of_part = [lesson for lesson in LESSONS if lesson.number[0] == str(i)]
         if of_part and i:
-            rows.append(f"| **{i}** | **{part}** | | |")
+            rows.append([f"**{i}**", f"**{part}**", *[""] * (len(head) - 2)])
         for lesson in of_part:
             title = f"[{lesson.title}]({prefix}{lesson.stem}.ipynb)"
             solved = f"[solved]({up}{SOLUTIONS}/{lesson.stem}.ipynb)"
-            rows.append(f"| {shown(lesson.number)} | {title} | {solved} | {colab_badge(lesson)} |")
-    return "\n".join(rows)
+            badge = [colab_badge(lesson)] if online else []
+            rows.append([shown(lesson.number), title, solved, *badge])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def badges() -> str:
@@ -142,7 +145,7 @@ def badges() -> str:
 
 def _filled(text: str) -> str:
     """`text` with everything between `<!-- name -->` and `<!-- end name -->` made anew."""
-    makers = {"badges": badges, "map": lambda: course_map("notebooks/")}
+    makers = {"badges": badges, "map": lambda: course_map("notebooks/", online=True)}
     for name, make in makers.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)"
         text = re.sub(pattern, lambda m, make=make: f"{m[1]}{make()}\n{m[2]}", text, flags=re.S)
@@ -167,8 +170,10 @@ def _stamped(source: str, lesson: Lesson) -> str:
 
 def generated_texts() -> dict[Path, str]:
     """Path -> what it should hold, for the text files that are generated in whole or in part."""
-    readme = ROOT / "README.md"
+    readme, citation = ROOT / "README.md", ROOT / "CITATION.cff"
+    cited, line = citation.read_text(encoding="utf-8"), f"repository-code: {address()}"
     texts = {
+        citation: re.sub(r"^repository-code: .*$", line, cited, flags=re.M),
         readme: _filled(readme.read_text(encoding="utf-8")),
         ROOT / NOTEBOOKS / "README.md": (
             "# The course map\n\nStart with 00: lessons build on the ones before them. Open one, "

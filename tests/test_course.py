@@ -233,6 +233,23 @@ def test_rooms_depend_one_way():
     assert done.returncode == 0, done.stdout
 
 
+def test_the_core_stays_small():
+    lines = [len(path.read_text("utf-8").splitlines()) for path in (ROOT / "utils").glob("*.py")]
+    assert sum(lines) < 2000
+
+
+def test_no_two_public_things_have_one_name():
+    found: dict[str, list[str]] = {}
+    for path in [*(ROOT / "utils").rglob("*.py"), *(ROOT / "data").glob("*/task.py")]:
+        if "checks" not in path.parts:
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                targets = node.targets if isinstance(node, ast.Assign) else [node]
+                for name in (getattr(each, "name", getattr(each, "id", "_")) for each in targets):
+                    found.setdefault(name, []).append(path.relative_to(ROOT).as_posix())
+    twice = {name: at for name, at in found.items() if len(at) > 1 and not name.startswith("_")}
+    assert twice == {}
+
+
 def _body(function: ast.FunctionDef) -> str:
     """A function's code without its docstring, names of arguments and annotations kept."""
     return "\n".join(ast.dump(node) for node in function.body[1:])

@@ -53,10 +53,24 @@ def test_each_dependency_says_what_needs_it(name):
     assert re.search(r'",\s+# \w', line) or name == "pytest", line
 
 
-def test_conda_gets_the_same_versions(conda, constraints):
+def test_conda_gets_the_same_versions(conda):
     pip = next(each["pip"] for each in conda["dependencies"] if isinstance(each, dict))
-    assert pip[0] == "-c constraints.txt"  # what is not listed here comes from there
-    assert _pins(pip[1:]) == {name: constraints[name] for name in RANGES}
+    assert pip == ["-c constraints.txt", "-e .[test]"]
+
+
+def test_pre_commit_formats_as_the_tests_do(constraints):
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    (ruff,) = [each for each in hooks if "ruff" in each["repo"]]
+    assert ruff["rev"] == f"v{constraints['ruff']}"
+
+
+def test_workflows_pin_their_actions():
+    """A tag can be moved; a commit cannot."""
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        used = re.findall(r"uses: (\S+)(.*)", path.read_text(encoding="utf-8"))
+        assert used
+        for action, comment in used:
+            assert re.search(r"@[0-9a-f]{40}$", action) and re.match(r" # v\d", comment), action
 
 
 def test_conda_gets_a_python_that_the_course_admits(conda):

@@ -64,7 +64,7 @@ def test_any_other_hook_works_too(llama):
         return 0 * z
 
     with llama.hooks(fwd_hooks=[("blocks.1.attn.hook_z", zero)]):
-        ablated = sample(llama, PROMPT, n_tokens=6, temperature=0)
+        ablated = sample(llama, PROMPT, n_tokens=6, temperature=0.0)
         by_library = llama.generate(
             PROMPT, max_new_tokens=6, do_sample=False, stop_at_eos=False, verbose=False
         )
@@ -92,8 +92,8 @@ def test_losses_are_those_of_the_written_tokens(llama):
     with torch.no_grad():
         log_probs = llama(torch.cat([PROMPT.expand(3, -1), written], 1)).log_softmax(-1)
     right = torch.stack([-log_probs[:, 2 + i].gather(1, written[:, [i]])[:, 0] for i in (0, 1)], 1)
-    for rows in (1, 2, 16):
-        losses = token_losses(llama, PROMPT.expand(3, -1), written, rows=rows)
+    for batch_size in (1, 2, 16):
+        losses = token_losses(llama, PROMPT.expand(3, -1), written, batch_size=batch_size)
         torch.testing.assert_close(losses, right, atol=1e-4, rtol=0)
     assert losses.mean() < 3 * math.log(40)
 

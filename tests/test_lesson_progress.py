@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from solutions import make
 from utils import lesson
 
 
@@ -23,6 +24,26 @@ def test_progress_is_remembered_and_counted(capsys):
     out = capsys.readouterr().out
     assert "[x] logit_lens" in out and "[ ] cache_bytes" in out
     assert "Course: 2 of " in out
+
+
+def test_progress_made_under_the_old_numbers_counts(capsys):
+    """Lesson 11 was 01 and lesson 42 was 11: the file has names of exercises, and no numbers."""
+    old = lesson.progress_file()
+    old.parent.mkdir(parents=True)
+    old.write_text(json.dumps({"done": ["dead_loss", "mean_ablate", "repeated_tokens"]}, indent=1))
+    lesson.show_progress("11")
+    lesson.show_progress("42")
+    out = capsys.readouterr().out
+    assert "Lesson 1.1: [x] repeated_tokens" in out and "[x] mean_ablate" in out
+    assert "Lesson 4.2: " in out and "[x] dead_loss" in out and "Course: 3 of " in out
+    lesson.record("copying_score")
+    assert len(lesson.done()) == 4
+
+
+def test_exercises_are_listed_in_the_order_of_their_checks():
+    assert list(lesson.exercises()) == [each.number for each in make.LESSONS]
+    assert lesson.exercises()["11"][:2] == ("repeated_tokens", "loss_by_half")
+    assert [lesson.shown(number) for number in ("00", "11", "52")] == ["00", "1.1", "5.2"]
 
 
 def test_an_unreadable_file_is_set_aside_and_not_lost(capsys):

@@ -24,6 +24,10 @@ def tokens(rows: int = 2, n: int = 6) -> torch.Tensor:
     return torch.randint(1, 40, (rows, n), generator=torch.Generator().manual_seed(1))
 
 
+def random_direction(seed: int) -> torch.Tensor:
+    return random_directions(1, torch.ones(32), generator=torch.Generator().manual_seed(seed))[0]
+
+
 def by_hand(model, text: torch.Tensor, added: torch.Tensor, layer: int) -> torch.Tensor:
     """Logits, from the model's own modules one after another. `added` is [batch pos d_model]."""
     inside = model.original_model
@@ -35,8 +39,8 @@ def by_hand(model, text: torch.Tensor, added: torch.Tensor, layer: int) -> torch
         body = inside.model
         resid = body.embed_tokens(text)
         blocks, norm = body.layers, body.norm
-        places = torch.arange(text.shape[1])[None]
-        more = {"position_embeddings": body.rotary_emb(resid, places), "position_ids": places}
+        numbers = torch.arange(text.shape[1])[None]
+        more = {"position_embeddings": body.rotary_emb(resid, numbers), "position_ids": numbers}
     for i, block in enumerate([*blocks, None]):
         if i == layer:
             resid = resid + added
@@ -57,7 +61,7 @@ def has_hooks(model) -> bool:
 @pytest.mark.parametrize("layer", [0, 1, 3])
 @pytest.mark.parametrize("positions", [None, slice(2, None), slice(1, 4, 2), [0, 5], [4]])
 def test_a_vector(model, layer, positions):
-    text, vector = tokens(), random_directions(1, torch.ones(32), seed=2)[0] * 3
+    text, vector = tokens(), random_direction(2) * 3
     added = torch.zeros(2, 6, 32)
     added[:, slice(None) if positions is None else positions] = vector
     with torch.no_grad():
@@ -143,7 +147,7 @@ def test_generation_is_the_same_with_and_without_the_key_value_cache(
     # No end token: random models write it at once, and `sample` would leave it out.
     monkeypatch.setattr(model.original_model.generation_config, "eos_token_id", None)
     text = tokens()
-    vector = random_directions(1, torch.ones(32), seed=5)[0] * 4
+    vector = random_direction(5) * 4
     right = text
     with torch.no_grad():
         for _ in range(5):
@@ -157,7 +161,7 @@ def test_generation_is_the_same_with_and_without_the_key_value_cache(
     with torch.no_grad(), steer(model, vector, layer=layer, positions=positions):
         cached = model.generate(text, **asked)
         whole = model.generate(text, **asked, use_past_kv_cache=False)
-        sampled = sample(model, text, n_tokens=5, temperature=0)
+        sampled = sample(model, text, n_tokens=5, temperature=0.0)
     assert torch.equal(cached, right) and torch.equal(whole, right)
     assert torch.equal(sampled, right[:, 6:])
 
@@ -235,7 +239,9 @@ def test_typical_norm_leaves_the_first_position_out(llama):
 def test_doses_and_random_directions():
     vector = torch.tensor([3.0, 4.0])
     torch.testing.assert_close(at_dose(vector, 2.0, norm=10.0), torch.tensor([12.0, 16.0]))
-    drawn = random_directions(5, vector, seed=1)
-    torch.testing.assert_close(drawn.norm(dim=-1), torch.full((5,), 5.0))
-    assert torch.equal(drawn, random_directions(5, vector, seed=1))
-    assert not torch.equal(drawn, random_directions(5, vector, seed=2))
+    first, again, other = (
+        random_directions(5, vector, generator=torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
+    )
+    torch.testing.assert_close(first.norm(dim=-1), torch.full((5,), 5.0))
+    assert torch.equal(first, again) and not torch.equal(first, other)

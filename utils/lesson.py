@@ -204,7 +204,7 @@ def _as_text(lesson: str, solved: set[str], course: list[str]) -> str:
 
 
 def claim(label: str, measured: float, text: float, within: float) -> None:
-    """Holds a number in the lesson's text against what was just measured.
+    """Compares a number in the lesson's text with what was just measured.
 
     Args:
         label: what the number is.
@@ -218,11 +218,12 @@ def claim(label: str, measured: float, text: float, within: float) -> None:
     measured = float(measured)
     if not abs(measured - text) <= within:
         raise AssertionError(
-            f"{label}: the text says {_plain(text)} ± {_plain(within)}; this run gives "
-            f"{_plain(measured)}. "
+            f"{label}: the text says {_plain(text)}; this run gives {_plain(measured)}, which is "
+            f"not within {_plain(within)}. "
             "If you changed nothing above, please open an issue with your device and versions."
         )
-    print(f"{label}: measured {_plain(measured)}; the text says {_plain(text)} ± {_plain(within)}")
+    found, stated, margin = map(_plain, (measured, text, within))
+    print(f"{label}: measured {found}; the text's {stated} reproduces within {margin}")
 
 
 def _plain(number: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 
@@ -20,10 +20,10 @@ class Interval(NamedTuple):
 
 
 def bootstrap(
-    values: Float[Tensor, " n"] | Sequence[float],
+    values: Shaped[Tensor, " n"] | Sequence[float],
     *,
     groups: Sequence[Hashable] | None = None,
-    over: Float[Tensor, " n"] | None = None,
+    over: Shaped[Tensor, " n"] | None = None,
     n: int = 1000,
     generator: torch.Generator | None = None,
 ) -> Interval:
