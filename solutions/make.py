@@ -153,18 +153,26 @@ def _filled(text: str) -> str:
 
 
 def _stamped(source: str, lesson: Lesson) -> str:
-    """A lesson's source with its badge, its set-up cell and its exercises' imports made anew."""
+    """A lesson's source with all that is generated in it made anew.
+
+    That is its badge, its set-up cell, its exercises' imports and the link to the next lesson.
+    """
     badge = colab_badge(lesson)
     source = re.sub(r"^# \[!\[Open lesson .*$", lambda _: f"# {badge}", source, flags=re.M)
+    later = [each for each in LESSONS if each.number > lesson.number]
+    link = f"[the course map](../{NOTEBOOKS}/README.md)"
+    if later:
+        link = f"[{shown(later[0].number)} · {later[0].title}]({later[0].stem}.ipynb)"
+    source = re.sub(r"^# \*\*Next:\*\* .*$", lambda _: f"# **Next:** {link}", source, flags=re.M)
 
-    def cell(tag: str, code) -> None:
-        nonlocal source
+    cells = {
+        "setup": lambda m: setup_cell(),
+        r"exercise:([\w.]+)\.(\w+)": lambda m: f"from {m[2]} import {m[3]}",
+    }
+    for tag, code in cells.items():
         pattern = rf'(# %% tags=\["{tag}"\]\n).*?\n*^(?=# %%)'
-        stamp = lambda m: f"{m[1]}{code(m)}\n\n"  # noqa: E731
+        stamp = lambda m, code=code: f"{m[1]}{code(m)}\n\n"  # noqa: E731
         source = re.sub(pattern, stamp, source, flags=re.S | re.M)
-
-    cell("setup", lambda m: setup_cell())
-    cell(r"exercise:([\w.]+)\.(\w+)", lambda m: f"from {m[2]} import {m[3]}")
     return source
 
 
