@@ -37,10 +37,15 @@ __import__("utils.lesson").lesson.begin()
 
 # %%
 import csv
+from collections.abc import Hashable, Sequence
 
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformer_lens.utilities.statistics import standard_error
 
-from utils import activations, plots, stats
+from utils import plots, stats
+from utils.activations import activations, next_logits
 from utils.reading import probes, unsupervised
 from utils.checks import lesson_21
 from utils.lesson import claim, show_progress
@@ -110,7 +115,7 @@ def first_token(word: str) -> int:
     return int(model.to_tokens(" " + word, prepend_bos=False)[0, 0])
 
 
-logits = activations.next_logits(model, [f"The capital of {country} is" for country in asked])
+logits = next_logits(model, [f"The capital of {country} is" for country in asked])
 right_first = torch.tensor([first_token(row["right"]) for row in asked.values()])
 wrong_first = torch.tensor([first_token(other_answer[country]) for country in asked])
 says = logits.argmax(-1) == right_first
@@ -161,20 +166,8 @@ claim("its interval, high, %", 100 * prefers_range[1], text=100, within=1)
 #
 # ### Exercise 1 · the last token (10 minutes, easy)
 
-
-# %%
-def last_token(resid: torch.Tensor, lengths: torch.Tensor, *, back: int = 0) -> torch.Tensor:
-    """The vector at each text's last token, or `back` tokens before it, [batch, d_model].
-
-    Args:
-        resid: [batch, pos, d_model], padded on the right.
-        lengths: [batch], how many tokens of each row are text (BOS counts); the rest is padding.
-    """
-    ### BEGIN SOLUTION
-    rows = torch.arange(len(resid), device=resid.device)
-    return resid[rows, lengths.to(resid.device) - 1 - back]
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.activations.last_token"]
+from utils.activations import last_token
 
 # %% tags=["check"]
 lesson_21.check_last_token(last_token)
@@ -193,7 +186,7 @@ lesson_21.check_last_token(last_token)
 # </details>
 
 # %% [markdown]
-# `probes.activations` runs the model on a list of texts and keeps the chosen tokens. BOS stands in front. **Layer L** is here
+# `activations` runs the model on a list of texts and keeps the chosen tokens. BOS stands in front. **Layer L** is here
 # what block L *reads*: 0 is the embedding of the token, 30 is what the last block leaves. Let it run on the capitals, at the
 # answer's last token and at the full stop.
 
@@ -201,9 +194,7 @@ lesson_21.check_last_token(last_token)
 from utils.activations import last_token
 
 FULL_STOP, ANSWER = -1, -2
-at_stop, at_answer = activations.activations(
-    model, column(capitals, "statement"), position=[FULL_STOP, ANSWER]
-)
+at_stop, at_answer = activations(model, column(capitals, "statement"), position=[FULL_STOP, ANSWER])
 print("layer, statement, d_model:", tuple(at_stop.shape))
 
 # %% [markdown]
@@ -215,23 +206,8 @@ print("layer, statement, d_model:", tuple(at_stop.shape))
 #
 # ### Exercise 2 · split by group (10 minutes, easy)
 
-
-# %%
-def split_by_group(groups: list, *, test: float, seed: int) -> torch.Tensor:
-    """True for the rows of the test set, [n] bool: a share of the groups, each of them whole.
-
-    Args:
-        groups: [n], what each row belongs to. Rows of one group need not be neighbours.
-        test: the share of *groups* to hold out, rounded to a whole number of groups.
-        seed: of a torch.Generator of your own, so that the split can be repeated.
-    """
-    ### BEGIN SOLUTION
-    names = list(dict.fromkeys(groups))
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
-    chosen = {names[i] for i in order[: round(test * len(names))]}
-    return torch.tensor([group in chosen for group in groups])
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.reading.probes.split_by_group"]
+from utils.reading.probes import split_by_group
 
 # %% tags=["check"]
 lesson_21.check_split_by_group(split_by_group)
@@ -245,7 +221,7 @@ lesson_21.check_split_by_group(split_by_group)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `torch.randperm(len(names), generator=...)` gives an order; the first `round(test * len(names))` of it are held out. A row is in the
+# `torch.randperm(len(names), generator=generator)` gives an order; the first `round(test * len(names))` of it are held out. A row is in the
 # test set if its group is.
 #
 # </details>
@@ -302,7 +278,7 @@ from utils.reading.probes import mean_difference, split_by_group
 
 y = labels(capitals)
 pairs = column(capitals, "pair")
-test = split_by_group(pairs, test=0.4, seed=0)
+test = split_by_group(pairs, test=0.4, generator=torch.Generator().manual_seed(0))
 train_pairs = [pair for pair, out in zip(pairs, test, strict=True) if not out]
 
 
@@ -361,6 +337,14 @@ plots.lines(
 # %%
 
 
+def group_means(values: torch.Tensor, groups: list) -> torch.Tensor:
+    """The mean of each group."""
+    found: dict = {}
+    for value, group in zip(values.tolist(), groups, strict=True):
+        found.setdefault(group, []).append(value)
+    return torch.tensor([sum(each) / len(each) for each in found.values()])
+
+
 def earliest_as_good(families: list[tuple[torch.Tensor, list]]) -> int:
     """The first layer within one standard error of the best; each family has one vote.
 
@@ -369,7 +353,7 @@ def earliest_as_good(families: list[tuple[torch.Tensor, list]]) -> int:
     """
     mean = torch.stack([right.mean(1) for right, _ in families]).mean(0)
     best = mean.argmax()
-    errors = [stats.standard_error(right[best], groups=groups) for right, groups in families]
+    errors = [standard_error(group_means(right[best], groups)).item() for right, groups in families]
     error = sum(each**2 for each in errors) ** 0.5 / len(families)
     return int((mean >= mean.max() - error).nonzero()[0])
 
@@ -397,6 +381,7 @@ held_out = {
     ).mean(0),
 }
 held_out_range = {name: stats.bootstrap(v, groups=test_pairs) for name, v in held_out.items()}
+of_shuffled = held_out["logistic, labels shuffled (five times)"].mean()
 plots.table(
     [
         (name, f"{v.mean():.2f}", "{:.2f} to {:.2f}".format(*held_out_range[name]))
@@ -420,7 +405,6 @@ claim("its interval, high", held_out_range["logistic"][1], text=0.88, within=0.0
 claim("difference of means", held_out["difference of means"].mean(), text=0.77, within=0.03)
 claim("its interval, low", held_out_range["difference of means"][0], text=0.67, within=0.03)
 claim("its interval, high", held_out_range["difference of means"][1], text=0.87, within=0.03)
-of_shuffled = held_out["logistic, labels shuffled (five times)"].mean()
 claim("shuffled, held out", of_shuffled, text=0.49, within=0.04)
 claim("without the bias", held_out["without its bias"].mean(), text=0.50, within=0.02)
 claim("shuffled, highest", luck.max(), text=0.62, within=0.04)
@@ -481,22 +465,8 @@ claim("model prefers right, held-out", sum(prefers_of[c] for c in chosen), text=
 #
 # ### Exercise 4 · labels with nothing behind them (10 minutes, easy)
 
-
-# %%
-def control_labels(types: list, *, seed: int) -> torch.Tensor:
-    """A coin for each type, [n] of 0 and 1: the same coin wherever the type comes again.
-
-    Args:
-        types: [n], hashable: what each row is one of, such as its word, or its statement.
-        seed: of a torch.Generator of your own.
-    """
-    ### BEGIN SOLUTION
-    names = list(dict.fromkeys(types))
-    coins = torch.randint(2, (len(names),), generator=torch.Generator().manual_seed(seed))
-    coin = dict(zip(names, coins.tolist(), strict=True))
-    return torch.tensor([coin[each] for each in types])
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.reading.probes.control_labels"]
+from utils.reading.probes import control_labels
 
 # %% tags=["check"]
 lesson_21.check_control_labels(control_labels)
@@ -509,7 +479,7 @@ lesson_21.check_control_labels(control_labels)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `torch.randint(2, (n_types,), generator=...)`, a dictionary from type to coin, and then look every row up.
+# `torch.randint(2, (n_types,), generator=generator)`, a dictionary from type to coin, and then look every row up.
 #
 # </details>
 
@@ -523,15 +493,17 @@ from utils.reading.probes import control_labels
 UP_TO = 20  # the plateau's last layer; the blocks above need not run
 related = read("related")
 far = [row for row in related if row["family"] == "far capitals"]
-at_far = activations.activations(model, column(far, "statement"), layers=LAYER)[LAYER]
+at_far = activations(model, column(far, "statement"), layers=LAYER)[LAYER]
 denied = family("capitals", negated=1)
-denied_stop = activations.activations(model, column(denied, "statement"), layers=UP_TO)
+denied_stop = activations(model, column(denied, "statement"), layers=UP_TO)
 
 twice = torch.cat([at_stop[LAYER], denied_stop[LAYER]])
 twice_pairs = pairs + column(denied, "pair")
 facts_of = [(row["subject"], row["shown"]) for row in capitals + denied]
 each_row = list(range(len(facts_of)))
-coins = [control_labels(facts_of, seed=seed) for seed in range(5)]
+coins = [
+    control_labels(facts_of, generator=torch.Generator().manual_seed(seed)) for seed in range(5)
+]
 fits = torch.tensor([row["shown"] == row["right"] for row in capitals + denied]).long()
 
 
@@ -554,9 +526,7 @@ real_by_row, real_by_pair = rate(twice, fits, each_row), rate(twice, fits, twice
 from transformer_lens.tools.analysis.interchange import random_init_bridge
 
 untrained = random_init_bridge(str(fetch(DEFAULT)), seed=0, device=cfg.device)
-at_untrained = activations.activations(untrained, column(capitals, "statement"), layers=LAYER)[
-    LAYER
-]
+at_untrained = activations(untrained, column(capitals, "statement"), layers=LAYER)[LAYER]
 del untrained
 untrained_right = rate(at_untrained, y, pairs)
 
@@ -582,8 +552,7 @@ plots.bars(
     {name: v.mean().item() for name, (v, _) in compared.items()},
     title="Easy wrong answers and a leaky split raise the accuracy",
     y="accuracy (cross-validated)",
-    low={name: low for name, (low, _) in ranges.items()},
-    high={name: high for name, (_, high) in ranges.items()},
+    intervals=ranges,
     chance=0.5,
 )
 
@@ -695,9 +664,10 @@ stops = {("capitals", 0): at_stop[: UP_TO + 1], ("capitals", 1): denied_stop}
 for key, rows in tables.items():
     if key not in stops:
         top = UP_TO if key[0] in READABLE else LAYER
-        stops[key] = activations.activations(model, column(rows, "statement"), layers=top)
+        stops[key] = activations(model, column(rows, "statement"), layers=top)
 out_of = {
-    key: split_by_group(column(rows, "pair"), test=0.4, seed=0) for key, rows in tables.items()
+    key: split_by_group(column(rows, "pair"), test=0.4, generator=torch.Generator().manual_seed(0))
+    for key, rows in tables.items()
 }
 
 
@@ -705,9 +675,7 @@ def log_p_answer(rows: list[dict]) -> torch.Tensor:
     """The model's log-probability of the first token of each statement's answer."""
     begun = [row["statement"].removesuffix(f" {row['shown']}.") for row in rows]
     different = list(dict.fromkeys(begun))
-    after = dict(
-        zip(different, activations.next_logits(model, different).log_softmax(-1), strict=True)
-    )
+    after = dict(zip(different, next_logits(model, different).log_softmax(-1), strict=True))
     return torch.stack(
         [after[text][first_token(row["shown"])] for text, row in zip(begun, rows, strict=True)]
     )
@@ -748,15 +716,19 @@ def chooses(probe: probes.Probe, key, layer: int = LAYER) -> tuple[float, tuple[
 
 keys = [(name, n) for group in (READABLE, NAMES[4:]) for n in (0, 1) for name in group]
 called = [("not: " if negated else "") + name for name, negated in keys]
+cap, cap_not = ("capitals", 0), ("capitals", 1)
 transfer = {(a, b): chooses(fitted(a, probes.mean_difference), b) for a in keys for b in keys}
-plots.matrix_heatmap(
+plots.heatmap(
     torch.tensor([[transfer[a, b][0] for b in keys] for a in keys]),
-    rows=called,
-    columns=called,
     title='Learnt on one family, right on three others, and wrong with "not" (layer 12)',
     x="tested on (held-out pairs)",
     y="trained on",
+    rows=called,
+    columns=called,
     label="chooses right",
+    signed=True,
+    ends=(0, 1),
+    text="values",
 )
 
 # %%
@@ -788,7 +760,7 @@ print("score of a statement and of its twin with not:", {k: f"{v:.2f}" for k, v 
 opposites_key = ("opposites", 0)
 opposites = tables[opposites_key]
 synonyms = [row for row in related if row["family"] == "synonyms"]
-at_synonyms = activations.activations(model, column(synonyms, "statement"), layers=LAYER)[LAYER]
+at_synonyms = activations(model, column(synonyms, "statement"), layers=LAYER)[LAYER]
 place = {(row["subject"], row["label"]): i for i, row in enumerate(opposites)}
 true_at = torch.tensor([place[row["subject"], 1] for row in synonyms])
 unrelated_at = torch.tensor([place[row["subject"], 0] for row in synonyms])
@@ -875,6 +847,7 @@ both_choose = {
     for a in READABLE
     for b in READABLE
 }
+own, to_kinds = both_choose["capitals", "capitals"], both_choose["capitals", "kinds"]
 
 
 def shown_apart(two: list) -> str:
@@ -912,7 +885,6 @@ affirmative_only = chooses(
 # your training data *need* it. Larger models are reported to have a clearer one (reading list).
 
 # %% tags=["numbers"]
-cap, cap_not = ("capitals", 0), ("capitals", 1)
 claim("minds not", sum(minds_not.values()) / len(minds_not), text=0.12, within=0.03)
 claim("its interval, low", minds_range[0], text=0.07, within=0.03)
 claim("its interval, high", minds_range[1], text=0.19, within=0.03)
@@ -947,7 +919,6 @@ claim("its interval, high", opposites_range[1], text=0.89, within=0.06)
 assert synonym_table["the model's log-probability"][2][0] > of_capitals[2][1]
 claim("layer for not", NOT_LAYER, text=16, within=0)
 assert sum(each.mean(1)[2] > each.mean(1)[0] + 0.05 for each in by_family.values()) == 3
-own, to_kinds = both_choose["capitals", "capitals"], both_choose["capitals", "kinds"]
 assert abs(own[1][1][0] - own[0][1][0]) < 0.05 and abs(own[1][1][1] - own[0][1][1]) < 0.05
 claim("capitals, affirmative", own[0][0], text=0.83, within=0.04)
 claim("capitals, negated", own[1][0], text=0.83, within=0.04)
@@ -996,10 +967,10 @@ not_only = [
 ]
 sentences = {"plain": plain, "not": denied_feelings, "not only": not_only}  # in one order of words
 feeling = {
-    name: activations.activations(model, column(rows, "statement"), layers=UP_TO)
+    name: activations(model, column(rows, "statement"), layers=UP_TO)
     for name, rows in sentences.items()
 }
-unseen = split_by_group(column(plain, "word"), test=0.4, seed=0)
+unseen = split_by_group(column(plain, "word"), test=0.4, generator=torch.Generator().manual_seed(0))
 unseen_words = [row["word"] for row, out in zip(plain, unseen, strict=True) if out]
 good_word = labels(plain)
 
@@ -1116,20 +1087,8 @@ for name in ('capitals, "not"', 'kinds, "not"'):
 # Two terms, added, and then the mean over the pairs. *Consistency*: the square of `p_first - (1 - p_second)`. *Confidence*: the square of the smaller of the
 # two, since the false one should go to 0.
 
-
-# %%
-def ccs_loss(p_first: torch.Tensor, p_second: torch.Tensor) -> torch.Tensor:
-    """The mean over pairs of consistency plus confidence, a scalar.
-
-    Args:
-        p_first, p_second: [pair], the probabilities that the first, and the second, is true.
-    """
-    ### BEGIN SOLUTION
-    consistency = (p_first - (1 - p_second)) ** 2
-    confidence = torch.minimum(p_first, p_second) ** 2
-    return (consistency + confidence).mean()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.reading.unsupervised.ccs_loss"]
+from utils.reading.unsupervised import ccs_loss
 
 # %% tags=["check"]
 lesson_21.check_ccs_loss(ccs_loss)
@@ -1147,7 +1106,7 @@ lesson_21.check_ccs_loss(ccs_loss)
 # </details>
 
 # %% [markdown]
-# `probes.ccs` minimises this loss. For "The opposite of hot is ..." the two halves are the two answers, in random order. Each half is first **normalised**: its own mean is
+# `unsupervised.ccs` minimises this loss. For "The opposite of hot is ..." the two halves are the two answers, in random order. Each half is first **normalised**: its own mean is
 # taken away, and it is divided by its own spread. CCS cannot know which sign means true, so the better sign counts. *Agreement* is the share of pairs in which CCS and the labels choose alike, so it is never below a half.
 #
 # There is no test set: CCS is fitted on all pairs, and the labels are held out instead. Beside it: the first **principal component** of the differences (the direction along
@@ -1162,16 +1121,23 @@ from utils.reading.unsupervised import ccs_loss
 
 def contrast(rows: list[dict], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """The two statements of each subject in random order [pair, 2], and whether the first is true."""
-    at_rows = unsupervised.contrast_pairs(subject_of(rows), seed=seed)
+    rows_of: dict = {}
+    for i, subject in enumerate(subject_of(rows)):
+        rows_of.setdefault(subject, []).append(i)
+    at_rows = torch.tensor(list(rows_of.values()))
+    flip = torch.rand(len(at_rows), generator=torch.Generator().manual_seed(seed)) < 0.5
+    at_rows = torch.where(flip[:, None], at_rows.flip(1), at_rows)
     return at_rows, labels(rows)[at_rows[:, 0]]
+
+
+def run_ccs(first: torch.Tensor, second: torch.Tensor, seed: int) -> unsupervised.Unsupervised:
+    return unsupervised.ccs(first, second, generator=torch.Generator().manual_seed(seed))
 
 
 def ccs_agreement(x: torch.Tensor, at_rows: torch.Tensor, with_what: torch.Tensor, seeds: int = 3):
     """Agreement of CCS from several seeds, [seed, pair]."""
     first, second = x[at_rows[:, 0]], x[at_rows[:, 1]]
-    return torch.stack(
-        [unsupervised.ccs(first, second, seed=seed).agreement(with_what) for seed in range(seeds)]
-    )
+    return torch.stack([run_ccs(first, second, seed).agreement(with_what) for seed in range(seeds)])
 
 
 at_opposites = stops[opposites_key][LAYER]
@@ -1187,7 +1153,7 @@ distracted = [
     ("Banana. " if has else "Shed. ") + row["statement"]
     for has, row in zip(fruit.tolist(), opposites, strict=True)
 ]
-at_distracted = activations.activations(model, distracted, layers=LAYER)[LAYER]
+at_distracted = activations(model, distracted, layers=LAYER)[LAYER]
 banana = banana_first.long()
 random_directions = torch.randn(20, cfg.d_model, generator=torch.Generator().manual_seed(0))
 difference = at_opposites[at_rows[:, 0]] - at_opposites[at_rows[:, 1]]
@@ -1200,7 +1166,11 @@ random_agreement = torch.stack(
 
 
 def of_component(x: torch.Tensor, with_what: torch.Tensor) -> float:
-    found = unsupervised.first_component(x[at_rows[:, 0]], x[at_rows[:, 1]])
+    """Agreement of the first principal component of the differences."""
+    difference = x[at_rows[:, 0]] - x[at_rows[:, 1]]
+    difference = difference - difference.mean(0)
+    component = torch.linalg.svd(difference, full_matrices=False).Vh[0]
+    found = unsupervised.Unsupervised(difference @ component, None)
     return found.agreement(with_what).mean().item()
 
 
@@ -1213,7 +1183,7 @@ def with_labels(x: torch.Tensor) -> float:
     return sum(chosen.values()) / len(chosen)
 
 
-unsupervised = {
+without_labels = {
     "CCS": (
         found.mean().item(),
         ccs_agreement(at_distracted, at_rows, truth).mean().item(),
@@ -1228,7 +1198,7 @@ unsupervised = {
 supervised, supervised_fruit = with_labels(at_opposites), with_labels(at_distracted)
 plots.table(
     [
-        *((name, *(f"{value:.2f}" for value in values)) for name, values in unsupervised.items()),
+        *((name, *(f"{value:.2f}" for value in values)) for name, values in without_labels.items()),
         ("logistic, with labels (held out)", f"{supervised:.2f}", f"{supervised_fruit:.2f}", ""),
         (
             "random direction (control), mean and highest",
@@ -1257,8 +1227,7 @@ kind_rows, kind_truth = contrast(kinds)
 is_living = torch.tensor([row["shown"] in living for row in kinds]).long()[kind_rows[:, 0]]
 at_kinds = stops["kinds", 0][LAYER]
 found_kinds = [
-    unsupervised.ccs(at_kinds[kind_rows[:, 0]], at_kinds[kind_rows[:, 1]], seed=seed)
-    for seed in range(10)
+    run_ccs(at_kinds[kind_rows[:, 0]], at_kinds[kind_rows[:, 1]], seed) for seed in range(10)
 ]
 kinds_find = [
     (each.loss, each.agreement(kind_truth).mean().item(), each.agreement(is_living).mean().item())
@@ -1270,7 +1239,7 @@ elsewhere = {
 }
 negation = {
     (name, layer): [
-        unsupervised.ccs(stops[name, 0][layer], stops[name, 1][layer], seed=seed)
+        run_ccs(stops[name, 0][layer], stops[name, 1][layer], seed)
         .agreement(labels(tables[name, 0]))
         .mean()
         .item()
@@ -1300,15 +1269,15 @@ plots.table(
 # with "not", CCS does not find it either: at most **0.61** over opposites and capitals, both layers and three seeds.
 
 # %% tags=["numbers"]
-claim("CCS, opposites", unsupervised["CCS"][0], text=0.91, within=0.03)
+claim("CCS, opposites", without_labels["CCS"][0], text=0.91, within=0.03)
 claim("lowest order and seed", found.mean(-1).min(), text=0.79, within=0.06)
 claim("highest order and seed", found.mean(-1).max(), text=0.97, within=0.03)
 claim("with labels", supervised, text=1.00, within=0.04)
-assert supervised_fruit > 0.95 and unsupervised["first principal component"][2] > 0.99
+assert supervised_fruit > 0.95 and without_labels["first principal component"][2] > 0.99
 claim("random directions", random_agreement.mean(), text=0.61, within=0.04)
 claim("the best of them", random_agreement.max(), text=0.76, within=0.04)
-claim("and truth", unsupervised["CCS"][1], text=0.50, within=0.03)
-claim("CCS finds the banana", unsupervised["CCS"][2], text=1.00, within=0.01)
+claim("and truth", without_labels["CCS"][1], text=0.50, within=0.03)
+claim("CCS finds the banana", without_labels["CCS"][2], text=1.00, within=0.01)
 claim("seeds that find the list", sum(k > 0.95 for *_, k in kinds_find), text=7, within=1)
 assert all(max(t, k) > 0.95 > 0.65 > min(t, k) for _, t, k in kinds_find)
 on_list = [loss for loss, _, k in kinds_find if k > 0.95]
@@ -1330,30 +1299,8 @@ assert alike == 1.0 and bare.loss < 1e-3
 #
 # ### Exercise 7 · exchange along a direction (15 minutes, medium)
 
-
-# %%
-def exchange_along(
-    resid: torch.Tensor, direction: torch.Tensor, positions: torch.Tensor, partner: torch.Tensor
-) -> torch.Tensor:
-    """A copy of `resid` in which each row's component along `direction` is its partner's.
-
-    Args:
-        resid: [batch, pos, d_model].
-        direction: [d_model], of any length: only the line it spans matters.
-        positions: [batch], one position for each row; all others stay as they are.
-        partner: [batch], the row whose component (at *its* position) each row gets.
-    """
-    ### BEGIN SOLUTION
-    rows = torch.arange(len(resid), device=resid.device)
-    positions, partner = positions.to(resid.device), partner.to(resid.device)
-    unit = (direction / direction.norm()).to(resid)
-    here = resid[rows, positions]
-    change = (here[partner] - here) @ unit
-    resid = resid.clone()
-    resid[rows, positions] += change[:, None] * unit
-    return resid
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.reading.probes.exchange_along"]
+from utils.reading.probes import exchange_along
 
 # %% tags=["check"]
 lesson_21.check_exchange_along(exchange_along)
@@ -1384,16 +1331,20 @@ from utils.reading.probes import exchange_along
 out = out_of[opposites_key]
 judged = [row for row, chosen in zip(opposites, out, strict=True) if chosen]
 y_judged, judged_pairs = labels(judged), column(judged, "pair")
-two_rows = unsupervised.contrast_pairs(subject_of(judged), seed=0)
+two_rows = contrast(judged)[0]
 partner = torch.empty(len(judged), dtype=torch.long)
 partner[two_rows[:, 0]], partner[two_rows[:, 1]] = two_rows[:, 1], two_rows[:, 0]
 asked_whether = [row["statement"] + " This statement is" for row in judged]
+lengths = torch.tensor([len(model.to_tokens(text)[0]) for text in asked_whether])
 BACK = {"full stop": 4, "answer": 5}  # from the end of the text: " is", " statement", " This", "."
 
 
 def judgement(edit=None) -> torch.Tensor:
-    """logit(true) - logit(false) for each statement, with `edit` of what block LAYER reads."""
-    return probes.preference(model, asked_whether, (" true", " false"), layer=LAYER, edit=edit)
+    """logit(true) - logit(false) for each statement, with `edit` of the stream before block LAYER."""
+    hook = (f"blocks.{LAYER}.hook_resid_pre", lambda resid, hook: edit(resid))
+    with model.hooks(fwd_hooks=[hook] if edit else []):
+        after = next_logits(model, asked_whether, batch_size=len(asked_whether))
+    return after[:, first_token("true")] - after[:, first_token("false")]
 
 
 def moved(token: str, direction: torch.Tensor | None = None, *, but: bool = False) -> torch.Tensor:
@@ -1402,7 +1353,7 @@ def moved(token: str, direction: torch.Tensor | None = None, *, but: bool = Fals
     The complete vectors are exchanged, or the component along `direction`, or all `but` that.
     """
 
-    def edit(resid, lengths):
+    def edit(resid):
         rows, at = torch.arange(len(resid)), lengths - BACK[token]
         complete = resid.clone()
         complete[rows, at] = resid[rows[partner], at[partner]]
@@ -1417,10 +1368,9 @@ def moved(token: str, direction: torch.Tensor | None = None, *, but: bool = Fals
 unchanged = judgement()
 gate = probes.choices(unchanged, y_judged, subject_of(judged))
 gate_range = stats.bootstrap(list(gate.values()), groups=[pair for pair, _ in gate])
-true_minus_false = gap(unchanged, y_judged)
-at_answers = activations.activations(
-    model, column(opposites, "statement"), position=ANSWER, layers=LAYER
-)[LAYER]
+at_answers = activations(model, column(opposites, "statement"), position=ANSWER, layers=LAYER)[
+    LAYER
+]
 x_of = {"full stop": at_opposites[~out], "answer": at_answers[~out]}
 y_fit = labels(opposites)[~out]
 means_of = {token: probes.mean_difference(x, y_fit).direction for token, x in x_of.items()}
@@ -1447,14 +1397,14 @@ plots.bars(
     | {name: sum(values) / len(values) for name, values in controls.items()},
     title="At the answer, one direction carries half of the exchange; at the full stop, none",
     y="effect on the judgement",
-    low={name: low for name, (low, _) in effect_range.items()},
-    high={name: high for name, (_, high) in effect_range.items()},
+    intervals=effect_range,
     dots=controls,
     chance=0,
 )
 
 # %%
 whole, means = effects["answer:<br>complete"].mean(), effects["answer:<br>means"].mean()
+highest = max(controls["answer:<br>shuffled"])
 share_range = stats.bootstrap(
     effects["answer:<br>means"], over=effects["answer:<br>complete"], groups=judged_pairs
 )
@@ -1490,7 +1440,6 @@ claim("share", means / whole, text=0.53, within=0.06)
 claim("its interval, low", share_range[0], text=0.37, within=0.08)
 claim("its interval, high", share_range[1], text=0.78, within=0.08)
 claim("random, highest", max(controls["answer:<br>random"]), text=0.00, within=0.01)
-highest = max(controls["answer:<br>shuffled"])
 claim("shuffled, highest", highest, text=0.01, within=0.01)
 claim("logistic, answer", effects["answer:<br>logistic"].mean(), text=-0.04, within=0.02)
 rest = effects["answer:<br>all but<br>means"].mean()
@@ -1555,7 +1504,7 @@ plots.table(
         ),
         (
             "CCS, opposites; with a banana",
-            f"{unsupervised['CCS'][0]:.2f}; {unsupervised['CCS'][1]:.2f}",
+            f"{without_labels['CCS'][0]:.2f}; {without_labels['CCS'][1]:.2f}",
             f"{random_agreement.mean():.2f} random direction",
             "finds the distractor (Farquhar et al., larger models)",
         ),

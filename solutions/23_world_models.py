@@ -40,10 +40,12 @@ __import__("utils.lesson").lesson.begin()
 import json
 
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from data.othello import make as othello_recipe
 from data.othello import task as othello
-from utils import plots
+from utils import plots, stats
 from utils.reading import figures, world
 from utils.checks import lesson_23
 from utils.lesson import claim, show_progress
@@ -113,19 +115,8 @@ draw_game([6, 15, 24], "The model shades the legal moves, and hardly any other s
 #
 # ### Exercise 1 · the mass on legal moves (5 minutes, easy)
 
-
-# %%
-def legal_mass(logits: torch.Tensor, legal: torch.Tensor) -> torch.Tensor:
-    """The share of the probability that falls on legal moves, [game, time].
-
-    Args:
-        logits: [game, time, square].
-        legal: boolean, [game, time, square].
-    """
-    ### BEGIN SOLUTION
-    return (logits.softmax(-1) * legal).sum(-1)
-    ### END SOLUTION
-
+# %% tags=["exercise:data.othello.task.legal_mass"]
+from data.othello.task import legal_mass
 
 # %% tags=["check"]
 lesson_23.check_legal_mass(legal_mass)
@@ -180,6 +171,7 @@ logits, seen = residuals(model)
 untrained_logits, untrained_seen = residuals(untrained)
 
 legal, empty = played.legal[:, :n_time], played.board[:, :n_time] == 0
+top = legal.gather(-1, logits.argmax(-1, keepdim=True))[..., 0].double()  # likeliest is legal
 log = json.loads((root / "data" / "othello" / "log.json").read_text())
 mass = {
     "trained": legal_mass(logits, legal),
@@ -237,7 +229,6 @@ claim(
     text=0.43,
     within=0.02,
 )
-top = legal.gather(-1, logits.argmax(-1, keepdim=True))[..., 0].double()
 claim("likeliest square is legal", top[test].mean(), text=0.995, within=0.004)
 openings = by_time["share of openings seen in training"]
 claim("openings of 8 moves seen in training", openings[7], text=0.80, within=0.005)
@@ -260,19 +251,8 @@ assert gate[1] > 0.95, "the gate: without it there is nothing to probe"
 #
 # ### Exercise 2 · the relative board (10 minutes, easy)
 
-
-# %%
-def relative_board(board: torch.Tensor) -> torch.Tensor:
-    """The boards as the player to move sees them, [game, time, square]: 1 mine, -1 yours, 0 empty.
-
-    Args:
-        board: [game, time, square], 1 black, -1 white, 0 empty; time 0 is the opening position.
-    """
-    ### BEGIN SOLUTION
-    black_to_move = torch.arange(board.shape[1], device=board.device) % 2 == 0
-    return torch.where(black_to_move[:, None], board, -board)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.reading.world.relative_board"]
+from utils.reading.world import relative_board
 
 # %% tags=["check"]
 lesson_23.check_relative_board(relative_board)
@@ -301,7 +281,7 @@ lesson_23.check_relative_board(relative_board)
 # `R` is a diagonal matrix: `ridge` for every feature, and 0 for the bias, which should stay free. A small ridge
 # keeps the solution unique, and its weights small where the data do not decide.
 #
-# You will use this function for both parts of this lesson.
+# You will use such a fit for both parts of this lesson.
 
 
 # %%
@@ -340,6 +320,9 @@ lesson_23.check_affine_fit(affine_fit)
 # </details>
 
 # %% [markdown]
+# The lesson goes on with `stats.ridge`: scikit-learn's ridge regression, which finds the same weights. Your `ridge`
+# is called `penalty` there.
+#
 # The states -1, 0 and 1 are names, not amounts, so what should `Y` be? For each square three columns, one a state. That is 108
 # targets, all solved at once, and the state with the highest prediction is the probe's answer
 # (`world.one_hot_states` and `world.board_states` do the packing).
@@ -361,7 +344,7 @@ lesson_23.check_affine_fit(affine_fit)
 # other colour" too often gains on the flipped discs and pays on the **unflipped** ones. So look at both.
 
 # %%
-from utils.reading.world import affine_fit, affine_predict, relative_board
+from utils.reading.world import relative_board
 
 board = played.board[:, :n_time]
 truth = {"mine/yours": relative_board(played.board)[:, :n_time], "black/white": board}
@@ -370,14 +353,16 @@ flipped = occupied & (board != world.placed_by(games)[:, :n_time])
 unflipped = occupied & ~flipped
 
 
-def board_probe(features: torch.Tensor, boards: torch.Tensor, ridge: float = 1e-3) -> torch.Tensor:
+def board_probe(
+    features: torch.Tensor, boards: torch.Tensor, penalty: float = 1e-3
+) -> stats.Affine:
     """A probe for boards [game, time, square], fitted on the games to fit."""
-    return affine_fit(features[fit], world.one_hot_states(boards[fit]), ridge=ridge)
+    return stats.ridge(features[fit], world.one_hot_states(boards[fit]), penalty=penalty)
 
 
-def read_board(probe: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+def read_board(probe: stats.Affine, features: torch.Tensor) -> torch.Tensor:
     """What a probe says of every position, [game, time, square]."""
-    return world.board_states(affine_predict(features.flatten(0, 1), probe)).view_as(board)
+    return world.board_states(probe(features.flatten(0, 1))).view_as(board)
 
 
 readers = {"trained": seen, "untrained": untrained_seen}
@@ -443,6 +428,24 @@ hits |= {
     ("mine/yours", "most common state"): most_common,
     ("mine/yours", "who played there"): world.placed_by(games)[:, :n_time] == board,
 }
+by_square = {key: with_interval(values.double().mean(-1), test) for key, values in hits.items()}
+
+
+def on_flipped(key) -> tuple[float, float, float]:
+    """Share right on flipped squares, with its interval over games."""
+    where = flipped & test[..., None]
+    groups = number[..., None].expand_as(where)[where].tolist()
+    low, high = bootstrap(hits[key][where].double(), groups=groups)
+    return share(hits[key], test, flipped), low, high
+
+
+mine, theirs = ("mine/yours", "model, trained"), ("black/white", "model, trained")
+past = ("mine/yours", "the moves themselves")
+raw = ("mine/yours", "model, untrained")
+flips = {key: on_flipped(key) for key in (mine, past, raw)}
+on_unflipped = {
+    key[1]: share(values, test, unflipped) for key, values in hits.items() if key[0] == mine[0]
+}
 rows = []
 for name in dict.fromkeys(name for _, name in hits):
     cells = [
@@ -469,8 +472,8 @@ black_to_move = (torch.arange(n_time) % 2 == 0).double().expand(len(games), -1)
 
 def read_turn(features: torch.Tensor) -> torch.Tensor:
     """Whose turn a probe reads at each position, [game, time]: 1 black's, -1 white's."""
-    probe = affine_fit(features[fit], black_to_move[fit][:, None], ridge=1e-3)
-    found = affine_predict(features.flatten(0, 1), probe).view(len(games), n_time)
+    probe = stats.ridge(features[fit], black_to_move[fit][:, None], penalty=1e-3)
+    found = probe(features.flatten(0, 1)).view(len(games), n_time)
     return torch.where(found > 0.5, 1, -1)
 
 
@@ -504,20 +507,6 @@ print(f"black/white from the product: {share(product, test):.3f}")
 # multiply. Do it for the probes, and black/white comes to **0.955**. That is what "not linear" meant here.
 
 # %% tags=["numbers"]
-by_square = {key: with_interval(values.double().mean(-1), test) for key, values in hits.items()}
-
-
-def on_flipped(key) -> tuple[float, float, float]:
-    """Share right on flipped squares, with its interval over games."""
-    where = flipped & test[..., None]
-    groups = number[..., None].expand_as(where)[where].tolist()
-    low, high = bootstrap(hits[key][where].double(), groups=groups)
-    return share(hits[key], test, flipped), low, high
-
-
-mine, theirs = ("mine/yours", "model, trained"), ("black/white", "model, trained")
-past = ("mine/yours", "the moves themselves")
-raw = ("mine/yours", "model, untrained")
 claim("mine/yours, all squares", by_square[mine][0], text=0.955, within=0.005)
 claim("mine/yours, low", by_square[mine][1], text=0.953, within=0.005)
 claim("mine/yours, high", by_square[mine][2], text=0.957, within=0.005)
@@ -526,7 +515,6 @@ claim("moves themselves, all squares", by_square[past][0], text=0.897, within=0.
 claim("untrained, all squares", by_square[raw][0], text=0.682, within=0.02)
 of_untrained = [share(right["mine/yours", "untrained", place], test) for place in seen]
 assert max(of_untrained) - of_untrained[0] < 0.04, "the embedding does about as well"
-flips = {key: on_flipped(key) for key in (mine, past, raw)}
 assert flips[mine][1] > flips[past][2] and flips[past][1] > flips[raw][2]
 assert by_square[mine][1] > by_square[past][2]
 claim("mine/yours, flipped", flips[mine][0], text=0.90, within=0.02)
@@ -535,9 +523,6 @@ claim("mine/yours, flipped, high", flips[mine][2], text=0.91, within=0.02)
 claim("moves themselves, flipped", flips[past][0], text=0.63, within=0.02)
 claim("untrained, flipped", flips[raw][0], text=0.51, within=0.02)
 claim("most common, flipped", share(most_common, test, flipped), text=0.45, within=0.02)
-on_unflipped = {
-    key[1]: share(values, test, unflipped) for key, values in hits.items() if key[0] == mine[0]
-}
 claim("mine/yours, unflipped", on_unflipped[mine[1]], text=0.93, within=0.02)
 claim("moves themselves, unflipped", on_unflipped[past[1]], text=0.90, within=0.02)
 claim("untrained, unflipped", on_unflipped[raw[1]], text=0.48, within=0.02)
@@ -559,7 +544,7 @@ assert turn_right["trained"] > 0.99
 claim("turn, untrained", turn_right["untrained"], text=0.99, within=0.02)
 claim("black/white from the product", share(product, test), text=0.955, within=0.006)
 assert moves.shape[-1] == 9 * cfg.d_model
-heavier = read_board(board_probe(moves, truth["mine/yours"], ridge=10.0), moves)
+heavier = read_board(board_probe(moves, truth["mine/yours"], penalty=10.0), moves)
 heavier = share(heavier == truth["mine/yours"], test, flipped)
 assert abs(heavier - flips[past][0]) < 0.02, "the ridge is not what holds the moves back"
 claim("share of discs that are flipped", n_flipped, text=0.33, within=0.02)
@@ -578,27 +563,8 @@ claim("share of discs that are flipped", n_flipped, text=0.33, within=0.02)
 #
 # ### Exercise 4 · flip a square (15 minutes, medium)
 
-
-# %%
-def flip_along(
-    resid: torch.Tensor, direction: torch.Tensor, bias: torch.Tensor, scale: float
-) -> torch.Tensor:
-    """`resid` moved along `direction` until its score is `-scale` times what it was.
-
-    The score of an example is `resid @ direction + bias`.
-
-    Args:
-        resid: [example, d_model].
-        direction: [example, d_model], one for each example, of any length.
-        bias: [example].
-        scale: 1 mirrors the score; more overshoots.
-    """
-    ### BEGIN SOLUTION
-    score = (resid * direction).sum(-1) + bias
-    step = (1 + scale) * score / direction.pow(2).sum(-1)
-    return resid - step[:, None] * direction
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.reading.world.flip_along"]
+from utils.reading.world import flip_along
 
 # %% tags=["check"]
 lesson_23.check_flip_along(flip_along)
@@ -625,21 +591,8 @@ lesson_23.check_flip_along(flip_along)
 #
 # ### Exercise 5 · legal-move errors (10 minutes, medium)
 
-
-# %%
-def legal_move_errors(logits: torch.Tensor, legal: torch.Tensor) -> torch.Tensor:
-    """Wrong squares among the N likeliest, plus legal ones missing from them, [example].
-
-    Args:
-        logits: [example, square].
-        legal: boolean, [example, square]; N is the number of legal moves of each example.
-    """
-    ### BEGIN SOLUTION
-    rank = logits.argsort(-1, descending=True).argsort(-1)
-    chosen = rank < legal.sum(-1, keepdim=True)
-    return (chosen != legal).sum(-1).float()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.reading.world.legal_move_errors"]
+from utils.reading.world import legal_move_errors
 
 # %% tags=["check"]
 lesson_23.check_legal_move_errors(legal_move_errors)
@@ -759,9 +712,7 @@ moved = edited_logits(drawn, LAYERS, SCALE, "another square")
 third_before = legal_move_errors(unedited, third)[matters]
 third_after = legal_move_errors(moved, third)[matters]
 # What the probe says of all squares, before and after the step.
-says = [
-    world.board_states(affine_predict(x, probe)).view(len(x), -1) for x in (resid, resid + step)
-]
+says = [world.board_states(probe(x)) for x in (resid, resid + step)]
 changed = says[0] != says[1]
 
 
@@ -770,6 +721,7 @@ def edit_interval(values: torch.Tensor, which: torch.Tensor = rows_of) -> tuple:
     return values.mean().item(), *bootstrap(values, groups=edits.game[which].tolist())
 
 
+edited = {name: edit_interval(values) for name, values in final.items()}
 names = HOWS | {"direct": "the same step after the last layer"}
 cells = {
     "nothing changed": (before, rows_of),
@@ -809,7 +761,6 @@ plots.table(
 # So the model does not only hold the board. It *uses* it, along the probe's directions, to choose its moves.
 
 # %% tags=["numbers"]
-edited = {name: edit_interval(values) for name, values in final.items()}
 claim("errors, nothing changed", before.mean(), text=2.26, within=0.1)
 claim("errors after the flip", edited["flip"][0], text=0.70, within=0.1)
 claim("errors after the flip, low", edited["flip"][1], text=0.57, within=0.1)
@@ -878,21 +829,8 @@ assert edited["flip"][2] < edited["direct"][1] and edited["direct"][2] < worst_c
 #
 # ### Exercise 6 · one more token (15 minutes, medium)
 
-
-# %%
-def belief_update(belief: torch.Tensor, token: torch.Tensor, T: torch.Tensor) -> torch.Tensor:
-    """The ideal observer's belief after one more token, [batch, state].
-
-    Args:
-        belief: [batch, state], rows sum to 1: the belief before the token.
-        token: [batch], ids; each row has its own.
-        T: [token, state, next_state].
-    """
-    ### BEGIN SOLUTION
-    joint = torch.einsum("bi,bij->bj", belief, T[token])
-    return joint / joint.sum(-1, keepdim=True)
-    ### END SOLUTION
-
+# %% tags=["exercise:data.beliefs.task.belief_update"]
+from data.beliefs.task import belief_update
 
 # %% tags=["check"]
 lesson_23.check_belief_update(belief_update)
@@ -937,12 +875,16 @@ def study(process: str) -> tuple:
         f"untrained {i}": beliefs_recipe.new_model(settings, n_tokens=len(T), seed=1000 + i)
         for i in range(3)
     }
-    halves = beliefs_recipe.different_sequences(T, 8000, length=settings.n_ctx, seed=4005)
+    halves = beliefs_recipe.different_sequences(
+        T, 8000, length=settings.n_ctx, generator=torch.Generator().manual_seed(4005)
+    )
     return T, watchers, halves
 
 
 mess3, mess3_models, mess3_halves = study("mess3")
-mess3_excess = beliefs.excess_by_observer(mess3, mess3_models, memories=MEMORIES, seed=4006)
+mess3_excess = beliefs.excess_by_observer(
+    mess3, mess3_models, memories=MEMORIES, generator=torch.Generator().manual_seed(4006)
+)
 plots.table(
     [(name, f"{value:.2f}") for name, value in mess3_excess.items()],
     columns=["who predicts (after 16 tokens)", "millinats above the ideal observer"],
@@ -965,7 +907,7 @@ claim("last 5, millinats", mess3_excess["last 5 tokens"], text=0.30, within=0.08
 # %% [markdown]
 # ### 8. The triangle in the residual stream
 #
-# Your `affine_fit` once more: from the residual stream after the last layer, at the last position, to the belief.
+# The same fit once more: from the residual stream after the last layer, at the last position, to the belief.
 # Half of the sequences are for fitting, the other half for the picture. No two sequences are alike, so that none
 # of the second half is among the first. (So a frequent sequence counts no more than a rare one.)
 #
@@ -996,9 +938,16 @@ def features_of(T: torch.Tensor, watchers: dict, halves: tuple) -> dict:
     found["trained"] = found["trained, layer 2"]
     found["output"] = [each["output"] for each in at["trained"]]
     found["logits"] = [each["output"].log() for each in at["trained"]]
-    if len(T) == 2:  # one number: any function of it
-        found["bins"] = beliefs.in_bins(*(each["output"][:, 1] for each in at["trained"]), n=60)
-    return found | beliefs.token_features(halves, T, memories=MEMORIES)
+    one_hot = torch.nn.functional.one_hot
+    if len(T) == 2:  # one number: any function of it, nearly, is a linear map of 60 equal bins
+        tick = [each["output"][:, 1].double() for each in at["trained"]]
+        edges = tick[0].quantile(torch.linspace(0, 1, 61, dtype=torch.float64))[1:-1]
+        found["bins"] = [one_hot(torch.bucketize(values, edges), 60) for values in tick]
+    found["tokens"] = [one_hot(tokens, len(T)).flatten(1) for tokens in halves]
+    found["pairs"] = [beliefs.token_pairs(tokens, 8, n_tokens=len(T)) for tokens in halves]
+    for k in MEMORIES:
+        found[f"last {k}"] = [beliefs_task.remembered(tokens, k, T) for tokens in halves]
+    return found
 
 
 def with_best_untrained(found: dict) -> dict:
@@ -1113,7 +1062,9 @@ assert torch.linalg.matrix_rank(mess3.sum(-1)) == 3, "the map can be inverted"
 
 # %%
 clock, clock_models, clock_halves = study("clock")
-clock_excess = beliefs.excess_by_observer(clock, clock_models, memories=MEMORIES, seed=4006)
+clock_excess = beliefs.excess_by_observer(
+    clock, clock_models, memories=MEMORIES, generator=torch.Generator().manual_seed(4006)
+)
 clock_features = features_of(clock, clock_models, clock_halves)
 clock_read = with_best_untrained(beliefs.read_beliefs(clock_features, clock_halves, clock))
 clock_truth = beliefs_task.beliefs(clock_halves[1], clock)[:, -1]

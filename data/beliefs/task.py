@@ -1,4 +1,4 @@
-"""What an ideal observer of a hidden Markov process believes, and how to read it from a model.
+"""Hidden Markov processes that emit tokens, and what an ideal observer of the tokens believes.
 
 A process is one tensor `T` [token, state, next_state]: `T[a, i, j]` is the probability that a
 hidden state i emits token a and moves to state j. A belief is a row of probabilities over states.
@@ -65,7 +65,12 @@ def belief_update(
     token: Int[Tensor, " batch"],
     T: Float[Tensor, "token state next"],
 ) -> Float[Tensor, "batch state"]:
-    """The belief after one more token: `belief @ T[token]`, divided by its sum (Bayes' rule)."""
+    """The ideal observer's belief after one more token.
+
+    Args:
+        belief: the belief before the token; rows sum to 1.
+        token: ids; each row has its own.
+    """
     joint = torch.einsum("bi,bij->bj", belief, T[token])
     return joint / joint.sum(-1, keepdim=True)
 
@@ -99,12 +104,12 @@ def next_token_probs(
     return belief @ T.sum(-1).T
 
 
-def sample(
-    T: Float[Tensor, "token state next"], batch: int, *, length: int, generator: torch.Generator
-) -> Int[Tensor, "batch length"]:
+def sample_tokens(
+    T: Float[Tensor, "token state next"], n: int, *, length: int, generator: torch.Generator
+) -> Int[Tensor, "{n} {length}"]:
     """Token sequences of the process, started from its stationary distribution."""
     n_states = T.shape[1]
-    state = torch.multinomial(stationary(T), batch, replacement=True, generator=generator)
+    state = torch.multinomial(stationary(T), n, replacement=True, generator=generator)
     joint = T.permute(1, 0, 2).flatten(1)  # [state, token * next]
     tokens = []
     for _ in range(length):

@@ -178,7 +178,7 @@ def to_tokens(games: Int[Tensor, "game move"]) -> Int[Tensor, "game time"]:
 
 
 def legal_mass(
-    logits: Float[Tensor, "... token"], legal: Bool[Tensor, "... square"]
+    logits: Float[Tensor, "... square"], legal: Bool[Tensor, "... square"]
 ) -> Float[Tensor, "..."]:
     """The share of the probability that falls on legal moves."""
-    return (logits.softmax(-1)[..., :SQUARES] * legal).sum(-1)
+    return (logits.softmax(-1) * legal).sum(-1)

@@ -14,8 +14,7 @@ def _token(pick):
 
 
 def _split(mask):
-    def split_by_group(groups, *, test, seed):
-        generator = torch.Generator().manual_seed(seed)
+    def split_by_group(groups, *, test, generator):
         return mask(groups, list(dict.fromkeys(groups)), test, generator)
 
     return split_by_group
@@ -38,8 +37,8 @@ def _means(answer):
 
 
 def _coins(toss):
-    def control_labels(types, *, seed):
-        return toss(types, list(dict.fromkeys(types)), torch.Generator().manual_seed(seed))
+    def control_labels(types, *, generator):
+        return toss(types, list(dict.fromkeys(types)), generator)
 
     return control_labels
 
@@ -101,26 +100,26 @@ def _exchange_everywhere(resid, direction, positions, partner):
     return resid + ((resid[partner] - resid) @ unit)[..., None] * unit
 
 
-def _split_salted(groups, *, test, seed):
+def _split_salted(groups, *, test, generator):
     names = list(set(groups))
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(names), generator=generator)
     return _whole({names[i] for i in order[: round(test * len(names))]}, groups)
 
 
-def _split_global(groups, *, test, seed):
-    torch.manual_seed(seed)
+def _split_global(groups, *, test, generator):
+    torch.manual_seed(generator.initial_seed())
     names = list(dict.fromkeys(groups))
     return _whole(_some(names, round(test * len(names)), None), groups)
 
 
-def _coins_salted(types, *, seed):
+def _coins_salted(types, *, generator):
     names = sorted(set(types), key=hash)
-    coins = torch.randint(2, (len(names),), generator=torch.Generator().manual_seed(seed))
+    coins = torch.randint(2, (len(names),), generator=generator)
     return _looked_up(coins, names, types)
 
 
-def _coins_global(types, *, seed):
-    torch.manual_seed(seed)
+def _coins_global(types, *, generator):
+    torch.manual_seed(generator.initial_seed())
     names = list(dict.fromkeys(types))
     return _looked_up(torch.randint(2, (len(names),)), names, types)
 
@@ -167,7 +166,7 @@ MISTAKES = {
         (
             "not shuffled",
             _split(lambda g, n, test, gen: _whole(set(n[: round(test * len(n))]), g)),
-            "Every seed",
+            "Every generator",
         ),
         (
             "no generator",
@@ -226,7 +225,7 @@ MISTAKES = {
         (
             "by the name",
             _coins(lambda t, n, gen: torch.tensor([int(each[1:]) % 2 for each in t])),
-            "Every seed gives the same",
+            "Every generator gives the same",
         ),
         (
             "no generator",

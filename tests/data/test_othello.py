@@ -1,4 +1,4 @@
-"""utils.othello: the rules, against a player who goes square by square."""
+"""data.othello.task: the rules, against a player who goes square by square."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""utils/beliefs: the processes are the paper's, and the beliefs are Bayes' rule, path by path."""
+"""data.beliefs.task and utils.reading.beliefs: the paper's processes, and Bayes' rule by paths."""
 
 import itertools
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from data.beliefs import task as beliefs_task
+from utils import stats
 from utils.reading import beliefs
 
 
@@ -67,7 +68,7 @@ def test_beliefs_are_bayes_rule_over_all_hidden_paths(name):
 def test_samples_follow_the_beliefs(name):
     """Among sequences with the same first tokens, the next comes as often as predicted."""
     T = beliefs_task.PROCESSES[name]()
-    tokens = beliefs_task.sample(T, 40_000, length=3, generator=generator())
+    tokens = beliefs_task.sample_tokens(T, 40_000, length=3, generator=generator())
     same = tokens[(tokens[:, :2] == torch.tensor([1, 0])).all(-1)]
     counted = same[:, 2].bincount(minlength=len(T)) / len(same)
     belief = beliefs_task.beliefs(torch.tensor([[1, 0]]), T)[0, -1]
@@ -91,19 +92,12 @@ def test_the_triangle_has_equal_sides():
     assert sides == pytest.approx([2 / 3**0.5] * 3, abs=1e-6) and corners[2, 1] == 1
 
 
-def test_r_squared_is_one_for_the_truth_zero_for_the_mean_and_may_be_negative():
-    targets = torch.randn(50, 2, generator=generator()).double()
-    assert beliefs.r_squared(targets, targets) == 1
-    assert beliefs.r_squared(targets.mean(0).expand_as(targets), targets) == pytest.approx(0)
-    assert beliefs.r_squared(-targets, targets) < 0
-
-
 def test_inside_groups_the_group_means_explain_nothing():
     targets = torch.randn(60, 2, generator=generator()).double()
     group = torch.arange(60) % 3 * 7  # codes need not be 0, 1, 2
     targets += group[:, None]
     means = torch.stack([targets[group == code].mean(0) for code in group])
-    assert beliefs.r_squared(means, targets) > 0.9
+    assert stats.r_squared(means, targets) > 0.9
     assert beliefs.r_squared_within(means, targets, group) == pytest.approx(0, abs=1e-9)
     assert beliefs.r_squared_within(targets, targets, group) == 1
 
@@ -118,7 +112,7 @@ def test_last_tokens_are_numbered_apart():
 
 def test_the_ideal_observer_has_no_excess_loss():
     T = beliefs_task.mess3()
-    tokens = beliefs_task.sample(T, 20, length=5, generator=generator())
+    tokens = beliefs_task.sample_tokens(T, 20, length=5, generator=generator())
     belief = beliefs_task.beliefs(tokens, T)
     best = beliefs_task.next_token_probs(belief, T).log()
     assert torch.allclose(
@@ -146,9 +140,14 @@ def test_pairs_of_tokens_are_products():
 def test_a_probe_that_is_told_the_last_tokens_has_nothing_from_a_short_memory():
     """And the belief itself has everything; noise has about what the tokens told have."""
     T = beliefs_task.clock()
-    tokens = beliefs_task.sample(T, 1500, length=8, generator=generator())
+    tokens = beliefs_task.sample_tokens(T, 1500, length=8, generator=generator())
     halves = [tokens[:1000], tokens[1000:]]
-    features = beliefs.token_features(halves, T, memories=(2, 3, 8))
+    features = {
+        f"last {k}": [beliefs_task.remembered(half, k, T) for half in halves] for k in (2, 3, 8)
+    }
+    one_hot = torch.nn.functional.one_hot
+    features["tokens"] = [one_hot(half, len(T)).flatten(1).double() for half in halves]
+    features["pairs"] = [beliefs.token_pairs(half, 8, n_tokens=len(T)) for half in halves]
     features["noise"] = [torch.randn(len(h), 4, generator=generator(1)) for h in halves]
     found = beliefs.read_beliefs(features, halves, T)
     assert found["last 8"].r2 > 0.999 and found["last 8"].beyond > 0.999
@@ -156,12 +155,6 @@ def test_a_probe_that_is_told_the_last_tokens_has_nothing_from_a_short_memory():
         assert abs(found[name].beyond) < 0.1, name
     assert found["last 3"].r2 > 0.8 > 0.1 > found["noise"].r2
     assert found["pairs"].beyond > found["tokens"].beyond + 0.1
-
-
-def test_bins_give_any_function_of_a_number():
-    x = torch.rand(400, generator=generator())
-    fit, test = beliefs.in_bins(x[:200], x[200:], n=20)
-    assert fit.shape == (200, 20) and (fit.sum(0) == 10).all() and (test.sum(-1) == 1).all()
 
 
 def test_the_slope_runs_from_the_short_memory_to_the_full_belief():
@@ -174,7 +167,9 @@ def test_the_slope_runs_from_the_short_memory_to_the_full_belief():
 def test_the_longer_the_memory_the_smaller_the_excess():
     T = beliefs_task.clock()
     even = {"even": lambda tokens: torch.zeros(*tokens.shape, 2)}
-    found = beliefs.excess_by_observer(T, even, memories=(1, 3, 8), batch=300, length=8, seed=0)
+    found = beliefs.excess_by_observer(
+        T, even, memories=(1, 3, 8), n=300, length=8, generator=generator()
+    )
     assert list(found) == ["even", "last 1 tokens", "last 3 tokens", "last 8 tokens"]
     assert found["even"] > found["last 1 tokens"] > found["last 3 tokens"] > 0.1
     assert found["last 8 tokens"] == pytest.approx(0, abs=1e-6)

@@ -2,18 +2,13 @@
 
 import pytest
 import torch
-from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from tests import small_models
-from utils import activations, stats
+from utils import stats
 from utils.reading import probes
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    model = small_models.random_model("llama", tmp_path_factory.mktemp("llama"))
-    model.tokenizer.backend_tokenizer.pre_tokenizer = WhitespaceSplit()  # words are tokens
-    return model
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def planted(n: int = 200, d: int = 6, seed: int = 0):
@@ -22,11 +17,6 @@ def planted(n: int = 200, d: int = 6, seed: int = 0):
     y = torch.arange(n) % 2
     x[:, 0] += 4 * y
     return x, y
-
-
-def texts_of(model, lengths):
-    words = [model.tokenizer.decode([i]) for i in range(3, 9)]
-    return [" ".join(words[:n]) for n in lengths]
 
 
 @pytest.mark.parametrize("fit", [probes.mean_difference, probes.logistic])
@@ -61,14 +51,14 @@ def test_cross_validation_sees_a_signal_and_no_signal():
     groups = [i // 4 for i in range(len(y))]
     fit = probes.mean_difference
     assert probes.cross_validated(x, y, groups, fit=fit).mean() > 0.95
-    coins = probes.control_labels(groups, seed=0)
+    coins = probes.control_labels(groups, generator=generator())
     assert 0.25 < probes.cross_validated(x, coins, groups, fit=fit).mean() < 0.75
 
 
 def test_cross_validation_keeps_groups_whole():
     """Every group has a coordinate of its own that gives its label: no use once it is held out."""
     groups = [i // 2 for i in range(80)]
-    y = probes.control_labels(groups, seed=1)
+    y = probes.control_labels(groups, generator=generator(1))
     x = torch.eye(40).repeat_interleave(2, 0) * (2.0 * y[:, None] - 1)
     by_row = probes.cross_validated(x, y, list(range(80)), fit=probes.mean_difference).mean()
     by_group = probes.cross_validated(x, y, groups, fit=probes.mean_difference).mean()
@@ -77,7 +67,7 @@ def test_cross_validation_keeps_groups_whole():
 
 def test_a_split_is_of_whole_groups():
     groups = list("aabbbcddee")
-    out = probes.split_by_group(groups, test=0.4, seed=0)
+    out = probes.split_by_group(groups, test=0.4, generator=generator())
     chosen = {g for g, o in zip(groups, out.tolist(), strict=True) if o}
     kept = {g for g, o in zip(groups, out.tolist(), strict=True) if not o}
     assert len(chosen) == 2 and not chosen & kept
@@ -100,26 +90,6 @@ def test_exchange_along_moves_one_component_and_leaves_the_rest():
     right = resid.clone()
     right[0, 2, 1], right[1, 0, 1] = resid[1, 0, 1], resid[0, 2, 1]
     assert torch.allclose(out, right)
-
-
-def test_preference_is_the_logit_difference_at_each_text_s_own_end(model):
-    texts = texts_of(model, [4, 2])
-    words = tuple(model.tokenizer.decode([i]) for i in (5, 7))
-    got = probes.preference(model, texts, words)
-    logits = activations.next_logits(model, texts, batch_size=1)
-    assert torch.allclose(got, logits[:, 5] - logits[:, 7], atol=1e-5)
-    with torch.no_grad():
-        for text, value in zip(texts, got, strict=True):
-            logits = model(model.to_tokens(text))[0, -1]
-            assert torch.allclose(value, logits[5] - logits[7], atol=1e-5)
-    seen = []
-
-    def edit(resid, lengths):
-        seen.append(lengths.tolist())
-        return torch.zeros_like(resid)
-
-    edited = probes.preference(model, texts, words, layer=2, edit=edit)
-    assert seen == [[5, 3]] and not torch.allclose(edited, got, atol=1e-4)
 
 
 def test_the_interval_of_an_auc_holds_it_and_draws_whole_groups():

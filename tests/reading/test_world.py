@@ -1,4 +1,4 @@
-"""utils/world: probes, boards and edits, on cases that can be counted by hand."""
+"""utils.reading.world: boards and edits, on cases that can be counted by hand."""
 
 import pytest
 import torch
@@ -6,21 +6,16 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from data.othello.task import NO_MOVE, legal_moves, random_games, replay, start, to_tokens
 from utils.reading import world
+from utils.stats import Affine
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_an_affine_map_is_found_again_and_the_bias_is_not_shrunk():
-    inputs = torch.randn(40, 3, generator=generator())
-    weights = torch.randn(4, 2, generator=generator(1)).double()
-    targets = world.affine_predict(inputs, weights)
-    assert torch.allclose(world.affine_fit(inputs, targets, ridge=0), weights, atol=1e-6)
-    centred = inputs - inputs.mean(0)
-    heavy = world.affine_fit(centred, targets, ridge=1e9)
-    assert heavy[:-1].abs().max() < 1e-6
-    assert torch.allclose(heavy[-1], targets.mean(0), atol=1e-4)
+def random_probe(d: int, n_squares: int, seed: int = 1) -> Affine:
+    rows = torch.randn(d + 1, 3 * n_squares, generator=generator(seed))
+    return Affine(rows[:-1], rows[-1])
 
 
 def test_the_relative_board_is_the_boards_times_the_player():
@@ -64,10 +59,10 @@ def test_the_history_holds_each_move_once_at_its_number():
 
 def test_a_flip_mirrors_the_score_and_keeps_the_rest():
     resid = torch.randn(4, 5, generator=generator())
-    weights = torch.randn(6, 2 * 3, generator=generator(1))
-    direction, bias = world.flip_direction(weights, torch.tensor([0, 1, 1, 0]))
-    assert torch.allclose(direction[1], weights[:-1, 5] - weights[:-1, 3])
-    assert torch.allclose(bias[0], weights[-1, 2] - weights[-1, 0])
+    probe = random_probe(5, 2)
+    direction, bias = world.flip_direction(probe, torch.tensor([0, 1, 1, 0]))
+    assert torch.allclose(direction[1], probe.weights[:, 5] - probe.weights[:, 3])
+    assert torch.allclose(bias[0], probe.bias[2] - probe.bias[0])
 
     def score(x):
         return (x * direction).sum(-1) + bias
@@ -97,10 +92,10 @@ def test_the_controls_of_an_edit_step_as_far():
 
 def test_the_flipper_flips_what_the_probe_says():
     resid = torch.randn(3, 5, generator=generator())
-    weights = torch.randn(6, 2 * 3, generator=generator(1)).double()
+    probe = Affine(*(each.double() for each in random_probe(5, 2)))
     square = torch.tensor([1, 0, 1])
-    direction, bias = world.flip_direction(weights, square)
-    moved = world.flipper(weights, square, scale=2.0)(resid)
+    direction, bias = world.flip_direction(probe, square)
+    moved = world.flipper(probe, square, scale=2.0)(resid)
     assert moved.dtype == resid.dtype
     right = world.flip_along(resid, direction.float(), bias.float(), 2.0)
     assert torch.allclose(moved, right)
@@ -165,7 +160,7 @@ def test_edits_of_the_residual_stream_are_what_they_are_called():
     games = random_games(20, generator=generator())
     edits = world.draw_edits(replay(games), n=6, generator=generator(1))
     tokens = to_tokens(games)[edits.game]
-    probe = torch.randn(9, 36 * 3, generator=generator(2))
+    probe = random_probe(8, 36, seed=2)
 
     def found(how, seed=3):
         return world.edited_logits(

@@ -12,9 +12,13 @@ def untouched(call, *args, **kwargs):
     expect(
         torch.equal(before, torch.get_rng_state()),
         "Your function draws from, or sets, torch's *global* generator, which all other code "
-        "shares. Make a `torch.Generator().manual_seed(seed)` of your own and pass it on.",
+        "shares. Pass `generator` on to the function that draws.",
     )
     return got
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 class Name:
@@ -92,7 +96,7 @@ def check_split_by_group(split_by_group) -> str:
     groups = [f"g{i % 10}" for i in range(40)] + ["g0"] * 9 + ["g3"] * 5
 
     def split(seed: int, test: float = 0.3) -> torch.Tensor:
-        got = untouched(split_by_group, list(groups), test=test, seed=seed)
+        got = untouched(split_by_group, list(groups), test=test, generator=seeded(seed))
         expect(
             isinstance(got, torch.Tensor) and got.dtype == torch.bool,
             "Return a tensor of True and False, one for each row.",
@@ -128,15 +132,14 @@ def check_split_by_group(split_by_group) -> str:
     draws = [split(seed) for seed in range(6)]
     expect(
         any(not torch.equal(first, other) for other in draws[1:]),
-        "Every seed gives the same split: shuffle the groups before you take some.",
+        "Every generator gives the same split: shuffle the groups before you take some.",
     )
     expect(
         torch.equal(first, split(0)),
-        "The same seed gives another split: use a `torch.Generator().manual_seed(seed)` of your "
-        "own.",
+        "The same seed gives another split: let nothing but `generator` decide.",
     )
     salted = [
-        split_by_group([Name(group, salt) for group in groups], test=0.3, seed=0)
+        split_by_group([Name(group, salt) for group in groups], test=0.3, generator=seeded(0))
         for salt in range(6)
     ]
     expect(all(torch.equal(salted[0], other) for other in salted[1:]), SALTED)
@@ -206,7 +209,7 @@ def check_control_labels(control_labels) -> str:
     types = [f"t{i % 12}" for i in range(36)]
 
     def toss(seed: int) -> torch.Tensor:
-        got = untouched(control_labels, list(types), seed=seed)
+        got = untouched(control_labels, list(types), generator=seeded(seed))
         expect(isinstance(got, torch.Tensor), "Return a tensor of 0 and 1.")
         expect(
             got.shape == (36,),
@@ -232,19 +235,21 @@ def check_control_labels(control_labels) -> str:
     )
     expect(
         any(not torch.equal(tosses[0], got) for got in tosses[1:]),
-        "Every seed gives the same labels.",
+        "Every generator gives the same labels.",
     )
     by_type = torch.stack(tosses)[:, :12].float().mean(0)
     expect(
         bool((by_type > 0).any() and (by_type < 1).any()) and float(by_type.std()) < 0.45,
-        "Some types have the same label under every seed: the coin must not depend on the name.",
+        "Some types always have the same label: the coin must not depend on the name.",
     )
     expect(
         torch.equal(tosses[0], toss(0)),
-        "The same seed gives other labels: use a `torch.Generator().manual_seed(seed)` of your "
-        "own.",
+        "The same seed gives other labels: let nothing but `generator` decide.",
     )
-    salted = [control_labels([Name(each, salt) for each in types], seed=0) for salt in range(6)]
+    salted = [
+        control_labels([Name(each, salt) for each in types], generator=seeded(0))
+        for salt in range(6)
+    ]
     expect(all(torch.equal(salted[0], other) for other in salted[1:]), SALTED)
     return "One coin for each type, so that there is nothing to read."
 

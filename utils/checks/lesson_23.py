@@ -92,7 +92,7 @@ def check_relative_board(relative_board) -> str:
     return "Mine and yours, as the player to move sees them."
 
 
-@exercise("utils.reading.world.affine_fit")
+@exercise("affine_fit")
 def check_affine_fit(affine_fit) -> str:
     """Exact data of a planted map first; then noisy data, and a large ridge."""
     n, d, m = 30, 3, 2

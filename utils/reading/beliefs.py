@@ -1,7 +1,5 @@
-"""What an ideal observer of a hidden Markov process believes, and how to read it from a model.
+"""How close a model comes to `data.beliefs.task`'s ideal observer, and what it holds of beliefs.
 
-A process is one tensor `T` [token, state, next_state]: `T[a, i, j]` is the probability that a
-hidden state i emits token a and moves to state j. A belief is a row of probabilities over states.
 Source: Shai et al., 2024 (arXiv 2405.15943).
 """
 
@@ -12,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from data.beliefs.task import beliefs, next_token_probs, remembered, sample
-from utils.reading.world import affine_fit, affine_predict
+from data.beliefs.task import beliefs, next_token_probs, remembered, sample_tokens
+from utils.stats import r_squared, ridge
 
 
 def simplex_xy(belief: Float[Tensor, "... state=3"]) -> Float[Tensor, "... xy=2"]:
@@ -25,31 +23,22 @@ def simplex_xy(belief: Float[Tensor, "... state=3"]) -> Float[Tensor, "... xy=2"
     return belief @ corners.to(belief.device)
 
 
-def r_squared(
-    predicted: Float[Tensor, "example target"], targets: Float[Tensor, "example target"]
-) -> float:
-    """Share of the targets' variance, over all coordinates, that a prediction explains."""
-    missed = (predicted - targets).pow(2).sum()
-    return (1 - missed / (targets - targets.mean(0)).pow(2).sum()).item()
-
-
 def r_squared_within(
     predicted: Float[Tensor, "example target"],
     targets: Float[Tensor, "example target"],
     group: Int[Tensor, " example"],
 ) -> float:
-    """The same share of the variance *inside* groups, such as of examples with equal last tokens.
+    """Share of the variance *inside* groups, such as of examples with equal last tokens.
 
     Whoever knows the group and nothing else, and predicts its mean, has 0. Errors between groups
     count too: give every predictor that you compare the group (`join_last_tokens`), or this is
-    `r_squared` on another scale.
+    `utils.stats.r_squared` on another scale.
     """
     _, index = group.unique(return_inverse=True)
     total = torch.zeros(int(index.max()) + 1, targets.shape[1], dtype=targets.dtype)
     total.index_add_(0, index, targets)
-    means = total / index.bincount()[:, None]
-    missed = (predicted - targets).pow(2).sum()
-    return (1 - missed / (targets - means[index]).pow(2).sum()).item()
+    means = (total / index.bincount()[:, None])[index]
+    return r_squared(predicted - means, targets - means)
 
 
 def last_tokens(
@@ -86,10 +75,10 @@ def token_pairs(
 
 
 def excess_loss(
-    logits: Float[Tensor, "batch pos token"],
-    belief: Float[Tensor, "batch pos state"],
+    logits: Float[Tensor, "*batch token"],
+    belief: Float[Tensor, "*batch state"],
     T: Float[Tensor, "token state next"],
-) -> Float[Tensor, "batch pos"]:
+) -> Float[Tensor, "*batch"]:
     """Nats by which a prediction's expected loss exceeds the ideal observer's (a KL divergence)."""
     best = next_token_probs(belief, T)
     log_probs = logits.to(best).log_softmax(-1)
@@ -102,15 +91,15 @@ def excess_by_observer(
     models: Mapping[str, Callable[[Tensor], Tensor]],
     *,
     memories: Sequence[int],
-    batch: int = 4000,
+    n: int = 4000,
     length: int = 16,
-    seed: int,
+    generator: torch.Generator,
 ) -> dict[str, float]:
-    """Millinats above the ideal observer at the end of fresh sequences, by who predicts.
+    """Millinats above the ideal observer at the end of `n` new sequences, by who predicts.
 
     That is each of the models, and as `last k tokens` an ideal observer who remembers k of them.
     """
-    tokens = sample(T, batch, length=length, generator=torch.Generator().manual_seed(seed))
+    tokens = sample_tokens(T, n, length=length, generator=generator)
     ideal = beliefs(tokens, T)[:, -1]
     guesses = {name: model(tokens)[:, -1] for name, model in models.items()}
     for k in memories:
@@ -118,9 +107,6 @@ def excess_by_observer(
     return {
         name: 1000 * excess_loss(guess, ideal, T).mean().item() for name, guess in guesses.items()
     }
-
-
-# ---- Probes for beliefs -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -145,7 +131,7 @@ def read_beliefs(
     T: Float[Tensor, "token state next"],
     *,
     known: int = 3,
-    ridge: float = 1e-6,
+    penalty: float = 1e-6,
 ) -> dict[str, Reading]:
     """Probes for the belief at the end of sequences, from several kinds of features.
 
@@ -153,53 +139,23 @@ def read_beliefs(
         features: name -> features of the sequences to fit on, and of those to test on.
         halves: the tokens of both.
         known: how many last tokens every probe is told for `Reading.beyond`.
-        ridge: see `affine_fit`.
+        penalty: see `utils.stats.ridge`.
     """
     belief, truth = (beliefs(tokens, T)[:, -1] for tokens in halves)
     window = last_tokens(halves[1], known, n_tokens=len(T))
     found = {}
     for name, pair in features.items():
         fit, test = (values.double().cpu() for values in pair)
-        predicted = affine_predict(test, affine_fit(fit, belief, ridge=ridge))
+        predicted = ridge(fit, belief, penalty=penalty)(test)
         fit, test = (
             join_last_tokens(values, tokens, known, n_tokens=len(T))
             for values, tokens in zip((fit, test), halves, strict=True)
         )
-        told = affine_predict(test, affine_fit(fit, belief, ridge=ridge))
+        told = ridge(fit, belief, penalty=penalty)(test)
         found[name] = Reading(
             predicted, r_squared(predicted, truth), r_squared_within(told, truth, window)
         )
     return found
-
-
-def token_features(
-    halves: Sequence[Int[Tensor, "sequence pos"]],
-    T: Float[Tensor, "token state next"],
-    *,
-    memories: Sequence[int],
-) -> dict[str, list[Float[Tensor, "sequence feature"]]]:
-    """Features that need no model, for `read_beliefs`.
-
-    `tokens`: a one-hot of each. `pairs`: the last 8, and their products by twos. `last k`, for each
-    k of `memories`: the belief of an observer who remembers so many.
-    """
-    one_hot = torch.nn.functional.one_hot
-    return {
-        "tokens": [one_hot(tokens, len(T)).flatten(1) for tokens in halves],
-        "pairs": [token_pairs(tokens, 8, n_tokens=len(T)) for tokens in halves],
-        **{f"last {k}": [remembered(tokens, k, T) for tokens in halves] for k in memories},
-    }
-
-
-def in_bins(
-    fit: Float[Tensor, " sequence"], test: Float[Tensor, " sequence"], *, n: int
-) -> list[Float[Tensor, "sequence bin"]]:
-    """One number in bins of equal counts, one-hot: a linear map of it is any function, nearly."""
-    edges = fit.double().quantile(torch.linspace(0, 1, n + 1, dtype=torch.float64))[1:-1]
-    return [
-        torch.nn.functional.one_hot(torch.bucketize(values.double(), edges), n).double()
-        for values in (fit, test)
-    ]
 
 
 def slope_beyond(

@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.activations import last_token
-from utils.stats import auc
+from utils.stats import Interval, auc, percentiles
 
 
 class Probe(NamedTuple):
@@ -32,36 +31,6 @@ class Probe(NamedTuple):
 Fit = Callable[[Float[Tensor, "n d_model"], Int[Tensor, " n"]], Probe]
 
 
-@torch.no_grad()
-def preference(
-    model,
-    texts: Sequence[str],
-    words: tuple[str, str],
-    *,
-    layer: int = 0,
-    edit: Callable[[Tensor, Tensor], Tensor] | None = None,
-) -> Float[Tensor, " text"]:
-    """Logit of the first of two next words minus that of the second, after each text.
-
-    All texts run as one batch, padded on the right.
-
-    Args:
-        words: with their leading space; of each, the first token counts.
-        edit: takes what block `layer` reads, [text, pos, d_model], and how many tokens each text
-            has, [text]; returns what the block shall read instead.
-    """
-    rows = [model.to_tokens(text)[0] for text in texts]
-    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-    lengths = torch.tensor([len(row) for row in rows])
-    first, second = (int(model.to_tokens(word, prepend_bos=False)[0, 0]) for word in words)
-    hooks = []
-    if edit:
-        hooks = [(f"blocks.{layer}.hook_resid_pre", lambda resid, hook: edit(resid, lengths))]
-    with model.hooks(fwd_hooks=hooks):
-        logits = last_token(model(tokens), lengths)
-    return (logits[:, first] - logits[:, second]).float().cpu()
-
-
 def exchange_along(
     resid: Float[Tensor, "batch pos d_model"],
     direction: Float[Tensor, " d_model"],
@@ -70,11 +39,10 @@ def exchange_along(
 ) -> Float[Tensor, "batch pos d_model"]:
     """A copy of `resid` in which each row's component along `direction` is its partner's.
 
-    Only at one position of each row; the partner's vector is the one at the partner's position.
-
     Args:
         direction: of any length: only the line it spans matters.
-        partner: for each row, the number of the row whose component it gets.
+        positions: one for each row; all others stay as they are.
+        partner: for each row, the number of the row whose component (at *its* position) it gets.
     """
     rows = torch.arange(len(resid), device=resid.device)
     positions, partner = positions.to(resid.device), partner.to(resid.device)
@@ -86,15 +54,11 @@ def exchange_along(
     return resid
 
 
-# ---- Probes -------------------------------------------------------------------------------------
-
-
 def mean_difference(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"]) -> Probe:
     """Direction from the mean of the rows with label 0 to that of label 1.
 
     Its length is the distance of the means: it is not normalised. The bias puts the zero halfway
-    between the two. Source: "mass-mean" probing in Marks and
-    Tegmark, 2023 (arXiv 2310.06824).
+    between the two. Source: "mass-mean" probing in Marks and Tegmark, 2023 (arXiv 2310.06824).
     """
     yes, no = x[y == 1].mean(0), x[y == 0].mean(0)
     direction = yes - no
@@ -116,10 +80,18 @@ def logistic(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"], *, C: float = 
     return Probe(direction, torch.tensor(fitted.intercept_[0]).float() - mean @ direction)
 
 
-def split_by_group(groups: Sequence[Hashable], *, test: float, seed: int) -> Bool[Tensor, " n"]:
-    """True for rows of the test set: about a share `test` of the groups, each of them whole."""
+def split_by_group(
+    groups: Sequence[Hashable], *, test: float, generator: torch.Generator
+) -> Bool[Tensor, " n"]:
+    """True for the rows of the test set: a share of the groups, each of them whole.
+
+    Args:
+        groups: what each row belongs to. Rows of one group need not be neighbours.
+        test: the share of *groups* to hold out, rounded to a whole number of groups.
+        generator: of the draw, so that the split can be repeated.
+    """
     names = list(dict.fromkeys(groups))
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(names), generator=generator)
     chosen = {names[i] for i in order[: round(test * len(names))]}
     return torch.tensor([group in chosen for group in groups])
 
@@ -131,11 +103,16 @@ def cross_validated(
     *,
     fit: Fit,
     folds: int = 5,
-    seed: int = 0,
+    generator: torch.Generator | None = None,
 ) -> Float[Tensor, " n"]:
-    """1.0 where a probe that was fitted without a row's group (and its fold) is right about it."""
+    """1.0 where a probe that was fitted without a row's group (and its fold) is right about it.
+
+    Args:
+        generator: of the folds; without one, they are the same in each call.
+    """
     names = list(dict.fromkeys(groups))
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    generator = generator or torch.Generator().manual_seed(0)
+    order = torch.randperm(len(names), generator=generator).tolist()
     fold = {names[group]: i % folds for i, group in enumerate(order)}
     folds_of = torch.tensor([fold[group] for group in groups])
     right = torch.zeros(len(y))
@@ -169,15 +146,19 @@ def choices(
     }
 
 
-def control_labels(types: Sequence[Hashable], *, seed: int) -> Int[Tensor, " n"]:
-    """A coin for each type, 0 or 1, the same wherever the type comes again.
+def control_labels(types: Sequence[Hashable], *, generator: torch.Generator) -> Int[Tensor, " n"]:
+    """A coin for each type, 0 or 1: the same coin wherever the type comes again.
 
     The control task of Hewitt and Liang, 2019 (arXiv 1909.03368): there is nothing to read, so
     what a probe scores on it, it has learnt by heart.
+
+    Args:
+        types: what each row is one of, such as its word, or its statement.
+        generator: of the coins.
     """
     names = list(dict.fromkeys(types))
-    coins = torch.randint(2, (len(names),), generator=torch.Generator().manual_seed(seed)).tolist()
-    coin = dict(zip(names, coins, strict=True))
+    coins = torch.randint(2, (len(names),), generator=generator)
+    coin = dict(zip(names, coins.tolist(), strict=True))
     return torch.tensor([coin[each] for each in types])
 
 
@@ -187,12 +168,14 @@ def auc_interval(
     groups: Sequence[Hashable],
     *,
     n: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
+    generator: torch.Generator | None = None,
+) -> Interval:
     """95% percentile interval of `auc`, drawing the groups of each label with replacement.
 
     Args:
         groups: what each row belongs to, such as its word; all rows of a group have one label.
+        n: how many times to draw.
+        generator: of the draws; without one, they are the same in each call.
     """
     rows: dict[int, dict[Hashable, list[int]]] = {0: {}, 1: {}}
     for i, (label, group) in enumerate(zip(labels.tolist(), groups, strict=True)):
@@ -205,7 +188,7 @@ def auc_interval(
             for a in yes
         ]
     )
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     draws = torch.stack(
         [
             table[torch.randint(len(yes), (len(yes),), generator=generator)][
@@ -214,5 +197,4 @@ def auc_interval(
             for _ in range(n)
         ]
     )
-    low, high = draws.quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
+    return percentiles(draws)

@@ -1,7 +1,7 @@
-"""Reading and changing a known world inside a model: affine probes, boards, edits of a board.
+"""Reading and changing a known world inside a model: boards to probe for, and edits of a board.
 
-Boards are `[..., square]`: 1, -1 and 0, as in `utils.othello` (black, white, empty) or relative to
-the player to move (mine, yours, empty).
+Boards are `[..., square]`: 1, -1 and 0, as in `data.othello.task` (black, white, empty) or relative
+to the player to move (mine, yours, empty). A board probe is an affine map to `one_hot_states`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,41 +12,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from data.othello.task import NO_MOVE, SQUARES, Played, legal_moves, start
-
-
-def affine_fit(
-    inputs: Float[Tensor, "example feature"],
-    targets: Float[Tensor, "example target"],
-    *,
-    ridge: float = 1e-6,
-) -> Float[Tensor, "feature_and_one target"]:
-    """Least-squares weights from `inputs` to `targets`; the last row is the bias.
-
-    They minimise the sum of squared errors plus `ridge` times the sum of squared weights, without
-    the bias. In closed form, and in double precision.
-    """
-    inputs, targets = inputs.double(), targets.double()
-    inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
-    penalty = torch.full_like(inputs[0], ridge)
-    penalty[-1] = 0
-    return torch.linalg.solve(inputs.T @ inputs + penalty.diag(), inputs.T @ targets)
-
-
-def affine_predict(
-    inputs: Float[Tensor, "example feature"], weights: Float[Tensor, "feature_and_one target"]
-) -> Float[Tensor, "example target"]:
-    """What `affine_fit`'s weights predict for other inputs, in double precision."""
-    return inputs.double() @ weights[:-1] + weights[-1]
-
-
-# ---- Boards -------------------------------------------------------------------------------------
+from utils.stats import Affine
 
 
 def relative_board(board: Int[Tensor, "game time square"]) -> Int[Tensor, "game time square"]:
     """The boards as the player to move sees them: 1 mine, -1 yours, 0 empty.
 
-    Time t is after t moves, from the opening on; black (1) moves first, and nobody passes.
     Source: Nanda et al., 2023 (arXiv 2309.00941).
+
+    Args:
+        board: 1 black, -1 white, 0 empty; time 0 is the opening position. Nobody passes.
     """
     black_to_move = torch.arange(board.shape[1], device=board.device) % 2 == 0
     return torch.where(black_to_move[:, None], board, -board)
@@ -55,7 +30,7 @@ def relative_board(board: Int[Tensor, "game time square"]) -> Int[Tensor, "game 
 def placed_by(games: Int[Tensor, "game move"]) -> Int[Tensor, "game time square"]:
     """Who put a disc on each square: 1, -1, or 0 for nobody. The turning over of discs is left out.
 
-    Black makes the even moves, counted from 0. Times as in `utils.othello.replay`.
+    Black makes the even moves, counted from 0. Times as in `data.othello.task.replay`.
     """
     placed = start().repeat(len(games), games.shape[1] + 1, 1)
     for time, move in enumerate(games.unbind(1)):
@@ -96,11 +71,8 @@ def history(
     return features.flatten(-2)
 
 
-# ---- Edits --------------------------------------------------------------------------------------
-
-
 def flip_direction(
-    weights: Float[Tensor, "feature_and_one square_state"], square: Int[Tensor, " example"]
+    probe: Affine, square: Int[Tensor, " example"]
 ) -> tuple[Float[Tensor, "example feature"], Float[Tensor, " example"]]:
     """Along what a board probe tells state 1 from -1 on a square, and where it draws the line.
 
@@ -108,9 +80,9 @@ def flip_direction(
         direction: the difference of the two states' weights.
         bias: the difference of their biases; `resid @ direction + bias` is positive for state 1.
     """
-    states = weights.unflatten(1, (-1, 3))[:, square]
-    difference = (states[..., 2] - states[..., 0]).T
-    return difference[:, :-1], difference[:, -1]
+    weights = probe.weights.unflatten(1, (-1, 3))[:, square]
+    bias = probe.bias.unflatten(0, (-1, 3))[square]
+    return (weights[..., 2] - weights[..., 0]).T, bias[:, 2] - bias[:, 0]
 
 
 def flip_along(
@@ -119,10 +91,14 @@ def flip_along(
     bias: Float[Tensor, " example"],
     scale: float,
 ) -> Float[Tensor, "example d_model"]:
-    """The residual stream moved along `direction` until its score is `-scale` times what it was.
+    """`resid` moved along `direction` until its score is `-scale` times what it was.
 
-    The score is `resid @ direction + bias`. Scale 1 mirrors it at the line between the two states;
-    what stands at right angles to the direction stays.
+    The score of an example is `resid @ direction + bias`. What stands at right angles to the
+    direction stays.
+
+    Args:
+        direction: one for each example, of any length.
+        scale: 1 mirrors the score; more overshoots.
     """
     score = (resid * direction).sum(-1) + bias
     step = (1 + scale) * score / direction.pow(2).sum(-1)
@@ -130,16 +106,13 @@ def flip_along(
 
 
 def flipper(
-    weights: Float[Tensor, "feature_and_one square_state"],
-    square: Int[Tensor, " example"],
-    *,
-    scale: float,
+    probe: Affine, square: Int[Tensor, " example"], *, scale: float
 ) -> Callable[[Tensor], Tensor]:
     """The change of the residual stream [example, d_model] that flips a square for each example.
 
-    Along the direction of the board probe `weights`, by `flip_along`.
+    Along the direction of the board probe, by `flip_along`.
     """
-    direction, bias = flip_direction(weights, square)
+    direction, bias = flip_direction(probe, square)
     return lambda resid: flip_along(resid, direction.to(resid), bias.to(resid), scale)
 
 
@@ -168,8 +141,13 @@ def in_random_direction(
 def legal_move_errors(
     logits: Float[Tensor, "example square"], legal: Bool[Tensor, "example square"]
 ) -> Float[Tensor, " example"]:
-    """Wrong moves among the model's first N, plus legal moves missing from them; N is the number of
-    legal moves. Source: Li et al., 2022 (arXiv 2210.13382)."""
+    """Wrong squares among the N likeliest, plus legal ones missing from them.
+
+    Source: Li et al., 2022 (arXiv 2210.13382).
+
+    Args:
+        legal: N is the number of legal moves of each example.
+    """
     rank = logits.argsort(-1, descending=True).argsort(-1)
     chosen = rank < legal.sum(-1, keepdim=True)
     return (chosen != legal).sum(-1).float()
@@ -237,7 +215,7 @@ def logits_after(
     """The model's logits at one time of each game, with the residual stream changed there.
 
     Args:
-        time: for each example the position to change and to read.
+        time: for each example the token's position to change and to read.
         changes: hook name -> what to make of the residual stream [example, d_model].
     """
     rows = torch.arange(len(time), device=tokens.device)
@@ -260,16 +238,16 @@ def edited_logits(
     tokens: Int[Tensor, "edit time"],
     edits: Edits,
     *,
-    probes: Mapping[int, Float[Tensor, "feature_and_one square_state"]],
+    probes: Mapping[int, Affine],
     scale: float,
     how: str = "flip",
     generator: torch.Generator,
 ) -> Float[Tensor, "edit square"]:
-    """The model's logits after an edit of the residual stream after each layer of `probes`.
+    """The model's logits after an edit of the residual stream after each block of `probes`.
 
     Args:
         tokens: the moves that the model has read in each edit's game.
-        probes: layer -> the board probe along whose directions to step.
+        probes: block -> the board probe of the stream after it, along whose directions to step.
         how: "flip" the edit's square, "another square", the "opposite" of the flip's step, or a
             "random" direction with steps as long.
         generator: for random directions.
@@ -280,12 +258,12 @@ def edited_logits(
     if how not in ("flip", "another square", "opposite", "random"):
         raise ValueError(f'how is "flip", "another square", "opposite" or "random", not {how!r}.')
     changes = {}
-    for layer, probe in probes.items():
+    for block, probe in probes.items():
         square = edits.another if how == "another square" else edits.square
         change = flipper(probe, square, scale=scale)
         if how == "random":
             change = in_random_direction(change, generator=generator)
         elif how == "opposite":
             change = opposite(change)
-        changes[f"blocks.{layer}.hook_resid_post"] = change
+        changes[f"blocks.{block}.hook_resid_post"] = change
     return logits_after(model, tokens, edits.time.to(tokens.device), changes).cpu()
