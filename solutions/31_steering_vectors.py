@@ -40,6 +40,8 @@ import itertools
 import math
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from data.concepts import task as concepts
 from utils.writing import contrast, figures
@@ -178,21 +180,8 @@ assert all(low > 0 for _, low, _ in gate.values())
 #
 # ### Exercise 1 · the mean over tokens (15 minutes, medium)
 
-
-# %%
-def mean_over_tokens(resid: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """The mean vector of each text, without BOS and without padding, [batch, d_model].
-
-    Args:
-        resid: [batch, pos, d_model]; BOS stands at position 0, padding on the right.
-        lengths: [batch], how many tokens of each row are text, BOS among them.
-    """
-    ### BEGIN SOLUTION
-    at = torch.arange(resid.shape[1], device=resid.device)
-    mask = (at > 0) & (at < lengths.to(resid.device)[:, None])
-    return (resid * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.writing.contrast.mean_over_tokens"]
+from utils.writing.contrast import mean_over_tokens
 
 # %% tags=["check"]
 lesson_31.check_mean_over_tokens(mean_over_tokens)
@@ -239,19 +228,8 @@ def direction(concept: str, method: str, layer: int) -> torch.Tensor:
 #
 # ### Exercise 2 · a vector of a given dose (5 minutes, easy)
 
-
-# %%
-def at_dose(direction: torch.Tensor, dose: float, *, norm: float) -> torch.Tensor:
-    """The vector along a direction whose length is `dose` times `norm`, of the same shape.
-
-    Args:
-        direction: [d_model], or several, [..., d_model], each of which gets this length.
-        norm: the typical norm of the residual stream.
-    """
-    ### BEGIN SOLUTION
-    return direction / direction.norm(dim=-1, keepdim=True) * dose * norm
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.steering.at_dose"]
+from utils.steering import at_dose
 
 # %% tags=["check"]
 lesson_31.check_at_dose(at_dose)
@@ -273,21 +251,8 @@ lesson_31.check_at_dose(at_dose)
 #
 # *Any* vector of some length disturbs the model, and a disturbed text may score higher or lower by itself. So every steering vector meets random vectors of **the same length**. Draw them so that no direction is preferred: normal entries do that.
 
-
-# %%
-def random_directions(n: int, like: torch.Tensor, *, seed: int) -> torch.Tensor:
-    """Directions drawn at random, each as long as `like`, [n, d_model].
-
-    Args:
-        like: [d_model].
-        seed: of a torch.Generator of your own, so that no other random number depends on it.
-    """
-    ### BEGIN SOLUTION
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(n, len(like), generator=generator)
-    return drawn / drawn.norm(dim=-1, keepdim=True) * like.norm()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.steering.random_directions"]
+from utils.steering import random_directions
 
 # %% tags=["check"]
 lesson_31.check_random_directions(random_directions)
@@ -332,22 +297,8 @@ claim("cosine of CAA and probe, highest", max(cosine), text=0.64, within=0.03)
 #
 # ### Exercise 4 · the steering hook (15 minutes, medium)
 
-
-# %%
-def add_from(resid: torch.Tensor, vector: torch.Tensor, *, start: int, past: int) -> torch.Tensor:
-    """A copy of `resid` with `vector` added at all positions of the text from `start` on.
-
-    Args:
-        resid: [batch, here, d_model], the positions that run now.
-        vector: [d_model].
-        start: counted from the start of the whole text, where BOS is 0.
-        past: how many positions are in the cache: `resid[:, 0]` is position `past` of the text.
-    """
-    ### BEGIN SOLUTION
-    position = past + torch.arange(resid.shape[1], device=resid.device)
-    return resid + (position >= start)[:, None] * vector
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.writing.contrast.add_from"]
+from utils.writing.contrast import add_from
 
 # %% tags=["check"]
 lesson_31.check_add_from(add_from)
@@ -436,22 +387,8 @@ lesson_31.check_token_losses(token_losses)
 #
 # Now the second measure: count the n-grams (n tokens in a row) of each text that had occurred before in it.
 
-
-# %%
-def repetition(tokens: torch.Tensor, *, n: int) -> torch.Tensor:
-    """For each row, the share of its n-grams that had occurred before in the row, [batch].
-
-    Args:
-        tokens: [batch, pos]. Its n-grams overlap: one starts at every position that leaves room.
-    """
-    ### BEGIN SOLUTION
-    shares = []
-    for row in tokens.tolist():
-        grams = [tuple(row[i : i + n]) for i in range(len(row) - n + 1)]
-        shares.append(1 - len(set(grams)) / len(grams))
-    return torch.tensor(shares)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.generation.repetition"]
+from utils.generation import repetition
 
 # %% tags=["check"]
 lesson_31.check_repetition(repetition)
@@ -508,20 +445,21 @@ mean_effect, worst_cost = swept[..., 0].mean(0), swept[..., 1].amax(0)
 allowed = mean_effect.masked_fill(worst_cost > 2, torch.nan)
 at = divmod(allowed.nan_to_num(-torch.inf).argmax().item(), len(DOSES))
 LAYER, DOSE = LAYERS[at[0]], DOSES[at[1]]
-strays = random_directions(2, direction("sea", "CAA", LAYER), seed=0)
+generator = torch.Generator().manual_seed(0)
+strays = random_directions(2, direction("sea", "CAA", LAYER), generator=generator)
 of_strays = torch.stack([on_the_pairs(c, stray, LAYER, DOSE) for stray in strays for c in pairs])
 print("two random directions at the boxed layer and dose, effect and cost on each concept:")
 print(", ".join(f"{effect:+.2f} (x{cost:.2f})" for effect, cost in of_strays))
-plots.matrix_heatmap(
+plots.heatmap(
     allowed,
-    rows=[f"layer {layer}" for layer in LAYERS],
-    columns=[f"dose {dose}" for dose in DOSES],
     title="The rule takes the boxed cell: the grey ones cost too much, whatever their effect",
     x="",
     y="",
+    rows=[f"layer {layer}" for layer in LAYERS],
+    columns=[f"dose {dose}" for dose in DOSES],
     label="effect (nats)",
     ends=(0, 2 * allowed.nan_to_num(0).max().item()),
-    cells=[
+    text=[
         [f"effect {effect:.2f}, cost {cost:.1f}" for effect, cost in row]
         for row in torch.stack([mean_effect, worst_cost], -1).tolist()
     ],
@@ -628,9 +566,8 @@ plots.curves(
     at=CURVE,
     title="Beyond dose 0.3 more push adds less effect on average, and ever more cost",
     x="dose",
-    log_y=["perplexity factor"],
     grey=GREY,
-)
+).update_yaxes(type="log", tickvals=[0.5, 1, 2, 5, 10, 20, 50], row=2)
 
 
 # %%
@@ -749,6 +686,8 @@ def tested(of: dict, method: str, concept: str = "mean", dose: float = math.nan)
 
 
 RANKED = ["request", *METHODS]
+mean_of = {how: with_ends(tested(effects, how)) for how in RANKED}
+factor_of = {how: with_ends(tested(costs, how)).exp() for how in RANKED}
 shown_as = {how: how + f" at {own_dose[how]}" * (how != "request") for how in RANKED}
 in_rows = [
     (how + f" at {dose}" * (dose > 0), how, dose)
@@ -813,6 +752,16 @@ plots.table(
 
 
 # %%
+def where_reached(effect: list, cost: list, wanted: float) -> tuple[float, float]:
+    """(dose, cost) at which an effect is first reached, nan if never; lines begin at the origin."""
+    points = [(0.0, 0.0, 0.0), *zip(CURVE, map(float, effect), map(float, cost), strict=True)]
+    for (dose, before, paid), (next_dose, after, next_paid) in itertools.pairwise(points):
+        if before < wanted <= after:
+            share = (wanted - before) / (after - before)
+            return dose + share * (next_dose - dose), paid + share * (next_paid - paid)
+    return math.nan, math.nan
+
+
 def at_equal_effect(concept: str, openings: torch.Tensor) -> tuple[float, float, float]:
     """(dose, CAA's added loss, the request's) where CAA reaches the request, over some openings."""
     (effect, wanted), (cost, paid) = (
@@ -822,7 +771,7 @@ def at_equal_effect(concept: str, openings: torch.Tensor) -> tuple[float, float,
         ]
         for of in (effects, costs)
     )
-    return *contrast.where_reached(CURVE, effect, cost, wanted=wanted), paid
+    return *where_reached(effect, cost, wanted), paid
 
 
 drawn = torch.randint(24, (1000, 24), generator=torch.Generator().manual_seed(0))
@@ -846,11 +795,9 @@ for c in COLUMNS:
 # small model, three concepts and one wording of the request neither overturn AxBench nor confirm it.
 
 # %% tags=["numbers"]
-mean_of = {how: with_ends(tested(effects, how)) for how in RANKED}
 of_caa = {c: tested(effects, "CAA", c) - tested(effects, "request", c) for c in COLUMNS}
 ahead = {c: with_ends(each) for c, each in of_caa.items()}
 strong = {how: [tested(of, how, dose=DOSE) for of in (effects, costs)] for how in METHODS}
-factor_of = {how: with_ends(tested(costs, how)).exp() for how in RANKED}
 near = torch.stack([curve(costs, "CAA", c, [0.3])[:, 0] for c in COLUMNS[:2]]).exp()
 assert (near[:, 0] > 2).all() and (near[:, 0] < 2.1).all() and (near[:, 1] < 2).all()
 worst_tested = max(tested(costs, "CAA", c, 0.3).mean().exp() for c in concepts.CONCEPTS)
@@ -929,22 +876,19 @@ assert math.isnan(equal["sea"][0]) and all(reached[c] > 95 for c in COLUMNS if c
 
 # %%
 LAST = all_rows.shape[1] - 1  # BOS and six tokens: the prompt's last token is at position 6
-PLACES = {"the prompt's last token": slice(LAST, LAST + 1), "the text alone": slice(LAST + 1, None)}
+POSITIONS = {
+    "the prompt's last token": slice(LAST, LAST + 1),
+    "the text alone": slice(LAST + 1, None),
+}
 base = plain_score["sentiment"][:2]
 everywhere = (runs["CAA", "sentiment", DOSE].score("sentiment")[:2] - base).mean(0)[TEST]
 place_change = {"all but BOS": everywhere}
-for name, at in PLACES.items():
+for name, positions in POSITIONS.items():
     new = []
     for seed in range(2):  # 32 rows, as in the file: the same random numbers
-        with steer(model, pushed, layer=LAYER, positions=at):
-            new.append(
-                sample(
-                    model,
-                    all_rows,
-                    n_tokens=N_TOKENS,
-                    generator=torch.Generator().manual_seed(seed),
-                )
-            )
+        with steer(model, pushed, layer=LAYER, positions=positions):
+            generator = torch.Generator().manual_seed(seed)
+            new.append(sample(model, all_rows, n_tokens=N_TOKENS, generator=generator))
     texts = model.tokenizer.batch_decode(torch.cat(new))
     place_change[name] = (concepts.sentiment(texts).view(2, -1) - base).mean(0)[TEST]
 for name, each in place_change.items():
@@ -957,7 +901,7 @@ print("all less the text alone:", spelled(with_ends(everywhere - place_change["t
 # experiment does not separate the two.
 
 # %% tags=["numbers"]
-at_last, in_text = (place_change[name] for name in PLACES)
+at_last, in_text = (place_change[name] for name in POSITIONS)
 text_ends = with_ends(everywhere - in_text)
 claim("at the last token", at_last.mean(), text=0.08, within=0.12)
 claim("at all but BOS", everywhere.mean(), text=0.43, within=0.15)

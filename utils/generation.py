@@ -114,7 +114,11 @@ def bare_model(model) -> PreTrainedModel:
 
 @torch.no_grad()
 def token_losses(
-    model, prompts: Int[Tensor, "batch pos"], written: Int[Tensor, "batch new"], *, rows: int = 16
+    model,
+    prompts: Int[Tensor, "batch pos"],
+    written: Int[Tensor, "batch new"],
+    *,
+    batch_size: int = 16,
 ) -> Float[Tensor, "batch new"]:
     """-log probability of each written token given all before it, in nats.
 
@@ -123,7 +127,7 @@ def token_losses(
     """
     losses = []
     whole = torch.cat([prompts, written], dim=1)
-    for tokens in whole.split(rows):
+    for tokens in whole.split(batch_size):
         logits = model(tokens)[:, prompts.shape[1] - 1 : -1]
         new = tokens[:, prompts.shape[1] :]
         losses.append(torch.nn.functional.cross_entropy(logits.mT, new, reduction="none"))
@@ -131,7 +135,11 @@ def token_losses(
 
 
 def repetition(tokens: Int[Tensor, "batch pos"], *, n: int) -> Float[Tensor, " batch"]:
-    """The share of n-grams in each row that had occurred before in the row."""
+    """For each row, the share of its n-grams that had occurred before in the row.
+
+    Args:
+        tokens: their n-grams overlap: one starts at every position that leaves room.
+    """
     shares = []
     for row in tokens.tolist():
         grams = [tuple(row[i : i + n]) for i in range(len(row) - n + 1)]

@@ -1,7 +1,8 @@
 """Writing to a model: adding to the residual stream, at one layer, while a context is open.
 
-Layer L is what block L reads, `blocks.L.hook_resid_pre`, as in `utils.probes`: a direction that a
-probe found at layer L is added at layer L.
+Layer L is `blocks.L.hook_resid_pre`, the residual stream before block L, as in `utils.activations`:
+a direction that a probe found at layer L is added at layer L. Layer `n_layers` is the stream after
+the last block.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +58,7 @@ class Steering:
 def steer(
     model, change: Change, *, layer: int, positions: slice | Sequence[int] | None = None
 ) -> Iterator[None]:
-    """While this is open, add something to the residual stream that a block reads.
+    """While this is open, add something to the residual stream before a block.
 
     Works for every way to run the model: a forward pass, `run_with_cache`, `generate` with the
     key-value cache, where a step sees one position alone, and `utils.generation.sample`. The hook
@@ -69,7 +70,7 @@ def steer(
             gives each row its own; [n d_model], with as many positions in a list, each position its
             own. A function gets the residual stream at the chosen positions
             [batch chosen d_model], and returns what to add to it.
-        layer: from 0 to n_layers; n_layers is what the last block leaves for the unembedding.
+        layer: from 0 to n_layers; n_layers is the stream after the last block.
         positions: counted from the start of each row, where BOS (or padding) is 0, whatever is
             cached: `slice(n_prompt, None)` is all but the prompt. None is all.
 
@@ -87,7 +88,7 @@ def steer(
 
 
 def hook_name(model, layer: int) -> str:
-    """The hook of the residual stream that block `layer` reads; at n_layers, of the stream's end.
+    """The hook of the residual stream before block `layer`; at n_layers, after the last block.
 
     Raises:
         ValueError: there is no such layer.
@@ -166,14 +167,23 @@ def typical_norm(model, texts: Sequence[str], *, layer: int) -> float:
 def at_dose(
     direction: Float[Tensor, "*shape d_model"], dose: float, *, norm: float
 ) -> Float[Tensor, "*shape d_model"]:
-    """The vector along a direction whose length is `dose` times `norm` (see `typical_norm`)."""
+    """The vector along a direction whose length is `dose` times `norm`.
+
+    Args:
+        direction: of any length; of several, each gets the length that is asked for.
+        dose: below 0 it points the other way.
+        norm: the typical norm of the residual stream (see `utils.steering.typical_norm`).
+    """
     return direction / direction.norm(dim=-1, keepdim=True) * dose * norm
 
 
 def random_directions(
-    n: int, like: Float[Tensor, " d_model"], *, seed: int = 0
+    n: int, like: Float[Tensor, " d_model"], *, generator: torch.Generator
 ) -> Float[Tensor, "n d_model"]:
-    """Directions drawn at random, each as long as `like`: the control of a steering vector."""
-    generator = torch.Generator().manual_seed(seed)
+    """Directions drawn at random, each as long as `like`: the control of a steering vector.
+
+    Args:
+        generator: on the CPU. All random numbers come from it and from nowhere else.
+    """
     drawn = torch.randn(n, len(like), generator=generator).to(like)
-    return at_dose(drawn, 1.0, norm=like.norm().item())
+    return drawn / drawn.norm(dim=-1, keepdim=True) * like.norm()

@@ -15,11 +15,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 CONCEPTS = ("sentiment", "formality", "sea")
-DATA = Path(__file__).resolve().parents[1]
+_DATA = Path(__file__).resolve().parents[1]
 
 
-def _rows(name: str, *, folder: str = "concepts") -> list[dict[str, str]]:
-    with (DATA / folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+def read_rows(name: str, *, folder: str = "concepts") -> list[dict[str, str]]:
+    """The rows of `data/FOLDER/NAME.csv`, by column."""
+    with (_DATA / folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -46,7 +47,7 @@ def pairs(concept: str, *, part: str | None = None) -> list[tuple[str, str]]:
     _known(part or "fit", ("fit", "test"))
     return [
         (row["with"], row["without"])
-        for row in _rows("pairs")
+        for row in read_rows("pairs")
         if row["concept"] == concept and part in (None, row["part"])
     ]
 
@@ -64,7 +65,7 @@ def labelled_texts(concept: str) -> tuple[list[str], Int[Tensor, " text"], list[
         ValueError: there are no such texts.
     """
     _known(concept, CONCEPTS[1:])
-    rows = [row for row in _rows("texts") if row["concept"] == concept]
+    rows = [row for row in read_rows("texts") if row["concept"] == concept]
     labels = torch.tensor([int(row["label"]) for row in rows])
     return [row["text"] for row in rows], labels, [row["subject"] for row in rows]
 
@@ -79,7 +80,7 @@ def openings(*, part: str) -> list[str]:
         ValueError: there is no such part.
     """
     _known(part, ("choose", "test"))
-    return [row["opening"] for row in _rows("openings") if row["part"] == part]
+    return [row["opening"] for row in read_rows("openings") if row["part"] == part]
 
 
 def sentiment(texts: Sequence[str]) -> Float[Tensor, " text"]:
@@ -132,7 +133,7 @@ def classifier(concept: str) -> Classifier:
     from sklearn.pipeline import make_pipeline
 
     _known(concept, CONCEPTS[1:])
-    rows = [row for row in _rows("texts") if row["concept"] == concept]
+    rows = [row for row in read_rows("texts") if row["concept"] == concept]
     subjects = list(dict.fromkeys(row["subject"] for row in rows))
     held_out = set(subjects[::4])
     train = [row for row in rows if row["subject"] not in held_out]
@@ -190,9 +191,9 @@ def steered_texts() -> dict[tuple[str, str, float], SteeredTexts]:
     and, with a dose of 0, request, and unsteered with the concept "".
     """
     rows: dict[tuple[str, str, float], list[dict[str, str]]] = {}
-    for row in _rows("texts", folder="steering_sweep"):
+    for row in read_rows("texts", folder="steering_sweep"):
         rows.setdefault((row["method"], row["concept"], float(row["dose"])), []).append(row)
-    n_openings = len(_rows("openings"))
+    n_openings = len(read_rows("openings"))
 
     def numbers(group: list[dict[str, str]], name: str) -> Float[Tensor, "seed opening"]:
         return torch.tensor([float(row[name]) for row in group]).view(-1, n_openings)

@@ -47,7 +47,10 @@ def vectors(model, openings: list[str]) -> Iterator[tuple[str, str, float, torch
         for method in METHODS:
             found_direction = contrast.direction(found[: len(fit)], found[len(fit) :], method)
             named[method, concept] = found_direction
-    for i, stray in enumerate(random_directions(N_RANDOM, named["CAA", "sea"], seed=0)):
+    generator = torch.Generator().manual_seed(0)
+    for i, stray in enumerate(
+        random_directions(N_RANDOM, named["CAA", "sea"], generator=generator)
+    ):
         named[f"random {i}", ""] = stray
     for (method, concept), each in named.items():
         for dose in DOSES:

@@ -2,7 +2,6 @@
 
 import torch
 
-from utils import steering
 from utils.writing import contrast
 
 
@@ -63,8 +62,7 @@ def _dose(answer):
 
 
 def _directions(draw):
-    def random_directions(n, like, *, seed=0):
-        generator = torch.Generator().manual_seed(seed)
+    def random_directions(n, like, *, generator):
         return draw(n, like, generator)
 
     return random_directions
@@ -74,15 +72,19 @@ def _long_as(drawn, like):
     return drawn / drawn.norm(dim=-1, keepdim=True) * like.norm()
 
 
-def _global_directions(n, like, *, seed=0):
-    torch.manual_seed(seed)
+def _global_directions(n, like, generator):
+    torch.manual_seed(generator.initial_seed())
     return _long_as(torch.randn(n, len(like)), like)
 
 
-def _unseeded_directions(n, like, *, seed=0):
+def _directions_of_another_generator(n, like, generator):
     generator = torch.Generator()
     generator.seed()
     return _long_as(torch.randn(n, len(like), generator=generator), like)
+
+
+def _seeded_again(n, like, generator):
+    return _long_as(torch.randn(n, len(like), generator=generator.manual_seed(0)), like)
 
 
 def _at_right_angles(n, like, generator):
@@ -90,8 +92,10 @@ def _at_right_angles(n, like, generator):
     return _long_as(drawn - (drawn @ like)[:, None] * like / like.norm() ** 2, like)
 
 
-def _seed_for_each_row(n, like, *, seed=0):
-    return torch.cat([steering.random_directions(1, like, seed=seed + i) for i in range(n)])
+def _seed_for_each_row(n, like, generator):
+    seeds = [generator.initial_seed() + i for i in range(n)]
+    rows = [torch.randn(1, len(like), generator=generator.manual_seed(seed)) for seed in seeds]
+    return _long_as(torch.cat(rows), like)
 
 
 def _losses(answer):
@@ -234,9 +238,14 @@ MISTAKES = {
             "corners of a cube",
         ),
         ("at right angles", _directions(_at_right_angles), "right angles to `like`"),
-        ("a seed for each row", _seed_for_each_row, "share some of their directions"),
-        ("global seed", _global_directions, "global random numbers"),
-        ("no seed", _unseeded_directions, "same seed gives different"),
+        ("a seed for each row", _directions(_seed_for_each_row), "share some of their directions"),
+        ("global seed", _directions(_global_directions), "global random numbers"),
+        (
+            "another generator",
+            _directions(_directions_of_another_generator),
+            "same seed gives different",
+        ),
+        ("seeded again", _directions(_seeded_again), "do not seed it again"),
     ],
     "token_losses": [
         ("off by one", _losses(lambda p, t, k: _picked(p[:, k:], t[:, k:])), "Off by one"),

@@ -53,7 +53,7 @@ def test_a_model_reads_with_bos_and_knows_the_texts(models, texts, name):
 
 
 def test_the_recipe_learns(tmp_path, monkeypatch, texts):
-    tiny = replace(make.RECIPES["narrow"], width=32, layers=1, epochs=12, warmup=5, batch=16)
+    tiny = replace(make.RECIPES["narrow"], width=32, layers=1, epochs=12.0, warmup=5, batch=16)
     monkeypatch.setitem(make.RECIPES, "narrow", tiny)
     monkeypatch.setattr(make, "FOLDER", tmp_path)
     monkeypatch.setattr(make, "read_texts", lambda: texts[:100])

@@ -151,8 +151,12 @@ def check_random_directions(random_directions) -> str:
     """A long vector along one axis, so that what is random about the answer can be seen."""
     like = torch.zeros(40)
     like[3] = 2.5
+
+    def from_seed(seed: int):
+        return random_directions(300, like.clone(), generator=torch.Generator().manual_seed(seed))
+
     before = torch.get_rng_state()
-    drawn = random_directions(300, like.clone(), seed=0)
+    drawn = from_seed(0)
     expect(isinstance(drawn, torch.Tensor), "Return a tensor, [n, d_model].")
     expect(
         tuple(drawn.shape) == (300, 40),
@@ -174,7 +178,7 @@ def check_random_directions(random_directions) -> str:
     )
     expect(not torch.equal(drawn[0], drawn[1]), "All rows are the same direction: draw n of them.")
     expect(
-        (drawn.abs() > 1e-6).float().mean() > 0.9,
+        (drawn.abs() > 1e-6).float().mean().item() > 0.9,
         "Most entries are zero, as in `like`: draw new directions, do not reorder its entries.",
     )
     mean = drawn.mean(0).norm().item()
@@ -184,34 +188,35 @@ def check_random_directions(random_directions) -> str:
         "positive entries. Which distribution has no preferred direction?",
     )
     entries = drawn.flatten()  # the fourth moment is 3 for a normal, 1.8 for a uniform distribution
-    fourth = (entries**4).mean() / (entries**2).mean() ** 2
+    fourth = ((entries**4).mean() / (entries**2).mean() ** 2).item()
     expect(
         2.5 < fourth < 3.3,
         "Some directions are likelier than others: entries between two ends, as of "
         "`torch.rand - 0.5`, prefer the corners of a cube. Which distribution prefers none?",
     )
     expect(
-        (drawn @ like).abs().mean() > 0.05 * like.norm() ** 2,
+        (drawn @ like).abs().mean().item() > 0.05 * 2.5**2,
         "All rows are at right angles to `like`: nothing should be taken out of the draw.",
     )
     expect(
-        torch.equal(drawn, random_directions(300, like.clone(), seed=0)),
-        "The same seed gives different directions: use a `torch.Generator` seeded with it.",
-    )
-    expect(
-        not torch.equal(drawn, random_directions(300, like.clone(), seed=1)),
-        "Another seed gives the same directions: `seed` is not used.",
-    )
-    other = random_directions(300, like.clone(), seed=1)
-    expect(
-        (drawn @ other.mT).max() < 0.95 * like.norm() ** 2,
-        "Seeds 0 and 1 share some of their directions. Seed one generator with `seed`, and draw "
-        "all rows from it.",
-    )
-    expect(
         torch.equal(before, torch.get_rng_state()),
-        "Your function moves torch's global random numbers. Draw from a `torch.Generator()` of "
-        "your own, so that no other result depends on this one.",
+        "Your function moves torch's global random numbers. Draw from the `generator`, so that no "
+        "other result depends on this one.",
+    )
+    expect(
+        torch.equal(drawn, from_seed(0)),
+        "A generator of the same seed gives different directions: draw from the `generator`.",
+    )
+    other = from_seed(1)
+    expect(
+        not torch.equal(drawn, other),
+        "A generator of another seed gives the same directions: draw from the `generator`, and do "
+        "not seed it again.",
+    )
+    expect(
+        (drawn @ other.mT).max().item() < 0.95 * 2.5**2,
+        "Generators of two seeds share some of their directions: draw all rows from the "
+        "`generator` as it comes, without seeding.",
     )
     return "As long as the steering vector, and pointing anywhere."
 

@@ -1,12 +1,10 @@
 """Steering vectors from contrast pairs, and what a forward pass alone says of their effect.
 
-Layer L is what block L reads, as in `utils.probes` and `utils.steering`.
+Layer L is `blocks.L.hook_resid_pre`, the residual stream before block L, as in `utils.steering`.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -19,9 +17,10 @@ from utils.reading import probes
 def mean_over_tokens(
     resid: Float[Tensor, "batch pos d_model"], lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch d_model"]:
-    """The mean vector of each text, without BOS and without the padding on the right.
+    """The mean vector of each text, without BOS and without padding.
 
     Args:
+        resid: BOS stands at position 0, padding on the right.
         lengths: how many tokens of each row are text, BOS among them; the rest is padding.
     """
     at = torch.arange(resid.shape[1], device=resid.device)
@@ -36,11 +35,13 @@ def add_from(
     start: int,
     past: int,
 ) -> Float[Tensor, "batch here d_model"]:
-    """A copy of `resid` with `vector` added at all positions from `start` on.
+    """A copy of `resid` with `vector` added at all positions of the text from `start` on.
 
     Args:
+        resid: at the positions that run now.
         start: counted from the start of the whole text, where BOS is 0.
-        past: how many positions the key-value cache holds: `resid[:, 0]` is position `past`.
+        past: how many positions are in the key-value cache: `resid[:, 0]` is position `past` of
+            the text.
     """
     position = past + torch.arange(resid.shape[1], device=resid.device)
     return resid + (position >= start)[:, None] * vector
@@ -99,28 +100,6 @@ def direction(
         labels = torch.tensor([1, 0]).repeat_interleave(len(yes))
         return probes.logistic(torch.cat([yes, no]), labels).direction
     raise ValueError(f"There is no method {method!r}; choose CAA, probe or pair N.")
-
-
-def where_reached(
-    doses: Sequence[float], effect: Sequence[float], cost: Sequence[float], *, wanted: float
-) -> tuple[float, float]:
-    """(dose, cost) at which an effect is first reached, on straight lines from dose to dose.
-
-    The lines start at the origin: no dose, no effect, no cost. Where the effect is never reached,
-    both are nan.
-
-    Args:
-        doses: growing, above 0.
-        effect: at each dose.
-        cost: at each dose.
-        wanted: above 0.
-    """
-    points = [(0.0, 0.0, 0.0), *zip(doses, map(float, effect), map(float, cost), strict=True)]
-    for (dose, before, paid), (next_dose, after, next_paid) in pairwise(points):
-        if before < wanted <= after:
-            share = (wanted - before) / (after - before)
-            return dose + share * (next_dose - dose), paid + share * (next_paid - paid)
-    return math.nan, math.nan
 
 
 class PairReading(NamedTuple):
