@@ -41,6 +41,8 @@ import json
 import re
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from data.emotions import task as emotions_task
 from utils.writing import circle, figures
@@ -89,19 +91,8 @@ print(len(score_frames), "frames to score:", score_frames)
 #
 # 350 degrees and 10 degrees are 20 apart, and not 340.
 
-
-# %%
-def angular_error(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """The distance of angles in degrees, the short way round, from 0 to 180, [n].
-
-    Args:
-        a, b: [n], in degrees, of any size: -10, 350 and 710 are the same angle.
-    """
-    ### BEGIN SOLUTION
-    apart = (a - b).abs() % 360
-    return torch.minimum(apart, 360 - apart)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.writing.circle.angular_error"]
+from utils.writing.circle import angular_error
 
 # %% tags=["check"]
 lesson_32.check_angular_error(angular_error)
@@ -183,7 +174,7 @@ STORIES = {
 }
 columns = circle.first_tokens(model, words.words)
 told = torch.tensor([float(angle) for angle in STORIES.values()])
-after_stories = circle.next_logits(model, list(STORIES), columns)[0]
+after_stories = circle.steered_logits(model, list(STORIES), columns)[0]
 felt = measured_angle(after_stories - after_stories.mean(0), words.angles)
 gate = angular_error(felt, told)
 gate_range = stats.bootstrap(gate, groups=list(STORIES.values()))
@@ -218,19 +209,8 @@ assert (
 #
 # ### Exercise 3 · emotion vectors (10 minutes, easy)
 
-
-# %%
-def emotion_vectors(resid: torch.Tensor, n_words: int) -> torch.Tensor:
-    """The mean over each word's sentences, minus the mean over all sentences, [word, d_model].
-
-    Args:
-        resid: [n_words * n_sentences, d_model]; the sentences of a word are neighbours.
-    """
-    ### BEGIN SOLUTION
-    by_word = resid.unflatten(0, (n_words, -1)).mean(1)
-    return by_word - by_word.mean(0)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.writing.circle.emotion_vectors"]
+from utils.writing.circle import emotion_vectors
 
 # %% tags=["check"]
 lesson_32.check_emotion_vectors(emotion_vectors)
@@ -262,7 +242,7 @@ resid = activations.activations(
     layers=LAYER,
     batch_size=60,
 )
-vectors = emotion_vectors(resid, n_words)  # [layer, word, d_model]
+vectors = torch.stack([emotion_vectors(each, n_words) for each in resid])  # [layer, word, d_model]
 here = vectors[LAYER]
 print("layer, word, d_model:", tuple(vectors.shape))
 
@@ -273,7 +253,7 @@ print("layer, word, d_model:", tuple(vectors.shape))
 _, sizes, components = torch.linalg.svd(here, full_matrices=False)
 share = sizes**2 / (sizes**2).sum()
 places = here @ components[:2].T
-circle = circle.on_circle(words.angles)
+on_russell = circle.on_circle(words.angles)
 
 
 def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -281,7 +261,7 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 with_circle = torch.tensor(
-    [[correlation(places[:, k], circle[:, j]) for j in (0, 1)] for k in (0, 1)]
+    [[correlation(places[:, k], on_russell[:, j]) for j in (0, 1)] for k in (0, 1)]
 )
 fig = plots.scatter(
     {word: (x, y) for word, (x, y) in zip(words.words, places.tolist(), strict=True)},
@@ -358,7 +338,7 @@ of_group = torch.stack(
     [torch.tensor([float(group == name) for group in words.groups]) for name in group_names]
 )
 of_group = of_group / of_group.sum(1, keepdim=True)  # [group, word], to average with
-group_angles = circle.angle_of(of_group @ circle)
+group_angles = circle.angle_of(of_group @ on_russell)
 
 
 def in_plane(vectors: torch.Tensor) -> torch.Tensor:
@@ -474,7 +454,7 @@ from utils.writing.circle import circle_axes
 TURNS = torch.arange(0, 360, 30.0)
 DOSE = 0.25
 norm = typical_norm(model, emotions_task.sentences(words.words[::5], fit_frames[::12]), layer=LAYER)
-plain = circle.next_logits(model, score_frames, columns)
+plain = circle.steered_logits(model, score_frames, columns)
 
 
 def gains(planes, *, layer=LAYER, size=DOSE * norm, direct=True) -> torch.Tensor:
@@ -483,7 +463,7 @@ def gains(planes, *, layer=LAYER, size=DOSE * norm, direct=True) -> torch.Tensor
     `direct`: see *Is it just word similarity?* below.
     """
     changes = size * torch.cat([circle.towards(plane, TURNS) for plane in planes])
-    steered = circle.next_logits(
+    steered = circle.steered_logits(
         model, score_frames, columns, changes=changes, layer=layer, direct=direct
     )
     return (steered - plain).mean(1).unflatten(0, (len(planes), len(TURNS)))
@@ -494,7 +474,8 @@ def cross_fitted(vectors, angles, seed: int, *, mix: torch.Tensor | None = None,
 
     `mix` holds weights [word]: the training words, mixed so, replace the arousal axis.
     """
-    masks, planes = circle.folds(words, n=4, seed=seed), []
+    generator = torch.Generator().manual_seed(seed)
+    masks, planes = circle.folds(words, n=4, generator=generator), []
     for fold in masks:
         plane = circle_axes(vectors[~fold], angles[~fold])
         if mix is not None:
@@ -521,7 +502,10 @@ permuted = [
     cross_fitted(here, words.angles[torch.randperm(n_words, generator=by_chance)], seed)[0]
     for seed in range(2)
 ]
-random_planes = [circle.random_plane(torch.zeros(2, cfg.d_model), seed=s) for s in range(6)]
+random_planes = [
+    circle.orthonormal(torch.randn(2, cfg.d_model, generator=torch.Generator().manual_seed(seed)))
+    for seed in range(6)
+]
 random_gains = gains(random_planes)
 mixes = torch.randn(8, n_words, generator=torch.Generator().manual_seed(0))
 of_mixes = [cross_fitted(here, words.angles, 0, mix=mix)[0] for mix in mixes]
@@ -569,7 +553,7 @@ assert errors[0] < octant_error < 0.75 * sum(mix_errors) / 8
 claim("random planes", sum(random_errors) / 6, text=100, within=10)
 claim("random, lowest", min(random_errors), text=73, within=10)
 assert max(errors) - min(errors) < 2
-choices = json.loads((emotions_task.FOLDER / "choices.json").read_text(encoding="utf-8"))
+choices = json.loads((root / "data" / "emotions" / "choices.json").read_text(encoding="utf-8"))
 chosen = {setting: sum(each) / len(each) for setting, each in choices.items()}
 best, second = sorted(chosen, key=chosen.get)[:2]
 assert best == f"word, {LAYER}, {DOSE}" and second == f"word, 11, {DOSE}"
@@ -617,6 +601,7 @@ lexical = {
     name: cross_fitted(of_words, words.angles, 0, **where)[0][None]
     for name, (of_words, where) in ways.items()
 }
+embedded_cut = list(ways)[4]
 lexical_error = {name: error(gained[0]) for name, gained in lexical.items()}
 lexical_range = {name: circle.error_interval(x, words, TURNS) for name, x in lexical.items()}
 random_cut = [error(each) for each in gains(random_planes, direct=False)]
@@ -626,8 +611,7 @@ fig = plots.bars(
     {name: round(value) for name, value in shown.items()},
     title="A pure token bias turns the dial too, and so do the blocks without the direct way",
     y="mean error (degrees)<br>lower is better; guessing 90",
-    low={name: low for name, (low, _) in lexical_range.items()},
-    high={name: high for name, (_, high) in lexical_range.items()},
+    intervals=lexical_range,
     dots={random_name: random_cut},
     chance=90,
 )
@@ -646,7 +630,7 @@ cut_range = lexical_range[cut]
 claim("token bias", lexical_error["token bias"], text=13, within=3)
 claim("its interval, low", lexical_range["token bias"][0], text=5, within=2)
 claim("its interval, high", lexical_range["token bias"][1], text=43, within=8)
-embedded, embedded_cut = list(ways)[2], list(ways)[4]
+embedded = list(ways)[2]
 claim("embeddings at our layer", lexical_error[embedded], text=23, within=4)
 claim("direct way cut", lexical_error[cut], text=17, within=3)
 claim("its interval, low", cut_range[0], text=10, within=3)
@@ -928,7 +912,7 @@ def push(name: str, plane: torch.Tensor, *, clamp=None, direct: bool = True) -> 
         reads = model.W_U[:, clamp].T * model.ln_final.weight  # [token, d_model]
         changes = without_span(changes, reads.detach().cpu())
     ids = torch.tensor(these + others)
-    logits = circle.next_logits(model, texts, ids, changes=changes, layer=LAYER, direct=direct)
+    logits = circle.steered_logits(model, texts, ids, changes=changes, layer=LAYER, direct=direct)
     log_odds = logits[..., : len(these)].logsumexp(-1) - logits[..., len(these) :].logsumexp(-1)
     right, up, left, down = log_odds
     return torch.stack([right - left, up - down], dim=-1) / 2
@@ -949,6 +933,7 @@ def with_interval(values: torch.Tensor) -> str:
     return f"{values.mean():+.2f} ({low:+.2f} to {high:+.2f})"
 
 
+refusal, agreement = pushes["refusal"], pushes["agreement"]
 plots.table(
     [
         (name, way, with_interval(value[:, 0]), with_interval(value[:, 1]))
@@ -974,7 +959,6 @@ plots.table(
 # that the effect is steady, and *not* that it is about emotion. One or two random pushes in eight do as much: too few to call these effects special, or ordinary.
 
 # %% tags=["numbers"]
-refusal, agreement = pushes["refusal"], pushes["agreement"]
 valence_range, arousal_range = (stats.bootstrap(refusal["steered"][:, i]) for i in (0, 1))
 claim("refusal, valence", refusal["steered"][:, 0].mean(), text=-0.88, within=0.08)
 claim("its interval, low", valence_range[0], text=-1.26, within=0.1)

@@ -1,4 +1,4 @@
-"""Chooses lesson 3.2's position, layer and dose on training words: `python -m data.emotions.choose`.
+"""Chooses position, layer and dose of lesson 3.2: `python -m data.emotions.choose`.
 
 For each of four folds: its words are put aside. The others are held out in three folds of their
 own, in turn, and scored after sentences of the *fitting* frames. What is written to `choices.json`
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from data.emotions import task as emotions_task
-from data.recipes import write_json
+from data.training import write_json
 from utils import activations
 from utils.models import load
 from utils.steering import typical_norm
@@ -43,27 +43,28 @@ def main() -> None:
         layers=max(LAYERS),
         batch_size=60,
     )
-    vectors = circle.emotion_vectors(resid, len(words.words))
+    n_words = len(words.words)
+    vectors = [[circle.emotion_vectors(each, n_words) for each in layers] for layers in resid]
     columns = circle.first_tokens(model, words.words)
     frames = frames[::17]
-    plain = circle.next_logits(model, frames, columns)
+    plain = circle.steered_logits(model, frames, columns)
     some = emotions_task.sentences(words.words[::5], emotions_task.read_frames("fit")[::12])
     norms = {layer: typical_norm(model, some, layer=layer) for layer in LAYERS}
     errors: dict[str, list[float]] = {}
-    for held_out in circle.folds(words, n=4, seed=0):
+    for held_out in circle.folds(words, n=4, generator=torch.Generator().manual_seed(0)):
         training, rows = only(words, ~held_out), (~held_out).nonzero()[:, 0]
-        inner = circle.folds(training, n=3, seed=0)
+        inner = circle.folds(training, n=3, generator=torch.Generator().manual_seed(0))
         for p, position in enumerate(POSITIONS):
             for layer in LAYERS:
                 axes = [
-                    circle.circle_axes(vectors[p, layer][rows[~out]], training.angles[~out])
+                    circle.circle_axes(vectors[p][layer][rows[~out]], training.angles[~out])
                     for out in inner
                 ]
                 for dose in DOSES:
                     gained = torch.zeros(len(TURNS), len(rows))
                     for plane, out in zip(axes, inner, strict=True):
                         changes = dose * norms[layer] * circle.towards(plane, TURNS)
-                        steered = circle.next_logits(
+                        steered = circle.steered_logits(
                             model, frames, columns, changes=changes, layer=layer
                         )
                         gained[:, out] = (steered - plain).mean(1)[:, rows[out]]

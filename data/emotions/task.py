@@ -1,7 +1,8 @@
-"""The circle of emotions: axes of valence and arousal, steering along them, and where it leads.
+"""Words of emotion, their places on a circle, and sentences to read and to score them in.
 
 Angles are in degrees on the circle of Russell, 1980 ("A circumplex model of affect", Journal of
 Personality and Social Psychology 39): 0 is pleasure, 90 arousal, 180 displeasure, 270 sleepiness.
+`data/emotions/README.md` says where the words and the sentences come from.
 """
 
 import csv

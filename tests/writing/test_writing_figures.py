@@ -28,3 +28,13 @@ def test_in_a_notebook_texts_are_written_when_the_button_is_pressed(monkeypatch)
     assert "I sea 25 0.3" in out.value
     button.click()
     assert "We land 25 0.3" in out.value and "We &lt;plain&gt;" in out.value
+
+
+def test_a_spoke_takes_the_short_way_round_and_the_dial_works_without_a_front_end():
+    fig = figures.polar(
+        {"one": ([0.0, 350.0], [350.0, 10.0])}, title="t", names=["e", "n", "w", "s"]
+    )
+    first, second = (spoke.theta for spoke in fig.data)
+    assert (first[0], first[-1]) == (0, -10) and (second[0], second[-1]) == (350, 370)
+    shown = figures.dial(lambda *given: f"<{given}>", angle=30, dose=0.5, prompt="I")
+    assert repr(shown) == "<(30, 0.5, 'I')>" and "&lt;(30" in shown._repr_html_()

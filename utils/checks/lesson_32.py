@@ -47,13 +47,16 @@ def check_angular_error(angular_error) -> str:
 
 @exercise("utils.writing.circle.measured_angle")
 def check_measured_angle(measured_angle) -> str:
-    """Perfect waves, on words that crowd, with an offset that all words share."""
+    """Perfect waves, on words that crowd, with an offset that all words share.
+
+    No wave is highest at 0, where rounding decides between 0 and a full turn.
+    """
     angles = torch.tensor([10.0, 20.0, 25.0, 30.0, 120.0, 200.0, 290.0])
-    wanted = torch.tensor([0.0, 75.0, 160.0, 250.0, 330.0])
+    wanted = torch.tensor([40.0, 75.0, 160.0, 250.0, 330.0])
     change = torch.stack(
         [
             _wave(angles, t, size, 4.0)
-            for t, size in zip(wanted.tolist(), (1, 2, 0.5, 3, 1), strict=True)
+            for t, size in zip(wanted.tolist(), (1.0, 2.0, 0.5, 3.0, 1.0), strict=True)
         ]
     )
     points = _circle(angles)
@@ -71,14 +74,8 @@ def check_measured_angle(measured_angle) -> str:
     unturned = solved(torch.cat([ones, torch.stack([angles.cos(), angles.sin()], 1)], 1))
     highest = angles[change.argmax(1)]
     raw = torch.rad2deg(torch.atan2(abc[:, 2], abc[:, 1]))
-    got = measured_angle(change.clone(), angles.clone())
-    if isinstance(got, torch.Tensor) and got.shape == (5,):  # 360 is 0
-        got = torch.where((got - 360).abs() < 1e-2, torch.zeros_like(got), got)
-        got = torch.where(got.abs() < 1e-2, torch.zeros_like(got), got)
-        wanted_close = (got - wanted).abs().max() < 1e-2
-        got = wanted if wanted_close else got
     match(
-        got,
+        measured_angle(change.clone(), angles.clone()),
         wanted,
         what="The angles",
         mistakes={

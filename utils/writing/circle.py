@@ -12,21 +12,23 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from data.emotions.task import Words
+from utils import stats
+from utils.stats import Interval
 from utils.steering import steer
 
 # ---- Axes ---------------------------------------------------------------------------------------
 
 
 def emotion_vectors(
-    resid: Float[Tensor, "... word_sentence d_model"], n_words: int
-) -> Float[Tensor, "... word d_model"]:
+    resid: Float[Tensor, "word_sentence d_model"], n_words: int
+) -> Float[Tensor, "word d_model"]:
     """The mean over each word's sentences, minus the mean over all sentences.
 
     Args:
         resid: the sentences of a word are neighbours, as many for each word.
     """
-    by_word = resid.unflatten(-2, (n_words, -1)).mean(-2)
-    return by_word - by_word.mean(-2, keepdim=True)
+    by_word = resid.unflatten(0, (n_words, -1)).mean(1)
+    return by_word - by_word.mean(0)
 
 
 def on_circle(angles: Float[Tensor, "*n"]) -> Float[Tensor, "*n xy=2"]:
@@ -46,12 +48,9 @@ def circle_axes(
     Args:
         ridge: the penalty, in units of the mean squared length of the centred vectors.
     """
-    x, y = vectors - vectors.mean(0), on_circle(angles).to(vectors)
-    y = y - y.mean(0)
-    products = x @ x.T  # with fewer words than dimensions this form of ridge is the smaller one
-    penalty = ridge * products.diagonal().mean() * torch.eye(len(x)).to(x)
-    slopes = (x.T @ torch.linalg.solve(products + penalty, y)).T
-    return orthonormal(slopes)
+    size = (vectors - vectors.mean(0)).square().sum(1).mean().item()
+    slopes = stats.ridge(vectors, on_circle(angles), penalty=ridge * size).weights.T
+    return orthonormal(slopes.to(vectors))
 
 
 def orthonormal(pair: Float[Tensor, "axis=2 d_model"]) -> Float[Tensor, "axis=2 d_model"]:
@@ -68,23 +67,17 @@ def towards(
     return on_circle(angles).to(axes) @ axes
 
 
-def random_plane(like: Float[Tensor, "axis=2 d_model"], *, seed: int) -> Float[Tensor, "2 d_model"]:
-    """Two random directions of length 1, at a right angle: the control of `circle_axes`."""
-    drawn = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
-    return orthonormal(drawn).to(like)
-
-
 # ---- Splits -------------------------------------------------------------------------------------
 
 
-def folds(words: Words, *, n: int, seed: int) -> list[Bool[Tensor, " word"]]:
+def folds(words: Words, *, n: int, generator: torch.Generator) -> list[Bool[Tensor, " word"]]:
     """n masks of words to hold out: whole groups, each in one of them.
 
     The groups are shuffled and then dealt quadrant by quadrant, so that no fold is all of one kind.
     """
     quadrant = dict(zip(words.groups, words.quadrants, strict=True))
     names = list(quadrant)
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    order = torch.randperm(len(names), generator=generator).tolist()
     dealt = sorted((names[i] for i in order), key=quadrant.get)
     fold = {name: i % n for i, name in enumerate(dealt)}
     return [torch.tensor([fold[group] == i for group in words.groups]) for i in range(n)]
@@ -94,7 +87,7 @@ def folds(words: Words, *, n: int, seed: int) -> list[Bool[Tensor, " word"]]:
 
 
 @torch.no_grad()
-def next_logits(
+def steered_logits(
     model,
     texts: Sequence[str],
     columns: Int[Tensor, " column"],
@@ -110,8 +103,8 @@ def next_logits(
     Args:
         columns: the tokens whose logits to keep.
         changes: None is no change (and the first axis of what returns has length 1).
-        layer: where to add; see `utils.steering`.
-        direct: False takes each change out of the stream again behind the last block: what the
+        layer: where to add; see `utils.steering.steer`.
+        direct: False takes each change out of the stream again after the last block: what the
             blocks made of it stays, its direct way to the unembedding is cut.
 
     Returns:
@@ -143,21 +136,13 @@ def next_logits(
 
 
 def first_tokens(model, words: Sequence[str]) -> Int[Tensor, " word"]:
-    """The first token of each word, behind a space."""
+    """The first token of each word, after a space."""
     return torch.tensor([int(model.to_tokens(f" {w}", prepend_bos=False)[0, 0]) for w in words])
 
 
 def angle_of(points: Float[Tensor, "*n xy=2"]) -> Float[Tensor, "*n"]:
     """The angle of points in the plane, in degrees from 0 to 360."""
     return torch.rad2deg(torch.atan2(points[..., 1], points[..., 0])) % 360
-
-
-def waves(
-    change: Float[Tensor, "*angle word"], angles: Float[Tensor, " word"]
-) -> Float[Tensor, "*angle xy=2"]:
-    """(b, c) of a + b cos + c sin, fitted by least squares to the words' changes."""
-    design = torch.cat([torch.ones(len(angles), 1), on_circle(angles)], dim=1).to(change)
-    return (change @ torch.linalg.pinv(design).T)[..., 1:]
 
 
 def measured_angle(
@@ -172,11 +157,16 @@ def measured_angle(
     Args:
         change: of log-probability or logit. What is added to all words alike does not matter.
     """
-    return angle_of(waves(change, angles))
+    design = torch.cat([torch.ones(len(angles), 1), on_circle(angles)], dim=1).to(change)
+    return angle_of((change @ torch.linalg.pinv(design).T)[..., 1:])
 
 
-def angular_error(a: Float[Tensor, "*n"], b: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """The distance of two angles in degrees, the short way round: from 0 to 180."""
+def angular_error(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The distance of two angles in degrees, the short way round: from 0 to 180.
+
+    Args:
+        a, b: in degrees, of any size: -10, 350 and 710 are the same angle.
+    """
     apart = (a - b).abs() % 360
     return torch.minimum(apart, 360 - apart)
 
@@ -188,8 +178,8 @@ def error_interval(
     *,
     minus: Float[Tensor, "split angle word"] | None = None,
     n: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
+    generator: torch.Generator | None = None,
+) -> Interval:
     """95% percentile interval of the mean angular error, over splits and wanted angles.
 
     What is drawn with replacement is groups of words, the same in all splits; the axes stay.
@@ -197,12 +187,14 @@ def error_interval(
     Args:
         minus: if given, the interval is of the error of `change` minus that of this, on the same
             draws.
+        n: how many times to draw.
+        generator: of the draws; without one they are the same each time.
     """
     rows: dict[str, list[int]] = {}
     for i, group in enumerate(words.groups):
         rows.setdefault(group, []).append(i)
     groups = list(rows.values())
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     errors = []
     for _ in range(n):
         drawn = torch.randint(len(groups), (len(groups),), generator=generator).tolist()
@@ -213,8 +205,7 @@ def error_interval(
             if x is not None
         ]
         errors.append(each[0] if minus is None else each[0] - each[1])
-    low, high = torch.stack(errors).quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
+    return stats.percentiles(torch.stack(errors))
 
 
 def circularity(
@@ -234,13 +225,17 @@ def circularity_p(
     angles: Float[Tensor, " word"],
     *,
     n: int = 10_000,
-    seed: int = 0,
+    generator: torch.Generator | None = None,
 ) -> float:
     """How often angles that were dealt out at random fit as well as the true ones, with (1+) n.
 
     The permuted angles may be rotated and reflected just as the real ones may.
+
+    Args:
+        n: how many times to deal.
+        generator: of the deals; without one they are the same each time.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     order = torch.rand(n, len(angles), generator=generator).argsort(dim=1)
     as_good = circularity(found.expand(n, -1), angles[order]) >= circularity(found, angles) - 1e-6
     return (1 + as_good.sum().item()) / (1 + n)
