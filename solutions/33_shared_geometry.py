@@ -36,9 +36,12 @@ __import__("utils.lesson").lesson.begin()
 
 # %%
 import json
+from collections.abc import Mapping
 
 import torch
+from jaxtyping import Float, Int
 from safetensors.torch import load_file
+from torch import Tensor
 
 from data.concepts import task as concepts
 from utils import activations, generation, plots, stats, steering
@@ -94,21 +97,8 @@ assert max(trained_to.values()) < by_frequency - 1 and round(len(stories["length
 #
 # ### Exercise 1 · shared tokens (10 minutes, easy)
 
-
-# %%
-def shared_tokens(vocab_a: dict, vocab_b: dict) -> tuple[list[str], list[int], list[int]]:
-    """The tokens that stand in both vocabularies, their ids in A, and their ids in B.
-
-    All three lists have one order: that of the ids in A.
-
-    Args:
-        vocab_a, vocab_b: string -> id. `Ġ` at the start of a string stands for a space.
-    """
-    ### BEGIN SOLUTION
-    tokens = sorted(set(vocab_a) & set(vocab_b), key=lambda token: vocab_a[token])
-    return tokens, [vocab_a[token] for token in tokens], [vocab_b[token] for token in tokens]
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.writing.geometry.shared_tokens"]
+from utils.writing.geometry import shared_tokens
 
 # %% tags=["check"]
 lesson_33.check_shared_tokens(shared_tokens)
@@ -128,11 +118,11 @@ lesson_33.check_shared_tokens(shared_tokens)
 # %% tags=["nbval-check-output"]
 from utils.writing.geometry import shared_tokens
 
-shared = shared_tokens(big.tokenizer.get_vocab(), narrow.tokenizer.get_vocab())
+shared, ids, ids_narrow = shared_tokens(big.tokenizer.get_vocab(), narrow.tokenizer.get_vocab())
 for name, model in (("SmolLM2", big), ("narrow", narrow), ("wide", wide)):
     print(f"{name}: {model.cfg.d_vocab} tokens, {model.cfg.d_model} wide")
-print(len(shared.tokens), "tokens in SmolLM2 and narrow, among them", shared.tokens[2000:2005])
-print("ids of the first:", shared.ids_a[2000].item(), shared.ids_b[2000].item())
+print(len(shared), "tokens in SmolLM2 and narrow, among them", shared[2000:2005])
+print("ids of the first:", ids[2000], ids_narrow[2000])
 
 # %% [markdown]
 # A token that the small models have hardly ever seen still lies about where it was put at random. So this lesson keeps the tokens that occur at least 20 times in the texts, and looks at what that choice does.
@@ -223,11 +213,11 @@ print({f"{a} and {b}": round(value, 2) for (a, b), value in agree.items()})
 # %%
 n = len(tokens)
 shuffle = torch.randperm(n, generator=torch.Generator().manual_seed(0))
-partner = geometry.like_frequency(often, seed=0)
+partner = geometry.like_frequency(often, generator=torch.Generator().manual_seed(0))
 rivals = {
     "real pairs": E_narrow,
     "shuffled": E_narrow[shuffle],
-    "Gaussian": geometry.gaussian_like(E_narrow, seed=0),
+    "Gaussian": geometry.gaussian_like(E_narrow, generator=torch.Generator().manual_seed(0)),
     "like frequency": E_narrow[partner],
 }
 centred = {name: cosine_pearson(E_big, B) for name, B in rivals.items()}
@@ -236,8 +226,7 @@ ranges = {name: pearson_interval(E_big, B) for name, B in rivals.items()}
 print("not centred:", {name: round(value, 2) for name, value in raw.items()})
 plots.bars(
     {name: round(value, 2) + 0.0 for name, value in centred.items()},  # no "-0.00"
-    low={name: low for name, (low, _) in ranges.items()},
-    high={name: high for name, (_, high) in ranges.items()},
+    intervals=ranges,
     title="Neither chance nor the cloud's shape gives the agreement, and frequency gives little of it",
     y="Pearson correlation of cosines",
 )
@@ -279,19 +268,8 @@ assert raw["real pairs"] > centred["real pairs"] and by_count[200] > by_count[1]
 #
 # ### Exercise 3 · neighbour overlap (10 minutes, easy)
 
-
-# %%
-def neighbour_overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """The share of each token's neighbours in A that are among its neighbours in B, [n].
-
-    Args:
-        a: [n, k], for each token the indices of its k nearest tokens in model A, nearest first.
-        b: [n, k], the same in model B.
-    """
-    ### BEGIN SOLUTION
-    return (a[:, :, None] == b[:, None, :]).any(-1).float().mean(-1)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.writing.geometry.neighbour_overlap"]
+from utils.writing.geometry import neighbour_overlap
 
 # %% tags=["check"]
 lesson_33.check_neighbour_overlap(neighbour_overlap)
@@ -312,22 +290,21 @@ lesson_33.check_neighbour_overlap(neighbour_overlap)
 # *Predict first:* what overlap would chance give? (Ten neighbours out of all the others: each is among the other model's ten with probability k / (n - 1).)
 
 # %%
-from utils.writing.geometry import nearest, neighbour_overlap
+from utils.writing.geometry import nearest_rows, neighbour_overlap
 
 K = 10
-near = {name: nearest(x, K) for name, x in E.items()}
+near = {name: nearest_rows(x, K) for name, x in E.items()}
 overlap = {(a, b): neighbour_overlap(near[a], near[b]) for a, b in PAIRS}
 overlap_range = {pair: stats.bootstrap(values) for pair, values in overlap.items()}
 overlap_rivals = {
-    name: neighbour_overlap(near["SmolLM2"], nearest(B, K)).mean().item()
+    name: neighbour_overlap(near["SmolLM2"], nearest_rows(B, K)).mean().item()
     for name, B in rivals.items()
 }
 chance = K / (n - 1)
 plots.bars(
     {f"{a},<br>{b}": overlap[a, b].mean().item() for a, b in PAIRS}
     | {f"{name}<br>(control)": overlap_rivals[name] for name in list(rivals)[1:]},
-    low={f"{a},<br>{b}": overlap_range[a, b][0] for a, b in PAIRS},
-    high={f"{a},<br>{b}": overlap_range[a, b][1] for a, b in PAIRS},
+    intervals={f"{a},<br>{b}": overlap_range[a, b] for a, b in PAIRS},
     title="Models share neighbours far more often than chance",
     y="neighbours in common",
     chance=chance,
@@ -365,25 +342,8 @@ assert low > 10 * max(chance, overlap_rivals["like frequency"])
 #
 # ### Exercise 4 · LLE weights (20 minutes, hard)
 
-
-# %%
-def lle_weights(x: torch.Tensor, neighbours: torch.Tensor, *, ridge: float = 1e-3) -> torch.Tensor:
-    """The weights with which its neighbours best rebuild each point, [n, k]; each row sums to 1.
-
-    Args:
-        x: [n, d], the points.
-        neighbours: [n, k, d], the vectors of each point's k neighbours.
-        ridge: times the trace of a point's Gram matrix, it is added to that matrix's diagonal.
-    """
-    ### BEGIN SOLUTION
-    z = neighbours - x[:, None]
-    gram = z @ z.mT
-    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
-    gram = gram + ridge * trace * torch.eye(gram.shape[-1], dtype=gram.dtype)
-    w = torch.linalg.solve(gram, torch.ones_like(gram[..., :1]))[..., 0]
-    return w / w.sum(-1, keepdim=True)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.writing.geometry.lle_weights"]
+from utils.writing.geometry import lle_weights
 
 # %% tags=["check"]
 lesson_33.check_lle_weights(lle_weights)
@@ -418,9 +378,10 @@ for name, A, B in [
     ("control: Gaussian", E_big, rivals["Gaussian"]),
     ("control: noise, 576 and 64 wide", *noise),
 ]:
-    of_a = nearest(A, K)
+    of_a = nearest_rows(A, K)
     u, v = (lle_weights(x, x[of_a]) for x in map(geometry.unit_rows, (A, B)))
     lle[name] = torch.nn.functional.cosine_similarity(u, v, dim=-1).mean(), row_pearson(u, v).mean()
+r_of = {name: r for name, (_, r) in lle.items()}
 plots.table(
     [(name, f"{cosine:.2f}", f"{r:.2f}") for name, (cosine, r) in lle.items()],
     columns=["LLE weights over the same ten neighbours", "cosine", "correlation"],
@@ -433,7 +394,6 @@ plots.table(
 # By the correlation SmolLM2 and `narrow` have **0.29**, the two small ones **0.47**, and the shuffled pairs **0.00**. (How much of it is just who is nearer, since near neighbours get large weights in any model, is not separated here.) *Whenever* a measure looks high, let noise take the same test.
 
 # %% tags=["numbers"]
-r_of = {name: r for name, (_, r) in lle.items()}
 in_noise, r_noise = lle["control: noise, 576 and 64 wide"]
 claim("cosine in noise", in_noise, text=0.62, within=0.02)
 claim("cosine, real", lle["SmolLM2 and narrow"][0], text=0.54, within=0.02)
@@ -496,9 +456,9 @@ from utils.writing.geometry import intrinsic_dimension
 
 AROUND = 50  # neighbours whose spread is measured; this, and the share, are our choice
 in_big, in_narrow = geometry.unit_rows(E_big), geometry.unit_rows(E_narrow)
-ID = {name: intrinsic_dimension(x, nearest(x, AROUND)) for name, x in E.items()}
-like_big = geometry.gaussian_like(E_big, seed=0)
-gaussian_big = intrinsic_dimension(like_big, nearest(like_big, AROUND))
+ID = {name: intrinsic_dimension(x, nearest_rows(x, AROUND)) for name, x in E.items()}
+like_big = geometry.gaussian_like(E_big, generator=torch.Generator().manual_seed(0))
+gaussian_big = intrinsic_dimension(like_big, nearest_rows(like_big, AROUND))
 order = ID["SmolLM2"].argsort(stable=True)
 
 
@@ -523,7 +483,7 @@ plots.table(
 # when the part that is linear in log frequency, and then in both models' mean cosine to the neighbours too, has been taken from both sides.
 
 # %%
-density = [(x[:, None] * x[nearest(x, AROUND)]).sum(-1).mean(-1) for x in (in_big, in_narrow)]
+density = [(x[:, None] * x[nearest_rows(x, AROUND)]).sum(-1).mean(-1) for x in (in_big, in_narrow)]
 
 
 def correlation(x: torch.Tensor, y: torch.Tensor, *rivals: torch.Tensor) -> float:
@@ -545,6 +505,7 @@ asked = {
         ("ID in SmolLM2, and overlap of its neighbours", agreement),
     ]
 }
+(id_r, id_left, id_dense), (ov_r, ov_left, ov_dense) = asked.values()
 plots.table(
     [(name, *(f"{r:+.2f}" for r in found)) for name, found in asked.items()],
     columns=["", "correlation", "without frequency", "without frequency and density"],
@@ -557,7 +518,6 @@ plots.table(
 # Keep the measure's limits in mind. The median ID is **37** in SmolLM2; Gaussian rows of the same covariance have **40**, and none below **39**: **95%** of the real tokens lie lower. With `50` neighbours 37 and 40 look close, but almost every neighbourhood has fewer dimensions than chance gives; the lowest, **26**, by far.
 
 # %% tags=["numbers"]
-(id_r, id_left, id_dense), (ov_r, ov_left, ov_dense) = asked.values()
 claim("IDs, SmolLM2 and narrow", id_r, text=0.23, within=0.03)
 claim("share of the variance, %", 100 * id_r**2, text=5, within=1.5)
 claim("the same without frequency", id_left, text=0.19, within=0.03)
@@ -648,6 +608,7 @@ for a, b in PAIRS:
     for name, wrong in (("shuffled", shuffle), ("like frequency", partner)):
         m[name], m[f"found, {name}"] = judge(E[a], E[b], ridge=best, on=test, pairing=wrong)
 found_range = {pair: stats.bootstrap(m["found"]) for pair, m in maps.items()}
+to_narrow = maps["SmolLM2", "narrow"]
 kinds = ("test", "plain", "shuffled", "like frequency", "share")
 plots.table(
     [(f"{a} to {b}", m["ridge"], *(f"{m[k]:.2f}" for k in kinds)) for (a, b), m in maps.items()],
@@ -661,7 +622,6 @@ plots.table(
 # So a linear map carries a good part of where tokens lie, and most of the variance of the small models' embeddings stays unexplained or is noise.
 
 # %% tags=["numbers"]
-to_narrow = maps["SmolLM2", "narrow"]
 claim("tokens to fit on", len(fit), text=1523, within=0)
 claim("to narrow", to_narrow["test"], text=0.36, within=0.02)
 claim("to narrow, no ridge", to_narrow["plain"], text=0.19, within=0.03)
@@ -759,17 +719,29 @@ def sentiment_vectors(model) -> torch.Tensor:
 # - the **best of 30 random directions**: what does choosing alone give?
 
 # %%
+def bag_of_words(model) -> torch.Tensor:
+    """Mean embedding of the words of the first sentences minus that of the second, [1, d_model]."""
+    W_E = model.W_E.detach().float().cpu()
+    first, second = (
+        torch.stack([W_E[model.to_tokens(s, prepend_bos=False)[0].cpu()].mean(0) for s in side])
+        for side in zip(*fitted_on, strict=True)
+    )
+    return (first - second).mean(0, keepdim=True)
+
+
 FROM = list(range(3, big.cfg.n_layers + 1, 3))
 ridge = maps["SmolLM2", "narrow"]["ridge"]
 T = fit_map(E_big, E_narrow, ridge=ridge)
 v_big, v_narrow, v_wide = (sentiment_vectors(model) for model in (big, narrow, wide))
-bag_big, bag_narrow = (geometry.bag_of_words(model, fitted_on)[None] for model in (big, narrow))
+bag_big, bag_narrow = (bag_of_words(model) for model in (big, narrow))
 made = {
     "moved": v_big[FROM] @ T,
     "own": v_narrow[1:],  # at layer 0 all sentences have the same full stop
     "bag, moved": bag_big @ T,
     "bag, own": bag_narrow,
-    "random, best": steering.random_directions(30, (bag_big @ T)[0]),
+    "random, best": steering.random_directions(
+        30, (bag_big @ T)[0], generator=torch.Generator().manual_seed(0)
+    ),
 }
 tried = {name: everywhere(narrow, vectors) for name, vectors in made.items()}
 best = {name: pick(effects, third) for name, effects in tried.items()}
@@ -793,8 +765,11 @@ def wrong_maps(to: str, *, frequency: bool, times: int = 30) -> torch.Tensor:
     price = maps["SmolLM2", to]["ridge"]
     found = []
     for seed in range(times):
-        other = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-        other = geometry.like_frequency(often, seed=seed) if frequency else other
+        generator = torch.Generator().manual_seed(seed)
+        if frequency:
+            other = geometry.like_frequency(often, generator=generator)
+        else:
+            other = torch.randperm(n, generator=generator)
         found.append(v_big[LAYER_BIG] @ fit_map(E_big, E[to][other], ridge=price))
     return torch.stack(found)
 
@@ -810,14 +785,14 @@ fixed = {
 effects = {name: tried[name][b, 1, a, ~third][None] for name, (b, a) in best.items()}
 effects |= {name: effect(narrow, each, layer=LAYER)[:, ~third] for name, each in fixed.items()}
 effects["random"] = tried["random, best"][place, 1][:, ~third]
+mean_effect = {name: values.mean() for name, values in effects.items()}
 effect_range = {name: stats.bootstrap(values.mean(0)) for name, values in effects.items()}
 shown = {name: name.replace(" ", "<br>") for name in effects}
 # Vectors with a choice of layer; at the moved vector's layers; many that should do nothing.
 kind = [2 if len(values) > 1 else int(name in fixed) for name, values in effects.items()]
 plots.bars(
     {shown[name]: values.mean().item() for name, values in effects.items()},
-    low={shown[name]: effect_range[name][0] for name in effects},
-    high={shown[name]: effect_range[name][1] for name in effects},
+    intervals={shown[name]: effect_range[name] for name in effects},
     dots={
         shown[name]: values.mean(1).tolist() for name, values in effects.items() if len(values) > 1
     },
@@ -855,7 +830,6 @@ for name, values in again.items():
 # of what is moved could be *words*, which a map of embeddings carries by its making. And the vector's source was one of ten layers, while the bag had none to choose. That SmolLM2's layers add something is not shown in `narrow`. Other thirds of the words lean towards it: over 300 of them the mean difference is **0.6**, for the own vector also **0.6**. (The shares printed above are no p-values: all 300 deal out the same 55 pairs.) And 55 pairs of words are a small sample.
 
 # %% tags=["numbers"]
-mean_effect = {name: values.mean() for name, values in effects.items()}
 claim("layer of SmolLM2", LAYER_BIG, text=21, within=0)
 claim("layer of narrow", LAYER, text=2, within=0)
 assert by_layer[:-1].min() > 0 > by_layer[-1] and FROM[int(by_layer.argmax())] in range(15, 25)
@@ -970,7 +944,10 @@ into_wide = {
     "from SmolLM2": (v_big[[LAYER_BIG]] @ T_big_wide, LAYER),
     "bag, from SmolLM2": (bag_big @ T_big_wide, INTO[best["bag, moved"][0]]),
     "from narrow": (made["own"][[best["own"][1]]] @ T_narrow_wide, INTO[best["own"][0]]),
-    "random": (steering.random_directions(30, v_wide[1]), LAYER),
+    "random": (
+        steering.random_directions(30, v_wide[1], generator=torch.Generator().manual_seed(0)),
+        LAYER,
+    ),
     "wrong maps": (torch.cat([wrong_maps("wide", frequency=f, times=10) for f in (0, 1)]), LAYER),
 }
 on_wide = {"its own": tried_wide[b, 1, a, ~third][None]} | {
@@ -978,6 +955,7 @@ on_wide = {"its own": tried_wide[b, 1, a, ~third][None]} | {
     for name, (vectors, layer) in into_wide.items()
 }
 wide_range = {name: stats.bootstrap(values.mean(0)) for name, values in on_wide.items()}
+wrong_wide = on_wide["wrong maps"].mean(1).max()
 for name, value in on_wide.items():
     print(f"{name}: {value.mean():+.2f}", "({:+.2f} to {:+.2f})".format(*wide_range[name]))
 
@@ -995,7 +973,6 @@ claim("low", wide_range["from SmolLM2"][0], text=3.2, within=0.3)
 claim("high", wide_range["from SmolLM2"][1], text=4.8, within=0.3)
 claim("from narrow", on_wide["from narrow"].mean(), text=3.1, within=0.2)
 claim("random, highest", on_random.max(), text=0.9, within=0.3)
-wrong_wide = on_wide["wrong maps"].mean(1).max()
 claim("wrong maps, highest", wrong_wide, text=1.6, within=0.3)
 claim("map to wide", maps["SmolLM2", "wide"]["test"], text=0.27, within=0.02)
 assert max(on_random.max(), wrong_wide) < wide_range["from narrow"][0]

@@ -12,30 +12,25 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from utils import stats
 from utils.activations import next_logits
+from utils.stats import Interval
 from utils.steering import at_dose, steer
 
 
-class Shared(NamedTuple):
-    """The tokens that two vocabularies share, in the order of the first one's ids."""
+def shared_tokens(
+    vocab_a: Mapping[str, int], vocab_b: Mapping[str, int]
+) -> tuple[list[str], list[int], list[int]]:
+    """The tokens that stand in both vocabularies, their ids in A, and their ids in B.
 
-    tokens: list[str]
-    ids_a: Int[Tensor, " n"]
-    ids_b: Int[Tensor, " n"]
-
-
-def shared_tokens(vocab_a: Mapping[str, int], vocab_b: Mapping[str, int]) -> Shared:
-    """The tokens that stand in both vocabularies, with their ids in each.
+    All three lists have one order: that of the ids in A.
 
     Args:
-        vocab_a, vocab_b: string -> id, as `model.tokenizer.get_vocab()` gives it.
+        vocab_a, vocab_b: string -> id, as `model.tokenizer.get_vocab()` gives it. `Ġ` at the start
+            of a string stands for a space.
     """
     tokens = sorted(set(vocab_a) & set(vocab_b), key=lambda token: vocab_a[token])
-    return Shared(
-        tokens,
-        torch.tensor([vocab_a[token] for token in tokens], dtype=torch.long),
-        torch.tensor([vocab_b[token] for token in tokens], dtype=torch.long),
-    )
+    return tokens, [vocab_a[token] for token in tokens], [vocab_b[token] for token in tokens]
 
 
 # ---- Global -------------------------------------------------------------------------------------
@@ -68,19 +63,23 @@ def pearson_interval(
     B: Float[Tensor, "n b"],
     *,
     centre: bool = True,
-    draws: int = 100,
-    seed: int = 0,
-) -> tuple[float, float]:
+    n: int = 100,
+    generator: torch.Generator | None = None,
+) -> Interval:
     """The 95% interval of `cosine_pearson` by a bootstrap over tokens.
 
     Tokens are drawn, not pairs: the pairs of one token are not independent. A token that is drawn
     twice is not paired with itself.
+
+    Args:
+        n: how many times to draw.
+        generator: of the draws, on the CPU; without one they are the same each time.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     x, y = ((z @ z.T).fill_diagonal_(0) for z in (unit_rows(E, centre=centre) for E in (A, B)))
     # Drawing rows with replacement is giving each a count, and each pair the product of two.
-    drawn = torch.randint(len(x), (draws, len(x)), generator=generator)
-    times = torch.zeros(draws, len(x)).scatter_add_(1, drawn, torch.ones(drawn.shape)).to(x)
+    drawn = torch.randint(len(x), (n, len(x)), generator=generator)
+    times = torch.zeros(n, len(x)).scatter_add_(1, drawn, torch.ones(drawn.shape)).to(x)
 
     def total(values: Float[Tensor, "n n"]) -> Float[Tensor, " draw"]:
         return ((times @ values) * times).sum(-1).double()
@@ -88,15 +87,13 @@ def pearson_interval(
     size = (times.sum(-1) ** 2 - times.pow(2).sum(-1)).double()
     mean_x, mean_y = total(x) / size, total(y) / size
     spread = (total(x * x) / size - mean_x**2) * (total(y * y) / size - mean_y**2)
-    found = (total(x * y) / size - mean_x * mean_y) / spread.sqrt()
-    low, high = found.quantile(torch.tensor([0.025, 0.975]).to(found)).tolist()
-    return low, high
+    return stats.percentiles((total(x * y) / size - mean_x * mean_y) / spread.sqrt())
 
 
 # ---- Local --------------------------------------------------------------------------------------
 
 
-def nearest(E: Float[Tensor, "n d"], k: int, *, centre: bool = True) -> Int[Tensor, "n k"]:
+def nearest_rows(E: Float[Tensor, "n d"], k: int, *, centre: bool = True) -> Int[Tensor, "n k"]:
     """The k rows of highest cosine with each row, nearest first, without the row itself."""
     x = unit_rows(E, centre=centre)
     found = [
@@ -109,7 +106,9 @@ def nearest(E: Float[Tensor, "n d"], k: int, *, centre: bool = True) -> Int[Tens
 def neighbour_overlap(a: Int[Tensor, "n k"], b: Int[Tensor, "n k"]) -> Float[Tensor, " n"]:
     """The share of each token's k neighbours in A that are among its k neighbours in B.
 
-    By chance it is k / (n - 1) on average.
+    Args:
+        a: for each token the indices of its k nearest tokens in model A, nearest first.
+        b: the same in model B.
     """
     return (a[:, :, None] == b[:, None, :]).any(-1).float().mean(-1)
 
@@ -117,22 +116,23 @@ def neighbour_overlap(a: Int[Tensor, "n k"], b: Int[Tensor, "n k"]) -> Float[Ten
 def lle_weights(
     x: Float[Tensor, "n d"], neighbours: Float[Tensor, "n k d"], *, ridge: float = 1e-3
 ) -> Float[Tensor, "n k"]:
-    """The weights, 1 in sum, with which its neighbours best rebuild each point.
+    """The weights with which its neighbours best rebuild each point; each row sums to 1.
 
-    The first step of locally linear embedding (Roweis and Saul, Science 2000). They do not change
-    when all points are moved, turned or scaled together.
+    They do not change when all points are moved, turned or scaled together.
 
     Args:
-        ridge: added to the diagonal of each Gram matrix, as a share of its trace, as they do when
-            neighbours are many or alike.
+        x: the points.
+        neighbours: the vectors of each point's k neighbours.
+        ridge: times the trace of a point's Gram matrix, it is added to that matrix's diagonal.
+
+    Source: the first step of locally linear embedding (Roweis and Saul, Science 2000).
     """
-    to_neighbours = (neighbours - x[:, None]).double()
-    gram = to_neighbours @ to_neighbours.mT
-    k = gram.shape[-1]
+    z = (neighbours - x[:, None]).double()  # a Gram matrix may be nearly singular
+    gram = z @ z.mT
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
-    eye = torch.eye(k, dtype=gram.dtype, device=gram.device)
-    raw = torch.linalg.solve(gram + ridge * trace * eye, torch.ones_like(gram[..., :1]))[..., 0]
-    return (raw / raw.sum(-1, keepdim=True)).to(x)
+    gram = gram + ridge * trace * torch.eye(gram.shape[-1]).to(gram)
+    w = torch.linalg.solve(gram, torch.ones_like(gram[..., :1]))[..., 0]
+    return (w / w.sum(-1, keepdim=True)).to(x)
 
 
 def row_pearson(a: Float[Tensor, "n k"], b: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
@@ -142,7 +142,7 @@ def row_pearson(a: Float[Tensor, "n k"], b: Float[Tensor, "n k"]) -> Float[Tenso
 
 
 def intrinsic_dimension(
-    E: Float[Tensor, "n d"], neighbours: Int[Tensor, "n k"], *, share: float = 0.9
+    E: Float[Tensor, "token d"], neighbours: Int[Tensor, "n k"], *, share: float = 0.9
 ) -> Int[Tensor, " n"]:
     """How many principal components hold this share of the variance of each token's neighbours.
 
@@ -170,7 +170,7 @@ def fit_map(
     A direction v of A, being a difference, is moved by `v @ T`: no mean is added.
 
     Args:
-        ridge: the price of large weights, as a share of A's mean variance times n; 0 is plain
+        ridge: the penalty of large weights, as a share of A's mean variance times n; 0 is plain
             least squares, as in Lee et al.'s Emb2Emb.
 
     Raises:
@@ -182,10 +182,8 @@ def fit_map(
             f"{n} tokens cannot fit {width} weights for each coordinate: give more tokens, or a "
             f"ridge above 0."
         )
-    a, b = ((E - E.mean(0)).double() for E in (A, B))
-    gram = a.T @ a
-    gram.diagonal().add_(ridge * gram.diagonal().mean())
-    return torch.linalg.solve(gram, a.T @ b).to(B)
+    variance = (A - A.mean(0)).double().square().mean().item()
+    return stats.ridge(A, B, penalty=ridge * variance * n).weights.to(B)
 
 
 def map_fit(
@@ -240,29 +238,17 @@ def steering_effects(
     return torch.stack(found)
 
 
-def bag_of_words(model, pairs: Sequence[tuple[str, str]]) -> Float[Tensor, " d_model"]:
-    """Mean embedding of the first sentences' tokens minus that of the second ones', on the CPU.
-
-    Each sentence counts once, whatever its length. No layer is run.
-    """
-    W_E = model.W_E.detach().float().cpu()
-    first, second = (
-        torch.stack([W_E[model.to_tokens(s, prepend_bos=False)[0].cpu()].mean(0) for s in side])
-        for side in zip(*pairs, strict=True)
-    )
-    return (first - second).mean(0)
-
-
 # ---- Controls and comparisons -------------------------------------------------------------------
 
 
-def like_frequency(counts: Int[Tensor, " n"], *, seed: int, window: int = 20) -> Int[Tensor, " n"]:
+def like_frequency(
+    counts: Int[Tensor, " n"], *, generator: torch.Generator, window: int = 20
+) -> Int[Tensor, " n"]:
     """A permutation that gives every token another one of like frequency.
 
     Tokens are sorted by count, ties at random, cut into runs of `window`, and each run is turned
     by a random number of places, so that no token keeps its own.
     """
-    generator = torch.Generator().manual_seed(seed)
     ties = torch.rand(len(counts), generator=generator, dtype=torch.float64)
     order = (counts.double().cpu() + 0.5 * ties).argsort()
     other = torch.empty_like(order)
@@ -275,12 +261,11 @@ def like_frequency(counts: Int[Tensor, " n"], *, seed: int, window: int = 20) ->
     return other
 
 
-def gaussian_like(E: Float[Tensor, "n d"], *, seed: int) -> Float[Tensor, "n d"]:
+def gaussian_like(E: Float[Tensor, "n d"], *, generator: torch.Generator) -> Float[Tensor, "n d"]:
     """Random rows of the shape of E, with the mean and covariance of E's rows.
 
     So it has E's overall shape (its few long axes), and forgets which token lies where.
     """
-    generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(E.shape, generator=generator).to(E)
     centred = (E - E.mean(0)).double()
     values, axes = torch.linalg.eigh(centred.T @ centred / len(E))
@@ -304,7 +289,7 @@ def likeness(
     `pearson` is `cosine_pearson`; `overlap` is `neighbour_overlap`; `lle` is the `row_pearson` of
     the two models' weights over the *same* neighbours, those of A.
     """
-    a, b = nearest(A, k, centre=centre), nearest(B, k, centre=centre)
+    a, b = nearest_rows(A, k, centre=centre), nearest_rows(B, k, centre=centre)
     x, y = unit_rows(A, centre=centre), unit_rows(B, centre=centre)
     lle = row_pearson(lle_weights(x, x[a]), lle_weights(y, y[a]))
     return Likeness(cosine_pearson(A, B, centre=centre), neighbour_overlap(a, b), lle)
@@ -345,14 +330,14 @@ def embeddings(
     if at_least is not None:
         counts, fewest = at_least
         vocab_a = {token: i for token, i in vocab_a.items() if counts.get(token, 0) >= fewest}
-    found = shared_tokens(vocab_a, vocab_b)
-    if not found.tokens:
+    tokens, *ids = shared_tokens(vocab_a, vocab_b)
+    if not tokens:
         raise ValueError("The two models share no token that is left: ask for a lower count.")
     A, B = (
-        model.W_E.detach().float().cpu()[ids]
-        for model, ids in ((model_a, found.ids_a), (model_b, found.ids_b))
+        model.W_E.detach().float().cpu()[rows]
+        for model, rows in zip((model_a, model_b), ids, strict=True)
     )
-    return found.tokens, A, B
+    return tokens, A, B
 
 
 def compare(
@@ -362,9 +347,10 @@ def compare(
     at_least: tuple[Mapping[str, int], int] | None = None,
     k: int = 10,
     ridge: float = 0.1,
-    seed: int = 0,
 ) -> dict[str, float]:
     """Every comparison of two models' embeddings, each beside its control of shuffled pairs.
+
+    What is random is the same in each call.
 
     Args:
         model_a, model_b: any two TransformerBridges with tokenizers that share strings.
@@ -373,12 +359,12 @@ def compare(
 
     Returns:
         What was measured -> its value: "tokens", "pearson", "overlap", "lle" and "map" (the share
-        of variance explained on held-out tokens); the same with ", shuffled" behind the name, and
+        of variance explained on held-out tokens); the same with ", shuffled" after the name, and
         "overlap, chance"; with counts also "pearson, like frequency".
     """
     tokens, A, B = embeddings(model_a, model_b, at_least=at_least)
     n = len(tokens)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     out, fitted = order.split([n // 5, n - n // 5])
     other = torch.empty_like(order)
     other[order] = order.roll(1)  # every token gets another one
@@ -395,6 +381,6 @@ def compare(
         }
     if at_least is not None:
         counts = torch.tensor([at_least[0][token] for token in tokens])
-        partner = like_frequency(counts, seed=seed)
+        partner = like_frequency(counts, generator=torch.Generator().manual_seed(0))
         found["pearson, like frequency"] = cosine_pearson(A, B[partner])
     return found
