@@ -26,7 +26,7 @@ def read_tokens(texts: Path) -> list[torch.Tensor]:
 
 
 @torch.no_grad()
-def sample(
+def write_answers(
     texts: Path,
     prompts: Callable[[int, int], list[str]],
     *,

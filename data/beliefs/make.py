@@ -1,11 +1,9 @@
-"""Train the toy models of lesson 2.3, part B: small transformers that watch a hidden Markov process.
+"""Train the toys of lesson 2.3, part B: small transformers that watch a hidden Markov process.
 
 Run it from the repository's root: `python -m data.beliefs.make`. README.md beside this file says
 what comes out.
 """
 
-import argparse
-import statistics
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,21 +11,19 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
-from data.beliefs.task import PROCESSES, beliefs, next_token_probs, sample
-from data.recipes import write_json
+from data import training
+from data.beliefs.task import PROCESSES, beliefs, next_token_probs, sample_tokens
 from utils.models import save_native
 from utils.reading.beliefs import (
     excess_loss,
     join_last_tokens,
     last_tokens,
-    r_squared,
     r_squared_within,
     token_pairs,
 )
-from utils.reading.world import affine_fit, affine_predict
+from utils.stats import r_squared, ridge
 
 HERE = Path(__file__).resolve().parent
 NEW = 1000  # added to a seed: an untrained model of other weights than the trained one began with
@@ -73,11 +69,10 @@ def new_model(recipe: Recipe, *, n_tokens: int, seed: int) -> TransformerBridge:
 
 
 def different_sequences(
-    T: Float[Tensor, "token state next"], n: int, *, length: int, seed: int
+    T: Float[Tensor, "token state next"], n: int, *, length: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, "train length"], Int[Tensor, "test length"]]:
     """Two halves of up to `n` sequences, no two alike: to fit a probe on, and to test it on."""
-    generator = torch.Generator().manual_seed(seed)
-    tokens = sample(T, n, length=length, generator=generator).unique(dim=0)
+    tokens = sample_tokens(T, n, length=length, generator=generator).unique(dim=0)
     tokens = tokens[torch.randperm(len(tokens), generator=generator)]
     return tokens[: len(tokens) // 2], tokens[len(tokens) // 2 :]
 
@@ -86,7 +81,7 @@ def different_sequences(
 def residuals(
     model: TransformerBridge, tokens: Int[Tensor, "batch pos"]
 ) -> dict[str, Float[Tensor, "batch feature"]]:
-    """What stands at the last position: before layer 0, after each layer, and the probabilities."""
+    """What stands at the last position: before block 0, after each block, and the probabilities."""
     logits, cache = model.run_with_cache(tokens, names_filter=lambda n: "hook_resid" in n)
     found = {"embedding": cache["blocks.0.hook_resid_pre"][:, -1]}
     for layer in range(model.cfg.n_layers):
@@ -107,21 +102,20 @@ def evaluate(models: dict[str, TransformerBridge], recipe: Recipe, name: str) ->
         16) and on `token pairs` (the last 8 and their products by twos).
     """
     T = PROCESSES[name]()
-    train, test = different_sequences(T, recipe.eval_batch, length=recipe.n_ctx, seed=10_000)
+    size = {"n": recipe.eval_batch, "length": recipe.n_ctx}
+    train, test = different_sequences(T, **size, generator=torch.Generator().manual_seed(10_000))
     belief = {"train": beliefs(train, T)[:, -1], "test": beliefs(test, T)[:, -1]}
     window = last_tokens(test, 3, n_tokens=len(T))
 
     def probe(seen: Tensor, unseen: Tensor) -> list[float]:
         right = belief["test"]
-        found = affine_predict(unseen, affine_fit(seen, belief["train"]))
+        found = ridge(seen, belief["train"], penalty=1e-6)(unseen)
         seen = join_last_tokens(seen, train, 3, n_tokens=len(T))
         unseen = join_last_tokens(unseen, test, 3, n_tokens=len(T))
-        beyond = affine_predict(unseen, affine_fit(seen, belief["train"]))
+        beyond = ridge(seen, belief["train"], penalty=1e-6)(unseen)
         return [r_squared(found, right), r_squared_within(beyond, right, window)]
 
-    fresh = sample(
-        T, recipe.eval_batch, length=recipe.n_ctx, generator=torch.Generator().manual_seed(10_001)
-    )
+    fresh = sample_tokens(T, **size, generator=torch.Generator().manual_seed(10_001))
     ideal, out = beliefs(fresh, T), {}
     for title, model in models.items():
         seen, unseen = residuals(model, train), residuals(model, test)
@@ -156,37 +150,37 @@ def train(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
     )
-    fresh = sample(
+    fresh = sample_tokens(
         T, recipe.eval_batch, length=recipe.n_ctx, generator=torch.Generator().manual_seed(10_002)
     )
     ideal = beliefs(fresh, T)
     generator = torch.Generator().manual_seed(seed)
-    rows, losses = [], []
-    bar = tqdm(range(recipe.steps + 1), desc=f"{name}, seed {seed}")
-    for step in bar:
-        if step % recipe.eval_every == 0 or step == recipe.steps:
-            saved.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
-            with torch.no_grad():
-                excess = 1000 * excess_loss(saved(fresh), ideal, T).mean().item()
-            mean = statistics.fmean(losses) if losses else None
-            rows.append({"step": step, "train_loss": mean, "excess": excess})
-            losses.clear()
-            bar.set_postfix(excess=f"{excess:.2f} millinats")
-        if step == recipe.steps:
-            break
-        rise, fall = (step + 1) / recipe.warmup, 1 - step / recipe.steps
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * min(rise, fall)
-        tokens = sample(T, recipe.batch, length=recipe.n_ctx + 1, generator=generator)
+
+    def gradients(step: int) -> Tensor:
+        tokens = sample_tokens(T, recipe.batch, length=recipe.n_ctx + 1, generator=generator)
         logits = model(tokens[:, :-1])
         loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
-        optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+        return loss
+
+    @torch.no_grad()
+    def measure(step: int) -> dict[str, float]:
+        training.copy_as_saved(model, saved)
+        return {"excess": 1000 * excess_loss(saved(fresh), ideal, T).mean().item()}
+
+    log, _ = training.train(
+        gradients,
+        [optimizer],
+        title=f"{name}, seed {seed}",
+        steps=recipe.steps,
+        warmup=recipe.warmup,
+        fall=lambda step: 1 - step / recipe.steps,
+        measured_at={*range(0, recipe.steps, recipe.eval_every), recipe.steps},
+        measure=measure,
+    )
     if save_to:
         save_native(saved, save_to)
-    return saved, {key: [row[key] for row in rows] for key in rows[0]}
+    return saved, log
 
 
 def make(out: Path, recipe: Recipe, *, seed: int, seeds: list[int]) -> None:
@@ -204,21 +198,13 @@ def make(out: Path, recipe: Recipe, *, seed: int, seeds: list[int]) -> None:
             summary[f"{name}, seed {current}"] = measured
             if save_to:
                 log[name] = columns
-    write_json(out / "log.json", log)
-    write_json(out / "seeds.json", summary)
+    training.write_json(out / "log.json", log)
+    training.write_json(out / "seeds.json", summary)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=HERE, help="folder to write into")
-    parser.add_argument("--seed", type=int, default=0, help="the seed whose models are kept")
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="also summarised")
-    parser.add_argument("--tiny", action="store_true", help="10 steps, one seed: a test")
-    args = parser.parse_args(arguments)
-    if args.tiny and args.out.resolve() == HERE:
-        parser.error("--tiny would overwrite the trained models: name another folder by --out")
-    torch.set_num_threads(1)  # the same sums in the same order, whatever the machine
-    args.out.mkdir(parents=True, exist_ok=True)
+    seeds = {"type": int, "nargs": "*", "default": [0, 1, 2], "help": "also summarised"}
+    args = training.options(arguments, __doc__, HERE, seeds=seeds)
     recipe = TINY if args.tiny else Recipe()
     make(args.out, recipe, seed=args.seed, seeds=[] if args.tiny else args.seeds)
 

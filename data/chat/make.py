@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    sampling.sample(TEXTS, prompts, minutes=arguments.minutes, device=arguments.device)
+    sampling.write_answers(TEXTS, prompts, minutes=arguments.minutes, device=arguments.device)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,22 @@ python -m data.countdown.make --name report  # what they can do, and what disabl
 
 import argparse
 import random
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from data import training
 from data.countdown import task as countdown
-from data.recipes import write_json
 from utils.cases import verification
 from utils.heads import head_name
 from utils.models import load
 
 FOLDER = Path(__file__).parent
-BRACKET = countdown.VOCABULARY.index("(")
+IDS = {word: i for i, word in enumerate(countdown.VOCABULARY)}
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,19 @@ RECIPES |= {"fixed_0": Recipe(0, variable_header=False), "recheck_0": Recipe(0, 
 # ---- Traces -------------------------------------------------------------------------------------
 
 
-def trace(rng: random.Random, puzzles, recipe: Recipe) -> list[str]:
+def trace(generator: random.Random, puzzles, recipe: Recipe) -> list[str]:
     """A whole search in words: failures with different results, then a success, each judged."""
     puzzle, found = next(puzzles)
     misses = [value for value in found if value != puzzle.target]
     words = ["<bos>", *puzzle.header]
-    for value in rng.sample(misses, rng.randint(0, min(recipe.most_failures, len(misses)))):
-        verdict = [rng.choice(countdown.NO), str(value)]
-        words += [*rng.choice(found[value]).words, "(", *verdict, ")", ","]
-    success = [*rng.choice(found[puzzle.target]).words, "("]
-    words += [*success, rng.choice(countdown.YES), "works", ")"]
-    if rng.random() < recipe.recheck:
-        words += [",", "check", *success, rng.choice(countdown.YES), "works", ")"]
+    n_failures = generator.randint(0, min(recipe.most_failures, len(misses)))
+    for value in generator.sample(misses, n_failures):
+        verdict = [generator.choice(countdown.NO), str(value)]
+        words += [*generator.choice(found[value]).words, "(", *verdict, ")", ","]
+    success = [*generator.choice(found[puzzle.target]).words, "("]
+    words += [*success, generator.choice(countdown.YES), "works", ")"]
+    if generator.random() < recipe.recheck:
+        words += [",", "check", *success, generator.choice(countdown.YES), "works", ")"]
     return [*words, "<eos>"]
 
 
@@ -77,17 +78,14 @@ def steps_of(recipe: Recipe):
     Traces of like length share a part, so that few places are padding (-100); a step has all
     lengths, for the shortest traces are all successes.
     """
-    ids = {word: i for i, word in enumerate(countdown.VOCABULARY)}
-    rng = random.Random(1_000 + recipe.seed)
-    puzzles = countdown.puzzles(rng, test=False, variable=recipe.variable_header)
+    generator = random.Random(1_000 + recipe.seed)
+    puzzles = countdown.puzzles(generator, test=False, variable=recipe.variable_header)
     while True:
-        traces = sorted((trace(rng, puzzles, recipe) for _ in range(recipe.traces)), key=len)
-        rows = [torch.tensor([ids[word] for word in each]) for each in traces]
+        traces = sorted((trace(generator, puzzles, recipe) for _ in range(recipe.traces)), key=len)
+        rows = [torch.tensor([IDS[word] for word in each]) for each in traces]
         part = len(rows) // recipe.parts
         yield [
-            torch.nn.utils.rnn.pad_sequence(
-                rows[at : at + part], batch_first=True, padding_value=-100
-            )
+            pad_sequence(rows[at : at + part], batch_first=True, padding_value=-100)
             for at in range(0, len(rows), part)
         ]
 
@@ -97,11 +95,7 @@ def steps_of(recipe: Recipe):
 
 def new_tokenizer() -> PreTrainedTokenizerFast:
     """A token for each word and each number; words stand apart."""
-    made = Tokenizer(
-        models.WordLevel(
-            {word: i for i, word in enumerate(countdown.VOCABULARY)}, unk_token="<unk>"
-        )
-    )
+    made = Tokenizer(models.WordLevel(IDS, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
@@ -146,48 +140,33 @@ def loss_of(
         each = torch.nn.functional.cross_entropy(
             logits.mT, rows[:, 1:], ignore_index=-100, reduction="none"
         )
-        part = (each * torch.where(rows[:, :-1] == BRACKET, verdict, 1.0)).sum() / total
+        part = (each * torch.where(rows[:, :-1] == IDS["("], verdict, 1.0)).sum() / total
         part.backward()
         loss += part.detach().cpu()
     return loss
 
 
-def train(name: str, *, device: str = "cpu") -> tuple[LlamaForCausalLM, dict[str, float]]:
-    """Train one model from scratch. Returns it, and the loss by step."""
+def train(name: str, *, device: str = "cpu") -> None:
+    """Train one model from scratch and save it with its tokenizer, and the loss by step."""
     recipe = RECIPES[name]
     model = new_model(recipe).to(device)
-    named = list(model.named_parameters())
-    matrices = [p for n, p in named if "layers." in n and p.dim() == 2]
-    others = [p for n, p in named if not ("layers." in n and p.dim() == 2)]
-    optimizers = [
-        torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=0.1),
-        torch.optim.AdamW(others, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01),
-    ]
-    groups = [g for each in optimizers for g in each.param_groups]
-    highest = [g["lr"] for g in groups]
-    began, losses = time.time(), {}
-    for step, parts in zip(range(recipe.steps), steps_of(recipe), strict=False):
-        left = (recipe.steps - step) / (recipe.fall * recipe.steps)
-        rate = min((step + 1) / recipe.warmup, left, 1.0)
-        for group, lr in zip(groups, highest, strict=True):
-            group["lr"] = lr * rate
-        loss = loss_of(model, [rows.to(device) for rows in parts], verdict=recipe.verdict)
-        for each in optimizers:
-            each.step()
-            each.zero_grad()
-        if (step + 1) % 100 == 0:
-            losses[str(step + 1)] = loss.item()
-            print(name, step + 1, f"{loss:.3f} {time.time() - began:.0f} s", flush=True)
-    return model, losses
+    batches = steps_of(recipe)
 
+    def gradients(step: int) -> torch.Tensor:
+        return loss_of(model, [rows.to(device) for rows in next(batches)], verdict=recipe.verdict)
 
-def save(model: LlamaForCausalLM, name: str, losses: dict[str, float]) -> None:
-    """In half precision, with its tokenizer and its recipe."""
-    folder = FOLDER / name
-    model.half().save_pretrained(folder)
-    new_tokenizer().save_pretrained(folder)
-    recipe = asdict(RECIPES[name])
-    write_json(folder / "training.json", {"recipe": recipe, "weighted loss by step": losses})
+    log, losses = training.train(
+        gradients,
+        training.muon_and_adamw(model, muon=(recipe.matrix_lr, 0.1), adamw=(recipe.lr, 0.01)),
+        title=name,
+        steps=recipe.steps,
+        warmup=recipe.warmup,
+        fall=lambda step: (recipe.steps - step) / (recipe.fall * recipe.steps),
+        measured_at={*range(100, recipe.steps, 100), recipe.steps},
+    )
+    by_step = {step: losses[step - 1] for step in log["step"]}
+    how = {"recipe": asdict(recipe), "weighted loss by step": by_step}
+    training.save_pretrained(model, new_tokenizer(), FOLDER / name, how=how)
 
 
 # ---- What came out ------------------------------------------------------------------------------
@@ -223,10 +202,9 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in [arguments.name] if arguments.name else [*RECIPES, "report"]:
         if name == "report":
-            write_json(FOLDER / "report.json", report())
+            training.write_json(FOLDER / "report.json", report())
         else:
-            model, losses = train(name, device=arguments.device)
-            save(model, name, losses)
+            train(name, device=arguments.device)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ Run it from the repository's root: `python -m data.induction.make`. README.md be
 what comes out, and why the recipe is what it is.
 """
 
-import argparse
 import shutil
-import statistics
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
-from data.recipes import write_json
+from data import training
 from utils.circuits.induction import previous_token_scores
 from utils.heads import ablated
 from utils.models import save_native
@@ -57,14 +54,7 @@ TINY = replace(Recipe(), batch=8, eval_batch=8, eval_every=5, checkpoints=(0, 10
 
 
 def make_batch(
-    batch: int,
-    *,
-    generator: torch.Generator,
-    n_tokens: int = 64,
-    seq_len: int = 48,
-    min_len: int = 10,
-    max_len: int = 23,
-    skew: float = 0.5,
+    recipe: Recipe, batch: int, *, generator: torch.Generator
 ) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
     """Random tokens in which one segment, of random length and place, occurs a second time.
 
@@ -78,6 +68,7 @@ def make_batch(
     Raises:
         ValueError: two segments of `max_len` and a BOS do not fit into `seq_len`.
     """
+    seq_len, min_len, max_len = recipe.seq_len, recipe.min_len, recipe.max_len
     if not 0 < min_len <= max_len or 2 * max_len + 1 > seq_len:
         raise ValueError(f"Two segments of {max_len} and a BOS do not fit into {seq_len} tokens.")
     length = torch.randint(min_len, max_len + 1, (batch, 1), generator=generator)
@@ -91,11 +82,17 @@ def make_batch(
     repeated = (pos >= second) & (pos < second + length)
     source = torch.where(repeated, pos - (second - first), -1)
 
-    weight = torch.arange(1, n_tokens + 1, dtype=torch.float64) ** -skew
+    weight = torch.arange(1, recipe.n_tokens + 1, dtype=torch.float64) ** -recipe.skew
     fresh = torch.multinomial(weight, batch * seq_len, replacement=True, generator=generator)
     tokens = 1 + fresh.view(batch, seq_len)
     tokens[:, 0] = BOS
     return torch.where(repeated, tokens.gather(1, source.clamp(min=0)), tokens), source
+
+
+def eval_batch(recipe: Recipe) -> tuple[Int[Tensor, "batch seq"], Int[Tensor, "batch seq"]]:
+    """Always the same fresh sequences, to measure on."""
+    generator = torch.Generator().manual_seed(10_000)
+    return make_batch(recipe, recipe.eval_batch, generator=generator)
 
 
 def repeat_targets(
@@ -152,7 +149,7 @@ def evaluate(model: TransformerBridge, recipe: Recipe) -> dict:
         induction: `[layer][head]`, mean attention from a repeated token to the one after its
             first occurrence.
     """
-    tokens, source = batch_of(recipe, recipe.eval_batch, seed=10_000)
+    tokens, source = eval_batch(recipe)
     generator = torch.Generator().manual_seed(10_001)
     row, pos, origin = repeat_targets(source)
     logits, cache = model.run_with_cache(tokens, names_filter=lambda n: n.endswith("hook_pattern"))
@@ -174,15 +171,10 @@ def evaluate(model: TransformerBridge, recipe: Recipe) -> dict:
     }
 
 
-def heads_above(scores: list[list[float]], threshold: float) -> list[tuple[int, int]]:
-    """The `(layer, head)` whose score, of `[layer][head]`, is above the threshold."""
-    return [(i, j) for i, row in enumerate(scores) for j, s in enumerate(row) if s > threshold]
-
-
 @torch.no_grad()
 def ablations(model: TransformerBridge, recipe: Recipe, measures: dict) -> dict[str, float]:
     """`loss_repeat`, in nats, with each head mean-ablated, and with each kind of head at once."""
-    tokens, source = batch_of(recipe, recipe.eval_batch, seed=10_000)
+    tokens, source = eval_batch(recipe)
     row, pos, _ = repeat_targets(source)
 
     def loss_without(heads) -> float:
@@ -192,7 +184,7 @@ def ablations(model: TransformerBridge, recipe: Recipe, measures: dict) -> dict[
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
     every = [(layer, head) for layer in range(n_layers) for head in range(n_heads)]
     last = n_layers - 1
-    induction = [h for h in heads_above(measures["induction"], 0.2) if h[0] == last]
+    induction = [(last, i) for i, score in enumerate(measures["induction"][last]) if score > 0.2]
     others = [h for h in every if h[0] == last and h not in induction]
     return {f"L{layer}H{head}": loss_without([(layer, head)]) for layer, head in every} | {
         "all induction heads": loss_without(induction),
@@ -205,7 +197,8 @@ def repeated_random(model: TransformerBridge, recipe: Recipe) -> dict[str, float
     """Loss in nats on the lesson's own test: a uniformly random half, then that half again."""
     half = (recipe.seq_len - 1) // 2
     sequences = replace(recipe, min_len=half, max_len=half, skew=0.0)
-    tokens, source = batch_of(sequences, recipe.eval_batch, seed=10_002)
+    generator = torch.Generator().manual_seed(10_002)
+    tokens, source = make_batch(sequences, recipe.eval_batch, generator=generator)
     row, pos, origin = repeat_targets(source)
     loss = token_loss(model(tokens), tokens)
     return {"first": loss[row, origin].mean().item(), "repeat": loss[row, pos].mean().item()}
@@ -221,9 +214,9 @@ def baselines(recipe: Recipe) -> dict[str, float]:
     is told that this is a repeat, which no model is, so it bounds from below what a model
     without composition can reach.
     """
-    tokens, source = batch_of(recipe, recipe.eval_batch, seed=10_000)
+    tokens, source = eval_batch(recipe)
     row, pos, _ = repeat_targets(source)
-    _, many = batch_of(recipe, 20_000, seed=10_003)
+    _, many = make_batch(recipe, 20_000, generator=torch.Generator().manual_seed(10_003))
     _, at, whence = repeat_targets(many)
     where = torch.zeros(recipe.seq_len, recipe.seq_len)
     where.index_put_((at, whence), torch.ones(len(at)), accumulate=True)
@@ -272,21 +265,6 @@ def phase_change(log: dict) -> dict[str, int | None]:
 # ---- Training -----------------------------------------------------------------------------------
 
 
-def batch_of(recipe: Recipe, batch: int, *, seed: int | torch.Generator):
-    """`make_batch` as the recipe wants it."""
-    if isinstance(seed, int):
-        seed = torch.Generator().manual_seed(seed)
-    return make_batch(
-        batch,
-        generator=seed,
-        n_tokens=recipe.n_tokens,
-        seq_len=recipe.seq_len,
-        min_len=recipe.min_len,
-        max_len=recipe.max_len,
-        skew=recipe.skew,
-    )
-
-
 def new_model(recipe: Recipe, *, n_layers: int, seed: int) -> TransformerBridge:
     """An untrained attention-only model; learned positions, and norms without parameters."""
     config = {
@@ -322,34 +300,32 @@ def train(recipe: Recipe, *, n_layers: int, seed: int, title: str, save_to: Path
         weight_decay=recipe.weight_decay,
     )
     generator = torch.Generator().manual_seed(seed)  # both models see the same sequences
-    last = max(recipe.checkpoints)
-    rows: list[dict] = []
-    losses: list[float] = []
-    bar = tqdm(range(last + 1), desc=title)
-    for step in bar:
-        if step % recipe.eval_every == 0 or step in recipe.checkpoints:
-            saved.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
-            mean = statistics.fmean(losses) if losses else None  # since the last evaluation
-            rows.append({"step": step, "train_loss": mean, **evaluate(saved, recipe)})
-            losses.clear()
-            bar.set_postfix(repeat=f"{rows[-1]['loss_repeat']:.2f}")
+
+    def gradients(step: int) -> Tensor:
+        tokens, _ = make_batch(recipe, recipe.batch, generator=generator)
+        loss = token_loss(model(tokens), tokens)[:, 1:].mean()
+        loss.backward()
+        return loss
+
+    def measure(step: int) -> dict:
+        training.copy_as_saved(model, saved)
         if save_to and step in recipe.checkpoints:
             save_native(saved, save_to / f"step_{step:05d}")
-        if step == last:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * min(1, (step + 1) / recipe.warmup)
-        tokens, _ = batch_of(recipe, recipe.batch, seed=generator)
-        loss = token_loss(model(tokens), tokens)[:, 1:].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+        return evaluate(saved, recipe)
 
-    log = {key: [row[key] for row in rows] for key in rows[0]}
-    final = {key: value for key, value in rows[-1].items() if key not in ("step", "train_loss")}
+    last = max(recipe.checkpoints)
+    log, _ = training.train(
+        gradients,
+        [optimizer],
+        title=title,
+        steps=last,
+        warmup=recipe.warmup,
+        measured_at={*range(0, last, recipe.eval_every), *recipe.checkpoints},
+        measure=measure,
+    )
+    final = {key: column[-1] for key, column in log.items() if key not in ("step", "train_loss")}
     final["phase_change"] = phase_change(log)
-    final["loss_repeat_without"] = ablations(saved, recipe, rows[-1])
+    final["loss_repeat_without"] = ablations(saved, recipe, final)
     final["repeated_random"] = repeated_random(saved, recipe)
     if n_layers == 2:  # [head of layer 0][head of layer 1]
         final["k_composition"] = saved.all_composition_scores("K").scores[0, :, 1].tolist()
@@ -370,21 +346,13 @@ def make(out: Path, recipe: Recipe, *, seed: int, seeds: list[int]) -> None:
             summary[title] = made["final"]
             if folder:
                 log[name] = made["log"]
-    write_json(out / "log.json", log)
-    write_json(out / "seeds.json", summary)
+    training.write_json(out / "log.json", log)
+    training.write_json(out / "seeds.json", summary)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=HERE, help="folder to write into")
-    parser.add_argument("--seed", type=int, default=0, help="the seed whose checkpoints are kept")
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="also summarised")
-    parser.add_argument("--tiny", action="store_true", help="20 steps, one seed: a test")
-    args = parser.parse_args(arguments)
-    if args.tiny and args.out.resolve() == HERE:
-        parser.error("--tiny would overwrite the trained checkpoints: name another folder by --out")
-    torch.set_num_threads(1)  # the same sums in the same order, whatever the machine
-    args.out.mkdir(parents=True, exist_ok=True)
+    seeds = {"type": int, "nargs": "*", "default": [0, 1, 2], "help": "also summarised"}
+    args = training.options(arguments, __doc__, HERE, seeds=seeds)
     recipe = TINY if args.tiny else Recipe()
     make(args.out, recipe, seed=args.seed, seeds=[] if args.tiny else args.seeds)
 

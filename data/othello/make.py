@@ -4,8 +4,6 @@ Run it from the repository's root: `python -m data.othello.make`. README.md besi
 what comes out. With a GPU, `--device cuda --steps 40000` trains it on more games.
 """
 
-import argparse
-import statistics
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,9 +11,9 @@ from pathlib import Path
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
+from data import training
 from data.othello.task import (
     BOS,
     MAX_MOVES,
@@ -27,7 +25,6 @@ from data.othello.task import (
     replay,
     to_tokens,
 )
-from data.recipes import write_json
 from utils.models import save_native
 
 HERE = Path(__file__).resolve().parent
@@ -75,24 +72,6 @@ def new_model(recipe: Recipe, *, seed: int) -> TransformerBridge:
         "seed": seed,
     }
     return TransformerBridge.boot_native(config)
-
-
-def new_optimizers(model: TransformerBridge, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks and AdamW for the rest, each weight in one of them.
-
-    In trials of 100 s Muon came as far as AdamW alone in less than half the steps.
-    """
-    named = list(model.named_parameters())
-    matrices = [p for name, p in named if name.startswith("layers.") and p.dim() == 2]
-    others = [p for name, p in named if not (name.startswith("layers.") and p.dim() == 2)]
-    decay = recipe.weight_decay
-    made = [
-        torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=decay),
-        torch.optim.AdamW(others, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=decay),
-    ]
-    for group in (group for each in made for group in each.param_groups):
-        group["initial_lr"] = group["lr"]
-    return made
 
 
 def next_move_loss(
@@ -143,7 +122,7 @@ def evaluate(
 
 
 def seen_before(
-    games: Int[Tensor, "game move"], training: Int[Tensor, "training_game move"]
+    games: Int[Tensor, "game move"], learnt: Int[Tensor, "training_game move"]
 ) -> list[float]:
     """By number of moves: the share of games that begin with the same moves as a training game.
 
@@ -158,7 +137,7 @@ def seen_before(
         return torch.stack(found)
 
     going = (games != NO_MOVE).unbind(1)
-    rows = zip(keys(games), keys(training), going, strict=True)
+    rows = zip(keys(games), keys(learnt), going, strict=True)
     return [torch.isin(new, old)[on].float().mean().item() for new, old, on in rows]
 
 
@@ -174,60 +153,59 @@ def train(
     """
     model = new_model(recipe, seed=seed).to(device)
     saved = new_model(recipe, seed=seed)
-    optimizers = new_optimizers(model, recipe)
+    # In trials of 100 s Muon came as far as AdamW alone in less than half the steps.
+    decay = recipe.weight_decay
+    optimizers = training.muon_and_adamw(
+        model, muon=(recipe.matrix_lr, decay), adamw=(recipe.lr, decay)
+    )
     test = random_games(recipe.eval_games, generator=torch.Generator().manual_seed(10_000))
     played = replay(test)
     generator = torch.Generator().manual_seed(seed)
-    begin, rows, losses, training = time.monotonic(), [], [], []
-    bar = tqdm(range(recipe.steps + 1), desc=f"seed {seed}")
-    for step in bar:
-        if step % recipe.eval_every == 0 or step == recipe.steps:
-            saved.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
-            mean = statistics.fmean(losses) if losses else None
-            seconds = time.monotonic() - begin
-            made = {"step": step, "seconds": seconds, "train_loss": mean}
-            rows.append(made | evaluate(saved, test, played))
-            losses.clear()
-            bar.set_postfix(legal=f"{rows[-1]['legal_mass']:.3f}")
-            if save_to:
-                save_native(saved, save_to)
-        if step == recipe.steps:
-            break
-        share = min(1, (step + 1) / recipe.warmup, (1 - step / recipe.steps) / recipe.fall)
-        for group in (group for each in optimizers for group in each.param_groups):
-            group["lr"] = group["initial_lr"] * share
+    begin, learnt = time.monotonic(), []
+
+    def gradients(step: int) -> Tensor:
         games = random_games(recipe.batch, generator=generator)
-        training.append(games.to(torch.int8))
+        learnt.append(games.to(torch.int8))
         with torch.autocast(device, dtype=torch.bfloat16):
             logits = model(to_tokens(games).to(device))
         only = None if recipe.branches else games
         loss = next_move_loss(logits, replay(games), games=only)
-        model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        for each in optimizers:
-            each.step()
-        losses.append(loss.item())
-    log = {key: [row[key] for row in rows] for key in rows[0]}
-    return saved, {"log": log, "seen_before": seen_before(test, torch.cat(training))}
+        return loss
+
+    def measure(step: int) -> dict[str, float]:
+        training.copy_as_saved(model, saved)
+        if save_to:
+            save_native(saved, save_to)
+        return {"seconds": time.monotonic() - begin, **evaluate(saved, test, played)}
+
+    log, _ = training.train(
+        gradients,
+        optimizers,
+        title=f"seed {seed}",
+        steps=recipe.steps,
+        warmup=recipe.warmup,
+        fall=lambda step: (1 - step / recipe.steps) / recipe.fall,
+        measured_at={*range(0, recipe.steps, recipe.eval_every), recipe.steps},
+        measure=measure,
+    )
+    return saved, {"log": log, "seen_before": seen_before(test, torch.cat(learnt))}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=HERE, help="folder to write into")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, help=f"of {Recipe.batch} games: {Recipe.steps}")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--single", action="store_true", help="no side branches: the moves played")
-    parser.add_argument("--tiny", action="store_true", help="30 steps of a tiny model: a test")
-    args = parser.parse_args(arguments)
-    if (args.tiny or args.single) and args.out.resolve() == HERE:
-        parser.error("This would overwrite the trained model: name another folder by --out")
-    torch.set_num_threads(1)  # the same sums in the same order, whatever the machine
+    args = training.options(
+        arguments,
+        __doc__,
+        HERE,
+        steps={"type": int, "help": f"of {Recipe.batch} games: {Recipe.steps}"},
+        device={"default": "cpu", "help": "cpu or cuda"},
+        single={"action": "store_true", "help": "no side branches: the moves played"},
+    )
     recipe = TINY if args.tiny else Recipe()
     recipe = replace(recipe, steps=args.steps or recipe.steps, branches=not args.single)
     _, made = train(recipe, seed=args.seed, device=args.device, save_to=args.out / "trained")
-    write_json(args.out / "log.json", {"recipe": asdict(recipe), "seed": args.seed, **made})
+    training.write_json(args.out / "log.json", {"recipe": asdict(recipe), "seed": args.seed} | made)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import torch
 
 from data import sampling
 from data.chat import make as chat
-from data.recipes import rounded, write_json
 from data.stories import make as stories
+from data.training import rounded, write_json
 from utils.features import sae as saes
 from utils.fetch import DEFAULT, fetch
 from utils.models import load

@@ -8,7 +8,6 @@ python -m data.stories.make train --name narrow
 import argparse
 import json
 import random
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +16,11 @@ import torch
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from data import sampling
-from data.recipes import write_json
+from data import sampling, training
 
 FOLDER = Path(__file__).parent
 TEXTS = FOLDER / "texts.safetensors"
-N_SPECIAL = (
-    3  # of SmolLM2's special tokens, the first: end of text, and of a turn its start and end
-)
+N_SPECIAL = 3  # of SmolLM2's special tokens, the first: end of text, start and end of a turn
 
 # ---- What SmolLM2 is asked for ------------------------------------------------------------------
 
@@ -74,11 +70,12 @@ music|painting|cooking|running|swimming|gardening|reading|sleeping|working late|
 
 def prompts(n: int, seed: int) -> list[str]:
     """Requests drawn at random: a form, a subject and, in three of four, a mood."""
-    rng = random.Random(seed)
+    generator = random.Random(seed)
+    choice = generator.choice
     out = []
     for _ in range(n):
-        request = rng.choice(FORMS).format(rng.choice(SUBJECTS))
-        out.append(f"{request} {rng.choice(MOODS)}" if rng.random() < 0.75 else request)
+        request = choice(FORMS).format(choice(SUBJECTS))
+        out.append(f"{request} {choice(MOODS)}" if generator.random() < 0.75 else request)
     return out
 
 
@@ -202,48 +199,39 @@ def train(name: str, *, device: str = "cpu") -> None:
     held = torch.arange(len(rows)) % recipe.held_out == 0
     learnt, unseen = rows[~held], rows[held]
     model = new_model(recipe, len(tokenizer)).to(device)
-    named = list(model.named_parameters())
-    matrices = [p for n, p in named if "layers." in n and p.dim() == 2]
-    others = [p for n, p in named if not ("layers." in n and p.dim() == 2)]
-    optimizers = [
-        torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay),
-        torch.optim.AdamW(others, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=0.01),
-    ]
-    groups = [g for each in optimizers for g in each.param_groups]
-    highest = [g["lr"] for g in groups]
     per_epoch = len(learnt) // recipe.batch
     steps = int(per_epoch * recipe.epochs)
-    print(
-        f"{name}: {len(tokenizer)} tokens, {sum(p.numel() for p in model.parameters()):,} "
-        f"parameters, {int((rows >= 0).sum()):,} tokens of text, {steps} steps",
-        flush=True,
-    )
-    report, began = {}, time.time()
-    for step in range(steps):
-        if step % per_epoch == 0:
-            order = torch.randperm(len(learnt), generator=torch.Generator().manual_seed(step))
-        rate = min((step + 1) / recipe.warmup, (steps - step) / (recipe.fall * steps), 1.0)
-        for group, lr in zip(groups, highest, strict=True):
-            group["lr"] = lr * rate
-        at = step % per_epoch * recipe.batch
-        loss = loss_of(model, learnt[order[at : at + recipe.batch]])
+    print(f"{name}: a vocabulary of {len(tokenizer)}, {model.num_parameters():,} parameters")
+
+    def gradients(step: int) -> torch.Tensor:
+        epoch, part = divmod(step, per_epoch)
+        order = torch.Generator().manual_seed(epoch * per_epoch)
+        chosen = torch.randperm(len(learnt), generator=order).split(recipe.batch)[part]
+        loss = loss_of(model, learnt[chosen])
         loss.backward()
-        for each in optimizers:
-            each.step()
-            each.zero_grad()
-        if (step + 1) % 200 == 0 or step + 1 == steps:
-            with torch.no_grad():
-                held_loss = torch.stack([loss_of(model, part) for part in unseen.split(64)]).mean()
-            report[str(step + 1)] = [loss.item(), held_loss.item()]
-            print(
-                step + 1,
-                f"{loss.item():.3f} {held_loss.item():.3f} {time.time() - began:.0f} s",
-                flush=True,
-            )
-    folder = FOLDER / name
-    model.half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_json(folder / "training.json", {"recipe": asdict(recipe), "loss, held-out loss": report})
+        return loss
+
+    @torch.no_grad()
+    def measure(step: int) -> dict[str, float]:
+        parts = [loss_of(model, part) for part in unseen.split(64)]
+        return {"held_out": torch.stack(parts).mean().item()}
+
+    log, losses = training.train(
+        gradients,
+        training.muon_and_adamw(
+            model, muon=(recipe.matrix_lr, recipe.weight_decay), adamw=(recipe.lr, 0.01)
+        ),
+        title=name,
+        steps=steps,
+        warmup=recipe.warmup,
+        fall=lambda step: (steps - step) / (recipe.fall * steps),
+        measured_at={*range(200, steps, 200), steps},
+        measure=measure,
+    )
+    pairs = zip(log["step"], log["held_out"], strict=True)
+    by_step = {step: [losses[step - 1], held_out] for step, held_out in pairs}
+    how = {"recipe": asdict(recipe), "loss, held-out loss": by_step}
+    training.save_pretrained(model, tokenizer, FOLDER / name, how=how)
 
 
 def main() -> None:
@@ -254,7 +242,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     if arguments.step != "train":
-        sampling.sample(TEXTS, prompts, minutes=arguments.minutes)
+        sampling.write_answers(TEXTS, prompts, minutes=arguments.minutes)
     if arguments.step != "sample":
         for name in [arguments.name] if arguments.name else RECIPES:
             train(name, device=arguments.device)

@@ -16,9 +16,9 @@ from data.countdown.task import Puzzle
 def test_a_trace_is_a_search_that_ends_well(recheck):
     puzzles = countdown.puzzles(random.Random(0), test=False)
     recipe = make.Recipe(0, recheck=recheck)
-    rng = random.Random(0)
+    generator = random.Random(0)
     for _ in range(100):
-        bos, *words, eos = make.trace(rng, puzzles, recipe)
+        bos, *words, eos = make.trace(generator, puzzles, recipe)
         assert (bos, eos) == ("<bos>", "<eos>") and set(words) <= set(countdown.VOCABULARY)
         start = words.index(":") + 1
         make_at = words.index("make")
@@ -51,7 +51,7 @@ def test_the_loss_is_that_of_all_parts_together_with_verdicts_counted_more():
     for row in itertools.chain(*parts):
         row = row[row >= 0]
         losses = -model(row[None]).logits[0, :-1].log_softmax(-1).gather(1, row[1:, None])[:, 0]
-        weights = torch.tensor([3.0 if token == make.BRACKET else 1.0 for token in row[:-1]])
+        weights = torch.tensor([3.0 if token == make.IDS["("] else 1.0 for token in row[:-1]])
         by_hand, n = by_hand + (losses * weights).sum(), n + len(losses)
     assert loss.item() == pytest.approx(by_hand.item() / n, rel=1e-4)
     gradient = model.lm_head.weight.grad.clone()

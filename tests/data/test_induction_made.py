@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from data.induction import make
 from utils import models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,20 +19,7 @@ LAST = "step_04000"
 
 
 @pytest.fixture(scope="module")
-def make():
-    """The recipe as a module, though data/ is no package."""
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("make_induction", FOLDER / "make.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-@pytest.fixture(scope="module")
-def measured(make):
+def measured():
     """What the last shipped checkpoints do, measured here and now."""
     recipe = make.Recipe()
     found = {}
@@ -45,8 +34,8 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_batch_repeats_one_segment(make):
-    tokens, source = make.make_batch(200, generator=generator())
+def test_a_batch_repeats_one_segment():
+    tokens, source = make.make_batch(make.Recipe(), 200, generator=generator())
     assert tokens.shape == source.shape == (200, 48)
     assert (tokens[:, 0] == make.BOS).all() and tokens[:, 1:].min() == 1 and tokens.max() == 64
     row, pos = (source >= 0).nonzero(as_tuple=True)
@@ -59,13 +48,13 @@ def test_a_batch_repeats_one_segment(make):
     assert source[source >= 0].min() >= 1  # BOS is no part of it
 
 
-def test_too_long_a_segment_is_refused(make):
+def test_too_long_a_segment_is_refused():
     with pytest.raises(ValueError, match="do not fit"):
-        make.make_batch(1, generator=generator(), seq_len=20, max_len=10)
+        make.make_batch(replace(make.Recipe(), seq_len=20, max_len=10), 1, generator=generator())
 
 
-def test_only_the_current_token_is_replaced(make):
-    tokens, source = make.make_batch(50, generator=generator())
+def test_only_the_current_token_is_replaced():
+    tokens, source = make.make_batch(make.Recipe(), 50, generator=generator())
     row, pos, _ = make.repeat_targets(source)
     changed = make.replace_current(tokens[row], pos, n_tokens=64, generator=generator(1))
     where = (changed != tokens[row]).nonzero()
@@ -73,20 +62,20 @@ def test_only_the_current_token_is_replaced(make):
     assert len(where) > 0.95 * len(row)  # 1 in 64 draws gives the same token
 
 
-def test_the_targets_are_repeats_with_a_repeat_before_them(make):
+def test_the_targets_are_repeats_with_a_repeat_before_them():
     source = torch.tensor([[-1, -1, -1, -1, 1, 2, 3, -1]])
     row, pos, origin = make.repeat_targets(source)
     assert (row.tolist(), pos.tolist(), origin.tolist()) == ([0, 0], [5, 6], [2, 3])
 
 
-def test_the_phase_change_is_found_where_it_is(make):
+def test_the_phase_change_is_found_where_it_is():
     log = {"step": [0, 100, 200, 300], "current_token": [0.0, 0.5, 2.0, 3.0]}
     assert make.phase_change(log) == {"begin": 100, "end": 300}
     log["current_token"] = [0.0, 0.0, 0.1, 0.1]
     assert make.phase_change(log) == {"begin": None, "end": None}
 
 
-def test_the_counted_predictors_are_in_order(make):
+def test_the_counted_predictors_are_in_order():
     """Frequencies know least, then what came before, then where, then after what."""
     counted = make.baselines(make.Recipe())
     assert list(counted) == ["frequency", "bag", "position", "induction"]
@@ -113,13 +102,13 @@ def test_the_recipe_runs_end_to_end(tmp_path):
     assert {"recipe", "baselines", "two_layer, seed 0", "one_layer, seed 0"} == set(summary)
 
 
-def test_tiny_does_not_overwrite_what_is_shipped(make):
+def test_tiny_does_not_overwrite_what_is_shipped():
     with pytest.raises(SystemExit):
         make.main(["--tiny"])
     assert (FOLDER / "two_layer" / LAST / "model.safetensors").is_file()
 
 
-def test_every_checkpoint_is_there_and_loads(make):
+def test_every_checkpoint_is_there_and_loads():
     for name in make.MODELS:
         folders = sorted(p.name for p in (FOLDER / name).iterdir())
         assert folders == [f"step_{s:05d}" for s in make.Recipe().checkpoints]
@@ -128,7 +117,7 @@ def test_every_checkpoint_is_there_and_loads(make):
             assert model.cfg.n_layers == make.MODELS[name] and model.cfg.attn_only
 
 
-def test_the_shipped_log_and_recipe_agree(make):
+def test_the_shipped_log_and_recipe_agree():
     log = json.loads((FOLDER / "log.json").read_text())
     recipe = json.loads((FOLDER / "seeds.json").read_text())["recipe"]
     for name, columns in log.items():
@@ -151,7 +140,7 @@ def test_two_layers_learned_induction(measured):
     assert max(two["induction"][1][:2]) < 0.05
 
 
-def test_one_layer_did_not(measured, make):
+def test_one_layer_did_not(measured):
     """It lowers its loss by what needs no composition, and by no more."""
     one = measured["one_layer"]
     assert one["loss_repeat"] == pytest.approx(2.96, abs=0.03)
@@ -168,7 +157,7 @@ def test_the_circuit_is_where_the_ablations_say(measured):
     assert without["the last layer's other heads"] < normal + 0.35
 
 
-def test_the_induction_heads_read_the_previous_token_head(make):
+def test_the_induction_heads_read_the_previous_token_head():
     """By K-composition the previous-token head leads in both columns; by the weights, they copy."""
     from utils.circuits.induction import copying_score, own_token_rank
 
