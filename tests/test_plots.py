@@ -7,36 +7,98 @@ import torch
 
 from utils import plots
 
+HEADS = {"title": "t", "x": "head", "y": "layer"}
 
-def test_head_heatmap_names_the_highest_heads():
+
+def written(heat) -> list[str]:
+    return [text for row in heat.text for text in row if text]
+
+
+def test_a_heatmap_of_heads_names_the_highest():
     scores = torch.zeros(4, 3)
     scores[2, 1], scores[3, 0] = 0.9, 0.5
-    (heat,) = plots.head_heatmap(scores, title="t", top=2).data
-    named = {text for row in heat.text for text in row if text}
-    assert named == {"L2H1", "L3H0"}
-    assert heat.z[2][1] == pytest.approx(0.9)
+    text = plots.named_heads(scores, 2)
+    (heat,) = plots.heatmap(scores, **HEADS, label="score", text=text).data
+    assert written(heat) == ["L2H1", "L3H0"]
+    assert heat.z[2][1] == pytest.approx(0.9) and heat.showscale
+    assert heat.customdata[3][2] == "L3H2", "pointing at a head shows its name"
+    (bare,) = plots.heatmap(scores, **HEADS).data
+    assert bare.text is None and not bare.showscale
 
 
-def test_a_signed_head_heatmap_is_centred_and_names_both_ends():
+def test_a_signed_heatmap_is_white_at_zero_or_in_the_middle_of_its_ends():
     scores = torch.zeros(4, 3)
     scores[2, 1], scores[3, 0], scores[0, 0] = 0.9, -1.5, 0.2
-    (heat,) = plots.head_heatmap(scores, title="t", top=2, signed=True).data
-    assert {text for row in heat.text for text in row if text} == {"L2H1", "L3H0"}
-    assert (heat.zmin, heat.zmid, heat.zmax) == (-1.5, 0, 1.5)
-    (plain,) = plots.head_heatmap(scores, title="t", top=2).data
-    assert plain.zmid is None and plain.colorscale != heat.colorscale
+    text = plots.named_heads(scores.abs(), 2)
+    (heat,) = plots.heatmap(scores, **HEADS, text=text, signed=True).data
+    assert set(written(heat)) == {"L2H1", "L3H0"}
+    assert (heat.zmin, heat.zmax) == (-1.5, 1.5)
+    (plain,) = plots.heatmap(scores, **HEADS).data
+    assert plain.zmin is None and plain.colorscale != heat.colorscale
     colours = [colour for _, colour in heat.colorscale]
     middle = colours[len(colours) // 2]
     assert min(int(c) for c in re.findall(r"\d+", middle)) > 240, "zero is white"
+    (chances,) = plots.heatmap(scores, **HEADS, signed=True, ends=(0, 1)).data
+    assert (chances.zmin, chances.zmax) == (0, 1) and chances.colorscale == heat.colorscale
 
 
-def test_head_heatmaps_have_a_scale_each():
+def test_panels_have_a_scale_each_or_one_that_is_given():
     panels = {"a": torch.eye(2, 3), "b": torch.rand(2, 3)}
-    fig = plots.head_heatmaps(panels, title="t")
+    fig = plots.heatmap(panels, **HEADS, text="values")
     assert [each.text for each in fig.layout.annotations] == ["a", "b"]
-    assert [heat.zmax for heat in fig.data] == [1, pytest.approx(panels["b"].max().item())]
-    assert plots.head_heatmaps(panels, title="t", darkest={"a": 0.3}).data[0].zmax == 0.3
+    assert [heat.zmax for heat in fig.data] == [None, None]
     assert fig.data[1].z[1][2] == pytest.approx(panels["b"][1, 2].item(), abs=1e-4)
+    assert fig.data[0].text[1][:2] == ["0.00", "1.00"]
+    assert fig.data[0].colorscale[0][1] == "#ffffff", "what is written can be read"
+    titles = [axis.title.text for axis in fig.select_yaxes()]
+    assert titles == ["layer", ""]
+    ends = {"a": (0, 1), "b": (0, 0.3)}
+    assert [heat.zmax for heat in plots.heatmap(panels, **HEADS, ends=ends).data] == [1, 0.3]
+    assert [heat.zmax for heat in plots.heatmap(panels, **HEADS, ends=(0, 2)).data] == [2, 2]
+
+
+def test_row_0_is_on_top_and_ticks_leave_room():
+    for n, step in [(8, 1), (30, 5)]:
+        fig = plots.heatmap(torch.rand(n, 9), **HEADS)
+        assert fig.layout.yaxis.autorange == "reversed"
+        assert fig.layout.yaxis.dtick == step and fig.layout.xaxis.dtick == 1
+    names = [str(i) for i in range(100)]
+    axis = plots.heatmap(torch.rand(1, 100), title="t", x="", y="", columns=names).layout.xaxis
+    assert axis.tickvals[1] == 3 and axis.ticktext[1] == "3" and len(axis.tickvals) < 40
+
+
+def test_columns_of_the_same_token_stay_apart():
+    values = torch.zeros(3, 4)
+    values[2, 3] = 0.7
+    tokens = ["BOS", " to", " ", " to"]
+    fig = plots.heatmap(values, title="t", x="position", y="layer", columns=tokens)
+    (heat,) = fig.data
+    assert heat.z[2][3] == pytest.approx(0.7) and heat.z[2][1] == 0
+    assert list(fig.layout.xaxis.tickvals) == [0, 1, 2, 3]
+    assert list(fig.layout.xaxis.ticktext) == ["BOS", "to", "(space)", "to"]
+    assert heat.customdata[2][3] == "layer 2, position 3 ' to'"
+    for names in ({"columns": ["a"] * 3}, {"rows": ["a"] * 4}):
+        with pytest.raises(ValueError, match="give one each"):
+            plots.heatmap(values, title="t", x="", y="", **names)
+
+
+def test_a_heatmap_can_hold_text_and_outline_a_cell():
+    values = torch.tensor([[0.1, torch.nan], [1.0, 0.5]])
+    names = {"rows": ["a", "b"], "columns": ["c", "d"]}
+    text = [["low", "forbidden"], ["high", "middle"]]
+    fig = plots.heatmap(values, title="t", x="", y="", **names, text=text, box=(1, 0))
+    (heat,) = fig.data
+    assert heat.text[0][1] == "forbidden" and heat.customdata[1][0] == "b, c"
+    assert heat.colorscale[0][1] == "#ffffff" and fig.layout.plot_bgcolor == "#ddd"
+    edge = fig.layout.shapes[0]
+    assert (edge.x0, edge.x1, edge.y0, edge.y1) == (-0.5, 0.5, 0.5, 1.5)
+
+
+def test_a_figure_saves_a_small_template():
+    fig = plots.lines({"a": [1, 2]}, title="t", x="x", y="y")
+    assert fig.layout.template.layout.plot_bgcolor == "white"
+    assert fig.layout.title.text == "t" and fig.layout.yaxis.title.text == "y"
+    assert len(fig.to_json()) < 1_500
 
 
 def test_lines_differ_by_dash_as_well_as_colour():
@@ -46,9 +108,7 @@ def test_lines_differ_by_dash_as_well_as_colour():
 
 
 def test_bars_carry_their_interval():
-    (bar,) = plots.bars(
-        {"a": 2.0, "b": 1.0}, low={"a": 1.5}, high={"a": 4.0}, title="t", y="y"
-    ).data
+    (bar,) = plots.bars({"a": 2.0, "b": 1.0}, intervals={"a": (1.5, 4.0)}, title="t", y="y").data
     assert tuple(bar.error_y.array) == (2.0, 0.0) and tuple(bar.error_y.arrayminus) == (0.5, 0.0)
 
 
@@ -82,16 +142,10 @@ def test_a_table_escapes_and_counts_its_cells():
         plots.table([["a"]], columns=["token", "count"])
 
 
-def test_position_heatmap_keeps_columns_of_the_same_token_apart():
-    values = torch.zeros(3, 4)
-    values[2, 3] = 0.7
-    fig = plots.position_heatmap(values, ["BOS", " to", " ", " to"], title="t")
-    (heat,) = fig.data
-    assert heat.z[2][3] == pytest.approx(0.7) and heat.z[2][1] == 0
-    assert list(fig.layout.xaxis.tickvals) == [0, 1, 2, 3]
-    assert list(fig.layout.xaxis.ticktext) == ["BOS", "to", "(space)", "to"]
-    with pytest.raises(ValueError, match="4 positions and 3 tokens"):
-        plots.position_heatmap(values, ["a"] * 3, title="t")
+def test_stacked_views_stand_in_one():
+    parts = [plots.table([[i]], columns=["n"]) for i in (1, 2)]
+    both = plots.stacked(parts)
+    assert repr(both) == "n\n1\n\nn\n2" and both._repr_html_().count("<table>") == 2
 
 
 def test_a_slider_is_a_figure_where_no_notebook_is():
@@ -123,29 +177,6 @@ def test_in_a_notebook_the_slider_draws_what_it_is_set_to(monkeypatch):
     assert control.max == 4 and "htf-slider" in box._dom_classes
 
 
-def test_a_matrix_shows_its_values_and_wants_a_name_for_each():
-    values = torch.tensor([[0.1, 0.9, 0.5], [1.0, 0.0, 0.2]])
-    names = {"rows": ["a", "b"], "columns": ["c", "d", "e"]}
-    text = {"title": "One is high", "x": "x", "y": "y", "label": "share"}
-    heat = plots.matrix_heatmap(values, **names, **text).data[0]
-    assert list(heat.y) == ["a", "b"] and list(heat.x) == ["c", "d", "e"]
-    assert (heat.zmin, heat.zmax) == (0, 1) and heat.z[1][0] == 1.0
-    with pytest.raises(ValueError, match="as many names"):
-        plots.matrix_heatmap(values.T, **names, **text)
-
-
-def test_a_matrix_can_hold_text_and_outline_a_cell():
-    values = torch.tensor([[0.1, torch.nan], [1.0, 0.5]])
-    names = {"rows": ["a", "b"], "columns": ["c", "d"]}
-    text = {"title": "One is chosen", "x": "", "y": "", "label": "share"}
-    cells = [["low", "forbidden"], ["high", "middle"]]
-    fig = plots.matrix_heatmap(values, **names, **text, cells=cells, box=(1, 0))
-    written = {(each.y, each.x): each.text for each in fig.layout.annotations}
-    assert written["a", "d"] == "forbidden" and written["b", "c"] == "high"
-    edge = fig.layout.shapes[0]
-    assert (edge.x0, edge.x1, edge.y0, edge.y1) == (-0.5, 0.5, 0.5, 1.5)
-
-
 def test_curves_carry_bands_levels_and_a_grey_control():
     line = torch.tensor([[1.0, 2, 4], [0.5, 1, 3], [2, 3, 5]])
     panels = {
@@ -153,16 +184,15 @@ def test_curves_carry_bands_levels_and_a_grey_control():
         for row in ("effect", "cost")
         for column in ("one", "two")
     }
-    fig = plots.curves(
-        panels, at=[0.1, 0.3, 0.7], title="t", x="dose", log_y=["cost"], grey="control"
-    )
+    fig = plots.curves(panels, at=[0.1, 0.3, 0.7], title="t", x="dose", grey="control")
     a_low, a_high, a, *_, level, control = fig.data[:7]
     assert (a.y, a_low.y, a_high.y) == ((1, 2, 4), (0.5, 1, 3), (2, 3, 5))
     assert a_high.fill == "tonexty" and a.mode == "lines+markers" and a.x == (0.1, 0.3, 0.7)
     assert level.y == (1, 1, 1) and level.mode == "lines" and control.line.color == "#777777"
     assert [trace.name for trace in fig.data if trace.showlegend] == ["a", "level", "control"]
     cost = next(axis for axis in fig.select_yaxes() if axis.title.text == "cost")
-    assert cost.type == "log" and len(fig.data) == 4 * 7
+    assert cost.matches is None and len(fig.data) == 4 * 7
+    assert a_high.fillcolor == "rgba(0, 114, 178, 0.15)" and a.line.color == "#0072B2"
 
 
 def test_intervals_stand_in_rows_that_the_panels_share():
@@ -183,14 +213,10 @@ def test_intervals_stand_in_rows_that_the_panels_share():
     assert fig.layout.xaxis2.matches == "x" and len(fig.layout.shapes) == 1
 
 
-def test_lines_name_a_level_and_places():
-    fig = plots.lines(
-        {"a": [1, 2]}, title="t", x="x", y="y", chance=0.5, chance_name="bound", marks={"1/2": 0.5}
-    )
-    assert [note.text for note in fig.layout.annotations] == ["bound", "1/2"]
-    assert len(fig.layout.shapes) == 2
-    plain = plots.lines({"a": [1, 2]}, title="t", x="x", y="y", chance=0.5)
-    assert not plain.layout.annotations and len(plain.layout.shapes) == 1
+def test_lines_mark_a_level():
+    fig = plots.lines({"a": [1, 2]}, title="t", x="x", y="y", chance=0.5)
+    assert fig.layout.shapes[0].y0 == 0.5
+    assert not plots.lines({"a": [1, 2]}, title="t", x="x", y="y").layout.shapes
 
 
 def test_a_slider_can_show_names(monkeypatch):

@@ -1,8 +1,4 @@
-"""The course's figures. A lesson calls a method, then draws what it returned with one of these.
-
-Figures are plotly figures (5.24 and 7), in colours that colour-blind readers can tell apart; where
-a line's colour matters, its dash differs too. Titles say what to see.
-"""
+"""Attention patterns to click through, and drawings of circuits."""
 
 import base64
 import functools
@@ -17,38 +13,12 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from torch import Tensor
 
-from utils.plots import COLOURS, DASHES, _Html, _styled
-
-
-def pattern_heatmap(
-    pattern: Float[Tensor, "q k"], tokens: Sequence[str], *, title: str
-) -> go.Figure:
-    """One head's attention pattern: queries downwards, keys to the right."""
-    labels = [f"{i} {token!r}" for i, token in enumerate(tokens)]
-    heat = go.Heatmap(
-        z=pattern.detach().float().cpu().tolist(),
-        colorscale="Cividis",
-        zmin=0,
-        zmax=1,
-        colorbar={"title": {"text": "attention"}},
-        text=[[f"{q} to {k}" for k in labels] for q in labels],
-        hovertemplate="%{text}: %{z:.2f}<extra></extra>",
-    )
-    size = len(labels)
-    fig = _styled(go.Figure(heat), title, "key (attended position)", "query", height=520)
-    fig.update_yaxes(autorange="reversed", showgrid=False)
-    fig.update_xaxes(showgrid=False)
-    fig.update_layout(width=640)
-    if size <= 24:
-        ticks = {"tickmode": "array", "tickvals": list(range(size)), "ticktext": list(tokens)}
-        fig.update_xaxes(**ticks, tickangle=-60)
-        fig.update_yaxes(**ticks)
-    return fig
+from utils.plots import COLOURS, DASHES, Html, styled
 
 
 def attention_heads(
     pattern: Float[Tensor, "head q k"], tokens: Sequence[str], *, names: Sequence[str]
-) -> _Html:
+) -> Html:
     """CircuitsVis's view of attention patterns; click a head, then point at a token.
 
     Drawn without a network: the library's script travels inside the output, compressed (0.5 MB).
@@ -84,7 +54,7 @@ if (!window.CircuitsVis) {{
 }}
 window.CircuitsVis.render("{name}", window.CircuitsVis.AttentionHeads, {data});
 </script>"""
-    return _Html(code, f"[attention patterns of {', '.join(names)} over {n_keys} tokens]")
+    return Html(code, f"[attention patterns of {', '.join(names)} over {n_keys} tokens]")
 
 
 @functools.cache
@@ -154,7 +124,7 @@ def circuit_graph(
             showlegend=False,
         )
     )
-    fig = _styled(fig, title, "", "", height=160 + 110 * (n_layers + 1))
+    fig = styled(fig, title, height=160 + 110 * (n_layers + 1))
     fig.update_layout(legend={"orientation": "h", "y": -0.05})
     fig.update_xaxes(visible=False)
     fig.update_yaxes(visible=False)

@@ -1,18 +1,14 @@
-"""The course's figures. A lesson calls a method, then draws what it returned with one of these.
-
-Figures are plotly figures (5.24 and 7), in colours that colour-blind readers can tell apart; where
-a line's colour matters, its dash differs too. Titles say what to see.
-"""
+"""Directions of features as arrows, maps of phases, and cards of a dictionary's latents."""
 
 import html
 from collections.abc import Callable, Mapping, Sequence
 
 import plotly.graph_objects as go
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from utils.plots import COLOURS, _Html, _styled
+from utils.plots import COLOURS, Html, styled, widgets
 
 
 def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -> go.Figure:
@@ -47,7 +43,7 @@ def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -
             )
             fig.add_trace(arrow, **place)
         fig.update_yaxes(scaleanchor=f"x{panel + 1 if panel else ''}", **place)
-    fig = _styled(fig, title, "", "", height=110 + 240 * n_rows)
+    fig = styled(fig, title, height=110 + 240 * n_rows)
     plain = {"range": [-end, end], "showticklabels": False, "showgrid": False, "showline": False}
     fig.update_xaxes(**plain, zeroline=True, zerolinecolor="#bbb")
     fig.update_yaxes(**plain, zeroline=True, zerolinecolor="#bbb")
@@ -58,7 +54,7 @@ def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -
 
 
 def phases(
-    panels: Mapping[str, Float[Tensor, "row column"]],
+    panels: Mapping[str, Int[Tensor, "row column"]],
     *,
     kinds: Sequence[str],
     rows: Sequence[str],
@@ -119,7 +115,7 @@ def phases(
             1,
             column,
         )
-    fig = _styled(fig, title, x, "", height=400)
+    fig = styled(fig, title, x=x, height=400)
     fig.update_xaxes(type="category", showgrid=False, tickangle=-60)
     fig.update_yaxes(type="category", showgrid=False)
     fig.update_yaxes(title_text=y, row=1, col=1)
@@ -131,7 +127,7 @@ def feature_card(
     title: str,
     facts: Sequence[tuple[str, str]],
     examples: Sequence[tuple[Sequence[str], Sequence[float], int]],
-) -> _Html:
+) -> Html:
     """A dictionary's latent on one card: facts, and texts whose tokens are shaded by activation.
 
     The token that each text was chosen for is underlined and carries its activation as a number,
@@ -161,18 +157,13 @@ def feature_card(
         f"<div role='group' style='{box}'><b>{html.escape(title)}</b>{lines}{''.join(rows)}</div>"
     )
     text = "\n".join([title, *(f"  {a}: {b}" for a, b in facts), *(f"    {b}" for b in plain)])
-    return _Html(code, text)
+    return Html(code, text)
 
 
-def stacked(parts: Sequence[_Html]) -> _Html:
-    """Several tables or cards, one under the other."""
-    return _Html("".join(part.code for part in parts), "\n\n".join(part.text for part in parts))
-
-
-class _Live(_Html):
+class _Live(Html):
     """A widget over what it shows at the start, which pages without a kernel show in its place."""
 
-    def __init__(self, start: _Html, box):
+    def __init__(self, start: Html, box):
         super().__init__(start.code, start.text)
         self.box = box
 
@@ -186,7 +177,7 @@ class _Live(_Html):
 
 
 def feature_browser(
-    card: Callable[[int], _Html],
+    card: Callable[[int], Html],
     search: Callable[[str], Sequence[int]],
     *,
     n: int,
@@ -205,12 +196,8 @@ def feature_browser(
         text: what the search field holds at the start.
     """
     start = card(at)
-    try:
-        import ipywidgets
-        from IPython import get_ipython
-    except ImportError:
-        return start
-    if get_ipython() is None:
+    ipywidgets = widgets()
+    if ipywidgets is None:
         return start
     wide, narrow = ipywidgets.Layout(width="640px"), ipywidgets.Layout(width="220px")
     number = ipywidgets.BoundedIntText(

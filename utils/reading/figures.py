@@ -1,8 +1,4 @@
-"""The course's figures. A lesson calls a method, then draws what it returned with one of these.
-
-Figures are plotly figures (5.24 and 7), in colours that colour-blind readers can tell apart; where
-a line's colour matters, its dash differs too. Titles say what to see.
-"""
+"""What a model knows, drawn: the boards of a game, and beliefs on a triangle."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +7,7 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from utils.plots import COLOURS, _styled
+from utils.plots import COLOURS, styled
 
 
 def boards(
@@ -79,7 +75,7 @@ def boards(
         ticks["range"] = [size - 0.5, -0.5]
         numbers = [str(i + 1) for i in range(size)]
         fig.update_yaxes(ticktext=numbers, **ticks, row=1, col=column)
-    fig = _styled(fig, title, "", "", height=400)
+    fig = styled(fig, title, height=400)
     fig.update_xaxes(showgrid=False, showline=False)
     fig.update_yaxes(showgrid=False, showline=False)
     fig.update_layout(width=110 + 290 * len(names), margin={"l": 40, "r": 20, "t": 90, "b": 30})
@@ -98,7 +94,7 @@ def simplex(
 
     Args:
         panels: from what stands over a triangle to its points; the corners are at (0, 0),
-            (2 / sqrt 3, 0) and (1 / sqrt 3, 1), as in `utils.beliefs.simplex_xy`.
+            (2 / sqrt 3, 0) and (1 / sqrt 3, 1), as in `utils.reading.beliefs.simplex_xy`.
         colour: shares of blue, orange and black in each point's colour, which differ in lightness.
     """
     corners = Tensor([[0, 114, 178], [230, 159, 0], [0, 0, 0]])
@@ -129,7 +125,7 @@ def simplex(
         fig.update_yaxes(
             scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column
         )  # equal sides
-    fig = _styled(fig, title, "", "", height=370)
+    fig = styled(fig, title, height=370)
     # Predictions may lie outside the triangle. Those far outside are cut off, or it would be tiny.
     fig.update_xaxes(visible=False, range=[-0.05, side + 0.05])
     fig.update_yaxes(visible=False, range=[-0.05, 1.05])

@@ -1,8 +1,4 @@
-"""The course's figures. A lesson calls a method, then draws what it returned with one of these.
-
-Figures are plotly figures (5.24 and 7), in colours that colour-blind readers can tell apart; where
-a line's colour matters, its dash differs too. Titles say what to see.
-"""
+"""What steering does: directions that turn on a circle, and texts under controls to change them."""
 
 import html
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from utils.plots import COLOURS, _Html, _styled
+from utils.plots import COLOURS, Html, Number, styled, widgets
 
 
 def polar(
-    panels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    panels: Mapping[str, tuple[Sequence[Number], Sequence[Number]]],
     *,
     title: str,
     names: Sequence[str],
@@ -56,7 +52,7 @@ def polar(
             "linecolor": "#666",
         },
     )
-    fig = _styled(fig, title, "", "", height=430)
+    fig = styled(fig, title, height=430)
     fig.update_layout(width=max(700, 60 + 420 * len(panels)))
     fig.update_layout(margin={"l": 90, "r": 90, "t": 110, "b": 40})
     fig.update_annotations(yshift=24)
@@ -73,13 +69,9 @@ def dial(write: Callable[[float, float, str], str], *, angle: int, dose: float, 
     """
     text = write(angle, dose, prompt)
     wrap = "<pre style='white-space:pre-wrap'>{}</pre>"
-    start = _Html(wrap.format(html.escape(text)), text)
-    try:
-        import ipywidgets
-        from IPython import get_ipython
-    except ImportError:
-        return start
-    if get_ipython() is None:
+    start = Html(wrap.format(html.escape(text)), text)
+    ipywidgets = widgets()
+    if ipywidgets is None:
         return start
     layout = {"layout": ipywidgets.Layout(width="520px"), "continuous_update": False}
     controls = [
@@ -102,7 +94,7 @@ def side_by_side(
     write: Callable[..., tuple[str, str]],
     *,
     names: tuple[str, str],
-    **controls: str | Sequence[str] | tuple[float, float, float, float],
+    **controls: str | Sequence[str] | tuple[Number, Number, Number, Number],
 ):
     """Controls and a button over the two texts that `write(...)` returns, one beside the other.
 
@@ -119,20 +111,16 @@ def side_by_side(
         for name, control in controls.items()
     }
 
-    def texts(chosen: Mapping[str, object]) -> _Html:
+    def texts(chosen: Mapping[str, object]) -> Html:
         pairs = list(zip(names, write(**chosen), strict=True))
         cell = "<td style='width:50%;vertical-align:top;white-space:pre-wrap;text-align:left'>"
         cells = "".join(f"{cell}<b>{name}</b>\n{html.escape(text)}</td>" for name, text in pairs)
         text = "\n".join(f"{name}: {text}" for name, text in pairs)
-        return _Html(f"<table style='width:760px'><tr>{cells}</tr></table>", text)
+        return Html(f"<table style='width:760px'><tr>{cells}</tr></table>", text)
 
     start = texts(first)
-    try:
-        import ipywidgets
-        from IPython import get_ipython
-    except ImportError:
-        return start
-    if get_ipython() is None:
+    ipywidgets = widgets()
+    if ipywidgets is None:
         return start
 
     def control(name: str, given: str | Sequence):
