@@ -127,7 +127,7 @@ def heatmap(
         low, high = (ends[name] if isinstance(ends, Mapping) else ends) or own
         numbers = [[float(f"{value:.4g}") for value in row] for row in values.tolist()]
         shown = [[f"{v:.2f}" for v in row] for row in numbers] if text == "values" else text
-        font = {"size": 12, "color": None if signed or not full else "black"}
+        font = {"size": 11, "color": None if signed or not full else "black"}
         writing = {"text": shown, "texttemplate": "%{text}", "textfont": font}
         fig.add_heatmap(
             z=numbers,

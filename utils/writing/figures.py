@@ -50,6 +50,7 @@ def polar(
             "ticktext": list(names),
             "gridcolor": "#ddd",
             "linecolor": "#666",
+            "ticks": "",
         },
     )
     fig = styled(fig, title, height=430)
