@@ -1,1 +1,1 @@
-"""The recipes of the small data and toy models, a folder each; README.md lists them."""
+"""Small data and toy models, a folder each, with recipes and tasks; README.md lists them."""
