@@ -31,7 +31,9 @@ def measured():
 
 def test_the_two_halves_share_no_sequence():
     T = PROCESSES["clock"]()
-    train, test = make.different_sequences(T, 500, length=6, seed=0)
+    train, test = make.different_sequences(
+        T, 500, length=6, generator=torch.Generator().manual_seed(0)
+    )
     rows = [tuple(row) for row in torch.cat([train, test]).tolist()]
     assert len(rows) == len(set(rows)) and abs(len(train) - len(test)) <= 1
     assert len(rows) < 2**6 + 1  # 6 tokens of 2 kinds
