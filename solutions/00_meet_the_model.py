@@ -48,7 +48,11 @@ sys.path[:0] = [] if str(root) in sys.path else [str(root)]
 __import__("utils.lesson").lesson.begin()
 
 # %%
+from collections.abc import Callable
+
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from utils import plots
 from utils.checks import lesson_00
@@ -160,20 +164,8 @@ for text in ["The Eiffel Tower is in Paris", "Paris paris PARIS", "12345 + 678",
 #
 # Many experiments need answers that are a single token. Write the function that finds out.
 
-
-# %%
-def answer_token(model, word: str) -> int | None:
-    """The id of `word` as it follows other text, where that is one token; otherwise None.
-
-    Args:
-        model: has `model.to_tokens(text, prepend_bos=...)`, which gives ids of shape [1, n_tokens].
-        word: without its leading space, such as "Paris".
-    """
-    ### BEGIN SOLUTION
-    tokens = model.to_tokens(" " + word, prepend_bos=False)[0]
-    return int(tokens[0]) if len(tokens) == 1 else None
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.residual.answer_token"]
+from utils.circuits.residual import answer_token
 
 # %% tags=["check"]
 lesson_00.check_answer_token(answer_token)
@@ -368,24 +360,8 @@ print("chat:", repr(complete(chat)))
 #
 # ### Exercise 2 · take the stream apart (10 minutes, easy)
 
-
-# %%
-def residual_parts(cache, n_layers: int) -> torch.Tensor:
-    """What was written into the residual stream, in order, [part, batch, pos, d_model].
-
-    The order: embedding, then for each layer what its attention adds and what its MLP adds.
-
-    Args:
-        cache: name -> activation [batch, pos, d_model], with the names given above.
-        n_layers: how many layers the model has.
-    """
-    ### BEGIN SOLUTION
-    names = ["hook_embed"]
-    for layer in range(n_layers):
-        names += [f"blocks.{layer}.hook_attn_out", f"blocks.{layer}.hook_mlp_out"]
-    return torch.stack([cache[name] for name in names])
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.residual.residual_parts"]
+from utils.circuits.residual import residual_parts
 
 # %% tags=["check"]
 lesson_00.check_residual_parts(residual_parts)
@@ -519,19 +495,8 @@ torch.testing.assert_close(
 #
 # ### Exercise 3 · weigh the cache (10 minutes, medium)
 
-
-# %%
-def cache_bytes(cache) -> int:
-    """Bytes of memory behind a cache: the sum over its storages, each counted once and whole.
-
-    Args:
-        cache: name -> tensor, of any dtype; some may be slices of others.
-    """
-    ### BEGIN SOLUTION
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in cache.values()}
-    return sum(storage.nbytes() for storage in storages.values())
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.residual.cache_bytes"]
+from utils.circuits.residual import cache_bytes
 
 # %% tags=["check"]
 lesson_00.check_cache_bytes(cache_bytes)
@@ -593,20 +558,8 @@ assert 0.5e9 < 4 * model.n_params_total < 0.6e9
 #
 # ### Exercise 4 · build the lens (10 minutes, easy)
 
-
-# %%
-def logit_lens(resid: torch.Tensor, ln_final, W_U: torch.Tensor) -> torch.Tensor:
-    """Logits the model would give if this were the last layer, [..., d_vocab].
-
-    Args:
-        resid: residual stream, [..., d_model].
-        ln_final: the final normalisation, a function of [..., d_model].
-        W_U: the unembedding, [d_model, d_vocab].
-    """
-    ### BEGIN SOLUTION
-    return ln_final(resid) @ W_U
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.residual.logit_lens"]
+from utils.circuits.residual import logit_lens
 
 # %% tags=["check"]
 lesson_00.check_logit_lens(logit_lens)
@@ -672,11 +625,11 @@ with torch.no_grad():
         .rank_trajectory(" Paris")
         .flatten()
     )
+ranks = rank(lens, "Paris")
 print("theirs:", theirs.tolist()[-6:])
-print("ours:  ", rank(lens, "Paris")[-6:])
+print("ours:  ", ranks[-6:])
 
 # %% tags=["numbers"]
-ranks = rank(lens, "Paris")
 assert ranks[-1] == 0 and ranks[-2] > 0
 assert min(ranks[:23]) > 4000 > 1000 > ranks[23]
 claim(
@@ -696,21 +649,8 @@ assert theirs.tolist()[1:] == ranks, "the library's first entry is the embedding
 #
 # ### Exercise 5 · temperature (10 minutes, medium)
 
-
-# %%
-def token_probabilities(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Sampling probabilities, [..., d_vocab], which sum to one over the vocabulary.
-
-    Args:
-        logits: [..., d_vocab].
-        temperature: zero or more; 0 puts all the mass on the largest logit.
-    """
-    ### BEGIN SOLUTION
-    if temperature == 0:
-        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
-    return (logits / temperature).softmax(-1)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.residual.token_probabilities"]
+from utils.circuits.residual import token_probabilities
 
 # %% tags=["check"]
 lesson_00.check_token_probabilities(token_probabilities)

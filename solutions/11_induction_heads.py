@@ -37,6 +37,8 @@ __import__("utils.lesson").lesson.begin()
 
 # %%
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from utils.circuits import figures
 from utils import plots
@@ -60,26 +62,8 @@ cfg = model.cfg
 #
 # ### Exercise 1 · the test sequence (10 minutes, easy)
 
-
-# %%
-def repeated_tokens(
-    seq_len: int, *, batch: int, d_vocab: int, bos: int, n_special: int, generator: torch.Generator
-) -> torch.Tensor:
-    """BOS, then `seq_len` random tokens, then the same tokens again, [batch, 1+2*seq_len].
-
-    Args:
-        seq_len: length of one half.
-        batch: how many rows; each row has its own random tokens.
-        d_vocab, n_special: draw ids from `n_special` up to, not including, `d_vocab`. The lowest ids
-            are special tokens.
-        bos: the id to put in front.
-        generator: hand it to the random function, so that a seed gives the same tokens again.
-    """
-    ### BEGIN SOLUTION
-    half = torch.randint(n_special, d_vocab, (batch, seq_len), generator=generator)
-    return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.induction.repeated_tokens"]
+from utils.circuits.induction import repeated_tokens
 
 # %% tags=["check"]
 lesson_11.check_repeated_tokens(repeated_tokens)
@@ -103,23 +87,8 @@ lesson_11.check_repeated_tokens(repeated_tokens)
 # Mind two things. `logits[:, i]` is a prediction of `tokens[:, i + 1]`. And the *first* token of the second
 # half cannot be predicted by anyone, because nothing says that the repeat starts here: leave it out.
 
-
-# %%
-def loss_by_half(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[float, float]:
-    """Mean next-token loss in nats on the first half (BOS predicts its first token), and on the
-    second half without its first token.
-
-    Args:
-        logits: [batch, 1+2*seq_len, d_vocab].
-        tokens: [batch, 1+2*seq_len], BOS and two equal halves.
-    """
-    ### BEGIN SOLUTION
-    seq_len = (tokens.shape[1] - 1) // 2
-    log_probs = logits[:, :-1].log_softmax(-1)
-    loss = -log_probs.gather(-1, tokens[:, 1:, None].to(logits.device))[..., 0]
-    return loss[:, :seq_len].mean().item(), loss[:, seq_len + 1 :].mean().item()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.induction.loss_by_half"]
+from utils.circuits.induction import loss_by_half
 
 # %% tags=["check"]
 lesson_11.check_loss_by_half(loss_by_half)
@@ -226,9 +195,16 @@ figures.attention_heads(
 # starts, and then does induction. Here is L18H6 as a heatmap in colours that everyone can tell apart.
 
 # %%
-figures.pattern_heatmap(
-    short_patterns[1], short_tokens, title="L18H6 looks at what came after the first copy"
-)
+plots.heatmap(
+    short_patterns[1],
+    title="L18H6 looks at what came after the first copy",
+    x="key (attended position)",
+    y="query",
+    rows=short_tokens,
+    columns=short_tokens,
+    label="attention",
+    ends=(0, 1),
+).update_layout(width=640, height=520)
 
 # %% [markdown]
 # (`<|im_start|>` is this model's BOS. Before the repeat there is nothing to find.)
@@ -237,18 +213,8 @@ figures.pattern_heatmap(
 #
 # ### Exercise 3 · previous-token score (10 minutes, easy)
 
-
-# %%
-def previous_token_scores(pattern: torch.Tensor) -> torch.Tensor:
-    """Mean attention from each position to the one before it, [head].
-
-    Args:
-        pattern: [batch, head, query, key].
-    """
-    ### BEGIN SOLUTION
-    return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.induction.previous_token_scores"]
+from utils.circuits.induction import previous_token_scores
 
 # %% tags=["check"]
 lesson_11.check_previous_token_scores(previous_token_scores)
@@ -273,19 +239,8 @@ lesson_11.check_previous_token_scores(previous_token_scores)
 # The mean attention on the stripe. You may take the whole diagonal, as the field does, or only the queries in
 # the second half: they differ by little.
 
-
-# %%
-def induction_scores(pattern: torch.Tensor, seq_len: int) -> torch.Tensor:
-    """Mean attention from a token to the one after its first copy, [head].
-
-    Args:
-        pattern: [batch, head, query, key] on BOS and two equal halves.
-        seq_len: length of a half.
-    """
-    ### BEGIN SOLUTION
-    return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.induction.induction_scores"]
+from utils.circuits.induction import induction_scores
 
 # %% tags=["check"]
 lesson_11.check_induction_scores(induction_scores)
@@ -319,24 +274,29 @@ def scores_of_all_heads(cache) -> dict[str, torch.Tensor]:
 
 scores = scores_of_all_heads(cache)
 control_scores = scores_of_all_heads(unrepeated_cache)
-plots.head_heatmap(
+plots.heatmap(
     scores["induction"],
     title="Five heads in layers 17 and 18 stand out; a few later ones do some induction",
+    x="head",
+    y="layer",
     label="induction score",
-    top=7,
+    text=plots.named_heads(scores["induction"], 7),
 )
 
 # %%
-plots.head_heatmap(
+plots.heatmap(
     scores["previous"],
     title="Previous-token heads stand in many layers",
+    x="head",
+    y="layer",
     label="previous-token score",
-    top=5,
+    text=plots.named_heads(scores["previous"], 5),
 )
 
 # %% tags=["nbval-check-output"]
 TOP = top_heads(scores["induction"], 5)
 PREVIOUS = top_heads(scores["previous"], 3)
+best = TOP[0]
 print("induction:     ", sorted(head_name(head) for head in TOP))
 print("previous token:", sorted(head_name(head) for head in PREVIOUS))
 
@@ -346,7 +306,6 @@ print("previous token:", sorted(head_name(head) for head in PREVIOUS))
 # 49 back: it looks for a *match*.
 
 # %% tags=["numbers"]
-best = TOP[0]
 claim(f"induction score of {head_name(best)}", scores["induction"][best], text=0.86, within=0.04)
 claim("median induction score", scores["induction"].median(), text=0.02, within=0.015)
 claim(
@@ -370,21 +329,8 @@ claim(
 # `z` is what each head read: the values of all positions, weighted by its attention, before they are written to the
 # residual stream. The mean is over all positions, BOS too: `z` at BOS is no longer than elsewhere.
 
-
-# %%
-def mean_ablate(z: torch.Tensor, heads: list[int]) -> torch.Tensor:
-    """A copy of `z` in which each of `heads` gives its mean over batch and positions.
-
-    Args:
-        z: [batch, pos, head, d_head].
-        heads: which heads of this layer to ablate.
-    """
-    ### BEGIN SOLUTION
-    z = z.clone()
-    z[:, :, heads] = z[:, :, heads].mean((0, 1), keepdim=True)
-    return z
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.heads.mean_ablate"]
+from utils.heads import mean_ablate
 
 # %% tags=["check"]
 lesson_11.check_mean_ablate(mean_ablate)
@@ -436,8 +382,11 @@ first_half_cost = loss_without(TOP)[0] - intact[0]
 
 plots.bars(
     {name: values.mean().item() for name, values in cost.items()},
-    low={name: values.quantile(0.05).item() for name, values in cost.items() if len(values) > 1},
-    high={name: values.quantile(0.95).item() for name, values in cost.items() if len(values) > 1},
+    intervals={
+        name: tuple(values.quantile(torch.tensor([0.05, 0.95])).tolist())
+        for name, values in cost.items()
+        if len(values) > 1
+    },
     title="Without five induction heads the repeat is hard; most other sets matter little",
     y="added loss on the repeat (nats)",
 )
@@ -509,25 +458,8 @@ claim("change of the first half's loss, nats", first_half_cost, text=-0.4, withi
 #
 # ### Exercise 6 · copying score (15 minutes, medium)
 
-
-# %%
-def copying_score(
-    W_E: torch.Tensor, W_V: torch.Tensor, W_O: torch.Tensor, W_U: torch.Tensor
-) -> float:
-    """Mean share of the other tokens that each token's own logit beats, from the OV circuit.
-
-    Args:
-        W_E: embeddings of n tokens, [n, d_model].
-        W_V: [d_model, d_head].
-        W_O: [d_head, d_model].
-        W_U: unembedding of the same n tokens, [d_model, n].
-    """
-    ### BEGIN SOLUTION
-    scores = W_E @ W_V @ W_O @ W_U
-    beaten = (scores < scores.diagonal()[:, None]).sum(-1)
-    return (beaten / (scores.shape[-1] - 1)).mean().item()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.induction.copying_score"]
+from utils.circuits.induction import copying_score
 
 # %% tags=["check"]
 lesson_11.check_copying_score(copying_score)
@@ -581,8 +513,13 @@ for layer in range(cfg.n_layers):
         w = weights((layer, h))
         copying[layer, h] = copying_score(W_E, w["V"], w["O"], W_U)
 top_copying = torch.tensor([copying[head] for head in TOP])
-plots.head_heatmap(
-    copying, title="The best copiers are not the induction heads", label="copying score", top=6
+plots.heatmap(
+    copying,
+    title="The best copiers are not the induction heads",
+    x="head",
+    y="layer",
+    label="copying score",
+    text=plots.named_heads(copying, 6),
 )
 
 # %% [markdown]
@@ -671,20 +608,8 @@ claim(
 #
 # ### Exercise 7 · K-composition (15 minutes, medium)
 
-
-# %%
-def k_composition(W_OV: torch.Tensor, W_QK: torch.Tensor) -> torch.Tensor:
-    """How much a later head's keys read what earlier heads wrote, [...].
-
-    Args:
-        W_OV: of one earlier head, [d_model, d_model], or of a stack of them, [..., d_model, d_model].
-        W_QK: of the later head, [d_model of the query, d_model of the key].
-    """
-    ### BEGIN SOLUTION
-    norms = torch.linalg.matrix_norm(W_OV) * torch.linalg.matrix_norm(W_QK)
-    return torch.linalg.matrix_norm(W_QK @ W_OV.mT) / norms
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.induction.k_composition"]
+from utils.circuits.induction import k_composition
 
 # %% tags=["check"]
 lesson_11.check_k_composition(k_composition)
@@ -724,11 +649,13 @@ def composition_with_all(head) -> torch.Tensor:
 
 
 composition = {head: composition_with_all(head).cpu() for head in sorted(TOP)}
-plots.head_heatmap(
+plots.heatmap(
     composition[best],
     title=f"Of 162 earlier heads, {head_name(best)} reads two",
+    x="head",
+    y="layer",
     label="K-composition",
-    top=2,
+    text=plots.named_heads(composition[best], 2),
 )
 
 # %%

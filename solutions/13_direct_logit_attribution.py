@@ -41,6 +41,8 @@ from collections import Counter
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from data.ioi import task as ioi
 from utils import plots
@@ -59,7 +61,7 @@ cfg = model.cfg
 # The last token, which has to predict the name, is **END**. The task is called *indirect-object
 # identification*, and it is the best studied one in the field (Wang and colleagues, 2022, on GPT-2 small).
 #
-# `utils.ioi` makes such prompts: four templates, both orders of the two names in the opening, random places and
+# `data.ioi.task` makes such prompts: four templates, both orders of the two names in the opening, random places and
 # things, and two sets of ten names. The course's rule again: heads are *chosen* on `NAMES`; what is reported
 # about them is *measured* on `OTHER_NAMES`.
 #
@@ -69,20 +71,8 @@ cfg = model.cfg
 #
 # ### Exercise 1 · the logit difference (5 minutes, easy)
 
-
-# %%
-def logit_diff(logits: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor) -> torch.Tensor:
-    """logit(right) - logit(wrong) at the last position, [batch].
-
-    Args:
-        logits: [batch, pos, d_vocab].
-        right, wrong: [batch], token ids; each row has its own pair.
-    """
-    ### BEGIN SOLUTION
-    last, rows = logits[:, -1], torch.arange(len(right), device=logits.device)
-    return last[rows, right] - last[rows, wrong]
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.attribution.logit_diff"]
+from utils.circuits.attribution import logit_diff
 
 # %% tags=["check"]
 lesson_13.check_logit_diff(logit_diff)
@@ -109,7 +99,8 @@ lesson_13.check_logit_diff(logit_diff)
 # The next cell draws the prompts, runs the model and collects what later sections need. You may skip it now.
 
 # %%
-from utils.circuits.attribution import join_runs, last_position, logit_diff, norm_scale
+from utils.circuits.attribution import join_runs, logit_diff, norm_scale
+from utils.circuits.residual import residual_parts
 
 N_EACH = 15
 ROLES = ("IO", "S1", "S2", "END", "BOS")
@@ -136,11 +127,15 @@ def in_one(pair: list[ioi.Prompts], name: str) -> torch.Tensor:
 
 def at_end(pair: list[ioi.Prompts], logits, cache) -> dict:
     """What the lesson needs of a run, all at END: vectors [batch], the rest [..., batch, ...]."""
-    found = last_position(cache, cfg.n_layers, cfg.eps)  # section 2 says what the scale is for
-    roles = [[p.where.get(role, 0) for role in ROLES] for p in pair for _ in p.io]
+    layers = range(cfg.n_layers)
+    parts = residual_parts(cache, cfg.n_layers)[:, :, -1]
+    patterns = torch.stack([cache["pattern", layer][:, :, -1] for layer in layers])
+    roles = [[p.positions.get(role, 0) for role in ROLES] for p in pair for _ in p.io]
     roles = torch.tensor(roles, device=logits.device)[None, :, None]
-    patterns = found.pop("pattern")
-    return found | {
+    return {
+        "parts": parts,
+        "scale": norm_scale(parts.sum(0), cfg.eps),  # section 2 says what it is for
+        "z": torch.stack([cache["z", layer][:, -1] for layer in layers]),
         "attention": patterns.gather(-1, roles.expand(*patterns.shape[:3], -1)),
         "logit_diff": logit_diff(logits, in_one(pair, "io"), in_one(pair, "s")),
         "first_choice": logits[:, -1].argmax(-1),
@@ -244,23 +239,8 @@ assert 35 < odds[0] < 45 < 80 < odds[1] < 95
 #
 # ### Exercise 2 · the direction (10 minutes, easy)
 
-
-# %%
-def logit_diff_direction(
-    W_U: torch.Tensor, norm_weight: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor
-) -> torch.Tensor:
-    """For each prompt the direction d such that (x / scale) · d is the logit difference,
-    [batch, d_model].
-
-    Args:
-        W_U: [d_model, d_vocab], not folded.
-        norm_weight: the final norm's weight, [d_model].
-        right, wrong: [batch], token ids.
-    """
-    ### BEGIN SOLUTION
-    return norm_weight * (W_U[:, right] - W_U[:, wrong]).T
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.attribution.logit_diff_direction"]
+from utils.circuits.attribution import logit_diff_direction
 
 # %% tags=["check"]
 lesson_13.check_logit_diff_direction(logit_diff_direction)
@@ -415,22 +395,8 @@ claim("scale at the end", scales[-1], text=42, within=1)
 #
 # ### Exercise 3 · attribution (10 minutes, easy)
 
-
-# %%
-def direct_logit_attribution(
-    parts: torch.Tensor, direction: torch.Tensor, scale: torch.Tensor
-) -> torch.Tensor:
-    """What each part adds to the logit difference, [part, batch].
-
-    Args:
-        parts: [part, batch, d_model].
-        direction: [batch, d_model], with the norm's weight folded in.
-        scale: [batch], of the whole stream.
-    """
-    ### BEGIN SOLUTION
-    return (parts * direction).sum(-1) / scale
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.attribution.direct_logit_attribution"]
+from utils.circuits.attribution import direct_logit_attribution
 
 # %% tags=["check"]
 lesson_13.check_direct_logit_attribution(direct_logit_attribution)
@@ -525,19 +491,8 @@ assert torch.equal(model.W_U.detach(), W_U), "our own model is as it was"
 #
 # ### Exercise 4 · what each head writes (10 minutes, easy)
 
-
-# %%
-def head_outputs(z: torch.Tensor, W_O: torch.Tensor) -> torch.Tensor:
-    """What each head of one layer writes into the stream, [head, batch, d_model].
-
-    Args:
-        z: [batch, head, d_head].
-        W_O: [head, d_head, d_model].
-    """
-    ### BEGIN SOLUTION
-    return torch.einsum("bhe,hed->hbd", z, W_O)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.attribution.head_outputs"]
+from utils.circuits.attribution import head_outputs
 
 # %% tags=["check"]
 lesson_13.check_head_outputs(head_outputs)
@@ -569,12 +524,14 @@ def by_head(run: dict, towards: torch.Tensor) -> torch.Tensor:
 
 heads_choose, heads_test = by_head(choose, direction_of(choose)), by_head(test, direction)
 assert (heads_test.sum(1) - by_part[1::2]).abs().max() < 1e-3, "heads sum to their attention"
-plots.head_heatmap(
-    heads_test.mean(-1).cpu(),
+plots.heatmap(
+    heads_test.mean(-1),
     title="A few late heads write the difference, and two of them write against it",
+    x="head",
+    y="layer",
     label="share:<br>+ for IO,<br>- for S",
-    top=5,
     signed=True,
+    text=plots.named_heads(heads_test.mean(-1).abs(), 5),
 )
 
 # %% tags=["nbval-check-output"]
@@ -743,23 +700,8 @@ claim("L23H3 on S, third name at S2", remover["S"].mean(), text=-0.4, within=0.1
 #
 # ### Exercise 5 · what attribution predicts (10 minutes, medium)
 
-
-# %%
-def predicted_effect(
-    written: torch.Tensor, direction: torch.Tensor, scale: torch.Tensor
-) -> torch.Tensor:
-    """Change of the logit difference if a head wrote its mean over the batch instead, and nothing
-    else changed, [batch].
-
-    Args:
-        written: what the head writes, [batch, d_model].
-        direction: [batch, d_model].
-        scale: [batch], of the whole stream.
-    """
-    ### BEGIN SOLUTION
-    return ((written.mean(0) - written) * direction).sum(-1) / scale
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.attribution.predicted_effect"]
+from utils.circuits.attribution import predicted_effect
 
 # %% tags=["check"]
 lesson_13.check_predicted_effect(predicted_effect)
@@ -779,14 +721,14 @@ lesson_13.check_predicted_effect(predicted_effect)
 
 # %% [markdown]
 # Now measure it. Only END changes, and earlier positions cannot see it. So their keys and values are kept, and
-# only END runs again (`utils.ablation`): some fifteen times less work.
+# only END runs again (`run_last`): some fifteen times less work.
 #
 # To choose heads we sweep all 135 heads of layers 15 to 29 on `NAMES`. (The lower half of the model has next to
 # no attribution.) *Predict first:* draw the scatter of measured against predicted. How close to the diagonal?
 
 # %%
 from utils.circuits.attribution import effects_of_each_head, keep_before_last, run_last
-from utils.circuits.attribution import predicted_effect, predicted_effects
+from utils.circuits.attribution import predicted_effect
 
 
 def prepare(pairs: list[list[ioi.Prompts]]) -> list[tuple]:
@@ -806,7 +748,11 @@ def rerun(prepared: list[tuple], heads=()) -> dict:
 def forecasts(run: dict, n: int) -> torch.Tensor:
     """`predicted_effect` of each head, [layer, head, batch]; n prompts share a mean."""
     parts = run["z"].split(n, 1), direction_of(run).split(n), run["scale"].split(n)
-    return torch.cat([predicted_effects(z, W_O, *way) for z, *way in zip(*parts, strict=True)], -1)
+    changes = [
+        head_attributions(z.mean(1, keepdim=True) - z, W_O, *way)
+        for z, *way in zip(*parts, strict=True)
+    ]
+    return torch.cat(changes, -1)
 
 
 N_SWEEP = 6  # of each template and order: 48 prompts
@@ -894,28 +840,8 @@ assert heads_choose.mean(-1)[:FROM_LAYER].abs().max() < 0.05, "the lower half ha
 #
 # ### Exercise 6 · the account (15 minutes, medium)
 
-
-# %%
-def ablation_split(
-    before: torch.Tensor,
-    after: torch.Tensor,
-    direction: torch.Tensor,
-    scale_before: torch.Tensor,
-    scale_after: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each part's share of an ablation's effect, [part, batch], and the norm's share, [batch].
-
-    Args:
-        before, after: all parts of the stream in the two runs, [part, batch, d_model].
-        direction: [batch, d_model].
-        scale_before, scale_after: [batch], of the whole stream in the two runs.
-    """
-    ### BEGIN SOLUTION
-    by_part = ((after - before) * direction).sum(-1) / scale_before
-    projected = (after.sum(0) * direction).sum(-1)
-    return by_part, projected / scale_after - projected / scale_before
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.attribution.ablation_split"]
+from utils.circuits.attribution import ablation_split
 
 # %% tags=["check"]
 lesson_13.check_ablation_split(ablation_split)
@@ -1052,6 +978,12 @@ effect = {
     head: rerun(prepared, [head])["logit_diff"] - before["logit_diff"]
     for head in [OPPOSITE, *RANDOM]
 }
+top, silent_one, repaired_one = PICKED
+means = {
+    head: {source: values.mean().item() for source, values in a["sources"]["difference"].items()}
+    for head, a in [*accounts.items(), ("movers", without_movers)]
+}
+largest_random = max(effect[head].mean().abs().item() for head in RANDOM)
 plots.table(
     [(head_name(head), show(forecast[head]), show(found)) for head, found in effect.items()],
     columns=["without (control)", "predicted", "measured"],
@@ -1066,12 +998,7 @@ plots.table(
 # Attribution finds who speaks last. To find who matters, intervene.
 
 # %% tags=["numbers"]
-top, silent_one, repaired_one = PICKED
 assert PICKED == [(23, 3), (20, 0), (23, 0)] and OPPOSITE == (29, 0)
-means = {
-    head: {source: values.mean().item() for source, values in a["sources"]["difference"].items()}
-    for head, a in [*accounts.items(), ("movers", without_movers)]
-}
 found = {head: a["reaction"] for head, a in accounts.items()}
 claim("L23H3, predicted", means[top]["direct (as predicted)"], text=-2.2, within=0.1)
 claim("L23H3, measured", means[top]["measured"], text=-2.1, within=0.1)
@@ -1114,7 +1041,6 @@ claim("L24H4 on IO without the movers", raised[second], text=0.8, within=0.1)
 claim("the next head on IO", raised[next_one], text=0.2, within=0.1)
 claim("L29H0, measured", effect[OPPOSITE].mean(), text=0.8, within=0.1)
 claim("L29H0, predicted", forecast[OPPOSITE].mean(), text=0.7, within=0.1)
-largest_random = max(effect[head].mean().abs().item() for head in RANDOM)
 claim("largest effect of six random heads", largest_random, text=0.01, within=0.01)
 
 # %% [markdown]

@@ -38,7 +38,11 @@ sys.path[:0] = [] if str(root) in sys.path else [str(root)]
 __import__("utils.lesson").lesson.begin()
 
 # %%
+from collections.abc import Callable
+
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from data.ioi import task as ioi
 from utils import plots
@@ -85,7 +89,7 @@ def score(prompts, tokens) -> torch.Tensor:
 
 print(choose.texts[0])
 print(model.to_str_tokens(choose.tokens[0]))
-print("S2 at", choose.where["S2"], "and END at", choose.where["END"])
+print("S2 at", choose.positions["S2"], "and END at", choose.positions["END"])
 for name, prompts in [("choose", choose), ("test", test), ("reworded", reworded)]:
     right = (score(prompts, prompts.tokens) > 0).float().mean()
     turned = (score(prompts, prompts.swapped().tokens) < 0).float().mean()
@@ -98,22 +102,8 @@ for name, prompts in [("choose", choose), ("test", test), ("reworded", reworded)
 #
 # ### Exercise 1 · one position (5 minutes, easy)
 
-
-# %%
-def patch_position(activation: torch.Tensor, source: torch.Tensor, pos: int) -> torch.Tensor:
-    """A copy of `activation` that has the source's values at position `pos`.
-
-    Args:
-        activation: of the run that is patched, [batch, pos, d_model].
-        source: of the other run, [batch, pos, d_model].
-        pos: the position to patch, in every row.
-    """
-    ### BEGIN SOLUTION
-    patched = activation.clone()
-    patched[:, pos] = source[:, pos]
-    return patched
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.patches.patch_position"]
+from utils.circuits.patches import patch_position
 
 # %% tags=["check"]
 lesson_14.check_patch_position(patch_position)
@@ -141,7 +131,7 @@ from utils.circuits.patches import patch_position  # the course's version, from 
 
 clean, corrupted = choose.tokens, choose.swapped().tokens
 clean_score, corrupted_score = score(choose, clean).mean(), score(choose, corrupted).mean()
-where = choose.where
+positions = choose.positions
 
 
 def share(patched) -> float:
@@ -154,7 +144,7 @@ def patch_at(place: tuple[str, str], source, *, tokens=corrupted) -> float:
     name, label = place
     with torch.no_grad():
         _, cache = model.run_with_cache(source, names_filter=name)
-        hook = (name, lambda own, hook: patch_position(own, cache[name], where[label]))
+        hook = (name, lambda own, hook: patch_position(own, cache[name], positions[label]))
         with model.hooks(fwd_hooks=[hook]):
             return share(score(choose, tokens).mean())
 
@@ -167,7 +157,7 @@ for layer, label in [(0, "S2"), (21, "S2"), (21, "END")]:
 # In layer 0 at S2 it is 1 *by construction*: that patch makes the clean prompt. A good first test of any patching
 # code.
 #
-# Now everywhere: 30 layers times 15 positions. `utils.patching.sweep` gives the same numbers as your hook,
+# Now everywhere: 30 layers times 15 positions. `utils.circuits.patching.sweep` gives the same numbers as your hook,
 # faster: it starts each patched run where the patch is, and runs many together. (`transformer_lens.patching` has
 # such sweeps too, one full pass for each patch.)
 
@@ -175,17 +165,15 @@ for layer, label in [(0, "S2"), (21, "S2"), (21, "END")]:
 from utils.circuits.patching import path_sweep, sweep
 
 
-def mean_diff(logits: torch.Tensor) -> torch.Tensor:
-    return choose.logit_diff(logits).mean()
-
-
-stream = sweep(model, corrupted, clean, mean_diff, what="resid_pre")
+stream = sweep(model, corrupted, clean, choose.logit_diff, what="resid_pre")
 labels = model.to_str_tokens(clean[0])
-labels[where["S2"]], labels[where["END"]] = "S2", "END"
-plots.position_heatmap(
+labels[positions["S2"]], labels[positions["END"]] = "S2", "END"
+plots.heatmap(
     stream.restored,
-    labels,
     title="The difference waits at S2, and moves to END in layers 19 to 24",
+    x="",
+    y="layer",
+    columns=labels,
     label="share restored",
 )
 
@@ -209,7 +197,7 @@ plots.position_heatmap(
 
 def first_two_exchanged(prompts) -> torch.Tensor:
     """The tokens with IO and S1 in each other's place: the same answer, from the other position."""
-    tokens, (a, b) = prompts.tokens.clone(), (prompts.where["IO"], prompts.where["S1"])
+    tokens, (a, b) = prompts.tokens.clone(), (prompts.positions["IO"], prompts.positions["S1"])
     tokens[:, [a, b]] = tokens[:, [b, a]]
     return tokens
 
@@ -228,6 +216,7 @@ for name, runs in sources.items():
         shares = [patch_at((f"blocks.{layer}.hook_resid_pre", label), run) for run in runs]
         control[name, layer, label] = sum(shares) / len(shares)
 no_opinion = share(torch.zeros_like(clean_score))
+_, same_answer, right_position, wrong_position = sources
 plots.table(
     [(name, *(f"{control[name, *place]:.2f}" for place in places)) for name in sources],
     columns=["share restored, from", *(f"entering layer {i}, {label}" for i, label in places)],
@@ -249,11 +238,10 @@ plots.table(
 # different things.
 
 # %% tags=["numbers"]
-_, same_answer, right_position, wrong_position = sources
-claim("S2, entering layer 19", stream.restored[19, where["S2"]], text=1.0, within=0.03)
-claim("END, entering layer 21", stream.restored[21, where["END"]], text=0.34, within=0.02)
-claim("S2, entering layer 21", stream.restored[21, where["S2"]], text=0.58, within=0.02)
-claim("END, entering layer 25", stream.restored[25, where["END"]], text=0.91, within=0.02)
+claim("S2, entering layer 19", stream.restored[19, positions["S2"]], text=1.0, within=0.03)
+claim("END, entering layer 21", stream.restored[21, positions["END"]], text=0.34, within=0.02)
+claim("S2, entering layer 21", stream.restored[21, positions["S2"]], text=0.58, within=0.02)
+claim("END, entering layer 25", stream.restored[25, positions["END"]], text=0.91, within=0.02)
 claim("no opinion", no_opinion, text=0.62, within=0.01)
 claim("other names, right, S2", control[right_position, 19, "S2"], text=0.80, within=0.03)
 claim("other names, wrong, S2", control[wrong_position, 19, "S2"], text=0.21, within=0.03)
@@ -262,8 +250,8 @@ claim("same answer, END 21", control[same_answer, 21, "END"], text=0.02, within=
 claim("same answer, END 25", control[same_answer, 25, "END"], text=1.04, within=0.03)
 for name in (right_position, wrong_position):
     assert abs(control[name, 25, "END"] - no_opinion) < 0.12
-assert abs(stream.restored[25, where["S2"]]) < 0.1
-assert stream.restored[:, where["S2"] + 1 : where["END"]].abs().max() < 0.1
+assert abs(stream.restored[25, positions["S2"]]) < 0.1
+assert stream.restored[:, positions["S2"] + 1 : positions["END"]].abs().max() < 0.1
 
 # %% [markdown]
 # ## 2. Who moves it? Layers, then heads
@@ -272,8 +260,8 @@ assert stream.restored[:, where["S2"] + 1 : where["END"]].abs().max() < 0.1
 # layer, one MLP or one head adds.
 
 # %%
-attention = sweep(model, corrupted, clean, mean_diff, what="attn_out")
-mlps = sweep(model, corrupted, clean, mean_diff, what="mlp_out")
+attention = sweep(model, corrupted, clean, choose.logit_diff, what="attn_out")
+mlps = sweep(model, corrupted, clean, choose.logit_diff, what="mlp_out")
 MLP_0 = ("blocks.0.hook_mlp_out", "S2")
 for name, found in [("attention", attention), ("MLP", mlps)]:
     order = found.restored.abs().flatten().argsort(descending=True)[:5].tolist()
@@ -302,19 +290,21 @@ print(f"MLP 0 at S2, *corrupted into clean*: {patch_at(MLP_0, corrupted, tokens=
 # %%
 rows = torch.arange(len(clean), device=cfg.device)
 metrics = {
-    "logit difference": mean_diff,
-    "logit of IO": lambda logits: logits[rows, -1, choose.io].mean(),
-    "probability": lambda logits: logits[:, -1].softmax(-1)[rows, choose.io].mean(),
-    "accuracy": lambda logits: (choose.logit_diff(logits) > 0).float().mean(),
+    "logit difference": choose.logit_diff,
+    "logit of IO": lambda logits: logits[rows, -1, choose.io],
+    "probability": lambda logits: logits[:, -1].softmax(-1)[rows, choose.io],
+    "accuracy": lambda logits: (choose.logit_diff(logits) > 0).float(),
 }
 denoise = sweep(model, corrupted, clean, metrics, what="z")
 restored = denoise["logit difference"].restored
-plots.head_heatmap(
+plots.heatmap(
     restored,
     title="Six heads carry the difference, and two push back",
+    x="head",
+    y="layer",
     label="share restored",
-    top=8,
     signed=True,
+    text=plots.named_heads(restored.abs(), 8),
 )
 
 # %% tags=["nbval-check-output"]
@@ -431,11 +421,11 @@ plots.scatter(
 # and section 7 finds out for whom they write.
 
 # %% tags=["numbers"]
-claim("attention 17 at S2", attention.restored[17, where["S2"]], text=0.20, within=0.02)
-claim("attention 20 at END", attention.restored[20, where["END"]], text=0.21, within=0.02)
-claim("attention 23 at END", attention.restored[23, where["END"]], text=0.73, within=0.02)
-claim("attention 24 at END", attention.restored[24, where["END"]], text=-0.22, within=0.02)
-claim("MLP 0 at S2", mlps.restored[0, where["S2"]], text=1.00, within=0.02)
+claim("attention 17 at S2", attention.restored[17, positions["S2"]], text=0.20, within=0.02)
+claim("attention 20 at END", attention.restored[20, positions["END"]], text=0.21, within=0.02)
+claim("attention 23 at END", attention.restored[23, positions["END"]], text=0.73, within=0.02)
+claim("attention 24 at END", attention.restored[24, positions["END"]], text=-0.22, within=0.02)
+claim("MLP 0 at S2", mlps.restored[0, positions["S2"]], text=1.00, within=0.02)
 claim("MLP 0, the other way", patch_at(MLP_0, corrupted, tokens=clean), text=0.00, within=0.01)
 claim("top six, test", together["test", "top six"], text=1.16, within=0.04)
 claim("top six, reworded", together["reworded", "top six"], text=1.19, within=0.04)
@@ -529,6 +519,7 @@ backup = {
     for name, pair in pairs.items()
     for group, heads in groups.items()
 }
+singles = sum(backup["test", head][1] for head in ("L17H3", "L17H4", "L17H5"))
 plots.table(
     [
         (group, *(f"{backup[name, group][way]:+.2f}" for name in pairs for way in (0, 1)))
@@ -558,7 +549,6 @@ claim("L19H2 breaks", both[19, 2][1].mean(), text=0.05, within=0.02)
 for head in [(17, 4), (19, 2)]:
     more = both[head][0] - both[head][1]
     assert more.mean() > 3 * more.std() / len(more) ** 0.5  # three standard errors
-singles = sum(backup["test", head][1] for head in ("L17H3", "L17H4", "L17H5"))
 claim("all three break", backup["test", "all three"][1], text=0.44, within=0.03)
 claim("sum of the three alone", singles, text=0.24, within=0.03)
 claim("all three break, reworded", backup["reworded", "all three"][1], text=0.32, within=0.03)
@@ -581,7 +571,7 @@ for name in pairs:
 small = ioi.prompts(model, 4, generator=torch.Generator().manual_seed(3), names=ioi.OTHER_NAMES)
 exchanged = first_two_exchanged(small)
 roles = exchanged.clone()
-roles[:, small.where["S2"]] = small.io
+roles[:, small.positions["S2"]] = small.io
 SWAP, THIRD = "S2 swapped: name and position", "a third name at S2: nobody comes twice"
 ROLES, ORDER = "roles exchanged: names, not position", "order exchanged: position, same answer"
 corruptions = {
@@ -714,22 +704,8 @@ print(model.to_str_tokens(TEXT.format(472) + " 472"))
 #
 # ### Exercise 2 · the log-probability of an answer (15 minutes, medium)
 
-
-# %%
-def answer_log_prob(logits: torch.Tensor, tokens: torch.Tensor, n_answer: int) -> torch.Tensor:
-    """Log-probability (nats) of the last `n_answer` tokens, given all that stands before each, [batch].
-
-    Args:
-        logits: [batch, pos, d_vocab] of the model run on `tokens`.
-        tokens: prompt and answer, [batch, pos].
-        n_answer: how many tokens the answer has.
-    """
-    ### BEGIN SOLUTION
-    log_probs = logits[:, -n_answer - 1 : -1].log_softmax(-1)
-    answer = tokens[:, -n_answer:, None].to(logits.device)
-    return log_probs.gather(-1, answer)[..., 0].sum(-1)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.patches.answer_log_prob"]
+from utils.circuits.patches import answer_log_prob
 
 # %% tags=["check"]
 lesson_14.check_answer_log_prob(answer_log_prob)
@@ -797,13 +773,13 @@ answers = number_clean[:, -n_answer:]
 def of_token(i: int):
     """The log-probability of the answer's i-th token alone."""
     rows = torch.arange(len(answers), device=answers.device)
-    return lambda logits: logits[:, i].log_softmax(-1)[rows, answers[:, i]].mean()
+    return lambda logits: logits[:, i].log_softmax(-1)[rows, answers[:, i]]
 
 
 number_metrics = {
     "whole answer": lambda logits: answer_log_prob(
         logits, number_clean[:, -n_answer - 1 :], n_answer
-    ).mean(),
+    ),
     "the space": of_token(0),
     "first digit": of_token(1),
     "second digit": of_token(2),
@@ -816,7 +792,7 @@ number_sweep = sweep(
     number_clean,
     number_metrics,
     what="z",
-    at=range(n_pos - n_answer - 1, n_pos),  # the metric gets the logits at these positions
+    positions=range(n_pos - n_answer - 1, n_pos),  # the metric gets the logits at these positions
 )
 
 
@@ -921,7 +897,7 @@ print("key-value head: its query heads", groups_of)
 # Which key-value head will light up?
 
 # %%
-values = sweep(model, corrupted, clean, mean_diff, what="v").restored
+values = sweep(model, corrupted, clean, choose.logit_diff, what="v").restored
 for layer, kv in top_heads(values.abs(), 3):
     print(
         f"value of layer {layer}, key-value head {kv}: {values[layer, kv]:+.2f}; z of its query heads",
@@ -972,30 +948,8 @@ assert changed.nonzero().flatten().tolist() == groups_of[KV]
 #
 # ### Exercise 3 · one reader, one writer (15 minutes, medium)
 
-
-# %%
-def add_along_path(
-    inputs: torch.Tensor,
-    *,
-    receiver: int,
-    own: torch.Tensor,
-    source: torch.Tensor,
-    W_O: torch.Tensor,
-) -> torch.Tensor:
-    """A copy of the heads' inputs in which one head reads what a sender writes in another run.
-
-    Args:
-        inputs: what each head of the receiver's layer reads, [batch, pos, head, d_model].
-        receiver: the head that reads something else.
-        own, source: the sender's `z` in this run and in the source run, [batch, pos, d_head].
-        W_O: the sender's output matrix, [d_head, d_model].
-    """
-    ### BEGIN SOLUTION
-    inputs = inputs.clone()
-    inputs[:, :, receiver] += (source - own) @ W_O
-    return inputs
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.patches.add_along_path"]
+from utils.circuits.patches import add_along_path
 
 # %% tags=["check"]
 lesson_14.check_add_along_path(add_along_path)
@@ -1042,7 +996,7 @@ def looks(tokens) -> dict[str, float]:
         result = {"share restored": share(score(choose, tokens).mean())}
     for who, head, labels in [("mover", 0, ("IO", "S1")), ("remover", 3, ("S2",))]:
         for label in labels:
-            attention_to = kept["own"][:, head, where["END"], where[label]]
+            attention_to = kept["own"][:, head, positions["END"], positions[label]]
             result[f"{who} to {label}"] = attention_to.mean().item()
     return result
 
@@ -1076,10 +1030,12 @@ receivers = {
 }
 paths = {
     name: path_sweep(
-        model, corrupted, clean, mean_diff, receivers=heads, into=into, progress=False
+        model, corrupted, clean, choose.logit_diff, receivers=heads, into=into, progress=False
     ).restored
     for name, (heads, into) in receivers.items()
 }
+mover, remover = paths["query of L23H0 (mover)"], paths["query of L23H3 (remover)"]
+third_sender = mover.abs().flatten().topk(3).values[2]
 plots.table(
     [
         (name, ", ".join(f"{head_name(h)} {found[h]:+.3f}" for h in top_heads(found.abs(), 4)))
@@ -1147,11 +1103,9 @@ claim("corrupted, mover to S1", look["corrupted run"]["mover to S1"], text=0.61,
 claim("one path, mover to IO", alone["mover to IO"], text=0.50, within=0.02)
 claim("one path, mover to S1", alone["mover to S1"], text=0.13, within=0.02)
 claim("remover to S2", min(row["remover to S2"] for row in look.values()), text=0.63, within=0.02)
-mover, remover = paths["query of L23H0 (mover)"], paths["query of L23H3 (remover)"]
 assert abs(mover[20, 0] - alone["share restored"]) < 1e-3, "by hand and by path_sweep"
 claim("L20H0 to the mover's query", mover[20, 0], text=0.13, within=0.02)
 claim("L19H2 to the mover's query", mover[19, 2], text=0.06, within=0.02)
-third_sender = mover.abs().flatten().topk(3).values[2]
 claim("the next sender", third_sender, text=0.02, within=0.01)
 claim("strongest into the remover's query", remover.abs().max(), text=0.01, within=0.005)
 claim("L17H4 to L20H0's values", paths["values of L20H0"][17, 4], text=0.08, within=0.02)
@@ -1174,21 +1128,8 @@ claim("the others held", links["into 1, L17H3 and L17H5 held"], text=-2.2, withi
 #
 # ### Exercise 4 · the estimate (10 minutes, medium)
 
-
-# %%
-def attribution_scores(
-    gradient: torch.Tensor, own: torch.Tensor, source: torch.Tensor
-) -> torch.Tensor:
-    """How much each head's patch would move the metric if it were linear in its output, [head].
-
-    Args:
-        gradient: of the metric (a mean over prompts) with respect to `own`, [batch, pos, head, d_head].
-        own, source: the heads' outputs in the run that is patched, and in the one that is patched in.
-    """
-    ### BEGIN SOLUTION
-    return (gradient * (source - own)).sum((0, 1, 3))
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.patches.attribution_scores"]
+from utils.circuits.patches import attribution_scores
 
 # %% tags=["check"]
 lesson_14.check_attribution_scores(attribution_scores)
@@ -1216,7 +1157,7 @@ gap = (clean_score - corrupted_score).item()
 estimate, fit, fit_of_strong = {}, {}, {}
 for name, (tokens, source) in runs.items():
     way = 1 if name == "denoising" else -1
-    estimate[name] = way * attribution(model, tokens, source, mean_diff).cpu() / gap
+    estimate[name] = way * attribution(model, tokens, source, choose.logit_diff).cpu() / gap
     strong = exact[name].flatten().abs().topk(20).indices
     fit[name] = correlation(estimate[name], exact[name])
     fit_of_strong[name] = correlation(
@@ -1282,8 +1223,10 @@ plots.lines(
 # Earlier in the model it gets worse. The residual stream at S2:
 
 # %%
-stream_estimate = attribution(model, corrupted, clean, mean_diff, what="resid_pre").cpu() / gap
-stream_fit, at_S2 = correlation(stream_estimate, stream.restored), where["S2"]
+stream_estimate = (
+    attribution(model, corrupted, clean, choose.logit_diff, what="resid_pre").cpu() / gap
+)
+stream_fit, at_S2 = correlation(stream_estimate, stream.restored), positions["S2"]
 print(f"correlation over the stream, all positions: {stream_fit:.2f}")
 plots.lines(
     {
@@ -1322,7 +1265,7 @@ nodes = attribution_patch(model, clean[one], corrupted[one], first_diff).node_sc
 for node, value in nodes.items():
     if node.kind == "attn_head_out":
         library[node.layer, node.head] += value
-ours = attribution(model, corrupted[one], clean[one], first_diff).cpu()
+ours = attribution(model, corrupted[one], clean[one], lambda x: first_diff(x)[None]).cpu()
 library_difference = (library - ours).abs().max()
 print(f"largest difference from the library's {library_difference:.1e}")
 
@@ -1356,24 +1299,8 @@ assert library_difference < 1e-3
 #
 # ### Exercise 5 · the gradient of a patch (15 minutes, medium)
 
-
-# %%
-def patch_gradient(rest, activation: torch.Tensor, vector: torch.Tensor, pos: int) -> torch.Tensor:
-    """The gradient of a score with respect to a vector that is patched in at `pos`, [d_model].
-
-    Args:
-        rest: the rest of the model and a metric: takes the patched activation [batch, pos, d_model],
-            returns a scalar.
-        activation: the run's own. Leave it as it is.
-        vector: [d_model], stands at `pos` in every row of the patched activation. Leave it as it is.
-    """
-    ### BEGIN SOLUTION
-    vector = vector.detach().clone().requires_grad_()
-    patched = activation.detach().clone()
-    patched[:, pos] = vector
-    return torch.autograd.grad(rest(patched), vector)[0]
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.patches.patch_gradient"]
+from utils.circuits.patches import patch_gradient
 
 # %% tags=["check"]
 lesson_14.check_patch_gradient(patch_gradient)
@@ -1400,7 +1327,7 @@ lesson_14.check_patch_gradient(patch_gradient)
 # %%
 from utils.circuits.patches import patch_gradient
 
-name, end = "blocks.21.hook_resid_pre", where["END"]
+name, end = "blocks.21.hook_resid_pre", positions["END"]
 with torch.no_grad():
     _, cache = model.run_with_cache(corrupted[one], names_filter=name)
     activation = cache[name]

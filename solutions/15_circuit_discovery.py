@@ -37,8 +37,11 @@ __import__("utils.lesson").lesson.begin()
 
 # %%
 import itertools, json
+from collections.abc import Callable, Collection, Hashable, Sequence
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from utils.circuits import discovery, figures
 from data.ioi import task as ioi
@@ -170,21 +173,8 @@ print("the last readers:", graph.readers[-5:])
 #
 # ### Exercise 1 · precision and recall (10 minutes, easy)
 
-
-# %%
-def precision_recall(found, true) -> tuple[float, float]:
-    """Precision and recall. With nothing found, precision is 1: no claim was wrong.
-
-    Args:
-        found: the edges that a method names; a list, tuple or set without repeats.
-        true: the edges that are there; the same, and not empty.
-    """
-    ### BEGIN SOLUTION
-    right = len(set(found) & set(true))
-    precision = right / len(found) if len(found) else 1.0
-    return precision, right / len(true)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.discovery.precision_recall"]
+from utils.circuits.discovery import precision_recall
 
 # %% tags=["check"]
 lesson_15.check_precision_recall(precision_recall)
@@ -231,7 +221,7 @@ toy_gap = toy_diff - toy_base
 def toy_patched(destination, source, edge_sets) -> list[float]:
     """Mean metric of `destination` with each set of edges patched from `source`."""
     return discovery.patched_edges(
-        toy, destination, source=source, edge_sets=edge_sets, metric=toy_metric, rows=2400
+        toy, destination, source=source, edge_sets=edge_sets, metric=toy_metric, batch_size=2400
     ).tolist()
 
 
@@ -307,24 +297,8 @@ assert all(scores["denoising"][e] > 0.25 for e in TRUE if e not in BOTH)
 #
 # ### Exercise 2 · edge attribution (15 minutes, medium)
 
-
-# %%
-def edge_attribution_scores(
-    difference: torch.Tensor, gradient: torch.Tensor, allowed: torch.Tensor
-) -> torch.Tensor:
-    """The guessed effect of patching each edge, [writer, reader].
-
-    Args:
-        difference: each writer's output, source minus destination, [writer, batch, pos, d_model].
-        gradient: of the metric's mean over the batch, by each reader's input,
-            [reader, batch, pos, d_model].
-        allowed: True where the writer comes before the reader, [writer, reader]; all other
-            entries of the result are 0.
-    """
-    ### BEGIN SOLUTION
-    return torch.einsum("wbpd,rbpd->wr", difference, gradient) * allowed
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.discovery.edge_attribution_scores"]
+from utils.circuits.discovery import edge_attribution_scores
 
 # %% tags=["check"]
 lesson_15.check_edge_attribution_scores(edge_attribution_scores)
@@ -425,6 +399,7 @@ def top_ten(method: str) -> list:
 each = "193, and 1 for the source"
 PASSES = {"noising": each, "denoising": each, "ten points on the way": "11, and 10 back"}
 at_threshold = {method: precision_recall(found_by(method), TRUE) for method in METHODS}
+recall = {method: at_threshold[method][1] for method in METHODS}
 of_ten = {method: precision_recall(top_ten(method), TRUE)[0] for method in METHODS}
 plots.table(
     [
@@ -467,7 +442,6 @@ figures.circuit_graph(
 # one-gradient methods name **3** and **2** false edges, since what they miss lies below the largest false edge.
 
 # %% tags=["numbers"]
-recall = {method: at_threshold[method][1] for method in METHODS}
 assert all(at_threshold[method][0] == 1 for method in METHODS)
 claim("recall, gradient in the intact run", recall["attribution, noising"], text=0.5, within=0)
 claim("recall, exact noising", recall["noising"], text=0.6, within=0)
@@ -504,28 +478,8 @@ claim(
 #
 # ### Exercise 3 · greedy pruning (15 minutes, medium)
 
-
-# %%
-def prune(parts, damage, *, threshold: float) -> list:
-    """What is left of `parts`, in their order, after trying once to remove each.
-
-    A part is removed for good if that adds less than `threshold` to the damage done so far.
-
-    Args:
-        parts: in the order in which to try them.
-        damage: `damage(removed)` is what it costs to remove a set of parts (a frozenset) together.
-        threshold: in the units of `damage`.
-    """
-    ### BEGIN SOLUTION
-    removed = frozenset()
-    done = damage(removed)
-    for part in parts:
-        tried = damage(removed | {part})
-        if tried - done < threshold:
-            removed, done = removed | {part}, tried
-    return [part for part in parts if part not in removed]
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.discovery.prune"]
+from utils.circuits.discovery import prune
 
 # %% tags=["check"]
 lesson_15.check_prune(prune)
@@ -814,22 +768,8 @@ for rank, edge in enumerate(ranked[:8], 1):
 #
 # ### Exercise 4 · only these heads (10 minutes, easy)
 
-
-# %%
-def keep_heads(z: torch.Tensor, fill: torch.Tensor, kept: list[int]) -> torch.Tensor:
-    """A copy of `z` in which every head that is not in `kept` gives `fill`.
-
-    Args:
-        z: one layer's head outputs, [batch, pos, head, d_head].
-        fill: [1, pos, head, d_head], the same for all prompts, or [batch, pos, head, d_head].
-        kept: the heads of this layer that belong to the circuit; perhaps none.
-    """
-    ### BEGIN SOLUTION
-    keep = torch.zeros(z.shape[2], dtype=torch.bool, device=z.device)
-    keep[list(kept)] = True
-    return torch.where(keep[:, None], z, fill)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.discovery.keep_heads"]
+from utils.circuits.discovery import keep_heads
 
 # %% tags=["check"]
 lesson_15.check_keep_heads(keep_heads)
@@ -853,21 +793,8 @@ lesson_15.check_keep_heads(keep_heads)
 #
 # ### Exercise 5 · faithfulness (10 minutes, easy)
 
-
-# %%
-def faithfulness(metric_of, circuit, everything) -> float:
-    """Which share of what the heads do together the circuit does alone: 0 nothing, 1 all.
-
-    Args:
-        metric_of: `metric_of(parts)` is the metric when only these parts run.
-        circuit: the parts of the circuit.
-        everything: all parts of the model.
-    """
-    ### BEGIN SOLUTION
-    none, whole = metric_of([]), metric_of(everything)
-    return (metric_of(circuit) - none) / (whole - none)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.discovery.faithfulness"]
+from utils.circuits.discovery import faithfulness
 
 # %% tags=["check"]
 lesson_15.check_faithfulness(faithfulness)
@@ -939,11 +866,10 @@ plots.lines(
         "the whole model": [1.0] * len(SIZES),
     },
     at=SIZES,
-    log_x=True,
     title="Whether more heads are better depends on the ranking",
     x="heads kept (of 270)",
     y="faithfulness",
-)
+).update_xaxes(type="log", dtick=1)
 
 # %% [markdown]
 # Ranked by size, 10 heads reach **0.8**. A success? Look further: 40 heads have **0.3**, *less* than 10. Helpful heads come
@@ -1149,25 +1075,8 @@ claim("faithfulness on a third set", faithful["a third set of names"], text=0.99
 #
 # ### Exercise 6 · minimality (10 minutes, medium)
 
-
-# %%
-def minimality(metric_of, circuit, everything) -> dict:
-    """Part -> by how much the circuit's faithfulness falls without that part.
-
-    Args:
-        metric_of: `metric_of(parts)` is the metric when only these parts run.
-        circuit: the parts of the circuit.
-        everything: all parts of the model.
-    """
-    ### BEGIN SOLUTION
-    none, whole = metric_of([]), metric_of(everything)
-    full = metric_of(circuit)
-    return {
-        part: (full - metric_of([other for other in circuit if other != part])) / (whole - none)
-        for part in circuit
-    }
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.circuits.discovery.minimality"]
+from utils.circuits.discovery import minimality
 
 # %% tags=["check"]
 lesson_15.check_minimality(minimality)
@@ -1212,6 +1121,8 @@ LOST |= {"the whole circuit": CIRCUIT}
 pairs = [set(kept) - set(lost) for lost in LOST.values() for kept in (CIRCUIT, HEADS)]
 values = [row[0] for row in judged(test, fill["test"], pairs)]
 broken = dict(zip(LOST, zip(values[::2], values[1::2], strict=True), strict=True))
+anywhere, same_layer = without.values()
+without_circuit = broken["the whole circuit"][1]
 plots.table(
     [
         (name, shown(ours), shown(whole), f"{whole - ours:+.2f}")
@@ -1238,9 +1149,7 @@ plots.table(
 # almost nothing: pruning goes round only once, and what it kept early may be of no use later.
 
 # %% tags=["numbers"]
-without_circuit = broken["the whole circuit"][1]
 claim("faithfulness of the model without the circuit", without_circuit, text=-0.6, within=0.1)
-anywhere, same_layer = without.values()
 claim("least without random heads", anywhere.min(), text=0.6, within=0.1)
 claim("most without random heads", anywhere.max(), text=1.1, within=0.1)
 claim("least without heads of the same layers", same_layer.min(), text=0.8, within=0.1)
@@ -1321,6 +1230,9 @@ for name, wording in WORDINGS.items():
     with torch.no_grad():
         own_diff = made.logit_diff(model(made.tokens))
     rewording[name] = (own_diff, *judged(made, means, rivals))
+by_wording = {name: row[1][0] for name, row in rewording.items()}
+lowest, highest_faith = min(by_wording.values()), max(by_wording.values())
+random_there = [abs(x[0]) for row in rewording.values() for x in row[2:4]]
 plots.table(
     [
         (
@@ -1369,13 +1281,10 @@ plots.table(
 )
 
 # %% tags=["numbers"]
-by_wording = {name: row[1][0] for name, row in rewording.items()}
-lowest, highest_faith = min(by_wording.values()), max(by_wording.values())
 claim("other name order", by_wording["other name order"], text=0.8, within=0.1)
 claim("Then ...", by_wording["Then ... sat down"], text=1.1, within=0.1)
 claim("After ...", by_wording["After ... left"], text=1.4, within=0.15)
 claim("After, other order", by_wording["After ... left, other name order"], text=0.6, within=0.1)
-random_there = [abs(x[0]) for row in rewording.values() for x in row[2:4]]
 assert max(random_there) < 0.3
 wrong = {name: (row[0] <= 0).float().mean() for name, row in rewording.items()}
 assert max(wrong, key=wrong.get) == "After ... left" and max(wrong.values()) > 0.1

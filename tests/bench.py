@@ -23,7 +23,7 @@ import transformer_lens.patching as tl
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
-from data.chat import make as chat
+from data.chat.task import texts
 from data.ioi import task as ioi
 from utils.circuits import patching
 from utils.features import sae
@@ -67,7 +67,7 @@ def product_speed() -> float:
     """Operations a second in a large product with weights, by the faster of torch's libraries."""
     x, weight = torch.randn(2048, 576), torch.randn(1536, 576)
     products = [torch.nn.functional.linear]
-    if patching._onednn():
+    if patching.has_onednn():
         ordered = torch.ops.mkldnn._reorder_linear_weight(weight)
         products.append(
             lambda x, _: torch.ops.mkldnn._linear_pointwise(x, ordered, None, "none", [], "")
@@ -111,7 +111,7 @@ def patching_row(model, *, what: str, corrupt: Callable, pairs: int) -> dict[str
 
     def ours():
         return patching.sweep(
-            model, corrupted, prompts.tokens, metric, what=what, progress=False
+            model, corrupted, prompts.tokens, prompts.logit_diff, what=what, progress=False
         ).values
 
     @torch.no_grad()
@@ -223,24 +223,24 @@ def generation_row(model, *, rows: int, pairs: int) -> dict[str, float]:
 
 def some_texts(n_tokens: int) -> list[torch.Tensor]:
     """Token ids of the first training texts of data/chat, so many tokens at least."""
-    texts, found = chat.split()[0], []
+    rows, found = texts("train"), []
     while sum(map(len, found)) < n_tokens:
-        found.append(texts[len(found)])
+        found.append(rows[len(found)])
     return found
 
 
 def harvest_row(model, *, pairs: int, layer: int = 15) -> dict[str, float]:
     """Activations of 4,000 tokens: ours, and `run_with_cache` on the same batches."""
-    texts = sorted(some_texts(4_000), key=len, reverse=True)
-    n_tokens, bos = sum(map(len, texts)), model.tokenizer.bos_token_id
+    longest_first = sorted(some_texts(4_000), key=len, reverse=True)
+    n_tokens, bos = sum(map(len, longest_first)), model.tokenizer.bos_token_id
     name = f"blocks.{layer}.hook_resid_pre"
 
     def ours(bfloat16=False):
-        return sae.harvest(model, texts, layer=layer, bfloat16=bfloat16)
+        return sae.harvest(model, longest_first, layer=layer, bfloat16=bfloat16)
 
     @torch.no_grad()
     def theirs():
-        found, left = [], texts
+        found, left = [], longest_first
         while left:
             n = max(1, 4096 // (1 + len(left[0])))
             rows, left = left[:n], left[n:]

@@ -20,10 +20,15 @@ def head_name(head: Head) -> str:
 
 
 def mean_ablate(
-    z: Float[Tensor, "batch pos head d_head"], heads: Sequence[int]
+    z: Float[Tensor, "batch pos head d_head"], heads: list[int]
 ) -> Float[Tensor, "batch pos head d_head"]:
-    """A copy of `z` in which each of `heads` gives its mean over batch and positions."""
-    z, heads = z.clone(), list(heads)
+    """A copy of `z` in which each of `heads` gives its mean over batch and positions.
+
+    Args:
+        z: the outputs of one layer's heads.
+        heads: which heads of this layer to ablate.
+    """
+    z = z.clone()
     z[:, :, heads] = z[:, :, heads].mean((0, 1), keepdim=True)
     return z
 

@@ -56,7 +56,7 @@ class Prompts:
     Attributes:
         tokens: [batch, pos], on the model's device.
         io, s: [batch], the tokens of the right and of the wrong name, each with its leading space.
-        where: position of "IO", "S1", "S2" and "END" (the last token, which predicts the name).
+        positions: of "IO", "S1", "S2" and "END" (the last token, which predicts the name).
         texts: the prompts as text.
         spare: [batch], a third name's token, which does not stand in the prompt.
     """
@@ -64,7 +64,7 @@ class Prompts:
     tokens: Int[Tensor, "batch pos"]
     io: Int[Tensor, " batch"]
     s: Int[Tensor, " batch"]
-    where: Mapping[str, int]
+    positions: Mapping[str, int]
     texts: tuple[str, ...]
     spare: Int[Tensor, " batch"]
 
@@ -87,7 +87,7 @@ class Prompts:
     def _with(self, change: Mapping[str, Int[Tensor, " batch"]]) -> "Prompts":
         tokens = self.tokens.clone()
         for label, names in change.items():
-            tokens[:, self.where[label]] = names
+            tokens[:, self.positions[label]] = names
         return replace(self, tokens=tokens, texts=())
 
 
@@ -134,8 +134,8 @@ def prompts(
     io, s, spare = ids.to(tokens.device).T
     row = tokens[0].tolist()
     s1, s2 = [i for i, token in enumerate(row) if token == s[0]]
-    where = {"IO": row.index(int(io[0])), "S1": s1, "S2": s2, "END": len(row) - 1}
-    return Prompts(tokens, io, s, where, tuple(texts), spare)
+    positions = {"IO": row.index(int(io[0])), "S1": s1, "S2": s2, "END": len(row) - 1}
+    return Prompts(tokens, io, s, positions, tuple(texts), spare)
 
 
 def _only_token(model, name: str) -> int:

@@ -45,23 +45,22 @@ def plainly(model, tokens, heads=()) -> torch.Tensor:
 def test_attributions_of_all_parts_sum_to_the_logit_difference(model, tokens):
     with torch.no_grad():
         logits, cache = model.run_with_cache(tokens)
-    end = attribution.last_position(cache, model.cfg.n_layers, model.cfg.eps)
-    parts = end["parts"]
+    parts = residual_parts(cache, model.cfg.n_layers)[:, :, -1]
+    scale = attribution.norm_scale(parts.sum(0), model.cfg.eps)
     weights = model.W_U.detach(), model.ln_final.weight.detach()
     direction = attribution.logit_diff_direction(*weights, RIGHT, WRONG)
-    shares = attribution.direct_logit_attribution(parts, direction, end["scale"])
+    shares = attribution.direct_logit_attribution(parts, direction, scale)
     torch.testing.assert_close(shares.sum(0), difference(logits), atol=1e-4, rtol=1e-4)
-    written = attribution.head_outputs(end["z"][1], model.W_O[1].detach())
+    written = attribution.head_outputs(cache["z", 1][:, -1], model.W_O[1].detach())
     torch.testing.assert_close(written.sum(0), parts[3], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(end["pattern"].sum(-1), torch.ones(3, 5, 4))
 
 
 def test_joined_runs_are_one_run(model, tokens):
     def run(rows):
         with torch.no_grad():
             logits, cache = model.run_with_cache(rows)
-        end = attribution.last_position(cache, model.cfg.n_layers, model.cfg.eps)
-        return end | {"first_choice": logits[:, -1].argmax(-1)}
+        parts = residual_parts(cache, model.cfg.n_layers)[:, :, -1]
+        return {"parts": parts, "first_choice": logits[:, -1].argmax(-1)}
 
     whole, joined = run(tokens), attribution.join_runs([run(tokens[:2]), run(tokens[2:])])
     assert whole.keys() == joined.keys()
@@ -114,7 +113,7 @@ def test_in_the_last_layer_only_the_mlp_and_the_norm_can_react(model, tokens):
     written = attribution.head_outputs(z[2], W_O[2])[1]
     predicted = attribution.predicted_effect(written, direction, old)
     torch.testing.assert_close(by_part[5], predicted, atol=1e-4, rtol=1e-4)
-    of_all = attribution.predicted_effects(z, W_O, direction, old)
+    of_all = attribution.head_attributions(z.mean(1, keepdim=True) - z, W_O, direction, old)
     assert of_all.shape == (3, 4, 5)
     torch.testing.assert_close(of_all[2, 1], predicted, atol=1e-4, rtol=1e-4)
     shares = attribution.head_attributions(z, W_O, direction, old)

@@ -121,9 +121,14 @@ def test_all_edges_patched_are_the_source_run(model, request):
     with torch.no_grad():
         plain_run, other = metric(model(destination)).mean(), metric(model(source)).mean()
     sets = [edges, (), edges]
-    for rows in (3, 64):
+    for batch_size in (3, 64):
         got = discovery.patched_edges(
-            model, destination, source=source, edge_sets=sets, metric=metric, rows=rows
+            model,
+            destination,
+            source=source,
+            edge_sets=sets,
+            metric=metric,
+            batch_size=batch_size,
         )
         assert torch.allclose(got, torch.stack([other, plain_run, other]), atol=1e-3)
 
@@ -187,7 +192,7 @@ def test_circuits_of_heads(grouped):
     with torch.no_grad():
         plain_run = metric(grouped(destination)).mean()
     got = discovery.circuit_metric(
-        grouped, destination, circuits=[every, [], [(1, 2)]], rows=4, **settings
+        grouped, destination, circuits=[every, [], [(1, 2)]], batch_size=4, **settings
     )
     assert got[0] == pytest.approx(plain_run.item(), abs=1e-4) and got[1] != got[2]
     hooks = [(f"blocks.{i}.attn.hook_z", lambda v, hook, i=i: mean[i].expand_as(v)) for i in (0, 2)]

@@ -47,8 +47,8 @@ def pair(n_pos: int = 9, *, first: int = 2, vocab: int = 40):
 
 
 def metric(logits):
-    """A number that many logits at the last position enter."""
-    return (logits[:, -1, 1] - logits[:, -1, 2] + 0.1 * logits[:, -1].logsumexp(-1)).mean()
+    """A number for each row that many logits at the last position enter."""
+    return logits[:, -1, 1] - logits[:, -1, 2] + 0.1 * logits[:, -1].logsumexp(-1)
 
 
 def quiet_sweep(*args, **kwargs):
@@ -74,7 +74,9 @@ def theirs(model, tokens, source, what: str, by_position: bool, rows=None, metri
         which = {"index_df": pd.DataFrame(rows, columns=axes)}
     with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
         _, cache = model.run_with_cache(source)
-        found = tl.generic_activation_patch(model, tokens, cache, metric, setter, what, **which)
+        found = tl.generic_activation_patch(
+            model, tokens, cache, lambda x: metric(x).mean(), setter, what, **which
+        )
     return found.transpose(1, 2) if what == "pattern" and by_position and rows is None else found
 
 
@@ -107,17 +109,14 @@ def test_the_default_model_gives_the_library_s_numbers(default, what):
     prompts = ioi.prompts(default, 1, generator=torch.Generator().manual_seed(3))
     source, tokens = prompts.tokens, prompts.third_name().tokens
 
-    def logit_diff(logits):
-        return prompts.logit_diff(logits).mean()
-
     by_position = what in WHOLE_LAYERS
-    ours = quiet_sweep(default, tokens, source, logit_diff, what=what)
+    ours = quiet_sweep(default, tokens, source, prompts.logit_diff, what=what)
     rows = [(layer, 10 if layer < 18 else 14) for layer in (0, 9, 17, 22, 29)]
     if not by_position:
         heads = ours.values.shape[1]
         rows = [(0, 0), (16, 0), (20, 0), (23, 3), (29, heads - 1)]
         rows = [(layer, head % heads) for layer, head in rows]
-    right = theirs(default, tokens, source, what, by_position, rows, logit_diff)
+    right = theirs(default, tokens, source, what, by_position, rows, prompts.logit_diff)
     assert max(abs(ours.values[row] - value) for row, value in zip(rows, right, strict=True)) < 1e-4
     assert ours.effect.abs().max() > 0.1
 
@@ -144,7 +143,8 @@ def test_paths_give_the_library_s_numbers(small, into):
         for layer in range(receiver[0]):
             for head in range(small.cfg.n_heads):
                 right = tl.get_act_patch_direct_path(
-                    small, tokens, *caches, metric, layer, head, into, verbose=False
+                    *(small, tokens, *caches, lambda x: metric(x).mean(), layer, head, into),
+                    verbose=False,
                 )[receiver]
                 assert abs(ours.values[layer, head] - right) < 1e-4, (layer, head)
     assert ours.effect.abs().max() > 1e-3
@@ -164,19 +164,20 @@ def test_paths_into_several_receivers_reach_each_from_the_layers_before_it(gpt2)
     assert not torch.allclose(both[0], early[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("at", [(-1,), (4, -2), (-4, -3, -2)])
-def test_the_metric_reads_the_positions_that_it_asked_for(small, at):
+@pytest.mark.parametrize("positions", [(-1,), (4, -2), (-4, -3, -2)])
+def test_the_metric_reads_the_positions_that_it_asked_for(small, positions):
     tokens, source = pair()
-    chosen = list(at)
+    chosen = list(positions)
 
     def here(logits):
         assert logits.shape[1] == len(chosen)
-        return logits[:, :, 3].sum() + 2 * logits[:, 0, 1].mean()
+        return logits[:, :, 3].sum(1) + 2 * logits[:, 0, 1]
 
-    ours = quiet_sweep(small, tokens, source, here, what="z", by_position=True, at=at)
+    settings = {"what": "z", "by_position": True, "positions": positions}
+    ours = quiet_sweep(small, tokens, source, here, **settings)
     right = theirs(small, tokens, source, "z", True, metric=lambda logits: here(logits[:, chosen]))
     n_pos = ours.values.shape[1]  # what comes after the last of them is not computed
-    assert n_pos == max(pos % tokens.shape[1] for pos in at) + 1
+    assert n_pos == max(pos % tokens.shape[1] for pos in positions) + 1
     assert (ours.values - right[:, :n_pos]).abs().max() < 1e-4
 
 
@@ -191,7 +192,7 @@ def test_given_activations_are_an_ablation(small):
 
     with torch.no_grad():
         logits = small.run_with_hooks(tokens, fwd_hooks=[("blocks.1.attn.hook_z", silence)])
-    assert ours.values[1, 1] == pytest.approx(metric(logits).item(), abs=1e-4)
+    assert ours.values[1, 1] == pytest.approx(metric(logits).mean().item(), abs=1e-4)
     assert ours.source is None
     with pytest.raises(ValueError, match="use `effect`"):
         _ = ours.restored
@@ -199,7 +200,7 @@ def test_given_activations_are_an_ablation(small):
 
 def test_several_metrics_in_one_sweep(gpt2):
     tokens, source = pair()
-    both = {"diff": metric, "probability": lambda x: x[:, -1].softmax(-1)[:, 5].mean()}
+    both = {"diff": metric, "probability": lambda x: x[:, -1].softmax(-1)[:, 5]}
     found = quiet_sweep(gpt2, tokens, source, both)
     assert list(found) == list(both)
     for name, one in both.items():
@@ -212,13 +213,13 @@ def test_restored_is_0_unpatched_and_1_at_the_source(gpt2):
     ours = quiet_sweep(gpt2, tokens, source, metric, what="resid_post", by_position=False)
     assert ours.restored[-1] == pytest.approx(1, abs=1e-4)
     with pytest.raises(ValueError, match="Both runs score"):
-        _ = quiet_sweep(gpt2, tokens, source, lambda logits: torch.tensor(2.0)).restored
+        _ = quiet_sweep(gpt2, tokens, source, lambda logits: torch.full((3,), 2.0)).restored
 
 
 # ---- Bounds -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("memory_mb", [8, 24])
+@pytest.mark.parametrize("memory_mb", [8.0, 24.0])
 def test_memory_is_bounded_and_changes_nothing(default, memory_mb, monkeypatch):
     prompts = ioi.prompts(default, 1, generator=torch.Generator().manual_seed(3))
     tokens, source = prompts.third_name().tokens, prompts.tokens
@@ -229,9 +230,7 @@ def test_memory_is_bounded_and_changes_nothing(default, memory_mb, monkeypatch):
 
     monkeypatch.setattr(patching, "_patches", fewer)
 
-    def value(logits):
-        return prompts.logit_diff(logits).mean()
-
+    value = prompts.logit_diff
     one_at_a_time = quiet_sweep(default, tokens, source, value, memory_mb=0.01)
     with LiveTensors(default) as alone:
         quiet_sweep(default, tokens, source, value, memory_mb=0.01)
@@ -252,7 +251,7 @@ def test_no_hook_stays_behind_after_an_error_or_an_interrupt(gpt2):
             calls.append(1)
             if len(calls) == 5:
                 raise error
-            return logits.mean()
+            return logits.mean((1, 2))
 
         with pytest.raises(error):
             quiet_sweep(gpt2, tokens, source, metric_that_stops)
@@ -281,6 +280,7 @@ def test_a_sweep_leaves_the_caller_s_tensors_alone(gpt2):
 # ---- Sentences ----------------------------------------------------------------------------------
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("change", "part"),
     [
@@ -290,11 +290,14 @@ def test_a_sweep_leaves_the_caller_s_tensors_alone(gpt2):
         ({"tokens": torch.ones(0, 9, dtype=torch.long)}, "empty .*at least one prompt"),
         ({"tokens": "text"}, "must be token ids"),
         ({"tokens": torch.ones(3, 9)}, "must be token ids"),
-        ({"metric": lambda logits: logits[:, -1, 3]}, r"one number, and returns shape \[3\]"),
-        ({"metric": lambda logits: None}, "one number, and returns NoneType"),
-        ({"metric": lambda logits: logits.mean() * float("nan")}, "is nan on the unpatched run"),
-        ({"at": (12,)}, "name positions from -9 to 8"),
-        ({"at": ()}, "name positions"),
+        (
+            {"metric": lambda logits: logits.mean()},
+            r"each of the 3 prompts, and returns shape \[\]",
+        ),
+        ({"metric": lambda logits: None}, "each of the 3 prompts, and returns NoneType"),
+        ({"metric": lambda logits: metric(logits) * float("nan")}, "is nan on the unpatched run"),
+        ({"positions": (12,)}, "name some from -9 to 8"),
+        ({"positions": ()}, "name some"),
         ({"source": {0: torch.zeros(1)}}, "given for 1 layers; give one for each"),
         ({"source": {i: torch.zeros(7) for i in range(3)}}, "do not broadcast to 'z'"),
         ({"source": {i: torch.tensor(float("nan")) for i in range(3)}}, "NaN or infinity in lay"),
@@ -313,7 +316,7 @@ def test_runs_that_do_not_differ_are_refused(gpt2):
     with pytest.raises(ValueError, match="no patch can change anything"):
         quiet_sweep(gpt2, tokens, tokens.clone(), metric)
     with pytest.raises(ValueError, match="no patch can change anything"):
-        quiet_sweep(gpt2, tokens, source, metric, at=(1,))
+        quiet_sweep(gpt2, tokens, source, metric, positions=(1,))
 
 
 def test_nan_names_the_patch_that_gave_it(gpt2):
@@ -322,7 +325,7 @@ def test_nan_names_the_patch_that_gave_it(gpt2):
 
     def breaks_later(logits):
         calls.append(1)
-        return logits.mean() * (float("nan") if len(calls) == 6 else 1)
+        return metric(logits) * (float("nan") if len(calls) == 6 else 1)
 
     with pytest.raises(ValueError, match=r"is nan after the patch at \[0, 3\]"):
         quiet_sweep(gpt2, tokens, source, breaks_later)

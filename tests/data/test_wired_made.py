@@ -59,7 +59,7 @@ def lost(make, model, edge_sets) -> list[float]:
     every = discovery.graph(model).edges()
     sets = [(), every, *edge_sets]
     got = discovery.patched_edges(
-        model, tokens, source=third, edge_sets=sets, metric=metric, rows=len(tokens)
+        model, tokens, source=third, edge_sets=sets, metric=metric, batch_size=len(tokens)
     )
     return ((got[0] - got[2:]) / (got[0] - got[1])).tolist()
 

@@ -35,7 +35,7 @@ def check_answer_token(answer_token) -> str:
     if lamp is None and heron == 9:
         raise Wrong("You looked the word up without its leading space: ' lamp' and 'lamp' differ.")
     expect(
-        lamp != model.BOS,
+        bool(lamp != model.BOS),
         "You returned the id of BOS. Ask for `prepend_bos=False`: BOS is not part of the word.",
     )
     if lamp is None and heron is None:
@@ -221,7 +221,7 @@ def check_token_probabilities(token_probabilities) -> str:
             "Those are log-probabilities.": right.log(),
         },
     )
-    cold = token_probabilities(logits.clone(), 0)
+    cold = token_probabilities(logits.clone(), 0.0)
     expect(cold is not None, "Temperature 0 gives None: does that path `return`?")
     cold = torch.as_tensor(cold)
     expect(

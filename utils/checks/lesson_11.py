@@ -10,7 +10,7 @@ def check_repeated_tokens(repeated_tokens) -> str:
     """A small vocabulary, most of it special tokens, so that a wrong range shows."""
     sizes = {"batch": 3, "d_vocab": 60, "bos": 2, "n_special": 40}
 
-    def draw(seed: int) -> torch.Tensor:
+    def draw(seed: int):
         generator = torch.Generator().manual_seed(seed)
         return repeated_tokens(6, **sizes, generator=generator)
 

@@ -11,30 +11,35 @@ def check_precision_recall(precision_recall) -> str:
     edges = [(f"L0H{i}", f"L1H{i}.q") for i in range(8)]
     found, true = edges[:4], edges[2:7]
     mistakes = {
-        "The two are swapped: precision is a share of what was *found*, and comes first.": [
-            2 / 5,
-            2 / 4,
-        ],
-        "Those are counts. Each is a share: of what was found, and of what is true.": [2, 2],
-        "Both are divided by everything that is in either list.": [2 / 7, 2 / 7],
-        "You counted the wrong ones: take what is in *both* lists.": [2 / 4, 3 / 5],
+        "The two are swapped: precision is a share of what was *found*, and comes first.": (
+            torch.tensor([2 / 5, 2 / 4])
+        ),
+        "Those are counts. Each is a share: of what was found, and of what is true.": (
+            torch.tensor([2, 2])
+        ),
+        "Both are divided by everything that is in either list.": torch.tensor([2 / 7, 2 / 7]),
+        "You counted the wrong ones: take what is in *both* lists.": torch.tensor([2 / 4, 3 / 5]),
     }
-    match(_pair(precision_recall(found, true)), [0.5, 0.4], what="The pair", mistakes=mistakes)
+    match(
+        _pair(precision_recall(found, true)),
+        torch.tensor([0.5, 0.4]),
+        what="The pair",
+        mistakes=mistakes,
+    )
     match(
         _pair(precision_recall(tuple(true), set(true))),
-        [1.0, 1.0],
+        torch.tensor([1.0, 1.0]),
         what="With found = true, the pair",
         mistakes={},
     )
     match(
         _pair(precision_recall([], true)),
-        [1.0, 0.0],
+        torch.tensor([1.0, 0.0]),
         what="With nothing found, the pair",
         mistakes={
-            "With nothing found, no claim was wrong: the docstring says what precision is then.": [
-                0.0,
-                0.0,
-            ]
+            "With nothing found, no claim was wrong: the docstring says what precision is then.": (
+                torch.tensor([0.0, 0.0])
+            )
         },
     )
     return "Of what you claim, and of what there is."
@@ -275,7 +280,7 @@ def check_faithfulness(faithfulness) -> str:
     values |= {"e": 0.0, "f": 0.0}
     metric_of, everything = _planted(values, ("e", "f")), list(values)
     circuit = ["a", "c", "e"]
-    none, whole, alone, rest = 0.5, 6.5, 4.0, 5.0
+    none, whole, alone, rest = torch.tensor([0.5, 6.5, 4.0, 5.0])
     match(
         faithfulness(metric_of, circuit, everything),
         (alone - none) / (whole - none),
@@ -294,15 +299,17 @@ def check_faithfulness(faithfulness) -> str:
     )
     match(
         faithfulness(metric_of, everything, everything),
-        1.0,
+        torch.tensor(1.0),
         what="The whole model's faithfulness",
         mistakes={},
     )
     match(
         faithfulness(metric_of, ["a", "b", "d", "e"], everything),
-        6.5 / 6.0,
+        torch.tensor(6.5 / 6.0),
         what="A circuit without the harmful part",
-        mistakes={"Do not cut it off at 1: more than the whole model is a result.": 1.0},
+        mistakes={
+            "Do not cut it off at 1: more than the whole model is a result.": torch.tensor(1.0)
+        },
     )
     return "0 with nothing, 1 with everything, and perhaps more than 1 in between."
 

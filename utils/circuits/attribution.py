@@ -1,4 +1,8 @@
-"""Direct logit attribution: which part of the model writes towards which answer.
+"""Direct logit attribution, and what it says about an ablation.
+
+First, which component of the model writes towards which answer. Then, what attribution predicts of
+an ablation, where an ablation's effect comes from, and quick runs of the last token alone, in which
+heads are ablated.
 
 Everything here is taken at one position, the last, and for a difference of two logits. The final
 norm is an RMSNorm, `x / scale * weight`, without centring and without bias. `scale` is measured on
@@ -9,7 +13,7 @@ models whose norm weights are folded.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.circuits.residual import residual_parts
+from utils.circuits.patching import Metric
 from utils.heads import Head, ablated, mean_ablate
 
 
@@ -26,9 +30,13 @@ def logit_diff(
     right: Int[Tensor, " batch"],
     wrong: Int[Tensor, " batch"],
 ) -> Float[Tensor, " batch"]:
-    """logit(right) - logit(wrong) at the last position, each row with its own pair of tokens."""
+    """logit(right) - logit(wrong) at the last position.
+
+    Args:
+        right, wrong: token ids on the device of the logits; each row has its own pair.
+    """
     last, rows = logits[:, -1], torch.arange(len(right), device=logits.device)
-    return last[rows, right.to(logits.device)] - last[rows, wrong.to(logits.device)]
+    return last[rows, right] - last[rows, wrong]
 
 
 def logit_diff_direction(
@@ -37,10 +45,12 @@ def logit_diff_direction(
     right: Int[Tensor, " batch"],
     wrong: Int[Tensor, " batch"],
 ) -> Float[Tensor, "batch d_model"]:
-    """The direction that a stream, once divided by its scale, is held against.
+    """For each prompt the direction d such that (x / scale) · d is the logit difference.
 
-    The final norm's weight is folded in, since `(x / scale * weight) @ W_U` is
-    `(x / scale) @ (weight[:, None] * W_U)`. The logit difference is `(x / scale) @ direction`.
+    Args:
+        W_U: not folded: the norm's weight is not in it.
+        norm_weight: the final norm's weight.
+        right, wrong: token ids.
     """
     return norm_weight * (W_U[:, right] - W_U[:, wrong]).T
 
@@ -50,30 +60,9 @@ def norm_scale(resid: Float[Tensor, "... d_model"], eps: float) -> Float[Tensor,
     return (resid.pow(2).mean(-1) + eps).sqrt()
 
 
-def last_position(cache, n_layers: int, eps: float) -> dict[str, Tensor]:
-    """What attribution needs of a run, at its last position.
-
-    Args:
-        cache: of `run_with_cache`, with `hook_embed`, `hook_attn_out`, `hook_mlp_out`, `hook_z` and
-            `hook_pattern`.
-        eps: of the final norm.
-
-    Returns:
-        "parts", `residual_parts`, [part, batch, d_model]; "scale", `norm_scale` of their sum,
-        [batch]; "z", [layer, batch, head, d_head]; "pattern", [layer, batch, head, key].
-    """
-    parts = residual_parts(cache, n_layers)[:, :, -1]
-    return {
-        "parts": parts,
-        "scale": norm_scale(parts.sum(0), eps),
-        "z": torch.stack([cache["z", layer][:, -1] for layer in range(n_layers)]),
-        "pattern": torch.stack([cache["pattern", layer][:, :, -1] for layer in range(n_layers)]),
-    }
-
-
 def join_runs(runs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """One dictionary from those of several runs, joined along the batch: the axis of a vector, and
-    axis 1 of anything larger, as in `last_position`."""
+    axis 1 of anything larger, such as [part, batch, d_model]."""
     return {
         name: torch.cat([run[name] for run in runs], dim=min(1, value.ndim - 1))
         for name, value in runs[0].items()
@@ -90,8 +79,8 @@ def direct_logit_attribution(
     Args:
         parts: what was written into the stream. If they sum to the whole of it, the attributions
             sum to the logit difference.
-        direction: from `logit_diff_direction`.
-        scale: `norm_scale` of the whole stream, not of the parts.
+        direction: with the final norm's weight folded in.
+        scale: what the final norm divides by, of the whole stream.
     """
     return (parts * direction).sum(-1) / scale
 
@@ -102,6 +91,10 @@ def head_outputs(
     """What each head of one layer writes into the stream; together, what the attention writes.
 
     This holds where attention has no output bias, as in Llama-like models.
+
+    Args:
+        z: of one layer's heads, at one position.
+        W_O: the heads' output matrices.
     """
     return torch.einsum("bhe,hed->hbd", z, W_O)
 
@@ -122,21 +115,17 @@ def predicted_effect(
     direction: Float[Tensor, "batch d_model"],
     scale: Float[Tensor, " batch"],
 ) -> Float[Tensor, " batch"]:
-    """The change of the logit difference if one part gave its mean over the batch, and nothing
-    else changed: no later part, and not the scale. This is the *direct* effect of mean ablation.
+    """Change of the logit difference if a head wrote its mean over the batch instead, and nothing
+    else changed: no later component, and not the scale.
+
+    This is the *direct* effect of mean ablation.
+
+    Args:
+        written: what the head writes.
+        direction: with the final norm's weight folded in.
+        scale: what the final norm divides by, of the whole stream.
     """
     return ((written.mean(0) - written) * direction).sum(-1) / scale
-
-
-def predicted_effects(
-    z: Float[Tensor, "layer batch head d_head"],
-    W_O: Float[Tensor, "layer head d_head d_model"],
-    direction: Float[Tensor, "batch d_model"],
-    scale: Float[Tensor, " batch"],
-) -> Float[Tensor, "layer head batch"]:
-    """`predicted_effect` of every head, each by itself."""
-    change = z.mean(1, keepdim=True) - z
-    return head_attributions(change, W_O, direction, scale)
 
 
 def ablation_split(
@@ -146,7 +135,7 @@ def ablation_split(
     scale_before: Float[Tensor, " batch"],
     scale_after: Float[Tensor, " batch"],
 ) -> tuple[Float[Tensor, "part batch"], Float[Tensor, " batch"]]:
-    """Where the effect of an ablation comes from: a share for each part, and one for the norm.
+    """Each part's share of an ablation's effect, and the norm's share.
 
     Each part's change is counted at the scale of the run before; what the new scale does is the
     norm's share. All shares sum to the change of the logit difference. Sources: McGrath et al.,
@@ -154,8 +143,8 @@ def ablation_split(
 
     Args:
         before, after: all parts of the stream, without and with the ablation.
-        direction: from `logit_diff_direction`.
-        scale_before, scale_after: `norm_scale` of the whole stream in the two runs.
+        direction: with the final norm's weight folded in.
+        scale_before, scale_after: what the final norm divides by, of the whole stream.
     """
     by_part = ((after - before) * direction).sum(-1) / scale_before
     projected = (after.sum(0) * direction).sum(-1)
@@ -207,7 +196,7 @@ def run_last(
 def effects_of_each_head(
     model,
     kept: LastToken,
-    metric: Callable[[Float[Tensor, "batch 1 d_vocab"]], Float[Tensor, " batch"]],
+    metric: Metric,
     *,
     layers: Sequence[int],
 ) -> Float[Tensor, "layer head batch"]:

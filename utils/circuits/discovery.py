@@ -4,8 +4,9 @@ The residual stream is a sum. An embedding, a head or an MLP that adds to it is 
 each head's query, key and value, each MLP and the unembedding is a **reader** of what was added
 before it. An **edge** is a pair (writer, reader), such as `("L0H0", "L1H2.k")`.
 
-A run is patched from the *source* into the *destination*, as in `transformer_lens`: an edge is
-patched by giving the reader, and only the reader, what its writer wrote in the source run.
+An edge is patched by giving the reader, and only the reader, what its writer wrote in another run.
+As in `transformer_lens`, that other run is the *source*, and the one that is patched the
+*destination*; the functions call it `tokens`, as a sweep does.
 """
 
 import functools
@@ -18,11 +19,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient
 
+from utils.circuits.patching import Metric
 from utils.heads import Head
 
 Edge = tuple[str, str]
-Metric = Callable[[Tensor], Tensor]
-"""Logits [batch, pos, d_vocab] to one number for each row, [batch]."""
 
 
 # ---- The graph ----------------------------------------------------------------------------------
@@ -107,28 +107,29 @@ def edge_attribution_scores(
     gradient: Float[Tensor, "reader batch pos d_model"],
     allowed: Bool[Tensor, "writer reader"],
 ) -> Float[Tensor, "writer reader"]:
-    """First-order guess of what patching each edge does to a metric that sums over the batch.
-
-    Args:
-        difference: what each writer wrote in the source run, minus the same in the destination.
-        gradient: of the metric, by each reader's own input, before its norm.
-        allowed: whether the writer comes before the reader; other entries are 0.
+    """The guessed effect of patching each edge.
 
     Source: Syed et al., 2023 (arXiv 2310.10348).
+
+    Args:
+        difference: each writer's output, source minus destination.
+        gradient: of the metric's mean over the batch, by each reader's input, before its norm.
+        allowed: True where the writer comes before the reader; all other entries of the result
+            are 0.
     """
-    return torch.einsum("wbpd,rbpd->wr", difference, gradient) * allowed.to(difference.device)
+    return torch.einsum("wbpd,rbpd->wr", difference, gradient) * allowed
 
 
 def edge_attribution(
     model,
-    destination: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"],
     *,
     source: Int[Tensor, "batch pos"],
     metric: Metric,
     steps: int = 0,
 ) -> Float[Tensor, "writer reader"]:
     """Scores every edge of `graph(model)` at once: the guessed change of the batch's mean metric
-    when the edge is patched from `source` into `destination`.
+    when the edge is patched from `source` into the run on `tokens`.
 
     TransformerLens has the same by position (`attribution_patch`, granularity "edge"), for models
     with no grouped-query attention whose bridges have split inputs. Here a reader's gradient is
@@ -137,14 +138,15 @@ def edge_attribution(
 
     Args:
         model: a TransformerBridge with raw weights.
-        destination, source: tokens, position by position of the same meaning.
-        metric: logits to [batch].
+        tokens: the run that is patched, the destination.
+        source: tokens of the other run, position by position of the same meaning.
+        metric: its mean over the prompts is what an edge changes.
         steps: 0 takes the gradient in the destination run. More averages it over that many points
             on the way from the destination's embeddings to the source's (EAP-IG, Hanna et al.,
             2024, arXiv 2403.17806).
     """
     there = _written(model, _cached(model, source, metric, gradient=False).activations)
-    here = _cached(model, destination, metric, gradient=not steps)
+    here = _cached(model, tokens, metric, gradient=not steps)
     difference = there - _written(model, here.activations)
     if not steps:
         gradient = _read_gradients(model, here)
@@ -153,9 +155,9 @@ def edge_attribution(
         points = [(start + (i + 0.5) / steps * gap).requires_grad_() for i in range(steps)]
         gradient = torch.zeros(())
         for point in points:
-            run = _cached(model, destination, metric, gradient=True, embed=point)
+            run = _cached(model, tokens, metric, gradient=True, embed=point)
             gradient = gradient.to(gap) + _read_gradients(model, run) / steps
-    return edge_attribution_scores(difference, gradient, graph(model).allowed)
+    return edge_attribution_scores(difference, gradient, graph(model).allowed.to(gradient.device))
 
 
 def _cached(model, tokens, metric, gradient: bool, embed: Tensor | None = None):
@@ -225,27 +227,28 @@ def _project(model, layer: int, letter: str, resid: Tensor, head: int | None = N
 @torch.no_grad()
 def patched_edges(
     model,
-    destination: Int[Tensor, "batch pos"],
+    tokens: Int[Tensor, "batch pos"],
     *,
     source: Int[Tensor, "batch pos"],
     edge_sets: Sequence[Collection[Edge]],
     metric: Metric,
-    rows: int = 64,
+    batch_size: int = 64,
 ) -> Float[Tensor, " set"]:
-    """Mean metric of `destination`, once for each set, with all edges of the set patched.
+    """Mean metric of the run on `tokens`, once for each set, with all edges of the set patched.
 
     A patched reader's input is rebuilt before its norm: what the writer writes in this very run is
     taken out, and what it wrote in the source run is put in. Other readers of that writer see no
     change; what follows from the change does flow on.
 
     Args:
+        tokens, source, metric: as for `edge_attribution`.
         edge_sets: sets of edges; the empty set gives the plain run.
-        rows: at most so many rows in one forward pass.
+        batch_size: at most so many rows in one forward pass.
     """
     there = _cached(model, source, metric, gradient=False).activations
     index = {name: i for i, name in enumerate(graph(model).writers)}
     written = _written(model, there)
-    batch, per_pass = len(destination), max(1, rows // len(destination))
+    batch, per_pass = len(tokens), max(1, batch_size // len(tokens))
     values = []
     for start in range(0, len(edge_sets), per_pass):
         chunk = edge_sets[start : start + per_pass]
@@ -256,7 +259,7 @@ def patched_edges(
                 by_reader.setdefault(reader, []).append((place, writer))
         hooks = _edge_hooks(model, by_reader, source={w: written[i] for w, i in index.items()})
         with model.hooks(fwd_hooks=hooks):
-            logits = model(destination.repeat(len(chunk), 1))
+            logits = model(tokens.repeat(len(chunk), 1))
         values += [metric(logits[i * batch : (i + 1) * batch]).mean() for i in range(len(chunk))]
     return torch.stack(values)
 
@@ -325,17 +328,17 @@ def _edge_hooks(model, by_reader, source: dict[str, Tensor]) -> list:
 def prune(
     parts: Sequence[Hashable], damage: Callable[[frozenset], float], *, threshold: float
 ) -> list:
-    """The parts that are left after going through them once, removing whatever hardly matters.
+    """What is left of `parts`, in their order, after trying once to remove each.
 
-    A part is removed for good if that adds less than `threshold` to the damage done so far.
+    A part is removed for good if that adds less than `threshold` to the damage done so far. Source:
+    ACDC, Conmy et al., 2023 (arXiv 2304.14997).
 
     Args:
-        parts: in the order in which to try them, such as edges from the logits backwards.
-        damage: what a set of removed parts costs, together.
-
-    Source: ACDC, Conmy et al., 2023 (arXiv 2304.14997).
+        parts: in the order in which to try them.
+        damage: `damage(removed)` is what it costs to remove a set of parts (a frozenset) together.
+        threshold: in the units of `damage`.
     """
-    removed: frozenset = frozenset()
+    removed = frozenset()
     done = damage(removed)
     for part in parts:
         tried = damage(removed | {part})
@@ -345,12 +348,15 @@ def prune(
 
 
 def precision_recall(found: Collection, true: Collection) -> tuple[float, float]:
-    """Which share of `found` is in `true`, and which share of `true` was found.
+    """Precision and recall. With nothing found, precision is 1: no claim was wrong.
 
-    With nothing found, precision is 1: no claim was wrong.
+    Args:
+        found: the edges that a method names; a list, tuple or set without repeats.
+        true: the edges that are there; the same, and not empty.
     """
     right = len(set(found) & set(true))
-    return (right / len(set(found)) if found else 1.0), right / len(set(true))
+    precision = right / len(found) if len(found) else 1.0
+    return precision, right / len(true)
 
 
 # ---- Circuits of heads --------------------------------------------------------------------------
@@ -361,7 +367,13 @@ def keep_heads(
     fill: Float[Tensor, "#batch pos head d_head"],
     kept: Sequence[int],
 ) -> Float[Tensor, "batch pos head d_head"]:
-    """`z` with every head that is not in `kept` replaced by `fill`."""
+    """A copy of `z` in which every head that is not in `kept` gives `fill`.
+
+    Args:
+        z: one layer's head outputs.
+        fill: the same for all prompts (one row), or a row for each prompt.
+        kept: the heads of this layer that belong to the circuit; perhaps none.
+    """
     keep = torch.zeros(z.shape[2], dtype=torch.bool, device=z.device)
     keep[list(kept)] = True
     return torch.where(keep[:, None], z, fill)
@@ -382,7 +394,7 @@ def circuit_values(
     circuits: Sequence[Collection[Head]],
     fill: Float[Tensor, "layer some pos head d_head"],
     metric: Metric,
-    rows: int = 64,
+    batch_size: int = 64,
 ) -> Float[Tensor, "circuit batch"]:
     """The metric of each prompt for each circuit, when all heads outside it give `fill`. MLPs run
     as ever.
@@ -390,9 +402,9 @@ def circuit_values(
     Args:
         circuits: sets of heads.
         fill: what the other heads give: means over prompts, or their outputs on other prompts.
-        rows: at most so many rows in one forward pass.
+        batch_size: at most so many rows in one forward pass.
     """
-    batch, per_pass = len(tokens), max(1, rows // len(tokens))
+    batch, per_pass = len(tokens), max(1, batch_size // len(tokens))
     values = []
 
     def hook_of(layer: int, chunk):
@@ -424,15 +436,11 @@ def circuit_metric(
     circuits: Sequence[Collection[Head]],
     fill: Float[Tensor, "layer some pos head d_head"],
     metric: Metric,
-    rows: int = 64,
+    batch_size: int = 64,
 ) -> Float[Tensor, " circuit"]:
     """`circuit_values`, averaged over the prompts: one number for each circuit."""
-    settings = {"circuits": circuits, "fill": fill, "metric": metric, "rows": rows}
+    settings = {"circuits": circuits, "fill": fill, "metric": metric, "batch_size": batch_size}
     return circuit_values(model, tokens, **settings).mean(1)
-
-
-MetricOf = Callable[[Collection], float]
-"""The metric when only these parts of the model are left."""
 
 
 def metric_of_heads(
@@ -441,7 +449,7 @@ def metric_of_heads(
     *,
     fill: Float[Tensor, "layer some pos head d_head"],
     metric: Metric,
-) -> MetricOf:
+) -> Callable[[Collection], float]:
     """`circuit_metric` of one set of heads at a time, which remembers what it has measured."""
 
     @functools.cache
@@ -451,19 +459,33 @@ def metric_of_heads(
     return lambda circuit: measured(frozenset(circuit))
 
 
-def faithfulness(metric_of: MetricOf, circuit: Collection, everything: Collection) -> float:
-    """How much of what the model does the circuit does alone: 1 is all of it, 0 is nothing.
+def faithfulness(
+    metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
+) -> float:
+    """Which share of what the heads do together the circuit does alone: 0 nothing, 1 all.
 
-    `(m(circuit) - m(nothing)) / (m(everything) - m(nothing))`.
+    Args:
+        metric_of: `metric_of(parts)` is the metric when only these parts run.
+        circuit: the parts of the circuit.
+        everything: all parts of the model.
     """
-    none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
-    return (metric_of(frozenset(circuit)) - none) / (whole - none)
+    none, whole = metric_of([]), metric_of(everything)
+    return (metric_of(circuit) - none) / (whole - none)
 
 
-def minimality(metric_of: MetricOf, circuit: Collection, everything: Collection) -> dict:
-    """For each part: by how much the circuit's faithfulness falls when that part is taken out."""
-    none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
-    full = metric_of(frozenset(circuit))
+def minimality(
+    metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
+) -> dict:
+    """Part -> by how much the circuit's faithfulness falls without that part.
+
+    Args:
+        metric_of: `metric_of(parts)` is the metric when only these parts run.
+        circuit: the parts of the circuit.
+        everything: all parts of the model.
+    """
+    none, whole = metric_of([]), metric_of(everything)
+    full = metric_of(circuit)
     return {
-        part: (full - metric_of(frozenset(circuit) - {part})) / (whole - none) for part in circuit
+        part: (full - metric_of([other for other in circuit if other != part])) / (whole - none)
+        for part in circuit
     }

@@ -1,4 +1,4 @@
-"""From text to tokens, and test sequences made of tokens."""
+"""Induction heads: the test sequence, scores of attention patterns, and what the weights say."""
 
 import torch
 from jaxtyping import Float, Int
@@ -6,18 +6,19 @@ from torch import Tensor
 
 
 def repeated_tokens(
-    seq_len: int,
-    *,
-    batch: int,
-    d_vocab: int,
-    bos: int,
-    n_special: int,
-    generator: torch.Generator,
-) -> Int[Tensor, "batch 1+2*seq_len"]:
-    """BOS, then `seq_len` random tokens, then the same tokens again; one random draw a row.
+    seq_len: int, *, batch: int, d_vocab: int, bos: int, n_special: int, generator: torch.Generator
+) -> Int[Tensor, "{batch} 1+2*{seq_len}"]:
+    """BOS, then `seq_len` random tokens, then the same tokens again.
 
-    The random tokens come from `n_special` up to, not including, `d_vocab`: a tokenizer's special
-    tokens have the lowest ids. Source: the test of Olsson et al., 2022 (arXiv 2209.11895).
+    Source: the test of Olsson et al., 2022 (arXiv 2209.11895).
+
+    Args:
+        seq_len: length of one half.
+        batch: how many rows; each row has its own random tokens.
+        d_vocab, n_special: draw ids from `n_special` up to, not including, `d_vocab`. The lowest
+            ids are special tokens.
+        bos: the id to put in front.
+        generator: hand it to the random function, so that a seed gives the same tokens again.
     """
     half = torch.randint(n_special, d_vocab, (batch, seq_len), generator=generator)
     return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
@@ -26,9 +27,12 @@ def repeated_tokens(
 def loss_by_half(
     logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"]
 ) -> tuple[float, float]:
-    """Mean next-token loss in nats on the first and on the second half of `repeated_tokens`.
+    """Mean next-token loss in nats on the first half (BOS predicts its first token), and on the
+    second half without its first token.
 
-    The first token of the second half is left out: nothing announces that the repeat begins.
+    Args:
+        logits: at all 1+2*seq_len positions of `tokens`.
+        tokens: BOS and two equal halves, as `repeated_tokens` makes them.
     """
     seq_len = (tokens.shape[1] - 1) // 2
     log_probs = logits[:, :-1].log_softmax(-1)
@@ -37,16 +41,24 @@ def loss_by_half(
 
 
 def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, " head"]:
-    """Mean attention from each position to the one before it. The first position has none."""
+    """Mean attention from each position to the one before it. The first position has none.
+
+    Args:
+        pattern: attention of one layer's heads, from each query `q` to each key `k`.
+    """
     return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
 
 
 def induction_scores(
     pattern: Float[Tensor, "batch head q k"], seq_len: int
 ) -> Float[Tensor, " head"]:
-    """Mean attention, on `repeated_tokens`, from a token to the one after its first occurrence.
+    """Mean attention from a token to the one after its first copy.
 
-    That key lies `seq_len - 1` positions back. Source: Olsson et al., 2022 (arXiv 2209.11895).
+    Source: Olsson et al., 2022 (arXiv 2209.11895).
+
+    Args:
+        pattern: attention of one layer's heads on BOS and two equal halves.
+        seq_len: length of a half.
     """
     return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
 
@@ -63,23 +75,31 @@ def copying_score(
     W_O: Float[Tensor, "d_head d_model"],
     W_U: Float[Tensor, "d_model token"],
 ) -> float:
-    """How far a head's OV circuit raises the logit of the very token it attends to.
+    """Mean share of the other tokens that each token's own logit beats, from the OV circuit.
 
-    Returns:
-        `own_token_rank` of `W_E @ W_V @ W_O @ W_U`, rows the attended and columns the raised token.
+    It says how far a head raises the logit of the very token it attends to.
+
+    Args:
+        W_E, W_U: embeddings and unembeddings of the same tokens.
+        W_V, W_O: the head's matrices.
     """
-    return own_token_rank(W_E @ W_V @ W_O @ W_U)
+    scores = W_E @ W_V @ W_O @ W_U
+    beaten = (scores < scores.diagonal()[:, None]).sum(-1)
+    return (beaten / (scores.shape[-1] - 1)).mean().item()
 
 
 def k_composition(
     W_OV: Float[Tensor, "*head d_model d_model"], W_QK: Float[Tensor, "d_model d_model"]
 ) -> Float[Tensor, "*head"]:
-    """How much a later head's keys read what an earlier head wrote, from the weights alone.
+    """How much a later head's keys read what earlier heads wrote, from the weights alone.
 
-    `|W_QK @ W_OV.T| / (|W_QK| |W_OV|)`, Frobenius norms. Source: Elhage et al., 2021 ("A
-    Mathematical Framework for Transformer Circuits"). TransformerLens has all pairs at once, as
-    `model.all_composition_scores("K")`: minutes for a model of this size, so lessons score the
-    pairs they ask about.
+    Source: Elhage et al., 2021 ("A Mathematical Framework for Transformer Circuits").
+    TransformerLens has all pairs at once, as `model.all_composition_scores("K")`: minutes for a
+    model of this size, so the lesson scores the pairs it asks about.
+
+    Args:
+        W_OV: of one earlier head, or of a stack of them.
+        W_QK: of the later head, [d_model of the query, d_model of the key].
     """
     norms = torch.linalg.matrix_norm(W_OV) * torch.linalg.matrix_norm(W_QK)
     return torch.linalg.matrix_norm(W_QK @ W_OV.mT) / norms

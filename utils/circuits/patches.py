@@ -1,9 +1,9 @@
-"""Single patches, forwards and backwards: the pieces that a sweep or its estimate repeats.
+"""Single patches, forwards and backwards: what `utils.circuits.patching` repeats in a sweep.
 
-`utils.patching` sweeps over all of a model's activations, one patch after another. Here are the
-patch itself, a score for long answers, one step along a path, and the estimate of a whole sweep
-from one gradient. Sources: Wang et al., 2022 (arXiv 2211.00593) for paths; Syed et al., 2023 (arXiv
-2310.10348) for the estimate, "attribution patching", which is Nanda's.
+Here are the patch itself, a score for long answers, one step along a path, and the estimate of a
+whole sweep from one gradient. The sweeps, exact and fast, over all of a model's heads, layers or
+positions are in `utils.circuits.patching`. Sources: Wang et al., 2022 (arXiv 2211.00593) for paths;
+Syed et al., 2023 (arXiv 2310.10348) for the estimate, "attribution patching", which is Nanda's.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.circuits.patching import HOOKS
+from utils.circuits.patching import HOOKS, Metric
 from utils.heads import Head
 
 
@@ -23,7 +23,13 @@ def patch_position(
     source: Float[Tensor, "batch pos d_model"],
     pos: int,
 ) -> Float[Tensor, "batch pos d_model"]:
-    """A copy of `activation` that has the source's values at position `pos`."""
+    """A copy of `activation` that has the source's values at position `pos`.
+
+    Args:
+        activation: of the run that is patched.
+        source: of the other run.
+        pos: the position to patch, in every row.
+    """
     patched = activation.clone()
     patched[:, pos] = source[:, pos]
     return patched
@@ -51,7 +57,13 @@ def patched_heads(
 def answer_log_prob(
     logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"], n_answer: int
 ) -> Float[Tensor, " batch"]:
-    """Log-probability (nats) of the last `n_answer` tokens, given all that stands before each."""
+    """Log-probability (nats) of the last `n_answer` tokens, given all that stands before each.
+
+    Args:
+        logits: of the model run on `tokens`.
+        tokens: prompt and answer.
+        n_answer: how many tokens the answer has.
+    """
     log_probs = logits[:, -n_answer - 1 : -1].log_softmax(-1)
     answer = tokens[:, -n_answer:, None].to(logits.device)
     return log_probs.gather(-1, answer)[..., 0].sum(-1)
@@ -66,6 +78,8 @@ def add_along_path(
     W_O: Float[Tensor, "d_head d_model"],
 ) -> Float[Tensor, "batch pos head d_model"]:
     """A copy of the heads' inputs in which one head reads what a sender writes in another run.
+
+    Source: path patching of Wang et al., 2022 (arXiv 2211.00593).
 
     Args:
         inputs: what each head of the receiver's layer reads, such as `hook_q_input`.
@@ -83,11 +97,14 @@ def attribution_scores(
     own: Float[Tensor, "batch pos head d_head"],
     source: Float[Tensor, "batch pos head d_head"],
 ) -> Float[Tensor, " head"]:
-    """How much each head's patch would move the metric if the metric were linear in its output.
+    """How much each head's patch would move the metric if it were linear in the head's output.
+
+    Source: attribution patching, as in Syed et al., 2023 (arXiv 2310.10348).
 
     Args:
-        gradient: of the metric, in the run that is patched.
-        own, source: the heads' outputs in that run, and in the one that is patched in.
+        gradient: of the metric (a mean over prompts) with respect to `own`.
+        own, source: the heads' outputs in the run that is patched, and in the one that is patched
+            in.
     """
     return (gradient * (source - own)).sum((0, 1, 3))
 
@@ -96,11 +113,11 @@ def attribution(
     model,
     tokens: Int[Tensor, "batch pos"],
     source: Int[Tensor, "batch pos"],
-    metric: Callable[[Float[Tensor, "batch pos d_vocab"]], Tensor],
+    metric: Metric,
     *,
     what: str = "z",
 ) -> Float[Tensor, "layer ..."]:
-    """Estimates `utils.patching.sweep(model, tokens, source, metric, what=what).effect`.
+    """Estimates the `effect` of `utils.circuits.patching.sweep`, given the same arguments.
 
     Two forward passes and one backward pass for all patches together. TransformerLens's
     `tools.analysis.attribution_patching.attribution_patch` has the outputs of heads and MLPs, by
@@ -108,7 +125,7 @@ def attribution(
 
     Args:
         model, tokens, source, what: as for `sweep`.
-        metric: takes all logits and returns a scalar.
+        metric: takes all logits.
 
     Returns:
         [layer, head] where `what` has heads, and [layer, pos] where it has none.
@@ -124,7 +141,7 @@ def attribution(
 
     hooks = [(f"blocks.{layer}.{hook}", partial(keep, layer=layer)) for layer in layers]
     with torch.enable_grad(), model.hooks(fwd_hooks=hooks):
-        score = metric(model(tokens))
+        score = metric(model(tokens)).mean()
         gradients = torch.autograd.grad(score, [own[layer] for layer in layers])
     change = [cache[f"blocks.{layer}.{hook}"] - own[layer].detach() for layer in layers]
     products = torch.stack([g * c for g, c in zip(gradients, change, strict=True)])
@@ -139,15 +156,14 @@ def patch_gradient(
     vector: Float[Tensor, " d_model"],
     pos: int,
 ) -> Float[Tensor, " d_model"]:
-    """The gradient of a score with respect to a vector that is patched in at one position.
+    """The gradient of a score with respect to a vector that is patched in at `pos`.
 
     Args:
         rest: the rest of the model and a metric: takes the patched activation, returns a scalar.
-        activation: the run's own; it is left as it is.
-        vector: stands at `pos` in every row of the patched activation.
+        activation: the run's own. Leave it as it is.
+        vector: stands at `pos` in every row of the patched activation. Leave it as it is.
     """
-    with torch.enable_grad():
-        vector = vector.detach().clone().requires_grad_()
-        patched = activation.detach().clone()
-        patched[:, pos] = vector
-        return torch.autograd.grad(rest(patched), vector)[0]
+    vector = vector.detach().clone().requires_grad_()
+    patched = activation.detach().clone()
+    patched[:, pos] = vector
+    return torch.autograd.grad(rest(patched), vector)[0]

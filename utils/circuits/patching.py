@@ -1,9 +1,9 @@
-"""Activation patching, one sweep at a time: put an activation of one run into another, everywhere.
+"""Sweeps of activation patching: put an activation of one run into another, everywhere in turn.
 
-A sweep asks the same question of every head, or of every layer and position: if *this* activation
-were what it is in the source run, how would the metric change? TransformerLens's
-`transformer_lens.patching` answers it with one whole forward pass a patch. `sweep` gives the same
-numbers with less work:
+One patch by itself, for a hook of one's own, is in `utils.circuits.patches`. A sweep asks the same
+question of every head, or of every layer and position: if *this* activation were what it is in the
+source run, how would the metric change? TransformerLens's `transformer_lens.patching` answers it
+with one whole forward pass a patch. `sweep` gives the same numbers with less work:
 
 - a patched run starts at the patched layer, from the residual stream of the unpatched run;
 - it starts at the first position that the patch can change, with the unpatched keys and values
@@ -28,7 +28,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.std import tqdm
 
-Metric = Callable[[Float[Tensor, "batch at d_vocab"]], Tensor]
+Metric = Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]]
+"""Logits to one number for each prompt."""
 
 HOOKS = {
     "resid_pre": "hook_resid_pre",
@@ -53,10 +54,11 @@ class Sweep:
     """What a sweep measured.
 
     Attributes:
-        values: the metric after each patch, [layer, head], [layer, pos] or [layer, pos, head].
-        base: the metric on the unpatched run.
-        source: the metric on the run that the activations came from; None where they were given
-            as activations.
+        values: the metric's mean after each patch, [layer, head], [layer, pos] or
+            [layer, pos, head].
+        base: the same on the unpatched run.
+        source: the same on the run that the activations came from; None where they were given as
+            activations.
     """
 
     values: Float[Tensor, "layer ..."]
@@ -105,8 +107,8 @@ def sweep(
     *,
     what: str = "z",
     by_position: bool | None = None,
-    at: Sequence[int] = (-1,),
-    memory_mb: float = 28,
+    positions: Sequence[int] = (-1,),
+    memory_mb: float = 28.0,
     progress: bool = True,
 ) -> Sweep | dict[str, Sweep]:
     """Patches one activation after another from `source` into the run on `tokens`.
@@ -119,12 +121,13 @@ def sweep(
         source: the run that the activations come from, as tokens that stand beside `tokens` one by
             one. Or the activations themselves: for every layer a tensor that broadcasts to the
             activation. Zeros or a mean make the sweep an ablation of each in turn.
-        metric: takes the logits at the positions `at`, [batch, len(at), d_vocab], and returns a
-            scalar. Or several by name; then the result is a dictionary with the same names.
+        metric: takes the logits at `positions`, [batch, len(positions), d_vocab], and returns one
+            number for each prompt, [batch]; the sweep takes the mean. Or several by name; then the
+            result is a dictionary with the same names.
         what: a key of `HOOKS`.
         by_position: one position at a time, or all together. By default the residual stream and
             the outputs of layers go by position, and heads do not.
-        at: the positions whose logits the metric reads; negative ones count from the end.
+        positions: those whose logits the metric reads; negative ones count from the end.
         memory_mb: MB that the patched runs may take at a time, beside the model, the two unpatched
             runs and what the metric uses. One patch always runs.
         progress: whether to show a bar.
@@ -133,23 +136,23 @@ def sweep(
         The metric after each patch; see `Sweep`.
 
     Raises:
-        ValueError: the two runs do not fit together, there is nothing to patch, `what` or `at` is
-            not there, or the metric returns no number.
+        ValueError: the two runs do not fit together, there is nothing to patch, `what` or a
+            position is not there, or the metric does not return a number for each prompt.
         NotImplementedError: behind its last block the model does more than norm and unembed.
     """
     hook = _hook_name(model, what)
     _check_tokens(model, tokens)
     if not isinstance(source, Mapping):
         _check_pair(tokens, source)
-    tokens, (n_pos, at) = tokens.to(model.cfg.device), _positions(tokens, at)
+    tokens, (n_pos, positions) = tokens.to(model.cfg.device), _counted(tokens, positions)
     by_position = what not in _BY_HEAD if by_position is None else by_position
     with torch.no_grad():
-        base = _Run(model, tokens[:, :n_pos], at, hook)
+        base = _Run(model, tokens[:, :n_pos], positions, hook)
         if isinstance(source, Mapping):
             values, source_logits, first = _broadcast(source, base.shapes, what), None, 0
         else:
             source = source.to(tokens.device)[:, :n_pos]
-            values, source_logits = _activations(model, source, at, hook)
+            values, source_logits = _activations(model, source, positions, hook)
             first = _first_difference(tokens[:, :n_pos], source)
         _check_finite(values, what)
         patches = _patches(base, what, by_position, first)
@@ -173,8 +176,8 @@ def path_sweep(
     *,
     receivers: Sequence[tuple[int, int]],
     into: str = "q",
-    at: Sequence[int] = (-1,),
-    memory_mb: float = 28,
+    positions: Sequence[int] = (-1,),
+    memory_mb: float = 28.0,
     progress: bool = True,
 ) -> Sweep | dict[str, Sweep]:
     """Patches each head's output along its direct paths into `receivers` alone.
@@ -186,7 +189,7 @@ def path_sweep(
     MLPs between pass the change on.
 
     Args:
-        model, tokens, source, metric, at, memory_mb, progress: as for `sweep`.
+        model, tokens, source, metric, positions, memory_mb, progress: as for `sweep`.
         receivers: (layer, head) of the heads that read. For "k" and "v", the key-value head.
         into: the input that is changed: "q", "k" or "v".
 
@@ -202,13 +205,13 @@ def path_sweep(
     hook = _hook_name(model, "z")
     _check_tokens(model, tokens)
     _check_pair(tokens, source)
-    tokens, (n_pos, at) = tokens.to(model.cfg.device), _positions(tokens, at)
+    tokens, (n_pos, positions) = tokens.to(model.cfg.device), _counted(tokens, positions)
     reads = _receivers(model, receivers, into)
     with torch.no_grad():
         source = source.to(tokens.device)[:, :n_pos]
-        base = _Run(model, tokens[:, :n_pos], at, hook)
-        own, _ = _activations(model, tokens[:, :n_pos], at, hook)
-        other, source_logits = _activations(model, source, at, hook)
+        base = _Run(model, tokens[:, :n_pos], positions, hook)
+        own, _ = _activations(model, tokens[:, :n_pos], positions, hook)
+        other, source_logits = _activations(model, source, positions, hook)
         _check_finite(other, "z")
         start = _first_difference(tokens[:, :n_pos], source) if base.past else 0
         n_heads = base.shapes[0][2]
@@ -237,7 +240,7 @@ def _measure(
     patches: Sequence[_Patch],
     edits: _Edits,
     metric: Metric | Mapping[str, Metric],
-    source_logits: Float[Tensor, "batch at d_vocab"] | None,
+    source_logits: Float[Tensor, "batch pos d_vocab"] | None,
     *,
     shape: Sequence[int],
     memory_mb: float,
@@ -265,8 +268,10 @@ def _measure(
 class _Run:
     """One unpatched run, and how to go on from any of its layers and positions."""
 
-    def __init__(self, model, tokens: Int[Tensor, "batch pos"], at: Sequence[int], hook: str):
-        self.model, self.at = model, list(at)
+    def __init__(
+        self, model, tokens: Int[Tensor, "batch pos"], positions: Sequence[int], hook: str
+    ):
+        self.model, self.positions = model, list(positions)
         self.n_prompts, self.n_pos = tokens.shape
         self.resid: list[Tensor] = []  # what enters each block, and what leaves the last
         self.kwargs: list[dict[str, Any]] = []  # what each block is called with beside it
@@ -292,9 +297,9 @@ class _Run:
         finally:
             for handle in handles:
                 handle.remove()
-        self.logits = logits[:, self.at].clone()
+        self.logits = logits[:, self.positions].clone()
         self.past = _keys_and_values(cache, self.n_pos)
-        own = self._unembed(self.resid[-1][:, self.at])
+        own = self._unembed(self.resid[-1][:, self.positions])
         near = 1e-3 if self.logits.dtype is torch.float else 0.05
         if not torch.allclose(own, self.logits, rtol=near, atol=near):
             raise NotImplementedError(
@@ -304,8 +309,8 @@ class _Run:
 
     def patched(
         self, chunk: Sequence[_Patch], edits: _Edits, memory_mb: float
-    ) -> Iterator[Float[Tensor, "batch at d_vocab"]]:
-        """The logits at `at` after each patch of a chunk: one start, sorted by layer."""
+    ) -> Iterator[Float[Tensor, "batch pos d_vocab"]]:
+        """The logits at `positions` after each patch of a chunk: one start, sorted by layer."""
         start, resid, joined = chunk[0].start, None, 0
         for layer in range(chunk[0].layer, len(self.kwargs)):
             joining = sum(patch.layer == layer for patch in chunk)
@@ -314,8 +319,8 @@ class _Run:
                 resid = fresh if resid is None else torch.cat([resid, fresh])
                 joined += joining
             resid = self._block(layer, resid, start, edits(layer, chunk[:joined]))
-        final = self.resid[-1][:, self.at].repeat(len(chunk), 1, 1)
-        for i, pos in enumerate(self.at):
+        final = self.resid[-1][:, self.positions].repeat(len(chunk), 1, 1)
+        for i, pos in enumerate(self.positions):
             if pos >= start:
                 final[:, i] = resid[:, pos - start]
         at_once = max(1, int(memory_mb * 1e6 / (self.logits.numel() * self.logits.element_size())))
@@ -335,7 +340,7 @@ class _Run:
         with split_inputs, self.model.hooks(fwd_hooks=hooks), _in_onednn(block):
             return _tensor(block(resid, **kwargs))
 
-    def _unembed(self, resid: Float[Tensor, "row at d_model"]) -> Float[Tensor, "row at d_vocab"]:
+    def _unembed(self, resid: Float[Tensor, "row pos d_model"]) -> Float[Tensor, "row pos d_vocab"]:
         return self.model.unembed(self.model.ln_final(resid))
 
     def bytes_of_patch(self, start: int) -> int:
@@ -367,7 +372,7 @@ class _Before:
 def _in_onednn(block: torch.nn.Module) -> Iterator[None]:
     """Within it, a block's products run in oneDNN, which on processors that MKL does not favour
     is twice as fast. It wants weights in an order of its own: a copy for each product."""
-    linears = [m for m in block.modules() if isinstance(m, torch.nn.Linear)] if _onednn() else []
+    linears = [m for m in block.modules() if isinstance(m, torch.nn.Linear)] if has_onednn() else []
     linears = [
         m for m in linears if m.weight.device.type == "cpu" and m.weight.dtype is torch.float
     ]
@@ -386,7 +391,7 @@ def _onednn_linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
 
 
 @cache
-def _onednn() -> bool:
+def has_onednn() -> bool:
     """Whether torch has oneDNN's product, as its compiler uses it, and it works here."""
     x, linear = torch.ones(2, 3), torch.nn.Linear(3, 4)
     try:
@@ -530,12 +535,12 @@ def _add_to_inputs(
 
 
 def _activations(
-    model, tokens: Int[Tensor, "batch pos"], at: Sequence[int], hook: str
-) -> tuple[dict[int, Tensor], Float[Tensor, "batch at d_vocab"]]:
-    """Layer -> the hook's activation, and the logits at `at`."""
+    model, tokens: Int[Tensor, "batch all_pos"], positions: Sequence[int], hook: str
+) -> tuple[dict[int, Tensor], Float[Tensor, "batch pos d_vocab"]]:
+    """Layer -> the hook's activation, and the logits at `positions`."""
     logits, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith(hook))
     layers = range(len(model.blocks))
-    return {i: cache[f"blocks.{i}.{hook}"] for i in layers}, logits[:, list(at)].clone()
+    return {i: cache[f"blocks.{i}.{hook}"] for i in layers}, logits[:, list(positions)].clone()
 
 
 def _broadcast(
@@ -558,12 +563,15 @@ def _scores(metrics: Mapping[str, Metric], logits: Tensor, when: str) -> dict[st
     scores = {}
     for name, metric in metrics.items():
         score = metric(logits)
-        if not isinstance(score, (int, float, Tensor)) or torch.as_tensor(score).numel() != 1:
+        if not isinstance(score, Tensor) or score.shape != logits.shape[:1]:
             got = (
                 f"shape {list(score.shape)}" if isinstance(score, Tensor) else type(score).__name__
             )
-            raise ValueError(f"{name} must return one number, and returns {got}: take its mean.")
-        scores[name] = float(score)
+            raise ValueError(
+                f"{name} must return one number for each of the {len(logits)} prompts, and returns "
+                f"{got}."
+            )
+        scores[name] = float(score.mean())
         if not torch.isfinite(torch.tensor(scores[name])):
             raise ValueError(f"{name} is {scores[name]} {when}: does it divide by 0 or take log 0?")
     return scores
@@ -610,13 +618,15 @@ def _first_difference(tokens: Tensor, source: Tensor) -> int:
     return int(differ.int().argmax())
 
 
-def _positions(tokens: Tensor, at: Sequence[int]) -> tuple[int, list[int]]:
-    """How many positions have to be computed, and `at` counted from the start."""
+def _counted(tokens: Tensor, positions: Sequence[int]) -> tuple[int, list[int]]:
+    """How many positions have to be computed, and the given ones counted from the start."""
     n_pos = tokens.shape[1]
-    if not at or not all(-n_pos <= pos < n_pos for pos in at):
-        raise ValueError(f"`at` is {list(at)}; name positions from {-n_pos} to {n_pos - 1}.")
-    at = [pos % n_pos for pos in at]
-    return max(at) + 1, at
+    if not positions or not all(-n_pos <= pos < n_pos for pos in positions):
+        raise ValueError(
+            f"`positions` is {list(positions)}; name some from {-n_pos} to {n_pos - 1}."
+        )
+    positions = [pos % n_pos for pos in positions]
+    return max(positions) + 1, positions
 
 
 def _receivers(model, receivers: Sequence[tuple[int, int]], into: str) -> dict[int, list[int]]:
