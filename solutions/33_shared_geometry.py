@@ -718,6 +718,7 @@ def sentiment_vectors(model) -> torch.Tensor:
 #   `narrow`'s own, for which neither SmolLM2 nor a map is needed;
 # - the **best of 30 random directions**: what does choosing alone give?
 
+
 # %%
 def bag_of_words(model) -> torch.Tensor:
     """Mean embedding of the words of the first sentences minus that of the second, [1, d_model]."""

@@ -26,8 +26,8 @@ def sample(
     """New tokens for each row of prompts, by transformers' `generate` with the key-value cache.
 
     The random numbers are drawn on the CPU. They depend on the generator, the step, the row and how
-    many rows there are, so two runs of equally many rows that differ by an intervention, each with a
-    generator of the same seed, share them: a little less noise between the two, and the same text
+    many rows there are. So two runs of equally many rows that differ by an intervention, each with
+    a generator of the same seed, share them: a little less noise between the two, and the same text
     on every device, as far as rounding allows.
     (Gumbel noise is added to the scaled logits, and the largest taken, which is the same as
     sampling.)
