@@ -126,8 +126,8 @@ class Reading:
 
 
 def read_beliefs(
-    features: Mapping[str, Sequence[Float[Tensor, "sequence feature"]]],
-    halves: Sequence[Int[Tensor, "sequence pos"]],
+    features: Mapping[str, Sequence[Float[Tensor, "_sequence _feature"]]],
+    halves: Sequence[Int[Tensor, "_sequence pos"]],
     T: Float[Tensor, "token state next"],
     *,
     known: int = 3,
