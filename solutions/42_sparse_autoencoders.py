@@ -41,6 +41,8 @@ from bisect import bisect_left
 from functools import partial
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
 from utils.features import planted
@@ -49,7 +51,7 @@ from utils.features import sae as saes
 from utils.checks import lesson_42
 from utils.lesson import claim, show_progress
 from utils.models import load
-from utils.stats import bootstrap
+from utils.stats import bootstrap, r_squared
 from data.chat.task import texts
 
 # %% [markdown]
@@ -65,8 +67,11 @@ from data.chat.task import texts
 
 # %% tags=["nbval-check-output"]
 D, N_FEATURES, WIDTH = 32, 64, 96  # dimensions, planted features, latents
-WORLDS = [planted.independent(N_FEATURES, D, active=3, span=10, seed=seed) for seed in range(3)]
-example, coefficients = planted.draw(WORLDS[0], 4, seed=0)
+WORLDS = [
+    planted.independent(N_FEATURES, D, active=3, span=10, generator=planted.world_generator(i))
+    for i in range(3)
+]
+example, coefficients = planted.draw(WORLDS[0], 4, generator=planted.world_generator(0))
 for row in coefficients:
     print({i: round(row[i].item(), 1) for i in row.nonzero()[:, 0].tolist()})
 print("directions", tuple(WORLDS[0].directions.shape), "vectors", tuple(example.shape))
@@ -163,21 +168,8 @@ lesson_42.check_unexplained(unexplained)
 #
 # ### Exercise 3 · was each feature found? (10 minutes, medium)
 
-
-# %%
-def best_cosine(true: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
-    """For each true direction, its largest cosine with a found one, [feature].
-
-    Args:
-        true: planted directions, [feature, d], of any length.
-        found: a dictionary's directions, [latent, d], of any length.
-    """
-    ### BEGIN SOLUTION
-    true = true / true.norm(dim=-1, keepdim=True)
-    found = found / found.norm(dim=-1, keepdim=True)
-    return (true @ found.T).max(dim=-1).values
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.planted.best_cosine"]
+from utils.features.planted import best_cosine
 
 # %% tags=["check"]
 lesson_42.check_best_cosine(best_cosine)
@@ -207,9 +199,9 @@ lesson_42.check_best_cosine(best_cosine)
 
 # %%
 KINDS = {  # what makes each sparse: a price, a number (`aux`: see section 5), a price
-    "ReLU": lambda width, l1, seed: saes.ReLUSAE(D, width, l1=l1, seed=seed),
-    "TopK": lambda width, k, seed: saes.TopKSAE(D, width, k=k, aux=0, seed=seed),
-    "JumpReLU": lambda width, l0, seed: saes.JumpReLUSAE(D, width, l0=l0, seed=seed),
+    "ReLU": lambda width, l1, generator: saes.ReLUSAE(D, width, l1=l1, generator=generator),
+    "TopK": lambda width, k, generator: saes.TopKSAE(D, width, k=k, aux=0, generator=generator),
+    "JumpReLU": lambda width, l0, generator: saes.JumpReLUSAE(D, width, l0=l0, generator=generator),
 }
 
 
@@ -221,8 +213,15 @@ def in_all(kind: str, width: int, knob: float, worlds=WORLDS, **how) -> list[sae
 trained = {("ReLU", 0.3): in_all("ReLU", WIDTH, 0.3)}
 first = planted.recovery_in_all(trained["ReLU", 0.3], WORLDS)
 normal = planted.recovery_in_all(in_all("ReLU", WIDTH, 0.3, without_features=True), WORLDS)
+generator = torch.Generator().manual_seed(900)
+dictionaries = {
+    "random dictionary": [torch.randn(WIDTH, D, generator=generator) for _ in WORLDS],
+    "PCA, both signs": [planted.components(world) for world in WORLDS],
+}
 cosines = {"ReLU SAE": first.cosine, "same, normal vectors": normal.cosine}
-cosines |= planted.untrained(WORLDS, WIDTH)  # each [world, feature], from `best_cosine`
+for name, each in dictionaries.items():  # [world, feature]
+    pairs = zip(WORLDS, each, strict=True)
+    cosines[name] = torch.stack([planted.best_cosine(w.directions, found) for w, found in pairs])
 plots.bars(
     {name: each.mean().item() for name, each in cosines.items()},
     dots={name: each.mean(1).tolist() for name, each in cosines.items()},
@@ -317,6 +316,7 @@ KNOBS = {"ReLU": (0.02, 0.06, 0.1, 0.3, 0.9), "TopK": (3, 6, 14), "JumpReLU": (0
 for kind, knob in [(kind, knob) for kind, knobs in KNOBS.items() for knob in knobs]:
     trained[kind, knob] = trained.get((kind, knob)) or in_all(kind, WIDTH, knob)
 swept = {each: planted.recovery_in_all(found, WORLDS) for each, found in trained.items()}
+sparse, jump = swept["TopK", 3], swept["JumpReLU", 0.02]
 by_error = sorted(swept, key=lambda each: swept[each].unexplained)
 label = {  # what stands under the bars
     each: f"{each[0]}<br>FVU {f'{found.unexplained:.2f}'[1:]}<br>L0 {found.l0:.1f}"
@@ -339,7 +339,6 @@ plots.bars(
 
 # %% tags=["numbers"]
 loose = by_error[:3]
-sparse, jump = swept["TopK", 3], swept["JumpReLU", 0.02]
 claim("recall, TopK", sparse.recall, text=0.92, within=0.05)
 claim("recall, JumpReLU", jump.recall, text=0.96, within=0.03)
 assert {kind for kind, _ in loose} == set(KNOBS)
@@ -363,16 +362,8 @@ assert min(others) > 0.5 > 0.3 > max(swept[each].recall for each in loose)
 #
 # ### Exercise 6 · the output scale (10 minutes, medium)
 
-
-# %%
-def output_scale(x: torch.Tensor, x_hat: torch.Tensor) -> float:
-    """Squares of `x_hat` over its products with `x`, summed, from `x`'s mean; both [n, d_in]."""
-    ### BEGIN SOLUTION
-    mean = x.mean(0)
-    x, x_hat = x - mean, x_hat - mean
-    return (x_hat.square().sum() / (x_hat * x).sum()).item()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.planted.output_scale"]
+from utils.features.planted import output_scale
 
 # %% tags=["check"]
 lesson_42.check_output_scale(output_scale)
@@ -475,14 +466,17 @@ lesson_42.check_dead_loss(dead_loss)
 # *Predict first:* will the dead wake up, and will they find features? And does a *healthy* start need the treatment?
 
 # %%
-UNEQUAL = [planted.independent(N_FEATURES, D, active=3, span=30, seed=10 + i) for i in range(3)]
+UNEQUAL = [
+    planted.independent(N_FEATURES, D, active=3, span=30, generator=planted.world_generator(10 + i))
+    for i in range(3)
+]
 
 
 def top_three(width: int, aux: float, *, bias: float = 0.0, worlds=UNEQUAL, **how):
     """TopK SAEs, half of whose latents start with this bias; what they recover."""
 
-    def make(seed: int) -> saes.SAE:
-        sae = saes.TopKSAE(D, width, k=3, aux=aux, seed=seed)
+    def make(generator: torch.Generator) -> saes.SAE:
+        sae = saes.TopKSAE(D, width, k=3, aux=aux, generator=generator)
         sae.b_enc.data[width // 2 :] = bias
         return sae
 
@@ -495,6 +489,7 @@ cared = {
     for start, bias in (("healthy start", 0.0), ("half start dead", -0.7))
     for aux, weight in (("no AuxK", 0.0), ("AuxK", AUX))
 }
+healthy, healthy_aux = cared["healthy start", "no AuxK"], cared["healthy start", "AuxK"]
 plots.table(
     [
         (*case, *(f"{n:.2f}" for n in (found.dead, found.recall, *found.recalls)))
@@ -506,11 +501,10 @@ plots.table(
 # %% [markdown]
 # Without help **0.49** stay dead, so that about half of the features is the most that could be found: the recall is **0.46**. With AuxK **0.21** are dead at the end, and the recall is **0.70**.
 #
-# Even from a healthy start (`b_dec` at the mean of the vectors, the encoder as the decoder's transpose, as `utils.sae` does) **0.23** die, though there are as many latents as features. The recall is **0.72**, and with AuxK **0.77**: higher in each of the three worlds. So AuxK is for ordinary trainings too. (Another treatment, **resampling**, gives dead latents new directions, those of badly reconstructed vectors.)
+# Even from a healthy start (`b_dec` at the mean of the vectors, the encoder as the decoder's transpose, as `utils.features.sae` does) **0.23** die, though there are as many latents as features. The recall is **0.72**, and with AuxK **0.77**: higher in each of the three worlds. So AuxK is for ordinary trainings too. (Another treatment, **resampling**, gives dead latents new directions, those of badly reconstructed vectors.)
 
 # %% tags=["numbers"]
 ill, treated = cared["half start dead", "no AuxK"], cared["half start dead", "AuxK"]
-healthy, healthy_aux = cared["healthy start", "no AuxK"], cared["healthy start", "AuxK"]
 claim("dead, untreated", ill.dead, text=0.49, within=0.03)
 claim("recall, untreated", ill.recall, text=0.46, within=0.04)
 claim("dead, AuxK", treated.dead, text=0.21, within=0.06)
@@ -581,7 +575,10 @@ claim("256 latents, FVU", by_width[256].unexplained, text=0.144, within=0.003)
 
 # %%
 PARENTS, CHILDREN, NARROW_TO_WIDE = 6, 4, (6, 24, 48)
-FAMILIES = [planted.families(PARENTS, CHILDREN, D, active=1.2, seed=seed) for seed in range(4)]
+FAMILIES = [
+    planted.families(PARENTS, CHILDREN, D, active=1.2, generator=planted.world_generator(i))
+    for i in range(4)
+]
 split = {
     f"ReLU, {width} latents": in_all("ReLU", width, 0.3, FAMILIES) for width in NARROW_TO_WIDE
 } | {"JumpReLU, 48 latents": in_all("JumpReLU", 48, 0.02, FAMILIES)}
@@ -635,7 +632,7 @@ assert jumping["parent"] > 5.4 and at_48[pair] > 24 and jumping[pair] < 15
 #
 # SAEs of big models are trained on billions of tokens. One vector of SmolLM2 takes 576 numbers of two bytes. A billion tokens would be `1.2` TB, and of a model with 8,192 dimensions `16` TB.
 #
-# You need not store them. An SAE reads each vector once or a few times, in any order. So **stream**: take as many texts as fit into a *budget*, run the model on them, shuffle the vectors, train on them, throw them away, and take the next texts. The budget sets how well the vectors are shuffled; it has nothing to do with how many you train on. `saes.Activations` does this, and `saes.train` goes on where it was killed.
+# You need not store them. An SAE reads each vector once or a few times, in any order. So **stream**: take as many texts as fit into a *budget*, run the model on them, shuffle the vectors, train on them, throw them away, and take the next texts. The budget sets how well the vectors are shuffled; it has nothing to do with how many you train on. `saes.Activations` does this, and `data/sae/make.py` goes on where it was killed.
 #
 # And the GPU? Training keeps four numbers of four bytes for each weight: the weight, its gradient, and the two running averages that Adam holds, of the gradient and of its square. That is `16 * 2 * d_model * width` bytes: `0.08` GB for SmolLM2 and 4,608 latents, so 6 GB are plenty here, and `4.8` GB for 2,304 dimensions and 65,536 latents, for which you would harvest to disk, unload the model, train, and begin again.
 #
@@ -652,7 +649,7 @@ order = torch.randperm(len(train_rows), generator=torch.Generator().manual_seed(
 some = [train_rows[i] for i in order[:230].tolist()]
 n_tokens = sum(map(len, some))
 stream = saes.Activations(
-    partial(harvest, bfloat16=fast), some, d_in=cfg.d_model, batch=256, budget=8 * 2**20
+    partial(harvest, bfloat16=fast), some, d_in=cfg.d_model, batch_size=256, budget=8 * 2**20
 )
 x_test = harvest(test_rows)
 text_of = [i for i, row in enumerate(test_rows) for _ in range(len(row))]
@@ -679,7 +676,15 @@ def batches(step: int) -> torch.Tensor:
 
 
 saes.train(small, batches, steps=STEPS, lr=3e-3, warmup=10, scale=stream.scale, dead_after=20)
-fvu_of = partial(saes.unexplained_by, x=x_test, device=cfg.device)
+
+
+@torch.no_grad()
+def fvu_of(reconstruct) -> float:
+    """The FVU on the test texts that is left by an SAE or another reconstruction."""
+    parts = [reconstruct(part.to(cfg.device)).cpu() for part in x_test.split(2048)]
+    return 1 - r_squared(torch.cat(parts), x_test)
+
+
 curve.append(fvu_of(small))
 
 # %% [markdown]
@@ -744,11 +749,11 @@ assert x_test.norm(dim=1).max() < 1000
 # %% [markdown]
 # ### 9. The shipped SAE, and its format
 #
-# The course ships a TopK SAE for this place: 4,608 latents (eight times `d_model`), 32 active. `data/sae/make.py` made it, with the same functions. It is kept as the library **SAELens** keeps its own: a `cfg.json` and a file of weights. So `SAE.load_from_disk(folder)` of SAELens opens it, and `saes.load(folder)` opens SAEs that SAELens saved, if they are of one of the three kinds. (`tests/test_sae.py` compares the activations of both, in both directions.) What you train, you write with `saes.save(small, folder, model_name=..., hook_name=...)`.
+# The course ships a TopK SAE for this place: 4,608 latents (eight times `d_model`), 32 active. `data/sae/make.py` made it, with the same functions. It is kept as the library **SAELens** keeps its own: a `cfg.json` and a file of weights. So `SAE.load_from_disk(folder)` of SAELens opens it, and `saes.load_sae(folder)` opens SAEs that SAELens saved, if they are of one of the three kinds. (`tests/features/test_sae.py` compares the activations of both, in both directions.) What you train, you write with `saes.save_sae(small, folder, model_name=..., hook_name=...)`.
 
 # %%
 SHIPPED = root / "data" / "sae" / "smollm2"
-sae = saes.load(SHIPPED, device=cfg.device)
+sae = saes.load_sae(SHIPPED, device=cfg.device)
 config = json.loads((SHIPPED / "cfg.json").read_text())
 report = json.loads((SHIPPED / "report.json").read_text())
 print({key: config[key] for key in ("architecture", "d_in", "d_sae", "k", "metadata")})
@@ -777,8 +782,7 @@ fvu = {"SAE, 32 of 4,608": target} | {
 }
 figure = plots.bars(
     {name.replace(", ", "<br>"): value for name, value in fvu.items()},
-    low={"SAE<br>32 of 4,608": fvu_range[0]},
-    high={"SAE<br>32 of 4,608": fvu_range[1]},
+    intervals={"SAE<br>32 of 4,608": fvu_range},
     title=f"PCA needs {n_equal} components to leave as little as the SAE with 32 latents",
     y="FVU on held-out subjects",
 )
@@ -812,7 +816,17 @@ assert fvu_range[1] < fvu["vectors, 32 of 4,608"]
 
 # %%
 random_density = saes.random_density(some_vectors, sae.d_sae, k=32, on=x_test)
-shares, random_shares = (saes.by_density(each) for each in (found.density, random_density))
+
+
+def by_density(density: Tensor) -> dict[str, float]:
+    """The share of latents in each range of density, about half a power of ten wide."""
+    edges = [0, 0.001, 0.003, 0.01, 0.03, 0.1, 1]
+    counts = torch.bucketize(density, torch.tensor(edges)).bincount(minlength=len(edges))
+    names = ["never", *(f"to {edge:.1%}" for edge in edges[1:-1]), f"above {edges[-2]:.0%}"]
+    return dict(zip(names, (counts / len(density)).tolist(), strict=True))
+
+
+shares, random_shares = (by_density(each) for each in (found.density, random_density))
 plots.bars(
     shares,
     dots={name: [value] for name, value in random_shares.items()},
@@ -841,20 +855,8 @@ assert max(shares.values()) < 0.3
 #
 # ### Exercise 8 · loss recovered (5 minutes, easy)
 
-
-# %%
-def loss_recovered(replaced: torch.Tensor, *, clean: torch.Tensor, ablated: torch.Tensor) -> float:
-    """How much of the loss that the ablation costs is saved: 1 is all of it, 0 is none.
-
-    Args:
-        replaced, clean, ablated: losses of the texts, [text], with the reconstruction, with nothing
-            changed, and with the ablation. Average over texts before you divide.
-    """
-    ### BEGIN SOLUTION
-    cost = ablated.mean() - clean.mean()
-    return ((ablated.mean() - replaced.mean()) / cost).item()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.sae.loss_recovered"]
+from utils.features.sae import loss_recovered
 
 # %% tags=["check"]
 lesson_42.check_loss_recovered(loss_recovered)
@@ -911,6 +913,8 @@ def beside(name: str, one: str = "SAE") -> tuple[float, float, float]:
     return more.mean().item(), *bootstrap(more)
 
 
+zeros, by_mean = recovered("SAE", "zeros"), recovered("SAE", "mean")
+noise, short = beside("noise"), beside("noise for short SAE", "short SAE")
 cost = {name: (each - loss["clean"]).mean().item() for name, each in loss.items()}
 print(f"clean loss: {loss['clean'].mean():.2f} nats a token")
 plots.table(
@@ -931,7 +935,6 @@ plots.table(
 # - **That depends on what left the errors.** PCA's, at the same FVU, cost **0.23** more than noise as long as *they* are (**0.18** to **0.29**), and the short SAE's **0.94** more (**0.73** to **1.18**). What a cruder method leaves over holds more of what the model needs. So do not carry such a finding from one SAE to another.
 
 # %% tags=["numbers"]
-zeros, by_mean = recovered("SAE", "zeros"), recovered("SAE", "mean")
 claim("of zeros", zeros[0], text=0.984, within=0.002)
 claim("of zeros, low", zeros[1], text=0.978, within=0.003)
 claim("of zeros, high", zeros[2], text=0.990, within=0.003)
@@ -949,9 +952,9 @@ claim("PCA at the same FVU costs more", pca_more[0], text=0.20, within=0.02)
 claim("... low", pca_more[1], text=0.11, within=0.02)
 claim("... high", pca_more[2], text=0.28, within=0.02)
 claim("vectors cost more", -beside("vectors, 32 of 4,608")[0], text=0.95, within=0.03)
-noise, noise_short = beside("noise"), beside("noise, its length")
+noise_short = beside("noise, its length")
 moved, moved_short = beside("misplaced errors"), beside("misplaced errors, its length")
-pca_left, short = beside(f"noise for {equal}", equal), beside("noise for short SAE", "short SAE")
+pca_left = beside(f"noise for {equal}", equal)
 claim("noise costs", cost["noise"], text=0.15, within=0.02)
 claim("SAE less noise", noise[0], text=0.02, within=0.02)
 claim("... low", noise[1], text=-0.02, within=0.03)
@@ -1003,7 +1006,7 @@ plots.table(
 #
 # ## Common mistakes
 #
-# - Starting the world and the SAE from the same random seed: both draw normal numbers, so the SAE *starts* at the planted directions. (`utils.planted` mixes its seeds for this reason.)
+# - Starting the world and the SAE from the same random seed: both draw normal numbers, so the SAE *starts* at the planted directions. (`planted.world_generator` is there for this reason.)
 # - Reporting the start that worked, out of several.
 # - Reporting loss recovered without nats, or without a weak baseline beside it.
 #
@@ -1023,7 +1026,7 @@ plots.table(
 # - Gurnee (2024), *SAE reconstruction errors are (empirically) pathological*, LessWrong
 # - Lee and Heimersheim (2024), *Investigating Sensitive Directions in GPT-2: An Improved Baseline and Comparative Analysis of SAEs*, arXiv 2410.12555
 #
-# **Next:** 4.3 · Features of a real model
+# **Next:** [4.3 · Features of a real model](43_features.ipynb)
 
 # %%
 show_progress("42")

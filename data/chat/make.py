@@ -6,14 +6,9 @@ python -m data.chat.make --minutes 20
 
 import argparse
 import random
-from pathlib import Path
-
-import torch
 
 from data import sampling
-
-TEXTS = Path(__file__).parent / "texts.safetensors"
-HELD_OUT = 16  # one batch in so many, and one subject in so many, are for testing alone
+from data.chat.task import HELD_OUT, TEXTS
 
 # Each subject belongs to one group, and each group has requests that suit it.
 GROUPS = {
@@ -215,24 +210,16 @@ def prompts(n: int, seed: int) -> list[str]:
 
     Every 16th seed draws from the held-out subjects, the others never do.
     """
-    rng = random.Random(seed)
+    generator = random.Random(seed)
     out = []
     for _ in range(n):
-        group = rng.choice(list(GROUPS))
-        subject = rng.choice(subjects(group, held_out=seed % HELD_OUT == 0))
-        request = rng.choice(GROUPS[group][1]).format(subject)
-        out.append(f"{request} {rng.choice(ENDINGS)}" if rng.random() < 0.25 else request)
+        group = generator.choice(list(GROUPS))
+        subject = generator.choice(subjects(group, held_out=seed % HELD_OUT == 0))
+        request = generator.choice(GROUPS[group][1]).format(subject)
+        out.append(
+            f"{request} {generator.choice(ENDINGS)}" if generator.random() < 0.25 else request
+        )
     return out
-
-
-def split() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Token ids of the texts to train on, and of those on the held-out subjects, without BOS."""
-    rows = sampling.read_tokens(TEXTS)
-    held = [i // sampling.BATCH % HELD_OUT == 0 for i in range(len(rows))]
-    return (
-        [row for row, out in zip(rows, held, strict=True) if not out],
-        [row for row, out in zip(rows, held, strict=True) if out],
-    )
 
 
 def main() -> None:

@@ -7,11 +7,12 @@ from jaxtyping import Int
 from safetensors.torch import load_file
 from torch import Tensor
 
-DATA = Path(__file__).parents[1]
-BATCH, HELD_OUT = 192, 16  # in the chat texts, every 16th batch of 192 is on held-out subjects
+TEXTS = Path(__file__).parent / "texts.safetensors"
+STORIES = Path(__file__).parents[1] / "stories" / "texts.safetensors"
+BATCH, HELD_OUT = 192, 16  # every 16th batch of 192 chat texts is on subjects that are held out
 
 
-def texts(part: str = "train") -> list[Int[Tensor, " token"]]:
+def texts(part: str = "train") -> list[Int[Tensor, " _"]]:
     """Token ids of texts that SmolLM2 wrote, without BOS.
 
     "train" is its answers to requests (`data/chat`), then its short stories (`data/stories`).
@@ -26,16 +27,12 @@ def texts(part: str = "train") -> list[Int[Tensor, " token"]]:
     """
     if part not in ("train", "held_out"):
         raise ValueError(f'There is no part {part!r}: ask for "train" or "held_out".')
-    chat = _read(DATA / "chat" / "texts.safetensors")
-    wanted = [row for i, row in enumerate(chat) if _is_held_out(i) == (part == "held_out")]
-    return wanted if part == "held_out" else wanted + _read(DATA / "stories" / "texts.safetensors")
+    held_out = part == "held_out"
+    chat = [row for i, row in enumerate(_read(TEXTS)) if (i // BATCH % HELD_OUT == 0) == held_out]
+    return chat if held_out else chat + _read(STORIES)
 
 
-def _is_held_out(i: int) -> bool:
-    return i // BATCH % HELD_OUT == 0
-
-
-def _read(file: Path) -> list[Int[Tensor, " token"]]:
+def _read(file: Path) -> list[Int[Tensor, " _"]]:
     if not file.exists():
         raise FileNotFoundError(
             f"No texts in {file}: get the repository's data, or `make data D={file.parent.name}`."

@@ -6,14 +6,17 @@ python -m data.sae.make --name smollm2       # one of the two
 
 import argparse
 import json
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
-from data import sampling
-from data.chat import make as chat
-from data.stories import make as stories
+from data.chat.task import texts
 from data.training import rounded, write_json
 from utils.features import sae as saes
 from utils.fetch import DEFAULT, fetch
@@ -25,12 +28,6 @@ BATCH, LR, EPOCHS = 1024, 2e-3, 6
 LOSS_TEXTS = 100
 BUDGET = 4 * 2**30  # bytes of activations held at once; less works too, and takes longer
 NAMES = ("smollm2", "untrained")
-
-
-def texts() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Token ids of the texts to train on, and of those on held-out subjects."""
-    train, held_out = chat.split()
-    return train + sampling.read_tokens(stories.TEXTS), held_out
 
 
 def model_of(name: str, device: str):
@@ -79,39 +76,101 @@ def report(model, sae: saes.SAE, train: torch.Tensor, held_out: list[torch.Tenso
     return json.loads(json.dumps(out, default=float))
 
 
+def train(
+    training: saes.Training, batches: Callable[[int], Tensor], file: Path, *, every: int = 200
+) -> None:
+    """All steps of a training that may be killed: from a file, it goes on where it was.
+
+    Args:
+        file: written every `every` steps; nothing is lost but the steps since. What comes out is
+            the same as without a break, if all else is.
+        every: after so many steps a line is printed, too.
+
+    Raises:
+        ValueError: the file is of another SAE.
+    """
+    if file.exists():
+        go_on(file, training)
+    began, first = time.time(), len(training.losses)
+    for step in range(first, training.steps):
+        x = batches(step)
+        training.step(x)
+        if (step + 1) % every == 0 or step + 1 == training.steps:
+            keep(file, training)
+            speed = (step + 1 - first) * len(x) / (time.time() - began)
+            print(
+                f"step {step + 1} of {training.steps}: loss {training.losses[-1]:.4f}, "
+                f"dead {training.dead.float().mean():.1%}, {speed:,.0f} vectors/s",
+                flush=True,
+            )
+
+
+def keep(file: Path, training: saes.Training) -> None:
+    """Write all that training needs to go on; a kill while writing leaves the old file whole."""
+    state = {"silent": training.silent, "losses": torch.tensor(training.losses)}
+    for name, parameter in training.sae.named_parameters():
+        state[name] = parameter.detach()
+        of_adam = training.optimizer.state[parameter]
+        state |= {f"{name}.{key}": value for key, value in of_adam.items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, part)
+    part.replace(file)
+
+
+def go_on(file: Path, training: saes.Training) -> None:
+    """Put back what `keep` wrote."""
+    with safe_open(file, framework="pt") as kept:
+        state = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
+    weights = dict(training.sae.named_parameters())
+    fits = all(name in state and state[name].shape == w.shape for name, w in weights.items())
+    if not fits or len(state["losses"]) > training.steps:
+        raise ValueError(f"{file} is of another run: delete it, or give another file.")
+    for name, parameter in weights.items():
+        parameter.data.copy_(state[name])
+        of_adam = {key for key in state if key.startswith(f"{name}.")}
+        training.optimizer.state[parameter] = {
+            key.removeprefix(f"{name}."): like(state[key], parameter) for key in of_adam
+        }
+    training.silent.copy_(state["silent"])
+    training.losses[:] = state["losses"].tolist()
+
+
+def like(saved: Tensor, parameter: Tensor) -> Tensor:
+    """A tensor on the device, and with the memory layout, of a parameter of its shape."""
+    saved = saved.to(parameter.device)
+    return torch.empty_like(parameter).copy_(saved) if saved.shape == parameter.shape else saved
+
+
 def make(name: str, *, epochs: float, device: str) -> None:
     """Train one SAE, in the background if you like: killed, it goes on where it was."""
     model = model_of(name, device)
-    train, held_out = texts()
+    train_rows, held_out = texts("train"), texts("held_out")
     fast = saes.bfloat16_is_faster()
     stream = saes.Activations(
         partial(saes.harvest, model, layer=LAYER, bfloat16=fast),
-        train,
+        train_rows,
         d_in=model.cfg.d_model,
-        batch=BATCH,
+        batch_size=BATCH,
         budget=BUDGET,
     )
     sae = saes.TopKSAE(model.cfg.d_model, WIDTH, k=K, coarse=fast)
     sae.b_dec.data.copy_(stream.mean / stream.scale)
-    steps = int(epochs * sum(map(len, train)) / BATCH)
-    losses = saes.train(
-        sae,
-        stream.__getitem__,
-        steps=steps,
-        lr=LR,
-        scale=stream.scale,
-        checkpoint=FOLDER / "unfinished" / f"{name}.safetensors",
-        show=partial(print, flush=True),
-    )
+    n_tokens = sum(map(len, train_rows))
+    steps = int(epochs * n_tokens / BATCH)
+    training = saes.Training(sae, steps=steps, lr=LR, scale=stream.scale)
+    train(training, stream.__getitem__, FOLDER / "unfinished" / f"{name}.safetensors")
+    sae.rescale(stream.scale)
     metadata = {
         "model_name": "SmolLM2-135M-Instruct",
         "hook_name": f"blocks.{LAYER}.hook_resid_pre",
     }
-    metadata |= {"weights": name, "training_tokens": sum(map(len, train)), "epochs": epochs}
-    saes.save(sae, FOLDER / name, dtype=torch.float16, **metadata)
-    found = {"scale": stream.scale, "steps": steps, "loss, every 100 steps": losses[::100].tolist()}
+    metadata |= {"weights": name, "training_tokens": n_tokens, "epochs": epochs}
+    saes.save_sae(sae, FOLDER / name, dtype=torch.float16, **metadata)
+    found = {"scale": stream.scale, "steps": steps}
+    found["loss, every 100 steps"] = training.losses[::100]
     vectors = torch.cat([stream[step] for step in range(20)])  # of the first epoch
-    found |= report(model, saes.load(FOLDER / name, device=device), vectors, held_out)
+    found |= report(model, saes.load_sae(FOLDER / name, device=device), vectors, held_out)
     write_json(FOLDER / name / "report.json", rounded(found))
     print(json.dumps(rounded(found), indent=1))
 

@@ -4,7 +4,7 @@ import pytest
 
 from data import sampling
 from data.chat import make as chat
-from data.stories import make as stories
+from data.chat.task import texts
 
 
 def asked_about(request: str, *, held_out: bool) -> bool:
@@ -32,9 +32,9 @@ def test_subjects_are_told_apart():
 
 
 def test_the_texts_are_whole_batches_of_tokens():
-    train, held_out = chat.split()
-    rows = train + held_out
+    held_out = texts("held_out")
+    rows = sampling.read_tokens(chat.TEXTS)
     assert len(rows) % sampling.BATCH == 0
     assert 0.03 < len(held_out) / len(rows) < 0.2
     assert all(0 < len(row) <= 112 and row.max() < 49_152 and row.min() >= 0 for row in rows)
-    assert sum(map(len, train + sampling.read_tokens(stories.TEXTS))) > 1_000_000
+    assert sum(map(len, texts("train"))) > 1_000_000

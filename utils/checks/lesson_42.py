@@ -5,7 +5,7 @@ import torch
 from utils.checks.engine import Wrong, exercise, expect, match
 
 
-def drawn(*size: int, seed: int) -> torch.Tensor:
+def _drawn(*size: int, seed: int) -> torch.Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -13,11 +13,11 @@ def drawn(*size: int, seed: int) -> torch.Tensor:
 def check_relu_sae(relu_sae) -> str:
     """Three vectors of two numbers, five latents."""
     given = {
-        "x": drawn(3, 2, seed=0),
-        "W_enc": drawn(2, 5, seed=1),
-        "b_enc": drawn(5, seed=2),
-        "W_dec": drawn(5, 2, seed=3),
-        "b_dec": drawn(2, seed=4),
+        "x": _drawn(3, 2, seed=0),
+        "W_enc": _drawn(2, 5, seed=1),
+        "b_enc": _drawn(5, seed=2),
+        "W_dec": _drawn(5, 2, seed=3),
+        "b_dec": _drawn(2, seed=4),
     }
     x, W_enc, b_enc, W_dec, b_dec = given.values()
     pre = (x - b_dec) @ W_enc + b_enc
@@ -186,7 +186,7 @@ def check_top_k(top_k) -> str:
         "Where values are equal, more than k stayed: choose k *places*; do not compare with "
         "the k-th value.",
     )
-    batch = drawn(2, 3, 7, seed=0)
+    batch = _drawn(2, 3, 7, seed=0)
     try:
         got = top_k(batch.clone(), 2)
     except Wrong as problem:
@@ -241,8 +241,8 @@ def check_jump_relu(jump_relu) -> str:
 @exercise("utils.features.planted.best_cosine")
 def check_best_cosine(best_cosine) -> str:
     """Three true directions and five found ones, of all lengths, in four dimensions."""
-    true = drawn(3, 4, seed=0) * torch.tensor([[1.0], [3.0], [0.2]])
-    found = drawn(5, 4, seed=1) * torch.tensor([[2.0], [0.5], [1.0], [9.0], [0.1]])
+    true = _drawn(3, 4, seed=0) * torch.tensor([[1.0], [3.0], [0.2]])
+    found = _drawn(5, 4, seed=1) * torch.tensor([[2.0], [0.5], [1.0], [9.0], [0.1]])
     found[3] = -2 * true[0]  # the opposite of a direction is not that direction
     unit_true = true / true.norm(dim=1, keepdim=True)
     unit_found = found / found.norm(dim=1, keepdim=True)
@@ -287,9 +287,9 @@ def check_best_cosine(best_cosine) -> str:
 @exercise("utils.features.planted.output_scale")
 def check_output_scale(output_scale) -> str:
     """A reconstruction that is a shrunk copy, plus random errors and one that is always there."""
-    x = drawn(50, 3, seed=0) + torch.tensor([4.0, -2.0, 1.0])
+    x = _drawn(50, 3, seed=0) + torch.tensor([4.0, -2.0, 1.0])
     centred = x - x.mean(0)
-    out = x.mean(0) + 0.6 * centred + 0.3 * drawn(50, 3, seed=1) + torch.tensor([0.5, 0.2, -0.1])
+    out = x.mean(0) + 0.6 * centred + 0.3 * _drawn(50, 3, seed=1) + torch.tensor([0.5, 0.2, -0.1])
     moved = out - x.mean(0)
     own = out - out.mean(0)
     dot = (moved * centred).sum()
@@ -344,8 +344,8 @@ def check_output_scale(output_scale) -> str:
 @exercise("unexplained")
 def check_unexplained(unexplained) -> str:
     """Six vectors of three numbers, far from the origin."""
-    x = drawn(6, 3, seed=0) + torch.tensor([5.0, 0.0, -1.0])
-    out = x + 0.4 * drawn(6, 3, seed=1)
+    x = _drawn(6, 3, seed=0) + torch.tensor([5.0, 0.0, -1.0])
+    out = x + 0.4 * _drawn(6, 3, seed=1)
     left = (out - x).square()
     spread = (x - x.mean(0)).square()
     match(
@@ -392,7 +392,7 @@ def check_unexplained(unexplained) -> str:
 @exercise("dead_loss")
 def check_dead_loss(dead_loss) -> str:
     """Three vectors of eight numbers and nine latents, five of them dead, four to be used."""
-    error, pre, W_dec = drawn(3, 8, seed=0), drawn(3, 9, seed=1), drawn(9, 8, seed=2)
+    error, pre, W_dec = _drawn(3, 8, seed=0), _drawn(3, 9, seed=1), _drawn(9, 8, seed=2)
     pre[0] = pre[0].abs() + 0.1  # so that all five dead ones would be active
     dead = torch.tensor([False, True, True, False, True, False, True, True, False])
 

@@ -1,7 +1,7 @@
-"""Data with planted features, and how well a dictionary recovers them.
+"""Worlds of planted features, and how well a dictionary recovers them.
 
 A vector is an offset plus a sum of few directions, each times a coefficient. Since both are known,
-what a sparse autoencoder finds can be held against what there is.
+what a sparse autoencoder finds can be compared with what there is.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,15 +33,24 @@ class World(NamedTuple):
     children: int = 0
 
 
-def independent(n: int, d: int, *, active: float, span: float, seed: int) -> World:
+def world_generator(number: int) -> torch.Generator:
+    """A generator for a world, or for vectors of one; another for each number.
+
+    It never gives the numbers of `manual_seed(number)`, from which an SAE may start: both are
+    normal rows of length 1, and it would start at the planted directions.
+    """
+    return torch.Generator().manual_seed(7_919 * number + 1_000_000_007)
+
+
+def independent(n: int, d: int, *, active: float, span: float, generator: torch.Generator) -> World:
     """Features that are active independently, in random directions, from common to rare.
 
     Args:
         active: how many features are active in a vector, on average.
         span: how many times more often the first is active than the last; between them the
             frequency falls by the same factor from feature to feature.
+        generator: a `world_generator`.
     """
-    generator = _generator(seed)
     directions = F.normalize(torch.randn(n, d, generator=generator))
     falling = span ** -torch.linspace(0, 1, n)
     offset = torch.randn(d, generator=generator) / d**0.5
@@ -49,15 +58,21 @@ def independent(n: int, d: int, *, active: float, span: float, seed: int) -> Wor
 
 
 def families(
-    parents: int, children: int, d: int, *, active: float, alone: float = 0.25, seed: int
+    parents: int,
+    children: int,
+    d: int,
+    *,
+    active: float,
+    alone: float = 0.25,
+    generator: torch.Generator,
 ) -> World:
     """Parents in random directions, each with so many children, in random directions too.
 
     Args:
         active: how many parents are active in a vector, on average.
         alone: in which share of these cases none of its children is active.
+        generator: a `world_generator`.
     """
-    generator = _generator(seed)
     n = parents * (1 + children)
     directions = F.normalize(torch.randn(n, d, generator=generator))
     often = torch.full((n,), active / parents)
@@ -65,19 +80,14 @@ def families(
     return World(directions, often, torch.randn(d, generator=generator) / d**0.5, children)
 
 
-def _generator(seed: int) -> torch.Generator:
-    """Never the numbers of `manual_seed(seed)`, from which an SAE of that seed may start.
-
-    Both are normal rows of length 1: it would start at the planted directions.
-    """
-    return torch.Generator().manual_seed(7_919 * seed + 1_000_000_007)
-
-
 def draw(
-    world: World, n: int, *, seed: int
+    world: World, n: int, *, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n feature"]]:
-    """Vectors, and the coefficients of the features in them: 0, or between 0.5 and 1.5."""
-    generator = _generator(seed)
+    """Vectors, and the coefficients of the features in them: 0, or between 0.5 and 1.5.
+
+    Args:
+        generator: a `world_generator`.
+    """
     size = (n, len(world.frequency))
     value = 0.5 + torch.rand(size, generator=generator)
     active = torch.rand(size, generator=generator) < world.frequency
@@ -95,27 +105,11 @@ def draw(
 # ---- Controls -----------------------------------------------------------------------------------
 
 
-def components(world: World, *, seed: int = 1) -> Float[Tensor, "twice_d d"]:
+def components(world: World) -> Float[Tensor, "twice_d d"]:
     """All principal components of a world's vectors, in both signs."""
-    x, _ = draw(world, 10_000, seed=seed)
+    x, _ = draw(world, 10_000, generator=world_generator(1))
     axes = torch.linalg.eigh((x - x.mean(0)).T @ (x - x.mean(0))).eigenvectors.T
     return torch.cat([axes, -axes])
-
-
-def untrained(worlds: Sequence[World], width: int) -> dict[str, Float[Tensor, "world feature"]]:
-    """The `best_cosine` of dictionaries that nobody trained: random directions, and PCA's."""
-    generator = torch.Generator().manual_seed(900)
-    return {
-        "random dictionary": torch.stack(
-            [
-                best_cosine(
-                    w.directions, torch.randn(width, w.directions.shape[1], generator=generator)
-                )
-                for w in worlds
-            ]
-        ),
-        "PCA, both signs": torch.stack([best_cosine(w.directions, components(w)) for w in worlds]),
-    }
 
 
 # ---- Recovery -----------------------------------------------------------------------------------
@@ -124,22 +118,28 @@ def untrained(worlds: Sequence[World], width: int) -> dict[str, Float[Tensor, "w
 def best_cosine(
     true: Float[Tensor, "feature d"], found: Float[Tensor, "latent d"]
 ) -> Float[Tensor, " feature"]:
-    """For each true direction, the cosine of the found direction that is nearest to it.
+    """For each true direction, its largest cosine with a found one.
 
     Its mean is the mean max cosine; the share above a threshold is the recall. More directions
-    give more chances, so hold it against as many random ones.
+    give more chances, so compare with as many random ones.
+
+    Args:
+        true: planted directions, of any length.
+        found: a dictionary's directions, of any length.
     """
-    return (F.normalize(true, dim=-1) @ F.normalize(found, dim=-1).T).max(dim=-1).values
+    true = true / true.norm(dim=-1, keepdim=True)
+    found = found / found.norm(dim=-1, keepdim=True)
+    return (true @ found.T).max(dim=-1).values
 
 
 def output_scale(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> float:
-    """How long a reconstruction is beside the one that is best in its direction: 1 is right.
+    """Squares of `x_hat` over its products with `x`, both summed, and both from the mean of `x`.
 
-    Below 1 it has shrunk: all of it could be multiplied by one number above 1, and the error would
-    fall. Both are measured from the mean of `x`. Source: arXiv 2404.16014, "relative
-    reconstruction bias".
+    Below 1 the reconstruction has shrunk: all of it could be multiplied by one number above 1, and
+    the error would fall. Source: arXiv 2404.16014, "relative reconstruction bias".
     """
-    x, x_hat = x - x.mean(0), x_hat - x.mean(0)
+    mean = x.mean(0)
+    x, x_hat = x - mean, x_hat - mean
     return (x_hat.square().sum() / (x_hat * x).sum()).item()
 
 
@@ -180,9 +180,9 @@ class Recovery(NamedTuple):
 
 
 @torch.no_grad()
-def recovery(sae: SAE, world: World, *, seed: int, n: int = 10_000) -> Recovery:
-    """What `sae` recovers of `world`, measured on `n` vectors that it was not trained on."""
-    x, _ = draw(world, n, seed=_FRESH + seed)
+def recovery(sae: SAE, world: World, *, generator: torch.Generator, n: int = 10_000) -> Recovery:
+    """What `sae` recovers of `world`, measured on `n` vectors from a generator such as `fresh`."""
+    x, _ = draw(world, n, generator=generator)
     found = quality(sae, x)
     alive = found.density > 0
     cosine = torch.zeros(len(world.frequency))
@@ -192,25 +192,30 @@ def recovery(sae: SAE, world: World, *, seed: int, n: int = 10_000) -> Recovery:
     return Recovery(found.l0, 1 - found.explained, found.dead, scale, cosine)
 
 
-_FRESH = 10_000_000  # seeds from here on draw vectors to measure on
+def fresh(number: int) -> torch.Generator:
+    """A `world_generator` of vectors to measure on: no training draws these."""
+    return world_generator(10_000_000 + number)
 
 
 def recovery_in_all(saes: Sequence[SAE], worlds: Sequence[World]) -> Recovery:
     """What each of several SAEs recovers of its own world, put together."""
-    each = [recovery(sae, w, seed=i) for i, (sae, w) in enumerate(zip(saes, worlds, strict=True))]
+    pairs = enumerate(zip(saes, worlds, strict=True))
+    each = [recovery(sae, world, generator=fresh(i)) for i, (sae, world) in pairs]
     *numbers, cosines = zip(*each, strict=True)
     return Recovery(*(sum(values) / len(values) for values in numbers), torch.stack(cosines))
 
 
 @torch.no_grad()
-def activation_sizes(sae: SAE, world: World, *, seed: int, n: int = 1000) -> tuple[float, float]:
+def activation_sizes(
+    sae: SAE, world: World, *, generator: torch.Generator, n: int = 1000
+) -> tuple[float, float]:
     """How large the activations of the found features are, beside the true coefficients.
 
     The mean activation of the latent nearest to a feature, over the mean coefficient of the
     feature, where both are active. Second, the same after the active latents' activations were
     chosen anew as the best there are for the vector (least squares).
     """
-    x, coefficients = draw(world, n, seed=_FRESH + seed)
+    x, coefficients = draw(world, n, generator=generator)
     acts = sae.encode(x)
     alive = (acts > 0).any(0)
     acts, directions = acts[:, alive], sae.W_dec[alive]
@@ -227,10 +232,8 @@ def activation_sizes(sae: SAE, world: World, *, seed: int, n: int = 1000) -> tup
 
 def sizes_in_all(saes: Sequence[SAE], worlds: Sequence[World]) -> tuple[float, float]:
     """The means of `activation_sizes` of several SAEs, each in its own world."""
-    each = [
-        activation_sizes(sae, w, seed=i)
-        for i, (sae, w) in enumerate(zip(saes, worlds, strict=True))
-    ]
+    pairs = enumerate(zip(saes, worlds, strict=True))
+    each = [activation_sizes(sae, world, generator=fresh(i)) for i, (sae, world) in pairs]
     return tuple(sum(values) / len(values) for values in zip(*each, strict=True))
 
 
@@ -252,12 +255,14 @@ def family_parts(world: World) -> dict[str, Float[Tensor, "direction d"]]:
 
 
 @torch.no_grad()
-def latents_by_part(sae: SAE, world: World, *, seed: int, n: int = 10_000) -> dict[str, int]:
+def latents_by_part(
+    sae: SAE, world: World, *, generator: torch.Generator, n: int = 10_000
+) -> dict[str, int]:
     """For each of the `family_parts`, how many latents that fire are nearest to one of that kind.
 
     "other" counts those of which no part comes nearer than `RECALLED`.
     """
-    x, _ = draw(world, n, seed=_FRESH + seed)
+    x, _ = draw(world, n, generator=generator)
     living = sae.W_dec[quality(sae, x).density > 0]
     parts = family_parts(world)
     cosine, part = torch.stack([best_cosine(living, each) for each in parts.values()]).max(0)
@@ -269,8 +274,8 @@ def latents_by_part(sae: SAE, world: World, *, seed: int, n: int = 10_000) -> di
 
 @torch.no_grad()
 def family_fires(
-    sae: SAE, world: World, *, seed: int, n: int = 10_000
-) -> dict[str, list[tuple[float, float]]]:
+    sae: SAE, world: World, *, generator: torch.Generator, n: int = 10_000
+) -> dict[str, list[tuple[int, int]]]:
     """How often the latents of parents, and of pairs, fire where their features are active.
 
     A parent's latent is the one nearest to it; a pair's, the one nearest to the sum of the parent
@@ -282,7 +287,7 @@ def family_fires(
         is the larger one by 0.3 or more, and "smaller", the child's is; and "pair".
     """
     parents = len(world.frequency) // (1 + world.children)
-    x, coefficients = draw(world, n, seed=_FRESH + seed)
+    x, coefficients = draw(world, n, generator=generator)
     fires = sae.encode(x) > 0
     alive = fires.any(0)
     fires, living = fires[:, alive], F.normalize(sae.W_dec[alive])
@@ -314,9 +319,9 @@ def families_in_all(
     A share is NaN where fewer than half of the parents, or of the pairs, have a latent.
     """
     several = list(enumerate(zip(saes, worlds, strict=True)))
-    counts = [latents_by_part(sae, world, seed=seed) for seed, (sae, world) in several]
+    counts = [latents_by_part(sae, world, generator=fresh(i)) for i, (sae, world) in several]
     means = {part: sum(each[part] for each in counts) / len(counts) for part in counts[0]}
-    fires = [family_fires(sae, world, seed=seed) for seed, (sae, world) in several]
+    fires = [family_fires(sae, world, generator=fresh(i)) for i, (sae, world) in several]
     n_parents = sum(len(world.frequency) // (1 + world.children) for world in worlds)
     shares = {}
     for case in fires[0]:
@@ -332,9 +337,9 @@ def fit(
     sae: SAE,
     world: World,
     *,
-    seed: int,
+    number: int,
     steps: int = 1000,
-    batch: int = 256,
+    batch_size: int = 256,
     lr: float = 1e-2,
     dead_after: int = 50,
     without_features: bool = False,
@@ -342,18 +347,21 @@ def fit(
     """Train an SAE on fresh vectors of a world, from a `b_dec` at their mean; gives it back.
 
     Args:
+        number: of the training. Each of its steps draws from a generator of its own.
         without_features: a control. The vectors are normal ones, with the mean and the covariance
             of the world's, so that no direction is sparse.
     """
-    first, _ = draw(world, 10_000, seed=20_000_000 + seed)
+    first, _ = draw(world, 10_000, generator=world_generator(20_000_000 + number))
     mean = first.mean(0)
     scale = (first - mean).square().sum(1).mean().sqrt().item()
     sae.b_dec.data.copy_(mean / scale)
 
-    normal = gaussian(torch.cov(first.T), seed=30_000_000 + seed)
+    own = torch.Generator().manual_seed(30_000_000 + number)
+    normal = gaussian(torch.cov(first.T), generator=own)
 
     def batches(step: int) -> Float[Tensor, "batch d"]:
-        x, _ = draw(world, batch, seed=100_000 * (1 + seed) + step)
+        generator = world_generator(100_000 * (1 + number) + step)
+        x, _ = draw(world, batch_size, generator=generator)
         return mean + normal(x) if without_features else x
 
     train(sae, batches, steps=steps, lr=lr, scale=scale, dead_after=dead_after)
@@ -361,5 +369,13 @@ def fit(
 
 
 def fit_in_all(make: Callable[..., SAE], worlds: Sequence[World], **how) -> list[SAE]:
-    """An SAE for each world, trained in it: `make(seed=...)` gives it, `how` goes to `fit`."""
-    return [fit(make(seed=seed), world, seed=seed, **how) for seed, world in enumerate(worlds)]
+    """An SAE for each world, trained in it.
+
+    Args:
+        make: gives an SAE, from a `generator`: number 0 for the first world, and so on.
+        how: goes to `fit`.
+    """
+    return [
+        fit(make(generator=torch.Generator().manual_seed(i)), world, number=i, **how)
+        for i, world in enumerate(worlds)
+    ]

@@ -1,7 +1,8 @@
-"""Sparse autoencoders: three activations, a trainer that streams and resumes, the SAELens format.
+"""Sparse autoencoders: three kinds, their file format, training, scores and controls.
 
 An SAE writes a vector as a bias plus a sum of few of its `d_sae` directions:
-`acts = f((x - b_dec) @ W_enc + b_enc)`, `x_hat = acts @ W_dec + b_dec`.
+`acts = f((x - b_dec) @ W_enc + b_enc)`, `x_hat = acts @ W_dec + b_dec`. Layer L means
+`resid_pre L`, the residual stream before block L.
 """
 
 import bisect
@@ -35,11 +36,15 @@ class SAE(nn.Module):
 
     architecture: ClassVar[str]
 
-    def __init__(self, d_in: int, d_sae: int, *, seed: int = 0):
-        """Random directions of length 1; the encoder starts as the decoder's transpose."""
+    def __init__(self, d_in: int, d_sae: int, *, generator: torch.Generator | None = None):
+        """Random directions of length 1; the encoder starts as the decoder's transpose.
+
+        Args:
+            generator: of the directions; without one, they are the same each time.
+        """
         super().__init__()
-        drawn = torch.randn(d_sae, d_in, generator=torch.Generator().manual_seed(seed))
-        drawn = F.normalize(drawn)
+        generator = generator or torch.Generator().manual_seed(0)
+        drawn = F.normalize(torch.randn(d_sae, d_in, generator=generator))
         self.W_dec = nn.Parameter(drawn)
         self.W_enc = nn.Parameter(drawn.clone().T)  # kept by latent, so that few are quick to read
         self.b_enc = nn.Parameter(torch.zeros(d_sae))
@@ -74,8 +79,8 @@ class SAE(nn.Module):
         """What training makes small, and which latents fired in this batch.
 
         Args:
-            x: scaled so that its mean squared distance from its mean is 1, as `Activations` and
-                `train` do: the squared error is then the share of variance left unexplained.
+            x: scaled so that its mean squared distance from its mean is 1, as `Training` does: the
+                squared error is then the share of variance left unexplained.
             dead: latents that have long not fired; TopK alone does something about them.
         """
         acts = self.encode(x)
@@ -93,7 +98,7 @@ class SAE(nn.Module):
         self.b_dec *= factor
 
     def settings(self) -> dict:
-        """What `save` writes of this kind, besides sizes."""
+        """What `save_sae` writes of this kind, besides sizes."""
         return {}
 
 
@@ -102,8 +107,15 @@ class ReLUSAE(SAE):
 
     architecture = "standard"
 
-    def __init__(self, d_in: int, d_sae: int, *, l1: float = 0.0, seed: int = 0):
-        super().__init__(d_in, d_sae, seed=seed)
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        *,
+        l1: float = 0.0,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__(d_in, d_sae, generator=generator)
         self.l1 = l1
 
     def encode(self, x):
@@ -120,8 +132,8 @@ class TopKSAE(SAE):
     """The k largest pre-activations of each vector, those above 0. Source: arXiv 2406.04093.
 
     Training touches the weights of active latents alone, if there are many. Only the choice of the
-    k needs a dense
-    product, which may be coarse (bfloat16): the k values themselves are always exact.
+    k needs a dense product, which may be coarse (bfloat16): the k values themselves are always
+    exact.
     """
 
     architecture = "topk"
@@ -134,14 +146,14 @@ class TopKSAE(SAE):
         k: int,
         aux: float = 1 / 32,
         coarse: bool = False,
-        seed: int = 0,
+        generator: torch.Generator | None = None,
     ):
         """
         Args:
             aux: weight of the auxiliary loss by which dead latents learn to explain the error.
             coarse: choose the k in bfloat16 while training. `encode` never does.
         """
-        super().__init__(d_in, d_sae, seed=seed)
+        super().__init__(d_in, d_sae, generator=generator)
         self.k, self.aux, self.coarse = k, aux, coarse
 
     def encode(self, x):
@@ -201,9 +213,9 @@ class JumpReLUSAE(SAE):
         l0: float = 0.0,
         threshold: float = 0.1,
         bandwidth: float = 0.05,
-        seed: int = 0,
+        generator: torch.Generator | None = None,
     ):
-        super().__init__(d_in, d_sae, seed=seed)
+        super().__init__(d_in, d_sae, generator=generator)
         self.l0, self.bandwidth = l0, bandwidth
         self.log_threshold = nn.Parameter(torch.full((d_sae,), threshold).log())
 
@@ -288,10 +300,12 @@ def _dots(
 
 # ---- The SAELens format -------------------------------------------------------------------------
 
-KINDS = {kind.architecture: kind for kind in (ReLUSAE, TopKSAE, JumpReLUSAE)}
+ARCHITECTURES = {kind.architecture: kind for kind in (ReLUSAE, TopKSAE, JumpReLUSAE)}
 
 
-def save(sae: SAE, folder: str | Path, *, dtype: torch.dtype = torch.float32, **metadata) -> None:
+def save_sae(
+    sae: SAE, folder: str | Path, *, dtype: torch.dtype = torch.float32, **metadata
+) -> None:
     """Write an SAE as SAELens does: `cfg.json` and `sae_weights.safetensors`.
 
     Args:
@@ -319,8 +333,8 @@ def save(sae: SAE, folder: str | Path, *, dtype: torch.dtype = torch.float32, **
     (folder / "cfg.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
-def load(folder: str | Path, *, device: str | torch.device = "cpu") -> SAE:
-    """Read an SAE that `save` or SAELens 6 wrote; in float32, whatever it was kept in.
+def load_sae(folder: str | Path, *, device: str | torch.device = "cpu") -> SAE:
+    """Read an SAE that `save_sae` or SAELens 6 wrote; in float32, whatever it was kept in.
 
     Raises:
         FileNotFoundError: the folder holds no SAE.
@@ -328,13 +342,13 @@ def load(folder: str | Path, *, device: str | torch.device = "cpu") -> SAE:
     """
     folder = Path(folder)
     if not (folder / "cfg.json").exists():
-        raise FileNotFoundError(f"No cfg.json in {folder}: give the folder that `save` wrote.")
+        raise FileNotFoundError(f"No cfg.json in {folder}: give the folder that `save_sae` wrote.")
     config = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
-    kind = KINDS.get(config.get("architecture"))
+    kind = ARCHITECTURES.get(config.get("architecture"))
     if kind is None:
         raise ValueError(
             f"An SAE of kind {config.get('architecture')!r} can not be read here; these can: "
-            f"{', '.join(KINDS)}, saved by SAELens 6 or later."
+            f"{', '.join(ARCHITECTURES)}, saved by SAELens 6 or later."
         )
     for key in ("normalize_activations", "reshape_activations"):
         if config.get(key, "none") != "none":
@@ -377,13 +391,13 @@ def bfloat16_is_faster() -> bool:
 @torch.no_grad()
 def harvest(
     model,
-    rows: Sequence[Int[Tensor, " pos"]],
+    rows: Sequence[Int[Tensor, " _"]],
     *,
     layer: int,
     batch_tokens: int = 4096,
     bfloat16: bool = False,
 ) -> Float[Tensor, "token d_model"]:
-    """What block `layer` reads at every token of the texts, in order, on the CPU.
+    """The residual stream before block `layer` at every token of the texts, in order, on the CPU.
 
     BOS is put before each text and its own vector, which is unlike all others, left out. Only the
     blocks below the layer run, on the bare model, texts of like length side by side.
@@ -424,7 +438,7 @@ def without_sinks(
 
 
 def _blocks_below(model, layer: int) -> nn.Module:
-    """A bare model, on the same weights, whose output is what block `layer` reads."""
+    """A bare model, on the same weights, whose output is the stream before block `layer`."""
     names = {part: model.adapter.component_mapping[part].name for part in ("blocks", "ln_final")}
     plain = bare_model(model)
     blocks = plain.get_submodule(names["blocks"])[:layer]
@@ -435,26 +449,26 @@ def _blocks_below(model, layer: int) -> nn.Module:
     return plain.base_model
 
 
-AT_ONCE = 20_000  # tokens harvested at once while a chunk is filled
+HARVESTED = 20_000  # about how many tokens a harvest has while a chunk is filled
 
 
 class Activations:
     """Batches of a model's activations, harvested when they are needed.
 
-    `activations[step]` depends on the arguments and the step alone, so that training can go on
-    where it was killed. Never more than `budget` bytes are held, and some 20,000 vectors in
-    float32 while a chunk is filled: texts in a random order, another in every epoch, are taken in
-    chunks of that size; the vectors of a chunk are shuffled. If all texts fit, they are harvested
-    once. Vectors that `without_sinks` leaves out are left out.
+    `activations[step]` depends on the arguments and the step alone, so that a training that was
+    killed can go on from any step. Never more than `budget` bytes are held, and some 20,000
+    vectors in float32 while a chunk is filled: texts in a random order, another in every epoch, are
+    taken in chunks of that size; the vectors of a chunk are shuffled. If all texts fit, they are
+    harvested once. Vectors that `without_sinks` leaves out are left out.
     """
 
     def __init__(
         self,
-        harvest: Callable[[list[Int[Tensor, " pos"]]], Float[Tensor, "token d_in"]],
-        rows: Sequence[Int[Tensor, " pos"]],
+        harvest: Callable[[list[Int[Tensor, " _"]]], Float[Tensor, "token d_in"]],
+        rows: Sequence[Int[Tensor, " _"]],
         *,
         d_in: int,
-        batch: int = 2048,
+        batch_size: int = 2048,
         budget: int = 2**30,
         seed: int = 0,
     ):
@@ -462,20 +476,22 @@ class Activations:
         Args:
             harvest: gives the vectors of some texts, as `harvest` above with all else filled in.
             rows: token ids of each text, without BOS.
-            batch: vectors a step.
+            batch_size: vectors a step.
             budget: bytes, at two for each number.
+            seed: every epoch and every chunk draws from a generator of its own, made from this
+                number and its own, so that a step can be asked for without those before it.
 
         Raises:
             ValueError: the texts, or the budget, do not make one batch.
         """
-        self.harvest, self.rows, self.batch, self.seed = harvest, list(rows), batch, seed
-        self.d_in = d_in
+        self.harvest, self.rows, self.d_in = harvest, list(rows), d_in
+        self.batch_size, self.seed = batch_size, seed
         self.chunk_size = budget // (2 * d_in)
         longest = max(len(row) for row in self.rows)
-        if min(self.chunk_size - longest, sum(map(len, self.rows))) < batch:
+        if min(self.chunk_size - longest, sum(map(len, self.rows))) < batch_size:
             raise ValueError(
-                f"There is no batch of {batch} vectors in these texts and {budget} bytes: give "
-                "more of them, or a smaller batch."
+                f"There is no batch of {batch_size} vectors in these texts and {budget} bytes: "
+                "give more of them, or a smaller batch."
             )
         self._held: tuple[tuple, Tensor] | None = None  # which texts, and their vectors
         self._shuffled: tuple[int, Tensor] | None = None  # which chunk, and its order
@@ -489,7 +505,7 @@ class Activations:
         for i in [*torch.randperm(len(self.rows), generator=generator).tolist(), None]:
             if i is None or size + len(self.rows[i]) > self.chunk_size:
                 self._plan.append((self._steps, texts))
-                self._steps += size // self.batch
+                self._steps += size // self.batch_size
                 texts, size = [], 0
             if i is not None:
                 texts.append(i)
@@ -509,12 +525,12 @@ class Activations:
             self._held = key, held[:filled]
         return self._held[1]
 
-    def _parts(self, texts: Sequence[int]) -> Iterator[list[Int[Tensor, " pos"]]]:
+    def _parts(self, texts: Sequence[int]) -> Iterator[list[Int[Tensor, " _"]]]:
         """The texts in parts of some ten thousand tokens: harvests are float32 and take room."""
         part: list[Tensor] = []
         for i in texts:
             part.append(self.rows[i])
-            if sum(map(len, part)) >= AT_ONCE:
+            if sum(map(len, part)) >= HARVESTED:
                 yield part
                 part = []
         if part:
@@ -545,8 +561,9 @@ class Activations:
         first, texts = self._plan[number]
         vectors = self._vectors(texts)
         order = self._order(number, len(vectors))
-        at = torch.arange((step - first) * self.batch, (step - first + 1) * self.batch)
-        return vectors[order[at % len(vectors)]].float()  # a few short, where sinks were left out
+        chosen = torch.arange(self.batch_size) + (step - first) * self.batch_size
+        chosen = chosen % len(vectors)  # a few too many, where sinks were left out
+        return vectors[order[chosen]].float()
 
     def _order(self, number: int, n: int) -> Int[Tensor, " n"]:
         """The order of a chunk's vectors."""
@@ -559,116 +576,92 @@ class Activations:
 # ---- Training -----------------------------------------------------------------------------------
 
 
+class Training:
+    """Adam on batches that are handed over one by one; directions keep length 1.
+
+    All that changes in a training is here, and in the SAE: a recipe can keep it and go on from it.
+
+    Attributes:
+        optimizer: Adam, with the learning rate of the last step.
+        silent: [d_sae], steps since each latent fired.
+        losses: of the steps that were done.
+    """
+
+    def __init__(
+        self,
+        sae: SAE,
+        *,
+        steps: int,
+        lr: float = 1e-3,
+        warmup: int = 50,
+        fall: float = 0.3,
+        scale: float = 1.0,
+        dead_after: int = 200,
+    ):
+        """
+        Args:
+            steps: how many there will be.
+            lr: Adam's highest learning rate, reached after `warmup` steps; over the last `fall` of
+                the steps it goes down to 0.
+            scale: vectors are divided by it. `SAE.rescale` makes the SAE one for whole vectors.
+            dead_after: a latent that has not fired for so many steps is dead (for TopK's `aux`).
+        """
+        self.sae, self.steps, self.lr, self.warmup, self.fall = sae, steps, lr, warmup, fall
+        self.scale, self.dead_after = scale, dead_after
+        device = sae.W_dec.device
+        self.optimizer = torch.optim.Adam(
+            sae.parameters(), lr=lr, betas=(0.9, 0.999), fused=device.type in ("cpu", "cuda")
+        )
+        self.silent = torch.zeros(sae.d_sae, dtype=torch.long, device=device)
+        self.losses: list[float] = []
+
+    @property
+    def dead(self) -> Bool[Tensor, " d_sae"]:
+        """Which latents have long not fired."""
+        return self.silent >= self.dead_after
+
+    def step(self, x: Float[Tensor, "batch d_in"]) -> None:
+        """Take the next step, on some vectors."""
+        sae, step = self.sae, len(self.losses)
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (self.steps - step) / max(self.fall * self.steps, 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * min(rising, falling, 1.0)
+        loss, fired = sae.loss(x.to(self.silent.device) / self.scale, dead=self.dead)
+        self.optimizer.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            along = (sae.W_dec.grad * sae.W_dec).sum(1, keepdim=True)
+            sae.W_dec.grad -= along * sae.W_dec
+            self.optimizer.step()
+            sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
+        self.silent = torch.where(fired, 0, self.silent + 1)
+        self.losses.append(loss.item())
+
+
 def train(
     sae: SAE,
     batches: Callable[[int], Float[Tensor, "batch d_in"]],
     *,
     steps: int,
-    lr: float = 1e-3,
-    warmup: int = 50,
-    fall: float = 0.3,
     scale: float = 1.0,
-    dead_after: int = 200,
-    checkpoint: Path | None = None,
-    every: int = 200,
-    show: Callable[[str], None] | None = None,
+    **how,
 ) -> Float[Tensor, " steps"]:
-    """Train by Adam on batches that are asked for by number; directions keep length 1.
+    """Train on batches that are asked for by number.
 
     Args:
         batches: gives the vectors of a step; `Activations.__getitem__`, or any function.
-        lr: Adam's highest learning rate, reached after `warmup` steps; over the last `fall` of the
-            steps it goes down to 0.
         scale: vectors are divided by it, and the SAE is made one for whole vectors at the end.
-        dead_after: a latent that has not fired for so many steps is dead (for TopK's `aux`).
-        checkpoint: a file to write every `every` steps and to go on from if it is there: nothing
-            is lost but the steps since. With the same arguments the result is the same.
-        show: called with a line now and then: step, loss, share of dead latents, vectors a second.
+        how: the other arguments of `Training`.
 
     Returns:
         The loss at each step.
-
-    Raises:
-        ValueError: the checkpoint is of another SAE.
     """
-    parameters = dict(sae.named_parameters())
-    device = sae.W_dec.device
-    optimizer = torch.optim.Adam(
-        parameters.values(), lr=lr, betas=(0.9, 0.999), fused=device.type in ("cpu", "cuda")
-    )
-    silent = torch.zeros(sae.d_sae, dtype=torch.long, device=device)  # steps since a latent fired
-    losses = torch.zeros(steps)
-    done = 0
-    if checkpoint is not None and checkpoint.exists():
-        done = _go_on(checkpoint, parameters, optimizer, silent, losses)
-    began, seen = time.time(), 0
-    for step in range(done, steps):
-        rate = min((step + 1) / max(warmup, 1), (steps - step) / max(fall * steps, 1), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = lr * rate
-        x = batches(step).to(device) / scale
-        loss, fired = sae.loss(x, dead=silent >= dead_after)
-        optimizer.zero_grad()
-        loss.backward()
-        with torch.no_grad():
-            along = (sae.W_dec.grad * sae.W_dec).sum(1, keepdim=True)
-            sae.W_dec.grad -= along * sae.W_dec
-            optimizer.step()
-            sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
-        silent = torch.where(fired, 0, silent + 1)
-        losses[step] = loss.item()
-        seen += len(x)
-        last = step + 1 == steps
-        if show is not None and (last or (step + 1) % every == 0):
-            dead = (silent >= dead_after).float().mean()
-            show(
-                f"step {step + 1} of {steps}: loss {losses[step]:.4f}, dead {dead:.1%}, "
-                f"{seen / (time.time() - began):,.0f} vectors/s"
-            )
-        if checkpoint is not None and (last or (step + 1) % every == 0):
-            _keep(checkpoint, parameters, optimizer, silent, losses[: step + 1])
+    training = Training(sae, steps=steps, scale=scale, **how)
+    for step in range(steps):
+        training.step(batches(step))
     sae.rescale(scale)
-    return losses
-
-
-def _keep(file: Path, parameters: dict, optimizer, silent: Tensor, losses: Tensor) -> None:
-    """Write all that training needs to go on; a kill while writing leaves the old file whole."""
-    state = {"silent": silent, "losses": losses}
-    for name, parameter in parameters.items():
-        state[name] = parameter.detach()
-        state |= {f"{name}.{key}": value for key, value in optimizer.state[parameter].items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, part)
-    part.replace(file)
-
-
-def _go_on(file: Path, parameters: dict, optimizer, silent: Tensor, losses: Tensor) -> int:
-    """Put back what `_keep` wrote; the number of steps that were done."""
-    with safe_open(file, framework="pt") as kept:
-        names = set(kept.keys())
-        done = len(kept.get_tensor("losses"))
-        if not set(parameters) <= names or done > len(losses):
-            raise ValueError(f"{file} is of another run: delete it, or give another file.")
-        for name, parameter in parameters.items():
-            saved = kept.get_tensor(name)
-            if saved.shape != parameter.shape:
-                raise ValueError(f"{file} is of another run: delete it, or give another file.")
-            parameter.data.copy_(saved)
-            mine = [each for each in names if each.startswith(f"{name}.")]
-            optimizer.state[parameter] = {
-                each.removeprefix(f"{name}."): _like(kept.get_tensor(each), parameter)
-                for each in mine
-            }
-        silent.copy_(kept.get_tensor("silent"))
-        losses[:done] = kept.get_tensor("losses")
-    return done
-
-
-def _like(saved: Tensor, parameter: Tensor) -> Tensor:
-    """A tensor on the device, and with the memory layout, of a parameter of its shape."""
-    saved = saved.to(parameter.device)
-    return torch.empty_like(parameter).copy_(saved) if saved.shape == parameter.shape else saved
+    return torch.tensor(training.losses)
 
 
 # ---- How good is it? ----------------------------------------------------------------------------
@@ -690,41 +683,12 @@ class Quality(NamedTuple):
     density: Float[Tensor, " d_sae"]
 
 
-def unexplained(x: Float[Tensor, "n d_in"], x_hat: Float[Tensor, "n d_in"]) -> float:
-    """The fraction of variance unexplained (FVU): squared error over squared spread.
-
-    0 for a perfect copy, and 1 for saying the mean of `x` each time.
-    """
-    return ((x_hat - x).square().sum() / (x - x.mean(0)).square().sum()).item()
-
-
 @torch.no_grad()
-def unexplained_by(
-    reconstruct: Callable[[Tensor], Tensor],
-    x: Float[Tensor, "n d_in"],
-    *,
-    device: str | torch.device = "cpu",
-    batch: int = 2048,
-) -> float:
-    """The FVU that is left by an SAE or another reconstruction, which works on `device`."""
-    parts = [reconstruct(part.to(device)).cpu() for part in x.split(batch)]
-    return unexplained(x, torch.cat(parts))
-
-
-def by_density(density: Float[Tensor, " d_sae"]) -> dict[str, float]:
-    """The share of latents in each range of density, about half a power of ten wide."""
-    edges = [0, 0.001, 0.003, 0.01, 0.03, 0.1, 1]
-    counts = torch.bucketize(density, torch.tensor(edges)).bincount(minlength=len(edges))
-    names = ["never", *(f"to {edge:.1%}" for edge in edges[1:-1]), f"above {edges[-2]:.0%}"]
-    return dict(zip(names, (counts / len(density)).tolist(), strict=True))
-
-
-@torch.no_grad()
-def quality(sae: SAE, x: Float[Tensor, "n d_in"], *, batch: int = 2048) -> Quality:
+def quality(sae: SAE, x: Float[Tensor, "n d_in"], *, batch_size: int = 2048) -> Quality:
     """L0, variance explained, dead latents and density over some vectors."""
     fires = torch.zeros(sae.d_sae)
     left = 0.0
-    for part in x.split(batch):
+    for part in x.split(batch_size):
         part = part.to(sae.W_dec.device)
         acts = sae.encode(part)
         fires += (acts > 0).sum(0).cpu()
@@ -739,17 +703,18 @@ def quality(sae: SAE, x: Float[Tensor, "n d_in"], *, batch: int = 2048) -> Quali
 @torch.no_grad()
 def losses_with(
     model,
-    rows: Sequence[Int[Tensor, " pos"]],
+    rows: Sequence[Int[Tensor, " _"]],
     stand_ins: Mapping[str, Callable[[Float[Tensor, "n d_model"]], Float[Tensor, "n d_model"]]],
     *,
     layer: int,
 ) -> dict[str, Float[Tensor, " text"]]:
-    """Each text's loss in nats a token while something stands in for what block `layer` reads.
+    """Each text's loss in nats a token while something stands in for the stream before a block.
 
     One text at a time, with all stand-ins side by side: the blocks below the layer run once.
 
     Args:
         rows: token ids of each text, without BOS, each of at least one token.
+        layer: which block; it reads the stand-ins.
         stand_ins: by name, what maps a text's vectors; that of BOS stays as it is. The losses with
             nothing changed come with the others, as "clean".
     """
@@ -776,16 +741,20 @@ def loss_recovered(
     clean: Float[Tensor, " text"],
     ablated: Float[Tensor, " text"],
 ) -> float:
-    """How much of the loss that an ablation costs a reconstruction saves: 1 is all of it.
+    """How much of the loss that an ablation costs a reconstruction saves: 1 is all of it, 0 none.
+
+    Losses are averaged over texts before anything is divided.
 
     Args:
-        replaced: `losses_with` the reconstruction.
-        ablated: `losses_with` zeros, or with the mean vector: a much harder mark to beat.
+        replaced: each text's loss with the reconstruction, in nats a token.
+        clean: with nothing changed.
+        ablated: with the ablation: zeros, or the mean vector, which is much harder to beat.
     """
-    return ((ablated.mean() - replaced.mean()) / (ablated.mean() - clean.mean())).item()
+    cost = ablated.mean() - clean.mean()
+    return ((ablated.mean() - replaced.mean()) / cost).item()
 
 
-# ---- What to hold it against --------------------------------------------------------------------
+# ---- Controls -----------------------------------------------------------------------------------
 
 
 def pca(
@@ -803,7 +772,12 @@ def pca(
 
 
 def random_dictionary(
-    x: Float[Tensor, "n d_in"], d_sae: int, *, k: int, of_vectors: bool = False, seed: int = 0
+    x: Float[Tensor, "n d_in"],
+    d_sae: int,
+    *,
+    k: int,
+    of_vectors: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Callable[[Float[Tensor, "m d_in"]], Float[Tensor, "m d_in"]]:
     """A reconstruction from k of `d_sae` directions that nobody trained.
 
@@ -813,8 +787,9 @@ def random_dictionary(
     Args:
         of_vectors: draw the directions from the vectors themselves (at least d_sae of them), taken
             from their mean, instead of from all directions alike: a harder control.
+        generator: of the directions; without one, they are the same each time.
     """
-    mean, drawn = x.mean(0), _untrained(x, d_sae, of_vectors=of_vectors, seed=seed)
+    mean, drawn = x.mean(0), _untrained(x, d_sae, of_vectors=of_vectors, generator=generator)
 
     def reconstruct(vectors):
         directions, centred = drawn.to(vectors), vectors - mean.to(vectors)
@@ -836,22 +811,22 @@ def random_density(
     k: int,
     on: Float[Tensor, "m d_in"],
     of_vectors: bool = False,
-    seed: int = 0,
+    generator: torch.Generator | None = None,
 ) -> Float[Tensor, " d_sae"]:
     """For each direction of this `random_dictionary`, the share of vectors that it is chosen for.
 
     Args:
         on: the vectors to choose for.
     """
-    directions = _untrained(x, d_sae, of_vectors=of_vectors, seed=seed)
+    directions = _untrained(x, d_sae, of_vectors=of_vectors, generator=generator)
     chosen = _likeliest(on - x.mean(0), directions, k)
     return chosen.flatten().bincount(minlength=d_sae) / len(on)
 
 
 def _untrained(
-    x: Float[Tensor, "n d_in"], d_sae: int, *, of_vectors: bool, seed: int
+    x: Float[Tensor, "n d_in"], d_sae: int, *, of_vectors: bool, generator: torch.Generator | None
 ) -> Float[Tensor, "d_sae d_in"]:
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     if of_vectors:
         return F.normalize(x[torch.randperm(len(x), generator=generator)[:d_sae]] - x.mean(0))
     return F.normalize(torch.randn(d_sae, x.shape[1], generator=generator))
@@ -865,21 +840,19 @@ def _likeliest(
 
 
 def gaussian(
-    covariance: Float[Tensor, "d d"], *, seed: int = 0
+    covariance: Float[Tensor, "d d"], *, generator: torch.Generator
 ) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]:
     """Draws normal vectors of this covariance, one for each vector it is given."""
     d = len(covariance)
     ridge = 1e-4 * covariance.diagonal().mean() * torch.eye(d)  # so that there is a root
     root = torch.linalg.cholesky(covariance + ridge)
-    generator = torch.Generator().manual_seed(seed)
     return lambda x: (torch.randn(x.shape, generator=generator) @ root.T).to(x)
 
 
 def errors_elsewhere(
-    reconstruct: Callable[[Tensor], Tensor], *, seed: int = 0
+    reconstruct: Callable[[Tensor], Tensor], *, generator: torch.Generator
 ) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]:
     """For each vector the reconstruction's error at another of the same text, drawn at random."""
-    generator = torch.Generator().manual_seed(seed)
 
     def draw(x):
         return (reconstruct(x) - x)[torch.randperm(len(x), generator=generator).to(x.device)]
@@ -919,10 +892,14 @@ def noises(
     """Vectors plus errors as long as a reconstruction's: in all directions, and its own misplaced.
 
     Each of both kinds also "its length": as far from `centre` as the reconstruction.
+
+    Args:
+        seed: of two generators, one for each of both kinds.
     """
+    own, other = (torch.Generator().manual_seed(seed) for _ in range(2))
     kinds = {
-        "noise": gaussian(torch.eye(len(centre)), seed=seed),
-        "misplaced errors": errors_elsewhere(reconstruct, seed=seed),
+        "noise": gaussian(torch.eye(len(centre)), generator=own),
+        "misplaced errors": errors_elsewhere(reconstruct, generator=other),
     }
     return {
         name + ending: as_long_as_the_error(reconstruct, kind, centre=of)
