@@ -37,6 +37,8 @@ __import__("utils.lesson").lesson.begin()
 
 # %%
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from utils.features import absorption, dashboards, figures
 from data.concepts import task as concepts
@@ -45,7 +47,9 @@ from utils.features import sae as saes
 from utils.checks import lesson_43
 from utils.lesson import claim, show_progress
 from utils.models import load
+from utils.stats import r_squared
 from data.chat.task import texts
+from data.feature_steering.task import written_texts
 
 model = load()
 cfg = model.cfg
@@ -74,14 +78,14 @@ held_rows = dashboards.some(texts("held_out"), 10_000)
 piles = reading, held_out = dashboards.corpus(rows), dashboards.corpus(held_rows)  # end to end
 x, held_x = harvest(model, rows), harvest(model, held_rows)
 
-sae = saes.load(root / "data" / "sae" / "smollm2")
+sae = saes.load_sae(root / "data" / "sae" / "smollm2")
 W_dec = sae.W_dec.detach()  # [latent, d_model], each of length 1
 vocabulary = [model.tokenizer.decode([i]) for i in range(cfg.d_vocab)]
 
 board = dashboards.dashboard(model, sae, (x, held_x), piles, vocabulary)
 active, held_active, density = board.active, board.held_active, board.active.density
 rebuilt, held_rebuilt = (each.rebuilt(W_dec, sae.b_dec.detach()) for each in (active, held_active))
-kept = dashboards.explained(held_x, held_rebuilt)
+kept = r_squared(held_rebuilt, held_x)
 print(f"{len(x):,} tokens to read, {len(held_x):,} held out; variance explained {kept:.2f}")
 print(f"density: median {density.median():.4f}, highest {density.max():.2f}")
 
@@ -100,26 +104,8 @@ assert kept > 0.7
 #
 # Where is a latent most active? One text that repeats a word would fill the list by itself. So take one token of each text.
 
-
-# %%
-def top_examples(acts: torch.Tensor, text: torch.Tensor, n: int) -> torch.Tensor:
-    """Where a latent is most active, strongest first, at most one token of each text: places, [n].
-
-    Fewer than `n` where the latent is active in fewer texts.
-
-    Args:
-        acts: the latent's activation at each token, [token], none below 0.
-        text: the number of the text that each token is in, [token].
-    """
-    ### BEGIN SOLUTION
-    seen, places = set(), []
-    for at in acts.argsort(descending=True, stable=True).tolist():
-        if acts[at] > 0 and len(places) < n and int(text[at]) not in seen:
-            seen.add(int(text[at]))
-            places.append(at)
-    return torch.tensor(places, dtype=torch.long)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.dashboards.top_examples"]
+from utils.features.dashboards import top_examples
 
 # %% tags=["check"]
 lesson_43.check_top_examples(top_examples)
@@ -132,7 +118,7 @@ lesson_43.check_top_examples(top_examples)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `acts.argsort(descending=True)` is the order. Stop counting where the activation is 0, or where you have `n`. Remember a text as a number, `int(text[at])`: to a set, no two tensors are the same.
+# `acts.argsort(descending=True)` is the order. Stop counting where the activation is 0, or where you have `n`. Remember a text as a number, `int(text[position])`: to a set or a dictionary, no two tensors are the same.
 #
 # </details>
 
@@ -141,23 +127,8 @@ lesson_43.check_top_examples(top_examples)
 #
 # Lesson 1.3 read a direction through the unembedding: which tokens does it push up? Between the stream's end and the logits stands the final norm, which multiplies each coordinate by a weight. It also divides by the length of the whole stream; leave that out, it is the same for all logits. So the effect of a direction $d$ of length 1 is $(d \odot w)\, W_U$, minus its mean over tokens (what all tokens gain alike changes no probability).
 
-
-# %%
-def logit_effect(
-    direction: torch.Tensor, norm_weight: torch.Tensor, W_U: torch.Tensor
-) -> torch.Tensor:
-    """What a direction of length 1 adds to each logit, minus the mean over tokens, [d_vocab].
-
-    Args:
-        direction: of any length, [d_model]; make it length 1 first.
-        norm_weight: the final norm's weight, [d_model].
-        W_U: [d_model, d_vocab].
-    """
-    ### BEGIN SOLUTION
-    effect = (direction / direction.norm() * norm_weight) @ W_U
-    return effect - effect.mean()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.dashboards.logit_effect"]
+from utils.features.dashboards import logit_effect
 
 # %% tags=["check"]
 lesson_43.check_logit_effect(logit_effect)
@@ -175,7 +146,7 @@ lesson_43.check_logit_effect(logit_effect)
 # </details>
 
 # %% [markdown]
-# Now the dashboard (`features.Dashboard` puts the pieces together). Two of its lines, the description and its score, are the subject of section 4.
+# Now the dashboard (`dashboards.Dashboard` puts the pieces together). Two of its lines, the description and its score, are the subject of section 4.
 #
 # Which latents to show? Papers often show pretty ones. Here **the first three of a random draw** (seed 0) from the latents that are active at 20 tokens of the reading pile or more, and at 10 or more of the held-out one. That draw of 200 is also what the latents' scores in sections 2 to 5 are computed on.
 
@@ -192,11 +163,12 @@ def search(text: str, n: int = 8) -> list[int]:
     """The latents that are most typical of a text."""
     tokens = model.to_tokens(text, prepend_bos=False)[0].cpu()
     acts = sae.encode(harvest(model, [tokens])).detach()
-    return dashboards.search_scores(acts, density).topk(n).indices.tolist()
+    rarity = -density.clamp(min=1e-5).log()
+    return (acts.mean(0) * rarity).topk(n).indices.tolist()
 
 
 sample = dashboards.drawn(active, held_active, 200)
-figures.stacked([card(latent) for latent in sample[:3].tolist()])
+plots.stacked([card(latent) for latent in sample[:3].tolist()])
 
 # %% [markdown]
 # Read them slowly. Is there one sentence that covers *all* lines of a card?
@@ -225,7 +197,17 @@ scores = {"trained": board.scores(sample), "random directions": random_board.sco
 
 PUSH, NEAR = LOGITS = "push on what follows (sd)", "cosine to the nearest latent"
 
-found = dashboards.summary(scores)
+
+def summary(scores: dict) -> dict:
+    """(whose, name of the score) -> mean, and the ends of its 95% interval."""
+    return {
+        (who, name): dashboards.mean_interval(values)
+        for who, each in scores.items()
+        for name, values in each.items()
+    }
+
+
+found = summary(scores)
 for who, name in ((who, name) for name in LOGITS for who in scores):
     print("{}, {}: {:.2f} ({:.2f} to {:.2f})".format(name, who, *found[who, name]))
 shaped_near = dashboards.nearest_cosines(dashboards.shaped_directions(x, sae.d_sae), sample).mean()
@@ -312,7 +294,7 @@ print({name: round(each.median().item(), 2) for name, each in shares.items()})
 claim("median token share, latents", shares["latents"].median(), text=0.08, within=0.05)
 claim("token share, random", shares["random"].median(), text=0.01, within=0.05)
 claim("token detectors, %", detectors.mean(), text=19, within=7)
-assert dashboards.interval(detectors)[2] < 50
+assert dashboards.mean_interval(detectors)[2] < 50
 
 # %% [markdown]
 # ## 4. A description, and its score, without another model
@@ -361,7 +343,7 @@ lesson_43.check_key_gains(key_gains)
 # </details>
 
 # %% [markdown]
-# `features.score_latents` does this for 200 latents: for each kind the ten ids of largest gain, made on the reading pile, tested on the held-out one. Which kind? The one that does best when half of the reading texts name ids for the other half. (On the texts that named them pairs look best: most pairs come once, and explain themselves.)
+# `dashboards.score_latents` does this for 200 latents: for each kind the ten ids of largest gain, made on the reading pile, tested on the held-out one. Which kind? The one that does best when half of the reading texts name ids for the other half. (On the texts that named them pairs look best: most pairs come once, and explain themselves.)
 #
 # *Predict first:* what do the latents score? And the controls, four sorts of direction that nobody trained? Each of the first three is active above a threshold that gives it the density of one latent of the draw:
 #
@@ -383,11 +365,14 @@ described = {
     for name, (fit, test) in controls.items()
 }
 ours = described["latents"]
+scored = {name: dashboards.mean_interval(each.detection) for name, each in described.items()}
 PANELS = "held-out score", "strongest quarter named (circle: of all)"
 plots.intervals(
     {
-        PANELS[0]: {name: dashboards.interval(each.detection) for name, each in described.items()},
-        PANELS[1]: {name: dashboards.interval(each.strong) for name, each in described.items()},
+        PANELS[0]: scored,
+        PANELS[1]: {
+            name: dashboards.mean_interval(each.strong) for name, each in described.items()
+        },
     },
     title="Untrained directions that lie where the stream lies are described as well as latents",
     dots={PANELS[1]: {name: [each.named.mean()] for name, each in described.items()}},
@@ -402,7 +387,6 @@ plots.intervals(
 # And a warning about cards. They show the strongest activations, and of the strongest quarter of a latent's held-out activations its description names **0.55**; of the weakest quarter **0.35**. A card shows the easier part. (For directions to one vector it names **0.71** of the strongest quarter: that, too, needs no training. Of all tokens the descriptions name less than a tenth: the circles.)
 
 # %% tags=["numbers"]
-scored = {name: dashboards.interval(each.detection) for name, each in described.items()}
 claim("detection, latents", scored["latents"][0], text=0.69, within=0.03)
 claim("detection, latents, low end", scored["latents"][1], text=0.67, within=0.03)
 claim("detection, latents, high end", scored["latents"][2], text=0.71, within=0.03)
@@ -411,7 +395,7 @@ claim("detection, shaped", scored["shaped"][0], text=0.72, within=0.03)
 claim("detection, one vector", scored["one vector"][0], text=0.81, within=0.03)
 claim("detection, competing", scored["competing"][0], text=0.67, within=0.03)
 claim("detection, foreign", ours.shuffled.mean(), text=0.50, within=0.03)
-n_pairs = sum(each.kind == dashboards.KINDS[3] for each in ours.descriptions)
+n_pairs = sum(each.kind == dashboards.DESCRIPTION_KINDS[3] for each in ours.descriptions)
 claim("latents with pairs", n_pairs, text=1, within=4)
 claim("named in the strongest quarter", ours.strong.mean(), text=0.55, within=0.06)
 claim("for one vector", described["one vector"].strong.nanmean(), text=0.71, within=0.06)
@@ -419,7 +403,7 @@ claim("named in the weakest quarter", ours.weak.mean(), text=0.35, within=0.06)
 assert scored["latents"][1] > scored["all alike"][2] and n_pairs < 10
 assert max(scored[name][0] for name in ("shaped", "one vector")) > scored["latents"][0]
 assert scored["competing"][0] > scored["latents"][0] - 0.05
-assert dashboards.interval(ours.strong - ours.weak)[1] > 0
+assert dashboards.mean_interval(ours.strong - ours.weak)[1] > 0
 assert max(each.named.mean() for each in described.values()) < 0.1
 
 # %% [markdown]
@@ -436,12 +420,12 @@ from utils.fetch import DEFAULT, fetch
 
 untrained = random_init_bridge(str(fetch(DEFAULT)), seed=0, device=cfg.device)
 untrained_x, untrained_held_x = harvest(untrained, rows), harvest(untrained, held_rows)
-untrained_sae = saes.load(root / "data" / "sae" / "untrained")
+untrained_sae = saes.load_sae(root / "data" / "sae" / "untrained")
 untrained_board = dashboards.dashboard(
     untrained, untrained_sae, (untrained_x, untrained_held_x), piles, vocabulary
 )
 untrained_sample = dashboards.drawn(untrained_board.active, untrained_board.held_active, 200)
-figures.stacked(
+plots.stacked(
     [figures.feature_card(*untrained_board.card(each, 4)) for each in untrained_sample[:2].tolist()]
 )
 
@@ -452,21 +436,20 @@ figures.stacked(
 scores["untrained"] = untrained_board.scores(untrained_sample)
 for each in scores.values():
     each["token detectors, %"] = 100 * (each.pop("the token's share of variance") > 0.5).float()
-found = dashboards.summary(scores)
-WHO = ("trained", "untrained", "random directions")
+found = summary(scores)
+WHO, DESCRIBED = ("trained", "untrained", "random directions"), "description: held-out score"
+means = {who: {name: found[who, name][0] for name in scores[who]} for who in WHO}
 weights = [each.detach() for each in (untrained_sae.W_dec, untrained_sae.b_dec)]
 untrained_rebuilt, untrained_held_rebuilt = (
     each.rebuilt(*weights) for each in (untrained_board.active, untrained_board.held_active)
 )
 fifth = held_x[::5]
 by_nobody = [
-    dashboards.explained(
-        fifth, saes.random_dictionary(x, sae.d_sae, k=sae.k, of_vectors=each)(fifth)
-    )
+    r_squared(saes.random_dictionary(x, sae.d_sae, k=sae.k, of_vectors=each)(fifth), fifth)
     for each in (False, True)
 ]
-whole = [kept, dashboards.explained(untrained_held_x, untrained_held_rebuilt), by_nobody[0]]
-own_texts = dashboards.explained(x, rebuilt), dashboards.explained(untrained_x, untrained_rebuilt)
+whole = [kept, r_squared(untrained_held_rebuilt, untrained_held_x), by_nobody[0]]
+own_texts = r_squared(rebuilt, x), r_squared(untrained_rebuilt, untrained_x)
 boards = (board, untrained_board, random_board)
 often = [len(dashboards.drawn(b.active, b.held_active, sae.d_sae)) for b in boards]
 plots.table(
@@ -498,7 +481,7 @@ made_of = {
 embedded = [untrained.W_E.detach().float().cpu()[each.tokens] for each in piles]
 fit, test = dashboards.matched_directions(*embedded, wanted)
 by_token = dashboards.score_latents(fit, reading, test, held_out)
-per_token = dashboards.interval(by_token.detection)
+per_token = dashboards.mean_interval(by_token.detection)
 shaped = dashboards.shaped_directions(untrained_x, sae.d_sae)
 untrained_near = dashboards.nearest_cosines(shaped, sample).mean()
 print({who: [round(share, 2) for share in both] for who, both in made_of.items()})
@@ -516,10 +499,8 @@ print(f"variance explained by {sae.d_sae:,} vectors of the trained stream: {by_n
 # Which lines tell trained latents from both columns? The variance explained on new subjects, the token detectors and the strongest quarter's names (**0.55**, against **0.07** and **0.26**). But of section 4's directions to one vector **22%** are token detectors, and their strongest quarter has more names. The most promoted token stands a little higher, too (**5.08** standard deviations, against **4.22** and **4.81**); we held that against no harder control. (For random directions the order is turned round: **0.51** of the *weakest* quarter are named. Why, we did not find out.) Of the lines that we did hold against one, what is left is the variance explained on new subjects: the dictionary carries over to other texts, and does so better than vectors of the stream.
 
 # %% tags=["numbers"]
-DESCRIBED, TEXT = "description: held-out score", "the text's share of variance"
-DETECTORS = "token detectors, %"
+TEXT, DETECTORS = "the text's share of variance", "token detectors, %"
 STRONG, WEAK = (f"names of its {which} quarter" for which in ("strongest", "weakest"))
-means = {who: {name: found[who, name][0] for name in scores[who]} for who in WHO}
 claim("untrained, explained, %", 100 * whole[1], text=64, within=4)
 claim("random, explained, %", 100 * whole[2], text=34, within=4)
 claim("vectors, explained, %", 100 * by_nobody[1], text=66, within=4)
@@ -561,7 +542,7 @@ assert described["one vector"].strong.nanmean() > means["trained"][STRONG]
 #
 # Lesson 3.1 steered with the difference of means. A feature's direction is the rival: it was there before any pairs, which serve only to find it. **The rule for finding it**, before you look: of all latents the one whose mean activation rises most from the sentences without the concept to those with it, on the pairs to *fit*. Everything is then measured on the other pairs.
 #
-# The instruments are lesson 3.1's. **Effect**: by how many nats a token the model comes to prefer the sentence with the concept. **Cost**: by what factor one steered token raises the perplexity. Layer 15 for all, since the dictionary lives there (07 found that a later one works better). A dose is a vector's length in units of the typical length of the stream. All at dose `0.3`. Controls: a random latent (the first of the draw); and, since the feature is the best of `4,608`, *the same rule* on two dictionaries that nobody trained: the random one of section 2, and `4,608` vectors of the stream.
+# The instruments are lesson 3.1's. **Effect**: by how many nats a token the model comes to prefer the sentence with the concept. **Cost**: by what factor one steered token raises the perplexity. Layer 15 for all, since the dictionary lives there (lesson 3.1 found that a later one works better). A dose is a vector's length in units of the typical length of the stream. All at dose `0.3`. Controls: a random latent (the first of the draw); and, since the feature is the best of `4,608`, *the same rule* on two dictionaries that nobody trained: the random one of section 2, and `4,608` vectors of the stream.
 #
 # *Predict first:* feature or difference of means, for the sea? For sentiment?
 
@@ -579,9 +560,18 @@ vectors = {(c, name): each.vectors["feature"] for (c, name), each in chosen.item
 for c in STEERED:
     vectors[c, "means"], vectors[c, "random latent"] = rivals[c].vectors["means"], W_dec[sample[0]]
 curve = dashboards.steered_pairs(model, vectors, dose=0.3, layer=LAYER)
-effect = {key: dashboards.interval(run.change) for key, run in curve.items()}
+effect = {key: dashboards.mean_interval(run.change) for key, run in curve.items()}
+
+
+def cosine_of_sum(rival: dashboards.Rivals, directions: Tensor, n: int) -> float:
+    """Cosine of the means with the sum of the n latents that change most, each times its change."""
+    most = rival.rise.abs().argsort(descending=True)[:n]
+    total = rival.rise[most] @ directions[most]
+    return torch.cosine_similarity(total, rival.vectors["means"], dim=0).item()
+
+
 alike = {
-    key: dashboards.running_sum(each, dictionaries[key[1]].W_dec.detach(), (1, 10))
+    key: [cosine_of_sum(each, dictionaries[key[1]].W_dec.detach(), n) for n in (1, 10)]
     for key, each in chosen.items()
 }
 print("cosine of the means with 1 and 10 latents:")
@@ -592,7 +582,7 @@ rows_shown = [
 ]
 columns = ["towards", "vector", "effect (nats)", "cost (factor)"]
 cards = [card(rivals[c].latent, 3) for c in STEERED]
-figures.stacked([*cards, plots.table(rows_shown, columns=columns)])
+plots.stacked([*cards, plots.table(rows_shown, columns=columns)])
 
 # %% [markdown]
 # Towards **the sea**: **0.57** nats for the feature at a cost of **1.57**, **0.59** for the difference of means at **1.60**. Towards **positive sentiment**: **0.40** at **1.40**, and **0.53** at **1.38**. Pair by pair the means are ahead by **0.03** for the sea and by **0.13** for sentiment, and both intervals hold 0. So latents that were there before anyone asked come near the vectors that were made for the purpose; `18` pairs each cannot tell which is better.
@@ -617,7 +607,8 @@ claim("sea, vectors, same rule", effect["sea", "stream vectors"][0], text=0.33, 
 claim("mood, random, same rule", effect["sentiment", "random directions"][0], text=0.08, within=0.1)
 claim("mood, vectors, same rule", effect["sentiment", "stream vectors"][0], text=0.07, within=0.1)
 ahead = {
-    c: dashboards.interval(curve[c, "means"].change - curve[c, "feature"].change) for c in STEERED
+    c: dashboards.mean_interval(curve[c, "means"].change - curve[c, "feature"].change)
+    for c in STEERED
 }
 claim("means ahead, sea", ahead["sea"][0], text=0.03, within=0.06)
 claim("means ahead, sentiment", ahead["sentiment"][0], text=0.13, within=0.06)
@@ -631,17 +622,19 @@ for c in STEERED:
     assert abs(effect[c, "random latent"][0]) < 0.2
     for untrained_name in ("random directions", "stream vectors"):
         lead = curve[c, "feature"].change - curve[c, untrained_name].change
-        assert dashboards.interval(lead)[1] > 0 and alike[c, untrained_name][0] < 0.6
+        assert dashboards.mean_interval(lead)[1] > 0 and alike[c, untrained_name][0] < 0.6
 assert all(each[1] < 0 < each[2] for each in ahead.values())
 
 # %% [markdown]
 # And when the model writes? `data/feature_steering` has 120 texts for each vector at dose `0.3`: 24 openings, five samples of 20 tokens each, all runs with the same random numbers. Scores are lesson 3.1's (`-1` to `1`), here minus those of the unsteered texts. The costs are lesson 3.1's too: the perplexity that the unsteered model gives the text, and the share of pairs of tokens that had come before in it.
 
 # %%
-written = dashboards.written()
-wrote = {
-    (run, c): rise for c in STEERED for run, rise in dashboards.written_rise(written, c).items()
-}
+written, wrote = written_texts(), {}
+for c in STEERED:
+    score = {run: concepts.score(c, each.texts) for run, each in written.items()}
+    for run, each in written.items():
+        rise = score[run] - score["unsteered"]
+        wrote[run, c] = dashboards.mean_interval(rise, groups=each.openings)
 price = {run: each.loss.mean().exp() for run, each in written.items()}
 rises = {run: [SPAN.format(*wrote[run, c]) for c in STEERED] for run in written}
 first = {run: " ".join(each.texts[0].split()) for run, each in written.items()}
@@ -690,21 +683,8 @@ assert max(each.two.mean() for each in written.values()) < 0.06
 #
 # ### Exercise 5 · choosing columns (10 minutes, easy)
 
-
-# %%
-def choose_columns(x: torch.Tensor, y: torch.Tensor, k: int) -> torch.Tensor:
-    """The k columns whose class means differ most, in standard deviations of the column, [k].
-
-    Args:
-        x: [text, column], such as the highest activation of each latent in each text.
-        y: labels, 0 and 1, [text].
-    """
-    ### BEGIN SOLUTION
-    gap = (x[y == 1].mean(0) - x[y == 0].mean(0)).abs()
-    spread = x.std(0)
-    return (gap / (spread + 1e-3 * spread.max())).topk(k).indices
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.shift.choose_columns"]
+from utils.features.shift import choose_columns
 
 # %% tags=["check"]
 lesson_43.check_choose_columns(choose_columns)
@@ -751,7 +731,7 @@ for c, r in ((c, r) for c in tasks for r in RIVALS):
     results[c, r, shown_at[3]] = tasks[c].accuracy(r, 0.9, remove=True)
 at = {key: right.nanmean().item() for key, right in results.items()}  # nan: never in a test
 single_latents = {
-    (c, p): [tasks[c].chosen("1 latent", p, seed=seed).item() for seed in range(5)]
+    (c, p): [tasks[c].chosen("1 latent", p, split=split).item() for split in range(5)]
     for c in tasks
     for p in SHIFTS
 }
@@ -766,7 +746,9 @@ SHOWN = ("stream", "16 dense", "all latents", "1 latent", "16 latents", "16 rand
 shifted = {f"{c}, p = {p}": (c, p) for c in tasks for p in (0.5, 0.9)}
 plots.intervals(
     {
-        panel: {r: dashboards.interval(results[c, r, p], groups=tasks[c].subjects) for r in SHOWN}
+        panel: {
+            r: dashboards.mean_interval(results[c, r, p], groups=tasks[c].subjects) for r in SHOWN
+        }
         for panel, (c, p) in shifted.items()
     },
     title="16 dense projections fall as the stream does; 16 sparse columns fall further, trained or not",
@@ -790,7 +772,7 @@ claim("sea, 16 latents", at["sea", "16 latents", 0.5], text=0.84, within=0.04)
 claim("sea, stream", at["sea", "stream", 0.5], text=0.68, within=0.04)
 claim("sea, whitened", at["sea", "stream, whitened", 0.5], text=0.75, within=0.04)
 gap = results["sea", "16 latents", 0.5] - results["sea", "stream, whitened", 0.5]
-ahead_on_sea, low, high = dashboards.interval(gap, groups=tasks["sea"].subjects)
+ahead_on_sea, low, high = dashboards.mean_interval(gap, groups=tasks["sea"].subjects)
 claim("sea, difference", ahead_on_sea, text=0.09, within=0.05)
 claim("sea, difference, low end", low, text=0.04, within=0.05)
 claim("sea, difference, high end", high, text=0.15, within=0.05)
@@ -855,6 +837,8 @@ assert at["formality", "16 latents", 0.5] < at["formality", "stream", 0.5] + 0.0
 both_piles = (x, active, reading), (held_x, held_active, held_out)
 orders = {"chosen on reading": both_piles, "chosen on held-out": both_piles[::-1]}
 studies = {order: absorption.study(vocabulary, *two, W_dec) for order, two in orders.items()}
+one, two = studies.values()
+all_holes, fake_holes = one.holes + two.holes, one.fake_holes + two.fake_holes
 HOLES = "holes (* passes the rule), with the latent there and its activity's share at this token"
 plots.table(
     [(order, *row) for order, each in studies.items() for row in each.rows(vocabulary)],
@@ -871,7 +855,6 @@ plots.table(
 # Absorption is a finding about first letters in another model, with dictionaries of many sizes. In ours, in the few of ten families that have a parent, we found one clean case.
 
 # %% tags=["numbers"]
-one, two = studies.values()
 claim("parents", len(one.real), text=4, within=2)
 claim("parents, exchanged", len(two.real), text=3, within=2)
 n_asked, n_asked_two = (sum(len(each.tokens) for each in s.real.values()) for s in (one, two))
@@ -881,7 +864,6 @@ claim("holes, exchanged", len(two.holes), text=4, within=4)
 claim("tokens, exchanged", n_asked_two, text=34, within=15)
 by_luck = sum((f.chance < 0.1).float().sum(1).mean() for s in (one, two) for f in s.real.values())
 claim("holes, shuffled", by_luck, text=0.0, within=0.5)
-all_holes, fake_holes = one.holes + two.holes, one.fake_holes + two.fake_holes
 absorbed = [[hole for hole in each.holes if hole.absorbs] for each in (one, two)]
 claim("absorbed", len(absorbed[0]), text=0, within=2)
 claim("absorbed, exchanged", len(absorbed[1]), text=3, within=3)
@@ -931,7 +913,7 @@ one_map = {
     }.items()
 }
 named = {
-    name: dashboards.interval(right, groups=held_out.text.tolist())
+    name: dashboards.mean_interval(right, groups=held_out.text.tolist())
     for name, right in one_map.items()
 }
 random_rows = dashboards.copying_sequences(absorption.common(reading.tokens))
@@ -1054,7 +1036,7 @@ plots.table(
 # - Chanin et al. (2024), *A is for Absorption: Studying Feature Splitting and Absorption in Sparse Autoencoders*, arXiv 2409.14507
 # - Wu et al. (2025), *AxBench: Steering LLMs? Even Simple Baselines Outperform Sparse Autoencoders*, arXiv 2501.17148
 #
-# **Next:** 4.4 · Transcoders and attribution graphs
+# **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb)
 
 # %%
 show_progress("43")

@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 
 from data.concepts import task as concepts
+from data.feature_steering.task import FILE
 from utils.features import dashboards
 from utils.features import sae as saes
 from utils.generation import repetition, sample, token_losses
 from utils.models import load
 from utils.steering import at_dose, steer, typical_norm
 
-FILE = Path(__file__).parent / "texts.csv"
 SAE = Path(__file__).parents[1] / "sae" / "smollm2"
 LAYER, DOSE, N_TOKENS = 15, 0.3, 20
 CONCEPTS = ("sea", "sentiment")
@@ -38,7 +38,7 @@ def runs(model, sae: saes.TopKSAE) -> dict[str, tuple[int, torch.Tensor]]:
 
 
 def main() -> None:
-    model, sae = load(device="cpu"), saes.load(SAE)
+    model, sae = load(device="cpu"), saes.load_sae(SAE)
     norm = typical_norm(model, concepts.openings(part="choose"), layer=LAYER)
     openings = concepts.openings(part="test")
     prompts = torch.cat([model.to_tokens(text) for text in openings]).repeat(N_SAMPLES, 1)

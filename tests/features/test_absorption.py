@@ -1,4 +1,4 @@
-"""`utils.absorption` on planted families."""
+"""`utils.features.absorption` on planted families."""
 
 import pytest
 import torch

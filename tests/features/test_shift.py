@@ -1,4 +1,4 @@
-"""`utils.shift` on planted markers."""
+"""`utils.features.shift` on planted markers."""
 
 import torch
 
@@ -34,10 +34,7 @@ def test_a_shift_fells_a_probe_of_the_marker_and_removing_it_helps():
         assert rows.accuracy(rival, 0.97, remove=True).nanmean() > 0.68
     assert abs(rows.accuracy("stream", 0.5, shuffle=True).nanmean() - 0.5) < 0.12
     assert rows.sign("1 latent", 0.97) > 0.98 and rows.sign("1 latent", 0.5) == 0.5
-    assert rows.chosen("1 latent", 0.5, seed=0).tolist() == [0]
-    assert rows.chosen("1 latent", 0.97, seed=0).tolist() == [5]
+    assert rows.chosen("1 latent", 0.5, split=0).tolist() == [0]
+    assert rows.chosen("1 latent", 0.97, split=0).tolist() == [5]
     changed = rows.changed("latents", torch.ones(400, dtype=torch.bool))
     assert changed.nonzero()[:, 0].tolist() == [5]
-    assert (
-        rows.accuracy("stream", 0.5, n_train=12).nanmean() < rows.accuracy("stream", 0.5).nanmean()
-    )

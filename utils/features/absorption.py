@@ -28,8 +28,10 @@ FAMILIES = {
 
 
 def f1(said: Bool[Tensor, " token"], true: Bool[Tensor, " token"]) -> float:
-    """The harmonic mean of precision and recall."""
-    return (2 * (said & true).sum() / (said.sum() + true.sum())).item()
+    """The harmonic mean of precision and recall; nan where nothing is said and nothing true."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(true.numpy(), said.numpy(), zero_division=float("nan")))
 
 
 def best_latent(
@@ -184,14 +186,20 @@ def family(
 
 
 def absorb(
-    active: Activity, parent: int, at: Bool[Tensor, " token"], W_dec: Float[Tensor, "d_sae d"]
+    active: Activity,
+    parent: int,
+    positions: Bool[Tensor, " token"],
+    W_dec: Float[Tensor, "d_sae d"],
 ) -> tuple[Activity, Float[Tensor, "d_sae+1 d"]]:
     """Absorption planted: at some tokens a new latent, with the parent's direction, replaces it.
+
+    Args:
+        positions: True at these tokens.
 
     Returns:
         The activity with one more latent, the last; and the directions with its own.
     """
-    moved = (active.index == parent) & at[:, None]
+    moved = (active.index == parent) & positions[:, None]
     index = torch.where(moved, active.d_sae, active.index)
     return Activity(index, active.value, active.d_sae + 1), torch.cat([W_dec, W_dec[[parent]]])
 

@@ -1,12 +1,10 @@
-"""What a dictionary's latents respond to: examples, statistics, descriptions, and their scores.
+"""A dictionary's latents: examples, descriptions and their scores; copies; steering by a latent.
 
-A latent is one unit of a sparse autoencoder. All functions take its activations at every token of
+A latent is one unit of a sparse autoencoder. The functions take its activations at every token of
 some texts, laid end to end; so any direction with a threshold can stand in for a latent.
 """
 
-import csv
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,12 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from data.concepts import task as concepts
-from utils import stats
 from utils.features.sae import TopKSAE, harvest
+from utils.stats import bootstrap, r_squared, ridge
 from utils.steering import at_dose, steer, typical_norm
 from utils.writing import contrast
-
-DATA = Path(__file__).resolve().parents[2] / "data"
 
 # ---- Texts and activity -------------------------------------------------------------------------
 
@@ -36,23 +32,33 @@ class Corpus(NamedTuple):
     tokens: Int[Tensor, " token"]
     text: Int[Tensor, " token"]
 
-    def around(self, at: int, *, before: int = 10, after: int = 4) -> tuple[list[int], int]:
-        """Where the tokens around one of them stand, all of its text, and which of these it is."""
-        near = range(max(at - before, 0), min(at + after + 1, len(self.tokens)))
-        inside = [i for i in near if self.text[i] == self.text[at]]
-        return inside, inside.index(at)
+    def around(self, position: int, *, before: int = 10, after: int = 4) -> tuple[list[int], int]:
+        """Positions of the tokens around one of them, all of its text, and which of these it is."""
+        near = range(max(position - before, 0), min(position + after + 1, len(self.tokens)))
+        inside = [i for i in near if self.text[i] == self.text[position]]
+        return inside, inside.index(position)
 
 
-def corpus(rows: Sequence[Int[Tensor, " pos"]]) -> Corpus:
-    """Lay texts end to end, as `utils.sae.harvest` lays their vectors."""
+def corpus(rows: Sequence[Int[Tensor, " _"]]) -> Corpus:
+    """Lay texts end to end, as `utils.features.sae.harvest` lays their vectors."""
     lengths = torch.tensor([len(row) for row in rows])
     return Corpus(torch.cat(list(rows)).long(), torch.arange(len(rows)).repeat_interleave(lengths))
 
 
-def some(rows: Sequence[Int[Tensor, " pos"]], n_tokens: int, *, seed: int = 0) -> list[Tensor]:
-    """Texts drawn at random, until they have `n_tokens` together (or there are no more)."""
+def some(
+    rows: Sequence[Int[Tensor, " _"]],
+    n_tokens: int,
+    *,
+    generator: torch.Generator | None = None,
+) -> list[Int[Tensor, " _"]]:
+    """Texts drawn at random, until they have `n_tokens` together (or there are no more).
+
+    Args:
+        generator: of the draw; without one, it is the same in each call.
+    """
     chosen, total = [], 0
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).tolist()
+    generator = generator or torch.Generator().manual_seed(0)
+    order = torch.randperm(len(rows), generator=generator).tolist()
     while order and total < n_tokens:
         chosen.append(rows[order.pop()])
         total += len(chosen[-1])
@@ -105,7 +111,7 @@ def activity(
     x: Float[Tensor, "token d_in"],
     *,
     k: int,
-    batch: int = 2048,
+    batch_size: int = 2048,
 ) -> Activity:
     """Encode vectors, and keep the k largest activations of each.
 
@@ -113,7 +119,7 @@ def activity(
         encode: gives the activations of a batch, none below 0, such as an SAE's `encode`.
     """
     values, indices, d_sae = [], [], 0
-    for part in x.split(batch):
+    for part in x.split(batch_size):
         acts = encode(part)
         d_sae = acts.shape[-1]
         value, index = acts.topk(k, dim=-1)
@@ -128,19 +134,19 @@ def activity(
 def top_examples(
     acts: Float[Tensor, " token"], text: Int[Tensor, " token"], n: int
 ) -> Int[Tensor, " n"]:
-    """Where a latent is most active, strongest first: at most one token of each text.
+    """Positions where a latent is most active, strongest first: at most one token of each text.
 
-    Fewer than `n` where it is active in fewer texts.
+    Fewer than `n` where the latent is active in fewer texts.
 
     Args:
-        text: which text each token is in.
+        acts: the latent's activation at each token, none below 0.
+        text: the number of the text that each token is in.
     """
     order = acts.argsort(descending=True, stable=True)
-    order = order[acts[order] > 0].tolist()
-    first = {}
-    for at in order:
-        first.setdefault(int(text[at]), at)
-    return torch.tensor(list(first.values())[:n], dtype=torch.long)
+    first_of = {}  # text -> its best token, in the order of their activations
+    for position in order[acts[order] > 0].tolist():
+        first_of.setdefault(int(text[position]), position)
+    return torch.tensor(list(first_of.values())[:n], dtype=torch.long)
 
 
 def logit_effect(
@@ -148,19 +154,20 @@ def logit_effect(
     norm_weight: Float[Tensor, " d_model"],
     W_U: Float[Tensor, "d_model d_vocab"],
 ) -> Float[Tensor, " d_vocab"]:
-    """What a direction adds to each token's logit on the direct way, against the mean token.
+    """What a direction of length 1 adds to each token's logit, minus the mean over tokens.
 
-    The direction is taken at length 1, and the final norm's division left out, so only compare
-    tokens with each other. Blocks between the layer and the end are left out too.
+    On the direct way alone: blocks between the layer and the end are left out, and so is the final
+    norm's division. So only compare tokens with each other.
 
     Args:
-        norm_weight: of the final norm.
+        direction: of any length; it is made length 1 first.
+        norm_weight: the final norm's weight.
     """
     effect = (direction / direction.norm() * norm_weight) @ W_U
     return effect - effect.mean()
 
 
-def nearest(
+def nearest_latents(
     W_dec: Float[Tensor, "d_sae d_in"], latent: int, n: int
 ) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"]]:
     """The latents whose directions lie nearest to one latent's, without itself: cosine, number."""
@@ -181,41 +188,28 @@ def nearest_cosines(
     return cosine.amax(1)
 
 
-def search_scores(
-    acts: Float[Tensor, "pos d_sae"], density: Float[Tensor, " d_sae"]
-) -> Float[Tensor, " d_sae"]:
-    """How typical each latent is of a text: its mean activation there, if it is rare elsewhere.
-
-    Activations are weighted by the logarithm of 1 / density, as rare words are in search engines.
-
-    Args:
-        acts: activations at each token of a text.
-        density: the share of all tokens at which the latent is active.
-    """
-    return acts.mean(0) * -density.clamp(min=1e-5).log()
-
-
 # ---- Statistics ---------------------------------------------------------------------------------
 
 
-def explained(x: Float[Tensor, "token d"], rebuilt: Float[Tensor, "token d"]) -> float:
-    """The share of the variance of vectors that a reconstruction explains."""
-    return 1 - ((x - rebuilt).square().sum() / (x - x.mean(0)).square().sum()).item()
+class Mean(NamedTuple):
+    """A mean, and the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
 
 
-def interval(
-    values: Float[Tensor, " n"], *, groups: Sequence[Hashable] | None = None
-) -> Float[Tensor, " mean_low_high=3"]:
-    """The mean of the values that are not nan, and the ends of its 95% interval.
+def mean_interval(values: Float[Tensor, " n"], *, groups: Sequence[Hashable] | None = None) -> Mean:
+    """The mean of the values that are not nan, with its `utils.stats.bootstrap` interval.
 
     Args:
-        groups: what each value belongs to; whole groups are drawn (`utils.probes.bootstrap`).
+        groups: what each value belongs to; whole groups are drawn.
     """
     there = ~values.isnan()
     kept = values[there].double()
     if groups is not None:
         groups = [group for group, inside in zip(groups, there.tolist(), strict=True) if inside]
-    return torch.tensor([kept.mean().item(), *stats.bootstrap(kept, groups=groups)])
+    return Mean(kept.mean().item(), *bootstrap(kept, groups=groups))
 
 
 def token_share(
@@ -240,7 +234,12 @@ def token_share(
 
 # ---- Descriptions -------------------------------------------------------------------------------
 
-KINDS = ("this token", "the token before", "the token after", "this token and the one before")
+DESCRIPTION_KINDS = (
+    "this token",
+    "the token before",
+    "the token after",
+    "this token and the one before",
+)
 PAIR = 1 << 20  # more than there are ids: the key of a pair is (the one before) * PAIR + this one
 
 
@@ -254,8 +253,8 @@ def neighbour(texts: Corpus, offset: int) -> Int[Tensor, " token"]:
 
 def keys(texts: Corpus, kind: str) -> Int[Tensor, " token"]:
     """What a kind of description looks at: an id for each token, -1 where there is nothing."""
-    if kind != KINDS[3]:
-        return neighbour(texts, {KINDS[0]: 0, KINDS[1]: -1, KINDS[2]: 1}[kind])
+    if kind != DESCRIPTION_KINDS[3]:
+        return neighbour(texts, dict(zip(DESCRIPTION_KINDS, (0, -1, 1), strict=False))[kind])
     before = neighbour(texts, -1)
     return torch.where(before >= 0, before * PAIR + texts.tokens, -1)
 
@@ -282,7 +281,7 @@ class Description(NamedTuple):
     """Says: the latent is active where `kind` is one of `ids`.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `DESCRIPTION_KINDS`.
         ids: token ids, or `keys` of pairs; the most useful first.
     """
 
@@ -295,7 +294,7 @@ class Description(NamedTuple):
 
     def words(self, vocabulary: Sequence[str]) -> list[str]:
         """The tokens it names."""
-        if self.kind != KINDS[3]:
+        if self.kind != DESCRIPTION_KINDS[3]:
             return [vocabulary[i] for i in self.ids.tolist()]
         return [vocabulary[i // PAIR] + vocabulary[i % PAIR] for i in self.ids.tolist()]
 
@@ -305,7 +304,7 @@ def describe(
     texts: Corpus,
     *,
     n_ids: int = 10,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = DESCRIPTION_KINDS,
 ) -> list[Description]:
     """A short description of where each latent is active, from statistics of tokens alone.
 
@@ -340,6 +339,8 @@ def balanced_accuracy(said: Bool[Tensor, " token"], fires: Bool[Tensor, " token"
     """Mean of two shares: of the active tokens that were named, of the others that were not.
 
     0.5 is chance, for a latent however rare. nan where the latent is active nowhere or everywhere.
+    (scikit-learn's takes 15 times as long, too long for some thousand latents, and leaves out the
+    share that is nan.)
     """
     return (said[fires].float().mean() + (~said[~fires]).float().mean()).item() / 2
 
@@ -372,7 +373,7 @@ def score_latents(
     texts: Corpus,
     *,
     n_ids: int = 10,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = DESCRIPTION_KINDS,
 ) -> Scores:
     """Describe latents on some texts, and test the descriptions on others."""
     made = describe(fit_acts > 0, fit_texts, n_ids=n_ids, kinds=kinds)
@@ -394,12 +395,24 @@ def score_latents(
 
 
 def drawn(
-    active: Activity, other: Activity, n: int, *, least: tuple[int, int] = (20, 10), seed: int = 0
+    active: Activity,
+    other: Activity,
+    n: int,
+    *,
+    least: tuple[int, int] = (20, 10),
+    generator: torch.Generator | None = None,
 ) -> Int[Tensor, " n"]:
-    """Latents drawn at random from those active at enough tokens of two piles."""
+    """Latents drawn at random from those active at enough tokens of two piles.
+
+    Args:
+        n: how many; all there are, if they are fewer.
+        least: how many tokens are enough, in each pile.
+        generator: of the draw; without one, it is the same in each call.
+    """
+    generator = generator or torch.Generator().manual_seed(0)
     counts = [each.density * len(each.index) for each in (active, other)]
     pool = ((counts[0] >= least[0]) & (counts[1] >= least[1])).nonzero()[:, 0]
-    return pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))[:n]]
+    return pool[torch.randperm(len(pool), generator=generator)[:n]]
 
 
 def explained_by_token(
@@ -415,8 +428,7 @@ def explained_by_token(
     means = torch.zeros(len(ids), fit.shape[1]).index_add_(0, fit_group, fit)
     means = means / count.clamp(min=1)[:, None]
     known = count[group] > 0
-    left = (x[known] - means[group[known]]).square().sum()
-    return 1 - (left / (x[known] - x[known].mean(0)).square().sum()).item()
+    return r_squared(means[group[known]], x[known])
 
 
 def halves(texts: Corpus) -> tuple[tuple[Tensor, Corpus], tuple[Tensor, Corpus]]:
@@ -437,14 +449,19 @@ def explained_by_text(x: Float[Tensor, "token d"], texts: Corpus) -> float:
     return explained_by_token(x[one], one_texts, x[two], two_texts)
 
 
-# ---- What to hold it against --------------------------------------------------------------------
+# ---- Controls -----------------------------------------------------------------------------------
 
 
 def shaped_directions(
-    x: Float[Tensor, "token d"], n: int, *, seed: int = 0
+    x: Float[Tensor, "token d"], n: int, *, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n d"]:
-    """Random directions with the covariance of some vectors, so that they lie where these lie."""
-    drawn = torch.randn(n, x.shape[1], generator=torch.Generator().manual_seed(seed))
+    """Random directions with the covariance of some vectors, so that they lie where these lie.
+
+    Args:
+        generator: of the directions; without one, they are the same in each call.
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    drawn = torch.randn(n, x.shape[1], generator=generator)
     cov = x.T.cov()
     return F.normalize(
         drawn @ torch.linalg.cholesky(cov + 1e-6 * cov.trace() * torch.eye(len(cov))).T
@@ -457,7 +474,7 @@ def matched_directions(
     density: Float[Tensor, " m"],
     *,
     draw: str = "all alike",
-    seed: int = 0,
+    generator: torch.Generator | None = None,
 ) -> tuple[Float[Tensor, "fit m"], Float[Tensor, "token m"]]:
     """Random directions as latents: active above a threshold that gives each a wanted density.
 
@@ -467,17 +484,18 @@ def matched_directions(
         density: of each direction on `fit`.
         draw: "all alike", from all directions; "shaped", with the covariance of `fit`; or
             "one vector", those that point from the mean of `fit` to one of its vectors.
+        generator: of the directions; without one, they are the same in each call.
 
     Returns:
         The activations (how far above the threshold) on both.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     centred = fit - fit.mean(0)
     m = len(density)
     if draw == "all alike":
         drawn = torch.randn(m, fit.shape[1], generator=generator)
     elif draw == "shaped":
-        drawn = shaped_directions(fit, m, seed=seed)
+        drawn = shaped_directions(fit, m, generator=generator)
     else:
         drawn = centred[torch.randperm(len(fit), generator=generator)[:m]]
     drawn = F.normalize(drawn)
@@ -489,18 +507,25 @@ def matched_directions(
 
 
 def untrained_dictionary(
-    like: TopKSAE, x: Float[Tensor, "token d_in"], *, of_vectors: bool = False, seed: int = 0
+    like: TopKSAE,
+    x: Float[Tensor, "token d_in"],
+    *,
+    of_vectors: bool = False,
+    generator: torch.Generator | None = None,
 ) -> TopKSAE:
     """Random directions that compete, as a TopK dictionary of the same size before training.
 
     Args:
         x: sets what is taken off before encoding, its mean.
         of_vectors: the directions lead from that mean to some of the vectors (at least `d_sae`).
+        generator: of the directions; without one, they are the same in each call.
     """
-    found = TopKSAE(like.d_in, like.d_sae, k=like.k, seed=seed)
+    generator = generator or torch.Generator().manual_seed(0)
+    of_sae = None if of_vectors else generator
+    found = TopKSAE(like.d_in, like.d_sae, k=like.k, generator=of_sae)
     found.b_dec.data.copy_(x.mean(0))
     if of_vectors:
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(x), generator=generator)
         drawn = F.normalize(x[order[: like.d_sae]] - x.mean(0))
         found.W_dec.data.copy_(drawn)
         found.W_enc.data.copy_(drawn.T)
@@ -534,14 +559,14 @@ class Dashboard(NamedTuple):
     def card(
         self, latent: int, n_examples: int = 6
     ) -> tuple[str, list[tuple[str, str]], list[tuple[list[str], list[float], int]]]:
-        """Title, facts and examples of one latent, as `plots.feature_card` draws them."""
+        """Title, facts and examples of one latent, as `figures.feature_card` draws them."""
         acts, held = (each.of([latent]) for each in (self.active, self.held_active))
         effect = logit_effect(self.directions[latent], self.norm_weight, self.W_U)
         up, down = ([self.vocabulary[i] for i in (s * effect).topk(6).indices] for s in (1, -1))
-        cosine, near = nearest(self.directions, latent, 4)
+        cosine, near = nearest_latents(self.directions, latent, 4)
         examples = []
-        for at in top_examples(acts[:, 0], self.reading.text, n_examples).tolist():
-            around, here = self.reading.around(at)
+        for position in top_examples(acts[:, 0], self.reading.text, n_examples).tolist():
+            around, here = self.reading.around(position)
             tokens = [self.vocabulary[i] for i in self.reading.tokens[around].tolist()]
             examples.append((tokens, acts[around, 0].tolist(), here))
         facts = [
@@ -620,13 +645,6 @@ def dashboard(
     return Dashboard(sae.W_dec.detach(), *found, *piles, *weights, vocabulary)
 
 
-def summary(
-    scores: Mapping[str, Mapping[str, Float[Tensor, " m"]]],
-) -> dict[tuple[str, str], Float[Tensor, " mean_low_high=3"]]:
-    """The `interval` of each of the `Dashboard.scores`: (whose, name of the score) -> interval."""
-    return {(who, name): interval(v) for who, each in scores.items() for name, v in each.items()}
-
-
 # ---- Texts as rows ------------------------------------------------------------------------------
 
 
@@ -673,12 +691,9 @@ def named_by_one_map(
     """
     embedding = embedding - embedding.mean(0)
     fit, test = key >= 0, (other_key >= 0) & torch.isin(other_key, key)
-    centre, target = x[fit].mean(0), embedding[key[fit]]
-    seen = x[fit] - centre
-    gram = seen.T @ seen
-    gram = gram + 0.01 * gram.trace() / len(gram) * torch.eye(len(gram))
-    weights = torch.linalg.solve(gram, seen.T @ (target - target.mean(0)))
-    guess = (other[test] - centre) @ weights + target.mean(0)
+    seen = x[fit]
+    penalty = 0.01 * (seen - seen.mean(0)).square().sum().item() / seen.shape[1]
+    guess = ridge(seen, embedding[key[fit]], penalty=penalty)(other[test]).float()
     candidates = key[fit].unique()
     nearest_id = (guess @ F.normalize(embedding[candidates], dim=1).T).argmax(1)
     found = torch.full((len(other),), torch.nan)
@@ -717,7 +732,11 @@ class Copying(NamedTuple):
 
 
 def copying_sequences(
-    ids: Int[Tensor, " kind"], *, n: int = 40, half: int = 25, seed: int = 0
+    ids: Int[Tensor, " kind"],
+    *,
+    n: int = 40,
+    half: int = 25,
+    generator: torch.Generator | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Random tokens and the same again, as in lesson 1.1; and the same with new second halves.
 
@@ -725,8 +744,9 @@ def copying_sequences(
         ids: tokens to draw from.
         n: sequences of each kind.
         half: tokens in half a sequence.
+        generator: of the tokens; without one, they are the same in each call.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     first, other = ids[torch.randint(len(ids), (2, n, half), generator=generator)]
     return tuple(list(torch.cat([first, second], 1)) for second in (first, other))
 
@@ -766,7 +786,7 @@ class Rivals(NamedTuple):
 
 
 def steering_rivals(model, sae: TopKSAE, concept: str, *, layer: int) -> Rivals:
-    """A feature and a mean difference for a concept of `utils.concepts`, from the pairs to fit."""
+    """A feature and a mean difference for a concept of `data.concepts`, from the pairs to fit."""
     yes, no = zip(*concepts.pairs(concept, part="fit"), strict=True)
     tokens = [model.to_tokens(text, prepend_bos=False)[0].cpu() for text in yes + no]
     texts, stream = corpus(tokens), harvest(model, tokens, layer=layer)
@@ -775,19 +795,6 @@ def steering_rivals(model, sae: TopKSAE, concept: str, *, layer: int) -> Rivals:
     means = contrast.direction(*average(stream, texts).chunk(2), "CAA")
     latent = int(rise.argmax())
     return Rivals(rise, latent, {"feature": sae.W_dec[latent].detach(), "means": means})
-
-
-def running_sum(
-    parts: Rivals, W_dec: Float[Tensor, "d_sae d_model"], counts: Sequence[int]
-) -> list[float]:
-    """Cosine of the means with the sum of the latents that change most, each times its change.
-
-    Args:
-        counts: how many latents to sum.
-    """
-    order = parts.rise.abs().argsort(descending=True)
-    sums = [parts.rise[order[:n]] @ W_dec[order[:n]] for n in counts]
-    return [F.cosine_similarity(each, parts.vectors["means"], dim=0).item() for each in sums]
 
 
 class Steered(NamedTuple):
@@ -812,7 +819,7 @@ def steered_pairs(
     """Steer with vectors on the test pairs of their concepts.
 
     Args:
-        vectors: (concept of `utils.concepts`, name) -> vector.
+        vectors: (concept of `data.concepts`, name) -> vector.
         dose: its length, in units of the typical length of the stream.
     """
     norm = typical_norm(model, concepts.openings(part="choose"), layer=layer)
@@ -825,49 +832,3 @@ def steered_pairs(
         change = (steered.preference - plain[c].preference).cpu()
         found[c, name] = Steered(change, contrast.one_token_cost(steered, plain[c]))
     return found
-
-
-class Written(NamedTuple):
-    """What the model wrote under one vector, from `data/feature_steering`.
-
-    Attributes:
-        latent: which one steered; -1 where none did.
-        texts: 20 tokens each.
-        openings: the number of the opening that each continues.
-        loss: [text], of a token, a mean, in nats, when the unsteered model reads it.
-        two: [text], the share of repeated 2-grams.
-    """
-
-    latent: int
-    texts: list[str]
-    openings: list[int]
-    loss: Float[Tensor, " text"]
-    two: Float[Tensor, " text"]
-
-
-def written() -> dict[str, Written]:
-    """The shipped texts by run: "unsteered", "sea, feature", "random latent 0" and so on."""
-    rows: dict[str, list[Mapping[str, str]]] = {}
-    with (DATA / "feature_steering" / "texts.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            rows.setdefault(row["run"], []).append(row)
-    return {
-        run: Written(
-            int(group[0]["latent"]),
-            [row["text"] for row in group],
-            [int(row["opening"]) for row in group],
-            *(torch.tensor([float(row[name]) for row in group]) for name in ("loss", "two")),
-        )
-        for run, group in rows.items()
-    }
-
-
-def written_rise(runs: Mapping[str, Written], concept: str) -> dict[str, Tensor]:
-    """By how much each run's texts score above the unsteered ones, by run, with an `interval`.
-
-    Args:
-        concept: one of `utils.concepts`, whose scorer it is (-1 to 1).
-    """
-    scores = {run: concepts.score(concept, each.texts) for run, each in runs.items()}
-    plain, openings = scores["unsteered"], runs["unsteered"].openings
-    return {run: interval(each - plain, groups=openings) for run, each in scores.items()}
