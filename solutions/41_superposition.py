@@ -37,6 +37,8 @@ __import__("utils.lesson").lesson.begin()
 
 # %%
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from utils.features import figures
 from utils import plots
@@ -61,17 +63,17 @@ from utils.stats import bootstrap
 
 # %%
 def sparse_features(
-    density: torch.Tensor, *, batch: int, n: int, generator: torch.Generator
+    density: torch.Tensor, *, batch_size: int, n: int, generator: torch.Generator
 ) -> torch.Tensor:
     """Independent features, [model, batch, feature]: 0, or a number drawn evenly from 0 to 1.
 
     Args:
         density: [model], for each toy the probability that a feature is not 0.
-        batch, n: how many rows for each toy, and how many features in a row.
+        batch_size, n: how many rows for each toy, and how many features in a row.
         generator: hand it to the random functions, so that a seed gives the same numbers again.
     """
     ### BEGIN SOLUTION
-    size = (len(density), batch, n)
+    size = (len(density), batch_size, n)
     values = torch.rand(size, generator=generator)
     active = torch.rand(size, generator=generator) < density[:, None, None]
     return torch.where(active, values, torch.zeros(()))
@@ -138,19 +140,8 @@ lesson_41.check_toy_output(toy_output)
 #
 # Not all features matter alike. The loss is the squared error, times the feature's importance, *summed* over features and *averaged* over the batch. One number for each toy: the toys share nothing, so the gradient of their sum trains each on its own.
 
-
-# %%
-def weighted_loss(out: torch.Tensor, x: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:
-    """Each toy's loss, [model].
-
-    Args:
-        out, x: reconstruction and features, [model, batch, feature].
-        importance: [model, feature].
-    """
-    ### BEGIN SOLUTION
-    return ((out - x) ** 2).mean(1).mul(importance).sum(-1)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.superposition.weighted_loss"]
+from utils.features.superposition import weighted_loss
 
 # %% tags=["check"]
 lesson_41.check_weighted_loss(weighted_loss)
@@ -185,8 +176,8 @@ density = (1 - torch.tensor(SPARSITY)).repeat_interleave(SEEDS)
 importance = 0.9 ** torch.arange(5)
 KEEP = [0, 5, 10, 20, 30, 40, 50, 60, 80, 100, 125, 150, 200, 250, 300, 400, 600, 1000, 1500]
 each = importance.expand(len(density), 5)
-five = train_toys(density, each, dim=2, steps=1500, batch=128, seed=0, keep=KEEP)
-roomy = train_toys(density[::SEEDS], each[::SEEDS], dim=5, steps=600, seed=0)
+five = train_toys(density, each, dim=2, steps=1500, batch_size=128, keep=KEEP)
+roomy = train_toys(density[::SEEDS], each[::SEEDS], dim=5, steps=600)
 room = loss_shares(roomy, density[::SEEDS], importance)
 print("share of the loss left with five dimensions, worst toy:", f"{room.max():.4f}")
 
@@ -215,10 +206,11 @@ figures.arrows(first_toys(-1), title="Trained: from about two features, over dig
 # One toy is one draw of luck, so count. Call a feature *kept* if its direction is longer than `0.5`. The control is the same toy without its ReLU.
 
 # %%
-linear = train_toys(density, each, dim=2, steps=800, batch=128, seed=0, relu=False)
+linear = train_toys(density, each, dim=2, steps=800, batch_size=128, relu=False)
 kept_in, linear_in = (kept(t.W).sum(-1).view(-1, SEEDS).double() for t in (five, linear))
+linear_means = linear_in.mean(1)
 plots.lines(
-    {"with ReLU": kept_in.mean(1), "without ReLU (control)": linear_in.mean(1)},
+    {"with ReLU": kept_in.mean(1), "without ReLU (control)": linear_means},
     at=SPARSITY,
     title="With a ReLU, two dimensions hold more, the sparser the data",
     x="sparsity",
@@ -236,7 +228,12 @@ plots.lines(
 MANY = 96
 many_density = torch.tensor([0.2, 0.1]).repeat_interleave(MANY)
 many = train_toys(
-    many_density, importance.expand(2 * MANY, 5), dim=2, steps=1500, batch=128, seed=1
+    many_density,
+    importance.expand(2 * MANY, 5),
+    dim=2,
+    steps=1500,
+    batch_size=128,
+    generator=torch.Generator().manual_seed(1),
 )
 has = kept(many.W).view(2, MANY, 5)
 number, left = has.sum(-1), loss_shares(many, many_density, importance).view(2, MANY)
@@ -263,7 +260,6 @@ claim("kept without zeros", kept_in[0].mean(), text=2.3, within=0.35)
 assert kept(five.W[:SEEDS])[:, 0].all(), "without zeros feature 0 is always kept"
 claim("feature 1 kept without zeros", kept(five.W[:SEEDS])[:, 1].sum(), text=20, within=3)
 claim("kept at sparsity 0.97", kept_in[5].mean(), text=4.96, within=0.1)
-linear_means = linear_in.mean(1)
 assert kept_in.mean(1)[1:].diff().min() > 0
 assert linear_means.min() > 1.9 and linear_means.max() < 3.1 and linear_means.argmax() == 0
 claim("squared lengths without ReLU", linear.W.square().sum((1, 2)).mean(), text=2.0, within=0.03)
@@ -291,21 +287,8 @@ assert (number[0] == 4).sum() > (number[0] == 5).sum()
 #
 # ### Exercise 4 · dimensionality (15 minutes, medium)
 
-
-# %%
-def dimensionality(W: torch.Tensor) -> torch.Tensor:
-    """The share of a dimension that each feature has, [model, feature]; 0 where a direction is 0.
-
-    Args:
-        W: directions, [model, feature, dim].
-    """
-    ### BEGIN SOLUTION
-    length = W.norm(dim=-1)
-    unit = W / length.clamp(min=1e-6)[..., None]
-    on_it = (unit @ W.transpose(1, 2)) ** 2  # [model, feature i, feature j]
-    return length**2 / on_it.sum(-1).clamp(min=1e-12)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.superposition.dimensionality"]
+from utils.features.superposition import dimensionality
 
 # %% tags=["check"]
 lesson_41.check_dimensionality(dimensionality)
@@ -326,13 +309,19 @@ lesson_41.check_dimensionality(dimensionality)
 # Now eight features of equal importance in two or three dimensions, at six sparsities, twelve toys each. *Predict first:* is `D` spread out evenly, or does it prefer some values? The control is the same toys before training.
 
 # %%
-from utils.features.superposition import counted, dimensionality, share_near
+from utils.features.superposition import dimensionality, share_near
 
 DENSITY_8 = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 density_8 = torch.tensor(DENSITY_8).repeat_interleave(12)
 eight = {
     dim: train_toys(
-        density_8, torch.ones(len(density_8), 8), dim=dim, steps=1500, batch=128, seed=dim, keep=[0]
+        density_8,
+        torch.ones(len(density_8), 8),
+        dim=dim,
+        steps=1500,
+        batch_size=128,
+        generator=torch.Generator().manual_seed(dim),
+        keep=[0],
     )
     for dim in (2, 3)
 }
@@ -342,15 +331,20 @@ found_D = {f"{dim} dimensions": dimensionality(toys.W)[kept(toys.W)] for dim, to
 found_D["untrained (control)"] = torch.cat(
     [dimensionality(toys.kept[0])[kept(toys.kept[0])] for toys in eight.values()]
 )
+two_D, three_D, control_D = found_D.values()
+near_any = [share_near(two_D, 1 / 2, 2 / 5)]
+near_any += [share_near(D, 1 / 2, 2 / 5, 3 / 8) for D in (three_D, control_D)]
 EDGES = (torch.arange(19, 69) + 0.5) * 0.0125
-plots.lines(
+fig = plots.lines(
     {name: (torch.histogram(D, EDGES)[0] / len(D)).tolist() for name, D in found_D.items()},
     at=((EDGES[1:] + EDGES[:-1]) / 2).tolist(),
     title="Dimensionality sits on a few fractions",
     x="dimensionality D",
     y="share of the kept features",
-    marks={"3/8": 3 / 8, "2/5": 2 / 5, "1/2": 1 / 2, "2/3": 2 / 3, "3/4": 3 / 4},
 )
+for name, place in {"3/8": 3 / 8, "2/5": 2 / 5, "1/2": 1 / 2, "2/3": 2 / 3, "3/4": 3 / 4}.items():
+    fig.add_vline(x=place, line={"color": "#999", "width": 1}, annotation_text=name)
+fig
 
 # %%
 all_eight = eight[3].W[kept(eight[3].W).all(-1)]
@@ -362,6 +356,13 @@ for dim, toys in eight.items():
     D, is_kept = dimensionality(toys.W).view(6, 12, 8), kept(toys.W).view(6, 12, 8)
     in_digons = (((D - 0.5).abs() < 0.01) & is_kept).sum(-1)
     by_density[dim] = [(D[i][is_kept[i]], is_kept[i].sum(-1), in_digons[i]) for i in range(6)]
+
+
+def counted(values: Tensor) -> str:
+    """How often each number comes, as in "10 x 4, 2 x 5"."""
+    return ", ".join(f"{int((values == v).sum())} x {v}" for v in values.unique().tolist())
+
+
 plots.table(
     [
         (p, *(t for D, n, digon in each for t in (counted(n), counted(digon), f"{D.median():.2f}")))
@@ -387,7 +388,6 @@ plots.table(
 # Near a fraction by chance? Within `0.01` of 1/2 or 2/5 lie **0.82** of the kept features in two dimensions; of 1/2, 2/5 or 3/8, **0.93** in three. Untrained: **0.09** of all of them lie near one of the three.
 
 # %% tags=["numbers"]
-two_D, three_D, control_D = found_D.values()
 two_digons = sum((digon == 4).sum() for _, _, digon in by_density[2][:3])
 claim("two digons at density 0.5 to 0.3", two_digons, text=30, within=3)
 assert all((n == 5).all() and (digon == 0).all() for _, n, digon in by_density[2][4:])
@@ -400,8 +400,6 @@ assert sorted_cosines[1] - sorted_cosines[0] < 0.05
 claim("third cosine", sorted_cosines[2], text=-0.42, within=0.04)
 claim("fourth", sorted_cosines[3], text=0.20, within=0.03)
 claim("last", sorted_cosines[6], text=0.30, within=0.03)
-near_any = [share_near(two_D, 1 / 2, 2 / 5)]
-near_any += [share_near(D, 1 / 2, 2 / 5, 3 / 8) for D in (three_D, control_D)]
 claim("two dimensions, near a fraction", near_any[0], text=0.82, within=0.06)
 claim("three dimensions, near a fraction", near_any[1], text=0.93, within=0.05)
 claim("untrained, near a fraction", near_any[2], text=0.09, within=0.03)
@@ -421,21 +419,8 @@ for fraction in (2 / 3, 3 / 4):
 #
 # ### Exercise 5 · three losses (15 minutes, medium)
 
-
-# %%
-def two_in_one_losses(density: torch.Tensor, importance: torch.Tensor) -> torch.Tensor:
-    """The loss of each choice, [setting, 3]: keep only feature 0, only feature 1, or both as opposites.
-
-    Args:
-        density: [setting], probability that a feature is not 0.
-        importance: [setting], that of feature 1; feature 0 has importance 1.
-    """
-    ### BEGIN SOLUTION
-    variance = density / 3 - density**2 / 4
-    both = density**2 * (1 + importance) / 6
-    return torch.stack([importance * variance, variance, both], dim=-1)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.superposition.two_in_one_losses"]
+from utils.features.superposition import two_in_one_losses
 
 # %% tags=["check"]
 lesson_41.check_two_in_one_losses(two_in_one_losses)
@@ -458,19 +443,24 @@ lesson_41.check_two_in_one_losses(two_in_one_losses)
 # Now train: 9 densities by 11 importances, six toys each. The losses are exact (a sum over who is active and a fine grid of values): sampled ones are too noisy where both are active once in a thousand rows. For each setting we show the toy with the lowest loss of the six, and then ask how often a *single* toy gets there. A cross marks a setting in which the two maps differ.
 
 # %%
-from utils.features.superposition import exact_pair_loss, pair_kinds, two_in_one_losses
+from utils.features.superposition import exact_pair_loss, two_in_one_losses
 
 PAIR_DENSITY, PAIR_IMPORTANCE, RUNS = torch.logspace(0, -1.7, 9), torch.logspace(-1, 1, 11), 6
 grid = torch.meshgrid(PAIR_DENSITY, PAIR_IMPORTANCE, indexing="ij")
 grid_density, grid_importance = (axis.flatten() for axis in grid)
 pair_density = grid_density.repeat(RUNS)
 pair_importance = torch.stack([torch.ones(len(pair_density)), grid_importance.repeat(RUNS)], -1)
-pairs = train_toys(pair_density, pair_importance, dim=1, steps=1000, batch=128, seed=0, keep=[0])
-kinds = pair_kinds(pairs.W).view(RUNS, -1)
+pairs = train_toys(pair_density, pair_importance, dim=1, steps=1000, batch_size=128, keep=[0])
+# What a toy keeps (longer than 0.5): 0, 1, both as opposites (2), or both on the same side (3).
+w = pairs.W[..., 0]
+one = (w[:, 1].abs() > w[:, 0].abs()).long()  # the longer of the two
+both = torch.where(w.prod(-1) > 0, 3, 2)
+kinds = torch.where(kept(pairs.W).all(-1), both, one).view(RUNS, -1)
 pair_loss = exact_pair_loss(pairs.W, pairs.b, pair_density, pair_importance).view(RUNS, -1)
 best_kind = kinds.gather(0, pair_loss.argmin(0)[None])[0]
 paper = two_in_one_losses(grid_density, grid_importance)
 on_paper = paper.argmin(-1)
+agrees, differ = (kinds == on_paper).double(), best_kind != on_paper
 figures.phases(
     {"on paper": on_paper.view(9, 11), "trained, best of six": best_kind.view(9, 11)},
     kinds=("only 0", "only 1", "opposites", "same side"),
@@ -489,13 +479,12 @@ figures.phases(
 # No control without a ReLU this time. You know beforehand what it would do: one dimension, one principal component, and no third phase.
 
 # %% tags=["numbers"]
-agrees, opposites = (kinds == on_paper).double(), (kinds == 2).double()
+opposites = (kinds == 2).double()
 same_start = (pairs.kept[0][..., 0].prod(-1) > 0).view(RUNS, -1)
 should_oppose = (on_paper == 2).expand(RUNS, -1)
 from_opposite = opposites[should_oppose & ~same_start].mean()
 from_same = opposites[should_oppose & same_start].mean()
 price = pair_loss.min(0).values / paper.min(-1).values
-differ = best_kind != on_paper
 claim("best of six agrees", 1 - differ.double().mean(), text=0.96, within=0.04)
 claim("always opposites", (on_paper == 2).double().mean(), text=0.68, within=0.005)
 failed = differ & (price > 1.1)
@@ -517,20 +506,8 @@ claim("opposites from the same side", from_same, text=0.21, within=0.12)
 #
 # ### Exercise 6 · add up and read out (5 minutes, easy)
 
-
-# %%
-def read_out(directions: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
-    """What each feature reads when the directions of the active ones are added up, [draw, feature].
-
-    Args:
-        directions: of all features, [feature, dim].
-        active: the numbers of the k active features, [draw, k]; each has the value 1.
-    """
-    ### BEGIN SOLUTION
-    total = directions[active].sum(1)  # [draw, dim]
-    return total @ directions.T
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.superposition.read_out"]
+from utils.features.superposition import read_out
 
 # %% tags=["check"]
 lesson_41.check_read_out(read_out)
@@ -555,10 +532,12 @@ from utils.features.superposition import pursuit, random_units, read_out, readin
 
 N_FEATURES, DIMS = 8192, (128, 256, 512)
 KS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-rng = torch.Generator().manual_seed(0)
+generator = torch.Generator().manual_seed(0)
 
-units = {dim: random_units(N_FEATURES, dim, generator=rng) for dim in DIMS}
-reads = {dim: {k: reading(units[dim], k, draws=64, generator=rng) for k in KS} for dim in DIMS}
+units = {dim: random_units(N_FEATURES, dim, generator=generator) for dim in DIMS}
+reads = {
+    dim: {k: reading(units[dim], k, draws=64, generator=generator) for k in KS} for dim in DIMS
+}
 fig = plots.lines(
     {f"{dim} dimensions": [reads[dim][k]["right"].mean() for k in KS] for dim in DIMS},
     at=KS,
@@ -569,7 +548,12 @@ fig = plots.lines(
 fig.update_xaxes(type="log", tickvals=KS)
 
 # %%
-pair_cosines = (units[512][:1000] @ units[512][:1000].T)[tuple(torch.triu_indices(1000, 1000, 1))]
+cosines_512 = (units[512][:1000] @ units[512][:1000].T)[tuple(torch.triu_indices(1000, 1000, 1))]
+found_64, found_128 = (
+    pursuit(units[512], k, draws=8, generator=generator).mean() for k in (64, 128)
+)
+more_units = random_units(4 * N_FEATURES, 512, generator=generator)
+more = reading(more_units, 16, draws=64, generator=generator)
 plots.table(
     [
         (
@@ -594,8 +578,8 @@ plots.table(
 
 # %% tags=["numbers"]
 at_512 = reads[512]
-claim("median size of a cosine", pair_cosines.abs().median(), text=0.030, within=0.001)
-claim("largest cosine", pair_cosines.abs().max(), text=0.20, within=0.03)
+claim("median size of a cosine", cosines_512.abs().median(), text=0.030, within=0.001)
+claim("largest cosine", cosines_512.abs().max(), text=0.20, within=0.03)
 assert all(abs(at_512[k]["noise"] / (k / 512) ** 0.5 - 1) < 0.05 for k in KS)
 claim("false alarms, k = 8", at_512[8]["false alarms"].mean(), text=0.38, within=0.2)
 claim("low", bootstrap(at_512[8]["false alarms"])[0], text=0.23, within=0.15)
@@ -603,10 +587,8 @@ claim("high", bootstrap(at_512[8]["false alarms"])[1], text=0.52, within=0.25)
 claim("false alarms, k = 16", at_512[16]["false alarms"].mean(), text=18, within=2)
 claim("right, k = 16", at_512[16]["right"].mean(), text=0.978, within=0.015)
 claim("right, k = 64", at_512[64]["right"].mean(), text=0.56, within=0.02)
-found_64, found_128 = (pursuit(units[512], k, draws=8, generator=rng).mean() for k in (64, 128))
 claim("matching pursuit, k = 64", found_64, text=0.98, within=0.04)
 claim("matching pursuit, k = 128", found_128, text=0.26, within=0.06)
-more = reading(random_units(4 * N_FEATURES, 512, generator=rng), 16, draws=64, generator=rng)
 claim("right, k = 16 of 32,768", more["right"].mean(), text=0.96, within=0.02)
 
 # %% [markdown]
@@ -625,31 +607,42 @@ claim("right, k = 16 of 32,768", more["right"].mean(), text=0.96, within=0.02)
 
 # %%
 from utils.features.superposition import fit_scale_and_bias, fresh_errors
-from utils.features.superposition import mean_squared_cosine, strong_cosines
+from utils.features.superposition import pair_cosines
 
 READ_DENSITY, N_READ, DIM_READ, REPEATS = (0.3, 0.1, 0.03, 0.005), 100, 10, 3
 read_density = torch.tensor(READ_DENSITY).repeat_interleave(REPEATS)
-fixed = random_units(REPEATS, N_READ, DIM_READ, generator=rng).repeat(len(READ_DENSITY), 1, 1)
+fixed = random_units(REPEATS, N_READ, DIM_READ, generator=generator).repeat(len(READ_DENSITY), 1, 1)
 equal = torch.ones(len(read_density), N_READ)
-fitting = {"steps": 1500, "seed": 1}
+
+
+def fitting() -> dict:
+    """Equally many steps and the same random numbers for all readers."""
+    return {"steps": 1500, "generator": torch.Generator().manual_seed(1)}
+
+
 readers = {
-    "linear, random directions": fit_scale_and_bias(fixed, read_density, relu=False, **fitting),
-    "ReLU, random directions": fit_scale_and_bias(fixed, read_density, **fitting),
-    "linear, trained": train_toys(read_density, equal, dim=DIM_READ, relu=False, **fitting),
-    "ReLU, trained": train_toys(read_density, equal, dim=DIM_READ, **fitting),
+    "linear, random directions": fit_scale_and_bias(fixed, read_density, relu=False, **fitting()),
+    "ReLU, random directions": fit_scale_and_bias(fixed, read_density, **fitting()),
+    "linear, trained": train_toys(read_density, equal, dim=DIM_READ, relu=False, **fitting()),
+    "ReLU, trained": train_toys(read_density, equal, dim=DIM_READ, **fitting()),
 }
 errors = {
     name: fresh_errors(toys, read_density, relu="ReLU" in name).view(-1, REPEATS)
     for name, toys in readers.items()
 }
+first, last = [{name: values.mean(1)[i] for name, values in errors.items()} for i in (0, -1)]
 fig = plots.lines(
     {name: values.mean(1).tolist() for name, values in errors.items()},
     at=READ_DENSITY,
     title="Sparsity helps those who have a ReLU",
     x="density (rarer to the left)",
     y="squared error / variance",
-    chance=1 - DIM_READ / N_READ,
-    chance_name="best linear: 1 - m/n",
+)
+fig.add_hline(
+    y=1 - DIM_READ / N_READ,
+    line={"color": "#888", "width": 1.5},
+    annotation_text="best linear: 1 - m/n",
+    annotation_position="bottom left",
 )
 fig.update_xaxes(type="log", tickvals=READ_DENSITY)
 
@@ -665,11 +658,14 @@ rare, rarest = read_density[-REPEATS:], slice(-REPEATS, None)
 trained_units = torch.nn.functional.normalize(readers["ReLU, trained"].W[rarest], dim=-1)
 directions = {"random": fixed[rarest], "trained": trained_units}
 parts = {
-    (name, own): fresh_errors(fit_scale_and_bias(units, rare, own=own, **fitting), rare).mean()
+    (name, own): fresh_errors(fit_scale_and_bias(units, rare, own=own, **fitting()), rare).mean()
     for name, units in directions.items()
     for own in (False, True)
 }
-strong = {name: strong_cosines(units).mean(0) for name, units in directions.items()}
+strong = {  # shares of the pairs of directions
+    name: [(sign * pair_cosines(units) > 0.5).double().mean() for sign in (1, -1)]
+    for name, units in directions.items()
+}
 plots.table(
     [
         (name, *(f"{v:.3f}" for v in (parts[name, False], parts[name, True], *strong[name])))
@@ -688,7 +684,6 @@ plots.table(
 #
 # And look at which cosines training removed. Of random pairs, a share of **0.060** has a cosine above `0.5`, and of trained pairs **0.004**. Below `-0.5` it is **0.063** and **0.049**. A negative overlap pushes an inactive feature below zero, where the ReLU makes it 0 at no cost. A positive one makes a false alarm. So training takes away the strong positive overlaps, and leaves most of the negative ones. A digon is the smallest case of that.
 # %% tags=["numbers"]
-first, last = [{name: values.mean(1)[i] for name, values in errors.items()} for i in (0, -1)]
 claim("linear, trained, dense", first["linear, trained"], text=0.90, within=0.01)
 claim("linear, trained, sparse", last["linear, trained"], text=0.90, within=0.015)
 assert all((errors[name] - 0.9).abs().max() < 0.05 for name in errors if "linear" in name)
@@ -701,7 +696,7 @@ claim("empty rows", (1 - rare[0]) ** N_READ, text=0.61, within=0.005)
 bias_trained = readers["ReLU, trained"].b.mean(-1).view(-1, REPEATS).mean(1)
 assert bias_trained[0] > 0.05
 claim("mean bias, sparse", bias_trained[-1], text=-0.60, within=0.06)
-cosine_random, cosine_trained = (mean_squared_cosine(u).mean() for u in directions.values())
+cosine_random, cosine_trained = (pair_cosines(u).square().mean() for u in directions.values())
 claim("mean squared cosine, random", cosine_random, text=0.102, within=0.002)
 claim("mean squared cosine, trained", cosine_trained, text=0.0912, within=0.0006)
 assert (N_READ - DIM_READ) / (DIM_READ * (N_READ - 1)) < cosine_trained < cosine_random
@@ -723,23 +718,8 @@ claim("trained pairs below -0.5", strong["trained"][1], text=0.049, within=0.006
 #
 # ### Exercise 7 · shared neurons (10 minutes, easy)
 
-
-# %%
-def shared_abs(x: torch.Tensor, wiring: torch.Tensor) -> torch.Tensor:
-    """An estimate of |x|, [row, feature]: twice the mean of the neurons a feature is wired to.
-
-    A neuron is the ReLU of the sum of its features, each times its sign.
-
-    Args:
-        x: [row, feature].
-        wiring: [feature, neuron], +1 or -1, or 0 where a neuron does not see a feature.
-    """
-    ### BEGIN SOLUTION
-    neurons = (x @ wiring).relu()  # [row, neuron]
-    wired = wiring.abs()  # 1 where a feature has a neuron
-    return 2 * (neurons @ wired.T) / wired.sum(1)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.features.superposition.shared_abs"]
+from utils.features.superposition import shared_abs
 
 # %% tags=["check"]
 lesson_41.check_shared_abs(shared_abs)
@@ -769,28 +749,29 @@ lesson_41.check_shared_abs(shared_abs)
 from utils.features.superposition import (
     line_error,
     random_wiring,
-    right_of_highest,
     shared_abs,
     train_abs,
 )
 
 N_ABS, NEURONS, EACH = 1000, 500, 25
 ABS_KS = (1, 2, 4, 8, 16, 32, 64)
-wiring = random_wiring(N_ABS, NEURONS, each=EACH, generator=rng)
+wiring = random_wiring(N_ABS, NEURONS, each=EACH, generator=generator)
 
 found_abs = {"shared, with ReLU": [], "no ReLU": [], "no ReLU, |.| after": [], "not shared": []}
 amounts = {}
 for k in ABS_KS:
     # k random features of each row are +1 or -1
-    x = random_wiring(200, N_ABS, each=k, generator=rng)
+    x = random_wiring(200, N_ABS, each=k, generator=generator)
     own = x.abs() * (torch.arange(N_ABS) < NEURONS // 2)
-    guess = own + 0.001 * torch.rand(own.shape, generator=rng)  # ties are broken at random
+    guess = own + 0.001 * torch.rand(own.shape, generator=generator)  # ties are broken at random
     estimate, signed = shared_abs(x, wiring), x @ wiring @ wiring.T
     rivals = (estimate, signed, signed.abs(), guess)
     for name, reads_k in zip(found_abs, rivals, strict=True):
-        found_abs[name].append(right_of_highest(reads_k, x, k))
+        found_abs[name].append(x.abs().gather(1, reads_k.topk(k).indices).mean(1))  # share right
     amounts[k] = [line_error(r, x.abs()) for r in (estimate, signed, own)]
     amounts[k].append(line_error(estimate, x.abs(), gate=True))
+by_k = {name: dict(zip(ABS_KS, rows, strict=True)) for name, rows in found_abs.items()}
+shared, no_relu, abs_after, not_shared = by_k.values()
 fig = plots.lines(
     {name: [values.mean() for values in rows] for name, rows in found_abs.items()},
     at=ABS_KS,
@@ -812,9 +793,10 @@ plots.table(
 # %%
 abs_density = torch.tensor([1.0, 0.03]).repeat_interleave(3)
 abs_errors = {
-    relu: train_abs(abs_density, n=20, neurons=10, steps=2000, seed=0, relu=relu).view(2, 3, 20)
+    relu: train_abs(abs_density, n=20, neurons=10, steps=2000, relu=relu).view(2, 3, 20)
     for relu in (True, False)
 }
+sparse_abs = {relu: values[1].mean() for relu, values in abs_errors.items()}
 plots.table(
     [
         (
@@ -838,8 +820,6 @@ plots.table(
 # At density 1 the hidden ReLU does matter: **0.78** against **1.0** for the control. So in small and in seconds, we did **not** see training find computation in superposition. That is three toys at each density, of one size, with one learning rate and 2,000 steps. The paper reports it for larger nets, with training that we did not repeat.
 
 # %% tags=["numbers"]
-by_k = {name: dict(zip(ABS_KS, rows, strict=True)) for name, rows in found_abs.items()}
-shared, no_relu, abs_after, not_shared = by_k.values()
 claim("shared, k = 4", shared[4].mean(), text=0.95, within=0.02)
 claim("low", bootstrap(shared[4])[0], text=0.94, within=0.02)
 claim("high", bootstrap(shared[4])[1], text=0.97, within=0.02)
@@ -855,7 +835,6 @@ claim("|.| after, k = 32", abs_after[32].mean(), text=0.86, within=0.03)
 claim("amount, linear reading, k = 4", amounts[4][0], text=0.84, within=0.03)
 claim("amount, after a threshold, k = 4", amounts[4][3], text=0.21, within=0.05)
 assert amounts[4][0] > amounts[4][2] and abs(amounts[4][2] - 0.75) < 0.03 and amounts[4][1] > 0.99
-sparse_abs = {relu: values[1].mean() for relu, values in abs_errors.items()}
 claim("trained, low density", sparse_abs[True], text=0.65, within=0.07)
 claim("trained, low density, no hidden ReLU", sparse_abs[False], text=0.60, within=0.04)
 assert sparse_abs[False] < sparse_abs[True] < 0.75
@@ -883,18 +862,19 @@ with torch.no_grad():
     tables = {
         "embeddings": unit(E, dim=-1),
         "centred": unit(centred, dim=-1),
-        "random": random_units(*E.shape, generator=rng),
-        "random, spread alike": unit(torch.randn(E.shape, generator=rng) @ factor.T, dim=-1),
+        "random": random_units(*E.shape, generator=generator),
+        "random, spread alike": unit(torch.randn(E.shape, generator=generator) @ factor.T, dim=-1),
         "centred, less five axes": unit(centred - centred @ five_axes @ five_axes.T, dim=-1),
     }
-    some = torch.randperm(len(E), generator=rng)[:2000]
+    some = torch.randperm(len(E), generator=generator)[:2000]
     pair_index = tuple(torch.triu_indices(2000, 2000, 1))
     cosines = {name: (U[some] @ U[some].T)[pair_index] for name, U in tables.items()}
     REAL_KS = (1, 4, 16)
     real = {
-        name: {k: reading(U, k, draws=64, generator=rng)["right"] for k in REAL_KS}
+        name: {k: reading(U, k, draws=64, generator=generator)["right"] for k in REAL_KS}
         for name, U in tables.items()
     }
+sixteen = real["centred"][16]
 plots.table(
     [
         (
@@ -919,7 +899,6 @@ plots.table(
 claim("mean cosine", cosines["embeddings"].mean(), text=0.45, within=0.02)
 assert real["embeddings"][16].mean() < 0.02 and real["centred"][4].mean() > 0.8
 claim("standard deviation, centred", cosines["centred"].std(), text=0.10, within=0.006)
-sixteen = real["centred"][16]
 claim("right, centred, k = 16", sixteen.mean(), text=0.48, within=0.06)
 claim("low", bootstrap(sixteen)[0], text=0.42, within=0.06)
 claim("high", bootstrap(sixteen)[1], text=0.53, within=0.06)
@@ -981,7 +960,7 @@ plots.table(rows, columns=["", "ours", "control", "Elhage et al. (2022)"])
 # - Hänni et al. (2024), *Mathematical Models of Computation in Superposition*, arXiv 2408.05451
 # - Welch (1974), *Lower bounds on the maximum cross correlation of signals*, IEEE Transactions on Information Theory 20
 #
-# **Next:** 4.2 · Sparse autoencoders
+# **Next:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb)
 
 # %%
 show_progress("41")

@@ -8,8 +8,8 @@ from utils.features import superposition
 def _features(mask, value=torch.rand):
     """Features with another mask, from (size, density, generator), or other values."""
 
-    def sparse_features(density, *, batch, n, generator):
-        size = (len(density), batch, n)
+    def sparse_features(density, *, batch_size, n, generator):
+        size = (len(density), batch_size, n)
         active = mask(size, density[:, None, None], generator)
         return value(size, generator=generator) * active
 
@@ -20,30 +20,32 @@ def _usual(size, density, generator):
     return torch.rand(size, generator=generator) < density
 
 
-def _one_number(density, *, batch, n, generator):
-    drawn = torch.rand(len(density), batch, n, generator=generator)
+def _one_number(density, *, batch_size, n, generator):
+    drawn = torch.rand(len(density), batch_size, n, generator=generator)
     return drawn * (drawn < density[:, None, None])
 
 
-def _reseeded(density, *, batch, n, generator):
+def _reseeded(density, *, batch_size, n, generator):
     generator = generator.manual_seed(3)
-    return superposition.sparse_features(density, batch=batch, n=n, generator=generator)
+    return superposition.sparse_features(density, batch_size=batch_size, n=n, generator=generator)
 
 
 def _shared(values=1, mask=1):
     """Toys that share their values or who is active (1), or not (None: one for each toy)."""
 
-    def sparse_features(density, *, batch, n, generator):
-        drawn = torch.rand(values or len(density), batch, n, generator=generator)
-        active = torch.rand(mask or len(density), batch, n, generator=generator)
+    def sparse_features(density, *, batch_size, n, generator):
+        drawn = torch.rand(values or len(density), batch_size, n, generator=generator)
+        active = torch.rand(mask or len(density), batch_size, n, generator=generator)
         return drawn * (active < density[:, None, None])
 
     return sparse_features
 
 
 def _moved(*axes):
-    def sparse_features(density, *, batch, n, generator):
-        made = superposition.sparse_features(density, batch=batch, n=n, generator=generator)
+    def sparse_features(density, *, batch_size, n, generator):
+        made = superposition.sparse_features(
+            density, batch_size=batch_size, n=n, generator=generator
+        )
         return made.permute(axes)
 
     return sparse_features

@@ -13,7 +13,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def test_features_are_as_dense_as_asked_and_even_between_0_and_1():
-    x = sp.sparse_features(torch.tensor([1.0, 0.2]), batch=20_000, n=3, generator=seeded())
+    x = sp.sparse_features(torch.tensor([1.0, 0.2]), batch_size=20_000, n=3, generator=seeded())
     assert x.shape == (2, 20_000, 3) and x.min() == 0 and x.max() <= 1
     active = (x > 0).double().mean((1, 2))
     assert active[0] == pytest.approx(1, abs=0.001) and active[1] == pytest.approx(0.2, abs=0.01)
@@ -42,34 +42,30 @@ def test_the_exact_loss_is_the_paper_and_pencil_one_and_what_samples_give():
     mean = torch.stack([torch.zeros(2), density / 2], -1)
     exact = sp.exact_pair_loss(only, mean, density, both, grid=100)
     assert torch.allclose(exact, choices[:, 0], rtol=0.01)
-    x = sp.sparse_features(density, batch=200_000, n=2, generator=seeded())
+    x = sp.sparse_features(density, batch_size=200_000, n=2, generator=seeded())
     sampled = sp.weighted_loss(sp.toy_output(x, W, b), x, both)
     assert torch.allclose(sampled, choices[:, 2], rtol=0.03)
-
-
-def test_pair_kinds():
-    W = torch.tensor([[1.0, 0.1], [0.2, -0.9], [1, -1], [-0.8, -0.7], [0.1, 0.3]])[..., None]
-    assert sp.pair_kinds(W).tolist() == [0, 1, 2, 3, 1]
 
 
 def test_trained_toys_share_a_dimension_with_a_relu_and_not_without():
     """Opposite starts, since a weight does not pass through zero: see the lesson."""
     density, importance = torch.full((8,), 0.05), torch.ones(8, 2)
-    setting = {"dim": 1, "steps": 400, "seed": 0, "keep": [0, 400]}
+    setting = {"dim": 1, "steps": 400, "keep": [0, 400]}
     toys = sp.train_toys(density, importance, **setting)
     assert toys.kept.shape == (2, 8, 2, 1) and torch.equal(toys.kept[1], toys.W)
     opposite = toys.kept[0][..., 0].prod(-1) < 0
-    assert opposite.any() and (sp.pair_kinds(toys.W)[opposite] == 2).all()
+    assert opposite.any() and (toys.W[opposite, :, 0].prod(-1) < 0).all()
+    assert sp.kept(toys.W)[opposite].all()
     linear = sp.train_toys(density, importance, **setting, relu=False)
     assert linear.W.square().sum((1, 2)).max() < 1.1
     assert torch.equal(toys.kept[0], linear.kept[0]), "the control starts where the toy starts"
-    assert sp.train_toys(density, importance, dim=1, steps=2, seed=0).kept.shape == (0, 8, 2, 1)
+    assert sp.train_toys(density, importance, dim=1, steps=2).kept.shape == (0, 8, 2, 1)
 
 
 def test_a_toy_in_a_batch_learns_as_it_would_alone():
     """The sum of the losses leaves each toy's gradient its own: one extreme toy changes nothing."""
     start = [torch.randn(2, 3, 2, generator=seeded(1)), torch.zeros(2, 3)]
-    x = sp.sparse_features(torch.tensor([0.5, 0.5]), batch=64, n=3, generator=seeded(2))
+    x = sp.sparse_features(torch.tensor([0.5, 0.5]), batch_size=64, n=3, generator=seeded(2))
 
     def loss_of(toys: slice, scale: float):
         weight = torch.tensor([1.0, scale])[toys, None].expand(-1, 3)
@@ -82,7 +78,7 @@ def test_a_toy_in_a_batch_learns_as_it_would_alone():
 
 def test_fixed_directions_stay_fixed():
     directions = torch.nn.functional.normalize(torch.randn(2, 6, 3, generator=seeded()), dim=-1)
-    toys = sp.fit_scale_and_bias(directions, torch.tensor([0.5, 0.05]), steps=50, seed=0)
+    toys = sp.fit_scale_and_bias(directions, torch.tensor([0.5, 0.05]), steps=50)
     cosine = torch.nn.functional.cosine_similarity(toys.W, directions, dim=-1).abs()
     assert cosine.min() > 1 - 1e-5
     assert toys.W.norm(dim=-1).std(1).max() < 1e-5 and toys.b.std(1).max() < 1e-5
@@ -91,7 +87,7 @@ def test_fixed_directions_stay_fixed():
 
 def test_own_lengths_and_biases_leave_the_directions():
     directions = sp.random_units(2, 6, 3, generator=seeded())
-    toys = sp.fit_scale_and_bias(directions, torch.tensor([0.5, 0.5]), steps=50, seed=0, own=True)
+    toys = sp.fit_scale_and_bias(directions, torch.tensor([0.5, 0.5]), steps=50, own=True)
     cosine = torch.nn.functional.cosine_similarity(toys.W, directions, dim=-1).abs()
     assert cosine.min() > 1 - 1e-5
     assert toys.W.norm(dim=-1).std(1).min() > 1e-3 and toys.b.std(1).min() > 1e-3
@@ -110,7 +106,7 @@ def test_toys_that_answer_the_mean_have_an_error_of_one():
 
 
 def test_relative_error_is_one_for_the_mean_and_zero_for_the_truth():
-    x = sp.sparse_features(torch.tensor([0.3]), batch=500, n=4, generator=seeded())
+    x = sp.sparse_features(torch.tensor([0.3]), batch_size=500, n=4, generator=seeded())
     mean = x.mean(1, keepdim=True).expand_as(x)
     assert torch.allclose(sp.relative_error(mean, x), torch.ones(1, 4), atol=1e-5)
     assert sp.relative_error(x, x).max() == 0
@@ -126,17 +122,11 @@ def test_reading_is_perfect_for_orthogonal_directions_and_noisy_by_theory_for_ra
     assert noisy["false alarms"].mean() == pytest.approx(0.159 * 1975, rel=0.1)
 
 
-def test_mean_squared_cosine_of_a_cross_and_of_random_directions():
+def test_cosines_of_pairs_in_a_cross_and_of_random_directions():
     cross = torch.tensor([[[2.0, 0], [-1, 0], [0, 1], [0, -3]]])
-    assert sp.mean_squared_cosine(cross).item() == pytest.approx(1 / 3)
+    assert sp.pair_cosines(cross).sort().values.tolist() == [[-1, -1, 0, 0, 0, 0]]
     drawn = torch.randn(1, 500, 20, generator=seeded())
-    assert sp.mean_squared_cosine(drawn).item() == pytest.approx(1 / 20, rel=0.03)
-
-
-def test_strong_cosines_count_pairs_on_each_side():
-    W = torch.tensor([[[1.0, 0], [3, 0.1], [-1, 0], [0, 1]]])
-    above, below = sp.strong_cosines(W)[0].tolist()
-    assert above == pytest.approx(1 / 6) and below == pytest.approx(2 / 6)
+    assert sp.pair_cosines(drawn).square().mean().item() == pytest.approx(1 / 20, rel=0.03)
 
 
 def test_the_error_of_a_line_and_of_a_gate():
@@ -152,12 +142,8 @@ def test_the_error_of_a_line_and_of_a_gate():
     )
 
 
-def test_who_reads_highest_and_near_which_number():
-    x = torch.tensor([[0.0, -1, 0, 1], [1, 0, 0, 1]])
-    reads = torch.tensor([[0.0, 3, 4, 1], [5, 0, 0, 2]])
-    assert sp.right_of_highest(reads, x, 2).tolist() == [0.5, 1.0]
+def test_share_near_a_number():
     assert sp.share_near(torch.tensor([0.5, 0.405, 0.45, 0.3]), 0.5, 0.4) == 0.5
-    assert sp.counted(torch.tensor([5, 4, 5])) == "1 x 4, 2 x 5"
 
 
 def test_pursuit_finds_more_than_one_dot_product():
@@ -177,6 +163,6 @@ def test_wiring_and_what_a_lone_feature_reads():
 
 def test_the_net_for_absolute_values_needs_its_hidden_relu_on_dense_data():
     density = torch.tensor([1.0])
-    setting = {"n": 2, "neurons": 6, "steps": 500, "seed": 0}
+    setting = {"n": 2, "neurons": 6, "steps": 500}
     assert sp.train_abs(density, **setting, relu=True).mean() < 0.3
     assert sp.train_abs(density, **setting, relu=False).mean() > 0.9

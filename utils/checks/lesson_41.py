@@ -19,7 +19,7 @@ def _seeded(seed: int) -> torch.Generator:
 def check_sparse_features(sparse_features) -> str:
     """Statistics of a large draw, since nobody can say which numbers are drawn."""
     density = torch.tensor([0.1, 0.7, 1.0])
-    x = sparse_features(density.clone(), batch=4000, n=6, generator=_seeded(0))
+    x = sparse_features(density.clone(), batch_size=4000, n=6, generator=_seeded(0))
     expect(isinstance(x, torch.Tensor), "The features should be one tensor.")
     shape = (3, 4000, 6)
     if tuple(x.shape) == shape[::-1] or tuple(x.shape) in {(4000, 3, 6), (3, 6, 4000)}:
@@ -27,12 +27,12 @@ def check_sparse_features(sparse_features) -> str:
     match(list(x.shape), torch.tensor(shape), what="The shape", mistakes={})
     x = x.detach().cpu().double()
     state = _seeded(0)
-    again = sparse_features(density.clone(), batch=4000, n=6, generator=state)
+    again = sparse_features(density.clone(), batch_size=4000, n=6, generator=state)
     expect(
         torch.equal(again.cpu().double(), x),
         "The same seed gave other numbers: hand `generator` to *every* random function.",
     )
-    more = sparse_features(density.clone(), batch=4000, n=6, generator=state)
+    more = sparse_features(density.clone(), batch_size=4000, n=6, generator=state)
     expect(
         not torch.equal(more.cpu().double(), x),
         "Two draws from one generator gave the same numbers: use the generator as it is, and do "
@@ -47,12 +47,12 @@ def check_sparse_features(sparse_features) -> str:
     )
     rows = (x[1] > 0).double().mean(1)
     expect(
-        rows.std().item() > 0.1 and (x[1, 0] != x[1, 1]).any(),
+        rows.std().item() > 0.1 and bool((x[1, 0] != x[1, 1]).any()),
         "All rows are alike: draw who is active for each row anew.",
     )
     if (active - density).abs().max() > 0.02:
         expect(
-            (active - density**2).abs().max() > 0.02,
+            bool((active - density**2).abs().max() > 0.02),
             "Too many zeros: a feature passes with probability density squared. Is it masked "
             "twice?",
         )

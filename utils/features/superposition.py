@@ -22,14 +22,14 @@ class Trained(NamedTuple):
 
 
 def sparse_features(
-    density: Float[Tensor, " model"], *, batch: int, n: int, generator: torch.Generator
+    density: Float[Tensor, " model"], *, batch_size: int, n: int, generator: torch.Generator
 ) -> Float[Tensor, "model batch feature"]:
     """Features that are 0, or with probability `density` uniform between 0 and 1; all independent.
 
     One random number does both jobs: where it lies in the top `density` of [0, 1], its place there
     is the value.
     """
-    drawn = torch.rand(len(density), batch, n, generator=generator)
+    drawn = torch.rand(len(density), batch_size, n, generator=generator)
     density = density[:, None, None]
     return (drawn - (1 - density)).clamp(min=0) / density
 
@@ -51,18 +51,27 @@ def weighted_loss(
     x: Float[Tensor, "model batch feature"],
     importance: Float[Tensor, "model feature"],
 ) -> Float[Tensor, " model"]:
-    """Each toy's squared error, times importance: summed over features, averaged over rows."""
+    """Each toy's squared error, times importance: summed over features, averaged over the batch.
+
+    Args:
+        out: the toys' reconstructions of the features.
+        x: the features.
+        importance: of each feature; it multiplies the squared error.
+    """
     return ((out - x).square().mean(1) * importance).sum(-1)
 
 
 def dimensionality(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model feature"]:
-    """The share of a dimension that each feature has to itself; 0 for a feature that W leaves out.
+    """The share of a dimension that each feature has; 0 for a feature whose direction is 0.
 
-    |W_i|^2 / sum_j (W_i . W_j / |W_i|)^2, where j runs over all features, i too.
+    |W_i|^2 / sum_j (u_i . W_j)^2, where u_i = W_i / |W_i| and j runs over all features, i too.
+
+    Source: Elhage et al. (2022), arXiv 2209.10652.
     """
-    norms = W.norm(dim=-1)
-    shared = (W @ W.mT).square().sum(-1)
-    return torch.where(norms > 1e-6, norms**4 / shared.clamp(min=1e-30), 0.0)
+    length = W.norm(dim=-1)
+    unit = W / length.clamp(min=1e-6)[..., None]
+    on_it = (unit @ W.transpose(1, 2)) ** 2  # [model, feature i, feature j]
+    return length**2 / on_it.sum(-1).clamp(min=1e-12)
 
 
 def two_in_one_losses(
@@ -70,9 +79,12 @@ def two_in_one_losses(
 ) -> Float[Tensor, "setting choice=3"]:
     """Losses of three ways to put two features into one dimension.
 
-    Feature 0 has importance 1, feature 1 has `importance`. The choices: keep only feature 0, keep
-    only feature 1 (what is left out gets its mean as the bias), or both as opposites, W = [1, -1]
-    and b = 0.
+    The choices: keep only feature 0, keep only feature 1 (what is left out is answered by its
+    mean), or both as opposites, W = [1, -1] and b = 0.
+
+    Args:
+        density: the probability that a feature is not 0.
+        importance: of feature 1; feature 0 has importance 1.
     """
     variance = density / 3 - density**2 / 4
     both = density**2 * (1 + importance) / 6
@@ -85,23 +97,29 @@ def read_out(
     """Adds up the directions of the active features, and reads every feature off the sum.
 
     A feature is read by the dot product of the sum with its direction.
+
+    Args:
+        directions: of all features.
+        active: the numbers of the k active features of each draw; each has the value 1.
     """
-    return directions[active].sum(1) @ directions.T
+    total = directions[active].sum(1)  # [draw, dim]
+    return total @ directions.T
 
 
 def shared_abs(
     x: Float[Tensor, "row feature"], wiring: Float[Tensor, "feature neuron"]
 ) -> Float[Tensor, "row feature"]:
-    """|x| of each feature, estimated from ReLU neurons that features share.
+    """An estimate of |x|, from ReLU neurons that features share.
 
-    Each feature is read as twice the mean of the neurons that it is wired to. If it is the only one
-    active, that is right up to chance: half of its neurons see it with the sign that passes.
+    A neuron is the ReLU of the sum of its features, each times its sign. A feature is read as twice
+    the mean of the neurons that it is wired to: half of them see it with the sign that passes.
 
     Args:
-        wiring: +1, -1, or 0 where a neuron does not see a feature. Every feature needs a neuron.
+        wiring: +1 or -1, or 0 where a neuron does not see a feature. Every feature has a neuron.
     """
-    wired = wiring.abs()
-    return 2 * (x @ wiring).relu() @ (wired / wired.sum(1, keepdim=True)).T
+    neurons = (x @ wiring).relu()  # [row, neuron]
+    wired = wiring.abs()  # 1 where a feature has a neuron
+    return 2 * neurons @ (wired / wired.sum(1, keepdim=True)).T
 
 
 def relative_error(
@@ -120,8 +138,8 @@ def train_toys(
     *,
     dim: int,
     steps: int,
-    seed: int,
-    batch: int = 256,
+    generator: torch.Generator | None = None,
+    batch_size: int = 256,
     relu: bool = True,
     keep: Collection[int] = (),
 ) -> Trained:
@@ -130,14 +148,15 @@ def train_toys(
     Toys with the same setting differ by their first weights and by their data.
 
     Args:
+        generator: of first weights and data; without one, they are the same in each call.
         keep: steps after which to keep a copy of W; 0 is before training.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     models, n = importance.shape
     W = torch.randn(models, n, dim, generator=generator) * (2 / (n + dim)) ** 0.5
 
     def loss(W: Tensor, b: Tensor) -> Tensor:
-        x = sparse_features(density, batch=batch, n=n, generator=generator)
+        x = sparse_features(density, batch_size=batch_size, n=n, generator=generator)
         return weighted_loss(toy_output(x, W, b, relu=relu), x, importance)
 
     (W, b), kept = _descend([W, torch.zeros(models, n)], loss, steps=steps, keep=keep)
@@ -149,7 +168,7 @@ def fit_scale_and_bias(
     density: Float[Tensor, " model"],
     *,
     steps: int,
-    seed: int,
+    generator: torch.Generator | None = None,
     relu: bool = True,
     own: bool = False,
 ) -> Trained:
@@ -157,9 +176,10 @@ def fit_scale_and_bias(
 
     Args:
         directions: of length 1.
+        generator: of the data; without one, they are the same in each call.
         own: every feature gets a length and a bias of its own.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     models, n, _ = directions.shape
     size = (models, n if own else 1)
 
@@ -167,7 +187,7 @@ def fit_scale_and_bias(
         return directions * length[..., None], bias.expand(models, n)
 
     def loss(length: Tensor, bias: Tensor) -> Tensor:
-        x = sparse_features(density, batch=256, n=n, generator=generator)
+        x = sparse_features(density, batch_size=256, n=n, generator=generator)
         out = toy_output(x, *toy(length, bias), relu=relu)
         return weighted_loss(out, x, torch.ones(models, n))
 
@@ -178,7 +198,13 @@ def fit_scale_and_bias(
 
 
 def train_abs(
-    density: Float[Tensor, " model"], *, n: int, neurons: int, steps: int, seed: int, relu: bool
+    density: Float[Tensor, " model"],
+    *,
+    n: int,
+    neurons: int,
+    steps: int,
+    relu: bool,
+    generator: torch.Generator | None = None,
 ) -> Float[Tensor, "model feature"]:
     """Trains nets to compute |x| of `n` features, and gives their relative errors on fresh data.
 
@@ -187,12 +213,13 @@ def train_abs(
 
     Args:
         relu: False leaves the ReLU of the hidden layer out, but not that of the output.
+        generator: of first weights and data; without one, they are the same in each call.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator or torch.Generator().manual_seed(0)
     models, spread = len(density), (2 / (n + neurons)) ** 0.5
 
-    def data(batch: int) -> Tensor:
-        x = sparse_features(density, batch=batch, n=n, generator=generator)
+    def data(batch_size: int) -> Tensor:
+        x = sparse_features(density, batch_size=batch_size, n=n, generator=generator)
         return torch.where(torch.rand(x.shape, generator=generator) < 0.5, -x, x)
 
     def net(x: Tensor, W1: Tensor, W2: Tensor, b: Tensor) -> Tensor:
@@ -295,7 +322,7 @@ def loss_shares(
     """Each toy's loss on fresh data, as a share of what always answering the mean would cost."""
     n = len(importance)
     weight = importance.expand(len(density), n)
-    x = sparse_features(density, batch=8000, n=n, generator=torch.Generator().manual_seed(99))
+    x = sparse_features(density, batch_size=8000, n=n, generator=torch.Generator().manual_seed(99))
     loss = weighted_loss(toy_output(x, toys.W, toys.b, relu=relu), x, weight)
     return loss / (x.var(1) * weight).sum(-1)
 
@@ -305,13 +332,8 @@ def fresh_errors(
 ) -> Float[Tensor, " model"]:
     """Each toy's relative error on fresh data of a density, the mean over features."""
     n = toys.W.shape[1]
-    x = sparse_features(density, batch=8000, n=n, generator=torch.Generator().manual_seed(5))
+    x = sparse_features(density, batch_size=8000, n=n, generator=torch.Generator().manual_seed(5))
     return relative_error(toy_output(x, toys.W, toys.b, relu=relu), x).mean(-1)
-
-
-def counted(values: Int[Tensor, " value"]) -> str:
-    """How often each number comes, as in "10 x 4, 2 x 5"."""
-    return ", ".join(f"{int((values == v).sum())} x {v}" for v in values.unique().tolist())
 
 
 def share_near(values: Float[Tensor, " value"], *targets: float) -> float:
@@ -320,41 +342,11 @@ def share_near(values: Float[Tensor, " value"], *targets: float) -> float:
     return (distance < 0.01).double().mean().item()
 
 
-def pair_kinds(W: Float[Tensor, "model feature=2 dim=1"]) -> Int[Tensor, " model"]:
-    """What toys with two features in one dimension keep: 0, 1, both as opposites (2), or both (3).
-
-    3 is both on the same side. A feature longer than 0.5 counts as kept; where
-    neither is, the longer one gives the number.
-    """
-    w = W[..., 0]
-    both, same = (w.abs() > 0.5).all(-1), w.prod(-1) > 0
-    longer = (w[:, 1].abs() > w[:, 0].abs()).long()
-    return torch.where(both, torch.where(same, 3, 2), longer)
-
-
-def mean_squared_cosine(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, " model"]:
-    """The mean over pairs of different features."""
-    units = torch.nn.functional.normalize(W, dim=-1)
-    n = W.shape[1]
-    return ((units @ units.mT).square().sum((1, 2)) - n) / (n * (n - 1))
-
-
-def strong_cosines(
-    W: Float[Tensor, "model feature dim"], *, beyond: float = 0.5
-) -> Float[Tensor, "model sign=2"]:
-    """Shares of the pairs of features whose cosine is above `beyond`, and below minus `beyond`."""
+def pair_cosines(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model pair"]:
+    """The cosine of every pair of different features."""
     units = torch.nn.functional.normalize(W, dim=-1)
     first, second = torch.triu_indices(W.shape[1], W.shape[1], 1)
-    cosines = (units @ units.mT)[:, first, second]
-    strong = torch.stack([cosines > beyond, cosines < -beyond], dim=1)
-    return strong.double().mean(-1)
-
-
-def right_of_highest(
-    reads: Float[Tensor, "row feature"], x: Float[Tensor, "row feature"], k: int
-) -> Float[Tensor, " row"]:
-    """Share of the k highest readings whose features are active, that is -1 or 1 and not 0."""
-    return x.abs().gather(1, reads.topk(k).indices).mean(1)
+    return (units @ units.mT)[:, first, second]
 
 
 def line_error(
