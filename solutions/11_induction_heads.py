@@ -484,7 +484,7 @@ lesson_11.check_copying_score(copying_score)
 # cannot change which entry of a row is largest, but the weights can; so fold them into the matrices.
 
 # %%
-from utils.circuits.induction import copying_score, own_token_rank
+from utils.circuits.induction import copying_score
 
 group = cfg.n_heads // cfg.n_key_value_heads  # three query heads share a key-value head
 
@@ -551,6 +551,12 @@ assert (copying[scores["induction"] < 0.05] > 0.95).sum() >= 10
 
 
 # %%
+def own_token_rank(scores: torch.Tensor) -> float:
+    """Mean share of the other columns that the diagonal beats: 0.5 is chance, 1.0 is perfect."""
+    beaten = (scores < scores.diagonal()[:, None]).sum(-1)
+    return (beaten / (scores.shape[-1] - 1)).mean().item()
+
+
 @torch.no_grad()
 def matching(previous, induction) -> float:
     """Own-token rank of: query of a token, against the key of what `previous` moved."""
@@ -1120,7 +1126,7 @@ plots.table(
 # - Singh et al. (2024), *What needs to go right for an induction head?*, arXiv 2404.07129
 # - `transformer_lens.head_detector.detect_head` finds previous-token, duplicate-token and induction heads in any text
 #
-# **Next:** 1.3 · Who moves the name
+# **Next:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb)
 
 # %%
 show_progress("11")

@@ -189,12 +189,16 @@ MISTAKES = {
     "copying_score": [
         (
             "columns",
-            _copy(lambda E, V, P, U: induction.own_token_rank((E @ V @ P @ U).T)),
+            _copy(lambda E, V, P, U: induction.copying_score(U.T, P.T, V.T, E.T)),
             "Rows and columns are swapped",
         ),
         (
             "no head",
-            _copy(lambda E, V, P, U: induction.own_token_rank(E @ U)),
+            _copy(
+                lambda E, V, P, U: induction.copying_score(
+                    E, torch.eye(len(U)), torch.eye(len(U)), U
+                )
+            ),
             "head is missing",
         ),
         (

@@ -159,7 +159,7 @@ def test_the_circuit_is_where_the_ablations_say(measured):
 
 def test_the_induction_heads_read_the_previous_token_head():
     """By K-composition the previous-token head leads in both columns; by the weights, they copy."""
-    from utils.circuits.induction import copying_score, own_token_rank
+    from utils.circuits.induction import copying_score
 
     model = models.load(f"induction/two_layer/{LAST}", device="cpu")
     scores = model.all_composition_scores("K").scores[0, :, 1].detach()
@@ -169,7 +169,8 @@ def test_the_induction_heads_read_the_previous_token_head():
     for head in (2, 3):
         assert copying_score(W_E, W_V[1, head], W_O[1, head], W_U) > 0.98
         written = [W_E @ W_V[0, h] @ W_O[0, h] for h in range(4)]
-        match = [own_token_rank(W_E @ W_Q[1, head] @ W_K[1, head].T @ w.T) for w in written]
+        # The same rank, of queries against the keys of what each head wrote.
+        match = [copying_score(W_E, W_Q[1, head], W_K[1, head].T, w.T) for w in written]
         assert match[1] > 0.98 and max(match[:1] + match[2:]) < 0.5
 
 

@@ -63,12 +63,6 @@ def induction_scores(
     return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
 
 
-def own_token_rank(scores: Float[Tensor, "token token"]) -> float:
-    """Mean share of the other columns that the diagonal beats: 0.5 is chance, 1.0 is perfect."""
-    beaten = (scores < scores.diagonal()[:, None]).sum(-1)
-    return (beaten / (scores.shape[-1] - 1)).mean().item()
-
-
 def copying_score(
     W_E: Float[Tensor, "token d_model"],
     W_V: Float[Tensor, "d_model d_head"],
