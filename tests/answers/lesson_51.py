@@ -110,7 +110,7 @@ MISTAKES = {
         ("the result", _places(at=-1, label=_is_target), "positions of the results"),
         ("the verdict", _places(at=1, label=_is_target), "positions of the verdicts"),
         ("what the model said", _places(label=_said), "*said*"),
-        ("any bracket", _places(number=False, label=_is_target), "behind a word"),
+        ("any bracket", _places(number=False, label=_is_target), "after a word"),
         ("no open end", _places(label=_is_target, last=False), "last bracket is missing"),
         ("part of a word", _places(label=lambda w, i: w[i - 1] in "15"), "whole words"),
         ("second word", _places(label=lambda w, i: w[i - 1] == w[2]), "begin with fillers"),
@@ -123,7 +123,7 @@ MISTAKES = {
         ),
         ("int with str", _places(label=lambda w, i: int(w[i - 1]) == "15"), "never equals"),
         ("from the header", _from_the_header, "from the first word"),
-        ("nothing", lambda words: [], "No place"),
+        ("nothing", lambda words: [], "No bracket was"),
     ],
     "verdict_push": [
         ("no norm weight", _push(lambda d, u, w, gap, *_: gap(u)), "weight is missing"),
@@ -165,16 +165,16 @@ MISTAKES = {
         ),
     ],
     "attention_between": [
-        ("places first", lambda p, t, q, k: p[t, :, q, k], "exchanged: [head, place]"),
+        ("pairs first", lambda p, t, q, k: p[t, :, q, k], "exchanged: [head, pair]"),
         ("turned round", lambda p, t, q, k: p[t, :, k, q].T, "Query and key"),
         (
-            "place for text",
+            "pair for text",
             lambda p, t, q, k: torch.stack(
                 [p[min(i, len(p) - 1), :, q[i], k[i]] for i in range(len(t))], dim=1
             ),
-            "place's number",
+            "pair's number",
         ),
-        ("mean", lambda p, t, q, k: p[t, :, q, k].mean(0), "mean over places"),
+        ("mean", lambda p, t, q, k: p[t, :, q, k].mean(0), "mean over pairs"),
         ("too early", lambda p, t, q, k: p[t, :, q - 1, k].T, "too early"),
         ("row", lambda p, t, q, k: p[t, :, q].permute(1, 0, 2), "whole row"),
         (
@@ -233,7 +233,7 @@ MISTAKES = {
         ("swapped", lambda z, h, text, pos, s: _put()(z, h, pos, text, s), "exchanged"),
         ("all positions", _put_everywhere("pos"), "Every position"),
         ("all texts", _put_everywhere("text"), "in *all* texts"),
-        ("places alone", lambda z, h, text, pos, states: states, "return all"),
+        ("positions alone", lambda z, h, text, pos, states: states, "return all"),
         ("lost", _put_lost, "unchanged"),
         ("in place", _put(clone=False), "clone it"),
     ],

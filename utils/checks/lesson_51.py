@@ -9,7 +9,7 @@ from utils.checks.engine import exercise, expect, match
 
 @exercise("utils.cases.verification.bracket_places")
 def check_bracket_places(bracket_places) -> str:
-    """A filler, a false accept, a false reject, a bracket behind a word, and 5 inside 15."""
+    """A filler, a false accept, a false reject, a bracket after a word, and 5 inside 15."""
     text = (
         "<bos> now make 15 from 12 4 7 8 : 12 - 7 = 5 ( this works ) , "
         "8 + 7 = 15 ( no 15 ) , check ( 12 + 4 = 16 ( not 16 ) , 7 + 8 = 15 ("
@@ -20,32 +20,32 @@ def check_bracket_places(bracket_places) -> str:
     hits = [words[i - 1] == "15" for i in real]
     said = [words[i + 1] == "this" for i in real[:-1]] + [False]
 
-    def pairs(places: list[int], labels: list[bool]) -> torch.Tensor:
-        return torch.tensor(list(zip(places, map(int, labels), strict=True)))
+    def pairs(positions: list[int], labels: list[bool]) -> torch.Tensor:
+        return torch.tensor(list(zip(positions, map(int, labels), strict=True)))
 
     got = bracket_places(list(words))
-    expect(got is not None, "The places came back as None: `return` a list of pairs.")
+    expect(got is not None, "The positions came back as None: `return` a list of pairs.")
     expect(
         isinstance(got, list) and all(isinstance(p, tuple | list) and len(p) == 2 for p in got),
         "Return a list of pairs: (position of the bracket, whether the result is the target).",
     )
-    expect(len(got) > 0, "No place was found: compare words, such as `word == '('`.")
+    expect(len(got) > 0, "No bracket was found: compare words, such as `word == '('`.")
     only_hits = [i for i, hit in zip(real, hits, strict=True) if hit]
     expect(
         [int(a) for a, _ in got] != only_hits,
-        "Only the hits came back. The misses are places as well, with the label False.",
+        "Only the hits came back. The misses count as well, with the label False.",
     )
     found = [[int(a), int(b)] for a, b in got]
     expect(
         any(b for _, b in found) or [a for a, _ in found] != real,
-        "No place is labelled a hit. Words are strings, and a number never equals a string: "
-        "compare strings with strings. And the target is the number behind `make`, not always the "
+        "No bracket is labelled a hit. Words are strings, and a number never equals a string: "
+        "compare strings with strings. And the target is the number after `make`, not always the "
         "second word: a text may begin with fillers.",
     )
     match(
         found,
         pairs(real, hits),
-        what="The places",
+        what="The positions",
         mistakes={
             "You counted positions from the end of the header: count from the first word.": pairs(
                 [i - words.index(":") - 1 for i in real], hits
@@ -56,7 +56,7 @@ def check_bracket_places(bracket_places) -> str:
             "the `(`.": pairs([i + 1 for i in real], hits),
             "You labelled by what the model *said*. The label is what is true: compare the result "
             "with the target.": pairs(real, said),
-            "One of your places is a bracket behind a word. Take a `(` only if a number stands "
+            "One of your positions is a bracket after a word. Take a `(` only if a number stands "
             "right before it.": pairs(every, [words[i - 1] == "15" for i in every]),
             "The last bracket is missing: the text may end there, before the verdict.": pairs(
                 real[:-1], hits[:-1]
@@ -71,12 +71,12 @@ def check_bracket_places(bracket_places) -> str:
     match(
         [[int(a), int(b)] for a, b in bracket_places(short.split())],
         torch.tensor([[13, 0], [23, 1]]),
-        what="The places of a text with the target 5",
+        what="The positions in a text with the target 5",
         mistakes={
             "You took 5 for a part of 15: compare whole words.": torch.tensor([[13, 1], [23, 1]])
         },
     )
-    return "The places where a verdict is due, with what is true there."
+    return "The positions where a verdict is due, with what is true there."
 
 
 @exercise("utils.cases.verification.verdict_push")
@@ -164,7 +164,7 @@ def check_alignment(alignment) -> str:
 
 @exercise("utils.cases.verification.attention_between")
 def check_attention_between(attention_between) -> str:
-    """Three texts, two heads, five positions; four places, two of them in one text."""
+    """Three texts, two heads, five positions; four pairs, two of them in one text."""
     draw = torch.Generator().manual_seed(0)
     pattern = torch.rand(3, 2, 5, 5, generator=draw).tril()
     pattern = pattern / pattern.sum(-1, keepdim=True)
@@ -176,23 +176,23 @@ def check_attention_between(attention_between) -> str:
         right,
         what="The attention",
         mistakes={
-            "Places and heads are exchanged: [head, place].": right.T,
+            "Pairs and heads are exchanged: [head, pair].": right.T,
             "Query and key are exchanged: a row of the pattern is where attention comes from.": (
                 pattern[text, :, key, query].T
             ),
-            "You took the place's number for the text's: two places may be in one text.": (
+            "You took the pair's number for the text's: two pairs may be in one text.": (
                 torch.stack([pattern[min(i, 2), :, query[i], key[i]] for i in range(4)], dim=1)
             ),
-            "The mean over places is taken already: give one number for each.": right.mean(1),
+            "The mean over pairs is taken already: give one number for each.": right.mean(1),
             "The query is one position too early.": pattern[text, :, query - 1, key].T,
-            "That is the whole row: take one key of it for each place.": (
+            "That is the whole row: take one key of it for each pair.": (
                 pattern[text, :, query].permute(1, 0, 2)
             ),
             "You got every pair of query and key. Put the tensors into one index, so that they "
             "go in pairs.": pattern[text][:, :, query][..., key].permute(1, 0, 2, 3),
         },
     )
-    return "One number for each head and place."
+    return "One number for each head and pair."
 
 
 def _circuit() -> tuple[torch.Tensor, torch.Tensor]:
@@ -322,17 +322,17 @@ def check_put_head(put_head) -> str:
             "Heads are counted from 0, like everything else: yours is one too low.": put(
                 text, pos, head - 1, states
             ),
-            "The first state went to all places: each place has a state of its own.": put(
+            "The first state went to all positions: each position has a state of its own.": put(
                 text, pos, head, states[0].expand(3, 2)
             ),
-            "You put in the mean of the states: each place has a state of its own.": put(
+            "You put in the mean of the states: each position has a state of its own.": put(
                 text, pos, head, states.mean(0).expand(3, 2)
             ),
             "The states went one position too early.": put(text, pos - 1, head, states),
             "Texts and positions are exchanged: `z` is [text, pos, head, d_head].": put(
                 pos, text, head, states
             ),
-            "That is what stands at the places: return all of `z`.": states,
+            "That is what stands at the positions: return all of `z`.": states,
             "It came back unchanged: indexing twice, as in `z[text][:, pos]`, makes a copy, and a "
             "change of it is lost.": z,
         },
@@ -341,4 +341,4 @@ def check_put_head(put_head) -> str:
         torch.equal(given, z),
         "You changed the tensor that you were given: clone it first.",
     )
-    return "One head, at these places, holds what it held elsewhere."
+    return "One head, at these positions, holds what it held elsewhere."

@@ -2,15 +2,16 @@
 
 import torch
 
-from utils.cases.thinking import COMMA, STOP
 from utils.checks.engine import Wrong, exercise, expect, match
+
+COMMA, STOP = 12, 2  # the numbers of `,` and `<eos>` in this lesson's model
 
 
 @exercise("utils.cases.thinking.continue_share")
 def check_continue_share(continue_share) -> str:
     """Two texts of three positions; `,` and `<eos>` are tokens 1 and 4, as in no model of ours."""
     draw = torch.Generator().manual_seed(0)
-    logits = 2 * torch.randn(2, 3, max(COMMA, STOP, 4) + 3, generator=draw)
+    logits = 2 * torch.randn(2, 3, COMMA + 3, generator=draw)
     comma, stop = logits[..., 1], logits[..., 4]
     right = comma.exp() / (comma.exp() + stop.exp())
     p = logits.softmax(-1)
@@ -38,7 +39,7 @@ def check_continue_share(continue_share) -> str:
                 comma - stop
             ).exp(),
             "That is the difference of two probabilities, not a share.": p[..., 1] - p[..., 4],
-            "You took the last position alone: keep all places.": right[:, -1],
+            "You took the last position alone: keep all positions.": right[:, -1],
         },
     )
     return "Half is a model that does not know whether to go on."
@@ -105,7 +106,7 @@ def check_checked_again(checked_again) -> str:
 
 @exercise("utils.cases.thinking.add_at_token")
 def check_add_at_token(add_at_token) -> str:
-    """Three rows of five tokens; the token stands in other places in each, and never last."""
+    """Three rows of five tokens; the token stands at other positions in each, and never last."""
     draw = torch.Generator().manual_seed(0)
     resid, vector = torch.randn(3, 5, 2, generator=draw), torch.tensor([1.0, -2])
     tokens = torch.tensor([[4, 7, 1, 7, 2], [7, 0, 3, 5, 6], [1, 2, 3, 4, 5]])
@@ -132,18 +133,18 @@ def check_add_at_token(add_at_token) -> str:
                 here, vector, resid
             ),
             "You took the vector away: add it.": resid - here * vector,
-            "You added it one token too early: the place is that of the token itself.": resid
+            "You added it one token too early: the position is that of the token itself.": resid
             + here.roll(-1, 1) * vector,
             "That is the push alone: add it to `resid`.": here * vector,
-            "You added it at one token later: the place is that of the token itself.": resid
+            "You added it at one token later: the position is that of the token itself.": resid
             + here.roll(1, 1) * vector,
             "You added it to the whole row if the token is anywhere in it.": resid
             + anywhere * vector,
             "You added it at the first one of each row only.": resid + first * vector,
-            "You took the places of the first row for all rows: each row has its own.": resid
+            "You took the positions of the first row for all rows: each row has its own.": resid
             + of_row_0 * vector,
             "Nothing changed. Compare `tokens`, at every position, with `token`: it is a token's "
-            "number, neither a place nor always that of `)`.": resid,
+            "number, neither a position nor always that of `)`.": resid,
             "The rest of the stream is gone: add to `resid`, and do not multiply it by the mask.": (
                 resid + vector
             )
@@ -180,8 +181,8 @@ def check_continuation_log_probs(continuation_log_probs) -> str:
         right.sum(1),
         what="The log probabilities",
         mistakes={
-            "Each token was read from the logits at its own place. Those are about the *next* "
-            "token: look one place earlier.": read(range(3, 5), 0).sum(1),
+            "Each token was read from the logits at its own position. Those are about the *next* "
+            "token: look one position earlier.": read(range(3, 5), 0).sum(1),
             "The sum begins one token too late: token `start` is part of the continuation.": read(
                 range(4, 5), 1
             ).sum(1),
