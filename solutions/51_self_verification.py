@@ -36,9 +36,15 @@ sys.path[:0] = [] if str(root) in sys.path else [str(root)]
 __import__("utils.lesson").lesson.begin()
 
 # %%
+import random
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens.utilities.statistics import success_rate_ci
 
 from data.countdown import task as countdown
 from utils import plots, stats, steering
@@ -70,14 +76,14 @@ cfg = model.cfg
 # First: can it play at all? It must add and judge on sets of numbers that it has not learnt from. Control: a searcher who draws results at random, no result twice, at most 7 times (no text that the model learnt from has more tries).
 
 # %%
-puzzles = verification.some_puzzles(300, seed=0)
+puzzles = verification.some_puzzles(300, generator=random.Random(0))
 written = verification.write(model, [puzzle.header for puzzle in puzzles])
 
 judged = [countdown.read(puzzle, words) for puzzle, words in zip(puzzles, written, strict=True)]
 solved = torch.tensor([countdown.solved(each) for each in judged]).float()
 by_luck = [min(1, 7 / len(countdown.tries(puzzle.numbers))) for puzzle in puzzles]
 luck = sum(by_luck) / len(puzzles)
-ability, solved_range = countdown.summary(puzzles, written), stats.bootstrap(solved)
+ability, solved_range = countdown.ability(puzzles, written), stats.bootstrap(solved)
 print(" ".join([*puzzles[1].header, *written[1]]))
 print({name: round(value, 3) for name, value in ability.items()}, f"by luck {luck:.2f}")
 
@@ -96,28 +102,12 @@ assert solved_range[1] < luck and ability["verdicts right"] > 0.99
 # %% [markdown]
 # ## 2. Where the verdict is about to be said
 #
-# At `(` a result has been written, and the next word is the verdict. That is the place to look. Each such bracket is a **place**. Label it by *what is true* there, not by what the model says: a **hit** is a result that equals the target, a **miss** one that does not.
+# At `(` a result has been written, and the next word is the verdict. That is where to look. Label each such **position** by *what is true* there, not by what the model says: a **hit** is a result that equals the target, a **miss** one that does not.
 #
 # ### Exercise 1 · brackets and labels (10 minutes, easy)
 
-
-# %%
-def bracket_places(words: list[str]) -> list[tuple[int, bool]]:
-    """Every `(` right after a number: (its position, whether that number is the target).
-
-    Args:
-        words: a header and what was written after it. The target is the number after `make`; the
-            text may end at a `(`.
-    """
-    ### BEGIN SOLUTION
-    target = words[words.index("make") + 1]
-    places = []
-    for i in range(1, len(words)):
-        if words[i] == "(" and words[i - 1].isdigit():
-            places.append((i, words[i - 1] == target))
-    return places
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.verification.bracket_places"]
+from utils.cases.verification import bracket_places
 
 # %% tags=["check"]
 lesson_51.check_bracket_places(bracket_places)
@@ -135,19 +125,20 @@ lesson_51.check_bracket_places(bracket_places)
 # </details>
 
 # %% [markdown]
-# Now all places in what the model wrote. They are split **by puzzle**: on the first 150 puzzles you choose (probes, neurons, heads), on the other 150 you test. Below, *hits* are test places where the result is the target and the model says so; *misses* every third of those where it is not and the model says so. Both from the first 64 words of each text: short rows run fast.
+# Now all such positions in what the model wrote. They are split **by puzzle**: on the first 150 puzzles you choose (probes, neurons, heads), on the other 150 you test. Below, *hits* are test positions where the result is the target and the model says so; *misses* every third of those where it is not and the model says so. Both from the first 64 words of each text: short rows run fast.
 
 # %%
 from utils.cases.verification import bracket_places
 
-places = verification.brackets(model, puzzles, written)
-chosen, tested = places.where(places.text < 150), places.where(places.text >= 150)
+positions = verification.brackets(model, puzzles, written)
+chosen = positions.where(positions.text < 150)
+tested = positions.where(positions.text >= 150)
 
 
-def right_verdicts(places, model=model) -> tuple:
+def right_verdicts(some, model=model) -> tuple:
     """(hits that are accepted, misses that are rejected), both early in their texts."""
-    yes, early = verification.accepted(model, places).to(places.hit.device), places.pos < 64
-    return places.where(early & places.hit & yes), places.where(early & ~places.hit & ~yes)
+    yes, early = verification.accepted(model, some).to(some.hit.device), some.pos < 64
+    return some.where(early & some.hit & yes), some.where(early & ~some.hit & ~yes)
 
 
 hits, misses = right_verdicts(tested)
@@ -155,32 +146,30 @@ misses = misses.where(torch.arange(len(misses.pos), device=cfg.device) % 3 == 0)
 chosen_hits, _ = right_verdicts(chosen)
 
 
-def accepts(hooks=(), among=hits, model=model) -> float:
-    """The share of places where the model says yes, with hooks at work."""
-    return verification.accepted(model, among, hooks).float().mean().item()
+def accepts(change: AbstractContextManager, among=hits, model=model) -> float:
+    """The share of positions where the model says yes, within a change of it."""
+    with change:
+        return verification.accepted(model, among).float().mean().item()
 
 
-def with_range(yes: torch.Tensor) -> list[float]:
-    """A share of hits, and its exact 95% interval. There is one hit a puzzle: they are independent."""
-    return [yes.float().mean().item(), *stats.share_interval(yes)]
-
-
-print(f"{len(chosen.pos)} places to choose on ({int(chosen.hit.sum())} hits)")
-print(f"{len(tested.pos)} places to test on; used: {len(hits.pos)} hits, {len(misses.pos)} misses")
+print(f"{len(chosen.pos)} positions to choose on ({int(chosen.hit.sum())} hits)")
+print(
+    f"{len(tested.pos)} positions to test on; used: {len(hits.pos)} hits, {len(misses.pos)} misses"
+)
 
 # %% [markdown]
 # ## 3. A probe, layer by layer
 #
-# At which depth can a hit be told from a miss? The probe is the difference of means of lesson 2.1, fitted on the places to choose on. AUC: how often a hit scores above a miss; `0.5` is chance.
+# At which depth can a hit be told from a miss? The probe is the difference of means of lesson 2.1, fitted on the positions to choose on. AUC: how often a hit scores above a miss; `0.5` is chance.
 #
-# You look at two places: at the bracket, and one token before it, at the **result** itself, which the model has just written. Control: the `=` before the result, where the sum is not yet said (the model may know it, but cannot have checked what it says).
+# You look at two positions: at the bracket, and one token before it, at the **result** itself, which the model has just written. Control: the `=` before the result, where the sum is not yet said (the model may know it, but cannot have checked what it says).
 #
 # *Predict first:* at which layer does the bracket know? Does the result know before it?
 
 # %%
 SPOTS = {"at (": 0, "at the result": 1, "at = (control)": 2}
-fit = {name: verification.states(model, chosen, back=back) for name, back in SPOTS.items()}
-test = {name: verification.states(model, tested, back=back) for name, back in SPOTS.items()}
+fit = {name: verification.resid_at(model, chosen, back=back) for name, back in SPOTS.items()}
+test = {name: verification.resid_at(model, tested, back=back) for name, back in SPOTS.items()}
 labels, test_labels = chosen.hit.cpu().int(), tested.hit.cpu().int()
 probe = {
     name: [probes.mean_difference(each, labels) for each in layers] for name, layers in fit.items()
@@ -200,13 +189,13 @@ print("shuffled labels, at ( after the last block:", [round(value, 2) for value 
 plots.lines(
     auc,
     title="Hits can be told at the result by layer 2, at the bracket only at the end",
-    x="layer (what block L reads; 3 is the end)",
+    x="layer (resid_pre L; 3 is after the last block)",
     y="AUC on other puzzles",
     chance=0.5,
 ).update_xaxes(dtick=1)
 
 # %% [markdown]
-# By what block 2 reads, the *result* tells hits from misses with an AUC of **1.00**, and the bracket with **0.61**. After the last block the bracket has **1.00** too. So it can be read **at the result, after block 1**, and block 2 brings it to where it is said (in this model: section 10 has one that does it otherwise). A probe at the bracket alone would have told you "in the last layer". (A straight line that finds little before block 1 does not prove that there is little. Section 11 has a better test.)
+# Before block 2, the *result* tells hits from misses with an AUC of **1.00**, and the bracket with **0.61**. After the last block the bracket has **1.00** too. So it can be read **at the result, after block 1**, and block 2 brings it to where it is said (in this model: section 10 has one that does it otherwise). A probe at the bracket alone would have told you "in the last layer". (A straight line that finds little before block 1 does not prove that there is little. Section 11 has a better test.)
 #
 # The control: the `=` stays at **0.54** or below at every layer. What the bracket has before block 2 is little more. It may come from some results being hits more often than others (not tested here).
 #
@@ -230,24 +219,8 @@ assert auc["at the result"][1] < 0.75 and auc["at ("][2] < 0.75
 #
 # Lesson 4.3 had the effect of a direction $d$ of length 1 on all logits, $(d \odot w)\, W_U$. Make one number of it: the mean over the words for yes, minus the mean over those for no.
 
-
-# %%
-def verdict_push(
-    direction: torch.Tensor, norm_weight: torch.Tensor, W_U: torch.Tensor, *, yes: list, no: list
-) -> torch.Tensor:
-    """Mean effect of a direction, at length 1, on the logits of yes, minus that of no, a number.
-
-    Args:
-        direction: of any length, [d_model].
-        norm_weight: the final norm's weight, [d_model].
-        W_U: [d_model, d_vocab].
-        yes, no: token ids; there may be more of one than of the other.
-    """
-    ### BEGIN SOLUTION
-    effect = (direction / direction.norm() * norm_weight) @ W_U
-    return effect[list(yes)].mean() - effect[list(no)].mean()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.verification.verdict_push"]
+from utils.cases.verification import verdict_push
 
 # %% tags=["check"]
 lesson_51.check_verdict_push(verdict_push)
@@ -273,7 +246,7 @@ ids = {"yes": list(verification.YES_TOKENS), "no": list(verification.NO_TOKENS)}
 
 said = probe["at ("][3].direction  # what is said at the bracket, after the last block
 made = probe["at the result"][2].direction  # what the result holds before block 2
-strangers = steering.random_directions(200, said)
+strangers = steering.random_directions(200, said, generator=torch.Generator().manual_seed(0))
 push = {
     "at (, end": verdict_push(said, norm_weight, W_U, **ids),
     "at the result, layer 2": verdict_push(made, norm_weight, W_U, **ids),
@@ -310,9 +283,9 @@ assert push["at the result, layer 2"].abs() < 3 * pushes.std()
 # %% [markdown]
 # ## 5. "This works"
 #
-# If the direction is what the verdict is, adding it to a miss should make the model accept: a **false accept**. Add it at the places alone, so that the rest of the text stays what it was.
+# If the direction is what the verdict is, adding it to a miss should make the model accept: a **false accept**. Add it at these positions alone, so that the rest of the text stays what it was.
 #
-# The dose is in units of the stream's median length at that layer and place, on the puzzles to choose on. Three ways to write it:
+# The dose is in units of the stream's median length at that layer and position, on the puzzles to choose on. Three ways to write it:
 #
 # - the bracket's direction at `(`, after the last block: as good as telling the unembedding what to say;
 # - the same direction at `(`, before block 2;
@@ -336,8 +309,8 @@ typical = {
 }
 
 
-def steered(vector: torch.Tensor, layer: int, back: int) -> list:
-    """Hooks that add a vector at the misses."""
+def steered(vector: torch.Tensor, layer: int, back: int) -> AbstractContextManager:
+    """Within it, a vector is added at the misses."""
     name = f"blocks.{layer}.hook_resid_pre" if layer < cfg.n_layers else "blocks.2.hook_resid_post"
 
     def add(resid, hook):
@@ -345,7 +318,7 @@ def steered(vector: torch.Tensor, layer: int, back: int) -> list:
         resid[misses.text, misses.pos - back] += vector.to(resid)
         return resid
 
-    return [(name, add)]
+    return model.hooks(fwd_hooks=[(name, add)])
 
 
 false_accepts = {}
@@ -356,9 +329,11 @@ others = []
 for name in RIGHT:
     direction, layer, back = WAYS[name]
     longest = steering.at_dose(direction, DOSES[-1], norm=typical[name])
-    for vector in steering.random_directions(5, longest, seed=1):
+    for vector in steering.random_directions(
+        5, longest, generator=torch.Generator().manual_seed(1)
+    ):
         others.append(accepts(steered(vector, layer, back), misses))
-before = accepts((), misses)
+before = accepts(nullcontext(), misses)
 print("15 random directions at the highest dose:", others)
 plots.lines(
     {name: [before, *each] for name, each in false_accepts.items()},
@@ -369,7 +344,7 @@ plots.lines(
 )
 
 # %% [markdown]
-# At dose `1` the three ways give **1.00**, **0.04** and **0.94** false accepts, at `1.5` all at least **0.78**. Before, there are **0.00**. Swapped, the directions give **0.00** at every dose, and the best random direction the same at the highest. So it takes the right direction at the right place.
+# At dose `1` the three ways give **1.00**, **0.04** and **0.94** false accepts, at `1.5` all at least **0.78**. Before, there are **0.00**. Swapped, the directions give **0.00** at every dose, and the best random direction the same at the highest. So it takes the right direction at the right position.
 #
 # But these are long vectors: as long as the whole stream. How long need they be? The means of hits and misses lie **1.1** such lengths apart at the result, so a dose of about one just moves a miss to where hits are. A dose of a quarter gives **0.00** at most.
 
@@ -394,22 +369,8 @@ claim("a quarter", max(e[0] for e in false_accepts.values()), text=0.00, within=
 #
 # ### Exercise 3 · which neurons write along a direction? (10 minutes, easy)
 
-
-# %%
-def alignment(model, direction: torch.Tensor) -> torch.Tensor:
-    """The cosine of each neuron's out vector with a direction, [layer, neuron].
-
-    Args:
-        model: `model.W_out` is [layer, neuron, d_model]; the gate's and the input's weights,
-            `W_gate` and `W_in`, are [layer, d_model, neuron].
-        direction: of any length, [d_model].
-    """
-    ### BEGIN SOLUTION
-    values = model.W_out.detach().float().cpu()
-    direction = direction.float().cpu()
-    return values @ direction / values.norm(dim=-1) / direction.norm()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.verification.alignment"]
+from utils.cases.verification import alignment
 
 # %% tags=["check"]
 lesson_51.check_alignment(alignment)
@@ -453,17 +414,20 @@ def random_sets(layers, count: int = 6) -> list[float]:
     draw = torch.Generator().manual_seed(0)
     pick = {"layers": layers, "d_mlp": cfg.d_mlp, "generator": draw}
     sets = [verification.random_neurons(2 * N_NEURONS, **pick) for _ in range(count)]
-    return [accepts(without_neurons(each)) for each in sets]
+    return [accepts(without_neurons(model, each)) for each in sets]
 
 
 by_probe, by_result = neuron_sets(said, LAYERS), neuron_sets(made, (1,))
-left = {f"bracket's,<br>{k}": accepts(without_neurons(each)) for k, each in by_probe.items()}
-left |= {f"result's,<br>{k}": accepts(without_neurons(each)) for k, each in by_result.items()}
+left = {f"bracket's,<br>{k}": accepts(without_neurons(model, each)) for k, each in by_probe.items()}
+left |= {
+    f"result's,<br>{k}": accepts(without_neurons(model, each)) for k, each in by_result.items()
+}
 dots = {"random,<br>layers 1, 2": random_sets(LAYERS), "random,<br>layer 1": random_sets((1,))}
 left |= {name: sum(each) / len(each) for name, each in dots.items()}
-whole_mlp = {layer: without_neurons({layer: torch.arange(cfg.d_mlp)}) for layer in LAYERS}
-left_mlp = {layer: accepts(hooks) for layer, hooks in whole_mlp.items()}
-sums_left = verification.sums_right(model, hits, whole_mlp[1]).mean()
+whole_mlp = {layer: {layer: torch.arange(cfg.d_mlp)} for layer in LAYERS}
+left_mlp = {layer: accepts(without_neurons(model, each)) for layer, each in whole_mlp.items()}
+with without_neurons(model, whole_mlp[1]):
+    sums_left = verification.sums_right(model, hits).mean()
 print("highest cosine by layer:", [round(v, 2) for v in cosines.amax(-1).tolist()])
 print("for random directions:", [round(v, 2) for v in best_stranger.tolist()])
 print("without a whole MLP:", left_mlp, f"and without MLP 1 {sums_left:.2f} of the sums are right")
@@ -499,20 +463,21 @@ print("share of the gap:", {name: round(value, 2) for name, value in share.items
 #
 # But is the check *gone*? "Accepted" cannot tell a model that is blind from one that says no to everybody. Ask whether its verdicts still rank hits above misses, by the log-odds of yes.
 
+
 # %%
-blind = without_neurons(by_result["both"])
-
-
-def log_odds(hooks) -> list[torch.Tensor]:
-    """Of yes against no, at the hits and at the misses."""
-    found = [verification.verdicts(model, each, hooks=hooks) for each in (hits, misses)]
+def log_odds(change: AbstractContextManager) -> list[torch.Tensor]:
+    """Of yes against no, at the hits and at the misses, within a change of the model."""
+    with change:
+        found = [verification.verdicts(model, each) for each in (hits, misses)]
     return [each.double().logit().cpu() for each in found]
 
 
-medians = {
-    name: [x.median().item() for x in log_odds(h)] for name, h in (("whole", []), ("out", blind))
+odds = {
+    "whole": log_odds(nullcontext()),
+    "out": log_odds(without_neurons(model, by_result["both"])),
 }
-auc_out = verification.verdict_auc(*log_odds(blind))
+medians = {name: [x.median().item() for x in each] for name, each in odds.items()}
+auc_out = verification.verdict_auc(*odds["out"])
 shrunk = (medians["out"][0] - medians["out"][1]) / (medians["whole"][0] - medians["whole"][1])
 print({name: [round(x, 1) for x in pair] for name, pair in medians.items()}, f"AUC {auc_out:.3f}")
 
@@ -541,7 +506,7 @@ assert share["MLP 2"] + share["L2H2"] + share["L2H0"] > 0.97
 # %% [markdown]
 # ### A trap: the mean of what?
 #
-# Instead of zero, many papers set a neuron to its **mean**. Over which places? At seven brackets of ten the result is a miss, so the mean says "a miss". Set the neurons aligned with the *bracket's* probe, which are not needed, to a mixture: `weight` times their mean over hits plus `1 - weight` times their mean over misses. Do it at the brackets of hits alone. Control: 40 random neurons a layer at their mean.
+# Instead of zero, many papers set a neuron to its **mean**. Over which positions? At seven brackets of ten the result is a miss, so the mean says "a miss". Set the neurons aligned with the *bracket's* probe, which are not needed, to a mixture: `weight` times their mean over hits plus `1 - weight` times their mean over misses. Do it at the brackets of hits alone. Control: 40 random neurons a layer at their mean.
 
 # %%
 with torch.no_grad():
@@ -554,10 +519,17 @@ mean_of = {
 hit_share = chosen.hit.float().mean().item()
 
 
-def at_mean(neurons: dict, weight: float) -> list:
-    """Hooks that set neurons to `weight` of the mean hit, the rest of the mean miss, at the hits."""
-    mean = {layer: weight * hit + (1 - weight) * miss for layer, (miss, hit) in mean_of.items()}
-    return verification.set_neurons(neurons, mean, at=hits)
+def at_mean(neurons: dict, weight: float) -> AbstractContextManager:
+    """Within it, neurons are `weight` of the mean hit, the rest of the mean miss, at the hits."""
+
+    def change(post, hook):
+        miss, hit = mean_of[hook.layer()]
+        these, post = neurons[hook.layer()].to(post.device), post.clone()
+        mean = weight * hit + (1 - weight) * miss
+        post[hits.text[:, None], hits.pos[:, None], these] = mean[these].to(post)
+        return post
+
+    return model.hooks(fwd_hooks=[(f"blocks.{layer}.mlp.hook_post", change) for layer in neurons])
 
 
 draw = torch.Generator().manual_seed(0)
@@ -567,11 +539,12 @@ mean_of_others = [
     accepts(at_mean(verification.random_neurons(2 * N_NEURONS, **pick), hit_share))
     for _ in range(6)
 ]
-sums_at_mean = verification.sums_right(model, hits, at_mean(by_probe["both"], hit_share)).mean()
+with at_mean(by_probe["both"], hit_share):
+    sums_at_mean = verification.sums_right(model, hits).mean()
 print({round(weight, 2): round(value, 2) for weight, value in to_mean.items()}, mean_of_others)
 
 # %% [markdown]
-# Hits are **0.29** of the places. The mean over all places leaves **0.01** of the hits accepted, with **1.00** of the sums right (by construction: a sum stands before its bracket). With a weight of one half, **1.00** of the hits are accepted. Random neurons at their mean: at least **1.00** in six of six. So the mean "disables" neurons that are not needed: it *writes* a rejection. Where misses prevail, mean ablation of anything that carries the label is steering.
+# Hits are **0.29** of the positions. The mean over all positions leaves **0.01** of the hits accepted, with **1.00** of the sums right (by construction: a sum stands before its bracket). With a weight of one half, **1.00** of the hits are accepted. Random neurons at their mean: at least **1.00** in six of six. So the mean "disables" neurons that are not needed: it *writes* a rejection. Where misses prevail, mean ablation of anything that carries the label is steering.
 
 # %% tags=["numbers"]
 claim("hits", hit_share, text=0.29, within=0.05)
@@ -585,24 +558,10 @@ claim("random, least", min(mean_of_others), text=1.00, within=0.03)
 #
 # To check a result, something must look at the target. So start from below: which heads attend from the result, or from the bracket, to the target?
 #
-# ### Exercise 4 · attention between two places (15 minutes, medium)
+# ### Exercise 4 · attention between two positions (15 minutes, medium)
 
-
-# %%
-def attention_between(
-    pattern: torch.Tensor, text: torch.Tensor, query: torch.Tensor, key: torch.Tensor
-) -> torch.Tensor:
-    """How much each head attends from each place's query to its key, [head, place].
-
-    Args:
-        pattern: [text, head, query, key], a layer's attention.
-        text, query, key: [place]: the text each place is in, the position that attends, and the one
-            that is attended to.
-    """
-    ### BEGIN SOLUTION
-    return pattern[text, :, query, key].T
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.verification.attention_between"]
+from utils.cases.verification import attention_between
 
 # %% tags=["check"]
 lesson_51.check_attention_between(attention_between)
@@ -610,17 +569,17 @@ lesson_51.check_attention_between(attention_between)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# One place, in text 2, from position 9 to position 1: `pattern[2, :, 9, 1]`, a number for each head. Now for all places at once.
+# One pair, in text 2, from position 9 to position 1: `pattern[2, :, 9, 1]`, a number for each head. Now for all pairs at once.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Three index tensors with a `:` between them: PyTorch puts the axis of places first, then the heads. Check the shape against the docstring.
+# Three index tensors with a `:` between them: PyTorch puts the axis of pairs first, then the heads. Check the shape against the docstring.
 #
 # </details>
 
 # %% [markdown]
-# A head *attends* if its mean attention to the target, from either place, is above a threshold. The paper took one threshold. Take four. For each: how many heads pass, and are hits accepted without all of them? Control: as many random heads among those that do not pass, mean of six draws.
+# A head *attends* if its mean attention to the target, from either position, is above a threshold. The paper took one threshold. Take four. For each: how many heads pass, and are hits accepted without all of them? Control: as many random heads among those that do not pass, mean of six draws.
 
 # %%
 from utils.cases.verification import attention_between
@@ -634,11 +593,11 @@ to_target = torch.stack(
 everyone = [(layer, head) for layer in range(cfg.n_layers) for head in range(8)]
 
 
-def random_out(n: int, but, count: int, seed: int = 0, among=hits, model=model) -> list[float]:
+def random_out(n: int, but, count: int) -> list[float]:
     """Hits accepted without n random heads, for each of `count` draws."""
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(0)
     pick = {"layers": range(cfg.n_layers), "n_heads": 8, "but": but, "generator": draw}
-    return [accepts(without_heads(random_heads(n, **pick)), among, model) for _ in range(count)]
+    return [accepts(without_heads(model, random_heads(n, **pick))) for _ in range(count)]
 
 
 attending = [head for head in everyone if to_target[head] > 0.1]
@@ -647,7 +606,7 @@ passing = {}  # threshold: heads that pass, hits accepted without them, and with
 for threshold in (0.1, 0.5, 0.93, 0.96):
     heads = [head for head in everyone if to_target[head] > threshold]
     others = random_out(len(heads), heads, 6)
-    passing[threshold] = len(heads), accepts(without_heads(heads)), sum(others) / 6
+    passing[threshold] = len(heads), accepts(without_heads(model, heads)), sum(others) / 6
 plots.table(
     [(t, n, f"{accepted:.2f}", f"{other:.2f}") for t, (n, accepted, other) in passing.items()],
     columns=["threshold", "heads that pass", "hits accepted without", "without random heads"],
@@ -678,23 +637,8 @@ assert {layer for layer, _ in attending} == {1}
 #
 # ### Exercise 5 · the full drive (15 minutes, medium)
 
-
-# %%
-def drive(ov: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
-    """How strongly a head writes along receptive fields, whatever it reads: a number.
-
-    The root mean square, over neurons, of the length of `ov` times the field, divided by the size
-    of `ov` (its Frobenius norm, the root of the sum of all its squared entries).
-
-    Args:
-        ov: [d_model, d_model]; vectors are rows: the head writes `x @ ov`.
-        fields: [d_model, neuron], each of length 1.
-    """
-    ### BEGIN SOLUTION
-    lengths = (ov @ fields).norm(dim=0)
-    return lengths.square().mean().sqrt() / ov.norm()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.verification.drive"]
+from utils.cases.verification import drive
 
 # %% tags=["check"]
 lesson_51.check_drive(drive)
@@ -716,20 +660,8 @@ lesson_51.check_drive(drive)
 #
 # ### Exercise 6 · its diagonal (10 minutes, medium)
 
-
-# %%
-def diagonal_drive(ov: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
-    """The root mean square, over neurons, of `field @ ov @ field`, divided by the size of `ov`.
-
-    Args:
-        ov: [d_model, d_model]; the head writes `x @ ov`.
-        fields: [d_model, neuron], each of length 1.
-    """
-    ### BEGIN SOLUTION
-    through = torch.einsum("dn,de,en->n", fields, ov, fields)
-    return through.square().mean().sqrt() / ov.norm()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.verification.diagonal_drive"]
+from utils.cases.verification import diagonal_drive
 
 # %% tags=["check"]
 lesson_51.check_diagonal_drive(diagonal_drive)
@@ -757,8 +689,8 @@ from utils.cases.verification import diagonal_drive, drive
 
 def lost_alone(model, among) -> torch.Tensor:
     """Hits lost without each head at the result and the bracket, [layer, head]."""
-    found = [1 - accepts(without_heads([h], at=among), among, model) for h in everyone]
-    return torch.tensor(found).view(cfg.n_layers, -1)
+    alone = (without_heads(model, [head], positions=among) for head in everyone)
+    return torch.tensor([1 - accepts(each, among, model) for each in alone]).view(cfg.n_layers, -1)
 
 
 lost = lost_alone(model, chosen_hits)
@@ -780,24 +712,27 @@ for name, heads in ranked.items():
     print(name, {head_name(head): round(scores[name][head].item(), 2) for head in heads})
 print("diagonal, all 288 neurons of layer 1:", *map(head_name, top_heads(copying, 3)))
 print("full, layer 2's neurons alone:", *map(head_name, layer_2))
-everywhere = {head: without_heads([head]) for head in ((0, 3), (0, 4))}
-broken = verification.sums_right(model, hits, everywhere[0, 4]).mean()
+with without_heads(model, [(0, 4)]):
+    broken = verification.sums_right(model, hits).mean()
 print(f"L0H4 out everywhere: {broken:.2f} of the sums are right")
 looks = {
     back: verification.attention(model, chosen_hits, chosen_hits.pos - back, back=1).mean(-1)
     for back in (2, 4, 8)
 }
 print("L0H5 from the result:", {f"{b - 1} before": round(looks[b][0, 5].item(), 2) for b in looks})
-plots.head_heatmaps(
+plots.heatmap(
     {"hits lost": lost, "full drive": scores["full"], "diagonal drive": scores["diagonal"]},
     title="Neither ranking shows the heads that are needed alone",
-    darkest={"hits lost": 1, "full drive": 0.3, "diagonal drive": 0.3},
+    x="head",
+    y="layer",
+    ends={"hits lost": (0, 1), "full drive": (0, 0.3), "diagonal drive": (0, 0.3)},
+    text="values",
 )
 
 # %% [markdown]
 # Alone, one head is needed: L0H4 (**1.00** of the hits lost without it). L0H3 and L0H5 are needed in part (**0.37** and **0.22**). Neither ranking shows them, and attention to the target does not either. L0H4 attends from the result to the token before it, with **1.00**: by the `=` it finds there, a number can tell that it is a *result* (our reading: the weights were not taken apart). L0H5 looks from the result mainly at the signs of the sum. They seem to act far upstream of the neurons, through other heads. A ranking by what is written *into* the neurons does not show them; and they hardly look at the target.
 #
-# Why at the places alone? Out *everywhere*, L0H4 leaves **0.01** of the sums right: that knock-out would have tested a broken model. And L0H3 out everywhere loses **0.00**: a zero at two places is not a milder zero.
+# Why at these positions alone? Out *everywhere*, L0H4 leaves **0.01** of the sums right: that knock-out would have tested a broken model. And L0H3 out everywhere loses **0.00**: a zero at two positions is not a milder zero.
 #
 # What the full ranking does show: L2H2 (**0.27**) and L2H0 (**0.23**), where random neurons give them at most **0.16**. Those are the two heads that write to the verdict in section 6. Alone, neither is needed. The diagonal shows L1H5 (**0.05**) and two more of layer 1: heads of section 7, which attend to the target. But it would show these same three for *all* 288 neurons of layer 1. They copy what they attend to, whatever it is; the choice of neurons does not change which heads come first.
 
@@ -807,7 +742,12 @@ claim("L0H3 out", lost[0, 3], text=0.37, within=0.1)
 claim("L0H5 out", lost[0, 5], text=0.22, within=0.1)
 claim("L0H4 to =", looks[2][0, 4], text=1.00, within=0.01)
 claim("sums without L0H4", broken, text=0.01, within=0.03)
-claim("L0H3 everywhere", 1 - accepts(everywhere[0, 3], chosen_hits), text=0.00, within=0.04)
+claim(
+    "L0H3 everywhere",
+    1 - accepts(without_heads(model, [(0, 3)]), chosen_hits),
+    text=0.00,
+    within=0.04,
+)
 claim("L2H2, full", scores["full"][2, 2], text=0.27, within=0.02)
 claim("L2H0, full", scores["full"][2, 0], text=0.23, within=0.02)
 claim("random neurons", baseline[2, [0, 2]].max(), text=0.16, within=0.02)
@@ -823,14 +763,13 @@ assert lost[2].max() < 0.05 and lost.flatten().sort(descending=True).values[3] <
 # Now take out the first one, two, three of each ranking, everywhere, on the *test* puzzles. Control: all single heads, all pairs and 40 triples **of one layer**, as the rankings' sets are (but for the full ranking's third head). L0H4 and L0H5 are left out of the control, since they do harm alone (section 8). The control runs on every fourth hit.
 
 # %%
-out = {
-    (n, name): with_range(verification.accepted(model, hits, without_heads(ranked[name][:n])))
-    for name in ("full", "diagonal", "attention")
-    for n in (1, 2, 3)
-}
+out = {}  # shares of hits with their exact intervals: of one hit a puzzle, so they are independent
 for name in ("full", "diagonal", "attention"):
+    for n in (1, 2, 3):
+        with without_heads(model, ranked[name][:n]):
+            out[n, name] = success_rate_ci(verification.accepted(model, hits).tolist())
     found = [out[n, name] for n in (1, 2, 3)]
-    print(name, *(f"{share:.2f} ({low:.2f} to {high:.2f})" for share, low, high in found))
+    print(name, *(f"{f.point_estimate:.2f} ({f.ci_low:.2f} to {f.ci_high:.2f})" for f in found))
 
 some_hits = hits.where(torch.arange(len(hits.pos), device=cfg.device) % 4 == 0)
 free = [head for head in everyone if head not in ((0, 4), (0, 5))]
@@ -839,7 +778,9 @@ sets = {
     n: [c for c in combinations(free, n) if len({layer for layer, _ in c}) == 1] for n in (1, 2, 3)
 }
 sets[3] = [sets[3][i] for i in torch.randperm(len(sets[3]), generator=draw)[:40]]
-levels = {n: {c: accepts(without_heads(c), some_hits) for c in each} for n, each in sets.items()}
+levels = {
+    n: {c: accepts(without_heads(model, c), some_hits) for c in each} for n, each in sets.items()
+}
 stopped = {n: [c for c, level in each.items() if level < 0.1] for n, each in levels.items()}
 print({n: [" ".join(map(head_name, c)) for c in each] for n, each in stopped.items()})
 plots.lines(
@@ -855,15 +796,15 @@ plots.lines(
 # So who finds the causal heads? The full ranking finds the *pair* that carries the verdict to the bracket. The diagonal and attention find members of the group that carries the target to the result. Knock-outs find what stands alone, and are blind to both groups, because the members stand in for each other.
 
 # %% tags=["numbers"]
-claim("full, 1", out[1, "full"][0], text=0.98, within=0.05)
-claim("full, 2", out[2, "full"][0], text=0.00, within=0.05)
-claim("full, 3", out[3, "full"][0], text=0.00, within=0.05)
-claim("diagonal, 1", out[1, "diagonal"][0], text=0.90, within=0.06)
-claim("diagonal, 2", out[2, "diagonal"][0], text=0.17, within=0.1)
-claim("diagonal, 3", out[3, "diagonal"][0], text=0.01, within=0.05)
-claim("attention, 1", out[1, "attention"][0], text=1.00, within=0.05)
-claim("attention, 2", out[2, "attention"][0], text=0.17, within=0.1)
-claim("attention, 3", out[3, "attention"][0], text=0.01, within=0.05)
+claim("full, 1", out[1, "full"].point_estimate, text=0.98, within=0.05)
+claim("full, 2", out[2, "full"].point_estimate, text=0.00, within=0.05)
+claim("full, 3", out[3, "full"].point_estimate, text=0.00, within=0.05)
+claim("diagonal, 1", out[1, "diagonal"].point_estimate, text=0.90, within=0.06)
+claim("diagonal, 2", out[2, "diagonal"].point_estimate, text=0.17, within=0.1)
+claim("diagonal, 3", out[3, "diagonal"].point_estimate, text=0.01, within=0.05)
+claim("attention, 1", out[1, "attention"].point_estimate, text=1.00, within=0.05)
+claim("attention, 2", out[2, "attention"].point_estimate, text=0.17, within=0.1)
+claim("attention, 3", out[3, "attention"].point_estimate, text=0.01, within=0.05)
 claim("pairs", len(levels[2]), text=71, within=0.1)
 claim("pairs that stop it", len(stopped[2]), text=2, within=0.1)
 assert ((2, 0), (2, 2)) in stopped[2] and not stopped[1]
@@ -888,7 +829,7 @@ GROUPS = {
 
 def plays(heads) -> tuple[dict[str, float], str]:
     """How the model plays without some heads, from the header on; and the first text."""
-    with model.hooks(fwd_hooks=without_heads(heads)):
+    with without_heads(model, heads):
         words = verification.write(model, [puzzle.header for puzzle in asked], n_tokens=110)
     return countdown.habits(asked, words), " ".join(words[0])
 
@@ -937,11 +878,13 @@ studies, abilities = (
 )
 for name in SEEDS[1:]:
     other = load(f"countdown/{name}")
-    *some_places, other_misses, abilities[name] = verification.judged_places(other, 200)
+    *some_positions, other_misses, abilities[name] = verification.judged_positions(other, 200)
     third = torch.arange(len(other_misses.pos), device=cfg.device) % 3 == 0
-    studies[name] = verification.disabling(other, *some_places, other_misses.where(third))
+    studies[name] = verification.disabling(other, *some_positions, other_misses.where(third))
 # `other` is variable_2 now: where does its top head look from the bracket?
-after_target = verification.attention(other, some_places[1], some_places[1].target + 1).mean(-1)
+after_target = verification.attention(other, some_positions[1], some_positions[1].target + 1).mean(
+    -1
+)
 for name, study in studies.items():
     parts, can = study["parts"], abilities[name]
     print(
@@ -960,9 +903,12 @@ PAPER = {
 
 
 def shares(step: str) -> list[str]:
-    found = [studies[name]["steps"][step]["disabled"] for name in SEEDS]
-    ends = [f" ({100 * f[1]:.0f} to {100 * f[2]:.0f})" if len(f) == 3 else "" for f in found]
-    return [f"{100 * f[0]:.0f}%{end}" for f, end in zip(found, ends, strict=True)]
+    spelled = []
+    for found in (studies[name]["steps"][step] for name in SEEDS):
+        ends = (100 * end for end in found.get("interval", ()))
+        to = "({:.0f} to {:.0f})".format(*ends) if "interval" in found else ""
+        spelled.append(f"{100 * found['disabled']:.0f}% {to}".rstrip())
+    return spelled
 
 
 def three(step: str, key: str) -> list[float]:
@@ -1006,7 +952,7 @@ both_kinds, result_kind = "GLU valid and invalid", "layer 1 GLU, result's probe"
 
 
 def per_cent(step: str) -> list[float]:
-    return [100 * each[0] for each in three(step, "disabled")]
+    return [100 * each for each in three(step, "disabled")]
 
 
 claim("GLU, bracket, most", max(per_cent(both_kinds)), text=1, within=2)
@@ -1034,8 +980,9 @@ claim("top head, 0", per_cent("top head")[0], text=2, within=4)
 claim("top head, 1", per_cent("top head")[1], text=100, within=4)
 claim("top head, 2", per_cent("top head")[2], text=99, within=4)
 claim("its sums, least", 100 * min(three("top head", "sums")), text=100, within=2)
-pair_out = without_heads(ranked["full"][:2])
-claim("pair, AUC", verification.verdict_auc(*log_odds(pair_out)), text=0.59, within=0.08)
+first_two = ranked["full"][:2]
+pair_odds = log_odds(without_heads(model, first_two))
+claim("pair, AUC", verification.verdict_auc(*pair_odds), text=0.59, within=0.08)
 claim("random, most", max(per_cent("3 random heads")), text=16, within=5)
 claim("random, AUC", min(three("3 random heads", "auc")), text=0.97, within=0.03)
 assert sum(value < 0.9 for value in three("3 random heads", "sums")) == 2
@@ -1044,7 +991,8 @@ assert three("top 3 heads", "false")[2] > 0.98 and studies["variable_2"]["parts"
 ]
 assert all(studies[name]["layer 2"]["result"] > 0.95 for name in SEEDS[:2])
 assert all(studies[name]["layer 2"]["bracket"] < 0.75 for name in SEEDS[:2])
-assert verification.sums_right(model, hits, pair_out).mean() > 0.98
+with without_heads(model, first_two):
+    assert verification.sums_right(model, hits).mean() > 0.98
 assert max(three("top head", "auc")[1:]) < 0.65
 
 # %% [markdown]
@@ -1052,11 +1000,13 @@ assert max(three("top head", "auc")[1:]) < 0.65
 #
 # ### The attention criterion in another world
 #
-# `fixed_0` learnt from texts without fillers: the target is always the second word, and a model can fetch it by its place. *Predict first:* will the heads it needs look at the target? Its heads, by knock-out and by attention to the target, on puzzles to choose on:
+# `fixed_0` learnt from texts without fillers: the target is always the second word, and a model can fetch it by its position. *Predict first:* will the heads it needs look at the target? Its heads, by knock-out and by attention to the target, on puzzles to choose on:
 
 # %%
 fixed = load("countdown/fixed_0")
-fixed_chosen, fixed_hits, _, fixed_ability = verification.judged_places(fixed, 200, variable=False)
+fixed_chosen, fixed_hits, _, fixed_ability = verification.judged_positions(
+    fixed, 200, variable=False
+)
 fixed_known, _ = right_verdicts(fixed_chosen, fixed)
 fixed_target = torch.stack(
     [
@@ -1068,20 +1018,23 @@ fixed_lost = lost_alone(fixed, fixed_known)
 (most_needed,) = top_heads(fixed_lost, 1)
 fixed_attending = [head for head in everyone if fixed_target[head] > 0.1]
 tests = {
-    "most needed": 1 - accepts(without_heads([most_needed]), fixed_hits, fixed),
-    "all attending": 1 - accepts(without_heads(fixed_attending), fixed_hits, fixed),
+    "most needed": 1 - accepts(without_heads(fixed, [most_needed]), fixed_hits, fixed),
+    "all attending": 1 - accepts(without_heads(fixed, fixed_attending), fixed_hits, fixed),
 }
 print({name: round(value, 3) for name, value in fixed_ability.items()})
 print("most needed:", head_name(most_needed), "| attend:", *map(head_name, fixed_attending))
 print("lost on test puzzles:", {name: round(value, 2) for name, value in tests.items()})
-plots.head_heatmaps(
+plots.heatmap(
     {"hits lost, head alone out": fixed_lost, "attention to the target": fixed_target},
     title="Fixed header: the head that is needed most does not look at the target",
-    darkest={"hits lost, head alone out": 1, "attention to the target": 1},
+    x="head",
+    y="layer",
+    ends=(0, 1),
+    text="values",
 )
 
 # %% [markdown]
-# The head that is needed most, L1H6, gives the target **0.01** of its attention. Without it **0.47** of the hits are lost on the test puzzles. A search by attention to the target misses this head. It attends from the bracket to the result (**1.00**): what it brings comes from the result, not from the target's place.
+# The head that is needed most, L1H6, gives the target **0.01** of its attention. Without it **0.47** of the hits are lost on the test puzzles. A search by attention to the target misses this head. It attends from the bracket to the result (**1.00**): what it brings comes from the result, not from the target's position.
 #
 # But the *group* of the attending heads is again needed: without them **0.96** of the hits are lost. And it is not the fixed header that sets the trap: in `variable_0` attention misses L0H4 and the pair of layer 2, in `variable_1` L2H3, in `variable_2` L1H3, its top head. That one looks from the bracket at the word *after* the target, `from`, with **1.00**: layer 0 has moved the target there (our reading). A criterion by attention to the target finds heads that fetch the target in one step, and who does the rest it cannot say.
 
@@ -1099,27 +1052,12 @@ for name, head in (("variable_1", (2, 3)), ("variable_2", (1, 3))):
 # %% [markdown]
 # ### Needed is not enough
 #
-# A head whose removal stops the verdict is *needed*. Does it *carry* the verdict? Then its state from a hit, put into a miss, should make the model accept. Removal cannot tell this: a head that keeps the place in order is needed too.
+# A head whose removal stops the verdict is *needed*. Does it *carry* the verdict? Then its state from a hit, put into a miss, should make the model accept. Removal cannot tell this: a head that keeps the position in order is needed too.
 #
 # ### Exercise 7 · put a head's state in (15 minutes, medium)
 
-
-# %%
-def put_head(
-    z: torch.Tensor, head: int, text: torch.Tensor, pos: torch.Tensor, states: torch.Tensor
-) -> torch.Tensor:
-    """A copy of `z` [text, pos, head, d_head] in which one head has other states at the places.
-
-    Args:
-        text, pos: of each place, [place].
-        states: what the head shall hold at each place, [place, d_head].
-    """
-    ### BEGIN SOLUTION
-    z = z.clone()
-    z[text, pos, head] = states.to(z)
-    return z
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.verification.put_head"]
+from utils.cases.verification import put_head
 
 # %% tags=["check"]
 lesson_51.check_put_head(put_head)
@@ -1127,12 +1065,12 @@ lesson_51.check_put_head(put_head)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# One place, in text 2 at position 9, head 4: `z[2, 9, 4]` is the vector to replace. Now for all places at once; the head is the same for all.
+# One position, in text 2 at 9, head 4: `z[2, 9, 4]` is the vector to replace. Now for all positions at once; the head is the same for all.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `text` and `pos` are tensors and `head` is a number: in one index they go together, `z[text, pos, head]`, of shape [place, d_head]. Clone first.
+# `text` and `pos` are tensors and `head` is a number: in one index they go together, `z[text, pos, head]`, of shape [position, d_head]. Clone first.
 #
 # </details>
 
@@ -1153,7 +1091,7 @@ draw = torch.Generator().manual_seed(0)
 
 
 def donors_from(pool, allowed: torch.Tensor):
-    """One of the allowed [place, donor] for each place, at random."""
+    """One of the allowed [position, donor] for each position, at random."""
     return pool.take(torch.multinomial(allowed.float(), 1, generator=draw)[:, 0])
 
 
@@ -1182,7 +1120,8 @@ patched = {
     name: {source: put_in(source, **each) for source in donors} for name, each in PARTS.items()
 }
 needed = {
-    name: 1 - accepts(without_heads(PARTS[name]["heads"], at=hits)) for name in list(PARTS)[:3]
+    name: 1 - accepts(without_heads(model, PARTS[name]["heads"], positions=hits))
+    for name in list(PARTS)[:3]
 }
 print(f"{len(given.pos)} of {len(misses.pos)} misses have a matched hit")
 plots.table(
@@ -1199,10 +1138,13 @@ plots.table(
 
 # %%
 enough = torch.tensor([put_in("matched hit", heads=[head]) for head in everyone]).view(3, -1)
-plots.head_heatmaps(
+plots.heatmap(
     {"needed: hits lost without it": lost, "enough: misses accepted with it": enough},
     title="Alone, the heads that are needed are not those that are enough",
-    darkest={"needed: hits lost without it": 1, "enough: misses accepted with it": 1},
+    x="head",
+    y="layer",
+    ends=(0, 1),
+    text="values",
 )
 
 # %% [markdown]
@@ -1253,9 +1195,9 @@ assert enough[0].max() < 0.05 and enough[2, 2] > lost[2, 2] + 0.4
 #
 # ## Common mistakes
 #
-# - Labelling places by what the model *says*: then you find what makes it speak, never where it is wrong.
+# - Labelling positions by what the model *says*: then you find what makes it speak, never where it is wrong.
 # - Probing only where the answer is said. The verdict may have been made before, in another direction.
-# - Splitting places and not puzzles: places of one puzzle share their target.
+# - Splitting positions and not puzzles: positions of one puzzle share their target.
 # - Reading "not needed alone" as "does nothing": take out pairs and groups.
 # - Reading "acceptance stops" as "the check is disabled": ask for the sums, and for legal tries.
 #
@@ -1269,7 +1211,7 @@ assert enough[0].max() < 0.05 and enough[2, 2] > lost[2, 2] + 0.4
 # - Marks and Tegmark (2023), *The Geometry of Truth*, arXiv 2310.06824: difference-of-means probes
 # - Turner et al. (2023), on steering by activation addition, arXiv 2308.10248
 #
-# **Next:** 5.2 · Keep thinking or stop
+# **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb)
 
 # %%
 show_progress("51")

@@ -37,12 +37,18 @@ __import__("utils.lesson").lesson.begin()
 
 # %%
 import random
+from collections.abc import Sequence
 
 import torch
+from jaxtyping import Bool, Float, Int
+from scipy.stats import spearmanr
+from torch import Tensor
 
 from data.countdown import task as countdown
 from utils import plots, stats, steering
+from utils.activations import next_logits
 from utils.cases import thinking, verification
+from utils.cases.survey import survey
 from utils.checks import lesson_52
 from utils.lesson import claim, show_progress
 from utils.heads import top_heads
@@ -63,7 +69,7 @@ cfg = model.cfg
 
 # %%
 N_TOKENS = 130
-puzzles = verification.some_puzzles(100, seed=15)
+puzzles = verification.some_puzzles(100, generator=random.Random(15))
 written = verification.write(
     model, [each.header for each in puzzles], n_tokens=N_TOKENS, temperature=1.0
 )
@@ -108,19 +114,8 @@ claim("looks again, high, %", again[2], text=54, within=11)
 #
 # Samples are noisy, and the model has probabilities. At a `)`, compare the two words that matter: the probability of `,` over that of `,` and `<eos>` together.
 
-
-# %%
-def continue_share(logits: torch.Tensor, comma: int, stop: int) -> torch.Tensor:
-    """The probability of `,` over that of `,` and `<eos>` together, [...].
-
-    Args:
-        logits: [..., d_vocab], for any axes in front.
-        comma: the number of the token `,`; stop: that of `<eos>`.
-    """
-    ### BEGIN SOLUTION
-    return (logits[..., comma] - logits[..., stop]).sigmoid()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.thinking.continue_share"]
+from utils.cases.thinking import continue_share
 
 # %% tags=["check"]
 lesson_52.check_continue_share(continue_share)
@@ -149,13 +144,13 @@ KINDS = ("failure", "first success", "re-check")
 FAILURE, SUCCESS, RECHECK = range(3)
 everything = thinking.endings(model, puzzles, written)
 last = {pair: i for i, pair in enumerate(zip(*(p.tolist() for p in everything[2:]), strict=True))}
-places = everything.where(torch.tensor(sorted(last.values())))
-kind, puzzle = places.kind.cpu(), places.puzzle.cpu()
-fork = thinking.going_on(model, places, puzzles)
+positions = everything.where(torch.tensor(sorted(last.values())))
+kind, puzzle = positions.kind.cpu(), positions.puzzle.cpu()
+fork = thinking.going_on(model, positions, puzzles)
 
 for k, name in enumerate(KINDS):
     share = fork.goes_on[kind == k]
-    print(f"{name}: {len(share)} places, goes on {share.mean():.4f}, sd {share.std():.4f}")
+    print(f"{name}: {len(share)} positions, goes on {share.mean():.4f}, sd {share.std():.4f}")
 
 undecided = fork.goes_on[kind == SUCCESS]
 print(f"lowest and highest share: {undecided.min():.3f} {undecided.max():.3f}")
@@ -180,19 +175,8 @@ assert undecided.min() > 0.47 and undecided.max() < 0.53
 #
 # Write the text in which a try is claimed a success, and checked again, up to the second `(`. Then the next word is the verdict of the re-check.
 
-
-# %%
-def checked_again(header: list, tried: list, *, said: tuple = ("this", "works")) -> list:
-    """The words of header, try, what is said of it in brackets, and the re-check up to its `(`.
-
-    Args:
-        header: words such as `make 15 from 12 7 4 :`; tried: such as `12 + 7 = 19 - 4 = 15`.
-        said: the words between the first brackets.
-    """
-    ### BEGIN SOLUTION
-    return [*header, *tried, "(", *said, ")", ",", "check", *tried, "("]
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.thinking.checked_again"]
+from utils.cases.thinking import checked_again
 
 # %% tags=["check"]
 lesson_52.check_checked_again(checked_again)
@@ -217,12 +201,15 @@ lesson_52.check_checked_again(checked_again)
 # %%
 from utils.cases.thinking import checked_again
 
-rng = random.Random(0)
+generator = random.Random(0)
 cells: dict[tuple, list] = {}
-for each in verification.some_puzzles(100, seed=17):
+for each in verification.some_puzzles(100, generator=random.Random(17)):
     found = countdown.tries(each.numbers)
-    miss = rng.choice([value for value in found if value != each.target])
-    tries = {"hit": rng.choice(found[each.target]).words, "miss": rng.choice(found[miss]).words}
+    miss = generator.choice([value for value in found if value != each.target])
+    tries = {
+        "hit": generator.choice(found[each.target]).words,
+        "miss": generator.choice(found[miss]).words,
+    }
     for name, tried in tries.items():
         for said in (("this", "works"), ("not", tried[-1])):
             text = checked_again(each.header, tried, said=said)
@@ -235,9 +222,14 @@ for each in verification.some_puzzles(100, seed=17):
     text = [*text[: text.index("check") + 1], *tries["miss"], "("]
     cells.setdefault(("miss", "said 'this' of a hit, check"), []).append(text)
 
+
+def logits_after(texts: list) -> torch.Tensor:
+    """The logits after each text, a list of words, [text, d_vocab]."""
+    return next_logits(model, [" ".join(words) for words in texts])
+
+
 says_yes = {
-    key: (verification.yes_share(thinking.next_logits(model, texts)) > 0.5).float()
-    for key, texts in cells.items()
+    key: (verification.yes_share(logits_after(texts)) > 0.5).float() for key, texts in cells.items()
 }
 stamp = {key: with_ends(values) for key, values in says_yes.items()}
 plots.intervals(
@@ -263,7 +255,8 @@ THIS = "said 'this', check"
 false_claims = cells["miss", THIS]
 denied = [text for text, yes in zip(false_claims, says_yes["miss", THIS], strict=True) if not yes]
 behind_no = [[*text, "not", text[-2], ")"] for text in denied]
-after_no = continue_share(thinking.next_logits(model, behind_no), thinking.COMMA, thinking.STOP)
+after_no = continue_share(logits_after(behind_no), thinking.COMMA, thinking.STOP)
+uncalled = stamp["miss", "said 'this'"][0]
 print(f"{len(denied)} say no; goes on behind it: {after_no.mean():.4f}")
 
 # %% [markdown]
@@ -279,7 +272,6 @@ bare, denied_first, other_claim = (
     100 * stamp["miss", how]
     for how in ("no bracket before, check", "said 'not', check", "said 'this' of a hit, check")
 )
-uncalled = stamp["miss", "said 'this'"][0]
 claim("without check, %", 100 * uncalled, text=0, within=2)
 claim("no bracket before, %", bare[0], text=39, within=7)
 claim("said not, with check, %", denied_first[0], text=31, within=7)
@@ -290,7 +282,7 @@ assert waved[0] > bare[0] and all(
     for how in (THIS, "said 'not', check", "no bracket before, check")
 )
 first_look = [text[: text.index("(") + 1] for text in false_claims]
-assert verification.yes_share(thinking.next_logits(model, first_look)).max() < 0.5
+assert verification.yes_share(logits_after(first_look)).max() < 0.5
 
 # %% [markdown]
 # ## 3. A direction for going on
@@ -301,12 +293,13 @@ assert verification.yes_share(thinking.next_logits(model, first_look)).max() < 0
 # - **success - re-check**: both succeeded, so the confound is gone; but one of the two is undecided.
 # - **unembedding**: no data at all. What `,` reads from the stream's end minus what `<eos>` reads, through the final norm's weight.
 #
-# Directions are made on the first 60 puzzles, and tested at 16 forks of the others. Layer L is what block L reads; `3` is the end of the stream, which the unembedding reads. The dose is in units of the typical norm: the median length of the stream over all `)` of a layer. The controls are random directions.
+# Directions are made on the first 60 puzzles, and tested at 16 forks of the others. Layer L is the stream before block L; `3` is its end, after the last block, which the unembedding reads. The dose is in units of the typical norm: the median length of the stream over all `)` of a layer. The controls are random directions.
 #
 # *Predict first:* at which layer will the difference of means work at a small dose?
 
 # %%
-states = thinking.states(model, places)  # [layer, place, d_model]
+states = [verification.resid_at(model, part) for part in positions.parts()]
+states = positions.in_order(states, dim=1)  # [layer, position, d_model]
 norms = states.norm(dim=-1).median(1).values
 lengths = torch.stack([states[:, kind == k].norm(dim=-1).median(1).values for k in range(3)], 1)
 fit, layers = puzzle < 60, range(1, cfg.n_layers + 1)
@@ -336,17 +329,19 @@ def push(direction: torch.Tensor, dose: float, layer: int) -> torch.Tensor:
 
 
 def pushed(vector: torch.Tensor, layer: int, some: thinking.Endings) -> thinking.GoingOn:
-    """What the model does at some places when a vector is added there."""
+    """What the model does at some positions when a vector is added there."""
     return thinking.going_on(model, some, puzzles, steering=(vector.to(cfg.device), layer))
 
 
 DOSES, N_RANDOM = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0), 6
 NAMES = list(directions(1))
-forks = places.where((~fit & (kind == SUCCESS)).nonzero()[:16, 0])
+forks = positions.where((~fit & (kind == SUCCESS)).nonzero()[:16, 0])
 swept, checks = {}, {layer: [] for layer in layers}
 for layer in layers:
     named = directions(layer)
-    drawn = steering.random_directions(N_RANDOM, named["unembedding"], seed=layer)
+    drawn = steering.random_directions(
+        N_RANDOM, named["unembedding"], generator=torch.Generator().manual_seed(layer)
+    )
     named |= {f"random {i}": each for i, each in enumerate(drawn)}
     for name, direction in named.items():
         found = [pushed(push(direction, dose, layer), layer, forks) for dose in DOSES]
@@ -404,13 +399,13 @@ assert max(layers, key=lambda layer: gain[layer, "failure - re-check"]) == 3
 moves = {}
 for to, name in ((FAILURE, "to failure"), (RECHECK, "to re-check")):
     vector = mean_state(2, to) - mean_state(2, SUCCESS)
-    drawn = steering.random_directions(N_RANDOM, vector, seed=5)
+    drawn = steering.random_directions(N_RANDOM, vector, generator=torch.Generator().manual_seed(5))
     share, *chance = (pushed(each, 2, forks).goes_on.mean().item() for each in (vector, *drawn))
     moves[name] = (share, min(chance), max(chance), (vector.norm() / norms[2]).item())
     print("{}: goes on {:.3f}; random {:.2f} to {:.2f}; dose {:.2f}".format(name, *moves[name]))
 
 # %% [markdown]
-# A whole move does decide: to failure **1.00**, to re-check **0.00**. Random vectors of the same length reach neither. So what block 2 reads at the fork is enough to decide. Part of this is length: the moves are **1.3** and **1.5** typical norms long, beyond the sweep above.
+# A whole move does decide: to failure **1.00**, to re-check **0.00**. Random vectors of the same length reach neither. So the stream before block 2 at the fork is enough to decide. Part of this is length: the moves are **1.3** and **1.5** typical norms long, beyond the sweep above.
 
 # %% tags=["numbers"]
 claim("moved to failure", moves["to failure"][0], text=1.00, within=0.03)
@@ -426,23 +421,8 @@ assert moves["to failure"][2] < 0.9 and moves["to re-check"][1] > 0.1
 #
 # ### Exercise 3 · a push at one kind of token (10 minutes, easy)
 
-
-# %%
-def add_at_token(
-    resid: torch.Tensor, tokens: torch.Tensor, vector: torch.Tensor, *, token: int
-) -> torch.Tensor:
-    """A copy of `resid` with `vector` added wherever the token that runs is `token`.
-
-    Args:
-        resid: [batch, here, d_model], the positions that run now.
-        tokens: [batch, here], the tokens at these positions.
-        vector: [d_model].
-        token: the number of a token, such as that of `)`.
-    """
-    ### BEGIN SOLUTION
-    return resid + (tokens == token)[..., None] * vector
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.thinking.add_at_token"]
+from utils.cases.thinking import add_at_token
 
 # %% tags=["check"]
 lesson_52.check_add_at_token(add_at_token)
@@ -492,11 +472,13 @@ with torch.no_grad():
 
 # %%
 STOPPING = (-1.0, -0.75, -0.5, -0.25)
-trial = places.where(torch.cat([(fit & (kind == k)).nonzero()[:12, 0] for k in (FAILURE, SUCCESS)]))
+trial = positions.where(
+    torch.cat([(fit & (kind == k)).nonzero()[:12, 0] for k in (FAILURE, SUCCESS)])
+)
 
 
 def says_comma(vector: torch.Tensor, layer: int, some: thinking.Endings) -> list[float]:
-    """The mean probability of `,` among all words, for each kind of place; nan without one."""
+    """The mean probability of `,` among all words, for each kind of position; nan without one."""
     found, of = pushed(vector, layer, some), some.kind.cpu()
     p = found.goes_on * (1 - found.other)
     return [p[of == k].mean().item() for k in range(3)]
@@ -521,7 +503,7 @@ assert (layer, name, dose) == (1, "success - re-check", -0.5)
 
 # %%
 WIDE = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
-of_test = places.where(torch.cat([(~fit & (kind == k)).nonzero()[:12, 0] for k in range(3)]))
+of_test = positions.where(torch.cat([(~fit & (kind == k)).nonzero()[:12, 0] for k in range(3)]))
 PUSHES = {"failure - re-check, layer 3": (onward, 3), "success - re-check, layer 1": (brake, 1)}
 by_kind = {
     name: torch.tensor([says_comma(push(v, dose, layer), layer, of_test) for dose in WIDE])
@@ -538,7 +520,7 @@ plots.curves(
 ).update_layout(height=400, legend={"y": -0.35})
 
 # %% [markdown]
-# At layer 3 you would expect the undecided place to give way first. It does so only at first: at `-0.25` the fork has moved and failures hold. At `-0.5` the probability of `,` at the fork is still **0.25**, and failures, which were sure, are down to **0.38**. To the other side re-checks and fork break together: at `1` the fork is at **0.91** and re-checks are at **1.00**.
+# At layer 3 you would expect the undecided position to give way first. It does so only at first: at `-0.25` the fork has moved and failures hold. At `-0.5` the probability of `,` at the fork is still **0.25**, and failures, which were sure, are down to **0.38**. To the other side re-checks and fork break together: at `1` the fork is at **0.91** and re-checks are at **1.00**.
 #
 # Before block 1, the chosen `-0.5` brings the fork to **0.13**, and failures stay at **0.99**.
 #
@@ -562,14 +544,15 @@ assert lengths[1].max() < 2 * lengths[1].min() and norms[3] < lengths[3, SUCCESS
 # Now let it write, on 40 new puzzles without filler words, so that they fit in few batches. All pushes share their random numbers. A text is *cut* when it has not ended after `130` words. To find texts that go round in circles, look at cut texts, at the share of 8-grams (eight words in a row) that had come before in the text (a copied try alone gives some), and at zlib, compressed size over size: **low** is repetitive. The controls are random vectors of the same length.
 
 # %%
-others = verification.some_puzzles(40, seed=21, variable=False)
+others = verification.some_puzzles(40, generator=random.Random(21), variable=False)
 
 
 def write_all(vector: torch.Tensor, layer: int) -> list[thinking.Text]:
     """Measures of the text for each puzzle; `vector` is added at each `)`."""
     heads, how = [each.header for each in others], {"n_tokens": N_TOKENS, "temperature": 1.0}
+    generator = torch.Generator().manual_seed(1)
     with steer_at(model, vector.to(cfg.device), layer=layer):
-        texts = verification.write(model, heads, seed=1, **how)
+        texts = verification.write(model, heads, generator=generator, **how)
     pairs = zip(others, texts, strict=True)
     return [thinking.measure(*pair, n_tokens=N_TOKENS) for pair in pairs]
 
@@ -581,13 +564,13 @@ SIGNS = ((-1.0, 1.0), (-0.5,))  # doses of the random controls
 by_dose, randoms = {}, {}
 for (name, (direction, layer)), signs in zip(PUSHES.items(), SIGNS, strict=True):
     runs = [write_all(push(direction, dose, layer), layer) for dose in SHOWN]
-    drawn = steering.random_directions(3, direction, seed=7)
+    drawn = steering.random_directions(3, direction, generator=torch.Generator().manual_seed(7))
     control = [write_all(push(each, d, layer), layer) for each in drawn for d in signs]
     for field in [*MEASURES, "tries", "zlib", "words"]:
         by_dose[name, field] = torch.stack(
             [with_ends([getattr(text, field) for text in run]) for run in runs], 1
         )
-        means = [thinking.mean_rows(run)[field] for run in control]
+        means = [sum(getattr(text, field) for text in run) / len(run) for run in control]
         randoms[name, field] = torch.tensor(means)
 panels = {}
 for field, label in MEASURES.items():
@@ -603,7 +586,16 @@ plots.curves(
     grey="random, mean of three",
 ).update_layout(height=820, legend={"y": -0.1})
 
+
 # %%
+def shown(name: str, field: str, dose: float) -> torch.Tensor:
+    """A measure at a dose: its mean and the interval's ends."""
+    return by_dose[name, field][:, SHOWN.index(dose)]
+
+
+LATE, EARLY = PUSHES
+free = shown(LATE, "checks", 0.0)
+stopped, looped = shown(EARLY, "checks", -0.5), shown(LATE, "checks", 1.0)
 for (name, field), values in by_dose.items():
     row, other = "  ".join(f"{value:.2f}" for value in values[0]), randoms[name, field]
     print(f"{name}, {field}: {row}; random {other.min():.2f} to {other.max():.2f}")
@@ -619,16 +611,8 @@ for (name, field), values in by_dose.items():
 #
 # So ask two things of a report that a steered model thinks longer: which words were added, and could the score have risen?
 
-
 # %% tags=["numbers"]
-def shown(name: str, field: str, dose: float) -> torch.Tensor:
-    """A measure at a dose: its mean and the interval's ends."""
-    return by_dose[name, field][:, SHOWN.index(dose)]
-
-
-LATE, EARLY = PUSHES
-free, slight = shown(LATE, "checks", 0.0), shown(LATE, "checks", -0.25)
-stopped, looped = shown(EARLY, "checks", -0.5), shown(LATE, "checks", 1.0)
+slight = shown(LATE, "checks", -0.25)
 broken = pushed(push(onward, 1.0, 3), 3, of_test).other[of_test.kind.cpu() == FAILURE].mean()
 claim("gave up at -0.5, %", 100 * shown(LATE, "gave_up", -0.5)[0], text=75, within=14)
 claim("re-checks at -0.25", slight[0], text=0.45, within=0.15)
@@ -673,20 +657,8 @@ assert randoms[LATE, "checks"].max() < looped[0] and shown(EARLY, "solved", -1.0
 #
 # ### Exercise 4 · the importance of a step (10 minutes, easy)
 
-
-# %%
-def importance(kept: torch.Tensor, resampled: torch.Tensor, differs: torch.Tensor) -> torch.Tensor:
-    """What keeping a step adds to the chance of solving, from sampled rollouts; a single number.
-
-    Args:
-        kept: [rollout], bool: whether each rollout behind the step solved the puzzle.
-        resampled: [other], bool: the same for rollouts that drew the step anew.
-        differs: [other], bool: whether the step that was drawn is another one.
-    """
-    ### BEGIN SOLUTION
-    return kept.float().mean() - resampled[differs].float().mean()
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.thinking.importance"]
+from utils.cases.thinking import importance
 
 # %% tags=["check"]
 lesson_52.check_importance(importance)
@@ -708,22 +680,8 @@ lesson_52.check_importance(importance)
 #
 # Sampling is needed where there are too many ways to go on. A puzzle of three numbers has at most 24 legal tries. So run *all* of them behind the cut text, one a row, and multiply up each one's probability. Then the chances are sums, without noise.
 
-
-# %%
-def continuation_log_probs(
-    logits: torch.Tensor, tokens: torch.Tensor, *, start: int
-) -> torch.Tensor:
-    """The log probability of each row's tokens from position `start` on, given those before, [row].
-
-    Args:
-        logits: [row, pos, d_vocab]; those at a position are about the next token.
-        tokens: [row, pos].
-    """
-    ### BEGIN SOLUTION
-    log_probs = logits[:, start - 1 : -1].log_softmax(-1)
-    return log_probs.gather(-1, tokens[:, start:, None])[..., 0].sum(-1)
-    ### END SOLUTION
-
+# %% tags=["exercise:utils.cases.thinking.continuation_log_probs"]
+from utils.cases.thinking import continuation_log_probs
 
 # %% tags=["check"]
 lesson_52.check_continuation_log_probs(continuation_log_probs)
@@ -752,10 +710,14 @@ lesson_52.check_continuation_log_probs(continuation_log_probs)
 # %%
 from utils.cases.thinking import continuation_log_probs, importance
 
-triples = [each for each in verification.some_puzzles(500, seed=18, variable=False)]
-triples = [each for each in triples if len(each.numbers) == 3][:200]
+drawn = verification.some_puzzles(500, generator=random.Random(18), variable=False)
+triples = [each for each in drawn if len(each.numbers) == 3][:200]
 texts = verification.write(
-    model, [each.header for each in triples], n_tokens=100, temperature=1.0, seed=2
+    model,
+    [each.header for each in triples],
+    n_tokens=100,
+    temperature=1.0,
+    generator=torch.Generator().manual_seed(2),
 )
 traces = []
 for each, text in zip(triples, texts, strict=True):
@@ -786,11 +748,12 @@ N_SAMPLED, N_ROLLOUTS, STEP = 8, 48, 14  # a step of a three-number puzzle has 1
 cuts = []
 for trace, (each, text, _) in enumerate(traces[:N_SAMPLED]):
     cuts += [(trace, i, each, text[:begin]) for i, (begin, _) in enumerate(thinking.steps(text))]
-starts = [[*each.header, *before] for _, _, each, before in cuts]
-found = thinking.rollouts(model, starts, N_ROLLOUTS, n_tokens=2 * STEP + 1, seed=3)
+starts = [[*each.header, *before] for _, _, each, before in cuts for _ in range(N_ROLLOUTS)]
+how = {"temperature": 1.0, "generator": torch.Generator().manual_seed(3)}
+found = iter(verification.write(model, starts, n_tokens=2 * STEP + 1, **how))
 rollouts = {
-    (trace, i): [countdown.read(each, text) for text in some]
-    for (trace, i, each, _), some in zip(cuts, found, strict=True)
+    (trace, i): [countdown.read(each, next(found)) for _ in range(N_ROLLOUTS)]
+    for trace, i, each, _ in cuts
 }
 
 pairs, errors, owners = [], [], []
@@ -799,8 +762,8 @@ for trace, (_, _, tried) in enumerate(traces[:N_SAMPLED]):
         if one.hit:
             continue
         drawn = rollouts[trace, i]
-        kept = torch.tensor([thinking.solved_within(r, 1) for r in rollouts[trace, i + 1]])
-        resampled = torch.tensor([thinking.solved_within(r, 2) for r in drawn])
+        kept = torch.tensor([countdown.solved(r[:1]) for r in rollouts[trace, i + 1]])
+        resampled = torch.tensor([countdown.solved(r[:2]) for r in drawn])
         differs = torch.tensor([bool(r) and r[0].words[-1] != one.words[-1] for r in drawn])
         pairs.append((exact[trace][i].importance, importance(kept, resampled, differs).item()))
         counts = [(int(k.sum()) + 1, len(k) + 2) for k in (kept, resampled[differs])]
@@ -978,11 +941,13 @@ for (each, text, tried), steps in zip(traces, exact, strict=True):
             (follows, list(range(end)), [step.importance for step in steps]),
             ("failures", failures, [steps[i].among_misses for i in failures]),
         ):
-            value = thinking.rank_correlation(guess[chosen], torch.tensor(truth))
+            value = spearmanr(guess[chosen], truth).statistic
             correlations.setdefault((over, name), []).append(value)
 ranks = {key: with_ends(torch.tensor(values)) for key, values in correlations.items()}
 OVER = ("a re-check follows", "no re-check", "failures")
 GUESSES = list(dict.fromkeys(name for _, name in ranks))
+LATER, VERDICTS = "attention from later tokens", "attention from later verdicts"
+followed, ended, among = ({name: ranks[over, name] for name in GUESSES} for over in OVER)
 print({over: len(correlations[over, "position"]) for over in OVER}, "traces")
 plots.intervals(
     {over: {name: ranks[over, name] for name in GUESSES} for over in OVER},
@@ -999,8 +964,6 @@ plots.intervals(
 # A mean over heads may hide a head that tells. (Thought Anchors picks *receiver heads*.) But with 24 heads and 24 traces the best one may be good by luck: choose it on some traces and test it on others. And a guess must beat *position*.
 
 # %% tags=["numbers"]
-LATER, VERDICTS = "attention from later tokens", "attention from later verdicts"
-followed, ended, among = ({name: ranks[over, name] for name in GUESSES} for over in OVER)
 claim("traces, re-check", len(correlations[OVER[0], LATER]), text=12, within=5)
 claim("attention, re-check", followed[LATER][0], text=0.53, within=0.12)
 claim("attention, re-check, low", followed[LATER][1], text=0.40, within=0.13)
@@ -1027,7 +990,7 @@ assert followed[LATER][1] > max(0, ended[LATER][2]) and ended["position"][1] > 0
 # %% [markdown]
 # ## 6. The bridge to a real model
 #
-# All this was a toy, trained on traces that we wrote. What carries over is the **code**. `verification.survey` does the first half of lesson 5.1 on any model: plain text with two solved examples, then a line such as `12 + 7 - 4 = 15 (`, half of them hits. It returns the verdict (`this` against `not`), probes by layer, attention from the result to the target, and the ranking of heads. It copes with shared key-value heads, as in Qwen and in SmolLM2.
+# All this was a toy, trained on traces that we wrote. What carries over is the **code**. `survey` (in `utils/cases/survey.py`) does the first half of lesson 5.1 on any model: plain text with two solved examples, then a line such as `12 + 7 - 4 = 15 (`, half of them hits. It returns the verdict (`this` against `not`), probes by layer, attention from the result to the target, and the ranking of heads. It copes with shared key-value heads, as in Qwen and in SmolLM2.
 #
 # On a GPU, set `REAL` at the top to a model from the hub that was trained to reason, and run this section again. By default it runs on SmolLM2, which was not trained for this game. So first a gate: **can a general model tell a hit from a miss at the bracket at all?**
 #
@@ -1036,7 +999,7 @@ assert followed[LATER][1] > max(0, ended[LATER][2]) and ended["position"][1] > 0
 # %%
 real = load(REAL) if REAL else load()
 few = [each for each in triples if each.target not in each.numbers]
-seen = verification.survey(real, few[:200] if REAL else few[:24])
+seen = survey(real, few[:200] if REAL else few[:24])
 best = {name: float(getattr(seen, name).max()) for name in ("bracket", "result", "before")}
 by_luck, shuffled = seen.shuffled.max(1).values, seen.shuffled[:, 1:]
 drawn = torch.randint(
@@ -1135,7 +1098,7 @@ plots.table(
 # ## Common mistakes
 #
 # - Calling a verdict a check because it is always right, on texts where it could not be wrong.
-# - Taking the layer where the smallest push moves most for the layer to steer at. Look at what the push does at the *other* places.
+# - Taking the layer where the smallest push moves most for the layer to steer at. Look at what the push does at the *other* positions.
 # - Taking the layer where steering works best for the layer where the decision is made. At the end of the stream every readout steers.
 # - Counting rollouts that drew the same step again as "without the step".
 # - Reporting longer texts as more thought. Look at what the added words are.
@@ -1150,7 +1113,7 @@ plots.table(
 # - Bogdan et al. (2025), *Thought Anchors: Which LLM Reasoning Steps Matter?*, arXiv 2506.19143
 # - Lee et al. (2025), *The Geometry of Self-Verification in a Task-Specific Reasoning Model*, arXiv 2504.14379
 #
-# **Next:** 5.3 · Pointers: binding and belief
+# **Next:** [the course map](../notebooks/README.md)
 
 # %%
 show_progress("52")

@@ -180,7 +180,7 @@ def report(n: int = 400) -> dict[str, dict]:
     out = {}
     for name, recipe in RECIPES.items():
         model = load(str(FOLDER / name), device="cpu")
-        chosen, hits, misses, shares = verification.judged_places(
+        chosen, hits, misses, shares = verification.judged_positions(
             model, n, variable=recipe.variable_header
         )
         found = verification.disabling(model, chosen, hits, misses)

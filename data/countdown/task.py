@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 N_NUMBERS = 64  # 0 to 63 are tokens
-YES = ("this", "yes", "right", "solved")  # the token behind the bracket: the verdict
+YES = ("this", "yes", "right", "solved")  # the token after the bracket: the verdict
 NO = ("not", "no", "wrong", "misses")
 FILLERS = ("please", "now", "then", "so", "well", "again")
 MARKS = ("make", "from", ":", "+", "-", "=", "(", ")", ",", "works", "check")
@@ -74,15 +74,17 @@ def held_out(puzzle: Puzzle) -> bool:
 
 
 def puzzles(
-    rng: random.Random, *, test: bool, variable: bool = True, longest: int = 7
+    generator: random.Random, *, test: bool, variable: bool = True, longest: int = 7
 ) -> Iterator[tuple[Puzzle, dict[int, list[Try]]]]:
     """Puzzles that can be solved, without end, each with all its tries."""
     while True:
-        numbers = tuple(rng.randint(1, N_NUMBERS // 2) for _ in range(rng.choice((3, 4))))
-        before = tuple(rng.choices(FILLERS, k=rng.randint(0, longest))) if variable else ()
+        n = generator.choice((3, 4))
+        numbers = tuple(generator.randint(1, N_NUMBERS // 2) for _ in range(n))
+        n_before = generator.randint(0, longest) if variable else 0
+        before = tuple(generator.choices(FILLERS, k=n_before))
         found = tries(numbers)
         if len(found) > 1:
-            puzzle = Puzzle(numbers, rng.choice(list(found)), before)
+            puzzle = Puzzle(numbers, generator.choice(list(found)), before)
             if held_out(puzzle) == test:
                 yield puzzle, found
 
@@ -95,7 +97,7 @@ class Judged(NamedTuple):
         legal: the sums are right, and each number is used once.
         hit: the last result is the target.
         accepted: the model said yes.
-        again: it came behind `check`.
+        again: it came after `check`.
     """
 
     words: tuple[str, ...]
@@ -106,7 +108,7 @@ class Judged(NamedTuple):
 
 
 def read(puzzle: Puzzle, words: Sequence[str]) -> list[Judged]:
-    """The tries in what a model wrote behind the header, up to the first that it did not judge."""
+    """The tries in what a model wrote after the header, up to the first that it did not judge."""
     right = {tuple(some.words) for each in tries(puzzle.numbers).values() for some in each}
     found, words = [], list(words)
     while "(" in words[:-1]:
@@ -128,7 +130,7 @@ def solved(judged: Sequence[Judged]) -> bool:
     return first is not None and first.hit and first.legal
 
 
-def summary(puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> dict[str, float]:
+def ability(puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> dict[str, float]:
     """Shares: of puzzles that are solved, of tries that are legal, of verdicts that are right."""
     each = [read(puzzle, words) for puzzle, words in zip(puzzles, written, strict=True)]
     flat = [judged for some in each for judged in some]

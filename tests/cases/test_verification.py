@@ -1,7 +1,8 @@
-"""`utils.verification`, on the shipped model and by hand."""
+"""How a model judges its own tries, on the shipped model and by hand."""
 
 import contextlib
 import io
+import random
 
 import pytest
 import torch
@@ -26,26 +27,30 @@ WRITTEN = [
 
 
 @pytest.fixture(scope="module")
-def places(model):
+def positions(model):
     return v.brackets(model, PUZZLES, [text.split() for text in WRITTEN])
 
 
-def test_brackets_stand_behind_results(model, places):
-    words = [[countdown.VOCABULARY[t] for t in row] for row in places.tokens.tolist()]
-    at = list(zip(places.text.tolist(), places.pos.tolist(), places.target.tolist(), strict=True))
+def test_brackets_stand_behind_results(model, positions):
+    words = [[countdown.VOCABULARY[t] for t in row] for row in positions.tokens.tolist()]
+    at = list(
+        zip(positions.text.tolist(), positions.pos.tolist(), positions.target.tolist(), strict=True)
+    )
     assert [words[i][pos] for i, pos, _ in at] == ["(", "(", "("]
     assert [words[i][pos - 1] for i, pos, _ in at] == ["9", "15", "17"]
     assert [words[i][target] for i, _, target in at] == ["15", "15", "17"]
-    assert places.hit.tolist() == [False, True, True]
+    assert positions.hit.tolist() == [False, True, True]
 
 
-def test_of_takes_each_place_and_where_leaves_the_rest_out(places):
-    numbers = torch.arange(places.tokens.numel()).view(places.tokens.shape)
-    assert places.of(numbers).tolist() == [numbers[i, p] for i, p in zip(*places[1:3], strict=True)]
-    assert torch.equal(places.of(numbers, back=1), places.of(numbers) - 1)
-    last = places.where(torch.tensor([False, False, True]))
-    assert last.tokens.shape == (1, int(places.pos[2]) + 1) and last.text.tolist() == [0]
-    assert torch.equal(last.of(last.tokens, back=1), places.of(places.tokens, back=1)[2:])
+def test_of_takes_each_position_and_where_leaves_the_rest_out(positions):
+    numbers = torch.arange(positions.tokens.numel()).view(positions.tokens.shape)
+    assert positions.of(numbers).tolist() == [
+        numbers[i, p] for i, p in zip(*positions[1:3], strict=True)
+    ]
+    assert torch.equal(positions.of(numbers, back=1), positions.of(numbers) - 1)
+    last = positions.where(torch.tensor([False, False, True]))
+    assert last.tokens.shape == (1, int(positions.pos[2]) + 1) and last.text.tolist() == [0]
+    assert torch.equal(last.of(last.tokens, back=1), positions.of(positions.tokens, back=1)[2:])
 
 
 def test_texts_without_a_bracket_are_refused(model):
@@ -61,18 +66,19 @@ def test_yes_share_is_of_the_verdicts_alone():
     assert v.yes_share(torch.arange(3.0), yes=[2], no=[0]) == pytest.approx(0.8808, abs=1e-4)
 
 
-def test_padding_changes_nothing(model, places):
-    together = v.verdicts(model, places)
+def test_padding_changes_nothing(model, positions):
+    together = v.verdicts(model, positions)
     for i in range(3):
-        alone = places.where(torch.arange(3) == i)
+        alone = positions.where(torch.arange(3) == i)
         assert torch.allclose(v.verdicts(model, alone), together[i], atol=1e-5)
 
 
-def test_the_model_judges_these_rightly_and_hooks_go_away(model, places):
-    assert torch.equal(v.accepted(model, places), places.hit)
+def test_the_model_judges_these_rightly_and_hooks_go_away(model, positions):
+    assert torch.equal(v.accepted(model, positions), positions.hit)
     everything = [(layer, head) for layer in range(3) for head in range(8)]
-    assert not torch.equal(v.accepted(model, places, v.without_heads(everything)), places.hit)
-    assert torch.equal(v.accepted(model, places), places.hit)
+    with v.without_heads(model, everything):
+        assert not torch.equal(v.accepted(model, positions), positions.hit)
+    assert torch.equal(v.accepted(model, positions), positions.hit)
 
 
 def test_writing_is_what_the_model_says_word_by_word(model):
@@ -87,31 +93,39 @@ def test_writing_is_what_the_model_says_word_by_word(model):
     assert v.write(model, starts[::-1], n_tokens=12) == written[::-1]
 
 
-def test_writing_stops_at_the_end_and_honours_hooks(model):
+def test_starts_of_each_length_draw_from_a_copy_of_the_generator(model):
+    generator, how = torch.Generator().manual_seed(4), {"n_tokens": 12, "temperature": 1.0}
+    starts = [puzzle.header for puzzle in PUZZLES]  # of two lengths
+    together = v.write(model, starts, generator=generator, **how)
+    assert together == [v.write(model, [s], generator=generator, **how)[0] for s in starts]
+    assert together != v.write(model, starts, **how)
+
+
+def test_writing_stops_at_the_end_and_honours_ablations(model):
     starts = [puzzle.header for puzzle in PUZZLES]
     plain = v.write(model, starts)
     assert all("<eos>" not in words and words[-1] == ")" for words in plain)
-    with model.hooks(fwd_hooks=v.without_heads([(layer, h) for layer in (0, 1) for h in range(8)])):
+    with v.without_heads(model, [(layer, head) for layer in (0, 1) for head in range(8)]):
         assert v.write(model, starts) != plain
 
 
-def test_states_and_attention_are_those_of_the_cache(model, places):
+def test_states_and_attention_are_those_of_the_cache(model, positions):
     with torch.no_grad():
-        _, cache = model.run_with_cache(places.tokens)
+        _, cache = model.run_with_cache(positions.tokens)
     for back in (0, 1):
-        found = v.states(model, places, back=back)
-        assert torch.allclose(found[1], places.of(cache["resid_pre", 1], back=back), atol=1e-5)
-        assert torch.allclose(found[3], places.of(cache["resid_post", 2], back=back), atol=1e-5)
-        seen = v.attention(model, places, places.target, back=back)
-        one = cache["pattern", 2][0, 5, places.pos[1] - back, places.target[1]]
+        found = v.resid_at(model, positions, back=back)
+        assert torch.allclose(found[1], positions.of(cache["resid_pre", 1], back=back), atol=1e-5)
+        assert torch.allclose(found[3], positions.of(cache["resid_post", 2], back=back), atol=1e-5)
+        seen = v.attention(model, positions, positions.target, back=back)
+        one = cache["pattern", 2][0, 5, positions.pos[1] - back, positions.target[1]]
         assert torch.allclose(seen[2, 5, 1], one, atol=1e-6) and seen.shape == (3, 8, 3)
 
 
-def test_parts_without_which_the_model_runs_write_zeros(model, places):
+def test_parts_without_which_the_model_runs_write_zeros(model, positions):
     neurons = {1: torch.tensor([3, 40]), 2: torch.tensor([7])}
-    hooks = v.without_heads([(1, 2), (1, 5), (0, 0)]) + v.without_neurons(neurons)
-    with torch.no_grad(), model.hooks(fwd_hooks=hooks):
-        _, cache = model.run_with_cache(places.tokens)
+    heads = v.without_heads(model, [(1, 2), (1, 5), (0, 0)])
+    with torch.no_grad(), heads, v.without_neurons(model, neurons):
+        _, cache = model.run_with_cache(positions.tokens)
     gone = {layer: cache["z", layer].abs().sum((0, 1, 3)) == 0 for layer in range(3)}
     assert [gone[layer].nonzero()[:, 0].tolist() for layer in range(3)] == [[0], [2, 5], []]
     assert (cache["post", 1][..., neurons[1]] == 0).all()
@@ -169,35 +183,12 @@ def test_a_receptive_field_opens_its_gate(model):
     assert gates[9] > 0 and gates[9] > other[9]
 
 
-def test_plain_text_ends_at_the_bracket_behind_a_result(model):
-    puzzles = v.some_puzzles(4, seed=0)
-    places = v.text_brackets(_CharacterModel(), puzzles)
-    assert places.hit.tolist() == [True, False, True, False]
-    for i, puzzle in enumerate(puzzles):
-        text = "".join(map(chr, places.tokens[i, 1 : int(places.pos[i]) + 1].tolist()))
-        line = text.splitlines()[-1]
-        shown, result = line.removesuffix(" (").split(" = ")
-        assert eval(shown) == int(result) and (int(result) == puzzle.target) == places.hit[i]
-        assert text[: int(places.target[i])].endswith(f"Target: {puzzle.target}")
-        assert sorted(map(int, shown.replace("-", "+").split("+"))) == sorted(puzzle.numbers)
-
-
-class _CharacterModel:
-    """A tokenizer of characters, with BOS."""
-
-    class cfg:
-        device = "cpu"
-
-    def to_tokens(self, text):
-        return torch.tensor([[1, *map(ord, text)]])
-
-
 def test_find_parts_follows_its_rules(model):
-    puzzles = v.some_puzzles(40, seed=3)
-    places = v.brackets(model, puzzles, v.write(model, [p.header for p in puzzles]))
-    parts = v.find_parts(model, places, n_neurons=5, n_top=2)
+    puzzles = v.some_puzzles(40, generator=random.Random(3))
+    positions = v.brackets(model, puzzles, v.write(model, [p.header for p in puzzles]))
+    parts = v.find_parts(model, positions, n_neurons=5, n_top=2)
     assert set(parts.valid) == set(parts.invalid) == {1, 2} and len(parts.top) == 2
-    to_target = [v.attention(model, places, places.target, back=b).mean(-1) for b in (0, 1)]
+    to_target = [v.attention(model, positions, positions.target, back=b).mean(-1) for b in (0, 1)]
     strongest = torch.stack(to_target).amax(0)
     assert {(int(a), int(b)) for a, b in (strongest > 0.1).nonzero()} == set(parts.attending)
 
@@ -207,59 +198,60 @@ def test_every_bracket_behind_a_number_is_a_place():
     assert v.bracket_places(text.split()) == [(15, False), (25, True)]
 
 
-def test_gaps_of_the_parts_sum_to_that_of_the_stream(model, places):
+def test_gaps_of_the_parts_sum_to_that_of_the_stream(model, positions):
     direction = torch.randn(96, generator=torch.Generator().manual_seed(0))
     for back in (0, 1):
-        streams = v.states(model, places, back=back)
+        streams = v.resid_at(model, positions, back=back)
         written = (streams[-1] - streams[0]) @ direction / direction.norm()
-        gap = written[places.hit].mean() - written[~places.hit].mean()
-        heads, mlps = v.gap_by_part(model, places, direction, back=back)
+        gap = written[positions.hit].mean() - written[~positions.hit].mean()
+        heads, mlps = v.gap_by_part(model, positions, direction, back=back)
         assert heads.shape == (3, 8) and mlps.shape == (3,)
         assert heads.sum() + mlps.sum() == pytest.approx(gap.item(), abs=1e-3)
 
 
-def test_writing_in_touches_the_places_alone():
+def test_writing_in_touches_the_positions_alone():
     text, pos = torch.tensor([0, 2]), torch.tensor([1, 3])
     z = v.put_head(torch.zeros(3, 4, 5, 2), 4, text, pos, torch.ones(2, 2))
     assert z[text, pos, 4].tolist() == [[1, 1], [1, 1]] and z.sum() == 4
 
 
-def test_the_auc_of_a_verdict_is_not_moved_by_a_bias(model, places):
-    hits, misses = places.where(places.hit), places.where(~places.hit)
+def test_the_auc_of_a_verdict_is_not_moved_by_a_bias(model, positions):
+    hits, misses = positions.where(positions.hit), positions.where(~positions.hit)
     bias = torch.zeros(len(countdown.VOCABULARY))
     bias[list(v.YES_TOKENS)] = -15.0
     name = "unembed.hook_out"
     shift = [(name, lambda logits, hook: logits + bias[: logits.shape[-1]])]
-    assert not v.accepted(model, hits, shift).any()
     for hooks in ([], shift):
-        said = (v.verdicts(model, each, hooks=hooks) for each in (hits, misses))
-        assert v.verdict_auc(*said) == 1
+        with model.hooks(fwd_hooks=hooks):
+            assert v.accepted(model, hits).any() != bool(hooks)
+            assert v.verdict_auc(*(v.verdicts(model, each) for each in (hits, misses))) == 1
     assert v.verdict_auc(torch.tensor([0.2, 0.9]), torch.tensor([0.5])) == 0.5
 
 
-def test_zeros_at_places_leave_what_was_written_before(model, places):
-    def seen(hooks):
+def test_zeros_at_positions_leave_what_was_written_before(model, positions):
+    def seen(within):
         found = []
-        name = "blocks.1.attn.hook_z"
-        keep = [*hooks, (name, lambda z, hook: found.append(z.detach().clone()))]
-        with torch.no_grad(), model.hooks(fwd_hooks=keep):
-            model(places.tokens)
+        keep = ("blocks.1.attn.hook_z", lambda z, hook: found.append(z.detach().clone()))
+        with torch.no_grad(), within, model.hooks(fwd_hooks=[keep]):
+            model(positions.tokens)
         return found[0]
 
-    changed = (seen([]) != seen(v.without_heads([(1, 4)], at=places))).any(-1)
+    zeros = v.without_heads(model, [(1, 4)], positions=positions)
+    changed = (seen(contextlib.nullcontext()) != seen(zeros)).any(-1)
     for back in (0, 1):
-        assert changed[places.text, places.pos - back, 4].all()
-    assert int(changed.sum()) == 2 * len(places.pos)
+        assert changed[positions.text, positions.pos - back, 4].all()
+    assert int(changed.sum()) == 2 * len(positions.pos)
 
 
-def test_a_place_that_is_its_own_donor_changes_nothing_and_another_does(model, places):
-    rows, names = torch.arange(len(places.pos)), ["blocks.1.hook_mlp_out"]
+def test_a_position_that_is_its_own_donor_changes_nothing_and_another_does(model, positions):
+    rows, names = torch.arange(len(positions.pos)), ["blocks.1.hook_mlp_out"]
     parts = {"heads": [(1, 2), (2, 0), (2, 2)], "whole": names}
-    same = v.put_in(model, places, places.take(rows), **parts)
-    before = v.verdicts(model, places)
-    torch.testing.assert_close(v.verdicts(model, places, hooks=same), before, atol=1e-4, rtol=0)
-    other = v.put_in(model, places, places.take(rows.flip(0)), **parts)
-    assert not torch.allclose(v.verdicts(model, places, hooks=other), before, atol=1e-2)
+    before = v.verdicts(model, positions)
+    with v.put_in(model, positions, positions.take(rows), **parts):
+        torch.testing.assert_close(v.verdicts(model, positions), before, atol=1e-4, rtol=0)
+    with v.put_in(model, positions, positions.take(rows.flip(0)), **parts):
+        assert not torch.allclose(v.verdicts(model, positions), before, atol=1e-2)
+    assert torch.equal(v.verdicts(model, positions), before)
 
 
 def test_a_push_is_the_mean_for_yes_less_that_for_no():
@@ -268,32 +260,30 @@ def test_a_push_is_the_mean_for_yes_less_that_for_no():
     assert push == pytest.approx(2 * (2 - 4))
 
 
-def test_steps_disable_and_sums_are_held_against_what_was_written(model, places):
-    assert v.sums_right(model, places).tolist() == [1, 1, 1]
-    hooks, parts = v.steps_to_disable(model, places)
-    assert list(hooks)[0] == "nothing" and not hooks["nothing"]
-    assert len(hooks) == 7 and len(parts.top) == 3
+def test_steps_disable_and_sums_are_compared_with_what_was_written(model, positions):
+    assert v.sums_right(model, positions).tolist() == [1, 1, 1]
+    steps, parts = v.steps_to_disable(model, positions)
+    assert len(steps) == 7 and len(parts.top) == 3
+    before = v.verdicts(model, positions)
+    for name, taken_out in steps.items():
+        for _ in range(2):  # as often as one likes
+            with taken_out():
+                same = torch.equal(v.verdicts(model, positions), before)
+        assert same == (name == "nothing" or name == "attending heads" and not parts.attending)
+    assert torch.equal(v.verdicts(model, positions), before)
 
 
-def test_disabling_measures_each_step(model, places):
-    hits, misses = places.where(places.hit), places.where(~places.hit)
-    study = v.disabling(model, places, hits, misses, draws=2)
+def test_disabling_measures_each_step(model, positions):
+    hits, misses = positions.where(positions.hit), positions.where(~positions.hit)
+    study = v.disabling(model, positions, hits, misses, draws=2)
     whole = study["steps"]["nothing"]
-    assert whole["disabled"][0] == 0 and whole["disabled"][2] > 0.5  # two hits tell little
+    assert whole["disabled"] == 0 and whole["interval"].low == 0
+    assert whole["interval"].high > 0.5  # two hits tell little
     assert (whole["auc"], whole["sums"], whole["false"]) == (1, 1, 0)
     assert len(study["steps"]) == 8 and set(study["layer 2"]) == {"result", "bracket"}
 
 
-def test_same_value_compares_a_donors_target_with_a_result(places):
-    assert v.same_value(places, places).tolist() == [[False] * 3, [True, True, False]] + [
+def test_same_value_compares_a_donors_target_with_a_result(positions):
+    assert v.same_value(positions, positions).tolist() == [[False] * 3, [True, True, False]] + [
         [False, False, True]
     ]
-
-
-def test_neurons_are_set_at_the_places_alone(places):
-    post = torch.zeros(*places.tokens.shape, 5)
-    hooks = v.set_neurons({1: torch.tensor([4, 2])}, {1: torch.arange(5.0)}, at=places)
-    (name, change), hook = hooks[0], type("Hook", (), {"layer": lambda self: 1})()
-    assert name == "blocks.1.mlp.hook_post"
-    out = change(post, hook)
-    assert places.of(out).tolist() == [[0, 0, 2, 0, 4]] * 3 and out.sum() == 6 * 3

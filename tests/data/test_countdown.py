@@ -1,4 +1,4 @@
-"""`utils.countdown`: puzzles, and reading what a model wrote."""
+"""CountDown: puzzles, and reading what a model wrote."""
 
 import random
 from itertools import islice
@@ -107,9 +107,9 @@ def test_solved_means_that_the_first_accepted_try_is_right():
     assert not judge(first_wrong)
 
 
-def test_summary_counts_puzzles_tries_and_verdicts():
+def test_ability_counts_puzzles_tries_and_verdicts():
     wrong = "12 - 7 = 5 + 4 = 9 ( this works )"
-    found = countdown.summary([PUZZLE, PUZZLE], [WORDS, wrong.split()])
+    found = countdown.ability([PUZZLE, PUZZLE], [WORDS, wrong.split()])
     assert found == {
         "solved": 1 / 2,
         "legal": 4 / 5,

@@ -1,21 +1,20 @@
 """When a small reasoning model goes on and when it stops, and which of its steps matter.
 
-At `)` a verdict is complete. `,` behind it goes on, to a new try or to `check`; `<eos>` stops.
+At `)` a verdict is complete. `,` after it goes on, to a new try or to `check`; `<eos>` stops.
 Steps are the tries of a trace, each with its verdict. Source of counterfactual importance by
 resampling: Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from data.countdown import task as countdown
-from data.countdown.task import NO, VOCABULARY, YES, Judged, Puzzle, Try
-from utils.cases import verification
+from data.countdown.task import NO, VOCABULARY, YES, Puzzle, Try
 from utils.generation import repetition, zlib_ratio
 from utils.steering import Change, Steering, check_shape, hook_name
 
@@ -32,54 +31,61 @@ def ids(words: Sequence[str]) -> list[int]:
 
 
 def continue_share(
-    logits: Float[Tensor, "*place d_vocab"], comma: int = COMMA, stop: int = STOP
-) -> Float[Tensor, "*place"]:
-    """The probability of `,` over that of `,` and `<eos>` together."""
-    return (logits[..., comma].float() - logits[..., stop].float()).sigmoid()
+    logits: Float[Tensor, "*position d_vocab"], comma: int, stop: int
+) -> Float[Tensor, "*position"]:
+    """The probability of `,` over that of `,` and `<eos>` together.
+
+    Args:
+        logits: for any axes in front.
+        comma: the number of the token `,`; stop: that of `<eos>`.
+    """
+    return (logits[..., comma] - logits[..., stop]).sigmoid()
 
 
 class Endings(NamedTuple):
-    """Verdicts that are complete: a text for each, up to its `)` and with a `,` behind that.
+    """Verdicts that are complete: a text for each, up to its `)` and with a `,` after that.
 
     Attributes:
-        tokens: with BOS, padded on the right, [place, pos].
-        pos: where the `)` stands, [place].
-        kind: FAILURE, SUCCESS (the first one of its text), or RECHECK, [place].
-        puzzle: the number of the puzzle, [place].
+        tokens: with BOS, padded on the right, [position, pos].
+        pos: where the `)` stands, [position].
+        kind: FAILURE, SUCCESS (the first one of its text), or RECHECK, [position].
+        puzzle: the number of the puzzle, [position].
     """
 
-    tokens: Int[Tensor, "place pos"]
-    pos: Int[Tensor, " place"]
-    kind: Int[Tensor, " place"]
-    puzzle: Int[Tensor, " place"]
+    tokens: Int[Tensor, "position pos"]
+    pos: Int[Tensor, " position"]
+    kind: Int[Tensor, " position"]
+    puzzle: Int[Tensor, " position"]
 
-    def of(self, activation: Float[Tensor, "place pos ..."], *, back: int = 0) -> Tensor:
+    def of(
+        self, activation: Shaped[Tensor, "position pos ..."], *, back: int = 0
+    ) -> Shaped[Tensor, "position ..."]:
         """What an activation is at each `)`, or `back` tokens before it (-1: at the `,`)."""
         return activation[torch.arange(len(self.pos), device=activation.device), self.pos - back]
 
-    def where(self, chosen: Bool[Tensor, " place"] | Int[Tensor, " some"]) -> "Endings":
-        """These places alone."""
+    def where(self, chosen: Bool[Tensor, " position"] | Int[Tensor, " some"]) -> "Endings":
+        """These positions alone."""
         tokens, *rest = (each[chosen.to(each.device)] for each in self)
         return Endings(tokens[:, : int(rest[0].max()) + 2], *rest)
 
-    def parts(self, *, rows: int = 64) -> list["Endings"]:
-        """These places from the shortest text to the longest, some at a time: little padding."""
-        parts = self.pos.argsort(stable=True).split(rows)
+    def parts(self, *, batch_size: int = 64) -> list["Endings"]:
+        """These positions from the shortest text to the longest, some at a time: little padding."""
+        parts = self.pos.argsort(stable=True).split(batch_size)
         return [self.where(part) for part in parts]
 
     def in_order(self, found: Sequence[Tensor], *, dim: int = 0) -> Tensor:
-        """What was found part by part, in the order of these places."""
+        """What was found part by part, in the order of these positions."""
         order = self.pos.argsort(stable=True).cpu()
         return torch.cat(list(found), dim).index_select(dim, order.argsort())
 
 
 def endings(model, puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> Endings:
-    """Every complete verdict in what a model wrote, up to the first `)` behind a re-check.
+    """Every complete verdict in what a model wrote, up to the first `)` after a re-check.
 
     Raises:
         ValueError: there is none.
     """
-    rows, places = [], []
+    rows, found = [], []
     for i, (puzzle, words) in enumerate(zip(puzzles, written, strict=True)):
         words, begin, accepted = list(words), 0, False
         while "(" in words[begin:] and ")" in words[words.index("(", begin) :]:
@@ -92,71 +98,67 @@ def endings(model, puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) 
             accepted = accepted or kind == SUCCESS
             text = ["<bos>", *puzzle.header, *words[: close + 1]]
             rows.append(torch.tensor(ids([*text, ","])))
-            places.append((len(text) - 1, kind, i))
+            found.append((len(text) - 1, kind, i))
             begin = close + 2
             if kind == RECHECK or words[close + 1 : close + 2] != [","]:
                 break
-    if not places:
+    if not found:
         raise ValueError("No text has a verdict in brackets: let the model write more tokens.")
     device = model.cfg.device
     tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
-    return Endings(tokens, *torch.tensor(places, device=device).T)
+    return Endings(tokens, *torch.tensor(found, device=device).T)
 
 
 class GoingOn(NamedTuple):
-    """What a model does at a `)`, and behind it if it goes on. All of shape [place].
+    """What a model does at a `)`, and after it if it goes on.
 
     Attributes:
         goes_on: `continue_share` at the `)`.
         other: the probability of any word but `,` and `<eos>` there.
-        check: the probability of `check` behind the `,`.
-        number: the probability of one of the puzzle's numbers behind the `,`: of a new try.
+        check: the probability of `check` after the `,`.
+        number: the probability of one of the puzzle's numbers after the `,`: of a new try.
     """
 
-    goes_on: Tensor
-    other: Tensor
-    check: Tensor
-    number: Tensor
+    goes_on: Float[Tensor, " position"]
+    other: Float[Tensor, " position"]
+    check: Float[Tensor, " position"]
+    number: Float[Tensor, " position"]
 
 
 @torch.no_grad()
 def going_on(
-    model, places: Endings, puzzles: Sequence[Puzzle], *, steering: tuple[Tensor, int] | None = None
+    model,
+    positions: Endings,
+    puzzles: Sequence[Puzzle],
+    *,
+    steering: tuple[Tensor, int] | None = None,
 ) -> GoingOn:
     """Read, not sampled. `steering` is a vector and its layer, for `steer_at`, at each `)`."""
     found = []
     with steer_at(model, steering[0], layer=steering[1]) if steering else nullcontext():
-        for part in places.parts():
+        for part in positions.parts():
             logits = model(part.tokens)
             here, behind = (part.of(logits, back=back).float().cpu() for back in (0, -1))
-            share, here, behind = continue_share(here), here.softmax(-1), behind.softmax(-1)
+            share = continue_share(here, COMMA, STOP)
+            here, behind = here.softmax(-1), behind.softmax(-1)
             number = torch.zeros(len(behind), behind.shape[1])
             for row, puzzle in enumerate(part.puzzle.tolist()):
                 number[row, ids([str(n) for n in puzzles[puzzle].numbers])] = 1
             other = 1 - here[:, COMMA] - here[:, STOP]
             found.append((share, other, behind[:, CHECK], (behind * number).sum(-1)))
-    return GoingOn(*map(places.in_order, zip(*found, strict=True)))
-
-
-def states(model, places: Endings) -> Float[Tensor, "layer place d_model"]:
-    """The residual stream at each `)`. Layer L is what block L reads. On the CPU, float32."""
-    found = [verification.states(model, part) for part in places.parts()]
-    return places.in_order(found, dim=1)
-
-
-@torch.no_grad()
-def next_logits(model, starts: Sequence[Sequence[str]]) -> Float[Tensor, "start d_vocab"]:
-    """The logits behind each start, in words without BOS. On the CPU."""
-    rows = [torch.tensor(ids(["<bos>", *start])) for start in starts]
-    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.cfg.device)
-    last = torch.tensor([len(row) - 1 for row in rows])
-    return model(tokens)[torch.arange(len(rows)), last].float().cpu()
+    return GoingOn(*map(positions.in_order, zip(*found, strict=True)))
 
 
 def checked_again(
     header: Sequence[str], tried: Sequence[str], *, said: Sequence[str] = ("this", "works")
 ) -> list[str]:
-    """A header, a try, what is said of it, and the same try behind `, check`, up to its `(`."""
+    """The words of header, try, what is said of it in brackets, and the re-check up to its `(`.
+
+    Args:
+        header: words such as `make 15 from 12 7 4 :`.
+        tried: words such as `12 + 7 = 19 - 4 = 15`.
+        said: the words between the first brackets.
+    """
     return [*header, *tried, "(", *said, ")", ",", "check", *tried, "("]
 
 
@@ -170,7 +172,13 @@ def add_at_token(
     *,
     token: int,
 ) -> Float[Tensor, "batch here d_model"]:
-    """A copy of `resid` with `vector` added wherever the token that runs is `token`."""
+    """A copy of `resid` with `vector` added wherever the token that runs is `token`.
+
+    Args:
+        resid: the residual stream at the positions that run now.
+        tokens: the tokens at these positions.
+        token: the number of a token, such as that of `)`.
+    """
     return resid + (tokens == token)[..., None] * vector
 
 
@@ -208,7 +216,7 @@ def steer_at(
 
     Args:
         change: [d_model], or [batch 1 d_model] for a vector of each row's own.
-        layer: what block `layer` reads; `n_layers` is what the last block leaves.
+        layer: it is added to `resid_pre` of this layer; `n_layers` is after the last block.
         token: its number.
 
     Raises:
@@ -272,7 +280,7 @@ def measure(puzzle: Puzzle, words: Sequence[str], *, n_tokens: int) -> Text:
 def steps(words: Sequence[str]) -> list[tuple[int, int]]:
     """Where each judged try of a text begins and ends, its verdict and comma included.
 
-    Counted in words behind the header; the end is one past the last.
+    Counted in words after the header; the end is one past the last.
     """
     found, begin, words = [], 0, list(words)
     while "(" in words[begin:] and ")" in words[words.index("(", begin) :]:
@@ -283,31 +291,19 @@ def steps(words: Sequence[str]) -> list[tuple[int, int]]:
     return found
 
 
-def rollouts(
-    model, starts: Sequence[Sequence[str]], n: int, *, n_tokens: int, seed: int = 0
-) -> list[list[list[str]]]:
-    """`n` ways in which the model goes on behind each start, sampled at temperature 1."""
-    rows = [start for start in starts for _ in range(n)]
-    new = verification.write(model, rows, n_tokens=n_tokens, temperature=1.0, seed=seed)
-    return [new[i * n : (i + 1) * n] for i in range(len(starts))]
-
-
-def solved_within(judged: Sequence[Judged], n: int) -> bool:
-    """Whether one of the first `n` tries is accepted, and the first that is solves the puzzle."""
-    return countdown.solved(judged[:n])
-
-
 def importance(
     kept: Bool[Tensor, " rollout"],
     resampled: Bool[Tensor, " other"],
     differs: Bool[Tensor, " other"],
 ) -> Float[Tensor, ""]:
-    """Counterfactual importance of a step: what keeping it adds to the chance of solving.
+    """Counterfactual importance: what keeping a step adds to the chance of solving, from rollouts.
 
     Args:
-        kept: whether each rollout behind the step solved the puzzle.
+        kept: whether each rollout after the step solved the puzzle.
         resampled: the same for rollouts that drew the step anew.
-        differs: which of these drew another step; the others do not count.
+        differs: whether the step that was drawn is another one.
+
+    Source: Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
     """
     return kept.float().mean() - resampled[differs].float().mean()
 
@@ -315,14 +311,19 @@ def importance(
 def continuation_log_probs(
     logits: Float[Tensor, "row pos d_vocab"], tokens: Int[Tensor, "row pos"], *, start: int
 ) -> Float[Tensor, " row"]:
-    """The log probability, in nats, of each row's tokens from position `start` on."""
-    log_probs = logits[:, start - 1 : -1].float().log_softmax(-1)
+    """The log probability, in nats, of each row's tokens from `start` on, given those before.
+
+    Args:
+        logits: those at a position are about the next token.
+        start: the position of the first token that counts.
+    """
+    log_probs = logits[:, start - 1 : -1].log_softmax(-1)
     return log_probs.gather(-1, tokens[:, start:, None])[..., 0].sum(-1)
 
 
 @torch.no_grad()
 def next_tries(
-    model, puzzle: Puzzle, starts: Sequence[Sequence[str]], *, rows: int = 256
+    model, puzzle: Puzzle, starts: Sequence[Sequence[str]], *, batch_size: int = 256
 ) -> tuple[list[Try], Float[Tensor, "start try"]]:
     """All legal tries of a puzzle, and the exact probability that each comes next.
 
@@ -336,7 +337,8 @@ def next_tries(
     tokens = torch.tensor([ids(words) for words in whole], device=model.cfg.device)
     first = len(starts[0]) + 1
     found = [
-        continuation_log_probs(model(part), part, start=first).cpu() for part in tokens.split(rows)
+        continuation_log_probs(model(part).float(), part, start=first).cpu()
+        for part in tokens.split(batch_size)
     ]
     return every, torch.cat(found).exp().view(len(starts), len(every))
 
@@ -351,7 +353,7 @@ class Exact(NamedTuple):
         unread: the largest share of probability, in the texts that were read, on tries that are
             not legal. They are left out.
         results: what each legal try that may stand in the step's place comes to.
-        chances: that the next try hits behind it; 1 for a try that hits itself, [try].
+        chances: that the next try hits after it; 1 for a try that hits itself, [try].
     """
 
     importance: float
@@ -408,7 +410,7 @@ def received_attention(
 ) -> Float[Tensor, "*head span"]:
     """The attention that a span of tokens gets from a later token, on average over later tokens.
 
-    0 for a span with no such token behind it.
+    0 for a span with no such token after it.
 
     Args:
         spans: where each begins, and one past where it ends.
@@ -451,16 +453,3 @@ def guesses(model, puzzle: Puzzle, words: Sequence[str]) -> dict[str, Float[Tens
         "attention from later verdicts": received_attention(pattern, spans, queries=brackets),
         "position": torch.arange(len(spans)).float(),
     }
-
-
-def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> float:
-    """Spearman's: the correlation of the ranks, ties sharing theirs; nan where all are tied."""
-    from scipy.stats import rankdata
-
-    a, b = (torch.from_numpy(rankdata(each.cpu().numpy())) for each in (a, b))
-    return torch.corrcoef(torch.stack([a, b]))[0, 1].item()
-
-
-def mean_rows(rows: Sequence[Text]) -> Mapping[str, float]:
-    """The mean of each measure over texts."""
-    return {name: sum(getattr(row, name) for row in rows) / len(rows) for name in Text._fields}
