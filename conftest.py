@@ -8,6 +8,9 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
+# pyproject.toml names it, and what is named must have been loaded.
+import tests.shapes  # noqa: F401
+
 ROOT = Path(__file__).parent
 OFFLINE = str(ROOT / "tests" / "offline")
 

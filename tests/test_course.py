@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import jupytext
 import nbformat
@@ -229,7 +230,9 @@ def test_a_lesson_imports_from_its_part_or_an_earlier_one(lesson):
 
 
 def test_rooms_depend_one_way():
-    done = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
 
 

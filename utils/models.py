@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.fetch import DEFAULT, RECIPES, ModelUnavailable, fetch, quiet
+from utils.lesson import ROOT
 
 if TYPE_CHECKING:
     import torch
     from transformer_lens.model_bridge import TransformerBridge
 
-ROOT = Path(__file__).resolve().parents[1]
 NATIVE = "TransformerLensNative"
 
 

@@ -23,8 +23,6 @@ from utils.heads import head_name, top_heads
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
 
-Number = float | int  # to those who check signatures in tests, an int is no float
-
 # Every figure is saved together with its template, and plotly's own has 7,000 characters.
 INK = "#2a3f5f"
 LINES = {"showline": True, "linecolor": "#666", "gridcolor": "#ddd", "zeroline": False}
@@ -50,14 +48,14 @@ def styled(fig: go.Figure, title: str, *, x: str = "", y: str = "", height: int)
 
 
 def lines(
-    series: Mapping[str, Sequence[Number]],
+    series: Mapping[str, Sequence[float]],
     *,
     title: str,
     x: str,
     y: str,
-    at: Sequence[Number | str] | None = None,
+    at: Sequence[float | str] | None = None,
     log_y: bool = False,
-    chance: Number | None = None,
+    chance: float | None = None,
 ) -> go.Figure:
     """One line for each name in `series`, over `at` (default 0, 1, 2, ...).
 
@@ -86,7 +84,7 @@ def heatmap(
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     signed: bool = False,
-    ends: tuple[Number, Number] | Mapping[str, tuple[Number, Number]] | None = None,
+    ends: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
     text: Sequence[Sequence[str]] | Literal["values"] | None = None,
     box: tuple[int, int] | None = None,
 ) -> go.Figure:
@@ -175,13 +173,13 @@ def named_heads(scores: Float[Tensor, "layer head"], n: int) -> list[list[str]]:
 
 
 def bars(
-    values: Mapping[str, Number],
+    values: Mapping[str, float],
     *,
     title: str,
     y: str,
-    intervals: Mapping[str, tuple[Number, Number]] | None = None,
-    chance: Number | None = None,
-    dots: Mapping[str, Sequence[Number]] | None = None,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    chance: float | None = None,
+    dots: Mapping[str, Sequence[float]] | None = None,
     kinds: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """A bar for each name, its value in the label, where no short bar or interval can hide it.
@@ -212,7 +210,7 @@ def bars(
 
 
 def scatter(
-    points: Mapping[str, tuple[Number, Number]],
+    points: Mapping[str, tuple[float, float]],
     *,
     title: str,
     x: str,
@@ -346,7 +344,7 @@ def slider(
 def curves(
     panels: Mapping[tuple[str, str], Mapping[str, Float[Tensor, "*middle_low_high x"]]],
     *,
-    at: Sequence[Number],
+    at: Sequence[float],
     title: str,
     x: str,
     grey: str = "",
@@ -388,8 +386,8 @@ def intervals(
     panels: Mapping[str, Mapping[str, Float[Tensor, " middle_low_high=3"]]],
     *,
     title: str,
-    dots: Mapping[str, Mapping[str, Sequence[Number]]] | None = None,
-    marks: Mapping[str, Number] | None = None,
+    dots: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    marks: Mapping[str, float] | None = None,
     alike: Sequence[str] = (),
 ) -> go.Figure:
     """A point with its interval for each name, a row a name, in panels side by side.

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from utils.plots import COLOURS, Html, Number, styled, widgets
+from utils.plots import COLOURS, Html, styled, widgets
 
 
 def polar(
-    panels: Mapping[str, tuple[Sequence[Number], Sequence[Number]]],
+    panels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,
     title: str,
     names: Sequence[str],
@@ -95,7 +95,7 @@ def side_by_side(
     write: Callable[..., tuple[str, str]],
     *,
     names: tuple[str, str],
-    **controls: str | Sequence[str] | tuple[Number, Number, Number, Number],
+    **controls: str | Sequence[str] | tuple[float, float, float, float],
 ):
     """Controls and a button over the two texts that `write(...)` returns, one beside the other.
 
