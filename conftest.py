@@ -65,6 +65,18 @@ def needed_by_checks(cells: list[pytest.Item]) -> Iterator[pytest.Item]:
         before = tags(item)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """A blank's check says "not attempted": another failure, such as a NameError, is a failure."""
+    report = yield
+    if is_cell(item) and hasattr(report, "wasxfail") and call.excinfo is not None:
+        said = str(getattr(call.excinfo.value, "inner_traceback", call.excinfo.value))
+        if "not attempted" not in said:
+            del report.wasxfail
+            report.outcome, report.longrepr = "failed", f"not what a blank's check says: {said}"
+    return report
+
+
 @pytest.fixture(autouse=True)
 def _shapes_are_checked(request: pytest.FixtureRequest) -> Iterator[None]:
     """Not where a test is marked `bad_input`: there our own sentence shall answer."""
