@@ -928,7 +928,7 @@ always = (before[1] == before[0][before[0] >= 0].mode().values).float()
 always = always[~one_map["stream"].isnan()].mean()
 have = {name: (each >= 0.5).sum().item() for name, each in shadow.items()}
 print("tokens with a latent of F1 a half or more:", have, "of", len(shadow["this token"]))
-print({name: round(each[0].item(), 2) for name, each in named.items()})
+print({name: round(each[0], 2) for name, each in named.items()})
 for name, each in copying.items():
     print(name, *([round(value, 2) for value in part.tolist()] for part in each))
 best = int(copying["feature"].latents[0])
