@@ -359,6 +359,9 @@ print("chat:", repr(complete(chat)))
 # Use these full names as keys. *Predict first:* the model has 30 layers. How many parts is that?
 #
 # ### Exercise 2 · take the stream apart (10 minutes, easy)
+#
+# From here on the first lines of an exercise name the axes of its tensors: `Float[Tensor, "part batch pos d_model"]`
+# is a tensor of floats with these four. That is a note to readers; Python runs without looking at it.
 
 # %% tags=["exercise:utils.circuits.residual.residual_parts"]
 from utils.circuits.residual import residual_parts

@@ -1113,7 +1113,7 @@ plots.table(
 # - Rushing and Nanda (2024), *Explorations of Self-Repair in Language Models*, arXiv 2402.15390
 # - Elhage et al. (2021), *A Mathematical Framework for Transformer Circuits*
 #
-# **Next:** 1.4 · Activation, path and attribution patching
+# **Next:** [1.4 · Activation, path and attribution patching](14_patching.ipynb)
 
 # %%
 show_progress("13")

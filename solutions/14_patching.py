@@ -1500,7 +1500,7 @@ plots.table(
 # - Syed et al. (2023), *Attribution patching outperforms automated circuit discovery*, arXiv 2310.10348
 # - Kramár et al. (2024), *AtP\**, arXiv 2403.00745
 #
-# **Next:** 1.5 · Finding circuits automatically
+# **Next:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb)
 
 # %%
 show_progress("14")

@@ -1431,7 +1431,7 @@ plots.table(
 # - Miller, Chughtai and Saunders (2024), *Transformer Circuit Faithfulness Metrics are not Robust*, arXiv 2407.08734
 # - `transformer_lens.tools.analysis.attribution_patching`: nodes, edges and `faithfulness` by position
 #
-# **Next:** 2.1 · Linear probes, and what fools them
+# **Next:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb)
 
 # %%
 show_progress("15")

@@ -1554,7 +1554,7 @@ plots.table(
 # - Bürger, Hamprecht and Nadler (2024), *Truth is Universal*, arXiv 2407.12831
 # - Levinstein and Herrmann (2023), *Still no lie detector for language models*
 #
-# **Next:** 2.3 · World models: probing where the world is known
+# **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb)
 
 # %%
 show_progress("21")

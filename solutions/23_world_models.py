@@ -1246,7 +1246,7 @@ plots.table(
 #   Models*, arXiv 2309.00941
 # - Shai et al. (2024), *Transformers Represent Belief State Geometry in their Residual Stream*, arXiv 2405.15943
 #
-# **Next:** 3.1 · Steering vectors, and what they cost
+# **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb)
 
 # %%
 show_progress("23")

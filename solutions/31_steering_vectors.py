@@ -997,7 +997,7 @@ plots.table(
 # - Li et al. (2023), *Inference-Time Intervention*, arXiv 2306.03341: directions from probes, at heads
 # - Zou et al. (2023), *Representation Engineering*, arXiv 2310.01405
 #
-# **Next:** 3.2 · The emotion circle
+# **Next:** [3.2 · The emotion circle](32_emotion_circle.ipynb)
 
 # %%
 show_progress("31")

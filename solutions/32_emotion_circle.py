@@ -1044,7 +1044,7 @@ plots.table(rows, columns=["", "SmolLM2-135M-Instruct", "control", "elsewhere (n
 # - Turner et al. (2023), *Activation Addition*, arXiv 2308.10248
 # - Hutto and Gilbert (2014), *VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text*
 #
-# **Next:** 3.3 · Shared geometry: moving a vector to another model
+# **Next:** [3.3 · Shared geometry: moving a steering vector to another model](33_shared_geometry.ipynb)
 
 # %%
 show_progress("32")

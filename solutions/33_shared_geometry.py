@@ -1065,7 +1065,7 @@ plots.table(rows, columns=["", "SmolLM2 and narrow; narrow and wide", "control",
 # - Huh et al. (2024), *The Platonic Representation Hypothesis*, arXiv 2405.07987
 # - Roweis and Saul (2000), *Nonlinear Dimensionality Reduction by Locally Linear Embedding*, Science 290
 #
-# **Next:** 4.1 · Superposition
+# **Next:** [4.1 · Superposition](41_superposition.ipynb)
 
 # %%
 show_progress("33")
