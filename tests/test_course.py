@@ -129,7 +129,7 @@ def test_every_measured_number_in_the_text_is_asserted(lesson):
     assert bold and bold == claimed
 
 
-LESSON = r"\d\.\d(?:(?:, | and | to | or |, and )\d\.\d)*"
+LESSON = r"(?:00|\d\.\d)(?:(?:, | and | to | or |, and )\d\.\d)*"
 NOT_MEASURED = re.compile(
     r"`[^`]*`|\]\([^)]*\)|arXiv \d+\.\d+|\*\*[^*]*\*\*"
     rf"|[Ll]essons?\s{LESSON}|^# \d\.\d ·|\[?\d\.\d · |[;,] \d\.\d(?: and \d\.\d)?: ",

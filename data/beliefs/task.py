@@ -106,7 +106,7 @@ def next_token_probs(
 
 def sample_tokens(
     T: Float[Tensor, "token state next"], n: int, *, length: int, generator: torch.Generator
-) -> Int[Tensor, "{n} {length}"]:
+) -> Int[Tensor, "n length"]:
     """Token sequences of the process, started from its stationary distribution."""
     n_states = T.shape[1]
     state = torch.multinomial(stationary(T), n, replacement=True, generator=generator)

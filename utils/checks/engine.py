@@ -145,12 +145,12 @@ def expect(condition: bool, message: str) -> None:
         raise Wrong(message)
 
 
-def match(got: Any, right: Tensor, *, what: str, mistakes: Mapping[str, Tensor]) -> None:
+def match(got: Any, right: Any, *, what: str, mistakes: Mapping[str, Any]) -> None:
     """Holds a result against the planted answer, and recognises the planted mistakes.
 
     Args:
         got: what the learner's function returned; numbers and lists are turned into tensors.
-        right: the planted answer.
+        right: the planted answer, a tensor or what can be made one.
         what: what the result is, for the message: "the scores".
         mistakes: message -> the answer that this mistake would give, of any shape.
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 def repeated_tokens(
     seq_len: int, *, batch: int, d_vocab: int, bos: int, n_special: int, generator: torch.Generator
-) -> Int[Tensor, "{batch} 1+2*{seq_len}"]:
-    """BOS, then `seq_len` random tokens, then the same tokens again.
+) -> Int[Tensor, "batch pos"]:
+    """BOS, then `seq_len` random tokens, then the same tokens again: `1 + 2 * seq_len` positions.
 
     Source: the test of Olsson et al., 2022 (arXiv 2209.11895).
 
