@@ -165,14 +165,17 @@ def test_a_lesson_keeps_the_house_rules(lesson):
 
 @each_lesson
 def test_cells_of_numbers_are_not_needed_by_others(lesson):
-    """Blanks go without them: what they define, no other cell may read."""
+    """Blanks go without them: no other cell may read what they define, nor miss their draws."""
     only_there: set[str] = set()
+    generators: set[str] = set()
     for cell in make.solved_notebook(lesson).cells:
         if cell.cell_type == "code":
             read, defined = names(compile(cell.source, "cell", "exec"))
             if "numbers" in tags(cell):
                 only_there |= defined
+                assert not generators & read, f"draws in a cell of numbers: {cell.source[:200]}"
             else:
+                generators |= set(re.findall(r"^(\w+) = torch\.Generator\(", cell.source, re.M))
                 needed = only_there & (read - defined)
                 assert not needed, f"{needed} of a cell of numbers, needed by: {cell.source[:200]}"
                 only_there -= defined

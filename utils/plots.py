@@ -383,7 +383,7 @@ def curves(
 
 
 def intervals(
-    panels: Mapping[str, Mapping[str, Float[Tensor, " middle_low_high=3"]]],
+    panels: Mapping[str, Mapping[str, Float[Tensor, " middle_low_high=3"] | Sequence[float]]],
     *,
     title: str,
     dots: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
