@@ -108,10 +108,8 @@ lesson_11.check_loss_by_half(loss_by_half)
 # </details>
 
 # %%
-from utils.circuits.induction import (
-    loss_by_half,
-    repeated_tokens,
-)  # the course's versions, from here on
+# The course's versions, from here on:
+from utils.circuits.induction import loss_by_half, repeated_tokens
 
 SEQ_LEN = 50
 N_SPECIAL = 17  # ids 0 to 16 are this tokenizer's special tokens
