@@ -361,7 +361,8 @@ print("chat:", repr(complete(chat)))
 # ### Exercise 2 · take the stream apart (10 minutes, easy)
 #
 # From here on the first lines of an exercise name the axes of its tensors: `Float[Tensor, "part batch pos d_model"]`
-# is a tensor of floats with these four. That is a note to readers; Python runs without looking at it.
+# is a tensor of floats with these four. Dots or a star (`"... d_model"`, `"*head"`) stand for any axes,
+# `#batch` for one that may be 1, and `choice=3` for an axis of 3. These are notes to readers; Python runs without looking at them.
 
 # %% tags=["exercise:utils.circuits.residual.residual_parts"]
 from utils.circuits.residual import residual_parts

@@ -201,7 +201,7 @@ from utils.circuits.discovery import precision_recall
 # The plain way is to patch one edge after the other. Lesson 1.4 patched a whole activation, which everybody
 # downstream then read. To **patch an edge**, give *one reader* what the writer wrote in the *source* run;
 # everybody else goes on reading the *destination* run. In a sum that is easy: in front of that reader, take out what
-# the writer writes now, and put in what it wrote there. `circuits.patched_edges` does it, with a hook on each reader.
+# the writer writes now, and put in what it wrote there. `discovery.patched_edges` does it, with a hook on each reader.
 #
 # As in lesson 1.4 there are two directions:
 #
@@ -318,7 +318,7 @@ lesson_15.check_edge_attribution_scores(edge_attribution_scores)
 # </details>
 
 # %% [markdown]
-# `circuits.edge_attribution` collects both tensors and calls your function's twin. The gradient is taken in the
+# `discovery.edge_attribution` collects both tensors and calls your function's twin. The gradient is taken in the
 # *destination* run, so again there are two directions. It guesses how the metric *moves*: noising a helpful edge moves it
 # down. `toy_attribution` turns that sign round, so that help is positive as above.
 #
@@ -619,7 +619,7 @@ except ValueError as refusal:
 # head has a key and a value reader of its own. Here three query heads *share* one key and one value. There is no edge
 # "into the key of L23H3" alone: whoever patches it patches the keys of L23H4 and L23H5 as well.
 #
-# The remedy is to give each reader its true size. `circuits.graph` has one key reader and one value reader for each
+# The remedy is to give each reader its true size. `discovery.graph` has one key reader and one value reader for each
 # *shared* head, and calls it `L23KV1.k`. The rest stays as it was: MLPs are writers and readers as well.
 #
 # Two checks of our own code before we trust it. On a small model with one key for each query, our edge scores are equal to

@@ -158,12 +158,12 @@ choose = going & ~fit & ~test
 
 
 def residuals(model) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Logits, and what stands in the residual stream after the embedding and after each layer."""
+    """Logits, and what stands in the residual stream after the embedding and after each block."""
     with torch.no_grad():
         logits, cache = model.run_with_cache(tokens, names_filter=lambda n: "hook_resid" in n)
     places = {"embedding": cache["blocks.0.hook_resid_pre"].cpu()}
     for layer in range(model.cfg.n_layers):
-        places[f"layer {layer}"] = cache[f"blocks.{layer}.hook_resid_post"].cpu()
+        places[f"after block {layer}"] = cache[f"blocks.{layer}.hook_resid_post"].cpu()
     return logits.cpu(), places
 
 
@@ -643,7 +643,7 @@ def edited_logits(drawn, layers, scale: float, how: str = "flip", draw: int = 0)
         model,
         moves_read,
         edits,
-        probes={layer: probes["mine/yours", "trained", f"layer {layer}"] for layer in layers},
+        probes={layer: probes["mine/yours", "trained", f"after block {layer}"] for layer in layers},
         scale=scale,
         how=how,
         generator=torch.Generator().manual_seed(4002 + draw),
@@ -931,11 +931,11 @@ def features_of(T: torch.Tensor, watchers: dict, halves: tuple) -> dict:
         for name, each in watchers.items()
     }
     found = {
-        f"{name}, layer {layer}": [each[f"layer {layer}"] for each in both]
+        f"{name}, after block {layer}": [each[f"after block {layer}"] for each in both]
         for name, both in at.items()
         for layer in range(3)
     }
-    found["trained"] = found["trained, layer 2"]
+    found["trained"] = found["trained, after block 2"]
     found["output"] = [each["output"] for each in at["trained"]]
     found["logits"] = [each["output"].log() for each in at["trained"]]
     one_hot = torch.nn.functional.one_hot
@@ -1090,7 +1090,7 @@ figures.simplex(
 # each bin's mean belief. The residual stream explains **0.993** (interval over sequences: **0.993** to
 # **0.994**). So no, the difference is not forgotten: the last layer holds much that this prediction does not
 # need. (No later position can read the last layer. But most of this already stands in the layer below, which later
-# positions do read: see "layer 1" in `data/beliefs/seeds.json`.)
+# positions do read: see "after block 1" in `data/beliefs/seeds.json`.)
 #
 # Is that the belief, or just the tokens, which travel along in the residual stream anyway? The best untrained
 # model holds them too, and reaches **0.96**! That is why R2 alone is not the point. Beyond the last three tokens,
@@ -1139,8 +1139,10 @@ slope = beliefs.slope_beyond(
 claim("clock, slope beyond 5 tokens", slope, text=0.83, within=0.1)
 kept = json.loads((root / "data" / "beliefs" / "seeds.json").read_text())
 of_seeds = [kept[f"clock, seed {seed}"] for seed in (0, 1, 2)]
-over_seeds = [each["trained"]["layer 2"][1] for each in of_seeds]
-best_raw = max(each["untrained"][f"layer {layer}"][1] for each in of_seeds for layer in range(3))
+over_seeds = [each["trained"]["after block 2"][1] for each in of_seeds]
+best_raw = max(
+    each["untrained"][f"after block {layer}"][1] for each in of_seeds for layer in range(3)
+)
 claim("clock, beyond 3, lowest seed", min(over_seeds), text=0.90, within=0.005)
 claim("clock, beyond 3, highest seed", max(over_seeds), text=0.92, within=0.005)
 claim("clock, beyond 3, untrained seeds", best_raw, text=0.52, within=0.005)

@@ -75,6 +75,8 @@ def _lessons() -> tuple[Lesson, ...]:
     for path in sorted((ROOT / SOLUTIONS).glob("[0-9][0-9]_*.py")):
         number, _, slug = path.stem.partition("_")
         heading = re.search(r"^# # \S+ · (.*)$", path.read_text(encoding="utf-8"), re.M)
+        if heading is None:
+            raise ValueError(f"{path.name} has no heading such as `# # 1.1 · Induction heads`.")
         found.append(Lesson(number, slug, heading[1]))
     return tuple(found)
 
@@ -205,7 +207,7 @@ def exercise_code(path: str) -> str:
     """The source of a function of the course, its body between the markers of a solution.
 
     Args:
-        path: such as "utils.circuits.induction.mean_ablate".
+        path: such as "utils.heads.mean_ablate".
     """
     module, _, name = path.rpartition(".")
     function = inspect.unwrap(getattr(importlib.import_module(module), name))
@@ -260,9 +262,13 @@ def blank_notebook(solved: NotebookNode) -> NotebookNode:
 
 
 def _code(notebook: NotebookNode) -> str:
-    """A fingerprint of a notebook's code."""
-    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
+    """A fingerprint of what a notebook's code does: comments and docstrings aside."""
+    cells = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    for function in (node for cell in cells for node in ast.walk(cell)):
+        if isinstance(function, ast.FunctionDef) and ast.get_docstring(function) is not None:
+            del function.body[0]
+    code = json.dumps([ast.dump(cell) for cell in cells])
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 def _kept(lesson: Lesson) -> NotebookNode | None:
@@ -343,6 +349,8 @@ def blanks(*, run: bool, only: str | None = None) -> None:
         run: re-run every solved lesson, changed or not.
         only: the number of the one lesson whose notebooks to make.
     """
+    if only not in (None, *(lesson.number for lesson in LESSONS)):
+        raise SystemExit(_no_lesson(only))
     for path, text in generated_texts().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
@@ -396,20 +404,31 @@ def run(number: str) -> float:
     """
     lessons = {lesson.number: lesson for lesson in LESSONS}
     if number not in lessons:
-        raise SystemExit(f"There is no lesson {number!r}; there are {', '.join(lessons)}.")
-    import resource  # not on Windows, and needed only here
-
+        raise SystemExit(_no_lesson(number))
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as data:
         script = [sys.executable, str(lessons[number].source)]
         code = subprocess.run(script, cwd=ROOT, env=_quiet_environment(data)).returncode
     seconds = time.perf_counter() - start
-    unit = 1 if sys.platform == "darwin" else 1024  # what macOS and Linux count ru_maxrss in
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9
-    print(f"\nLesson {number} took {seconds:.0f} s and at most {peak:.1f} GB of memory.")
+    print(f"\nLesson {number} took {seconds:.0f} s{_and_memory()}.")
     if code:
         raise SystemExit(f"Lesson {number} failed; its last lines above say where.")
     return seconds
+
+
+def _no_lesson(number: str) -> str:
+    return f"There is no lesson {number!r}; there are {', '.join(each.number for each in LESSONS)}."
+
+
+def _and_memory() -> str:
+    """The most memory that a process started from here held, where the system counts it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return ""
+    unit = 1 if sys.platform == "darwin" else 1024  # what macOS and Linux count ru_maxrss in
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9
+    return f" and at most {peak:.1f} GB of memory"
 
 
 # --- Statistics of form --------------------------------------------------------------------------
@@ -470,6 +489,8 @@ def form(notebook: NotebookNode) -> Form:
         if cell.cell_type == "markdown":
             text = re.sub(r"<details>.*?</details>", "", text, flags=re.S)
             in_core = in_core and not re.search(r"^## .*going deeper", text, re.I | re.M)
+            if "solution-only" in tags(cell):
+                continue
             prose.append(text)
             core += [text] if in_core else []
         elif "numbers" in tags(cell):

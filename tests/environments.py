@@ -20,7 +20,7 @@ def fresh_environment(folder: Path, packages: Sequence[str], *, linked: Sequence
         linked: names of packages to take, with what they need, from this environment.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    python = folder / "bin" / "python"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True)
     done = set()

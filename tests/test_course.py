@@ -6,6 +6,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 import types
 from pathlib import Path
 
@@ -226,13 +227,20 @@ def test_a_lesson_imports_from_its_part_or_an_earlier_one(lesson):
     later = rooms[rooms.index(parts_of(lesson)) + 1 :]
     source = lesson.source.read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(source)):
+        names = []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            for room in later:
-                assert not [n for n in names if n.split(".")[:2] == ["utils", room]], names
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for room in later:
+            assert not [n for n in names if n.split(".")[:2] == ["utils", room]], names
 
 
 def test_rooms_depend_one_way():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    core = {f"utils.{path.stem}" for path in (ROOT / "utils").glob("*.py")} - {"utils.__init__"}
+    assert set(contracts[1]["source_modules"]) == core, "a contract lists the core's modules"
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True
     )

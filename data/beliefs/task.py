@@ -70,6 +70,7 @@ def belief_update(
     Args:
         belief: the belief before the token; rows sum to 1.
         token: ids; each row has its own.
+        T: `T[a, i, j]` is the probability that state i emits token a and moves to state j.
     """
     joint = torch.einsum("bi,bij->bj", belief, T[token])
     return joint / joint.sum(-1, keepdim=True)

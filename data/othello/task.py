@@ -180,5 +180,10 @@ def to_tokens(games: Int[Tensor, "game move"]) -> Int[Tensor, "game time"]:
 def legal_mass(
     logits: Float[Tensor, "... square"], legal: Bool[Tensor, "... square"]
 ) -> Float[Tensor, "..."]:
-    """The share of the probability that falls on legal moves."""
+    """The share of the probability that falls on legal moves, one number for each position.
+
+    Args:
+        logits: of the next move; the axes in front, such as game and time, stay.
+        legal: True where a move is legal.
+    """
     return (logits.softmax(-1) * legal).sum(-1)

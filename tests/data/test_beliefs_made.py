@@ -97,8 +97,8 @@ def test_every_seed_tells_the_same_story():
         assert abs(features["last 3"][1]) < 0.1, "a memory of three has nothing beyond three"
         for seed in (0, 1, 2):
             found = summary[f"{name}, seed {seed}"]
-            layers = [f"layer {layer}" for layer in range(3)]
-            trained = found["trained"]["layer 2"]
+            layers = [f"after block {layer}" for layer in range(3)]
+            trained = found["trained"]["after block 2"]
             for best in (0, 1):
                 assert trained[best] > max(found["untrained"][layer][best] for layer in layers)
             assert trained[1] > 0.8 > 0.6 > max(found["untrained"][layer][1] for layer in layers)

@@ -337,8 +337,9 @@ def put_head(
     """A copy of `z` in which one head has other states at the given positions.
 
     Args:
-        text, pos: of each position.
-        states: what the head shall hold at each of them.
+        z: a layer's head outputs.
+        text, pos: of each position to change: which text it is in, and where there.
+        states: the head's new output at each of them.
     """
     z = z.clone()
     z[text, pos, head] = states.to(z)
@@ -467,8 +468,7 @@ def drive(
     """How strongly a head writes along receptive fields, whatever it reads.
 
     The root mean square, over neurons, of the length of `ov` times the field, divided by the size
-    of `ov` (its Frobenius norm, the root of the sum of all its squared entries). For a random
-    circuit it is about `d_model ** -0.5`; it is 1 if all that the head writes lies along one field.
+    of `ov` (its Frobenius norm, the root of the sum of all its squared entries).
 
     Args:
         ov: a head's OV circuit; vectors are rows: the head writes `x @ ov`.

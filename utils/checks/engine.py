@@ -61,7 +61,7 @@ def exercise(path: str) -> Callable:
     raises `Unsolved`.
 
     Args:
-        path: where the course's version is, such as "utils.circuits.induction.mean_ablate"; the
+        path: where the course's version is, such as "utils.heads.mean_ablate"; the
             exercise has its last name. A bare name where the course has none: its only solution
             stands in the lesson. Nothing is imported from there to examine an answer.
     """

@@ -51,61 +51,6 @@ def check_mean_over_tokens(mean_over_tokens) -> str:
     return "Text alone, without BOS and without padding."
 
 
-@exercise("utils.writing.contrast.add_from")
-def check_add_from(add_from) -> str:
-    """A whole text at once, then a token at a time as with a cache, then a piece in between."""
-    random = torch.Generator().manual_seed(1)
-    vector = torch.randn(3, generator=random)
-    for here, past, start, which in [
-        (5, 0, 2, "with the whole text at once (past = 0)"),
-        (5, 0, 0, "with start = 0"),
-        (5, 2, 4, "with five new tokens behind a cache (past = 2, start = 4)"),
-        (4, 6, 4, "with four new tokens behind a cache (past = 6, start = 4)"),
-        (1, 6, 4, "with one new token behind a cache (past = 6, start = 4)"),
-        (1, 4, 4, "with one new token at the very position `start` (past = 4, start = 4)"),
-        (1, 3, 4, "with one new token before `start` (past = 3, start = 4)"),
-    ]:
-        resid = torch.randn(2, here, 3, generator=random)
-        positions = past + torch.arange(here)
-
-        def added(where: torch.Tensor, resid=resid) -> torch.Tensor:
-            return resid + where[:, None].float() * vector
-
-        from_end = {
-            f"Some of the new tokens are left out, {which}: `start - past` may be negative, and a "
-            "slice then counts from the end.": added(positions >= here + start)
-        }
-        given = resid.clone()
-        got = add_from(given, vector.clone(), start=start, past=past)
-        expect(
-            torch.equal(given, resid),
-            "Your function changes `resid` itself: add to a clone, or to what you return.",
-        )
-        match(
-            got,
-            added(positions >= start),
-            what=f"The residual stream {which}",
-            mistakes=(from_end if start < past < start + here else {})
-            | {
-                f"The cache is forgotten, {which}: `resid[:, 0]` is position `past` of the text, "
-                "not position 0.": added(torch.arange(here) >= start),
-                f"Off by one, {which}: `start` itself is steered too.": added(positions > start),
-                f"That adds to the positions before `start`, {which}.": added(positions < start),
-                f"That adds to `start` alone, {which}: go on from there.": added(
-                    positions == start
-                ),
-                f"That adds to every position, {which}.": added(positions >= 0),
-                f"The sign, {which}: add the vector.": 2 * resid - added(positions >= start),
-                f"You return the vector in place of the stream, {which}: *add* it.": torch.where(
-                    (positions >= start)[:, None], vector, resid
-                ),
-                f"Nothing is added, {which}. The first of these tokens is position `past` of the "
-                "text.": resid,
-            },
-        )
-    return "The same positions are steered, whether the text comes at once or token by token."
-
-
 @exercise("utils.steering.at_dose")
 def check_at_dose(at_dose) -> str:
     """One direction, then three at once, then a push the other way."""
@@ -219,6 +164,61 @@ def check_random_directions(random_directions) -> str:
         "`generator` as it comes, without seeding.",
     )
     return "As long as the steering vector, and pointing anywhere."
+
+
+@exercise("utils.writing.contrast.add_from")
+def check_add_from(add_from) -> str:
+    """A whole text at once, then a token at a time as with a cache, then a piece in between."""
+    random = torch.Generator().manual_seed(1)
+    vector = torch.randn(3, generator=random)
+    for here, past, start, which in [
+        (5, 0, 2, "with the whole text at once (past = 0)"),
+        (5, 0, 0, "with start = 0"),
+        (5, 2, 4, "with five new tokens behind a cache (past = 2, start = 4)"),
+        (4, 6, 4, "with four new tokens behind a cache (past = 6, start = 4)"),
+        (1, 6, 4, "with one new token behind a cache (past = 6, start = 4)"),
+        (1, 4, 4, "with one new token at the very position `start` (past = 4, start = 4)"),
+        (1, 3, 4, "with one new token before `start` (past = 3, start = 4)"),
+    ]:
+        resid = torch.randn(2, here, 3, generator=random)
+        positions = past + torch.arange(here)
+
+        def added(where: torch.Tensor, resid=resid) -> torch.Tensor:
+            return resid + where[:, None].float() * vector
+
+        from_end = {
+            f"Some of the new tokens are left out, {which}: `start - past` may be negative, and a "
+            "slice then counts from the end.": added(positions >= here + start)
+        }
+        given = resid.clone()
+        got = add_from(given, vector.clone(), start=start, past=past)
+        expect(
+            torch.equal(given, resid),
+            "Your function changes `resid` itself: add to a clone, or to what you return.",
+        )
+        match(
+            got,
+            added(positions >= start),
+            what=f"The residual stream {which}",
+            mistakes=(from_end if start < past < start + here else {})
+            | {
+                f"The cache is forgotten, {which}: `resid[:, 0]` is position `past` of the text, "
+                "not position 0.": added(torch.arange(here) >= start),
+                f"Off by one, {which}: `start` itself is steered too.": added(positions > start),
+                f"That adds to the positions before `start`, {which}.": added(positions < start),
+                f"That adds to `start` alone, {which}: go on from there.": added(
+                    positions == start
+                ),
+                f"That adds to every position, {which}.": added(positions >= 0),
+                f"The sign, {which}: add the vector.": 2 * resid - added(positions >= start),
+                f"You return the vector in place of the stream, {which}: *add* it.": torch.where(
+                    (positions >= start)[:, None], vector, resid
+                ),
+                f"Nothing is added, {which}. The first of these tokens is position `past` of the "
+                "text.": resid,
+            },
+        )
+    return "The same positions are steered, whether the text comes at once or token by token."
 
 
 @exercise("utils.generation.token_losses")

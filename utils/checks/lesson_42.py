@@ -124,6 +124,100 @@ def check_relu_sae(relu_sae) -> str:
     return "A bias, a sum of the active directions, and a price on activity."
 
 
+@exercise("unexplained")
+def check_unexplained(unexplained) -> str:
+    """Six vectors of three numbers, far from the origin."""
+    x = _drawn(6, 3, seed=0) + torch.tensor([5.0, 0.0, -1.0])
+    out = x + 0.4 * _drawn(6, 3, seed=1)
+    left = (out - x).square()
+    spread = (x - x.mean(0)).square()
+    match(
+        unexplained(x.clone(), out.clone()),
+        left.sum() / spread.sum(),
+        what="The share unexplained",
+        mistakes={
+            "That is the share that *is* explained.": 1 - left.sum() / spread.sum(),
+            "You divided by the squared length of `x`. Variance is around the mean: take it away, "
+            "or saying the mean for everything looks like an explanation.": left.sum()
+            / x.square().sum(),
+            "The mean was taken over all numbers at once: each dimension has its own.": (
+                left.sum() / (x - x.mean()).square().sum()
+            ),
+            "The mean was taken over each vector's dimensions: average over the vectors, axis 0.": (
+                left.sum() / (x - x.mean(1, keepdim=True)).square().sum()
+            ),
+            "You averaged the ratios of the dimensions: divide one sum by one sum.": (
+                left.sum(0) / spread.sum(0)
+            ).mean(),
+            "You averaged the ratios of the vectors: divide one sum by one sum.": (
+                left.sum(1) / spread.sum(1)
+            ).mean(),
+            "The errors' own mean was taken away: an error that is always the same is an error "
+            "too.": (out - x).var(0, correction=0).sum() / x.var(0, correction=0).sum(),
+            "`var` divides by n - 1, and the error is divided by n: sum squares instead.": left.sum(
+                1
+            ).mean()
+            / x.var(0).sum(),
+            "That is a ratio of lengths: square them.": (left.sum() / spread.sum()).sqrt(),
+            "You summed the vectors' lengths: sum their *squares*.": left.sum(1).sqrt().sum()
+            / spread.sum(1).sqrt().sum(),
+            "You divided by the spread of the reconstructions: it is the vectors' variance that is "
+            "to be explained.": left.sum() / (out - out.mean(0)).square().sum(),
+            "The distance is from the reconstructions' mean: take that of `x`.": left.sum()
+            / (x - out.mean(0)).square().sum(),
+            "You took sizes: square the errors and the distances.": left.sqrt().sum()
+            / spread.sqrt().sum(),
+        },
+    )
+    return "0 for a perfect copy, and 1 for always saying the mean."
+
+
+@exercise("utils.features.planted.best_cosine")
+def check_best_cosine(best_cosine) -> str:
+    """Three true directions and five found ones, of all lengths, in four dimensions."""
+    true = _drawn(3, 4, seed=0) * torch.tensor([[1.0], [3.0], [0.2]])
+    found = _drawn(5, 4, seed=1) * torch.tensor([[2.0], [0.5], [1.0], [9.0], [0.1]])
+    found[3] = -2 * true[0]  # the opposite of a direction is not that direction
+    unit_true = true / true.norm(dim=1, keepdim=True)
+    unit_found = found / found.norm(dim=1, keepdim=True)
+    cosine = unit_true @ unit_found.T
+    by_column = (true / true.norm(dim=0)) @ (found / found.norm(dim=0)).T
+    got = best_cosine(true.clone(), found.clone())
+    expect(
+        not isinstance(got, tuple),
+        "`max` along an axis gives two things, the values and their places: return the values.",
+    )
+    match(
+        got,
+        cosine.max(1).values,
+        what="The best cosines",
+        mistakes={
+            "That is one value for each *found* direction: it says whether latents are right, not "
+            "whether features were found. Take the maximum over the found ones.": cosine.max(
+                0
+            ).values,
+            "The dot products were not divided by the lengths.": (true @ found.T).max(1).values,
+            "The true directions were not brought to length 1.": (true @ unit_found.T)
+            .max(1)
+            .values,
+            "The found directions were not brought to length 1.": (unit_true @ found.T)
+            .max(1)
+            .values,
+            "The sign was dropped: a direction and its opposite are two features.": cosine.abs()
+            .max(1)
+            .values,
+            "You divided by the lengths of the *columns*. A direction is a row: norm over the last "
+            "axis.": by_column.max(1).values,
+            "You averaged over the found directions: take the best.": cosine.mean(1),
+            "Those are positions: return the cosines.": cosine.argmax(1),
+            "That is the mean: keep one value for each true direction.": cosine.max(
+                1
+            ).values.mean(),
+        },
+    )
+    return "For every feature, the latent that comes nearest."
+
+
 @exercise("top_k")
 def check_top_k(top_k) -> str:
     """Four rows of six, one of which has fewer than three values above zero."""
@@ -238,52 +332,6 @@ def check_jump_relu(jump_relu) -> str:
     return "All or nothing: the value as it is, or 0."
 
 
-@exercise("utils.features.planted.best_cosine")
-def check_best_cosine(best_cosine) -> str:
-    """Three true directions and five found ones, of all lengths, in four dimensions."""
-    true = _drawn(3, 4, seed=0) * torch.tensor([[1.0], [3.0], [0.2]])
-    found = _drawn(5, 4, seed=1) * torch.tensor([[2.0], [0.5], [1.0], [9.0], [0.1]])
-    found[3] = -2 * true[0]  # the opposite of a direction is not that direction
-    unit_true = true / true.norm(dim=1, keepdim=True)
-    unit_found = found / found.norm(dim=1, keepdim=True)
-    cosine = unit_true @ unit_found.T
-    by_column = (true / true.norm(dim=0)) @ (found / found.norm(dim=0)).T
-    got = best_cosine(true.clone(), found.clone())
-    expect(
-        not isinstance(got, tuple),
-        "`max` along an axis gives two things, the values and their places: return the values.",
-    )
-    match(
-        got,
-        cosine.max(1).values,
-        what="The best cosines",
-        mistakes={
-            "That is one value for each *found* direction: it says whether latents are right, not "
-            "whether features were found. Take the maximum over the found ones.": cosine.max(
-                0
-            ).values,
-            "The dot products were not divided by the lengths.": (true @ found.T).max(1).values,
-            "The true directions were not brought to length 1.": (true @ unit_found.T)
-            .max(1)
-            .values,
-            "The found directions were not brought to length 1.": (unit_true @ found.T)
-            .max(1)
-            .values,
-            "The sign was dropped: a direction and its opposite are two features.": cosine.abs()
-            .max(1)
-            .values,
-            "You divided by the lengths of the *columns*. A direction is a row: norm over the last "
-            "axis.": by_column.max(1).values,
-            "You averaged over the found directions: take the best.": cosine.mean(1),
-            "Those are positions: return the cosines.": cosine.argmax(1),
-            "That is the mean: keep one value for each true direction.": cosine.max(
-                1
-            ).values.mean(),
-        },
-    )
-    return "For every feature, the latent that comes nearest."
-
-
 @exercise("utils.features.planted.output_scale")
 def check_output_scale(output_scale) -> str:
     """A reconstruction that is a shrunk copy, plus random errors and one that is always there."""
@@ -339,54 +387,6 @@ def check_output_scale(output_scale) -> str:
         },
     )
     return "1 is the right length, and below it the reconstruction has shrunk."
-
-
-@exercise("unexplained")
-def check_unexplained(unexplained) -> str:
-    """Six vectors of three numbers, far from the origin."""
-    x = _drawn(6, 3, seed=0) + torch.tensor([5.0, 0.0, -1.0])
-    out = x + 0.4 * _drawn(6, 3, seed=1)
-    left = (out - x).square()
-    spread = (x - x.mean(0)).square()
-    match(
-        unexplained(x.clone(), out.clone()),
-        left.sum() / spread.sum(),
-        what="The share unexplained",
-        mistakes={
-            "That is the share that *is* explained.": 1 - left.sum() / spread.sum(),
-            "You divided by the squared length of `x`. Variance is around the mean: take it away, "
-            "or saying the mean for everything looks like an explanation.": left.sum()
-            / x.square().sum(),
-            "The mean was taken over all numbers at once: each dimension has its own.": (
-                left.sum() / (x - x.mean()).square().sum()
-            ),
-            "The mean was taken over each vector's dimensions: average over the vectors, axis 0.": (
-                left.sum() / (x - x.mean(1, keepdim=True)).square().sum()
-            ),
-            "You averaged the ratios of the dimensions: divide one sum by one sum.": (
-                left.sum(0) / spread.sum(0)
-            ).mean(),
-            "You averaged the ratios of the vectors: divide one sum by one sum.": (
-                left.sum(1) / spread.sum(1)
-            ).mean(),
-            "The errors' own mean was taken away: an error that is always the same is an error "
-            "too.": (out - x).var(0, correction=0).sum() / x.var(0, correction=0).sum(),
-            "`var` divides by n - 1, and the error is divided by n: sum squares instead.": left.sum(
-                1
-            ).mean()
-            / x.var(0).sum(),
-            "That is a ratio of lengths: square them.": (left.sum() / spread.sum()).sqrt(),
-            "You summed the vectors' lengths: sum their *squares*.": left.sum(1).sqrt().sum()
-            / spread.sum(1).sqrt().sum(),
-            "You divided by the spread of the reconstructions: it is the vectors' variance that is "
-            "to be explained.": left.sum() / (out - out.mean(0)).square().sum(),
-            "The distance is from the reconstructions' mean: take that of `x`.": left.sum()
-            / (x - out.mean(0)).square().sum(),
-            "You took sizes: square the errors and the distances.": left.sqrt().sum()
-            / spread.sqrt().sum(),
-        },
-    )
-    return "0 for a perfect copy, and 1 for always saying the mean."
 
 
 @exercise("dead_loss")

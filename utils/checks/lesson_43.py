@@ -22,7 +22,7 @@ def check_top_examples(top_examples) -> str:
             "Those are the weakest: sort from the top.": torch.tensor([2, 4]),
             "Those are the weakest of the active tokens: sort from the top.": torch.tensor([6, 3]),
             "Those are activations: return where they are.": torch.tensor([9.0, 7.0]),
-            "Those are numbers of texts: return the places of the tokens.": torch.tensor([0, 2]),
+            "Those are numbers of texts: return the positions of the tokens.": torch.tensor([0, 2]),
             "One is missing: cut to n after you have dropped repeats, not before.": torch.tensor(
                 [1]
             ),

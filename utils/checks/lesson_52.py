@@ -161,6 +161,56 @@ def check_add_at_token(add_at_token) -> str:
     return "It needs to know which tokens run now; how many went before does not matter."
 
 
+@exercise("utils.cases.thinking.importance")
+def check_importance(importance) -> str:
+    """Six rollouts that kept the step; eight that drew it anew, two of them the same again."""
+    kept = torch.tensor([1, 1, 1, 0, 1, 1], dtype=torch.bool)
+    resampled = torch.tensor([1, 1, 1, 1, 0, 0, 1, 0], dtype=torch.bool)
+    differs = torch.tensor([0, 1, 0, 1, 1, 1, 1, 1], dtype=torch.bool)
+    k, r, d = kept.double(), resampled.double(), differs.double()
+    right = k.mean() - (r * d).sum() / d.sum()
+    try:
+        got = importance(kept, resampled, differs)
+    except Wrong as error:
+        expect("Bool" not in str(error), "A mean of True and False needs `.float()` before it.")
+        raise
+    match(
+        got,
+        right,
+        what="The importance",
+        mistakes={
+            "Rollouts that drew the same step again are in: they say what *keeping* it gives.": (
+                k.mean() - r.mean()
+            ),
+            "You kept the rollouts that drew the same step, and left out those that differ.": (
+                k.mean() - (r * (1 - d)).sum() / (1 - d).sum()
+            ),
+            "The sign is turned round: positive is a step that helps.": -right,
+            "You divided by all rollouts, those left out among them.": k.mean()
+            - (r * d).sum() / len(d),
+            "That is a difference of counts: there are not as many of both.": k.sum()
+            - (r * d).sum(),
+            "You subtracted how *often* another step was drawn: subtract how often those rollouts "
+            "solved the puzzle.": k.mean() - d.mean(),
+            "That is the chance with the step kept: subtract what would be without it.": k.mean(),
+            "You divided one chance by the other: take the difference.": k.mean()
+            / ((r * d).sum() / d.sum()),
+        },
+    )
+    worse = importance(~kept, resampled, differs)
+    match(
+        worse,
+        (1 - k).mean() - (r * d).sum() / d.sum(),
+        what="The importance of a step that does harm",
+        mistakes={
+            "That is the size of the difference: a step can do harm, so keep the sign.": (
+                (1 - k).mean() - (r * d).sum() / d.sum()
+            ).abs(),
+        },
+    )
+    return "What the text says with the step, against what it would say with another."
+
+
 @exercise("utils.cases.thinking.continuation_log_probs")
 def check_continuation_log_probs(continuation_log_probs) -> str:
     """Three rows of five tokens over four words; the continuation is the last two tokens."""
@@ -210,56 +260,6 @@ def check_continuation_log_probs(continuation_log_probs) -> str:
         },
     )
     return "With all legal tries in the rows, this is the whole distribution of the next step."
-
-
-@exercise("utils.cases.thinking.importance")
-def check_importance(importance) -> str:
-    """Six rollouts that kept the step; eight that drew it anew, two of them the same again."""
-    kept = torch.tensor([1, 1, 1, 0, 1, 1], dtype=torch.bool)
-    resampled = torch.tensor([1, 1, 1, 1, 0, 0, 1, 0], dtype=torch.bool)
-    differs = torch.tensor([0, 1, 0, 1, 1, 1, 1, 1], dtype=torch.bool)
-    k, r, d = kept.double(), resampled.double(), differs.double()
-    right = k.mean() - (r * d).sum() / d.sum()
-    try:
-        got = importance(kept, resampled, differs)
-    except Wrong as error:
-        expect("Bool" not in str(error), "A mean of True and False needs `.float()` before it.")
-        raise
-    match(
-        got,
-        right,
-        what="The importance",
-        mistakes={
-            "Rollouts that drew the same step again are in: they say what *keeping* it gives.": (
-                k.mean() - r.mean()
-            ),
-            "You kept the rollouts that drew the same step, and left out those that differ.": (
-                k.mean() - (r * (1 - d)).sum() / (1 - d).sum()
-            ),
-            "The sign is turned round: positive is a step that helps.": -right,
-            "You divided by all rollouts, those left out among them.": k.mean()
-            - (r * d).sum() / len(d),
-            "That is a difference of counts: there are not as many of both.": k.sum()
-            - (r * d).sum(),
-            "You subtracted how *often* another step was drawn: subtract how often those rollouts "
-            "solved the puzzle.": k.mean() - d.mean(),
-            "That is the chance with the step kept: subtract what would be without it.": k.mean(),
-            "You divided one chance by the other: take the difference.": k.mean()
-            / ((r * d).sum() / d.sum()),
-        },
-    )
-    worse = importance(~kept, resampled, differs)
-    match(
-        worse,
-        (1 - k).mean() - (r * d).sum() / d.sum(),
-        what="The importance of a step that does harm",
-        mistakes={
-            "That is the size of the difference: a step can do harm, so keep the sign.": (
-                (1 - k).mean() - (r * d).sum() / d.sum()
-            ).abs(),
-        },
-    )
-    return "What the text says with the step, against what it would say with another."
 
 
 @exercise("utils.cases.thinking.received_attention")

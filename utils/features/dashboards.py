@@ -786,7 +786,7 @@ class Rivals(NamedTuple):
 
 
 def steering_rivals(model, sae: TopKSAE, concept: str, *, layer: int) -> Rivals:
-    """A feature and a mean difference for a concept of `data.concepts`, from the pairs to fit."""
+    """A feature and a mean difference for a concept of `concepts`, from its pairs to fit."""
     yes, no = zip(*concepts.pairs(concept, part="fit"), strict=True)
     tokens = [model.to_tokens(text, prepend_bos=False)[0].cpu() for text in yes + no]
     texts, stream = corpus(tokens), harvest(model, tokens, layer=layer)
@@ -819,7 +819,7 @@ def steered_pairs(
     """Steer with vectors on the test pairs of their concepts.
 
     Args:
-        vectors: (concept of `data.concepts`, name) -> vector.
+        vectors: (concept of `data.concepts.task`, name) -> vector.
         dose: its length, in units of the typical length of the stream.
     """
     norm = typical_norm(model, concepts.openings(part="choose"), layer=layer)

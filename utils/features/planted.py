@@ -120,15 +120,11 @@ def best_cosine(
 ) -> Float[Tensor, " feature"]:
     """For each true direction, its largest cosine with a found one.
 
-    Its mean is the mean max cosine; the share above a threshold is the recall. More directions
-    give more chances, so compare with as many random ones.
-
     Args:
         true: planted directions, of any length.
         found: a dictionary's directions, of any length.
     """
-    true = true / true.norm(dim=-1, keepdim=True)
-    found = found / found.norm(dim=-1, keepdim=True)
+    true, found = (torch.nn.functional.normalize(each, dim=-1) for each in (true, found))
     return (true @ found.T).max(dim=-1).values
 
 

@@ -748,7 +748,7 @@ def loss_recovered(
     Args:
         replaced: each text's loss with the reconstruction, in nats a token.
         clean: with nothing changed.
-        ablated: with the ablation: zeros, or the mean vector, which is much harder to beat.
+        ablated: with the ablation: zeros, say, or the mean vector.
     """
     cost = ablated.mean() - clean.mean()
     return ((ablated.mean() - replaced.mean()) / cost).item()

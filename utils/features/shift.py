@@ -37,8 +37,8 @@ def sparse_probe(
 ) -> probes.Probe:
     """Logistic regression on the columns that `choose_columns` gives.
 
-    TransformerLens's `train_sparse_probe` chooses by the difference of means alone, without the
-    standard deviations, weighs classes, and tests on a part of the same rows: not on a shift.
+    TransformerLens's `fit_sparse_probe` chooses by the difference of means alone, without the
+    standard deviations, and tests on a part of the same rows: not on a shift.
 
     Returns:
         A probe on all columns, zero on those not chosen.

@@ -51,20 +51,18 @@ def weighted_loss(
     x: Float[Tensor, "model batch feature"],
     importance: Float[Tensor, "model feature"],
 ) -> Float[Tensor, " model"]:
-    """Each toy's squared error, times importance: summed over features, averaged over the batch.
+    """Each toy's loss: squared errors weighted by importance.
 
     Args:
         out: the toys' reconstructions of the features.
         x: the features.
-        importance: of each feature; it multiplies the squared error.
+        importance: of each feature.
     """
     return ((out - x).square().mean(1) * importance).sum(-1)
 
 
 def dimensionality(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model feature"]:
     """The share of a dimension that each feature has; 0 for a feature whose direction is 0.
-
-    |W_i|^2 / sum_j (u_i . W_j)^2, where u_i = W_i / |W_i| and j runs over all features, i too.
 
     Source: Elhage et al. (2022), arXiv 2209.10652.
     """
@@ -94,9 +92,7 @@ def two_in_one_losses(
 def read_out(
     directions: Float[Tensor, "feature dim"], active: Int[Tensor, "draw k"]
 ) -> Float[Tensor, "draw feature"]:
-    """Adds up the directions of the active features, and reads every feature off the sum.
-
-    A feature is read by the dot product of the sum with its direction.
+    """What each feature reads when the directions of the active ones are added up.
 
     Args:
         directions: of all features.

@@ -88,7 +88,7 @@ def split_by_group(
     Args:
         groups: what each row belongs to. Rows of one group need not be neighbours.
         test: the share of *groups* to hold out, rounded to a whole number of groups.
-        generator: of the draw, so that the split can be repeated.
+        generator: of the draw: in another run of Python, the same one gives the same split.
     """
     names = list(dict.fromkeys(groups))
     order = torch.randperm(len(names), generator=generator)
@@ -154,7 +154,7 @@ def control_labels(types: Sequence[Hashable], *, generator: torch.Generator) -> 
 
     Args:
         types: what each row is one of, such as its word, or its statement.
-        generator: of the coins.
+        generator: of the coins: in another run of Python, the same one gives the same labels.
     """
     names = list(dict.fromkeys(types))
     coins = torch.randint(2, (len(names),), generator=generator)

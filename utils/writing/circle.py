@@ -25,7 +25,8 @@ def emotion_vectors(
     """The mean over each word's sentences, minus the mean over all sentences.
 
     Args:
-        resid: the sentences of a word are neighbours, as many for each word.
+        resid: n_words times n_sentences rows. The sentences of a word stand together, as many for
+            each word.
     """
     by_word = resid.unflatten(0, (n_words, -1)).mean(1)
     return by_word - by_word.mean(0)
