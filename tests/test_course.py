@@ -47,10 +47,15 @@ def test_a_changed_notebook_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(make, "generated_texts", lambda: {})
     assert make.out_of_sync() == []
     source = tmp_path / SOLUTIONS / f"{lesson.stem}.py"
-    source.write_text(
-        source.read_text().replace("cfg = model.cfg", "cfg = model.cfg  # changed", 1)
-    )
-    assert "its outputs come from other code" in "\n".join(make.out_of_sync())
+    for changed, is_run_again in [
+        ("cfg = model.cfg  # why", False),
+        ("cfg = model.cfg or 0", True),
+    ]:
+        was = source.read_text(encoding="utf-8")
+        source.write_text(was.replace("cfg = model.cfg", changed, 1), encoding="utf-8")
+        found = "\n".join(make.out_of_sync())
+        assert "is out of date" in found
+        assert ("its outputs come from other code" in found) == is_run_again
     blank = tmp_path / NOTEBOOKS / f"{lesson.stem}.ipynb"
     blank.write_text(blank.read_text().replace("raise NotImplementedError", "return None", 1))
     (tmp_path / NOTEBOOKS / "99_orphan.ipynb").write_text("{}")
