@@ -164,8 +164,20 @@ for text in ["The Eiffel Tower is in Paris", "Paris paris PARIS", "12345 + 678",
 #
 # Many experiments need answers that are a single token. Write the function that finds out.
 
+
 # %% tags=["exercise:utils.circuits.residual.answer_token"]
-from utils.circuits.residual import answer_token
+def answer_token(model, word: str) -> int | None:
+    """The id of `word` as it follows other text, where that is one token; otherwise None.
+
+    Args:
+        model: has `model.to_tokens(text, prepend_bos=...)`, which gives ids of shape [1, n_tokens].
+        word: without its leading space, such as "Paris".
+    """
+    ### BEGIN SOLUTION
+    tokens = model.to_tokens(" " + word, prepend_bos=False)[0]
+    return int(tokens[0]) if len(tokens) == 1 else None
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_00.check_answer_token(answer_token)
@@ -364,8 +376,26 @@ print("chat:", repr(complete(chat)))
 # is a tensor of floats with these four. Dots or a star (`"... d_model"`, `"*head"`) stand for any axes,
 # `#batch` for one that may be 1, and `choice=3` for an axis of 3. These are notes to readers; Python runs without looking at them.
 
+
 # %% tags=["exercise:utils.circuits.residual.residual_parts"]
-from utils.circuits.residual import residual_parts
+def residual_parts(cache, n_layers: int) -> Float[Tensor, "part batch pos d_model"]:
+    """What was written into the residual stream, in order.
+
+    The order: embedding, then for each layer what its attention adds and what its MLP adds. The
+    parts sum to the stream after the last block. TransformerLens has the same as
+    `ActivationCache.decompose_resid`.
+
+    Args:
+        cache: name -> activation [batch, pos, d_model], with the names given above.
+        n_layers: how many layers the model has.
+    """
+    ### BEGIN SOLUTION
+    names = ["hook_embed"]
+    for layer in range(n_layers):
+        names += [f"blocks.{layer}.hook_attn_out", f"blocks.{layer}.hook_mlp_out"]
+    return torch.stack([cache[name] for name in names])
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_00.check_residual_parts(residual_parts)
@@ -499,8 +529,19 @@ torch.testing.assert_close(
 #
 # ### Exercise 3 · weigh the cache (10 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.residual.cache_bytes"]
-from utils.circuits.residual import cache_bytes
+def cache_bytes(cache) -> int:
+    """Bytes of memory behind a cache: the sum over its storages, each counted once and whole.
+
+    Args:
+        cache: name -> tensor, of any dtype; some may be slices of others.
+    """
+    ### BEGIN SOLUTION
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in cache.values()}
+    return sum(storage.nbytes() for storage in storages.values())
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_00.check_cache_bytes(cache_bytes)
@@ -562,8 +603,27 @@ assert 0.5e9 < 4 * model.n_params_total < 0.6e9
 #
 # ### Exercise 4 · build the lens (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.residual.logit_lens"]
-from utils.circuits.residual import logit_lens
+def logit_lens(
+    resid: Float[Tensor, "*any d_model"],
+    ln_final: Callable[[Tensor], Tensor],
+    W_U: Float[Tensor, "d_model d_vocab"],
+) -> Float[Tensor, "*any d_vocab"]:
+    """Logits the model would give if this were the last layer.
+
+    Source: nostalgebraist's logit lens (2020). TransformerLens has more of it, with ranks and
+    entropies, as `transformer_lens.tools.analysis.logit_lens`.
+
+    Args:
+        resid: residual stream.
+        ln_final: the final normalisation, a function of [..., d_model].
+        W_U: the unembedding.
+    """
+    ### BEGIN SOLUTION
+    return ln_final(resid) @ W_U
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_00.check_logit_lens(logit_lens)
@@ -653,8 +713,23 @@ assert theirs.tolist()[1:] == ranks, "the library's first entry is the embedding
 #
 # ### Exercise 5 · temperature (10 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.residual.token_probabilities"]
-from utils.circuits.residual import token_probabilities
+def token_probabilities(
+    logits: Float[Tensor, "*any d_vocab"], temperature: float
+) -> Float[Tensor, "*any d_vocab"]:
+    """Sampling probabilities, which sum to one over the vocabulary.
+
+    Args:
+        logits: any number of axes in front of the vocabulary.
+        temperature: zero or more; 0 is greedy and puts all the mass on the largest logit.
+    """
+    ### BEGIN SOLUTION
+    if temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    return (logits / temperature).softmax(-1)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_00.check_token_probabilities(token_probabilities)

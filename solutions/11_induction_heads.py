@@ -62,8 +62,28 @@ cfg = model.cfg
 #
 # ### Exercise 1 · the test sequence (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.induction.repeated_tokens"]
-from utils.circuits.induction import repeated_tokens
+def repeated_tokens(
+    seq_len: int, *, batch: int, d_vocab: int, bos: int, n_special: int, generator: torch.Generator
+) -> Int[Tensor, "batch pos"]:
+    """BOS, then `seq_len` random tokens, then the same tokens again: `1 + 2 * seq_len` positions.
+
+    Source: the test of Olsson et al., 2022 (arXiv 2209.11895).
+
+    Args:
+        seq_len: length of one half.
+        batch: how many rows; each row has its own random tokens.
+        d_vocab, n_special: draw ids from `n_special` up to, not including, `d_vocab`. The lowest
+            ids are special tokens.
+        bos: the id to put in front.
+        generator: hand it to the random function, so that a seed gives the same tokens again.
+    """
+    ### BEGIN SOLUTION
+    half = torch.randint(n_special, d_vocab, (batch, seq_len), generator=generator)
+    return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_11.check_repeated_tokens(repeated_tokens)
@@ -87,8 +107,25 @@ lesson_11.check_repeated_tokens(repeated_tokens)
 # Mind two things. `logits[:, i]` is a prediction of `tokens[:, i + 1]`. And the *first* token of the second
 # half cannot be predicted by anyone, because nothing says that the repeat starts here: leave it out.
 
+
 # %% tags=["exercise:utils.circuits.induction.loss_by_half"]
-from utils.circuits.induction import loss_by_half
+def loss_by_half(
+    logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"]
+) -> tuple[float, float]:
+    """Mean next-token loss in nats on the first half (BOS predicts its first token), and on the
+    second half without its first token.
+
+    Args:
+        logits: at all 1+2*seq_len positions of `tokens`.
+        tokens: BOS and two equal halves, as `repeated_tokens` makes them.
+    """
+    ### BEGIN SOLUTION
+    seq_len = (tokens.shape[1] - 1) // 2
+    log_probs = logits[:, :-1].log_softmax(-1)
+    loss = -log_probs.gather(-1, tokens[:, 1:, None].to(logits.device))[..., 0]
+    return loss[:, :seq_len].mean().item(), loss[:, seq_len + 1 :].mean().item()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_11.check_loss_by_half(loss_by_half)
@@ -211,8 +248,18 @@ plots.heatmap(
 #
 # ### Exercise 3 · previous-token score (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.induction.previous_token_scores"]
-from utils.circuits.induction import previous_token_scores
+def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, " head"]:
+    """Mean attention from each position to the one before it. The first position has none.
+
+    Args:
+        pattern: attention of one layer's heads, from each query `q` to each key `k`.
+    """
+    ### BEGIN SOLUTION
+    return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_11.check_previous_token_scores(previous_token_scores)
@@ -237,8 +284,23 @@ lesson_11.check_previous_token_scores(previous_token_scores)
 # The mean attention on the stripe. You may take the whole diagonal, as the field does, or only the queries in
 # the second half: they differ by little.
 
+
 # %% tags=["exercise:utils.circuits.induction.induction_scores"]
-from utils.circuits.induction import induction_scores
+def induction_scores(
+    pattern: Float[Tensor, "batch head q k"], seq_len: int
+) -> Float[Tensor, " head"]:
+    """Mean attention from a token to the one after its first copy.
+
+    Source: Olsson et al., 2022 (arXiv 2209.11895).
+
+    Args:
+        pattern: attention of one layer's heads on BOS and two equal halves.
+        seq_len: length of a half.
+    """
+    ### BEGIN SOLUTION
+    return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_11.check_induction_scores(induction_scores)
@@ -327,8 +389,23 @@ claim(
 # `z` is what each head read: the values of all positions, weighted by its attention, before they are written to the
 # residual stream. The mean is over all positions, BOS too: `z` at BOS is no longer than elsewhere.
 
+
 # %% tags=["exercise:utils.heads.mean_ablate"]
-from utils.heads import mean_ablate
+def mean_ablate(
+    z: Float[Tensor, "batch pos head d_head"], heads: list[int]
+) -> Float[Tensor, "batch pos head d_head"]:
+    """A copy of `z` in which each of `heads` gives its mean over batch and positions.
+
+    Args:
+        z: the outputs of one layer's heads.
+        heads: which heads of this layer to ablate.
+    """
+    ### BEGIN SOLUTION
+    z = z.clone()
+    z[:, :, heads] = z[:, :, heads].mean((0, 1), keepdim=True)
+    return z
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_11.check_mean_ablate(mean_ablate)
@@ -456,8 +533,28 @@ claim("change of the first half's loss, nats", first_half_cost, text=-0.4, withi
 #
 # ### Exercise 6 · copying score (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.induction.copying_score"]
-from utils.circuits.induction import copying_score
+def copying_score(
+    W_E: Float[Tensor, "token d_model"],
+    W_V: Float[Tensor, "d_model d_head"],
+    W_O: Float[Tensor, "d_head d_model"],
+    W_U: Float[Tensor, "d_model token"],
+) -> float:
+    """Mean share of the other tokens that each token's own logit beats, from the OV circuit.
+
+    It says how far a head raises the logit of the very token it attends to.
+
+    Args:
+        W_E, W_U: embeddings and unembeddings of the same tokens.
+        W_V, W_O: the head's matrices.
+    """
+    ### BEGIN SOLUTION
+    scores = W_E @ W_V @ W_O @ W_U
+    beaten = (scores < scores.diagonal()[:, None]).sum(-1)
+    return (beaten / (scores.shape[-1] - 1)).mean().item()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_11.check_copying_score(copying_score)
@@ -612,8 +709,26 @@ claim(
 #
 # ### Exercise 7 · K-composition (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.induction.k_composition"]
-from utils.circuits.induction import k_composition
+def k_composition(
+    W_OV: Float[Tensor, "*head d_model d_model"], W_QK: Float[Tensor, "d_model d_model"]
+) -> Float[Tensor, "*head"]:
+    """How much a later head's keys read what earlier heads wrote, from the weights alone.
+
+    Source: Elhage et al., 2021 ("A Mathematical Framework for Transformer Circuits").
+    TransformerLens has all pairs at once, as `model.all_composition_scores("K")`: minutes for a
+    model of this size, so the lesson scores the pairs it asks about.
+
+    Args:
+        W_OV: of one earlier head, or of a stack of them.
+        W_QK: of the later head, [d_model of the query, d_model of the key].
+    """
+    ### BEGIN SOLUTION
+    norms = torch.linalg.matrix_norm(W_OV) * torch.linalg.matrix_norm(W_QK)
+    return torch.linalg.matrix_norm(W_QK @ W_OV.mT) / norms
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_11.check_k_composition(k_composition)

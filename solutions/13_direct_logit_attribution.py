@@ -72,8 +72,23 @@ cfg = model.cfg
 #
 # ### Exercise 1 · the logit difference (5 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.attribution.logit_diff"]
-from utils.circuits.attribution import logit_diff
+def logit_diff(
+    logits: Float[Tensor, "batch pos d_vocab"],
+    right: Int[Tensor, " batch"],
+    wrong: Int[Tensor, " batch"],
+) -> Float[Tensor, " batch"]:
+    """logit(right) - logit(wrong) at the last position.
+
+    Args:
+        right, wrong: token ids on the device of the logits; each row has its own pair.
+    """
+    ### BEGIN SOLUTION
+    last, rows = logits[:, -1], torch.arange(len(right), device=logits.device)
+    return last[rows, right] - last[rows, wrong]
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_13.check_logit_diff(logit_diff)
@@ -240,8 +255,25 @@ assert 35 < odds[0] < 45 < 80 < odds[1] < 95
 #
 # ### Exercise 2 · the direction (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.attribution.logit_diff_direction"]
-from utils.circuits.attribution import logit_diff_direction
+def logit_diff_direction(
+    W_U: Float[Tensor, "d_model d_vocab"],
+    norm_weight: Float[Tensor, " d_model"],
+    right: Int[Tensor, " batch"],
+    wrong: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch d_model"]:
+    """For each prompt the direction d such that (x / scale) · d is the logit difference.
+
+    Args:
+        W_U: not folded: the norm's weight is not in it.
+        norm_weight: the final norm's weight.
+        right, wrong: token ids.
+    """
+    ### BEGIN SOLUTION
+    return norm_weight * (W_U[:, right] - W_U[:, wrong]).T
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_13.check_logit_diff_direction(logit_diff_direction)
@@ -396,8 +428,25 @@ claim("scale at the end", scales[-1], text=42, within=1)
 #
 # ### Exercise 3 · attribution (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.attribution.direct_logit_attribution"]
-from utils.circuits.attribution import direct_logit_attribution
+def direct_logit_attribution(
+    parts: Float[Tensor, "part batch d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, "part batch"]:
+    """What each part adds to the logit difference, in logits.
+
+    Args:
+        parts: what was written into the stream. If they sum to the whole of it, the attributions
+            sum to the logit difference.
+        direction: with the final norm's weight folded in.
+        scale: what the final norm divides by, of the whole stream.
+    """
+    ### BEGIN SOLUTION
+    return (parts * direction).sum(-1) / scale
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_13.check_direct_logit_attribution(direct_logit_attribution)
@@ -492,8 +541,23 @@ assert torch.equal(model.W_U.detach(), W_U), "our own model is as it was"
 #
 # ### Exercise 4 · what each head writes (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.attribution.head_outputs"]
-from utils.circuits.attribution import head_outputs
+def head_outputs(
+    z: Float[Tensor, "batch head d_head"], W_O: Float[Tensor, "head d_head d_model"]
+) -> Float[Tensor, "head batch d_model"]:
+    """What each head of one layer writes into the stream; together, what the attention writes.
+
+    This holds where attention has no output bias, as in Llama-like models.
+
+    Args:
+        z: of one layer's heads, at one position.
+        W_O: the heads' output matrices.
+    """
+    ### BEGIN SOLUTION
+    return torch.einsum("bhe,hed->hbd", z, W_O)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_13.check_head_outputs(head_outputs)
@@ -701,8 +765,27 @@ claim("L23H3 on S, third name at S2", remover["S"].mean(), text=-0.4, within=0.1
 #
 # ### Exercise 5 · what attribution predicts (10 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.attribution.predicted_effect"]
-from utils.circuits.attribution import predicted_effect
+def predicted_effect(
+    written: Float[Tensor, "batch d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale: Float[Tensor, " batch"],
+) -> Float[Tensor, " batch"]:
+    """Change of the logit difference if a head wrote its mean over the batch instead, and nothing
+    else changed: no later component, and not the scale.
+
+    This is the *direct* effect of mean ablation.
+
+    Args:
+        written: what the head writes.
+        direction: with the final norm's weight folded in.
+        scale: what the final norm divides by, of the whole stream.
+    """
+    ### BEGIN SOLUTION
+    return ((written.mean(0) - written) * direction).sum(-1) / scale
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_13.check_predicted_effect(predicted_effect)
@@ -841,8 +924,32 @@ assert heads_choose.mean(-1)[:FROM_LAYER].abs().max() < 0.05, "the lower half ha
 #
 # ### Exercise 6 · the account (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.attribution.ablation_split"]
-from utils.circuits.attribution import ablation_split
+def ablation_split(
+    before: Float[Tensor, "part batch d_model"],
+    after: Float[Tensor, "part batch d_model"],
+    direction: Float[Tensor, "batch d_model"],
+    scale_before: Float[Tensor, " batch"],
+    scale_after: Float[Tensor, " batch"],
+) -> tuple[Float[Tensor, "part batch"], Float[Tensor, " batch"]]:
+    """Each part's share of an ablation's effect, and the norm's share.
+
+    Each part's change is counted at the scale of the run before; what the new scale does is the
+    norm's share. All shares sum to the change of the logit difference. Sources: McGrath et al.,
+    2023 (arXiv 2307.15771); Rushing and Nanda, 2024 (arXiv 2402.15390), on the norm.
+
+    Args:
+        before, after: all parts of the stream, without and with the ablation.
+        direction: with the final norm's weight folded in.
+        scale_before, scale_after: what the final norm divides by, of the whole stream.
+    """
+    ### BEGIN SOLUTION
+    by_part = ((after - before) * direction).sum(-1) / scale_before
+    projected = (after.sum(0) * direction).sum(-1)
+    return by_part, projected / scale_after - projected / scale_before
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_13.check_ablation_split(ablation_split)

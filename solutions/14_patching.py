@@ -102,8 +102,26 @@ for name, prompts in [("choose", choose), ("test", test), ("reworded", reworded)
 #
 # ### Exercise 1 · one position (5 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.patches.patch_position"]
-from utils.circuits.patches import patch_position
+def patch_position(
+    activation: Float[Tensor, "batch pos d_model"],
+    source: Float[Tensor, "batch pos d_model"],
+    pos: int,
+) -> Float[Tensor, "batch pos d_model"]:
+    """A copy of `activation` that has the source's values at position `pos`.
+
+    Args:
+        activation: of the run that is patched.
+        source: of the other run.
+        pos: the position to patch, in every row.
+    """
+    ### BEGIN SOLUTION
+    patched = activation.clone()
+    patched[:, pos] = source[:, pos]
+    return patched
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_14.check_patch_position(patch_position)
@@ -704,8 +722,24 @@ print(model.to_str_tokens(TEXT.format(472) + " 472"))
 #
 # ### Exercise 2 · the log-probability of an answer (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.patches.answer_log_prob"]
-from utils.circuits.patches import answer_log_prob
+def answer_log_prob(
+    logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"], n_answer: int
+) -> Float[Tensor, " batch"]:
+    """Log-probability (nats) of the last `n_answer` tokens, given all that stands before each.
+
+    Args:
+        logits: of the model run on `tokens`.
+        tokens: prompt and answer.
+        n_answer: how many tokens the answer has.
+    """
+    ### BEGIN SOLUTION
+    log_probs = logits[:, -n_answer - 1 : -1].log_softmax(-1)
+    answer = tokens[:, -n_answer:, None].to(logits.device)
+    return log_probs.gather(-1, answer)[..., 0].sum(-1)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_14.check_answer_log_prob(answer_log_prob)
@@ -948,8 +982,32 @@ assert changed.nonzero().flatten().tolist() == groups_of[KV]
 #
 # ### Exercise 3 · one reader, one writer (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.patches.add_along_path"]
-from utils.circuits.patches import add_along_path
+def add_along_path(
+    inputs: Float[Tensor, "batch pos head d_model"],
+    *,
+    receiver: int,
+    own: Float[Tensor, "batch pos d_head"],
+    source: Float[Tensor, "batch pos d_head"],
+    W_O: Float[Tensor, "d_head d_model"],
+) -> Float[Tensor, "batch pos head d_model"]:
+    """A copy of the heads' inputs in which one head reads what a sender writes in another run.
+
+    Source: path patching of Wang et al., 2022 (arXiv 2211.00593).
+
+    Args:
+        inputs: what each head of the receiver's layer reads, such as `hook_q_input`.
+        receiver: the head that reads something else.
+        own, source: the sender's `z` in this run and in the source run.
+        W_O: the sender's output matrix.
+    """
+    ### BEGIN SOLUTION
+    inputs = inputs.clone()
+    inputs[:, :, receiver] += (source - own) @ W_O
+    return inputs
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_14.check_add_along_path(add_along_path)
@@ -1128,8 +1186,26 @@ claim("the others held", links["into 1, L17H3 and L17H5 held"], text=-2.2, withi
 #
 # ### Exercise 4 · the estimate (10 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.patches.attribution_scores"]
-from utils.circuits.patches import attribution_scores
+def attribution_scores(
+    gradient: Float[Tensor, "batch pos head d_head"],
+    own: Float[Tensor, "batch pos head d_head"],
+    source: Float[Tensor, "batch pos head d_head"],
+) -> Float[Tensor, " head"]:
+    """How much each head's patch would move the metric if it were linear in the head's output.
+
+    Source: attribution patching, as in Syed et al., 2023 (arXiv 2310.10348).
+
+    Args:
+        gradient: of the metric (a mean over prompts) with respect to `own`.
+        own, source: the heads' outputs in the run that is patched, and in the one that is patched
+            in.
+    """
+    ### BEGIN SOLUTION
+    return (gradient * (source - own)).sum((0, 1, 3))
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_14.check_attribution_scores(attribution_scores)
@@ -1299,8 +1375,28 @@ assert library_difference < 1e-3
 #
 # ### Exercise 5 · the gradient of a patch (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.patches.patch_gradient"]
-from utils.circuits.patches import patch_gradient
+def patch_gradient(
+    rest: Callable[[Float[Tensor, "batch pos d_model"]], Tensor],
+    activation: Float[Tensor, "batch pos d_model"],
+    vector: Float[Tensor, " d_model"],
+    pos: int,
+) -> Float[Tensor, " d_model"]:
+    """The gradient of a score with respect to a vector that is patched in at `pos`.
+
+    Args:
+        rest: the rest of the model and a metric: takes the patched activation, returns a scalar.
+        activation: the run's own. Leave it as it is.
+        vector: stands at `pos` in every row of the patched activation. Leave it as it is.
+    """
+    ### BEGIN SOLUTION
+    vector = vector.detach().clone().requires_grad_()
+    patched = activation.detach().clone()
+    patched[:, pos] = vector
+    return torch.autograd.grad(rest(patched), vector)[0]
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_14.check_patch_gradient(patch_gradient)

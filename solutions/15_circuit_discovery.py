@@ -173,8 +173,21 @@ print("the last readers:", graph.readers[-5:])
 #
 # ### Exercise 1 · precision and recall (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.discovery.precision_recall"]
-from utils.circuits.discovery import precision_recall
+def precision_recall(found: Collection, true: Collection) -> tuple[float, float]:
+    """Precision and recall. With nothing found, precision is 1: no claim was wrong.
+
+    Args:
+        found: the edges that a method names; a list, tuple or set without repeats.
+        true: the edges that are there; the same, and not empty.
+    """
+    ### BEGIN SOLUTION
+    right = len(set(found) & set(true))
+    precision = right / len(found) if len(found) else 1.0
+    return precision, right / len(true)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_15.check_precision_recall(precision_recall)
@@ -297,8 +310,27 @@ assert all(scores["denoising"][e] > 0.25 for e in TRUE if e not in BOTH)
 #
 # ### Exercise 2 · edge attribution (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.discovery.edge_attribution_scores"]
-from utils.circuits.discovery import edge_attribution_scores
+def edge_attribution_scores(
+    difference: Float[Tensor, "writer batch pos d_model"],
+    gradient: Float[Tensor, "reader batch pos d_model"],
+    allowed: Bool[Tensor, "writer reader"],
+) -> Float[Tensor, "writer reader"]:
+    """The guessed effect of patching each edge.
+
+    Source: Syed et al., 2023 (arXiv 2310.10348).
+
+    Args:
+        difference: each writer's output, source minus destination.
+        gradient: of the metric's mean over the batch, by each reader's input, before its norm.
+        allowed: True where the writer comes before the reader; all other entries of the result
+            are 0.
+    """
+    ### BEGIN SOLUTION
+    return torch.einsum("wbpd,rbpd->wr", difference, gradient) * allowed
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_15.check_edge_attribution_scores(edge_attribution_scores)
@@ -478,8 +510,31 @@ claim(
 #
 # ### Exercise 3 · greedy pruning (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.discovery.prune"]
-from utils.circuits.discovery import prune
+def prune(
+    parts: Sequence[Hashable], damage: Callable[[frozenset], float], *, threshold: float
+) -> list:
+    """What is left of `parts`, in their order, after trying once to remove each.
+
+    A part is removed for good if that adds less than `threshold` to the damage done so far. Source:
+    ACDC, Conmy et al., 2023 (arXiv 2304.14997).
+
+    Args:
+        parts: in the order in which to try them.
+        damage: `damage(removed)` is what it costs to remove a set of parts (a frozenset) together.
+        threshold: in the units of `damage`.
+    """
+    ### BEGIN SOLUTION
+    removed = frozenset()
+    done = damage(removed)
+    for part in parts:
+        tried = damage(removed | {part})
+        if tried - done < threshold:
+            removed, done = removed | {part}, tried
+    return [part for part in parts if part not in removed]
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_15.check_prune(prune)
@@ -768,8 +823,26 @@ for rank, edge in enumerate(ranked[:8], 1):
 #
 # ### Exercise 4 · only these heads (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.discovery.keep_heads"]
-from utils.circuits.discovery import keep_heads
+def keep_heads(
+    z: Float[Tensor, "batch pos head d_head"],
+    fill: Float[Tensor, "#batch pos head d_head"],
+    kept: Sequence[int],
+) -> Float[Tensor, "batch pos head d_head"]:
+    """A copy of `z` in which every head that is not in `kept` gives `fill`.
+
+    Args:
+        z: one layer's head outputs.
+        fill: the same for all prompts (one row), or a row for each prompt.
+        kept: the heads of this layer that belong to the circuit; perhaps none.
+    """
+    ### BEGIN SOLUTION
+    keep = torch.zeros(z.shape[2], dtype=torch.bool, device=z.device)
+    keep[list(kept)] = True
+    return torch.where(keep[:, None], z, fill)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_15.check_keep_heads(keep_heads)
@@ -793,8 +866,23 @@ lesson_15.check_keep_heads(keep_heads)
 #
 # ### Exercise 5 · faithfulness (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.circuits.discovery.faithfulness"]
-from utils.circuits.discovery import faithfulness
+def faithfulness(
+    metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
+) -> float:
+    """Which share of what the heads do together the circuit does alone: 0 nothing, 1 all.
+
+    Args:
+        metric_of: `metric_of(parts)` is the metric when only these parts run.
+        circuit: the parts of the circuit.
+        everything: all parts of the model.
+    """
+    ### BEGIN SOLUTION
+    none, whole = metric_of([]), metric_of(everything)
+    return (metric_of(circuit) - none) / (whole - none)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_15.check_faithfulness(faithfulness)
@@ -1075,8 +1163,27 @@ claim("faithfulness on a third set", faithful["a third set of names"], text=0.99
 #
 # ### Exercise 6 · minimality (10 minutes, medium)
 
+
 # %% tags=["exercise:utils.circuits.discovery.minimality"]
-from utils.circuits.discovery import minimality
+def minimality(
+    metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
+) -> dict:
+    """Part -> by how much the circuit's faithfulness falls without that part.
+
+    Args:
+        metric_of: `metric_of(parts)` is the metric when only these parts run.
+        circuit: the parts of the circuit.
+        everything: all parts of the model.
+    """
+    ### BEGIN SOLUTION
+    none, whole = metric_of([]), metric_of(everything)
+    full = metric_of(circuit)
+    return {
+        part: (full - metric_of([other for other in circuit if other != part])) / (whole - none)
+        for part in circuit
+    }
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_15.check_minimality(minimality)

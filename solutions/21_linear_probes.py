@@ -166,8 +166,22 @@ claim("its interval, high, %", 100 * prefers_range[1], text=100, within=1)
 #
 # ### Exercise 1 · the last token (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.activations.last_token"]
-from utils.activations import last_token
+def last_token(
+    resid: Float[Tensor, "batch pos d_model"], lengths: Int[Tensor, " batch"], *, back: int = 0
+) -> Float[Tensor, "batch d_model"]:
+    """The vector at each text's last token, or `back` tokens before it, in a right-padded batch.
+
+    Args:
+        resid: texts padded on the right.
+        lengths: how many tokens of each row are text (BOS counts); the rest is padding.
+    """
+    ### BEGIN SOLUTION
+    rows = torch.arange(len(resid), device=resid.device)
+    return resid[rows, lengths.to(resid.device) - 1 - back]
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_21.check_last_token(last_token)
@@ -206,8 +220,25 @@ print("layer, statement, d_model:", tuple(at_stop.shape))
 #
 # ### Exercise 2 · split by group (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.reading.probes.split_by_group"]
-from utils.reading.probes import split_by_group
+def split_by_group(
+    groups: Sequence[Hashable], *, test: float, generator: torch.Generator
+) -> Bool[Tensor, " n"]:
+    """True for the rows of the test set: a share of the groups, each of them whole.
+
+    Args:
+        groups: what each row belongs to. Rows of one group need not be neighbours.
+        test: the share of *groups* to hold out, rounded to a whole number of groups.
+        generator: of the draw: in another run of Python, the same one gives the same split.
+    """
+    ### BEGIN SOLUTION
+    names = list(dict.fromkeys(groups))
+    order = torch.randperm(len(names), generator=generator)
+    chosen = {names[i] for i in order[: round(test * len(names))]}
+    return torch.tensor([group in chosen for group in groups])
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_21.check_split_by_group(split_by_group)
@@ -465,8 +496,25 @@ claim("model prefers right, held-out", sum(prefers_of[c] for c in chosen), text=
 #
 # ### Exercise 4 · labels with nothing behind them (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.reading.probes.control_labels"]
-from utils.reading.probes import control_labels
+def control_labels(types: Sequence[Hashable], *, generator: torch.Generator) -> Int[Tensor, " n"]:
+    """A coin for each type, 0 or 1: the same coin wherever the type comes again.
+
+    The control task of Hewitt and Liang, 2019 (arXiv 1909.03368): there is nothing to read, so
+    what a probe scores on it, it has learnt by heart.
+
+    Args:
+        types: what each row is one of, such as its word, or its statement.
+        generator: of the coins: in another run of Python, the same one gives the same labels.
+    """
+    ### BEGIN SOLUTION
+    names = list(dict.fromkeys(types))
+    coins = torch.randint(2, (len(names),), generator=generator)
+    coin = dict(zip(names, coins.tolist(), strict=True))
+    return torch.tensor([coin[each] for each in types])
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_21.check_control_labels(control_labels)
@@ -1087,8 +1135,24 @@ for name in ('capitals, "not"', 'kinds, "not"'):
 # Two terms, added, and then the mean over the pairs. *Consistency*: the square of `p_first - (1 - p_second)`. *Confidence*: the square of the smaller of the
 # two, since the false one should go to 0.
 
+
 # %% tags=["exercise:utils.reading.unsupervised.ccs_loss"]
-from utils.reading.unsupervised import ccs_loss
+def ccs_loss(
+    p_first: Float[Tensor, " pair"], p_second: Float[Tensor, " pair"]
+) -> Float[Tensor, ""]:
+    """The mean over pairs of consistency plus confidence.
+
+    Source: Burns et al., 2022 (arXiv 2212.03827).
+
+    Args:
+        p_first, p_second: the probabilities that the first, and the second, is true.
+    """
+    ### BEGIN SOLUTION
+    consistency = (p_first - (1 - p_second)) ** 2
+    confidence = torch.minimum(p_first, p_second) ** 2
+    return (consistency + confidence).mean()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_21.check_ccs_loss(ccs_loss)
@@ -1299,8 +1363,32 @@ assert alike == 1.0 and bare.loss < 1e-3
 #
 # ### Exercise 7 · exchange along a direction (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.reading.probes.exchange_along"]
-from utils.reading.probes import exchange_along
+def exchange_along(
+    resid: Float[Tensor, "batch pos d_model"],
+    direction: Float[Tensor, " d_model"],
+    positions: Int[Tensor, " batch"],
+    partner: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch pos d_model"]:
+    """A copy of `resid` in which each row's component along `direction` is its partner's.
+
+    Args:
+        direction: of any length: only the line it spans matters.
+        positions: one for each row; all others stay as they are.
+        partner: for each row, the number of the row whose component (at *its* position) it gets.
+    """
+    ### BEGIN SOLUTION
+    rows = torch.arange(len(resid), device=resid.device)
+    positions, partner = positions.to(resid.device), partner.to(resid.device)
+    unit = (direction / direction.norm()).to(resid)
+    here = resid[rows, positions]
+    change = (here[partner] - here) @ unit
+    resid = resid.clone()
+    resid[rows, positions] += change[:, None] * unit
+    return resid
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_21.check_exchange_along(exchange_along)

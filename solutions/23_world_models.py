@@ -115,8 +115,21 @@ draw_game([6, 15, 24], "The model shades the legal moves, and hardly any other s
 #
 # ### Exercise 1 · the mass on legal moves (5 minutes, easy)
 
+
 # %% tags=["exercise:data.othello.task.legal_mass"]
-from data.othello.task import legal_mass
+def legal_mass(
+    logits: Float[Tensor, "... square"], legal: Bool[Tensor, "... square"]
+) -> Float[Tensor, "..."]:
+    """The share of the probability that falls on legal moves, one number for each position.
+
+    Args:
+        logits: of the next move; the axes in front, such as game and time, stay.
+        legal: True where a move is legal.
+    """
+    ### BEGIN SOLUTION
+    return (logits.softmax(-1) * legal).sum(-1)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_23.check_legal_mass(legal_mass)
@@ -251,8 +264,21 @@ assert gate[1] > 0.95, "the gate: without it there is nothing to probe"
 #
 # ### Exercise 2 · the relative board (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.reading.world.relative_board"]
-from utils.reading.world import relative_board
+def relative_board(board: Int[Tensor, "game time square"]) -> Int[Tensor, "game time square"]:
+    """The boards as the player to move sees them: 1 mine, -1 yours, 0 empty.
+
+    Source: Nanda et al., 2023 (arXiv 2309.00941).
+
+    Args:
+        board: 1 black, -1 white, 0 empty; time 0 is the opening position. Nobody passes.
+    """
+    ### BEGIN SOLUTION
+    black_to_move = torch.arange(board.shape[1], device=board.device) % 2 == 0
+    return torch.where(black_to_move[:, None], board, -board)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_23.check_relative_board(relative_board)
@@ -563,8 +589,29 @@ claim("share of discs that are flipped", n_flipped, text=0.33, within=0.02)
 #
 # ### Exercise 4 · flip a square (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.reading.world.flip_along"]
-from utils.reading.world import flip_along
+def flip_along(
+    resid: Float[Tensor, "example d_model"],
+    direction: Float[Tensor, "example d_model"],
+    bias: Float[Tensor, " example"],
+    scale: float,
+) -> Float[Tensor, "example d_model"]:
+    """`resid` moved along `direction` until its score is `-scale` times what it was.
+
+    The score of an example is `resid @ direction + bias`. What stands at right angles to the
+    direction stays.
+
+    Args:
+        direction: one for each example, of any length.
+        scale: 1 mirrors the score; more overshoots.
+    """
+    ### BEGIN SOLUTION
+    score = (resid * direction).sum(-1) + bias
+    step = (1 + scale) * score / direction.pow(2).sum(-1)
+    return resid - step[:, None] * direction
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_23.check_flip_along(flip_along)
@@ -591,8 +638,24 @@ lesson_23.check_flip_along(flip_along)
 #
 # ### Exercise 5 · legal-move errors (10 minutes, medium)
 
+
 # %% tags=["exercise:utils.reading.world.legal_move_errors"]
-from utils.reading.world import legal_move_errors
+def legal_move_errors(
+    logits: Float[Tensor, "example square"], legal: Bool[Tensor, "example square"]
+) -> Float[Tensor, " example"]:
+    """Wrong squares among the N likeliest, plus legal ones missing from them.
+
+    Source: Li et al., 2022 (arXiv 2210.13382).
+
+    Args:
+        legal: N is the number of legal moves of each example.
+    """
+    ### BEGIN SOLUTION
+    rank = logits.argsort(-1, descending=True).argsort(-1)
+    chosen = rank < legal.sum(-1, keepdim=True)
+    return (chosen != legal).sum(-1).float()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_23.check_legal_move_errors(legal_move_errors)
@@ -829,8 +892,25 @@ assert edited["flip"][2] < edited["direct"][1] and edited["direct"][2] < worst_c
 #
 # ### Exercise 6 · one more token (15 minutes, medium)
 
+
 # %% tags=["exercise:data.beliefs.task.belief_update"]
-from data.beliefs.task import belief_update
+def belief_update(
+    belief: Float[Tensor, "batch state"],
+    token: Int[Tensor, " batch"],
+    T: Float[Tensor, "token state next"],
+) -> Float[Tensor, "batch state"]:
+    """The ideal observer's belief after one more token.
+
+    Args:
+        belief: the belief before the token; rows sum to 1.
+        token: ids; each row has its own.
+        T: `T[a, i, j]` is the probability that state i emits token a and moves to state j.
+    """
+    ### BEGIN SOLUTION
+    joint = torch.einsum("bi,bij->bj", belief, T[token])
+    return joint / joint.sum(-1, keepdim=True)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_23.check_belief_update(belief_update)

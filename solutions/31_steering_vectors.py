@@ -180,8 +180,23 @@ assert all(low > 0 for _, low, _ in gate.values())
 #
 # ### Exercise 1 · the mean over tokens (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.writing.contrast.mean_over_tokens"]
-from utils.writing.contrast import mean_over_tokens
+def mean_over_tokens(
+    resid: Float[Tensor, "batch pos d_model"], lengths: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch d_model"]:
+    """The mean vector of each text, without BOS and without padding.
+
+    Args:
+        resid: BOS stands at position 0, padding on the right.
+        lengths: how many tokens of each row are text, BOS among them; the rest is padding.
+    """
+    ### BEGIN SOLUTION
+    at = torch.arange(resid.shape[1], device=resid.device)
+    mask = (at > 0) & (at < lengths.to(resid.device)[:, None])
+    return (resid * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_31.check_mean_over_tokens(mean_over_tokens)
@@ -228,8 +243,22 @@ def direction(concept: str, method: str, layer: int) -> torch.Tensor:
 #
 # ### Exercise 2 · a vector of a given dose (5 minutes, easy)
 
+
 # %% tags=["exercise:utils.steering.at_dose"]
-from utils.steering import at_dose
+def at_dose(
+    direction: Float[Tensor, "*shape d_model"], dose: float, *, norm: float
+) -> Float[Tensor, "*shape d_model"]:
+    """The vector along a direction whose length is `dose` times `norm`.
+
+    Args:
+        direction: of any length; of several, each gets the length that is asked for.
+        dose: below 0 it points the other way.
+        norm: the typical norm of the residual stream (see `utils.steering.typical_norm`).
+    """
+    ### BEGIN SOLUTION
+    return direction / direction.norm(dim=-1, keepdim=True) * dose * norm
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_31.check_at_dose(at_dose)
@@ -251,8 +280,21 @@ lesson_31.check_at_dose(at_dose)
 #
 # *Any* vector of some length disturbs the model, and a disturbed text may score higher or lower by itself. So every steering vector meets random vectors of **the same length**. Draw them so that no direction is preferred: normal entries do that.
 
+
 # %% tags=["exercise:utils.steering.random_directions"]
-from utils.steering import random_directions
+def random_directions(
+    n: int, like: Float[Tensor, " d_model"], *, generator: torch.Generator
+) -> Float[Tensor, "n d_model"]:
+    """Directions drawn at random, none likelier than another, each as long as `like`.
+
+    Args:
+        generator: on the CPU. All random numbers come from it and from nowhere else.
+    """
+    ### BEGIN SOLUTION
+    drawn = torch.randn(n, len(like), generator=generator).to(like)
+    return drawn / drawn.norm(dim=-1, keepdim=True) * like.norm()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_31.check_random_directions(random_directions)
@@ -297,8 +339,28 @@ claim("cosine of CAA and probe, highest", max(cosine), text=0.64, within=0.03)
 #
 # ### Exercise 4 · the steering hook (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.writing.contrast.add_from"]
-from utils.writing.contrast import add_from
+def add_from(
+    resid: Float[Tensor, "batch here d_model"],
+    vector: Float[Tensor, " d_model"],
+    *,
+    start: int,
+    past: int,
+) -> Float[Tensor, "batch here d_model"]:
+    """A copy of `resid` with `vector` added at all positions of the text from `start` on.
+
+    Args:
+        resid: at the positions that run now.
+        start: counted from the start of the whole text, where BOS is 0.
+        past: how many positions are in the key-value cache: `resid[:, 0]` is position `past` of
+            the text.
+    """
+    ### BEGIN SOLUTION
+    position = past + torch.arange(resid.shape[1], device=resid.device)
+    return resid + (position >= start)[:, None] * vector
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_31.check_add_from(add_from)
@@ -387,8 +449,22 @@ lesson_31.check_token_losses(token_losses)
 #
 # Now the second measure: count the n-grams (n tokens in a row) of each text that had occurred before in it.
 
+
 # %% tags=["exercise:utils.generation.repetition"]
-from utils.generation import repetition
+def repetition(tokens: Int[Tensor, "batch pos"], *, n: int) -> Float[Tensor, " batch"]:
+    """For each row, the share of its n-grams that had occurred before in the row.
+
+    Args:
+        tokens: their n-grams overlap: one starts at every position that leaves room.
+    """
+    ### BEGIN SOLUTION
+    shares = []
+    for row in tokens.tolist():
+        grams = [tuple(row[i : i + n]) for i in range(len(row) - n + 1)]
+        shares.append(1 - len(set(grams)) / len(grams))
+    return torch.tensor(shares)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_31.check_repetition(repetition)

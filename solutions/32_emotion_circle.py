@@ -91,8 +91,19 @@ print(len(score_frames), "frames to score:", score_frames)
 #
 # 350 degrees and 10 degrees are 20 apart, and not 340.
 
+
 # %% tags=["exercise:utils.writing.circle.angular_error"]
-from utils.writing.circle import angular_error
+def angular_error(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The distance of two angles in degrees, the short way round: from 0 to 180.
+
+    Args:
+        a, b: in degrees, of any size: -10, 350 and 710 are the same angle.
+    """
+    ### BEGIN SOLUTION
+    apart = (a - b).abs() % 360
+    return torch.minimum(apart, 360 - apart)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_32.check_angular_error(angular_error)
@@ -209,8 +220,22 @@ assert (
 #
 # ### Exercise 3 · emotion vectors (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.writing.circle.emotion_vectors"]
-from utils.writing.circle import emotion_vectors
+def emotion_vectors(
+    resid: Float[Tensor, "word_sentence d_model"], n_words: int
+) -> Float[Tensor, "word d_model"]:
+    """The mean over each word's sentences, minus the mean over all sentences.
+
+    Args:
+        resid: n_words times n_sentences rows. The sentences of a word stand together, as many for
+            each word.
+    """
+    ### BEGIN SOLUTION
+    by_word = resid.unflatten(0, (n_words, -1)).mean(1)
+    return by_word - by_word.mean(0)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_32.check_emotion_vectors(emotion_vectors)

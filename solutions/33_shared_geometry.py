@@ -97,8 +97,24 @@ assert max(trained_to.values()) < by_frequency - 1 and round(len(stories["length
 #
 # ### Exercise 1 · shared tokens (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.writing.geometry.shared_tokens"]
-from utils.writing.geometry import shared_tokens
+def shared_tokens(
+    vocab_a: Mapping[str, int], vocab_b: Mapping[str, int]
+) -> tuple[list[str], list[int], list[int]]:
+    """The tokens that stand in both vocabularies, their ids in A, and their ids in B.
+
+    All three lists have one order: that of the ids in A.
+
+    Args:
+        vocab_a, vocab_b: string -> id, as `model.tokenizer.get_vocab()` gives it. `Ġ` at the start
+            of a string stands for a space.
+    """
+    ### BEGIN SOLUTION
+    tokens = sorted(set(vocab_a) & set(vocab_b), key=lambda token: vocab_a[token])
+    return tokens, [vocab_a[token] for token in tokens], [vocab_b[token] for token in tokens]
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_33.check_shared_tokens(shared_tokens)
@@ -268,8 +284,19 @@ assert raw["real pairs"] > centred["real pairs"] and by_count[200] > by_count[1]
 #
 # ### Exercise 3 · neighbour overlap (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.writing.geometry.neighbour_overlap"]
-from utils.writing.geometry import neighbour_overlap
+def neighbour_overlap(a: Int[Tensor, "n k"], b: Int[Tensor, "n k"]) -> Float[Tensor, " n"]:
+    """The share of each token's k neighbours in A that are among its k neighbours in B.
+
+    Args:
+        a: for each token the indices of its k nearest tokens in model A, nearest first.
+        b: the same in model B.
+    """
+    ### BEGIN SOLUTION
+    return (a[:, :, None] == b[:, None, :]).any(-1).float().mean(-1)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_33.check_neighbour_overlap(neighbour_overlap)
@@ -342,8 +369,31 @@ assert low > 10 * max(chance, overlap_rivals["like frequency"])
 #
 # ### Exercise 4 · LLE weights (20 minutes, hard)
 
+
 # %% tags=["exercise:utils.writing.geometry.lle_weights"]
-from utils.writing.geometry import lle_weights
+def lle_weights(
+    x: Float[Tensor, "n d"], neighbours: Float[Tensor, "n k d"], *, ridge: float = 1e-3
+) -> Float[Tensor, "n k"]:
+    """The weights with which its neighbours best rebuild each point; each row sums to 1.
+
+    They do not change when all points are moved, turned or scaled together.
+
+    Args:
+        x: the points.
+        neighbours: the vectors of each point's k neighbours.
+        ridge: times the trace of a point's Gram matrix, it is added to that matrix's diagonal.
+
+    Source: the first step of locally linear embedding (Roweis and Saul, Science 2000).
+    """
+    ### BEGIN SOLUTION
+    z = (neighbours - x[:, None]).double()  # a Gram matrix may be nearly singular
+    gram = z @ z.mT
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
+    gram = gram + ridge * trace * torch.eye(gram.shape[-1]).to(gram)
+    w = torch.linalg.solve(gram, torch.ones_like(gram[..., :1]))[..., 0]
+    return (w / w.sum(-1, keepdim=True)).to(x)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_33.check_lle_weights(lle_weights)

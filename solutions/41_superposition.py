@@ -140,8 +140,24 @@ lesson_41.check_toy_output(toy_output)
 #
 # Not all features matter alike. The loss is the squared error, times the feature's importance, *summed* over features and *averaged* over the batch. One number for each toy: the toys share nothing, so the gradient of their sum trains each on its own.
 
+
 # %% tags=["exercise:utils.features.superposition.weighted_loss"]
-from utils.features.superposition import weighted_loss
+def weighted_loss(
+    out: Float[Tensor, "model batch feature"],
+    x: Float[Tensor, "model batch feature"],
+    importance: Float[Tensor, "model feature"],
+) -> Float[Tensor, " model"]:
+    """Each toy's loss: squared errors weighted by importance.
+
+    Args:
+        out: the toys' reconstructions of the features.
+        x: the features.
+        importance: of each feature.
+    """
+    ### BEGIN SOLUTION
+    return ((out - x).square().mean(1) * importance).sum(-1)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_41.check_weighted_loss(weighted_loss)
@@ -287,8 +303,20 @@ assert (number[0] == 4).sum() > (number[0] == 5).sum()
 #
 # ### Exercise 4 · dimensionality (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.features.superposition.dimensionality"]
-from utils.features.superposition import dimensionality
+def dimensionality(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model feature"]:
+    """The share of a dimension that each feature has; 0 for a feature whose direction is 0.
+
+    Source: Elhage et al. (2022), arXiv 2209.10652.
+    """
+    ### BEGIN SOLUTION
+    length = W.norm(dim=-1)
+    unit = W / length.clamp(min=1e-6)[..., None]
+    on_it = (unit @ W.transpose(1, 2)) ** 2  # [model, feature i, feature j]
+    return length**2 / on_it.sum(-1).clamp(min=1e-12)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_41.check_dimensionality(dimensionality)
@@ -419,8 +447,26 @@ for fraction in (2 / 3, 3 / 4):
 #
 # ### Exercise 5 · three losses (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.features.superposition.two_in_one_losses"]
-from utils.features.superposition import two_in_one_losses
+def two_in_one_losses(
+    density: Float[Tensor, " setting"], importance: Float[Tensor, " setting"]
+) -> Float[Tensor, "setting choice=3"]:
+    """Losses of three ways to put two features into one dimension.
+
+    The choices: keep only feature 0, keep only feature 1 (what is left out is answered by its
+    mean), or both as opposites, W = [1, -1] and b = 0.
+
+    Args:
+        density: the probability that a feature is not 0.
+        importance: of feature 1; feature 0 has importance 1.
+    """
+    ### BEGIN SOLUTION
+    variance = density / 3 - density**2 / 4
+    both = density**2 * (1 + importance) / 6
+    return torch.stack([importance * variance, variance, both], dim=-1)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_41.check_two_in_one_losses(two_in_one_losses)
@@ -506,8 +552,22 @@ claim("opposites from the same side", from_same, text=0.21, within=0.12)
 #
 # ### Exercise 6 · add up and read out (5 minutes, easy)
 
+
 # %% tags=["exercise:utils.features.superposition.read_out"]
-from utils.features.superposition import read_out
+def read_out(
+    directions: Float[Tensor, "feature dim"], active: Int[Tensor, "draw k"]
+) -> Float[Tensor, "draw feature"]:
+    """What each feature reads when the directions of the active ones are added up.
+
+    Args:
+        directions: of all features.
+        active: the numbers of the k active features of each draw; each has the value 1.
+    """
+    ### BEGIN SOLUTION
+    total = directions[active].sum(1)  # [draw, dim]
+    return total @ directions.T
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_41.check_read_out(read_out)
@@ -718,8 +778,25 @@ claim("trained pairs below -0.5", strong["trained"][1], text=0.049, within=0.006
 #
 # ### Exercise 7 · shared neurons (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.features.superposition.shared_abs"]
-from utils.features.superposition import shared_abs
+def shared_abs(
+    x: Float[Tensor, "row feature"], wiring: Float[Tensor, "feature neuron"]
+) -> Float[Tensor, "row feature"]:
+    """An estimate of |x|, from ReLU neurons that features share.
+
+    A neuron is the ReLU of the sum of its features, each times its sign. A feature is read as twice
+    the mean of the neurons that it is wired to: half of them see it with the sign that passes.
+
+    Args:
+        wiring: +1 or -1, or 0 where a neuron does not see a feature. Every feature has a neuron.
+    """
+    ### BEGIN SOLUTION
+    neurons = (x @ wiring).relu()  # [row, neuron]
+    wired = wiring.abs()  # 1 where a feature has a neuron
+    return 2 * neurons @ (wired / wired.sum(1, keepdim=True)).T
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_41.check_shared_abs(shared_abs)

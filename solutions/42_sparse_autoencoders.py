@@ -168,8 +168,22 @@ lesson_42.check_unexplained(unexplained)
 #
 # ### Exercise 3 · was each feature found? (10 minutes, medium)
 
+
 # %% tags=["exercise:utils.features.planted.best_cosine"]
-from utils.features.planted import best_cosine
+def best_cosine(
+    true: Float[Tensor, "feature d"], found: Float[Tensor, "latent d"]
+) -> Float[Tensor, " feature"]:
+    """For each true direction, its largest cosine with a found one.
+
+    Args:
+        true: planted directions, of any length.
+        found: a dictionary's directions, of any length.
+    """
+    ### BEGIN SOLUTION
+    true, found = (torch.nn.functional.normalize(each, dim=-1) for each in (true, found))
+    return (true @ found.T).max(dim=-1).values
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_42.check_best_cosine(best_cosine)
@@ -362,8 +376,20 @@ assert min(others) > 0.5 > 0.3 > max(swept[each].recall for each in loose)
 #
 # ### Exercise 6 · the output scale (10 minutes, medium)
 
+
 # %% tags=["exercise:utils.features.planted.output_scale"]
-from utils.features.planted import output_scale
+def output_scale(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> float:
+    """Squares of `x_hat` over its products with `x`, both summed, and both from the mean of `x`.
+
+    Below 1 the reconstruction has shrunk: all of it could be multiplied by one number above 1, and
+    the error would fall. Source: arXiv 2404.16014, "relative reconstruction bias".
+    """
+    ### BEGIN SOLUTION
+    mean = x.mean(0)
+    x, x_hat = x - mean, x_hat - mean
+    return (x_hat.square().sum() / (x_hat * x).sum()).item()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_42.check_output_scale(output_scale)
@@ -855,8 +881,28 @@ assert max(shares.values()) < 0.3
 #
 # ### Exercise 8 · loss recovered (5 minutes, easy)
 
+
 # %% tags=["exercise:utils.features.sae.loss_recovered"]
-from utils.features.sae import loss_recovered
+def loss_recovered(
+    replaced: Float[Tensor, " text"],
+    *,
+    clean: Float[Tensor, " text"],
+    ablated: Float[Tensor, " text"],
+) -> float:
+    """How much of the loss that an ablation costs a reconstruction saves: 1 is all of it, 0 none.
+
+    Losses are averaged over texts before anything is divided.
+
+    Args:
+        replaced: each text's loss with the reconstruction, in nats a token.
+        clean: with nothing changed.
+        ablated: with the ablation: zeros, say, or the mean vector.
+    """
+    ### BEGIN SOLUTION
+    cost = ablated.mean() - clean.mean()
+    return ((ablated.mean() - replaced.mean()) / cost).item()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_42.check_loss_recovered(loss_recovered)

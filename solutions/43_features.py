@@ -104,8 +104,27 @@ assert kept > 0.7
 #
 # Where is a latent most active? One text that repeats a word would fill the list by itself. So take one token of each text.
 
+
 # %% tags=["exercise:utils.features.dashboards.top_examples"]
-from utils.features.dashboards import top_examples
+def top_examples(
+    acts: Float[Tensor, " token"], text: Int[Tensor, " token"], n: int
+) -> Int[Tensor, " n"]:
+    """Positions where a latent is most active, strongest first: at most one token of each text.
+
+    Fewer than `n` where the latent is active in fewer texts.
+
+    Args:
+        acts: the latent's activation at each token, none below 0.
+        text: the number of the text that each token is in.
+    """
+    ### BEGIN SOLUTION
+    order = acts.argsort(descending=True, stable=True)
+    first_of = {}  # text -> its best token, in the order of their activations
+    for position in order[acts[order] > 0].tolist():
+        first_of.setdefault(int(text[position]), position)
+    return torch.tensor(list(first_of.values())[:n], dtype=torch.long)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_43.check_top_examples(top_examples)
@@ -127,8 +146,27 @@ lesson_43.check_top_examples(top_examples)
 #
 # Lesson 1.3 read a direction through the unembedding: which tokens does it push up? Between the stream's end and the logits stands the final norm, which multiplies each coordinate by a weight. It also divides by the length of the whole stream; leave that out, it is the same for all logits. So the effect of a direction $d$ of length 1 is $(d \odot w)\, W_U$, minus its mean over tokens (what all tokens gain alike changes no probability).
 
+
 # %% tags=["exercise:utils.features.dashboards.logit_effect"]
-from utils.features.dashboards import logit_effect
+def logit_effect(
+    direction: Float[Tensor, " d_model"],
+    norm_weight: Float[Tensor, " d_model"],
+    W_U: Float[Tensor, "d_model d_vocab"],
+) -> Float[Tensor, " d_vocab"]:
+    """What a direction of length 1 adds to each token's logit, minus the mean over tokens.
+
+    On the direct way alone: blocks between the layer and the end are left out, and so is the final
+    norm's division. So only compare tokens with each other.
+
+    Args:
+        direction: of any length; it is made length 1 first.
+        norm_weight: the final norm's weight.
+    """
+    ### BEGIN SOLUTION
+    effect = (direction / direction.norm() * norm_weight) @ W_U
+    return effect - effect.mean()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_43.check_logit_effect(logit_effect)
@@ -683,8 +721,22 @@ assert max(each.two.mean() for each in written.values()) < 0.06
 #
 # ### Exercise 5 · choosing columns (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.features.shift.choose_columns"]
-from utils.features.shift import choose_columns
+def choose_columns(x: Float[Tensor, "n d"], y: Int[Tensor, " n"], k: int) -> Int[Tensor, " k"]:
+    """The k columns whose class means differ most, in standard deviations of the column.
+
+    Args:
+        x: such as the highest activation of each latent in each text. Some columns never vary:
+            they come last.
+        y: labels, 0 and 1.
+    """
+    ### BEGIN SOLUTION
+    gap = (x[y == 1].mean(0) - x[y == 0].mean(0)).abs()
+    spread = x.std(0)
+    return (gap / (spread + 1e-3 * spread.max())).topk(k).indices
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_43.check_choose_columns(choose_columns)

@@ -106,8 +106,24 @@ assert solved_range[1] < luck and ability["verdicts right"] > 0.99
 #
 # ### Exercise 1 · brackets and labels (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.cases.verification.bracket_places"]
-from utils.cases.verification import bracket_places
+def bracket_places(words: Sequence[str]) -> list[tuple[int, bool]]:
+    """Every `(` right after a number: (its position, whether that number is the target).
+
+    Args:
+        words: a header and what was written after it. The target is the number after `make`; the
+            text may end at a `(`.
+    """
+    ### BEGIN SOLUTION
+    target = words[words.index("make") + 1]
+    found = []
+    for i in range(1, len(words)):
+        if words[i] == "(" and words[i - 1].isdigit():
+            found.append((i, words[i - 1] == target))
+    return found
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_51.check_bracket_places(bracket_places)
@@ -219,8 +235,28 @@ assert auc["at the result"][1] < 0.75 and auc["at ("][2] < 0.75
 #
 # Lesson 4.3 had the effect of a direction $d$ of length 1 on all logits, $(d \odot w)\, W_U$. Make one number of it: the mean over the words for yes, minus the mean over those for no.
 
+
 # %% tags=["exercise:utils.cases.verification.verdict_push"]
-from utils.cases.verification import verdict_push
+def verdict_push(
+    direction: Float[Tensor, " d_model"],
+    norm_weight: Float[Tensor, " d_model"],
+    W_U: Float[Tensor, "d_model d_vocab"],
+    *,
+    yes: Sequence[int],
+    no: Sequence[int],
+) -> Float[Tensor, ""]:
+    """Mean effect of a direction, at length 1, on the logits of yes, minus that of no.
+
+    Args:
+        direction: of any length.
+        norm_weight: the final norm's weight.
+        yes, no: token ids; there may be more of one than of the other.
+    """
+    ### BEGIN SOLUTION
+    effect = (direction / direction.norm() * norm_weight) @ W_U
+    return effect[list(yes)].mean() - effect[list(no)].mean()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_51.check_verdict_push(verdict_push)
@@ -369,8 +405,21 @@ claim("a quarter", max(e[0] for e in false_accepts.values()), text=0.00, within=
 #
 # ### Exercise 3 · which neurons write along a direction? (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.cases.verification.alignment"]
-from utils.cases.verification import alignment
+def alignment(model, direction: Float[Tensor, " d_model"]) -> Float[Tensor, "layer neuron"]:
+    """The cosine of each neuron's out vector, what it writes when it is 1, with a direction.
+
+    Args:
+        model: `model.W_out` is [layer, neuron, d_model]; the gate's and the input's weights,
+            `W_gate` and `W_in`, are [layer, d_model, neuron].
+        direction: of any length.
+    """
+    ### BEGIN SOLUTION
+    values = model.W_out.detach().float().cpu()
+    return torch.nn.functional.cosine_similarity(values, direction.float().cpu(), dim=-1)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_51.check_alignment(alignment)
@@ -560,8 +609,25 @@ claim("random, least", min(mean_of_others), text=1.00, within=0.03)
 #
 # ### Exercise 4 · attention between two positions (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.cases.verification.attention_between"]
-from utils.cases.verification import attention_between
+def attention_between(
+    pattern: Float[Tensor, "text head q k"],
+    text: Int[Tensor, " pair"],
+    query: Int[Tensor, " pair"],
+    key: Int[Tensor, " pair"],
+) -> Float[Tensor, "head pair"]:
+    """How much each head attends from each query to its key, for queries and keys in pairs.
+
+    Args:
+        pattern: a layer's attention.
+        text, query, key: of each pair: the text it is in, the position that attends, and the one
+            that is attended to.
+    """
+    ### BEGIN SOLUTION
+    return pattern[text, :, query, key].T
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_51.check_attention_between(attention_between)
@@ -637,8 +703,25 @@ assert {layer for layer, _ in attending} == {1}
 #
 # ### Exercise 5 · the full drive (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.cases.verification.drive"]
-from utils.cases.verification import drive
+def drive(
+    ov: Float[Tensor, "d_model d_model"], fields: Float[Tensor, "d_model neuron"]
+) -> Float[Tensor, ""]:
+    """How strongly a head writes along receptive fields, whatever it reads.
+
+    The root mean square, over neurons, of the length of `ov` times the field, divided by the size
+    of `ov` (its Frobenius norm, the root of the sum of all its squared entries).
+
+    Args:
+        ov: a head's OV circuit; vectors are rows: the head writes `x @ ov`.
+        fields: a column each, of length 1.
+    """
+    ### BEGIN SOLUTION
+    lengths = (ov @ fields).norm(dim=0)
+    return lengths.square().mean().sqrt() / ov.norm()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_51.check_drive(drive)
@@ -660,8 +743,22 @@ lesson_51.check_drive(drive)
 #
 # ### Exercise 6 · its diagonal (10 minutes, medium)
 
+
 # %% tags=["exercise:utils.cases.verification.diagonal_drive"]
-from utils.cases.verification import diagonal_drive
+def diagonal_drive(
+    ov: Float[Tensor, "d_model d_model"], fields: Float[Tensor, "d_model neuron"]
+) -> Float[Tensor, ""]:
+    """The root mean square, over neurons, of `field @ ov @ field`, divided by the size of `ov`.
+
+    Args:
+        ov: a head's OV circuit; the head writes `x @ ov`.
+        fields: a column each, of length 1.
+    """
+    ### BEGIN SOLUTION
+    through = (fields * (ov @ fields)).sum(0)
+    return through.square().mean().sqrt() / ov.norm()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_51.check_diagonal_drive(diagonal_drive)
@@ -1056,8 +1153,28 @@ for name, head in (("variable_1", (2, 3)), ("variable_2", (1, 3))):
 #
 # ### Exercise 7 · put a head's state in (15 minutes, medium)
 
+
 # %% tags=["exercise:utils.cases.verification.put_head"]
-from utils.cases.verification import put_head
+def put_head(
+    z: Float[Tensor, "text pos head d_head"],
+    head: int,
+    text: Int[Tensor, " position"],
+    pos: Int[Tensor, " position"],
+    states: Float[Tensor, "position d_head"],
+) -> Float[Tensor, "text pos head d_head"]:
+    """A copy of `z` in which one head has other states at the given positions.
+
+    Args:
+        z: a layer's head outputs.
+        text, pos: of each position to change: which text it is in, and where there.
+        states: the head's new output at each of them.
+    """
+    ### BEGIN SOLUTION
+    z = z.clone()
+    z[text, pos, head] = states.to(z)
+    return z
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_51.check_put_head(put_head)

@@ -114,8 +114,21 @@ claim("looks again, high, %", again[2], text=54, within=11)
 #
 # Samples are noisy, and the model has probabilities. At a `)`, compare the two words that matter: the probability of `,` over that of `,` and `<eos>` together.
 
+
 # %% tags=["exercise:utils.cases.thinking.continue_share"]
-from utils.cases.thinking import continue_share
+def continue_share(
+    logits: Float[Tensor, "*position d_vocab"], comma: int, stop: int
+) -> Float[Tensor, "*position"]:
+    """The probability of `,` over that of `,` and `<eos>` together.
+
+    Args:
+        logits: for any axes in front.
+        comma: the number of the token `,`; stop: that of `<eos>`.
+    """
+    ### BEGIN SOLUTION
+    return (logits[..., comma] - logits[..., stop]).sigmoid()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_52.check_continue_share(continue_share)
@@ -175,8 +188,22 @@ assert undecided.min() > 0.47 and undecided.max() < 0.53
 #
 # Write the text in which a try is claimed a success, and checked again, up to the second `(`. Then the next word is the verdict of the re-check.
 
+
 # %% tags=["exercise:utils.cases.thinking.checked_again"]
-from utils.cases.thinking import checked_again
+def checked_again(
+    header: Sequence[str], tried: Sequence[str], *, said: Sequence[str] = ("this", "works")
+) -> list[str]:
+    """The words of header, try, what is said of it in brackets, and the re-check up to its `(`.
+
+    Args:
+        header: words such as `make 15 from 12 7 4 :`.
+        tried: words such as `12 + 7 = 19 - 4 = 15`.
+        said: the words between the first brackets.
+    """
+    ### BEGIN SOLUTION
+    return [*header, *tried, "(", *said, ")", ",", "check", *tried, "("]
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_52.check_checked_again(checked_again)
@@ -421,8 +448,26 @@ assert moves["to failure"][2] < 0.9 and moves["to re-check"][1] > 0.1
 #
 # ### Exercise 3 · a push at one kind of token (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.cases.thinking.add_at_token"]
-from utils.cases.thinking import add_at_token
+def add_at_token(
+    resid: Float[Tensor, "batch here d_model"],
+    tokens: Int[Tensor, "batch here"],
+    vector: Float[Tensor, " d_model"],
+    *,
+    token: int,
+) -> Float[Tensor, "batch here d_model"]:
+    """A copy of `resid` with `vector` added wherever the token that runs is `token`.
+
+    Args:
+        resid: the residual stream at the positions that run now.
+        tokens: the tokens at these positions.
+        token: the number of a token, such as that of `)`.
+    """
+    ### BEGIN SOLUTION
+    return resid + (tokens == token)[..., None] * vector
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_52.check_add_at_token(add_at_token)
@@ -657,8 +702,26 @@ assert randoms[LATE, "checks"].max() < looped[0] and shown(EARLY, "solved", -1.0
 #
 # ### Exercise 4 · the importance of a step (10 minutes, easy)
 
+
 # %% tags=["exercise:utils.cases.thinking.importance"]
-from utils.cases.thinking import importance
+def importance(
+    kept: Bool[Tensor, " rollout"],
+    resampled: Bool[Tensor, " other"],
+    differs: Bool[Tensor, " other"],
+) -> Float[Tensor, ""]:
+    """Counterfactual importance: what keeping a step adds to the chance of solving, from rollouts.
+
+    Args:
+        kept: whether each rollout after the step solved the puzzle.
+        resampled: the same for rollouts that drew the step anew.
+        differs: whether the step that was drawn is another one.
+
+    Source: Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
+    """
+    ### BEGIN SOLUTION
+    return kept.float().mean() - resampled[differs].float().mean()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_52.check_importance(importance)
@@ -680,8 +743,22 @@ lesson_52.check_importance(importance)
 #
 # Sampling is needed where there are too many ways to go on. A puzzle of three numbers has at most 24 legal tries. So run *all* of them behind the cut text, one a row, and multiply up each one's probability. Then the chances are sums, without noise.
 
+
 # %% tags=["exercise:utils.cases.thinking.continuation_log_probs"]
-from utils.cases.thinking import continuation_log_probs
+def continuation_log_probs(
+    logits: Float[Tensor, "row pos d_vocab"], tokens: Int[Tensor, "row pos"], *, start: int
+) -> Float[Tensor, " row"]:
+    """The log probability, in nats, of each row's tokens from `start` on, given those before.
+
+    Args:
+        logits: those at a position are about the next token.
+        start: the position of the first token that counts.
+    """
+    ### BEGIN SOLUTION
+    log_probs = logits[:, start - 1 : -1].log_softmax(-1)
+    return log_probs.gather(-1, tokens[:, start:, None])[..., 0].sum(-1)
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 lesson_52.check_continuation_log_probs(continuation_log_probs)

@@ -6,8 +6,8 @@
     python -m solutions.make form       # statistics of form, a line a lesson
 
 A lesson's source, `solutions/NN_slug.py`, makes the solved notebook beside it, which is executed,
-and that one the blank in `notebooks/`. An exercise stands in the source as an import, in a cell
-tagged `exercise:` and the function's path; its code is stamped into the notebooks from there.
+and that one the blank in `notebooks/`. The code of an exercise comes from `utils`: it is stamped
+into the cell that is tagged `exercise:` and the function's path.
 """
 
 import argparse
@@ -157,7 +157,7 @@ def _filled(text: str) -> str:
 def _stamped(source: str, lesson: Lesson) -> str:
     """A lesson's source with all that is generated in it made anew.
 
-    That is its badge, its set-up cell, its exercises' imports and the link to the next lesson.
+    That is its badge, its set-up cell, its stamped exercises and the link to the next lesson.
     """
     badge = colab_badge(lesson)
     source = re.sub(r"^# \[!\[Open lesson .*$", lambda _: f"# {badge}", source, flags=re.M)
@@ -167,14 +167,18 @@ def _stamped(source: str, lesson: Lesson) -> str:
         link = f"[{shown(later[0].number)} · {later[0].title}]({later[0].stem}.ipynb)"
     source = re.sub(r"^# \*\*Next:\*\* .*$", lambda _: f"# **Next:** {link}", source, flags=re.M)
 
-    cells = {
-        "setup": lambda m: setup_cell(),
-        r"exercise:([\w.]+)\.(\w+)": lambda m: f"from {m[2]} import {m[3]}",
-    }
-    for tag, code in cells.items():
-        pattern = rf'(# %% tags=\["{tag}"\]\n).*?\n*^(?=# %%)'
-        stamp = lambda m, code=code: f"{m[1]}{code(m)}\n\n"  # noqa: E731
-        source = re.sub(pattern, stamp, source, flags=re.S | re.M)
+    def setup(cell: re.Match) -> str:
+        return f"{cell[1]}{setup_cell()}\n\n"
+
+    def exercise(cell: re.Match) -> str:
+        return f"\n\n\n{cell[1]}{exercise_code(cell[2])}\n\n\n"
+
+    end = r".*?\n*^(?=# %%)"  # of a cell
+    for start, code in [
+        (r'(# %% tags=\["setup"\]\n)', setup),
+        (r'\n*(# %% tags=\["exercise:([\w.]+)"\]\n)', exercise),
+    ]:
+        source = re.sub(start + end, code, source, flags=re.S | re.M)
     return source
 
 
@@ -220,14 +224,11 @@ def exercise_code(path: str) -> str:
 
 
 def solved_notebook(lesson: Lesson) -> NotebookNode:
-    """The lesson as a notebook without outputs: exercises stamped, cells of numbers folded."""
+    """The lesson as a notebook without outputs, its cells of numbers folded."""
     notebook = jupytext.read(lesson.source)
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
     seen: dict[str, int] = {}
     for cell in notebook.cells:
-        for tag in tags(cell):
-            if tag.startswith("exercise:"):
-                cell.source = exercise_code(tag.removeprefix("exercise:"))
         cell.metadata = {"tags": tags(cell)} if tags(cell) else {}
         if "numbers" in tags(cell):
             cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
