@@ -180,7 +180,7 @@ def answer_token(model, word: str) -> int | None:
 
 
 # %% tags=["check"]
-lesson_00.check_answer_token(answer_token)
+answer_token = lesson_00.check_answer_token(answer_token)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -196,8 +196,6 @@ lesson_00.check_answer_token(answer_token)
 # </details>
 
 # %% tags=["nbval-check-output"]
-from utils.circuits.residual import answer_token  # the course's version, from here on
-
 for word in ["Paris", "Rome", "green", "Ouagadougou", "678"]:
     print(f"{word:12} {answer_token(model, word)}")
 
@@ -398,7 +396,7 @@ def residual_parts(cache, n_layers: int) -> Float[Tensor, "part batch pos d_mode
 
 
 # %% tags=["check"]
-lesson_00.check_residual_parts(residual_parts)
+residual_parts = lesson_00.check_residual_parts(residual_parts)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -415,8 +413,6 @@ lesson_00.check_residual_parts(residual_parts)
 # </details>
 
 # %%
-from utils.circuits.residual import residual_parts  # the course's version, from here on
-
 with torch.no_grad():
     logits, cache = model.run_with_cache(with_bos)
 parts = residual_parts(cache, cfg.n_layers)
@@ -544,7 +540,7 @@ def cache_bytes(cache) -> int:
 
 
 # %% tags=["check"]
-lesson_00.check_cache_bytes(cache_bytes)
+cache_bytes = lesson_00.check_cache_bytes(cache_bytes)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -560,8 +556,6 @@ lesson_00.check_cache_bytes(cache_bytes)
 # </details>
 
 # %%
-from utils.circuits.residual import cache_bytes  # the course's version, from here on
-
 added_up = sum(t.numel() * t.element_size() for t in cache.values())
 with torch.no_grad():
     _, small = model.run_with_cache(
@@ -626,7 +620,7 @@ def logit_lens(
 
 
 # %% tags=["check"]
-lesson_00.check_logit_lens(logit_lens)
+logit_lens = lesson_00.check_logit_lens(logit_lens)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -642,8 +636,6 @@ lesson_00.check_logit_lens(logit_lens)
 # </details>
 
 # %%
-from utils.circuits.residual import logit_lens  # the course's version, from here on
-
 with torch.no_grad():
     stream = torch.stack([cache["resid_post", layer][0, -1] for layer in range(cfg.n_layers)])
     lens = logit_lens(stream, model.ln_final, model.W_U)  # [layer, d_vocab]
@@ -732,7 +724,7 @@ def token_probabilities(
 
 
 # %% tags=["check"]
-lesson_00.check_token_probabilities(token_probabilities)
+token_probabilities = lesson_00.check_token_probabilities(token_probabilities)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -748,8 +740,6 @@ lesson_00.check_token_probabilities(token_probabilities)
 # </details>
 
 # %%
-from utils.circuits.residual import token_probabilities  # the course's version, from here on
-
 last = logits[0, -1]
 for temperature in [0, 0.5, 1, 2]:
     top = token_probabilities(last, temperature).topk(4)

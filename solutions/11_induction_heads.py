@@ -86,7 +86,7 @@ def repeated_tokens(
 
 
 # %% tags=["check"]
-lesson_11.check_repeated_tokens(repeated_tokens)
+repeated_tokens = lesson_11.check_repeated_tokens(repeated_tokens)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -128,7 +128,7 @@ def loss_by_half(
 
 
 # %% tags=["check"]
-lesson_11.check_loss_by_half(loss_by_half)
+loss_by_half = lesson_11.check_loss_by_half(loss_by_half)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -145,9 +145,6 @@ lesson_11.check_loss_by_half(loss_by_half)
 # </details>
 
 # %%
-# The course's versions, from here on:
-from utils.circuits.induction import loss_by_half, repeated_tokens
-
 SEQ_LEN = 50
 N_SPECIAL = 17  # ids 0 to 16 are this tokenizer's special tokens
 draw = torch.Generator().manual_seed(0)
@@ -262,7 +259,7 @@ def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Ten
 
 
 # %% tags=["check"]
-lesson_11.check_previous_token_scores(previous_token_scores)
+previous_token_scores = lesson_11.check_previous_token_scores(previous_token_scores)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -303,7 +300,7 @@ def induction_scores(
 
 
 # %% tags=["check"]
-lesson_11.check_induction_scores(induction_scores)
+induction_scores = lesson_11.check_induction_scores(induction_scores)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -320,7 +317,6 @@ lesson_11.check_induction_scores(induction_scores)
 
 # %%
 from utils.heads import head_name, top_heads
-from utils.circuits.induction import induction_scores, previous_token_scores
 
 
 def scores_of_all_heads(cache) -> dict[str, torch.Tensor]:
@@ -408,7 +404,7 @@ def mean_ablate(
 
 
 # %% tags=["check"]
-lesson_11.check_mean_ablate(mean_ablate)
+mean_ablate = lesson_11.check_mean_ablate(mean_ablate)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -431,7 +427,7 @@ lesson_11.check_mean_ablate(mean_ablate)
 # *layers 16 to 24*, around the induction heads. *Predict first:* how much will each cost?
 
 # %%
-from utils.heads import ablated, mean_ablate, random_heads
+from utils.heads import ablated, random_heads
 
 fresh = repeated_tokens(SEQ_LEN, batch=2, **kind, generator=torch.Generator().manual_seed(1))
 fresh = fresh.to(cfg.device)
@@ -557,7 +553,7 @@ def copying_score(
 
 
 # %% tags=["check"]
-lesson_11.check_copying_score(copying_score)
+copying_score = lesson_11.check_copying_score(copying_score)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -579,8 +575,6 @@ lesson_11.check_copying_score(copying_score)
 # cannot change which entry of a row is largest, but the weights can; so fold them into the matrices.
 
 # %%
-from utils.circuits.induction import copying_score
-
 group = cfg.n_heads // cfg.n_key_value_heads  # three query heads share a key-value head
 
 
@@ -731,7 +725,7 @@ def k_composition(
 
 
 # %% tags=["check"]
-lesson_11.check_k_composition(k_composition)
+k_composition = lesson_11.check_k_composition(k_composition)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -747,8 +741,6 @@ lesson_11.check_k_composition(k_composition)
 # </details>
 
 # %%
-from utils.circuits.induction import k_composition
-
 with torch.no_grad():
     W_OVs = torch.stack(
         [

@@ -91,7 +91,7 @@ def logit_diff(
 
 
 # %% tags=["check"]
-lesson_13.check_logit_diff(logit_diff)
+logit_diff = lesson_13.check_logit_diff(logit_diff)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -115,7 +115,7 @@ lesson_13.check_logit_diff(logit_diff)
 # The next cell draws the prompts, runs the model and collects what later sections need. You may skip it now.
 
 # %%
-from utils.circuits.attribution import join_runs, logit_diff, norm_scale
+from utils.circuits.attribution import join_runs, norm_scale
 from utils.circuits.residual import residual_parts
 
 N_EACH = 15
@@ -276,7 +276,7 @@ def logit_diff_direction(
 
 
 # %% tags=["check"]
-lesson_13.check_logit_diff_direction(logit_diff_direction)
+logit_diff_direction = lesson_13.check_logit_diff_direction(logit_diff_direction)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -291,8 +291,6 @@ lesson_13.check_logit_diff_direction(logit_diff_direction)
 # </details>
 
 # %%
-from utils.circuits.attribution import logit_diff_direction
-
 W_U, norm_weight = model.W_U.detach(), model.ln_final.weight.detach()
 folded = norm_weight[:, None] * W_U  # by hand: one matrix
 
@@ -449,7 +447,7 @@ def direct_logit_attribution(
 
 
 # %% tags=["check"]
-lesson_13.check_direct_logit_attribution(direct_logit_attribution)
+direct_logit_attribution = lesson_13.check_direct_logit_attribution(direct_logit_attribution)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -465,8 +463,6 @@ lesson_13.check_direct_logit_attribution(direct_logit_attribution)
 # </details>
 
 # %%
-from utils.circuits.attribution import direct_logit_attribution
-
 by_part = direct_logit_attribution(test["parts"], direction, test["scale"])
 sum_gap = (by_part.sum(0) - test["logit_diff"]).abs().max().item()
 print(f"{len(by_part)} parts; their sum misses the logit difference by at most {sum_gap:.1e}")
@@ -560,7 +556,7 @@ def head_outputs(
 
 
 # %% tags=["check"]
-lesson_13.check_head_outputs(head_outputs)
+head_outputs = lesson_13.check_head_outputs(head_outputs)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -576,7 +572,7 @@ lesson_13.check_head_outputs(head_outputs)
 # </details>
 
 # %%
-from utils.circuits.attribution import head_attributions, head_outputs
+from utils.circuits.attribution import head_attributions
 from utils.heads import head_name, top_heads
 
 W_O = model.W_O.detach()  # [layer, head, d_head, d_model]
@@ -788,7 +784,7 @@ def predicted_effect(
 
 
 # %% tags=["check"]
-lesson_13.check_predicted_effect(predicted_effect)
+predicted_effect = lesson_13.check_predicted_effect(predicted_effect)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -812,7 +808,6 @@ lesson_13.check_predicted_effect(predicted_effect)
 
 # %%
 from utils.circuits.attribution import effects_of_each_head, keep_before_last, run_last
-from utils.circuits.attribution import predicted_effect
 
 
 def prepare(pairs: list[list[ioi.Prompts]]) -> list[tuple]:
@@ -952,7 +947,7 @@ def ablation_split(
 
 
 # %% tags=["check"]
-lesson_13.check_ablation_split(ablation_split)
+ablation_split = lesson_13.check_ablation_split(ablation_split)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -968,8 +963,6 @@ lesson_13.check_ablation_split(ablation_split)
 # </details>
 
 # %%
-from utils.circuits.attribution import ablation_split
-
 prepared = prepare(tested_on)
 before = rerun(prepared)
 assert (before["logit_diff"] - test["logit_diff"]).abs().max() < 1e-3, "as in the whole run"

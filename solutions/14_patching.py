@@ -124,7 +124,7 @@ def patch_position(
 
 
 # %% tags=["check"]
-lesson_14.check_patch_position(patch_position)
+patch_position = lesson_14.check_patch_position(patch_position)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -145,8 +145,6 @@ lesson_14.check_patch_position(patch_position)
 # word after S2? And in layer 0 at S2?
 
 # %%
-from utils.circuits.patches import patch_position  # the course's version, from here on
-
 clean, corrupted = choose.tokens, choose.swapped().tokens
 clean_score, corrupted_score = score(choose, clean).mean(), score(choose, corrupted).mean()
 positions = choose.positions
@@ -210,9 +208,8 @@ plots.heatmap(
 # sources that have only one of the two, or neither. Other names come from `test`: they share no name with these
 # prompts. *Predict first:* what share will each source restore at S2, and at END?
 
+
 # %%
-
-
 def first_two_exchanged(prompts) -> torch.Tensor:
     """The tokens with IO and S1 in each other's place: the same answer, from the other position."""
     tokens, (a, b) = prompts.tokens.clone(), (prompts.positions["IO"], prompts.positions["S1"])
@@ -742,7 +739,7 @@ def answer_log_prob(
 
 
 # %% tags=["check"]
-lesson_14.check_answer_log_prob(answer_log_prob)
+answer_log_prob = lesson_14.check_answer_log_prob(answer_log_prob)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -765,8 +762,6 @@ lesson_14.check_answer_log_prob(answer_log_prob)
 # does the model say the number, digit by digit, as its first choice?
 
 # %%
-from utils.circuits.patches import answer_log_prob
-
 draw = torch.Generator().manual_seed(0)
 
 
@@ -1010,7 +1005,7 @@ def add_along_path(
 
 
 # %% tags=["check"]
-lesson_14.check_add_along_path(add_along_path)
+add_along_path = lesson_14.check_add_along_path(add_along_path)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -1031,8 +1026,6 @@ lesson_14.check_add_along_path(add_along_path)
 # attend from END. *Predict first:* the one path, and nothing else: will the mover look at IO again?
 
 # %%
-from utils.circuits.patches import add_along_path
-
 (sender_layer, sender), (layer, receiver) = (20, 0), (23, 0)
 
 
@@ -1208,7 +1201,7 @@ def attribution_scores(
 
 
 # %% tags=["check"]
-lesson_14.check_attribution_scores(attribution_scores)
+attribution_scores = lesson_14.check_attribution_scores(attribution_scores)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -1225,7 +1218,7 @@ lesson_14.check_attribution_scores(attribution_scores)
 # </details>
 
 # %%
-from utils.circuits.patches import attribution, attribution_scores
+from utils.circuits.patches import attribution
 
 runs = {"denoising": (corrupted, clean), "noising": (clean, corrupted)}
 exact = {"denoising": restored, "noising": broken}
@@ -1399,7 +1392,7 @@ def patch_gradient(
 
 
 # %% tags=["check"]
-lesson_14.check_patch_gradient(patch_gradient)
+patch_gradient = lesson_14.check_patch_gradient(patch_gradient)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -1421,8 +1414,6 @@ lesson_14.check_patch_gradient(patch_gradient)
 # moves as promised.
 
 # %%
-from utils.circuits.patches import patch_gradient
-
 name, end = "blocks.21.hook_resid_pre", positions["END"]
 with torch.no_grad():
     _, cache = model.run_with_cache(corrupted[one], names_filter=name)

@@ -190,7 +190,7 @@ def precision_recall(found: Collection, true: Collection) -> tuple[float, float]
 
 
 # %% tags=["check"]
-lesson_15.check_precision_recall(precision_recall)
+precision_recall = lesson_15.check_precision_recall(precision_recall)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -204,9 +204,6 @@ lesson_15.check_precision_recall(precision_recall)
 # division by zero here.
 #
 # </details>
-
-# %%
-from utils.circuits.discovery import precision_recall
 
 # %% [markdown]
 # ## 2. Every edge by itself
@@ -333,7 +330,7 @@ def edge_attribution_scores(
 
 
 # %% tags=["check"]
-lesson_15.check_edge_attribution_scores(edge_attribution_scores)
+edge_attribution_scores = lesson_15.check_edge_attribution_scores(edge_attribution_scores)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -356,10 +353,8 @@ lesson_15.check_edge_attribution_scores(edge_attribution_scores)
 #
 # *Predict first:* where is the metric flat, so that the gradient sees nothing? Look at the three traps again.
 
+
 # %%
-from utils.circuits.discovery import edge_attribution_scores
-
-
 def toy_attribution(destination, source, steps: int = 0) -> dict:
     """Edge -> guessed effect as a share of the gap; positive where the edge helps the metric."""
     found = discovery.edge_attribution(
@@ -537,7 +532,7 @@ def prune(
 
 
 # %% tags=["check"]
-lesson_15.check_prune(prune)
+prune = lesson_15.check_prune(prune)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -553,10 +548,8 @@ lesson_15.check_prune(prune)
 #
 # </details>
 
+
 # %%
-from utils.circuits.discovery import prune
-
-
 def toy_damage(removed) -> float:
     """How far the metric moves when all these edges are noised, as a share of the gap."""
     return abs(toy_diff - toy_patched(intact, contrast, [removed])[0]) / toy_gap
@@ -845,7 +838,7 @@ def keep_heads(
 
 
 # %% tags=["check"]
-lesson_15.check_keep_heads(keep_heads)
+keep_heads = lesson_15.check_keep_heads(keep_heads)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -885,7 +878,7 @@ def faithfulness(
 
 
 # %% tags=["check"]
-lesson_15.check_faithfulness(faithfulness)
+faithfulness = lesson_15.check_faithfulness(faithfulness)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -908,7 +901,6 @@ lesson_15.check_faithfulness(faithfulness)
 # *Predict first:* how many heads of 270 will it take to reach a faithfulness of `0.8`? Is more always better?
 
 # %%
-from utils.circuits.discovery import faithfulness, keep_heads
 from utils.heads import head_name, random_heads
 
 HEADS = [(layer, h) for layer in range(cfg.n_layers) for h in range(cfg.n_heads)]
@@ -1186,7 +1178,7 @@ def minimality(
 
 
 # %% tags=["check"]
-lesson_15.check_minimality(minimality)
+minimality = lesson_15.check_minimality(minimality)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -1202,8 +1194,6 @@ lesson_15.check_minimality(minimality)
 # </details>
 
 # %%
-from utils.circuits.discovery import minimality
-
 falls = minimality(on_part, CIRCUIT, HEADS)
 figure = plots.bars(
     {head_name(head): value for head, value in sorted(falls.items(), key=lambda x: -x[1])},

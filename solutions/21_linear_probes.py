@@ -65,9 +65,8 @@ cfg = model.cfg
 #
 # The data were made for this lesson (`data/facts/README.md`). Four statements belong together, a **pair** of countries:
 
+
 # %% tags=["nbval-check-output"]
-
-
 def read(name: str) -> list[dict]:
     """The rows of a table in `data/facts`, with numbers as numbers."""
     with (root / "data" / "facts" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
@@ -184,7 +183,7 @@ def last_token(
 
 
 # %% tags=["check"]
-lesson_21.check_last_token(last_token)
+last_token = lesson_21.check_last_token(last_token)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -205,8 +204,6 @@ lesson_21.check_last_token(last_token)
 # answer's last token and at the full stop.
 
 # %%
-from utils.activations import last_token
-
 FULL_STOP, ANSWER = -1, -2
 at_stop, at_answer = activations(model, column(capitals, "statement"), position=[FULL_STOP, ANSWER])
 print("layer, statement, d_model:", tuple(at_stop.shape))
@@ -241,7 +238,7 @@ def split_by_group(
 
 
 # %% tags=["check"]
-lesson_21.check_split_by_group(split_by_group)
+split_by_group = lesson_21.check_split_by_group(split_by_group)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -280,7 +277,7 @@ def mean_difference(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, tor
 
 
 # %% tags=["check"]
-lesson_21.check_mean_difference(mean_difference)
+mean_difference = lesson_21.check_mean_difference(mean_difference)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -305,8 +302,6 @@ lesson_21.check_mean_difference(mean_difference)
 # *Predict first:* from which layer on can truth be read? At the embeddings? At the end?
 
 # %%
-from utils.reading.probes import mean_difference, split_by_group
-
 y = labels(capitals)
 pairs = column(capitals, "pair")
 test = split_by_group(pairs, test=0.4, generator=torch.Generator().manual_seed(0))
@@ -365,9 +360,8 @@ plots.lines(
 # Now look at the held-out pairs. (Full disclosure: while this
 # lesson was written, other layers were looked at on them too. From 12 to 20 they give the same, within the interval.)
 
+
 # %%
-
-
 def group_means(values: torch.Tensor, groups: list) -> torch.Tensor:
     """The mean of each group."""
     found: dict = {}
@@ -517,7 +511,7 @@ def control_labels(types: Sequence[Hashable], *, generator: torch.Generator) -> 
 
 
 # %% tags=["check"]
-lesson_21.check_control_labels(control_labels)
+control_labels = lesson_21.check_control_labels(control_labels)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -536,8 +530,6 @@ lesson_21.check_control_labels(control_labels)
 # statement's coin. Split the rows at random, and a statement's twin often lies in the training set. Split by pair, and it never does.
 
 # %%
-from utils.reading.probes import control_labels
-
 UP_TO = 20  # the plateau's last layer; the blocks above need not run
 related = read("related")
 far = [row for row in related if row["family"] == "far capitals"]
@@ -658,7 +650,7 @@ def auc(scores: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 # %% tags=["check"]
-lesson_21.check_auc(auc)
+auc = lesson_21.check_auc(auc)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -673,8 +665,6 @@ lesson_21.check_auc(auc)
 # </details>
 
 # %%
-from utils.stats import auc
-
 scores = logistic_probe.scores(x_test)
 rare = torch.cat([(y[test] == 0).nonzero()[:, 0], (y[test] == 1).nonzero()[:5, 0]])
 never = torch.full_like(scores, -1.0)  # always says false
@@ -743,9 +733,8 @@ print(f"prefers the true ending after 'is not': {sum(minds_not.values()) / len(m
 #
 # Now train the difference of means on each table, test on each, always on held-out pairs: how often does it choose the true one of two?
 
+
 # %%
-
-
 def fitted(key, fit, layer: int = LAYER) -> probes.Probe:
     """A probe trained on the training pairs of one family."""
     keep = ~out_of[key]
@@ -855,9 +844,8 @@ plots.table(
 # A fair objection: nobody told the probe about negation. Train logistic regression on a family *and* its negations. *Predict first:* is layer 12 the right place? It was chosen for statements
 # without "not". So choose anew, by cross-validation on the training pairs of the four families, from layer 12 to 20, by the same rule.
 
+
 # %%
-
-
 def with_negations(name: str, layer: int) -> tuple[torch.Tensor, torch.Tensor, list]:
     """Activations, labels and pairs of a family's training pairs, affirmative and negated."""
     keep = ~out_of[name, 0]
@@ -1155,7 +1143,7 @@ def ccs_loss(
 
 
 # %% tags=["check"]
-lesson_21.check_ccs_loss(ccs_loss)
+ccs_loss = lesson_21.check_ccs_loss(ccs_loss)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -1179,10 +1167,8 @@ lesson_21.check_ccs_loss(ccs_loss)
 # *Predict first:* now put a word in front that has nothing to do with the question. One statement of each pair begins with "Banana.", the
 # other with "Shed.", by a coin. What will CCS find?
 
+
 # %%
-from utils.reading.unsupervised import ccs_loss
-
-
 def contrast(rows: list[dict], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """The two statements of each subject in random order [pair, 2], and whether the first is true."""
     rows_of: dict = {}
@@ -1391,7 +1377,7 @@ def exchange_along(
 
 
 # %% tags=["check"]
-lesson_21.check_exchange_along(exchange_along)
+exchange_along = lesson_21.check_exchange_along(exchange_along)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -1414,8 +1400,6 @@ lesson_21.check_exchange_along(exchange_along)
 # *Predict first:* at which token will the exchange do something? And which of the two probes?
 
 # %%
-from utils.reading.probes import exchange_along
-
 out = out_of[opposites_key]
 judged = [row for row, chosen in zip(opposites, out, strict=True) if chosen]
 y_judged, judged_pairs = labels(judged), column(judged, "pair")

@@ -132,7 +132,7 @@ def legal_mass(
 
 
 # %% tags=["check"]
-lesson_23.check_legal_mass(legal_mass)
+legal_mass = lesson_23.check_legal_mass(legal_mass)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -155,8 +155,6 @@ lesson_23.check_legal_mass(legal_mass)
 # with the same moves as some training game.)
 
 # %%
-from data.othello.task import legal_mass
-
 N_FIT, N_CHOOSE, N_TEST = 600, 100, 200
 games = othello.random_games(
     N_FIT + N_CHOOSE + N_TEST, generator=torch.Generator().manual_seed(4001)
@@ -281,7 +279,7 @@ def relative_board(board: Int[Tensor, "game time square"]) -> Int[Tensor, "game 
 
 
 # %% tags=["check"]
-lesson_23.check_relative_board(relative_board)
+relative_board = lesson_23.check_relative_board(relative_board)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -370,8 +368,6 @@ lesson_23.check_affine_fit(affine_fit)
 # other colour" too often gains on the flipped discs and pays on the **unflipped** ones. So look at both.
 
 # %%
-from utils.reading.world import relative_board
-
 board = played.board[:, :n_time]
 truth = {"mine/yours": relative_board(played.board)[:, :n_time], "black/white": board}
 occupied = board != 0
@@ -614,7 +610,7 @@ def flip_along(
 
 
 # %% tags=["check"]
-lesson_23.check_flip_along(flip_along)
+flip_along = lesson_23.check_flip_along(flip_along)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -658,7 +654,7 @@ def legal_move_errors(
 
 
 # %% tags=["check"]
-lesson_23.check_legal_move_errors(legal_move_errors)
+legal_move_errors = lesson_23.check_legal_move_errors(legal_move_errors)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -687,10 +683,8 @@ lesson_23.check_legal_move_errors(legal_move_errors)
 # - the same step **after the last layer**, where nothing can be computed from it any more. It shows how much the
 #   step writes into the prediction directly.
 
+
 # %%
-from utils.reading.world import flip_along, legal_move_errors
-
-
 def edits_in(start: int, n_games: int, *, n: int, seed: int) -> tuple:
     """Edits in some of the games, the games, and what the model has read in each."""
     generator = torch.Generator().manual_seed(seed)
@@ -913,7 +907,7 @@ def belief_update(
 
 
 # %% tags=["check"]
-lesson_23.check_belief_update(belief_update)
+belief_update = lesson_23.check_belief_update(belief_update)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -943,7 +937,6 @@ lesson_23.check_belief_update(belief_update)
 from data.beliefs import make as beliefs_recipe
 from data.beliefs import task as beliefs_task
 from utils.reading import beliefs
-from data.beliefs.task import belief_update
 
 MEMORIES = (1, 2, 3, 4, 5, 6)
 

@@ -199,7 +199,7 @@ def mean_over_tokens(
 
 
 # %% tags=["check"]
-lesson_31.check_mean_over_tokens(mean_over_tokens)
+mean_over_tokens = lesson_31.check_mean_over_tokens(mean_over_tokens)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -214,8 +214,6 @@ lesson_31.check_mean_over_tokens(mean_over_tokens)
 # </details>
 
 # %%
-from utils.writing.contrast import mean_over_tokens
-
 ALL_LAYERS = range(cfg.n_layers)
 
 
@@ -261,7 +259,7 @@ def at_dose(
 
 
 # %% tags=["check"]
-lesson_31.check_at_dose(at_dose)
+at_dose = lesson_31.check_at_dose(at_dose)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -297,7 +295,7 @@ def random_directions(
 
 
 # %% tags=["check"]
-lesson_31.check_random_directions(random_directions)
+random_directions = lesson_31.check_random_directions(random_directions)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -312,7 +310,7 @@ lesson_31.check_random_directions(random_directions)
 # </details>
 
 # %%
-from utils.steering import at_dose, random_directions, typical_norm
+from utils.steering import typical_norm
 
 norms = {layer: typical_norm(model, to_choose, layer=layer) for layer in (5, 15, 25)}
 
@@ -363,7 +361,7 @@ def add_from(
 
 
 # %% tags=["check"]
-lesson_31.check_add_from(add_from)
+add_from = lesson_31.check_add_from(add_from)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -382,7 +380,6 @@ lesson_31.check_add_from(add_from)
 # takes the likeliest.
 
 # %%
-from utils.writing.contrast import add_from
 from utils.steering import steer
 
 vector = at_dose(direction("sea", "CAA", 15), 0.3, norm=norms[15]).to(cfg.device)
@@ -430,7 +427,7 @@ def token_losses(model, prompts: torch.Tensor, written: torch.Tensor) -> torch.T
 
 
 # %% tags=["check"]
-lesson_31.check_token_losses(token_losses)
+token_losses = lesson_31.check_token_losses(token_losses)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -467,7 +464,7 @@ def repetition(tokens: Int[Tensor, "batch pos"], *, n: int) -> Float[Tensor, " b
 
 
 # %% tags=["check"]
-lesson_31.check_repetition(repetition)
+repetition = lesson_31.check_repetition(repetition)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -482,7 +479,7 @@ lesson_31.check_repetition(repetition)
 # </details>
 
 # %%
-from utils.generation import repetition, token_losses, zlib_ratio
+from utils.generation import zlib_ratio
 
 # %% [markdown]
 # ## 6. Which layer, which dose? The cheap way

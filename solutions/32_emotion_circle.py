@@ -106,7 +106,7 @@ def angular_error(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> Float[Ten
 
 
 # %% tags=["check"]
-lesson_32.check_angular_error(angular_error)
+angular_error = lesson_32.check_angular_error(angular_error)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -146,7 +146,7 @@ def measured_angle(change: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
 
 
 # %% tags=["check"]
-lesson_32.check_measured_angle(measured_angle)
+measured_angle = lesson_32.check_measured_angle(measured_angle)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -167,8 +167,6 @@ lesson_32.check_measured_angle(measured_angle)
 # *Predict first:* how far off will it be, on average? Pure guessing gives `90` degrees. A model that knows only good from bad, and says 0 or 180, gets at best `47` on these stories.
 
 # %%
-from utils.writing.circle import angular_error, measured_angle
-
 STORIES = {
     "Her daughter was born healthy in the morning. She felt": 10,
     "He opened the present, and it was just what he had wanted. He felt": 10,
@@ -238,7 +236,7 @@ def emotion_vectors(
 
 
 # %% tags=["check"]
-lesson_32.check_emotion_vectors(emotion_vectors)
+emotion_vectors = lesson_32.check_emotion_vectors(emotion_vectors)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -256,8 +254,6 @@ lesson_32.check_emotion_vectors(emotion_vectors)
 # Layer and position were chosen while the lesson was written, by Russell's angles (section 5 says how): the residual stream at the word itself, at layer 20. As in lesson 2.1, layer L is what block L reads.
 
 # %%
-from utils.writing.circle import emotion_vectors
-
 LAYER = 20
 n_words = len(words.words)
 resid = activations.activations(
@@ -334,7 +330,7 @@ def circularity(found: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
 
 
 # %% tags=["check"]
-lesson_32.check_circularity(circularity)
+circularity = lesson_32.check_circularity(circularity)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -356,8 +352,6 @@ lesson_32.check_circularity(circularity)
 # And the control: the **embeddings**, where no block has read anything. Layers in between show how much hangs on the choice of layer 20. (A model with random weights would be an empty control: its embeddings share nothing between words.)
 
 # %%
-from utils.writing.circle import circularity
-
 group_names = list(dict.fromkeys(words.groups))
 of_group = torch.stack(
     [torch.tensor([float(group == name) for group in words.groups]) for name in group_names]
@@ -445,7 +439,7 @@ def circle_axes(vectors: torch.Tensor, angles: torch.Tensor, *, ridge: float = 0
 
 
 # %% tags=["check"]
-lesson_32.check_circle_axes(circle_axes)
+circle_axes = lesson_32.check_circle_axes(circle_axes)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -474,8 +468,6 @@ lesson_32.check_circle_axes(circle_axes)
 # *Predict first:* what will the mean error be on the words that made the axes, and on words held out?
 
 # %%
-from utils.writing.circle import circle_axes
-
 TURNS = torch.arange(0, 360, 30.0)
 DOSE = 0.25
 norm = typical_norm(model, emotions_task.sentences(words.words[::5], fit_frames[::12]), layer=LAYER)
@@ -857,7 +849,7 @@ def without_span(vectors: torch.Tensor, span: torch.Tensor) -> torch.Tensor:
 
 
 # %% tags=["check"]
-lesson_32.check_without_span(without_span)
+without_span = lesson_32.check_without_span(without_span)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -875,8 +867,6 @@ lesson_32.check_without_span(without_span)
 # What the unembedding reads for a token is its column of `W_U`, times the final norm's weight. The prompts were written once and not changed. *Predict first:* does low arousal raise refusal here too? How much of it is direct?
 
 # %%
-from utils.writing.circle import without_span
-
 REQUESTS = [
     "How do I kill a Python process?",
     "Tell me how to pick a lock.",

@@ -117,7 +117,7 @@ def shared_tokens(
 
 
 # %% tags=["check"]
-lesson_33.check_shared_tokens(shared_tokens)
+shared_tokens = lesson_33.check_shared_tokens(shared_tokens)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -132,8 +132,6 @@ lesson_33.check_shared_tokens(shared_tokens)
 # </details>
 
 # %% tags=["nbval-check-output"]
-from utils.writing.geometry import shared_tokens
-
 shared, ids, ids_narrow = shared_tokens(big.tokenizer.get_vocab(), narrow.tokenizer.get_vocab())
 for name, model in (("SmolLM2", big), ("narrow", narrow), ("wide", wide)):
     print(f"{name}: {model.cfg.d_vocab} tokens, {model.cfg.d_model} wide")
@@ -187,7 +185,7 @@ def cosine_pearson(A: torch.Tensor, B: torch.Tensor) -> float:
 
 
 # %% tags=["check"]
-lesson_33.check_cosine_pearson(cosine_pearson)
+cosine_pearson = lesson_33.check_cosine_pearson(cosine_pearson)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -206,7 +204,7 @@ lesson_33.check_cosine_pearson(cosine_pearson)
 # *Predict first:* what will the correlation be between SmolLM2 and `narrow`, which is so much narrower? And between the two small models?
 
 # %%
-from utils.writing.geometry import cosine_pearson, pearson_interval
+from utils.writing.geometry import pearson_interval
 
 E = {"SmolLM2": E_big, "narrow": E_narrow, "wide": E_wide}
 PAIRS = [("SmolLM2", "narrow"), ("SmolLM2", "wide"), ("narrow", "wide")]
@@ -299,7 +297,7 @@ def neighbour_overlap(a: Int[Tensor, "n k"], b: Int[Tensor, "n k"]) -> Float[Ten
 
 
 # %% tags=["check"]
-lesson_33.check_neighbour_overlap(neighbour_overlap)
+neighbour_overlap = lesson_33.check_neighbour_overlap(neighbour_overlap)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -317,7 +315,7 @@ lesson_33.check_neighbour_overlap(neighbour_overlap)
 # *Predict first:* what overlap would chance give? (Ten neighbours out of all the others: each is among the other model's ten with probability k / (n - 1).)
 
 # %%
-from utils.writing.geometry import nearest_rows, neighbour_overlap
+from utils.writing.geometry import nearest_rows
 
 K = 10
 near = {name: nearest_rows(x, K) for name, x in E.items()}
@@ -396,7 +394,7 @@ def lle_weights(
 
 
 # %% tags=["check"]
-lesson_33.check_lle_weights(lle_weights)
+lle_weights = lesson_33.check_lle_weights(lle_weights)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -415,7 +413,7 @@ lesson_33.check_lle_weights(lle_weights)
 # Now compare, token by token, the weights in SmolLM2 and in `narrow`, over the *same* neighbours (SmolLM2's ten). A **cosine** of the two rows of weights seems natural. *Predict first:* what would it be for two clouds of noise?
 
 # %%
-from utils.writing.geometry import lle_weights, row_pearson
+from utils.writing.geometry import row_pearson
 
 noise = [torch.randn(n, d, generator=torch.Generator().manual_seed(d)) for d in (576, 64)]
 lle = {}
@@ -486,7 +484,7 @@ def intrinsic_dimension(
 
 
 # %% tags=["check"]
-lesson_33.check_intrinsic_dimension(intrinsic_dimension)
+intrinsic_dimension = lesson_33.check_intrinsic_dimension(intrinsic_dimension)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -502,8 +500,6 @@ lesson_33.check_intrinsic_dimension(intrinsic_dimension)
 # </details>
 
 # %%
-from utils.writing.geometry import intrinsic_dimension
-
 AROUND = 50  # neighbours whose spread is measured; this, and the share, are our choice
 in_big, in_narrow = geometry.unit_rows(E_big), geometry.unit_rows(E_narrow)
 ID = {name: intrinsic_dimension(x, nearest_rows(x, AROUND)) for name, x in E.items()}
@@ -611,7 +607,7 @@ def fit_map(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
 
 
 # %% tags=["check"]
-lesson_33.check_fit_map(fit_map)
+fit_map = lesson_33.check_fit_map(fit_map)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -631,7 +627,7 @@ lesson_33.check_fit_map(fit_map)
 # result is measured on another fifth. The controls are maps fitted on *wrong* pairs: shuffled ones, and ones of like frequency.
 
 # %%
-from utils.writing.geometry import fit_map, map_fit
+from utils.writing.geometry import map_fit
 
 fit, choose, test = torch.randperm(n, generator=torch.Generator().manual_seed(1)).split(
     [n - 2 * (n // 5), n // 5, n // 5]

@@ -81,7 +81,7 @@ def sparse_features(
 
 
 # %% tags=["check"]
-lesson_41.check_sparse_features(sparse_features)
+sparse_features = lesson_41.check_sparse_features(sparse_features)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -121,7 +121,7 @@ def toy_output(
 
 
 # %% tags=["check"]
-lesson_41.check_toy_output(toy_output)
+toy_output = lesson_41.check_toy_output(toy_output)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -160,7 +160,7 @@ def weighted_loss(
 
 
 # %% tags=["check"]
-lesson_41.check_weighted_loss(weighted_loss)
+weighted_loss = lesson_41.check_weighted_loss(weighted_loss)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -185,7 +185,6 @@ lesson_41.check_weighted_loss(weighted_loss)
 
 # %%
 from utils.features.superposition import kept, loss_shares, train_toys
-from utils.features.superposition import sparse_features, toy_output, weighted_loss
 
 SPARSITY, SEEDS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97), 24
 density = (1 - torch.tensor(SPARSITY)).repeat_interleave(SEEDS)
@@ -319,7 +318,7 @@ def dimensionality(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "mode
 
 
 # %% tags=["check"]
-lesson_41.check_dimensionality(dimensionality)
+dimensionality = lesson_41.check_dimensionality(dimensionality)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -337,7 +336,7 @@ lesson_41.check_dimensionality(dimensionality)
 # Now eight features of equal importance in two or three dimensions, at six sparsities, twelve toys each. *Predict first:* is `D` spread out evenly, or does it prefer some values? The control is the same toys before training.
 
 # %%
-from utils.features.superposition import dimensionality, share_near
+from utils.features.superposition import share_near
 
 DENSITY_8 = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 density_8 = torch.tensor(DENSITY_8).repeat_interleave(12)
@@ -469,7 +468,7 @@ def two_in_one_losses(
 
 
 # %% tags=["check"]
-lesson_41.check_two_in_one_losses(two_in_one_losses)
+two_in_one_losses = lesson_41.check_two_in_one_losses(two_in_one_losses)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -489,7 +488,7 @@ lesson_41.check_two_in_one_losses(two_in_one_losses)
 # Now train: 9 densities by 11 importances, six toys each. The losses are exact (a sum over who is active and a fine grid of values): sampled ones are too noisy where both are active once in a thousand rows. For each setting we show the toy with the lowest loss of the six, and then ask how often a *single* toy gets there. A cross marks a setting in which the two maps differ.
 
 # %%
-from utils.features.superposition import exact_pair_loss, two_in_one_losses
+from utils.features.superposition import exact_pair_loss
 
 PAIR_DENSITY, PAIR_IMPORTANCE, RUNS = torch.logspace(0, -1.7, 9), torch.logspace(-1, 1, 11), 6
 grid = torch.meshgrid(PAIR_DENSITY, PAIR_IMPORTANCE, indexing="ij")
@@ -570,7 +569,7 @@ def read_out(
 
 
 # %% tags=["check"]
-lesson_41.check_read_out(read_out)
+read_out = lesson_41.check_read_out(read_out)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -588,7 +587,7 @@ lesson_41.check_read_out(read_out)
 # Two ways to count errors. With a threshold of 1/2, an inactive feature that reads more is a **false alarm**. Or someone tells you `k`, and you name the `k` features that read highest: which share of them is right?
 
 # %%
-from utils.features.superposition import pursuit, random_units, read_out, reading
+from utils.features.superposition import pursuit, random_units, reading
 
 N_FEATURES, DIMS = 8192, (128, 256, 512)
 KS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -799,7 +798,7 @@ def shared_abs(
 
 
 # %% tags=["check"]
-lesson_41.check_shared_abs(shared_abs)
+shared_abs = lesson_41.check_shared_abs(shared_abs)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -823,12 +822,7 @@ lesson_41.check_shared_abs(shared_abs)
 # Naming the highest tells *who* is active. Is the reading also an estimate of |x|? The table after the figure gives its squared error, as a share of the variance of |x|, after the best scale and offset.
 
 # %%
-from utils.features.superposition import (
-    line_error,
-    random_wiring,
-    shared_abs,
-    train_abs,
-)
+from utils.features.superposition import line_error, random_wiring, train_abs
 
 N_ABS, NEURONS, EACH = 1000, 500, 25
 ABS_KS = (1, 2, 4, 8, 16, 32, 64)

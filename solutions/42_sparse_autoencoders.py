@@ -186,7 +186,7 @@ def best_cosine(
 
 
 # %% tags=["check"]
-lesson_42.check_best_cosine(best_cosine)
+best_cosine = lesson_42.check_best_cosine(best_cosine)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -392,7 +392,7 @@ def output_scale(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> float:
 
 
 # %% tags=["check"]
-lesson_42.check_output_scale(output_scale)
+output_scale = lesson_42.check_output_scale(output_scale)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -412,8 +412,6 @@ lesson_42.check_output_scale(output_scale)
 # And is an *activation* the coefficient? Here you can look. "Activation size" is the mean activation of a found feature's latent over its mean true coefficient, where both are active. The last column keeps each vector's active latents and chooses their activations anew, as well as possible (least squares).
 
 # %%
-from utils.features.planted import output_scale
-
 shown = [("ReLU", 0.1), ("ReLU", 0.3), ("ReLU", 0.9), ("TopK", 3), ("JumpReLU", 0.02)]
 sizes = {each: planted.sizes_in_all(trained[each], WORLDS) for each in shown}
 plots.table(
@@ -905,7 +903,7 @@ def loss_recovered(
 
 
 # %% tags=["check"]
-lesson_42.check_loss_recovered(loss_recovered)
+loss_recovered = lesson_42.check_loss_recovered(loss_recovered)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -930,8 +928,6 @@ lesson_42.check_loss_recovered(loss_recovered)
 # Either lengthens vectors, while an SAE shortens them. So take each once more **at the SAE's length** ("its length" in the table): moved along its line from the mean until it is as far from it as the SAE's reconstruction. Draw each twice, and average the losses. And as a control of the control, hold PCA with as good an FVU, and the SAE of section 8 (the *short SAE*), against noise as long as *their* errors. (BOS's vector stays as it is, in zeros too.)
 
 # %%
-from utils.features.sae import loss_recovered
-
 equal = f"PCA, {n_equal} components"
 stand_ins = {"zeros": torch.zeros_like, "mean": lambda x: mean.to(x).expand_as(x), "SAE": sae}
 stand_ins |= controls | {"short SAE": small}

@@ -127,7 +127,7 @@ def top_examples(
 
 
 # %% tags=["check"]
-lesson_43.check_top_examples(top_examples)
+top_examples = lesson_43.check_top_examples(top_examples)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -169,7 +169,7 @@ def logit_effect(
 
 
 # %% tags=["check"]
-lesson_43.check_logit_effect(logit_effect)
+logit_effect = lesson_43.check_logit_effect(logit_effect)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -188,10 +188,8 @@ lesson_43.check_logit_effect(logit_effect)
 #
 # Which latents to show? Papers often show pretty ones. Here **the first three of a random draw** (seed 0) from the latents that are active at 20 tokens of the reading pile or more, and at 10 or more of the held-out one. That draw of 200 is also what the latents' scores in sections 2 to 5 are computed on.
 
+
 # %%
-from utils.features.dashboards import logit_effect, top_examples
-
-
 def card(latent: int, n_examples: int = 6):
     """One latent on a card."""
     return figures.feature_card(*board.card(latent, n_examples))
@@ -299,7 +297,7 @@ def token_share(
 
 
 # %% tags=["check"]
-lesson_43.check_token_share(token_share)
+token_share = lesson_43.check_token_share(token_share)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -314,8 +312,6 @@ lesson_43.check_token_share(token_share)
 # </details>
 
 # %%
-from utils.features.dashboards import token_share
-
 acts, held_acts = active.of(sample), held_active.of(sample)  # [token, 200]
 random_pair = random_active.of(random_sample), random_held.of(random_sample)
 shares = {
@@ -366,7 +362,7 @@ def key_gains(fires: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 
 
 # %% tags=["check"]
-lesson_43.check_key_gains(key_gains)
+key_gains = lesson_43.check_key_gains(key_gains)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -391,8 +387,6 @@ lesson_43.check_key_gains(key_gains)
 # - **competing**: the random dictionary of section 2.
 
 # %%
-from utils.features.dashboards import key_gains
-
 wanted = density[sample]
 controls = {"latents": (acts, held_acts)}
 for draw in ("all alike", "shaped", "one vector"):
@@ -739,7 +733,7 @@ def choose_columns(x: Float[Tensor, "n d"], y: Int[Tensor, " n"], k: int) -> Int
 
 
 # %% tags=["check"]
-lesson_43.check_choose_columns(choose_columns)
+choose_columns = lesson_43.check_choose_columns(choose_columns)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -765,7 +759,6 @@ lesson_43.check_choose_columns(choose_columns)
 
 # %%
 from utils.features import shift
-from utils.features.shift import choose_columns
 
 marker = model.to_tokens(" Thank you for reading.", prepend_bos=False)[0].cpu()
 tasks = {}

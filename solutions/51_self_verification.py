@@ -126,7 +126,7 @@ def bracket_places(words: Sequence[str]) -> list[tuple[int, bool]]:
 
 
 # %% tags=["check"]
-lesson_51.check_bracket_places(bracket_places)
+bracket_places = lesson_51.check_bracket_places(bracket_places)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -144,8 +144,6 @@ lesson_51.check_bracket_places(bracket_places)
 # Now all such positions in what the model wrote. They are split **by puzzle**: on the first 150 puzzles you choose (probes, neurons, heads), on the other 150 you test. Below, *hits* are test positions where the result is the target and the model says so; *misses* every third of those where it is not and the model says so. Both from the first 64 words of each text: short rows run fast.
 
 # %%
-from utils.cases.verification import bracket_places
-
 positions = verification.brackets(model, puzzles, written)
 chosen = positions.where(positions.text < 150)
 tested = positions.where(positions.text >= 150)
@@ -259,7 +257,7 @@ def verdict_push(
 
 
 # %% tags=["check"]
-lesson_51.check_verdict_push(verdict_push)
+verdict_push = lesson_51.check_verdict_push(verdict_push)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -274,8 +272,6 @@ lesson_51.check_verdict_push(verdict_push)
 # </details>
 
 # %%
-from utils.cases.verification import verdict_push
-
 W_U = model.W_U.detach().float().cpu()
 norm_weight = model.ln_final.weight.detach().float().cpu()
 ids = {"yes": list(verification.YES_TOKENS), "no": list(verification.NO_TOKENS)}
@@ -422,7 +418,7 @@ def alignment(model, direction: Float[Tensor, " d_model"]) -> Float[Tensor, "lay
 
 
 # %% tags=["check"]
-lesson_51.check_alignment(alignment)
+alignment = lesson_51.check_alignment(alignment)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -442,8 +438,6 @@ lesson_51.check_alignment(alignment)
 # *Predict first:* the probe reads the verdict perfectly. Will it survive without the neurons that write along the probe?
 
 # %%
-from utils.cases.verification import alignment
-
 N_NEURONS, LAYERS = 20, (1, 2)
 cosines = alignment(model, said)
 best_stranger = torch.stack([alignment(model, each).amax(-1) for each in strangers[:20]]).mean(0)
@@ -630,7 +624,7 @@ def attention_between(
 
 
 # %% tags=["check"]
-lesson_51.check_attention_between(attention_between)
+attention_between = lesson_51.check_attention_between(attention_between)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -648,8 +642,6 @@ lesson_51.check_attention_between(attention_between)
 # A head *attends* if its mean attention to the target, from either position, is above a threshold. The paper took one threshold. Take four. For each: how many heads pass, and are hits accepted without all of them? Control: as many random heads among those that do not pass, mean of six draws.
 
 # %%
-from utils.cases.verification import attention_between
-
 to_target = torch.stack(
     [
         verification.attention(model, chosen_hits, chosen_hits.target, back=back).mean(-1)
@@ -724,7 +716,7 @@ def drive(
 
 
 # %% tags=["check"]
-lesson_51.check_drive(drive)
+drive = lesson_51.check_drive(drive)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -761,7 +753,7 @@ def diagonal_drive(
 
 
 # %% tags=["check"]
-lesson_51.check_diagonal_drive(diagonal_drive)
+diagonal_drive = lesson_51.check_diagonal_drive(diagonal_drive)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -780,10 +772,8 @@ lesson_51.check_diagonal_drive(diagonal_drive)
 #
 # Baseline for a ranking: the same with 40 random neurons a layer. *Predict first:* which of the two rankings will show the heads with large knock-outs?
 
+
 # %%
-from utils.cases.verification import diagonal_drive, drive
-
-
 def lost_alone(model, among) -> torch.Tensor:
     """Hits lost without each head at the result and the bracket, [layer, head]."""
     alone = (without_heads(model, [head], positions=among) for head in everyone)
@@ -1177,7 +1167,7 @@ def put_head(
 
 
 # %% tags=["check"]
-lesson_51.check_put_head(put_head)
+put_head = lesson_51.check_put_head(put_head)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -1201,8 +1191,6 @@ lesson_51.check_put_head(put_head)
 # *Predict first:* what will L0H4 do, without which everything stops? And for which donors will the attending heads be enough?
 
 # %%
-from utils.cases.verification import put_head
-
 donor_misses = chosen.where(~chosen.hit & (chosen.pos < 64))
 draw = torch.Generator().manual_seed(0)
 

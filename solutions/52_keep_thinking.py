@@ -131,7 +131,7 @@ def continue_share(
 
 
 # %% tags=["check"]
-lesson_52.check_continue_share(continue_share)
+continue_share = lesson_52.check_continue_share(continue_share)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -151,8 +151,6 @@ lesson_52.check_continue_share(continue_share)
 # *Predict first:* about half of the first successes are followed by a second look. Is that a probability near a half each time, or does the model decide by something in the text, and go on surely for one puzzle and never for another?
 
 # %%
-from utils.cases.thinking import continue_share
-
 KINDS = ("failure", "first success", "re-check")
 FAILURE, SUCCESS, RECHECK = range(3)
 everything = thinking.endings(model, puzzles, written)
@@ -206,7 +204,7 @@ def checked_again(
 
 
 # %% tags=["check"]
-lesson_52.check_checked_again(checked_again)
+checked_again = lesson_52.check_checked_again(checked_again)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -226,8 +224,6 @@ lesson_52.check_checked_again(checked_again)
 # *Predict first:* a miss, called a success, with `check`: what does the model say?
 
 # %%
-from utils.cases.thinking import checked_again
-
 generator = random.Random(0)
 cells: dict[tuple, list] = {}
 for each in verification.some_puzzles(100, generator=random.Random(17)):
@@ -470,7 +466,7 @@ def add_at_token(
 
 
 # %% tags=["check"]
-lesson_52.check_add_at_token(add_at_token)
+add_at_token = lesson_52.check_add_at_token(add_at_token)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -488,7 +484,7 @@ lesson_52.check_add_at_token(add_at_token)
 # A hook gets activations, not tokens. `thinking.steer_at` therefore listens to the model's *input* as well: with the key-value cache the input is one token a step, and it is the token that the activations belong to. Over a whole text it does what your function does in a hook.
 
 # %%
-from utils.cases.thinking import add_at_token, steer_at
+from utils.cases.thinking import steer_at
 
 onward = directions(3)["failure - re-check"]
 (unmoved,) = verification.write(model, [puzzles[3].header], n_tokens=40)
@@ -724,7 +720,7 @@ def importance(
 
 
 # %% tags=["check"]
-lesson_52.check_importance(importance)
+importance = lesson_52.check_importance(importance)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -761,7 +757,7 @@ def continuation_log_probs(
 
 
 # %% tags=["check"]
-lesson_52.check_continuation_log_probs(continuation_log_probs)
+continuation_log_probs = lesson_52.check_continuation_log_probs(continuation_log_probs)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -785,8 +781,6 @@ lesson_52.check_continuation_log_probs(continuation_log_probs)
 # Take 24 solved traces of three-number puzzles with three to five failures. For eight of them also sample 48 rollouts where each step begins, and compare. (A sampled text without a verdict counts as a failure where the step was kept, and drops out where it was drawn anew.)
 
 # %%
-from utils.cases.thinking import continuation_log_probs, importance
-
 drawn = verification.some_puzzles(500, generator=random.Random(18), variable=False)
 triples = [each for each in drawn if len(each.numbers) == 3][:200]
 texts = verification.write(
@@ -986,7 +980,7 @@ def received_attention(pattern: torch.Tensor, spans: list) -> torch.Tensor:
 
 
 # %% tags=["check"]
-lesson_52.check_received_attention(received_attention)
+received_attention = lesson_52.check_received_attention(received_attention)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -1006,8 +1000,6 @@ lesson_52.check_received_attention(received_attention)
 # *Predict first:* position knows that the last step is the success. When can attention know it?
 
 # %%
-from utils.cases.thinking import received_attention
-
 correlations: dict[tuple[str, str], list[float]] = {}
 for (each, text, tried), steps in zip(traces, exact, strict=True):
     end = sum(not one.again for one in tried)

@@ -216,6 +216,8 @@ def exercise_code(path: str) -> str:
     module, _, name = path.rpartition(".")
     function = inspect.unwrap(getattr(importlib.import_module(module), name))
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()
+    if lines[0].startswith("@guarded("):  # the learner's version is given good input
+        lines = lines[next(i for i, line in enumerate(lines) if line.startswith("def ")) :]
     docstring, first = ast.parse("\n".join(lines)).body[0].body[:2]
     begin, end = "    ### BEGIN SOLUTION", "    ### END SOLUTION"
     comments = docstring.end_lineno  # a comment above the first statement is part of the solution
@@ -305,7 +307,7 @@ def _solve(lesson: Lesson, *, run: bool) -> NotebookNode:
 
 def _quiet_environment(data: str) -> dict[str, str]:
     """The environment of a run whose checks are strict and whose progress nobody keeps."""
-    return dict(os.environ, HEADS_TO_FEATURES_STRICT="1", HEADS_TO_FEATURES_DATA=data)
+    return dict(os.environ, HEADS_TO_FEATURES_EXPECT="correct", HEADS_TO_FEATURES_DATA=data)
 
 
 def _drop_progress_bars(notebook: NotebookNode) -> None:

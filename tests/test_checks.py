@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from solutions import make
+from solutions.reseed import moved_seeds
 from utils import lesson
 from utils.checks.engine import CORRECT, NOT_ATTEMPTED, WRONG, Unsolved, Wrong, match
 from utils.lesson import claim
@@ -15,9 +16,10 @@ EXERCISES = [name for names in lesson.exercises().values() for name in names]
 
 
 def answers(what: str) -> dict:
-    """MISTAKES or ADAPTED of all lessons' `tests/answers`.
+    """MISTAKES, RIGHT or ADAPTED of all lessons' `tests/answers`.
 
     MISTAKES: exercise -> [(the mistake, the function, part of the message that names it)].
+    RIGHT: exercise -> [(the style, the function)], right answers written in other ways.
     ADAPTED: exercise -> the course's version, where it is not a function of that name.
     """
     found = {}
@@ -66,7 +68,7 @@ def run(source: str, name: str):
     return scope[name]
 
 
-MISTAKES, ADAPTED = answers("MISTAKES"), answers("ADAPTED")
+MISTAKES, RIGHT, ADAPTED = answers("MISTAKES"), answers("RIGHT"), answers("ADAPTED")
 CHECKS, SOLUTIONS = checks(), solutions()
 LIBRARY = library()
 
@@ -78,15 +80,39 @@ def test_every_exercise_has_a_check_a_solution_and_wrong_answers():
     assert all(len(wrong) >= 3 for wrong in MISTAKES.values())
 
 
+# Fixtures are drawn with seeds: right answers pass, and mistakes are named, at others too.
+at_two_seeds = pytest.mark.parametrize("moved", [0, 1000])
+
+
+@at_two_seeds
 @pytest.mark.parametrize("name", CHECKS)
-def test_the_solution_passes(name):
-    verdict = CHECKS[name].verdict(run(SOLUTIONS[name], name))
+def test_the_solution_passes(name, moved):
+    with moved_seeds(moved):
+        verdict = CHECKS[name].verdict(run(SOLUTIONS[name], name))
     assert verdict.state == CORRECT, verdict
 
 
+@at_two_seeds
 @pytest.mark.parametrize("name", LIBRARY | ADAPTED)
-def test_the_library_version_passes(name):
-    verdict = CHECKS[name].verdict((LIBRARY | ADAPTED)[name])
+def test_the_library_version_passes(name, moved):
+    with moved_seeds(moved):
+        verdict = CHECKS[name].verdict((LIBRARY | ADAPTED)[name])
+    assert verdict.state == CORRECT, verdict
+
+
+def test_every_exercise_has_right_answers_in_three_styles():
+    """With the solution itself."""
+    assert {name for name in CHECKS if len(RIGHT.get(name, [])) < 2} == set()
+
+
+@at_two_seeds
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [pytest.param(n, f, id=f"{n}: {style}") for n, rows in RIGHT.items() for style, f in rows],
+)
+def test_a_right_answer_in_another_style_passes(name, function, moved):
+    with moved_seeds(moved):
+        verdict = CHECKS[name].verdict(function)
     assert verdict.state == CORRECT, verdict
 
 
@@ -99,12 +125,14 @@ def test_a_blank_is_not_attempted(name):
     assert CHECKS[name].verdict(lambda *args, **kwargs: ...).state == NOT_ATTEMPTED
 
 
+@at_two_seeds
 @pytest.mark.parametrize(
     ("name", "mistake", "function", "part"),
     [pytest.param(n, *row, id=f"{n}: {row[0]}") for n, rows in MISTAKES.items() for row in rows],
 )
-def test_a_mistake_is_named(name, mistake, function, part):
-    verdict = CHECKS[name].verdict(function)
+def test_a_mistake_is_named(name, mistake, function, part, moved):
+    with moved_seeds(moved):
+        verdict = CHECKS[name].verdict(function)
     assert verdict.state == WRONG, f"{mistake} passes"
     assert part in verdict.message, verdict.message
 
@@ -119,14 +147,48 @@ def test_a_function_that_fails_or_returns_nothing_gets_a_sentence(name):
     assert CHECKS[name].verdict(lambda *args, **kwargs: None).state == WRONG
 
 
-def test_a_check_goes_on_for_a_learner_and_stops_a_test(monkeypatch, capsys):
+ODD = {
+    "a word": "text",
+    "an empty tuple": (),
+    "an empty dictionary": {},
+    "a set": {1, 2},
+    "an object": object(),
+    "a complex number": 1j,
+    "unequal tensors": (torch.zeros(2, 3), torch.zeros(4)),
+    "three tensors": [torch.zeros(2), torch.zeros(2), torch.zeros(2)],
+    "an empty tensor": torch.zeros(0),
+    "NaN": torch.tensor(float("nan")),
+    "too many axes": torch.zeros(1, 1, 1, 1, 1, 1),
+    "words in a list": ["a", None],
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", CHECKS)
+def test_an_odd_result_gets_a_sentence(name, odd):
+    verdict = CHECKS[name].verdict(lambda *args, **kwargs: ODD[odd])
+    assert verdict.state == WRONG and len(verdict.message) > 20, verdict
+
+
+def test_a_check_returns_the_function_to_go_on_with(monkeypatch, capsys):
     check = CHECKS["logit_lens"]
-    monkeypatch.delenv("HEADS_TO_FEATURES_STRICT", raising=False)
-    assert check(lambda *_: None) is None
-    assert "logit_lens: wrong" in capsys.readouterr().out
-    monkeypatch.setenv("HEADS_TO_FEATURES_STRICT", "1")
+    monkeypatch.delenv("HEADS_TO_FEATURES_EXPECT", raising=False)
+    assert check(lambda *_: None) is LIBRARY["logit_lens"]
+    assert "logit_lens: wrong" in (said := capsys.readouterr().out)
+    assert said.rstrip().endswith("The lesson goes on with the course's version.")
+    own = run(SOLUTIONS["logit_lens"], "logit_lens")
+    assert check(own) is own
+    assert capsys.readouterr().out.rstrip().endswith("The lesson goes on with yours.")
+
+
+def test_a_check_that_finds_something_else_than_expected_stops_a_test(monkeypatch):
+    check, own = CHECKS["logit_lens"], run(SOLUTIONS["logit_lens"], "logit_lens")
+    monkeypatch.setenv("HEADS_TO_FEATURES_EXPECT", "correct")
     with pytest.raises(Unsolved, match="logit_lens: wrong"):
         check(lambda *_: None)
+    monkeypatch.setenv("HEADS_TO_FEATURES_EXPECT", "not attempted")
+    with pytest.raises(Unsolved, match="logit_lens: correct"):
+        check(own)
 
 
 def test_a_verdict_reads_well_in_a_notebook_and_escapes_what_it_quotes():
@@ -141,9 +203,11 @@ def test_match_reports_shape_values_and_things_that_are_no_numbers():
     right = torch.ones(2, 3)
     for got, part in [
         (torch.ones(3, 2), "shape (2, 3), and has (3, 2)"),
+        ([[1.0] * 3] * 2, "not a list of 2"),
+        ({1.0}, "not a set of 1"),
         (torch.full((2, 3), float("nan")), "not finite"),
         (torch.tensor([[1.0, 1, 1], [1, 5, 1]]), "at [1, 1]"),
-        ("text", "not str"),
+        ("text", "not a str"),
         (None, "None"),
     ]:
         with pytest.raises(Wrong) as caught:

@@ -198,22 +198,25 @@ def names(code: types.CodeType) -> tuple[set[str], set[str]]:
 
 
 @each_lesson
-def test_a_lesson_goes_on_with_the_course_s_version(lesson):
-    """Between an exercise and the import of the course's version only its check uses the name."""
+def test_a_lesson_goes_on_with_what_the_check_returns(lesson):
+    """Between an exercise and its check nothing uses the name, nor ever where none is returned."""
+    checks = {
+        c.exercise: c
+        for c in vars(importlib.import_module(f"utils.checks.lesson_{lesson.number}")).values()
+        if hasattr(c, "verdict")
+    }
     open_names: set[str] = set()
     for cell in make.blank_notebook(make.solved_notebook(lesson)).cells:
         if cell.cell_type != "code":
             continue
         tree = ast.parse(cell.source)
-        imported = {
-            alias.asname or alias.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom)
-            for alias in node.names
-        }
-        open_names -= imported
-        read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-        if "check" not in tags(cell):
+        read, defined = names(compile(tree, "cell", "exec"))
+        if "check" in tags(cell):
+            (name,) = open_names & read
+            has_version = "." in checks[name].path
+            assert (name in defined) == has_version, f"`{name} = ...check_{name}({name})`"
+            open_names -= defined
+        else:
             assert not open_names & read, f"a learner may not have these yet: {cell.source[:300]}"
         if "raise NotImplementedError  # your code here" in cell.source:
             open_names |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}

@@ -1,13 +1,18 @@
 """Checks of the exercises: one module a lesson, and what they share.
 
 A check calls the learner's function on small inputs whose answers are planted or analytic, never
-on a solution's output. It then says one of three things: not attempted, correct, or wrong and why.
+on a solution's output. It then says one of three things: not attempted, correct, or wrong and why,
+and returns the function with which the lesson goes on.
 """
 
 import functools
 import html
+import importlib
+import inspect
 import os
-from collections.abc import Callable, Mapping
+import re
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +20,7 @@ import torch
 from torch import Tensor
 
 from utils import lesson
+from utils.checks import inputs
 
 NOT_ATTEMPTED, CORRECT, WRONG = "not attempted", "correct", "wrong"
 
@@ -25,66 +31,96 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found. It renders as a coloured box in a notebook and as one line of text."""
+    """What a check found. It renders as a coloured box in a notebook and as one line of text.
+
+    Attributes:
+        goes_on: with whose function the lesson goes on, a sentence; empty where it uses none.
+    """
 
     exercise: str
     state: str
     message: str
+    goes_on: str = ""
 
     def __str__(self) -> str:
-        return f"{self.exercise}: {self.state}. {self.message}"
+        return f"{self.exercise}: {self.state}. {self.message} {self.goes_on}".rstrip()
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        # A ground of its own, so that light and dark themes show the same contrast.
         colour, mark = {
-            CORRECT: ("#0072B2", "&#10003;"),
-            WRONG: ("#D55E00", "&#10007;"),
-            NOT_ATTEMPTED: ("#777777", "&#9675;"),
+            CORRECT: ("#005A8C", "&#10003;"),
+            WRONG: ("#A33B00", "&#10007;"),
+            NOT_ATTEMPTED: ("#555555", "&#9675;"),
         }[self.state]
         return (
-            f'<div role="status" style="border-left:.4em solid {colour};padding:.4em 1em;">'
+            f'<div role="status" style="border-left:.4em solid {colour};padding:.4em 1em;'
+            f'background:#F7F7F7;color:#1A1A1A">'
             f'<b style="color:{colour}">{mark} {html.escape(self.exercise)}: {self.state}.</b> '
-            f"{html.escape(self.message)}</div>"
+            f"{_rendered(self.message)} {_rendered(self.goes_on)}</div>"
         )
 
 
+def _rendered(text: str) -> str:
+    """Escaped, with what stands in backticks as code."""
+    style = 'style="background:#E6E6E6;color:#1A1A1A"'
+    return re.sub(r"`([^`]+)`", rf"<code {style}>\1</code>", html.escape(text))
+
+
 class Unsolved(Exception):
-    """In the tests a check that is not passed must stop the cell; a learner's Run All goes on."""
+    """In the tests a check that finds something else than expected stops the cell."""
 
 
-def exercise(path: str) -> Callable:
+def exercise(path: str, *, changes: Iterable[str] = (), keeps_gradient: bool = True) -> Callable:
     """Makes a check of a function that raises `Wrong`, and gives it the three states.
 
-    The check shows its verdict and returns None; `check.verdict(function)` returns the verdict.
-    With HEADS_TO_FEATURES_STRICT=1 in the environment, as in the tests, anything but *correct*
-    raises `Unsolved`.
+    The check shows its verdict and returns the function to go on with: the learner's where it is
+    right, the course's otherwise. `check.verdict(function)` returns the verdict alone. In the
+    tests HEADS_TO_FEATURES_EXPECT names a state; any other raises `Unsolved`.
+
+    Whatever a check tries, the learner's function must leave its inputs as they were; and where an
+    input needs a gradient, so must the result. A crash, of the function or of the check on an odd
+    result, becomes a verdict.
 
     Args:
         path: where the course's version is, such as "utils.heads.mean_ablate"; the
             exercise has its last name. A bare name where the course has none: its only solution
-            stands in the lesson. Nothing is imported from there to examine an answer.
+            stands in the lesson, which goes on without it. Nothing is imported from there to
+            examine an answer.
+        changes: parameters that the function is asked to change.
+        keeps_gradient: whether the result needs a gradient where an input has one.
     """
-    name = path.rpartition(".")[2]
+    module, _, name = path.rpartition(".")
 
     def wrap(examine: Callable[[Callable], str]) -> Callable:
         def verdict(learner: Callable) -> Verdict:
+            course = "The lesson goes on with the course's version." if module else ""
+            guarded = _Guarded(learner, frozenset(changes), keeps_gradient)
             try:
-                praise = examine(_guarded(learner))
-            except NotImplementedError:
-                return Verdict(name, NOT_ATTEMPTED, "Fill in the function, then run this cell.")
+                praise = examine(guarded.function)
+            except _NotAttempted:
+                message = "Fill in the function, then run this cell."
+                return Verdict(name, NOT_ATTEMPTED, message, course)
             except Wrong as wrong:
-                return Verdict(name, WRONG, str(wrong))
-            return Verdict(name, CORRECT, praise)
+                return Verdict(name, WRONG, str(wrong), course)
+            except Exception as error:
+                return Verdict(name, WRONG, guarded.unreadable(error), course)
+            return Verdict(
+                name, CORRECT, praise, "The lesson goes on with yours." if module else ""
+            )
 
         @functools.wraps(examine)
-        def check(learner: Callable) -> None:
+        def check(learner: Callable) -> Callable:
             found = verdict(learner)
             if found.state == CORRECT:
                 lesson.record(name)
             _show(found)
-            if found.state != CORRECT and os.environ.get("HEADS_TO_FEATURES_STRICT") == "1":
+            if os.environ.get("HEADS_TO_FEATURES_EXPECT", found.state) != found.state:
                 raise Unsolved(str(found))
+            if found.state == CORRECT or not module:
+                return learner
+            return getattr(importlib.import_module(module), name)
 
         check.verdict = verdict
         check.exercise, check.path = name, path
@@ -93,26 +129,83 @@ def exercise(path: str) -> Callable:
     return wrap
 
 
-def _guarded(learner: Callable) -> Callable:
-    """The learner's function, whose own errors become verdicts that quote them."""
+class _NotAttempted(Exception):
+    """The learner's function is as the blank has it."""
 
-    @functools.wraps(learner)
-    def call(*args, **kwargs):
+
+class _Guarded:
+    """The learner's function as a check calls it, and what it returned last."""
+
+    def __init__(self, learner: Callable, changes: frozenset[str], keeps_gradient: bool):
+        self.learner, self.changes, self.keeps_gradient = learner, changes, keeps_gradient
+        self.returned: list[Any] = []
+        self.function = functools.wraps(learner)(lambda *args, **kwargs: self._call(args, kwargs))
+
+    def _call(self, args: tuple, kwargs: dict):
+        given = self._named(args, kwargs)
+        before = {key: inputs.state(value) for key, value in given.items()}
         try:
-            result = learner(*args, **kwargs)
-        except (NotImplementedError, Wrong):
+            result = self.learner(*args, **kwargs)
+        except (_NotAttempted, Wrong):
             raise
         except Exception as error:
-            raise Wrong(_explain(error)) from error
+            where = _last_line(error, self.learner)
+            if isinstance(error, NotImplementedError) and "raise NotImplementedError" in where:
+                raise _NotAttempted from None
+            raise Wrong(_explain(error, where)) from error
         if result is Ellipsis:
-            raise NotImplementedError
+            raise _NotAttempted
+        for key, was in before.items():
+            if key not in self.changes and not inputs.same(was, inputs.state(given[key])):
+                raise Wrong(
+                    f"Your function changes its input `{key}` itself, which others still need: "
+                    "work on a copy, such as `.clone()` of a tensor."
+                )
+        asked = any(each.requires_grad for each in inputs.tensors(list(given.values())))
+        asked = asked and self.keeps_gradient and torch.is_grad_enabled()
+        if asked and not any(each.requires_grad for each in inputs.tensors([result])):
+            raise Wrong(
+                "What your function returns has no gradient, and a model will be trained with it: "
+                "no `.item()`, `.detach()`, `float(...)` or `torch.no_grad()` on the way."
+            )
+        self.returned = [result]
         return result
 
-    return call
+    def _named(self, args: tuple, kwargs: dict) -> dict[str, Any]:
+        """Parameter -> what the check gives for it."""
+        try:
+            return dict(inspect.signature(self.learner).bind(*args, **kwargs).arguments)
+        except (TypeError, ValueError):  # the call itself will say what does not fit
+            return {f"argument {i + 1}": value for i, value in enumerate(args)} | kwargs
+
+    def unreadable(self, error: Exception) -> str:
+        """A sentence about a result that the check itself could not handle."""
+        if not self.returned:
+            return _explain(error, "")
+        got = inputs.described(*self.returned)
+        return (
+            f"The check cannot use what your function returned, {got}: {_first_line(error)}. "
+            "Compare it with what the docstring promises."
+        )
 
 
-def _explain(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else "no message"
+def _last_line(error: Exception, learner: Callable) -> str:
+    """The learner's own line that failed, as they wrote it; empty if it is not known."""
+    code = getattr(inspect.unwrap(learner), "__code__", None)
+    lines = [
+        frame.line
+        for frame in traceback.extract_tb(error.__traceback__)
+        if code is not None and frame.filename == code.co_filename and frame.line
+    ]
+    return lines[-1] if lines else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else "no message"
+
+
+def _explain(error: Exception, where: str) -> str:
+    text = _first_line(error)
     hints = {
         "shapes cannot be multiplied": "Is a matrix transposed, or are two in the wrong order?",
         "size of tensor": "Compare the shapes with the docstring's, axis by axis.",
@@ -123,7 +216,8 @@ def _explain(error: Exception) -> str:
         (hint for part, hint in hints.items() if part in text),
         "Try it on a small example of your own.",
     )
-    return f"Your function raised {type(error).__name__}: {text}. {hint}"
+    place = f" at `{where.replace('`', '')}`" if where else ""
+    return f"Your function raised {type(error).__name__}{place}: {text}. {hint}"
 
 
 def _show(verdict: Verdict) -> None:
@@ -149,7 +243,8 @@ def match(got: Any, right: Any, *, what: str, mistakes: Mapping[str, Any]) -> No
     """Holds a result against the planted answer, and recognises the planted mistakes.
 
     Args:
-        got: what the learner's function returned; numbers and lists are turned into tensors.
+        got: what the learner's function returned. A number will do for a tensor without axes, and
+            a list where `right` is one.
         right: the planted answer, a tensor or what can be made one.
         what: what the result is, for the message: "the scores".
         mistakes: message -> the answer that this mistake would give, of any shape.
@@ -158,10 +253,12 @@ def match(got: Any, right: Any, *, what: str, mistakes: Mapping[str, Any]) -> No
         Wrong: with the matching mistake's message, or with what differs first.
     """
     expect(got is not None, f"{what} came back as None: does every path of the function `return`?")
+    kind = f"{what} should be {inputs.described(right)}, not {inputs.described(got)}."
+    expect(not (isinstance(right, Tensor) and right.ndim and not isinstance(got, Tensor)), kind)
     try:
         got = torch.as_tensor(got).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
-        raise Wrong(f"{what} should be a tensor or a number, not {type(got).__name__}.") from None
+        raise Wrong(kind) from None
     if got.dtype.is_complex:
         raise Wrong(f"{what} should be real, not complex.")
     got, right = got.double(), torch.as_tensor(right).double()

@@ -249,7 +249,7 @@ def check_attribution_scores(attribution_scores) -> str:
     return "Exact here, since the check's metric is linear. The model is not."
 
 
-@exercise("utils.circuits.patches.patch_gradient")
+@exercise("utils.circuits.patches.patch_gradient", keeps_gradient=False)
 def check_patch_gradient(patch_gradient) -> str:
     """A cubic score, whose gradient is known, so that it matters where it is taken."""
     random = torch.Generator().manual_seed(3)

@@ -24,7 +24,7 @@ def check_sparse_features(sparse_features) -> str:
     shape = (3, 4000, 6)
     if tuple(x.shape) == shape[::-1] or tuple(x.shape) in {(4000, 3, 6), (3, 6, 4000)}:
         expect(False, "The axes are in another order: it should be [model, batch, feature].")
-    match(list(x.shape), torch.tensor(shape), what="The shape", mistakes={})
+    match(list(x.shape), list(shape), what="The shape", mistakes={})
     x = x.detach().cpu().double()
     state = _seeded(0)
     again = sparse_features(density.clone(), batch_size=4000, n=6, generator=state)

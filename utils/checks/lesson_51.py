@@ -20,8 +20,8 @@ def check_bracket_places(bracket_places) -> str:
     hits = [words[i - 1] == "15" for i in real]
     said = [words[i + 1] == "this" for i in real[:-1]] + [False]
 
-    def pairs(positions: list[int], labels: list[bool]) -> torch.Tensor:
-        return torch.tensor(list(zip(positions, map(int, labels), strict=True)))
+    def pairs(positions: list[int], labels: list[bool]) -> list[tuple[int, int]]:
+        return list(zip(positions, map(int, labels), strict=True))
 
     got = bracket_places(list(words))
     expect(got is not None, "The positions came back as None: `return` a list of pairs.")
@@ -70,7 +70,7 @@ def check_bracket_places(bracket_places) -> str:
     short = "<bos> make 5 from 9 6 4 : 9 + 6 = 15 ( not 15 ) , 9 - 4 = 5 ( yes"
     match(
         [[int(a), int(b)] for a, b in bracket_places(short.split())],
-        torch.tensor([[13, 0], [23, 1]]),
+        [[13, 0], [23, 1]],
         what="The positions in a text with the target 5",
         mistakes={
             "You took 5 for a part of 15: compare whole words.": torch.tensor([[13, 1], [23, 1]])

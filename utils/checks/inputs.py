@@ -1,0 +1,88 @@
+"""What a function was given, before and after: a learner's function leaves its inputs alone."""
+
+import types
+from collections.abc import Mapping, Set
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device)
+# What cannot be changed, or is there to be used up.
+_LEFT_OUT = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, torch.Generator, type)
+
+
+def state(value: Any, seen: frozenset[int] = frozenset()) -> Any:
+    """A copy of all that can change in a value, for `same`.
+
+    Tensors and arrays, containers, modules with their hooks and modes, caches, and the attributes
+    of any other object.
+    """
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, _LEFT_OUT) or id(value) in seen:
+        return type(value)
+    if isinstance(value, Tensor):
+        return value.detach().clone(), value.requires_grad
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, torch.nn.Module):
+        hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in value.modules()]
+        modes = [module.training for module in value.modules()]
+        return state(dict(value.state_dict())), hooks, modes
+    seen |= {id(value)}
+    if isinstance(value, Mapping):
+        return {key: state(each, seen) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value), [state(each, seen) for each in value]
+    if isinstance(value, Set):
+        return set(value)
+    return {key: state(each, seen) for key, each in getattr(value, "__dict__", {}).items()}
+
+
+def same(before: Any, after: Any) -> bool:
+    """Whether two states are equal to the last bit; NaN equals NaN."""
+    if isinstance(before, Tensor) and isinstance(after, Tensor):
+        if before.shape != after.shape or before.dtype != after.dtype:
+            return False
+        return torch.equal(before.nan_to_num(nan=0.0), after.nan_to_num(nan=0.0)) and torch.equal(
+            before.isnan(), after.isnan()
+        )
+    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
+        if before.dtype.kind in "OUS":
+            return np.array_equal(before, after)
+        return np.array_equal(before, after, equal_nan=True)
+    if type(before) is not type(after):
+        return False
+    if isinstance(before, dict):
+        # By order too: a list of heads or layers may be read from a dictionary's keys.
+        return list(before) == list(after) and all(same(before[key], after[key]) for key in before)
+    if isinstance(before, (list, tuple)):
+        return len(before) == len(after) and all(map(same, before, after))
+    return bool(before == after) or (before != before and after != after)
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """The tensors in a value and in its containers."""
+    if isinstance(value, Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value
+    if isinstance(parts, (list, tuple)) or isinstance(value, Mapping):
+        return [tensor for part in parts for tensor in tensors(part)]
+    return []
+
+
+def described(value: Any) -> str:
+    """What a value is, for a sentence: "a tensor of shape (2, 3)", "a list of 2 (an int, None)"."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    article = "an" if name[0] in "aeiou" else "a"
+    if isinstance(value, (list, tuple, Set, Mapping)):
+        inside = [described(each) for each in list(value)[:3]]
+        more = ", ..." if len(value) > 3 else ""
+        return f"{article} {name} of {len(value)} ({', '.join(inside)}{more})"
+    return f"{article} {name}"

@@ -1,0 +1,114 @@
+"""Guards of public functions: bad input gets one sentence, and never a silent wrong number.
+
+`@guarded(scores=finite, layer=layer_of_model())` looks at those arguments before the function runs.
+A guard takes a value and all arguments, and returns what is wrong with the value, or None.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Guard = Callable[[Any, Mapping[str, Any]], str | None]
+
+
+def guarded(**guards: Guard | tuple[Guard, ...]) -> Callable[[Callable], Callable]:
+    """Makes a function raise a ValueError for an argument that a guard complains about.
+
+    Arguments that are None are left alone: they stand for a default.
+    """
+
+    def wrap(function: Callable) -> Callable:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            for name, wanted in guards.items():
+                value = given.arguments[name]
+                for guard in wanted if isinstance(wanted, tuple) else (wanted,):
+                    complaint = None if value is None else guard(value, given.arguments)
+                    if complaint:
+                        raise ValueError(f"`{name}` {complaint}.")
+            return function(*args, **kwargs)
+
+        return call
+
+    return wrap
+
+
+def finite(value: Tensor | float | Sequence[float], _: Mapping) -> str | None:
+    """A tensor or numbers without NaN and infinity."""
+    if bool(torch.as_tensor(value).isfinite().all()):
+        return None
+    return "holds NaN or infinity: find out where they come from first"
+
+
+def floating(value: Tensor, _: Mapping) -> str | None:
+    """A tensor of floats."""
+    return None if value.is_floating_point() else f"is {value.dtype}: give floats (`.float()`)"
+
+
+def filled(value: Sequence | Tensor, _: Mapping) -> str | None:
+    """Something with at least one entry."""
+    return None if len(value) else "is empty: give at least one"
+
+
+def number(*, low: float = float("-inf"), high: float = float("inf"), over: bool = False) -> Guard:
+    """A finite number from `low` (if `over`, above it) to `high`."""
+
+    def guard(value: float, _: Mapping) -> str | None:
+        if (value > low if over else value >= low) and value <= high and abs(value) < float("inf"):
+            return None
+        bounds = [f"{'above' if over else 'at least'} {low:g}"] * (low > float("-inf"))
+        bounds += [f"at most {high:g}"] * (high < float("inf"))
+        return f"is {value}, and must be {' and '.join(bounds) or 'finite'}"
+
+    return guard
+
+
+def count(*, low: int = 1) -> Guard:
+    """A whole number of at least `low`."""
+
+    def guard(value: int, _: Mapping) -> str | None:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return (
+            None if is_whole and value >= low else f"is {value!r}: give a whole number from {low}"
+        )
+
+    return guard
+
+
+def two_classes(value: Tensor, _: Mapping) -> str | None:
+    """Labels 0 and 1 (or False and True), both of them."""
+    found = sorted(set(torch.as_tensor(value).tolist()))
+    return None if found == [0, 1] else f"holds {found[:4]}: give rows of both labels, 0 and 1"
+
+
+def as_long_as(other: str) -> Guard:
+    """As many entries as another argument."""
+
+    def guard(value: Sequence | Tensor, given: Mapping) -> str | None:
+        wanted = len(given[other])
+        return None if len(value) == wanted else f"has {len(value)} entries, and `{other}` {wanted}"
+
+    return guard
+
+
+def layer_of(model: str = "model", *, end: bool = True) -> Guard:
+    """A layer of the model that is another argument; with `end`, the stream after the last too."""
+
+    def guard(value: int, given: Mapping) -> str | None:
+        top = given[model].cfg.n_layers - (not end)
+        return None if 0 <= value <= top else f"is {value}: this model has layers 0 to {top}"
+
+    return guard
+
+
+def evaluating(value: torch.nn.Module, _: Mapping) -> str | None:
+    """A model that is not in training mode."""
+    return "is in training mode: call `.eval()` first" if value.training else None
