@@ -5,7 +5,12 @@ import re
 import pytest
 import torch
 
+from tests.contrast import contrast
 from utils import plots
+from utils.circuits import figures as circuits
+from utils.features import figures as features
+from utils.reading import figures as reading
+from utils.writing import figures as writing
 
 HEADS = {"title": "t", "x": "head", "y": "layer"}
 
@@ -165,7 +170,7 @@ def test_in_a_notebook_the_slider_draws_what_it_is_set_to(monkeypatch):
     box = plots.slider(
         lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=5, label="move", at=1
     )
-    control, out = box.children
+    control, out = box.box.children
 
     def title() -> str:
         (shown,) = out.outputs
@@ -174,7 +179,20 @@ def test_in_a_notebook_the_slider_draws_what_it_is_set_to(monkeypatch):
     assert title() == "1"
     control.value = 4
     assert title() == "4"
-    assert control.max == 4 and "htf-slider" in box._dom_classes
+    assert control.max == 4 and "htf-slider" in box.box._dom_classes
+
+
+def test_a_saved_slider_is_the_figure_at_the_start(monkeypatch):
+    import IPython
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    live = plots.slider(
+        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=5, label="move", at=3
+    )
+    saved = live._repr_mimebundle_()
+    assert saved["application/vnd.jupyter.widget-view+json"]["model_id"] == live.box.model_id
+    assert saved["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] == "3"
+    assert saved["text/plain"] == "[figure: 3]"
 
 
 def test_curves_carry_bands_levels_and_a_grey_control():
@@ -230,6 +248,35 @@ def test_a_slider_can_show_names(monkeypatch):
         at=1,
         names=[0, 100, 1500],
     )
-    control = box.children[0]
+    control = box.box.children[0]
     assert control.value == 1 and control.label == "100"
     assert [label for label, _ in control.options] == ["0", "100", "1500"]
+
+
+def test_no_figure_has_a_width_of_its_own():
+    """A fixed width is cut off in a narrower window."""
+    square = torch.rand(3, 3)
+    for fig in (
+        plots.heatmap(square, **HEADS, text="values"),
+        plots.heatmap({"a": square, "b": square}, **HEADS),
+        plots.curves({("y", "a"): {"a": square[0]}}, at=[1, 2, 3], title="t", x="x"),
+        plots.intervals({"a": {"a": square[0]}}, title="t"),
+        circuits.circuit_graph({"a": [("embed", "L0H0.q")]}, n_layers=1, n_heads=2, title="t"),
+        features.arrows({"a": square[:, :2]}, title="t"),
+        reading.boards({"a": [0] * 36, "b": [0] * 36}, title="t"),
+        reading.simplex({"a": square[:, :2]}, square, title="t"),
+        writing.polar({"a": ([0, 90], [3, 80])}, title="t", names=["e", "n", "w", "s"]),
+    ):
+        assert fig.layout.width is None, fig.layout.title.text
+
+
+def test_a_board_s_squares_stay_square_and_its_diamonds_are_seen():
+    fig = reading.boards({"a": [0] * 36, "b": [0] * 36}, title="t", marked={"a": [1]})
+    assert [axis.scaleanchor for axis in fig.select_yaxes()] == ["x", "x2"]
+    assert {axis.constrain for axis in fig.select_xaxes()} == {"domain"}
+    (diamond,) = [
+        t for t in fig.data if t.type == "scatter" and t.marker.symbol == "diamond" and t.x
+    ]
+    for ground in ("#e8e8e8", plots.COLOURS[0], "#000000", "#ffffff"):
+        best = max(contrast(ground, c) for c in (diamond.marker.color, diamond.marker.line.color))
+        assert best >= 3, f"a diamond on {ground}"

@@ -7,7 +7,6 @@ line's colour matters, its dash differs too. A part's own figures are in its `fi
 import html
 import json
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
 from typing import Literal
 
 import plotly.graph_objects as go
@@ -18,6 +17,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from utils.heads import head_name, top_heads
+from utils.views import Html, Live, widgets
 
 # Okabe and Ito's palette, without its yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -147,7 +147,7 @@ def heatmap(
     fig.update_xaxes(**x_ticks, tickangle=-50 if columns else 0, showgrid=False)
     fig.update_yaxes(**y_ticks, autorange="reversed", showgrid=False)
     margin = {"t": 90 if len(panels) > 1 else 60}
-    return fig.update_layout(width=900 if full else None, margin=margin, plot_bgcolor="#ddd")
+    return fig.update_layout(margin=margin, plot_bgcolor="#ddd")
 
 
 def _axis(names: Sequence[str] | None, title: str, n: int) -> tuple[list[str], dict[str, object]]:
@@ -251,19 +251,6 @@ def scatter(
     return fig.update_layout(legend={"orientation": "h", "y": -0.2})
 
 
-class Html:
-    """A view in HTML, and the same as plain text: a notebook draws one, a terminal the other."""
-
-    def __init__(self, code: str, text: str):
-        self.code, self.text = code, text
-
-    def _repr_html_(self) -> str:
-        return self.code
-
-    def __repr__(self) -> str:
-        return self.text
-
-
 def stacked(parts: Sequence[Html]) -> Html:
     """Several tables or cards, one under the other."""
     return Html("".join(part.code for part in parts), "\n\n".join(part.text for part in parts))
@@ -285,16 +272,6 @@ def table(rows: Sequence[Sequence[object]], *, columns: Sequence[str]) -> Html:
     return Html(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", text)
 
 
-def widgets() -> ModuleType | None:
-    """ipywidgets (7 or 8), or None outside a notebook and where it is not installed."""
-    try:
-        import ipywidgets
-        from IPython import get_ipython
-    except ImportError:
-        return None
-    return ipywidgets if get_ipython() is not None else None
-
-
 def slider(
     draw: Callable[[int], go.Figure],
     *,
@@ -305,15 +282,16 @@ def slider(
 ):
     """A slider over the figures `draw(0)` to `draw(n - 1)`, by their number or their `names`.
 
-    Outside a notebook, or without ipywidgets, it is the figure `draw(at)`, where the slider would
-    start. A saved page shows no more than that one either: the figures are drawn when asked for.
+    Outside a notebook, on a page that shows a saved one, or without ipywidgets, it is the figure
+    `draw(at)`, where the slider starts: the others are drawn when asked for.
     """
     ipywidgets = widgets()
     if ipywidgets is None:
         return draw(at)
     from IPython.display import display
 
-    common = {"value": at, "description": label, "layout": ipywidgets.Layout(width="520px")}
+    wide = ipywidgets.Layout(width="100%", max_width="520px")
+    common = {"value": at, "description": label, "layout": wide}
     if names is None:
         control = ipywidgets.IntSlider(min=0, max=n - 1, **common)
     else:
@@ -338,7 +316,7 @@ def slider(
     redraw()
     box = ipywidgets.VBox([control, out])
     box.add_class("htf-slider")
-    return box
+    return Live(draw(at), box)
 
 
 def curves(
@@ -379,7 +357,7 @@ def curves(
             line = {"color": colour, "dash": dash, "width": 2.5}
             mode = "lines" if n == 1 else "lines+markers"
             fig.add_scatter(y=middle, name=name, line=line, mode=mode, showlegend=first, **common)
-    return fig.update_layout(legend={"orientation": "h", "y": -0.14}, width=880, margin_t=80)
+    return fig.update_layout(legend={"orientation": "h", "y": -0.14}, margin_t=80)
 
 
 def intervals(
@@ -424,4 +402,4 @@ def intervals(
             first = list(panels).index(alike[0]) + 1
             fig.update_xaxes(matches="x" if first == 1 else f"x{first}", **where)
     fig.update_yaxes(categoryorder="array", categoryarray=names[::-1])
-    return fig.update_layout(showlegend=False, width=920, margin={"t": 90, "l": 120})
+    return fig.update_layout(showlegend=False, margin={"t": 90, "l": 120})

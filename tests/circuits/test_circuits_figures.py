@@ -1,5 +1,6 @@
 """Figures of circuits: what they hold, and what they must not do to tokens."""
 
+import json
 import re
 
 import pytest
@@ -15,12 +16,23 @@ def test_attention_view_keeps_special_tokens_and_asks_no_network(monkeypatch):
     tokens = ["<|im_start|>", "<bos>", " a", "</script>"]
     view = figures.attention_heads(torch.rand(2, 4, 4), tokens, names=["L0H0", "L0H1"])
     page = view._repr_html_()
-    data = page[page.index('"tokens"') :]
-    assert '"<|im_start|>"' in data and '"<bos>"' in data
+    data = json.loads(
+        page[page.rindex("AttentionHeads, ") :].split("AttentionHeads, ")[1].split(");\n")[0]
+    )
+    assert data["tokens"] == ["<|im_start|>", "<bos>", "\u00a0a", "</script>"]
     assert page.count("</script>") == 1, "a token must not end the script"
     assert not re.search(r"https?://", re.sub(r'atob\("[^"]*"\)', "", page))
     assert len(page) < 600_000
     assert "L0H0, L0H1" in repr(view)
+
+
+def test_attention_view_is_bounded_readable_and_a_table_without_scripts():
+    pattern = torch.tensor([[[1.0, 0, 0], [0.25, 0.75, 0], [0.1, 0.8, 0.1]]])
+    page = figures.attention_heads(pattern, ["a", "<!--", "c"], names=["L0H0"])._repr_html_()
+    still = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.S)
+    assert "<td>c</td><td>&lt;!-- 0.80</td>" in still and "looks most at" in still
+    assert "<!--" not in page, "a token must not begin a comment"
+    assert re.search(r"htf-attention {max-width: \d+px; background: white; color: #1a1a1a", page)
 
 
 @pytest.mark.parametrize(("n_tokens", "n_names"), [(3, 2), (4, 1)])

@@ -21,7 +21,7 @@ def test_in_a_notebook_texts_are_written_when_the_button_is_pressed(monkeypatch)
 
     monkeypatch.setattr(IPython, "get_ipython", lambda: object())
     box = figures.side_by_side(both_texts, names=("plain", "steered"), **CONTROLS, opening="I")
-    concept, layer, dose, opening, button, out = box.children
+    concept, layer, dose, opening, button, out = box.box.children
     assert isinstance(layer, ipywidgets.IntSlider) and isinstance(dose, ipywidgets.FloatSlider)
     assert dose.min == -1 and "I sea 25 0.3" in out.value
     concept.value, opening.value = "land", "We"

@@ -13,7 +13,8 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from torch import Tensor
 
-from utils.plots import COLOURS, DASHES, Html, styled
+from utils.plots import COLOURS, DASHES, styled, table
+from utils.views import Html
 
 
 def attention_heads(
@@ -24,6 +25,7 @@ def attention_heads(
     Drawn without a network: the library's script travels inside the output, compressed (0.5 MB).
     CircuitsVis itself would ask the network on every display. This view of it draws tokens on a
     canvas, so they are not escaped; views that put them into the page would lose `<bos>`.
+    Where no scripts run it is a table of where each head looks most.
 
     Raises:
         ValueError: the numbers of heads, tokens and names do not fit together.
@@ -34,16 +36,23 @@ def attention_heads(
             f"A pattern of shape {tuple(pattern.shape)} needs {n_heads} names and {n_queries} "
             f"tokens; here are {len(names)} and {len(tokens)}."
         )
+    looks = [
+        [f"{tokens[k]} {row[k]:.2f}" for row in head for k in [row.argmax()]] for head in pattern
+    ]
+    most = table(
+        [[token, *cells] for token, *cells in zip(tokens, *looks, strict=True)],
+        columns=["query", *(f"{name} looks most at" for name in names)],
+    )
     properties = {
         "attention": [[[round(a, 4) for a in row] for row in head] for head in pattern.tolist()],
         "tokens": [token.replace(" ", "\u00a0") for token in tokens],
         "attentionHeadNames": list(names),
     }
-    # `</` would end the script early, wherever it stands in a token.
-    data = json.dumps(properties).replace("</", "<\\/")
+    # A `<` could end the script early, or begin a comment, wherever it stands in a token.
+    data = json.dumps(properties).replace("<", "\\u003c")
     name = f"circuits-vis-{uuid4().hex[:12]}"
-    code = f"""<div id="{name}" class="htf-attention" role="figure"
- aria-label="Attention patterns of {html.escape(", ".join(names))}"></div>
+    code = f"""{ATTENTION_STYLE}<div id="{name}" class="htf-attention" role="figure"
+ aria-label="Attention patterns of {html.escape(", ".join(names))}">{most.code}</div>
 <script type="module">
 if (!window.CircuitsVis) {{
   const packed = Uint8Array.from(atob("{_script()}"), (c) => c.charCodeAt(0));
@@ -55,6 +64,18 @@ if (!window.CircuitsVis) {{
 window.CircuitsVis.render("{name}", window.CircuitsVis.AttentionHeads, {data});
 </script>"""
     return Html(code, f"[attention patterns of {', '.join(names)} over {n_keys} tokens]")
+
+
+# CircuitsVis alone: white names on bright green, thumbnails of a twelfth of the width, no ground,
+# and as tall as it is wide. Its `h2` says what an `h3` says, on top of the pattern.
+ATTENTION_STYLE = """<style>
+.htf-attention {max-width: 540px; background: white; color: #1a1a1a; padding: 4px}
+.htf-attention h2 {display: none}
+.htf-attention h3 {color: #1a1a1a; font-size: 15px; margin: 4px 0 8px}
+.htf-attention h4 {background: white !important; color: #1a1a1a !important; font-size: 13px}
+.htf-attention > div > h3:first-child + div > div
+ {width: 110px !important; max-width: 110px !important; flex-basis: 110px !important}
+</style>"""
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from utils.plots import COLOURS, Html, styled, widgets
+from utils.plots import COLOURS, styled
+from utils.views import Html, Live, widgets
 
 
 def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -> go.Figure:
@@ -45,12 +46,10 @@ def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -
         fig.update_yaxes(scaleanchor=f"x{panel + 1 if panel else ''}", **place)
     fig = styled(fig, title, height=110 + 240 * n_rows)
     plain = {"range": [-end, end], "showticklabels": False, "showgrid": False, "showline": False}
+    plain["constrain"] = "domain"
     fig.update_xaxes(**plain, zeroline=True, zerolinecolor="#bbb")
     fig.update_yaxes(**plain, zeroline=True, zerolinecolor="#bbb")
-    fig.update_layout(
-        width=40 + 260 * min(3, len(panels)), margin={"l": 20, "r": 20, "t": 85, "b": 20}
-    )
-    return fig
+    return fig.update_layout(margin={"l": 20, "r": 20, "t": 85, "b": 20})
 
 
 def phases(
@@ -160,22 +159,6 @@ def feature_card(
     return Html(code, text)
 
 
-class _Live(Html):
-    """A widget over what it shows at the start, which pages without a kernel show in its place."""
-
-    def __init__(self, start: Html, box):
-        super().__init__(start.code, start.text)
-        self.box = box
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        return {
-            "application/vnd.jupyter.widget-view+json": view,
-            "text/html": self.code,
-            "text/plain": self.text,
-        }
-
-
 def feature_browser(
     card: Callable[[int], Html],
     search: Callable[[str], Sequence[int]],
@@ -225,4 +208,4 @@ def feature_browser(
     query.observe(find, names="value")
     button.on_click(find)
     rows = [ipywidgets.HBox([query, button]), ipywidgets.HBox([found, number]), out]
-    return _Live(start, ipywidgets.VBox(rows))
+    return Live(start, ipywidgets.VBox(rows))

@@ -25,7 +25,7 @@ def boards(
         positions: from what stands over a board to its squares, row by row: 1 black, -1 white, 0
             empty.
         shade: for each board a number for each square, shown as its colour: dark is high.
-        marked: for each board the squares that get an open diamond, such as the legal moves.
+        marked: for each board the squares that get a diamond, such as the legal moves.
         last: for each board the square with a dot, such as the last move.
         label: what the shade is.
     """
@@ -57,10 +57,11 @@ def boards(
         for squares, marker in [
             ([i for i, d in enumerate(discs) if d == 1], {"color": "black", "size": 26}),
             ([i for i, d in enumerate(discs) if d == -1], {"color": "white", "size": 26}),
-            (marked.get(name, []), {"symbol": "diamond-open", "color": COLOURS[1], "size": 13}),
+            # White in black: it stands out from every shade, and from discs.
+            (marked.get(name, []), {"symbol": "diamond", "color": "white", "size": 13}),
             ([last[name]] if name in last else [], {"color": COLOURS[1], "size": 9}),
         ]:
-            line = {"color": "black" if marker["size"] == 26 else COLOURS[1], "width": 2}
+            line = {"color": COLOURS[1] if marker["size"] == 9 else "black", "width": 2}
             dots = go.Scatter(
                 x=[int(i) % size for i in squares],
                 y=[int(i) // size for i in squares],
@@ -71,6 +72,8 @@ def boards(
             )
             fig.add_trace(dots, 1, column)
         ticks = {"tickmode": "array", "tickvals": list(range(size)), "range": [-0.5, size - 0.5]}
+        ticks["constrain"] = "domain"
+        fig.update_yaxes(scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column)
         fig.update_xaxes(ticktext=list("abcdefgh"[:size]), **ticks, row=1, col=column)
         ticks["range"] = [size - 0.5, -0.5]
         numbers = [str(i + 1) for i in range(size)]
@@ -78,8 +81,7 @@ def boards(
     fig = styled(fig, title, height=400)
     fig.update_xaxes(showgrid=False, showline=False)
     fig.update_yaxes(showgrid=False, showline=False)
-    fig.update_layout(width=110 + 290 * len(names), margin={"l": 40, "r": 20, "t": 90, "b": 30})
-    return fig
+    return fig.update_layout(margin={"l": 40, "r": 20, "t": 90, "b": 30})
 
 
 def simplex(
@@ -127,7 +129,6 @@ def simplex(
         )  # equal sides
     fig = styled(fig, title, height=370)
     # Predictions may lie outside the triangle. Those far outside are cut off, or it would be tiny.
-    fig.update_xaxes(visible=False, range=[-0.05, side + 0.05])
-    fig.update_yaxes(visible=False, range=[-0.05, 1.05])
-    fig.update_layout(width=60 + 290 * len(panels), margin={"l": 20, "r": 20, "t": 90, "b": 10})
-    return fig
+    fig.update_xaxes(visible=False, range=[-0.05, side + 0.05], constrain="domain")
+    fig.update_yaxes(visible=False, range=[-0.05, 1.05], constrain="domain")
+    return fig.update_layout(margin={"l": 20, "r": 20, "t": 90, "b": 10})

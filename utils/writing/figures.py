@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from utils.plots import COLOURS, Html, styled, widgets
+from utils.plots import COLOURS, styled
+from utils.views import Html, Live, widgets
 
 
 def polar(
@@ -54,7 +55,6 @@ def polar(
         },
     )
     fig = styled(fig, title, height=430)
-    fig.update_layout(width=max(700, 60 + 420 * len(panels)))
     fig.update_layout(margin={"l": 90, "r": 90, "t": 110, "b": 40})
     fig.update_annotations(yshift=24)
     return fig
@@ -74,7 +74,8 @@ def dial(write: Callable[[float, float, str], str], *, angle: int, dose: float, 
     ipywidgets = widgets()
     if ipywidgets is None:
         return start
-    layout = {"layout": ipywidgets.Layout(width="520px"), "continuous_update": False}
+    wide = ipywidgets.Layout(width="100%", max_width="520px")
+    layout = {"layout": wide, "continuous_update": False}
     controls = [
         ipywidgets.IntSlider(value=angle, min=0, max=345, step=15, description="angle", **layout),
         ipywidgets.FloatSlider(value=dose, min=0, max=2, step=0.25, description="dose", **layout),
@@ -88,7 +89,7 @@ def dial(write: Callable[[float, float, str], str], *, angle: int, dose: float, 
 
     for control in controls:
         control.observe(rewrite, names="value")
-    return ipywidgets.VBox([*controls, out])
+    return Live(start, ipywidgets.VBox([*controls, out]))
 
 
 def side_by_side(
@@ -117,7 +118,7 @@ def side_by_side(
         cell = "<td style='width:50%;vertical-align:top;white-space:pre-wrap;text-align:left'>"
         cells = "".join(f"{cell}<b>{name}</b>\n{html.escape(text)}</td>" for name, text in pairs)
         text = "\n".join(f"{name}: {text}" for name, text in pairs)
-        return Html(f"<table style='width:760px'><tr>{cells}</tr></table>", text)
+        return Html(f"<table style='width:100%;max-width:760px'><tr>{cells}</tr></table>", text)
 
     start = texts(first)
     ipywidgets = widgets()
@@ -125,7 +126,8 @@ def side_by_side(
         return start
 
     def control(name: str, given: str | Sequence):
-        common = {"description": name, "layout": ipywidgets.Layout(width="520px")}
+        wide = ipywidgets.Layout(width="100%", max_width="520px")
+        common = {"description": name, "layout": wide}
         if isinstance(given, str):
             return ipywidgets.Text(value=given, **common)
         if isinstance(given, list):
@@ -140,4 +142,4 @@ def side_by_side(
         out.value = texts({name: each.value for name, each in made.items()}).code
 
     button.on_click(rewrite)
-    return ipywidgets.VBox([*made.values(), button, out])
+    return Live(start, ipywidgets.VBox([*made.values(), button, out]))
