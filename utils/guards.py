@@ -89,6 +89,54 @@ def two_classes(value: Tensor, _: Mapping) -> str | None:
     return None if found == [0, 1] else f"holds {found[:4]}: give rows of both labels, 0 and 1"
 
 
+def binary(value: Tensor, _: Mapping) -> str | None:
+    """Labels 0 and 1 (or False and True), one of them or both."""
+    found = sorted(set(torch.as_tensor(value).tolist()) - {0, 1})
+    return f"holds {found[:4]}: labels are 0 and 1" if found else None
+
+
+def no_zeros(value: Tensor, _: Mapping) -> str | None:
+    """Vectors along the last axis that point somewhere."""
+    return None if bool(value.any(-1).all()) else "has length 0: it points nowhere"
+
+
+def several(value: Sequence[str], _: Mapping) -> str | None:
+    """A list of texts or names, not a single one, which is a sequence of letters."""
+    return "is one text: give a list of them" if isinstance(value, str) else None
+
+
+def axes(n: int) -> Guard:
+    """A tensor of `n` axes."""
+
+    def guard(value: Tensor, _: Mapping) -> str | None:
+        return None if value.ndim == n else f"has shape {tuple(value.shape)}: give {n} axes"
+
+    return guard
+
+
+def shaped_as(other: str) -> Guard:
+    """A tensor of the shape of another argument."""
+
+    def guard(value: Tensor, given: Mapping) -> str | None:
+        shapes = tuple(value.shape), tuple(given[other].shape)
+        return (
+            None if shapes[0] == shapes[1] else f"has shape {shapes[0]}, and `{other}` {shapes[1]}"
+        )
+
+    return guard
+
+
+def index_of(other: str, axis: int = 0) -> Guard:
+    """Whole numbers that count along an axis of another argument, from 0."""
+
+    def guard(value: Tensor, given: Mapping) -> str | None:
+        value, top = torch.as_tensor(value), given[other].shape[axis] - 1
+        fits = not value.is_floating_point() and bool(((value >= 0) & (value <= top)).all())
+        return None if fits else f"must hold whole numbers from 0 to {top}, as `{other}` has them"
+
+    return guard
+
+
 def as_long_as(other: str) -> Guard:
     """As many entries as another argument."""
 
