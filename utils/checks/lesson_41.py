@@ -19,20 +19,21 @@ def _seeded(seed: int) -> torch.Generator:
 def check_sparse_features(sparse_features) -> str:
     """Statistics of a large draw, since nobody can say which numbers are drawn."""
     density = torch.tensor([0.1, 0.7, 1.0])
-    x = sparse_features(density.clone(), batch_size=4000, n=6, generator=_seeded(0))
+    x = sparse_features(density, batch_size=4000, n=6, generator=_seeded(0))
     expect(isinstance(x, torch.Tensor), "The features should be one tensor.")
     shape = (3, 4000, 6)
     if tuple(x.shape) == shape[::-1] or tuple(x.shape) in {(4000, 3, 6), (3, 6, 4000)}:
         expect(False, "The axes are in another order: it should be [model, batch, feature].")
     match(list(x.shape), list(shape), what="The shape", mistakes={})
+    expect(x.dtype == density.dtype, f"The features should be float32, and are {x.dtype}.")
     x = x.detach().cpu().double()
     state = _seeded(0)
-    again = sparse_features(density.clone(), batch_size=4000, n=6, generator=state)
+    again = sparse_features(density, batch_size=4000, n=6, generator=state)
     expect(
         torch.equal(again.cpu().double(), x),
         "The same seed gave other numbers: hand `generator` to *every* random function.",
     )
-    more = sparse_features(density.clone(), batch_size=4000, n=6, generator=state)
+    more = sparse_features(density, batch_size=4000, n=6, generator=state)
     expect(
         not torch.equal(more.cpu().double(), x),
         "Two draws from one generator gave the same numbers: use the generator as it is, and do "
@@ -71,9 +72,14 @@ def check_sparse_features(sparse_features) -> str:
         "The features of a row are not independent: draw who is active for each feature, not for "
         "each row.",
     )
-    value = x[2].mean().item(), x[1][x[1] > 0].mean().item(), x[1].max().item()
+    for axis, each in ((0, "row"), (1, "feature of a row")):  # x[2] has no zeros
+        expect(
+            bool((x[2].diff(dim=axis) != 0).double().mean() > 0.9)
+            or bool((x[2] == x[2, 0, 0]).all()),
+            f"The active features share their values: draw a value for each {each} anew.",
+        )
     expect(
-        abs(value[0] - 0.5) < 0.02,
+        abs(x[2].mean().item() - 0.5) < 0.02,
         "With density 1 the mean of a feature should be 1/2: values are even between 0 and 1.",
     )
     of_two_toys = ((x[0] > 0) & (x[1] > 0)).double().mean().item()
@@ -83,15 +89,14 @@ def check_sparse_features(sparse_features) -> str:
         "The toys share one draw: each toy needs random numbers of its own, for the values and "
         "for who is active. Is the first axis of every `torch.rand` as long as `density`?",
     )
+    at = torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9]).double()
     expect(
-        abs(value[1] - 0.5) < 0.02 and value[2] > 0.95,
+        bool(((x[1][x[1] > 0].quantile(at) - at).abs() < 0.02).all()),
         "The active features are not even between 0 and 1. Is the same random number used for who "
-        "is active and for the value, or is the value cut off or scaled?",
+        "is active and for the value, or is the value cut off, scaled or averaged?",
     )
-    expect(
-        x[1][x[1] > 0].std().item() > 0.2,
-        "The active features hardly differ: draw a value between 0 and 1 for each.",
-    )
+    one = sparse_features(density[1:2], batch_size=1, n=2, generator=_seeded(0))
+    match(list(one.shape), [1, 1, 2], what="With one toy and one row the shape", mistakes={})
     return "Sparse, independent, and the same again for the same seed."
 
 
@@ -110,9 +115,10 @@ def check_toy_output(toy_output) -> str:
         return rows.clamp(min=0) if relu else rows
 
     none = torch.zeros_like(b)
-    arguments = (x.clone(), W.clone(), b.clone())
     mistakes = {
         "The ReLU is missing: negative numbers should become 0.": out(b, relu=False),
+        "The output was cut off at 1: a ReLU has no upper end.": out(b).clamp(max=1),
+        "The output's size was taken: a ReLU makes negative numbers 0.": out(b, relu=False).abs(),
         "The bias is missing.": out(none),
         "The bias is missing, and so is the ReLU.": out(none, relu=False),
         "The bias is added after the ReLU: add it before.": out(none) + b[:, None],
@@ -131,13 +137,17 @@ def check_toy_output(toy_output) -> str:
             b, relu=False
         ),
     }
-    match(toy_output(*arguments), out(b), what="The reconstruction", mistakes=mistakes)
+    right, linear = out(b), out(b, relu=False)
+    trained = W.clone().requires_grad_(), b.clone().requires_grad_()
+    match(toy_output(x, *trained), right, what="The reconstruction", mistakes=mistakes)
     match(
-        toy_output(*arguments, relu=False),
-        out(b, relu=False),
+        toy_output(x, *trained, relu=False),
+        linear,
         what="The reconstruction without ReLU",
-        mistakes={"With `relu=False` there should be no ReLU: you do not look at `relu`.": out(b)},
+        mistakes={"With `relu=False` there should be no ReLU: you do not look at `relu`.": right},
     )
+    one = toy_output(x[:1, :1], W[:1], b[:1])
+    match(one, right[:1, :1], what="The reconstruction of one row by one toy", mistakes={})
     return "Down to a few numbers, and back."
 
 
@@ -157,11 +167,17 @@ def check_weighted_loss(weighted_loss) -> str:
 
     right = loss(square)
     match(
-        weighted_loss(out.clone(), x.clone(), importance.clone()),
+        weighted_loss(out.clone().requires_grad_(), x, importance),
         right,
         what="The loss",
         mistakes={
             "Importance is left out.": loss(square, torch.ones(3, 4)),
+            "The first toy's importance is used for all toys.": loss(
+                square, importance[:1].expand(3, 4)
+            ),
+            "You divided by the summed importance: a plain sum over features will do.": right
+            / importance.sum(1),
+            "That is the root of the squared error: leave it squared.": loss(square).sqrt(),
             "Importance is squared: multiply the *squared* error by it.": loss(
                 square, importance**2
             ),
@@ -177,6 +193,9 @@ def check_weighted_loss(weighted_loss) -> str:
             "should be [model].": (square * importance[:, None]).sum(-1),
         },
     )
+    one = weighted_loss(out[:1, :1], x[:1, :1], importance[:1])
+    alone = (square[0, 0] * importance[0]).sum()[None]
+    match(one, alone, what="The loss of one toy on one row", mistakes={})
     return "One loss for each toy."
 
 
@@ -207,10 +226,11 @@ def check_dimensionality(dimensionality) -> str:
         return sum_over(m, i, lambda dot, j: (dot / length) ** 2)
 
     right = planted(lambda length: length**2, usual)
-    with_nan = right.clone()
-    with_nan[0, 3] = math.nan
-    got = dimensionality(W.clone())
+    got = dimensionality(W)
     if isinstance(got, torch.Tensor) and got.shape == right.shape:
+        expect(
+            got.dtype == W.dtype, f"The dimensionality should be {W.dtype} as `W`, not {got.dtype}."
+        )
         expect(
             not bool(got[0, 3].isnan()),
             "A feature with direction 0 gives nan, from 0 / 0: `.clamp(min=...)` what you divide "
@@ -254,6 +274,8 @@ def check_dimensionality(dimensionality) -> str:
             ),
         },
     )
+    one = dimensionality(torch.tensor([[[0.0, 3.0]]]))
+    match(one, torch.ones(1, 1), what="The dimensionality of a feature alone", mistakes={})
     return "An own dimension is 1, a digon 1/2 each."
 
 
@@ -273,7 +295,7 @@ def check_two_in_one_losses(two_in_one_losses) -> str:
     right = table(importance * variance, variance, both * (1 + importance))
     once = density * least * (1 + importance)
     match(
-        two_in_one_losses(density.clone(), importance.clone()),
+        two_in_one_losses(density, importance),
         right,
         what="The table of losses",
         mistakes={
@@ -313,50 +335,67 @@ def check_two_in_one_losses(two_in_one_losses) -> str:
             "the two.": table(importance * variance, variance, both * importance),
         },
     )
+    one = two_in_one_losses(density[1:2], importance[1:2])
+    match(one, right[1:2], what="The table of one setting", mistakes={})
     return "Three choices, and their price."
 
 
 @exercise("utils.features.superposition.read_out")
 def check_read_out(read_out) -> str:
-    """Five directions of unequal length in 3 dimensions, 4 draws of 2."""
+    """Five directions of unequal length in 3 dimensions, 4 draws of 2; then draws of 1 and of 3."""
     directions = _random(5, 3)
     active = torch.tensor([[0, 3], [4, 1], [2, 0], [3, 4]])
 
-    def reads(combine) -> torch.Tensor:
+    def reads(combine, rows=active) -> torch.Tensor:
         return torch.stack(
             [
                 torch.stack([(combine(row) * directions[i]).sum() for i in range(5)])
-                for row in active.tolist()
+                for row in rows.tolist()
             ]
         )
 
-    right = reads(lambda row: directions[row[0]] + directions[row[1]])
-    mean = reads(lambda row: (directions[row[0]] + directions[row[1]]) / 2)
-    first = reads(lambda row: directions[row[0]])
-    length = directions.norm(dim=-1)
-    total = torch.stack([directions[a] + directions[b] for a, b in active.tolist()])
-    chosen = torch.stack(
-        [torch.stack([right[r, i] for i in row]) for r, row in enumerate(active.tolist())]
-    )
+    def total(row) -> torch.Tensor:
+        return sum(directions[i] for i in row)
+
+    right = reads(total)
+    length, sums = directions.norm(dim=-1), torch.stack([total(row) for row in active.tolist()])
     match(
-        read_out(directions.clone(), active.clone()),
+        read_out(directions, active),
         right,
         what="The reading",
         mistakes={
-            "That is the mean of the active directions: add them up.": mean,
-            "Only the first active feature of each draw is there: sum over all k.": first,
-            "Those are the sums themselves: each feature is still to be read off them.": total,
-            "Only the active features are read: the inactive ones matter too.": chosen,
+            "That is the mean of the active directions: add them up.": right / 2,
+            "Only the first active feature of each draw is there: sum over all k.": reads(
+                lambda row: directions[row[0]]
+            ),
+            "Those are the sums themselves: each feature is still to be read off them.": sums,
+            "Only the active features are read: the inactive ones matter too.": right.gather(
+                1, active
+            ),
+            "Only the active features are read, and the others are 0: the inactive ones matter "
+            "too.": torch.zeros_like(right).scatter(1, active, right.gather(1, active)),
             "You divided by the lengths of the directions: take the plain dot product.": right
             / length,
             "You divided by the lengths of the sums: take the plain dot product.": right
-            / total.norm(dim=-1, keepdim=True),
+            / sums.norm(dim=-1, keepdim=True),
+            "The sizes of the readings were taken: a reading below 0 is one, too.": right.abs(),
+            "There is a ReLU on the readings: take the plain dot product.": right.relu(),
             "Transposed: it should be [draw, feature].": right.T,
             "You summed over the wrong axis: in `directions[active]`, [draw, k, dim], the middle "
             "one is k.": directions[active].sum(0) @ directions.T,
             "You summed the readings over all draws: each draw is its own sum.": right.sum(0),
         },
     )
+    for rows in (active[:, :1], torch.tensor([[0, 3, 1], [4, 1, 2]]), active[:1]):
+        match(
+            read_out(directions, rows),
+            reads(total, rows),
+            what=f"The reading of {len(rows)} draws of {rows.shape[1]} features each",
+            mistakes={
+                "Your function reads two active features and no more: sum over all k of them, "
+                "however many.": reads(lambda row: total(row[:2]), rows),
+            },
+        )
     return "All features, read off one sum."
 
 
@@ -389,9 +428,10 @@ def check_shared_abs(shared_abs) -> str:
     def relu(s: float) -> float:
         return max(s, 0.0)
 
+    right = estimate(relu)
     match(
-        shared_abs(x.clone(), wiring.clone()),
-        estimate(relu),
+        shared_abs(x, wiring),
+        right,
         what="The estimate",
         mistakes={
             "The ReLU is missing.": estimate(lambda s: s),
@@ -406,6 +446,8 @@ def check_shared_abs(shared_abs) -> str:
             "The reading uses the signs of the wiring: take the plain mean of a feature's "
             "neurons.": estimate(relu, sign=True),
             "The ReLU is missing, and the reading uses the signs.": estimate(lambda s: s, True),
+            "That is |x| itself: the neurons are to estimate it.": x.abs(),
+            "The estimate was cut off at 1: |x| may be larger.": right.clamp(max=1),
             "The factor 2 is missing: only half of a feature's neurons answer.": estimate(
                 relu, factor=1.0
             ),
@@ -417,4 +459,5 @@ def check_shared_abs(shared_abs) -> str:
             "has.": estimate(relu, count=4),
         },
     )
+    match(shared_abs(x[1:2], wiring), right[1:2], what="The estimate of one row", mistakes={})
     return "Neurons that serve several features at once."
