@@ -1,5 +1,6 @@
 """Answers to lesson 5.1: the library's versions, and plausible mistakes."""
 
+import numpy as np
 import torch
 
 
@@ -59,6 +60,11 @@ def _sums(d, u, w, gap, W_U, yes, no):
     return logits[yes].sum() - logits[no].sum()
 
 
+def _likeliest(d, u, w, gap, W_U, yes, no):
+    logits = (u * w) @ W_U
+    return logits[yes].max() - logits[no].max()
+
+
 def _cosines(weights, *, value=True, direct=True):
     def alignment(model, direction):
         each = weights(model)
@@ -86,6 +92,14 @@ def _put(new=lambda states, old: states, *, head=lambda h: h, shift=0, clone=Tru
 def _put_lost(z, head, text, pos, states):
     z = z.clone()
     z[text, pos][:, head] = states
+    return z
+
+
+def _put_crossed(z, head, text, pos, states):
+    z = z.clone()
+    for t in text:
+        for p, state in zip(pos, states, strict=True):
+            z[t, p, head] = state
     return z
 
 
@@ -124,6 +138,28 @@ MISTAKES = {
         ("int with str", _places(label=lambda w, i: int(w[i - 1]) == "15"), "never equals"),
         ("from the header", _from_the_header, "from the first word"),
         ("nothing", lambda words: [], "No bracket was"),
+        (
+            "up to the first hit",
+            lambda w: (p := _places(label=_is_target)(w))[: [hit for _, hit in p].index(True) + 1],
+            "stopped at the first hit",
+        ),
+        (
+            "one of the numbers",
+            _places(label=lambda w, i: w[i - 1] in w[: w.index(":")]),
+            "one of the puzzle's numbers",
+        ),
+        ("always 15", _places(label=lambda w, i: w[i - 1] == "15"), "of this text is 5"),
+        (
+            "not after check",
+            lambda w: [
+                (i, w[i - 1] == w[w.index("make") + 1])
+                for i in range(len(w))
+                if w[i] == "(" and w[i - 1] != "check"
+            ],
+            "bracket after `=`",
+        ),
+        ("fourth word", _places(label=lambda w, i: w[i - 1] == w[3]), "wherever that stands"),
+        ("in place", lambda w: w.reverse(), "changes its input"),
     ],
     "verdict_push": [
         ("no norm weight", _push(lambda d, u, w, gap, *_: gap(u)), "weight is missing"),
@@ -143,7 +179,25 @@ MISTAKES = {
         ),
         ("softmax", _push(_softmax), "softmax"),
         ("sign", _push(lambda d, u, w, gap, *_: -gap(u * w)), "turned round"),
-        ("divided", _push(lambda d, u, w, gap, *_: gap(u / w)), "You divided"),
+        ("divided", _push(lambda d, u, w, gap, *_: gap(u / w)), "You divided by the norm's"),
+        ("size", _push(lambda d, u, w, gap, *_: gap(u * w).abs()), "sign is lost"),
+        ("relu", _push(lambda d, u, w, gap, *_: gap(u * w).relu()), "cut off"),
+        ("sizes of entries", _push(lambda d, u, w, gap, *_: gap(u.abs() * w)), "entries are lost"),
+        (
+            "sum for length",
+            _push(lambda d, u, w, gap, *_: gap(d / d.abs().sum() * w)),
+            "is its `norm()`",
+        ),
+        ("likeliest", _push(_likeliest), "likeliest word"),
+        (
+            "two and three words",
+            _push(
+                lambda d, u, w, gap, W_U, yes, no: (
+                    ((u * w) @ W_U)[yes].sum() / 2 - ((u * w) @ W_U)[no].sum() / 3
+                )
+            ),
+            "by hand",
+        ),
     ],
     "alignment": [
         ("dot", _cosines(lambda m: m.W_out, value=False, direct=False), "dot products"),
@@ -157,6 +211,17 @@ MISTAKES = {
         ("W_in", _cosines(lambda m: m.W_in.mT), "W_in"),
         ("W_gate", _cosines(lambda m: m.W_gate.mT), "W_gate"),
         ("size", lambda m, d: _right(m, d).abs(), "signs are lost"),
+        ("relu", lambda m, d: _right(m, d).relu(), "cut off"),
+        (
+            "best is 1",
+            lambda m, d: _right(m, d) / _right(m, d).amax(-1, keepdim=True),
+            "best neuron 1",
+        ),
+        (
+            "numpy without detach",
+            lambda m, d: torch.from_numpy(m.W_out.numpy() @ d.numpy()),
+            "RuntimeError",
+        ),
         ("transposed", lambda m, d: _right(m, d).T, "exchanged"),
         (
             "one length a layer",
@@ -176,6 +241,9 @@ MISTAKES = {
         ),
         ("mean", lambda p, t, q, k: p[t, :, q, k].mean(0), "mean over pairs"),
         ("too early", lambda p, t, q, k: p[t, :, q - 1, k].T, "too early"),
+        ("first text", lambda p, t, q, k: p[0][:, q, k], "from the first text"),
+        ("mean text", lambda p, t, q, k: p.mean(0)[:, q, k], "mean over texts"),
+        ("squeezed", lambda p, t, q, k: p[t, :, q, k].T.squeeze(), "axis of pairs is lost"),
         ("row", lambda p, t, q, k: p[t, :, q].permute(1, 0, 2), "whole row"),
         (
             "every pair",
@@ -199,6 +267,14 @@ MISTAKES = {
         ("square", lambda ov, f: _rms(ov @ f, ov) ** 2, "mean square: take"),
         ("one each", lambda ov, f: (ov @ f).norm(dim=0) / ov.norm(), "each neuron"),
         ("entries", lambda ov, f: (ov @ f).square().mean().sqrt() / ov.norm(), "all entries"),
+        (
+            "wrong axis",
+            lambda ov, f: (ov @ f).norm(dim=1).square().mean().sqrt() / ov.norm(),
+            "wrong axis",
+        ),
+        ("longest", lambda ov, f: (ov @ f).norm(dim=0).max() / ov.norm(), "the longest"),
+        ("sum of sizes", lambda ov, f: _rms(ov @ f, ov) * ov.norm() / ov.abs().sum(), "Frobenius"),
+        ("three neurons", lambda ov, f: (ov @ f).norm() / ov.norm() / 3**0.5, "one neuron"),
     ],
     "diagonal_drive": [
         ("full", lambda ov, f: _rms(ov @ f, ov), "full drive"),
@@ -217,6 +293,13 @@ MISTAKES = {
         ),
         ("sum", lambda ov, f: (f * (ov @ f)).sum(0).norm() / ov.norm(), "number of neurons"),
         ("one each", lambda ov, f: (f * (ov @ f)).sum(0) / ov.norm(), "each neuron"),
+        ("sum first", lambda ov, f: (f * (ov @ f)).sum().abs() / ov.norm() / 3**0.5, "You summed"),
+        ("largest", lambda ov, f: (f * (ov @ f)).sum(0).abs().max() / ov.norm(), "the largest"),
+        (
+            "three neurons",
+            lambda ov, f: (f * (ov @ f)).sum(0).norm() / ov.norm() / 3**0.5,
+            "one neuron",
+        ),
         (
             "no root",
             lambda ov, f: (f * (ov @ f)).sum(0).square().mean() / ov.norm(),
@@ -235,6 +318,159 @@ MISTAKES = {
         ("all texts", _put_everywhere("text"), "in *all* texts"),
         ("positions alone", lambda z, h, text, pos, states: states, "return all"),
         ("lost", _put_lost, "unchanged"),
-        ("in place", _put(clone=False), "clone it"),
+        ("in place", _put(clone=False), "changes its input `z`"),
+        ("last head", _put(head=lambda h: -1), "The last head"),
+        ("crossed", _put_crossed, "in pairs"),
+        ("head 2", _put(head=lambda h: 2), "head 0 changed"),
+    ],
+}
+
+
+def _places_by_pairs(words):
+    target = words[words.index("from") - 1]
+    pairs = zip(words, words[1:], strict=False)
+    return tuple(
+        [i + 1, int(int(word) == int(target))]
+        for i, (word, then) in enumerate(pairs)
+        if then == "(" and word.isdecimal()
+    )
+
+
+def _places_by_arrays(words):
+    words = np.array(words)
+    at = np.flatnonzero(words == "(")
+    at = at[np.char.isdigit(words[at - 1])]
+    target = words[np.flatnonzero(words == "make")[0] + 1]
+    return list(zip(at, words[at - 1] == target, strict=True))
+
+
+def _push_by_loop(direction, norm_weight, W_U, *, yes, no):
+    length = sum(float(d) ** 2 for d in direction) ** 0.5
+    logits = [
+        sum(
+            float(d / length * w * u)
+            for d, w, u in zip(direction, norm_weight, column, strict=True)
+        )
+        for column in W_U.T
+    ]
+    return sum(logits[i] for i in yes) / len(yes) - sum(logits[i] for i in no) / len(no)
+
+
+def _push_by_columns(direction, norm_weight, W_U, *, yes, no):
+    unit = torch.nn.functional.normalize(direction, dim=0) * norm_weight
+    return torch.dot(unit, W_U[:, torch.tensor(yes)].mean(1) - W_U[:, torch.tensor(no)].mean(1))
+
+
+def _cosines_by_arrays(model, direction):
+    out, direction = model.W_out.detach().numpy(), direction.numpy()
+    lengths = np.linalg.norm(out, axis=-1) * np.linalg.norm(direction)
+    return torch.from_numpy(out @ direction / lengths)
+
+
+def _cosines_by_loop(model, direction):
+    return torch.stack(
+        [
+            torch.stack(
+                [torch.dot(row, direction) / row.norm() / direction.norm() for row in layer]
+            )
+            for layer in model.W_out
+        ]
+    )
+
+
+def _between_by_loop(pattern, text, query, key):
+    found = torch.empty(pattern.shape[1], len(text))
+    for i in range(len(text)):
+        found[:, i] = pattern[text[i], :, query[i], key[i]]
+    return found
+
+
+def _drive_by_loop(ov, fields):
+    squares = [float((ov @ field).pow(2).sum()) for field in fields.T]
+    return (sum(squares) / len(squares)) ** 0.5 / float(ov.pow(2).sum()) ** 0.5
+
+
+def _diagonal_by_arrays(ov, fields):
+    ov, fields = ov.double().numpy(), fields.double().numpy()
+    through = np.diag(fields.T @ ov @ fields)
+    return np.sqrt((through**2).mean()) / np.linalg.norm(ov)
+
+
+def _put_by_loop(z, head, text, pos, states):
+    rows = z.detach().tolist()
+    for t, p, state in zip(text.tolist(), pos.tolist(), states.tolist(), strict=True):
+        rows[t][p][head] = state
+    return torch.tensor(rows)
+
+
+def _by_slice(z, head, text, pos, states):
+    z[:, :, head][text, pos] = states
+    return z
+
+
+RIGHT = {
+    "bracket_places": [
+        ("pairs of words, in a tuple of lists", _places_by_pairs),
+        ("arrays", _places_by_arrays),
+    ],
+    "verdict_push": [
+        ("loops, a float", _push_by_loop),
+        ("mean columns", _push_by_columns),
+    ],
+    "alignment": [
+        ("arrays", _cosines_by_arrays),
+        ("loops, with a gradient", _cosines_by_loop),
+        (
+            "einsum of normalised vectors",
+            lambda m, d: torch.einsum(
+                "lnd,d->ln", torch.nn.functional.normalize(m.W_out, dim=-1), d / d.norm()
+            ).detach(),
+        ),
+    ],
+    "attention_between": [
+        ("loop", _between_by_loop),
+        ("heads first", lambda p, t, q, k: p.transpose(0, 1)[:, t, q, k]),
+        (
+            "a stack of pairs",
+            lambda p, t, q, k: torch.stack(
+                [p[a, :, b, c] for a, b, c in zip(t, q, k, strict=True)], dim=1
+            ).clone(),
+        ),
+    ],
+    "drive": [
+        ("loop, a float", _drive_by_loop),
+        ("one norm", lambda ov, f: (ov @ f).norm() / ov.norm() / f.shape[1] ** 0.5),
+        (
+            "einsum",
+            lambda ov, f: (
+                (torch.einsum("de,en->nd", ov, f).pow(2).sum(1).mean() / (ov**2).sum()) ** 0.5
+            ),
+        ),
+    ],
+    "diagonal_drive": [
+        ("arrays", _diagonal_by_arrays),
+        (
+            "the table's diagonal",
+            lambda ov, f: (f.T @ ov @ f).diagonal().norm() / ov.norm() / f.shape[1] ** 0.5,
+        ),
+        (
+            "einsum",
+            lambda ov, f: torch.einsum("dn,de,en->n", f, ov, f).pow(2).mean().sqrt() / ov.norm(),
+        ),
+    ],
+    "put_head": [
+        ("loop over lists", _put_by_loop),
+        (
+            "index_put",
+            lambda z, head, text, pos, states: z.index_put(
+                (text, pos, torch.full_like(text, head)), states
+            ),
+        ),
+        (
+            "the head's slice of a detached copy",
+            lambda z, head, text, pos, states: _by_slice(
+                z.detach().clone(), head, text, pos, states
+            ),
+        ),
     ],
 }

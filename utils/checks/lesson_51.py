@@ -9,10 +9,10 @@ from utils.checks.engine import exercise, expect, match
 
 @exercise("utils.cases.verification.bracket_places")
 def check_bracket_places(bracket_places) -> str:
-    """A filler, a false accept, a false reject, a bracket after a word, and 5 inside 15."""
+    """Brackets after words; results that are one of the numbers, or a part of the target."""
     text = (
-        "<bos> now make 15 from 12 4 7 8 : 12 - 7 = 5 ( this works ) , "
-        "8 + 7 = 15 ( no 15 ) , check ( 12 + 4 = 16 ( not 16 ) , 7 + 8 = 15 ("
+        "<bos> now make 15 from 12 4 7 8 : 12 - 7 = 5 ( this works ) , 12 - 4 = 8 ( no 8 ) , "
+        "8 + 7 = 15 ( no 15 ) , check ( 12 + 4 = 16 ( not 16 ) , 12 - = ( no 12 ) , 7 + 8 = 15 ("
     )
     words = text.split()
     every = [i for i, word in enumerate(words) if word == "("]
@@ -26,7 +26,8 @@ def check_bracket_places(bracket_places) -> str:
     got = bracket_places(list(words))
     expect(got is not None, "The positions came back as None: `return` a list of pairs.")
     expect(
-        isinstance(got, list) and all(isinstance(p, tuple | list) and len(p) == 2 for p in got),
+        isinstance(got, list | tuple)
+        and all(isinstance(p, tuple | list) and len(p) == 2 for p in got),
         "Return a list of pairs: (position of the bracket, whether the result is the target).",
     )
     expect(len(got) > 0, "No bracket was found: compare words, such as `word == '('`.")
@@ -42,6 +43,8 @@ def check_bracket_places(bracket_places) -> str:
         "compare strings with strings. And the target is the number after `make`, not always the "
         "second word: a text may begin with fillers.",
     )
+    header = words[: words.index(":")]
+    no_word = [i for i in every if words[i - 1] != "check"]
     match(
         found,
         pairs(real, hits),
@@ -58,12 +61,19 @@ def check_bracket_places(bracket_places) -> str:
             "with the target.": pairs(real, said),
             "One of your positions is a bracket after a word. Take a `(` only if a number stands "
             "right before it.": pairs(every, [words[i - 1] == "15" for i in every]),
+            "One of your positions is a bracket after `=`. Take a `(` only if a number stands "
+            "right before it.": pairs(no_word, [words[i - 1] == "15" for i in no_word]),
             "The last bracket is missing: the text may end there, before the verdict.": pairs(
                 real[:-1], hits[:-1]
+            ),
+            "You stopped at the first hit: the model may go on, and later brackets count.": pairs(
+                real[:3], hits[:3]
             ),
             "You took 5 for a part of 15, or the other way round: compare whole words.": pairs(
                 real, [words[i - 1] in "15" for i in real]
             ),
+            "A result that is one of the puzzle's numbers is no hit: compare with the target "
+            "alone.": pairs(real, [words[i - 1] in header for i in real]),
             "The labels are turned round: true is a hit.": pairs(real, [not hit for hit in hits]),
         },
     )
@@ -73,7 +83,13 @@ def check_bracket_places(bracket_places) -> str:
         [[13, 0], [23, 1]],
         what="The positions in a text with the target 5",
         mistakes={
-            "You took 5 for a part of 15: compare whole words.": torch.tensor([[13, 1], [23, 1]])
+            "You took 5 for a part of 15: compare whole words.": torch.tensor([[13, 1], [23, 1]]),
+            "The target of this text is 5: it is the number after `make`.": torch.tensor(
+                [[13, 1], [23, 0]]
+            ),
+            "The target is the number after `make`, wherever that stands.": torch.tensor(
+                [[13, 0], [23, 0]]
+            ),
         },
     )
     return "The positions where a verdict is due, with what is true there."
@@ -81,16 +97,27 @@ def check_bracket_places(bracket_places) -> str:
 
 @exercise("utils.cases.verification.verdict_push")
 def check_verdict_push(verdict_push) -> str:
-    """Three dimensions, seven tokens; two words for yes and three for no."""
+    """Three dimensions, seven tokens; a direction and the opposite one, with other words."""
     draw = torch.Generator().manual_seed(0)
-    direction, weight = torch.tensor([3.0, 0.0, 4.0]), torch.tensor([2.0, 1.0, -0.5])
+    direction, weight = torch.tensor([3.0, 0.0, -4.0]), torch.tensor([2.0, 1.0, -0.5])
     W_U, yes, no = torch.randn(3, 7, generator=draw), [1, 4], [0, 2, 6]
+    logits = (direction * weight) @ W_U
+    direction = direction * (logits[yes].mean() - logits[no].mean()).sign()  # it says yes
+    _check_push(verdict_push, direction, weight, W_U, yes=yes, no=no)
+    _check_push(verdict_push, -direction, weight, W_U, yes=yes, no=no)
+    _check_push(verdict_push, direction, weight, W_U, yes=[5, 3, 0], no=[6])
+    return "One number: does this direction say yes?"
 
+
+def _check_push(verdict_push, direction, weight, W_U, *, yes: list[int], no: list[int]) -> None:
     def push(vector: torch.Tensor, over=lambda logits: logits) -> torch.Tensor:
         logits = over(vector @ W_U)
         return logits[yes].mean() - logits[no].mean()
 
     unit = direction / 5
+    lost = "The sign is turned round: yes minus no."
+    if push(unit * weight) < 0:  # where one that says yes was right
+        lost = "The sign is lost: a direction may say no, and its push is then below 0."
     logits = (unit * weight) @ W_U
     match(
         verdict_push(direction, weight, W_U, yes=yes, no=no),
@@ -113,27 +140,39 @@ def check_verdict_push(verdict_push) -> str:
             "You took sums. There may be more words for no than for yes: take means.": (
                 logits[yes].sum() - logits[no].sum()
             ),
+            "You compared the likeliest word of each side: take means over its words.": (
+                logits[yes].max() - logits[no].max()
+            ),
             "Only yes is counted: take the mean for no away.": logits[yes].mean(),
             "Those are probabilities: leave the softmax out.": push(
                 unit * weight, lambda each: each.softmax(-1)
             ),
-            "The sign is turned round: yes minus no.": -push(unit * weight),
+            lost: -push(unit * weight),
+            "The signs of the direction's entries are lost: `norm()` makes it length 1.": push(
+                unit.abs() * weight
+            ),
+            "You cut off what is below 0: a direction may say no.": torch.zeros(()),
+            "You divided by the sum of the entries: a direction's length is its `norm()`.": push(
+                direction / direction.abs().sum() * weight
+            ),
             "You divided by the norm's weight: the model multiplies by it.": push(unit / weight),
         },
     )
-    return "One number: does this direction say yes?"
 
 
-@exercise("utils.cases.verification.alignment")
+@exercise("utils.cases.verification.alignment", keeps_gradient=False)
 def check_alignment(alignment) -> str:
-    """Two layers of five neurons in three dimensions, with other weights beside."""
+    """Two layers of five neurons in three dimensions, weights of a model that can be trained."""
     draw = torch.Generator().manual_seed(0)
     W_out, W_in, W_gate = (
         torch.randn(2, 5, 3, generator=draw),
         *torch.randn(2, 2, 3, 5, generator=draw),
     )
     direction = torch.tensor([2.0, -1.0, 2.0])
-    model = SimpleNamespace(W_out=W_out, W_in=W_in, W_gate=W_gate)
+    weights = {"W_out": W_out, "W_in": W_in, "W_gate": W_gate}
+    model = SimpleNamespace(
+        **{name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    )
     dots, lengths = W_out @ direction, W_out.norm(dim=-1)
     match(
         alignment(model, direction),
@@ -156,6 +195,12 @@ def check_alignment(alignment) -> str:
             ),
             "The signs are lost: a neuron that writes against the direction is another kind of "
             "neuron.": (dots / lengths / 3).abs(),
+            "What writes against the direction was cut off: a cosine goes from -1 to 1.": (
+                dots / lengths / 3
+            ).clamp(min=0),
+            "You made each layer's best neuron 1: divide by the lengths alone.": (
+                dots / lengths / (dots / lengths).amax(-1, keepdim=True)
+            ),
             "Neurons and layers are exchanged: [layer, neuron].": (dots / lengths / 3).T,
         },
     )
@@ -185,12 +230,24 @@ def check_attention_between(attention_between) -> str:
             ),
             "The mean over pairs is taken already: give one number for each.": right.mean(1),
             "The query is one position too early.": pattern[text, :, query - 1, key].T,
+            "You took all pairs from the first text: `text` says which one each is in.": (
+                pattern[0][:, query, key]
+            ),
+            "You took the mean over texts: `text` says which one each pair is in.": (
+                pattern.mean(0)[:, query, key]
+            ),
             "That is the whole row: take one key of it for each pair.": (
                 pattern[text, :, query].permute(1, 0, 2)
             ),
             "You got every pair of query and key. Put the tensors into one index, so that they "
             "go in pairs.": pattern[text][:, :, query][..., key].permute(1, 0, 2, 3),
         },
+    )
+    match(
+        attention_between(pattern, text[:1], query[:1], key[:1]),
+        right[:, :1],
+        what="The attention of a single pair",
+        mistakes={"The axis of pairs is lost where there is one pair.": right[:, 0]},
     )
     return "One number for each head and pair."
 
@@ -227,6 +284,14 @@ def check_drive(drive) -> str:
             "That is the mean length: the root mean square was asked for.": (
                 (ov @ fields).norm(dim=0).mean() / size
             ),
+            "You took lengths along the wrong axis: a field is a column, so sum over `dim=0`.": (
+                (ov @ fields).norm(dim=1).square().mean().sqrt() / size
+            ),
+            "That is the longest: take the root mean square over neurons.": (
+                (ov @ fields).norm(dim=0).max() / size
+            ),
+            "The size of `ov` is its Frobenius norm, `ov.norm()`, not the sum of its entries' "
+            "sizes.": (ov @ fields).norm() / count / ov.abs().sum(),
             "You took the mean over all entries: first the length of `ov @ field`, then the mean "
             "over neurons.": (ov @ fields).square().mean().sqrt() / size,
             "You divided by the largest stretch of the circuit: take the Frobenius norm, "
@@ -243,6 +308,12 @@ def check_drive(drive) -> str:
                 (ov @ fields).norm(dim=0) / size
             ),
         },
+    )
+    match(
+        drive(2 * ov, fields[:, :1]),
+        (ov @ fields[:, 0]).norm() / size,
+        what="The drive of one neuron, by a circuit of twice the size,",
+        mistakes={},
     )
     return "How much of what the head can write lands on these gates."
 
@@ -269,6 +340,12 @@ def check_diagonal_drive(diagonal_drive) -> str:
             "Signs cancel in a plain mean: take the root mean square.": (
                 table.diagonal().mean() / size
             ),
+            "You summed first: that is the size of the sum over neurons, in which signs cancel.": (
+                table.diagonal().sum().abs() / size / count
+            ),
+            "That is the largest: take the root mean square over neurons.": (
+                table.diagonal().abs().max() / size
+            ),
             "The root is missing: that is the mean square.": (
                 table.diagonal().square().mean() / size
             ),
@@ -284,6 +361,14 @@ def check_diagonal_drive(diagonal_drive) -> str:
             ),
         },
     )
+    match(
+        diagonal_drive(2 * ov, fields[:, :1]),
+        table[0, 0].abs() / size,
+        what="The diagonal drive of one neuron, by a circuit of twice the size,",
+        mistakes={
+            "The sign is still in: a root mean square is never below 0.": table[0, 0] / size,
+        },
+    )
     return "What the head makes of a field, along that field."
 
 
@@ -292,7 +377,7 @@ def check_put_head(put_head) -> str:
     """Four texts of four positions, five heads of two dimensions."""
     draw = torch.Generator().manual_seed(0)
     z = torch.randn(4, 4, 5, 2, generator=draw)
-    text, pos, head = torch.tensor([0, 2, 2]), torch.tensor([3, 1, 2]), 4
+    text, pos, head = torch.tensor([0, 2, 2]), torch.tensor([3, 1, 2]), 2
     states = torch.randn(3, 2, generator=draw) + 5
 
     def put(t, p, h, new, *, add=False) -> torch.Tensor:
@@ -300,12 +385,15 @@ def check_put_head(put_head) -> str:
         out[t, p, h] = out[t, p, h] + new if add else new
         return out
 
-    given = z.clone()
-    got = put_head(given, head, text, pos, states)
+    got = put_head(z, head, text, pos, states)
     every = put(text, pos, slice(None), states[:, None].expand(3, 5, 2))
     all_positions, all_texts = z.clone(), z.clone()
     all_positions[text, :, head] = states[:, None]
     all_texts[:, pos, head] = states
+    crossed = z.clone()
+    for t in text:
+        for p, state in zip(pos, states, strict=True):
+            crossed[t, p, head] = state
     match(
         got,
         put(text, pos, head, states),
@@ -316,6 +404,10 @@ def check_put_head(put_head) -> str:
             "together.": all_positions,
             "These positions changed in *all* texts: index with `text` and `pos` "
             "together.": all_texts,
+            "Each text got every position: go through `text` and `pos` in pairs.": crossed,
+            "The last head changed: it is `head` that has the new states.": put(
+                text, pos, -1, states
+            ),
             "You added the new states to the old: put them in their place.": put(
                 text, pos, head, states, add=True
             ),
@@ -337,8 +429,10 @@ def check_put_head(put_head) -> str:
             "change of it is lost.": z,
         },
     )
-    expect(
-        torch.equal(given, z),
-        "You changed the tensor that you were given: clone it first.",
+    match(
+        put_head(z, 0, text[1:2], pos[1:2], states[:1]),
+        put(text[1:2], pos[1:2], 0, states[:1]),
+        what="The heads' outputs with head 0 changed at a single position",
+        mistakes={},
     )
     return "One head, at these positions, holds what it held elsewhere."
