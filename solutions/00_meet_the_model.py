@@ -15,6 +15,8 @@
 #
 # [![Open lesson 00 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/00_meet_the_model.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Next:** [1.1 · Induction heads](11_induction_heads.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. say exactly which tokens a model saw, and why the first one matters more than you would think;
@@ -37,15 +39,17 @@
 # means little. Layers, heads and positions are counted from 0, so the last of 30 layers is layer 29.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 from collections.abc import Callable
@@ -56,7 +60,7 @@ from torch import Tensor
 
 from utils import plots
 from utils.checks import lesson_00
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.models import load
 
 model = load()
@@ -759,7 +763,7 @@ for temperature in [0.3, 1.0, 2.0]:
 #
 # ## What you found
 
-# %%
+# %% tags=["results"]
 plots.table(
     [
         ("P(' Paris'), with BOS", f"{p_with:.2f}", f"{swapped[0]:.0e} after another prompt"),
@@ -812,7 +816,10 @@ plots.table(
 # - The [TransformerLens documentation](https://transformerlensorg.github.io/TransformerLens/) and its
 #   glossary of terms
 #
-# **Next:** [1.1 · Induction heads](11_induction_heads.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Next:** [1.1 · Induction heads](11_induction_heads.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("00")

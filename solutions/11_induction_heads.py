@@ -15,6 +15,8 @@
 #
 # [![Open lesson 1.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [00 · Meet the model](00_meet_the_model.ipynb) | **Next:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/00_meet_the_model.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. find the heads that carry a behaviour, and show that they *cause* it;
@@ -25,15 +27,17 @@
 # **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import torch
@@ -43,7 +47,8 @@ from torch import Tensor
 from utils.circuits import figures
 from utils import plots
 from utils.checks import lesson_11
-from utils.lesson import claim, show_progress
+from utils.checks.predict import outcome, predict
+from utils.lesson import claim
 from utils.models import load
 
 model = load()
@@ -59,7 +64,16 @@ cfg = model.cfg
 # *Predict first:* the loss is the mean of `-log p(next token)`, in nats. On random tokens from a
 # vocabulary of 49,152, a model that guesses evenly scores ln 49152, which is about `10.8`. What will this
 # model score on the first half? On the second?
-#
+
+# %%
+predict(
+    "11.first_half",
+    "Beside even guessing's 10.8 nats, the loss on the first half will be",
+    choices=["lower", "about the same", "higher"],
+)
+predict("11.repeat", "And the loss on the second half, in nats? (Within a factor of 1.5 is right.)")
+
+# %% [markdown]
 # ### Exercise 1 · the test sequence (10 minutes, easy)
 
 
@@ -172,6 +186,8 @@ unrepeated_logits, unrepeated_cache = run(unrepeated)
 first, second = loss_by_half(logits, tokens)
 _, second_unrepeated = loss_by_half(unrepeated_logits, unrepeated)
 print(f"first half {first:.2f}, repeat {second:.2f}, control {second_unrepeated:.2f} nats")
+outcome("11.first_half", "higher" if first > 12 else "lower" if first < 9.6 else "about the same")
+outcome("11.repeat", second, factor=1.5)
 plots.lines(
     {
         "repeated": loss_at_each_position(logits, tokens),
@@ -236,7 +252,7 @@ plots.heatmap(
     columns=short_tokens,
     label="attention",
     ends=(0, 1),
-).update_layout(width=640, height=520)
+).update_layout(height=520)
 
 # %% [markdown]
 # (`<|im_start|>` is this model's BOS. Before the repeat there is nothing to find.)
@@ -1139,7 +1155,7 @@ assert (
 # %% [markdown]
 # ## What you found
 
-# %%
+# %% tags=["results"]
 plots.table(
     [
         (
@@ -1231,7 +1247,10 @@ plots.table(
 # - Singh et al. (2024), *What needs to go right for an induction head?*, arXiv 2404.07129
 # - `transformer_lens.head_detector.detect_head` finds previous-token, duplicate-token and induction heads in any text
 #
-# **Next:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [00 · Meet the model](00_meet_the_model.ipynb) | **Next:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/00_meet_the_model.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("11")

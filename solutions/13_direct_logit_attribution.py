@@ -15,6 +15,8 @@
 #
 # [![Open lesson 1.3 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.1 · Induction heads](11_induction_heads.ipynb) | **Next:** [1.4 · Activation, path and attribution patching](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. split a model's preference for one answer over another into what each layer, part and head wrote, exactly;
@@ -26,15 +28,17 @@
 # **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 from collections import Counter
@@ -48,7 +52,7 @@ from torch import Tensor
 from data.ioi import task as ioi
 from utils import plots
 from utils.checks import lesson_13
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.models import load
 
 model = load()
@@ -1148,7 +1152,7 @@ claim("largest effect of six random heads", largest_random, text=0.01, within=0.
 # ## What you found
 
 
-# %%
+# %% tags=["results"]
 def both(head) -> str:
     return f"{means[head]['direct (as predicted)']:z.1f}, {means[head]['measured']:z.1f}"
 
@@ -1214,7 +1218,10 @@ plots.table(
 # - Rushing and Nanda (2024), *Explorations of Self-Repair in Language Models*, arXiv 2402.15390
 # - Elhage et al. (2021), *A Mathematical Framework for Transformer Circuits*
 #
-# **Next:** [1.4 · Activation, path and attribution patching](14_patching.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.1 · Induction heads](11_induction_heads.ipynb) | **Next:** [1.4 · Activation, path and attribution patching](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("13")

@@ -15,6 +15,8 @@
 #
 # [![Open lesson 1.4 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb) | **Next:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. put an activation of one run into another, anywhere in the model, and say what the result shows;
@@ -27,15 +29,17 @@
 # **Runs** in about three minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 from collections.abc import Callable
@@ -47,7 +51,7 @@ from torch import Tensor
 from data.ioi import task as ioi
 from utils import plots
 from utils.checks import lesson_14
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.heads import head_name, random_heads, top_heads
 from utils.models import load
 
@@ -1501,7 +1505,7 @@ assert "leaf Variable" in found["3. in place, into a leaf"]
 # %% [markdown]
 # ## What you found
 
-# %%
+# %% tags=["results"]
 plots.table(
     [
         (
@@ -1587,7 +1591,10 @@ plots.table(
 # - Syed et al. (2023), *Attribution patching outperforms automated circuit discovery*, arXiv 2310.10348
 # - Kramár et al. (2024), *AtP\**, arXiv 2403.00745
 #
-# **Next:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb) | **Next:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("14")

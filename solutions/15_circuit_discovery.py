@@ -15,6 +15,8 @@
 #
 # [![Open lesson 1.5 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.4 · Activation, path and attribution patching](14_patching.ipynb) | **Next:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. score every connection of a model at once, and prune what is not needed;
@@ -25,15 +27,17 @@
 # **Runs** in about three minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import itertools, json
@@ -47,7 +51,7 @@ from utils.circuits import discovery, figures
 from data.ioi import task as ioi
 from utils import plots
 from utils.checks import lesson_15
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.models import load
 
 # %% [markdown]
@@ -1444,7 +1448,7 @@ claim(
 # %% [markdown]
 # ## What you found
 
-# %%
+# %% tags=["results"]
 plots.table(
     [
         (
@@ -1528,7 +1532,10 @@ plots.table(
 # - Miller, Chughtai and Saunders (2024), *Transformer Circuit Faithfulness Metrics are not Robust*, arXiv 2407.08734
 # - `transformer_lens.tools.analysis.attribution_patching`: nodes, edges and `faithfulness` by position
 #
-# **Next:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.4 · Activation, path and attribution patching](14_patching.ipynb) | **Next:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("15")

@@ -15,6 +15,8 @@
 #
 # [![Open lesson 2.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. train a linear probe on a model's activations, choose its layer honestly, and report it with an interval;
@@ -25,15 +27,17 @@
 # **Runs** in two to three minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import csv
@@ -48,7 +52,7 @@ from utils import plots, stats
 from utils.activations import activations, next_logits
 from utils.reading import probes, unsupervised
 from utils.checks import lesson_21
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.fetch import DEFAULT, fetch
 from utils.models import load
 
@@ -1521,7 +1525,7 @@ assert effect_range["answer:<br>means"][0] > highest and effect_range["answer:<b
 # %% [markdown]
 # ## What you found
 
-# %%
+# %% tags=["results"]
 plots.table(
     [
         (
@@ -1626,7 +1630,10 @@ plots.table(
 # - Bürger, Hamprecht and Nadler (2024), *Truth is Universal*, arXiv 2407.12831
 # - Levinstein and Herrmann (2023), *Still no lie detector for language models*
 #
-# **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("21")

@@ -15,6 +15,8 @@
 #
 # [![Open lesson 2.3 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb) | **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. probe a model for the state of a world that you know exactly, and say which part of the reading is worth
@@ -26,15 +28,17 @@
 # **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import json
@@ -48,7 +52,7 @@ from data.othello import task as othello
 from utils import plots, stats
 from utils.reading import figures, world
 from utils.checks import lesson_23
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.models import load
 
 model = load("othello/trained")
@@ -1224,7 +1228,7 @@ assert torch.linalg.matrix_rank(clock.sum(-1)) == 2
 # %% [markdown]
 # ## What you found
 
-# %%
+# %% tags=["results"]
 plots.table(
     [
         (
@@ -1321,7 +1325,10 @@ plots.table(
 #   Models*, arXiv 2309.00941
 # - Shai et al. (2024), *Transformers Represent Belief State Geometry in their Residual Stream*, arXiv 2405.15943
 #
-# **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb) | **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("23")

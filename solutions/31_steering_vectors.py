@@ -15,6 +15,8 @@
 #
 # [![Open lesson 3.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | **Next:** [3.2 · The emotion circle](32_emotion_circle.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. make a steering vector from contrast pairs, and add it while a model writes, cache and all;
@@ -25,15 +27,17 @@
 # **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import itertools
@@ -47,7 +51,7 @@ from data.concepts import task as concepts
 from utils.writing import contrast, figures
 from utils import plots, stats
 from utils.checks import lesson_31
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.models import load
 
 model = load()
@@ -1014,7 +1018,7 @@ figures.side_by_side(
 # %% [markdown]
 # ## What you found
 
-# %%
+# %% tags=["results"]
 elsewhere = {"request": "prompting outperforms all existing methods (AxBench, Gemma-2-2B and 9B)"}
 elsewhere |= {"pair 0": "ActAdd: one pair can steer (Turner et al., GPT-2-XL and larger)"}
 found = [(shown_as[how], mean_of[how], factor_of[how][0], elsewhere.get(how, "")) for how in RANKED]
@@ -1070,7 +1074,10 @@ plots.table(
 # - Li et al. (2023), *Inference-Time Intervention*, arXiv 2306.03341: directions from probes, at heads
 # - Zou et al. (2023), *Representation Engineering*, arXiv 2310.01405
 #
-# **Next:** [3.2 · The emotion circle](32_emotion_circle.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | **Next:** [3.2 · The emotion circle](32_emotion_circle.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("31")

@@ -15,6 +15,8 @@
 #
 # [![Open lesson 3.2 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | **Next:** [3.3 · Shared geometry: moving a steering vector to another model](33_shared_geometry.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/33_shared_geometry.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. build a plane from labelled words, and test it on words that it has never seen;
@@ -25,15 +27,17 @@
 # **Runs** in about three minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import itertools
@@ -48,7 +52,7 @@ from data.emotions import task as emotions_task
 from utils.writing import circle, figures
 from utils import activations, plots, stats
 from utils.checks import lesson_32
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.generation import sample
 from utils.models import load
 from utils.steering import steer, typical_norm
@@ -1006,7 +1010,7 @@ assert (luck["agreement"].abs() > agreement["steered"][:, 1].mean()).sum() == 2
 # %% [markdown]
 # ## What you found
 
-# %%
+# %% tags=["results"]
 result, control = f"{round_trip[LAYER][0]:.2f}", f"{round_trip[0][0]:.2f} embeddings"
 rows = [("circularity without labels (26 words)", result, control, "")]
 result = f"{held_out_error:.0f} degrees ({error_range[0]:.0f} to {error_range[1]:.0f})"
@@ -1059,7 +1063,10 @@ plots.table(rows, columns=["", "SmolLM2-135M-Instruct", "control", "elsewhere (n
 # - Turner et al. (2023), *Activation Addition*, arXiv 2308.10248
 # - Hutto and Gilbert (2014), *VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text*
 #
-# **Next:** [3.3 · Shared geometry: moving a steering vector to another model](33_shared_geometry.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | **Next:** [3.3 · Shared geometry: moving a steering vector to another model](33_shared_geometry.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/33_shared_geometry.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("32")

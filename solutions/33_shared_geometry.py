@@ -15,6 +15,8 @@
 #
 # [![Open lesson 3.3 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/33_shared_geometry.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [3.2 · The emotion circle](32_emotion_circle.ipynb) | **Next:** [4.1 · Superposition](41_superposition.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. compare the token embeddings of two models that have no coordinate in common, globally and token by token;
@@ -24,15 +26,17 @@
 # **Time** two and a quarter hours. **Needs** lesson 3.1: steering vectors, dose. **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import json
@@ -47,7 +51,7 @@ from data.concepts import task as concepts
 from utils import activations, generation, plots, stats, steering
 from utils.writing import geometry
 from utils.checks import lesson_33
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.models import load
 
 big = load()
@@ -1061,7 +1065,7 @@ plots.table(
 # ## What you found
 
 
-# %%
+# %% tags=["results"]
 def two(found: dict) -> str:
     """For SmolLM2 and narrow; for narrow and wide."""
     return "; ".join(f"{found[pair]:.2f}" for pair in (PAIRS[0], PAIRS[2]))
@@ -1111,7 +1115,10 @@ plots.table(rows, columns=["", "SmolLM2 and narrow; narrow and wide", "control",
 # - Huh et al. (2024), *The Platonic Representation Hypothesis*, arXiv 2405.07987
 # - Roweis and Saul (2000), *Nonlinear Dimensionality Reduction by Locally Linear Embedding*, Science 290
 #
-# **Next:** [4.1 · Superposition](41_superposition.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [3.2 · The emotion circle](32_emotion_circle.ipynb) | **Next:** [4.1 · Superposition](41_superposition.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("33")

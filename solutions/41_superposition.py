@@ -15,6 +15,8 @@
 #
 # [![Open lesson 4.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [3.3 · Shared geometry: moving a steering vector to another model](33_shared_geometry.ipynb) | **Next:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/33_shared_geometry.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. train toy models that hold more features than they have dimensions, and say when they do and in which shapes;
@@ -25,15 +27,17 @@
 # **Runs** in about a minute and a half on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import torch
@@ -43,7 +47,7 @@ from torch import Tensor
 from utils.features import figures
 from utils import plots
 from utils.checks import lesson_41
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.models import load
 from utils.stats import bootstrap
 
@@ -983,7 +987,7 @@ claim("right, less five axes, k = 16", less_five, text=0.79, within=0.06)
 # %% [markdown]
 # ## What you found
 
-# %%
+# %% tags=["results"]
 ours = ", ".join(f"{kept_in[i].mean():.1f}" for i in (0, 3, 4))
 control = ", ".join(f"{linear_means[i]:.1f}" for i in (0, 3, 4)) + " without ReLU"
 rows = [("5 features in 2, kept at sparsity 0, 0.8, 0.9", ours, control, "2, 4, 5 (pentagon)")]
@@ -1031,7 +1035,10 @@ plots.table(rows, columns=["", "ours", "control", "Elhage et al. (2022)"])
 # - Hänni et al. (2024), *Mathematical Models of Computation in Superposition*, arXiv 2408.05451
 # - Welch (1974), *Lower bounds on the maximum cross correlation of signals*, IEEE Transactions on Information Theory 20
 #
-# **Next:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [3.3 · Shared geometry: moving a steering vector to another model](33_shared_geometry.ipynb) | **Next:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/33_shared_geometry.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("41")

@@ -15,6 +15,8 @@
 #
 # [![Open lesson 4.2 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.1 · Superposition](41_superposition.ipynb) | **Next:** [4.3 · Features of a real model](43_features.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. build the three common kinds of sparse autoencoder, and train them on activations of any amount without storing them;
@@ -25,15 +27,17 @@
 # **Runs** in two to three minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import json
@@ -49,7 +53,7 @@ from utils.features import planted
 from utils import plots
 from utils.features import sae as saes
 from utils.checks import lesson_42
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.models import load
 from utils.stats import bootstrap, r_squared
 from data.chat.task import texts
@@ -1021,7 +1025,7 @@ assert loss["zeros"].mean() > 10.8
 #
 # ## What you found
 
-# %%
+# %% tags=["results"]
 three = "{:.2f} ({:.2f} to {:.2f})".format
 rows = f"""
 planted features: mean max cosine | {first.cosine.mean():.3f} | random {cosines["random dictionary"].mean():.2f}, PCA {cosines["PCA, both signs"].mean():.2f} | toy data: ReLU with L1 finds them (Sharkey et al.)
@@ -1068,7 +1072,10 @@ plots.table(
 # - Gurnee (2024), *SAE reconstruction errors are (empirically) pathological*, LessWrong
 # - Lee and Heimersheim (2024), *Investigating Sensitive Directions in GPT-2: An Improved Baseline and Comparative Analysis of SAEs*, arXiv 2410.12555
 #
-# **Next:** [4.3 · Features of a real model](43_features.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.1 · Superposition](41_superposition.ipynb) | **Next:** [4.3 · Features of a real model](43_features.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("42")

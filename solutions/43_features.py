@@ -15,6 +15,8 @@
 #
 # [![Open lesson 4.3 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. look at any feature of a dictionary on a dashboard, find features by a text, and describe them without asking another model;
@@ -25,15 +27,17 @@
 # **Runs** in about two and a half minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import torch
@@ -45,7 +49,7 @@ from data.concepts import task as concepts
 from utils import plots
 from utils.features import sae as saes
 from utils.checks import lesson_43
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.models import load
 from utils.stats import r_squared
 from data.chat.task import texts
@@ -1031,7 +1035,7 @@ assert found_copying.repeated.min() > max(by_random, by_vectors)
 #
 # ## What you found
 
-# %%
+# %% tags=["results"]
 lines = [
     ("description's score", scored["latents"][0], scored["shaped"][0], "shaped directions", ""),
     ("the same, untrained", means["untrained"][DESCRIBED], 0.5, "chance", "similar (2501.17727)"),
@@ -1081,7 +1085,10 @@ plots.table(
 # - Chanin et al. (2024), *A is for Absorption: Studying Feature Splitting and Absorption in Sparse Autoencoders*, arXiv 2409.14507
 # - Wu et al. (2025), *AxBench: Steering LLMs? Even Simple Baselines Outperform Sparse Autoencoders*, arXiv 2501.17148
 #
-# **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("43")

@@ -15,6 +15,8 @@
 #
 # [![Open lesson 5.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model](43_features.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. follow a verdict from where it is said back to where it is made, with a probe, steering, neurons and heads, each beside its control;
@@ -25,15 +27,17 @@
 # **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import random
@@ -51,7 +55,7 @@ from utils import plots, stats, steering
 from utils.reading import probes
 from utils.cases import verification
 from utils.checks import lesson_51
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from data.countdown.task import NO, VOCABULARY, YES
 from utils.heads import head_name, random_heads, top_heads
 from utils.models import load
@@ -1316,7 +1320,10 @@ assert enough[0].max() < 0.05 and enough[2, 2] > lost[2, 2] + 0.4
 # - Marks and Tegmark (2023), *The Geometry of Truth*, arXiv 2310.06824: difference-of-means probes
 # - Turner et al. (2023), on steering by activation addition, arXiv 2308.10248
 #
-# **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model](43_features.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("51")

@@ -15,6 +15,8 @@
 #
 # [![Open lesson 5.2 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
 #
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
+#
 # By the end of this lesson you will be able to
 #
 # 1. find out whether a model's second look at its answer is a check or a rubber stamp;
@@ -25,15 +27,17 @@
 # **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "heads-to-features")
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import random
@@ -50,7 +54,7 @@ from utils.activations import next_logits
 from utils.cases import thinking, verification
 from utils.cases.survey import survey
 from utils.checks import lesson_52
-from utils.lesson import claim, show_progress
+from utils.lesson import claim
 from utils.heads import top_heads
 from utils.models import load
 
@@ -1130,7 +1134,7 @@ if REAL is None:
 # %% [markdown]
 # ## What you found
 
-# %%
+# %% tags=["results"]
 few_checks = f"{spelled(free)} unsteered; random at least {randoms[EARLY, 'checks'].min():.2f}"
 unsteered = spelled(shown(LATE, "solved", 0.0)) + " unsteered"
 by_place = [spelled(each["position"]) for each in (followed, ended)]
@@ -1182,7 +1186,10 @@ plots.table(
 # - Bogdan et al. (2025), *Thought Anchors: Which LLM Reasoning Steps Matter?*, arXiv 2506.19143
 # - Lee et al. (2025), *The Geometry of Self-Verification in a Task-Specific Reasoning Model*, arXiv 2504.14379
 #
-# **Next:** [the course map](../notebooks/README.md)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
 
-# %%
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
 show_progress("52")

@@ -15,6 +15,7 @@ import ast
 import base64
 import difflib
 import hashlib
+import html
 import importlib
 import inspect
 import json
@@ -36,9 +37,13 @@ import plotly.graph_objects as go
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from utils.checks.progress import exercises
 from utils.lesson import ROOT, shown
 
 SOLUTIONS, NOTEBOOKS = "solutions", "notebooks"
+MAP = f"../{NOTEBOOKS}/README.md"  # from a solved lesson
+# What a reader may skip: folded in notebooks, but for its first line.
+FOLDED = frozenset(["setup", "numbers", "results", "progress"])
 # The tens digit of a lesson's number is its part.
 PARTS = ("Look", "Circuits", "Read", "Write", "Features", "Case studies", "Scale")
 # Lessons that are not yet in their second edition: the limits of form do not hold for them.
@@ -55,11 +60,14 @@ class Lesson:
         number: two digits, of which the first is the part: "11".
         slug: the rest of the file's name.
         title: of the heading, without the number.
+        time, needs: as its head says, in short: "two hours" and "00, 1.1".
     """
 
     number: str
     slug: str
     title: str
+    time: str
+    needs: str
 
     @property
     def stem(self) -> str:
@@ -69,15 +77,26 @@ class Lesson:
     def source(self) -> Path:
         return ROOT / SOLUTIONS / f"{self.stem}.py"
 
+    @property
+    def name(self) -> str:
+        return f"{shown(self.number)} · {self.title}"
+
 
 def _lessons() -> tuple[Lesson, ...]:
     found = []
     for path in sorted((ROOT / SOLUTIONS).glob("[0-9][0-9]_*.py")):
         number, _, slug = path.stem.partition("_")
-        heading = re.search(r"^# # \S+ · (.*)$", path.read_text(encoding="utf-8"), re.M)
+        text = path.read_text(encoding="utf-8")
+        heading = re.search(r"^# # \S+ · (.*)$", text, re.M)
         if heading is None:
             raise ValueError(f"{path.name} has no heading such as `# # 1.1 · Induction heads`.")
-        found.append(Lesson(number, slug, heading[1]))
+        head = text[: text.find('# %% tags=["setup"]')].replace("\n# ", " ")
+        told = re.search(r"\*\*Time\*\* (.+?)\. \*\*Needs\*\* (.+?)\.\s", head)
+        if told is None:
+            raise ValueError(f"{path.name} has no `**Time** two hours. **Needs** lesson 00.`")
+        lessons = re.findall(r"\b(?:00|\d\.\d)(?: to \d\.\d)?\b", told[2])
+        needs = ", ".join(sorted(lessons)) or told[2].partition(";")[0]
+        found.append(Lesson(number, slug, heading[1], told[1], needs))
     return tuple(found)
 
 
@@ -88,33 +107,67 @@ LESSONS = _lessons()
 
 def address() -> str:
     """The repository's address, from the one place where it is set: `pyproject.toml`."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return project["urls"]["Repository"]
+    return _project()["urls"]["Repository"]
+
+
+def release() -> str:
+    """The tag of the release that a notebook belongs to: `pyproject.toml`'s version."""
+    return f"v{_project()['version']}"
+
+
+def _project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def setup_cell() -> str:
-    """The set-up cell, the same in every lesson: finds the course, or clones it."""
+    """The set-up cell, the same in every lesson: finds the course, or clones this release of it.
+
+    Where the release has no tag yet, which is so between two releases, it clones the newest state.
+    """
     url = address()
     return f'''\
-import pathlib, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
 
 here, url = pathlib.Path.cwd(), "{url}"
 found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
-root = next(found, here / "{url.rsplit("/", 1)[1]}")
+root, why = next(found, here / "{url.rsplit("/", 1)[1]}"), "delete this folder, which is half there"
 if not root.exists():
-    subprocess.run(["git", "clone", "--quiet", "--depth=1", url, str(root)], check=True)
-sys.path[:0] = [] if str(root) in sys.path else [str(root)]
-__import__("utils.lesson").lesson.begin()'''
+    git = f\'git clone -q --depth=1 {{url}} "{{root}}"\'
+    why = " ".join(subprocess.getoutput(f"{{git}} -b {release()} || {{git}}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {{root}}; mend this, run the cell again: {{why}}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()'''
+
+
+def _on_colab(lesson: Lesson) -> str:
+    repository = address().removeprefix("https://github.com/")
+    where = f"https://colab.research.google.com/github/{repository}/blob/main/{NOTEBOOKS}"
+    return f"{where}/{lesson.stem}.ipynb"
 
 
 def colab_badge(lesson: Lesson) -> str:
     """Markdown that opens a lesson's blank notebook on Colab."""
-    repository = address().removeprefix("https://github.com/")
-    link = f"https://colab.research.google.com/github/{repository}/blob/main/{NOTEBOOKS}"
     picture = "https://colab.research.google.com/assets/colab-badge.svg"
-    return (
-        f"[![Open lesson {shown(lesson.number)} in Colab]({picture})]({link}/{lesson.stem}.ipynb)"
-    )
+    return f"[![Open lesson {shown(lesson.number)} in Colab]({picture})]({_on_colab(lesson)})"
+
+
+def way(lesson: Lesson) -> str:
+    """The line at a lesson's head and foot: the map, the lesson before it and the one after it.
+
+    Relative links serve in JupyterLab and on the repository's pages, absolute ones on Colab.
+    """
+    at = LESSONS.index(lesson)
+    steps = {
+        "Previous": LESSONS[at - 1] if at else None,
+        "Next": LESSONS[at + 1] if at + 1 < len(LESSONS) else None,
+    }
+    here = [f"**Map:** [all lessons]({MAP})"]
+    colab = [f"[map]({address()}#the-course-map)"]
+    for step, other in steps.items():
+        if other is not None:
+            here.append(f"**{step}:** [{other.name}]({other.stem}.ipynb)")
+            colab.append(f"[{step.lower()}]({_on_colab(other)})")
+    return f"{' | '.join(here)} | On Colab: {', '.join(colab)}"
 
 
 def course_map(prefix: str = "", *, online: bool = False) -> str:
@@ -125,7 +178,8 @@ def course_map(prefix: str = "", *, online: bool = False) -> str:
         online: with a column of Colab's badges, which are pictures from elsewhere.
     """
     up = "../" if not prefix else ""
-    head = ["", "lesson", "with outputs", *(["nothing to install"] if online else [])]
+    colab = ["nothing to install"] if online else []
+    head = ["", "lesson", "time", "needs", "with outputs", *colab, "exercises"]
     rows = [head, ["---"] * len(head)]
     for i, part in enumerate(PARTS):
         of_part = [lesson for lesson in LESSONS if lesson.number[0] == str(i)]
@@ -135,7 +189,9 @@ def course_map(prefix: str = "", *, online: bool = False) -> str:
             title = f"[{lesson.title}]({prefix}{lesson.stem}.ipynb)"
             solved = f"[solved]({up}{SOLUTIONS}/{lesson.stem}.ipynb)"
             badge = [colab_badge(lesson)] if online else []
-            rows.append([shown(lesson.number), title, solved, *badge])
+            n = str(len(exercises()[lesson.number]))
+            row = [shown(lesson.number), title, lesson.time, lesson.needs, solved, *badge, n]
+            rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -154,28 +210,38 @@ def _filled(text: str) -> str:
     return text
 
 
+PROGRESS = """\
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
+show_progress("{}")"""
+
+
 def _stamped(source: str, lesson: Lesson) -> str:
     """A lesson's source with all that is generated in it made anew.
 
-    That is its badge, its set-up cell, its stamped exercises and the link to the next lesson.
+    That is its badge, the lines with the way on, its set-up cell, its last cell and its stamped
+    exercises.
     """
-    badge = colab_badge(lesson)
-    source = re.sub(r"^# \[!\[Open lesson .*$", lambda _: f"# {badge}", source, flags=re.M)
-    later = [each for each in LESSONS if each.number > lesson.number]
-    link = f"[the course map](../{NOTEBOOKS}/README.md)"
-    if later:
-        link = f"[{shown(later[0].number)} · {later[0].title}]({later[0].stem}.ipynb)"
-    source = re.sub(r"^# \*\*Next:\*\* .*$", lambda _: f"# **Next:** {link}", source, flags=re.M)
+    for start, line in [
+        (r"\[!\[Open lesson ", colab_badge(lesson)),
+        (r"\*\*Map:\*\* ", way(lesson)),
+    ]:
+        source = re.sub(rf"^# {start}.*$", lambda _, line=line: f"# {line}", source, flags=re.M)
 
     def setup(cell: re.Match) -> str:
         return f"{cell[1]}{setup_cell()}\n\n"
 
+    def last(cell: re.Match) -> str:
+        return f"{cell[1]}{PROGRESS.format(lesson.number)}\n"
+
     def exercise(cell: re.Match) -> str:
         return f"\n\n\n{cell[1]}{exercise_code(cell[2])}\n\n\n"
 
-    end = r".*?\n*^(?=# %%)"  # of a cell
+    end = r".*?\n*(?=^# %%|\Z)"  # of a cell
     for start, code in [
         (r'(# %% tags=\["setup"\]\n)', setup),
+        (r'(# %% tags=\["progress"\]\n)', last),
         (r'\n*(# %% tags=\["exercise:([\w.]+)"\]\n)', exercise),
     ]:
         source = re.sub(start + end, code, source, flags=re.S | re.M)
@@ -226,14 +292,17 @@ def exercise_code(path: str) -> str:
 
 
 def solved_notebook(lesson: Lesson) -> NotebookNode:
-    """The lesson as a notebook without outputs, its cells of numbers folded."""
+    """The lesson as a notebook without outputs, arXiv's numbers linked, `FOLDED` cells folded."""
     notebook = jupytext.read(lesson.source)
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
     seen: dict[str, int] = {}
     for cell in notebook.cells:
         cell.metadata = {"tags": tags(cell)} if tags(cell) else {}
-        if "numbers" in tags(cell):
+        if FOLDED & set(tags(cell)):
             cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
+        if cell.cell_type == "markdown":
+            link = r"[arXiv \1](https://arxiv.org/abs/\1)"
+            cell.source = re.sub(r"(?<!\[)\barXiv (\d{4}\.\d{4,5})(?!\])", link, cell.source)
         digest = hashlib.sha256(f"{cell.cell_type}{cell.source}".encode()).hexdigest()[:8]
         seen[digest] = seen.get(digest, 0) + 1
         cell.id = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
@@ -243,13 +312,15 @@ def solved_notebook(lesson: Lesson) -> NotebookNode:
 def blank_notebook(solved: NotebookNode) -> NotebookNode:
     """What a learner opens: without answers, outputs and cells of numbers.
 
-    Each solution goes into a fold below the exercise's hints.
+    Each solution goes into a folded cell of its own below the exercise's hints: who opens the
+    source of the hints does not see it.
     """
     blank = nbformat.from_dict(solved)
     blank.metadata = {"kernelspec": solved.metadata["kernelspec"]}
     blank.cells = [c for c in blank.cells if not {"solution-only", "numbers"} & set(tags(c))]
-    solution = None
+    cells, solution = [], None
     for cell in blank.cells:
+        cells.append(cell)
         if "### BEGIN SOLUTION" in cell.source:
             solution = re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.M)
             stub = r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION"
@@ -257,10 +328,15 @@ def blank_notebook(solved: NotebookNode) -> NotebookNode:
             cell.source = re.sub(stub, code, cell.source, flags=re.M | re.S)
         elif "hints" in tags(cell) and solution:
             fold = "<details><summary>Solution</summary>\n\n```python\n{}\n```\n\n</details>"
-            cell.source += f"\n\n{fold.format(solution.rstrip())}"
+            text, about = fold.format(solution.rstrip()), {"tags": ["solution"]}
+            below = nbformat.v4.new_markdown_cell(text, id=f"{cell.id}-solution", metadata=about)
+            cells.append(below)
             solution = None
+        elif cell.cell_type == "markdown":
+            cell.source = cell.source.replace(f"]({MAP})", "](README.md)")
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    blank.cells = cells
     return blank
 
 
@@ -300,6 +376,7 @@ def _solve(lesson: Lesson, *, run: bool) -> NotebookNode:
         )
         client.execute(env=_quiet_environment(data))
     _drop_progress_bars(notebook)
+    _still(notebook)
     _add_pictures(notebook)
     notebook.metadata["executed"] = _code(notebook)
     return notebook
@@ -321,10 +398,22 @@ def _is_progress_bar(output: NotebookNode) -> bool:
     return output.get("name") == "stderr" and "\r" in output.text
 
 
+def _still(notebook: NotebookNode) -> None:
+    """Leaves what each widget shows at the start: nobody is there to move it on a saved page."""
+    notebook.metadata.pop("widgets", None)
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if {"text/html", PLOTLY} & set(output.get("data", {})):
+            output.data.pop("application/vnd.jupyter.widget-view+json", None)
+
+
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
 def _add_pictures(notebook: NotebookNode) -> None:
     """Puts a PNG beside each plotly figure, with its title as alt text.
 
-    Pages that run no scripts, such as a repository's web view, show that one.
+    Pages that run no scripts, such as a repository's web view, show that one. It is HTML, as
+    nbconvert drops the alt text of what is `image/png`.
     """
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -332,13 +421,15 @@ def _add_pictures(notebook: NotebookNode) -> None:
         return
     os.environ.setdefault("BROWSER_PATH", browser)  # kaleido asks there
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        figure = output.get("data", {}).get("application/vnd.plotly.v1+json")
+        figure = output.get("data", {}).get(PLOTLY)
         if figure is not None:
             fig = go.Figure(figure["data"], figure["layout"])
-            png = fig.to_image(format="png", width=fig.layout.width or 760)
-            output.data["image/png"] = base64.b64encode(png).decode()
+            columns = sum(1 for _ in fig.select_xaxes()) + sum(1 for _ in fig.select_polars())
+            png = fig.to_image(format="png", width=900 if columns > 1 else 760)
+            alt = html.escape(re.sub(r"<[^>]*>", " ", fig.layout.title.text or ""))
+            data = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+            output.data["text/html"] = f'<img alt="{alt}" src="{data}" style="max-width:100%">'
             output.data["text/plain"] = f"[figure: {fig.layout.title.text}]"
-            output.metadata["image/png"] = {"alt": fig.layout.title.text}
 
 
 def _written(notebook: NotebookNode) -> str:

@@ -8,11 +8,11 @@ import torch
 
 from solutions import make
 from solutions.reseed import moved_seeds
-from utils import lesson
 from utils.checks.engine import CORRECT, NOT_ATTEMPTED, WRONG, Unsolved, Wrong, match
+from utils.checks.progress import exercises
 from utils.lesson import claim
 
-EXERCISES = [name for names in lesson.exercises().values() for name in names]
+EXERCISES = [name for names in exercises().values() for name in names]
 
 
 def answers(what: str) -> dict:
@@ -23,7 +23,7 @@ def answers(what: str) -> dict:
     ADAPTED: exercise -> the course's version, where it is not a function of that name.
     """
     found = {}
-    for number in lesson.exercises():
+    for number in exercises():
         found |= getattr(importlib.import_module(f"tests.answers.lesson_{number}"), what, {})
     return found
 
@@ -31,7 +31,7 @@ def answers(what: str) -> dict:
 def checks() -> dict:
     """Exercise -> its check, over all lessons."""
     found = {}
-    for number in lesson.exercises():
+    for number in exercises():
         module = importlib.import_module(f"utils.checks.lesson_{number}")
         for value in vars(module).values():
             if hasattr(value, "exercise") and hasattr(value, "verdict"):

@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from utils import lesson
-from utils.checks import inputs
+from utils.checks import inputs, progress
 
 NOT_ATTEMPTED, CORRECT, WRONG = "not attempted", "correct", "wrong"
 
@@ -114,7 +113,7 @@ def exercise(path: str, *, changes: Iterable[str] = (), keeps_gradient: bool = T
         def check(learner: Callable) -> Callable:
             found = verdict(learner)
             if found.state == CORRECT:
-                lesson.record(name)
+                progress.record(name)
             _show(found)
             if os.environ.get("HEADS_TO_FEATURES_EXPECT", found.state) != found.state:
                 raise Unsolved(str(found))
