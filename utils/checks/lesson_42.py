@@ -9,32 +9,32 @@ def _drawn(*size: int, seed: int) -> torch.Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
 
+def _relu_loss(x, W_enc, b_enc, W_dec, b_dec) -> torch.Tensor:
+    acts = ((x - b_dec) @ W_enc + b_enc).relu()
+    return ((acts @ W_dec + b_dec - x).square().sum(1) + 0.3 * acts.sum(1)).mean()
+
+
 @exercise("relu_sae")
 def check_relu_sae(relu_sae) -> str:
-    """Three vectors of two numbers, five latents."""
+    """Three vectors of four numbers, five latents."""
     given = {
-        "x": _drawn(3, 2, seed=0),
-        "W_enc": _drawn(2, 5, seed=1),
+        "x": _drawn(3, 4, seed=0),
+        "W_enc": _drawn(4, 5, seed=1),
         "b_enc": _drawn(5, seed=2),
-        "W_dec": _drawn(5, 2, seed=3),
-        "b_dec": _drawn(2, seed=4),
+        "W_dec": _drawn(5, 4, seed=3),
+        "b_dec": _drawn(4, seed=4),
     }
     x, W_enc, b_enc, W_dec, b_dec = given.values()
     pre = (x - b_dec) @ W_enc + b_enc
     acts = pre.relu()
     out = acts @ W_dec + b_dec
-    handed = {name: value.clone() for name, value in given.items()}
-    returned = relu_sae(**handed, l1=0.3)
+    trained = {name: value.clone().requires_grad_(name != "x") for name, value in given.items()}
+    returned = relu_sae(**trained, l1=0.3)
     expect(
         isinstance(returned, tuple | list) and len(returned) == 3,
         "Return three things: the activations, the reconstruction and the loss.",
     )
     got, got_out, got_loss = returned
-    changed = [name for name, value in given.items() if not torch.equal(value, handed[name])]
-    expect(
-        not changed,
-        f"Your function changed {', '.join(changed)} in place: `x - b`, not `x -= b`.",
-    )
     match(
         got,
         acts,
@@ -98,6 +98,9 @@ def check_relu_sae(relu_sae) -> str:
             "The penalty was taken on sizes *before* the ReLU: silence would cost too.": squared
             + 0.3 * pre.abs().sum(1).mean(),
             "`l1` is not used.": squared + acts.sum(1).mean(),
+            "The squared error was halved: there is no 1/2 here.": each.mean() - squared / 2,
+            "The whole loss was multiplied by `l1`: it weighs the activations alone.": 0.3
+            * (squared + acts.sum(1).mean()),
             "The activations were weighted by the lengths of their directions. Some do "
             "that and leave lengths free; here the price is on the plain sum.": squared
             + 0.3 * (acts * W_dec.norm(dim=1)).sum(1).mean(),
@@ -108,19 +111,29 @@ def check_relu_sae(relu_sae) -> str:
             "There is one loss for each vector: average over them.": each,
         },
     )
-    weights = {name: value.clone().requires_grad_(name != "x") for name, value in given.items()}
-    loss = relu_sae(**weights, l1=0.3)[2]
     expect(
-        isinstance(loss, torch.Tensor) and loss.requires_grad,
+        isinstance(got_loss, torch.Tensor) and got_loss.requires_grad,
         "The numbers are right, but nothing could be trained: return the loss as a tensor, without "
         "`.item()`, `.detach()` or `no_grad`.",
     )
-    slopes = torch.autograd.grad(loss, list(weights.values())[1:], allow_unused=True)
+    weights = list(trained.values())[1:]
+    slopes = torch.autograd.grad(got_loss, weights, allow_unused=True)
+    right = torch.autograd.grad(_relu_loss(*trained.values()), weights)
     expect(
         all(slope is not None and bool(slope.any()) for slope in slopes),
         "The numbers are right, but gradients do not reach all four weights: is there a "
         "`.detach()` or a `no_grad` on the way?",
     )
+    expect(
+        all(torch.allclose(a, b, atol=1e-4) for a, b in zip(slopes, right, strict=True)),
+        "The numbers are right, but not their gradients: a weight is detached at one of the two "
+        "places where it is used, or the error or the penalty is.",
+    )
+    alone = relu_sae(
+        **{name: value[:1] if name == "x" else value for name, value in given.items()}, l1=0
+    )
+    match(alone[0], acts[:1], what="The activations of one vector", mistakes={})
+    match(alone[2], error[0].sum(), what="The loss of one vector with `l1=0`", mistakes={})
     return "A bias, a sum of the active directions, and a price on activity."
 
 
@@ -132,7 +145,7 @@ def check_unexplained(unexplained) -> str:
     left = (out - x).square()
     spread = (x - x.mean(0)).square()
     match(
-        unexplained(x.clone(), out.clone()),
+        unexplained(x, out),
         left.sum() / spread.sum(),
         what="The share unexplained",
         mistakes={
@@ -169,6 +182,19 @@ def check_unexplained(unexplained) -> str:
             / spread.sqrt().sum(),
         },
     )
+    bad = x.mean(0) - (x - x.mean(0))  # all vectors mirrored: an error of twice their distance
+    match(
+        unexplained(x, bad),
+        4.0,
+        what="What mirrored vectors leave unexplained",
+        mistakes={
+            "Your function says 1 at most. Whoever does worse than saying the mean leaves more "
+            "than all: do not cut it off.": 1.0,
+            "Your function says 0 at least, or at most 1, of what is explained: do not cut it "
+            "off.": 0.0,
+        },
+    )
+    match(unexplained(x, x), 0.0, what="What a perfect copy leaves unexplained", mistakes={})
     return "0 for a perfect copy, and 1 for always saying the mean."
 
 
@@ -182,7 +208,7 @@ def check_best_cosine(best_cosine) -> str:
     unit_found = found / found.norm(dim=1, keepdim=True)
     cosine = unit_true @ unit_found.T
     by_column = (true / true.norm(dim=0)) @ (found / found.norm(dim=0)).T
-    got = best_cosine(true.clone(), found.clone())
+    got = best_cosine(true, found)
     expect(
         not isinstance(got, tuple),
         "`max` along an axis gives two things, the values and their places: return the values.",
@@ -215,6 +241,22 @@ def check_best_cosine(best_cosine) -> str:
             ).values.mean(),
         },
     )
+    one = cosine[:, 3]
+    match(
+        best_cosine(true, found[3:4]),
+        one,
+        what="With one found direction, the opposite of a true one, the best cosine",
+        mistakes={
+            "A best cosine can lie below 0, where no found direction points the same way: leave "
+            "the sign.": one.clamp(min=0),
+        },
+    )
+    match(
+        best_cosine(true[1:2], found),
+        cosine[1:2].max(1).values,
+        what="That of one feature",
+        mistakes={},
+    )
     return "For every feature, the latent that comes nearest."
 
 
@@ -234,12 +276,17 @@ def check_top_k(top_k) -> str:
         chosen = score.topk(k, dim=dim).indices
         return torch.zeros_like(values).scatter(dim, chosen, values.gather(dim, chosen))
 
+    def of_all(score: torch.Tensor) -> torch.Tensor:
+        """The same three latents for all rows."""
+        on = torch.zeros(6).scatter(0, score.topk(3).indices, 1.0)
+        return pre.relu() * on
+
     rows, columns = keep(pre, pre, 3, 1), keep(pre, pre, 3, 0)
     kth = pre.topk(3).values[:, -1:]
     chosen = pre.topk(3)
     flat = keep(pre.flatten(), pre.flatten(), 12, 0).view_as(pre)
     match(
-        top_k(pre.clone(), 3),
+        top_k(pre, 3),
         rows.relu(),
         what="The activations",
         mistakes={
@@ -253,6 +300,13 @@ def check_top_k(top_k) -> str:
                 pre, pre.abs(), 3, 1
             ).relu(),
             "The largest in size were chosen, and negative ones kept.": keep(pre, pre.abs(), 3, 1),
+            "The first vector's latents were chosen for all of them: each has its own k.": of_all(
+                pre[0]
+            ),
+            "One choice was made for the whole batch: each vector has its own k.": of_all(
+                pre.mean(0)
+            ),
+            "The size was taken of negative ones: they become 0.": rows.abs(),
             "That is a 1 for each active latent: keep the values.": (rows > 0).float(),
             "Those are the k values side by side. Put each where it was.": pre.topk(
                 3
@@ -269,7 +323,7 @@ def check_top_k(top_k) -> str:
         },
     )
     match(
-        top_k(pre.clone(), 2),
+        top_k(pre, 2),
         keep(pre, pre, 2, 1).relu(),
         what="With k = 2 in place of 3, the activations",
         mistakes={"With k = 2 your function still keeps three: use `k`.": rows.relu()},
@@ -282,7 +336,7 @@ def check_top_k(top_k) -> str:
     )
     batch = _drawn(2, 3, 7, seed=0)
     try:
-        got = top_k(batch.clone(), 2)
+        got = top_k(batch, 2)
     except Wrong as problem:
         raise Wrong(
             "One more axis in front, [text, token, latent], is too much for your function: let "
@@ -297,6 +351,13 @@ def check_top_k(top_k) -> str:
             "stands in front.": keep(batch, batch, 2, 1).relu()
         },
     )
+    one = keep(pre[:1], pre[:1], 2, 1)[0]
+    match(
+        top_k(pre[0].clone().requires_grad_(), 2),
+        one,
+        what="Of one vector, [d_sae], the activations",
+        mistakes={},
+    )
     return "Each vector has its own k, and never a negative one."
 
 
@@ -307,8 +368,12 @@ def check_jump_relu(jump_relu) -> str:
     threshold = torch.tensor([0.1, 0.5, 1.0, 0.2])
     above = pre > threshold
     zero = torch.zeros(())
+
+    def at_one(value: float) -> torch.Tensor:
+        return torch.where(pre > value, pre, zero)
+
     match(
-        jump_relu(pre.clone(), threshold.clone()),
+        jump_relu(pre, threshold),
         torch.where(above, pre, zero),
         what="The activations",
         mistakes={
@@ -324,11 +389,21 @@ def check_jump_relu(jump_relu) -> str:
             ),
             "Values below the threshold were raised to it: they become 0.": pre.maximum(threshold),
             "What lies *below* the threshold was kept.": torch.where(above, zero, pre),
-            "One threshold was used for all latents: each has its own.": torch.where(
-                pre > threshold.mean(), pre, zero
+            "One threshold, their mean, was used for all latents: each has its own.": at_one(
+                threshold.mean().item()
             ),
+            "The first latent's threshold was used for all: each has its own.": at_one(0.1),
+            "The highest threshold was used for all latents: each has its own.": at_one(1.0),
         },
     )
+    batch = torch.stack([pre, -pre])
+    for each, name in ((batch, "With one more axis in front"), (pre[2], "Of one vector, [d_sae],")):
+        match(
+            jump_relu(each.clone().requires_grad_(), threshold),
+            torch.where(each > threshold, each, zero),
+            what=f"{name} the activations",
+            mistakes={},
+        )
     return "All or nothing: the value as it is, or 0."
 
 
@@ -346,7 +421,7 @@ def check_output_scale(output_scale) -> str:
         return out_less.square().sum() / (out_less * x_less).sum()
 
     match(
-        output_scale(x.clone(), out.clone()),
+        output_scale(x, out),
         moved.square().sum() / dot,
         what="The scale",
         mistakes={
@@ -386,73 +461,117 @@ def check_output_scale(output_scale) -> str:
             ).mean(),
         },
     )
+    for longer in (1.5, -2.0):
+        match(
+            output_scale(x, x.mean(0) + longer * centred),
+            longer,
+            what=f"The scale of a reconstruction that is {longer:g} times what it should be",
+            mistakes={
+                "Your function says 1 at most: a reconstruction may be too long, too.": 1.0,
+                "The sign is lost: a reconstruction that points the other way has a scale below "
+                "0.": abs(longer),
+                "Your function says 0 at least: a reconstruction that points the other way has a "
+                "scale below 0.": 0.0,
+            },
+        )
     return "1 is the right length, and below it the reconstruction has shrunk."
 
 
 @exercise("dead_loss")
 def check_dead_loss(dead_loss) -> str:
-    """Three vectors of eight numbers and nine latents, five of them dead, four to be used."""
-    error, pre, W_dec = _drawn(3, 8, seed=0), _drawn(3, 9, seed=1), _drawn(9, 8, seed=2)
-    pre[0] = pre[0].abs() + 0.1  # so that all five dead ones would be active
-    dead = torch.tensor([False, True, True, False, True, False, True, True, False])
+    """Three vectors of five numbers and nine latents, five of them dead, two to be used.
 
-    def answer(among, *, target=error, k=4, relu=True) -> torch.Tensor:
-        chosen = pre.masked_fill(~among, -float("inf")).topk(k).indices
-        values = pre.gather(1, chosen)
-        values = values.relu() if relu else values
-        acts = torch.zeros_like(pre).scatter(1, chosen, values)
+    The first vector wants two other latents than the second, and the batch as a whole two more.
+    """
+    error, W_dec = _drawn(3, 5, seed=0), _drawn(9, 5, seed=2)
+    dead = torch.tensor([False, True, True, False, True, False, True, True, False])
+    pre = torch.tensor(
+        [
+            [1.7, 1.1, 0.9, 0.2, 0.8, 2.0, 0.3, 0.4, 0.6],
+            [0.3, 0.1, -0.6, 1.2, 0.9, -0.3, 1.4, 0.7, 2.2],
+            [0.5, -1.9, -0.2, 0.4, 0.6, 1.3, -1.8, -0.4, 0.1],
+        ]
+    )
+
+    def loss(acts: torch.Tensor, target: torch.Tensor = error) -> torch.Tensor:
         return (target - acts @ W_dec).square().sum(1)
 
-    values, at = pre[:, dead].topk(4)  # places among the dead, taken for places among all
+    def acts_of(score: torch.Tensor, k: int = 2) -> torch.Tensor:
+        chosen = score.topk(k).indices
+        return torch.zeros_like(pre).scatter(1, chosen, pre.gather(1, chosen))
+
+    def of_all(score: torch.Tensor) -> torch.Tensor:
+        """The loss with the same two dead latents for all vectors."""
+        return loss(acts_of(score.masked_fill(~dead, -torch.inf).expand(3, 9)).relu()).mean()
+
+    among = pre.masked_fill(~dead, -torch.inf)
+    acts = acts_of(among)
+    right = loss(acts.relu()).mean()
+    most = torch.where(among >= among.flatten().topk(6).values[-1], pre, 0.0)
+    values, at = pre[:, dead].topk(2)  # places among the dead, taken for places among all
     misplaced = torch.zeros_like(pre).scatter(1, at, values.relu())
-    first = pre.topk(4)  # among all, and only then the dead
-    late = torch.zeros_like(pre).scatter(1, first.indices, first.values.relu()) * dead
-    every = torch.ones_like(dead)
     match(
-        dead_loss(error.clone(), pre.clone(), dead.clone(), W_dec.clone(), k=4),
-        answer(dead).mean(),
+        dead_loss(error, pre, dead, W_dec, k=2),
+        right,
         what="The loss of the dead",
         mistakes={
-            "The *living* latents were used: `dead` is True for those that may take part.": answer(
-                ~dead
+            "The *living* latents were used: `dead` is True for those that may take part.": loss(
+                acts_of(pre.masked_fill(dead, -torch.inf)).relu()
             ).mean(),
-            "Living latents took part: choose the k among the dead alone.": answer(every).mean(),
+            "Living latents took part: choose the k among the dead alone.": loss(
+                acts_of(pre).relu()
+            ).mean(),
             "You took the k largest of all latents, and then left out the living: so fewer than k "
-            "dead ones take part. Leave the living out *before* you choose.": (error - late @ W_dec)
-            .square()
-            .sum(1)
-            .mean(),
+            "dead ones take part. Leave the living out *before* you choose.": loss(
+                acts_of(pre).relu() * dead
+            ).mean(),
+            "One choice of k was made for the whole batch, by the first vector: each vector has "
+            "its own k.": of_all(pre[0]),
+            "One choice of k was made for the whole batch, by the sum over vectors: each vector "
+            "has its own k.": of_all(pre.sum(0)),
+            "One choice of k was made for the whole batch, by how active latents are in it: each "
+            "vector has its own k.": of_all(pre.relu().sum(0)),
+            "One choice of k was made for the whole batch, by the highest values in it: each "
+            "vector has its own k.": of_all(pre.amax(0)),
+            "You chose the k x n largest of the whole batch: each vector has its own k.": loss(
+                most.relu()
+            ).mean(),
+            "The largest in *size* were chosen, which drops smaller positive ones.": loss(
+                acts_of(pre.abs().masked_fill(~dead, -torch.inf)).relu()
+            ).mean(),
             "You multiplied by 1/32 here. That weight is put on when the losses are added up; give "
-            "the plain loss back.": answer(dead).mean() / 32,
-            "All dead latents took part: the k largest of each vector do.": answer(
-                dead, k=5
+            "the plain loss back.": right / 32,
+            "All dead latents took part: the k largest of each vector do.": loss(
+                pre.relu() * dead
             ).mean(),
             "The dead were chosen, but the directions are others': `topk` on `pre[:, dead]` gives "
-            "places among the dead, not among all latents.": (error - misplaced @ W_dec)
-            .square()
-            .sum(1)
-            .mean(),
-            "Negative values were kept: ReLU.": answer(dead, relu=False).mean(),
+            "places among the dead, not among all latents.": loss(misplaced).mean(),
+            "Negative values were kept: ReLU.": loss(acts).mean(),
             "The error's sign is turned: the dead should *make* it, so that adding what they say "
-            "helps.": answer(dead, target=-error).mean(),
-            "Summed over vectors: average over them.": answer(dead).sum(),
-            "Averaged over dimensions: sum over them, as in the loss.": answer(dead).mean() / 8,
-            "There is one value for each vector: average over them.": answer(dead),
-            "Nothing was subtracted: that is how much error there is.": error.square()
-            .sum(1)
-            .mean(),
+            "helps.": loss(acts.relu(), -error).mean(),
+            "Summed over vectors: average over them.": 3 * right,
+            "Averaged over dimensions: sum over them, as in the loss.": right / 5,
+            "There is one value for each vector: average over them.": loss(acts.relu()),
+            "Nothing was subtracted: that is how much error there is.": loss(
+                torch.zeros_like(pre)
+            ).mean(),
         },
     )
-    pre, W_dec = pre.clone().requires_grad_(), W_dec.clone().requires_grad_()
-    loss = dead_loss(error.clone(), pre, dead.clone(), W_dec, k=4)
-    slopes = [None, None]
-    if isinstance(loss, torch.Tensor) and loss.requires_grad:
-        slopes = torch.autograd.grad(loss, [pre, W_dec], allow_unused=True)
+    trained = pre.clone().requires_grad_(), W_dec.clone().requires_grad_()
+    loss_again = dead_loss(error, trained[0], dead, trained[1], k=2)
+    slopes = torch.autograd.grad(loss_again, trained, allow_unused=True)
     expect(
         all(slope is not None and bool(slope.any()) for slope in slopes),
-        "The number is right, but the dead could not learn from it: return a tensor that "
-        "gradients go through, without `.item()`, `.detach()` or `no_grad`.",
+        "The number is right, but the dead could not learn from it: gradients have to reach `pre` "
+        "and `W_dec`, without `.detach()` or `no_grad`.",
     )
+    for k, n in ((3, 3), (5, 3), (3, 1)):
+        match(
+            dead_loss(error[:n], pre[:n], dead, W_dec, k=k),
+            loss(acts_of(among, k).relu())[:n].mean(),
+            what=f"With k = {k} and {n} vector{'s' * (n > 1)}, the loss",
+            mistakes={"`k` is not used.": loss(acts.relu())[:n].mean()},
+        )
     return "The dead learn what the living have left over."
 
 
@@ -464,7 +583,7 @@ def check_loss_recovered(loss_recovered) -> str:
     ablated = torch.tensor([8.0, 13.0, 7.0])
     a, r, c = (each.mean() for each in (ablated, replaced, clean))
     match(
-        loss_recovered(replaced.clone(), clean=clean.clone(), ablated=ablated.clone()),
+        loss_recovered(replaced, clean=clean, ablated=ablated),
         (a - r) / (a - c),
         what="The loss recovered",
         mistakes={
@@ -486,4 +605,23 @@ def check_loss_recovered(loss_recovered) -> str:
             "without, that counts for it.": 1 - (replaced - clean).abs().mean() / (a - c),
         },
     )
+    for case, each, share in (
+        ("worse than the ablation", torch.tensor([12.0, 16.0, 9.0]), (a - 37 / 3) / (a - c)),
+        ("better than the clean model", torch.tensor([1.0, 2.0, 0.2]), 1 + 1 / (a - c)),
+    ):
+        match(
+            loss_recovered(each, clean=clean, ablated=ablated),
+            share,
+            what=f"The loss recovered by a reconstruction that is {case}",
+            mistakes={
+                "The sign is lost: a reconstruction that is worse than the ablation has a value "
+                "below 0.": share.abs(),
+                "A share of less than nothing was cut off: whoever is worse than the ablation has "
+                "a value below 0.": 0.0,
+                "What lies above 1 was cut off: whoever is better than the clean model has more "
+                "than 1.": 1.0,
+                "That is the distance from 1: whoever is better than the clean model has more "
+                "than 1.": 2 - share,
+            },
+        )
     return "1 is as good as untouched, and 0 no better than the ablation."
