@@ -539,7 +539,7 @@ def _directions_by_rows(n, like, *, generator):
 
 def _directions_by_dose(n, like, *, generator):
     drawn = torch.empty(n, like.shape[0], dtype=torch.float64).normal_(generator=generator)
-    return steering.at_dose(drawn, 1.0, norm=like.norm())
+    return steering.at_dose(drawn, 1.0, norm=like.norm().item())
 
 
 def _add_by_slice(resid, vector, *, start, past):
