@@ -1,5 +1,6 @@
 """Answers to lesson 5.2: the library's versions, and plausible mistakes."""
 
+import numpy as np
 import torch
 
 from utils.cases import thinking
@@ -23,6 +24,10 @@ def _text(answer):
 def _in_place(header, tried, said=("this", "works")):
     header += [*tried, "(", *said, ")", ",", "check", *tried, "("]
     return header
+
+
+def _joined(header, tried, said=("this", "works")):
+    return header + tried + ["("] + said + [")", ",", "check"] + tried + ["("]
 
 
 def _nested(header, tried, said=("this", "works")):
@@ -92,6 +97,22 @@ def _mean(values):
     return values.sum(1).mean() if len(values) else torch.zeros(())
 
 
+def _ones(resid, n):
+    return (torch.arange(len(resid)) < n)[:, None, None]
+
+
+def _of_one_puzzle(said):
+    begin = ["now", "make", "15", "from", "12", "7", ":", "12", "+", "7", "=", "19", "("]
+    return [*begin, *said, ")", ",", "check", *begin[7:]]
+
+
+def _two_spans(pattern, spans):
+    found = torch.zeros(min(2, len(spans)))
+    for i, (begin, end) in enumerate(spans[:2]):
+        found[i] = _mean(pattern[end:, begin:end])
+    return found
+
+
 MISTAKES = {
     "continue_share": [
         ("stop", _share(lambda c, s, pc, ps: (s - c).sigmoid()), "which of the two goes on"),
@@ -117,6 +138,9 @@ MISTAKES = {
             "divided log probabilities",
         ),
         ("last", _share(lambda c, s, pc, ps: (c - s).sigmoid()[:, -1]), "last position"),
+        ("yes or no", _share(lambda c, s, pc, ps: (c > s).float()), "yes or no"),
+        ("log", _share(lambda c, s, pc, ps: (c - s).sigmoid().log()), "log of the share"),
+        ("three axes", lambda x, c, s: (x[:, :, c] - x[:, :, s]).sigmoid(), "IndexError"),
     ],
     "checked_again": [
         (
@@ -169,7 +193,14 @@ MISTAKES = {
             "stand alone",
         ),
         ("nested", _nested, "flat list"),
-        ("in place", _in_place, "changed a list"),
+        ("in place", _in_place, "changes its input `header`"),
+        ("lists joined", _joined, "TypeError"),
+        ("this puzzle", _text(lambda h, t, s: _of_one_puzzle(s)), "another puzzle"),
+        (
+            "no default",
+            lambda h, t, said=("yes",): thinking.checked_again(h, t, said=said),
+            "stays `this works`",
+        ),
         (
             "one text",
             _text(lambda h, t, s: " ".join([*h, *t, "(", *s, ")", ",", "check", *t, "("])),
@@ -192,10 +223,16 @@ MISTAKES = {
         ("one earlier", _added(lambda r, m, v: r + m.roll(-1, 1) * v), "one token too early"),
         ("subtracted", _added(lambda r, m, v: r - m * v), "took the vector away"),
         ("push alone", _added(lambda r, m, v: m * v), "push alone"),
-        ("last position", _at_the_end, "at every position"),
+        ("last position", _at_the_end, "last position only"),
+        (
+            "all but the last",
+            _added(lambda r, m, v: torch.cat([r[:, :-1] + m[:, :-1] * v, r[:, -1:]], 1)),
+            "left the last position out",
+        ),
+        ("first two rows", _added(lambda r, m, v: r + m * v * _ones(r, 2)), "by hand"),
         ("always )", _at_close, "always that of"),
         ("multiplied", _added(lambda r, m, v: (r + v) * m), "is gone"),
-        ("in place", _added_in_place, "changed `resid`"),
+        ("in place", _added_in_place, "changes its input `resid`"),
     ],
     "continuation_log_probs": [
         ("own place", _read(lambda x: x.sum(1), shift=0), "at its own position"),
@@ -215,6 +252,12 @@ MISTAKES = {
         ),
         ("not summed", _read(lambda x: x), "sum over the continuation"),
         ("sign", _read(lambda x: -x.sum(1)), "turned round"),
+        (
+            "the last two",
+            lambda logits, tokens, start: _read(lambda x: x.sum(1))(logits, tokens, 3),
+            "last two tokens",
+        ),
+        ("squeezed", _read(lambda x: x.sum(1).squeeze()), "of 1 rows"),
     ],
     "importance": [
         (
@@ -239,6 +282,22 @@ MISTAKES = {
         ("how often", lambda k, r, d: k.float().mean() - d.float().mean(), "how *often*"),
         ("bools", lambda k, r, d: k.mean() - r[d].mean(), "`.float()`"),
         ("ratio", lambda k, r, d: k.float().mean() / r[d].float().mean(), "divided one chance"),
+        (
+            "numbers for an index",
+            lambda k, r, d: k.float().mean() - r[d.long()].float().mean(),
+            "do not turn it into numbers",
+        ),
+        (
+            "relu",
+            lambda k, r, d: (k.float().mean() - r[d].float().mean()).clamp(min=0),
+            "cut off",
+        ),
+        (
+            "percent",
+            lambda k, r, d: 100 * (k.float().mean() - r[d].float().mean()),
+            "by hand",
+        ),
+        ("both filtered", lambda k, r, d: k[d].float().mean() - r[d].float().mean(), "IndexError"),
     ],
     "received_attention": [
         ("mean", _received(lambda q, own, p, b, e: own.mean()), "mean over the span's tokens"),
@@ -275,5 +334,128 @@ MISTAKES = {
             "span's last token alone",
         ),
         ("nan", _received(lambda q, own, p, b, e: own.sum(1).mean()), "a nan"),
+        ("two spans", lambda p, spans: _two_spans(p, spans), "of three spans"),
+    ],
+}
+
+
+def _by_append(header, tried, said=("this", "works")):
+    words = list(header)
+    for part in (tried, "(", said, [")", ",", "check"], tried, "("):
+        words.extend(part if not isinstance(part, str) else [part])
+    return words
+
+
+def _added_by_loop(resid, tokens, vector, token):
+    out = resid.detach().clone()
+    for row in range(tokens.shape[0]):
+        for pos in range(tokens.shape[1]):
+            if int(tokens[row, pos]) == token:
+                out[row, pos] = out[row, pos] + vector
+    return out
+
+
+def _added_by_mask(resid, tokens, vector, token):
+    out = resid.clone()
+    out[tokens == token] += vector
+    return out
+
+
+def _importance_by_count(kept, resampled, differs):
+    other = [r for r, d in zip(resampled.tolist(), differs.tolist(), strict=True) if d]
+    return sum(kept.tolist()) / len(kept) - sum(other) / len(other)
+
+
+def _continued_by_loop(logits, tokens, start):
+    found = []
+    for row, words in zip(logits, tokens, strict=True):
+        at = [row[i - 1].log_softmax(0)[words[i]] for i in range(start, len(words))]
+        found.append(float(sum(at)))
+    return torch.tensor(found)
+
+
+def _continued_by_loss(logits, tokens, start):
+    loss = torch.nn.functional.cross_entropy(
+        logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none"
+    )
+    return -loss[:, start - 1 :].sum(1)
+
+
+def _received_by_loop(pattern, spans):
+    found, n = torch.zeros(len(spans)), len(pattern)
+    for i, (begin, end) in enumerate(spans):
+        for query in range(end, n):
+            found[i] += pattern[query, begin:end].sum() / (n - end)
+    return found
+
+
+def _received_by_sums(pattern, spans):
+    upto = np.pad(pattern.double().numpy().cumsum(1), ((0, 0), (1, 0)))
+    rows = [(upto[end:, end] - upto[end:, begin]) for begin, end in spans]
+    return torch.tensor([row.mean() if len(row) else 0.0 for row in rows])
+
+
+RIGHT = {
+    "continue_share": [
+        ("softmax of two", lambda x, comma, stop: x[..., [comma, stop]].softmax(-1)[..., 0]),
+        ("among all, divided", _share(lambda c, s, pc, ps: pc / (pc + ps))),
+        ("exp", lambda x, comma, stop: 1 / (1 + torch.exp(x[..., stop] - x[..., comma]))),
+        (
+            "arrays",
+            lambda x, comma, stop: (
+                torch.from_numpy(1 / (1 + np.exp(x.numpy()[..., stop] - x.numpy()[..., comma])))
+                if x.ndim > 1
+                else float((x[comma] - x[stop]).sigmoid())
+            ),
+        ),
+    ],
+    "checked_again": [
+        ("appended", _by_append),
+        (
+            "a tuple",
+            lambda header, tried, said=("this", "works"): (
+                *(*header, *tried, "(", *said, ")"),
+                *(",", "check", *tried, "("),
+            ),
+        ),
+        (
+            "one text, split",
+            lambda header, tried, said=("this", "works"): (
+                f"{' '.join(header)} {' '.join(tried)} ( {' '.join(said)} ) , "
+                f"check {' '.join(tried)} ("
+            ).split(),
+        ),
+    ],
+    "add_at_token": [
+        ("loops over a detached copy", _added_by_loop),
+        ("boolean index", _added_by_mask),
+        ("where", _added(lambda r, m, v: torch.where(m, r + v, r))),
+        (
+            "einsum",
+            lambda resid, tokens, vector, token: (
+                resid + torch.einsum("bh,d->bhd", tokens.eq(token).to(resid), vector)
+            ),
+        ),
+    ],
+    "importance": [
+        ("counts, a float", _importance_by_count),
+        ("weighted", lambda k, r, d: k.double().mean() - (r & d).sum() / d.sum()),
+        ("arrays", lambda k, r, d: k.numpy().mean() - r.numpy()[d.numpy()].mean()),
+    ],
+    "continuation_log_probs": [
+        ("loops", _continued_by_loop),
+        ("cross-entropy", _continued_by_loss),
+        (
+            "one-hot",
+            lambda logits, tokens, start: torch.einsum(
+                "rpv,rpv->r",
+                logits.softmax(-1).log()[:, start - 1 : -1],
+                torch.nn.functional.one_hot(tokens[:, start:], logits.shape[-1]).to(logits),
+            ),
+        ),
+    ],
+    "received_attention": [
+        ("loops", _received_by_loop),
+        ("running sums in arrays", _received_by_sums),
     ],
 }

@@ -16,7 +16,7 @@ def check_continue_share(continue_share) -> str:
     right = comma.exp() / (comma.exp() + stop.exp())
     p = logits.softmax(-1)
     match(
-        continue_share(logits.clone(), 1, 4),
+        continue_share(logits, 1, 4),
         right,
         what="The shares",
         mistakes={
@@ -40,8 +40,17 @@ def check_continue_share(continue_share) -> str:
             ).exp(),
             "That is the difference of two probabilities, not a share.": p[..., 1] - p[..., 4],
             "You took the last position alone: keep all positions.": right[:, -1],
+            "You said yes or no: give the share itself, between 0 and 1.": (right > 0.5).double(),
+            "That is the log of the share: exponentiate.": right.log(),
         },
     )
+    for some, axes in ((logits[0], "[position, d_vocab]"), (logits[0, 0], "[d_vocab]")):
+        match(
+            continue_share(some, 4, 1),
+            1 - right[0] if some.ndim == 2 else 1 - right[0, 0],
+            what=f"The share from logits of axes {axes}, with the two tokens exchanged,",
+            mistakes={},
+        )
     return "Half is a model that does not know whether to go on."
 
 
@@ -51,13 +60,12 @@ def check_checked_again(checked_again) -> str:
     header = ["now", "make", "15", "from", "12", "7", ":"]
     tried, said = ["12", "+", "7", "=", "19"], ["this", "works"]
     first = [*header, *tried, "(", *said, ")"]
-    copies = [header.copy(), tried.copy(), said.copy()]
-    got = checked_again(*copies[:2], said=copies[2])
+    got = checked_again(header, tried, said=said)
     expect(
-        isinstance(got, list) and all(isinstance(word, str) for word in got),
+        isinstance(got, list | tuple) and all(isinstance(word, str) for word in got),
         "Return one flat list of words: `[*header, *tried, ...]` unpacks a list into another.",
     )
-    expect(copies == [header, tried, said], "You changed a list you were given: make a new one.")
+    got = list(got)
     expect(got[: len(header)] == header, "The text starts with the header, all of it.")
     expect(
         got != [*first, ",", "check", *tried],
@@ -96,29 +104,31 @@ def check_checked_again(checked_again) -> str:
         f"Word {at} is not what the model's own re-checks have there (counted from 0). Compare "
         "with a trace printed above, word by word.",
     )
-    denied = checked_again(header.copy(), tried.copy(), said=("not", "19"))
+    denied = checked_again(header, tried, said=("not", "19"))
     expect(
-        denied == [*header, *tried, "(", "not", "19", ")", ",", "check", *tried, "("],
+        list(denied) == [*header, *tried, "(", "not", "19", ")", ",", "check", *tried, "("],
         "With `said=('not', '19')` the first bracket holds other words: put in it what `said` has.",
+    )
+    header, tried = ["make", "3", "from", "9", "6", ":"], ["9", "-", "6", "=", "3"]
+    expect(
+        list(checked_again(header, tried))
+        == [*header, *tried, "(", "this", "works", ")", ",", "check", *tried, "("],
+        "It goes wrong for another puzzle without `said`, which then stays `this works`.",
     )
     return "A success that is claimed, and a second look at it."
 
 
 @exercise("utils.cases.thinking.add_at_token")
 def check_add_at_token(add_at_token) -> str:
-    """Three rows of five tokens; the token stands at other positions in each, and never last."""
+    """Four rows of five tokens; the token stands at other positions in each."""
     draw = torch.Generator().manual_seed(0)
-    resid, vector = torch.randn(3, 5, 2, generator=draw), torch.tensor([1.0, -2])
-    tokens = torch.tensor([[4, 7, 1, 7, 2], [7, 0, 3, 5, 6], [1, 2, 3, 4, 5]])
+    resid, vector = torch.randn(4, 5, 2, generator=draw), torch.tensor([1.0, -2])
+    tokens = torch.tensor([[4, 7, 1, 7, 2], [7, 0, 3, 5, 6], [1, 2, 3, 4, 5], [0, 7, 2, 8, 7]])
     here = (tokens == 7)[..., None]
-    kept = resid.clone()
-    got = add_at_token(resid, tokens.clone(), vector.clone(), token=7)
-    expect(
-        torch.equal(resid, kept),
-        "You changed `resid` itself: the model may need it elsewhere. Return a new tensor.",
-    )
+    got = add_at_token(resid, tokens, vector, token=7)
     anywhere = here.any(1, keepdim=True)
-    first = torch.tensor([[0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]])[..., None]
+    first = (here & (here.int().cumsum(1) == 1)).int()
+    last = here & (torch.arange(5) == 4)[:, None]
     of_row_0 = torch.tensor([0, 1, 0, 1, 0])[None, :, None]
     match(
         got,
@@ -141,6 +151,10 @@ def check_add_at_token(add_at_token) -> str:
             "You added it to the whole row if the token is anywhere in it.": resid
             + anywhere * vector,
             "You added it at the first one of each row only.": resid + first * vector,
+            "You looked at the last position only: compare `tokens`, at every position, with "
+            "`token`.": resid + last * vector,
+            "You left the last position out: a token counts there too.": resid
+            + (here & ~last) * vector,
             "You took the positions of the first row for all rows: each row has its own.": resid
             + of_row_0 * vector,
             "Nothing changed. Compare `tokens`, at every position, with `token`: it is a token's "
@@ -151,13 +165,16 @@ def check_add_at_token(add_at_token) -> str:
             * here,
         },
     )
-    one = add_at_token(resid[:, 1:2], tokens[:, 1:2], vector, token=7)
-    match(
-        one,
-        resid[:, 1:2] + here[:, 1:2] * vector,
-        what="The stream of a single step, as with a cache,",
-        mistakes={},
-    )
+    for some, what in (
+        ((slice(None), slice(1, 2)), "a single step, as with a cache,"),
+        ((slice(0, 1), slice(None)), "a single row"),
+    ):
+        match(
+            add_at_token(resid[some], tokens[some], vector, token=7),
+            resid[some] + here[some] * vector,
+            what=f"The stream of {what}",
+            mistakes={},
+        )
     return "It needs to know which tokens run now; how many went before does not matter."
 
 
@@ -165,7 +182,7 @@ def check_add_at_token(add_at_token) -> str:
 def check_importance(importance) -> str:
     """Six rollouts that kept the step; eight that drew it anew, two of them the same again."""
     kept = torch.tensor([1, 1, 1, 0, 1, 1], dtype=torch.bool)
-    resampled = torch.tensor([1, 1, 1, 1, 0, 0, 1, 0], dtype=torch.bool)
+    resampled = torch.tensor([1, 1, 0, 1, 0, 0, 0, 0], dtype=torch.bool)
     differs = torch.tensor([0, 1, 0, 1, 1, 1, 1, 1], dtype=torch.bool)
     k, r, d = kept.double(), resampled.double(), differs.double()
     right = k.mean() - (r * d).sum() / d.sum()
@@ -186,6 +203,8 @@ def check_importance(importance) -> str:
                 k.mean() - (r * (1 - d)).sum() / (1 - d).sum()
             ),
             "The sign is turned round: positive is a step that helps.": -right,
+            "`differs` is True or False for each rollout, and picks those where it is True: do not "
+            "turn it into numbers before you index with it.": k.mean() - r[differs.long()].mean(),
             "You divided by all rollouts, those left out among them.": k.mean()
             - (r * d).sum() / len(d),
             "That is a difference of counts: there are not as many of both.": k.sum()
@@ -206,7 +225,15 @@ def check_importance(importance) -> str:
             "That is the size of the difference: a step can do harm, so keep the sign.": (
                 (1 - k).mean() - (r * d).sum() / d.sum()
             ).abs(),
+            "You cut off what is below 0: a step can do harm.": torch.zeros(()),
         },
+    )
+    alike = torch.ones(6, dtype=torch.bool)
+    match(
+        importance(kept, resampled[:6], alike),
+        k.mean() - r[:6].mean(),
+        what="The importance where as many rollouts drew anew, and all differ,",
+        mistakes={},
     )
     return "What the text says with the step, against what it would say with another."
 
@@ -227,7 +254,7 @@ def check_continuation_log_probs(continuation_log_probs) -> str:
     right = read(range(3, 5), 1)
     raw = torch.stack([logits[r, [2, 3], tokens[r, 3:]] for r in range(3)])
     match(
-        continuation_log_probs(logits.clone(), tokens.clone(), start=3),
+        continuation_log_probs(logits, tokens, start=3),
         right.sum(1),
         what="The log probabilities",
         mistakes={
@@ -259,6 +286,17 @@ def check_continuation_log_probs(continuation_log_probs) -> str:
             "The sign is turned round: that is a loss.": -right.sum(1),
         },
     )
+    for start, rows in ((1, slice(None)), (4, slice(None)), (2, slice(1, 2))):
+        match(
+            continuation_log_probs(logits[rows], tokens[rows], start=start),
+            read(range(start, 5), 1)[rows].sum(1),
+            what=f"The log probabilities of {len(tokens[rows])} rows from `start={start}` on",
+            mistakes={
+                "You took the last two tokens: `start` says where the continuation begins.": (
+                    right[rows].sum(1)
+                )
+            },
+        )
     return "With all legal tries in the rows, this is the whole distribution of the next step."
 
 
@@ -301,7 +339,7 @@ def check_received_attention(received_attention) -> str:
         return torch.stack(found)
 
     match(
-        received_attention(pattern.clone(), list(spans)),
+        received_attention(pattern, spans),
         read("right"),
         what="The received attention",
         mistakes={
@@ -334,11 +372,18 @@ def check_received_attention(received_attention) -> str:
             "You took the span's last token alone: sum over all its tokens.": read("last key"),
         },
     )
-    got = torch.as_tensor(received_attention(pattern.clone(), [(5, 7)]))
+    got = torch.as_tensor(received_attention(pattern, [(5, 7)]))
     expect(
         not bool(got.isnan().any()),
         "There is a nan: the last step has no later token, and the mean of none is undefined. "
         "Return 0 there.",
     )
     match(got, torch.zeros(1), what="The attention of a span with no token behind it", mistakes={})
+    one = pattern[1:, 0].mean()
+    match(
+        received_attention(pattern, [(0, 1), (1, 3), (5, 7)]),
+        torch.stack([one, read("right")[0], 0 * one]),
+        what="The attention of three spans, of one token, of two, and at the end,",
+        mistakes={},
+    )
     return "How much the rest of the text looks back at a step."
