@@ -5,15 +5,18 @@ BIN ?= $(VENV)/bin
 N ?= 11
 D ?= induction
 
-.PHONY: help lab test lesson model blanks sync bench data
+.PHONY: help lab reset test lesson model blanks sync bench data
 .NOTPARALLEL:          # what is installed first is needed next
 .DELETE_ON_ERROR:      # a half-made environment is made again
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-lab: model  ## open the course in JupyterLab (ARGS= goes to JupyterLab)
-	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" JUPYTERLAB_WORKSPACES_DIR="$(VENV)/workspaces" $(BIN)/python -m jupyterlab $(ARGS)
+lab: model  ## open your copies of the lessons in JupyterLab (ARGS= goes to JupyterLab)
+	JUPYTERLAB_WORKSPACES_DIR="$(VENV)/workspaces" $(BIN)/python -m solutions.work lab $(ARGS)
+
+reset: $(VENV)/lab.done  ## set your copy of a lesson aside and make a new one: make reset N=11
+	@$(BIN)/python -m solutions.work reset $(if $(filter file,$(origin N)),,$(N))
 
 test: $(VENV)/test.done model  ## run every test (ARGS= goes to pytest)
 	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)

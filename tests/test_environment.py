@@ -79,7 +79,8 @@ def test_conda_gets_a_python_that_the_course_admits(conda):
     assert oldest.contains(python.removeprefix("python="))
 
 
-def test_conda_opens_jupyterlab_as_make_lab_does(conda):
-    folder = ROOT / conda["variables"]["JUPYTER_CONFIG_PATH"]
-    assert (folder / "jupyter_server_config.json").exists()
-    assert f'JUPYTER_CONFIG_PATH="$(CURDIR)/{folder.name}"' in (ROOT / "Makefile").read_text()
+def test_conda_opens_jupyterlab_as_make_lab_does():
+    """With the learner's copies and the settings in `.jupyter/`."""
+    opens = "python -m solutions.work lab"
+    for name in ("environment.yml", "Makefile", "README.md"):
+        assert opens in (ROOT / name).read_text(encoding="utf-8"), name

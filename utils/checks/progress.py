@@ -59,7 +59,7 @@ def _parsed(path: Path) -> Progress:
     return found
 
 
-def _free(path: Path) -> Path:
+def free(path: Path) -> Path:
     """`path`, or the first of `name-1`, `name-2`, ... that is not there yet."""
     paths = (path.with_stem(f"{path.stem}-{n}") for n in range(1, 10_000))
     return path if not path.exists() else next(p for p in paths if not p.exists())
@@ -73,7 +73,7 @@ def _kept() -> Progress:
     except FileNotFoundError:
         return _empty()
     except ValueError:
-        aside = _free(path.with_name("progress.damaged.json"))
+        aside = free(path.with_name("progress.damaged.json"))
         path.rename(aside)
         print(f"Your progress file could not be read; it is kept as {aside}, and a new one begins.")
         return _empty()
@@ -134,7 +134,7 @@ def export_progress(path: str = "heads-to-features-progress.json") -> Path:
 
     Where there is such a file already, it gets a number and overwrites none.
     """
-    target = _free(Path(path))
+    target = free(Path(path))
     target.write_text(json.dumps(progress(), indent=1), encoding="utf-8")
     print(f"Your progress is in {target.resolve()}; `import_progress` reads it elsewhere.")
     if on_colab():
