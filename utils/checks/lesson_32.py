@@ -1,10 +1,8 @@
 """Checks of lesson 3.2, the emotion circle."""
 
-import math
-
 import torch
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import exercise, match
 
 
 def _wave(angles: torch.Tensor, towards: float, size: float, offset: float) -> torch.Tensor:
@@ -18,13 +16,13 @@ def _circle(angles: torch.Tensor) -> torch.Tensor:
 
 @exercise("utils.writing.circle.angular_error")
 def check_angular_error(angular_error) -> str:
-    """Pairs on both sides of 0, and angles outside 0 to 360."""
+    """Pairs on both sides of 0, and angles outside 0 to 360; then a table against one row."""
     a = torch.tensor([350.0, 10.0, 90.0, 270.0, -10.0, 725.0, 30.0])
-    b = torch.tensor([10.0, 350.0, 100.0, 90.0, 340.0, 10.0, 30.0])
-    plain = (a - b).abs()
+    b = torch.tensor([10.0, 350.0, 100.0, 90.0, 340.0, 50.0, 30.0])
+    right, plain = torch.tensor([20.0, 20, 10, 180, 10, 45, 0]), (a - b).abs()
     match(
-        angular_error(a.clone(), b.clone()),
-        torch.tensor([20.0, 20, 10, 180, 10, 5, 0]),
+        angular_error(a, b),
+        right,
         what="The errors",
         mistakes={
             "That is the difference of the numbers: 350 and 10 are 20 degrees apart.": plain,
@@ -32,50 +30,62 @@ def check_angular_error(angular_error) -> str:
             "one: 340 one way is 20 the other.": plain % 360,
             "You took the long way round.": torch.maximum(plain % 360, 360 - plain % 360),
             "An error has no sign: take the distance, from 0 to 180.": (a - b + 180) % 360 - 180,
+            "An error has no sign: a difference below 0 counts as well, take the distance.": (
+                ((a - b + 180) % 360 - 180).clamp(min=0)
+            ),
             "Angles outside 0 to 360 go wrong: bring the difference into 0 to 360 "
             "first.": torch.minimum(plain, (360 - plain).abs()),
-            "The result is in radians, and should be in degrees.": torch.deg2rad(
-                torch.tensor([20.0, 20, 10, 180, 10, 5, 0])
-            ),
+            "The result is in radians, and should be in degrees.": torch.deg2rad(right),
             "Opposite feelings are 180 apart, not 0: use `% 360`.": torch.minimum(
                 plain % 180, 180 - plain % 180
             ),
+            "That is one number for all pairs: each pair has its own error.": right.mean(),
         },
+    )
+    match(
+        angular_error(torch.tensor([[0.0, 90, 270], [355, 100, -80]]), a[:1]),
+        torch.tensor([[10.0, 100, 80], [5, 110, 70]]),
+        what="For a table of angles against one angle, [1], the errors",
+        mistakes={},
     )
     return "The short way round, for angles of any size."
 
 
 @exercise("utils.writing.circle.measured_angle")
 def check_measured_angle(measured_angle) -> str:
-    """Perfect waves, on words that crowd, with an offset that all words share.
+    """Planted waves, on words that crowd, with what all words share and what no wave explains.
 
     No wave is highest at 0, where rounding decides between 0 and a full turn.
     """
     angles = torch.tensor([10.0, 20.0, 25.0, 30.0, 120.0, 200.0, 290.0])
     wanted = torch.tensor([40.0, 75.0, 160.0, 250.0, 330.0])
-    change = torch.stack(
-        [
-            _wave(angles, t, size, 4.0)
-            for t, size in zip(wanted.tolist(), (1.0, 2.0, 0.5, 3.0, 1.0), strict=True)
-        ]
-    )
-    points = _circle(angles)
+    points, ones = _circle(angles), torch.ones(len(angles), 1)
+    design = torch.cat([ones, points], dim=1)
+    # Three words decide a wave: only the best fit to all of them leaves this noise out.
+    noise = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    noise = noise - noise @ torch.linalg.pinv(design).T @ design.T
+    waves = zip(wanted.tolist(), (1.0, 2.0, 0.5, 3.0, 1.0), (4.0, -6.0, 0.5, 0, 8), strict=True)
+    change = torch.stack([_wave(angles, t, size, offset) for t, size, offset in waves])
+    change = change + 0.3 * noise
     centred = change - change.mean(1, keepdim=True)
 
-    def solved(design: torch.Tensor) -> torch.Tensor:
+    def solved(design: torch.Tensor, change: torch.Tensor = change) -> torch.Tensor:
         return change @ torch.linalg.pinv(design).T
 
     def to_degrees(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return torch.rad2deg(torch.atan2(y, x)) % 360
 
-    ones = torch.ones(len(angles), 1)
-    abc = solved(torch.cat([ones, points], dim=1))
+    def fitted(change: torch.Tensor) -> torch.Tensor:
+        _, b, c = solved(design, change).T
+        return to_degrees(c, b)
+
+    abc = solved(design)
     without, weighted, centred_mean = solved(points), change @ points, centred @ points
     unturned = solved(torch.cat([ones, torch.stack([angles.cos(), angles.sin()], 1)], 1))
     highest = angles[change.argmax(1)]
     raw = torch.rad2deg(torch.atan2(abc[:, 2], abc[:, 1]))
     match(
-        measured_angle(change.clone(), angles.clone()),
+        measured_angle(change, angles),
         wanted,
         what="The angles",
         mistakes={
@@ -97,44 +107,85 @@ def check_measured_angle(measured_angle) -> str:
             "That is the angle of the word that gained most. Use all words: fit the wave.": highest,
             "These are right up to whole turns: bring them into 0 to 360.": raw,
             "These are radians; the answer is in degrees.": torch.deg2rad(wanted),
+            "These are radians, from -pi to pi; the answer is in degrees, from 0 to "
+            "360.": torch.deg2rad(raw),
             "`atan` cannot tell a direction from its opposite: use `atan2`.": torch.rad2deg(
                 torch.atan(abc[:, 2] / abc[:, 1])
             )
             % 360,
+            "You brought the angles into 0 to 360 by their size: -30 degrees is 330, not "
+            "30.": raw.abs(),
+            "The mirror image: the sine's sign is turned.": -wanted % 360,
+            "That is where the wave is lowest.": (wanted + 180) % 360,
+            "The signs of the changes are lost: a word may also become less likely.": fitted(
+                change.abs()
+            ),
+            "Changes below 0 are left out: a word that becomes less likely counts too.": fitted(
+                change.clamp(min=0)
+            ),
+            "That is one angle for all rows: each way of steering has its own.": fitted(
+                change.mean(0, keepdim=True)
+            )[0],
+            "Each row got the first one's angle: fit a wave to each.": wanted[:1].expand(5),
         },
+    )
+    match(
+        measured_angle(change[3:4], angles),
+        wanted[3:4],
+        what="For one way of steering the angle, [1],",
+        mistakes={"The axis is lost when there is one way of steering.": wanted[3]},
     )
     return "The wave's top, whatever all words gain and wherever they crowd."
 
 
 @exercise("utils.writing.circle.emotion_vectors")
 def check_emotion_vectors(emotion_vectors) -> str:
-    """Three words with four sentences each, five dimensions."""
-    resid = torch.randn(12, 5, generator=torch.Generator().manual_seed(0)) + 3
-    means = resid.view(3, 4, 5).mean(1)
-    interleaved = resid.view(4, 3, 5).mean(0)
-    unit = torch.nn.functional.normalize(means - means.mean(0), dim=1)
-    match(
-        emotion_vectors(resid.clone(), 3),
-        means - means.mean(0),
-        what="The vectors",
-        mistakes={
-            "The grand mean is still in them: subtract the mean over all words.": means,
-            "The sentences of a word are *neighbours*: the first four rows are the first "
-            "word.": interleaved - interleaved.mean(0),
-            "The sentences were not averaged: one vector for each word.": resid - resid.mean(0),
-            "You subtracted each vector's own mean over its dimensions. Subtract one vector, the "
-            "mean over the words.": means - means.mean(1, keepdim=True),
-            "The sign is wrong: the word's mean minus the mean of all.": means.mean(0) - means,
-            "You summed over the sentences: take their mean.": 4 * (means - means.mean(0)),
-            "The vectors were brought to length 1: leave their lengths.": unit,
-        },
-    )
+    """Three words with four sentences each in five dimensions, then four words with three."""
+    random = torch.Generator().manual_seed(0)
+    offset = torch.tensor([3.0, -3, 2, -1, 0])
+    for n_words, n_sentences in [(3, 4), (4, 3), (5, 1)]:
+        n = n_words * n_sentences
+        resid = torch.randn(n, 5, generator=random) + offset
+        means = resid.view(n_words, n_sentences, 5).mean(1)
+        right = means - means.mean(0)
+        interleaved = resid.view(n_sentences, n_words, 5).mean(0)
+        match(
+            emotion_vectors(resid, n_words),
+            right,
+            what=f"The vectors ({n_words} words with {n_sentences} sentence each)".replace(
+                "sentence", "sentences" if n_sentences > 1 else "sentence"
+            ),
+            mistakes={
+                "The grand mean is still in them: subtract the mean over all words.": means,
+                "The sentences of a word are *neighbours*: the first rows are all of the first "
+                "word.": interleaved - interleaved.mean(0),
+                "The sentences were not averaged: one vector for each word.": resid - resid.mean(0),
+                "You subtracted each vector's own mean over its dimensions. Subtract one vector, "
+                "the mean over the words.": means - means.mean(1, keepdim=True),
+                "You subtracted one number, the mean over all words and dimensions. Subtract one "
+                "vector, the mean over the words.": means - means.mean(),
+                "You subtracted the first word's vector: subtract the mean over all words.": means
+                - means[0],
+                "Each word was set against the mean of the *other* words: subtract the mean over "
+                "all words.": right * n_words / (n_words - 1),
+                "The sign is wrong: the word's mean minus the mean of all.": -right,
+                "The signs are lost: a vector points somewhere.": right.abs(),
+                "You summed over the sentences: take their mean.": n_sentences * right,
+                "The first sentence of each word is taken for all: average over its "
+                "sentences.": resid[::n_sentences] - resid[::n_sentences].mean(0),
+                "The vectors were brought to length 1: leave their lengths.": (
+                    torch.nn.functional.normalize(right, dim=1)
+                ),
+                "The vectors were divided by their spread over words: leave their lengths.": right
+                / right.std(0),
+            },
+        )
     return "What sets each word apart from the others."
 
 
 @exercise("utils.writing.circle.circularity")
 def check_circularity(circularity) -> str:
-    """Angles that were turned, mirrored, and dealt out."""
+    """Angles that were turned, mirrored, and dealt out, so that once each way agrees better."""
     angles = torch.tensor([5.0, 40.0, 80.0, 130.0, 200.0, 310.0])
 
     def length(x: torch.Tensor) -> torch.Tensor:
@@ -146,23 +197,24 @@ def check_circularity(circularity) -> str:
     one = torch.tensor(1.0)
     turned, mirrored = (angles + 100) % 360, (50 - angles) % 360
     match(
-        circularity(turned.clone(), angles.clone()),
+        circularity(turned, angles),
         one,
         what="For a circle that was turned by 100 degrees the circularity",
         mistakes={
             "A rotation is allowed, and should give 1: take the *length* of the mean point, not "
             "its cosine.": torch.deg2rad(turned - angles).cos().mean(),
             "That is what the sums alone give, for a reflection: look at `found - angles` as "
-            "well.": length(turned + angles),
+            "well, and take the larger of the two.": length(turned + angles),
             "The larger of the two counts, not their sum.": 1 + length(turned + angles),
             "The larger of the two counts, not their mean.": (1 + length(turned + angles)) / 2,
             "`cos` and `sin` want radians: `torch.deg2rad`.": torch.maximum(
                 in_degrees(turned - angles), in_degrees(turned + angles)
             ),
+            "That is the length of a *sum* of points: divide by how many there are.": 6 * one,
         },
     )
     match(
-        circularity(mirrored.clone(), angles.clone()),
+        circularity(mirrored, angles),
         one,
         what="For a circle that was mirrored the circularity",
         mistakes={
@@ -170,20 +222,23 @@ def check_circularity(circularity) -> str:
             "well.": length(mirrored - angles),
         },
     )
-    found = torch.tensor([200.0, 10.0, 300.0, 80.0, 40.0, 150.0])
-    lengths = torch.stack([length(found - angles), length(found + angles)])
-    match(
-        circularity(found.clone(), angles.clone()),
-        lengths.max(),
-        what="For angles that hardly agree the circularity",
-        mistakes={
-            "The mean of the cosines' sizes was taken: average the points first, then take the "
-            "length.": one,
-            "The larger of the two counts, not their sum.": lengths.sum(),
-            "The length is the root of the sum of squares: that root is missing.": lengths.max()
-            ** 2,
-        },
-    )
+    dealt = torch.tensor([200.0, 10.0, 300.0, 80.0, 40.0, 150.0])
+    for found in (dealt, -dealt, dealt[:4]):  # mirrored, sums and differences change places
+        angles = angles[: len(found)]
+        lengths = torch.stack([length(found - angles), length(found + angles)])
+        match(
+            circularity(found, angles),
+            lengths.max(),
+            what=f"For {len(found)} angles that hardly agree the circularity",
+            mistakes={
+                "Only a perfect circle has 1: average the points first, then take the length, and "
+                "do not round it.": one,
+                "The larger of the two counts, not their sum.": lengths.sum(),
+                "The larger of the two counts, not the smaller.": lengths.min(),
+                "The length is the root of the sum of squares: that root is missing.": lengths.max()
+                ** 2,
+            },
+        )
     return "1 for a turned or mirrored circle, and less for anything else."
 
 
@@ -198,10 +253,10 @@ def check_circle_axes(circle_axes) -> str:
     x = x + torch.tensor([2.0, -1, 0, 3, 0, 1, 0])
     ridge = 0.3
 
-    def fitted(x, y, ridge, *, centre_x=True):
+    def fitted(x, y, ridge, *, centre_x=True, centre_size=True):
+        penalty = ridge * (x - x.mean(0) if centre_x and centre_size else x).square().sum(1).mean()
         x = x - x.mean(0) if centre_x else x
         y = y - y.mean(0)
-        penalty = ridge * x.square().sum(1).mean()
         return (x.T @ torch.linalg.solve(x @ x.T + penalty * torch.eye(len(x)), y)).T
 
     def made(slopes, first=0):
@@ -212,14 +267,6 @@ def check_circle_axes(circle_axes) -> str:
 
     slopes = fitted(x, _circle(angles), ridge)
     unit = slopes / slopes.norm(dim=1, keepdim=True)
-    got = circle_axes(x.clone(), angles.clone(), ridge=ridge)
-    if not isinstance(got, torch.Tensor):
-        raise Wrong("Return one tensor, [2, d_model]: valence, then arousal.")
-    expect(
-        got.shape == (2, 7),
-        f"The axes should have shape (2, 7), valence and arousal as rows; yours have "
-        f"{tuple(got.shape)}.",
-    )
     right = made(slopes)
     swapped = right.flip(0)
     half_done = torch.stack([unit[0], slopes[1] - (slopes[1] @ unit[0]) * unit[0]])
@@ -227,10 +274,20 @@ def check_circle_axes(circle_axes) -> str:
     degrees = torch.stack([angles.cos(), angles.sin()], dim=1)
     sizes = x - x.mean(0)
     absolute = ridge / sizes.square().sum(1).mean()
+    signs = {
+        "Both axes point": -right,
+        "Valence points": right * torch.tensor([[-1.0], [1.0]]),
+        "Arousal points": right * torch.tensor([[1.0], [-1.0]]),
+    }
+    wrong_way = {
+        f"{which} the wrong way: keep the slopes' own directions. (QR, for one, leaves signs "
+        "open.)": value
+        for which, value in signs.items()
+    }
     match(
-        got,
+        circle_axes(x, angles, ridge=ridge),
         right,
-        what="The axes",
+        what="The axes, valence and arousal as rows,",
         mistakes={
             "These are the slopes as they come: make both of length 1, and arousal orthogonal to "
             "valence.": slopes,
@@ -241,18 +298,20 @@ def check_circle_axes(circle_axes) -> str:
             "Both had length 1 before arousal lost its part along valence, and now arousal is "
             "shorter: divide it once more, *last*.": too_early,
             "Arousal was kept, and valence gave way: keep valence as it is.": made(slopes, 1),
-            "Valence points the wrong way: keep the slope's own direction.": right
-            * torch.tensor([[-1.0], [1.0]]),
-            "Arousal points the wrong way: keep the slope's own direction.": right
-            * torch.tensor([[1.0], [-1.0]]),
-            "Both axes point the wrong way: keep the slopes' own directions.": -right,
+            **wrong_way,
+            "The axes are columns: valence and arousal should be the rows.": right.T,
             "Valence comes first, arousal second.": swapped,
+            "Valence comes first, arousal second, and valence is kept as it is.": made(
+                slopes, 1
+            ).flip(0),
             "The angles are in degrees, and `cos` and `sin` want radians.": made(
                 fitted(x, degrees, ridge)
             ),
             "The vectors were not centred: subtract their mean over the words.": made(
                 fitted(x, _circle(angles), ridge, centre_x=False)
             ),
+            "The penalty is in units of the *centred* vectors' length: centre them before you "
+            "measure it.": made(fitted(x, _circle(angles), ridge, centre_size=False)),
             "`ridge` is in units of the mean squared length of the centred vectors, and you added "
             "it as it is.": made(fitted(x, _circle(angles), absolute)),
             "The penalty is the mean over words of their squared length; you took the mean over "
@@ -269,13 +328,25 @@ def check_circle_axes(circle_axes) -> str:
         },
     )
     match(
-        circle_axes(-x, angles.clone(), ridge=ridge),
+        circle_axes(-x, angles, ridge=ridge),
         -right,
         what="When all vectors are turned round, the axes",
         mistakes={
-            "An axis points the wrong way: QR leaves signs open. Keep the slopes' own directions: "
-            "when all vectors are turned round, the axes must turn round too.": right,
+            "An axis points the wrong way (QR, for one, leaves signs open). Keep the slopes' own "
+            "directions: when all vectors are turned round, the axes must turn round too.": right,
         },
+    )
+    match(
+        circle_axes(x, angles),
+        made(fitted(x, _circle(angles), 0.1)),
+        what="The axes with the default ridge, 0.1,",
+        mistakes={},
+    )
+    match(
+        circle_axes(x[:5, :3], angles[:5], ridge=ridge),
+        made(fitted(x[:5, :3], _circle(angles[:5]), ridge)),
+        what="The axes of 5 words in 3 dimensions",
+        mistakes={},
     )
     return "Two directions of length 1, at a right angle, valence first."
 
@@ -293,9 +364,8 @@ def check_without_span(without_span) -> str:
     for direction in unit:
         one_by_one = one_by_one - (one_by_one @ direction)[:, None] * direction
     mean = span.mean(0) / span.mean(0).norm()
-    got = without_span(vectors.clone(), span.clone())
     match(
-        got,
+        without_span(vectors, span),
         vectors - vectors @ inside,
         what="The vectors",
         mistakes={
@@ -310,10 +380,17 @@ def check_without_span(without_span) -> str:
             - (vectors @ mean)[:, None] * mean,
             "Only the first direction was taken out.": vectors
             - (vectors @ unit[0])[:, None] * unit[0],
+            "What is left was brought to length 1: subtract, and leave its length.": (
+                torch.nn.functional.normalize(vectors - vectors @ inside, dim=1)
+            ),
+            "The part inside was added: subtract it.": vectors + vectors @ inside,
         },
     )
-    expect(
-        math.isclose(float((got @ span.T).abs().max()), 0, abs_tol=1e-3),
-        "What is left still has a part along one of the directions.",
+    alone = vectors[:1] - (vectors[:1] @ unit[0])[:, None] * unit[0]
+    match(
+        without_span(vectors[:1], span[:1]),
+        alone,
+        what="One vector, [1, d_model], without one direction",
+        mistakes={"The axis is lost when there is one vector.": alone[0]},
     )
     return "Orthogonal to every one of them."
