@@ -6,7 +6,7 @@ positions are in `utils.circuits.patching`. Sources: Wang et al., 2022 (arXiv 22
 Syed et al., 2023 (arXiv 2310.10348) for the estimate, "attribution patching", which is Nanda's.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.circuits.patching import HOOKS, Metric
+from utils.circuits import patching
+from utils.circuits.patching import Metric
 from utils.heads import Head
 
 
@@ -112,10 +113,12 @@ def attribution_scores(
 def attribution(
     model,
     tokens: Int[Tensor, "batch pos"],
-    source: Int[Tensor, "batch pos"],
+    source: Int[Tensor, "batch pos"] | Mapping[int, Tensor],
     metric: Metric,
     *,
     what: str = "z",
+    by_position: bool | None = None,
+    positions: Sequence[int] = (-1,),
 ) -> Float[Tensor, "layer ..."]:
     """Estimates the `effect` of `utils.circuits.patching.sweep`, given the same arguments.
 
@@ -124,30 +127,53 @@ def attribution(
     position; this has whatever a sweep can patch, in the sweep's shape.
 
     Args:
-        model, tokens, source, what: as for `sweep`.
-        metric: takes all logits.
+        model, tokens, source, what, by_position, positions: as for `sweep`.
+        metric: one, as for `sweep`: it takes the logits at `positions`.
 
     Returns:
-        [layer, head] where `what` has heads, and [layer, pos] where it has none.
+        [layer, head], [layer, pos] or [layer, pos, head], as `sweep(...).effect`.
+
+    Raises:
+        ValueError: as for `sweep`; or the metric has no gradient.
     """
-    layers, hook = range(model.cfg.n_layers), HOOKS[what]
-    with torch.no_grad():
-        _, cache = model.run_with_cache(source, names_filter=lambda name: name.endswith(hook))
+    hook = patching.hook_name(model, what)
+    patching.check_runs(model, tokens, source)
+    tokens, (n_pos, positions) = tokens.to(model.cfg.device), patching.counted(tokens, positions)
+    tokens, layers = tokens[:, :n_pos], range(model.cfg.n_layers)
+    by_head = what in patching.BY_HEAD
+    by_position = not by_head if by_position is None else by_position
     own: dict[int, Tensor] = {}
 
     def keep(activation: Tensor, hook, layer: int) -> Tensor:
-        own[layer] = activation
+        # Of a model whose weights are frozen an activation has no gradient before it is asked for.
+        own[layer] = activation if activation.requires_grad else activation.requires_grad_()
         return activation  # or the model would go on with another view, and no gradient came back
 
     hooks = [(f"blocks.{layer}.{hook}", partial(keep, layer=layer)) for layer in layers]
     with torch.enable_grad(), model.hooks(fwd_hooks=hooks):
-        score = metric(model(tokens)).mean()
+        logits = model(tokens)[:, positions]
+        score = patching.scored(metric, logits, "the metric", "on the unpatched run").mean()
+        if not score.requires_grad:
+            raise ValueError(
+                "The metric has no gradient, as counts have none: choose one that moves smoothly, "
+                "such as a difference of logits."
+            )
         gradients = torch.autograd.grad(score, [own[layer] for layer in layers])
-    change = [cache[f"blocks.{layer}.{hook}"] - own[layer].detach() for layer in layers]
+    if isinstance(source, Mapping):
+        shapes = {layer: own[layer].shape for layer in layers}
+        other = patching.broadcast(source, shapes, what)
+    else:
+        source = source.to(tokens.device)[:, :n_pos]
+        patching.first_difference(tokens, source)
+        with torch.no_grad():
+            _, cache = model.run_with_cache(source, names_filter=lambda name: name.endswith(hook))
+        other = {layer: cache[f"blocks.{layer}.{hook}"] for layer in layers}
+    change = [other[layer] - own[layer].detach() for layer in layers]
     products = torch.stack([g * c for g, c in zip(gradients, change, strict=True)])
-    if what == "pattern":
-        return products.sum((1, 3, 4))
-    return products.sum((1, 2, 4) if products.ndim == 5 else (1, 3))
+    if what == "pattern":  # [layer, batch, head, query, key]
+        products = products.transpose(2, 3)
+    over = (1, *(() if by_position else (2,)), *range(4 if by_head else 3, products.ndim))
+    return products.sum(over)
 
 
 def patch_gradient(

@@ -19,7 +19,6 @@ from Wang et al., 2022 (arXiv 2211.00593); practice in Heimersheim and Nanda, 20
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.std import tqdm
+from transformer_lens.hook_points import HookPoint
 
 Metric = Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]]
 """Logits to one number for each prompt."""
@@ -46,45 +46,107 @@ HOOKS = {
 """What can be patched, and its hook's name behind `blocks.L.`. From "q" on it is patched head by
 head; "k" and "v" have key-value heads, which are fewer where query heads share them."""
 
-_BY_HEAD = ("q", "k", "v", "z", "pattern")
+BY_HEAD = ("q", "k", "v", "z", "pattern")
+"""What is patched head by head."""
+_SENDERS = ("z", "attn_out", "mlp_out")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep measured.
+    """What a sweep measured, prompt by prompt; its properties take means over the prompts.
+
+    The standard errors take the prompts for independent draws. Where they are not (prompts that
+    share a name, or a pair made of each other) give `by_prompt` to `utils.stats.bootstrap` with
+    `groups`.
 
     Attributes:
-        values: the metric's mean after each patch, [layer, head], [layer, pos] or
-            [layer, pos, head].
-        base: the same on the unpatched run.
-        source: the same on the run that the activations came from; None where they were given as
-            activations.
+        by_prompt: the metric after each patch, [layer, head, batch], [layer, pos, batch] or
+            [layer, pos, head, batch].
+        base_by_prompt: the same on the unpatched run.
+        source_by_prompt: the same on the run that the activations came from; None where they were
+            given as activations.
     """
 
-    values: Float[Tensor, "layer ..."]
-    base: float
-    source: float | None
+    by_prompt: Float[Tensor, "layer ... batch"]
+    base_by_prompt: Float[Tensor, " batch"]
+    source_by_prompt: Float[Tensor, " batch"] | None
+
+    @property
+    def values(self) -> Float[Tensor, "layer ..."]:
+        """The metric's mean after each patch."""
+        return _mean(self.by_prompt)
+
+    @property
+    def base(self) -> float:
+        """The metric's mean on the unpatched run."""
+        return _mean(self.base_by_prompt).item()
+
+    @property
+    def source(self) -> float | None:
+        """The metric's mean on the source run, where there is one."""
+        return None if self.source_by_prompt is None else _mean(self.source_by_prompt).item()
 
     @property
     def effect(self) -> Float[Tensor, "layer ..."]:
         """How far each patch moves the metric: `values - base`, in the metric's unit."""
-        return self.values - self.base
+        return _mean(self._moved)
+
+    @property
+    def standard_error(self) -> Float[Tensor, "layer ..."]:
+        """Of `effect`, paired: from the spread over prompts of value minus base.
+
+        Raises:
+            ValueError: there is one prompt only.
+        """
+        return _standard_error(self._moved)
 
     @property
     def restored(self) -> Float[Tensor, "layer ..."]:
         """The share of the way from the unpatched run (0) to the source run (1).
 
+        It is the ratio of the mean effect to the mean way, not the mean of the prompts' ratios.
+
         Raises:
             ValueError: there is no such way: the two runs score the same, or there is one run only.
         """
-        if self.source is None:
+        return self.effect / _mean(self._way)
+
+    @property
+    def restored_standard_error(self) -> Float[Tensor, "layer ..."]:
+        """Of `restored`, by the delta method for a ratio of paired means.
+
+        Raises:
+            ValueError: as for `restored`; or there is one prompt only.
+        """
+        rest = self._moved - self.restored[..., None] * self._way
+        return _standard_error(rest) / _mean(self._way).abs()
+
+    @property
+    def _moved(self) -> Float[Tensor, "layer ... batch"]:
+        return self.by_prompt - self.base_by_prompt
+
+    @property
+    def _way(self) -> Float[Tensor, " batch"]:
+        if self.source_by_prompt is None:
             raise ValueError("These activations come from no run: use `effect`.")
-        if abs(self.source - self.base) < 1e-6:
+        way = self.source_by_prompt - self.base_by_prompt
+        if abs(_mean(way)) < 1e-6:
             raise ValueError(
                 f"Both runs score {self.base:.3g} on this metric, so no share can be taken: choose "
                 "a corruption that changes the metric."
             )
-        return self.effect / (self.source - self.base)
+        return way
+
+
+def _mean(by_prompt: Float[Tensor, "... batch"]) -> Float[Tensor, "..."]:
+    return by_prompt.double().mean(-1).float()
+
+
+def _standard_error(by_prompt: Float[Tensor, "... batch"]) -> Float[Tensor, "..."]:
+    n_prompts = by_prompt.shape[-1]
+    if n_prompts < 2:
+        raise ValueError("One prompt has no spread: give at least two for a standard error.")
+    return (by_prompt.double().std(-1) / n_prompts**0.5).float()
 
 
 class _Patch(NamedTuple):
@@ -108,7 +170,7 @@ def sweep(
     what: str = "z",
     by_position: bool | None = None,
     positions: Sequence[int] = (-1,),
-    memory_mb: float = 28.0,
+    memory_mb: float = 64.0,
     progress: bool = True,
 ) -> Sweep | dict[str, Sweep]:
     """Patches one activation after another from `source` into the run on `tokens`.
@@ -116,44 +178,45 @@ def sweep(
     With `tokens` corrupted and `source` clean this is denoising; the other way round, noising.
 
     Args:
-        model: a TransformerBridge, with no other hooks at work.
+        model: a TransformerBridge in evaluation mode, with no hooks at work.
         tokens: the run that is patched; no padding.
         source: the run that the activations come from, as tokens that stand beside `tokens` one by
             one. Or the activations themselves: for every layer a tensor that broadcasts to the
             activation. Zeros or a mean make the sweep an ablation of each in turn.
         metric: takes the logits at `positions`, [batch, len(positions), d_vocab], and returns one
-            number for each prompt, [batch]; the sweep takes the mean. Or several by name; then the
-            result is a dictionary with the same names.
+            number for each prompt, [batch]. Or several by name; then the result is a dictionary
+            with the same names.
         what: a key of `HOOKS`.
         by_position: one position at a time, or all together. By default the residual stream and
             the outputs of layers go by position, and heads do not.
         positions: those whose logits the metric reads; negative ones count from the end.
-        memory_mb: MB that the patched runs may take at a time, beside the model, the two unpatched
-            runs and what the metric uses. One patch always runs.
+        memory_mb: MB of resident memory, as a laptop's monitor counts it, that the patched runs may
+            take at a time, beside the model, the two unpatched runs and what the metric uses. One
+            patch always runs.
         progress: whether to show a bar.
 
     Returns:
-        The metric after each patch; see `Sweep`.
+        The metric after each patch, prompt by prompt; see `Sweep`.
 
     Raises:
-        ValueError: the two runs do not fit together, there is nothing to patch, `what` or a
-            position is not there, or the metric does not return a number for each prompt.
+        ValueError: the two runs do not fit together or are padded, a hook is at work, there is
+            nothing to patch, `what` or a position is not there, or the metric does not return a
+            number for each prompt.
         NotImplementedError: behind its last block the model does more than norm and unembed.
     """
-    hook = _hook_name(model, what)
-    _check_tokens(model, tokens)
-    if not isinstance(source, Mapping):
-        _check_pair(tokens, source)
-    tokens, (n_pos, positions) = tokens.to(model.cfg.device), _counted(tokens, positions)
-    by_position = what not in _BY_HEAD if by_position is None else by_position
+    hook = hook_name(model, what)
+    check_runs(model, tokens, source)
+    check_memory(memory_mb)
+    tokens, (n_pos, positions) = tokens.to(model.cfg.device), counted(tokens, positions)
+    by_position = what not in BY_HEAD if by_position is None else by_position
     with torch.no_grad():
         base = _Run(model, tokens[:, :n_pos], positions, hook)
         if isinstance(source, Mapping):
-            values, source_logits, first = _broadcast(source, base.shapes, what), None, 0
+            values, source_logits, first = broadcast(source, base.shapes, what), None, 0
         else:
             source = source.to(tokens.device)[:, :n_pos]
+            first = first_difference(tokens[:, :n_pos], source)
             values, source_logits = _activations(model, source, positions, hook)
-            first = _first_difference(tokens[:, :n_pos], source)
         _check_finite(values, what)
         patches = _patches(base, what, by_position, first)
         return _measure(
@@ -174,16 +237,21 @@ def path_sweep(
     source: Int[Tensor, "batch pos"],
     metric: Metric | Mapping[str, Metric],
     *,
-    receivers: Sequence[tuple[int, int]],
+    receivers: Sequence[tuple[int, int]] = (),
     into: str = "q",
+    what: str = "z",
     positions: Sequence[int] = (-1,),
-    memory_mb: float = 28.0,
+    memory_mb: float = 64.0,
     progress: bool = True,
 ) -> Sweep | dict[str, Sweep]:
-    """Patches each head's output along its direct paths into `receivers` alone.
+    """Patches each sender's output along its direct paths into `receivers` alone.
 
-    The receivers read the residual stream as if that one head had written what it writes in
-    `source`. Everybody else, the heads and MLPs between them too, reads what `tokens` gives.
+    Each receiver's queries (or keys, or values) come from the unpatched residual stream, plus the
+    difference between what that one sender writes in `source` and in `tokens`. They are held so:
+    a later receiver's queries do not see what an earlier receiver changes. The heads and MLPs
+    between sender and receivers keep what `tokens` gives; everything else behind a receiver, a
+    later receiver's keys and values too, is computed anew.
+
     TransformerLens has this for one sender and one receiver at a time, as
     `patching.get_act_patch_direct_path`. Source: Wang et al., 2022 (arXiv 2211.00593), who let the
     MLPs between pass the change on.
@@ -191,45 +259,50 @@ def path_sweep(
     Args:
         model, tokens, source, metric, positions, memory_mb, progress: as for `sweep`.
         receivers: (layer, head) of the heads that read. For "k" and "v", the key-value head.
-        into: the input that is changed: "q", "k" or "v".
+        into: the input that is changed: "q", "k" or "v"; or "logits", which has no receivers: what
+            each sender writes straight to the final norm.
+        what: who sends: "z" for heads, "attn_out" for whole attention layers, "mlp_out" for MLPs.
 
     Returns:
-        The metric for each sender, [layer, head]. Layers from the last receiver's on cannot send:
-        their cells hold the unpatched metric.
+        The metric for each sender, [layer, head], or [layer] where a layer is one sender. Layers
+        from the last receiver's on cannot send: their cells hold the unpatched metric.
 
     Raises:
-        ValueError: as for `sweep`; or a receiver or `into` is not there.
+        ValueError: as for `sweep`; or a sender, a receiver or `into` is not there.
         NotImplementedError: this kind of model has no inputs of single heads (TransformerLens's
-            native models).
+            native models), or norms what a head writes before it adds it to the stream.
     """
-    hook = _hook_name(model, "z")
-    _check_tokens(model, tokens)
-    _check_pair(tokens, source)
-    tokens, (n_pos, positions) = tokens.to(model.cfg.device), _counted(tokens, positions)
+    hook = _sender_hook(model, what)
+    check_runs(model, tokens, source)
+    check_memory(memory_mb)
+    tokens, (n_pos, positions) = tokens.to(model.cfg.device), counted(tokens, positions)
     reads = _receivers(model, receivers, into)
     with torch.no_grad():
         source = source.to(tokens.device)[:, :n_pos]
+        first = first_difference(tokens[:, :n_pos], source)
         base = _Run(model, tokens[:, :n_pos], positions, hook)
         own, _ = _activations(model, tokens[:, :n_pos], positions, hook)
         other, source_logits = _activations(model, source, positions, hook)
-        _check_finite(other, "z")
-        start = _first_difference(tokens[:, :n_pos], source) if base.past else 0
-        n_heads = base.shapes[0][2]
+        _check_finite(other, what)
+        to_logits = into == "logits"
+        start = first if base.past and not to_logits else 0
+        axes = _axes(base, what, by_position=False)
         patches = [
             # The run begins at the first receiver that stands behind the sender.
-            _Patch((layer, head), min(r for r in reads if r > layer), start, None, head)
+            _Patch((layer, *head), min(r for r in reads if r > layer), start, None, *head)
             for layer in range(max(reads))
-            for head in range(n_heads)
+            for head in ([(i,) for i in range(*axes)] if axes else [()])
         ]
         patches.sort(key=lambda patch: patch.layer)
-        change = {layer: (other[layer] - own[layer])[:, start:] for layer in range(max(reads))}
+        here = (slice(None), positions if to_logits else slice(start, None))
+        change = {layer: (other[layer] - own[layer])[here] for layer in range(max(reads))}
         return _measure(
             base,
             patches,
-            _add_to_inputs(base, change, reads, into),
+            _send(base, change, reads, into),
             metric,
             source_logits,
-            shape=[len(base.kwargs), n_heads],
+            shape=[len(base.kwargs), *axes],
             memory_mb=memory_mb,
             label=f"paths into {into}" if progress else None,
         )
@@ -249,20 +322,20 @@ def _measure(
     """Runs the patches and scores them. Cells without a patch hold the unpatched metric."""
     metrics = dict(metric) if isinstance(metric, Mapping) else {"the metric": metric}
     plain = _scores(metrics, base.logits, "on the unpatched run")
-    source = None
+    source = {}
     if source_logits is not None:
         source = _scores(metrics, source_logits, "on the source run")
-    values = {name: torch.full(tuple(shape), score) for name, score in plain.items()}
+    found = {name: score.expand(*shape, -1).clone() for name, score in plain.items()}
     with tqdm(total=len(patches), desc=label, disable=label is None, leave=False) as bar:
         for chunk in _chunks(patches, base, memory_mb):
             for patch, logits in zip(chunk, base.patched(chunk, edits, memory_mb), strict=True):
                 scores = _scores(metrics, logits, f"after the patch at {list(patch.cell)}")
                 for name, score in scores.items():
-                    values[name][patch.cell] = score
+                    found[name][patch.cell] = score
             del logits  # a view of many patches' logits: the next chunk needs the memory
             bar.update(len(chunk))
-    found = {name: Sweep(values[name], plain[name], source and source[name]) for name in metrics}
-    return found if isinstance(metric, Mapping) else found["the metric"]
+    sweeps = {name: Sweep(found[name], plain[name], source.get(name)) for name in metrics}
+    return sweeps if isinstance(metric, Mapping) else sweeps["the metric"]
 
 
 class _Run:
@@ -321,9 +394,11 @@ class _Run:
             resid = self._block(layer, resid, start, edits(layer, chunk[:joined]))
         final = self.resid[-1][:, self.positions].repeat(len(chunk), 1, 1)
         for i, pos in enumerate(self.positions):
-            if pos >= start:
+            if resid is not None and pos >= start:
                 final[:, i] = resid[:, pos - start]
-        at_once = max(1, int(memory_mb * 1e6 / (self.logits.numel() * self.logits.element_size())))
+        for _, edit in edits(len(self.kwargs), chunk):
+            final = edit(final, None)
+        at_once = _at_once(memory_mb, self.logits.numel() * self.logits.element_size())
         for rows in final.split(at_once * self.n_prompts):
             yield from self._unembed(rows).unflatten(0, (-1, self.n_prompts))
 
@@ -337,7 +412,7 @@ class _Run:
         split = any(name.endswith("_input") for name, _ in hooks)
         split_inputs = _split_inputs(self.model) if split else nullcontext()
         block = self.model.blocks[layer]
-        with split_inputs, self.model.hooks(fwd_hooks=hooks), _in_onednn(block):
+        with split_inputs, self.model.hooks(fwd_hooks=hooks):
             return _tensor(block(resid, **kwargs))
 
     def _unembed(self, resid: Float[Tensor, "row pos d_model"]) -> Float[Tensor, "row pos d_vocab"]:
@@ -366,40 +441,6 @@ class _Before:
             torch.cat([before.repeat(copies, 1, 1, 1), new], dim=2)
             for before, new in zip(self.before, (keys, values), strict=True)
         )
-
-
-@contextmanager
-def _in_onednn(block: torch.nn.Module) -> Iterator[None]:
-    """Within it, a block's products run in oneDNN, which on processors that MKL does not favour
-    is twice as fast. It wants weights in an order of its own: a copy for each product."""
-    linears = [m for m in block.modules() if isinstance(m, torch.nn.Linear)] if has_onednn() else []
-    linears = [
-        m for m in linears if m.weight.device.type == "cpu" and m.weight.dtype is torch.float
-    ]
-    for linear in linears:
-        linear.forward = partial(_onednn_linear, linear.weight.detach(), linear.bias)
-    try:
-        yield
-    finally:
-        for linear in linears:
-            del linear.forward  # the class's own again
-
-
-def _onednn_linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    ordered = torch.ops.mkldnn._reorder_linear_weight(weight)
-    return torch.ops.mkldnn._linear_pointwise(x, ordered, bias, "none", [], "")
-
-
-@cache
-def has_onednn() -> bool:
-    """Whether torch has oneDNN's product, as its compiler uses it, and it works here."""
-    x, linear = torch.ones(2, 3), torch.nn.Linear(3, 4)
-    try:
-        with torch.no_grad():
-            got = _onednn_linear(linear.weight, linear.bias, x)
-            return torch.allclose(got, linear(x), atol=1e-5)
-    except (AttributeError, RuntimeError, TypeError):
-        return False
 
 
 @contextmanager
@@ -445,7 +486,7 @@ def _patches(base: _Run, what: str, by_position: bool, first: int) -> list[_Patc
 
     Before `first` the two runs are the same, and so are their activations.
     """
-    heads = range(base.shapes[0][_head_axis(what)]) if what in _BY_HEAD else [None]
+    heads = range(base.shapes[0][_head_axis(what)]) if what in BY_HEAD else [None]
     positions = range(first, base.n_pos) if by_position else [None]
     return [
         _Patch(
@@ -462,7 +503,7 @@ def _patches(base: _Run, what: str, by_position: bool, first: int) -> list[_Patc
 
 
 def _axes(base: _Run, what: str, by_position: bool) -> list[int]:
-    heads = [base.shapes[0][_head_axis(what)]] if what in _BY_HEAD else []
+    heads = [base.shapes[0][_head_axis(what)]] if what in BY_HEAD else []
     return ([base.n_pos] if by_position else []) + heads
 
 
@@ -470,10 +511,16 @@ def _head_axis(what: str) -> int:
     return 1 if what == "pattern" else 2  # [batch, head, query, key] or [batch, pos, head, d_head]
 
 
+def _at_once(memory_mb: float, n_bytes: int) -> int:
+    """How many patches of so many live bytes fit. Resident memory was measured at up to 2.3 times
+    as much: an allocator keeps what is freed."""
+    return max(1, int(memory_mb * 1e6 / (2.4 * n_bytes)))
+
+
 def _chunks(patches: Sequence[_Patch], base: _Run, memory_mb: float) -> Iterator[list[_Patch]]:
     for start, group in groupby(patches, key=lambda patch: patch.start):
         group = sorted(group, key=lambda patch: patch.layer)
-        size = max(1, int(memory_mb * 1e6 / base.bytes_of_patch(start)))
+        size = _at_once(memory_mb, base.bytes_of_patch(start))
         for i in range(0, len(group), size):
             yield group[i : i + size]
 
@@ -510,24 +557,32 @@ def _index(patch: _Patch, what: str, start: int) -> tuple:
     return (slice(None), positions) if patch.head is None else (slice(None), positions, patch.head)
 
 
-def _add_to_inputs(
+def _send(
     base: _Run, change: Mapping[int, Tensor], reads: Mapping[int, Sequence[int]], into: str
 ) -> _Edits:
     """Each patch adds what its sender would write otherwise to what the receivers read."""
+
+    def written(patch: _Patch) -> Float[Tensor, "batch pos d_model"]:
+        sender = change[patch.cell[0]]
+        if patch.head is None:
+            return sender
+        return sender[:, :, patch.head] @ base.model.blocks[patch.cell[0]].attn.W_O[patch.head]
 
     def edits(layer: int, joined: Sequence[_Patch]) -> list:
         if layer not in reads:
             return []
 
         def edit(inputs: Tensor, hook) -> Tensor:
-            inputs = inputs.clone()
-            for i, patch in enumerate(joined):
-                sender, head = patch.cell
-                if sender < layer:
-                    rows = slice(i * base.n_prompts, (i + 1) * base.n_prompts)
-                    write = change[sender][:, :, head] @ base.model.blocks[sender].attn.W_O[head]
-                    inputs[rows][:, :, list(reads[layer])] += write[:, :, None]
-            return inputs
+            rows = inputs.clone().unflatten(0, (-1, base.n_prompts))
+            for row, patch in zip(rows, joined, strict=True):
+                # Its sender stands before it, or it would not have joined. Unpatched but for that,
+                # whatever an earlier receiver has changed.
+                if into == "logits":
+                    row += written(patch)
+                else:
+                    read = base.resid[layer][:, patch.start :] + written(patch)
+                    row[:, :, list(reads[layer])] = read[:, :, None]
+            return rows.flatten(0, 1)
 
         return [(f"blocks.{layer}.hook_{into}_input", edit)]
 
@@ -543,9 +598,10 @@ def _activations(
     return {i: cache[f"blocks.{i}.{hook}"] for i in layers}, logits[:, list(positions)].clone()
 
 
-def _broadcast(
+def broadcast(
     source: Mapping[int, Tensor], shapes: Mapping[int, torch.Size], what: str
 ) -> dict[int, Tensor]:
+    """Given activations in the shapes of the run's own; a ValueError where that cannot be."""
     if set(source) != set(shapes):
         raise ValueError(
             f"Activations are given for {len(source)} layers; give one for each layer from 0 to "
@@ -559,47 +615,128 @@ def _broadcast(
         ) from None
 
 
-def _scores(metrics: Mapping[str, Metric], logits: Tensor, when: str) -> dict[str, float]:
-    scores = {}
-    for name, metric in metrics.items():
+def _scores(metrics: Mapping[str, Metric], logits: Tensor, when: str) -> dict[str, Tensor]:
+    return {
+        name: scored(metric, logits, name, when).detach().float().cpu()
+        for name, metric in metrics.items()
+    }
+
+
+def scored(metric: Metric, logits: Tensor, name: str, when: str) -> Float[Tensor, " batch"]:
+    """The metric of some logits, or a ValueError where it is not a number for each prompt."""
+    try:
         score = metric(logits)
-        if not isinstance(score, Tensor) or score.shape != logits.shape[:1]:
-            got = (
-                f"shape {list(score.shape)}" if isinstance(score, Tensor) else type(score).__name__
-            )
-            raise ValueError(
-                f"{name} must return one number for each of the {len(logits)} prompts, and returns "
-                f"{got}."
-            )
-        scores[name] = float(score.mean())
-        if not torch.isfinite(torch.tensor(scores[name])):
-            raise ValueError(f"{name} is {scores[name]} {when}: does it divide by 0 or take log 0?")
-    return scores
+    except IndexError as error:
+        raise ValueError(
+            f"{name} asks for what is not there ({error}): it gets {list(logits.shape)} logits, "
+            "those at `positions` alone."
+        ) from error
+    if not isinstance(score, Tensor) or score.shape != logits.shape[:1]:
+        got = f"shape {list(score.shape)}" if isinstance(score, Tensor) else type(score).__name__
+        raise ValueError(
+            f"{name} must return one number for each of the {len(logits)} prompts, and returns "
+            f"{got}."
+        )
+    if not score.isfinite().all():
+        bad = score[~score.isfinite()][0].item()
+        raise ValueError(f"{name} is {bad} {when}: does it divide by 0 or take log 0?")
+    return score
 
 
-def _hook_name(model, what: str) -> str:
+def hook_name(model, what: str) -> str:
+    """The hook of a key of `HOOKS`, or a ValueError that says what this model has."""
     there = [name for name, hook in HOOKS.items() if f"blocks.0.{hook}" in model.hook_dict]
     if what not in there:
         raise ValueError(f"There is no {what!r} to patch; this model has {', '.join(there)}.")
     return HOOKS[what]
 
 
-def _check_tokens(model, tokens: Tensor) -> None:
-    if not isinstance(tokens, Tensor) or tokens.ndim != 2 or tokens.is_floating_point():
-        raise ValueError("`tokens` must be token ids, [batch, pos], as `model.to_tokens` gives.")
-    if not tokens.numel():
-        raise ValueError(f"`tokens` is empty ({list(tokens.shape)}): give at least one prompt.")
-    if model.training:
-        raise ValueError("The model is in training mode: call `model.eval()` first.")
+def _sender_hook(model, what: str) -> str:
+    if what not in _SENDERS:
+        raise ValueError(f"{what!r} cannot send: choose among {', '.join(_SENDERS)}.")
+    if what == "z" and hasattr(model.blocks[0], "ln1_post"):
+        raise NotImplementedError(
+            "This model norms what its heads write together before it adds that to the stream, so "
+            "single heads have no direct path: choose what='attn_out'."
+        )
+    return hook_name(model, what)
 
 
-def _check_pair(tokens: Tensor, source: Tensor) -> None:
-    if tokens.shape != source.shape:
+# ---- What a sweep refuses -----------------------------------------------------------------------
+
+
+def check_runs(model, tokens: Tensor, source: Tensor | Mapping[int, Tensor]) -> None:
+    """Raises a ValueError if a patch from `source` into the run on `tokens` would mislead."""
+    runs = {"tokens": tokens} | ({} if isinstance(source, Mapping) else {"source": source})
+    for name, run in runs.items():
+        if not isinstance(run, Tensor) or run.ndim != 2 or run.dtype not in (torch.int, torch.long):
+            raise ValueError(
+                f"`{name}` must be token ids, [batch, pos], as `model.to_tokens` gives."
+            )
+        if not run.numel():
+            raise ValueError(f"`{name}` is empty ({list(run.shape)}): give at least one prompt.")
+        if not (run.min() >= 0 and run.max() < model.cfg.d_vocab):
+            raise ValueError(
+                f"`{name}` holds ids that no token has; they end at {model.cfg.d_vocab - 1}."
+            )
+    if len({run.shape for run in runs.values()}) > 1:
         raise ValueError(
             f"`tokens` is {list(tokens.shape)} and `source` {list(source.shape)}: a patch goes "
             "from a position to the same position, so both need as many prompts and tokens. Choose "
             "words of equally many tokens."
         )
+    if model.training:
+        raise ValueError("The model is in training mode: call `model.eval()` first.")
+    if at := hook_at_work(model):
+        raise ValueError(
+            f"A hook is at work at {at} (steering, an ablation?), which would act on the parts of "
+            "runs that are computed here: leave its context, or call `model.reset_hooks()`."
+        )
+    if padded(model, torch.cat([run.cpu() for run in runs.values()])):
+        raise ValueError(
+            "The prompts are padded, so one position means different things in them: choose "
+            "prompts of equally many tokens, or run those of each length by themselves."
+        )
+
+
+def hook_at_work(model) -> str | None:
+    """Where somebody's hook is set: a hook point's name, or a module's. None where there is none.
+
+    Hooks that TransformerLens and transformers set for themselves do not count.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, HookPoint):
+            if module.has_hooks():
+                return module.name or name
+            continue
+        kinds = (module._forward_pre_hooks, module._forward_hooks)
+        hooks = [hook for kind in (*kinds, module._backward_hooks) for hook in kind.values()]
+        if any(_maker(hook) not in ("transformer_lens", "transformers") for hook in hooks):
+            return name or "the model"
+    return None
+
+
+def _maker(hook: Callable) -> str:
+    return (getattr(hook, "__module__", None) or "").partition(".")[0]
+
+
+def padded(model, tokens: Int[Tensor, "row pos"]) -> bool:
+    """Whether rows begin or end with padding: with a run of pad tokens that the others lack, or of
+    more than one. A BOS that is the pad token too may stand once at the start."""
+    pad = getattr(model.tokenizer, "pad_token_id", None)
+    if pad is None:
+        return False
+    here = (tokens == pad).int()
+    before, after = here.cumprod(1).sum(1), here.flip(1).cumprod(1).sum(1)
+    if pad == model.tokenizer.bos_token_id:
+        before = (before - 1).clamp(min=0)
+    return any(len(set(runs.tolist())) > 1 or runs.max() > 1 for runs in (before, after))
+
+
+def check_memory(memory_mb: float) -> None:
+    """Raises a ValueError if it is not a number of MB."""
+    if not memory_mb > 0:
+        raise ValueError(f"`memory_mb` is {memory_mb}: give a number above 0.")
 
 
 def _check_finite(values: Mapping[int, Tensor], what: str) -> None:
@@ -608,7 +745,8 @@ def _check_finite(values: Mapping[int, Tensor], what: str) -> None:
             raise ValueError(f"{what!r} of the source holds NaN or infinity in layer {layer}.")
 
 
-def _first_difference(tokens: Tensor, source: Tensor) -> int:
+def first_difference(tokens: Tensor, source: Tensor) -> int:
+    """The first position where two runs differ, or a ValueError where there is none."""
     differ = (tokens != source).any(0)
     if not differ.any():
         raise ValueError(
@@ -618,7 +756,7 @@ def _first_difference(tokens: Tensor, source: Tensor) -> int:
     return int(differ.int().argmax())
 
 
-def _counted(tokens: Tensor, positions: Sequence[int]) -> tuple[int, list[int]]:
+def counted(tokens: Tensor, positions: Sequence[int]) -> tuple[int, list[int]]:
     """How many positions have to be computed, and the given ones counted from the start."""
     n_pos = tokens.shape[1]
     if not positions or not all(-n_pos <= pos < n_pos for pos in positions):
@@ -630,9 +768,13 @@ def _counted(tokens: Tensor, positions: Sequence[int]) -> tuple[int, list[int]]:
 
 
 def _receivers(model, receivers: Sequence[tuple[int, int]], into: str) -> dict[int, list[int]]:
-    """Layer -> the heads that read there."""
+    """Layer -> the heads that read there; the logits stand behind the last layer."""
+    if into == "logits":
+        if receivers:
+            raise ValueError("The logits take no `receivers`: leave those out, or name an input.")
+        return {model.cfg.n_layers: []}
     if into not in ("q", "k", "v"):
-        raise ValueError(f"A head reads through 'q', 'k' or 'v', and not {into!r}.")
+        raise ValueError(f"A path ends in 'q', 'k', 'v' or 'logits', and not in {into!r}.")
     n_heads = model.cfg.n_heads
     if into != "q":
         n_heads = getattr(model.cfg, "n_key_value_heads", None) or n_heads
