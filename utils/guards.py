@@ -129,9 +129,10 @@ def shaped_as(other: str) -> Guard:
 def index_of(other: str, axis: int = 0) -> Guard:
     """Whole numbers that count along an axis of another argument, from 0."""
 
-    def guard(value: Tensor, given: Mapping) -> str | None:
+    def guard(value: Tensor | Sequence[int] | int, given: Mapping) -> str | None:
         value, top = torch.as_tensor(value), given[other].shape[axis] - 1
-        fits = not value.is_floating_point() and bool(((value >= 0) & (value <= top)).all())
+        fits = bool(((value >= 0) & (value <= top)).all())
+        fits = fits and not (value.numel() and value.is_floating_point())
         return None if fits else f"must hold whole numbers from 0 to {top}, as `{other}` has them"
 
     return guard

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from utils.guards import axes, count, filled, finite, guarded, index_of
+
 Head = tuple[int, int]
 """A head's layer and its number in that layer."""
 
@@ -19,6 +21,7 @@ def head_name(head: Head) -> str:
     return f"L{head[0]}H{head[1]}"
 
 
+@guarded(z=(axes(4), filled), heads=index_of("z", 2))
 def mean_ablate(
     z: Float[Tensor, "batch pos head d_head"], heads: list[int]
 ) -> Float[Tensor, "batch pos head d_head"]:
@@ -33,26 +36,46 @@ def mean_ablate(
     return z
 
 
+def by_layer(model, heads: Iterable[Head]) -> dict[int, list[int]]:
+    """Layer -> the numbers of these heads in it.
+
+    Raises:
+        ValueError: the model has no such head.
+    """
+    n_layers, n_heads, found = model.cfg.n_layers, model.cfg.n_heads, {}
+    for each in heads:
+        if not (isinstance(each, Sequence) and len(each) == 2):
+            raise ValueError(f"Give heads as pairs of layer and number, (4, 1), and not {each!r}.")
+        if not (0 <= each[0] < n_layers and 0 <= each[1] < n_heads):
+            raise ValueError(
+                f"There is no {head_name(each)}: this model has layers 0 to {n_layers - 1}, and "
+                f"heads 0 to {n_heads - 1} in each."
+            )
+        found.setdefault(each[0], []).append(each[1])
+    return found
+
+
 @contextmanager
 def ablated(model, heads: Iterable[Head]):
     """Within it, the model runs with `heads` mean-ablated. The hooks always go away again."""
-    by_layer: dict[int, list[int]] = {}
-    for layer, head in heads:
-        by_layer.setdefault(layer, []).append(head)
     hooks = [
         (f"blocks.{layer}.attn.hook_z", lambda z, hook, chosen=chosen: mean_ablate(z, chosen))
-        for layer, chosen in by_layer.items()
+        for layer, chosen in by_layer(model, heads).items()
     ]
     with model.hooks(fwd_hooks=hooks):
         yield model
 
 
+@guarded(scores=(axes(2), finite), n=count())
 def top_heads(scores: Float[Tensor, "layer head"], n: int) -> list[Head]:
     """The `n` heads of highest score, highest first."""
+    if n > scores.numel():
+        raise ValueError(f"There are scores of {scores.numel()} heads: ask for at most that.")
     n_heads = scores.shape[1]
     return [divmod(int(i), n_heads) for i in scores.flatten().topk(n).indices]
 
 
+@guarded(n=count(low=0), n_heads=count())
 def random_heads(
     n: int, *, layers: Sequence[int], n_heads: int, but: Iterable[Head], generator: torch.Generator
 ) -> list[Head]:
@@ -63,7 +86,10 @@ def random_heads(
     """
     but = set(but)
     pool = [
-        (layer, head) for layer in layers for head in range(n_heads) if (layer, head) not in but
+        (layer, head)
+        for layer in dict.fromkeys(layers)  # each once, so that all heads differ
+        for head in range(n_heads)
+        if (layer, head) not in but
     ]
     if len(pool) < n:
         raise ValueError(f"Only {len(pool)} heads are left in these layers; ask for at most that.")
