@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from utils.checks.engine import CORRECT, NOT_ATTEMPTED, WRONG, exercise, match
+from utils.heads import head_name
 
 
 @dataclass
@@ -140,3 +141,12 @@ def test_a_verdict_can_be_read_in_any_theme():
         for ink in inks:
             light, dark = sorted([_luminance(ink), _luminance(grounds[0])], reverse=True)
             assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_where_the_course_s_version_does_more_the_lesson_goes_on_with_it(capsys):
+    @exercise("utils.heads.head_name", course_only=True)
+    def check_head_name(head_name) -> str:
+        return "Right."
+
+    assert check_head_name(lambda head: "L0H0") is head_name
+    assert "course's version, which does more." in capsys.readouterr().out
