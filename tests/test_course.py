@@ -4,6 +4,7 @@ import ast
 import dis
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,9 +14,11 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from solutions import make
 from solutions.make import LESSONS, NOTEBOOKS, ROOT, SOLUTIONS, tags
+from utils import plots, views
 
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
 
@@ -69,21 +72,80 @@ def test_a_solved_notebook_is_executed_in_order_and_small(lesson):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
-    figures = [o for o in outputs if "application/vnd.plotly.v1+json" in o.get("data", {})]
+    figures = [o for o in outputs if make.PLOTLY in o.get("data", {})]
     assert figures, "a lesson shows its results"
     for figure in figures:  # for pages that run no scripts, and for readers who do not see
-        assert "image/png" in figure.data and figure.metadata["image/png"]["alt"]
+        assert re.match(r'<img alt="[^"]+" src="data:image/png;base64,', figure.data["text/html"])
     for cell in code:
         if {"check", "nbval-check-output", "numbers"} & set(tags(cell)):
             assert cell.outputs or "assert" in cell.source, f"nothing to compare: {cell.source}"
     assert (ROOT / SOLUTIONS / f"{lesson.stem}.ipynb").stat().st_size < 2_000_000
 
 
+DEBRIS = re.compile(r"Box\(|Slider\(|Widget|<\S+ object at 0x|^Output\(|^HTML\(value")
+
+
+@each_lesson
+def test_a_saved_page_has_no_debris_of_widgets(lesson):
+    assert "widgets" not in nbformat.read(lesson.source.with_suffix(".ipynb"), 4).metadata
+    for cell in cells(SOLUTIONS, lesson, "code"):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            assert "application/vnd.jupyter.widget-view+json" not in data, cell.source[:200]
+            assert not DEBRIS.search(data.get("text/plain", "")), data["text/plain"][:200]
+            still = re.sub(r"<(script|style).*?</\1>", "", data.get("text/html", ""), flags=re.S)
+            assert "text/html" not in data or re.search(r"<img|<(?=\w)[^>]*>\s*[^<\s]", still)
+
+
+def test_debris_of_widgets_is_recognised():
+    for text in ["VBox(children=(IntSlider(value=12", "Box(children=(", "Output()", "HTML(value='"]:
+        assert DEBRIS.search(text)
+    assert not DEBRIS.search("[figure: After 12 moves]")
+
+
+def test_a_widget_is_saved_as_what_it_shows_at_the_start():
+    """As a lesson is saved: the bundle without its widget, its figure with a picture."""
+    figure = plots.lines({"a": [1, 2]}, title="Loss & <i>step</i>", x="x", y="y")
+    box = types.SimpleNamespace(model_id="0")
+    outputs = [
+        nbformat.v4.new_output("display_data", views.Live(start, box)._repr_mimebundle_())
+        for start in (figure, views.Html("<b>card</b>", "card"))
+    ]
+    cell = nbformat.v4.new_code_cell("x", outputs=outputs, execution_count=1)
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {"state": {}}})
+    make._still(notebook)
+    make._add_pictures(notebook)
+    drawn, card = (output.data for output in cell.outputs)
+    assert "widgets" not in notebook.metadata and list(card) == ["text/html", "text/plain"]
+    assert make.PLOTLY in drawn and "widget" not in " ".join(drawn)
+    if shutil.which("chromium") or shutil.which("google-chrome"):
+        assert page_of(notebook).count('alt="Loss &amp;  step "') == 1
+
+
+def page_of(notebook) -> str:
+    """As `jupyter nbconvert --to html` makes it."""
+    return HTMLExporter().from_notebook_node(notebook)[0]
+
+
+def test_alt_text_survives_nbconvert():
+    page = page_of(nbformat.read(LESSONS[0].source.with_suffix(".ipynb"), 4))
+    pictures = re.findall(r"<img[^>]*>", page)
+    assert len([each for each in pictures if "data:image/png" in each]) >= 2
+    assert "No description has been provided" not in page
+    assert all(re.search(r'alt="[^"]', picture) for picture in pictures)
+
+
 @each_lesson
 def test_a_blank_keeps_its_exercises_and_gives_nothing_away(lesson):
     solved, blank = cells(SOLUTIONS, lesson), cells(NOTEBOOKS, lesson)
-    folded = [c for c in solved if "numbers" in tags(c)]
-    assert all(c.metadata.jupyter.source_hidden for c in folded)
+    for cell in [*solved, *blank]:
+        folded = {"jupyter": {"source_hidden": True}, "cellView": "form"}
+        is_folded = bool(make.FOLDED & set(tags(cell)))
+        assert is_folded == (folded.items() <= cell.metadata.items()), cell.source[:100]
+    assert [t for c in blank for t in tags(c) if t in ("setup", "progress")] == [
+        "setup",
+        "progress",
+    ]
     n_exercises = sum("### BEGIN SOLUTION" in cell.source for cell in solved)
     stubs = [cell for cell in blank if "raise NotImplementedError  # your code" in cell.source]
     assert n_exercises == len(stubs) == sum("check" in tags(cell) for cell in blank) > 0
@@ -94,7 +156,8 @@ def test_a_blank_keeps_its_exercises_and_gives_nothing_away(lesson):
 
 
 @each_lesson
-def test_each_exercise_has_minutes_a_difficulty_two_hints_and_a_folded_solution(lesson):
+def test_each_exercise_has_minutes_a_difficulty_two_hints_and_a_solution_apart(lesson):
+    """Who opens the source of the hints, by a double click, does not see the solution."""
     blank = cells(NOTEBOOKS, lesson)
     headings = re.findall(r"^### Exercise \d+ · .*$", "\n".join(c.source for c in blank), re.M)
     hints = [cell for cell in blank if "hints" in tags(cell)]
@@ -103,9 +166,12 @@ def test_each_exercise_has_minutes_a_difficulty_two_hints_and_a_folded_solution(
     assert all(re.search(r"\(\d+ minutes, (easy|medium|hard)\)$", line) for line in headings)
     for cell in hints:
         names = re.findall(r"<details><summary>(.*?)</summary>", cell.source)
-        assert names == ["Hint 1", "Hint 2", "Solution"]
-        assert cell.source.count("</details>") == 3
-        assert "def " in cell.source.split("Solution</summary>")[1]
+        assert names == ["Hint 1", "Hint 2"]
+        assert cell.source.count("</details>") == 2
+        solution = blank[blank.index(cell) + 1]
+        assert tags(solution) == ["solution"] and solution.cell_type == "markdown"
+        assert re.match(r"<details><summary>Solution</summary>\n\n```python\n", solution.source)
+        assert "def " in solution.source and solution.source.endswith("</details>")
 
 
 @each_lesson
@@ -113,7 +179,65 @@ def test_the_set_up_cell_is_the_same_everywhere_and_short(lesson):
     for folder in (SOLUTIONS, NOTEBOOKS):
         (setup,) = [cell for cell in cells(folder, lesson, "code") if "setup" in tags(cell)]
         assert setup.source == make.setup_cell()
-        assert len([line for line in setup.source.splitlines() if line]) <= 8
+        assert len([line for line in setup.source.splitlines() if line]) <= 10
+
+
+def test_one_can_walk_the_course_by_its_links():
+    """Head and foot lead to the map, the lesson before and the one after; on Colab too."""
+    walked = []
+    for i, lesson in enumerate(LESSONS):
+        for folder, home in [(SOLUTIONS, "../notebooks/README.md"), (NOTEBOOKS, "README.md")]:
+            text = cells(folder, lesson, "markdown")
+            lines = re.findall(r"^\*\*Map:\*\* .*$", "\n".join(c.source for c in text), re.M)
+            assert len(lines) == 2 and lines[0] == lines[1]
+            assert "**Map:**" in text[0].source and "**Map:**" in text[-1].source
+            links = dict(re.findall(r"\*\*(\w+):\*\* \[[^]]*\]\(([^)]*)\)", lines[0]))
+            near = {"Previous": LESSONS[i - 1 : i] if i else [], "Next": LESSONS[i + 1 : i + 2]}
+            near = {step: f"{found[0].stem}.ipynb" for step, found in near.items() if found}
+            assert links == {"Map": home, **near}
+            colab = re.findall(r"https://colab\.[^)]*/blob/main/notebooks/([^)]*)\)", lines[0])
+            assert colab == list(near.values()) and f"({make.address()}#" in lines[0]
+        walked.append(links.get("Next"))
+    assert walked == [*(f"{lesson.stem}.ipynb" for lesson in LESSONS[1:]), None]
+
+
+@each_lesson
+def test_papers_are_links_and_none_is_linked_twice(lesson):
+    for folder in (SOLUTIONS, NOTEBOOKS):
+        text = "\n".join(cell.source for cell in cells(folder, lesson, "markdown"))
+        text = re.sub(r"```.*?```", "", text, flags=re.S)
+        for before, number in re.findall(r"(\[?)arXiv (\d{4}\.\d+)", text):
+            assert before and f"[arXiv {number}](https://arxiv.org/abs/{number})" in text
+        assert "[[arXiv" not in text
+
+
+def test_the_map_has_time_needs_and_exercises():
+    shown = make.course_map().splitlines()
+    assert shown[0] == "|  | lesson | time | needs | with outputs | exercises |"
+    row = next(line for line in shown if "11_induction_heads.ipynb" in line)
+    assert row.startswith("| 1.1 |") and row.endswith(
+        "| two hours | 00 | [solved](../solutions/11_induction_heads.ipynb) | 7 |"
+    )
+    assert all(lesson.time and lesson.needs for lesson in LESSONS)
+
+
+@each_lesson
+def test_predictions_are_asked_before_they_are_scored(lesson):
+    asked: dict[str, list[str]] = {}
+    scored = set()
+    for cell in make.solved_notebook(lesson).cells:
+        for call in calls(cell.source, "predict") if cell.cell_type == "code" else []:
+            key = ast.literal_eval(call.args[0])
+            assert key.startswith(f"{lesson.number}.") and key not in asked
+            choices = [word.value for word in call.keywords if word.arg == "choices"]
+            asked[key] = ast.literal_eval(choices[0]) if choices else []
+        for call in calls(cell.source, "outcome") if cell.cell_type == "code" else []:
+            key = ast.literal_eval(call.args[0])
+            assert key in asked, f"{key} is scored before it is asked"
+            said = [n.value for n in ast.walk(call.args[1]) if isinstance(n, ast.Constant)]
+            assert {text for text in said if isinstance(text, str)} <= set(asked[key])
+            scored.add(key)
+    assert scored == set(asked)
 
 
 @each_lesson

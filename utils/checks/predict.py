@@ -8,6 +8,7 @@ Nothing waits for an answer: a lesson that is run to its end scores nothing.
 """
 
 import html
+import math
 from collections.abc import Sequence
 
 from utils.checks.progress import change, progress
@@ -65,9 +66,7 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None) ->
     status = ipywidgets.HTML(_as_status(said))
 
     def commit(_) -> None:
-        status.value = _as_status(
-            answer(key, field.value) if choices else _number(key, field.value)
-        )
+        status.value = _as_status(_typed(key, field.value, is_choice=bool(choices)))
 
     button.on_click(commit)
     head = ipywidgets.HTML(card("Predict", html.escape(question)))
@@ -76,11 +75,15 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None) ->
     show(Live(still, box))
 
 
-def _number(key: str, typed: str) -> str:
+def _typed(key: str, value: str | None, *, is_choice: bool) -> str:
+    """What becomes of what a form holds, a sentence."""
+    if is_choice:
+        return "Choose one, then commit." if value is None else answer(key, value)
     try:
-        return answer(key, float(typed.replace(",", ".")))
+        number = float((value or "").replace(",", "."))
     except ValueError:
-        return "Write a number, such as 1.5."
+        number = math.nan
+    return answer(key, number) if math.isfinite(number) else "Write a number, such as 1.5."
 
 
 def _status(kept: dict) -> str:
