@@ -115,9 +115,7 @@ def exercise(
                 return Verdict(name, WRONG, str(wrong), course)
             except Exception as error:
                 return Verdict(name, WRONG, guarded.unreadable(error), course)
-            return Verdict(
-                name, CORRECT, praise, "The lesson goes on with yours." if module else ""
-            )
+            return Verdict(name, CORRECT, praise, ours if module else "")
 
         @functools.wraps(examine)
         def check(learner: Callable) -> Callable:
