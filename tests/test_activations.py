@@ -50,9 +50,3 @@ def test_what_follows_a_text_does_not_depend_on_its_batch(model):
     with torch.no_grad():
         alone = torch.stack([model(model.to_tokens(text))[0, -1] for text in texts])
     assert got.dtype is torch.float32 and torch.allclose(got, alone, atol=1e-5)
-
-
-@pytest.mark.parametrize(("texts", "position"), [([], -1), (["a"], -9), (["a"], 0)])
-def test_activations_say_what_they_need(model, texts, position):
-    with pytest.raises(ValueError, match="counted from the end"):
-        activations.activations(model, texts, position=position)

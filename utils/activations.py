@@ -4,14 +4,24 @@ Layer L is `blocks.L.hook_resid_pre`, the residual stream before block L: 0 is t
 `n_layers` is the stream after the last block.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from utils.guards import as_long_as, axes, count, evaluating, filled, guarded, layer_of, several
 
+
+def _inside(lengths: Tensor, given: Mapping) -> str | None:
+    shortest, longest, width = int(lengths.min()), int(lengths.max()), given["resid"].shape[1]
+    if given["back"] < shortest and longest <= width:
+        return None
+    return f"run from {shortest} to {longest}: each must be above `back`, and at most {width}"
+
+
+@guarded(resid=(axes(3), filled), back=count(low=0), lengths=(as_long_as("resid"), _inside))
 def last_token(
     resid: Float[Tensor, "batch pos d_model"], lengths: Int[Tensor, " batch"], *, back: int = 0
 ) -> Float[Tensor, "batch d_model"]:
@@ -25,6 +35,18 @@ def last_token(
     return resid[rows, lengths.to(resid.device) - 1 - back]
 
 
+def _tokens(model, texts: Sequence[str], *, bos: bool | None = None) -> list[Int[Tensor, " pos"]]:
+    """Each text's tokens; none is cut."""
+    rows = [model.to_tokens(text, prepend_bos=bos, truncate=False)[0] for text in texts]
+    longest, room = max(range(len(rows)), key=lambda i: len(rows[i])), model.cfg.n_ctx
+    if len(rows[longest]) > room:
+        raise ValueError(
+            f"Text {longest} has {len(rows[longest])} tokens, and this model reads {room}: cut it."
+        )
+    return rows
+
+
+@guarded(model=evaluating, texts=(several, filled), layers=layer_of(), batch_size=count())
 @torch.no_grad()
 def activations(
     model,
@@ -52,16 +74,17 @@ def activations(
         On the CPU, float32.
 
     Raises:
-        ValueError: there is no text, or one is shorter than `position` asks for.
+        ValueError: there is no text, or one is shorter than `position` asks for, or longer than
+            the model's context.
     """
     positions = [position] if isinstance(position, int) else list(position)
     n_layers = model.cfg.n_layers
     top = n_layers if layers is None else layers
-    rows = [model.to_tokens(text, prepend_bos=bos)[0] for text in texts]
-    if not rows or min(map(len, rows)) < -min(positions) or max(positions) >= 0:
+    rows = _tokens(model, texts, bos=bos)
+    if not positions or max(positions) >= 0 or min(map(len, rows)) < -min(positions):
         raise ValueError(
-            f"Give texts of at least {-min(positions)} tokens, and positions counted from the "
-            f"end, such as -1."
+            f"`position` is {position}: count from the end of each text, such as -1, and not "
+            f"beyond the shortest one, which has {min(map(len, rows))} tokens."
         )
     out = torch.empty(len(positions), top + 1, len(rows), model.cfg.d_model)
 
@@ -87,13 +110,13 @@ def activations(
     return out[0] if isinstance(position, int) else out
 
 
+@guarded(model=evaluating, texts=(several, filled), batch_size=count())
 @torch.no_grad()
 def next_logits(
     model, texts: Sequence[str], *, batch_size: int = 40
 ) -> Float[Tensor, "text d_vocab"]:
     """The logits after each text, on the CPU, float32."""
-    rows = [model.to_tokens(text)[0] for text in texts]
-    found = []
+    rows, found = _tokens(model, texts), []
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         tokens = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)
