@@ -7,10 +7,16 @@ from utils.checks.engine import Wrong, exercise, expect, match
 
 @exercise("utils.writing.geometry.shared_tokens")
 def check_shared_tokens(shared_tokens) -> str:
-    """Two small vocabularies in which hardly any token has the same id."""
+    """Two small vocabularies in which no token has the same id.
+
+    They share seven, so that a set's order is hardly ever the right one by luck.
+    """
     vocab_a = {"x": 7, "Ġcat": 4, "cat": 0, "Ġdog": 2, "!": 5, "owl": 9}
+    vocab_a |= {"Ġsun": 11, "Ġa": 3, "ing": 8}
     vocab_b = {"!": 3, "Ġdog": 8, "Ġcat": 1, "Ġfox": 4, "cat": 6, "Dog": 2, "Owl": 7}
-    got = shared_tokens(dict(vocab_a), dict(vocab_b))
+    vocab_b |= {"ing": 12, "Ġsun": 9, "Ġa": 10}
+    both = {"!", "Ġdog", "Ġcat", "cat", "Ġsun", "Ġa", "ing"}
+    got = shared_tokens(vocab_a, vocab_b)
     expect(
         isinstance(got, (tuple, list)) and len(got) == 3,
         "Return three things: the tokens, their ids in A, and their ids in B.",
@@ -34,7 +40,7 @@ def check_shared_tokens(shared_tokens) -> str:
         "Some tokens stand in one vocabulary alone. A shared token is in both.",
     )
     expect(
-        set(tokens) == {"!", "Ġdog", "Ġcat", "cat"} and len(tokens) == 4,
+        set(tokens) == both and len(tokens) == len(both),
         "The shared tokens are not the right ones. Strings count as the same only if they are "
         "equal, capitals and spaces included, and each comes once.",
     )
@@ -62,13 +68,21 @@ def _pearson(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]
 
 
-@exercise("utils.writing.geometry.cosine_pearson")
+def _ranks(x: torch.Tensor) -> torch.Tensor:
+    return x.argsort().argsort().double()
+
+
+@exercise("utils.writing.geometry.cosine_pearson", course_only=True)
 def check_cosine_pearson(cosine_pearson) -> str:
-    """Two random matrices with a large mean, worked out pair by pair."""
+    """Random matrices with a large mean, worked out pair by pair; then two that disagree."""
     random = torch.Generator().manual_seed(0)
     A = torch.randn(6, 3, generator=random, dtype=torch.float64) + 2.0
-    B = torch.randn(6, 4, generator=random, dtype=torch.float64)
-    B[:, :2] += A[:, :2]
+    B = 0.5 * torch.randn(6, 4, generator=random, dtype=torch.float64)
+    B[:, :3] += A
+    # Tokens by twos: alike in one model, opposite in the other.
+    twos = torch.randn(2, 4, 5, generator=random, dtype=torch.float64)
+    opposite = torch.cat([twos[0], -twos[0]])
+    alike = torch.cat([twos[1], 1.2 * twos[1]]) + 3.0
 
     def cosines(E: torch.Tensor, *, centre: bool = True, length: bool = True) -> torch.Tensor:
         mean = E.sum(0) / len(E) if centre else 0
@@ -81,7 +95,7 @@ def check_cosine_pearson(cosine_pearson) -> str:
         return out
 
     def pairs(square: torch.Tensor) -> torch.Tensor:
-        return torch.stack([square[i, j] for i in range(6) for j in range(i)])
+        return torch.stack([square[i, j] for i in range(len(square)) for j in range(i)])
 
     a, b = cosines(A), cosines(B)
     unit = [E / E.pow(2).sum(-1, keepdim=True).sqrt() for E in (A, B)]
@@ -89,7 +103,7 @@ def check_cosine_pearson(cosine_pearson) -> str:
     centred_axis = [cosines(E - E.mean(1, keepdim=True), centre=False) for E in (A, B)]
     one = [pairs(cosines(A)), pairs(cosines(B, centre=False))]
     match(
-        cosine_pearson(A.clone().float(), B.clone().float()),
+        cosine_pearson(A.float(), B.float()),
         _pearson(pairs(a), pairs(b)),
         what="The correlation",
         mistakes={
@@ -121,6 +135,30 @@ def check_cosine_pearson(cosine_pearson) -> str:
             "The lower triangle was set to zero, and counted. Leave it out.": _pearson(
                 a.triu(1), b.triu(1)
             ),
+            "That is a covariance: divide by both spreads.": torch.cov(
+                torch.stack([pairs(a), pairs(b)])
+            )[0, 1],
+            "That is a correlation of ranks (Spearman). Pearson's takes the values.": _pearson(
+                _ranks(pairs(a)), _ranks(pairs(b))
+            ),
+            "That is the square of the correlation.": _pearson(pairs(a), pairs(b)) ** 2,
+            "That is a table of correlations: return the one number off its diagonal.": (
+                torch.corrcoef(torch.stack([pairs(a), pairs(b)]))
+            ),
+        },
+    )
+    against = _pearson(pairs(cosines(opposite)), pairs(cosines(alike)))
+    match(
+        cosine_pearson(opposite.float(), alike.float()),
+        against,
+        what="Where pairs that are alike in one model are opposite in the other, the correlation",
+        mistakes={
+            "The sign is lost: models may also disagree, and the correlation is then below "
+            "0.": against.abs(),
+            "The correlation was cut off at 0: models may also disagree.": torch.tensor(0.0),
+            "Two signs are lost: a cosine may be below 0 as well.": _pearson(
+                pairs(cosines(opposite)).abs(), pairs(cosines(alike)).abs()
+            ),
         },
     )
     return "Centred, cosines, each pair of different tokens."
@@ -128,25 +166,45 @@ def check_cosine_pearson(cosine_pearson) -> str:
 
 @exercise("utils.writing.geometry.neighbour_overlap")
 def check_neighbour_overlap(neighbour_overlap) -> str:
-    """Four tokens whose neighbours are the same, the same in another order, half, and others."""
+    """Five tokens: the same, the same in another order, two, none and one; then another k."""
     a = torch.tensor([[3, 5, 7], [0, 2, 4], [9, 8, 1], [1, 2, 6], [6, 7, 8]])
     b = torch.tensor([[3, 5, 7], [4, 0, 2], [8, 9, 0], [7, 8, 9], [1, 6, 2]])
     same = torch.tensor([3.0, 3, 2, 0, 1])
-    placed = (a == b).sum(-1).float()
+    placed, sorted_placed = (
+        (x == y).sum(-1).float() for x, y in ((a, b), (a.sort().values, b.sort().values))
+    )
     match(
-        neighbour_overlap(a.clone(), b.clone()),
+        neighbour_overlap(a, b),
         same / 3,
         what="The overlaps",
         mistakes={
             "You compare place by place: the first neighbour with the first. A shared neighbour "
             "may stand at another place in the list.": placed / 3,
+            "You sort, and then compare place by place: one neighbour that differs moves the "
+            "others.": sorted_placed / 3,
+            "You look for each neighbour in all lists of B: look in the same token's list.": (
+                torch.isin(a, b).float().mean(-1)
+            ),
             "That is a count: divide by k, the number of neighbours.": same,
+            "That is whether *any* neighbour is shared: take the share of them.": same.sign(),
+            "That is whether *all* neighbours are shared: take the share of them.": (
+                (same == 3).float()
+            ),
             "You divided by the number of tokens, not by the number of neighbours.": same / 5,
             "You divided by the size of the union (that is the Jaccard index); here, divide by "
             "k.": same / (6 - same),
             "A single number: keep the tokens apart.": (same / 3).mean(),
             "That is the share *not* in common.": 1 - same / 3,
             "You divided by k twice, as if all pairs could agree.": same / 9,
+        },
+    )
+    match(
+        neighbour_overlap(a[4:, :2], b[4:, :2]),
+        torch.tensor([0.5]),
+        what="The overlap of one token with two neighbours, [1],",
+        mistakes={
+            "The axis is lost when there is one token.": 0.5,
+            "The number of neighbours is not always 3.": torch.tensor([1 / 3]),
         },
     )
     return "Shared neighbours, whatever their order."
@@ -159,6 +217,7 @@ def check_lle_weights(lle_weights) -> str:
     neighbours = torch.randn(2, 3, 5, generator=random, dtype=torch.float64) + 1.5
     planted = torch.tensor([[0.6, 0.3, 0.1], [1.2, -0.5, 0.3]], dtype=torch.float64)
     mixed = (planted[..., None] * neighbours).sum(1)
+    sizes = planted.abs()
     x = mixed + 0.7 * torch.randn(2, 5, generator=random, dtype=torch.float64)
 
     def solved(ridge: float, *, centre: bool = True, trace: str = "own", sign: float = -1.0):
@@ -185,9 +244,8 @@ def check_lle_weights(lle_weights) -> str:
         ]
     )
     right, raw = solved(0.1)
-    got = lle_weights(x.clone(), neighbours.clone(), ridge=0.1)
     match(
-        got,
+        lle_weights(x, neighbours, ridge=0.1),
         right,
         what="The weights",
         mistakes={
@@ -217,16 +275,28 @@ def check_lle_weights(lle_weights) -> str:
             ),
         },
     )
-    exact = lle_weights(mixed.clone(), neighbours.clone(), ridge=1e-9)
     match(
-        torch.as_tensor(exact),
+        lle_weights(mixed, neighbours, ridge=1e-6),
         planted,
         what="The weights of points that are exact mixtures",
         mistakes={
             "A weight may be negative: do not cut it off at zero.": (
                 planted.clamp(min=0) / planted.clamp(min=0).sum(-1, keepdim=True)
-            )
+            ),
+            "A weight may be negative: its sign is lost.": sizes,
+            "A weight may be negative: its sign is lost, and the sum is another.": (
+                sizes / sizes.sum(-1, keepdim=True)
+            ),
+            "Divide by the sum of the weights, not by the sum of their sizes.": (
+                planted / sizes.sum(-1, keepdim=True)
+            ),
         },
+    )
+    match(
+        lle_weights(x[:1], neighbours[:1]),
+        solved(1e-3)[0][:1],
+        what="The weights of one point, [1, k], with the default ridge, 0.001,",
+        mistakes={"The axis is lost when there is one point.": solved(1e-3)[0][0]},
     )
     return "They sum to 1, and find the planted mixtures."
 
@@ -234,7 +304,7 @@ def check_lle_weights(lle_weights) -> str:
 @exercise("utils.writing.geometry.intrinsic_dimension")
 def check_intrinsic_dimension(intrinsic_dimension) -> str:
     """Neighbourhoods with planted variances along each axis, on both sides of the origin."""
-    scales = [[4.0, 2.0, 1.0, 0.5], [3.0, 3.0, 3.0, 0.1]]  # standard deviations
+    scales = [[4.0, 0.5, 0.4, 0.2], [3.0, 3.0, 3.0, 0.1]]  # standard deviations
     signs = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]).double()
     corners = torch.cat([signs, -signs])  # 8 points whose 3 axes are uncorrelated, of mean 0
     fourth = corners.prod(-1, keepdim=True)
@@ -243,7 +313,7 @@ def check_intrinsic_dimension(intrinsic_dimension) -> str:
         torch.randn(4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ).Q
     clouds = [
-        (cube * torch.tensor(s, dtype=torch.float64)) @ turn + 20.0 * way
+        (cube * torch.tensor(s, dtype=torch.float64)) @ turn + way * torch.tensor([20.0, -10, 5, 0])
         for s, way in zip(scales, (1, -1), strict=True)
     ]
     E = torch.cat([*clouds, torch.zeros(1, 4, dtype=torch.float64)])
@@ -255,56 +325,49 @@ def check_intrinsic_dimension(intrinsic_dimension) -> str:
         shares = shares.cumsum(-1) / shares.sum(-1, keepdim=True)
         return (shares < share).sum(-1) + 1
 
-    shapes = [0.9, 0.5, 0.98]
-    rights = [needed(variances, share) for share in shapes]
     spread = variances.sqrt()
     participation = variances.sum(-1) ** 2 / variances.pow(2).sum(-1)
-    got = [intrinsic_dimension(E.clone(), neighbours.clone(), share=s) for s in shapes]
-    expect(
-        all(value is not None for value in got),
-        "The dimensions came back as None: does every path of the function `return`?",
-    )
-    try:
-        got = torch.stack([torch.as_tensor(value) for value in got])
-    except (RuntimeError, TypeError, ValueError):
-        raise Wrong("Return one number for each row of `neighbours`, as a tensor [n].") from None
-    off_centre = torch.tensor([[1, 1], [1, 1], [1, 1]])
-    right = torch.stack(rights)
-    ascending = torch.stack(
-        [
-            (variances.sort(-1).values.cumsum(-1) / variances.sum(-1, keepdim=True) < share).sum(-1)
-            + 1
-            for share in shapes
-        ]
-    )
+    for share in (0.6, 0.9, 0.98):
+        right = needed(variances, share)
+        upwards = variances.sort(-1).values.cumsum(-1) / variances.sum(-1, keepdim=True)
+        of_each = variances / variances.sum(-1, keepdim=True)
+        match(
+            intrinsic_dimension(E, neighbours, share=share),
+            right,
+            what=f"The dimensions for a share of {share}",
+            mistakes={
+                "Is `share` used? That is the answer for 0.9.": needed(variances, 0.9),
+                "One too few: count the components *until the share is reached*, with the one that "
+                "reaches it.": right - 1,
+                "One too many.": right + 1,
+                "The neighbours are not centred: take the mean of each neighbourhood away, or the "
+                "first component is the way from the origin to the cloud. The mean of all of E is "
+                "another point.": torch.ones(2),
+                "Those are shares of the singular values. Variance goes with their "
+                "squares.": needed(spread, share),
+                "You began with the smallest component: sort them from large to small.": (
+                    upwards < share
+                ).sum(-1)
+                + 1,
+                "That is the participation ratio, another measure: here, count "
+                "components.": participation,
+                "You counted the components that each hold this share. Add them up, from the "
+                "largest.": (of_each >= share).sum(-1),
+                "All of the components are counted: stop where the share is reached.": torch.tensor(
+                    [4, 4]
+                ),
+            },
+        )
     match(
-        got,
-        right,
-        what="The dimensions (one row for each share asked for: 0.9, 0.5, 0.98)",
-        mistakes={
-            "One too few: count the components *until the share is reached*, with the one that "
-            "reaches it.": right - 1,
-            "One too many.": right + 1,
-            "The neighbours are not centred: take the mean of each neighbourhood away, or the "
-            "first component is the way from the origin to the cloud. The mean of all of E is "
-            "another point.": off_centre,
-            "Those are shares of the singular values. Variance goes with their squares.": (
-                torch.stack([needed(spread, share) for share in shapes])
-            ),
-            "You began with the smallest component: sort them from large to small.": ascending,
-            "That is the participation ratio, another measure: here, count components.": (
-                participation.expand(3, 2)
-            ),
-            "You counted the components that each hold this share. Add them up, from the "
-            "largest.": torch.stack(
-                [(variances / variances.sum(-1, keepdim=True) >= share).sum(-1) for share in shapes]
-            ),
-        },
+        intrinsic_dimension(E, neighbours[1:]),
+        needed(variances[1:], 0.9),
+        what="The dimension of one token, [1], with the default share, 0.9,",
+        mistakes={"The axis is lost when there is one token.": needed(variances[1], 0.9)},
     )
     return "Components counted until they hold the share."
 
 
-@exercise("utils.writing.geometry.fit_map")
+@exercise("utils.writing.geometry.fit_map", course_only=True)
 def check_fit_map(fit_map) -> str:
     """A planted map with noise, both sides away from the origin, and more rows than columns."""
     random = torch.Generator().manual_seed(0)
@@ -319,8 +382,9 @@ def check_fit_map(fit_map) -> str:
 
     right, back = normal(a, b), normal(b, a)
     ones = torch.ones(12, 1, dtype=torch.float64)
+    unit = [E / E.norm(dim=-1, keepdim=True) for E in (a, b)]
     match(
-        fit_map(A.clone().float(), B.clone().float()),
+        fit_map(A.float(), B.float()),
         right,
         what="T",
         mistakes={
@@ -335,6 +399,10 @@ def check_fit_map(fit_map) -> str:
             "That is `A.T @ B`, without the inverse of `A.T @ A`.": a.T @ b,
             "Those are predictions, `A @ T`. Return T.": a @ right,
             "Those are predictions, with the mean. Return T.": a @ right + B.mean(0),
+            "The rows were divided by their lengths: a map has to meet lengths too.": normal(*unit),
+            "The columns were divided by their spreads: centre them, no more.": normal(
+                a / a.std(0), b / b.std(0)
+            ),
             "T has been made a rotation (orthogonal). Here it may stretch too: least squares.": (
                 torch.linalg.svd(a.T @ b, full_matrices=False).U
                 @ torch.linalg.svd(a.T @ b, full_matrices=False).Vh
