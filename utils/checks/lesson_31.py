@@ -280,7 +280,7 @@ def check_add_from(add_from) -> str:
     return "The same positions are steered, whether the text comes at once or token by token."
 
 
-@exercise("utils.generation.token_losses")
+@exercise("utils.generation.token_losses", course_only=True)
 def check_token_losses(token_losses) -> str:
     """A model whose logits depend on the sum of all tokens so far, so that a lost prompt shows."""
     d_vocab = 7
