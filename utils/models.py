@@ -3,7 +3,7 @@
     from utils.models import load
     model = load()                          # SmolLM2-135M-Instruct: no hub, no account
     model = load("gpt2")                    # any Hugging Face name
-    model = load("induction/two_layer")     # a toy model of this course: its folder in data/
+    model = load("countdown/variable_0")    # a toy model of this course: its folder in data/
 
 The default model's weights come from the Python package index: `utils.fetch`.
 """
@@ -38,7 +38,7 @@ def load(
 
     Args:
         name: ``"smollm2-135m"`` (the default, from the Python package index), a toy model's folder
-            in ``data/`` (``"induction/two_layer"``; most have no tokenizer), a folder in Hugging
+            in ``data/`` (``"countdown/variable_0"``; most have no tokenizer), a folder in Hugging
             Face format, a name on the Hugging Face hub (``"gpt2"``), or ``"gemma3-270m"``, which
             comes from the package index too, under terms of its own.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None takes a GPU where there is one. A GPU that
@@ -117,9 +117,12 @@ def save_native(model: TransformerBridge, folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"architecture": NATIVE, **config}, indent=1)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
-    save_file(weights, folder / "model.safetensors")
-    (folder / "model.safetensors").chmod(0o644)  # safetensors writes 0600
+    parts = [folder / f"{name}.part" for name in ("config.json", "model.safetensors")]
+    parts[0].write_text(text + "\n", encoding="utf-8")
+    save_file(weights, parts[1])
+    parts[1].chmod(0o644)  # safetensors writes 0600
+    for part in parts:  # both are whole before they take an older model's place
+        part.replace(part.with_suffix(""))
     return folder
 
 
@@ -145,17 +148,24 @@ def _load_folder(folder: Path, *, title: str, dtype: torch.dtype) -> Transformer
 
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError:
+        is_native = config.get("architecture") == NATIVE
+    except (ValueError, AttributeError):
         raise ValueError(f"{folder / 'config.json'} is not JSON: fetch the file again.") from None
-    if config.get("architecture") == NATIVE:
+    if is_native:
         return _load_native(folder, config, title=title, dtype=dtype)
     if not list(folder.glob("*.safetensors")):
         raise ValueError(
             f"{folder} holds no *.safetensors file, and this course opens no pickles: "
             f"save the model again with save_pretrained()."
         )
-    with quiet():
-        model = TransformerBridge.boot_transformers(str(folder), device="cpu", dtype=dtype)
+    try:
+        with quiet():
+            model = TransformerBridge.boot_transformers(str(folder), device="cpu", dtype=dtype)
+    except Exception as error:  # of whatever library reads the file that is damaged
+        raise ValueError(
+            f"{folder} is missing a file, or one is damaged ({_first_line(error)}): save or copy "
+            f"the model there again."
+        ) from None
     model.cfg.model_name = title
     return model
 
@@ -167,15 +177,15 @@ def _load_native(folder: Path, config: dict, *, title: str, dtype: torch.dtype):
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
-    cfg = TransformerBridgeConfig.from_dict({**config, "device": "cpu"})
-    for field, value in config.items():  # what from_dict leaves out, such as rope_scaling
-        if not hasattr(cfg, field):
-            setattr(cfg, field, value)
-    with torch.random.fork_rng(devices=[]):  # its random start must not move the caller's seed
-        model = TransformerBridge.boot_native(cfg, device="cpu", dtype=dtype, model_name=title)
     try:
+        cfg = TransformerBridgeConfig.from_dict({**config, "device": "cpu"})
+        for field, value in config.items():  # what from_dict leaves out, such as rope_scaling
+            if not hasattr(cfg, field):
+                setattr(cfg, field, value)
+        with torch.random.fork_rng(devices=[]):  # its random start must not move the caller's seed
+            model = TransformerBridge.boot_native(cfg, device="cpu", dtype=dtype, model_name=title)
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (FileNotFoundError, SafetensorError, RuntimeError):
+    except (OSError, SafetensorError, RuntimeError, TypeError, ValueError, AttributeError):
         raise ValueError(
             f"{folder / 'model.safetensors'} is missing, damaged, or does not belong to the "
             f"config.json beside it: take both from the repository again (`git checkout`)."
