@@ -3,14 +3,55 @@
 A probe is a direction and a bias. It says yes where `x @ direction + bias` is above 0.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.stats import Interval, auc, percentiles
+from utils.guards import (
+    as_long_as,
+    axes,
+    binary,
+    count,
+    filled,
+    finite,
+    floating,
+    guarded,
+    index_of,
+    no_zeros,
+    number,
+    several,
+    two_classes,
+)
+from utils.stats import Interval, percentiles
+
+_ROWS = (axes(2), floating, finite)
+_LABELS = (as_long_as("x"), two_classes)
+
+
+def _holds_some_out(test: float, given: Mapping) -> str | None:
+    n = len(set(given["groups"]))
+    if 0 < round(test * n) < n:
+        return None
+    return f"is {test}, which holds {round(test * n)} of {n} groups out: leave some on both sides"
+
+
+def _two_groups(groups: Sequence[Hashable], _: Mapping) -> str | None:
+    return None if len(set(groups)) > 1 else "are all one: what was not trained on is to be tested"
+
+
+def _a_fold_each(folds: int, given: Mapping) -> str | None:
+    n = len(set(given["groups"]))
+    return None if folds <= n else f"is {folds}, and there are {n} groups: take fewer"
+
+
+def _one_label_each(groups: Sequence[Hashable], given: Mapping) -> str | None:
+    label: dict[Hashable, int] = {}
+    pairs = zip(groups, given["labels"].tolist(), strict=True)
+    mixed = [group for group, each in pairs if label.setdefault(group, each) != each]
+    return f"have rows of both labels in {mixed[0]!r}: all of a group have one" if mixed else None
 
 
 class Probe(NamedTuple):
@@ -23,14 +64,34 @@ class Probe(NamedTuple):
         """Above 0 is a yes."""
         return x @ self.direction + self.bias
 
+    @guarded(y=(as_long_as("x"), filled, binary))
     def accuracy(self, x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"]) -> float:
         """The share of rows on the right side of 0; `y` holds 0 and 1."""
-        return ((self.scores(x) > 0) == (y == 1)).float().mean().item()
+        return _is_right(self, x, y).mean().item()
 
 
-Fit = Callable[[Float[Tensor, "n d_model"], Int[Tensor, " n"]], Probe]
+@guarded(x=finite)
+def _is_right(
+    probe: Probe, x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """1.0 where the probe is on the right side of 0."""
+    scores = probe.scores(x)
+    if not scores.isfinite().all():
+        raise ValueError("The probe holds NaN or infinity: look at what it was fitted to.")
+    return ((scores > 0) == (y == 1)).float()
 
 
+Fit = Callable[
+    [Float[Tensor, "n d_model"], Int[Tensor, " n"]], tuple[Float[Tensor, " d_model"], Float]
+]
+
+
+@guarded(
+    resid=axes(3),
+    direction=(axes(1), finite, no_zeros),
+    positions=(as_long_as("resid"), index_of("resid", 1)),
+    partner=(as_long_as("resid"), index_of("resid")),
+)
 def exchange_along(
     resid: Float[Tensor, "batch pos d_model"],
     direction: Float[Tensor, " d_model"],
@@ -54,6 +115,7 @@ def exchange_along(
     return resid
 
 
+@guarded(x=_ROWS, y=_LABELS)
 def mean_difference(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"]) -> Probe:
     """Direction from the mean of the rows with label 0 to that of label 1.
 
@@ -65,6 +127,7 @@ def mean_difference(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"]) -> Prob
     return Probe(direction, -(yes + no) @ direction / 2)
 
 
+@guarded(x=_ROWS, y=_LABELS, C=number(low=0, over=True))
 def logistic(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"], *, C: float = 0.1) -> Probe:
     """Logistic regression on standardised coordinates, folded back into one direction and bias.
 
@@ -80,6 +143,7 @@ def logistic(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"], *, C: float = 
     return Probe(direction, torch.tensor(fitted.intercept_[0]).float() - mean @ direction)
 
 
+@guarded(groups=(several, filled), test=(number(low=0, high=1), _holds_some_out))
 def split_by_group(
     groups: Sequence[Hashable], *, test: float, generator: torch.Generator
 ) -> Bool[Tensor, " n"]:
@@ -96,6 +160,12 @@ def split_by_group(
     return torch.tensor([group in chosen for group in groups])
 
 
+@guarded(
+    x=(axes(2), finite),
+    y=(as_long_as("x"), binary),
+    groups=(as_long_as("x"), _two_groups),
+    folds=(count(low=2), _a_fold_each),
+)
 def cross_validated(
     x: Float[Tensor, "n d_model"],
     y: Int[Tensor, " n"],
@@ -108,7 +178,12 @@ def cross_validated(
     """1.0 where a probe that was fitted without a row's group (and its fold) is right about it.
 
     Args:
+        fit: gives a direction and a bias, such as `logistic`.
+        folds: at most as many as there are groups.
         generator: of the folds; without one, they are the same in each call.
+
+    Raises:
+        ValueError: there is one group, fewer groups than folds, or a probe that holds NaN.
     """
     names = list(dict.fromkeys(groups))
     generator = generator or torch.Generator().manual_seed(0)
@@ -118,11 +193,15 @@ def cross_validated(
     right = torch.zeros(len(y))
     for i in range(folds):
         out = folds_of == i
-        probe = fit(x[~out], y[~out])
-        right[out] = ((probe.scores(x[out]) > 0) == (y[out] == 1)).float()
+        right[out] = _is_right(Probe(*fit(x[~out], y[~out])), x[out], y[out])
     return right
 
 
+@guarded(
+    scores=finite,
+    labels=(as_long_as("scores"), binary),
+    groups=(several, as_long_as("scores"), filled),
+)
 def choices(
     scores: Float[Tensor, " n"], labels: Int[Tensor, " n"], groups: Sequence[Hashable]
 ) -> dict[Hashable, float]:
@@ -146,6 +225,7 @@ def choices(
     }
 
 
+@guarded(types=(several, filled))
 def control_labels(types: Sequence[Hashable], *, generator: torch.Generator) -> Int[Tensor, " n"]:
     """A coin for each type, 0 or 1: the same coin wherever the type comes again.
 
@@ -162,6 +242,18 @@ def control_labels(types: Sequence[Hashable], *, generator: torch.Generator) -> 
     return torch.tensor([coin[each] for each in types])
 
 
+def _wins(scores: Float[Tensor, " own"], others: Float[Tensor, " other"]) -> float:
+    """How often one of the scores is above one of the others; a tie counts half."""
+    above, tied = scores[:, None] > others, scores[:, None] == others
+    return (above.double() + 0.5 * tied).mean().item()
+
+
+@guarded(
+    scores=(axes(1), finite),
+    labels=(as_long_as("scores"), two_classes),
+    groups=(several, as_long_as("scores"), _one_label_each),
+    n=count(),
+)
 def auc_interval(
     scores: Float[Tensor, " n"],
     labels: Int[Tensor, " n"],
@@ -176,18 +268,16 @@ def auc_interval(
         groups: what each row belongs to, such as its word; all rows of a group have one label.
         n: how many times to draw.
         generator: of the draws; without one, they are the same in each call.
+
+    Raises:
+        ValueError: a group has rows of both labels, all rows have one, or a score is not finite.
     """
-    rows: dict[int, dict[Hashable, list[int]]] = {0: {}, 1: {}}
-    for i, (label, group) in enumerate(zip(labels.tolist(), groups, strict=True)):
-        rows[label].setdefault(group, []).append(i)
-    yes, no = (list(rows[label].values()) for label in (1, 0))
-    both = torch.tensor([1, 0])
-    table = torch.tensor(
-        [
-            [auc(scores[a + b], both.repeat_interleave(torch.tensor([len(a), len(b)]))) for b in no]
-            for a in yes
-        ]
-    )
+    rows: dict[Hashable, list[int]] = {}
+    for i, group in enumerate(groups):
+        rows.setdefault(group, []).append(i)
+    scores = scores.cpu()
+    yes, no = ([scores[own] for own in rows.values() if labels[own[0]] == x] for x in (1, 0))
+    table = torch.tensor([[_wins(own, other) for other in no] for own in yes])
     generator = generator or torch.Generator().manual_seed(0)
     draws = torch.stack(
         [
