@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -11,8 +13,10 @@ import transformer_lens.patching as tl
 from data.ioi import task as ioi
 from tests.bench import LiveTensors
 from tests.small_models import random_model
-from utils.circuits import patching
+from utils.circuits import patches, patching
+from utils.heads import ablated
 from utils.models import load
+from utils.steering import steer
 
 KINDS = ["gpt2", "llama", "attention only"]
 WHOLE_LAYERS = ["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"]
@@ -150,18 +154,226 @@ def test_paths_give_the_library_s_numbers(small, into):
     assert ours.effect.abs().max() > 1e-3
 
 
-def test_paths_into_several_receivers_reach_each_from_the_layers_before_it(gpt2):
+@torch.no_grad()
+def three_passes(model, tokens, source, *, sender, receivers, into: str = "q"):
+    """Path patching as Wang et al. define it, by hooks: the metric for each prompt.
+
+    First both runs, then what each receiver computes from the one changed write alone, then a run
+    in which the receivers are held at that.
+    """
+    runs = [model.run_with_cache(run)[1] for run in (tokens, source)]
+    if len(sender) == 2:
+        layer, head = sender
+        own, other = (run[f"blocks.{layer}.attn.hook_z"][:, :, head] for run in runs)
+        write = (other - own) @ model.blocks[layer].attn.W_O[head]
+    else:
+        own, other = (run[f"blocks.{sender[0]}.hook_mlp_out"] for run in runs)
+        write = other - own
+    held = {}
+    for layer, head in receivers:
+        if layer <= sender[0]:
+            continue
+
+        def read(inputs, hook, head=head):
+            inputs = inputs.clone()
+            inputs[:, :, head] += write
+            return inputs
+
+        model.set_use_split_qkv_input(True)
+        hook = (f"blocks.{layer}.hook_{into}_input", read)
+        name = f"blocks.{layer}.attn.hook_{into}"
+        with model.hooks(fwd_hooks=[hook]):
+            held[layer, head] = model.run_with_cache(tokens)[1][name][:, :, head]
+        model.set_use_split_qkv_input(False)
+
+    def hold(own, hook):
+        own = own.clone()
+        for (layer, head), value in held.items():
+            if layer == hook.layer():
+                own[:, :, head] = value
+        return own
+
+    hooks = [(f"blocks.{layer}.attn.hook_{into}", hold) for layer, _ in held]
+    return metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+
+
+@pytest.mark.parametrize("into", ["q", "v"])
+def test_receivers_in_several_layers_are_held(small, into):
+    """The later one must not read what the earlier one changes."""
+    if small.cfg.attn_only:
+        return
+    tokens, source = pair()
+    receivers = [(1, 0), (1, 1), (2, 1)]
+    ours = patching.path_sweep(
+        small, tokens, source, metric, receivers=receivers, into=into, progress=False
+    )
+    for sender in [(0, 0), (0, 3), (1, 2)]:
+        right = three_passes(small, tokens, source, sender=sender, receivers=receivers, into=into)
+        assert (ours.by_prompt[sender] - right).abs().max() < 1e-4
+    late = patching.path_sweep(
+        small, tokens, source, metric, receivers=[(2, 1)], into=into, progress=False
+    )
+    assert torch.equal(ours.values[1], late.values[1]), "one receiver stands behind layer 1"
+    assert not torch.allclose(ours.values[0], late.values[0], atol=1e-3)
+
+
+def test_mlps_send(small):
+    if small.cfg.attn_only:
+        return
+    tokens, source = pair()
+    receivers = [(1, 1), (2, 0)]
+    ours = patching.path_sweep(
+        small, tokens, source, metric, receivers=receivers, what="mlp_out", progress=False
+    )
+    assert ours.values.shape == (3,) and ours.values[2] == ours.base
+    for layer in range(2):
+        right = three_passes(small, tokens, source, sender=(layer,), receivers=receivers)
+        assert (ours.by_prompt[layer] - right).abs().max() < 1e-4
+    assert ours.effect[:2].abs().min() > 1e-3
+
+
+@pytest.mark.parametrize("what", ["z", "mlp_out", "attn_out"])
+@pytest.mark.parametrize("positions", [(-1,), (1, 4, -2)])
+def test_paths_to_the_logits(small, what, positions):
+    """What a sender writes, added to the end of the stream, which nobody else reads."""
+    if small.cfg.attn_only and what == "mlp_out":
+        return
     tokens, source = pair()
 
-    def paths(*receivers):
-        return patching.path_sweep(
-            gpt2, tokens, source, metric, receivers=receivers, progress=False
-        ).values
+    def here(logits):
+        return logits[:, 0, 1] - logits[:, -1, 2]
 
-    both, early, late = paths((1, 0), (2, 3)), paths((1, 0)), paths((2, 3))
-    assert torch.equal(both[1], late[1]), "only the later receiver stands behind layer 1"
-    assert not torch.allclose(both[0], late[0], atol=1e-4)
-    assert not torch.allclose(both[0], early[0], atol=1e-4)
+    ours = patching.path_sweep(
+        *(small, tokens, source, here),
+        into="logits",
+        what=what,
+        positions=positions,
+        progress=False,
+    )
+    n_layers = small.cfg.n_layers
+    with torch.no_grad():
+        runs = [small.run_with_cache(run)[1] for run in (tokens, source)]
+        for layer in range(n_layers):
+            own, other = (run[f"blocks.{layer}.{patching.HOOKS[what]}"] for run in runs)
+            writes = [other - own]
+            if what == "z":
+                W_O = small.blocks[layer].attn.W_O
+                writes = [writes[0][:, :, head] @ W_O[head] for head in range(small.cfg.n_heads)]
+            found = ours.by_prompt[layer] if what == "z" else ours.by_prompt[layer][None]
+            for value, write in zip(found, writes, strict=True):
+                hook = (f"blocks.{n_layers - 1}.hook_resid_post", lambda x, hook, w=write: x + w)
+                logits = small.run_with_hooks(tokens, fwd_hooks=[hook])
+                assert (value - here(logits[:, list(positions)])).abs().max() < 1e-4
+    assert ours.effect[-1].abs().max() > 1e-3, "the last layer sends too"
+
+
+# ---- Errors over prompts ------------------------------------------------------------------------
+
+
+def test_each_prompt_has_its_own_numbers(gpt2):
+    tokens, source = pair()
+    together = quiet_sweep(gpt2, tokens, source, metric)
+    for i in range(len(tokens)):
+        alone = quiet_sweep(gpt2, tokens[i : i + 1], source[i : i + 1], metric)
+        assert (together.by_prompt[..., i] - alone.values).abs().max() < 1e-4
+        assert together.base_by_prompt[i] == pytest.approx(alone.base, abs=1e-4)
+        assert together.source_by_prompt[i] == pytest.approx(alone.source, abs=1e-4)
+    moved = (together.by_prompt - together.base_by_prompt).numpy()
+    assert together.effect.numpy() == pytest.approx(moved.mean(-1), abs=1e-5)
+    assert together.standard_error.numpy() == pytest.approx(
+        moved.std(-1, ddof=1) / len(tokens) ** 0.5, abs=1e-5
+    )
+    assert together.standard_error.max() > 1e-2
+    with pytest.raises(ValueError, match="at least two"):
+        _ = alone.standard_error
+
+
+def test_errors_are_paired():
+    """Prompts that differ much, and whom the patch moves alike: the effect is certain."""
+    base = torch.tensor([-10.0, 0.0, 10.0, 3.0])
+    way = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    found = patching.Sweep(
+        (base + torch.stack([way, 0 * way + 1, way / 2]))[None], base, base + way
+    )
+    assert found.standard_error.tolist() == [
+        [pytest.approx((5 / 3 / 4) ** 0.5), 0.0, *[pytest.approx((5 / 3 / 4) ** 0.5 / 2)]]
+    ]
+    # A patch that restores half of the way in each prompt restores half, without an error.
+    assert found.restored[0].tolist() == pytest.approx([1, 0.4, 0.5])
+    assert found.restored_standard_error[0, [0, 2]].tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert found.restored_standard_error[0, 1] > 0.05
+
+
+def test_the_error_of_a_share_is_a_bootstrap_s():
+    random = torch.Generator().manual_seed(0)
+    base, way = torch.randn(2, 300, generator=random)
+    way, noise = 2 + way, torch.randn(300, generator=random)
+    found = patching.Sweep((base + 0.3 * way + 0.5 * noise)[None], base, base + way)
+    moved = found.by_prompt[0] - base
+    rows = torch.randint(300, (4000, 300), generator=random)
+    draws = moved[rows].mean(1) / way[rows].mean(1)
+    assert found.restored_standard_error.item() == pytest.approx(draws.std().item(), rel=0.1)
+
+
+def test_a_metric_may_count(gpt2):
+    """Whether the likeliest token stays it: booleans, whose mean is a share."""
+    tokens, source = pair()
+    likeliest = gpt2(tokens)[:, -1].argmax(-1)
+    found = quiet_sweep(gpt2, tokens, source, lambda x: x[:, -1].argmax(-1) == likeliest)
+    assert found.base == 1 and found.source < 1
+    assert found.by_prompt.unique().tolist() == [0, 1]
+
+
+# ---- Attribution --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_position", [None, False, True])
+@pytest.mark.parametrize("what", ["z", "k", "pattern", "resid_mid", "mlp_out"])
+def test_attribution_is_the_slope_of_the_sweep(small, what, by_position):
+    """The sweep of a small step towards the source, with the same metric and positions."""
+    if what not in HEADS and small.cfg.attn_only:
+        return
+    tokens, source = pair()
+    positions = (4, -2)
+
+    def here(logits):
+        assert logits.shape[1] == 2
+        return logits[:, 0, 3] - 2 * logits[:, 1, 1]
+
+    settings = {"what": what, "by_position": by_position, "positions": positions}
+    estimate = patches.attribution(small, tokens, source, here, **settings)
+    step, ending = 1e-2, patching.HOOKS[what]
+    with torch.no_grad():  # the sweep computes no position behind the metric's last
+        own, other = (small.run_with_cache(run[:, :-1])[1] for run in (tokens, source))
+    steps = []
+    for sign in (1, -1):
+        nearby = {
+            i: torch.lerp(own[name], other[name], sign * step)
+            for i, name in enumerate(f"blocks.{i}.{ending}" for i in range(small.cfg.n_layers))
+        }
+        steps.append(quiet_sweep(small, tokens, nearby, here, **settings).effect)
+        given = patches.attribution(small, tokens, nearby, here, **settings)
+        assert (given - sign * step * estimate).abs().max() < 1e-4
+    slope = (steps[0] - steps[1]) / (2 * step)
+    assert estimate.shape == slope.shape
+    assert estimate.abs().max() > 1e-2
+    assert (estimate - slope).abs().max() < 0.02 * max(1, slope.abs().max())
+
+
+def test_attribution_works_on_frozen_weights(tmp_path):
+    model = random_model("llama", tmp_path)
+    tokens, source = pair()
+    right = patches.attribution(model, tokens, source, metric, what="resid_pre")
+    model.requires_grad_(False)
+    with torch.no_grad():
+        found = patches.attribution(model, tokens, source, metric, what="resid_pre")
+    assert torch.allclose(found, right, atol=1e-5)
+
+
+@pytest.mark.bad_input
+def test_a_metric_without_a_gradient_is_named(gpt2):
+    with pytest.raises(ValueError, match="has no gradient"):
+        patches.attribution(gpt2, *pair(), lambda x: (x[:, -1].argmax(-1) == 5).float())
 
 
 @pytest.mark.parametrize("positions", [(-1,), (4, -2), (-4, -3, -2)])
@@ -239,6 +451,43 @@ def test_memory_is_bounded_and_changes_nothing(default, memory_mb, monkeypatch):
     assert (live.peak - alone.peak) / 1e6 < memory_mb
     assert (found.values - one_at_a_time.values).abs().max() < 1e-4
     assert all(found.values[cell] != found.base for cell in some)
+
+
+RESIDENT = """
+import itertools, sys, torch
+from data.ioi import task as ioi
+from utils.circuits import patching
+from utils.models import load
+
+memory_mb = float(sys.argv[1])
+
+def peak_mb():
+    return next(int(x.split()[1]) for x in open("/proc/self/status") if "VmHWM" in x) * 1024 / 1e6
+
+model = load(device="cpu")
+prompts = ioi.prompts(model, 8, generator=torch.Generator().manual_seed(3))
+real, chunks = patching._patches, patching._chunks
+patching._chunks = lambda *args: itertools.islice(chunks(*args), 2)  # the rest only takes time
+
+def grown(memory_mb, n_patches):
+    patching._patches = lambda *args: real(*args)[:n_patches]
+    open("/proc/self/clear_refs", "w").write("5")
+    patching.sweep(model, prompts.swapped().tokens, prompts.tokens, prompts.logit_diff,
+                   memory_mb=memory_mb, progress=False)
+    return peak_mb()
+
+one = [grown(0.01, 2) for _ in range(2)][-1]  # the weights are in memory then
+print(grown(memory_mb, 200) - one)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the peak")
+def test_resident_memory_is_bounded():
+    for memory_mb in (64, 200):
+        run = [sys.executable, "-c", RESIDENT, str(memory_mb)]
+        done = subprocess.run(run, capture_output=True, text=True, check=True)
+        grown = float(done.stdout.split()[-1])
+        assert memory_mb / 10 < grown < memory_mb
 
 
 def test_no_hook_stays_behind_after_an_error_or_an_interrupt(gpt2):
@@ -337,7 +586,8 @@ def test_nan_names_the_patch_that_gave_it(gpt2):
         ([], "q", "`receivers` is empty"),
         ([(0, 1)], "q", "layers go from 1 to 2"),
         ([(2, 4)], "q", "heads from 0 to 3"),
-        ([(2, 1)], "z", "'q', 'k' or 'v'"),
+        ([(2, 1)], "z", "'q', 'k', 'v' or 'logits'"),
+        ([(2, 1)], "logits", "take no `receivers`"),
     ],
 )
 def test_receivers_that_cannot_receive(gpt2, receivers, into, part):
@@ -352,10 +602,94 @@ def test_a_model_that_does_more_at_its_end_is_refused(gpt2, monkeypatch):
         quiet_sweep(gpt2, *pair(), metric)
 
 
-def test_training_mode_is_refused(gpt2):
+def everything(model, tokens, source):
+    """All that must not run under somebody's hooks."""
+    last = model.cfg.n_layers - 1
+    paths = {"receivers": [(last, 0)], "progress": False}
+    return {
+        "sweep": lambda: quiet_sweep(model, tokens, source, metric),
+        "path_sweep": lambda: patching.path_sweep(model, tokens, source, metric, **paths),
+        "attribution": lambda: patches.attribution(model, tokens, source, metric),
+    }
+
+
+@contextlib.contextmanager
+def added(handle):
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("name", ["sweep", "path_sweep", "attribution"])
+def test_hooks_at_work_are_refused(gpt2, name):
+    run = everything(gpt2, *pair())[name]
+    z, block = gpt2.blocks[1].attn.hook_z, gpt2.blocks[1]
+
+    def change(z, hook):
+        z[:, 3] = 0
+        return z
+
+    contexts = {
+        "steer": lambda: steer(gpt2, torch.ones(32), layer=1, positions=[3]),
+        "ablated": lambda: ablated(gpt2, [(1, 0)]),
+        "hooks": lambda: gpt2.hooks(fwd_hooks=[("blocks.1.attn.hook_z", change)]),
+        "backward": lambda: gpt2.hooks(bwd_hooks=[("blocks.1.attn.hook_z", lambda g, hook: None)]),
+        "the module's own": lambda: added(block.register_forward_hook(lambda *_: None)),
+        "before the model": lambda: added(gpt2.register_forward_pre_hook(lambda *_: None)),
+    }
+    run()  # what the libraries set for themselves by now is no offence
+    for context in contexts.values():
+        with context(), pytest.raises(ValueError, match="A hook is at work at .*leave its context"):
+            run()
+        run()
+    for permanent in (False, True):
+        z.add_hook(change, is_permanent=permanent)
+        with pytest.raises(ValueError, match=r"at blocks.1.attn.(o.hook_in|hook_z)"):
+            run()
+        gpt2.reset_hooks(including_permanent=True)
+        run()
+
+
+@pytest.mark.parametrize("name", ["sweep", "path_sweep", "attribution"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_prompts_are_refused(default, side, name):
+    texts = ["When Mary and John went home", "When Mary and John went"]
+    tokens = default.to_tokens(texts, padding_side=side)
+    source = tokens.clone()
+    source[:, 3] += 1
+    for rows in (slice(None), slice(1, 2)):
+        if len(tokens[rows]) > 1 or name == "sweep":
+            with pytest.raises(ValueError, match="The prompts are padded"):
+                everything(default, tokens, source)[name]()
+
+
+def test_what_padding_is(default, tmp_path):
+    pad, bos = default.tokenizer.pad_token_id, default.tokenizer.bos_token_id
+    assert pad != bos
+
+    def padded(*rows, model=default):
+        return patching.padded(model, torch.tensor(rows))
+
+    assert padded([bos, 5, 6], [bos, 5, pad])
+    assert padded([pad, bos, 5], [bos, 5, 6])
+    assert padded([bos, 5, pad, pad])
+    assert not padded([bos, 5, 6], [bos, 7, 8])
+    assert not padded([bos, 5, pad], [bos, 7, pad]), "each ends its turn"
+    assert not padded([bos, pad, 5, 6], [bos, 7, 8, 9]), "a turn ends in the middle"
+    gpt2 = random_model("gpt2", tmp_path)  # here one token is BOS and padding
+    assert gpt2.tokenizer.pad_token_id == gpt2.tokenizer.bos_token_id == 0
+    assert not padded([0, 5, 6], [0, 7, 8], model=gpt2)
+    assert not padded([0, 5, 6], [4, 5, 6], model=gpt2), "a source may lack BOS"
+    assert padded([0, 0, 6], [0, 7, 8], model=gpt2)
+    assert padded([0, 6, 0], [0, 7, 8], model=gpt2)
+
+
+@pytest.mark.parametrize("name", ["sweep", "path_sweep", "attribution"])
+def test_training_mode_is_refused(gpt2, name):
     gpt2.train()
     try:
         with pytest.raises(ValueError, match="model.eval"):
-            quiet_sweep(gpt2, *pair(), metric)
+            everything(gpt2, *pair())[name]()
     finally:
         gpt2.eval()

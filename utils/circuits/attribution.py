@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from utils.circuits.patching import Metric
+from utils.guards import as_long_as, axes, guarded
 from utils.heads import Head, ablated, mean_ablate
 
 
@@ -56,7 +57,11 @@ def logit_diff_direction(
 
 
 def norm_scale(resid: Float[Tensor, "... d_model"], eps: float) -> Float[Tensor, "..."]:
-    """What RMSNorm divides by: the root of the mean square, with `eps` under the root."""
+    """What RMSNorm divides by: the root of the mean square, with `eps` under the root.
+
+    In single precision at least: in half, the square of an activation above 255 is infinite.
+    """
+    resid = resid.to(torch.promote_types(resid.dtype, torch.float))
     return (resid.pow(2).mean(-1) + eps).sqrt()
 
 
@@ -69,6 +74,7 @@ def join_runs(runs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
+@guarded(direction=axes(2), scale=(axes(1), as_long_as("direction")))
 def direct_logit_attribution(
     parts: Float[Tensor, "part batch d_model"],
     direction: Float[Tensor, "batch d_model"],

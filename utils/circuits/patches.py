@@ -16,9 +16,11 @@ from torch import Tensor
 
 from utils.circuits import patching
 from utils.circuits.patching import Metric
-from utils.heads import Head
+from utils.guards import count, guarded, index_of, shaped_as
+from utils.heads import Head, head_name
 
 
+@guarded(source=shaped_as("activation"), pos=index_of("activation", axis=1))
 def patch_position(
     activation: Float[Tensor, "batch pos d_model"],
     source: Float[Tensor, "batch pos d_model"],
@@ -40,9 +42,17 @@ def patch_position(
 def patched_heads(
     model, heads: Iterable[Head], z: Mapping[int, Float[Tensor, "batch pos head d_head"]]
 ):
-    """Within it, each of `heads` gives its output from `z` (layer -> outputs), at all positions."""
+    """Within it, each of `heads` gives its output from `z` (layer -> outputs), at all positions.
+
+    Raises:
+        ValueError: a head is not there, or `z` has not its layer.
+    """
     by_layer: dict[int, list[int]] = {}
     for layer, head in heads:
+        if layer not in z or not 0 <= head < z[layer].shape[2]:
+            raise ValueError(
+                f"`z` has no {head_name((layer, head))}: it holds the layers {sorted(z)}."
+            )
         by_layer.setdefault(layer, []).append(head)
 
     def put(own: Tensor, hook, layer: int) -> Tensor:
@@ -55,6 +65,12 @@ def patched_heads(
         yield model
 
 
+def _leaves_a_token(n_answer: int, given: Mapping) -> str | None:
+    top = min(given["tokens"].shape[1], given["logits"].shape[1]) - 1
+    return None if n_answer <= top else f"is {n_answer}: at most {top} tokens have one before them"
+
+
+@guarded(n_answer=(count(), _leaves_a_token))
 def answer_log_prob(
     logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"], n_answer: int
 ) -> Float[Tensor, " batch"]:
@@ -70,6 +86,7 @@ def answer_log_prob(
     return log_probs.gather(-1, answer)[..., 0].sum(-1)
 
 
+@guarded(receiver=index_of("inputs", axis=2), source=shaped_as("own"))
 def add_along_path(
     inputs: Float[Tensor, "batch pos head d_model"],
     *,
@@ -93,6 +110,7 @@ def add_along_path(
     return inputs
 
 
+@guarded(gradient=shaped_as("own"), source=shaped_as("own"))
 def attribution_scores(
     gradient: Float[Tensor, "batch pos head d_head"],
     own: Float[Tensor, "batch pos head d_head"],
@@ -176,6 +194,7 @@ def attribution(
     return products.sum(over)
 
 
+@guarded(pos=index_of("activation", axis=1))
 def patch_gradient(
     rest: Callable[[Float[Tensor, "batch pos d_model"]], Tensor],
     activation: Float[Tensor, "batch pos d_model"],

@@ -28,6 +28,8 @@ from torch import Tensor
 from tqdm.std import tqdm
 from transformer_lens.hook_points import HookPoint
 
+from utils.guards import guarded, number
+
 Metric = Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]]
 """Logits to one number for each prompt."""
 
@@ -161,6 +163,7 @@ class _Patch(NamedTuple):
 _Edits = Callable[[int, Sequence[_Patch]], list[tuple[str, Callable]]]
 
 
+@guarded(memory_mb=number(low=0, over=True))
 def sweep(
     model,
     tokens: Int[Tensor, "batch pos"],
@@ -206,7 +209,6 @@ def sweep(
     """
     hook = hook_name(model, what)
     check_runs(model, tokens, source)
-    check_memory(memory_mb)
     tokens, (n_pos, positions) = tokens.to(model.cfg.device), counted(tokens, positions)
     by_position = what not in BY_HEAD if by_position is None else by_position
     with torch.no_grad():
@@ -231,6 +233,7 @@ def sweep(
         )
 
 
+@guarded(memory_mb=number(low=0, over=True))
 def path_sweep(
     model,
     tokens: Int[Tensor, "batch pos"],
@@ -274,7 +277,6 @@ def path_sweep(
     """
     hook = _sender_hook(model, what)
     check_runs(model, tokens, source)
-    check_memory(memory_mb)
     tokens, (n_pos, positions) = tokens.to(model.cfg.device), counted(tokens, positions)
     reads = _receivers(model, receivers, into)
     with torch.no_grad():
@@ -617,8 +619,7 @@ def broadcast(
 
 def _scores(metrics: Mapping[str, Metric], logits: Tensor, when: str) -> dict[str, Tensor]:
     return {
-        name: scored(metric, logits, name, when).detach().float().cpu()
-        for name, metric in metrics.items()
+        name: scored(metric, logits, name, when).float().cpu() for name, metric in metrics.items()
     }
 
 
@@ -637,6 +638,7 @@ def scored(metric: Metric, logits: Tensor, name: str, when: str) -> Float[Tensor
             f"{name} must return one number for each of the {len(logits)} prompts, and returns "
             f"{got}."
         )
+    score = score if score.is_floating_point() else score.float()
     if not score.isfinite().all():
         bad = score[~score.isfinite()][0].item()
         raise ValueError(f"{name} is {bad} {when}: does it divide by 0 or take log 0?")
@@ -733,12 +735,6 @@ def padded(model, tokens: Int[Tensor, "row pos"]) -> bool:
     return any(len(set(runs.tolist())) > 1 or runs.max() > 1 for runs in (before, after))
 
 
-def check_memory(memory_mb: float) -> None:
-    """Raises a ValueError if it is not a number of MB."""
-    if not memory_mb > 0:
-        raise ValueError(f"`memory_mb` is {memory_mb}: give a number above 0.")
-
-
 def _check_finite(values: Mapping[int, Tensor], what: str) -> None:
     for layer, value in values.items():
         if not value.isfinite().all():
@@ -771,7 +767,7 @@ def _receivers(model, receivers: Sequence[tuple[int, int]], into: str) -> dict[i
     """Layer -> the heads that read there; the logits stand behind the last layer."""
     if into == "logits":
         if receivers:
-            raise ValueError("The logits take no `receivers`: leave those out, or name an input.")
+            raise ValueError("The logits take no `receivers`: leave them out, or choose an input.")
         return {model.cfg.n_layers: []}
     if into not in ("q", "k", "v"):
         raise ValueError(f"A path ends in 'q', 'k', 'v' or 'logits', and not in {into!r}.")
