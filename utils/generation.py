@@ -2,7 +2,7 @@
 
 import copy
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -10,9 +10,37 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import LogitsProcessorList, PreTrainedModel
 
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    evaluating,
+    filled,
+    guarded,
+    number,
+    several,
+    unpadded,
+)
 from utils.steering import Steering
 
 
+def _writes(value, _: Mapping) -> str | None:
+    is_native = not hasattr(value.original_model, "generate")
+    return "is native and cannot `sample`: use model.generate(...) for it" if is_native else None
+
+
+def _in_vocabulary(value: Tensor, given: Mapping) -> str | None:
+    d_vocab = given["model"].cfg.d_vocab
+    fits = not value.is_floating_point() and bool(((value >= 0) & (value < d_vocab)).all())
+    return None if fits else f"holds what is no token: they are whole numbers below {d_vocab}"
+
+
+@guarded(
+    model=(_writes, evaluating),
+    prompts=(axes(2), filled, _in_vocabulary, unpadded),
+    n_tokens=count(),
+    temperature=number(low=0),
+)
 @torch.no_grad()
 def sample(
     model,
@@ -42,10 +70,14 @@ def sample(
             False never writes that token.
 
     Raises:
-        ValueError: a toy model made by `boot_native`, which has no `generate` of its own.
+        ValueError: a toy model made by `boot_native`, which has no `generate` of its own; prompts
+            that are padded, or too long for the model's context.
     """
-    if not hasattr(model.original_model, "generate"):
-        raise ValueError("A native toy model cannot `sample`: use model.generate(...) for it.")
+    width, n_ctx = prompts.shape[1], model.cfg.n_ctx
+    if width + n_tokens > n_ctx:
+        raise ValueError(
+            f"{width} tokens and {n_tokens} new ones are more than this model's {n_ctx}."
+        )
     generator = generator or torch.Generator().manual_seed(0)
 
     def with_noise(tokens, logits):
@@ -112,6 +144,12 @@ def bare_model(model) -> PreTrainedModel:
     return plain.eval()
 
 
+@guarded(
+    model=evaluating,
+    prompts=(axes(2), filled, unpadded),
+    written=(axes(2), as_long_as("prompts")),
+    batch_size=count(),
+)
 @torch.no_grad()
 def token_losses(
     model,
@@ -134,6 +172,12 @@ def token_losses(
     return torch.cat(losses)
 
 
+def _within_a_row(value: int, given: Mapping) -> str | None:
+    n = given["tokens"].shape[1]
+    return None if value <= n else f"is {value}, and a row has {n} tokens"
+
+
+@guarded(tokens=axes(2), n=(count(), _within_a_row))
 def repetition(tokens: Int[Tensor, "batch pos"], *, n: int) -> Float[Tensor, " batch"]:
     """For each row, the share of its n-grams that had occurred before in the row.
 
@@ -147,6 +191,7 @@ def repetition(tokens: Int[Tensor, "batch pos"], *, n: int) -> Float[Tensor, " b
     return torch.tensor(shares)
 
 
+@guarded(texts=several)
 def zlib_ratio(texts: Sequence[str]) -> Float[Tensor, " batch"]:
     """Compressed size over size, in bytes: low where a text repeats itself.
 

@@ -160,4 +160,22 @@ def layer_of(model: str = "model", *, end: bool = True) -> Guard:
 
 def evaluating(value: torch.nn.Module, _: Mapping) -> str | None:
     """A model that is not in training mode."""
-    return "is in training mode: call `.eval()` first" if value.training else None
+    is_training = getattr(value, "training", False)  # a function of tokens will do for a model
+    return "is in training mode: call `.eval()` first" if is_training else None
+
+
+def unpadded(value: Tensor, given: Mapping) -> str | None:
+    """Rows of tokens that neither begin nor end with padding, which `model` would take for text.
+
+    Padding is a run of pad tokens that the others lack, or of more than one. A BOS that is the pad
+    token too may stand once at the start.
+    """
+    tokenizer = getattr(given["model"], "tokenizer", None)
+    pad = getattr(tokenizer, "pad_token_id", None)
+    if pad is None:
+        return None
+    here = (value == pad).int()
+    before, after = here.cumprod(1).sum(1), here.flip(1).cumprod(1).sum(1)
+    before = (before - 1).clamp(min=0) if pad == tokenizer.bos_token_id else before
+    bare = all(len(set(runs.tolist())) < 2 and runs.max() < 2 for runs in (before, after))
+    return None if bare else "is padded, which the model would read: give rows of one length"

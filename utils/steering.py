@@ -5,12 +5,14 @@ a direction that a probe found at layer L is added at layer L. Layer `n_layers` 
 the last block.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from utils.guards import axes, count, evaluating, guarded, number, several
 
 Change = (
     Float[Tensor, "*shape d_model"]
@@ -31,8 +33,17 @@ class Steering:
             return resid
         if not isinstance(self.change, Tensor):
             added = self.change(resid[:, here])
+            if added.ndim == 2 or added.shape[-1:] != resid.shape[-1:]:
+                raise ValueError(
+                    f"The function that steers gave {tuple(added.shape)}: give [batch, chosen, "
+                    "d_model], or one vector [d_model]."
+                )
         elif self.change.ndim == 2:  # a row for each position
             added = self.change[index.to(self.change.device)]
+        elif self.change.ndim == 3 and len(self.change) not in (1, len(resid)):
+            raise ValueError(
+                f"`change` has a vector for each of {len(self.change)} texts, and {len(resid)} run."
+            )
         else:
             added = self.change
         out = resid.clone()
@@ -75,13 +86,16 @@ def steer(
             cached: `slice(n_prompt, None)` is all but the prompt. None is all.
 
     Raises:
-        ValueError: the layer does not exist, a position is negative, or `change` does not fit.
+        ValueError: the layer does not exist, a position is negative or comes twice, or `change`
+            does not fit or is not finite.
 
     Source: activation addition (Turner et al., 2023, arXiv 2308.10248).
     """
     name, wanted = hook_name(model, layer), _checked(positions)
     if isinstance(change, Tensor):
         check_shape(change, wanted, model.cfg.d_model)
+    elif not callable(change):
+        raise ValueError(f"`change` is a {type(change).__name__}: give a tensor or a function.")
     steering = Steering(change, layer=layer, positions=wanted)
     with steering.watching(model.original_model), model.hooks(fwd_hooks=[(name, steering)]):
         yield
@@ -94,7 +108,7 @@ def hook_name(model, layer: int) -> str:
         ValueError: there is no such layer.
     """
     n_layers = model.cfg.n_layers
-    if not 0 <= layer <= n_layers:
+    if layer not in range(n_layers + 1):
         raise ValueError(f"This model has layers 0 to {n_layers}, where {n_layers} is its end.")
     if layer == n_layers:
         return f"blocks.{n_layers - 1}.hook_resid_post"
@@ -111,6 +125,8 @@ def _checked(positions: slice | Sequence[int] | None) -> slice | list[int]:
         raise ValueError(
             "Count positions from the start of the row: while a text grows, its end moves."
         )
+    if not isinstance(positions, slice) and len(set(positions)) < len(positions):
+        raise ValueError("A position comes twice, and is steered once: name each of them once.")
     return positions if isinstance(positions, slice) else list(positions)
 
 
@@ -125,6 +141,10 @@ def check_shape(change: Tensor, wanted: slice | list[int], d_model: int) -> None
         raise ValueError(
             f"A `change` of {len(change)} rows needs a list of {len(change)} positions, one a row."
         )
+    if change.ndim == 3 and change.shape[1] != 1:
+        raise ValueError("A `change` for each text is [batch, 1, d_model]: one vector a text.")
+    if not change.isfinite().all():
+        raise ValueError("`change` holds NaN or infinity: was a vector of length 0 divided by it?")
 
 
 def _chosen(
@@ -140,6 +160,7 @@ def _chosen(
     return torch.tensor(here, device=device), torch.tensor(index)
 
 
+@guarded(model=evaluating, texts=several)
 @torch.no_grad()
 def typical_norm(model, texts: Sequence[str], *, layer: int) -> float:
     """The median length of the residual stream at a layer: the unit for a steering vector's dose.
@@ -164,6 +185,16 @@ def typical_norm(model, texts: Sequence[str], *, layer: int) -> float:
     return torch.cat(lengths).median().item()
 
 
+def _points(value: Tensor, _: Mapping) -> str | None:
+    """Vectors that have a direction."""
+    if value.dtype == torch.float16:
+        return "is float16, in which lengths overflow: give `.float()`"
+    lengths = value.float().norm(dim=-1)
+    good = bool(((lengths > 0) & lengths.isfinite()).all())
+    return None if good else "holds a vector of length 0, or of none that is finite"
+
+
+@guarded(direction=_points, dose=number(), norm=number(low=0, over=True))
 def at_dose(
     direction: Float[Tensor, "*shape d_model"], dose: float, *, norm: float
 ) -> Float[Tensor, "*shape d_model"]:
@@ -177,6 +208,7 @@ def at_dose(
     return direction / direction.norm(dim=-1, keepdim=True) * dose * norm
 
 
+@guarded(n=count(), like=(axes(1), _points))
 def random_directions(
     n: int, like: Float[Tensor, " d_model"], *, generator: torch.Generator
 ) -> Float[Tensor, "n d_model"]:
