@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+
+from utils.guards import count, guarded, number
 
 BATCH = 192  # answers written side by side
 
 
+@guarded(n=count(), temperature=number(low=0, over=True))
 def one_of_the_likeliest(
     tokens: torch.Tensor, logits: torch.Tensor, *, n: int = 40, temperature: float = 0.8
 ) -> torch.Tensor:
@@ -20,11 +24,19 @@ def one_of_the_likeliest(
 
 
 def read_tokens(texts: Path) -> list[torch.Tensor]:
-    """The token ids of each text, without BOS."""
-    kept = load_file(texts)
-    return list(kept["tokens"].int().split(kept["lengths"].tolist()))
+    """The token ids of each text, without BOS.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else.
+    """
+    try:
+        kept = load_file(texts)
+        return list(kept["tokens"].int().split(kept["lengths"].tolist()))
+    except (SafetensorError, KeyError, RuntimeError):
+        raise ValueError(f"{texts} is damaged or holds no texts: move it away first.") from None
 
 
+@guarded(minutes=number(low=0, over=True), n_tokens=count())
 @torch.no_grad()
 def write_answers(
     texts: Path,
@@ -42,16 +54,23 @@ def write_answers(
     Args:
         texts: the file to begin or to go on with.
         prompts: gives so many requests for a seed.
+
+    Raises:
+        ValueError: what is in the file cannot be read, or `prompts` gives another number.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
 
     from utils.fetch import fetch
 
+    rows = read_tokens(texts) if texts.exists() else []
+    texts.parent.mkdir(parents=True, exist_ok=True)
+    asked_for = prompts(BATCH, len(rows) // BATCH)
+    if len(asked_for) != BATCH:
+        raise ValueError(f"`prompts` gave {len(asked_for)} requests where {BATCH} were asked for.")
     folder = str(fetch())
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval().to(device)
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    rows = read_tokens(texts) if texts.exists() else []
     stop = time.time() + 60 * minutes
     while time.time() < stop:
         seed = len(rows) // BATCH

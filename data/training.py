@@ -2,14 +2,19 @@
 
 import argparse
 import json
+import math
 import statistics
+import tempfile
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from utils.guards import count, filled, guarded
 
+
+@guarded(optimizers=filled, steps=count(), warmup=count())
 def train(
     gradients: Callable[[int], torch.Tensor],
     optimizers: Sequence[torch.optim.Optimizer],
@@ -34,7 +39,12 @@ def train(
     Returns:
         Columns over what was measured: `step`; `train_loss`, the mean since the last time (None
         at step 0); and what `measure` gives. Then the loss of every step.
+
+    Raises:
+        ValueError: nothing is measured, or a loss is NaN or infinite.
     """
+    if not any(step in measured_at for step in range(steps + 1)):
+        raise ValueError(f"`measured_at` has none of the steps from 0 to {steps}: give one.")
     groups = [group for each in optimizers for group in each.param_groups]
     highest = [group["lr"] for group in groups]
     rows: list[dict] = []
@@ -51,6 +61,8 @@ def train(
         for group, lr in zip(groups, highest, strict=True):
             group["lr"] = lr * min(1.0, (step + 1) / warmup, fall(step))
         losses.append(gradients(step).item())
+        if not math.isfinite(losses[-1]):
+            raise ValueError(f"The loss is {losses[-1]} at step {step}: lower the learning rate.")
         for each in optimizers:
             each.step()
             each.zero_grad()
@@ -60,10 +72,16 @@ def train(
 def muon_and_adamw(
     model: torch.nn.Module, *, muon: tuple[float, float], adamw: tuple[float, float]
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks and AdamW for the rest, each `(lr, weight decay)`."""
+    """Muon for the matrices of the blocks and AdamW for the rest, each `(lr, weight decay)`.
+
+    Raises:
+        ValueError: the model has no matrix in `layers`, or all its weights are.
+    """
     matrices, others = [], []
     for name, weight in model.named_parameters():
         (matrices if "layers." in name and weight.dim() == 2 else others).append(weight)
+    if not (matrices and others):
+        raise ValueError("This model has no matrices below `layers`, or no other weights.")
     return [
         torch.optim.Muon(matrices, lr=muon[0], weight_decay=muon[1]),
         torch.optim.AdamW(others, lr=adamw[0], betas=(0.9, 0.98), weight_decay=adamw[1]),
@@ -90,16 +108,39 @@ def options(
     return found
 
 
+def _half(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The model's weights in half precision, where all of them fit."""
+    weights = {name: weight.half() for name, weight in model.state_dict().items()}
+    if bad := [name for name, weight in weights.items() if not weight.isfinite().all()]:
+        raise ValueError(f"{bad[0]} does not fit half precision (is it infinite or NaN?).")
+    return weights
+
+
 def copy_as_saved(model: torch.nn.Module, copy: torch.nn.Module) -> None:
-    """Give the copy the model's weights as a file in half precision gives them back."""
-    copy.load_state_dict({name: w.half().float() for name, w in model.state_dict().items()})
+    """Give the copy the model's weights as a file in half precision gives them back.
+
+    Raises:
+        ValueError: a weight does not fit half precision.
+    """
+    copy.load_state_dict({name: weight.float() for name, weight in _half(model).items()})
 
 
 def save_pretrained(model, tokenizer, folder: Path, *, how: dict) -> None:
-    """A transformers model in half precision, its tokenizer, and `training.json`: how it came."""
-    model.half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_json(folder / "training.json", how)
+    """A transformers model in half precision, its tokenizer, and `training.json`: how it came.
+
+    All files are whole before they replace older ones.
+
+    Raises:
+        ValueError: a weight does not fit half precision.
+    """
+    _half(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as made:
+        model.half().save_pretrained(made)
+        tokenizer.save_pretrained(made)
+        write_json(Path(made, "training.json"), how)
+        for file in Path(made).iterdir():
+            file.replace(folder / file.name)
 
 
 def rounded(value):
@@ -112,7 +153,18 @@ def rounded(value):
 
 
 def write_json(path: Path, value: dict) -> None:
-    """One top-level key a line, so that a change shows up where it happened."""
+    """One top-level key a line, so that a change shows up where it happened.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON does not know.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (f"{json.dumps(key)}: {json.dumps(rounded(item))}" for key, item in value.items())
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    lines = []
+    for key, item in value.items():
+        try:
+            lines.append(f"{json.dumps(key)}: {json.dumps(rounded(item), allow_nan=False)}")
+        except ValueError:
+            raise ValueError(f"{key!r} holds NaN or infinity, which JSON does not know.") from None
+    part = path.with_name(f"{path.name}.part")
+    part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    part.replace(path)  # never half a file in an older one's place

@@ -5,10 +5,13 @@ A trace is a header and tries, each judged in brackets:
 """
 
 import itertools
+import math
 import random
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from utils.guards import as_long_as, count, filled, guarded
 
 N_NUMBERS = 64  # 0 to 63 are tokens
 YES = ("this", "yes", "right", "solved")  # the token after the bracket: the verdict
@@ -26,6 +29,37 @@ VOCABULARY = (
     *FILLERS,
     *map(str, range(N_NUMBERS)),
 )
+
+
+def in_words(value: Any, _: Mapping) -> str | None:
+    """A text as a list of its words."""
+    return "is one text: give its words, `text.split()`" if isinstance(value, str) else None
+
+
+def each_in_words(value: Any, _: Mapping) -> str | None:
+    """Texts, each as a list of its words."""
+    texts = isinstance(value, str) or any(isinstance(each, str) for each in value)
+    return "must hold a list of words for each text: `text.split()`" if texts else None
+
+
+def in_range(numbers: Any, _: Mapping) -> str | None:
+    """Numbers of a puzzle."""
+    fit = all(isinstance(n, int) and 0 <= n < N_NUMBERS for n in numbers)
+    if fit and 2 <= len(numbers) <= 7:
+        return None
+    return f"are {tuple(numbers)}: give 2 to 7 whole numbers from 0 to {N_NUMBERS - 1}"
+
+
+@guarded(words=in_words)
+def ids(words: Sequence[str]) -> list[int]:
+    """The token of each word.
+
+    Raises:
+        ValueError: one is not in the vocabulary.
+    """
+    if unknown := [word for word in words if word not in VOCABULARY]:
+        raise ValueError(f"The vocabulary of this game has no {unknown[0]!r}.")
+    return [VOCABULARY.index(word) for word in words]
 
 
 class Puzzle(NamedTuple):
@@ -56,6 +90,7 @@ class Try(NamedTuple):
         return words
 
 
+@guarded(numbers=in_range)
 def tries(numbers: Sequence[int]) -> dict[int, list[Try]]:
     """Every try that uses each number once and stays between 0 and 63, by what it comes to."""
     found: dict[int, list[Try]] = {}
@@ -68,11 +103,13 @@ def tries(numbers: Sequence[int]) -> dict[int, list[Try]]:
     return found
 
 
+@guarded(puzzle=lambda puzzle, given: in_range(puzzle.numbers, given))
 def held_out(puzzle: Puzzle) -> bool:
     """Whether a puzzle is for testing alone: one in ten sets of numbers, with every target."""
     return zlib.crc32(bytes(sorted(puzzle.numbers))) % 10 == 0
 
 
+@guarded(longest=count(low=0))
 def puzzles(
     generator: random.Random, *, test: bool, variable: bool = True, longest: int = 7
 ) -> Iterator[tuple[Puzzle, dict[int, list[Try]]]]:
@@ -107,6 +144,7 @@ class Judged(NamedTuple):
     again: bool
 
 
+@guarded(words=in_words)
 def read(puzzle: Puzzle, words: Sequence[str]) -> list[Judged]:
     """The tries in what a model wrote after the header, up to the first that it did not judge."""
     right = {tuple(some.words) for each in tries(puzzle.numbers).values() for some in each}
@@ -130,10 +168,17 @@ def solved(judged: Sequence[Judged]) -> bool:
     return first is not None and first.hit and first.legal
 
 
+@guarded(puzzles=filled, written=(as_long_as("puzzles"), each_in_words))
 def ability(puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Shares: of puzzles that are solved, of tries that are legal, of verdicts that are right."""
+    """Shares: of puzzles that are solved, of tries that are legal, of verdicts that are right.
+
+    Raises:
+        ValueError: no try is judged.
+    """
     each = [read(puzzle, words) for puzzle, words in zip(puzzles, written, strict=True)]
     flat = [judged for some in each for judged in some]
+    if not flat:
+        raise ValueError("No text has a try with a verdict: let the model write more tokens.")
     return {
         "solved": sum(map(solved, each)) / len(each),
         "legal": sum(judged.legal for judged in flat) / len(flat),
@@ -142,12 +187,13 @@ def ability(puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> dict
     }
 
 
+@guarded(puzzles=filled, written=(as_long_as("puzzles"), each_in_words))
 def habits(puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> dict[str, float]:
     """How a model plays, whether or not it notices a success.
 
     Shares: of puzzles that are solved, and that are reached by a legal try, accepted or not; of
     hits that are accepted; and of the first three tries of each puzzle that are legal. And the mean
-    number of tries.
+    number of tries. A share of none is NaN.
     """
     each = [read(puzzle, words) for puzzle, words in zip(puzzles, written, strict=True)]
     flat = [judged for some in each for judged in some]
@@ -157,7 +203,7 @@ def habits(puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> dict[
     return {
         "solved": sum(map(solved, each)) / len(each),
         "reached": sum(reached) / len(each),
-        "hits accepted": sum(hits) / max(1, len(hits)),
+        "hits accepted": sum(hits) / len(hits) if hits else math.nan,
         "tries": len(flat) / len(each),
-        "legal, first three": sum(first) / max(1, len(first)),
+        "legal, first three": sum(first) / len(first) if first else math.nan,
     }

@@ -125,3 +125,10 @@ def test_habits_count_hits_that_were_not_noticed():
     assert found["solved"] == 0 and found["reached"] == 1 and found["hits accepted"] == 0
     assert found["tries"] == 3
     assert abs(found["legal, first three"] - 2 / 3) < 1e-9
+
+
+def test_a_share_of_no_hits_is_not_0():
+    found = countdown.habits(
+        [PUZZLE], [["12", "-", "7", "=", "5", "+", "4", "=", "9", "(", "not", "9", ")"]]
+    )
+    assert found["hits accepted"] != found["hits accepted"] and found["legal, first three"] == 1

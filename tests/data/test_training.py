@@ -97,3 +97,26 @@ def test_json_has_a_line_for_each_key_and_short_numbers(tmp_path):
     text = (tmp_path / "new" / "a.json").read_text(encoding="utf-8")
     assert text.splitlines() == ["{", '"a": [0.3333, [2, null]],', '"b": {"5": 0.1235}', "}"]
     assert json.loads(text)["b"] == {"5": 0.1235}
+
+
+def test_what_is_shipped_stays_until_what_replaces_it_is_whole(tmp_path):
+    class Broken:
+        def save_pretrained(self, folder):
+            raise OSError("No space left on device")
+
+    def made(seed):
+        return countdown.new_model(countdown.Recipe(seed))
+
+    training.save_pretrained(made(0), countdown.new_tokenizer(), tmp_path, how={"seed": 0})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "training.json"} <= set(before)
+    with pytest.raises(OSError):
+        training.save_pretrained(made(1), Broken(), tmp_path, how={"seed": 1})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    training.save_pretrained(made(1), countdown.new_tokenizer(), tmp_path, how={"seed": 1})
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(after) == set(before) and after["model.safetensors"] != before["model.safetensors"]
+
+    with pytest.raises(ValueError, match="'b' holds NaN"):
+        training.write_json(tmp_path / "training.json", {"a": 1, "b": [float("nan")]})
+    assert (tmp_path / "training.json").read_bytes() == after["training.json"]
