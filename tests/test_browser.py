@@ -19,7 +19,7 @@ from solutions import make
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTIFACTS = ROOT / "tests" / "artifacts"
-LESSON = "11_induction_heads"
+LESSON, EXERCISE = "11_induction_heads", "utils.circuits.induction.repeated_tokens"
 BADGE = re.search(r"https://\S+\.svg", make.colab_badge(make.LESSONS[1]))[0]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -52,26 +52,27 @@ new MutationObserver((changes) => {
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """A course folder to write in; the lesson's outputs are cleared, so what is seen is new."""
-    source = ROOT / "solutions" / f"{LESSON}.ipynb"
+    """A course folder to write in, as a learner's clone has it."""
     folder = tmp_path_factory.mktemp("course")
-    for name in [".jupyter", "notebooks"]:
-        shutil.copytree(ROOT / name, folder / name)
-    for name in ["Makefile", "utils", "data", "pyproject.toml"]:
-        (folder / name).symlink_to(ROOT / name)
-    notebook = nbformat.read(source, 4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
+    caches = shutil.ignore_patterns("__pycache__")
+    for name in [".jupyter", "notebooks", "utils"]:
+        shutil.copytree(ROOT / name, folder / name, ignore=caches)
+    for name in ["Makefile", "pyproject.toml"]:
+        shutil.copy(ROOT / name, folder / name)
     (folder / "solutions").mkdir()
-    nbformat.write(notebook, folder / "solutions" / source.name)
+    shutil.copy(ROOT / "solutions" / "work.py", folder / "solutions" / "work.py")
+    (folder / "data").symlink_to(ROOT / "data")
+    for lesson in make.LESSONS:
+        blank = make.blank_notebook(make.solved_notebook(lesson))
+        nbformat.write(blank, folder / "notebooks" / f"{lesson.stem}.ipynb")
     return folder
 
 
 @pytest.fixture(scope="module")
-def lab(course, tmp_path_factory):
+def lab(course):
     """The address of a running JupyterLab, and the address that it offers the learner."""
-    own = tmp_path_factory.mktemp("jupyter")
+    own = course / "own"
+    own.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -86,7 +87,8 @@ def lab(course, tmp_path_factory):
     )
     command = ["make", "-s", "--assume-old=model", "lab", f"VENV={own}"]
     command += [f"BIN={Path(sys.executable).parent}"]
-    command += [f"ARGS=--no-browser --allow-root --port={port} --ServerApp.port_retries=0"]
+    options = "--no-browser --allow-root --expose-app-in-browser --ServerApp.port_retries=0"
+    command += [f"ARGS={options} --port={port}"]
     log = own / "lab.log"
     with open(log, "w") as sink:
         server = subprocess.Popen(command, cwd=course, env=env, stdout=sink, stderr=sink)
@@ -155,7 +157,7 @@ def _show(page, part, name: str) -> None:
     """Brings `part` to the middle of the window, and keeps a screenshot."""
     part.scroll_into_view_if_needed(timeout=30_000)
     for _ in range(2):  # figures above it are drawn as they come into view, and push it down
-        page.wait_for_timeout(1_000)
+        page.wait_for_timeout(400)
         part.evaluate("(element) => element.scrollIntoView({block: 'center'})")
     expect(part).to_be_in_viewport()
     _screenshot(page, name)
@@ -166,71 +168,160 @@ def _unwanted(page) -> list[str]:
     return page.evaluate("window.greetings")
 
 
-def test_the_course_map_greets_the_learner(lab, page):
-    page.goto(lab)
-    shown = page.locator(".jp-MarkdownViewer .jp-RenderedMarkdown")
-    expect(shown.locator("h1")).to_be_visible(timeout=60_000)
-    expect(shown.locator("a[href*=induction_heads]").first).to_be_visible()
-    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
-    page.wait_for_timeout(2_000)  # what pops up late counts too
-    _screenshot(page, "course_map")
-    assert urlsplit(page.url).path == "/lab/tree/notebooks/README.md"
-    assert _unwanted(page) == []
-    assert page.asked == []
-
-    shown.locator("a[href*=induction_heads]").first.click()
-    expect(page.locator(".lm-TabBar-tabLabel", has_text=LESSON)).to_be_visible(timeout=30_000)
+def _look(page, *, theme: str, width: int) -> None:
+    """A window of that width in that theme."""
+    page.set_viewport_size({"width": width, "height": 900})
+    change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+    page.evaluate(change, f"JupyterLab {theme.capitalize()}")
+    page.wait_for_function(
+        f"document.body.dataset.jpThemeLight == '{str(theme == 'light').lower()}'"
+    )
+    page.wait_for_timeout(1_500)  # figures are drawn anew
 
 
-def _run_all(lab, page, path: Path):
-    """Open a notebook and run all of it, without an error or a warning; returns its panel."""
-    # `reset`: a tab that the other test left open could take the click.
-    page.goto(lab.replace("/notebooks/README.md", f"/solutions/{path.name}") + "&reset")
+def _ready(page):
+    """The notebook in front, once its kernel is idle."""
     notebook = page.locator(".jp-NotebookPanel:visible")
     ready = notebook.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
     expect(ready).to_be_visible(timeout=60_000)
     # JupyterLab forgets what is run before the kernel is there; the status bar knows when it is.
     kernel_is_there = re.compile(r"Python 3.*\| Idle")
     expect(page.locator("#jp-main-statusbar")).to_contain_text(kernel_is_there, timeout=60_000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.locator('[data-command="runmenu:run-all"]').click()
-
-    def finished():
-        """The saved notebook, once every code cell has run or one has failed."""
-        page.wait_for_timeout(2_000)
-        if not ready.is_visible():
-            return None
-        before = path.stat().st_mtime_ns
-        page.keyboard.press("Control+s")
-        for _ in range(20):  # saved again before it is done, JupyterLab asks about a changed file
-            page.wait_for_timeout(1_000)
-            if path.stat().st_mtime_ns != before:
-                break
-        page.wait_for_timeout(1_000)
-        cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-        failed = any(output.output_type == "error" for cell in cells for output in cell.outputs)
-        return cells if failed or all(cell.execution_count for cell in cells) else None
-
-    cells = _when(finished, lambda: "the notebook did not finish", seconds=300)
-    red = [
-        "".join(output.get("traceback", [])) or output.text
-        for cell in cells
-        for output in cell.outputs
-        if output.output_type == "error" or output.get("name") == "stderr"
-    ]
-    assert red == []
     return notebook
 
 
-def test_a_lesson_runs_and_draws(lab, page, course):
-    notebook = _run_all(lab, page, course / "solutions" / f"{LESSON}.ipynb")
-    heatmap = notebook.locator(".js-plotly-plot:has(.heatmaplayer image)").first
-    _show(page, heatmap, "heatmap")
-    drawn = heatmap.locator(".heatmaplayer image").first.bounding_box()
-    assert drawn["width"] > 200 and drawn["height"] > 100
+def _open(page, name: str):
+    """A notebook in `work/`, opened, once its kernel is idle."""
+    open_it = "(path) => window.jupyterapp.commands.execute('docmanager:open', {path})"
+    page.evaluate(open_it, f"work/{name}")
+    expect(page.locator(".lm-mod-current .lm-TabBar-tabLabel", has_text=name).first).to_be_visible()
+    return _ready(page)
 
-    pattern = notebook.locator(".htf-attention").first
-    _show(page, pattern, "circuitsvis")
+
+def _solve(page, cell, code: str, said: str) -> None:
+    """Types a function into its cell, runs it and the check below, and reads the verdict."""
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(code)
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Shift+Enter")
+    verdict = page.locator(".jp-NotebookPanel:visible [role=status]", has_text="repeated_tokens:")
+    expect(verdict).to_contain_text(said, timeout=60_000)
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1024)])
+def test_a_learner_walks_from_the_map_to_the_first_exercise(lab, page, course, theme, width):
+    """Map, 00, on to 1.1 by the link, a prediction, an exercise done wrongly and then rightly."""
+    (course / "own" / "progress" / "progress.json").unlink(missing_ok=True)
+    for copy in (course / "work").glob("*.ipynb"):
+        copy.unlink()
+    renew = [sys.executable, "-m", "solutions.work", "reset"]
+    for number in ("00", "11"):
+        subprocess.run([*renew, number], cwd=course, check=True, capture_output=True)
+
+    page.goto(lab + "&reset")
+    shown = page.locator(".jp-MarkdownViewer .jp-RenderedMarkdown")
+    expect(shown.locator("h1")).to_be_visible(timeout=60_000)
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
+    assert urlsplit(page.url).path == "/lab/tree/work/README.md"
+    _look(page, theme=theme, width=width)
+    expect(shown).to_contain_text("0/7")
+    _screenshot(page, f"map_{theme}_{width}")
+
+    shown.locator("a[href*=meet_the_model]").first.click()
+    page.locator(".jp-NotebookPanel:visible a", has_text="1.1 · Induction heads").first.click()
+    expect(page.locator(".lm-mod-current .lm-TabBar-tabLabel", has_text=LESSON)).to_be_visible()
+    notebook = _ready(page)
+    notebook.locator(".jp-MarkdownCell h1").click()
+    for _ in range(5):  # title, set-up, imports, text, predictions
+        page.keyboard.press("Shift+Enter")
+    choice, number = (notebook.locator(".htf-predict").nth(n) for n in (0, 1))
+    expect(number).to_be_visible(timeout=120_000)
+    choice.locator("label", has_text="higher").click()
+    choice.locator("button").click()
+    expect(choice).to_contain_text("Committed: higher")
+    number.locator("input").fill("2.5")
+    number.locator("button").click()
+    expect(number).to_contain_text("Committed: 2.5")
+    _show(page, choice, f"predictions_{theme}_{width}")
+
+    right = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", make.exercise_code(EXERCISE))
+    wrong = right.replace("half, half]", "half, half.flip(1)]")
+    assert wrong != right
+    cell = notebook.locator(".jp-CodeCell", has_text="def repeated_tokens(").first
+    cell.scroll_into_view_if_needed()
+    _solve(page, cell, wrong, "wrong")
+    verdict = notebook.locator("[role=status]", has_text="repeated_tokens:")
+    _show(page, verdict, f"wrong_{theme}_{width}")
+    _solve(page, cell, right, "correct")
+    _show(page, verdict, f"correct_{theme}_{width}")
+    assert "| 1/7 |" in (course / "work" / "README.md").read_text(encoding="utf-8")
+
+    hints = notebook.locator(".jp-MarkdownCell", has_text="Hint 1").first
+    solution = notebook.locator(".jp-MarkdownCell", has_text="Solution").first
+    expect(solution.locator("pre")).to_be_hidden()
+    hints.locator(".jp-RenderedMarkdown").dblclick(position={"x": 400, "y": 5})
+    expect(hints.locator(".cm-content")).to_be_visible()
+    assert "def repeated_tokens" not in hints.inner_text()
+    _screenshot(page, f"hints_{theme}_{width}")
+
+    assert _unwanted(page) == []
+    # The Colab badge is a picture from elsewhere; offline its text stands in for it.
+    assert set(page.asked) <= {BADGE}
+
+
+# What lessons show, without a model: a figure, CircuitsVis, a slider over boards, a prediction with
+# its outcome, the strip.
+GALLERY = [
+    """\
+import sys; sys.path.insert(0, "..")
+import torch
+from data.othello import task as othello
+from utils import plots
+from utils.checks.predict import answer, outcome, predict
+from utils.checks.progress import record, show_progress
+from utils.circuits import figures
+from utils.reading import figures as boards
+draw = torch.Generator().manual_seed(0)""",
+    """\
+pattern = torch.rand(3, 9, 9, generator=draw).tril().pow(4)
+tokens = ["<|im_start|>", " alpha", " beta", " of", "ing", " alpha", " beta", " of", "ing"]
+figures.attention_heads(pattern, tokens, names=["L16H0", "L18H6", "L18H8"])""",
+    """\
+scores = torch.rand(30, 9, generator=draw)
+plots.heatmap(scores, title="Scores", x="head", y="layer", label="score")""",
+    """\
+row = torch.tensor([0.5, 0.2, 0.9])
+both = {"effect": {"steered": row, "asked": row - 1}, "cost": {"asked": row}}
+plots.intervals(both, title="Both")""",
+    """\
+board = othello.replay(othello.random_games(1, generator=draw)).board[0]
+def after(t):
+    shade = {"guess": [i / 36 for i in range(36)]}
+    both = {"game": board[t], "guess": board[t]}
+    return boards.boards(both, title=f"After {t} moves", shade=shade, marked={"guess": [7, 35]})
+plots.slider(after, n=31, label="moves", at=12)""",
+    """\
+answer("11.repeat", 2.5)
+outcome("11.repeat", 3.0, factor=1.5)
+predict("11.more", "Which head looks one token back?", choices=["L16H0", "L18H6"])
+record("repeated_tokens")
+show_progress("11")""",
+]
+
+
+def test_what_lessons_show_can_be_seen_in_any_theme_and_width(lab, page, course):
+    cells = [nbformat.v4.new_code_cell(source) for source in GALLERY]
+    path = course / "work" / "gallery.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    page.goto(lab + "&reset")
+    expect(page.locator(".jp-MarkdownViewer h1")).to_be_visible(timeout=60_000)
+    notebook = _open(page, path.name)
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    expect(notebook.locator(".htf-progress")).to_be_visible(timeout=120_000)
+    assert notebook.locator(".jp-OutputArea [data-mime-type*=stderr]").all_inner_texts() == []
+
+    pattern = notebook.locator(".htf-attention")
     words = pattern.inner_text() + "\n".join(page.evaluate("[...window.words]"))
     assert "<|im_start|>" in words and "&lt;" not in words
     assert any(
@@ -239,39 +330,35 @@ def test_a_lesson_runs_and_draws(lab, page, course):
         )
         for canvas in pattern.locator("canvas").all()
     ), "every CircuitsVis canvas is blank"
-
-    strip = notebook.locator(".htf-progress").last
-    _show(page, strip, "progress_strip")
-    expect(strip).to_contain_text("Lesson 1.1")
-
-    assert _unwanted(page) == []
-    # The Colab badge is a picture from elsewhere; offline its text stands in for it.
-    assert set(page.asked) <= {BADGE}
-
-
-def test_a_slider_draws_the_board_that_it_is_set_to(lab, page, course):
-    """What lesson 2.3 opens with, without the lesson's model."""
-    cell = """
-import sys; sys.path.insert(0, "..")
-import torch
-from data.othello import task as othello
-from utils.reading import figures
-from utils import plots
-games = othello.random_games(1, generator=torch.Generator().manual_seed(0))
-board = othello.replay(games).board[0]
-def draw(t):
-    return figures.boards({"": board[t]}, title=f"After {t} moves")
-plots.slider(draw, n=31, label="moves", at=12)
-"""
-    path = course / "solutions" / "slider.ipynb"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip())])
-    nbformat.write(notebook, path)
-    slider = _run_all(lab, page, path).locator(".htf-slider")
+    slider = notebook.locator(".htf-slider")
     title = slider.locator(".gtitle")
     expect(title).to_have_text("After 12 moves", timeout=30_000)
     slider.locator(".noUi-handle").focus()
     page.keyboard.press("ArrowRight")
     expect(title).to_have_text("After 13 moves", timeout=30_000)
-    _show(page, slider, "slider")
-    assert slider.locator(".heatmaplayer image").bounding_box()["width"] > 200
+
+    figures = notebook.locator(".js-plotly-plot")
+    assert figures.count() == 3
+    parts = [pattern, *figures.all(), notebook.locator(".htf-predict")]
+    parts.append(notebook.locator(".htf-progress"))
+    for theme, width in [("light", 1280), ("dark", 1024), ("light", 768)]:
+        _look(page, theme=theme, width=width)
+        for n, part in enumerate(parts):
+            _show(page, part, f"gallery_{n}_{theme}_{width}")
+            wide = "e => [e.scrollWidth, e.closest('.jp-OutputArea-output').clientWidth]"
+            inner, room = part.evaluate(wide)
+            assert inner <= room + 1, f"part {n} is cut off at {width}"
+        box = pattern.bounding_box()
+        assert box["height"] <= 760 and box["width"] <= 600
+        thumbnail = pattern.locator("canvas").first.bounding_box()
+        assert thumbnail["width"] >= 80
+        for label in pattern.locator("h4").all():
+            ground = label.evaluate("e => getComputedStyle(e).backgroundColor")
+            assert ground == "rgb(255, 255, 255)"
+        drawn = figures.first.locator(".heatmaplayer image").bounding_box()
+        assert drawn["width"] > 150 and drawn["height"] > 100
+    strip = notebook.locator(".htf-progress")
+    expect(strip).to_contain_text("Lesson 1.1")
+    expect(strip).to_contain_text("1 of 1 right")
+    assert _unwanted(page) == []
     assert page.asked == []

@@ -73,7 +73,8 @@ def boards(
             fig.add_trace(dots, 1, column)
         ticks = {"tickmode": "array", "tickvals": list(range(size)), "range": [-0.5, size - 0.5]}
         ticks["constrain"] = "domain"
-        fig.update_yaxes(scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column)
+        square = {"scaleanchor": f"x{column if column > 1 else ''}", "constraintoward": "top"}
+        fig.update_yaxes(**square, row=1, col=column)
         fig.update_xaxes(ticktext=list("abcdefgh"[:size]), **ticks, row=1, col=column)
         ticks["range"] = [size - 0.5, -0.5]
         numbers = [str(i + 1) for i in range(size)]
