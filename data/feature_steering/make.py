@@ -42,7 +42,8 @@ def main() -> None:
     norm = typical_norm(model, concepts.openings(part="choose"), layer=LAYER)
     openings = concepts.openings(part="test")
     prompts = torch.cat([model.to_tokens(text) for text in openings]).repeat(N_SAMPLES, 1)
-    with FILE.open("w", encoding="utf-8", newline="") as file:
+    part = FILE.with_suffix(".part")  # what is shipped stays until all is written
+    with part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for run, (latent, vector) in runs(model, sae).items():
@@ -55,6 +56,7 @@ def main() -> None:
                 numbers = f"{loss:.4f}", f"{again:.4f}"
                 writer.writerow([run, latent, i % len(openings), *numbers, text])
             print(run, latent, flush=True)
+    part.replace(FILE)
 
 
 if __name__ == "__main__":

@@ -31,17 +31,27 @@ class Written(NamedTuple):
 
 
 def written_texts() -> dict[str, Written]:
-    """The shipped texts by run: "unsteered", "sea, feature", "random latent 0" and so on."""
+    """The shipped texts by run: "unsteered", "sea, feature", "random latent 0" and so on.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     rows: dict[str, list[Mapping[str, str]]] = {}
     with FILE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            rows.setdefault(row["run"], []).append(row)
-    return {
-        run: Written(
-            int(group[0]["latent"]),
-            [row["text"] for row in group],
-            [int(row["opening"]) for row in group],
-            *(torch.tensor([float(row[name]) for row in group]) for name in ("loss", "two")),
-        )
-        for run, group in rows.items()
-    }
+            rows.setdefault(row.get("run"), []).append(row)
+    damaged = f"{FILE} is damaged: get it again, by `git checkout`, or make it (`make.py`)."
+    if len({len(group) for group in rows.values()}) != 1:  # each run has as many texts
+        raise ValueError(damaged)
+    try:
+        return {
+            run: Written(
+                int(group[0]["latent"]),
+                [row["text"] for row in group],
+                [int(row["opening"]) for row in group],
+                *(torch.tensor([float(row[name]) for row in group]) for name in ("loss", "two")),
+            )
+            for run, group in rows.items()
+        }
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(damaged) from None

@@ -2,17 +2,19 @@
 
 make data D=sae                              # an hour and a half on two cores
 python -m data.sae.make --name smollm2       # one of the two
+python -m data.sae.make --epochs 0.1 --out /tmp/sae   # a trial, which may not go where these are
 """
 
 import argparse
 import json
 import time
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -87,16 +89,18 @@ def train(
         every: after so many steps a line is printed, too.
 
     Raises:
-        ValueError: the file is of another SAE.
+        ValueError: the file is of another SAE or another training, from another start or other
+            vectors; or it is damaged.
     """
+    start = training.sae.W_dec[0].detach().clone()
     if file.exists():
-        go_on(file, training)
+        go_on(file, training, batches)
     began, first = time.time(), len(training.losses)
     for step in range(first, training.steps):
         x = batches(step)
         training.step(x)
         if (step + 1) % every == 0 or step + 1 == training.steps:
-            keep(file, training)
+            keep(file, training, start=start, seen=x[0])
             speed = (step + 1 - first) * len(x) / (time.time() - began)
             print(
                 f"step {step + 1} of {training.steps}: loss {training.losses[-1]:.4f}, "
@@ -105,27 +109,70 @@ def train(
             )
 
 
-def keep(file: Path, training: saes.Training) -> None:
-    """Write all that training needs to go on; a kill while writing leaves the old file whole."""
+def settings(training: saes.Training) -> dict[str, str]:
+    """What tells one training from another, as a file's header takes it."""
+    own = {name: value for name, value in vars(training.sae).items() if name[0] != "_"}
+    how = ("steps", "lr", "warmup", "fall", "dead_after")
+    found = {"kind": training.sae.architecture, **own}
+    found |= {name: getattr(training, name) for name in how} | {"scale": f"{training.scale:.4g}"}
+    for name in ("training", "coarse"):  # torch's mode; how the same is computed, not what
+        found.pop(name, None)
+    return {name: str(value) for name, value in found.items()}
+
+
+def keep(file: Path, training: saes.Training, *, start: Tensor, seen: Tensor) -> None:
+    """Write all that training needs to go on; a kill while writing leaves the old file whole.
+
+    Args:
+        start: the first latent's direction before the first step: which seed it was.
+        seen: the first vector of the last step: which vectors they were.
+    """
     state = {"silent": training.silent, "losses": torch.tensor(training.losses)}
+    state |= {"start": start, "seen": seen}
     for name, parameter in training.sae.named_parameters():
         state[name] = parameter.detach()
         of_adam = training.optimizer.state[parameter]
         state |= {f"{name}.{key}": value for key, value in of_adam.items()}
+    state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, part)
+    save_file(state, part, metadata=settings(training) | {"crc32": checksum(state)})
     part.replace(file)
 
 
-def go_on(file: Path, training: saes.Training) -> None:
-    """Put back what `keep` wrote."""
-    with safe_open(file, framework="pt") as kept:
-        state = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
-    weights = dict(training.sae.named_parameters())
-    fits = all(name in state and state[name].shape == w.shape for name, w in weights.items())
-    if not fits or len(state["losses"]) > training.steps:
-        raise ValueError(f"{file} is of another run: delete it, or give another file.")
+def checksum(state: dict[str, Tensor]) -> str:
+    """Of all that is kept."""
+    found = 0
+    for name in sorted(state):
+        found = zlib.crc32(state[name].numpy().tobytes(), zlib.crc32(name.encode(), found))
+    return f"{found:08x}"
+
+
+def go_on(file: Path, training: saes.Training, batches: Callable[[int], Tensor]) -> None:
+    """Put back what `keep` wrote, if it is of the same training on the same vectors."""
+    try:
+        with safe_open(file, framework="pt") as kept:
+            state = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
+            was = kept.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged ({error}): delete it, to begin again.") from None
+    if was.pop("crc32", None) != checksum(state):
+        raise ValueError(f"{file} is damaged, or of an older version: delete it, to begin again.")
+    now, weights = settings(training), dict(training.sae.named_parameters())
+    wrong = [
+        f"{name} is {was.get(name)}, not {now[name]}" for name in now if was.get(name) != now[name]
+    ]
+    for name, weight in weights.items():
+        if name not in state or state[name].shape != weight.shape:
+            wrong.append(f"{name} has another shape")
+    if not wrong and not alike(state["start"], weights["W_dec"][0].detach()):
+        wrong.append("it began from another seed")
+    if not wrong and not alike(state["seen"], batches(len(state["losses"]) - 1)[0]):
+        wrong.append("its vectors are others")
+    if wrong:
+        raise ValueError(
+            f"{file} is of another run ({'; '.join(wrong)}): delete it, or give another file."
+        )
     for name, parameter in weights.items():
         parameter.data.copy_(state[name])
         of_adam = {key for key in state if key.startswith(f"{name}.")}
@@ -136,13 +183,19 @@ def go_on(file: Path, training: saes.Training) -> None:
     training.losses[:] = state["losses"].tolist()
 
 
+def alike(kept: Tensor, now: Tensor) -> bool:
+    """The same vector, but for what another processor rounds otherwise."""
+    now = now.cpu().to(kept)
+    return kept.shape == now.shape and bool((kept - now).norm() <= 0.05 * kept.norm())
+
+
 def like(saved: Tensor, parameter: Tensor) -> Tensor:
     """A tensor on the device, and with the memory layout, of a parameter of its shape."""
     saved = saved.to(parameter.device)
     return torch.empty_like(parameter).copy_(saved) if saved.shape == parameter.shape else saved
 
 
-def make(name: str, *, epochs: float, device: str) -> None:
+def make(name: str, *, epochs: float, device: str, out: Path = FOLDER) -> None:
     """Train one SAE, in the background if you like: killed, it goes on where it was."""
     model = model_of(name, device)
     train_rows, held_out = texts("train"), texts("held_out")
@@ -159,30 +212,33 @@ def make(name: str, *, epochs: float, device: str) -> None:
     n_tokens = sum(map(len, train_rows))
     steps = int(epochs * n_tokens / BATCH)
     training = saes.Training(sae, steps=steps, lr=LR, scale=stream.scale)
-    train(training, stream.__getitem__, FOLDER / "unfinished" / f"{name}.safetensors")
+    train(training, stream.__getitem__, out / "unfinished" / f"{name}.safetensors")
     sae.rescale(stream.scale)
     metadata = {
         "model_name": "SmolLM2-135M-Instruct",
         "hook_name": f"blocks.{LAYER}.hook_resid_pre",
     }
     metadata |= {"weights": name, "training_tokens": n_tokens, "epochs": epochs}
-    saes.save_sae(sae, FOLDER / name, dtype=torch.float16, **metadata)
+    saes.save_sae(sae, out / name, dtype=torch.float16, **metadata)
     found = {"scale": stream.scale, "steps": steps}
     found["loss, every 100 steps"] = training.losses[::100]
     vectors = torch.cat([stream[step] for step in range(20)])  # of the first epoch
-    found |= report(model, saes.load_sae(FOLDER / name, device=device), vectors, held_out)
-    write_json(FOLDER / name / "report.json", rounded(found))
+    found |= report(model, saes.load_sae(out / name, device=device), vectors, held_out)
+    write_json(out / name / "report.json", rounded(found))
     print(json.dumps(rounded(found), indent=1))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", choices=NAMES)
     parser.add_argument("--epochs", type=float, default=EPOCHS)
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
-    for name in [arguments.name] if arguments.name else NAMES:
-        make(name, epochs=arguments.epochs, device=arguments.device)
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write into")
+    found = parser.parse_args(arguments)
+    if found.epochs < EPOCHS and found.out.resolve() == FOLDER:
+        parser.error("This would overwrite what is shipped: name another folder by --out")
+    for name in [found.name] if found.name else NAMES:
+        make(name, epochs=found.epochs, device=found.device, out=found.out)
 
 
 if __name__ == "__main__":

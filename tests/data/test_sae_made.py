@@ -45,10 +45,73 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(kind, tmp_path, monkeypatc
     training = saes.Training(again, **setting)
     recipe.train(training, lambda step: asked.append(step) or vectors(step), file, every=20)
     again.rescale(setting["scale"])
-    assert asked == list(range(40, 60))
+    assert asked == [39, *range(40, 60)], "the last step's vectors say whether they are the same"
     assert torch.equal(torch.tensor(training.losses), unbroken)
     for mine, theirs in zip(again.parameters(), whole.parameters(), strict=True):
         assert torch.equal(mine, theirs)
-    for other in (KINDS[kind](D, M + 1), KINDS[kind](D, M)):  # other sizes; fewer steps
-        with pytest.raises(ValueError, match="another run"):
-            recipe.train(saes.Training(other, steps=50), vectors, file)
+
+
+def finished(file, *, batches=vectors, k=4, seed=0, steps=20, **how) -> None:
+    """A run of few steps, to its end or on from the file."""
+    generator = torch.Generator().manual_seed(seed)
+    sae = saes.TopKSAE(D, M, k=k, generator=generator)
+    recipe.train(saes.Training(sae, steps=steps, **how), batches, file)
+
+
+def test_a_checkpoint_of_another_run_is_not_taken(tmp_path):
+    file = tmp_path / "state.safetensors"
+    finished(file)
+    kept = file.read_bytes()
+    finished(file)  # the same again: nothing is left to do
+    for other, said in [
+        ({"k": 5}, "k is 4, not 5"),
+        ({"seed": 1}, "another seed"),
+        ({"lr": 1e-2}, "lr is 0.001, not 0.01"),
+        ({"scale": 2.0}, "scale is 1, not 2"),
+        ({"steps": 30}, "steps is 20, not 30"),
+        ({"dead_after": 10}, "dead_after is 200, not 10"),
+        ({"batches": lambda step: vectors(step + 1)}, "vectors are others"),
+    ]:
+        with pytest.raises(ValueError, match=f"of another run .*{said}"):
+            finished(file, **other)
+    for other, said in [
+        (saes.ReLUSAE(D, M), "kind is topk, not standard"),
+        (saes.TopKSAE(D, M + 1, k=4), "W_dec has another shape"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            recipe.train(saes.Training(other, steps=20), vectors, file)
+    assert file.read_bytes() == kept
+
+
+def test_a_damaged_checkpoint_is_said_and_left(tmp_path):
+    file = tmp_path / "state.safetensors"
+    finished(file)
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-100] ^= 1
+    for damaged in (bytes(flipped), whole[:-10], whole[:5], b""):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="is damaged.*delete it"):
+            finished(file)
+        assert file.read_bytes() == damaged
+
+
+def test_a_loss_that_is_not_finite_does_not_replace_a_good_checkpoint(tmp_path):
+    file = tmp_path / "state.safetensors"
+    training = saes.Training(saes.TopKSAE(D, M, k=4), steps=40)
+
+    def spoilt(step: int) -> torch.Tensor:
+        return vectors(step) * (float("nan") if step == 20 else 1)
+
+    with pytest.raises(ValueError, match="loss of step 20 is nan"):
+        recipe.train(training, spoilt, file, every=10)
+    assert all(weight.isfinite().all() for weight in training.sae.parameters())
+    again = saes.Training(saes.TopKSAE(D, M, k=4), steps=40)
+    recipe.train(again, vectors, file, every=10)
+    assert len(again.losses) == 40
+
+
+def test_a_trial_does_not_overwrite_what_is_shipped(capsys):
+    with pytest.raises(SystemExit):
+        recipe.main(["--epochs", "0.1"])
+    assert "would overwrite what is shipped" in capsys.readouterr().err

@@ -319,11 +319,75 @@ def test_decoder_norms_and_uncentred_inputs_are_folded(tmp_path):
     saes.save_sae(sae, tmp_path)
     config = json.loads((tmp_path / "cfg.json").read_text())
     config |= {"rescale_acts_by_decoder_norm": True, "apply_b_dec_to_input": False}
+    del config["metadata"]["crc32"]
     (tmp_path / "cfg.json").write_text(json.dumps(config))
     save_file({k: v.contiguous() for k, v in weights.items()}, tmp_path / "sae_weights.safetensors")
     back = saes.load_sae(tmp_path)
     torch.testing.assert_close(back.encode(x), sae.encode(x), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(back(x), sae(x), rtol=1e-3, atol=1e-4)
+
+
+def test_a_damaged_sae_is_said(tmp_path):
+    saes.save_sae(shaken("topk"), tmp_path, model_name="m")
+    weights, config = tmp_path / "sae_weights.safetensors", tmp_path / "cfg.json"
+    whole, said = weights.read_bytes(), config.read_text()
+    flipped = bytearray(whole)
+    flipped[-100] ^= 1
+    for damaged in (bytes(flipped), whole[:-10], b""):
+        weights.write_bytes(damaged)
+        with pytest.raises(ValueError, match="not those that were written"):
+            saes.load_sae(tmp_path)
+    without = json.loads(said)
+    del without["metadata"]["crc32"]  # as other programs write it
+    config.write_text(json.dumps(without))
+    for damaged in (whole[:-10], b""):
+        weights.write_bytes(damaged)
+        with pytest.raises(ValueError, match="do not fit"):
+            saes.load_sae(tmp_path)
+    weights.write_bytes(whole)
+    saes.load_sae(tmp_path)
+    for damaged in (said[:40], "", "[]", json.dumps({"architecture": "topk"})):
+        config.write_text(damaged)
+        with pytest.raises(ValueError, match=r"cfg.json cannot be read .*: copy or make it again"):
+            saes.load_sae(tmp_path)
+    for other in ({"d_sae": 29}, {"architecture": "standard", "d_in": 11}, {"k": 31}):
+        config.write_text(json.dumps(json.loads(said) | other))
+        with pytest.raises(ValueError, match="do not fit|there are 30 latents"):
+            saes.load_sae(tmp_path)
+    config.write_text(said)
+    weights.unlink()
+    with pytest.raises(FileNotFoundError, match="No sae_weights"):
+        saes.load_sae(tmp_path)
+
+
+def test_the_shipped_ones_know_their_checksum():
+    for folder in (Path(__file__).parents[2] / "data" / "sae").glob("*/cfg.json"):
+        assert "crc32" in json.loads(folder.read_text())["metadata"]
+        saes.load_sae(folder.parent)
+
+
+def test_a_diverged_sae_does_not_replace_a_good_one(tmp_path):
+    good, bad = shaken("topk"), shaken("topk")
+    saes.save_sae(good, tmp_path, dtype=torch.float16)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    for value in (float("nan"), 1e5):  # the second overflows in half precision
+        bad.b_dec.data[0] = value
+        with pytest.raises(ValueError, match="nothing was written"):
+            saes.save_sae(bad, tmp_path, dtype=torch.float16)
+    with pytest.raises(TypeError):
+        saes.save_sae(good, tmp_path, note=object())
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_half_precision_does_not_overflow():
+    x = planted(0, 300) * 3000
+    assert x.square().max() > 65504
+    sae = shaken("topk")
+    sae.rescale(3000.0)
+    exact, half = saes.quality(sae, x), saes.quality(sae, x.half())
+    assert half.explained == pytest.approx(exact.explained, abs=0.01)
+    sinks = torch.cat([x, 20 * x[:3].sign() * 3000])
+    assert len(saes.without_sinks(sinks.half())) == len(saes.without_sinks(sinks)) < len(sinks)
 
 
 def test_what_can_not_be_read_is_said(tmp_path):

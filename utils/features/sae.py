@@ -8,7 +8,9 @@ An SAE writes a vector as a bias plus a sum of few of its `d_sae` directions:
 import bisect
 import functools
 import json
+import math
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,12 +18,25 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from utils.features.guards import as_wide_as, at_most, precise, varies
 from utils.generation import bare_model
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    evaluating,
+    filled,
+    finite,
+    floating,
+    guarded,
+    layer_of,
+    number,
+)
 
 # ---- Three kinds --------------------------------------------------------------------------------
 
@@ -36,6 +51,7 @@ class SAE(nn.Module):
 
     architecture: ClassVar[str]
 
+    @guarded(d_in=count(), d_sae=count())
     def __init__(self, d_in: int, d_sae: int, *, generator: torch.Generator | None = None):
         """Random directions of length 1; the encoder starts as the decoder's transpose.
 
@@ -60,7 +76,20 @@ class SAE(nn.Module):
 
     def pre_acts(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_sae"]:
         """What the encoder says of each latent before the activation."""
-        return F.linear(x - self.b_dec, self.W_enc.T, self.b_enc)
+        return F.linear(self.centred(x), self.W_enc.T, self.b_enc)
+
+    def centred(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_in"]:
+        """What is encoded: the vector less `b_dec`.
+
+        Raises:
+            ValueError: the vectors are of another size.
+        """
+        if x.shape[-1] != self.d_in:
+            raise ValueError(
+                f"`x` has vectors of {x.shape[-1]} numbers, and this SAE reads vectors of "
+                f"{self.d_in}: give those of the layer it was trained on."
+            )
+        return x - self.b_dec
 
     def encode(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_sae"]:
         """How active each latent is, zero for most."""
@@ -91,6 +120,7 @@ class SAE(nn.Module):
         """What is paid for activity, a mean over the batch."""
         raise NotImplementedError
 
+    @guarded(factor=number(low=0, over=True))
     @torch.no_grad()
     def rescale(self, factor: float) -> None:
         """Make an SAE that was trained on `x / factor` one for `x`: directions stay as they are."""
@@ -107,6 +137,7 @@ class ReLUSAE(SAE):
 
     architecture = "standard"
 
+    @guarded(l1=number(low=0))
     def __init__(
         self,
         d_in: int,
@@ -125,6 +156,11 @@ class ReLUSAE(SAE):
         return self.l1 * acts.sum(-1).mean()
 
 
+def _at_most_d_sae(k: int, given: Mapping) -> str | None:
+    d_sae = given["d_sae"]
+    return f"is {k}, and there are {d_sae} latents: choose fewer" if k > d_sae else None
+
+
 DENSE_BELOW = 512  # so few latents are quicker to train with dense products
 
 
@@ -138,6 +174,7 @@ class TopKSAE(SAE):
 
     architecture = "topk"
 
+    @guarded(k=(count(), _at_most_d_sae), aux=number(low=0))
     def __init__(
         self,
         d_in: int,
@@ -162,7 +199,7 @@ class TopKSAE(SAE):
         return empty.scatter(-1, indices, values.relu())
 
     def loss(self, x, *, dead=None):
-        centred = x - self.b_dec
+        centred = self.centred(x)
         if self.d_sae < DENSE_BELOW:
             acts = self.encode(x)
             return self._with_aux(centred, acts @ self.W_dec, dead), (acts > 0).any(0)
@@ -205,6 +242,9 @@ class JumpReLUSAE(SAE):
 
     architecture = "jumprelu"
 
+    @guarded(
+        l0=number(low=0), threshold=number(low=0, over=True), bandwidth=number(low=0, over=True)
+    )
     def __init__(
         self,
         d_in: int,
@@ -308,16 +348,25 @@ def save_sae(
 ) -> None:
     """Write an SAE as SAELens does: `cfg.json` and `sae_weights.safetensors`.
 
+    The configuration keeps a checksum of the weights. A file is replaced when the new one is whole.
+
     Args:
         dtype: float16 halves the size; relative errors are then below 1 in 2,000.
         metadata: model_name, hook_name and whatever else users should know.
+
+    Raises:
+        ValueError: a weight is not finite, or too large for `dtype`.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     names = ["W_enc", "b_enc", "W_dec", "b_dec"]
     names += ["threshold"] * isinstance(sae, JumpReLUSAE)
     weights = {name: getattr(sae, name).detach().to(dtype).cpu().contiguous() for name in names}
-    save_file(weights, folder / "sae_weights.safetensors")
+    for name, values in weights.items():
+        if not values.isfinite().all():
+            raise ValueError(
+                f"{name} has NaN or infinity in {dtype}: nothing was written. Did the training "
+                "diverge, or is a weight above 65,504 to be kept in float16?"
+            )
     config = {
         "architecture": sae.architecture,
         "d_in": sae.d_in,
@@ -330,7 +379,21 @@ def save_sae(
         **sae.settings(),
         "metadata": {"sae_lens_version": "6.0.0", **metadata},
     }
-    (folder / "cfg.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    json.dumps(config)  # what cannot be written is said before anything is
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [folder / f"{name}.part" for name in SAE_FILES]
+    save_file(weights, parts[1])
+    config["metadata"]["crc32"] = _checksum(parts[1])
+    parts[0].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    for part in parts[::-1]:
+        part.replace(part.with_suffix(""))
+
+
+SAE_FILES = "cfg.json", "sae_weights.safetensors"
+
+
+def _checksum(file: Path) -> str:
+    return f"{zlib.crc32(file.read_bytes()):08x}"
 
 
 def load_sae(folder: str | Path, *, device: str | torch.device = "cpu") -> SAE:
@@ -338,12 +401,19 @@ def load_sae(folder: str | Path, *, device: str | torch.device = "cpu") -> SAE:
 
     Raises:
         FileNotFoundError: the folder holds no SAE.
-        ValueError: it is of a kind that is not one of these three, or needs its input changed.
+        ValueError: it is of a kind that is not one of these three, needs its input changed, or is
+            damaged.
     """
     folder = Path(folder)
-    if not (folder / "cfg.json").exists():
-        raise FileNotFoundError(f"No cfg.json in {folder}: give the folder that `save_sae` wrote.")
-    config = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
+    for name in SAE_FILES:
+        if not (folder / name).exists():
+            raise FileNotFoundError(f"No {name} in {folder}: give the folder `save_sae` wrote.")
+    damaged = f"{folder} holds a damaged SAE, %s: copy or make it again."
+    try:
+        config = json.loads((folder / SAE_FILES[0]).read_text(encoding="utf-8"))
+        d_in, d_sae, known = config["d_in"], config["d_sae"], config.get("metadata") or {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(damaged % f"whose {SAE_FILES[0]} cannot be read ({error!r})") from None
     kind = ARCHITECTURES.get(config.get("architecture"))
     if kind is None:
         raise ValueError(
@@ -355,19 +425,25 @@ def load_sae(folder: str | Path, *, device: str | torch.device = "cpu") -> SAE:
             raise ValueError(
                 f"This SAE has {key}={config[key]!r}: open it in SAELens, which changes its input."
             )
-    extra = {"k": config["k"]} if kind is TopKSAE else {}
-    sae = kind(config["d_in"], config["d_sae"], **extra)
-    with safe_open(folder / "sae_weights.safetensors", framework="pt") as file:
-        kept = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    if config.get("rescale_acts_by_decoder_norm"):  # the same function, with directions of length 1
-        norm = kept["W_dec"].norm(dim=1)
-        kept["W_enc"], kept["b_enc"] = kept["W_enc"] * norm, kept["b_enc"] * norm
-        kept["W_dec"] = kept["W_dec"] / norm[:, None]
-    if not config.get("apply_b_dec_to_input", True):
-        kept["b_enc"] = kept["b_enc"] + kept["b_dec"] @ kept["W_enc"]
-    if "threshold" in kept:
-        kept["log_threshold"] = kept.pop("threshold").log()
-    sae.load_state_dict(kept)
+    if known.get("crc32", found := _checksum(folder / SAE_FILES[1])) != found:
+        raise ValueError(damaged % "whose weights are not those that were written")
+    try:
+        extra = {"k": config["k"]} if kind is TopKSAE else {}
+        sae = kind(d_in, d_sae, **extra)
+        kept = {name: w.float() for name, w in load_file(folder / SAE_FILES[1]).items()}
+        if config.get("rescale_acts_by_decoder_norm"):  # the same, with directions of length 1
+            norm = kept["W_dec"].norm(dim=1)
+            kept["W_enc"], kept["b_enc"] = kept["W_enc"] * norm, kept["b_enc"] * norm
+            kept["W_dec"] = kept["W_dec"] / norm[:, None]
+        if not config.get("apply_b_dec_to_input", True):
+            kept["b_enc"] = kept["b_enc"] + kept["b_dec"] @ kept["W_enc"]
+        if "threshold" in kept:
+            kept["log_threshold"] = kept.pop("threshold").log()
+        sae.load_state_dict(kept)
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise ValueError(damaged % f"whose two files do not fit ({error!r})") from None
+    if any(bool(weight.isnan().any()) for weight in kept.values()):
+        raise ValueError(damaged % "whose weights hold NaN")
     return sae.to(device)
 
 
@@ -388,6 +464,20 @@ def bfloat16_is_faster() -> bool:
     return seconds[1] < 0.7 * seconds[0]
 
 
+def _texts_that_fit(rows: Sequence[Tensor], given: Mapping) -> str | None:
+    """Texts that the model reads whole, BOS before them."""
+    longest, n_ctx = max(map(len, rows)), given["model"].cfg.n_ctx
+    if longest + 1 <= n_ctx:
+        return None
+    return f"has a text of {longest} tokens, and this model reads {n_ctx} with BOS: cut it"
+
+
+@guarded(
+    model=evaluating,
+    rows=(filled, _texts_that_fit),
+    layer=layer_of(),
+    batch_tokens=count(),
+)
 @torch.no_grad()
 def harvest(
     model,
@@ -406,6 +496,9 @@ def harvest(
         rows: token ids of each text, without BOS.
         batch_tokens: how many tokens run at once, about.
         bfloat16: multiply in bfloat16 (the residual stream itself stays float32).
+
+    Raises:
+        ValueError: there is no such layer, no text, or one too long; or the model is training.
     """
     runnable = _blocks_below(model, layer)
     device, bos = model.cfg.device, model.tokenizer.bos_token_id
@@ -424,6 +517,7 @@ def harvest(
     return torch.cat(found)
 
 
+@guarded(x=(filled, finite), times=number(low=1))
 def without_sinks(
     x: Float[Tensor, "token d_in"], *, times: float = 3.0
 ) -> Float[Tensor, "few d_in"]:
@@ -433,7 +527,7 @@ def without_sinks(
     long as the others, at which later tokens can look when they look for nothing. They would be
     most of the variance, and one direction explains them.
     """
-    lengths = x.norm(dim=1)
+    lengths = x.float().norm(dim=1)
     return x[lengths <= times * lengths.median()]
 
 
@@ -462,6 +556,7 @@ class Activations:
     harvested once. Vectors that `without_sinks` leaves out are left out.
     """
 
+    @guarded(rows=filled, d_in=count(), batch_size=count(), budget=count())
     def __init__(
         self,
         harvest: Callable[[list[Int[Tensor, " _"]]], Float[Tensor, "token d_in"]],
@@ -519,11 +614,25 @@ class Activations:
             size = sum(len(self.rows[i]) for i in key)
             held, filled = torch.empty(size, self.d_in, dtype=torch.float16), 0
             for part in self._parts(key):
-                found = without_sinks(self.harvest(part))
+                found = without_sinks(self._harvested(part))
                 held[filled : filled + len(found)] = found
                 filled += len(found)
+            if not held[:filled].isfinite().all():
+                raise ValueError(
+                    "Some activations are above 65,504, more than half precision holds: divide "
+                    "what `harvest` gives by their usual length."
+                )
             self._held = key, held[:filled]
         return self._held[1]
+
+    def _harvested(self, part: list[Int[Tensor, " _"]]) -> Float[Tensor, "token d_in"]:
+        found, wanted = self.harvest(part), (sum(map(len, part)), self.d_in)
+        if tuple(found.shape) != wanted:
+            raise ValueError(
+                f"`harvest` gave {tuple(found.shape)} for texts of {wanted[0]} tokens: it has to "
+                f"give a vector of `d_in`, {wanted[1]}, for each token, and none for BOS."
+            )
+        return found
 
     def _parts(self, texts: Sequence[int]) -> Iterator[list[Int[Tensor, " _"]]]:
         """The texts in parts of some ten thousand tokens: harvests are float32 and take room."""
@@ -554,6 +663,7 @@ class Activations:
         """The root of the mean squared distance of a vector from the mean."""
         return (self._first - self.mean).square().sum(1).mean().sqrt().item()
 
+    @guarded(step=count(low=0))
     def __getitem__(self, step: int) -> Float[Tensor, "batch d_in"]:
         while step >= self._steps:
             self._plan_epoch()
@@ -587,6 +697,14 @@ class Training:
         losses: of the steps that were done.
     """
 
+    @guarded(
+        steps=count(),
+        lr=number(low=0, over=True),
+        warmup=number(low=0),
+        fall=number(low=0, high=1),
+        scale=number(low=0, over=True),
+        dead_after=count(),
+    )
     def __init__(
         self,
         sae: SAE,
@@ -621,13 +739,24 @@ class Training:
         return self.silent >= self.dead_after
 
     def step(self, x: Float[Tensor, "batch d_in"]) -> None:
-        """Take the next step, on some vectors."""
+        """Take the next step, on some vectors.
+
+        Raises:
+            ValueError: all steps are done, or the loss is not finite; the SAE is as it was.
+        """
         sae, step = self.sae, len(self.losses)
+        if step >= self.steps:
+            raise ValueError(f"All {self.steps} steps are done: begin another `Training`.")
         rising = (step + 1) / max(self.warmup, 1)
         falling = (self.steps - step) / max(self.fall * self.steps, 1)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * min(rising, falling, 1.0)
         loss, fired = sae.loss(x.to(self.silent.device) / self.scale, dead=self.dead)
+        if not math.isfinite(value := loss.item()):
+            raise ValueError(
+                f"The loss of step {step} is {value}: look for NaN among the vectors, or take a "
+                "smaller `lr`."
+            )
         self.optimizer.zero_grad()
         loss.backward()
         with torch.no_grad():
@@ -636,7 +765,7 @@ class Training:
             self.optimizer.step()
             sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
         self.silent = torch.where(fired, 0, self.silent + 1)
-        self.losses.append(loss.item())
+        self.losses.append(value)
 
 
 def train(
@@ -683,16 +812,22 @@ class Quality(NamedTuple):
     density: Float[Tensor, " d_sae"]
 
 
+@guarded(x=(axes(2), floating, finite, as_wide_as("sae"), varies), batch_size=count())
 @torch.no_grad()
 def quality(sae: SAE, x: Float[Tensor, "n d_in"], *, batch_size: int = 2048) -> Quality:
-    """L0, variance explained, dead latents and density over some vectors."""
+    """L0, variance explained, dead latents and density over some vectors.
+
+    Raises:
+        ValueError: the vectors do not vary, are not finite, or are of another size.
+    """
     fires = torch.zeros(sae.d_sae)
     left = 0.0
     for part in x.split(batch_size):
-        part = part.to(sae.W_dec.device)
+        part = part.to(sae.W_dec)
         acts = sae.encode(part)
         fires += (acts > 0).sum(0).cpu()
         left += (sae.decode(acts) - part).square().sum().item()
+    x = x.float()  # squares overflow in half precision
     total = (x - x.mean(0)).square().sum().item()
     density = fires / len(x)
     return Quality(
@@ -700,6 +835,22 @@ def quality(sae: SAE, x: Float[Tensor, "n d_in"], *, batch_size: int = 2048) -> 
     )
 
 
+def _of_one_token(rows: Sequence[Tensor], _: Mapping) -> str | None:
+    return None if all(map(len, rows)) else "has an empty text, which has no loss: leave it out"
+
+
+def _not_clean(stand_ins: Mapping, _: Mapping) -> str | None:
+    if "clean" not in stand_ins:
+        return None
+    return 'has one called "clean", the name of the loss with nothing changed: give it another'
+
+
+@guarded(
+    model=evaluating,
+    rows=(filled, _of_one_token, _texts_that_fit),
+    stand_ins=_not_clean,
+    layer=layer_of(end=False),
+)
 @torch.no_grad()
 def losses_with(
     model,
@@ -735,6 +886,17 @@ def losses_with(
     return dict(zip(["clean", *stand_ins], torch.stack(losses, dim=1), strict=True))
 
 
+def _costs_something(ablated: Tensor, given: Mapping) -> str | None:
+    if ablated.mean() != given["clean"].mean():
+        return None
+    return "has the mean loss of `clean`: an ablation that costs nothing sets no scale"
+
+
+@guarded(
+    clean=(filled, finite),
+    replaced=(as_long_as("clean"), finite),
+    ablated=(as_long_as("clean"), finite, _costs_something),
+)
 def loss_recovered(
     replaced: Float[Tensor, " text"],
     *,
@@ -757,6 +919,7 @@ def loss_recovered(
 # ---- Controls -----------------------------------------------------------------------------------
 
 
+@guarded(x=(axes(2), precise, finite, varies), n_components=(count(), at_most("x", 1)))
 def pca(
     x: Float[Tensor, "n d_in"], n_components: int
 ) -> Callable[[Float[Tensor, "m d_in"]], Float[Tensor, "m d_in"]]:
@@ -771,6 +934,26 @@ def pca(
     return reconstruct
 
 
+def _enough_directions(k: int, given: Mapping) -> str | None:
+    return None if k <= given["d_sae"] else f"is {k}, and there are {given['d_sae']} directions"
+
+
+def _enough_vectors(of_vectors: bool, given: Mapping) -> str | None:
+    n, wanted = len(given["x"]), given["d_sae"]
+    if not of_vectors or n >= wanted:
+        return None
+    return f"needs a vector for each direction: `x` has {n}, and `d_sae` is {wanted}"
+
+
+_untrained_guards = {
+    "x": (axes(2), precise, finite, filled),
+    "d_sae": count(),
+    "k": (count(), _enough_directions),
+    "of_vectors": _enough_vectors,
+}
+
+
+@guarded(**_untrained_guards)
 def random_dictionary(
     x: Float[Tensor, "n d_in"],
     d_sae: int,
@@ -804,6 +987,7 @@ def random_dictionary(
     return reconstruct
 
 
+@guarded(**_untrained_guards, on=(filled, finite, as_wide_as("x")))
 def random_density(
     x: Float[Tensor, "n d_in"],
     d_sae: int,
@@ -819,8 +1003,10 @@ def random_density(
         on: the vectors to choose for.
     """
     directions = _untrained(x, d_sae, of_vectors=of_vectors, generator=generator)
-    chosen = _likeliest(on - x.mean(0), directions, k)
-    return chosen.flatten().bincount(minlength=d_sae) / len(on)
+    counts = torch.zeros(d_sae)
+    for part in (on - x.mean(0)).split(2048):  # [batch d_sae] is what takes room
+        counts += _likeliest(part, directions, k).flatten().bincount(minlength=d_sae)
+    return counts / len(on)
 
 
 def _untrained(
@@ -839,6 +1025,12 @@ def _likeliest(
     return (centred @ directions.T).abs().topk(k).indices
 
 
+def _square(covariance: Tensor, _: Mapping) -> str | None:
+    n, m = covariance.shape
+    return None if n == m else f"has shape {(n, m)}: a covariance is square"
+
+
+@guarded(covariance=(axes(2), _square, finite))
 def gaussian(
     covariance: Float[Tensor, "d d"], *, generator: torch.Generator
 ) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]:
@@ -886,6 +1078,7 @@ def as_long_as_the_error(
     return replace
 
 
+@guarded(centre=(axes(1), finite))
 def noises(
     reconstruct: Callable[[Tensor], Tensor], *, centre: Float[Tensor, " d"], seed: int = 0
 ) -> dict[str, Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]]:
