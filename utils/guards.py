@@ -6,7 +6,7 @@ A guard takes a value and all arguments, and returns what is wrong with the valu
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
@@ -53,7 +53,7 @@ def floating(value: Tensor, _: Mapping) -> str | None:
     return None if value.is_floating_point() else f"is {value.dtype}: give floats (`.float()`)"
 
 
-def filled(value: Sequence | Tensor, _: Mapping) -> str | None:
+def filled(value: Sized, _: Mapping) -> str | None:
     """Something with at least one entry."""
     return None if len(value) else "is empty: give at least one"
 
