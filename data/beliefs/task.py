@@ -5,9 +5,53 @@ hidden state i emits token a and moves to state j. A belief is a row of probabil
 Source: Shai et al., 2024 (arXiv 2405.15943).
 """
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from utils.guards import Guard, as_long_as, axes, count, guarded
+
+
+def process(T: Tensor, _: Mapping) -> str | None:
+    """A guard: the probabilities of a token and a next state, given each state."""
+    if T.ndim != 3 or T.shape[1] != T.shape[2]:
+        return f"has shape {tuple(T.shape)}, and must be [token, state, next state]"
+    fine = bool((T >= 0).all()) and torch.allclose(T.sum((0, 2)), T.new_ones(T.shape[1]), atol=1e-4)
+    return None if fine else "is no process: from each state the probabilities sum to 1"
+
+
+def ids(tokens: Tensor, given: Mapping) -> str | None:
+    """A guard: tokens of the process `T`, or from 0 up to `n_tokens`."""
+    n = given["n_tokens"] if "n_tokens" in given else len(given["T"])
+    fine = not tokens.is_floating_point() and bool(((tokens >= 0) & (tokens < n)).all())
+    return None if fine else f"must hold whole numbers from 0 to {n - 1}"
+
+
+def last_of(tokens: str = "tokens") -> Guard:
+    """A guard: how many of the last tokens, from 1 to all of them."""
+
+    def guard(k: int, given: Mapping) -> str | None:
+        n = given[tokens].shape[1]
+        return None if 1 <= k <= n else f"is {k}: the sequences have 1 to {n} last tokens"
+
+    return guard
+
+
+def distributions(belief: Tensor, given: Mapping) -> str | None:
+    """A guard: each row the probabilities of the states of the process `T`."""
+    if belief.shape[-1] != given["T"].shape[1]:
+        return f"has shape {tuple(belief.shape)}, and the process {given['T'].shape[1]} states"
+    sums = belief.sum(-1)
+    fine = bool((belief >= -1e-6).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+    return None if fine else "is no belief: probabilities, and each row sums to 1"
+
+
+def _possible(token: Tensor, given: Mapping) -> str | None:
+    chance = (given["belief"] * given["T"][token].sum(-1)).sum(-1)
+    never = (chance <= 0).nonzero()[:, 0].tolist()
+    return f"is impossible in row {never[0]}: no state believed in emits it" if never else None
 
 
 def mess3(*, alpha: float = 0.85, x: float = 0.05) -> Float[Tensor, "token=3 state=3 next=3"]:
@@ -49,17 +93,25 @@ def clock(
 PROCESSES = {"mess3": mess3, "clock": clock}
 
 
+@guarded(T=process)
 def stationary(T: Float[Tensor, "token state next"]) -> Float[Tensor, " state"]:
-    """The distribution over states that the process keeps: where a belief starts."""
+    """The distribution over states that the process keeps: where a belief starts.
+
+    Raises:
+        ValueError: there is more than one, as where a state is never left.
+    """
     move = T.sum(0)
     n_states = len(move)
     # pi (move - 1) = 0 and sum(pi) = 1, solved together.
     system = torch.cat([(move - torch.eye(n_states, dtype=T.dtype)).T, torch.ones(1, n_states)])
+    if torch.linalg.matrix_rank(system) < n_states:
+        raise ValueError("The process keeps more than one distribution: connect its states.")
     right = torch.zeros(n_states + 1, 1, dtype=T.dtype)
     right[-1] = 1
     return torch.linalg.lstsq(system.to(T.dtype), right).solution[:, 0]
 
 
+@guarded(T=process, belief=(axes(2), distributions), token=(as_long_as("belief"), ids, _possible))
 def belief_update(
     belief: Float[Tensor, "batch state"],
     token: Int[Tensor, " batch"],
@@ -76,6 +128,7 @@ def belief_update(
     return joint / joint.sum(-1, keepdim=True)
 
 
+@guarded(T=process, tokens=(axes(2), ids))
 def beliefs(
     tokens: Int[Tensor, "batch pos"], T: Float[Tensor, "token state next"]
 ) -> Float[Tensor, "batch pos state"]:
@@ -88,6 +141,7 @@ def beliefs(
     return torch.stack(found, dim=1)
 
 
+@guarded(tokens=axes(2), k=last_of())
 def remembered(
     tokens: Int[Tensor, "batch pos"], k: int, T: Float[Tensor, "token state next"]
 ) -> Float[Tensor, "batch state"]:
@@ -98,6 +152,7 @@ def remembered(
     return beliefs(tokens[:, -k:], T)[:, -1]
 
 
+@guarded(T=process, belief=distributions)
 def next_token_probs(
     belief: Float[Tensor, "... state"], T: Float[Tensor, "token state next"]
 ) -> Float[Tensor, "... token"]:
@@ -105,6 +160,7 @@ def next_token_probs(
     return belief @ T.sum(-1).T
 
 
+@guarded(T=process, n=count(), length=count())
 def sample_tokens(
     T: Float[Tensor, "token state next"], n: int, *, length: int, generator: torch.Generator
 ) -> Int[Tensor, "n length"]:

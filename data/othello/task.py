@@ -12,12 +12,15 @@ All tensors here are on the CPU.
 The game as a test of world models: Li et al., 2022 (arXiv 2210.13382), on 8 by 8.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from utils.guards import as_long_as, axes, count, finite, guarded, number, shaped_as
 
 SIZE = 6
 SQUARES = SIZE * SIZE
@@ -28,6 +31,33 @@ BLACK, WHITE, EMPTY = 1, -1, 0
 NO_MOVE = -1  # in a table of games, after a game's end
 
 
+def discs(board: Tensor, _: Mapping) -> str | None:
+    """A guard: 1, -1 and 0 alone."""
+    if bool(((board == BLACK) | (board == WHITE) | (board == EMPTY)).all()):
+        return None
+    return "holds other numbers than 1 (a disc), -1 (the other colour's) and 0 (none)"
+
+
+def yes_or_no(value: Tensor, _: Mapping) -> str | None:
+    """A guard: a tensor of True and False."""
+    return None if value.dtype == torch.bool else f"is {value.dtype}: give True and False"
+
+
+def game_table(games: Tensor, _: Mapping) -> str | None:
+    """A guard: squares, and after a game's end nothing but NO_MOVE."""
+    if games.is_floating_point() or games.ndim != 2:
+        return f"must be whole numbers [game, move], not {games.dtype} {tuple(games.shape)}"
+    if bool(((games < NO_MOVE) | (games >= SQUARES)).any()):
+        return f"must hold squares, from 0 to {SQUARES - 1}, and {NO_MOVE} for no move"
+    again = (games[:, :-1] == NO_MOVE) & (games[:, 1:] != NO_MOVE)
+    return "goes on after a game's end: nobody passes" if bool(again.any()) else None
+
+
+def _players(player: Tensor, _: Mapping) -> str | None:
+    return None if bool((player.abs() == 1).all()) else "holds other numbers than 1 and -1"
+
+
+@guarded(square=number(low=0, high=SQUARES - 1))
 def square_name(square: int) -> str:
     """Such as "c4", for the third column and the fourth row, both counted from the top left."""
     return f"{'abcdef'[square % SIZE]}{square // SIZE + 1}"
@@ -70,6 +100,7 @@ def _with_edge(board: Int[Tensor, "game square"]) -> Int[Tensor, "game square_or
     return torch.cat([board, torch.zeros_like(board[:, :1])], dim=1)
 
 
+@guarded(board=(axes(2), discs), player=(as_long_as("board"), _players))
 def legal_moves(
     board: Int[Tensor, "game square"], player: Int[Tensor, " game"]
 ) -> Bool[Tensor, "game square"]:
@@ -78,6 +109,11 @@ def legal_moves(
     return (board == EMPTY) & (_captured(along) > 0).any(0).T
 
 
+@guarded(
+    board=(axes(2), discs),
+    player=(as_long_as("board"), _players),
+    move=as_long_as("board"),
+)
 def play(
     board: Int[Tensor, "game square"], player: Int[Tensor, " game"], move: Int[Tensor, " game"]
 ) -> Int[Tensor, "game square"]:
@@ -106,6 +142,7 @@ def play(
     return padded.scatter(1, changed, player[:, None].expand_as(changed).to(board.dtype))[:, :-1]
 
 
+@guarded(n_games=count())
 def random_games(n_games: int, *, generator: torch.Generator) -> Int[Tensor, "game move"]:
     """Games in which every move is drawn from the legal ones, all alike.
 
@@ -148,11 +185,12 @@ class Played:
     going: Bool[Tensor, "game time"]
 
 
+@guarded(games=game_table)
 def replay(games: Int[Tensor, "game move"]) -> Played:
     """Play games through, from the opening.
 
     Raises:
-        ValueError: a move is not legal where it stands.
+        ValueError: a move is not legal where it stands, or comes after its game's end.
     """
     board = start().repeat(len(games), 1)
     player = torch.ones(len(games), dtype=torch.int8)
@@ -168,6 +206,7 @@ def replay(games: Int[Tensor, "game move"]) -> Played:
     return Played(torch.stack(boards, 1), who, torch.stack(legal, 1), going)
 
 
+@guarded(games=game_table)
 def to_tokens(games: Int[Tensor, "game move"]) -> Int[Tensor, "game time"]:
     """What the model reads: BOS, then every move but a 32nd, which nothing follows.
 
@@ -177,6 +216,7 @@ def to_tokens(games: Int[Tensor, "game move"]) -> Int[Tensor, "game time"]:
     return torch.cat([torch.full_like(moves[:, :1], BOS), moves], dim=1)
 
 
+@guarded(logits=finite, legal=(shaped_as("logits"), yes_or_no))
 def legal_mass(
     logits: Float[Tensor, "... square"], legal: Bool[Tensor, "... square"]
 ) -> Float[Tensor, "..."]:

@@ -105,7 +105,7 @@ def test_logits_after_changes_one_position_and_reads_there():
     model = TransformerBridge.boot_native(
         {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 8, "n_ctx": 6}
         | {"d_vocab": 7, "act_fn": "gelu", "normalization_type": "LN", "seed": 0}
-    )
+    ).eval()
     tokens, time = torch.randint(0, 7, (3, 6), generator=generator()), torch.tensor([1, 3, 5])
     rows = torch.arange(3)
     with torch.no_grad():
@@ -156,7 +156,7 @@ def test_edits_of_the_residual_stream_are_what_they_are_called():
     model = TransformerBridge.boot_native(
         {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 8, "n_ctx": 33}
         | {"d_vocab": 37, "act_fn": "gelu", "normalization_type": "LN", "seed": 0}
-    )
+    ).eval()
     games = random_games(20, generator=generator())
     edits = world.draw_edits(replay(games), n=6, generator=generator(1))
     tokens = to_tokens(games)[edits.game]

@@ -10,10 +10,64 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from data.beliefs.task import beliefs, next_token_probs, remembered, sample_tokens
+from data.beliefs.task import (
+    beliefs,
+    distributions,
+    ids,
+    last_of,
+    next_token_probs,
+    process,
+    remembered,
+    sample_tokens,
+)
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    filled,
+    finite,
+    floating,
+    guarded,
+    number,
+    shaped_as,
+)
 from utils.stats import r_squared, ridge
 
+_WINDOW = {"tokens": (axes(2), ids), "n_tokens": count()}
 
+
+def _corners(belief: Tensor, _: Mapping) -> str | None:
+    n = belief.shape[-1]
+    return None if n == 3 else f"is over {n} states, and a triangle has 3 corners"
+
+
+def _some_twice(group: Tensor, _: Mapping) -> str | None:
+    alone = len(group.unique()) == len(group)
+    return "holds every number once: inside such groups nothing varies" if alone else None
+
+
+def _few_windows(k: int, given: Mapping) -> str | None:
+    n = given["n_tokens"] ** k
+    return f"is {k}: {n:,} columns, one for each window, are too many" if n > 100_000 else None
+
+
+def _known_positions(memories: Sequence[int], given: Mapping) -> str | None:
+    bad = [k for k in memories if not 1 <= k <= given["length"]]
+    return f"holds {bad[0]}, and the sequences have {given['length']} tokens" if bad else None
+
+
+def _two_halves(features: Mapping, given: Mapping) -> str | None:
+    rows = [len(tokens) for tokens in given["halves"]]
+    for name, pair in features.items():
+        found = [len(values) for values in pair]
+        if len(rows) != 2 or found != rows:
+            return (
+                f"has {found} rows in {name!r}, and `halves` {rows}: give two, to fit and to test"
+            )
+    return None
+
+
+@guarded(belief=(floating, _corners, finite))
 def simplex_xy(belief: Float[Tensor, "... state=3"]) -> Float[Tensor, "... xy=2"]:
     """Where to draw a belief over three states: a triangle with its corners at height 0, 0, 1.
 
@@ -23,6 +77,11 @@ def simplex_xy(belief: Float[Tensor, "... state=3"]) -> Float[Tensor, "... xy=2"
     return belief @ corners.to(belief.device)
 
 
+@guarded(
+    predicted=axes(2),
+    targets=(shaped_as("predicted"), finite),
+    group=(axes(1), as_long_as("targets"), _some_twice),
+)
 def r_squared_within(
     predicted: Float[Tensor, "example target"],
     targets: Float[Tensor, "example target"],
@@ -41,6 +100,7 @@ def r_squared_within(
     return r_squared(predicted - means, targets - means)
 
 
+@guarded(**_WINDOW, k=last_of())
 def last_tokens(
     tokens: Int[Tensor, "batch pos"], k: int, *, n_tokens: int
 ) -> Int[Tensor, " batch"]:
@@ -49,6 +109,7 @@ def last_tokens(
     return (tokens[:, tokens.shape[1] - k :].flip(1) * place).sum(-1)
 
 
+@guarded(features=(axes(2), as_long_as("tokens"), finite), **_WINDOW, k=(last_of(), _few_windows))
 def join_last_tokens(
     features: Float[Tensor, "batch feature"],
     tokens: Int[Tensor, "batch pos"],
@@ -65,6 +126,7 @@ def join_last_tokens(
     return torch.cat([features.double(), window.double()], dim=1)
 
 
+@guarded(**_WINDOW, k=last_of())
 def token_pairs(
     tokens: Int[Tensor, "batch pos"], k: int, *, n_tokens: int
 ) -> Float[Tensor, "batch feature"]:
@@ -74,17 +136,27 @@ def token_pairs(
     return torch.cat([one_hot, one_hot[:, first] * one_hot[:, second]], dim=1)
 
 
+@guarded(T=process, belief=distributions, logits=finite)
 def excess_loss(
     logits: Float[Tensor, "*batch token"],
     belief: Float[Tensor, "*batch state"],
     T: Float[Tensor, "token state next"],
 ) -> Float[Tensor, "*batch"]:
-    """Nats by which a prediction's expected loss exceeds the ideal observer's (a KL divergence)."""
+    """Nats by which a prediction's expected loss exceeds the ideal observer's (a KL divergence).
+
+    Raises:
+        ValueError: there is not one logit for each token at each of the beliefs.
+    """
     best = next_token_probs(belief, T)
+    if logits.shape != best.shape:
+        raise ValueError(
+            f"`logits` must have shape {tuple(best.shape)}, not {tuple(logits.shape)}."
+        )
     log_probs = logits.to(best).log_softmax(-1)
     return (torch.xlogy(best, best) - best * log_probs).sum(-1)
 
 
+@guarded(T=process, n=count(), length=count(), memories=_known_positions)
 @torch.no_grad()
 def excess_by_observer(
     T: Float[Tensor, "token state next"],
@@ -125,6 +197,7 @@ class Reading:
     beyond: float
 
 
+@guarded(T=process, features=(filled, _two_halves), penalty=number(low=0))
 def read_beliefs(
     features: Mapping[str, Sequence[Float[Tensor, "_sequence _feature"]]],
     halves: Sequence[Int[Tensor, "_sequence pos"]],
@@ -158,11 +231,22 @@ def read_beliefs(
     return found
 
 
+@guarded(
+    predicted=finite,
+    full=(shaped_as("predicted"), finite),
+    short=(shaped_as("predicted"), finite),
+)
 def slope_beyond(
     predicted: Float[Tensor, "sequence state"],
     full: Float[Tensor, "sequence state"],
     short: Float[Tensor, "sequence state"],
 ) -> float:
-    """How far a prediction goes along from the belief of a short memory (0) to the full one (1)."""
+    """How far a prediction goes along from the belief of a short memory (0) to the full one (1).
+
+    Raises:
+        ValueError: the two beliefs are the same.
+    """
     older = full - short
+    if not older.any():
+        raise ValueError("The short memory believes what the full one does: take a shorter one.")
     return ((predicted - short) * older).sum().div(older.pow(2).sum()).item()

@@ -1,12 +1,25 @@
 """Reading without labels: pairs of which one is true, and contrast-consistent search (CCS)."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from utils.guards import as_long_as, axes, binary, count, filled, finite, guarded, shaped_as
 
+
+def _chances(value: Tensor, _: Mapping) -> str | None:
+    inside = bool(((value >= 0) & (value <= 1)).all())
+    return None if inside else "must hold probabilities, from 0 to 1"
+
+
+def _some_pairs(value: Tensor, _: Mapping) -> str | None:
+    return None if len(value) > 1 else f"has {len(value)} rows: give two pairs at least"
+
+
+@guarded(p_first=(filled, _chances), p_second=(shaped_as("p_first"), _chances))
 def ccs_loss(
     p_first: Float[Tensor, " pair"], p_second: Float[Tensor, " pair"]
 ) -> Float[Tensor, ""]:
@@ -35,11 +48,28 @@ class Unsupervised(NamedTuple):
     loss: float | None
 
     def agreement(self, labels: Int[Tensor, " pair"]) -> Float[Tensor, " pair"]:
-        """1.0 where it agrees with `labels`, under whichever sign agrees more: never below half."""
-        same = ((self.first > 0) == (labels == 1)).float()
-        return same if same.mean() >= 0.5 else 1 - same
+        """1.0 where it agrees with `labels`, under whichever sign agrees more: never below half.
+
+        Raises:
+            ValueError: labels are not 0 and 1, not one for each pair, or the belief holds NaN.
+        """
+        return _agreement(self.first, labels)
 
 
+@guarded(first=(filled, finite), labels=(as_long_as("first"), binary))
+def _agreement(
+    first: Float[Tensor, " pair"], labels: Int[Tensor, " pair"]
+) -> Float[Tensor, " pair"]:
+    same = ((first > 0) == (labels == 1)).float()
+    return same if same.mean() >= 0.5 else 1 - same
+
+
+@guarded(
+    first=(axes(2), _some_pairs, finite),
+    second=(shaped_as("first"), finite),
+    tries=count(),
+    steps=count(),
+)
 def ccs(
     first: Float[Tensor, "pair d_model"],
     second: Float[Tensor, "pair d_model"],

@@ -11,10 +11,60 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from data.othello.task import NO_MOVE, SQUARES, Played, legal_moves, start
+from data.othello.task import (
+    NO_MOVE,
+    SQUARES,
+    Played,
+    discs,
+    game_table,
+    legal_moves,
+    start,
+    yes_or_no,
+)
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    evaluating,
+    finite,
+    guarded,
+    index_of,
+    no_zeros,
+    number,
+    shaped_as,
+)
 from utils.stats import Affine
 
 
+def _tokens_of_games(tokens: Tensor, _: Mapping) -> str | None:
+    inside = bool(((tokens >= 0) & (tokens <= SQUARES)).all())
+    return None if inside else f"holds ids that are not from 0 to {SQUARES}"
+
+
+def _three_a_square(predicted: Tensor, _: Mapping) -> str | None:
+    n = predicted.shape[-1]
+    return f"has {n} columns, and a board probe has three a square" if n % 3 else None
+
+
+def _squares_of_probe(square: Tensor, given: Mapping) -> str | None:
+    n = len(given["probe"].bias) // 3
+    if len(given["probe"].bias) % 3:
+        return "cannot be found: a board probe has three columns a square"
+    inside = bool(((square >= 0) & (square < n)).all())
+    return None if inside else f"must hold squares from 0 to {n - 1}, which the probe knows"
+
+
+def _on_a_disc(square: Tensor, given: Mapping) -> str | None:
+    board = given["played"].board
+    for name, n in zip(("game", "time", "square"), board.shape, strict=True):
+        index = given[name]
+        if len(index) != len(square) or bool(((index < 0) | (index >= n)).any()):
+            return f"and `game` and `time` go together: {name} runs from 0 to {n - 1}"
+    empty = (board[given["game"], given["time"], square] == 0).nonzero()[:, 0].tolist()
+    return f"is empty in edit {empty[0]}: there is no disc to turn over" if empty else None
+
+
+@guarded(board=(axes(3), discs))
 def relative_board(board: Int[Tensor, "game time square"]) -> Int[Tensor, "game time square"]:
     """The boards as the player to move sees them: 1 mine, -1 yours, 0 empty.
 
@@ -27,6 +77,7 @@ def relative_board(board: Int[Tensor, "game time square"]) -> Int[Tensor, "game 
     return torch.where(black_to_move[:, None], board, -board)
 
 
+@guarded(games=game_table)
 def placed_by(games: Int[Tensor, "game move"]) -> Int[Tensor, "game time square"]:
     """Who put a disc on each square: 1, -1, or 0 for nobody. The turning over of discs is left out.
 
@@ -39,6 +90,7 @@ def placed_by(games: Int[Tensor, "game move"]) -> Int[Tensor, "game time square"
     return placed
 
 
+@guarded(board=discs)
 def one_hot_states(board: Int[Tensor, "example square"]) -> Float[Tensor, "example square_state"]:
     """What a board probe is fitted to: for each square three numbers, one of them 1.
 
@@ -47,11 +99,13 @@ def one_hot_states(board: Int[Tensor, "example square"]) -> Float[Tensor, "examp
     return torch.nn.functional.one_hot(board.long() + 1, 3).double().flatten(-2)
 
 
+@guarded(predicted=(_three_a_square, finite))
 def board_states(predicted: Float[Tensor, "example square_state"]) -> Int[Tensor, "example square"]:
     """The board whose states are predicted highest."""
     return predicted.unflatten(-1, (-1, 3)).argmax(-1) - 1
 
 
+@guarded(tokens=(axes(2), _tokens_of_games))
 def history(
     tokens: Int[Tensor, "game time"], *, relative: bool
 ) -> Float[Tensor, "game time feature"]:
@@ -71,6 +125,7 @@ def history(
     return features.flatten(-2)
 
 
+@guarded(square=(axes(1), _squares_of_probe))
 def flip_direction(
     probe: Affine, square: Int[Tensor, " example"]
 ) -> tuple[Float[Tensor, "example feature"], Float[Tensor, " example"]]:
@@ -85,6 +140,12 @@ def flip_direction(
     return (weights[..., 2] - weights[..., 0]).T, bias[:, 2] - bias[:, 0]
 
 
+@guarded(
+    resid=axes(2),
+    direction=(shaped_as("resid"), finite, no_zeros),
+    bias=(axes(1), as_long_as("resid"), finite),
+    scale=number(),
+)
 def flip_along(
     resid: Float[Tensor, "example d_model"],
     direction: Float[Tensor, "example d_model"],
@@ -138,6 +199,7 @@ def in_random_direction(
     return changed
 
 
+@guarded(logits=(axes(2), finite), legal=(shaped_as("logits"), yes_or_no))
 def legal_move_errors(
     logits: Float[Tensor, "example square"], legal: Bool[Tensor, "example square"]
 ) -> Float[Tensor, " example"]:
@@ -173,6 +235,7 @@ class Edits:
     legal: Bool[Tensor, "edit square"]
 
 
+@guarded(square=_on_a_disc)
 def legal_after_flip(
     played: Played,
     game: Int[Tensor, " edit"],
@@ -182,18 +245,27 @@ def legal_after_flip(
     """The boards with the disc on a square turned over, and what the player to move may then play.
 
     Such a board need not be one that a game can reach.
+
+    Raises:
+        ValueError: there is no disc, or an index lies outside of what was played.
     """
     board = played.board[game, time]
     board[torch.arange(len(board)), square] *= -1
     return board, legal_moves(board, played.player[time])
 
 
+@guarded(n=count())
 def draw_edits(played: Played, *, n: int, generator: torch.Generator) -> Edits:
     """Up to `n` edits at random: a position after 4 to 27 moves, and an occupied square in it.
 
     Only those are kept that change the legal moves, and leave some.
+
+    Raises:
+        ValueError: `played` has no games, or stops before 27 moves.
     """
-    n_games = len(played.board)
+    n_games, n_times = played.board.shape[:2]
+    if n_games == 0 or n_times < 28:
+        raise ValueError("Edits are drawn after 4 to 27 moves: replay whole games.")
     game = torch.randperm(n_games, generator=generator).repeat(-(-8 * n // n_games))
     time = torch.randint(4, 28, game.shape, generator=generator)
     game, time = (index[played.going[game, time]] for index in (game, time))
@@ -206,6 +278,9 @@ def draw_edits(played: Played, *, n: int, generator: torch.Generator) -> Edits:
     return Edits(game[kept], time[kept], square[kept], another[kept], board[kept], legal[kept])
 
 
+@guarded(
+    model=evaluating, tokens=axes(2), time=(axes(1), as_long_as("tokens"), index_of("tokens", 1))
+)
 def logits_after(
     model,
     tokens: Int[Tensor, "example time"],
@@ -217,13 +292,23 @@ def logits_after(
     Args:
         time: for each example the token's position to change and to read.
         changes: hook name -> what to make of the residual stream [example, d_model].
+
+    Raises:
+        ValueError: the model has no such hook, or a change returns another shape.
     """
+    if unknown := sorted(set(changes) - set(model.hook_dict)):
+        raise ValueError(f"This model has no hook {unknown[0]!r}: look at `model.hook_dict`.")
     rows = torch.arange(len(time), device=tokens.device)
 
     def hook(change):
         def changed(resid, hook):
             resid = resid.clone()
-            resid[rows, time] = change(resid[rows, time])
+            here = resid[rows, time]
+            new = change(here)
+            if new.shape != here.shape:
+                shapes = tuple(new.shape), tuple(here.shape)
+                raise ValueError(f"A change returned shape {shapes[0]}, and was given {shapes[1]}.")
+            resid[rows, time] = new
             return resid
 
         return changed
