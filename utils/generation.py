@@ -191,7 +191,7 @@ def repetition(tokens: Int[Tensor, "batch pos"], *, n: int) -> Float[Tensor, " b
     return torch.tensor(shares)
 
 
-@guarded(texts=several)
+@guarded(texts=(several, filled))
 def zlib_ratio(texts: Sequence[str]) -> Float[Tensor, " batch"]:
     """Compressed size over size, in bytes: low where a text repeats itself.
 
