@@ -35,8 +35,8 @@ def last_token(
     return resid[rows, lengths.to(resid.device) - 1 - back]
 
 
-def _tokens(model, texts: Sequence[str], *, bos: bool | None = None) -> list[Int[Tensor, " pos"]]:
-    """Each text's tokens; none is cut."""
+def tokens_of(model, texts: Sequence[str], *, bos: bool | None = None) -> list[Int[Tensor, " pos"]]:
+    """Each text's tokens; one that is longer than the context raises a ValueError, none is cut."""
     rows = [model.to_tokens(text, prepend_bos=bos, truncate=False)[0] for text in texts]
     longest, room = max(range(len(rows)), key=lambda i: len(rows[i])), model.cfg.n_ctx
     if len(rows[longest]) > room:
@@ -80,7 +80,7 @@ def activations(
     positions = [position] if isinstance(position, int) else list(position)
     n_layers = model.cfg.n_layers
     top = n_layers if layers is None else layers
-    rows = _tokens(model, texts, bos=bos)
+    rows = tokens_of(model, texts, bos=bos)
     if not positions or max(positions) >= 0 or min(map(len, rows)) < -min(positions):
         raise ValueError(
             f"`position` is {position}: count from the end of each text, such as -1, and not "
@@ -116,7 +116,7 @@ def next_logits(
     model, texts: Sequence[str], *, batch_size: int = 40
 ) -> Float[Tensor, "text d_vocab"]:
     """The logits after each text, on the CPU, float32."""
-    rows, found = _tokens(model, texts), []
+    rows, found = tokens_of(model, texts), []
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         tokens = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)
