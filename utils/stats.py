@@ -87,7 +87,7 @@ def percentiles(draws: Float[Tensor, " draw"]) -> Interval:
     return Interval(*draws.quantile(ends).tolist())
 
 
-@guarded(scores=finite, labels=(as_long_as("scores"), two_classes))
+@guarded(scores=(axes(1), finite), labels=(as_long_as("scores"), two_classes))
 def auc(scores: Float[Tensor, " n"], labels: Int[Tensor, " n"]) -> float:
     """How often a row of label 1 scores above one of label 0; a tie counts half. 0.5 is chance.
 
