@@ -264,6 +264,7 @@ MISTAKES = {
             lambda x, t: (x / t).softmax(-1) if t else x.argmax(-1),
             "position of the largest",
         ),
+        ("absolute", lambda x, t: (x.abs() / t).softmax(-1), "sign of the logits"),
         ("second axis", _axis_one, "wrong axis"),
         (
             "greedy below one",

@@ -251,7 +251,7 @@ def check_logit_lens(logit_lens) -> str:
     W_U = torch.randn(5, 7, generator=random)
 
     def ln_final(x):
-        return 3 * x / x.pow(2).mean(-1, keepdim=True).sqrt()
+        return 3 * x / (x.pow(2).mean(-1, keepdim=True) + 0.5).sqrt()
 
     for axes in ((2, 3), (4,), (1, 3), ()):
         resid = torch.randn(*axes, 5, generator=random)
@@ -270,7 +270,7 @@ def check_logit_lens(logit_lens) -> str:
             mistakes={
                 "The final norm is missing: put the stream through `ln_final` first.": resid @ W_U,
                 "You normalised in your own way: use the `ln_final` that you are given.": (
-                    right / 3
+                    resid / resid.pow(2).mean(-1, keepdim=True).sqrt() @ W_U
                 ),
                 "Those are probabilities. Logits were asked for: no softmax.": right.softmax(-1),
                 "Those are log-probabilities. Logits were asked for.": right.log_softmax(-1),
@@ -298,9 +298,10 @@ def check_token_probabilities(token_probabilities) -> str:
         "no axis in front": weights[0],
     }
     for name, many in rows.items():
-        # The logit of a weight is its logarithm: temperature 2 takes roots, and 0.5 takes squares.
+        # The logit of a weight is its logarithm, less 1 so that some are below 0: temperature 2
+        # takes roots, and 0.5 takes squares.
         for temperature in (2.0, 0.5, 1.0):
-            warm, logits = many ** (1 / temperature), many.log()
+            warm, logits = many ** (1 / temperature), many.log() - 1
             right = warm / warm.sum(-1, keepdim=True)
             match(
                 token_probabilities(logits, temperature),
@@ -311,6 +312,9 @@ def check_token_probabilities(token_probabilities) -> str:
                         (logits * temperature).softmax(-1)
                     ),
                     "The temperature is not used.": logits.softmax(-1),
+                    "The sign of the logits is lost: those below 0 are the least probable.": (
+                        (logits.abs() / temperature).softmax(-1)
+                    ),
                     "The softmax runs over the wrong axis: the vocabulary is the last.": (
                         (logits / temperature).softmax(min(1, many.ndim - 2))
                     ),

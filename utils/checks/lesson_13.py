@@ -24,7 +24,7 @@ def check_logit_diff(logit_diff) -> str:
     n_pos, d_vocab = 4, 7
     random = torch.Generator().manual_seed(0)
     pairs = torch.tensor([[2, 5], [6, 1], [0, 3]])
-    planted = torch.tensor([[2.0, 0.5], [-1.0, 1.5], [-0.5, -2.0]])
+    planted = torch.tensor([[2.017, 0.503], [-1.009, 1.511], [-0.507, -1.213]])
     for batch in (3, 1):
         (right, wrong), rows = pairs[-batch:].T, range(batch)
         logits = torch.randn(batch, n_pos, d_vocab, generator=random)
@@ -273,7 +273,8 @@ def check_predicted_effect(predicted_effect) -> str:
     """Random outputs with a large mean, so that zero and mean ablation differ."""
     random = torch.Generator().manual_seed(4)
     for batch, d_model in ((4, 3), (3, 5), (1, 2)):
-        written = torch.randn(batch, d_model, generator=random) + 2
+        written = torch.randn(batch, d_model, generator=random)
+        written += torch.tensor([2.0, -2.0, 2.0, -2.0, 2.0])[:d_model]
         direction = torch.randn(batch, d_model, generator=random)
         scale = 1 + torch.rand(batch, generator=random)
         mean = sum(written[b] for b in range(batch)) / batch
@@ -348,7 +349,7 @@ def check_ablation_split(ablation_split) -> str:
     for n_parts, batch, d_model in ((4, 3, 5), (2, 1, 4)):
         before = torch.randn(n_parts, batch, d_model, generator=random)
         after = before + 0.5 * torch.randn(n_parts, batch, d_model, generator=random)
-        direction = torch.randn(batch, d_model, generator=random)
+        direction = 4 * torch.randn(batch, d_model, generator=random)
         old = 1 + torch.rand(batch, generator=random)
         new = old * torch.tensor([1.3, 0.8, 1.2])[:batch]
 

@@ -283,7 +283,7 @@ def check_attribution_scores(attribution_scores) -> str:
 
 @exercise("utils.circuits.patches.patch_gradient", keeps_gradient=False)
 def check_patch_gradient(patch_gradient) -> str:
-    """A cubic score, whose gradient is known, so that it matters where it is taken."""
+    """A score whose gradient is known, so that it matters where it is taken."""
     random = torch.Generator().manual_seed(3)
     for batch, n_pos, d_model, pos in ((2, 3, 4, 1), (1, 4, 3, 0)):
         activation = torch.randn(batch, n_pos, d_model, generator=random)
@@ -297,35 +297,42 @@ def check_patch_gradient(patch_gradient) -> str:
                 f"`rest` was given shape {tuple(x.shape)}: hand it the whole patched activation, "
                 f"{wanted} here.",
             )
-            return (weights * x**3).sum()
+            return (weights * x**3).sum() + (x.sum(1) ** 2).sum()
 
-        patched = activation.clone()
-        patched[:, pos] = vector
-        slope, slope_own = 3 * weights * patched**2, 3 * weights * activation**2
-        right = slope[:, pos].sum(0)
+        def slope(x: torch.Tensor, weights=weights) -> torch.Tensor:
+            return 3 * weights * x**2 + 2 * x.sum(1, keepdim=True)
+
+        def put(value: torch.Tensor, activation=activation, pos=pos) -> torch.Tensor:
+            patched = activation.clone()
+            patched[:, pos] = value
+            return patched
+
+        found, own = slope(put(vector)), slope(activation)
+        right = found[:, pos].sum(0)
         mistakes = {
             "That is the gradient at the *unpatched* activation. Patch first, then score.": (
-                slope_own[:, pos].sum(0)
+                own[:, pos].sum(0)
             ),
             "That is the gradient for the whole activation: only the patched vector's is asked "
-            "for.": slope,
-            "That is the gradient for the whole unpatched activation.": slope_own,
+            "for.": found,
+            "That is the gradient for the whole unpatched activation.": own,
             "One gradient for each row: the same vector stands in all rows, so autograd sums "
-            "them.": slope[:, pos],
+            "them.": found[:, pos],
             "That is the first row's gradient alone. The same vector stands in all rows: sum over "
-            "rows.": slope[0, pos],
+            "rows.": found[0, pos],
             "You averaged over rows. The same vector stands in all of them: the gradients add "
-            "up.": slope[:, pos].mean(0),
+            "up.": found[:, pos].mean(0),
             "The gradient is summed over all positions: the vector stands at `pos` alone.": (
-                slope.sum((0, 1))
+                found.sum((0, 1))
             ),
-            "The vector stands at every position: put it at `pos` alone.": (
-                (3 * weights * vector**2).sum((0, 1))
-            ),
-            "The vector was *added* to what stood there: put it in its place.": (
-                (3 * weights * (activation[:, pos] + vector)[:, None] ** 2)[:, pos].sum(0)
-            ),
+            "The vector stands at every position: put it at `pos` alone.": slope(
+                vector.expand_as(activation)
+            ).sum((0, 1)),
+            "The vector was *added* to what stood there: put it in its place.": slope(
+                put(activation[:, pos] + vector)
+            )[:, pos].sum(0),
             "The sign is turned round: the gradient points to where the score *rises*.": -right,
+            "The sign is lost: a coordinate may lower the score.": right.abs(),
             "The gradient is scaled to length one: its length says how much the score rises.": (
                 right / right.norm()
             ),
