@@ -19,6 +19,7 @@ from solutions import make
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTIFACTS = ROOT / "tests" / "artifacts"
+SOLVED = "00_meet_the_model"
 LESSON, EXERCISE = "11_induction_heads", "utils.circuits.induction.repeated_tokens"
 BADGE = re.search(r"https://\S+\.svg", make.colab_badge(make.LESSONS[1]))[0]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -61,6 +62,7 @@ def course(tmp_path_factory):
         shutil.copy(ROOT / name, folder / name)
     (folder / "solutions").mkdir()
     shutil.copy(ROOT / "solutions" / "work.py", folder / "solutions" / "work.py")
+    shutil.copy(ROOT / "solutions" / f"{SOLVED}.ipynb", folder / "solutions")
     (folder / "data").symlink_to(ROOT / "data")
     for lesson in make.LESSONS:
         blank = make.blank_notebook(make.solved_notebook(lesson))
@@ -190,11 +192,12 @@ def _ready(page):
     return notebook
 
 
-def _open(page, name: str):
-    """A notebook in `work/`, opened, once its kernel is idle."""
+def _open(page, path: str):
+    """A notebook, opened, once its kernel is idle."""
     open_it = "(path) => window.jupyterapp.commands.execute('docmanager:open', {path})"
-    page.evaluate(open_it, f"work/{name}")
-    expect(page.locator(".lm-mod-current .lm-TabBar-tabLabel", has_text=name).first).to_be_visible()
+    page.evaluate(open_it, path)
+    tab = page.locator(".lm-mod-current .lm-TabBar-tabLabel", has_text=path.rpartition("/")[2])
+    expect(tab.first).to_be_visible()
     return _ready(page)
 
 
@@ -316,7 +319,7 @@ def test_what_lessons_show_can_be_seen_in_any_theme_and_width(lab, page, course)
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     page.goto(lab + "&reset")
     expect(page.locator(".jp-MarkdownViewer h1")).to_be_visible(timeout=60_000)
-    notebook = _open(page, path.name)
+    notebook = _open(page, f"work/{path.name}")
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
     expect(notebook.locator(".htf-progress")).to_be_visible(timeout=120_000)
     assert notebook.locator(".jp-OutputArea [data-mime-type*=stderr]").all_inner_texts() == []
@@ -362,3 +365,19 @@ def test_what_lessons_show_can_be_seen_in_any_theme_and_width(lab, page, course)
     expect(strip).to_contain_text("1 of 1 right")
     assert _unwanted(page) == []
     assert page.asked == []
+
+
+def test_a_solved_lesson_shows_its_figures_before_anything_is_run(lab, page):
+    """As the map's link opens it: nothing is trusted yet, so no script runs."""
+    page.goto(lab + "&reset")
+    expect(page.locator(".jp-MarkdownViewer h1")).to_be_visible(timeout=60_000)
+    notebook = _open(page, f"solutions/{SOLVED}.ipynb")
+    cells = nbformat.read(ROOT / "solutions" / f"{SOLVED}.ipynb", 4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    drawn = sum(make.PLOTLY in output.get("data", {}) for output in outputs)
+    expect(notebook.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=30_000)
+    expect(notebook.locator(".js-plotly-plot")).to_have_count(drawn)
+    expect(notebook.locator("img[src^='data:']")).to_have_count(0)
+    strip = notebook.locator(".jp-OutputArea", has_text="Course: ").last
+    _show(page, strip, "solved_strip")
+    expect(strip).to_contain_text("Lesson 00")

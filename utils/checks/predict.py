@@ -49,7 +49,8 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None) ->
     how = f"To answer: `answer({key!r}, {choices[0] if choices else 1.5!r})`."
     text = "\n".join([f"Predict: {question}", *(f"- {c}" for c in choices or []), how, said])
     items = "".join(f"<li>{html.escape(choice)}</li>" for choice in choices or [])
-    still = Html(card("Predict", f"{html.escape(question)}<ul>{items}</ul>"), text.strip())
+    below = f"<ul>{items}</ul>" if choices else ""
+    still = Html(card("Predict", html.escape(question) + below), text.strip())
     ipywidgets = widgets()
     if ipywidgets is None:
         show(still)

@@ -102,7 +102,8 @@ def circuit_graph(
     places |= {f"L{i}H{j}": (j, i + 1) for i in range(n_layers) for j in range(n_heads)}
     shift = {"q": -0.17, "k": 0, "v": 0.17, "": 0}
     used = {end.partition(".")[0] for pairs in edges.values() for edge in pairs for end in edge}
-    ink = ["#444" if name in used else "#bbb" for name in places]
+    edge = ["#444" if name in used else "#bbb" for name in places]
+    ink = ["#444" if name in used else "#707070" for name in places]  # names can still be read
     fig = go.Figure()
     for i, (name, pairs) in enumerate(edges.items()):
         xs, ys, letters = [], [], {"x": [], "y": [], "text": []}
@@ -138,7 +139,7 @@ def circuit_graph(
                 "symbol": "square",
                 "size": 38,
                 "color": "white",
-                "line": {"color": ink, "width": 1.5},
+                "line": {"color": edge, "width": 1.5},
             },
             textfont={"size": 11, "color": ink},
             hoverinfo="text",

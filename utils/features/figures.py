@@ -151,7 +151,9 @@ def feature_card(
         rows.append(f"<div style='margin:.15em 0'>{''.join(pieces)}</div>")
         plain.append("".join(words))
     lines = "".join(f"<div><b>{html.escape(a)}:</b> {html.escape(b)}</div>" for a, b in facts)
-    box = "border-left:.4em solid #0072B2;padding:.3em 1em;margin:.6em 0;max-width:880px"
+    # A ground and an ink of its own: a dark theme's white text is lost on the shades.
+    box = "border-left:.4em solid #0072B2;padding:.3em 1em;margin:.6em 0;max-width:880px;"
+    box += "background:white;color:#1a1a1a"
     code = (
         f"<div role='group' style='{box}'><b>{html.escape(title)}</b>{lines}{''.join(rows)}</div>"
     )
