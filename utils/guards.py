@@ -158,7 +158,7 @@ def layer_of(model: str = "model", *, end: bool = True) -> Guard:
     return guard
 
 
-def evaluating(value: torch.nn.Module, _: Mapping) -> str | None:
+def evaluating(value: Any, _: Mapping) -> str | None:
     """A model that is not in training mode."""
     is_training = getattr(value, "training", False)  # a function of tokens will do for a model
     return "is in training mode: call `.eval()` first" if is_training else None
