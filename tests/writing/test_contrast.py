@@ -1,5 +1,7 @@
 """Vectors made from pairs, and what one forward pass says of steering with them."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -47,10 +49,12 @@ def test_directions_are_those_of_their_methods():
 class BiasedModel:
     """Words of one letter; the next is `a` with the given probability, else `b`."""
 
+    cfg = SimpleNamespace(n_ctx=8)
+
     def __init__(self, p: float):
         self.logits = torch.tensor([1e-9, p, 1 - p]).log()
 
-    def to_tokens(self, text):
+    def to_tokens(self, text, **_):
         return torch.tensor([[0, *("_ab".index(letter) for letter in text)]])
 
     def __call__(self, tokens):

@@ -4,7 +4,7 @@ Angles are in degrees on the circle of Russell, 1980 ("A circumplex model of aff
 Personality and Social Psychology 39): 0 is pleasure, 90 arousal, 180 displeasure, 270 sleepiness.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -13,12 +13,40 @@ from torch import Tensor
 
 from data.emotions.task import Words
 from utils import stats
+from utils.activations import tokens_of
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    evaluating,
+    filled,
+    finite,
+    guarded,
+    index_of,
+    layer_of,
+    number,
+    several,
+    shaped_as,
+)
 from utils.stats import Interval
 from utils.steering import steer
+
+
+def _pair(value: Tensor, _: Mapping) -> str | None:
+    """Two directions, rows."""
+    right = value.ndim == 2 and len(value) == 2
+    return None if right else f"has shape {tuple(value.shape)}: give [2, d_model]"
+
+
+def _share_of_rows(value: int, given: Mapping) -> str | None:
+    n = len(given["resid"])
+    return f"is {value}, and does not divide the {n} rows of `resid`" if n % value else None
+
 
 # ---- Axes ---------------------------------------------------------------------------------------
 
 
+@guarded(resid=(axes(2), filled, finite), n_words=(count(), _share_of_rows))
 def emotion_vectors(
     resid: Float[Tensor, "word_sentence d_model"], n_words: int
 ) -> Float[Tensor, "word d_model"]:
@@ -32,12 +60,18 @@ def emotion_vectors(
     return by_word - by_word.mean(0)
 
 
+@guarded(angles=finite)
 def on_circle(angles: Float[Tensor, "*n"]) -> Float[Tensor, "*n xy=2"]:
     """Cosine (valence) and sine (arousal) of angles in degrees."""
     radians = torch.deg2rad(angles)
     return torch.stack([radians.cos(), radians.sin()], dim=-1)
 
 
+@guarded(
+    vectors=(axes(2), filled, finite),
+    angles=(axes(1), as_long_as("vectors"), finite),
+    ridge=number(low=0),
+)
 def circle_axes(
     vectors: Float[Tensor, "word d_model"], angles: Float[Tensor, " word"], *, ridge: float = 0.1
 ) -> Float[Tensor, "axis=2 d_model"]:
@@ -48,19 +82,30 @@ def circle_axes(
 
     Args:
         ridge: the penalty, in units of the mean squared length of the centred vectors.
+
+    Raises:
+        ValueError: the words are too few, or too much alike, to tell two directions.
     """
     size = (vectors - vectors.mean(0)).square().sum(1).mean().item()
     slopes = stats.ridge(vectors, on_circle(angles), penalty=ridge * size).weights.T
     return orthonormal(slopes.to(vectors))
 
 
+@guarded(pair=(_pair, finite))
 def orthonormal(pair: Float[Tensor, "axis=2 d_model"]) -> Float[Tensor, "axis=2 d_model"]:
-    """The first at length 1, and the second without its part along the first, at length 1."""
+    """The first at length 1, and the second without its part along the first, at length 1.
+
+    Raises:
+        ValueError: one has length 0, or they are parallel, so that rounding alone would be left.
+    """
     first = pair[0] / pair[0].norm()
     second = pair[1] - (pair[1] @ first) * first
+    if not second.norm() > 1e-5 * pair[1].norm():
+        raise ValueError("The two directions are parallel, or one has length 0: give another.")
     return torch.stack([first, second / second.norm()])
 
 
+@guarded(axes=(_pair, finite), angles=axes(1))
 def towards(
     axes: Float[Tensor, "axis=2 d_model"], angles: Float[Tensor, " angle"]
 ) -> Float[Tensor, "angle d_model"]:
@@ -71,12 +116,18 @@ def towards(
 # ---- Splits -------------------------------------------------------------------------------------
 
 
+@guarded(n=count(low=2))
 def folds(words: Words, *, n: int, generator: torch.Generator) -> list[Bool[Tensor, " word"]]:
     """n masks of words to hold out: whole groups, each in one of them.
 
     The groups are shuffled and then dealt quadrant by quadrant, so that no fold is all of one kind.
+
+    Raises:
+        ValueError: there are fewer groups than folds.
     """
     quadrant = dict(zip(words.groups, words.quadrants, strict=True))
+    if n > len(quadrant):
+        raise ValueError(f"{len(quadrant)} groups cannot be dealt into {n} folds: ask for fewer.")
     names = list(quadrant)
     order = torch.randperm(len(names), generator=generator).tolist()
     dealt = sorted((names[i] for i in order), key=quadrant.get)
@@ -87,6 +138,23 @@ def folds(words: Words, *, n: int, generator: torch.Generator) -> list[Bool[Tens
 # ---- What steering does -------------------------------------------------------------------------
 
 
+def _changes(value: Tensor, given: Mapping) -> str | None:
+    wanted = given["model"].cfg.d_model
+    fits = value.ndim == 2 and len(value) and value.shape[1] == wanted
+    return None if fits else f"has shape {tuple(value.shape)}: give rows of d_model, {wanted}"
+
+
+def _tokens(value: Tensor, given: Mapping) -> str | None:
+    return index_of("vocabulary")(value, {"vocabulary": torch.empty(given["model"].cfg.d_vocab)})
+
+
+@guarded(
+    model=evaluating,
+    texts=(several, filled),
+    columns=(axes(1), filled, _tokens),
+    changes=(_changes, finite),
+    layer=layer_of(),
+)
 @torch.no_grad()
 def steered_logits(
     model,
@@ -110,7 +178,14 @@ def steered_logits(
 
     Returns:
         On the CPU, float32.
+
+    Raises:
+        ValueError: a text is empty (a change has nothing to be added to) or longer than the
+            context, or a change, a column or the layer does not fit the model.
     """
+    rows = tokens_of(model, texts)
+    if min(map(len, rows)) < 2:
+        raise ValueError("A text is empty: BOS alone is not steered, so give it a word.")
     changes = torch.zeros(1, model.cfg.d_model) if changes is None else changes
     added = changes[:, None].to(model.cfg.device)
     end = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
@@ -124,28 +199,42 @@ def steered_logits(
         return resid[:, -1:]  # one position to unembed
 
     found = []
-    for text in texts:
+    for row in rows:
         with ExitStack() as stack:
             stack.enter_context(model.hooks(fwd_hooks=[(start, multiply)]))
             stack.enter_context(steer(model, added, layer=layer, **everywhere))
             if not direct:
                 stack.enter_context(steer(model, -added, layer=model.cfg.n_layers, **everywhere))
             stack.enter_context(model.hooks(fwd_hooks=[(end, only_last)]))
-            logits = model(model.to_tokens(text))[:, 0]
+            logits = model(row[None])[:, 0]
         found.append(logits[:, columns.to(logits.device)].float().cpu())
     return torch.stack(found, dim=1)
 
 
+@guarded(words=(several, filled))
 def first_tokens(model, words: Sequence[str]) -> Int[Tensor, " word"]:
-    """The first token of each word, after a space."""
+    """The first token of each word, after a space, which is not part of the word.
+
+    Raises:
+        ValueError: a word is empty or brings a space of its own.
+    """
+    if odd := [word for word in words if not word or word != word.strip()]:
+        raise ValueError(f"{odd[0]!r} is empty or has spaces of its own: give the bare word.")
     return torch.tensor([int(model.to_tokens(f" {w}", prepend_bos=False)[0, 0]) for w in words])
 
 
 def angle_of(points: Float[Tensor, "*n xy=2"]) -> Float[Tensor, "*n"]:
-    """The angle of points in the plane, in degrees from 0 to 360."""
+    """The angle of points in the plane, in degrees from 0 to 360.
+
+    Raises:
+        ValueError: a point is not finite, or is the origin, which has no angle.
+    """
+    if points.shape[-1:] != (2,) or not points.isfinite().all() or not points.any(-1).all():
+        raise ValueError("Give each point two finite numbers, not both 0: the origin has no angle.")
     return torch.rad2deg(torch.atan2(points[..., 1], points[..., 0])) % 360
 
 
+@guarded(change=finite, angles=(axes(1), finite))
 def measured_angle(
     change: Float[Tensor, "*angle word"], angles: Float[Tensor, " word"]
 ) -> Float[Tensor, "*angle"]:
@@ -157,21 +246,36 @@ def measured_angle(
 
     Args:
         change: of log-probability or logit. What is added to all words alike does not matter.
+
+    Raises:
+        ValueError: all words gain alike, or the words have fewer than three angles.
     """
+    if change.shape[-1:] != angles.shape or len(angles.unique()) < 3:
+        raise ValueError("Give the change of each word, and words at three angles or more.")
+    if not ((change.amax(-1) - change.amin(-1)) > 1e-6 * change.abs().amax(-1)).all():
+        raise ValueError("All words gain alike somewhere in `change`: that points to no angle.")
+    return _wave_top(change, angles)
+
+
+def _wave_top(
+    change: Float[Tensor, "*angle word"], angles: Float[Tensor, " word"]
+) -> Float[Tensor, "*angle"]:
     design = torch.cat([torch.ones(len(angles), 1), on_circle(angles)], dim=1).to(change)
     return angle_of((change @ torch.linalg.pinv(design).T)[..., 1:])
 
 
+@guarded(a=finite, b=finite)
 def angular_error(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """The distance of two angles in degrees, the short way round: from 0 to 180.
 
     Args:
-        a, b: in degrees, of any size: -10, 350 and 710 are the same angle.
+        a, b: in degrees, of any size: -10, 350 and 710 are the same angle. Their shapes broadcast.
     """
     apart = (a - b).abs() % 360
     return torch.minimum(apart, 360 - apart)
 
 
+@guarded(change=(axes(3), finite), wanted=axes(1), minus=(shaped_as("change"), finite), n=count())
 def error_interval(
     change: Float[Tensor, "split angle word"],
     words: Words,
@@ -190,7 +294,16 @@ def error_interval(
             draws.
         n: how many times to draw.
         generator: of the draws; without one they are the same each time.
+
+    Raises:
+        ValueError: the words are of one group alone, or `change` has other angles or words.
     """
+    sizes = len(wanted), len(words.words)
+    if change.shape[1:] != sizes or len(set(words.groups)) < 2:
+        raise ValueError(
+            f"`change` should be [split, {sizes[0]}, {sizes[1]}], with an axis for the wanted "
+            f"angles and one for the words, of two groups or more."
+        )
     rows: dict[str, list[int]] = {}
     for i, group in enumerate(words.groups):
         rows.setdefault(group, []).append(i)
@@ -201,7 +314,7 @@ def error_interval(
         drawn = torch.randint(len(groups), (len(groups),), generator=generator).tolist()
         chosen = torch.tensor([i for group in drawn for i in groups[group]])
         each = [
-            angular_error(measured_angle(x[..., chosen], words.angles[chosen]), wanted).mean()
+            angular_error(_wave_top(x[..., chosen], words.angles[chosen]), wanted).mean()
             for x in (change, minus)
             if x is not None
         ]
@@ -209,6 +322,7 @@ def error_interval(
     return stats.percentiles(torch.stack(errors))
 
 
+@guarded(found=finite, angles=(shaped_as("found"), finite))
 def circularity(
     found: Float[Tensor, "*draw word"], angles: Float[Tensor, "*draw word"]
 ) -> Float[Tensor, "*draw"]:
@@ -216,11 +330,17 @@ def circularity(
 
     The length of the mean of exp(i (found - angles)), or of exp(i (found + angles)) if that is
     longer.
+
+    Raises:
+        ValueError: there are fewer than three words, an angle is not finite, or shapes differ.
     """
+    if found.shape[-1:] < (3,):
+        raise ValueError("Fewer than three angles agree with nearly any others: give more words.")
     turned = [on_circle(found + sign * angles).mean(-2).norm(dim=-1) for sign in (-1, 1)]
     return torch.maximum(*turned)
 
 
+@guarded(found=axes(1), angles=shaped_as("found"), n=count())
 def circularity_p(
     found: Float[Tensor, " word"],
     angles: Float[Tensor, " word"],
@@ -242,6 +362,7 @@ def circularity_p(
     return (1 + as_good.sum().item()) / (1 + n)
 
 
+@guarded(vectors=finite, span=(axes(2), filled, finite))
 def without_span(
     vectors: Float[Tensor, "*n d_model"], span: Float[Tensor, "k d_model"]
 ) -> Float[Tensor, "*n d_model"]:
@@ -249,7 +370,12 @@ def without_span(
 
     Args:
         span: neither at right angles nor of length 1, and one may depend on the others.
+
+    Raises:
+        ValueError: vectors and span are not of one width, or not finite.
     """
+    if vectors.shape[-1:] != span.shape[1:]:
+        raise ValueError(f"`vectors` are {vectors.shape[-1]} wide, and `span` {span.shape[1]}.")
     _, sizes, basis = torch.linalg.svd(span.float(), full_matrices=False)
     basis = basis[sizes > 1e-5 * sizes.max()].to(vectors)
     return vectors - vectors @ basis.T @ basis

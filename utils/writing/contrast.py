@@ -3,7 +3,7 @@
 Layer L is `blocks.L.hook_resid_pre`, the residual stream before block L, as in `utils.steering`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -11,9 +11,39 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from utils.activations import tokens_of
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    evaluating,
+    filled,
+    finite,
+    guarded,
+    several,
+    shaped_as,
+)
 from utils.reading import probes
 
 
+def _with_text(value: Tensor, given: Mapping) -> str | None:
+    shortest, longest, width = int(value.min()), int(value.max()), given["resid"].shape[1]
+    fits = shortest >= 2 and longest <= width
+    return None if fits else f"run from {shortest} to {longest}: BOS and text take 2 to {width}"
+
+
+def _as_wide_as_resid(value: Tensor, given: Mapping) -> str | None:
+    width = given["resid"].shape[-1]
+    return None if value.shape == (width,) else f"has shape {tuple(value.shape)}: give [{width}]"
+
+
+def _layers_below_the_end(value: Sequence[int], given: Mapping) -> str | None:
+    top = given["model"].cfg.n_layers - 1
+    missing = [layer for layer in value if layer not in range(top + 1)]
+    return f"holds {missing}: this model has layers 0 to {top}" if missing else None
+
+
+@guarded(resid=(axes(3), filled), lengths=(as_long_as("resid"), _with_text))
 def mean_over_tokens(
     resid: Float[Tensor, "batch pos d_model"], lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch d_model"]:
@@ -28,6 +58,7 @@ def mean_over_tokens(
     return (resid * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
 
+@guarded(resid=axes(3), vector=_as_wide_as_resid, start=count(low=0), past=count(low=0))
 def add_from(
     resid: Float[Tensor, "batch here d_model"],
     vector: Float[Tensor, " d_model"],
@@ -47,6 +78,12 @@ def add_from(
     return resid + (position >= start)[:, None] * vector
 
 
+@guarded(
+    model=evaluating,
+    texts=(several, filled),
+    layers=(filled, _layers_below_the_end),
+    batch_size=count(),
+)
 @torch.no_grad()
 def mean_activations(
     model, texts: Sequence[str], *, layers: Sequence[int], batch_size: int = 30
@@ -55,8 +92,11 @@ def mean_activations(
 
     Args:
         layers: each below the model's `n_layers`; blocks above the last of them do not run.
+
+    Raises:
+        ValueError: a text is empty or longer than the context, or a layer does not exist.
     """
-    rows = [model.to_tokens(text)[0] for text in texts]
+    rows = tokens_of(model, texts)
     out = torch.empty(len(layers), len(rows), model.cfg.d_model)
     by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
 
@@ -76,6 +116,7 @@ def mean_activations(
     return out
 
 
+@guarded(yes=(axes(2), filled, finite), no=(shaped_as("yes"), finite))
 def direction(
     yes: Float[Tensor, "pair d_model"], no: Float[Tensor, "pair d_model"], method: str
 ) -> Float[Tensor, " d_model"]:
@@ -89,17 +130,20 @@ def direction(
             ActAdd (Turner et al., arXiv 2308.10248).
 
     Raises:
-        ValueError: there is no such method.
+        ValueError: there is no such method, or no such pair.
     """
     name, _, number = method.partition(" ")
-    if name == "CAA":
+    if method == "CAA":
         return (yes - no).mean(0)
-    if name == "pair":
+    if name == "pair" and number.isdecimal() and int(number) < len(yes):
         return (yes - no)[int(number)]
-    if name == "probe":
+    if method == "probe":
         labels = torch.tensor([1, 0]).repeat_interleave(len(yes))
         return probes.logistic(torch.cat([yes, no]), labels).direction
-    raise ValueError(f"There is no method {method!r}; choose CAA, probe or pair N.")
+    raise ValueError(
+        f"There is no method {method!r}; choose CAA, probe or pair N, from pair 0 to pair "
+        f"{len(yes) - 1}."
+    )
 
 
 class PairReading(NamedTuple):
@@ -117,15 +161,22 @@ class PairReading(NamedTuple):
     is_text: Float[Tensor, "text pos"]
 
 
+@guarded(model=evaluating, pairs=filled)
 @torch.no_grad()
 def read_pairs(model, pairs: Sequence[tuple[str, str]]) -> PairReading:
     """Run both sentences of each pair, in one batch; under `steer`, it is steered.
 
     Args:
         pairs: (with the concept, without it).
+
+    Raises:
+        ValueError: a pair is not two texts, or a text is empty or longer than the context.
     """
-    texts = [text for text, _ in pairs] + [text for _, text in pairs]
-    rows = [model.to_tokens(text)[0] for text in texts]
+    if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
+        raise ValueError("Each of `pairs` is two texts: with the concept, and without it.")
+    rows = tokens_of(model, [pair[0] for pair in pairs] + [pair[1] for pair in pairs])
+    if min(map(len, rows)) < 2:
+        raise ValueError("A text of `pairs` is empty: each needs a token besides BOS.")
     tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     lengths = torch.tensor([len(row) for row in rows], device=tokens.device)
     is_text = (torch.arange(1, tokens.shape[1], device=tokens.device) < lengths[:, None]).float()
@@ -141,6 +192,11 @@ def one_token_cost(steered: PairReading, unsteered: PairReading) -> float:
     At every position of the texts: the mean surprise (-log probability) that the unsteered model
     has at a token drawn from the steered one, against a token of its own. Nothing is drawn, the
     mean is exact; but it is the cost of a first token, before the errors add up.
+
+    Raises:
+        ValueError: the two readings are not of the same texts.
     """
+    if not torch.equal(steered.is_text, unsteered.is_text):
+        raise ValueError("The two readings are of other texts: read the same pairs in both.")
     ratio = ((unsteered.log_probs.exp() - steered.log_probs.exp()) * unsteered.log_probs).sum(-1)
     return ((ratio * unsteered.is_text).sum() / unsteered.is_text.sum()).exp().item()
