@@ -61,9 +61,7 @@ def _two_halves(features: Mapping, given: Mapping) -> str | None:
     for name, pair in features.items():
         found = [len(values) for values in pair]
         if len(rows) != 2 or found != rows:
-            return (
-                f"has {found} rows in {name!r}, and `halves` {rows}: give two, to fit and to test"
-            )
+            return f"has {found} rows in {name!r}, and `halves` {rows}: give two parts of each"
     return None
 
 
@@ -149,9 +147,8 @@ def excess_loss(
     """
     best = next_token_probs(belief, T)
     if logits.shape != best.shape:
-        raise ValueError(
-            f"`logits` must have shape {tuple(best.shape)}, not {tuple(logits.shape)}."
-        )
+        shapes = tuple(logits.shape), tuple(best.shape)
+        raise ValueError(f"`logits` has shape {shapes[0]}, and these beliefs want {shapes[1]}.")
     log_probs = logits.to(best).log_softmax(-1)
     return (torch.xlogy(best, best) - best * log_probs).sum(-1)
 

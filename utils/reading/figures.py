@@ -7,9 +7,31 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
+from utils.guards import filled, guarded
 from utils.plots import COLOURS, styled
 
 
+def _square_boards(positions: Mapping[str, Sequence[int]], _: Mapping) -> str | None:
+    for name, squares in positions.items():
+        if round(len(squares) ** 0.5) ** 2 != len(squares):
+            return f"has {len(squares)} squares on {name!r}: give a square number"
+        if set(map(int, squares)) - {1, -1, 0}:
+            return f"holds other numbers than 1, -1 and 0 on {name!r}"
+    return None
+
+
+def _of_boards(named: Mapping[str, Sequence[float] | int], given: Mapping) -> str | None:
+    unknown = [name for name in named if name not in given["positions"]]
+    return f"is of a board that is not there: there is no board {unknown[0]!r}" if unknown else None
+
+
+def _a_colour_a_point(panels: Mapping[str, Tensor], given: Mapping) -> str | None:
+    n = len(given["colour"])
+    other = [name for name, points in panels.items() if len(points) != n]
+    return f"has {len(panels[other[0]])} points in {other[0]!r}, and {n} colours" if other else None
+
+
+@guarded(positions=(filled, _square_boards), shade=_of_boards, marked=_of_boards, last=_of_boards)
 def boards(
     positions: Mapping[str, Sequence[int]],
     *,
@@ -85,6 +107,7 @@ def boards(
     return fig.update_layout(margin={"l": 40, "r": 20, "t": 90, "b": 30})
 
 
+@guarded(panels=(filled, _a_colour_a_point))
 def simplex(
     panels: Mapping[str, Float[Tensor, "point xy=2"]],
     colour: Float[Tensor, "point state=3"],
