@@ -55,6 +55,14 @@ def test_attributions_of_all_parts_sum_to_the_logit_difference(model, tokens):
     torch.testing.assert_close(written.sum(0), parts[3], atol=1e-4, rtol=1e-4)
 
 
+def test_a_scale_in_half_precision_does_not_overflow():
+    resid = torch.tensor([[300.0, 400.0]])
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        scale = attribution.norm_scale(resid.to(dtype), 0.0)
+        assert scale.item() == pytest.approx(125000**0.5, rel=0.01)
+    assert scale.dtype is torch.float64
+
+
 def test_joined_runs_are_one_run(model, tokens):
     def run(rows):
         with torch.no_grad():

@@ -26,6 +26,7 @@ from utils.guards import as_long_as, axes, guarded
 from utils.heads import Head, ablated, mean_ablate
 
 
+@guarded(right=as_long_as("logits"), wrong=as_long_as("logits"))
 def logit_diff(
     logits: Float[Tensor, "batch pos d_vocab"],
     right: Int[Tensor, " batch"],
@@ -40,6 +41,7 @@ def logit_diff(
     return last[rows, right] - last[rows, wrong]
 
 
+@guarded(wrong=as_long_as("right"))
 def logit_diff_direction(
     W_U: Float[Tensor, "d_model d_vocab"],
     norm_weight: Float[Tensor, " d_model"],
@@ -116,6 +118,7 @@ def head_attributions(
     return torch.stack([direct_logit_attribution(heads, direction, scale) for heads in written])
 
 
+@guarded(scale=(axes(1), as_long_as("written")))
 def predicted_effect(
     written: Float[Tensor, "batch d_model"],
     direction: Float[Tensor, "batch d_model"],

@@ -186,6 +186,7 @@ def attribution(
         with torch.no_grad():
             _, cache = model.run_with_cache(source, names_filter=lambda name: name.endswith(hook))
         other = {layer: cache[f"blocks.{layer}.{hook}"] for layer in layers}
+    patching.check_finite(other, what)
     change = [other[layer] - own[layer].detach() for layer in layers]
     products = torch.stack([g * c for g, c in zip(gradients, change, strict=True)])
     if what == "pattern":  # [layer, batch, head, query, key]

@@ -219,7 +219,7 @@ def sweep(
             source = source.to(tokens.device)[:, :n_pos]
             first = first_difference(tokens[:, :n_pos], source)
             values, source_logits = _activations(model, source, positions, hook)
-        _check_finite(values, what)
+        check_finite(values, what)
         patches = _patches(base, what, by_position, first)
         return _measure(
             base,
@@ -285,7 +285,7 @@ def path_sweep(
         base = _Run(model, tokens[:, :n_pos], positions, hook)
         own, _ = _activations(model, tokens[:, :n_pos], positions, hook)
         other, source_logits = _activations(model, source, positions, hook)
-        _check_finite(other, what)
+        check_finite(other, what)
         to_logits = into == "logits"
         start = first if base.past and not to_logits else 0
         axes = _axes(base, what, by_position=False)
@@ -735,7 +735,8 @@ def padded(model, tokens: Int[Tensor, "row pos"]) -> bool:
     return any(len(set(runs.tolist())) > 1 or runs.max() > 1 for runs in (before, after))
 
 
-def _check_finite(values: Mapping[int, Tensor], what: str) -> None:
+def check_finite(values: Mapping[int, Tensor], what: str) -> None:
+    """Raises a ValueError if an activation that would be patched in is NaN or infinite."""
     for layer, value in values.items():
         if not value.isfinite().all():
             raise ValueError(f"{what!r} of the source holds NaN or infinity in layer {layer}.")
