@@ -28,9 +28,9 @@
 # machine also fetches the model: 93 MB.
 #
 # **How a lesson works.** Run the cells from the top. Where you see *Predict first*, write your guess
-# down before you go on. An exercise is a function with an empty body: fill it in, run its check, and
-# open a hint when you are stuck for more than a few minutes. After each check one line imports the
-# library's version of the same function, so the rest of the lesson runs even if you skip an exercise.
+# down before you go on, or commit to it in the form below. An exercise is a function with an empty body: fill it
+# in, run its check, and open a hint when you are stuck for more than a few minutes. The lesson goes on with
+# your function where the check finds it right, and with the course's otherwise: you can skip an exercise.
 # A number in **bold** was measured here, and a cell nearby holds the text to it: `claim` compares what your
 # machine just measured with what the text says.
 #

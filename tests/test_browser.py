@@ -285,6 +285,8 @@ from utils.checks.predict import answer, outcome, predict
 from utils.checks.progress import record, show_progress
 from utils.circuits import figures
 from utils.reading import figures as boards
+from utils import lesson
+lesson.begin()
 draw = torch.Generator().manual_seed(0)""",
     """\
 pattern = torch.rand(3, 9, 9, generator=draw).tril().pow(4)
@@ -360,6 +362,9 @@ def test_what_lessons_show_can_be_seen_in_any_theme_and_width(lab, page, course)
             assert ground == "rgb(255, 255, 255)"
         drawn = figures.first.locator(".heatmaplayer image").bounding_box()
         assert drawn["width"] > 150 and drawn["height"] > 100
+    _look(page, theme="light", width=1920)
+    assert 900 < figures.first.bounding_box()["width"] <= 960
+    _show(page, figures.nth(2), "gallery_3_light_1920")
     strip = notebook.locator(".htf-progress")
     expect(strip).to_contain_text("Lesson 1.1")
     expect(strip).to_contain_text("1 of 1 right")

@@ -21,6 +21,14 @@ def test_begin_twice_gives_the_same_random_numbers(capsys):
     assert "Ready: seed 0" in capsys.readouterr().out
 
 
+def test_on_colab_one_line_says_that_the_machine_does_not_last(monkeypatch, capsys):
+    lesson.begin()
+    assert "Drive" not in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    lesson.begin()
+    assert "Save a copy in Drive" in capsys.readouterr().out
+
+
 def test_a_package_that_cannot_be_installed_gets_one_sentence(monkeypatch):
     monkeypatch.setattr(lesson, "_dependencies", lambda: ["no-such-package-of-ours>=1"])
     monkeypatch.setenv("PIP_NO_INDEX", "1")

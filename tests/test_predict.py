@@ -35,7 +35,7 @@ def test_without_widgets_a_question_is_text_that_says_how_to_answer(shown):
     predict("11.repeat", "The loss?", choices=CHOICES)
     said = repr(shown[0])
     assert "The loss?" in said and "- about 11" in said
-    assert "`answer('11.repeat', 'about 3')`" in said
+    assert "import answer; answer('11.repeat', 'about 3')`" in said
     assert answer("11.repeat", "about 3").startswith("Committed: about 3")
     outcome("11.repeat", "about 3")
     assert "You said about 3: right." in repr(shown[1])

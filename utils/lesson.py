@@ -31,6 +31,7 @@ def begin(seed: int = 0) -> None:
     """
     _come_first()
     installed = _install_missing()
+    _bound_figures()
     warnings.filterwarnings("ignore", category=FutureWarning)
     import numpy as np
     import torch
@@ -41,6 +42,21 @@ def begin(seed: int = 0) -> None:
     if installed:
         print(f"Installed {', '.join(installed)}.")
     print(f"Ready: seed {seed}, torch {torch.__version__}, {len(_dependencies())} packages found.")
+    if on_colab():
+        print("File > Save a copy in Drive, or what you write here is gone with this machine.")
+
+
+def on_colab() -> bool:
+    """Whether this runs on Colab, whose machines do not last."""
+    return "google.colab" in sys.modules
+
+
+def _bound_figures() -> None:
+    """Figures take the room there is, up to a width that an eye can take in."""
+    from utils.views import Html, in_notebook, show
+
+    if in_notebook():
+        show(Html("<style>.js-plotly-plot {max-width: 960px}</style>", ""))
 
 
 def _come_first() -> None:

@@ -46,7 +46,8 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None) ->
     if kept.get("shown"):
         show(Html(card("Predict", _lines(question, said)), f"Predict: {question}\n{said}"))
         return
-    how = f"To answer: `answer({key!r}, {choices[0] if choices else 1.5!r})`."
+    example = f"answer({key!r}, {choices[0] if choices else 1.5!r})"
+    how = f"To answer: `from utils.checks.predict import answer; {example}`."
     text = "\n".join([f"Predict: {question}", *(f"- {c}" for c in choices or []), how, said])
     items = "".join(f"<li>{html.escape(choice)}</li>" for choice in choices or [])
     below = f"<ul>{items}</ul>" if choices else ""

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import html
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -14,7 +14,7 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
-from utils.lesson import ROOT, shown
+from utils.lesson import ROOT, on_colab, shown
 from utils.views import Html, show
 
 Progress = dict[str, Any]  # {"done": [names], "predictions": {key: {"answer", "shown", "right"}}}
@@ -161,14 +161,6 @@ def import_progress(path: str) -> None:
 
     if change(merge):
         print(f"{len(done())} exercises are solved.")
-
-
-def on_colab() -> bool:
-    """Whether this runs on Colab, whose machines do not last."""
-    try:
-        return importlib.util.find_spec("google.colab") is not None
-    except ModuleNotFoundError:
-        return False
 
 
 # ---- What it shows ------------------------------------------------------------------------------
