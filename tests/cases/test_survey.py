@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from tests.small_models import random_model
@@ -48,11 +49,16 @@ def test_the_survey_agrees_with_what_it_is_made_of(qwen, monkeypatch):
 
 def test_the_survey_reads_real_texts_whatever_the_tokenizer(tmp_path):
     qwen = random_model("qwen2", tmp_path, n_positions=256)
-    qwen.tokenizer.backend_tokenizer.pre_tokenizer = Whitespace()
+    words = ["w0", "(", "=", "+", "-", ".", "Target", *map(str, range(33))]
+    backend = qwen.tokenizer.backend_tokenizer
+    backend.model = WordLevel({word: i for i, word in enumerate(words)}, "w0")
+    backend.pre_tokenizer = Whitespace()
     puzzles = verification.some_puzzles(6, generator=random.Random(0), variable=False)
     found = survey(qwen, puzzles, yes=[3], no=[3], n_neurons=4, folds=3, draws=2)
     assert found.hit.tolist() == [True, False] * 3
     assert found.verdicts.tolist() == [0.5] * 6  # one token for both
+    positions = text_brackets(qwen, puzzles)
+    assert [words[i] for i in positions.of(positions.tokens).tolist()] == ["("] * 6
 
 
 def test_word_tokens_are_what_comes_after():

@@ -5,7 +5,7 @@ verdict. Any model will do whose tokenizer ends a token with each number.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from data.countdown.task import Puzzle
 from utils import stats
 from utils.cases import verification
 from utils.cases.verification import Brackets
+from utils.guards import axes, count, evaluating, filled, finite, guarded, several
 from utils.reading import probes
 
 EXAMPLES = (
@@ -25,6 +26,7 @@ EXAMPLES = (
 )
 
 
+@guarded(puzzles=filled)
 def text_brackets(
     model, puzzles: Sequence[Puzzle], *, generator: random.Random | None = None
 ) -> Brackets:
@@ -35,11 +37,16 @@ def text_brackets(
 
     Args:
         generator: of the tries; without one they are the same in each call.
+
+    Raises:
+        ValueError: a puzzle cannot be solved, or not be missed.
     """
     generator, rows, positions = generator or random.Random(0), [], []
     for i, puzzle in enumerate(puzzles):
         found = countdown.tries(puzzle.numbers)
         misses = [value for value in found if value != puzzle.target]
+        if puzzle.target not in found or not misses:
+            raise ValueError(f"{puzzle.numbers} cannot both hit and miss {puzzle.target}.")
         hit = i % 2 == 0
         one = generator.choice(found[puzzle.target if hit else generator.choice(misses)])
         terms = [f" {sign} {n}" for sign, n in zip(one.signs, one.order[1:], strict=True)]
@@ -80,11 +87,12 @@ class Survey(NamedTuple):
     drives: Float[Tensor, "layer head"]
 
 
+@guarded(words=(several, filled))
 def word_tokens(model, words: Sequence[str], *, after: str = " (") -> tuple[int, ...]:
     """The first token of each word when it stands right after `after`.
 
     Raises:
-        ValueError: the tokenizer makes one token of `after` and the word.
+        ValueError: the tokenizer makes one token of `after` and the word, or does not know it.
     """
     start = model.to_tokens(after, prepend_bos=False)[0].tolist()
     rows = [model.to_tokens(after + word, prepend_bos=False)[0].tolist() for word in words]
@@ -92,9 +100,20 @@ def word_tokens(model, words: Sequence[str], *, after: str = " (") -> tuple[int,
         raise ValueError(
             f"This tokenizer joins {after!r} and the word after it: give the tokens yourself."
         )
-    return tuple(row[len(start)] for row in rows)
+    found = tuple(row[len(start)] for row in rows)
+    unknown = getattr(model.tokenizer, "unk_token_id", None)
+    if bad := [word for word, token in zip(words, found, strict=True) if token == unknown]:
+        raise ValueError(f"This tokenizer does not know {bad[0]!r}: give the tokens yourself.")
+    return found
 
 
+@guarded(
+    model=evaluating,
+    n_neurons=count(),
+    folds=count(low=2),
+    draws=count(),
+    batch_size=count(),
+)
 @torch.no_grad()
 def survey(
     model,
@@ -172,6 +191,28 @@ def survey(
     )
 
 
+def _enough(value: int, given: Mapping) -> str | None:
+    labels = given["labels"]
+    fewest = min(int(labels.sum()), int((~labels).sum()))
+    return None if value <= fewest else f"is {value}, and one label has {fewest} positions alone"
+
+
+def _each_position(value: Tensor, given: Mapping) -> str | None:
+    n = given["x"].shape[1]
+    return None if len(value) == n else f"has {len(value)} entries: `x` has {n} positions"
+
+
+def _true_or_false(value: Tensor, _: Mapping) -> str | None:
+    return (
+        None if value.dtype == torch.bool else f"is {value.dtype}: give True or False (`.bool()`)"
+    )
+
+
+@guarded(
+    x=(axes(3), finite),
+    labels=(_true_or_false, _each_position),
+    folds=(count(low=2), _enough),
+)
 def probe_aucs(
     x: Float[Tensor, "layer position d_model"], labels: Bool[Tensor, " position"], *, folds: int
 ) -> Float[Tensor, " layer"]:

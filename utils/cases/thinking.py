@@ -5,7 +5,7 @@ Steps are the tries of a trace, each with its verdict. Source of counterfactual 
 resampling: Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
@@ -14,22 +14,33 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from data.countdown import task as countdown
-from data.countdown.task import NO, VOCABULARY, YES, Puzzle, Try
+from data.countdown.task import NO, YES, Puzzle, Try, each_in_words, ids, in_words
+from utils.cases.verification import chosen_rows, same_texts
 from utils.generation import repetition, zlib_ratio
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    evaluating,
+    filled,
+    finite,
+    guarded,
+    index_of,
+)
 from utils.steering import Change, Steering, check_shape, hook_name
 
-COMMA, STOP, CLOSE, CHECK = (VOCABULARY.index(word) for word in (",", "<eos>", ")", "check"))
+COMMA, STOP, CLOSE, CHECK = ids([",", "<eos>", ")", "check"])
 FAILURE, SUCCESS, RECHECK = range(3)  # what stands before a `)`
-
-
-def ids(words: Sequence[str]) -> list[int]:
-    """The token of each word."""
-    return [VOCABULARY.index(word) for word in words]
 
 
 # ---- Where a model goes on or stops -------------------------------------------------------------
 
 
+def _other_token(value: int, given: Mapping) -> str | None:
+    return "is `comma` too: these are two tokens" if value == given["comma"] else None
+
+
+@guarded(comma=index_of("logits", -1), stop=(index_of("logits", -1), _other_token))
 def continue_share(
     logits: Float[Tensor, "*position d_vocab"], comma: int, stop: int
 ) -> Float[Tensor, "*position"]:
@@ -60,25 +71,45 @@ class Endings(NamedTuple):
     def of(
         self, activation: Shaped[Tensor, "position pos ..."], *, back: int = 0
     ) -> Shaped[Tensor, "position ..."]:
-        """What an activation is at each `)`, or `back` tokens before it (-1: at the `,`)."""
+        """What an activation is at each `)`, or `back` tokens before it (-1: at the `,`).
+
+        Raises:
+            ValueError: it is not of these texts, or there is no such token.
+        """
+        same_texts(self.tokens, activation)
+        if back < -1 or back > int(self.pos.min()):
+            raise ValueError(f"Not every text has a token at `back={back}` from its `)`.")
         return activation[torch.arange(len(self.pos), device=activation.device), self.pos - back]
 
     def where(self, chosen: Bool[Tensor, " position"] | Int[Tensor, " some"]) -> "Endings":
-        """These positions alone."""
+        """These positions alone.
+
+        Raises:
+            ValueError: none is chosen, or there is no such position.
+        """
+        chosen = chosen_rows(chosen, len(self.pos))
         tokens, *rest = (each[chosen.to(each.device)] for each in self)
         return Endings(tokens[:, : int(rest[0].max()) + 2], *rest)
 
+    @guarded(batch_size=count())
     def parts(self, *, batch_size: int = 64) -> list["Endings"]:
         """These positions from the shortest text to the longest, some at a time: little padding."""
         parts = self.pos.argsort(stable=True).split(batch_size)
         return [self.where(part) for part in parts]
 
     def in_order(self, found: Sequence[Tensor], *, dim: int = 0) -> Tensor:
-        """What was found part by part, in the order of these positions."""
-        order = self.pos.argsort(stable=True).cpu()
-        return torch.cat(list(found), dim).index_select(dim, order.argsort())
+        """What was found part by part, in the order of these positions.
+
+        Raises:
+            ValueError: it is not of as many positions.
+        """
+        order, together = self.pos.argsort(stable=True).cpu(), torch.cat(list(found), dim)
+        if together.shape[dim] != len(order):
+            raise ValueError(f"Found of {together.shape[dim]} positions: give {len(order)}.")
+        return together.index_select(dim, order.argsort())
 
 
+@guarded(written=(as_long_as("puzzles"), each_in_words))
 def endings(model, puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> Endings:
     """Every complete verdict in what a model wrote, up to the first `)` after a re-check.
 
@@ -125,6 +156,12 @@ class GoingOn(NamedTuple):
     number: Float[Tensor, " position"]
 
 
+def _all_puzzles(value: Sequence[Puzzle], given: Mapping) -> str | None:
+    last = int(given["positions"].puzzle.max())
+    return None if len(value) > last else f"are {len(value)}, and a position is in number {last}"
+
+
+@guarded(model=evaluating, puzzles=_all_puzzles)
 @torch.no_grad()
 def going_on(
     model,
@@ -149,6 +186,7 @@ def going_on(
     return GoingOn(*map(positions.in_order, zip(*found, strict=True)))
 
 
+@guarded(header=(in_words, filled), tried=(in_words, filled), said=(in_words, filled))
 def checked_again(
     header: Sequence[str], tried: Sequence[str], *, said: Sequence[str] = ("this", "works")
 ) -> list[str]:
@@ -165,6 +203,13 @@ def checked_again(
 # ---- Steering at one kind of token --------------------------------------------------------------
 
 
+def _of_resid(value: Tensor, given: Mapping) -> str | None:
+    """A token for each position of the stream."""
+    shape = tuple(given["resid"].shape[:2])
+    return None if value.shape == shape else f"has shape {tuple(value.shape)}: give {shape}"
+
+
+@guarded(resid=axes(3), tokens=_of_resid, vector=finite, token=count(low=0))
 def add_at_token(
     resid: Float[Tensor, "batch here d_model"],
     tokens: Int[Tensor, "batch here"],
@@ -206,6 +251,7 @@ class SteeringAtToken(Steering):
             handle.remove()
 
 
+@guarded(change=finite)
 @contextmanager
 def steer_at(
     model, change: Float[Tensor, "*shape d_model"], *, layer: int, token: int = CLOSE
@@ -220,8 +266,10 @@ def steer_at(
         token: its number.
 
     Raises:
-        ValueError: the layer does not exist, or `change` does not fit.
+        ValueError: the layer or the token does not exist, or `change` does not fit.
     """
+    if not 0 <= token < model.cfg.d_vocab:
+        raise ValueError(f"There is no token {token}: this model has 0 to {model.cfg.d_vocab - 1}.")
     name = hook_name(model, layer)
     check_shape(change, slice(None), model.cfg.d_model)
     steering = SteeringAtToken(change, layer=layer, token=token)
@@ -256,6 +304,14 @@ class Text(NamedTuple):
     zlib: float
 
 
+def _not_longer(value: int, given: Mapping) -> str | None:
+    n = len(given["words"])
+    return (
+        None if value >= n else f"is {value}, and the text has {n} words: give what it was cut at"
+    )
+
+
+@guarded(words=(in_words, filled), n_tokens=(count(), _not_longer))
 def measure(puzzle: Puzzle, words: Sequence[str], *, n_tokens: int) -> Text:
     """`n_tokens` is what `verification.write` was given: as many words were cut off."""
     judged, cut = countdown.read(puzzle, words), len(words) >= n_tokens
@@ -277,6 +333,7 @@ def measure(puzzle: Puzzle, words: Sequence[str], *, n_tokens: int) -> Text:
 # ---- Steps, and what would have been without them -----------------------------------------------
 
 
+@guarded(words=in_words)
 def steps(words: Sequence[str]) -> list[tuple[int, int]]:
     """Where each judged try of a text begins and ends, its verdict and comma included.
 
@@ -291,6 +348,14 @@ def steps(words: Sequence[str]) -> list[tuple[int, int]]:
     return found
 
 
+def _some(value: Tensor, _: Mapping) -> str | None:
+    """True or False of each rollout, at least once True."""
+    if value.dtype != torch.bool:
+        return f"is {value.dtype}: give True or False for each rollout (`.bool()`)"
+    return None if bool(value.any()) else "holds no True: draw more rollouts"
+
+
+@guarded(kept=filled, differs=(as_long_as("resampled"), _some))
 def importance(
     kept: Bool[Tensor, " rollout"],
     resampled: Bool[Tensor, " other"],
@@ -308,6 +373,20 @@ def importance(
     return kept.float().mean() - resampled[differs].float().mean()
 
 
+def _inside(value: int, given: Mapping) -> str | None:
+    n = given["tokens"].shape[1]
+    return None if 0 < value < n else f"is {value}: rows of {n} tokens continue from 1 to {n - 1}"
+
+
+def _tokens_at(value: Tensor, given: Mapping) -> str | None:
+    """A token of the vocabulary for each position of the logits."""
+    shape, n = tuple(given["logits"].shape[:2]), given["logits"].shape[2]
+    if tuple(value.shape) != shape:
+        return f"has shape {tuple(value.shape)}: give {shape}"
+    return None if bool(((value >= 0) & (value < n)).all()) else f"must hold tokens 0 to {n - 1}"
+
+
+@guarded(logits=axes(3), tokens=_tokens_at, start=(count(), _inside))
 def continuation_log_probs(
     logits: Float[Tensor, "row pos d_vocab"], tokens: Int[Tensor, "row pos"], *, start: int
 ) -> Float[Tensor, " row"]:
@@ -321,6 +400,15 @@ def continuation_log_probs(
     return log_probs.gather(-1, tokens[:, start:, None])[..., 0].sum(-1)
 
 
+def _of_one_length(value: Sequence[Sequence[str]], _: Mapping) -> str | None:
+    return None if len({len(each) for each in value}) == 1 else "must be texts of one length"
+
+
+@guarded(
+    model=evaluating,
+    starts=(filled, each_in_words, _of_one_length),
+    batch_size=count(),
+)
 @torch.no_grad()
 def next_tries(
     model, puzzle: Puzzle, starts: Sequence[Sequence[str]], *, batch_size: int = 256
@@ -364,6 +452,15 @@ class Exact(NamedTuple):
     chances: Float[Tensor, " try"]
 
 
+def _alone(value: Sequence[str], given: Mapping) -> str | None:
+    """A legal try without its verdict."""
+    legal = [
+        one.words for some in countdown.tries(given["puzzle"].numbers).values() for one in some
+    ]
+    return None if list(value) in legal else "is no legal try of this puzzle, without its verdict"
+
+
+@guarded(before=in_words, step=(in_words, _alone))
 def exact_importance(model, puzzle: Puzzle, before: Sequence[str], step: Sequence[str]) -> Exact:
     """A step's importance for solving by the next try, from all legal tries that may come.
 
@@ -402,6 +499,14 @@ def exact_importance(model, puzzle: Puzzle, before: Sequence[str], step: Sequenc
     )
 
 
+def _square(value: Tensor, _: Mapping) -> str | None:
+    fits = value.ndim > 1 and value.shape[-1] == value.shape[-2]
+    return (
+        None if fits else f"has shape {tuple(value.shape)}: its last axes are [q, k], of one size"
+    )
+
+
+@guarded(pattern=(_square, finite), spans=filled, queries=(filled, index_of("pattern", -2)))
 def received_attention(
     pattern: Float[Tensor, "*head q k"],
     spans: Sequence[tuple[int, int]],
@@ -415,8 +520,13 @@ def received_attention(
     Args:
         spans: where each begins, and one past where it ends.
         queries: the tokens that count, such as the brackets; None is all.
+
+    Raises:
+        ValueError: a span or a query is outside of the pattern, or a span is empty.
     """
     n = pattern.shape[-2]
+    if bad := [each for each in spans if not 0 <= each[0] < each[1] <= n]:
+        raise ValueError(f"The span {bad[0]} does not lie in a text of {n} tokens.")
     counted = torch.zeros(n, dtype=torch.bool, device=pattern.device)
     counted[list(range(n)) if queries is None else list(queries)] = True
     received = []
@@ -427,6 +537,7 @@ def received_attention(
     return torch.stack(received, -1)
 
 
+@guarded(model=evaluating, words=in_words)
 @torch.no_grad()
 def guesses(model, puzzle: Puzzle, words: Sequence[str]) -> dict[str, Float[Tensor, " step"]]:
     """What might tell, without resampling, how much each step of a text matters.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -18,16 +18,28 @@ from torch import Tensor
 from transformer_lens.utilities.statistics import success_rate_ci
 
 from data.countdown import task as countdown
-from data.countdown.task import NO, VOCABULARY, YES, Puzzle
+from data.countdown.task import NO, VOCABULARY, YES, Puzzle, each_in_words, ids, in_words
 from utils import stats
 from utils.generation import sample
-from utils.heads import Head, random_heads, top_heads
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    evaluating,
+    filled,
+    finite,
+    guarded,
+    index_of,
+    layer_of,
+    no_zeros,
+    number,
+)
+from utils.heads import Head, by_layer, random_heads, top_heads
 from utils.reading import probes
 
 Neurons = Mapping[int, Int[Tensor, " _"]]  # by layer; of each any number
 
-YES_TOKENS = tuple(VOCABULARY.index(word) for word in YES)
-NO_TOKENS = tuple(VOCABULARY.index(word) for word in NO)
+YES_TOKENS, NO_TOKENS = tuple(ids(YES)), tuple(ids(NO))
 
 
 @runtime_checkable
@@ -38,6 +50,33 @@ class Positions(Protocol):
 
     def of(self, activation: Tensor, *, back: int = 0) -> Tensor:
         """What an activation is at each position, or `back` tokens before it."""
+
+
+def same_texts(tokens: Int[Tensor, "text pos"], activation: Shaped[Tensor, "text pos ..."]) -> None:
+    """Raises a ValueError unless an activation is of a run on these tokens."""
+    if activation.shape[:2] != tokens.shape:
+        raise ValueError(
+            f"The positions are in texts of shape {tuple(tokens.shape)}, and this activation is "
+            f"{tuple(activation.shape)}: run the model on the positions' own tokens."
+        )
+
+
+def chosen_rows(chosen: Tensor, n: int) -> Tensor:
+    """Which of `n` rows are chosen, by True or by their numbers, as numbers.
+
+    Raises:
+        ValueError: none is, or there is no such row.
+    """
+    if chosen.dtype == torch.bool and len(chosen) != n:
+        raise ValueError(f"{len(chosen)} answers cannot choose among {n} positions.")
+    rows = chosen.nonzero()[:, 0] if chosen.dtype == torch.bool else chosen
+    if not len(rows):
+        raise ValueError("No position is chosen: give more puzzles, or choose otherwise.")
+    if int(rows.min()) < 0 or int(rows.max()) >= n:
+        raise ValueError(
+            f"Rows count from 0 to {n - 1}, and these go {rows.min()} to {rows.max()}."
+        )
+    return rows
 
 
 class Brackets(NamedTuple):
@@ -60,16 +99,31 @@ class Brackets(NamedTuple):
     def of(
         self, activation: Shaped[Tensor, "text pos ..."], *, back: int = 0
     ) -> Shaped[Tensor, "position ..."]:
-        """What an activation is at each position, or `back` tokens before it."""
-        return activation[self.text, self.pos - back]
+        """What an activation is at each position, or `back` tokens before it.
+
+        Raises:
+            ValueError: it is not of these texts, or there is no such token.
+        """
+        same_texts(self.tokens, activation)
+        at = self.pos - back
+        if bool(((at < 0) | (at >= activation.shape[1])).any()):
+            raise ValueError(f"Not every text has a token at `back={back}` from its position.")
+        return activation[self.text, at]
 
     def take(self, rows: Int[Tensor, " row"]) -> "Brackets":
         """A position for each row, in the same texts; a position may come more than once."""
-        rows = rows.to(self.pos.device)
+        rows = chosen_rows(rows.to(self.pos.device), len(self.pos))
         return Brackets(self.tokens, *(each[rows] for each in self[1:]))
 
     def where(self, chosen: Bool[Tensor, " position"]) -> "Brackets":
-        """These positions alone, in the texts that hold them, which end at the last of them."""
+        """These positions alone, in the texts that hold them, which end at the last of them.
+
+        Raises:
+            ValueError: none is chosen.
+        """
+        if chosen.dtype != torch.bool:
+            raise ValueError("`where` takes True or False for each position; `take` takes numbers.")
+        chosen = chosen_rows(chosen.to(self.pos.device), len(self.pos))
         kept, text = self.text[chosen].unique(return_inverse=True)
         pos = self.pos[chosen]
         tokens = self.tokens[kept, : int(pos.max()) + 1]
@@ -79,12 +133,16 @@ class Brackets(NamedTuple):
 # ---- What the small models write ----------------------------------------------------------------
 
 
+@guarded(n=count())
 def some_puzzles(n: int, *, generator: random.Random, variable: bool = True) -> list[Puzzle]:
     """Puzzles with sets of numbers that no model of data/countdown has learnt from."""
     drawn = countdown.puzzles(generator, test=True, variable=variable)
     return [puzzle for puzzle, _ in islice(drawn, n)]
 
 
+@guarded(
+    model=evaluating, starts=(filled, each_in_words), n_tokens=count(), temperature=number(low=0)
+)
 def write(
     model,
     starts: Sequence[Sequence[str]],
@@ -101,10 +159,14 @@ def write(
         temperature: 0 takes the likeliest word.
         generator: on the CPU; starts of each length draw from a copy of it. Without one, the random
             numbers are the same in each call.
+
+    Raises:
+        ValueError: a start has a word that is not in the vocabulary.
     """
     generator = generator or torch.Generator().manual_seed(0)
     by_length: dict[int, list[int]] = {}
     for i, start in enumerate(starts):
+        ids(start)  # a word that is not in the vocabulary would be read as another
         by_length.setdefault(len(start), []).append(i)
     written: list[list[str]] = [[] for _ in starts]
     for chosen in by_length.values():
@@ -123,6 +185,14 @@ def write(
     return written
 
 
+def _has_target(words: Sequence[str], _: Mapping) -> str | None:
+    """Words with a number after `make`."""
+    at = list(words).index("make") + 1 if "make" in words else len(words)
+    fits = at < len(words) and words[at].isdigit()
+    return None if fits else "has no number after `make`: begin with the puzzle's header"
+
+
+@guarded(words=(in_words, _has_target))
 def bracket_places(words: Sequence[str]) -> list[tuple[int, bool]]:
     """Every `(` right after a number: (its position, whether that number is the target).
 
@@ -138,6 +208,7 @@ def bracket_places(words: Sequence[str]) -> list[tuple[int, bool]]:
     return found
 
 
+@guarded(written=(as_long_as("puzzles"), each_in_words))
 def brackets(model, puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> Brackets:
     """Every position in what a model wrote where a result stands before a `(`.
 
@@ -147,7 +218,7 @@ def brackets(model, puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]])
     rows, found = [], []
     for i, (puzzle, words) in enumerate(zip(puzzles, written, strict=True)):
         whole = ["<bos>", *puzzle.header, *words]
-        rows.append(torch.tensor([VOCABULARY.index(word) for word in whole]))
+        rows.append(torch.tensor(ids(whole)))
         target = whole.index("make") + 1
         found += [(i, pos, target, hit) for pos, hit in bracket_places(whole)]
     if not found:
@@ -161,6 +232,17 @@ def brackets(model, puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]])
 # ---- What a model says and holds at its brackets ------------------------------------------------
 
 
+def _tokens_of(other: str):
+    """Some tokens' numbers, in the vocabulary that is the last axis of another argument."""
+    in_vocabulary = index_of(other, -1)
+
+    def guard(value: Any, given: Mapping) -> str | None:
+        return filled(value, given) or in_vocabulary(list(value), given)
+
+    return guard
+
+
+@guarded(yes=_tokens_of("logits"), no=_tokens_of("logits"))
 def yes_share(
     logits: Float[Tensor, "*position d_vocab"],
     *,
@@ -173,6 +255,7 @@ def yes_share(
     return difference.sigmoid()
 
 
+@guarded(model=evaluating)
 @torch.no_grad()
 def verdicts(model, positions: Brackets, **words: Sequence[int]) -> Float[Tensor, " position"]:
     """`yes_share` at each position. `words` are the tokens for `yes` and `no`, if not ours."""
@@ -184,6 +267,7 @@ def accepted(model, positions: Brackets) -> Bool[Tensor, " position"]:
     return (verdicts(model, positions) > 0.5).cpu()
 
 
+@guarded(model=evaluating)
 @torch.no_grad()
 def sums_right(model, positions: Brackets) -> Float[Tensor, " position"]:
     """1.0 where the likeliest word at the `=` before a position is the result that was written."""
@@ -191,6 +275,7 @@ def sums_right(model, positions: Brackets) -> Float[Tensor, " position"]:
     return (guess == positions.of(positions.tokens, back=1)).float().cpu()
 
 
+@guarded(model=evaluating)
 @torch.no_grad()
 def resid_at(
     model, positions: Positions, *, back: int = 0
@@ -211,6 +296,12 @@ def resid_at(
     return torch.stack(list(found.values()))
 
 
+@guarded(
+    pattern=axes(4),
+    text=index_of("pattern"),
+    query=(as_long_as("text"), index_of("pattern", 2)),
+    key=(as_long_as("text"), index_of("pattern", 3)),
+)
 def attention_between(
     pattern: Float[Tensor, "text head q k"],
     text: Int[Tensor, " pair"],
@@ -227,6 +318,7 @@ def attention_between(
     return pattern[text, :, query, key].T
 
 
+@guarded(model=evaluating)
 @torch.no_grad()
 def attention(
     model, positions: Brackets, keys: Int[Tensor, " position"], *, back: int = 0
@@ -235,11 +327,15 @@ def attention(
 
     Args:
         keys: the position in the same text that is attended to, such as `positions.target`.
+
+    Raises:
+        ValueError: a key comes after the position, which cannot see it.
     """
-    found = []
+    found, query = [], positions.pos - back
+    if len(keys) == len(query) and bool((keys > query).any()):
+        raise ValueError("A key comes after its position, which cannot see it: exchange the two.")
 
     def keep(pattern, hook):
-        query = positions.pos - back
         found.append(attention_between(pattern, positions.text, query, keys).float().cpu())
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
@@ -248,6 +344,18 @@ def attention(
     return torch.stack(found)
 
 
+def _of_width(value: Tensor, given: Mapping) -> str | None:
+    """A direction in the model's residual stream."""
+    shape = given["model"].W_out.shape[-1:]
+    return None if value.shape == shape else f"has shape {tuple(value.shape)}: give {tuple(shape)}"
+
+
+def _both_kinds(value: Any, _: Mapping) -> str | None:
+    """Positions of which some are hits and some are not."""
+    return None if bool(value.hit.any() and (~value.hit).any()) else "need both hits and misses"
+
+
+@guarded(model=evaluating, positions=_both_kinds, direction=(_of_width, finite, no_zeros))
 @torch.no_grad()
 def gap_by_part(
     model, positions: Brackets, direction: Float[Tensor, " d_model"], *, back: int = 0
@@ -293,24 +401,36 @@ def without_heads(
         positions: if given, only at these and at the results before them, so that what was written
             before stays as it was. The model must run on their texts.
     """
-    by_layer: dict[int, list[int]] = {}
-    for layer, head in heads:
-        by_layer.setdefault(layer, []).append(head)
+    out = by_layer(model, heads)
 
     def zero(z, hook):
         z = z.clone()
         if positions is None:
-            z[:, :, by_layer[hook.layer()]] = 0
+            z[:, :, out[hook.layer()]] = 0
         else:
+            same_texts(positions.tokens, z)
             text, pos = positions.text, positions.pos
-            for head in by_layer[hook.layer()]:
+            for head in out[hook.layer()]:
                 z[text, pos, head] = z[text, pos - 1, head] = 0
         return z
 
-    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", zero) for layer in by_layer]):
+    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", zero) for layer in out]):
         yield
 
 
+def _known(neurons: Neurons, given: Mapping) -> str | None:
+    """Neurons that the model has, by layer."""
+    cfg = given["model"].cfg
+    for layer, chosen in neurons.items():
+        if not 0 <= layer < cfg.n_layers:
+            return f"has layer {layer}: this model has layers 0 to {cfg.n_layers - 1}"
+        whole = not chosen.is_floating_point() and chosen.dtype != torch.bool
+        if not (whole and bool(((chosen >= 0) & (chosen < cfg.d_mlp)).all())):
+            return f"of layer {layer} must be whole numbers from 0 to {cfg.d_mlp - 1}"
+    return None
+
+
+@guarded(neurons=_known)
 @contextmanager
 def without_neurons(model, neurons: Neurons) -> Iterator[None]:
     """Within it, these neurons are 0, at all positions."""
@@ -327,6 +447,13 @@ def without_neurons(model, neurons: Neurons) -> Iterator[None]:
 # ---- Writing something in -----------------------------------------------------------------------
 
 
+@guarded(
+    z=axes(4),
+    head=index_of("z", 2),
+    text=index_of("z"),
+    pos=(as_long_as("text"), index_of("z", 1)),
+    states=(axes(2), as_long_as("text")),
+)
 def put_head(
     z: Float[Tensor, "text pos head d_head"],
     head: int,
@@ -369,15 +496,26 @@ def put_in(
         heads: whose states go in, at `attn.hook_z`.
         whole: names of hooks of shape [text, pos, d_model], such as `blocks.1.hook_mlp_out`.
         backs: how far before the bracket; 1 is the result.
+
+    Raises:
+        ValueError: nothing would change, there is no such head or hook, or not as many donors.
     """
     by_name: dict[str, list[int] | None] = dict.fromkeys(whole)
-    for layer, head in heads:
-        by_name.setdefault(f"blocks.{layer}.attn.hook_z", []).append(head)
+    by_name |= {f"blocks.{at}.attn.hook_z": some for at, some in by_layer(model, heads).items()}
+    if not (by_name and backs):
+        raise ValueError("Nothing would change: give `heads` or `whole`, and `backs`.")
+    if unknown := [name for name in by_name if name not in model.hook_dict]:
+        raise ValueError(f"This model has no hook named {unknown[0]!r}.")
+    if len(donors.pos) != len(positions.pos):
+        raise ValueError(
+            f"There are {len(donors.pos)} donors for {len(positions.pos)} positions: give one each."
+        )
     with torch.no_grad():
         _, cache = model.run_with_cache(donors.tokens, names_filter=list(by_name))
 
     def changing(name: str):
         def change(activation, hook):
+            same_texts(positions.tokens, activation)
             activation = activation.clone()
             for back in backs:
                 states, pos = donors.of(cache[name], back=back), positions.pos - back
@@ -396,6 +534,13 @@ def put_in(
 # ---- From a direction to neurons, from neurons to heads -----------------------------------------
 
 
+@guarded(
+    direction=(finite, no_zeros),
+    norm_weight=as_long_as("direction"),
+    W_U=as_long_as("direction"),
+    yes=_tokens_of("W_U"),
+    no=_tokens_of("W_U"),
+)
 def verdict_push(
     direction: Float[Tensor, " d_model"],
     norm_weight: Float[Tensor, " d_model"],
@@ -415,6 +560,7 @@ def verdict_push(
     return effect[list(yes)].mean() - effect[list(no)].mean()
 
 
+@guarded(direction=(_of_width, finite, no_zeros))
 def alignment(model, direction: Float[Tensor, " d_model"]) -> Float[Tensor, "layer neuron"]:
     """The cosine of each neuron's out vector, what it writes when it is 1, with a direction.
 
@@ -427,13 +573,31 @@ def alignment(model, direction: Float[Tensor, " d_model"]) -> Float[Tensor, "lay
     return torch.nn.functional.cosine_similarity(values, direction.float().cpu(), dim=-1)
 
 
+def _sign(value: int, _: Mapping) -> str | None:
+    return None if value in (1, -1) else f"is {value}: 1 is along the direction, -1 against it"
+
+
+def _at_most_all(value: int, given: Mapping) -> str | None:
+    n = given["cosines"].shape[1] if "cosines" in given else given["d_mlp"]
+    return None if value <= n else f"is {value}: a layer has {n} neurons"
+
+
+@guarded(cosines=(axes(2), finite), n=(count(), _at_most_all), sign=_sign)
 def aligned_neurons(
     cosines: Float[Tensor, "layer neuron"], n: int, *, layers: Iterable[int], sign: int = 1
 ) -> dict[int, Int[Tensor, " n"]]:
-    """The `n` neurons of each layer that write most along the direction, or against it (-1)."""
+    """The `n` neurons of each layer that write most along the direction, or against it (-1).
+
+    Raises:
+        ValueError: there is no such layer, or not so many neurons.
+    """
+    layers = list(layers)
+    if not all(0 <= layer < len(cosines) for layer in layers):
+        raise ValueError(f"Layers count from 0 to {len(cosines) - 1}, and these are {layers}.")
     return {layer: (sign * cosines[layer]).topk(n).indices for layer in layers}
 
 
+@guarded(d_mlp=count(), n=(count(), _at_most_all))
 def random_neurons(
     n: int, *, layers: Iterable[int], d_mlp: int, generator: torch.Generator
 ) -> dict[int, Int[Tensor, " n"]]:
@@ -442,10 +606,19 @@ def random_neurons(
 
 
 def both(a: Neurons, b: Neurons) -> dict[int, Int[Tensor, " _"]]:
-    """The neurons of either set."""
-    return {layer: torch.cat([a[layer], b[layer]]).unique() for layer in a}
+    """The neurons of either set, in the layers of either."""
+    return {
+        layer: torch.cat([each[layer] for each in (a, b) if layer in each]).unique()
+        for layer in dict.fromkeys([*a, *b])
+    }
 
 
+def _head_of_model(value: int, given: Mapping) -> str | None:
+    top = given["model"].W_O.shape[1] - 1
+    return None if 0 <= value <= top else f"is {value}: this model has heads 0 to {top}"
+
+
+@guarded(layer=layer_of(end=False), head=_head_of_model)
 def ov_circuit(model, layer: int, head: int) -> Float[Tensor, "d_model d_model"]:
     """What a head writes for what it attends to, as one matrix. Heads may share their values."""
     group = model.W_O.shape[1] // model.W_V.shape[1]
@@ -453,15 +626,33 @@ def ov_circuit(model, layer: int, head: int) -> Float[Tensor, "d_model d_model"]
     return circuit.detach().cpu()
 
 
+@guarded(neurons=lambda value, given: _known({given["layer"]: value}, given))
 def receptive_fields(
     model, layer: int, neurons: Int[Tensor, " neuron"]
 ) -> Float[Tensor, "d_model neuron"]:
-    """The direction in the residual stream that opens each neuron's gate, of length 1."""
+    """The direction in the residual stream that opens each neuron's gate, of length 1.
+
+    Raises:
+        ValueError: the model's MLPs have no gates.
+    """
+    if not model.cfg.gated_mlp:
+        raise ValueError("The neurons of this model have no gates: use one with a gated MLP.")
     norm = model.blocks[layer].ln2.weight.detach().float().cpu()
     fields = norm[:, None] * model.W_gate[layer].detach().float().cpu()[:, neurons.cpu()]
     return fields / fields.norm(dim=0)
 
 
+def _unit_columns(value: Tensor, given: Mapping) -> str | None:
+    """Fields of length 1, as columns, of the circuit's size."""
+    if value.ndim != 2 or value.shape[0] != len(given["ov"]) or not value.shape[1]:
+        return f"has shape {tuple(value.shape)}: give a column of {len(given['ov'])} for each field"
+    unit = (value.norm(dim=0) - 1).abs().max() < 1e-2
+    return None if unit else "must have columns of length 1: divide by `norm(dim=0)`"
+
+
+@guarded(
+    ov=(axes(2), finite, lambda ov, given: no_zeros(ov.flatten(), given)), fields=_unit_columns
+)
 def drive(
     ov: Float[Tensor, "d_model d_model"], fields: Float[Tensor, "d_model neuron"]
 ) -> Float[Tensor, ""]:
@@ -478,6 +669,9 @@ def drive(
     return lengths.square().mean().sqrt() / ov.norm()
 
 
+@guarded(
+    ov=(axes(2), finite, lambda ov, given: no_zeros(ov.flatten(), given)), fields=_unit_columns
+)
 def diagonal_drive(
     ov: Float[Tensor, "d_model d_model"], fields: Float[Tensor, "d_model neuron"]
 ) -> Float[Tensor, ""]:
@@ -491,6 +685,7 @@ def diagonal_drive(
     return through.square().mean().sqrt() / ov.norm()
 
 
+@guarded(neurons=(filled, _known))
 def rank_heads(model, neurons: Neurons, *, score=drive) -> Float[Tensor, "layer head"]:
     """`score` of each head's OV circuit, over those of the neurons that come after the head.
 
@@ -519,6 +714,13 @@ class Parts(NamedTuple):
     top: list[Head]
 
 
+@guarded(
+    model=evaluating,
+    positions=_both_kinds,
+    n_neurons=count(),
+    threshold=number(low=0, high=1),
+    n_top=count(),
+)
 def find_parts(
     model, positions: Brackets, *, n_neurons: int = 20, threshold: float = 0.1, n_top: int = 3
 ) -> Parts:
@@ -544,6 +746,7 @@ def find_parts(
     )
 
 
+@guarded(hits=(filled, finite), misses=(filled, finite))
 def verdict_auc(hits: Float[Tensor, " hit"], misses: Float[Tensor, " miss"]) -> float:
     """How often a hit's number, such as its verdict, is above a miss's; 0.5 is blind.
 
@@ -554,6 +757,7 @@ def verdict_auc(hits: Float[Tensor, " hit"], misses: Float[Tensor, " miss"]) -> 
     return stats.auc(torch.cat([hits, misses]).cpu(), labels)
 
 
+@guarded(n=count(low=2), longest=count())
 def judged_positions(
     model,
     n: int,
@@ -569,6 +773,9 @@ def judged_positions(
 
     Args:
         generator: of the puzzles; without one they are the same in each call.
+
+    Raises:
+        ValueError: too few puzzles: none of one kind is left.
     """
     puzzles = some_puzzles(n, generator=generator or random.Random(0), variable=variable)
     written = write(model, [puzzle.header for puzzle in puzzles])
@@ -579,6 +786,7 @@ def judged_positions(
     return found.where(first), hits, misses, countdown.ability(puzzles, written)
 
 
+@guarded(n_neurons=count())
 def steps_to_disable(
     model, chosen: Brackets, *, n_neurons: int = 20
 ) -> tuple[dict[str, Callable[[], AbstractContextManager]], Parts]:
@@ -589,7 +797,12 @@ def steps_to_disable(
 
     Returns:
         For each row what opens a context without its parts, as in `with steps["top head"]():`.
+
+    Raises:
+        ValueError: the model has one layer.
     """
+    if model.cfg.n_layers < 2:
+        raise ValueError("The paper's table needs a model of two layers or more.")
     parts = find_parts(model, chosen, n_neurons=n_neurons)
     at_result = resid_at(model, chosen, back=1)[2]
     probe = probes.mean_difference(at_result, chosen.hit.cpu().int())
@@ -610,6 +823,7 @@ def steps_to_disable(
     return steps, parts
 
 
+@guarded(draws=count())
 def disabling(
     model, chosen: Brackets, hits: Brackets, misses: Brackets, *, draws: int = 6
 ) -> dict[str, dict | Parts]:
