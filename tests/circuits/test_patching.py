@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import transformer_lens.patching as tl
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from data.ioi import task as ioi
 from tests.bench import LiveTensors
@@ -230,6 +231,27 @@ def test_mlps_send(small):
         right = three_passes(small, tokens, source, sender=(layer,), receivers=receivers)
         assert (ours.by_prompt[layer] - right).abs().max() < 1e-4
     assert ours.effect[:2].abs().min() > 1e-3
+
+
+def test_heads_have_no_path_of_their_own_through_a_shared_norm(tmp_path):
+    """Gemma norms what all heads write together: a product with W_O is not what they add."""
+    random_model("llama", tmp_path)  # for its tokenizer
+    config = Gemma3TextConfig(
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        hidden_size=32,
+        head_dim=8,
+        intermediate_size=48,
+        vocab_size=40,
+        max_position_embeddings=16,
+    )
+    Gemma3ForCausalLM(config).eval().save_pretrained(tmp_path)
+    model, settings = load(tmp_path, device="cpu"), {"into": "logits", "progress": False}
+    with pytest.raises(NotImplementedError, match="what='attn_out'"):
+        patching.path_sweep(model, *pair(), metric, **settings)
+    found = patching.path_sweep(model, *pair(), metric, what="attn_out", **settings)
+    assert found.effect.abs().max() > 0
 
 
 @pytest.mark.parametrize("what", ["z", "mlp_out", "attn_out"])
