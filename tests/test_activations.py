@@ -50,3 +50,11 @@ def test_what_follows_a_text_does_not_depend_on_its_batch(model):
     with torch.no_grad():
         alone = torch.stack([model(model.to_tokens(text))[0, -1] for text in texts])
     assert got.dtype is torch.float32 and torch.allclose(got, alone, atol=1e-5)
+
+
+def test_no_text_is_cut(model):
+    """A text of 16 tokens is read whole, and one of 17 is refused."""
+    word = model.tokenizer.decode([5])
+    assert len(activations.tokens_of(model, [f"{word} " * 15])[0]) == 16
+    with pytest.raises(ValueError, match="has 17 tokens, and this model reads 16"):
+        activations.activations(model, [word, f"{word} " * 16])
