@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from utils.checks import inputs, progress
+from utils.views import show
 
 NOT_ATTEMPTED, CORRECT, WRONG = "not attempted", "correct", "wrong"
 
@@ -122,7 +123,7 @@ def exercise(
             found = verdict(learner)
             if found.state == CORRECT:
                 progress.record(name)
-            _show(found)
+            show(found)
             if os.environ.get("HEADS_TO_FEATURES_EXPECT", found.state) != found.state:
                 raise Unsolved(str(found))
             if not module or (found.state == CORRECT and not course_only):
@@ -225,19 +226,6 @@ def _explain(error: Exception, where: str) -> str:
     )
     place = f" at `{where.replace('`', '')}`" if where else ""
     return f"Your function raised {type(error).__name__}{place}: {text}. {hint}"
-
-
-def _show(verdict: Verdict) -> None:
-    try:
-        from IPython import get_ipython
-        from IPython.display import display
-    except ImportError:
-        print(verdict)
-        return
-    if get_ipython() is None:
-        print(verdict)
-    else:
-        display(verdict)
 
 
 def expect(condition: bool, message: str) -> None:
