@@ -1,0 +1,548 @@
+"""Bad input to the case studies: `utils/cases`, the game CountDown, and what the recipes share."""
+
+import contextlib
+import io
+import random
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from data import sampling, training
+from data.countdown import task as countdown
+from data.countdown.task import Puzzle
+from tests.bad_input import RAW
+from tests.small_models import random_model
+from utils.cases import survey, thinking
+from utils.cases import verification as v
+from utils.models import load
+
+PUZZLE = Puzzle((12, 7, 4), 15)
+OTHER = Puzzle((5, 9, 3), 17)
+MISS, HIT = "12 + 7 = 19 + 4 = 23", "12 + 7 = 19 - 4 = 15"
+TEXT = f"{MISS} ( not 23 ) , {HIT} ( this works )"
+WORDS = TEXT.split()
+NAN, TWO = float("nan"), torch.ones(2)
+
+
+@cache
+def model():
+    with contextlib.redirect_stdout(io.StringIO()):
+        return load("countdown/recheck_0", device="cpu")
+
+
+@cache
+def ungated():
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        return random_model("gpt2", folder)
+
+
+@cache
+def positions() -> v.Brackets:
+    """Two positions in one text: a miss and a hit."""
+    return v.brackets(model(), [PUZZLE], [WORDS])
+
+
+@cache
+def endings() -> thinking.Endings:
+    return thinking.endings(model(), [PUZZLE], [WORDS])
+
+
+@contextlib.contextmanager
+def training_mode():
+    try:
+        yield model().train()
+    finally:
+        model().eval()
+
+
+def in_training(call):
+    """The call, with a model in training mode."""
+
+    def run():
+        with training_mode():
+            call()
+
+    return run
+
+
+def within(context):
+    """What goes on within a context, such as an ablation: a run on the positions' texts."""
+
+    def run():
+        with context(), torch.no_grad():
+            model()(positions().tokens)
+
+    return run
+
+
+def elsewhere(context):
+    """The same, on other texts."""
+
+    def run():
+        with context(), torch.no_grad():
+            model()(positions().tokens[:, :9])
+
+    return run
+
+
+def damaged(holds: bytes):
+    def run():
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "texts.safetensors")
+            file.write_bytes(holds)
+            sampling.read_tokens(file)
+
+    return run
+
+
+def a_training(**changed):
+    """The loop over one weight; it must refuse what is changed."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    given = {
+        "gradients": lambda step: weight.sum(),
+        "optimizers": [torch.optim.SGD([weight])],
+        "title": "",
+        "steps": 2,
+        "warmup": 1,
+        "measured_at": {0, 2},
+    }
+    given |= changed
+    with contextlib.redirect_stderr(io.StringIO()):
+        training.train(given.pop("gradients"), given.pop("optimizers"), **given)
+
+
+def large() -> torch.nn.Module:
+    """A weight that half precision does not hold."""
+    linear = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(linear.weight, 1e6)
+    return linear
+
+
+def nowhere(name: str) -> Path:
+    return Path(tempfile.gettempdir(), "heads-to-features-nowhere", name)
+
+
+LOGITS = torch.zeros(2, 5, 4)
+TOKENS = torch.zeros(2, 5, dtype=torch.long)
+PATTERN = torch.ones(2, 3, 4, 4)
+PAIR = torch.tensor([0, 1])
+Z = torch.zeros(2, 4, 3, 5)
+UNIT = torch.eye(4)[:, :2]
+YES_NO = torch.tensor([True, False, True, False])
+
+
+def between(text=PAIR, query=PAIR, key=PAIR):
+    return v.attention_between(PATTERN, text, query, key)
+
+
+def put(head=0, text=PAIR, pos=PAIR, states=torch.zeros(2, 5)):  # noqa: B008
+    return v.put_head(Z, head, text, pos, states)
+
+
+def push(direction=TWO, weight=TWO, yes=(0,), no=(1,)):
+    return v.verdict_push(direction, weight, torch.ones(2, 3), yes=yes, no=no)
+
+
+def importance(kept=YES_NO, resampled=YES_NO, differs=YES_NO):
+    return thinking.importance(kept, resampled, differs)
+
+
+def received(spans=((0, 2),), queries=None, pattern=PATTERN):
+    return thinking.received_attention(pattern, spans, queries=queries)
+
+
+def aucs(x=None, labels=YES_NO, folds=2):
+    return survey.probe_aucs(torch.randn(1, 4, 3) if x is None else x, labels, folds=folds)
+
+
+def put_in(**how):
+    donors = how.pop("donors", None) or positions()
+    return within(lambda: v.put_in(model(), positions(), donors, **how))
+
+
+ROWS = [
+    # The game
+    ("tries of no numbers", lambda: countdown.tries([]), "give 2 to 7 whole numbers"),
+    ("tries of one number", lambda: countdown.tries([5]), "give 2 to 7"),
+    ("tries of a number without a token", lambda: countdown.tries((70, 3)), "from 0 to 63"),
+    ("tries of a number below 0", lambda: countdown.tries((-1, 3)), "from 0 to 63"),
+    ("tries of ten numbers", lambda: countdown.tries(range(10)), "2 to 7"),
+    ("held out: 300", lambda: countdown.held_out(Puzzle((300, 2), 5)), "from 0 to 63"),
+    (
+        "puzzles with words before below 0",
+        lambda: next(countdown.puzzles(random.Random(0), test=True, longest=-1)),
+        "whole number from 0",
+    ),
+    ("reading letters", lambda: countdown.read(PUZZLE, TEXT), "text.split()"),
+    ("a word of another game", lambda: countdown.ids(["make", "64"]), "has no '64'"),
+    ("the token of letters", lambda: countdown.ids("make"), "text.split()"),
+    ("ability in no puzzles", lambda: countdown.ability([], []), "is empty"),
+    ("ability, unequal", lambda: countdown.ability([PUZZLE] * 2, [WORDS]), "has 1 entries"),
+    ("ability in texts", lambda: countdown.ability([PUZZLE], [TEXT]), "list of words"),
+    ("ability, no verdict", lambda: countdown.ability([PUZZLE], [WORDS[:5]]), "more tokens"),
+    ("habits in texts", lambda: countdown.habits([PUZZLE], [TEXT]), "list of words"),
+    ("habits, unequal", lambda: countdown.habits([PUZZLE], []), "has 0 entries"),
+    ("habits in no puzzles", lambda: countdown.habits([], []), "is empty"),
+    # Recipes
+    ("training for no steps", lambda: a_training(steps=0), "`steps` is 0"),
+    ("a warm-up of nothing", lambda: a_training(warmup=0), "`warmup` is 0"),
+    ("no optimizer", lambda: a_training(optimizers=[]), "`optimizers` is empty"),
+    ("a training that is never measured", lambda: a_training(measured_at={9}), "none of the steps"),
+    (
+        "a loss of NaN",
+        lambda: a_training(gradients=lambda step: torch.tensor(NAN)),
+        "lower the learning rate",
+    ),
+    (
+        "Muon without matrices",
+        lambda: training.muon_and_adamw(torch.nn.Linear(2, 2), muon=(0.1, 0), adamw=(0.1, 0)),
+        "no matrices below `layers`",
+    ),
+    ("a copy of 1e6", lambda: training.copy_as_saved(large(), large()), "half precision"),
+    (
+        "saving 1e6",
+        lambda: training.save_pretrained(large(), None, nowhere("model"), how={}),
+        "half precision",
+    ),
+    ("JSON of NaN", lambda: training.write_json(nowhere("a.json"), {"a": [NAN]}), "'a' holds NaN"),
+    (
+        "the likeliest at temperature 0",
+        lambda: sampling.one_of_the_likeliest(TOKENS, LOGITS[0], n=2, temperature=0),
+        "above 0",
+    ),
+    (
+        "the likeliest at a temperature below 0",
+        lambda: sampling.one_of_the_likeliest(TOKENS, LOGITS[0], n=2, temperature=-0.8),
+        "above 0",
+    ),
+    ("one of 0 tokens", lambda: sampling.one_of_the_likeliest(TOKENS, LOGITS[0], n=0), "`n` is 0"),
+    ("a damaged file of texts", damaged(b"half"), "is damaged"),
+    ("an empty file of texts", damaged(b""), "is damaged"),
+    ("no file of texts", lambda: sampling.read_tokens(nowhere("texts")), RAW),
+    (
+        "writing for no time",
+        lambda: sampling.write_answers(nowhere("texts"), lambda n, seed: [], minutes=0),
+        "above 0",
+    ),
+    (
+        "one request for all",
+        lambda: sampling.write_answers(
+            Path(tempfile.gettempdir(), "none"), lambda n, seed: ["one"], minutes=1
+        ),
+        "gave 1 requests where 192",
+    ),
+    # Where a model judges
+    ("no puzzles", lambda: v.some_puzzles(0, generator=random.Random(0)), "`n` is 0"),
+    ("writing after nothing", lambda: v.write(model(), []), "`starts` is empty"),
+    ("writing after letters", lambda: v.write(model(), ["make 15 from"]), "list of words"),
+    ("writing after an unknown word", lambda: v.write(model(), [["make", "64"]]), "no '64'"),
+    ("writing no tokens", lambda: v.write(model(), [PUZZLE.header], n_tokens=0), "`n_tokens` is 0"),
+    (
+        "writing below temperature 0",
+        lambda: v.write(model(), [PUZZLE.header], temperature=-1),
+        "at least 0",
+    ),
+    (
+        "writing in training",
+        in_training(lambda: v.write(model(), [PUZZLE.header], n_tokens=1)),
+        ".eval()",
+    ),
+    ("brackets in letters", lambda: v.bracket_places(TEXT), "text.split()"),
+    ("brackets without a header", lambda: v.bracket_places(WORDS), "no number after `make`"),
+    ("brackets after a last make", lambda: v.bracket_places(["make"]), "no number after `make`"),
+    ("brackets of texts", lambda: v.brackets(model(), [PUZZLE], [TEXT]), "list of words"),
+    ("brackets, unequal", lambda: v.brackets(model(), [PUZZLE, OTHER], [WORDS]), "has 1 entries"),
+    ("brackets of unknown words", lambda: v.brackets(model(), [PUZZLE], [["64", "("]]), "no '64'"),
+    ("brackets of nothing", lambda: v.brackets(model(), [PUZZLE], [[]]), "more tokens"),
+    ("Brackets.of before the text", lambda: positions().of(positions().tokens, back=30), "back=30"),
+    ("Brackets.of after the text", lambda: positions().of(positions().tokens, back=-20), "back=-2"),
+    (
+        "Brackets.of other texts",
+        lambda: positions().of(torch.zeros(1, 3, 4)),
+        "the positions' own tokens",
+    ),
+    ("Brackets.where of none", lambda: positions().where(torch.zeros(2).bool()), "more puzzles"),
+    ("Brackets.where of 0 and 1", lambda: positions().where(PAIR), "True or False"),
+    ("Brackets.where of three", lambda: positions().where(torch.ones(3).bool()), "among 2"),
+    ("Brackets.take of -1", lambda: positions().take(torch.tensor([-1])), "count from 0 to 1"),
+    ("Brackets.take of 2", lambda: positions().take(torch.tensor([2])), "count from 0 to 1"),
+    ("shares of no words for yes", lambda: v.yes_share(LOGITS, yes=[], no=[0]), "`yes` is empty"),
+    ("shares of token -1", lambda: v.yes_share(LOGITS, yes=[-1], no=[0]), "numbers from 0 to 3"),
+    ("shares of token 4", lambda: v.yes_share(LOGITS, yes=[1], no=[4]), "numbers from 0 to 3"),
+    ("shares of a small vocabulary", lambda: v.yes_share(LOGITS), "numbers from 0 to 3"),
+    ("verdicts in training", in_training(lambda: v.verdicts(model(), positions())), ".eval()"),
+    ("sums in training", in_training(lambda: v.sums_right(model(), positions())), ".eval()"),
+    ("streams in training", in_training(lambda: v.resid_at(model(), positions())), ".eval()"),
+    ("streams before BOS", lambda: v.resid_at(model(), positions(), back=99), "back=99"),
+    ("attention in text 2", lambda: between(text=torch.tensor([0, 2])), "`text` must hold"),
+    ("attention from -1", lambda: between(query=torch.tensor([0, -1])), "`query` must hold"),
+    ("attention to 4", lambda: between(key=torch.tensor([0, 4])), "`key` must hold"),
+    ("attention to one key", lambda: between(key=PAIR[:1]), "has 1 entries"),
+    ("attention of floats", lambda: between(key=TWO), "whole numbers"),
+    (
+        "attention to what comes later",
+        lambda: v.attention(model(), positions(), positions().pos + 1),
+        "cannot see it",
+    ),
+    (
+        "attention to one key for all",
+        lambda: v.attention(model(), positions(), positions().target[:1]),
+        "has 1 entries",
+    ),
+    # Taking parts out, and putting them in
+    (
+        "gaps among hits alone",
+        lambda: v.gap_by_part(model(), positions().where(positions().hit), torch.ones(96)),
+        "both hits and misses",
+    ),
+    (
+        "gaps along nothing",
+        lambda: v.gap_by_part(model(), positions(), torch.zeros(96)),
+        "points nowhere",
+    ),
+    (
+        "gaps along a short direction",
+        lambda: v.gap_by_part(model(), positions(), TWO),
+        "give (96,)",
+    ),
+    (
+        "without a head of layer 5",
+        within(lambda: v.without_heads(model(), [(9, 0)])),
+        "no L9H0",
+    ),
+    ("without head -1", within(lambda: v.without_heads(model(), [(0, -1)])), "no L0H-1"),
+    ("without a bare pair", within(lambda: v.without_heads(model(), (0, 1))), "pairs of layer"),
+    (
+        "without a head at other texts' positions",
+        elsewhere(lambda: v.without_heads(model(), [(0, 1)], positions=positions())),
+        "the positions' own tokens",
+    ),
+    (
+        "without neurons of layer 9",
+        lambda: v.without_neurons(model(), {9: PAIR}),
+        "has layer 9",
+    ),
+    ("without neuron -1", lambda: v.without_neurons(model(), {1: PAIR - 1}), "whole numbers"),
+    ("without neuron 999", lambda: v.without_neurons(model(), {1: PAIR * 999}), "whole numbers"),
+    ("without neuron 0.5", lambda: v.without_neurons(model(), {1: TWO / 2}), "whole numbers"),
+    ("put into head 3 of 3", lambda: put(head=3), "`head` must hold"),
+    ("put into head -1", lambda: put(head=-1), "`head` must hold"),
+    ("put at position 4 of 4", lambda: put(pos=PAIR + 3), "`pos` must hold"),
+    ("put at one position", lambda: put(pos=PAIR[:1]), "has 1 entries"),
+    ("put one state for all", lambda: put(states=torch.zeros(1, 5)), "has 1 entries"),
+    ("put in nothing", put_in(), "Nothing would change"),
+    ("put in nowhere", put_in(heads=[(0, 0)], backs=()), "Nothing would change"),
+    ("put in a hook that is not there", put_in(whole=["blocks.0.hook_mlp"]), "no hook named"),
+    ("put in head 99", put_in(heads=[(0, 99)]), "no L0H99"),
+    (
+        "put in one donor for two",
+        lambda: put_in(heads=[(0, 0)], donors=positions().take(PAIR[:1]))(),
+        "1 donors for 2 positions",
+    ),
+    (
+        "put in at other texts",
+        elsewhere(lambda: v.put_in(model(), positions(), positions(), heads=[(0, 0)])),
+        "the positions' own tokens",
+    ),
+    # Directions, neurons, heads
+    ("a push by nothing", lambda: push(direction=torch.zeros(2)), "points nowhere"),
+    ("a push by NaN", lambda: push(direction=TWO * NAN), "NaN"),
+    ("a push through another norm", lambda: push(weight=torch.ones(3)), "has 3 entries"),
+    ("a push for no words", lambda: push(yes=()), "`yes` is empty"),
+    ("a push for token 3 of 3", lambda: push(no=(3,)), "from 0 to 2"),
+    ("a push for token -1", lambda: push(no=(-1,)), "from 0 to 2"),
+    ("aligned with nothing", lambda: v.alignment(model(), torch.zeros(96)), "points nowhere"),
+    ("aligned with a short one", lambda: v.alignment(model(), torch.ones(1)), "give (96,)"),
+    ("too many neurons", lambda: v.aligned_neurons(UNIT, 3, layers=[0]), "a layer has 2 neurons"),
+    ("no neurons", lambda: v.aligned_neurons(UNIT, 0, layers=[0]), "`n` is 0"),
+    ("neurons of layer -1", lambda: v.aligned_neurons(UNIT, 1, layers=[-1]), "from 0 to 3"),
+    ("neurons of sign 0", lambda: v.aligned_neurons(UNIT, 1, layers=[0], sign=0), "-1 against it"),
+    ("neurons by NaN", lambda: v.aligned_neurons(UNIT * NAN, 1, layers=[0]), "NaN"),
+    (
+        "more random neurons than there are",
+        lambda: v.random_neurons(5, layers=[0], d_mlp=4, generator=torch.Generator()),
+        "a layer has 4 neurons",
+    ),
+    (
+        "-1 random neurons",
+        lambda: v.random_neurons(-1, layers=[0], d_mlp=4, generator=torch.Generator()),
+        "`n` is -1",
+    ),
+    ("the circuit of head 8 of 8", lambda: v.ov_circuit(model(), 0, 8), "heads 0 to 7"),
+    ("the circuit of head -1", lambda: v.ov_circuit(model(), 0, -1), "heads 0 to 7"),
+    ("the circuit of layer 9", lambda: v.ov_circuit(model(), 9, 0), "this model has layers"),
+    ("fields of layer -1", lambda: v.receptive_fields(model(), -1, PAIR), "has layer -1"),
+    ("fields of neuron -1", lambda: v.receptive_fields(model(), 0, PAIR - 1), "whole numbers"),
+    ("fields without gates", lambda: v.receptive_fields(ungated(), 0, PAIR), "have no gates"),
+    ("a drive into long fields", lambda: v.drive(torch.eye(4), 2 * UNIT), "length 1"),
+    ("a drive into no field", lambda: v.drive(torch.eye(4), UNIT[:, :0]), "a column of 4"),
+    ("a drive into rows", lambda: v.drive(torch.eye(4), UNIT.T), "a column of 4"),
+    ("a drive of nothing", lambda: v.drive(torch.zeros(4, 4), UNIT), "length 0"),
+    ("a diagonal of nothing", lambda: v.diagonal_drive(torch.zeros(4, 4), UNIT), "length 0"),
+    ("a diagonal of NaN", lambda: v.diagonal_drive(torch.eye(4) * NAN, UNIT), "NaN"),
+    ("heads ranked by nothing", lambda: v.rank_heads(model(), {}), "`neurons` is empty"),
+    ("heads ranked by layer 9", lambda: v.rank_heads(model(), {9: PAIR}), "has layer 9"),
+    (
+        "parts that hits alone find",
+        lambda: v.find_parts(model(), positions().where(positions().hit)),
+        "both hits and misses",
+    ),
+    ("parts above 2", lambda: v.find_parts(model(), positions(), threshold=2.0), "at most 1"),
+    ("no top heads", lambda: v.find_parts(model(), positions(), n_top=0), "`n_top` is 0"),
+    ("the AUC of NaN", lambda: v.verdict_auc(TWO * NAN, TWO), "`hits` holds NaN"),
+    ("the AUC of no misses", lambda: v.verdict_auc(TWO, TWO[:0]), "`misses` is empty"),
+    ("positions of one puzzle", lambda: v.judged_positions(model(), 1), "whole number from 2"),
+    (
+        "no draws",
+        lambda: v.disabling(model(), positions(), positions(), positions(), draws=0),
+        "`draws` is 0",
+    ),
+    # Going on
+    ("a share with one token", lambda: thinking.continue_share(LOGITS, 1, 1), "two tokens"),
+    ("a share of token 4 of 4", lambda: thinking.continue_share(LOGITS, 4, 1), "from 0 to 3"),
+    ("a share with token -1", lambda: thinking.continue_share(LOGITS, 1, -1), "from 0 to 3"),
+    ("endings of texts", lambda: thinking.endings(model(), [PUZZLE], [TEXT]), "list of words"),
+    ("endings, unequal", lambda: thinking.endings(model(), [PUZZLE], []), "has 0 entries"),
+    ("endings of nothing", lambda: thinking.endings(model(), [PUZZLE], [[]]), "more tokens"),
+    ("Endings.of before the text", lambda: endings().of(endings().tokens, back=99), "back=99"),
+    ("Endings.of after the comma", lambda: endings().of(endings().tokens, back=-2), "back=-2"),
+    ("Endings.of other texts", lambda: endings().of(torch.zeros(2, 2)), "own tokens"),
+    ("Endings.where of none", lambda: endings().where(torch.zeros(2).bool()), "more puzzles"),
+    ("Endings.where of 5", lambda: endings().where(torch.tensor([5])), "count from 0 to 1"),
+    ("parts of 0", lambda: endings().parts(batch_size=0), "`batch_size` is 0"),
+    ("in order of three", lambda: endings().in_order([torch.zeros(3)]), "Found of 3"),
+    (
+        "going on without puzzles",
+        lambda: thinking.going_on(model(), endings(), []),
+        "`puzzles` are",
+    ),
+    ("a re-check of letters", lambda: thinking.checked_again(PUZZLE.header, HIT), "text.split()"),
+    ("a header of letters", lambda: thinking.checked_again("make 15", [HIT]), "text.split()"),
+    ("nothing said", lambda: thinking.checked_again(["make"], [HIT], said=()), "`said` is empty"),
+    (
+        "steering at all tokens of another step",
+        lambda: thinking.add_at_token(torch.zeros(2, 1, 3), TOKENS, torch.ones(3), token=1),
+        "`tokens` has shape (2, 5): give (2, 1)",
+    ),
+    (
+        "steering by NaN",
+        lambda: thinking.add_at_token(torch.zeros(2, 5, 2), TOKENS, TWO * NAN, token=1),
+        "NaN",
+    ),
+    (
+        "steering at token -1",
+        lambda: thinking.add_at_token(torch.zeros(2, 5, 2), TOKENS, TWO, token=-1),
+        "whole number from 0",
+    ),
+    (
+        "steering at no token",
+        within(lambda: thinking.steer_at(model(), torch.ones(96), layer=1, token=999)),
+        "There is no token 999",
+    ),
+    (
+        "steering by infinity",
+        within(lambda: thinking.steer_at(model(), torch.ones(96) / 0, layer=1)),
+        "infinity",
+    ),
+    ("measures of letters", lambda: thinking.measure(PUZZLE, TEXT, n_tokens=9), "text.split()"),
+    ("measures of nothing", lambda: thinking.measure(PUZZLE, [], n_tokens=9), "`words` is empty"),
+    ("cut below its length", lambda: thinking.measure(PUZZLE, WORDS, n_tokens=3), "was cut at"),
+    ("steps of letters", lambda: thinking.steps(TEXT), "text.split()"),
+    # Importance
+    ("importance, unequal", lambda: importance(differs=YES_NO[:3]), "has 3 entries"),
+    ("importance by 0 and 1", lambda: importance(differs=YES_NO.long()), "`.bool()`"),
+    ("importance, all the same", lambda: importance(differs=~YES_NO & False), "more rollouts"),
+    ("importance, nothing kept", lambda: importance(kept=YES_NO[:0]), "`kept` is empty"),
+    (
+        "a continuation from 0",
+        lambda: thinking.continuation_log_probs(LOGITS, TOKENS, start=0),
+        "`start` is 0",
+    ),
+    (
+        "a continuation from its end",
+        lambda: thinking.continuation_log_probs(LOGITS, TOKENS, start=5),
+        "continue from 1 to 4",
+    ),
+    (
+        "a continuation of other rows",
+        lambda: thinking.continuation_log_probs(LOGITS, TOKENS[:1], start=2),
+        "give (2, 5)",
+    ),
+    (
+        "a continuation of token 4 of 4",
+        lambda: thinking.continuation_log_probs(LOGITS, TOKENS + 4, start=2),
+        "tokens 0 to 3",
+    ),
+    ("tries after nothing", lambda: thinking.next_tries(model(), PUZZLE, []), "is empty"),
+    (
+        "tries after letters",
+        lambda: thinking.next_tries(model(), PUZZLE, ["make"]),
+        "list of words",
+    ),
+    (
+        "tries after unequal starts",
+        lambda: thinking.next_tries(model(), PUZZLE, [["make"], ["make", "15"]]),
+        "one length",
+    ),
+    (
+        "the importance of letters",
+        lambda: thinking.exact_importance(model(), PUZZLE, PUZZLE.header, MISS),
+        "text.split()",
+    ),
+    (
+        "the importance of a step with its verdict",
+        lambda: thinking.exact_importance(model(), PUZZLE, PUZZLE.header, WORDS[:13]),
+        "no legal try",
+    ),
+    (
+        "the importance of a wrong sum",
+        lambda: thinking.exact_importance(
+            model(), PUZZLE, PUZZLE.header, ["12", "+", "7", "=", "20"]
+        ),
+        "no legal try",
+    ),
+    ("attention to a span outside", lambda: received([(2, 5)]), "(2, 5) does not lie"),
+    ("attention to a span from -1", lambda: received([(-1, 2)]), "does not lie"),
+    ("attention to an empty span", lambda: received([(2, 2)]), "does not lie"),
+    ("attention to no span", lambda: received([]), "`spans` is empty"),
+    ("attention from query 4 of 4", lambda: received(queries=[4]), "from 0 to 3"),
+    ("attention from query -1", lambda: received(queries=[-1]), "from 0 to 3"),
+    ("attention in a cut pattern", lambda: received(pattern=PATTERN[..., :2]), "of one size"),
+    ("attention of NaN", lambda: received(pattern=PATTERN * NAN), "NaN"),
+    ("guesses about letters", lambda: thinking.guesses(model(), PUZZLE, TEXT), "text.split()"),
+    # A survey
+    ("texts of no puzzles", lambda: survey.text_brackets(model(), []), "`puzzles` is empty"),
+    (
+        "texts of a puzzle that has no solution",
+        lambda: survey.text_brackets(model(), [Puzzle((1, 2), 60)]),
+        "cannot both hit and miss",
+    ),
+    (
+        "texts of a puzzle that cannot be missed",
+        lambda: survey.text_brackets(model(), [Puzzle((0, 5), 5)]),
+        "cannot both hit and miss",
+    ),
+    ("tokens of one word", lambda: survey.word_tokens(model(), "this"), "list of them"),
+    ("tokens of no words", lambda: survey.word_tokens(model(), []), "`words` is empty"),
+    (
+        "tokens of an unknown word",
+        lambda: survey.word_tokens(model(), ["perhaps"], after="( "),
+        "does not know 'perhaps'",
+    ),
+    ("a survey with one fold", lambda: survey.survey(model(), [PUZZLE], folds=1), "from 2"),
+    ("a survey without draws", lambda: survey.survey(model(), [PUZZLE], draws=0), "`draws` is 0"),
+    (
+        "a survey in batches of 0",
+        lambda: survey.survey(model(), [PUZZLE], batch_size=0),
+        "`batch_size` is 0",
+    ),
+    ("probes in one fold", lambda: aucs(folds=1), "from 2"),
+    ("probes in too many folds", lambda: aucs(folds=3), "2 positions alone"),
+    ("probes of one label", lambda: aucs(labels=YES_NO | True), "0 positions alone"),
+    ("probes of 0 and 1", lambda: aucs(labels=YES_NO.long()), "`.bool()`"),
+    ("probes of three labels for four", lambda: aucs(labels=YES_NO[:3]), "has 4 positions"),
+    ("probes of NaN", lambda: aucs(x=torch.full((1, 4, 3), NAN)), "NaN"),
+    ("probes of one layer's states", lambda: aucs(x=torch.ones(4, 3)), "give 3 axes"),
+]
