@@ -26,6 +26,8 @@ def test_activity_gives_back_what_the_encoder_gave():
     found = dashboards.activity(dictionary.encode, x, k=3, batch_size=16)
     assert torch.equal(found.of(range(12)), whole)
     assert torch.equal(found.of([7, 2]), whole[:, [7, 2]])
+    assert torch.equal(found.of([2, 7, 2]), whole[:, [2, 7, 2]])
+    assert found.of([]).shape == (40, 0)
     assert torch.allclose(found.density, (whole > 0).float().mean(0))
     W_dec, b_dec = dictionary.W_dec.detach(), torch.arange(5.0)
     assert torch.allclose(found.rebuilt(W_dec, b_dec), whole @ W_dec + b_dec, atol=1e-5)

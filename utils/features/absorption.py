@@ -3,7 +3,7 @@
 Absorption: Chanin et al., 2024 (arXiv 2409.14507).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,7 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from utils.features.dashboards import Activity, Corpus
+from utils.features.guards import ids, mask, some_true
 from utils.features.shift import whitened
+from utils.guards import as_long_as, count, filled, guarded
 
 FAMILIES = {
     "pronouns": "i you he she it we they",
@@ -27,6 +29,7 @@ FAMILIES = {
 }
 
 
+@guarded(said=mask, true=(mask, as_long_as("said")))
 def f1(said: Bool[Tensor, " token"], true: Bool[Tensor, " token"]) -> float:
     """The harmonic mean of precision and recall; nan where nothing is said and nothing true."""
     from sklearn.metrics import f1_score
@@ -34,6 +37,12 @@ def f1(said: Bool[Tensor, " token"], true: Bool[Tensor, " token"]) -> float:
     return float(f1_score(true.numpy(), said.numpy(), zero_division=float("nan")))
 
 
+def _at_each_token(inside: Tensor, given: Mapping) -> str | None:
+    wanted = len(given["active"].index)
+    return None if len(inside) == wanted else f"has {len(inside)} entries for {wanted} tokens"
+
+
+@guarded(inside=(mask, _at_each_token, some_true))
 def best_latent(
     active: Activity,
     inside: Bool[Tensor, " token"],
@@ -105,6 +114,7 @@ class Family(NamedTuple):
 Pile = tuple[Float[Tensor, "token d"], Activity, Corpus]
 
 
+@guarded(tokens=ids, least=count())
 def common(tokens: Int[Tensor, " token"], *, least: int = 5) -> Int[Tensor, " kind"]:
     """The ids that come at least so often."""
     ids, counts = tokens.unique(return_counts=True)
@@ -118,6 +128,22 @@ def asked(texts: Corpus, inside: Bool[Tensor, " token"]) -> Int[Tensor, " kind"]
     return ids[torch.isin(ids, common(pairs[0], least=3))]
 
 
+def _in_both_piles(member: Tensor, given: Mapping) -> str | None:
+    for pile in ("fit", "other"):
+        tokens = given[pile][2].tokens
+        if int(tokens.max()) >= len(member):
+            return f"has {len(member)} entries, and `{pile}` ids up to {int(tokens.max())}"
+        if len(member[tokens].unique()) < 2:
+            return f"is one thing for all of `{pile}`: give texts with the family and others"
+    return None
+
+
+def _is_a_latent(parent: int, given: Mapping) -> str | None:
+    n = (given["active"] if "active" in given else given["fit"][1]).d_sae
+    return None if 0 <= parent < n else f"is {parent}: latents are numbered from 0 to {n - 1}"
+
+
+@guarded(member=(mask, _in_both_piles), parent=_is_a_latent)
 def family(
     member: Bool[Tensor, " d_vocab"],
     fit: Pile,
@@ -185,6 +211,7 @@ def family(
     )
 
 
+@guarded(parent=_is_a_latent, positions=(mask, _at_each_token))
 def absorb(
     active: Activity,
     parent: int,
@@ -204,6 +231,7 @@ def absorb(
     return Activity(index, active.value, active.d_sae + 1), torch.cat([W_dec, W_dec[[parent]]])
 
 
+@guarded(n=count())
 def tested_rule(
     member: Bool[Tensor, " d_vocab"],
     fit: Pile,
@@ -311,6 +339,7 @@ def study(
     return found
 
 
+@guarded(key=_at_each_token, least=count())
 def own_latents(
     active: Activity,
     key: Int[Tensor, " fit"],
@@ -331,6 +360,7 @@ def own_latents(
     return torch.tensor(found)
 
 
+@guarded(fires=mask, tokens=(filled, ids, as_long_as("fires")), wanted=(filled, ids))
 def recall_by_token(
     fires: Bool[Tensor, " token"], tokens: Int[Tensor, " token"], wanted: Int[Tensor, " kind"]
 ) -> Float[Tensor, " kind"]:

@@ -13,7 +13,29 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from data.concepts import task as concepts
+from utils.features.guards import (
+    as_wide_as,
+    between,
+    ids,
+    mask,
+    of_texts,
+    precise,
+)
 from utils.features.sae import TopKSAE, harvest
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    filled,
+    finite,
+    floating,
+    guarded,
+    index_of,
+    layer_of,
+    no_zeros,
+    number,
+    shaped_as,
+)
 from utils.stats import bootstrap, r_squared, ridge
 from utils.steering import at_dose, steer, typical_norm
 from utils.writing import contrast
@@ -32,19 +54,28 @@ class Corpus(NamedTuple):
     tokens: Int[Tensor, " token"]
     text: Int[Tensor, " token"]
 
+    @guarded(before=count(low=0), after=count(low=0))
     def around(self, position: int, *, before: int = 10, after: int = 4) -> tuple[list[int], int]:
         """Positions of the tokens around one of them, all of its text, and which of these it is."""
+        if not 0 <= position < len(self.tokens):
+            raise ValueError(f"There is no token {position}: there are {len(self.tokens)}, from 0.")
         near = range(max(position - before, 0), min(position + after + 1, len(self.tokens)))
         inside = [i for i in near if self.text[i] == self.text[position]]
         return inside, inside.index(position)
 
 
+def _whole_numbers(rows: Sequence[Tensor], _: Mapping) -> str | None:
+    return next((wrong for row in rows if (wrong := ids(row, {}))), None)
+
+
+@guarded(rows=(filled, _whole_numbers))
 def corpus(rows: Sequence[Int[Tensor, " _"]]) -> Corpus:
     """Lay texts end to end, as `utils.features.sae.harvest` lays their vectors."""
     lengths = torch.tensor([len(row) for row in rows])
     return Corpus(torch.cat(list(rows)).long(), torch.arange(len(rows)).repeat_interleave(lengths))
 
 
+@guarded(rows=filled, n_tokens=count())
 def some(
     rows: Sequence[Int[Tensor, " _"]],
     n_tokens: int,
@@ -79,23 +110,36 @@ class Activity(NamedTuple):
     d_sae: int
 
     def of(self, latents: Sequence[int] | Int[Tensor, " m"]) -> Float[Tensor, "token m"]:
-        """The activations of some latents at every token, zeros and all."""
+        """The activations of some latents at every token, zeros and all.
+
+        Raises:
+            ValueError: there is no such latent.
+        """
         latents = torch.as_tensor(latents)
-        column = torch.full((self.d_sae,), -1)
+        if len(latents) and (ids(latents, {}) or int(latents.max()) >= self.d_sae):
+            raise ValueError(f"Latents are whole numbers from 0 to {self.d_sae - 1}: {latents}.")
+        latents, column = latents.long(), torch.full((self.d_sae,), -1)
         column[latents] = torch.arange(len(latents))
         found = torch.zeros(len(self.index), len(latents))
         at, slot = (column[self.index] >= 0).nonzero(as_tuple=True)
         found[at, column[self.index[at, slot]]] = self.value[at, slot]
-        return found
+        place = column[latents]  # another one's, where a latent is asked for twice
+        return found if torch.equal(place, torch.arange(len(latents))) else found[:, place]
 
+    @guarded(tokens=mask)
     def at(self, tokens: Bool[Tensor, " token"]) -> "Activity":
         """The same at some of the tokens."""
+        if len(tokens) != len(self.index):
+            raise ValueError(f"`tokens` has {len(tokens)} entries for {len(self.index)} tokens.")
         return Activity(self.index[tokens], self.value[tokens], self.d_sae)
 
+    @guarded(b_dec=as_wide_as("W_dec"))
     def rebuilt(
         self, W_dec: Float[Tensor, "d_sae d_in"], b_dec: Float[Tensor, " d_in"]
     ) -> Float[Tensor, "token d_in"]:
         """The vectors that the active latents stand for."""
+        if len(W_dec) != self.d_sae:
+            raise ValueError(f"`W_dec` has {len(W_dec)} directions for {self.d_sae} latents.")
         return b_dec + F.embedding_bag(self.index, W_dec, per_sample_weights=self.value, mode="sum")
 
     @property
@@ -105,6 +149,7 @@ class Activity(NamedTuple):
         return counts / len(self.index)
 
 
+@guarded(x=(axes(2), filled), k=count(), batch_size=count())
 @torch.no_grad()
 def activity(
     encode: Callable[[Float[Tensor, "batch d_in"]], Float[Tensor, "batch d_sae"]],
@@ -117,11 +162,19 @@ def activity(
 
     Args:
         encode: gives the activations of a batch, none below 0, such as an SAE's `encode`.
+
+    Raises:
+        ValueError: some are below 0 or not finite, or there are fewer than k.
     """
     values, indices, d_sae = [], [], 0
     for part in x.split(batch_size):
         acts = encode(part)
         d_sae = acts.shape[-1]
+        if k > d_sae or not bool(((acts >= 0) & acts.isfinite()).all()):
+            raise ValueError(
+                f"`encode` has to give {k} activations or more for each vector, none below 0 and "
+                f"all finite: it gave {d_sae}, from {acts.min():g} to {acts.max():g}."
+            )
         value, index = acts.topk(k, dim=-1)
         values.append(value.cpu())
         indices.append(index.cpu())
@@ -131,6 +184,7 @@ def activity(
 # ---- What the dashboard shows -------------------------------------------------------------------
 
 
+@guarded(acts=(axes(1), finite), text=(axes(1), as_long_as("acts")), n=count())
 def top_examples(
     acts: Float[Tensor, " token"], text: Int[Tensor, " token"], n: int
 ) -> Int[Tensor, " n"]:
@@ -149,6 +203,11 @@ def top_examples(
     return torch.tensor(list(first_of.values())[:n], dtype=torch.long)
 
 
+@guarded(
+    direction=(axes(1), floating, finite, no_zeros),
+    norm_weight=(shaped_as("direction"), finite),
+    W_U=(axes(2), as_long_as("direction"), finite),
+)
 def logit_effect(
     direction: Float[Tensor, " d_model"],
     norm_weight: Float[Tensor, " d_model"],
@@ -167,6 +226,16 @@ def logit_effect(
     return effect - effect.mean()
 
 
+def _others_than_itself(n: int, given: Mapping) -> str | None:
+    others = len(given["W_dec"]) - 1
+    return None if n <= others else f"is {n}, and there are {others} others: ask for fewer"
+
+
+@guarded(
+    W_dec=(axes(2), finite, no_zeros),
+    latent=index_of("W_dec"),
+    n=(count(), _others_than_itself),
+)
 def nearest_latents(
     W_dec: Float[Tensor, "d_sae d_in"], latent: int, n: int
 ) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"]]:
@@ -178,6 +247,7 @@ def nearest_latents(
     return found.values, found.indices
 
 
+@guarded(directions=(axes(2), finite, no_zeros), latents=index_of("directions"))
 def nearest_cosines(
     directions: Float[Tensor, "d_sae d_in"], latents: Int[Tensor, " m"]
 ) -> Float[Tensor, " m"]:
@@ -199,6 +269,13 @@ class Mean(NamedTuple):
     high: float
 
 
+def _not_all_nan(values: Tensor, _: Mapping) -> str | None:
+    if values.isinf().any():
+        return "holds infinity: find out where it comes from first"
+    return None if bool((~values.isnan()).any()) else "has no number: each is nan, or there is none"
+
+
+@guarded(values=(axes(1), _not_all_nan), groups=as_long_as("values"))
 def mean_interval(values: Float[Tensor, " n"], *, groups: Sequence[Hashable] | None = None) -> Mean:
     """The mean of the values that are not nan, with its `utils.stats.bootstrap` interval.
 
@@ -212,6 +289,12 @@ def mean_interval(values: Float[Tensor, " n"], *, groups: Sequence[Hashable] | N
     return Mean(kept.mean().item(), *bootstrap(kept, groups=groups))
 
 
+@guarded(
+    fit_acts=(axes(2), precise, finite, filled),
+    fit_tokens=(as_long_as("fit_acts"), ids),
+    acts=(axes(2), precise, finite, filled, as_wide_as("fit_acts")),
+    tokens=(as_long_as("acts"), ids),
+)
 def token_share(
     fit_acts: Float[Tensor, "fit m"],
     fit_tokens: Int[Tensor, " fit"],
@@ -251,6 +334,20 @@ def neighbour(texts: Corpus, offset: int) -> Int[Tensor, " token"]:
     return torch.where(same, moved, -1)
 
 
+def _known_kind(kind: str, _: Mapping) -> str | None:
+    known = ", ".join(map(repr, DESCRIPTION_KINDS))
+    return None if kind in DESCRIPTION_KINDS else f"is {kind!r}; choose from {known}"
+
+
+def _known_kinds(kinds: Sequence[str], _: Mapping) -> str | None:
+    return next((wrong for kind in kinds if (wrong := _known_kind(kind, {}))), None)
+
+
+def _not_too_many(texts: Corpus, _: Mapping) -> str | None:
+    return None if int(texts.tokens.max()) < PAIR else f"has ids from {PAIR:,} on, too many for it"
+
+
+@guarded(texts=_not_too_many, kind=_known_kind)
 def keys(texts: Corpus, kind: str) -> Int[Tensor, " token"]:
     """What a kind of description looks at: an id for each token, -1 where there is nothing."""
     if kind != DESCRIPTION_KINDS[3]:
@@ -259,6 +356,7 @@ def keys(texts: Corpus, kind: str) -> Int[Tensor, " token"]:
     return torch.where(before >= 0, before * PAIR + texts.tokens, -1)
 
 
+@guarded(fires=(mask, as_long_as("key")), key=axes(1))
 def key_gains(fires: Bool[Tensor, "..."], key: Int[Tensor, " token"]) -> Float[Tensor, "..."]:
     """What "active where the key is this id" has in balanced accuracy above chance, for each id.
 
@@ -299,6 +397,18 @@ class Description(NamedTuple):
         return [vocabulary[i // PAIR] + vocabulary[i % PAIR] for i in self.ids.tolist()]
 
 
+def _in_both_halves(texts: Corpus, _: Mapping) -> str | None:
+    if len((texts.text % 2).unique()) == 2:
+        return None
+    return "is one text, or every second: half of them name ids for the others"
+
+
+@guarded(
+    fires=(axes(2), mask, of_texts()),
+    texts=_in_both_halves,
+    n_ids=count(),
+    kinds=(filled, _known_kinds),
+)
 def describe(
     fires: Bool[Tensor, "token m"],
     texts: Corpus,
@@ -335,6 +445,7 @@ def describe(
     return made
 
 
+@guarded(said=mask, fires=(mask, as_long_as("said")))
 def balanced_accuracy(said: Bool[Tensor, " token"], fires: Bool[Tensor, " token"]) -> float:
     """Mean of two shares: of the active tokens that were named, of the others that were not.
 
@@ -351,7 +462,8 @@ class Scores(NamedTuple):
     Attributes:
         descriptions: one for each latent.
         detection: [m], `balanced_accuracy` of each on the other texts; nan for a silent latent.
-        shuffled: [m], the same when each latent gets its neighbour's description.
+        shuffled: [m], the same when each latent gets its neighbour's description; nan if there is
+            one latent alone.
         strong: [m], the share of the strongest quarter of its active tokens that is named; nan for
             a latent with fewer than 8.
         weak: [m], of the weakest quarter.
@@ -366,6 +478,12 @@ class Scores(NamedTuple):
     named: Float[Tensor, " m"]
 
 
+@guarded(
+    fit_acts=(axes(2), finite, of_texts("fit_texts")),
+    acts=(axes(2), finite, of_texts(), as_wide_as("fit_acts")),
+    n_ids=count(),
+    kinds=(filled, _known_kinds),
+)
 def score_latents(
     fit_acts: Float[Tensor, "fit m"],
     fit_texts: Corpus,
@@ -384,6 +502,7 @@ def score_latents(
         torch.tensor([balanced_accuracy(a, b) for a, b in zip(order, fires, strict=True)])
         for order in (said, [*said[1:], said[0]])
     )
+    wrong = wrong if len(made) > 1 else torch.full((1,), torch.nan)
     quarters = torch.full((2, len(made)), torch.nan)
     for i, (each, named) in enumerate(zip(acts.T, said, strict=True)):
         places = each.nonzero()[:, 0]
@@ -394,6 +513,12 @@ def score_latents(
     return Scores(made, right, wrong, *quarters, share)
 
 
+def _of_the_same_latents(other: Activity, given: Mapping) -> str | None:
+    one, two = given["active"].d_sae, other.d_sae
+    return None if one == two else f"is of {two} latents, and `active` of {one}"
+
+
+@guarded(other=_of_the_same_latents, n=count())
 def drawn(
     active: Activity,
     other: Activity,
@@ -412,9 +537,15 @@ def drawn(
     generator = generator or torch.Generator().manual_seed(0)
     counts = [each.density * len(each.index) for each in (active, other)]
     pool = ((counts[0] >= least[0]) & (counts[1] >= least[1])).nonzero()[:, 0]
+    if not len(pool):
+        raise ValueError(f"No latent is active at {least} tokens of the two: ask for fewer.")
     return pool[torch.randperm(len(pool), generator=generator)[:n]]
 
 
+@guarded(
+    fit=(axes(2), precise, finite, of_texts("fit_texts")),
+    x=(axes(2), precise, finite, of_texts(), as_wide_as("fit")),
+)
 def explained_by_token(
     fit: Float[Tensor, "fit d"], fit_texts: Corpus, x: Float[Tensor, "token d"], texts: Corpus
 ) -> float:
@@ -428,6 +559,8 @@ def explained_by_token(
     means = torch.zeros(len(ids), fit.shape[1]).index_add_(0, fit_group, fit)
     means = means / count.clamp(min=1)[:, None]
     known = count[group] > 0
+    if not known.any():
+        raise ValueError("No token of `texts` comes in `fit_texts`: there is nothing to predict.")
     return r_squared(means[group[known]], x[known])
 
 
@@ -440,6 +573,7 @@ def halves(texts: Corpus) -> tuple[tuple[Tensor, Corpus], tuple[Tensor, Corpus]]
     return tuple((part, Corpus(texts.text[part], texts.text[part])) for part in (first, ~first))
 
 
+@guarded(x=(axes(2), precise, finite, of_texts()))
 def explained_by_text(x: Float[Tensor, "token d"], texts: Corpus) -> float:
     """How much of the variance of vectors the mean vector of their text explains.
 
@@ -452,6 +586,11 @@ def explained_by_text(x: Float[Tensor, "token d"], texts: Corpus) -> float:
 # ---- Controls -----------------------------------------------------------------------------------
 
 
+def _several_rows(x: Tensor, _: Mapping) -> str | None:
+    return None if len(x) > 1 else f"has {len(x)} rows: a covariance needs two or more"
+
+
+@guarded(x=(axes(2), precise, finite, _several_rows), n=count())
 def shaped_directions(
     x: Float[Tensor, "token d"], n: int, *, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n d"]:
@@ -468,6 +607,23 @@ def shaped_directions(
     )
 
 
+DRAWS = "all alike", "shaped", "one vector"
+
+
+def _known_draw(draw: str, given: Mapping) -> str | None:
+    if draw not in DRAWS:
+        return f"is {draw!r}; choose from {', '.join(map(repr, DRAWS))}"
+    m, n = len(given["density"]), len(given["fit"])
+    lack = draw == DRAWS[2] and m > n
+    return f"needs a vector for each direction: there are {n} for {m}" if lack else None
+
+
+@guarded(
+    fit=(axes(2), precise, finite, _several_rows),
+    other=(axes(2), precise, finite, as_wide_as("fit")),
+    density=(axes(1), filled, between(0, 1)),
+    draw=_known_draw,
+)
 def matched_directions(
     fit: Float[Tensor, "fit d_in"],
     other: Float[Tensor, "token d_in"],
@@ -506,6 +662,14 @@ def matched_directions(
     return (along - threshold).relu(), (along_other - threshold).relu()
 
 
+def _enough_vectors(of_vectors: bool, given: Mapping) -> str | None:
+    n, wanted = len(given["x"]), given["like"].d_sae
+    if not of_vectors or n >= wanted:
+        return None
+    return f"needs a vector for each of {wanted} latents: `x` has {n}"
+
+
+@guarded(x=(axes(2), precise, filled, finite, as_wide_as("like")), of_vectors=_enough_vectors)
 def untrained_dictionary(
     like: TopKSAE,
     x: Float[Tensor, "token d_in"],
@@ -627,6 +791,20 @@ class Dashboard(NamedTuple):
         }
 
 
+def _for_each_pile(vectors: Sequence[Tensor], given: Mapping) -> str | None:
+    wanted = [len(texts.tokens) for texts in given["piles"]]
+    lengths = [len(x) for x in vectors]
+    if len(wanted) == 2 and lengths == wanted:
+        return None
+    return f"have {lengths} rows for piles of {wanted} tokens: give two, with a row for each token"
+
+
+def _for_each_id(vocabulary: Sequence[str], given: Mapping) -> str | None:
+    n = given["model"].cfg.d_vocab
+    return None if len(vocabulary) >= n else f"has {len(vocabulary)} texts for {n} token ids"
+
+
+@guarded(vectors=_for_each_pile, vocabulary=_for_each_id)
 def dashboard(
     model,
     sae: TopKSAE,
@@ -648,6 +826,20 @@ def dashboard(
 # ---- Texts as rows ------------------------------------------------------------------------------
 
 
+def _each_text_has_tokens(texts: Corpus, _: Mapping) -> str | None:
+    empty = (torch.bincount(texts.text) == 0).nonzero()[:, 0]
+    return f"has no token of text {empty[0]}: leave empty texts out" if len(empty) else None
+
+
+def _activity_of_texts(found: Activity, given: Mapping) -> str | None:
+    return of_texts()(found.index, given)
+
+
+def _known_how(how: str, _: Mapping) -> str | None:
+    return None if how in ("max", "mean") else f"is {how!r}; choose 'max' or 'mean'"
+
+
+@guarded(found=_activity_of_texts, texts=_each_text_has_tokens, how=_known_how)
 def by_text(found: Activity, texts: Corpus, *, how: str = "max") -> Float[Tensor, "text d_sae"]:
     """How active each latent is in each text: at most, or in the mean over its tokens.
 
@@ -663,6 +855,7 @@ def by_text(found: Activity, texts: Corpus, *, how: str = "max") -> Float[Tensor
     return rows / count[:, None] if how == "mean" else rows
 
 
+@guarded(x=(axes(2), of_texts()), texts=_each_text_has_tokens)
 def average(x: Float[Tensor, "token d"], texts: Corpus) -> Float[Tensor, "text d"]:
     """The mean vector of each text."""
     count = torch.bincount(texts.text)
@@ -673,6 +866,20 @@ def average(x: Float[Tensor, "token d"], texts: Corpus) -> Float[Tensor, "text d
 # ---- Copies -------------------------------------------------------------------------------------
 
 
+def _some_key(key: Tensor, given: Mapping) -> str | None:
+    top = len(given["embedding"]) - 1
+    if int(key.max()) > top:
+        return f"holds {int(key.max())}, and `embedding` ends at {top}"
+    return None if int(key.max()) >= 0 else "names nothing: it is -1 everywhere"
+
+
+@guarded(
+    x=(axes(2), filled, finite),
+    key=(as_long_as("x"), _some_key),
+    other=(axes(2), filled, finite, as_wide_as("x")),
+    other_key=as_long_as("other"),
+    embedding=(axes(2), finite),
+)
 def named_by_one_map(
     x: Float[Tensor, "fit d"],
     key: Int[Tensor, " fit"],
@@ -701,6 +908,17 @@ def named_by_one_map(
     return found
 
 
+def _whole_sequences(n: int, given: Mapping) -> str | None:
+    total = len(given["active"].index)
+    return None if total % n == 0 else f"is {n}, which does not divide {total} tokens"
+
+
+def _some_sequences(sequences: slice, given: Mapping) -> str | None:
+    total = len(given["active"].index) // given["n"]
+    return None if range(total)[sequences] else f"takes none of {total} sequences"
+
+
+@guarded(n=(count(low=2), _whole_sequences), sequences=_some_sequences)
 def second_half(active: Activity, n: int, *, sequences: slice) -> Float[Tensor, " d_sae"]:
     """Balanced accuracy of each latent's being active as a sign of a sequence's second half.
 
@@ -731,6 +949,7 @@ class Copying(NamedTuple):
     new: Float[Tensor, " top"]
 
 
+@guarded(ids=(filled, ids), n=count(), half=count())
 def copying_sequences(
     ids: Int[Tensor, " kind"],
     *,
@@ -751,6 +970,26 @@ def copying_sequences(
     return tuple(list(torch.cat([first, second], 1)) for second in (first, other))
 
 
+def _as_many_tokens(new: Activity, given: Mapping) -> str | None:
+    one, two = len(given["repeated"].index), len(new.index)
+    return None if one == two else f"is on {two} tokens, and `repeated` on {one}"
+
+
+def _in_sequences(n: int, given: Mapping) -> str | None:
+    total = len(given["repeated"].index)
+    return None if total % n == 0 else f"is {n}, and {total} tokens are not so many sequences"
+
+
+def _latents_enough(top: int, given: Mapping) -> str | None:
+    n = given["repeated"].d_sae
+    return None if top <= n else f"is {top}, and there are {n} latents"
+
+
+@guarded(
+    new=_as_many_tokens,
+    n=(count(low=2), _in_sequences),
+    top=(count(), _latents_enough),
+)
 def copying_latents(repeated: Activity, new: Activity, *, n: int = 40, top: int = 4) -> Copying:
     """Look for latents of "this has been here before".
 
@@ -785,6 +1024,7 @@ class Rivals(NamedTuple):
     vectors: dict[str, Float[Tensor, " d_model"]]
 
 
+@guarded(layer=layer_of())
 def steering_rivals(model, sae: TopKSAE, concept: str, *, layer: int) -> Rivals:
     """A feature and a mean difference for a concept of `concepts`, from its pairs to fit."""
     yes, no = zip(*concepts.pairs(concept, part="fit"), strict=True)
@@ -809,6 +1049,15 @@ class Steered(NamedTuple):
     cost: float
 
 
+def _point_somewhere(vectors: Mapping, _: Mapping) -> str | None:
+    return next((wrong for each in vectors.values() if (wrong := no_zeros(each, {}))), None)
+
+
+@guarded(
+    vectors=(filled, _point_somewhere),
+    dose=number(low=0, over=True),
+    layer=layer_of(),
+)
 def steered_pairs(
     model,
     vectors: Mapping[tuple[str, str], Float[Tensor, " d_model"]],

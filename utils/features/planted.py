@@ -4,7 +4,7 @@ A vector is an offset plus a sum of few directions, each times a coefficient. Si
 what a sparse autoencoder finds can be compared with what there is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,7 +12,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from utils.features.guards import as_wide_as, precise, varies
 from utils.features.sae import SAE, gaussian, quality, train
+from utils.guards import (
+    Guard,
+    as_long_as,
+    axes,
+    count,
+    filled,
+    finite,
+    guarded,
+    no_zeros,
+    number,
+    shaped_as,
+)
 
 
 class World(NamedTuple):
@@ -42,6 +55,23 @@ def world_generator(number: int) -> torch.Generator:
     return torch.Generator().manual_seed(7_919 * number + 1_000_000_007)
 
 
+def _probable(*, of: str) -> Guard:
+    """As many active features as leave each a probability."""
+
+    def guard(active: float, given: Mapping) -> str | None:
+        n, span = given[of], given.get("span", 1.0)
+        falling = span ** -torch.linspace(0, 1, n)
+        often = (active * falling / falling.sum()).max().item()
+        if often <= 1:
+            return None
+        return f"is {active} of {n}: the commonest would be active {often:.2f} times a vector"
+
+    return guard
+
+
+@guarded(
+    n=count(), d=count(), span=number(low=1), active=(number(low=0, over=True), _probable(of="n"))
+)
 def independent(n: int, d: int, *, active: float, span: float, generator: torch.Generator) -> World:
     """Features that are active independently, in random directions, from common to rare.
 
@@ -57,6 +87,13 @@ def independent(n: int, d: int, *, active: float, span: float, generator: torch.
     return World(directions, active * falling / falling.sum(), offset)
 
 
+@guarded(
+    parents=count(),
+    children=count(),
+    d=count(),
+    active=(number(low=0, over=True), _probable(of="parents")),
+    alone=number(low=0, high=1),
+)
 def families(
     parents: int,
     children: int,
@@ -80,6 +117,7 @@ def families(
     return World(directions, often, torch.randn(d, generator=generator) / d**0.5, children)
 
 
+@guarded(n=count())
 def draw(
     world: World, n: int, *, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n feature"]]:
@@ -115,6 +153,10 @@ def components(world: World) -> Float[Tensor, "twice_d d"]:
 # ---- Recovery -----------------------------------------------------------------------------------
 
 
+_DIRECTIONS = (axes(2), filled, precise, finite, no_zeros)
+
+
+@guarded(true=_DIRECTIONS, found=(*_DIRECTIONS, as_wide_as("true")))
 def best_cosine(
     true: Float[Tensor, "feature d"], found: Float[Tensor, "latent d"]
 ) -> Float[Tensor, " feature"]:
@@ -128,6 +170,17 @@ def best_cosine(
     return (true @ found.T).max(dim=-1).values
 
 
+def _not_the_mean(x_hat: Tensor, given: Mapping) -> str | None:
+    mean = given["x"].mean(0)
+    if bool(((x_hat - mean) * (given["x"] - mean)).sum()):
+        return None
+    return "has no product with `x`: always saying the mean has no length to compare"
+
+
+@guarded(
+    x=(axes(2), precise, finite, varies),
+    x_hat=(shaped_as("x"), precise, finite, _not_the_mean),
+)
 def output_scale(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> float:
     """Squares of `x_hat` over its products with `x`, both summed, and both from the mean of `x`.
 
@@ -142,6 +195,12 @@ def output_scale(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> float:
 RECALLED = 0.9  # a feature counts as found above this cosine
 
 
+def _in_quarters(cosine: Tensor, _: Mapping) -> str | None:
+    n = cosine.shape[-1]
+    return None if n % 4 == 0 and n else f"has {n} features, which cannot be cut into quarters"
+
+
+@guarded(cosine=(axes(2), finite, _in_quarters))
 def by_quarter(cosine: Float[Tensor, "world feature"]) -> Float[Tensor, "4"]:
     """The recall of each quarter of the features, in their order: from common to rare."""
     return (cosine > RECALLED).float().unflatten(1, (4, -1)).mean((0, 2))
@@ -175,6 +234,12 @@ class Recovery(NamedTuple):
         return (self.cosine > RECALLED).float().mean(-1).tolist()
 
 
+def _of_the_same_size(world: World, given: Mapping) -> str | None:
+    d, d_in = world.directions.shape[1], given["sae"].d_in
+    return None if d == d_in else f"has vectors of {d} numbers, and the SAE reads {d_in}"
+
+
+@guarded(world=_of_the_same_size, n=count(low=2))
 @torch.no_grad()
 def recovery(sae: SAE, world: World, *, generator: torch.Generator, n: int = 10_000) -> Recovery:
     """What `sae` recovers of `world`, measured on `n` vectors from a generator such as `fresh`."""
@@ -193,6 +258,7 @@ def fresh(number: int) -> torch.Generator:
     return world_generator(10_000_000 + number)
 
 
+@guarded(saes=filled, worlds=as_long_as("saes"))
 def recovery_in_all(saes: Sequence[SAE], worlds: Sequence[World]) -> Recovery:
     """What each of several SAEs recovers of its own world, put together."""
     pairs = enumerate(zip(saes, worlds, strict=True))
@@ -201,6 +267,7 @@ def recovery_in_all(saes: Sequence[SAE], worlds: Sequence[World]) -> Recovery:
     return Recovery(*(sum(values) / len(values) for values in numbers), torch.stack(cosines))
 
 
+@guarded(world=_of_the_same_size, n=count())
 @torch.no_grad()
 def activation_sizes(
     sae: SAE, world: World, *, generator: torch.Generator, n: int = 1000
@@ -226,6 +293,7 @@ def activation_sizes(
     return tuple(((each[:, nearest] * both).sum() / whole).item() for each in (acts, best))
 
 
+@guarded(saes=filled, worlds=as_long_as("saes"))
 def sizes_in_all(saes: Sequence[SAE], worlds: Sequence[World]) -> tuple[float, float]:
     """The means of `activation_sizes` of several SAEs, each in its own world."""
     pairs = enumerate(zip(saes, worlds, strict=True))
@@ -233,6 +301,11 @@ def sizes_in_all(saes: Sequence[SAE], worlds: Sequence[World]) -> tuple[float, f
     return tuple(sum(values) / len(values) for values in zip(*each, strict=True))
 
 
+def _of_families(world: World, _: Mapping) -> str | None:
+    return None if world.children else "has no families: make it by `families`"
+
+
+@guarded(world=_of_families)
 def family_parts(world: World) -> dict[str, Float[Tensor, "direction d"]]:
     """What a latent could stand for in a world of families: sums weigh coefficients by their mean.
 
@@ -250,6 +323,7 @@ def family_parts(world: World) -> dict[str, Float[Tensor, "direction d"]]:
     }
 
 
+@guarded(world=(_of_families, _of_the_same_size), n=count(low=2))
 @torch.no_grad()
 def latents_by_part(
     sae: SAE, world: World, *, generator: torch.Generator, n: int = 10_000
@@ -268,6 +342,7 @@ def latents_by_part(
     )
 
 
+@guarded(world=(_of_families, _of_the_same_size), n=count())
 @torch.no_grad()
 def family_fires(
     sae: SAE, world: World, *, generator: torch.Generator, n: int = 10_000
@@ -300,13 +375,14 @@ def family_fires(
         parent, child = coefficients[:, i], children.sum(1)
         both, more = child > 0, parent - child
         cases = (parent > 0) & ~both, both, both & (more >= 0.3), both & (more <= -0.3)
-        for case, count in zip(found, counts(world.directions[i], *cases), strict=False):
-            found[case].append(count)
+        for case, times in zip(found, counts(world.directions[i], *cases), strict=False):
+            found[case].append(times)
         for j, direction in enumerate(pairs[i]):
             found["pair"] += counts(direction, children[:, j] > 0)
     return found
 
 
+@guarded(saes=filled, worlds=as_long_as("saes"))
 def families_in_all(
     saes: Sequence[SAE], worlds: Sequence[World]
 ) -> tuple[dict[str, float], dict[str, float]]:
@@ -321,7 +397,7 @@ def families_in_all(
     n_parents = sum(len(world.frequency) // (1 + world.children) for world in worlds)
     shares = {}
     for case in fires[0]:
-        all_counts = [count for each in fires for count in each[case]]
+        all_counts = [times for each in fires for times in each[case]]
         there_are = n_parents * worlds[0].children if case == "pair" else n_parents
         enough = 2 * len(all_counts) >= there_are
         hits, total = (sum(each) for each in zip(*all_counts, strict=True)) if enough else (0, 0)
@@ -329,6 +405,7 @@ def families_in_all(
     return means, shares
 
 
+@guarded(world=_of_the_same_size, number=count(low=0), batch_size=count())
 def fit(
     sae: SAE,
     world: World,
@@ -364,6 +441,7 @@ def fit(
     return sae
 
 
+@guarded(worlds=filled)
 def fit_in_all(make: Callable[..., SAE], worlds: Sequence[World], **how) -> list[SAE]:
     """An SAE for each world, trained in it.
 

@@ -698,8 +698,8 @@ class Training:
     """
 
     @guarded(
-        steps=count(),
-        lr=number(low=0, over=True),
+        steps=count(low=0),
+        lr=number(low=0),
         warmup=number(low=0),
         fall=number(low=0, high=1),
         scale=number(low=0, over=True),

@@ -3,7 +3,7 @@
 A rival is a probe of the residual stream's mean, or of a dictionary's latents.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -13,14 +13,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from utils.features.dashboards import Activity, Corpus, activity, average, by_text, corpus
+from utils.features.guards import at_most, of_texts, precise
 from utils.features.sae import TopKSAE
+from utils.guards import (
+    as_long_as,
+    axes,
+    binary,
+    count,
+    filled,
+    finite,
+    guarded,
+    number,
+    two_classes,
+)
 from utils.reading import probes
 
 # ---- Probes -------------------------------------------------------------------------------------
 
 
+_ROWS = (axes(2), precise, finite)
+_LABELS = (as_long_as("x"), two_classes)
+
+
+@guarded(x=_ROWS, y=_LABELS, k=(count(), at_most("x", 1)))
 def choose_columns(x: Float[Tensor, "n d"], y: Int[Tensor, " n"], k: int) -> Int[Tensor, " k"]:
-    """The k columns whose class means differ most, in standard deviations of the column.
+    """The k columns whose class means differ most, in standard deviations of the column; any order.
 
     Args:
         x: such as the highest activation of each latent in each text. Some columns never vary:
@@ -32,6 +49,7 @@ def choose_columns(x: Float[Tensor, "n d"], y: Int[Tensor, " n"], k: int) -> Int
     return (gap / (spread + 1e-3 * spread.max())).topk(k).indices
 
 
+@guarded(x=_ROWS, y=_LABELS, k=(count(), at_most("x", 1)), C=number(low=0, over=True))
 def sparse_probe(
     x: Float[Tensor, "n d"], y: Int[Tensor, " n"], *, k: int, C: float = 0.1
 ) -> probes.Probe:
@@ -48,6 +66,7 @@ def sparse_probe(
     return probes.Probe(torch.zeros(x.shape[1]).index_add_(0, chosen, found.direction), found.bias)
 
 
+@guarded(x=_ROWS, y=_LABELS)
 def whitened(x: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> probes.Probe:
     """The mean difference, divided by the spread within the classes.
 
@@ -77,6 +96,7 @@ RIVALS: dict[str, tuple[str, Callable[[Tensor, Tensor], probes.Probe]]] = {
 }
 
 
+@guarded(x=(axes(2), of_texts()))
 def views(
     x: Float[Tensor, "token d"], found: Activity, chance: Activity, texts: Corpus
 ) -> dict[str, Tensor]:
@@ -100,6 +120,16 @@ def views(
     }
 
 
+def _known_rival(rival: str, _: Mapping) -> str | None:
+    return None if rival in RIVALS else f"is {rival!r}; choose from {', '.join(map(repr, RIVALS))}"
+
+
+def _sparse_rival(rival: str, _: Mapping) -> str | None:
+    sparse = [name for name, (_, fit) in RIVALS.items() if isinstance(fit, partial)]
+    known = ", ".join(map(repr, sparse))
+    return None if rival in sparse else f"is {rival!r}, which chooses no columns: one of {known}"
+
+
 class Marked(NamedTuple):
     """Texts of two classes, each without and with a marker, as rows in several kinds.
 
@@ -120,6 +150,7 @@ class Marked(NamedTuple):
         plain, marked = self.plain[kind][rows], self.marked[kind][rows]
         return (marked - plain).mean(0).abs() > 0.1 * plain.std(0)
 
+    @guarded(rival=(_known_rival, _sparse_rival), p=number(low=0, high=1))
     def sign(self, rival: str, p: float, *, split: int = 0) -> float:
         """How well a column that a sparse rival `chosen` tells marked texts from plain ones.
 
@@ -131,6 +162,7 @@ class Marked(NamedTuple):
         hits = [((each - middle) * gap > 0).float().mean() for each in (marked, plain)]
         return (1 + hits[0] - hits[1]).item() / 2
 
+    @guarded(rival=_known_rival, p=number(low=0, high=1), split=count(low=0))
     def right(
         self,
         rival: str,
@@ -172,6 +204,7 @@ class Marked(NamedTuple):
         found[test] = ((scores > 0) == (self.y[test] == 1)).float()
         return found
 
+    @guarded(rival=(_known_rival, _sparse_rival), p=number(low=0, high=1), split=count(low=0))
     def chosen(self, rival: str, p: float, *, split: int) -> Int[Tensor, " k"]:
         """The columns that a sparse rival chooses in one split."""
         kind, fit = RIVALS[rival]
@@ -187,6 +220,7 @@ class Marked(NamedTuple):
         has_marker = torch.where(test, ~in_training, in_training)
         return torch.where(has_marker[:, None], self.marked[kind], self.plain[kind]), test
 
+    @guarded(splits=count())
     def accuracy(
         self, rival: str, p: float, *, splits: int = 5, **options
     ) -> Float[Tensor, " text"]:
@@ -195,6 +229,12 @@ class Marked(NamedTuple):
         return torch.stack(runs).nanmean(0)
 
 
+@guarded(
+    rows=filled,
+    marker=filled,
+    labels=(as_long_as("rows"), binary),
+    subjects=as_long_as("rows"),
+)
 def marked_texts(
     vectors: Callable[[list[Tensor]], Float[Tensor, "token d"]],
     rows: Sequence[Int[Tensor, " _"]],

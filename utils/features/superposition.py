@@ -5,12 +5,45 @@ toys are trained at once: each tensor has a first axis [model], and a sum of the
 each toy's gradient its own. A row of `W` is the direction of one feature.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from utils.features.guards import at_most, between
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    filled,
+    finite,
+    floating,
+    guarded,
+    index_of,
+    shaped_as,
+)
+
+_SHARES = (axes(1), filled, between(0, 1, over=True))
+_IMPORTANCE = (axes(2), as_long_as("density"), between(0))
+
+
+def _steps_of_the_training(keep: Collection[int], given: Mapping) -> str | None:
+    beyond = [step for step in keep if not 0 <= step <= given["steps"]]
+    return f"has step {beyond[0]}, and there are {given['steps']} steps" if beyond else None
+
+
+def _different_in_a_row(active: Tensor, _: Mapping) -> str | None:
+    ordered = active.sort(-1).values
+    twice = bool((ordered[..., 1:] == ordered[..., :-1]).any())
+    return "names a feature twice in one draw" if twice else None
+
+
+def _signs(wiring: Tensor, _: Mapping) -> str | None:
+    if not bool(((wiring.abs() == 1) | (wiring == 0)).all()):
+        return "holds other numbers than +1, -1 and 0"
+    return None if bool(wiring.any(-1).all()) else "has a feature without a neuron: wire it"
 
 
 class Trained(NamedTuple):
@@ -21,6 +54,7 @@ class Trained(NamedTuple):
     kept: Float[Tensor, "step model feature dim"]
 
 
+@guarded(density=_SHARES, batch_size=count(), n=count())
 def sparse_features(
     density: Float[Tensor, " model"], *, batch_size: int, n: int, generator: torch.Generator
 ) -> Float[Tensor, "model batch feature"]:
@@ -61,6 +95,7 @@ def weighted_loss(
     return ((out - x).square().mean(1) * importance).sum(-1)
 
 
+@guarded(W=(axes(3), floating, finite))
 def dimensionality(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model feature"]:
     """The share of a dimension that each feature has; 0 for a feature whose direction is 0.
 
@@ -72,6 +107,7 @@ def dimensionality(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "mode
     return length**2 / on_it.sum(-1).clamp(min=1e-12)
 
 
+@guarded(density=(axes(1), between(0, 1)), importance=(axes(1), as_long_as("density"), between(0)))
 def two_in_one_losses(
     density: Float[Tensor, " setting"], importance: Float[Tensor, " setting"]
 ) -> Float[Tensor, "setting choice=3"]:
@@ -89,6 +125,9 @@ def two_in_one_losses(
     return torch.stack([importance * variance, variance, both], dim=-1)
 
 
+@guarded(
+    directions=(axes(2), finite), active=(axes(2), index_of("directions"), _different_in_a_row)
+)
 def read_out(
     directions: Float[Tensor, "feature dim"], active: Int[Tensor, "draw k"]
 ) -> Float[Tensor, "draw feature"]:
@@ -102,6 +141,7 @@ def read_out(
     return total @ directions.T
 
 
+@guarded(x=finite, wiring=(axes(2), _signs))
 def shared_abs(
     x: Float[Tensor, "row feature"], wiring: Float[Tensor, "feature neuron"]
 ) -> Float[Tensor, "row feature"]:
@@ -118,6 +158,13 @@ def shared_abs(
     return 2 * neurons @ (wired / wired.sum(1, keepdim=True)).T
 
 
+def _varies_over_rows(target: Tensor, _: Mapping) -> str | None:
+    if target.shape[1] > 1 and bool((target != target[:, :1]).any(1).all()):
+        return None
+    return "has a feature that never varies: there is no variance to divide by"
+
+
+@guarded(out=shaped_as("target"), target=(axes(3), _varies_over_rows))
 def relative_error(
     out: Float[Tensor, "model batch feature"], target: Float[Tensor, "model batch feature"]
 ) -> Float[Tensor, "model feature"]:
@@ -128,6 +175,14 @@ def relative_error(
 # ---- Training -----------------------------------------------------------------------------------
 
 
+@guarded(
+    density=_SHARES,
+    importance=_IMPORTANCE,
+    dim=count(),
+    steps=count(),
+    batch_size=count(),
+    keep=_steps_of_the_training,
+)
 def train_toys(
     density: Float[Tensor, " model"],
     importance: Float[Tensor, "model feature"],
@@ -159,6 +214,12 @@ def train_toys(
     return Trained(W, b, torch.stack(kept) if kept else W.new_zeros(0, *W.shape))
 
 
+def _of_length_1(directions: Tensor, _: Mapping) -> str | None:
+    length = directions.norm(dim=-1)
+    return None if bool(((length - 1).abs() < 1e-3).all()) else "has directions not of length 1"
+
+
+@guarded(directions=(axes(3), as_long_as("density"), _of_length_1), density=_SHARES, steps=count())
 def fit_scale_and_bias(
     directions: Float[Tensor, "model feature dim"],
     density: Float[Tensor, " model"],
@@ -193,6 +254,7 @@ def fit_scale_and_bias(
     return Trained(W, b, W.new_zeros(0, *W.shape))
 
 
+@guarded(density=_SHARES, n=count(), neurons=count(), steps=count())
 def train_abs(
     density: Float[Tensor, " model"],
     *,
@@ -261,6 +323,17 @@ def _descend(
     return [weight.detach() for weight in weights], kept
 
 
+def _pairs(W: Tensor, _: Mapping) -> str | None:
+    return None if W.shape[1] == 2 else f"has {W.shape[1]} features: the sum is over pairs"
+
+
+@guarded(
+    W=(axes(3), _pairs),
+    b=(axes(2), as_long_as("W")),
+    density=(axes(1), as_long_as("W"), between(0, 1)),
+    importance=(axes(2), as_long_as("W"), between(0)),
+    grid=count(),
+)
 def exact_pair_loss(
     W: Float[Tensor, "model feature=2 dim"],
     b: Float[Tensor, "model feature=2"],
@@ -291,6 +364,12 @@ def random_units(*size: int, generator: torch.Generator) -> Float[Tensor, "... d
     return torch.nn.functional.normalize(torch.randn(*size, generator=generator), dim=-1)
 
 
+def _neurons_enough(each: int, given: Mapping) -> str | None:
+    n = given["neurons"]
+    return None if each <= n else f"is {each}, and there are {n} neurons: take fewer"
+
+
+@guarded(n=count(), neurons=count(), each=(count(), _neurons_enough))
 def random_wiring(
     n: int, neurons: int, *, each: int, generator: torch.Generator
 ) -> Float[Tensor, "feature neuron"]:
@@ -308,6 +387,12 @@ def kept(W: Float[Tensor, "model feature dim"]) -> Bool[Tensor, "model feature"]
     return W.norm(dim=-1) > 0.5
 
 
+def _its_own_density(density: Tensor, given: Mapping) -> str | None:
+    n = len(given["toys"].W)
+    return None if len(density) == n else f"has {len(density)} entries, and there are {n} toys"
+
+
+@guarded(density=(*_SHARES, _its_own_density), importance=(axes(1), between(0)))
 def loss_shares(
     toys: Trained,
     density: Float[Tensor, " model"],
@@ -323,6 +408,7 @@ def loss_shares(
     return loss / (x.var(1) * weight).sum(-1)
 
 
+@guarded(density=(*_SHARES, _its_own_density))
 def fresh_errors(
     toys: Trained, density: Float[Tensor, " model"], *, relu: bool = True
 ) -> Float[Tensor, " model"]:
@@ -332,6 +418,7 @@ def fresh_errors(
     return relative_error(toy_output(x, toys.W, toys.b, relu=relu), x).mean(-1)
 
 
+@guarded(values=(filled, finite), targets=filled)
 def share_near(values: Float[Tensor, " value"], *targets: float) -> float:
     """Share of the values within 0.01 of one of the targets."""
     distance = (values[:, None] - torch.tensor(targets)).abs().amin(1)
@@ -345,6 +432,12 @@ def pair_cosines(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model 
     return (units @ units.mT)[:, first, second]
 
 
+def _not_constant(values: Tensor, _: Mapping) -> str | None:
+    constant = values.numel() < 2 or bool((values == values.flatten()[0]).all())
+    return "is the same everywhere: no line has a slope there" if constant else None
+
+
+@guarded(reads=(shaped_as("target"), finite, _not_constant), target=(finite, _not_constant))
 def line_error(
     reads: Float[Tensor, "row feature"], target: Float[Tensor, "row feature"], *, gate: bool = False
 ) -> float:
@@ -354,12 +447,14 @@ def line_error(
         gate: before that, a ReLU with the best of 25 thresholds from 0 to 1.2.
     """
     tried = [(reads - t).relu() for t in torch.linspace(0, 1.2, 25)] if gate else [reads]
+    tried = [each for each in tried if not _not_constant(each, {})] or [reads]
     return min(
         1 - torch.corrcoef(torch.stack([r.flatten(), target.flatten()]))[0, 1].item() ** 2
         for r in tried
     )
 
 
+@guarded(directions=(axes(2), finite), k=(count(), at_most("directions")), draws=count())
 def pursuit(
     directions: Float[Tensor, "feature dim"], k: int, *, draws: int, generator: torch.Generator
 ) -> Float[Tensor, " draw"]:
@@ -383,6 +478,7 @@ def pursuit(
     return torch.tensor(right)
 
 
+@guarded(directions=(axes(2), finite), k=(count(), at_most("directions")), draws=count())
 def reading(
     directions: Float[Tensor, "feature dim"], k: int, *, draws: int, generator: torch.Generator
 ) -> dict[str, Tensor]:
