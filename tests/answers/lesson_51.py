@@ -213,6 +213,11 @@ MISTAKES = {
         ("size", lambda m, d: _right(m, d).abs(), "signs are lost"),
         ("relu", lambda m, d: _right(m, d).relu(), "cut off"),
         (
+            "dimensions",
+            lambda m, d: m.W_out @ d / m.W_out.norm(dim=-1) / len(d),
+            "number of dimensions",
+        ),
+        (
             "best is 1",
             lambda m, d: _right(m, d) / _right(m, d).amax(-1, keepdim=True),
             "best neuron 1",

@@ -145,6 +145,11 @@ def test_both_holds_each_neuron_once():
     assert found[1].tolist() == [2, 4, 9]
 
 
+def test_both_keeps_the_layers_that_one_alone_has():
+    found = v.both({2: torch.tensor([4])}, {1: torch.tensor([9])})
+    assert {layer: chosen.tolist() for layer, chosen in found.items()} == {1: [9], 2: [4]}
+
+
 def test_drive_is_1_for_a_circuit_that_writes_along_one_field():
     fields = torch.eye(6)[:, :1]
     ov = torch.outer(torch.randn(6, generator=torch.Generator().manual_seed(0)), fields[:, 0])

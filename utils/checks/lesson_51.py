@@ -168,7 +168,7 @@ def check_alignment(alignment) -> str:
         torch.randn(2, 5, 3, generator=draw),
         *torch.randn(2, 2, 3, 5, generator=draw),
     )
-    direction = torch.tensor([2.0, -1.0, 2.0])
+    direction = torch.tensor([2.0, -3.0, 6.0])
     weights = {"W_out": W_out, "W_in": W_in, "W_gate": W_gate}
     model = SimpleNamespace(
         **{name: weight.clone().requires_grad_() for name, weight in weights.items()}
@@ -176,32 +176,35 @@ def check_alignment(alignment) -> str:
     dots, lengths = W_out @ direction, W_out.norm(dim=-1)
     match(
         alignment(model, direction),
-        dots / lengths / 3,
+        dots / lengths / 7,
         what="The cosines",
         mistakes={
             "Those are dot products: a long value vector would win by its length alone.": dots,
-            "The neurons' lengths are still in: divide by them too.": dots / 3,
+            "The neurons' lengths are still in: divide by them too.": dots / 7,
             "The direction's length is still in.": dots / lengths,
+            "You divided by the number of dimensions: divide by the direction's length.": (
+                dots / lengths / 3
+            ),
             "You divided by the length over all neurons, or over all layers: each value vector has "
-            "a length of its own.": dots / W_out.norm(dim=1, keepdim=True).norm(dim=-1) / 3,
+            "a length of its own.": dots / W_out.norm(dim=1, keepdim=True).norm(dim=-1) / 7,
             "You divided by the squares of the lengths: divide by the lengths.": (
-                dots / lengths.square() / 9
+                dots / lengths.square() / 49
             ),
             "You took `W_in`: that is what a neuron reads. What it writes is in `W_out`.": (
-                torch.einsum("ldn,d->ln", W_in, direction) / W_in.norm(dim=1) / 3
+                torch.einsum("ldn,d->ln", W_in, direction) / W_in.norm(dim=1) / 7
             ),
             "You took `W_gate`: that is what opens the gate. What a neuron writes is in `W_out`.": (
-                torch.einsum("ldn,d->ln", W_gate, direction) / W_gate.norm(dim=1) / 3
+                torch.einsum("ldn,d->ln", W_gate, direction) / W_gate.norm(dim=1) / 7
             ),
             "The signs are lost: a neuron that writes against the direction is another kind of "
-            "neuron.": (dots / lengths / 3).abs(),
+            "neuron.": (dots / lengths / 7).abs(),
             "What writes against the direction was cut off: a cosine goes from -1 to 1.": (
-                dots / lengths / 3
+                dots / lengths / 7
             ).clamp(min=0),
             "You made each layer's best neuron 1: divide by the lengths alone.": (
                 dots / lengths / (dots / lengths).amax(-1, keepdim=True)
             ),
-            "Neurons and layers are exchanged: [layer, neuron].": (dots / lengths / 3).T,
+            "Neurons and layers are exchanged: [layer, neuron].": (dots / lengths / 7).T,
         },
     )
     return "1 writes right along the direction, -1 right against it."
