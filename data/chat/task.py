@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Int
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,7 +23,7 @@ def texts(part: str = "train") -> list[Int[Tensor, " _"]]:
         part: "train" or "held_out".
 
     Raises:
-        ValueError: for any other part.
+        ValueError: for any other part, or where a file is damaged.
         FileNotFoundError: the texts are not there; `make data D=chat` writes them.
     """
     if part not in ("train", "held_out"):
@@ -37,6 +38,12 @@ def _read(file: Path) -> list[Int[Tensor, " _"]]:
         raise FileNotFoundError(
             f"No texts in {file}: get the repository's data, or `make data D={file.parent.name}`."
         )
-    kept = load_file(file)
-    tokens: Tensor = kept["tokens"].to(torch.int32)
-    return list(tokens.split(kept["lengths"].tolist()))
+    try:
+        kept = load_file(file)
+        tokens: Tensor = kept["tokens"].to(torch.int32)
+        return list(tokens.split(kept["lengths"].tolist()))
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"{file} is damaged ({error}): get the repository's data again, or "
+            f"`make data D={file.parent.name}`."
+        ) from error

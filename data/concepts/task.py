@@ -14,14 +14,29 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from utils.guards import filled, guarded, several
+
 CONCEPTS = ("sentiment", "formality", "sea")
 _DATA = Path(__file__).resolve().parents[1]
 
 
 def read_rows(name: str, *, folder: str = "concepts") -> list[dict[str, str]]:
-    """The rows of `data/FOLDER/NAME.csv`, by column."""
-    with (_DATA / folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """The rows of `data/FOLDER/NAME.csv`, by column.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged: it is empty, or a row has too few or too many columns.
+    """
+    path = _DATA / folder / f"{name}.csv"
+    again = "get the repository's data again."
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {path}: {again}")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    odd = [i for i, row in enumerate(rows, 1) if None in row or None in row.values()]
+    if odd or not rows:
+        raise ValueError(f"{path} is damaged at row {odd[0] if odd else 1}: {again}")
+    return rows
 
 
 def _known(concept: str, names: Sequence[str] = CONCEPTS) -> None:
@@ -83,6 +98,7 @@ def openings(*, part: str) -> list[str]:
     return [row["opening"] for row in read_rows("openings") if row["part"] == part]
 
 
+@guarded(texts=(several, filled))
 def sentiment(texts: Sequence[str]) -> Float[Tensor, " text"]:
     """VADER's compound score of each text, from -1 (negative) to 1 (positive).
 
@@ -113,6 +129,7 @@ class Classifier(NamedTuple):
     accuracy: float
     n_held_out: int
 
+    @guarded(texts=(several, filled))
     def scores(self, texts: Sequence[str]) -> Float[Tensor, " text"]:
         """2 p - 1, where p is its probability that the text has the concept."""
         return torch.from_numpy(2 * self.pipeline.predict_proba(list(texts))[:, 1] - 1).float()

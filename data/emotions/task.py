@@ -5,16 +5,15 @@ Personality and Social Psychology 39): 0 is pleasure, 90 arousal, 180 displeasur
 `data/emotions/README.md` says where the words and the sentences come from.
 """
 
-import csv
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FOLDER = Path(__file__).parent
+from data.concepts.task import read_rows
+from utils.guards import filled, guarded, several
 
 
 class Words(NamedTuple):
@@ -34,7 +33,7 @@ class Words(NamedTuple):
 
 def read_words() -> Words:
     """The words of `data/emotions/words.csv`."""
-    rows = _rows("words")
+    rows = read_rows("words", folder="emotions")
     return Words(
         [row["word"] for row in rows],
         torch.tensor([float(row["angle"]) for row in rows]),
@@ -44,15 +43,17 @@ def read_words() -> Words:
 
 
 def read_frames(use: str) -> list[str]:
-    """The beginnings of sentences in `data/emotions/frames.csv` that are for "fit" or "score"."""
-    return [row["frame"] for row in _rows("frames") if row["use"] == use]
+    """The beginnings of sentences in `data/emotions/frames.csv` that are for "fit" or "score".
+
+    Raises:
+        ValueError: for any other use.
+    """
+    if use not in ("fit", "score"):
+        raise ValueError(f'There are no frames to {use!r}: ask for "fit" or "score".')
+    return [row["frame"] for row in read_rows("frames", folder="emotions") if row["use"] == use]
 
 
-def _rows(name: str) -> list[dict[str, str]]:
-    with (FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
+@guarded(words=(several, filled), frames=(several, filled))
 def sentences(words: Sequence[str], frames: Sequence[str]) -> list[str]:
     """Every frame with every word and a full stop; the sentences of a word are neighbours."""
     return [f"{frame} {word}." for word in words for frame in frames]

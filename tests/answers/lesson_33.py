@@ -56,13 +56,15 @@ def _pearson_in_place(A, B):
     return geometry.cosine_pearson(A, B)
 
 
+def _off_diagonal(square):
+    return square[tuple(torch.triu_indices(*square.shape, offset=1))]
+
+
 def _pearson(a, b):
     return torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].item()
 
 
-def _global(
-    *, centre=(True, True), axis=0, pick=lambda s: geometry.off_diagonal(s), unit=True, end=_pearson
-):
+def _global(*, centre=(True, True), axis=0, pick=_off_diagonal, unit=True, end=_pearson):
     def cosine_pearson(A, B):
         found = []
         for E, wanted in zip((A, B), centre, strict=True):
@@ -79,7 +81,7 @@ def _unit_then_centred(A, B):
     for E in (A, B):
         unit = E / E.norm(dim=-1, keepdim=True)
         centred = unit - unit.mean(0)
-        found.append(geometry.off_diagonal(centred @ centred.T))
+        found.append(_off_diagonal(centred @ centred.T))
     return _pearson(*found)
 
 
@@ -256,7 +258,7 @@ MISTAKES = {
         ("size", lambda A, B: abs(geometry.cosine_pearson(A, B)), "models may also disagree"),
         ("at least 0", lambda A, B: max(geometry.cosine_pearson(A, B), 0.0), "cut off at 0"),
         ("squared", lambda A, B: geometry.cosine_pearson(A, B) ** 2, "square of the correlation"),
-        ("sizes of cosines", _global(pick=lambda s: geometry.off_diagonal(s).abs()), "correlation"),
+        ("sizes of cosines", _global(pick=lambda s: _off_diagonal(s).abs()), "correlation"),
         ("ranks", _global(end=_spearman), "correlation of ranks"),
         (
             "covariance",

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from utils.guards import filled, guarded
 from utils.plots import COLOURS, styled
 from utils.views import Html, Live, widgets
 
 
+@guarded(panels=filled)
 def polar(
     panels: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,

@@ -5,7 +5,7 @@ Embeddings*, arXiv 2503.21073, some with a stricter comparison beside them. Two 
 tokens that both have, by their strings: row i of one matrix and row i of the other are one token.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,8 +14,36 @@ from torch import Tensor
 
 from utils import stats
 from utils.activations import next_logits
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    filled,
+    finite,
+    guarded,
+    index_of,
+    number,
+    shaped_as,
+)
 from utils.stats import Interval
 from utils.steering import at_dose, steer
+
+
+def _below_rows(value: int, given: Mapping) -> str | None:
+    n = len(given["E"])
+    return None if value < n else f"is {value}, and each of {n} rows has {n - 1} others"
+
+
+def _two_or_more(value: Tensor, _: Mapping) -> str | None:
+    return None if len(value) > 1 else f"has {len(value)} entries: give at least two"
+
+
+def _around(value: Tensor, given: Mapping) -> str | None:
+    """Neighbours of each point, not all of them on it."""
+    x = given["x"]
+    if value.ndim != 3 or value[:, 0].shape != x.shape:
+        return f"has shape {tuple(value.shape)}: give [n, k, d] for points {[*x.shape]}"
+    return None if (value != x[:, None]).flatten(1).any(-1).all() else "all lie on their point"
 
 
 def shared_tokens(
@@ -36,28 +64,63 @@ def shared_tokens(
 # ---- Global -------------------------------------------------------------------------------------
 
 
+@guarded(E=(axes(2), filled, finite))
 def unit_rows(E: Float[Tensor, "n d"], *, centre: bool = True) -> Float[Tensor, "n d"]:
-    """Each row's direction, as seen from the mean row (or from the origin)."""
+    """Each row's direction, as seen from the mean row (or from the origin).
+
+    Raises:
+        ValueError: a row is the mean row (or the origin): it has no direction.
+    """
     E = E.float()
-    return torch.nn.functional.normalize(E - E.mean(0) if centre else E, dim=-1)
+    x = E - E.mean(0) if centre else E
+    if not x.any(-1).all():
+        at = int((~x.any(-1)).nonzero()[0])
+        raise ValueError(f"Row {at} has no direction, as seen from the centre: leave it out.")
+    return torch.nn.functional.normalize(x, dim=-1)
 
 
-def off_diagonal(square: Float[Tensor, "n n"]) -> Float[Tensor, " pair"]:
-    """Each pair of different rows once, [n (n - 1) / 2]."""
-    return square[tuple(torch.triu_indices(*square.shape, offset=1, device=square.device))]
+def _cosines(
+    A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, centre: bool
+) -> Iterator[tuple[Int[Tensor, " row"], Float[Tensor, "row n"], Float[Tensor, "row n"]]]:
+    """Rows, and their cosines with all rows in A and in B; 0 with themselves.
+
+    Some at a time: the whole tables of 20,000 tokens would take gigabytes.
+    """
+    x, y = unit_rows(A, centre=centre), unit_rows(B, centre=centre)
+    for rows in torch.arange(len(x), device=x.device).split(1 + 2**22 // len(x)):
+        yield rows, *((z[rows] @ z.T).scatter_(1, rows[:, None], 0.0) for z in (x, y))
 
 
+def _correlation(
+    sums: Float[Tensor, "sum=5 *draw"], size: Float[Tensor, "*draw"]
+) -> Float[Tensor, "*draw"]:
+    """Pearson's, from the sums of x, y, x squared, y squared and x times y."""
+    x, y, xx, yy, xy = sums / size
+    spread = (xx - x**2) * (yy - y**2)
+    if not (spread > 1e-12).all():
+        raise ValueError("All cosines of a model are alike: give at least three rows that differ.")
+    return (xy - x * y) / spread.sqrt()
+
+
+@guarded(A=filled, B=as_long_as("A"))
 def cosine_pearson(
     A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, centre: bool = True
 ) -> float:
     """Pearson correlation of the cosines of all pairs of rows in A with the same pairs in B.
 
     A token's cosine with itself is left out: it is 1 in every model.
+
+    Raises:
+        ValueError: fewer than three rows, not as many in both, or rows without a direction.
     """
-    pairs = [off_diagonal(x @ x.T) for x in (unit_rows(E, centre=centre) for E in (A, B))]
-    return torch.corrcoef(torch.stack(pairs))[0, 1].item()
+    sums = torch.zeros(5, dtype=torch.float64)
+    for _, a, b in _cosines(A, B, centre=centre):
+        a, b = a.double().flatten(), b.double().flatten()
+        sums += torch.stack([a.sum(), b.sum(), a @ a, b @ b, a @ b]).cpu()
+    return _correlation(sums, torch.tensor(float(max(len(A) * (len(A) - 1), 1)))).item()
 
 
+@guarded(A=filled, B=as_long_as("A"), n=count())
 def pearson_interval(
     A: Float[Tensor, "n a"],
     B: Float[Tensor, "n b"],
@@ -76,23 +139,21 @@ def pearson_interval(
         generator: of the draws, on the CPU; without one they are the same each time.
     """
     generator = generator or torch.Generator().manual_seed(0)
-    x, y = ((z @ z.T).fill_diagonal_(0) for z in (unit_rows(E, centre=centre) for E in (A, B)))
     # Drawing rows with replacement is giving each a count, and each pair the product of two.
-    drawn = torch.randint(len(x), (n, len(x)), generator=generator)
-    times = torch.zeros(n, len(x)).scatter_add_(1, drawn, torch.ones(drawn.shape)).to(x)
-
-    def total(values: Float[Tensor, "n n"]) -> Float[Tensor, " draw"]:
-        return ((times @ values) * times).sum(-1).double()
-
-    size = (times.sum(-1) ** 2 - times.pow(2).sum(-1)).double()
-    mean_x, mean_y = total(x) / size, total(y) / size
-    spread = (total(x * x) / size - mean_x**2) * (total(y * y) / size - mean_y**2)
-    return stats.percentiles((total(x * y) / size - mean_x * mean_y) / spread.sqrt())
+    drawn = torch.randint(len(A), (n, len(A)), generator=generator)
+    times = torch.zeros(n, len(A)).scatter_add_(1, drawn, torch.ones(drawn.shape)).to(A.device)
+    sums = torch.zeros(5, n, dtype=torch.float64)
+    for rows, a, b in _cosines(A, B, centre=centre):
+        for total, values in zip(sums, (a, b, a * a, b * b, a * b), strict=True):
+            total += ((times[:, rows] @ values) * times).sum(-1).double().cpu()
+    size = (times.sum(-1) ** 2 - times.pow(2).sum(-1)).double().cpu()
+    return stats.percentiles(_correlation(sums, size))
 
 
 # ---- Local --------------------------------------------------------------------------------------
 
 
+@guarded(E=filled, k=(count(), _below_rows))
 def nearest_rows(E: Float[Tensor, "n d"], k: int, *, centre: bool = True) -> Int[Tensor, "n k"]:
     """The k rows of highest cosine with each row, nearest first, without the row itself."""
     x = unit_rows(E, centre=centre)
@@ -103,6 +164,7 @@ def nearest_rows(E: Float[Tensor, "n d"], k: int, *, centre: bool = True) -> Int
     return torch.cat(found)
 
 
+@guarded(a=(axes(2), filled), b=shaped_as("a"))
 def neighbour_overlap(a: Int[Tensor, "n k"], b: Int[Tensor, "n k"]) -> Float[Tensor, " n"]:
     """The share of each token's k neighbours in A that are among its k neighbours in B.
 
@@ -113,6 +175,7 @@ def neighbour_overlap(a: Int[Tensor, "n k"], b: Int[Tensor, "n k"]) -> Float[Ten
     return (a[:, :, None] == b[:, None, :]).any(-1).float().mean(-1)
 
 
+@guarded(x=(axes(2), filled, finite), neighbours=(_around, finite), ridge=number(low=0))
 def lle_weights(
     x: Float[Tensor, "n d"], neighbours: Float[Tensor, "n k d"], *, ridge: float = 1e-3
 ) -> Float[Tensor, "n k"]:
@@ -135,18 +198,33 @@ def lle_weights(
     return (w / w.sum(-1, keepdim=True)).to(x)
 
 
+@guarded(a=(axes(2), filled, finite), b=(shaped_as("a"), finite))
 def row_pearson(a: Float[Tensor, "n k"], b: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-    """Pearson correlation of each row of a with the same row of b."""
+    """Pearson correlation of each row of a with the same row of b.
+
+    Raises:
+        ValueError: the numbers of a row are all alike, or the shapes are not.
+    """
+    if not all((x.amax(-1) > x.amin(-1)).all() for x in (a, b)):
+        raise ValueError("The numbers of a row are all alike: that correlates with nothing.")
     a, b = (x - x.mean(-1, keepdim=True) for x in (a, b))
     return torch.nn.functional.cosine_similarity(a, b, dim=-1)
 
 
+@guarded(
+    E=(axes(2), filled, finite),
+    neighbours=(axes(2), filled, index_of("E")),
+    share=number(low=0, high=1, over=True),
+)
 def intrinsic_dimension(
     E: Float[Tensor, "token d"], neighbours: Int[Tensor, "n k"], *, share: float = 0.9
 ) -> Int[Tensor, " n"]:
     """How many principal components hold this share of the variance of each token's neighbours.
 
     Lee et al.'s measure. At most k - 1, so compare only tokens and models of one k.
+
+    Raises:
+        ValueError: a token's neighbours do not differ, an index or the share is out of range.
     """
     found = []
     for rows in neighbours.split(500):
@@ -154,6 +232,8 @@ def intrinsic_dimension(
         x = x - x.mean(1, keepdim=True)
         # Of the k x k matrix of inner products, which has the same eigenvalues as the covariance.
         variance = torch.linalg.eigvalsh(x @ x.mT).flip(-1).clamp(min=0)
+        if not (variance.sum(-1) > 0).all():
+            raise ValueError("A token's neighbours are all alike: give two that differ, or more.")
         held = variance.cumsum(-1) / variance.sum(-1, keepdim=True)
         found.append((held < share - 1e-9).sum(-1) + 1)
     return torch.cat(found)
@@ -162,6 +242,7 @@ def intrinsic_dimension(
 # ---- Moving a vector ----------------------------------------------------------------------------
 
 
+@guarded(A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite), ridge=number(low=0))
 def fit_map(
     A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, ridge: float = 0.0
 ) -> Float[Tensor, "a b"]:
@@ -186,6 +267,7 @@ def fit_map(
     return stats.ridge(A, B, penalty=ridge * variance * n).weights.to(B)
 
 
+@guarded(T=(axes(2), finite), A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite))
 def map_fit(
     T: Float[Tensor, "a b"],
     A: Float[Tensor, "n a"],
@@ -197,11 +279,20 @@ def map_fit(
 
     Args:
         means: of the rows that T was fitted on.
+
+    Raises:
+        ValueError: T, the rows and the means do not fit together, or B is its mean everywhere.
     """
+    sizes = (A.shape[1], B.shape[1])
+    if tuple(T.shape) != sizes or tuple(len(mean.flatten()) for mean in means) != sizes:
+        raise ValueError(f"Rows {sizes[0]} and {sizes[1]} wide need T and means of these sizes.")
     centred = B - means[1]
+    if not centred.any():
+        raise ValueError("B is its mean in every row: there is nothing to explain.")
     return (1 - ((A - means[0]) @ T - centred).pow(2).sum() / centred.pow(2).sum()).item()
 
 
+@guarded(pairs=filled)
 def log_odds(
     model, texts: Sequence[str], pairs: Sequence[tuple[str, str]]
 ) -> Float[Tensor, " pair"]:
@@ -209,13 +300,25 @@ def log_odds(
 
     Args:
         pairs: of tokens, spelt as in the model's vocabulary.
+
+    Raises:
+        ValueError: a pair is not two tokens of the model, or a text does not fit its context.
     """
-    ids = torch.tensor([model.tokenizer.convert_tokens_to_ids(list(pair)) for pair in pairs])
+    own = model.tokenizer.get_vocab()
+    if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
+        raise ValueError("Each of `pairs` is two tokens.")
+    if unknown := [token for pair in pairs for token in pair if token not in own]:
+        raise ValueError(
+            f"{unknown[0]!r} is no token of this model: spell it as its vocabulary does, where "
+            "`Ġ` or `▁` stands for a space."
+        )
+    ids = torch.tensor([[own[token] for token in pair] for pair in pairs])
     with torch.no_grad():
         log_p = next_logits(model, texts).log_softmax(-1)
     return (log_p[:, ids[:, 0]] - log_p[:, ids[:, 1]]).mean(0)
 
 
+@guarded(vectors=(axes(2), filled))
 def steering_effects(
     model,
     vectors: Float[Tensor, "n d_model"],
@@ -241,6 +344,7 @@ def steering_effects(
 # ---- Controls and comparisons -------------------------------------------------------------------
 
 
+@guarded(counts=(axes(1), finite, _two_or_more), window=count(low=2))
 def like_frequency(
     counts: Int[Tensor, " n"], *, generator: torch.Generator, window: int = 20
 ) -> Int[Tensor, " n"]:
@@ -261,6 +365,7 @@ def like_frequency(
     return other
 
 
+@guarded(E=(axes(2), _two_or_more, finite))
 def gaussian_like(E: Float[Tensor, "n d"], *, generator: torch.Generator) -> Float[Tensor, "n d"]:
     """Random rows of the shape of E, with the mean and covariance of E's rows.
 
@@ -281,6 +386,7 @@ class Likeness(NamedTuple):
     lle: Float[Tensor, " n"]
 
 
+@guarded(A=filled, B=as_long_as("A"))
 def likeness(
     A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, k: int = 10, centre: bool = True
 ) -> Likeness:
@@ -361,9 +467,14 @@ def compare(
         What was measured -> its value: "tokens", "pearson", "overlap", "lle" and "map" (the share
         of variance explained on held-out tokens); the same with ", shuffled" after the name, and
         "overlap, chance"; with counts also "pearson, like frequency".
+
+    Raises:
+        ValueError: fewer than ten tokens are shared, or not more than k, or as for `embeddings`.
     """
     tokens, A, B = embeddings(model_a, model_b, at_least=at_least)
     n = len(tokens)
+    if n < 10:
+        raise ValueError(f"{n} shared tokens are too few to compare: ask for a lower count.")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     out, fitted = order.split([n // 5, n - n // 5])
     other = torch.empty_like(order)
