@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from tests.small_models import random_model
-from utils.features import absorption, dashboards, planted, shift
+from utils.features import absorption, dashboards, figures, planted, shift
 from utils.features import sae as saes
 from utils.features import superposition as sp
 
@@ -604,4 +604,22 @@ SHIFTS = [
     ),
 ]
 
-ROWS = DICTIONARIES + TOY_MODELS + WORLDS + BOARDS + FAMILIES_OF_TOKENS + SHIFTS
+LABELS = {"rows": ["1"], "columns": ["x", "y"], "title": "t", "x": "x", "y": "y"}
+
+FIGURES = [
+    ("no arrows", lambda: figures.arrows({}, title="t"), "`panels` is empty"),
+    ("arrows in space", lambda: figures.arrows({"a": drawn(4, 3)}, title="t"), "need a plane"),
+    ("arrows of NaN", lambda: figures.arrows({"a": nan_in(drawn(4, 2))}, title="t"), "in 'a'"),
+    (
+        "a phase without a name",
+        lambda: figures.phases({"a": torch.tensor([[0, 2]])}, kinds=("one", "two"), **LABELS),
+        "cells hold 0 to 2",
+    ),
+    (
+        "a map of other cells",
+        lambda: figures.phases({"a": torch.tensor([[0], [1]])}, kinds=("one", "two"), **LABELS),
+        "(1, 2)",
+    ),
+]
+
+ROWS = FIGURES + DICTIONARIES + TOY_MODELS + WORLDS + BOARDS + FAMILIES_OF_TOKENS + SHIFTS

@@ -1,6 +1,9 @@
 """The texts that steered models wrote, as they are shipped."""
 
+import pytest
+
 from data.concepts import task as concepts
+from data.feature_steering import task
 from data.feature_steering.task import written_texts
 
 
@@ -12,3 +15,12 @@ def test_the_shipped_texts_are_whole():
     score = {run: concepts.score("sea", each.texts).mean() for run, each in written.items()}
     plain = score["unsteered"]
     assert score["sea, means"] - plain > 0.2 > score["sentiment, means"] - plain
+
+
+def test_a_damaged_file_is_said(tmp_path, monkeypatch):
+    whole = task.FILE.read_text(encoding="utf-8")
+    monkeypatch.setattr(task, "FILE", tmp_path / "texts.csv")
+    for damaged in ("", whole[: len(whole) // 2], whole.replace("latent", "feature", 1)):
+        task.FILE.write_text(damaged, encoding="utf-8")
+        with pytest.raises(ValueError, match="is damaged: get it again"):
+            task.written_texts()

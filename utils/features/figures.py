@@ -8,10 +8,33 @@ from jaxtyping import Float, Int
 from plotly.subplots import make_subplots
 from torch import Tensor
 
+from utils.guards import filled, guarded
 from utils.plots import COLOURS, styled
 from utils.views import Html, Live, widgets
 
 
+def _in_a_plane(panels: Mapping[str, Tensor], _: Mapping) -> str | None:
+    other = [name for name, W in panels.items() if W.ndim != 2 or W.shape[1] != 2]
+    if other:
+        return f"has directions in {other[0]!r} that are not [feature, 2]: arrows need a plane"
+    odd = [name for name, W in panels.items() if not bool(W.isfinite().all())]
+    return f"has NaN or infinity in {odd[0]!r}" if odd else None
+
+
+def _each_has_a_name(kinds: Sequence[str], given: Mapping) -> str | None:
+    numbers = [int(cell) for cells in given["panels"].values() for cell in cells.flatten()]
+    if min(numbers) >= 0 and max(numbers) < len(kinds):
+        return None
+    return f"names {len(kinds)} kinds, and cells hold {min(numbers)} to {max(numbers)}"
+
+
+def _same_cells(panels: Mapping[str, Tensor], given: Mapping) -> str | None:
+    wanted = len(given["rows"]), len(given["columns"])
+    other = [name for name, cells in panels.items() if tuple(cells.shape) != wanted]
+    return f"has other cells in {other[0]!r} than rows and columns, {wanted}" if other else None
+
+
+@guarded(panels=(filled, _in_a_plane))
 def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -> go.Figure:
     """Each feature's direction in two dimensions, a panel for each name, three in a row.
 
@@ -52,6 +75,7 @@ def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -
     return fig.update_layout(margin={"l": 20, "r": 20, "t": 85, "b": 20})
 
 
+@guarded(panels=(filled, _same_cells), kinds=_each_has_a_name)
 def phases(
     panels: Mapping[str, Int[Tensor, "row column"]],
     *,
