@@ -98,8 +98,17 @@ def test_the_set_up_cell_runs_twice_and_lesson_00_runs_through(python, published
     (setup,) = [cell for cell in lesson.cells if "setup" in cell.metadata.get("tags", [])]
     first = lesson.cells.index(setup)
     again = nbformat.v4.new_code_cell(setup.source)
-    cells = [*lesson.cells[: first + 1], again, *lesson.cells[first + 1 :]]
+    ask = nbformat.v4.new_code_cell(
+        "from utils.checks.predict import outcome, predict\n"
+        'predict("00.x", "Which?", choices=["a", "b"]); predict("00.y", "How many?")\n'
+        'outcome("00.x", "a"); outcome("00.y", 3.0, factor=2)'
+    )
+    cells = [*lesson.cells[: first + 1], again, *lesson.cells[first + 1 :], ask]
     ran = _run(cells, python, published, tmp_path)
+    widget = "application/vnd.jupyter.widget-view+json"
+    shown = [output.data for output in ran[-1].outputs]
+    assert [widget in data for data in shown] == [True, True, False, False]
+    assert all("Predict" in data["text/html"] for data in shown[:2])
 
     for cell in ran[first : first + 2]:
         said = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
