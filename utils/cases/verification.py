@@ -111,7 +111,11 @@ class Brackets(NamedTuple):
         return activation[self.text, at]
 
     def take(self, rows: Int[Tensor, " row"]) -> "Brackets":
-        """A position for each row, in the same texts; a position may come more than once."""
+        """A position for each row, in the same texts; a position may come more than once.
+
+        Raises:
+            ValueError: there is no row, or one is not among these positions.
+        """
         rows = chosen_rows(rows.to(self.pos.device), len(self.pos))
         return Brackets(self.tokens, *(each[rows] for each in self[1:]))
 
