@@ -276,6 +276,8 @@ def path_sweep(
             native models), or norms what a head writes before it adds it to the stream.
     """
     hook = _sender_hook(model, what)
+    if isinstance(source, Mapping):
+        raise ValueError("A path goes between two runs: give `source` as token ids.")
     check_runs(model, tokens, source)
     tokens, (n_pos, positions) = tokens.to(model.cfg.device), counted(tokens, positions)
     reads = _receivers(model, receivers, into)
@@ -610,7 +612,7 @@ def broadcast(
             f"{len(shapes) - 1}."
         )
     try:
-        return {layer: source[layer].expand(shape) for layer, shape in shapes.items()}
+        return {i: torch.as_tensor(source[i]).expand(shape) for i, shape in shapes.items()}
     except RuntimeError:
         raise ValueError(
             f"The activations given do not broadcast to {what!r}, which is {list(shapes[0])}."
@@ -756,9 +758,10 @@ def first_difference(tokens: Tensor, source: Tensor) -> int:
 def counted(tokens: Tensor, positions: Sequence[int]) -> tuple[int, list[int]]:
     """How many positions have to be computed, and the given ones counted from the start."""
     n_pos = tokens.shape[1]
-    if not positions or not all(-n_pos <= pos < n_pos for pos in positions):
+    single = isinstance(positions, int)
+    if single or not len(positions) or not all(-n_pos <= pos < n_pos for pos in positions):
         raise ValueError(
-            f"`positions` is {list(positions)}; name some from {-n_pos} to {n_pos - 1}."
+            f"`positions` is {positions}; name some from {-n_pos} to {n_pos - 1}, in a list."
         )
     positions = [pos % n_pos for pos in positions]
     return max(positions) + 1, positions
