@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from utils.guards import count, guarded, several
+
 TEMPLATES = (
     "When {} and {} went to the {place}, {} gave a {thing} to",
     "After {} and {} left the {place}, {} handed a {thing} to",
@@ -69,7 +71,16 @@ class Prompts:
     spare: Int[Tensor, " batch"]
 
     def logit_diff(self, logits: Float[Tensor, "batch pos d_vocab"]) -> Float[Tensor, " batch"]:
-        """logit(IO) - logit(S) at the last position: above 0, the model prefers the right name."""
+        """logit(IO) - logit(S) at the last position: above 0, the model prefers the right name.
+
+        Raises:
+            ValueError: the logits are of other prompts, more or fewer.
+        """
+        if logits.ndim != 3 or len(logits) != len(self.io):
+            raise ValueError(
+                f"These are {len(self.io)} prompts, and the logits {list(logits.shape)}: give "
+                "[batch, pos, d_vocab] of the same prompts."
+            )
         rows = torch.arange(len(self.io), device=logits.device)
         return logits[rows, -1, self.io] - logits[rows, -1, self.s]
 
@@ -91,6 +102,28 @@ class Prompts:
         return replace(self, tokens=tokens, texts=())
 
 
+def _template(value: int, _: Mapping) -> str | None:
+    top = len(TEMPLATES) - 1
+    return None if 0 <= value <= top else f"is {value}: there are templates 0 to {top}"
+
+
+def _three_names(value: Sequence[str], _: Mapping) -> str | None:
+    if len(set(value)) < len(value):
+        return "holds a name twice: give each once"
+    odd = [name for name in value if name != name.strip() or not name]
+    if odd:
+        return f"holds {odd[0]!r}: give names without spaces around them"
+    return None if len(value) > 2 else f"holds {len(value)}: a prompt needs three different ones"
+
+
+def _that_reads(value, _: Mapping) -> str | None:
+    has_none = getattr(value, "tokenizer", None) is None
+    return (
+        "has no tokenizer, and these prompts are text: load a language model" if has_none else None
+    )
+
+
+@guarded(model=_that_reads, n=count(), template=_template, names=(several, _three_names))
 def prompts(
     model,
     n: int,

@@ -14,6 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from utils.guards import guarded, number
 from utils.models import save_native
 
 HERE = Path(__file__).resolve().parent
@@ -109,8 +110,17 @@ class Head:
         self.used = 0
 
     def match(self, query: Tensor, key: Tensor, strength: float) -> "Head":
-        """Adds `strength * (x_query @ query) . (x_key @ key)` to the score, both [d_model, n]."""
+        """Adds `strength * (x_query @ query) . (x_key @ key)` to the score, both [d_model, n].
+
+        Raises:
+            ValueError: the two do not match, or the head has no coordinates left.
+        """
         n = query.shape[1]
+        if key.shape != query.shape or self.used + n > D_HEAD:
+            raise ValueError(
+                f"A query of shape {list(query.shape)} and a key of {list(key.shape)} do not fit: "
+                f"they must be alike, and this head has {D_HEAD - self.used} coordinates left."
+            )
         where = slice(self.used, self.used + n)
         self.used += n
         self.Q[:, where] += SCALE * strength * query
@@ -130,7 +140,14 @@ class Head:
 
 
 def picks(name: str, entries: list[int]) -> Tensor:
-    """[d_model, n]: reads these entries of a space, one a column."""
+    """[d_model, n]: reads these entries of a space, one a column.
+
+    Raises:
+        ValueError: the space has no such entry, or there is no such space.
+    """
+    n = space(name).stop - space(name).start
+    if not all(0 <= entry < n for entry in entries):
+        raise ValueError(f"{name!r} has entries 0 to {n - 1}, and {entries} are asked for.")
     out = torch.zeros(D_MODEL, len(entries))
     for column, entry in enumerate(entries):
         out[space(name).start + entry, column] = 1.0
@@ -138,7 +155,13 @@ def picks(name: str, entries: list[int]) -> Tensor:
 
 
 def names(name: str) -> Tensor:
-    """[d_model, names]: reads the names' entries of a space."""
+    """[d_model, names]: reads the names' entries of a space.
+
+    Raises:
+        ValueError: the space holds no names.
+    """
+    if name in SPACES and SPACES[name] < len(NAMES):
+        raise ValueError(f"{name!r} holds no names: its {SPACES[name]} entries are others.")
     first = FIRST_NAME if SPACES[name] == len(TOKENS) else 0
     return picks(name, list(range(first, first + len(NAMES))))
 
@@ -183,6 +206,7 @@ def heads() -> dict[str, Head]:
     }
 
 
+@guarded(noise=number(low=0))
 def build(noise: float = NOISE) -> TransformerBridge:
     """The model: 3 layers of 4 heads, attention only, no norm.
 
@@ -220,7 +244,7 @@ def build(noise: float = NOISE) -> TransformerBridge:
         if name.endswith("weight"):
             value += noise * torch.randn(value.shape, generator=random)
     model.load_state_dict(weights)
-    return model
+    return model.eval()
 
 
 def main() -> None:

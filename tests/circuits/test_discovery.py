@@ -75,6 +75,35 @@ def test_edge_attribution_is_transformer_lens_where_that_has_edges(plain):
     assert max(abs(value) for value in theirs.values()) > 0.1
 
 
+def test_edge_attribution_needs_no_gradients_of_weights_and_none_around_it(plain):
+    """Frozen weights, and `torch.no_grad()` around it, change nothing."""
+    destination, source = runs(batch=2)
+    settings = {"source": source, "metric": metric}
+    usual = discovery.edge_attribution(plain, destination, **settings)
+    weights = list(plain.parameters())
+    try:
+        for weight in weights:
+            weight.requires_grad_(False)
+        frozen = discovery.edge_attribution(plain, destination, **settings)
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+    with torch.no_grad():
+        inside = discovery.edge_attribution(plain, destination, **settings)
+        points = discovery.edge_attribution(plain, destination, **settings, steps=2)
+    assert torch.equal(usual, frozen) and torch.equal(usual, inside)
+    assert not usual.requires_grad and (points - usual).abs().max() > 0.01
+
+
+def test_an_edge_that_is_named_twice_is_patched_once(grouped):
+    destination, source = runs(batch=2)
+    edge = ("L0H1", "L1KV0.k")
+    once, twice, plainly = discovery.patched_edges(
+        grouped, destination, source=source, edge_sets=[[edge], [edge, edge], []], metric=metric
+    )
+    assert once == twice != plainly
+
+
 @pytest.mark.parametrize("model", ["plain", "grouped"])
 def test_a_writers_edges_add_up_to_its_node(model, request):
     model = request.getfixturevalue(model)

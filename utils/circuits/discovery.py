@@ -9,8 +9,10 @@ As in `transformer_lens`, that other run is the *source*, and the one that is pa
 *destination*; the functions call it `tokens`, as a sweep does.
 """
 
+import difflib
 import functools
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -19,8 +21,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient
 
-from utils.circuits.patching import Metric
-from utils.heads import Head
+from utils.circuits.patching import Metric, check_runs, scored
+from utils.guards import (
+    Guard,
+    axes,
+    count,
+    evaluating,
+    filled,
+    guarded,
+    index_of,
+    number,
+    several,
+    unpadded,
+)
+from utils.heads import Head, by_layer
 
 Edge = tuple[str, str]
 
@@ -52,13 +66,31 @@ class Graph:
         ]
 
     def score_of(self, scores: Float[Tensor, "writer reader"]) -> dict[Edge, float]:
-        """A score matrix as a dictionary over the edges."""
+        """A score matrix as a dictionary over the edges.
+
+        Raises:
+            ValueError: it is not [writer, reader] of this graph.
+        """
+        if scores.shape != self.allowed.shape:
+            raise ValueError(
+                f"The scores have shape {list(scores.shape)}, and this graph has "
+                f"{len(self.writers)} writers and {len(self.readers)} readers."
+            )
         values = scores.detach().cpu().T[self.allowed.T].tolist()
         return dict(zip(self.edges(), values, strict=True))
 
 
 def graph(model) -> Graph:
-    """The graph of a TransformerBridge whose layers are attention, then (perhaps) an MLP."""
+    """The graph of a TransformerBridge whose layers are attention, then (perhaps) an MLP.
+
+    Raises:
+        NotImplementedError: its layers are built in another way.
+    """
+    if model.cfg.parallel_attn_mlp or any("_post.hook" in name for name in model.hook_dict):
+        raise NotImplementedError(
+            "In this model attention and MLP run side by side, or what they write is normalised "
+            "once more, so its edges are others: choose a model such as GPT-2, Llama or Qwen."
+        )
     writers, readers, seen = ["embed"], [], []
 
     def read(names: list[str]) -> None:
@@ -102,6 +134,21 @@ def _parsed(name: str) -> tuple[str, int, int]:
 # ---- Edge attribution ---------------------------------------------------------------------------
 
 
+def _of_readers(value: Tensor, given: Mapping) -> str | None:
+    wanted, got = tuple(given["difference"].shape[1:]), tuple(value.shape)
+    if got[1:] == wanted:
+        return None
+    return f"has shape {got}, and must end in {wanted}, as `difference`"
+
+
+def _of_pairs(value: Tensor, given: Mapping) -> str | None:
+    wanted = len(given["difference"]), len(given["gradient"])
+    if tuple(value.shape) == wanted and value.dtype == torch.bool:
+        return None
+    return f"is {value.dtype} of shape {tuple(value.shape)}: give booleans, {wanted}"
+
+
+@guarded(difference=axes(4), gradient=(axes(4), _of_readers), allowed=_of_pairs)
 def edge_attribution_scores(
     difference: Float[Tensor, "writer batch pos d_model"],
     gradient: Float[Tensor, "reader batch pos d_model"],
@@ -120,6 +167,7 @@ def edge_attribution_scores(
     return torch.einsum("wbpd,rbpd->wr", difference, gradient) * allowed
 
 
+@guarded(steps=count(low=0))
 def edge_attribution(
     model,
     tokens: Int[Tensor, "batch pos"],
@@ -144,7 +192,14 @@ def edge_attribution(
         steps: 0 takes the gradient in the destination run. More averages it over that many points
             on the way from the destination's embeddings to the source's (EAP-IG, Hanna et al.,
             2024, arXiv 2403.17806).
+
+    Raises:
+        ValueError: the two runs do not fit together or are padded, a hook is at work, or the metric
+            has no gradient, or not a number for each prompt.
+        NotImplementedError: the model's layers are not attention, then an MLP.
     """
+    check_runs(model, tokens, source)
+    allowed = graph(model).allowed
     there = _written(model, _cached(model, source, metric, gradient=False).activations)
     here = _cached(model, tokens, metric, gradient=not steps)
     difference = there - _written(model, here.activations)
@@ -157,7 +212,7 @@ def edge_attribution(
         for point in points:
             run = _cached(model, tokens, metric, gradient=True, embed=point)
             gradient = gradient.to(gap) + _read_gradients(model, run) / steps
-    return edge_attribution_scores(difference, gradient, graph(model).allowed.to(gradient.device))
+    return edge_attribution_scores(difference, gradient, allowed.to(gradient.device))
 
 
 def _cached(model, tokens, metric, gradient: bool, embed: Tensor | None = None):
@@ -168,16 +223,28 @@ def _cached(model, tokens, metric, gradient: bool, embed: Tensor | None = None):
         block = f"blocks.{layer}"
         names += [f"{block}.ln1.hook_in"] + [f"{block}.attn.hook_{x}" for x in "qkvz"]
         names += [f"{block}.ln2.hook_in", f"{block}.hook_mlp_out"] if mlps else []
-    given = [("hook_embed", lambda value, hook: embed)] if embed is not None else []
-    with model.hooks(fwd_hooks=given) if given else nullcontext():
-        found = cache_activation_and_gradient(
-            model,
-            tokens,
-            lambda logits: metric(logits).mean(),
-            names_filter=names,
-            compute_gradient=gradient,
+
+    def start(value: Tensor, hook) -> Tensor:
+        # Of a model whose weights are frozen nothing has a gradient before it is asked for.
+        value = value if embed is None else embed
+        return value if value.requires_grad else value.requires_grad_()
+
+    def mean(logits: Tensor) -> Tensor:
+        score = scored(metric, logits, "the metric", "on the unpatched run").mean()
+        if gradient and not score.requires_grad:
+            raise ValueError(
+                "The metric has no gradient, as counts have none: choose one that moves smoothly, "
+                "such as a difference of logits."
+            )
+        return score
+
+    with (
+        torch.set_grad_enabled(gradient),
+        model.hooks(fwd_hooks=[("hook_embed", start)]) if gradient else nullcontext(),
+    ):
+        return cache_activation_and_gradient(
+            model, tokens, mean, names_filter=names, compute_gradient=gradient
         )
-    return found
 
 
 def _written(model, activations) -> Float[Tensor, "writer batch pos d_model"]:
@@ -191,6 +258,7 @@ def _written(model, activations) -> Float[Tensor, "writer batch pos d_model"]:
     return torch.cat([part.detach() for part in parts])
 
 
+@torch.enable_grad()
 def _read_gradients(model, run) -> Float[Tensor, "reader batch pos d_model"]:
     """The metric's gradient by each reader's own input, in the order of `graph(model).readers`."""
     parts = []
@@ -224,6 +292,7 @@ def _project(model, layer: int, letter: str, resid: Tensor, head: int | None = N
 # ---- Exact edge patching ------------------------------------------------------------------------
 
 
+@guarded(edge_sets=filled, batch_size=count())
 @torch.no_grad()
 def patched_edges(
     model,
@@ -242,11 +311,18 @@ def patched_edges(
 
     Args:
         tokens, source, metric: as for `edge_attribution`.
-        edge_sets: sets of edges; the empty set gives the plain run.
+        edge_sets: sets of edges; the empty set gives the plain run. An edge that stands in a set
+            twice is patched once.
         batch_size: at most so many rows in one forward pass.
+
+    Raises:
+        ValueError: an edge is not in `graph(model)`; or as for `edge_attribution`.
     """
+    check_runs(model, tokens, source)
+    edges_of_model = graph(model)
+    _check_edges(edges_of_model, edge_sets)
     there = _cached(model, source, metric, gradient=False).activations
-    index = {name: i for i, name in enumerate(graph(model).writers)}
+    index = {name: i for i, name in enumerate(edges_of_model.writers)}
     written = _written(model, there)
     batch, per_pass = len(tokens), max(1, batch_size // len(tokens))
     values = []
@@ -254,14 +330,36 @@ def patched_edges(
         chunk = edge_sets[start : start + per_pass]
         by_reader: dict[str, list[tuple[slice, str]]] = {}
         for i, edges in enumerate(chunk):
-            for writer, reader in edges:
+            for writer, reader in dict.fromkeys(edges):
                 place = slice(i * batch, (i + 1) * batch)
                 by_reader.setdefault(reader, []).append((place, writer))
         hooks = _edge_hooks(model, by_reader, source={w: written[i] for w, i in index.items()})
         with model.hooks(fwd_hooks=hooks):
             logits = model(tokens.repeat(len(chunk), 1))
-        values += [metric(logits[i * batch : (i + 1) * batch]).mean() for i in range(len(chunk))]
-    return torch.stack(values)
+        values += [
+            scored(metric, logits[i * batch : (i + 1) * batch], "the metric", f"on set {start + i}")
+            for i in range(len(chunk))
+        ]
+    return torch.stack(values).mean(1)
+
+
+def _check_edges(graph: Graph, edge_sets: Sequence[Collection[Edge]]) -> None:
+    """Raises a ValueError for the first thing that is not an edge of this graph."""
+    places = [{name: i for i, name in enumerate(ends)} for ends in (graph.writers, graph.readers)]
+    for edge in dict.fromkeys(edge for edges in edge_sets for edge in edges):
+        if not (isinstance(edge, tuple) and len(edge) == 2):
+            raise ValueError(
+                f'Give sets of pairs (writer, reader), such as ("L0H0", "L1H0.q"), not {edge!r}.'
+            )
+        for name, there, what in zip(edge, places, ("writer", "reader"), strict=True):
+            if name not in there:
+                near = difflib.get_close_matches(str(name), there, n=3, cutoff=0)
+                raise ValueError(
+                    f"This model has no {what} {name!r}; there are {len(there)}, among them "
+                    f"{', '.join(near)}."
+                )
+        if not graph.allowed[places[0][edge[0]], places[1][edge[1]]]:
+            raise ValueError(f"{edge[1]} cannot read {edge[0]}, which writes after it.")
 
 
 def _edge_hooks(model, by_reader, source: dict[str, Tensor]) -> list:
@@ -325,6 +423,12 @@ def _edge_hooks(model, by_reader, source: dict[str, Tensor]) -> list:
 # ---- Pruning, and how far a circuit is right where the truth is known ---------------------------
 
 
+def _each_once(value: Collection[Hashable], _: Mapping) -> str | None:
+    twice = [each for each, n in Counter(value).items() if n > 1]
+    return f"holds {twice[0]!r} twice: give each once" if twice else None
+
+
+@guarded(parts=(several, _each_once), threshold=number())
 def prune(
     parts: Sequence[Hashable], damage: Callable[[frozenset], float], *, threshold: float
 ) -> list:
@@ -347,6 +451,7 @@ def prune(
     return [part for part in parts if part not in removed]
 
 
+@guarded(found=(several, _each_once), true=(several, filled, _each_once))
 def precision_recall(found: Collection, true: Collection) -> tuple[float, float]:
     """Precision and recall. With nothing found, precision is 1: no claim was wrong.
 
@@ -362,6 +467,14 @@ def precision_recall(found: Collection, true: Collection) -> tuple[float, float]
 # ---- Circuits of heads --------------------------------------------------------------------------
 
 
+def _fills(value: Tensor, given: Mapping) -> str | None:
+    batch, *rest = given["z"].shape
+    if list(value.shape[1:]) == rest and len(value) in (1, batch):
+        return None
+    return f"has shape {tuple(value.shape)}, and must be {[batch, *rest]} as `z`, or of one row"
+
+
+@guarded(z=axes(4), fill=(axes(4), _fills), kept=index_of("z", 2))
 def keep_heads(
     z: Float[Tensor, "batch pos head d_head"],
     fill: Float[Tensor, "#batch pos head d_head"],
@@ -379,6 +492,7 @@ def keep_heads(
     return torch.where(keep[:, None], z, fill)
 
 
+@guarded(model=evaluating, tokens=(axes(2), filled, unpadded))
 @torch.no_grad()
 def head_z(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batch pos head d_head"]:
     """Every head's `z`. Its mean over the batch, position by position, is a usual `fill`."""
@@ -386,6 +500,12 @@ def head_z(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batc
     return torch.stack([cache["z", layer] for layer in range(model.cfg.n_layers)])
 
 
+def _of_layers(value: Tensor, given: Mapping) -> str | None:
+    n = given["model"].cfg.n_layers
+    return None if len(value) == n else f"is for {len(value)} layers, and this model has {n}"
+
+
+@guarded(circuits=filled, fill=(axes(5), _of_layers), batch_size=count())
 @torch.no_grad()
 def circuit_values(
     model,
@@ -403,14 +523,20 @@ def circuit_values(
         circuits: sets of heads.
         fill: what the other heads give: means over prompts, or their outputs on other prompts.
         batch_size: at most so many rows in one forward pass.
+
+    Raises:
+        ValueError: the model has no such head, `fill` does not fit, the prompts are padded, a hook
+            is at work, or the metric does not return a number for each prompt.
     """
+    check_runs(model, tokens, {})
+    circuits = [by_layer(model, circuit) for circuit in circuits]
     batch, per_pass = len(tokens), max(1, batch_size // len(tokens))
     values = []
 
     def hook_of(layer: int, chunk):
         def hook(z, hook):
             pieces = [
-                keep_heads(piece, fill[layer], [h for at, h in circuit if at == layer])
+                keep_heads(piece, fill[layer], circuit.get(layer, []))
                 for piece, circuit in zip(z.split(batch), chunk, strict=True)
             ]
             return torch.cat(pieces)
@@ -425,7 +551,8 @@ def circuit_values(
         ]
         with model.hooks(fwd_hooks=hooks):
             logits = model(tokens.repeat(len(chunk), 1))
-        values += [metric(piece) for piece in logits.split(batch)]
+        pieces = enumerate(logits.split(batch), start)
+        values += [scored(metric, piece, "the metric", f"on circuit {i}") for i, piece in pieces]
     return torch.stack(values)
 
 
@@ -459,6 +586,31 @@ def metric_of_heads(
     return lambda circuit: measured(frozenset(circuit))
 
 
+def _with_gap(value: Callable[[Collection], float], given: Mapping) -> str | None:
+    """A metric that tells the whole model from nothing. (`metric_of_heads` remembers both.)"""
+    none, whole = value([]), value(given["everything"])
+    if abs(whole - none) > 1e-6:
+        return None
+    return (
+        f"gives {whole:.3g} for the whole model and {none:.3g} for nothing, so no share can be "
+        "taken: choose a metric or a fill that tells the two apart"
+    )
+
+
+def _within(other: str) -> Guard:
+    """Parts that are all in another argument."""
+
+    def guard(value: Collection, given: Mapping) -> str | None:
+        odd = set(value) - set(given[other])
+        return f"holds {min(odd, key=str)!r}, which is not in `{other}`" if odd else None
+
+    return guard
+
+
+_CIRCUIT = {"everything": filled, "circuit": _within("everything"), "metric_of": _with_gap}
+
+
+@guarded(**_CIRCUIT)
 def faithfulness(
     metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
 ) -> float:
@@ -473,6 +625,7 @@ def faithfulness(
     return (metric_of(circuit) - none) / (whole - none)
 
 
+@guarded(**_CIRCUIT)
 def minimality(
     metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
 ) -> dict:

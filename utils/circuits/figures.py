@@ -13,10 +13,12 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from torch import Tensor
 
+from utils.guards import axes, count, filled, finite, guarded, several
 from utils.plots import COLOURS, DASHES, styled, table
 from utils.views import Html
 
 
+@guarded(pattern=(axes(3), filled, finite), tokens=several, names=several)
 def attention_heads(
     pattern: Float[Tensor, "head q k"], tokens: Sequence[str], *, names: Sequence[str]
 ) -> Html:
@@ -87,6 +89,7 @@ def _script() -> str:
     return base64.b64encode(gzip.compress(script.read_bytes(), mtime=0)).decode()
 
 
+@guarded(n_layers=count(), n_heads=count(), edges=filled)
 def circuit_graph(
     edges: Mapping[str, Sequence[tuple[str, str]]], *, n_layers: int, n_heads: int, title: str
 ) -> go.Figure:
@@ -97,10 +100,21 @@ def circuit_graph(
             `("embed", "L0H0.q")` or `("L2H0", "logits")`; each gets a colour and a dash.
             Queries end at the left of a head, keys in the middle, values at the right. A head
             without an edge is grey.
+
+    Raises:
+        ValueError: an edge is none between heads of that many layers.
     """
     places = {"embed": ((n_heads - 1) / 2, 0), "logits": ((n_heads - 1) / 2, n_layers + 1)}
     places |= {f"L{i}H{j}": (j, i + 1) for i in range(n_layers) for j in range(n_heads)}
     shift = {"q": -0.17, "k": 0, "v": 0.17, "": 0}
+    for writer, reader in [edge for pairs in edges.values() for edge in pairs]:
+        head, _, letter = reader.partition(".")
+        to_head = head[:1] == "L" and letter in ("q", "k", "v")
+        if writer not in places or head not in places or not (to_head or reader == "logits"):
+            raise ValueError(
+                f"{(writer, reader)!r} is no edge between {n_layers} layers of {n_heads} heads: "
+                'give pairs such as ("embed", "L0H0.q") or ("L0H0", "logits").'
+            )
     used = {end.partition(".")[0] for pairs in edges.values() for edge in pairs for end in edge}
     edge = ["#444" if name in used else "#bbb" for name in places]
     ink = ["#444" if name in used else "#707070" for name in places]  # names can still be read

@@ -1,10 +1,90 @@
 """Induction heads: the test sequence, scores of attention patterns, and what the weights say."""
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from utils.guards import axes, count, finite, guarded
 
+_MOST_TOKENS = 20_000  # scores of all pairs: 1.6 GB
+
+
+def _above_specials(value: int, given: Mapping) -> str | None:
+    low = given["n_special"]
+    return None if value > low else f"is {value}: it must be above `n_special`, {low}"
+
+
+def _in_vocabulary(value: int, given: Mapping) -> str | None:
+    top = given["d_vocab"] - 1
+    return None if 0 <= value <= top else f"is {value}: token ids are from 0 to {top}"
+
+
+def _two_halves(value: Tensor, given: Mapping) -> str | None:
+    """BOS and two halves, each of two tokens at least."""
+    logits, n_pos = given["logits"], value.shape[1]
+    if value.shape != logits.shape[:2]:
+        return f"has shape {tuple(value.shape)}, and `logits` {tuple(logits.shape)}"
+    if n_pos % 2 == 0 or n_pos < 5:
+        return f"has {n_pos} positions: give BOS and two equal halves of two tokens or more"
+    top = logits.shape[2] - 1
+    fits = value.min() >= 0 and value.max() <= top
+    return None if fits else f"holds ids that no logit has: they are from 0 to {top}"
+
+
+def _attention(value: Tensor, _: Mapping) -> str | None:
+    """[batch, head, query, key], after the softmax."""
+    if value.ndim != 4 or value.shape[2] != value.shape[3] or value.shape[2] < 2:
+        return (
+            f"has shape {tuple(value.shape)}: give [batch, head, query, key] of a whole run of two "
+            "positions or more"
+        )
+    fits = value.numel() and value.min() >= 0 and value.max() <= 1.01
+    return None if fits else "is no attention, which is from 0 to 1: take it after the softmax"
+
+
+def _one_and_twice(value: int, given: Mapping) -> str | None:
+    n_pos = given["pattern"].shape[-1]
+    fits = n_pos == 1 + 2 * value
+    return None if fits else f"is {value}, and the pattern has {n_pos} positions, not 1 + 2 * that"
+
+
+def _of_few_tokens(value: Tensor, given: Mapping) -> str | None:
+    n, n_other = len(value), given["W_U"].shape[1]
+    if n != n_other:
+        return f"is of {n} tokens, and `W_U` of {n_other}: give both of the same tokens"
+    if 2 <= n <= _MOST_TOKENS:
+        return None
+    return f"is of {n} tokens: give from 2 to {_MOST_TOKENS:,}, a random sample of them"
+
+
+def _chained(before: str):
+    """A matrix that takes what the one before gives."""
+
+    def guard(value: Tensor, given: Mapping) -> str | None:
+        got, wanted = value.shape[0], given[before].shape[1]
+        return None if got == wanted else f"has {got} rows, and `{before}` has {wanted} columns"
+
+    return guard
+
+
+def _square(value: Tensor, given: Mapping) -> str | None:
+    """Square matrices of one size with `W_QK`, none of them empty of weights."""
+    d_model = given["W_QK"].shape[-1]
+    if value.ndim < 2 or value.shape[-2:] != (d_model, d_model):
+        return f"has shape {tuple(value.shape)}: give [{d_model}, {d_model}], as `W_QK` reads"
+    empty = not bool((value != 0).flatten(-2).any(-1).all())
+    return "is all zeros, so nothing is written or read" if empty else None
+
+
+@guarded(
+    seq_len=count(),
+    batch=count(),
+    n_special=count(low=0),
+    d_vocab=_above_specials,
+    bos=_in_vocabulary,
+)
 def repeated_tokens(
     seq_len: int, *, batch: int, d_vocab: int, bos: int, n_special: int, generator: torch.Generator
 ) -> Int[Tensor, "batch pos"]:
@@ -24,6 +104,7 @@ def repeated_tokens(
     return torch.cat([torch.full((batch, 1), bos), half, half], dim=1)
 
 
+@guarded(logits=axes(3), tokens=(axes(2), _two_halves))
 def loss_by_half(
     logits: Float[Tensor, "batch pos d_vocab"], tokens: Int[Tensor, "batch pos"]
 ) -> tuple[float, float]:
@@ -40,6 +121,7 @@ def loss_by_half(
     return loss[:, :seq_len].mean().item(), loss[:, seq_len + 1 :].mean().item()
 
 
+@guarded(pattern=_attention)
 def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, " head"]:
     """Mean attention from each position to the one before it. The first position has none.
 
@@ -49,6 +131,7 @@ def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Ten
     return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
 
 
+@guarded(pattern=_attention, seq_len=(count(low=2), _one_and_twice))
 def induction_scores(
     pattern: Float[Tensor, "batch head q k"], seq_len: int
 ) -> Float[Tensor, " head"]:
@@ -63,6 +146,12 @@ def induction_scores(
     return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
 
 
+@guarded(
+    W_E=(axes(2), finite, _of_few_tokens),
+    W_V=(axes(2), finite, _chained("W_E")),
+    W_O=(axes(2), finite, _chained("W_V")),
+    W_U=(axes(2), finite, _chained("W_O")),
+)
 def copying_score(
     W_E: Float[Tensor, "token d_model"],
     W_V: Float[Tensor, "d_model d_head"],
@@ -82,6 +171,7 @@ def copying_score(
     return (beaten / (scores.shape[-1] - 1)).mean().item()
 
 
+@guarded(W_QK=(axes(2), finite, _square), W_OV=(finite, _square))
 def k_composition(
     W_OV: Float[Tensor, "*head d_model d_model"], W_QK: Float[Tensor, "d_model d_model"]
 ) -> Float[Tensor, "*head"]:

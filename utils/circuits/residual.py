@@ -3,13 +3,52 @@
 Also a word's token, and what a cache costs. Lesson 00 asks for all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from utils.guards import count, guarded, number
 
+
+def _bare(value: str, _: Mapping) -> str | None:
+    if isinstance(value, str) and value and value == value.strip():
+        return None
+    return f"is {value!r}: give one word without the space before it, such as 'Paris'"
+
+
+def _whole(value, given: Mapping) -> str | None:
+    """A cache with all that `residual_parts` asks for, of a model that writes nothing else."""
+    kinds = ("hook_attn_out", "hook_mlp_out")
+    wanted = [f"blocks.{layer}.{kind}" for layer in range(given["n_layers"]) for kind in kinds]
+    there = set(value.keys())
+    if "hook_pos_embed" in there:
+        return (
+            "holds position embeddings too, which are a part of the stream that is not asked for "
+            "here: use `cache.decompose_resid()`"
+        )
+    missing = [name for name in ("hook_embed", *wanted) if name not in there]
+    return f"has no {missing[0]!r}: keep all activations of a whole run" if missing else None
+
+
+def _of_tensors(value: Mapping[str, Tensor], _: Mapping) -> str | None:
+    odd = [name for name, each in value.items() if not isinstance(each, Tensor)]
+    return f"holds no tensor under {odd[0]!r}: give a name -> tensor for each" if odd else None
+
+
+def _from_stream(value: Tensor, given: Mapping) -> str | None:
+    d_model, last = given["W_U"].shape[0], value.shape[-1] if value.ndim else 0
+    return None if last == d_model else f"has a last axis of {last}, and `W_U` reads {d_model}"
+
+
+def _logits(value: Tensor, _: Mapping) -> str | None:
+    if not value.is_floating_point() or not value.numel():
+        return f"is {value.dtype} of shape {tuple(value.shape)}: give a float for each token"
+    return "holds NaN: find out where it comes from first" if bool(value.isnan().any()) else None
+
+
+@guarded(word=_bare)
 def answer_token(model, word: str) -> int | None:
     """The id of `word` as it follows other text, where that is one token; otherwise None.
 
@@ -21,6 +60,7 @@ def answer_token(model, word: str) -> int | None:
     return int(tokens[0]) if len(tokens) == 1 else None
 
 
+@guarded(n_layers=count(), cache=_whole)
 def residual_parts(cache, n_layers: int) -> Float[Tensor, "part batch pos d_model"]:
     """What was written into the residual stream, in order.
 
@@ -38,6 +78,7 @@ def residual_parts(cache, n_layers: int) -> Float[Tensor, "part batch pos d_mode
     return torch.stack([cache[name] for name in names])
 
 
+@guarded(cache=_of_tensors)
 def cache_bytes(cache) -> int:
     """Bytes of memory behind a cache: the sum over its storages, each counted once and whole.
 
@@ -48,6 +89,7 @@ def cache_bytes(cache) -> int:
     return sum(storage.nbytes() for storage in storages.values())
 
 
+@guarded(resid=_from_stream)
 def logit_lens(
     resid: Float[Tensor, "*any d_model"],
     ln_final: Callable[[Tensor], Tensor],
@@ -66,6 +108,7 @@ def logit_lens(
     return ln_final(resid) @ W_U
 
 
+@guarded(logits=_logits, temperature=number(low=0))
 def token_probabilities(
     logits: Float[Tensor, "*any d_vocab"], temperature: float
 ) -> Float[Tensor, "*any d_vocab"]:
