@@ -278,6 +278,11 @@ MISTAKES = {
         ("size", lambda *args, **how: _toy(relu_as=lambda relu: False)(*args).abs(), "size was"),
         ("squeezed axes", lambda *args, **how: _toy()(*args, **how).squeeze(), "one row by one"),
         ("no gradient", lambda *args, **how: _toy()(*args, **how).detach(), "no gradient"),
+        (
+            "one of two weights",
+            lambda x, W, b, **how: _toy()(x, W.detach(), b, **how),
+            "gradients do not reach",
+        ),
         ("relu always", _toy(relu_as=lambda relu: True), "do not look at `relu`"),
         ("no bias", _toy(bias=lambda b: 0 * b), "bias is missing"),
         ("bias after", _toy(bias=lambda b: 0 * b, after=1), "after the ReLU"),
@@ -298,6 +303,11 @@ MISTAKES = {
         ("root", lambda *given: _loss(_square)(*given).sqrt(), "root of the squared"),
         ("no gradient", lambda *given: _loss(_square)(*given).detach(), "no gradient"),
         ("numbers", lambda *given: torch.tensor(_loss(_square)(*given).tolist()), "no gradient"),
+        (
+            "a new tensor",
+            lambda *given: _loss(_square)(*given).detach().requires_grad_(),
+            "`requires_grad=True`",
+        ),
         ("squeezed", lambda *given: _loss(_square)(*given).squeeze(), "one toy on one row"),
         ("absolute", _loss(torch.abs), "absolute error"),
         ("not squared", _loss(lambda e: e), "cancel"),

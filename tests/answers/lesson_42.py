@@ -138,6 +138,10 @@ def _row_by_row(pre, k):
     return out
 
 
+def _new(result):
+    return torch.tensor(result.tolist(), requires_grad=True)
+
+
 def _one_choice(score):
     def top_k(pre, k):
         on = torch.zeros(pre.shape[-1]).scatter(0, score(pre).topk(k).indices, 1.0)
@@ -396,7 +400,7 @@ MISTAKES = {
         ("weighted", _weighted, "weighted by the lengths"),
         ("a number", _no_tensor, "nothing could be trained"),
         ("no gradient at all", torch.no_grad()(_relu_sae), "no gradient"),
-        ("detached", _detached, "do not reach all four weights"),
+        ("detached", _detached, "gradients do not reach"),
     ],
     "top_k": [
         ("along the batch", _chosen(lambda p: p, dim=0), "along the batch"),
@@ -406,6 +410,7 @@ MISTAKES = {
         ("one choice", _one_choice(lambda p: p.mean(0)), "One choice"),
         ("sizes", lambda p, k: _chosen(lambda q: q, relu=False)(p, k).abs(), "size was taken"),
         ("no gradient", lambda p, k: _chosen(lambda q: q)(p.detach(), k), "no gradient"),
+        ("a new tensor", lambda p, k: _new(_chosen(lambda q: q)(p, k)), "even with"),
         ("the whole batch", _batch_top_k, "(BatchTopK)"),
         ("more axes, not fewer", _rows_top_k, "IndexError at"),
         ("a mask", lambda p, k: (_chosen(lambda q: q)(p, k) > 0).float(), "keep the values"),
@@ -448,6 +453,7 @@ MISTAKES = {
         ("the highest", _threshold(lambda p, t: p * (p > t.max())), "highest threshold"),
         ("rows only", _threshold(lambda p, t: p * (p > t.expand(len(p), -1))), "tensor"),
         ("no gradient", _threshold(lambda p, t: (p * (p > t)).detach()), "no gradient"),
+        ("a new tensor", _threshold(lambda p, t: _new(p * (p > t))), "even with"),
         ("in place", _threshold(lambda p, t: p.data.mul_(p > t)), "changes its input"),
     ],
     "best_cosine": [
@@ -623,7 +629,7 @@ MISTAKES = {
         (
             "the choice detached",
             _late(lambda e, p, d, W, k: _dead(e, p.detach(), d, W, k).mean()),
-            "could not learn",
+            "gradients do not reach",
         ),
         ("places among the dead", _misplaced, "places among the dead"),
         ("chosen, then masked", _masked_late, "*before* you choose"),

@@ -15,6 +15,16 @@ def _seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def _trains(got: torch.Tensor, *weights: torch.Tensor) -> None:
+    """A slope of each weight: a new tensor that only *requires* a gradient has none."""
+    slopes = torch.autograd.grad(got.sum(), weights, allow_unused=True)
+    expect(
+        all(slope is not None and bool(slope.any()) for slope in slopes),
+        "The numbers are right, but gradients do not reach what is trained: no `.detach()`, and "
+        "no `torch.tensor(...)` around the result, even with `requires_grad=True`.",
+    )
+
+
 @exercise("utils.features.superposition.sparse_features")
 def check_sparse_features(sparse_features) -> str:
     """Statistics of a large draw, since nobody can say which numbers are drawn."""
@@ -139,7 +149,9 @@ def check_toy_output(toy_output) -> str:
     }
     right, linear = out(b), out(b, relu=False)
     trained = W.clone().requires_grad_(), b.clone().requires_grad_()
-    match(toy_output(x, *trained), right, what="The reconstruction", mistakes=mistakes)
+    got = toy_output(x, *trained)
+    match(got, right, what="The reconstruction", mistakes=mistakes)
+    _trains(got, *trained)
     match(
         toy_output(x, *trained, relu=False),
         linear,
@@ -166,8 +178,10 @@ def check_weighted_loss(weighted_loss) -> str:
         return torch.stack(totals)
 
     right = loss(square)
+    trained = out.clone().requires_grad_()
+    got = weighted_loss(trained, x, importance)
     match(
-        weighted_loss(out.clone().requires_grad_(), x, importance),
+        got,
         right,
         what="The loss",
         mistakes={
@@ -193,6 +207,7 @@ def check_weighted_loss(weighted_loss) -> str:
             "should be [model].": (square * importance[:, None]).sum(-1),
         },
     )
+    _trains(got, trained)
     one = weighted_loss(out[:1, :1], x[:1, :1], importance[:1])
     alone = (square[0, 0] * importance[0]).sum()[None]
     match(one, alone, what="The loss of one toy on one row", mistakes={})

@@ -9,6 +9,16 @@ def _drawn(*size: int, seed: int) -> torch.Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
 
+def _trains(got: torch.Tensor, *weights: torch.Tensor) -> None:
+    """A slope of each weight: a new tensor that only *requires* a gradient has none."""
+    slopes = torch.autograd.grad(got.sum(), weights, allow_unused=True)
+    expect(
+        all(slope is not None and bool(slope.any()) for slope in slopes),
+        "The numbers are right, but gradients do not reach what is trained: no `.detach()`, and "
+        "no `torch.tensor(...)` around the result, even with `requires_grad=True`.",
+    )
+
+
 def _relu_loss(x, W_enc, b_enc, W_dec, b_dec) -> torch.Tensor:
     acts = ((x - b_dec) @ W_enc + b_enc).relu()
     return ((acts @ W_dec + b_dec - x).square().sum(1) + 0.3 * acts.sum(1)).mean()
@@ -117,13 +127,9 @@ def check_relu_sae(relu_sae) -> str:
         "`.item()`, `.detach()` or `no_grad`.",
     )
     weights = list(trained.values())[1:]
-    slopes = torch.autograd.grad(got_loss, weights, allow_unused=True)
+    slopes = torch.autograd.grad(got_loss, weights, allow_unused=True, retain_graph=True)
+    _trains(got_loss, *weights)
     right = torch.autograd.grad(_relu_loss(*trained.values()), weights)
-    expect(
-        all(slope is not None and bool(slope.any()) for slope in slopes),
-        "The numbers are right, but gradients do not reach all four weights: is there a "
-        "`.detach()` or a `no_grad` on the way?",
-    )
     expect(
         all(torch.allclose(a, b, atol=1e-4) for a, b in zip(slopes, right, strict=True)),
         "The numbers are right, but not their gradients: a weight is detached at one of the two "
@@ -353,11 +359,12 @@ def check_top_k(top_k) -> str:
     )
     one = keep(pre[:1], pre[:1], 2, 1)[0]
     match(
-        top_k(pre[0].clone().requires_grad_(), 2),
+        got := top_k(trained := pre[0].clone().requires_grad_(), 2),
         one,
         what="Of one vector, [d_sae], the activations",
         mistakes={},
     )
+    _trains(got, trained)
     return "Each vector has its own k, and never a negative one."
 
 
@@ -399,11 +406,12 @@ def check_jump_relu(jump_relu) -> str:
     batch = torch.stack([pre, -pre])
     for each, name in ((batch, "With one more axis in front"), (pre[2], "Of one vector, [d_sae],")):
         match(
-            jump_relu(each.clone().requires_grad_(), threshold),
+            got := jump_relu(trained := each.clone().requires_grad_(), threshold),
             torch.where(each > threshold, each, zero),
             what=f"{name} the activations",
             mistakes={},
         )
+        _trains(got, trained)
     return "All or nothing: the value as it is, or 0."
 
 
@@ -559,12 +567,7 @@ def check_dead_loss(dead_loss) -> str:
     )
     trained = pre.clone().requires_grad_(), W_dec.clone().requires_grad_()
     loss_again = dead_loss(error, trained[0], dead, trained[1], k=2)
-    slopes = torch.autograd.grad(loss_again, trained, allow_unused=True)
-    expect(
-        all(slope is not None and bool(slope.any()) for slope in slopes),
-        "The number is right, but the dead could not learn from it: gradients have to reach `pre` "
-        "and `W_dec`, without `.detach()` or `no_grad`.",
-    )
+    _trains(loss_again, *trained)
     for k, n in ((3, 3), (5, 3), (3, 1)):
         match(
             dead_loss(error[:n], pre[:n], dead, W_dec, k=k),

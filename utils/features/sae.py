@@ -291,7 +291,7 @@ class _Step(torch.autograd.Function):
     def backward(ctx, grad):
         pre, threshold = ctx.saved_tensors
         near = ((pre - threshold).abs() < ctx.bandwidth / 2).to(grad) / ctx.bandwidth
-        return None, -(near * grad).flatten(0, -2).sum(0), None
+        return None, -(near * grad).reshape(-1, len(threshold)).sum(0), None
 
 
 class _SparseCode(torch.autograd.Function):
