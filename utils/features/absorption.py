@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from utils.features.dashboards import Activity, Corpus
-from utils.features.guards import ids, mask, some_true
+from utils.features.guards import mask, some_true, whole
 from utils.features.shift import whitened
 from utils.guards import as_long_as, count, filled, guarded
 
@@ -114,7 +114,7 @@ class Family(NamedTuple):
 Pile = tuple[Float[Tensor, "token d"], Activity, Corpus]
 
 
-@guarded(tokens=ids, least=count())
+@guarded(tokens=whole, least=count())
 def common(tokens: Int[Tensor, " token"], *, least: int = 5) -> Int[Tensor, " kind"]:
     """The ids that come at least so often."""
     ids, counts = tokens.unique(return_counts=True)
@@ -360,7 +360,7 @@ def own_latents(
     return torch.tensor(found)
 
 
-@guarded(fires=mask, tokens=(filled, ids, as_long_as("fires")), wanted=(filled, ids))
+@guarded(fires=mask, tokens=(filled, whole, as_long_as("fires")), wanted=(filled, whole))
 def recall_by_token(
     fires: Bool[Tensor, " token"], tokens: Int[Tensor, " token"], wanted: Int[Tensor, " kind"]
 ) -> Float[Tensor, " kind"]:

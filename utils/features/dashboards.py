@@ -16,10 +16,10 @@ from data.concepts import task as concepts
 from utils.features.guards import (
     as_wide_as,
     between,
-    ids,
     mask,
     of_texts,
     precise,
+    whole,
 )
 from utils.features.sae import TopKSAE, harvest
 from utils.guards import (
@@ -65,7 +65,7 @@ class Corpus(NamedTuple):
 
 
 def _whole_numbers(rows: Sequence[Tensor], _: Mapping) -> str | None:
-    return next((wrong for row in rows if (wrong := ids(row, {}))), None)
+    return next((wrong for row in rows if (wrong := whole(row, {}))), None)
 
 
 @guarded(rows=(filled, _whole_numbers))
@@ -116,7 +116,7 @@ class Activity(NamedTuple):
             ValueError: there is no such latent.
         """
         latents = torch.as_tensor(latents)
-        if len(latents) and (ids(latents, {}) or int(latents.max()) >= self.d_sae):
+        if len(latents) and (whole(latents, {}) or int(latents.max()) >= self.d_sae):
             raise ValueError(f"Latents are whole numbers from 0 to {self.d_sae - 1}: {latents}.")
         latents, column = latents.long(), torch.full((self.d_sae,), -1)
         column[latents] = torch.arange(len(latents))
@@ -291,9 +291,9 @@ def mean_interval(values: Float[Tensor, " n"], *, groups: Sequence[Hashable] | N
 
 @guarded(
     fit_acts=(axes(2), precise, finite, filled),
-    fit_tokens=(as_long_as("fit_acts"), ids),
+    fit_tokens=(as_long_as("fit_acts"), whole),
     acts=(axes(2), precise, finite, filled, as_wide_as("fit_acts")),
-    tokens=(as_long_as("acts"), ids),
+    tokens=(as_long_as("acts"), whole),
 )
 def token_share(
     fit_acts: Float[Tensor, "fit m"],
@@ -949,7 +949,7 @@ class Copying(NamedTuple):
     new: Float[Tensor, " top"]
 
 
-@guarded(ids=(filled, ids), n=count(), half=count())
+@guarded(ids=(filled, whole), n=count(), half=count())
 def copying_sequences(
     ids: Int[Tensor, " kind"],
     *,

@@ -50,7 +50,7 @@ def varies(value: Tensor, _: Mapping) -> str | None:
     return "has rows that are all alike: there is no variance to explain"
 
 
-def ids(value: Tensor, _: Mapping) -> str | None:
+def whole(value: Tensor, _: Mapping) -> str | None:
     """Whole numbers of at least 0."""
     if value.is_floating_point() or value.dtype == torch.bool:
         return f"is {value.dtype}: give whole numbers"
