@@ -31,10 +31,11 @@ def test_auc_counts_a_tie_as_half():
     assert stats.auc(scores, labels) == pytest.approx(3.5 / 4)
 
 
-@pytest.mark.parametrize(("n", "width"), [(40, 3), (5, 20)])
-def test_ridge_minimises_what_it_says(n, width):
+@pytest.mark.parametrize(("n", "width", "n_targets"), [(40, 3, 2), (5, 20, 2), (40, 3, 1)])
+def test_ridge_minimises_what_it_says(n, width, n_targets):
     random = torch.Generator().manual_seed(0)
-    x, y = (torch.randn(n, size, generator=random, dtype=torch.float64) for size in (width, 2))
+    sizes = width, n_targets
+    x, y = (torch.randn(n, size, generator=random, dtype=torch.float64) for size in sizes)
     penalty = 0.3
     fitted = stats.ridge(x, y, penalty=penalty)
     weights = fitted.weights.clone().requires_grad_()
@@ -42,6 +43,7 @@ def test_ridge_minimises_what_it_says(n, width):
     (((x @ weights + bias - y) ** 2).sum() + penalty * (weights**2).sum()).backward()
     assert weights.grad.abs().max() < 1e-9 and bias.grad.abs().max() < 1e-9
     assert torch.equal(fitted(x), x @ fitted.weights + fitted.bias)
+    assert fitted(x).shape == y.shape and fitted.weights.shape == sizes
 
 
 def test_without_a_penalty_an_affine_map_is_found_exactly():

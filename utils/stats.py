@@ -126,7 +126,8 @@ def ridge(
 
     model = Ridge(alpha=penalty) if penalty else LinearRegression()
     fitted = model.fit(x.detach().cpu().double().numpy(), y.detach().cpu().double().numpy())
-    return Affine(torch.from_numpy(fitted.coef_).T, torch.from_numpy(fitted.intercept_))
+    weights = torch.from_numpy(fitted.coef_).reshape(y.shape[1], -1).T  # Ridge flattens one target
+    return Affine(weights, torch.from_numpy(fitted.intercept_))
 
 
 @guarded(predicted=finite, y=(shaped_as("predicted"), finite))
