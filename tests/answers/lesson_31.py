@@ -331,6 +331,11 @@ MISTAKES = {
         ),
         ("squared", _dose(lambda d, own, dose, norm: d / own**2 * dose * norm), "square of"),
         ("in place", _dose_in_place, "changes its input `direction`"),
+        (
+            "squeezed",
+            lambda direction, dose, *, norm: steering.at_dose(direction, dose, norm=norm).squeeze(),
+            "a table of one direction",
+        ),
     ],
     "random_directions": [
         ("lengths vary", _directions(lambda n, v, g: torch.randn(n, len(v), generator=g)), "first"),
@@ -399,6 +404,11 @@ MISTAKES = {
                 lambda n, v, g: _long_as(torch.randn(n, len(v), generator=g), v).squeeze(0)
             ),
             "a table of one row",
+        ),
+        (
+            "float16",
+            _directions(lambda n, v, g: _long_as(torch.randn(n, len(v), generator=g), v).half()),
+            "torch.float16",
         ),
         ("a copy of the generator", _directions(_from_a_copy), "let the generator go on"),
     ],

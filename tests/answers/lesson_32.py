@@ -190,6 +190,7 @@ MISTAKES = {
         ),
         ("below 0 cut off", lambda a, b: ((a - b + 180) % 360 - 180).relu(), "counts as well"),
         ("mean", lambda a, b: circle.angular_error(a, b).mean(), "one number for all pairs"),
+        ("whole degrees", lambda a, b: circle.angular_error(a, b).round(), "The errors should be"),
         (
             "pair by pair",
             lambda a, b: (
@@ -256,6 +257,11 @@ MISTAKES = {
             "lowest",
             _angle(lambda change, angles, *_: circle.measured_angle(-change, angles)),
             "where the wave is lowest",
+        ),
+        (
+            "sorted",
+            _angle(lambda change, angles, *_: circle.measured_angle(change, angles).sort().values),
+            "The angles should be",
         ),
         (
             "squeezed",

@@ -369,6 +369,11 @@ MISTAKES = {
             "axis is lost",
         ),
         ("a list", lambda E, near, **k: _dimension()(E, near, **k).tolist(), "should be a tensor"),
+        (
+            "sorted",
+            lambda E, near, **k: _dimension()(E, near, **k).sort().values,
+            "The dimensions for a share of 0.6 should be",
+        ),
     ],
     "fit_map": [
         ("the way back", _map(swap=True), "from B to A"),

@@ -92,3 +92,12 @@ def test_without_span_copes_with_directions_that_depend_on_each_other():
     wanted = vectors.clone()
     wanted[:, [0, 2]] = 0
     assert torch.allclose(got, wanted, atol=1e-5)
+
+
+def test_emotion_vectors_take_what_the_notebook_gives_them():
+    """One layer of `activations` at a time, as lesson 3.2 stacks them."""
+    planted = torch.randn(2, 3, 1, 5, generator=seeded(0))  # [layer, word, 1, d_model]
+    noise = torch.randn(2, 3, 4, 5, generator=seeded(1))
+    resid = (planted + noise - noise.mean(2, keepdim=True)).flatten(1, 2)
+    vectors = torch.stack([circle.emotion_vectors(each, 3) for each in resid])
+    assert torch.allclose(vectors, (planted - planted.mean(1, keepdim=True))[:, :, 0], atol=1e-5)

@@ -243,3 +243,14 @@ def test_rare_tokens_can_be_left_out_and_models_without_strings_are_named(two_mo
         toy = load("induction/one_layer/step_00000", device="cpu")
     with pytest.raises(ValueError, match="has no tokenizer"):
         geometry.embeddings(two_models[0], toy)
+
+
+def test_pairs_that_are_taken_in_blocks_give_the_whole_correlation():
+    A = cloud(2500, 4, seed=0) + 1  # 2500 rows are more than one block
+    B = A + cloud(2500, 4, seed=1)
+    tables = [(x @ x.T).double() for x in (geometry.unit_rows(A), geometry.unit_rows(B))]
+    pairs = [table[tuple(torch.triu_indices(2500, 2500, offset=1))] for table in tables]
+    whole = torch.corrcoef(torch.stack(pairs))[0, 1].item()
+    assert geometry.cosine_pearson(A, B) == pytest.approx(whole, abs=1e-6)
+    low, high = geometry.pearson_interval(A, B, n=40)
+    assert low < whole < high and high - low < 0.05

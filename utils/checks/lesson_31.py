@@ -74,10 +74,11 @@ def check_at_dose(at_dose) -> str:
     unit = torch.tensor([[-0.6, 0.8], [0.0, 1.0], [0.6, -0.8]])
     three = unit * torch.tensor([[5.0], [0.5], [10.0]])
     table = torch.stack([three, 3 * three.flip(0)])
-    norm = 20.0
+    norm = 19.37
     for direction, dose, units, which in [
         (one, 0.4, unit[0], "one direction"),
         (three, 0.4, unit, "three directions"),
+        (three[:1], 0.4, unit[:1], "a table of one direction, [1, d_model],"),
         (three, 2.5, unit, "a dose above 1"),
         (table, 0.4, torch.stack([unit, unit.flip(0)]), "directions in a table, [2, 3, d_model],"),
         (one, -0.4, unit[0], "a dose below 0"),
@@ -137,7 +138,8 @@ def check_random_directions(random_directions) -> str:
 
     def from_seed(seed: int):
         drawn = random_directions(300, like, generator=torch.Generator().manual_seed(seed))
-        return drawn.to(like) if isinstance(drawn, torch.Tensor) else drawn
+        is_double = isinstance(drawn, torch.Tensor) and drawn.dtype == torch.float64
+        return drawn.to(like) if is_double else drawn
 
     before = torch.get_rng_state()
     drawn = from_seed(0)
@@ -146,6 +148,7 @@ def check_random_directions(random_directions) -> str:
         tuple(drawn.shape) == (300, 40),
         f"The shape should be (300, 40), [n, d_model], and is {tuple(drawn.shape)}.",
     )
+    expect(drawn.dtype == like.dtype, f"The directions are {drawn.dtype}, and `like` {like.dtype}.")
     lengths = drawn.norm(dim=-1)
     expect(
         not torch.allclose(lengths, torch.ones(300), atol=1e-3),
