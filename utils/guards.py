@@ -100,7 +100,7 @@ def no_zeros(value: Tensor, _: Mapping) -> str | None:
     return None if bool(value.any(-1).all()) else "has length 0: it points nowhere"
 
 
-def several(value: Sequence, _: Mapping) -> str | None:
+def several(value: Sized, _: Mapping) -> str | None:
     """A list of texts or names, not a single one, which is a sequence of letters."""
     return "is one text: give a list of them" if isinstance(value, str) else None
 

@@ -32,7 +32,7 @@ def _whole(value, given: Mapping) -> str | None:
     return f"has no {missing[0]!r}: keep all activations of a whole run" if missing else None
 
 
-def _of_tensors(value: Mapping[str, Tensor], _: Mapping) -> str | None:
+def _of_tensors(value, _: Mapping) -> str | None:
     odd = [name for name, each in value.items() if not isinstance(each, Tensor)]
     return f"holds no tensor under {odd[0]!r}: give a name -> tensor for each" if odd else None
 
