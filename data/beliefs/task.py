@@ -22,7 +22,7 @@ def process(T: Tensor, _: Mapping) -> str | None:
     return None if fine else "is no process: from each state the probabilities sum to 1"
 
 
-def ids(tokens: Tensor, given: Mapping) -> str | None:
+def known_tokens(tokens: Tensor, given: Mapping) -> str | None:
     """A guard: tokens of the process `T`, or from 0 up to `n_tokens`."""
     n = given["n_tokens"] if "n_tokens" in given else len(given["T"])
     fine = not tokens.is_floating_point() and bool(((tokens >= 0) & (tokens < n)).all())
@@ -111,7 +111,11 @@ def stationary(T: Float[Tensor, "token state next"]) -> Float[Tensor, " state"]:
     return torch.linalg.lstsq(system.to(T.dtype), right).solution[:, 0]
 
 
-@guarded(T=process, belief=(axes(2), distributions), token=(as_long_as("belief"), ids, _possible))
+@guarded(
+    T=process,
+    belief=(axes(2), distributions),
+    token=(as_long_as("belief"), known_tokens, _possible),
+)
 def belief_update(
     belief: Float[Tensor, "batch state"],
     token: Int[Tensor, " batch"],
@@ -128,7 +132,7 @@ def belief_update(
     return joint / joint.sum(-1, keepdim=True)
 
 
-@guarded(T=process, tokens=(axes(2), ids))
+@guarded(T=process, tokens=(axes(2), known_tokens))
 def beliefs(
     tokens: Int[Tensor, "batch pos"], T: Float[Tensor, "token state next"]
 ) -> Float[Tensor, "batch pos state"]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from data.beliefs.task import (
     beliefs,
     distributions,
-    ids,
+    known_tokens,
     last_of,
     next_token_probs,
     process,
@@ -33,7 +33,7 @@ from utils.guards import (
 )
 from utils.stats import r_squared, ridge
 
-_WINDOW = {"tokens": (axes(2), ids), "n_tokens": count()}
+_WINDOW = {"tokens": (axes(2), known_tokens), "n_tokens": count()}
 
 
 def _corners(belief: Tensor, _: Mapping) -> str | None:
