@@ -102,3 +102,18 @@ def test_the_interval_of_an_auc_holds_it_and_draws_whole_groups():
     again = probes.auc_interval(scores.repeat_interleave(2), labels.repeat_interleave(2), doubled)
     assert again == pytest.approx((low, high))
     assert probes.auc_interval(1.0 * labels, labels, range(80)) == (1.0, 1.0)
+
+
+def test_cross_validation_takes_a_plain_pair():
+    """What lesson 2.1's own `mean_difference` returns."""
+    x, y = planted()
+    groups = [i // 4 for i in range(len(y))]
+
+    def pair(x, y):
+        direction, bias = probes.mean_difference(x, y)
+        return [direction, bias.item()]
+
+    found = (
+        probes.cross_validated(x, y, groups, fit=fit) for fit in (pair, probes.mean_difference)
+    )
+    assert torch.equal(*found)

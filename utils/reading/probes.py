@@ -81,9 +81,8 @@ def _is_right(
     return ((scores > 0) == (y == 1)).float()
 
 
-Fit = Callable[
-    [Float[Tensor, "n d_model"], Int[Tensor, " n"]], tuple[Float[Tensor, " d_model"], Float]
-]
+# What it returns unpacks into a direction and a bias, as a `Probe` does.
+Fit = Callable[[Float[Tensor, "n d_model"], Int[Tensor, " n"]], Sequence]
 
 
 @guarded(
