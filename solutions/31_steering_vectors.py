@@ -451,7 +451,7 @@ token_losses = lesson_31.check_token_losses(token_losses)
 # Now the second measure: count the n-grams (n tokens in a row) of each text that had occurred before in it.
 
 
-# %% tags=["exercise:utils.generation.repetition"]
+# %% tags=["exercise:utils.writing.fluency.repetition"]
 def repetition(tokens: Int[Tensor, "batch pos"], *, n: int) -> Float[Tensor, " batch"]:
     """For each row, the share of its n-grams that had occurred before in the row.
 
@@ -483,7 +483,7 @@ repetition = lesson_31.check_repetition(repetition)
 # </details>
 
 # %%
-from utils.generation import zlib_ratio
+from utils.writing.fluency import zlib_ratio
 
 # %% [markdown]
 # ## 6. Which layer, which dose? The cheap way

@@ -374,9 +374,9 @@ round_trip = {}
 for layer in (0, 5, 8, 11, 14, 17, LAYER):
     by_group = of_group @ vectors[layer]
     round_trip[layer] = (
-        circularity(in_plane(vectors[layer]), words.angles).item(),
+        float(circularity(in_plane(vectors[layer]), words.angles)),
         circle.circularity_p(in_plane(vectors[layer]), words.angles),
-        circularity(in_plane(by_group), group_angles).item(),
+        float(circularity(in_plane(by_group), group_angles)),
         circle.circularity_p(in_plane(by_group), group_angles),
     )
 plots.table(

@@ -51,6 +51,7 @@ from data.concepts import task as concepts
 from utils import activations, generation, plots, stats, steering
 from utils.writing import geometry
 from utils.checks import lesson_33
+from utils.writing import fluency
 from utils.lesson import claim
 from utils.models import load
 
@@ -943,7 +944,7 @@ for name in ("no vector", "moved", "minus it", "own", "shuffled maps", "bag, own
         )
     samples[name] = narrow.tokenizer.batch_decode(written)
     scores[name] = concepts.sentiment(samples[name])
-    losses[name] = generation.token_losses(narrow, start.to(written), written).mean().item()
+    losses[name] = fluency.token_losses(narrow, start.to(written), written).mean().item()
 score_range = {name: stats.bootstrap(value) for name, value in scores.items()}
 shown = {name: "{:+.2f} to {:+.2f}".format(*ends) for name, ends in score_range.items()}
 plots.table(

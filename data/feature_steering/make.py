@@ -12,9 +12,10 @@ from data.concepts import task as concepts
 from data.feature_steering.task import FILE
 from utils.features import dashboards
 from utils.features import sae as saes
-from utils.generation import repetition, sample, token_losses
+from utils.generation import sample
 from utils.models import load
 from utils.steering import at_dose, steer, typical_norm
+from utils.writing.fluency import repetition, token_losses
 
 SAE = Path(__file__).parents[1] / "sae" / "smollm2"
 LAYER, DOSE, N_TOKENS = 15, 0.3, 20

@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 
 from data.concepts import task as concepts
-from utils.generation import repetition, sample, token_losses
+from utils.generation import sample
 from utils.models import load
 from utils.steering import at_dose, random_directions, steer, typical_norm
 from utils.writing import contrast
+from utils.writing.fluency import repetition, token_losses
 
 FILE = Path(__file__).parent / "texts.csv"
 LAYER = 25  # lesson 3.1 chooses it, on pairs

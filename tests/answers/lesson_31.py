@@ -5,8 +5,8 @@ import collections
 import numpy as np
 import torch
 
-from utils import generation, steering
-from utils.writing import contrast
+from utils import steering
+from utils.writing import contrast, fluency
 
 
 def _mean(answer):
@@ -506,7 +506,7 @@ MISTAKES = {
             _repeats(lambda g, row: 1 - len(set(g)) / (7 - len(g[0]) + 1)),
             "not always 7",
         ),
-        ("squeezed", lambda tokens, *, n: generation.repetition(tokens, n=n).squeeze(), "is lost"),
+        ("squeezed", lambda tokens, *, n: fluency.repetition(tokens, n=n).squeeze(), "is lost"),
     ],
 }
 

@@ -1,4 +1,4 @@
-"""Bad input to steering and writing: `utils.steering` and `utils.generation`."""
+"""Bad input to `utils.steering`, `utils.generation` and `utils.writing.fluency`."""
 
 import functools
 import tempfile
@@ -9,6 +9,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from tests.bad_input import RAW
 from tests.small_models import random_model
 from utils import generation, steering
+from utils.writing import fluency
 
 VECTOR, NAN = torch.ones(32), torch.tensor([float("nan")] * 32)
 ROWS_OF_TOKENS = torch.tensor([[0, 5, 9], [0, 7, 8]])
@@ -53,7 +54,7 @@ def sample(tokens=ROWS_OF_TOKENS, **other):
 
 
 def losses(prompts=ROWS_OF_TOKENS, written=ROWS_OF_TOKENS, **other):
-    return generation.token_losses(model(), prompts, written, **other)
+    return fluency.token_losses(model(), prompts, written, **other)
 
 
 ROWS = [
@@ -157,14 +158,14 @@ ROWS = [
     ),
     (
         "losses in training",
-        lambda: in_training(lambda m: generation.token_losses(m, ROWS_OF_TOKENS, ROWS_OF_TOKENS)),
+        lambda: in_training(lambda m: fluency.token_losses(m, ROWS_OF_TOKENS, ROWS_OF_TOKENS)),
         "call `.eval()`",
     ),
     ("losses of a token that is none", lambda: losses(written=ROWS_OF_TOKENS + 90), RAW),
-    ("0-grams", lambda: generation.repetition(ROWS_OF_TOKENS, n=0), "whole number from 1"),
-    ("-1-grams", lambda: generation.repetition(ROWS_OF_TOKENS, n=-1), "whole number from 1"),
-    ("4-grams of 3 tokens", lambda: generation.repetition(ROWS_OF_TOKENS, n=4), "has 3 tokens"),
-    ("2-grams of one row", lambda: generation.repetition(ROWS_OF_TOKENS[0], n=2), "give 2 axes"),
-    ("the ratio of one string", lambda: generation.zlib_ratio("sea sea sea"), "give a list"),
-    ("the ratio of no text", lambda: generation.zlib_ratio([]), "is empty"),
+    ("0-grams", lambda: fluency.repetition(ROWS_OF_TOKENS, n=0), "whole number from 1"),
+    ("-1-grams", lambda: fluency.repetition(ROWS_OF_TOKENS, n=-1), "whole number from 1"),
+    ("4-grams of 3 tokens", lambda: fluency.repetition(ROWS_OF_TOKENS, n=4), "has 3 tokens"),
+    ("2-grams of one row", lambda: fluency.repetition(ROWS_OF_TOKENS[0], n=2), "give 2 axes"),
+    ("the ratio of one string", lambda: fluency.zlib_ratio("sea sea sea"), "give a list"),
+    ("the ratio of no text", lambda: fluency.zlib_ratio([]), "is empty"),
 ]

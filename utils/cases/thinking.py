@@ -16,7 +16,6 @@ from torch import Tensor
 from data.countdown import task as countdown
 from data.countdown.task import NO, YES, Puzzle, Try, each_in_words, ids, in_words
 from utils.cases.verification import chosen_rows, same_texts
-from utils.generation import repetition, zlib_ratio
 from utils.guards import (
     as_long_as,
     axes,
@@ -28,6 +27,7 @@ from utils.guards import (
     index_of,
 )
 from utils.steering import Change, Steering, check_shape, hook_name
+from utils.writing.fluency import repetition, zlib_ratio
 
 COMMA, STOP, CLOSE, CHECK = ids([",", "<eos>", ")", "check"])
 FAILURE, SUCCESS, RECHECK = range(3)  # what stands before a `)`

@@ -283,7 +283,7 @@ def check_add_from(add_from) -> str:
     return "The same positions are steered, whether the text comes at once or token by token."
 
 
-@exercise("utils.generation.token_losses", course_only=True)
+@exercise("utils.writing.fluency.token_losses", course_only=True)
 def check_token_losses(token_losses) -> str:
     """A model whose logits depend on the sum of all tokens so far, so that a lost prompt shows."""
     d_vocab = 7
@@ -345,7 +345,7 @@ def check_token_losses(token_losses) -> str:
     return "Each written token, given the prompt and all that stands before it."
 
 
-@exercise("utils.generation.repetition")
+@exercise("utils.writing.fluency.repetition")
 def check_repetition(repetition) -> str:
     """A loop, a pair far apart, no repeat, pairs turned round, and pairs that only look alike."""
     tokens = torch.tensor(
