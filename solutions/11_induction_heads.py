@@ -352,7 +352,7 @@ plots.heatmap(
     x="head",
     y="layer",
     label="induction score",
-    text=plots.named_heads(scores["induction"], 7),
+    text=figures.named_heads(scores["induction"], 7),
 )
 
 # %%
@@ -362,7 +362,7 @@ plots.heatmap(
     x="head",
     y="layer",
     label="previous-token score",
-    text=plots.named_heads(scores["previous"], 5),
+    text=figures.named_heads(scores["previous"], 5),
 )
 
 # %% tags=["nbval-check-output"]
@@ -452,7 +452,7 @@ fresh = fresh.to(cfg.device)
 def loss_without(heads) -> tuple[float, float]:
     """Loss of both halves on fresh tokens, with `heads` ablated."""
     with torch.no_grad(), ablated(model, heads):
-        return loss_by_half(model(fresh), fresh)
+        return tuple(map(float, loss_by_half(model(fresh), fresh)))
 
 
 chooser = torch.Generator().manual_seed(2)
@@ -624,7 +624,7 @@ plots.heatmap(
     x="head",
     y="layer",
     label="copying score",
-    text=plots.named_heads(copying, 6),
+    text=figures.named_heads(copying, 6),
 )
 
 # %% [markdown]
@@ -782,7 +782,7 @@ plots.heatmap(
     x="head",
     y="layer",
     label="K-composition",
-    text=plots.named_heads(composition[best], 2),
+    text=figures.named_heads(composition[best], 2),
 )
 
 # %%

@@ -50,6 +50,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from data.ioi import task as ioi
+from utils.circuits import figures
 from utils import plots
 from utils.checks import lesson_13
 from utils.lesson import claim
@@ -596,7 +597,7 @@ plots.heatmap(
     y="layer",
     label="share:<br>+ for IO,<br>- for S",
     signed=True,
-    text=plots.named_heads(heads_test.mean(-1).abs(), 5),
+    text=figures.named_heads(heads_test.mean(-1).abs(), 5),
 )
 
 # %% tags=["nbval-check-output"]

@@ -49,6 +49,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from data.ioi import task as ioi
+from utils.circuits import figures
 from utils import plots
 from utils.checks import lesson_14
 from utils.lesson import claim
@@ -138,7 +139,7 @@ patch_position = lesson_14.check_patch_position(patch_position)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Positions are the second axis, and all rows are patched at once. Let gradients through: section 9 needs them.
+# Positions are the second axis, and all rows are patched at once.
 #
 # </details>
 
@@ -323,7 +324,7 @@ plots.heatmap(
     y="layer",
     label="share restored",
     signed=True,
-    text=plots.named_heads(restored.abs(), 8),
+    text=figures.named_heads(restored.abs(), 8),
 )
 
 # %% tags=["nbval-check-output"]

@@ -49,7 +49,8 @@ from torch import Tensor
 
 from data.othello import make as othello_recipe
 from data.othello import task as othello
-from utils import plots, stats
+from utils import plots
+from utils.reading import linear
 from utils.reading import figures, world
 from utils.checks import lesson_23
 from utils.lesson import claim
@@ -101,7 +102,7 @@ def draw_game(times: list[int], title: str):
     )
 
 
-plots.slider(
+figures.slider(
     lambda t: draw_game([t], "Shade: the model's guess. Diamonds: legal"),
     n=31,
     label="moves",
@@ -348,7 +349,7 @@ lesson_23.check_affine_fit(affine_fit)
 # </details>
 
 # %% [markdown]
-# The lesson goes on with `stats.ridge`: scikit-learn's ridge regression, which finds the same weights. Your `ridge`
+# The lesson goes on with `linear.ridge`: scikit-learn's ridge regression, which finds the same weights. Your `ridge`
 # is called `penalty` there.
 #
 # The states -1, 0 and 1 are names, not amounts, so what should `Y` be? For each square three columns, one a state. That is 108
@@ -381,12 +382,12 @@ unflipped = occupied & ~flipped
 
 def board_probe(
     features: torch.Tensor, boards: torch.Tensor, penalty: float = 1e-3
-) -> stats.Affine:
+) -> linear.Affine:
     """A probe for boards [game, time, square], fitted on the games to fit."""
-    return stats.ridge(features[fit], world.one_hot_states(boards[fit]), penalty=penalty)
+    return linear.ridge(features[fit], world.one_hot_states(boards[fit]), penalty=penalty)
 
 
-def read_board(probe: stats.Affine, features: torch.Tensor) -> torch.Tensor:
+def read_board(probe: linear.Affine, features: torch.Tensor) -> torch.Tensor:
     """What a probe says of every position, [game, time, square]."""
     return world.board_states(probe(features.flatten(0, 1))).view_as(board)
 
@@ -498,7 +499,7 @@ black_to_move = (torch.arange(n_time) % 2 == 0).double().expand(len(games), -1)
 
 def read_turn(features: torch.Tensor) -> torch.Tensor:
     """Whose turn a probe reads at each position, [game, time]: 1 black's, -1 white's."""
-    probe = stats.ridge(features[fit], black_to_move[fit][:, None], penalty=1e-3)
+    probe = linear.ridge(features[fit], black_to_move[fit][:, None], penalty=1e-3)
     found = probe(features.flatten(0, 1)).view(len(games), n_time)
     return torch.where(found > 0.5, 1, -1)
 

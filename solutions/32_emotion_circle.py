@@ -101,7 +101,7 @@ def angular_error(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> Float[Ten
     """The distance of two angles in degrees, the short way round: from 0 to 180.
 
     Args:
-        a, b: in degrees, of any size: -10, 350 and 710 are the same angle.
+        a, b: in degrees, of any size: -10, 350 and 710 are the same angle. Their shapes broadcast.
     """
     ### BEGIN SOLUTION
     apart = (a - b).abs() % 360

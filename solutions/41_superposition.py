@@ -45,6 +45,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from utils.features import figures
+from utils.reading.figures import slider
 from utils import plots
 from utils.checks import lesson_41
 from utils.lesson import claim
@@ -206,7 +207,7 @@ def first_toys(kept: int) -> dict:
     return {f"sparsity {s}": five.kept[kept, SEEDS * i] for i, s in enumerate(SPARSITY)}
 
 
-plots.slider(
+slider(
     lambda i: figures.arrows(first_toys(i), title=f"The directions after {KEEP[i]} training steps"),
     n=len(KEEP),
     label="step",

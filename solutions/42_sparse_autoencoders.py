@@ -55,7 +55,8 @@ from utils.features import sae as saes
 from utils.checks import lesson_42
 from utils.lesson import claim
 from utils.models import load
-from utils.stats import bootstrap, r_squared
+from utils.stats import bootstrap
+from utils.reading.linear import r_squared
 from data.chat.task import texts
 
 # %% [markdown]

@@ -51,7 +51,7 @@ from utils.features import sae as saes
 from utils.checks import lesson_43
 from utils.lesson import claim
 from utils.models import load
-from utils.stats import r_squared
+from utils.reading.linear import r_squared
 from data.chat.task import texts
 from data.feature_steering.task import written_texts
 
@@ -208,7 +208,7 @@ def search(text: str, n: int = 8) -> list[int]:
 
 
 sample = dashboards.drawn(active, held_active, 200)
-plots.stacked([card(latent) for latent in sample[:3].tolist()])
+figures.stacked([card(latent) for latent in sample[:3].tolist()])
 
 # %% [markdown]
 # Read them slowly. Is there one sentence that covers *all* lines of a card?
@@ -461,7 +461,7 @@ untrained_board = dashboards.dashboard(
     untrained, untrained_sae, (untrained_x, untrained_held_x), piles, vocabulary
 )
 untrained_sample = dashboards.drawn(untrained_board.active, untrained_board.held_active, 200)
-plots.stacked(
+figures.stacked(
     [figures.feature_card(*untrained_board.card(each, 4)) for each in untrained_sample[:2].tolist()]
 )
 
@@ -618,7 +618,7 @@ rows_shown = [
 ]
 columns = ["towards", "vector", "effect (nats)", "cost (factor)"]
 cards = [card(rivals[c].latent, 3) for c in STEERED]
-plots.stacked([*cards, plots.table(rows_shown, columns=columns)])
+figures.stacked([*cards, plots.table(rows_shown, columns=columns)])
 
 # %% [markdown]
 # Towards **the sea**: **0.57** nats for the feature at a cost of **1.57**, **0.59** for the difference of means at **1.60**. Towards **positive sentiment**: **0.40** at **1.40**, and **0.53** at **1.38**. Pair by pair the means are ahead by **0.03** for the sea and by **0.13** for sentiment, and both intervals hold 0. So latents that were there before anyone asked come near the vectors that were made for the purpose; `18` pairs each cannot tell which is better.
@@ -722,7 +722,7 @@ assert max(each.two.mean() for each in written.values()) < 0.06
 
 # %% tags=["exercise:utils.features.shift.choose_columns"]
 def choose_columns(x: Float[Tensor, "n d"], y: Int[Tensor, " n"], k: int) -> Int[Tensor, " k"]:
-    """The k columns whose class means differ most, in standard deviations of the column.
+    """The k columns whose class means differ most, in standard deviations of the column; any order.
 
     Args:
         x: such as the highest activation of each latent in each text. Some columns never vary:

@@ -284,19 +284,17 @@ said = probe["at ("][3].direction  # what is said at the bracket, after the last
 made = probe["at the result"][2].direction  # what the result holds before block 2
 strangers = steering.random_directions(200, said, generator=torch.Generator().manual_seed(0))
 push = {
-    "at (, end": verdict_push(said, norm_weight, W_U, **ids),
-    "at the result, layer 2": verdict_push(made, norm_weight, W_U, **ids),
+    "at (, end": float(verdict_push(said, norm_weight, W_U, **ids)),
+    "at the result, layer 2": float(verdict_push(made, norm_weight, W_U, **ids)),
 }
-pushes = torch.stack([verdict_push(each, norm_weight, W_U, **ids) for each in strangers])
+pushes = torch.tensor([float(verdict_push(each, norm_weight, W_U, **ids)) for each in strangers])
 effect = (said / said.norm() * norm_weight) @ W_U
 effect = effect - effect.mean()
 likeliest = (
     [VOCABULARY[i] for i in effect.topk(4).indices],
     [VOCABULARY[i] for i in (-effect).topk(4).indices],
 )
-print(
-    {name: round(value.item(), 2) for name, value in push.items()}, f"random: sd {pushes.std():.2f}"
-)
+print({name: round(value, 2) for name, value in push.items()}, f"random: sd {pushes.std():.2f}")
 plots.bars(
     {word: effect[VOCABULARY.index(word)].item() for word in YES + NO},
     kinds={word: "yes" if word in YES else "no" for word in YES + NO},
@@ -314,7 +312,7 @@ claim("push of the bracket's probe", push["at (, end"], text=1.34, within=0.05)
 claim("random, sd", pushes.std(), text=0.17, within=0.03)
 claim("push of the result's probe", push["at the result, layer 2"], text=-0.12, within=0.08)
 assert set(likeliest[0]) == set(YES) and set(likeliest[1]) == set(NO) and len(VOCABULARY) == 93
-assert push["at the result, layer 2"].abs() < 3 * pushes.std()
+assert abs(push["at the result, layer 2"]) < 3 * pushes.std()
 
 # %% [markdown]
 # ## 5. "This works"

@@ -840,7 +840,7 @@ for trace, (_, _, tried) in enumerate(traces[:N_SAMPLED]):
         kept = torch.tensor([countdown.solved(r[:1]) for r in rollouts[trace, i + 1]])
         resampled = torch.tensor([countdown.solved(r[:2]) for r in drawn])
         differs = torch.tensor([bool(r) and r[0].words[-1] != one.words[-1] for r in drawn])
-        pairs.append((exact[trace][i].importance, importance(kept, resampled, differs).item()))
+        pairs.append((exact[trace][i].importance, float(importance(kept, resampled, differs))))
         counts = [(int(k.sum()) + 1, len(k) + 2) for k in (kept, resampled[differs])]
         owners.append(trace)
         errors.append(sum(s / n * (1 - s / n) / n for s, n in counts) ** 0.5)

@@ -305,7 +305,7 @@ def after(t):
     shade = {"guess": [i / 36 for i in range(36)]}
     both = {"game": board[t], "guess": board[t]}
     return boards.boards(both, title=f"After {t} moves", shade=shade, marked={"guess": [7, 35]})
-plots.slider(after, n=31, label="moves", at=12)""",
+boards.slider(after, n=31, label="moves", at=12)""",
     """\
 answer("11.repeat", 2.5)
 outcome("11.repeat", 3.0, factor=1.5)

@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from data import native
 from utils import fetch as fetching
 from utils import models
 
@@ -764,7 +765,7 @@ def toy(**fields):
 def toy_course(tmp_path, monkeypatch):
     """A course folder with one toy in data/, seen from another working directory."""
     model = toy(attn_only=True, normalization_type="LN")
-    models.save_native(model, tmp_path / "course" / "data" / "induction" / "two_layer")
+    native.save_native(model, tmp_path / "course" / "data" / "induction" / "two_layer")
     monkeypatch.setattr(models, "ROOT", tmp_path / "course")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -804,7 +805,7 @@ def test_save_native_round_trip(fields, tmp_path):
     with torch.no_grad():
         for parameter in saved.parameters():  # biases too, which start at zero
             parameter.add_(0.1 * torch.randn_like(parameter))
-    models.save_native(saved, tmp_path)
+    native.save_native(saved, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
     before = torch.random.get_rng_state()
     loaded = models.load(tmp_path, device="cpu")
@@ -823,30 +824,30 @@ def test_save_native_round_trip(fields, tmp_path):
 def test_save_native_refuses(tmp_path):
     hugging_face_folder("gpt2", tmp_path / "hf")
     with pytest.raises(ValueError, match="save_pretrained"):
-        models.save_native(models.load(tmp_path / "hf", device="cpu"), tmp_path / "out")
+        native.save_native(models.load(tmp_path / "hf", device="cpu"), tmp_path / "out")
     folded = toy()
     folded.enable_compatibility_mode(disable_warnings=True)
     with pytest.raises(ValueError, match="before"):
-        models.save_native(folded, tmp_path / "out")
+        native.save_native(folded, tmp_path / "out")
     large = toy()
     with torch.no_grad():
         large.embed.weight[0, 0] = 1e6
     with pytest.raises(ValueError, match="half precision"):
-        models.save_native(large, tmp_path / "out")
+        native.save_native(large, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_save_native_replaces_nothing_before_the_new_model_is_whole(tmp_path, monkeypatch):
     import safetensors.torch
 
-    models.save_native(toy(attn_only=True), tmp_path)
+    native.save_native(toy(attn_only=True), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(safetensors.torch, "save_file", no_space)
     with pytest.raises(OSError):
-        models.save_native(toy(d_mlp=8), tmp_path)
+        native.save_native(toy(d_mlp=8), tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
     monkeypatch.undo()
-    models.save_native(toy(d_mlp=8), tmp_path)
+    native.save_native(toy(d_mlp=8), tmp_path)
     assert models.load(tmp_path, device="cpu").cfg.d_mlp == 8
     assert {path.name for path in tmp_path.iterdir()} == set(before)
 
@@ -866,7 +867,7 @@ def test_damaged_toy(damage, toy_course):
     elif damage == "config":
         (file.parent / "config.json").write_text(json.dumps({"architecture": models.NATIVE}))
     else:
-        models.save_native(toy(d_mlp=8), file.parent.parent / "other")
+        native.save_native(toy(d_mlp=8), file.parent.parent / "other")
         shutil.copy(file.parent.parent / "other" / file.name, file)
     with pytest.raises(ValueError, match="git checkout") as error:
         models.load("induction/two_layer")

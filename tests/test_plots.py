@@ -22,7 +22,7 @@ def written(heat) -> list[str]:
 def test_a_heatmap_of_heads_names_the_highest():
     scores = torch.zeros(4, 3)
     scores[2, 1], scores[3, 0] = 0.9, 0.5
-    text = plots.named_heads(scores, 2)
+    text = circuits.named_heads(scores, 2)
     (heat,) = plots.heatmap(scores, **HEADS, label="score", text=text).data
     assert written(heat) == ["L2H1", "L3H0"]
     assert heat.z[2][1] == pytest.approx(0.9) and heat.showscale
@@ -34,7 +34,7 @@ def test_a_heatmap_of_heads_names_the_highest():
 def test_a_signed_heatmap_is_white_at_zero_or_in_the_middle_of_its_ends():
     scores = torch.zeros(4, 3)
     scores[2, 1], scores[3, 0], scores[0, 0] = 0.9, -1.5, 0.2
-    text = plots.named_heads(scores.abs(), 2)
+    text = circuits.named_heads(scores.abs(), 2)
     (heat,) = plots.heatmap(scores, **HEADS, text=text, signed=True).data
     assert set(written(heat)) == {"L2H1", "L3H0"}
     assert (heat.zmin, heat.zmax) == (-1.5, 1.5)
@@ -147,54 +147,6 @@ def test_a_table_escapes_and_counts_its_cells():
         plots.table([["a"]], columns=["token", "count"])
 
 
-def test_stacked_views_stand_in_one():
-    parts = [plots.table([[i]], columns=["n"]) for i in (1, 2)]
-    both = plots.stacked(parts)
-    assert repr(both) == "n\n1\n\nn\n2" and both._repr_html_().count("<table>") == 2
-
-
-def test_a_slider_is_a_figure_where_no_notebook_is():
-    fig = plots.slider(
-        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=3, label="move", at=2
-    )
-    assert fig.layout.title.text == "2"
-
-
-def test_in_a_notebook_the_slider_draws_what_it_is_set_to(monkeypatch):
-    """Without a message from `with out`, on which nbconvert can hang (nbclient issue 312)."""
-    import IPython
-    import IPython.display
-
-    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
-    monkeypatch.setattr(IPython.display, "display", lambda *a, **k: pytest.fail("displayed"))
-    box = plots.slider(
-        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=5, label="move", at=1
-    )
-    control, out = box.box.children
-
-    def title() -> str:
-        (shown,) = out.outputs
-        return shown["data"]["application/vnd.plotly.v1+json"]["layout"]["title"]["text"]
-
-    assert title() == "1"
-    control.value = 4
-    assert title() == "4"
-    assert control.max == 4 and "htf-slider" in box.box._dom_classes
-
-
-def test_a_saved_slider_is_the_figure_at_the_start(monkeypatch):
-    import IPython
-
-    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
-    live = plots.slider(
-        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=5, label="move", at=3
-    )
-    saved = live._repr_mimebundle_()
-    assert saved["application/vnd.jupyter.widget-view+json"]["model_id"] == live.box.model_id
-    assert saved["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] == "3"
-    assert saved["text/plain"] == "[figure: 3]"
-
-
 def test_curves_carry_bands_levels_and_a_grey_control():
     line = torch.tensor([[1.0, 2, 4], [0.5, 1, 3], [2, 3, 5]])
     panels = {
@@ -235,22 +187,6 @@ def test_lines_mark_a_level():
     fig = plots.lines({"a": [1, 2]}, title="t", x="x", y="y", chance=0.5)
     assert fig.layout.shapes[0].y0 == 0.5
     assert not plots.lines({"a": [1, 2]}, title="t", x="x", y="y").layout.shapes
-
-
-def test_a_slider_can_show_names(monkeypatch):
-    import IPython
-
-    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
-    box = plots.slider(
-        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"),
-        n=3,
-        label="step",
-        at=1,
-        names=[0, 100, 1500],
-    )
-    control = box.box.children[0]
-    assert control.value == 1 and control.label == "100"
-    assert [label for label, _ in control.options] == ["0", "100", "1500"]
 
 
 def test_no_figure_has_a_width_of_its_own():

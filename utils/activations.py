@@ -59,9 +59,8 @@ def activations(
 ) -> Float[Tensor, "... layer text d_model"]:
     """The residual stream at one token of each text.
 
-    Layer L is the stream before block L, `blocks.L.hook_resid_pre`: 0 is the token's embedding, and
-    `n_layers` is what the last block leaves behind. Texts run in batches of like length, padded on
-    the right, where causal attention keeps the padding from being read.
+    Texts run in batches of like length, padded on the right, where causal attention keeps the
+    padding from being read.
 
     Args:
         model: a TransformerBridge with a tokenizer.

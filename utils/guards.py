@@ -75,10 +75,8 @@ def count(*, low: int = 1) -> Guard:
     """A whole number of at least `low`."""
 
     def guard(value: int, _: Mapping) -> str | None:
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        return (
-            None if is_whole and value >= low else f"is {value!r}: give a whole number from {low}"
-        )
+        fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
+        return None if fits else f"is {value!r}: give a whole number from {low}"
 
     return guard
 
@@ -118,10 +116,8 @@ def shaped_as(other: str) -> Guard:
     """A tensor of the shape of another argument."""
 
     def guard(value: Tensor, given: Mapping) -> str | None:
-        shapes = tuple(value.shape), tuple(given[other].shape)
-        return (
-            None if shapes[0] == shapes[1] else f"has shape {shapes[0]}, and `{other}` {shapes[1]}"
-        )
+        here, there = tuple(value.shape), tuple(given[other].shape)
+        return None if here == there else f"has shape {here}, and `{other}` {there}"
 
     return guard
 

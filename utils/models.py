@@ -16,11 +16,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from utils.fetch import DEFAULT, RECIPES, ModelUnavailable, fetch, quiet
 from utils.lesson import ROOT
 
 if TYPE_CHECKING:
-    import torch
     from transformer_lens.model_bridge import TransformerBridge
 
 NATIVE = "TransformerLensNative"
@@ -54,8 +55,6 @@ def load(
             device or dtype cannot be used.
         ModelUnavailable: the model exists, but cannot be fetched or kept here.
     """
-    import torch
-
     dtype = torch.float32 if dtype is None else dtype
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ValueError(f"dtype must be a torch type such as torch.float32, and is {dtype!r}.")
@@ -76,54 +75,6 @@ def load(
     kind = str(dtype).removeprefix("torch.")
     print(f"{model.cfg.model_name}: {size} parameters, {kind}, on {target}")
     return model
-
-
-def save_native(model: TransformerBridge, folder: str | Path) -> Path:
-    """Save a bridge made by ``TransformerBridge.boot_native``, as the toy models in ``data/`` are.
-
-    Writes ``config.json`` (every field of its configuration) and ``model.safetensors`` (half
-    precision, so a weight keeps about 3 digits). ``load(folder)`` reads it back as float32.
-
-    Args:
-        model: a native bridge, trained or not, without ``enable_compatibility_mode``.
-        folder: where to write; it is created, and files of the same names are replaced.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: the model is not a native one, has folded weights, or does not fit half
-            precision (a weight above 65,504, infinite or NaN).
-    """
-    import torch
-    from safetensors.torch import save_file
-
-    if model.cfg.architecture != NATIVE:
-        raise ValueError(
-            f"save_native keeps models built with TransformerBridge.boot_native, and this one is a "
-            f"{model.cfg.architecture}: use model.original_model.save_pretrained(folder) instead."
-        )
-    if model.compatibility_mode:
-        raise ValueError(
-            "The weights of this model were changed by enable_compatibility_mode: "
-            "save it before you call that, and call it again after load()."
-        )
-    weights = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
-    if bad := [k for k, v in weights.items() if not torch.isfinite(v).all()]:
-        raise ValueError(f"{bad[0]} does not fit half precision (is it infinite or NaN?).")
-    # Every field, not only those that differ from the library's defaults: a default may change.
-    runtime = {"device", "dtype", "architecture"}
-    config = {k: v for k, v in model.cfg.to_dict().items() if k not in runtime}
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"architecture": NATIVE, **config}, indent=1)
-    parts = [folder / f"{name}.part" for name in ("config.json", "model.safetensors")]
-    parts[0].write_text(text + "\n", encoding="utf-8")
-    save_file(weights, parts[1])
-    parts[1].chmod(0o644)  # safetensors writes 0600
-    for part in parts:  # both are whole before they take an older model's place
-        part.replace(part.with_suffix(""))
-    return folder
 
 
 # ---- Folders and the hub ------------------------------------------------------------------------
@@ -171,7 +122,6 @@ def _load_folder(folder: Path, *, title: str, dtype: torch.dtype) -> Transformer
 
 
 def _load_native(folder: Path, config: dict, *, title: str, dtype: torch.dtype):
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from transformer_lens.config import TransformerBridgeConfig
@@ -261,8 +211,6 @@ def _nearest(name: str) -> str:
 
 def _choose_device(wanted: str | torch.device | None) -> torch.device:
     """The device asked for, or the best there is, if it computes correctly; else the CPU."""
-    import torch
-
     if wanted is None:
         wanted = "mps" if torch.backends.mps.is_available() else "cpu"
         wanted = "cuda" if torch.cuda.is_available() else wanted
@@ -284,8 +232,6 @@ def _gpu_problem(device: torch.device) -> str | None:
     Finds a driver or a build that does not fit the GPU, and PyTorch versions whose Apple GPU
     results were silently wrong (github.com/TransformerLensOrg/TransformerLens/issues/1062).
     """
-    import torch
-
     x = torch.linspace(-1, 1, 4 * 32 * 48).view(4, 32, 48)
     w = torch.linspace(-1, 1, 16 * 32).cos().view(16, 32)
     try:
@@ -298,8 +244,6 @@ def _gpu_problem(device: torch.device) -> str | None:
 
 def _move(model: TransformerBridge, device: torch.device) -> torch.device:
     """Move a model to a GPU if it fits there; return where it is now."""
-    import torch
-
     try:
         model.to(device, print_details=False)
         return device

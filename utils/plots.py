@@ -5,8 +5,7 @@ line's colour matters, its dash differs too. A part's own figures are in its `fi
 """
 
 import html
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import plotly.graph_objects as go
@@ -16,8 +15,8 @@ from plotly.colors import hex_to_rgb
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from utils.heads import head_name, top_heads
-from utils.views import Html, Live, widgets
+from utils.heads import head_name
+from utils.views import Html
 
 # Okabe and Ito's palette, without its yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -99,7 +98,7 @@ def heatmap(
         signed: white is the middle of `ends`, orange above it and purple below.
         ends: the values at the scale's ends, for all panels or for each. Without them, a panel's
             lowest and highest; where `signed`, zero is the middle.
-        text: what to write into the cells, as from `named_heads`, or "values". Where every cell
+        text: what to write into the cells, such as heads' names, or "values". Where every cell
             has a text, the colours run from white to orange, on which it can be read.
         box: (row, column) of a cell to outline.
 
@@ -162,14 +161,6 @@ def _axis(names: Sequence[str] | None, title: str, n: int) -> tuple[list[str], d
     places = list(range(0, n, 1 + n // 40))
     texts = [names[i].strip() or "(space)" for i in places]
     return called, {"tickvals": places, "ticktext": texts}
-
-
-def named_heads(scores: Float[Tensor, "layer head"], n: int) -> list[list[str]]:
-    """The text for a heatmap of heads in which the `n` highest scores carry the head's name."""
-    text = [[""] * scores.shape[1] for _ in scores]
-    for layer, head in top_heads(scores, n):
-        text[layer][head] = head_name((layer, head))
-    return text
 
 
 def bars(
@@ -251,11 +242,6 @@ def scatter(
     return fig.update_layout(legend={"orientation": "h", "y": -0.2})
 
 
-def stacked(parts: Sequence[Html]) -> Html:
-    """Several tables or cards, one under the other."""
-    return Html("".join(part.code for part in parts), "\n\n".join(part.text for part in parts))
-
-
 def table(rows: Sequence[Sequence[object]], *, columns: Sequence[str]) -> Html:
     """A small table, such as a lesson's results.
 
@@ -270,53 +256,6 @@ def table(rows: Sequence[Sequence[object]], *, columns: Sequence[str]) -> Html:
     body = "".join(f"<tr>{row}</tr>" for row in inner)
     text = "\n".join(" | ".join(row) for row in [list(columns), *cells])
     return Html(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", text)
-
-
-def slider(
-    draw: Callable[[int], go.Figure],
-    *,
-    n: int,
-    label: str,
-    at: int = 0,
-    names: Sequence[object] | None = None,
-):
-    """A slider over the figures `draw(0)` to `draw(n - 1)`, by their number or their `names`.
-
-    Outside a notebook, on a page that shows a saved one, or without ipywidgets, it is the figure
-    `draw(at)`, where the slider starts: the others are drawn when asked for.
-    """
-    ipywidgets = widgets()
-    if ipywidgets is None:
-        return draw(at)
-    from IPython.display import display
-
-    wide = ipywidgets.Layout(width="100%", max_width="520px")
-    common = {"value": at, "description": label, "layout": wide}
-    if names is None:
-        control = ipywidgets.IntSlider(min=0, max=n - 1, **common)
-    else:
-        options = [(str(name), i) for i, name in enumerate(names)]
-        control = ipywidgets.SelectionSlider(options=options, **common)
-    out = ipywidgets.Output()
-
-    def redraw(_=None) -> None:
-        fig = draw(control.value)
-        if "colab" in pio.renderers.default:
-            out.clear_output(wait=True)
-            with out:
-                display(fig)
-        else:
-            # The figure alone: an older plotly would add its whole script to the widget. Set, and
-            # not shown `with out`, which can make nbconvert wait for ever (nbclient issue 312).
-            shown = json.loads(fig.to_json())
-            data = {"application/vnd.plotly.v1+json": shown, "text/plain": label}
-            out.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
-
-    control.observe(redraw, names="value")
-    redraw()
-    box = ipywidgets.VBox([control, out])
-    box.add_class("htf-slider")
-    return Live(draw(at), box)
 
 
 def curves(

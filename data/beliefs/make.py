@@ -15,7 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from data import training
 from data.beliefs.task import PROCESSES, beliefs, next_token_probs, sample_tokens
-from utils.models import save_native
+from data.native import save_native
 from utils.reading.beliefs import (
     excess_loss,
     join_last_tokens,
@@ -23,7 +23,7 @@ from utils.reading.beliefs import (
     r_squared_within,
     token_pairs,
 )
-from utils.stats import r_squared, ridge
+from utils.reading.linear import r_squared, ridge
 
 HERE = Path(__file__).resolve().parent
 NEW = 1000  # added to a seed: an untrained model of other weights than the trained one began with

@@ -15,9 +15,9 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from data import training
+from data.native import save_native
 from utils.circuits.induction import previous_token_scores
 from utils.heads import ablated
-from utils.models import save_native
 
 HERE = Path(__file__).resolve().parent
 BOS = 0

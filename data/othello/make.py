@@ -14,6 +14,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from data import training
+from data.native import save_native
 from data.othello.task import (
     BOS,
     MAX_MOVES,
@@ -25,7 +26,6 @@ from data.othello.task import (
     replay,
     to_tokens,
 )
-from utils.models import save_native
 
 HERE = Path(__file__).resolve().parent
 

@@ -14,8 +14,8 @@ from jaxtyping import Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
+from data.native import save_native
 from utils.guards import guarded, number
-from utils.models import save_native
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("Mary", "John", "Tom", "Anna", "Paul", "Sarah")

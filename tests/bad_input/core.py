@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 
+from data import native
 from tests.small_models import random_model
 from utils import fetch, heads, models
 
@@ -33,7 +34,7 @@ def ablated(chosen):
 
 def saved(**changed):
     """Loads a folder in which some files of a native toy hold something else, or are gone."""
-    return _loaded(lambda folder: models.save_native(toy(), folder), changed)
+    return _loaded(lambda folder: native.save_native(toy(), folder), changed)
 
 
 def saved_llama(**changed):
@@ -59,7 +60,7 @@ def saved_with(weight: float):
         large = TransformerBridge.boot_native(toy().cfg.to_dict() | {"seed": 1}, device="cpu")
         torch.nn.init.constant_(large.embed.weight, weight)
         with tempfile.TemporaryDirectory() as folder:
-            models.save_native(large, folder)
+            native.save_native(large, folder)
 
     return run
 
@@ -125,7 +126,7 @@ ROWS = [
     ("a model with half a tokenizer", saved_llama(words=b"{"), "is damaged"),
     ("a model without a tokenizer", saved_llama(words=None), "is missing a file"),
     ("a model of no kind", saved_llama(config=b"{}"), "is damaged"),
-    ("a native model of a llama", lambda: models.save_native(_llama(), "x"), "save_pretrained"),
+    ("a native model of a llama", lambda: native.save_native(_llama(), "x"), "save_pretrained"),
     ("a weight of 1e6", saved_with(1e6), "half precision"),
     ("a weight of NaN", saved_with(float("nan")), "half precision"),
     ("fetching a model of the hub", lambda: fetch.fetch("gpt2"), "smollm2-135m, gemma3-270m"),

@@ -9,7 +9,7 @@ from data.beliefs import task as process
 from data.othello import task as othello
 from tests.bad_input import RAW
 from utils.reading import beliefs, figures, probes, unsupervised, world
-from utils.stats import Affine
+from utils.reading.linear import Affine
 
 NAN = float("nan")
 

@@ -8,6 +8,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from tests import small_models
 from utils import activations, stats
+from utils.reading import linear
 
 NAN, INF = float("nan"), float("inf")
 SCORES, LABELS = torch.tensor([0.9, 0.4, 0.6, 0.1]), torch.tensor([1, 0, 1, 0])
@@ -81,20 +82,20 @@ ROWS = [
     ("percentiles of NaN", lambda: stats.percentiles(SCORES * NAN), "`draws` holds NaN"),
     ("percentiles of no draws", lambda: stats.percentiles(SCORES[:0]), "`draws` is empty"),
     # ridge, its map, and r_squared
-    ("ridge to a row of targets", lambda: stats.ridge(X, Y[:, 0]), "give 2 axes"),
-    ("ridge from one feature flat", lambda: stats.ridge(X[:, 0], Y), "give 2 axes"),
-    ("ridge of unequal lengths", lambda: stats.ridge(X, Y[:5]), "has 5 entries, and `x` 6"),
-    ("ridge of NaN inputs", lambda: stats.ridge(X * NAN, Y), "`x` holds NaN"),
-    ("ridge of NaN targets", lambda: stats.ridge(X, Y * NAN), "`y` holds NaN"),
-    ("ridge of no rows", lambda: stats.ridge(X[:0], Y[:0]), "`x` is empty"),
-    ("ridge with a penalty below 0", lambda: stats.ridge(X, Y, penalty=-1.0), "at least 0"),
-    ("ridge with a NaN penalty", lambda: stats.ridge(X, Y, penalty=NAN), "`penalty` is nan"),
-    ("r_squared of a constant", lambda: stats.r_squared(Y, Y * 0 + 3), "no variance"),
-    ("r_squared of one row", lambda: stats.r_squared(Y[:1], Y[:1]), "no variance"),
-    ("r_squared of unlike shapes", lambda: stats.r_squared(X, Y), "has shape (6, 1)"),
-    ("r_squared of a flat prediction", lambda: stats.r_squared(Y[:, 0], Y), "has shape (6, 1)"),
-    ("r_squared of NaN", lambda: stats.r_squared(Y * NAN, Y), "`predicted` holds NaN"),
-    ("r_squared to infinity", lambda: stats.r_squared(Y, Y / 0), "`y` holds NaN or infinity"),
+    ("ridge to a row of targets", lambda: linear.ridge(X, Y[:, 0]), "give 2 axes"),
+    ("ridge from one feature flat", lambda: linear.ridge(X[:, 0], Y), "give 2 axes"),
+    ("ridge of unequal lengths", lambda: linear.ridge(X, Y[:5]), "has 5 entries, and `x` 6"),
+    ("ridge of NaN inputs", lambda: linear.ridge(X * NAN, Y), "`x` holds NaN"),
+    ("ridge of NaN targets", lambda: linear.ridge(X, Y * NAN), "`y` holds NaN"),
+    ("ridge of no rows", lambda: linear.ridge(X[:0], Y[:0]), "`x` is empty"),
+    ("ridge with a penalty below 0", lambda: linear.ridge(X, Y, penalty=-1.0), "at least 0"),
+    ("ridge with a NaN penalty", lambda: linear.ridge(X, Y, penalty=NAN), "`penalty` is nan"),
+    ("r_squared of a constant", lambda: linear.r_squared(Y, Y * 0 + 3), "no variance"),
+    ("r_squared of one row", lambda: linear.r_squared(Y[:1], Y[:1]), "no variance"),
+    ("r_squared of unlike shapes", lambda: linear.r_squared(X, Y), "has shape (6, 1)"),
+    ("r_squared of a flat prediction", lambda: linear.r_squared(Y[:, 0], Y), "has shape (6, 1)"),
+    ("r_squared of NaN", lambda: linear.r_squared(Y * NAN, Y), "`predicted` holds NaN"),
+    ("r_squared to infinity", lambda: linear.r_squared(Y, Y / 0), "`y` holds NaN or infinity"),
     # last_token
     ("last_token back beyond a text", last([4, 2], back=2), "above `back`"),
     ("last_token to the right", last([4, 2], back=-1), "`back` is -1"),

@@ -15,6 +15,7 @@ from data.ioi import task as ioi
 from tests.bench import LiveTensors
 from tests.small_models import random_model
 from utils.circuits import patches, patching
+from utils.guards import unpadded
 from utils.heads import ablated
 from utils.models import load
 from utils.steering import steer
@@ -690,7 +691,7 @@ def test_what_padding_is(default, tmp_path):
     assert pad != bos
 
     def padded(*rows, model=default):
-        return patching.padded(model, torch.tensor(rows))
+        return bool(unpadded(torch.tensor(rows), {"model": model}))
 
     assert padded([bos, 5, 6], [bos, 5, pad])
     assert padded([pad, bos, 5], [bos, 5, 6])

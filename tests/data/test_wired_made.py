@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from data import native
 from utils import models
 from utils.circuits import discovery
 
@@ -65,7 +66,7 @@ def lost(make, model, edge_sets) -> list[float]:
 
 
 def test_the_shipped_weights_are_what_make_writes(make, shipped, tmp_path):
-    folder = models.save_native(make.build(), tmp_path / "names")
+    folder = native.save_native(make.build(), tmp_path / "names")
     for file in ("config.json", "model.safetensors"):
         assert (folder / file).read_bytes() == (FOLDER / "names" / file).read_bytes()
     read = json.loads((FOLDER / "wiring.json").read_text())

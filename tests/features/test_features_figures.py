@@ -13,7 +13,7 @@ def test_a_feature_card_escapes_tokens_and_needs_no_colours():
     page = card._repr_html_()
     assert "<b>&lt;b&gt;</b>" in page and "&lt;1%" in page and "7.2" in page
     assert "[<b>](7.2)" in repr(card) and "↵" in repr(card)
-    both = plots.stacked([card, card])
+    both = figures.stacked([card, card])
     assert both._repr_html_().count("latent 3") == 2
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tests.environments import fresh_environment
 from tests.small_models import random_model
 from utils.features import sae as saes
-from utils.stats import r_squared
+from utils.reading.linear import r_squared
 
 SAE_LENS = "sae-lens==6.54.12"
 D, M, K = 12, 30, 4

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from data.beliefs import task as beliefs_task
-from utils import stats
-from utils.reading import beliefs
+from utils.reading import beliefs, linear
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -97,7 +96,7 @@ def test_inside_groups_the_group_means_explain_nothing():
     group = torch.arange(60) % 3 * 7  # codes need not be 0, 1, 2
     targets += group[:, None]
     means = torch.stack([targets[group == code].mean(0) for code in group])
-    assert stats.r_squared(means, targets) > 0.9
+    assert linear.r_squared(means, targets) > 0.9
     assert beliefs.r_squared_within(means, targets, group) == pytest.approx(0, abs=1e-9)
     assert beliefs.r_squared_within(targets, targets, group) == 1
 

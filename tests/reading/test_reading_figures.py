@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from utils import plots
 from utils.reading import figures
 
 
@@ -33,3 +34,61 @@ def test_points_on_the_simplex_keep_their_colour_from_panel_to_panel():
     assert clouds[0].marker.color == clouds[1].marker.color
     assert clouds[0].marker.color == ("rgb(0,114,178)", "rgb(230,159,0)", "rgb(0,0,0)")
     assert clouds[1].x[0] == pytest.approx(0.01)
+
+
+def test_a_slider_is_a_figure_where_no_notebook_is():
+    fig = figures.slider(
+        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=3, label="move", at=2
+    )
+    assert fig.layout.title.text == "2"
+
+
+def test_in_a_notebook_the_slider_draws_what_it_is_set_to(monkeypatch):
+    """Without a message from `with out`, on which nbconvert can hang (nbclient issue 312)."""
+    import IPython
+    import IPython.display
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    monkeypatch.setattr(IPython.display, "display", lambda *a, **k: pytest.fail("displayed"))
+    box = figures.slider(
+        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=5, label="move", at=1
+    )
+    control, out = box.box.children
+
+    def title() -> str:
+        (shown,) = out.outputs
+        return shown["data"]["application/vnd.plotly.v1+json"]["layout"]["title"]["text"]
+
+    assert title() == "1"
+    control.value = 4
+    assert title() == "4"
+    assert control.max == 4 and "htf-slider" in box.box._dom_classes
+
+
+def test_a_saved_slider_is_the_figure_at_the_start(monkeypatch):
+    import IPython
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    live = figures.slider(
+        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"), n=5, label="move", at=3
+    )
+    saved = live._repr_mimebundle_()
+    assert saved["application/vnd.jupyter.widget-view+json"]["model_id"] == live.box.model_id
+    assert saved["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] == "3"
+    assert saved["text/plain"] == "[figure: 3]"
+
+
+def test_a_slider_can_show_names(monkeypatch):
+    import IPython
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    box = figures.slider(
+        lambda i: plots.lines({"a": [i]}, title=f"{i}", x="x", y="y"),
+        n=3,
+        label="step",
+        at=1,
+        names=[0, 100, 1500],
+    )
+    control = box.box.children[0]
+    assert control.value == 1 and control.label == "100"
+    assert [label for label, _ in control.options] == ["0", "100", "1500"]

@@ -6,7 +6,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from data.othello.task import NO_MOVE, legal_moves, random_games, replay, start, to_tokens
 from utils.reading import world
-from utils.stats import Affine
+from utils.reading.linear import Affine
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from utils.guards import axes, count, filled, finite, guarded, several
+from utils.heads import head_name, top_heads
 from utils.plots import COLOURS, DASHES, styled, table
 from utils.views import Html
 
@@ -165,3 +166,11 @@ def circuit_graph(
     fig.update_xaxes(visible=False)
     fig.update_yaxes(visible=False)
     return fig
+
+
+def named_heads(scores: Float[Tensor, "layer head"], n: int) -> list[list[str]]:
+    """The text for a heatmap of heads in which the `n` highest scores carry the head's name."""
+    text = [[""] * scores.shape[1] for _ in scores]
+    for layer, head in top_heads(scores, n):
+        text[layer][head] = head_name((layer, head))
+    return text

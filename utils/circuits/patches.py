@@ -154,7 +154,7 @@ def attribution(
     Raises:
         ValueError: as for `sweep`; or the metric has no gradient.
     """
-    hook = patching.hook_name(model, what)
+    hook = patching.hook_of(model, what)
     patching.check_runs(model, tokens, source)
     tokens, (n_pos, positions) = tokens.to(model.cfg.device), patching.counted(tokens, positions)
     tokens, layers = tokens[:, :n_pos], range(model.cfg.n_layers)

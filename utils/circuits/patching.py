@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm.std import tqdm
 from transformer_lens.hook_points import HookPoint
 
-from utils.guards import guarded, number
+from utils.guards import guarded, number, unpadded
 
 Metric = Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]]
 """Logits to one number for each prompt."""
@@ -207,7 +207,7 @@ def sweep(
             number for each prompt.
         NotImplementedError: behind its last block the model does more than norm and unembed.
     """
-    hook = hook_name(model, what)
+    hook = hook_of(model, what)
     check_runs(model, tokens, source)
     tokens, (n_pos, positions) = tokens.to(model.cfg.device), counted(tokens, positions)
     by_position = what not in BY_HEAD if by_position is None else by_position
@@ -647,7 +647,7 @@ def scored(metric: Metric, logits: Tensor, name: str, when: str) -> Float[Tensor
     return score
 
 
-def hook_name(model, what: str) -> str:
+def hook_of(model, what: str) -> str:
     """The hook of a key of `HOOKS`, or a ValueError that says what this model has."""
     there = [name for name, hook in HOOKS.items() if f"blocks.0.{hook}" in model.hook_dict]
     if what not in there:
@@ -663,7 +663,7 @@ def _sender_hook(model, what: str) -> str:
             "This model norms what its heads write together before it adds that to the stream, so "
             "single heads have no direct path: choose what='attn_out'."
         )
-    return hook_name(model, what)
+    return hook_of(model, what)
 
 
 # ---- What a sweep refuses -----------------------------------------------------------------------
@@ -696,7 +696,7 @@ def check_runs(model, tokens: Tensor, source: Tensor | Mapping[int, Tensor]) -> 
             f"A hook is at work at {at} (steering, an ablation?), which would act on the parts of "
             "runs that are computed here: leave its context, or call `model.reset_hooks()`."
         )
-    if padded(model, torch.cat([run.cpu() for run in runs.values()])):
+    if unpadded(torch.cat([run.cpu() for run in runs.values()]), {"model": model}):
         raise ValueError(
             "The prompts are padded, so one position means different things in them: choose "
             "prompts of equally many tokens, or run those of each length by themselves."
@@ -722,19 +722,6 @@ def hook_at_work(model) -> str | None:
 
 def _maker(hook: Callable) -> str:
     return (getattr(hook, "__module__", None) or "").partition(".")[0]
-
-
-def padded(model, tokens: Int[Tensor, "row pos"]) -> bool:
-    """Whether rows begin or end with padding: with a run of pad tokens that the others lack, or of
-    more than one. A BOS that is the pad token too may stand once at the start."""
-    pad = getattr(model.tokenizer, "pad_token_id", None)
-    if pad is None:
-        return False
-    here = (tokens == pad).int()
-    before, after = here.cumprod(1).sum(1), here.flip(1).cumprod(1).sum(1)
-    if pad == model.tokenizer.bos_token_id:
-        before = (before - 1).clamp(min=0)
-    return any(len(set(runs.tolist())) > 1 or runs.max() > 1 for runs in (before, after))
 
 
 def check_finite(values: Mapping[int, Tensor], what: str) -> None:

@@ -36,7 +36,8 @@ from utils.guards import (
     number,
     shaped_as,
 )
-from utils.stats import bootstrap, r_squared, ridge
+from utils.reading.linear import r_squared, ridge
+from utils.stats import bootstrap
 from utils.steering import at_dose, steer, typical_norm
 from utils.writing import contrast
 

@@ -235,3 +235,8 @@ def feature_browser(
     button.on_click(find)
     rows = [ipywidgets.HBox([query, button]), ipywidgets.HBox([found, number]), out]
     return Live(start, ipywidgets.VBox(rows))
+
+
+def stacked(parts: Sequence[Html]) -> Html:
+    """Several tables or cards, one under the other."""
+    return Html("".join(part.code for part in parts), "\n\n".join(part.text for part in parts))

@@ -31,7 +31,7 @@ from utils.guards import (
     number,
     shaped_as,
 )
-from utils.stats import r_squared, ridge
+from utils.reading.linear import r_squared, ridge
 
 _WINDOW = {"tokens": (axes(2), known_tokens), "n_tokens": count()}
 
@@ -89,7 +89,7 @@ def r_squared_within(
 
     Whoever knows the group and nothing else, and predicts its mean, has 0. Errors between groups
     count too: give every predictor that you compare the group (`join_last_tokens`), or this is
-    `utils.stats.r_squared` on another scale.
+    `utils.reading.linear.r_squared` on another scale.
     """
     _, index = group.unique(return_inverse=True)
     total = torch.zeros(int(index.max()) + 1, targets.shape[1], dtype=targets.dtype)
@@ -209,7 +209,7 @@ def read_beliefs(
         features: name -> features of the sequences to fit on, and of those to test on.
         halves: the tokens of both.
         known: how many last tokens every probe is told for `Reading.beyond`.
-        penalty: see `utils.stats.ridge`.
+        penalty: see `utils.reading.linear.ridge`.
     """
     belief, truth = (beliefs(tokens, T)[:, -1] for tokens in halves)
     window = last_tokens(halves[1], known, n_tokens=len(T))

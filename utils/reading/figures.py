@@ -1,14 +1,17 @@
 """What a model knows, drawn: the boards of a game, and beliefs on a triangle."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 
 import plotly.graph_objects as go
+import plotly.io as pio
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
 from utils.guards import filled, guarded
 from utils.plots import COLOURS, styled
+from utils.views import Live, widgets
 
 
 def _square_boards(positions: Mapping[str, Sequence[int]], _: Mapping) -> str | None:
@@ -156,3 +159,50 @@ def simplex(
     fig.update_xaxes(visible=False, range=[-0.05, side + 0.05], constrain="domain")
     fig.update_yaxes(visible=False, range=[-0.05, 1.05], constrain="domain")
     return fig.update_layout(margin={"l": 20, "r": 20, "t": 90, "b": 10})
+
+
+def slider(
+    draw: Callable[[int], go.Figure],
+    *,
+    n: int,
+    label: str,
+    at: int = 0,
+    names: Sequence[object] | None = None,
+):
+    """A slider over the figures `draw(0)` to `draw(n - 1)`, by their number or their `names`.
+
+    Outside a notebook, on a page that shows a saved one, or without ipywidgets, it is the figure
+    `draw(at)`, where the slider starts: the others are drawn when asked for.
+    """
+    ipywidgets = widgets()
+    if ipywidgets is None:
+        return draw(at)
+    from IPython.display import display
+
+    wide = ipywidgets.Layout(width="100%", max_width="520px")
+    common = {"value": at, "description": label, "layout": wide}
+    if names is None:
+        control = ipywidgets.IntSlider(min=0, max=n - 1, **common)
+    else:
+        options = [(str(name), i) for i, name in enumerate(names)]
+        control = ipywidgets.SelectionSlider(options=options, **common)
+    out = ipywidgets.Output()
+
+    def redraw(_=None) -> None:
+        fig = draw(control.value)
+        if "colab" in pio.renderers.default:
+            out.clear_output(wait=True)
+            with out:
+                display(fig)
+        else:
+            # The figure alone: an older plotly would add its whole script to the widget. Set, and
+            # not shown `with out`, which can make nbconvert wait for ever (nbclient issue 312).
+            shown = json.loads(fig.to_json())
+            data = {"application/vnd.plotly.v1+json": shown, "text/plain": label}
+            out.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+
+    control.observe(redraw, names="value")
+    redraw()
+    box = ipywidgets.VBox([control, out])
+    box.add_class("htf-slider")
+    return Live(draw(at), box)

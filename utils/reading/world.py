@@ -33,7 +33,7 @@ from utils.guards import (
     number,
     shaped_as,
 )
-from utils.stats import Affine
+from utils.reading.linear import Affine
 
 
 def _tokens_of_games(tokens: Tensor, _: Mapping) -> str | None:

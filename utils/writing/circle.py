@@ -28,6 +28,7 @@ from utils.guards import (
     several,
     shaped_as,
 )
+from utils.reading import linear
 from utils.stats import Interval
 from utils.steering import steer
 
@@ -87,7 +88,7 @@ def circle_axes(
         ValueError: the words are too few, or too much alike, to tell two directions.
     """
     size = (vectors - vectors.mean(0)).square().sum(1).mean().item()
-    slopes = stats.ridge(vectors, on_circle(angles), penalty=ridge * size).weights.T
+    slopes = linear.ridge(vectors, on_circle(angles), penalty=ridge * size).weights.T
     return orthonormal(slopes.to(vectors))
 
 

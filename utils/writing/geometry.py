@@ -25,6 +25,7 @@ from utils.guards import (
     number,
     shaped_as,
 )
+from utils.reading import linear
 from utils.stats import Interval
 from utils.steering import at_dose, steer
 
@@ -264,7 +265,7 @@ def fit_map(
             f"ridge above 0."
         )
     variance = (A - A.mean(0)).double().square().mean().item()
-    return stats.ridge(A, B, penalty=ridge * variance * n).weights.to(B)
+    return linear.ridge(A, B, penalty=ridge * variance * n).weights.to(B)
 
 
 @guarded(T=(axes(2), finite), A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite))
