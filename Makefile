@@ -5,7 +5,7 @@ BIN ?= $(VENV)/bin
 N ?= 11
 D ?= induction
 
-.PHONY: help lab reset test lesson model blanks sync bench data
+.PHONY: help lab reset test lesson reseed model blanks sync bench data
 .NOTPARALLEL:          # what is installed first is needed next
 .DELETE_ON_ERROR:      # a half-made environment is made again
 
@@ -23,6 +23,9 @@ test: $(VENV)/test.done model  ## run every test (ARGS= goes to pytest)
 
 lesson: $(VENV)/test.done model  ## run one solved lesson without a screen: make lesson N=11
 	@$(BIN)/python -m solutions.make run $(N)
+
+reseed: $(VENV)/test.done model  ## run a lesson at three other seeds, its claims counted: make reseed N=11
+	@$(BIN)/python -m solutions.reseed $(N) $(ARGS)
 
 model: $(VENV)/lab.done  ## fetch the default model, once
 	@$(BIN)/python -m utils.fetch
