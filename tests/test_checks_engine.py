@@ -85,9 +85,15 @@ def test_a_result_needs_the_gradient_of_its_inputs():
         lambda x: x.pow(2).sum().item(),
         lambda x: x.detach().pow(2).sum(),
         torch.no_grad()(lambda x: x.pow(2).sum()),
+        lambda x: torch.tensor(5.0, requires_grad=True),
     ):
         verdict = check_loss.verdict(lost)
         assert verdict.state == WRONG and "has no gradient" in verdict.message
+
+
+def test_half_precision_is_no_right_answer():
+    verdict = check_total.verdict(lambda x, *_, model: x.sum().half())
+    assert verdict.state == WRONG and "half precision" in verdict.message
 
 
 def test_the_learner_s_failing_line_is_shown():

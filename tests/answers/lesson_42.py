@@ -410,7 +410,7 @@ MISTAKES = {
         ("one choice", _one_choice(lambda p: p.mean(0)), "One choice"),
         ("sizes", lambda p, k: _chosen(lambda q: q, relu=False)(p, k).abs(), "size was taken"),
         ("no gradient", lambda p, k: _chosen(lambda q: q)(p.detach(), k), "no gradient"),
-        ("a new tensor", lambda p, k: _new(_chosen(lambda q: q)(p, k)), "even with"),
+        ("a new tensor", lambda p, k: _new(_chosen(lambda q: q)(p, k)), "has no gradient"),
         ("the whole batch", _batch_top_k, "(BatchTopK)"),
         ("more axes, not fewer", _rows_top_k, "IndexError at"),
         ("a mask", lambda p, k: (_chosen(lambda q: q)(p, k) > 0).float(), "keep the values"),
@@ -453,7 +453,7 @@ MISTAKES = {
         ("the highest", _threshold(lambda p, t: p * (p > t.max())), "highest threshold"),
         ("rows only", _threshold(lambda p, t: p * (p > t.expand(len(p), -1))), "tensor"),
         ("no gradient", _threshold(lambda p, t: (p * (p > t)).detach()), "no gradient"),
-        ("a new tensor", _threshold(lambda p, t: _new(p * (p > t))), "even with"),
+        ("a new tensor", _threshold(lambda p, t: _new(p * (p > t))), "has no gradient"),
         ("in place", _threshold(lambda p, t: p.data.mul_(p > t)), "changes its input"),
     ],
     "best_cosine": [

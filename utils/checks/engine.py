@@ -169,12 +169,16 @@ class _Guarded:
                     f"Your function changes its input `{key}` itself, which others still need: "
                     "work on a copy, such as `.clone()` of a tensor."
                 )
-        asked = any(each.requires_grad for each in inputs.tensors(list(given.values())))
-        asked = asked and self.keeps_gradient and torch.is_grad_enabled()
-        if asked and not any(each.requires_grad for each in inputs.tensors([result])):
+        asking = [each for each in inputs.tensors(list(given.values())) if each.requires_grad]
+        asking = asking if self.keeps_gradient and torch.is_grad_enabled() else []
+        # A new tensor that only asks for a gradient has none to give.
+        if asking and not any(
+            each.grad_fn is not None or any(each is one for one in asking)
+            for each in inputs.tensors([result])
+        ):
             raise Wrong(
                 "What your function returns has no gradient, and a model will be trained with it: "
-                "no `.item()`, `.detach()`, `float(...)` or `torch.no_grad()` on the way."
+                "no `.item()`, `.detach()`, `torch.tensor(...)` or `torch.no_grad()` on the way."
             )
         self.returned = [result]
         return result
@@ -234,6 +238,16 @@ def expect(condition: bool, message: str) -> None:
         raise Wrong(message)
 
 
+def trains(got: Tensor, *weights: Tensor) -> None:
+    """Raises `Wrong` unless a gradient of each weight reaches it from the result."""
+    slopes = torch.autograd.grad(got.sum(), weights, allow_unused=True)
+    expect(
+        all(slope is not None and bool(slope.any()) for slope in slopes),
+        "The numbers are right, but gradients do not reach what is trained: no `.detach()`, and "
+        "no `torch.tensor(...)` around the result, even with `requires_grad=True`.",
+    )
+
+
 def match(got: Any, right: Any, *, what: str, mistakes: Mapping[str, Any]) -> None:
     """Holds a result against the planted answer, and recognises the planted mistakes.
 
@@ -256,6 +270,8 @@ def match(got: Any, right: Any, *, what: str, mistakes: Mapping[str, Any]) -> No
         raise Wrong(kind) from None
     if got.dtype.is_complex:
         raise Wrong(f"{what} should be real, not complex.")
+    half = got.dtype in (torch.float16, torch.bfloat16)
+    expect(not half, f"{what} came back in half precision: work in float32.")
     got, right = got.double(), torch.as_tensor(right).double()
     if _same(got, right):
         return

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from utils.checks.engine import exercise, expect, match
+from utils.checks.engine import exercise, expect, match, trains
 
 
 def _random(*size: int, seed: int = 0) -> torch.Tensor:
@@ -13,16 +13,6 @@ def _random(*size: int, seed: int = 0) -> torch.Tensor:
 
 def _seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def _trains(got: torch.Tensor, *weights: torch.Tensor) -> None:
-    """A slope of each weight: a new tensor that only *requires* a gradient has none."""
-    slopes = torch.autograd.grad(got.sum(), weights, allow_unused=True)
-    expect(
-        all(slope is not None and bool(slope.any()) for slope in slopes),
-        "The numbers are right, but gradients do not reach what is trained: no `.detach()`, and "
-        "no `torch.tensor(...)` around the result, even with `requires_grad=True`.",
-    )
 
 
 @exercise("utils.features.superposition.sparse_features")
@@ -151,7 +141,7 @@ def check_toy_output(toy_output) -> str:
     trained = W.clone().requires_grad_(), b.clone().requires_grad_()
     got = toy_output(x, *trained)
     match(got, right, what="The reconstruction", mistakes=mistakes)
-    _trains(got, *trained)
+    trains(got, *trained)
     match(
         toy_output(x, *trained, relu=False),
         linear,
@@ -207,7 +197,7 @@ def check_weighted_loss(weighted_loss) -> str:
             "should be [model].": (square * importance[:, None]).sum(-1),
         },
     )
-    _trains(got, trained)
+    trains(got, trained)
     one = weighted_loss(out[:1, :1], x[:1, :1], importance[:1])
     alone = (square[0, 0] * importance[0]).sum()[None]
     match(one, alone, what="The loss of one toy on one row", mistakes={})

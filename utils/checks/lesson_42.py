@@ -2,21 +2,11 @@
 
 import torch
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, match, trains
 
 
 def _drawn(*size: int, seed: int) -> torch.Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
-
-
-def _trains(got: torch.Tensor, *weights: torch.Tensor) -> None:
-    """A slope of each weight: a new tensor that only *requires* a gradient has none."""
-    slopes = torch.autograd.grad(got.sum(), weights, allow_unused=True)
-    expect(
-        all(slope is not None and bool(slope.any()) for slope in slopes),
-        "The numbers are right, but gradients do not reach what is trained: no `.detach()`, and "
-        "no `torch.tensor(...)` around the result, even with `requires_grad=True`.",
-    )
 
 
 def _relu_loss(x, W_enc, b_enc, W_dec, b_dec) -> torch.Tensor:
@@ -128,7 +118,7 @@ def check_relu_sae(relu_sae) -> str:
     )
     weights = list(trained.values())[1:]
     slopes = torch.autograd.grad(got_loss, weights, allow_unused=True, retain_graph=True)
-    _trains(got_loss, *weights)
+    trains(got_loss, *weights)
     right = torch.autograd.grad(_relu_loss(*trained.values()), weights)
     expect(
         all(torch.allclose(a, b, atol=1e-4) for a, b in zip(slopes, right, strict=True)),
@@ -364,7 +354,7 @@ def check_top_k(top_k) -> str:
         what="Of one vector, [d_sae], the activations",
         mistakes={},
     )
-    _trains(got, trained)
+    trains(got, trained)
     return "Each vector has its own k, and never a negative one."
 
 
@@ -411,7 +401,7 @@ def check_jump_relu(jump_relu) -> str:
             what=f"{name} the activations",
             mistakes={},
         )
-        _trains(got, trained)
+        trains(got, trained)
     return "All or nothing: the value as it is, or 0."
 
 
@@ -567,7 +557,7 @@ def check_dead_loss(dead_loss) -> str:
     )
     trained = pre.clone().requires_grad_(), W_dec.clone().requires_grad_()
     loss_again = dead_loss(error, trained[0], dead, trained[1], k=2)
-    _trains(loss_again, *trained)
+    trains(loss_again, *trained)
     for k, n in ((3, 3), (5, 3), (3, 1)):
         match(
             dead_loss(error[:n], pre[:n], dead, W_dec, k=k),
