@@ -306,7 +306,7 @@ MISTAKES = {
         (
             "a new tensor",
             lambda *given: _loss(_square)(*given).detach().requires_grad_(),
-            "`requires_grad=True`",
+            "has no gradient",
         ),
         ("squeezed", lambda *given: _loss(_square)(*given).squeeze(), "one toy on one row"),
         ("absolute", _loss(torch.abs), "absolute error"),
