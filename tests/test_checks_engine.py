@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from tests.contrast import text_contrasts
+from utils.checks import inputs, progress
 from utils.checks.engine import CORRECT, NOT_ATTEMPTED, WRONG, exercise, match
 from utils.heads import head_name
 
@@ -56,21 +58,14 @@ def _spoil(action):
         ("model", lambda x, heads, cache, probe, model: model.weight.data.zero_()),
         ("model", lambda x, heads, cache, probe, model: model.eval()),
         ("model", lambda x, heads, cache, probe, model: model.register_forward_hook(print)),
+        ("model", lambda x, heads, cache, probe, model: model.register_full_backward_hook(print)),
+        ("model", lambda x, heads, cache, probe, model: model.requires_grad_(False)),
     ],
 )
 def test_a_changed_input_is_wrong_and_named(name, action):
     verdict = check_total.verdict(_spoil(action))
     assert verdict.state == WRONG and f"its input `{name}` itself" in verdict.message, verdict
     assert check_total.verdict(total).state == CORRECT
-
-
-def test_what_an_exercise_is_to_change_may_change():
-    @exercise("double", changes=["x"])
-    def check_double(double) -> str:
-        match(double(torch.ones(2)), torch.full((2,), 2.0), what="The result", mistakes={})
-        return "Right."
-
-    assert check_double.verdict(lambda x: x.mul_(2)).state == CORRECT
 
 
 def test_a_result_needs_the_gradient_of_its_inputs():
@@ -130,23 +125,10 @@ def test_a_check_that_cannot_read_a_result_says_what_it_got():
     assert "too many values to unpack" in verdict.message
 
 
-def _luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return sum(weight * p for weight, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
 def test_a_verdict_can_be_read_in_any_theme():
-    import re
-
     for learner in (total, lambda *_, **__: None, lambda *_, **__: ...):
         page = check_total.verdict(learner)._repr_html_()
-        grounds = re.findall(r"background:(#\w{6})", page)
-        inks = re.findall(r"[; \"]color:(#\w{6})", page)
-        assert grounds and inks
-        for ink in inks:
-            light, dark = sorted([_luminance(ink), _luminance(grounds[0])], reverse=True)
-            assert (light + 0.05) / (dark + 0.05) >= 4.5
+        assert min(contrast for _, contrast in text_contrasts(page)) >= 4.5
 
 
 def test_where_the_course_s_version_does_more_the_lesson_goes_on_with_it(capsys):
@@ -156,3 +138,79 @@ def test_where_the_course_s_version_does_more_the_lesson_goes_on_with_it(capsys)
 
     assert check_head_name(lambda head: "L0H0") is head_name
     assert "course's version, which does more." in capsys.readouterr().out
+
+
+def test_a_check_that_runs_twice_does_not_take_the_course_s_version_for_the_learner_s(
+    monkeypatch, capsys
+):
+    @exercise("utils.heads.head_name")
+    def check_head_name(head_name) -> str:
+        match(len(head_name((3, 4))), 4, what="Its length", mistakes={})
+        return "Right."
+
+    solved = []
+    monkeypatch.setattr(progress, "record", solved.append)
+    function = check_head_name(lambda head: "no")
+    assert check_head_name(function) is head_name and solved == []
+    assert "This is the course's version" in capsys.readouterr().out
+    check_head_name(lambda head: f"L{head[0]}H{head[1]}")
+    assert solved == ["head_name"]
+
+
+def test_a_blank_is_known_without_its_source_and_not_by_its_helpers():
+    scope = {}
+    exec("def total(*_, **__):\n    raise NotImplementedError", scope)
+    assert check_total.verdict(scope["total"]).state == NOT_ATTEMPTED
+
+    def helper():
+        raise NotImplementedError
+
+    verdict = check_total.verdict(lambda *_, **__: helper())
+    assert verdict.state == WRONG and "NotImplementedError" in verdict.message
+
+
+def test_torch_is_left_as_it_was():
+    def spoilt(x, heads, cache, probe, *, model):
+        torch.set_grad_enabled(False)
+        return x.sum()
+
+    assert "switches gradients" in check_total.verdict(spoilt).message
+    assert torch.is_grad_enabled()
+
+    @exercise("draw")
+    def check_draw(draw) -> str:
+        draw(generator=torch.Generator().manual_seed(0))
+        return "Right."
+
+    for seeds in (lambda *, generator: torch.rand(2), lambda *, generator: torch.manual_seed(0)):
+        assert "*global* generator" in check_draw.verdict(seeds).message
+    assert check_draw.verdict(lambda *, generator: torch.rand(2, generator=generator)).state == (
+        CORRECT
+    )
+
+
+def test_a_result_in_double_is_wrong_where_a_model_goes_on_with_it():
+    def examine(copied) -> str:
+        match(copied(torch.ones(2)), torch.ones(2), what="The copy", mistakes={})
+        return "Right."
+
+    verdict = exercise("copied")(examine).verdict(lambda x: x.double())
+    assert verdict.state == WRONG and "float64" in verdict.message
+    assert (
+        exercise("copied", in_double=True)(examine).verdict(lambda x: x.double()).state == CORRECT
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "alike"),
+    [
+        (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("nan")]), True),
+        (torch.tensor(float("inf")), torch.tensor(torch.finfo(torch.float32).max), False),
+        (torch.eye(2).to_sparse(), torch.eye(2).to_sparse(), True),
+        (torch.eye(2).to_sparse(), torch.zeros(2, 2).to_sparse(), False),
+        (torch.tensor([True]), torch.tensor([False]), False),
+        ({1: 2, 3: 4}, {3: 4, 1: 2}, False),
+    ],
+)
+def test_states_are_the_same_to_the_last_bit(before, after, alike):
+    assert inputs.same(inputs.state(before), inputs.state(after)) == alike

@@ -401,11 +401,6 @@ def _body(function: ast.FunctionDef) -> str:
     return "\n".join(ast.dump(node) for node in function.body[1:])
 
 
-# Exercises whose solution in the lesson is still written out beside a like function of the
-# course, until the lesson's second edition.
-STILL_TWICE = frozenset[str]()
-
-
 def test_no_exercise_is_written_twice():
     """A solution that reads like the course's version is stamped from there."""
     twice = set()
@@ -416,7 +411,7 @@ def test_no_exercise_is_written_twice():
                 for node in ast.parse(cell.source).body:
                     if isinstance(node, ast.FunctionDef) and _body(node) in library_bodies():
                         twice.add(node.name)
-    assert twice == STILL_TWICE
+    assert twice == set()
 
 
 def library_bodies() -> set[str]:

@@ -166,7 +166,7 @@ MISTAKES = {
         ("special tokens", _repeat(n_special=0), "Special tokens"),
         ("beyond the vocabulary", _repeat(d_vocab=lambda s: s["d_vocab"] + 20), "outside"),
         ("one id short", _repeat(d_vocab=lambda s: s["d_vocab"] - 1), "only part of the vocab"),
-        ("no generator", _repeat_without_generator, "same seed"),
+        ("no generator", _repeat_without_generator, "*global* generator"),
         ("one half", _repeat(lambda t: t[:, :7]), "second half is missing"),
         ("floats", _repeat(lambda t: t.float()), "floats"),
         ("below each other", _repeat(_below_each_other), "below each other"),

@@ -379,7 +379,7 @@ MISTAKES = {
         ),
         ("at right angles", _directions(_at_right_angles), "right angles to `like`"),
         ("a seed for each row", _directions(_seed_for_each_row), "share some of their directions"),
-        ("global seed", _directions(_global_directions), "global random numbers"),
+        ("global seed", _directions(_global_directions), "*global* generator"),
         (
             "another generator",
             _directions(_directions_of_another_generator),

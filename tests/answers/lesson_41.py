@@ -332,7 +332,7 @@ MISTAKES = {
         ("wrong axis", _dim(_square, unit=torch.nn.functional.normalize), "wrong axis"),
         ("nan", _nan, "nan"),
         ("half", lambda W: superposition.dimensionality(W).half(), "should be torch.float32"),
-        ("double", lambda W: superposition.dimensionality(W.double()), "not torch.float64"),
+        ("double", lambda W: superposition.dimensionality(W.double()), "float64"),
         ("squeezed", lambda W: superposition.dimensionality(W).squeeze(), "a feature alone"),
     ],
     "two_in_one_losses": [

@@ -12,7 +12,8 @@ import inspect
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+import types
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,11 +74,7 @@ class Unsolved(Exception):
 
 
 def exercise(
-    path: str,
-    *,
-    changes: Iterable[str] = (),
-    keeps_gradient: bool = True,
-    course_only: bool = False,
+    path: str, *, keeps_gradient: bool = True, course_only: bool = False, in_double: bool = False
 ) -> Callable:
     """Makes a check of a function that raises `Wrong`, and gives it the three states.
 
@@ -85,8 +82,9 @@ def exercise(
     right, the course's otherwise. `check.verdict(function)` returns the verdict alone. In the
     tests HEADS_TO_FEATURES_EXPECT names a state; any other raises `Unsolved`.
 
-    Whatever a check tries, the learner's function must leave its inputs as they were; and where an
-    input needs a gradient, so must the result. A crash, of the function or of the check on an odd
+    Whatever a check tries, the learner's function must leave its inputs and torch's settings as
+    they were. Where an input asks for a gradient, the result must come from it; where inputs are
+    float32, the result must not be float64. A crash, of the function or of the check on an odd
     result, becomes a verdict.
 
     Args:
@@ -94,10 +92,10 @@ def exercise(
             exercise has its last name. A bare name where the course has none: its only solution
             stands in the lesson, which goes on without it. Nothing is imported from there to
             examine an answer.
-        changes: parameters that the function is asked to change.
-        keeps_gradient: whether the result needs a gradient where an input has one.
+        keeps_gradient: whether the result needs a gradient where an input asks for one.
         course_only: whether the lesson goes on with the course's version even after a right
             answer, since that one does more than is asked here.
+        in_double: whether a result may be float64 where the inputs are not.
     """
     module, _, name = path.rpartition(".")
     theirs = "The lesson goes on with the course's version" if module else ""
@@ -106,7 +104,7 @@ def exercise(
     def wrap(examine: Callable[[Callable], str]) -> Callable:
         def verdict(learner: Callable) -> Verdict:
             course = theirs and f"{theirs}."
-            guarded = _Guarded(learner, frozenset(changes), keeps_gradient)
+            guarded = _Guarded(learner, keeps_gradient=keeps_gradient, in_double=in_double)
             try:
                 praise = examine(guarded.function)
             except _NotAttempted:
@@ -120,15 +118,19 @@ def exercise(
 
         @functools.wraps(examine)
         def check(learner: Callable) -> Callable:
-            found = verdict(learner)
+            version = getattr(importlib.import_module(module), name) if module else None
+            if learner is version:  # this cell ran before, and bound the name to it
+                again = "This is the course's version: run the cell of your function, then this."
+                found = Verdict(name, NOT_ATTEMPTED, again)
+            else:
+                found = verdict(learner)
             if found.state == CORRECT:
                 progress.record(name)
             show(found)
             if os.environ.get("HEADS_TO_FEATURES_EXPECT", found.state) != found.state:
                 raise Unsolved(str(found))
-            if not module or (found.state == CORRECT and not course_only):
-                return learner
-            return getattr(importlib.import_module(module), name)
+            right = found.state == CORRECT and not course_only
+            return learner if right or not module else version
 
         check.verdict = verdict
         check.exercise, check.path = name, path
@@ -144,44 +146,68 @@ class _NotAttempted(Exception):
 class _Guarded:
     """The learner's function as a check calls it, and what it returned last."""
 
-    def __init__(self, learner: Callable, changes: frozenset[str], keeps_gradient: bool):
-        self.learner, self.changes, self.keeps_gradient = learner, changes, keeps_gradient
+    def __init__(self, learner: Callable, *, keeps_gradient: bool, in_double: bool):
+        self.learner, self.keeps_gradient, self.in_double = learner, keeps_gradient, in_double
         self.returned: list[Any] = []
         self.function = functools.wraps(learner)(lambda *args, **kwargs: self._call(args, kwargs))
 
     def _call(self, args: tuple, kwargs: dict):
         given = self._named(args, kwargs)
         before = {key: inputs.state(value) for key, value in given.items()}
+        with_gradient, drawn = torch.is_grad_enabled(), torch.get_rng_state()
         try:
             result = self.learner(*args, **kwargs)
         except (_NotAttempted, Wrong):
             raise
         except Exception as error:
-            where = _last_line(error, self.learner)
-            if isinstance(error, NotImplementedError) and "raise NotImplementedError" in where:
+            if isinstance(error, NotImplementedError) and _is_own(error, self.learner):
                 raise _NotAttempted from None
-            raise Wrong(_explain(error, where)) from error
+            raise Wrong(_explain(error, _last_line(error, self.learner))) from error
+        finally:
+            left_with_gradient = torch.is_grad_enabled()
+            torch.set_grad_enabled(with_gradient)
         if result is Ellipsis:
             raise _NotAttempted
         for key, was in before.items():
-            if key not in self.changes and not inputs.same(was, inputs.state(given[key])):
-                raise Wrong(
-                    f"Your function changes its input `{key}` itself, which others still need: "
-                    "work on a copy, such as `.clone()` of a tensor."
-                )
-        asking = [each for each in inputs.tensors(list(given.values())) if each.requires_grad]
-        asking = asking if self.keeps_gradient and torch.is_grad_enabled() else []
-        # A new tensor that only asks for a gradient has none to give.
-        if asking and not any(
-            each.grad_fn is not None or any(each is one for one in asking)
-            for each in inputs.tensors([result])
-        ):
-            raise Wrong(
-                "What your function returns has no gradient, and a model will be trained with it: "
-                "no `.item()`, `.detach()`, `torch.tensor(...)` or `torch.no_grad()` on the way."
+            expect(
+                inputs.same(was, inputs.state(given[key])),
+                f"Your function changes its input `{key}` itself, which others still need: "
+                "work on a copy, such as `.clone()` of a tensor.",
             )
+        expect(
+            left_with_gradient == with_gradient,
+            "Your function switches gradients on or off for all that follows: use "
+            "`with torch.no_grad():`.",
+        )
+        expect(
+            not any(isinstance(each, torch.Generator) for each in given.values())
+            or torch.equal(drawn, torch.get_rng_state()),
+            "Your function draws from, or sets, torch's *global* generator, which all other code "
+            "shares: hand `generator` to every random function.",
+        )
+        asked, got = inputs.tensors(list(given.values())), inputs.tensors([result])
+        self._expect_gradient([each for each in asked if each.requires_grad], got)
+        kinds = {each.dtype for each in asked if each.is_floating_point()}
+        expect(
+            self.in_double
+            or kinds != {torch.float32}
+            or not any(each.ndim and each.dtype == torch.float64 for each in got),
+            "The result is in float64, and a model computes in float32: stay in torch, or end "
+            "with `.float()`.",
+        )
         self.returned = [result]
         return result
+
+    def _expect_gradient(self, asking: list[Tensor], got: list[Tensor]) -> None:
+        if not (asking and self.keeps_gradient and torch.is_grad_enabled()):
+            return
+        # A new tensor that only asks for a gradient has none to give.
+        comes = [e.grad_fn is not None or any(e is one for one in asking) for e in got]
+        expect(
+            any(comes),
+            "What your function returns has no gradient, and a model will be trained with it: "
+            "no `.item()`, `.detach()`, `torch.tensor(...)` or `torch.no_grad()` on the way.",
+        )
 
     def _named(self, args: tuple, kwargs: dict) -> dict[str, Any]:
         """Parameter -> what the check gives for it."""
@@ -201,9 +227,19 @@ class _Guarded:
         )
 
 
+def _code(learner: Callable) -> types.CodeType | None:
+    return getattr(inspect.unwrap(learner), "__code__", None)
+
+
+def _is_own(error: Exception, learner: Callable) -> bool:
+    """Whether the learner's function itself raised this, and nothing that it calls."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code is _code(learner)
+
+
 def _last_line(error: Exception, learner: Callable) -> str:
     """The learner's own line that failed, as they wrote it; empty if it is not known."""
-    code = getattr(inspect.unwrap(learner), "__code__", None)
+    code = _code(learner)
     lines = [
         frame.line
         for frame in traceback.extract_tb(error.__traceback__)

@@ -1,5 +1,6 @@
 """What a function was given, before and after: a learner's function leaves its inputs alone."""
 
+import dataclasses
 import types
 from collections.abc import Mapping, Set
 from typing import Any
@@ -24,13 +25,16 @@ def state(value: Any, seen: frozenset[int] = frozenset()) -> Any:
     if isinstance(value, _LEFT_OUT) or id(value) in seen:
         return type(value)
     if isinstance(value, Tensor):
-        return value.detach().clone(), value.requires_grad
+        dense = value if value.layout == torch.strided else value.to_dense()
+        return dense.detach().clone(), value.requires_grad
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, torch.nn.Module):
-        hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in value.modules()]
+        weights = {**dict(value.named_parameters()), **dict(value.named_buffers())}
+        kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+        hooks = [list(getattr(module, kind)) for module in value.modules() for kind in kinds]
         modes = [module.training for module in value.modules()]
-        return state(dict(value.state_dict())), hooks, modes
+        return state(weights), hooks, modes, state(getattr(value, "cfg", None))
     seen |= {id(value)}
     if isinstance(value, Mapping):
         return {key: state(each, seen) for key, each in value.items()}
@@ -46,9 +50,7 @@ def same(before: Any, after: Any) -> bool:
     if isinstance(before, Tensor) and isinstance(after, Tensor):
         if before.shape != after.shape or before.dtype != after.dtype:
             return False
-        return torch.equal(before.nan_to_num(nan=0.0), after.nan_to_num(nan=0.0)) and torch.equal(
-            before.isnan(), after.isnan()
-        )
+        return bool(((before == after) | (before.isnan() & after.isnan())).all())
     if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
         if before.dtype.kind in "OUS":
             return np.array_equal(before, after)
@@ -64,9 +66,11 @@ def same(before: Any, after: Any) -> bool:
 
 
 def tensors(value: Any) -> list[Tensor]:
-    """The tensors in a value and in its containers."""
+    """The tensors in a value, in its containers and in dataclasses."""
     if isinstance(value, Tensor):
         return [value]
+    if dataclasses.is_dataclass(value):
+        value = vars(value)
     parts = value.values() if isinstance(value, Mapping) else value
     if isinstance(parts, (list, tuple)) or isinstance(value, Mapping):
         return [tensor for part in parts for tensor in tensors(part)]

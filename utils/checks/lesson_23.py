@@ -267,7 +267,7 @@ def check_flip_along(flip_along) -> str:
     return "Mirrored at the probe's line; the rest is as it was."
 
 
-@exercise("utils.reading.world.legal_move_errors")
+@exercise("utils.reading.world.legal_move_errors", in_double=True)
 def check_legal_move_errors(legal_move_errors) -> str:
     """Four boards of six squares, with one to three legal moves; ranks that are no swaps."""
     logits = torch.tensor(

@@ -9,7 +9,7 @@ from utils.checks.engine import exercise, expect, match
 from utils.checks.inputs import described
 
 
-@exercise("utils.writing.contrast.mean_over_tokens")
+@exercise("utils.writing.contrast.mean_over_tokens", in_double=True)
 def check_mean_over_tokens(mean_over_tokens) -> str:
     """Three rows of 4, 5 and 3 tokens with padding that is large, then the third row alone."""
     resid = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
@@ -130,7 +130,7 @@ def check_at_dose(at_dose) -> str:
     return "A dose is a length: in units of the residual stream's own."
 
 
-@exercise("utils.steering.random_directions")
+@exercise("utils.steering.random_directions", in_double=True)
 def check_random_directions(random_directions) -> str:
     """A long vector along one axis, so that what is random about the answer can be seen."""
     like = torch.zeros(40)

@@ -14,7 +14,7 @@ def _circle(angles: torch.Tensor) -> torch.Tensor:
     return torch.stack([radians.cos(), radians.sin()], dim=1)
 
 
-@exercise("utils.writing.circle.angular_error")
+@exercise("utils.writing.circle.angular_error", in_double=True)
 def check_angular_error(angular_error) -> str:
     """Pairs on both sides of 0, and angles outside 0 to 360; then a table against one row."""
     a = torch.tensor([350.0, 10.0, 90.25, 270.0, -10.0, 725.5, 30.0])
@@ -51,7 +51,7 @@ def check_angular_error(angular_error) -> str:
     return "The short way round, for angles of any size."
 
 
-@exercise("utils.writing.circle.measured_angle")
+@exercise("utils.writing.circle.measured_angle", in_double=True)
 def check_measured_angle(measured_angle) -> str:
     """Planted waves, on words that crowd, with what all words share and what no wave explains.
 
@@ -138,7 +138,7 @@ def check_measured_angle(measured_angle) -> str:
     return "The wave's top, whatever all words gain and wherever they crowd."
 
 
-@exercise("utils.writing.circle.emotion_vectors")
+@exercise("utils.writing.circle.emotion_vectors", in_double=True)
 def check_emotion_vectors(emotion_vectors) -> str:
     """Three words with four sentences each in five dimensions, then four words with three."""
     random = torch.Generator().manual_seed(0)
@@ -242,7 +242,7 @@ def check_circularity(circularity) -> str:
     return "1 for a turned or mirrored circle, and less for anything else."
 
 
-@exercise("utils.writing.circle.circle_axes")
+@exercise("utils.writing.circle.circle_axes", in_double=True)
 def check_circle_axes(circle_axes) -> str:
     """Words on a planted, skewed ellipse in seven dimensions, off the origin."""
     angles = torch.tensor([10.0, 60.0, 100.0, 170.0, 220.0, 300.0, 320.0, 330.0, 345.0])

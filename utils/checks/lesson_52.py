@@ -300,7 +300,7 @@ def check_continuation_log_probs(continuation_log_probs) -> str:
     return "With all legal tries in the rows, this is the whole distribution of the next step."
 
 
-@exercise("utils.cases.thinking.received_attention", course_only=True)
+@exercise("utils.cases.thinking.received_attention", course_only=True, in_double=True)
 def check_received_attention(received_attention) -> str:
     """One head over seven tokens, spans of different lengths, the last with one token behind it."""
     draw = torch.Generator().manual_seed(0)
