@@ -11,7 +11,7 @@ from solutions import make
 from tests.contrast import text_contrasts
 from utils import views
 from utils.checks import progress
-from utils.lesson import shown
+from utils.lesson import ROOT, shown
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ DAMAGED = [
     '{"done": "abc"}',
     '{"done": [1]}',
     "3",
-    '{"predictions": {"a": 1}}',
+    '{"predictions": [1]}',
     "\0",
 ]
 
@@ -83,6 +83,66 @@ def test_an_unreadable_file_is_set_aside_and_not_lost(damaged, capsys):
     assert kept.read_text() == damaged and "is kept as" in capsys.readouterr().out
     progress.record("cache_bytes")
     assert json.loads(progress.progress_file().read_text())["done"] == ["cache_bytes"]
+
+
+NO_PREDICTIONS = [
+    1,
+    {},
+    {"shown": True, "right": True},
+    {"answer": None, "shown": True, "right": None},
+    {"answer": [1]},
+    {"answer": True},
+    {"answer": float("nan")},
+    {"answer": 10**400},
+    {"answer": 1, "shown": True},
+    {"answer": 1, "shown": True, "right": "yes"},
+    {"answer": 1, "shown": [1], "right": True},
+    {"answer": 1, "right": {}},
+]
+
+
+@pytest.mark.parametrize("bad", NO_PREDICTIONS)
+def test_what_is_no_prediction_is_left_out_and_the_rest_kept(bad, capsys):
+    good = {"11.b": {"answer": "x", "shown": True, "right": False}, "11.c": {"answer": 2.5}}
+    path = progress.progress_file()
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"done": ["logit_lens"], "predictions": {"11.a": bad, **good}}))
+    assert progress.progress() == {"done": ["logit_lens"], "predictions": good}
+    progress.show_progress("11")
+    assert "Predictions: 0 of 1 right here" in capsys.readouterr().out
+
+
+def test_a_file_system_without_locks_costs_only_the_record(monkeypatch, capsys):
+    def refuse(*args, **kwargs):
+        raise NotImplementedError("no locks here")
+
+    monkeypatch.setattr(progress.FileLock, "acquire", refuse)
+    progress.record("logit_lens")
+    assert "could not be saved" in capsys.readouterr().out
+    progress.progress_file().write_text("{ torn")
+    assert progress.done() == set()
+    assert progress.progress_file().read_text() == "{ torn"
+
+
+def test_a_solved_lesson_adds_nothing_and_its_strip_says_so(monkeypatch, tmp_path):
+    progress.record("logit_lens")
+    note = "does not count as yours."
+    assert note not in strip("00", monkeypatch)
+    monkeypatch.chdir(ROOT / "solutions")
+    progress.record("cache_bytes")
+    assert progress.done() == {"logit_lens"} and note in strip("00", monkeypatch)
+    (tmp_path / "solutions").mkdir()
+    monkeypatch.chdir(tmp_path / "solutions")  # not the course's
+    progress.record("cache_bytes")
+    assert progress.done() == {"logit_lens", "cache_bytes"}
+
+
+def test_a_folder_that_is_gone_does_not_stop_a_check(monkeypatch, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    progress.record("logit_lens")
+    assert progress.done() == {"logit_lens"}
 
 
 def test_a_second_damaged_file_leaves_the_first_where_it_is():
@@ -199,6 +259,17 @@ def test_progress_goes_to_another_machine_and_back_without_loss(tmp_path, monkey
         with pytest.raises(ValueError, match="no file that `export_progress` wrote"):
             progress.import_progress(wrong)
     assert progress.done() == {"logit_lens", "cache_bytes"}
+
+
+def test_a_prediction_without_an_answer_gives_way_to_one_with(tmp_path):
+    none, given = {"answer": None, "shown": True, "right": None}, {"answer": 1}
+    path = progress.progress_file()
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"predictions": {"11.a": none, "11.b": given}}))
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"predictions": {"11.a": given, "11.b": none}}))
+    progress.import_progress(str(other))
+    assert progress.progress()["predictions"] == {"11.a": given, "11.b": given}
 
 
 def test_on_colab_the_strip_says_that_the_machine_does_not_last(monkeypatch):

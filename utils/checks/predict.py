@@ -10,19 +10,44 @@ Nothing waits for an answer: a lesson that is run to its end scores nothing.
 import html
 import math
 from collections.abc import Sequence
+from typing import SupportsFloat
 
-from utils.checks.progress import change, progress
+from utils.checks.progress import change, in_solution, progress
 from utils.views import Html, Live, show, widgets
 
 LATE = "The result has been shown: an answer does not count any more."
+SOLVED = "This is the solved lesson, which keeps no answers."
+
+# What this kernel knows: the choices of each question (none where it asks for a number), and whose
+# results were shown without an answer. Neither is kept, so that a later kernel can still answer.
+_asked: dict[str, tuple[str, ...]] = {}
+_unanswered: set[str] = set()
 
 
-def answer(key: str, given: str | float) -> str:
+def answer(key: str, given: str | SupportsFloat | None) -> str:
     """Commits to an answer, and returns what became of it, a sentence.
 
     It can be changed until the result is shown, and not after.
+
+    Args:
+        key: as in `predict`.
+        given: one of the choices, or a number, which may be typed with a comma.
     """
-    said = f"Committed: {given}. You may change it until the result is shown."
+    if key in _unanswered:
+        return LATE
+    if in_solution():
+        return SOLVED
+    choices = _asked.get(key, ())
+    if choices and not (isinstance(given, str) and given in choices):
+        return f"Choose one of these, then commit: {', '.join(choices)}."
+    if not choices and (key in _asked or not isinstance(given, str)):
+        try:
+            given = float(given.replace(",", ".") if isinstance(given, str) else given)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            given = math.nan
+        if not math.isfinite(given):
+            return "Write a number, such as 1.5."
+    said = f"Committed: {_plain(given)}. You may change it until the result is shown."
 
     def commit(kept: dict) -> None:
         nonlocal said
@@ -42,8 +67,9 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None) ->
         question: in plain text.
     """
     kept = progress()["predictions"].get(key, {})
-    said = _status(kept)
-    if kept.get("shown"):
+    said = _status(key, kept)
+    _asked[key] = tuple(choices or ())
+    if kept.get("shown") or key in _unanswered:
         show(Html(card("Predict", _lines(question, said)), f"Predict: {question}\n{said}"))
         return
     example = f"answer({key!r}, {choices[0] if choices else 1.5!r})"
@@ -63,12 +89,12 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None) ->
         chosen = before if before in choices else None
         field = ipywidgets.RadioButtons(options=list(choices), value=chosen, **wide)
     else:
-        field = ipywidgets.Text(value="" if before is None else str(before), placeholder="a number")
+        field = ipywidgets.Text(value=_plain(before), placeholder="a number")
     button = ipywidgets.Button(description="Commit", tooltip="Commit to this prediction")
     status = ipywidgets.HTML(_as_status(said))
 
     def commit(_) -> None:
-        status.value = _as_status(_typed(key, field.value, is_choice=bool(choices)))
+        status.value = _as_status(answer(key, field.value))
 
     button.on_click(commit)
     head = ipywidgets.HTML(card("Predict", html.escape(question)))
@@ -77,31 +103,35 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None) ->
     show(Live(still, box))
 
 
-def _typed(key: str, value: str | None, *, is_choice: bool) -> str:
-    """What becomes of what a form holds, a sentence."""
-    if is_choice:
-        return "Choose one, then commit." if value is None else answer(key, value)
-    try:
-        number = float((value or "").replace(",", "."))
-    except ValueError:
-        number = math.nan
-    return answer(key, number) if math.isfinite(number) else "Write a number, such as 1.5."
+def _plain(given: str | float | None) -> str:
+    """An answer as it was typed; nothing where there is none."""
+    return f"{given:.7g}" if isinstance(given, float | int) else given or ""
 
 
-def _status(kept: dict) -> str:
+def _status(key: str, kept: dict) -> str:
     if kept.get("shown"):
-        return "You did not answer before the result." if kept["answer"] is None else _verdict(kept)
-    return f"Committed: {kept['answer']}." if "answer" in kept else ""
+        return _verdict(kept)
+    if key in _unanswered:
+        return "You did not answer before the result."
+    return f"Committed: {_plain(kept['answer'])}." if kept else ""
 
 
 def _verdict(kept: dict) -> str:
-    return f"You said {kept['answer']}: {'right' if kept['right'] else 'not what came out'}."
+    return (
+        f"You said {_plain(kept['answer'])}: {'right' if kept['right'] else 'not what came out'}."
+    )
 
 
 def outcome(
-    key: str, right: str | float, *, within: float | None = None, factor: float | None = None
+    key: str,
+    right: str | SupportsFloat,
+    *,
+    within: float | None = None,
+    factor: float | None = None,
 ) -> None:
     """Scores the prediction against what came out, once: the first time that this is shown.
+
+    Where there is no answer, none counts any more in this kernel, and nothing is kept.
 
     Args:
         key: as in `predict`.
@@ -110,20 +140,27 @@ def outcome(
         factor: by what factor a number may be off.
 
     Raises:
-        ValueError: a number without exactly one of `within` and `factor`.
+        ValueError: a number without exactly one of `within` and `factor`, or 0 with `factor`.
     """
+    right = right if isinstance(right, str) else float(right)
     if not isinstance(right, str) and (within is None) == (factor is None):
         raise ValueError("Give a measured number either `within` or `factor`.")
+    if right == 0 and factor is not None:
+        raise ValueError("No number lies within a factor of a measured 0: give `within` instead.")
     scored: dict = {"answer": None, "right": None}
 
     def score(kept: dict) -> None:
-        mine = kept["predictions"].setdefault(key, {"answer": None})
-        if not mine.get("shown"):
+        mine = kept["predictions"].get(key)
+        if mine and not mine.get("shown"):
             good = _is_right(mine["answer"], right, within=within, factor=factor)
             mine |= {"shown": True, "right": good}
-        scored.update(mine)
+        scored.update(mine or {})
 
-    change(score)
+    score(progress())
+    if scored["answer"] is None:
+        _unanswered.add(key)
+    elif not in_solution():
+        change(score)
     came = right if isinstance(right, str) else f"{right:.3g}"
     said = "No prediction was made." if scored["answer"] is None else _verdict(scored)
     mark = {True: "&#10003; ", False: "&#10007; ", None: ""}[scored["right"]]
@@ -136,19 +173,17 @@ def outcome(
 
 
 def _is_right(
-    given: str | float | None,
+    given: str | float,
     right: str | float,
     *,
     within: float | None,
     factor: float | None,
-) -> bool | None:
-    if given is None:
-        return None
+) -> bool:
     if isinstance(right, str) or isinstance(given, str):
         return given == right
     if within is not None:
-        return abs(given - right) <= within
-    return given * right > 0 and 1 / factor <= given / right <= factor
+        return bool(abs(given - right) <= within)
+    return bool(given * right > 0 and 1 / factor <= given / right <= factor)
 
 
 def card(title: str, inner: str, *, role: str = "group") -> str:

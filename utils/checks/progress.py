@@ -2,11 +2,13 @@
 
 import contextlib
 import functools
+import hashlib
 import html
 import importlib
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from utils.lesson import ROOT, on_colab, shown
 from utils.views import Html, show
 
 Progress = dict[str, Any]  # {"done": [names], "predictions": {key: {"answer", "shown", "right"}}}
+# Some network file systems cannot lock, and the lock then says that this is not implemented.
+UNSAVED = (OSError, NotImplementedError)
 
 
 @functools.cache
@@ -47,16 +51,30 @@ def _empty() -> Progress:
 
 
 def _parsed(path: Path) -> Progress:
-    """What a file holds; ValueError where that is no progress, OSError where it cannot be read."""
+    """What a file holds; ValueError where that is no progress, OSError where it cannot be read.
+
+    A prediction that is none is left out, and so is one without an answer.
+    """
     try:
         found = _empty() | json.loads(path.read_bytes())
-        names, predictions = found["done"], found["predictions"]
-        answered = all(isinstance(each, dict) for each in predictions.values())
+        names, predictions = found["done"], found["predictions"].items()
     except (TypeError, AttributeError) as error:
         raise ValueError("not a progress file") from error
-    if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and answered):
+    if not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
         raise ValueError("not a progress file")
-    return found
+    return found | {"predictions": {key: each for key, each in predictions if _is_answered(each)}}
+
+
+def _is_answered(prediction: Any) -> bool:
+    """Whether this is a prediction with an answer, scored if its result was shown."""
+    if not isinstance(prediction, dict):
+        return False
+    given, right = prediction.get("answer"), prediction.get("right")
+    is_number = type(given) in (int, float) and abs(given) <= sys.float_info.max
+    was_shown = prediction.get("shown") or False
+    return (isinstance(given, str) or is_number) and (
+        isinstance(right, bool) if was_shown is True else was_shown is False and right is None
+    )
 
 
 def free(path: Path) -> Path:
@@ -94,9 +112,24 @@ def progress() -> Progress:
     try:
         with _lock():
             return _kept()
-    except (OSError, TimeoutError) as error:
+    except UNSAVED as error:
         print(f"Your progress in {progress_file()} cannot be read, and is left as it is ({error}).")
         return _empty()
+
+
+def part_of(path: Path) -> Path:
+    """Where this process writes what becomes `path` once it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _put(path: Path, text: str) -> None:
+    """Writes a file, all or nothing."""
+    part = part_of(path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def change(edit: Callable[[Progress], None]) -> bool:
@@ -107,10 +140,8 @@ def change(edit: Callable[[Progress], None]) -> bool:
         with _lock():
             kept = _kept()
             edit(kept)
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-            part.replace(path)
-    except (OSError, TimeoutError) as error:
+            _put(path, json.dumps(kept, indent=1))
+    except UNSAVED as error:
         print(
             f"Your progress could not be saved in {path.parent}, and the lesson goes on ({error})."
         )
@@ -124,9 +155,18 @@ def done() -> set[str]:
     return set(progress()["done"])
 
 
+def in_solution() -> bool:
+    """Whether this is a solved lesson, run where it lies: what it solves is not the learner's."""
+    try:
+        return Path.cwd().resolve() == ROOT / "solutions"
+    except OSError:  # the folder is gone
+        return False
+
+
 def record(*names: str) -> None:
-    """Adds exercises to those solved."""
-    change(lambda kept: kept.update(done=sorted({*kept["done"], *names})))
+    """Adds exercises to those solved, unless a solved lesson solves them."""
+    if not in_solution():
+        change(lambda kept: kept.update(done=sorted({*kept["done"], *names})))
 
 
 def export_progress(path: str = "heads-to-features-progress.json") -> Path:
@@ -156,7 +196,7 @@ def import_progress(path: str) -> None:
     def merge(kept: Progress) -> None:
         kept["done"] = sorted({*kept["done"], *given["done"]})
         for key, each in given["predictions"].items():
-            mine = kept["predictions"].get(key, each)  # once its result was seen, it stands
+            mine = kept["predictions"].get(key, each)  # once it was scored, it stands
             kept["predictions"][key] = mine if mine.get("shown") or not each.get("shown") else each
 
     if change(merge):
@@ -169,7 +209,8 @@ def import_progress(path: str) -> None:
 def write_map() -> None:
     """Makes `work/README.md`, the map over the learner's copies, if there are any.
 
-    Its last column says how many of a lesson's exercises are solved.
+    Its last column says how many of a lesson's exercises are solved. A map into which the learner
+    wrote is left alone.
     """
     folder, solved = ROOT / "work", done_of(done())
     if not folder.is_dir():
@@ -179,7 +220,19 @@ def write_map() -> None:
         text = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
         text = text.replace("| exercises |", "| done |").replace("\n\n|", f"\n\n{COPIES}\n\n|", 1)
         text = re.sub(row, lambda found: f"{found[1]}{solved(found[2])} |", text, flags=re.M)
-        (folder / "README.md").write_text(text, encoding="utf-8")
+        target = folder / "README.md"
+        if not target.exists() or _is_generated(target.read_text("utf-8", errors="replace")):
+            _put(target, _marked(text))
+
+
+def _marked(text: str) -> str:
+    """The map below a line, unseen where it is rendered, that tells whether it is as generated."""
+    mark = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"<!-- Kept up to date until you write into it ({mark}). -->\n\n{text}"
+
+
+def _is_generated(text: str) -> bool:
+    return text == _marked(text.partition("\n\n")[2])
 
 
 COPIES = (
@@ -216,6 +269,8 @@ def show_progress(lesson: str) -> None:
         lines.append(
             f"Predictions: {said} here, {_score(kept['predictions'].values())} in the course"
         )
+    if in_solution():
+        lines.append("This is the solved lesson: what it solves does not count as yours")
     if on_colab():
         lines.append(
             "This machine does not last: File > Save a copy in Drive keeps your notebook, and "
