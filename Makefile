@@ -13,7 +13,7 @@ help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 lab: model  ## open your copies of the lessons in JupyterLab (ARGS= goes to JupyterLab)
-	JUPYTERLAB_WORKSPACES_DIR="$(VENV)/workspaces" $(BIN)/python -m solutions.work lab $(ARGS)
+	$(BIN)/python -m solutions.work lab $(ARGS)
 
 reset: $(VENV)/lab.done  ## set your copy of a lesson aside and make a new one: make reset N=11
 	@$(BIN)/python -m solutions.work reset $(if $(filter file,$(origin N)),,$(N))

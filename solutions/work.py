@@ -7,13 +7,14 @@
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import sys
 from pathlib import Path
 
-from utils.checks.progress import free, write_map
+from utils.checks.progress import free, part_of, write_map
 from utils.lesson import shown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,16 +30,25 @@ def fingerprint(notebook: dict) -> str:
 
 
 def _copy(blank: Path) -> None:
-    """Copies a blank into `work/`, all or nothing, and never over a file that is there."""
+    """Copies a blank into `work/`, never over a file that is there, be it since a moment ago.
+
+    All or nothing, but where a folder has no hard links.
+    """
     notebook = json.loads(blank.read_text(encoding="utf-8"))
     notebook["metadata"][FROM] = fingerprint(notebook)
-    part = WORK / f".{blank.name}.part"
-    part.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
     target = WORK / blank.name
-    if target.exists():  # by now
-        part.unlink()
-    else:
-        part.rename(target)
+    part = part_of(target)
+    try:
+        part.write_text(text, encoding="utf-8")
+        with contextlib.suppress(FileExistsError):
+            try:
+                os.link(part, target)
+            except (OSError, NotImplementedError):  # it is there by now, or there are no links
+                with target.open("x", encoding="utf-8") as file:
+                    file.write(text)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def copy_missing() -> list[str]:
@@ -54,14 +64,33 @@ def copy_missing() -> list[str]:
         if not copy.exists():
             _copy(blank)
             continue
-        try:
-            was = json.loads(copy.read_text(encoding="utf-8"))["metadata"].get(FROM)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # the learner's own affair; JupyterLab will say what is wrong with it
-        if was != fingerprint(json.loads(blank.read_text(encoding="utf-8"))):
+        noted = _metadata(copy)
+        now = fingerprint(json.loads(blank.read_text(encoding="utf-8")))
+        if noted is not None and noted.get(FROM) != now:
             changed.append(blank.stem[:2])
     write_map()
     return changed
+
+
+def older() -> list[Path]:
+    """Copies of lessons that have another name by now; not what was set aside."""
+    blanks = {path.name[:2]: path.name for path in BLANKS.glob("[0-9][0-9]_*.ipynb")}
+    return [
+        copy
+        for copy in sorted(WORK.glob("[0-9][0-9]_*.ipynb"))
+        if blanks.get(copy.name[:2], copy.name) != copy.name
+        and "-" not in copy.stem
+        and FROM in (_metadata(copy) or {})
+    ]
+
+
+def _metadata(copy: Path) -> dict | None:
+    """None if the copy is torn: the learner's own affair; JupyterLab will say what is wrong."""
+    try:
+        found = json.loads(copy.read_text(encoding="utf-8"))["metadata"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def reset(number: str) -> Path | None:
@@ -111,14 +140,20 @@ def main() -> None:
                 f"A new copy of lesson {shown(arguments.number.replace('.', ''))} is in work/{kept}."
             )
             return
-        changed = copy_missing()
+        changed, old = copy_missing(), older()
     except (OSError, ValueError) as error:
         sys.exit(f"Your copies in {WORK} could not be made: {error}")
+    said = []
     if changed:
         names = ", ".join(map(shown, changed))
-        print(
+        said.append(
             f"Changed since your copies were made: {names}; `make reset N={changed[0]}` renews one."
         )
+    for copy in old:
+        lesson = shown(copy.name[:2])
+        said.append(f"work/{copy.name} is of an older edition of lesson {lesson}.")
+    if said:
+        print(*said)
     lab(others)
 
 

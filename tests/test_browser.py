@@ -84,6 +84,7 @@ def lab(course):
         JUPYTER_CONFIG_DIR=str(own / "config"),
         JUPYTER_DATA_DIR=str(own / "data"),
         JUPYTER_RUNTIME_DIR=str(own / "runtime"),
+        JUPYTERLAB_WORKSPACES_DIR=str(own / "workspaces"),
         IPYTHONDIR=str(own / "ipython"),
         HEADS_TO_FEATURES_DATA=str(own / "progress"),
     )

@@ -1,7 +1,9 @@
 """The learner's copies: made where they are missing, never overwritten, set aside on request."""
 
 import json
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +55,60 @@ def test_missing_copies_are_made_and_others_left_alone(course):
     assert work.copy_missing() == []
     assert copy.read_bytes() == before
     assert sources(course / "work" / "42_sparse_autoencoders.ipynb") == ["blank"]
-    assert not list((course / "work").glob("*.part"))
+    assert not list((course / "work").glob("*.part")) and not list((course / "work").glob(".*"))
+
+
+def test_a_copy_that_somebody_makes_meanwhile_is_kept(course, monkeypatch):
+    """Two `make lab` at once: the other's copy comes while this one is written."""
+    (course / "work").mkdir()
+    copy = course / "work" / "11_induction_heads.ipynb"
+    write, seen = Path.write_text, []
+
+    def meanwhile(path, *args, **kwargs):
+        if path.suffix == ".part" and "induction" in path.name:
+            seen.append(path.name)
+            write(copy, "mine")
+        return write(path, *args, **kwargs)
+
+    def rename(path, target):
+        raise AssertionError(f"{path} would go over {target}")
+
+    monkeypatch.setattr(Path, "write_text", meanwhile)
+    monkeypatch.setattr(Path, "rename", rename)
+    work.copy_missing()
+    assert copy.read_text() == "mine" and str(os.getpid()) in seen[0]
+
+
+@pytest.mark.parametrize("error", [PermissionError("no links"), NotImplementedError()])
+def test_copies_are_made_where_there_are_no_links(course, monkeypatch, error):
+    def refuse(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert work.copy_missing() == []
+    copy = course / "work" / "11_induction_heads.ipynb"
+    assert sources(copy) == ["blank"]
+    copy.write_text("mine")
+    work._copy(course / "notebooks" / copy.name)
+    assert copy.read_text() == "mine" and not list((course / "work").glob(".*"))
+
+
+def test_a_copy_of_a_renamed_lesson_is_named(course, monkeypatch, capsys):
+    work.copy_missing()
+    work.reset("11")
+    blank = course / "notebooks" / "11_induction_heads.ipynb"
+    blank.rename(blank.with_name("11_induction.ipynb"))
+    (course / "work" / "11_notes.ipynb").write_text(notebook("my own"))
+    monkeypatch.setattr("sys.argv", ["work", "lab"])
+    monkeypatch.setattr(work, "lab", lambda arguments: None)
+    work.main()
+    said = "work/11_induction_heads.ipynb is of an older edition of lesson 1.1.\n"
+    assert capsys.readouterr().out == said
+    (course / "notebooks" / "42_sparse_autoencoders.ipynb").write_text(notebook("second"))
+    work.main()
+    out = capsys.readouterr().out
+    assert out.startswith("Changed since your copies were made: 4.2; ") and out.endswith(said)
+    assert len(out.splitlines()) == 1
 
 
 def test_a_lesson_that_changed_since_is_named_and_a_torn_copy_is_left(course, monkeypatch, capsys):
@@ -91,6 +146,51 @@ def test_the_map_over_the_copies_counts_what_is_solved(course):
     assert "your own copies" in shown.read_text()
     progress.record("b")
     assert "| 1/2 |" in shown.read_text()
+    assert sorted(path.name for path in shown.parent.iterdir())[-1] == "README.md"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text + "\nmy notes\n",
+        lambda text: text.replace("Start with 00.", "I start with 4.2."),
+        lambda text: "# My plan\n\n" + text,
+        lambda text: text.partition("\n\n")[2],
+        lambda text: "",
+    ],
+)
+def test_a_map_into_which_the_learner_wrote_is_left_alone(course, edit):
+    work.copy_missing()
+    shown = course / "work" / "README.md"
+    mine = edit(shown.read_text())
+    shown.write_text(mine)
+    progress.record("b")
+    work.copy_missing()
+    assert shown.read_text() == mine
+    shown.unlink()
+    progress.record("a")
+    assert "| 2/2 |" in shown.read_text()
+
+
+def test_a_map_is_written_whole_or_not_at_all(course, monkeypatch):
+    work.copy_missing()
+    shown = course / "work" / "README.md"
+    before, write = shown.read_text(), Path.write_text
+
+    def half(path, text, **kwargs):
+        write(path, text[: len(text) // 2], **kwargs)
+        if "README" in path.name:
+            raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    progress.write_map()
+    assert shown.read_text() == before and not list(shown.parent.glob(".*"))
+
+
+def test_where_workspaces_go_is_said_once():
+    """In work.py, which people without make call as well."""
+    assert "WORKSPACES" not in (ROOT / "Makefile").read_text()
+    assert (ROOT / "solutions" / "work.py").read_text().count("WORKSPACES") == 1
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(course, monkeypatch):
