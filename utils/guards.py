@@ -7,7 +7,8 @@ A guard takes a value and all arguments, and returns what is wrong with the valu
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence, Sized
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -31,7 +32,10 @@ def guarded(**guards: Guard | tuple[Guard, ...]) -> Callable[[Callable], Callabl
             for name, wanted in guards.items():
                 value = given.arguments[name]
                 for guard in wanted if isinstance(wanted, tuple) else (wanted,):
-                    complaint = None if value is None else guard(value, given.arguments)
+                    try:
+                        complaint = None if value is None else guard(value, given.arguments)
+                    except Exception as error:  # it cannot even look at the value
+                        complaint = f"is of type {type(value).__name__}: see its help ({error})"
                     if complaint:
                         raise ValueError(f"`{name}` {complaint}.")
             return function(*args, **kwargs)
@@ -43,9 +47,8 @@ def guarded(**guards: Guard | tuple[Guard, ...]) -> Callable[[Callable], Callabl
 
 def finite(value: Tensor | float | Sequence[float], _: Mapping) -> str | None:
     """A tensor or numbers without NaN and infinity."""
-    if bool(torch.as_tensor(value).isfinite().all()):
-        return None
-    return "holds NaN or infinity: find out where they come from first"
+    good = bool(torch.as_tensor(value).isfinite().all())
+    return None if good else "holds NaN or infinity: find out where they come from first"
 
 
 def floating(value: Tensor, _: Mapping) -> str | None:
@@ -62,11 +65,10 @@ def number(*, low: float = float("-inf"), high: float = float("inf"), over: bool
     """A finite number from `low` (if `over`, above it) to `high`."""
 
     def guard(value: float, _: Mapping) -> str | None:
-        if (value > low if over else value >= low) and value <= high and abs(value) < float("inf"):
-            return None
+        fits = low <= value <= high and not (over and value == low) and abs(value) < float("inf")
         bounds = [f"{'above' if over else 'at least'} {low:g}"] * (low > float("-inf"))
         bounds += [f"at most {high:g}"] * (high < float("inf"))
-        return f"is {value}, and must be {' and '.join(bounds) or 'finite'}"
+        return None if fits else f"is {value}, and must be {' and '.join(bounds) or 'finite'}"
 
     return guard
 
@@ -74,23 +76,25 @@ def number(*, low: float = float("-inf"), high: float = float("inf"), over: bool
 def count(*, low: int = 1) -> Guard:
     """A whole number of at least `low`."""
 
-    def guard(value: int, _: Mapping) -> str | None:
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
+    def guard(value: SupportsIndex, _: Mapping) -> str | None:
+        fits = isinstance(value, SupportsIndex) and torch.as_tensor(value).dtype != torch.bool
+        fits = fits and index(value) >= low
         return None if fits else f"is {value!r}: give a whole number from {low}"
 
     return guard
 
 
 def two_classes(value: Tensor, _: Mapping) -> str | None:
-    """Labels 0 and 1 (or False and True), both of them."""
-    found = sorted(set(torch.as_tensor(value).tolist()))
-    return None if found == [0, 1] else f"holds {found[:4]}: give rows of both labels, 0 and 1"
+    """A row of labels 0 and 1 (or False and True), both of them."""
+    found = sorted(set(value.flatten().tolist()))
+    wrong = None if found == [0, 1] else f"holds {found[:4]}: give rows of both labels, 0 and 1"
+    return wrong or axes(1)(value, _)
 
 
 def binary(value: Tensor, _: Mapping) -> str | None:
-    """Labels 0 and 1 (or False and True), one of them or both."""
-    found = sorted(set(torch.as_tensor(value).tolist()) - {0, 1})
-    return f"holds {found[:4]}: labels are 0 and 1" if found else None
+    """A row of labels 0 and 1 (or False and True), one of them or both."""
+    found = sorted(set(value.flatten().tolist()) - {0, 1})
+    return f"holds {found[:4]}: labels are 0 and 1" if found else axes(1)(value, _)
 
 
 def no_zeros(value: Tensor, _: Mapping) -> str | None:
@@ -101,6 +105,13 @@ def no_zeros(value: Tensor, _: Mapping) -> str | None:
 def several(value: Sized, _: Mapping) -> str | None:
     """A list of texts or names, not a single one, which is a sequence of letters."""
     return "is one text: give a list of them" if isinstance(value, str) else None
+
+
+def plain(value: Sequence, _: Mapping) -> str | None:
+    """Names of groups that are no tensors, each of which is a key of its own, whatever it holds."""
+    parts = [part for each in value if isinstance(each, tuple) for part in each]
+    wrong = any(isinstance(each, Tensor) for each in (value, *value, *parts))
+    return "holds tensors, each a group of its own: give a list (`.tolist()`)" if wrong else None
 
 
 def axes(n: int) -> Guard:
@@ -163,15 +174,15 @@ def evaluating(value: Any, _: Mapping) -> str | None:
 def unpadded(value: Tensor, given: Mapping) -> str | None:
     """Rows of tokens that neither begin nor end with padding, which `model` would take for text.
 
-    Padding is a run of pad tokens that the others lack, or of more than one. A BOS that is the pad
-    token too may stand once at the start.
+    Padding is a pad token at the start, but for one BOS that is the same token; and at the end more
+    than one, or one that other rows lack. If EOS is the pad token, a text that ends with it while
+    others do not looks just like a padded one: run it by itself.
     """
     tokenizer = getattr(given["model"], "tokenizer", None)
-    pad = getattr(tokenizer, "pad_token_id", None)
-    if pad is None:
+    if (pad := getattr(tokenizer, "pad_token_id", None)) is None:
         return None
     here = (value == pad).int()
     before, after = here.cumprod(1).sum(1), here.flip(1).cumprod(1).sum(1)
-    before = (before - 1).clamp(min=0) if pad == tokenizer.bos_token_id else before
-    bare = all(len(set(runs.tolist())) < 2 and runs.max() < 2 for runs in (before, after))
-    return None if bare else "is padded, which the model would read: give rows of one length"
+    padded = (before > int(pad == tokenizer.bos_token_id)) | (after > after.min().clamp(max=1))
+    wrong = f"is padded in row {int(padded.int().argmax())} (token {pad}): give rows of one length"
+    return wrong if padded.any() else None

@@ -5,6 +5,7 @@ Patterns are `[batch, head, query, key]`, head outputs `z` are `[batch, pos, hea
 
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
+from operator import index
 
 import torch
 from jaxtyping import Float
@@ -47,11 +48,9 @@ def by_layer(model, heads: Iterable[Head]) -> dict[int, list[int]]:
         if not (isinstance(each, Sequence) and len(each) == 2):
             raise ValueError(f"Give heads as pairs of layer and number, (4, 1), and not {each!r}.")
         if not (0 <= each[0] < n_layers and 0 <= each[1] < n_heads):
-            raise ValueError(
-                f"There is no {head_name(each)}: this model has layers 0 to {n_layers - 1}, and "
-                f"heads 0 to {n_heads - 1} in each."
-            )
-        found.setdefault(each[0], []).append(each[1])
+            has = f"layers 0 to {n_layers - 1}, and heads 0 to {n_heads - 1} in each"
+            raise ValueError(f"There is no {head_name(each)}: this model has {has}.")
+        found.setdefault(index(each[0]), []).append(index(each[1]))
     return found
 
 
@@ -71,8 +70,7 @@ def top_heads(scores: Float[Tensor, "layer head"], n: int) -> list[Head]:
     """The `n` heads of highest score, highest first."""
     if n > scores.numel():
         raise ValueError(f"There are scores of {scores.numel()} heads: ask for at most that.")
-    n_heads = scores.shape[1]
-    return [divmod(int(i), n_heads) for i in scores.flatten().topk(n).indices]
+    return [divmod(int(i), scores.shape[1]) for i in scores.flatten().topk(n).indices]
 
 
 @guarded(n=count(low=0), n_heads=count())
@@ -84,13 +82,9 @@ def random_heads(
     Raises:
         ValueError: fewer than `n` heads are left to draw from.
     """
-    but = set(but)
-    pool = [
-        (layer, head)
-        for layer in dict.fromkeys(layers)  # each once, so that all heads differ
-        for head in range(n_heads)
-        if (layer, head) not in but
-    ]
+    but = {(index(layer), index(head)) for layer, head in but}
+    layers = dict.fromkeys(map(index, layers))  # each once, so that all heads differ
+    pool = [(i, j) for i in layers for j in range(n_heads) if (i, j) not in but]
     if len(pool) < n:
         raise ValueError(f"Only {len(pool)} heads are left in these layers; ask for at most that.")
     return [pool[i] for i in torch.randperm(len(pool), generator=generator)[:n]]

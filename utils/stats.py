@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from utils.guards import as_long_as, axes, count, filled, finite, guarded, two_classes
+from utils.guards import as_long_as, axes, count, filled, finite, guarded, plain, two_classes
 
 
 class Interval(NamedTuple):
@@ -21,7 +21,7 @@ class Interval(NamedTuple):
     high: float
 
 
-@guarded(values=(filled, finite), over=(as_long_as("values"), finite), n=count())
+@guarded(values=(filled, finite), groups=plain, over=(as_long_as("values"), finite), n=count())
 def bootstrap(
     values: Shaped[Tensor, " n"] | Sequence[float],
     *,
@@ -32,13 +32,11 @@ def bootstrap(
 ) -> Interval:
     """95% percentile interval of the mean of `values`.
 
-    TransformerLens's `bootstrap_ci` draws single rows; this one draws whole groups.
-
     Args:
         values: one number a row, such as 1.0 where a probe was right.
         groups: what each row belongs to, such as its country. Whole groups are drawn, with
             replacement: rows of one group are not independent, and drawing them one by one gives
-            an interval that is too narrow.
+            an interval that is too narrow. TransformerLens's `bootstrap_ci` draws single rows.
         over: if given, the interval is that of the mean of `values` over the mean of these: of a
             share. Both come from the same draws.
         n: how many times to draw.
@@ -51,10 +49,8 @@ def bootstrap(
     groups = range(len(values)) if groups is None else groups
     place = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     if len(groups) != len(values) or len(place) < 2:
-        raise ValueError(
-            f"There are {len(values)} values and {len(groups)} groups, {len(place)} of them "
-            "different: give a group for each value, and two different ones at least."
-        )
+        found = f"{len(values)} values and {len(groups)} groups, {len(place)} of them different"
+        raise ValueError(f"There are {found}: give a group for each value, two different ones.")
     index = torch.tensor([place[group] for group in groups])
     zeros = torch.zeros(len(place), dtype=torch.float64)
     sums = zeros.index_add(0, index, values)
@@ -73,8 +69,7 @@ def bootstrap(
 @guarded(draws=(filled, finite))
 def percentiles(draws: Float[Tensor, " draw"]) -> Interval:
     """The 2.5th and the 97.5th percentile of draws, such as a bootstrap's."""
-    ends = torch.tensor([0.025, 0.975], dtype=draws.dtype)
-    return Interval(*draws.quantile(ends).tolist())
+    return Interval(*draws.quantile(draws.new_tensor([0.025, 0.975])).tolist())
 
 
 @guarded(scores=(axes(1), finite), labels=(as_long_as("scores"), two_classes))

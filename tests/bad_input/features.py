@@ -403,6 +403,11 @@ BOARDS = [
     ("nearest to latent -1", lambda: dashboards.nearest_latents(X, -1, 2), "from 0 to 19"),
     ("all as nearest", lambda: dashboards.nearest_latents(X, 0, 20), "19 others"),
     ("nearest to 20", lambda: dashboards.nearest_cosines(X, torch.tensor([20])), "from 0 to 19"),
+    (
+        "a mean by groups in a tensor",
+        lambda: dashboards.mean_interval(HALF, groups=torch.arange(len(HALF)) // 2),
+        "give a list",
+    ),
     ("the mean of nan alone", lambda: dashboards.mean_interval(torch.tensor([NAN])), "no number"),
     (
         "groups of others",

@@ -167,6 +167,11 @@ ROWS = [
     ("restored of no run", lambda: patching.Sweep(X[0], X[0, 0], None).restored, "use `effect`"),
     ("patch_position behind the end", lambda: patches.patch_position(X, X, 5), "from 0 to 4"),
     ("patch_position before the start", lambda: patches.patch_position(X, X, -6), "from 0 to 4"),
+    (
+        "patch_position at a slice",
+        lambda: patches.patch_position(X, X, slice(0, 1)),
+        "`pos` is of type slice",
+    ),
     ("patch_position of one row", lambda: patches.patch_position(X, X[:1], 1), "`activation`"),
     ("answer_log_prob of -2", lambda: patches.answer_log_prob(LOGITS, IDS, -2), "from 1"),
     ("answer_log_prob of 0", lambda: patches.answer_log_prob(LOGITS, IDS, 0), "from 1"),

@@ -207,6 +207,27 @@ ROWS = [
         "`scores` holds NaN",
     ),
     (
+        "auc_interval of groups in a tensor",
+        lambda: probes.auc_interval(SCORES, Y, torch.tensor([0, 1, 0, 1])),
+        "give a list",
+    ),
+    ("choices of a tensor of groups", lambda: probes.choices(SCORES, Y, Y // 2), "give a list"),
+    (
+        "control_labels of words' numbers in a tensor",
+        lambda: probes.control_labels(torch.tensor([3, 3, 4]), generator=seeded()),
+        "give a list",
+    ),
+    (
+        "control_labels of a list of tensors",
+        lambda: probes.control_labels(list(torch.tensor([3, 3, 4])), generator=seeded()),
+        "`types` holds tensors",
+    ),
+    ("a split of groups in a tensor", split(0.5, groups=torch.tensor([0, 0, 1, 1])), "give a list"),
+    ("crossed with groups in a tensor", crossed(groups=torch.tensor([0, 0, 1, 1])), "give a list"),
+    ("crossed with labels in a list", crossed(y=Y.tolist()), "`y` is of type list"),
+    ("a probe of labels in a list", lambda: probes.mean_difference(X, Y.tolist()), "of type list"),
+    ("accuracy on labels in a list", lambda: PROBE.accuracy(X, Y.tolist()), "`y` is of type list"),
+    (
         "auc_interval without draws",
         lambda: probes.auc_interval(SCORES, Y, range(4), n=0),
         "`n` is 0",

@@ -53,7 +53,35 @@ ROWS = [
     ("auc of too few labels", lambda: stats.auc(SCORES, LABELS[:3]), "has 3 entries"),
     ("auc of nothing", lambda: stats.auc(SCORES[:0], LABELS[:0]), "give rows of both"),
     ("auc of a column of scores", lambda: stats.auc(SCORES[:, None], LABELS), "give 1 axes"),
+    ("auc of labels in a column", lambda: stats.auc(SCORES, LABELS[:, None]), "give 1 axes"),
+    (
+        "auc of a list of labels",
+        lambda: stats.auc(SCORES, [1, 0, 1, 0]),
+        "`labels` is of type list",
+    ),
+    ("auc of a list of scores", lambda: stats.auc([0.9, 0.4], LABELS[:2]), "`scores` is of type"),
     # bootstrap
+    (
+        "bootstrap of a list of rows",
+        lambda: stats.bootstrap([SCORES, SCORES]),
+        "`values` is of type",
+    ),
+    ("bootstrap of a number", lambda: stats.bootstrap(0.5), "`values` is of type float"),
+    (
+        "bootstrap of groups in a tensor",
+        lambda: stats.bootstrap(SCORES, groups=LABELS),
+        "give a list (`.tolist()`)",
+    ),
+    (
+        "bootstrap of a list of tensors for groups",
+        lambda: stats.bootstrap(SCORES, groups=list(LABELS)),
+        "`groups` holds tensors",
+    ),
+    (
+        "bootstrap of groups with tensors in their names",
+        lambda: stats.bootstrap(SCORES, groups=[("a", each) for each in LABELS]),
+        "`groups` holds tensors",
+    ),
     ("bootstrap of no values", lambda: stats.bootstrap([]), "is empty"),
     ("bootstrap of NaN", lambda: stats.bootstrap([1.0, NAN, 2.0]), "`values` holds NaN"),
     ("bootstrap of infinity", lambda: stats.bootstrap([1.0, INF]), "`values` holds NaN or inf"),
@@ -89,6 +117,7 @@ ROWS = [
     ("ridge of NaN targets", lambda: linear.ridge(X, Y * NAN), "`y` holds NaN"),
     ("ridge of no rows", lambda: linear.ridge(X[:0], Y[:0]), "`x` is empty"),
     ("ridge with a penalty below 0", lambda: linear.ridge(X, Y, penalty=-1.0), "at least 0"),
+    ("ridge with a penalty in words", lambda: linear.ridge(X, Y, penalty="1"), "is of type str"),
     ("ridge with a NaN penalty", lambda: linear.ridge(X, Y, penalty=NAN), "`penalty` is nan"),
     ("r_squared of a constant", lambda: linear.r_squared(Y, Y * 0 + 3), "no variance"),
     ("r_squared of one row", lambda: linear.r_squared(Y[:1], Y[:1]), "no variance"),

@@ -699,6 +699,10 @@ def test_what_padding_is(default, tmp_path):
     assert not padded([bos, 5, 6], [bos, 7, 8])
     assert not padded([bos, 5, pad], [bos, 7, pad]), "each ends its turn"
     assert not padded([bos, pad, 5, 6], [bos, 7, 8, 9]), "a turn ends in the middle"
+    assert padded([pad, bos, 5], [pad, bos, 6]), "in front of every row"
+    assert padded([bos, 5, pad, pad], [bos, 6, pad, pad])
+    seen = unpadded(torch.tensor([[bos, 5, 6], [bos, 5, pad]]), {"model": default})
+    assert seen.startswith(f"is padded in row 1 (token {pad})")
     gpt2 = random_model("gpt2", tmp_path)  # here one token is BOS and padding
     assert gpt2.tokenizer.pad_token_id == gpt2.tokenizer.bos_token_id == 0
     assert not padded([0, 5, 6], [0, 7, 8], model=gpt2)

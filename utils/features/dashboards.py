@@ -34,6 +34,7 @@ from utils.guards import (
     layer_of,
     no_zeros,
     number,
+    plain,
     shaped_as,
 )
 from utils.reading.linear import r_squared, ridge
@@ -276,7 +277,7 @@ def _not_all_nan(values: Tensor, _: Mapping) -> str | None:
     return None if bool((~values.isnan()).any()) else "has no number: each is nan, or there is none"
 
 
-@guarded(values=(axes(1), _not_all_nan), groups=as_long_as("values"))
+@guarded(values=(axes(1), _not_all_nan), groups=(plain, as_long_as("values")))
 def mean_interval(values: Float[Tensor, " n"], *, groups: Sequence[Hashable] | None = None) -> Mean:
     """The mean of the values that are not nan, with its `utils.stats.bootstrap` interval.
 

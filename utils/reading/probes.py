@@ -22,6 +22,7 @@ from utils.guards import (
     index_of,
     no_zeros,
     number,
+    plain,
     several,
     two_classes,
 )
@@ -142,7 +143,7 @@ def logistic(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"], *, C: float = 
     return Probe(direction, torch.tensor(fitted.intercept_[0]).float() - mean @ direction)
 
 
-@guarded(groups=(several, filled), test=(number(low=0, high=1), _holds_some_out))
+@guarded(groups=(several, plain, filled), test=(number(low=0, high=1), _holds_some_out))
 def split_by_group(
     groups: Sequence[Hashable], *, test: float, generator: torch.Generator
 ) -> Bool[Tensor, " n"]:
@@ -162,7 +163,7 @@ def split_by_group(
 @guarded(
     x=(axes(2), finite),
     y=(as_long_as("x"), binary),
-    groups=(as_long_as("x"), _two_groups),
+    groups=(plain, as_long_as("x"), _two_groups),
     folds=(count(low=2), _a_fold_each),
 )
 def cross_validated(
@@ -199,7 +200,7 @@ def cross_validated(
 @guarded(
     scores=finite,
     labels=(as_long_as("scores"), binary),
-    groups=(several, as_long_as("scores"), filled),
+    groups=(several, plain, as_long_as("scores"), filled),
 )
 def choices(
     scores: Float[Tensor, " n"], labels: Int[Tensor, " n"], groups: Sequence[Hashable]
@@ -224,7 +225,7 @@ def choices(
     }
 
 
-@guarded(types=(several, filled))
+@guarded(types=(several, plain, filled))
 def control_labels(types: Sequence[Hashable], *, generator: torch.Generator) -> Int[Tensor, " n"]:
     """A coin for each type, 0 or 1: the same coin wherever the type comes again.
 
@@ -250,7 +251,7 @@ def _wins(scores: Float[Tensor, " own"], others: Float[Tensor, " other"]) -> flo
 @guarded(
     scores=(axes(1), finite),
     labels=(as_long_as("scores"), two_classes),
-    groups=(several, as_long_as("scores"), _one_label_each),
+    groups=(several, plain, as_long_as("scores"), _one_label_each),
     n=count(),
 )
 def auc_interval(
