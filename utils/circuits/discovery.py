@@ -31,6 +31,7 @@ from utils.guards import (
     guarded,
     index_of,
     number,
+    plain,
     several,
     unpadded,
 )
@@ -428,7 +429,7 @@ def _each_once(value: Collection[Hashable], _: Mapping) -> str | None:
     return f"holds {twice[0]!r} twice: give each once" if twice else None
 
 
-@guarded(parts=(several, _each_once), threshold=number())
+@guarded(parts=(several, plain, _each_once), threshold=number())
 def prune(
     parts: Sequence[Hashable], damage: Callable[[frozenset], float], *, threshold: float
 ) -> list:
