@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from tests.contrast import text_contrasts
-from utils.checks import inputs, progress
+from utils.checks import engine, inputs, progress
 from utils.checks.engine import CORRECT, NOT_ATTEMPTED, WRONG, exercise, match
 from utils.heads import head_name
+from utils.stats import percentiles
 
 
 @dataclass
@@ -214,3 +215,26 @@ def test_a_result_in_double_is_wrong_where_a_model_goes_on_with_it():
 )
 def test_states_are_the_same_to_the_last_bit(before, after, alike):
     assert inputs.same(inputs.state(before), inputs.state(after)) == alike
+
+
+def test_what_does_not_run_on_the_gpu_is_right_and_left_aside(monkeypatch, capsys):
+    """A device without storage stands for the GPU: it refuses tensors of the CPU too."""
+
+    @exercise("utils.stats.percentiles")
+    def check_percentiles(percentiles) -> str:
+        match(percentiles(torch.ones(2)), torch.ones(2), what="The result", mistakes={})
+        return "Right."
+
+    def mixes(x):
+        return x * torch.ones(2)
+
+    def stays(x):
+        return x * torch.ones(2, device=x.device)
+
+    assert check_percentiles(mixes) is mixes
+    monkeypatch.setattr(engine, "_gpu", lambda: "meta")
+    assert check_percentiles(stays) is stays
+    capsys.readouterr()
+    assert check_percentiles(mixes) is percentiles
+    said = capsys.readouterr().out
+    assert "percentiles: correct." in said and "does not run on this GPU" in said

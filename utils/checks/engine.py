@@ -36,12 +36,14 @@ class Verdict:
 
     Attributes:
         goes_on: with whose function the lesson goes on, a sentence; empty where it uses none.
+        is_own: whether that is the learner's.
     """
 
     exercise: str
     state: str
     message: str
     goes_on: str = ""
+    is_own: bool = False
 
     def __str__(self) -> str:
         return f"{self.exercise}: {self.state}. {self.message} {self.goes_on}".rstrip()
@@ -99,7 +101,6 @@ def exercise(
     """
     module, _, name = path.rpartition(".")
     theirs = "The lesson goes on with the course's version" if module else ""
-    ours = f"{theirs}, which does more." if course_only else "The lesson goes on with yours."
 
     def wrap(examine: Callable[[Callable], str]) -> Callable:
         def verdict(learner: Callable) -> Verdict:
@@ -114,7 +115,12 @@ def exercise(
                 return Verdict(name, WRONG, str(wrong), course)
             except Exception as error:
                 return Verdict(name, WRONG, guarded.unreadable(error), course)
-            return Verdict(name, CORRECT, praise, ours if module else "")
+            if course_only or not module:
+                return Verdict(name, CORRECT, praise, theirs and f"{theirs}, which does more.")
+            if (gpu := _gpu()) and not guarded.runs_on(gpu):
+                why = ", since yours does not run on this GPU: make new tensors where the inputs "
+                return Verdict(name, CORRECT, praise, f"{theirs}{why}are (`device=x.device`).")
+            return Verdict(name, CORRECT, praise, "The lesson goes on with yours.", is_own=True)
 
         @functools.wraps(examine)
         def check(learner: Callable) -> Callable:
@@ -129,14 +135,20 @@ def exercise(
             show(found)
             if os.environ.get("HEADS_TO_FEATURES_EXPECT", found.state) != found.state:
                 raise Unsolved(str(found))
-            right = found.state == CORRECT and not course_only
-            return learner if right or not module else version
+            return learner if found.is_own or not module else version
 
         check.verdict = verdict
         check.exercise, check.path = name, path
         return check
 
     return wrap
+
+
+def _gpu() -> str | None:
+    """Where the lesson's model is, if not on the CPU, on which checks run."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else None
 
 
 class _NotAttempted(Exception):
@@ -149,6 +161,7 @@ class _Guarded:
     def __init__(self, learner: Callable, *, keeps_gradient: bool, in_double: bool):
         self.learner, self.keeps_gradient, self.in_double = learner, keeps_gradient, in_double
         self.returned: list[Any] = []
+        self.given: tuple[tuple, dict] = ((), {})
         self.function = functools.wraps(learner)(lambda *args, **kwargs: self._call(args, kwargs))
 
     def _call(self, args: tuple, kwargs: dict):
@@ -195,8 +208,19 @@ class _Guarded:
             "The result is in float64, and a model computes in float32: stay in torch, or end "
             "with `.float()`.",
         )
-        self.returned = [result]
+        self.returned, self.given = [result], (args, kwargs)
         return result
+
+    def runs_on(self, device: str) -> bool:
+        """Whether the last call runs on another device; with a model among its inputs, surely."""
+        if any(isinstance(each, torch.nn.Module) for each in self.given[0]):
+            return True
+        args, kwargs = inputs.moved(self.given, device)
+        try:
+            self.learner(*args, **kwargs)
+        except Exception:
+            return False
+        return True
 
     def _expect_gradient(self, asking: list[Tensor], got: list[Tensor]) -> None:
         if not (asking and self.keeps_gradient and torch.is_grad_enabled()):

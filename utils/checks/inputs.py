@@ -77,6 +77,17 @@ def tensors(value: Any) -> list[Tensor]:
     return []
 
 
+def moved(value: Any, device: str) -> Any:
+    """The value with its tensors, and those in its lists, tuples and dictionaries, on a device."""
+    if isinstance(value, Tensor):
+        return value.detach().to(device)
+    if isinstance(value, dict):
+        return {key: moved(each, device) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(moved(each, device) for each in value)
+    return value
+
+
 def described(value: Any) -> str:
     """What a value is, for a sentence: "a tensor of shape (2, 3)", "a list of 2 (an int, None)"."""
     if isinstance(value, Tensor):
