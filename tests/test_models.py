@@ -838,11 +838,9 @@ def test_save_native_refuses(tmp_path):
 
 
 def test_save_native_replaces_nothing_before_the_new_model_is_whole(tmp_path, monkeypatch):
-    import safetensors.torch
-
     native.save_native(toy(attn_only=True), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr(safetensors.torch, "save_file", no_space)
+    monkeypatch.setattr(native, "save_file", no_space)
     with pytest.raises(OSError):
         native.save_native(toy(d_mlp=8), tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
@@ -941,6 +939,7 @@ def test_gpu_that_computes_nonsense(monkeypatch):
     assert "differ" in models._gpu_problem(torch.device("cpu"))
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize("wrong", [{"device": "gpu"}, {"device": "cuda:x"}, {"dtype": "float16"}])
 def test_device_or_dtype_that_is_none(wrong, toy_course):
     with pytest.raises(ValueError, match="must be") as error:
