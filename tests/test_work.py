@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(course, monkeypatch):
 def test_make_reset_asks_which_lesson_and_git_ignores_the_copies():
     """`N` has a default for other commands, and here none."""
     listed = subprocess.run(
-        ["make", "-n", "reset", "--assume-old=.venv/lab.done"],
+        ["make", "-n", "--no-print-directory", "reset", "--assume-old=.venv/lab.done"],
         cwd=ROOT,
         capture_output=True,
         text=True,
