@@ -193,9 +193,9 @@ def sweep(
         by_position: one position at a time, or all together. By default the residual stream and
             the outputs of layers go by position, and heads do not.
         positions: those whose logits the metric reads; negative ones count from the end.
-        memory_mb: MB of resident memory, as a laptop's monitor counts it, that the patched runs may
-            take at a time, beside the model, the two unpatched runs and what the metric uses. One
-            patch always runs.
+        memory_mb: about how many MB of resident memory, as a laptop's monitor counts it, that the
+            patched runs may take at a time, beside the model, the two unpatched runs and what the
+            metric uses. One patch always runs.
         progress: whether to show a bar.
 
     Returns:
