@@ -15,7 +15,7 @@
 #
 # [![Open lesson 1.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [00 · Meet the model](00_meet_the_model.ipynb) | **Next:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/00_meet_the_model.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [00 · Meet the model](00_meet_the_model.ipynb) | **Next:** [1.2 · How induction is made](12_how_induction_is_made.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/00_meet_the_model.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/12_how_induction_is_made.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -546,7 +546,7 @@ claim("change of the first half's loss, nats", first_half_cost, text=-0.4, withi
 # ### Exercise 6 · copying score (15 minutes, medium)
 
 
-# %% tags=["exercise:utils.circuits.induction.copying_score"]
+# %% tags=["exercise:utils.circuits.composition.copying_score"]
 def copying_score(
     W_E: Float[Tensor, "token d_model"],
     W_V: Float[Tensor, "d_model d_head"],
@@ -720,7 +720,7 @@ claim(
 # ### Exercise 7 · K-composition (15 minutes, medium)
 
 
-# %% tags=["exercise:utils.circuits.induction.k_composition"]
+# %% tags=["exercise:utils.circuits.composition.k_composition"]
 def k_composition(
     W_OV: Float[Tensor, "*head d_model d_model"], W_QK: Float[Tensor, "d_model d_model"]
 ) -> Float[Tensor, "*head"]:
@@ -1247,7 +1247,7 @@ plots.table(
 # - Singh et al. (2024), *What needs to go right for an induction head?*, arXiv 2404.07129
 # - `transformer_lens.head_detector.detect_head` finds previous-token, duplicate-token and induction heads in any text
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [00 · Meet the model](00_meet_the_model.ipynb) | **Next:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/00_meet_the_model.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [00 · Meet the model](00_meet_the_model.ipynb) | **Next:** [1.2 · How induction is made](12_how_induction_is_made.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/00_meet_the_model.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/12_how_induction_is_made.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -11,11 +11,11 @@
 # ---
 
 # %% [markdown]
-# # 1.3 · Who moves the name: direct logit attribution
+# # 1.3 · Who moves the name
 #
 # [![Open lesson 1.3 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.1 · Induction heads](11_induction_heads.ipynb) | **Next:** [1.4 · Activation, path and attribution patching](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.2 · How induction is made](12_how_induction_is_made.ipynb) | **Next:** [1.4 · Patching: where does the position go?](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/12_how_induction_is_made.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1219,7 +1219,7 @@ plots.table(
 # - Rushing and Nanda (2024), *Explorations of Self-Repair in Language Models*, arXiv 2402.15390
 # - Elhage et al. (2021), *A Mathematical Framework for Transformer Circuits*
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.1 · Induction heads](11_induction_heads.ipynb) | **Next:** [1.4 · Activation, path and attribution patching](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.2 · How induction is made](12_how_induction_is_made.ipynb) | **Next:** [1.4 · Patching: where does the position go?](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/12_how_induction_is_made.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -11,11 +11,11 @@
 # ---
 
 # %% [markdown]
-# # 1.4 · Activation, path and attribution patching
+# # 1.4 · Patching: where does the position go?
 #
 # [![Open lesson 1.4 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb) | **Next:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.3 · Who moves the name](13_direct_logit_attribution.ipynb) | **Next:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1592,7 +1592,7 @@ plots.table(
 # - Syed et al. (2023), *Attribution patching outperforms automated circuit discovery*, arXiv 2310.10348
 # - Kramár et al. (2024), *AtP\**, arXiv 2403.00745
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.3 · Who moves the name: direct logit attribution](13_direct_logit_attribution.ipynb) | **Next:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.3 · Who moves the name](13_direct_logit_attribution.ipynb) | **Next:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from utils.circuits import induction
+from utils.circuits import composition, induction
 from utils.heads import mean_ablate
 
 
@@ -350,13 +350,13 @@ MISTAKES = {
     "copying_score": [
         (
             "columns",
-            _copy(lambda E, V, P, U: induction.copying_score(U.T, P.T, V.T, E.T)),
+            _copy(lambda E, V, P, U: composition.copying_score(U.T, P.T, V.T, E.T)),
             "Rows and columns are swapped",
         ),
         (
             "no head",
             _copy(
-                lambda E, V, P, U: induction.copying_score(
+                lambda E, V, P, U: composition.copying_score(
                     E, torch.eye(len(U)), torch.eye(len(U)), U
                 )
             ),
@@ -380,7 +380,7 @@ MISTAKES = {
         ),
         (
             "divided by n",
-            _copy(lambda E, V, P, U: induction.copying_score(E, V, P, U) * 6 / 7),
+            _copy(lambda E, V, P, U: composition.copying_score(E, V, P, U) * 6 / 7),
             "other",
         ),
         ("factors swapped", _copy(lambda E, V, P, U: E @ P @ V @ U), "wrong order"),
@@ -417,14 +417,14 @@ MISTAKES = {
         ),
         ("sum of norms", _compose(_right_product, lambda OV, QK: _norm(OV) + _norm(QK)), "the sum"),
         ("entry by entry", _compose(lambda OV, QK: QK * OV.mT), "`*` does not"),
-        ("squared", lambda OV, QK: induction.k_composition(OV, QK) ** 2, "squared"),
+        ("squared", lambda OV, QK: composition.k_composition(OV, QK) ** 2, "squared"),
         ("largest singular value", _of_order(2), "largest singular value"),
         ("nuclear norm", _of_order("nuc"), "sum of the singular values"),
-        ("mean of the stack", lambda OV, QK: induction.k_composition(OV, QK).mean(), "keep them"),
-        ("a stack of one", lambda OV, QK: induction.k_composition(OV, QK).squeeze(), "its axis"),
+        ("mean of the stack", lambda OV, QK: composition.k_composition(OV, QK).mean(), "keep them"),
+        ("a stack of one", lambda OV, QK: composition.k_composition(OV, QK).squeeze(), "its axis"),
         (
             "first of a stack",
-            lambda OV, QK: induction.k_composition(OV.view(-1, 4, 4)[0], QK),
+            lambda OV, QK: composition.k_composition(OV.view(-1, 4, 4)[0], QK),
             "Only the first head",
         ),
     ],

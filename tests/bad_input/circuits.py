@@ -14,7 +14,7 @@ import torch
 from data.ioi import task as ioi
 from data.wired import make as wired
 from tests.small_models import random_model
-from utils.circuits import attribution, discovery, figures, induction, residual
+from utils.circuits import attribution, composition, discovery, figures, induction, residual
 from utils.heads import ablated
 from utils.models import load
 
@@ -101,7 +101,7 @@ def repeated(seq_len=3, **settings):
 def copying(**change):
     factors = {"W_E": (5, 4), "W_V": (4, 2), "W_O": (2, 4), "W_U": (4, 5)}
     factors = {name: torch.ones(shape) for name, shape in factors.items()} | change
-    return induction.copying_score(**factors)
+    return composition.copying_score(**factors)
 
 
 def prompts(n=2, **settings):
@@ -277,25 +277,25 @@ ROWS = [
     ("copying_score of all heads", lambda: copying(W_V=torch.ones(3, 4, 2)), "give 2 axes"),
     (
         "k_composition of zeros",
-        lambda: induction.k_composition(torch.zeros(4, 4), SQUARE),
+        lambda: composition.k_composition(torch.zeros(4, 4), SQUARE),
         "`W_OV` is all zeros",
     ),
     (
         "k_composition of a stack with zeros",
-        lambda: induction.k_composition(torch.stack([SQUARE, 0 * SQUARE]), SQUARE),
+        lambda: composition.k_composition(torch.stack([SQUARE, 0 * SQUARE]), SQUARE),
         "`W_OV` is all zeros",
     ),
     (
         "k_composition of a stack of readers",
-        lambda: induction.k_composition(SQUARE, SQUARE[None]),
+        lambda: composition.k_composition(SQUARE, SQUARE[None]),
         "give 2 axes",
     ),
     (
         "k_composition of a factor",
-        lambda: induction.k_composition(torch.ones(4, 2), SQUARE),
+        lambda: composition.k_composition(torch.ones(4, 2), SQUARE),
         "give [4, 4]",
     ),
-    ("k_composition of NaN", lambda: induction.k_composition(NAN * SQUARE, SQUARE), "NaN"),
+    ("k_composition of NaN", lambda: composition.k_composition(NAN * SQUARE, SQUARE), "NaN"),
     # ---- Attribution
     (
         "logit_diff of a token below 0",

@@ -159,7 +159,7 @@ def test_the_circuit_is_where_the_ablations_say(measured):
 
 def test_the_induction_heads_read_the_previous_token_head():
     """By K-composition the previous-token head leads in both columns; by the weights, they copy."""
-    from utils.circuits.induction import copying_score
+    from utils.circuits.composition import copying_score
 
     model = models.load(f"induction/two_layer/{LAST}", device="cpu")
     scores = model.all_composition_scores("K").scores[0, :, 1].detach()

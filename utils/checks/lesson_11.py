@@ -357,7 +357,7 @@ def check_mean_ablate(mean_ablate) -> str:
     return "Their mean in place of the chosen heads, and nothing else touched."
 
 
-@exercise("utils.circuits.induction.copying_score")
+@exercise("utils.circuits.composition.copying_score")
 def check_copying_score(copying_score) -> str:
     """Random factors; the answer is counted entry by entry."""
     random = torch.Generator().manual_seed(3)
@@ -416,7 +416,7 @@ def _beaten_anywhere(scores: torch.Tensor) -> torch.Tensor:
     return (off < scores.diagonal()[:, None]).double().mean()
 
 
-@exercise("utils.circuits.induction.k_composition")
+@exercise("utils.circuits.composition.k_composition")
 def check_k_composition(k_composition) -> str:
     """Random matrices, one pair and then stacks of earlier heads."""
     random = torch.Generator().manual_seed(0)

@@ -1,0 +1,1 @@
+"""Checks of lesson 1.2, how induction is made."""
