@@ -714,8 +714,8 @@ ROWS = [
     # ---- The tasks
     ("no ioi prompts", lambda: prompts(0), "`n` is 0"),
     ("-3 ioi prompts", lambda: prompts(-3), "`n` is -3"),
-    ("ioi template 4", lambda: prompts(template=4), "templates 0 to 3"),
-    ("ioi template -1", lambda: prompts(template=-1), "templates 0 to 3"),
+    ("ioi template 6", lambda: prompts(template=6), "templates 0 to 5"),
+    ("ioi template -1", lambda: prompts(template=-1), "templates 0 to 5"),
     ("ioi with two names", lambda: prompts(names=["Mary", "John"]), "three different ones"),
     ("ioi with one name thrice", lambda: prompts(names=["Mary"] * 3), "a name twice"),
     ("ioi with names in one text", lambda: prompts(names="Mary"), "is one text"),
