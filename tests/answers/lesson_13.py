@@ -315,6 +315,46 @@ def _einsums(before, after, model, direction, layer):
     return found | {"norm": whole * (scales[0] / scales[1] - 1)}
 
 
+def _ov(
+    *,
+    read=lambda block, x: block.ln1(x),
+    group=lambda number, n_groups, n_heads: number // (n_heads // n_groups),
+    fold=lambda written, w: written * w,
+    columns=lambda names: names,
+    end=lambda logits: logits - logits.mean(1, keepdim=True),
+):
+    def ov_on_names(model, head, x, names):
+        layer, number = head
+        of = group(number, model.W_V.shape[1], model.cfg.n_heads)
+        value = read(model.blocks[layer], x) @ model.W_V[layer, of]
+        written = fold(value @ model.W_O[layer, number], model.ln_final.weight)
+        return end(written @ model.W_U[:, columns(names)])
+
+    return ov_on_names
+
+
+def _ov_loop(model, head, x, names):
+    shared = model.W_V.repeat_interleave(model.cfg.n_heads // model.W_V.shape[1], dim=1)
+    W_OV = shared[head] @ model.W_O[head]
+    rows = []
+    for each in x:
+        written = model.blocks[head[0]].ln1(each[None, None])[0, 0] @ W_OV
+        logits = torch.stack([(written * model.ln_final.weight) @ model.W_U[:, k] for k in names])
+        rows.append(logits - logits.mean())
+    return torch.stack(rows)
+
+
+def _ov_einsum(model, head, x, names):
+    layer, number = head
+    read = x / (x.pow(2).mean(-1, keepdim=True) + model.cfg.eps).sqrt()
+    read = read * model.blocks[layer].ln1.weight
+    W_V = model.W_V[layer][number * len(model.W_V[layer]) // model.cfg.n_heads]
+    out = model.W_U[:, names] - model.W_U[:, names].mean(1, keepdim=True)
+    return torch.einsum(
+        "nd,de,ef,f,fm->nm", read, W_V, model.W_O[layer, number], model.ln_final.weight, out
+    )
+
+
 def _sum_over_heads(out):
     return out.sum(1)
 
@@ -488,6 +528,29 @@ MISTAKES = {
         ("tuple", _fall(end=lambda e: tuple(e.values())), "dictionary"),
         ("other keys", _fall(end=lambda e: e | {"total": e["norm"]}), "with the keys"),
     ],
+    "ov_on_names": [
+        ("not centred", _ov(end=lambda out: out), "row's mean"),
+        ("centred by column", _ov(end=lambda out: out - out.mean(0)), "*column's* mean"),
+        ("centred as a whole", _ov(end=lambda out: out - out.mean()), "each row's own"),
+        (
+            "transposed",
+            _ov(end=lambda out: (out - out.mean(1, keepdim=True)).T),
+            "axes are swapped",
+        ),
+        ("no ln1", _ov(read=lambda block, x: x), "`ln1` is missing"),
+        ("no scale", _ov(read=lambda block, x: x * block.ln1.weight), "by its scale"),
+        ("no final weight", _ov(fold=lambda written, w: written), "final norm's weight"),
+        ("all tokens", _ov(columns=lambda names: slice(None)), "All tokens"),
+        ("first columns", _ov(columns=lambda names: slice(len(names))), "not their columns"),
+        ("head as group", _ov(group=lambda number, g, n: number), "out of bounds"),
+        ("group by remainder", _ov(group=lambda number, g, n: number % g), "another group's"),
+        ("first group", _ov(group=lambda number, g, n: 0), "first group"),
+        (
+            "size",
+            _ov(end=lambda out: (out - out.mean(1, keepdim=True)).abs()),
+            "sign is lost",
+        ),
+    ],
     "invisible_head": [
         ("the top head", (23, 3), "writes to the difference itself"),
         ("a mover", (23, 0), "writes to the difference itself"),
@@ -517,5 +580,10 @@ RIGHT = {
         ("the mean from a cache", _from_cache),
     ],
     "waterfall": [("loops", _fall()), ("the norm as the rest", _stacked), ("einsum", _einsums)],
+    "ov_on_names": [
+        ("in steps", _ov()),
+        ("a loop", _ov_loop),
+        ("einsum", _ov_einsum),
+    ],
     "invisible_head": [("a list", [20, 0]), ("a tensor", torch.tensor([20, 0]))],
 }

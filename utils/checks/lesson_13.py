@@ -12,12 +12,13 @@ KEPT = ("hook_embed", "attn_out", "mlp_out", "hook_resid_post", "hook_z", "hook_
 
 
 @functools.cache
-def _small_model(n_layers: int, n_heads: int, d_head: int):
+def _small_model(n_layers: int, n_heads: int, d_head: int, n_groups: int | None = None):
     """A random model with an RMSNorm, whose final weights have both signs."""
     model = TransformerBridge.boot_native(
         {
             "n_layers": n_layers,
             "n_heads": n_heads,
+            "n_key_value_heads": n_groups,
             "d_head": d_head,
             "d_model": 12,
             "d_mlp": 8,
@@ -502,6 +503,75 @@ def check_waterfall(waterfall) -> str:
             },
         )
     return "The four sum to the whole effect, and each says who made it."
+
+
+@exercise("utils.circuits.attribution.ov_on_names", keeps_gradient=False)
+def check_ov_on_names(ov_on_names) -> str:
+    """A small random model in which two or three heads share their value weights."""
+    for n_heads, n_groups, head, ids in (
+        (6, 3, (0, 4), [3, 10, 0]),
+        (4, 2, (1, 2), [7, 2, 9, 4]),
+        (4, 4, (2, 1), [5, 1, 8, 6, 2]),
+    ):
+        model, names = _small_model(3, n_heads, 3, n_groups), torch.tensor(ids)
+        x = 3 * torch.randn(len(ids), 12, generator=torch.Generator().manual_seed(7))
+        weight, W_U = model.ln_final.weight.detach(), model.W_U.detach()
+        layer, number = head
+        ln1 = model.blocks[layer].ln1.weight.detach()
+        read = x / _rms(x)[:, None] * ln1
+
+        def through(
+            read=read, group=None, number=number, columns=names, weight=weight, layer=layer,
+            n_shared=n_heads // n_groups, model=model, W_U=W_U,
+        ):  # fmt: skip
+            group = number // n_shared if group is None else group
+            W_V, W_O = model.W_V[layer, group].detach(), model.W_O[layer, number].detach()
+            return (read @ W_V @ W_O * weight) @ W_U[:, columns]
+
+        def centred(logits: torch.Tensor) -> torch.Tensor:
+            return logits - logits.mean(1, keepdim=True)
+
+        right, raw = centred(through()), through()
+        mistakes = {
+            "The row's mean is still in it: take it off, so that what raises all names alike "
+            "counts as nothing.": raw,
+            "The *column's* mean is taken off: take off that of each row, over the names raised.": (
+                raw - raw.mean(0)
+            ),
+            "The mean of all entries is taken off: take off each row's own.": raw - raw.mean(),
+            "The axes are swapped: rows are the names read.": right.T,
+            "The block's norm `ln1` is missing: the head reads the stream through it.": centred(
+                through(read=x)
+            ),
+            "The stream is not divided by its scale: `model.blocks[layer].ln1(x)` does all.": (
+                centred(through(read=x * ln1))
+            ),
+            "The final norm's weight is missing.": centred(through(weight=torch.ones(12))),
+            "The names' *rows* of `W_U` are not their columns: take `W_U[:, names]`.": centred(
+                through(columns=slice(len(ids)))
+            ),
+            "All tokens are columns: take those of the names.": centred(
+                through(columns=slice(None))
+            ),
+            "Those are another group's weights: *neighbouring* heads share a group.": (
+                centred(through(group=number % n_groups))
+            ),
+            "That is the first group's W_V: which group does this head belong to?": centred(
+                through(group=0)
+            ),
+            "That is the W_O of a group, and each head has its own: [layer, head, ...].": centred(
+                through(group=number * n_groups // n_heads, number=number * n_groups // n_heads)
+            ),
+            "That is the diagonal: keep all names read and raised.": right.diag(),
+            "The sign is lost: a head may lower a name.": right.abs(),
+        }
+        match(
+            ov_on_names(model, head, x, names),
+            right,
+            what=f"The matrix [read, raised] of L{layer}H{number}",
+            mistakes=mistakes,
+        )
+    return "From weights alone: what the head would write if it looked at one name."
 
 
 @investigation("invisible_head", course=(20, 0))

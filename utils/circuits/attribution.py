@@ -73,6 +73,11 @@ def _head_of_model(value: Head, given: Mapping) -> str | None:
     return None
 
 
+def _as_wide_as_model(value: Tensor, given: Mapping) -> str | None:
+    wanted = (len(given["names"]), given["model"].cfg.d_model)
+    return None if tuple(value.shape) == wanted else f"is {list(value.shape)}: give {list(wanted)}"
+
+
 def _several_prompts(value: Tensor, _: Mapping) -> str | None:
     return None if len(value) > 1 else "is one prompt, whose mean is what it gives anyway"
 
@@ -191,6 +196,29 @@ def waterfall(
         "later MLPs": changed("mlp_out", range(layer, n_layers)),
         "norm": whole / new - whole / old,
     }
+
+
+@guarded(head=_head_of_model, x=(axes(2), _as_wide_as_model), names=(filled, axes(1)))
+def ov_on_names(
+    model, head: tuple[int, int], x: Float[Tensor, "name d_model"], names: Int[Tensor, " name"]
+) -> Float[Tensor, "read raised"]:
+    """What a head's value and output weights do to names: row i is a head that looks at name i
+    alone, column j how far it raises the logit of name j, against the row's mean. Without the
+    final norm's scale, so in arbitrary units.
+
+    Args:
+        head: layer, and number in the layer. Heads may share value weights: `model.W_V` is
+            [layer, group, d_model, d_head], and each group serves as many neighbouring heads.
+        x: the residual stream before the head's layer at each name's position; its block's norm,
+            `model.blocks[layer].ln1`, comes first.
+        names: the names' tokens.
+    """
+    layer, number = head
+    group = number * model.W_V.shape[1] // model.cfg.n_heads
+    values = model.blocks[layer].ln1(x) @ model.W_V[layer, group]
+    written = values @ model.W_O[layer, number]
+    logits = (written * model.ln_final.weight) @ model.W_U[:, names]
+    return logits - logits.mean(1, keepdim=True)
 
 
 @guarded(
