@@ -17,10 +17,10 @@
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.2 · How induction is made](12_how_induction_is_made.ipynb) | **Next:** [1.4 · Patching: where does the position go?](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/12_how_induction_is_made.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 #
-# A detective story. You find the head that does most for an answer, guess how it does it, and are wrong. The
-# tools are yours: you write an attribution, an ablation, and an account of who reacted to it.
+# A detective story. Which head of the model does most for an answer, how does it do it, and what happens
+# without it? You write the tools: an attribution, an ablation, and an account of who reacted to it.
 #
-# **Time** 60 minutes, 25 more to go deeper. **Needs** lessons 00 and 1.1: the residual stream as a sum, hooks,
+# **Time** 60 minutes, 30 more to go deeper. **Needs** lessons 00 and 1.1: the residual stream as a sum, hooks,
 # mean ablation. **Runs** in two minutes on a laptop's processor.
 
 # %% tags=["setup"]
@@ -66,11 +66,13 @@ plots.bars(
 )
 
 # %% [markdown]
-# Change the names, their order, or who gives, and run the cell again. What does the model need to know to answer?
+# Change the names, their order, or who gives, and run the cell again. What does the model need to know to
+# answer?
 #
 # The name that comes once is the **indirect object**, IO (Mary). The one that comes twice is the **subject**, S
-# (John), first at **S1**, then at **S2**. The last token, which has to predict the name, is **END**. The task is
-# *indirect-object identification*. Wang and colleagues (2022) took it apart in GPT-2 small, and found this circuit:
+# (John), first at **S1**, then at **S2**. The last token, which has to predict the name, is **END**. The task
+# is *indirect-object identification*. Wang and colleagues (2022) took it apart in GPT-2 small, and found this
+# circuit:
 
 # %%
 figures.diagram(
@@ -104,21 +106,22 @@ figures.diagram(
 #
 # ## 1. Can the model do it?
 #
-# The **logit difference** is `logit(IO) - logit(S)` at END. What pushes both names alike cancels in it, and above
-# 0 the model prefers the right name. Three draws of prompts, none of which share a name, place of drawing or (the
-# last) a template:
+# The **logit difference** is `logit(IO) - logit(S)` at END. What pushes both names alike cancels in it, and
+# above 0 the model prefers the right name. Three draws of prompts serve in this lesson. They share no name and
+# no seed, and the last one shares no template:
 #
 # | draw | for | prompts |
 # |---|---|---|
 # | choose | choosing heads | 96: 4 templates, 10 names |
 # | report | measuring what was chosen | 240: the same templates, 10 other names, another seed |
-# | confirm | the end of the lesson | 240: 2 other templates, 10 other names, another seed |
+# | confirm | a last test, in section 7 | 240: 2 other templates, 10 other names, another seed |
 #
 # In each, IO is named first in half of the prompts. The control is *report* with a third name at S2, so that
 # neither name is right.
 #
-# Only END changes in this lesson. So what comes before it is run once and kept (`keep_before_last`), and END runs
-# by itself on that (`run_last`): the same numbers as of a whole run, in a fraction of the time.
+# Only END changes in this lesson. So what comes before it is run once and kept (`keep_before_last`), and END
+# runs by itself on that (`run_last`). The numbers are those of a whole run, in a fraction of the time. The next
+# cell sets this up; you may skip its code.
 
 # %%
 from utils.circuits.attribution import keep_before_last, run_last
@@ -182,12 +185,13 @@ plots.table(
 )
 
 # %% [markdown]
-# The model passes on all three draws: the difference is **3.8** on *report*, and IO is above S in **98%** of those prompts. With a
-# third name it is near 0, as it should be. (The interval speaks for prompts made of *these* templates.)
+# The model passes on all three draws: the difference is **3.8** on *report*, and IO is above S in **99%** of
+# those prompts. With a third name it is near 0, as it should be. (The interval speaks for prompts made of
+# *these* templates.)
 
 # %% tags=["numbers"]
 claim("logit difference, report", diff["report"].mean(), text=3.8, within=0.4)
-claim("percent right", 100 * (diff["report"] > 0).float().mean(), text=98, within=2)
+claim("percent right", 100 * (diff["report"] > 0).float().mean(), text=99, within=2)
 assert min((diff[w] > 0).float().mean() for w in DRAWS) > 0.94
 assert diff["third name"].mean().abs() < diff["report"].mean() / 8
 
@@ -200,14 +204,15 @@ assert diff["third name"].mean().abs() < diff["report"].mean() / 8
 # `logit difference = x · (w * d) / scale`
 #
 # And `x` is a sum: the embedding, plus what each head and each MLP wrote. A head writes `z @ W_O`, its own
-# `W_O`. So every component has its own term in this sum. That is **direct logit attribution**: *direct*, because it counts
-# only what a component writes straight to the output, and not what it does through others. The scale is that of the whole
-# stream, the same for all terms: otherwise they would not sum.
+# `W_O`. So every component has its own term in this sum. That is **direct logit attribution**: *direct*,
+# because it counts only what a component writes straight to the output, and not what it does through others.
+# The scale is that of the whole stream, the same for all terms: otherwise they would not sum.
 #
-# ### Exercise 1 · attribute the difference to heads (15 minutes, medium)
+# ### Exercise 1 · attribute the difference to heads (12 minutes, medium)
 #
-# A cache gives `cache["z", layer]`, [batch, pos, head, d_head], and `cache["resid_post", layer]`, the stream after
-# that layer's block, [batch, pos, d_model].
+# A cache gives `cache["z", layer]`, [batch, pos, head, d_head], and `cache["resid_post", layer]`, the stream
+# after that layer's block, [batch, pos, d_model]. The rest is in `model.W_O`, `model.ln_final.weight`,
+# `model.cfg.n_layers` and `model.cfg.eps`.
 
 
 # %% tags=["exercise:utils.circuits.attribution.attribute_heads"]
@@ -295,7 +300,8 @@ plots.heatmap(
 
 # %% [markdown]
 # The terms sum to the difference, prompt by prompt. Hardly any of the 270 heads writes towards either name. One
-# stands out, **L23H3**, with **2.2** of the **3.8** logits. If the hypothesis holds here, it should be a name mover.
+# stands out, **L23H3**, with **2.2** of the **3.8** logits. If the hypothesis holds here, it should be a name
+# mover.
 
 # %% tags=["numbers"]
 assert gap < 1e-3
@@ -342,24 +348,27 @@ def looks(batch: ioi.Prompts, run: tuple) -> torch.Tensor:
 
 
 look = {w: over(w, looks, usual[w]) for w in ("choose", "report", "third name")}
-most = look["report"].mean(-1)[23, 3].argmax().item()
+mean_look = look["report"].mean(-1)
+most = mean_look[23, 3].argmax().item()
 outcome("13.look", f"at {ROLES[most]}" if most < 3 else "elsewhere")
 plots.table(
-    [(head_name(head), *(f"{a:.2f}" for a in look["report"].mean(-1)[head])) for head in SUSPECTS],
+    [(head_name(head), *(f"{a:.2f}" for a in mean_look[head])) for head in SUSPECTS],
     columns=["mean over report: END looks at", *ROLES],
 )
 
 # %% [markdown]
-# L23H3 gives **0.62** of its attention to **S2**, the name to avoid, and next to none to IO. How can it favour IO?
+# L23H3 gives **0.62** of its attention to **S2**, the name to avoid, and next to none to IO. How can it favour
+# IO?
 #
-# The difference rises when IO goes up, and just as much when S goes *down*. It cannot tell which. So take the two
-# names apart. But a single logit has no zero: add 1 to all logits, and no probability changes. "It raises IO" needs
-# something to compare with.
+# The difference rises when IO goes up, and just as much when S goes *down*. It cannot tell which. So take the
+# two names apart. But a single logit has no zero: add 1 to all logits, and no probability changes. "It raises
+# IO" needs something to compare with.
 #
-# ### Exercise 2 · raises IO, or lowers S? (10 minutes, medium) *audit*
+# ### Exercise 2 · raises IO, or lowers S? (8 minutes, medium)
 #
-# Choose the reference: of which tokens is the mean subtracted from IO's column of `W_U`, and from S's? Your choice has to do justice
-# to four imagined heads.
+# An audit: you choose the control. Along the direction `W_U[:, IO] - reference`, attribution says how far a
+# head raises the logit of IO above the reference's, and likewise for S. The reference is the mean of *some*
+# tokens' columns. Of which? It has to do justice to four imagined heads.
 #
 # | head | what it does | IO should read | S should read |
 # |---|---|---|---|
@@ -397,15 +406,15 @@ name_directions = lesson_13.check_name_directions(name_directions)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# (a) and (b) want names in the reference, and nothing but names. (c) and (d) say which names must not be in it, and
-# these differ from prompt to prompt.
+# (a) and (b) want names in the reference, and nothing but names. (c) and (d) say which names must not be in it,
+# and these differ from prompt to prompt.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
 # `names == io[:, None]` is [batch, name], true where a name is the prompt's IO. With a mask of 0 and 1, [batch,
-# name], `mask @ W_U[:, names].T` is a sum of columns for each prompt. Divide by how many they are. A loop over the
-# prompts will do as well.
+# name], `mask @ W_U[:, names].T` is a sum of columns for each prompt. Divide by how many they are. A loop over
+# the prompts will do as well.
 #
 # </details>
 
@@ -440,15 +449,15 @@ plots.table(
 )
 
 # %% [markdown]
-# L23H3 hardly touches IO, and lowers S by **2.4**. It is no name mover but an **S-suppressor**: it looks at a name, and
-# lowers that very name. L23H0 is a name mover as in the book. It looks at IO and raises it by **1.2**; but it raises S
-# too, so the difference shows only half of it. L24H4 looks at IO and *lowers* it by **1.2**. The paper has such heads as
-# well, *negative name movers*. L29H1 and L29H0 look at no name.
+# L23H3 hardly touches IO, and lowers S by **2.4**. It is no name mover but an **S-suppressor**: it looks at a
+# name, and lowers that very name. L23H0 is a name mover as in the book. It looks at IO and raises it by
+# **1.2**; but it raises S too, so the difference shows about half of it. L24H4 looks at IO and *lowers* it by
+# **1.2**. The paper has such heads as well, *negative name movers*. L29H1 and L29H0 look at no name.
 #
-# **Control.** Does L23H3 lower the name that came *twice*, or the one that stands at S2? Put a third name at S2.
+# **Control.** Does L23H3 lower the name that came *twice*, or the one that stands at S2? Put a third name at
+# S2.
 
 # %% tags=["numbers"]
-mean_look = look["report"].mean(-1)
 claim("L23H3 to S2", mean_look[23, 3, 2], text=0.62, within=0.06)
 assert mean_look[23, 3, 0] < 0.1 and (mean_look[29, :2, :3] < 0.05).all()
 claim("L23H3 raises S by", raised["report"]["S"][23, 3].mean(), text=-2.4, within=0.3)
@@ -502,22 +511,22 @@ plots.table(
 )
 
 # %% [markdown]
-# The name at S2 goes down by **1.8**, though it came only once. So "the duplicate" is not what L23H3 looks for: whoever stands
-# in that place is lowered, and somewhat more if the name came twice. A head's name is a hypothesis about more
-# prompts than those you have looked at.
+# The name at S2 goes down by **1.9**, though it came only once. So "the name that came twice" is not what L23H3
+# looks for: it lowers the name in that place, and somewhat more if it came twice. A name such as "S-suppressor"
+# is a hypothesis about more prompts than those you have seen.
 
 # %% tags=["numbers"]
-claim("L23H3 on the third name", lowered["third name"].mean(), text=-1.8, within=0.27)
+claim("L23H3 on the third name", lowered["third name"].mean(), text=-1.9, within=0.28)
 assert lowered["S"].mean() > lowered["third name"].mean() / 2
 
 # %% [markdown]
 # ## 4. Take a head away
 #
-# Attribution says what a head *wrote*. It does not say what would happen *without* it: later components read what it
-# wrote, and may react. So intervene. Mean ablation, as in lesson 1.1, at one position: at END the head's `z`
-# becomes its mean over the prompts, "some name or other". Earlier positions keep theirs.
+# Attribution says what a head *wrote*. It does not say what would happen *without* it: later components read
+# what it wrote, and may react. So intervene. Mean ablation, as in lesson 1.1, at one position: at END the
+# head's `z` becomes its mean over the prompts, "some name or other". Earlier positions keep theirs.
 #
-# ### Exercise 3 · ablate a head at END (12 minutes, medium)
+# ### Exercise 3 · ablate a head at END (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.circuits.attribution.ablate_at_end"]
@@ -558,14 +567,14 @@ ablate_at_end = lesson_13.check_ablate_at_end(ablate_at_end)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# A hook at `f"blocks.{layer}.attn.hook_z"` gets `z`, [batch, pos, head, d_head], and returns what the model should go on
-# with. Change a `z.clone()`, at the last position and this head only.
+# A hook at `f"blocks.{layer}.attn.hook_z"` gets `z`, [batch, pos, head, d_head], and returns what the model
+# should go on with. Change a `z.clone()`, at the last position and this head only.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Two runs: `model(tokens)`, and `model.run_with_hooks(tokens, fwd_hooks=[(name, hook)])`. The metric of the second
-# less that of the first. The mean over prompts of `z[:, -1, number]`, [batch, d_head], is `.mean(0)`.
+# Two runs: `model(tokens)`, and `model.run_with_hooks(tokens, fwd_hooks=[(name, hook)])`. The metric of the
+# second less that of the first. The mean over prompts of `z[:, -1, number]`, [batch, d_head], is `.mean(0)`.
 #
 # </details>
 
@@ -608,8 +617,8 @@ plots.table(
 )
 
 # %% [markdown]
-# Without L23H3 the difference falls by **2.1**, about what it wrote. Without L23H0, which wrote **0.5**, it does not fall at all
-# (the interval tells you how little it could be). Who made up for it?
+# Without L23H3 the difference falls by **2.1**, about what it wrote. Without L23H0, which wrote **0.5**, it
+# hardly changes, and the interval says how little. Who made up for it?
 
 # %% tags=["numbers"]
 assert max((f - effect[h][: len(f)]).abs().max() for h, f in by_hand.items()) < 1e-2
@@ -622,12 +631,13 @@ assert effect[23, 0].mean().abs() < by_head["report"][23, 0].mean() / 3
 #
 # Four things change the difference when heads of one layer are ablated:
 #
-# - **direct**: their own layer's attention writes something else. This is what attribution predicts.
+# - **direct**: their own layer's attention writes something else. This is what attribution predicts: about minus the
+#   attribution, as the mean in the head's place says little about a single prompt.
 # - **later attention** and **later MLPs** write something else, because they read what changed.
 # - **the norm**: the stream has another length, so all of it is divided by another scale.
 #
-# They happen together, so a convention is needed: first all components change while the *old* scale stays; then the
-# scale changes, for the whole stream *after* the ablation:
+# They happen together, so a convention is needed: first all components change while the *old* scale stays; then
+# the scale changes, for the whole stream *after* the ablation:
 #
 # `norm = x_after · (w * d) * (1 / scale_after - 1 / scale_before)`
 #
@@ -679,14 +689,15 @@ waterfall = lesson_13.check_waterfall(waterfall)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Write one inner function for a list of layers and a name, `"attn_out"` or `"mlp_out"`: the sum of `after - before`
-# at the last position, its dot product with the folded direction, divided by the old scale. Call it three times.
+# Write one inner function for a list of layers and a name, `"attn_out"` or `"mlp_out"`: the sum of `after -
+# before` at the last position, its dot product with the folded direction, divided by the old scale. Call it
+# three times.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Later attention begins at `layer + 1`, later MLPs at `layer`: a block's MLP comes after its attention. In the last
-# layer no attention is later, and a bare `sum` of nothing is the number 0: begin with
+# Later attention begins at `layer + 1`, later MLPs at `layer`: a block's MLP comes after its attention. In the
+# last layer no attention is later, and a bare `sum` of nothing is the number 0: begin with
 # `torch.zeros_like(direction)`.
 #
 # </details>
@@ -746,12 +757,13 @@ for head in without:
     )
 
 # %% [markdown]
-# **L23H0** is repaired. The measured change is **0.5** above the direct one in the paired comparison, and two steps make it. Later
-# attention gives back most: L24H4, the negative name mover, lowers IO less when IO has not been raised. The rest is the norm: the stream is shorter,
-# so all that remains counts for more. McGrath and colleagues call this *self-repair*.
+# **L23H0** is repaired: the measured change is **0.5** above the direct one in the paired comparison. Later
+# attention gives back most of that, above all L24H4, the negative name mover, which writes less against IO now.
+# The rest is the norm: the stream is shorter, so all that remains counts for more. McGrath and colleagues call
+# this *self-repair*.
 #
-# **L23H3** looks as if nothing reacted, and that is a coincidence: later attention gives back **0.6**, and later MLPs take
-# about as much away. That the measured change is near the direct one does not mean that nothing happened in between.
+# **L23H3** looks as if nothing had reacted. In fact later attention gives back **0.6**, and later MLPs take
+# nearly as much away. A measured change close to the direct one does not show that nothing happened in between.
 
 # %% tags=["numbers"]
 claim("L23H0, measured less direct", repair.mean(), text=0.5, within=0.07)
@@ -763,13 +775,13 @@ assert -0.8 < steps[23, 3]["later MLPs"].mean() < -0.3 and max(gaps.values()) < 
 # %% [markdown]
 # ## 6. The head that attribution cannot see
 #
-# ### Investigation · find it in ten ablations (10 minutes, medium)
+# ### Investigation · find it in ten ablations (8 minutes, medium)
 #
 # Some head writes nothing to the difference: its attribution is below 0.05 in size. Yet without it, at END, the
 # difference falls more than without any other such head. Find it. You have **ten ablations**, with
-# `without_head((layer, head))`, and as much reading of `heads` (attributions) and `look["choose"]` (attention from
-# END, [layer, head, role, batch], roles as in `ROLES`) as you like. The diagram at the top tells you where to look. Answer as
-# `(layer, head)`.
+# `without_head((layer, head))`. You may read as much as you like in `heads`, the attributions, and in
+# `look["choose"]`, the attention from END, [layer, head, role, batch], with roles as in `ROLES`. The diagram at
+# the top says where such a head could be. Answer as `(layer, head)`.
 
 # %%
 spent = []
@@ -802,14 +814,14 @@ invisible_head = lesson_13.check_invisible_head(invisible_head)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# A head without an effect of its own must act through later heads. In the diagram that is the S-inhibition head:
-# it sits at END, before the name movers. Where does it look?
+# A head without an effect of its own must act through later heads. In the diagram that is the S-inhibition
+# head: it sits at END, before the name movers. Where does it look?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `top_heads(look["choose"].mean(-1)[..., 2], 12)` are the heads with most attention from END to S2. Leave out those
-# with an attribution above 0.05 in size, and ablate the rest from the top.
+# `top_heads(look["choose"].mean(-1)[..., 2], 12)` are the heads with most attention from END to S2. Leave out
+# those with an attribution above 0.05 in size, and ablate the rest from the top.
 #
 # </details>
 
@@ -830,7 +842,7 @@ half = by_head["choose"][..., : 2 * len(prompts["choose"][0].io)].mean(-1)
 dots = {head_name(h): (half[h].item(), sweep[h[0] - FROM, h[1]].item()) for h in every}
 plots.scatter(
     dots,
-    named=[name for name, (x, y) in dots.items() if max(abs(x), abs(y)) > 0.3],
+    named=[name for name, (x, y) in dots.items() if max(abs(x), abs(y)) > 0.35],
     title="Does attribution say what happens without a head?",
     x="attribution (logits)",
     y="change of the difference without the head",
@@ -844,8 +856,17 @@ plots.scatter(
 )
 
 # %%
+silent_name = head_name(invisible_head)
 heard = at_end("report", [invisible_head])
 silent = logit_diffs("report", heard) - diff["report"]
+steps[invisible_head] = falls("report", invisible_head[0], heard)
+figures.waterfalls(
+    {f"without {silent_name}": {step: x.mean() for step, x in steps[invisible_head].items()}},
+    title=f"Through whom does {silent_name} act?",
+    y="change (logits)",
+)
+
+# %%
 moved = over("report", looks, heard) - look["report"]
 MOVERS = [
     (23, h)
@@ -853,14 +874,13 @@ MOVERS = [
     if raised["choose"]["IO"].mean(-1)[23, h] > 0.4 and look["choose"].mean(-1)[23, h, 0] > 0.2
 ]
 print("movers of layer 23, chosen on choose:", [head_name(head) for head in MOVERS])
-steps[invisible_head] = falls("report", invisible_head[0], heard)
 plots.table(
     [
         (head_name(head), *(show(moved[head][ROLES.index(role)]) for role in ("IO", "S1", "S2")))
         for head in [*MOVERS, (23, 3)]
     ],
     columns=[
-        f"attention from END without {head_name(invisible_head)}, change",
+        f"attention from END without {silent_name}, change",
         "to IO",
         "to S1",
         "to S2",
@@ -868,9 +888,11 @@ plots.table(
 )
 
 # %% [markdown]
-# L20H0 looks at S2 and writes nothing towards a name. Without it the difference falls by **1.1** on *report*; of the heads in
-# the plot, 19 of 20 change it by less than a third of that. Its effect passes through later attention: without it the movers of layer 23 look less at IO and more at S1.
-# That is the paper's **S-inhibition**. So the hypothesis is right about the part that attribution hides, and wrong about the part that it shows.
+# L20H0 looks at S2 and writes nothing towards a name. Without it the difference falls by **1.1** on *report*;
+# of the heads in the plot, 19 of 20 change it by less than a third of that. The effect passes through later
+# attention: without L20H0 the movers of layer 23 look less at IO and more at S1. That is the paper's
+# **S-inhibition**. So the hypothesis is right about what attribution hides, and wrong about the head that it
+# shows first.
 
 # %% tags=["numbers"]
 claim("without L20H0, report", silent.mean(), text=-1.1, within=0.16)
@@ -898,7 +920,6 @@ changes = {"report": {**effect, invisible_head: silent}, "confirm": {}}
 for head in changes["report"]:
     after = at_end("confirm", [head])
     changes["confirm"][head] = logit_diffs("confirm", after) - diff["confirm"]
-silent_name = head_name(invisible_head)
 rows = {
     "L23H3: attribution": lambda w: by_head[w][23, 3],
     "L23H3: attention to S2": lambda w: look[w][23, 3, 2],
@@ -918,9 +939,9 @@ plots.table(
 # %% [markdown]
 # Everything holds: the S-suppressor, the mover that is not missed, the head without attribution that is.
 #
-# So what does an attribution of 0.5 mean? That the head wrote 0.5 to the output, and no more. *High attribution and
-# not needed* happens, and so does *no attribution and badly needed*. Attribution finds who writes last. To find who matters,
-# intervene.
+# So what does an attribution of 0.5 mean? That the head wrote 0.5 to the output, and no more. *High attribution
+# and not needed* happens, and so does *no attribution and badly needed*. Attribution finds who writes last. To
+# find who matters, intervene.
 
 # %% tags=["numbers"]
 for what in ("L23H3 raises S by", "without L23H3", f"without {silent_name}"):
@@ -935,9 +956,9 @@ assert (
 # %% [markdown]
 # ## Going deeper: what do the weights say? (12 minutes)
 #
-# Attention decides *where* a head looks. `W_V @ W_O`, its **OV circuit**, decides what it writes when it looks there.
-# So weights alone can be asked: if a head looks at one name, what happens to the 30 names' logits? A name mover raises
-# the name it reads.
+# Attention decides *where* a head looks. `W_V @ W_O`, its **OV circuit**, decides what it writes when it looks
+# there. So weights alone can be asked: if a head looks at one name, what happens to the 30 names' logits? A
+# name mover raises the name it reads.
 #
 # ### Exercise 5 · what a head does to the name it reads (12 minutes, medium)
 
@@ -973,19 +994,20 @@ ov_on_names = lesson_13.check_ov_on_names(ov_on_names)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Four products in a row: the stream through `ln1`, times the group's `W_V`, times the head's own `W_O`; then the final
-# norm's weight, and the names' columns of `W_U`.
+# Four products in a row: the stream through `ln1`, times the group's `W_V`, times the head's own `W_O`; then
+# the final norm's weight, and the names' columns of `W_U`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Here 9 heads share 3 groups, so heads 0 to 2 use group 0, and 3 to 5 group 1. `model.W_V.shape[1]` is the number of groups.
+# Here 9 heads share 3 groups, so heads 0 to 2 use group 0, and 3 to 5 group 1. `model.W_V.shape[1]` is the
+# number of groups.
 #
 # </details>
 
 # %% [markdown]
-# What stands at a name's position before layer 23? Two guesses: the name's embedding; or the embedding plus what MLP 0
-# makes of it alone.
+# What stands at a name's position before layer 23? Two guesses: the name's embedding; or the embedding plus
+# what MLP 0 makes of it alone.
 
 # %%
 from utils.heads import random_heads
@@ -1035,26 +1057,27 @@ plots.table(
 )
 
 # %% [markdown]
-# With MLP 0 the story is in the weights. L23H3 lowers the name it reads most of all, for every one of the 30 names,
-# and so does L24H4. L23H0, L23H1 and L23H2 raise it for every one. By chance it would be one name in thirty. With the bare
-# embedding nothing of this can be seen in layer 23: L23H0 would seem to copy *no* name. A score from weights is
-# only as good as the guess of what the head reads.
+# With MLP 0 the story is in the weights. L23H3 lowers the name it reads most of all, for every one of the 30
+# names, and so does L24H4. L23H0, L23H1 and L23H2 raise it for every one. By chance it would be one name in
+# thirty. With the bare embedding nothing of this can be seen in layer 23: L23H0 would seem to copy *no* name. A
+# score from weights is only as good as the guess of what the head reads.
 #
-# And the two heads of layer 29, which look at END itself? They do the same to the bare embedding, which in this model is
-# also `W_U`: L29H1 raises a name that is already being predicted, and L29H0 lowers it. They echo, and look at no name.
+# And the two heads of layer 29, which look at END itself? There they would read what END already predicts. They
+# do the same to the bare embedding, which in this model is also `W_U`: L29H1 raises the name that it reads, and
+# L29H0 lowers it. That fits two heads that echo a prediction, one louder and one softer.
 
 # %% tags=["numbers"]
 with_mlp, bare = copies["embedding + MLP 0"], copies["embedding"]
-assert with_mlp[23, 3][1] > 0.95 and with_mlp[24, 4][1] > 0.95
-assert min(with_mlp[23, h][0] for h in range(3)) > 0.95 and bare[23, 0][0] < 0.1
+assert with_mlp[23, 3][1] == with_mlp[24, 4][1] == 1
+assert min(with_mlp[23, h][0] for h in range(3)) == 1 and bare[23, 0][0] < 0.1
 assert bare[29, 1][0] > 0.9 and bare[29, 0][1] > 0.9
 
 # %% [markdown]
 # ## Going deeper: all movers at once (8 minutes)
 #
-# In the paper, heads that did nothing before begin to move the name once the name movers are gone: *backup name movers*. So ablate all movers of layer 23
-# together. A first report could read: "the difference changes by next to nothing, and accuracy stays; the model can do without movers". *What
-# would you look at before you believe it?*
+# In the paper, other heads begin to move the name once the name movers are gone: *backup name movers*. So
+# ablate all movers of layer 23 together. A first report could read: "the difference hardly changes, accuracy
+# stays, so the model can do without movers". What would you look at before you believe it?
 
 # %%
 gone = at_end("report", MOVERS)
@@ -1113,12 +1136,12 @@ plots.table(
 )
 
 # %% [markdown]
-# The report is right about the mean, and wrong about the model. A single prompt changes by **1.3** logits, up or
-# down. And both names fall: IO loses **3.1** logits against the other names, nearly all that the movers wrote. It is
-# the first choice in **0.78** of the prompts before, and in **0.30** after.
+# The report is right about the mean, and wrong about the model. A single prompt changes by **1.3** logits, up
+# or down. And both names fall: IO loses **3.1** logits against the other names, nearly all that the movers
+# wrote. It is the first choice in **0.78** of the prompts before, and in **0.30** after.
 #
-# What is repaired is the *difference*, by **1.0** in the paired comparison: L24H4 lowers IO less now, and the norm does
-# the rest. No backup mover steps in.
+# What is repaired is the *difference*, by **1.0** in the paired comparison. Mostly L24H4 lowers IO less now,
+# and the norm adds its part. No backup mover steps in.
 
 # %% tags=["numbers"]
 claim("a prompt's change", change.abs().mean(), text=1.3, within=0.19)
@@ -1135,8 +1158,8 @@ assert reacts["IO"].mean(-1).flatten().topk(3).values[2] < 0.4, "no backup: two 
 # %% [markdown]
 # ## Going deeper: zero or mean? (3 minutes)
 #
-# Mean ablation keeps what a head gives on every prompt. Zero ablation takes that away too, and shows the later layers a
-# stream that no prompt makes.
+# Mean ablation keeps what a head gives on every prompt. Zero ablation takes that away too, and later layers
+# then read a stream that no prompt makes. For which heads does the choice matter?
 
 
 # %%
@@ -1160,10 +1183,19 @@ plots.table(
 )
 
 # %% [markdown]
+# For L23H3 and L23H0 little changes. L20H0 without its mean costs half as much again: part of its effect is the
+# same on all prompts, and no matter of who gave. Say which ablation a number comes from.
+
+# %% tags=["numbers"]
+assert 1.3 < zero[20, 0].mean() / changes["report"][20, 0].mean() < 2
+assert (zero[23, 3] - changes["report"][23, 3]).mean().abs() < 0.4
+assert (zero[23, 0] - changes["report"][23, 0]).mean().abs() < 0.2
+
+# %% [markdown]
 # ## Going deeper: the lens on the difference (4 minutes)
 #
-# The logit lens of lesson 00 stops after each block and reads the stream there on its *own* scale. Beside it, the same sum on the final
-# scale, as in section 2.
+# The logit lens of lesson 00 stops after each block and reads the stream there on its *own* scale. Beside it,
+# the same sum on the final scale, as in section 2.
 
 
 # %%
@@ -1176,18 +1208,20 @@ def lens(batch: ioi.Prompts, run: tuple) -> torch.Tensor:
 
 
 own, final = over("report", lens, usual["report"]).mean(-1)
-plots.lines(
+fig = plots.lines(
     {"each layer's own scale (logit lens)": own[15:], "the final scale": final[15:]},
     at=range(15, cfg.n_layers),
     title="When does the model know?",
     x="after block",
     y="logit difference",
-)
+).update_layout(showlegend=False)
+fig.add_annotation(x=24.2, y=6.5, text="own scale (logit lens)", showarrow=False, xanchor="left")
+fig.add_annotation(x=25, y=1.6, text="final scale", showarrow=False)
 
 # %% [markdown]
-# Both rise in layer 23. But the lens reads **8.7** there and less than half of that at the end, as if the model became unsure. On one scale most of that fall is
-# gone: the stream grew longer, and the lens divides by its length. A lens says what the model would answer if it stopped
-# here, and not how much each layer adds.
+# Both rise in layer 23. But the lens reads **8.7** there and less than half of that at the end, as if the model
+# became unsure. On one scale that fall is gone: the stream grew longer, and the lens divides by its length. A
+# lens says what the model would answer if it stopped here, and not how much each layer adds.
 
 # %% tags=["numbers"]
 claim("lens after block 23", own[23], text=8.7, within=1)
@@ -1196,8 +1230,8 @@ assert own[-1] < own[23] / 2 and final[-1] > 0.9 * final[23] and own[22].abs() <
 # %% [markdown]
 # ## Going deeper: the library's version (3 minutes)
 #
-# TransformerLens has direct logit attribution. It wants the norm's weights *folded* into `W_U`, in place; hence a second copy of
-# the model.
+# TransformerLens has direct logit attribution. It wants the norm's weights *folded* into `W_U`, in place; hence
+# a second copy of the model.
 
 # %%
 from transformer_lens.tools.analysis import direct_logit_attribution
@@ -1268,8 +1302,8 @@ plots.table(
 )
 
 # %% [markdown]
-# **What did not replicate.** The strongest head is an S-suppressor, no name mover. Without the movers no backup begins to
-# move names: suppressors let go, and the norm helps.
+# **What did not replicate.** The strongest head is an S-suppressor, no name mover. Without the movers no backup
+# begins to move names: suppressors let go, and the norm helps.
 #
 # ## Questions to discuss
 #
@@ -1286,8 +1320,9 @@ plots.table(
 #
 # ## Where this breaks
 #
-# Attribution is exact only because the scale is held fixed, and it counts the last step of every path alone. The
-# mean that replaces a head is a choice (lesson 1.4 makes another). All prompts tell of someone who gives something to someone.
+# Attribution is exact only because the scale is held fixed, and it counts the last step of every path alone.
+# The mean that replaces a head is a choice (lesson 1.4 makes another). All prompts tell of someone who gives
+# something to someone.
 #
 # ## Further reading
 #
