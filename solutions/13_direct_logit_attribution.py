@@ -51,8 +51,7 @@ from utils.circuits import figures
 from utils.lesson import claim
 from utils.models import load
 
-torch.set_grad_enabled(False)  # nothing is trained here
-model = load()
+model = load().requires_grad_(False)  # nothing is trained here
 cfg = model.cfg
 
 PROMPT = "When Mary and John went to the store, John gave a drink to"  # change it, and run again
@@ -342,7 +341,7 @@ ROLES = ("IO", "S1", "S2", "END", "BOS")
 def looks(batch: ioi.Prompts, run: tuple) -> torch.Tensor:
     """Attention from END to each role, [layer, head, role, batch]."""
     patterns = torch.stack([run[1]["pattern", layer][:, :, -1] for layer in range(cfg.n_layers)])
-    rows = torch.arange(len(batch.io))
+    rows = torch.arange(len(batch.io), device=batch.io.device)
     places = [rows * 0 + batch.positions.get(role, 0) for role in ROLES]
     return torch.stack([patterns[:, rows, :, place] for place in places]).permute(2, 3, 0, 1)
 
@@ -350,7 +349,8 @@ def looks(batch: ioi.Prompts, run: tuple) -> torch.Tensor:
 look = {w: over(w, looks, usual[w]) for w in ("choose", "report", "third name")}
 mean_look = look["report"].mean(-1)
 most = mean_look[23, 3].argmax().item()
-outcome("13.look", f"at {ROLES[most]}" if most < 3 else "elsewhere")
+most_at = ("at IO", "at S1", "at S2", "elsewhere")[min(most, 3)]
+outcome("13.look", most_at)
 plots.table(
     [(head_name(head), *(f"{a:.2f}" for a in mean_look[head])) for head in SUSPECTS],
     columns=["mean over report: END looks at", *ROLES],
@@ -494,9 +494,10 @@ lowered = {
     for name, own in [("S", "s"), ("IO", "io"), ("third name", "spare")]
 }
 least = min(lowered, key=lambda name: lowered[name].mean())
-named = {"S": "S, though it comes once now", "third name": "the third name"}
+answers = {"S": "S, though it comes once now", "third name": "the third name", "IO": "IO"}
 is_small = lowered[least].mean() > -0.5
-outcome("13.third", "none by more than 0.5" if is_small else named.get(least, "IO"))
+lowered_most = "none by more than 0.5" if is_small else answers[least]
+outcome("13.third", lowered_most)
 plots.table(
     [
         ("S again (report)", f"{mean_look[23, 3, 2]:.2f}", show(raised["report"]["S"][23, 3]), ""),
@@ -617,13 +618,12 @@ plots.table(
 )
 
 # %% [markdown]
-# Without L23H3 the difference falls by **2.1**, about what it wrote. Without L23H0, which wrote **0.5**, it
-# hardly changes, and the interval says how little. Who made up for it?
+# Without L23H3 the difference falls by **2.1**, about what it wrote. Without L23H0, which wrote **0.55**, it hardly changes, and the interval says how little. Who made up for it?
 
 # %% tags=["numbers"]
 assert max((f - effect[h][: len(f)]).abs().max() for h, f in by_hand.items()) < 1e-2
 claim("L23H3, change", effect[23, 3].mean(), text=-2.1, within=0.3)
-claim("L23H0, attribution", by_head["report"][23, 0].mean(), text=0.5, within=0.07)
+claim("L23H0, attribution", by_head["report"][23, 0].mean(), text=0.55, within=0.08)
 assert effect[23, 0].mean().abs() < by_head["report"][23, 0].mean() / 3
 
 # %% [markdown]
@@ -757,7 +757,7 @@ for head in without:
     )
 
 # %% [markdown]
-# **L23H0** is repaired: the measured change is **0.5** above the direct one in the paired comparison. Later
+# **L23H0** is repaired: the measured change is about half a logit above the direct one in the paired comparison. Later
 # attention gives back most of that, above all L24H4, the negative name mover, which writes less against IO now.
 # The rest is the norm: the stream is shorter, so all that remains counts for more. McGrath and colleagues call
 # this *self-repair*.
@@ -766,7 +766,7 @@ for head in without:
 # nearly as much away. A measured change close to the direct one does not show that nothing happened in between.
 
 # %% tags=["numbers"]
-claim("L23H0, measured less direct", repair.mean(), text=0.5, within=0.07)
+assert 0.3 < repair.mean() < 0.8
 assert low > 0.3 and steps[23, 0]["later attention"].mean() > steps[23, 0]["norm"].mean() > 0.1
 assert top_heads(reactions("report", 23, without[23, 0]).mean(-1).abs(), 1) == [(24, 4)]
 claim("L23H3, later attention", steps[23, 3]["later attention"].mean(), text=0.6, within=0.09)
@@ -777,7 +777,7 @@ assert -0.8 < steps[23, 3]["later MLPs"].mean() < -0.3 and max(gaps.values()) < 
 #
 # ### Investigation · find it in ten ablations (8 minutes, medium)
 #
-# Some head writes nothing to the difference: its attribution is below 0.05 in size. Yet without it, at END, the
+# Some head writes nothing to the difference: its attribution is below `0.05` in size. Yet without it, at END, the
 # difference falls more than without any other such head. Find it. You have **ten ablations**, with
 # `without_head((layer, head))`. You may read as much as you like in `heads`, the attributions, and in
 # `look["choose"]`, the attention from END, [layer, head, role, batch], with roles as in `ROLES`. The diagram at
@@ -821,7 +821,7 @@ invisible_head = lesson_13.check_invisible_head(invisible_head)
 # <details><summary>Hint 2</summary>
 #
 # `top_heads(look["choose"].mean(-1)[..., 2], 12)` are the heads with most attention from END to S2. Leave out
-# those with an attribution above 0.05 in size, and ablate the rest from the top.
+# those with an attribution above `0.05` in size, and ablate the rest from the top.
 #
 # </details>
 
@@ -939,7 +939,7 @@ plots.table(
 # %% [markdown]
 # Everything holds: the S-suppressor, the mover that is not missed, the head without attribution that is.
 #
-# So what does an attribution of 0.5 mean? That the head wrote 0.5 to the output, and no more. *High attribution
+# So what does an attribution of `0.5` mean? That the head wrote `0.5` to the output, and no more. *High attribution
 # and not needed* happens, and so does *no attribution and badly needed*. Attribution finds who writes last. To
 # find who matters, intervene.
 
@@ -1136,19 +1136,18 @@ plots.table(
 )
 
 # %% [markdown]
-# The report is right about the mean, and wrong about the model. A single prompt changes by **1.3** logits, up
-# or down. And both names fall: IO loses **3.1** logits against the other names, nearly all that the movers
+# The report is right about the mean, and wrong about the model. A single prompt changes by about one logit, up or down. And both names fall: IO loses **3.1** logits against the other names, nearly all that the movers
 # wrote. It is the first choice in **0.78** of the prompts before, and in **0.30** after.
 #
-# What is repaired is the *difference*, by **1.0** in the paired comparison. Mostly L24H4 lowers IO less now,
+# What is repaired is the *difference*, by about one logit in the paired comparison. Mostly L24H4 lowers IO less now,
 # and the norm adds its part. No backup mover steps in.
 
 # %% tags=["numbers"]
-claim("a prompt's change", change.abs().mean(), text=1.3, within=0.19)
+assert 0.9 < change.abs().mean() < 1.5
 claim("IO, measured", sum(by_target["IO"].values()).mean(), text=-3.1, within=0.4)
 claim("first choice", firsts["as usual"], text=0.78, within=0.08)
 claim("first choice without movers", firsts["without movers"], text=0.3, within=0.045)
-claim("repair", repair.mean(), text=1.0, within=0.15)
+assert 0.8 < repair.mean() < 1.4
 assert low > 0.5 and helpers[0] == (24, 4)
 assert (
     by_target["IO"]["direct"].mean() < -2.5 and by_target["logit difference"]["norm"].mean() > 0.15

@@ -104,7 +104,8 @@ class Prompts:
     def _with(self, change: Mapping[str, Int[Tensor, " batch"]]) -> "Prompts":
         tokens = self.tokens.clone()
         for label, names in change.items():
-            tokens[torch.arange(len(tokens)), self.positions[label]] = names
+            rows = torch.arange(len(tokens), device=tokens.device)
+            tokens[rows, self.positions[label]] = names
         return replace(self, tokens=tokens, texts=())
 
 
