@@ -1002,41 +1002,42 @@ print(f"attention to position 0: {to_first:.2f}; an even spread would send {even
 #
 # ### Which BOS?
 #
-# `<|im_start|>` is more than a beginning. In chats it opens a turn, and the name of the speaker comes next: `<|im_start|>user`, then a new line. Here it is followed by a sentence. Does that
-# harm? Compare the probability of the thirteen answers after four prefixes.
+# `<|im_start|>` is more than a beginning. In chats it opens a turn, and the name of the speaker comes next: `<|im_start|>user`, then a new line. Here
+# it is followed by a sentence. Is that why ` Paris` gets no more than **0.30**? Compare four prefixes, on our first prompt, and on 19 others that we have used.
 
 
 # %%
+known = facts | {f"The capital city of {c} is": f" {city}" for c, city in capitals.items()}
+several = [text for text in known if text != prompt]
+
+
 def after_prefix(prefix: str) -> Tensor:
-    """Log-probabilities of the thirteen answers after `prefix`, [13]."""
+    """Log-probabilities of the 20 answers after `prefix`, ' Paris' first."""
     found = []
-    for text, word in facts.items():
-        ids = model.to_tokens(prefix + text, prepend_bos=False)
+    for texts in ([prompt], several):
+        ids = model.to_tokens([prefix + text for text in texts], prepend_bos=False)
         with torch.no_grad():
-            found.append(model(ids)[0, -1].log_softmax(-1)[model.to_single_token(word)])
+            log_probs = model(ids)[:, -1].log_softmax(-1)
+        right = [model.to_single_token(known[text]) for text in texts]
+        found += [row[i] for row, i in zip(log_probs, right, strict=True)]
     return torch.stack(found).cpu()
 
 
-four = ["<|im_start|>", "<|endoftext|>", "", "<|im_start|>user\n"]
-scores = {prefix: after_prefix(prefix) for prefix in four}
-gains = {prefix: scores[prefix] - scores["<|im_start|>"] for prefix in four}
-intervals = {prefix: bootstrap(gains[prefix]) for prefix in four}
+scores = {p: after_prefix(p) for p in ("<|im_start|>", "<|endoftext|>", "", "<|im_start|>user\n")}
+gains = {p: score[1:] - scores["<|im_start|>"][1:] for p, score in scores.items()}
+intervals = {p: bootstrap(gain) for p, gain in gains.items()}
 plots.table(
     [
-        (
-            repr(prefix),
-            f"{scores[prefix][0].exp():.2f}",
-            f"{gains[prefix].mean():+.2f} ({intervals[prefix].low:+.2f} to {intervals[prefix].high:+.2f})",
-        )
-        for prefix in four
+        (repr(p), f"{scores[p][0].exp():.2f}", f"{gains[p].mean():+.2f}", f"{low:+.2f} to {high:+.2f}")
+        for p, (low, high) in intervals.items()
     ],
-    columns=["prefix", "P(' Paris')", "gain of 13 answers over <|im_start|>, nats (95% interval)"],
+    columns=["prefix", "P(' Paris')", "19 other answers: gain over <|im_start|>, nats", "95% interval"],
 )
 
 # %% [markdown]
-# After the separator of documents, `<|endoftext|>`, ` Paris` gets **0.75** instead of **0.30**, and as much as **0.70** with no BOS or with a whole `<|im_start|>user` line. So an opened turn without a speaker is an odd place for a
-# sentence. Over all thirteen answers the gain is smaller, and its interval is in the table. The prompts were *chosen* because they work after `<|im_start|>`,
-# which makes it look better than it is.
+# ` Paris` tells a clear story. After `<|endoftext|>` it gets **0.75**, after a complete `<|im_start|>user` line **0.70**, with no BOS as well. A turn that is opened without a speaker would then be
+# a bad start. But that is *one prompt*. Over the other 19 neither of the first two is better than `<|im_start|>`: the intervals reach to both sides of zero. Only the
+# run without BOS gains a little, **0.2** nats. And the prompts were kept because they work after `<|im_start|>`, which favours it. So we cannot say that a chat marker harms in general.
 #
 # None of them is wrong. Mixing them is: activations with BOS and without differ at every position, and by one place.
 # **This course uses TransformerLens's default, `<|im_start|>`, and leaves position 0 out of averages.**
@@ -1051,11 +1052,15 @@ claim("cost of MLP 11 at position 0", sink["position 0"], text=5.6, within=0.3)
 claim("cost of MLP 11 at the others", sink["all others"], text=0.6, within=0.09)
 claim("percent of attention on position 0", 100 * to_first, text=63, within=3)
 assert even < to_first
+user = "<|im_start|>user\n"
 claim("P(' Paris') after <|endoftext|>", scores["<|endoftext|>"][0].exp(), text=0.75, within=0.04)
 claim("P(' Paris') after <|im_start|>", scores["<|im_start|>"][0].exp(), text=0.30, within=0.03)
-claim("P(' Paris') without BOS", scores[""][0].exp(), text=0.70, within=0.05)
-claim("P(' Paris') after a user line", scores[four[3]][0].exp(), text=0.70, within=0.05)
-assert intervals["<|endoftext|>"].low > 0
+claim("P(' Paris') after a user line", scores[user][0].exp(), text=0.70, within=0.05)
+assert abs(scores[""][0].exp() - 0.70) < 0.05
+for p in ("<|endoftext|>", user):
+    assert intervals[p].low < 0 < intervals[p].high
+assert intervals[""].low > 0
+claim("gain without BOS", gains[""].mean(), text=0.2, within=0.03)
 
 # %% tags=["numbers"]
 # For the first question below.
