@@ -116,10 +116,9 @@ def _add_and_reset(model, tokens, name):
 
 
 def _sweep(
-    score=lambda logits, answers: logits[:, -1]
-    .log_softmax(-1)
-    .gather(-1, answers[:, None])
-    .squeeze(-1),
+    score=lambda logits, answers: (
+        logits[:, -1].log_softmax(-1).gather(-1, answers[:, None]).squeeze(-1)
+    ),
     *,
     damage=lambda intact, ablated: intact - ablated,
     parts=("attn", "mlp"),
@@ -209,9 +208,7 @@ def _by_einsum(damage):
 
 def _by_numpy(damage):
     values = damage.numpy()
-    columns = [
-        values[:, i] - np.delete(values, i, axis=1).mean(1) for i in range(values.shape[1])
-    ]
+    columns = [values[:, i] - np.delete(values, i, axis=1).mean(1) for i in range(values.shape[1])]
     excess = torch.from_numpy(np.stack(columns, 1))
     return excess.max(0).values, excess.argmax(0)
 
@@ -363,7 +360,11 @@ MISTAKES = {
         ("first text", _ablate(_zero_row), "first text of the batch"),
         ("mean", _ablate(lambda x: x.mean((0, 1), keepdim=True).expand_as(x)), "mean ablation"),
         ("ones", _ablate(torch.ones_like), "ones in its place"),
-        ("another layer", _ablate(torch.zeros_like, names=lambda n: ["blocks.0" + n[8:]]), "`name`"),
+        (
+            "another layer",
+            _ablate(torch.zeros_like, names=lambda n: ["blocks.0" + n[8:]]),
+            "`name`",
+        ),
         (
             "the attention",
             _ablate(torch.zeros_like, names=lambda n: [n.replace("mlp", "attn")]),
@@ -371,9 +372,7 @@ MISTAKES = {
         ),
         (
             "both",
-            _ablate(
-                torch.zeros_like, names=lambda n: [n[:14] + "attn_out", n[:14] + "mlp_out"]
-            ),
+            _ablate(torch.zeros_like, names=lambda n: [n[:14] + "attn_out", n[:14] + "mlp_out"]),
             "whole block",
         ),
         (

@@ -31,7 +31,8 @@ class _Planted(torch.nn.Module):
             tokens = self.to_tokens(tokens, prepend_bos)
         tokens = tokens[None] if tokens.ndim == 1 else tokens
         bos = int(tokens[0, 0] == self.BOS)
-        return torch.stack([self.table[bos, at, i] for at, i in enumerate(tokens[0].tolist())])[None]
+        rows = [self.table[bos, at, i] for at, i in enumerate(tokens[0].tolist())]
+        return torch.stack(rows)[None]
 
     def decode(self, ids, **_) -> str:
         ids = ids.tolist() if isinstance(ids, Tensor) else ids
@@ -242,7 +243,7 @@ def check_zero_ablated(zero_ablated) -> str:
 
 
 class _Layers(torch.nn.Module):
-    """Stands in for a model of `n_layers`: it has intact logits, and knows those of ablated runs."""
+    """Stands in for a model: its intact logits, and those of a run without each component."""
 
     def __init__(self, n_layers: int, batch: int, random: torch.Generator):
         super().__init__()
@@ -383,7 +384,7 @@ def check_largest_excess(largest_excess) -> str:
         worst = against(lambda others, i: others.max(1).values)
         middle = against(lambda others, i: others.median(1).values)
         first = damage - damage[:, :1]
-        share = damage / against(lambda others, i: -others.mean(1) + damage[:, i])
+        share = damage / (damage - excess)
         match(
             got,
             right,
@@ -455,13 +456,13 @@ def check_put_back(put_back) -> str:
             x[:, at] += of[name][:, at]
             return x
 
-        right = patched()
+        right, kept_logits = patched(), _hooked(model, tokens, {})
         got = put_back(model, tokens, source, layer, position)
         if isinstance(got, (list, tuple)):
             raise Wrong("Return the logits alone, one tensor.")
         mistakes = {
             "Nothing was put back: these are the logits of `tokens`. Does your hook `return` what "
-            "it changed? Does the vector come from the run on `source`?": _hooked(model, tokens, {}),
+            "it changed? Does the vector come from the run on `source`?": kept_logits,
             "These are the logits of `source`: run the model on `tokens`, with one vector changed. "
             "Or did you put all positions back?": _hooked(model, source, {}),
             "The wrong way round: run on `tokens`, and take the vector from `source`.": patched(
@@ -471,7 +472,7 @@ def check_put_back(put_back) -> str:
                 model, tokens, {name: added}
             ),
             "The position is set to zero: put the vector from `source` there.": _hooked(
-                model, tokens, {name: lambda x: _only_at(x, position)}
+                model, tokens, {name: lambda x, at=position: _only_at(x, at)}
             ),
             "Every position up to `position` is put back: only one should be.": patched(
                 slice(0, position + 1)

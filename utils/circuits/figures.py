@@ -251,7 +251,9 @@ def next_token_bars(model, prompt: str, *, k: int = 8) -> go.Figure:
     """A bar for each of the `k` most probable next tokens after `prompt`, with BOS in front."""
     with torch.no_grad():
         top = model(model.to_tokens(prompt))[0, -1].softmax(-1).topk(k)
-    words = [html.escape(repr(model.tokenizer.decode([i]))) for i in top.indices.tolist()]
+    words = [
+        html.escape(repr(model.tokenizer.decode([i])), quote=False) for i in top.indices.tolist()
+    ]
     values = [float(value) for value in top.values]
     marker = {"color": COLOURS[0]}
     texts = [f"{value:.2f}" for value in values]
@@ -259,7 +261,7 @@ def next_token_bars(model, prompt: str, *, k: int = 8) -> go.Figure:
         x=values, y=list(range(k)), orientation="h", text=texts, marker=marker, textposition="auto"
     )
     end = prompt if len(prompt) <= 60 else f"... {prompt[-56:]}"
-    title = f"What comes after {html.escape(repr(end))}?"
+    title = f"What comes after {html.escape(repr(end), quote=False)}?"
     fig = styled(fig, title, x="probability", height=130 + 30 * k)
     fig.update_xaxes(range=[0, 1])
     ticks = {"tickvals": list(range(k)), "ticktext": words}

@@ -162,9 +162,7 @@ def put_back(
 
 
 @guarded(tokens=axes(2))
-def logit_lens(
-    model, tokens: Int[Tensor, "batch pos"]
-) -> Float[Tensor, "layer batch d_vocab"]:
+def logit_lens(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batch d_vocab"]:
     """After each block, the logits at the last position if the model stopped there.
 
     Source: nostalgebraist's logit lens (2020). TransformerLens has more of it, with ranks and
