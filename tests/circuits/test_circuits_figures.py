@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,3 +57,16 @@ def test_a_diagram_has_a_box_for_each_part_and_arrows_that_end_at_their_edges():
     assert {"key", "here", *boxes} < {each.text for each in fig.layout.annotations}
     left, right = fig.layout.xaxis.range
     assert left < low.x0 and high.x1 < right
+
+
+def test_bars_of_next_tokens_are_the_model_s_and_keep_special_tokens():
+    def model(tokens):
+        return torch.tensor([[[0.0, 0.0, 0.0], [1.0, 3.0, 2.0]]])
+
+    words = ["a", "<|im_end|>", " b's"]
+    model.to_tokens = lambda prompt: torch.tensor([[0, 1]])
+    model.tokenizer = SimpleNamespace(decode=lambda ids: words[ids[0]])
+    bars = figures.next_token_bars(model, "x" * 99, k=2)
+    assert list(bars.layout.yaxis.ticktext) == ["'&lt;|im_end|&gt;'", '" b\'s"']
+    assert bars.data[0].x == pytest.approx(torch.tensor([3.0, 2.0, 1.0]).softmax(-1)[:2].tolist())
+    assert "..." in bars.layout.title.text and bars.layout.title.text.endswith("?")
