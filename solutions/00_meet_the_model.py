@@ -409,22 +409,22 @@ components = [f"{kind} {layer}" for kind in ("attention", "MLP") for layer in ra
 worst = damage.flatten().argsort(descending=True)[:6].tolist()
 plots.scatter(
     {name: (i % 30, damage.flatten()[i]) for i, name in enumerate(components)},
-    named=[components[i] for i in worst],
+    named=[components[i] for i in worst[:5]],
     title="Which component does ' Paris' need most?",
     x="layer of the component that is zero-ablated",
     y="damage (nats)",
 )
 
 # %%
-kind, layer = components[worst[0]].split()
+kind, layer = divmod(worst[0], 30)
 outcome(
     "00.culprit",
     "an attention layer, which moves information"
-    if kind == "attention"
+    if kind == 0
     else "an MLP of the first five blocks"
-    if int(layer) < 5
+    if layer < 5
     else "an MLP of the middle blocks"
-    if int(layer) < 25
+    if layer < 25
     else "an MLP of the last five blocks",
 )
 plots.table(
@@ -912,13 +912,13 @@ plots.table(
             "one vector at ' iffel', before block 23",
             "' Paris' first",
             "' Rome' first, with the vector of ' The'",
-            "the subject's last token, in GPT-2 XL (Meng et al., 2022)",
+            "middle layers at the subject's last token, GPT-2 XL (Meng et al., 2022)",
         ),
         (
             "block in which the city moves to the last position",
             last,
             "12 of 12 pairs of capitals agree",
-            "late layers, in GPT-2 XL (the same)",
+            "late layers, GPT-2 XL (the same)",
         ),
     ],
     columns=["SmolLM2-135M-Instruct, de-quantised", "measured", "control", "published"],
