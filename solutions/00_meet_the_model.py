@@ -262,9 +262,9 @@ assert (no_mlps - final).norm() / final.norm() > 0.5
 # %% [markdown]
 # ## 3. Hooks: take a component out
 #
-# A **hook** is a function that the model calls with an activation while it runs, with the activation and with
-# the place it comes from. It can look. If it returns a tensor, that tensor takes the activation's place. For
-# example, this hook halves what MLP 20 adds:
+# A **hook** is a function that the model calls while it runs. It gets an activation, and `hook`, the place
+# where the activation comes from. It can look. If it returns a tensor, that tensor takes the activation's
+# place. For example, this hook halves what MLP 20 adds:
 #
 # ```python
 # def halve(activation, hook):
@@ -484,12 +484,13 @@ plots.table(
 )
 
 # %%
+nats = direct["MLP 0"]
 outcome(
     "00.direct",
     "less than half a nat"
-    if direct["MLP 0"] < 0.5
+    if nats < 0.5
     else "about 5 nats"
-    if direct["MLP 0"] < 10
+    if nats < 10
     else "about 17 nats, as before",
 )
 
