@@ -167,13 +167,34 @@ SQUARE = torch.ones(4, 4)
 
 ROWS = [
     # ---- The residual stream
-    ("answer_token with its space", lambda: residual.answer_token(grouped(), " w1"), "without the"),
+    ("next_tokens of no text", lambda: residual.next_tokens(grouped(), ""), "is empty"),
+    ("no next tokens", lambda: residual.next_tokens(grouped(), "w1", 0), "`k` is 0"),
     (
-        "answer_token of an empty word",
-        lambda: residual.answer_token(grouped(), ""),
-        "give one word",
+        "zero_ablated of no hook",
+        lambda: residual.zero_ablated(grouped(), TOKENS, "blocks.3.hook_mlp_out"),
+        "give a hook's name",
     ),
-    ("answer_token of an id", lambda: residual.answer_token(grouped(), 7), "give one word"),
+    (
+        "ablation_sweep with five answers for two prompts",
+        lambda: residual.ablation_sweep(grouped(), TOKENS, SOURCE[0], residual.zero_ablated),
+        "has 5 entries, and `tokens` 2",
+    ),
+    (
+        "ablation_sweep of one row",
+        lambda: residual.ablation_sweep(grouped(), TOKENS[0], SOURCE[0], residual.zero_ablated),
+        "2 axes",
+    ),
+    ("largest_excess of one prompt", lambda: residual.largest_excess(X[:, :1]), "has one prompt"),
+    ("largest_excess of NaN", lambda: residual.largest_excess(NAN * X), "NaN"),
+    ("largest_excess of layers", lambda: residual.largest_excess(PARTS), "2 axes"),
+    ("put_back at no layer", lambda: residual.put_back(grouped(), TOKENS, SOURCE, 3, 1), "0 to 2"),
+    ("put_back nowhere", lambda: residual.put_back(grouped(), TOKENS, SOURCE, 1, 5), "0 to 4"),
+    (
+        "put_back from a shorter text",
+        lambda: residual.put_back(grouped(), TOKENS, SOURCE[:, 1:], 1, 1),
+        "has shape (2, 4)",
+    ),
+    ("logit_lens of one row", lambda: residual.logit_lens(grouped(), TOKENS[0]), "2 axes"),
     ("residual_parts of no layers", lambda: residual.residual_parts(cache_of(2), 0), "from 1"),
     ("residual_parts of -1 layers", lambda: residual.residual_parts(cache_of(2), -1), "from 1"),
     (
@@ -198,23 +219,6 @@ ROWS = [
         lambda: residual.residual_parts(cache_of(1, "hook_pos_embed"), 1),
         "decompose_resid",
     ),
-    ("cache_bytes of a list", lambda: residual.cache_bytes({"z": [1.0]}), "no tensor under 'z'"),
-    (
-        "logit_lens of another width",
-        lambda: residual.logit_lens(torch.ones(2, 3), torch.nn.Identity(), X.T),
-        "`W_U` reads 4",
-    ),
-    (
-        "logit_lens with W_U transposed",
-        lambda: residual.logit_lens(X, torch.nn.Identity(), torch.ones(9, 4)),
-        "`W_U` reads 9",
-    ),
-    ("a temperature below 0", lambda: residual.token_probabilities(X, -0.5), "at least 0"),
-    ("a temperature that is NaN", lambda: residual.token_probabilities(X, NAN), "at least 0"),
-    ("an infinite temperature", lambda: residual.token_probabilities(X, 1e999), "at least 0"),
-    ("NaN logits", lambda: residual.token_probabilities(NAN * X, 0.0), "holds NaN"),
-    ("logits of whole numbers", lambda: residual.token_probabilities(IDS, 1.0), "give a float"),
-    ("no logits", lambda: residual.token_probabilities(X[:, :0], 1.0), "give a float"),
     # ---- Induction
     ("repeated_tokens of length 0", lambda: repeated(0), "`seq_len` is 0"),
     ("repeated_tokens of half a token", lambda: repeated(2.5), "`seq_len` is 2.5"),
@@ -676,6 +680,8 @@ ROWS = [
         lambda: figures.diagram({}, [], title="t"),
         "empty",
     ),
+    ("next_token_bars of no text", lambda: figures.next_token_bars(grouped(), ""), "is empty"),
+    ("no bars", lambda: figures.next_token_bars(grouped(), "w1", k=0), "`k` is 0"),
     (
         "diagram with an arrow from nowhere",
         lambda: figures.diagram({"a": (0, 0)}, [("b", "a")], title="t"),

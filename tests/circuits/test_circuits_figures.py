@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -65,3 +66,16 @@ def test_waterfalls_end_at_the_sum_of_their_steps_with_room_above_and_below():
     assert [trace.measure[-1] for trace in fig.data] == ["total", "total"]
     low, high = fig.layout.yaxis.range
     assert low < -2 and high > 1.5
+
+
+def test_bars_of_next_tokens_are_the_model_s_and_keep_special_tokens():
+    def model(tokens):
+        return torch.tensor([[[0.0, 0.0, 0.0], [1.0, 3.0, 2.0]]])
+
+    words = ["a", "<|im_end|>", " b's"]
+    model.to_tokens = lambda prompt: torch.tensor([[0, 1]])
+    model.tokenizer = SimpleNamespace(decode=lambda ids: words[ids[0]])
+    bars = figures.next_token_bars(model, "x" * 99, k=2)
+    assert list(bars.layout.yaxis.ticktext) == ["'&lt;|im_end|&gt;'", '" b\'s"']
+    assert bars.data[0].x == pytest.approx(torch.tensor([3.0, 2.0, 1.0]).softmax(-1)[:2].tolist())
+    assert "..." in bars.layout.title.text and bars.layout.title.text.endswith("?")

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import plotly.graph_objects as go
+import torch
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
@@ -289,3 +290,25 @@ def waterfalls(
     fig.update_yaxes(range=ends).update_yaxes(title_text=y, col=1)
     fig.update_xaxes(tickangle=0, showgrid=False, tickfont={"size": 10 if len(panels) > 2 else 12})
     return fig.update_layout(margin={"t": 90, "b": 70})
+
+
+@guarded(prompt=filled, k=count())
+def next_token_bars(model, prompt: str, *, k: int = 8) -> go.Figure:
+    """A bar for each of the `k` most probable next tokens after `prompt`, with BOS in front."""
+    with torch.no_grad():
+        top = model(model.to_tokens(prompt))[0, -1].softmax(-1).topk(k)
+    words = [
+        html.escape(repr(model.tokenizer.decode([i])), quote=False) for i in top.indices.tolist()
+    ]
+    values = [float(value) for value in top.values]
+    marker = {"color": COLOURS[0]}
+    texts = [f"{value:.2f}" for value in values]
+    fig = go.Figure().add_bar(
+        x=values, y=list(range(k)), orientation="h", text=texts, marker=marker, textposition="auto"
+    )
+    end = prompt if len(prompt) <= 60 else f"... {prompt[-56:]}"
+    title = f"What comes after {html.escape(repr(end), quote=False)}?"
+    fig = styled(fig, title, x="probability", height=130 + 30 * k)
+    fig.update_xaxes(range=[0, 1])
+    ticks = {"tickvals": list(range(k)), "ticktext": words}
+    return fig.update_yaxes(autorange="reversed", showgrid=False, **ticks)
