@@ -171,6 +171,7 @@ def sweep(
     metric: Metric | Mapping[str, Metric],
     *,
     what: str = "z",
+    layers: Sequence[int] | None = None,
     by_position: bool | None = None,
     positions: Sequence[int] = (-1,),
     memory_mb: float = 64.0,
@@ -190,6 +191,8 @@ def sweep(
             number for each prompt, [batch]. Or several by name; then the result is a dictionary
             with the same names.
         what: a key of `HOOKS`.
+        layers: patch in these alone; the cells of the others hold the unpatched metric. By default
+            all of them.
         by_position: one position at a time, or all together. By default the residual stream and
             the outputs of layers go by position, and heads do not.
         positions: those whose logits the metric reads; negative ones count from the end.
@@ -210,17 +213,19 @@ def sweep(
     hook = hook_of(model, what)
     check_runs(model, tokens, source)
     tokens, (n_pos, positions) = tokens.to(model.cfg.device), counted(tokens, positions)
+    layers = _layers(model, layers)
     by_position = what not in BY_HEAD if by_position is None else by_position
     with torch.no_grad():
         base = _Run(model, tokens[:, :n_pos], positions, hook)
         if isinstance(source, Mapping):
-            values, source_logits, first = broadcast(source, base.shapes, what), None, 0
+            values, source_logits = broadcast(source, base.shapes, what), None
+            first = 0 if what == "pattern" else _first_change(base, tokens, values)
         else:
             source = source.to(tokens.device)[:, :n_pos]
             first = first_difference(tokens[:, :n_pos], source)
             values, source_logits = _activations(model, source, positions, hook)
         check_finite(values, what)
-        patches = _patches(base, what, by_position, first)
+        patches = _patches(base, what, by_position, first, layers)
         return _measure(
             base,
             patches,
@@ -243,6 +248,7 @@ def path_sweep(
     receivers: Sequence[tuple[int, int]] = (),
     into: str = "q",
     what: str = "z",
+    layers: Sequence[int] | None = None,
     positions: Sequence[int] = (-1,),
     memory_mb: float = 64.0,
     progress: bool = True,
@@ -265,6 +271,7 @@ def path_sweep(
         into: the input that is changed: "q", "k" or "v"; or "logits", which has no receivers: what
             each sender writes straight to the final norm.
         what: who sends: "z" for heads, "attn_out" for whole attention layers, "mlp_out" for MLPs.
+        layers: of the senders. By default all.
 
     Returns:
         The metric for each sender, [layer, head], or [layer] where a layer is one sender. Layers
@@ -294,7 +301,8 @@ def path_sweep(
         patches = [
             # The run begins at the first receiver that stands behind the sender.
             _Patch((layer, *head), min(r for r in reads if r > layer), start, None, *head)
-            for layer in range(max(reads))
+            for layer in _layers(model, layers)
+            if layer < max(reads)
             for head in ([(i,) for i in range(*axes)] if axes else [()])
         ]
         patches.sort(key=lambda patch: patch.layer)
@@ -485,7 +493,9 @@ def _keys_and_values(cache: Any, n_pos: int) -> list[tuple[Tensor, Tensor]] | No
     return past if past and all(keys.shape[2] == n_pos for keys, _ in past) else None
 
 
-def _patches(base: _Run, what: str, by_position: bool, first: int) -> list[_Patch]:
+def _patches(
+    base: _Run, what: str, by_position: bool, first: int, layers: Sequence[int]
+) -> list[_Patch]:
     """Every patch that can change something, those of one start together, sorted by layer.
 
     Before `first` the two runs are the same, and so are their activations.
@@ -501,9 +511,28 @@ def _patches(base: _Run, what: str, by_position: bool, first: int) -> list[_Patc
             head,
         )
         for pos in positions
-        for layer in range(len(base.kwargs))
+        for layer in layers
         for head in heads
     ]
+
+
+def _first_change(base: _Run, tokens: Int[Tensor, "batch pos"], values: Mapping[int, Tensor]) -> int:
+    """The first position where given activations differ from the run's own; 0 if they never do."""
+    own, _ = _activations(base.model, tokens[:, : base.n_pos], base.positions, base.hook)
+    differ = [(values[i] != own[i]).transpose(0, 1).flatten(1).any(1) for i in own]
+    return int(torch.stack(differ).any(0).int().argmax())
+
+
+def _layers(model, layers: Sequence[int] | None) -> list[int]:
+    """The layers to patch in, each once and in order."""
+    if layers is None:
+        return list(range(model.cfg.n_layers))
+    layers = sorted(set(layers))
+    if not layers or not all(0 <= layer < model.cfg.n_layers for layer in layers):
+        raise ValueError(
+            f"`layers` is {layers}: name some from 0 to {model.cfg.n_layers - 1}, in a list."
+        )
+    return layers
 
 
 def _axes(base: _Run, what: str, by_position: bool) -> list[int]:
