@@ -7,7 +7,8 @@
 
 A lesson's source, `solutions/NN_slug.py`, makes the solved notebook beside it, which is executed,
 and that one the blank in `notebooks/`. The code of an exercise comes from `utils`: it is stamped
-into the cell that is tagged `exercise:` and the function's path.
+into the cell that is tagged `exercise:` and the function's path. A cell tagged `answer:` and a name
+holds the answer of an investigation.
 """
 
 import argparse
@@ -273,6 +274,11 @@ def tags(cell: NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
+def _answer(cell: NotebookNode) -> str:
+    """The name that an investigation's cell gives its answer, by its tag; empty for others."""
+    return next((tag.partition(":")[2] for tag in tags(cell) if tag.startswith("answer:")), "")
+
+
 def exercise_code(path: str) -> str:
     """The source of a function of the course, its body between the markers of a solution.
 
@@ -325,6 +331,8 @@ def blank_notebook(solved: NotebookNode) -> NotebookNode:
             solution = re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", cell.source, flags=re.M)
             stub = r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION"
             code = r"\1raise NotImplementedError  # your code here"
+            if answer := _answer(cell):
+                code = f"{answer} = ...  # your answer here"
             cell.source = re.sub(stub, code, cell.source, flags=re.M | re.S)
         elif "hints" in tags(cell) and solution:
             fold = "<details><summary>Solution</summary>\n\n```python\n{}\n```\n\n</details>"
@@ -535,7 +543,7 @@ class Form:
     Attributes:
         core_words, words: of prose in the blank, without hints, up to "Going deeper" and in all.
         lines: of code in the source, exercises stamped, without claims.
-        exercises: lines of each solution.
+        exercises: lines of each solution, answers of investigations aside.
         share: of the method's code, in which neither set-up, imports nor checks count, that the
             learner writes.
         bold: measured numbers in the text.
@@ -591,7 +599,8 @@ def form(notebook: NotebookNode) -> Form:
             loose += [label for label, value, within in _claims(text) if within > 0.15 * abs(value)]
         else:
             lines = _lines(text)
-            exercises += [len(_lines(solution)) for solution in SOLUTION.findall(text)]
+            if not _answer(cell):
+                exercises += [len(_lines(solution)) for solution in SOLUTION.findall(text)]
             code += [line for line in lines if "### " not in line]
             if not {"setup", "check"} & set(tags(cell)):
                 method += [line for line in lines if not re.match(r"(from|import) |### ", line)]

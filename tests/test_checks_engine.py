@@ -7,7 +7,15 @@ import torch
 
 from tests.contrast import text_contrasts
 from utils.checks import engine, inputs, progress
-from utils.checks.engine import CORRECT, NOT_ATTEMPTED, WRONG, exercise, match
+from utils.checks.engine import (
+    CORRECT,
+    NOT_ATTEMPTED,
+    WRONG,
+    exercise,
+    expect,
+    investigation,
+    match,
+)
 from utils.heads import head_name
 from utils.stats import percentiles
 
@@ -238,3 +246,32 @@ def test_what_does_not_run_on_the_gpu_is_right_and_left_aside(monkeypatch, capsy
     assert check_percentiles(mixes) is percentiles
     said = capsys.readouterr().out
     assert "percentiles: correct." in said and "does not run on this GPU" in said
+
+
+@investigation("the_head", course=(4, 1))
+def check_the_head(answer) -> str:
+    expect(tuple(answer) == (4, 1), "That is another head.")
+    return "That is the one."
+
+
+def test_an_answer_has_three_states_and_goes_on_in_the_course_s_form(capsys, monkeypatch):
+    monkeypatch.delenv("HEADS_TO_FEATURES_EXPECT", raising=False)
+    recorded = []
+    monkeypatch.setattr(progress, "record", recorded.append)
+    assert check_the_head.verdict([4, 1]).state == CORRECT
+    assert check_the_head.verdict((4, 2)).message == "That is another head."
+    assert "cannot use your answer" in check_the_head.verdict(7).message
+    assert check_the_head([4, 1]) == (4, 1) and recorded == ["the_head"]
+    for answer, state in [(..., NOT_ATTEMPTED), ((4, 2), WRONG), (7, WRONG)]:
+        handed = check_the_head(answer)
+        assert handed == (4, 1) and f"the_head: {state}" in (said := capsys.readouterr().out)
+        assert "(4, 1)" not in said and "the course's answer" in said
+        assert check_the_head.verdict(handed).state == NOT_ATTEMPTED, "the cell ran twice"
+        assert check_the_head.verdict(tuple([4, 1])).state == CORRECT
+    assert recorded == ["the_head"]
+
+
+def test_an_answer_must_be_found_in_a_test_of_a_solved_lesson(monkeypatch):
+    monkeypatch.setenv("HEADS_TO_FEATURES_EXPECT", "correct")
+    with pytest.raises(engine.Unsolved, match="the_head: wrong"):
+        check_the_head((4, 2))

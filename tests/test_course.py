@@ -147,7 +147,7 @@ def test_a_blank_keeps_its_exercises_and_gives_nothing_away(lesson):
         "progress",
     ]
     n_exercises = sum("### BEGIN SOLUTION" in cell.source for cell in solved)
-    stubs = [cell for cell in blank if "raise NotImplementedError  # your code" in cell.source]
+    stubs = [c for c in blank if re.search("= [.]{3}  # your answer|Error  # your code", c.source)]
     assert n_exercises == len(stubs) == sum("check" in tags(cell) for cell in blank) > 0
     assert not [c for c in blank if c.cell_type == "code" and (c.outputs or c.execution_count)]
     assert "widgets" not in nbformat.read(ROOT / NOTEBOOKS / f"{lesson.stem}.ipynb", 4).metadata
@@ -159,7 +159,9 @@ def test_a_blank_keeps_its_exercises_and_gives_nothing_away(lesson):
 def test_each_exercise_has_minutes_a_difficulty_two_hints_and_a_solution_apart(lesson):
     """Who opens the source of the hints, by a double click, does not see the solution."""
     blank = cells(NOTEBOOKS, lesson)
-    headings = re.findall(r"^### Exercise \d+ · .*$", "\n".join(c.source for c in blank), re.M)
+    headings = re.findall(
+        r"^### (?:Exercise \d+|Investigation) · .*$", "\n".join(c.source for c in blank), re.M
+    )
     hints = [cell for cell in blank if "hints" in tags(cell)]
     checks = [cell for cell in blank if "check" in tags(cell)]
     assert len(headings) == len(hints) == len(checks)
@@ -171,7 +173,8 @@ def test_each_exercise_has_minutes_a_difficulty_two_hints_and_a_solution_apart(l
         solution = blank[blank.index(cell) + 1]
         assert tags(solution) == ["solution"] and solution.cell_type == "markdown"
         assert re.match(r"<details><summary>Solution</summary>\n\n```python\n", solution.source)
-        assert "def " in solution.source and solution.source.endswith("</details>")
+        assert re.search("^def |^[a-z_]+ = ", solution.source, re.M)
+        assert solution.source.endswith("</details>")
 
 
 @each_lesson
@@ -337,13 +340,15 @@ def test_a_lesson_goes_on_with_what_the_check_returns(lesson):
         read, defined = names(compile(tree, "cell", "exec"))
         if "check" in tags(cell):
             (name,) = open_names & read
-            has_version = "." in checks[name].path
+            has_version = checks[name].path == "" or "." in checks[name].path
             assert (name in defined) == has_version, f"`{name} = ...check_{name}({name})`"
             open_names -= defined
         else:
             assert not open_names & read, f"a learner may not have these yet: {cell.source[:300]}"
         if "raise NotImplementedError  # your code here" in cell.source:
             open_names |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        elif "...  # your answer here" in cell.source:
+            open_names |= defined
 
 
 def parts_of(lesson) -> str:
@@ -503,6 +508,18 @@ def test_form_counts_what_it_says():
     assert (found.exercises, found.share) == ((2,), 2 / 4)
     assert (found.bold, found.most_bold, found.loose) == (2, 2, ("x",))
     assert len(found.over()) == 3  # too few exercises, none of them a method, a loose tolerance
+
+
+def test_an_investigation_s_answer_is_left_out_of_a_blank_and_folded_below_its_hints():
+    markdown, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    about = {"tags": ["answer:head"]}
+    cell = code("### BEGIN SOLUTION\nhead = (4, 1)\n### END SOLUTION", metadata=about)
+    solved = nbformat.v4.new_notebook(cells=[cell, markdown("", metadata={"tags": ["hints"]})])
+    solved.metadata["kernelspec"] = {}
+    blank = make.blank_notebook(solved)
+    assert [c.source.count("(4, 1)") for c in blank.cells] == [0, 0, 1]
+    assert blank.cells[0].source == "head = ...  # your answer here"
+    assert make.form(solved).exercises == ()
 
 
 def test_a_stamped_exercise_is_the_course_s_own_code():

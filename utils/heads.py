@@ -3,7 +3,7 @@
 Patterns are `[batch, head, query, key]`, head outputs `z` are `[batch, pos, head, d_head]`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from operator import index
 
@@ -54,14 +54,18 @@ def by_layer(model, heads: Iterable[Head]) -> dict[int, list[int]]:
     return found
 
 
-@contextmanager
-def ablated(model, heads: Iterable[Head]):
-    """Within it, the model runs with `heads` mean-ablated. The hooks always go away again."""
-    hooks = [
+def ablation_hooks(model, heads: Iterable[Head]) -> list[tuple[str, Callable]]:
+    """Pairs (name, hook) for `model.hooks` that mean-ablate all of `heads`, one for each layer."""
+    return [
         (f"blocks.{layer}.attn.hook_z", lambda z, hook, chosen=chosen: mean_ablate(z, chosen))
         for layer, chosen in by_layer(model, heads).items()
     ]
-    with model.hooks(fwd_hooks=hooks):
+
+
+@contextmanager
+def ablated(model, heads: Iterable[Head]):
+    """Within it, the model runs with `heads` mean-ablated. The hooks always go away again."""
+    with model.hooks(fwd_hooks=ablation_hooks(model, heads)):
         yield model
 
 

@@ -68,9 +68,8 @@ def lines(
         style = {"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 2.5}
         places = list(range(len(values))) if at is None else list(at)
         fig.add_scatter(x=places, y=[float(v) for v in values], name=name, mode="lines", line=style)
-    if log_y:
-        fig.update_yaxes(type="log", dtick=1)
-    return fig.update_layout(legend={"orientation": "h", "y": -0.25})
+    y_axis = {"type": "log", "dtick": 1} if log_y else {}
+    return fig.update_layout(legend={"orientation": "h", "y": -0.25}, yaxis=y_axis)
 
 
 def heatmap(
@@ -184,8 +183,8 @@ def bars(
     label = {name: f"{name}<br><b>{value:.2f}</b>" for name, value in values.items()}
     kind_of = [kinds[name] if kinds else name for name in values]
     colour = {kind: COLOURS[i % 7] for i, kind in enumerate(dict.fromkeys(kind_of))}
-    colours = [colour[kind] for kind in kind_of]
-    fig = go.Figure().add_bar(x=[*label.values()], y=[*values.values()], marker_color=colours)
+    look = {"marker_color": [colour[kind] for kind in kind_of]}
+    fig = go.Figure().add_bar(x=[*label.values()], y=[*values.values()], **look)
     if intervals:
         ends = [(value, *intervals.get(name, (value, value))) for name, value in values.items()]
         error = {"array": [high - value for value, _, high in ends], "thickness": 2, "width": 6}
@@ -193,8 +192,8 @@ def bars(
         fig.update_traces(error_y=error)
     for name, each in (dots or {}).items():
         marker = {"color": "#333", "size": 6, "symbol": "circle-open"}
-        heights = [float(value) for value in each]
-        fig.add_scatter(x=[label[name]] * len(heights), y=heights, mode="markers", marker=marker)
+        at = {"x": [label[name]] * len(each), "y": [float(value) for value in each]}
+        fig.add_scatter(**at, mode="markers", marker=marker)
     if chance is not None:
         fig.add_hline(y=chance, line={"color": "#888", "width": 1.5})
     return styled(fig, title, y=y, height=380).update_layout(showlegend=False)
@@ -224,9 +223,8 @@ def scatter(
         values = [float(value) for point in points.values() for value in point]
         ends, style = [min(values), max(values)], {"color": "#666", "dash": "dash"}
         fig.add_scatter(x=ends, y=ends, mode="lines", line=style, name=diagonal)
-    others = [name for name in points if name not in named]
     for chosen, mode, colour, symbol in (
-        (others, "markers", COLOURS[0], "circle-open"),
+        ([name for name in points if name not in named], "markers", COLOURS[0], "circle-open"),
         (list(named), "markers+text", COLOURS[1], "diamond"),
     ):
         fig.add_scatter(
@@ -332,9 +330,8 @@ def intervals(
                 x=[middle], y=[name], error_x=whisker, hovertemplate=hover, **dot, **where
             )
         for name, each in dots.get(panel, {}).items():
-            marker = {"color": "#777777", "size": 7, "symbol": "circle-open"}
-            x, y = [float(value) for value in each], [name] * len(each)
-            fig.add_scatter(x=x, y=y, mode="markers", marker=marker, **where)
+            style = {"marker": {"color": "#777777", "size": 7, "symbol": "circle-open"}, **where}
+            fig.add_scatter(x=list(map(float, each)), y=[name] * len(each), mode="markers", **style)
         if panel in marks:
             fig.add_vline(x=marks[panel], line={"color": "#888", "width": 1.5}, **where)
         if panel in alike:

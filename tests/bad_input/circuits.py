@@ -702,6 +702,26 @@ ROWS = [
     ("circuit_graph of an MLP", lambda: drawn("MLP0", "logits"), "is no edge"),
     ("circuit_graph of an unknown letter", lambda: drawn("L0H0", "L1H0.z"), "is no edge"),
     (
+        "diagram of nothing",
+        lambda: figures.diagram({}, [], title="t"),
+        "empty",
+    ),
+    (
+        "diagram with an arrow from nowhere",
+        lambda: figures.diagram({"a": (0, 0)}, [("b", "a")], title="t"),
+        "'b' is no box: they are 'a'",
+    ),
+    (
+        "diagram with a mark nowhere",
+        lambda: figures.diagram({"a": (0, 0)}, [], title="t", marked=["c"]),
+        "'c' is no box",
+    ),
+    (
+        "diagram with an arrow to itself",
+        lambda: figures.diagram({"a": (0, 0)}, [("a", "a")], title="t"),
+        "between two boxes",
+    ),
+    (
         "circuit_graph of no layers",
         lambda: figures.circuit_graph({"a": []}, n_layers=0, n_heads=2, title="t"),
         "`n_layers` is 0",

@@ -39,3 +39,20 @@ def test_attention_view_is_bounded_readable_and_a_table_without_scripts():
 def test_attention_view_says_what_does_not_fit(n_tokens, n_names):
     with pytest.raises(ValueError, match="needs 2 names and 4 tokens"):
         figures.attention_heads(torch.rand(2, 4, 4), ["a"] * n_tokens, names=["h"] * n_names)
+
+
+def test_a_diagram_has_a_box_for_each_part_and_arrows_that_end_at_their_edges():
+    boxes = {"tokens": (0, 0), "a head<br>of layer 1": (2, 1)}
+    arrow = ("tokens", "a head<br>of layer 1", "key")
+    fig = figures.diagram(
+        boxes, [arrow], title="Who reads?", marked=["tokens"], notes={"here": (1, 2)}
+    )
+    assert len(fig.layout.shapes) == 2
+    assert fig.layout.shapes[0].line.color != fig.layout.shapes[1].line.color
+    (drawn,) = [each for each in fig.layout.annotations if each.showarrow]
+    (low, high) = fig.layout.shapes
+    assert low.x0 <= drawn.ax <= low.x1 and low.y0 <= drawn.ay <= low.y1
+    assert high.x0 <= drawn.x <= high.x1 and high.y0 <= drawn.y <= high.y1
+    assert {"key", "here", *boxes} < {each.text for each in fig.layout.annotations}
+    left, right = fig.layout.xaxis.range
+    assert left < low.x0 and high.x1 < right

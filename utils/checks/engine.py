@@ -130,11 +130,7 @@ def exercise(
                 found = Verdict(name, NOT_ATTEMPTED, again)
             else:
                 found = verdict(learner)
-            if found.state == CORRECT:
-                progress.record(name)
-            show(found)
-            if os.environ.get("HEADS_TO_FEATURES_EXPECT", found.state) != found.state:
-                raise Unsolved(str(found))
+            _tell(found)
             return learner if found.is_own or not module else version
 
         check.verdict = verdict
@@ -142,6 +138,61 @@ def exercise(
         return check
 
     return wrap
+
+
+def investigation(name: str, *, course: tuple | list | set | dict) -> Callable:
+    """Makes a check of an answer, which the learner found, from a function that raises `Wrong`.
+
+    It has the three states of an exercise, and returns the answer to go on with, in the form of
+    the course's own.
+
+    Args:
+        name: of the variable that holds the answer.
+        course: the right answer. A container: a number cannot be told from the learner's own when
+            the check runs again after a wrong answer.
+    """
+
+    def again() -> tuple | list | set | dict:
+        return dict(course) if isinstance(course, dict) else type(course)(list(course))
+
+    handed = again()
+
+    def wrap(examine: Callable[[Any], str]) -> Callable:
+        def verdict(answer: Any) -> Verdict:
+            theirs = "The lesson goes on with the course's answer."
+            if answer is ... or answer is handed:
+                how = "Put your answer in the cell above, run that, then this one."
+                return Verdict(name, NOT_ATTEMPTED, how, theirs)
+            try:
+                praise = examine(answer)
+            except Wrong as wrong:
+                return Verdict(name, WRONG, str(wrong), theirs)
+            except Exception as error:
+                got = inputs.described(answer)
+                why = f"The check cannot use your answer, {got}: {_first_line(error)}."
+                return Verdict(name, WRONG, f"{why} Give it in the form that is asked for.", theirs)
+            return Verdict(name, CORRECT, praise, is_own=True)
+
+        @functools.wraps(examine)
+        def check(answer: Any) -> tuple | list | set | dict:
+            found = verdict(answer)
+            _tell(found)
+            return again() if found.is_own else handed
+
+        check.verdict = verdict
+        check.exercise, check.path = name, ""
+        return check
+
+    return wrap
+
+
+def _tell(found: Verdict) -> None:
+    """Records and shows a verdict; in a test another state than expected stops the cell."""
+    if found.state == CORRECT:
+        progress.record(found.exercise)
+    show(found)
+    if os.environ.get("HEADS_TO_FEATURES_EXPECT", found.state) != found.state:
+        raise Unsolved(str(found))
 
 
 def _gpu() -> str | None:

@@ -31,7 +31,7 @@ def exercises() -> dict[str, tuple[str, ...]]:
     Read from the files, without importing them: the strip of one lesson needs no other's checks.
     """
     files = sorted((ROOT / "utils" / "checks").glob("lesson_*.py"))
-    declared = re.compile(r'^@exercise\(\s*"(?:[\w.]+\.)?(\w+)"', re.M)
+    declared = re.compile(r'^@(?:exercise|investigation)\(\s*"(?:[\w.]+\.)?(\w+)"', re.M)
     return {f.stem[-2:]: tuple(declared.findall(f.read_text(encoding="utf-8"))) for f in files}
 
 

@@ -5,7 +5,7 @@ import functools
 import gzip
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -166,6 +166,75 @@ def circuit_graph(
     fig.update_xaxes(visible=False)
     fig.update_yaxes(visible=False)
     return fig
+
+
+@guarded(boxes=filled)
+def diagram(
+    boxes: Mapping[str, tuple[float, float]],
+    arrows: Sequence[tuple[str, str] | tuple[str, str, str]],
+    *,
+    title: str,
+    marked: Collection[str] = (),
+    notes: Mapping[str, tuple[float, float]] | None = None,
+) -> go.Figure:
+    """A mechanism as boxes and arrows, such as who moves what where.
+
+    Args:
+        boxes: from what stands in a box, in which `<br>` starts a new line, to its centre. Upwards
+            one unit is a box of three lines and an arrow; to the side it is what you make of it.
+        arrows: (from, to), or (from, to, what is carried), which is written beside the arrow.
+        marked: boxes to draw in orange, such as the part that is asked for.
+        notes: text without a box, at its centre.
+
+    Raises:
+        ValueError: an arrow or a mark is at no box, or an arrow is none between two.
+    """
+    ends = [end for arrow in arrows for end in arrow[:2]]
+    if odd := [name for name in [*ends, *marked] if name not in boxes]:
+        raise ValueError(f"{odd[0]!r} is no box: they are {', '.join(map(repr, boxes))}.")
+    if any(len(arrow) not in (2, 3) or arrow[0] == arrow[1] for arrow in arrows):
+        raise ValueError("Give arrows as (from, to) or (from, to, label), between two boxes.")
+    placed = {**boxes, **(notes or {})}
+    lines = {name: name.split("<br>") for name in boxes}
+    letters = {name: max(map(len, text)) for name, text in lines.items()}
+    span = 4.0
+    for _ in range(4):  # the more there is from left to right, the wider a letter is in units
+        half = {n: ((8 + 3.3 * letters[n]) * span / 640, 0.1 + 0.1 * len(lines[n])) for n in boxes}
+        left, right = (
+            pick(x + sign * half.get(n, (0, 0))[0] for n, (x, _) in placed.items())
+            for pick, sign in ((min, -1), (max, 1))
+        )
+        span = right - left
+    height = [y for _, y in placed.values()]
+    fig = styled(go.Figure(), title, height=int(130 + 105 * (max(height) - min(height) + 1)))
+    fig.update_layout(margin={"l": 10, "r": 10, "b": 10})
+    fig.update_xaxes(visible=False, range=[left - 0.02 * span, right + 0.02 * span])
+    fig.update_yaxes(visible=False, range=[min(height) - 0.6, max(height) + 0.6])
+    for start, end, *label in arrows:
+        (x0, y0), (x1, y1) = _edge(boxes, half, start, end), _edge(boxes, half, end, start)
+        place = {"x": x1, "y": y1, "ax": x0, "ay": y0, "axref": "x", "ayref": "y", "text": ""}
+        head = {"arrowhead": 2, "arrowwidth": 2, "arrowcolor": COLOURS[0], "showarrow": True}
+        fig.add_annotation(**place, **head)
+        if label:
+            middle = {"x": (x0 + x1) / 2, "y": (y0 + y1) / 2, "bgcolor": "white", "borderpad": 1}
+            font = {"color": COLOURS[0], "size": 12}
+            fig.add_annotation(**middle, text=label[0], font=font, showarrow=False)
+    for name, (x, y) in boxes.items():
+        (w, h), line = half[name], COLOURS[1] if name in marked else "#444"
+        fill = "#FDEEE3" if name in marked else "white"
+        edge = {"x0": x - w, "x1": x + w, "y0": y - h, "y1": y + h, "line": {"color": line}}
+        fig.add_shape(type="rect", fillcolor=fill, **edge)
+    for name, (x, y) in placed.items():
+        fig.add_annotation(x=x, y=y, text=name, font={"size": 12}, showarrow=False)
+    return fig
+
+
+def _edge(boxes, half, start: str, end: str) -> tuple[float, float]:
+    """Where the line from the middle of `start` to that of `end` leaves the box of `start`."""
+    (x0, y0), (x1, y1), (w, h) = boxes[start], boxes[end], half[start]
+    dx, dy = x1 - x0, y1 - y0
+    far = min(w / abs(dx) if dx else 1, h / abs(dy) if dy else 1)
+    return x0 + far * dx, y0 + far * dy
 
 
 def named_heads(scores: Float[Tensor, "layer head"], n: int) -> list[list[str]]:
