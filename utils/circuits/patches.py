@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.circuits.patching import Metric, check_runs, layers_of, receivers_of
+from utils.circuits.patching import check_runs, layers_of, receivers_of
 from utils.guards import Guard, axes, filled, guarded, shaped_as
 from utils.heads import Head, by_layer, head_name
 
@@ -60,7 +60,7 @@ def stream_sweep(
     model,
     corrupted: Int[Tensor, "batch pos"],
     clean: Int[Tensor, "batch pos"],
-    metric: Metric,
+    metric: Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]],
     *,
     layers: Sequence[int],
     positions: Sequence[int],
@@ -165,8 +165,8 @@ def path_patch(
     tokens: Int[Tensor, "batch pos"],
     source: Int[Tensor, "batch pos"],
     *,
-    sender: Head,
-    receivers: Sequence[Head],
+    sender: tuple[int, int],
+    receivers: Sequence[tuple[int, int]],
     into: str,
     hold_mlps: bool,
 ) -> Float[Tensor, "batch pos d_vocab"]:
@@ -223,7 +223,7 @@ def attribution_patching(
     model,
     tokens: Int[Tensor, "batch pos"],
     source: Int[Tensor, "batch pos"],
-    metric: Metric,
+    metric: Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]],
     *,
     name: str = "attn.hook_z",
 ) -> Float[Tensor, "layer head batch"]:

@@ -18,7 +18,7 @@ from Wang et al., 2022 (arXiv 2211.00593); practice in Heimersheim and Nanda, 20
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -360,8 +360,9 @@ def receiver_sweep(
     check_runs(model, tokens, source)
     by_layer(model, [sender])
     receivers_of(model, [(sender[0] + 1, 0)], into)
-    read = _reads_after(model, tokens, source, sender, into, hold_mlps)
-    return sweep(
+    source = source.to(model.cfg.device)
+    read, logits = _reads_after(model, tokens, source, sender, into, hold_mlps)
+    found = sweep(
         model,
         tokens,
         read,
@@ -372,13 +373,19 @@ def receiver_sweep(
         memory_mb=memory_mb,
         progress=progress,
     )
+    several = found if isinstance(found, dict) else {"the metric": found}
+    metrics = metric if isinstance(metric, Mapping) else {"the metric": metric}
+    logits = logits[:, counted(tokens, positions)[1]]
+    scores = _scores(metrics, logits, "on the source run")
+    done = {name: replace(each, source_by_prompt=scores[name]) for name, each in several.items()}
+    return done if isinstance(found, dict) else done["the metric"]
 
 
 def _reads_after(
     model, tokens: Tensor, source: Tensor, sender: tuple[int, int], into: str, hold_mlps: bool
-) -> dict[int, Tensor]:
+) -> tuple[dict[int, Tensor], Float[Tensor, "batch pos d_vocab"]]:
     """Layer -> the queries (or keys, or values) if one head gave its output of the source run, and
-    every other head its own."""
+    every other head its own; and the source run's logits."""
     layer_of_sender, head = sender
     held = {"z": "attn.hook_z"} | ({"mlp_out": "hook_mlp_out"} if hold_mlps else {})
     read: dict[int, Tensor] = {}
@@ -392,7 +399,7 @@ def _reads_after(
     with torch.no_grad():
         ends = tuple(held.values())
         _, kept = model.run_with_cache(tokens, names_filter=lambda name: name.endswith(ends))
-        _, other = model.run_with_cache(source, names_filter=names("attn.hook_z"))
+        logits, other = model.run_with_cache(source, names_filter=names("attn.hook_z"))
 
         def hold(activation, hook, what: str):
             own = kept[what, hook.layer()]
@@ -404,7 +411,7 @@ def _reads_after(
         hooks = [(names(end), partial(hold, what=what)) for what, end in held.items()]
         with model.hooks(fwd_hooks=[*hooks, (names(f"attn.hook_{into}"), keep)]):
             model(tokens)
-    return read
+    return read, logits
 
 
 def _measure(
