@@ -210,11 +210,12 @@ def check_corruptions(corruptions) -> str:
             'Return a dictionary with the three keys "position", "answer" and "both".',
         )
         for kind, wanted in right.items():
+            expect(
+                torch.isin(got[kind][:, list(places)], names[:, :2]).all().item(),
+                f'"{kind}" has a name in it that was not in the prompt: use the same two names.',
+            )
             mistakes = {
                 f'"{kind}" is the clean prompt: nothing has changed.': tokens,
-                f'"{kind}" has a name that was not in the prompt: use the same two names.': (
-                    arranged(io, s, spare)
-                ),
                 f'"{kind}": one name fills all three places.': arranged(s, s, s),
                 f'"{kind}": one of the first two names is there twice, so no answer is left.': (
                     arranged(s, s, io)

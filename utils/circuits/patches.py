@@ -256,10 +256,26 @@ def attribution_patching(
         return torch.stack(estimates)
 
 
+def _of_pattern(value: Tensor, given: Mapping) -> str | None:
+    """[batch, pos, head, d_head] of a pattern [batch, head, query, key]."""
+    batch, n_heads, n_pos, _ = given["pattern"].shape
+    if value.shape[:3] == (batch, n_pos, n_heads):
+        return None
+    return f"has shape {tuple(value.shape)}, and must begin with {(batch, n_pos, n_heads)}"
+
+
+def _shared(value: Tensor, given: Mapping) -> str | None:
+    """Key-value heads that serve equally many query heads."""
+    queries = given["queries"].shape
+    if value.shape[:2] == queries[:2] and queries[2] % value.shape[2] == 0:
+        return None
+    return f"has shape {tuple(value.shape)}, which does not fit queries of shape {tuple(queries)}"
+
+
 @guarded(
     gradient=(axes(4), shaped_as("pattern")),
-    queries=axes(4),
-    keys=axes(4),
+    queries=(axes(4), _of_pattern),
+    keys=(axes(4), _shared),
 )
 def qk_fix(
     gradient: Float[Tensor, "batch head query key"],

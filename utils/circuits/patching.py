@@ -307,6 +307,10 @@ def path_sweep(
             if layer < max(reads)
             for head in ([(i,) for i in range(*axes)] if axes else [()])
         ]
+        if not patches:
+            raise ValueError(
+                f"No sender stands before layer {max(reads)}: choose earlier `layers`."
+            )
         patches.sort(key=lambda patch: patch.layer)
         here = (slice(None), positions if to_logits else slice(start, None))
         change = {layer: (other[layer] - own[layer])[here] for layer in range(max(reads))}
@@ -360,7 +364,8 @@ def receiver_sweep(
     check_runs(model, tokens, source)
     by_layer(model, [sender])
     receivers_of(model, [(sender[0] + 1, 0)], into)
-    source = source.to(model.cfg.device)
+    source, (n_pos, places) = source.to(model.cfg.device), counted(tokens, positions)
+    first_difference(tokens[:, :n_pos].to(source.device), source[:, :n_pos])
     read, logits = _reads_after(model, tokens, source, sender, into, hold_mlps)
     found = sweep(
         model,
@@ -375,8 +380,7 @@ def receiver_sweep(
     )
     several = found if isinstance(found, dict) else {"the metric": found}
     metrics = metric if isinstance(metric, Mapping) else {"the metric": metric}
-    logits = logits[:, counted(tokens, positions)[1]]
-    scores = _scores(metrics, logits, "on the source run")
+    scores = _scores(metrics, logits[:, places], "on the source run")
     done = {name: replace(each, source_by_prompt=scores[name]) for name, each in several.items()}
     return done if isinstance(found, dict) else done["the metric"]
 
