@@ -100,8 +100,8 @@ figures.diagram(
 # where it is looked for, and values are what it moves.
 #
 # First the gate: can the model do the task, and does it follow the change? The metric is lesson 1.3's logit
-# difference, logit(IO) - logit(S), with the roles of the *clean* prompt in both runs. Heads are chosen on one set
-# of names and tested on another.
+# difference, logit(IO) - logit(S), with the roles of the *clean* prompt in both runs. Heads are chosen on `choose`
+# and tested on `test`, which has other names; `few` are eight prompts of `choose`.
 
 
 # %%
@@ -254,14 +254,15 @@ plots.curves(
 outcome("14.where", "at S2 still")
 
 # %% [markdown]
-# The difference stays at S2 for two thirds of the model, then moves to END in two steps, at blocks 20 and 23. The
-# words between play no part. Before S2 the runs are the same, so there is nothing to patch.
+# The difference stays at S2 for two thirds of the model: before block 19 a patch there restores **1.0**. Then it
+# moves to END in two steps, in blocks 20 and 23. The words between play no part. Before S2 the runs are the same, so there is nothing to patch.
 
 # %% tags=["numbers"]
 at = {layer: i for i, layer in enumerate(LAYERS)}
 for layer in (0, 9, 18, 19):
     assert abs(middle[at[layer], 0] - 1) < 0.1 and abs(middle[at[layer], 2]) < 0.1
 assert middle[:, 1].abs().max() < 0.1
+claim("S2 before block 19", middle[at[19], 0], text=1.0, within=0.1)
 for low, high in [(20, 21), (23, 24)]:
     step = swept[at[high], 2] - swept[at[low], 2]
     assert step.mean() > 4 * step.std() / len(step) ** 0.5 and step.mean() > 0.1
@@ -374,7 +375,7 @@ outcome("14.what", "next to nothing")
 # %% [markdown]
 # Read the columns. **END before block 21** holds a position: sources with the same position restore as much as the
 # clean run, even with other names or the other answer. The run with the *same answer* restores next to nothing.
-# **END before block 25** holds the name: now the answer decides. Other names leave the model undecided, near .55,
+# **END before block 25** holds the name: a run with the same answer restores **1.0**, whatever its position. Other names leave the model undecided, near .55,
 # which is where a logit difference of 0 lies on this scale. **S2 before block 19** holds both.
 #
 # So the two steps carry two different things: first the position, then the name. Without the control the sweep
@@ -395,6 +396,7 @@ assert abs(control[same_answer, 21, END].mean()) < 0.1
 assert abs(control[misplaced, 21, END].mean()) < 0.15
 assert above(same_answer, same_position, (25, END)) and control[same_answer, 25, END].mean() > 0.8
 assert above(named, misplaced, (19, S2))
+claim("same answer, END before 25", control[same_answer, 25, END].mean(), text=1.0, within=0.12)
 undecided = -score(few, corrupted).mean() / (score(few, clean) - score(few, corrupted)).mean()
 assert 0.45 < undecided < 0.7
 for name in (named, misplaced):
@@ -485,8 +487,8 @@ plots.table(
 )
 
 # %% [markdown]
-# Two kinds of heads. L23H3 (the head that lowers S, lesson 1.3), L29H1 and L23H0 lie on the line: they write the
-# answer. **L20H0 and L17H4 write next to nothing to the logits**, and restore a third of the difference each. They
+# Two kinds of heads. L23H3 (the head that lowers S, lesson 1.3), L29H1 (**0.28**) and L23H0 lie on the line:
+# they write the answer. **L20H0 and L17H4 write next to nothing to the logits**, and restore a third of the difference each. They
 # must write *for other heads*. L29H0 and L24H4 push against the answer.
 #
 # The directions agree on most heads. L19H2 restores more than it breaks: something stands in for it, or the metric
@@ -499,6 +501,7 @@ for head in [(20, 0), (17, 4)]:
     assert abs(straight[head]) < 0.03 and 0.25 < restored.restored[head] < 0.5
 for head in [(23, 3), (29, 1), (23, 0)]:
     assert abs(straight[head] - restored.restored[head]) < 0.06
+claim("L29H1", restored.restored[29, 1], text=0.28, within=0.04)
 for head in [(29, 0), (24, 4)]:
     assert max(part.mean() for part in parts(head)) < -0.05
 mean, error = mean_and_error(parts((19, 2))[0] - parts((19, 2))[1])
@@ -703,9 +706,9 @@ plots.intervals(
 
 # %% [markdown]
 # Both links hold. Through the four queries alone, L20H0 restores as much as through everything that it reaches, or
-# more: that is what it is for. L19H2 carries some of the same message. MLPs about double the first link: half of what L17H4 says reaches
-# L20H0 through MLPs at S2, mostly in layers 17 to 19. And L23H3 hears nothing from L20H0: at S2, where it looks in both
-# runs, nothing that *differs* between them comes to it by this path.
+# more: its effect *is* these queries. L19H2 carries some of the same message. MLPs about double the first link: half of what L17H4 says reaches
+# L20H0 through MLPs at S2, mostly in layers 17 to 19. L23H3 gets no query from
+# L20H0: it looks at S2 in both runs, so nothing that *differs* between them has to tell it where.
 
 # %% tags=["numbers"]
 direct, through, four, helper, remover, stranger, total = links.values()
@@ -1049,7 +1052,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The fix makes the error several times smaller, at the cost of one matrix product a head. It repairs queries and
+# The fix makes the error about **6.5** times smaller, at the cost of one matrix product a head. It repairs queries and
 # keys. What reaches them through earlier heads, and effects that cancel (for which AtP* drops gradients layer by
 # layer, *GradDrop*), it leaves.
 #
@@ -1066,7 +1069,7 @@ for name in ("denoising", "noising"):
         assert abs(estimated[name].mean(-1)[head] / exact[name][head] - 1) < 0.15
 assert estimated["noising"].mean(-1)[20, 0] < 0.03
 assert min(fits.values()) > 0.65
-assert misses["QK fix"] < misses["gradient"] / 3
+claim("error, gradient over fix", misses["gradient"] / misses["QK fix"], text=6.5, within=0.9)
 
 # %% [markdown]
 # ## 7. Going deeper: who stands in for L17H4?
