@@ -434,7 +434,8 @@ print(
 # %%
 clean, corrupted = choose.tokens, choose.swapped().tokens
 SWEPT = range(17, model.cfg.n_layers)
-log_clean = model(clean)[:, -1].log_softmax(-1).detach()
+with torch.no_grad():
+    log_clean = model(clean)[:, -1].log_softmax(-1)
 rows = torch.arange(len(clean), device=clean.device)
 metrics = {
     "logit difference": choose.logit_diff,
@@ -487,9 +488,9 @@ plots.table(
 )
 
 # %% [markdown]
-# Two kinds of heads. L23H3 (the head that lowers S, lesson 1.3), L29H1 (**0.28**) and L23H0 lie on the line:
-# they write the answer. **L20H0 and L17H4 write next to nothing to the logits**, and restore a third of the difference each. They
-# must write *for other heads*. L29H0 and L24H4 push against the answer.
+# Two kinds of heads. L23H3 (the head that lowers S, lesson 1.3), L29H1 (**0.28**) and L23H0 lie on the line: they
+# write the answer. **L20H0 and L17H4 write next to nothing to the logits**, and restore about a third of the
+# difference each. They must write *for other heads*. L29H0 and L24H4 push against the answer.
 #
 # The directions agree on most heads. L19H2 restores more than it breaks: something stands in for it, or the metric
 # saturates. By noising alone you would have missed it. L23H3 and L20H0 break a little more than they restore here,
@@ -610,13 +611,13 @@ path_patch = lesson_14.check_path_patch(path_patch)
 # %%
 predict(
     "14.readers",
-    "L20H0 writes for later heads. Of the 81 heads behind it, how many restore more than .02 when their query "
-    "alone reads its clean output?",
+    "Of the 81 heads in later layers, how many restore more than .02 when their query alone reads L20H0's "
+    "clean output?",
     choices=["one", "2 to 8", "more than 8"],
 )
 
 # %% [markdown]
-# No receiver is chosen by hand: all heads behind the sender are tried. `receiver_sweep` gives the numbers of your
+# No receiver is chosen by hand: all heads in later layers are tried. `receiver_sweep` gives the numbers of your
 # `path_patch` for one receiver after another. For L17H4, MLPs are free here.
 
 # %%
@@ -646,14 +647,15 @@ plots.table(
 
 # %%
 queries = readers["L20H0 into q"].restored
-outcome("14.readers", "2 to 8" if 2 <= (queries > 0.02).sum() <= 8 else "more than 8")
+n_readers = int((queries > 0.02).sum())
+outcome("14.readers", "one" if n_readers == 1 else "2 to 8" if n_readers <= 8 else "more than 8")
 
 # %% [markdown]
-# L20H0 is read by queries alone. Its readers are not one name mover but several heads of layer 23: L23H0, L23H7,
-# L23H1 and L23H2, with the best known of them, L23H0, bringing less than half. L17H4 is read by one key-value head of layer 20, number 0, which serves L20H0.
+# L20H0 is read by queries alone, and not by one name mover but by four heads of layer 23: L23H0, L23H7, L23H1 and
+# L23H2. L23H0, lesson 1.3's name mover, brings less than half. L17H4 is read mostly by one key-value head of layer
+# 20, number 0, which serves L20H0.
 #
-# These receivers were chosen on `few`. Now all links on the *same* held-out prompts, `test`, by your own
-# function. Two controls: another receiver (L23H3, which is as strong), and another sender: of the heads in layers 18
+# These receivers were chosen on `few`. Now all links on the *same* held-out prompts, `test`, by your own function. Two controls: another receiver (L23H3, which is as strong), and another sender: of the heads in layers 18
 # to 22 that are not in the table of section 4, the one whose output at END changes most like L20H0's in length.
 
 # %%
@@ -700,15 +702,15 @@ plots.intervals(
             for name, (mean, error) in ((n, mean_and_error(v)) for n, v in links.items())
         }
     },
-    title="Two links of the chain hold on names that did not choose them",
+    title="Do the links hold on names that did not choose them?",
     marks={"share restored on held-out names, ± 2 standard errors": 0.0},
 )
 
 # %% [markdown]
 # Both links hold. Through the four queries alone, L20H0 restores as much as through everything that it reaches, or
-# more: its effect *is* these queries. L19H2 carries some of the same message. MLPs about double the first link: half of what L17H4 says reaches
-# L20H0 through MLPs at S2, mostly in layers 17 to 19. L23H3 gets no query from
-# L20H0: it looks at S2 in both runs, so nothing that *differs* between them has to tell it where.
+# more: its effect *is* these queries. L19H2 carries some of the same message. For the first link the MLPs of layers
+# 17 to 19 matter: let free, they about double it. And L23H3 gets no query from L20H0. It looks at S2 in both runs,
+# so nothing that *differs* between them has to tell it where.
 
 # %% tags=["numbers"]
 direct, through, four, helper, remover, stranger, total = links.values()
@@ -760,8 +762,8 @@ first_link = lesson_14.check_first_link(first_link)
 # <details><summary>Hint 2</summary>
 #
 # A previous-token head writes "the word before me is ..." at each position. An induction head finds that position
-# because it is *looked for* there. In lesson 1.1 the strongest previous-token heads are L16H0, L8H1 and L9H5 or
-# their neighbours: try those first.
+# because it is *looked for* there, by its keys. Take the strongest previous-token heads of lesson 1.1, those just
+# below layer 17 first.
 #
 # </details>
 
@@ -783,8 +785,9 @@ plots.table(
 )
 
 # %% [markdown]
-# The path shows under the corruptions that change the first two names. Under "both", which changes S2 alone, it is
-# 0. **A corruption hides everything that happens before it.** Here is the chain in SmolLM2.
+# The path shows under the corruptions that change the first two names (which are the same prompt up to S1). Under
+# "both", which changes S2 alone, it is 0. **A corruption hides everything that happens before it.** Here is the
+# chain in SmolLM2. Its first arrow was measured by noising, the others by denoising.
 
 # %% tags=["numbers"]
 found = path_sweep(
@@ -1190,7 +1193,7 @@ plots.table(
 # %% tags=["numbers"]
 for found in (denoised, noised):
     shares = found["KL from the clean run"].restored
-    assert set(top_heads(shares.abs(), 4)) & {(20, 0), (23, 3), (17, 4)}
+    assert {(20, 0), (23, 3)} <= set(top_heads(shares.abs(), 4))
 low = denoised["probability of IO"].restored[20, 0]
 assert low < 0.15 and noised["probability of IO"].restored[20, 0] > 2 * low
 first_digit, last_digit = by_digit["first digit"], by_digit["last digit"]
@@ -1255,7 +1258,7 @@ plots.table(
 # - Patching in the wrong direction: say which run is patched, and which one gives.
 # - Reading a share as "how much the head knows": an undecided run scores above 0 as well.
 # - Prompts of different lengths, so that positions do not match.
-# - One direction, one corruption, one metric, and then the word *the*.
+# - One direction, one corruption, one metric, and the conclusion "*the* circuit".
 #
 # ## Where this breaks
 #

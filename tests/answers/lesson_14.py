@@ -589,7 +589,7 @@ MISTAKES = {
         ("position as answer", _arrange(position=("s", "io", "io")), 'that is "answer"'),
         ("answer as both", _arrange(answer=("io", "s", "io")), 'that is "both"'),
         ("answer as position", _arrange(answer=("s", "io", "s")), 'that is "position"'),
-        ("third name", _arrange(answer=("s", "io", "spare")), "a name that was not in the prompt"),
+        ("third name", _arrange(answer=("s", "io", "spare")), "was not in the prompt"),
         ("one name", _arrange(position=("s", "s", "s")), "one name fills all three"),
         ("twice in front", _arrange(answer=("s", "s", "io")), "so no answer is left"),
         ("shared and in place", _shared_tokens, "changes its input"),

@@ -766,4 +766,14 @@ ROWS = [
         "must be alike",
     ),
     ("noise below 0", lambda: wired.build(noise=-0.1), "at least 0"),
+    (
+        "patch_by_hand behind the last layer",
+        lambda: figures.patch_by_hand(grouped(), "w1", "w2", layer=3, pos=0),
+        "layers 0 to 2",
+    ),
+    (
+        "patch_by_hand behind the end",
+        lambda: figures.patch_by_hand(grouped(), "w1", "w2", layer=0, pos=9),
+        "positions 0 to",
+    ),
 ]

@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 
+from tests.small_models import random_model
 from utils.circuits import figures
 
 
@@ -56,3 +57,15 @@ def test_a_diagram_has_a_box_for_each_part_and_arrows_that_end_at_their_edges():
     assert {"key", "here", *boxes} < {each.text for each in fig.layout.annotations}
     left, right = fig.layout.xaxis.range
     assert left < low.x0 and high.x1 < right
+
+
+def test_a_patch_by_hand_makes_the_clean_run_before_block_0(tmp_path):
+    model = random_model("gpt2", tmp_path)
+    last = model.to_tokens("w1").shape[1] - 1
+    for layer in (0, 2):  # the last token's stream is all that differs
+        view = figures.patch_by_hand(model, "w1", "w5", layer=layer, pos=last)
+        head, clean, corrupted, patched = (line.split(" | ") for line in repr(view).splitlines())
+        assert head[1] == "most likely next" and clean[1:] != corrupted[1:]
+        assert patched[1:] == clean[1:]
+    with pytest.raises(ValueError, match=f"positions 0 to {last}"):
+        figures.patch_by_hand(model, "w1", "w5", layer=0, pos=last + 1)
