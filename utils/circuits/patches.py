@@ -187,8 +187,7 @@ def path_patch(
     """
     changed = {}
     with torch.no_grad():
-        _, own = model.run_with_cache(tokens)
-        _, other = model.run_with_cache(source)
+        own, other = (model.run_with_cache(run)[1] for run in (tokens, source))
 
         def hold(z, hook):
             z = own["z", hook.layer()].clone()
