@@ -24,8 +24,8 @@
 # 3. follow a path from one head to the heads that read it;
 # 4. estimate a whole sweep from one gradient, and repair the estimate where it fails.
 #
-# **Time** two hours: the core takes one, each *Going deeper* section 10 to 30 minutes. **Needs** lessons 1.1 and
-# 1.3: hooks, induction heads, the logit difference.
+# **Time** two hours. **Needs** lessons 1.1 and 1.3: hooks, induction heads, the logit difference. The core takes
+# one hour, each *Going deeper* section 10 to 30 minutes.
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -558,8 +558,7 @@ def path_patch(
     ### BEGIN SOLUTION
     changed = {}
     with torch.no_grad():
-        _, own = model.run_with_cache(tokens)
-        _, other = model.run_with_cache(source)
+        own, other = (model.run_with_cache(run)[1] for run in (tokens, source))
 
         def hold(z, hook):
             z = own["z", hook.layer()].clone()
