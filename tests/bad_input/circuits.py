@@ -186,7 +186,7 @@ ROWS = [
     ),
     ("largest_excess of one prompt", lambda: residual.largest_excess(X[:, :1]), "has one prompt"),
     ("largest_excess of NaN", lambda: residual.largest_excess(NAN * X), "NaN"),
-    ("largest_excess of layers", lambda: residual.largest_excess(PARTS), "2 axes"),
+    ("largest_excess of layers", lambda: residual.largest_excess(X[0]), "2 axes"),
     ("put_back at no layer", lambda: residual.put_back(grouped(), TOKENS, SOURCE, 3, 1), "0 to 2"),
     ("put_back nowhere", lambda: residual.put_back(grouped(), TOKENS, SOURCE, 1, 5), "0 to 4"),
     (
@@ -747,4 +747,14 @@ ROWS = [
         "must be alike",
     ),
     ("noise below 0", lambda: wired.build(noise=-0.1), "at least 0"),
+    (
+        "patch_by_hand behind the last layer",
+        lambda: figures.patch_by_hand(grouped(), "w1", "w2", layer=3, pos=0),
+        "layers 0 to 2",
+    ),
+    (
+        "patch_by_hand behind the end",
+        lambda: figures.patch_by_hand(grouped(), "w1", "w2", layer=0, pos=9),
+        "positions 0 to",
+    ),
 ]
