@@ -125,17 +125,25 @@ def edge_hooks(model) -> list[str]:
     Each by its own name, which is `hook.name` in a hook: `attn.hook_q` is a second name of
     `attn.q.hook_out`.
     """
+    hooks = model.hook_dict
+    return [hooks[name].name for name in _usual_names(model)]
+
+
+def _usual_names(model) -> list[str]:
     names = ["hook_embed"]
     for layer in range(model.cfg.n_layers):
         block = f"blocks.{layer}"
         names += [f"{block}.ln1.hook_in", *(f"{block}.attn.hook_{x}" for x in "qkvz")]
         names += [] if model.cfg.attn_only else [f"{block}.ln2.hook_in", f"{block}.hook_mlp_out"]
-    return [model.hook_dict[name].name for name in [*names, "ln_final.hook_in"]]
+    return [*names, "ln_final.hook_in"]
 
 
-def _at(model, kept: Mapping[str, Tensor], name: str) -> Tensor:
-    """What was kept at a hook, whichever of its names it was kept by."""
-    return kept[name] if name in kept else kept[model.hook_dict[name].name]
+def _by_usual_names(model, kept: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """What was kept at `edge_hooks`, whichever of their names it was kept by."""
+    usual = _usual_names(model)
+    if all(name in kept for name in usual):
+        return kept
+    return dict(zip(usual, (kept[name] for name in edge_hooks(model)), strict=True))
 
 
 def written(model, activations: Mapping[str, Tensor]) -> Float[Tensor, "writer batch pos d_model"]:
@@ -144,12 +152,13 @@ def written(model, activations: Mapping[str, Tensor]) -> Float[Tensor, "writer b
     Args:
         activations: at `edge_hooks(model)`, by name; a cache of `run_with_cache` will do.
     """
-    parts = [_at(model, activations, "hook_embed")[None]]
+    activations = _by_usual_names(model, activations)
+    parts = [activations["hook_embed"][None]]
     for layer in range(model.cfg.n_layers):
-        z = _at(model, activations, f"blocks.{layer}.attn.hook_z")
+        z = activations[f"blocks.{layer}.attn.hook_z"]
         parts.append(torch.einsum("bphe,hed->hbpd", z, model.blocks[layer].attn.W_O))
         if not model.cfg.attn_only:
-            parts.append(_at(model, activations, f"blocks.{layer}.hook_mlp_out")[None])
+            parts.append(activations[f"blocks.{layer}.hook_mlp_out"][None])
     return torch.cat([part.detach() for part in parts])
 
 
@@ -164,22 +173,23 @@ def read_gradients(
         activations: at `edge_hooks(model)`, by name.
         gradients: of the number by these activations, by name.
     """
+    activations, gradients = (_by_usual_names(model, kept) for kept in (activations, gradients))
     parts = []
     for layer in range(model.cfg.n_layers):
         block = model.blocks[layer]
-        resid = _at(model, activations, f"blocks.{layer}.ln1.hook_in").detach().requires_grad_()
+        resid = activations[f"blocks.{layer}.ln1.hook_in"].detach().requires_grad_()
         with torch.enable_grad():
             normed = block.ln1.original_component(resid)
         for letter in "qkv":
-            gradient = _at(model, gradients, f"blocks.{layer}.attn.hook_{letter}")
+            gradient = gradients[f"blocks.{layer}.attn.hook_{letter}"]
             weight = getattr(block.attn, f"W_{letter.upper()}").detach()
             by_normed = torch.einsum("bphe,hde->hbpd", gradient, weight)
             parts += torch.autograd.grad(
                 normed, resid, by_normed, is_grads_batched=True, retain_graph=True
             )
         if not model.cfg.attn_only:
-            parts.append(_at(model, gradients, f"blocks.{layer}.ln2.hook_in")[None])
-    return torch.cat([*parts, _at(model, gradients, "ln_final.hook_in")[None]])
+            parts.append(gradients[f"blocks.{layer}.ln2.hook_in"][None])
+    return torch.cat([*parts, gradients["ln_final.hook_in"][None]])
 
 
 def head_reads(
@@ -561,7 +571,6 @@ def precision_recall(found: Collection, true: Collection) -> tuple[float, float]
 
 
 @guarded(circuits=filled, batch_size=count())
-@torch.no_grad()
 def circuit_values(
     model,
     tokens: Int[Tensor, "batch pos"],
@@ -585,35 +594,11 @@ def circuit_values(
         ValueError: the model has no such head, the two runs do not fit together or are padded, a
             hook is at work, or the metric does not return a number for each prompt.
     """
-    check_runs(model, tokens, source)
-    circuits = [by_layer(model, circuit) for circuit in circuits]
-    rest = _Rest(model, tokens, _first(tokens, source))
-    _, there = model.run_with_cache(source, names_filter=lambda name: name.endswith("hook_z"))
-    batch, per_pass, values = len(tokens), max(1, batch_size // len(tokens)), []
-
-    def hook_of(layer: int, chunk: list[dict[int, list[int]]]):
-        other = there["z", layer][:, rest.first :]
-
-        def hook(z, hook):
-            out = other.repeat(len(chunk), 1, 1, 1)
-            for piece, own, circuit in zip(out.split(batch), z.split(batch), chunk, strict=True):
-                kept = circuit.get(layer, [])
-                piece[:, :, kept] = own[:, :, kept]
-            return out
-
-        return hook
-
-    for start in range(0, len(circuits), per_pass):
-        chunk = circuits[start : start + per_pass]
-        hooks = [
-            (f"blocks.{layer}.attn.hook_z", hook_of(layer, chunk))
-            for layer in range(model.cfg.n_layers)
-        ]
-        with model.hooks(fwd_hooks=hooks):
-            logits = rest.run(len(chunk))
-        pieces = enumerate(logits.split(batch), start)
-        values += [scored(metric, piece, "the metric", f"on circuit {i}") for i, piece in pieces]
-    return torch.stack(values)
+    values = _values_of_circuits(model, tokens, source, metric)
+    per_pass = max(1, batch_size // len(tokens))
+    return torch.cat(
+        [values(circuits[i : i + per_pass]) for i in range(0, len(circuits), per_pass)]
+    )
 
 
 def metric_of_heads(
@@ -625,13 +610,48 @@ def metric_of_heads(
 ) -> Callable[[Collection], float]:
     """Set of heads -> the mean metric when only these run, as in `circuit_values`. It remembers
     what it has measured."""
+    values = _values_of_circuits(model, tokens, source, metric)
 
     @functools.cache
     def measured(circuit: frozenset) -> float:
-        settings = {"source": source, "circuits": [circuit], "metric": metric}
-        return circuit_values(model, tokens, **settings).mean().item()
+        return values([circuit]).mean().item()
 
     return lambda circuit: measured(frozenset(circuit))
+
+
+@torch.no_grad()
+def _values_of_circuits(model, tokens, source, metric) -> Callable[[Sequence], Tensor]:
+    """Circuits of one forward pass -> the metric, [circuit, batch]."""
+    check_runs(model, tokens, source)
+    rest = _Rest(model, tokens, _first(tokens, source))
+    _, there = model.run_with_cache(source, names_filter=lambda name: name.endswith("hook_z"))
+    other = [there["z", layer][:, rest.first :] for layer in range(model.cfg.n_layers)]
+    batch = len(tokens)
+
+    def hook_of(layer: int, chunk: list[dict[int, list[int]]]):
+        def hook(z, hook):
+            out = other[layer].repeat(len(chunk), 1, 1, 1)
+            for piece, own, circuit in zip(out.split(batch), z.split(batch), chunk, strict=True):
+                kept = circuit.get(layer, [])
+                piece[:, :, kept] = own[:, :, kept]
+            return out
+
+        return hook
+
+    @torch.no_grad()
+    def values(circuits: Sequence[Collection[Head]]) -> Tensor:
+        chunk = [by_layer(model, circuit) for circuit in circuits]
+        hooks = [(f"blocks.{i}.attn.hook_z", hook_of(i, chunk)) for i in range(len(other))]
+        with model.hooks(fwd_hooks=hooks):
+            pieces = rest.run(len(chunk)).split(batch)
+        return torch.stack(
+            [
+                scored(metric, piece, "the metric", f"on circuit {i}")
+                for i, piece in enumerate(pieces)
+            ]
+        )
+
+    return values
 
 
 def _within(other: str) -> Guard:
