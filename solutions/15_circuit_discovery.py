@@ -134,7 +134,6 @@ plots.table(list(wiring["jobs"].items()), columns=["head", "what it was built to
 
 
 # %% tags=["exercise:utils.circuits.discovery.patch_edge"]
-@torch.no_grad()
 def patch_edge(
     model,
     tokens: Int[Tensor, "batch pos"],
@@ -224,19 +223,28 @@ def place(end: str) -> Head:
     return int(layer), int(head)
 
 
-def alone(edge, tokens, source) -> float:
-    """The logit difference with one edge patched: by your function where it is between heads."""
-    writer, reader = edge
-    if writer == "embed" or reader == "logits":
-        return toy_diff([edge], tokens=tokens, source=source)
-    ends = {"writer": place(writer), "reader": place(reader), "into": reader[-1]}
-    return task.logit_diff(patch_edge(toy, tokens, source=source, **ends)).mean().item()
+def each_alone(tokens, source) -> dict:
+    """Edge -> the logit difference with that edge patched.
+
+    `patched_edges` does all 193 in a few large batches, those of the embedding and the logits too.
+    Between heads of the true circuit your function takes its place.
+    """
+    settings = {"edge_sets": [[edge] for edge in EDGES], "metric": task.logit_diff}
+    batched = discovery.patched_edges(toy, tokens, source=source, batch_size=2400, **settings)
+    patched = dict(zip(EDGES, batched.mean(1).tolist(), strict=True))
+    for writer, reader in TRUE:
+        if writer != "embed" and reader != "logits":
+            ends = {"writer": place(writer), "reader": place(reader), "into": reader[-1]}
+            logits = patch_edge(toy, tokens, source=source, **ends)
+            patched[writer, reader] = task.logit_diff(logits).mean().item()
+    return patched
 
 
-scores = {"noising": {}, "denoising": {}}
-for edge in EDGES:
-    scores["noising"][edge] = (clean_diff - alone(edge, task.clean, task.corrupted)) / GAP
-    scores["denoising"][edge] = (alone(edge, task.corrupted, task.clean) - corrupted_diff) / GAP
+noised, denoised = each_alone(task.clean, task.corrupted), each_alone(task.corrupted, task.clean)
+scores = {
+    "noising": {edge: (clean_diff - value) / GAP for edge, value in noised.items()},
+    "denoising": {edge: (value - corrupted_diff) / GAP for edge, value in denoised.items()},
+}
 
 
 def edge_name(edge) -> str:
@@ -732,7 +740,7 @@ figure = plots.curves(
 figure.update_xaxes(type="log", dtick=1).update_layout(height=400)
 
 # %% [markdown]
-# EAP-IG's 300 highest edges, 0.4% of the graph, keep **0.78** of the behaviour. EAP's 300 keep much less, and it needs 3,000 to get there. As many
+# EAP-IG's 300 highest edges, 0.4% of the graph, keep **0.74** of the behaviour. At the same number of edges EAP keeps less. As many
 # *random* edges keep nothing. So the repair of section 4 pays on the real model.
 #
 # ### Is the chain in it?
@@ -779,7 +787,7 @@ plots.table(
 # L24H4 has the other sign: patched, it *raises* the logit difference. It writes against the right name.
 
 # %% tags=["numbers"]
-claim("faithfulness of EAP-IG's 300", kept_share["EAP-IG", 300].mean(), text=0.76, within=0.11)
+claim("faithfulness of EAP-IG's 300", kept_share["EAP-IG", 300].mean(), text=0.74, within=0.11)
 better = sum(kept_share["EAP-IG", n] - kept_share["EAP", n] for n in SIZES) / len(SIZES)
 assert better.mean() > 3 * mean_and_error(better)[1]
 assert kept_share["EAP", 1000].mean() < kept_share["EAP-IG", 1000].mean()
@@ -971,9 +979,14 @@ prune = lesson_15.check_prune(prune)
 
 
 # %%
+few_names = names.prompts(every=5)
+
+
 def toy_damage(removed) -> float:
     """How far the logit difference moves with all these edges patched, as a share of the gap."""
-    return abs(clean_diff - toy_diff(removed)) / GAP
+    settings = {"source": few_names.corrupted, "metric": few_names.logit_diff}
+    got = discovery.patched_edges(toy, few_names.clean, edge_sets=[removed], **settings)
+    return abs(clean_diff - got.mean().item()) / GAP
 
 
 pruned = {
@@ -1218,8 +1231,9 @@ plots.table(
 )
 
 # %% [markdown]
-# Now the first link is one of the strongest, and *the repair fails on it*. EAP underestimates it. EAP-IG gives it almost nothing, or the wrong sign: halfway between the two prompts *both*
-# names stand at *both* places, so there is no position to read. A straight way between two embeddings can lead through inputs that no prompt has.
+# Now the first link is one of the strongest, and *the repair fails on it*. EAP gives it the right sign and a small part of its effect. EAP-IG gives it almost nothing,
+# or the opposite sign: halfway between the two prompts *both* names stand at *both* places, so there is no position to read. A straight way between two embeddings can lead through
+# inputs that no prompt has.
 #
 # L24H4's link has the opposite sign in the two contrasts. It is not "a head that writes against the right name": what it writes depends on which
 # names stand where. A sign belongs to a head *and* a contrast.
@@ -1233,7 +1247,6 @@ rows = []
 for name, source in {
     "S2 is a third name": test.third_name().tokens,
     "S2 swapped": swapped,
-    "names exchanged": exchanged(test),
 }.items():
     full, less = discovery.circuit_values(
         model,
@@ -1275,11 +1288,10 @@ except ValueError as refusal:
 # %% tags=["numbers"]
 means = {e: mean_and_error(x) for e, x in order_effect.items()}
 assert means[FIRST][0] < -1 and means[FIRST][0] < -3 * means[FIRST][1]
-assert by_order["EAP"][FIRST] < -0.1 and abs(by_order["EAP"][FIRST]) < 0.5 * abs(means[FIRST][0])
+assert 0.5 * means[FIRST][0] < by_order["EAP"][FIRST] < 0
 assert by_order["EAP-IG"][FIRST] > 0.15 * means[FIRST][0]
-assert order_rank["EAP"][FIRST] < order_rank["EAP-IG"][FIRST]
 assert means[AGAINST][0] < -3 * means[AGAINST][1] and effect[AGAINST].mean() > 0.5
-(hurt, e0), (swap, e1), _ = (mean_and_error(each) for _, each in rows)
+(hurt, e0), (swap, e1) = (mean_and_error(each) for _, each in rows)
 assert look > 0.7 and hurt < -3 * e0 and swap > hurt + 3 * (e0**2 + e1**2) ** 0.5
 
 # %% [markdown]

@@ -186,8 +186,8 @@ def heads() -> dict[str, Head]:
     }
 
 
-# The second toy: a third copy of the twins in the place of the induction head, and in each layer the
-# heads in another order: where head i of the first toy went.
+# The second toy: a third copy of the twins in the place of the induction head, and the heads of
+# each layer in another order: where head i of the first toy went.
 MOVED = ((2, 0, 3, 1), (1, 3, 0, 2), (3, 1, 2, 0))
 THIRD = (("L0H0", "L1H3.v"), ("L1H3", "L2H0.q"))
 

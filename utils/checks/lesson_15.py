@@ -1,14 +1,16 @@
 """Checks of lesson 1.5, finding circuits automatically."""
 
+import math
+
 import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, investigation, match
+from utils.checks.engine import exercise, expect, investigation, match
 from utils.checks.inputs import described
 
 
-def _small(seed: int, *, normed: bool, mlps: bool = False) -> TransformerBridge:
+def _small(seed: int, *, normed: bool, mlps: bool = False, scale: float = 0.5) -> TransformerBridge:
     """Three layers of three heads with random weights, and attention that depends on the input."""
     model = TransformerBridge.boot_native(
         {
@@ -30,7 +32,7 @@ def _small(seed: int, *, normed: bool, mlps: bool = False) -> TransformerBridge:
     weights = model.state_dict()
     for name, value in weights.items():
         if value.is_floating_point() and "ln" not in name:
-            value.copy_(0.5 * torch.randn(value.shape, generator=random))
+            value.copy_(scale * torch.randn(value.shape, generator=random))
     model.load_state_dict(weights)
     return model.eval()
 
@@ -38,8 +40,8 @@ def _small(seed: int, *, normed: bool, mlps: bool = False) -> TransformerBridge:
 def _two_runs(seed: int, batch: int) -> tuple[Tensor, Tensor]:
     """Tokens of two runs that differ from the third position on."""
     random = torch.Generator().manual_seed(seed)
-    tokens, source = (torch.randint(9, (batch, 6), generator=random) for _ in range(2))
-    source[:, 2] = (tokens[:, 2] + 1) % 9
+    tokens = torch.randint(9, (batch, 6), generator=random)
+    source = (tokens + torch.randint(1, 9, (batch, 6), generator=random)) % 9
     source[:, :2] = tokens[:, :2]
     return tokens, source
 
@@ -60,7 +62,7 @@ def check_patch_edge(patch_edge) -> str:
         (False, 2, (1, 2), (2, 0), "k"),
     )
     for i, (normed, batch, writer, reader, into) in enumerate(cases):
-        model, (tokens, source) = _small(i, normed=normed), _two_runs(i, batch)
+        model, (tokens, source) = _small(i, normed=normed, scale=0.8), _two_runs(i, batch)
         (layer, head), (to, at) = writer, reader
         z_name, stream_name = f"blocks.{layer}.attn.hook_z", f"blocks.{to}.ln1.hook_in"
 
@@ -175,6 +177,9 @@ def _leaves(model, tokens, metric, *, at=None, shared: bool = False) -> Tensor:
             value + torch.stack([leaf @ each for leaf, each in zip(leaves, weight, strict=True)], 2)
         )
 
+    def plus(leaf):
+        return lambda value, hook: value + leaf
+
     if at is not None:
         hooks.append(("hook_embed", lambda value, hook: at))
     for layer in range(model.cfg.n_layers):
@@ -184,8 +189,8 @@ def _leaves(model, tokens, metric, *, at=None, shared: bool = False) -> Tensor:
             leaves = [zero() for _ in range(model.cfg.n_heads)]
             hooks.append((f"blocks.{layer}.attn.hook_{letter}", into_heads(leaves, weight)))
         place = f"blocks.{layer}.attn.hook_out" if shared else f"blocks.{layer}.ln2.hook_in"
-        hooks.append((place, lambda value, hook, leaf=zero(): value + leaf))
-    hooks.append(("ln_final.hook_in", lambda value, hook, leaf=zero(): value + leaf))
+        hooks.append((place, plus(zero())))
+    hooks.append(("ln_final.hook_in", plus(zero())))
     with torch.enable_grad():
         score = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
         return torch.stack(torch.autograd.grad(score.mean(), zeros))
@@ -231,7 +236,7 @@ def _products(difference: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _metric(logits: Tensor) -> Tensor:
-    return 3 * (logits[:, -1, 2] - logits[:, -1, 5]) + logits[:, -1, 1] ** 2
+    return 0.5 * (logits[:, -1, 2] - logits[:, -1, 5]) + 0.1 * logits[:, -1, 1] ** 2
 
 
 @exercise("utils.circuits.discovery.edge_attribution")
@@ -239,7 +244,10 @@ def check_edge_attribution(edge_attribution) -> str:
     """A small model with MLPs and no norms; every gradient is taken by a zero that is added to one
     reader's input alone."""
     for seed, batch in ((0, 2), (1, 3)):
-        model, (tokens, source) = _small(seed, normed=False, mlps=True), _two_runs(seed, batch)
+        model, (tokens, source) = (
+            _small(seed, normed=False, mlps=True, scale=0.35),
+            _two_runs(seed, batch),
+        )
         before, settings = _before(model), {"source": source, "metric": _metric}
         wrote = {name: _writes(model, run) for name, run in (("own", tokens), ("source", source))}
         difference = wrote["source"] - wrote["own"]
@@ -310,7 +318,10 @@ def check_edge_attribution(edge_attribution) -> str:
 def check_integrated_edges(integrated_edges) -> str:
     """The same small models, and the gradients at points that are worked out beforehand."""
     for seed, batch, steps in ((0, 2, 3), (1, 1, 1), (2, 2, 4)):
-        model, (tokens, source) = _small(seed, normed=False, mlps=True), _two_runs(seed, batch)
+        model, (tokens, source) = (
+            _small(seed, normed=False, mlps=True, scale=0.35),
+            _two_runs(seed, batch),
+        )
         difference = _writes(model, source) - _writes(model, tokens)
         with torch.no_grad():
             start, end = model.embed(tokens), model.embed(source)
@@ -487,89 +498,78 @@ def _kept(got, parts: list) -> list:
     return list(got)
 
 
-def _planted(values: dict, *pairs: tuple, nothing: float = 0.5):
-    """A metric that adds up: `nothing`, a value for each part, 2 for either of a pair."""
+def _irregular(parts: str, turn: float):
+    """A metric without any rule: another number for each set of parts."""
 
     def metric_of(kept) -> float:
-        kept = set(kept)
-        backed = sum(bool(kept & set(pair)) for pair in pairs)
-        return nothing + sum(values[x] for x in kept & set(values)) + 2.0 * backed
+        code = sum(2 ** parts.index(part) for part in set(kept))
+        return 3 * math.sin(turn * (code + 1) ** 1.5) - 0.5
 
     return metric_of
 
 
 @exercise("utils.circuits.discovery.minimality")
 def check_minimality(minimality) -> str:
-    """Parts that add up, one that harms, and a pair of which either is enough: e and f."""
-    values = {"a": 0.5, "b": 1.0, "c": -0.75, "e": 0.0, "f": 0.25, "g": 0.125}
-    metric_of, circuit = _planted(values, ("e", "f")), ["b", "e", "a", "f", "c"]
-    tries = [(), ("a",), {"e", "b"}, ["f", "c"], ("b", "c")]
+    """A metric without any rule, so that every set of parts counts."""
+    metric_of, circuit = _irregular("abcefg", 2.3), ["b", "e", "a", "f", "c"]
+    tries = [("a",), (), {"e", "b"}, ["f", "c"], ("b", "c", "a")]
 
     def scores(change, over=max) -> Tensor:
         """`over` the tries of a change, which gets the parts that are left, and the part."""
         rows = []
         for part in circuit:
             left = [set(circuit) - set(gone) - {part} for gone in tries]
-            rows.append(over(change(rest, part) for rest in left))
+            rows.append(over([change(rest, part) for rest in left]))
         return torch.tensor(rows, dtype=torch.float64)
 
     def signed(rest, part) -> float:
         return metric_of(rest | {part}) - metric_of(rest)
 
+    def size(rest, part) -> float:
+        return abs(signed(rest, part))
+
     def unless_in_k(part) -> float:
         rest = [set(circuit) - set(gone) for gone in tries if part not in gone]
         return max(abs(metric_of(each) - metric_of(each - {part})) for each in rest)
 
-    right = scores(lambda rest, part: abs(signed(rest, part)))
-    alone = torch.tensor([abs(signed(set(circuit) - {part}, part)) for part in circuit])
     full = metric_of(circuit)
-    last = [set(circuit) - set(tries[-1]) - {part} for part in circuit]
     found = minimality(metric_of, circuit, tries)
     match(
         _in_order(found, circuit),
-        right,
+        scores(size),
         what="The scores, in the order of the circuit,",
         mistakes={
             "That is leave-one-out, with no other part gone: a twin hides a part so. Take the "
-            "largest over all `tries`.": alone,
+            "largest over all `tries`.": [size(set(circuit) - {p}, p) for p in circuit],
             "You take the smallest over the tries; one try that shows the part's work is enough.": (
-                scores(lambda rest, part: abs(signed(rest, part)), min)
+                scores(size, min)
             ),
-            "You take the mean over the tries: take the largest.": scores(
-                lambda rest, part: abs(signed(rest, part)), lambda x: sum(y := list(x)) / len(y)
-            ),
-            "You add up over the tries: take the largest.": scores(
-                lambda rest, part: abs(signed(rest, part)), sum
-            ),
+            "You take the mean over the tries: take the largest.": scores(size, sum) / len(tries),
+            "You add up over the tries: take the largest.": scores(size, sum),
             "The sign: a part that *harms* changes the metric as well. Take the absolute value "
             "before the largest.": scores(signed),
             "The sign: take the absolute value of each change before the largest.": scores(
                 lambda rest, part: -signed(rest, part)
             ),
+            "You take the absolute value last: take it of each change, before the largest.": (
+                scores(signed).abs()
+            ),
             "You compare with the full circuit. Compare with the circuit from which K is gone.": (
                 scores(lambda rest, part: abs(full - metric_of(rest)))
             ),
-            "A part of K is put back with the part in question: K stays out in both.": torch.tensor(
-                [
-                    max(
-                        abs(metric_of(circuit) - metric_of(set(circuit) - {part} - set(gone)))
-                        for gone in tries
-                    )
-                    for part in circuit
-                ]
+            "Only the last try counts: keep all of them, then take the largest.": scores(
+                size, lambda rows: rows[-1]
             ),
-            "Only the last try counts: keep all of them, then take the largest.": torch.tensor(
-                [abs(signed(rest, part)) for rest, part in zip(last, circuit, strict=True)]
+            "Only the first try counts: does the function return too early?": scores(
+                size, lambda rows: rows[0]
             ),
-            "You keep K *only*: K is what goes.": torch.tensor(
-                [
-                    max(abs(signed(set(gone) & set(circuit) - {part}, part)) for gone in tries)
-                    for part in circuit
-                ]
-            ),
-            "Every change is 0 where K holds the part itself: take the part out of K first.": (
-                torch.tensor([unless_in_k(part) for part in circuit])
-            ),
+            "You keep K *only*: K is what goes.": [
+                max(size(set(gone) & set(circuit) - {part}, part) for gone in tries)
+                for part in circuit
+            ],
+            "Every change is 0 where K holds the part itself: take the part out of K first.": [
+                unless_in_k(part) for part in circuit
+            ],
         },
     )
     return "A part whose work shows in one situation at least is no passenger."
@@ -583,76 +583,67 @@ def _in_order(got, circuit: list) -> Tensor:
 
 @exercise("utils.circuits.discovery.worst_removal")
 def check_worst_removal(worst_removal) -> str:
-    """A model in which z stands in for a only when b is gone too, and a part that harms it."""
-    everything = ["c", "a", "b", "d", "y", "z"]
-    circuit = ["c", "a", "b", "d"]
+    """A metric without any rule, with K of one, two and three parts."""
+    everything, circuit, sizes = ["c", "a", "b", "d", "y", "z"], ["c", "a", "b", "d"], (1, 2, 3)
+    metric_of = _irregular("abcdyz", 1.7)
+    model, own = set(everything), set(circuit)
 
-    def metric_of(kept) -> float:
-        kept = frozenset(kept)
-        total = 4.0 * bool(kept & {"a", "z"}) + 3.0 * bool(kept & {"b", "y"})
-        total += 1.0 * ("c" in kept) - 2.0 * ("d" in kept)
-        total += 2.5 * ("z" in kept and "b" not in kept) - 3.5 * ("y" in kept and "d" not in kept)
-        return total
+    def signed(gone) -> float:
+        return metric_of(model - gone) - metric_of(own - gone)
 
-    def gap(gone, *, absolute=True) -> float:
-        value = metric_of(set(everything) - set(gone)) - metric_of(set(circuit) - set(gone))
-        return abs(value) if absolute else value
-
-    def greedy(score) -> list:
+    def greedy(score) -> list[list]:
         removed: list = []
-        for _ in range(size):
+        for _ in sizes:
             left = [part for part in circuit if part not in removed]
-            removed.append(max(left, key=lambda part: score(removed, part)))
-        return removed
+            removed.append(max(left, key=lambda part: score({*removed, part})))
+        return [removed[:size] for size in sizes]
 
-    for size in (1, 2, 3):
-        right = greedy(lambda removed, part: gap([*removed, part]))
-        got = worst_removal(metric_of, circuit, everything, size=size)
-        expect(got is not None, "It came back as None: does the function `return`?")
+    right = greedy(lambda gone: abs(signed(gone)))
+    got = []
+    for size in sizes:
+        found = worst_removal(metric_of, circuit, everything, size=size)
+        expect(found is not None, "It came back as None: does the function `return`?")
         expect(
-            isinstance(got, (list, tuple)),
-            f"Return a list of parts, in the order in which they joined; you have {described(got)}.",
+            isinstance(found, (list, tuple)),
+            f"Return a list of parts, as they joined; you have {described(found)}.",
         )
-        got = list(got)
-        if got == right:
-            continue
-        expect(len(got) == size, f"K should have {size} parts, and has {len(got)}.")
-        expect(len(set(got)) == size, f"A part is in K twice: {got}. Try only those that are left.")
+        got.append(list(found))
+        expect(len(found) == size, f"K should have {size} parts, and has {len(found)}.")
         expect(
-            set(got) <= set(circuit),
-            f"K holds {sorted(set(got) - set(circuit))}, which is no part of the circuit.",
+            len(set(found)) == size, f"A part is in K twice: {got[-1]}. Try those that are left."
         )
-        singles = sorted(circuit, key=lambda part: -gap([part]))[:size]
-        mistakes = {
-            "You took the parts that are worst *alone*. Greedy means: with what has joined already "
-            "gone as well.": singles,
-            "The sign: the circuit may be above the model or below it. Take the absolute value.": (
-                greedy(lambda removed, part: gap([*removed, part], absolute=False))
-            ),
-            "You look for the *smallest* difference.": greedy(
-                lambda removed, part: -gap([*removed, part])
-            ),
-            "K is taken out of the circuit only: take it out of the whole model too.": greedy(
-                lambda removed, part: abs(
-                    metric_of(everything) - metric_of(set(circuit) - {*removed, part})
-                )
-            ),
-            "K is taken out of the model only: take it out of the circuit too.": greedy(
-                lambda removed, part: abs(
-                    metric_of(set(everything) - {*removed, part}) - metric_of(circuit)
-                )
-            ),
-            "You look for what lowers the circuit most. Compare circuit and model.": greedy(
-                lambda removed, part: -metric_of(set(circuit) - {*removed, part})
-            ),
-            "They are the right parts in another order: return them as they joined.": right[::-1],
-        }
-        for message, value in mistakes.items():
-            expect(got != value, message)
-        raise Wrong(
-            f"With size {size} K should be {right}, and is {got}. For each part that is left, work "
-            "out |F(M without K and the part) - F(C without K and the part)|."
+        expect(
+            set(found) <= own,
+            f"K holds {sorted(set(found) - own)}, which is no part of the circuit.",
         )
+    alone = sorted(circuit, key=lambda part: -abs(signed({part})))
+    mistakes = {
+        "You took the parts that are worst *alone*. Greedy means: with what has joined already "
+        "gone as well.": [alone[:size] for size in sizes],
+        "The sign: the circuit may be above the model or below it. Take the absolute value.": (
+            greedy(signed)
+        ),
+        "You look for the *smallest* difference.": greedy(lambda gone: -abs(signed(gone))),
+        "K is taken out of the circuit only: take it out of the whole model too.": greedy(
+            lambda gone: abs(metric_of(model) - metric_of(own - gone))
+        ),
+        "K is taken out of the model only: take it out of the circuit too.": greedy(
+            lambda gone: abs(metric_of(model - gone) - metric_of(own))
+        ),
+        "You look for what lowers the circuit most. Compare circuit and model.": greedy(
+            lambda gone: -metric_of(own - gone)
+        ),
+        "They are the right parts in another order: return them as they joined.": [
+            each[::-1] for each in right
+        ],
+    }
+    for message, value in mistakes.items():
+        expect(got == right or got != value, message)
+    expect(
+        got == right,
+        f"With sizes 1, 2 and 3 K should be {right}, and is {got}. For each part that is left, "
+        "work out |F(M without K and the part) - F(C without K and the part)|.",
+    )
     return "What the model can do without, and the circuit cannot, is missing from the circuit."
 
 

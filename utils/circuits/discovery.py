@@ -116,6 +116,36 @@ def _key_value_name(model, layer: int, h: int) -> str:
     return f"L{layer}KV{h}" if shared else f"L{layer}H{h}"
 
 
+# ---- What the functions below refuse ------------------------------------------------------------
+
+
+def _second_run(value: Tensor, given: Mapping) -> str | None:
+    """Tokens of a run that can be compared with `tokens`."""
+    try:
+        check_runs(given["model"], given["tokens"], value)
+    except ValueError as error:
+        return f"cannot be used: {str(error).rstrip('.')}"
+    return None
+
+
+def _a_head(value: Head, given: Mapping) -> str | None:
+    by_layer(given["model"], [value])
+    return None
+
+
+def _reads_later(value: Head, given: Mapping) -> str | None:
+    n_heads = _n_kv(given["model"]) if given["into"] in ("k", "v") else given["model"].cfg.n_heads
+    if value[1] >= n_heads:
+        return f"is {value}: in {given['into']!r} heads go from 0 to {n_heads - 1}"
+    if value[0] <= given["writer"][0]:
+        return f"is {value}, and must be in a later layer than the writer, {given['writer']}"
+    return None
+
+
+def _letter(value: str, _: Mapping) -> str | None:
+    return None if value in ("q", "k", "v") else f"is {value!r}: choose 'q', 'k' or 'v'"
+
+
 # ---- What is written, and what is read ------------------------------------------------------
 
 
@@ -140,10 +170,9 @@ def _usual_names(model) -> list[str]:
 
 def _by_usual_names(model, kept: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """What was kept at `edge_hooks`, whichever of their names it was kept by."""
-    usual = _usual_names(model)
-    if all(name in kept for name in usual):
-        return kept
-    return dict(zip(usual, (kept[name] for name in edge_hooks(model)), strict=True))
+    pairs = zip(_usual_names(model), edge_hooks(model), strict=True)
+    names = {usual: usual if usual in kept else own for usual, own in pairs}
+    return {usual: kept[name] for usual, name in names.items() if name in kept}
 
 
 def written(model, activations: Mapping[str, Tensor]) -> Float[Tensor, "writer batch pos d_model"]:
@@ -192,6 +221,7 @@ def read_gradients(
     return torch.cat([*parts, gradients["ln_final.hook_in"][None]])
 
 
+@guarded(head=_a_head, into=_letter)
 def head_reads(
     model, head: Head, into: str, stream: Float[Tensor, "batch pos d_model"]
 ) -> Float[Tensor, "batch pos d_head"]:
@@ -212,6 +242,7 @@ def head_reads(
 # ---- One edge, exactly --------------------------------------------------------------------------
 
 
+@guarded(source=_second_run, into=_letter, writer=_a_head, reader=(_a_head, _reads_later))
 @torch.no_grad()
 def patch_edge(
     model,
@@ -257,6 +288,7 @@ def patch_edge(
 # ---- All edges from one gradient ----------------------------------------------------------------
 
 
+@guarded(source=_second_run)
 def edge_attribution(
     model,
     tokens: Int[Tensor, "batch pos"],
@@ -295,6 +327,7 @@ def edge_attribution(
     return scores * graph(model).allowed.to(scores.device)
 
 
+@guarded(source=_second_run, steps=count())
 def integrated_edges(
     model,
     tokens: Int[Tensor, "batch pos"],
