@@ -483,7 +483,7 @@ score_table(["noising", "EAP, clean run", "EAP-IG"])
 #
 # - **It is no estimate of a single patch.** A twin's edge scores **0.69**, and patching it does **0.00**. The key of L1H2 scores
 #   **0.11**, and patching it does **0.29**.
-# - **It promises nothing.** It passed three traps along one line. Section 6 has a link on which it fails.
+# - **It promises nothing.** It passed three traps along one line. *Going deeper: another contrast* has a link on which it fails.
 # - **It sees one contrast.** The name mover must read the names, `embed -> L2H0.v`. Both prompts have the same names where it
 #   looks, so no method finds that edge, and it is not on the list. *A circuit is always the circuit of a contrast.*
 
@@ -778,8 +778,8 @@ plots.table(
 )
 
 # %% [markdown]
-# EAP-IG recovers five of the six links: they are among its 20 highest edges of 70,651. One gradient finds four. To
-# `L17H4 -> L20KV0.v` it gives next to nothing, and not always the right sign: L20H0's softmax and what follows are far from linear here.
+# EAP-IG recovers five of the six links: they are among its 20 highest edges of 70,651. One gradient has four of them among its 40 highest. To
+# `L17H4 -> L20KV0.v` it gives a small score, of either sign when other prompts are drawn. The metric is far from linear along this step.
 #
 # **The first link is lost to both, and rightly so.** Up to S2 both prompts are the same, so what L16H0 writes there is the same, and the exact
 # patch does nothing either. Lesson 1.4 needed another contrast for it. So does *Going deeper: another contrast*.
@@ -851,7 +851,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The largest writer into this reader is **MLP17**, which is not in lesson 1.4's chain at all: it stands between L17H4 and L20H0, and reads L17H4. EAP does not see it,
+# The largest writer into this reader is **MLP17**, which is not in lesson 1.4's chain at all. It stands between L17H4 and L20H0. EAP does not see it,
 # nor L17H4. EAP-IG sees both. But look at its precision: it names edges, such as MLP18's, which do little or have the other sign.
 #
 # So neither is a list of *the* edges. Report scores with exact patches for what you rely on, and for one reader that you did not choose by its scores.
@@ -1151,8 +1151,8 @@ plots.table(
 )
 
 # %% [markdown]
-# Read the last column. With nothing removed, the chain lacks a quarter of the behaviour. With L24H4 gone, the model does much *better* than the chain: outside the chain are heads that help,
-# and L24H4 holds them down. So K = nothing hides part of what is missing, as the twins did. With all six gone the chain is at 0 by definition, and the rest of the model is slightly *below* 0.
+# Read the last column. With nothing removed, the chain lacks a quarter of the behaviour. With L24H4 gone, the difference is larger: outside the chain are heads that help,
+# and part of their help shows only when L24H4, which writes against the answer, is gone. So K = nothing hides part of what is missing, as it did with the twins. With all six gone the chain is at 0 by definition, and the rest of the model is slightly *below* 0.
 # The chain is faithful for the most part, and it is **not complete**.
 #
 # Is every head of the chain needed? Your `minimality`, over all 32 sets K of the other heads:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from utils.guards import count, guarded
+
 NAMES = ("Mary", "John", "Tom", "Anna", "Paul", "Sarah")
 TOKENS = ("<bos>", "to", *NAMES)
 BOS, TO, FIRST_NAME = 0, 1, 2
@@ -46,6 +48,7 @@ class Prompts:
         return logits[rows, -1, self.io] - logits[rows, -1, self.s]
 
 
+@guarded(every=count())
 def prompts(every: int = 1) -> Prompts:
     """All 240: 6 * 5 ordered pairs of names, each with 4 third names, in 2 name orders.
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformer_lens import ActivationCache
 from transformers import DynamicCache
 
 from utils.circuits.patching import Metric, check_runs, scored
@@ -33,6 +34,8 @@ from utils.guards import (
 from utils.heads import Head, by_layer
 
 Edge = tuple[str, str]
+Kept = Mapping[str, Tensor] | ActivationCache
+"""Tensors by the names of their hooks."""
 
 
 # ---- The graph ----------------------------------------------------------------------------------
@@ -168,14 +171,14 @@ def _usual_names(model) -> list[str]:
     return [*names, "ln_final.hook_in"]
 
 
-def _by_usual_names(model, kept: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def _by_usual_names(model, kept: Kept) -> dict[str, Tensor]:
     """What was kept at `edge_hooks`, whichever of their names it was kept by."""
     pairs = zip(_usual_names(model), edge_hooks(model), strict=True)
     names = {usual: usual if usual in kept else own for usual, own in pairs}
     return {usual: kept[name] for usual, name in names.items() if name in kept}
 
 
-def written(model, activations: Mapping[str, Tensor]) -> Float[Tensor, "writer batch pos d_model"]:
+def written(model, activations: Kept) -> Float[Tensor, "writer batch pos d_model"]:
     """What each writer adds to the residual stream, in the order of `graph(model).writers`.
 
     Args:
@@ -192,7 +195,7 @@ def written(model, activations: Mapping[str, Tensor]) -> Float[Tensor, "writer b
 
 
 def read_gradients(
-    model, activations: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
+    model, activations: Kept, gradients: Kept
 ) -> Float[Tensor, "reader batch pos d_model"]:
     """A number's gradient by each reader's own input, in the order of `graph(model).readers`.
 
@@ -722,7 +725,17 @@ def minimality(
     return largest
 
 
-@guarded(everything=filled, circuit=_within("everything"), size=count())
+def _at_most(other: str) -> Guard:
+    """A number of parts of another argument."""
+
+    def guard(value: int, given: Mapping) -> str | None:
+        top = len(set(given[other]))
+        return None if value <= top else f"is {value}: give at most {top}, as many as `{other}` has"
+
+    return guard
+
+
+@guarded(everything=filled, circuit=_within("everything"), size=(count(), _at_most("circuit")))
 def worst_removal(
     metric_of: Callable[[Collection], float],
     circuit: Collection[Hashable],
