@@ -48,10 +48,10 @@ def _all_hear(model, tokens, *, source, writer, reader, into):
 
 
 def _leaves_hooks(model, tokens, *, source, writer, reader, into):
+    settings = {"source": source, "writer": writer, "reader": reader, "into": into}
+    logits = discovery.patch_edge(model, tokens, **settings)
     model.add_hook(f"blocks.{reader[0]}.attn.hook_{into}", lambda value, hook: value)
-    return discovery.patch_edge(
-        model, tokens, source=source, writer=writer, reader=reader, into=into
-    )
+    return logits
 
 
 def _last_only(stream, change):

@@ -62,7 +62,7 @@ def check_patch_edge(patch_edge) -> str:
         (False, 2, (1, 2), (2, 0), "k"),
     )
     for i, (normed, batch, writer, reader, into) in enumerate(cases):
-        model, (tokens, source) = _small(i, normed=normed, scale=0.8), _two_runs(i, batch)
+        model, (tokens, source) = _small(i, normed=normed, scale=0.4), _two_runs(i, batch)
         (layer, head), (to, at) = writer, reader
         z_name, stream_name = f"blocks.{layer}.attn.hook_z", f"blocks.{to}.ln1.hook_in"
 
