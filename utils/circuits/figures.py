@@ -111,7 +111,7 @@ def circuit_graph(
     """
     places = {"embed": ((n_heads - 1) / 2, 0), "logits": ((n_heads - 1) / 2, n_layers + 1)}
     places |= {f"L{i}H{j}": (j, i + 1) for i in range(n_layers) for j in range(n_heads)}
-    shift = {"q": -0.17, "k": 0, "v": 0.17, "": 0}
+    shift = {"q": -0.065, "k": 0, "v": 0.065, "": 0}
     for writer, reader in [edge for pairs in edges.values() for edge in pairs]:
         head, _, letter = reader.partition(".")
         to_head = head[:1] == "L" and letter in ("q", "k", "v")
@@ -131,7 +131,7 @@ def circuit_graph(
             (x0, y0), (x1, y1) = places[writer], places[head]
             x0, x1 = x0 + shift[letter], x1 + shift[letter]  # two edges of one pair lie apart
             xs += [x0, x1, None]
-            ys += [y0 + 0.2, y1 - (0.33 if letter else 0.2), None]
+            ys += [y0 + 0.2, y1 - 0.2, None]
             if letter:
                 letters["x"].append(x1)
                 letters["y"].append(y1 - 0.31)
