@@ -55,7 +55,7 @@ from utils.lesson import claim
 from utils.models import load
 from utils.stats import bootstrap
 
-model = load()
+model = load().requires_grad_(False)  # nothing is trained, so no run keeps what gradients need
 prompt = "The Eiffel Tower is located in the city of"
 figures.next_token_bars(model, prompt)
 
@@ -403,8 +403,8 @@ ablation_sweep = lesson_00.check_ablation_sweep(ablation_sweep)
 
 # %%
 paris = model.to_single_token(" Paris")
-answer = torch.tensor([paris], device=tokens.device)
-damage = ablation_sweep(model, tokens, answer, zero_ablated)  # some seconds
+right = torch.tensor([paris], device=tokens.device)
+damage = ablation_sweep(model, tokens, right, zero_ablated)  # some seconds
 components = [f"{kind} {layer}" for kind in ("attention", "MLP") for layer in range(30)]
 worst = damage.flatten().argsort(descending=True)[:6].tolist()
 plots.scatter(
@@ -817,7 +817,7 @@ plots.lines(
 
 # %% [markdown]
 # For more than twenty blocks, *one* of the eleven vectors is enough to decide between the two cities: the one
-# at ` iffel`. Then, within block 23, the city passes to the last position. Before block 23 the last
+# at `iffel`. Then, within block 23, the city passes to the last position. Before block 23 the last
 # position's vector changes nothing, and before block 24 it is enough.
 #
 # Two controls. Does the vector carry a *city*, or does it only disturb ` Rome`? Then a vector from a third
@@ -910,7 +910,7 @@ plots.table(
             "-",
         ),
         (
-            "one vector at ' iffel', before block 23",
+            "one vector at 'iffel', before block 23",
             "' Paris' first",
             "' Rome' first, with the vector of ' The'",
             "middle layers at the subject's last token, GPT-2 XL (Meng et al., 2022)",
@@ -983,7 +983,7 @@ def ranks(tokens: Tensor, answers: Tensor) -> Tensor:
     return 1 + (logits > own).sum(-1)
 
 
-lens = torch.cat([ranks(tokens, answer), ranks(control_tokens, control_answers)], 1).float()
+lens = torch.cat([ranks(tokens, right), ranks(control_tokens, control_answers)], 1).float()
 strangers = ranks(control_tokens, control_answers.roll(6)).float()  # another prompt's answer
 plots.lines(
     {
@@ -1220,9 +1220,9 @@ claim("place by spread", 1 + sum(each > standard[0] for each in standard), text=
 #    have chosen it?
 # 2. Attention 23 is not among the six worst in the sweep, and yet the city passes through block 23. How can
 #    both be true?
-# 3. Meng et al. find facts at the *last* token of the subject, and here it is ` iffel`, and not ` Tower`.
+# 3. Meng et al. find facts at the *last* token of the subject, and here it is `iffel`, and not ` Tower`.
 #    What do the two prompts have at these places, and what would you run to find out?
-# 4. The vector at ` iffel` mends ` Paris` even before block 0. What does it carry there, and what after block
+# 4. The vector at `iffel` mends ` Paris` even before block 0. What does it carry there, and what after block
 #    10?
 # 5. How would you tell *not known yet* from *known, in another language*, where the lens shows a rank in the
 #    thousands?

@@ -523,7 +523,7 @@ def test_an_investigation_s_answer_is_left_out_of_a_blank_and_folded_below_its_h
 
 
 def test_a_stamped_exercise_is_the_course_s_own_code():
-    path = "utils.circuits.induction.induction_scores"
+    path = "utils.circuits.induction.stripe_scores"
     code = make.exercise_code(path)
     module, _, name = path.rpartition(".")
     function = next(
@@ -533,4 +533,4 @@ def test_a_stamped_exercise_is_the_course_s_own_code():
     )
     assert _body(function) in library_bodies()
     assert code.count("### BEGIN SOLUTION") == code.count("### END SOLUTION") == 1
-    assert importlib.import_module(module).induction_scores.__doc__ in code
+    assert importlib.import_module(module).stripe_scores.__doc__ in code

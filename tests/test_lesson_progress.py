@@ -31,27 +31,27 @@ def strip(lesson: str, monkeypatch) -> str:
 def test_progress_is_remembered_and_counted(capsys):
     assert progress.done() == set()
     progress.record("logit_lens")
-    progress.record("induction_scores")
+    progress.record("stripe_scores")
     progress.record("logit_lens")
-    assert progress.done() == {"logit_lens", "induction_scores"}
+    assert progress.done() == {"logit_lens", "stripe_scores"}
     progress.show_progress("00")
     out = capsys.readouterr().out
-    assert "[x] logit_lens" in out and "[ ] cache_bytes" in out
+    assert "[x] logit_lens" in out and "[ ] zero_ablated" in out
     assert "Course: 2 of " in out and "Predictions" not in out
 
 
 def test_progress_made_under_the_old_numbers_counts(capsys):
-    """Lesson 11 was 01 and lesson 42 was 11: the file has names of exercises, and no numbers."""
+    """Lesson 42 was 11, and some exercises are gone: the file has names, and no numbers."""
     old = progress.progress_file()
     old.parent.mkdir(parents=True)
-    old.write_text(json.dumps({"done": ["dead_loss", "mean_ablate", "repeated_tokens"]}, indent=1))
-    progress.show_progress("11")
+    old.write_text(json.dumps({"done": ["dead_loss", "logit_lens", "cache_bytes"]}, indent=1))
+    progress.show_progress("00")
     progress.show_progress("42")
     out = capsys.readouterr().out
-    assert "Lesson 1.1: [x] repeated_tokens" in out and "[x] mean_ablate" in out
-    assert "Lesson 4.2: " in out and "[x] dead_loss" in out and "Course: 3 of " in out
-    progress.record("copying_score")
-    assert len(progress.done()) == 4
+    assert "[x] logit_lens" in out and "cache_bytes" not in out
+    assert "Lesson 4.2: " in out and "[x] dead_loss" in out and "Course: 2 of " in out
+    progress.record("path_hooks")
+    assert progress.done() > {"cache_bytes", "path_hooks"}
 
 
 def test_exercises_are_listed_in_the_lessons_order():
@@ -81,8 +81,8 @@ def test_an_unreadable_file_is_set_aside_and_not_lost(damaged, capsys):
     assert progress.done() == set()
     kept = progress.progress_file().with_name("progress.damaged.json")
     assert kept.read_text() == damaged and "is kept as" in capsys.readouterr().out
-    progress.record("cache_bytes")
-    assert json.loads(progress.progress_file().read_text())["done"] == ["cache_bytes"]
+    progress.record("zero_ablated")
+    assert json.loads(progress.progress_file().read_text())["done"] == ["zero_ablated"]
 
 
 NO_PREDICTIONS = [
@@ -129,12 +129,12 @@ def test_a_solved_lesson_adds_nothing_and_its_strip_says_so(monkeypatch, tmp_pat
     note = "does not count as yours."
     assert note not in strip("00", monkeypatch)
     monkeypatch.chdir(ROOT / "solutions")
-    progress.record("cache_bytes")
+    progress.record("zero_ablated")
     assert progress.done() == {"logit_lens"} and note in strip("00", monkeypatch)
     (tmp_path / "solutions").mkdir()
     monkeypatch.chdir(tmp_path / "solutions")  # not the course's
-    progress.record("cache_bytes")
-    assert progress.done() == {"logit_lens", "cache_bytes"}
+    progress.record("zero_ablated")
+    assert progress.done() == {"logit_lens", "zero_ablated"}
 
 
 def test_a_folder_that_is_gone_does_not_stop_a_check(monkeypatch, tmp_path):
@@ -204,7 +204,7 @@ def test_an_unknown_lesson_is_named():
 
 
 def test_the_strip_in_a_notebook_needs_no_kernel_and_can_be_read(monkeypatch):
-    progress.record("induction_scores")
+    progress.record("stripe_scores")
     progress.change(
         lambda kept: kept["predictions"].update(
             {
@@ -218,7 +218,7 @@ def test_the_strip_in_a_notebook_needs_no_kernel_and_can_be_read(monkeypatch):
     )
     page = strip("11", monkeypatch)
     assert 'class="htf-progress"' in page
-    assert "&#10003; induction_scores" in page and "&#9675; mean_ablate" in page
+    assert "&#10003; stripe_scores" in page and "&#9675; ablation_hooks" in page
     assert "Predictions: 1 of 2 right here, 2 of 3 right in the course." in page
     found = text_contrasts(page)
     assert len(found) == len(progress.exercises()["11"])
@@ -249,16 +249,16 @@ def test_progress_goes_to_another_machine_and_back_without_loss(tmp_path, monkey
 
     monkeypatch.setenv("HEADS_TO_FEATURES_DATA", str(tmp_path / "elsewhere"))
     late = {"answer": 5.0, "shown": True, "right": False}
-    progress.record("cache_bytes")
+    progress.record("zero_ablated")
     progress.change(lambda kept: kept["predictions"].update({"11.a": late}))
     progress.import_progress(str(first))
-    assert progress.done() == {"logit_lens", "cache_bytes"}
+    assert progress.done() == {"logit_lens", "zero_ablated"}
     assert progress.progress()["predictions"] == {"11.a": late, "11.b": {"answer": 1}}
     for wrong in ("missing.json", "torn.json"):
         (tmp_path / "torn.json").write_text("{")
         with pytest.raises(ValueError, match="no file that `export_progress` wrote"):
             progress.import_progress(wrong)
-    assert progress.done() == {"logit_lens", "cache_bytes"}
+    assert progress.done() == {"logit_lens", "zero_ablated"}
 
 
 def test_a_prediction_without_an_answer_gives_way_to_one_with(tmp_path):
