@@ -936,7 +936,7 @@ assert sum(called for called, _ in planted) > 0.9 * len(planted)
 # %% [markdown]
 # ## 9. A copy, or the shadows of a copy?
 #
-# A head that copies (lesson 1.1) does *one* thing for all tokens: one matrix takes what stands there and writes it elsewhere. A dictionary sees the stream, never the matrix. Block 15 reads what previous-token heads have written. So: is there a latent for each token that stood before, its **shadow**? Or *a* latent for "here something is being copied"?
+# A head that copies (lesson 1.2) does *one* thing for all tokens: one matrix takes what stands there and writes it elsewhere. A dictionary sees the stream, never the matrix. Block 15 reads what previous-token heads have written. So: is there a latent for each token that stood before, its **shadow**? Or *a* latent for "here something is being copied"?
 #
 # **Shadows.** For each token that comes 20 times or more before another in the reading pile: the latent with the best F1 for "the token before is this one", tested on the held-out pile. The control shuffles these labels; the rival is one linear map from the stream to the embedding of the token before.
 #
@@ -988,7 +988,7 @@ card(best, 5)
 #
 # *Copying:* several latents see it. The four chosen on the first sequences tell a repeated half from the first half with balanced accuracies of **0.76** to **0.96** on the others. A *new* second half they tell with **0.50** to **0.65** (`0.5` is chance; the best of them: **0.52**). The best of four random directions has **0.56**, of four vectors of the stream **0.56**. But in ordinary text, too, the best latent is active at **16.8%** of the tokens (its card shows where). So it tells repeated from new among random tokens; that it is *about* copying, this does not show.
 #
-# What the copies of all tokens have in common, the matrix, you find in the weights of the heads (lessons 1.1 and 1.5), not in a list of features.
+# What the copies of all tokens have in common, the matrix, you find in the weights of the heads (lessons 1.2 and 1.5), not in a list of features.
 
 # %% tags=["numbers"]
 claim("this token", have["this token"], text=74, within=10)

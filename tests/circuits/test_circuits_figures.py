@@ -2,10 +2,12 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from tests.small_models import random_model
 from utils.circuits import figures
 
 
@@ -56,3 +58,37 @@ def test_a_diagram_has_a_box_for_each_part_and_arrows_that_end_at_their_edges():
     assert {"key", "here", *boxes} < {each.text for each in fig.layout.annotations}
     left, right = fig.layout.xaxis.range
     assert left < low.x0 and high.x1 < right
+
+
+def test_waterfalls_end_at_the_sum_of_their_steps_with_room_above_and_below():
+    panels = {"up": {"direct": 1.0, "norm": 0.5}, "down": {"direct": -2.0, "norm": 0.25}}
+    fig = figures.waterfalls(panels, title="Who changed it?", y="logits")
+    assert [trace.text[-1] for trace in fig.data] == ["+1.50", "-1.75"]
+    assert [trace.measure[-1] for trace in fig.data] == ["total", "total"]
+    low, high = fig.layout.yaxis.range
+    assert low < -2 and high > 1.5
+
+
+def test_bars_of_next_tokens_are_the_model_s_and_keep_special_tokens():
+    def model(tokens):
+        return torch.tensor([[[0.0, 0.0, 0.0], [1.0, 3.0, 2.0]]])
+
+    words = ["a", "<|im_end|>", " b's"]
+    model.to_tokens = lambda prompt: torch.tensor([[0, 1]])
+    model.tokenizer = SimpleNamespace(decode=lambda ids: words[ids[0]])
+    bars = figures.next_token_bars(model, "x" * 99, k=2)
+    assert list(bars.layout.yaxis.ticktext) == ["'&lt;|im_end|&gt;'", '" b\'s"']
+    assert bars.data[0].x == pytest.approx(torch.tensor([3.0, 2.0, 1.0]).softmax(-1)[:2].tolist())
+    assert "..." in bars.layout.title.text and bars.layout.title.text.endswith("?")
+
+
+def test_a_patch_by_hand_makes_the_clean_run_before_block_0(tmp_path):
+    model = random_model("gpt2", tmp_path)
+    last = model.to_tokens("w1").shape[1] - 1
+    for layer in (0, 2):  # the last token's stream is all that differs
+        view = figures.patch_by_hand(model, "w1", "w5", layer=layer, pos=last)
+        head, clean, corrupted, patched = (line.split(" | ") for line in repr(view).splitlines())
+        assert head[1] == "most likely next" and clean[1:] != corrupted[1:]
+        assert patched[1:] == clean[1:]
+    with pytest.raises(ValueError, match=f"positions 0 to {last}"):
+        figures.patch_by_hand(model, "w1", "w5", layer=0, pos=last + 1)

@@ -6,17 +6,21 @@ import gzip
 import html
 import json
 from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from uuid import uuid4
 
 import plotly.graph_objects as go
+import torch
 from jaxtyping import Float
+from plotly.subplots import make_subplots
 from torch import Tensor
 
-from utils.guards import axes, count, filled, finite, guarded, several
+from utils.circuits.patching import check_runs
+from utils.guards import axes, count, filled, finite, guarded, layer_of, several
 from utils.heads import head_name, top_heads
 from utils.plots import COLOURS, DASHES, styled, table
-from utils.views import Html
+from utils.views import Html, Live, widgets
 
 
 @guarded(pattern=(axes(3), filled, finite), tokens=several, names=several)
@@ -243,3 +247,131 @@ def named_heads(scores: Float[Tensor, "layer head"], n: int) -> list[list[str]]:
     for layer, head in top_heads(scores, n):
         text[layer][head] = head_name((layer, head))
     return text
+
+
+@guarded(panels=filled)
+def waterfalls(
+    panels: Mapping[str, Mapping[str, float]], *, title: str, y: str, total: str = "measured"
+) -> go.Figure:
+    """What an effect is made of, step by step from 0 to its `total`, in panels side by side.
+
+    Args:
+        panels: from what stands over a panel to its steps, which sum to the total.
+        total: what the sum is called.
+
+    Raises:
+        ValueError: a panel has no steps, or one that is called as the total.
+    """
+    if odd := [name for name, steps in panels.items() if not steps or total in steps]:
+        raise ValueError(f"{odd[0]!r} needs steps, none of them called {total!r}.")
+    fig = make_subplots(
+        1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.03
+    )
+    for column, steps in enumerate(panels.values(), 1):
+        values = [float(value) for value in steps.values()]
+        fig.add_waterfall(
+            x=[name.replace(" ", "<br>") for name in [*steps, total]],
+            y=[*values, sum(values)],
+            measure=["relative"] * len(values) + ["total"],
+            text=[f"{value:+.2f}" for value in [*values, sum(values)]],
+            textposition="outside",
+            cliponaxis=False,
+            increasing={"marker": {"color": COLOURS[0]}},
+            decreasing={"marker": {"color": COLOURS[1]}},
+            totals={"marker": {"color": "#444"}},
+            connector={"line": {"color": "#888", "width": 1}},
+            showlegend=False,
+            row=1,
+            col=column,
+        )
+    heights = [h for steps in panels.values() for h in accumulate(map(float, steps.values()))]
+    room = 0.1 * (max(0, *heights) - min(0, *heights))  # for what is written above and below
+    ends = [min(0, *heights) - room, max(0, *heights) + room]
+    fig = styled(fig, title, height=400)
+    fig.update_yaxes(range=ends).update_yaxes(title_text=y, col=1)
+    fig.update_xaxes(tickangle=0, showgrid=False, tickfont={"size": 10 if len(panels) > 2 else 12})
+    return fig.update_layout(margin={"t": 90, "b": 70})
+
+
+@guarded(prompt=filled, k=count())
+def next_token_bars(model, prompt: str, *, k: int = 8) -> go.Figure:
+    """A bar for each of the `k` most probable next tokens after `prompt`, with BOS in front."""
+    with torch.no_grad():
+        top = model(model.to_tokens(prompt))[0, -1].softmax(-1).topk(k)
+    words = [
+        html.escape(repr(model.tokenizer.decode([i])), quote=False) for i in top.indices.tolist()
+    ]
+    values = [float(value) for value in top.values]
+    marker = {"color": COLOURS[0]}
+    texts = [f"{value:.2f}" for value in values]
+    fig = go.Figure().add_bar(
+        x=values, y=list(range(k)), orientation="h", text=texts, marker=marker, textposition="auto"
+    )
+    end = prompt if len(prompt) <= 60 else f"... {prompt[-56:]}"
+    title = f"What comes after {html.escape(repr(end), quote=False)}?"
+    fig = styled(fig, title, x="probability", height=130 + 30 * k)
+    fig.update_xaxes(range=[0, 1])
+    ticks = {"tickvals": list(range(k)), "ticktext": words}
+    return fig.update_yaxes(autorange="reversed", showgrid=False, **ticks)
+
+
+@guarded(layer=layer_of(end=False))
+def patch_by_hand(model, clean: str, corrupted: str, *, layer: int, pos: int):
+    """What the model says next: to two prompts, and to the second with one vector from the first.
+
+    That vector is the residual stream before `layer` at position `pos`; in a notebook there are
+    sliders for both. Elsewhere, or without ipywidgets, it is the view at the start.
+
+    Raises:
+        ValueError: the prompts are not equally many tokens, or there is no such position.
+    """
+    runs = [model.to_tokens(text) for text in (clean, corrupted)]
+    check_runs(model, runs[1], runs[0])
+    words = model.to_str_tokens(runs[1][0])
+    if not 0 <= pos < len(words):
+        raise ValueError(f"`pos` is {pos}: these prompts have positions 0 to {len(words) - 1}.")
+    names = [f"blocks.{i}.hook_resid_pre" for i in range(model.cfg.n_layers)]
+    with torch.no_grad():
+        said, cache = model.run_with_cache(runs[0], names_filter=names)
+        unpatched = {"clean": said, "corrupted": model(runs[1])}
+
+    def likely(logits: Tensor) -> list[str]:
+        top = logits[0, -1].softmax(-1).topk(3)
+        pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        return [f"{model.to_string([token])!r} {share:.2f}" for token, share in pairs]
+
+    def draw(layer: int, pos: int) -> Html:
+        def put(own: Tensor, hook) -> Tensor:
+            own = own.clone()
+            own[:, pos] = cache[names[layer]][:, pos]
+            return own
+
+        with torch.no_grad():
+            patched = model.run_with_hooks(runs[1], fwd_hooks=[(names[layer], put)])
+        where = f"corrupted, with {words[pos]!r} (position {pos}) before block {layer} from clean"
+        rows = [(name, *likely(logits)) for name, logits in {**unpatched, where: patched}.items()]
+        return table(rows, columns=["run", "most likely next", "second", "third"])
+
+    start = draw(layer, pos)
+    ipywidgets = widgets()
+    if ipywidgets is None:
+        return start
+    wide = {
+        "layout": ipywidgets.Layout(width="100%", max_width="520px"),
+        "continuous_update": False,
+    }
+    layers = ipywidgets.IntSlider(
+        value=layer, min=0, max=model.cfg.n_layers - 1, description="layer", **wide
+    )
+    places = [(f"{i}: {word}", i) for i, word in enumerate(words)]
+    positions = ipywidgets.SelectionSlider(
+        options=places, value=pos, description="position", **wide
+    )
+    out = ipywidgets.HTML(start.code)
+
+    def redraw(_) -> None:
+        out.value = draw(layers.value, positions.value).code
+
+    for control in (layers, positions):
+        control.observe(redraw, names="value")
+    return Live(start, ipywidgets.VBox([layers, positions, out]))
