@@ -600,7 +600,8 @@ assert len(FOUR) == 4 and min(over_sets.values()) > 1
 # %% [markdown]
 # ## 6. SmolLM2: does it recover the chain of lesson 1.4?
 #
-# Now the real model, where the truth is not known. But lesson 1.4 found a chain by hand, link by link:
+# Now the real model, where the truth is not known. But lesson 1.4 found a chain by hand, link by link. (Of the four heads of layer 23 that read L20H0 we follow
+# one, L23H0.)
 
 # %%
 model = load()
@@ -743,8 +744,8 @@ figure = plots.curves(
 figure.update_xaxes(type="log", dtick=1).update_layout(height=400)
 
 # %% [markdown]
-# EAP-IG's 300 highest edges, `0.4%` of the graph, keep **0.74** of the behaviour. EAP's keep less, most clearly when few are kept. As many
-# *random* edges keep nothing. So the repair of section 4 pays on the real model.
+# EAP-IG's 300 highest edges, `0.4%` of the graph, keep **0.74** of the behaviour. EAP's keep less, most clearly when few are kept. Even
+# 3,000 *random* edges keep nothing. So the repair of section 4 pays on the real model.
 #
 # ### Is the chain in it?
 #
@@ -809,7 +810,7 @@ for edge in (second, third, *rest):
 # ### Where nobody looked
 #
 # So far the referee checked edges that somebody named before. That cannot find what *all* have missed. An unbiased check takes one reader and patches
-# *every* edge into it. We take the reader of the link that EAP lost, `L20KV0.v`, with 200 writers (on `choose`). `path_sweep` of lesson 1.4
+# *every* edge into it. We take the reader of the chain's second link, `L20KV0.v`, with 200 writers (on `choose`). `path_sweep` of lesson 1.4
 # does what your `patch_edge` does, and shares work between patches.
 
 # %%
@@ -854,8 +855,8 @@ plots.table(
 )
 
 # %% [markdown]
-# The largest writer into this reader is **MLP17**, which is not in lesson 1.4's chain at all. It stands between L17H4 and L20H0. EAP does not see it,
-# nor L17H4. EAP-IG sees both. But look at its precision: it names edges, such as MLP18's, which do little or have the other sign.
+# The largest writer into this reader is **MLP17**, larger than the chain's own L17H4. Lesson 1.4 met it in another way: letting the MLPs of layers 17 to 19 pass the message on
+# about doubled that link. EAP does not see MLP17, nor L17H4. EAP-IG sees both. But look at its precision: it names edges, such as MLP18's, which do little or have the other sign.
 #
 # So neither is a list of *the* edges. Report scores with exact patches for what you rely on, and for one reader that you did not choose by its scores.
 
@@ -1180,8 +1181,8 @@ plots.table(
 )
 
 # %% [markdown]
-# L16H0 does nothing in this contrast, for any K, as section 6 said. Every other head has a K with which it counts. The largest of 32 noisy differences is biased upwards,
-# so compare it with L16H0's, and not with 0.
+# L16H0 does nothing in this contrast, for any K, as section 6 said. Every other head has a K with which it counts. The largest of 32 noisy differences is biased upwards;
+# the standard errors in the column beside it say by roughly how much.
 
 # %% tags=["numbers"]
 assert abs(toy_metric(FIVE) - toy_metric(ALL_TOY)) < 0.1
