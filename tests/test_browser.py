@@ -20,7 +20,7 @@ from solutions import make
 ROOT = Path(__file__).resolve().parents[1]
 ARTIFACTS = ROOT / "tests" / "artifacts"
 SOLVED = "00_meet_the_model"
-LESSON, EXERCISE = "11_induction_heads", "utils.circuits.induction.repeated_tokens"
+LESSON, EXERCISE = "11_induction_heads", "utils.circuits.induction.stripe_scores"
 BADGE = re.search(r"https://\S+\.svg", make.colab_badge(make.LESSONS[1]))[0]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -209,7 +209,7 @@ def _solve(page, cell, code: str, said: str) -> None:
     page.keyboard.insert_text(code)
     page.keyboard.press("Shift+Enter")
     page.keyboard.press("Shift+Enter")
-    verdict = page.locator(".jp-NotebookPanel:visible [role=status]", has_text="repeated_tokens:")
+    verdict = page.locator(".jp-NotebookPanel:visible [role=status]", has_text="stripe_scores:")
     expect(verdict).to_contain_text(said, timeout=60_000)
 
 
@@ -237,36 +237,33 @@ def test_a_learner_walks_from_the_map_to_the_first_exercise(lab, page, course, t
     expect(page.locator(".lm-mod-current .lm-TabBar-tabLabel", has_text=LESSON)).to_be_visible()
     notebook = _ready(page)
     notebook.locator(".jp-MarkdownCell h1").click()
-    for _ in range(5):  # title, set-up, imports, text, predictions
+    for _ in range(7):  # title, set-up, play, text, diagram, text, prediction
         page.keyboard.press("Shift+Enter")
-    choice, number = (notebook.locator(".htf-predict").nth(n) for n in (0, 1))
-    expect(number).to_be_visible(timeout=120_000)
+    choice = notebook.locator(".htf-predict").first
+    expect(choice).to_be_visible(timeout=120_000)
     choice.locator("label", has_text="higher").click()
     choice.locator("button").click()
     expect(choice).to_contain_text("Committed: higher")
-    number.locator("input").fill("2.5")
-    number.locator("button").click()
-    expect(number).to_contain_text("Committed: 2.5")
     _show(page, choice, f"predictions_{theme}_{width}")
 
     right = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", make.exercise_code(EXERCISE))
-    wrong = right.replace("half, half]", "half, half.flip(1)]")
+    wrong = right.replace("queries - back", "queries + 1 - back")
     assert wrong != right
-    cell = notebook.locator(".jp-CodeCell", has_text="def repeated_tokens(").first
+    cell = notebook.locator(".jp-CodeCell", has_text="def stripe_scores(").first
     cell.scroll_into_view_if_needed()
     _solve(page, cell, wrong, "wrong")
-    verdict = notebook.locator("[role=status]", has_text="repeated_tokens:")
+    verdict = notebook.locator("[role=status]", has_text="stripe_scores:")
     _show(page, verdict, f"wrong_{theme}_{width}")
     _solve(page, cell, right, "correct")
     _show(page, verdict, f"correct_{theme}_{width}")
-    assert "| 1/7 |" in (course / "work" / "README.md").read_text(encoding="utf-8")
+    assert "| 1/6 |" in (course / "work" / "README.md").read_text(encoding="utf-8")
 
     hints = notebook.locator(".jp-MarkdownCell", has_text="Hint 1").first
     solution = notebook.locator(".jp-MarkdownCell", has_text="Solution").first
     expect(solution.locator("pre")).to_be_hidden()
     hints.locator(".jp-RenderedMarkdown").dblclick(position={"x": 400, "y": 5})
     expect(hints.locator(".cm-content")).to_be_visible()
-    assert "def repeated_tokens" not in hints.inner_text()
+    assert "def stripe_scores" not in hints.inner_text()
     _screenshot(page, f"hints_{theme}_{width}")
 
     assert _unwanted(page) == []
@@ -311,7 +308,7 @@ boards.slider(after, n=31, label="moves", at=12)""",
 answer("11.repeat", 2.5)
 outcome("11.repeat", 3.0, factor=1.5)
 predict("11.more", "Which head looks one token back?", choices=["L16H0", "L18H6"])
-record("repeated_tokens")
+record("stripe_scores")
 show_progress("11")""",
 ]
 
