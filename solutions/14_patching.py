@@ -255,7 +255,8 @@ outcome("14.where", "at S2 still")
 
 # %% [markdown]
 # The difference stays at S2 for two thirds of the model: before block 19 a patch there restores **1.0**. Then it
-# moves to END in two steps, in blocks 20 and 23. The words between play no part. Before S2 the runs are the same, so there is nothing to patch.
+# moves to END in two steps, in blocks 20 and 23. The words between play no part. Before S2 the runs are the same, so
+# there is nothing to patch.
 
 # %% tags=["numbers"]
 at = {layer: i for i, layer in enumerate(LAYERS)}
@@ -375,8 +376,9 @@ outcome("14.what", "next to nothing")
 # %% [markdown]
 # Read the columns. **END before block 21** holds a position: sources with the same position restore as much as the
 # clean run, even with other names or the other answer. The run with the *same answer* restores next to nothing.
-# **END before block 25** holds the name: a run with the same answer restores **1.0**, whatever its position. Other names leave the model roughly undecided: a
-# logit difference of 0 lies near .55 on this scale. **S2 before block 19** holds both.
+# **END before block 25** holds the name: a run with the same answer restores **1.0**, whatever its position. Other
+# names leave the model roughly undecided: a logit difference of 0 lies near .55 on this scale. **S2 before block 19**
+# holds both.
 #
 # So the two steps carry two different things: first the position, then the name. Without the control the sweep
 # reads as one.
@@ -656,7 +658,8 @@ outcome("14.readers", "one" if n_readers == 1 else "2 to 8" if n_readers <= 8 el
 # L23H2. L23H0, lesson 1.3's name mover, brings less than half. L17H4 is read mostly by one key-value head of layer
 # 20, number 0, which serves L20H0.
 #
-# These receivers were chosen on `choose`. Now all links on the *same* held-out prompts, `test`, by your own function. Two controls: another receiver (L23H3, which is as strong), and another sender: of the heads in layers 18
+# These receivers were chosen on `choose`. Now all links on the *same* held-out prompts, `test`, by your own
+# function. Two controls: another receiver (L23H3, which is as strong), and another sender: of the heads in layers 18
 # to 22 that are not in the table of section 4, the one whose output at END changes most like L20H0's in length.
 
 # %%
