@@ -255,7 +255,8 @@ outcome("14.where", "at S2 still")
 
 # %% [markdown]
 # The difference stays at S2 for two thirds of the model: before block 19 a patch there restores **1.0**. Then it
-# moves to END in two steps, in blocks 20 and 23. The words between play no part. Before S2 the runs are the same, so there is nothing to patch.
+# moves to END in two steps, in blocks 20 and 23. The words between play no part. Before S2 the runs are the same, so
+# there is nothing to patch.
 
 # %% tags=["numbers"]
 at = {layer: i for i, layer in enumerate(LAYERS)}
@@ -375,8 +376,9 @@ outcome("14.what", "next to nothing")
 # %% [markdown]
 # Read the columns. **END before block 21** holds a position: sources with the same position restore as much as the
 # clean run, even with other names or the other answer. The run with the *same answer* restores next to nothing.
-# **END before block 25** holds the name: a run with the same answer restores **1.0**, whatever its position. Other names leave the model undecided, near .55,
-# which is where a logit difference of 0 lies on this scale. **S2 before block 19** holds both.
+# **END before block 25** holds the name: a run with the same answer restores **1.0**, whatever its position. Other
+# names leave the model roughly undecided: a logit difference of 0 lies near .55 on this scale. **S2 before block 19**
+# holds both.
 #
 # So the two steps carry two different things: first the position, then the name. Without the control the sweep
 # reads as one.
@@ -400,7 +402,7 @@ claim("same answer, END before 25", control[same_answer, 25, END].mean(), text=1
 undecided = -score(few, corrupted).mean() / (score(few, clean) - score(few, corrupted)).mean()
 assert 0.45 < undecided < 0.7
 for name in (named, misplaced):
-    assert abs(control[name, 25, END].mean() - undecided) < 0.2
+    assert abs(control[name, 25, END].mean() - undecided) < 0.3
 
 # %% [markdown]
 # ## 4. Which heads?
@@ -459,7 +461,7 @@ def by_head(x: Tensor, y: Tensor) -> dict[str, tuple[float, float]]:
     return {head_name(head): (x[head].item(), y[head].item()) for head in heads}
 
 
-plots.scatter(
+fig = plots.scatter(
     by_head(straight, restored.restored),
     title="Which heads work through others?",
     x="direct effect (share of the difference)",
@@ -467,6 +469,8 @@ plots.scatter(
     named=[head_name(head) for head in STRONG],
     diagonal="all of the effect is direct",
 )
+sides = ["middle left" if head == (17, 4) else "middle right" for head in STRONG]
+fig.update_traces(textposition=sides, selector={"mode": "markers+text"})
 
 
 # %%
@@ -620,7 +624,7 @@ predict(
 # `path_patch` for one receiver after another. For L17H4, MLPs are free here.
 
 # %%
-FROM = few.swapped().tokens, few.tokens, few.logit_diff
+FROM = corrupted, clean, choose.logit_diff
 readers = {
     f"L20H0 into {letter}": receiver_sweep(
         model, *FROM, sender=(20, 0), into=letter, progress=False
@@ -654,7 +658,8 @@ outcome("14.readers", "one" if n_readers == 1 else "2 to 8" if n_readers <= 8 el
 # L23H2. L23H0, lesson 1.3's name mover, brings less than half. L17H4 is read mostly by one key-value head of layer
 # 20, number 0, which serves L20H0.
 #
-# These receivers were chosen on `few`. Now all links on the *same* held-out prompts, `test`, by your own function. Two controls: another receiver (L23H3, which is as strong), and another sender: of the heads in layers 18
+# These receivers were chosen on `choose`. Now all links on the *same* held-out prompts, `test`, by your own
+# function. Two controls: another receiver (L23H3, which is as strong), and another sender: of the heads in layers 18
 # to 22 that are not in the table of section 4, the one whose output at END changes most like L20H0's in length.
 
 # %%
@@ -726,7 +731,9 @@ for strong, weak in [
 assert through.mean() > 1.5 * direct.mean()
 assert queries[23, 0] < 0.6 * sum(queries[head] for head in MOVERS)
 assert abs(remover.mean()) < 0.03
-assert set(top_heads(queries, 4)) == set(MOVERS)
+errors = readers["L20H0 into q"].restored_standard_error
+assert all(queries[head] > max(0.02, 2 * errors[head]) for head in MOVERS)
+assert {(23, 0), (23, 7)} <= set(top_heads(queries, 3))
 assert top_heads(readers["L17H4 into v, MLPs free"].restored, 1) == [(20, 0)]
 assert max(readers[f"L20H0 into {x}"].restored.abs().max() for x in "kv") < 0.03
 
@@ -770,11 +777,11 @@ first_link = lesson_14.check_first_link(first_link)
 sender, into = first_link[:2], first_link[2]
 receiver = (17, 4) if into == "q" else (17, 1)
 moved = {}
-for name, tokens in corruptions(few).items():
+for name, tokens in corruptions(choose).items():
     logits = path_patch(
-        model, few.tokens, tokens, sender=sender, receivers=[receiver], into=into, hold_mlps=True
+        model, choose.tokens, tokens, sender=sender, receivers=[receiver], into=into, hold_mlps=True
     )
-    moved[name] = few.logit_diff(logits) - score(few, few.tokens)
+    moved[name] = choose.logit_diff(logits) - score(choose, choose.tokens)
 plots.table(
     [(name, shown(change)) for name, change in moved.items()],
     columns=[
@@ -802,18 +809,18 @@ found = path_sweep(
 assert top_heads(found.effect.abs(), 1) == [(16, 0)] == [first_link[:2]]
 assert found.effect.abs().flatten().topk(2).values[1] < 0.2
 mean, error = mean_and_error(moved["position"])
-assert mean < -3 * error
-assert moved["both"].abs().max() < 0.01
+assert mean < -2 * error and mean < -1
+assert moved["both"].abs().mean() < 0.05
 
 # %%
 boxes = {
     "L16H0<br>at the word after S1": (0, 0),
-    "L17H4<br>at S2": (1, 0),
-    "MLPs 17 to 19<br>at S2": (1.5, 0.8),
-    "L20H0<br>at END": (2, 0),
-    "L23H0, H1, H2, H7<br>at END": (3, 0),
-    "L23H3<br>at END, looks at S2": (3, 0.8),
-    "logits": (4, 0.4),
+    "L17H4<br>at S2": (1.1, 0),
+    "MLPs 17 to 19<br>at S2": (1.65, 0.9),
+    "L20H0<br>at END": (2.2, 0),
+    "L23H0, H1, H2, H7<br>at END": (3.4, 0),
+    "L23H3<br>at END, looks at S2": (3.4, 0.9),
+    "logits": (4.5, 0.45),
 }
 previous, induction, mlps, inhibition, movers, remover_box, logits_box = boxes
 figures.diagram(
@@ -1054,7 +1061,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The fix makes the error about **6.5** times smaller, at the cost of one matrix product a head. It repairs queries and
+# The fix makes the error about **7.0** times smaller, at the cost of one matrix product a head. It repairs queries and
 # keys. What reaches them through earlier heads, and effects that cancel (for which AtP* drops gradients layer by
 # layer, *GradDrop*), it leaves.
 #
@@ -1071,7 +1078,7 @@ for name in ("denoising", "noising"):
         assert abs(estimated[name].mean(-1)[head] / exact[name][head] - 1) < 0.15
 assert estimated["noising"].mean(-1)[20, 0] < 0.03
 assert min(fits.values()) > 0.65
-claim("error, gradient over fix", misses["gradient"] / misses["QK fix"], text=6.5, within=0.9)
+claim("error, gradient over fix", misses["gradient"] / misses["QK fix"], text=7.0, within=1.05)
 
 # %% [markdown]
 # ## 7. Going deeper: who stands in for L17H4?
@@ -1141,8 +1148,8 @@ plots.table(
 )
 
 # %% [markdown]
-# **Probability** saturates: the corrupted run gives IO next to none, so denoising L20H0 hardly moves it, while
-# noising it breaks much. **KL** asks for no answer at all. It is 0 where the patched run predicts as the clean one
+# **Probability** saturates: the corrupted run gives IO next to none, so denoising L20H0 moves it far less than noising
+# does. **KL** asks for no answer at all. It is 0 where the patched run predicts as the clean one
 # does, and it counts every change of the distribution. Here it points to the same heads.
 #
 # **Answers of several tokens.** Give the model prompt *and* answer in one pass (*teacher forcing*), and score the
@@ -1194,7 +1201,7 @@ for found in (denoised, noised):
     shares = found["KL from the clean run"].restored
     assert {(20, 0), (23, 3)} <= set(top_heads(shares.abs(), 4))
 low = denoised["probability of IO"].restored[20, 0]
-assert low < 0.15 and noised["probability of IO"].restored[20, 0] > 2 * low
+assert noised["probability of IO"].restored[20, 0] > low + 0.2
 first_digit, last_digit = by_digit["first digit"], by_digit["last digit"]
 assert top_heads(first_digit, 1) != top_heads(last_digit, 1)
 
