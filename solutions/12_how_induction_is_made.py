@@ -31,3 +31,4 @@ if not root.exists():
 if not (root / "utils" / "lesson.py").exists():
     sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
 runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
+
