@@ -417,8 +417,8 @@ def check_matched_sets(matched_sets) -> str:
         return torch.Generator().manual_seed(seed)
 
     for chosen, n, reach, n_layers, n_heads in (
-        ([(3, 1), (4, 0), (3, 2)], 40, 1, 8, 4),
         ([(0, 2), (5, 1)], 30, 2, 6, 3),
+        ([(3, 1), (4, 0), (3, 2)], 40, 1, 8, 4),
         ([(2, 0), (2, 3), (1, 1)], 30, 0, 4, 5),
         ([(1, 0)], 20, 3, 3, 2),
     ):
@@ -456,8 +456,8 @@ def check_matched_sets(matched_sets) -> str:
         )
         expect(
             far <= reach,
-            f"A stand-in is {far} layers away from its head, and `reach` is {reach}: draw each near "
-            "its *own* head's layer.",
+            f"A stand-in is {far} layers away from its head, and `reach` is {reach}: draw each "
+            "near its *own* head's layer.",
         )
     settings = {"reach": 1, "n_layers": 8, "n_heads": 4}
     chosen = [(3, 1), (4, 0), (3, 2)]
