@@ -136,7 +136,7 @@ def stripe_scores(
     """Each head's attention to the position `back` before the query, over queries in the repeat.
 
     The mean over all rows and over the `seq_len` queries of the second half, from one forward
-    pass. With `back = seq_len - 1` it is the induction score of Olsson et al., 2022 (arXiv
+    pass without gradients. With `back = seq_len - 1` it is the induction score of Olsson et al., 2022 (arXiv
     2209.11895), without the queries that have nothing to match.
 
     Args:
@@ -160,10 +160,11 @@ def stripe_scores(
 def repeat_costs(
     model, tokens: Int[Tensor, "batch pos"], interventions: Sequence[list]
 ) -> Float[Tensor, "intervention batch"]:
-    """What each intervention adds to the loss on the repeat, in nats, row by row; no gradients.
+    """What each intervention adds to the loss on the repeat, in nats, row by row.
 
     The loss of a row is its mean over the tokens of the second half, without the first of them,
-    which cannot be predicted. What is subtracted is the same row's loss in the intact model.
+    which cannot be predicted. What is subtracted is the same row's loss in the intact model, which
+    runs once. No gradients are kept.
 
     Args:
         tokens: BOS and two equal halves.
@@ -248,7 +249,7 @@ def text_costs(model, tokens: Int[Tensor, "text pos"], hooks: list) -> Float[Ten
     """What hooks add to the loss of each text, in nats a token: on repeats, and on all others.
 
     A token is a repeat if it and its predecessor stood side by side earlier in the text, in this
-    order. The first token is never predicted, and counts nowhere.
+    order. The first token is never predicted, and counts nowhere. No gradients are kept.
 
     Args:
         tokens: texts of one length.
