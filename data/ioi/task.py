@@ -20,6 +20,11 @@ TEMPLATES = (
     "While {} and {} were waiting at the {place}, {} passed a {thing} to",
     "Then {} and {} sat down in the {place}, and {} offered a {thing} to",
 )
+# For a test in words that nothing was chosen on, nor looked at: in `prompts`, templates 4 and 5.
+UNSEEN_TEMPLATES = (
+    "Because {} and {} were late for the {place}, {} sent a {thing} to",
+    "On Monday {} and {} worked at the {place}, and {} lent a {thing} to",
+)
 PLACES = ("store", "school", "park", "garden", "station", "office", "library", "restaurant")
 THINGS = ("drink", "book", "ring", "letter", "ticket", "basket", "flower", "map")
 # One token each behind a space. No set shares a name with another: what is chosen on the first is
@@ -53,12 +58,13 @@ UNSEEN_NAMES = (
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts of one template and one name order, so that every word has one position.
+    """Prompts of one template, all of the same length.
 
     Attributes:
         tokens: [batch, pos], on the model's device.
         io, s: [batch], the tokens of the right and of the wrong name, each with its leading space.
-        positions: of "IO", "S1", "S2" and "END" (the last token, which predicts the name).
+        positions: of "IO", "S1", "S2" and "END" (the last token, which predicts the name): a number
+            where the prompts have one name order, and [batch] where both are mixed.
         texts: the prompts as text.
         spare: [batch], a third name's token, which does not stand in the prompt.
     """
@@ -66,7 +72,7 @@ class Prompts:
     tokens: Int[Tensor, "batch pos"]
     io: Int[Tensor, " batch"]
     s: Int[Tensor, " batch"]
-    positions: Mapping[str, int]
+    positions: Mapping[str, int | Int[Tensor, " batch"]]
     texts: tuple[str, ...]
     spare: Int[Tensor, " batch"]
 
@@ -98,12 +104,13 @@ class Prompts:
     def _with(self, change: Mapping[str, Int[Tensor, " batch"]]) -> "Prompts":
         tokens = self.tokens.clone()
         for label, names in change.items():
-            tokens[:, self.positions[label]] = names
+            rows = torch.arange(len(tokens), device=tokens.device)
+            tokens[rows, self.positions[label]] = names
         return replace(self, tokens=tokens, texts=())
 
 
 def _template(value: int, _: Mapping) -> str | None:
-    top = len(TEMPLATES) - 1
+    top = len(TEMPLATES + UNSEEN_TEMPLATES) - 1
     return None if 0 <= value <= top else f"is {value}: there are templates 0 to {top}"
 
 
@@ -140,7 +147,7 @@ def prompts(
         model: a TransformerBridge with a tokenizer.
         n: how many.
         generator: a seed gives the same prompts again.
-        template: an index into `TEMPLATES`.
+        template: an index into `TEMPLATES`, and on into `UNSEEN_TEMPLATES`.
         io_first: whether the indirect object is named first (ABBA, as the paper says) or second.
         names: draw from these, three different ones a prompt (the third is `spare`).
         bos: whether BOS stands in front.
@@ -157,7 +164,8 @@ def prompts(
         io, s, spare = draw(names, 3)
         place, thing = draw(PLACES, 1)[0], draw(THINGS, 1)[0]
         pair = (io, s) if io_first else (s, io)
-        texts.append(TEMPLATES[template].format(*pair, s, place=place, thing=thing))
+        wording = (TEMPLATES + UNSEEN_TEMPLATES)[template]
+        texts.append(wording.format(*pair, s, place=place, thing=thing))
         trios.append((io, s, spare))
     rows = [model.to_tokens(text, prepend_bos=bos)[0] for text in texts]
     if len({len(row) for row in rows}) != 1:
@@ -169,6 +177,38 @@ def prompts(
     s1, s2 = [i for i, token in enumerate(row) if token == s[0]]
     positions = {"IO": row.index(int(io[0])), "S1": s1, "S2": s2, "END": len(row) - 1}
     return Prompts(tokens, io, s, positions, tuple(texts), spare)
+
+
+def both_orders(model, n: int, *, generator: torch.Generator, **settings) -> Prompts:
+    """Draws `n` prompts with IO named first and `n` with S named first, as one batch.
+
+    Args:
+        settings: `template`, `names`, `bos`, as for `prompts`.
+
+    Raises:
+        ValueError: as `prompts` does.
+    """
+    both = [
+        prompts(model, n, generator=generator, io_first=first, **settings)
+        for first in (True, False)
+    ]
+
+    def joined(name: str) -> Tensor:
+        return torch.cat([getattr(each, name) for each in both])
+
+    device = both[0].tokens.device
+    positions = {
+        label: torch.tensor([each.positions[label] for each in both], device=device)
+        for label in both[0].positions
+    }
+    return Prompts(
+        joined("tokens"),
+        joined("io"),
+        joined("s"),
+        {label: at.repeat_interleave(n) for label, at in positions.items()},
+        both[0].texts + both[1].texts,
+        joined("spare"),
+    )
 
 
 def _only_token(model, name: str) -> int:

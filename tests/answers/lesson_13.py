@@ -1,350 +1,589 @@
-"""Lesson 1.3: the library's version of each exercise, and plausible wrong answers."""
+"""Lesson 1.3: right answers in other styles, and plausible wrong ones."""
 
-import numpy as np
 import torch
 
 from utils.circuits import attribution
 
 
-def _rows(values, right, wrong):
-    rows = torch.arange(len(right))
-    return values[rows, right] - values[rows, wrong]
+def _scale(x, eps=1e-5):
+    return (x.pow(2).mean(-1) + eps).sqrt()
 
 
-def _split(by_part, norm):
-    def ablation_split(before, after, direction, old, new):
-        was, now = (before * direction).sum(-1), (after * direction).sum(-1)
-        return by_part(was, now, old, new), norm(was, now, old, new)
+def _heads(
+    *,
+    at=-1,
+    layer=lambda i: i,
+    number=lambda h: h,
+    fold=lambda direction, weight: direction * weight,
+    scale=lambda cache, n: _scale(cache["resid_post", n - 1][:, -1]),
+    end=lambda out: out,
+):
+    """`attribute_heads` as a loop, with one thing changed."""
 
-    return ablation_split
+    def attribute_heads(cache, model, direction):
+        n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+        along = fold(direction, model.ln_final.weight)
+        rows = []
+        for i in range(n_layers):
+            row = []
+            for h in range(n_heads):
+                written = cache["z", i][:, at, h] @ model.W_O[layer(i), number(h)]
+                row.append((written * along).sum(-1) / scale(cache, n_layers))
+            rows.append(torch.stack(row))
+        return end(torch.stack(rows))
+
+    return attribute_heads
 
 
-def _by_part(was, now, old, new):
-    return (now - was) / old
+def _own_scale(cache, model, direction):
+    z = torch.stack([cache["z", i][:, -1] for i in range(model.cfg.n_layers)])
+    written = torch.einsum("lbhe,lhed->lhbd", z, model.W_O)
+    return (model.ln_final(written) * direction).sum(-1)
 
 
-def _norm(was, now, old, new):
-    return now.sum(0) / new - now.sum(0) / old
+def _lens_scale(cache, model, direction):
+    z = torch.stack([cache["z", i][:, -1] for i in range(model.cfg.n_layers)])
+    scale = torch.stack([_scale(cache["resid_post", i][:, -1]) for i in range(len(z))])
+    written = torch.einsum("lbhe,lhed->lhbd", z, model.W_O)
+    return (written * direction * model.ln_final.weight).sum(-1) / scale[:, None]
 
 
-def _pick(values, tokens):
-    return values[torch.arange(len(tokens)), tokens]
+def _by_dots(cache, model, direction):
+    n = model.cfg.n_layers
+    x = cache["resid_post", n - 1][:, -1, :]
+    read = (direction * model.ln_final.weight) / torch.sqrt(
+        torch.mean(x**2, dim=-1, keepdim=True) + model.cfg.eps
+    )
+    per_layer = [
+        torch.einsum("bhe,hed,bd->hb", cache[f"blocks.{i}.attn.hook_z"][:, -1], model.W_O[i], read)
+        for i in range(n)
+    ]
+    return torch.stack(per_layer)
 
 
-def _rms(x):
-    return x.pow(2).mean(-1).sqrt()
+@torch.no_grad()
+def _by_matrices(cache, model, direction):
+    x = cache["resid_post", -1][:, -1]
+    scale = x.norm(dim=-1) / x.shape[-1] ** 0.5
+    z = torch.stack([cache["z", i] for i in range(model.cfg.n_layers)])[:, :, -1]
+    to_z = torch.einsum("lhed,bd->lbhe", model.W_O.data, direction * model.ln_final.weight.data)
+    return ((z * to_z).sum(-1) / scale[:, None]).permute(0, 2, 1)
 
 
-def _without_itself(written, direction, scale):
-    others = (written.sum(0) - written) / max(1, len(written) - 1)
-    return ((others - written) * direction).sum(-1) / scale
+def _in_place(cache, model, direction):
+    direction *= model.ln_final.weight
+    return _heads(fold=lambda d, w: d)(cache, model, direction)
+
+
+def _names(others, *, sign=1, back=False):
+    """`name_directions` against the mean of the tokens that `others(names, io, s, n)` gives."""
+
+    def name_directions(W_U, io, s, names):
+        found = []
+        for i, j in zip(io.tolist(), s.tolist(), strict=True):
+            mean = W_U[:, others(names.tolist(), i, j, W_U.shape[1])].mean(1)
+            found.append((sign * (W_U[:, i] - mean), sign * (W_U[:, j] - mean)))
+        to_io, to_s = (torch.stack(each) for each in zip(*found, strict=True))
+        return (to_s, to_io) if back else (to_io, to_s)
+
+    return name_directions
+
+
+def _absent(names, i, j, n):
+    return [k for k in names if k not in (i, j)]
+
+
+def _first_reference(W_U, io, s, names):
+    absent = [k for k in names.tolist() if k not in (int(io[0]), int(s[0]))]
+    mean = W_U[:, absent].mean(1)
+    return W_U[:, io].T - mean, W_U[:, s].T - mean
+
+
+def _any_prompt(W_U, io, s, names):
+    mean = W_U[:, [k for k in names.tolist() if k not in io.tolist() + s.tolist()]].mean(1)
+    return W_U[:, io].T - mean, W_U[:, s].T - mean
+
+
+def _by_sums(W_U, io, s, names):
+    both = W_U[:, io].T + W_U[:, s].T
+    mean = (W_U[:, names].sum(1) - both) / (len(names) - 2)
+    return [W_U[:, io].T - mean, W_U[:, s].T - mean]
+
+
+def _by_masks(W_U, io, s, names):
+    kept = torch.stack(
+        [names[(names != a) & (names != b)] for a, b in zip(io, s, strict=True)]
+    )  # [batch, absent]
+    reference = W_U[:, kept].mean(-1)
+    return tuple((W_U[:, own] - reference).T for own in (io, s))
+
+
+def _undivided(W_U, io, s, names):
+    absent = ((names != io[:, None]) & (names != s[:, None])).float()
+    total = absent @ W_U[:, names].T
+    return W_U[:, io].T - total, W_U[:, s].T - total
+
+
+def _ablate(put, *, metric_of=lambda before, after: after - before, name="hook_z", returns=True):
+    """`ablate_at_end` with the hook `put(z, number)`, which changes z in place."""
+
+    def ablate_at_end(model, tokens, head, metric):
+        layer, number = head
+
+        def hook(z, hook):
+            z = z.clone()
+            put(z, number)
+            return z if returns else None
+
+        before = metric(model(tokens))
+        hooks = [(f"blocks.{layer}.attn.{name}", hook)]
+        return metric_of(before, metric(model.run_with_hooks(tokens, fwd_hooks=hooks)))
+
+    return ablate_at_end
+
+
+def _mean(z, h):
+    z[:, -1, h] = z[:, -1, h].mean(0)
+
+
+def _setter(where, value):
+    def put(z, h):
+        z[where(h)] = value(z, h)
+
+    return put
+
+
+def _at_end(h):
+    return (slice(None), -1, h)
+
+
+def _leaves_hooks(model, tokens, head, metric):
+    def hook(z, hook):
+        z = z.clone()
+        _mean(z, head[1])
+        return z
+
+    before = metric(model(tokens))
+    model.add_hook(f"blocks.{head[0]}.attn.hook_z", hook)
+    return metric(model(tokens)) - before
+
+
+def _with_context(model, tokens, head, metric):
+    def hook(z, hook):
+        new = z.clone()
+        new[:, -1, head[1], :] = torch.einsum("be->e", z[:, -1, head[1]]) / len(z)
+        return new
+
+    with torch.no_grad():
+        with model.hooks(fwd_hooks=[(f"blocks.{head[0]}.attn.hook_z", hook)]):
+            after = metric(model(tokens))
+        return after - metric(model(tokens))
+
+
+def _from_cache(model, tokens, head, metric):
+    name = f"blocks.{head[0]}.attn.hook_z"
+    with torch.no_grad():
+        logits, cache = model.run_with_cache(tokens, names_filter=name)
+    mean = cache[name][:, -1, head[1]].mean(dim=0, keepdim=True)
+
+    def hook(z, hook):
+        z[:, -1, head[1]] = mean
+        return z
+
+    with torch.no_grad():
+        return metric(model.run_with_hooks(tokens, fwd_hooks=[(name, hook)])) - metric(logits)
+
+
+def _swapped_head(model, tokens, head, metric):
+    layer, number = head
+    head = (number % model.cfg.n_layers, layer % model.cfg.n_heads)
+    return _ablate(_mean)(model, tokens, head, metric)
+
+
+def _next_head(model, tokens, head, metric):
+    return _ablate(_mean)(model, tokens, (head[0], (head[1] + 1) % model.cfg.n_heads), metric)
+
+
+def _fall(**change):
+    """`waterfall` as loops, with one thing changed."""
+    how = {
+        "fold": lambda d, w: d * w,
+        "by": lambda old, new: old,
+        "attention": lambda layer, n: range(layer + 1, n),
+        "mlps": lambda layer, n: range(layer, n),
+        "norm": lambda was, now, old, new: now / new - now / old,
+        "end": lambda each: each,
+    } | change
+
+    def waterfall(before, after, model, direction, layer):
+        n = model.cfg.n_layers
+        along = how["fold"](direction, model.ln_final.weight)
+        was, now = (run["resid_post", n - 1][:, -1] for run in (before, after))
+        old, new = _scale(was), _scale(now)
+
+        def write(name, layers):
+            total = torch.zeros(len(direction))
+            for i in layers:
+                total = total + ((after[name, i] - before[name, i])[:, -1] * along).sum(-1)
+            return total / how["by"](old, new)
+
+        return how["end"](
+            {
+                "direct": write("attn_out", [layer]),
+                "later attention": write("attn_out", how["attention"](layer, n)),
+                "later MLPs": write("mlp_out", how["mlps"](layer, n)),
+                "norm": how["norm"]((was * along).sum(-1), (now * along).sum(-1), old, new),
+            }
+        )
+
+    return waterfall
+
+
+def _own_scales(before, after, model, direction, layer):
+    n, along = model.cfg.n_layers, direction * model.ln_final.weight
+
+    def write(run, name, layers):
+        scale = _scale(run["resid_post", n - 1][:, -1])
+        rows = [(run[name, i][:, -1] * along).sum(-1) / scale for i in layers]
+        return sum(rows, torch.zeros(len(direction)))
+
+    spans = {
+        "direct": ("attn_out", [layer]),
+        "later attention": ("attn_out", range(layer + 1, n)),
+        "later MLPs": ("mlp_out", range(layer, n)),
+    }
+    found = {key: write(after, *span) - write(before, *span) for key, span in spans.items()}
+    return found | {"norm": torch.zeros(len(direction))}
+
+
+def _bare_sums(before, after, model, direction, layer):
+    """`sum` of nothing is 0, a number."""
+    n, along = model.cfg.n_layers, direction * model.ln_final.weight
+    was, now = (run["resid_post", n - 1][:, -1] for run in (before, after))
+
+    def write(name, layers):
+        return sum(
+            ((after[name, i] - before[name, i])[:, -1] * along).sum(-1) / _scale(was)
+            for i in layers
+        )
+
+    whole = (now * along).sum(-1)
+    return {
+        "direct": write("attn_out", [layer]),
+        "later attention": write("attn_out", range(layer + 1, n)),
+        "later MLPs": write("mlp_out", range(layer, n)),
+        "norm": whole / _scale(now) - whole / _scale(was),
+    }
+
+
+def _stacked(before, after, model, direction, layer):
+    n, along = model.cfg.n_layers, direction * model.ln_final.weight
+
+    def parts(run, name):
+        return torch.stack([run[f"blocks.{i}.hook_{name}"][:, -1] for i in range(n)])
+
+    was, now = (run["resid_post", n - 1][:, -1] for run in (before, after))
+    old, new = _scale(was), _scale(now)
+    attention, mlps = (
+        ((parts(after, name) - parts(before, name)) * along).sum(-1) / old
+        for name in ("attn_out", "mlp_out")
+    )
+    total = (now * along).sum(-1) / new - (was * along).sum(-1) / old
+    rest = total - attention.sum(0) - mlps.sum(0)
+    later = attention[layer + 1 :].sum(0)
+    return {
+        "norm": rest,
+        "direct": attention[layer],
+        "later attention": later,
+        "later MLPs": mlps[layer:].sum(0),
+    }
+
+
+def _einsums(before, after, model, direction, layer):
+    n = model.cfg.n_layers
+    last = [run["resid_post", n - 1][:, -1] for run in (before, after)]
+    scales = [(x**2).mean(-1).add(model.cfg.eps).sqrt() for x in last]
+    along = direction * model.ln_final.weight / scales[0][:, None]
+    found = {"direct": torch.zeros(len(direction))}
+    found |= {"later attention": found["direct"].clone(), "later MLPs": found["direct"].clone()}
+    for i in range(layer, n):
+        for name, key in (("attn_out", "later attention"), ("mlp_out", "later MLPs")):
+            key = "direct" if (i, name) == (layer, "attn_out") else key
+            change = after[name, i][:, -1] - before[name, i][:, -1]
+            found[key] = found[key] + torch.einsum("bd,bd->b", change, along)
+    whole = torch.einsum("bd,bd->b", last[1], along)
+    return found | {"norm": whole * (scales[0] / scales[1] - 1)}
+
+
+def _ov(
+    *,
+    read=lambda block, x: block.ln1(x),
+    group=lambda number, n_groups, n_heads: number // (n_heads // n_groups),
+    fold=lambda written, w: written * w,
+    columns=lambda names: names,
+    end=lambda logits: logits - logits.mean(1, keepdim=True),
+):
+    def ov_on_names(model, head, x, names):
+        layer, number = head
+        of = group(number, model.W_V.shape[1], model.cfg.n_heads)
+        value = read(model.blocks[layer], x) @ model.W_V[layer, of]
+        written = fold(value @ model.W_O[layer, number], model.ln_final.weight)
+        return end(written @ model.W_U[:, columns(names)])
+
+    return ov_on_names
+
+
+def _ov_loop(model, head, x, names):
+    shared = model.W_V.repeat_interleave(model.cfg.n_heads // model.W_V.shape[1], dim=1)
+    W_OV = shared[head] @ model.W_O[head]
+    rows = []
+    for each in x:
+        written = model.blocks[head[0]].ln1(each[None, None])[0, 0] @ W_OV
+        logits = torch.stack([(written * model.ln_final.weight) @ model.W_U[:, k] for k in names])
+        rows.append(logits - logits.mean())
+    return torch.stack(rows)
+
+
+def _ov_einsum(model, head, x, names):
+    layer, number = head
+    read = x / (x.pow(2).mean(-1, keepdim=True) + model.cfg.eps).sqrt()
+    read = read * model.blocks[layer].ln1.weight
+    W_V = model.W_V[layer][number * len(model.W_V[layer]) // model.cfg.n_heads]
+    out = model.W_U[:, names] - model.W_U[:, names].mean(1, keepdim=True)
+    return torch.einsum(
+        "nd,de,ef,f,fm->nm", read, W_V, model.W_O[layer, number], model.ln_final.weight, out
+    )
+
+
+def _sum_over_heads(out):
+    return out.sum(1)
 
 
 MISTAKES = {
-    "logit_diff": [
-        ("sign", lambda logits, r, w: _rows(logits[:, -1], w, r), "right minus wrong"),
-        ("first position", lambda logits, r, w: _rows(logits[:, 0], r, w), "first position"),
-        ("one too early", lambda logits, r, w: _rows(logits[:, -2], r, w), "Off by one"),
-        ("all pairs", lambda x, r, w: x[:, -1, r] - x[:, -1, w], "Index rows and tokens together"),
+    "attribute_heads": [
+        ("no weight", _heads(fold=lambda d, w: d), "weight is missing"),
+        ("weight's size", _heads(fold=lambda d, w: d * w.abs()), "absolute value"),
+        ("weight divided", _heads(fold=lambda d, w: d / w), "multiplies by it"),
+        ("no scale", _heads(scale=lambda c, n: 1.0), "scale is missing"),
+        ("neither", _heads(fold=lambda d, w: d, scale=lambda c, n: 1.0), "Both the norm's"),
         (
-            "every position",
-            lambda x, r, w: torch.stack([_rows(x[:, i], r, w) for i in range(x.shape[1])], 1),
-            "keep the last only",
+            "multiplied",
+            _heads(scale=lambda c, n: 1 / _scale(c["resid_post", n - 1][:, -1])),
+            "mult",
+        ),
+        ("length", _heads(scale=lambda c, n: c["resid_post", n - 1][:, -1].norm(dim=-1)), "length"),
+        (
+            "no root",
+            _heads(scale=lambda c, n: c["resid_post", n - 1][:, -1].pow(2).mean(-1)),
+            "its *root*",
         ),
         (
-            "probabilities",
-            lambda logits, r, w: _rows(logits[:, -1].softmax(-1), r, w),
-            "probabilities",
+            "standard deviation",
+            _heads(scale=lambda c, n: c["resid_post", n - 1][:, -1].std(-1, correction=0)),
+            "standard deviation",
         ),
-        ("absolute", lambda x, r, w: _rows(x[:, -1], r, w).abs(), "sign is lost"),
-        ("cut off", lambda x, r, w: _rows(x[:, -1], r, w).clamp(min=0), "cut it off"),
-        ("which one", lambda x, r, w: _rows(x[:, -1], r, w).sign(), "only the sign"),
-        ("quotient", lambda x, r, w: _pick(x[:, -1], r) / _pick(x[:, -1], w), "quotient"),
-        ("right alone", lambda x, r, w: _pick(x[:, -1], r), "subtract the wrong"),
-        ("sum", lambda x, r, w: _rows(x[:, -1], r, w).sum(), "sum over rows"),
-        ("squeezed", lambda x, r, w: _rows(x[:, -1].squeeze(), r, w), "IndexError"),
-        ("squeezed after", lambda x, r, w: _rows(x[:, -1], r, w).squeeze(), "keep one"),
-        ("first row's pair", lambda x, r, w: x[:, -1, r[0]] - x[:, -1, w[0]], "first row's pair"),
-        ("mean", lambda logits, r, w: _rows(logits[:, -1], r, w).mean(), "single number"),
+        ("own scale", _own_scale, "*own* scale"),
+        ("each layer's scale", _lens_scale, "after *that* layer"),
         (
-            "mean of all pairs",
-            lambda x, r, w: (x[:, -1, r] - x[:, -1, w]).mean(-1),
-            "Index rows and tokens together",
-        ),
-    ],
-    "logit_diff_direction": [
-        ("no weight", lambda W_U, g, r, w: (W_U[:, r] - W_U[:, w]).T, "weight is missing"),
-        ("divided", lambda W_U, g, r, w: (W_U[:, r] - W_U[:, w]).T / g, "multiplies by it"),
-        ("twice", lambda W_U, g, r, w: (W_U[:, r] - W_U[:, w]).T * g**2, "twice"),
-        ("sign", lambda W_U, g, r, w: (W_U[:, w] - W_U[:, r]).T * g, "right minus wrong"),
-        ("not transposed", lambda W_U, g, r, w: (W_U[:, r] - W_U[:, w]) * g[:, None], "swapped"),
-        ("rows", lambda W_U, g, r, w: W_U[r] - W_U[w], "*column*"),
-        ("axes do not fit", lambda W_U, g, r, w: g * (W_U[:, r] - W_U[:, w]), "[d_model, batch]"),
-        (
-            "unit length",
-            lambda *a: torch.nn.functional.normalize(attribution.logit_diff_direction(*a), dim=-1),
-            "no longer in logits",
+            "first layer's scale",
+            _heads(scale=lambda c, n: _scale(c["resid_post", 0][:, -1])),
+            "*first* layer",
         ),
         (
-            "absolute weights",
-            lambda W_U, n, r, w: attribution.logit_diff_direction(W_U, n.abs(), r, w),
-            "absolute value of the norm",
+            "one scale",
+            _heads(scale=lambda c, n: _scale(c["resid_post", n - 1][:, -1].flatten())),
+            "mean over `d_model` alone",
         ),
-        ("absolute", lambda *a: attribution.logit_diff_direction(*a).abs(), "sign is lost"),
-        ("weight added", lambda W_U, g, r, w: (W_U[:, r] - W_U[:, w]).T + g, "is added"),
-        ("1 added", lambda W_U, g, r, w: (W_U[:, r] - W_U[:, w]).T * (1 + g), "1 is added"),
         (
-            "first pair",
-            lambda W_U, g, r, w: (g * (W_U[:, r[0]] - W_U[:, w[0]])).expand(len(r), -1),
-            "first one's pair",
+            "scale of the first position",
+            _heads(scale=lambda c, n: _scale(c["resid_post", n - 1][:, 0])),
+            "first position",
         ),
-        ("mean", lambda *a: attribution.logit_diff_direction(*a).mean(0), "One direction"),
-        ("squeezed", lambda *a: attribution.logit_diff_direction(*a).squeeze(), "keeps its axis"),
-        ("sum of columns", lambda W_U, g, r, w: g * (W_U[:, r] + W_U[:, w]).T, "subtract them"),
-    ],
-    "direct_logit_attribution": [
-        ("no scale", lambda p, d, s: (p * d).sum(-1), "scale is missing"),
-        (
-            "own scale",
-            lambda p, d, s: (p * d).sum(-1) / p.pow(2).mean(-1).sqrt(),
-            "*own* scale",
-        ),
-        ("multiplied", lambda p, d, s: (p * d).sum(-1) * s, "multiplied"),
-        ("mean", lambda p, d, s: (p * d).mean(-1) / s, "dot product is a sum"),
-        ("transposed", lambda p, d, s: ((p * d).sum(-1) / s).T, "axes are swapped"),
-        ("cosine", lambda p, d, s: torch.cosine_similarity(p, d[None], dim=-1), "cosine"),
-        ("one direction", lambda p, d, s: p @ d[0] / s, "first one's direction"),
-        ("all pairs", lambda p, d, s: p @ d.T / s, "every prompt's direction"),
-        ("all at once", lambda p, d, s: (p * d).sum(-1).sum(0) / s, "summed over the parts"),
-        ("scale of the parts", lambda p, d, s: (p * d).sum(-1) / _rms(p.sum(0)), "from `parts`"),
-        ("first scale", lambda p, d, s: (p * d).sum(-1) / s[0], "first one's scale"),
-        ("mean scale", lambda p, d, s: (p * d).sum(-1) / s.mean(), "One scale"),
-        ("mean direction", lambda p, d, s: p @ d.mean(0) / s, "mean direction"),
-        ("absolute", lambda p, d, s: ((p * d).sum(-1) / s).abs(), "sign is lost"),
-        ("cut off", lambda p, d, s: ((p * d).sum(-1) / s).relu(), "cut it off"),
-        ("squeezed", lambda p, d, s: ((p * d).sum(-1) / s).squeeze(), "keeps its axis"),
+        ("first position", _heads(at=0), "first position"),
+        ("off by one", _heads(at=-2), "Off by one"),
+        ("late binding", _heads(layer=lambda i: -1), "last layer's W_O"),
+        ("first layer's W_O", _heads(layer=lambda i: 0), "first layer's W_O"),
+        ("first head's W_O", _heads(number=lambda h: 0), "first head's W_O"),
+        ("first direction", _heads(fold=lambda d, w: d[:1] * w), "first one's direction"),
+        ("mean direction", _heads(fold=lambda d, w: d.mean(0) * w), "mean direction"),
+        ("absolute", _heads(end=torch.abs), "sign is lost"),
+        ("batch before head", _heads(end=lambda out: out.transpose(1, 2)), "another order"),
+        ("summed", _heads(end=_sum_over_heads), "each attention layer"),
+        ("mean", _heads(end=lambda out: out.mean(-1)), "keep them apart"),
+        ("flat", _heads(end=lambda out: out.flatten(0, 1)), "share one axis"),
+        ("squeezed", _heads(end=lambda out: out.squeeze()), "keeps its axis"),
+        ("in place", _in_place, "changes its input `direction`"),
         (
             "unit direction",
-            lambda p, d, s: (p * torch.nn.functional.normalize(d, dim=-1)).sum(-1) / s,
-            "no longer in logits",
+            _heads(fold=lambda d, w: d / d.norm(dim=-1, keepdim=True) * w),
+            "length one",
         ),
-        ("not summed", lambda p, d, s: p * d / s[:, None], "not summed"),
     ],
-    "head_outputs": [
-        ("batch first", lambda z, W: torch.einsum("bhe,hed->bhd", z, W), "head first"),
-        ("summed", lambda z, W: torch.einsum("bhe,hed->bd", z, W), "keep them apart"),
+    "name_directions": [
+        ("no reference", lambda W, i, s, n: (W[:, i].T, W[:, s].T), "no reference yet"),
+        ("all tokens", _names(lambda names, i, j, n: list(range(n))), "all names alike"),
+        ("all names", _names(lambda names, i, j, n: names), "lowers S alone"),
         (
-            "reshaped",
-            lambda z, W: z.reshape(z.shape[1], z.shape[0], -1) @ W,
-            "only cuts the numbers",
-        ),
-        ("first W_O", lambda z, W: (z @ W[0]).transpose(0, 1), "first head's W_O"),
-        ("z added up", lambda z, W: z.sum(1) @ W, "added up first"),
-        ("all W_O", lambda z, W: torch.einsum("bhe,ked->hbd", z, W), "sum of all W_O"),
-        ("no transpose", lambda z, W: z @ W, "the head is axis 1"),
-        ("a list", lambda z, W: [z[:, h] @ W[h] for h in range(len(W))], "torch.stack"),
-        ("joined", lambda z, W: torch.cat([z[:, h] @ W[h] for h in range(len(W))]), "new first"),
-        (
-            "joined along d_model",
-            lambda z, W: torch.cat([z[:, h] @ W[h] for h in range(len(W))], -1),
-            "along d_model",
+            "each other",
+            lambda W, i, s, n: ((W[:, i] - W[:, s]).T, (W[:, s] - W[:, i]).T),
+            "lowers S alone",
         ),
         (
-            "first prompt",
-            lambda z, W: torch.einsum("bhe,hed->hbd", z[:1].expand_as(z), W),
-            "first one's outputs",
+            "all tokens but two",
+            _names(lambda names, i, j, n: [k for k in range(n) if k not in (i, j)]),
+            "all names alike",
         ),
-        ("all pairs of heads", lambda z, W: torch.einsum("bie,jed->ijbd", z, W), "its own is"),
-        ("mean", lambda z, W: attribution.head_outputs(z, W).mean(1), "keep the prompts"),
-        ("squeezed", lambda z, W: attribution.head_outputs(z, W).squeeze(), "keeps its axis"),
+        (
+            "no names",
+            _names(lambda names, i, j, n: [k for k in range(n) if k not in names]),
+            "all names alike",
+        ),
+        ("without IO", _names(lambda names, i, j, n: [k for k in names if k != i]), "S is still"),
+        ("without S", _names(lambda names, i, j, n: [k for k in names if k != j]), "IO is still"),
+        ("swapped", _names(_absent, back=True), "IO comes first"),
+        ("sign", _names(_absent, sign=-1), "minus its reference"),
+        ("first prompt's reference", _first_reference, "of the first one's absent names"),
+        ("in any prompt", _any_prompt, "in *any* prompt"),
+        ("sum", _undivided, "the *sum*"),
+        ("columns", lambda *a: [x.T for x in attribution.name_directions(*a)], "[batch, d_model]"),
+        ("one of two", lambda *a: attribution.name_directions(*a)[0], "two tensors"),
     ],
-    "predicted_effect": [
+    "ablate_at_end": [
         (
-            "sign",
-            lambda x, d, s: ((x - x.mean(0)) * d).sum(-1) / s,
-            "lowers the difference",
-        ),
-        ("zero ablation", lambda x, d, s: -(x * d).sum(-1) / s, "zero ablation"),
-        ("the attribution", lambda x, d, s: (x * d).sum(-1) / s, "attribution"),
-        (
-            "mean attribution",
-            lambda x, d, s: (a := (x * d).sum(-1) / s).mean() - a,
-            "Average the *vectors*",
-        ),
-        (
-            "wrong axis",
-            lambda x, d, s: ((x.mean(1, keepdim=True) - x) * d).sum(-1) / s,
-            "mean over d_model",
-        ),
-        ("no scale", lambda x, d, s: ((x.mean(0) - x) * d).sum(-1), "scale is missing"),
-        (
-            "one number",
-            lambda x, d, s: (((x.mean(0) - x) * d).sum(-1) / s).mean(),
-            "single number",
-        ),
-        ("absolute", lambda x, d, s: attribution.predicted_effect(x, d, s).abs(), "sign is lost"),
-        ("the mean alone", lambda x, d, s: (x.mean(0) * d).sum(-1) / s, "take off"),
-        ("sum", lambda x, d, s: ((x.sum(0) - x) * d).sum(-1) / s, "take the mean"),
-        ("mean of everything", lambda x, d, s: ((x.mean() - x) * d).sum(-1) / s, "over everything"),
-        ("median", lambda x, d, s: ((x.median(0).values - x) * d).sum(-1) / s, "median"),
-        ("first prompt", lambda x, d, s: ((x[0] - x) * d).sum(-1) / s, "first prompt"),
-        ("without itself", _without_itself, "left out of its own mean"),
-        ("multiplied", lambda x, d, s: ((x.mean(0) - x) * d).sum(-1) * s, "divide by it"),
-        ("mean scale", lambda x, d, s: ((x.mean(0) - x) * d).sum(-1) / s.mean(), "One scale"),
-        ("first scale", lambda x, d, s: ((x.mean(0) - x) * d).sum(-1) / s[0], "first one's scale"),
-        ("mean direction", lambda x, d, s: (x.mean(0) - x) @ d.mean(0) / s, "mean direction"),
-        ("first direction", lambda x, d, s: (x.mean(0) - x) @ d[0] / s, "first one's direction"),
-        ("mean product", lambda x, d, s: ((x.mean(0) - x) * d).mean(-1) / s, "is a sum"),
-    ],
-    "ablation_split": [
-        ("sign", _split(lambda *a: -_by_part(*a), _norm), "after minus before"),
-        (
-            "scale after",
-            _split(lambda was, now, old, new: (now - was) / new, _norm),
-            "scale of the run *after*",
-        ),
-        (
-            "own scales",
-            _split(
-                lambda was, now, old, new: now / new - was / old,
-                lambda was, now, old, new: torch.zeros_like(old),
+            "every position",
+            _ablate(
+                _setter(lambda h: (slice(None), slice(None), h), lambda z, h: z[:, :, h].mean(0))
             ),
-            "hidden inside the parts",
-        ),
-        ("norm's sign", _split(_by_part, lambda *a: -_norm(*a)), "larger scale afterwards"),
-        (
-            "the whole effect",
-            _split(_by_part, lambda was, now, old, new: now.sum(0) / new - was.sum(0) / old),
-            "whole effect",
+            "Every position is ablated",
         ),
         (
-            "norm on the old stream",
-            _split(_by_part, lambda was, now, old, new: was.sum(0) / new - was.sum(0) / old),
+            "lesson 1.1's mean",
+            _ablate(
+                _setter(
+                    lambda h: (slice(None), slice(None), h), lambda z, h: z[:, :, h].mean((0, 1))
+                )
+            ),
+            "prompts *and* positions",
+        ),
+        (
+            "mean over positions",
+            _ablate(_setter(_at_end, lambda z, h: z[:, :, h].mean((0, 1)))),
+            "over all positions too",
+        ),
+        (
+            "each prompt's mean",
+            _ablate(_setter(_at_end, lambda z, h: z[:, :, h].mean(1))),
+            "each prompt's positions",
+        ),
+        ("zero", _ablate(_setter(_at_end, lambda z, h: 0.0)), "zero ablation"),
+        (
+            "first position",
+            _ablate(_setter(lambda h: (slice(None), 0, h), lambda z, h: z[:, 0, h].mean(0))),
+            "*first* position",
+        ),
+        (
+            "all heads",
+            _ablate(_setter(lambda h: (slice(None), -1), lambda z, h: z[:, -1].mean(0))),
+            "*All* heads",
+        ),
+        ("one number", _ablate(_setter(_at_end, lambda z, h: z[:, -1, h].mean())), "one number"),
+        ("hook returns nothing", _ablate(_mean, returns=False), "*return* the new z"),
+        ("sign", _ablate(_mean, metric_of=lambda b, a: b - a), "after minus before"),
+        ("after alone", _ablate(_mean, metric_of=lambda b, a: a), "take off the metric"),
+        ("mean change", _ablate(_mean, metric_of=lambda b, a: (a - b).mean()), "single number"),
+        ("size", _ablate(_mean, metric_of=lambda b, a: (a - b).abs()), "sign is lost"),
+        ("swapped head", _swapped_head, "(layer, number in the layer)"),
+        ("next head", _next_head, "Another head"),
+        ("hook stays", _leaves_hooks, "changes its input `model`"),
+        ("first prompt", _ablate(_setter(_at_end, lambda z, h: z[0, -1, h])), "*first* prompt"),
+    ],
+    "waterfall": [
+        ("no weight", _fall(fold=lambda d, w: d), "weight is missing"),
+        ("new scale", _fall(by=lambda old, new: new), "run *after*"),
+        ("no scale", _fall(by=lambda old, new: 1.0), "scale is missing"),
+        ("own scales", _own_scales, "its own scale"),
+        ("own layer twice", _fall(attention=lambda i, n: range(i, n)), "ablated layer's own"),
+        ("own MLP left out", _fall(mlps=lambda i, n: range(i + 1, n)), "its own MLP too"),
+        ("last layer left out", _fall(mlps=lambda i, n: range(i, n - 1)), "last layer"),
+        (
+            "norm acts before",
+            _fall(norm=lambda was, now, old, new: was / new - was / old),
             "stream *before*",
         ),
         (
-            "no norm",
-            _split(_by_part, lambda was, now, old, new: torch.zeros_like(old)),
-            "zero only if",
-        ),
-        ("swapped", lambda *a: attribution.ablation_split(*a)[::-1], "swapped"),
-        ("one result", lambda *a: attribution.ablation_split(*a)[0], "two tensors"),
-        ("absolute parts", _split(lambda *a: _by_part(*a).abs(), _norm), "may push either way"),
-        ("absolute norm", _split(_by_part, lambda *a: _norm(*a).abs()), "share is lost"),
-        (
-            "mean scale",
-            _split(lambda was, now, old, new: 2 * (now - was) / (old + new), _norm),
-            "mean of the two scales",
+            "norm is the whole",
+            _fall(norm=lambda was, now, old, new: now / new - was / old),
+            "whole effect",
         ),
         (
-            "scales of the parts",
-            lambda b, a, d, old, new: attribution.ablation_split(
-                b, a, d, _rms(b.sum(0)), _rms(a.sum(0))
-            ),
-            "from the parts",
+            "sign of the norm",
+            _fall(norm=lambda was, now, old, new: now / old - now / new),
+            "sign of the norm",
         ),
+        ("ratio", _fall(norm=lambda was, now, old, new: old / new), "ratio of the scales"),
+        ("signs", _fall(end=lambda e: {k: -v for k, v in e.items()}), "after minus before"),
+        ("means", _fall(end=lambda e: {k: v.mean() for k, v in e.items()}), "single number"),
+        ("first direction", _fall(fold=lambda d, w: d[:1] * w), "first one's direction"),
+        ("bare sums", _bare_sums, "later attention"),
+        ("tuple", _fall(end=lambda e: tuple(e.values())), "dictionary"),
+        ("other keys", _fall(end=lambda e: e | {"total": e["norm"]}), "with the keys"),
+    ],
+    "ov_on_names": [
+        ("not centred", _ov(end=lambda out: out), "row's mean"),
+        ("centred by column", _ov(end=lambda out: out - out.mean(0)), "*column's* mean"),
+        ("centred as a whole", _ov(end=lambda out: out - out.mean()), "each row's own"),
         (
-            "first direction",
-            lambda b, a, d, old, new: attribution.ablation_split(
-                b, a, d[:1].expand_as(d), old, new
-            ),
-            "first one's direction",
+            "transposed",
+            _ov(end=lambda out: (out - out.mean(1, keepdim=True)).T),
+            "axes are swapped",
         ),
+        ("no ln1", _ov(read=lambda block, x: x), "`ln1` is missing"),
+        ("no scale", _ov(read=lambda block, x: x * block.ln1.weight), "by its scale"),
+        ("no final weight", _ov(fold=lambda written, w: written), "final norm's weight"),
+        ("all tokens", _ov(columns=lambda names: slice(None)), "All tokens"),
+        ("first columns", _ov(columns=lambda names: slice(len(names))), "not their columns"),
+        ("head as group", _ov(group=lambda number, g, n: number), "out of bounds"),
+        ("group by remainder", _ov(group=lambda number, g, n: number % g), "another group's"),
+        ("first group", _ov(group=lambda number, g, n: 0), "first group"),
         (
-            "norm for each part",
-            _split(_by_part, lambda was, now, old, new: now / new - now / old),
-            "One share for each part",
+            "size",
+            _ov(end=lambda out: (out - out.mean(1, keepdim=True)).abs()),
+            "sign is lost",
         ),
-        (
-            "mean over the parts",
-            _split(_by_part, lambda was, now, old, new: now.mean(0) / new - now.mean(0) / old),
-            "mean over the parts",
-        ),
-        ("mean norm", _split(_by_part, lambda *a: _norm(*a).mean()), "keep one for each"),
-        ("squeezed", _split(lambda *a: _by_part(*a).squeeze(), _norm), "keeps its axis"),
-        ("scale missing", _split(lambda was, now, old, new: now - was, _norm), "scale is missing"),
+    ],
+    "invisible_head": [
+        ("the top head", (23, 3), "writes to the difference itself"),
+        ("a mover", (23, 0), "writes to the difference itself"),
+        ("the second", (19, 2), "twice its effect"),
+        ("another", (20, 2), "matters more"),
+        ("swapped", (0, 20), "matters more"),
+        ("a name", "L20H0", "not as text"),
+        ("three", (20, 0, 1), "one head"),
+        ("a number", 20, "form that is asked for"),
     ],
 }
 
-
-def _by_gather(logits, right, wrong):
-    log_probs = logits[:, -1, :].log_softmax(-1)
-    chosen = log_probs.gather(1, torch.stack([right, wrong], dim=1))
-    return chosen[:, 0] - chosen[:, 1]
-
-
-def _by_zip(logits, right, wrong):
-    rows = zip(logits, right.tolist(), wrong.tolist(), strict=True)
-    return torch.tensor([float(row[-1, a] - row[-1, b]) for row, a, b in rows])
-
-
-def _direction_by_rows(W_U, norm_weight, right, wrong):
-    return (W_U.T[right] - W_U.T[wrong]) @ norm_weight.diag()
-
-
-def _direction_by_numpy(W_U, norm_weight, right, wrong):
-    W, g = W_U.numpy(), norm_weight.numpy()
-    pairs = zip(right.tolist(), wrong.tolist(), strict=True)
-    return torch.from_numpy(np.stack([g * (W[:, a] - W[:, b]) for a, b in pairs]))
-
-
-def _attribution_by_loop(parts, direction, scale):
-    out = torch.zeros(parts.shape[:2])
-    for p in range(parts.shape[0]):
-        for b in range(parts.shape[1]):
-            out[p, b] = torch.dot(parts[p, b], direction[b]) / scale[b]
-    return out
-
-
-def _heads_by_loop(z, W_O):
-    return torch.stack([z[:, h] @ W_O[h] for h in range(z.shape[1])])
-
-
-def _effect_by_parts(written, direction, scale):
-    """The difference of two attributions, of the mean vector and of what was written."""
-    was = (written * direction).sum(-1) / scale
-    return direction @ written.mean(0) / scale - was
-
-
-def _effect_by_loop(written, direction, scale):
-    mean = written.double().numpy().mean(0)
-    rows = zip(written.double().numpy(), direction.double().numpy(), scale.tolist(), strict=True)
-    return torch.tensor([float((mean - row) @ d / s) for row, d, s in rows])
-
-
-def _split_by_difference(before, after, direction, scale_before, scale_after):
-    """The norm's share is what the parts leave of the whole effect."""
-    was = torch.einsum("pbd,bd->b", before, direction) / scale_before
-    now = torch.einsum("pbd,bd->b", after, direction) / scale_after
-    by_part = torch.einsum("pbd,bd->pb", after - before, direction / scale_before[:, None])
-    return [by_part, now - was - by_part.sum(0)]
-
-
-def _split_by_loop(before, after, direction, scale_before, scale_after):
-    shares = torch.stack(
-        [
-            attribution.direct_logit_attribution(a[None] - b[None], direction, scale_before)[0]
-            for b, a in zip(before, after, strict=True)
-        ]
-    )
-    whole = (after.sum(0) * direction).sum(-1)
-    return shares, whole * (1 / scale_after - 1 / scale_before)
-
-
 RIGHT = {
-    "logit_diff": [("gather, log-probabilities", _by_gather), ("row by row", _by_zip)],
-    "logit_diff_direction": [("rows of W_U.T", _direction_by_rows), ("numpy", _direction_by_numpy)],
-    "direct_logit_attribution": [
-        ("einsum", lambda p, d, s: torch.einsum("pbd,bd,b->pb", p, d, 1 / s)),
-        ("a loop", _attribution_by_loop),
+    "attribute_heads": [
+        ("loops", _heads()),
+        ("the direction is scaled", _by_dots),
+        ("the direction goes through W_O", _by_matrices),
     ],
-    "head_outputs": [
-        ("matmul", lambda z, W_O: z.transpose(0, 1) @ W_O),
-        ("a loop", _heads_by_loop),
+    "name_directions": [
+        ("a loop", _names(_absent)),
+        ("sums", _by_sums),
+        ("masks", _by_masks),
     ],
-    "predicted_effect": [("two attributions", _effect_by_parts), ("numpy", _effect_by_loop)],
-    "ablation_split": [
-        ("what is left, a list", _split_by_difference),
-        ("part by part", _split_by_loop),
+    "ablate_at_end": [
+        ("clone and set", _ablate(_mean)),
+        ("model.hooks", _with_context),
+        ("the mean from a cache", _from_cache),
     ],
+    "waterfall": [("loops", _fall()), ("the norm as the rest", _stacked), ("einsum", _einsums)],
+    "ov_on_names": [
+        ("in steps", _ov()),
+        ("a loop", _ov_loop),
+        ("einsum", _ov_einsum),
+    ],
+    "invisible_head": [("a list", [20, 0]), ("a tensor", torch.tensor([20, 0]))],
 }

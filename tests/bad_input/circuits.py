@@ -58,6 +58,33 @@ def each_head(kept_=None, metric=metric, layers=(0,)):
     return attribution.effects_of_each_head(grouped(), kept_ or kept(), metric, layers=layers)
 
 
+@cache
+@torch.no_grad()
+def cached():
+    return grouped().run_with_cache(TOKENS)[1]
+
+
+def heads_along(direction, cache=None):
+    return attribution.attribute_heads(cache or cached(), grouped(), direction)
+
+
+def fall(direction, layer=1):
+    return attribution.waterfall(cached(), cached(), grouped(), direction, layer)
+
+
+def named(io=(1, 2), s=(2, 3), names=(1, 2, 3, 4)):
+    io, s, names = map(torch.tensor, (io, s, names))
+    return attribution.name_directions(torch.ones(6, 9), io, s, names)
+
+
+def ablate(tokens=TOKENS, head=(1, 2)):
+    return attribution.ablate_at_end(grouped(), tokens, head, metric)
+
+
+def ov(head=(1, 2), n=3, names=(1, 2, 3)):
+    return attribution.ov_on_names(grouped(), head, torch.ones(n, 32), torch.tensor(names))
+
+
 def edges(tokens=TOKENS, **settings):
     settings = {"source": SOURCE, "metric": metric} | settings
     return discovery.edge_attribution(toy(), tokens, **settings)
@@ -135,7 +162,6 @@ def drawn(*edge):
 
 
 X = torch.ones(2, 4)
-PARTS = torch.ones(3, 2, 4)
 SCALE = torch.ones(2)
 Z = torch.ones(2, 5, 3, 4)
 LOGITS = torch.ones(2, 7, 9)
@@ -356,20 +382,34 @@ ROWS = [
     ("k_composition of NaN", lambda: composition.k_composition(NAN * SQUARE, SQUARE), "NaN"),
     # ---- Attribution
     (
-        "logit_diff of a token below 0",
-        lambda: attribution.logit_diff(LOGITS, IDS[0, :2] - 2, IDS[0, :2]),
-        "from 0 to 8",
+        "attribute_heads along one direction for all",
+        lambda: heads_along(torch.ones(1, 32)),
+        "give one for each prompt",
     ),
+    ("attribute_heads along a vector", lambda: heads_along(torch.ones(32)), "give 2 axes"),
     (
-        "logit_diff of a token too high",
-        lambda: attribution.logit_diff(LOGITS, IDS[0, :2], IDS[0, :2] + 8),
-        "from 0 to 8",
+        "attribute_heads of a cache of z alone",
+        lambda: heads_along(torch.ones(2, 32), {"blocks.0.attn.hook_z": Z}),
+        "'blocks.2.hook_resid_post'",
     ),
+    ("waterfall along another width", lambda: fall(torch.ones(2, 8)), "the runs (2, 32)"),
+    ("waterfall of a layer too high", lambda: fall(torch.ones(2, 32), 3), "layers 0 to 2"),
+    ("waterfall of layer -1", lambda: fall(torch.ones(2, 32), -1), "layers 0 to 2"),
+    ("name_directions of a token too high", lambda: named(io=(1, 9)), "from 0 to 8"),
+    ("name_directions of fewer subjects", lambda: named(s=(2,)), "and `io` 2"),
+    ("name_directions without a name", lambda: named(names=(1, 2, 4)), "lacks a name"),
+    ("name_directions, a name twice", lambda: named(names=(1, 2, 3, 3)), "each once"),
     (
-        "logit_diff of the last position alone",
-        lambda: attribution.logit_diff(LOGITS[:, -1], IDS[0, :2], IDS[0, :2]),
-        "give 3 axes",
+        "name_directions with nothing to compare",
+        lambda: named(io=(1,), s=(2,), names=(1, 2)),
+        "three at least",
     ),
+    ("ablate_at_end of a single prompt", lambda: ablate(TOKENS[:1]), "is one prompt"),
+    ("ablate_at_end of a head too high", lambda: ablate(head=(1, 4)), "no L1H4"),
+    ("ablate_at_end of a layer alone", lambda: ablate(head=(1,)), "pairs of layer and number"),
+    ("ov_on_names of a head too high", lambda: ov((3, 0)), "no L3H0"),
+    ("ov_on_names of fewer names", lambda: ov(n=2), "give [3, 32]"),
+    ("ov_on_names of no names", lambda: ov(n=0, names=()), "is empty"),
     (
         "logit_diff_direction of a token too high",
         lambda: attribution.logit_diff_direction(X.T, SCALE.repeat(2), IDS[0, :2], IDS[0, :2] + 1),
@@ -382,91 +422,10 @@ ROWS = [
     ),
     ("norm_scale below the root of 0", lambda: attribution.norm_scale(X, -2.0), "at least 0"),
     ("norm_scale of whole numbers", lambda: attribution.norm_scale(IDS, 1e-5), "give floats"),
-    ("join_runs of none", lambda: attribution.join_runs([]), "is empty"),
-    (
-        "join_runs with a name too few",
-        lambda: attribution.join_runs([{"z": X, "q": X}, {"z": X}]),
-        "'q' is not in each",
-    ),
-    (
-        "join_runs with a name too many",
-        lambda: attribution.join_runs([{"z": X}, {"z": X, "q": X}]),
-        "'q' is not in each",
-    ),
-    (
-        "join_runs of a mean",
-        lambda: attribution.join_runs([{"loss": X.sum()}, {"loss": X.sum()}]),
-        "give one a prompt",
-    ),
-    (
-        "direct_logit_attribution of one prompt for all",
-        lambda: attribution.direct_logit_attribution(PARTS[:, :1], X, SCALE),
-        "must end in (2, 4)",
-    ),
-    (
-        "direct_logit_attribution of another width",
-        lambda: attribution.direct_logit_attribution(PARTS[..., :1], X, SCALE),
-        "must end in (2, 4)",
-    ),
-    (
-        "direct_logit_attribution at all positions",
-        lambda: attribution.direct_logit_attribution(torch.ones(3, 2, 2, 4), X, SCALE),
-        "give 3 axes",
-    ),
-    (
-        "direct_logit_attribution on a scale of 0",
-        lambda: attribution.direct_logit_attribution(PARTS, X, 0 * SCALE),
-        "above 0",
-    ),
-    (
-        "direct_logit_attribution on a scale below 0",
-        lambda: attribution.direct_logit_attribution(PARTS, X, -SCALE),
-        "above 0",
-    ),
-    (
-        "direct_logit_attribution on a scale of NaN",
-        lambda: attribution.direct_logit_attribution(PARTS, X, NAN * SCALE),
-        "above 0",
-    ),
-    (
-        "head_outputs of one head's W_O",
-        lambda: attribution.head_outputs(Z[:, 0], torch.ones(1, 4, 6)),
-        "must begin with (3, 4)",
-    ),
-    (
-        "head_outputs at all positions",
-        lambda: attribution.head_outputs(Z, torch.ones(3, 4, 6)),
-        "give 3 axes",
-    ),
     (
         "head_attributions of fewer layers",
         lambda: attribution.head_attributions(Z, torch.ones(1, 3, 4, 6), torch.ones(5, 6), SCALE),
         "and `z` 2",
-    ),
-    (
-        "predicted_effect of one direction for all",
-        lambda: attribution.predicted_effect(X, X[:1], SCALE),
-        "and `written` (2, 4)",
-    ),
-    (
-        "predicted_effect of all heads",
-        lambda: attribution.predicted_effect(PARTS, X, SCALE),
-        "give 2 axes",
-    ),
-    (
-        "ablation_split of fewer parts after",
-        lambda: attribution.ablation_split(PARTS, PARTS[:1], X, SCALE, SCALE),
-        "and `before` (3, 2, 4)",
-    ),
-    (
-        "ablation_split with one scale for all",
-        lambda: attribution.ablation_split(PARTS, PARTS, X, SCALE, SCALE[:1]),
-        "and `direction` 2",
-    ),
-    (
-        "ablation_split on a scale of 0",
-        lambda: attribution.ablation_split(PARTS, PARTS, X, 0 * SCALE, SCALE),
-        "above 0",
     ),
     (
         "keep_before_last in training mode",
@@ -759,6 +718,17 @@ ROWS = [
     ("circuit_graph of an unknown head", lambda: drawn("L0H0", "L2H0.q"), "is no edge"),
     ("circuit_graph of an MLP", lambda: drawn("MLP0", "logits"), "is no edge"),
     ("circuit_graph of an unknown letter", lambda: drawn("L0H0", "L1H0.z"), "is no edge"),
+    ("waterfalls of nothing", lambda: figures.waterfalls({}, title="t", y="y"), "is empty"),
+    (
+        "waterfalls of no steps",
+        lambda: figures.waterfalls({"a": {}}, title="t", y="y"),
+        "needs steps",
+    ),
+    (
+        "waterfalls with the total as a step",
+        lambda: figures.waterfalls({"a": {"measured": 1.0}}, title="t", y="y"),
+        "none of them called 'measured'",
+    ),
     (
         "diagram of nothing",
         lambda: figures.diagram({}, [], title="t"),
@@ -792,8 +762,13 @@ ROWS = [
     # ---- The tasks
     ("no ioi prompts", lambda: prompts(0), "`n` is 0"),
     ("-3 ioi prompts", lambda: prompts(-3), "`n` is -3"),
-    ("ioi template 4", lambda: prompts(template=4), "templates 0 to 3"),
-    ("ioi template -1", lambda: prompts(template=-1), "templates 0 to 3"),
+    ("ioi template 6", lambda: prompts(template=6), "templates 0 to 5"),
+    ("ioi template -1", lambda: prompts(template=-1), "templates 0 to 5"),
+    (
+        "ioi in both orders, without prompts",
+        lambda: ioi.both_orders(grouped(), 0, generator=torch.Generator()),
+        "`n` is 0",
+    ),
     ("ioi with two names", lambda: prompts(names=["Mary", "John"]), "three different ones"),
     ("ioi with one name thrice", lambda: prompts(names=["Mary"] * 3), "a name twice"),
     ("ioi with names in one text", lambda: prompts(names="Mary"), "is one text"),

@@ -227,34 +227,9 @@ ROWS = [
         "from 0 to 4",
     ),
     (
-        "logit_diff of fewer answers than prompts",
-        lambda: attribution.logit_diff(LOGITS, IDS[0, :1], IDS[0, :1]),
-        "`logits` 2",
-    ),
-    (
-        "logit_diff of one wrong answer",
-        lambda: attribution.logit_diff(LOGITS, IDS[0, :2], IDS[0, :1]),
-        "`logits` 2",
-    ),
-    (
         "logit_diff_direction of one wrong answer",
         lambda: attribution.logit_diff_direction(X[0].T, X[0, 0], IDS[0, :2], IDS[0, :1]),
         "`right` 2",
-    ),
-    (
-        "predicted_effect with a column of scales",
-        lambda: attribution.predicted_effect(X[0], X[0], torch.ones(5, 1)),
-        "give 1 axes",
-    ),
-    (
-        "direct_logit_attribution with a column of scales",
-        lambda: attribution.direct_logit_attribution(X[:, :2], X[0, :2], torch.ones(2, 1)),
-        "give 1 axes",
-    ),
-    (
-        "direct_logit_attribution with one scale",
-        lambda: attribution.direct_logit_attribution(X, X[0], torch.ones(1)),
-        "`direction` 5",
     ),
     (
         "keep_before_last of one token",

@@ -12,7 +12,12 @@ RIGHT, WRONG = torch.tensor([3, 7, 1, 9, 4]), torch.tensor([5, 2, 8, 0, 6])
 
 
 def difference(logits: torch.Tensor) -> torch.Tensor:
-    return attribution.logit_diff(logits, RIGHT, WRONG)
+    rows = torch.arange(len(RIGHT))
+    return logits[rows, -1, RIGHT] - logits[rows, -1, WRONG]
+
+
+def direction(model) -> torch.Tensor:
+    return (model.W_U[:, RIGHT] - model.W_U[:, WRONG]).T.detach()
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +47,29 @@ def plainly(model, tokens, heads=()) -> torch.Tensor:
         return model(tokens)[:, -1:]
 
 
-def test_attributions_of_all_parts_sum_to_the_logit_difference(model, tokens):
-    with torch.no_grad():
-        logits, cache = model.run_with_cache(tokens)
+@torch.no_grad()
+def test_attributions_of_all_components_sum_to_the_logit_difference(model, tokens):
+    logits, cache = model.run_with_cache(tokens)
+    heads = attribution.attribute_heads(cache, model, direction(model))
+    assert heads.shape == (3, 4, 5)
     parts = residual_parts(cache, model.cfg.n_layers)[:, :, -1]
     scale = attribution.norm_scale(parts.sum(0), model.cfg.eps)
     weights = model.W_U.detach(), model.ln_final.weight.detach()
-    direction = attribution.logit_diff_direction(*weights, RIGHT, WRONG)
-    shares = attribution.direct_logit_attribution(parts, direction, scale)
-    torch.testing.assert_close(shares.sum(0), difference(logits), atol=1e-4, rtol=1e-4)
-    written = attribution.head_outputs(cache["z", 1][:, -1], model.W_O[1].detach())
-    torch.testing.assert_close(written.sum(0), parts[3], atol=1e-4, rtol=1e-4)
+    folded = attribution.logit_diff_direction(*weights, RIGHT, WRONG)
+    shares = (parts * folded).sum(-1) / scale
+    whole = heads.sum((0, 1)) + shares[0] + shares[2::2].sum(0)
+    torch.testing.assert_close(whole, difference(logits), atol=1e-4, rtol=1e-4)
+    z = torch.stack([cache["z", i][:, -1] for i in range(3)])
+    same = attribution.head_attributions(z, model.W_O.detach(), folded, scale)
+    torch.testing.assert_close(same, heads, atol=1e-4, rtol=1e-4)
+
+
+def test_a_name_rises_against_the_names_that_are_not_in_its_prompt():
+    W_U = torch.randn(6, 9, generator=torch.Generator().manual_seed(2))
+    io, s, names = torch.tensor([1, 4]), torch.tensor([4, 2]), torch.tensor([4, 1, 8, 2])
+    to_io, to_s = attribution.name_directions(W_U, io, s, names)
+    torch.testing.assert_close(to_io - to_s, (W_U[:, io] - W_U[:, s]).T)
+    torch.testing.assert_close(to_io[0], W_U[:, 1] - (W_U[:, 8] + W_U[:, 2]) / 2)
 
 
 def test_a_scale_in_half_precision_does_not_overflow():
@@ -61,19 +78,6 @@ def test_a_scale_in_half_precision_does_not_overflow():
         scale = attribution.norm_scale(resid.to(dtype), 0.0)
         assert scale.item() == pytest.approx(125000**0.5, rel=0.01)
     assert scale.dtype is torch.float64
-
-
-def test_joined_runs_are_one_run(model, tokens):
-    def run(rows):
-        with torch.no_grad():
-            logits, cache = model.run_with_cache(rows)
-        parts = residual_parts(cache, model.cfg.n_layers)[:, :, -1]
-        return {"parts": parts, "first_choice": logits[:, -1].argmax(-1)}
-
-    whole, joined = run(tokens), attribution.join_runs([run(tokens[:2]), run(tokens[2:])])
-    assert whole.keys() == joined.keys()
-    for name, values in whole.items():
-        torch.testing.assert_close(joined[name], values, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("heads", [[], [(0, 2)], [(0, 2), (1, 0), (1, 3)]])
@@ -105,26 +109,38 @@ def test_one_token_has_nothing_before_it(model):
         attribution.keep_before_last(model, torch.ones(2, 1, dtype=torch.long))
 
 
-def test_in_the_last_layer_only_the_mlp_and_the_norm_can_react(model, tokens):
-    """The account of an ablation: it sums, and no part before the head takes a share."""
+def test_an_ablation_by_hand_is_that_of_the_last_token_alone(model, tokens):
     kept = attribution.keep_before_last(model, tokens)
-    runs = [attribution.run_last(model, kept, heads=heads) for heads in ([], [(2, 1)])]
-    before, after = [residual_parts(c, model.cfg.n_layers)[:, :, -1] for _, c in runs]
-    weights = model.W_U.detach(), model.ln_final.weight.detach()
-    direction = attribution.logit_diff_direction(*weights, RIGHT, WRONG)
-    old, new = [attribution.norm_scale(p.sum(0), model.cfg.eps) for p in (before, after)]
-    by_part, norm = attribution.ablation_split(before, after, direction, old, new)
-    change = difference(runs[1][0]) - difference(runs[0][0])
-    torch.testing.assert_close(by_part.sum(0) + norm, change, atol=1e-4, rtol=1e-4)
-    assert by_part[:5].abs().max() < 1e-5 < by_part[5:].abs().min()
-    z, W_O = torch.stack([runs[0][1]["z", i][:, -1] for i in range(3)]), model.W_O.detach()
-    written = attribution.head_outputs(z[2], W_O[2])[1]
-    predicted = attribution.predicted_effect(written, direction, old)
-    torch.testing.assert_close(by_part[5], predicted, atol=1e-4, rtol=1e-4)
-    of_all = attribution.head_attributions(z.mean(1, keepdim=True) - z, W_O, direction, old)
-    assert of_all.shape == (3, 4, 5)
-    torch.testing.assert_close(of_all[2, 1], predicted, atol=1e-4, rtol=1e-4)
-    shares = attribution.head_attributions(z, W_O, direction, old)
-    torch.testing.assert_close(
-        shares[2, 1], (written * direction).sum(-1) / old, atol=1e-4, rtol=1e-4
+    usual = difference(plainly(model, tokens))
+    for head in [(0, 2), (2, 1)]:
+        found = attribution.ablate_at_end(model, tokens, head, difference)
+        logits, _ = attribution.run_last(model, kept, heads=[head])
+        torch.testing.assert_close(found, difference(logits) - usual, atol=1e-4, rtol=1e-4)
+        assert found.abs().max() > 0.1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("head", [(0, 2), (1, 0), (2, 1)])
+def test_a_waterfall_sums_to_the_effect_of_an_ablation(model, tokens, head):
+    kept = attribution.keep_before_last(model, tokens)
+    (was, before), (now, after) = (
+        attribution.run_last(model, kept, heads=heads) for heads in ([], [head])
     )
+    steps = attribution.waterfall(before, after, model, direction(model), head[0])
+    change = difference(now) - difference(was)
+    torch.testing.assert_close(sum(steps.values()), change, atol=1e-4, rtol=1e-4)
+    own = attribution.attribute_heads(before, model, direction(model))[head]
+    assert (steps["direct"] + own).std() < 2 * own.std(), "its mean is what it gives on all prompts"
+    if head[0] == 2:
+        assert not steps["later attention"].any() and steps["later MLPs"].abs().min() > 1e-5
+
+
+@torch.no_grad()
+def test_a_head_s_weights_do_what_a_head_does_that_looks_at_one_name(model):
+    names = torch.tensor([3, 8, 5])
+    _, cache = model.run_with_cache(names[:, None])  # each by itself: all attention is on it
+    found = attribution.ov_on_names(model, (0, 3), cache["hook_embed"][:, 0], names)
+    written = cache["z", 0][:, 0, 3] @ model.W_O[0, 3] * model.ln_final.weight
+    right = written @ model.W_U[:, names]
+    right = right - right.mean(1, keepdim=True)
+    torch.testing.assert_close(found, right, atol=1e-4, rtol=1e-4)

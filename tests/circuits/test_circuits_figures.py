@@ -56,3 +56,12 @@ def test_a_diagram_has_a_box_for_each_part_and_arrows_that_end_at_their_edges():
     assert {"key", "here", *boxes} < {each.text for each in fig.layout.annotations}
     left, right = fig.layout.xaxis.range
     assert left < low.x0 and high.x1 < right
+
+
+def test_waterfalls_end_at_the_sum_of_their_steps_with_room_above_and_below():
+    panels = {"up": {"direct": 1.0, "norm": 0.5}, "down": {"direct": -2.0, "norm": 0.25}}
+    fig = figures.waterfalls(panels, title="Who changed it?", y="logits")
+    assert [trace.text[-1] for trace in fig.data] == ["+1.50", "-1.75"]
+    assert [trace.measure[-1] for trace in fig.data] == ["total", "total"]
+    low, high = fig.layout.yaxis.range
+    assert low < -2 and high > 1.5

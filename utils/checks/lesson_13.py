@@ -1,429 +1,600 @@
 """Checks of lesson 1.3, direct logit attribution."""
 
+import functools
+
 import torch
+from transformer_lens import ActivationCache
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
 
-
-def _shapes_said(function, *arguments, shapes: str):
-    """The function's result. If torch refuses its shapes, the verdict says which axis is which."""
-    try:
-        return function(*arguments)
-    except Wrong as wrong:
-        refused = any(name in str(wrong) for name in ("RuntimeError", "IndexError"))
-        raise Wrong(f"{wrong} {shapes}" if refused else str(wrong)) from wrong
+KEPT = ("hook_embed", "attn_out", "mlp_out", "hook_resid_post", "hook_z", "hook_pattern")
 
 
-def _prompts(batch: int) -> str:
+@functools.cache
+def _small_model(n_layers: int, n_heads: int, d_head: int, n_groups: int | None = None):
+    """A random model with an RMSNorm, whose final weights have both signs."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": n_layers,
+            "n_heads": n_heads,
+            "n_key_value_heads": n_groups,
+            "d_head": d_head,
+            "d_model": 12,
+            "d_mlp": 8,
+            "d_vocab": 11,
+            "n_ctx": 6,
+            "act_fn": "silu",
+            "normalization_type": "RMS",
+            "seed": 0,
+        }
+    )
+    random = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            drawn = torch.randn(weight.shape, generator=random)
+            weight.copy_(0.0 * drawn if name.endswith("bias") else 0.7 * drawn)
+        weight = model.ln_final.weight
+        weight.copy_(weight.abs() + 0.5)
+        weight[::2] *= -1
+    return model
+
+
+def _prompts(batch: int, seed: int) -> torch.Tensor:
+    return torch.randint(11, (batch, 5), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def _run(model, tokens: torch.Tensor, hooks=()) -> ActivationCache:
+    """A cache with what the lesson keeps, and no more."""
+    with model.hooks(fwd_hooks=list(hooks)):
+        _, cache = model.run_with_cache(tokens)
+    return ActivationCache({n: v for n, v in cache.items() if n.endswith(KEPT)}, model)
+
+
+def _rms(x: torch.Tensor) -> torch.Tensor:
+    return (x.pow(2).mean(-1) + 1e-5).sqrt()
+
+
+def _said(batch: int) -> str:
     return f"{batch} prompts" if batch > 1 else "a single prompt"
 
 
-@exercise("utils.circuits.attribution.logit_diff")
-def check_logit_diff(logit_diff) -> str:
-    """Random logits with planted ones at the answers; the differences have both signs."""
-    n_pos, d_vocab = 4, 7
-    random = torch.Generator().manual_seed(0)
-    pairs = torch.tensor([[2, 5], [6, 1], [0, 3]])
-    planted = torch.tensor([[2.017, 0.503], [-1.009, 1.511], [-0.507, -1.213]])
-    for batch in (3, 1):
-        (right, wrong), rows = pairs[-batch:].T, range(batch)
-        logits = torch.randn(batch, n_pos, d_vocab, generator=random)
-        logits[rows, -1, right], logits[rows, -1, wrong] = planted[-batch:].T
+@exercise("utils.circuits.attribution.attribute_heads", keeps_gradient=False)
+def check_attribute_heads(attribute_heads) -> str:
+    """Small random models; every head's vector is one matrix product."""
+    for batch, n_layers, n_heads, d_head in ((4, 2, 3, 5), (1, 3, 2, 3)):
+        model, tokens = _small_model(n_layers, n_heads, d_head), _prompts(batch, 1)
+        cache = _run(model, tokens)
+        direction = torch.randn(batch, 12, generator=torch.Generator().manual_seed(2))
+        weight, W_O = model.ln_final.weight.detach(), model.W_O.detach()
 
-        def pick(values: torch.Tensor, at: int, rows=rows, right=right, wrong=wrong):
+        def written(at: int = -1, *, W_O=W_O, cache=cache, layers=n_layers, heads=n_heads):
             return torch.stack(
-                [values[row, at, right[row]] - values[row, at, wrong[row]] for row in rows]
+                [
+                    torch.stack([cache["z", i][:, at, h] @ W_O[i, h] for h in range(heads)])
+                    for i in range(layers)
+                ]
             )
 
-        answer, last = pick(logits, n_pos - 1), logits[:, -1]
-        every = torch.stack([pick(logits, at) for at in range(n_pos)], dim=1)
+        def along(vectors, scale, direction=direction, weight=weight) -> torch.Tensor:
+            return (vectors * (direction * weight)).sum(-1) / scale
+
+        last = n_layers - 1
+        final, own = cache["resid_post", last], written()
+        scale = _rms(final[:, -1])
+        plain = (own * direction).sum(-1)
+        answer = along(own, scale)
+        each = torch.stack([_rms(cache["resid_post", i][:, -1]) for i in range(n_layers)])
+        first = direction[:1].expand_as(direction)
+        z = torch.stack([cache["z", i][:, -1] for i in range(n_layers)])
+        crossed = torch.einsum("lhbd,cd->lhbc", own, direction * weight)
         match(
-            logit_diff(logits, right, wrong),
+            attribute_heads(cache, model, direction),
             answer,
-            what=f"The logit differences, [batch], of {_prompts(batch)}",
+            what=f"The attributions, [layer, head, batch], of {_said(batch)}",
             mistakes={
-                "The sign: right minus wrong.": -answer,
-                "The sign is lost: where the model prefers the wrong name, the difference is below "
-                "0.": answer.abs(),
-                "You cut it off at 0: where the model prefers the wrong name, the difference is "
-                "below 0.": answer.clamp(min=0),
-                "That is only the sign of the difference: its size is asked for.": answer.sign(),
-                "That is the first position. The *last* one predicts the name.": pick(logits, 0),
-                "Off by one: the last position predicts the name, not the one before it.": pick(
-                    logits, n_pos - 2
+                "The final norm's weight is missing: after the division it multiplies each "
+                "coordinate.": plain / scale,
+                "You divided by the final norm's weight: the model multiplies by it.": (
+                    (own * direction / weight).sum(-1) / scale
                 ),
-                "One value for each position: keep the last only.": every,
-                "You averaged over positions: keep the last only.": every.mean(1),
-                "A single number: keep one for each row.": answer.mean(),
-                "That is the sum over rows: keep one for each row.": answer.sum(),
-                "A batch of one prompt keeps its axis, [1].": answer.squeeze(),
-                "Each row met the tokens of *all* rows, so the result is [batch, batch]. Index "
-                "rows and tokens together.": last[:, right] - last[:, wrong],
-                "`[:, right]` takes the tokens of *all* rows for each row, and the mean mixes "
-                "them. Index rows and tokens together.": (last[:, right] - last[:, wrong]).mean(-1),
-                "`[:, right]` takes the tokens of *all* rows for each row, and the mean over the "
-                "rows mixes them. Index rows and tokens together.": (
-                    (last[:, right] - last[:, wrong]).mean(0)
+                "You took the absolute value of the norm's weights: one below 0 turns its "
+                "coordinate round.": (own * direction * weight.abs()).sum(-1) / scale,
+                "The norm's weight is in it twice.": along(own * weight, scale),
+                "The scale is missing: the final norm divides the stream by it.": along(own, 1.0),
+                "Both the norm's weight and its scale are missing.": plain,
+                "You multiplied by the scale: the norm divides by it.": along(own, 1 / scale),
+                "You divided by the variance: the scale is its *root*.": along(own, scale**2),
+                "You divided by the stream's length. The scale is the root of the *mean* square.": (
+                    along(own, final[:, -1].norm(dim=-1))
                 ),
-                "All rows were given the first row's pair of tokens: each has its own.": (
-                    last[:, right[0]] - last[:, wrong[0]]
+                "You divided by the standard deviation, which takes off the mean. RMSNorm does "
+                "not.": along(own, (final[:, -1].var(-1, correction=0) + 1e-5).sqrt()),
+                "Each head is divided by its *own* scale. The final norm has one scale for the "
+                "whole stream, or the attributions would not sum to the logits.": (
+                    along(own, _rms(own))
                 ),
-                "Those are probabilities: a difference of *logits* is asked for.": pick(
-                    logits.softmax(-1), n_pos - 1
+                "Each layer is divided by the scale of the stream after *that* layer. The final "
+                "norm sees the stream after the last one.": along(own, each[:, None]),
+                "The scale is that of the stream after the *first* layer: the final norm sees the "
+                "stream after the last one.": along(own, each[0]),
+                "The scale is that of the first position: take the last.": (
+                    along(own, _rms(final[:, 0]))
                 ),
-                "That is a quotient of logits: subtract them.": last[rows, right]
-                / last[rows, wrong],
-                "Only the right token's logit: subtract the wrong one's.": last[rows, right],
+                "One scale for all positions: take that of the last one.": (
+                    along(own, (final.pow(2).mean((1, 2)) + 1e-5).sqrt())
+                ),
+                "One scale for all prompts: each has its own.": along(own, scale.mean()),
+                "One scale for all prompts: take the mean over `d_model` alone.": (
+                    along(own, (final[:, -1].pow(2).mean() + 1e-5).sqrt())
+                ),
+                "That is the first position, and the answer is predicted at the last.": (
+                    along(written(0), scale)
+                ),
+                "That is the first position, its scale too: the answer is predicted at the last.": (
+                    along(written(0), _rms(final[:, 0]))
+                ),
+                "Off by one: the last position is -1.": along(written(-2), scale),
+                "You averaged over the positions: take the last.": along(
+                    torch.stack([written(at) for at in range(5)]).mean(0), scale
+                ),
+                "You summed over the positions: take the last.": along(
+                    torch.stack([written(at) for at in range(5)]).sum(0), scale
+                ),
+                "All layers went through the first layer's W_O: each has its own.": along(
+                    written(W_O=W_O[:1].expand_as(W_O)), scale
+                ),
+                "All layers went through the last layer's W_O: each has its own.": along(
+                    written(W_O=W_O[-1:].expand_as(W_O)), scale
+                ),
+                "All heads went through the first head's W_O: each has its own.": along(
+                    written(W_O=W_O[:, :1].expand_as(W_O)), scale
+                ),
+                "All heads' z were added up first: each head goes through its own W_O alone.": (
+                    along(torch.einsum("lbe,lhed->lhbd", z.sum(2), W_O), scale)
+                ),
+                "All prompts were taken along the first one's direction: each has its own.": (
+                    along(own, scale, first)
+                ),
+                "All prompts were taken along the mean direction: each has its own.": (
+                    along(own, scale, direction.mean(0))
+                ),
+                "Each prompt met every prompt's direction: its own is asked for.": (
+                    crossed / scale
+                ),
+                "Each prompt met every prompt's direction: its own is asked for. ": (
+                    crossed / scale[:, None]
+                ),
+                "That is a mean over `d_model`: a dot product is a sum.": answer / 12,
+                "The sign is lost: a head may write against the direction.": answer.abs(),
+                "The axes are in another order: layer, head, batch.": answer.transpose(1, 2),
+                "The axes are in another order: layer first, then head.": answer.transpose(0, 1),
+                "The axes are in another order: the batch comes last.": answer.permute(2, 0, 1),
+                "Layers and heads share one axis: keep two.": answer.flatten(0, 1),
+                "A batch of one prompt keeps its axis.": answer.squeeze(-1),
+                "You summed over the heads: that is what each attention layer writes.": (
+                    answer.sum(1)
+                ),
+                "You averaged over the prompts: keep them apart.": answer.mean(-1),
+                "The products are there, but not summed over `d_model`.": (
+                    own * (direction * weight) / scale[:, None]
+                ),
+                "The direction is scaled to length one: then the result is not in logits.": (
+                    answer / direction.norm(dim=-1)
+                ),
+                "The direction, with the weight in it, is scaled to length one: then the result is "
+                "not in logits.": answer / (direction * weight).norm(dim=-1),
             },
         )
+    return "Every head on one scale: with the embedding and the MLPs they sum to the logits."
+
+
+@exercise("utils.circuits.attribution.name_directions")
+def check_name_directions(name_directions) -> str:
+    """A random unembedding of 12 tokens, of which 6 or 4 are names."""
+    random = torch.Generator().manual_seed(3)
+    for ids, pairs in (
+        ([7, 2, 9, 4, 11, 5], [[2, 9], [11, 4], [9, 2], [4, 2]]),
+        ([3, 10, 0, 8], [[10, 3]]),
+    ):
+        W_U = torch.randn(5, 12, generator=random)
+        names, (io, s) = torch.tensor(ids), torch.tensor(pairs).T
+
+        def against(others, W_U=W_U, io=io, s=s) -> torch.Tensor:
+            """Both names of each prompt against the mean of the tokens `others(io, s)`."""
+            rows = []
+            for pair in zip(io.tolist(), s.tolist(), strict=True):
+                mean = W_U[:, others(*pair)].mean(1)
+                rows.append(torch.stack([W_U[:, own] - mean for own in pair]))
+            return torch.stack(rows, dim=1)
+
+        got = name_directions(W_U, io, s, names)
+        expect(
+            isinstance(got, (tuple, list)) and len(got) == 2,
+            "Return two tensors, [batch, d_model] each: the direction of IO, and that of S.",
+        )
+        shaped = all(isinstance(each, torch.Tensor) and each.shape == (len(io), 5) for each in got)
+        expect(
+            shaped,
+            f"Both results should be tensors of shape [batch, d_model], {(len(io), 5)} here: "
+            "a direction for each prompt. A token's vector is a *column* of `W_U`.",
+        )
+        right = against(lambda i, j, ids=ids: [k for k in ids if k not in (i, j)])
+        zero = torch.stack([W_U[:, io].T, W_U[:, s].T])
+        pair = zero - zero.flip(0)
+        used = {*io.tolist(), *s.tolist()}
+        mistakes = {
+            "There is no reference yet. Head (a) raises every logit by 1, which changes no "
+            "probability, and here it would count as raising IO.": zero,
+            "The reference is all tokens. Head (b) raises all names alike, and would count as "
+            "raising IO: compare with other *names*.": against(lambda i, j: list(range(12))),
+            "The reference is all names, IO and S among them. Head (c) lowers S alone, and would "
+            "seem to raise IO too.": against(lambda i, j, ids=ids: ids),
+            "Each is compared with the other. Head (c) lowers S alone, and would seem to raise IO "
+            "too.": pair,
+            "Each is compared with half of their difference. Head (c) lowers S alone, and would "
+            "seem to raise IO too.": pair / 2,
+            "All tokens but the prompt's two names are the reference. Head (b) raises all names "
+            "alike, and would count as raising IO.": against(
+                lambda i, j: [k for k in range(12) if k not in (i, j)]
+            ),
+            "All tokens that are no names are the reference. Head (b) raises all names alike, and "
+            "would count as raising IO.": against(
+                lambda i, j, ids=ids: [k for k in range(12) if k not in ids]
+            ),
+            "S is still in the reference. Head (c) lowers S alone, and would seem to raise IO "
+            "too.": against(lambda i, j, ids=ids: [k for k in ids if k != i]),
+            "IO is still in the reference: a head that raises IO alone would seem to lower S.": (
+                against(lambda i, j, ids=ids: [k for k in ids if k != j])
+            ),
+            "The two directions are swapped: IO comes first.": right.flip(0),
+            "The sign: the name minus its reference.": -right,
+            "That is the reference itself. The name less the reference is asked for.": zero - right,
+            "The reference is the *sum* of the absent names: take the mean.": (
+                zero - (zero - right) * (len(ids) - 2)
+            ),
+            "The absent names' sum is divided by the number of all names: divide by that of the "
+            "absent ones.": zero - (zero - right) * (len(ids) - 2) / len(ids),
+            "One reference for all prompts, made of the first one's absent names: each prompt has "
+            "its own.": zero - (zero - right)[:, :1],
+            "One reference for all prompts: each has its own absent names.": (
+                zero - (zero - right).mean(1, keepdim=True)
+            ),
+            "The reference leaves out every name that is in *any* prompt: leave out those of the "
+            "prompt itself.": against(
+                lambda i, j, ids=ids, used=used: [k for k in ids if k not in used]
+            ),
+        }
+        match(torch.stack(list(got)), right, what="The directions of IO and S", mistakes=mistakes)
     return (
-        "Right minus wrong at the last position, row by row. (With log-probabilities too: they "
-        "take the same number off both logits, and it cancels.)"
+        "The reference is the names that are not in the prompt: what moves all logits, or all "
+        "names, alike counts as nothing, and IO does not move when S alone does."
     )
 
 
-@exercise("utils.circuits.attribution.logit_diff_direction")
-def check_logit_diff_direction(logit_diff_direction) -> str:
-    """A random unembedding, and a norm whose weights have both signs."""
-    d_model, d_vocab = 6, 9
-    random = torch.Generator().manual_seed(1)
-    for batch in (3, 1):
-        W_U = torch.randn(d_model, d_vocab, generator=random)
-        weight = 0.5 + torch.rand(d_model, generator=random)
-        weight[::2] *= -1
-        right, wrong = torch.tensor([[1, 4, 0], [3, 0, 5]])[:, :batch]
-        plain = torch.stack(
-            [W_U[:, a] - W_U[:, b] for a, b in zip(right.tolist(), wrong.tolist(), strict=True)]
+@exercise("utils.circuits.attribution.ablate_at_end", keeps_gradient=False)
+def check_ablate_at_end(ablate_at_end) -> str:
+    """A small random model, whose hooks the check sets by itself."""
+    for batch, n_layers, n_heads, d_head, head in ((4, 3, 2, 3, (0, 1)), (3, 2, 3, 5, (1, 0))):
+        model, tokens = _small_model(n_layers, n_heads, d_head), _prompts(batch, 4)
+        rows = torch.arange(batch)
+
+        def metric(logits, rows=rows, n_layers=n_layers):
+            return logits[rows, -1, rows] - logits[rows, -1, rows + n_layers]
+
+        @torch.no_grad()
+        def after(change, at=head, name="attn.hook_z", model=model, tokens=tokens, metric=metric):
+            """The metric with `change(z, number)` made in a copy of z."""
+
+            def hook(z, hook):
+                z = z.clone()
+                change(z, at[1])
+                return z
+
+            with model.hooks(fwd_hooks=[(f"blocks.{at[0]}.{name}", hook)]):
+                return metric(model(tokens))
+
+        def put(where, value):
+            """Puts value(z) at where(head), both of z [batch, pos, head, d_head]."""
+
+            def put_in(z, number):
+                z[where(number)] = value(z, number)
+
+            return put_in
+
+        end, everywhere = (
+            (lambda h: (slice(None), -1, h)),
+            (lambda h: (slice(None), slice(None), h)),
         )
-        answer = torch.stack([row * weight for row in plain])
-        match(
-            _shapes_said(
-                logit_diff_direction,
-                *(W_U, weight, right, wrong),
-                shapes="Taken from `W_U`, the columns are [d_model, batch], and the norm's weights "
-                "[d_model].",
+        mean = put(end, lambda z, h: z[:, -1, h].mean(0))
+        with torch.no_grad():
+            usual = metric(model(tokens))
+        right = after(mean) - usual
+        found = {
+            "Every position is ablated: only the last should be, so that earlier ones keep what "
+            "they give to later layers.": put(everywhere, lambda z, h: z[:, :, h].mean(0)),
+            "Every position gets the mean over prompts *and* positions: only the last position "
+            "should change, and its mean is over the prompts.": put(
+                everywhere, lambda z, h: z[:, :, h].mean((0, 1))
             ),
-            answer,
-            what=f"The directions, [batch, d_model], of {_prompts(batch)}",
-            mistakes={
-                "The norm's weight is missing. After the division by the scale, each coordinate is "
-                "multiplied by its weight, before `W_U`.": plain,
-                "You took the absolute value of the norm's weights: one below 0 turns its "
-                "coordinate round.": plain * weight.abs(),
-                "The sign is lost: a coordinate may speak for the wrong name.": answer.abs(),
-                "You divided by the norm's weight. The model multiplies by it.": plain / weight,
-                "The norm's weight is in it twice.": answer * weight,
-                "The norm's weight is added: multiply by it.": plain + weight,
-                "1 is added to the norm's weight: take it as it is.": plain * (1 + weight),
-                "The sign: right minus wrong.": -answer,
-                "The axes are swapped: one row for each prompt.": answer.T,
-                "A batch of one prompt keeps its axis, [1, d_model].": answer.squeeze(),
-                "All prompts were given the first one's pair of tokens: each has its own.": (
-                    answer[:1].expand_as(answer)
-                ),
-                "One direction for all prompts: each has its own.": answer.mean(0),
-                "You added the two columns: subtract them.": (
-                    weight * (W_U[:, right] + W_U[:, wrong]).T
-                ),
-                "Only the right token: subtract the column of the wrong one.": (
-                    weight * W_U[:, right].T
-                ),
-                "You took rows of `W_U`. A token's vector is a *column*: [d_model, d_vocab].": (
-                    W_U[right] - W_U[wrong]
-                ),
-                "You took rows of `W_U`, [d_model, d_vocab]. A token's vector is a *column*.": (
-                    weight[right, None] * W_U[right] - weight[wrong, None] * W_U[wrong]
-                ),
-                "Scaled to length one: then a dot product with it is no longer in logits.": (
-                    answer / answer.norm(dim=-1, keepdim=True)
-                ),
-            },
-        )
-    return "A dot product with it, after the division, is the logit difference."
-
-
-@exercise("utils.circuits.attribution.direct_logit_attribution")
-def check_direct_logit_attribution(direct_logit_attribution) -> str:
-    """Random parts that are not the whole stream; every entry worked out by itself."""
-    random = torch.Generator().manual_seed(2)
-    for n_parts, batch, d_model in ((4, 3, 5), (3, 1, 4)):
-        parts = torch.randn(n_parts, batch, d_model, generator=random)
-        direction = torch.randn(batch, d_model, generator=random)
-        scale = 1 + 2 * torch.rand(batch, generator=random)
-        dots = torch.tensor(
-            [[float(parts[p, b] @ direction[b]) for b in range(batch)] for p in range(n_parts)]
-        )
-        answer = torch.stack([dots[:, b] / scale[b] for b in range(batch)], dim=1)
+            "The mean runs over all positions too. What a head gives at other positions is "
+            "something else: take the mean over the prompts at the last one.": put(
+                end, lambda z, h: z[:, :, h].mean((0, 1))
+            ),
+            "The mean runs over each prompt's positions: take the mean over the *prompts*, at the "
+            "last position.": put(end, lambda z, h: z[:, :, h].mean(1)),
+            "That is zero ablation: put the mean over the prompts there.": put(
+                end, lambda z, h: torch.zeros_like(z[:, -1, h])
+            ),
+            "Every position is zero-ablated: put the mean there, at the last position only.": put(
+                everywhere, lambda z, h: torch.zeros_like(z[:, :, h])
+            ),
+            "The *first* position is ablated: the answer is predicted at the last.": put(
+                lambda h: (slice(None), 0, h), lambda z, h: z[:, 0, h].mean(0)
+            ),
+            "Off by one: the last position is -1.": put(
+                lambda h: (slice(None), -2, h), lambda z, h: z[:, -2, h].mean(0)
+            ),
+            "*All* heads of the layer are ablated: only the one that is asked for.": put(
+                lambda h: (slice(None), -1), lambda z, h: z[:, -1].mean(0)
+            ),
+            "The mean is one number for all coordinates: it is a vector, [d_head].": put(
+                end, lambda z, h: z[:, -1, h].mean()
+            ),
+            "Each prompt gets the mean of its own coordinates: the mean runs over the prompts.": (
+                put(end, lambda z, h: z[:, -1, h].mean(-1, keepdim=True))
+            ),
+            "That is the *first* prompt's z: put the mean over all of them.": put(
+                end, lambda z, h: z[0, -1, h]
+            ),
+            "That is the sum over the prompts: put their mean.": put(
+                end, lambda z, h: z[:, -1, h].sum(0)
+            ),
+            "The mean of the other heads is put there: that of the head itself is asked for.": put(
+                end, lambda z, h: z[:, -1].mean((0, 1))
+            ),
+        }
+        mistakes = {message: after(change) - usual for message, change in found.items()}
+        whole = after(lambda out, _: out[:, -1].copy_(out[:, -1].mean(0)), name="hook_attn_out")
+        mistakes |= {
+            "Nothing has changed. Does your hook *return* the new z, and is it at "
+            "`blocks.{layer}.attn.hook_z`?": torch.zeros(batch),
+            "The sign: after minus before.": -right,
+            "That is the metric after the ablation. Its change is asked for: take off the metric "
+            "of a run without hooks.": after(mean),
+            "That is the metric of a run without hooks.": usual,
+            "The sign is lost: a head may help or hurt.": right.abs(),
+            "A single number: keep one for each prompt.": right.mean(),
+            "The whole layer's output is ablated: only the head that is asked for.": whole - usual,
+            "Another head is ablated: `head` is (layer, number in the layer).": (
+                after(mean, (head[0], (head[1] + 1) % n_heads)) - usual
+            ),
+            "Another layer is ablated: `head` is (layer, number in the layer).": (
+                after(mean, ((head[0] + 1) % n_layers, head[1])) - usual
+            ),
+            "Layer and number are mixed up: `head` is (layer, number in the layer).": (
+                after(mean, (head[1] % n_layers, head[0] % n_heads)) - usual
+            ),
+        }
         match(
-            direct_logit_attribution(parts, direction, scale),
-            answer,
-            what=f"The attributions, [part, batch], for {_prompts(batch)}",
-            mistakes={
-                "The scale is missing: the model divides the stream by it.": dots,
-                "You multiplied by the scale: the model divides by it.": dots * scale,
-                "You worked the scale out from `parts`, which need not be the whole stream: take "
-                "the `scale` that you are given.": dots / parts.sum(0).pow(2).mean(-1).sqrt(),
-                "Each part is divided by its *own* scale. Divide all of them by the scale of the "
-                "whole stream, or they do not sum to the logit difference.": (
-                    dots / parts.pow(2).mean(-1).sqrt()
-                ),
-                "Each part is divided by its own length. Divide by the `scale` you were given.": (
-                    dots / parts.norm(dim=-1)
-                ),
-                "One scale for all prompts: each has its own.": dots / scale.mean(),
-                "All prompts were divided by the first one's scale: each has its own.": (
-                    dots / scale[0]
-                ),
-                "All prompts were held against the first one's direction: each has its own.": (
-                    (parts @ direction[0]) / scale
-                ),
-                "All prompts were held against the mean direction: each has its own.": (
-                    (parts @ direction.mean(0)) / scale
-                ),
-                "Each prompt's part met every prompt's direction: [part, batch, batch]. Its own is "
-                "asked for.": (parts @ direction.T) / scale,
-                "Each prompt's part met every prompt's direction, so the result is [part, batch, "
-                "batch]. Its own is asked for.": (parts @ direction.T) / scale[:, None],
-                "Each prompt's part met every prompt's direction, and the scale is missing: [part, "
-                "batch, batch].": parts @ direction.T,
-                "The sign is lost: a part may write for the wrong name.": answer.abs(),
-                "You cut it off at 0: a part may write for the wrong name.": answer.clamp(min=0),
-                "The axes are swapped: parts first, then prompts.": answer.T,
-                "A batch of one prompt keeps its axis, [part, 1].": answer.squeeze(),
-                "You summed over the parts: keep them apart.": answer.sum(0),
-                "You averaged over the prompts: keep them apart.": answer.mean(1),
-                "That is a mean over d_model: a dot product is a sum.": answer / d_model,
-                "A cosine says which way a part points, and forgets how much was written.": (
-                    dots / (parts.norm(dim=-1) * direction.norm(dim=-1))
-                ),
-                "The direction is scaled to length one: then the result is no longer in logits.": (
-                    answer / direction.norm(dim=-1)
-                ),
-                "The products are there, but not summed over d_model.": (
-                    parts * direction / scale[:, None]
-                ),
-            },
+            ablate_at_end(model, tokens, head, metric),
+            right,
+            what=f"The changes, [batch], of {batch} prompts without L{head[0]}H{head[1]}",
+            mistakes=mistakes,
         )
-    return "All parts on one scale, so that they sum to the whole."
+    return "One head, one position, its mean in its place: all else ran as usual, and reacted."
 
 
-@exercise("utils.circuits.attribution.head_outputs")
-def check_head_outputs(head_outputs) -> str:
-    """Random heads; each vector is one matrix product."""
-    random = torch.Generator().manual_seed(3)
-    for batch, n_heads, d_head, d_model in ((2, 3, 4, 5), (1, 2, 5, 3)):
-        z = torch.randn(batch, n_heads, d_head, generator=random)
-        W_O = torch.randn(n_heads, d_head, d_model, generator=random)
-        answer = torch.stack(
-            [torch.stack([z[b, h] @ W_O[h] for b in range(batch)]) for h in range(n_heads)]
-        )
-        every = torch.stack(
-            [torch.stack([z[:, i] @ W_O[j] for j in range(n_heads)]) for i in range(n_heads)]
-        )  # [head of z, head of W_O, batch, d_model]
-        got = _shapes_said(
-            head_outputs,
-            *(z, W_O),
-            shapes="In `z`, [batch, head, d_head], the head is axis 1; in `W_O`, [head, d_head, "
-            "d_model], it is axis 0. `@` lines up axes by their place.",
-        )
+@exercise("utils.circuits.attribution.waterfall", keeps_gradient=False)
+def check_waterfall(waterfall) -> str:
+    """Two runs of a small random model; every sum is worked out layer by layer."""
+    wanted = ("direct", "later attention", "later MLPs", "norm")
+    for batch, n_layers, n_heads, d_head, layer in (
+        (4, 3, 2, 3, 1),
+        (3, 3, 2, 3, 0),
+        (1, 2, 3, 5, 1),
+    ):
+        model, tokens = _small_model(n_layers, n_heads, d_head), _prompts(batch, 5)
+
+        def hook(z, hook):
+            z = z.clone()
+            z[:, -1, 1] = 1.5 * z[:, -1, 0]
+            return z
+
+        before = _run(model, tokens)
+        after = _run(model, tokens, [(f"blocks.{layer}.attn.hook_z", hook)])
+        direction = torch.randn(batch, 12, generator=torch.Generator().manual_seed(6))
+        weight, last = model.ln_final.weight.detach(), n_layers - 1
+        folded = direction * weight
+        streams = [run["resid_post", last][:, -1] for run in (before, after)]
+        old, new = map(_rms, streams)
+
+        def part(name, layers, by=old, along=folded, was=before, now=after):
+            total = torch.zeros(len(by))
+            for i in layers:
+                total = total + ((now[name, i] - was[name, i])[:, -1] * along).sum(-1)
+            return total / by
+
+        was, now = ((x * folded).sum(-1) for x in streams)
+        right = {
+            "direct": part("attn_out", [layer]),
+            "later attention": part("attn_out", range(layer + 1, n_layers)),
+            "later MLPs": part("mlp_out", range(layer, n_layers)),
+            "norm": now / new - now / old,
+        }
+        got = waterfall(before, after, model, direction, layer)
         expect(
-            not isinstance(got, (list, tuple)),
-            "You returned a list of tensors: make one of it with `torch.stack`.",
+            isinstance(got, dict) and set(got) == set(wanted),
+            f"Return a dictionary with the keys {', '.join(map(repr, wanted))}.",
         )
+        names = {"direct": "attn_out", "later attention": "attn_out", "later MLPs": "mlp_out"}
+        spans = {
+            "direct": [layer],
+            "later attention": range(layer + 1, n_layers),
+            "later MLPs": range(layer, n_layers),
+        }
+        for key, name in names.items():
+            span = spans[key]
+            mistakes = {
+                "The sign: after minus before.": -right[key],
+                "The sign is lost.": right[key].abs(),
+                "It is on the scale of the run *after*. Take the one before, so that what the new "
+                "scale does is left for the norm.": part(name, span, by=new),
+                "Each run is divided by its own scale, which hides the norm in the components. "
+                "Divide both by the scale of the run before.": sum(
+                    ((after[name, i][:, -1] * folded).sum(-1) / new)
+                    - ((before[name, i][:, -1] * folded).sum(-1) / old)
+                    for i in span
+                )
+                + torch.zeros(batch),
+                "The scale is missing: divide by that of the run before.": part(
+                    name, span, by=torch.ones(batch)
+                ),
+                "The final norm's weight is missing.": part(name, span, along=direction),
+                "Layers are one too early or too late: the ablated layer's *attention* is the "
+                "direct effect, and all after it, its own MLP too, comes later.": part(
+                    name, range(span[0] + 1 if len(span) else 0, n_layers)
+                ),
+                "The ablated layer's own attention is in it: that is the direct effect.": (
+                    part("attn_out", range(layer, n_layers))
+                ),
+                "The last layer is left out.": part(name, span[:-1]),
+                "That is what the components write in the run after: their *change* is asked "
+                "for.": sum((after[name, i][:, -1] * folded).sum(-1) / old for i in span)
+                + torch.zeros(batch),
+                "All prompts are taken along the first one's direction: each has its own.": part(
+                    name, span, along=folded[:1].expand_as(folded)
+                ),
+                "Attention and MLPs together: keep them apart.": part("attn_out", span)
+                + part("mlp_out", span),
+                "A single number: keep one for each prompt.": right[key].mean(),
+            }
+            if key == "direct":
+                message = "That is an MLP: the direct effect is the *attention* of that layer."
+                mistakes[message] = part("mlp_out", [layer])
+            some = right[key].abs().max() > 1e-3
+            match(
+                got[key],
+                right[key],
+                what=f"{key!r}, [batch], for heads of layer {layer} of {n_layers}",
+                mistakes=mistakes if some else {},
+            )
         match(
-            got,
-            answer,
-            what=f"The heads' outputs, [head, batch, d_model], for {_prompts(batch)}",
+            got["norm"],
+            right["norm"],
+            what="'norm', [batch],",
             mistakes={
-                "A batch of one prompt keeps its axis, [head, 1, d_model].": answer.squeeze(1),
-                "Right vectors, axes in another order: head first, then batch.": answer.transpose(
-                    0, 1
-                ),
-                "The heads are joined along the batch: `torch.stack` makes a new first axis.": (
-                    answer.flatten(0, 1)
-                ),
-                "The heads are joined along d_model: `torch.stack` makes a new first axis.": (
-                    answer.transpose(0, 1).flatten(1)
-                ),
-                "You summed over the heads. That is what the attention writes; keep them apart.": (
-                    answer.sum(0)
-                ),
-                "You averaged over the heads: keep them apart.": answer.mean(0),
-                "Every head went through the first head's W_O: each has its own.": every[:, 0],
-                "Every head went through the sum of all W_O: each has its own.": every.sum(1),
-                "All heads' z were added up first: each head goes through its own W_O alone.": (
-                    every.sum(0)
-                ),
-                "Each head went through every head's W_O: its own is asked for.": every,
-                "`reshape` does not move axes, it only cuts the numbers anew, so heads and prompts "
-                "got mixed up. Swap axes with `transpose`, or name them with `einsum`.": (
-                    z.reshape(n_heads, batch, d_head) @ W_O
-                ),
-                "You averaged over the batch: keep the prompts apart.": answer.mean(1),
-                "All prompts have the first one's outputs: each has its own `z`.": (
-                    answer[:, :1].expand_as(answer)
-                ),
-            },
-        )
-    return "Each head's own share of what the attention writes."
-
-
-@exercise("utils.circuits.attribution.predicted_effect")
-def check_predicted_effect(predicted_effect) -> str:
-    """Random outputs with a large mean, so that zero and mean ablation differ."""
-    random = torch.Generator().manual_seed(4)
-    for batch, d_model in ((4, 3), (3, 5), (1, 2)):
-        written = torch.randn(batch, d_model, generator=random)
-        written += torch.tensor([2.0, -2.0, 2.0, -2.0, 2.0])[:d_model]
-        direction = torch.randn(batch, d_model, generator=random)
-        scale = 1 + torch.rand(batch, generator=random)
-        mean = sum(written[b] for b in range(batch)) / batch
-        answer = torch.stack([(mean - written[b]) @ direction[b] / scale[b] for b in range(batch)])
-
-        def instead(
-            vector: torch.Tensor, written=written, direction=direction, scale=scale
-        ) -> torch.Tensor:
-            return ((vector - written) * direction).sum(-1) / scale
-
-        own = (written * direction).sum(-1) / scale
-        match(
-            predicted_effect(written, direction, scale),
-            answer,
-            what=f"The predicted changes, [batch], of {_prompts(batch)}",
-            mistakes={
-                "The sign: after minus before. Taking a helpful part away lowers the difference.": (
-                    -answer
-                ),
-                "The sign is lost: the difference may rise or fall.": answer.abs(),
-                "That is zero ablation: in place of the part comes its *mean* over the prompts.": (
-                    -own
-                ),
-                "That is the part's attribution. In place of the part comes its mean, and a change "
-                "is asked for.": own,
-                "That is what the mean would add. A change is asked for: take off what the part "
-                "wrote.": own + answer,
-                "You averaged attributions. Average the *vectors*: each prompt holds the same mean "
-                "vector against its own direction.": own.mean() - own,
-                "That is a mean over d_model. The mean is a vector, taken over the prompts.": (
-                    instead(written.mean(-1, keepdim=True))
-                ),
-                "The mean runs over everything. It is a vector, taken over the prompts.": (
-                    instead(written.mean())
-                ),
-                "That is the *sum* of what was written on all prompts: take the mean.": (
-                    instead(written.sum(0))
-                ),
-                "A prompt is left out of its own mean: the mean runs over the whole batch.": (
-                    instead((written.sum(0) - written) / max(1, batch - 1))
-                ),
-                "That is the median over the prompts: take the mean.": (
-                    instead(written.median(0).values)
-                ),
-                "In place of the part comes what it wrote on the first prompt: take the mean.": (
-                    instead(written[0])
-                ),
-                "The scale is missing: divide by it, as in the attribution.": answer * scale,
-                "You multiplied by the scale: divide by it.": answer * scale**2,
-                "One scale for all prompts: each has its own.": answer * scale / scale.mean(),
-                "All prompts were divided by the first one's scale: each has its own.": (
-                    answer * scale / scale[0]
-                ),
-                "All prompts were held against the mean direction: each has its own.": (
-                    (mean - written) @ direction.mean(0) / scale
-                ),
-                "All prompts were held against the first one's direction: each has its own.": (
-                    (mean - written) @ direction[0] / scale
-                ),
-                "That is a mean over d_model at the end: a dot product is a sum.": answer / d_model,
-                "A single number: keep one for each prompt.": answer.mean(),
-                "A batch of one prompt keeps its axis, [1].": answer.squeeze(),
-            },
-        )
-    return "The direct effect: what changes if no later part reacts."
-
-
-@exercise("utils.circuits.attribution.ablation_split")
-def check_ablation_split(ablation_split) -> str:
-    """Random runs before and after, with scales that rise and fall."""
-    random = torch.Generator().manual_seed(5)
-    for n_parts, batch, d_model in ((4, 3, 5), (2, 1, 4)):
-        before = torch.randn(n_parts, batch, d_model, generator=random)
-        after = before + 0.5 * torch.randn(n_parts, batch, d_model, generator=random)
-        direction = 4 * torch.randn(batch, d_model, generator=random)
-        old = 1 + torch.rand(batch, generator=random)
-        new = old * torch.tensor([1.3, 0.8, 1.2])[:batch]
-
-        def dots(parts: torch.Tensor, direction=direction) -> torch.Tensor:
-            rows = [[float(x @ d) for x, d in zip(part, direction, strict=True)] for part in parts]
-            return torch.tensor(rows)
-
-        def own_scale(parts: torch.Tensor) -> torch.Tensor:
-            return parts.sum(0).pow(2).mean(-1).sqrt()
-
-        was, now = dots(before), dots(after)
-        by_part = (now - was) / old
-        total = now.sum(0) / new - was.sum(0) / old
-        norm = total - by_part.sum(0)
-        got = ablation_split(before, after, direction, old, new)
-        expect(
-            isinstance(got, (tuple, list)) and len(got) == 2,
-            "Return two tensors: the parts' shares, [part, batch], and the norm's, [batch].",
-        )
-        match(
-            got[0],
-            by_part,
-            what=f"The parts' shares, [part, batch], for {_prompts(batch)}",
-            mistakes={
-                "The sign: after minus before.": -by_part,
-                "The sign is lost: a part may push either way.": by_part.abs(),
-                "The parts' changes are counted at the scale of the run *after*. Use the one "
-                "before, so that what the new scale does is left for the norm's share.": (
-                    (now - was) / new
-                ),
-                "The parts' changes are counted at the mean of the two scales. Use the one "
-                "before.": 2 * (now - was) / (old + new),
-                "Each run is divided by its own scale, so the norm's share is hidden inside the "
-                "parts. Count both at the scale before.": now / new - was / old,
-                "You worked the scale out from the parts: take the ones that you are given.": (
-                    (now - was) / own_scale(before)
-                ),
-                "The scale is missing: divide by the one before.": now - was,
-                "You multiplied by the scale: divide by the one before.": (now - was) * old,
-                "The two results are swapped: the parts' shares come first.": norm,
-                "A batch of one prompt keeps its axis, [part, 1].": by_part.squeeze(),
-                "You summed over the parts: keep them apart.": by_part.sum(0),
-                "You averaged over the prompts: keep them apart.": by_part.mean(1),
-                "All prompts were held against the first one's direction: each has its own.": (
-                    ((after - before) @ direction[0]) / old
-                ),
-            },
-        )
-        match(
-            got[1],
-            norm,
-            what=f"The norm's share, [batch], for {_prompts(batch)}",
-            mistakes={
-                "The sign of the norm's share: a larger scale afterwards makes a positive "
-                "difference smaller.": -norm,
-                "The sign of the norm's share is lost: a scale may rise or fall.": norm.abs(),
-                "That is the whole effect. The norm's share is what is left of it when the parts' "
-                "shares are taken off.": total,
-                "That is what the new scale does to the stream *before*. The parts have changed "
-                "already: it acts on the stream after.": was.sum(0) / new - was.sum(0) / old,
-                "That is only the change of the scale. How much does it change the logit "
-                "difference?": new - old,
-                "That is the ratio of the scales. How much does it change the logit difference?": (
-                    old / new
-                ),
-                "The norm's share is zero only if the scale stays the same, and it does not.": (
+                "The sign of the norm's effect: a larger scale makes a positive difference "
+                "smaller.": -right["norm"],
+                "That is what the new scale does to the stream *before*. The components have "
+                "changed by then: take the stream after.": was / new - was / old,
+                "That is the whole effect: the norm's is what the new scale does to the stream "
+                "after.": now / new - was / old,
+                "The norm's effect is 0 only if the scale stays the same, and it does not.": (
                     torch.zeros(batch)
                 ),
-                "One share for each part: the norm acts on the whole stream, [batch].": (
-                    now / new - now / old
+                "That is the change of the scale itself. How much does it change the logits?": (
+                    new - old
                 ),
-                "That is a mean over the parts: the stream is their sum.": norm / n_parts,
-                "A single number: keep one for each prompt.": norm.mean(),
-                "A batch of one prompt keeps its axis, [1].": norm.squeeze(),
+                "That is the ratio of the scales. How much does it change the logits?": old / new,
+                "The final norm's weight is missing.": (streams[1] * direction).sum(-1)
+                * (1 / new - 1 / old),
             },
         )
-    return "Every share of the effect, and they sum to the whole."
+    return "The four sum to the whole effect, and each says who made it."
+
+
+@exercise("utils.circuits.attribution.ov_on_names", keeps_gradient=False)
+def check_ov_on_names(ov_on_names) -> str:
+    """A small random model in which two or three heads share their value weights."""
+    for n_heads, n_groups, head, ids in (
+        (6, 3, (0, 4), [3, 10, 0]),
+        (4, 2, (1, 2), [7, 2, 9, 4]),
+        (4, 4, (2, 1), [5, 1, 8, 6, 2]),
+    ):
+        model, names = _small_model(3, n_heads, 3, n_groups), torch.tensor(ids)
+        x = 3 * torch.randn(len(ids), 12, generator=torch.Generator().manual_seed(7))
+        weight, W_U = model.ln_final.weight.detach(), model.W_U.detach()
+        layer, number = head
+        ln1 = model.blocks[layer].ln1.weight.detach()
+        read = x / _rms(x)[:, None] * ln1
+
+        def through(
+            read=read, group=None, number=number, columns=names, weight=weight, layer=layer,
+            n_shared=n_heads // n_groups, model=model, W_U=W_U,
+        ):  # fmt: skip
+            group = number // n_shared if group is None else group
+            W_V, W_O = model.W_V[layer, group].detach(), model.W_O[layer, number].detach()
+            return (read @ W_V @ W_O * weight) @ W_U[:, columns]
+
+        def centred(logits: torch.Tensor) -> torch.Tensor:
+            return logits - logits.mean(1, keepdim=True)
+
+        right, raw = centred(through()), through()
+        mistakes = {
+            "The row's mean is still in it: take it off, so that what raises all names alike "
+            "counts as nothing.": raw,
+            "The *column's* mean is taken off: take off that of each row, over the names raised.": (
+                raw - raw.mean(0)
+            ),
+            "The mean of all entries is taken off: take off each row's own.": raw - raw.mean(),
+            "The axes are swapped: rows are the names read.": right.T,
+            "The block's norm `ln1` is missing: the head reads the stream through it.": centred(
+                through(read=x)
+            ),
+            "The stream is not divided by its scale: `model.blocks[layer].ln1(x)` does all.": (
+                centred(through(read=x * ln1))
+            ),
+            "The final norm's weight is missing.": centred(through(weight=torch.ones(12))),
+            "The names' *rows* of `W_U` are not their columns: take `W_U[:, names]`.": centred(
+                through(columns=slice(len(ids)))
+            ),
+            "All tokens are columns: take those of the names.": centred(
+                through(columns=slice(None))
+            ),
+            "Those are another group's weights: *neighbouring* heads share a group.": (
+                centred(through(group=number % n_groups))
+            ),
+            "That is the first group's W_V: which group does this head belong to?": centred(
+                through(group=0)
+            ),
+            "That is the W_O of a group, and each head has its own: [layer, head, ...].": centred(
+                through(group=number * n_groups // n_heads, number=number * n_groups // n_heads)
+            ),
+            "That is the diagonal: keep all names read and raised.": right.diag(),
+            "The sign is lost: a head may lower a name.": right.abs(),
+        }
+        match(
+            ov_on_names(model, head, x, names),
+            right,
+            what=f"The matrix [read, raised] of L{layer}H{number}",
+            mistakes=mistakes,
+        )
+    return "From weights alone: what the head would write if it looked at one name."
+
+
+@investigation("invisible_head", course=(20, 0))
+def check_invisible_head(answer) -> str:
+    """The head with no attribution of its own that matters most."""
+    if isinstance(answer, str):
+        raise Wrong("Give it as (layer, number), such as (4, 1), and not as text.")
+    head = tuple(int(each) for each in answer)
+    expect(len(head) == 2, "Give one head, as (layer, number in the layer).")
+    writes = [(23, 3), (29, 1), (29, 0), (24, 4), (23, 0), (23, 1), (23, 2), (23, 7)]
+    writes += [(24, 5), (24, 7), (25, 2), (26, 0)]
+    expect(
+        head not in writes,
+        "This head writes to the difference itself: its attribution is above 0.05 in size. Look "
+        "for one that attribution does not show.",
+    )
+    expect(
+        head != (19, 2),
+        "A head of the right kind, and the second largest: one other has twice its effect.",
+    )
+    expect(
+        head == (20, 0),
+        "Some head without attribution matters more. In the diagram, what acts on the name mover? "
+        "Sort the heads by their attention from END to that position, and ablate from the top.",
+    )
+    return "It writes nothing towards either name, and without it the difference falls."

@@ -13,7 +13,7 @@ models whose norm weights are folded.
 """
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,50 +23,63 @@ from torch import Tensor
 
 from utils.circuits.patching import Metric, check_runs, scored
 from utils.guards import (
-    Guard,
     as_long_as,
     axes,
     filled,
     floating,
     guarded,
     index_of,
+    layer_of,
     number,
-    shaped_as,
 )
-from utils.heads import Head, ablated, mean_ablate
-
-
-def _of_prompts(other: str) -> Guard:
-    """[part, batch, d_model], where the other argument is [batch, d_model]: nothing broadcasts."""
-
-    def guard(value: Tensor, given: Mapping) -> str | None:
-        wanted = tuple(given[other].shape)
-        if value.shape[1:] == wanted:
-            return None
-        return f"has shape {tuple(value.shape)}, and must end in {wanted}, as `{other}`"
-
-    return guard
+from utils.heads import Head, ablated, by_layer, mean_ablate
 
 
 def _above_zero(value: Tensor, _: Mapping) -> str | None:
     return None if bool((value > 0).all()) else "must be above 0 for each prompt: it divides"
 
 
-def _for_heads(value: Tensor, given: Mapping) -> str | None:
-    """[head, d_head, d_model], where z is [batch, head, d_head]."""
-    wanted = tuple(given["z"].shape[1:])
-    if value.shape[:2] == wanted:
+def _fits(direction: Tensor, cache, model) -> str | None:
+    """One direction for each prompt of a run: nothing broadcasts."""
+    name = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+    if name not in set(cache.keys()):
+        return f"needs a cache with {name!r}: keep what the run wrote"
+    wanted = tuple(cache[name][:, -1].shape)
+    if tuple(direction.shape) == wanted:
         return None
-    return f"has shape {tuple(value.shape)}, and must begin with {wanted}, as `z` [batch, *] ends"
+    return f"has shape {tuple(direction.shape)}, and the runs {wanted}: give one for each prompt"
 
 
-def _of_one_kind(value: Sequence[Mapping[str, Tensor]], _: Mapping) -> str | None:
-    kinds = [set(run) for run in value]
-    odd = set.union(*kinds) - set.intersection(*kinds)
-    if odd:
-        return f"must all have the same names, and {min(odd)!r} is not in each"
-    flat = [name for name, each in value[0].items() if not each.ndim]
-    return f"holds one number for a whole run, {flat[0]!r}: give one a prompt" if flat else None
+def _of_one_run(value: Tensor, given: Mapping) -> str | None:
+    return _fits(value, given["cache"], given["model"])
+
+
+def _of_runs(value: Tensor, given: Mapping) -> str | None:
+    both = (_fits(value, given[name], given["model"]) for name in ("before", "after"))
+    return next(filter(None, both), None)
+
+
+def _names_left(value: Tensor, given: Mapping) -> str | None:
+    """Names without the two of a prompt, at least one, and those two among them."""
+    if value.ndim != 1 or len(value.unique()) < len(value):
+        return "must be tokens, [name], each once"
+    if not torch.isin(torch.cat([given["io"], given["s"]]), value).all():
+        return "lacks a name of some prompt: give all that they are made of"
+    return None if len(value) > 2 else "leaves none to compare with: give three at least"
+
+
+def _head_of_model(value: Head, given: Mapping) -> str | None:
+    by_layer(given["model"], [value])
+    return None
+
+
+def _as_wide_as_model(value: Tensor, given: Mapping) -> str | None:
+    wanted = (len(given["names"]), given["model"].cfg.d_model)
+    return None if tuple(value.shape) == wanted else f"is {list(value.shape)}: give {list(wanted)}"
+
+
+def _several_prompts(value: Tensor, _: Mapping) -> str | None:
+    return None if len(value) > 1 else "is one prompt, whose mean is what it gives anyway"
 
 
 def _layers_of_model(value: Sequence[int], given: Mapping) -> str | None:
@@ -75,23 +88,137 @@ def _layers_of_model(value: Sequence[int], given: Mapping) -> str | None:
     return f"holds {odd[0]}: this model has layers 0 to {top}" if odd else None
 
 
-@guarded(
-    logits=axes(3),
-    right=(as_long_as("logits"), index_of("logits", 2)),
-    wrong=(as_long_as("logits"), index_of("logits", 2)),
-)
-def logit_diff(
-    logits: Float[Tensor, "batch pos d_vocab"],
-    right: Int[Tensor, " batch"],
-    wrong: Int[Tensor, " batch"],
-) -> Float[Tensor, " batch"]:
-    """logit(right) - logit(wrong) at the last position.
+@guarded(direction=(axes(2), _of_one_run))
+def attribute_heads(
+    cache, model, direction: Float[Tensor, "batch d_model"]
+) -> Float[Tensor, "layer head batch"]:
+    """Direct logit attribution: what each head writes along a direction at the last position.
+
+    In logits: on the scale by which the final norm divides the whole stream there.
 
     Args:
-        right, wrong: token ids on the device of the logits; each row has its own pair.
+        cache: of a run, with `cache["z", layer]` and `cache["resid_post", layer]` for every layer.
+        model: what was run. It has `W_O`, [layer, head, d_head, d_model], and `ln_final.weight`.
+        direction: for each prompt, as the unembedding reads it (the final norm's weight is not in
+            it): a difference of two columns of `W_U`, for example.
     """
-    last, rows = logits[:, -1], torch.arange(len(right), device=logits.device)
-    return last[rows, right] - last[rows, wrong]
+    layers = range(model.cfg.n_layers)
+    final = cache["resid_post", layers[-1]][:, -1]
+    scale = (final.pow(2).mean(-1) + model.cfg.eps).sqrt()
+    folded = direction * model.ln_final.weight
+    z = torch.stack([cache["z", layer][:, -1] for layer in layers])
+    written = torch.einsum("lbhe,lhed->lhbd", z, model.W_O)
+    return (written * folded).sum(-1) / scale
+
+
+@guarded(io=index_of("W_U", 1), s=(as_long_as("io"), index_of("W_U", 1)), names=_names_left)
+def name_directions(
+    W_U: Float[Tensor, "d_model d_vocab"],
+    io: Int[Tensor, " batch"],
+    s: Int[Tensor, " batch"],
+    names: Int[Tensor, " name"],
+) -> tuple[Float[Tensor, "batch d_model"], Float[Tensor, "batch d_model"]]:
+    """Directions along which a name rises against its prompt's reference: of IO, and of S.
+
+    Args:
+        io, s: each prompt's two names, as tokens.
+        names: all names that prompts are made of, as tokens; `io` and `s` are among them.
+    """
+    columns = W_U[:, names].T
+    in_prompt = (names == io[:, None]) | (names == s[:, None])
+    absent = (~in_prompt).to(columns.dtype)
+    reference = absent @ columns / absent.sum(1, keepdim=True)
+    return W_U[:, io].T - reference, W_U[:, s].T - reference
+
+
+@guarded(head=_head_of_model, tokens=_several_prompts)
+def ablate_at_end(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    head: tuple[int, int],
+    metric: Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]],
+) -> Float[Tensor, " batch"]:
+    """Change of a metric, prompt by prompt, when one head is mean-ablated at the last position.
+
+    There, its `z` becomes the mean of its `z` over the prompts at that position. Earlier positions
+    and other heads of its layer keep theirs.
+
+    Args:
+        head: layer, and number in the layer.
+        metric: takes the logits of a run and returns one number for each prompt.
+    """
+    layer, number = head
+
+    def ablate(z, hook):
+        z = z.clone()
+        z[:, -1, number] = z[:, -1, number].mean(0)
+        return z
+
+    with torch.no_grad():
+        before = metric(model(tokens))
+        hooks = [(f"blocks.{layer}.attn.hook_z", ablate)]
+        after = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+    return after - before
+
+
+@guarded(direction=(axes(2), _of_runs), layer=layer_of(end=False))
+def waterfall(
+    before, after, model, direction: Float[Tensor, "batch d_model"], layer: int
+) -> dict[str, Float[Tensor, " batch"]]:
+    """Where the effect of ablating heads of one layer comes from, in logits along a direction.
+
+    The keys: "direct" is what that layer's attention writes now less what it wrote before; "later
+    attention" and "later MLPs" are the same for what comes after it; all three on the scale of the
+    run before. "norm" is what the new scale does to the stream after. They sum to the whole effect.
+    Where nothing comes later there are zeros. Sources: McGrath et al., 2023 (arXiv 2307.15771);
+    Rushing and Nanda, 2024 (arXiv 2402.15390), on the norm.
+
+    Args:
+        before, after: caches of both runs, with "attn_out", "mlp_out" and "resid_post" of every
+            layer. Only the last position counts.
+        direction: as for `attribute_heads`.
+        layer: of the ablated heads. Its own MLP comes later.
+    """
+    n_layers, folded = model.cfg.n_layers, direction * model.ln_final.weight
+    last = [run["resid_post", n_layers - 1][:, -1] for run in (before, after)]
+    old, new = [(x.pow(2).mean(-1) + model.cfg.eps).sqrt() for x in last]
+
+    def changed(name, layers):
+        change = torch.zeros_like(direction)
+        for i in layers:
+            change = change + after[name, i][:, -1] - before[name, i][:, -1]
+        return (change * folded).sum(-1) / old
+
+    whole = (last[1] * folded).sum(-1)
+    return {
+        "direct": changed("attn_out", [layer]),
+        "later attention": changed("attn_out", range(layer + 1, n_layers)),
+        "later MLPs": changed("mlp_out", range(layer, n_layers)),
+        "norm": whole / new - whole / old,
+    }
+
+
+@guarded(head=_head_of_model, x=(axes(2), _as_wide_as_model), names=(filled, axes(1)))
+def ov_on_names(
+    model, head: tuple[int, int], x: Float[Tensor, "name d_model"], names: Int[Tensor, " name"]
+) -> Float[Tensor, "read raised"]:
+    """What a head's value and output weights do to names: row i is a head that looks at name i
+    alone, column j how far it raises the logit of name j, against the row's mean. Without the
+    final norm's scale, so in arbitrary units.
+
+    Args:
+        head: layer, and number in the layer. Heads may share value weights: `model.W_V` is
+            [layer, group, d_model, d_head], and each group serves as many neighbouring heads.
+        x: the residual stream before the head's layer at each name's position; its block's norm,
+            `model.blocks[layer].ln1`, comes first.
+        names: the names' tokens.
+    """
+    layer, number = head
+    group = number * model.W_V.shape[1] // model.cfg.n_heads
+    values = model.blocks[layer].ln1(x) @ model.W_V[layer, group]
+    written = values @ model.W_O[layer, number]
+    logits = (written * model.ln_final.weight) @ model.W_U[:, names]
+    return logits - logits.mean(1, keepdim=True)
 
 
 @guarded(
@@ -126,115 +253,27 @@ def norm_scale(resid: Float[Tensor, "... d_model"], eps: float) -> Float[Tensor,
     return (resid.pow(2).mean(-1) + eps).sqrt()
 
 
-@guarded(runs=(filled, _of_one_kind))
-def join_runs(runs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """One dictionary from those of several runs, joined along the batch: the axis of a vector, and
-    axis 1 of anything larger, such as [part, batch, d_model]."""
-    return {
-        name: torch.cat([run[name] for run in runs], dim=min(1, value.ndim - 1))
-        for name, value in runs[0].items()
-    }
-
-
 @guarded(
+    z=axes(4),
+    W_O=(axes(4), as_long_as("z")),
     direction=axes(2),
-    parts=(axes(3), _of_prompts("direction")),
     scale=(axes(1), as_long_as("direction"), _above_zero),
 )
-def direct_logit_attribution(
-    parts: Float[Tensor, "part batch d_model"],
-    direction: Float[Tensor, "batch d_model"],
-    scale: Float[Tensor, " batch"],
-) -> Float[Tensor, "part batch"]:
-    """What each part adds to the logit difference, in logits.
-
-    Args:
-        parts: what was written into the stream. If they sum to the whole of it, the attributions
-            sum to the logit difference.
-        direction: with the final norm's weight folded in.
-        scale: what the final norm divides by, of the whole stream.
-    """
-    return (parts * direction).sum(-1) / scale
-
-
-@guarded(z=axes(3), W_O=(axes(3), _for_heads))
-def head_outputs(
-    z: Float[Tensor, "batch head d_head"], W_O: Float[Tensor, "head d_head d_model"]
-) -> Float[Tensor, "head batch d_model"]:
-    """What each head of one layer writes into the stream; together, what the attention writes.
-
-    This holds where attention has no output bias, as in Llama-like models.
-
-    Args:
-        z: of one layer's heads, at one position.
-        W_O: the heads' output matrices.
-    """
-    return torch.einsum("bhe,hed->hbd", z, W_O)
-
-
-@guarded(z=axes(4), W_O=(axes(4), as_long_as("z")))
 def head_attributions(
     z: Float[Tensor, "layer batch head d_head"],
     W_O: Float[Tensor, "layer head d_head d_model"],
     direction: Float[Tensor, "batch d_model"],
     scale: Float[Tensor, " batch"],
 ) -> Float[Tensor, "layer head batch"]:
-    """`direct_logit_attribution` of every head: `head_outputs` of each layer as the parts."""
-    written = [head_outputs(*layer) for layer in zip(z, W_O, strict=True)]
-    return torch.stack([direct_logit_attribution(heads, direction, scale) for heads in written])
-
-
-@guarded(
-    written=axes(2),
-    direction=shaped_as("written"),
-    scale=(axes(1), as_long_as("written"), _above_zero),
-)
-def predicted_effect(
-    written: Float[Tensor, "batch d_model"],
-    direction: Float[Tensor, "batch d_model"],
-    scale: Float[Tensor, " batch"],
-) -> Float[Tensor, " batch"]:
-    """Change of the logit difference if a head wrote its mean over the batch instead, and nothing
-    else changed: no later component, and not the scale.
-
-    This is the *direct* effect of mean ablation.
+    """`attribute_heads` of activations that are at hand, or of changes of them.
 
     Args:
-        written: what the head writes.
+        z: at the last position.
         direction: with the final norm's weight folded in.
         scale: what the final norm divides by, of the whole stream.
     """
-    return ((written.mean(0) - written) * direction).sum(-1) / scale
-
-
-@guarded(
-    direction=axes(2),
-    before=(axes(3), _of_prompts("direction")),
-    after=shaped_as("before"),
-    scale_before=(axes(1), as_long_as("direction"), _above_zero),
-    scale_after=(axes(1), as_long_as("direction"), _above_zero),
-)
-def ablation_split(
-    before: Float[Tensor, "part batch d_model"],
-    after: Float[Tensor, "part batch d_model"],
-    direction: Float[Tensor, "batch d_model"],
-    scale_before: Float[Tensor, " batch"],
-    scale_after: Float[Tensor, " batch"],
-) -> tuple[Float[Tensor, "part batch"], Float[Tensor, " batch"]]:
-    """Each part's share of an ablation's effect, and the norm's share.
-
-    Each part's change is counted at the scale of the run before; what the new scale does is the
-    norm's share. All shares sum to the change of the logit difference. Sources: McGrath et al.,
-    2023 (arXiv 2307.15771); Rushing and Nanda, 2024 (arXiv 2402.15390), on the norm.
-
-    Args:
-        before, after: all parts of the stream, without and with the ablation.
-        direction: with the final norm's weight folded in.
-        scale_before, scale_after: what the final norm divides by, of the whole stream.
-    """
-    by_part = ((after - before) * direction).sum(-1) / scale_before
-    projected = (after.sum(0) * direction).sum(-1)
-    return by_part, projected / scale_after - projected / scale_before
+    written = torch.einsum("lbhe,lhed->lhbd", z, W_O)
+    return (written * direction).sum(-1) / scale
 
 
 @dataclass(frozen=True)

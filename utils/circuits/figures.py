@@ -6,11 +6,13 @@ import gzip
 import html
 import json
 from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from uuid import uuid4
 
 import plotly.graph_objects as go
 from jaxtyping import Float
+from plotly.subplots import make_subplots
 from torch import Tensor
 
 from utils.guards import axes, count, filled, finite, guarded, several
@@ -243,3 +245,47 @@ def named_heads(scores: Float[Tensor, "layer head"], n: int) -> list[list[str]]:
     for layer, head in top_heads(scores, n):
         text[layer][head] = head_name((layer, head))
     return text
+
+
+@guarded(panels=filled)
+def waterfalls(
+    panels: Mapping[str, Mapping[str, float]], *, title: str, y: str, total: str = "measured"
+) -> go.Figure:
+    """What an effect is made of, step by step from 0 to its `total`, in panels side by side.
+
+    Args:
+        panels: from what stands over a panel to its steps, which sum to the total.
+        total: what the sum is called.
+
+    Raises:
+        ValueError: a panel has no steps, or one that is called as the total.
+    """
+    if odd := [name for name, steps in panels.items() if not steps or total in steps]:
+        raise ValueError(f"{odd[0]!r} needs steps, none of them called {total!r}.")
+    fig = make_subplots(
+        1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.03
+    )
+    for column, steps in enumerate(panels.values(), 1):
+        values = [float(value) for value in steps.values()]
+        fig.add_waterfall(
+            x=[name.replace(" ", "<br>") for name in [*steps, total]],
+            y=[*values, sum(values)],
+            measure=["relative"] * len(values) + ["total"],
+            text=[f"{value:+.2f}" for value in [*values, sum(values)]],
+            textposition="outside",
+            cliponaxis=False,
+            increasing={"marker": {"color": COLOURS[0]}},
+            decreasing={"marker": {"color": COLOURS[1]}},
+            totals={"marker": {"color": "#444"}},
+            connector={"line": {"color": "#888", "width": 1}},
+            showlegend=False,
+            row=1,
+            col=column,
+        )
+    heights = [h for steps in panels.values() for h in accumulate(map(float, steps.values()))]
+    room = 0.1 * (max(0, *heights) - min(0, *heights))  # for what is written above and below
+    ends = [min(0, *heights) - room, max(0, *heights) + room]
+    fig = styled(fig, title, height=400)
+    fig.update_yaxes(range=ends).update_yaxes(title_text=y, col=1)
+    fig.update_xaxes(tickangle=0, showgrid=False, tickfont={"size": 10 if len(panels) > 2 else 12})
+    return fig.update_layout(margin={"t": 90, "b": 70})
