@@ -417,6 +417,7 @@ random_sets = [
 ]
 random_cost = cost_of(random_sets, some).mean(1)
 
+five = by_k[4]
 error = 1.96 * by_k.std(1) / len(fresh) ** 0.5
 figure = plots.lines(
     {"the k heads of highest score": by_k.mean(1).tolist()},
@@ -440,7 +441,6 @@ figure.add_scatter(
 # draw of eight heads is a strange exception. Bad luck?
 
 # %% tags=["numbers"]
-five = by_k[4]
 claim("cost of the five, nats", five.mean(), text=5.8, within=0.85)
 assert random_cost.median() < 0.3 and five.mean() - error[4] > 4
 assert by_k[7].mean() - by_k[4].mean() < 0.4 * by_k[4].mean()
@@ -508,18 +508,18 @@ matched_sets = lesson_11.check_matched_sets(matched_sets)
 # </details>
 
 # %%
-below = {"under 1 nat": 1, "1 to 2 nats": 2, "2 to 4 nats": 4, "over 4 nats": float("inf")}
 predict(
     "11.control",
     "The five heads cost about 6 nats. What will the most expensive of 64 matched sets cost?",
-    choices=list(below),
+    choices=["under 1 nat", "1 to 2 nats", "2 to 4 nats", "over 4 nats"],
 )
 
 # %%
 size = {"n_layers": cfg.n_layers, "n_heads": cfg.n_heads}
 draws = matched_sets(TOP, 64, reach=2, **size, generator=torch.Generator().manual_seed(4))
 draw_costs = cost_of(draws, some).mean(1)  # [draw]
-outcome("11.control", next(name for name, most in below.items() if draw_costs.max() < most))
+below = {1: "under 1 nat", 2: "1 to 2 nats", 4: "2 to 4 nats", float("inf"): "over 4 nats"}
+outcome("11.control", next(name for most, name in below.items() if draw_costs.max() < most))
 five_low, five_high = bootstrap(five)
 plots.intervals(
     {
@@ -894,7 +894,7 @@ plots.curves(
 # start of the row, and the growing match explains little of it. What is left is a delay of two tokens.
 #
 # The first figure invited the first explanation, and it would have been wrong. How many rows does it take to see this? At its steepest the loss differs
-# between rows by some 4 nats (standard deviation). With 4 rows a mean is uncertain by 2 nats, and with the 48 used here by 0.6.
+# between rows by some 4 nats (standard deviation). With 4 rows the standard error of a mean is 2 nats. It takes some 60 rows to bring it down to half a nat.
 
 # %% tags=["numbers"]
 claim(
