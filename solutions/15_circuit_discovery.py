@@ -9,7 +9,6 @@
 #     language: python
 #     name: python3
 # ---
-
 # %% [markdown]
 # # 1.5 · Finding circuits automatically
 #
@@ -19,12 +18,16 @@
 #
 # By the end of this lesson you will be able to
 #
-# 1. score every connection of a model at once, and prune what is not needed;
-# 2. say which connections these methods *must* miss, since you have seen it where the truth is known;
-# 3. test a circuit: is it faithful, complete, minimal, better than chance, and the same on other words?
+# 1. patch one connection of a model exactly, and score all of them from one gradient;
+# 2. say which connections such scores miss, because you have seen it where the truth is known;
+# 3. test a circuit that a program found: against exact patches, random edges, and a circuit found by hand.
 #
-# **Time** two hours. **Needs** lessons 1.1 to 1.4: ablation, patching in both directions, attribution patching.
-# **Runs** in about three minutes on a laptop's processor.
+# **Time** one hour for the core, one more for *Going deeper*. **Needs** lessons 1.1 to 1.4: hooks, the logit difference,
+# patching in both directions, attribution patching.
+# **Runs** in about two minutes on a laptop's processor.
+#
+# **First, play.** A small model reads `<bos> John Mary John to` and goes on with `Mary`. The third cell cuts one of its 193
+# connections. Put other cuts into `REMOVED`, and run the cell again.
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -44,207 +47,203 @@ import itertools, json
 from collections.abc import Callable, Collection, Hashable, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.circuits import discovery, figures
 from data.ioi import task as ioi
+from data.wired import task as names
 from utils import plots
 from utils.checks import lesson_15
+from utils.checks.predict import outcome, predict
+from utils.circuits import discovery, figures
+from utils.circuits.discovery import edge_hooks, graph, head_reads, read_gradients, written
+from utils.circuits.patching import Metric, path_sweep
+from utils.heads import Head, head_name, random_heads
 from utils.lesson import claim
 from utils.models import load
+
+toy, task = load("wired/names", device="cpu"), names.prompts()
+
+
+def toy_diff(edges, *, tokens=task.clean, source=task.corrupted) -> float:
+    """Mean logit(right name) - logit(wrong name) of the run on `tokens`, edges cut."""
+    settings = {"source": source, "edge_sets": [edges], "metric": task.logit_diff}
+    return discovery.patched_edges(toy, tokens, **settings).mean().item()
+
+
+REMOVED = [("L0H0", "L1H0.v")]  # then [("L0H0", "L1H1.v")]; then both; then your own
+
+figures.circuit_graph(
+    {"removed": REMOVED},
+    n_layers=3,
+    n_heads=4,
+    title=f"Logit difference {toy_diff([]):.2f} with all edges, {toy_diff(REMOVED):.2f} without these",
+)
 
 # %% [markdown]
 # ## 1. A model whose wiring is known
 #
-# In lessons 1.3 and 1.4 you looked for the heads behind one behaviour, by hand, one question at a time. Can a
-# program do that? There are several. Each hands you a list of connections and calls it *the circuit*.
+# One cut does nothing, the other does nothing, and both together cost most of the behaviour. Tools that find circuits
+# must cope with that. Do they? In a real model nobody knows the true circuit. So this lesson starts with a model whose
+# weights were *set by hand*, in the manner of Tracr (arXiv 2301.05062): `data/wired/`, three layers of four heads, no MLPs and no norms.
 #
-# Is the list right? In a real model nobody knows the answer. So we start with a model where everyone does:
-# `data/wired/` holds a small transformer whose weights nobody trained. They were **set by hand**, to do the task of
-# the last two lessons in miniature. *IO* (indirect object) is the name that comes once, *S* (subject) the one that
-# comes twice, and the right answer is IO:
+# **The task** is that of lessons 1.3 and 1.4 in miniature. One name comes once (*IO*, the right answer), the other twice (*S*).
+# The **clean** prompt is `<bos> John Mary John to`. In the **corrupted** prompt the second mention, S2, is a third name, so that
+# neither name is right.
 #
-# `<bos> John Mary John to` goes on with `Mary`.
+# **An edge** is one connection, from a **writer** (the embedding or a head: what adds to the residual stream) to a
+# later **reader** (a head's query, key or value, or the logits). `L0H0 -> L1H2.k` is what head L0H0 writes, as the *keys* of head L1H2 see
+# it. To **cut** an edge means that this reader, and no other, reads what the writer wrote on the corrupted prompt.
 #
-# It has six names, three layers of four heads, no MLPs and no norms. Here are all its prompts, and for each of them a
-# *contrast*: S2, the second mention, becomes a third name, so that neither name is right any more.
+# Ten edges do the work. Read the drawing from below: a query ends at the left of a head, a key in the middle, a value
+# at the right.
 
 # %%
-toy = load("wired/names", device="cpu")
 wiring = json.loads((root / "data" / "wired" / "wiring.json").read_text())
-BOS, TO, *NAME_IDS = range(len(wiring["tokens"]))
-
-rows = [
-    ([BOS, *pair, s, TO], [BOS, *pair, third, TO], [io, s])
-    for io, s, third in itertools.permutations(NAME_IDS, 3)
-    for pair in [(io, s), (s, io)]
-]
-intact, contrast, toy_answers = (torch.tensor(column) for column in zip(*rows, strict=True))
-
-
-def toy_metric(logits: torch.Tensor) -> torch.Tensor:
-    """logit(IO) - logit(S) at the last position, [batch]."""
-    right_and_wrong = logits[:, -1].gather(-1, toy_answers)
-    return right_and_wrong[:, 0] - right_and_wrong[:, 1]
-
-
-def as_text(row) -> str:
-    return " ".join(wiring["tokens"][i] for i in row.tolist())
-
-
-with torch.no_grad():
-    toy_right = (toy(intact)[:, -1].argmax(-1) == toy_answers[:, 0]).float().mean().item()
-    toy_diff = toy_metric(toy(intact)).mean().item()
-    toy_base = toy_metric(toy(contrast)).mean().item()
-plots.table(
-    [
-        ("intact", as_text(intact[1]), f"{toy_diff:.2f}"),
-        ("contrast", as_text(contrast[1]), f"{toy_base:.2f}"),
-    ],
-    columns=["run", "for example", "logit(IO) - logit(S), all 240 prompts"],
+TRUE = [tuple(edge) for edge in wiring["edges"]]
+EDGES = graph(toy).edges()
+figures.circuit_graph(
+    {"true edges": TRUE},
+    n_layers=3,
+    n_heads=4,
+    title="The true circuit: ten edges of 193; six heads are decoys",
 )
-
-# %% [markdown]
-# It gets all 240 prompts right: accuracy **1.0**. The logit difference is **5.6** intact and about **0** in the
-# contrast.
-#
-# How does it do it? That is known too. Each head's job (`twice`, `avoid`, `unread`, `answer` and so on are directions
-# of the residual stream):
 
 # %%
 plots.table(list(wiring["jobs"].items()), columns=["head", "what it was built to do"])
 
 # %% [markdown]
-# An **edge** is one connection: from a **writer** (the embedding, or a head, which add something to the residual
-# stream) to a **reader** that comes later (a head's query, key or value, or the logits). `L0H0 -> L1H2.k` is what head
-# L0H0 writes, as the *keys* of head L1H2 see it. Composition, from lesson 1.1, is an edge.
+# L0H0, at S2, finds the earlier copy of the name and marks it. Three heads of layer 1 carry the mark to the last position. Two
+# name movers look at the name that is *not* marked, and raise its logit. Three traps are built in:
 #
-# These are the ten edges that change between the two runs *and* reach the logits. A query ends at the left of a head, a
-# key in the middle, a value at the right.
-
-# %%
-TRUE = [tuple(edge) for edge in wiring["edges"]]
-layout = {"n_layers": 3, "n_heads": 4}
-figures.circuit_graph(
-    {"true edges": TRUE},
-    **layout,
-    title="The true circuit: ten edges between six heads; the other six are decoys",
-)
-
-# %% [markdown]
-# Read it from below. L0H0, at S2, finds the earlier copy of the name, and marks it. Three heads of layer 1 carry the
-# mark to the last position. Two name movers look at the name that is *not* marked, and raise its logit.
+# - **Either, or.** L1H0 and L1H1 are twins: one of them is enough. That is what you cut in two.
+# - **Both, and.** L1H2 *looks* where a mark is (its key) and *moves* the mark (its value). One is no use without the other.
+# - **Saturated.** L0H0 attends either to the earlier copy or to BOS, in both cases with nearly all of its attention.
 #
-# Three things in it were built as traps:
+# ## 2. One edge, exactly
 #
-# - **Either, or.** L1H0 and L1H1 are twins. *One of them is enough.*
-# - **Both, and.** L1H2 *looks* where a mark is (its key) and *moves* the mark (its value). One without the other is
-#   no use.
-# - **Saturated.** L0H0 looks either at the earlier copy or at BOS, in both cases with all its attention. A small
-#   change of its query changes nothing.
+# The residual stream is a sum. To patch one edge, take the stream that the reader reads, subtract what the writer wrote in
+# this run, add what it wrote in the other run (the *source*), and let this one reader read the result. Lesson
+# 1.4 did that along single paths. Now write it for any pair of heads.
 #
-# And the other heads are decoys. L2H3 looks exactly where the name mover looks, but nobody reads what it
-# writes. L0H2 and L2H2 write more than anyone else.
-
-# %% tags=["numbers"]
-claim("accuracy of the toy", toy_right, text=1.0, within=0)
-claim("logit difference, intact", toy_diff, text=5.6, within=0.1)
-claim("logit difference, contrast", toy_base, text=0, within=0.02)
-assert len(TRUE) == 10 and len(intact) == 240
-with torch.no_grad():
-    _, cache = toy.run_with_cache(intact)
-written = {
-    (layer, h): (cache["z", layer][:, -1, h] @ toy.blocks[layer].attn.W_O[h]).norm(dim=-1).mean()
-    for layer in range(3)
-    for h in range(4)
-}
-assert set(sorted(written, key=written.get)[-2:]) == {(0, 2), (2, 2)}
-assert torch.allclose(cache["pattern", 2][:, 0, -1], cache["pattern", 2][:, 3, -1], atol=0.05)
-
-# %% [markdown]
-# How many edges are there? Every writer with every later reader:
-
-# %% tags=["nbval-check-output"]
-graph = discovery.graph(toy)
-EDGES = graph.edges()
-print(len(graph.writers), "writers,", len(graph.readers), "readers,", len(EDGES), "edges")
-print("the last readers:", graph.readers[-5:])
-
-# %% [markdown]
-# Ten of 193. A method names some edges, and two numbers say how well it did. **Precision**: which share of the
-# named edges is true? **Recall**: which share of the true edges was named?
+# ### Exercise 1 · patch one edge (10 minutes, medium)
 #
-# ### Exercise 1 · precision and recall (10 minutes, easy)
+# Given: `head_reads(model, reader, into, stream)`, the query, key or value that a head makes of a stream. The stream before
+# block `L` is at the hook `blocks.L.ln1.hook_in`, a head's output at `blocks.L.attn.hook_z`, its inputs at `blocks.L.attn.hook_q`,
+# `hook_k` and `hook_v`, all [batch, pos, head, d_head]. Hooks run in the order of the forward pass.
 
 
-# %% tags=["exercise:utils.circuits.discovery.precision_recall"]
-def precision_recall(found: Collection, true: Collection) -> tuple[float, float]:
-    """Precision and recall. With nothing found, precision is 1: no claim was wrong.
+# %% tags=["exercise:utils.circuits.discovery.patch_edge"]
+def patch_edge(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    source: Int[Tensor, "batch pos"],
+    writer: Head,
+    reader: Head,
+    into: str,
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """Logits of the run on `tokens`, in which one head reads what one writer wrote on `source`.
+
+    Source: path patching of Wang et al., 2022 (arXiv 2211.00593), without the MLPs.
 
     Args:
-        found: the edges that a method names; a list, tuple or set without repeats.
-        true: the edges that are there; the same, and not empty.
+        source: tokens of the other run.
+        writer: (layer, head); all other heads go on reading what it writes in this run.
+        reader: (layer, head) of a later layer; the key-value head where `into` is "k" or "v".
+        into: "q", "k" or "v": which of its three inputs changes.
     """
     ### BEGIN SOLUTION
-    right = len(set(found) & set(true))
-    precision = right / len(found) if len(found) else 1.0
-    return precision, right / len(true)
+    (layer, head), (to_layer, to_head) = writer, reader
+    out, stream = f"blocks.{layer}.attn.hook_z", f"blocks.{to_layer}.ln1.hook_in"
+    _, there = model.run_with_cache(source, names_filter=[out])
+    here = {}
+
+    def keep_z(z, hook):
+        here["z"] = z
+
+    def keep_stream(resid, hook):
+        here["stream"] = resid
+
+    def reads_the_other(value, hook):
+        change = (there[out] - here["z"])[:, :, head] @ model.blocks[layer].attn.W_O[head]
+        value = value.clone()
+        value[:, :, to_head] = head_reads(model, reader, into, here["stream"] + change)
+        return value
+
+    into_hook = f"blocks.{to_layer}.attn.hook_{into}"
+    hooks = [(out, keep_z), (stream, keep_stream), (into_hook, reads_the_other)]
+    return model.run_with_hooks(tokens, fwd_hooks=hooks)
     ### END SOLUTION
 
 
 # %% tags=["check"]
-precision_recall = lesson_15.check_precision_recall(precision_recall)
+patch_edge = lesson_15.check_patch_edge(patch_edge)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# `set(a) & set(b)` is what is in both. Both numbers have its size above the line.
+# Three hooks: one keeps the writer's z of this run, one keeps the stream before the reader's block, one replaces a
+# single head's query, key or value. The source run comes first, with a cache.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Precision divides by how many were *found*, recall by how many are *true*. Only one of the two can be a
-# division by zero here.
+# A head writes `z[:, :, head] @ model.blocks[layer].attn.W_O[head]`. The reader's new value is
+# `head_reads(model, reader, into, stream + change)`. Put it into a `.clone()` of the hooked tensor, at the reader's
+# number, and return that. Keep tensors under names of your own: `hook.name` may be another name of the same hook.
 #
 # </details>
 
 # %% [markdown]
-# ## 2. Every edge by itself
+# There are two directions, as in lesson 1.4:
 #
-# The plain way is to patch one edge after the other. Lesson 1.4 patched a whole activation, which everybody
-# downstream then read. To **patch an edge**, give *one reader* what the writer wrote in the *source* run;
-# everybody else goes on reading the *destination* run. In a sum that is easy: in front of that reader, take out what
-# the writer writes now, and put in what it wrote there. `discovery.patched_edges` does it, with a hook on each reader.
+# | | run | patched in from | asks |
+# | --- | --- | --- | --- |
+# | **noising** | clean | corrupted | is this edge needed? |
+# | **denoising** | corrupted | clean | is this edge enough? |
 #
-# As in lesson 1.4 there are two directions:
-#
-# - **noising**: the intact run is patched with an edge from the contrast. *Is the edge necessary?*
-# - **denoising**: the contrast run is patched with an edge from the intact run. *Is the edge sufficient?*
-#
-# We count effects as a share of the gap between the two runs: 1 means that this edge takes (or brings) everything. So in
-# both directions an edge that *helps* the right name is positive.
-#
-# *Predict first:* the twins, L1H0 and L1H1, are "either, or"; key and value of L1H2 are "both, and". Which
-# direction will find which?
+# We count in shares of the gap between the two runs, positive where the edge helps the right name.
 
 # %%
-toy_gap = toy_diff - toy_base
+predict(
+    "15.noising",
+    "Noise the ten true edges one at a time. How many of them cost more than 5% of the gap?",
+    choices=["10", "8", "6", "4"],
+)
+
+# %%
+clean_diff, corrupted_diff = toy_diff([]), toy_diff([], tokens=task.corrupted)
+GAP = clean_diff - corrupted_diff
 
 
-def toy_patched(destination, source, edge_sets) -> list[float]:
-    """Mean metric of `destination` with each set of edges patched from `source`."""
-    return discovery.patched_edges(
-        toy, destination, source=source, edge_sets=edge_sets, metric=toy_metric, batch_size=2400
-    ).tolist()
+def place(end: str) -> Head:
+    """`"L1H2.k"` as (1, 2)."""
+    layer, head = end.partition(".")[0][1:].split("H")
+    return int(layer), int(head)
 
 
-one_each = [[edge] for edge in EDGES]
-noised = toy_patched(intact, contrast, one_each)
-denoised = toy_patched(contrast, intact, one_each)
+def each_alone(tokens, source) -> dict:
+    """Edge -> the logit difference with that edge patched.
+
+    `patched_edges` does all 193 in a few large batches, those of the embedding and the logits too.
+    Between heads of the true circuit your function takes its place.
+    """
+    settings = {"edge_sets": [[edge] for edge in EDGES], "metric": task.logit_diff}
+    batched = discovery.patched_edges(toy, tokens, source=source, batch_size=2400, **settings)
+    patched = dict(zip(EDGES, batched.mean(1).tolist(), strict=True))
+    for writer, reader in TRUE:
+        if writer != "embed" and reader != "logits":
+            ends = {"writer": place(writer), "reader": place(reader), "into": reader[-1]}
+            logits = patch_edge(toy, tokens, source=source, **ends)
+            patched[writer, reader] = task.logit_diff(logits).mean().item()
+    return patched
+
+
+noised, denoised = each_alone(task.clean, task.corrupted), each_alone(task.corrupted, task.clean)
 scores = {
-    "noising": {e: (toy_diff - m) / toy_gap for e, m in zip(EDGES, noised, strict=True)},
-    "denoising": {e: (m - toy_base) / toy_gap for e, m in zip(EDGES, denoised, strict=True)},
+    "noising": {edge: (clean_diff - value) / GAP for edge, value in noised.items()},
+    "denoising": {edge: (value - corrupted_diff) / GAP for edge, value in denoised.items()},
 }
 
 
@@ -253,261 +252,692 @@ def edge_name(edge) -> str:
 
 
 def shown(value: float) -> str:
-    """Two digits, and no minus before a zero."""
-    return f"{round(value, 2) + 0:.2f}"
+    return f"{round(value, 2) + 0:.2f}"  # no minus before a zero
 
 
-def score_table(methods) -> object:
-    """The true edges' scores under some methods, and the largest score of a false edge."""
-    false = [edge for edge in EDGES if edge not in TRUE]
+def score_table(methods):
+    """The true edges' scores, and the largest score of a false edge."""
     lines = [(edge_name(e), *(shown(scores[m][e]) for m in methods)) for e in TRUE]
-    worst = (f"{max(abs(scores[m][e]) for e in false):.2f}" for m in methods)
-    return plots.table(
-        [*lines, ("largest of the 183 false edges", *worst)], columns=["edge", *methods]
-    )
+    false = [max(abs(scores[m][e]) for e in EDGES if e not in TRUE) for m in methods]
+    lines.append(("largest of the 183 false edges", *map(shown, false)))
+    return plots.table(lines, columns=["edge", *methods])
 
 
+visible = sum(scores["noising"][edge] > 0.05 for edge in TRUE)
+outcome("15.noising", str(visible))
 score_table(["noising", "denoising"])
 
 # %% [markdown]
-# Noising says **0.00** for the four edges of the twins: take one away, and the other does its work. It sees the edges of
-# L1H2. Denoising is the mirror image: either twin alone brings the name mover's work back (**0.70** each), but the key of
-# L1H2 alone brings **0.00** and the value **0.01**.
+# Noising gives nothing to the four edges of the twins: take one away, and the other does its work. Denoising gives each of them
+# **0.70**, and misses the other trap: the key of L1H2 alone brings nothing, and its value next to nothing.
 #
-# So neither direction is *the* right one. An edge can matter and be invisible *one at a time*. (Both find
-# the saturated edge, `embed -> L0H0.q`. That trap is for the next section.)
-#
-# It also costs: one forward pass for each edge. The toy has 193; SmolLM2 has 70,651, and we shall want to know today.
+# So neither direction is *the* right one. An edge can matter and yet show no effect when patched alone.
 
 # %% tags=["numbers"]
 TWINS = [tuple(edge) for branch in wiring["either"] for edge in branch]
-BOTH = [tuple(edge) for edge in wiring["both"]]
-claim(
-    "largest noising effect of a twin's edge",
-    max(abs(scores["noising"][e]) for e in TWINS),
-    text=0.00,
-    within=0.01,
-)
-claim(
-    "denoising effect of a twin's edge",
-    sum(scores["denoising"][e] for e in TWINS) / 4,
-    text=0.70,
-    within=0.02,
-)
-claim("denoising: the key alone", scores["denoising"][BOTH[0]], text=0.00, within=0.01)
-claim("denoising: the value alone", scores["denoising"][BOTH[1]], text=0.01, within=0.01)
-assert all(scores["noising"][e] > 0.25 for e in TRUE if e not in TWINS)
-assert all(scores["denoising"][e] > 0.25 for e in TRUE if e not in BOTH)
+KEY, VALUE = (tuple(edge) for edge in wiring["both"])
+twins = {m: torch.tensor([scores[m][e] for e in TWINS]) for m in scores}
+assert twins["noising"].abs().max() < 0.005 and sum(s > 0.05 for s in scores["noising"].values()) == 6
+claim("denoising effect of a twin's edge", twins["denoising"].mean(), text=0.70, within=0.02)
+assert abs(scores["denoising"][KEY]) < 0.005 and 0.005 < scores["denoising"][VALUE] < 0.015
+assert min(scores["denoising"][e] for e in TRUE if e not in (KEY, VALUE)) > 0.25
+assert len(TRUE) == 10 and len(EDGES) == 193 and len(task.clean) == 240
+with torch.no_grad():
+    assert (toy(task.clean)[:, -1].argmax(-1) == task.io).all()
 
 # %% [markdown]
-# ## 3. All edges at once: edge attribution
+# It is also slow: a forward pass for each edge. SmolLM2 has 70,651 of them.
 #
-# Attribution patching, from lesson 1.4, guesses the effect of a patch from a gradient: effect = (what changes)
-# times (how much the metric minds). For an edge, *what changes* is the writer's output, source minus destination. *How
-# much the metric minds* is the gradient **by the reader's own input**: not by the stream, which everybody reads.
+# ## 3. All edges from one gradient
 #
-# All writers' differences and all readers' gradients come from two forward passes and one backward pass. Every pair is a
-# dot product of the two. This is **edge attribution patching** (EAP; Syed and colleagues, 2023).
+# **Edge attribution patching** (EAP; Syed and colleagues, 2023, after Nanda's attribution patching) guesses all effects at once:
 #
-# ### Exercise 2 · edge attribution (15 minutes, medium)
+# `score(writer -> reader) = (writer's output on source - on tokens) · (gradient of the metric by the reader's own input)`
+#
+# summed over prompts, positions and d_model. The first factor takes two forward passes, the second one backward pass. *By the
+# reader's own input* is the point: the gradient by the residual stream would add up all that read the stream.
+#
+# ### Exercise 2 · edge attribution (15 minutes, hard)
+#
+# Given: `edge_hooks(model)`, the names of all hooks you need, each equal to `hook.name` in the hook; `written(model, cache)`, what each
+# writer wrote; `read_gradients(model, activations, gradients)`, which takes two dictionaries by those names, and carries the gradient
+# at each query, key and value back to that head's own input; and `graph(model).allowed`. Your part is to run, keep, differentiate and combine.
+#
+# To get a gradient *by* an activation, a hook must keep a tensor and **return that very tensor**, so that the model goes on
+# with it. Make it `value.clone()`: an MLP's input and the stream are one tensor otherwise.
 
 
-# %% tags=["exercise:utils.circuits.discovery.edge_attribution_scores"]
-def edge_attribution_scores(
-    difference: Float[Tensor, "writer batch pos d_model"],
-    gradient: Float[Tensor, "reader batch pos d_model"],
-    allowed: Bool[Tensor, "writer reader"],
+# %% tags=["exercise:utils.circuits.discovery.edge_attribution"]
+def edge_attribution(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    source: Int[Tensor, "batch pos"],
+    metric: Metric,
+    at: Float[Tensor, "batch pos d_model"] | None = None,
 ) -> Float[Tensor, "writer reader"]:
-    """The guessed effect of patching each edge.
+    """The guessed change of the mean metric when each edge of `graph(model)` is patched.
 
-    Source: Syed et al., 2023 (arXiv 2310.10348).
+    Source: Syed et al., 2023 (arXiv 2310.10348), after Nanda, 2023.
 
     Args:
-        difference: each writer's output, source minus destination.
-        gradient: of the metric's mean over the batch, by each reader's input, before its norm.
-        allowed: True where the writer comes before the reader; all other entries of the result
-            are 0.
+        tokens: the run that is patched.
+        source: the run that the patches come from.
+        metric: logits to [batch].
+        at: where the gradient is taken: embeddings to begin that run with. None: those of `tokens`.
     """
     ### BEGIN SOLUTION
-    return torch.einsum("wbpd,rbpd->wr", difference, gradient) * allowed
+    names, here = edge_hooks(model), {}
+    with torch.no_grad():
+        _, there = model.run_with_cache(source, names_filter=names)
+        _, own = model.run_with_cache(tokens, names_filter=names)
+
+    def keep(value, hook):
+        if hook.name == names[0]:
+            value = (value if at is None else at).detach().requires_grad_()
+        here[hook.name] = value.clone()  # the reader's own: others read `value`
+        return here[hook.name]
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, keep) for name in names])
+        slopes = torch.autograd.grad(metric(logits).mean(), [here[name] for name in names])
+    gradient = read_gradients(model, here, dict(zip(names, slopes, strict=True)))
+    difference = written(model, there) - written(model, own)
+    scores = torch.einsum("wbpd,rbpd->wr", difference, gradient)
+    return scores * graph(model).allowed.to(scores.device)
     ### END SOLUTION
 
 
 # %% tags=["check"]
-edge_attribution_scores = lesson_15.check_edge_attribution_scores(edge_attribution_scores)
+edge_attribution = lesson_15.check_edge_attribution(edge_attribution)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# For one pair: multiply the two [batch, pos, d_model] tensors entry by entry, and add up everything. The metric is
-# already a mean over the batch, so its gradient is small where the batch is large: do not divide again.
+# Caches of the runs on `source` and on `tokens`, under `torch.no_grad()`. Then a third run on `tokens` with one hook on
+# every name: it clones, keeps by `hook.name`, and returns. The first name is the embedding: there the hook starts the
+# gradient, `.detach().requires_grad_()`, from `value` or from `at`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `torch.einsum` does all pairs: name the axes `wbpd` and `rbpd`, and ask for `wr`. Or flatten everything after the
-# first axis, and multiply one matrix by the other's transpose. Then the mask.
+# `torch.autograd.grad(metric(logits).mean(), list_of_kept_tensors)` gives the gradients in the order of the list; make a
+# dictionary of them. Then `torch.einsum("wbpd,rbpd->wr", difference, gradient)`, times `allowed`.
 #
 # </details>
 
 # %% [markdown]
-# `discovery.edge_attribution` collects both tensors and calls your function's twin. The gradient is taken in the
-# *destination* run, so again there are two directions. It guesses how the metric *moves*: noising a helpful edge moves it
-# down. `toy_attribution` turns that sign round, so that help is positive as above.
-#
-# *Predict first:* where is the metric flat, so that the gradient sees nothing? Look at the three traps again.
+# Noising a helpful edge lowers the metric, so we turn that sign round: positive is help, as above.
 
 
 # %%
-def toy_attribution(destination, source, steps: int = 0) -> dict:
-    """Edge -> guessed effect as a share of the gap; positive where the edge helps the metric."""
-    found = discovery.edge_attribution(
-        toy, destination, source=source, metric=toy_metric, steps=steps
-    )
-    sign = -1 if destination is intact else 1
-    return {edge: sign * value / toy_gap for edge, value in graph.score_of(found).items()}
+def toy_scores(matrix, sign: int) -> dict:
+    return {edge: sign * value / GAP for edge, value in graph(toy).score_of(matrix).items()}
 
 
-scores["attribution, noising"] = toy_attribution(intact, contrast)
-scores["attribution, denoising"] = toy_attribution(contrast, intact)
-score_table(["noising", "attribution, noising", "denoising", "attribution, denoising"])
+for name, sign, tokens, source in (
+    ("EAP, clean run", -1, task.clean, task.corrupted),
+    ("EAP, corrupted run", 1, task.corrupted, task.clean),
+):
+    found = edge_attribution(toy, tokens, source=source, metric=task.logit_diff)
+    scores[name] = toy_scores(found, sign)
+score_table(["noising", "EAP, clean run", "denoising", "EAP, corrupted run"])
 
 # %% [markdown]
-# Look at the first line. Exact patching says that `embed -> L0H0.q` takes **0.96** of the behaviour. The gradient
-# says **0.00** in the intact run and **0.05** in the contrast. The head's softmax is *saturated*: nearly all of its
-# attention is on one position in both runs, and a small step changes nothing. The whole step changes everything.
+# Look at the first line. Exact noising says that `embed -> L0H0.q` carries **0.96** of the behaviour. The gradient in the clean run gives it
+# nothing: the head's softmax is saturated, and a small step of its query changes nothing. The whole step changes everything.
+# The twins show the opposite error. In the corrupted run the gradient gives each **1.9**, as if one twin brought back nearly twice the
+# behaviour: the slope is steep there, and the curve flattens soon.
 #
-# The twins show the other side. In the contrast run the gradient gives each of them **1.9**, as if one twin could bring
-# back nearly twice the behaviour: the slope is steep there, and it does not know that the curve flattens soon.
-#
-# So edge attribution inherits each direction's blind spot, and adds one of its own.
+# EAP inherits each direction's blind spot, and adds one of its own.
 
 # %% tags=["numbers"]
 SATURATED = ("embed", "L0H0.q")
 claim("exact noising of the saturated edge", scores["noising"][SATURATED], text=0.96, within=0.02)
-claim(
-    "attribution in the intact run, saturated edge",
-    scores["attribution, noising"][SATURATED],
-    text=0.00,
-    within=0.01,
-)
-claim(
-    "attribution in the contrast run, saturated edge",
-    scores["attribution, denoising"][SATURATED],
-    text=0.05,
-    within=0.01,
-)
-claim(
-    "attribution in the contrast run, a twin's edge",
-    sum(scores["attribution, denoising"][e] for e in TWINS) / 4,
-    text=1.9,
-    within=0.1,
-)
-assert max(abs(scores["attribution, noising"][e]) for e in TWINS) < 0.02
-assert abs(scores["attribution, denoising"][BOTH[0]]) < 0.01
+assert abs(scores["EAP, clean run"][SATURATED]) < 0.005
+steep = sum(scores["EAP, corrupted run"][e] for e in TWINS) / 4
+claim("EAP in the corrupted run, a twin's edge", steep, text=1.9, within=0.1)
+assert max(abs(scores["EAP, clean run"][e]) for e in TWINS) < 0.02
+assert abs(scores["EAP, corrupted run"][KEY]) < 0.01
 
 # %% [markdown]
-# ### Along the whole way
+# ## 4. The repair: a gradient along the way
 #
-# A gradient at one end sees one end. So take it at several points between the two runs, and average: *integrated
-# gradients*. The points here mix the *embeddings* of the two runs, a bit more of the source each time
-# (EAP-IG; Hanna and colleagues, 2024). Ten points cost ten backward passes, still not one for each edge.
+# A gradient at one end sees one end. **EAP-IG** (*integrated gradients*; Hanna and colleagues, 2024) takes it at several points
+# between the two runs and averages. The points mix the *embeddings* of the two runs.
+#
+# ### Exercise 3 · along the way (5 minutes, easy)
+
+
+# %% tags=["exercise:utils.circuits.discovery.integrated_edges"]
+def integrated_edges(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    source: Int[Tensor, "batch pos"],
+    metric: Metric,
+    steps: int,
+) -> Float[Tensor, "writer reader"]:
+    """`edge_attribution` with the gradient averaged over the way from one run to the other.
+
+    Source: EAP-IG, Hanna et al., 2024 (arXiv 2403.17806).
+
+    Args:
+        tokens, source, metric: as for `edge_attribution`.
+        steps: at so many points between the embeddings of `tokens` and those of `source`: in the
+            middle of each of `steps` equal pieces of the way.
+    """
+    ### BEGIN SOLUTION
+    start, end = model.embed(tokens), model.embed(source)
+    total = 0
+    for i in range(steps):
+        point = start + (i + 0.5) / steps * (end - start)
+        total = total + edge_attribution(model, tokens, source=source, metric=metric, at=point)
+    return total / steps
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+integrated_edges = lesson_15.check_integrated_edges(integrated_edges)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# `model.embed(tokens)` gives embeddings. Your `edge_attribution` takes such a point as `at`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The way is cut into `steps` equal pieces. The middle of piece i lies at the share `(i + 0.5) / steps` of the way. Add up the
+# scores, and divide by `steps`.
+#
+# </details>
 
 # %%
-scores["ten points on the way"] = toy_attribution(intact, contrast, steps=10)
-METHODS = list(scores)
-THRESHOLD = 0.05  # of the gap; set with the true edges in sight, which no real model offers
+on_the_way = integrated_edges(
+    toy, task.clean, source=task.corrupted, metric=task.logit_diff, steps=10
+)
+scores["EAP-IG"] = toy_scores(on_the_way, -1)
 
 
-def found_by(method: str) -> list:
-    return [edge for edge in EDGES if abs(scores[method][edge]) > THRESHOLD]
+def recall_of_highest(method: str, n: int) -> float:
+    """The share of the true edges among the `n` with the largest scores."""
+    highest = sorted(EDGES, key=lambda edge: -abs(scores[method][edge]))[:n]
+    return len(set(highest) & set(TRUE)) / len(TRUE)
 
 
-def top_ten(method: str) -> list:
-    return sorted(EDGES, key=lambda edge: -abs(scores[method][edge]))[:10]
+COUNTS = range(1, 31)
+plots.lines(
+    {method: [recall_of_highest(method, n) for n in COUNTS] for method in scores},
+    at=COUNTS,
+    title="Take the n highest scores: how many of the ten true edges are among them?",
+    x="edges taken (n)",
+    y="share of the true edges found",
+)
+
+# %%
+score_table(["noising", "EAP, clean run", "EAP-IG"])
+
+# %% [markdown]
+# EAP-IG has all ten true edges as its ten highest. What it repairs: the saturated edge, and the twins, since halfway between the runs
+# neither of them saturates the name mover. What it does not repair:
+#
+# - **It is no estimate of a single patch.** A twin's edge scores **0.69**, and patching it does nothing. The key of L1H2 scores
+#   **0.11**, and patching it does **0.29**.
+# - **It promises nothing.** It passed three traps along one line. *Going deeper: another contrast* has a link on which it fails.
+# - **It sees one contrast.** The name mover must read the names, `embed -> L2H0.v`. Both prompts have the same names where it
+#   looks, so no method finds that edge, and it is not on the list. *A circuit is always the circuit of a contrast.*
+
+# %% tags=["numbers"]
+assert recall_of_highest("EAP-IG", 10) == 1
+assert max(recall_of_highest(m, 10) for m in scores if m != "EAP-IG") < 1
+twin = scores["EAP-IG"]["L1H0", "L2H0.q"]
+claim("EAP-IG, a twin's edge", twin, text=0.69, within=0.03)
+claim("EAP-IG, the key", scores["EAP-IG"][KEY], text=0.11, within=0.015)
+claim("exact noising, the key", scores["noising"][KEY], text=0.29, within=0.02)
+assert ("embed", "L2H0.v") not in TRUE and abs(scores["EAP-IG"]["embed", "L2H0.v"]) < 0.05
+
+# %% [markdown]
+# ## 5. Audit: two heads too many?
+#
+# A colleague looks at heads instead of edges. The true circuit has six. She runs the circuit alone (all other heads give what they
+# give on the corrupted prompt), then without one head at a time:
+
+# %%
+CIRCUIT = sorted({place(end) for edge in TRUE for end in edge if end[0] == "L"})
+toy_metric = discovery.metric_of_heads(
+    toy, task.clean, source=task.corrupted, metric=task.logit_diff
+)
+without_one = {
+    head: toy_metric(CIRCUIT) - toy_metric([h for h in CIRCUIT if h != head]) for head in CIRCUIT
+}
+plots.table(
+    [(head_name(head), shown(lost)) for head, lost in without_one.items()],
+    columns=["head", f"logit difference lost without it (circuit: {toy_metric(CIRCUIT):.2f})"],
+)
+
+# %% [markdown]
+# "L1H0 and L1H1 are not needed", she writes. "The circuit has four heads." Where is the flaw, and which test would have shown it?
+#
+# Wang and colleagues (2022) saw it coming. Their **minimality** asks of each head v whether there is *some* set K of other heads such that, with
+# K gone, it makes a difference whether v goes too:
+#
+# `score(v) = largest over K of |F(C without K and v) - F(C without K)|`
+#
+# where F is the metric when only those heads run, and C the circuit.
+#
+# ### Exercise 4 · minimality over sets (10 minutes, medium)
 
 
-each = "193, and 1 for the source"
-PASSES = {"noising": each, "denoising": each, "ten points on the way": "11, and 10 back"}
-at_threshold = {method: precision_recall(found_by(method), TRUE) for method in METHODS}
-recall = {method: at_threshold[method][1] for method in METHODS}
-of_ten = {method: precision_recall(top_ten(method), TRUE)[0] for method in METHODS}
+# %% tags=["exercise:utils.circuits.discovery.minimality"]
+def minimality(
+    metric_of: Callable[[Collection], float],
+    circuit: Collection[Hashable],
+    tries: Sequence[Collection[Hashable]],
+) -> dict:
+    """Part v of the circuit C -> the largest |F(C without K and v) - F(C without K)| over tries K.
+
+    Source: Wang et al., 2022 (arXiv 2211.00593).
+
+    Args:
+        metric_of: F, the metric when only these parts run.
+        circuit: the parts of C.
+        tries: sets K of parts; the part in question never counts as a member of K.
+    """
+    ### BEGIN SOLUTION
+    largest = {}
+    for part in circuit:
+        changes = []
+        for gone in tries:
+            left = set(circuit) - set(gone) - {part}
+            changes.append(abs(metric_of(left | {part}) - metric_of(left)))
+        largest[part] = max(changes)
+    return largest
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+minimality = lesson_15.check_minimality(minimality)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Two loops: over the parts, and for each over the tries. In each try, what is left of the circuit without K and without the
+# part?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `left = set(circuit) - set(gone) - {part}`. The change is `metric_of(left | {part}) - metric_of(left)`: with the part, and
+# without it. Take absolute values, then the largest.
+#
+# </details>
+
+# %%
+SETS = [k for n in range(len(CIRCUIT)) for k in itertools.combinations(CIRCUIT, n)]
+over_sets = minimality(toy_metric, CIRCUIT, SETS)
+FOUR = [head for head in CIRCUIT if without_one[head] > 0.05]
+plots.table(
+    [
+        (head_name(head), shown(without_one[head]), shown(over_sets[head]), wiring["jobs"][head_name(head)])
+        for head in CIRCUIT
+    ],
+    columns=["head", "lost without it alone", f"largest over {len(SETS)} sets K", "job"],
+)
+
+# %% [markdown]
+# With K the other twin, each twin is worth **4.0** logits of the circuit's **5.6**. Her four heads alone reach **1.7**. Leave-one-out tested
+# each head *given the other twin*; it never tested the claim that both may go.
+
+# %% tags=["numbers"]
+assert max(abs(without_one[head]) for head in ((1, 0), (1, 1))) < 0.02
+for head in ((1, 0), (1, 1)):
+    claim(f"minimality of {head_name(head)}", over_sets[head], text=4.0, within=0.1)
+claim("the circuit of six", toy_metric(CIRCUIT), text=5.6, within=0.1)
+claim("the four heads alone", toy_metric(FOUR), text=1.7, within=0.1)
+assert len(FOUR) == 4 and min(over_sets.values()) > 1
+
+# %% [markdown]
+# ## 6. SmolLM2: does it recover the chain of lesson 1.4?
+#
+# Now the real model, where the truth is not known. But lesson 1.4 found a chain by hand, link by link:
+
+# %%
+model = load()
+LINKS = {
+    ("L16H0", "L17KV1.k"): "where a name stood: to the induction head's keys",
+    ("L17H4", "L20KV0.v"): "induction head at S2: to the S-inhibition head's values",
+    ("L20H0", "L23H0.q"): "S-inhibition head: tells the name mover where to look",
+    ("L23H0", "logits"): "name mover: raises IO",
+    ("L23H3", "logits"): "name remover: lowers S",
+    ("L24H4", "logits"): "writes against the others",
+}
+figures.diagram(
+    {
+        "L16H0": (0, 0),
+        "L17H4": (2, 0.4),
+        "L20H0": (4, 0.8),
+        "L23H0": (6, 1.2),
+        "L23H3": (6, 0.4),
+        "L24H4": (6, 2),
+        "logits": (8, 1.2),
+    },
+    [
+        ("L16H0", "L17H4", "keys"),
+        ("L17H4", "L20H0", "values"),
+        ("L20H0", "L23H0", "query"),
+        ("L23H0", "logits", "IO up"),
+        ("L23H3", "logits", "S down"),
+        ("L24H4", "logits", "against"),
+    ],
+    title="The chain that lesson 1.4 found by hand",
+)
+
+# %% [markdown]
+# The model has heads and MLPs, and **grouped-query attention**: three query heads share one key and one value. A shared key has one
+# input, so it is one reader: `L17KV1.k` is the key that L17H3, L17H4 and L17H5 share.
+#
+# As in lesson 1.4, the corrupted prompt has S2 swapped: `When Mary and John ..., Mary gave ...`. The other name is right there. Scores
+# come from 8 prompts (`choose`). All exact patches are on 16 prompts with other names (`test`), unless we say otherwise.
+
+
+# %%
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+choose = ioi.prompts(model, 8, generator=seeded(0))
+test = ioi.prompts(model, 16, generator=seeded(1), names=ioi.OTHER_NAMES)
+swapped = test.swapped().tokens
+
+
+def mean_and_error(x: Tensor) -> tuple[float, float]:
+    return x.mean().item(), (x.std() / len(x) ** 0.5).item()
+
+
+def with_error(x: Tensor) -> str:
+    mean, error = mean_and_error(x)
+    return f"{mean:+.2f} ± {error:.2f}"
+
+
+with torch.no_grad():
+    test_clean, test_swapped = test.logit_diff(model(test.tokens)), test.logit_diff(model(swapped))
+print(test.texts[0])
+print(f"logit difference (± standard error): {with_error(test_clean)}, swapped {with_error(test_swapped)}")
+print(f"right name preferred on {(test_clean > 0).float().mean():.0%} of the test prompts")
+
+# %%
+predict(
+    "15.link",
+    "Three of the chain's links: which will one gradient (EAP, clean run) rank lowest?",
+    choices=["L17H4 -> L20KV0.v", "L20H0 -> L23H0.q", "L23H0 -> logits"],
+)
+predict(
+    "15.kept",
+    "Keep only EAP-IG's 300 highest edges of 70,651. Which share of the behaviour is left? "
+    "(Within 0.15 is right.)",
+)
+
+# %% [markdown]
+# Your two functions, on 70,651 edges (about 15 seconds):
+
+# %%
+big = graph(model)
+settings = {"source": choose.swapped().tokens, "metric": choose.logit_diff}
+found = {
+    "EAP": edge_attribution(model, choose.tokens, **settings),
+    "EAP-IG": integrated_edges(model, choose.tokens, **settings, steps=5),
+}
+guess = {method: big.score_of(matrix) for method, matrix in found.items()}
+ranked = {method: sorted(of, key=lambda e: -abs(of[e])) for method, of in guess.items()}
+rank = {m: {edge: i + 1 for i, edge in enumerate(edges)} for m, edges in ranked.items()}
+
+# %% [markdown]
+# ### How many edges does it take?
+#
+# Keep the n edges with the largest scores, whatever their sign, and patch *all others* from the swapped prompt. **Faithfulness** is the share of the
+# gap that is left: 0 when every edge is patched, 1 for the whole model.
+
+# %%
+SIZES = [100, 300, 1000, 3000]
+part = ioi.prompts(model, 12, generator=seeded(2), names=ioi.OTHER_NAMES)
+
+
+def all_but(chosen) -> Tensor:
+    """Every edge except those at these places of the flattened graph."""
+    kept = torch.zeros(big.allowed.numel(), dtype=torch.bool)
+    kept[chosen] = True
+    return big.allowed & ~kept.view_as(big.allowed)
+
+
+places, draw = big.allowed.flatten().nonzero().flatten(), seeded(3)
+orders = {method: matrix.abs().flatten().argsort(descending=True).cpu() for method, matrix in found.items()}
+orders["random edges"] = places[torch.randperm(len(places), generator=draw)]
+sizes = {"EAP": SIZES, "EAP-IG": SIZES, "random edges": [3000]}
+sets = [all_but(orders[method][:n]) for method in orders for n in sizes[method]]
+none, whole, *values = discovery.patched_edges(
+    model,
+    part.tokens,
+    source=part.swapped().tokens,
+    edge_sets=[big.allowed, [], *sets],
+    metric=part.logit_diff,
+    batch_size=12,
+).cpu()
+gap = (whole - none).mean()
+keys = [(method, n) for method in orders for n in sizes[method]]
+kept_share = {key: (value - none) / gap for key, value in zip(keys, values, strict=True)}
+bands = {}
+for method in ("EAP", "EAP-IG"):
+    rows = [mean_and_error(kept_share[method, n]) for n in SIZES]
+    bands[method] = torch.tensor([[m, m - 1.96 * e, m + 1.96 * e] for m, e in rows]).T
+bands["random edges"] = torch.tensor([kept_share["random edges", 3000].mean()] * len(SIZES))
+three_hundred = kept_share["EAP-IG", 300].mean()
+outcome("15.kept", three_hundred, within=0.15)
+figure = plots.curves(
+    {("faithfulness", "12 other prompts, with 95% intervals"): bands},
+    at=SIZES,
+    title="How much of the behaviour do the n highest edges keep?",
+    x="edges kept, of 70,651",
+    grey="random edges",
+)
+figure.update_xaxes(type="log", dtick=1).update_layout(height=400)
+
+# %% [markdown]
+# EAP-IG's 300 highest edges, `0.4%` of the graph, keep **0.74** of the behaviour. EAP's keep less, most clearly when few are kept. As many
+# *random* edges keep nothing. So the repair of section 4 pays on the real model.
+#
+# ### Is the chain in it?
+#
+# Faithful does not mean *the same circuit*. So take the chain link by link. `patch_edge`, yours, is the referee for the links between heads.
+
+# %%
+@torch.no_grad()
+def link_effect(writer: str, reader: str, prompts, source) -> Tensor:
+    """How one edge between two heads moves each prompt's logit difference, by your function."""
+    ends = {"writer": place(writer), "reader": place(reader.replace("KV", "H")), "into": reader[-1]}
+    patched = prompts.logit_diff(patch_edge(model, prompts.tokens, source=source, **ends))
+    return (patched - prompts.logit_diff(model(prompts.tokens))).cpu()
+
+
+to_logits = [edge for edge in LINKS if edge[1] == "logits"]
+at_the_end = discovery.patched_edges(
+    model, test.tokens, source=swapped, edge_sets=[[e] for e in to_logits], metric=test.logit_diff
+)
+effect = {e: link_effect(*e, test, swapped) for e in LINKS if e not in to_logits}
+effect |= {e: (x - test_clean).cpu() for e, x in zip(to_logits, at_the_end, strict=True)}
+lowest = max(list(LINKS)[1:4], key=lambda edge: rank["EAP"][edge])
+outcome("15.link", edge_name(lowest))
 plots.table(
     [
         (
-            m,
-            *(f"{x:.1f}" for x in at_threshold[m]),
-            f"{of_ten[m]:.1f}",
-            PASSES.get(m, "2, and 1 back"),
+            edge_name(edge),
+            with_error(effect[edge]),
+            *(f"{guess[m][edge]:+.2f}, rank {rank[m][edge]:,}" for m in guess),
+            "yes" if rank["EAP-IG"][edge] <= 300 else "no",
         )
-        for m in METHODS
-    ]
-    + [("ten edges at random", "", "", f"{10 / len(EDGES):.2f} on average", 0)],
-    columns=[
-        "method",
-        f"precision above {THRESHOLD}",
-        f"recall above {THRESHOLD}",
-        "true among the ten highest",
-        "passes",
+        for edge in LINKS
     ],
-)
-
-# %%
-found = found_by("attribution, noising")
-figures.circuit_graph(
-    {
-        "found": [e for e in TRUE if e in found],
-        "missed": [e for e in TRUE if e not in found],
-        "false": [e for e in found if e not in TRUE],
-    },
-    **layout,
-    title="In the intact run the gradient misses the twins and the saturated edge",
+    columns=["link of 1.4", "exact patch (logits, ± SE)", "EAP", "EAP-IG", "in EAP-IG's 300?"],
 )
 
 # %% [markdown]
-# No method names a false edge at this threshold (set with the truth at hand: a luxury of the toy). Recall is what they
-# lack. One gradient in the intact run finds **0.5** of the true edges, exact noising **0.6**, one gradient in the contrast run **0.7**, exact
-# denoising **0.8**. The average along the way finds them all: **1.0**.
+# EAP-IG recovers five of the six links: they are among its 20 highest edges of 70,651. One gradient has four of them among its 40 highest. To
+# `L17H4 -> L20KV0.v` it gives a small score, of either sign when other prompts are drawn. The metric is far from linear along this step.
 #
-# That is no guarantee: it worked on these three traps. And choose the ten highest scores without a threshold, and the
-# one-gradient methods name **3** and **2** false edges, since what they miss lies below the largest false edge.
+# **The first link is lost to both, and rightly so.** Up to S2 both prompts are the same, so what L16H0 writes there is the same, and the exact
+# patch does nothing either. Lesson 1.4 needed another contrast for it. So does *Going deeper: another contrast*.
+#
+# L24H4 has the other sign: patched, it *raises* the logit difference. It writes against the right name.
 
 # %% tags=["numbers"]
-assert all(at_threshold[method][0] == 1 for method in METHODS)
-claim("recall, gradient in the intact run", recall["attribution, noising"], text=0.5, within=0)
-claim("recall, exact noising", recall["noising"], text=0.6, within=0)
-claim("recall, gradient in the contrast", recall["attribution, denoising"], text=0.7, within=0)
-claim("recall, exact denoising", recall["denoising"], text=0.8, within=0)
-claim("recall, ten points", recall["ten points on the way"], text=1.0, within=0)
-assert of_ten["ten points on the way"] == 1
-claim(
-    "false edges in the top ten, gradient in the intact run",
-    10 - 10 * of_ten["attribution, noising"],
-    text=3,
-    within=0.01,
+claim("faithfulness of EAP-IG's 300", kept_share["EAP-IG", 300].mean(), text=0.74, within=0.11)
+better = sum(kept_share["EAP-IG", n] - kept_share["EAP", n] for n in SIZES) / len(SIZES)
+assert better.mean() > 3 * mean_and_error(better)[1]
+assert all(kept_share["EAP-IG", n].mean() > kept_share["EAP", n].mean() for n in (100, 300))
+assert abs(kept_share["random edges", 3000].mean()) < 0.05
+assert (test_clean > 0).float().mean() > 0.9 and len(big.edges()) == 70651
+first, second, third, *rest = LINKS
+assert max(rank["EAP-IG"][edge] for edge in LINKS if edge != first) <= 20
+assert rank["EAP"][second] > 50 and max(rank["EAP"][e] for e in (third, *rest)) <= 40
+assert abs(guess["EAP"][second]) < 0.5 * abs(effect[second].mean())
+assert effect[first].abs().max() < 0.01 and rank["EAP-IG"][first] > 1000
+for edge in (second, third, *rest):
+    mean, error = mean_and_error(effect[edge])
+    assert abs(mean) > 3 * error and (mean > 0) == (edge[0] == "L24H4")
+
+# %% [markdown]
+# ### Where nobody looked
+#
+# So far the referee checked edges that somebody named before. That cannot find what *all* have missed. An unbiased check takes one reader and patches
+# *every* edge into it. We take the reader of the link that EAP lost, `L20KV0.v`, with 200 writers (on `choose`). `path_sweep` of lesson 1.4
+# does what your `patch_edge` does, and shares work between patches.
+
+# %%
+READER = "L20KV0.v"
+into = {"receivers": [place(READER.replace("KV", "H"))], "into": "v", "progress": False}
+exact = {}
+for what in ("z", "mlp_out"):
+    swept = path_sweep(
+        model, choose.tokens, choose.swapped().tokens, choose.logit_diff, what=what, **into
+    ).effect
+    for layer in range(20):
+        if what == "z":
+            exact |= {head_name((layer, h)): swept[layer, h].item() for h in range(9)}
+        else:
+            exact[f"MLP{layer}"] = swept[layer].item()
+largest = sorted(exact, key=lambda writer: -abs(exact[writer]))[:3]
+plots.scatter(
+    {writer: (guess["EAP"][writer, READER], value) for writer, value in exact.items()},
+    named=largest,
+    diagonal="a perfect guess",
+    title="Every edge into L20KV0.v: does one gradient see what the exact patch sees?",
+    x="EAP (logits)",
+    y="exact patch (logits)",
 )
-claim(
-    "false edges in the top ten, gradient in the contrast",
-    10 - 10 * of_ten["attribution, denoising"],
-    text=2,
-    within=0.01,
+
+
+# %%
+def judged(method: str, threshold: float = 0.1) -> tuple:
+    """Against exact patches: precision, recall, and the correlation over all writers."""
+    guessed = {writer: guess[method][writer, READER] for writer in exact}
+    true = {writer for writer in exact if abs(exact[writer]) > threshold}
+    named = {writer for writer in exact if abs(guessed[writer]) > threshold}
+    pairs = torch.tensor([(guessed[writer], exact[writer]) for writer in exact])
+    shared = [w for w in true & named if (guessed[w] > 0) == (exact[w] > 0)]
+    correlation = torch.corrcoef(pairs.T)[0, 1].item()
+    return len(shared) / max(1, len(named)), len(shared) / len(true), correlation
+
+
+plots.table(
+    [(method, *(f"{value:.2f}" for value in judged(method))) for method in guess],
+    columns=["into L20KV0.v", "precision (above 0.1, right sign)", "recall", "correlation"],
 )
 
 # %% [markdown]
-# One more look at the list of true edges. The name mover L2H0 must *read* the names to copy them: the edge
-# `embed -> L2H0.v`. It is not on the list, and no method finds it. Why? Both runs have the *same* two names in front, where
-# it looks, so the edge brings it the same in both. **A circuit is always the circuit of a contrast.** What your two runs have in
-# common, no patch can show.
+# The largest writer into this reader is **MLP17**, which is not in lesson 1.4's chain at all. It stands between L17H4 and L20H0. EAP does not see it,
+# nor L17H4. EAP-IG sees both. But look at its precision: it names edges, such as MLP18's, which do little or have the other sign.
 #
-# ## 4. Pruning: ACDC
+# So neither is a list of *the* edges. Report scores with exact patches for what you rely on, and for one reader that you did not choose by its scores.
+
+# %% tags=["numbers"]
+assert largest[0] == "MLP17" and "L17H4" in largest
+assert all(guess["EAP"][w, READER] > 0.3 * exact[w] for w in ("MLP17", "L17H4"))
+assert all(guess["EAP-IG"][w, READER] < 0.8 * exact[w] for w in ("MLP17", "L17H4"))
+assert judged("EAP-IG")[2] > 0.5 > judged("EAP")[2] + 0.1
+assert judged("EAP-IG")[1] > judged("EAP")[1] and judged("EAP-IG")[0] < 0.75
+assert guess["EAP-IG"]["MLP18", READER] > 0.2 > exact["MLP18"]
+by_hand = link_effect("L17H4", READER, choose, choose.swapped().tokens)
+assert abs(by_hand.mean() - exact["L17H4"]) < 1e-3
+
+# %% [markdown]
+# ## 7. A model you have not seen
 #
-# The twins are lost when edges are taken away *one at a time*. What if they *stay* away? **ACDC** (Conmy and colleagues,
-# 2023) does that: go through the edges from the logits back to the embedding, take each out, and if that adds
-# less than a threshold to the damage, leave it out for good.
+# ### Investigation · what does EAP miss? (8 minutes, medium)
 #
-# *Predict first:* what will it do with the twins?
+# `wired/rewired` is a second toy. It does the same task, on the same prompts. Its heads stand elsewhere, one job has *more* copies, and there is no list of
+# true edges. **Which true edges does EAP, in the clean run, give less than 5% of the gap?**
 #
-# ### Exercise 3 · greedy pruning (15 minutes, medium)
+# An edge is true if patching it, *alone or together with its copies*, costs more than 5%. Budget: your scores, as often as you like, and at most 12 sets of
+# edges patched exactly (`cost`). Answer with a list of edges: `[("L0H1", "L1H2.k"), ...]`.
+
+# %%
+other = load("wired/rewired", device="cpu")
+
+
+def cost(*edges) -> float:
+    """The share of the gap that is lost when these edges are patched together, exactly."""
+    settings = {"source": task.corrupted, "metric": task.logit_diff}
+    every, plain, got = discovery.patched_edges(
+        other, task.clean, edge_sets=[graph(other).allowed, [], edges], **settings
+    ).mean(1).tolist()
+    return (plain - got) / (plain - every)
+
+
+cost(("L0H0", "L1H0.v"))
+
+# %% tags=["answer:missed"]
+### BEGIN SOLUTION
+missed = [("embed", "L0H2.q")]
+for copy in (1, 2, 3):
+    missed += [("L0H2", f"L1H{copy}.v"), (f"L1H{copy}", "L2H3.q")]
+### END SOLUTION
+
+# %% tags=["check"]
+missed = lesson_15.check_missed(missed)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Score all edges of `other` twice, with `edge_attribution` and with `integrated_edges`. Divide by the gap, and list the edges on which the two
+# disagree.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Then patch suspects exactly: each kind of edge alone, in pairs, all together. With three copies, pairs cost nothing either. The edge
+# out of a copy and the edge into it lie on one path.
+#
+# </details>
+
+# %% tags=["numbers"]
+settings = {"source": task.corrupted, "metric": task.logit_diff}
+with torch.no_grad():
+    own_gap = (task.logit_diff(other(task.clean)) - task.logit_diff(other(task.corrupted))).mean()
+one = graph(other).score_of(edge_attribution(other, task.clean, **settings) / own_gap)
+many = graph(other).score_of(integrated_edges(other, task.clean, **settings, steps=10) / own_gap)
+assert {e for e in one if abs(one[e]) < 0.05 < abs(many[e])} == set(missed)
+ins, outs = ([e for e in missed if e[0][:2] == layer] for layer in ("L0", "L1"))
+assert cost(*ins) > 0.6 and cost(*outs) > 0.6 and cost(missed[0]) > 0.6
+assert max(cost(*pair) for pair in itertools.combinations(ins, 2)) < 0.05
+
+# %% [markdown]
+# ## Going deeper: prune instead of rank
+#
+# The twins are lost when edges are patched one at a time. What if they *stay* patched? **ACDC** (Conmy and colleagues, 2023) goes through the edges from
+# the logits back to the embedding, patches each, and if that adds less than a threshold to the damage, leaves it patched for good. What will it do
+# with the twins?
+#
+# ### Exercise 5 · prune (15 minutes, medium)
 
 
 # %% tags=["exercise:utils.circuits.discovery.prune"]
@@ -541,108 +971,305 @@ prune = lesson_15.check_prune(prune)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Keep two things: the set `removed`, and `done`, the damage that this set does. They change only when a part
-# goes.
+# Keep two things: the set `removed`, and `done`, the damage that this set does. They change only when a part goes.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `removed | {part}` is a new set, and `removed` is still the old one: if the part must stay, there is nothing to
-# put back.
+# `removed | {part}` is a new set, and `removed` is still the old one: if the part must stay, there is nothing to put back.
 #
 # </details>
 
 
 # %%
+few_names = names.prompts(every=5)
+
+
 def toy_damage(removed) -> float:
-    """How far the metric moves when all these edges are noised, as a share of the gap."""
-    return abs(toy_diff - toy_patched(intact, contrast, [removed])[0]) / toy_gap
+    """How far the logit difference moves with all these edges patched, as a share of the gap."""
+    settings = {"source": few_names.corrupted, "metric": few_names.logit_diff}
+    got = discovery.patched_edges(toy, few_names.clean, edge_sets=[removed], **settings)
+    return abs(clean_diff - got.mean().item()) / GAP
 
 
 pruned = {
-    "from the logits back": prune(EDGES[::-1], toy_damage, threshold=THRESHOLD),
-    "from the embedding on": prune(EDGES, toy_damage, threshold=THRESHOLD),
+    "from the logits back": prune(EDGES[::-1], toy_damage, threshold=0.05),
+    "from the embedding on": prune(EDGES, toy_damage, threshold=0.05),
 }
 left = pruned["from the logits back"]
 figures.circuit_graph(
     {
-        "found": [e for e in TRUE if e in left],
-        "missed": [e for e in TRUE if e not in left],
-        "false": [e for e in left if e not in TRUE],
+        "kept": [e for e in TRUE if e in left],
+        "true, but gone": [e for e in TRUE if e not in left],
+        "kept, but false": [e for e in left if e not in TRUE],
     },
-    **layout,
-    title="Pruning keeps one of the twins, and has found a circuit that works",
+    n_layers=3,
+    n_heads=4,
+    title="What is left after pruning from the logits back?",
 )
 
 # %% tags=["nbval-check-output"]
 for order, kept in pruned.items():
-    missed = [edge_name(edge) for edge in TRUE if edge not in kept]
-    print(f"{order}: {precision_recall(kept, TRUE)}, missed {missed}")
+    gone = [edge_name(edge) for edge in TRUE if edge not in kept]
+    print(f"{order}: keeps {len(kept)}, of them {len(set(kept) & set(TRUE))} true; lost {gone}")
 
 # %% [markdown]
-# Pruning finds **0.8** of the true edges and no false one. The first twin goes, at no cost. Then the second has to stay.
-# *Which* one stays depends on the order alone: go the other way, and the other twin is "the circuit".
-#
-# So the result is *a* circuit that works, not *the* circuit. It is smaller than the truth, and by looking only at how
-# well it works you could not tell. Remember that when we come to *completeness*.
+# No false edge is left, and one of the twins is gone. *Which* one depends on the order alone. The result is *a* circuit that works, not *the* circuit, and
+# by its faithfulness you cannot tell. It cost 193 forward passes; on SmolLM2 it would be 70,651.
 
 # %% tags=["numbers"]
 for kept in pruned.values():
-    assert precision_recall(kept, TRUE) == (1.0, 0.8)
-claim("recall of pruning", precision_recall(left, TRUE)[1], text=0.8, within=0)
+    assert set(kept) < set(TRUE) and len(kept) == 8
 one_way, other_way = ({e for e in TWINS if e in kept} for kept in pruned.values())
 assert len(one_way) == len(other_way) == 2 and not one_way & other_way
 
 # %% [markdown]
-# ## 5. Seventy thousand edges: SmolLM2
+# ## Going deeper: is anything missing?
 #
-# Now the real model, on the prompts of lessons 1.3 and 1.4, with the same contrast: a third name at S2. `train` and `test`
-# use one template, `When ...`, with the right name first.
+# **Completeness** (Wang and colleagues, 2022) asks whether the circuit holds *all* that the model uses. Take some heads K out of the circuit, and the same K out of the
+# whole model. If the model stands it better, it has something that the circuit lacks. K = nothing compares the two as they are. The K that matters is the worst one.
+#
+# ### Exercise 6 · the worst K (12 minutes, medium)
+
+
+# %% tags=["exercise:utils.circuits.discovery.worst_removal"]
+def worst_removal(
+    metric_of: Callable[[Collection], float],
+    circuit: Collection[Hashable],
+    everything: Collection[Hashable],
+    *,
+    size: int,
+) -> list:
+    """A set K of the circuit's parts whose loss makes circuit C and whole model M differ much.
+
+    Greedy: each time the part that makes |F(M without K) - F(C without K)| largest joins K. Source:
+    Wang et al., 2022 (arXiv 2211.00593).
+
+    Args:
+        metric_of: F, the metric when only these parts run.
+        circuit: the parts of C.
+        everything: the parts of M.
+        size: how many parts K gets.
+
+    Returns:
+        The parts of K, in the order in which they joined.
+    """
+    ### BEGIN SOLUTION
+    removed = []
+
+    def difference(part) -> float:
+        gone = {*removed, part}
+        return abs(metric_of(set(everything) - gone) - metric_of(set(circuit) - gone))
+
+    for _ in range(size):
+        left = [part for part in circuit if part not in removed]
+        removed.append(max(left, key=difference))
+    return removed
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+worst_removal = lesson_15.check_worst_removal(worst_removal)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Write the difference for one candidate first: with K and the candidate gone, `metric_of` of what is left of the model, and of
+# what is left of the circuit.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `max(candidates, key=difference)` gives the worst one. Append it to K, and repeat `size` times with those that are left.
+#
+# </details>
 
 # %%
-from dataclasses import replace
-
-model = load()
-cfg = model.cfg
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-# All choices are made on `train`; `test` has other names.
-train = ioi.prompts(model, 8, generator=seeded(0))
-test = ioi.prompts(model, 24, generator=seeded(1), names=ioi.OTHER_NAMES)
-with torch.no_grad():
-    gate = {
-        "train": (
-            train.logit_diff(model(train.tokens)),
-            train.logit_diff(model(train.third_name().tokens)),
-        ),
-        "test": (
-            test.logit_diff(model(test.tokens)),
-            test.logit_diff(model(test.third_name().tokens)),
-        ),
-    }
-print(train.texts[0])
+ALL_TOY = [(layer, head) for layer in range(3) for head in range(4)]
+FIVE = sorted({place(end) for edge in left for end in edge if end[0] == "L"})
+worst = worst_removal(toy_metric, FIVE, ALL_TOY, size=1)
 plots.table(
     [
-        (
-            name,
-            len(own),
-            f"{(own > 0).float().mean():.2f}",
-            f"{own.mean():.2f}",
-            f"{other.mean():.2f}",
-        )
-        for name, (own, other) in gate.items()
+        (name, *(shown(toy_metric(set(of) - set(gone))) for of in (FIVE, ALL_TOY)))
+        for name, gone in {"nothing": [], f"the worst, {head_name(worst[0])}": worst}.items()
     ],
-    columns=["prompts", "number", "right name preferred", "logit difference", "with a third name"],
+    columns=["K (toy, heads that pruning left)", "circuit without K", "model without K"],
 )
 
 # %% [markdown]
-# The gate: on `test` the right name is preferred in a share of **1.0** of the prompts, by **4.3** logits.
+# The pruned toy circuit is as good as the model, until its remaining twin goes. Then the model has the other twin, and the circuit has nothing.
 #
-# TransformerLens has edge attribution. Does it take this model?
+# Now SmolLM2, with heads as parts. All MLPs stay, and heads outside the circuit give what they give on the swapped prompt. Two circuits: the six heads of
+# lesson 1.4's chain, and the eight heads whose edges score highest in EAP-IG (the sum over a head's outgoing edges). The control is random heads, as many as in the larger circuit.
+
+# %%
+HEADS = [(layer, h) for layer in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
+CHAIN = sorted({place(end.replace("KV", "H")) for edge in LINKS for end in edge[:1]})
+total = found["EAP-IG"].sum(1).abs().cpu()
+by_score = sorted(HEADS, key=lambda head: -total[big.writers.index(head_name(head))])
+EIGHT = sorted(by_score[:8])
+draw = seeded(4)
+control = [
+    random_heads(8, layers=range(model.cfg.n_layers), n_heads=9, but=[], generator=draw) for _ in range(6)
+]
+
+
+def share_of(circuits) -> list[Tensor]:
+    """Faithfulness of circuits of heads on `test`, prompt by prompt."""
+    none, whole, *got = discovery.circuit_values(
+        model, test.tokens, source=swapped, circuits=[[], HEADS, *circuits], metric=test.logit_diff
+    ).cpu()
+    return [(each - none) / (whole - none).mean() for each in got]
+
+
+by_hand, by_program, *at_random = share_of([CHAIN, EIGHT, *control])
+plots.table(
+    [
+        (f"the chain, {len(CHAIN)} heads", with_error(by_hand)),
+        ("EAP-IG, 8 heads", with_error(by_program)),
+        ("EAP-IG minus chain, paired", with_error(by_program - by_hand)),
+        ("8 random heads, 6 draws", ", ".join(f"{each.mean():.2f}" for each in at_random)),
+    ],
+    columns=["circuit", "faithfulness on test (± standard error)"],
+)
+
+# %% tags=["nbval-check-output"]
+print("in both:", [head_name(head) for head in CHAIN if head in EIGHT])
+
+# %%
+on_choose = discovery.metric_of_heads(
+    model, choose.tokens, source=choose.swapped().tokens, metric=choose.logit_diff
+)
+K = worst_removal(on_choose, CHAIN, HEADS, size=1)
+REMOVALS = {"nothing": [], f"the worst, {head_name(K[0])}": K, "all six": CHAIN}
+circuits = [set(of) - set(gone) for gone in REMOVALS.values() for of in (CHAIN, HEADS)]
+broken = share_of(circuits)
+broken = dict(zip(REMOVALS, zip(broken[::2], broken[1::2], strict=True), strict=True))
+plots.table(
+    [
+        (name, shown(alone.mean().item()), shown(full.mean().item()), with_error(full - alone))
+        for name, (alone, full) in broken.items()
+    ],
+    columns=["K (chosen on choose)", "chain without K", "model without K", "difference, paired (test)"],
+)
+
+# %% [markdown]
+# Read the last column. With nothing removed, the chain lacks a quarter of the behaviour. With L24H4 gone, the difference is larger: outside the chain are heads that help,
+# and part of their help shows only when L24H4, which writes against the answer, is gone. So K = nothing hides part of what is missing, as it did with the twins. With all six gone the chain is at 0 by definition, and the rest of the model is slightly *below* 0.
+# The chain is faithful for the most part, and it is **not complete**.
+#
+# Is every head of the chain needed? Your `minimality`, over all 32 sets K of the other heads:
+
+# %%
+few = ioi.prompts(model, 8, generator=seeded(5), names=ioi.OTHER_NAMES)
+subsets = [frozenset(k) for n in range(7) for k in itertools.combinations(CHAIN, n)]
+by_set = dict(
+    zip(
+        subsets,
+        discovery.circuit_values(
+            model, few.tokens, source=few.swapped().tokens, circuits=subsets, metric=few.logit_diff
+        ).cpu(),
+        strict=True,
+    )
+)
+needed = minimality(lambda kept: by_set[frozenset(kept)].mean().item(), CHAIN, subsets)
+alone = {h: by_set[frozenset(CHAIN)] - by_set[frozenset(CHAIN) - {h}] for h in CHAIN}
+plots.table(
+    [(head_name(head), with_error(alone[head]), f"{needed[head]:.2f}") for head in CHAIN],
+    columns=["head of the chain", "lost without it alone (logits, ± SE)", "minimality: largest over K"],
+)
+
+# %% [markdown]
+# L16H0 does nothing in this contrast, for any K, as section 6 said. Every other head has a K with which it counts. The largest of 32 noisy differences is biased upwards,
+# so compare it with L16H0's, and not with 0.
+
+# %% tags=["numbers"]
+assert abs(toy_metric(FIVE) - toy_metric(ALL_TOY)) < 0.1
+assert toy_metric(set(ALL_TOY) - set(worst)) - toy_metric(set(FIVE) - set(worst)) > 3
+assert len(FIVE) == 5 and by_hand.mean() > 0.6 and by_program.mean() > 0.6
+assert max(abs(each.mean()) for each in at_random) < 0.35
+assert len(set(CHAIN) & set(EIGHT)) >= 4 and (16, 0) not in EIGHT
+more = {name: full - chain for name, (chain, full) in broken.items()}
+mean, error = mean_and_error(more["all six"])
+assert mean < -2 * error and K == [(24, 4)]
+mean, error = mean_and_error(more["the worst, L24H4"] - more["nothing"])
+assert mean > 3 * error
+assert needed[16, 0] < 0.05 < 0.2 < min(needed[head] for head in CHAIN if head != (16, 0))
+
+# %% [markdown]
+# ## Going deeper: another contrast
+#
+# Exchange the first two names: `When John and Mary ..., John gave` against `When Mary and John ..., John gave`. The answer is the same in both, and what
+# differs is *where* each name stands. A patch that carries only the position now misleads the model.
+
+
+# %%
+def exchanged(prompts) -> Tensor:
+    tokens, (a, b) = prompts.tokens.clone(), (prompts.positions[x] for x in ("IO", "S1"))
+    tokens[:, [a, b]] = tokens[:, [b, a]]
+    return tokens
+
+
+FIRST, AGAINST = ("L16H0", "L17KV1.k"), ("L24H4", "logits")
+four = ioi.prompts(model, 4, generator=seeded(6))
+settings = {"source": exchanged(four), "metric": four.logit_diff}
+by_order = {
+    "EAP": big.score_of(edge_attribution(model, four.tokens, **settings)),
+    "EAP-IG": big.score_of(integrated_edges(model, four.tokens, **settings, steps=5)),
+}
+order_rank = {
+    m: {e: i + 1 for i, e in enumerate(sorted(of, key=lambda e: -abs(of[e])))} for m, of in by_order.items()
+}
+plain, *patched = discovery.patched_edges(
+    model, test.tokens, source=exchanged(test), edge_sets=[[], [FIRST], [AGAINST]], metric=test.logit_diff
+).cpu()
+order_effect = {e: each - plain for e, each in zip((FIRST, AGAINST), patched, strict=True)}
+plots.table(
+    [
+        (edge_name(e), with_error(effect[e]), with_error(order_effect[e]))
+        + tuple(f"{by_order[m][e]:+.2f}, rank {order_rank[m][e]:,}" for m in by_order)
+        for e in (FIRST, AGAINST)
+    ],
+    columns=["link", "exact, S2 swapped", "exact, names exchanged", "EAP, exchanged", "EAP-IG, exchanged"],
+)
+
+# %% [markdown]
+# Now the first link is one of the strongest, and *the repair fails on it*. EAP gives it the right sign and a small part of its effect. EAP-IG gives it almost nothing,
+# or the opposite sign: halfway between the two prompts *both* names stand at *both* places, so there is no position to read. A straight way between two embeddings can lead through
+# inputs that no prompt has.
+#
+# L24H4's link has the opposite sign in the two contrasts. It is not "a head that writes against the right name": what it writes depends on which
+# names stand where. A sign belongs to a head *and* a contrast.
+#
+# The sign of L8H1 depends on the contrast as well. Where does it look from S2, and what does it do?
+
+# %%
+_, cache = model.run_with_cache(test.tokens, names_filter="blocks.8.attn.hook_pattern")
+look = cache["pattern", 8][:, 1, test.positions["S2"], test.positions["S1"]].mean().item()
+rows = []
+for name, source in {
+    "S2 is a third name": test.third_name().tokens,
+    "S2 swapped": swapped,
+}.items():
+    full, less = discovery.circuit_values(
+        model,
+        test.tokens,
+        source=source,
+        circuits=[HEADS, [head for head in HEADS if head != (8, 1)]],
+        metric=test.logit_diff,
+    ).cpu()
+    rows.append((name, less - full))
+print(f"L8H1 gives {look:.2f} of its attention at S2 to S1")
+plots.table(
+    [(name, with_error(each)) for name, each in rows],
+    columns=["corrupted prompt", "L8H1 patched: change of the logit difference"],
+)
+
+# %% [markdown]
+# L8H1 is a **duplicate-token head**: from S2 it looks at S1. With a third name at S2 there is no duplicate, and patching it hurts. With S2 swapped there is a
+# duplicate in both prompts, and patching it hurts no more. So it is in the circuit of one contrast and not of the other.
+#
+# TransformerLens has edge attribution too, position by position. For this model it refuses, for the reason given in section 6:
 
 # %%
 from transformer_lens.tools.analysis.attribution_patching import (
@@ -650,887 +1277,99 @@ from transformer_lens.tools.analysis.attribution_patching import (
     attribution_patch,
 )
 
-one = replace(train, tokens=train.tokens[:1], io=train.io[:1], s=train.s[:1])
-one_contrast = train.third_name().tokens[:1]
-
-
-def one_metric(logits: torch.Tensor) -> torch.Tensor:
-    return one.logit_diff(logits).mean()
-
-
-by_node = attribution_patch(model, one.tokens, one_contrast, one_metric)
 try:
     attribution_patch(
-        model, one.tokens, one_contrast, one_metric, EdgeAttributionConfig(granularity="edge")
+        model,
+        choose.tokens[:1],
+        choose.swapped().tokens[:1],
+        lambda logits: logits[:, -1, choose.io[0]].mean() - logits[:, -1, choose.s[0]].mean(),
+        EdgeAttributionConfig(granularity="edge"),
     )
 except ValueError as refusal:
     print(refusal)
 
-# %% [markdown]
-# By node it does; by edge it refuses, because of **grouped-query attention**. In TransformerLens's graph every query
-# head has a key and a value reader of its own. Here three query heads *share* one key and one value. There is no edge
-# "into the key of L23H3" alone: whoever patches it patches the keys of L23H4 and L23H5 as well.
-#
-# The remedy is to give each reader its true size. `discovery.graph` has one key reader and one value reader for each
-# *shared* head, and calls it `L23KV1.k`. The rest stays as it was: MLPs are writers and readers as well.
-#
-# Two checks of our own code before we trust it. On a small model with one key for each query, our edge scores are equal to
-# TransformerLens's (`tests/test_circuits.py`). And on this model, all edges of one writer must add up
-# to TransformerLens's score of that *node*, because the gradient by the stream is the sum of the gradients
-# of all that read it:
-
-# %%
-smol = discovery.graph(model)
-ours = discovery.edge_attribution(
-    model, one_contrast, source=one.tokens, metric=one.logit_diff
-).sum(1)
-node_of = {"embed": "embed", "attn_head_out": "L{0.layer}H{0.head}", "mlp_out": "MLP{0.layer}"}
-theirs = dict.fromkeys(smol.writers, 0.0)
-for node, score in by_node.node_scores.items():  # theirs are kept position by position
-    theirs[node_of[node.kind].format(node)] += score
-disagreement = max(abs(a - b) for a, b in zip(ours.tolist(), theirs.values(), strict=True))
-print(f"{len(smol.edges()):,} edges; the sums differ by {disagreement:.0e} at most")
-
 # %% tags=["numbers"]
-claim("share of test prompts right", (gate["test"][0] > 0).float().mean(), text=1.0, within=0.05)
-claim("logit difference on test", gate["test"][0].mean(), text=4.3, within=0.2)
-assert len(smol.edges()) == 70651 and disagreement < 1e-3 < max(map(abs, theirs.values()))
-
-# %% [markdown]
-# So far we know that the *arithmetic* is right. Is the *guess* any good? We patch some edges exactly: the 24 with the
-# highest scores, and 12 drawn at random from all. Noising, on four prompts.
-
-# %%
-attribution = {
-    "noising": discovery.edge_attribution(
-        model, train.tokens, source=train.third_name().tokens, metric=train.logit_diff
-    ),
-    "denoising": discovery.edge_attribution(
-        model, train.third_name().tokens, source=train.tokens, metric=train.logit_diff
-    ),
-}
-few = replace(train, tokens=train.tokens[:4], io=train.io[:4], s=train.s[:4])
-few_contrast = train.third_name().tokens[:4]
-guess = smol.score_of(
-    discovery.edge_attribution(model, few.tokens, source=few_contrast, metric=few.logit_diff)
-)
-ranked = sorted(guess, key=lambda edge: -abs(guess[edge]))
-drawn = [list(guess)[i] for i in torch.randperm(len(guess), generator=seeded(2))[:12]]
-highest = ranked[:24]
-measured = discovery.patched_edges(
-    model,
-    few.tokens,
-    source=few_contrast,
-    edge_sets=[(), *([edge] for edge in highest + drawn)],
-    metric=few.logit_diff,
-)
-exact = dict(zip(highest + drawn, (measured[1:] - measured[0]).tolist(), strict=True))
-points = {edge_name(edge): (guess[edge], exact[edge]) for edge in exact}
-WORST = max(exact, key=lambda edge: abs(exact[edge] - guess[edge]))
-plots.scatter(
-    points,
-    named=[edge_name(WORST)],
-    diagonal="a perfect guess",
-    title=f"The guess is good for most edges, and far off for {edge_name(WORST)}",
-    x="edge attribution (logits)",
-    y="exact patch (logits)",
-)
-
-
-# %%
-def correlation(edges, guessed) -> float:
-    pairs = torch.tensor([(guessed[edge], exact[edge]) for edge in edges])
-    return torch.corrcoef(pairs.T)[0, 1].item()
-
-
-without_worst = [edge for edge in highest if edge != WORST]
-five_points = smol.score_of(
-    discovery.edge_attribution(
-        model, few.tokens, source=few_contrast, metric=few.logit_diff, steps=5
-    )
-)
-plots.table(
-    [
-        (name, *(f"{correlation(edges, guessed):.2f}" for guessed in (guess, five_points)))
-        for name, edges in {
-            "24 highest": highest,
-            f"24 highest, without {edge_name(WORST)}": without_worst,
-            "12 at random": drawn,
-        }.items()
-    ],
-    columns=["edges", "correlation with the exact patch: one gradient", "five points"],
-)
-
-# %%
-plots.table(
-    [
-        ("exact", f"{exact[WORST]:.1f}"),
-        ("one gradient", f"{guess[WORST]:.1f}"),
-        ("five points on the way", f"{five_points[WORST]:.1f}"),
-    ],
-    columns=["", f"effect of {edge_name(WORST)}, logits"],
-)
-
-# %% [markdown]
-# For the 24 highest the correlation is **0.88**; and without one edge, `embed -> MLP0`, it is **0.99**. For that edge the
-# guess is **-1.0** logits and the truth **-3.9**. MLP0 turns the embedding of a name into what all later layers
-# read; a gradient follows the tangent from one name, and another name is not on the tangent. Five
-# gradients on the way repair this one: **-4.1**. (Not the rest: it was chosen as the worst. Without it their correlation is
-# **0.97**, no better than one gradient's.)
-#
-# Among the random edges hardly any does anything: the largest exact effect is **0.01** logits. A correlation over such
-# edges rests on one or two of them, so do not quote it.
-
-# %% tags=["numbers"]
-assert WORST == ("embed", "MLP0")
-assert guess["L23H3", "logits"] < 0 < guess["L23H3", "L24H4.q"]
-claim("correlation, 24 highest", correlation(highest, guess), text=0.88, within=0.05)
-claim("correlation without the worst", correlation(without_worst, guess), text=0.99, within=0.01)
-claim("the same, five points", correlation(without_worst, five_points), text=0.97, within=0.02)
-assert correlation(without_worst, five_points) < correlation(without_worst, guess)
-claim("guess for embed -> MLP0", guess[WORST], text=-1.0, within=0.2)
-claim("exact effect of embed -> MLP0", exact[WORST], text=-3.9, within=0.2)
-claim("five points for embed -> MLP0", five_points[WORST], text=-4.1, within=0.2)
-claim(
-    "largest exact effect of a random edge",
-    max(abs(exact[edge]) for edge in drawn),
-    text=0.01,
-    within=0.01,
-)
-
-# %% [markdown]
-# The strongest edges, largest first. A score is the change of the metric when the edge is noised, so a helpful edge is
-# negative:
-
-# %% tags=["nbval-check-output"]
-for rank, edge in enumerate(ranked[:8], 1):
-    print(rank, f"{edge_name(edge):18} {guess[edge]:.1f}")
-
-# %% [markdown]
-# With lessons 1.3 and 1.4 you can read a story in them. A name goes through MLP0 into the value that L23H3 reads (`L23KV1.v`),
-# and L23H3 lowers the giver's name at the logits. The second line has the other sign: what L23H3 tells the query of L24H4
-# works *against* the right name.
-#
-# ## 6. From edges to a circuit of heads
-#
-# A circuit of 70,000 edges is hard to look at. From here on we do what the IOI paper (Wang and colleagues, 2022) did: the
-# parts are the **heads**, 270 of them, and **all MLPs stay** in place. A circuit is a set of heads; every head outside
-# it gives the same `fill` whatever the prompt. The fill is its mean output, position by position, over 32 other prompts
-# *of the contrast* with the same template. So it knows the template, and no name in particular.
-#
-# ### Exercise 4 · only these heads (10 minutes, easy)
-
-
-# %% tags=["exercise:utils.circuits.discovery.keep_heads"]
-def keep_heads(
-    z: Float[Tensor, "batch pos head d_head"],
-    fill: Float[Tensor, "#batch pos head d_head"],
-    kept: Sequence[int],
-) -> Float[Tensor, "batch pos head d_head"]:
-    """A copy of `z` in which every head that is not in `kept` gives `fill`.
-
-    Args:
-        z: one layer's head outputs.
-        fill: the same for all prompts (one row), or a row for each prompt.
-        kept: the heads of this layer that belong to the circuit; perhaps none.
-    """
-    ### BEGIN SOLUTION
-    keep = torch.zeros(z.shape[2], dtype=torch.bool, device=z.device)
-    keep[list(kept)] = True
-    return torch.where(keep[:, None], z, fill)
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-keep_heads = lesson_15.check_keep_heads(keep_heads)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Which heads are replaced? Those of `range(z.shape[2])` that are *not* in `kept`. Or make a mask over heads.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `torch.where(mask[:, None], z, fill)` with a mask [head] takes from `z` where it is True, and from `fill` elsewhere;
-# `[:, None]` lines the mask up with the last two axes. It also widens a fill of one row.
-#
-# </details>
-
-# %% [markdown]
-# How well does a circuit do alone? **Faithfulness** puts the metric on a scale: 0 is what the model does with *no* head
-# left (all give their fill), 1 is what the whole model does.
-#
-# ### Exercise 5 · faithfulness (10 minutes, easy)
-
-
-# %% tags=["exercise:utils.circuits.discovery.faithfulness"]
-def faithfulness(
-    metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
-) -> float:
-    """Which share of what the heads do together the circuit does alone: 0 nothing, 1 all.
-
-    Args:
-        metric_of: `metric_of(parts)` is the metric when only these parts run.
-        circuit: the parts of the circuit.
-        everything: all parts of the model.
-    """
-    ### BEGIN SOLUTION
-    none, whole = metric_of([]), metric_of(everything)
-    return (metric_of(circuit) - none) / (whole - none)
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-faithfulness = lesson_15.check_faithfulness(faithfulness)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# It is lesson 1.4's *restored* again: (patched - base) / (source - base). What is the base when nothing is
-# left?
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `metric_of([])` is the base. Subtract it above the line and below.
-#
-# </details>
-
-# %% [markdown]
-# Which heads? A head's edges add up to its *node* score; the edges told you what the score is made of. Three rankings: by
-# **size**, whichever the sign, in the direction where it is larger; or the most **helpful** first, and those that *lower*
-# the metric last, by noising or by denoising. The control is random heads, three draws here and more below.
-#
-# *Predict first:* how many heads of 270 will it take to reach a faithfulness of `0.8`? Is more always better?
-
-# %%
-from utils.heads import head_name, random_heads
-
-HEADS = [(layer, h) for layer in range(cfg.n_layers) for h in range(cfg.n_heads)]
-at = [smol.writers.index(head_name(head)) for head in HEADS]
-head_scores = {way: scores.sum(1)[at].cpu() for way, scores in attribution.items()}
-size = torch.maximum(head_scores["noising"].abs(), head_scores["denoising"].abs())
-RANKS = {
-    "largest effect first": [HEADS[i] for i in size.argsort(descending=True)],
-    "most helpful first, noising": [HEADS[i] for i in head_scores["noising"].argsort()],
-    "most helpful first, denoising": [
-        HEADS[i] for i in head_scores["denoising"].argsort(descending=True)
-    ],
-}
-
-
-def mean_fill(names, **wording) -> torch.Tensor:
-    """Every head's mean output on 32 prompts of the contrast, position by position."""
-    others = ioi.prompts(model, 32, generator=seeded(77), names=names, **wording)
-    return discovery.head_z(model, others.third_name().tokens).mean(1, keepdim=True)
-
-
-fill = {"train": mean_fill(ioi.NAMES), "test": mean_fill(ioi.OTHER_NAMES)}
-on_test = discovery.metric_of_heads(model, test.tokens, fill=fill["test"], metric=test.logit_diff)
-# The curves need many runs: they use the first 8 of the test prompts.
-part = replace(test, tokens=test.tokens[:8], io=test.io[:8], s=test.s[:8])
-SIZES = [5, 10, 20, 40, 160]
-shuffled = [[HEADS[i] for i in torch.randperm(270, generator=seeded(10 + i))] for i in range(3)]
-orders = [*RANKS.values(), *shuffled]
-curve = discovery.circuit_metric(
-    model,
-    part.tokens,
-    circuits=[[], HEADS, *(order[:n] for order in orders for n in SIZES)],
-    fill=fill["test"],
-    metric=part.logit_diff,
-).cpu()
-curve, (part_none, part_whole) = curve[2:].view(len(orders), len(SIZES)), curve[:2]
-curve = (curve - part_none) / (part_whole - part_none)
-plots.lines(
-    {
-        **dict(zip(RANKS, curve[:3].tolist(), strict=True)),
-        "random heads, best of three": curve[3:].max(0).values.tolist(),
-        "random heads, worst of three": curve[3:].min(0).values.tolist(),
-        "the whole model": [1.0] * len(SIZES),
-    },
-    at=SIZES,
-    title="Whether more heads are better depends on the ranking",
-    x="heads kept (of 270)",
-    y="faithfulness",
-).update_xaxes(type="log", dtick=1)
-
-# %% [markdown]
-# Ranked by size, 10 heads reach **0.8**. A success? Look further: 40 heads have **0.3**, *less* than 10. Helpful heads come
-# in, and heads that work against them. The balance changes with each.
-#
-# Most helpful first by denoising goes the other way: 10 heads have **1.1**, 40 have **1.4**, and 160 have **1.6**. Too much!
-# By noising the curve goes up to 1 and stays there: 40 heads have **0.9**, and 160 have **0.95**. Section 2 again: the
-# directions disagree, here about which heads help.
-#
-# A circuit that prefers the right name *more* than the model does is **not** a better circuit: a faithful one has 1. If
-# someone shows you a circuit with a faithfulness of `0.9`, ask whether it was on its way up, down, or through.
-#
-# Random heads do nothing, as long as there are few. Of the three draws of 40, one has **0.4** and another **-0.7**: it is a
-# matter of luck which heads a draw catches. One random circuit is no control.
-
-# %% tags=["numbers"]
-by_size, by_noising, by_denoising = (
-    dict(zip(SIZES, row, strict=True)) for row in curve[:3].tolist()
-)
-claim("faithfulness of the 10 largest", by_size[10], text=0.8, within=0.1)
-claim("faithfulness of the 40 largest", by_size[40], text=0.3, within=0.1)
-claim("10 most helpful, denoising", by_denoising[10], text=1.1, within=0.1)
-claim("40 most helpful, denoising", by_denoising[40], text=1.4, within=0.1)
-claim("160 most helpful, denoising", by_denoising[160], text=1.6, within=0.1)
-claim("40 most helpful, noising", by_noising[40], text=0.9, within=0.1)
-claim("160 most helpful, noising", by_noising[160], text=0.95, within=0.07)
-assert max(by_noising.values()) < 1.05 < min(list(by_denoising.values())[1:])
-at_forty = curve[3:, SIZES.index(40)]
-claim("best of the random draws of 40", at_forty.max(), text=0.4, within=0.1)
-claim("worst of the random draws of 40", at_forty.min(), text=-0.7, within=0.1)
-assert curve[3:, :2].abs().max() < 0.25
-
-# %% [markdown]
-# ## 7. Pruning heads
-#
-# A ranking scores heads one at a time. Your `prune` looks at them together. We start from the 40 largest, and go
-# through them from the last layer to the first.
-#
-# The damage is measured **prompt by prompt**: the mean distance between the circuit's logit difference and the model's.
-# A circuit that is too high on one prompt and too low on the next is not faithful, though its mean may be.
-# (`40` and the threshold `0.01` were set by the time it takes.)
-
-# %%
-with torch.no_grad():
-    train_diff = train.logit_diff(model(train.tokens))
-on_train = discovery.metric_of_heads(
-    model, train.tokens, fill=fill["train"], metric=train.logit_diff
-)
-distance = discovery.metric_of_heads(
-    model,
-    train.tokens,
-    fill=fill["train"],
-    metric=lambda logits: (train.logit_diff(logits) - train_diff).abs(),
-)
-candidates = RANKS["largest effect first"][:40]
-train_gap = on_train(HEADS) - on_train([])
-CIRCUIT = prune(
-    sorted(candidates, reverse=True),
-    lambda removed: distance(set(candidates) - removed) / train_gap,
-    threshold=0.01,
-)
-kept_size = len(CIRCUIT)
-
-# %% tags=["nbval-check-output"]
-print(kept_size, "heads:", [head_name(head) for head in sorted(CIRCUIT)])
-
-
-# %%
-def judged(made, means, sets) -> list[tuple]:
-    """For each set of heads: faithfulness, its standard error, and how far a typical prompt is off.
-
-    The last is the mean distance to the model's logit difference prompt by prompt; all are shares
-    of the gap.
-    """
-    settings = {"circuits": [[], HEADS, *sets], "fill": means, "metric": made.logit_diff}
-    none, whole, *values = discovery.circuit_values(model, made.tokens, **settings).cpu()
-    gap, n = (whole - none).mean(), len(whole)
-    return [
-        tuple(
-            (x / gap).item()
-            for x in [(v - none).mean(), (v - whole).std() / n**0.5, (v - whole).abs().mean()]
-        )
-        for v in values
-    ]
-
-
-on_part = discovery.metric_of_heads(model, part.tokens, fill=fill["test"], metric=part.logit_diff)
-
-
-def same_layers(generator) -> list:
-    """Random heads, as many in each layer as the circuit has; none of the circuit's own."""
-    chosen = []
-    for layer in sorted({layer for layer, _ in CIRCUIT}):
-        n = sum(at == layer for at, _ in CIRCUIT)
-        ways = {"layers": [layer], "n_heads": cfg.n_heads, "but": CIRCUIT, "generator": generator}
-        chosen += random_heads(n, **ways)
-    return chosen
-
-
-draw = seeded(4)
-controls = {
-    "random heads": [
-        random_heads(kept_size, layers=range(cfg.n_layers), n_heads=9, but=[], generator=draw)
-        for _ in range(10)
-    ],
-    "random heads of the same layers, none of the circuit's": [
-        same_layers(draw) for _ in range(10)
-    ],
-}
-unseen = ioi.prompts(model, 24, generator=seeded(5), names=ioi.UNSEEN_NAMES)
-on_unseen = discovery.metric_of_heads(
-    model, unseen.tokens, fill=mean_fill(ioi.UNSEEN_NAMES), metric=unseen.logit_diff
-)
-rivals = {
-    f"the circuit, {kept_size} heads": CIRCUIT,
-    "all 40 candidates": candidates,
-    f"the {kept_size} largest by score": RANKS["largest effect first"][:kept_size],
-    "L23H3 alone": [(23, 3)],
-}
-rated = dict(zip(rivals, judged(test, fill["test"], rivals.values()), strict=True))
-faithful = {
-    "the prompts it was pruned on": faithfulness(on_train, CIRCUIT, HEADS),
-    "other names": rated[f"the circuit, {kept_size} heads"][0],
-    "a third set of names": faithfulness(on_unseen, CIRCUIT, HEADS),
-}
-control_faithful = {
-    name: torch.tensor([faithfulness(on_part, heads, HEADS) for heads in draws])
-    for name, draws in controls.items()
-}
-first_eight = faithfulness(on_part, CIRCUIT, HEADS)
-plots.table(
-    [
-        (f"{name}, other names", f"{value:.2f} ± {error:.2f}", f"{off:.2f}")
-        for name, (value, error, off) in rated.items()
-    ]
-    + [
-        (f"the circuit, {name}", f"{value:.2f}", "")
-        for name, value in faithful.items()
-        if name != "other names"
-    ]
-    + [
-        (
-            f"{kept_size} {name}, ten draws",
-            f"{v.mean():.2f}, from {v.min():.2f} to {v.max():.2f}",
-            "",
-        )
-        for name, v in control_faithful.items()
-    ],
-    columns=["circuit", "faithfulness (± standard error)", "a typical prompt is off by"],
-)
-
-# %% [markdown]
-# On the prompts it was pruned on: **0.97**. With other names: **0.90**. So it holds on what it has not seen. But mind the size
-# of the test: over 24 prompts the standard error of the mean is **0.07**, and the first eight of them alone would have given
-# **0.7**. A faithfulness from a dozen prompts is a first impression.
-#
-# And mind the last column. Prompt by prompt the circuit is off by **0.28** of the gap: too high here, too low there. The mean
-# of **0.90** hides that. All 40 candidates are off by **0.57**, and have **0.4**: what was taken out had been in the way.
-#
-# The hardest rival is a single head. L23H3 *alone* has **0.75**, more than the 14 largest by score, **0.68**. So the other
-# thirteen heads of the circuit add little to the mean; what they buy is a nearer typical prompt (L23H3: **0.37**).
-# Equal-sized random circuits have **-0.1** on average, and as many heads *from the same layers* **-0.5**, worse than
-# nothing. Being in the right layers is not what makes the circuit work.
-#
-# And be careful with the word *test*. Six settings of this recipe (8 prompts or 16, 40 candidates or 60, the mean or prompt by
-# prompt) were tried while the lesson was written, and by then the other names had been looked at. The setting was taken for its
-# running time, but who can be sure? That is what the third set of names is for. It was drawn once, after everything else was
-# fixed: **0.99**. One list from one seed, though. Would other prompts in `train` give as good a list? Try (question 5).
-
-# %% tags=["numbers"]
-claim("where it was pruned", faithful["the prompts it was pruned on"], text=0.97, within=0.03)
-ours, wide, largest, alone = rated.values()
-claim("faithfulness on other names", ours[0], text=0.90, within=0.07)
-claim("its standard error", ours[1], text=0.07, within=0.02)
-claim("the first eight alone", first_eight, text=0.7, within=0.1)
-claim("the circuit's typical distance", ours[2], text=0.28, within=0.05)
-claim("the candidates' typical distance", wide[2], text=0.57, within=0.07)
-claim("faithfulness of the candidates", wide[0], text=0.4, within=0.1)
-claim("L23H3 alone", alone[0], text=0.75, within=0.07)
-claim("the 14 largest", largest[0], text=0.68, within=0.07)
-claim("typical distance, L23H3 alone", alone[2], text=0.37, within=0.05)
-assert ours[2] < min(wide[2], largest[2], alone[2]) and kept_size == 14
-claim("random circuits, mean", control_faithful["random heads"].mean(), text=-0.1, within=0.1)
-claim(
-    "random circuits of the same layers, mean",
-    control_faithful["random heads of the same layers, none of the circuit's"].mean(),
-    text=-0.5,
-    within=0.15,
-)
-claim("faithfulness on a third set", faithful["a third set of names"], text=0.99, within=0.07)
-
-# %% [markdown]
-# ## 8. Is anything missing, is anything too much?
-#
-# Faithfulness asks what the circuit does. Two more questions come from the IOI paper.
-#
-# **Completeness:** does the circuit hold *all* that the model uses? On the toy, pruning threw one twin away, and stayed
-# perfectly faithful. You find such a loss by breaking things: take some heads K out of the circuit, and the same K out of
-# the whole model. If the model stands it better, it has something that the circuit lacks. K = nothing is the start, and
-# K = the whole circuit asks what the model can do *without* it.
-#
-# **Minimality:** is each head needed? Take out one at a time.
-#
-# ### Exercise 6 · minimality (10 minutes, medium)
-
-
-# %% tags=["exercise:utils.circuits.discovery.minimality"]
-def minimality(
-    metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
-) -> dict:
-    """Part -> by how much the circuit's faithfulness falls without that part.
-
-    Args:
-        metric_of: `metric_of(parts)` is the metric when only these parts run.
-        circuit: the parts of the circuit.
-        everything: all parts of the model.
-    """
-    ### BEGIN SOLUTION
-    none, whole = metric_of([]), metric_of(everything)
-    full = metric_of(circuit)
-    return {
-        part: (full - metric_of([other for other in circuit if other != part])) / (whole - none)
-        for part in circuit
-    }
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-minimality = lesson_15.check_minimality(minimality)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# For one part: the faithfulness of the circuit, minus the faithfulness of the circuit without it. What is the same in
-# both falls away.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Three numbers are needed once: the metric of nothing, of everything, of the circuit. Then one more for each part.
-#
-# </details>
-
-# %%
-falls = minimality(on_part, CIRCUIT, HEADS)
-figure = plots.bars(
-    {head_name(head): value for head, value in sorted(falls.items(), key=lambda x: -x[1])},
-    title="A few heads carry the circuit; some hold it back; some do next to nothing",
-    y="faithfulness lost without the head (first 8 prompts)",
-)
-figure.update_traces(marker_color=plots.COLOURS[0])
-
-# %%
-without = {
-    name: torch.tensor([faithfulness(on_part, set(HEADS) - set(h), HEADS) for h in draws[:5]])
-    for name, draws in controls.items()
-}
-halves = [
-    [CIRCUIT[i] for i in torch.randperm(kept_size, generator=seeded(20 + i))[: kept_size // 2]]
-    for i in range(2)
-]
-LOST = {"nothing": [], "L23H3": [(23, 3)], "L24H4": [(24, 4)]}
-LOST |= {"L20H0 and L19H2": [(20, 0), (19, 2)]}
-LOST |= {f"random half {i + 1}": half for i, half in enumerate(halves)}
-LOST |= {"the whole circuit": CIRCUIT}
-pairs = [set(kept) - set(lost) for lost in LOST.values() for kept in (CIRCUIT, HEADS)]
-values = [row[0] for row in judged(test, fill["test"], pairs)]
-broken = dict(zip(LOST, zip(values[::2], values[1::2], strict=True), strict=True))
-anywhere, same_layer = without.values()
-without_circuit = broken["the whole circuit"][1]
-plots.table(
-    [
-        (name, shown(ours), shown(whole), f"{whole - ours:+.2f}")
-        for name, (ours, whole) in broken.items()
-    ],
-    columns=["taken out", "circuit without it", "model without it", "model minus circuit"],
-)
-
-# %% [markdown]
-# Last line first. Take the circuit's heads out of the whole model, and **-0.6** is left: the model now prefers the *wrong*
-# name. Without as many random heads (five draws) it has between **0.6** and **1.1**, without random heads of the same layers
-# between **0.8** and **1.2**. In that sense the circuit holds what matters.
-#
-# But it is **not complete**. With nothing taken out, model and circuit are **0.10** apart. Without L23H3, the head that
-# lowers the giver's name in lesson 1.3, the circuit has **0.16** and the model **0.46**; without L24H4, **0.59** and **1.03**.
-# There are heads in the model that do part of their work, and our circuit lacks them. (Whether they do it always, or only step
-# in when it is gone, this does not say.) It is the twins of the toy again.
-#
-# It fails in the other direction too. Without L20H0 and L19H2 the circuit has **0.64** and the model only **0.27**; both random
-# halves go that way as well. So the model also has heads that work *against* the right name when these are gone, and the
-# circuit lacks those too. A mean of distances would hide that there are two kinds.
-#
-# And it is **not minimal**. L23H3 alone is worth **0.6**. But without L23H1 the circuit gets *better*, and L8H0 is worth
-# almost nothing: pruning goes round only once, and what it kept early may be of no use later.
-
-# %% tags=["numbers"]
-claim("faithfulness of the model without the circuit", without_circuit, text=-0.6, within=0.1)
-claim("least without random heads", anywhere.min(), text=0.6, within=0.1)
-claim("most without random heads", anywhere.max(), text=1.1, within=0.1)
-claim("least without heads of the same layers", same_layer.min(), text=0.8, within=0.1)
-claim("most without heads of the same layers", same_layer.max(), text=1.2, within=0.1)
-claim("nothing taken out", broken["nothing"][1] - broken["nothing"][0], text=0.10, within=0.07)
-claim("circuit without L23H3", broken["L23H3"][0], text=0.16, within=0.07)
-claim("model without L23H3", broken["L23H3"][1], text=0.46, within=0.07)
-claim("circuit without L24H4", broken["L24H4"][0], text=0.59, within=0.07)
-claim("model without L24H4", broken["L24H4"][1], text=1.03, within=0.07)
-claim("circuit without two heads", broken["L20H0 and L19H2"][0], text=0.64, within=0.07)
-claim("model without two heads", broken["L20H0 and L19H2"][1], text=0.27, within=0.07)
-assert all(broken[f"random half {i}"][1] < broken[f"random half {i}"][0] for i in (1, 2))
-claim("minimality of L23H3", falls[23, 3], text=0.6, within=0.1)
-assert falls[23, 1] < -0.05 and abs(falls[8, 0]) < 0.05 and max(falls, key=falls.get) == (23, 3)
-
-# %% [markdown]
-# ## 9. Other words, other fills
-#
-# The circuit was found on one sentence, `When Mary and John went to the ...`, with the right name first. If it is *how
-# the model does this task*, it should do it in other sentences too. We keep the heads, and change the wording: the
-# other name order, and two other templates. Fills are means over prompts of the same new wording. And since a
-# circuit could also be found *on* a new wording, we do that for one, the other name order.
-#
-# *Predict first:* which will hurt most? And whose circuit will do better on the new wording: the old one, or its own?
-
-# %%
-WORDINGS = {
-    "other name order": {"io_first": False},
-    "Then ... sat down": {"template": 3},
-    "After ... left": {"template": 1},
-    "After ... left, other name order": {"template": 1, "io_first": False},
-}
-
-
-def at_work(n: int, seed: int, names, **wording):
-    """Prompts of a wording, the fill for it, and the metric of sets of heads on it."""
-    made = ioi.prompts(model, n, generator=seeded(seed), names=names, **wording)
-    means = mean_fill(names, **wording)
-    return (
-        made,
-        means,
-        discovery.metric_of_heads(model, made.tokens, fill=means, metric=made.logit_diff),
-    )
-
-
-def found_on(n_candidates: int = 40, **wording) -> tuple[list, float]:
-    """The circuit that the same recipe finds on another wording, and its faithfulness there."""
-    made, means, metric_of = at_work(8, 0, ioi.NAMES, **wording)
-    third = made.third_name().tokens
-    ways = [(third, made.tokens), (made.tokens, third)]
-    rank = torch.stack(
-        [
-            discovery.edge_attribution(model, d, source=s, metric=made.logit_diff).sum(1)[at].abs()
-            for d, s in ways
-        ]
-    ).amax(0)
-    start = {HEADS[i] for i in rank.topk(n_candidates).indices.tolist()}
-    with torch.no_grad():
-        intact_diff = made.logit_diff(model(made.tokens))
-    away = discovery.metric_of_heads(
-        model, made.tokens, fill=means, metric=lambda x: (made.logit_diff(x) - intact_diff).abs()
-    )
-    gap = metric_of(HEADS) - metric_of([])
-    heads = prune(
-        sorted(start, reverse=True), lambda gone: away(start - gone) / gap, threshold=0.01
-    )
-    return heads, faithfulness(metric_of, heads, HEADS)
-
-
-OWN, own_train = found_on(io_first=False)
-shared = sorted(set(OWN) & set(CIRCUIT))
-rewording = {}
-for name, wording in WORDINGS.items():
-    made, means, metric_of = at_work(16, 1, ioi.OTHER_NAMES, **wording)
-    rivals = [CIRCUIT, *controls["random heads"][:2]]
-    if wording == {"io_first": False}:
-        rivals += [OWN, shared]
-    with torch.no_grad():
-        own_diff = made.logit_diff(model(made.tokens))
-    rewording[name] = (own_diff, *judged(made, means, rivals))
-by_wording = {name: row[1][0] for name, row in rewording.items()}
-lowest, highest_faith = min(by_wording.values()), max(by_wording.values())
-random_there = [abs(x[0]) for row in rewording.values() for x in row[2:4]]
-plots.table(
-    [
-        (
-            name,
-            f"{own_diff.mean():.1f}",
-            f"{(own_diff > 0).float().mean():.2f}",
-            f"{ours[0]:.2f} ± {ours[1]:.2f}",
-            ", ".join(shown(x[0]) for x in rest[:2]),
-        )
-        for name, (own_diff, ours, *rest) in rewording.items()
-    ],
-    columns=[
-        "wording (other names, 16 prompts)",
-        "logit difference of the model",
-        "right name preferred",
-        "the circuit's faithfulness",
-        "two random circuits",
-    ],
-)
-
-# %% tags=["nbval-check-output"]
-print(len(OWN), "heads on the other name order, of which", len(shared), "shared:")
-print([head_name(head) for head in shared])
-
-# %% [markdown]
-# On two wordings the circuit holds: **0.8** with the other name order and **1.1** with `Then ...`; random circuits have nothing.
-# `After ...` is where it fails: **1.4** with the right name first, **0.6** with the other order. In the first the model
-# itself is often wrong, so the gap is small; in the second it is as sure as ever. Had we left that template out, we would
-# have written that the circuit holds on every wording.
-#
-# The circuit found on the other name order has 17 heads, and shares **9** of them with ours. Is it better there, on its home
-# ground? On the prompts it was pruned on: **0.87**. With other names: **0.72**, no better than ours, which never saw that order.
-#
-# And the nine *shared* heads alone? On our test prompts they have **1.02**, more than the whole circuit. A smaller and better
-# circuit, then? On the other name order they have **0.67**, and our circuit **0.79** (standard errors of **0.06** and **0.04**).
-# And of four random nines out of our circuit one has **1.08** on test, another **0.24**. So what two searches agree on is not
-# the core of the matter by that alone. Look twice, on different prompts or wordings, and report what comes back.
-
-# %%
-nines = [[CIRCUIT[i] for i in torch.randperm(14, generator=seeded(40 + i))[:9]] for i in range(4)]
-shared_here, *by_nine = (row[0] for row in judged(test, fill["test"], [shared, *nines]))
-plots.table(
-    [("the nine shared heads", f"{shared_here:.2f}")]
-    + [("nine random heads of the circuit", f"{value:.2f}") for value in by_nine],
-    columns=["heads", "faithfulness on test"],
-)
-
-# %% tags=["numbers"]
-claim("other name order", by_wording["other name order"], text=0.8, within=0.1)
-claim("Then ...", by_wording["Then ... sat down"], text=1.1, within=0.1)
-claim("After ...", by_wording["After ... left"], text=1.4, within=0.15)
-claim("After, other order", by_wording["After ... left, other name order"], text=0.6, within=0.1)
-assert max(random_there) < 0.3
-wrong = {name: (row[0] <= 0).float().mean() for name, row in rewording.items()}
-assert max(wrong, key=wrong.get) == "After ... left" and max(wrong.values()) > 0.1
-claim("heads shared by the two circuits", len(shared), text=9, within=2)
-claim("own circuit on its prompts", own_train, text=0.87, within=0.05)
-ours, *_, own, both = rewording["other name order"][1:]
-claim("own circuit with other names", own[0], text=0.72, within=0.07)
-claim("the shared heads, other name order", both[0], text=0.67, within=0.07)
-claim("our circuit, other name order", ours[0], text=0.79, within=0.07)
-claim("standard error, shared heads", both[1], text=0.06, within=0.02)
-claim("standard error, our circuit", ours[1], text=0.04, within=0.02)
-assert own[0] < ours[0] and both[0] < ours[0] and len(OWN) == 17
-claim("the shared heads alone", shared_here, text=1.02, within=0.07)
-claim("best random nine", max(by_nine), text=1.08, within=0.1)
-claim("worst random nine", min(by_nine), text=0.24, within=0.1)
-
-# %% [markdown]
-# Last, the fill. "All other heads give their mean" is a choice. Here is the same circuit with other choices: each head's
-# output on *the same prompt* with a third name, or with the names swapped (S2 becomes IO, so that the wrong
-# name is right); or the mean, but zero in some layers.
-
-# %%
-fills = {
-    "mean over the contrast": fill["test"],
-    "same prompt, third name": discovery.head_z(model, test.third_name().tokens),
-    "same prompt, names swapped": discovery.head_z(model, test.swapped().tokens),
-    "mean, but zero in layer 0": fill["test"].clone(),
-    "mean, but zero in layers 15 to 29": fill["test"].clone(),
-}
-fills["mean, but zero in layer 0"][0] = 0
-fills["mean, but zero in layers 15 to 29"][15:] = 0
-by_fill = {}
-for name, values in fills.items():
-    none, alone = discovery.circuit_metric(
-        model, test.tokens, circuits=[[], CIRCUIT], fill=values, metric=test.logit_diff
-    ).tolist()
-    by_fill[name] = (none, (alone - none) / (on_test(HEADS) - none))
-plots.table(
-    [(name, f"{none:.2f}", f"{share:.2f}") for name, (none, share) in by_fill.items()],
-    columns=["what the other heads give", "logit difference with no head", "faithfulness"],
-)
-
-# %% [markdown]
-# The zero of the scale moves a lot. With the third name or its mean, the model without heads has no opinion. With the names
-# swapped it has **-4.9** logits: there the other heads do not keep silent, they *argue for the wrong name*. This circuit
-# stands up to that too: **0.90**, **0.85** and **0.88**. Zeros are another matter: in layer 0 alone they leave **0.00**, in the
-# whole upper half still **0.78**. What breaks the model is an early layer without its mean. So three fills agree here. That is good news about the circuit, and no law: a faithfulness without
-# its fill means little (Miller and colleagues, 2024, found it to change with such choices).
-
-# %% tags=["numbers"]
-claim("no heads, swapped", by_fill["same prompt, names swapped"][0], text=-4.9, within=0.3)
-claim("faithfulness, mean fill", by_fill["mean over the contrast"][1], text=0.90, within=0.07)
-claim("faithfulness, third name", by_fill["same prompt, third name"][1], text=0.85, within=0.07)
-claim("faithfulness, swapped", by_fill["same prompt, names swapped"][1], text=0.88, within=0.07)
-claim("zero in layer 0", by_fill["mean, but zero in layer 0"][1], text=0.00, within=0.05)
-claim(
-    "zero in the upper half", by_fill["mean, but zero in layers 15 to 29"][1], text=0.78, within=0.1
-)
+means = {e: mean_and_error(x) for e, x in order_effect.items()}
+assert means[FIRST][0] < -1 and means[FIRST][0] < -3 * means[FIRST][1]
+assert 0.5 * means[FIRST][0] < by_order["EAP"][FIRST] < 0
+assert by_order["EAP-IG"][FIRST] > 0.15 * means[FIRST][0]
+assert means[AGAINST][0] < -3 * means[AGAINST][1] and effect[AGAINST].mean() > 0.5
+(hurt, e0), (swap, e1) = (mean_and_error(each) for _, each in rows)
+assert look > 0.7 and hurt < -3 * e0 and swap > hurt + 3 * (e0**2 + e1**2) ** 0.5
 
 # %% [markdown]
 # ## What you found
 
 # %% tags=["results"]
+of_ten = {m: recall_of_highest(m, 10) for m in scores}
 plots.table(
     [
         (
-            "toy: recall of one gradient, of pruning, of ten points",
-            f"{recall['attribution, noising']:.1f}, 0.8, {recall['ten points on the way']:.1f}",
-            f"precision of ten random edges {10 / len(EDGES):.2f}",
+            "toy: true edges among the ten highest",
+            f"EAP {of_ten['EAP, clean run']:.1f}, EAP-IG {of_ten['EAP-IG']:.1f}",
+            f"ten random edges {10 / len(EDGES):.2f}; exact noising {of_ten['noising']:.1f}",
             "",
         ),
         (
-            "edge attribution against exact patches, 24 highest",
-            f"correlation {correlation(highest, guess):.2f}",
-            f"{correlation(without_worst, guess):.2f} without embed -> MLP0",
+            "faithfulness of the 300 highest edges",
+            ", ".join(f"{m} {kept_share[m, 300].mean():.2f}" for m in ("EAP", "EAP-IG")),
+            f"3,000 random edges {shown(kept_share['random edges', 3000].mean().item())}",
+            "EAP-IG's circuits more faithful than EAP's, GPT-2 small (Hanna et al.)",
+        ),
+        (
+            "links of 1.4's chain among the 40 highest edges",
+            ", ".join(f"{m} {sum(rank[m][e] <= 40 for e in LINKS)} of 6" for m in guess),
+            "40 of 70,651 at random: 0",
             "",
         ),
         (
-            f"faithfulness of {kept_size} heads: pruned on, other names, a third set of names",
-            ", ".join(f"{value:.2f}" for value in faithful.values()),
-            f"{rated['L23H3 alone'][0]:.2f} for L23H3 alone, {control_faithful['random heads'].mean():.2f} for random",
-            "87% with 26 heads of 144 (not on a scale with nothing at 0)",
-        ),
-        (
-            "the model without the circuit",
-            f"{without_circuit:.2f}",
-            f"{anywhere.min():.2f} to {anywhere.max():.2f} without random heads",
+            "every edge into L20KV0.v: correlation with exact patches",
+            ", ".join(f"{m} {judged(m)[2]:.2f}" for m in guess),
+            "exact patches, 200 edges",
             "",
         ),
         (
-            "without L23H3, the strongest head: circuit, model",
-            f"{broken['L23H3'][0]:.2f}, {broken['L23H3'][1]:.2f}",
-            "",
-            "backup heads step in (Wang et al.)",
-        ),
-        (
-            "faithfulness on other wordings",
-            f"{lowest:.2f} to {highest_faith:.2f}",
-            f"random: {max(random_there):.2f} at most",
-            "",
+            "heads: faithfulness on other names",
+            f"chain of 6: {by_hand.mean():.2f}; EAP-IG's 8: {by_program.mean():.2f}",
+            f"8 random heads {sum(x.mean() for x in at_random) / 6:.2f}",
+            "0.87 with 26 heads of 144, GPT-2 small (Wang et al.; scale without a 0)",
         ),
     ],
-    columns=[
-        "",
-        "ours (toy, SmolLM2-135M-Instruct)",
-        "control",
-        "elsewhere (GPT-2 small, not measured here)",
-    ],
+    columns=["", "ours (toys, SmolLM2-135M-Instruct)", "control", "elsewhere"],
 )
 
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. Two heads of a real model are twins. How would you find out, and how many runs would it take to look for all pairs?
-#    For all triples?
-# 2. The name mover's `embed -> L2H0.v` was not on the toy's list. Find a contrast in which it is.
-# 3. Is a circuit with a faithfulness of `1.3` better or worse than one of `0.7`? What would you report instead of one number?
-# 4. All MLPs stayed. What would you expect if only the circuit's MLPs stayed too? What would a mean fill of MLP0 do?
-# 5. The pruning went from the last layer to the first, on eight prompts of one seed. Try another order, and another seed.
-#    How would you report what comes out?
-# 6. Two circuits share half of their heads and are equally faithful. What have you learned about the model?
+# 1. Two heads of a real model are twins. How many runs would it take to look for all pairs? For all triples?
+# 2. Find a contrast in which the toy's `embed -> L2H0.v` carries an effect.
+# 3. A circuit has a faithfulness of `1.3`. Is that better or worse than `0.7`? What would you report beside it?
+# 4. MLP17 stands between two links of the chain. Would you call it part of the circuit? Which patch would decide?
+# 5. Which reader would you choose for an unbiased check in a model that nobody has studied?
 #
 # ## Common mistakes
 #
-# - Pruning, ranking and testing on the same prompts.
-# - Calling an edge unimportant because *one* patch in *one* direction did nothing.
+# - Ranking, choosing a threshold and testing on the same prompts.
+# - Checking a method's scores only on the edges that it ranks highest.
+# - Calling an edge unimportant because *one* patch in *one* direction and *one* contrast did nothing.
+# - Taking the gradient by the stream for the gradient by one reader.
 # - Reading faithfulness as "the higher the better". It is best at 1.
-# - Comparing with one random circuit. Draw many, also from the same layers.
-# - Quoting a correlation over edges of which nearly all do nothing.
 #
 # ## Where this breaks
 #
-# The toy's traps are one edge deep. In a real model redundancy has many layers, and integrated gradients along one line
-# will not pass every trap. Here, parts were whole heads, at all positions, with all MLPs kept: a head that does two jobs
-# is in the circuit or out of it. The metric is a difference of two logits; a circuit that ruins every other logit
-# would not be noticed. And these 14 heads come from one seed and one order of pruning.
+# The toy's traps are one edge deep; in a real model redundancy has many layers. Edges are scored over all positions together. The chain was itself found by hand with the same kind of patches, so it is a
+# referee, not the truth. And normalised faithfulness depends on what the rest is replaced with, on the metric and on the prompts: Miller and colleagues (2024)
+# found published circuits much less faithful when such choices changed. EAP-IG's circuits vary with the sample and the wording as well (arXiv 2606.16920).
 #
 # ## Further reading
 #
-# - Conmy et al. (2023), *Towards Automated Circuit Discovery for Mechanistic Interpretability*, arXiv 2304.14997
+# - Nanda (2023), *Attribution Patching: Activation Patching At Industrial Scale* (neelnanda.io)
 # - Syed, Rager and Conmy (2023), *Attribution Patching Outperforms Automated Circuit Discovery*, arXiv 2310.10348
 # - Hanna, Pezzelle and Belinkov (2024), *Have Faith in Faithfulness*, arXiv 2403.17806
+# - Conmy et al. (2023), *Towards Automated Circuit Discovery for Mechanistic Interpretability*, arXiv 2304.14997
 # - Wang et al. (2022), *Interpretability in the Wild*, arXiv 2211.00593
-# - Miller, Chughtai and Saunders (2024), *Transformer Circuit Faithfulness Metrics are not Robust*, arXiv 2407.08734
-# - `transformer_lens.tools.analysis.attribution_patching`: nodes, edges and `faithfulness` by position
+# - Miller, Chughtai and Saunders (2024), *Transformer Circuit Faithfulness Metrics Are Not Robust*, arXiv 2407.08734
+# - Models with known circuits: Lindner et al. (2023), *Tracr*, arXiv 2301.05062; Gupta et al. (2024), *InterpBench*, arXiv 2407.14494
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.4 · Patching: where does the position go?](14_patching.ipynb) | **Next:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb)
 

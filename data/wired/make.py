@@ -5,22 +5,18 @@ this file says what each head does, and `wiring.json` which edges the behaviour 
 """
 
 import argparse
-import itertools
 import json
 from pathlib import Path
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from data.native import save_native
+from data.wired.task import BOS, FIRST_NAME, NAMES, TOKENS
 from utils.guards import guarded, number
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("Mary", "John", "Tom", "Anna", "Paul", "Sarah")
-TOKENS = ("<bos>", "to", *NAMES)
-BOS, TO, FIRST_NAME = 0, 1, 2
 IO, S, S2, END = 1, 2, 3, 4  # positions; in half of the prompts IO and S1 change places
 N_POS = 5
 NOISE = 0.01  # standard deviation of what is added to every weight, so that no edge is exactly 0
@@ -70,22 +66,6 @@ EDGES = (
 )
 EITHER = ((("L0H0", "L1H0.v"), ("L1H0", "L2H0.q")), (("L0H0", "L1H1.v"), ("L1H1", "L2H0.q")))
 BOTH = (("L0H0", "L1H2.k"), ("L0H0", "L1H2.v"))
-
-
-def prompts() -> tuple[Int[Tensor, "240 5"], Int[Tensor, "240 5"], Int[Tensor, "240 2"]]:
-    """All prompts of the task: "<bos> IO S S to", or "<bos> S IO S to".
-
-    Returns:
-        tokens: 6 * 5 ordered pairs, each with 4 third names, in 2 name orders.
-        third: the same with S2 replaced by the third name.
-        answers: the tokens IO and S, right and wrong.
-    """
-    rows = []
-    for io, s, other in itertools.permutations(range(FIRST_NAME, len(TOKENS)), 3):
-        for pair in ((io, s), (s, io)):
-            rows.append(([BOS, *pair, s, TO], [BOS, *pair, other, TO], [io, s]))
-    tokens, third, answers = (torch.tensor(column) for column in zip(*rows, strict=True))
-    return tokens, third, answers
 
 
 def space(name: str) -> slice:
@@ -206,12 +186,39 @@ def heads() -> dict[str, Head]:
     }
 
 
+# The second toy: a third copy of the twins in the place of the induction head, and the heads of
+# each layer in another order: where head i of the first toy went.
+MOVED = ((2, 0, 3, 1), (1, 3, 0, 2), (3, 1, 2, 0))
+THIRD = (("L0H0", "L1H3.v"), ("L1H3", "L2H0.q"))
+
+
+def _moved(name: str) -> str:
+    """A head, or one of its inputs, by its name in the second toy."""
+    if not name.startswith("L"):
+        return name  # the embedding or the logits
+    return f"L{name[1]}H{MOVED[int(name[1])][int(name[3])]}{name[4:]}"
+
+
+def rewired() -> tuple[dict[str, Head], list[tuple[str, str]]]:
+    """The second toy's heads by name, and its true edges."""
+    jobs = heads()
+    jobs["L1H3"] = jobs["L1H0"]
+    return (
+        {_moved(name): head for name, head in jobs.items()},
+        [(_moved(writer), _moved(reader)) for writer, reader in (*EDGES, *THIRD)],
+    )
+
+
 @guarded(noise=number(low=0))
-def build(noise: float = NOISE) -> TransformerBridge:
+def build(
+    noise: float = NOISE, wired: dict[str, Head] | None = None, seed: int = 0
+) -> TransformerBridge:
     """The model: 3 layers of 4 heads, attention only, no norm.
 
     Args:
         noise: standard deviation of what is added to every weight; 0 gives the bare wiring.
+        wired: the heads by name; `heads()` by default.
+        seed: of the noise.
     """
     model = TransformerBridge.boot_native(
         {
@@ -232,14 +239,14 @@ def build(noise: float = NOISE) -> TransformerBridge:
     weights["embed.weight"][:, space("token")] = torch.eye(len(TOKENS))
     weights["pos_embed.weight"][:, space("position")] = torch.eye(N_POS)
     weights["unembed.weight"][FIRST_NAME:, space("answer")] = torch.eye(len(NAMES))
-    for name, head in heads().items():
+    for name, head in (wired or heads()).items():
         layer, h = int(name[1]), int(name[3])
         rows = slice(h * D_HEAD, (h + 1) * D_HEAD)
         block = f"blocks.{layer}.attn"
         for letter in "qkv":
             weights[f"{block}.{letter}.weight"][rows] = getattr(head, letter.upper()).T
         weights[f"{block}.o.weight"][:, rows] = head.O.T
-    random = torch.Generator().manual_seed(0)
+    random = torch.Generator().manual_seed(seed)
     for name, value in weights.items():
         if name.endswith("weight"):
             value += noise * torch.randn(value.shape, generator=random)
@@ -252,6 +259,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write into")
     out = parser.parse_args().out
     save_native(build(), out / "names")
+    save_native(build(wired=rewired()[0], seed=1), out / "rewired")
     wiring = {
         "tokens": list(TOKENS),
         "jobs": JOBS,

@@ -2,307 +2,525 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn.functional import linear, log_softmax
 
 from utils.circuits import residual
 
-
-def _answer(prompt, bos, several):
-    def answer_token(model, word):
-        ids = model.to_tokens(prompt.format(word), prepend_bos=bos)[0]
-        return several(ids)
-
-    return answer_token
+# --- Next tokens
 
 
-def _single(ids):
-    return int(ids[0]) if len(ids) == 1 else None
+def _next(logits_of=lambda model, prompt: model(model.to_tokens(prompt))[0, -1], shape=None):
+    """next_tokens with other logits, or another shape of the result."""
+
+    def next_tokens(model, prompt, k=5):
+        top = logits_of(model, prompt).softmax(-1).topk(k)
+        words = [model.tokenizer.decode([i]) for i in top.indices.tolist()]
+        return (shape or (lambda w, p: list(zip(w, p, strict=True))))(words, top.values.tolist())
+
+    return next_tokens
 
 
-def _drop_embedding(cache, n_layers):
-    return residual.residual_parts(cache, n_layers)[1:]
+def _values(of):
+    """next_tokens with other numbers beside the right words."""
+
+    def next_tokens(model, prompt, k=5):
+        logits = model(prompt)[0]
+        best = logits[-1].topk(k).indices
+        words = [model.tokenizer.decode([int(i)]) for i in best]
+        return list(zip(words, of(logits, best).tolist(), strict=True))
+
+    return next_tokens
 
 
-def _named(names):
-    def residual_parts(cache, n_layers):
-        return torch.stack([cache[name] for name in names(n_layers)])
-
-    return residual_parts
+def _ids(model, prompt, k=5):
+    top = model(prompt)[0, -1].softmax(-1).topk(k)
+    return list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
 
 
-def _layers(n_layers, *kinds):
-    return [f"blocks.{layer}.{kind}" for layer in range(n_layers) for kind in kinds]
+def _five(model, prompt, k=5):
+    return residual.next_tokens(model, prompt, 5)
 
 
-ATTN, MLP = "hook_attn_out", "hook_mlp_out"
+def _least(model, prompt, k=5):
+    top = model(prompt)[0, -1].softmax(-1).topk(k, largest=False)
+    return [(model.tokenizer.decode([int(i)]), float(p)) for p, i in zip(*top, strict=True)]
 
 
-def _accumulated(cache, n_layers):
-    stream, parts = cache["hook_embed"], [cache["hook_embed"].clone()]
-    for name in _layers(n_layers, ATTN, MLP):
-        stream += cache[name]
-        parts.append(cache[name])
-    return torch.stack(parts)
+def _by_sorting(model, prompt, k=5):
+    probabilities = torch.exp(log_softmax(model(prompt)[:, -1], -1))[0].tolist()
+    ids = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])[:k]
+    return [[model.to_string([i]), probabilities[i]] for i in ids]
 
 
-def _without_n_layers(cache, n_layers):
-    n_layers = sum(name.endswith(ATTN) for name in cache)
-    return residual.residual_parts(cache, n_layers)
+def _by_arange(model, prompt, k=5):
+    with torch.no_grad():
+        values, ids = model(prompt, return_type="logits")[0, -1].softmax(0).sort(descending=True)
+    return list(zip(model.to_str_tokens(ids[:k]), values[:k], strict=True))
 
 
-def _first_at_each_storage(cache):
-    sizes = {}
-    for t in cache.values():
-        sizes.setdefault(t.untyped_storage().data_ptr(), t.numel() * t.element_size())
-    return sum(sizes.values())
+# --- Ablation
 
 
-def _different_values(cache):
-    seen = []
-    for t in cache.values():
-        if not any(t.dtype == x.dtype and torch.equal(t, x) for x in seen):
-            seen.append(t)
-    return residual.cache_bytes(dict(enumerate(seen)))
+def _ablate(put, *, logits=lambda x: x, names=lambda name: [name]):
+    def zero_ablated(model, tokens, name):
+        hooks = [(each, lambda x, hook: put(x)) for each in names(name)]
+        with torch.no_grad():
+            return logits(model.run_with_hooks(tokens, fwd_hooks=hooks))
+
+    return zero_ablated
 
 
-def _own_exponentials(logits, temperature):
-    if temperature == 0:
-        return residual.token_probabilities(logits, 0.0)
-    exp = (logits / temperature).exp()
-    return exp / exp.sum(-1, keepdim=True)
+def _zero_at(position):
+    def put(x):
+        x = x.clone()
+        x[:, position] = 0
+        return x
+
+    return put
 
 
-def _cold(of):
-    def token_probabilities(logits, temperature):
-        return of(logits) if temperature == 0 else (logits / temperature).softmax(-1)
-
-    return token_probabilities
-
-
-def _axis_one(logits, temperature):
-    if temperature == 0:
-        return residual.token_probabilities(logits, 0.0)
-    return (logits / temperature).softmax(1)
+def _zero_row(x):
+    x = x.clone()
+    x[0] = 0
+    return x
 
 
-def _over_all(logits, temperature):
-    if temperature == 0:
-        return residual.token_probabilities(logits, 0.0)
-    return (logits / temperature).flatten().softmax(0).view(logits.shape)
+def _left_on(model, tokens, name):
+    model.add_hook(name, lambda x, hook: torch.zeros_like(x))
+    return model(tokens)
 
 
-def _single_by_library(model, word):
+def _without_hooks(model, tokens, name):
+    with model.hooks(fwd_hooks=[(name, lambda x, hook: x * 0.0)]), torch.no_grad():
+        return model(tokens)
+
+
+def _in_place(model, tokens, name):
+    def zero(activation, hook):
+        activation[:] = 0
+        return activation
+
+    with torch.no_grad():
+        return model.run_with_hooks(tokens, fwd_hooks=[(name, zero)])
+
+
+def _add_and_reset(model, tokens, name):
+    model.add_hook(name, lambda x, hook: torch.zeros_like(x))
     try:
-        return model.to_single_token(f" {word}")
-    except AssertionError:
-        return None
+        return model(tokens)
+    finally:
+        model.reset_hooks()
 
 
-def _parts_by_loop(cache, n_layers):
-    out = cache["embed"][None]
-    for layer in range(n_layers):
-        for kind in ("attn_out", "mlp_out"):
-            out = torch.cat([out, cache[kind, layer][None]])
-    return out
+# --- The sweep
 
 
-def _parts_by_numpy(cache, n_layers):
-    names = ["hook_embed", *_layers(n_layers, ATTN, MLP)]
-    return torch.from_numpy(np.stack([cache[name].numpy() for name in names]))
+def _sweep(
+    score=lambda logits, answers: (
+        logits[:, -1].log_softmax(-1).gather(-1, answers[:, None]).squeeze(-1)
+    ),
+    *,
+    damage=lambda intact, ablated: intact - ablated,
+    parts=("attn", "mlp"),
+    layers=range,
+    end=lambda x: x,
+):
+    def ablation_sweep(model, tokens, answers, ablate):
+        out = torch.zeros(2, model.cfg.n_layers, len(tokens))
+        with torch.no_grad():
+            intact = score(model(tokens), answers)
+            for kind, part in enumerate(parts):
+                for layer in layers(model.cfg.n_layers):
+                    logits = ablate(model, tokens, f"blocks.{layer}.hook_{part}_out")
+                    out[kind, layer] = damage(intact, score(logits, answers))
+        return end(out)
+
+    return ablation_sweep
 
 
-def _bytes_by_loop(cache):
-    total, seen = 0, set()
-    for t in cache.values():
-        storage = t.untyped_storage()
-        if storage.data_ptr() not in seen:
-            seen.add(storage.data_ptr())
-            total += len(storage)
-    return float(total)
+def _overwritten(model, tokens, answers, ablate):
+    right = residual.ablation_sweep(model, tokens, answers, ablate)
+    return right[:, -1:].expand_as(right)
 
 
-def _lens_row_by_row(resid, ln_final, W_U):
-    rows = [ln_final(row) @ W_U for row in resid.reshape(-1, resid.shape[-1])]
-    return torch.stack(rows).reshape(*resid.shape[:-1], W_U.shape[1])
+def _sweep_by_lists(model, tokens, answers, ablate):
+    def scores(logits):
+        rows = zip(logits[:, -1].log_softmax(-1), answers, strict=True)
+        return torch.tensor([float(row[i]) for row, i in rows])
+
+    intact, out = scores(model(tokens)), []
+    for part in ("attn", "mlp"):
+        names = [f"blocks.{layer}.hook_{part}_out" for layer in range(model.cfg.n_layers)]
+        out.append(torch.stack([intact - scores(ablate(model, tokens, name)) for name in names]))
+    return torch.stack(out)
 
 
-def _probabilities_by_hand(logits, temperature):
-    if not temperature:
-        largest = logits.max(dim=-1, keepdim=True).values
-        out = (logits == largest).float()
-        return out / out.sum(-1, keepdim=True)
-    scaled = logits / temperature
-    exp = (scaled - scaled.amax(-1, keepdim=True)).exp()
-    return exp / exp.sum(-1, keepdim=True)
+def _sweep_by_rows(model, tokens, answers, ablate):
+    rows = torch.arange(len(tokens))
+    intact = model(tokens)[rows, -1].log_softmax(dim=-1)[rows, answers]
+    damage = torch.empty(2, model.cfg.n_layers, len(tokens))
+    for layer in range(model.cfg.n_layers):
+        for kind in (1, 0):
+            name = f"blocks.{layer}.hook_{['attn', 'mlp'][kind]}_out"
+            probabilities = ablate(model, tokens, name)[rows, -1].softmax(dim=-1)
+            damage[kind, layer] = intact - probabilities[rows, answers].log()
+    return damage
 
 
-def _probabilities_by_scatter(logits, temperature):
-    if temperature > 0:
-        return torch.distributions.Categorical(logits=logits / temperature).probs
-    best = logits.argmax(-1, keepdim=True)
-    return torch.zeros_like(logits).scatter_(-1, best, 1.0)
+# --- The audit
+
+
+def _excess(of):
+    """largest_excess from another table of excesses."""
+
+    def largest_excess(damage):
+        return of(damage).max(0)
+
+    return largest_excess
+
+
+def _against(control):
+    def excess(damage):
+        columns = []
+        for i in range(damage.shape[1]):
+            others = damage[:, [j for j in range(damage.shape[1]) if j != i]]
+            columns.append(damage[:, i] - control(others))
+        return torch.stack(columns, 1)
+
+    return excess
+
+
+EXCESS = _against(lambda others: others.mean(1))
+
+
+def _by_sums(damage):
+    n = damage.shape[1]
+    top = (damage - (damage.sum(1, keepdim=True) - damage) / (n - 1)).max(dim=0)
+    return top.values, top.indices
+
+
+def _by_einsum(damage):
+    n = damage.shape[1]
+    weights = torch.eye(n) * (n / (n - 1)) - 1 / (n - 1)
+    excess = torch.einsum("cp,pq->cq", damage, weights)
+    return [float(e) for e in excess.amax(0)], [int(i) for i in excess.argmax(0)]
+
+
+def _by_numpy(damage):
+    values = damage.numpy()
+    columns = [values[:, i] - np.delete(values, i, axis=1).mean(1) for i in range(values.shape[1])]
+    excess = torch.from_numpy(np.stack(columns, 1))
+    return excess.max(0).values, excess.argmax(0)
+
+
+# --- One patch
+
+
+def _patch(put, *, hook="hook_resid_pre", run=0, off=0, end=lambda x: x):
+    """put_back with another way to put, another hook, the runs swapped, or layers off by one."""
+
+    def put_back(model, tokens, source, layer, position):
+        name, both = f"blocks.{layer + off}.{hook}", (tokens, source)
+        with torch.no_grad():
+            _, cache = model.run_with_cache(both[1 - run])
+
+            def change(x, hook):
+                return put(x.clone(), cache[name], position)
+
+            return end(model.run_with_hooks(both[run], fwd_hooks=[(name, change)]))
+
+    return put_back
+
+
+def _at(where):
+    def put(x, source, position):
+        x[:, where(position)] = source[:, where(position)]
+        return x
+
+    return put
+
+
+def _added(x, source, position):
+    x[:, position] += source[:, position]
+    return x
+
+
+def _first_text(x, source, position):
+    x[0, position] = source[0, position]
+    return x
+
+
+HERE = _at(lambda position: position)
+
+
+def _patch_with_context(model, tokens, source, layer, position):
+    kept = {}
+
+    def keep(resid, hook):
+        kept["vector"] = resid[:, position].clone()
+
+    def put(resid, hook):
+        resid[:, position] = kept["vector"]
+        return resid
+
+    name = f"blocks.{layer}.hook_resid_pre"
+    with torch.no_grad():
+        model.run_with_hooks(source, fwd_hooks=[(name, keep)])
+        with model.hooks(fwd_hooks=[(name, put)]):
+            return model(tokens)
+
+
+def _patch_with_where(model, tokens, source, layer, position):
+    with torch.no_grad():
+        _, cache = model.run_with_cache(source)
+        clean = cache["resid_pre", layer]
+        chosen = torch.nn.functional.one_hot(torch.tensor(position), tokens.shape[1]).bool()
+        hook = (
+            f"blocks.{layer}.hook_resid_pre",
+            lambda resid, hook: torch.where(chosen[None, :, None], clean, resid),
+        )
+        return model.run_with_hooks(tokens, fwd_hooks=[hook])
+
+
+# --- The lens
+
+
+def _lens(*, kind="resid_post", norm=True, at=-1, end=lambda x: x):
+    def logit_lens(model, tokens):
+        _, cache = model.run_with_cache(tokens)
+        names = [f"blocks.{layer}.hook_{kind}" for layer in range(model.cfg.n_layers)]
+        stream = torch.stack([cache[name][:, at] for name in names])
+        return end((model.ln_final(stream) if norm else stream) @ model.W_U)
+
+    return logit_lens
+
+
+def _lens_by_unembed(model, tokens):
+    rows = []
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens)
+        for layer in range(model.cfg.n_layers):
+            rows.append(model.unembed(model.ln_final(cache["resid_post", layer]))[:, -1])
+    return torch.stack(rows)
+
+
+def _lens_by_hooks(model, tokens):
+    kept = []
+
+    def look(resid, hook):
+        kept.append(linear(model.ln_final(resid[:, -1]), model.W_U.T))
+
+    layers = range(model.cfg.n_layers)
+    with torch.no_grad():
+        model.run_with_hooks(
+            tokens, fwd_hooks=[(f"blocks.{i}.hook_resid_post", look) for i in layers]
+        )
+    return torch.stack(kept)
 
 
 MISTAKES = {
-    "answer_token": [
-        ("no space", _answer("{}", False, _single), "leading space"),
-        ("BOS counted", _answer(" {}", True, _single), "BOS"),
-        ("BOS returned", _answer(" {}", True, lambda ids: int(ids[0])), "id of BOS"),
-        ("first piece", _answer(" {}", False, lambda ids: int(ids[0])), "exactly one"),
-        ("two spaces", _answer("  {}", False, _single), "exactly one space"),
-        ("a tensor", _answer(" {}", False, lambda t: t[0] if len(t) == 1 else None), "plain int"),
-        ("all ids", _answer(" {}", False, lambda t: t.tolist()), "plain int"),
-        ("False", _answer(" {}", False, lambda t: len(t) == 1 and int(t[0])), "plain int"),
+    "next_tokens": [
+        ("no BOS", _next(lambda m, p: m(m.to_tokens(p, prepend_bos=False))[0, -1]), "BOS is"),
+        ("first position", _next(lambda m, p: m(p)[0, 0]), "first position"),
+        ("mean over positions", _next(lambda m, p: m(p)[0].mean(0)), "averaged over the positions"),
+        ("logits", _values(lambda logits, best: logits[-1][best]), "those are logits"),
         (
-            "up to three with BOS",
-            _answer(" {}", True, lambda t: int(t[1]) if len(t) <= 3 else None),
-            "two tokens",
+            "log-probabilities",
+            _values(lambda logits, best: logits[-1].log_softmax(-1)[best]),
+            "log-probabilities",
         ),
         (
-            "lower case",
-            lambda model, word: residual.answer_token(model, word.lower()),
-            "change nothing else",
+            "softmax of the top",
+            _values(lambda logits, best: logits[-1][best].softmax(-1)),
+            "before the top k",
+        ),
+        (
+            "softmax over positions",
+            _values(lambda logits, best: logits.softmax(0)[-1][best]),
+            "over the positions",
+        ),
+        ("least", _least, "*least*"),
+        ("ids", _ids, "token's text"),
+        ("always five", _five, "With k = 3"),
+        ("two lists", _next(shape=lambda w, p: (w, p)), "pairs"),
+        ("a dictionary", _next(shape=lambda w, p: dict(zip(w, p, strict=True))), "pairs"),
+        ("words alone", _next(shape=lambda w, p: w), "pairs"),
+        ("probability first", _next(shape=lambda w, p: list(zip(p, w, strict=True))), "text"),
+        (
+            "worst first",
+            _next(shape=lambda w, p: list(zip(w, p, strict=True))[::-1]),
+            "wrong order",
         ),
     ],
-    "residual_parts": [
-        ("no embedding", _drop_embedding, "embedding is missing"),
-        ("no MLPs", _named(lambda n: ["hook_embed", *_layers(n, ATTN)]), "MLPs are missing"),
+    "zero_ablated": [
+        ("the hook returns nothing", _ablate(lambda x: None), "Nothing was ablated"),
+        ("no hook", _ablate(torch.zeros_like, names=lambda name: []), "Nothing was ablated"),
+        ("last position", _ablate(_zero_at(-1)), "Only the last position is ablated"),
+        ("first position", _ablate(_zero_at(0)), "Only position 0"),
+        ("first text", _ablate(_zero_row), "first text of the batch"),
+        ("mean", _ablate(lambda x: x.mean((0, 1), keepdim=True).expand_as(x)), "mean ablation"),
+        ("ones", _ablate(torch.ones_like), "ones in its place"),
         (
-            "last layer missing",
-            _named(lambda n: ["hook_embed", *_layers(n - 1, ATTN, MLP)]),
-            "last layer is missing",
+            "another layer",
+            _ablate(torch.zeros_like, names=lambda n: ["blocks.0" + n[8:]]),
+            "`name`",
         ),
         (
-            "one layer too many",
-            _named(lambda n: ["hook_embed", *_layers(n + 1, ATTN, MLP)]),
-            "One layer too many",
+            "the attention",
+            _ablate(torch.zeros_like, names=lambda n: [n.replace("mlp", "attn")]),
+            "other component",
         ),
         (
-            "MLP before attention",
-            _named(lambda n: ["hook_embed", *_layers(n, MLP, ATTN)]),
-            "attention comes before",
+            "both",
+            _ablate(torch.zeros_like, names=lambda n: [n[:14] + "attn_out", n[:14] + "mlp_out"]),
+            "whole block",
         ),
         (
-            "running sums",
-            _named(lambda n: ["hook_embed", *_layers(n, "hook_resid_post")]),
-            "running sum itself",
+            "logits at the end",
+            _ablate(torch.zeros_like, logits=lambda x: x[:, -1]),
+            "Only the last position's logits",
         ),
-        ("the sum", lambda c, n: residual.residual_parts(c, n).sum(0), "That is the sum"),
-        ("a list", lambda c, n: list(residual.residual_parts(c, n)), "torch.stack"),
-        ("running sums of parts", lambda c, n: residual.residual_parts(c, n).cumsum(0), "running"),
-        ("joined", lambda c, n: residual.residual_parts(c, n).flatten(0, 1), "new first axis"),
-        ("batch first", lambda c, n: residual.residual_parts(c, n).transpose(0, 1), "comes first"),
-        ("parts last", lambda c, n: residual.residual_parts(c, n).movedim(0, -1), "not last"),
-        ("last position", lambda c, n: residual.residual_parts(c, n)[:, :, -1], "last position"),
-        ("squeezed", lambda c, n: residual.residual_parts(c, n).squeeze(), "axis of one is lost"),
         (
-            "all attention first",
-            _named(lambda n: ["hook_embed", *_layers(n, ATTN), *_layers(n, MLP)]),
-            "not all attention first",
+            "log-probabilities",
+            _ablate(torch.zeros_like, logits=lambda x: x.log_softmax(-1)),
+            "log-probabilities",
         ),
-        ("added up on the way", _accumulated, "changes its input `cache` itself"),
+        ("hook left on", _left_on, "changes its input `model`"),
     ],
-    "cache_bytes": [
+    "ablation_sweep": [
+        ("sign", _sweep(damage=lambda intact, ablated: ablated - intact), "The sign: damage"),
+        ("absolute", _sweep(end=torch.abs), "sign of the damage is lost"),
+        ("not compared", _sweep(damage=lambda intact, ablated: ablated), "Compare them with"),
         (
-            "aliases counted",
-            lambda c: sum(t.numel() * t.element_size() for t in c.values()),
-            "more than once",
-        ),
-        ("elements", lambda c: sum(t.numel() for t in c.values()), "number of elements"),
-        ("four bytes each", lambda c: sum(4 * t.numel() for t in c.values()), "4 bytes"),
-        (
-            "address of the tensor",
-            lambda c: sum(
-                {t.data_ptr(): t.untyped_storage().nbytes() for t in c.values()}.values()
-            ),
-            "another `data_ptr()`",
+            "logits",
+            _sweep(lambda x, a: x[:, -1].gather(-1, a[:, None])[:, 0]),
+            "differences of logits",
         ),
         (
-            "size of the last tensor at an address",
-            lambda c: sum(
-                t.numel() * t.element_size() for t in {t.data_ptr(): t for t in c.values()}.values()
-            ),
-            "stands in for its whole storage",
+            "probabilities",
+            _sweep(lambda x, a: x[:, -1].softmax(-1).gather(-1, a[:, None])[:, 0]),
+            "differences of probabilities",
         ),
-        ("megabytes", lambda c: residual.cache_bytes(c) / 1e6, "return bytes"),
-        ("bits", lambda c: residual.cache_bytes(c) * 8, "bits"),
-        ("first tensor at a storage", _first_at_each_storage, "what it shows"),
         (
-            "one tensor for each shape",
-            lambda c: residual.cache_bytes({(t.shape, t.dtype): t for t in c.values()}),
-            "same shape",
+            "first position",
+            _sweep(lambda x, a: x[:, 0].log_softmax(-1).gather(-1, a[:, None])[:, 0]),
+            "first position",
         ),
-        ("one tensor for each value", _different_values, "shape and values"),
+        ("MLPs first", _sweep(parts=("mlp", "attn")), "other way round"),
+        ("attention twice", _sweep(parts=("attn", "attn")), "Both rows are those of attention"),
+        ("last layer missing", _sweep(layers=lambda n: range(n - 1)), "last layer stays at 0"),
+        ("layers from 1", _sweep(layers=lambda n: range(1, n)), "Layer 0 stays at 0"),
+        ("one layer too many", _sweep(layers=lambda n: range(n + 1)), "You asked for"),
+        ("the mean", _sweep(end=lambda x: x.mean(-1)), "averaged over the batch"),
+        ("layer first", _sweep(end=lambda x: x.transpose(0, 1)), "[kind, layer, batch]"),
+        ("flat", _sweep(end=lambda x: x.flatten(0, 1)), "keep kind and layer apart"),
+        ("overwritten", _overwritten, "overwritten in the loop"),
         (
-            "one for each object",
-            lambda c: sum({id(t): t.untyped_storage().nbytes() for t in c.values()}.values()),
-            "another object",
+            "the first answer",
+            _sweep(lambda x, a: x[:, -1].log_softmax(-1)[:, a[0]]),
+            "scored on the first one's answer",
         ),
+        ("another name", _sweep(parts=("attention", "mlp")), "You asked for"),
+    ],
+    "largest_excess": [
+        (
+            "itself included",
+            _excess(lambda d: d - d.mean(1, keepdim=True)),
+            "itself is in the mean",
+        ),
+        ("mean over components", _excess(lambda d: d - d.mean(0)), "mean over components"),
+        ("no control", _excess(lambda d: d), "No control"),
+        ("the others' largest", _excess(_against(lambda o: o.max(1).values)), "largest damage on"),
+        ("the others' median", _excess(_against(lambda o: o.median(1).values)), "median"),
+        ("the first prompt", _excess(lambda d: d - d[:, :1]), "with the first"),
+        ("absolute", _excess(lambda d: EXCESS(d).abs()), "either sign"),
+        ("sign", _excess(lambda d: -EXCESS(d)), "The sign"),
+        ("over prompts", lambda d: EXCESS(d).max(1), "over the components"),
+        ("one number", lambda d: (EXCESS(d).max(), EXCESS(d).argmax()), "one for each"),
+        ("the smallest", lambda d: EXCESS(d).min(0), "smallest excess"),
+        ("swapped", lambda d: (EXCESS(d).argmax(0), EXCESS(d).amax(0)), "other way round"),
+        ("values alone", lambda d: EXCESS(d).amax(0), "two tensors"),
+        (
+            "worst component",
+            lambda d: (EXCESS(d).amax(0), d.argmax(0)),
+            "component of the largest damage",
+        ),
+    ],
+    "put_back": [
+        ("wrong way round", _patch(HERE, run=1), "wrong way round"),
+        ("all positions", _patch(lambda x, s, p: s), "all positions"),
+        ("the hook returns nothing", _patch(lambda x, s, p: None), "Nothing was put back"),
+        ("added", _patch(_added), "*added*"),
+        ("after the block", _patch(HERE, hook="hook_resid_post"), "*after* block"),
+        ("the attention's output", _patch(HERE, hook="hook_attn_out"), "what the attention adds"),
+        ("the MLP's output", _patch(HERE, hook="hook_mlp_out"), "what the MLP adds"),
+        ("a layer too low", _patch(HERE, off=-1), "off by one"),
+        ("up to the position", _patch(_at(lambda p: slice(0, p + 1))), "up to `position`"),
+        ("from the position on", _patch(_at(lambda p: slice(p, None))), "from `position` on"),
+        ("last position", _patch(_at(lambda p: -1)), "is put back, and not position 2"),
+        ("first text", _patch(_first_text), "first text"),
+        ("zero", _patch(lambda x, s, p: _zero_at(p)(x)), "set to zero"),
+        ("logits at the end", _patch(HERE, end=lambda x: x[:, -1]), "last position's logits"),
+        ("its own vector", lambda m, t, s, layer, p: m(t), "come from the run on `source`"),
+    ],
+    "handover": [
+        ("the last piece of the name", (4, 23, 24), "Tower"),
+        ("the first piece", (2, 23, 24), "Try the others"),
+        ("the last position", (10, 23, 24), "third number"),
+        ("before-and-after", (3, 22, 23), "one too low"),
+        ("the first that fails", (3, 24, 25), "one too high"),
+        ("not the last", (3, 15, 24), "not the last layer"),
+        ("too late", (3, 26, 24), "repairs nothing"),
+        ("too early", (3, 23, 20), "repairs nothing yet"),
+        ("not the first", (3, 23, 27), "not the first layer"),
+        ("a token", (" iffel", 23, 24), "whole numbers"),
+        ("two numbers", (3, 23), "three numbers"),
     ],
     "logit_lens": [
-        ("no norm", lambda r, ln, W_U: r @ W_U, "norm is missing"),
-        ("probabilities", lambda r, ln, W_U: (ln(r) @ W_U).softmax(-1), "no softmax"),
-        ("norm last", lambda r, ln, W_U: ln(r @ W_U), "before the unembedding"),
-        ("transposed", lambda r, ln, W_U: ln(r) @ W_U.T, "transposed"),
-        ("last position", lambda r, ln, W_U: ln(r[:, -1]) @ W_U, "keep all leading axes"),
-        ("normalised", lambda r, ln, W_U: r / r.pow(2).mean(-1, keepdim=True).sqrt() @ W_U, "own"),
-        (
-            "three axes",
-            lambda r, ln, W_U: torch.einsum("bpd,dv->bpv", ln(r), W_U),
-            "any number of axes",
-        ),
-        ("norm alone", lambda r, ln, W_U: ln(r), "unembedding is missing"),
-    ],
-    "token_probabilities": [
-        ("multiplied", lambda x, t: (x * t).softmax(-1), "multiplied"),
-        ("ignored", lambda x, t: x.softmax(-1), "not used"),
-        ("wrong axis", lambda x, t: (x / t).softmax(0), "wrong axis"),
-        ("after the softmax", lambda x, t: x.softmax(-1) / t, "before the softmax"),
-        ("zero not treated", lambda x, t: (x / t).softmax(-1), "divide by zero"),
-        (
-            "position at zero",
-            lambda x, t: (x / t).softmax(-1) if t else x.argmax(-1),
-            "position of the largest",
-        ),
-        ("absolute", lambda x, t: (x.abs() / t).softmax(-1), "sign of the logits"),
-        ("second axis", _axis_one, "wrong axis"),
-        (
-            "greedy below one",
-            lambda x, t: residual.token_probabilities(x, t if t >= 1 else 0.0),
-            "greedy",
-        ),
-        ("one softmax for all", _over_all, "each row sums to one"),
-        ("whole numbers", _cold(lambda x: F.one_hot(x.argmax(-1), x.shape[-1])), "whole numbers"),
-        ("the largest logit", _cold(lambda x: x.amax(-1)), "largest logit itself"),
-        ("two winners", _cold(lambda x: (x == x.amax(-1, keepdim=True)).float()), "equally large"),
-        ("largest of all", _cold(lambda x: (x == x.max()).float()), "in each row"),
-        ("overflow", _own_exponentials, "overflow"),
+        ("no norm", _lens(norm=False), "final norm is missing"),
+        ("before the block", _lens(kind="resid_pre"), "*before* each block"),
+        ("the MLPs alone", _lens(kind="mlp_out"), "what each MLP adds"),
+        ("position 0", _lens(at=0), "position 0"),
+        ("every position", _lens(at=slice(None)), "every position"),
+        ("probabilities", _lens(end=lambda x: x.softmax(-1)), "probabilities"),
+        ("last layer", _lens(end=lambda x: x[-1]), "last layer alone"),
+        ("one layer for all", _lens(end=lambda x: x[-1:].expand_as(x)), "used in the loop"),
+        ("first text", _lens(end=lambda x: x[:, 0]), "first text"),
+        ("batch first", _lens(end=lambda x: x.transpose(0, 1)), "stack along axis 0"),
+        ("a list", _lens(end=list), "torch.stack"),
     ],
 }
 
 
 RIGHT = {
-    "answer_token": [
-        ("TransformerLens's own", _single_by_library),
-        ("BOS cut off", _answer(" {}", True, lambda ids: _single(ids[1:]))),
-        ("a list", lambda model, word: _single(model.to_tokens([" " + word], False)[0].tolist())),
-        ("by shape", _answer(" {}", False, lambda t: t.item() if t.shape == (1,) else None)),
+    "next_tokens": [
+        ("by sorting", _by_sorting),
+        ("sorted tensors, text in", _by_arange),
     ],
-    "residual_parts": [
-        ("one after the other", _parts_by_loop),
-        ("numpy", _parts_by_numpy),
+    "zero_ablated": [
+        ("model.hooks", _without_hooks),
+        ("in place", _in_place),
+        ("add and reset", _add_and_reset),
     ],
-    "cache_bytes": [
-        ("a loop, a float", _bytes_by_loop),
-        ("a tensor", lambda cache: torch.tensor(residual.cache_bytes(cache))),
+    "ablation_sweep": [
+        ("lists", _sweep_by_lists),
+        ("rows, the MLP first", _sweep_by_rows),
+    ],
+    "largest_excess": [
+        ("by sums", _by_sums),
+        ("einsum, lists", _by_einsum),
+        ("numpy", _by_numpy),
+    ],
+    "put_back": [
+        ("model.hooks", _patch_with_context),
+        ("where", _patch_with_where),
+    ],
+    "handover": [
+        ("a list", [3, 23, 24]),
+        ("from the end", (-8, 23, 24)),
     ],
     "logit_lens": [
-        ("einsum", lambda r, ln, W_U: torch.einsum("...d,dv->...v", ln(r), W_U)),
-        ("linear", lambda r, ln, W_U: F.linear(ln(r), W_U.T)),
-        ("row by row", _lens_row_by_row),
-    ],
-    "token_probabilities": [
-        ("by hand", _probabilities_by_hand),
-        ("scatter", _probabilities_by_scatter),
+        ("unembed", _lens_by_unembed),
+        ("hooks", _lens_by_hooks),
     ],
 }

@@ -1,27 +1,209 @@
 """Lesson 1.5: the library's version of each exercise, and plausible wrong answers."""
 
-import numpy as np
 import torch
 
 from utils.circuits import discovery
+from utils.circuits.discovery import edge_hooks, graph, head_reads, read_gradients, written
+
+# ---- One edge -----------------------------------------------------------------------------------
 
 
-def _shares(of):
-    def precision_recall(found, true):
-        return of(set(found), set(true))
+def _edge(
+    *,
+    change=lambda own, other: other - own,
+    reads=lambda stream, change: stream + change,
+    who=lambda writer, reader, into: (writer, reader, into),
+    put=lambda value, new, head: _put(value, new, head),
+    runs=lambda tokens, source: (tokens, source),
+):
+    def patch_edge(model, tokens, *, source, writer, reader, into):
+        tokens, source = runs(tokens, source)
+        (layer, head), (to, at), into = who(writer, reader, into)
+        z, stream = f"blocks.{layer}.attn.hook_z", f"blocks.{to}.ln1.hook_in"
+        with torch.no_grad():
+            _, own = model.run_with_cache(tokens, names_filter=[z, stream])
+            _, other = model.run_with_cache(source, names_filter=[z])
+            W_O = model.blocks[layer].attn.W_O[head]
+            moved = change(own[z][:, :, head] @ W_O, other[z][:, :, head] @ W_O)
+            new = head_reads(model, (to, at), into, reads(own[stream], moved))
+            hook = (f"blocks.{to}.attn.hook_{into}", lambda v, hook: put(v, new, at))
+            return model.run_with_hooks(tokens, fwd_hooks=[hook])
 
-    return precision_recall
+    return patch_edge
 
 
-def _edges(change):
-    def edge_attribution_scores(difference, gradient, allowed):
-        return change(difference, gradient, allowed)
+def _put(value, new, head):
+    value = value.clone()
+    value[:, :, head] = new
+    return value
 
-    return edge_attribution_scores
+
+def _all_hear(model, tokens, *, source, writer, reader, into):
+    layer, head = writer
+    name = f"blocks.{layer}.attn.hook_z"
+    with torch.no_grad():
+        _, other = model.run_with_cache(source, names_filter=[name])
+        hook = (name, lambda z, hook: _put(z, other[name][:, :, head], head))
+        return model.run_with_hooks(tokens, fwd_hooks=[hook])
 
 
-def _product(d, g):
-    return torch.einsum("wbpd,rbpd->wr", d, g)
+def _leaves_hooks(model, tokens, *, source, writer, reader, into):
+    settings = {"source": source, "writer": writer, "reader": reader, "into": into}
+    logits = discovery.patch_edge(model, tokens, **settings)
+    model.add_hook(f"blocks.{reader[0]}.attn.hook_{into}", lambda value, hook: value)
+    return logits
+
+
+def _last_only(stream, change):
+    out = stream.clone()
+    out[:, -1] += change[:, -1]
+    return out
+
+
+def _edge_with_hooks(model, tokens, *, source, writer, reader, into):
+    """`model.hooks`, one dictionary, and weights instead of `head_reads` where there is no norm."""
+    kept = {}
+
+    def note(key):
+        def hook(value, hook):
+            kept[key] = value.clone()
+
+        return hook
+
+    z = f"blocks.{writer[0]}.attn.hook_z"
+    with model.hooks(fwd_hooks=[(z, note("source"))]):
+        model(source)
+
+    def change(value, hook):
+        block, to = model.blocks[writer[0]].attn, reader[1]
+        own, other = (kept[k][:, :, writer[1], :] @ block.W_O[writer[1]] for k in ("own", "source"))
+        before = head_reads(model, reader, into, kept["stream"])
+        after = head_reads(model, reader, into, kept["stream"] - own + other)
+        value[:, :, to, :] = value[:, :, to, :] + after - before
+        return value
+
+    hooks = [(z, note("own")), (f"blocks.{reader[0]}.ln1.hook_in", note("stream"))]
+    with (
+        torch.no_grad(),
+        model.hooks(fwd_hooks=[*hooks, (f"blocks.{reader[0]}.attn.hook_{into}", change)]),
+    ):
+        return model(tokens)
+
+
+# ---- All edges ----------------------------------------------------------------------------------
+
+
+def _attribution(
+    *,
+    start="tokens",
+    clone=True,
+    reduce=torch.mean,
+    change=lambda there, own, at_run: there - own,
+    dot="wbpd,rbpd->wr",
+    mask=lambda scores, allowed: scores * allowed,
+    use_at=True,
+    positions=slice(None),
+    returned=True,
+):
+    def edge_attribution(model, tokens, *, source, metric, at=None):
+        names, here = edge_hooks(model), {}
+        with torch.no_grad():
+            _, there = model.run_with_cache(source, names_filter=names)
+            _, own = model.run_with_cache(tokens, names_filter=names)
+
+        def keep(value, hook):
+            if hook.name == names[0]:
+                begin = value if at is None or not use_at else at
+                value = begin.detach().requires_grad_()
+            here[hook.name] = value.clone() if clone else value
+            return here[hook.name] if returned else None
+
+        logits = model.run_with_hooks(
+            tokens if start == "tokens" else source, fwd_hooks=[(name, keep) for name in names]
+        )
+        slopes = torch.autograd.grad(reduce(metric(logits)), [here[name] for name in names])
+        gradient = read_gradients(model, here, dict(zip(names, slopes, strict=True)))
+        moved = change(written(model, there), written(model, own), written(model, here))
+        scores = torch.einsum(dot, moved[:, :, positions], gradient[:, :, positions])
+        return mask(scores, graph(model).allowed)
+
+    return edge_attribution
+
+
+def _attribution_backward_hooks(model, tokens, *, source, metric, at=None):
+    """Backward hooks instead of `autograd.grad`, and a loop instead of einsum."""
+    names, slopes = edge_hooks(model), {}
+    with torch.no_grad():
+        caches = [model.run_with_cache(run, names_filter=names)[1] for run in (tokens, source)]
+    here = {}
+
+    def forward(value, hook):
+        here[hook.name] = value.detach()
+
+    def back(gradient, hook):
+        slopes[hook.name] = gradient
+
+    def begin(value, hook):
+        return (value if at is None else at).detach().requires_grad_()
+
+    with model.hooks(
+        fwd_hooks=[(names[0], begin), *((name, forward) for name in names)],
+        bwd_hooks=[(name, back) for name in names],
+    ):
+        metric(model(tokens)).mean().backward()
+    model.zero_grad(set_to_none=True)
+    gradient = read_gradients(model, here, slopes)
+    own, there = (written(model, cache) for cache in caches)
+    scores = torch.zeros(len(own), len(gradient))
+    for w, r in graph(model).allowed.nonzero().tolist():
+        scores[w, r] = ((there[w] - own[w]) * gradient[r]).sum()
+    return scores
+
+
+def _attribution_matmul(model, tokens, *, source, metric, at=None):
+    scores = _attribution(mask=lambda x, allowed: torch.where(allowed, x, 0.0))
+    return scores(model, tokens, source=source, metric=metric, at=at)
+
+
+def _integrated(shares, *, divide=True, gather=sum, ends=lambda a, b: (a, b)):
+    def integrated_edges(model, tokens, *, source, metric, steps):
+        start, end = ends(model.embed(tokens).detach(), model.embed(source).detach())
+        scores = [
+            discovery.edge_attribution(
+                model, tokens, source=source, metric=metric, at=start + share * (end - start)
+            )
+            for share in shares(steps)
+        ]
+        return gather(scores) / (len(scores) if divide else 1)
+
+    return integrated_edges
+
+
+def _middles(steps):
+    return [(i + 0.5) / steps for i in range(steps)]
+
+
+def _plain_gradient(model, tokens, *, source, metric, steps):
+    return discovery.edge_attribution(model, tokens, source=source, metric=metric)
+
+
+def _integrated_stack(model, tokens, *, source, metric, steps):
+    with torch.no_grad():
+        start, end = model.embed(tokens), model.embed(source)
+    points = [torch.lerp(start, end, share) for share in _middles(steps)]
+    settings = {"source": source, "metric": metric}
+    each = [discovery.edge_attribution(model, tokens, **settings, at=point) for point in points]
+    return torch.stack(each).mean(0)
+
+
+def _integrated_backwards(model, tokens, *, source, metric, steps):
+    """From the other end: the same points."""
+    return _integrated(_middles, ends=lambda a, b: (b, a))(
+        model, tokens, source=source, metric=metric, steps=steps
+    )
+
+
+# ---- Pruning ------------------------------------------------------------------------------------
 
 
 def _prune(goes, *, cumulative=True, update=True, result=lambda parts, gone: parts - gone):
@@ -69,64 +251,6 @@ def _prune_backwards(parts, damage, *, threshold):
     return discovery.prune(list(parts)[::-1], damage, threshold=threshold)[::-1]
 
 
-def _keep(change):
-    def keep_heads(z, fill, kept):
-        return change(z, fill, list(kept))
-
-    return keep_heads
-
-
-def _others(z, kept):
-    return [h for h in range(z.shape[2]) if h not in kept]
-
-
-def _put(z, where, value):
-    z = z.clone()
-    z[where] = value[where] if torch.is_tensor(value) else value
-    return z
-
-
-def _in_place(z, fill, kept):
-    others = _others(z, kept)
-    z[:, :, others] = fill.expand_as(z)[:, :, others]
-    return z
-
-
-def _into_fill(z, fill, kept):
-    out = fill.clone()
-    out[:, :, kept] = z[:, :, kept]
-    return out
-
-
-def _share(of):
-    def faithfulness(metric_of, circuit, everything):
-        none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
-        return of(metric_of(frozenset(circuit)), none, whole)
-
-    return faithfulness
-
-
-def _falls(of, scale=lambda full, none, whole: whole - none):
-    def minimality(metric_of, circuit, everything):
-        none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
-        full = metric_of(frozenset(circuit))
-        return {
-            part: of(metric_of, frozenset(circuit), part, full) / scale(full, none, whole)
-            for part in circuit
-        }
-
-    return minimality
-
-
-def _fall(metric_of, circuit, part, full):
-    return full - metric_of(circuit - {part})
-
-
-def _place_by_place(found, true):
-    right = sum(f == t for f, t in zip(found, true, strict=False))
-    return right / len(found) if found else 1.0, right / len(true)
-
-
 def _prune_again(parts, damage, *, threshold):
     left = list(parts)
     while True:
@@ -155,118 +279,207 @@ def _prune_with_sets(parts, damage, *, threshold):
     return discovery.prune(parts, lambda removed: damage(set(removed)), threshold=threshold)
 
 
-def _fill_changed(z, fill, kept):
-    if len(fill) != len(z):
-        return discovery.keep_heads(z, fill, kept)
-    fill[:, :, list(kept)] = z[:, :, list(kept)]
-    return fill
+def _prune_kept(parts, damage, *, threshold):
+    """What is left, from the start; the damage is asked for anew each time."""
+    kept = list(parts)
+    for part in parts:
+        gone = frozenset(x for x in parts if x not in kept)
+        if damage(gone.union([part])) < damage(gone) + threshold:
+            kept = [x for x in kept if x != part]
+    return kept
 
 
-def _one_after_the_other(metric_of, circuit, everything):
-    gap, left, falls = metric_of(everything) - metric_of([]), list(circuit), {}
-    for part in circuit:
-        before = metric_of(left)
-        left = [other for other in left if other != part]
-        falls[part] = (before - metric_of(left)) / gap
-    return falls
+def _prune_recursive(parts, damage, *, threshold):
+    def left(rest, removed):
+        if not rest:
+            return ()
+        first, *others = rest
+        if damage(removed | {first}) - damage(removed) < threshold:
+            return left(others, removed | {first})
+        return (first, *left(others, removed))
+
+    return left(list(parts), frozenset())
 
 
-def _all_out(metric_of, circuit, everything):
-    gap, left, falls = metric_of(everything) - metric_of([]), list(circuit), {}
-    for part in circuit:
-        left.remove(part)
-        falls[part] = (metric_of(circuit) - metric_of(left)) / gap
-    return falls
+# ---- Minimality, completeness -------------------------------------------------------------------
 
+
+def _largest(change, over=max):
+    def minimality(metric_of, circuit, tries):
+        found = {}
+        for part in circuit:
+            rows = []
+            for gone in tries:
+                rest = set(circuit) - set(gone) - {part}
+                rows.append(change(metric_of, set(circuit), rest, part))
+            found[part] = over(rows)
+        return found
+
+    return minimality
+
+
+def _change(F, circuit, rest, part):
+    return F(rest | {part}) - F(rest)
+
+
+def _leave_one_out(metric_of, circuit, tries):
+    full = metric_of(circuit)
+    return {part: abs(full - metric_of(set(circuit) - {part})) for part in circuit}
+
+
+def _part_stays_in_k(metric_of, circuit, tries):
+    return {
+        part: max(
+            abs(metric_of(set(circuit) - set(k)) - metric_of(set(circuit) - set(k) - {part}))
+            for k in tries
+        )
+        for part in circuit
+    }
+
+
+def _minimal_comprehension(metric_of, circuit, tries):
+    def score(part):
+        without = [frozenset(x for x in circuit if x not in k and x != part) for k in tries]
+        return max(abs(metric_of(w) - metric_of([*w, part])) for w in without)
+
+    return {part: torch.tensor(score(part)) for part in sorted(circuit)}
+
+
+def _minimal_loop(metric_of, circuit, tries):
+    found = dict.fromkeys(circuit, 0.0)
+    for gone in tries:
+        for part in circuit:
+            left = [x for x in circuit if x == part or x not in gone]
+            change = metric_of(left) - metric_of([x for x in left if x != part])
+            found[part] = max(found[part], abs(change))
+    return found
+
+
+def _greedy(gap, best=max):
+    def worst_removal(metric_of, circuit, everything, *, size):
+        removed = []
+        for _ in range(size):
+            left = [part for part in circuit if part not in removed]
+            score = lambda p: gap(metric_of, set(circuit), set(everything), {*removed, p})  # noqa: B023, E731
+            removed.append(best(left, key=score))
+        return removed
+
+    return worst_removal
+
+
+def _gap(F, circuit, everything, gone):
+    return abs(F(everything - gone) - F(circuit - gone))
+
+
+def _worst_alone(metric_of, circuit, everything, *, size):
+    def gap(part):
+        return _gap(metric_of, set(circuit), set(everything), {part})
+
+    return sorted(circuit, key=gap, reverse=True)[:size]
+
+
+def _worst_repeats(metric_of, circuit, everything, *, size):
+    return [_worst_alone(metric_of, circuit, everything, size=1)[0]] * size
+
+
+def _worst_of_everything(metric_of, circuit, everything, *, size):
+    return list(everything)[-size:]
+
+
+def _worst_recursive(metric_of, circuit, everything, *, size):
+    def go(gone):
+        if len(gone) == size:
+            return gone
+        scores = {
+            part: _gap(metric_of, set(circuit), set(everything), {*gone, part})
+            for part in circuit
+            if part not in gone
+        }
+        return go((*gone, max(scores, key=scores.get)))
+
+    return go(())
+
+
+def _worst_by_tensor(metric_of, circuit, everything, *, size):
+    circuit, out = list(circuit), []
+    for _ in range(size):
+        gaps = torch.tensor(
+            [
+                -1.0
+                if part in out
+                else float(_gap(metric_of, set(circuit), set(everything), {*out, part}))
+                for part in circuit
+            ]
+        )
+        out.append(circuit[int(gaps.argmax())])
+    return out
+
+
+MISSED = [("embed", "L0H2.q")]
+for _copy in (1, 2, 3):
+    MISSED += [("L0H2", f"L1H{_copy}.v"), (f"L1H{_copy}", "L2H3.q")]
 
 MISTAKES = {
-    "precision_recall": [
-        ("swapped", _shares(lambda f, t: (len(f & t) / len(t), len(f & t) / len(f))), "swapped"),
-        ("counts", _shares(lambda f, t: (len(f & t), len(f & t))), "counts"),
-        ("union", _shares(lambda f, t: (len(f & t) / len(f | t),) * 2), "either list"),
-        ("false", _shares(lambda f, t: (len(f - t) / len(f), len(t - f) / len(t))), "wrong ones"),
+    "patch_edge": [
+        ("turned round", _edge(runs=lambda t, s: (s, t)), "turned round"),
+        ("all readers", _all_hear, "All later readers"),
+        ("own stays", _edge(change=lambda own, other: other), "still there"),
+        ("the change alone", _edge(reads=lambda stream, change: change), "*change* alone"),
         (
-            "zero for nothing",
-            _shares(lambda f, t: (len(f & t) / max(1, len(f)), len(f & t) / len(t))),
-            "no claim was wrong",
+            "one writer alone",
+            _edge(change=lambda own, other: other, reads=lambda stream, change: change),
+            "one writer alone",
+        ),
+        ("sign", _edge(change=lambda own, other: own - other), "The sign"),
+        ("last position", _edge(reads=_last_only), "last position"),
+        ("always q", _edge(who=lambda w, r, into: (w, r, "q")), "`into` says"),
+        (
+            "another head writes",
+            _edge(who=lambda w, r, i: ((w[0], (w[1] + 1) % 3), r, i)),
+            "writer is",
         ),
         (
-            "no guard",
-            _shares(lambda f, t: (len(f & t) / len(f), len(f & t) / len(t))),
-            "ZeroDivisionError",
+            "another head reads",
+            _edge(who=lambda w, r, i: (w, (r[0], (r[1] + 1) % 3), i)),
+            "reader is",
         ),
-        ("one number", _shares(lambda f, t: len(f & t) / len(f)), "two numbers"),
-        (
-            "by found",
-            _shares(lambda f, t: (len(f & t) / max(1, len(f)),) * 2),
-            "divided by what was",
-        ),
-        ("by true", _shares(lambda f, t: (len(f & t) / len(t),) * 2), "divided by what is true"),
-        ("percent", _shares(lambda f, t: (100 * len(f & t) / max(1, len(f)), 0)), "should be"),
-        (
-            "no direction",
-            lambda found, true: discovery.precision_recall(
-                {frozenset(e) for e in found}, {frozenset(e) for e in true}
-            ),
-            "has a direction",
-        ),
-        ("place by place", _place_by_place, "place by place"),
-        (
-            "1 for nothing, twice",
-            lambda found, true: discovery.precision_recall(found, true) if found else (1.0, 1.0),
-            "recall is 0",
-        ),
+        ("hook returns nothing", _edge(put=lambda v, new, head: None), "Nothing has changed"),
+        ("leaves a hook", _leaves_hooks, "changes its input `model`"),
+        ("the logits' shape", lambda *a, **k: discovery.patch_edge(*a, **k)[:, -1], "shape"),
+        ("another run", lambda model, tokens, *, source, **k: model(source), "source run itself"),
     ],
-    "edge_attribution_scores": [
-        ("no mask", _edges(lambda d, g, a: _product(d, g)), "not allowed"),
-        ("mask inverted", _edges(lambda d, g, a: _product(d, g) * ~a), "turned round"),
-        ("transposed", _edges(lambda d, g, a: (_product(d, g) * a).T), "Rows are writers"),
-        ("batch mean", _edges(lambda d, g, a: _product(d, g) * a / d.shape[1]), "over the batch"),
-        ("mean", _edges(lambda d, g, a: _product(d, g) * a / d.shape[2]), "over positions"),
+    "edge_attribution": [
+        ("no mask", _attribution(mask=lambda x, allowed: x), "cannot be have a score"),
+        ("no clone", _attribution(clone=False), "one tensor"),
+        ("sum of the prompts", _attribution(reduce=torch.sum), "*sum* over the prompts"),
+        ("in the source run", _attribution(start="source"), "in the source run"),
+        ("sign", _attribution(change=lambda there, own, run: own - there), "The sign"),
+        ("no difference", _attribution(change=lambda there, own, run: there), "subtract"),
+        ("own", _attribution(change=lambda there, own, run: own), "source minus own"),
+        ("transposed", lambda *a, **k: discovery.edge_attribution(*a, **k).T, "Rows are writers"),
+        ("absolute", lambda *a, **k: discovery.edge_attribution(*a, **k).abs(), "sign is lost"),
+        ("`at` not used", _attribution(use_at=False), "`at` is not used"),
         (
-            "mean of everything",
-            _edges(lambda d, g, a: _product(d, g) * a / d[0].numel()),
-            "not a mean",
+            "the change from `at`",
+            _attribution(change=lambda there, own, run: there - run),
+            "for the gradient alone",
         ),
+        ("last position", _attribution(positions=slice(-1, None)), "last position"),
+        ("hook returns nothing", _attribution(returned=False), "RuntimeError"),
+    ],
+    "integrated_edges": [
+        ("no division", _integrated(_middles, divide=False), "divide by `steps`"),
+        ("beginnings", _integrated(lambda n: [i / n for i in range(n)]), "beginnings"),
+        ("ends", _integrated(lambda n: [(i + 1) / n for i in range(n)]), "ends of the pieces"),
         (
-            "last position",
-            _edges(lambda d, g, a: _product(d[:, :, -1:], g[:, :, -1:]) * a),
-            "last position",
+            "both ends",
+            _integrated(lambda n: [i / max(1, n - 1) for i in range(n)]),
+            "",
         ),
-        ("absolute", _edges(lambda d, g, a: (_product(d, g) * a).abs()), "sign is lost"),
-        ("absolute inside", _edges(lambda d, g, a: _product(d.abs(), g.abs()) * a), "add first"),
-        (
-            "sums first",
-            _edges(lambda d, g, a: torch.outer(d.sum((1, 2, 3)), g.sum((1, 2, 3))) * a),
-            "coordinate by",
-        ),
-        (
-            "cosine",
-            _edges(
-                lambda d, g, a: (
-                    a
-                    * torch.nn.functional.cosine_similarity(
-                        d.flatten(1)[:, None], g.flatten(1), dim=-1
-                    )
-                )
-            ),
-            "cosine",
-        ),
-        ("cut off", _edges(lambda d, g, a: (_product(d, g) * a).relu()), "cut the scores"),
-        ("sign", _edges(lambda d, g, a: _product(-d, g) * a), "turned round"),
-        ("first prompt", _edges(lambda d, g, a: _product(d[:, :1], g[:, :1]) * a), "first prompt"),
-        ("triangle", _edges(lambda d, g, a: _product(d, g).triu()), "triangle"),
-        (
-            "positions first",
-            _edges(lambda d, g, a: torch.einsum("wbd,rbd->wr", d.sum(2), g.sum(2)) * a),
-            "position by position",
-        ),
-        ("mean over d_model", _edges(lambda d, g, a: _product(d, g) * a / d.shape[3]), "d_model"),
-        (
-            "minus infinity",
-            _edges(lambda d, g, a: _product(d, g).masked_fill(~a, float("-inf"))),
-            "not finite",
-        ),
+        ("inner points", _integrated(lambda n: [(i + 1) / (n + 1) for i in range(n)]), "steps + 1"),
+        ("one gradient", _plain_gradient, "own embeddings"),
+        ("the middle", _integrated(lambda n: [0.5]), "in the middle"),
+        ("the last one", _integrated(_middles, divide=False, gather=lambda x: x[-1]), "last point"),
     ],
     "prune": [
         (
@@ -314,245 +527,62 @@ MISTAKES = {
         ("absolute change", _prune(lambda t, d, th: abs(t - d) < th), "absolute value"),
         ("keeps all", lambda parts, damage, *, threshold: list(parts), "Everything is kept"),
     ],
-    "keep_heads": [
-        (
-            "inverted",
-            _keep(lambda z, f, k: _put(z, (slice(None), slice(None), k), f.expand_as(z))),
-            "turned round",
-        ),
-        ("nothing", _keep(lambda z, f, k: z.clone()), "Nothing has changed"),
-        ("all", _keep(lambda z, f, k: f.expand_as(z).clone()), "Every head is replaced"),
-        (
-            "positions",
-            _keep(lambda z, f, k: _put(z, (slice(None), [0, 2, 4]), f.expand_as(z))),
-            "positions",
-        ),
-        (
-            "zero",
-            _keep(lambda z, f, k: _put(z, (slice(None), slice(None), _others(z, k)), 0.0)),
-            "zero ablation",
-        ),
-        (
-            "first row",
-            _keep(
-                lambda z, f, k: _put(
-                    z, (slice(None), slice(None), _others(z, k)), f[:1].expand_as(z)
-                )
-            ),
-            "first row",
-        ),
-        (
-            "added",
-            _keep(lambda z, f, k: _put(z, (slice(None), slice(None), _others(z, k)), z + f)),
-            "added",
-        ),
-        ("in place", _in_place, "changes its input `z` itself"),
-        ("into `fill`", _fill_changed, "changes its input `fill` itself"),
-        ("into one row", _into_fill, "widen `fill`"),
-        ("cut out", _keep(lambda z, f, k: z[:, :, k]), "cut out"),
-        (
-            "mean fill",
-            _keep(lambda z, f, k: discovery.keep_heads(z, f.mean(0, keepdim=True), k)),
-            "mean of `fill`",
-        ),
-        (
-            "one fill for all positions",
-            _keep(lambda z, f, k: discovery.keep_heads(z, f.mean(1, True).expand_as(f), k)),
-            "position by position",
-        ),
-        (
-            "none kept is none replaced",
-            _keep(lambda z, f, k: discovery.keep_heads(z, f, k) if k else z.clone()),
-            "Nothing has changed",
-        ),
-        ("first of them", _keep(lambda z, f, k: discovery.keep_heads(z, f, k[:1])), "should be"),
-    ],
-    "faithfulness": [
-        ("plain ratio", _share(lambda c, n, w: c / w), "no* head"),
-        ("above only", _share(lambda c, n, w: (c - n) / w), "below the line too"),
-        ("below only", _share(lambda c, n, w: c / (w - n)), "above the line too"),
-        ("difference", _share(lambda c, n, w: c - n), "difference of metrics"),
-        ("lack", _share(lambda c, n, w: (w - c) / (w - n)), "lacks"),
-        ("upside down", _share(lambda c, n, w: (w - n) / (c - n)), "upside down"),
-        ("cut off", _share(lambda c, n, w: min(1.0, (c - n) / (w - n))), "cut it off at 1"),
-        ("cut off below", _share(lambda c, n, w: max(0.0, (c - n) / (w - n))), "cut it off at 0"),
-        ("clamped", _share(lambda c, n, w: sorted((0, (c - n) / (w - n), 1))[1]), "cut it off"),
-        ("absolute", _share(lambda c, n, w: abs((c - n) / (w - n))), "worse than nothing"),
-        ("absolute both", _share(lambda c, n, w: abs(c - n) / abs(w - n)), "worse than nothing"),
-        ("absolute below", _share(lambda c, n, w: (c - n) / abs(w - n)), "below the line"),
-        ("mirrored", _share(lambda c, n, w: 1 - abs(c - w) / abs(w - n)), "distance from 1"),
-        ("distance", _share(lambda c, n, w: (c - w) / (w - n)), "*distance*"),
-        ("percent", _share(lambda c, n, w: 100 * (c - n) / (w - n)), "percent"),
-        (
-            "not below 0",
-            _share(lambda c, n, w: max(c - n, -0.6) / max(w - n, 1e-9)),
-            "Faithfulness",
-        ),
-        (
-            "a share of the parts",
-            lambda metric_of, circuit, everything: len(circuit) / len(everything),
-            "share of the parts",
-        ),
-        (
-            "the rest",
-            lambda metric_of, circuit, everything: discovery.faithfulness(
-                metric_of, set(everything) - set(circuit), everything
-            ),
-            "*without* the circuit",
-        ),
-    ],
     "minimality": [
-        ("not normalised", _falls(_fall, lambda f, n, w: 1.0), "units of faithfulness"),
-        ("sign", _falls(lambda *a: -_fall(*a)), "The sign"),
-        ("remaining", _falls(lambda m, c, p, f: m(c - {p}) - m(frozenset())), "the rest still is"),
+        ("leave one out", _leave_one_out, "leave-one-out"),
+        ("signed", _largest(_change), "The sign"),
+        ("smallest", _largest(lambda *a: abs(_change(*a)), min), "smallest"),
+        ("sum", _largest(lambda *a: abs(_change(*a)), sum), "add up"),
         (
-            "alone",
-            _falls(lambda m, c, p, f: m(frozenset({p})) - m(frozenset())),
-            "Each part alone",
+            "mean",
+            _largest(lambda *a: abs(_change(*a)), lambda x: sum(x) / len(x)),
+            "the mean over",
         ),
-        (
-            "out of the model",
-            lambda metric_of, circuit, everything: {
-                part: value
-                for part, value in discovery.minimality(metric_of, everything, everything).items()
-                if part in circuit
-            },
-            "a backup may stand in",
-        ),
-        ("absolute", _falls(lambda *a: abs(_fall(*a))), "sign is lost"),
-        ("cut off", _falls(lambda *a: max(0.0, _fall(*a))), "cut the falls off"),
-        ("absolute gap", _falls(_fall, lambda f, n, w: abs(w - n)), "below the line"),
-        ("for good", _one_after_the_other, "out for good"),
-        ("for good, from the full", _all_out, "compare with the full circuit"),
-        (
-            "share of the circuit's metric",
-            _falls(_fall, lambda f, n, w: f),
-            "share of the circuit's own metric",
-        ),
-        (
-            "a list",
-            lambda *a: list(discovery.minimality(*a).values()),
-            "Return a dictionary",
-        ),
-        ("by the metric", _falls(_fall, lambda f, n, w: w), "m(everything) alone"),
-        ("by the circuit", _falls(_fall, lambda f, n, w: f - n), "not by what the circuit does"),
-        (
-            "over everything",
-            lambda metric_of, circuit, everything: discovery.minimality(
-                metric_of, everything, everything
-            ),
-            "of the *circuit*",
-        ),
+        ("from the full", _largest(lambda F, c, rest, p: abs(F(c) - F(rest))), "the full circuit"),
+        ("in K", _part_stays_in_k, "holds the part itself"),
+        ("the last try", _largest(lambda *a: abs(_change(*a)), lambda x: x[-1]), "last try"),
+        ("a list", lambda *a: list(discovery.minimality(*a).values()), "Return a dictionary"),
+    ],
+    "worst_removal": [
+        ("alone", _worst_alone, "worst *alone*"),
+        ("signed", _greedy(lambda F, c, m, k: F(m - k) - F(c - k)), "The sign"),
+        ("smallest", _greedy(_gap, min), "*smallest*"),
+        ("circuit only", _greedy(lambda F, c, m, k: abs(F(m) - F(c - k))), "circuit only"),
+        ("model only", _greedy(lambda F, c, m, k: abs(F(m - k) - F(c))), "model only"),
+        ("lowers the circuit", _greedy(lambda F, c, m, k: -F(c - k)), "Compare circuit and model"),
+        ("again", _worst_repeats, "twice"),
+        ("of the model", _worst_of_everything, "no part of the circuit"),
+        ("a set", lambda *a, **k: set(discovery.worst_removal(*a, **k)), "Return a list"),
+        ("backwards", lambda *a, **k: discovery.worst_removal(*a, **k)[::-1], "another order"),
+        ("one too few", lambda *a, size: discovery.worst_removal(*a, size=size)[1:], "should have"),
+    ],
+    "missed": [
+        ("no saturated edge", MISSED[1:], "saturated"),
+        ("two copies", MISSED[:5], "copies"),
+        ("turned round", [edge[::-1] for edge in MISSED], "turned round"),
+        ("what EAP finds", [*MISSED, ("L2H1", "logits")], "not missed"),
+        ("a false edge", [*MISSED, ("L0H0", "L1H0.v")], "not a true edge"),
+        ("one edge", ("embed", "L0H2.q"), "Give a list of edges"),
+        ("names", "L0H2", "Give a list of edges"),
     ],
 }
 
-
-def _precision_by_loop(found, true):
-    right = 0
-    for edge in found:
-        if edge in true:
-            right += 1
-    if not found:
-        return [torch.tensor(1.0), 0]
-    return [torch.tensor(right / len(found)), np.float64(right / len(true))]
-
-
-def _precision_by_list(found, true):
-    hits = np.array([edge in set(true) for edge in found], dtype=float)
-    return torch.tensor([hits.mean() if len(hits) else 1.0, hits.sum() / len(true)])
-
-
-def _edges_by_loop(difference, gradient, allowed):
-    scores = torch.zeros(allowed.shape)
-    for w, r in allowed.nonzero().tolist():
-        scores[w, r] = torch.dot(difference[w].flatten(), gradient[r].flatten())
-    return scores
-
-
-def _edges_by_matmul(difference, gradient, allowed):
-    return torch.where(allowed, difference.flatten(1) @ gradient.flatten(1).T, 0.0)
-
-
-def _prune_kept(parts, damage, *, threshold):
-    """What is left, from the start; the damage is asked for anew each time."""
-    kept = list(parts)
-    for part in parts:
-        gone = frozenset(x for x in parts if x not in kept)
-        if damage(gone.union([part])) < damage(gone) + threshold:
-            kept = [x for x in kept if x != part]
-    return kept
-
-
-def _prune_recursive(parts, damage, *, threshold):
-    def left(rest, removed):
-        if not rest:
-            return ()
-        first, *others = rest
-        if damage(removed | {first}) - damage(removed) < threshold:
-            return left(others, removed | {first})
-        return (first, *left(others, removed))
-
-    return left(list(parts), frozenset())
-
-
-def _keep_by_index(z, fill, kept):
-    out = fill.expand_as(z).clone()
-    out[:, :, list(kept)] = z[:, :, list(kept)]
-    return out
-
-
-def _keep_by_loop(z, fill, kept):
-    heads = [
-        z[:, :, h] if h in kept else fill[:, :, h].expand_as(z[:, :, h]) for h in range(z.shape[2])
-    ]
-    return torch.stack(heads, dim=2)
-
-
-def _keep_by_mask(z, fill, kept):
-    keep = torch.tensor([float(h in kept) for h in range(z.shape[2])])[:, None]
-    return keep * z + (1 - keep) * fill
-
-
-def _faithful_tensor(metric_of, circuit, everything):
-    values = [metric_of(list(parts)) for parts in ([], circuit, everything)]
-    none, alone, whole = torch.tensor(values, dtype=torch.float64)
-    return 1 - (whole - alone) / (whole - none)
-
-
-def _faithful_interpolated(metric_of, circuit, everything):
-    none, whole = metric_of(frozenset()), metric_of(frozenset(everything))
-    return np.divide(metric_of(tuple(circuit)) - none, whole - none)
-
-
-def _minimal_by_faithfulness(metric_of, circuit, everything):
-    full = discovery.faithfulness(metric_of, circuit, everything)
-    return {
-        part: full - discovery.faithfulness(metric_of, set(circuit) - {part}, everything)
-        for part in sorted(circuit)
-    }
-
-
-def _minimal_by_loop(metric_of, circuit, everything):
-    falls = {}
-    for i, part in enumerate(circuit):
-        rest = circuit[:i] + circuit[i + 1 :]
-        gap = metric_of(everything) - metric_of(())
-        falls[part] = torch.tensor((metric_of(circuit) - metric_of(rest)) / gap)
-    return falls
-
-
 RIGHT = {
-    "precision_recall": [("a loop, a list", _precision_by_loop), ("a tensor", _precision_by_list)],
-    "edge_attribution_scores": [("a loop", _edges_by_loop), ("matmul, where", _edges_by_matmul)],
-    "prune": [("what is kept", _prune_kept), ("recursive, a tuple", _prune_recursive)],
-    "keep_heads": [
-        ("index", _keep_by_index),
-        ("head by head", _keep_by_loop),
-        ("a mask", _keep_by_mask),
+    "patch_edge": [("caches", _edge()), ("model.hooks, in place", _edge_with_hooks)],
+    "edge_attribution": [
+        ("backward hooks, a loop", _attribution_backward_hooks),
+        ("where", _attribution_matmul),
     ],
-    "faithfulness": [("a tensor", _faithful_tensor), ("numpy", _faithful_interpolated)],
-    "minimality": [
-        ("faithfulness, another order", _minimal_by_faithfulness),
-        ("a loop, tensors", _minimal_by_loop),
+    "integrated_edges": [
+        ("a list", _integrated(_middles)),
+        ("lerp, stack", _integrated_stack),
+        ("from the other end", _integrated_backwards),
+    ],
+    "prune": [("what is kept", _prune_kept), ("recursive, a tuple", _prune_recursive)],
+    "minimality": [("comprehension", _minimal_comprehension), ("try by try", _minimal_loop)],
+    "worst_removal": [("recursive, a tuple", _worst_recursive), ("a tensor", _worst_by_tensor)],
+    "missed": [
+        ("another order", MISSED[::-1]),
+        ("a set", set(MISSED)),
+        ("lists", [list(edge) for edge in MISSED]),
     ],
 }

@@ -13,6 +13,7 @@ import torch
 
 from data.ioi import task as ioi
 from data.wired import make as wired
+from data.wired import task as names
 from tests.small_models import random_model
 from utils.circuits import attribution, composition, discovery, figures, induction, residual
 from utils.heads import ablated, ablation_hooks
@@ -95,11 +96,18 @@ def patched(edge_sets=((("L0H0", "L1H0.v"),),), model=toy, tokens=TOKENS, **sett
     return discovery.patched_edges(model(), tokens, **settings)
 
 
-def circuit(circuits=([(0, 0)],), tokens=TOKENS, fill=None, metric=metric, **settings):
-    fill = torch.zeros(3, 1, 5, 4, 16) if fill is None else fill
-    return discovery.circuit_values(
-        toy(), tokens, circuits=circuits, fill=fill, metric=metric, **settings
-    )
+def circuit(circuits=([(0, 0)],), tokens=TOKENS, **settings):
+    settings = {"source": SOURCE, "metric": metric} | settings
+    return discovery.circuit_values(toy(), tokens, circuits=circuits, **settings)
+
+
+def one_edge(writer=(0, 0), reader=(1, 0), into="v", model=toy, **settings):
+    settings = {"source": SOURCE, "writer": writer, "reader": reader, "into": into} | settings
+    return discovery.patch_edge(model(), TOKENS, **settings)
+
+
+def names_diff(logits):
+    return names.prompts().logit_diff(logits)
 
 
 def in_training(call, model=toy):
@@ -167,18 +175,38 @@ Z = torch.ones(2, 5, 3, 4)
 LOGITS = torch.ones(2, 7, 9)
 IDS = torch.ones(2, 7, dtype=torch.long)
 PATTERN = torch.full((2, 3, 7, 7), 1 / 7)
-D, G, ALLOWED = torch.ones(3, 2, 5, 4), torch.ones(6, 2, 5, 4), torch.ones(3, 6, dtype=torch.bool)
 SQUARE = torch.ones(4, 4)
 
 ROWS = [
     # ---- The residual stream
-    ("answer_token with its space", lambda: residual.answer_token(grouped(), " w1"), "without the"),
+    ("next_tokens of no text", lambda: residual.next_tokens(grouped(), ""), "is empty"),
+    ("no next tokens", lambda: residual.next_tokens(grouped(), "w1", 0), "`k` is 0"),
     (
-        "answer_token of an empty word",
-        lambda: residual.answer_token(grouped(), ""),
-        "give one word",
+        "zero_ablated of no hook",
+        lambda: residual.zero_ablated(grouped(), TOKENS, "blocks.3.hook_mlp_out"),
+        "give a hook's name",
     ),
-    ("answer_token of an id", lambda: residual.answer_token(grouped(), 7), "give one word"),
+    (
+        "ablation_sweep with five answers for two prompts",
+        lambda: residual.ablation_sweep(grouped(), TOKENS, SOURCE[0], residual.zero_ablated),
+        "has 5 entries, and `tokens` 2",
+    ),
+    (
+        "ablation_sweep of one row",
+        lambda: residual.ablation_sweep(grouped(), TOKENS[0], SOURCE[0], residual.zero_ablated),
+        "2 axes",
+    ),
+    ("largest_excess of one prompt", lambda: residual.largest_excess(X[:, :1]), "has one prompt"),
+    ("largest_excess of NaN", lambda: residual.largest_excess(NAN * X), "NaN"),
+    ("largest_excess of layers", lambda: residual.largest_excess(X[0]), "2 axes"),
+    ("put_back at no layer", lambda: residual.put_back(grouped(), TOKENS, SOURCE, 3, 1), "0 to 2"),
+    ("put_back nowhere", lambda: residual.put_back(grouped(), TOKENS, SOURCE, 1, 5), "0 to 4"),
+    (
+        "put_back from a shorter text",
+        lambda: residual.put_back(grouped(), TOKENS, SOURCE[:, 1:], 1, 1),
+        "has shape (2, 4)",
+    ),
+    ("logit_lens of one row", lambda: residual.logit_lens(grouped(), TOKENS[0]), "2 axes"),
     ("residual_parts of no layers", lambda: residual.residual_parts(cache_of(2), 0), "from 1"),
     ("residual_parts of -1 layers", lambda: residual.residual_parts(cache_of(2), -1), "from 1"),
     (
@@ -203,23 +231,6 @@ ROWS = [
         lambda: residual.residual_parts(cache_of(1, "hook_pos_embed"), 1),
         "decompose_resid",
     ),
-    ("cache_bytes of a list", lambda: residual.cache_bytes({"z": [1.0]}), "no tensor under 'z'"),
-    (
-        "logit_lens of another width",
-        lambda: residual.logit_lens(torch.ones(2, 3), torch.nn.Identity(), X.T),
-        "`W_U` reads 4",
-    ),
-    (
-        "logit_lens with W_U transposed",
-        lambda: residual.logit_lens(X, torch.nn.Identity(), torch.ones(9, 4)),
-        "`W_U` reads 9",
-    ),
-    ("a temperature below 0", lambda: residual.token_probabilities(X, -0.5), "at least 0"),
-    ("a temperature that is NaN", lambda: residual.token_probabilities(X, NAN), "at least 0"),
-    ("an infinite temperature", lambda: residual.token_probabilities(X, 1e999), "at least 0"),
-    ("NaN logits", lambda: residual.token_probabilities(NAN * X, 0.0), "holds NaN"),
-    ("logits of whole numbers", lambda: residual.token_probabilities(IDS, 1.0), "give a float"),
-    ("no logits", lambda: residual.token_probabilities(X[:, :0], 1.0), "give a float"),
     # ---- Induction
     ("repeated_tokens of length 0", lambda: repeated(0), "`seq_len` is 0"),
     ("repeated_tokens of half a token", lambda: repeated(2.5), "`seq_len` is 2.5"),
@@ -448,8 +459,8 @@ ROWS = [
         lambda: discovery.circuit_values(
             padding(),
             torch.tensor([[1, 2, 3], [4, 0, 0]]),
+            source=torch.tensor([[1, 2, 4], [5, 0, 0]]),
             circuits=[[]],
-            fill=torch.zeros(3, 1, 3, 4, 8),
             metric=metric,
         ),
         "padded",
@@ -462,11 +473,6 @@ ROWS = [
             source=torch.tensor([[1, 2, 4], [5, 0, 0]]),
             metric=metric,
         ),
-        "padded",
-    ),
-    (
-        "head_z of padded prompts",
-        lambda: discovery.head_z(padding(), torch.tensor([[1, 2, 3], [4, 0, 0]])),
         "padded",
     ),
     (
@@ -530,37 +536,45 @@ ROWS = [
         lambda: discovery.graph(toy()).score_of(torch.ones(37, 13)),
         "have shape [37, 13]",
     ),
-    (
-        "edge_attribution_scores of one prompt's gradient",
-        lambda: discovery.edge_attribution_scores(D, G[:, :1], ALLOWED),
-        "must end in (2, 5, 4)",
-    ),
-    (
-        "edge_attribution_scores with the mask transposed",
-        lambda: discovery.edge_attribution_scores(D, G, ALLOWED.T),
-        "give booleans, (3, 6)",
-    ),
-    (
-        "edge_attribution_scores with weights for a mask",
-        lambda: discovery.edge_attribution_scores(D, G, 2.0 * ALLOWED),
-        "give booleans, (3, 6)",
-    ),
     ("edge_attribution of unequal runs", lambda: edges(source=SOURCE[:, :4]), "as many prompts"),
     ("edge_attribution of fewer prompts", lambda: edges(source=SOURCE[:1]), "as many prompts"),
     ("edge_attribution of unknown ids", lambda: edges(TOKENS + 5), "ids that no token has"),
-    ("edge_attribution with -1 steps", lambda: edges(steps=-1), "`steps` is -1"),
+    (
+        "integrated_edges with 0 steps",
+        lambda: discovery.integrated_edges(toy(), TOKENS, source=SOURCE, metric=metric, steps=0),
+        "`steps` is 0",
+    ),
+    (
+        "integrated_edges of unequal runs",
+        lambda: discovery.integrated_edges(
+            toy(), TOKENS, source=SOURCE[:1], metric=metric, steps=2
+        ),
+        "as many prompts",
+    ),
+    ("patch_edge into nothing", lambda: one_edge(into="z"), "choose 'q', 'k' or 'v'"),
+    ("patch_edge from head 9", lambda: one_edge(writer=(0, 9)), "no L0H9"),
+    ("patch_edge into layer 5", lambda: one_edge(reader=(5, 0)), "no L5H0"),
+    ("patch_edge into an earlier layer", lambda: one_edge(writer=(1, 0)), "later layer"),
+    ("patch_edge of a name", lambda: one_edge(writer="L0H0"), "pairs of layer and number"),
+    ("patch_edge of unequal runs", lambda: one_edge(source=SOURCE[:, :4]), "as many prompts"),
+    ("patch_edge under a hook", lambda: hooked(one_edge), "A hook is at work"),
+    (
+        "patch_edge into a key that queries share",
+        lambda: one_edge(reader=(1, 2), into="k", model=grouped),
+        "from 0 to 1",
+    ),
+    (
+        "head_reads of head 7",
+        lambda: discovery.head_reads(toy(), (0, 7), "q", torch.zeros(1, 5, 57)),
+        "no L0H7",
+    ),
+    (
+        "head_reads of z",
+        lambda: discovery.head_reads(toy(), (0, 1), "z", torch.zeros(1, 5, 57)),
+        "choose 'q', 'k' or 'v'",
+    ),
     ("edge_attribution in training mode", lambda: in_training(edges), "in training mode"),
     ("edge_attribution under a hook", lambda: hooked(edges), "A hook is at work"),
-    (
-        "edge_attribution on a count",
-        lambda: edges(metric=lambda logits: (metric(logits) > 0).float()),
-        "has no gradient",
-    ),
-    (
-        "edge_attribution on a mean",
-        lambda: edges(metric=lambda logits: metric(logits).mean()),
-        "one number for each of the 2 prompts",
-    ),
     ("patched_edges of no set", lambda: patched(()), "is empty"),
     ("patched_edges of an unknown reader", lambda: patched([[("L0H0", "L5H0.q")]]), "no reader"),
     ("patched_edges of an unknown writer", lambda: patched([[("L0H9", "logits")]]), "no writer"),
@@ -585,6 +599,11 @@ ROWS = [
         lambda: patched([("L0H0", "L1H0.q")]),
         "pairs (writer, reader)",
     ),
+    (
+        "patched_edges of a mask of another size",
+        lambda: patched([torch.ones(3, 4, dtype=torch.bool)]),
+        "give booleans",
+    ),
     ("patched_edges in batches of 0", lambda: patched(batch_size=0), "`batch_size` is 0"),
     ("patched_edges in batches of -1", lambda: patched(batch_size=-1), "`batch_size` is -1"),
     ("patched_edges of unequal runs", lambda: patched(source=SOURCE[:, :4]), "as many prompts"),
@@ -606,57 +625,12 @@ ROWS = [
         "'a' twice",
     ),
     ("prune of a word", lambda: discovery.prune("abc", added, threshold=0.1), "is one text"),
-    ("recall where nothing is true", lambda: discovery.precision_recall(["a"], []), "is empty"),
-    (
-        "precision of an edge found twice",
-        lambda: discovery.precision_recall(["a", "a"], ["a", "b"]),
-        "'a' twice",
-    ),
-    (
-        "recall of an edge that is true twice",
-        lambda: discovery.precision_recall(["a"], ["b", "b"]),
-        "'b' twice",
-    ),
-    ("precision of a word", lambda: discovery.precision_recall("ab", ["a"]), "is one text"),
-    ("keep_heads of head 3 of 3", lambda: discovery.keep_heads(Z, Z, [3]), "from 0 to 2"),
-    ("keep_heads of head -1", lambda: discovery.keep_heads(Z, Z, [-1]), "from 0 to 2"),
-    (
-        "keep_heads with another fill",
-        lambda: discovery.keep_heads(Z, Z[:, :1], [0]),
-        "or of one row",
-    ),
-    (
-        "keep_heads with a fill without prompts",
-        lambda: discovery.keep_heads(Z, Z[0], [0]),
-        "give 4 axes",
-    ),
-    (
-        "head_z in training mode",
-        lambda: in_training(lambda: discovery.head_z(toy(), TOKENS)),
-        "eval",
-    ),
-    ("head_z of one row of ids", lambda: discovery.head_z(toy(), TOKENS[0]), "give 2 axes"),
-    ("head_z of no prompts", lambda: discovery.head_z(toy(), TOKENS[:0]), "is empty"),
     ("circuit_values of a head that is not there", lambda: circuit([[(3, 0)]]), "no L3H0"),
     ("circuit_values of head -1", lambda: circuit([[(0, -1)]]), "heads 0 to 3"),
     ("circuit_values of a name", lambda: circuit([["L0H1"]]), "pairs of layer and number"),
     ("circuit_values of one circuit", lambda: circuit([(0, 1)]), "pairs of layer and number"),
     ("circuit_values of no circuit", lambda: circuit([]), "is empty"),
-    (
-        "circuit_values with a fill of two layers",
-        lambda: circuit(fill=torch.zeros(2, 1, 5, 4, 16)),
-        "this model has 3",
-    ),
-    (
-        "circuit_values with a fill of fewer positions",
-        lambda: circuit(fill=torch.zeros(3, 1, 4, 4, 16)),
-        "or of one row",
-    ),
-    (
-        "circuit_values with a fill of other prompts",
-        lambda: circuit(fill=torch.zeros(3, 7, 5, 4, 16)),
-        "or of one row",
-    ),
+    ("circuit_values of unequal runs", lambda: circuit(source=SOURCE[:1]), "as many prompts"),
     ("circuit_values in batches of -1", lambda: circuit(batch_size=-1), "`batch_size` is -1"),
     ("circuit_values under a hook", lambda: hooked(circuit), "A hook is at work"),
     (
@@ -669,30 +643,22 @@ ROWS = [
         lambda: circuit(metric=lambda logits: metric(logits) / 0),
         "on circuit 0",
     ),
+    ("minimality of nothing", lambda: discovery.minimality(added, [], [()]), "is empty"),
+    ("minimality over no sets", lambda: discovery.minimality(added, ["a"], []), "is empty"),
     (
-        "faithfulness of a metric that is constant",
-        lambda: discovery.faithfulness(lambda parts: 1.0, ["a"], ["a", "b"]),
-        "no share can be taken",
+        "worst_removal of a part that is not there",
+        lambda: discovery.worst_removal(added, ["z"], ["a", "b"], size=1),
+        "'z', which is not in `everything`",
     ),
     (
-        "faithfulness of unknown parts",
-        lambda: discovery.faithfulness(added, ["a", "z"], ["a", "b"]),
-        "holds 'z'",
+        "worst_removal of more than there is",
+        lambda: discovery.worst_removal(added, ["a"], ["a", "b"], size=2),
+        "as many as",
     ),
     (
-        "faithfulness in a model of no parts",
-        lambda: discovery.faithfulness(added, [], []),
-        "is empty",
-    ),
-    (
-        "minimality of a metric that is constant",
-        lambda: discovery.minimality(lambda parts: 1.0, ["a"], ["a", "b"]),
-        "no share can be taken",
-    ),
-    (
-        "minimality of unknown parts",
-        lambda: discovery.minimality(added, ["z"], ["a", "b"]),
-        "holds 'z'",
+        "worst_removal of nothing",
+        lambda: discovery.worst_removal(added, ["a"], ["a", "b"], size=0),
+        "`size` is 0",
     ),
     # ---- Figures
     (
@@ -734,6 +700,8 @@ ROWS = [
         lambda: figures.diagram({}, [], title="t"),
         "empty",
     ),
+    ("next_token_bars of no text", lambda: figures.next_token_bars(grouped(), ""), "is empty"),
+    ("no bars", lambda: figures.next_token_bars(grouped(), "w1", k=0), "`k` is 0"),
     (
         "diagram with an arrow from nowhere",
         lambda: figures.diagram({"a": (0, 0)}, [("b", "a")], title="t"),
@@ -784,6 +752,8 @@ ROWS = [
         "These are 3 prompts",
     ),
     ("the ioi metric of the last logits", lambda: of_prompts(torch.ones(3, 9)), "[batch, pos"),
+    ("the wired task's metric of other logits", lambda: names_diff(LOGITS), "240 prompts"),
+    ("each 0th of the wired prompts", lambda: names.prompts(every=0), "`every` is 0"),
     ("an unknown space of the wired model", lambda: wired.space("mind"), "There is no space"),
     ("an entry that a space lacks", lambda: wired.picks("position", [5]), "entries 0 to 4"),
     ("an entry below 0", lambda: wired.picks("token", [-1]), "entries 0 to 7"),
@@ -799,4 +769,14 @@ ROWS = [
         "must be alike",
     ),
     ("noise below 0", lambda: wired.build(noise=-0.1), "at least 0"),
+    (
+        "patch_by_hand behind the last layer",
+        lambda: figures.patch_by_hand(grouped(), "w1", "w2", layer=3, pos=0),
+        "layers 0 to 2",
+    ),
+    (
+        "patch_by_hand behind the end",
+        lambda: figures.patch_by_hand(grouped(), "w1", "w2", layer=0, pos=9),
+        "positions 0 to",
+    ),
 ]

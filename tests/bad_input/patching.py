@@ -4,6 +4,7 @@ from functools import cache
 
 import torch
 
+from tests.bad_input import RAW
 from utils.circuits import attribution, patches, patching
 from utils.heads import ablated
 from utils.models import load
@@ -33,8 +34,23 @@ def paths(tokens=TOKENS, source=SOURCE, metric=metric, **settings):
     return patching.path_sweep(model(), tokens, source, metric, **settings)
 
 
+def readers(tokens=TOKENS, source=SOURCE, metric=metric, **settings):
+    settings = {"sender": (0, 1), "progress": False} | settings
+    return patching.receiver_sweep(model(), tokens, source, metric, **settings)
+
+
+def plain(tokens=TOKENS, source=SOURCE, **settings):
+    settings = {"layers": [1], "positions": [2]} | settings
+    return patches.stream_sweep(model(), tokens, source, metric, **settings)
+
+
+def path(tokens=TOKENS, source=SOURCE, **settings):
+    settings = {"sender": (0, 1), "receivers": [(1, 0)], "into": "q"} | settings
+    return patches.path_patch(model(), tokens, source, hold_mlps=False, **settings)
+
+
 def estimate(tokens=TOKENS, source=SOURCE, metric=metric, **settings):
-    return patches.attribution(model(), tokens, source, metric, **settings)
+    return patches.attribution_patching(model(), tokens, source, metric, **settings)
 
 
 def within(context, call):
@@ -60,6 +76,7 @@ def one_prompt():
 
 X = torch.ones(2, 5, 4)
 Z = torch.ones(2, 5, 3, 4)
+PATTERN = torch.ones(2, 3, 5, 5)
 LOGITS, IDS = torch.ones(2, 5, 9), torch.ones(2, 5, dtype=torch.long)
 
 # What is bad, what changes, and a part of what is said, of all three functions alike.
@@ -88,7 +105,8 @@ OF_ALL = [
     ("a metric that is infinite", {"metric": lambda x: metric(x) / 0}, "on the unpatched run"),
     ("a metric of other positions", {"metric": lambda x: x[:, 3, 0]}, "those at `positions` alone"),
 ]
-CALLS = {"sweep": sweep, "path_sweep": paths, "attribution": estimate}
+CALLS = {"sweep": sweep, "path_sweep": paths, "receiver_sweep": readers}
+PLAIN = {"stream_sweep": plain, "path_patch": path, "attribution_patching": estimate}
 
 ROWS = [
     *(
@@ -97,8 +115,13 @@ ROWS = [
         for what, change, part in OF_ALL
     ),
     *(
+        (f"{name} of {what}", lambda call=call, change=change: call(**change), part)
+        for name, call in PLAIN.items()
+        for what, change, part in OF_ALL[:11]
+    ),
+    *(
         (f"{name} in training mode", lambda call=call: in_training(call), "model.eval()")
-        for name, call in CALLS.items()
+        for name, call in (CALLS | PLAIN).items()
     ),
     *(
         (
@@ -106,7 +129,7 @@ ROWS = [
             lambda call=call: within(lambda: ablated(model(), [(0, 1)]), call),
             "A hook is at work",
         )
-        for name, call in CALLS.items()
+        for name, call in (CALLS | PLAIN).items()
     ),
     *(
         (
@@ -116,19 +139,18 @@ ROWS = [
             ),
             "A hook is at work",
         )
-        for name, call in CALLS.items()
+        for name, call in (CALLS | PLAIN).items()
     ),
     *(
         (f"{name} of an unknown activation", lambda call=call: call(what="zz"), part)
         for name, call, part in [
             ("sweep", sweep, "There is no 'zz' to patch"),
             ("path_sweep", paths, "'zz' cannot send"),
-            ("attribution", estimate, "There is no 'zz' to patch"),
         ]
     ),
     *(
         (f"{name} of {what}", lambda call=call, source=source: call(source=source), part)
-        for name, call in [("sweep", sweep), ("attribution", estimate)]
+        for name, call in [("sweep", sweep)]
         for what, source, part in [
             ("activations of one layer", {0: torch.zeros(1)}, "one for each layer from 0 to 1"),
             ("activations of another shape", given(torch.ones(7)), "do not broadcast to 'z'"),
@@ -148,10 +170,40 @@ ROWS = [
     ("path_sweep into logits and heads", lambda: paths(into="logits"), "take no `receivers`"),
     ("path_sweep from the stream", lambda: paths(what="resid_pre"), "'resid_pre' cannot send"),
     ("path_sweep of absent MLPs", lambda: paths(what="mlp_out"), "There is no 'mlp_out'"),
+    ("sweep of no layer", lambda: sweep(layers=[]), "name some from 0 to 1"),
+    ("sweep of a layer behind the end", lambda: sweep(layers=[2]), "name some from 0 to 1"),
+    ("path_sweep of a negative layer", lambda: paths(layers=[-1]), "name some from 0 to 1"),
+    ("path_sweep of senders behind it", lambda: paths(layers=[1]), "No sender stands before"),
+    ("receiver_sweep of no head", lambda: readers(sender=(0, 99)), "There is no L0H99"),
+    ("receiver_sweep from the last layer", lambda: readers(sender=(1, 0)), "cannot receive"),
+    ("receiver_sweep into z", lambda: readers(into="z"), "'q', 'k', 'v' or 'logits'"),
+    ("receiver_sweep of given activations", lambda: readers(source=given(0.0)), "between two runs"),
+    ("stream_sweep of no layers", lambda: plain(layers=[]), "name some from 0 to 1"),
+    ("stream_sweep of a layer behind the end", lambda: plain(layers=[2]), "name some from 0 to 1"),
+    ("stream_sweep of no positions", lambda: plain(positions=[]), "is empty"),
+    ("stream_sweep behind the end", lambda: plain(positions=[5]), "positions 0 to 4"),
     (
-        "attribution by a metric that counts",
-        lambda: estimate(metric=lambda x: x[:, -1].argmax(-1) == 3),
-        "has no gradient",
+        "stream_sweep of a source of other length",
+        lambda: patches.stream_sweep(
+            model(), TOKENS, SOURCE, metric, layers=[0], positions=[1], source=SOURCE[:, :4]
+        ),
+        "both need as many prompts and tokens",
+    ),
+    ("path_patch of no head", lambda: path(sender=(0, 99)), "There is no L0H99"),
+    ("path_patch into nothing", lambda: path(receivers=[]), "`receivers` is empty"),
+    ("path_patch into z", lambda: path(into="z"), "'q', 'k', 'v' or 'logits'"),
+    ("path_patch into the sender's layer", lambda: path(sender=(1, 0)), "must come after"),
+    ("attribution_patching of no hook", lambda: estimate(name="attn.hook_x"), RAW),
+    (
+        "qk_fix of another gradient",
+        lambda: patches.qk_fix(PATTERN[:1], PATTERN, Z, Z),
+        "`pattern`",
+    ),
+    ("qk_fix of one head's queries", lambda: patches.qk_fix(PATTERN, PATTERN, X, Z), "give 4 axes"),
+    (
+        "qk_fix of more keys than queries",
+        lambda: patches.qk_fix(PATTERN, PATTERN, Z[:, :, :2], Z),
+        "must begin with (2, 5, 3)",
     ),
     ("standard error of one prompt", lambda: one_prompt().standard_error, "give at least two"),
     (
@@ -165,23 +217,6 @@ ROWS = [
         "Both runs score 1",
     ),
     ("restored of no run", lambda: patching.Sweep(X[0], X[0, 0], None).restored, "use `effect`"),
-    ("patch_position behind the end", lambda: patches.patch_position(X, X, 5), "from 0 to 4"),
-    ("patch_position before the start", lambda: patches.patch_position(X, X, -6), "from 0 to 4"),
-    (
-        "patch_position at a slice",
-        lambda: patches.patch_position(X, X, slice(0, 1)),
-        "`pos` is of type slice",
-    ),
-    ("patch_position of one row", lambda: patches.patch_position(X, X[:1], 1), "`activation`"),
-    ("answer_log_prob of -2", lambda: patches.answer_log_prob(LOGITS, IDS, -2), "from 1"),
-    ("answer_log_prob of 0", lambda: patches.answer_log_prob(LOGITS, IDS, 0), "from 1"),
-    ("answer_log_prob of 1.5", lambda: patches.answer_log_prob(LOGITS, IDS, 1.5), "from 1"),
-    ("answer_log_prob of all", lambda: patches.answer_log_prob(LOGITS, IDS, 5), "at most 4"),
-    (
-        "answer_log_prob of too few logits",
-        lambda: patches.answer_log_prob(LOGITS[:, :2], IDS, 3),
-        "at most 1",
-    ),
     *(
         (
             f"patched_heads of {what}",
@@ -195,36 +230,6 @@ ROWS = [
             ("a head that is not there", (0, 3), "`z` has no L0H3"),
             ("a negative head", (0, -1), "`z` has no L0H-1"),
         ]
-    ),
-    *(
-        (
-            f"add_along_path into {what}",
-            lambda receiver=receiver: patches.add_along_path(
-                Z, receiver=receiver, own=X, source=X, W_O=torch.ones(4, 4)
-            ),
-            "whole numbers from 0 to 2",
-        )
-        for what, receiver in [("no head", 3), ("a negative head", -1)]
-    ),
-    (
-        "add_along_path of unequal runs",
-        lambda: patches.add_along_path(Z, receiver=0, own=X, source=X[:1], W_O=torch.ones(4, 4)),
-        "`own`",
-    ),
-    (
-        "attribution_scores of unequal runs",
-        lambda: patches.attribution_scores(Z, Z, Z[:1]),
-        "`own`",
-    ),
-    (
-        "attribution_scores of another gradient",
-        lambda: patches.attribution_scores(Z[:1], Z, Z),
-        "`own`",
-    ),
-    (
-        "patch_gradient behind the end",
-        lambda: patches.patch_gradient(lambda x: x.sum(), X, X[0, 0], 5),
-        "from 0 to 4",
     ),
     (
         "logit_diff_direction of one wrong answer",

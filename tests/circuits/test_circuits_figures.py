@@ -2,10 +2,12 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from tests.small_models import random_model
 from utils.circuits import figures
 
 
@@ -65,3 +67,28 @@ def test_waterfalls_end_at_the_sum_of_their_steps_with_room_above_and_below():
     assert [trace.measure[-1] for trace in fig.data] == ["total", "total"]
     low, high = fig.layout.yaxis.range
     assert low < -2 and high > 1.5
+
+
+def test_bars_of_next_tokens_are_the_model_s_and_keep_special_tokens():
+    def model(tokens):
+        return torch.tensor([[[0.0, 0.0, 0.0], [1.0, 3.0, 2.0]]])
+
+    words = ["a", "<|im_end|>", " b's"]
+    model.to_tokens = lambda prompt: torch.tensor([[0, 1]])
+    model.tokenizer = SimpleNamespace(decode=lambda ids: words[ids[0]])
+    bars = figures.next_token_bars(model, "x" * 99, k=2)
+    assert list(bars.layout.yaxis.ticktext) == ["'&lt;|im_end|&gt;'", '" b\'s"']
+    assert bars.data[0].x == pytest.approx(torch.tensor([3.0, 2.0, 1.0]).softmax(-1)[:2].tolist())
+    assert "..." in bars.layout.title.text and bars.layout.title.text.endswith("?")
+
+
+def test_a_patch_by_hand_makes_the_clean_run_before_block_0(tmp_path):
+    model = random_model("gpt2", tmp_path)
+    last = model.to_tokens("w1").shape[1] - 1
+    for layer in (0, 2):  # the last token's stream is all that differs
+        view = figures.patch_by_hand(model, "w1", "w5", layer=layer, pos=last)
+        head, clean, corrupted, patched = (line.split(" | ") for line in repr(view).splitlines())
+        assert head[1] == "most likely next" and clean[1:] != corrupted[1:]
+        assert patched[1:] == clean[1:]
+    with pytest.raises(ValueError, match=f"positions 0 to {last}"):
+        figures.patch_by_hand(model, "w1", "w5", layer=0, pos=last + 1)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from unittest import mock
 
 import pytest
 import torch
@@ -90,9 +91,53 @@ def test_edge_attribution_needs_no_gradients_of_weights_and_none_around_it(plain
             weight.requires_grad_(True)
     with torch.no_grad():
         inside = discovery.edge_attribution(plain, destination, **settings)
-        points = discovery.edge_attribution(plain, destination, **settings, steps=2)
+        points = discovery.integrated_edges(plain, destination, **settings, steps=2)
     assert torch.equal(usual, frozen) and torch.equal(usual, inside)
     assert not usual.requires_grad and (points - usual).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("model", ["plain", "grouped"])
+def test_one_edge_is_one_of_many(model, request):
+    """`patch_edge` between two heads is `patched_edges` of that edge."""
+    model = request.getfixturevalue(model)
+    destination, source = runs(batch=2)
+    shared = "L2KV0.k" in discovery.graph(model).readers
+    for into, head in (("q", 3), ("k", 1), ("v", 0)):
+        name = f"L2KV{head}" if shared and into != "q" else f"L2H{head}"
+        settings = {"source": source, "metric": metric}
+        (many,) = discovery.patched_edges(
+            model, destination, edge_sets=[[("L0H2", f"{name}.{into}")]], **settings
+        )
+        one = discovery.patch_edge(
+            model, destination, source=source, writer=(0, 2), reader=(2, head), into=into
+        )
+        assert torch.allclose(metric(one), many, atol=1e-4), into
+        assert (many - metric(model(destination))).abs().max() > 1e-3
+
+
+def test_sets_may_be_masks(grouped):
+    destination, source = runs(batch=2)
+    graph = discovery.graph(grouped)
+    edges = graph.edges()[::3]
+    mask = torch.zeros_like(graph.allowed)
+    for writer, reader in edges:
+        mask[graph.writers.index(writer), graph.readers.index(reader)] = True
+    settings = {"source": source, "metric": metric}
+    named, masked = discovery.patched_edges(
+        grouped, destination, edge_sets=[edges, mask], **settings
+    )
+    assert torch.equal(named, masked)
+
+
+def test_runs_that_begin_alike_are_computed_from_where_they_differ(grouped):
+    """With a common beginning, the same as without one: kept keys and values change nothing."""
+    destination, source = runs(batch=2)
+    source[:, :3] = destination[:, :3]
+    edges, settings = discovery.graph(grouped).edges()[5::7], {"source": source, "metric": metric}
+    (late,) = discovery.patched_edges(grouped, destination, edge_sets=[edges], **settings)
+    with mock.patch.object(discovery, "_first", lambda tokens, source: 0):
+        (whole,) = discovery.patched_edges(grouped, destination, edge_sets=[edges], **settings)
+    assert torch.allclose(late, whole, atol=1e-4)
 
 
 def test_an_edge_that_is_named_twice_is_patched_once(grouped):
@@ -101,7 +146,7 @@ def test_an_edge_that_is_named_twice_is_patched_once(grouped):
     once, twice, plainly = discovery.patched_edges(
         grouped, destination, source=source, edge_sets=[[edge], [edge, edge], []], metric=metric
     )
-    assert once == twice != plainly
+    assert torch.equal(once, twice) and not torch.equal(once, plainly)
 
 
 @pytest.mark.parametrize("model", ["plain", "grouped"])
@@ -134,7 +179,7 @@ def test_exact_patching_is_transformer_lens_where_that_has_edges(plain):
     theirs = tl_faithfulness(plain, destination, source, lambda x: metric(x).mean(), kept)
     clean, ours = discovery.patched_edges(
         plain, destination, source=source, edge_sets=[(), chosen], metric=metric
-    )
+    ).mean(1)
     gap = clean.item() - theirs.corrupt_metric
     assert clean.item() == pytest.approx(theirs.full_metric, abs=1e-4)
     assert ours.item() == pytest.approx(theirs.corrupt_metric + theirs.recovered * gap, abs=1e-3)
@@ -148,7 +193,7 @@ def test_all_edges_patched_are_the_source_run(model, request):
     destination, source = runs(batch=3, n_pos=5, vocab=vocab)
     edges = discovery.graph(model).edges()
     with torch.no_grad():
-        plain_run, other = metric(model(destination)).mean(), metric(model(source)).mean()
+        plain_run, other = metric(model(destination)), metric(model(source))
     sets = [edges, (), edges]
     for batch_size in (3, 64):
         got = discovery.patched_edges(
@@ -182,7 +227,7 @@ def test_a_tiny_difference_makes_the_guess_exact(model, request):
         exact = discovery.patched_edges(
             model, destination, source=source, edge_sets=sets, metric=metric
         )
-        effect, guess = (exact[1:] - exact[0]), torch.tensor(list(guess.values()))
+        effect, guess = (exact[1:] - exact[0]).mean(1), torch.tensor(list(guess.values()))
         assert (effect - guess).abs().max() < 0.02 * effect.abs().max() > 0
     finally:
         model.original_model.float()
@@ -195,7 +240,7 @@ def test_more_steps_come_nearer_to_the_whole_difference(toy):
     destination, source = runs(batch=2, n_pos=5, vocab=toy.cfg.d_vocab)
     with torch.no_grad():
         change = (metric(toy(source)) - metric(toy(destination))).mean().item()
-    scores = discovery.edge_attribution(toy, destination, source=source, metric=metric, steps=300)
+    scores = discovery.integrated_edges(toy, destination, source=source, metric=metric, steps=300)
     assert scores[0].sum().item() == pytest.approx(change, abs=0.02)
 
 
@@ -213,34 +258,30 @@ def test_the_graph_counts_and_names_its_parts(plain, grouped, toy):
 
 
 def test_circuits_of_heads(grouped):
+    """Against hooks set by hand: the circuit keeps one head of layer 1."""
     destination, source = runs(batch=2)
     every = [(layer, h) for layer in range(3) for h in range(4)]
-    z = discovery.head_z(grouped, source)
-    mean = z.mean(1, keepdim=True)
-    settings = {"metric": metric, "fill": mean}
-    with torch.no_grad():
-        plain_run = metric(grouped(destination)).mean()
-    got = discovery.circuit_metric(
+    settings = {"source": source, "metric": metric}
+    _, there = grouped.run_with_cache(source)
+    got = discovery.circuit_values(
         grouped, destination, circuits=[every, [], [(1, 2)]], batch_size=4, **settings
     )
-    assert got[0] == pytest.approx(plain_run.item(), abs=1e-4) and got[1] != got[2]
-    hooks = [(f"blocks.{i}.attn.hook_z", lambda v, hook, i=i: mean[i].expand_as(v)) for i in (0, 2)]
+    with torch.no_grad():
+        assert torch.allclose(got[0], metric(grouped(destination)), atol=1e-4)
+    hooks = [
+        (f"blocks.{i}.attn.hook_z", lambda v, hook, i=i: there["z", i].clone()) for i in (0, 2)
+    ]
 
     def only(value, hook):
-        out = mean[1].expand_as(value).clone()
+        out = there["z", 1].clone()
         out[:, :, 2] = value[:, :, 2]
         return out
 
     with torch.no_grad(), grouped.hooks(fwd_hooks=[*hooks, ("blocks.1.attn.hook_z", only)]):
-        by_hand = metric(grouped(destination)).mean()
-    assert got[2] == pytest.approx(by_hand.item(), abs=1e-4)
-    by_prompt = discovery.circuit_values(grouped, destination, circuits=[every], **settings)
-    with torch.no_grad():
-        assert torch.allclose(by_prompt, metric(grouped(destination))[None], atol=1e-4)
-    same = discovery.circuit_metric(
-        grouped, destination, circuits=[[]], metric=metric, fill=discovery.head_z(grouped, source)
-    )
-    assert same != got[1]
+        by_hand = metric(grouped(destination))
+    assert torch.allclose(got[2], by_hand, atol=1e-4) and not torch.allclose(got[1], got[2])
+    of = discovery.metric_of_heads(grouped, destination, **settings)
+    assert of([(1, 2)]) == of({(1, 2)}) == pytest.approx(by_hand.mean().item(), abs=1e-4)
 
 
 def test_the_drawing_holds_every_edge_and_tells_kinds_apart():

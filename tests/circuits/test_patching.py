@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import transformer_lens.patching as tl
+from transformer_lens.tools.analysis.attribution_patching import attribution_patch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from data.ioi import task as ioi
@@ -347,56 +348,149 @@ def test_a_metric_may_count(gpt2):
     assert found.by_prompt.unique().tolist() == [0, 1]
 
 
-# ---- Attribution --------------------------------------------------------------------------------
+# ---- One receiver after another -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by_position", [None, False, True])
-@pytest.mark.parametrize("what", ["z", "k", "pattern", "resid_mid", "mlp_out"])
-def test_attribution_is_the_slope_of_the_sweep(small, what, by_position):
-    """The sweep of a small step towards the source, with the same metric and positions."""
-    if what not in HEADS and small.cfg.attn_only:
+@pytest.mark.parametrize("hold_mlps", [True, False])
+@pytest.mark.parametrize("into", ["q", "k", "v"])
+def test_receivers_one_by_one_are_path_patches(gpt2, into, hold_mlps):
+    tokens, source = pair()
+    settings = {"sender": (0, 2), "into": into, "hold_mlps": hold_mlps}
+    found = patching.receiver_sweep(gpt2, tokens, source, metric, progress=False, **settings)
+    assert found.by_prompt.shape == (3, 4, 3)
+    assert (found.effect[0] == 0).all() and found.effect[1:].abs().max() > 1e-2
+    for receiver in [(1, 0), (1, 3), (2, 1)]:
+        logits = patches.path_patch(gpt2, tokens, source, receivers=[receiver], **settings)
+        assert (found.by_prompt[receiver] - metric(logits)).abs().max() < 1e-4
+    assert abs(found.source - metric(gpt2(source)).mean()) < 1e-4
+    both = patching.receiver_sweep(
+        gpt2, tokens, source, {"one": metric, "two": metric}, progress=False, **settings
+    )
+    assert torch.equal(both["two"].restored, found.restored)
+
+
+def test_receivers_may_share_keys_and_values(tmp_path):
+    model = random_model("llama", tmp_path)
+    found = patching.receiver_sweep(
+        model, *pair(), metric, sender=(0, 1), into="v", progress=False, positions=(3, -1)[1:]
+    )
+    assert found.values.shape == (3, 2)
+
+
+def test_a_path_with_its_mlps_held_is_a_path_sweep_s(gpt2):
+    tokens, source = pair()
+    receivers = [(2, 0), (2, 3)]
+    swept = patching.path_sweep(
+        gpt2, tokens, source, metric, receivers=receivers, into="v", progress=False
+    )
+    for sender in [(0, 1), (1, 2)]:
+        logits = patches.path_patch(
+            gpt2, tokens, source, sender=sender, receivers=receivers, into="v", hold_mlps=True
+        )
+        assert (swept.by_prompt[sender] - metric(logits)).abs().max() < 1e-4
+
+
+# ---- Some layers alone --------------------------------------------------------------------------
+
+
+def test_a_sweep_of_some_layers_is_part_of_the_whole(gpt2):
+    whole, part = (
+        quiet_sweep(gpt2, *pair(), metric, layers=layers) for layers in (None, [2, 0, 2])
+    )
+    assert torch.equal(part.by_prompt[[0, 2]], whole.by_prompt[[0, 2]])
+    assert (part.effect[1] == 0).all() and (whole.effect[1] != 0).any()
+    paths = [
+        patching.path_sweep(
+            gpt2, *pair(), metric, receivers=[(2, 1)], layers=layers, progress=False
+        ).by_prompt
+        for layers in (None, [1])
+    ]
+    assert torch.equal(paths[1][1], paths[0][1])
+    assert (paths[1][0] == paths[1][2]).all(), "unpatched"
+
+
+def test_given_activations_start_where_they_differ(gpt2, monkeypatch):
+    tokens, source = pair(first=4)
+    with torch.no_grad():
+        _, cache = gpt2.run_with_cache(source)
+    given = {layer: cache["q", layer] for layer in range(3)}
+    starts, usual = [], patching._patches
+    monkeypatch.setattr(patching, "_patches", lambda *args: starts.append(args[3]) or usual(*args))
+    found = quiet_sweep(gpt2, tokens, given, metric, what="q")
+    right = quiet_sweep(gpt2, tokens, source, metric, what="q")
+    assert starts == [4, 4]
+    assert (found.by_prompt - right.by_prompt).abs().max() < 1e-5
+
+
+# ---- The plain forms ----------------------------------------------------------------------------
+
+
+def test_the_plain_sweep_gives_the_fast_one_s_numbers(small):
+    tokens, source = pair()
+    layers, positions = [small.cfg.n_layers - 1, 0], [3, 6, 8]
+    plain = patches.stream_sweep(small, tokens, source, metric, layers=layers, positions=positions)
+    fast = quiet_sweep(small, tokens, source, metric, what="resid_pre").restored
+    assert (plain.mean(-1) - fast[layers][:, positions]).abs().max() < 1e-4
+    noise = torch.roll(source, 1, 0)
+    other = patches.stream_sweep(
+        small, tokens, source, metric, layers=layers, positions=positions, source=noise
+    )
+    assert (other - plain).abs().max() > 1e-2
+
+
+def test_attribution_patching_is_the_library_s(small):
+    if small.cfg.attn_only:  # the library asks for MLPs
         return
     tokens, source = pair()
-    positions = (4, -2)
-
-    def here(logits):
-        assert logits.shape[1] == 2
-        return logits[:, 0, 3] - 2 * logits[:, 1, 1]
-
-    settings = {"what": what, "by_position": by_position, "positions": positions}
-    estimate = patches.attribution(small, tokens, source, here, **settings)
-    step, ending = 1e-2, patching.HOOKS[what]
-    with torch.no_grad():  # the sweep computes no position behind the metric's last
-        own, other = (small.run_with_cache(run[:, :-1])[1] for run in (tokens, source))
-    steps = []
-    for sign in (1, -1):
-        nearby = {
-            i: torch.lerp(own[name], other[name], sign * step)
-            for i, name in enumerate(f"blocks.{i}.{ending}" for i in range(small.cfg.n_layers))
-        }
-        steps.append(quiet_sweep(small, tokens, nearby, here, **settings).effect)
-        given = patches.attribution(small, tokens, nearby, here, **settings)
-        assert (given - sign * step * estimate).abs().max() < 1e-4
-    slope = (steps[0] - steps[1]) / (2 * step)
-    assert estimate.shape == slope.shape
-    assert estimate.abs().max() > 1e-2
-    assert (estimate - slope).abs().max() < 0.02 * max(1, slope.abs().max())
+    found = patches.attribution_patching(small, tokens, source, metric)
+    for row in range(len(tokens)):
+        one = slice(row, row + 1)
+        nodes = attribution_patch(
+            small, source[one], tokens[one], lambda logits: metric(logits)[0]
+        ).node_scores
+        right = torch.zeros(found.shape[:2])
+        for node, value in nodes.items():
+            if node.kind == "attn_head_out":
+                right[node.layer, node.head] += value
+        assert (found[..., row] - right).abs().max() < 1e-3 * max(1, right.abs().max())
 
 
-def test_attribution_works_on_frozen_weights(tmp_path):
+def test_attribution_patching_works_on_frozen_weights(tmp_path):
+    model = random_model("llama", tmp_path)
+    right = patches.attribution_patching(model, *pair(), metric)
+    model.requires_grad_(False)
+    assert torch.allclose(patches.attribution_patching(model, *pair(), metric), right, atol=1e-5)
+
+
+def test_the_qk_fix_is_exact_where_only_the_pattern_is_bent(tmp_path):
+    """A metric that is linear in one layer's pattern: what the fix estimates is what happens."""
     model = random_model("llama", tmp_path)
     tokens, source = pair()
-    right = patches.attribution(model, tokens, source, metric, what="resid_pre")
-    model.requires_grad_(False)
+    names = [f"blocks.1.attn.hook_{end}" for end in ("rot_q", "rot_k", "pattern", "q")]
     with torch.no_grad():
-        found = patches.attribution(model, tokens, source, metric, what="resid_pre")
-    assert torch.allclose(found, right, atol=1e-5)
+        _, own = model.run_with_cache(tokens, names_filter=names)
+        _, other = model.run_with_cache(source, names_filter=names)
+    gradient = torch.randn(own[names[2]].shape, generator=torch.Generator().manual_seed(0))
+    found = patches.qk_fix(gradient, own[names[2]], other[names[0]], own[names[1]])
+    kept = {}
+    with torch.no_grad():
+        model.run_with_hooks(
+            tokens,
+            fwd_hooks=[
+                (names[3], lambda q, hook: other[names[3]]),
+                (names[2], lambda pattern, hook: kept.update(new=pattern.clone())),
+            ],
+        )
+    right = (gradient * (kept["new"] - own[names[2]])).sum((2, 3)).T
+    assert found.abs().max() > 0.1 and (found - right).abs().max() < 1e-4
 
 
-@pytest.mark.bad_input
-def test_a_metric_without_a_gradient_is_named(gpt2):
-    with pytest.raises(ValueError, match="has no gradient"):
-        patches.attribution(gpt2, *pair(), lambda x: (x[:, -1].argmax(-1) == 5).float())
+def test_corruptions_are_the_task_s_where_it_has_them(default):
+    prompts = ioi.prompts(default, 3, generator=torch.Generator().manual_seed(0))
+    made = patches.corruptions(prompts)
+    assert torch.equal(made["both"], prompts.swapped().tokens)
+    answers = {kind: (prompts.logit_diff(default(t)) > 0).all() for kind, t in made.items()}
+    assert answers == {"position": True, "answer": False, "both": False}
 
 
 @pytest.mark.parametrize("positions", [(-1,), (4, -2), (-4, -3, -2)])
@@ -634,8 +728,21 @@ def everything(model, tokens, source):
     return {
         "sweep": lambda: quiet_sweep(model, tokens, source, metric),
         "path_sweep": lambda: patching.path_sweep(model, tokens, source, metric, **paths),
-        "attribution": lambda: patches.attribution(model, tokens, source, metric),
+        "receiver_sweep": lambda: patching.receiver_sweep(
+            model, tokens, source, metric, sender=(0, 0), progress=False
+        ),
+        "stream_sweep": lambda: patches.stream_sweep(
+            model, tokens, source, metric, layers=[0], positions=[1]
+        ),
+        "path_patch": lambda: patches.path_patch(
+            model, tokens, source, sender=(0, 0), receivers=[(1, 0)], into="q", hold_mlps=True
+        ),
+        "attribution_patching": lambda: patches.attribution_patching(model, tokens, source, metric),
     }
+
+
+REFUSING = ["sweep", "path_sweep", "receiver_sweep", "stream_sweep", "path_patch"]
+REFUSING.append("attribution_patching")
 
 
 @contextlib.contextmanager
@@ -646,7 +753,7 @@ def added(handle):
         handle.remove()
 
 
-@pytest.mark.parametrize("name", ["sweep", "path_sweep", "attribution"])
+@pytest.mark.parametrize("name", REFUSING)
 def test_hooks_at_work_are_refused(gpt2, name):
     run = everything(gpt2, *pair())[name]
     z, block = gpt2.blocks[1].attn.hook_z, gpt2.blocks[1]
@@ -676,7 +783,7 @@ def test_hooks_at_work_are_refused(gpt2, name):
         run()
 
 
-@pytest.mark.parametrize("name", ["sweep", "path_sweep", "attribution"])
+@pytest.mark.parametrize("name", REFUSING)
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padded_prompts_are_refused(default, side, name):
     texts = ["When Mary and John went home", "When Mary and John went"]
@@ -714,7 +821,7 @@ def test_what_padding_is(default, tmp_path):
     assert padded([0, 6, 0], [0, 7, 8], model=gpt2)
 
 
-@pytest.mark.parametrize("name", ["sweep", "path_sweep", "attribution"])
+@pytest.mark.parametrize("name", REFUSING)
 def test_training_mode_is_refused(gpt2, name):
     gpt2.train()
     try:

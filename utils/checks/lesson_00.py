@@ -1,383 +1,640 @@
 """Checks of lesson 00, meet the model."""
 
-from numbers import Integral
-
 import torch
+from torch import Tensor
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
 
 
-class _Tokenizer:
-    """Stands in for a model: a planted vocabulary behind TransformerLens's tokenizing methods."""
+class _Planted(torch.nn.Module):
+    """Stands in for a model with a tokenizer: a token a letter, and logits at random.
 
-    # With its space, "lamp" is one token and "heron" three; bare, "lamp" is two and "heron" one.
-    VOCABULARY = {
-        " lamp": [7],
-        "lamp": [3, 4],
-        " heron": [5, 6, 8],
-        "heron": [9],
-        " otter": [5, 8],
-        "otter": [14],
-        " x": [11],
-        "x": [15],
-        " Oslo": [13],
-        "Oslo": [16],
-    }
-    BOS = 1
+    They depend on the last token, on how many there are, and on whether BOS stands in front.
+    """
 
-    def to_tokens(self, text: str | list[str], prepend_bos: bool = True, **_) -> torch.Tensor:
+    BOS, LETTERS = 1, "??abcdefg hij"
+
+    def __init__(self):
+        super().__init__()
+        random = torch.Generator().manual_seed(0)
+        self.table = 3 * torch.randn(2, 12, 13, 13, generator=random)
+        self.tokenizer = self
+
+    def to_tokens(self, text: str | list[str], prepend_bos: bool | None = None, **_) -> Tensor:
         (text,) = [text] if isinstance(text, str) else text
-        if text not in self.VOCABULARY:
-            raise Wrong(
-                f"You asked for the tokens of {text!r}. Put exactly one space before the word, and "
-                "change nothing else."
+        bos = [self.BOS] * (prepend_bos is not False)
+        return torch.tensor([bos + [self.LETTERS.index(letter, 2) for letter in text]])
+
+    def forward(self, tokens: Tensor | str | list[str], prepend_bos=None, **_) -> Tensor:
+        if not isinstance(tokens, Tensor):
+            tokens = self.to_tokens(tokens, prepend_bos)
+        tokens = tokens[None] if tokens.ndim == 1 else tokens
+        bos = int(tokens[0, 0] == self.BOS)
+        rows = [self.table[bos, at, i] for at, i in enumerate(tokens[0].tolist())]
+        return torch.stack(rows)[None]
+
+    def decode(self, ids, **_) -> str:
+        ids = ids.tolist() if isinstance(ids, Tensor) else ids
+        return "".join(self.word(i) for i in ([ids] if isinstance(ids, int) else ids))
+
+    def batch_decode(self, rows, **_) -> list[str]:
+        return [self.decode(row) for row in rows]
+
+    def to_string(self, ids) -> str | list[str]:
+        ids = torch.as_tensor(ids)
+        return [self.decode(row) for row in ids] if ids.ndim == 2 else self.decode(ids)
+
+    def to_single_str_token(self, i) -> str:
+        return self.word(int(i))
+
+    def to_str_tokens(self, ids, **_) -> list[str]:
+        return [self.word(i) for i in torch.as_tensor(ids).flatten().tolist()]
+
+    def word(self, i: int) -> str:
+        return f" w{i}"
+
+
+@exercise("utils.circuits.residual.next_tokens")
+def check_next_tokens(next_tokens) -> str:
+    """A planted table of logits, in which BOS, the position and the order all matter."""
+    model = _Planted()
+    for prompt, k in (("bad cafe", 3), ("a", 5), ("face", 1)):
+        got = next_tokens(model, prompt, k)
+        if isinstance(got, (zip, map)):
+            got = list(got)
+        pairs = isinstance(got, (list, tuple)) and all(
+            isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in got
+        )
+        expect(
+            pairs,
+            f"Return a list of pairs (text, probability), best first; not {described(got)}.",
+        )
+        expect(
+            len(got) == k,
+            f"With k = {k} there should be {k} pairs, and you returned {len(got)}.",
+        )
+        words = [pair[0] for pair in got]
+        expect(
+            all(isinstance(word, str) for word in words),
+            "The first of each pair should be the token's text, which `model.tokenizer.decode` "
+            f"gives for a list of ids; yours is {described(words[0])}.",
+        )
+        for each in got:
+            expect(
+                isinstance(each[1], float) or (isinstance(each[1], Tensor) and each[1].ndim == 0),
+                f"The second of each pair should be a probability, not {described(each[1])}.",
             )
-        return torch.tensor([[self.BOS] * prepend_bos + self.VOCABULARY[text]])
 
-    def to_single_token(self, text: str) -> int:
-        tokens = self.to_tokens(text, prepend_bos=False)[0]
-        if len(tokens) != 1:
-            raise AssertionError(f"{text!r} is not a single token")
-        return int(tokens[0])
+        logits = model(prompt)[0]
 
+        def best(row: Tensor, k=k, largest: bool = True) -> tuple[list[str], Tensor]:
+            top = row.topk(k, largest=largest)
+            return [model.word(i) for i in top.indices.tolist()], top.values
 
-@exercise("utils.circuits.residual.answer_token")
-def check_answer_token(answer_token) -> str:
-    """Planted vocabulary: spaces, several pieces, and BOS each change the answer."""
-    model = _Tokenizer()
-    words = ("lamp", "heron", "otter", "x", "Oslo")
-    lamp, heron, otter, x, oslo = (_id_or_none(answer_token(model, word)) for word in words)
-    if lamp is None and heron == 9:
-        raise Wrong("You looked the word up without its leading space: ' lamp' and 'lamp' differ.")
-    expect(
-        lamp != model.BOS,
-        "You returned the id of BOS. Ask for `prepend_bos=False`: BOS is not part of the word.",
-    )
-    if lamp is None and heron is None:
-        raise Wrong(
-            "Nothing is a single token for you. Does every path `return`? Is BOS counted? Ask "
-            "for `prepend_bos=False`."
-        )
-    for word, got, n in (("heron", heron, "three"), ("otter", otter, "two")):
+        right, values = best(logits[-1].softmax(-1))
+        mistakes = {
+            "BOS is missing: let `to_tokens` put it in front, as it does by itself.": (
+                model(prompt, prepend_bos=False)[0, -1]
+            ),
+            "You read the first position, which is BOS. What comes next is predicted at the "
+            "last.": logits[0],
+            "You averaged over the positions: take the last.": logits.mean(0),
+        }
+        for message, row in mistakes.items():
+            if words == best(row)[0] and words != right:
+                raise Wrong(message)
+        if words != right and words == best(logits[-1], largest=False)[0]:
+            raise Wrong("Those are the *least* probable tokens.")
         expect(
-            got is None,
-            f"' {word}' is {n} tokens here, and you returned {got}: return None unless the word is "
-            "exactly one. (`to_tokens` gives [1, n_tokens]: the tokens are on the second axis.)",
+            sorted(words) != sorted(right) or words == right,
+            "These are the right tokens in the wrong order: the most probable comes first.",
         )
-    for word, got, right in (("lamp", lamp, 7), ("x", x, 11), ("Oslo", oslo, 13)):
         expect(
-            got == right,
-            f"' {word}' has id {right} in the planted vocabulary, and you returned {got}.",
+            words == right,
+            f"The most probable tokens here are {right}, and you returned {words}. Which position "
+            "do you read, and along which axis?",
         )
-    return "One token with its space, or None."
+        match(
+            torch.stack([torch.as_tensor(pair[1]).float() for pair in got]),
+            values,
+            what="The probabilities",
+            mistakes={
+                "The tokens are right, but those are logits: softmax makes probabilities.": best(
+                    logits[-1]
+                )[1],
+                "Those are log-probabilities: use `softmax`.": values.log(),
+                "Your probabilities sum to one over the top k alone. Take the softmax over the "
+                "whole vocabulary, before the top k.": best(logits[-1])[1].softmax(-1),
+                "Those are per cent: return probabilities.": 100 * values,
+                "The softmax runs over the positions: the vocabulary is the last axis.": (
+                    logits.softmax(0)[-1][logits[-1].topk(k).indices]
+                ),
+            },
+        )
+    return "Run, last position, softmax, top k, decode."
 
 
-def _id_or_none(got) -> int | None:
-    expect(
-        got is None or (isinstance(got, Integral) and not isinstance(got, bool)),
-        f"Return a plain int, such as `int(tokens[0])`, or None; not {described(got)}.",
-    )
-    return got if got is None else int(got)
+def _native():
+    """Three blocks of random weights, large enough for each component to matter."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    sizes = {"n_layers": 3, "d_model": 12, "n_heads": 2, "d_head": 6, "d_mlp": 20, "d_vocab": 11}
+    kind = {"n_ctx": 8, "normalization_type": "RMS", "seed": 0}  # a LayerNorm takes constants off
+    with torch.random.fork_rng(devices=[]):
+        model = TransformerBridge.boot_native(sizes | kind, device="cpu")
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(0.5 * torch.randn(weight.shape, generator=random))
+            weight.requires_grad_(False)
+    return model.eval()
 
 
-class _Cache(dict):
-    """A cache that also takes TransformerLens's short keys, such as `("attn_out", 3)`."""
-
-    def __missing__(self, key):
-        if key == "embed":
-            return self["hook_embed"]
-        if isinstance(key, tuple) and len(key) == 2:
-            name = f"blocks.{key[1]}.hook_{key[0]}"
-            if name in self:
-                return self[name]
-        raise KeyError(key)
+def _runs() -> list[Tensor]:
+    random = torch.Generator().manual_seed(1)
+    return [torch.randint(11, shape, generator=random) for shape in ((2, 5), (1, 4))]
 
 
-@exercise("utils.circuits.residual.residual_parts")
-def check_residual_parts(residual_parts) -> str:
-    """A planted cache with decoys: every activation has a value of its own."""
-    for n_layers, batch in ((3, 2), (2, 1)):
-        cache = _planted_cache(n_layers + 1, (batch, 4, 5))  # one more, for a bound one too far
+def _hooked(model, tokens: Tensor, change: dict) -> Tensor:
+    """Logits of a run in which each named activation becomes what its function makes of it."""
+    hooks = [(name, lambda x, hook, how=how: how(x)) for name, how in change.items()]
+    with torch.no_grad():
+        return model.run_with_hooks(tokens, fwd_hooks=hooks)
 
-        def stack(names, cache=cache):
-            return torch.stack([cache[name] for name in names])
 
-        def layers(*kinds, upto=n_layers):
-            return [f"blocks.{layer}.{kind}" for layer in range(upto) for kind in kinds]
+def _first_row(x: Tensor) -> Tensor:
+    x = x.clone()
+    x[0] = 0
+    return x
 
-        embed, both = ["hook_embed"], ("hook_attn_out", "hook_mlp_out")
-        got = residual_parts(cache, n_layers)
+
+def _only_at(x: Tensor, position: int) -> Tensor:
+    x = x.clone()
+    x[:, position] = 0
+    return x
+
+
+@exercise("utils.circuits.residual.zero_ablated")
+def check_zero_ablated(zero_ablated) -> str:
+    """A small model of random weights; four components, two batches."""
+    model = _native()
+    names = ("blocks.1.hook_attn_out", "blocks.0.hook_mlp_out", "blocks.2.hook_mlp_out")
+    for tokens in _runs():
+        intact = _hooked(model, tokens, {})
+        for name in names:
+            right = _hooked(model, tokens, {name: torch.zeros_like})
+            got = zero_ablated(model, tokens, name)
+            if isinstance(got, (list, tuple)):
+                raise Wrong("Return the logits alone, one tensor.")
+            layer, kind = int(name.split(".")[1]), name.split(".")[2]
+            other = {"hook_attn_out": "hook_mlp_out", "hook_mlp_out": "hook_attn_out"}[kind]
+            mistakes = {
+                "Nothing was ablated: these are the intact logits. Does your hook `return` the "
+                "zeros, and is it in `fwd_hooks`, under `name`?": intact,
+                "Only the last position is ablated: a component writes at every position.": _hooked(
+                    model, tokens, {name: lambda x: _only_at(x, -1)}
+                ),
+                "Only position 0 is ablated: a component writes at every position.": _hooked(
+                    model, tokens, {name: lambda x: _only_at(x, 0)}
+                ),
+                "Only the last position's logits are there: return them all, [batch, pos, "
+                "d_vocab].": right[:, -1],
+                "Only the first text's logits are there: keep the batch.": right[0],
+                "Those are log-probabilities: return the logits as the model gives them.": (
+                    right.log_softmax(-1)
+                ),
+                "Those are probabilities: return the logits as the model gives them.": (
+                    right.softmax(-1)
+                ),
+                "You put ones in its place: zeros, please.": _hooked(
+                    model, tokens, {name: torch.ones_like}
+                ),
+                "That is mean ablation: put zeros there.": _hooked(
+                    model,
+                    tokens,
+                    {name: lambda x: x.mean((0, 1), keepdim=True).expand_as(x)},
+                ),
+                "You ablated the block's other component: use `name` as it comes.": _hooked(
+                    model, tokens, {f"blocks.{layer}.{other}": torch.zeros_like}
+                ),
+                "You ablated the whole block: only the component called `name`.": _hooked(
+                    model,
+                    tokens,
+                    {f"blocks.{layer}.{each}": torch.zeros_like for each in (kind, other)},
+                ),
+                "That is the difference from the intact run: return the ablated logits.": (
+                    right - intact
+                ),
+                "That is the difference from the intact run: return the ablated logits "
+                "themselves.": intact - right,
+            }
+            for wrong in range(3):
+                if wrong != layer:
+                    message = f"You ablated layer {wrong}, and `name` is {name!r}: use `name`."
+                    found = _hooked(model, tokens, {f"blocks.{wrong}.{kind}": torch.zeros_like})
+                    mistakes[message] = found
+            if len(tokens) > 1:
+                mistakes["Only the first text of the batch is ablated."] = _hooked(
+                    model, tokens, {name: _first_row}
+                )
+            match(got, right, what=f"The logits without {name}", mistakes=mistakes)
+    return "The component writes nothing, and the hook is gone again."
+
+
+class _Layers(torch.nn.Module):
+    """Stands in for a model: its intact logits, and those of a run without each component."""
+
+    def __init__(self, n_layers: int, batch: int, random: torch.Generator):
+        super().__init__()
+        self.cfg = type("Config", (), {"n_layers": n_layers})()
+        self.logits = 2 * torch.randn(batch, 4, 7, generator=random)
+        self.without = {
+            f"blocks.{layer}.hook_{part}_out": 2 * torch.randn(batch, 4, 7, generator=random)
+            for layer in range(n_layers)
+            for part in ("attn", "mlp")
+        }
+
+    def forward(self, tokens: Tensor, **_) -> Tensor:
+        return self.logits.clone()
+
+
+@exercise("utils.circuits.residual.ablation_sweep")
+def check_ablation_sweep(ablation_sweep) -> str:
+    """Planted logits for every ablation; the costs are worked out one by one."""
+    random = torch.Generator().manual_seed(2)
+    for n_layers, batch in ((3, 3), (4, 1)):
+        model = _Layers(n_layers, batch, random)
+        tokens = torch.randint(7, (batch, 4), generator=random)
+        answers = torch.randperm(7, generator=random)[:batch]
+
+        def ablate(model, tokens, name: str):
+            if name not in model.without:
+                raise Wrong(
+                    f"You asked for {name!r}. The components are 'blocks.L.hook_attn_out' and "
+                    f"'blocks.L.hook_mlp_out', with L from 0 to {model.cfg.n_layers - 1}."
+                )
+            return model.without[name].clone()
+
+        def table(read, model=model, n_layers=n_layers) -> Tensor:
+            """[kind, layer, batch] of what `read` makes of the ablated logits."""
+            rows = [
+                [read(model.without[f"blocks.{i}.hook_{part}_out"]) for i in range(n_layers)]
+                for part in ("attn", "mlp")
+            ]
+            return torch.stack([torch.stack(row) for row in rows])
+
+        def at(values: Tensor, position: int = -1, ids=answers) -> Tensor:
+            rows = zip(values[:, position], ids.tolist(), strict=True)
+            return torch.stack([row[i] for row, i in rows])
+
+        def scored(how, position: int = -1, ids=answers, model=model, at=at, table=table):
+            """Intact minus ablated, of the logits after `how`."""
+            intact = at(how(model.logits), position, ids)
+            return intact - table(lambda logits: at(how(logits), position, ids))
+
+        def logs(logits: Tensor) -> Tensor:
+            return logits - logits.exp().sum(-1, keepdim=True).log()
+
+        right = scored(logs)
+        got = ablation_sweep(model, tokens, answers, ablate)
         if isinstance(got, (list, tuple)):
-            raise Wrong("Return one tensor: put your list through `torch.stack`.")
-        right = stack(embed + layers(*both))
+            raise Wrong("Return one tensor, [kind, layer, batch]: fill one made by `torch.zeros`.")
+        mistakes = {
+            "The sign: damage is the intact log-probability minus the ablated one.": -right,
+            "The sign of the damage is lost: an ablation may help the answer, too.": right.abs(),
+            "Those are the ablated log-probabilities. Compare them with the intact run's.": table(
+                lambda logits: at(logs(logits))
+            ),
+            "Those are differences of logits: turn them into log-probabilities first.": scored(
+                lambda logits: logits
+            ),
+            "Those are differences of probabilities. Compare their logarithms.": scored(
+                lambda logits: logits.softmax(-1)
+            ),
+            "You read the first position: the answer is predicted at the last.": scored(logs, 0),
+            "You averaged over the positions: the answer is predicted at the last.": torch.stack(
+                [scored(logs, position) for position in range(4)]
+            ).mean(0),
+            "Row 0 is attention and row 1 the MLPs: yours are the other way round.": right.flip(0),
+            "The axes should be [kind, layer, batch].": right.transpose(0, 1),
+            "The axes should be [kind, layer, batch]; yours are in another order.": right.movedim(
+                -1, 0
+            ),
+            "The axes should be [kind, layer, batch]: keep kind and layer apart.": right.flatten(
+                0, 1
+            ),
+            "You averaged over the batch: keep one number for each prompt.": right.mean(-1),
+            "You summed over the batch: keep one number for each prompt.": right.sum(-1),
+            "Only the first prompt is there: keep one number for each prompt.": right[..., 0],
+            "The last layer is left out: `range(n_layers)` already stops before n_layers.": (
+                right[:, :-1]
+            ),
+            "The last layer stays at 0: `range(n_layers)` already stops before n_layers.": (
+                torch.cat([right[:, :-1], torch.zeros_like(right[:, -1:])], 1)
+            ),
+            "Layer 0 stays at 0: count layers from 0.": torch.cat(
+                [torch.zeros_like(right[:, :1]), right[:, 1:]], 1
+            ),
+            "Every layer has the last one's damage: is something overwritten in the loop?": (
+                right[:, -1:].expand_as(right)
+            ),
+            "Both rows are those of attention.": right[:1].expand_as(right),
+            "Both rows are those of the MLPs.": right[1:].expand_as(right),
+            "All prompts were scored on the first one's answer: each has its own.": scored(
+                logs, ids=answers[:1].expand(batch)
+            ),
+            "A batch of one prompt keeps its axis, [2, n_layers, 1].": right.squeeze(),
+        }
+        match(got, right, what=f"The damage in {batch} prompts", mistakes=mistakes)
+    return "Every component once, each against the intact run."
+
+
+@exercise("utils.circuits.residual.largest_excess")
+def check_largest_excess(largest_excess) -> str:
+    """Random damage of both signs; every comparison is worked out one by one."""
+    random = torch.Generator().manual_seed(3)
+    for n_components, n_prompts in ((6, 4), (5, 2), (3, 7)):
+        damage = 3 * torch.randn(n_components, n_prompts, generator=random)
+        damage[1] += 5  # it breaks everything, and is nobody's own
+
+        def against(control, damage=damage) -> Tensor:
+            """[component, prompt]: damage minus that of the control, for each prompt."""
+            prompts = range(damage.shape[1])
+            kept = [[j for j in prompts if j != i] for i in prompts]
+            columns = [damage[:, i] - control(damage[:, kept[i]], i) for i in prompts]
+            return torch.stack(columns, 1)
+
+        excess = against(lambda others, i: others.mean(1))
+        right, component = excess.max(0).values, excess.argmax(0)
+        got = largest_excess(damage)
+        expect(
+            isinstance(got, (list, tuple)) and len(got) == 2,
+            f"Return two tensors, the largest excess and the component; not {described(got)}.",
+        )
+        got, chosen = (
+            torch.stack([torch.as_tensor(x) for x in each]) if isinstance(each, list) else each
+            for each in got
+        )
+        swapped = isinstance(chosen, Tensor) and chosen.is_floating_point()
+        if swapped and isinstance(got, Tensor) and not got.is_floating_point():
+            raise Wrong("First the excess, then the component: yours are the other way round.")
+        everyone = damage - damage.mean(1, keepdim=True)
+        within = damage - damage.mean(0)
+        worst = against(lambda others, i: others.max(1).values)
+        middle = against(lambda others, i: others.median(1).values)
+        first = damage - damage[:, :1]
+        share = damage / (damage - excess)
         match(
             got,
             right,
-            what=f"The stack of parts, {batch} text{'s' * (batch > 1)} and {n_layers} layers,",
+            what=f"The largest excess of {n_prompts} prompts",
             mistakes={
-                "The embedding is missing: the stream starts with `hook_embed`.": right[1:],
-                "The MLPs are missing: each layer writes twice.": stack(embed + layers(both[0])),
-                "The attention is missing: each layer writes twice.": stack(
-                    embed + layers(both[1])
+                "The prompt itself is in the mean that you compare it with. Leave it out: only "
+                "the *other* prompts are its control.": everyone.max(0).values,
+                "You compared with the mean over components. The control is the same component "
+                "on the other prompts.": within.max(0).values,
+                "No control yet: that is the largest damage itself.": damage.max(0).values,
+                "You compared with the largest damage on the other prompts: take their mean.": (
+                    worst.max(0).values
                 ),
-                "The last layer is missing: `range(n_layers)` already stops before n_layers.": (
-                    right[:-2]
+                "You compared with the median of the other prompts: take their mean.": (
+                    middle.max(0).values
                 ),
-                "One layer too many: `range(n_layers)` already stops before n_layers.": stack(
-                    embed + layers(*both, upto=n_layers + 1)
+                "You compared every prompt with the first: the control is all others.": (
+                    first.max(0).values
                 ),
-                "`hook_resid_post` is the running sum itself, not a part of it.": stack(
-                    embed + layers("hook_resid_post")
+                "You took the largest difference of either sign. An excess is damage above the "
+                "mean: no `abs`.": excess.abs().max(0).values,
+                "You divided by the mean: subtract it.": share.max(0).values,
+                "That is the smallest excess: take the largest.": excess.min(0).values,
+                "The sign: damage on this prompt, minus the mean on the others.": (
+                    (-excess).max(0).values
                 ),
-                "`hook_resid_mid` is a running sum, not what the attention adds.": stack(
-                    embed + layers("hook_resid_mid", both[1])
-                ),
-                "Those are running sums. Return the parts themselves.": right.cumsum(0),
-                "Order: attention comes before the MLP within a layer.": stack(
-                    embed + layers(*both[::-1])
-                ),
-                "Order: layer by layer, attention then MLP; not all attention first.": stack(
-                    embed + layers(both[0]) + layers(both[1])
-                ),
-                "Order: what is written first comes first.": right.flip(0),
-                "That is the sum. Return the parts, stacked; the sum comes later.": right.sum(0),
-                "An axis of one is lost: a batch of one text keeps its axis.": right.squeeze(),
-                "The parts are joined along the batch: `torch.stack` makes a new first axis.": (
-                    right.flatten(0, 1)
-                ),
-                "The new axis of the parts comes first: stack along axis 0.": right.movedim(0, 1),
-                "The new axis of the parts comes first, and not last.": right.movedim(0, -1),
-                "Only the last position is there: keep them all.": right[:, :, -1],
+                "You took the largest over the prompts. There is one for each prompt: take it "
+                "over the components.": excess.max(1).values,
+                "That is one number over all prompts: return one for each.": excess.max(),
+                "That is the excess of every component: keep the largest of each prompt.": excess,
+                "You averaged over the components: keep the largest.": excess.mean(0),
             },
         )
-    return "Every part once, in the order in which it was written."
+        match(
+            chosen,
+            component,
+            what=f"The components of {n_prompts} prompts",
+            mistakes={
+                "Components are counted from 0.": component + 1,
+                "That is the component of the largest damage, not of the largest excess.": (
+                    damage.argmax(0)
+                ),
+                "That is the component of the smallest excess.": excess.argmin(0),
+            },
+        )
+    return "Every prompt, in its turn, against all the others."
 
 
-def _planted_cache(n_layers: int, shape: tuple[int, ...]) -> _Cache:
-    random = torch.Generator().manual_seed(0)
-    names = ["hook_embed"] + [
-        f"blocks.{layer}.hook_{kind}"
-        for layer in range(n_layers)
-        for kind in ("attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post")
-    ]
-    return _Cache({name: torch.randn(shape, generator=random) for name in names})
+@exercise("utils.circuits.residual.put_back")
+def check_put_back(put_back) -> str:
+    """A small model of random weights; two runs that differ at every position."""
+    model = _native()
+    for tokens, (layer, position) in zip(_runs(), ((1, 2), (2, 0)), strict=True):
+        source = (tokens + 3) % 11
+        name, n_pos = f"blocks.{layer}.hook_resid_pre", tokens.shape[1]
+        with torch.no_grad():
+            kept = {of: model.run_with_cache(of_)[1] for of, of_ in enumerate((tokens, source))}
 
+        def patched(at=position, name=name, run=tokens, of=kept[1]) -> Tensor:
+            def put(x: Tensor) -> Tensor:
+                x = x.clone()
+                x[:, at] = of[name][:, at]
+                return x
 
-@exercise("utils.circuits.residual.cache_bytes")
-def check_cache_bytes(cache_bytes) -> str:
-    """Planted tensors: two dtypes, aliases, slices, and tensors that are only alike."""
-    full = torch.zeros(3, 5, 7)  # 420 bytes
-    half = torch.zeros(2, 11, dtype=torch.bfloat16)  # 44 bytes
-    cache = {"full": full, "alias": full, "half": half, "slice": full[:, :2]}  # 168 bytes
-    elements = 105 + 105 + 22 + 42
-    match(
-        cache_bytes(cache),
-        torch.tensor(420 + 44),
-        what="The size",
-        mistakes={
-            "Names that share memory are counted more than once: 'alias' is 'full' again. Tell "
-            "storages apart by their address.": torch.tensor(420 + 420 + 44 + 168),
-            "That is a number of elements. Multiply by the bytes of each.": torch.tensor(elements),
-            "That is a number of elements, each storage once. It should be bytes.": torch.tensor(
-                105 + 22
+            return _hooked(model, run, {name: put})
+
+        def added(x: Tensor, of=kept[1], name=name, at=position) -> Tensor:
+            x = x.clone()
+            x[:, at] += of[name][:, at]
+            return x
+
+        right, kept_logits = patched(), _hooked(model, tokens, {})
+        got = put_back(model, tokens, source, layer, position)
+        if isinstance(got, (list, tuple)):
+            raise Wrong("Return the logits alone, one tensor.")
+        mistakes = {
+            "Nothing was put back: these are the logits of `tokens`. Does your hook `return` what "
+            "it changed? Does the vector come from the run on `source`?": kept_logits,
+            "These are the logits of `source`: run the model on `tokens`, with one vector changed. "
+            "Or did you put all positions back?": _hooked(model, source, {}),
+            "The wrong way round: run on `tokens`, and take the vector from `source`.": patched(
+                run=source, of=kept[0]
             ),
-            "You took 4 bytes for every element, and shared memory several times. bfloat16 has "
-            "2: ask the tensor.": torch.tensor(4 * elements),
-            "You took 4 bytes for every element; bfloat16 has 2.": torch.tensor(420 + 88),
-            "A slice shares its tensor's storage, and yours is counted on its own.": torch.tensor(
-                420 + 44 + 168
+            "The vector is *added*: put it in the place of the old one.": _hooked(
+                model, tokens, {name: added}
             ),
-            "A slice stands in for its whole storage: the last tensor to come at an address is the "
-            "slice, and you took its size. Take the *storage's* size.": torch.tensor(168 + 44),
-            "Storages are told apart, but you add up elements. Add the storages' bytes.": (
-                torch.tensor(42 + 22)
+            "The position is set to zero: put the vector from `source` there.": _hooked(
+                model, tokens, {name: lambda x, at=position: _only_at(x, at)}
             ),
-            "A slice is another object over the same storage: tell storages apart by their "
-            "address.": torch.tensor(420 + 44 + 420),
-            "Megabytes were not asked for: return bytes.": torch.tensor((420 + 44) / 1e6),
-            "Kilobytes were not asked for: return bytes.": torch.tensor((420 + 44) / 1e3),
-            "Those are bits: a byte has 8 of them.": torch.tensor(8 * (420 + 44)),
-        },
-    )
-    late = {"full": full, "slice": full[1:]}  # a slice that does not start where its tensor starts
-    match(
-        cache_bytes(late),
-        torch.tensor(420),
-        what="The size",
-        mistakes={
-            "A slice that starts later has another `data_ptr()`, but the same storage. Use "
-            "`t.untyped_storage().data_ptr()`.": torch.tensor(420 + 280),
-            "A slice that starts later has another `data_ptr()` but the same storage, all of which "
-            "was counted twice. Use `t.untyped_storage().data_ptr()`.": torch.tensor(840),
-        },
-    )
-    match(
-        cache_bytes({"slice": torch.zeros(3, 5, 7)[:, :2]}),
-        torch.tensor(420),
-        what="The size",
-        mistakes={
-            "Only a slice is in the cache, and you counted what it shows. The whole storage behind "
-            "it stays in memory: take the storage's bytes.": torch.tensor(168)
-        },
-    )
-    match(
-        cache_bytes({"one": full, "another": torch.zeros(3, 5, 7)}),
-        torch.tensor(840),
-        what="The size",
-        mistakes={
-            "Two tensors of the same shape and values are counted once. What tells storages apart "
-            "is their address.": torch.tensor(420)
-        },
-    )
-    match(
-        cache_bytes({"tensor": full, "view": full.view(15, 7)}),
-        torch.tensor(420),
-        what="The size",
-        mistakes={
-            "A view is another tensor over the same storage: go by the storage's address.": (
-                torch.tensor(840)
+            "Every position up to `position` is put back: only one should be.": patched(
+                slice(0, position + 1)
+            ),
+            "Every position from `position` on is put back: only one should be.": patched(
+                slice(position, None)
+            ),
+            "That is the stream *after* block `layer`, `hook_resid_post`: take `hook_resid_pre`.": (
+                patched(name=f"blocks.{layer}.hook_resid_post")
+            ),
+            "You put back what the attention adds, not the stream: take `hook_resid_pre`.": patched(
+                name=f"blocks.{layer}.hook_attn_out"
+            ),
+            "You put back what the MLP adds, not the stream: take `hook_resid_pre`.": patched(
+                name=f"blocks.{layer}.hook_mlp_out"
+            ),
+            "Layers are off by one: `hook_resid_pre` of `layer` itself.": patched(
+                name=f"blocks.{layer - 1}.hook_resid_pre"
+            ),
+            "Only the last position's logits are there: return them all, [batch, pos, d_vocab].": (
+                right[:, -1]
+            ),
+            "Those are log-probabilities: return the logits.": right.log_softmax(-1),
+            "Those are probabilities: return the logits.": right.softmax(-1),
+        }
+        for wrong in range(n_pos):
+            if wrong != position:
+                message = f"Position {wrong} is put back, and not position {position}."
+                mistakes.setdefault(message, patched(wrong))
+        if len(tokens) > 1:
+
+            def first(x: Tensor, of=kept[1], name=name, at=position) -> Tensor:
+                x = x.clone()
+                x[0, at] = of[name][0, at]
+                return x
+
+            def same(x: Tensor, of=kept[1], name=name, at=position) -> Tensor:
+                x = x.clone()
+                x[:, at] = of[name][0, at]
+                return x
+
+            mistakes["Only the first text of the batch is patched."] = _hooked(
+                model, tokens, {name: first}
             )
-        },
+            mistakes["Every text got the first one's vector: row by row, please."] = _hooked(
+                model, tokens, {name: same}
+            )
+        match(got, right, what="The logits", mistakes=mistakes)
+    return "One vector from the other run, and everything after it computed anew."
+
+
+@investigation("handover", course=(3, 23, 24))
+def check_handover(handover) -> str:
+    """What every patch of the Colosseum's run by the Eiffel Tower's gives."""
+    expect(
+        isinstance(handover, (list, tuple)) and len(handover) == 3,
+        f"Give three numbers, (position, last layer, first layer); not {described(handover)}.",
     )
-    match(cache_bytes({}), torch.tensor(0), what="The size of an empty cache", mistakes={})
-    return "Bytes of real memory, shared storage once."
+    expect(
+        all(isinstance(n, int) and not isinstance(n, bool) for n in handover),
+        "Give three whole numbers. Positions and layers count from 0, and BOS is position 0.",
+    )
+    position, last, first = handover
+    position += 11 if position < 0 else 0
+    expect(
+        position != 4,
+        "Position 4 holds ` Tower`, or `um`. Its vector weakens ` Rome`, but put it back before "
+        "block 10, and ` Paris` does not come first.",
+    )
+    expect(
+        position != 10,
+        "Position 10 is the last one, which the third number is about. The first asks for the "
+        "position in the landmark's name.",
+    )
+    expect(
+        position == 3,
+        f"Put position {position} back before block 10: ` Paris` does not win. Try the others of "
+        "the landmark's name. BOS is position 0.",
+    )
+    expect(
+        (last, first) != (22, 23),
+        "Both layers are one too low. `put_back` patches the stream *before* block `layer`: give "
+        "the `layer` that you called it with.",
+    )
+    expect(
+        (last, first) != (24, 25),
+        "Both layers are one too high: at your last layer position 3 repairs nothing any more.",
+    )
+    expect(
+        last >= 23,
+        f"Before block {last} position 3 does repair, but it is not the last layer at which it "
+        "does. Halve what lies above it.",
+    )
+    expect(last == 23, f"Before block {last} position 3 repairs nothing. Halve what lies below.")
+    expect(
+        first >= 24,
+        f"Before block {first} the last position, 10, repairs nothing yet. Halve what lies above.",
+    )
+    expect(
+        first == 24,
+        f"Before block {first} position 10 repairs, but it is not the first layer at which it "
+        "does. Halve what lies below.",
+    )
+    return "The city leaves the landmark and reaches the last position within one block."
 
 
 @exercise("utils.circuits.residual.logit_lens")
 def check_logit_lens(logit_lens) -> str:
-    """A planted norm that is not the identity, with d_model and d_vocab apart."""
-    random = torch.Generator().manual_seed(0)
-    W_U = torch.randn(5, 7, generator=random)
+    """A small model of random weights, its final norm's too."""
+    model = _native()
+    for tokens in _runs():
+        with torch.no_grad():
+            _, cache = model.run_with_cache(tokens)
+        posts = torch.stack([cache[f"blocks.{i}.hook_resid_post"] for i in range(3)])
+        pres = torch.stack([cache[f"blocks.{i}.hook_resid_pre"] for i in range(3)])
+        mids = torch.stack([cache[f"blocks.{i}.hook_resid_mid"] for i in range(3)])
+        mlps = torch.stack([cache[f"blocks.{i}.hook_mlp_out"] for i in range(3)])
 
-    def ln_final(x):
-        return 3 * x / (x.pow(2).mean(-1, keepdim=True) + 0.5).sqrt()
+        def lens(stream: Tensor, at=-1) -> Tensor:
+            return (model.ln_final(stream) @ model.W_U)[:, :, at]
 
-    for axes in ((2, 3), (4,), (1, 3), ()):
-        resid = torch.randn(*axes, 5, generator=random)
-        right = ln_final(resid) @ W_U
-        try:
-            got = logit_lens(resid, ln_final, W_U)
-        except Wrong as wrong:
-            raise Wrong(
-                f"With a stream of shape {tuple(resid.shape)}: {wrong} There may be any number of "
-                "axes in front of d_model."
-            ) from wrong
-        match(
-            got,
-            right,
-            what=f"The lens of a stream of shape {tuple(resid.shape)}",
-            mistakes={
-                "The final norm is missing: put the stream through `ln_final` first.": resid @ W_U,
-                "You normalised in your own way: use the `ln_final` that you are given.": (
-                    resid / resid.pow(2).mean(-1, keepdim=True).sqrt() @ W_U
-                ),
-                "Those are probabilities. Logits were asked for: no softmax.": right.softmax(-1),
-                "Those are log-probabilities. Logits were asked for.": right.log_softmax(-1),
-                "The norm comes before the unembedding, not after it.": ln_final(resid @ W_U),
-                "You normalised twice.": ln_final(ln_final(resid) / 2 + resid) @ W_U,
-                "That is the normalised stream: the unembedding is missing.": ln_final(resid),
-            }
-            | (
-                {"You unembedded only the last position: keep all leading axes.": right[..., -1, :]}
-                if axes
-                else {}
-            ),
-        )
-    return "Normalise, then unembed."
-
-
-@exercise("utils.circuits.residual.token_probabilities")
-def check_token_probabilities(token_probabilities) -> str:
-    """Analytic answers: softmax of ln 1, ln 4, ... is a matter of counting."""
-    weights = torch.tensor([[1.0, 4.0, 9.0], [16.0, 1.0, 4.0]])
-    rows = {
-        "two rows": weights,
-        "one row": weights[:1],
-        "two axes in front": weights.repeat(4, 1).view(4, 2, 3),
-        "no axis in front": weights[0],
-    }
-    for name, many in rows.items():
-        # The logit of a weight is its logarithm, less 1 so that some are below 0: temperature 2
-        # takes roots, and 0.5 takes squares.
-        for temperature in (2.0, 0.5, 1.0):
-            warm, logits = many ** (1 / temperature), many.log() - 1
-            right = warm / warm.sum(-1, keepdim=True)
+        with torch.no_grad():
+            right = lens(posts)
+            got = logit_lens(model, tokens)
+            if isinstance(got, (list, tuple)):
+                raise Wrong("Return one tensor: put your list through `torch.stack`.")
+            own = posts / posts.pow(2).mean(-1, keepdim=True).sqrt()
             match(
-                token_probabilities(logits, temperature),
+                got,
                 right,
-                what=f"The probabilities at temperature {temperature:g} ({name})",
+                what="The lens, [layer, batch, d_vocab],",
                 mistakes={
-                    "You multiplied by the temperature: a high temperature should flatten.": (
-                        (logits * temperature).softmax(-1)
+                    "The final norm is missing: put the stream through `model.ln_final` first.": (
+                        (posts @ model.W_U)[:, :, -1]
                     ),
-                    "The temperature is not used.": logits.softmax(-1),
-                    "The sign of the logits is lost: those below 0 are the least probable.": (
-                        (logits.abs() / temperature).softmax(-1)
+                    "You normalised in your own way: use `model.ln_final`.": (
+                        (own @ model.W_U)[:, :, -1]
                     ),
-                    "The softmax runs over the wrong axis: the vocabulary is the last.": (
-                        (logits / temperature).softmax(min(1, many.ndim - 2))
+                    "Those are probabilities: return logits.": right.softmax(-1),
+                    "Those are log-probabilities: return logits.": right.log_softmax(-1),
+                    "You read the stream *before* each block: take `hook_resid_post`.": lens(pres),
+                    "You read the middle of each block: take `hook_resid_post`.": lens(mids),
+                    "That is what each MLP adds alone. The lens reads the stream, "
+                    "`hook_resid_post`.": lens(mlps),
+                    "You read position 0: the next token is predicted at the last.": lens(posts, 0),
+                    "You kept every position: take the last.": lens(posts, slice(None)),
+                    "You averaged over the positions: take the last.": lens(
+                        posts, slice(None)
+                    ).mean(2),
+                    "Every layer has the last one's logits: is the layer used in the loop?": (
+                        right[-1:].expand_as(right)
                     ),
-                    "The softmax runs over the wrong axis: the vocabulary is the *last*.": (
-                        (logits / temperature).softmax(0)
+                    "That is the last layer alone: one row for each layer.": right[-1],
+                    "The last layer is missing: `range(n_layers)` already stops before n_layers.": (
+                        right[:-1]
                     ),
-                    "The softmax runs over everything: each row sums to one.": (warm / warm.sum()),
-                    "The temperature divides the logits, before the softmax; you divided the "
-                    "probabilities.": logits.softmax(-1) / temperature,
-                    "Those are the scaled logits: the softmax is missing.": logits / temperature,
-                    "Those are log-probabilities.": right.log(),
-                    "You are greedy at a temperature above 0: only 0 itself is.": (
-                        (many == many.amax(-1, keepdim=True)).float()
-                    ),
+                    "The batch comes after the layers: stack along axis 0.": right.transpose(0, 1),
+                    "A batch of one text keeps its axis.": right.squeeze(),
+                    "Only the first text is there: keep the batch.": right[:, 0],
+                    "That is the normalised stream: the unembedding is missing.": model.ln_final(
+                        posts
+                    )[:, :, -1],
                 },
             )
-        cold = token_probabilities(logits, 0.0)
-        expect(cold is not None, "Temperature 0 gives None: does that path `return`?")
-        cold = torch.as_tensor(cold)
-        expect(
-            bool(cold.isfinite().all()),
-            "At temperature 0 you divide by zero, which gives NaN. Treat 0 first: all the mass on "
-            "the largest logit.",
-        )
-        peak = (many == many.amax(-1, keepdim=True)).float()
-        match(
-            cold,
-            peak,
-            what=f"The probabilities at temperature 0 ({name})",
-            mistakes={
-                "At temperature 0 you return the position of the largest logit. Turn it into a row "
-                "of zeros with a single one.": logits.argmax(-1),
-                "At temperature 0 all the mass goes to the largest logit; you ignored the "
-                "temperature.": logits.softmax(-1),
-                "At temperature 0 the largest is taken over the whole batch: take it in each "
-                "row.": (many == many.max()).float(),
-                "At temperature 0 you return the largest logit itself. Its *probability* is 1.": (
-                    logits.amax(-1)
-                ),
-            },
-        )
-        expect(
-            cold.is_floating_point(),
-            "At temperature 0 you return whole numbers. Probabilities are floats: "
-            "`.to(logits.dtype)`.",
-        )
-    # Twice the largest logit: however the mass is shared, it is 1 in all.
-    tie = torch.as_tensor(token_probabilities(torch.tensor([[2.0, 2.0, 1.0]]), 0.0))
-    expect(
-        tie.shape == (1, 3) and abs(tie.sum().item() - 1) < 1e-4,
-        "At temperature 0, two logits that are equally large get a probability of 1 each. "
-        "Probabilities sum to one.",
-    )
-    large = token_probabilities(weights.log() + 100, 1.0)
-    expect(
-        bool(torch.as_tensor(large).isfinite().all()),
-        "With large logits your exponentials overflow, and inf / inf is NaN. `softmax` takes the "
-        "largest logit off first.",
-    )
-    match(
-        large,
-        weights / weights.sum(-1, keepdim=True),
-        what="The probabilities of logits that are 100 higher",
-        mistakes={},
-    )
-    return "Low sharpens, high flattens, zero is greedy."
+    return "Stream, final norm, unembedding, after every block."

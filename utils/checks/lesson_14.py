@@ -1,373 +1,577 @@
-"""Checks of lesson 1.4, activation, path and attribution patching."""
+"""Checks of lesson 1.4: a sweep, corruptions, path patching and estimates from a gradient."""
 
-import math
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import torch
+from torch import Tensor
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import exercise, expect, investigation, match
 
 
 def _rows(batch: int) -> str:
-    return f"{batch} rows" if batch > 1 else "one row"
+    return f"{batch} prompts" if batch > 1 else "one prompt"
 
 
-@exercise("utils.circuits.patches.patch_position")
-def check_patch_position(patch_position) -> str:
-    """Two random activations, each axis of another size."""
+def _tiny(random: torch.Generator, *, n_layers: int, scale: float = 0.7):
+    """A model of a few layers of three heads with MLPs, its weights large enough to matter."""
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
+
+    sizes = {"d_model": 12, "d_head": 4, "d_mlp": 10, "d_vocab": 11, "n_ctx": 6}
+    config = TransformerBridgeConfig(
+        n_layers=n_layers, n_heads=3, act_fn="gelu", normalization_type="LN", **sizes
+    )
+    with torch.random.fork_rng(devices=[]):
+        model = TransformerBridge.boot_native(config, device="cpu").eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=random)
+            weight.copy_(1 + 0.3 * noise if "ln" in name and weight.ndim == 1 else scale * noise)
+    return model
+
+
+def _two_runs(random: torch.Generator, batch: int) -> tuple[Tensor, Tensor]:
+    """Tokens of two runs that differ at position 1 and from 3 on."""
+    tokens = torch.randint(11, (batch, 6), generator=random)
+    other = tokens.clone()
+    for pos in (1, 3, 4, 5):
+        other[:, pos] = (tokens[:, pos] + torch.randint(1, 11, (batch,), generator=random)) % 11
+    return tokens, other
+
+
+def _reader(random: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """A metric, one number for each prompt, that many logits at the end enter."""
+    weights = torch.randn(11, generator=random)
+    return lambda logits: (logits[:, -1].float() * weights).sum(-1)
+
+
+def _cached(model, tokens: Tensor):
+    with torch.no_grad():
+        return model.run_with_cache(tokens)
+
+
+@exercise("utils.circuits.patches.stream_sweep")
+def check_stream_sweep(stream_sweep) -> str:
+    """A tiny model in which every patch is made one by one."""
     random = torch.Generator().manual_seed(0)
-    for batch, pos in ((3, 2), (3, 0), (1, 4)):
-        own, source = torch.randn(2, batch, 5, 4, generator=random)
+    model, metric = _tiny(random, n_layers=3), _reader(random)
+    for batch, layers, positions, other_source in (
+        (2, [2, 0], [1, 3, 4], False),
+        (3, [1, 2], [4, 1, 5], True),
+        (1, [0, 2, 1], [5, 3], False),
+    ):
+        clean, corrupted = _two_runs(random, batch)
+        source = torch.randint(11, clean.shape, generator=random) if other_source else clean
+        (clean_logits, _), (logits, own) = _cached(model, clean), _cached(model, corrupted)
+        _, cache = _cached(model, source)
+        base, top = metric(logits), metric(clean_logits)
+        way, last = (top - base).mean(), positions[-1]
 
-        def put(where, value, into=own) -> torch.Tensor:
-            patched = into.clone()
-            patched[where] = value
-            return patched
+        def patched(layer, pos, *, tokens=corrupted, cache=cache, place="pre", add=False):
+            def put(activation, hook):
+                activation, value = activation.clone(), cache[f"resid_{place}", layer]
+                activation[:, pos] = value[:, pos] + (activation[:, pos] if add else 0)
+                return activation
 
-        at = (slice(None), pos)
-        mistakes = {
-            "Every position is patched: only `pos` should be.": source,
-            "Nothing has changed: return the copy that you patched.": own,
-            "The wrong way round: `activation` stays, and `source` gives one position.": put(
-                at, own[at], source
-            ),
-            "You indexed the coordinates with `pos`. Positions are the second axis.": put(
-                (..., pos % 4), source[..., pos % 4]
-            ),
-            "Only the first row of the batch is patched.": put((0, pos), source[0, pos]),
-            "All positions up to `pos` are patched: only `pos` itself should be.": put(
-                (slice(None), slice(0, pos + 1)), source[:, : pos + 1]
-            ),
-            "All positions from `pos` on are patched: only `pos` itself should be.": put(
-                (slice(None), slice(pos, None)), source[:, pos:]
-            ),
-            "The source was *added*. A patch puts it in the place of what was there.": put(
-                at, own[at] + source[at]
-            ),
-            "That is the mean of both runs. A patch puts the source in the place of what was "
-            "there.": put(at, (own[at] + source[at]) / 2),
-            "Off by one: positions count from 0.": put((slice(None), pos - 1), source[:, pos - 1]),
-            "The position is set to zero: put the source's values there.": put(at, 0.0),
-            "Every row got the first row's source: row by row, please.": put(at, source[0, pos]),
-            "Every row got the mean of the source: row by row, please.": put(
-                at, source[:, pos].mean(0)
-            ),
-        }
-        if pos < batch:
-            mistakes["You indexed the batch with `pos`. Positions are the second axis."] = put(
-                pos, source[pos]
-            )
-        match(
-            patch_position(own, source, pos),
-            put(at, source[at]),
-            what=f"The patched activation of {_rows(batch)}, with pos {pos},",
-            mistakes=mistakes,
-        )
-    return "One position from the other run, the rest as it was."
+            with torch.no_grad():
+                name = f"blocks.{layer}.hook_resid_{place}"
+                return metric(model.run_with_hooks(tokens, fwd_hooks=[(name, put)]))
 
-
-@exercise("utils.circuits.patches.answer_log_prob")
-def check_answer_log_prob(answer_log_prob) -> str:
-    """Random logits; every log-probability is worked out one by one."""
-    random = torch.Generator().manual_seed(1)
-    d_vocab = 5
-    for batch, n_pos, n_answer in ((2, 6, 3), (2, 4, 3), (3, 5, 1), (1, 6, 2)):
-        logits = 2 * torch.randn(batch, n_pos, d_vocab, generator=random)
-        tokens = torch.randint(d_vocab, (batch, n_pos), generator=random)
-        log_probs = logits - logits.exp().sum(-1, keepdim=True).log()
-
-        def each(values, shift: int = 1, *, n: int = n_answer, tokens=tokens, n_pos=n_pos):
-            """The value of each of the last n tokens, `shift` positions before it."""
+        def swept(
+            shift=0,
+            *,
+            at=lambda layer, pos: (layer, pos),
+            layers=layers,
+            positions=positions,
+            **how,
+        ) -> Tensor:
             return torch.stack(
                 [
-                    torch.stack([row[at - shift, ids[at]] for at in range(n_pos - n, n_pos)])
-                    for row, ids in zip(values, tokens.tolist(), strict=True)
+                    torch.stack([patched(*at(layer, pos + shift), **how) for pos in positions])
+                    for layer in layers
                 ]
             )
 
-        found, late = each(log_probs), each(log_probs, 0)
-        match(
-            answer_log_prob(logits, tokens, n_answer),
-            found.sum(1),
-            what=f"The log-probabilities, [batch], of {_rows(batch)} with n_answer {n_answer}",
-            mistakes={
-                "Did you shift by one? The logits at a position predict the *next* token.": (
-                    late.sum(1)
-                ),
-                "Did you shift by one? And sum: the answer needs all of its tokens.": late.mean(1),
-                "That is the mean over the answer's tokens. The answer's probability is a product, "
-                "so its log is a sum.": found.mean(1),
-                "Only the answer's first token is scored.": found[:, 0],
-                "Only the answer's last token is scored.": found[:, -1],
-                "The answer's first token is left out: it is predicted from the token before it.": (
-                    found[:, 1:].sum(1)
-                ),
-                "Those are logits: turn them into log-probabilities first.": each(logits).sum(1),
-                "That is a probability. Its log is asked for.": found.sum(1).exp(),
-                "You added probabilities. A product of probabilities is a sum of their logs.": (
-                    found.exp().sum(1)
-                ),
-                "That is the log of a sum of probabilities: the answer's is their product.": (
-                    found.exp().sum(1).log()
-                ),
-                "The sign: that is a loss. Log-probabilities are below 0.": -found.sum(1),
-                "Those are bits. Use natural logarithms (nats).": found.sum(1) / math.log(2),
-                "One number for each token: sum over the answer.": found,
-                "You averaged over the batch: keep one number for each row.": found.sum(1).mean(),
-                "You summed over the batch too: keep one number for each row.": found.sum(),
-                "A batch of one row keeps its axis, [1].": found.sum(1).squeeze(),
-                "The whole text is scored: only the last `n_answer` tokens are the answer.": (
-                    each(log_probs, n=n_pos - 1).sum(1)
-                ),
-                "All rows were scored on the first row's answer: each has its own.": each(
-                    log_probs, tokens=tokens[:1].expand_as(tokens)
-                ).sum(1),
-                "The softmax runs over the positions: the vocabulary is the last axis.": each(
-                    logits.log_softmax(1)
-                ).sum(1),
-            },
-        )
-    # A long answer of improbable tokens: its probability is 0 in float32, its logarithm is not.
-    steep = torch.zeros(1, 5, d_vocab)
-    steep[..., 0] = 60.0
-    unlikely = answer_log_prob(steep, torch.ones(1, 5, dtype=torch.long), 4)
-    expect(
-        bool(torch.isfinite(torch.as_tensor(unlikely)).all()),
-        "Right for probable answers, but minus infinity for an improbable one: the probability "
-        "underflows to 0 before its log is taken. Work in logs from the start.",
-    )
-    match(
-        unlikely,
-        torch.tensor([-240.0]),
-        what="The log-probability of an improbable answer",
-        mistakes={},
-    )
-    return "All of the answer's tokens, each given everything before it."
-
-
-@exercise("utils.circuits.patches.add_along_path")
-def check_add_along_path(add_along_path) -> str:
-    """Random inputs of a layer's heads, one of which receives."""
-    random = torch.Generator().manual_seed(0)
-    n_pos, n_heads, d_head, d_model = 3, 4, 5, 6
-    for batch, receiver in ((2, 1), (2, 3), (1, 0)):
-        inputs = torch.randn(batch, n_pos, n_heads, d_model, generator=random)
-        own, source = torch.randn(2, batch, n_pos, d_head, generator=random)
-        W_O = torch.randn(d_head, d_model, generator=random)
-
-        def with_(change: torch.Tensor, at=receiver, inputs=inputs) -> torch.Tensor:
-            changed = inputs.clone()
-            changed[:, :, at] += change if isinstance(at, int) else change[:, :, None]
-            return changed
-
-        def instead(value: torch.Tensor, inputs=inputs, receiver=receiver) -> torch.Tensor:
-            changed = inputs.clone()
-            changed[:, :, receiver] = value
-            return changed
-
-        change = (source - own) @ W_O
-        last = torch.zeros_like(change)
-        last[:, -1] = change[:, -1]
-        match(
-            add_along_path(inputs, receiver=receiver, own=own, source=source, W_O=W_O),
-            with_(change),
-            what=f"The inputs of {_rows(batch)}, with head {receiver} as the receiver,",
-            mistakes={
-                "Every head of the layer receives. Along *one* path only `receiver` reads the "
-                "change.": with_(change, slice(None)),
-                "Every other head receives, and the receiver does not.": with_(
-                    change, [h for h in range(n_heads) if h != receiver]
-                ),
-                "Another head receives: heads count from 0.": with_(
-                    change, (receiver - 1) % n_heads
-                ),
-                "Another head than `receiver` receives.": with_(change, (receiver + 1) % n_heads),
-                "The sign: the change is the source's write minus the run's own.": with_(-change),
-                "The sign of the change is lost: add it as it is.": with_(change.abs()),
-                "The run's own write is still in there: take it off, or the sender writes twice.": (
-                    with_(source @ W_O)
-                ),
-                "You took the run's own write off and added nothing for it: that is an ablation of "
-                "the path.": with_(-own @ W_O),
-                "The input was *replaced* by the sender's write. The receiver reads the sum of all "
-                "writers; only one term of it changes.": instead(source @ W_O),
-                "The input was *replaced* by the change: add it.": instead(change),
-                "Nothing has changed: return the copy that you changed.": inputs,
-                "Only the last position receives: a sender writes at every position.": with_(last),
-                "Every row got the first row's change: each has its own.": with_(
-                    change[:1].expand_as(change)
-                ),
-                "The change is averaged over the rows: each has its own.": with_(
-                    change.mean(0, keepdim=True).expand_as(change)
-                ),
-                "The change is divided by the number of heads: the receiver reads all of it.": (
-                    with_(change / n_heads)
-                ),
-                "Return the inputs of all heads, and not the receiver's alone.": (
-                    inputs[:, :, receiver] + change
-                ),
-                "That is the change alone: return the inputs with it.": change,
-            },
-        )
-    return "One reader reads one writer's other write; everybody else reads what they read."
-
-
-@exercise("utils.circuits.patches.attribution_scores")
-def check_attribution_scores(attribution_scores) -> str:
-    """A metric that *is* linear in the outputs, so that the estimate must be exact."""
-    random = torch.Generator().manual_seed(2)
-    for batch, n_pos, n_heads, d_head in ((2, 3, 4, 5), (1, 4, 2, 3)):
-        shape = (3, batch, n_pos, n_heads, d_head)
-        own, source, weights = torch.randn(*shape, generator=random)
-        score = (weights * (source - own)).sum((0, 1, 3))
-        wanted = torch.tensor([1.0, -1.0, -1.0, 1.0])[:n_heads]  # effects of both signs
-        weights = weights * (score.sign() * wanted)[:, None]
-
-        def metric(z: torch.Tensor, weights=weights) -> torch.Tensor:
-            return (z * weights).sum()
-
-        def exact(head: int, own=own, source=source, metric=metric) -> float:
-            patched = own.clone()
-            patched[:, :, head] = source[:, :, head]
-            return float(metric(patched) - metric(own))
-
-        right = torch.tensor([exact(head) for head in range(n_heads)])
-        product = weights * (source - own)
-        match(
-            attribution_scores(weights, own, source),
-            right,
-            what=f"The scores, [head], of {n_heads} heads on {_rows(batch)}",
-            mistakes={
-                "The sign: the patch goes *from* the run's own output *to* the source's.": -right,
-                "The run's own output is missing: a patch changes z by source minus own.": (
-                    weights * source
-                ).sum((0, 1, 3)),
-                "That is gradient times the run's own output: what the heads would lose if they "
-                "gave zero. The patch changes z by source minus own.": (weights * own).sum(
-                    (0, 1, 3)
-                ),
-                "The gradient is missing.": (source - own).sum((0, 1, 3)),
-                "You averaged over the batch. The metric is already a mean over prompts, so its "
-                "gradient holds the division: sum.": product.sum((1, 3)).mean(0),
-                "You averaged over positions. The head is patched at all of them at once: sum.": (
-                    product.sum((0, 3)).mean(0)
-                ),
-                "You averaged over coordinates: a dot product is a sum.": product.sum((0, 1)).mean(
-                    -1
-                ),
-                "That is a mean over everything but heads: sum.": product.mean((0, 1, 3)),
-                "You took absolute values before summing: changes may cancel, and should.": (
-                    product.abs().sum((0, 1, 3))
-                ),
-                "You took absolute values: the sign tells which patches do harm.": right.abs(),
-                "You cut the scores off at 0: those below tell which patches do harm.": right.clamp(
-                    min=0
-                ),
-                "Only the first row counts in yours: sum over the batch.": product[0].sum((0, 2)),
-                "Only the last position counts in yours. The head is patched at all of them.": (
-                    product[:, -1].sum((0, 2))
-                ),
-                "One score for each prompt: sum over the batch too.": product.sum((1, 3)),
-                "One score for each position: sum over positions too.": product.sum((0, 3)),
-                "You summed the gradient and the change separately. Multiply coordinate by "
-                "coordinate first, then sum.": weights.sum((0, 1, 3))
-                * (source - own).sum((0, 1, 3)),
-                "You summed over heads: keep them.": product.sum((0, 1, 2)),
-                "You summed over everything: keep the heads.": product.sum(),
-                "That is the length of the product: a dot product keeps the sign.": product.pow(2)
-                .sum((0, 1, 3))
-                .sqrt(),
-            },
-        )
-    return "Exact here, since the check's metric is linear. The model is not."
-
-
-@exercise("utils.circuits.patches.patch_gradient", keeps_gradient=False)
-def check_patch_gradient(patch_gradient) -> str:
-    """A score whose gradient is known, so that it matters where it is taken."""
-    random = torch.Generator().manual_seed(3)
-    for batch, n_pos, d_model, pos in ((2, 3, 4, 1), (1, 4, 3, 0)):
-        activation = torch.randn(batch, n_pos, d_model, generator=random)
-        weights = torch.randn(batch, n_pos, d_model, generator=random)
-        vector = torch.randn(d_model, generator=random)
-
-        def rest(x: torch.Tensor, weights=weights) -> torch.Tensor:
-            wanted = tuple(weights.shape)
-            expect(
-                tuple(x.shape) == wanted,
-                f"`rest` was given shape {tuple(x.shape)}: hand it the whole patched activation, "
-                f"{wanted} here.",
-            )
-            return (weights * x**3).sum() + (x.sum(1) ** 2).sum()
-
-        def slope(x: torch.Tensor, weights=weights) -> torch.Tensor:
-            return 3 * weights * x**2 + 2 * x.sum(1, keepdim=True)
-
-        def put(value: torch.Tensor, activation=activation, pos=pos) -> torch.Tensor:
-            patched = activation.clone()
-            patched[:, pos] = value
-            return patched
-
-        found, own = slope(put(vector)), slope(activation)
-        right = found[:, pos].sum(0)
+        values = swept()
+        right = (values - base) / way
         mistakes = {
-            "That is the gradient at the *unpatched* activation. Patch first, then score.": (
-                own[:, pos].sum(0)
+            "That is the metric after the patch: put it on the scale, 0 for corrupted, 1 for "
+            "clean.": values,
+            "Not divided by the way from corrupted to clean: 1 should be the clean run.": (
+                values - base
             ),
-            "That is the gradient for the whole activation: only the patched vector's is asked "
-            "for.": found,
-            "That is the gradient for the whole unpatched activation.": own,
-            "One gradient for each row: the same vector stands in all rows, so autograd sums "
-            "them.": found[:, pos],
-            "That is the first row's gradient alone. The same vector stands in all rows: sum over "
-            "rows.": found[0, pos],
-            "You averaged over rows. The same vector stands in all of them: the gradients add "
-            "up.": found[:, pos].mean(0),
-            "The gradient is summed over all positions: the vector stands at `pos` alone.": (
-                found.sum((0, 1))
-            ),
-            "The vector stands at every position: put it at `pos` alone.": slope(
-                vector.expand_as(activation)
-            ).sum((0, 1)),
-            "The vector was *added* to what stood there: put it in its place.": slope(
-                put(activation[:, pos] + vector)
-            )[:, pos].sum(0),
-            "The sign is turned round: the gradient points to where the score *rises*.": -right,
-            "The sign is lost: a coordinate may lower the score.": right.abs(),
-            "The gradient is scaled to length one: its length says how much the score rises.": (
-                right / right.norm()
-            ),
-            "Zeros: the vector was copied in through `.data` or `.detach()`, so the score does not "
-            "know of it.": torch.zeros(d_model),
-        }
-        # A cached activation may come out of a graph of its own.
-        in_graph = activation.clone().requires_grad_() * 1
-        for given, graph in (
-            (activation, ""),
-            (in_graph, " for an activation that has a graph of its own"),
-        ):
-            try:
-                got = patch_gradient(rest, given, vector, pos)
-            except Wrong as wrong:
-                raise Wrong(_lost(str(wrong))) from None
-            expect(
-                got is not None,
-                "You returned None. If you read `vector.grad`, you asked the wrong tensor: the "
-                "gradient is at the copy that asks for gradients, and that was patched in.",
+            "The corrupted run's metric is not taken off: it should be at 0.": values / way,
+            "Each prompt is divided by its own way, which may be near 0: divide by the mean over "
+            "prompts.": (values - base) / (top - base),
+            "Divided by the clean metric: the way goes from the corrupted to the clean run.": (
+                values - base
             )
-            match(got, right, what=f"The gradient on {_rows(batch)}{graph}", mistakes=mistakes)
-    return "The gradient reaches the vector that was patched in, and nothing else was touched."
+            / top.mean(),
+            "The corrupted metric is averaged over prompts: each prompt starts from its own.": (
+                values - base.mean()
+            )
+            / way,
+            "The scale is turned round: 0 is the corrupted run, and 1 the clean one.": 1 - right,
+            "The wrong direction: the *corrupted* run is patched, with activations of the "
+            "source.": (swept(tokens=clean, cache=own) - base) / way,
+            "The sign: `patched - corrupted` over `clean - corrupted`.": -right,
+            "Every position is patched at once: only one at a time.": (
+                swept(at=lambda layer, pos: (layer, slice(None))) - base
+            )
+            / way,
+            "All positions from `pos` on are patched: only `pos` itself.": (
+                swept(at=lambda layer, pos: (layer, slice(pos, None))) - base
+            )
+            / way,
+            "The last position of the list is patched every time: a hook made in a loop sees the "
+            "loop's variable as it is when it runs.": (
+                swept(at=lambda layer, pos, last=last: (layer, last)) - base
+            )
+            / way,
+            "Every cell holds the last patch.": right[-1, -1].expand_as(right),
+            "Off by one: positions count from 0, and BOS stands there.": (swept(-1) - base) / way,
+            "That is the stream *after* the block: `hook_resid_pre` is before it.": (
+                swept(place="post") - base
+            )
+            / way,
+            "The source was *added*: put it in the place of what was there.": (
+                swept(add=True) - base
+            )
+            / way,
+            "Nothing is patched: the hook must return the activation that it changed.": (
+                torch.zeros_like(right)
+            ),
+            "The axes are [layer, position, batch]: yours are [position, layer, batch].": (
+                right.transpose(0, 1)
+            ),
+            "Keep the prompts: one number for each of them, [layer, position, batch].": (
+                right.mean(-1)
+            ),
+            "The cells are cut off at 0 and 1: a patch can do harm, or more than the clean run.": (
+                right.clamp(0, 1)
+            ),
+            "The layers are in order of size: keep the order of `layers`.": (
+                (swept(layers=sorted(layers)) - base) / way
+            ),
+            "The positions are in order of size: keep the order of `positions`.": (
+                (swept(positions=sorted(positions)) - base) / way
+            ),
+        }
+        if other_source:
+            _, clean_cache = _cached(model, clean)
+            mistakes["`source` is ignored: where it is given, activations come from it."] = (
+                swept(cache=clean_cache) - base
+            ) / way
+            to_source = (metric(_cached(model, source)[0]) - base).mean()
+            mistakes["Normalised by the source run: 1 is the *clean* run, whatever the source."] = (
+                values - base
+            ) / to_source
+        given = {"source": source} if other_source else {}
+        match(
+            stream_sweep(
+                model, corrupted, clean, metric, layers=layers, positions=positions, **given
+            ),
+            right,
+            what=f"The sweep of {_rows(batch)} over layers {layers} and positions {positions}",
+            mistakes=mistakes,
+        )
+    return "Every cell is a run of its own, on a scale from corrupted to clean."
 
 
-def _lost(message: str) -> str:
-    if "does not require grad" in message or "not have been used in the graph" in message:
-        return (
-            "The gradient found no way back to the vector. Was it cut off by `.detach()`, "
-            "`.data`, `.item()` or `torch.no_grad()` on the way? Or does the vector not ask for "
-            "gradients before it is patched in?"
+@exercise("utils.circuits.patches.corruptions")
+def check_corruptions(corruptions) -> str:
+    """Planted prompts of two names, in both orders."""
+    random = torch.Generator().manual_seed(1)
+    for batch, places in ((3, (1, 3, 6)), (2, (4, 2, 5)), (1, (2, 5, 7))):
+        tokens = torch.randint(20, 60, (batch, 9), generator=random)
+        names = torch.stack([torch.randperm(20, generator=random)[:3] for _ in range(batch)])
+        io, s, spare = names.T
+        at = dict(zip(("IO", "S1", "S2"), places, strict=True))
+        for label, name in (("IO", io), ("S1", s), ("S2", s)):
+            tokens[:, at[label]] = name
+
+        def arranged(one, other, again, tokens=tokens, at=at) -> Tensor:
+            changed = tokens.clone()
+            changed[:, at["IO"]], changed[:, at["S1"]], changed[:, at["S2"]] = one, other, again
+            return changed
+
+        right = {
+            "position": arranged(s, io, s),
+            "answer": arranged(s, io, io),
+            "both": arranged(io, s, io),
+        }
+        prompts = SimpleNamespace(
+            tokens=tokens, io=io, s=s, spare=spare, positions={**at, "END": 8}, texts=()
         )
-    if "leaf Variable that requires grad" in message:
-        return (
-            "You wrote in place into a leaf, a tensor that itself asks for gradients. Let only "
-            "the vector ask for them, and write it into a copy of the activation."
+        got = corruptions(prompts)
+        expect(
+            isinstance(got, dict) and set(got) == set(right),
+            'Return a dictionary with the three keys "position", "answer" and "both".',
         )
-    return message
+        for kind, wanted in right.items():
+            there = got[kind][:, list(places), None] == names[:, None, :2]
+            expect(
+                bool(there.any(-1).all()),
+                f'"{kind}" has a name in it that was not in the prompt: use the same two names.',
+            )
+            mistakes = {
+                f'"{kind}" is the clean prompt: nothing has changed.': tokens,
+                f'"{kind}": one name fills all three places.': arranged(s, s, s),
+                f'"{kind}": one of the first two names is there twice, so no answer is left.': (
+                    arranged(s, s, io)
+                ),
+                f'"{kind}" has the other order of roles at IO and S1: `positions["IO"]` is where '
+                "the right name stood in the clean prompt.": arranged(io, io, s),
+            }
+            named = {
+                "position": "the answer is the same and the other place is repeated",
+                "answer": "the other name is right and the same place is repeated",
+                "both": "the other name is right and the other place is repeated",
+            }
+            for other, tokens_of_other in right.items():
+                if other != kind:
+                    mistakes[
+                        f'Under "{kind}" stands the run in which {named[other]}: that is "{other}".'
+                    ] = tokens_of_other
+            match(got[kind], wanted, what=f'"{kind}", of {_rows(batch)}', mistakes=mistakes)
+    return "Three runs that differ in one thing, in the other, and in both."
+
+
+def _path(
+    model,
+    tokens: Tensor,
+    source: Tensor,
+    *,
+    sender: tuple[int, int],
+    receivers: list[tuple[int, int]],
+    into: str,
+    hold_mlps: bool,
+    hold_heads: bool = True,
+    whole_sender: bool = False,
+    whole_receiver: bool = False,
+    hold_last: bool = False,
+    last_position: bool = False,
+    second_pass: bool = False,
+    from_source: bool = False,
+    chained: bool = False,
+) -> Tensor:
+    """Path patching, with the mistakes that one can make."""
+    (_, own), (_, other) = _cached(model, tokens), _cached(model, source)
+    n_layers, read = model.cfg.n_layers, {}
+
+    def z_of(layer: int) -> Tensor:
+        z = own["z", layer].clone()
+        heads = slice(None) if whole_sender else sender[1]
+        if layer == sender[0]:
+            z[:, :, heads] = other["z", layer][:, :, heads]
+        return z
+
+    def hold(layer: int):
+        return lambda z, hook: z_of(layer) if hold_heads or layer == sender[0] else z
+
+    def keep(layer: int):
+        def hook_(value, hook):
+            read[layer] = other[into, layer] if from_source else value.clone()
+            return value
+
+        return hook_
+
+    def put(layer: int):
+        def hook_(value, hook):
+            value = value.clone()
+            for of_layer, head in receivers:
+                if of_layer == layer:
+                    heads = slice(None) if whole_receiver else head
+                    at = slice(-1, None) if last_position else slice(None)
+                    value[:, at, heads] = read[layer][:, at, heads]
+            return value
+
+        return hook_
+
+    def own_mlp(layer: int):
+        return lambda out, hook: own["mlp_out", layer]
+
+    def hooks(end: str, make) -> list:
+        return [(f"blocks.{layer}.{end}", make(layer)) for layer in range(n_layers)]
+
+    mlps = hooks("hook_mlp_out", own_mlp) if hold_mlps else []
+    with torch.no_grad():
+        frozen = [*hooks("attn.hook_z", hold), *mlps]
+        logits = model.run_with_hooks(
+            tokens, fwd_hooks=[*frozen, *hooks(f"attn.hook_{into}", keep)]
+        )
+        if second_pass:
+            return logits
+        last = hooks(f"attn.hook_{into}", put)
+        if chained:
+            last += hooks("attn.hook_z", hold)[sender[0] : sender[0] + 1]
+        if hold_last:
+            last += [
+                (f"blocks.{i}.attn.hook_z", hold(i))
+                for i in range(n_layers)
+                if i not in {layer for layer, _ in receivers} and i != sender[0]
+            ]
+        return model.run_with_hooks(tokens, fwd_hooks=last)
+
+
+@exercise("utils.circuits.patches.path_patch")
+def check_path_patch(path_patch) -> str:
+    """A tiny model of four layers, its paths followed one by one."""
+    random = torch.Generator().manual_seed(2)
+    model = _tiny(random, n_layers=4, scale=0.6)
+    for batch, sender, receivers, into, hold_mlps in (
+        (2, (0, 1), [(2, 2)], "q", True),
+        (2, (0, 2), [(2, 0)], "v", False),
+        (1, (0, 0), [(1, 1), (2, 0), (2, 1)], "k", False),
+        (3, (1, 2), [(2, 1)], "v", True),
+    ):
+        tokens, source = _two_runs(random, batch)
+        asked = {"sender": sender, "receivers": receivers, "into": into}
+
+        def follow(model=model, tokens=tokens, source=source, asked=asked, mlps=hold_mlps, **how):
+            return _path(model, tokens, source, **{**asked, "hold_mlps": mlps, **how})
+
+        unpatched, _ = _cached(model, tokens)
+        mistakes = {
+            "Nothing has changed. Does the last pass put in what the receivers would read, and "
+            "does that hook return it?": unpatched,
+            "The other heads are not held in the second pass, so the change also reaches the "
+            "receivers through them.": follow(hold_heads=False),
+            f"`hold_mlps` is {hold_mlps}, and yours does the opposite.": follow(mlps=not hold_mlps),
+            "That is the second pass, in which heads are held. Run once more with nothing held, "
+            "and only the receivers' input changed.": follow(second_pass=True),
+            "Other heads are still held in the last pass: what follows from the receivers is free "
+            "to happen.": follow(hold_last=True),
+            "The whole layer of the sender is exchanged: only its head.": follow(whole_sender=True),
+            "All heads of the receivers' layers read the change: only the receivers.": follow(
+                whole_receiver=True
+            ),
+            "The runs are exchanged: `tokens` is patched, `source` gives the sender's output.": (
+                follow(tokens=source, source=tokens)
+            ),
+            "The receivers read what they read in `source`. They should read `tokens` with one "
+            "sender changed.": follow(from_source=True),
+            "The sender is patched in the last pass too: all that reads it then changes, and not "
+            "the receivers alone.": follow(chained=True),
+            "Only the last position's input is changed: all of them.": follow(last_position=True),
+            "The path ends in the queries, whatever `into` says.": follow(into="q")
+            if into != "q"
+            else unpatched,
+            "Only the first receiver reads the change.": follow(receivers=receivers[:1]),
+            "Only the last receiver reads the change: does a hook made in a loop see the loop's "
+            "variables as they are at its end?": follow(receivers=receivers[-1:]),
+        }
+        right = follow()
+        names = ", ".join(f"L{layer}H{head}" for layer, head in receivers)
+        match(
+            path_patch(model, tokens, source, hold_mlps=hold_mlps, **asked),
+            right,
+            what=f"The logits of {_rows(batch)}, L{sender[0]}H{sender[1]} into {into} of {names},",
+            mistakes={
+                what: value
+                for what, value in mistakes.items()
+                if value.shape != right.shape or not torch.allclose(value, right, atol=1e-4)
+            },
+        )
+    return "The receivers read one changed term; all that follows from it is free to happen."
+
+
+@exercise("utils.circuits.patches.attribution_patching", keeps_gradient=False)
+def check_attribution_patching(attribution_patching) -> str:
+    """A tiny model; the slope along each head's patch is taken by a step size of its own."""
+    random = torch.Generator().manual_seed(3)
+    model, metric = _tiny(random, n_layers=3, scale=0.5), _reader(random)
+    for batch, name in ((3, "attn.hook_z"), (1, "attn.hook_z"), (2, "attn.hook_q")):
+        tokens, source = _two_runs(random, batch)
+        kind = name[-1]
+
+        def slopes(
+            tokens=tokens,
+            source=source,
+            kind=kind,
+            batch=batch,
+            cut=False,
+            only=None,
+            own_too=False,
+            name=name,
+        ):
+            """Of the metric in a step towards the source, [layer, head, batch]."""
+            (_, own), (_, other) = _cached(model, tokens), _cached(model, source)
+            step = torch.zeros(3, 3, batch, requires_grad=True)
+
+            def towards(layer: int):
+                to = other[kind, layer] - (0 if own_too else own[kind, layer])
+                if only is not None:
+                    to = to * (torch.arange(6) == only)[:, None, None]
+
+                def hook_(activation, hook):
+                    activation = activation.detach() if cut else activation
+                    return activation + step[layer].T[:, None, :, None] * to
+
+                return hook_
+
+            hooks = [(f"blocks.{layer}.{name}", towards(layer)) for layer in range(3)]
+            with torch.enable_grad():
+                logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
+                return torch.autograd.grad(metric(logits).sum(), step)[0]
+
+        right = slopes()
+        match(
+            attribution_patching(model, tokens, source, metric, name=name),
+            right,
+            what=f"The estimates, [layer, head, batch], of {_rows(batch)} for {name}",
+            mistakes={
+                "The sign: the patch goes *from* the run's own activation *to* the source's.": (
+                    -right
+                ),
+                "The run's own activation is missing: a patch changes it by source minus own.": (
+                    slopes(own_too=True)
+                ),
+                "The gradient is taken on the `source` run: it belongs to the run that is "
+                "patched.": -slopes(source, tokens),
+                "The runs are exchanged: `tokens` is patched, from `source`.": slopes(
+                    source, tokens
+                ),
+                "The gradient of the *mean* metric is divided by the number of prompts: take that "
+                "of the sum, so that each prompt has its own.": right / batch,
+                "Keep the prompts: [layer, head, batch].": right.sum(-1),
+                "You averaged over prompts: [layer, head, batch].": right.mean(-1),
+                "The axes are [layer, head, batch]: yours are [layer, batch, head].": (
+                    right.transpose(1, 2)
+                ),
+                "You averaged over positions: a head is patched at all of them, so sum.": right / 6,
+                "You averaged over coordinates: a dot product is a sum.": right / 4,
+                "You averaged over positions and coordinates: sum.": right / 24,
+                "Only the last position counts in yours: a head is patched at all of them.": slopes(
+                    only=5
+                ),
+                "The sign is lost: it tells which patches do harm.": right.abs(),
+                "Your hook cuts the graph: what later layers make of an earlier head's change "
+                "through their attention is missing. Keep the activation itself, without "
+                "`.detach()`.": slopes(cut=True),
+                "Only the last layer: did every hook keep its activation under the same key?": (
+                    right[-1:].expand_as(right)
+                ),
+            },
+        )
+    return "Every head's estimate, from two passes forward and one backward."
+
+
+@exercise("utils.circuits.patches.qk_fix")
+def check_qk_fix(qk_fix) -> str:
+    """Random queries and keys, the attention worked out row by row."""
+    random = torch.Generator().manual_seed(4)
+    for batch, n_pos, n_heads, n_shared, d_head in (
+        (2, 4, 6, 2, 3),
+        (3, 3, 2, 2, 5),
+        (1, 5, 4, 2, 2),
+    ):
+        queries = 1.5 * torch.randn(batch, n_pos, n_heads, d_head, generator=random)
+        keys = 1.5 * torch.randn(batch, n_pos, n_shared, d_head, generator=random)
+        gradient = torch.randn(batch, n_heads, n_pos, n_pos, generator=random)
+        pattern = torch.randn(batch, n_heads, n_pos, n_pos, generator=random)
+        future = torch.ones(n_pos, n_pos).triu(1).bool()
+        pattern = pattern.masked_fill(future, -torch.inf).softmax(-1)
+        share = n_heads // n_shared
+
+        def attends(
+            *,
+            root=True,
+            mask=True,
+            axis=-1,
+            late=False,
+            key_of=lambda h, share=share: h // share,
+            queries=queries,
+            keys=keys,
+            n_pos=n_pos,
+        ) -> Tensor:
+            rows = []
+            for head in range(queries.shape[2]):
+                scores = queries[:, :, head] @ keys[:, :, key_of(head)].transpose(1, 2)
+                scores = scores / queries.shape[-1] ** 0.5 if root else scores
+                blocked = torch.ones(n_pos, n_pos).triu(1).bool()
+                if mask and not late:
+                    scores = scores.masked_fill(blocked, -torch.inf)
+                made = scores.softmax(axis)
+                rows.append(made.masked_fill(blocked, 0) if late else made)
+            return torch.stack(rows, dim=1)
+
+        def fixed(new: Tensor, gradient=gradient, pattern=pattern) -> Tensor:
+            return (gradient * (new - pattern)).sum((2, 3)).T
+
+        right, product = fixed(attends()), gradient * (attends() - pattern)
+        mistakes = {
+            "The sign: the new pattern minus the run's own.": -right,
+            "The run's own pattern is missing: the effect comes from the change.": (
+                (gradient * attends()).sum((2, 3)).T
+            ),
+            "The scores are not divided by the root of `d_head`.": fixed(attends(root=False)),
+            "Queries look ahead: fill the future with minus infinity before the softmax.": fixed(
+                attends(mask=False)
+            ),
+            "The future is set to 0 *after* the softmax, so that rows do not sum to 1: fill it "
+            "with minus infinity before.": fixed(attends(late=True)),
+            "The keys are repeated as a whole. Neighbouring query heads share a key-value head: "
+            "`repeat_interleave`.": fixed(
+                attends(key_of=lambda h, n_shared=n_shared: h % n_shared)
+            ),
+            "All query heads use the first key-value head.": fixed(attends(key_of=lambda h: 0)),
+            "The axes are [head, batch]: yours are [batch, head].": right.T,
+            "You averaged over queries and keys: sum.": product.mean((2, 3)).T,
+            "You averaged over prompts: [head, batch].": right.mean(-1),
+            "Keep the prompts: [head, batch].": right.sum(-1),
+            "Only the last query counts in yours: sum over queries.": product[:, :, -1].sum(-1).T,
+            "The sign of each product is lost.": product.abs().sum((2, 3)).T,
+        }
+        if not torch.allclose(attends(axis=1, mask=False), attends(mask=False)):
+            mistakes["The softmax runs over the queries: keys are the last axis."] = fixed(
+                attends(axis=1, mask=False)
+            )
+        match(
+            qk_fix(gradient, pattern, queries, keys),
+            right,
+            what=f"The estimates, [head, batch], of {_rows(batch)} and {n_heads} query heads on "
+            f"{n_shared} key-value heads",
+            mistakes={
+                what: value
+                for what, value in mistakes.items()
+                if value.shape != right.shape or not torch.allclose(value, right, atol=1e-3)
+            },
+        )
+    return "The pattern is exact now; only what follows from it is estimated."
+
+
+@investigation("first_link", course=(16, 0, "k"))
+def check_first_link(first_link) -> str:
+    """The head whose path into the keys of layer 17 carries the most."""
+    if isinstance(first_link, (list, tuple)) and len(first_link) == 2:
+        head, into = first_link
+        first_link = (*head, into)
+    layer, head, into = first_link
+    expect(
+        isinstance(into, str) and into.lower() in ("q", "k", "v"),
+        'The third part of the answer is the input: "q", "k" or "v".',
+    )
+    into = into.lower()
+    expect(
+        layer < 17,
+        "That head is not before layer 17, so L17H4 cannot read it.",
+    )
+    if (layer, head) == (16, 0):
+        expect(
+            into != "q",
+            "The head is right, the input is not. L17H4 asks from S2, where the head that tells "
+            "it does not work: what changes is where it is *looked for*.",
+        )
+        expect(
+            into != "v",
+            "The head is right, the input is not. Values are what L17H4 moves; the question is "
+            "what decides *where* it looks.",
+        )
+    expect(
+        (layer, head) == (16, 0),
+        "Another head carries far more. Was the corruption one that changes the first two names? "
+        "Try the heads that look most at the position before, in the layers just below 17, too.",
+    )
+    return "L16H0 marks each word with the one before it, and L17H4 finds the mark by its keys."

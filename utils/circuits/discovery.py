@@ -13,31 +13,29 @@ import difflib
 import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient
+from transformer_lens import ActivationCache
+from transformers import DynamicCache
 
 from utils.circuits.patching import Metric, check_runs, scored
 from utils.guards import (
     Guard,
-    axes,
     count,
-    evaluating,
     filled,
     guarded,
-    index_of,
     number,
     plain,
     several,
-    unpadded,
 )
 from utils.heads import Head, by_layer
 
 Edge = tuple[str, str]
+Kept = Mapping[str, Tensor] | ActivationCache
+"""Tensors by the names of their hooks."""
 
 
 # ---- The graph ----------------------------------------------------------------------------------
@@ -121,135 +119,72 @@ def _key_value_name(model, layer: int, h: int) -> str:
     return f"L{layer}KV{h}" if shared else f"L{layer}H{h}"
 
 
-def _parsed(name: str) -> tuple[str, int, int]:
-    """`"L3H1.q"` as ("q", 3, 1), `"L3H1"` as ("head", 3, 1), `"MLP3"` as ("MLP", 3, 0)."""
-    if name.startswith("MLP"):
-        return "MLP", int(name[3:]), 0
-    if name in ("embed", "logits"):
-        return name, 0, 0
-    head, _, letter = name.partition(".")
-    layer, number = head[1:].replace("KV", "H").split("H")
-    return letter or "head", int(layer), int(number)
+# ---- What the functions below refuse ------------------------------------------------------------
 
 
-# ---- Edge attribution ---------------------------------------------------------------------------
+def _second_run(value: Tensor, given: Mapping) -> str | None:
+    """Tokens of a run that can be compared with `tokens`."""
+    try:
+        check_runs(given["model"], given["tokens"], value)
+    except ValueError as error:
+        return f"cannot be used: {str(error).rstrip('.')}"
+    return None
 
 
-def _of_readers(value: Tensor, given: Mapping) -> str | None:
-    wanted, got = tuple(given["difference"].shape[1:]), tuple(value.shape)
-    if got[1:] == wanted:
-        return None
-    return f"has shape {got}, and must end in {wanted}, as `difference`"
+def _a_head(value: Head, given: Mapping) -> str | None:
+    by_layer(given["model"], [value])
+    return None
 
 
-def _of_pairs(value: Tensor, given: Mapping) -> str | None:
-    wanted = len(given["difference"]), len(given["gradient"])
-    if tuple(value.shape) == wanted and value.dtype == torch.bool:
-        return None
-    return f"is {value.dtype} of shape {tuple(value.shape)}: give booleans, {wanted}"
+def _reads_later(value: Head, given: Mapping) -> str | None:
+    n_heads = _n_kv(given["model"]) if given["into"] in ("k", "v") else given["model"].cfg.n_heads
+    if value[1] >= n_heads:
+        return f"is {value}: in {given['into']!r} heads go from 0 to {n_heads - 1}"
+    if value[0] <= given["writer"][0]:
+        return f"is {value}, and must be in a later layer than the writer, {given['writer']}"
+    return None
 
 
-@guarded(difference=axes(4), gradient=(axes(4), _of_readers), allowed=_of_pairs)
-def edge_attribution_scores(
-    difference: Float[Tensor, "writer batch pos d_model"],
-    gradient: Float[Tensor, "reader batch pos d_model"],
-    allowed: Bool[Tensor, "writer reader"],
-) -> Float[Tensor, "writer reader"]:
-    """The guessed effect of patching each edge.
+def _letter(value: str, _: Mapping) -> str | None:
+    return None if value in ("q", "k", "v") else f"is {value!r}: choose 'q', 'k' or 'v'"
 
-    Source: Syed et al., 2023 (arXiv 2310.10348).
 
-    Args:
-        difference: each writer's output, source minus destination.
-        gradient: of the metric's mean over the batch, by each reader's input, before its norm.
-        allowed: True where the writer comes before the reader; all other entries of the result
-            are 0.
+# ---- What is written, and what is read ------------------------------------------------------
+
+
+def edge_hooks(model) -> list[str]:
+    """The hooks whose activations and gradients `written` and `read_gradients` need.
+
+    Each by its own name, which is `hook.name` in a hook: `attn.hook_q` is a second name of
+    `attn.q.hook_out`.
     """
-    return torch.einsum("wbpd,rbpd->wr", difference, gradient) * allowed
+    hooks = model.hook_dict
+    return [hooks[name].name for name in _usual_names(model)]
 
 
-@guarded(steps=count(low=0))
-def edge_attribution(
-    model,
-    tokens: Int[Tensor, "batch pos"],
-    *,
-    source: Int[Tensor, "batch pos"],
-    metric: Metric,
-    steps: int = 0,
-) -> Float[Tensor, "writer reader"]:
-    """Scores every edge of `graph(model)` at once: the guessed change of the batch's mean metric
-    when the edge is patched from `source` into the run on `tokens`.
-
-    TransformerLens has the same by position (`attribution_patch`, granularity "edge"), for models
-    with no grouped-query attention whose bridges have split inputs. Here a reader's gradient is
-    taken at its query, key or value and pulled back through its projection and its norm, head by
-    head, which needs neither.
-
-    Args:
-        model: a TransformerBridge with raw weights.
-        tokens: the run that is patched, the destination.
-        source: tokens of the other run, position by position of the same meaning.
-        metric: its mean over the prompts is what an edge changes.
-        steps: 0 takes the gradient in the destination run. More averages it over that many points
-            on the way from the destination's embeddings to the source's (EAP-IG, Hanna et al.,
-            2024, arXiv 2403.17806).
-
-    Raises:
-        ValueError: the two runs do not fit together or are padded, a hook is at work, or the metric
-            has no gradient, or not a number for each prompt.
-        NotImplementedError: the model's layers are not attention, then an MLP.
-    """
-    check_runs(model, tokens, source)
-    allowed = graph(model).allowed
-    there = _written(model, _cached(model, source, metric, gradient=False).activations)
-    here = _cached(model, tokens, metric, gradient=not steps)
-    difference = there - _written(model, here.activations)
-    if not steps:
-        gradient = _read_gradients(model, here)
-    else:
-        start, gap = here.activations["hook_embed"], difference[0]
-        points = [(start + (i + 0.5) / steps * gap).requires_grad_() for i in range(steps)]
-        gradient = torch.zeros(())
-        for point in points:
-            run = _cached(model, tokens, metric, gradient=True, embed=point)
-            gradient = gradient.to(gap) + _read_gradients(model, run) / steps
-    return edge_attribution_scores(difference, gradient, allowed.to(gradient.device))
-
-
-def _cached(model, tokens, metric, gradient: bool, embed: Tensor | None = None):
-    """Activations, and gradients of the mean metric, at all hooks that edges need."""
-    n_layers, mlps = range(model.cfg.n_layers), not model.cfg.attn_only
-    names = ["hook_embed", "ln_final.hook_in"]
-    for layer in n_layers:
+def _usual_names(model) -> list[str]:
+    names = ["hook_embed"]
+    for layer in range(model.cfg.n_layers):
         block = f"blocks.{layer}"
-        names += [f"{block}.ln1.hook_in"] + [f"{block}.attn.hook_{x}" for x in "qkvz"]
-        names += [f"{block}.ln2.hook_in", f"{block}.hook_mlp_out"] if mlps else []
-
-    def start(value: Tensor, hook) -> Tensor:
-        # Of a model whose weights are frozen nothing has a gradient before it is asked for.
-        value = value if embed is None else embed
-        return value if value.requires_grad else value.requires_grad_()
-
-    def mean(logits: Tensor) -> Tensor:
-        score = scored(metric, logits, "the metric", "on the unpatched run").mean()
-        if gradient and not score.requires_grad:
-            raise ValueError(
-                "The metric has no gradient, as counts have none: choose one that moves smoothly, "
-                "such as a difference of logits."
-            )
-        return score
-
-    with (
-        torch.set_grad_enabled(gradient),
-        model.hooks(fwd_hooks=[("hook_embed", start)]) if gradient else nullcontext(),
-    ):
-        return cache_activation_and_gradient(
-            model, tokens, mean, names_filter=names, compute_gradient=gradient
-        )
+        names += [f"{block}.ln1.hook_in", *(f"{block}.attn.hook_{x}" for x in "qkvz")]
+        names += [] if model.cfg.attn_only else [f"{block}.ln2.hook_in", f"{block}.hook_mlp_out"]
+    return [*names, "ln_final.hook_in"]
 
 
-def _written(model, activations) -> Float[Tensor, "writer batch pos d_model"]:
-    """What each writer adds to the residual stream, in the order of `graph(model).writers`."""
+def _by_usual_names(model, kept: Kept) -> dict[str, Tensor]:
+    """What was kept at `edge_hooks`, whichever of their names it was kept by."""
+    pairs = zip(_usual_names(model), edge_hooks(model), strict=True)
+    names = {usual: usual if usual in kept else own for usual, own in pairs}
+    return {usual: kept[name] for usual, name in names.items() if name in kept}
+
+
+def written(model, activations: Kept) -> Float[Tensor, "writer batch pos d_model"]:
+    """What each writer adds to the residual stream, in the order of `graph(model).writers`.
+
+    Args:
+        activations: at `edge_hooks(model)`, by name; a cache of `run_with_cache` will do.
+    """
+    activations = _by_usual_names(model, activations)
     parts = [activations["hook_embed"][None]]
     for layer in range(model.cfg.n_layers):
         z = activations[f"blocks.{layer}.attn.hook_z"]
@@ -259,38 +194,195 @@ def _written(model, activations) -> Float[Tensor, "writer batch pos d_model"]:
     return torch.cat([part.detach() for part in parts])
 
 
-@torch.enable_grad()
-def _read_gradients(model, run) -> Float[Tensor, "reader batch pos d_model"]:
-    """The metric's gradient by each reader's own input, in the order of `graph(model).readers`."""
-    parts = []
-    for layer in range(model.cfg.n_layers):
-        resid = run.activations[f"blocks.{layer}.ln1.hook_in"]
-        for letter in "qkv":
-            gradient = run.gradients[f"blocks.{layer}.attn.hook_{letter}"]
-            heads = resid.expand(gradient.shape[2], *resid.shape).clone().requires_grad_()
-            projected = _project(model, layer, letter, heads)
-            (pulled,) = torch.autograd.grad((projected * gradient.movedim(2, 0)).sum(), heads)
-            parts.append(pulled)
-        if not model.cfg.attn_only:
-            parts.append(run.gradients[f"blocks.{layer}.ln2.hook_in"][None])
-    return torch.cat([*parts, run.gradients["ln_final.hook_in"][None]])
+def read_gradients(
+    model, activations: Kept, gradients: Kept
+) -> Float[Tensor, "reader batch pos d_model"]:
+    """A number's gradient by each reader's own input, in the order of `graph(model).readers`.
 
-
-def _project(model, layer: int, letter: str, resid: Tensor, head: int | None = None) -> Tensor:
-    """Queries, keys or values that a layer makes of its input, without their biases.
+    The gradient at a head's query, key or value is pulled back through its weights and its norm.
 
     Args:
-        resid: [head, batch, pos, d_model], an input for each head; or, with `head`, one input.
+        activations: at `edge_hooks(model)`, by name.
+        gradients: of the number by these activations, by name.
     """
-    block = model.blocks[layer]
-    weight = getattr(block.attn, f"W_{letter.upper()}")
-    normed = block.ln1.original_component(resid)
-    if head is not None:
-        return normed @ weight[head]
-    return torch.einsum("hbpd,hde->hbpe", normed, weight)
+    activations, gradients = (_by_usual_names(model, kept) for kept in (activations, gradients))
+    parts = []
+    for layer in range(model.cfg.n_layers):
+        block = model.blocks[layer]
+        resid = activations[f"blocks.{layer}.ln1.hook_in"].detach().requires_grad_()
+        with torch.enable_grad():
+            normed = block.ln1.original_component(resid)
+        for letter in "qkv":
+            gradient = gradients[f"blocks.{layer}.attn.hook_{letter}"]
+            weight = getattr(block.attn, f"W_{letter.upper()}").detach()
+            by_normed = torch.einsum("bphe,hde->hbpd", gradient, weight)
+            parts += torch.autograd.grad(
+                normed, resid, by_normed, is_grads_batched=True, retain_graph=True
+            )
+        if not model.cfg.attn_only:
+            parts.append(gradients[f"blocks.{layer}.ln2.hook_in"][None])
+    return torch.cat([*parts, gradients["ln_final.hook_in"][None]])
 
 
-# ---- Exact edge patching ------------------------------------------------------------------------
+@guarded(head=_a_head, into=_letter)
+def head_reads(
+    model, head: Head, into: str, stream: Float[Tensor, "batch pos d_model"]
+) -> Float[Tensor, "batch pos d_head"]:
+    """The query, key or value that a head makes of a residual stream, its norm included.
+
+    Args:
+        head: layer and number. For "k" and "v" the key-value head, of which there are fewer where
+            query heads share them.
+        into: "q", "k" or "v".
+        stream: the residual stream before the head's block.
+    """
+    attn, kind = model.blocks[head[0]].attn, into.upper()
+    normed = model.blocks[head[0]].ln1.original_component(stream)
+    value, bias = normed @ getattr(attn, f"W_{kind}")[head[1]], getattr(attn, f"b_{kind}", None)
+    return value if bias is None else value + bias[head[1]]
+
+
+# ---- One edge, exactly --------------------------------------------------------------------------
+
+
+@guarded(source=_second_run, into=_letter, writer=_a_head, reader=(_a_head, _reads_later))
+@torch.no_grad()
+def patch_edge(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    source: Int[Tensor, "batch pos"],
+    writer: Head,
+    reader: Head,
+    into: str,
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """Logits of the run on `tokens`, in which one head reads what one writer wrote on `source`.
+
+    Source: path patching of Wang et al., 2022 (arXiv 2211.00593), without the MLPs.
+
+    Args:
+        source: tokens of the other run.
+        writer: (layer, head); all other heads go on reading what it writes in this run.
+        reader: (layer, head) of a later layer; the key-value head where `into` is "k" or "v".
+        into: "q", "k" or "v": which of its three inputs changes.
+    """
+    (layer, head), (to_layer, to_head) = writer, reader
+    out, stream = f"blocks.{layer}.attn.hook_z", f"blocks.{to_layer}.ln1.hook_in"
+    _, there = model.run_with_cache(source, names_filter=[out])
+    here = {}
+
+    def keep_z(z, hook):
+        here["z"] = z
+
+    def keep_stream(resid, hook):
+        here["stream"] = resid
+
+    def reads_the_other(value, hook):
+        change = (there[out] - here["z"])[:, :, head] @ model.blocks[layer].attn.W_O[head]
+        value = value.clone()
+        value[:, :, to_head] = head_reads(model, reader, into, here["stream"] + change)
+        return value
+
+    into_hook = f"blocks.{to_layer}.attn.hook_{into}"
+    hooks = [(out, keep_z), (stream, keep_stream), (into_hook, reads_the_other)]
+    return model.run_with_hooks(tokens, fwd_hooks=hooks)
+
+
+# ---- All edges from one gradient ----------------------------------------------------------------
+
+
+@guarded(source=_second_run)
+def edge_attribution(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    source: Int[Tensor, "batch pos"],
+    metric: Metric,
+    at: Float[Tensor, "batch pos d_model"] | None = None,
+) -> Float[Tensor, "writer reader"]:
+    """The guessed change of the mean metric when each edge of `graph(model)` is patched.
+
+    Source: Syed et al., 2023 (arXiv 2310.10348), after Nanda, 2023.
+
+    Args:
+        tokens: the run that is patched.
+        source: the run that the patches come from.
+        metric: logits to [batch].
+        at: where the gradient is taken: embeddings to begin that run with. None: those of `tokens`.
+    """
+    names, here = edge_hooks(model), {}
+    with torch.no_grad():
+        _, there = model.run_with_cache(source, names_filter=names)
+        _, own = model.run_with_cache(tokens, names_filter=names)
+
+    def keep(value, hook):
+        if hook.name == names[0]:
+            value = (value if at is None else at).detach().requires_grad_()
+        here[hook.name] = value.clone()  # the reader's own: others read `value`
+        return here[hook.name]
+
+    with torch.enable_grad():
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, keep) for name in names])
+        slopes = torch.autograd.grad(metric(logits).mean(), [here[name] for name in names])
+    gradient = read_gradients(model, here, dict(zip(names, slopes, strict=True)))
+    difference = written(model, there) - written(model, own)
+    scores = torch.einsum("wbpd,rbpd->wr", difference, gradient)
+    return scores * graph(model).allowed.to(scores.device)
+
+
+@guarded(source=_second_run, steps=count())
+def integrated_edges(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    source: Int[Tensor, "batch pos"],
+    metric: Metric,
+    steps: int,
+) -> Float[Tensor, "writer reader"]:
+    """`edge_attribution` with the gradient averaged over the way from one run to the other.
+
+    Source: EAP-IG, Hanna et al., 2024 (arXiv 2403.17806).
+
+    Args:
+        tokens, source, metric: as for `edge_attribution`.
+        steps: at so many points between the embeddings of `tokens` and those of `source`: in the
+            middle of each of `steps` equal pieces of the way.
+    """
+    start, end = model.embed(tokens), model.embed(source)
+    total = 0
+    for i in range(steps):
+        point = start + (i + 0.5) / steps * (end - start)
+        total = total + edge_attribution(model, tokens, source=source, metric=metric, at=point)
+    return total / steps
+
+
+# ---- Many sets of edges, exactly ----------------------------------------------------------------
+
+
+def _first(tokens: Tensor, source: Tensor) -> int:
+    """The first position where two runs differ; 0 where there is none."""
+    return int((tokens != source).any(0).int().argmax())
+
+
+class _Rest:
+    """A model from the first position on that a patch can change; what stands before runs once."""
+
+    def __init__(self, model, tokens: Int[Tensor, "batch pos"], first: int):
+        self.model, self.tokens, self.first, self.past = model, tokens, 0, []
+        if first and model.tokenizer is not None:
+            _, cache = model(tokens[:, :first], use_cache=True, return_type="logits_and_cache")
+            self.past = [(layer.keys, layer.values) for layer in cache.layers]
+            self.first = first
+
+    def run(self, copies: int) -> Float[Tensor, "row pos d_vocab"]:
+        """The logits from position `first` on, of all prompts `copies` times."""
+        tokens = self.tokens[:, self.first :].repeat(copies, 1)
+        if not self.past:
+            return self.model(tokens)
+        past = DynamicCache()
+        for layer, pair in enumerate(self.past):
+            past.update(*(each.repeat(copies, 1, 1, 1) for each in pair), layer)
+        return self.model(tokens, past_key_values=past)
 
 
 @guarded(edge_sets=filled, batch_size=count())
@@ -300,48 +392,60 @@ def patched_edges(
     tokens: Int[Tensor, "batch pos"],
     *,
     source: Int[Tensor, "batch pos"],
-    edge_sets: Sequence[Collection[Edge]],
+    edge_sets: Sequence[Collection[Edge] | Bool[Tensor, "writer reader"]],
     metric: Metric,
     batch_size: int = 64,
-) -> Float[Tensor, " set"]:
-    """Mean metric of the run on `tokens`, once for each set, with all edges of the set patched.
+) -> Float[Tensor, "set batch"]:
+    """The metric of the run on `tokens`, once for each set, with all edges of the set patched.
 
     A patched reader's input is rebuilt before its norm: what the writer writes in this very run is
     taken out, and what it wrote in the source run is put in. Other readers of that writer see no
     change; what follows from the change does flow on.
 
     Args:
-        tokens, source, metric: as for `edge_attribution`.
-        edge_sets: sets of edges; the empty set gives the plain run. An edge that stands in a set
-            twice is patched once.
+        tokens: the run that is patched.
+        source: tokens of the other run, position by position of the same meaning.
+        edge_sets: sets of edges, each a collection of pairs, or True where an edge is patched; the
+            empty set gives the plain run.
+        metric: logits to one number for each prompt; reads the last position.
         batch_size: at most so many rows in one forward pass.
 
     Raises:
-        ValueError: an edge is not in `graph(model)`; or as for `edge_attribution`.
+        ValueError: an edge is not in `graph(model)`; the two runs do not fit together or are
+            padded, a hook is at work, or the metric is not one number for each prompt.
     """
     check_runs(model, tokens, source)
-    edges_of_model = graph(model)
-    _check_edges(edges_of_model, edge_sets)
-    there = _cached(model, source, metric, gradient=False).activations
-    index = {name: i for i, name in enumerate(edges_of_model.writers)}
-    written = _written(model, there)
-    batch, per_pass = len(tokens), max(1, batch_size // len(tokens))
-    values = []
-    for start in range(0, len(edge_sets), per_pass):
-        chunk = edge_sets[start : start + per_pass]
-        by_reader: dict[str, list[tuple[slice, str]]] = {}
-        for i, edges in enumerate(chunk):
-            for writer, reader in dict.fromkeys(edges):
-                place = slice(i * batch, (i + 1) * batch)
-                by_reader.setdefault(reader, []).append((place, writer))
-        hooks = _edge_hooks(model, by_reader, source={w: written[i] for w, i in index.items()})
-        with model.hooks(fwd_hooks=hooks):
-            logits = model(tokens.repeat(len(chunk), 1))
+    the = graph(model)
+    masks = [_mask(the, edges) for edges in edge_sets]
+    rest = _Rest(model, tokens, _first(tokens, source))
+    _, there = model.run_with_cache(source, names_filter=edge_hooks(model))
+    wrote = written(model, there)[:, :, rest.first :]
+    batch, per_pass, values = len(tokens), max(1, batch_size // len(tokens)), []
+    for start in range(0, len(masks), per_pass):
+        chunk = torch.stack(masks[start : start + per_pass])
+        with model.hooks(fwd_hooks=_edge_hooks(model, the, chunk.to(wrote.device), wrote)):
+            logits = rest.run(len(chunk))
         values += [
-            scored(metric, logits[i * batch : (i + 1) * batch], "the metric", f"on set {start + i}")
-            for i in range(len(chunk))
+            scored(metric, piece, "the metric", f"on set {start + i}")
+            for i, piece in enumerate(logits.split(batch))
         ]
-    return torch.stack(values).mean(1)
+    return torch.stack(values)
+
+
+def _mask(the: Graph, edges: Collection[Edge] | Tensor) -> Bool[Tensor, "writer reader"]:
+    if isinstance(edges, Tensor):
+        if edges.shape != the.allowed.shape or edges.dtype != torch.bool:
+            raise ValueError(
+                f"A set of edges is {edges.dtype} of shape {list(edges.shape)}: give booleans, "
+                f"{list(the.allowed.shape)}, or a collection of pairs."
+            )
+        return edges.cpu() & the.allowed
+    _check_edges(the, [edges])
+    places = [{name: i for i, name in enumerate(ends)} for ends in (the.writers, the.readers)]
+    mask = torch.zeros_like(the.allowed)
+    for writer, reader in edges:
+        mask[places[0][writer], places[1][reader]] = True
+    return mask
 
 
 def _check_edges(graph: Graph, edge_sets: Sequence[Collection[Edge]]) -> None:
@@ -363,7 +467,22 @@ def _check_edges(graph: Graph, edge_sets: Sequence[Collection[Edge]]) -> None:
             raise ValueError(f"{edge[1]} cannot read {edge[0]}, which writes after it.")
 
 
-def _edge_hooks(model, by_reader, source: dict[str, Tensor]) -> list:
+def _edge_hooks(
+    model,
+    the: Graph,
+    masks: Bool[Tensor, "set writer reader"],
+    wrote: Float[Tensor, "writer batch pos d_model"],
+) -> list:
+    """Hooks for a run on all prompts once for each set."""
+    n_sets, (_, batch, n_pos, d_model) = len(masks), wrote.shape
+    used = masks.any(2).any(0).cpu()
+    index = used.cumsum(0) - 1  # a writer's place among those that are used
+    masks = masks[:, used].to(wrote.dtype)
+    wrote = wrote[used]
+    change = wrote.new_zeros(n_sets, len(wrote), batch * n_pos * d_model)
+    writers = {name: i for i, name in enumerate(the.writers)}
+    readers = {name: i for i, name in enumerate(the.readers)}
+    done = {"n": 0}  # so many of the used writers have written
     live: dict[str, Tensor] = {}
 
     def keep(name: str):
@@ -372,52 +491,71 @@ def _edge_hooks(model, by_reader, source: dict[str, Tensor]) -> list:
 
         return hook
 
-    differences: dict[tuple[str, int], Tensor] = {}  # many readers read one writer
+    def note(writer: str, own: Tensor) -> None:
+        if used[writers[writer]]:
+            place = int(index[writers[writer]])
+            own = own.reshape(n_sets, batch, n_pos, d_model)
+            change[:, place] = (wrote[place] - own).flatten(1)
+            done["n"] = place + 1
 
-    def change(reader: str, like: Tensor) -> Tensor:
-        """What the patched edges into `reader` add to its input."""
-        delta = torch.zeros_like(like)
-        for place, writer in by_reader[reader]:
-            if (key := (writer, place.start)) not in differences:
-                differences[key] = source[writer] - written_now(writer, place)
-            delta[place] += differences[key]
-        return delta
+    def embedded(value, hook):
+        note("embed", value)
 
-    def written_now(writer: str, place: slice) -> Tensor:
-        kind, layer, h = _parsed(writer)
-        if kind == "head":
-            z = live[f"blocks.{layer}.attn.hook_z"][place, :, h]
-            return z @ model.blocks[layer].attn.W_O[h]
-        return live["hook_embed" if kind == "embed" else f"blocks.{layer}.hook_mlp_out"][place]
+    def heads_wrote(layer: int):
+        def hook(z, hook):
+            for h in range(model.cfg.n_heads):
+                if used[writers[f"L{layer}H{h}"]]:
+                    note(f"L{layer}H{h}", z[:, :, h] @ model.blocks[layer].attn.W_O[h])
 
-    def into_heads(layer: int, letter: str, readers: list[str]):
+        return hook
+
+    def mlp_wrote(layer: int):
+        return lambda value, hook: note(f"MLP{layer}", value)
+
+    def into(names: list[str]) -> Tensor:
+        """What the patched edges add to the inputs of these readers, [reader, row, pos, d]."""
+        mask = masks[:, : done["n"], [readers[name] for name in names]]
+        added = mask.transpose(1, 2) @ change[:, : done["n"]]
+        return added.transpose(0, 1).reshape(len(names), n_sets * batch, n_pos, d_model)
+
+    def into_heads(layer: int, letter: str, chosen: list[tuple[int, str]]):
+        block = model.blocks[layer]
+        weight = getattr(block.attn, f"W_{letter.upper()}")[[h for h, _ in chosen]]
+
         def hook(value, hook):
-            value, resid = value.clone(), live[f"blocks.{layer}.ln1.hook_in"]
-            for reader in readers:
-                h = _parsed(reader)[2]
-                changed = resid + change(reader, resid)
-                value[:, :, h] += _project(model, layer, letter, changed, h)
-                value[:, :, h] -= _project(model, layer, letter, resid, h)
+            value, resid = value.clone(), live["resid"]
+            norm = block.ln1.original_component
+            moved = norm(resid + into([name for _, name in chosen])) - norm(resid)
+            change_of = torch.einsum("hbpd,hde->bphe", moved, weight)
+            value[:, :, [h for h, _ in chosen]] += change_of
             return value
 
         return hook
 
-    hooks = [("hook_embed", keep("hook_embed"))]
+    def is_read(name: str) -> bool:
+        return bool(masks[:, :, readers[name]].any())
+
+    hooks = [("hook_embed", embedded)]
     for layer in range(model.cfg.n_layers):
         block = f"blocks.{layer}"
-        hooks.append((f"{block}.ln1.hook_in", keep(f"{block}.ln1.hook_in")))
+        hooks.append((f"{block}.ln1.hook_in", keep("resid")))
         for letter in "qkv":
-            readers = [r for r in by_reader if _parsed(r)[:2] == (letter, layer)]
-            if readers:
-                hooks.append((f"{block}.attn.hook_{letter}", into_heads(layer, letter, readers)))
-        hooks.append((f"{block}.attn.hook_z", keep(f"{block}.attn.hook_z")))
+            n, shared = (model.cfg.n_heads, False) if letter == "q" else (_n_kv(model), True)
+            names = [
+                f"{_key_value_name(model, layer, h) if shared else f'L{layer}H{h}'}.{letter}"
+                for h in range(n)
+            ]
+            chosen = [(h, name) for h, name in enumerate(names) if is_read(name)]
+            if chosen:
+                hooks.append((f"{block}.attn.hook_{letter}", into_heads(layer, letter, chosen)))
+        hooks.append((f"{block}.attn.hook_z", heads_wrote(layer)))
         if not model.cfg.attn_only:
-            if f"MLP{layer}" in by_reader:
+            if is_read(f"MLP{layer}"):
                 add = f"MLP{layer}"
-                hooks.append((f"{block}.ln2.hook_in", lambda x, hook, to=add: x + change(to, x)))
-            hooks.append((f"{block}.hook_mlp_out", keep(f"{block}.hook_mlp_out")))
-    if "logits" in by_reader:
-        hooks.append(("ln_final.hook_in", lambda x, hook: x + change("logits", x)))
+                hooks.append((f"{block}.ln2.hook_in", lambda x, hook, to=add: x + into([to])[0]))
+            hooks.append((f"{block}.hook_mlp_out", mlp_wrote(layer)))
+    if is_read("logits"):
+        hooks.append(("ln_final.hook_in", lambda x, hook: x + into(["logits"])[0]))
     return hooks
 
 
@@ -468,134 +606,88 @@ def precision_recall(found: Collection, true: Collection) -> tuple[float, float]
 # ---- Circuits of heads --------------------------------------------------------------------------
 
 
-def _fills(value: Tensor, given: Mapping) -> str | None:
-    batch, *rest = given["z"].shape
-    if list(value.shape[1:]) == rest and len(value) in (1, batch):
-        return None
-    return f"has shape {tuple(value.shape)}, and must be {[batch, *rest]} as `z`, or of one row"
-
-
-@guarded(z=axes(4), fill=(axes(4), _fills), kept=index_of("z", 2))
-def keep_heads(
-    z: Float[Tensor, "batch pos head d_head"],
-    fill: Float[Tensor, "#batch pos head d_head"],
-    kept: Sequence[int],
-) -> Float[Tensor, "batch pos head d_head"]:
-    """A copy of `z` in which every head that is not in `kept` gives `fill`.
-
-    Args:
-        z: one layer's head outputs.
-        fill: the same for all prompts (one row), or a row for each prompt.
-        kept: the heads of this layer that belong to the circuit; perhaps none.
-    """
-    keep = torch.zeros(z.shape[2], dtype=torch.bool, device=z.device)
-    keep[list(kept)] = True
-    return torch.where(keep[:, None], z, fill)
-
-
-@guarded(model=evaluating, tokens=(axes(2), filled, unpadded))
-@torch.no_grad()
-def head_z(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batch pos head d_head"]:
-    """Every head's `z`. Its mean over the batch, position by position, is a usual `fill`."""
-    _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("attn.hook_z"))
-    return torch.stack([cache["z", layer] for layer in range(model.cfg.n_layers)])
-
-
-def _of_layers(value: Tensor, given: Mapping) -> str | None:
-    n = given["model"].cfg.n_layers
-    return None if len(value) == n else f"is for {len(value)} layers, and this model has {n}"
-
-
-@guarded(circuits=filled, fill=(axes(5), _of_layers), batch_size=count())
-@torch.no_grad()
+@guarded(circuits=filled, batch_size=count())
 def circuit_values(
     model,
     tokens: Int[Tensor, "batch pos"],
     *,
+    source: Int[Tensor, "batch pos"],
     circuits: Sequence[Collection[Head]],
-    fill: Float[Tensor, "layer some pos head d_head"],
     metric: Metric,
     batch_size: int = 64,
 ) -> Float[Tensor, "circuit batch"]:
-    """The metric of each prompt for each circuit, when all heads outside it give `fill`. MLPs run
-    as ever.
+    """The metric of each prompt for each circuit, when all heads outside it give what they give in
+    the source run. MLPs run as ever.
 
     Args:
+        tokens: the run of the circuits.
+        source: tokens of the other run, position by position of the same meaning.
         circuits: sets of heads.
-        fill: what the other heads give: means over prompts, or their outputs on other prompts.
+        metric: logits to one number for each prompt; reads the last position.
         batch_size: at most so many rows in one forward pass.
 
     Raises:
-        ValueError: the model has no such head, `fill` does not fit, the prompts are padded, a hook
-            is at work, or the metric does not return a number for each prompt.
+        ValueError: the model has no such head, the two runs do not fit together or are padded, a
+            hook is at work, or the metric does not return a number for each prompt.
     """
-    check_runs(model, tokens, {})
-    circuits = [by_layer(model, circuit) for circuit in circuits]
-    batch, per_pass = len(tokens), max(1, batch_size // len(tokens))
-    values = []
-
-    def hook_of(layer: int, chunk):
-        def hook(z, hook):
-            pieces = [
-                keep_heads(piece, fill[layer], circuit.get(layer, []))
-                for piece, circuit in zip(z.split(batch), chunk, strict=True)
-            ]
-            return torch.cat(pieces)
-
-        return hook
-
-    for start in range(0, len(circuits), per_pass):
-        chunk = circuits[start : start + per_pass]
-        hooks = [
-            (f"blocks.{layer}.attn.hook_z", hook_of(layer, chunk))
-            for layer in range(model.cfg.n_layers)
-        ]
-        with model.hooks(fwd_hooks=hooks):
-            logits = model(tokens.repeat(len(chunk), 1))
-        pieces = enumerate(logits.split(batch), start)
-        values += [scored(metric, piece, "the metric", f"on circuit {i}") for i, piece in pieces]
-    return torch.stack(values)
-
-
-def circuit_metric(
-    model,
-    tokens: Int[Tensor, "batch pos"],
-    *,
-    circuits: Sequence[Collection[Head]],
-    fill: Float[Tensor, "layer some pos head d_head"],
-    metric: Metric,
-    batch_size: int = 64,
-) -> Float[Tensor, " circuit"]:
-    """`circuit_values`, averaged over the prompts: one number for each circuit."""
-    settings = {"circuits": circuits, "fill": fill, "metric": metric, "batch_size": batch_size}
-    return circuit_values(model, tokens, **settings).mean(1)
+    values = _values_of_circuits(model, tokens, source, metric)
+    per_pass = max(1, batch_size // len(tokens))
+    return torch.cat(
+        [values(circuits[i : i + per_pass]) for i in range(0, len(circuits), per_pass)]
+    )
 
 
 def metric_of_heads(
     model,
     tokens: Int[Tensor, "batch pos"],
     *,
-    fill: Float[Tensor, "layer some pos head d_head"],
+    source: Int[Tensor, "batch pos"],
     metric: Metric,
 ) -> Callable[[Collection], float]:
-    """`circuit_metric` of one set of heads at a time, which remembers what it has measured."""
+    """Set of heads -> the mean metric when only these run, as in `circuit_values`. It remembers
+    what it has measured."""
+    values = _values_of_circuits(model, tokens, source, metric)
 
     @functools.cache
     def measured(circuit: frozenset) -> float:
-        return circuit_metric(model, tokens, circuits=[circuit], fill=fill, metric=metric).item()
+        return values([circuit]).mean().item()
 
     return lambda circuit: measured(frozenset(circuit))
 
 
-def _with_gap(value: Callable[[Collection], float], given: Mapping) -> str | None:
-    """A metric that tells the whole model from nothing. (`metric_of_heads` remembers both.)"""
-    none, whole = value([]), value(given["everything"])
-    if abs(whole - none) > 1e-6:
-        return None
-    return (
-        f"gives {whole:.3g} for the whole model and {none:.3g} for nothing, so no share can be "
-        "taken: choose a metric or a fill that tells the two apart"
-    )
+@torch.no_grad()
+def _values_of_circuits(model, tokens, source, metric) -> Callable[[Sequence], Tensor]:
+    """Circuits of one forward pass -> the metric, [circuit, batch]."""
+    check_runs(model, tokens, source)
+    rest = _Rest(model, tokens, _first(tokens, source))
+    _, there = model.run_with_cache(source, names_filter=lambda name: name.endswith("hook_z"))
+    other = [there["z", layer][:, rest.first :] for layer in range(model.cfg.n_layers)]
+    batch = len(tokens)
+
+    def hook_of(layer: int, chunk: list[dict[int, list[int]]]):
+        def hook(z, hook):
+            out = other[layer].repeat(len(chunk), 1, 1, 1)
+            for piece, own, circuit in zip(out.split(batch), z.split(batch), chunk, strict=True):
+                kept = circuit.get(layer, [])
+                piece[:, :, kept] = own[:, :, kept]
+            return out
+
+        return hook
+
+    @torch.no_grad()
+    def values(circuits: Sequence[Collection[Head]]) -> Tensor:
+        chunk = [by_layer(model, circuit) for circuit in circuits]
+        hooks = [(f"blocks.{i}.attn.hook_z", hook_of(i, chunk)) for i in range(len(other))]
+        with model.hooks(fwd_hooks=hooks):
+            pieces = rest.run(len(chunk)).split(batch)
+        return torch.stack(
+            [
+                scored(metric, piece, "the metric", f"on circuit {i}")
+                for i, piece in enumerate(pieces)
+            ]
+        )
+
+    return values
 
 
 def _within(other: str) -> Guard:
@@ -608,38 +700,70 @@ def _within(other: str) -> Guard:
     return guard
 
 
-_CIRCUIT = {"everything": filled, "circuit": _within("everything"), "metric_of": _with_gap}
-
-
-@guarded(**_CIRCUIT)
-def faithfulness(
-    metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
-) -> float:
-    """Which share of what the heads do together the circuit does alone: 0 nothing, 1 all.
-
-    Args:
-        metric_of: `metric_of(parts)` is the metric when only these parts run.
-        circuit: the parts of the circuit.
-        everything: all parts of the model.
-    """
-    none, whole = metric_of([]), metric_of(everything)
-    return (metric_of(circuit) - none) / (whole - none)
-
-
-@guarded(**_CIRCUIT)
+@guarded(circuit=filled, tries=filled)
 def minimality(
-    metric_of: Callable[[Collection], float], circuit: Collection, everything: Collection
+    metric_of: Callable[[Collection], float],
+    circuit: Collection[Hashable],
+    tries: Sequence[Collection[Hashable]],
 ) -> dict:
-    """Part -> by how much the circuit's faithfulness falls without that part.
+    """Part v of the circuit C -> the largest |F(C without K and v) - F(C without K)| over tries K.
+
+    Source: Wang et al., 2022 (arXiv 2211.00593).
 
     Args:
-        metric_of: `metric_of(parts)` is the metric when only these parts run.
-        circuit: the parts of the circuit.
-        everything: all parts of the model.
+        metric_of: F, the metric when only these parts run.
+        circuit: the parts of C.
+        tries: sets K of parts; the part in question never counts as a member of K.
     """
-    none, whole = metric_of([]), metric_of(everything)
-    full = metric_of(circuit)
-    return {
-        part: (full - metric_of([other for other in circuit if other != part])) / (whole - none)
-        for part in circuit
-    }
+    largest = {}
+    for part in circuit:
+        changes = []
+        for gone in tries:
+            left = set(circuit) - set(gone) - {part}
+            changes.append(abs(metric_of(left | {part}) - metric_of(left)))
+        largest[part] = max(changes)
+    return largest
+
+
+def _at_most(other: str) -> Guard:
+    """A number of parts of another argument."""
+
+    def guard(value: int, given: Mapping) -> str | None:
+        top = len(set(given[other]))
+        return None if value <= top else f"is {value}: give at most {top}, as many as `{other}` has"
+
+    return guard
+
+
+@guarded(everything=filled, circuit=_within("everything"), size=(count(), _at_most("circuit")))
+def worst_removal(
+    metric_of: Callable[[Collection], float],
+    circuit: Collection[Hashable],
+    everything: Collection[Hashable],
+    *,
+    size: int,
+) -> list:
+    """A set K of the circuit's parts whose loss makes circuit C and whole model M differ much.
+
+    Greedy: each time the part that makes |F(M without K) - F(C without K)| largest joins K. Source:
+    Wang et al., 2022 (arXiv 2211.00593).
+
+    Args:
+        metric_of: F, the metric when only these parts run.
+        circuit: the parts of C.
+        everything: the parts of M.
+        size: how many parts K gets.
+
+    Returns:
+        The parts of K, in the order in which they joined.
+    """
+    removed = []
+
+    def difference(part) -> float:
+        gone = {*removed, part}
+        return abs(metric_of(set(everything) - gone) - metric_of(set(circuit) - gone))
+
+    for _ in range(size):
+        left = [part for part in circuit if part not in removed]
+        removed.append(max(left, key=difference))
+    return removed

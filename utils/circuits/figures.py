@@ -11,14 +11,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import plotly.graph_objects as go
+import torch
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from utils.guards import axes, count, filled, finite, guarded, several
+from utils.circuits.patching import check_runs
+from utils.guards import axes, count, filled, finite, guarded, layer_of, several
 from utils.heads import head_name, top_heads
 from utils.plots import COLOURS, DASHES, styled, table
-from utils.views import Html
+from utils.views import Html, Live, widgets
 
 
 @guarded(pattern=(axes(3), filled, finite), tokens=several, names=several)
@@ -109,7 +111,7 @@ def circuit_graph(
     """
     places = {"embed": ((n_heads - 1) / 2, 0), "logits": ((n_heads - 1) / 2, n_layers + 1)}
     places |= {f"L{i}H{j}": (j, i + 1) for i in range(n_layers) for j in range(n_heads)}
-    shift = {"q": -0.17, "k": 0, "v": 0.17, "": 0}
+    shift = {"q": -0.065, "k": 0, "v": 0.065, "": 0}
     for writer, reader in [edge for pairs in edges.values() for edge in pairs]:
         head, _, letter = reader.partition(".")
         to_head = head[:1] == "L" and letter in ("q", "k", "v")
@@ -129,7 +131,7 @@ def circuit_graph(
             (x0, y0), (x1, y1) = places[writer], places[head]
             x0, x1 = x0 + shift[letter], x1 + shift[letter]  # two edges of one pair lie apart
             xs += [x0, x1, None]
-            ys += [y0 + 0.2, y1 - (0.33 if letter else 0.2), None]
+            ys += [y0 + 0.2, y1 - 0.2, None]
             if letter:
                 letters["x"].append(x1)
                 letters["y"].append(y1 - 0.31)
@@ -289,3 +291,87 @@ def waterfalls(
     fig.update_yaxes(range=ends).update_yaxes(title_text=y, col=1)
     fig.update_xaxes(tickangle=0, showgrid=False, tickfont={"size": 10 if len(panels) > 2 else 12})
     return fig.update_layout(margin={"t": 90, "b": 70})
+
+
+@guarded(prompt=filled, k=count())
+def next_token_bars(model, prompt: str, *, k: int = 8) -> go.Figure:
+    """A bar for each of the `k` most probable next tokens after `prompt`, with BOS in front."""
+    with torch.no_grad():
+        top = model(model.to_tokens(prompt))[0, -1].softmax(-1).topk(k)
+    words = [
+        html.escape(repr(model.tokenizer.decode([i])), quote=False) for i in top.indices.tolist()
+    ]
+    values = [float(value) for value in top.values]
+    marker = {"color": COLOURS[0]}
+    texts = [f"{value:.2f}" for value in values]
+    fig = go.Figure().add_bar(
+        x=values, y=list(range(k)), orientation="h", text=texts, marker=marker, textposition="auto"
+    )
+    end = prompt if len(prompt) <= 60 else f"... {prompt[-56:]}"
+    title = f"What comes after {html.escape(repr(end), quote=False)}?"
+    fig = styled(fig, title, x="probability", height=130 + 30 * k)
+    fig.update_xaxes(range=[0, 1])
+    ticks = {"tickvals": list(range(k)), "ticktext": words}
+    return fig.update_yaxes(autorange="reversed", showgrid=False, **ticks)
+
+
+@guarded(layer=layer_of(end=False))
+def patch_by_hand(model, clean: str, corrupted: str, *, layer: int, pos: int):
+    """What the model says next: to two prompts, and to the second with one vector from the first.
+
+    That vector is the residual stream before `layer` at position `pos`; in a notebook there are
+    sliders for both. Elsewhere, or without ipywidgets, it is the view at the start.
+
+    Raises:
+        ValueError: the prompts are not equally many tokens, or there is no such position.
+    """
+    runs = [model.to_tokens(text) for text in (clean, corrupted)]
+    check_runs(model, runs[1], runs[0])
+    words = model.to_str_tokens(runs[1][0])
+    if not 0 <= pos < len(words):
+        raise ValueError(f"`pos` is {pos}: these prompts have positions 0 to {len(words) - 1}.")
+    names = [f"blocks.{i}.hook_resid_pre" for i in range(model.cfg.n_layers)]
+    with torch.no_grad():
+        said, cache = model.run_with_cache(runs[0], names_filter=names)
+        unpatched = {"clean": said, "corrupted": model(runs[1])}
+
+    def likely(logits: Tensor) -> list[str]:
+        top = logits[0, -1].softmax(-1).topk(3)
+        pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        return [f"{model.to_string([token])!r} {share:.2f}" for token, share in pairs]
+
+    def draw(layer: int, pos: int) -> Html:
+        def put(own: Tensor, hook) -> Tensor:
+            own = own.clone()
+            own[:, pos] = cache[names[layer]][:, pos]
+            return own
+
+        with torch.no_grad():
+            patched = model.run_with_hooks(runs[1], fwd_hooks=[(names[layer], put)])
+        where = f"corrupted, with {words[pos]!r} (position {pos}) before block {layer} from clean"
+        rows = [(name, *likely(logits)) for name, logits in {**unpatched, where: patched}.items()]
+        return table(rows, columns=["run", "most likely next", "second", "third"])
+
+    start = draw(layer, pos)
+    ipywidgets = widgets()
+    if ipywidgets is None:
+        return start
+    wide = {
+        "layout": ipywidgets.Layout(width="100%", max_width="520px"),
+        "continuous_update": False,
+    }
+    layers = ipywidgets.IntSlider(
+        value=layer, min=0, max=model.cfg.n_layers - 1, description="layer", **wide
+    )
+    places = [(f"{i}: {word}", i) for i, word in enumerate(words)]
+    positions = ipywidgets.SelectionSlider(
+        options=places, value=pos, description="position", **wide
+    )
+    out = ipywidgets.HTML(start.code)
+
+    def redraw(_) -> None:
+        out.value = draw(layers.value, positions.value).code
+
+    for control in (layers, positions):
+        control.observe(redraw, names="value")
+    return Live(start, ipywidgets.VBox([layers, positions, out]))

@@ -18,7 +18,8 @@ from Wang et al., 2022 (arXiv 2211.00593); practice in Heimersheim and Nanda, 20
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from tqdm.std import tqdm
 from transformer_lens.hook_points import HookPoint
 
 from utils.guards import guarded, number, unpadded
+from utils.heads import by_layer
 
 Metric = Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]]
 """Logits to one number for each prompt."""
@@ -171,6 +173,7 @@ def sweep(
     metric: Metric | Mapping[str, Metric],
     *,
     what: str = "z",
+    layers: Sequence[int] | None = None,
     by_position: bool | None = None,
     positions: Sequence[int] = (-1,),
     memory_mb: float = 64.0,
@@ -190,6 +193,8 @@ def sweep(
             number for each prompt, [batch]. Or several by name; then the result is a dictionary
             with the same names.
         what: a key of `HOOKS`.
+        layers: patch in these alone; the cells of the others hold the unpatched metric. By default
+            all of them.
         by_position: one position at a time, or all together. By default the residual stream and
             the outputs of layers go by position, and heads do not.
         positions: those whose logits the metric reads; negative ones count from the end.
@@ -210,17 +215,19 @@ def sweep(
     hook = hook_of(model, what)
     check_runs(model, tokens, source)
     tokens, (n_pos, positions) = tokens.to(model.cfg.device), counted(tokens, positions)
+    layers = layers_of(model, layers)
     by_position = what not in BY_HEAD if by_position is None else by_position
     with torch.no_grad():
         base = _Run(model, tokens[:, :n_pos], positions, hook)
         if isinstance(source, Mapping):
-            values, source_logits, first = broadcast(source, base.shapes, what), None, 0
+            values, source_logits = broadcast(source, base.shapes, what), None
+            first = 0 if what == "pattern" else _first_change(base, tokens, values)
         else:
             source = source.to(tokens.device)[:, :n_pos]
             first = first_difference(tokens[:, :n_pos], source)
             values, source_logits = _activations(model, source, positions, hook)
         check_finite(values, what)
-        patches = _patches(base, what, by_position, first)
+        patches = _patches(base, what, by_position, first, layers)
         return _measure(
             base,
             patches,
@@ -243,6 +250,7 @@ def path_sweep(
     receivers: Sequence[tuple[int, int]] = (),
     into: str = "q",
     what: str = "z",
+    layers: Sequence[int] | None = None,
     positions: Sequence[int] = (-1,),
     memory_mb: float = 64.0,
     progress: bool = True,
@@ -265,6 +273,7 @@ def path_sweep(
         into: the input that is changed: "q", "k" or "v"; or "logits", which has no receivers: what
             each sender writes straight to the final norm.
         what: who sends: "z" for heads, "attn_out" for whole attention layers, "mlp_out" for MLPs.
+        layers: of the senders. By default all.
 
     Returns:
         The metric for each sender, [layer, head], or [layer] where a layer is one sender. Layers
@@ -280,7 +289,7 @@ def path_sweep(
         raise ValueError("A path goes between two runs: give `source` as token ids.")
     check_runs(model, tokens, source)
     tokens, (n_pos, positions) = tokens.to(model.cfg.device), counted(tokens, positions)
-    reads = _receivers(model, receivers, into)
+    reads = receivers_of(model, receivers, into)
     with torch.no_grad():
         source = source.to(tokens.device)[:, :n_pos]
         first = first_difference(tokens[:, :n_pos], source)
@@ -294,9 +303,14 @@ def path_sweep(
         patches = [
             # The run begins at the first receiver that stands behind the sender.
             _Patch((layer, *head), min(r for r in reads if r > layer), start, None, *head)
-            for layer in range(max(reads))
+            for layer in layers_of(model, layers)
+            if layer < max(reads)
             for head in ([(i,) for i in range(*axes)] if axes else [()])
         ]
+        if not patches:
+            raise ValueError(
+                f"No sender stands before layer {max(reads)}: choose earlier `layers`."
+            )
         patches.sort(key=lambda patch: patch.layer)
         here = (slice(None), positions if to_logits else slice(start, None))
         change = {layer: (other[layer] - own[layer])[here] for layer in range(max(reads))}
@@ -310,6 +324,98 @@ def path_sweep(
             memory_mb=memory_mb,
             label=f"paths into {into}" if progress else None,
         )
+
+
+@guarded(memory_mb=number(low=0, over=True))
+def receiver_sweep(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    source: Int[Tensor, "batch pos"],
+    metric: Metric | Mapping[str, Metric],
+    *,
+    sender: tuple[int, int],
+    into: str = "q",
+    hold_mlps: bool = True,
+    positions: Sequence[int] = (-1,),
+    memory_mb: float = 64.0,
+    progress: bool = True,
+) -> Sweep | dict[str, Sweep]:
+    """Patches one head's output along its paths into every later head, one receiver at a time.
+
+    The same numbers as `utils.circuits.patches.path_patch`, receiver by receiver: what each would
+    read comes from one run in which all other heads are held, and is then patched in.
+
+    Args:
+        model, tokens, source, metric, positions, memory_mb, progress: as for `sweep`.
+        sender: (layer, head) of the head that writes.
+        into: the input that is changed: "q", "k" or "v".
+        hold_mlps: whether MLPs on the way keep what `tokens` gives, or pass the change on.
+
+    Returns:
+        The metric for each receiver, [layer, head], or [layer, key-value head] for "k" and "v".
+        Cells up to the sender's layer hold the unpatched metric.
+
+    Raises:
+        ValueError: as for `sweep`; or the sender or `into` is not there, or nothing comes after
+            the sender.
+    """
+    if isinstance(source, Mapping):
+        raise ValueError("A path goes between two runs: give `source` as token ids.")
+    check_runs(model, tokens, source)
+    by_layer(model, [sender])
+    receivers_of(model, [(sender[0] + 1, 0)], into)
+    source, (n_pos, places) = source.to(model.cfg.device), counted(tokens, positions)
+    first_difference(tokens[:, :n_pos].to(source.device), source[:, :n_pos])
+    read, logits = _reads_after(model, tokens, source, sender, into, hold_mlps)
+    found = sweep(
+        model,
+        tokens,
+        read,
+        metric,
+        what=into,
+        layers=range(sender[0] + 1, model.cfg.n_layers),
+        positions=positions,
+        memory_mb=memory_mb,
+        progress=progress,
+    )
+    several = found if isinstance(found, dict) else {"the metric": found}
+    metrics = metric if isinstance(metric, Mapping) else {"the metric": metric}
+    scores = _scores(metrics, logits[:, places], "on the source run")
+    done = {name: replace(each, source_by_prompt=scores[name]) for name, each in several.items()}
+    return done if isinstance(found, dict) else done["the metric"]
+
+
+def _reads_after(
+    model, tokens: Tensor, source: Tensor, sender: tuple[int, int], into: str, hold_mlps: bool
+) -> tuple[dict[int, Tensor], Float[Tensor, "batch pos d_vocab"]]:
+    """Layer -> the queries (or keys, or values) if one head gave its output of the source run, and
+    every other head its own; and the source run's logits."""
+    layer_of_sender, head = sender
+    held = {"z": "attn.hook_z"} | ({"mlp_out": "hook_mlp_out"} if hold_mlps else {})
+    read: dict[int, Tensor] = {}
+
+    def names(end: str) -> Callable[[str], bool]:
+        return lambda name: name.endswith(end)
+
+    def keep(activation, hook):
+        read[hook.layer()] = activation.clone()
+
+    with torch.no_grad():
+        ends = tuple(held.values())
+        _, kept = model.run_with_cache(tokens, names_filter=lambda name: name.endswith(ends))
+        logits, other = model.run_with_cache(source, names_filter=names("attn.hook_z"))
+
+        def hold(activation, hook, what: str):
+            own = kept[what, hook.layer()]
+            if what == "z" and hook.layer() == layer_of_sender:
+                own = own.clone()
+                own[:, :, head] = other["z", layer_of_sender][:, :, head]
+            return own
+
+        hooks = [(names(end), partial(hold, what=what)) for what, end in held.items()]
+        with model.hooks(fwd_hooks=[*hooks, (names(f"attn.hook_{into}"), keep)]):
+            model(tokens)
+    return read, logits
 
 
 def _measure(
@@ -485,7 +591,9 @@ def _keys_and_values(cache: Any, n_pos: int) -> list[tuple[Tensor, Tensor]] | No
     return past if past and all(keys.shape[2] == n_pos for keys, _ in past) else None
 
 
-def _patches(base: _Run, what: str, by_position: bool, first: int) -> list[_Patch]:
+def _patches(
+    base: _Run, what: str, by_position: bool, first: int, layers: Sequence[int]
+) -> list[_Patch]:
     """Every patch that can change something, those of one start together, sorted by layer.
 
     Before `first` the two runs are the same, and so are their activations.
@@ -501,9 +609,30 @@ def _patches(base: _Run, what: str, by_position: bool, first: int) -> list[_Patc
             head,
         )
         for pos in positions
-        for layer in range(len(base.kwargs))
+        for layer in layers
         for head in heads
     ]
+
+
+def _first_change(
+    base: _Run, tokens: Int[Tensor, "batch pos"], values: Mapping[int, Tensor]
+) -> int:
+    """The first position where given activations differ from the run's own; 0 if they never do."""
+    own, _ = _activations(base.model, tokens[:, : base.n_pos], base.positions, base.hook)
+    differ = [(values[i] != own[i]).transpose(0, 1).flatten(1).any(1) for i in own]
+    return int(torch.stack(differ).any(0).int().argmax())
+
+
+def layers_of(model, layers: Sequence[int] | None) -> list[int]:
+    """The layers to patch in, each once and in order; a ValueError where one is not there."""
+    if layers is None:
+        return list(range(model.cfg.n_layers))
+    layers = sorted(set(layers))
+    if not layers or not all(0 <= layer < model.cfg.n_layers for layer in layers):
+        raise ValueError(
+            f"`layers` is {layers}: name some from 0 to {model.cfg.n_layers - 1}, in a list."
+        )
+    return layers
 
 
 def _axes(base: _Run, what: str, by_position: bool) -> list[int]:
@@ -754,8 +883,9 @@ def counted(tokens: Tensor, positions: Sequence[int]) -> tuple[int, list[int]]:
     return max(positions) + 1, positions
 
 
-def _receivers(model, receivers: Sequence[tuple[int, int]], into: str) -> dict[int, list[int]]:
-    """Layer -> the heads that read there; the logits stand behind the last layer."""
+def receivers_of(model, receivers: Sequence[tuple[int, int]], into: str) -> dict[int, list[int]]:
+    """Layer -> the heads that read there; the logits stand behind the last layer. A ValueError
+    where one is not there."""
     if into == "logits":
         if receivers:
             raise ValueError("The logits take no `receivers`: leave them out, or choose an input.")

@@ -1,21 +1,34 @@
-"""The residual stream and what is read off it: its parts, the logit lens, probabilities.
+"""First looks into a model: next tokens, ablation, one patch, the logit lens, the stream's parts.
 
-Also a word's token, and what a cache costs. Lesson 00 asks for all of them.
+Each function runs the model itself, without gradients. Lesson 00 asks for all but the last.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.guards import count, guarded, number
+from utils.guards import (
+    as_long_as,
+    axes,
+    count,
+    filled,
+    finite,
+    guarded,
+    index_of,
+    layer_of,
+    shaped_as,
+)
 
 
-def _bare(value: str, _: Mapping) -> str | None:
-    if isinstance(value, str) and value and value == value.strip():
-        return None
-    return f"is {value!r}: give one word without the space before it, such as 'Paris'"
+def _hooked(value: str, given: Mapping) -> str | None:
+    there = value in given["model"].hook_dict
+    return None if there else f"is {value!r}: give a hook's name, such as 'blocks.0.hook_mlp_out'"
+
+
+def _two_prompts(value: Tensor, _: Mapping) -> str | None:
+    return None if value.shape[1] > 1 else "has one prompt: there is no other to compare it with"
 
 
 def _whole(value, given: Mapping) -> str | None:
@@ -32,32 +45,140 @@ def _whole(value, given: Mapping) -> str | None:
     return f"has no {missing[0]!r}: keep all activations of a whole run" if missing else None
 
 
-def _of_tensors(value, _: Mapping) -> str | None:
-    odd = [name for name, each in value.items() if not isinstance(each, Tensor)]
-    return f"holds no tensor under {odd[0]!r}: give a name -> tensor for each" if odd else None
-
-
-def _from_stream(value: Tensor, given: Mapping) -> str | None:
-    d_model, last = given["W_U"].shape[0], value.shape[-1] if value.ndim else 0
-    return None if last == d_model else f"has a last axis of {last}, and `W_U` reads {d_model}"
-
-
-def _logits(value: Tensor, _: Mapping) -> str | None:
-    if not value.is_floating_point() or not value.numel():
-        return f"is {value.dtype} of shape {tuple(value.shape)}: give a float for each token"
-    return "holds NaN: find out where it comes from first" if bool(value.isnan().any()) else None
-
-
-@guarded(word=_bare)
-def answer_token(model, word: str) -> int | None:
-    """The id of `word` as it follows other text, where that is one token; otherwise None.
+@guarded(prompt=filled, k=count())
+def next_tokens(model, prompt: str, k: int = 5) -> list[tuple[str, float]]:
+    """The `k` most probable next tokens after `prompt`, as (text, probability), best first.
 
     Args:
-        model: has `model.to_tokens(text, prepend_bos=...)`, which gives ids of shape [1, n_tokens].
-        word: without its leading space, such as "Paris".
+        model: `model.to_tokens(prompt)` gives ids [1, pos] with BOS in front, `model(ids)` gives
+            logits [1, pos, d_vocab], and `model.tokenizer.decode([i])` gives the text of token i.
     """
-    tokens = model.to_tokens(" " + word, prepend_bos=False)[0]
-    return int(tokens[0]) if len(tokens) == 1 else None
+    with torch.no_grad():
+        logits = model(model.to_tokens(prompt))
+    probabilities = logits[0, -1].softmax(-1)
+    top = probabilities.topk(k)
+    words = [model.tokenizer.decode([i]) for i in top.indices.tolist()]
+    return list(zip(words, top.values.tolist(), strict=True))
+
+
+@guarded(name=_hooked)
+def zero_ablated(
+    model, tokens: Int[Tensor, "batch pos"], name: str
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """The logits of a run in which the activation called `name` is all zeros.
+
+    Afterwards the model is as before: no hook stays on it.
+
+    Args:
+        name: of an activation, such as "blocks.3.hook_mlp_out".
+    """
+
+    def zero(activation, hook):
+        return torch.zeros_like(activation)
+
+    with torch.no_grad():
+        return model.run_with_hooks(tokens, fwd_hooks=[(name, zero)])
+
+
+@guarded(tokens=axes(2), answers=as_long_as("tokens"))
+def ablation_sweep(
+    model, tokens: Int[Tensor, "batch pos"], answers: Int[Tensor, " batch"], ablate
+) -> Float[Tensor, "kind=2 layer batch"]:
+    """What zero-ablating each component costs each prompt's answer, in nats.
+
+    The cost is the answer's log-probability after the last token in the intact run, minus the
+    same in the ablated run: positive where the ablation hurts.
+
+    Args:
+        answers: the id of each prompt's answer.
+        ablate: `ablate(model, tokens, name)` gives the logits of a run without component `name`.
+
+    Returns:
+        Row 0 is attention, row 1 the MLPs: "blocks.L.hook_attn_out" and "blocks.L.hook_mlp_out".
+    """
+
+    def log_prob(logits):
+        return logits[:, -1].log_softmax(-1).gather(-1, answers[:, None])[:, 0]
+
+    damage = torch.zeros(2, model.cfg.n_layers, len(tokens))
+    with torch.no_grad():
+        intact = log_prob(model(tokens))
+        for kind, part in enumerate(["attn", "mlp"]):
+            for layer in range(model.cfg.n_layers):
+                logits = ablate(model, tokens, f"blocks.{layer}.hook_{part}_out")
+                damage[kind, layer] = intact - log_prob(logits)
+    return damage
+
+
+@guarded(damage=(axes(2), finite, _two_prompts))
+def largest_excess(
+    damage: Float[Tensor, "component prompt"],
+) -> tuple[Float[Tensor, " prompt"], Int[Tensor, " prompt"]]:
+    """For each prompt, the component that costs it most in comparison with the other prompts.
+
+    The excess of a component on a prompt is its damage there, minus its mean damage on all the
+    *other* prompts.
+
+    Returns:
+        Each prompt's largest excess, and the component that has it.
+    """
+    largest, component = [], []
+    for prompt in range(damage.shape[1]):
+        others = [other for other in range(damage.shape[1]) if other != prompt]
+        excess = damage[:, prompt] - damage[:, others].mean(1)
+        largest.append(excess.max())
+        component.append(excess.argmax())
+    return torch.stack(largest), torch.stack(component)
+
+
+@guarded(
+    tokens=axes(2),
+    source=shaped_as("tokens"),
+    layer=layer_of(end=False),
+    position=index_of("tokens", axis=1),
+)
+def put_back(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    source: Int[Tensor, "batch pos"],
+    layer: int,
+    position: int,
+) -> Float[Tensor, "batch pos d_vocab"]:
+    """The logits of a run on `tokens` in which one vector comes from the run on `source`.
+
+    It is the vector of the residual stream before block `layer`, "blocks.L.hook_resid_pre", at
+    `position`. Afterwards the model is as before: no hook stays on it.
+    """
+    name = f"blocks.{layer}.hook_resid_pre"
+
+    def put(resid, hook):
+        resid = resid.clone()
+        resid[:, position] = cache[name][:, position]
+        return resid
+
+    with torch.no_grad():
+        _, cache = model.run_with_cache(source, names_filter=name)
+        return model.run_with_hooks(tokens, fwd_hooks=[(name, put)])
+
+
+@guarded(tokens=axes(2))
+def logit_lens(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batch d_vocab"]:
+    """After each block, the logits at the last position if the model stopped there.
+
+    Source: nostalgebraist's logit lens (2020). TransformerLens has more of it, with ranks and
+    entropies, as `transformer_lens.tools.analysis.logit_lens`.
+
+    Args:
+        model: the stream after block L is "blocks.L.hook_resid_post"; `model.ln_final` and then
+            `model.W_U`, [d_model, d_vocab], make logits of it.
+    """
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens)
+        logits = []
+        for layer in range(model.cfg.n_layers):
+            resid = cache[f"blocks.{layer}.hook_resid_post"][:, -1]
+            logits.append(model.ln_final(resid) @ model.W_U)
+    return torch.stack(logits)
 
 
 @guarded(n_layers=count(), cache=_whole)
@@ -76,48 +197,3 @@ def residual_parts(cache, n_layers: int) -> Float[Tensor, "part batch pos d_mode
     for layer in range(n_layers):
         names += [f"blocks.{layer}.hook_attn_out", f"blocks.{layer}.hook_mlp_out"]
     return torch.stack([cache[name] for name in names])
-
-
-@guarded(cache=_of_tensors)
-def cache_bytes(cache) -> int:
-    """Bytes of memory behind a cache: the sum over its storages, each counted once and whole.
-
-    Args:
-        cache: name -> tensor, of any dtype; some may be slices of others.
-    """
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in cache.values()}
-    return sum(storage.nbytes() for storage in storages.values())
-
-
-@guarded(resid=_from_stream)
-def logit_lens(
-    resid: Float[Tensor, "*any d_model"],
-    ln_final: Callable[[Tensor], Tensor],
-    W_U: Float[Tensor, "d_model d_vocab"],
-) -> Float[Tensor, "*any d_vocab"]:
-    """Logits the model would give if this were the last layer.
-
-    Source: nostalgebraist's logit lens (2020). TransformerLens has more of it, with ranks and
-    entropies, as `transformer_lens.tools.analysis.logit_lens`.
-
-    Args:
-        resid: residual stream.
-        ln_final: the final normalisation, a function of [..., d_model].
-        W_U: the unembedding.
-    """
-    return ln_final(resid) @ W_U
-
-
-@guarded(logits=_logits, temperature=number(low=0))
-def token_probabilities(
-    logits: Float[Tensor, "*any d_vocab"], temperature: float
-) -> Float[Tensor, "*any d_vocab"]:
-    """Sampling probabilities, which sum to one over the vocabulary.
-
-    Args:
-        logits: any number of axes in front of the vocabulary.
-        temperature: zero or more; 0 is greedy and puts all the mass on the largest logit.
-    """
-    if temperature == 0:
-        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
-    return (logits / temperature).softmax(-1)
