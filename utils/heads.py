@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from utils.guards import axes, count, filled, finite, guarded, index_of
+from utils.guards import axes, count, finite, guarded
 
 Head = tuple[int, int]
 """A head's layer and its number in that layer."""
@@ -20,21 +20,6 @@ Head = tuple[int, int]
 def head_name(head: Head) -> str:
     """`(18, 6)` as the field writes it: `L18H6`."""
     return f"L{head[0]}H{head[1]}"
-
-
-@guarded(z=(axes(4), filled), heads=index_of("z", 2))
-def mean_ablate(
-    z: Float[Tensor, "batch pos head d_head"], heads: list[int]
-) -> Float[Tensor, "batch pos head d_head"]:
-    """A copy of `z` in which each of `heads` gives its mean over batch and positions.
-
-    Args:
-        z: the outputs of one layer's heads.
-        heads: which heads of this layer to ablate.
-    """
-    z = z.clone()
-    z[:, :, heads] = z[:, :, heads].mean((0, 1), keepdim=True)
-    return z
 
 
 def by_layer(model, heads: Iterable[Head]) -> dict[int, list[int]]:
