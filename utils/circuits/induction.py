@@ -136,8 +136,8 @@ def stripe_scores(
     """Each head's attention to the position `back` before the query, over queries in the repeat.
 
     The mean over all rows and over the `seq_len` queries of the second half, from one forward
-    pass without gradients. With `back = seq_len - 1` it is the induction score of Olsson et al., 2022 (arXiv
-    2209.11895), without the queries that have nothing to match.
+    pass without gradients. With `back = seq_len - 1` it is the induction score of Olsson et al.,
+    2022 (arXiv 2209.11895), without the queries that have nothing to match.
 
     Args:
         tokens: BOS and two halves of `seq_len` tokens: 1 + 2 * seq_len positions.
