@@ -909,7 +909,7 @@ assert 3 < slow[:, 2:6].std(0).mean() < 5
 # ## Questions to discuss
 #
 # 1. The five heads were chosen on one set of rows and tested on another. What could go wrong if both were the same?
-# 2. A colleague reports that "ablating induction heads costs 6 nats, and five random heads cost 0.1". What would you ask for?
+# 2. A colleague reports that "ablating induction heads costs 6 nats, and five random heads hardly anything". What would you ask for?
 # 3. L16H0 costs more than any induction head. Is it then a better candidate for "the induction head"? What does a large effect of an ablation show, and what not?
 # 4. Which behaviours would you expect to have no head that can be found like this?
 #
