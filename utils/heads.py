@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from utils.guards import axes, count, filled, finite, guarded, index_of
+from utils.guards import axes, count, finite, guarded
 
 Head = tuple[int, int]
 """A head's layer and its number in that layer."""
@@ -20,21 +20,6 @@ Head = tuple[int, int]
 def head_name(head: Head) -> str:
     """`(18, 6)` as the field writes it: `L18H6`."""
     return f"L{head[0]}H{head[1]}"
-
-
-@guarded(z=(axes(4), filled), heads=index_of("z", 2))
-def mean_ablate(
-    z: Float[Tensor, "batch pos head d_head"], heads: list[int]
-) -> Float[Tensor, "batch pos head d_head"]:
-    """A copy of `z` in which each of `heads` gives its mean over batch and positions.
-
-    Args:
-        z: the outputs of one layer's heads.
-        heads: which heads of this layer to ablate.
-    """
-    z = z.clone()
-    z[:, :, heads] = z[:, :, heads].mean((0, 1), keepdim=True)
-    return z
 
 
 def by_layer(model, heads: Iterable[Head]) -> dict[int, list[int]]:
@@ -54,18 +39,32 @@ def by_layer(model, heads: Iterable[Head]) -> dict[int, list[int]]:
     return found
 
 
-def ablation_hooks(model, heads: Iterable[Head]) -> list[tuple[str, Callable]]:
-    """Pairs (name, hook) for `model.hooks` that mean-ablate all of `heads`, one for each layer."""
-    return [
-        (f"blocks.{layer}.attn.hook_z", lambda z, hook, chosen=chosen: mean_ablate(z, chosen))
-        for layer, chosen in by_layer(model, heads).items()
-    ]
+@guarded(heads=lambda heads, given: by_layer(given["model"], heads) and None)
+def ablation_hooks(model, heads: Sequence[tuple[int, int]]) -> list[tuple[str, Callable]]:
+    """Pairs (name, hook) for `model.hooks` that mean-ablate all of `heads`, (layer, number) each.
+
+    In a run with these hooks, each of the heads gives its mean over batch and positions in place of
+    its output `z`. Other heads, and the tensor that a hook is given, stay as they are.
+    """
+
+    def replacing(numbers):
+        def replace(z, hook):
+            z = z.clone()
+            z[:, :, numbers] = z[:, :, numbers].mean((0, 1), keepdim=True)
+            return z
+
+        return replace
+
+    layers = {}
+    for layer, head in heads:
+        layers.setdefault(int(layer), []).append(int(head))
+    return [(f"blocks.{i}.attn.hook_z", replacing(numbers)) for i, numbers in layers.items()]
 
 
 @contextmanager
 def ablated(model, heads: Iterable[Head]):
     """Within it, the model runs with `heads` mean-ablated. The hooks always go away again."""
-    with model.hooks(fwd_hooks=ablation_hooks(model, heads)):
+    with model.hooks(fwd_hooks=ablation_hooks(model, list(heads))):
         yield model
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from utils.circuits.induction import induction_scores, loss_by_half, repeated_tokens
-from utils.heads import ablated, head_name, random_heads, top_heads
+from utils.circuits.induction import repeat_costs, repeated_tokens, stripe_scores
+from utils.heads import ablation_hooks, head_name, random_heads, top_heads
 from utils.models import load
 
 SEQ_LEN, CELL, LEFT, TOP = 50, 19, 60, 62
@@ -40,24 +40,15 @@ def measure() -> tuple[torch.Tensor, dict[str, float]]:
     model = load()
     cfg = model.cfg
     kind = {"d_vocab": cfg.d_vocab, "bos": model.tokenizer.bos_token_id, "n_special": 17}
-    tokens = repeated_tokens(SEQ_LEN, batch=8, **kind, generator=torch.Generator().manual_seed(0))
-    tokens = tokens.to(cfg.device)
-    fresh = repeated_tokens(SEQ_LEN, batch=2, **kind, generator=torch.Generator().manual_seed(1))
-    fresh = fresh.to(cfg.device)
-    _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("hook_pattern"))
-    patterns = [cache["pattern", layer] for layer in range(cfg.n_layers)]
-    scores = torch.stack([induction_scores(pattern, SEQ_LEN) for pattern in patterns]).cpu()
-
-    def cost(heads) -> float:
-        with ablated(model, heads):
-            return loss_by_half(model(fresh), fresh)[1] - intact
-
-    intact = loss_by_half(model(fresh), fresh)[1]
-    top = top_heads(scores, 5)
-    chooser = torch.Generator().manual_seed(2)
+    tokens = repeated_tokens(SEQ_LEN, batch=16, **kind, generator=torch.Generator().manual_seed(0))
+    fresh = repeated_tokens(25, batch=12, **kind, generator=torch.Generator().manual_seed(1))
+    scores = stripe_scores(model, tokens.to(cfg.device), back=SEQ_LEN - 1)
+    top, chooser = top_heads(scores, 5), torch.Generator().manual_seed(2)
     ways = {"layers": range(cfg.n_layers), "n_heads": cfg.n_heads, "but": top}
-    draws = [cost(random_heads(5, generator=chooser, **ways)) for _ in range(20)]
-    costs = {"these five heads": cost(top), "five random heads": sum(draws) / len(draws)}
+    sets = [top, *(random_heads(5, generator=chooser, **ways) for _ in range(20))]
+    hooks = [ablation_hooks(model, heads) for heads in sets]
+    found = repeat_costs(model, fresh.to(cfg.device), hooks).mean(1).tolist()
+    costs = {"these five heads": found[0], "five random heads": sum(found[1:]) / 20}
     return scores, costs
 
 

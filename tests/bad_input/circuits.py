@@ -16,7 +16,7 @@ from data.wired import make as wired
 from data.wired import task as names
 from tests.small_models import random_model
 from utils.circuits import attribution, composition, discovery, figures, induction, residual
-from utils.heads import ablated
+from utils.heads import ablated, ablation_hooks
 from utils.models import load
 
 NAN = float("nan")
@@ -131,6 +131,11 @@ def cache_of(n_layers: int, *more: str) -> dict:
 def repeated(seq_len=3, **settings):
     settings = {"batch": 2, "d_vocab": 9, "bos": 0, "n_special": 1} | settings
     return induction.repeated_tokens(seq_len, **settings, generator=torch.Generator())
+
+
+def matched(chosen=((1, 0),), n=2, **settings):
+    settings = {"reach": 0, "n_layers": 3, "n_heads": 4} | settings
+    return induction.matched_sets(list(chosen), n, **settings, generator=torch.Generator())
 
 
 def copying(**change):
@@ -301,6 +306,59 @@ ROWS = [
         "induction_scores of length -3",
         lambda: induction.induction_scores(PATTERN, -3),
         "whole number from 2",
+    ),
+    (
+        "stripe_scores of an even row",
+        lambda: induction.stripe_scores(toy(), IDS[:, :6], back=1),
+        "BOS and two equal halves",
+    ),
+    (
+        "stripe_scores of no rows",
+        lambda: induction.stripe_scores(toy(), IDS[:0], back=1),
+        "BOS and two equal halves",
+    ),
+    (
+        "stripe_scores of a single row",
+        lambda: induction.stripe_scores(toy(), IDS[0], back=1),
+        "2 axes",
+    ),
+    (
+        "stripe_scores from before BOS",
+        lambda: induction.stripe_scores(toy(), IDS, back=5),
+        "has 4 before it",
+    ),
+    (
+        "stripe_scores of the future",
+        lambda: induction.stripe_scores(toy(), IDS, back=-1),
+        "whole number from 0",
+    ),
+    (
+        "repeat_costs of halves of one token",
+        lambda: induction.repeat_costs(toy(), IDS[:, :3], [[]]),
+        "two tokens or more",
+    ),
+    (
+        "repeat_costs of nothing",
+        lambda: induction.repeat_costs(toy(), IDS, []),
+        "`interventions` is empty",
+    ),
+    ("ablation_hooks in layer 9", lambda: ablation_hooks(toy(), [(9, 0)]), "There is no L9H0"),
+    ("ablation_hooks of head -1", lambda: ablation_hooks(toy(), [(0, -1)]), "There is no L0H-1"),
+    ("matched_sets of nothing", lambda: matched(()), "`chosen` is empty"),
+    ("matched_sets of none", lambda: matched(n=0), "`n` is 0"),
+    ("matched_sets of a head twice", lambda: matched([(1, 0), (1, 0)]), "holds a head twice"),
+    ("matched_sets of layer 3 of 3", lambda: matched([(3, 0)]), "3 layers of 4 heads"),
+    ("matched_sets of a whole layer", lambda: matched([(1, j) for j in range(4)]), "too few"),
+    ("matched_sets of most of a layer", lambda: matched([(1, j) for j in range(3)]), "too few"),
+    (
+        "text_costs without a repeat",
+        lambda: induction.text_costs(toy(), torch.tensor([[0, 1, 2, 3]]), []),
+        "no pair of neighbours comes twice",
+    ),
+    (
+        "text_costs of no texts",
+        lambda: induction.text_costs(toy(), torch.zeros(0, 4, dtype=torch.long), []),
+        "`tokens` is empty",
     ),
     ("copying_score of NaN", lambda: copying(W_V=NAN * torch.ones(4, 2)), "NaN"),
     ("copying_score of one token", lambda: copying(W_E=X[:1], W_U=X[:1].T), "give from 2"),

@@ -14,7 +14,7 @@ from data import native
 from tests.small_models import random_model
 from utils import fetch, heads, models
 
-Z, SCORES = torch.ones(2, 3, 4, 5), torch.ones(2, 4)
+SCORES = torch.ones(2, 4)
 DRAW = {"layers": [0, 1], "n_heads": 4, "but": [(0, 0)], "generator": torch.Generator()}
 
 
@@ -71,12 +71,6 @@ def no_model():
 
 
 ROWS = [
-    ("mean_ablate head 4 of 4", lambda: heads.mean_ablate(Z, [4]), "`heads` must hold"),
-    ("mean_ablate head -1", lambda: heads.mean_ablate(Z, [-1]), "`heads` must hold"),
-    ("mean_ablate head 0.5", lambda: heads.mean_ablate(Z, [0.5]), "whole numbers from 0 to 3"),
-    ("mean_ablate in one text", lambda: heads.mean_ablate(Z[0], [0]), "give 4 axes"),
-    ("mean_ablate in no text", lambda: heads.mean_ablate(Z[:0], [0]), "`z` is empty"),
-    ("mean_ablate a set of heads", lambda: heads.mean_ablate(Z, {0, 1}), "`heads` is of type set"),
     ("ablated in layer 2 of 2", ablated([(2, 0)]), "There is no L2H0"),
     ("ablated in layer -1", ablated([(-1, 0)]), "layers 0 to 1"),
     ("ablated head 4 of 4", ablated([(0, 4)]), "heads 0 to 3"),

@@ -1,490 +1,657 @@
 """Checks of lesson 1.1, induction heads."""
 
-import math
+from collections import Counter
+from collections.abc import Callable
+from numbers import Integral
 
 import torch
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
 
 
-@exercise("utils.circuits.induction.repeated_tokens")
-def check_repeated_tokens(repeated_tokens) -> str:
-    """A small vocabulary, most of it special tokens, so that a wrong range shows."""
-    sizes = {"batch": 3, "d_vocab": 60, "bos": 2, "n_special": 40}
+def _tiny(n_layers: int, n_heads: int, *, seed: int) -> TransformerBridge:
+    """Random attention layers, with weights so large that heads differ in where they look."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": n_layers,
+            "d_model": 10,
+            "n_heads": n_heads,
+            "d_head": 3,
+            "n_ctx": 16,
+            "d_vocab": 7,
+            "attn_only": True,
+            "normalization_type": "LNPre",
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "seed": 0,
+        },
+        device="cpu",
+    )
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(0.7 * torch.randn(weight.shape, generator=random))
+    return model.eval()
+
+
+def _rows(batch: int, seq_len: int, *, seed: int) -> Tensor:
+    """BOS, which is 0, and random tokens that come twice."""
+    random = torch.Generator().manual_seed(seed)
+    half = torch.randint(1, 7, (batch, seq_len), generator=random)
+    return torch.cat([torch.zeros(batch, 1, dtype=torch.long), half, half], dim=1)
+
+
+@exercise("utils.circuits.induction.stripe_scores")
+def check_stripe_scores(stripe_scores) -> str:
+    """A random model, whose patterns are cached and averaged one entry at a time."""
+    for batch, seq_len, (n_layers, n_heads), back in (
+        (2, 5, (3, 2), 4),
+        (1, 4, (2, 3), 1),
+        (3, 4, (2, 4), 4),
+    ):
+        model = _tiny(n_layers, n_heads, seed=batch)
+        tokens = _rows(batch, seq_len, seed=batch)
+        n_pos = 1 + 2 * seq_len
+        with torch.no_grad():
+            _, cache = model.run_with_cache(tokens)
+        patterns = [cache[f"blocks.{layer}.attn.hook_pattern"] for layer in range(n_layers)]
+
+        def stripe(first: int, last: int, shift: int = back, patterns=patterns) -> Tensor:
+            """[layer, row, head, query]: what queries from `first` to `last` have `shift` back."""
+            return torch.stack(
+                [
+                    torch.stack([p[:, :, q, q - shift] for q in range(first, last + 1)], -1)
+                    for p in patterns
+                ]
+            )
+
+        each = stripe(seq_len + 1, n_pos - 1)
+        right = each.mean((1, 3))
+        got = stripe_scores(model, tokens, back=back)
+        expect(
+            not isinstance(got, (list, tuple, dict)),
+            "Return one tensor, [layer, head]: `torch.stack` makes it of a list of layers.",
+        )
+        expect(
+            not (isinstance(got, Tensor) and got.shape == right.shape and not got.any()),
+            "All scores are 0. Did the hook run, and write into the tensor that you return?",
+        )
+        whole = stripe(back, n_pos - 1)
+        mistakes = {
+            "That is the mean along the whole stripe. Only queries in the repeat count: those at "
+            "positions seq_len + 1 to 2 * seq_len.": whole.mean((1, 3)),
+            "Those are queries of the first half. Count the ones in the repeat.": stripe(
+                max(1, back), seq_len
+            ).mean((1, 3)),
+            "The repeat's first token is left out. It stands at position seq_len + 1, since BOS is "
+            "at 0, and counts as a query.": stripe(seq_len + 2, n_pos - 1).mean((1, 3)),
+            "The last query is left out: it stands at position 2 * seq_len.": stripe(
+                seq_len + 1, n_pos - 2
+            ).mean((1, 3)),
+            "Off by one: the queries begin at seq_len + 1, since BOS is at 0.": stripe(
+                seq_len, n_pos - 2
+            ).mean((1, 3)),
+            "Off by one: the queries begin at seq_len + 1, since BOS stands at 0.": stripe(
+                seq_len, n_pos - 1
+            ).mean((1, 3)),
+            "Off by one: those keys stand one position nearer to the query than `back`.": stripe(
+                seq_len + 1, n_pos - 1, back - 1
+            ).mean((1, 3)),
+            "Off by one: those keys stand one position further back than `back`.": stripe(
+                seq_len + 1, n_pos - 1, min(back + 1, seq_len + 1)
+            ).mean((1, 3)),
+            "`back` is not used: you always look seq_len - 1 back.": stripe(
+                seq_len + 1, n_pos - 1, seq_len - 1
+            ).mean((1, 3))
+            if back != seq_len - 1
+            else right + 1,
+            "That is a sum over the queries: take the mean.": each.sum(3).mean(1),
+            "That is a sum over rows and queries: take the mean.": each.sum((1, 3)),
+            "Only the first row counts: take the mean over the batch.": each[:, 0].mean(-1)
+            if batch > 1
+            else right + 1,
+            "Only the last row counts: take the mean over the batch.": each[:, -1].mean(-1)
+            if batch > 1
+            else right + 1,
+            "That is the largest attention on the stripe: take the mean.": each.amax(3).mean(1),
+            "Each row keeps its own score: take the mean over the batch too.": each.mean(3),
+            "You averaged over the heads, and kept the batch: keep the heads.": each.mean((2, 3)),
+            "Each query keeps its own score: take the mean along the stripe.": each.mean(1),
+            "Layers and heads are swapped: the result is [layer, head].": right.T,
+            "Every layer has the last layer's scores: take the layer from the hook point, "
+            "`hook.layer()`.": right[-1:].expand_as(right),
+            "That is the attention to the whole key's column. Take one key for each query.": (
+                torch.stack(
+                    [p[:, :, seq_len + 1 :, seq_len + 1 - back].mean((0, 2)) for p in patterns]
+                )
+            ),
+        }
+        match(
+            got,
+            right,
+            what=f"The scores of {n_layers} layers of {n_heads} heads, back {back},",
+            mistakes=mistakes,
+        )
+        expect(
+            not got.requires_grad,
+            "The numbers are right, but the scores hold on to gradients, and so to the whole run: "
+            "run the model within `torch.no_grad()`.",
+        )
+    return "One pass, one number a head."
+
+
+@exercise("utils.heads.ablation_hooks")
+def check_ablation_hooks(ablation_hooks) -> str:
+    """A random model in which the heads' outputs are planted just before the learner's hooks."""
+    n_layers, n_heads, d_head = 3, 4, 3
+    model = _tiny(n_layers, n_heads, seed=0)
+    random = torch.Generator().manual_seed(1)
+    for batch, heads in (
+        (2, [(0, 1)]),
+        (2, [(0, 1), (2, 0), (0, 3), (2, 2)]),
+        (1, [(2, 3), (1, 0), (1, 1)]),
+        (3, [(1, 2), (0, 0), (2, 1)]),
+    ):
+        planted = torch.randn(n_layers, batch, 7, n_heads, d_head, generator=random)
+        wanted: dict[int, list[int]] = {}
+        for layer, head in heads:
+            wanted.setdefault(layer, []).append(head)
+        hooks = ablation_hooks(model, list(heads))
+        given, got = _run_planted(model, hooks, planted)
+        mean = planted.mean((1, 2), keepdim=True)
+
+        def put(values, chosen=wanted, planted=planted) -> Tensor:
+            out = planted.clone()
+            values = torch.as_tensor(values).expand_as(out)
+            for layer, numbers in chosen.items():
+                out[layer][:, :, numbers] = values[layer][:, :, numbers]
+            return out
+
+        last = list(wanted)[-1]
+        shared = {layer: wanted[last] for layer in wanted}
+        everywhere = {layer: [head for _, head in heads] for layer in wanted}
+        swapped = [(head, layer) for layer, head in heads]
+        as_positions = planted.clone()
+        for layer, numbers in wanted.items():
+            as_positions[layer][:, numbers] = planted[layer][:, numbers].mean((0, 1), keepdim=True)
+        chosen_mean = planted.clone()
+        for layer, numbers in wanted.items():
+            chosen_mean[layer] = planted[layer][:, :, numbers].mean((0, 1, 2))
+        mistakes = {
+            "Nothing changes in the model: a hook must *return* the new tensor.": planted,
+            "Every layer gets the last layer's heads: a function made in a loop sees the loop's "
+            "variables as they are when it is called. Hand the numbers over as an argument of an "
+            "outer function, or as a default.": put(mean, shared),
+            "Only the last head of a layer is ablated: is the one before it overwritten?": put(
+                mean, {layer: numbers[-1:] for layer, numbers in wanted.items()}
+            ),
+            "Only the first head of a layer is ablated: a layer may have several.": put(
+                mean, {layer: numbers[:1] for layer, numbers in wanted.items()}
+            ),
+            "Only the last head is ablated: return hooks for every layer.": put(
+                mean, {heads[-1][0]: [heads[-1][1]]}
+            ),
+            "Only the first head is ablated: return hooks for every layer.": put(
+                mean, {heads[0][0]: [heads[0][1]]}
+            ),
+            "Only the last layer is ablated: return hooks for every layer.": put(
+                mean, {last: wanted[last]}
+            ),
+            "All the numbers are ablated in each layer: sort the heads by layer first.": put(
+                mean, everywhere
+            ),
+            "Every head of the layers is ablated: leave those that are not in `heads` alone.": put(
+                mean, {layer: list(range(n_heads)) for layer in wanted}
+            ),
+            "The heads are ablated in every layer: hook only the layers that are in `heads`.": put(
+                mean, {layer: [head for _, head in heads] for layer in range(n_layers)}
+            ),
+            "Those are positions, not heads: the heads are the third axis of [batch, pos, head, "
+            "d_head].": as_positions,
+            "That is zero ablation: put each head's *mean* there.": put(0.0),
+            "You averaged over the batch only, so each position keeps its own mean. Average over "
+            "batch *and* positions.": put(planted.mean(1, keepdim=True)),
+            "You averaged over positions only, so each row keeps its own mean. Average over batch "
+            "*and* positions.": put(planted.mean(2, keepdim=True)),
+            "You averaged over d_head as well: the mean is a vector, not one number.": put(
+                planted.mean((1, 2, 4), keepdim=True)
+            ),
+            "The ablated heads of a layer share one mean: each has its own.": put(chosen_mean),
+            "You averaged over *all* heads: each ablated head takes its own mean.": put(
+                planted.mean((1, 2, 3), keepdim=True)
+            ),
+            "BOS is left out of your mean. Here it counts: average over all positions.": put(
+                planted[:, :, 1:].mean((1, 2), keepdim=True)
+            ),
+            "The mean is taken off. It should stand in the head's place.": put(planted - mean),
+            "That is a sum over batch and positions: take the mean.": put(
+                planted.sum((1, 2), keepdim=True)
+            ),
+        }
+        if all(layer < n_layers for layer, _ in swapped):
+            by_head: dict[int, list[int]] = {}
+            for layer, head in swapped:
+                by_head.setdefault(layer, []).append(head)
+            mistakes["Layer and head are swapped: a head is (layer, number)."] = put(mean, by_head)
+        names = ", ".join(f"L{layer}H{head}" for layer, head in heads)
+        match(got, put(mean), what=f"The heads' outputs with {names} ablated", mistakes=mistakes)
+        expect(
+            torch.equal(given, planted),
+            "The hook changes the activation that it is given in place, which others may hold, a "
+            "cache for one: work on a copy, `z.clone()`.",
+        )
+        again = torch.randn(n_layers, batch, 5, n_heads, d_head, generator=random)
+        _, got = _run_planted(model, hooks, again)
+        expect(
+            torch.allclose(got, put(again.mean((1, 2), keepdim=True), wanted, again), atol=1e-5),
+            "On other tokens the hooks go wrong: take the mean when a hook runs, from what it is "
+            "given.",
+        )
+    return "One hook a layer, each with its own heads, and nothing changed in place."
+
+
+def _run_planted(model, hooks, planted: Tensor) -> tuple[Tensor, Tensor]:
+    """The planted head outputs [layer, ...] as they are after a run, and what the hooks made."""
+    try:
+        hooks = [(name, hook) for name, hook in hooks]
+    except (TypeError, ValueError):
+        raise Wrong("Return a list of pairs (hook name, hook function).") from None
+    expect(
+        all(callable(hook) for _, hook in hooks),
+        "The second of each pair should be a function of (z, hook). You may have called it "
+        "already: give the function itself.",
+    )
+    given, got, n_layers = planted.clone(), {}, len(planted)
+    for name, _ in hooks:
+        wanted = [f"blocks.{layer}.attn.hook_z" for layer in range(n_layers)]
+        expect(
+            not isinstance(name, str) or name in wanted,
+            f"There is no hook `{name}` in this model that has the heads' outputs: the name is "
+            "`blocks.{layer}.attn.hook_z`, with the layer's number.",
+        )
+
+    def plant(layer: int) -> Callable:
+        return lambda z, hook: given[layer]
+
+    def keep(layer: int) -> Callable:
+        def hook_in(z, hook):
+            got[layer] = z.detach().clone()
+
+        return hook_in
+
+    names = [f"blocks.{layer}.attn.hook_z" for layer in range(n_layers)]
+    first = [(name, plant(layer)) for layer, name in enumerate(names)]
+    last = [(name, keep(layer)) for layer, name in enumerate(names)]
+    tokens = torch.zeros(planted.shape[1:3], dtype=torch.long)
+    try:
+        with torch.no_grad():
+            model.run_with_hooks(tokens, fwd_hooks=[*first, *hooks, *last])
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else "no message"
+        raise Wrong(
+            f"With your hooks on, the model fails with {type(error).__name__}: {text}. A hook is "
+            "called as `function(z, hook=...)` with z [batch, pos, head, d_head], and returns a "
+            "tensor of that shape."
+        ) from error
+    expect(
+        all(got[layer].shape == planted.shape[1:] for layer in range(n_layers)),
+        "A hook returns a tensor of another shape than it was given: return all of z, changed.",
+    )
+    return given, torch.stack([got[layer] for layer in range(n_layers)])
+
+
+def _scaled(layer: int, by: float) -> tuple[str, Callable]:
+    return f"blocks.{layer}.attn.hook_z", lambda z, hook: z * by
+
+
+@exercise("utils.circuits.induction.repeat_costs")
+def check_repeat_costs(repeat_costs) -> str:
+    """A random model with hooks that scale its heads; each loss is worked out one by one."""
+    for batch, seq_len in ((3, 4), (1, 5)):
+        model = _tiny(2, 3, seed=batch + 5)
+        tokens = _rows(batch, seq_len, seed=batch + 5)
+        interventions = [
+            [_scaled(0, 0.0)],
+            [_scaled(1, 0.0), _scaled(0, 2.0)],
+            [],
+            [_scaled(1, 1.5)],
+        ]
+
+        def losses(hooks, model=model, tokens=tokens) -> Tensor:
+            with torch.no_grad():
+                logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
+            log_probs = logits - logits.exp().sum(-1, keepdim=True).log()
+            return torch.tensor(
+                [
+                    [-log_probs[row, at - 1, ids[at]] for at in range(1, len(ids))]
+                    for row, ids in enumerate(tokens.tolist())
+                ]
+            )
+
+        intact = losses([])
+        each = torch.stack([losses(hooks) for hooks in interventions])
+        summed = torch.stack([losses(sum(interventions[: i + 1], [])) for i in range(4)])
+
+        def added(start: int, stop: int | None = None, of=each, less=intact) -> Tensor:
+            return of[..., start:stop].mean(-1) - less[..., start:stop].mean(-1)
+
+        start = seq_len + 1
+        right = added(start)
+        got = repeat_costs(model, tokens, [list(hooks) for hooks in interventions])
+        expect(
+            not isinstance(got, (list, tuple, dict)),
+            "Return one tensor, [intervention, row], as `torch.stack` makes it of a list of rows.",
+        )
+        mistakes = {
+            "The first token of the repeat is counted. Nothing announces it, so leave it out.": (
+                added(seq_len)
+            ),
+            "One token too many is left out: entry `i` is the loss at token `i + 1`.": (
+                added(start + 1)
+            ),
+            "The last token is left out: the repeat runs to the end.": added(start, -1),
+            "That is the loss on the whole row: only the repeat counts.": added(0),
+            "That is the first half.": added(0, seq_len),
+            "The sign: a cost is the loss with the intervention less that of the intact model.": (
+                -right
+            ),
+            "Those are the losses themselves. Subtract the intact model's.": (
+                each[..., start:].mean(-1)
+            ),
+            "Each token keeps its cost: take the mean over the repeat's tokens.": (
+                (each - intact)[..., start:]
+            ),
+            "That is a sum over tokens: take the mean.": (each - intact)[..., start:].sum(-1),
+            "You took the mean over the rows: return each row's cost, so that they can be "
+            "compared in pairs.": right.mean(1),
+            "That is not paired: subtract each *row's* own intact loss, and not the mean.": (
+                each[..., start:].mean(-1) - intact[:, start:].mean()
+            )
+            if batch > 1
+            else right + 1,
+            "The interventions add up: the hooks of one are still on when the next one runs.": (
+                added(start, of=summed)
+            ),
+            "Rows and interventions are swapped: [intervention, row].": right.T,
+            "Each cost is relative to the one before: compare each with the intact model.": (
+                right - torch.cat([torch.zeros_like(right[:1]), right[:-1]])
+            ),
+            "That is the ratio of the losses: take the difference, which is in nats.": (
+                each[..., start:].mean(-1) / intact[:, start:].mean(-1)
+            ),
+            "The hooks have no effect: use them while the model runs.": torch.zeros_like(right),
+            "Only the first intervention is there: return a row for each.": right[:1],
+            "The last intervention is missing.": right[:-1],
+        }
+        match(
+            got,
+            right,
+            what=f"The costs of {len(right)} interventions on {batch} row{'s' * (batch > 1)}",
+            mistakes=mistakes,
+        )
+        expect(
+            not got.requires_grad,
+            "The numbers are right, but gradients are kept for every run, which takes much memory: "
+            "run the model within `torch.no_grad()`.",
+        )
+        if batch > 1:  # interventions may be heavy, and the intact model is one run
+            passes = []
+            counter = ("blocks.0.attn.hook_z", lambda z, hook, passes=passes: passes.append(1))
+            with model.hooks(fwd_hooks=[counter]):
+                repeat_costs(model, tokens, [list(hooks) for hooks in interventions])
+            expect(
+                len(passes) in (0, 5),
+                f"Four interventions took {len(passes)} runs of the model. The intact model is the "
+                "same for all: run it once.",
+            )
+    return "Each row against itself."
+
+
+@exercise("utils.circuits.induction.matched_sets")
+def check_matched_sets(matched_sets) -> str:
+    """Several small models; sets are held to their rules, and many of them to even draws."""
 
     def seeded(seed: int) -> torch.Generator:
         return torch.Generator().manual_seed(seed)
 
-    def draw(seed: int):
-        return repeated_tokens(6, **sizes, generator=seeded(seed))
-
-    tokens = draw(0)
-    expect(isinstance(tokens, torch.Tensor), "Return a tensor of token ids, [batch, 1+2*seq_len].")
-    shape = tuple(tokens.shape)
-    expect(shape != (3, 12), "BOS is missing: put one column of `bos` in front.")
-    expect(shape != (3, 7), "The second half is missing: the random tokens come twice.")
-    expect(shape != (3, 14), "BOS comes once, in front, and not before each half.")
-    expect(
-        shape != (6, 7),
-        "The halves stand below each other: repeat along the *second* axis, the positions.",
-    )
-    expect(shape == (3, 13), f"The shape should be (3, 13), [batch, 1+2*seq_len], and is {shape}.")
-    expect(not tokens.is_floating_point(), "Token ids are whole numbers; yours are floats.")
-    expect(
-        bool((tokens[:, 0] == 2).all()),
-        "The first column should be BOS, and is not. Which axis did you join along?",
-    )
-    first, second = tokens[:, 1:7], tokens[:, 7:]
-    if not torch.equal(first, second):
-        if torch.equal(tokens[:, 1::2], tokens[:, 2::2]):
-            raise Wrong(
-                "Each token is doubled in place (a a b b). Join the whole half to itself (a b a b)."
+    for chosen, n, reach, n_layers, n_heads in (
+        ([(0, 2), (5, 1)], 30, 2, 6, 3),
+        ([(3, 1), (4, 0), (3, 2)], 40, 1, 8, 4),
+        ([(2, 0), (2, 3), (1, 1)], 30, 0, 4, 5),
+        ([(1, 0)], 20, 3, 3, 2),
+    ):
+        size = {"reach": reach, "n_layers": n_layers, "n_heads": n_heads}
+        got = _sets(matched_sets(list(chosen), n, **size, generator=seeded(0)))
+        expect(len(got) == n, f"Asked for {n} sets, your function returns {len(got)}.")
+        far, far_in_order = 0, 0
+        for heads in got:
+            expect(
+                len(heads) == len(chosen),
+                f"For {len(chosen)} chosen heads a set has {len(heads)}: each chosen head has one "
+                "stand-in.",
             )
-        if torch.equal(first, second.flip(1)):
-            raise Wrong("The second half runs backwards.")
-        raise Wrong("The second half differs from the first: draw once, and use the draw twice.")
-    expect(
-        not (torch.equal(first[0], first[1]) and torch.equal(first[1], first[2])),
-        "Every row is the same sequence: draw `batch` different ones.",
-    )
-    expect(
-        bool((first != first[:, :1]).any()),
-        "Each row repeats one single token: draw `seq_len` of them for each row.",
-    )
-    expect(
-        torch.equal(draw(0), draw(0)),
-        "The same seed gives different tokens: hand `generator=generator` to the random function.",
-    )
-    expect(
-        not torch.equal(draw(0), draw(1)),
-        "Two seeds give the same tokens: set no seed yourself, and hand `generator=generator` to "
-        "the random function.",
-    )
-    one = seeded(0)
-    twice = [repeated_tokens(6, **sizes, generator=one) for _ in range(2)]
-    expect(
-        not torch.equal(*twice),
-        "Two draws from one generator give the same tokens: use the generator as it is, and do not "
-        "start it again.",
-    )
-    many = torch.cat([draw(seed)[:, 1:] for seed in range(24)])
-    expect(
-        int(many.min()) >= 40,
-        "Special tokens are among the random ones: draw from `n_special` upwards.",
-    )
-    expect(int(many.max()) < 60, "Some ids lie outside the vocabulary: stop before `d_vocab`.")
-    expect(
-        int(many.min()) == 40 and int(many.max()) == 59,
-        "The random tokens use only part of the vocabulary: draw from `n_special` up to, not "
-        "including, `d_vocab` (as `torch.randint(n_special, d_vocab, ...)` does).",
-    )
-    # Other sizes, with a batch of one.
-    tokens = repeated_tokens(4, batch=1, d_vocab=9, bos=0, n_special=1, generator=seeded(0))
-    shape = tuple(tokens.shape)
-    expect(shape == (1, 9), f"With a batch of one the shape should be (1, 9), and is {shape}.")
-    expect(
-        int(tokens[0, 0]) == 0 and 1 <= int(tokens[:, 1:].min()) <= int(tokens.max()) < 9,
-        "With other values of `bos`, `d_vocab` and `n_special` the ids are wrong: is a number "
-        "written out that should be an argument?",
-    )
-    return "BOS, then the same random tokens twice."
-
-
-@exercise("utils.circuits.induction.loss_by_half")
-def check_loss_by_half(loss_by_half) -> str:
-    """Random logits, and every loss worked out one by one."""
-    random = torch.Generator().manual_seed(0)
-    for batch, seq_len, d_vocab in ((2, 4, 6), (1, 3, 5)):
-        n_pos = 1 + 2 * seq_len
-        half = torch.randint(1, d_vocab, (batch, seq_len), generator=random)
-        tokens = torch.cat([torch.zeros(batch, 1, dtype=torch.long), half, half], dim=1)
-        logits = torch.randn(batch, n_pos, d_vocab, generator=random)
-
-        def each(values, shift: int, tokens=tokens) -> torch.Tensor:
-            """Minus the value of each token, `shift` positions before it, [batch, pos]."""
-            chosen = [
-                [-values[row, at - shift, token] for at, token in enumerate(ids) if at >= shift]
-                for row, ids in enumerate(tokens.tolist())
-            ]
-            return torch.tensor(chosen)
-
-        log_probs = logits - logits.exp().sum(-1, keepdim=True).log()
-        right, late = each(log_probs, 1), each(log_probs, 0)
-
-        def means(losses, start: int = seq_len + 1, *, skip: int = 0, stop: int = seq_len):
-            return torch.stack([losses[:, skip:stop].mean(), losses[:, start:].mean()])
-
-        answer = means(right)
-        match(
-            _two_numbers(loss_by_half(logits, tokens)),
-            answer,
-            what=f"The pair of losses (first half, second half) of {batch} with seq_len {seq_len}",
-            mistakes={
-                "Off by one: `logits[:, i]` predicts `tokens[:, i + 1]`. You scored it on the "
-                "token that the model has just read.": means(late[:, 1:]),
-                "Off by one: `logits[:, i]` predicts `tokens[:, i + 1]`. You scored it on the "
-                "token that the model had just read.": torch.stack(
-                    [late[:, 1 : seq_len + 1].mean(), late[:, seq_len + 1 :].mean()]
-                ),
-                "Off by one: shift before you cut. `logits[:, i]` predicts `tokens[:, i + 1]`.": (
-                    torch.stack([late[:, :seq_len].mean(), late[:, seq_len:].mean()])
-                ),
-                "The first token of the second half is counted. Nothing announces that the repeat "
-                "begins, so leave it out.": means(right, start=seq_len),
-                "The first token of the second half is counted with the first half: leave it out "
-                "of both.": means(right, stop=seq_len + 1),
-                "The first token is left out of the first half. BOS predicts it, so it counts.": (
-                    means(right, skip=1)
-                ),
-                "Two tokens of the second half are left out; only its first is unpredictable.": (
-                    means(right, start=seq_len + 2)
-                ),
-                "First and second half are swapped.": answer.flip(0),
-                "The sign: a loss is *minus* the log-probability.": -answer,
-                "That is a sum over positions. Take the mean.": torch.stack(
-                    [right[:, :seq_len].sum(1).mean(), right[:, seq_len + 1 :].sum(1).mean()]
-                ),
-                "That is a sum over everything. Take the mean.": torch.stack(
-                    [right[:, :seq_len].sum(), right[:, seq_len + 1 :].sum()]
-                ),
-                "Those are bits. Use natural logarithms (nats).": answer / math.log(2),
-                "That is the perplexity: its logarithm, the loss, is asked for.": answer.exp(),
-                "Those are logits: turn them into log-probabilities first.": means(each(logits, 1)),
-                "The softmax runs over the positions: the vocabulary is the last axis.": means(
-                    each(logits[:, :-1].log_softmax(1), 1)
-                ),
-                "The softmax runs over all positions: the vocabulary is the last axis.": means(
-                    each(logits.log_softmax(1), 1)
-                ),
-                "Only the first text is counted: take the mean over all rows.": means(right[:1]),
-            },
-        )
-    return "Shifted by one, and the unannounced token left out."
-
-
-def _two_numbers(got) -> torch.Tensor:
-    expect(
-        isinstance(got, (tuple, list, torch.Tensor)) and len(got) == 2,
-        "Return two numbers: the mean loss on the first half, and on the second.",
-    )
-    for value in got:
+            for layer, head in heads:
+                expect(
+                    0 <= layer < n_layers and 0 <= head < n_heads,
+                    f"There is no ({layer}, {head}) in {n_layers} layers of {n_heads} heads, "
+                    "counted from 0: near the first and last layer the range must stop.",
+                )
+            expect(
+                not set(heads) & set(chosen),
+                "A chosen head is in a control: leave out *all* the chosen heads.",
+            )
+            expect(
+                len(set(heads)) == len(heads),
+                "A head is twice in one set: leave out those that this set already has.",
+            )
+            pairs = [(layer, other) for (layer, _), (other, _) in zip(chosen, heads, strict=True)]
+            far = max(far, *(abs(other - layer) for layer, other in pairs))
+            ordered = zip(*(sorted(layers) for layers in zip(*pairs, strict=True)), strict=True)
+            far_in_order = max(far_in_order, *(abs(other - layer) for layer, other in ordered))
         expect(
-            not (isinstance(value, torch.Tensor) and value.ndim),
-            "Return two *numbers*: each half still has a loss for each row or position. Take the "
-            "mean over all of them.",
+            far <= reach or far_in_order > reach,
+            "The stand-ins are in another order than the heads: the first is for the first.",
         )
-    return torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in got])
-
-
-def _planted_pattern(batch: int, n_pos: int, *, seed: int) -> torch.Tensor:
-    """Random attention [batch, 3, n_pos, n_pos] with nothing above the diagonal."""
-    random = torch.Generator().manual_seed(seed)
-    pattern = torch.rand(batch, 3, n_pos, n_pos, generator=random).tril()
-    return pattern / pattern.sum(-1, keepdim=True)
-
-
-def _stripe(pattern: torch.Tensor, offset: int) -> torch.Tensor:
-    """Mean over one diagonal, [batch, head]; key minus query is `offset`."""
-    return pattern.diagonal(offset, dim1=-2, dim2=-1).mean(-1)
-
-
-@exercise("utils.circuits.induction.previous_token_scores")
-def check_previous_token_scores(previous_token_scores) -> str:
-    """Random attention: each diagonal has a mean of its own."""
-    for batch, n_pos in ((2, 6), (1, 5)):
-        pattern = _planted_pattern(batch, n_pos, seed=batch)
-        right = _stripe(pattern, -1)
-        largest = pattern[:, :, 1:].argmax(-1) == torch.arange(n_pos - 1)
-        match(
-            previous_token_scores(pattern),
-            right.mean(0),
-            what=f"The scores in {batch} text{'s' * (batch > 1)} of {n_pos} tokens",
-            mistakes={
-                "That is attention to the *same* position (offset 0): the one before is one below "
-                "the diagonal.": _stripe(pattern, 0).mean(0),
-                "Query and key are swapped: a pattern is [query, key], and the past lies below the "
-                "diagonal.": _stripe(pattern, 1).mean(0),
-                "Off by one: that is attention two positions back.": _stripe(pattern, -2).mean(0),
-                "That is attention to the first position, which the second happens to follow.": (
-                    pattern[:, :, 1:, 0].mean((0, 2))
-                ),
-                "You divided by the number of positions, but the first has no previous one.": (
-                    right.mean(0) * (n_pos - 1) / n_pos
-                ),
-                "That is a sum along the diagonal: take the mean.": right.mean(0) * (n_pos - 1),
-                "That is a sum over the batch: take the mean.": right.sum(0),
-                "One score for each head *and* row: average over the batch too.": right,
-                "You averaged over the heads and kept the batch: keep the heads.": right.mean(1),
-                "A single number: keep the heads apart.": right.mean(),
-                "Only the first text is counted: average over the batch.": right[0],
-                "Only the last position is counted: average over all that have a previous one.": (
-                    pattern[:, :, -1, -2].mean(0)
-                ),
-                "That is the largest attention on the way: take the mean.": (
-                    pattern.diagonal(-1, dim1=-2, dim2=-1).amax(-1).mean(0)
-                ),
-                "You counted how often the previous token gets *most* attention: average the "
-                "attention itself.": largest.float().mean((0, 2)),
-            },
+        expect(
+            far <= reach,
+            f"A stand-in is {far} layers away from its head, and `reach` is {reach}: draw each "
+            "near its *own* head's layer.",
         )
-    return "Mean attention one position back."
+    settings = {"reach": 1, "n_layers": 8, "n_heads": 4}
+    chosen = [(3, 1), (4, 0), (3, 2)]
 
+    def draw(generator, n=6):
+        return _sets(matched_sets(list(chosen), n, **settings, generator=generator))
 
-@exercise("utils.circuits.induction.induction_scores")
-def check_induction_scores(induction_scores) -> str:
-    """Random attention with other values on the induction stripe of each head.
-
-    The stripe starts at two queries before the repeat. There is nothing to find there, and they
-    hold the stripe's mean: right is who counts them and who does not.
-    """
-    random = torch.Generator().manual_seed(1)
-    for batch, seq_len in ((2, 4), (1, 6)):
-        n_pos = 1 + 2 * seq_len
-        pattern = _planted_pattern(batch, n_pos, seed=seq_len)
-        stripe = torch.rand(batch, 3, seq_len, generator=random)
-        planted = stripe.mean(-1)  # [batch, head]
-        stripe = torch.cat([planted[..., None].expand(-1, -1, 2), stripe], dim=-1)
-        rows = torch.arange(seq_len - 1, n_pos)
-        pattern[:, :, rows, rows + 1 - seq_len] = stripe
-        expected, n = planted.mean(0), n_pos - seq_len + 1
-        match(
-            induction_scores(pattern, seq_len),
-            expected,
-            what=f"The scores in {batch} text{'s' * (batch > 1)} with seq_len {seq_len}",
-            mistakes={
-                "Off by one: offset -seq_len is the earlier copy of the *same* token. Induction "
-                "looks at the token after it. Did you shift by one? The scores sit at seq_len - 1 "
-                "back.": _stripe(pattern, -seq_len).mean(0),
-                "Off by one: that is the token *before* the earlier copy.": (
-                    _stripe(pattern, -seq_len - 1).mean(0)
-                ),
-                "Off by one in the other direction: two tokens after the earlier copy.": (
-                    _stripe(pattern, 2 - seq_len).mean(0)
-                ),
-                "Query and key are swapped: the past lies *below* the diagonal, at a negative "
-                "offset.": _stripe(pattern, seq_len - 1).mean(0),
-                "You averaged over all queries, but only those from the repeat on can do "
-                "induction.": expected * n / n_pos,
-                "You averaged over all queries; only those in the repeat can do induction.": (
-                    expected * seq_len / n_pos
-                ),
-                "That is a sum along the stripe: take the mean.": expected * n,
-                "That is a sum over the repeat: take the mean.": expected * seq_len,
-                "One score for each head *and* row: average over the batch too.": planted,
-                "You averaged over the heads and kept the batch: keep the heads.": planted.mean(1),
-                "Only the first text is counted: average over the batch.": planted[0],
-                "Only the last query is counted: average over the stripe.": (
-                    stripe[..., -1].mean(0)
-                ),
-                "That is the largest attention on the stripe: take the mean.": (
-                    stripe.amax(-1).mean(0)
-                ),
-                "The last query is left out: it too can look at what came next last time.": (
-                    stripe[..., :-1].mean((0, 2))
-                ),
-                "The last query is left out of the repeat: it counts as well.": (
-                    stripe[..., 2:-1].mean((0, 2))
-                ),
-            },
+    expect(
+        draw(seeded(1)) == draw(seeded(1)),
+        "The same seed gives different sets: hand `generator=generator` to the random function.",
+    )
+    expect(
+        draw(seeded(1)) != draw(seeded(2)),
+        "Two seeds give the same sets: draw at random, with the generator that is given.",
+    )
+    sets = draw(seeded(1))
+    expect(len(set(map(tuple, sets))) > 1, "All sets are the same: draw a new one each time.")
+    one = seeded(1)
+    expect(draw(one) != draw(one), "Use the generator as it is, and do not start it again.")
+    many = draw(seeded(3), n=1500)
+    for place, (layer, _) in enumerate(chosen):
+        pool = {(i, j) for i in range(layer - 1, layer + 2) for j in range(4)} - set(chosen)
+        seen = Counter(heads[place] for heads in many)
+        expect(
+            pool <= set(seen),
+            f"Some heads near layer {layer} never come: every head up to `reach` layers before and "
+            "after, both included, can be drawn.",
         )
-    return "Mean attention to what came next last time."
-
-
-@exercise("utils.heads.mean_ablate")
-def check_mean_ablate(mean_ablate) -> str:
-    """Random head outputs with all four axes of different size."""
-    random = torch.Generator().manual_seed(0)
-    for batch, heads in ((2, [1, 3]), (2, [3, 0]), (1, [2])):
-        z = torch.randn(batch, 5, 4, 3, generator=random)
-        others = [head for head in range(4) if head not in heads]
-
-        def put(values, where=(slice(None), slice(None), heads), z=z):
-            out = z.clone()
-            out[where] = values
-            return out
-
-        chosen = z[:, :, heads]
-        means = chosen.mean((0, 1), keepdim=True)
-        match(
-            mean_ablate(z, list(heads)),
-            put(means),
-            what=f"The activation of {batch} text{'s' * (batch > 1)} with heads {heads} ablated",
-            mistakes={
-                "Nothing has changed: assign the mean, and return the copy.": z,
-                "That is zero ablation: put each head's *mean* there.": put(0.0),
-                "Those are positions, not heads: the heads are the third axis of [batch, pos, "
-                "head, d_head].": put(z[:, heads].mean((0, 1), keepdim=True), (slice(None), heads)),
-                "Those are positions, not heads: the heads are the third axis.": put(
-                    0.0, (slice(None), heads)
-                ),
-                "BOS is left out of your mean. Here it counts: average over all positions.": put(
-                    z[:, 1:, heads].mean((0, 1), keepdim=True)
-                ),
-                "Only the first head is ablated.": put(
-                    means[:, :, :1], (slice(None), slice(None), heads[:1])
-                ),
-                "Only the last head is ablated: did the next one start from `z` again?": put(
-                    means[:, :, -1:], (slice(None), slice(None), heads[-1:])
-                ),
-                "Every head is ablated: leave those that are not in `heads` alone.": z.mean(
-                    (0, 1), keepdim=True
-                ).expand_as(z),
-                "It is turned round: the heads that are *not* in `heads` are ablated.": put(
-                    z[:, :, others].mean((0, 1), keepdim=True), (slice(None), slice(None), others)
-                ),
-                "The means went to other heads than they come from: `heads` need not be in "
-                "order.": put(means.flip(2)),
-                "You averaged over the batch only, so each position keeps its own mean. Average "
-                "over batch *and* positions.": put(chosen.mean(0, keepdim=True)),
-                "You averaged over positions only, so each text keeps its own mean. Average over "
-                "batch *and* positions.": put(chosen.mean(1, keepdim=True)),
-                "You averaged over d_head as well: the mean is a vector, not one number.": put(
-                    chosen.mean((0, 1, 3), keepdim=True)
-                ),
-                "The ablated heads share one mean: each has its own.": put(
-                    chosen.mean((0, 1, 2), keepdim=True)
-                ),
-                "You averaged over *all* heads: each ablated head takes its own mean.": put(
-                    z.mean((0, 1, 2), keepdim=True)
-                ),
-                "That is a sum over batch and positions: take the mean.": put(
-                    chosen.sum((0, 1), keepdim=True)
-                ),
-                "The mean is taken off. It should stand in the head's place.": put(chosen - means),
-                "The mean is added. It should stand in the head's place.": put(chosen + means),
-            },
+        expect(
+            max(seen.values()) < 1.7 * min(seen.values()),
+            "Some heads come much more often than others: draw evenly from all that are near.",
         )
-    return "Their mean in place of the chosen heads, and nothing else touched."
+    repeats = sum(bool(set(a) & set(b)) for a, b in zip(many, many[1:], strict=False))
+    expect(repeats > 100, "A head that was in one set may come in the next: start each set anew.")
+    return "Alike in number and layers, and nothing chosen among them."
 
 
-@exercise("utils.circuits.composition.copying_score")
-def check_copying_score(copying_score) -> str:
-    """Random factors; the answer is counted entry by entry."""
-    random = torch.Generator().manual_seed(3)
-    for n, d_model, d_head in ((7, 5, 3), (4, 6, 2)):
-        sizes = (n, d_model), (d_model, d_head), (d_head, d_model), (d_model, n)
-        W_E, W_V, W_O, W_U = (torch.randn(*size, generator=random) for size in sizes)
-        scores = W_E @ W_V @ W_O @ W_U
+def _sets(got) -> list[list[tuple[int, int]]]:
+    expect(
+        isinstance(got, list) and all(isinstance(heads, (list, tuple)) for heads in got),
+        "Return a list of sets, each a list of heads (layer, head).",
+    )
+    for head in (head for heads in got for head in heads):
+        expect(
+            isinstance(head, tuple)
+            and len(head) == 2
+            and all(isinstance(x, Integral) and not isinstance(x, bool) for x in head),
+            "A head is a tuple of two whole numbers, (layer, head); `.item()` makes a number of a "
+            "tensor.",
+        )
+    return [list(heads) for heads in got]
 
-        def shares(matrix: torch.Tensor, *, others: int = n - 1, own: int = 0, n=n):
-            return torch.tensor(
+
+@exercise("utils.circuits.induction.text_costs")
+def check_text_costs(text_costs) -> str:
+    """A random model, and texts with tokens that come again with and without their neighbour."""
+    for rows in (
+        [
+            [0, 3, 5, 2, 3, 5, 2, 6, 5, 3, 5, 1],
+            [0, 1, 4, 1, 2, 4, 1, 4, 2, 2, 2, 2],
+            [0, 2, 6, 4, 4, 6, 2, 6, 1, 3, 5, 2],
+        ],
+        [[0, 6, 6, 3, 1, 6, 3, 1, 5]],
+    ):
+        tokens = torch.tensor(rows)
+        model = _tiny(2, 3, seed=len(rows) + 8)
+        hooks = [_scaled(0, 0.0), _scaled(1, 2.0)]
+
+        def losses(hooks, tokens=tokens, model=model) -> Tensor:
+            with torch.no_grad():
+                logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
+            log_probs = logits - logits.exp().sum(-1, keepdim=True).log()
+            return -log_probs[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0]
+
+        intact, with_hooks = losses([]), losses(hooks)
+        added = with_hooks - intact
+
+        def mask(is_repeat, rows=rows) -> Tensor:
+            return torch.tensor([[is_repeat(ids, at) for at in range(1, len(ids))] for ids in rows])
+
+        def came(ids, at, *, upto=0) -> bool:
+            """The pair that ends at `at` ended somewhere before."""
+            return any(ids[i - 1 : i + 1] == ids[at - 1 : at + 1] for i in range(1, at + upto))
+
+        def by(masks: Tensor, of=added) -> Tensor:
+            return torch.stack(
                 [
-                    (sum(bool(matrix[i, j] < matrix[i, i]) for j in range(n)) + own) / others
-                    for i in range(n)
+                    torch.stack([each[m].mean(), each[~m].mean()])
+                    for each, m in zip(of, masks, strict=True)
                 ]
             )
 
-        each = shares(scores)
-        match(
-            copying_score(W_E, W_V, W_O, W_U),
-            each.mean(),
-            what=f"The score of {n} tokens",
-            mistakes={
-                "Rows and columns are swapped: a row is an *attended* token, and you compare along "
-                "it, over the tokens that it could raise.": shares(scores.T).mean(),
-                "The head is missing from your product: W_E @ W_V @ W_O @ W_U.": (
-                    shares(W_E @ W_U).mean()
-                ),
-                "You counted the token as beating itself.": shares(scores, own=1).mean(),
-                "You counted the token as beating itself, and divided by all tokens.": (
-                    shares(scores, others=n, own=1).mean()
-                ),
-                "You divided by the number of tokens; a token has one *other* fewer.": (
-                    shares(scores, others=n).mean()
-                ),
-                "That is a number of tokens, not a share of the others.": each.mean() * (n - 1),
-                "That is a sum over tokens: take the mean.": each.sum(),
-                "One share for each token: average them.": each,
-                "That is the share of tokens that come first. Count how many others each one "
-                "beats.": (each == 1).float().mean(),
-                "The sign is lost: a head may also *lower* a token's logit.": (
-                    shares(scores.abs()).mean()
-                ),
-                "That is the share of others that beat the token; turn it round.": 1 - each.mean(),
-                "That is the mean of the diagonal: a logit says little until it is compared with "
-                "the others in its row.": scores.diagonal().mean(),
-                "You compared each token's own logit with those of all rows: compare within its "
-                "row.": _beaten_anywhere(scores),
-            },
+        repeat = mask(came)
+        right = by(repeat)
+        in_any = set()
+        across = []
+        for ids in rows:
+            across.append([])
+            for pair in zip(ids[:-1], ids[1:], strict=True):
+                across[-1].append(pair in in_any)
+                in_any.add(pair)
+        got = text_costs(model, tokens, list(hooks))
+        expect(
+            not isinstance(got, (list, tuple, dict)),
+            "Return one tensor, [text, 2]: `torch.stack` makes it of a list.",
         )
-    return "0.5 is chance, 1.0 is a perfect copier."
-
-
-def _beaten_anywhere(scores: torch.Tensor) -> torch.Tensor:
-    n = len(scores)
-    off = scores[~torch.eye(n, dtype=torch.bool)]
-    return (off < scores.diagonal()[:, None]).double().mean()
-
-
-@exercise("utils.circuits.composition.k_composition")
-def check_k_composition(k_composition) -> str:
-    """Random matrices, one pair and then stacks of earlier heads."""
-    random = torch.Generator().manual_seed(0)
-    stack = torch.randn(3, 4, 4, generator=random)
-    W_QK = torch.randn(4, 4, generator=random)
-
-    def frobenius(matrix: torch.Tensor) -> torch.Tensor:
-        return matrix.pow(2).sum((-2, -1)).sqrt()
-
-    def score(product: torch.Tensor, W_OV: torch.Tensor) -> torch.Tensor:
-        return frobenius(product) / (frobenius(W_OV) * frobenius(W_QK))
-
-    def mistakes(W_OV: torch.Tensor) -> dict[str, torch.Tensor]:
-        right = W_QK @ W_OV.mT
-        spectral, nuclear = (
-            torch.linalg.matrix_norm(right, order)
-            / (torch.linalg.matrix_norm(W_OV, order) * torch.linalg.matrix_norm(W_QK, order))
-            for order in (2, "nuc")
-        )
-        return {
-            "W_OV is not transposed. Keys are on the right of W_QK, so what the earlier head wrote "
-            "comes in as W_OV.T.": score(W_QK @ W_OV, W_OV),
-            "That is Q-composition: the earlier head feeds the *query* side, on the left.": score(
-                W_OV @ W_QK, W_OV
+        pooled = torch.stack([added[repeat].mean(), added[~repeat].mean()])
+        mistakes = {
+            "Repeats and others are swapped: repeats come first.": right.flip(1),
+            "A token counts as a repeat where it came before *after the same token*. You count "
+            "every token that came before.": by(mask(lambda ids, at: ids[at] in ids[:at])),
+            "You look whether the *predecessor* came before. Both together must have.": by(
+                mask(lambda ids, at: ids[at - 1] in ids[: at - 1])
             ),
-            "That is the query side. For keys the product is W_QK @ W_OV.T.": score(
-                W_OV.mT @ W_QK, W_OV
+            "The first time counts as well: a pair is a repeat only where it came *earlier*.": by(
+                mask(
+                    lambda ids, at: (
+                        sum(ids[i - 1 : i + 1] == ids[at - 1 : at + 1] for i in range(1, len(ids)))
+                        > 1
+                    )
+                )
             ),
-            "The product is taken entry by entry: `@` multiplies matrices, `*` does not.": score(
-                W_QK * W_OV.mT, W_OV
+            "Off by one: entry `i` of the losses is about token `i + 1`, the second of pair "
+            "`i`.": by(repeat.roll(1, 1)),
+            "Off by one: entry `i` of the losses is about token `i + 1`, so it belongs to pair "
+            "`i`.": by(repeat.roll(-1, 1)),
+            "The order of the pair is lost: `b a` is no repeat of `a b`.": by(
+                mask(
+                    lambda ids, at: any(
+                        set(ids[i - 1 : i + 1]) == set(ids[at - 1 : at + 1]) for i in range(1, at)
+                    )
+                )
             ),
-            "The norms of the two matrices are missing below the line, so a head scores high just "
-            "for being large.": frobenius(right),
-            "The norms are squared: take the root.": score(right, W_OV) ** 2,
-            "Only one of the two norms is below the line.": frobenius(right) / frobenius(W_OV),
-            "Only one of the two norms stands below the line.": frobenius(right) / frobenius(W_QK),
-            "Below the line stands the sum of the two norms: multiply them.": frobenius(right)
-            / (frobenius(W_OV) + frobenius(W_QK)),
-            "That is the largest singular value. The Frobenius norm is the root of the sum of "
-            "squares.": spectral,
-            "That is the sum of the singular values. The Frobenius norm is the root of the sum of "
-            "squares.": nuclear,
+            "The sign: a cost is the loss with the hooks less that without.": -right,
+            "Those are the losses with the hooks: subtract the intact model's.": by(
+                repeat, with_hooks
+            ),
+            "Those are the intact model's losses: what do the hooks add?": by(repeat, intact),
+            "The hooks have no effect: use them while the model runs.": torch.zeros_like(right),
+            "You pooled the texts: return a row for each.": pooled,
+            "That is a sum over tokens: take the mean.": torch.stack(
+                [(added * repeat).sum(1), (added * ~repeat).sum(1)], dim=1
+            ),
+            "You divide by all tokens of the text: take the mean over each kind.": torch.stack(
+                [(added * repeat).mean(1), (added * ~repeat).mean(1)], dim=1
+            ),
+            "Texts and kinds are swapped: [text, 2].": right.T,
         }
+        if len(rows) > 1:
+            mistakes["Pairs of one text count in the next: start each text anew."] = by(
+                torch.tensor(across)
+            )
+        match(
+            got,
+            right,
+            what=f"The costs of {len(rows)} text{'s' * (len(rows) > 1)}",
+            mistakes=mistakes,
+        )
+        expect(
+            not got.requires_grad,
+            "The numbers are right, but gradients are kept: run the model within "
+            "`torch.no_grad()`.",
+        )
+    return "Repeats and the rest of each text, against the intact model."
 
-    single = k_composition(stack[0], W_QK)
-    right = score(W_QK @ stack[0].T, stack[0])
-    match(single, right, what="The score of one head", mistakes=mistakes(stack[0]))
-    stacked = score(W_QK @ stack.mT, stack)
-    total = stack.pow(2).sum().sqrt()
-    product = W_QK @ stack.mT
-    match(
-        k_composition(stack, W_QK),
-        stacked,
-        what="The scores of a stack of heads, [head],",
-        mistakes={
-            **mistakes(stack),
-            "For a stack of heads you take one norm over everything: take each over the last two "
-            "axes.": product.pow(2).sum().sqrt() / (total * frobenius(W_QK)),
-            "For a stack of heads the norm of W_OV runs over all of them: take it over the last "
-            "two axes.": frobenius(product) / (total * frobenius(W_QK)),
-            "One score for a whole stack of heads: keep them apart.": stacked.mean(),
-            "Only the first head of the stack is scored.": stacked[0],
-        },
+
+@investigation("shared_head", course=(16, 0))
+def check_shared_head(shared_head) -> str:
+    """The previous-token head that the expensive control draws hit."""
+    expect(
+        isinstance(shared_head, (tuple, list, Tensor)) and len(shared_head) == 2,
+        "Give one head, as a pair (layer, head), such as (18, 6).",
     )
-    match(
-        k_composition(stack[:1], W_QK),
-        stacked[:1],
-        what="The scores of a stack of one head, [1],",
-        mistakes={"A stack of one head keeps its axis.": stacked[0]},
+    expect(
+        all(isinstance(x, (Integral, Tensor)) and int(x) == x for x in shared_head),
+        "Give the layer and the head's number, two whole numbers.",
     )
-    return "How much of what the earlier head writes the later head's keys can read."
+    layer, head = (int(x) for x in shared_head)
+    expect((layer, head) != (0, 16), "Layer and head are swapped: the layer comes first.")
+    expect(
+        0 <= layer < 30 and 0 <= head < 9,
+        "There is no such head: layers are from 0 to 29, and heads from 0 to 8.",
+    )
+    expect(
+        (layer, head) not in [(18, 6), (17, 3), (17, 4), (17, 5), (18, 7)],
+        "That is one of the five induction heads, which are in no matched draw.",
+    )
+    expect(
+        15 <= layer <= 20,
+        "No matched draw has a head of that layer: look at what is in `draws`.",
+    )
+    expect(
+        (layer, head) == (16, 0),
+        "That head is not it. It may have shared expensive draws with the one you look for: are "
+        "*all* draws with it expensive, and what does it cost alone?",
+    )
+    return "All draws with it are expensive, and no other draw is."

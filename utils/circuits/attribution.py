@@ -32,7 +32,7 @@ from utils.guards import (
     layer_of,
     number,
 )
-from utils.heads import Head, ablated, by_layer, mean_ablate
+from utils.heads import Head, ablated, by_layer
 
 
 def _above_zero(value: Tensor, _: Mapping) -> str | None:
@@ -361,9 +361,10 @@ def effects_of_each_head(
     repeated.batch_repeat_interleave(n_heads)
 
     def without_one(z: Tensor, hook) -> Tensor:
-        copies = z.unflatten(0, (-1, n_heads))  # [batch, copy, pos, head, d_head]
-        each = [mean_ablate(copies[:, head], [head]) for head in range(n_heads)]
-        return torch.stack(each, dim=1).flatten(0, 1)
+        copies = z.unflatten(0, (-1, n_heads)).clone()  # [batch, copy, pos, head, d_head]
+        for head in range(n_heads):
+            copies[:, head, :, head] = copies[:, head, :, head].mean((0, 1))
+        return copies.flatten(0, 1)
 
     def measured(layer: int) -> Tensor:
         with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", without_one)]):

@@ -1,12 +1,12 @@
-"""Induction heads: the test sequence, the loss on it, and scores of attention patterns."""
+"""Induction heads: the test sequence, scores of attention, the cost of ablations, and controls."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.guards import axes, count, guarded
+from utils.guards import axes, count, filled, guarded
 
 
 def _above_specials(value: int, given: Mapping) -> str | None:
@@ -114,3 +114,154 @@ def induction_scores(
         seq_len: length of a half.
     """
     return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
+
+
+def _halves(value: Tensor, _: Mapping) -> str | None:
+    """BOS and two halves, each of two tokens at least."""
+    n_pos = value.shape[1]
+    fits = n_pos % 2 and n_pos >= 5 and len(value)
+    wanted = "give rows of BOS and two equal halves of two tokens or more"
+    return None if fits else f"has shape {tuple(value.shape)}: {wanted}"
+
+
+def _within_the_row(value: int, given: Mapping) -> str | None:
+    most = (given["tokens"].shape[1] + 1) // 2
+    return None if value <= most else f"is {value}: the repeat's first token has {most} before it"
+
+
+@guarded(tokens=(axes(2), _halves), back=(count(low=0), _within_the_row))
+def stripe_scores(
+    model, tokens: Int[Tensor, "batch pos"], *, back: int
+) -> Float[Tensor, "layer head"]:
+    """Each head's attention to the position `back` before the query, over queries in the repeat.
+
+    The mean over all rows and over the `seq_len` queries of the second half, from one forward
+    pass without gradients. With `back = seq_len - 1` it is the induction score of Olsson et al.,
+    2022 (arXiv 2209.11895), without the queries that have nothing to match.
+
+    Args:
+        tokens: BOS and two halves of `seq_len` tokens: 1 + 2 * seq_len positions.
+        back: how far before the query the key stands; 1 is the previous token.
+    """
+    seq_len = (tokens.shape[1] - 1) // 2
+    queries = torch.arange(seq_len + 1, 2 * seq_len + 1)
+    scores = torch.zeros(model.cfg.n_layers, model.cfg.n_heads)
+
+    def keep(pattern, hook):
+        scores[hook.layer()] = pattern[:, :, queries, queries - back].mean((0, 2))
+
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
+    with torch.no_grad():
+        model.run_with_hooks(tokens, fwd_hooks=[(name, keep) for name in names])
+    return scores
+
+
+@guarded(tokens=(axes(2), _halves), interventions=filled)
+def repeat_costs(
+    model, tokens: Int[Tensor, "batch pos"], interventions: Sequence[list]
+) -> Float[Tensor, "intervention batch"]:
+    """What each intervention adds to the loss on the repeat, in nats, row by row.
+
+    The loss of a row is its mean over the tokens of the second half, without the first of them,
+    which cannot be predicted. What is subtracted is the same row's loss in the intact model, which
+    runs once. No gradients are kept.
+
+    Args:
+        tokens: BOS and two equal halves.
+        interventions: for each a list of (hook's name, hook function), as `ablation_hooks` gives.
+    """
+    start = (tokens.shape[1] - 1) // 2 + 1
+
+    def loss(hooks):
+        with model.hooks(fwd_hooks=hooks):
+            each = model(tokens, return_type="loss", loss_per_token=True)
+        return each[:, start:].mean(1)
+
+    with torch.no_grad():
+        intact = loss([])
+        return torch.stack([loss(hooks) - intact for hooks in interventions])
+
+
+def _room(value: Sequence, given: Mapping) -> str | None:
+    """For every layer there are heads enough to stand in, whatever is drawn first."""
+    n_layers, n_heads, reach = given["n_layers"], given["n_heads"], given["reach"]
+    if len(set(value)) < len(value):
+        return "holds a head twice"
+    for layer, head in value:
+        if not (0 <= layer < n_layers and 0 <= head < n_heads):
+            return f"holds {(layer, head)}: the model has {n_layers} layers of {n_heads} heads"
+        near = range(max(0, layer - reach), min(n_layers, layer + reach + 1))
+        free = len(near) * n_heads - sum(other in near for other, _ in value)
+        if free < sum(abs(other - layer) <= 2 * reach for other, _ in value):
+            return f"leaves too few heads within {reach} layers of layer {layer} to stand in"
+    return None
+
+
+@guarded(
+    n=count(),
+    reach=count(low=0),
+    n_layers=count(),
+    n_heads=count(),
+    chosen=(filled, _room),
+)
+def matched_sets(
+    chosen: Sequence[tuple[int, int]],
+    n: int,
+    *,
+    reach: int,
+    n_layers: int,
+    n_heads: int,
+    generator: torch.Generator,
+) -> list[list[tuple[int, int]]]:
+    """`n` random sets of heads (layer, head), each a control for ablating the set `chosen`.
+
+    In each set every chosen head has one stand-in, in the order of `chosen`: drawn evenly from the
+    heads of the layers at most `reach` away from its own, not among the chosen, and no head twice.
+
+    Args:
+        chosen: the heads under test.
+        n_layers, n_heads: of the model; layers and heads count from 0.
+        generator: hand it to the random function, so that a seed gives the same sets again.
+    """
+    sets = []
+    for _ in range(n):
+        drawn = []
+        for layer, _ in chosen:
+            near = range(max(0, layer - reach), min(n_layers, layer + reach + 1))
+            pool = [(i, j) for i in near for j in range(n_heads)]
+            pool = [head for head in pool if head not in chosen and head not in drawn]
+            drawn.append(pool[torch.randint(len(pool), (1,), generator=generator).item()])
+        sets.append(drawn)
+    return sets
+
+
+def _both_kinds(value: Tensor, _: Mapping) -> str | None:
+    """Every text has a pair of tokens that comes again, and one that does not."""
+    for ids in value.tolist():
+        pairs = list(zip(ids, ids[1:], strict=False))
+        if len(set(pairs)) in (0, len(pairs)):
+            return "holds a text in which no pair of neighbours comes twice: take longer ones"
+    return None
+
+
+@guarded(tokens=(axes(2), filled, _both_kinds))
+def text_costs(model, tokens: Int[Tensor, "text pos"], hooks: list) -> Float[Tensor, "text kind=2"]:
+    """What hooks add to the loss of each text, in nats a token: on repeats, and on all others.
+
+    A token is a repeat if it and its predecessor stood side by side earlier in the text, in this
+    order. The first token is never predicted, and counts nowhere. No gradients are kept.
+
+    Args:
+        tokens: texts of one length.
+        hooks: pairs of a hook's name and its function, as `ablation_hooks` gives.
+    """
+    with torch.no_grad():
+        intact = model(tokens, return_type="loss", loss_per_token=True)
+        with model.hooks(fwd_hooks=hooks):
+            added = model(tokens, return_type="loss", loss_per_token=True) - intact
+    costs = []
+    for ids, each in zip(tokens.tolist(), added, strict=True):
+        pairs = list(zip(ids[:-1], ids[1:], strict=True))
+        repeat = torch.tensor([pair in pairs[:i] for i, pair in enumerate(pairs)])
+        costs.append(torch.stack([each[repeat].mean(), each[~repeat].mean()]))
+    return torch.stack(costs)
