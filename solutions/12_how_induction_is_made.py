@@ -17,7 +17,12 @@
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.1 · Induction heads](11_induction_heads.ipynb) | **Next:** [1.3 · Who moves the name](13_direct_logit_attribution.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
 #
-# **Time** 60 minutes. **Needs** lesson 1.1: induction heads.
+# **Time** 60 minutes, and 50 for *Going deeper*. **Needs** lesson 1.1: induction heads, ablation.
+# **Runs** in about a minute on a laptop's processor.
+#
+# A toy model (two layers, attention alone) was trained on sequences in which something comes twice. Below, two of its
+# heads read the letters a to l twice. A row is a position, and bright is where the head looks from there. Drag the slider to
+# step 0, and then to the right: when does each stripe appear?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -31,3 +36,959 @@ if not root.exists():
 if not (root / "utils" / "lesson.py").exists():
     sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
 runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
+
+# %%
+import contextlib
+import io
+import json
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from utils import plots
+from utils.checks import lesson_12
+from utils.checks.predict import outcome, predict
+from utils.circuits import figures
+from utils.circuits.composition import own_token_rank
+from utils.circuits.induction import induction_scores, loss_by_half, repeated_tokens
+from utils.heads import ablated, head_name, random_heads, top_heads
+from utils.lesson import claim
+from utils.models import load
+
+toys = root / "data" / "induction"
+
+
+def load_toy(name: str):
+    """One of the toys in `data/induction`; `load` says a line for each."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return load(toys / name, device="cpu")
+
+
+TOY = {"d_vocab": 65, "bos": 0, "n_special": 1}
+letters = repeated_tokens(12, batch=8, **TOY, generator=torch.Generator().manual_seed(3))
+steps, seen = [], {"L0H1": [], "L1H3": []}
+for folder in sorted((toys / "two_layer").iterdir()):
+    steps.append(int(folder.name.removeprefix("step_")))
+    with torch.no_grad():
+        _, cache = load_toy(f"two_layer/{folder.name}").run_with_cache(letters)
+    for layer, h in [(0, 1), (1, 3)]:
+        seen[head_name((layer, h))].append(cache["pattern", layer][:, h].mean(0))
+figures.training_slider(
+    {name: torch.stack(patterns) for name, patterns in seen.items()},
+    steps=steps,
+    tokens=["BOS", *"abcdefghijkl", *"abcdefghijkl"],
+    title="Two heads in training: when does each stripe appear?",
+)
+
+# %% [markdown]
+# L0H1 looks at the token before: it is a **previous-token head**. L1H3 is an **induction head**: from the second `e` it looks
+# at the first `f`, so at what came next last time.
+#
+# ## 1. When is it learned?
+#
+# *Predict first:* what does the loss on the second half do over these 4,000 steps of training?
+
+# %%
+predict(
+    "12.curve",
+    "Over the training, the loss on the second half falls",
+    choices=["in a steady slope", "in one step, and is flat before", "in a slope, then in a step"],
+)
+
+# %%
+log = json.loads((toys / "log.json").read_text())
+at = log["two_layer"]["step"]
+loss_at = dict(zip(at, log["two_layer"]["loss_repeat"], strict=True))
+slope, step_down = loss_at[0] - loss_at[1000], loss_at[1000] - loss_at[1400]
+outcome(
+    "12.curve",
+    "in a steady slope"
+    if step_down < slope
+    else "in a slope, then in a step"
+    if slope > 0.5
+    else "in one step, and is flat before",
+)
+plots.lines(
+    {
+        "two layers": log["two_layer"]["loss_repeat"],
+        "one layer (control)": log["one_layer"]["loss_repeat"],
+    },
+    at=at,
+    title="What does the loss on the repeat do?",
+    x="training step",
+    y="loss on the repeat (nats)",
+)
+
+# %% [markdown]
+# Up to step 1,000 both models go down a slope, from **4.4** to **3.3** nats. Then the two-layer model falls to **0.75** within
+# 400 steps, and the one-layer model never does. Olsson and colleagues (2022) saw this **phase change** in
+# language models of two and more layers, and not in models of one.
+#
+# How much of this was arranged? The settings of the training were tuned until the change came within minutes: Adam's
+# `eps` is 0.1 instead of the usual 1e-8, since otherwise all four heads of layer 1 became induction heads. One setting that was tried
+# learned to repeat with neither kind of head, by our scores. The seed was not chosen, and three seeds all show the
+# step, between steps 1,200 and 1,700.
+
+# %% tags=["numbers"]
+claim("loss on the repeat at step 0", loss_at[0], text=4.4, within=0.1)
+claim("loss on the repeat at step 1000", loss_at[1000], text=3.3, within=0.1)
+claim("loss on the repeat at step 1400", loss_at[1400], text=0.75, within=0.05)
+assert min(log["one_layer"]["loss_repeat"]) > 2.8
+of_seeds = json.loads((toys / "seeds.json").read_text())
+for seed in (0, 1, 2):
+    change_at = of_seeds[f"two_layer, seed {seed}"]["phase_change"]
+    assert 1200 <= change_at["begin"] < change_at["end"] <= 1700
+
+# %% [markdown]
+# ## 2. The hypothesis, drawn
+#
+# The text so far holds `e f`, and now comes `e` again. The induction head must look at `f`. But how does it find `f`,
+# which looks nothing like `e`?
+
+# %%
+figures.diagram(
+    boxes={
+        "e": (0, 0),
+        "f": (2, 0),
+        "e again": (5, 0),
+        "previous-token head<br>at f, layer 0": (2, 1.3),
+        "induction head<br>at e again, layer 1": (5, 2.6),
+        "logit of f": (5, 3.9),
+    },
+    arrows=[
+        ("e", "previous-token head<br>at f, layer 0", "value: I am e"),
+        ("f", "previous-token head<br>at f, layer 0", "query"),
+        (
+            "previous-token head<br>at f, layer 0",
+            "induction head<br>at e again, layer 1",
+            "KEY: e came before",
+        ),
+        ("f", "induction head<br>at e again, layer 1", "value: I am f"),
+        ("e again", "induction head<br>at e again, layer 1", "query: I am e"),
+        ("induction head<br>at e again, layer 1", "logit of f", "copy"),
+    ],
+    marked=["previous-token head<br>at f, layer 0"],
+    title="The circuit: the key of f says which token came before f",
+)
+
+# %% [markdown]
+# Two kinds of product of weights carry this story (Elhage and colleagues, 2021).
+#
+# - **QK circuit**, `W_Q @ W_K.T`: which query likes which key. It decides where a head looks.
+# - **OV circuit**, `W_V @ W_O`: what a head does with a token that it looks at. It decides what the head writes.
+#
+# When a later head's key is made of what an earlier head wrote, the two **compose**: this is K-composition. The drawing
+# makes two predictions that can be read from weights:
+#
+# 1. **Matching.** A query made of a token's embedding fits a key made of *the same* token's embedding, after the previous-token
+#    head's OV circuit has moved it.
+# 2. **Copying.** The OV circuit of an induction head raises the logit of the very token that it looks at.
+#
+# Both say: in some table [token, token], the diagonal is large. `own_token_rank(table)` scores that without caring for units. It
+# is the mean share of the other columns that the diagonal entry beats: 0.5 is chance, 1.0 is perfect.
+#
+# ### Exercise 1 · the circuit from the weights (12 minutes, medium)
+#
+# Score all 16 pairs of heads. You will need `model.W_E` [token, d_model], `model.W_Q[layer, head]`, `W_K` and `W_V` [d_model, d_head],
+# `model.W_O[layer, head]` [d_head, d_model] and `model.W_U` [d_model, token]. Vectors are rows: `x @ W`.
+
+
+# %% tags=["exercise:utils.circuits.composition.circuit_tables"]
+def circuit_tables():
+    pass
+
+
+# %% tags=["check"]
+circuit_tables = lesson_12.check_circuit_tables(circuit_tables)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Two loops, over readers and senders. In the matching table, rows come from
+# `embedded @ W_Q` of the reader. Columns come from what the sender makes of the same embeddings.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `moved = embedded @ W_V[0, sender] @ W_O[0, sender]`. Norm it, make keys with `W_K[1, reader]`, and score
+# `queries @ keys.T`. Copying needs no sender: `embedded @ W_V[1, reader] @ W_O[1, reader] @ W_U`.
+#
+# </details>
+
+# %%
+toy = load_toy("two_layer/step_04000")
+matching, copying = circuit_tables(toy, own_token_rank)
+senders, readers = ([head_name((layer, h)) for h in range(4)] for layer in (0, 1))
+table = torch.cat([matching, copying[None]])
+plots.heatmap(
+    table,
+    rows=[*(f"matching through {name}" for name in senders), "copying"],
+    columns=readers,
+    title="Which pairs match, and which heads copy? (chance is 0.5)",
+    x="reader",
+    y="",
+    text="values",
+)
+
+# %% [markdown]
+# Matching works through L0H1 and through no other head, for three readers: L1H1, L1H2 and L1H3. Two of the three also copy, L1H2 and L1H3.
+# So the weights name one circuit: L0H1 feeds L1H2 and L1H3. L1H1 matches and does not copy. What does it do? Weights cannot say whether a
+# head is used at all. That takes a run.
+
+# %% tags=["numbers"]
+assert matching[1, 1:].min() > 0.95 and matching[[0, 2, 3]].max() < 0.6 and matching[1, 0] < 0.6
+assert copying[2:].min() > 0.95 and copying[:2].max() < 0.5
+for number, of in (("00000", "untrained"),):
+    for scores in circuit_tables(load_toy(f"two_layer/step_{number}"), own_token_rank):
+        assert 0.3 < scores.min() and scores.max() < 0.7, of
+
+# %% [markdown]
+# ## 3. The largest entry
+#
+# A second score asks how much of what an earlier head writes the later head's keys can read, whatever the tokens are. It is the size of the
+# product beside the sizes of its factors:
+#
+# `|W_QK @ W_OV.T| / (|W_QK| |W_OV|)`, where `|.|` is the root of the sum of squares.
+#
+# TransformerLens has it for all pairs. The same toy before training is the baseline: random matrices of this shape
+# score about 0.13.
+
+# %%
+composition = toy.all_composition_scores("K").scores[0, :, 1].detach()
+untrained = load_toy("two_layer/step_00000").all_composition_scores("K").scores[0, :, 1].detach()
+plots.heatmap(
+    {"trained": composition, "untrained (baseline)": untrained},
+    rows=senders,
+    columns=readers,
+    title="K-composition: which pair has the largest entry?",
+    x="reader",
+    y="sender",
+    text="values",
+)
+
+# %% [markdown]
+# The largest entry is L0H3 with L1H1. It is three times the baseline, and larger than both pairs of the circuit.
+#
+# *Predict first:* take what L0H3 writes out of all keys of layer 1. The loss on the repeat is 0.4 nats now. By how
+# much does it rise?
+
+# %%
+predict(
+    "12.largest",
+    "Without L0H3 in the keys of layer 1, the loss on the repeat rises by about",
+    choices=["0 nats", "1 nat", "4 nats"],
+)
+
+# %% [markdown]
+# Ablating the whole head would not be that test. It takes the head's output from the keys, and also from the queries, the
+# values, the residual stream and every later layer. We want to change **one input of one layer**. That takes
+# two steps. The first: what has to be *added* to the residual stream so that a head's output is gone?
+#
+# ### Exercise 2 · what takes a head out (5 minutes, easy)
+#
+# Write it as mean ablation in lesson 1.1: instead of its output the head gives its mean. A head's output in the
+# stream is `z @ W_O`, where `z` is the activation `blocks.L.attn.hook_z`, [batch, pos, head, d_head].
+
+
+# %% tags=["exercise:utils.circuits.composition.removal"]
+def removal():
+    pass
+
+
+# %% tags=["check"]
+removal = lesson_12.check_removal(removal)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# `_, cache = model.run_with_cache(tokens, names_filter="blocks.3.attn.hook_z")` keeps one activation.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The stream holds `z @ W_O` and should hold `z.mean((0, 1)) @ W_O`. Add the difference.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 3 · one input, and nothing else (15 minutes, hard)
+#
+# This is the method of the lesson, a **path patch**: change what the *keys* of some layers are made of, and leave their queries, their values and the
+# stream as they are. In TransformerBridge each of the three has an input of its own: `blocks.L.attn.k.hook_in` holds what `W_K` is applied
+# to, [batch, pos, d_model]. It comes *after* the layer's norm. Key heads, their groups and the rotation by
+# position all come later, so you need not care for them.
+#
+# Write a function that returns hooks. Then anybody can run the model under them: `with model.hooks(fwd_hooks=hooks): ...`.
+
+
+# %% tags=["exercise:utils.circuits.composition.path_hooks"]
+def path_hooks():
+    pass
+
+
+# %% tags=["check"]
+path_hooks = lesson_12.check_path_hooks(path_hooks)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# First a run without hooks, which keeps `blocks.L.hook_resid_pre` for every layer. Then make each layer's new input:
+# `model.blocks[layer].ln1(stream + change)`. The hook has only to return it.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A hook is a function of `(activation, hook)`, and `hook.layer()` is the layer at which it is called. A function made in a loop
+# looks up the loop's variable when it *runs*: by then it holds the last layer.
+#
+# </details>
+
+# %%
+toy_tokens = repeated_tokens(23, batch=64, **TOY, generator=torch.Generator().manual_seed(5))
+
+
+@torch.no_grad()
+def measure(model, tokens, heads, hooks=()) -> tuple[torch.Tensor, torch.Tensor]:
+    """Under `hooks`: induction score of each of `heads`, and loss on the repeat of each row."""
+    kept = [f"blocks.{layer}.attn.hook_pattern" for layer in {layer for layer, _ in heads}]
+    with model.hooks(fwd_hooks=list(hooks)):
+        logits, cache = model.run_with_cache(tokens, names_filter=kept)
+    scores = [induction_scores(cache["pattern", i], tokens.shape[1] // 2)[h] for i, h in heads]
+    rows = zip(logits.split(1), tokens.split(1), strict=True)
+    losses = torch.tensor([loss_by_half(*row)[1] for row in rows])
+    return torch.stack(scores).cpu(), losses
+
+
+readers_of_toy = [(1, h) for h in range(4)]
+toy_scores, toy_losses = measure(toy, toy_tokens, readers_of_toy)
+toy_cost, size, toy_rows = {}, {}, []
+for h in range(4):
+    change = removal(toy, toy_tokens, (0, h))
+    size[h] = change[:, 1:].norm(dim=-1).mean().item()  # BOS aside
+    for into in "kqv":
+        hooks = path_hooks(toy, toy_tokens, change, layers=[1], into=into)
+        after = measure(toy, toy_tokens, readers_of_toy, hooks)[1]
+        toy_cost[h, into] = (after - toy_losses).mean().item()
+    costs = [f"{toy_cost[h, into]:+.2f}" for into in "kqv"]
+    toy_rows.append([senders[h], f"{composition[h].max():.2f}", f"{size[h]:.2f}", *costs])
+largest = toy_cost[3, "k"]
+outcome("12.largest", "0 nats" if largest < 0.3 else "1 nat" if largest < 2 else "4 nats")
+plots.table(
+    toy_rows,
+    columns=[
+        "sender",
+        "largest K-composition",
+        "size of what it writes",
+        "added loss: out of the keys",
+        "of the queries",
+        "of the values",
+    ],
+)
+
+# %% [markdown]
+# The pair with the largest entry does nothing: without L0H3 in the keys, the loss does not move. Without L0H1 in the keys, and only there, it rises by
+# **3.7** nats, to what the first half costs. In the queries or values L0H1 is not needed; without it there
+# the loss even falls a little. So on the toy the drawing holds, arrow by arrow.
+#
+# Why is the largest entry empty? The third column tells. L0H3 writes vectors of length **0.02**, where L0H1 writes **0.73**. A composition score divides
+# by the sizes of the matrices, and `own_token_rank` ignores sizes too. So both can single out a pair that hardly
+# speaks. The untrained baseline could not tell you, and neither could random matrices. A run can.
+
+# %% tags=["numbers"]
+assert composition.argmax() == 3 * 4 + 1 and 0.12 < untrained.mean() < 0.14
+assert 2.5 < composition[3, 1] / untrained.mean() < 3.5 and composition[3, 1] > composition[1].max()
+assert abs(toy_losses.mean() - 0.4) < 0.1
+assert abs(toy_cost[3, "k"]) < 0.02
+claim("L0H1 out of the keys, nats", toy_cost[1, "k"], text=3.7, within=0.2)
+assert -0.3 < toy_cost[1, "q"] < 0 and -0.3 < toy_cost[1, "v"] < 0
+assert max(abs(toy_cost[h, into]) for h in (0, 2, 3) for into in "kqv") < 0.05
+claim("size of what L0H3 writes", size[3], text=0.02, within=0.005)
+claim("size of what L0H1 writes", size[1], text=0.73, within=0.05)
+
+# %% [markdown]
+# ## 4. The same question to SmolLM2
+#
+# In lesson 1.1 you found five induction heads in SmolLM2, and one head without which all five lose the trail: L16H0, a previous-token head. But its
+# ablation changed everything after layer 16. Does L16H0 really reach them *through their keys*?
+#
+# One caution. In this model three query heads share one key head. L17H3, L17H4 and L17H5 have the same keys, and
+# so have L18H6 and L18H7. So these are two independent readers of keys, and not five.
+#
+# First the weights: which earlier heads can the keys of L18H6 read? The weights of each layer's norm are
+# multiplied into the matrices, as the heads read the stream through it.
+
+# %%
+from transformer_lens import FactoredMatrix
+from transformer_lens.utilities.matrix import composition_scores
+
+model = load()
+cfg = model.cfg
+TOP = [(18, 6), (17, 3), (17, 4), (17, 5), (18, 7)]  # lesson 1.1's induction heads
+group = cfg.n_heads // cfg.n_key_value_heads
+with torch.no_grad():
+    ln1 = torch.stack([block.ln1.weight for block in model.blocks])[:, None, :, None]
+    W_Q, W_O = ln1 * model.W_Q, model.W_O  # [layer, head, ...]
+    W_K, W_V = ((ln1 * w).repeat_interleave(group, dim=1) for w in (model.W_K, model.W_V))
+
+
+@torch.no_grad()
+def readable(reader) -> torch.Tensor:
+    """K-composition of every earlier head with `reader`, [layer, head]."""
+    OV = FactoredMatrix(W_V[: reader[0]], W_O[: reader[0]])
+    return composition_scores(OV, FactoredMatrix(W_K[reader], W_Q[reader].mT)).cpu()
+
+
+rows = []
+for reader in [(18, 6), (17, 3)]:
+    found = readable(reader).reshape(reader[0], cfg.n_heads)
+    named = [f"{head_name(head)} {found[head]:.2f}" for head in top_heads(found, 6)]
+    rows.append([head_name(reader), *named, f"{found.median():.2f}"])
+plots.table(rows, columns=["reader", *"123456", f"median of {found.numel()} or more"])
+
+# %% [markdown]
+# The keys of layer 17's heads read L16H0 far more than any other head. Those of layer 18 read two: L17H8, at **0.18**, and L16H0, at **0.16**.
+# The rest, from the third to the sixth, are near the median. You know from the toy what such a table is worth before a run.
+#
+# *Predict first:* take L16H0's output out of the **keys of layers 17 and 18**, and out of nothing else. Beside ablating the
+# head everywhere, that will cost
+
+# %%
+predict(
+    "12.path",
+    "L16H0 out of the keys of layers 17 and 18 only: beside ablating the whole head, the repeat gets",
+    choices=["much less bad", "about as bad", "worse"],
+)
+
+# %%
+SMOL = {"d_vocab": cfg.d_vocab, "bos": model.tokenizer.bos_token_id, "n_special": 17}
+fresh = repeated_tokens(50, batch=4, **SMOL, generator=torch.Generator().manual_seed(1))
+fresh = fresh.to(cfg.device)
+change = removal(model, fresh, (16, 0))
+runs = {"nothing": measure(model, fresh, TOP)}
+with ablated(model, [(16, 0)]):
+    runs["L16H0 everywhere"] = measure(model, fresh, TOP)
+for into, name in (("k", "keys"), ("q", "queries"), ("v", "values")):
+    hooks = path_hooks(model, fresh, change, layers=[17, 18], into=into)
+    runs[f"L16H0, {name} of 17 and 18"] = measure(model, fresh, TOP, hooks)
+hooks = path_hooks(model, fresh, removal(model, fresh, (17, 8)), layers=[18])
+runs["L17H8, keys of 18"] = measure(model, fresh, TOP, hooks)
+
+
+def added(name: str) -> tuple[float, float]:
+    """Added loss on the repeat, paired by row, and its standard error."""
+    cost = runs[name][1] - runs["nothing"][1]
+    return cost.mean().item(), (cost.std() / len(cost) ** 0.5).item()
+
+
+ratio = added("L16H0, keys of 17 and 18")[0] / added("L16H0 everywhere")[0]
+outcome("12.path", "worse" if ratio > 1.1 else "about as bad" if ratio > 0.8 else "much less bad")
+plots.table(
+    [
+        [
+            name,
+            *(f"{score:.2f}" for score in scores),
+            f"{losses.mean():.1f}",
+            "{:+.1f} ({:.1f})".format(*added(name)),
+        ]
+        for name, (scores, losses) in runs.items()
+    ],
+    columns=["taken out", *map(head_name, TOP), "loss on the repeat", "added, paired (SE)"],
+)
+
+# %% [markdown]
+# This closes the case, arrow by arrow. With L16H0 out of two layers' keys the induction score of all five heads is below 0.05,
+# and the loss on the repeat goes from **3.0** to **11** nats. Out of the queries or the values it costs less than
+# 1 nat. So L16H0 acts through the keys, as drawn.
+#
+# It is even *worse* than losing the head everywhere, and *Going deeper* asks why. And L17H8, which layer 18 reads most by its weights, matters as
+# well: out of layer 18's keys, it takes most of the attention of L18H7 with it. In layer 18, two heads feed the keys.
+
+# %% tags=["numbers"]
+with torch.no_grad():
+    every = [(layer, h) for layer in range(cfg.n_layers) for h in range(cfg.n_heads)]
+    all_scores = measure(model, fresh, every)[0].view(cfg.n_layers, cfg.n_heads)
+assert set(top_heads(all_scores, 5)) == set(TOP)
+claim("K-composition of L17H8 and L18H6", readable((18, 6)).view(18, 9)[17, 8], text=0.18, within=0.01)
+claim("K-composition of L16H0 and L18H6", readable((18, 6)).view(18, 9)[16, 0], text=0.16, within=0.01)
+assert readable((18, 6)).flatten().topk(3).values[2] < 0.07 < 0.14 < readable((17, 3)).max()
+assert readable((17, 3)).flatten().topk(2).values[1] < 0.07
+claim("loss on the repeat", runs["nothing"][1].mean(), text=3.0, within=0.4)
+claim("L16H0 out of the keys, loss", runs["L16H0, keys of 17 and 18"][1].mean(), text=11, within=1)
+assert runs["L16H0, keys of 17 and 18"][0].max() < 0.05
+assert ratio > 1.15
+for name in ("queries", "values"):
+    assert added(f"L16H0, {name} of 17 and 18")[0] < 1
+assert runs["L17H8, keys of 18"][0][4] < 0.4 * runs["nothing"][0][4]
+assert runs["L17H8, keys of 18"][0][0] < 0.7 * runs["nothing"][0][0]
+assert runs["L17H8, keys of 18"][0][1:4].equal(runs["nothing"][0][1:4])
+
+# %% [markdown]
+# ## 5. Audit: would any change of that size do it?
+#
+# Queries and values are two controls. Here is a third, which is often shown: the other eight heads of layer 16, each taken out of the same keys.
+
+# %%
+few = fresh[:2]
+plain = measure(model, few, TOP)[1].mean()
+out_of_keys, length = [], []
+for h in range(cfg.n_heads):
+    change = removal(model, few, (16, h))
+    length.append(change[:, 1:].norm(dim=-1).mean().item())
+    hooks = path_hooks(model, few, change, layers=[17, 18])
+    out_of_keys.append((measure(model, few, TOP, hooks)[1].mean() - plain).item())
+plots.table(
+    [[f"L16H{h}", f"{out_of_keys[h]:+.2f}"] for h in range(cfg.n_heads)],
+    columns=["taken out of the keys of 17 and 18", "added loss on the repeat"],
+)
+
+# %% [markdown]
+# It looks like the perfect control: same layer, same keys, same method, and eight of eight cost little. *Before you read
+# on*: what does it not rule out? Print `length`, which the cell above measured too.
+#
+# L16H0 writes vectors two to six times as long as the other heads do. A rival explanation still stands: a change that large disturbs the keys, whatever it
+# says. To rule that out, the control has to be as large.
+#
+# ### Exercise 4 · a control of the same size (5 minutes, easy)
+
+
+# %% tags=["exercise:utils.circuits.composition.size_matched"]
+def size_matched():
+    pass
+
+
+# %% tags=["check"]
+size_matched = lesson_12.check_size_matched(size_matched)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Draw with `torch.randn(change.shape, generator=generator)`: then all directions are equally likely.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `x.norm(dim=-1, keepdim=True)` is the length at each position, [batch, pos, 1]. Divide by the random vector's length, and
+# multiply by that of `change`.
+#
+# </details>
+
+# %%
+draw = torch.Generator().manual_seed(2)
+change, as_large = removal(model, few, (16, 0)), []
+for _ in range(5):
+    hooks = path_hooks(model, few, size_matched(change, generator=draw), layers=[17, 18])
+    as_large.append((measure(model, few, TOP, hooks)[1].mean() - plain).item())
+kinds = {"L16H0": out_of_keys[:1], "the 8 other heads": out_of_keys[1:], "random, as large": as_large}
+plots.bars(
+    {name: sum(costs) / len(costs) for name, costs in kinds.items()},
+    dots={name: costs for name, costs in kinds.items() if len(costs) > 1},
+    title="Changes in the keys of layers 17 and 18: does size alone do it?",
+    y="added loss on the repeat (nats)",
+)
+
+# %% [markdown]
+# Random changes of L16H0's size cost less than a tenth of what L16H0 costs. So it is what L16H0 says that the keys need, and not the size of
+# the change. Among the other heads L16H2 costs most, still far less than L16H0.
+
+# %% tags=["numbers"]
+assert 2 < length[0] / max(length[1:]) and 5 < length[0] / min(length[1:]) < 7
+assert max(as_large) < 0.1 * out_of_keys[0] and max(out_of_keys[1:]) < 0.25 * out_of_keys[0]
+assert out_of_keys[1:].index(max(out_of_keys[1:])) == 1
+
+# %% [markdown]
+# ## Going deeper: an unknown circuit in ten ablations
+#
+# `data/induction/unknown` holds one more toy of the same kind. It was trained with a seed that had been fixed before anybody looked, and its heads are nowhere
+# in this lesson. You get its loss on the repeat with any set of heads ablated, ten times.
+#
+# ### Investigation · name its circuit (12 minutes, medium)
+#
+# Which head of layer 0 says which token came before, and which heads of layer 1 do induction? An induction head is one
+# that can carry the repeat, at least in part, without the other heads of layer 1. Give a list of (layer, head).
+#
+# Mind that heads can stand in for each other. If two heads do the same, then without *one* of them little is lost.
+
+# %%
+calls: list = []
+
+
+def loss_without(*heads) -> float:
+    """Loss on the repeat of the unknown toy without these heads, such as `(0, 1), (1, 2)`."""
+    if len(calls) == 10:
+        raise RuntimeError("Ten ablations are used up. Run this cell again for a new budget.")
+    calls.append(heads)
+    unknown = load_toy("unknown")
+    with torch.no_grad(), ablated(unknown, heads):
+        return loss_by_half(unknown(toy_tokens), toy_tokens)[1]
+
+
+with torch.no_grad():
+    half_losses = loss_by_half(load_toy("unknown")(toy_tokens), toy_tokens)
+print("intact: first half {:.2f}, repeat {:.2f} nats".format(*half_losses))
+
+# %% tags=["answer:unknown_circuit"]
+### BEGIN SOLUTION
+for h in range(4):  # which head of layer 0?
+    print(f"without L0H{h}: {loss_without((0, h)):.2f}")
+for h in range(4):  # of layer 1, each head as the only one that is left
+    print(f"L1H{h} alone: {loss_without(*((1, i) for i in range(4) if i != h)):.2f}")
+unknown_circuit = [(0, 3), (1, 1), (1, 2), (1, 3)]
+### END SOLUTION
+
+# %% tags=["check"]
+unknown_circuit = lesson_12.check_unknown_circuit(unknown_circuit)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Four calls find the head of layer 0, or fewer: you may ablate two heads at once.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# In layer 1, ablate three heads at a time. What can the one that is left do alone?
+#
+# </details>
+
+# %% [markdown] tags=["solution-only"]
+# Ablated one by one, the heads of layer 1 cost **0.3**, **0.8**, **2.2** and **0.5** nats. The first looks like one more induction head and is none: left alone
+# it carries nothing. The last looks weak and is one. Ablating heads one by one finds what is *necessary*; leaving
+# them alone finds what is *sufficient*. With redundant heads the two differ.
+
+# %% tags=["numbers"]
+unknown = load_toy("unknown")
+
+
+def unknown_loss(heads) -> float:
+    with torch.no_grad(), ablated(unknown, heads):
+        return loss_by_half(unknown(toy_tokens), toy_tokens)[1]
+
+
+in_layer_1 = [(1, h) for h in range(4)]
+single = [unknown_loss([head]) - half_losses[1] for head in in_layer_1]
+claim("unknown toy without L1H0, added", single[0], text=0.3, within=0.04)
+claim("unknown toy without L1H1, added", single[1], text=0.8, within=0.1)
+claim("unknown toy without L1H2, added", single[2], text=2.2, within=0.2)
+claim("unknown toy without L1H3, added", single[3], text=0.5, within=0.06)
+alone = [unknown_loss([other for other in in_layer_1 if other != head]) for head in in_layer_1]
+nothing_left = unknown_loss(in_layer_1)
+assert [loss < nothing_left - 0.4 for loss in alone] == [False, True, True, True]
+assert abs(alone[0] - nothing_left) < 0.1
+in_layer_0 = [unknown_loss([(0, h)]) - half_losses[1] for h in range(4)]
+assert in_layer_0[3] > 3 and max(in_layer_0[:3]) < 0.1
+assert set(unknown_circuit) == {(0, 3), (1, 1), (1, 2), (1, 3)}
+
+# %% [markdown]
+# ## Going deeper: why is the path worse than the whole head?
+#
+# Take L16H0 out of two layers' keys, and the repeat costs more than with the whole head ablated. How can less be
+# worse? When a head is ablated, everything after it is computed anew, and may make up for the loss. A path patch holds
+# the stream as it was.
+#
+# One candidate are the MLPs right behind the head. So ablate the head, and hold the outputs of the MLPs of layers 16 and 17 at what they were in the
+# intact run. L16H4, whose ablation costs nothing, is the control.
+
+# %%
+mlps = [f"blocks.{layer}.hook_mlp_out" for layer in (16, 17)]
+with torch.no_grad():
+    _, intact = model.run_with_cache(fresh, names_filter=mlps)
+
+
+def hold(activation, hook):
+    return intact[hook.name]
+
+
+held = {}
+for head in [(16, 0), (17, 8), (16, 4)]:
+    with ablated(model, [head]):
+        free = measure(model, fresh, TOP)[1] - runs["nothing"][1]
+        fixed = measure(model, fresh, TOP, [(name, hold) for name in mlps])[1] - runs["nothing"][1]
+    held[head] = (free, fixed)
+plots.table(
+    [
+        [head_name(head), f"{free.mean():+.1f}", f"{fixed.mean():+.1f}"]
+        for head, (free, fixed) in held.items()
+    ],
+    columns=["ablated", "added loss", "added loss, MLPs of 16 and 17 held"],
+)
+
+# %% [markdown]
+# The MLPs do make up for a part. With their outputs held, ablating L16H0 costs **9** nats instead of **6**. The case of L17H8 is the more telling.
+# Ablated, it costs next to nothing (**0.3** nats), and one might conclude that its high composition score is empty, as in the toy. With the
+# MLPs held it costs **3** nats: it was needed, and an MLP stood in for it. This is called
+# **self-repair** (lesson 1.3 meets it again). "Ablating it costs nothing" does not say that a head does nothing.
+
+# %% tags=["numbers"]
+claim("L16H0 ablated, nats", held[16, 0][0].mean(), text=6, within=0.7)
+claim("L16H0 ablated, MLPs held, nats", held[16, 0][1].mean(), text=9, within=1)
+claim("L17H8 ablated, nats", held[17, 8][0].mean(), text=0.3, within=0.04)
+claim("L17H8 ablated, MLPs held, nats", held[17, 8][1].mean(), text=3, within=0.4)
+
+# %% [markdown]
+# ## Going deeper: do the induction heads of SmolLM2 copy?
+#
+# In the toy the induction heads raise the logit of the token that they look at. In SmolLM2 one can score this from the weights
+# as well: embeddings, a head's OV circuit, the unembedding, `own_token_rank`. There are two traps.
+#
+# - **Tied weights.** Embedding and unembedding are the same matrix here. So a head that passed its input on *unchanged* would score
+#   almost 1. That is the reference, and not 0.5.
+# - **Which embedding?** No head of layer 17 meets the raw embedding. MLP 0 rewrites it first (lesson 00). The embedding plus what MLP 0 makes of
+#   it is called the **effective embedding**.
+#
+# Both are scores of weights. The third measure is taken in the running model: how far does a head's own output raise the logit
+# of the right next token?
+#
+# ### Exercise 5 · the direct effect of every head (15 minutes, medium)
+#
+# What a head writes at a position goes through the final norm and the unembedding, among much else. The norm divides by one number for each
+# position, `ln_final.hook_scale`, and multiplies by a weight for each coordinate. With that number held, logits are a sum over all that was written, and
+# each head has its own summand, the **direct effect**. Lesson 1.3 builds on it.
+
+
+# %% tags=["exercise:utils.circuits.composition.direct_copying"]
+def direct_copying():
+    pass
+
+
+# %% tags=["check"]
+direct_copying = lesson_12.check_direct_copying(direct_copying)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# With halves of length n, the second half stands at positions n+1 to 2n. What is written at positions n+1 to 2n-1 is for the tokens at n+2 to
+# 2n.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Turn it round: the direction that raises the right logit is `W_U[:, token] - W_U.mean(1)`, times the norm's weight, divided by
+# the scale. The effect is the dot product of `z @ W_O` with it.
+#
+# </details>
+
+# %%
+test_tokens, others = (
+    repeated_tokens(50, batch=8, **SMOL, generator=torch.Generator().manual_seed(seed)).to(cfg.device)
+    for seed in (4, 5)
+)
+unrepeated = torch.cat([others[:, :51], test_tokens[:, 51:]], dim=1)  # the same second half
+late = range(17, cfg.n_layers)
+effect = direct_copying(model, test_tokens, late) - direct_copying(model, unrepeated, late)
+effect, spread = effect.mean(0).cpu(), (effect.std(0) / len(effect) ** 0.5).cpu()
+
+sample = torch.randint(17, cfg.d_vocab, (200,), generator=torch.Generator().manual_seed(6))
+sample = sample.to(cfg.device)
+with torch.no_grad():
+    raw = model.W_E[sample]
+    effective = raw + model.blocks[0].mlp(model.blocks[0].ln2(raw[None]))[0]
+    unembed = (model.ln_final.weight[:, None] * model.W_U)[:, sample]
+
+
+@torch.no_grad()
+def rank_of_heads(embedding) -> dict:
+    """Own-token rank of each head's OV circuit, and of none at all."""
+    x = embedding / embedding.pow(2).mean(-1, keepdim=True).sqrt()
+    ranks = {
+        (layer, h): own_token_rank((x @ W_V[layer, h]) @ (W_O[layer, h] @ unembed))
+        for layer in range(cfg.n_layers)
+        for h in range(cfg.n_heads)
+    }
+    return ranks | {"unchanged": own_token_rank(x @ unembed)}
+
+
+by_raw, by_effective = rank_of_heads(raw), rank_of_heads(effective)
+shown = [*TOP, (23, 2), (23, 7), (23, 0), (29, 1), (29, 0)]
+rows = [
+    [
+        head_name(head),
+        f"{by_raw[head]:.2f}",
+        f"{by_effective[head]:.2f}",
+        f"{effect[head[0] - 17, head[1]]:+.2f} ({spread[head[0] - 17, head[1]]:.2f})",
+    ]
+    for head in shown
+]
+rows.append(["passed on unchanged", f"{by_raw['unchanged']:.2f}", f"{by_effective['unchanged']:.2f}", ""])
+ranks = {"raw": by_raw, "effective": by_effective}
+middle = {
+    name: torch.tensor([by[head] for head in every_head]).median().item()
+    for every_head in [[key for key in by_raw if key != "unchanged"]]
+    for name, by in ranks.items()
+}
+rows.append(["median of all 270 heads", f"{middle['raw']:.2f}", f"{middle['effective']:.2f}", ""])
+plots.table(
+    rows,
+    columns=[
+        "head",
+        "rank, raw embedding",
+        "rank, effective embedding",
+        "direct effect on the repeated token, minus unrepeated (SE)",
+    ],
+)
+
+# %% [markdown]
+# Read the last column first, since it is measured in the running model. Of the five, L18H6 (**0.18**) and L18H7 (**0.13**) raise the logit of the right token. The three of
+# layer 17 hardly do; none of the other heads of layers 17 and 18 does. The effective embedding agrees: the two of layer 18 rank high,
+# and those of layer 17 are near chance. So two of five copy directly. The other three must act through later layers, if
+# they copy at all: this measure cannot see it.
+#
+# The raw score says other things, and they are wrong. By it L23H0 copies worse than chance (**0.36**), though with the effective embedding it is near-perfect.
+# And L29H1 scores as high as passing the input on unchanged. It does pass it on: it looks mostly at its own position, and amplifies what
+# the stream already says there. That is an echo of the answer. Its direct effect is the largest of all, and it is no induction
+# head.
+
+# %% tags=["numbers"]
+of = {head: effect[head[0] - 17, head[1]].item() for head in every if head[0] >= 17}
+claim("direct effect of L18H6", of[18, 6], text=0.18, within=0.025)
+claim("direct effect of L18H7", of[18, 7], text=0.13, within=0.02)
+assert max(of[head] for head in [(17, 3), (17, 4), (17, 5)]) < 0.04 < 0.08 < min(of[18, 6], of[18, 7])
+assert max(abs(v) for head, v in of.items() if head[0] <= 18 and head not in TOP) < 0.02
+assert of[18, 7] > 6 * spread[1, 7] and of[18, 6] > 6 * spread[1, 6]
+assert min(by_effective[18, 6], by_effective[18, 7]) > 0.8
+assert max(by_effective[17, h] for h in (3, 4, 5)) < 0.65
+claim("raw rank of L23H0", by_raw[23, 0], text=0.36, within=0.05)
+assert by_effective[23, 0] > 0.97 and by_raw[29, 1] > 0.98 and by_raw["unchanged"] > 0.98
+assert by_effective[29, 1] < 0.65 and max(of, key=of.get) == (29, 1)
+with torch.no_grad():
+    _, cache = model.run_with_cache(fresh, names_filter="blocks.29.attn.hook_pattern")
+assert cache["pattern", 29][:, 1].diagonal(0, dim1=-2, dim2=-1)[:, 51:].mean() > 0.75
+assert all_scores[29, 1] < 0.05
+
+# %% [markdown]
+# ## Going deeper: who reads L16H0?
+#
+# Exercise 1 on the real model: let L16H0 move the effective embedding, and score matching for all 117 later heads. Positions are left
+# out: this model rotates queries and keys, and here both stand at the same place.
+
+# %%
+with torch.no_grad():
+    x = effective / effective.pow(2).mean(-1, keepdim=True).sqrt()
+    moved = x @ W_V[16, 0] @ W_O[16, 0]
+    moved = moved / moved.pow(2).mean(-1, keepdim=True).sqrt()
+    reads = {
+        (layer, h): own_token_rank((x @ W_Q[layer, h]) @ (moved @ W_K[layer, h]).T)
+        for layer in late
+        for h in range(cfg.n_heads)
+    }
+order = sorted(reads, key=reads.get, reverse=True)
+plots.table(
+    [[i + 1, head_name(head), f"{reads[head]:.2f}"] for i, head in enumerate(order[:8])],
+    columns=["place", "reader", "matching through L16H0"],
+)
+
+# %% [markdown]
+# The five induction heads have the first five places. Is this an independent discovery, "from the weights alone"? It is not: we asked who reads L16H0 because ablation had
+# pointed at it. And the sixth place is the control: L18H8 matches as well as the five do, since it shares their key head. It does no induction, with a score below 0.05. Its
+# value for the circuit is zero, and the weights do not say so.
+
+# %% tags=["numbers"]
+assert set(order[:5]) == set(TOP) and order[5] == (18, 8) and len(order) == 117
+assert reads[18, 8] > 0.93 > 0.9 > reads[order[6]]
+assert all_scores[18, 8] < 0.05
+
+# %% [markdown]
+# ## Going deeper: what does one layer learn?
+#
+# The one-layer toy ends at **3.0** nats on the repeat, well below the first half (**4.0**). Is that induction? Induction compares the *current* token with earlier ones. So replace
+# the current token by a random one. `data/induction/README.md` has the measurement: the two-layer model loses **3.7** nats by it, and the one-layer
+# model **0.11**. It has learned which tokens are in the context, and at which distances copies
+# tend to be. That is worth a nat, and it is not induction.
+
+# %% tags=["numbers"]
+last = {name: {key: column[-1] for key, column in log[name].items()} for name in log}
+claim("one layer, repeat", last["one_layer"]["loss_repeat"], text=3.0, within=0.1)
+claim("one layer, first", last["one_layer"]["loss_first"], text=4.0, within=0.1)
+claim("two layers, wrong current token", last["two_layer"]["current_token"], text=3.7, within=0.1)
+claim("one layer, wrong current token", last["one_layer"]["current_token"], text=0.11, within=0.01)
+
+# %% [markdown]
+# ## What you found
+
+# %% tags=["results"]
+in_keys = added("L16H0, keys of 17 and 18")[0]
+plots.table(
+    [
+        (
+            "toy: matching through the previous-token head",
+            f"{matching[1, 2:].mean():.2f}",
+            f"{matching[[0, 2, 3]][:, 2:].max():.2f} at most through others",
+            "yes (two-layer attention-only models, Elhage et al.)",
+        ),
+        (
+            "toy: L0H1 out of the keys, added nats",
+            f"{toy_cost[1, 'k']:+.1f}",
+            f"{toy_cost[1, 'q']:+.1f} queries, {toy_cost[1, 'v']:+.1f} values",
+            "",
+        ),
+        (
+            "toy: the largest K-composition, out of the keys",
+            f"{toy_cost[3, 'k']:+.2f}",
+            f"{untrained.mean():.2f} untrained, {composition.max():.2f} trained",
+            "",
+        ),
+        (
+            "SmolLM2: L16H0 out of two layers' keys, added nats",
+            f"{in_keys:+.1f}",
+            f"{max(as_large):+.1f} at most, random of that size",
+            "",
+        ),
+        (
+            "SmolLM2: the same, queries and values",
+            f"{added('L16H0, queries of 17 and 18')[0]:+.1f}, "
+            f"{added('L16H0, values of 17 and 18')[0]:+.1f}",
+            f"{in_keys:+.1f} keys",
+            "",
+        ),
+        (
+            "SmolLM2: induction heads that copy directly",
+            "2 of 5",
+            "0 of the 13 other heads of layers 17 and 18",
+            "most of them (language models up to 13B, Olsson et al.)",
+        ),
+        (
+            "a sudden step in training",
+            f"{step_down:.1f} nats in 400 steps",
+            "none with one layer",
+            "the same (models of 2 to 40 layers, Olsson et al.)",
+        ),
+    ],
+    columns=["", "here", "control", "paper"],
+)
+
+# %% [markdown]
+# ## Questions to discuss
+#
+# 1. With L16H0 out of layer 17's keys alone, or layer 18's keys alone, which heads fail? Is one of the two layers enough?
+# 2. A change of the same vectors at *shuffled positions* is a harder control than random ones. What does it
+#    leave in the keys, and what does it add? Try it.
+# 3. Ablation said that L17H8 hardly matters, and the path patch that it does. Which of the two would you report?
+#
+# ## Common mistakes
+#
+# - Reading the largest entry of a table of normalised scores as the strongest connection.
+# - A control that is smaller than the effect's cause: other heads that write less.
+# - Holding a copying score against 0.5 where embedding and unembedding are tied.
+# - Ablating heads one by one where several do the same.
+#
+# ## Where this breaks
+#
+# A path patch puts the model into a state that no text brings about: keys of one past, and queries of another. The path here is the *direct* one;
+# L16H0 also reaches layer 18 through layer 17 and the MLPs between. The composition scores leave out the rotation and the norm's division. And all
+# of it is measured on random tokens.
+#
+# ## Further reading
+#
+# - Elhage et al. (2021), *A Mathematical Framework for Transformer Circuits*
+# - Olsson et al. (2022), *In-context Learning and Induction Heads*, arXiv 2209.11895
+# - Wang et al. (2022), path patching in *Interpretability in the Wild*, arXiv 2211.00593
+# - Singh et al. (2024), *What needs to go right for an induction head?*, arXiv 2404.07129
+# - McGrath et al. (2023), *The Hydra Effect: Emergent Self-repair in Language Model Computations*, arXiv 2307.15771
+#
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.1 · Induction heads](11_induction_heads.ipynb) | **Next:** [1.3 · Who moves the name](13_direct_logit_attribution.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
+
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
+show_progress("12")
