@@ -148,7 +148,7 @@ def _matching(
     found = torch.zeros(n_heads, n_heads)
     for sender, reader in itertools.product(range(n_heads), repeat=2):
         moved = x @ (w["W_V"][early, sender] @ w["W_O"][early, sender]) if through else x
-        moved = _normed(moved) if second and through else moved
+        moved = _normed(moved) if second else moved
         asks, answers = (moved, x) if swapped else (moved if both else x, moved)
         table = (asks @ w["W_Q"][late, reader]) @ (answers @ w["W_K"][late, reader]).T
         found[sender, reader] = _uneven(table.T if turned else table)
@@ -202,9 +202,7 @@ def check_removal(removal) -> str:
             "The sign: to take the output out, add its mean *minus* it.": (own - mean) @ out,
             "That leaves nothing in its place (zero ablation): leave the head's mean.": -own @ out,
             "That is what the head writes. What takes it out, and leaves its mean?": own @ out,
-            "That is the mean alone: the head's own output must go.": (
-                mean.expand_as(own) @ out
-            ),
+            "That is the mean alone: the head's own output must go.": (mean.expand_as(own) @ out),
             "The mean runs over the batch only: take it over positions too.": (
                 (own.mean(0, keepdim=True) - own) @ out
             ),
@@ -218,11 +216,10 @@ def check_removal(removal) -> str:
             ),
             "That is another head's W_O.": (mean - own) @ W_O[layer, (number + 1) % 4],
         }
-        if number < 3:
-            other = z[:, :, layer]
-            mistakes["Layer and number are swapped: a head is (layer, number)."] = (
-                (other.mean((0, 1)) - other) @ W_O[layer, layer]
-            )
+        other = z[:, :, layer]
+        mistakes["You took the layer for the head's number: a head is (layer, number)."] = (
+            other.mean((0, 1)) - other
+        ) @ W_O[layer, layer]
         match(
             removal(model, tokens, head),
             (mean - own) @ out,
@@ -237,109 +234,114 @@ def check_path_hooks(path_hooks) -> str:
     """Logits under the hooks, against keys, queries and values that are made by hand."""
     model = _grouped_model(3)
     for into, layers, batch in (("k", [1, 2], 2), ("q", [2], 1), ("v", [2, 1], 2), ("k", [0], 3)):
-        tokens = _random_tokens(model, batch, 7, seed=batch)
-        random = torch.Generator().manual_seed(batch + 10)
-        change = torch.randn(batch, 7, model.cfg.d_model, generator=random)
-        cache = _cached(model, tokens)
-        streams = [cache[f"blocks.{layer}.hook_resid_pre"] for layer in range(3)]
-
-        def under(hooks, tokens=tokens):
-            with torch.no_grad(), model.hooks(fwd_hooks=hooks):
-                return model(tokens)
-
-        def by_hand(normed, where=None, inputs=into):
-            """Logits where `normed` of a layer makes the inputs of each layer in `where`."""
-            made = {
-                f"blocks.{layer}.attn.hook_{letter}": _projected(
-                    model, normed(layer), layer=layer, letter=letter
-                )
-                for layer in (layers if where is None else where)
-                for letter in inputs
-            }
-            return under([(name, _giving(value)) for name, value in made.items()])
-
-        def right(layer, streams=streams, change=change):
-            return _rms(model, streams[layer] + change, layer)
-
-        def live(layers=layers, change=change, into=into):
-            """Each layer's stream is that of the changed run."""
-            seen = {}
-
-            def keep(stream, hook):
-                seen[hook.layer()] = stream + change
-
-            def give(own, hook):
-                layer = hook.layer()
-                return _projected(model, _rms(model, seen[layer], layer), layer=layer, letter=into)
-
-            hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in layers]
-            return under([*hooks, *((f"blocks.{i}.attn.hook_{into}", give) for i in layers)])
-
-        whole = under([(f"blocks.{i}.hook_resid_pre", _adding(change)) for i in layers])
-        mistakes = {
-            "Nothing changes under your hooks: does each function `return` the new input, and is "
-            "each hook's name right?": under([]),
-            "The whole layer reads the changed stream, and passes it on: only one input may.": (
-                whole
-            ),
-            "The change is added after the norm. It belongs to the stream, before the norm.": (
-                by_hand(lambda i: _rms(model, streams[i], i) + change)
-            ),
-            "The layer's norm is missing: heads read the stream through it.": by_hand(
-                lambda i: streams[i] + change
-            ),
-            "The norm's weights are missing: `model.blocks[layer].ln1` is the whole norm.": by_hand(
-                lambda i: _rms(model, streams[i] + change, i, weight=False)
-            ),
-            "The change is subtracted: add it.": by_hand(
-                lambda i: _rms(model, streams[i] - change, i)
-            ),
-            "The input is made of the change alone: add it to the stream.": by_hand(
-                lambda i: _rms(model, change, i)
-            ),
-            "That is the stream before the *next* layer: take `hook_resid_pre` of the reading "
-            "layer.": by_hand(lambda i: _rms(model, _after(cache, i) + change, i)),
-            "Queries, keys and values all read the changed stream: only `into` may.": by_hand(
-                right, inputs="qkv"
-            ),
-            "Every layer gets the *last* layer's input: did the hook look up its layer in a loop's "
-            "variable, which has moved on?": by_hand(lambda i: right(layers[-1])),
-            "Every layer gets the first layer's input: each has a stream of its own.": by_hand(
-                lambda i: right(layers[0])
-            ),
-            "Only one of the layers is changed: give a hook for each.": by_hand(
-                right, where=layers[:1]
-            ),
-            "Only one of the layers changes: give a hook for each.": by_hand(
-                right, where=layers[-1:]
-            ),
-            "A later layer reads the stream that the earlier one's hook has changed. Take every "
-            "stream from a run without hooks.": live(),
-        }
-        for letter in {"q", "k", "v"} - {into}:
-            mistakes[f"With `into={into!r}` it is {letter!r} that changes: use the argument."] = (
-                by_hand(right, inputs=letter)
-            )
-        hooks = path_hooks(model, tokens, change, layers=layers, into=into)
-        expect(
-            isinstance(hooks, (list, tuple))
-            and all(
-                isinstance(each, (tuple, list))
-                and len(each) == 2
-                and isinstance(each[0], str)
-                and callable(each[1])
-                for each in hooks
-            ),
-            "Return a list of pairs: a hook's name and its function.",
-        )
-        got = under(list(hooks))
-        match(got, by_hand(right), what=f"With into={into!r}, logits", mistakes=mistakes)
-        still = path_hooks(model, tokens, torch.zeros_like(change), layers=layers, into=into)
-        expect(
-            torch.allclose(under(list(still)), under([]), atol=1e-5),
-            "With a change of zeros the logits should stay as they are, and they do not.",
-        )
+        _examine_path_hooks(path_hooks, model, into=into, layers=layers, batch=batch)
     return "One input of the chosen layers, and nothing else."
+
+
+def _examine_path_hooks(path_hooks, model, *, into: str, layers: list[int], batch: int) -> None:
+    tokens = _random_tokens(model, batch, 7, seed=batch)
+    random = torch.Generator().manual_seed(batch + 10)
+    change = torch.randn(batch, 7, model.cfg.d_model, generator=random)
+    cache = _cached(model, tokens)
+    streams = [cache[f"blocks.{layer}.hook_resid_pre"] for layer in range(3)]
+
+    def under(hooks):
+        with torch.no_grad(), model.hooks(fwd_hooks=hooks):
+            return model(tokens)
+
+    def by_hand(normed, where=tuple(layers), inputs=into):
+        """Logits where `normed` of a layer makes the inputs of each layer in `where`."""
+        made = {
+            f"blocks.{layer}.attn.hook_{letter}": _projected(
+                model, normed(layer), layer=layer, letter=letter
+            )
+            for layer in where
+            for letter in inputs
+        }
+        return under([(name, _giving(value)) for name, value in made.items()])
+
+    def right(layer):
+        return _rms(model, streams[layer] + change, layer)
+
+    def live():
+        """Each layer's stream is that of the changed run."""
+        seen = {}
+
+        def keep(stream, hook):
+            seen[hook.layer()] = stream + change
+
+        def give(own, hook):
+            layer = hook.layer()
+            return _projected(model, _rms(model, seen[layer], layer), layer=layer, letter=into)
+
+        hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in layers]
+        return under([*hooks, *((f"blocks.{i}.attn.hook_{into}", give) for i in layers)])
+
+    whole = under([(f"blocks.{i}.hook_resid_pre", _adding(change)) for i in layers])
+    mistakes = {
+        "Nothing changes under your hooks: does each function `return` the new input, and is "
+        "each hook's name right?": under([]),
+        "The whole layer reads the changed stream, and passes it on: only one input may.": (whole),
+        "The change is added after the norm. It belongs to the stream, before the norm.": (
+            by_hand(lambda i: _rms(model, streams[i], i) + change)
+        ),
+        "The layer's norm is missing: heads read the stream through it.": by_hand(
+            lambda i: streams[i] + change
+        ),
+        "The norm's weights are missing: `model.blocks[layer].ln1` is the whole norm.": by_hand(
+            lambda i: _rms(model, streams[i] + change, i, weight=False)
+        ),
+        "The change is subtracted: add it.": by_hand(lambda i: _rms(model, streams[i] - change, i)),
+        "The input is made of the change alone: add it to the stream.": by_hand(
+            lambda i: _rms(model, change, i)
+        ),
+        "That is the stream before the *next* layer: take `hook_resid_pre` of the reading "
+        "layer.": by_hand(lambda i: _rms(model, _after(cache, i) + change, i)),
+        "Queries, keys and values all read the changed stream: only `into` may.": by_hand(
+            right, inputs="qkv"
+        ),
+        "Every layer gets the *last* layer's input: did the hook look up its layer in a loop's "
+        "variable, which has moved on?": by_hand(lambda i: right(layers[-1])),
+        "Every layer gets the first layer's input: each has a stream of its own.": by_hand(
+            lambda i: right(layers[0])
+        ),
+        "Only one of the layers is changed: give a hook for each.": by_hand(
+            right, where=layers[:1]
+        ),
+        "Only one of the layers changes: give a hook for each.": by_hand(right, where=layers[-1:]),
+        "A later layer reads the stream that the earlier one's hook has changed. Take every "
+        "stream from a run without hooks.": live(),
+    }
+    for letter in {"q", "k", "v"} - {into}:
+        mistakes[f"With `into={into!r}` it is {letter!r} that changes: use the argument."] = (
+            by_hand(right, inputs=letter)
+        )
+    hooks = path_hooks(model, tokens, change, layers=layers, into=into)
+    expect(
+        isinstance(hooks, (list, tuple))
+        and all(
+            isinstance(each, (tuple, list))
+            and len(each) == 2
+            and isinstance(each[0], str)
+            and callable(each[1])
+            for each in hooks
+        ),
+        "Return a list of pairs: a hook's name and its function.",
+    )
+    try:
+        got = under(list(hooks))
+    except Exception as error:
+        why = (str(error).splitlines() or ["no message"])[0].rstrip(".")
+        raise Wrong(
+            f"The model does not run under your hooks: {why}. Look at their names, and at the "
+            "shape of what they return."
+        ) from error
+    match(got, by_hand(right), what=f"With into={into!r}, logits", mistakes=mistakes)
+    still = path_hooks(model, tokens, torch.zeros_like(change), layers=layers, into=into)
+    expect(
+        torch.allclose(under(list(still)), under([]), atol=1e-5),
+        "With a change of zeros the logits should stay as they are, and they do not.",
+    )
 
 
 def _rms(model, stream: torch.Tensor, layer: int, *, weight: bool = True) -> torch.Tensor:
@@ -363,6 +365,38 @@ def _giving(value: torch.Tensor):
 
 def _adding(change: torch.Tensor):
     return lambda own, hook: own + change
+
+
+@investigation("rivals_left", course={"b", "e"})
+def check_rivals_left(answer) -> str:
+    """Letters, in any container or in one string."""
+    letters = {each for each in answer if not (isinstance(each, str) and each in ", ")}
+    expect(
+        bool(letters) and all(isinstance(each, str) for each in letters),
+        'Give the letters of the rivals that are left, such as {"a", "c"}.',
+    )
+    letters = {each.strip().lower() for each in letters}
+    expect(letters <= set("abcde"), "The rivals are called a, b, c, d and e.")
+    expect(
+        "a" not in letters,
+        "Rival a says that *any* head of layer 16 would do it. Eight others have been tried.",
+    )
+    expect(
+        "c" not in letters,
+        "Rival c says that even a change of next to nothing breaks the keys. Some heads of the "
+        "table are just that.",
+    )
+    expect(
+        "d" not in letters,
+        "Rival d is about ways through other layers. Your hooks add the change to the stream that "
+        "the keys read, and hold all between as it was.",
+    )
+    expect(
+        "b" in letters,
+        "A rival is missing. Compare the last column of L16H0 with that of the other heads.",
+    )
+    expect("e" in letters, "A rival is missing. On what kind of text was all this measured?")
+    return "Two are left: one to be settled now, and one to be remembered."
 
 
 @exercise("utils.circuits.composition.size_matched")
@@ -444,83 +478,89 @@ def check_direct_copying(direct_copying) -> str:
     """Random weights; each head's effect on a logit worked out one by one."""
     model = _grouped_model(4, d_vocab=11)
     for batch, half, layers in ((2, 4, [2, 0]), (1, 3, [1]), (3, 4, [0, 1, 2])):
-        tokens = _random_tokens(model, batch, 1 + 2 * half, seed=batch + half)
-        cache = _cached(model, tokens)
-        scale, W_U = cache["ln_final.hook_scale"], model.W_U.detach()
-        weight = model.ln_final.weight.detach()
-
-        def raised(layer, *, scaled=True, weighted=True, baseline=True, cache=cache, scale=scale):
-            """Logits that each head writes at each position, [batch, pos, head, d_vocab]."""
-            z = cache[f"blocks.{layer}.attn.hook_z"]
-            written = torch.stack(
-                [z[:, :, head] @ model.W_O[layer, head].detach() for head in range(4)], dim=2
-            )
-            written = written / scale[:, :, None] if scaled else written
-            logits = (written * weight if weighted else written) @ W_U
-            return logits - logits.mean(-1, keepdim=True) if baseline else logits
-
-        def picked(start=half + 1, stop=2 * half, shift=1, tokens=tokens, layers=layers, **how):
-            """[batch, pos, layer, head]: the logit of the token `shift` places on."""
-            each = [raised(layer, **how) for layer in layers]
-            return torch.stack(
-                [
-                    torch.stack(
-                        [
-                            torch.stack([e[row, at, :, token] for e in each])
-                            for at in range(start, stop)
-                            for token in [tokens[row, at + shift]]
-                        ]
-                    )
-                    for row in range(len(tokens))
-                ]
-            )
-
-        each = picked()
-        right = each.mean(1)
-        match(
-            direct_copying(model, tokens, layers),
-            right,
-            what=f"The effects in {batch} text{'s' * (batch > 1)} of layers {layers}",
-            mistakes={
-                "Off by one: what is written at a position raises the logit of the *next* token.": (
-                    picked(shift=0).mean(1)
-                ),
-                "Off by one: all positions of the second half, each on its own token.": picked(
-                    stop=2 * half + 1, shift=0
-                ).mean(1),
-                "The first half is counted too: only the second half can repeat.": picked(
-                    start=0
-                ).mean(1),
-                "The first half is counted as well: only the second half can repeat.": picked(
-                    start=1
-                ).mean(1),
-                "One position too early: the last token of the first half is not in the repeat.": (
-                    picked(start=half).mean(1)
-                ),
-                "The first position of the second half is left out: what it writes is for the "
-                "second token, and counts.": picked(start=half + 2).mean(1),
-                "The mean over the vocabulary is not taken off: a head may raise all logits.": (
-                    picked(baseline=False).mean(1)
-                ),
-                "The final norm's scale is missing: divide by `ln_final.hook_scale`.": picked(
-                    scaled=False
-                ).mean(1),
-                "The final norm's weight is missing: multiply by `model.ln_final.weight`.": picked(
-                    weighted=False
-                ).mean(1),
-                "The final norm is missing altogether: its scale, and its weight.": picked(
-                    scaled=False, weighted=False
-                ).mean(1),
-                "That is a sum over positions: take the mean.": each.sum(1),
-                "One number for each position: take the mean over positions.": each,
-                "The batch is gone: keep a row for each text, so that rows can be paired.": (
-                    right.mean(0)
-                ),
-                "The axes are in another order: [batch, layer, head].": right.transpose(0, 1),
-                "The heads are summed: keep them apart.": right.sum(-1),
-            },
-        )
+        _examine_direct_copying(direct_copying, model, batch=batch, half=half, layers=layers)
     return "What each head itself does for the next token."
+
+
+def _examine_direct_copying(
+    direct_copying, model, *, batch: int, half: int, layers: list[int]
+) -> None:
+    tokens = _random_tokens(model, batch, 1 + 2 * half, seed=batch + half)
+    cache = _cached(model, tokens)
+    scale, W_U = cache["ln_final.hook_scale"], model.W_U.detach()
+    weight = model.ln_final.weight.detach()
+
+    def raised(layer, *, scaled=True, weighted=True, baseline=True):
+        """Logits that each head writes at each position, [batch, pos, head, d_vocab]."""
+        z = cache[f"blocks.{layer}.attn.hook_z"]
+        written = torch.stack(
+            [z[:, :, head] @ model.W_O[layer, head].detach() for head in range(4)], dim=2
+        )
+        written = written / scale[:, :, None] if scaled else written
+        logits = (written * weight if weighted else written) @ W_U
+        return logits - logits.mean(-1, keepdim=True) if baseline else logits
+
+    def picked(start=half + 1, stop=2 * half, shift=1, **how):
+        """[batch, pos, layer, head]: the logit of the token `shift` places on."""
+        each = [raised(layer, **how) for layer in layers]
+        return torch.stack(
+            [
+                torch.stack(
+                    [
+                        torch.stack([e[row, at, :, token] for e in each])
+                        for at in range(start, stop)
+                        for token in [tokens[row, at + shift]]
+                    ]
+                )
+                for row in range(len(tokens))
+            ]
+        )
+
+    each = picked()
+    right = each.mean(1)
+    match(
+        direct_copying(model, tokens, layers),
+        right,
+        what=f"The effects in {batch} text{'s' * (batch > 1)} of layers {layers}",
+        mistakes={
+            "Off by one: what is written at a position raises the logit of the *next* token.": (
+                picked(shift=0).mean(1)
+            ),
+            "Off by one: all positions of the second half, each on its own token.": picked(
+                stop=2 * half + 1, shift=0
+            ).mean(1),
+            "The first half is counted too: only the second half can repeat.": picked(start=0).mean(
+                1
+            ),
+            "The first half is counted as well: only the second half can repeat.": picked(
+                start=1
+            ).mean(1),
+            "One position too early: the last token of the first half is not in the repeat.": (
+                picked(start=half).mean(1)
+            ),
+            "The first position of the second half is left out: what it writes is for the "
+            "second token, and counts.": picked(start=half + 2).mean(1),
+            "The mean over the vocabulary is not taken off: a head may raise all logits.": (
+                picked(baseline=False).mean(1)
+            ),
+            "The final norm's scale is missing: divide by `ln_final.hook_scale`.": picked(
+                scaled=False
+            ).mean(1),
+            "The final norm's weight is missing: multiply by `model.ln_final.weight`.": picked(
+                weighted=False
+            ).mean(1),
+            "The final norm is missing altogether: its scale, and its weight.": picked(
+                scaled=False, weighted=False
+            ).mean(1),
+            "That is a sum over positions: take the mean.": each.sum(1),
+            "One number for each position: take the mean over positions.": each,
+            "The batch is gone: keep a row for each text, so that rows can be paired.": (
+                right.mean(0)
+            ),
+            "The axes are in another order: [batch, layer, head].": right.transpose(0, 1),
+            "The heads are summed: keep them apart.": right.sum(-1),
+        },
+    )
 
 
 # ---- The unknown circuit ------------------------------------------------------------------------
