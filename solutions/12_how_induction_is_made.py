@@ -366,10 +366,10 @@ removal = lesson_12.check_removal(removal)
 # %% [markdown]
 # ### Exercise 3 · one input, and nothing else (15 minutes, hard)
 #
-# This is the method of the lesson, a **path patch**: change what the *keys* of some layers are made of, and leave their queries, their values and the
+# This is the method of the lesson, a **path patch**. Change what the *keys* of some layers are made of, and leave their queries, their values and the
 # stream as they are. In TransformerBridge each of the three has an input of its own: `blocks.L.attn.k.hook_in` holds what `W_K` is applied
 # to, [batch, pos, d_model]. It comes *after* the layer's norm. Key heads, their groups and the rotation by
-# position all come later, so you need not care for them.
+# position all come later, so they need no care.
 #
 # Write a function that returns hooks, each a function of `(activation, hook)` that returns the new activation. The
 # model is then run under them: `with model.hooks(fwd_hooks=hooks): ...`.
@@ -540,8 +540,8 @@ plots.table(rows, columns=["reader", *"123456", f"median of {found.numel()} or m
 # The keys of layer 17's heads read L16H0 far more than any other head. Those of layer 18 read two: L17H8, at **0.18**, and L16H0, at **0.16**.
 # The rest, from the third to the sixth, are near the median. The toy has shown that such a table needs a run.
 #
-# *Predict first:* take L16H0's output out of the **keys of layers 17 and 18**, and out of nothing else. Beside ablating the
-# head everywhere, that will cost
+# *Predict first:* take L16H0's output out of the **keys of layers 17 and 18**, and out of nothing else. How much worse does the repeat
+# get, beside ablating the head everywhere?
 
 # %%
 predict(
@@ -826,8 +826,9 @@ assert set(unknown_circuit) == {(0, 3), (1, 1), (1, 2), (1, 3)}
 # worse? When a head is ablated, everything after it is computed anew, and may make up for the loss. A path patch holds
 # the stream as it was.
 #
-# One candidate are the MLPs right behind the head. So ablate the head, and hold the outputs of the MLPs of layers 16 and 17 at what they were in the
-# intact run. L16H4, whose ablation costs nothing, is the control.
+# One candidate are the MLPs right after the head. So ablate the head, and hold the outputs of the MLPs of layers 16 and 17 at what they were in the
+# intact run. Holding them is unnatural too, so there is a control: a random vector of the same size as what L17H8's ablation changes,
+# added to the output of layer 17's attention.
 
 # %%
 mlps = [f"blocks.{layer}.hook_mlp_out" for layer in (16, 17)]
@@ -839,31 +840,44 @@ def hold(activation, hook):
     return intact[hook.name]
 
 
+hold_mlps = [(name, hold) for name in mlps]
+noise = size_matched(removal(model, fresh, (17, 8)), generator=torch.Generator().manual_seed(3))
+
+
+def add_noise(activation, hook):
+    return activation + noise
+
+
 held = {}
-for head in [(16, 0), (17, 8), (16, 4)]:
+for head in [(16, 0), (17, 8)]:
     with ablated(model, [head]):
-        free = measure(model, fresh, TOP)[1] - runs["nothing"][1]
-        fixed = measure(model, fresh, TOP, [(name, hold) for name in mlps])[1] - runs["nothing"][1]
-    held[head] = (free, fixed)
+        held[head_name(head)] = [measure(model, fresh, TOP, h)[1] for h in ((), hold_mlps)]
+random = [("blocks.17.hook_attn_out", add_noise)]
+held["random"] = [measure(model, fresh, TOP, random + h)[1] for h in ([], hold_mlps)]
+held = {
+    name: [(loss - runs["nothing"][1]).mean().item() for loss in losses]
+    for name, losses in held.items()
+}
 plots.table(
     [
-        [head_name(head), f"{free.mean():+.1f}", f"{fixed.mean():+.1f}"]
-        for head, (free, fixed) in held.items()
+        ["random, as large as for L17H8" if name == "random" else f"{name} ablated"]
+        + [f"{cost:+.2f}" for cost in costs]
+        for name, costs in held.items()
     ],
-    columns=["ablated", "added loss", "added loss, MLPs of 16 and 17 held"],
+    columns=["change", "added loss", "added loss, MLPs of 16 and 17 held"],
 )
 
 # %% [markdown]
-# The MLPs do make up for a part. With their outputs held, ablating L16H0 costs **9** nats instead of **6**. The case of L17H8 is the more telling.
+# The MLPs do make up for a part. With their outputs held, ablating L16H0 costs **9** nats instead of **6**. L17H8 is the more telling case.
 # Ablated, it costs next to nothing (**0.3** nats), and one might conclude that its high composition score is empty, as in the toy. With the
-# MLPs held it costs **3** nats: it was needed, and an MLP stood in for it. This is called
-# **self-repair** (lesson 1.3 meets it again). "Ablating it costs nothing" does not say that a head does nothing.
+# MLPs held it costs ten times as much: it was needed, and the MLP of its layer stood in for it. The random change costs little either way. This is
+# called **self-repair** (lesson 1.3 meets it again). "Ablating it costs nothing" does not say that a head does nothing.
 
 # %% tags=["numbers"]
-claim("L16H0 ablated, nats", held[16, 0][0].mean(), text=6, within=0.7)
-claim("L16H0 ablated, MLPs held, nats", held[16, 0][1].mean(), text=9, within=1)
-claim("L17H8 ablated, nats", held[17, 8][0].mean(), text=0.3, within=0.04)
-claim("L17H8 ablated, MLPs held, nats", held[17, 8][1].mean(), text=3, within=0.4)
+claim("L16H0 ablated, nats", held["L16H0"][0], text=6, within=0.7)
+claim("L16H0 ablated, MLPs held, nats", held["L16H0"][1], text=9, within=1)
+claim("L17H8 ablated, nats", held["L17H8"][0], text=0.3, within=0.04)
+assert 6 < held["L17H8"][1] / held["L17H8"][0] < 15 and max(held["random"]) < 0.2
 
 # %% [markdown]
 # ## Going deeper: do the induction heads of SmolLM2 copy?
@@ -999,10 +1013,10 @@ plots.table(
 # %% [markdown]
 # Read the last column first, since it is measured in the running model. Of the five, L18H6 (**0.18**) and L18H7 (**0.14**) raise the logit of the right token. The three of
 # layer 17 hardly do; none of the other heads of layers 17 and 18 does. The effective embedding agrees: the two of layer 18 rank high,
-# and those of layer 17 are near chance. So two of five copy directly. The other three must act through later layers, if
-# they copy at all: this measure cannot see it.
+# and those of layer 17 are near chance. So two of five copy directly. Whether the other three copy through later
+# layers, this measure cannot see.
 #
-# The raw score says other things, and they are wrong. By it L23H0 copies worse than chance (**0.36**), though with the effective embedding it is near-perfect.
+# The raw score misleads. By it L23H0 copies worse than chance (**0.36**), though with the effective embedding it is near-perfect.
 # And L29H1 scores as high as passing the input on unchanged. It does pass it on: it looks mostly at its own position, and amplifies what
 # the stream already says there. That is an echo of the answer. Its direct effect is the largest of all, and it is no induction
 # head.
@@ -1050,8 +1064,8 @@ plots.table(
 
 # %% [markdown]
 # The five induction heads have the first five places. Is this an independent discovery, "from the weights alone"? It is not: we asked who reads L16H0 because ablation had
-# pointed at it. And the sixth place is the control: L18H8 matches as well as the five do, since it shares their key head. It does no induction, with a score below 0.05. Its
-# value for the circuit is zero, and the weights do not say so.
+# pointed at it. And look at the sixth place: L18H8 matches nearly as well as the five do, partly because it shares the key head of L18H6 and L18H7.
+# But its induction score is below 0.05. Matching weights alone do not make an induction head, as L1H1 showed in the toy.
 
 # %% tags=["numbers"]
 assert set(order[:5]) == set(TOP) and order[5] == (18, 8) and len(order) == 117
@@ -1064,7 +1078,7 @@ assert all_scores[18, 8] < 0.05
 # The one-layer toy ends at **3.0** nats on the repeat, well below the first half (**4.0**). Is that induction? Induction compares the *current* token with earlier ones. So replace
 # the current token by a random one. `data/induction/README.md` has the measurement: the two-layer model loses **3.7** nats by it, and the one-layer
 # model **0.11**. It has learned which tokens are in the context, and at which distances copies
-# tend to be. That lowers its loss by one nat, and it is not induction.
+# tend to be (`data/induction/README.md` compares it with counted predictors). That lowers its loss by one nat, and it is not induction.
 
 # %% tags=["numbers"]
 last = {name: {key: column[-1] for key, column in log[name].items()} for name in log}
@@ -1132,14 +1146,14 @@ plots.table(
 #
 # 1. With L16H0 out of layer 17's keys alone, or layer 18's keys alone, which heads fail? Is one of the two layers enough?
 # 2. A change of the same vectors at *shuffled positions* is a harder control than random ones. What does it
-#    leave in the keys, and what does it add? Try it.
+#    leave in the keys, and what does it add?
 # 3. Ablation said that L17H8 hardly matters, and the path patch that it does. Which of the two would you report?
 #
 # ## Common mistakes
 #
 # - Reading the largest entry of a table of normalised scores as the strongest connection.
 # - A control that is smaller than the effect's cause: other heads that write less.
-# - Holding a copying score against 0.5 where embedding and unembedding are tied.
+# - Comparing a copying score with 0.5 where embedding and unembedding are tied.
 # - Ablating heads one by one where several do the same.
 #
 # ## Where this breaks
