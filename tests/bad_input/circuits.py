@@ -110,12 +110,6 @@ def path(**settings):
     return composition.path_hooks(toy(), TOKENS, **settings)
 
 
-def copying(**change):
-    factors = {"W_E": (5, 4), "W_V": (4, 2), "W_O": (2, 4), "W_U": (4, 5)}
-    factors = {name: torch.ones(shape) for name, shape in factors.items()} | change
-    return composition.copying_score(**factors)
-
-
 def prompts(n=2, **settings):
     return ioi.prompts(grouped(), n, generator=torch.Generator(), **settings)
 
@@ -277,37 +271,6 @@ ROWS = [
         lambda: induction.induction_scores(PATTERN, -3),
         "whole number from 2",
     ),
-    ("copying_score of NaN", lambda: copying(W_V=NAN * torch.ones(4, 2)), "NaN"),
-    ("copying_score of one token", lambda: copying(W_E=X[:1], W_U=X[:1].T), "give from 2"),
-    ("copying_score of other tokens", lambda: copying(W_E=torch.ones(6, 4)), "`W_U` of 5"),
-    (
-        "copying_score of a whole vocabulary",
-        lambda: copying(W_E=torch.ones(30000, 4), W_U=torch.ones(4, 30000)),
-        "a random sample",
-    ),
-    ("copying_score, W_V and W_O swapped", lambda: copying(W_V=torch.ones(2, 4)), "4 columns"),
-    ("copying_score of all heads", lambda: copying(W_V=torch.ones(3, 4, 2)), "give 2 axes"),
-    (
-        "k_composition of zeros",
-        lambda: composition.k_composition(torch.zeros(4, 4), SQUARE),
-        "`W_OV` is all zeros",
-    ),
-    (
-        "k_composition of a stack with zeros",
-        lambda: composition.k_composition(torch.stack([SQUARE, 0 * SQUARE]), SQUARE),
-        "`W_OV` is all zeros",
-    ),
-    (
-        "k_composition of a stack of readers",
-        lambda: composition.k_composition(SQUARE, SQUARE[None]),
-        "give 2 axes",
-    ),
-    (
-        "k_composition of a factor",
-        lambda: composition.k_composition(torch.ones(4, 2), SQUARE),
-        "give [4, 4]",
-    ),
-    ("k_composition of NaN", lambda: composition.k_composition(NAN * SQUARE, SQUARE), "NaN"),
     # ---- Composition and paths
     ("own_token_rank of NaN", lambda: composition.own_token_rank(NAN * SQUARE), "NaN"),
     ("own_token_rank of one token", lambda: composition.own_token_rank(X[:1, :1]), "give a square"),
