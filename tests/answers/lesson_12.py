@@ -197,6 +197,12 @@ def _whole(model, tokens, change, *, layers, into="k"):
     return [(f"blocks.{layer}.hook_resid_pre", lambda own, hook: own + change) for layer in layers]
 
 
+def _onto_activation(model, tokens, change, *, layers, into="k"):
+    return [
+        (f"blocks.{layer}.attn.{into}.hook_in", lambda own, hook: own + change) for layer in layers
+    ]
+
+
 def _only(which):
     def hooks(model, tokens, change, *, layers, into="k"):
         return path_hooks(model, tokens, change, layers=[layers[which]], into=into)
@@ -333,6 +339,22 @@ def _direct(
     return direct_copying
 
 
+def _scale_late(model, tokens, layers):
+    start = 1 + tokens.shape[1] // 2
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens)
+        u = (model.W_U - model.W_U.mean(1, keepdim=True)).T[tokens[:, start + 1 :]]
+        u = u * model.ln_final.weight / cache["ln_final.hook_scale"][:, start + 1 :]
+        z = [cache["z", i][:, start:-1] for i in layers]
+        return torch.stack(
+            [
+                torch.einsum("bphe,hed,bpd->bph", own, model.W_O[i], u).mean(1)
+                for i, own in zip(layers, z, strict=True)
+            ],
+            dim=1,
+        )
+
+
 def _direct_by_loop(model, tokens, layers):
     """All logits that each head writes, position by position."""
     n = tokens.shape[1] // 2
@@ -390,6 +412,7 @@ MISTAKES = {
         ("returns nothing", _no_return, "Nothing changes"),
         ("the whole layer", _whole, "whole layer"),
         ("late binding", _late_binding, "loop's variable"),
+        ("activation + change", _onto_activation, "activation + change"),
         ("after the norm", _path(lambda m, i, x, c: m.blocks[i].ln1(x) + c), "after the norm"),
         ("no norm", _path(lambda m, i, x, c: x + c), "norm is missing"),
         ("subtracted", _path(lambda m, i, x, c: m.blocks[i].ln1(x - c)), "subtracted"),
@@ -410,9 +433,12 @@ MISTAKES = {
         ),
     ],
     "rivals_left": [
+        ("all of them", "abcde", "Eight others"),
+        ("all of them, the last remark", "abcde", "leave all between"),
+        ("none of the two", {"a"}, "Eight others"),
         ("any head", {"a", "b", "e"}, "Eight others"),
         ("the patch breaks", {"b", "c", "e"}, "next to nothing"),
-        ("other layers", {"b", "d", "e"}, "hold all between"),
+        ("other layers", {"b", "d", "e"}, "leave all between"),
         ("size alone", {"b"}, "kind of text"),
         ("text alone", ["e"], "last column"),
         ("numbers", [2, 5], "Give the letters"),
@@ -452,6 +478,11 @@ MISTAKES = {
         ("all positions, own token", _direct(shift=0, stop=0), "Off by one"),
         ("from the last of the first half", _direct(start=0), "too early"),
         ("a position left out", _direct(start=2), "left out"),
+        ("the last position left out", _direct(stop=-2), "Off by one"),
+        ("two tokens on", _direct(start=0, stop=-2, shift=2), "Off by one"),
+        ("the token before", _direct(shift=-1), "Off by one"),
+        ("one early, own token", _direct(start=0, shift=0), "Off by one"),
+        ("scale of the next position", _scale_late, "scale is that of"),
         ("no baseline", _direct(baseline=False), "mean over the vocabulary"),
         ("no scale", _direct(scaled=False), "scale is missing"),
         ("no weight", _direct(weighted=False), "weight is missing"),

@@ -278,10 +278,14 @@ def _examine_path_hooks(path_hooks, model, *, into: str, layers: list[int], batc
         return under([*hooks, *((f"blocks.{i}.attn.hook_{into}", give) for i in layers)])
 
     whole = under([(f"blocks.{i}.hook_resid_pre", _adding(change)) for i in layers])
+    after = under([(f"blocks.{i}.attn.{into}.hook_in", _adding(change)) for i in layers])
     mistakes = {
         "Nothing changes under your hooks: does each function `return` the new input, and is "
         "each hook's name right?": under([]),
         "The whole layer reads the changed stream, and passes it on: only one input may.": (whole),
+        "Your hook gives `activation + change`. But what reaches this hook has been through the "
+        "norm. Add the change to the stream before it, from a run without hooks, and norm that: "
+        "`model.blocks[layer].ln1(stream + change)`.": after,
         "The change is added after the norm. It belongs to the stream, before the norm.": (
             by_hand(lambda i: _rms(model, streams[i], i) + change)
         ),
@@ -377,25 +381,21 @@ def check_rivals_left(answer) -> str:
     )
     letters = {each.strip().lower() for each in letters}
     expect(letters <= set("abcde"), "The rivals are called a, b, c, d and e.")
-    expect(
-        "a" not in letters,
-        "Rival a says that *any* head of layer 16 would do it. Eight others have been tried.",
-    )
-    expect(
-        "c" not in letters,
-        "Rival c says that even a change of next to nothing breaks the keys. Some heads of the "
-        "table are just that.",
-    )
-    expect(
-        "d" not in letters,
-        "Rival d is about ways through other layers. Your hooks add the change to the stream that "
-        "the keys read, and hold all between as it was.",
-    )
-    expect(
-        "b" in letters,
-        "A rival is missing. Compare the last column of L16H0 with that of the other heads.",
-    )
-    expect("e" in letters, "A rival is missing. On what kind of text was all this measured?")
+    ruled_out = {
+        "a": "Rival a says that *any* head of layer 16 would do it. Eight others have been tried.",
+        "c": "Rival c says that even a change of next to nothing breaks the keys. Some heads of "
+        "the table are just that.",
+        "d": "Rival d is about ways through other layers. Your hooks add the change to the stream "
+        "that the keys read, and leave all between as it was.",
+    }
+    left = {
+        "b": "A rival is missing. Compare the last column of L16H0 with that of the other heads.",
+        "e": "A rival is missing. On what kind of text was all this measured?",
+    }
+    too_many = [why for letter, why in ruled_out.items() if letter in letters]
+    expect(not too_many, " ".join(too_many))
+    missing = [why for letter, why in left.items() if letter not in letters]
+    expect(not missing, " ".join(missing))
     return "Two are left: one to be settled now, and one to be remembered."
 
 
@@ -490,13 +490,13 @@ def _examine_direct_copying(
     scale, W_U = cache["ln_final.hook_scale"], model.W_U.detach()
     weight = model.ln_final.weight.detach()
 
-    def raised(layer, *, scaled=True, weighted=True, baseline=True):
+    def raised(layer, *, scaled=True, weighted=True, baseline=True, late=0):
         """Logits that each head writes at each position, [batch, pos, head, d_vocab]."""
         z = cache[f"blocks.{layer}.attn.hook_z"]
         written = torch.stack(
             [z[:, :, head] @ model.W_O[layer, head].detach() for head in range(4)], dim=2
         )
-        written = written / scale[:, :, None] if scaled else written
+        written = written / scale.roll(-late, 1)[:, :, None] if scaled else written
         logits = (written * weight if weighted else written) @ W_U
         return logits - logits.mean(-1, keepdim=True) if baseline else logits
 
@@ -518,6 +518,18 @@ def _examine_direct_copying(
 
     each = picked()
     right = each.mean(1)
+    n_pos = tokens.shape[1]
+    shifted = {
+        f"Off by one: with halves of {half} tokens you take what is written at positions {start} "
+        f"to {stop - 1} for the tokens at {start + shift} to {stop - 1 + shift}. It should be "
+        f"positions {half + 1} to {2 * half - 1}, for the tokens at {half + 2} to {2 * half}.": (
+            picked(start=start, stop=stop, shift=shift).mean(1)
+        )
+        for shift in (-1, 0, 1, 2)
+        for start in range(half - 1, half + 4)
+        for stop in range(start + 1, n_pos + 1)
+        if stop - 1 + shift < n_pos and stop >= 2 * half - 2
+    }
     match(
         direct_copying(model, tokens, layers),
         right,
@@ -540,6 +552,9 @@ def _examine_direct_copying(
             ),
             "The first position of the second half is left out: what it writes is for the "
             "second token, and counts.": picked(start=half + 2).mean(1),
+            "The scale is that of the next position: slice it as you slice `hook_z`.": picked(
+                late=1
+            ).mean(1),
             "The mean over the vocabulary is not taken off: a head may raise all logits.": (
                 picked(baseline=False).mean(1)
             ),
@@ -559,7 +574,8 @@ def _examine_direct_copying(
             ),
             "The axes are in another order: [batch, layer, head].": right.transpose(0, 1),
             "The heads are summed: keep them apart.": right.sum(-1),
-        },
+        }
+        | shifted,
     )
 
 

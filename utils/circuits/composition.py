@@ -135,9 +135,10 @@ def path_hooks(
 ) -> list[tuple[str, Callable]]:
     """Hooks under which `layers` make their keys (or queries, or values) from a changed stream.
 
-    The stream is that before each layer, as it is on `tokens` without any hook, plus `change`. It
-    goes through the layer's norm, and then into this one input; everything else in the layer reads
-    the stream as it comes. Use: `with model.hooks(fwd_hooks=path_hooks(...)): model(tokens)`.
+    For each layer: take the stream before it, `blocks.L.hook_resid_pre`, from a run on `tokens`
+    without hooks. Add `change`, and apply the layer's norm, `model.blocks[L].ln1`. The result
+    replaces this one input; everything else in the layer reads the stream as it comes. Use: `with
+    model.hooks(fwd_hooks=path_hooks(...)): model(tokens)`.
 
     Path patching, after Wang et al., 2022 (arXiv 2211.00593). With a change that comes from another
     prompt, `utils.circuits.patching.path_sweep` does it for many senders at once.
