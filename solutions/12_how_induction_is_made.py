@@ -17,7 +17,7 @@
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.1 · Induction heads](11_induction_heads.ipynb) | **Next:** [1.3 · Who moves the name](13_direct_logit_attribution.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
 #
-# **Time** 60 minutes, and 50 for *Going deeper*. **Needs** lesson 1.1: induction heads, ablation.
+# **Time** 60 minutes, and 45 for *Going deeper*. **Needs** lesson 1.1: induction heads, ablation.
 # **Runs** in about a minute on a laptop's processor.
 #
 # A toy model (two layers, attention alone) was trained on sequences in which something comes twice. Below, two of its
@@ -393,9 +393,10 @@ def path_hooks(
 ) -> list[tuple[str, Callable]]:
     """Hooks under which `layers` make their keys (or queries, or values) from a changed stream.
 
-    The stream is that before each layer, as it is on `tokens` without any hook, plus `change`. It
-    goes through the layer's norm, and then into this one input; everything else in the layer reads
-    the stream as it comes. Use: `with model.hooks(fwd_hooks=path_hooks(...)): model(tokens)`.
+    For each layer: take the stream before it, `blocks.L.hook_resid_pre`, from a run on `tokens`
+    without hooks. Add `change`, and apply the layer's norm, `model.blocks[L].ln1`. The result
+    replaces this one input; everything else in the layer reads the stream as it comes. Use: `with
+    model.hooks(fwd_hooks=path_hooks(...)): model(tokens)`.
 
     Path patching, after Wang et al., 2022 (arXiv 2211.00593). With a change that comes from another
     prompt, `utils.circuits.patching.path_sweep` does it for many senders at once.
@@ -470,7 +471,7 @@ for h in range(4):
     costs = [f"{toy_cost[h, into]:+.2f}" for into in "kqv"]
     toy_rows.append([senders[h], f"{composition[h].max():.2f}", f"{size[h]:.2g}", *costs])
 with ablated(toy, [(1, 1)]):
-    without_reader = (measure(toy, toy_tokens, [])[1] - toy_losses).mean().item()
+    without_reader = (measure(toy, toy_tokens, readers_of_toy)[1] - toy_losses).mean().item()
 largest = toy_cost[3, "k"]
 outcome("12.largest", "0 nats" if largest < 0.3 else "1 nat" if largest < 2 else "4 nats")
 plots.table(
@@ -745,7 +746,7 @@ for name, (head, layers, into) in paths.items():
     as_large[name] = [cost(size_matched(change, generator=draw), layers, into) for _ in range(3)]
 plots.table(
     [
-        [name, f"{added(name)[0]:+.2f}", *(f"{min(c):+.2f} to {max(c):+.2f}" for c in [costs])]
+        [name, f"{added(name)[0]:+.2f}", f"{min(costs):+.2f} to {max(costs):+.2f}"]
         for name, costs in as_large.items()
     ],
     columns=["taken out", "added loss", "three random changes as large"],
@@ -762,8 +763,8 @@ plots.bars(
 )
 
 # %% [markdown]
-# No: for both heads' keys, random changes of the same size cost less than a tenth of the real one. So the keys need what L16H0
-# and L17H8 write, and the size of the change does not explain the cost. L16H2 is a head that rival **a** did
+# For L16H0 and L17H8 in the keys, random changes of the same size cost less than a tenth of the real one. So the keys need what these heads
+# write, and the size of the change does not explain the cost. L16H2 is a head that rival **a** did
 # not expect: its change is half as long as the random ones and costs more than twice as much. So the keys read it as well, though far less than
 # L16H0.
 
