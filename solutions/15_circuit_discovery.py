@@ -277,7 +277,9 @@ score_table(["noising", "denoising"])
 TWINS = [tuple(edge) for branch in wiring["either"] for edge in branch]
 KEY, VALUE = (tuple(edge) for edge in wiring["both"])
 twins = {m: torch.tensor([scores[m][e] for e in TWINS]) for m in scores}
-assert twins["noising"].abs().max() < 0.005 and sum(s > 0.05 for s in scores["noising"].values()) == 6
+assert (
+    twins["noising"].abs().max() < 0.005 and sum(s > 0.05 for s in scores["noising"].values()) == 6
+)
 claim("denoising effect of a twin's edge", twins["denoising"].mean(), text=0.70, within=0.02)
 assert abs(scores["denoising"][KEY]) < 0.005 and 0.005 < scores["denoising"][VALUE] < 0.015
 assert min(scores["denoising"][e] for e in TRUE if e not in (KEY, VALUE)) > 0.25
@@ -579,7 +581,12 @@ over_sets = minimality(toy_metric, CIRCUIT, SETS)
 FOUR = [head for head in CIRCUIT if without_one[head] > 0.05]
 plots.table(
     [
-        (head_name(head), shown(without_one[head]), shown(over_sets[head]), wiring["jobs"][head_name(head)])
+        (
+            head_name(head),
+            shown(without_one[head]),
+            shown(over_sets[head]),
+            wiring["jobs"][head_name(head)],
+        )
         for head in CIRCUIT
     ],
     columns=["head", "lost without it alone", f"largest over {len(SETS)} sets K", "job"],
@@ -664,7 +671,9 @@ def with_error(x: Tensor) -> str:
 with torch.no_grad():
     test_clean, test_swapped = test.logit_diff(model(test.tokens)), test.logit_diff(model(swapped))
 print(test.texts[0])
-print(f"logit difference (± standard error): {with_error(test_clean)}, swapped {with_error(test_swapped)}")
+print(
+    f"logit difference (± standard error): {with_error(test_clean)}, swapped {with_error(test_swapped)}"
+)
 print(f"right name preferred on {(test_clean > 0).float().mean():.0%} of the test prompts")
 
 # %%
@@ -712,7 +721,10 @@ def all_but(chosen) -> Tensor:
 
 
 places, draw = big.allowed.flatten().nonzero().flatten(), seeded(3)
-orders = {method: matrix.abs().flatten().argsort(descending=True).cpu() for method, matrix in found.items()}
+orders = {
+    method: matrix.abs().flatten().argsort(descending=True).cpu()
+    for method, matrix in found.items()
+}
 orders["random edges"] = places[torch.randperm(len(places), generator=draw)]
 sizes = {"EAP": SIZES, "EAP-IG": SIZES, "random edges": [3000]}
 sets = [all_but(orders[method][:n]) for method in orders for n in sizes[method]]
@@ -750,6 +762,7 @@ figure.update_xaxes(type="log", dtick=1).update_layout(height=400)
 # ### Is the chain in it?
 #
 # Faithful does not mean *the same circuit*. So take the chain link by link. `patch_edge`, yours, is the referee for the links between heads.
+
 
 # %%
 @torch.no_grad()
@@ -888,9 +901,13 @@ other = load("wired/rewired", device="cpu")
 def cost(*edges) -> float:
     """The share of the gap that is lost when these edges are patched together, exactly."""
     settings = {"source": task.corrupted, "metric": task.logit_diff}
-    every, plain, got = discovery.patched_edges(
-        other, task.clean, edge_sets=[graph(other).allowed, [], edges], **settings
-    ).mean(1).tolist()
+    every, plain, got = (
+        discovery.patched_edges(
+            other, task.clean, edge_sets=[graph(other).allowed, [], edges], **settings
+        )
+        .mean(1)
+        .tolist()
+    )
     return (plain - got) / (plain - every)
 
 
@@ -1111,7 +1128,8 @@ by_score = sorted(HEADS, key=lambda head: -total[big.writers.index(head_name(hea
 EIGHT = sorted(by_score[:8])
 draw = seeded(4)
 control = [
-    random_heads(8, layers=range(model.cfg.n_layers), n_heads=9, but=[], generator=draw) for _ in range(6)
+    random_heads(8, layers=range(model.cfg.n_layers), n_heads=9, but=[], generator=draw)
+    for _ in range(6)
 ]
 
 
@@ -1151,7 +1169,12 @@ plots.table(
         (name, shown(alone.mean().item()), shown(full.mean().item()), with_error(full - alone))
         for name, (alone, full) in broken.items()
     ],
-    columns=["K (chosen on choose)", "chain without K", "model without K", "difference, paired (test)"],
+    columns=[
+        "K (chosen on choose)",
+        "chain without K",
+        "model without K",
+        "difference, paired (test)",
+    ],
 )
 
 # %% [markdown]
@@ -1177,7 +1200,11 @@ needed = minimality(lambda kept: by_set[frozenset(kept)].mean().item(), CHAIN, s
 alone = {h: by_set[frozenset(CHAIN)] - by_set[frozenset(CHAIN) - {h}] for h in CHAIN}
 plots.table(
     [(head_name(head), with_error(alone[head]), f"{needed[head]:.2f}") for head in CHAIN],
-    columns=["head of the chain", "lost without it alone (logits, ± SE)", "minimality: largest over K"],
+    columns=[
+        "head of the chain",
+        "lost without it alone (logits, ± SE)",
+        "minimality: largest over K",
+    ],
 )
 
 # %% [markdown]
@@ -1219,10 +1246,15 @@ by_order = {
     "EAP-IG": big.score_of(integrated_edges(model, four.tokens, **settings, steps=5)),
 }
 order_rank = {
-    m: {e: i + 1 for i, e in enumerate(sorted(of, key=lambda e: -abs(of[e])))} for m, of in by_order.items()
+    m: {e: i + 1 for i, e in enumerate(sorted(of, key=lambda e: -abs(of[e])))}
+    for m, of in by_order.items()
 }
 plain, *patched = discovery.patched_edges(
-    model, test.tokens, source=exchanged(test), edge_sets=[[], [FIRST], [AGAINST]], metric=test.logit_diff
+    model,
+    test.tokens,
+    source=exchanged(test),
+    edge_sets=[[], [FIRST], [AGAINST]],
+    metric=test.logit_diff,
 ).cpu()
 order_effect = {e: each - plain for e, each in zip((FIRST, AGAINST), patched, strict=True)}
 plots.table(
@@ -1231,7 +1263,13 @@ plots.table(
         + tuple(f"{by_order[m][e]:+.2f}, rank {order_rank[m][e]:,}" for m in by_order)
         for e in (FIRST, AGAINST)
     ],
-    columns=["link", "exact, S2 swapped", "exact, names exchanged", "EAP, exchanged", "EAP-IG, exchanged"],
+    columns=[
+        "link",
+        "exact, S2 swapped",
+        "exact, names exchanged",
+        "EAP, exchanged",
+        "EAP-IG, exchanged",
+    ],
 )
 
 # %% [markdown]

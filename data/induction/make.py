@@ -1,10 +1,11 @@
-"""Train the toy models of lesson 1.1: two attention layers that learn induction, one that cannot.
+"""Train the toy models of lesson 1.2: two attention layers that learn induction, one that cannot.
 
 Run it from the repository's root: `python -m data.induction.make`. README.md beside this file says
 what comes out, and why the recipe is what it is.
 """
 
 import shutil
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from utils.heads import ablated
 HERE = Path(__file__).resolve().parent
 BOS = 0
 MODELS = {"two_layer": 2, "one_layer": 1}
+UNKNOWN = 7  # the seed of the two-layer model whose circuit the lesson asks for
 
 
 @dataclass(frozen=True)
@@ -350,11 +352,20 @@ def make(out: Path, recipe: Recipe, *, seed: int, seeds: list[int]) -> None:
     training.write_json(out / "seeds.json", summary)
 
 
+def make_unknown(out: Path, recipe: Recipe) -> None:
+    """Write the last checkpoint of one more two-layer model; nothing of it goes into the logs."""
+    with tempfile.TemporaryDirectory() as folder:
+        train(recipe, n_layers=2, seed=UNKNOWN, title="unknown", save_to=Path(folder))
+        last = Path(folder) / f"step_{max(recipe.checkpoints):05d}"
+        shutil.copytree(last, out / "unknown", dirs_exist_ok=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     seeds = {"type": int, "nargs": "*", "default": [0, 1, 2], "help": "also summarised"}
     args = training.options(arguments, __doc__, HERE, seeds=seeds)
     recipe = TINY if args.tiny else Recipe()
     make(args.out, recipe, seed=args.seed, seeds=[] if args.tiny else args.seeds)
+    make_unknown(args.out, recipe)
 
 
 if __name__ == "__main__":

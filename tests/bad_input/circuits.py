@@ -138,10 +138,16 @@ def matched(chosen=((1, 0),), n=2, **settings):
     return induction.matched_sets(list(chosen), n, **settings, generator=torch.Generator())
 
 
-def copying(**change):
-    factors = {"W_E": (5, 4), "W_V": (4, 2), "W_O": (2, 4), "W_U": (4, 5)}
-    factors = {name: torch.ones(shape) for name, shape in factors.items()} | change
-    return composition.copying_score(**factors)
+@cache
+def one_layer():
+    with contextlib.redirect_stdout(io.StringIO()):
+        return load("induction/one_layer/step_00000", device="cpu")
+
+
+def path(**settings):
+    change = torch.zeros(*TOKENS.shape, toy().cfg.d_model)
+    settings = {"change": change, "layers": [1]} | settings
+    return composition.path_hooks(toy(), TOKENS, **settings)
 
 
 def prompts(n=2, **settings):
@@ -360,37 +366,73 @@ ROWS = [
         lambda: induction.text_costs(toy(), torch.zeros(0, 4, dtype=torch.long), []),
         "`tokens` is empty",
     ),
-    ("copying_score of NaN", lambda: copying(W_V=NAN * torch.ones(4, 2)), "NaN"),
-    ("copying_score of one token", lambda: copying(W_E=X[:1], W_U=X[:1].T), "give from 2"),
-    ("copying_score of other tokens", lambda: copying(W_E=torch.ones(6, 4)), "`W_U` of 5"),
+    # ---- Composition and paths
+    ("own_token_rank of NaN", lambda: composition.own_token_rank(NAN * SQUARE), "NaN"),
+    ("own_token_rank of one token", lambda: composition.own_token_rank(X[:1, :1]), "give a square"),
+    ("own_token_rank of a factor", lambda: composition.own_token_rank(X), "give a square"),
     (
-        "copying_score of a whole vocabulary",
-        lambda: copying(W_E=torch.ones(30000, 4), W_U=torch.ones(4, 30000)),
-        "a random sample",
+        "circuit_tables of one layer",
+        lambda: composition.circuit_tables(one_layer(), composition.own_token_rank),
+        "has 1 layer",
     ),
-    ("copying_score, W_V and W_O swapped", lambda: copying(W_V=torch.ones(2, 4)), "4 columns"),
-    ("copying_score of all heads", lambda: copying(W_V=torch.ones(3, 4, 2)), "give 2 axes"),
+    ("removal of one text", lambda: composition.removal(toy(), TOKENS[0], (0, 0)), "give 2 axes"),
+    ("removal of no head", lambda: composition.removal(toy(), TOKENS, (0, 9)), "heads 0 to 3"),
+    ("removal of no layer", lambda: composition.removal(toy(), TOKENS, (3, 0)), "layers 0 to 2"),
+    ("removal of a number", lambda: composition.removal(toy(), TOKENS, 3), "of type int"),
+    ("path_hooks into o", lambda: path(into="o"), "give 'q', 'k' or 'v'"),
+    ("path_hooks without layers", lambda: path(layers=[]), "is empty"),
+    ("path_hooks of no layer", lambda: path(layers=[1, 3]), "layers 0 to 2"),
+    ("path_hooks of another change", lambda: path(change=torch.ones(2, 5, 3)), "give (2, 5,"),
+    ("path_hooks with NaN", lambda: path(change=NAN * torch.ones(2, 5, 57)), "NaN"),
     (
-        "k_composition of zeros",
-        lambda: composition.k_composition(torch.zeros(4, 4), SQUARE),
-        "`W_OV` is all zeros",
-    ),
-    (
-        "k_composition of a stack with zeros",
-        lambda: composition.k_composition(torch.stack([SQUARE, 0 * SQUARE]), SQUARE),
-        "`W_OV` is all zeros",
-    ),
-    (
-        "k_composition of a stack of readers",
-        lambda: composition.k_composition(SQUARE, SQUARE[None]),
-        "give 2 axes",
+        "size_matched of NaN",
+        lambda: composition.size_matched(NAN * PARTS, generator=torch.Generator()),
+        "NaN",
     ),
     (
-        "k_composition of a factor",
-        lambda: composition.k_composition(torch.ones(4, 2), SQUARE),
-        "give [4, 4]",
+        "size_matched of nothing",
+        lambda: composition.size_matched(PARTS[:0], generator=torch.Generator()),
+        "is empty",
     ),
-    ("k_composition of NaN", lambda: composition.k_composition(NAN * SQUARE, SQUARE), "NaN"),
+    (
+        "direct_copying of even length",
+        lambda: composition.direct_copying(grouped(), TOKENS[:, :4], [0]),
+        "two equal halves",
+    ),
+    (
+        "direct_copying of no layers",
+        lambda: composition.direct_copying(grouped(), TOKENS, []),
+        "is empty",
+    ),
+    (
+        "direct_copying of no layer",
+        lambda: composition.direct_copying(grouped(), TOKENS, [3]),
+        "layers 0 to 2",
+    ),
+    (
+        "training_slider of other steps",
+        lambda: figures.training_slider(
+            {"a": PATTERN[0]}, steps=[1, 2], tokens=list("abcdefg"), title="t"
+        ),
+        "give (2, 7, 7)",
+    ),
+    (
+        "training_slider of other tokens",
+        lambda: figures.training_slider(
+            {"a": PATTERN[0]}, steps=[1, 2, 3], tokens=list("ab"), title="t"
+        ),
+        "give (3, 2, 2)",
+    ),
+    (
+        "training_slider of nothing",
+        lambda: figures.training_slider({}, steps=[1], tokens=["a"], title="t"),
+        "is empty",
+    ),
+    (
+        "training_slider of a text",
+        lambda: figures.training_slider({"a": PATTERN[0]}, steps=[1], tokens="abcdefg", title="t"),
+        "give a list",
+    ),
     # ---- Attribution
     (
         "attribute_heads along one direction for all",

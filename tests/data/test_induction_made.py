@@ -98,6 +98,7 @@ def test_the_recipe_runs_end_to_end(tmp_path):
     for name in ("two_layer", "one_layer"):
         steps = sorted(p.name for p in (tmp_path / name).iterdir())
         assert steps == ["step_00000", "step_00010", "step_00020"]
+    assert models.load(tmp_path / "unknown", device="cpu").cfg.n_layers == 2
     summary = json.loads((tmp_path / "seeds.json").read_text())
     assert {"recipe", "baselines", "two_layer, seed 0", "one_layer, seed 0"} == set(summary)
 
@@ -140,6 +141,13 @@ def test_two_layers_learned_induction(measured):
     assert max(two["induction"][1][:2]) < 0.05
 
 
+def test_the_unknown_model_learned_induction_and_stands_in_no_log():
+    model = models.load("induction/unknown", device="cpu")
+    measures = make.evaluate(model, make.Recipe())
+    assert measures["loss_repeat"] == pytest.approx(0.59, abs=0.03)
+    assert f"seed {make.UNKNOWN}" not in (FOLDER / "seeds.json").read_text()
+
+
 def test_one_layer_did_not(measured):
     """It lowers its loss by what needs no composition, and by no more."""
     one = measured["one_layer"]
@@ -159,7 +167,7 @@ def test_the_circuit_is_where_the_ablations_say(measured):
 
 def test_the_induction_heads_read_the_previous_token_head():
     """By K-composition the previous-token head leads in both columns; by the weights, they copy."""
-    from utils.circuits.composition import copying_score
+    from utils.circuits.composition import own_token_rank
 
     model = models.load(f"induction/two_layer/{LAST}", device="cpu")
     scores = model.all_composition_scores("K").scores[0, :, 1].detach()
@@ -167,10 +175,10 @@ def test_the_induction_heads_read_the_previous_token_head():
     W_E, W_U = model.W_E.detach()[1:], model.W_U.detach()[:, 1:]
     W_Q, W_K, W_V, W_O = (w.detach() for w in (model.W_Q, model.W_K, model.W_V, model.W_O))
     for head in (2, 3):
-        assert copying_score(W_E, W_V[1, head], W_O[1, head], W_U) > 0.98
+        assert own_token_rank(W_E @ W_V[1, head] @ W_O[1, head] @ W_U) > 0.98
         written = [W_E @ W_V[0, h] @ W_O[0, h] for h in range(4)]
         # The same rank, of queries against the keys of what each head wrote.
-        match = [copying_score(W_E, W_Q[1, head], W_K[1, head].T, w.T) for w in written]
+        match = [own_token_rank(W_E @ W_Q[1, head] @ W_K[1, head].T @ w.T) for w in written]
         assert match[1] > 0.98 and max(match[:1] + match[2:]) < 0.5
 
 

@@ -375,3 +375,62 @@ def patch_by_hand(model, clean: str, corrupted: str, *, layer: int, pos: int):
     for control in (layers, positions):
         control.observe(redraw, names="value")
     return Live(start, ipywidgets.VBox([layers, positions, out]))
+
+
+@guarded(steps=filled, panels=filled, tokens=several)
+def training_slider(
+    panels: Mapping[str, Float[Tensor, "step q k"]],
+    *,
+    steps: Sequence[int],
+    tokens: Sequence[str],
+    title: str,
+) -> go.Figure:
+    """Attention patterns side by side, with a slider over the steps of a training.
+
+    It opens at the last step. No kernel is needed to move the slider.
+
+    Args:
+        panels: from a head's name to its patterns, one for each step.
+        steps: what the slider counts.
+        tokens: what stands at each position.
+
+    Raises:
+        ValueError: the numbers of steps, tokens and patterns do not fit together.
+    """
+    wanted = (len(steps), len(tokens), len(tokens))
+    for name, pattern in panels.items():
+        if tuple(pattern.shape) != wanted:
+            raise ValueError(f"{name} has shape {tuple(pattern.shape)}: give {wanted}.")
+    fig = make_subplots(1, len(panels), subplot_titles=list(panels), horizontal_spacing=0.04)
+    places, last = list(range(len(tokens))), len(steps) - 1
+
+    def drawn(step: int) -> list[go.Heatmap]:
+        return [
+            go.Heatmap(
+                z=[[round(a, 2) for a in row] for row in pattern[step].tolist()],
+                zmin=0,
+                zmax=1,
+                colorscale="Cividis",
+                colorbar={"title": "attention"},
+                showscale=column == len(panels) - 1,
+                hovertemplate="from position %{y} to %{x}: %{z:.2f}<extra></extra>",
+            )
+            for column, pattern in enumerate(panels.values())
+        ]
+
+    for column, trace in enumerate(drawn(last), 1):
+        fig.add_trace(trace, row=1, col=column)
+    fig.frames = [go.Frame(data=drawn(i), name=str(step)) for i, step in enumerate(steps)]
+    at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}}
+    moves = [
+        {"label": str(step), "method": "animate", "args": [[str(step)], at_once]} for step in steps
+    ]
+    fig = styled(fig, title, height=460)
+    fig.update_layout(
+        sliders=[{"active": last, "steps": moves, "currentvalue": {"prefix": "training step "}}],
+        margin={"t": 90},
+    )
+    ticks = {"tickvals": places, "ticktext": list(tokens), "tickfont": {"size": 9}}
+    fig.update_xaxes(**ticks, showgrid=False, tickangle=0)
+    fig.update_yaxes(**ticks, showgrid=False, autorange="reversed")
+    return fig
