@@ -386,12 +386,12 @@ ROWS = [
     ("path_hooks with NaN", lambda: path(change=NAN * torch.ones(2, 5, 57)), "NaN"),
     (
         "size_matched of NaN",
-        lambda: composition.size_matched(NAN * PARTS, generator=torch.Generator()),
+        lambda: composition.size_matched(NAN * torch.ones(3, 2, 4), generator=torch.Generator()),
         "NaN",
     ),
     (
         "size_matched of nothing",
-        lambda: composition.size_matched(PARTS[:0], generator=torch.Generator()),
+        lambda: composition.size_matched(torch.ones(0, 2, 4), generator=torch.Generator()),
         "is empty",
     ),
     (
