@@ -764,9 +764,8 @@ plots.bars(
 
 # %% [markdown]
 # For L16H0 and L17H8 in the keys, random changes of the same size cost less than a tenth of the real one. So the keys need what these heads
-# write, and the size of the change does not explain the cost. L16H2 is a head that rival **a** did
-# not expect: its change is half as long as the random ones and costs more than twice as much. So the keys read it as well, though far less than
-# L16H0.
+# write, and the size of the change does not explain the cost. Of the other heads of layer 16, L16H2 costs more than random: its
+# change is about half as long, and costs more than twice as much. So the keys read it as well, though far less than L16H0.
 
 # %% tags=["numbers"]
 assert length[0] > 2 * max(length[1:])
