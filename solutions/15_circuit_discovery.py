@@ -766,21 +766,18 @@ figure.update_xaxes(type="log", dtick=1).update_layout(height=400)
 
 # %%
 @torch.no_grad()
-def link_effect(writer: str, reader: str, prompts, source, clean: Tensor) -> Tensor:
-    """How one edge between two heads moves each prompt's logit difference, by your function.
-
-    `clean` is what it moves from: the logit differences of the clean run.
-    """
+def link_effect(writer: str, reader: str, prompts, source) -> Tensor:
+    """How one edge between two heads moves each prompt's logit difference, by your function."""
     ends = {"writer": place(writer), "reader": place(reader.replace("KV", "H")), "into": reader[-1]}
     patched = prompts.logit_diff(patch_edge(model, prompts.tokens, source=source, **ends))
-    return (patched - clean).cpu()
+    return (patched - prompts.logit_diff(model(prompts.tokens))).cpu()
 
 
 to_logits = [edge for edge in LINKS if edge[1] == "logits"]
 at_the_end = discovery.patched_edges(
     model, test.tokens, source=swapped, edge_sets=[[e] for e in to_logits], metric=test.logit_diff
 )
-effect = {e: link_effect(*e, test, swapped, test_clean) for e in LINKS if e not in to_logits}
+effect = {e: link_effect(*e, test, swapped) for e in LINKS if e not in to_logits}
 effect |= {e: (x - test_clean).cpu() for e, x in zip(to_logits, at_the_end, strict=True)}
 lowest = max(list(LINKS)[1:4], key=lambda edge: rank["EAP"][edge])
 outcome("15.link", edge_name(lowest))
@@ -883,9 +880,7 @@ assert all(guess["EAP-IG"][w, READER] < 0.8 * exact[w] for w in ("MLP17", "L17H4
 assert judged("EAP-IG")[2] > 0.5 > judged("EAP")[2] + 0.1
 assert judged("EAP-IG")[1] > judged("EAP")[1] and judged("EAP-IG")[0] < 0.75
 assert guess["EAP-IG"]["MLP18", READER] > 0.2 > exact["MLP18"]
-with torch.no_grad():
-    choose_clean = choose.logit_diff(model(choose.tokens))
-by_hand = link_effect("L17H4", READER, choose, choose.swapped().tokens, choose_clean)
+by_hand = link_effect("L17H4", READER, choose, choose.swapped().tokens)
 assert abs(by_hand.mean() - exact["L17H4"]) < 1e-3
 
 # %% [markdown]
@@ -1220,7 +1215,7 @@ plots.table(
 assert abs(toy_metric(FIVE) - toy_metric(ALL_TOY)) < 0.1
 assert toy_metric(set(ALL_TOY) - set(worst)) - toy_metric(set(FIVE) - set(worst)) > 3
 assert len(FIVE) == 5 and by_hand.mean() > 0.6 and by_program.mean() > 0.6
-assert sorted(abs(each.mean()) for each in at_random)[3] < 0.2
+assert max(abs(each.mean()) for each in at_random) < 0.35
 assert len(set(CHAIN) & set(EIGHT)) >= 4 and (16, 0) not in EIGHT
 more = {name: full - chain for name, (chain, full) in broken.items()}
 mean, error = mean_and_error(more["all six"])
@@ -1278,7 +1273,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Now the first link is one of the strongest, and *the repair fails on it*. EAP gives it a small part of its effect at best. EAP-IG gives it almost nothing,
+# Now the first link is one of the strongest, and *the repair fails on it*. EAP gives it the right sign and a small part of its effect. EAP-IG gives it almost nothing,
 # or the opposite sign: halfway between the two prompts *both* names stand at *both* places, so there is no position to read. A straight way between two embeddings can lead through
 # inputs that no prompt has.
 #
@@ -1335,7 +1330,7 @@ except ValueError as refusal:
 # %% tags=["numbers"]
 means = {e: mean_and_error(x) for e, x in order_effect.items()}
 assert means[FIRST][0] < -1 and means[FIRST][0] < -3 * means[FIRST][1]
-assert by_order["EAP"][FIRST] > 0.5 * means[FIRST][0]
+assert 0.5 * means[FIRST][0] < by_order["EAP"][FIRST] < 0
 assert by_order["EAP-IG"][FIRST] > 0.15 * means[FIRST][0]
 assert means[AGAINST][0] < -3 * means[AGAINST][1] and effect[AGAINST].mean() > 0.5
 (hurt, e0), (swap, e1) = (mean_and_error(each) for _, each in rows)
