@@ -488,7 +488,7 @@ plots.table(
 print(f"L1H1 ablated: {without_reader:+.3f} nats")
 
 # %% [markdown]
-# The pair with the largest entry does nothing that the loss shows: without L0H3 in the keys it rises by 0.01 nats. Without L0H1 in the keys, and only there, it rises by
+# The pair with the largest entry does nothing that the loss shows: without L0H3 in the keys it hardly changes. Without L0H1 in the keys, and only there, it rises by
 # **3.7** nats, nearly to what the first half costs. In the queries or values L0H1 is not needed; without it there
 # the loss even falls a little. So on the toy the arrow marked KEY holds. The other arrows were not patched. And L1H1, which matches,
 # is not used here: the loss hardly moves without it.
@@ -1170,7 +1170,7 @@ plots.table(
         ),
         (
             "a sudden step in training",
-            f"{loss_at[1000] - loss_at[1400]:.1f} nats in 400 steps",
+            f"{losses[at.index(1000)] - losses[at.index(1400)]:.1f} nats in 400 steps",
             "none with one layer",
             "with two layers or more, not with one (language models up to 13B, Olsson et al.)",
         ),

@@ -377,7 +377,7 @@ outcome("14.what", "next to nothing")
 # Read the columns. **END before block 21** holds a position: sources with the same position restore as much as the
 # clean run, even with other names or the other answer. The run with the *same answer* restores next to nothing.
 # **END before block 25** holds the name: a run with the same answer restores **1.0**, whatever its position. Other
-# names leave the model roughly undecided: a logit difference of 0 lies near .55 on this scale. **S2 before block 19**
+# names leave the model roughly undecided: a logit difference of 0 lies a little above the middle of this scale. **S2 before block 19**
 # holds both.
 #
 # So the two steps carry two different things: first the position, then the name. Without the control the sweep

@@ -62,7 +62,7 @@ from utils.heads import Head, head_name, random_heads
 from utils.lesson import claim
 from utils.models import load
 
-toy, task = load("wired/names", device="cpu"), names.prompts()
+toy, task = load("wired/names", device="cpu"), names.toy_prompts()
 
 
 def toy_diff(edges, *, tokens=task.clean, source=task.corrupted) -> float:
@@ -1000,7 +1000,7 @@ prune = lesson_15.check_prune(prune)
 
 
 # %%
-few_names = names.prompts(every=5)
+few_names = names.toy_prompts(every=5)
 
 
 def toy_damage(removed) -> float:

@@ -49,13 +49,16 @@ def test_a_changed_notebook_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(make, "LESSONS", (lesson,))
     monkeypatch.setattr(make, "generated_texts", lambda: {})
     assert make.out_of_sync() == []
-    source = tmp_path / SOLUTIONS / f"{lesson.stem}.py"
+    source, line = (
+        tmp_path / SOLUTIONS / f"{lesson.stem}.py",
+        'paris = model.to_single_token(" Paris")',
+    )
     for changed, is_run_again in [
-        ("cfg = model.cfg  # why", False),
-        ("cfg = model.cfg or 0", True),
+        (f"{line}  # why", False),
+        (f"{line} or 0", True),
     ]:
         was = source.read_text(encoding="utf-8")
-        source.write_text(was.replace("cfg = model.cfg", changed, 1), encoding="utf-8")
+        source.write_text(was.replace(line, changed, 1), encoding="utf-8")
         found = "\n".join(make.out_of_sync())
         assert "is out of date" in found
         assert ("its outputs come from other code" in found) == is_run_again
@@ -219,7 +222,8 @@ def test_the_map_has_time_needs_and_exercises():
     assert shown[0] == "|  | lesson | time | needs | with outputs | exercises |"
     row = next(line for line in shown if "11_induction_heads.ipynb" in line)
     assert row.startswith("| 1.1 |") and row.endswith(
-        "| two hours | 00 | [solved](../solutions/11_induction_heads.ipynb) | 7 |"
+        "| 60 minutes, and 45 to go deeper | 00 | [solved](../solutions/11_induction_heads.ipynb)"
+        " | 6 |"
     )
     assert all(lesson.time and lesson.needs for lesson in LESSONS)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from data.native import save_native
-from data.wired.task import BOS, FIRST_NAME, NAMES, TOKENS
+from data.wired.task import BOS, FIRST_NAME, TOKENS, TOY_NAMES
 from utils.guards import guarded, number
 
 HERE = Path(__file__).resolve().parent
@@ -26,12 +26,12 @@ SPACES = {
     "token": len(TOKENS),
     "position": N_POS,
     "previous": len(TOKENS),  # the token before this one
-    "twice": len(NAMES),  # the name that stands here and has come before
-    "avoid": len(NAMES),  # a name not to look at; the first name mover reads it
-    "avoid2": len(NAMES),  # the same for the second name mover
-    "loud": len(NAMES),  # written strongly, never read by the unembedding
-    "unread": len(NAMES),  # written, and read by nobody
-    "answer": len(NAMES),  # what the unembedding reads
+    "twice": len(TOY_NAMES),  # the name that stands here and has come before
+    "avoid": len(TOY_NAMES),  # a name not to look at; the first name mover reads it
+    "avoid2": len(TOY_NAMES),  # the same for the second name mover
+    "loud": len(TOY_NAMES),  # written strongly, never read by the unembedding
+    "unread": len(TOY_NAMES),  # written, and read by nobody
+    "answer": len(TOY_NAMES),  # what the unembedding reads
 }
 D_MODEL = sum(SPACES.values())
 D_HEAD = 16
@@ -113,7 +113,7 @@ class Head:
 
     def moves(self, source: str, target: str, strength: float = 1.0) -> "Head":
         """Copies names from one space to another."""
-        n = len(NAMES)
+        n = len(TOY_NAMES)
         self.V[:, :n] = names(source)
         self.O[:n] = strength * names(target).T
         return self
@@ -140,10 +140,10 @@ def names(name: str) -> Tensor:
     Raises:
         ValueError: the space holds no names.
     """
-    if name in SPACES and SPACES[name] < len(NAMES):
+    if name in SPACES and SPACES[name] < len(TOY_NAMES):
         raise ValueError(f"{name!r} holds no names: its {SPACES[name]} entries are others.")
     first = FIRST_NAME if SPACES[name] == len(TOKENS) else 0
-    return picks(name, list(range(first, first + len(NAMES))))
+    return picks(name, list(range(first, first + len(TOY_NAMES))))
 
 
 ALWAYS = picks("position", list(range(N_POS))).sum(1, keepdim=True)  # every position has one
@@ -238,7 +238,7 @@ def build(
     weights = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
     weights["embed.weight"][:, space("token")] = torch.eye(len(TOKENS))
     weights["pos_embed.weight"][:, space("position")] = torch.eye(N_POS)
-    weights["unembed.weight"][FIRST_NAME:, space("answer")] = torch.eye(len(NAMES))
+    weights["unembed.weight"][FIRST_NAME:, space("answer")] = torch.eye(len(TOY_NAMES))
     for name, head in (wired or heads()).items():
         layer, h = int(name[1]), int(name[3])
         rows = slice(h * D_HEAD, (h + 1) * D_HEAD)

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from utils.guards import count, guarded
 
-NAMES = ("Mary", "John", "Tom", "Anna", "Paul", "Sarah")
-TOKENS = ("<bos>", "to", *NAMES)
+TOY_NAMES = ("Mary", "John", "Tom", "Anna", "Paul", "Sarah")
+TOKENS = ("<bos>", "to", *TOY_NAMES)
 BOS, TO, FIRST_NAME = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Prompts:
+class ToyPrompts:
     """All prompts of the task.
 
     Attributes:
@@ -49,7 +49,7 @@ class Prompts:
 
 
 @guarded(every=count())
-def prompts(every: int = 1) -> Prompts:
+def toy_prompts(every: int = 1) -> ToyPrompts:
     """All 240: 6 * 5 ordered pairs of names, each with 4 third names, in 2 name orders.
 
     Args:
@@ -59,7 +59,7 @@ def prompts(every: int = 1) -> Prompts:
     for io, s, third in itertools.permutations(range(FIRST_NAME, len(TOKENS)), 3):
         for pair in ((io, s), (s, io)):
             rows.append(([BOS, *pair, s, TO], [BOS, *pair, third, TO], io, s))
-    return Prompts(*(torch.tensor(column) for column in zip(*rows[::every], strict=True)))
+    return ToyPrompts(*(torch.tensor(column) for column in zip(*rows[::every], strict=True)))
 
 
 def as_text(row: Int[Tensor, " pos"]) -> str:

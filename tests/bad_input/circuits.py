@@ -107,7 +107,7 @@ def one_edge(writer=(0, 0), reader=(1, 0), into="v", model=toy, **settings):
 
 
 def names_diff(logits):
-    return names.prompts().logit_diff(logits)
+    return names.toy_prompts().logit_diff(logits)
 
 
 def in_training(call, model=toy):
@@ -795,7 +795,7 @@ ROWS = [
     ),
     ("the ioi metric of the last logits", lambda: of_prompts(torch.ones(3, 9)), "[batch, pos"),
     ("the wired task's metric of other logits", lambda: names_diff(LOGITS), "240 prompts"),
-    ("each 0th of the wired prompts", lambda: names.prompts(every=0), "`every` is 0"),
+    ("each 0th of the wired prompts", lambda: names.toy_prompts(every=0), "`every` is 0"),
     ("an unknown space of the wired model", lambda: wired.space("mind"), "There is no space"),
     ("an entry that a space lacks", lambda: wired.picks("position", [5]), "entries 0 to 4"),
     ("an entry below 0", lambda: wired.picks("token", [-1]), "entries 0 to 7"),

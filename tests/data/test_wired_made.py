@@ -58,7 +58,7 @@ def wiring():
 
 def lost(model, edge_sets) -> list[float]:
     """The share of the behaviour that is lost when each set of edges is knocked out."""
-    made = task.prompts()
+    made = task.toy_prompts()
     sets = [(), discovery.graph(model).edges(), *edge_sets]
     settings = {"source": made.corrupted, "metric": made.logit_diff, "batch_size": 960}
     got = discovery.patched_edges(model, made.clean, edge_sets=sets, **settings).mean(1)
@@ -79,13 +79,13 @@ def test_the_shipped_weights_are_what_make_writes(make, shipped, tmp_path):
 
 @pytest.mark.parametrize("model", ["bare", "shipped", "rewired"])
 def test_it_does_the_task_on_all_240_prompts(model, request):
-    made, model = task.prompts(), request.getfixturevalue(model)
+    made, model = task.toy_prompts(), request.getfixturevalue(model)
     assert len({tuple(row) for row in torch.cat([made.clean, made.corrupted], 1).tolist()}) == 240
     with torch.no_grad():
         assert (model(made.clean)[:, -1].argmax(-1) == made.io).all()
         neither = made.logit_diff(model(made.corrupted)).mean()
     assert neither.abs() < 0.05, "neither name is right after a third one"
-    assert len(task.prompts(every=5).clean) == 48
+    assert len(task.toy_prompts(every=5).clean) == 48
 
 
 def test_unlisted_edges_carry_nothing_and_listed_ones_everything(bare, shipped, wiring):
@@ -139,7 +139,7 @@ def test_the_second_toy_has_three_copies(make, rewired):
 
 
 def test_decoys_look_the_part(shipped):
-    _, cache = shipped.run_with_cache(task.prompts().clean)
+    _, cache = shipped.run_with_cache(task.toy_prompts().clean)
     mover, decoy = cache["pattern", 2][:, 0, -1], cache["pattern", 2][:, 3, -1]
     assert torch.allclose(mover, decoy, atol=0.05) and mover.max(-1).values.min() > 0.9
     written = torch.stack(

@@ -511,6 +511,39 @@ def _sets(got) -> list[list[tuple[int, int]]]:
     return [list(heads) for heads in got]
 
 
+@investigation("shared_head", course=(16, 0))
+def check_shared_head(shared_head) -> str:
+    """The previous-token head that the expensive control draws hit."""
+    expect(
+        isinstance(shared_head, (tuple, list, Tensor)) and len(shared_head) == 2,
+        "Give one head, as a pair (layer, head), such as (18, 6).",
+    )
+    expect(
+        all(isinstance(x, (Integral, Tensor)) and int(x) == x for x in shared_head),
+        "Give the layer and the head's number, two whole numbers.",
+    )
+    layer, head = (int(x) for x in shared_head)
+    expect((layer, head) != (0, 16), "Layer and head are swapped: the layer comes first.")
+    expect(
+        0 <= layer < 30 and 0 <= head < 9,
+        "There is no such head: layers are from 0 to 29, and heads from 0 to 8.",
+    )
+    expect(
+        (layer, head) not in [(18, 6), (17, 3), (17, 4), (17, 5), (18, 7)],
+        "That is one of the five induction heads, which are in no matched draw.",
+    )
+    expect(
+        15 <= layer <= 20,
+        "No matched draw has a head of that layer: look at what is in `draws`.",
+    )
+    expect(
+        (layer, head) == (16, 0),
+        "That head is not it. It may have shared expensive draws with the one you look for: are "
+        "*all* draws with it expensive, and what does it cost alone?",
+    )
+    return "All draws with it are expensive, and no other draw is."
+
+
 @exercise("utils.circuits.induction.text_costs")
 def check_text_costs(text_costs) -> str:
     """A random model, and texts with tokens that come again with and without their neighbour."""
@@ -622,36 +655,3 @@ def check_text_costs(text_costs) -> str:
             "`torch.no_grad()`.",
         )
     return "Repeats and the rest of each text, against the intact model."
-
-
-@investigation("shared_head", course=(16, 0))
-def check_shared_head(shared_head) -> str:
-    """The previous-token head that the expensive control draws hit."""
-    expect(
-        isinstance(shared_head, (tuple, list, Tensor)) and len(shared_head) == 2,
-        "Give one head, as a pair (layer, head), such as (18, 6).",
-    )
-    expect(
-        all(isinstance(x, (Integral, Tensor)) and int(x) == x for x in shared_head),
-        "Give the layer and the head's number, two whole numbers.",
-    )
-    layer, head = (int(x) for x in shared_head)
-    expect((layer, head) != (0, 16), "Layer and head are swapped: the layer comes first.")
-    expect(
-        0 <= layer < 30 and 0 <= head < 9,
-        "There is no such head: layers are from 0 to 29, and heads from 0 to 8.",
-    )
-    expect(
-        (layer, head) not in [(18, 6), (17, 3), (17, 4), (17, 5), (18, 7)],
-        "That is one of the five induction heads, which are in no matched draw.",
-    )
-    expect(
-        15 <= layer <= 20,
-        "No matched draw has a head of that layer: look at what is in `draws`.",
-    )
-    expect(
-        (layer, head) == (16, 0),
-        "That head is not it. It may have shared expensive draws with the one you look for: are "
-        "*all* draws with it expensive, and what does it cost alone?",
-    )
-    return "All draws with it are expensive, and no other draw is."
