@@ -377,8 +377,8 @@ outcome("14.what", "next to nothing")
 # Read the columns. **END before block 21** holds a position: sources with the same position restore as much as the
 # clean run, even with other names or the other answer. The run with the *same answer* restores next to nothing.
 # **END before block 25** holds the name: a run with the same answer restores **1.0**, whatever its position. Other
-# names leave the model roughly undecided: a logit difference of 0 lies near .55 on this scale. **S2 before block 19**
-# holds both.
+# names leave the model roughly undecided, a little above one half: there a logit difference of 0 lies on this scale.
+# **S2 before block 19** holds both.
 #
 # So the two steps carry two different things: first the position, then the name. Without the control the sweep
 # reads as one.
