@@ -135,8 +135,9 @@ for name, prompts in [("choose", choose), ("test", test)]:
 #
 # ### Exercise 1 · the sweep (15 minutes, medium)
 #
-# `model.run_with_hooks(tokens, fwd_hooks=[(name, hook)])` calls `hook(activation, hook)` at that name, and goes on
-# with what it returns. Positions count from 0, and BOS stands there.
+# The stream before block 5 is `blocks.5.hook_resid_pre`. `model.run_with_hooks(tokens, fwd_hooks=[(name, function)])`
+# calls `function(activation, hook)` there, and goes on with what it returns. Positions count from 0, and BOS stands
+# there.
 
 
 # %% tags=["exercise:utils.circuits.patches.stream_sweep"]
@@ -529,8 +530,9 @@ assert difference < 1e-3
 #
 # ### Exercise 3 · path patching (20 minutes, hard)
 #
-# `hook.layer()` gives a hook's layer, and `cache["z", 3]` an activation of layer 3. (Within a hook, `hook.name` may
-# be another name of the same place.)
+# The places are `blocks.L.attn.hook_z`, `blocks.L.hook_mlp_out` and `blocks.L.attn.hook_q` (or `_k`, `_v`), for each
+# layer L. `hook.layer()` gives a hook's layer, and `cache["z", 3]` an activation of layer 3, also `"q"` or
+# `"mlp_out"`. (Within a hook, `hook.name` may be another name of the same place.)
 
 
 # %% tags=["exercise:utils.circuits.patches.path_patch"]
@@ -744,6 +746,7 @@ assert max(readers[f"L20H0 into {x}"].restored.abs().max() for x in "kv") < 0.03
 # head that tells it, and by which of its inputs. **Budget: ten calls of `path_patch`**, with `few`.
 #
 # - Receivers for `"k"` and `"v"` are key-value heads: L17H4 uses number 1 of layer 17, so `[(17, 1)]`.
+# - Score it as `few.logit_diff(path_patch(...))`, beside the unpatched run's `score(few, few.tokens)`.
 # - The corruption used so far will give 0 for every sender. Why? You have built a better one.
 # - Lesson 1.1 (or a look at attention patterns) tells which heads to try first.
 #
