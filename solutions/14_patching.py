@@ -626,15 +626,27 @@ predict(
 # `path_patch` for one receiver after another. For L17H4, MLPs are free here.
 
 # %%
-FROM = corrupted, clean, choose.logit_diff
 readers = {
     f"L20H0 into {letter}": receiver_sweep(
-        model, *FROM, sender=(20, 0), into=letter, progress=False
+        model,
+        prompts.swapped().tokens,
+        prompts.tokens,
+        prompts.logit_diff,
+        sender=(20, 0),
+        into=letter,
+        progress=False,
     )
-    for letter in "qkv"
+    for letter, prompts in [("q", choose), ("k", few), ("v", few)]
 }
 readers["L17H4 into v, MLPs free"] = receiver_sweep(
-    model, *FROM, sender=(17, 4), into="v", hold_mlps=False, progress=False
+    model,
+    corrupted,
+    clean,
+    choose.logit_diff,
+    sender=(17, 4),
+    into="v",
+    hold_mlps=False,
+    progress=False,
 )
 plots.table(
     [
@@ -780,7 +792,8 @@ first_link = lesson_14.check_first_link(first_link)
 sender, into = first_link[:2], first_link[2]
 receiver = (17, 4) if into == "q" else (17, 1)
 moved = {}
-for name, tokens in corruptions(choose).items():
+tried = corruptions(choose)
+for name, tokens in [("position", tried["position"]), ("both", tried["both"])]:
     logits = path_patch(
         model, choose.tokens, tokens, sender=sender, receivers=[receiver], into=into, hold_mlps=True
     )
@@ -794,9 +807,9 @@ plots.table(
 )
 
 # %% [markdown]
-# The path shows under the corruptions that change the first two names (which are the same prompt up to S1). Under
-# "both", which changes S2 alone, it is 0. **A corruption hides everything that happens before it.** Here is the
-# chain in SmolLM2. Its first arrow was measured by noising, the others by denoising.
+# The path shows under the corruption that changes the first two names. Under "both", which changes S2 alone, it is
+# 0. **A corruption hides everything that happens before it.** Here is the chain in SmolLM2. Its first arrow was
+# measured by noising, the others by denoising.
 
 # %% tags=["numbers"]
 found = path_sweep(
@@ -806,7 +819,7 @@ found = path_sweep(
     few.logit_diff,
     receivers=[(17, 1)],
     into="k",
-    layers=range(13, 17),
+    layers=range(15, 17),
     progress=False,
 )
 assert top_heads(found.effect.abs(), 1) == [(16, 0)] == [first_link[:2]]
