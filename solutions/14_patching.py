@@ -135,8 +135,9 @@ for name, prompts in [("choose", choose), ("test", test)]:
 #
 # ### Exercise 1 · the sweep (15 minutes, medium)
 #
-# `model.run_with_hooks(tokens, fwd_hooks=[(name, hook)])` calls `hook(activation, hook)` at that name, and goes on
-# with what it returns. Positions count from 0, and BOS stands there.
+# The stream before block 5 is `blocks.5.hook_resid_pre`. `model.run_with_hooks(tokens, fwd_hooks=[(name, function)])`
+# calls `function(activation, hook)` there, and goes on with what it returns. Positions count from 0, and BOS stands
+# there.
 
 
 # %% tags=["exercise:utils.circuits.patches.stream_sweep"]
@@ -377,8 +378,8 @@ outcome("14.what", "next to nothing")
 # Read the columns. **END before block 21** holds a position: sources with the same position restore as much as the
 # clean run, even with other names or the other answer. The run with the *same answer* restores next to nothing.
 # **END before block 25** holds the name: a run with the same answer restores **1.0**, whatever its position. Other
-# names leave the model roughly undecided: a logit difference of 0 lies a little above the middle of this scale. **S2 before block 19**
-# holds both.
+# names leave the model roughly undecided, a little above one half: there a logit difference of 0 lies on this scale.
+# **S2 before block 19** holds both.
 #
 # So the two steps carry two different things: first the position, then the name. Without the control the sweep
 # reads as one.
@@ -529,8 +530,9 @@ assert difference < 1e-3
 #
 # ### Exercise 3 · path patching (20 minutes, hard)
 #
-# `hook.layer()` gives a hook's layer, and `cache["z", 3]` an activation of layer 3. (Within a hook, `hook.name` may
-# be another name of the same place.)
+# The places are `blocks.L.attn.hook_z`, `blocks.L.hook_mlp_out` and `blocks.L.attn.hook_q` (or `_k`, `_v`), for each
+# layer L. `hook.layer()` gives a hook's layer, and `cache["z", 3]` an activation of layer 3, also `"q"` or
+# `"mlp_out"`. (Within a hook, `hook.name` may be another name of the same place.)
 
 
 # %% tags=["exercise:utils.circuits.patches.path_patch"]
@@ -624,15 +626,27 @@ predict(
 # `path_patch` for one receiver after another. For L17H4, MLPs are free here.
 
 # %%
-FROM = corrupted, clean, choose.logit_diff
 readers = {
     f"L20H0 into {letter}": receiver_sweep(
-        model, *FROM, sender=(20, 0), into=letter, progress=False
+        model,
+        prompts.swapped().tokens,
+        prompts.tokens,
+        prompts.logit_diff,
+        sender=(20, 0),
+        into=letter,
+        progress=False,
     )
-    for letter in "qkv"
+    for letter, prompts in [("q", choose), ("k", few), ("v", few)]
 }
 readers["L17H4 into v, MLPs free"] = receiver_sweep(
-    model, *FROM, sender=(17, 4), into="v", hold_mlps=False, progress=False
+    model,
+    corrupted,
+    clean,
+    choose.logit_diff,
+    sender=(17, 4),
+    into="v",
+    hold_mlps=False,
+    progress=False,
 )
 plots.table(
     [
@@ -744,6 +758,7 @@ assert max(readers[f"L20H0 into {x}"].restored.abs().max() for x in "kv") < 0.03
 # head that tells it, and by which of its inputs. **Budget: ten calls of `path_patch`**, with `few`.
 #
 # - Receivers for `"k"` and `"v"` are key-value heads: L17H4 uses number 1 of layer 17, so `[(17, 1)]`.
+# - Score it as `few.logit_diff(path_patch(...))`, beside the unpatched run's `score(few, few.tokens)`.
 # - The corruption used so far will give 0 for every sender. Why? You have built a better one.
 # - Lesson 1.1 (or a look at attention patterns) tells which heads to try first.
 #
@@ -777,7 +792,8 @@ first_link = lesson_14.check_first_link(first_link)
 sender, into = first_link[:2], first_link[2]
 receiver = (17, 4) if into == "q" else (17, 1)
 moved = {}
-for name, tokens in corruptions(choose).items():
+tried = corruptions(choose)
+for name, tokens in [("position", tried["position"]), ("both", tried["both"])]:
     logits = path_patch(
         model, choose.tokens, tokens, sender=sender, receivers=[receiver], into=into, hold_mlps=True
     )
@@ -791,9 +807,9 @@ plots.table(
 )
 
 # %% [markdown]
-# The path shows under the corruptions that change the first two names (which are the same prompt up to S1). Under
-# "both", which changes S2 alone, it is 0. **A corruption hides everything that happens before it.** Here is the
-# chain in SmolLM2. Its first arrow was measured by noising, the others by denoising.
+# The path shows under the corruption that changes the first two names. Under "both", which changes S2 alone, it is
+# 0. **A corruption hides everything that happens before it.** Here is the chain in SmolLM2. Its first arrow was
+# measured by noising, the others by denoising.
 
 # %% tags=["numbers"]
 found = path_sweep(
@@ -803,7 +819,7 @@ found = path_sweep(
     few.logit_diff,
     receivers=[(17, 1)],
     into="k",
-    layers=range(13, 17),
+    layers=range(15, 17),
     progress=False,
 )
 assert top_heads(found.effect.abs(), 1) == [(16, 0)] == [first_link[:2]]
