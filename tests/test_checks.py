@@ -40,16 +40,22 @@ def checks() -> dict:
 
 
 def solutions() -> dict:
-    """Exercise -> the source of the cell that holds its solution."""
+    """Exercise -> its solution's source, below the lesson's imports and the solutions before it."""
     found = {}
     for each in make.LESSONS:
-        for cell in make.solved_notebook(each).cells:
+        cells = [c for c in make.solved_notebook(each).cells if c.cell_type == "code"]
+        above = ast.parse(cells[1].source).body  # the cell after the set-up
+        code = "\n".join(
+            ast.unparse(node) for node in above if isinstance(node, ast.Import | ast.ImportFrom)
+        )
+        for cell in cells:
             if "### BEGIN SOLUTION" in cell.source:
                 names = [
                     n.targets[0].id if isinstance(n, ast.Assign) else getattr(n, "name", "")
                     for n in ast.parse(cell.source).body
                 ]
-                found |= {name: cell.source for name in names if name in EXERCISES}
+                code = f"{code}\n{cell.source}"
+                found |= {name: code for name in names if name in EXERCISES}
     return found
 
 
@@ -70,8 +76,7 @@ def given(name: str, value):
 
 def run(source: str, name: str):
     """What a cell of an exercise defines: a function, or the answer of an investigation."""
-    scope = {"torch": torch}
-    exec("from collections.abc import *\nfrom jaxtyping import *\nfrom torch import Tensor", scope)
+    scope: dict = {}
     exec(source, scope)
     return scope[name]
 
