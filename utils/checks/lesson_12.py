@@ -473,15 +473,6 @@ def check_size_matched(size_matched) -> str:
 # ---- Copying ------------------------------------------------------------------------------------
 
 
-@exercise("utils.circuits.composition.direct_copying")
-def check_direct_copying(direct_copying) -> str:
-    """Random weights; each head's effect on a logit worked out one by one."""
-    model = _grouped_model(4, d_vocab=11)
-    for batch, half, layers in ((2, 4, [2, 0]), (1, 3, [1]), (3, 4, [0, 1, 2])):
-        _examine_direct_copying(direct_copying, model, batch=batch, half=half, layers=layers)
-    return "What each head itself does for the next token."
-
-
 def _examine_direct_copying(
     direct_copying, model, *, batch: int, half: int, layers: list[int]
 ) -> None:
@@ -622,3 +613,12 @@ def check_unknown_circuit(answer) -> str:
         "one. Does it lower the loss on the repeat when it is the only head left in layer 1?",
     )
     return "One head that says which token came before, and three that read it."
+
+
+@exercise("utils.circuits.composition.direct_copying")
+def check_direct_copying(direct_copying) -> str:
+    """Random weights; each head's effect on a logit worked out one by one."""
+    model = _grouped_model(4, d_vocab=11)
+    for batch, half, layers in ((2, 4, [2, 0]), (1, 3, [1]), (3, 4, [0, 1, 2])):
+        _examine_direct_copying(direct_copying, model, batch=batch, half=half, layers=layers)
+    return "What each head itself does for the next token."

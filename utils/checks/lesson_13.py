@@ -505,6 +505,32 @@ def check_waterfall(waterfall) -> str:
     return "The four sum to the whole effect, and each says who made it."
 
 
+@investigation("invisible_head", course=(20, 0))
+def check_invisible_head(answer) -> str:
+    """The head with no attribution of its own that matters most."""
+    if isinstance(answer, str):
+        raise Wrong("Give it as (layer, number), such as (4, 1), and not as text.")
+    head = tuple(int(each) for each in answer)
+    expect(len(head) == 2, "Give one head, as (layer, number in the layer).")
+    writes = [(23, 3), (29, 1), (29, 0), (24, 4), (23, 0), (23, 1), (23, 2), (23, 7)]
+    writes += [(24, 5), (24, 7), (25, 2), (26, 0)]
+    expect(
+        head not in writes,
+        "This head writes to the difference itself: its attribution is above 0.05 in size. Look "
+        "for one that attribution does not show.",
+    )
+    expect(
+        head != (19, 2),
+        "A head of the right kind, and the second largest: one other has twice its effect.",
+    )
+    expect(
+        head == (20, 0),
+        "Some head without attribution matters more. In the diagram, what acts on the name mover? "
+        "Sort the heads by their attention from END to that position, and ablate from the top.",
+    )
+    return "It writes nothing towards either name, and without it the difference falls."
+
+
 @exercise("utils.circuits.attribution.ov_on_names", keeps_gradient=False)
 def check_ov_on_names(ov_on_names) -> str:
     """A small random model in which two or three heads share their value weights."""
@@ -572,29 +598,3 @@ def check_ov_on_names(ov_on_names) -> str:
             mistakes=mistakes,
         )
     return "From weights alone: what the head would write if it looked at one name."
-
-
-@investigation("invisible_head", course=(20, 0))
-def check_invisible_head(answer) -> str:
-    """The head with no attribution of its own that matters most."""
-    if isinstance(answer, str):
-        raise Wrong("Give it as (layer, number), such as (4, 1), and not as text.")
-    head = tuple(int(each) for each in answer)
-    expect(len(head) == 2, "Give one head, as (layer, number in the layer).")
-    writes = [(23, 3), (29, 1), (29, 0), (24, 4), (23, 0), (23, 1), (23, 2), (23, 7)]
-    writes += [(24, 5), (24, 7), (25, 2), (26, 0)]
-    expect(
-        head not in writes,
-        "This head writes to the difference itself: its attribution is above 0.05 in size. Look "
-        "for one that attribution does not show.",
-    )
-    expect(
-        head != (19, 2),
-        "A head of the right kind, and the second largest: one other has twice its effect.",
-    )
-    expect(
-        head == (20, 0),
-        "Some head without attribution matters more. In the diagram, what acts on the name mover? "
-        "Sort the heads by their attention from END to that position, and ablate from the top.",
-    )
-    return "It writes nothing towards either name, and without it the difference falls."

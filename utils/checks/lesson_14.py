@@ -377,6 +377,41 @@ def check_path_patch(path_patch) -> str:
     return "The receivers read one changed term; all that follows from it is free to happen."
 
 
+@investigation("first_link", course=(16, 0, "k"))
+def check_first_link(first_link) -> str:
+    """The head whose path into the keys of layer 17 carries the most."""
+    if isinstance(first_link, (list, tuple)) and len(first_link) == 2:
+        head, into = first_link
+        first_link = (*head, into)
+    layer, head, into = first_link
+    expect(
+        isinstance(into, str) and into.lower() in ("q", "k", "v"),
+        'The third part of the answer is the input: "q", "k" or "v".',
+    )
+    into = into.lower()
+    expect(
+        layer < 17,
+        "That head is not before layer 17, so L17H4 cannot read it.",
+    )
+    if (layer, head) == (16, 0):
+        expect(
+            into != "q",
+            "The head is right, the input is not. L17H4 asks from S2, where the head that tells "
+            "it does not work: what changes is where it is *looked for*.",
+        )
+        expect(
+            into != "v",
+            "The head is right, the input is not. Values are what L17H4 moves; the question is "
+            "what decides *where* it looks.",
+        )
+    expect(
+        (layer, head) == (16, 0),
+        "Another head carries far more. Was the corruption one that changes the first two names? "
+        "Try the heads that look most at the position before, in the layers just below 17, too.",
+    )
+    return "L16H0 marks each word with the one before it, and L17H4 finds the mark by its keys."
+
+
 @exercise("utils.circuits.patches.attribution_patching", keeps_gradient=False)
 def check_attribution_patching(attribution_patching) -> str:
     """A tiny model; the slope along each head's patch is taken by a step size of its own."""
@@ -540,38 +575,3 @@ def check_qk_fix(qk_fix) -> str:
             },
         )
     return "The pattern is exact now; only what follows from it is estimated."
-
-
-@investigation("first_link", course=(16, 0, "k"))
-def check_first_link(first_link) -> str:
-    """The head whose path into the keys of layer 17 carries the most."""
-    if isinstance(first_link, (list, tuple)) and len(first_link) == 2:
-        head, into = first_link
-        first_link = (*head, into)
-    layer, head, into = first_link
-    expect(
-        isinstance(into, str) and into.lower() in ("q", "k", "v"),
-        'The third part of the answer is the input: "q", "k" or "v".',
-    )
-    into = into.lower()
-    expect(
-        layer < 17,
-        "That head is not before layer 17, so L17H4 cannot read it.",
-    )
-    if (layer, head) == (16, 0):
-        expect(
-            into != "q",
-            "The head is right, the input is not. L17H4 asks from S2, where the head that tells "
-            "it does not work: what changes is where it is *looked for*.",
-        )
-        expect(
-            into != "v",
-            "The head is right, the input is not. Values are what L17H4 moves; the question is "
-            "what decides *where* it looks.",
-        )
-    expect(
-        (layer, head) == (16, 0),
-        "Another head carries far more. Was the corruption one that changes the first two names? "
-        "Try the heads that look most at the position before, in the layers just below 17, too.",
-    )
-    return "L16H0 marks each word with the one before it, and L17H4 finds the mark by its keys."

@@ -367,6 +367,154 @@ def check_integrated_edges(integrated_edges) -> str:
     return "The slope of the whole way, and not only of its beginning."
 
 
+def _frozen(removed) -> frozenset:
+    expect(
+        isinstance(removed, frozenset),
+        f"You gave `damage` {described(removed)}. It takes a frozenset, such as "
+        "`frozenset({part})`, or `removed | {part}` where `removed` is one.",
+    )
+    return removed
+
+
+def _kept(got, parts: list) -> list:
+    expect(got is not None, "It came back as None: does every path of the function `return`?")
+    expect(
+        not isinstance(got, (set, frozenset)),
+        "You returned a set, and a set has no order of its own: return a list, in the order of "
+        "`parts`.",
+    )
+    expect(
+        isinstance(got, (list, tuple)) and set(got) <= set(parts),
+        "Return a list of the parts that are left.",
+    )
+    return list(got)
+
+
+def _irregular(parts: str, turn: float):
+    """A metric without any rule: another number for each set of parts."""
+
+    def metric_of(kept) -> float:
+        code = sum(2 ** parts.index(part) for part in set(kept))
+        return 3 * math.sin(turn * (code + 1) ** 1.5) - 0.5
+
+    return metric_of
+
+
+@exercise("utils.circuits.discovery.minimality")
+def check_minimality(minimality) -> str:
+    """A metric without any rule, so that every set of parts counts."""
+    metric_of, circuit = _irregular("abcefg", 2.3), ["b", "e", "a", "f", "c"]
+    tries = [("a",), (), {"e", "b"}, ["f", "c"], ("b", "c", "a")]
+
+    def scores(change, over=max) -> Tensor:
+        """`over` the tries of a change, which gets the parts that are left, and the part."""
+        rows = []
+        for part in circuit:
+            left = [set(circuit) - set(gone) - {part} for gone in tries]
+            rows.append(over([change(rest, part) for rest in left]))
+        return torch.tensor(rows, dtype=torch.float64)
+
+    def signed(rest, part) -> float:
+        return metric_of(rest | {part}) - metric_of(rest)
+
+    def size(rest, part) -> float:
+        return abs(signed(rest, part))
+
+    def unless_in_k(part) -> float:
+        rest = [set(circuit) - set(gone) for gone in tries if part not in gone]
+        return max(abs(metric_of(each) - metric_of(each - {part})) for each in rest)
+
+    full = metric_of(circuit)
+    found = minimality(metric_of, circuit, tries)
+    match(
+        _in_order(found, circuit),
+        scores(size),
+        what="The scores, in the order of the circuit,",
+        mistakes={
+            "That is leave-one-out, with no other part gone: a twin hides a part so. Take the "
+            "largest over all `tries`.": [size(set(circuit) - {p}, p) for p in circuit],
+            "You take the smallest over the tries; one try that shows the part's work is enough.": (
+                scores(size, min)
+            ),
+            "You take the mean over the tries: take the largest.": scores(size, sum) / len(tries),
+            "You add up over the tries: take the largest.": scores(size, sum),
+            "The sign: a part that *harms* changes the metric as well. Take the absolute value "
+            "before the largest.": scores(signed),
+            "The sign: take the absolute value of each change before the largest.": scores(
+                lambda rest, part: -signed(rest, part)
+            ),
+            "You take the absolute value last: take it of each change, before the largest.": (
+                scores(signed).abs()
+            ),
+            "You compare with the full circuit. Compare with the circuit from which K is gone.": (
+                scores(lambda rest, part: abs(full - metric_of(rest)))
+            ),
+            "Only the last try counts: keep all of them, then take the largest.": scores(
+                size, lambda rows: rows[-1]
+            ),
+            "Only the first try counts: does the function return too early?": scores(
+                size, lambda rows: rows[0]
+            ),
+            "You keep K *only*: K is what goes.": [
+                max(size(set(gone) & set(circuit) - {part}, part) for gone in tries)
+                for part in circuit
+            ],
+            "Every change is 0 where K holds the part itself: take the part out of K first.": [
+                unless_in_k(part) for part in circuit
+            ],
+        },
+    )
+    return "A part whose work shows in one situation at least is no passenger."
+
+
+def _in_order(got, circuit: list) -> Tensor:
+    expect(isinstance(got, dict), "Return a dictionary: part -> its largest change.")
+    expect(set(got) == set(circuit), "One entry for each part of the circuit.")
+    return torch.tensor([float(got[part]) for part in circuit], dtype=torch.float64)
+
+
+COPIES = [(f"L1H{i}", "L2H3.q") for i in (1, 2, 3)] + [("L0H2", f"L1H{i}.v") for i in (1, 2, 3)]
+MISSED = [("embed", "L0H2.q"), *COPIES]
+FOUND = [("L0H2", "L1H0.k"), ("L0H2", "L1H0.v"), ("L1H0", "L2H1.q")]
+FOUND += [("L2H1", "logits"), ("L2H3", "logits")]
+
+
+@investigation("missed", course=MISSED)
+def check_missed(answer) -> str:
+    """The true edges of the second toy to which one gradient gives next to nothing."""
+    kind = 'Give a list of edges, each a pair (writer, reader), such as ("L0H0", "L1H0.v").'
+    expect(not isinstance(answer, (str, dict)), kind)
+    edges = [tuple(edge) for edge in answer]
+    expect(
+        all(len(edge) == 2 and all(isinstance(end, str) for end in edge) for edge in edges), kind
+    )
+    found, right = set(edges), set(MISSED)
+    turned = [edge for edge in found if edge[::-1] in right]
+    expect(not turned, f"{turned[:1]} is turned round: the writer comes first.")
+    expect(
+        not found & set(FOUND),
+        f"{min(found & set(FOUND), default='')} is true, but its score in the clean run is above "
+        "0.05 of the gap: it is not missed.",
+    )
+    wrong = sorted(found - right)
+    expect(
+        not wrong,
+        f"{wrong[:1]} is not a true edge: patch it exactly, together with the others that you "
+        "suspect, and alone.",
+    )
+    lacking = right - found
+    expect(
+        not lacking,
+        f"All that you list is right, and {len(lacking)} are still missing. "
+        + (
+            "Is the first step of the chain saturated?"
+            if MISSED[0] in lacking
+            else "How many copies has the head of layer 1? A copy has an edge in and an edge out."
+        ),
+    )
+    return "Seven edges: the saturated one, and three copies of which any one is enough."
+
+
 @exercise("utils.circuits.discovery.prune")
 def check_prune(prune) -> str:
     """Damage functions whose answer is known: additive, either-or, both-or-none, harmful.
@@ -475,112 +623,6 @@ def check_prune(prune) -> str:
     return "Greedy: once round, and nothing comes back."
 
 
-def _frozen(removed) -> frozenset:
-    expect(
-        isinstance(removed, frozenset),
-        f"You gave `damage` {described(removed)}. It takes a frozenset, such as "
-        "`frozenset({part})`, or `removed | {part}` where `removed` is one.",
-    )
-    return removed
-
-
-def _kept(got, parts: list) -> list:
-    expect(got is not None, "It came back as None: does every path of the function `return`?")
-    expect(
-        not isinstance(got, (set, frozenset)),
-        "You returned a set, and a set has no order of its own: return a list, in the order of "
-        "`parts`.",
-    )
-    expect(
-        isinstance(got, (list, tuple)) and set(got) <= set(parts),
-        "Return a list of the parts that are left.",
-    )
-    return list(got)
-
-
-def _irregular(parts: str, turn: float):
-    """A metric without any rule: another number for each set of parts."""
-
-    def metric_of(kept) -> float:
-        code = sum(2 ** parts.index(part) for part in set(kept))
-        return 3 * math.sin(turn * (code + 1) ** 1.5) - 0.5
-
-    return metric_of
-
-
-@exercise("utils.circuits.discovery.minimality")
-def check_minimality(minimality) -> str:
-    """A metric without any rule, so that every set of parts counts."""
-    metric_of, circuit = _irregular("abcefg", 2.3), ["b", "e", "a", "f", "c"]
-    tries = [("a",), (), {"e", "b"}, ["f", "c"], ("b", "c", "a")]
-
-    def scores(change, over=max) -> Tensor:
-        """`over` the tries of a change, which gets the parts that are left, and the part."""
-        rows = []
-        for part in circuit:
-            left = [set(circuit) - set(gone) - {part} for gone in tries]
-            rows.append(over([change(rest, part) for rest in left]))
-        return torch.tensor(rows, dtype=torch.float64)
-
-    def signed(rest, part) -> float:
-        return metric_of(rest | {part}) - metric_of(rest)
-
-    def size(rest, part) -> float:
-        return abs(signed(rest, part))
-
-    def unless_in_k(part) -> float:
-        rest = [set(circuit) - set(gone) for gone in tries if part not in gone]
-        return max(abs(metric_of(each) - metric_of(each - {part})) for each in rest)
-
-    full = metric_of(circuit)
-    found = minimality(metric_of, circuit, tries)
-    match(
-        _in_order(found, circuit),
-        scores(size),
-        what="The scores, in the order of the circuit,",
-        mistakes={
-            "That is leave-one-out, with no other part gone: a twin hides a part so. Take the "
-            "largest over all `tries`.": [size(set(circuit) - {p}, p) for p in circuit],
-            "You take the smallest over the tries; one try that shows the part's work is enough.": (
-                scores(size, min)
-            ),
-            "You take the mean over the tries: take the largest.": scores(size, sum) / len(tries),
-            "You add up over the tries: take the largest.": scores(size, sum),
-            "The sign: a part that *harms* changes the metric as well. Take the absolute value "
-            "before the largest.": scores(signed),
-            "The sign: take the absolute value of each change before the largest.": scores(
-                lambda rest, part: -signed(rest, part)
-            ),
-            "You take the absolute value last: take it of each change, before the largest.": (
-                scores(signed).abs()
-            ),
-            "You compare with the full circuit. Compare with the circuit from which K is gone.": (
-                scores(lambda rest, part: abs(full - metric_of(rest)))
-            ),
-            "Only the last try counts: keep all of them, then take the largest.": scores(
-                size, lambda rows: rows[-1]
-            ),
-            "Only the first try counts: does the function return too early?": scores(
-                size, lambda rows: rows[0]
-            ),
-            "You keep K *only*: K is what goes.": [
-                max(size(set(gone) & set(circuit) - {part}, part) for gone in tries)
-                for part in circuit
-            ],
-            "Every change is 0 where K holds the part itself: take the part out of K first.": [
-                unless_in_k(part) for part in circuit
-            ],
-        },
-    )
-    return "A part whose work shows in one situation at least is no passenger."
-
-
-def _in_order(got, circuit: list) -> Tensor:
-    expect(isinstance(got, dict), "Return a dictionary: part -> its largest change.")
-    expect(set(got) == set(circuit), "One entry for each part of the circuit.")
-    return torch.tensor([float(got[part]) for part in circuit], dtype=torch.float64)
-
-
 @exercise("utils.circuits.discovery.worst_removal")
 def check_worst_removal(worst_removal) -> str:
     """A metric without any rule, with K of one, two and three parts."""
@@ -645,45 +687,3 @@ def check_worst_removal(worst_removal) -> str:
         "work out |F(M without K and the part) - F(C without K and the part)|.",
     )
     return "What the model can do without, and the circuit cannot, is missing from the circuit."
-
-
-COPIES = [(f"L1H{i}", "L2H3.q") for i in (1, 2, 3)] + [("L0H2", f"L1H{i}.v") for i in (1, 2, 3)]
-MISSED = [("embed", "L0H2.q"), *COPIES]
-FOUND = [("L0H2", "L1H0.k"), ("L0H2", "L1H0.v"), ("L1H0", "L2H1.q")]
-FOUND += [("L2H1", "logits"), ("L2H3", "logits")]
-
-
-@investigation("missed", course=MISSED)
-def check_missed(answer) -> str:
-    """The true edges of the second toy to which one gradient gives next to nothing."""
-    kind = 'Give a list of edges, each a pair (writer, reader), such as ("L0H0", "L1H0.v").'
-    expect(not isinstance(answer, (str, dict)), kind)
-    edges = [tuple(edge) for edge in answer]
-    expect(
-        all(len(edge) == 2 and all(isinstance(end, str) for end in edge) for edge in edges), kind
-    )
-    found, right = set(edges), set(MISSED)
-    turned = [edge for edge in found if edge[::-1] in right]
-    expect(not turned, f"{turned[:1]} is turned round: the writer comes first.")
-    expect(
-        not found & set(FOUND),
-        f"{min(found & set(FOUND), default='')} is true, but its score in the clean run is above "
-        "0.05 of the gap: it is not missed.",
-    )
-    wrong = sorted(found - right)
-    expect(
-        not wrong,
-        f"{wrong[:1]} is not a true edge: patch it exactly, together with the others that you "
-        "suspect, and alone.",
-    )
-    lacking = right - found
-    expect(
-        not lacking,
-        f"All that you list is right, and {len(lacking)} are still missing. "
-        + (
-            "Is the first step of the chain saturated?"
-            if MISSED[0] in lacking
-            else "How many copies has the head of layer 1? A copy has an edge in and an edge out."
-        ),
-    )
-    return "Seven edges: the saturated one, and three copies of which any one is enough."
