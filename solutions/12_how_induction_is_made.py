@@ -52,8 +52,8 @@ from utils.checks import lesson_12
 from utils.checks.predict import outcome, predict
 from utils.circuits import figures
 from utils.circuits.composition import own_token_rank
-from utils.circuits.induction import induction_scores, loss_by_half, repeated_tokens
-from utils.heads import ablated, head_name, top_heads
+from utils.circuits.induction import loss_by_half, repeat_costs, repeated_tokens, stripe_scores
+from utils.heads import ablated, ablation_hooks, head_name, top_heads
 from utils.lesson import claim
 from utils.models import load
 
@@ -445,33 +445,16 @@ path_hooks = lesson_12.check_path_hooks(path_hooks)
 # %%
 toy_tokens = repeated_tokens(23, batch=64, **TOY, generator=torch.Generator().manual_seed(5))
 
-
-@torch.no_grad()
-def measure(model, tokens, heads, hooks=()) -> tuple[torch.Tensor, torch.Tensor]:
-    """Under `hooks`: induction score of each of `heads`, and loss on the repeat of each row."""
-    kept = [f"blocks.{layer}.attn.hook_pattern" for layer in {layer for layer, _ in heads}]
-    with model.hooks(fwd_hooks=list(hooks)):
-        logits, cache = model.run_with_cache(tokens, names_filter=kept)
-    scores = [induction_scores(cache["pattern", i], tokens.shape[1] // 2)[h] for i, h in heads]
-    rows = zip(logits.split(1), tokens.split(1), strict=True)
-    losses = torch.tensor([loss_by_half(*row)[1] for row in rows])
-    return torch.stack(scores).cpu(), losses
-
-
-readers_of_toy = [(1, h) for h in range(4)]
-toy_scores, toy_losses = measure(toy, toy_tokens, readers_of_toy)
 toy_cost, size, toy_rows = {}, {}, []
 for h in range(4):
     change = removal(toy, toy_tokens, (0, h))
     size[h] = change[:, 1:].norm(dim=-1).mean().item()  # BOS aside
-    for into in "kqv":
-        hooks = path_hooks(toy, toy_tokens, change, layers=[1], into=into)
-        after = measure(toy, toy_tokens, readers_of_toy, hooks)[1]
-        toy_cost[h, into] = (after - toy_losses).mean().item()
-    costs = [f"{toy_cost[h, into]:+.2f}" for into in "kqv"]
-    toy_rows.append([senders[h], f"{composition[h].max():.2f}", f"{size[h]:.2g}", *costs])
-with ablated(toy, [(1, 1)]):
-    without_reader = (measure(toy, toy_tokens, readers_of_toy)[1] - toy_losses).mean().item()
+    hooks = [path_hooks(toy, toy_tokens, change, layers=[1], into=into) for into in "kqv"]
+    costs = repeat_costs(toy, toy_tokens, hooks).mean(1).tolist()  # lesson 1.1, exercise 3
+    toy_cost |= {(h, into): cost for into, cost in zip("kqv", costs, strict=True)}
+    shown = [f"{cost:+.2f}" for cost in costs]
+    toy_rows.append([senders[h], f"{composition[h].max():.2f}", f"{size[h]:.2g}", *shown])
+without_reader = repeat_costs(toy, toy_tokens, [ablation_hooks(toy, [(1, 1)])]).mean().item()
 largest = toy_cost[3, "k"]
 outcome("12.largest", "0 nats" if largest < 0.3 else "1 nat" if largest < 2 else "4 nats")
 plots.table(
@@ -501,11 +484,11 @@ print(f"L1H1 ablated: {without_reader:+.3f} nats")
 assert composition.argmax() == 3 * 4 + 1
 claim("untrained K-composition", untrained.mean(), text=0.13, within=0.01)
 assert 2.5 < composition[3, 1] / untrained.mean() < 3.5 and composition[3, 1] > composition[1].max()
-claim("loss of the toy on the repeat", toy_losses.mean(), text=0.4, within=0.05)
+toy_loss = loss_by_half(toy(toy_tokens), toy_tokens)[1]
+claim("loss of the toy on the repeat", toy_loss, text=0.4, within=0.05)
 assert abs(toy_cost[3, "k"]) < 0.02 and abs(without_reader) < 0.02
-assert (
-    -0.5 < toy_losses.mean() + toy_cost[1, "k"] - loss_by_half(toy(toy_tokens), toy_tokens)[0] < 0
-)
+first_half = loss_by_half(toy(toy_tokens), toy_tokens)[0]
+assert -0.5 < toy_loss + toy_cost[1, "k"] - first_half < 0
 claim("L0H1 out of the keys, nats", toy_cost[1, "k"], text=3.7, within=0.2)
 assert -0.3 < toy_cost[1, "q"] < 0 and -0.3 < toy_cost[1, "v"] < 0
 assert max(abs(toy_cost[h, into]) for h in (0, 2, 3) for into in "kqv") < 0.05
@@ -574,20 +557,21 @@ SMOL = {"d_vocab": cfg.d_vocab, "bos": model.tokenizer.bos_token_id, "n_special"
 fresh = repeated_tokens(50, batch=4, **SMOL, generator=torch.Generator().manual_seed(1))
 fresh = fresh.to(cfg.device)
 change = removal(model, fresh, (16, 0))
-runs = {"nothing": measure(model, fresh, TOP)}
-with ablated(model, [(16, 0)]):
-    runs["L16H0 everywhere"] = measure(model, fresh, TOP)
+runs = {"nothing": [], "L16H0 everywhere": ablation_hooks(model, [(16, 0)])}
 for into, name in (("k", "keys"), ("q", "queries"), ("v", "values")):
     hooks = path_hooks(model, fresh, change, layers=[17, 18], into=into)
-    runs[f"L16H0, {name} of 17 and 18"] = measure(model, fresh, TOP, hooks)
-hooks = path_hooks(model, fresh, removal(model, fresh, (17, 8)), layers=[18])
-runs["L17H8, keys of 18"] = measure(model, fresh, TOP, hooks)
+    runs[f"L16H0, {name} of 17 and 18"] = hooks
+runs["L17H8, keys of 18"] = path_hooks(model, fresh, removal(model, fresh, (17, 8)), layers=[18])
+costs = dict(zip(runs, repeat_costs(model, fresh, [*runs.values()]).cpu(), strict=True))
+scores = {}  # induction scores of all heads, [layer, head]
+for name, hooks in runs.items():
+    with model.hooks(fwd_hooks=hooks):
+        scores[name] = stripe_scores(model, fresh, back=49)
 
 
 def added(name: str) -> tuple[float, float]:
     """Added loss on the repeat, paired by row, and its standard error."""
-    cost = runs[name][1] - runs["nothing"][1]
-    return cost.mean().item(), (cost.std() / len(cost) ** 0.5).item()
+    return costs[name].mean().item(), (costs[name].std() / len(fresh) ** 0.5).item()
 
 
 ratio = added("L16H0, keys of 17 and 18")[0] / added("L16H0 everywhere")[0]
@@ -596,13 +580,12 @@ plots.table(
     [
         [
             name,
-            *(f"{score:.2f}" for score in scores),
-            f"{losses.mean():.1f}",
+            *(f"{scores[name][head]:.2f}" for head in TOP),
             "{:+.1f} ({:.1f})".format(*added(name)),
         ]
-        for name, (scores, losses) in runs.items()
+        for name in runs
     ],
-    columns=["taken out", *map(head_name, TOP), "loss on the repeat", "added, paired (SE)"],
+    columns=["taken out", *map(head_name, TOP), "added loss on the repeat (SE)"],
 )
 
 # %% [markdown]
@@ -614,9 +597,9 @@ plots.table(
 # well: when it is taken out of layer 18's keys, L18H7 loses most of its induction score. In layer 18, two heads feed the keys.
 
 # %% tags=["numbers"]
-with torch.no_grad():
-    every = [(layer, h) for layer in range(cfg.n_layers) for h in range(cfg.n_heads)]
-    all_scores = measure(model, fresh, every)[0].view(cfg.n_layers, cfg.n_heads)
+all_scores = scores["nothing"]
+every = [(layer, h) for layer in range(cfg.n_layers) for h in range(cfg.n_heads)]
+top_scores = {name: torch.stack([of[head] for head in TOP]) for name, of in scores.items()}
 assert set(top_heads(all_scores, 5)) == set(TOP)
 claim(
     "K-composition of L17H8 and L18H6", readable((18, 6)).view(18, 9)[17, 8], text=0.17, within=0.01
@@ -627,15 +610,15 @@ claim(
 assert readable((18, 6)).flatten().topk(3).values[2] < 0.07 < 0.14 < readable((17, 3)).max()
 assert readable((17, 3)).flatten().topk(2).values[1] < 0.07
 claim("L16H0 out of the keys", added("L16H0, keys of 17 and 18")[0], text=8.2, within=0.8)
-assert runs["L16H0, keys of 17 and 18"][0].max() < 0.05
+assert top_scores["L16H0, keys of 17 and 18"].max() < 0.05
 assert ratio > 1.15
 for name in ("queries", "values"):
     mean, error = added(f"L16H0, {name} of 17 and 18")
     assert 3 * error < mean and 0.25 < mean < 0.75
-assert runs["L16H0, queries of 17 and 18"][0][4] < 0.8 * runs["nothing"][0][4]
-assert runs["L17H8, keys of 18"][0][4] < 0.4 * runs["nothing"][0][4]
-assert runs["L17H8, keys of 18"][0][0] < 0.7 * runs["nothing"][0][0]
-assert runs["L17H8, keys of 18"][0][1:4].equal(runs["nothing"][0][1:4])
+assert top_scores["L16H0, queries of 17 and 18"][4] < 0.8 * top_scores["nothing"][4]
+assert top_scores["L17H8, keys of 18"][4] < 0.4 * top_scores["nothing"][4]
+assert top_scores["L17H8, keys of 18"][0] < 0.7 * top_scores["nothing"][0]
+assert top_scores["L17H8, keys of 18"][1:4].equal(top_scores["nothing"][1:4])
 
 # %% [markdown]
 # ## 5. Audit: what else could explain this?
@@ -648,7 +631,7 @@ assert runs["L17H8, keys of 18"][0][1:4].equal(runs["nothing"][0][1:4])
 def cost(change, layers, into="k") -> float:
     """Added loss on the repeat with `change` in one input of `layers`."""
     hooks = path_hooks(model, fresh, change, layers=layers, into=into)
-    return (measure(model, fresh, TOP, hooks)[1] - runs["nothing"][1]).mean().item()
+    return repeat_costs(model, fresh, [hooks]).mean().item()
 
 
 out_of_keys, length = [], []
@@ -889,15 +872,11 @@ def add_noise(activation, hook):
     return activation + noise
 
 
-held = {}
-for head in [(16, 0), (17, 8)]:
-    with ablated(model, [head]):
-        held[head_name(head)] = [measure(model, fresh, TOP, h)[1] for h in ((), hold_mlps)]
-random = [("blocks.17.hook_attn_out", add_noise)]
-held["random"] = [measure(model, fresh, TOP, random + h)[1] for h in ([], hold_mlps)]
+changes = {head_name(head): ablation_hooks(model, [head]) for head in [(16, 0), (17, 8)]}
+changes["random"] = [("blocks.17.hook_attn_out", add_noise)]
 held = {
-    name: [(loss - runs["nothing"][1]).mean().item() for loss in losses]
-    for name, losses in held.items()
+    name: repeat_costs(model, fresh, [hooks, hooks + hold_mlps]).mean(1).tolist()
+    for name, hooks in changes.items()
 }
 plots.table(
     [

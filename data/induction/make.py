@@ -17,7 +17,6 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from data import training
 from data.native import save_native
-from utils.circuits.induction import previous_token_scores
 from utils.heads import ablated
 
 HERE = Path(__file__).resolve().parent
@@ -168,7 +167,9 @@ def evaluate(model: TransformerBridge, recipe: Recipe) -> dict:
         "loss_repeat": loss[row, pos].mean().item(),
         "current_token": (blind - loss[row[some], pos[some]]).mean().item(),
         "accuracy": right.float().mean().item(),
-        "previous_token": [previous_token_scores(p).tolist() for p in patterns],
+        "previous_token": [
+            p.diagonal(-1, dim1=-2, dim2=-1).mean((0, 2)).tolist() for p in patterns
+        ],
         "induction": [p[row, :, pos - 1, origin].mean(0).tolist() for p in patterns],
     }
 

@@ -269,51 +269,6 @@ ROWS = [
     ("loss_by_half of ids below 0", lambda: induction.loss_by_half(LOGITS, IDS - 2), "from 0 to 8"),
     ("loss_by_half of a single row", lambda: induction.loss_by_half(LOGITS[0], IDS[0]), "3 axes"),
     (
-        "previous_token_scores of scores before the softmax",
-        lambda: induction.previous_token_scores(PATTERN - 1),
-        "after the softmax",
-    ),
-    (
-        "previous_token_scores of NaN",
-        lambda: induction.previous_token_scores(NAN * PATTERN),
-        "after the softmax",
-    ),
-    (
-        "previous_token_scores of one head",
-        lambda: induction.previous_token_scores(PATTERN[0]),
-        "[batch, head, query, key]",
-    ),
-    (
-        "previous_token_scores of one position",
-        lambda: induction.previous_token_scores(PATTERN[..., :1, :1]),
-        "two positions or more",
-    ),
-    (
-        "previous_token_scores of some queries",
-        lambda: induction.previous_token_scores(PATTERN[:, :, 2:]),
-        "of a whole run",
-    ),
-    (
-        "previous_token_scores of no texts",
-        lambda: induction.previous_token_scores(PATTERN[:0]),
-        "after the softmax",
-    ),
-    (
-        "induction_scores of another length",
-        lambda: induction.induction_scores(PATTERN, 4),
-        "has 7 positions",
-    ),
-    (
-        "induction_scores of the whole length",
-        lambda: induction.induction_scores(PATTERN, 7),
-        "not 1 + 2 * that",
-    ),
-    (
-        "induction_scores of length -3",
-        lambda: induction.induction_scores(PATTERN, -3),
-        "whole number from 2",
-    ),
-    (
         "stripe_scores of an even row",
         lambda: induction.stripe_scores(toy(), IDS[:, :6], back=1),
         "BOS and two equal halves",

@@ -31,23 +31,6 @@ def _two_halves(value: Tensor, given: Mapping) -> str | None:
     return None if fits else f"holds ids that no logit has: they are from 0 to {top}"
 
 
-def _attention(value: Tensor, _: Mapping) -> str | None:
-    """[batch, head, query, key], after the softmax."""
-    if value.ndim != 4 or value.shape[2] != value.shape[3] or value.shape[2] < 2:
-        return (
-            f"has shape {tuple(value.shape)}: give [batch, head, query, key] of a whole run of two "
-            "positions or more"
-        )
-    fits = value.numel() and value.min() >= 0 and value.max() <= 1.01
-    return None if fits else "is no attention, which is from 0 to 1: take it after the softmax"
-
-
-def _one_and_twice(value: int, given: Mapping) -> str | None:
-    n_pos = given["pattern"].shape[-1]
-    fits = n_pos == 1 + 2 * value
-    return None if fits else f"is {value}, and the pattern has {n_pos} positions, not 1 + 2 * that"
-
-
 @guarded(
     seq_len=count(),
     batch=count(),
@@ -89,31 +72,6 @@ def loss_by_half(
     log_probs = logits[:, :-1].log_softmax(-1)
     loss = -log_probs.gather(-1, tokens[:, 1:, None].to(logits.device))[..., 0]
     return loss[:, :seq_len].mean().item(), loss[:, seq_len + 1 :].mean().item()
-
-
-@guarded(pattern=_attention)
-def previous_token_scores(pattern: Float[Tensor, "batch head q k"]) -> Float[Tensor, " head"]:
-    """Mean attention from each position to the one before it. The first position has none.
-
-    Args:
-        pattern: attention of one layer's heads, from each query `q` to each key `k`.
-    """
-    return pattern.diagonal(-1, dim1=-2, dim2=-1).mean(-1).mean(0)
-
-
-@guarded(pattern=_attention, seq_len=(count(low=2), _one_and_twice))
-def induction_scores(
-    pattern: Float[Tensor, "batch head q k"], seq_len: int
-) -> Float[Tensor, " head"]:
-    """Mean attention from a token to the one after its first copy.
-
-    Source: Olsson et al., 2022 (arXiv 2209.11895).
-
-    Args:
-        pattern: attention of one layer's heads on BOS and two equal halves.
-        seq_len: length of a half.
-    """
-    return pattern.diagonal(1 - seq_len, dim1=-2, dim2=-1).mean(-1).mean(0)
 
 
 def _halves(value: Tensor, _: Mapping) -> str | None:
