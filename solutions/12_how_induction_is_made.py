@@ -17,12 +17,12 @@
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.1 · Induction heads](11_induction_heads.ipynb) | **Next:** [1.3 · Who moves the name](13_direct_logit_attribution.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/11_induction_heads.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/13_direct_logit_attribution.ipynb)
 #
-# **Time** 60 minutes, and 45 for *Going deeper*. **Needs** lesson 1.1: induction heads, ablation.
-# **Runs** in about a minute on a laptop's processor.
+# **Time** 60 minutes, and 40 for *Going deeper*. **Needs** lesson 1.1: induction heads, ablation.
+# **Runs** in about a minute and a half on a laptop's processor.
 #
 # A toy model (two layers, attention alone) was trained on sequences in which something comes twice. Below, two of its
-# heads read the letters a to l twice. A row is a position, and bright is where the head looks from there. Drag the slider
-# through the training: which token does each head learn to look at?
+# heads read 12 random tokens twice, here called a to l (the mean of 8 such rows). A row is a position, and bright is where
+# the head looks from there. Drag the slider through the training: which token does each head learn to look at?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -51,7 +51,7 @@ from utils import plots
 from utils.checks import lesson_12
 from utils.checks.predict import outcome, predict
 from utils.circuits import figures
-from utils.circuits.composition import own_token_rank
+from utils.circuits.composition import own_token_rank, removal
 from utils.circuits.induction import loss_by_half, repeat_costs, repeated_tokens, stripe_scores
 from utils.heads import ablated, ablation_hooks, head_name, top_heads
 from utils.lesson import claim
@@ -84,9 +84,9 @@ figures.training_slider(
 
 # %% [markdown]
 # L0H1 looks at the token before: it is a **previous-token head**. L1H3 is an **induction head**: from the second `j` it looks
-# at the first `k`, which is what came next last time. Where it finds nothing to continue, it looks at BOS, the bright column on the left. By the end of this lesson you can
+# at the first `k`, which is what came next last time. Where there is nothing to continue it looks at BOS, the bright column on the left. By the end of this lesson you can
 #
-# 1. read from the weights which two heads make induction together;
+# 1. read from the weights which heads can make induction together;
 # 2. change one input of one layer and nothing else, and so say which head feeds which;
 # 3. build the control that such a result needs.
 #
@@ -98,7 +98,11 @@ figures.training_slider(
 predict(
     "12.curve",
     "Over the training, the loss on the second half falls",
-    choices=["in a steady slope", "in one step, and is flat before", "in a slope, then in a step"],
+    choices=[
+        "in a steady slope",
+        "at once, and then hardly at all",
+        "slowly, then in one sudden step",
+    ],
 )
 
 # %%
@@ -110,9 +114,9 @@ outcome(
     "12.curve",
     "in a steady slope"
     if falls[steepest] < 4 * falls.mean()
-    else "in a slope, then in a step"
-    if losses[0] - losses[steepest] > 0.5
-    else "in one step, and is flat before",
+    else "slowly, then in one sudden step"
+    if at[steepest] > 0.1 * at[-1]
+    else "at once, and then hardly at all",
 )
 plots.lines(
     {
@@ -130,9 +134,8 @@ plots.lines(
 # 400 steps, and the one-layer model never does. Olsson and colleagues (2022) saw this **phase change** in
 # language models of two and more layers, and not in models of one.
 #
-# How much of this was arranged? The settings of the training were tuned until the step came within minutes (`data/induction/README.md`). With one setting
-# the model repeated, though no head scored as previous-token or induction head. The seed was not chosen: three seeds
-# all show the step, between steps 1,200 and 1,700.
+# How much of this was arranged? The settings of the training were tuned until the step came within minutes (`data/induction/README.md`). The
+# seed was not: all three seeds that were tried show the step, between steps 1,200 and 1,700.
 
 # %% tags=["numbers"]
 loss_at = dict(zip(at, losses, strict=True))
@@ -194,10 +197,10 @@ figures.diagram(
 # is the mean share of the other columns that the diagonal entry beats: `0.5` is chance, `1.0` is perfect. Below `0.5` a token
 # fits itself *worse* than others. Only the order in a row counts, so the score does not depend on the table's scale.
 #
-# Each layer reads the stream through its norm. In a run that norms the sum of all that was written; the tables see one head's
-# output alone, normed by itself, which is a simplification.
+# Each layer reads the stream through its norm. In a run the norm is of the whole stream. The tables norm one head's
+# output by itself, which is a simplification.
 #
-# ### Exercise 1 · the circuit from the weights (12 minutes, medium)
+# ### Exercise 1 · the circuit from the weights (14 minutes, medium)
 #
 # Score all 16 pairs of heads. You will need `model.W_E` [token, d_model], `model.W_Q[layer, head]`, `W_K` and `W_V` [d_model, d_head],
 # `model.W_O[layer, head]` [d_head, d_model] and `model.W_U` [d_model, token]. Vectors are rows: `x @ W`.
@@ -275,7 +278,7 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# Matching works through L0H1, for three readers: L1H1, L1H2 and L1H3. Every other pair is near chance or below it. Two of the three readers also copy,
+# Matching works through L0H1, for three readers: L1H1, L1H2 and L1H3. Every other pair is near chance, or below it: there a token fits itself worse than others. Two of the three readers also copy,
 # L1H2 and L1H3. So they are the candidates for induction heads. L1H1 matches and does not copy. Is it used? Weights cannot say whether a
 # head is used at all. That takes a run.
 
@@ -313,6 +316,7 @@ plots.heatmap(
 
 # %% [markdown]
 # The largest entry is L0H3 with L1H1 (outlined). It is three times the baseline, and larger than those of L0H1 with L1H2 and L1H3.
+# Matching had singled out L0H1 instead. The two scores disagree, and a run has to decide.
 #
 # *Predict first:* take what L0H3 writes out of all keys of layer 1. On the sequences used below (23 random tokens, then again) the loss on the
 # repeat is **0.4** nats. By how much does it rise?
@@ -326,60 +330,20 @@ predict(
 
 # %% [markdown]
 # Ablating the whole head would not be that test. It takes the head's output from the keys, and also from the queries, the
-# values, the residual stream and every later layer. We want to change **one input of one layer**. That takes
-# two steps. The first: what has to be *added* to the residual stream so that a head's output is gone?
+# values, the residual stream and every later layer. We want to change **one input of one layer**.
 #
-# ### Exercise 2 · what takes a head out (5 minutes, easy)
+# What has to be *added* to the stream so that a head's output is gone? `removal(model, tokens, head)` is given. At each position it is
+# `(z.mean((0, 1)) - z) @ W_O`, [batch, pos, d_model]: the head has then written its mean, as with your `ablation_hooks` of lesson 1.1.
 #
-# Write it as mean ablation in lesson 1.1: instead of its output the head gives its mean. A head's output in the
-# stream is `z @ W_O`, where `z` is the activation `blocks.L.attn.hook_z`, [batch, pos, head, d_head].
-
-
-# %% tags=["exercise:utils.circuits.composition.removal"]
-def removal(
-    model, tokens: Int[Tensor, "batch pos"], head: tuple[int, int]
-) -> Float[Tensor, "batch pos d_model"]:
-    """What to add to the residual stream so that `head` has written its mean instead of its output.
-
-    The mean is over batch and positions, BOS included, as in `mean_ablate`.
-
-    Args:
-        head: layer, and number in that layer.
-    """
-    ### BEGIN SOLUTION
-    layer, number = head
-    with torch.no_grad():
-        _, cache = model.run_with_cache(tokens, names_filter=f"blocks.{layer}.attn.hook_z")
-        z = cache[f"blocks.{layer}.attn.hook_z"][:, :, number]
-        return (z.mean((0, 1)) - z) @ model.W_O[layer, number]
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-removal = lesson_12.check_removal(removal)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `_, cache = model.run_with_cache(tokens, names_filter="blocks.3.attn.hook_z")` keeps one activation.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# The stream holds `z @ W_O` and should hold `z.mean((0, 1)) @ W_O`. Add the difference.
-#
-# </details>
-
-# %% [markdown]
-# ### Exercise 3 · one input, and nothing else (15 minutes, hard)
+# ### Exercise 2 · one input, and nothing else (14 minutes, medium)
 #
 # This is the method of the lesson, a **path patch**. Change what the *keys* of some layers are made of, and leave their queries, their values and the
 # stream as they are. In TransformerBridge each of the three has an input of its own: `blocks.L.attn.k.hook_in` holds what `W_K` is applied
 # to, [batch, pos, d_model]. It comes *after* the layer's norm, which is `model.blocks[L].ln1`. The change belongs to the stream *before* that
 # norm, which a cache holds as `blocks.L.hook_resid_pre`.
 #
-# Write a function that returns hooks, each a function of `(activation, hook)` that returns the new activation. The
-# model is then run under them: `with model.hooks(fwd_hooks=hooks): ...`.
+# Write a function that returns hooks, each a function of `(activation, hook)` that returns the new activation. The second argument must be
+# called `hook`. The model is then run under them: `with model.hooks(fwd_hooks=hooks): ...`.
 
 
 # %% tags=["exercise:utils.circuits.composition.path_hooks"]
@@ -398,8 +362,7 @@ def path_hooks(
     replaces this one input; everything else in the layer reads the stream as it comes. Use: `with
     model.hooks(fwd_hooks=path_hooks(...)): model(tokens)`.
 
-    Path patching, after Wang et al., 2022 (arXiv 2211.00593). With a change that comes from another
-    prompt, `utils.circuits.patching.path_sweep` does it for many senders at once.
+    Path patching, after Wang et al., 2022 (arXiv 2211.00593).
 
     Args:
         change: what is added to the stream, such as `removal` gives.
@@ -454,7 +417,10 @@ for h in range(4):
     toy_cost |= {(h, into): cost for into, cost in zip("kqv", costs, strict=True)}
     shown = [f"{cost:+.2f}" for cost in costs]
     toy_rows.append([senders[h], f"{composition[h].max():.2f}", f"{size[h]:.2g}", *shown])
-without_reader = repeat_costs(toy, toy_tokens, [ablation_hooks(toy, [(1, 1)])]).mean().item()
+toy_first, toy_loss = loss_by_half(toy(toy_tokens), toy_tokens)
+others = [(1, 0), (1, 2), (1, 3)]
+hooks = [ablation_hooks(toy, heads) for heads in ([(1, 1)], others, [*others, (1, 1)])]
+without_reader, reader_alone, no_reader = repeat_costs(toy, toy_tokens, hooks).mean(1).tolist()
 largest = toy_cost[3, "k"]
 outcome("12.largest", "0 nats" if largest < 0.3 else "1 nat" if largest < 2 else "4 nats")
 plots.table(
@@ -468,27 +434,28 @@ plots.table(
         "of the values",
     ],
 )
-print(f"L1H1 ablated: {without_reader:+.3f} nats")
+print(f"Intact: {toy_first:.2f} nats on the first half, {toy_loss:.2f} on the repeat.")
+print(f"Added without L1H1: {without_reader:+.2f}. With L1H1 as the only head left in layer 1:")
+print(f"{reader_alone:+.2f}, and with none left {no_reader:+.2f}.")
 
 # %% [markdown]
 # The pair with the largest entry does nothing that the loss shows: without L0H3 in the keys it hardly changes. Without L0H1 in the keys, and only there, it rises by
 # **3.7** nats, nearly to what the first half costs. In the queries or values L0H1 is not needed; without it there
 # the loss even falls a little. So on the toy the arrow marked KEY holds. The other arrows were not patched. And L1H1, which matches,
-# is not used here: the loss hardly moves without it.
+# is not used here: the loss hardly moves without it, and L1H1 alone brings nothing back.
 #
-# Why is the largest entry empty? The third column tells. L0H3 writes vectors of length **0.024**, where L0H1 writes **0.74**. A composition score divides
-# by the sizes of the matrices, and `own_token_rank` ignores sizes too. So both can single out a pair that passes on almost nothing.
+# Why does so large an entry do nothing? The third column tells. L0H3 writes vectors of length **0.024**, where L0H1 writes **0.74**. The composition score divides
+# by the sizes of the matrices, and was fooled here. `own_token_rank` ignores sizes too.
 # The untrained baseline could not show this. A run can, and so can the size of what is written.
 
 # %% tags=["numbers"]
 assert composition.argmax() == 3 * 4 + 1
 claim("untrained K-composition", untrained.mean(), text=0.13, within=0.01)
 assert 2.5 < composition[3, 1] / untrained.mean() < 3.5 and composition[3, 1] > composition[1].max()
-toy_loss = loss_by_half(toy(toy_tokens), toy_tokens)[1]
 claim("loss of the toy on the repeat", toy_loss, text=0.4, within=0.05)
 assert abs(toy_cost[3, "k"]) < 0.02 and abs(without_reader) < 0.02
-first_half = loss_by_half(toy(toy_tokens), toy_tokens)[0]
-assert -0.5 < toy_loss + toy_cost[1, "k"] - first_half < 0
+assert -0.5 < toy_loss + toy_cost[1, "k"] - toy_first < 0
+assert abs(reader_alone - no_reader) < 0.1 and no_reader > 3.5
 claim("L0H1 out of the keys, nats", toy_cost[1, "k"], text=3.7, within=0.2)
 assert -0.3 < toy_cost[1, "q"] < 0 and -0.3 < toy_cost[1, "v"] < 0
 assert max(abs(toy_cost[h, into]) for h in (0, 2, 3) for into in "kqv") < 0.05
@@ -506,9 +473,10 @@ claim("size of what L0H1 writes", size[1], text=0.74, within=0.05)
 # sharing and the rotation by position come after that, so they need no care.
 #
 # First the weights: which earlier heads can the keys of L18H6 read, by the K-composition score? The norm of each layer multiplies every
-# coordinate by a weight before a head reads it. To count that, the code multiplies these weights into `W_Q`, `W_K` and `W_V`.
+# coordinate by a weight before a head reads it. The folded code multiplies these weights into `W_Q`, `W_K` and `W_V`.
 
-# %%
+# %% tags=["folded"]
+# K-composition of every earlier head with two readers, the norm's weights counted.
 from transformer_lens import FactoredMatrix
 from transformer_lens.utilities.matrix import composition_scores
 
@@ -536,7 +504,7 @@ for reader in [(18, 6), (17, 3)]:
     found = readable(reader).reshape(reader[0], cfg.n_heads)
     named = [f"{head_name(head)} {found[head]:.2f}" for head in top_heads(found, 6)]
     rows.append([head_name(reader), *named, f"{found.median():.2f}"])
-plots.table(rows, columns=["reader", *"123456", f"median of {found.numel()} or more"])
+plots.table(rows, columns=["reader", *"123456", "median of all earlier heads"])
 
 # %% [markdown]
 # The keys of layer 17's heads read L16H0 far more than any other head. Those of layer 18 read two: L17H8, at **0.17**, and L16H0, at **0.16**.
@@ -594,7 +562,7 @@ plots.table(
 # zero: without L16H0 in the queries L18H7 attends less to the right token. So L16H0 acts mainly through the keys, and not only.
 #
 # It is even *worse* than losing the head everywhere, and *Going deeper* asks why. And L17H8, which layer 18 reads most by its weights, matters as
-# well: when it is taken out of layer 18's keys, L18H7 loses most of its induction score. In layer 18, two heads feed the keys.
+# well: when it is taken out of layer 18's keys, L18H7 loses most of its induction score. In layer 18, at least two heads feed the keys.
 
 # %% tags=["numbers"]
 all_scores = scores["nothing"]
@@ -626,35 +594,27 @@ assert top_scores["L17H8, keys of 18"][1:4].equal(top_scores["nothing"][1:4])
 # Queries and values were two controls. A third is often shown: the other eight heads of layer 16,
 # each taken out of the same keys in the same way.
 
-
 # %%
-def cost(change, layers, into="k") -> float:
-    """Added loss on the repeat with `change` in one input of `layers`."""
-    hooks = path_hooks(model, fresh, change, layers=layers, into=into)
-    return repeat_costs(model, fresh, [hooks]).mean().item()
-
-
-out_of_keys, length = [], []
-for h in range(cfg.n_heads):
-    change = removal(model, fresh, (16, h))
-    length.append(change[:, 1:].norm(dim=-1).mean().item())  # BOS aside
-    out_of_keys.append(cost(change, [17, 18]))
+changes = [removal(model, fresh, (16, h)) for h in range(cfg.n_heads)]
+length = [change[:, 1:].norm(dim=-1).mean().item() for change in changes]  # BOS aside
+hooks = [path_hooks(model, fresh, change, layers=[17, 18]) for change in changes]
+out_of_keys = repeat_costs(model, fresh, hooks).mean(1).tolist()
 plots.table(
     [[f"L16H{h}", f"{out_of_keys[h]:+.2f}", f"{length[h]:.0f}"] for h in range(cfg.n_heads)],
     columns=["taken out of the keys of 17 and 18", "added loss", "length of the change"],
 )
 
 # %% [markdown]
-# ### Exercise 4 · which rivals are left? (4 minutes, medium)
+# ### Exercise 3 · which objections are left? (4 minutes, medium)
 #
-# "To continue a repeat, the keys of layers 17 and 18 need what L16H0 writes." Here are five other explanations of what you have measured so
-# far. Which of them have *not* been ruled out? Give a set of letters, such as `{"a", "c"}`.
+# "To continue a repeat, the keys of layers 17 and 18 need what L16H0 writes." Here are five objections. Which of them have *not* been ruled
+# out by what you have measured so far? Give a set of letters, such as `{"a", "c"}`.
 #
 # - **a** Taking any head of layer 16 out of these keys has that effect.
 # - **b** Any change of these keys that is as large has that effect, whatever it takes away.
 # - **c** The patch breaks the keys, even where it changes next to nothing.
 # - **d** The cost comes only through layers in between: the keys themselves do not read L16H0.
-# - **e** The keys need it on random tokens only, and on natural text they need something else.
+# - **e** This holds for random tokens only. On natural text the keys need something else.
 
 # %% tags=["answer:rivals_left"]
 ### BEGIN SOLUTION
@@ -667,20 +627,20 @@ rivals_left = lesson_12.check_rivals_left(rivals_left)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# For each rival, say what the table would look like if it were true. Then look.
+# For each objection, say what the tables would look like if it were true. Then look.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Two are left. One of them has to do with the last column. The other has to do with what the model was given to read.
+# Two are left. Which differences between L16H0 and the other heads does the table show? And what was the model given to read?
 #
 # </details>
 
 # %% [markdown]
-# Rival **e** is not tested in this lesson (lesson 1.1 ablates heads on natural text). But **b** can be settled here, and it is a flaw of the table above: the other
+# Objection **e** is not tested in this lesson (lesson 1.1 ablates heads on natural text). But **b** can be settled here, and it is a flaw of the table above: the other
 # heads write vectors that are at most half as long as those of L16H0. A control has to be as large as what it controls for.
 #
-# ### Exercise 5 · a control of the same size (5 minutes, easy)
+# ### Exercise 4 · a control of the same size (5 minutes, easy)
 #
 # Write the control: at each position a vector in a random direction, with the length that `change` has at that position.
 
@@ -723,10 +683,14 @@ paths = {
     "L16H0, values of 17 and 18": ((16, 0), [17, 18], "v"),
     "L17H8, keys of 18": ((17, 8), [18], "k"),
 }
-as_large = {}
-for name, (head, layers, into) in paths.items():
+hooks = []
+for head, layers, into in paths.values():
     change = removal(model, fresh, head)
-    as_large[name] = [cost(size_matched(change, generator=draw), layers, into) for _ in range(3)]
+    for _ in range(3):
+        random = size_matched(change, generator=draw)
+        hooks.append(path_hooks(model, fresh, random, layers=layers, into=into))
+of_random = repeat_costs(model, fresh, hooks).mean(1).view(-1, 3).tolist()
+as_large = dict(zip(paths, of_random, strict=True))
 plots.table(
     [
         [name, f"{added(name)[0]:+.2f}", f"{min(costs):+.2f} to {max(costs):+.2f}"]
@@ -738,23 +702,29 @@ plots.bars(
     {
         "L16H0": out_of_keys[0],
         "L16H2": out_of_keys[2],
-        "the 7 others, mean": (sum(out_of_keys[1:]) - out_of_keys[2]) / 7,
-        "random, as large as L16H0": sum(as_large["L16H0, keys of 17 and 18"]) / 3,
+        "7 others (mean)": (sum(out_of_keys[1:]) - out_of_keys[2]) / 7,
+        "random, same size": sum(as_large["L16H0, keys of 17 and 18"]) / 3,
+    },
+    dots={
+        "7 others (mean)": [out_of_keys[1], *out_of_keys[3:]],
+        "random, same size": as_large["L16H0, keys of 17 and 18"],
     },
     title="Changes in the keys of layers 17 and 18: does size alone do it?",
     y="added loss on the repeat (nats)",
 )
 
 # %% [markdown]
-# For L16H0 and L17H8 in the keys, random changes of the same size cost less than a tenth of the real one. So the keys need what these heads
-# write, and the size of the change does not explain the cost. Of the other heads of layer 16, L16H2 costs more than random: its
-# change is about half as long, and costs more than twice as much. So the keys read it as well, though far less than L16H0.
+# For L16H0 and L17H8 in the keys, random changes of the same size cost less than a tenth of the real one. So the size of the change does not explain the cost: the
+# direction counts. In the queries and values, too, L16H0 costs more than random. And L16H2's change is about half as long as L16H0's, and still costs
+# more than twice what the random changes of L16H0's size cost. So the keys read L16H2 as well, though far less.
 
 # %% tags=["numbers"]
 assert length[0] > 2 * max(length[1:])
 assert rivals_left == {"b", "e"}
 for name in ("L16H0, keys of 17 and 18", "L17H8, keys of 18"):
     assert max(as_large[name]) < 0.1 * added(name)[0]
+for name in ("L16H0, queries of 17 and 18", "L16H0, values of 17 and 18"):
+    assert 1.5 * max(as_large[name]) < added(name)[0]
 assert 2 * max(as_large["L16H0, keys of 17 and 18"]) < out_of_keys[2] < 0.25 * out_of_keys[0]
 assert out_of_keys[1:].index(max(out_of_keys[1:])) == 1
 
@@ -766,8 +736,9 @@ assert out_of_keys[1:].index(max(out_of_keys[1:])) == 1
 #
 # ### Investigation · name its circuit (12 minutes, medium)
 #
-# Which head of layer 0 says which token came before, and which heads of layer 1 do induction? An induction head is one
-# that can carry the repeat, at least in part, without the other heads of layer 1. Give a list of (layer, head).
+# Which head of layer 0 says which token came before, and which heads of layer 1 do induction? Here a head of layer 1 counts as an
+# induction head if it lowers the loss on the repeat by more than 0.4 nats when it is the only head left in layer 1. (With none left, the repeat
+# costs as much as the first half.) Give a list of (layer, head).
 #
 # Mind that heads can stand in for each other. If two heads do the same, then without *one* of them little is lost.
 
@@ -815,31 +786,49 @@ unknown_circuit = lesson_12.check_unknown_circuit(unknown_circuit)
 #
 # </details>
 
-# %% [markdown] tags=["solution-only"]
-# Ablated one by one, the heads of layer 1 cost **0.3**, **0.8**, **2.2** and **0.48** nats. The first looks like one more induction head and is none: left alone
-# it carries nothing. The last looks weak and is one. Ablating heads one by one finds what is *necessary*; leaving
-# them alone finds what is *sufficient*. With redundant heads the two differ.
+# %%
+unknown, in_layer_1 = load_toy("unknown"), [(1, h) for h in range(4)]
+unknown_scores = stripe_scores(unknown, toy_tokens, back=22)[1]
+unknown_rows = {}
+for head in in_layer_1:
+    rest = [other for other in in_layer_1 if other != head]
+    hooks = [ablation_hooks(unknown, heads) for heads in ([head], rest, [*rest, (0, 3)])]
+    costs = repeat_costs(unknown, toy_tokens, hooks).mean(1)
+    unknown_rows[head] = [costs[0].item(), *(half_losses[1] + costs[1:]).tolist()]
+plots.table(
+    [
+        [head_name(head), f"{unknown_scores[head[1]]:.2f}", f"{row[0]:+.2f}"]
+        + [f"{loss:.2f}" for loss in row[1:]]
+        for head, row in unknown_rows.items()
+    ],
+    columns=[
+        "head",
+        "induction score",
+        "added when ablated",
+        "loss, alone in layer 1",
+        "the same, without L0H3 too",
+    ],
+)
+
+# %% [markdown]
+# <details><summary>What the table says (after your answer)</summary>
+#
+# L1H0 looks like one more induction head when it is ablated, and is none: left alone
+# it carries nothing. L1H3 costs little more, and is one. None of the three does anything alone once L0H3 is gone: they read it.
+# Ablating heads one by one finds what is *necessary*. Leaving them alone finds what is *sufficient*. With redundant heads the two differ.
+#
+# </details>
 
 # %% tags=["numbers"]
-unknown = load_toy("unknown")
-
-
-def unknown_loss(heads) -> float:
-    with torch.no_grad(), ablated(unknown, heads):
-        return loss_by_half(unknown(toy_tokens), toy_tokens)[1]
-
-
-in_layer_1 = [(1, h) for h in range(4)]
-single = [unknown_loss([head]) - half_losses[1] for head in in_layer_1]
-claim("unknown toy without L1H0, added", single[0], text=0.3, within=0.04)
-claim("unknown toy without L1H1, added", single[1], text=0.8, within=0.1)
-claim("unknown toy without L1H2, added", single[2], text=2.2, within=0.2)
-claim("unknown toy without L1H3, added", single[3], text=0.48, within=0.07)
-alone = [unknown_loss([other for other in in_layer_1 if other != head]) for head in in_layer_1]
-nothing_left = unknown_loss(in_layer_1)
+nothing_left = repeat_costs(unknown, toy_tokens, [ablation_hooks(unknown, in_layer_1)]).mean()
+nothing_left = half_losses[1] + nothing_left.item()
+singles, alone, cut_off = zip(*unknown_rows.values(), strict=True)
+assert 0.2 < singles[0] < singles[3] < singles[1] < singles[2] and singles[3] < singles[0] + 0.3
 assert [loss < nothing_left - 0.4 for loss in alone] == [False, True, True, True]
-assert abs(alone[0] - nothing_left) < 0.1
-in_layer_0 = [unknown_loss([(0, h)]) - half_losses[1] for h in range(4)]
+assert abs(alone[0] - nothing_left) < 0.1 and min(cut_off) > nothing_left - 0.2
+assert unknown_scores[0] < 0.1 and unknown_scores[1:].min() > 0.5
+ablations = [ablation_hooks(unknown, [(0, h)]) for h in range(4)]
+in_layer_0 = repeat_costs(unknown, toy_tokens, ablations).mean(1).tolist()
 assert in_layer_0[3] > 3 and max(in_layer_0[:3]) < 0.1
 assert set(unknown_circuit) == {(0, 3), (1, 1), (1, 2), (1, 3)}
 
@@ -851,8 +840,8 @@ assert set(unknown_circuit) == {(0, 3), (1, 1), (1, 2), (1, 3)}
 # the stream as it was.
 #
 # Perhaps the MLPs right after the head make up for it. So ablate the head, and hold the outputs of the MLPs of layers 16 and 17 at what they were in the
-# intact run. Holding them is unnatural too, so there is a control: a random vector of the same size as what L17H8's ablation changes,
-# added to the output of layer 17's attention.
+# intact run. Holding them is unnatural too, so there are controls: random vectors of the size of what each head's ablation changes,
+# added to the output of its layer's attention.
 
 # %%
 mlps = [f"blocks.{layer}.hook_mlp_out" for layer in (16, 17)]
@@ -865,39 +854,43 @@ def hold(activation, hook):
 
 
 hold_mlps = [(name, hold) for name in mlps]
-noise = size_matched(removal(model, fresh, (17, 8)), generator=torch.Generator().manual_seed(3))
+draw, changes = torch.Generator().manual_seed(3), {}
 
 
-def add_noise(activation, hook):
-    return activation + noise
+def adding(noise):
+    def add(activation, hook):
+        return activation + noise
+
+    return add
 
 
-changes = {head_name(head): ablation_hooks(model, [head]) for head in [(16, 0), (17, 8)]}
-changes["random"] = [("blocks.17.hook_attn_out", add_noise)]
+for head in [(16, 0), (17, 8)]:
+    name, noise = head_name(head), size_matched(removal(model, fresh, head), generator=draw)
+    changes[f"{name} ablated"] = ablation_hooks(model, [head])
+    changes[f"random, as large as for {name}"] = [
+        (f"blocks.{head[0]}.hook_attn_out", adding(noise))
+    ]
 held = {
     name: repeat_costs(model, fresh, [hooks, hooks + hold_mlps]).mean(1).tolist()
     for name, hooks in changes.items()
 }
 plots.table(
-    [
-        ["random, as large as for L17H8" if name == "random" else f"{name} ablated"]
-        + [f"{cost:+.2f}" for cost in costs]
-        for name, costs in held.items()
-    ],
+    [[name, *(f"{cost:+.2f}" for cost in costs)] for name, costs in held.items()],
     columns=["change", "added loss", "added loss, MLPs of 16 and 17 held"],
 )
 
 # %% [markdown]
 # The MLPs do make up for a part. With their outputs held, ablating L16H0 costs about one and a half times as much. L17H8 is the more telling case.
-# Ablated, it costs **0.32** nats, and one might conclude that its high composition score is empty, as in the toy. With the
-# MLPs held it costs **2.8**: it was needed, and the MLPs stood in for it. The random change costs little either way. This is
+# Ablated, it costs less than half a nat, and one might conclude that its high composition score is empty, as in the toy. With the
+# MLPs held it costs **2.8**: it was needed, and the MLPs stood in for it. The random changes cost little either way. This is
 # called **self-repair** (lesson 1.3 meets it again). "Ablating it costs nothing" does not say that a head does nothing.
 
 # %% tags=["numbers"]
-assert 1.3 < held["L16H0"][1] / held["L16H0"][0] < 1.8 and max(held["random"]) < 0.2
-claim("L17H8 ablated", held["L17H8"][0], text=0.32, within=0.04)
-claim("L17H8 ablated, MLPs held", held["L17H8"][1], text=2.8, within=0.4)
-assert 6 < held["L17H8"][1] / held["L17H8"][0] < 15
+assert 1.3 < held["L16H0 ablated"][1] / held["L16H0 ablated"][0] < 1.8
+assert max(max(of) for name, of in held.items() if "random" in name) < 0.3
+assert 0.1 < held["L17H8 ablated"][0] < 0.5
+claim("L17H8 ablated, MLPs held", held["L17H8 ablated"][1], text=2.8, within=0.4)
+assert 6 < held["L17H8 ablated"][1] / held["L17H8 ablated"][0] < 15
 
 # %% [markdown]
 # ## Going deeper: do the induction heads of SmolLM2 copy?
@@ -913,7 +906,7 @@ assert 6 < held["L17H8"][1] / held["L17H8"][0] < 15
 # Both are scores of weights. The third measure is taken in the running model: how far does a head's own output raise the logit
 # of the right next token?
 #
-# ### Exercise 6 · the direct effect of every head (15 minutes, medium)
+# ### Exercise 5 · the direct effect of every head (15 minutes, medium)
 #
 # What a head writes at a position goes through the final norm and the unembedding, among much else. The norm divides by one number for each
 # position, `ln_final.hook_scale`, and multiplies by a weight for each coordinate. With that number held, logits are a sum over all that was written, and
@@ -1015,6 +1008,9 @@ rows = [
     ]
     for head in shown
 ]
+rest = [(layer, h) for layer in (17, 18) for h in range(cfg.n_heads) if (layer, h) not in TOP]
+most = max(abs(effect[layer - 17, h]) for layer, h in rest)
+rows.append([f"largest of the {len(rest)} others in layers 17 and 18", "", "", f"{most:.2f}"])
 rows.append(
     ["passed on unchanged", f"{by_raw['unchanged']:.2f}", f"{by_effective['unchanged']:.2f}", ""]
 )
@@ -1035,11 +1031,11 @@ plots.table(
 
 # %% [markdown]
 # Read the last column first, since it is measured in the running model. Of the five, L18H6 (**0.18**) and L18H7 (**0.14**) raise the logit of the right token. The three of
-# layer 17 hardly do; none of the other heads of layers 17 and 18 does. The effective embedding agrees: the two of layer 18 rank high,
-# and those of layer 17 are near chance. So two of five copy directly. Whether the other three copy through later
+# layer 17 hardly do; none of the other heads of layers 17 and 18 does. The effective embedding agrees: the two of layer 18 rank as high as an input
+# passed on unchanged, and those of layer 17 lower. So two of five copy directly. Whether the other three copy through later
 # layers, this measure cannot see.
 #
-# The raw score misleads. By it L23H0 copies worse than chance (**0.34**), though with the effective embedding it is near-perfect.
+# The raw score misleads. By it L23H0 copies worse than the median head (**0.34**), though with the effective embedding it is near-perfect.
 # And L29H1 scores as high as passing the input on unchanged. It does pass it on: it looks mostly at its own position, and amplifies what
 # the stream already says there. That is an echo of the answer. Its direct effect is the largest of all, and it is no induction
 # head.
@@ -1053,7 +1049,8 @@ assert (
 )
 assert max(abs(v) for head, v in of.items() if head[0] <= 18 and head not in TOP) < 0.02
 assert of[18, 7] > 6 * spread[1, 7] and of[18, 6] > 6 * spread[1, 6]
-assert min(by_effective[18, 6], by_effective[18, 7]) > 0.8
+assert all(abs(by_effective[18, h] - by_effective["unchanged"]) < 0.05 for h in (6, 7))
+assert by_raw[23, 0] < medians[0] - 0.1
 assert max(by_effective[17, h] for h in (3, 4, 5)) < 0.65
 claim("raw rank of L23H0", by_raw[23, 0], text=0.34, within=0.05)
 assert by_effective[23, 0] > 0.97 and by_raw[29, 1] > 0.98 and by_raw["unchanged"] > 0.98
@@ -1062,38 +1059,6 @@ with torch.no_grad():
     _, cache = model.run_with_cache(fresh, names_filter="blocks.29.attn.hook_pattern")
 assert cache["pattern", 29][:, 1].diagonal(0, dim1=-2, dim2=-1)[:, 51:].mean() > 0.75
 assert all_scores[29, 1] < 0.05
-
-# %% [markdown]
-# ## Going deeper: who reads L16H0?
-#
-# Exercise 1 on the real model: let L16H0 move the effective embedding, and score matching for all 117 later heads. Positions are left
-# out: this model rotates queries and keys, and here both stand at the same place.
-
-# %%
-with torch.no_grad():
-    x = effective / effective.pow(2).mean(-1, keepdim=True).sqrt()
-    moved = x @ W_V[16, 0] @ W_O[16, 0]
-    moved = moved / moved.pow(2).mean(-1, keepdim=True).sqrt()
-    reads = {
-        (layer, h): own_token_rank((x @ W_Q[layer, h]) @ (moved @ W_K[layer, h]).T)
-        for layer in late
-        for h in range(cfg.n_heads)
-    }
-order = sorted(reads, key=reads.get, reverse=True)
-plots.table(
-    [[i + 1, head_name(head), f"{reads[head]:.2f}"] for i, head in enumerate(order[:8])],
-    columns=["place", "reader", "matching through L16H0"],
-)
-
-# %% [markdown]
-# The five induction heads have the first five places. Is this an independent discovery, "from the weights alone"? It is not: we asked who reads L16H0 because ablation had
-# pointed at it. And look at the sixth place: L18H8 matches nearly as well as the five do, partly because it shares the key head of L18H6 and L18H7.
-# But its induction score is below `0.05`. Matching weights alone do not make an induction head, as L1H1 showed in the toy.
-
-# %% tags=["numbers"]
-assert set(order[:5]) == set(TOP) and order[5] == (18, 8) and len(order) == 117
-assert reads[18, 8] > 0.93 > 0.9 > reads[order[6]]
-assert all_scores[18, 8] < 0.05
 
 # %% [markdown]
 # ## What you found
@@ -1150,7 +1115,7 @@ plots.table(
         (
             "a sudden step in training",
             f"{losses[at.index(1000)] - losses[at.index(1400)]:.1f} nats in 400 steps",
-            "none with one layer",
+            "no such step with one layer",
             "with two layers or more, not with one (language models up to 13B, Olsson et al.)",
         ),
     ],

@@ -44,7 +44,7 @@ from utils.lesson import ROOT, shown
 SOLUTIONS, NOTEBOOKS = "solutions", "notebooks"
 MAP = f"../{NOTEBOOKS}/README.md"  # from a solved lesson
 # What a reader may skip: folded in notebooks, but for its first line.
-FOLDED = frozenset(["setup", "numbers", "results", "progress"])
+FOLDED = frozenset(["setup", "numbers", "results", "progress", "folded"])
 # The tens digit of a lesson's number is its part.
 PARTS = ("Look", "Circuits", "Read", "Write", "Features", "Case studies", "Scale")
 # Lessons that are not yet in their second edition: the limits of form do not hold for them.

@@ -22,7 +22,7 @@ def _weights(model):
 
 def _tables(
     *, norm=_normed, second=None, early=0, late=1, turned=False, through=True, swapped=False,
-    query=None, copy=None, axes=False,
+    query=None, copy=None, axes=False, sent=None, added=False, scale=1,
 ):  # fmt: skip
     def circuit_tables(model, score):
         w, n = _weights(model), model.cfg.n_heads
@@ -30,11 +30,14 @@ def _tables(
         match, copies = torch.zeros(n, n), torch.zeros(n)
         for i in range(n):
             for j in range(n):
-                moved = x @ w["W_V"][early, i] @ w["W_O"][early, i] if through else x
+                y = sent(w["W_E"]) if sent else x
+                moved = y @ w["W_V"][early, i] @ w["W_O"][early, i] if through else y
+                moved = x + moved if added else moved
                 keys = (second or _normed)(moved)
                 asks = query(moved) if query else x
+                asks = w["W_E"] if asks is None else asks
                 asks, keys = (keys, x) if swapped else (asks, keys)
-                table = (asks @ w["W_Q"][late, j]) @ (keys @ w["W_K"][late, j]).T
+                table = scale * (asks @ w["W_Q"][late, j]) @ (keys @ w["W_K"][late, j]).T
                 match[i, j] = score(table.T if turned else table)
         for j in range(n):
             table = x @ w["W_V"][1, j] @ w["W_O"][1, j] @ w["W_U"]
@@ -84,6 +87,10 @@ def _no_head(w, x, j):
     return x @ w["W_U"]
 
 
+def _copies_by_embedding(w, x, j):
+    return x @ w["W_V"][1, j] @ w["W_O"][1, j] @ w["W_E"].T
+
+
 def _copies_of_layer_0(w, x, j):
     return x @ w["W_V"][0, j] @ w["W_O"][0, j] @ w["W_U"]
 
@@ -93,64 +100,6 @@ def _copies_turned(w, x, j):
 
 
 # ---- Paths --------------------------------------------------------------------------------------
-
-
-def _z(model, tokens, layer):
-    name = f"blocks.{layer}.attn.hook_z"
-    with torch.no_grad():
-        return model.run_with_cache(tokens, names_filter=name)[1][name]
-
-
-def _out(change):
-    """`change(z of the head)`, through the head's W_O."""
-
-    def removal(model, tokens, head):
-        layer, h = head
-        return change(_z(model, tokens, layer)[:, :, h]) @ model.W_O[layer, h].detach()
-
-    return removal
-
-
-def _whole_layer(model, tokens, head):
-    z = _z(model, tokens, head[0])
-    return torch.einsum("bphe,hed->bpd", z.mean((0, 1)) - z, model.W_O[head[0]].detach())
-
-
-def _without_W_O(model, tokens, head):
-    z = _z(model, tokens, head[0])[:, :, head[1]]
-    return z.mean((0, 1)) - z
-
-
-def _swapped_head(model, tokens, head):
-    z = _z(model, tokens, head[0])[:, :, head[0]]
-    return (z.mean((0, 1)) - z) @ model.W_O[head[0], head[0]].detach()
-
-
-@torch.no_grad()
-def _removal_by_ablation(model, tokens, head):
-    """The difference of two runs' attention outputs."""
-    layer, h = head
-    name = f"blocks.{layer}.hook_attn_out"
-
-    def ablate(z, hook):
-        z = z.clone()
-        z[:, :, h] = z[:, :, h].mean((0, 1), keepdim=True)
-        return z
-
-    plain = model.run_with_cache(tokens, names_filter=name)[1][name]
-    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", ablate)]):
-        return model.run_with_cache(tokens, names_filter=name)[1][name] - plain
-
-
-def _removal_by_hook(model, tokens, head):
-    kept = {}
-    model.run_with_hooks(
-        tokens, fwd_hooks=[(f"blocks.{head[0]}.attn.hook_z", lambda z, hook: kept.update(z=z))]
-    )
-    z = kept["z"].detach()[:, :, head[1]].reshape(-1, model.cfg.d_head)
-    W_O = model.blocks[head[0]].attn.o.weight.detach().T
-    W_O = W_O[head[1] * model.cfg.d_head : (head[1] + 1) * model.cfg.d_head]
-    return ((z.mean(0) - z) @ W_O).view(*tokens.shape, -1)
 
 
 def _streams(model, tokens, layers):
@@ -235,6 +184,36 @@ def _live(model, tokens, change, *, layers, into="k"):
     ]
 
 
+def _onto_normed(model, tokens, change, *, layers, into="k"):
+    def replace(own, hook):
+        return own + model.blocks[hook.layer()].ln1(change)
+
+    return [(f"blocks.{layer}.attn.{into}.hook_in", replace) for layer in layers]
+
+
+def _into_activation(model, tokens, change, *, layers, into="k"):
+    streams = _streams(model, tokens, layers)
+
+    def replace(own, hook):
+        own[:] = model.blocks[hook.layer()].ln1(streams[hook.layer()] + change)
+
+    return [(f"blocks.{layer}.attn.{into}.hook_in", replace) for layer in layers]
+
+
+def _difference_onto_activation(model, tokens, change, *, layers, into="k"):
+    streams = _streams(model, tokens, layers)
+
+    def replace(own, hook):
+        norm, stream = model.blocks[hook.layer()].ln1, streams[hook.layer()]
+        return own + norm(stream + change) - norm(stream)
+
+    return [(f"blocks.{layer}.attn.{into}.hook_in", replace) for layer in layers]
+
+
+def _but_bos(model, layer, stream, change):
+    return model.blocks[layer].ln1(torch.cat([stream[:, :1], (stream + change)[:, 1:]], dim=1))
+
+
 def _changed_in_place(model, tokens, change, *, layers, into="k"):
     hooks = []
     for layer, stream in _streams(model, tokens, layers).items():
@@ -288,6 +267,19 @@ def _sized(draw, size):
 
 def _randn(change, generator):
     return torch.randn(change.shape, generator=generator)
+
+
+def _far(change):
+    return change.norm(dim=-1, keepdim=True)
+
+
+def _in_four(change, generator):
+    plane = torch.eye(change.shape[-1])[:4]
+    return torch.randn(*change.shape[:-1], 4, generator=generator) @ plane
+
+
+def _signs(change, generator):
+    return torch.randint(0, 2, change.shape, generator=generator) * 2.0 - 1
 
 
 def _each(change, random):
@@ -389,6 +381,11 @@ MISTAKES = {
         ("copying of layer 0", _tables(copy=_copies_of_layer_0), "scored for layer 0"),
         ("copying turned", _tables(copy=_copies_turned), "copying table is transposed"),
         ("copying without a head", _tables(copy=_no_head), "head is missing"),
+        ("query not normed", _tables(query=lambda moved: None), "query's embedding"),
+        ("key not normed", _tables(norm=_normed, sent=_raw), "before the *sender*"),
+        ("added to the embedding", _tables(added=True), "is added to the embedding"),
+        ("divided", _tables(scale=0.5), "divided by a number"),
+        ("copying with W_E", _tables(copy=_copies_by_embedding), "`model.W_U`"),
         ("matching alone", lambda m, s: _tables()(m, s)[0], "two tensors"),
         (
             "a list of lists",
@@ -396,24 +393,28 @@ MISTAKES = {
             "should be a tensor",
         ),
     ],
-    "removal": [
-        ("sign", _out(lambda z: z - z.mean((0, 1))), "The sign"),
-        ("zero ablation", _out(lambda z: -z), "zero ablation"),
-        ("what it writes", _out(lambda z: z), "what the head writes"),
-        ("the mean alone", _out(lambda z: z.mean((0, 1)).expand_as(z)), "mean alone"),
-        ("batch only", _out(lambda z: z.mean(0, keepdim=True) - z), "batch only"),
-        ("positions only", _out(lambda z: z.mean(1, keepdim=True) - z), "positions only"),
-        ("without BOS", _out(lambda z: z[:, 1:].mean((0, 1)) - z), "BOS is left out"),
-        ("the whole layer", _whole_layer, "whole layer"),
-        ("no W_O", _without_W_O, "W_O takes it"),
-        ("layer for number", _swapped_head, "head's number"),
-    ],
     "path_hooks": [
         ("returns nothing", _no_return, "Nothing changes"),
         ("the whole layer", _whole, "whole layer"),
         ("late binding", _late_binding, "loop's variable"),
         ("activation + change", _onto_activation, "activation + change"),
         ("after the norm", _path(lambda m, i, x, c: m.blocks[i].ln1(x) + c), "after the norm"),
+        (
+            "two norms",
+            _path(lambda m, i, x, c: m.blocks[i].ln1(x) + m.blocks[i].ln1(c)),
+            "norm the sum",
+        ),
+        ("activation + normed change", _onto_normed, "Norm the *sum*"),
+        ("into the activation", _into_activation, "share that tensor"),
+        ("activation + difference", _difference_onto_activation, "itself, from a run"),
+        ("layer 0's norm", _path(lambda m, i, x, c: m.blocks[0].ln1(x + c)), "layer 0's norm"),
+        ("but BOS", _path(_but_bos), "first position"),
+        (
+            "after W_K",
+            _path(lambda m, i, x, c: m.blocks[i].ln1(x + c), "blocks.{layer}.attn.{into}.hook_out"),
+            "is not the input",
+        ),
+        ("no hooks", lambda *a, **k: [], "is empty"),
         ("no norm", _path(lambda m, i, x, c: x + c), "norm is missing"),
         ("subtracted", _path(lambda m, i, x, c: m.blocks[i].ln1(x - c)), "subtracted"),
         ("the change alone", _path(lambda m, i, x, c: m.blocks[i].ln1(c)), "change alone"),
@@ -429,7 +430,7 @@ MISTAKES = {
             _path(
                 lambda m, i, x, c: m.blocks[i].ln1(x + c), "blocks.{layer}.attn.hook_{into}_input"
             ),
-            "does not run",
+            "is not the input",
         ),
     ],
     "rivals_left": [
@@ -442,7 +443,9 @@ MISTAKES = {
         ("size alone", {"b"}, "kind of text"),
         ("text alone", ["e"], "last column"),
         ("numbers", [2, 5], "Give the letters"),
-        ("no letter", {"f"}, "are called"),
+        ("no letter", {"f"}, "single letters"),
+        ("a dictionary", {"a": False, "b": True}, "letters alone"),
+        ("words", ["b, e"], "single letters"),
     ],
     "size_matched": [
         ("unit length", _sized(_randn, lambda c, r: 1 / r.norm(dim=-1, keepdim=True)), "length 1"),
@@ -465,6 +468,23 @@ MISTAKES = {
             _sized(lambda c, g: _randn(c[:1], g).expand_as(c), _each),
             "each row and position",
         ),
+        (
+            "root of d_model",
+            _sized(_randn, lambda c, r: _far(c) / c.shape[-1] ** 0.5),
+            "own length",
+        ),
+        (
+            "a copy of the generator",
+            lambda change, *, generator: size_matched(
+                change, generator=torch.Generator().manual_seed(generator.initial_seed())
+            ),
+            "A second call",
+        ),
+        ("four coordinates", _sized(_in_four, _each), "more likely"),
+        ("random signs", _sized(_signs, _each), "more likely"),
+        ("a cube", _sized(lambda c, g: torch.rand(c.shape, generator=g) * 2 - 1, _each), "likely"),
+        ("cubed", _sized(lambda c, g: _randn(c, g) ** 3, _each), "more likely"),
+        ("with the change", _sized(lambda c, g: c + _randn(c, g), _each), "`change`"),
         (
             "own generator",
             lambda change, *, generator: size_matched(
@@ -507,7 +527,6 @@ MISTAKES = {
 
 RIGHT = {
     "circuit_tables": [("einsum, in double", _tables_by_einsum), ("products", _tables_by_products)],
-    "removal": [("two runs", _removal_by_ablation), ("a hook of its own", _removal_by_hook)],
     "path_hooks": [("partial", _path_by_partial), ("keys themselves", _path_by_projection)],
     "rivals_left": [("a list", ["e", "b"]), ("one string", "b, e"), ("capitals", ("B", "E"))],
     "size_matched": [("numpy", _sized_by_numpy), ("a loop", _sized_by_loop)],

@@ -44,7 +44,7 @@ def check_circuit_tables(circuit_tables) -> str:
             positional_embedding_type="standard",
         )
         with torch.no_grad():
-            lengths = torch.linspace(0.2, 4, d_vocab)[:, None]
+            lengths = torch.linspace(1, 6, d_vocab)[:, None]
             model.embed.weight.mul_(lengths).add_(0.5)
         weights = {
             name: getattr(model, name).detach().clone()
@@ -77,6 +77,15 @@ def check_circuit_tables(circuit_tables) -> str:
                 "The embedding is not normed before the heads read it.": _matching(
                     weights, first=False
                 ),
+                "The query's embedding is not normed before the head reads it.": _matching(
+                    weights, query=False
+                ),
+                "The embedding is not normed before the *sender* reads it.": _matching(
+                    weights, key=False
+                ),
+                "What the sender wrote is added to the embedding: the key is made of what it wrote "
+                "alone.": _matching(weights, added=True),
+                "The products are divided by a number: leave them as they are.": right / 2,
                 "What the sender wrote is not normed again before layer 1 reads it.": _matching(
                     weights, second=False
                 ),
@@ -112,6 +121,9 @@ def check_circuit_tables(circuit_tables) -> str:
                 "The embedding is not normed before the head reads it.": _copying(
                     weights, first=False
                 ),
+                "Logits come from `model.W_U`, not from the embedding.": _copying(
+                    weights, tied=True
+                ),
                 "The head is missing from the copying table: embedding, W_V, W_O, unembedding.": (
                     _copying(weights, through=False)
                 ),
@@ -140,14 +152,16 @@ def _normed(x: torch.Tensor) -> torch.Tensor:
 
 def _matching(
     w, *, turned=False, through=True, first=True, second=True, both=False, swapped=False,
-    layers=(0, 1),
+    layers=(0, 1), query=True, key=True, added=False,
 ) -> torch.Tensor:  # fmt: skip
     """Matching, or what a mistake makes of it."""
-    x = _normed(w["W_E"]) if first else w["W_E"]
+    x = _normed(w["W_E"]) if first and query else w["W_E"]
+    sent = _normed(w["W_E"]) if first and key else w["W_E"]
     n_heads, (early, late) = w["W_Q"].shape[1], layers
     found = torch.zeros(n_heads, n_heads)
     for sender, reader in itertools.product(range(n_heads), repeat=2):
-        moved = x @ (w["W_V"][early, sender] @ w["W_O"][early, sender]) if through else x
+        moved = sent @ (w["W_V"][early, sender] @ w["W_O"][early, sender]) if through else sent
+        moved = moved + x if added else moved
         moved = _normed(moved) if second else moved
         asks, answers = (moved, x) if swapped else (moved if both else x, moved)
         table = (asks @ w["W_Q"][late, reader]) @ (answers @ w["W_K"][late, reader]).T
@@ -155,12 +169,14 @@ def _matching(
     return found
 
 
-def _copying(w, *, layer=1, turned=False, first=True, through=True, last=False) -> torch.Tensor:
+def _copying(
+    w, *, layer=1, turned=False, first=True, through=True, last=False, tied=False
+) -> torch.Tensor:
     x = _normed(w["W_E"]) if first else w["W_E"]
     found = []
     for head in range(w["W_Q"].shape[1]):
         written = x @ (w["W_V"][layer, head] @ w["W_O"][layer, head]) if through else x
-        table = (_normed(written) if last else written) @ w["W_U"]
+        table = (_normed(written) if last else written) @ (w["W_E"].T if tied else w["W_U"])
         found.append(_uneven(table.T if turned else table))
     return torch.tensor(found)
 
@@ -184,49 +200,6 @@ def _grouped_model(seed: int, **config) -> TransformerBridge:
 @torch.no_grad()
 def _cached(model, tokens) -> dict[str, torch.Tensor]:
     return dict(model.run_with_cache(tokens)[1].items())
-
-
-@exercise("utils.circuits.composition.removal")
-def check_removal(removal) -> str:
-    """Random weights; what each head wrote is worked out from the cache."""
-    model = _grouped_model(2)
-    for batch, head in ((2, (1, 3)), (1, (0, 2)), (3, (2, 0))):
-        tokens = _random_tokens(model, batch, 6, seed=batch)
-        layer, number = head
-        z = _cached(model, tokens)[f"blocks.{layer}.attn.hook_z"]
-        W_O = model.W_O.detach()
-        own, out = z[:, :, number], W_O[layer, number]
-        mean = own.mean((0, 1))
-        whole = torch.einsum("bphe,hed->bpd", z.mean((0, 1)) - z, W_O[layer])
-        mistakes = {
-            "The sign: to take the output out, add its mean *minus* it.": (own - mean) @ out,
-            "That leaves nothing in its place (zero ablation): leave the head's mean.": -own @ out,
-            "That is what the head writes. What takes it out, and leaves its mean?": own @ out,
-            "That is the mean alone: the head's own output must go.": (mean.expand_as(own) @ out),
-            "The mean runs over the batch only: take it over positions too.": (
-                (own.mean(0, keepdim=True) - own) @ out
-            ),
-            "The mean runs over the positions only: take it over the batch too.": (
-                (own.mean(1, keepdim=True) - own) @ out
-            ),
-            "BOS is left out of the mean. Here it counts.": (own[:, 1:].mean((0, 1)) - own) @ out,
-            "That is the whole layer: only one head's output goes.": whole,
-            "That stays in the head's own space, [.., d_head]: W_O takes it to the stream.": (
-                mean - own
-            ),
-            "That is another head's W_O.": (mean - own) @ W_O[layer, (number + 1) % 4],
-        }
-        other = z[:, :, layer]
-        mistakes["You took the layer for the head's number: a head is (layer, number)."] = (
-            other.mean((0, 1)) - other
-        ) @ W_O[layer, layer]
-        match(
-            removal(model, tokens, head),
-            (mean - own) @ out,
-            what=f"The change in {batch} text{'s' * (batch > 1)} for head {head}",
-            mistakes=mistakes,
-        )
-    return "Added to the stream, it leaves the head's mean where the head's output was."
 
 
 @exercise("utils.circuits.composition.path_hooks")
@@ -277,6 +250,26 @@ def _examine_path_hooks(path_hooks, model, *, into: str, layers: list[int], batc
         hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in layers]
         return under([*hooks, *((f"blocks.{i}.attn.hook_{into}", give) for i in layers)])
 
+    def by_parts(layer):
+        return _rms(model, streams[layer], layer) + _rms(model, change, layer)
+
+    def norm_of_first(layer):
+        return _rms(model, streams[layer] + change, 0)
+
+    def in_place():
+        def add(own, hook):
+            own[:] = right(hook.layer())
+
+        return under([(f"blocks.{i}.attn.{into}.hook_in", add) for i in layers])
+
+    def onto(make):
+        return under(
+            [
+                (f"blocks.{i}.attn.{into}.hook_in", lambda own, hook: own + make(hook.layer()))
+                for i in layers
+            ]
+        )
+
     whole = under([(f"blocks.{i}.hook_resid_pre", _adding(change)) for i in layers])
     after = under([(f"blocks.{i}.attn.{into}.hook_in", _adding(change)) for i in layers])
     mistakes = {
@@ -286,6 +279,24 @@ def _examine_path_hooks(path_hooks, model, *, into: str, layers: list[int], batc
         "Your hook gives `activation + change`. But what reaches this hook has been through the "
         "norm. Add the change to the stream before it, from a run without hooks, and norm that: "
         "`model.blocks[layer].ln1(stream + change)`.": after,
+        "`ln1(stream) + ln1(change)` is not `ln1(stream + change)`: norm the sum.": by_hand(
+            by_parts
+        ),
+        "Your hook adds the normed change. Norm the *sum* of stream and change.": (
+            onto(lambda i: _rms(model, change, i))
+        ),
+        "Your hook adds to its activation, which comes from the changed run. Give the new input "
+        "itself, from a run without hooks.": onto(lambda i: right(i) - _rms(model, streams[i], i)),
+        "Your hook writes into its activation. Queries, keys and values share that tensor, so all "
+        "three change: return a new tensor.": in_place(),
+        "Every layer uses layer 0's norm: each has its own, `model.blocks[layer].ln1`.": by_hand(
+            norm_of_first
+        ),
+        "The change is left out at the first position: add it everywhere.": by_hand(
+            lambda i: _rms(
+                model, torch.cat([streams[i][:, :1], (streams[i] + change)[:, 1:]], 1), i
+            )
+        ),
         "The change is added after the norm. It belongs to the stream, before the norm.": (
             by_hand(lambda i: _rms(model, streams[i], i) + change)
         ),
@@ -332,6 +343,13 @@ def _examine_path_hooks(path_hooks, model, *, into: str, layers: list[int], batc
         ),
         "Return a list of pairs: a hook's name and its function.",
     )
+    expect(bool(hooks), f"With into={into!r} the list of hooks is empty.")
+    for name, _ in hooks:
+        expect(
+            not name.endswith((f"attn.{into}.hook_out", f"hook_{into}_input")),
+            f"`{name}` is not the input of `W_{into.upper()}`: that is "
+            f"`blocks.L.attn.{into}.hook_in`.",
+        )
     try:
         got = under(list(hooks))
     except Exception as error:
@@ -374,23 +392,24 @@ def _adding(change: torch.Tensor):
 @investigation("rivals_left", course={"b", "e"})
 def check_rivals_left(answer) -> str:
     """Letters, in any container or in one string."""
+    expect(not isinstance(answer, dict), 'Give letters alone, such as {"a", "c"}.')
     letters = {each for each in answer if not (isinstance(each, str) and each in ", ")}
     expect(
         bool(letters) and all(isinstance(each, str) for each in letters),
-        'Give the letters of the rivals that are left, such as {"a", "c"}.',
+        'Give the letters of the objections that are left, such as {"a", "c"}.',
     )
     letters = {each.strip().lower() for each in letters}
-    expect(letters <= set("abcde"), "The rivals are called a, b, c, d and e.")
+    expect(letters <= set("abcde"), 'Give single letters from a to e, such as {"a", "c"}.')
     ruled_out = {
-        "a": "Rival a says that *any* head of layer 16 would do it. Eight others have been tried.",
-        "c": "Rival c says that even a change of next to nothing breaks the keys. Some heads of "
-        "the table are just that.",
-        "d": "Rival d is about ways through other layers. Your hooks add the change to the stream "
-        "that the keys read, and leave all between as it was.",
+        "a": "Objection a says that *any* head of layer 16 would do it. Eight others were tried.",
+        "c": "Objection c says that even a change of next to nothing breaks the keys. Some heads "
+        "of the table are just that.",
+        "d": "Objection d is about ways through other layers. Your hooks add the change to the "
+        "stream that the keys read, and leave all between as it was.",
     }
     left = {
-        "b": "A rival is missing. Compare the last column of L16H0 with that of the other heads.",
-        "e": "A rival is missing. On what kind of text was all this measured?",
+        "b": "An objection is missing. Compare L16H0's last column with that of the other heads.",
+        "e": "An objection is missing. On what kind of text was all this measured?",
     }
     too_many = [why for letter, why in ruled_out.items() if letter in letters]
     expect(not too_many, " ".join(too_many))
@@ -432,6 +451,11 @@ def check_size_matched(size_matched) -> str:
                 "position.": lengths
             }
             if torch.allclose(got.norm(), change.norm(), rtol=1e-3)
+            else {
+                "Divide by each random vector's own length, which is only about the root of "
+                "d_model.": lengths
+            }
+            if bool(((lengths / wanted - 1).abs() < 0.9).all())
             else {}
         ),
     )
@@ -448,7 +472,14 @@ def check_size_matched(size_matched) -> str:
         not torch.equal(got, size_matched(change, generator=seeded(5))),
         "Two seeds give the same vectors: use the `generator` that is given.",
     )
-    many = size_matched(torch.ones(60, 40, 8), generator=seeded(2))
+    random = seeded(2)
+    ramp = torch.linspace(-1, 2, 8).expand(60, 40, 8)
+    many, again = (size_matched(ramp, generator=random) for _ in range(2))
+    expect(
+        not torch.equal(many, again),
+        "A second call with the same generator gives the same vectors. Draw from the `generator` "
+        "itself, not from a copy of it.",
+    )
     directions = many / many.norm(dim=-1, keepdim=True)
     expect(
         float((directions[:, 0] * directions[:, 1]).sum(-1).abs().mean()) < 0.9,
@@ -460,12 +491,18 @@ def check_size_matched(size_matched) -> str:
     )
     expect(
         float(directions.mean((0, 1)).norm()) < 0.15,
-        "Your directions have a mean: `torch.rand` is never negative. All directions should be "
-        "equally likely, as with `torch.randn`.",
+        "The mean of your directions is not 0: numbers that are never negative, as from "
+        "`torch.rand`, or a part of `change`, do that. Draw with `torch.randn`.",
     )
     expect(
         float(directions.abs().amax(-1).mean()) < 0.9,
         "Your directions lie along single coordinates: all directions should be equally likely.",
+    )
+    spread = torch.einsum("bpd,bpe->de", directions, directions) / (60 * 40)
+    fourth = float((directions**4).sum(-1).mean())
+    expect(
+        float((spread - torch.eye(8) / 8).norm()) < 0.05 and abs(fourth - 3 / (8 + 2)) < 0.02,
+        "Some directions are more likely than others: draw every coordinate with `torch.randn`.",
     )
     return "As long as the change at every position, in directions that mean nothing."
 

@@ -107,7 +107,7 @@ def removal(
 ) -> Float[Tensor, "batch pos d_model"]:
     """What to add to the residual stream so that `head` has written its mean instead of its output.
 
-    The mean is over batch and positions, BOS included, as in `mean_ablate`.
+    The mean is over batch and positions, BOS included, as in `utils.heads.ablation_hooks`.
 
     Args:
         head: layer, and number in that layer.
@@ -140,8 +140,7 @@ def path_hooks(
     replaces this one input; everything else in the layer reads the stream as it comes. Use: `with
     model.hooks(fwd_hooks=path_hooks(...)): model(tokens)`.
 
-    Path patching, after Wang et al., 2022 (arXiv 2211.00593). With a change that comes from another
-    prompt, `utils.circuits.patching.path_sweep` does it for many senders at once.
+    Path patching, after Wang et al., 2022 (arXiv 2211.00593).
 
     Args:
         change: what is added to the stream, such as `removal` gives.

@@ -387,7 +387,7 @@ def training_slider(
 ) -> go.Figure:
     """Attention patterns side by side, with a slider over the steps of a training.
 
-    It opens at the last step. No kernel is needed to move the slider.
+    It opens at the first step. No kernel is needed to move the slider.
 
     Args:
         panels: from a head's name to its patterns, one for each step.
@@ -402,7 +402,7 @@ def training_slider(
         if tuple(pattern.shape) != wanted:
             raise ValueError(f"{name} has shape {tuple(pattern.shape)}: give {wanted}.")
     fig = make_subplots(1, len(panels), subplot_titles=list(panels), horizontal_spacing=0.04)
-    places, last = list(range(len(tokens))), len(steps) - 1
+    places = list(range(len(tokens)))
 
     def drawn(step: int) -> list[go.Heatmap]:
         return [
@@ -418,7 +418,7 @@ def training_slider(
             for column, pattern in enumerate(panels.values())
         ]
 
-    for column, trace in enumerate(drawn(last), 1):
+    for column, trace in enumerate(drawn(0), 1):
         fig.add_trace(trace, row=1, col=column)
     fig.frames = [go.Frame(data=drawn(i), name=str(step)) for i, step in enumerate(steps)]
     at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}}
@@ -427,7 +427,7 @@ def training_slider(
     ]
     fig = styled(fig, title, height=460)
     fig.update_layout(
-        sliders=[{"active": last, "steps": moves, "currentvalue": {"prefix": "training step "}}],
+        sliders=[{"active": 0, "steps": moves, "currentvalue": {"prefix": "training step "}}],
         margin={"t": 90},
     )
     ticks = {"tickvals": places, "ticktext": list(tokens), "tickfont": {"size": 9}}
