@@ -24,7 +24,7 @@
 # 2. write a *hook*: code that reads or changes an activation while the model runs;
 # 3. test whether a striking result is about the fact that you asked for.
 #
-# **Time** one hour, and half an hour of Going deeper. **Needs** Python, some PyTorch, and a rough idea of a
+# **Time** one hour, and 25 minutes of Going deeper. **Needs** Python, some PyTorch, and a rough idea of a
 # transformer. **Runs** on a laptop's processor, without an account. Run the next three cells (Shift+Enter):
 # the first time on a machine they fetch the model, 93 MB.
 
@@ -71,16 +71,14 @@ figures.next_token_bars(model, "Once upon a time there was a little")  # your ow
 # each token one in 49,152, the size of the vocabulary.
 #
 # The model is **SmolLM2-135M-Instruct**, trained on two trillion tokens and then tuned to chat. Its weights
-# come from a *quantised* copy, of 4-bit integers (8-bit for the embedding). They have been *de-quantised*,
-# turned back into ordinary floating-point numbers. So the published model's mechanisms should be here, with
-# small differences in the numbers.
+# come from a *quantised* copy of 4-bit integers (8-bit for the embedding), turned back into ordinary
+# floating-point numbers. Expect the published model's mechanisms, with small differences in the numbers.
 #
-# **How a lesson works.** Run the cells in order. In a *Predict* box you commit to an answer before you see
-# the result. An *exercise* is a function with an empty body: fill it in, then run its check, and open a hint
-# when you are stuck for some minutes. The lesson goes on with your function if it is right, and with the
-# course's otherwise. An *investigation* asks for an answer that you find yourself, with a budget. Numbers in
-# **bold** were measured on this model, and a test compares them with the text. The sections called "Going
-# deeper" are optional, and you can read them in any order.
+# **How a lesson works.** In a *Predict* box you commit to an answer before you see the result. An *exercise*
+# is a function with an empty body: fill it in, then run its check, and open a hint when you are stuck for
+# some minutes. The lesson goes on with your function if it is right, and with the course's otherwise. An
+# *investigation* asks for an answer that you find yourself, with a budget. Numbers in **bold** were measured
+# on this model, and a test compares them with the text. Sections called "Going deeper" are optional.
 
 # %% [markdown]
 # ## 1. Tokens, and one too many
@@ -95,13 +93,13 @@ print(model.to_str_tokens(prompt))
 
 # %% [markdown]
 # - **Mind the space.** ` Paris` and `Paris` are different tokens. Inside a sentence the model writes the one
-#   with the space, so that is the one to ask for.
-# - **Count tokens, not words.** A common word is one token. A rare one is several, and each digit is one.
+#   with the space, so ask for that one.
+# - **Count tokens, not words.** A rare word is several tokens, and each digit is one.
 # - **Say whether there is a BOS.** The last line starts with `<|im_start|>`, which you did not write. It is
 #   this model's *beginning of sequence* token, BOS, at position 0. TransformerLens, the library that we use,
-#   puts it in front by itself, unless you say `prepend_bos=False`. The tokenizer of Hugging Face does not. If
-#   a position is ever off by one, this is the first thing to check. It changes answers, too: ` Paris` gets
-#   **0.30** with BOS, and **0.70** without.
+#   puts it in front, unless you say `prepend_bos=False`. The tokenizer of Hugging Face does not. If a
+#   position is ever off by one, check this first. It changes answers, too: ` Paris` gets **0.30** with BOS,
+#   and **0.70** without.
 #
 # From ids the model computes *logits*: for each position, a score for each token of the vocabulary. The
 # scores at a position are about the token *after* it. `softmax` turns them into probabilities.
@@ -137,19 +135,20 @@ figures.residual_stream()
 # parts: the embedding, then attention 0, MLP 0, attention 1, MLP 1, and so on. Test it. `run_with_cache`
 # keeps every *activation*, that is, every tensor computed on the way, by its name. What components add is
 # called `blocks.3.hook_attn_out` and `blocks.3.hook_mlp_out`. The stream before and after block 3 is
-# `blocks.3.hook_resid_pre` and `blocks.3.hook_resid_post`. Leave out another part than 41:
+# `blocks.3.hook_resid_pre` and `blocks.3.hook_resid_post`.
 
 # %%
 _, cache = model.run_with_cache(tokens)
 final = cache["blocks.29.hook_resid_post"][0, -1]  # at the last position, [576]
 parts = residual_parts(cache, model.cfg.n_layers)[:, 0, -1]  # [61, 576], in the order above
-rest = parts.sum(0) - parts[41]
-print(f"all 61 parts, relative error: {(parts.sum(0) - final).norm() / final.norm():.0e}")
-print(f"without part 41 (control):    {(rest - final).norm() / final.norm():.0e}")
+left_out = 41  # try others, from 0 to 60
+rest = parts.sum(0) - parts[left_out]
+print(f"all 61 parts, relative error:  {(parts.sum(0) - final).norm() / final.norm():.0e}")
+print(f"without part {left_out} (a control):   {(rest - final).norm() / final.norm():.0e}")
 
 # %% [markdown]
 # The sum is exact, up to rounding. The second line is a **control**: the same measurement where it should
-# fail. With only one part of 61 left out the sum is off.
+# fail, and does.
 
 # %% tags=["numbers"]
 assert len(parts) == 61 and (parts.sum(0) - final).norm() / final.norm() < 1e-5
@@ -299,7 +298,7 @@ on_paris = damage[:, :, 0].T.flatten()
 worst = on_paris.argsort(descending=True)[:6].tolist()
 plots.scatter(
     {name: (i // 2, on_paris[i]) for i, name in enumerate(components)},
-    named=[components[i] for i in worst],
+    named=[components[i] for i in worst[:5]],
     title="Which component does ' Paris' need most?",
     x="layer of the component that is zero-ablated",
     y="damage (nats)",
@@ -333,8 +332,7 @@ with torch.no_grad():
 # ## 4. Audit: what does the damage mean?
 #
 # Is MLP 0 the place where the model keeps the Eiffel Tower? Two controls. The first: the same sweep on twelve
-# other prompts. (We tried more than a hundred prompts, and kept these because the model gets them right. They
-# do not measure what it knows.) It takes some 20 seconds.
+# other prompts, kept from more than a hundred because the model gets them right. It takes some 20 seconds.
 
 # %%
 facts = {
@@ -442,7 +440,7 @@ outcome("00.direct", choices[(nats > 0.5) + (nats > 10)])
 
 # %% [markdown]
 # What MLP 0 adds does almost nothing for ` Paris` directly. Zero-ablating it is fatal because *all later
-# components read the stream*, and now read one without it. The usual reading is that MLP 0 works almost as a
+# components read the stream*, and now read one without it. A common reading is that MLP 0 works almost as a
 # second embedding. MLP 28 is the opposite case. It writes for ` Paris`, with a direct effect of **2.1** nats,
 # and yet zero-ablating it costs nothing. Later components can make up for a loss, which lesson 1.3 measures.
 #
@@ -455,9 +453,9 @@ outcome("00.direct", choices[(nats > 0.5) + (nats > 10)])
 #
 # <details><summary>One good answer, when you have your own</summary>
 #
-# We looked at 60 components, and took the one that stands out for this prompt. Among 60 numbers one always
-# stands out. So give every prompt the same chance: let each in its turn be "the fact", with all the others as
-# its control. If most prompts have a component that stands out as much, standing out is nothing special.
+# We looked at 60 components, and took the one that stands out for this prompt. One of 60 always does. So give
+# every prompt the same chance: let each in its turn be "the fact", with all the others as its control. If most
+# prompts have a component that stands out as much, standing out is nothing special.
 #
 # </details>
 #
@@ -493,11 +491,9 @@ print(answers[i], *most_special(i))
 special = sorted(
     ((*most_special(i), answer) for i, answer in enumerate(answers)), key=lambda s: -s[1]
 )
-plots.bars(
-    {f"{answer}<br>{name}": excess for name, excess, answer in special},
-    title="Is the Eiffel Tower's component special?",
-    y="largest excess (nats)",
-    kinds={f"{a}<br>{n}": "ours" if a == " Paris" else "another" for n, _, a in special},
+plots.table(
+    [(n, answer, name, f"{excess:.1f}") for n, (name, excess, answer) in enumerate(special, 1)],
+    columns=["place", "answer", "its most special component", "excess, nats"],
 )
 
 # %%
@@ -506,8 +502,8 @@ choices = ["among the three largest", "in the middle", "among the three smallest
 outcome("00.excess", choices[(place > 3) + (place > 10)])
 
 # %% [markdown]
-# Every prompt has a "special" component, and the Eiffel Tower's takes place **11** of thirteen. Whoever looks
-# at 60 components finds such an excess for nearly any prompt. So it is no evidence that MLP 5 keeps this fact.
+# Every prompt has a "special" component, and the Eiffel Tower's takes place **11** of thirteen. Looking at
+# 60 components gives such an excess for nearly any prompt. So it is no evidence that MLP 5 keeps this fact.
 
 # %% tags=["numbers"]
 claim("mean damage of MLP 0 to the others", other_damage[1, 0].mean(), text=15.9, within=0.5)
@@ -522,9 +518,9 @@ claim("place of the Eiffel Tower", place, text=11, within=0)
 # %% [markdown]
 # ## 5. Break the answer, and mend it with one vector
 #
-# An ablation shows what an answer depends on. It does not show where the fact is. So go the other way: break
-# the answer by changing the prompt, and look for one vector that mends it. Take two prompts that differ in
-# the landmark alone, and have the same number of tokens.
+# An ablation does not show where the fact is. So go the other way: break the answer by changing the prompt,
+# and look for one vector that mends it. Take two prompts that differ in the landmark alone, and have the same
+# number of tokens.
 
 # %% tags=["nbval-check-output"]
 clean, corrupted = tokens, model.to_tokens("The Colosseum is located in the city of")
@@ -542,9 +538,8 @@ figures.one_vector_patch()
 # %% [markdown]
 # ### Exercise 4 · put one vector back (8 minutes, medium)
 #
-# This is *activation patching*, to which lesson 1.4 returns. You need both tools of this lesson: a cache of
-# one run, and a hook in the other. The stream before block L, `blocks.L.hook_resid_pre`, has the shape
-# `[batch, pos, d_model]`.
+# This is *activation patching*, to which lesson 1.4 returns. You need a cache of one run, and a hook in the
+# other. The stream before block L, `blocks.L.hook_resid_pre`, has the shape `[batch, pos, d_model]`.
 
 
 # %% tags=["exercise:utils.circuits.residual.put_back"]
@@ -696,14 +691,14 @@ plots.table(
 )
 
 # %% [markdown]
-# One vector of eleven, the one at `iffel`, is enough to turn ` Rome` into ` Paris`, up to block 23. Within
-# block 23 the city passes to the last position. Before this block the last position's vector hardly moves the
-# answer, and after it that vector flips it. The third landmark brings ` Berlin`. All **12** pairs of capitals
-# pass their city on in block 23 as well.
+# One vector of eleven, the one at `iffel`, is enough to turn ` Rome` into ` Paris`, until block 23. Before
+# block 23 the last position's vector hardly moves the answer. Before block 24 it flips it. So the city passes
+# to the last position within block 23. The third landmark brings ` Berlin`. In these **12** pairs of capitals
+# the city moves in block 23 as well.
 #
-# Attention is what moves information between positions, so attention 23 is the suspect. And indeed, in the
-# figure of direct effects the highest dot is attention 23: it gives ` Paris` **2.6** nats directly. Two
-# methods that share little point to the same component. The largest damage pointed elsewhere.
+# Attention is what moves information between positions, so attention 23 is the suspect. In the figure of
+# direct effects it is the highest dot: it gives ` Paris` **2.6** nats directly. Two methods that share little
+# point to one component. In the sweep it was one of many small dots.
 
 # %% tags=["numbers"]
 ours, at_last = (dict(zip(layers, values, strict=True)) for values in mended.values())
@@ -869,7 +864,7 @@ claim("median block after which the answer comes first", sorted(top_1)[6], text=
 # %% [markdown]
 # ## Going deeper: the first position
 #
-# *About 15 minutes.* MLP 11 came second in the sweep, and it hurts the other prompts as well. Why? First look
+# *About 13 minutes.* MLP 11 came second in the sweep, and it hurts the other prompts as well. Why? First look
 # at how long the vectors of the residual stream are, at the first position and at the others. Three runs:
 # with `<|im_start|>` in front, with `<|endoftext|>`, which stood between the documents of the training text,
 # and with nothing.
@@ -1065,7 +1060,7 @@ claim("place by spread", 1 + sum(each > standard[0] for each in standard), text=
 #    up to place **2** of thirteen, with another component. Which statistic do you trust, and when should you
 #    have chosen it?
 # 2. Attention 23 is not among the six worst in the sweep, and yet the city passes through block 23. How can
-#    both be true?
+#    both be true? What happens if you put back the output of attention 23 alone, at the last position?
 # 3. Meng et al. find facts at the *last* token of the subject, and here it is `iffel`, and not ` Tower`.
 #    What do the two prompts have at these places, and what would you run to find out?
 # 4. The vector at `iffel` mends ` Paris` even before block 0. What does it carry there, and what after block

@@ -440,14 +440,18 @@ def training_slider(
 
 def residual_stream() -> go.Figure:
     """The diagram of the first block: two components read the stream, and add to it."""
-    embedding, middle, end = "embedding", "middle of<br>block 0", "before<br>block 1"
+    embedding, middle, end = (
+        "embedding,<br>before block 0",
+        "middle of<br>block 0",
+        "before<br>block 1",
+    )
     first, second = "attention 0", "MLP 0"
-    boxes = {"tokens": (0, 0), embedding: (1.2, 0), middle: (3.2, 0), end: (5.2, 0)}
+    boxes = {"tokens": (0, 0), embedding: (1.3, 0), middle: (3.3, 0), end: (5.2, 0)}
     boxes |= {"blocks<br>1 to 29": (6.6, 0), "logits": (7.8, 0)}
     arrows = [(embedding, first, "read"), (first, middle, "add")]
     arrows += [(middle, second, "read"), (second, end, "add")]
     return diagram(
-        boxes | {first: (2.2, 1), second: (4.2, 1)},
+        boxes | {first: (2.3, 1), second: (4.25, 1)},
         [*zip(list(boxes)[:-1], list(boxes)[1:], strict=True), *arrows],
         title="The residual stream: components read it and add to it",
     )
