@@ -307,10 +307,11 @@ plots.scatter(
 
 # %%
 kind, layer = components[worst[0]].split()
+moves = kind == "attention"
 outcome(
     "00.culprit",
     "an attention layer, which moves information"
-    if kind == "attention"
+    if moves
     else "an MLP of the first five blocks"
     if int(layer) < 5
     else "an MLP of the middle blocks"
