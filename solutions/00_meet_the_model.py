@@ -22,9 +22,9 @@
 #
 # 1. say which tokens a model saw, and read what it predicts next;
 # 2. write a *hook*: code that reads or changes an activation while the model runs;
-# 3. tell a component that everything needs from one that carries a fact.
+# 3. test whether a striking result is about the fact that you asked for.
 #
-# **Time** one hour, and half an hour of Going deeper. **Needs** Python, some PyTorch, and a rough idea of a
+# **Time** one hour, and 25 minutes of Going deeper. **Needs** Python, some PyTorch, and a rough idea of a
 # transformer. **Runs** on a laptop's processor, without an account. Run the next three cells (Shift+Enter):
 # the first time on a machine they fetch the model, 93 MB.
 
@@ -50,7 +50,7 @@ from utils import plots
 from utils.checks import lesson_00
 from utils.checks.predict import outcome, predict
 from utils.circuits import figures
-from utils.circuits.residual import residual_parts
+from utils.circuits.residual import answer_log_probs, residual_parts
 from utils.lesson import claim
 from utils.models import load
 from utils.stats import bootstrap
@@ -67,38 +67,24 @@ figures.next_token_bars(model, "Once upon a time there was a little")  # your ow
 # rhyme, a half sentence in another language. What does the model know, and where does it fail?
 #
 # What you see is all that a language model gives: for every *token* of its vocabulary, the probability that
-# it comes next. A token is a piece of text, often a word with the space before it. ` Paris` gets **0.30**
-# here. A uniform guess would give it one in 49,152, the size of the vocabulary.
+# it comes next. A token is a piece of text, often a word with the space before it. A uniform guess would give
+# each token one in 49,152, the size of the vocabulary.
 #
-# ### The model
+# The model is **SmolLM2-135M-Instruct**, trained on two trillion tokens and then tuned to chat. Its weights
+# come from a *quantised* copy of 4-bit integers (8-bit for the embedding), turned back into ordinary
+# floating-point numbers. Expect the published model's mechanisms, with small differences in the numbers.
 #
-# This is **SmolLM2-135M-Instruct**, trained on two trillion tokens and then tuned to chat. Its weights come
-# from a *quantised* copy: 4-bit integers for the matrices of the layers, 8-bit integers for the embedding.
-# They have been *de-quantised*, turned back into ordinary floating-point numbers. All that you measure is
-# exact for *this* model, which is a slightly blurred copy of the published one. Expect the same mechanisms,
-# and small differences in the numbers.
-#
-# ### How a lesson works
-#
-# Run the cells in order. In a *Predict* box you commit to an answer before you see the result. An *exercise*
+# **How a lesson works.** In a *Predict* box you commit to an answer before you see the result. An *exercise*
 # is a function with an empty body: fill it in, then run its check, and open a hint when you are stuck for
-# some minutes. The lesson goes on with your function if it is right, and with the course's otherwise, so you
-# can skip one. An *investigation* asks for an answer that you find yourself, with a budget. Numbers in
-# **bold** were measured on this model, and a test compares them with the text. After "Going deeper" each
-# section stands alone.
-
-# %% tags=["numbers"]
-with torch.no_grad():
-    p_paris = model(prompt)[0, -1].softmax(-1)[model.to_single_token(" Paris")].item()
-    bare = model.to_tokens(prompt, prepend_bos=False)
-    p_bare = model(bare)[0, -1].softmax(-1)[model.to_single_token(" Paris")].item()
-claim("P(' Paris')", p_paris, text=0.30, within=0.03)
-claim("P(' Paris') without BOS", p_bare, text=0.70, within=0.05)
+# some minutes. The lesson goes on with your function if it is right, and with the course's otherwise. An
+# *investigation* asks for an answer that you find yourself, with a budget. Numbers in **bold** were measured
+# on this model, and a test compares them with the text. Sections called "Going deeper" are optional.
 
 # %% [markdown]
 # ## 1. Tokens, and one too many
 #
-# The model never sees letters. A *tokenizer* cuts the text into tokens and gives the model their numbers:
+# The model never sees letters. A *tokenizer* cuts the text into tokens and gives the model their numbers,
+# their *ids*:
 
 # %% tags=["nbval-check-output"]
 for text in ["Paris paris PARIS", "12345 + 678", "Ouagadougou"]:
@@ -106,165 +92,74 @@ for text in ["Paris paris PARIS", "12345 + 678", "Ouagadougou"]:
 print(model.to_str_tokens(prompt))
 
 # %% [markdown]
-# Three habits follow.
-#
 # - **Mind the space.** ` Paris` and `Paris` are different tokens. Inside a sentence the model writes the one
-#   with the space, so that is the one to ask for.
-# - **Count tokens, not words.** A common word is one token. A rare one is several, and each digit is one.
+#   with the space, so ask for that one.
+# - **Count tokens, not words.** A rare word is several tokens, and each digit is one.
 # - **Say whether there is a BOS.** The last line starts with `<|im_start|>`, which you did not write. It is
-#   this model's *beginning of sequence* token, BOS. TransformerLens, the library that we use, puts it in
-#   front by itself, unless you say `prepend_bos=False`. The tokenizer of Hugging Face does not. If a position
-#   is ever off by one, this is the first thing to check. It changes answers, too: without BOS ` Paris` gets
-#   **0.70**.
+#   this model's *beginning of sequence* token, BOS, at position 0. TransformerLens, the library that we use,
+#   puts it in front, unless you say `prepend_bos=False`. The tokenizer of Hugging Face does not. If a
+#   position is ever off by one, check this first. It changes answers, too: ` Paris` gets **0.30** with BOS,
+#   and **0.70** without.
 #
-# ### Exercise 1 · what comes next? (5 minutes, easy)
-#
-# Write what drew the bars. `model.to_tokens(prompt)` gives the ids, with BOS in front. `model(ids)` gives the
-# *logits*: for each position and each token of the vocabulary a score, which `softmax` turns into a
-# probability. The logits at a position predict the token *after* it. First lines such as
-# `Float[Tensor, "batch pos d_vocab"]` name a tensor's axes; they are notes to readers.
-
-
-# %% tags=["exercise:utils.circuits.residual.next_tokens"]
-def next_tokens(model, prompt: str, k: int = 5) -> list[tuple[str, float]]:
-    """The `k` most probable next tokens after `prompt`, as (text, probability), best first.
-
-    Args:
-        model: `model.to_tokens(prompt)` gives ids [1, pos] with BOS in front, `model(ids)` gives
-            logits [1, pos, d_vocab], and `model.tokenizer.decode([i])` gives the text of token i.
-    """
-    ### BEGIN SOLUTION
-    with torch.no_grad():
-        logits = model(model.to_tokens(prompt))
-    probabilities = logits[0, -1].softmax(-1)
-    top = probabilities.topk(k)
-    words = [model.tokenizer.decode([i]) for i in top.indices.tolist()]
-    return list(zip(words, top.values.tolist(), strict=True))
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-next_tokens = lesson_00.check_next_tokens(next_tokens)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# The logits have the shape `[1, pos, d_vocab]`. Which position predicts the next token? `torch.no_grad()`
-# around the run saves memory.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `.softmax(-1)` over the vocabulary, then `.topk(k)`, which has `.values` and `.indices`. Decode each index
-# by itself: `model.tokenizer.decode([i])`.
-#
-# </details>
-
-# %% [markdown]
-# Every lesson begins with a **capability gate**: there is no point in asking *how* a model does what it
-# cannot do. Here are thirteen prompts. Is the right token the first choice? They serve as each other's
-# controls later on.
+# From ids the model computes *logits*: for each position, a score for each token of the vocabulary. The
+# scores at a position are about the token *after* it. `softmax` turns them into probabilities.
 
 # %%
-facts = {
-    prompt: " Paris",
-    "The capital city of Italy is": " Rome",
-    "The capital city of Germany is": " Berlin",
-    "The capital city of Japan is": " Tokyo",
-    "The capital city of Greece is": " Athens",
-    "The capital city of Kenya is": " Nairobi",
-    "A baby cat is called a": " kitten",
-    "The author of Hamlet is William": " Shakespeare",
-    "Water freezes at 0 degrees": " Celsius",
-    "One, two, three,": " four",
-    "It was raining cats and": " dogs",
-    "Bees collect nectar and make": " honey",
-    "In a galaxy far, far": " away",
-}
-found = {text: next_tokens(model, text, 1)[0] for text in facts}
-plots.table(
-    [(text, facts[text], repr(word), f"{float(p):.2f}") for text, (word, p) in found.items()],
-    columns=["prompt", "right answer", "the model's first choice", "its probability"],
+tokens = model.to_tokens(prompt)  # ids, with BOS in front
+logits = model(tokens)
+p = logits[0, -1].softmax(-1)  # at the last position: what comes next
+paris = model.to_single_token(" Paris")
+print(
+    "ids:", list(tokens.shape), "| logits:", list(logits.shape), "| P(' Paris'):", f"{p[paris]:.2f}"
 )
 
-# %% [markdown]
-# All thirteen pass. We kept these prompts *because* they pass, out of more than a hundred that we tried. They
-# do not measure what the model knows.
-
 # %% tags=["numbers"]
-assert [word for word, _ in found.values()] == list(facts.values())
+with torch.no_grad():
+    bare = model.to_tokens(prompt, prepend_bos=False)
+    p_bare = model(bare)[0, -1].softmax(-1)[paris].item()
+claim("P(' Paris')", p[paris].item(), text=0.30, within=0.03)
+claim("P(' Paris') without BOS", p_bare, text=0.70, within=0.05)
 
 # %% [markdown]
 # ## 2. The residual stream is a sum
 #
-# What happens between the tokens and the prediction? Each token becomes a vector of 576 numbers, its
-# *embedding*. The model is a row of 30 *blocks*. Each has two *components*: an attention layer, which moves
-# information between positions, and an MLP, which works on each position alone. A component reads the vector,
-# and *adds* its result to it.
-
+# What happens in between? Each token becomes a vector of 576 numbers, its *embedding*. The model is a row of
+# 30 *blocks*. Each has two *components*: an attention layer, which moves information between positions, and
+# then an MLP, which works on each position alone. A component reads the vector, and *adds* its output to it.
 
 # %%
-figures.diagram(
-    {
-        "tokens": (0, 0),
-        "before block 0:<br>the embedding": (1.1, 0),
-        "before block 1": (2.6, 0),
-        "after block 29": (4.2, 0),
-        "probabilities": (5.6, 0),
-        "attention 0<br>MLP 0": (1.85, 1),
-        "attention, MLP<br>of blocks 1 to 29": (3.4, 1),
-    },
-    [
-        ("tokens", "before block 0:<br>the embedding"),
-        ("before block 0:<br>the embedding", "before block 1"),
-        ("before block 1", "after block 29"),
-        ("after block 29", "probabilities"),
-        ("before block 0:<br>the embedding", "attention 0<br>MLP 0", "read"),
-        ("attention 0<br>MLP 0", "before block 1", "add"),
-        ("before block 1", "attention, MLP<br>of blocks 1 to 29", "read"),
-        ("attention, MLP<br>of blocks 1 to 29", "after block 29", "add"),
-    ],
-    title="The residual stream: components read it and add to it",
-)
+figures.residual_stream()
 
 # %% [markdown]
-# This running sum is the **residual stream**. Nothing in it is ever overwritten. So the vector after the last
-# block is a sum of 61: the embedding, 30 outputs of attention, 30 of MLPs. Is that exactly true?
-#
-# An **activation** is any tensor that a model computes on its way. `run_with_cache` runs the model and keeps
-# its activations in a *cache*, by name: `hook_embed`, `blocks.3.hook_attn_out` and `blocks.3.hook_mlp_out`
-# are what is added; `blocks.3.hook_resid_pre` and `blocks.3.hook_resid_post` are the stream before and after
-# block 3.
+# This running sum is the **residual stream**. So the final vector, after block 29, should be a sum of 61
+# parts: the embedding, then attention 0, MLP 0, attention 1, MLP 1, and so on. Test it. `run_with_cache`
+# keeps every *activation*, that is, every tensor computed on the way, by its name. What components add is
+# called `blocks.3.hook_attn_out` and `blocks.3.hook_mlp_out`. The stream before and after block 3 is
+# `blocks.3.hook_resid_pre` and `blocks.3.hook_resid_post`.
 
 # %%
-tokens = model.to_tokens(prompt)
-with torch.no_grad():
-    _, cache = model.run_with_cache(tokens)
-final = cache["blocks.29.hook_resid_post"]
-parts = residual_parts(cache, model.cfg.n_layers)  # [part, batch, pos, d_model]
-no_mlps = parts[[0, *range(1, 61, 2)]].sum(0)
-print("parts:", len(parts), "| shape of each:", list(final.shape))
-print(f"sum of all parts, relative error:    {(parts.sum(0) - final).norm() / final.norm():.0e}")
-print(f"MLPs left out (control), the same:   {(no_mlps - final).norm() / final.norm():.1f}")
+_, cache = model.run_with_cache(tokens)
+final = cache["blocks.29.hook_resid_post"][0, -1]  # at the last position, [576]
+parts = residual_parts(cache, model.cfg.n_layers)[:, 0, -1]  # [61, 576], in the order above
+left_out = 41  # try others, from 0 to 60
+rest = parts.sum(0) - parts[left_out]
+print(f"all 61 parts, relative error:  {(parts.sum(0) - final).norm() / final.norm():.0e}")
+print(f"without part {left_out} (a control):   {(rest - final).norm() / final.norm():.0e}")
 
 # %% [markdown]
-# The sum is exact, up to the rounding of the arithmetic. The second line is a **control**: the same
-# measurement where the effect should *not* be. Without the MLPs the sum is far off, so the match is not
-# automatic.
-#
-# A full cache of a long text fills a GPU. `names_filter="blocks.3.hook_mlp_out"` keeps only what you name (a
-# list or a function will do, too). `stop_at_layer=4` does not run the blocks from 4 on.
+# The sum is exact, up to rounding. The second line is a **control**: the same measurement where it should
+# fail, and does.
 
 # %% tags=["numbers"]
-assert len(parts) == 61 and torch.allclose(parts.sum(0), final, atol=1e-2)
-assert (no_mlps - final).norm() / final.norm() > 0.5
+assert len(parts) == 61 and (parts.sum(0) - final).norm() / final.norm() < 1e-5
+assert (parts.norm(dim=-1) / final.norm()).min() > 1e-3
 
 # %% [markdown]
 # ## 3. Hooks: take a component out
 #
 # A **hook** is a function that the model calls while it runs. It gets an activation, and `hook`, the place
-# where the activation comes from. It can look. If it returns a tensor, that tensor takes the activation's
-# place. For example, this hook halves what MLP 20 adds:
+# where the activation comes from. If it returns a tensor, that tensor takes the activation's place. This one
+# halves what MLP 20 adds:
 #
 # ```python
 # def halve(activation, hook):
@@ -275,10 +170,10 @@ assert (no_mlps - final).norm() / final.norm() > 0.5
 #
 # `run_with_hooks` takes a list of pairs (name, function), and removes the hooks when it is done.
 #
-# ### Exercise 2 · zero-ablation (5 minutes, easy)
+# ### Exercise 1 · zero-ablation (6 minutes, easy)
 #
-# To **zero-ablate** a component is to replace what it adds by zeros. Write the hook, and run the model with
-# it.
+# To **zero-ablate** a component is to replace what it adds by zeros, at every position. Write the hook, and
+# run the model with it. (`Float[Tensor, "batch pos d_vocab"]` names a tensor's axes, as a note to readers.)
 
 
 # %% tags=["exercise:utils.circuits.residual.zero_ablated"]
@@ -318,14 +213,14 @@ zero_ablated = lesson_00.check_zero_ablated(zero_ablated)
 # </details>
 
 # %%
-for name in ["blocks.20.hook_mlp_out", "blocks.20.hook_attn_out"]:
+for name in ["blocks.20.hook_attn_out", "blocks.20.hook_mlp_out"]:  # try others
     top = zero_ablated(model, tokens, name)[0, -1].softmax(-1).topk(3)
     words = [model.tokenizer.decode([i]) for i in top.indices.tolist()]
     print(f"without {name}:", list(zip(words, [f"{p:.2f}" for p in top.values], strict=True)))
 
 # %% [markdown]
-# Block 20 can lose either component, and ` Paris` still comes first. Is there any component that it cannot do
-# without?
+# Block 20 can lose either component, and ` Paris` still comes first. Without MLP 20 it even *gains*:
+# components also write against an answer. Is there any that ` Paris` cannot do without?
 
 # %%
 predict(
@@ -341,14 +236,13 @@ predict(
 )
 
 # %% [markdown]
-# ## 4. Sweep over all components
-#
-# ### Exercise 3 · the sweep (10 minutes, medium)
+# ### Exercise 2 · sweep over all components (8 minutes, medium)
 #
 # Zero-ablate every component in turn. The *damage* is how much log-probability the answer loses, in *nats*,
-# the unit of natural logarithms: one nat less means a probability `2.7` times smaller. Your function gets
-# several prompts of one length at a time, each with its own answer. It also gets your `zero_ablated`, as
-# `ablate`.
+# the unit of natural logarithms: one nat less means a probability `2.7` times smaller. Your function gets a
+# batch of prompts, each with its own answer, and `ablate`, which is your `zero_ablated`.
+# `answer_log_probs(logits, answers)` is given: it looks up the log-probability of each prompt's answer at the
+# last position, and returns a tensor of shape `[batch]`.
 
 
 # %% tags=["exercise:utils.circuits.residual.ablation_sweep"]
@@ -357,28 +251,24 @@ def ablation_sweep(
 ) -> Float[Tensor, "kind=2 layer batch"]:
     """What zero-ablating each component costs each prompt's answer, in nats.
 
-    The cost is the answer's log-probability after the last token in the intact run, minus the
-    same in the ablated run: positive where the ablation hurts.
+    The cost is the answer's log-probability in the intact run, minus the same in the ablated run:
+    positive where the ablation hurts.
 
     Args:
-        answers: the id of each prompt's answer.
+        answers: the id of each prompt's answer, as `answer_log_probs(logits, answers)` takes them.
         ablate: `ablate(model, tokens, name)` gives the logits of a run without component `name`.
 
     Returns:
         Row 0 is attention, row 1 the MLPs: "blocks.L.hook_attn_out" and "blocks.L.hook_mlp_out".
     """
     ### BEGIN SOLUTION
-
-    def log_prob(logits):
-        return logits[:, -1].log_softmax(-1).gather(-1, answers[:, None])[:, 0]
-
     damage = torch.zeros(2, model.cfg.n_layers, len(tokens))
     with torch.no_grad():
-        intact = log_prob(model(tokens))
+        intact = answer_log_probs(model(tokens), answers)
         for kind, part in enumerate(["attn", "mlp"]):
             for layer in range(model.cfg.n_layers):
                 logits = ablate(model, tokens, f"blocks.{layer}.hook_{part}_out")
-                damage[kind, layer] = intact - log_prob(logits)
+                damage[kind, layer] = intact - answer_log_probs(logits, answers)
     return damage
     ### END SOLUTION
 
@@ -389,26 +279,26 @@ ablation_sweep = lesson_00.check_ablation_sweep(ablation_sweep)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# First write a small function inside: from logits to each prompt's log-probability of its answer. Use it for
-# the intact run and for all ablated ones. Two loops, over kinds and layers, make the names.
+# One intact run, and then two loops, over kinds and layers, in which an f-string makes the names. For
+# example, `f"blocks.{layer}.hook_mlp_out"`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `logits[:, -1].log_softmax(-1)` has the shape `[batch, d_vocab]`. From it
-# `.gather(-1, answers[:, None])[:, 0]` picks one number a row.
-# `damage = torch.zeros(2, model.cfg.n_layers, len(tokens))` is there to be filled.
+# `damage = torch.zeros(2, model.cfg.n_layers, len(tokens))` is there to be filled: `damage[kind, layer]` has
+# the shape `[batch]`, as `answer_log_probs` returns.
 #
 # </details>
 
 # %%
-paris = model.to_single_token(" Paris")
 right = torch.tensor([paris], device=tokens.device)
 damage = ablation_sweep(model, tokens, right, zero_ablated)  # some seconds
-components = [f"{kind} {layer}" for kind in ("attention", "MLP") for layer in range(30)]
-worst = damage.flatten().argsort(descending=True)[:6].tolist()
+# In the order of the parts: attention 0, MLP 0, attention 1, ...
+components = [f"{kind} {layer}" for layer in range(30) for kind in ("attention", "MLP")]
+on_paris = damage[:, :, 0].T.flatten()
+worst = on_paris.argsort(descending=True)[:6].tolist()
 plots.scatter(
-    {name: (i % 30, damage.flatten()[i]) for i, name in enumerate(components)},
+    {name: (i // 2, on_paris[i]) for i, name in enumerate(components)},
     named=[components[i] for i in worst[:5]],
     title="Which component does ' Paris' need most?",
     x="layer of the component that is zero-ablated",
@@ -416,248 +306,222 @@ plots.scatter(
 )
 
 # %%
-kind, layer = divmod(worst[0], 30)
+kind, layer = components[worst[0]].split()
+moves = kind == "attention"
 outcome(
     "00.culprit",
     "an attention layer, which moves information"
-    if kind == 0
+    if moves
     else "an MLP of the first five blocks"
-    if layer < 5
+    if int(layer) < 5
     else "an MLP of the middle blocks"
-    if layer < 25
+    if int(layer) < 25
     else "an MLP of the last five blocks",
-)
-plots.table(
-    [(components[i], f"{damage.flatten()[i]:.1f}") for i in worst],
-    columns=["component", "damage to ' Paris', nats"],
 )
 
 # %% [markdown]
 # The culprit is **MLP 0**. Without it ` Paris` loses **17.3** nats: it becomes more than ten million times
-# less probable. The others cost far less: **5.5** nats for MLP 11, **4.0** for attention 1. Most cost next to
-# nothing, and some ablations even help.
-#
-# So does MLP 0 know where the Eiffel Tower stands? Before you believe it, measure its part in another way.
-# The final vector is a sum, and MLP 0 added one term. Subtract that term from the final vector, leave all
-# else as it was, and read off ` Paris` again.
+# less probable. Most components cost next to nothing.
 
 # %% tags=["numbers"]
-assert (
-    components[worst[0]] == "MLP 0"
-    and components[worst[1]] == "MLP 11"
-    and components[worst[2]] == "attention 1"
-)
+assert [components[i] for i in worst[:3]] == ["MLP 0", "MLP 11", "attention 1"]
 claim("damage of MLP 0", damage[1, 0, 0], text=17.3, within=0.5)
-claim("damage of MLP 11", damage[1, 11, 0], text=5.5, within=0.3)
-claim("damage of attention 1", damage[0, 1, 0], text=4.0, within=0.3)
 assert (damage.abs() < 0.5).float().mean() > 0.5 and damage.min() < -0.5
 with torch.no_grad():
-    assert abs(model(prompt)[0, -1].softmax(-1)[paris].item() - p_paris) < 1e-5, "a hook stayed"
+    assert torch.allclose(model(tokens), logits, atol=1e-4), "a hook stayed"
+
+# %% [markdown]
+# ## 4. Audit: what does the damage mean?
+#
+# Is MLP 0 the place where the model keeps the Eiffel Tower? Two controls. The first: the same sweep on twelve
+# other prompts, kept from more than a hundred because the model gets them right. It takes some 20 seconds.
 
 # %%
-predict(
-    "00.direct",
-    "MLP 0's vector is taken out of the final sum alone, and no later component is run again. "
-    "How much does ' Paris' lose?",
-    choices=["about 17 nats, as before", "about 5 nats", "less than half a nat"],
-)
-
-
-# %%
-def log_prob_from(vector: Tensor) -> float:
-    """Log-probability of ' Paris' if this were the stream after the last block."""
-    with torch.no_grad():
-        return (model.ln_final(vector) @ model.W_U).log_softmax(-1)[paris].item()
-
-
-end = parts[:, 0, -1]  # the 61 parts at the last position
-whole = log_prob_from(end.sum(0))
-direct = {
-    name: whole - log_prob_from(end.sum(0) - end[i]) for name, i in (("MLP 0", 2), ("MLP 28", 58))
+facts = {
+    "The capital city of Italy is": " Rome",
+    "The capital city of Germany is": " Berlin",
+    "The capital city of Japan is": " Tokyo",
+    "The capital city of Greece is": " Athens",
+    "The capital city of Kenya is": " Nairobi",
+    "A baby cat is called a": " kitten",
+    "The author of Hamlet is William": " Shakespeare",
+    "Water freezes at 0 degrees": " Celsius",
+    "One, two, three,": " four",
+    "It was raining cats and": " dogs",
+    "Bees collect nectar and make": " honey",
+    "In a galaxy far, far": " away",
 }
+other_tokens = model.to_tokens(list(facts))  # 7 tokens each, so they fit into one batch
+other_answers = torch.tensor([model.to_single_token(answer) for answer in facts.values()])
+other_answers = other_answers.to(tokens.device)
+print("right:", int((model(other_tokens)[:, -1].argmax(-1) == other_answers).sum()), "of 12")
+other_damage = ablation_sweep(model, other_tokens, other_answers, zero_ablated)
+all_damage = torch.cat([damage, other_damage], -1).transpose(0, 1).flatten(0, 1)
 plots.table(
-    [
-        (f"MLP {layer}", f"{direct[f'MLP {layer}']:.1f}", f"{damage[1, layer, 0]:.1f}")
-        for layer in (0, 28)
-    ],
-    columns=["component", "taken out of the final sum, nats lost", "zero-ablated, nats lost"],
-)
-
-# %%
-nats = direct["MLP 0"]
-outcome(
-    "00.direct",
-    "less than half a nat"
-    if nats < 0.5
-    else "about 5 nats"
-    if nats < 10
-    else "about 17 nats, as before",
+    [(components[i], f"{all_damage[i, 0]:.1f}", f"{all_damage[i, 1:].mean():z.1f}") for i in worst],
+    columns=["zero-ablated", "damage to ' Paris', nats", "mean of the other 12, nats"],
 )
 
 # %% [markdown]
-# What MLP 0 itself adds to the last position does almost nothing for ` Paris`. Zero-ablating it is fatal
-# because *all later components read the stream*, and now read one without it. The usual reading is that MLP 0
-# works almost as a second embedding. With MLP 28 it is the other way round. Taking its vector out of the sum
-# costs **2.1** nats, and zero-ablating it costs nothing. A likely reason is that MLP 29 reads the changed
-# stream, and makes up for the loss. Lesson 1.3 comes back to that.
+# MLP 0 costs the others **15.9** nats on average, nearly as much. So its damage is not about the Eiffel Tower.
 #
-# So damage says that the answer depends on a component. It does not say what the component does.
-
-# %% tags=["numbers"]
-assert abs(direct["MLP 0"]) < 0.3
-claim("direct effect of MLP 28", direct["MLP 28"], text=2.1, within=0.2)
-assert damage[1, 28, 0] < 0
-
-# %% [markdown]
-# ## 5. Audit: is it about this fact?
+# The second control: does MLP 0 *write* an answer? The final vector is a sum, and MLP 0 added one part of it.
+# Subtract that part from the final vector, run no component again, and see what ` Paris` loses. This is the
+# part's *direct effect*.
 #
-# Here is a result that looks good. Without MLP 5 ` Paris` loses **2.7** nats. The same ablation costs twelve
-# other prompts nothing, on average. *So MLP 5 is where the model keeps the Eiffel Tower.* Or is it?
+# ### Exercise 3 · direct effects (7 minutes, medium)
 #
-# Think about how we found it. We looked at 60 components, and took the one that stands out for this prompt.
-# Among 60 numbers one always stands out. What would you measure, to see whether this one means anything?
-# Decide before you read on.
-#
-# One good answer: give every prompt the same chance. Let each in its turn be "the fact", with all the others
-# as its control, and find *its* most special component. If most prompts have one that stands out as much,
-# standing out is nothing special.
-
-# %%
-controls = [text for text in facts if text != prompt]
-control_tokens = model.to_tokens(controls)  # 7 tokens each, so they fit into one batch
-control_answers = torch.tensor(
-    [model.to_single_token(facts[text]) for text in controls], device=tokens.device
-)
-# Some 20 seconds:
-control_damage = ablation_sweep(model, control_tokens, control_answers, zero_ablated)
-all_damage = torch.cat([damage, control_damage], -1).flatten(0, 1)  # [component, prompt]
-print("components, prompts:", list(all_damage.shape))
-
-# %%
-predict(
-    "00.excess",
-    "Each of the thirteen prompts has a component that costs it more than it costs the others. "
-    "How does the Eiffel Tower's excess, 2.7 nats, compare?",
-    choices=["among the three largest", "in the middle", "among the three smallest"],
-)
-
-# %% [markdown]
-# ### Exercise 4 · give every prompt a turn (8 minutes, medium)
-#
-# Write this control. `damage` has a row for each of the 60 components, and a column for each prompt.
+# Measure it for each of the 61 `parts` of section 2. A final vector becomes logits in two steps: a normalisation, `model.ln_final`,
+# and a product with the *unembedding* matrix, `model.W_U`, which has a column for each token.
 
 
-# %% tags=["exercise:utils.circuits.residual.largest_excess"]
-def largest_excess(
-    damage: Float[Tensor, "component prompt"],
-) -> tuple[Float[Tensor, " prompt"], Int[Tensor, " prompt"]]:
-    """For each prompt, the component that costs it most in comparison with the other prompts.
+# %% tags=["exercise:utils.circuits.residual.direct_effects"]
+def direct_effects(
+    model, parts: Float[Tensor, "part d_model"], answer: int
+) -> Float[Tensor, " part"]:
+    """What the answer loses if one part alone is taken out of the final vector, in nats.
 
-    The excess of a component on a prompt is its damage there, minus its mean damage on all the
-    *other* prompts.
+    The final vector is the sum of `parts`. Each part in turn is subtracted from it, and all other
+    parts stay as they are. A loss is positive.
 
-    Returns:
-        Each prompt's largest excess, and the component that has it.
+    Args:
+        model: `model.ln_final(vector) @ model.W_U` turns a final vector into logits, [d_vocab].
+        answer: the id of the answer's token.
     """
     ### BEGIN SOLUTION
-    largest, component = [], []
-    for prompt in range(damage.shape[1]):
-        others = [other for other in range(damage.shape[1]) if other != prompt]
-        excess = damage[:, prompt] - damage[:, others].mean(1)
-        largest.append(excess.max())
-        component.append(excess.argmax())
-    return torch.stack(largest), torch.stack(component)
+
+    def log_prob(vector):
+        return (model.ln_final(vector) @ model.W_U).log_softmax(-1)[answer]
+
+    final = parts.sum(0)
+    with torch.no_grad():
+        return torch.stack([log_prob(final) - log_prob(final - part) for part in parts])
     ### END SOLUTION
 
 
 # %% tags=["check"]
-largest_excess = lesson_00.check_largest_excess(largest_excess)
+direct_effects = lesson_00.check_direct_effects(direct_effects)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Loop over the prompts. For each, which columns of `damage` are its control? Its own is not.
+# First write a small function inside: from a final vector to the answer's log-probability. Use it for the
+# whole sum, and for the sum without each part.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `excess = damage[:, prompt] - damage[:, others].mean(1)` has one number for each component. Keep its `max()`
-# and its `argmax()`, and stack them at the end.
+# `(model.ln_final(vector) @ model.W_U).log_softmax(-1)[answer]` is one number. `torch.stack` makes a tensor
+# of a list of them.
 #
 # </details>
 
 # %%
-excess, special = (torch.as_tensor(each) for each in largest_excess(all_damage))
-order = excess.argsort(descending=True).tolist()
-plots.table(
-    [
-        (
-            n,
-            repr(facts[[prompt, *controls][i]]),
-            components[special[i]],
-            f"{excess[i]:.1f}" + " (the Eiffel Tower)" * (i == 0),
-        )
-        for n, i in enumerate(order, 1)
-    ],
-    columns=["place", "answer", "most special component", "its excess, nats"],
+predict(
+    "00.direct",
+    "Zero-ablated, MLP 0 costs ' Paris' 17.3 nats. "
+    "How much is lost when its vector is taken out of the final sum alone?",
+    choices=["about as much", "about 5 nats", "less than half a nat"],
 )
 
 # %%
-place = 1 + order.index(0)
+direct = direct_effects(model, parts, paris)
+plots.scatter(
+    {name: (on_paris[i], direct[1 + i]) for i, name in enumerate(components)},
+    named=["MLP 0", "MLP 11", "MLP 28"],
+    title="Does a component write the answer itself?",
+    x="damage to ' Paris' when zero-ablated (nats)",
+    y="direct effect (nats)",
+)
+
+# %%
+nats = float(direct[1 + components.index("MLP 0")])
+choices = ["less than half a nat", "about 5 nats", "about as much"]
+outcome("00.direct", choices[(nats > 0.5) + (nats > 10)])
+
+# %% [markdown]
+# What MLP 0 adds does almost nothing for ` Paris` directly. Zero-ablating it is fatal because *all later
+# components read the stream*, and now read one without it. A common reading is that MLP 0 works almost as a
+# second embedding. MLP 28 is the opposite case. It writes for ` Paris`, with a direct effect of **2.1** nats,
+# and yet zero-ablating it costs nothing. Later components can make up for a loss, which lesson 1.3 measures.
+#
+# So damage says that an answer *depends* on a component. It does not say what the component does.
+#
+# ### A result that looks good
+#
+# Look at MLP 5 in the table. Without it ` Paris` loses **2.7** nats, and the twelve others lose nothing on
+# average. *So MLP 5 is where the model keeps the Eiffel Tower.* What would you measure to test this sentence?
+#
+# <details><summary>One good answer, when you have your own</summary>
+#
+# We looked at 60 components, and took the one that stands out for this prompt. One of 60 always does. So give
+# every prompt the same chance: let each in its turn be "the fact", with all the others as its control. If most
+# prompts have a component that stands out as much, standing out is nothing special.
+#
+# </details>
+#
+# Call a component's *excess* on a prompt its damage there, minus its mean damage on the twelve others. The
+# excess of MLP 5 on the Eiffel Tower is **2.7** nats, the largest of the 60.
+
+# %%
+predict(
+    "00.excess",
+    "Each of the thirteen prompts has a component with the largest excess. "
+    "How large is the Eiffel Tower's, 2.7 nats, among these thirteen?",
+    choices=["among the three largest", "in the middle", "among the three smallest"],
+)
+
+# %%
+answers = [" Paris", *facts.values()]
+
+
+def most_special(i: int) -> tuple[str, float]:
+    """The component with the largest excess on prompt i, and that excess in nats."""
+    others = [j for j in range(13) if j != i]
+    excess = all_damage[:, i] - all_damage[:, others].mean(1)
+    return components[excess.argmax()], excess.max().item()
+
+
+i = 0  # your turn: the others are 1 to 12
+print(answers[i], *most_special(i))
+
+# %% [markdown]
+# Run it for some other prompts. Then look at all of them:
+
+# %%
+special = sorted(
+    ((*most_special(i), answer) for i, answer in enumerate(answers)), key=lambda s: -s[1]
+)
+plots.table(
+    [(n, answer, name, f"{excess:.1f}") for n, (name, excess, answer) in enumerate(special, 1)],
+    columns=["place", "answer", "its most special component", "excess, nats"],
+)
+
+# %%
+place = 1 + [answer for *_, answer in special].index(" Paris")
 choices = ["among the three largest", "in the middle", "among the three smallest"]
 outcome("00.excess", choices[(place > 3) + (place > 10)])
 
 # %% [markdown]
-# Every prompt has its "special" component, and the Eiffel Tower's takes place **11** of thirteen. Looking at
-# 60 components gives an excess of this size for nearly any prompt, so it is no evidence that MLP 5 keeps this
-# fact.
-#
-# A second test costs less: say the same in other words. What was chosen on one wording must hold on another.
-
-# %%
-wordings = {
-    "The Eiffel Tower can be found in the city of": "first",
-    "The Eiffel Tower was built in the city of": "first",
-    "The Eiffel Tower stands in the city of": "first",
-    "You can see the Eiffel Tower in the city of": "later",
-    "Tourists visit the Eiffel Tower in the city of": "later",
-    "We took a photo of the Eiffel Tower in the city of": "later",
-    "My friends live near the Eiffel Tower in the city of": "later",
-}
-lost = {}
-for text in wordings:
-    ids = model.to_tokens(text)
-    with torch.no_grad():
-        intact = model(ids)[0, -1].log_softmax(-1)[paris]
-    ablated = zero_ablated(model, ids, "blocks.5.hook_mlp_out")[0, -1].log_softmax(-1)[paris]
-    lost[text] = float(intact - ablated)
-plots.table(
-    [(text, f"{nats:.1f}") for text, nats in lost.items()],
-    columns=["another wording", "damage of MLP 5 to ' Paris', nats"],
-)
-
-# %% [markdown]
-# MLP 5 matters where the sentence *begins* with the tower. Where other words come first, it costs at most
-# **0.5** nats. What it does depends on the wording, and not on the fact alone. A single prompt would never
-# have shown that.
+# Every prompt has a "special" component, and the Eiffel Tower's takes place **11** of thirteen. Looking at
+# 60 components gives such an excess for nearly any prompt. So it is no evidence that MLP 5 keeps this fact.
 
 # %% tags=["numbers"]
-assert components[special[0]] == "MLP 5" and components[worst[0]] == "MLP 0"
-claim("excess of MLP 5", excess[0], text=2.7, within=0.2)
-assert abs(control_damage[1, 5].mean()) < 0.2
+claim("mean damage of MLP 0 to the others", other_damage[1, 0].mean(), text=15.9, within=0.5)
+assert abs(nats) < 0.3
+claim("direct effect of MLP 28", direct[1 + components.index("MLP 28")], text=2.1, within=0.2)
+assert damage[1, 28, 0] < 0 and "MLP 5" in [components[i] for i in worst]
+claim("damage of MLP 5", damage[1, 5, 0], text=2.7, within=0.2)
+assert most_special(0)[0] == "MLP 5" and abs(most_special(0)[1] - 2.7) < 0.1
+assert abs(other_damage[1, 5].mean()) < 0.2
 claim("place of the Eiffel Tower", place, text=11, within=0)
-first, later = (
-    [lost[t] for t, w in wordings.items() if w == which] for which in ("first", "later")
-)
-assert min(first) > 1.2 > 2 * max(later)
-claim("damage of MLP 5 in other wordings", max(later), text=0.5, within=0.07)
 
 # %% [markdown]
-# ## 6. Break the answer, and mend it with one vector
+# ## 5. Break the answer, and mend it with one vector
 #
-# An ablation shows what an answer depends on. It does not show where the fact is. So go the other way: break
-# the answer by changing the prompt, and look for one vector that mends it. Take two prompts that differ in
-# the landmark alone, and have the same number of tokens.
+# An ablation does not show where the fact is. So go the other way: break the answer by changing the prompt,
+# and look for one vector that mends it. Take two prompts that differ in the landmark alone, and have the same
+# number of tokens.
 
 # %% tags=["nbval-check-output"]
 clean, corrupted = tokens, model.to_tokens("The Colosseum is located in the city of")
@@ -669,35 +533,14 @@ for position, pair in enumerate(zip(*map(model.to_str_tokens, (clean, corrupted)
 # vector** of its residual stream, at one position before one block, by the vector that the *clean* run has at
 # the same place. If ` Paris` wins again, that vector carried the city.
 
-
 # %%
-figures.diagram(
-    {
-        "clean run:<br>The Eiffel Tower ... of": (0, 1),
-        "stream before block L": (2, 1),
-        "' Paris'": (4, 1),
-        "corrupted run:<br>The Colosseum ... of": (0, 0),
-        "stream  before block L": (2, 0),
-        "' Rome'": (4, 0.3),
-        "or ' Paris'?": (4, -0.3),
-    },
-    [
-        ("clean run:<br>The Eiffel Tower ... of", "stream before block L"),
-        ("stream before block L", "' Paris'"),
-        ("corrupted run:<br>The Colosseum ... of", "stream  before block L"),
-        ("stream  before block L", "' Rome'"),
-        ("stream  before block L", "or ' Paris'?"),
-        ("stream before block L", "stream  before block L", "one vector, at one position"),
-    ],
-    title="Which vector carries the city?",
-    marked=["stream  before block L"],
-)
+figures.one_vector_patch()
 
 # %% [markdown]
-# ### Exercise 5 · put one vector back (8 minutes, medium)
+# ### Exercise 4 · put one vector back (8 minutes, medium)
 #
-# This is *activation patching*, to which lesson 1.4 returns. You need both tools of this lesson: a cache of
-# one run, and a hook in the other.
+# This is *activation patching*, to which lesson 1.4 returns. You need a cache of one run, and a hook in the
+# other. The stream before block L, `blocks.L.hook_resid_pre`, has the shape `[batch, pos, d_model]`.
 
 
 # %% tags=["exercise:utils.circuits.residual.put_back"]
@@ -739,7 +582,7 @@ put_back = lesson_00.check_put_back(put_back)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The hook works on a copy, `resid = resid.clone()`. Positions are the second axis:
+# The hook works on a copy, `resid = resid.clone()`. Axis 0 is the batch, and positions are axis 1:
 # `resid[:, position] = ...`. It must `return` the copy.
 #
 # </details>
@@ -760,10 +603,10 @@ def attempt(layer: int, position: int) -> None:
 attempt(layer=10, position=1)  # a control: ' The' stands in both prompts
 
 # %% [markdown]
-# ### Investigation · where does the city travel? (8 minutes, medium)
+# ### Investigation · where does the city travel? (9 minutes, medium)
 #
-# There are 30 blocks and 10 positions, 300 vectors to put back. You have **twelve tries** with `attempt`.
-# Find out
+# There are 30 blocks and, BOS aside, 10 positions: 300 vectors to put back. You have **twelve tries** with
+# `attempt`. Find out
 #
 # 1. which position of the landmark's name carries the city: put back before block 10, its vector makes
 #    ` Paris` the first choice;
@@ -798,30 +641,32 @@ handover = lesson_00.check_handover(handover)
 # </details>
 
 # %% [markdown]
-# Here is every layer at two positions: the one that you found, and the last.
+# ### After the investigation
+#
+# First every second layer, at the position that you found and at the last one.
 
 # %%
 position, last, first = handover
 rome = model.to_single_token(" Rome")
+layers = list(range(1, 30, 2))
 mended = {"the landmark's position": position, "the last position": 10}
 for name, at in mended.items():
-    logits = [put_back(model, corrupted, clean, layer, at)[0, -1] for layer in range(30)]
-    mended[name] = [float(row[paris] - row[rome]) for row in logits]
+    rows = [put_back(model, corrupted, clean, layer, at)[0, -1] for layer in layers]
+    mended[name] = [float(row[paris] - row[rome]) for row in rows]
 plots.lines(
     mended,
     title="Where does one vector bring ' Paris' back?",
     x="layer before which the clean vector is put back",
     y="logit of ' Paris' minus ' Rome'",
+    at=layers,
     chance=0,
 )
 
 # %% [markdown]
-# For more than twenty blocks, *one* of the eleven vectors is enough to decide between the two cities: the one
-# at `iffel`. Then, within block 23, the city passes to the last position. Before block 23 the last
-# position's vector changes nothing, and before block 24 it is enough.
-#
 # Two controls. Does the vector carry a *city*, or does it only disturb ` Rome`? Then a vector from a third
-# prompt should bring a third city. And is block 23 a matter of this one pair? Then other pairs should differ.
+# prompt should bring a third city. And does it travel in the same block for other facts? Take twelve
+# capitals. Each run gets one vector from another capital's run, and is *mended* if it now prefers that
+# capital to its own. (This is less than being the first choice.)
 
 # %%
 gate = model.to_tokens("The Brandenburg Gate is located in the city of")
@@ -838,32 +683,29 @@ counts = []
 for layer in range(last - 1, last + 3):
     n_won = []
     for at in (5, 6):  # the country, and the last position
-        logits = put_back(model, pairs, pairs.roll(1, 0), layer, at)[:, -1]
-        n_won.append(int((logits[rows, other] > logits[rows, own]).sum()))
+        found = put_back(model, pairs, pairs.roll(1, 0), layer, at)[:, -1]
+        n_won.append(int((found[rows, other] > found[rows, own]).sum()))
     counts.append((layer, *n_won))
 plots.table(
     counts,
-    columns=[
-        "layer",
-        "pairs of 12 mended at the country",
-        "pairs of 12 mended at the last position",
-    ],
+    columns=["before layer", "of 12 mended at the country", "of 12 mended at the last position"],
 )
 
 # %% [markdown]
-# The third landmark brings ` Berlin`. And in all **12** pairs of capitals, with other words and another
-# length, the city moves in block 23 as well. So this is not a matter of one pair: we found it on two
-# landmarks, and confirmed it on twelve capitals. Attention is what moves information between positions, so
-# the attention of block 23 is the suspect. Lesson 1.3 meets it again.
+# One vector of eleven, the one at `iffel`, is enough to turn ` Rome` into ` Paris`, until block 23. Before
+# block 23 the last position's vector hardly moves the answer. Before block 24 it flips it. So the city passes
+# to the last position within block 23. The third landmark brings ` Berlin`. In these **12** pairs of capitals
+# the city moves in block 23 as well.
 #
-# Compare the two methods. In the sweep attention 23 was one of many small bumps, and the largest damage, that
-# of MLP 0, was not about Paris. Which components an answer depends on is one question. Which vector carries
-# it is another.
+# Attention is what moves information between positions, so attention 23 is the suspect. In the figure of
+# direct effects it is the highest dot: it gives ` Paris` **2.6** nats directly. Two methods that share little
+# point to one component. In the sweep it was one of many small dots.
 
 # %% tags=["numbers"]
-switch = [value > 0 for value in mended["the landmark's position"]]
-assert switch[3:24] == [True] * 21 and not any(switch[24:])
-assert [value > 0 for value in mended["the last position"]] == [False] * 24 + [True] * 6
+ours, at_last = (dict(zip(layers, values, strict=True)) for values in mended.values())
+assert all((ours[layer] > 0) == (layer <= 23) for layer in layers)
+assert all((at_last[layer] > 0) == (layer >= 24) for layer in layers)
+assert abs(at_last[23] - at_last[1]) < 1.5 < 5 < at_last[25] - at_last[23]
 for at in (2, 4):
     assert int(put_back(model, corrupted, clean, 10, at)[0, -1].argmax()) != paris
 for layer, at, wins in (
@@ -878,6 +720,8 @@ assert (position, last, first) == (3, 23, 24)
 assert model.tokenizer.decode([int(p.argmax())]) == " Berlin"
 assert counts == [(22, 12, 0), (23, 12, 0), (24, 0, 12), (25, 0, 12)]
 claim("pairs mended", counts[1][1], text=12, within=0)
+assert components[int(direct[1:].argmax())] == "attention 23"
+claim("direct effect of attention 23", direct[1:].max(), text=2.6, within=0.2)
 
 # %% [markdown]
 # ## What you found
@@ -888,30 +732,31 @@ plots.table(
         (
             "sum of the 61 parts, relative error",
             f"{(parts.sum(0) - final).norm() / final.norm():.0e}",
-            f"{(no_mlps - final).norm() / final.norm():.1f} without the MLPs",
+            f"{(rest - final).norm() / final.norm():.0e} without one part",
             "exact by construction (Elhage et al., 2021)",
         ),
         (
             "damage of MLP 0 to ' Paris', nats",
             f"{damage[1, 0, 0]:.1f}",
-            f"{control_damage[1, 0].mean():.1f}, mean of 12 other prompts",
+            f"{other_damage[1, 0].mean():.1f}, mean of 12 other prompts",
             "-",
         ),
         (
-            "the same, taken out of the final sum alone",
-            f"{direct['MLP 0']:.1f}",
-            f"{direct['MLP 28']:.1f} for MLP 28",
+            "direct effect of MLP 0, nats",
+            f"{nats:.1f}",
+            f"{direct[1 + components.index('MLP 28')]:.1f} for MLP 28",
             "-",
         ),
         (
             "excess of MLP 5, nats",
-            f"{excess[0]:.1f}",
-            f"{excess[1:].median():.1f}, median of the other prompts' largest",
+            f"{most_special(0)[1]:.1f}",
+            f"{sorted(s[1] for s in special if s[2] != ' Paris')[6]:.1f}, "
+            "median of the other prompts' largest",
             "-",
         ),
         (
-            "one vector at 'iffel', before block 23",
-            "' Paris' first",
+            "one vector at the landmark",
+            f"' Paris' first, up to block {last}",
             "' Rome' first, with the vector of ' The'",
             "middle layers at the subject's last token, GPT-2 XL (Meng et al., 2022)",
         ),
@@ -928,12 +773,11 @@ plots.table(
 # %% [markdown]
 # ## Going deeper: what would it say if it stopped here?
 #
-# *About 15 minutes.* After the last block the model turns the stream into logits in two steps: a final
-# normalisation, `model.ln_final`, and a multiplication by the *unembedding* matrix `model.W_U`. But the
-# stream has the same shape after every block. Apply both steps early, and you read what the model would say
-# if it stopped there. This is the **logit lens** (nostalgebraist, 2020).
+# *About 12 minutes.* In exercise 3 a final vector became logits in two steps. But the stream has the same
+# shape after every block. Apply both steps early, and you read what the model would say if it stopped there.
+# This is the **logit lens** (nostalgebraist, 2020).
 #
-# ### Exercise 6 · the logit lens (10 minutes, medium)
+# ### Exercise 5 · the logit lens (6 minutes, medium)
 
 
 # %% tags=["exercise:utils.circuits.residual.logit_lens"]
@@ -942,10 +786,6 @@ def logit_lens(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer 
 
     Source: nostalgebraist's logit lens (2020). TransformerLens has more of it, with ranks and
     entropies, as `transformer_lens.tools.analysis.logit_lens`.
-
-    Args:
-        model: the stream after block L is "blocks.L.hook_resid_post"; `model.ln_final` and then
-            `model.W_U`, [d_model, d_vocab], make logits of it.
     """
     ### BEGIN SOLUTION
     with torch.no_grad():
@@ -964,13 +804,14 @@ logit_lens = lesson_00.check_logit_lens(logit_lens)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# One run with a cache has all you need. Loop over the layers, and take the last position of each stream.
+# One run with a cache has all you need. The stream after block 3 is `blocks.3.hook_resid_post`. Loop over the
+# layers, and take the last position of each.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `resid = cache[f"blocks.{layer}.hook_resid_post"][:, -1]` has the shape `[batch, d_model]`. Normalise it,
-# multiply by `W_U`, and stack the results of all layers.
+# `resid = cache[f"blocks.{layer}.hook_resid_post"][:, -1]` has the shape `[batch, d_model]`. Put it through
+# `model.ln_final`, multiply by `model.W_U`, and stack the results of all layers.
 #
 # </details>
 
@@ -983,13 +824,13 @@ def ranks(tokens: Tensor, answers: Tensor) -> Tensor:
     return 1 + (logits > own).sum(-1)
 
 
-lens = torch.cat([ranks(tokens, right), ranks(control_tokens, control_answers)], 1).float()
-strangers = ranks(control_tokens, control_answers.roll(6)).float()  # another prompt's answer
+lens = torch.cat([ranks(tokens, right), ranks(other_tokens, other_answers)], 1).float()
+mixed = ranks(other_tokens, other_answers.roll(6)).float()  # another prompt's answer
 plots.lines(
     {
         "' Paris'": lens[:, 0].tolist(),
         "median of all 13 answers": lens.median(1).values.tolist(),
-        "median of another prompt's answer (control)": strangers.median(1).values.tolist(),
+        "median of another prompt's answer (control)": mixed.median(1).values.tolist(),
     },
     title="After which block does the answer come first?",
     x="after block",
@@ -1005,26 +846,25 @@ for what, blocks in (("first 100", top_100), ("first", top_1)):
     print(f"among the {what}: after block {middle} (median), {min(blocks)} to {max(blocks)}")
 
 # %% [markdown]
-# For most of the way the answers are nowhere. They climb from block 23 on, where the city reached the last
-# position in section 6. The median answer comes first after block **29**, the last. The control, the answer
-# of another prompt, hardly climbs.
+# For most of the way the median rank is in the thousands. The answers climb from block 23 on, where the city
+# reached the last position in section 5. The median answer comes first after block **29**, the last. The
+# control, the answer of another prompt, hardly climbs.
 #
 # **What this does not show.** A rank in the thousands does not mean that the model does not know yet: section
-# 6 found the city in the stream long before. The lens reads early layers in the language of the last one. The
-# *tuned lens* (Belrose et al., 2023, arXiv 2303.08112) trains a translator for each layer, and finds
-# predictions earlier. The probes of lesson 2.1 go further. TransformerLens has a lens with more to it:
-# `transformer_lens.tools.analysis.logit_lens`.
+# 5 found the city in the stream long before, at another position. And the lens reads early layers with the
+# unembedding of the last one. The *tuned lens* (Belrose et al., 2023, arXiv 2303.08112) trains a translator
+# for each layer, and finds predictions earlier.
 
 # %% tags=["numbers"]
 assert lens[:22].median(1).values.min() > 1000
 assert min(top_100) >= 21 and all(lens[-1] == 1)
-assert strangers[-1].median() > 300
+assert mixed[-1].median() > 300
 claim("median block after which the answer comes first", sorted(top_1)[6], text=29, within=0)
 
 # %% [markdown]
 # ## Going deeper: the first position
 #
-# *About 15 minutes.* MLP 11 came second in the sweep, and it hurts the other prompts as well. Why? First look
+# *About 13 minutes.* MLP 11 came second in the sweep, and it hurts the other prompts as well. Why? First look
 # at how long the vectors of the residual stream are, at the first position and at the others. Three runs:
 # with `<|im_start|>` in front, with `<|endoftext|>`, which stood between the documents of the training text,
 # and with nothing.
@@ -1091,6 +931,9 @@ plots.table(
 
 
 # %%
+intact = model(tokens)[0, -1].log_softmax(-1)[paris]
+
+
 def cost_of_mlp_11(positions: slice) -> float:
     """Damage to ' Paris', in nats, of zeros at some positions of what MLP 11 adds."""
 
@@ -1101,7 +944,7 @@ def cost_of_mlp_11(positions: slice) -> float:
 
     with torch.no_grad():
         logits = model.run_with_hooks(tokens, fwd_hooks=[("blocks.11.hook_mlp_out", zero)])
-    return whole - float(logits[0, -1].log_softmax(-1)[paris])
+    return float(intact - logits[0, -1].log_softmax(-1)[paris])
 
 
 sink = {"position 0": cost_of_mlp_11(slice(0, 1)), "all others": cost_of_mlp_11(slice(1, None))}
@@ -1120,14 +963,14 @@ print(f"attention to position 0: {to_first:.2f}; an even spread would send {even
 #
 # ### Which BOS?
 #
-# `<|im_start|>` is more than a beginning. In chats it opens a turn, and the name of the speaker comes next:
-# `<|im_start|>user`, then a new line. Here it is followed by a sentence. Is that why ` Paris` gets no more
-# than **0.30**? Compare four prefixes, on our first prompt, and on 19 others that we have used.
+# In chats `<|im_start|>` opens a turn, and the name of the speaker comes next: `<|im_start|>user`, then a new
+# line. Here it is followed by a sentence. Is that why ` Paris` gets no more than **0.30**? Compare four
+# prefixes, on our first prompt, and on 19 others that we have used.
 
 
 # %%
 known = facts | {f"The capital city of {c} is": f" {city}" for c, city in capitals.items()}
-several = [text for text in known if text != prompt]
+several, known[prompt] = list(known), " Paris"
 
 
 def after_prefix(prefix: str) -> Tensor:
@@ -1164,16 +1007,14 @@ plots.table(
 )
 
 # %% [markdown]
-# ` Paris` tells a clear story. After `<|endoftext|>` it gets **0.75**, after a complete `<|im_start|>user`
-# line **0.70**, with no BOS as well. A turn that is opened without a speaker would then be a bad start. But
-# that is *one prompt*. Over the other 19 neither of the first two is better than `<|im_start|>`: the
-# intervals reach to both sides of zero. Only the run without BOS gains a little, **0.2** nats. And the
-# prompts were kept because they work after `<|im_start|>`, which favours it. So we cannot say that a chat
-# marker harms in general.
+# ` Paris` gets **0.75** after `<|endoftext|>`, and **0.70** after a complete `<|im_start|>user` line, or with
+# no BOS. But that is *one prompt*. Over the other 19 neither of the first two differs reliably from
+# `<|im_start|>`: the intervals reach to both sides of zero. Only the run without BOS gains a little, **0.2**
+# nats. And the prompts were kept because they work after `<|im_start|>`, which favours it. So we cannot say
+# that a chat marker harms in general.
 #
-# Any of these prefixes can be used. What must not happen is to mix them: with BOS and without, activations
-# differ at every position, and are shifted by one. **This course uses TransformerLens's default,
-# `<|im_start|>`, and leaves position 0 out of averages.**
+# Do not mix prefixes: with BOS and without, activations differ at every position, and are shifted by one.
+# **This course uses TransformerLens's default, `<|im_start|>`, and leaves position 0 out of averages.**
 
 # %% tags=["numbers"]
 claim(
@@ -1189,7 +1030,7 @@ assert [row[2] for row in found] == [[507, 247, 14]] * len(starts)
 claim("cost of MLP 11 at position 0", sink["position 0"], text=5.6, within=0.3)
 claim("cost of MLP 11 at the others", sink["all others"], text=0.6, within=0.09)
 claim("percent of attention on position 0", 100 * to_first, text=63, within=3)
-assert even < to_first and control_damage[1, 11].mean() > 5
+assert even < to_first and other_damage[1, 11].mean() > 5
 with torch.no_grad():
     off = [("blocks.11.hook_mlp_out", lambda x, hook: torch.zeros_like(x))]
     with model.hooks(fwd_hooks=off):
@@ -1215,17 +1056,17 @@ claim("place by spread", 1 + sum(each > standard[0] for each in standard), text=
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. Divide each excess of section 5 by the component's spread over the other prompts. The Eiffel Tower moves
+# 1. Divide each excess of section 4 by the component's spread over the other prompts. The Eiffel Tower moves
 #    up to place **2** of thirteen, with another component. Which statistic do you trust, and when should you
 #    have chosen it?
 # 2. Attention 23 is not among the six worst in the sweep, and yet the city passes through block 23. How can
-#    both be true?
+#    both be true? What happens if you put back the output of attention 23 alone, at the last position?
 # 3. Meng et al. find facts at the *last* token of the subject, and here it is `iffel`, and not ` Tower`.
 #    What do the two prompts have at these places, and what would you run to find out?
 # 4. The vector at `iffel` mends ` Paris` even before block 0. What does it carry there, and what after block
 #    10?
-# 5. How would you tell *not known yet* from *known, in another language*, where the lens shows a rank in the
-#    thousands?
+# 5. MLP 5 matters where the sentence begins with the tower. Does it in other wordings, such as `You can see
+#    the Eiffel Tower in the city of`? Use `zero_ablated` to find out.
 #
 # ## Common mistakes
 #

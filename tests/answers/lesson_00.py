@@ -1,62 +1,9 @@
 """Lesson 00: the library's version of each exercise, and plausible wrong answers."""
 
-import numpy as np
 import torch
 from torch.nn.functional import linear, log_softmax
 
 from utils.circuits import residual
-
-# --- Next tokens
-
-
-def _next(logits_of=lambda model, prompt: model(model.to_tokens(prompt))[0, -1], shape=None):
-    """next_tokens with other logits, or another shape of the result."""
-
-    def next_tokens(model, prompt, k=5):
-        top = logits_of(model, prompt).softmax(-1).topk(k)
-        words = [model.tokenizer.decode([i]) for i in top.indices.tolist()]
-        return (shape or (lambda w, p: list(zip(w, p, strict=True))))(words, top.values.tolist())
-
-    return next_tokens
-
-
-def _values(of):
-    """next_tokens with other numbers beside the right words."""
-
-    def next_tokens(model, prompt, k=5):
-        logits = model(prompt)[0]
-        best = logits[-1].topk(k).indices
-        words = [model.tokenizer.decode([int(i)]) for i in best]
-        return list(zip(words, of(logits, best).tolist(), strict=True))
-
-    return next_tokens
-
-
-def _ids(model, prompt, k=5):
-    top = model(prompt)[0, -1].softmax(-1).topk(k)
-    return list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
-
-
-def _five(model, prompt, k=5):
-    return residual.next_tokens(model, prompt, 5)
-
-
-def _least(model, prompt, k=5):
-    top = model(prompt)[0, -1].softmax(-1).topk(k, largest=False)
-    return [(model.tokenizer.decode([int(i)]), float(p)) for p, i in zip(*top, strict=True)]
-
-
-def _by_sorting(model, prompt, k=5):
-    probabilities = torch.exp(log_softmax(model(prompt)[:, -1], -1))[0].tolist()
-    ids = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])[:k]
-    return [[model.to_string([i]), probabilities[i]] for i in ids]
-
-
-def _by_arange(model, prompt, k=5):
-    with torch.no_grad():
-        values, ids = model(prompt, return_type="logits")[0, -1].softmax(0).sort(descending=True)
-    return list(zip(model.to_str_tokens(ids[:k]), values[:k], strict=True))
-
 
 # --- Ablation
 
@@ -167,50 +114,57 @@ def _sweep_by_rows(model, tokens, answers, ablate):
     return damage
 
 
-# --- The audit
+# --- Direct effects
 
 
-def _excess(of):
-    """largest_excess from another table of excesses."""
+def _direct(
+    *,
+    left=lambda parts, i: parts.sum(0) - parts[i],
+    logits=lambda m, v: m.ln_final(v) @ m.W_U,
+    score=lambda logits, a: logits.log_softmax(-1)[..., a],
+    loss=lambda whole, rest: whole - rest,
+    end=lambda x: x,
+):
+    def direct_effects(model, parts, answer):
+        whole = score(logits(model, parts.sum(0)), answer)
+        rest = [score(logits(model, left(parts, i)), answer) for i in range(len(parts))]
+        return end(torch.stack([loss(whole, each) for each in rest]))
 
-    def largest_excess(damage):
-        return of(damage).max(0)
-
-    return largest_excess
-
-
-def _against(control):
-    def excess(damage):
-        columns = []
-        for i in range(damage.shape[1]):
-            others = damage[:, [j for j in range(damage.shape[1]) if j != i]]
-            columns.append(damage[:, i] - control(others))
-        return torch.stack(columns, 1)
-
-    return excess
+    return direct_effects
 
 
-EXCESS = _against(lambda others: others.mean(1))
+def _norm_first(model, parts, answer):
+    final, normed = model.ln_final(parts.sum(0)), [model.ln_final(part) for part in parts]
+    logits = torch.stack([final, *(final - part for part in normed)]) @ model.W_U
+    scores = logits.log_softmax(-1)[:, answer]
+    return scores[0] - scores[1:]
 
 
-def _by_sums(damage):
-    n = damage.shape[1]
-    top = (damage - (damage.sum(1, keepdim=True) - damage) / (n - 1)).max(dim=0)
-    return top.values, top.indices
+def _norm_kept(model, parts, answer):
+    final = parts.sum(0)
+    scale = model.ln_final(final) / final
+    scores = (torch.stack([final, *(final - part for part in parts)]) * scale) @ model.W_U
+    scores = scores.log_softmax(-1)[:, answer]
+    return scores[0] - scores[1:]
 
 
-def _by_einsum(damage):
-    n = damage.shape[1]
-    weights = torch.eye(n) * (n / (n - 1)) - 1 / (n - 1)
-    excess = torch.einsum("cp,pq->cq", damage, weights)
-    return [float(e) for e in excess.amax(0)], [int(i) for i in excess.argmax(0)]
+def _direct_at_once(model, parts, answer):
+    final = parts.sum(0, keepdim=True)
+    both = model.unembed(model.ln_final(torch.cat([final, final - parts])[None]))[0]
+    scores = log_softmax(both, -1)[:, answer]
+    return scores[0] - scores[1:]
 
 
-def _by_numpy(damage):
-    values = damage.numpy()
-    columns = [values[:, i] - np.delete(values, i, axis=1).mean(1) for i in range(values.shape[1])]
-    excess = torch.from_numpy(np.stack(columns, 1))
-    return excess.max(0).values, excess.argmax(0)
+def _direct_by_items(model, parts, answer):
+    def score(kept):
+        total = sum(kept, torch.zeros_like(parts[0]))
+        probabilities = linear(model.ln_final(total), model.W_U.T).softmax(0)
+        return probabilities[answer].log().item()
+
+    parts = list(parts)
+    return torch.tensor(
+        [score(parts) - score(parts[:i] + parts[i + 1 :]) for i in range(len(parts))]
+    )
 
 
 # --- One patch
@@ -247,6 +201,11 @@ def _added(x, source, position):
 
 def _first_text(x, source, position):
     x[0, position] = source[0, position]
+    return x
+
+
+def _on_axis_0(x, source, position):
+    x[position] = source[position]
     return x
 
 
@@ -319,39 +278,6 @@ def _lens_by_hooks(model, tokens):
 
 
 MISTAKES = {
-    "next_tokens": [
-        ("no BOS", _next(lambda m, p: m(m.to_tokens(p, prepend_bos=False))[0, -1]), "BOS is"),
-        ("first position", _next(lambda m, p: m(p)[0, 0]), "first position"),
-        ("mean over positions", _next(lambda m, p: m(p)[0].mean(0)), "averaged over the positions"),
-        ("logits", _values(lambda logits, best: logits[-1][best]), "those are logits"),
-        (
-            "log-probabilities",
-            _values(lambda logits, best: logits[-1].log_softmax(-1)[best]),
-            "log-probabilities",
-        ),
-        (
-            "softmax of the top",
-            _values(lambda logits, best: logits[-1][best].softmax(-1)),
-            "before the top k",
-        ),
-        (
-            "softmax over positions",
-            _values(lambda logits, best: logits.softmax(0)[-1][best]),
-            "over the positions",
-        ),
-        ("least", _least, "*least*"),
-        ("ids", _ids, "token's text"),
-        ("always five", _five, "With k = 3"),
-        ("two lists", _next(shape=lambda w, p: (w, p)), "pairs"),
-        ("a dictionary", _next(shape=lambda w, p: dict(zip(w, p, strict=True))), "pairs"),
-        ("words alone", _next(shape=lambda w, p: w), "pairs"),
-        ("probability first", _next(shape=lambda w, p: list(zip(p, w, strict=True))), "text"),
-        (
-            "worst first",
-            _next(shape=lambda w, p: list(zip(w, p, strict=True))[::-1]),
-            "wrong order",
-        ),
-    ],
     "zero_ablated": [
         ("the hook returns nothing", _ablate(lambda x: None), "Nothing was ablated"),
         ("no hook", _ablate(torch.zeros_like, names=lambda name: []), "Nothing was ablated"),
@@ -385,7 +311,7 @@ MISTAKES = {
             _ablate(torch.zeros_like, logits=lambda x: x.log_softmax(-1)),
             "log-probabilities",
         ),
-        ("hook left on", _left_on, "changes its input `model`"),
+        ("hook left on", _left_on, "A hook is still on the model"),
     ],
     "ablation_sweep": [
         ("sign", _sweep(damage=lambda intact, ablated: ablated - intact), "The sign: damage"),
@@ -421,30 +347,31 @@ MISTAKES = {
             "scored on the first one's answer",
         ),
         ("another name", _sweep(parts=("attention", "mlp")), "You asked for"),
+        (
+            "every answer in every row",
+            _sweep(lambda x, a: x[:, -1].log_softmax(-1)[:, a]),
+            "every row",
+        ),
     ],
-    "largest_excess": [
+    "direct_effects": [
+        ("sign", _direct(loss=lambda whole, rest: rest - whole), "The sign: what is lost"),
+        ("not compared", _direct(loss=lambda whole, rest: rest), "compare them with that"),
+        ("the part alone", _direct(left=lambda p, i: p[i]), "kept the part alone"),
+        ("one after another", _direct(left=lambda p, i: p[i + 1 :].sum(0)), "one after another"),
+        ("no norm", _direct(logits=lambda m, v: v @ m.W_U), "final norm is missing"),
+        ("normalised parts", _norm_first, "before you subtracted"),
+        ("the whole's norm", _norm_kept, "kept the norm of the whole"),
+        ("logits", _direct(score=lambda x, a: x[..., a]), "differences of logits"),
         (
-            "itself included",
-            _excess(lambda d: d - d.mean(1, keepdim=True)),
-            "itself is in the mean",
+            "probabilities",
+            _direct(score=lambda x, a: x.softmax(-1)[..., a]),
+            "differences of probabilities",
         ),
-        ("mean over components", _excess(lambda d: d - d.mean(0)), "mean over components"),
-        ("no control", _excess(lambda d: d), "No control"),
-        ("the others' largest", _excess(_against(lambda o: o.max(1).values)), "largest damage on"),
-        ("the others' median", _excess(_against(lambda o: o.median(1).values)), "median"),
-        ("the first prompt", _excess(lambda d: d - d[:, :1]), "with the first"),
-        ("absolute", _excess(lambda d: EXCESS(d).abs()), "either sign"),
-        ("sign", _excess(lambda d: -EXCESS(d)), "The sign"),
-        ("over prompts", lambda d: EXCESS(d).max(1), "over the components"),
-        ("one number", lambda d: (EXCESS(d).max(), EXCESS(d).argmax()), "one for each"),
-        ("the smallest", lambda d: EXCESS(d).min(0), "smallest excess"),
-        ("swapped", lambda d: (EXCESS(d).argmax(0), EXCESS(d).amax(0)), "other way round"),
-        ("values alone", lambda d: EXCESS(d).amax(0), "two tensors"),
-        (
-            "worst component",
-            lambda d: (EXCESS(d).amax(0), d.argmax(0)),
-            "component of the largest damage",
-        ),
+        ("added", _direct(left=lambda p, i: p.sum(0) + p[i]), "added once more"),
+        ("absolute", _direct(end=torch.abs), "sign of the effect"),
+        ("every token", _direct(score=lambda x, a: x.log_softmax(-1)), "for each token"),
+        ("overwritten", _direct(end=lambda x: x[-1:].expand_as(x)), "overwritten in the loop"),
+        ("a list", _direct(end=list), "torch.stack"),
     ],
     "put_back": [
         ("wrong way round", _patch(HERE, run=1), "wrong way round"),
@@ -459,6 +386,7 @@ MISTAKES = {
         ("from the position on", _patch(_at(lambda p: slice(p, None))), "from `position` on"),
         ("last position", _patch(_at(lambda p: -1)), "is put back, and not position 2"),
         ("first text", _patch(_first_text), "first text"),
+        ("the batch's axis", _patch(_on_axis_0), "positions are axis 1"),
         ("zero", _patch(lambda x, s, p: _zero_at(p)(x)), "set to zero"),
         ("logits at the end", _patch(HERE, end=lambda x: x[:, -1]), "last position's logits"),
         ("its own vector", lambda m, t, s, layer, p: m(t), "come from the run on `source`"),
@@ -493,10 +421,6 @@ MISTAKES = {
 
 
 RIGHT = {
-    "next_tokens": [
-        ("by sorting", _by_sorting),
-        ("sorted tensors, text in", _by_arange),
-    ],
     "zero_ablated": [
         ("model.hooks", _without_hooks),
         ("in place", _in_place),
@@ -506,10 +430,9 @@ RIGHT = {
         ("lists", _sweep_by_lists),
         ("rows, the MLP first", _sweep_by_rows),
     ],
-    "largest_excess": [
-        ("by sums", _by_sums),
-        ("einsum, lists", _by_einsum),
-        ("numpy", _by_numpy),
+    "direct_effects": [
+        ("all at once", _direct_at_once),
+        ("lists, without the part", _direct_by_items),
     ],
     "put_back": [
         ("model.hooks", _patch_with_context),

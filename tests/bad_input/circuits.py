@@ -185,8 +185,6 @@ SQUARE = torch.ones(4, 4)
 
 ROWS = [
     # ---- The residual stream
-    ("next_tokens of no text", lambda: residual.next_tokens(grouped(), ""), "is empty"),
-    ("no next tokens", lambda: residual.next_tokens(grouped(), "w1", 0), "`k` is 0"),
     (
         "zero_ablated of no hook",
         lambda: residual.zero_ablated(grouped(), TOKENS, "blocks.3.hook_mlp_out"),
@@ -202,9 +200,21 @@ ROWS = [
         lambda: residual.ablation_sweep(grouped(), TOKENS[0], SOURCE[0], residual.zero_ablated),
         "2 axes",
     ),
-    ("largest_excess of one prompt", lambda: residual.largest_excess(X[:, :1]), "has one prompt"),
-    ("largest_excess of NaN", lambda: residual.largest_excess(NAN * X), "NaN"),
-    ("largest_excess of layers", lambda: residual.largest_excess(X[0]), "2 axes"),
+    (
+        "direct_effects on no token",
+        lambda: residual.direct_effects(grouped(), torch.ones(2, 16), 999),
+        "999",
+    ),
+    (
+        "direct_effects of one part",
+        lambda: residual.direct_effects(grouped(), torch.ones(16), 1),
+        "2 axes",
+    ),
+    (
+        "answers for another batch",
+        lambda: residual.answer_log_probs(torch.ones(2, 3, 4), SOURCE[0]),
+        "`logits` 2",
+    ),
     ("put_back at no layer", lambda: residual.put_back(grouped(), TOKENS, SOURCE, 3, 1), "0 to 2"),
     ("put_back nowhere", lambda: residual.put_back(grouped(), TOKENS, SOURCE, 1, 5), "0 to 4"),
     (

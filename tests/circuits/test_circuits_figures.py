@@ -80,6 +80,17 @@ def test_bars_of_next_tokens_are_the_model_s_and_keep_special_tokens():
     assert list(bars.layout.yaxis.ticktext) == ["'&lt;|im_end|&gt;'", '" b\'s"']
     assert bars.data[0].x == pytest.approx(torch.tensor([3.0, 2.0, 1.0]).softmax(-1)[:2].tolist())
     assert "..." in bars.layout.title.text and bars.layout.title.text.endswith("?")
+    assert (
+        "'... " + 7 * "five " in figures.next_token_bars(model, 20 * "five ", k=2).layout.title.text
+    )
+
+
+def test_lesson_00_s_diagrams_are_drawn_without_overlapping_boxes():
+    for drawn in (figures.residual_stream(), figures.one_vector_patch()):
+        places = [(s.x0, s.x1, s.y0, s.y1) for s in drawn.layout.shapes]
+        for i, (l0, r0, b0, t0) in enumerate(places):
+            for l1, r1, b1, t1 in places[:i]:
+                assert r0 < l1 or r1 < l0 or t0 < b1 or t1 < b0
 
 
 def test_a_patch_by_hand_makes_the_clean_run_before_block_0(tmp_path):

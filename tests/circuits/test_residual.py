@@ -27,15 +27,6 @@ def leaves_no_hooks(model):
     torch.testing.assert_close(model(TOKENS), before)
 
 
-def test_next_tokens_are_sorted_and_sum_to_one_over_the_vocabulary(model):
-    found = residual.next_tokens(model, "w3 w5", 40)
-    probabilities = [p for _, p in found]
-    assert probabilities == sorted(probabilities, reverse=True)
-    assert abs(sum(probabilities) - 1) < 1e-5
-    best = model("w3 w5")[0, -1].argmax().item()
-    assert found[0][0] == model.tokenizer.decode([best])
-
-
 def test_zero_ablation_takes_the_component_out_of_the_sum(model):
     """At the last layer nothing reads it, so the stream lacks its vector and no more."""
     _, cache = model.run_with_cache(TOKENS)
@@ -56,13 +47,17 @@ def test_the_sweep_s_damage_is_each_prompt_s_own(model):
         torch.testing.assert_close(one[..., 0], both[..., i], atol=1e-4, rtol=1e-4)
 
 
-def test_an_excess_is_found_where_it_is_planted():
-    damage = torch.zeros(5, 4)
-    damage[0] = 9.0  # it breaks everything
-    damage[3, 1] = 4.0
-    excess, component = residual.largest_excess(damage)
-    assert excess[1] == 4 and component[1] == 3
-    assert excess[[0, 2, 3]].tolist() == [0, 0, 0]
+def test_direct_effects_at_the_last_layer_are_what_zero_ablation_costs(model):
+    """What reads the last MLP's output is the norm alone."""
+    answers = torch.tensor([7, 11])
+    damage = residual.ablation_sweep(model, TOKENS, answers, residual.zero_ablated)
+    _, cache = model.run_with_cache(TOKENS)
+    parts = residual.residual_parts(cache, 3)
+    for i, answer in enumerate(answers.tolist()):
+        effects = residual.direct_effects(model, parts[:, i, -1], answer)
+        assert effects.shape == (7,) and not effects.requires_grad
+        torch.testing.assert_close(effects[-1], damage[1, 2, i], atol=1e-4, rtol=1e-4)
+        assert (effects[1:5] - damage[:, :2, i].T.flatten()).abs().min() > 1e-3
 
 
 def test_all_positions_put_back_one_by_one_at_layer_0_are_the_source_s_tokens(model):

@@ -1,138 +1,13 @@
 """Checks of lesson 00, meet the model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
 from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
-
-
-class _Planted(torch.nn.Module):
-    """Stands in for a model with a tokenizer: a token a letter, and logits at random.
-
-    They depend on the last token, on how many there are, and on whether BOS stands in front.
-    """
-
-    BOS, LETTERS = 1, "??abcdefg hij"
-
-    def __init__(self):
-        super().__init__()
-        random = torch.Generator().manual_seed(0)
-        self.table = 3 * torch.randn(2, 12, 13, 13, generator=random)
-        self.tokenizer = self
-
-    def to_tokens(self, text: str | list[str], prepend_bos: bool | None = None, **_) -> Tensor:
-        (text,) = [text] if isinstance(text, str) else text
-        bos = [self.BOS] * (prepend_bos is not False)
-        return torch.tensor([bos + [self.LETTERS.index(letter, 2) for letter in text]])
-
-    def forward(self, tokens: Tensor | str | list[str], prepend_bos=None, **_) -> Tensor:
-        if not isinstance(tokens, Tensor):
-            tokens = self.to_tokens(tokens, prepend_bos)
-        tokens = tokens[None] if tokens.ndim == 1 else tokens
-        bos = int(tokens[0, 0] == self.BOS)
-        rows = [self.table[bos, at, i] for at, i in enumerate(tokens[0].tolist())]
-        return torch.stack(rows)[None]
-
-    def decode(self, ids, **_) -> str:
-        ids = ids.tolist() if isinstance(ids, Tensor) else ids
-        return "".join(self.word(i) for i in ([ids] if isinstance(ids, int) else ids))
-
-    def batch_decode(self, rows, **_) -> list[str]:
-        return [self.decode(row) for row in rows]
-
-    def to_string(self, ids) -> str | list[str]:
-        ids = torch.as_tensor(ids)
-        return [self.decode(row) for row in ids] if ids.ndim == 2 else self.decode(ids)
-
-    def to_single_str_token(self, i) -> str:
-        return self.word(int(i))
-
-    def to_str_tokens(self, ids, **_) -> list[str]:
-        return [self.word(i) for i in torch.as_tensor(ids).flatten().tolist()]
-
-    def word(self, i: int) -> str:
-        return f" w{i}"
-
-
-@exercise("utils.circuits.residual.next_tokens")
-def check_next_tokens(next_tokens) -> str:
-    """A planted table of logits, in which BOS, the position and the order all matter."""
-    model = _Planted()
-    for prompt, k in (("bad cafe", 3), ("a", 5), ("face", 1)):
-        got = next_tokens(model, prompt, k)
-        if isinstance(got, (zip, map)):
-            got = list(got)
-        pairs = isinstance(got, (list, tuple)) and all(
-            isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in got
-        )
-        expect(
-            pairs,
-            f"Return a list of pairs (text, probability), best first; not {described(got)}.",
-        )
-        expect(
-            len(got) == k,
-            f"With k = {k} there should be {k} pairs, and you returned {len(got)}.",
-        )
-        words = [pair[0] for pair in got]
-        expect(
-            all(isinstance(word, str) for word in words),
-            "The first of each pair should be the token's text, which `model.tokenizer.decode` "
-            f"gives for a list of ids; yours is {described(words[0])}.",
-        )
-        for each in got:
-            expect(
-                isinstance(each[1], float) or (isinstance(each[1], Tensor) and each[1].ndim == 0),
-                f"The second of each pair should be a probability, not {described(each[1])}.",
-            )
-
-        logits = model(prompt)[0]
-
-        def best(row: Tensor, k=k, largest: bool = True) -> tuple[list[str], Tensor]:
-            top = row.topk(k, largest=largest)
-            return [model.word(i) for i in top.indices.tolist()], top.values
-
-        right, values = best(logits[-1].softmax(-1))
-        mistakes = {
-            "BOS is missing: let `to_tokens` put it in front, as it does by itself.": (
-                model(prompt, prepend_bos=False)[0, -1]
-            ),
-            "You read the first position, which is BOS. What comes next is predicted at the "
-            "last.": logits[0],
-            "You averaged over the positions: take the last.": logits.mean(0),
-        }
-        for message, row in mistakes.items():
-            if words == best(row)[0] and words != right:
-                raise Wrong(message)
-        if words != right and words == best(logits[-1], largest=False)[0]:
-            raise Wrong("Those are the *least* probable tokens.")
-        expect(
-            sorted(words) != sorted(right) or words == right,
-            "These are the right tokens in the wrong order: the most probable comes first.",
-        )
-        expect(
-            words == right,
-            f"The most probable tokens here are {right}, and you returned {words}. Which position "
-            "do you read, and along which axis?",
-        )
-        match(
-            torch.stack([torch.as_tensor(pair[1]).float() for pair in got]),
-            values,
-            what="The probabilities",
-            mistakes={
-                "The tokens are right, but those are logits: softmax makes probabilities.": best(
-                    logits[-1]
-                )[1],
-                "Those are log-probabilities: use `softmax`.": values.log(),
-                "Your probabilities sum to one over the top k alone. Take the softmax over the "
-                "whole vocabulary, before the top k.": best(logits[-1])[1].softmax(-1),
-                "Those are per cent: return probabilities.": 100 * values,
-                "The softmax runs over the positions: the vocabulary is the last axis.": (
-                    logits.softmax(0)[-1][logits[-1].topk(k).indices]
-                ),
-            },
-        )
-    return "Run, last position, softmax, top k, decode."
 
 
 def _native():
@@ -149,6 +24,24 @@ def _native():
             weight.copy_(0.5 * torch.randn(weight.shape, generator=random))
             weight.requires_grad_(False)
     return model.eval()
+
+
+@contextmanager
+def _says(messages: dict[str, str]) -> Iterator[None]:
+    """What to say instead where the engine's sentence about a call holds certain words."""
+    try:
+        yield
+    except Wrong as wrong:
+        for words, message in messages.items():
+            if words in str(wrong):
+                raise Wrong(message) from None
+        raise
+
+
+LEFT_ON = (
+    "A hook is still on the model after your function. `model.run_with_hooks(tokens, "
+    "fwd_hooks=[(name, hook)])` takes it off again."
+)
 
 
 def _runs() -> list[Tensor]:
@@ -184,7 +77,8 @@ def check_zero_ablated(zero_ablated) -> str:
         intact = _hooked(model, tokens, {})
         for name in names:
             right = _hooked(model, tokens, {name: torch.zeros_like})
-            got = zero_ablated(model, tokens, name)
+            with _says({"input `model`": LEFT_ON}):
+                got = zero_ablated(model, tokens, name)
             if isinstance(got, (list, tuple)):
                 raise Wrong("Return the logits alone, one tensor.")
             layer, kind = int(name.split(".")[1]), name.split(".")[2]
@@ -297,7 +191,13 @@ def check_ablation_sweep(ablation_sweep) -> str:
             return logits - logits.exp().sum(-1, keepdim=True).log()
 
         right = scored(logs)
-        got = ablation_sweep(model, tokens, answers, ablate)
+        every = (
+            "`damage[kind, layer]` has one number for each prompt, and what you put there has "
+            "another shape. `logits[..., answers]` takes *every* answer in every row: use "
+            "`answer_log_probs(logits, answers)`."
+        )
+        with _says({"expand": every}):
+            got = ablation_sweep(model, tokens, answers, ablate)
         if isinstance(got, (list, tuple)):
             raise Wrong("Return one tensor, [kind, layer, batch]: fill one made by `torch.zeros`.")
         mistakes = {
@@ -350,87 +250,85 @@ def check_ablation_sweep(ablation_sweep) -> str:
     return "Every component once, each against the intact run."
 
 
-@exercise("utils.circuits.residual.largest_excess")
-def check_largest_excess(largest_excess) -> str:
-    """Random damage of both signs; every comparison is worked out one by one."""
+@exercise("utils.circuits.residual.direct_effects")
+def check_direct_effects(direct_effects) -> str:
+    """A small model of random weights, its final norm's too; parts of different lengths."""
+    model = _native()
     random = torch.Generator().manual_seed(3)
-    for n_components, n_prompts in ((6, 4), (5, 2), (3, 7)):
-        damage = 3 * torch.randn(n_components, n_prompts, generator=random)
-        damage[1] += 5  # it breaks everything, and is nobody's own
+    for n_parts, answer in ((5, 7), (3, 2), (1, 10)):
+        parts = torch.randn(n_parts, 12, generator=random) * torch.rand(
+            n_parts, 1, generator=random
+        )
 
-        def against(control, damage=damage) -> Tensor:
-            """[component, prompt]: damage minus that of the control, for each prompt."""
-            prompts = range(damage.shape[1])
-            kept = [[j for j in prompts if j != i] for i in prompts]
-            columns = [damage[:, i] - control(damage[:, kept[i]], i) for i in prompts]
-            return torch.stack(columns, 1)
+        def logits(vectors: Tensor) -> Tensor:
+            return model.ln_final(vectors) @ model.W_U
 
-        excess = against(lambda others, i: others.mean(1))
-        right, component = excess.max(0).values, excess.argmax(0)
-        got = largest_excess(damage)
-        expect(
-            isinstance(got, (list, tuple)) and len(got) == 2,
-            f"Return two tensors, the largest excess and the component; not {described(got)}.",
-        )
-        got, chosen = (
-            torch.stack([torch.as_tensor(x) for x in each]) if isinstance(each, list) else each
-            for each in got
-        )
-        swapped = isinstance(chosen, Tensor) and chosen.is_floating_point()
-        if swapped and isinstance(got, Tensor) and not got.is_floating_point():
-            raise Wrong("First the excess, then the component: yours are the other way round.")
-        everyone = damage - damage.mean(1, keepdim=True)
-        within = damage - damage.mean(0)
-        worst = against(lambda others, i: others.max(1).values)
-        middle = against(lambda others, i: others.median(1).values)
-        first = damage - damage[:, :1]
-        share = damage / (damage - excess)
-        match(
-            got,
-            right,
-            what=f"The largest excess of {n_prompts} prompts",
-            mistakes={
-                "The prompt itself is in the mean that you compare it with. Leave it out: only "
-                "the *other* prompts are its control.": everyone.max(0).values,
-                "You compared with the mean over components. The control is the same component "
-                "on the other prompts.": within.max(0).values,
-                "No control yet: that is the largest damage itself.": damage.max(0).values,
-                "You compared with the largest damage on the other prompts: take their mean.": (
-                    worst.max(0).values
-                ),
-                "You compared with the median of the other prompts: take their mean.": (
-                    middle.max(0).values
-                ),
-                "You compared every prompt with the first: the control is all others.": (
-                    first.max(0).values
-                ),
-                "You took the largest difference of either sign. An excess is damage above the "
-                "mean: no `abs`.": excess.abs().max(0).values,
-                "You divided by the mean: subtract it.": share.max(0).values,
-                "That is the smallest excess: take the largest.": excess.min(0).values,
-                "The sign: damage on this prompt, minus the mean on the others.": (
-                    (-excess).max(0).values
-                ),
-                "You took the largest over the prompts. There is one for each prompt: take it "
-                "over the components.": excess.max(1).values,
-                "That is one number over all prompts: return one for each.": excess.max(),
-                "That is the excess of every component: keep the largest of each prompt.": excess,
-                "You averaged over the components: keep the largest.": excess.mean(0),
-            },
-        )
-        match(
-            chosen,
-            component,
-            what=f"The components of {n_prompts} prompts",
-            mistakes={
-                "Components are counted from 0.": component + 1,
-                "That is the component of the largest damage, not of the largest excess.": (
-                    damage.argmax(0)
-                ),
-                "That is the component of the smallest excess.": excess.argmin(0),
-            },
-        )
-    return "Every prompt, in its turn, against all the others."
+        def table(left: Tensor, final: Tensor, how, answer=answer, logits=logits) -> Tensor:
+            """What each row of `left` loses against `final`, of the logits after `how`."""
+            return how(logits(final))[answer] - how(logits(left))[:, answer]
+
+        def logs(x: Tensor) -> Tensor:
+            return x.log_softmax(-1)
+
+        with torch.no_grad():
+            final = parts.sum(0)
+            left = final - parts
+            right = table(left, final, logs)
+            got = direct_effects(model, parts, answer)
+            if isinstance(got, (list, tuple)):
+                raise Wrong("Return one tensor: put your list through `torch.stack`.")
+            scale = model.ln_final(final) / final
+            match(
+                got,
+                right,
+                what=f"The direct effects of {n_parts} parts",
+                mistakes={
+                    "The sign: what is lost is the log-probability from the whole sum, minus that "
+                    "from the sum without the part.": -right,
+                    "Those are the log-probabilities without each part: compare them with that "
+                    "from the whole sum.": logs(logits(left))[:, answer],
+                    "You kept the part alone. Take it out of the sum, and keep all others.": table(
+                        parts, final, logs
+                    ),
+                    "You took out one part after another. Each time start from the whole sum.": (
+                        table(final - parts.cumsum(0), final, logs)
+                    ),
+                    "The final norm is missing: put each vector through `model.ln_final`.": (
+                        logs(final @ model.W_U)[answer] - logs(left @ model.W_U)[:, answer]
+                    ),
+                    "You normalised the part before you subtracted it: first subtract, then "
+                    "normalise what is left.": (
+                        logs(logits(final))[answer]
+                        - logs((model.ln_final(final) - model.ln_final(parts)) @ model.W_U)[
+                            :, answer
+                        ]
+                    ),
+                    "You kept the norm of the whole sum: normalise what is left anew.": (
+                        logs(logits(final))[answer] - logs((left * scale) @ model.W_U)[:, answer]
+                    ),
+                    "Those are differences of logits: turn them into log-probabilities first.": (
+                        table(left, final, lambda x: x)
+                    ),
+                    "Those are differences of probabilities. Compare their logarithms.": table(
+                        left, final, lambda x: x.softmax(-1)
+                    ),
+                    "The part is added once more: subtract it.": table(final + parts, final, logs),
+                    "The sign of the effect is lost: a part may write against the answer.": (
+                        right.abs()
+                    ),
+                    "There is one number for each part, and yours are for each token: index the "
+                    "log-probabilities by `answer`.": logs(logits(final)) - logs(logits(left)),
+                    "That is what all parts lose together: return one number for each.": (
+                        right.sum()
+                    ),
+                    "The last part is left out.": right[:-1],
+                    "That is the last part alone: keep one number for each part.": right[-1],
+                    "Every part has the last one's effect: is something overwritten in the loop?": (
+                        right[-1:].expand_as(right)
+                    ),
+                },
+            )
+    return "Each part out of the sum once, and no component is run again."
 
 
 @exercise("utils.circuits.residual.put_back")
@@ -457,7 +355,12 @@ def check_put_back(put_back) -> str:
             return x
 
         right, kept_logits = patched(), _hooked(model, tokens, {})
-        got = put_back(model, tokens, source, layer, position)
+        axes = (
+            "An index does not fit. Axis 0 of the stream is the batch, and positions are axis 1: "
+            "`resid[:, position]`."
+        )
+        with _says({"input `model`": LEFT_ON, "out of bounds": axes}):
+            got = put_back(model, tokens, source, layer, position)
         if isinstance(got, (list, tuple)):
             raise Wrong("Return the logits alone, one tensor.")
         mistakes = {

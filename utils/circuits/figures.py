@@ -307,10 +307,12 @@ def next_token_bars(model, prompt: str, *, k: int = 8) -> go.Figure:
     fig = go.Figure().add_bar(
         x=values, y=list(range(k)), orientation="h", text=texts, marker=marker, textposition="auto"
     )
-    end = prompt if len(prompt) <= 60 else f"... {prompt[-56:]}"
+    end = prompt
+    if len(prompt) > 60:  # from a word's beginning, where there is one
+        end = f"... {prompt[-56:].partition(' ')[2] or prompt[-56:]}"
     title = f"What comes after {html.escape(repr(end), quote=False)}?"
     fig = styled(fig, title, x="probability", height=130 + 30 * k)
-    fig.update_xaxes(range=[0, 1])
+    fig.update_xaxes(range=[0, min(1, 1.15 * max(values))])
     ticks = {"tickvals": list(range(k)), "ticktext": words}
     return fig.update_yaxes(autorange="reversed", showgrid=False, **ticks)
 
@@ -434,3 +436,45 @@ def training_slider(
     fig.update_xaxes(**ticks, showgrid=False, tickangle=0)
     fig.update_yaxes(**ticks, showgrid=False, autorange="reversed")
     return fig
+
+
+def residual_stream() -> go.Figure:
+    """The diagram of the first block: two components read the stream, and add to it."""
+    embedding, middle, end = (
+        "embedding,<br>before block 0",
+        "middle of<br>block 0",
+        "before<br>block 1",
+    )
+    first, second = "attention 0", "MLP 0"
+    boxes = {"tokens": (0, 0), embedding: (1.3, 0), middle: (3.3, 0), end: (5.2, 0)}
+    boxes |= {"blocks<br>1 to 29": (6.6, 0), "logits": (7.8, 0)}
+    arrows = [(embedding, first, "read"), (first, middle, "add")]
+    arrows += [(middle, second, "read"), (second, end, "add")]
+    return diagram(
+        boxes | {first: (2.3, 1), second: (4.25, 1)},
+        [*zip(list(boxes)[:-1], list(boxes)[1:], strict=True), *arrows],
+        title="The residual stream: components read it and add to it",
+    )
+
+
+def one_vector_patch() -> go.Figure:
+    """The diagram of a patch: one vector of a clean run goes into a corrupted one."""
+    clean, corrupted = (
+        "clean run:<br>The Eiffel Tower ... of",
+        "corrupted run:<br>The Colosseum ... of",
+    )
+    given, changed = "stream before block L", "stream  before block L"
+    boxes = {clean: (0, 1), given: (2, 1), "' Paris'": (4, 1), corrupted: (0, 0), changed: (2, 0)}
+    return diagram(
+        boxes | {"' Rome'": (4, 0.3), "or ' Paris'?": (4, -0.3)},
+        [
+            (clean, given),
+            (given, "' Paris'"),
+            (corrupted, changed),
+            (changed, "' Rome'"),
+            (changed, "or ' Paris'?"),
+            (given, changed, "one vector, at one position"),
+        ],
+        title="Which vector carries the city?",
+        marked=[changed],
+    )

@@ -1,6 +1,6 @@
-"""First looks into a model: next tokens, ablation, one patch, the logit lens, the stream's parts.
+"""First looks into a model: ablation, direct effects, one patch, the logit lens, the parts.
 
-Each function runs the model itself, without gradients. Lesson 00 asks for all but the last.
+What runs the model does so without gradients.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,6 @@ from utils.guards import (
     as_long_as,
     axes,
     count,
-    filled,
     finite,
     guarded,
     index_of,
@@ -27,8 +26,9 @@ def _hooked(value: str, given: Mapping) -> str | None:
     return None if there else f"is {value!r}: give a hook's name, such as 'blocks.0.hook_mlp_out'"
 
 
-def _two_prompts(value: Tensor, _: Mapping) -> str | None:
-    return None if value.shape[1] > 1 else "has one prompt: there is no other to compare it with"
+def _in_vocabulary(value: int, given: Mapping) -> str | None:
+    n = given["model"].cfg.d_vocab
+    return None if 0 <= value < n else f"is {value}: tokens have ids from 0 to {n - 1}"
 
 
 def _whole(value, given: Mapping) -> str | None:
@@ -43,22 +43,6 @@ def _whole(value, given: Mapping) -> str | None:
         )
     missing = [name for name in ("hook_embed", *wanted) if name not in there]
     return f"has no {missing[0]!r}: keep all activations of a whole run" if missing else None
-
-
-@guarded(prompt=filled, k=count())
-def next_tokens(model, prompt: str, k: int = 5) -> list[tuple[str, float]]:
-    """The `k` most probable next tokens after `prompt`, as (text, probability), best first.
-
-    Args:
-        model: `model.to_tokens(prompt)` gives ids [1, pos] with BOS in front, `model(ids)` gives
-            logits [1, pos, d_vocab], and `model.tokenizer.decode([i])` gives the text of token i.
-    """
-    with torch.no_grad():
-        logits = model(model.to_tokens(prompt))
-    probabilities = logits[0, -1].softmax(-1)
-    top = probabilities.topk(k)
-    words = [model.tokenizer.decode([i]) for i in top.indices.tolist()]
-    return list(zip(words, top.values.tolist(), strict=True))
 
 
 @guarded(name=_hooked)
@@ -80,55 +64,60 @@ def zero_ablated(
         return model.run_with_hooks(tokens, fwd_hooks=[(name, zero)])
 
 
+@guarded(logits=axes(3), answers=as_long_as("logits"))
+def answer_log_probs(
+    logits: Float[Tensor, "batch pos d_vocab"], answers: Int[Tensor, " batch"]
+) -> Float[Tensor, " batch"]:
+    """The log-probability of each row's own answer after its last token, in nats."""
+    return logits[:, -1].log_softmax(-1).gather(-1, answers[:, None])[:, 0]
+
+
 @guarded(tokens=axes(2), answers=as_long_as("tokens"))
 def ablation_sweep(
     model, tokens: Int[Tensor, "batch pos"], answers: Int[Tensor, " batch"], ablate
 ) -> Float[Tensor, "kind=2 layer batch"]:
     """What zero-ablating each component costs each prompt's answer, in nats.
 
-    The cost is the answer's log-probability after the last token in the intact run, minus the
-    same in the ablated run: positive where the ablation hurts.
+    The cost is the answer's log-probability in the intact run, minus the same in the ablated run:
+    positive where the ablation hurts.
 
     Args:
-        answers: the id of each prompt's answer.
+        answers: the id of each prompt's answer, as `answer_log_probs(logits, answers)` takes them.
         ablate: `ablate(model, tokens, name)` gives the logits of a run without component `name`.
 
     Returns:
         Row 0 is attention, row 1 the MLPs: "blocks.L.hook_attn_out" and "blocks.L.hook_mlp_out".
     """
-
-    def log_prob(logits):
-        return logits[:, -1].log_softmax(-1).gather(-1, answers[:, None])[:, 0]
-
     damage = torch.zeros(2, model.cfg.n_layers, len(tokens))
     with torch.no_grad():
-        intact = log_prob(model(tokens))
+        intact = answer_log_probs(model(tokens), answers)
         for kind, part in enumerate(["attn", "mlp"]):
             for layer in range(model.cfg.n_layers):
                 logits = ablate(model, tokens, f"blocks.{layer}.hook_{part}_out")
-                damage[kind, layer] = intact - log_prob(logits)
+                damage[kind, layer] = intact - answer_log_probs(logits, answers)
     return damage
 
 
-@guarded(damage=(axes(2), finite, _two_prompts))
-def largest_excess(
-    damage: Float[Tensor, "component prompt"],
-) -> tuple[Float[Tensor, " prompt"], Int[Tensor, " prompt"]]:
-    """For each prompt, the component that costs it most in comparison with the other prompts.
+@guarded(parts=(axes(2), finite), answer=_in_vocabulary)
+def direct_effects(
+    model, parts: Float[Tensor, "part d_model"], answer: int
+) -> Float[Tensor, " part"]:
+    """What the answer loses if one part alone is taken out of the final vector, in nats.
 
-    The excess of a component on a prompt is its damage there, minus its mean damage on all the
-    *other* prompts.
+    The final vector is the sum of `parts`. Each part in turn is subtracted from it, and all other
+    parts stay as they are. A loss is positive.
 
-    Returns:
-        Each prompt's largest excess, and the component that has it.
+    Args:
+        model: `model.ln_final(vector) @ model.W_U` turns a final vector into logits, [d_vocab].
+        answer: the id of the answer's token.
     """
-    largest, component = [], []
-    for prompt in range(damage.shape[1]):
-        others = [other for other in range(damage.shape[1]) if other != prompt]
-        excess = damage[:, prompt] - damage[:, others].mean(1)
-        largest.append(excess.max())
-        component.append(excess.argmax())
-    return torch.stack(largest), torch.stack(component)
+
+    def log_prob(vector):
+        return (model.ln_final(vector) @ model.W_U).log_softmax(-1)[answer]
+
+    final = parts.sum(0)
+    with torch.no_grad():
+        return torch.stack([log_prob(final) - log_prob(final - part) for part in parts])
 
 
 @guarded(
@@ -167,10 +156,6 @@ def logit_lens(model, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer 
 
     Source: nostalgebraist's logit lens (2020). TransformerLens has more of it, with ranks and
     entropies, as `transformer_lens.tools.analysis.logit_lens`.
-
-    Args:
-        model: the stream after block L is "blocks.L.hook_resid_post"; `model.ln_final` and then
-            `model.W_U`, [d_model, d_vocab], make logits of it.
     """
     with torch.no_grad():
         _, cache = model.run_with_cache(tokens)
