@@ -80,8 +80,7 @@ def say_twice(text: str):
 say_twice("Marguerite Oyelaran kept a small bakery near the harbour of Tarbert.")
 
 # %% [markdown]
-# The loss at a token is `-log p(token)`, in nats, given all tokens before it: the model's surprise. Try a sentence that
-# nobody can have written before. The second time, nearly every token is expected.
+# The loss at a token is `-log p(token)`, in nats, given all tokens before it: the model's surprise. The second time, nearly every token is expected.
 #
 # How can a transformer do this? A hypothesis, for a text with `A B` in it, of which the current token is again `A`:
 
@@ -103,8 +102,8 @@ figures.diagram(
 )
 
 # %% [markdown]
-# Olsson and colleagues (2022) call a head that does this an **induction head**. The lesson tests the hypothesis in three
-# steps: does any head look there, does the model need those heads, and does it need them more than others?
+# Olsson and colleagues (2022) call a head that does this an **induction head**. Does any head look
+# there, and does the model need it?
 #
 # ## 1. A test without meaning
 #
@@ -171,8 +170,8 @@ assert (
 # %% [markdown]
 # ## 2. Which heads look there?
 #
-# Below are three heads on 8 random tokens that come twice. Click a head, then point at a token to see where it looks (attends). One of them
-# looks at the previous token. One attends to BOS from nearly every token. One looks for what came next last time.
+# Below are three heads on 8 random tokens that come twice. Click a head, then point at a token to see where it looks (attends). One
+# attends to the previous token, one to BOS, and one to what came next last time.
 
 # %%
 predict(
@@ -193,10 +192,10 @@ figures.attention_heads(
 )
 
 # %% [markdown]
-# A head's **attention pattern** is a matrix [query, key]: how much each token, the query, attends to each earlier one, the key. Say
-# BOS stands at position 0, and each half has 50 tokens. Take the query at position 60. Its token stood at
-# position 10 before, and what came next stood at 11. So induction looks 49 positions back, from every query in the repeat. In the
-# matrix that is a **stripe** parallel to the diagonal.
+# A head's **attention pattern** is a matrix [query, key]: how much each token, the query, attends to each earlier one, the key. BOS
+# stands at position 0, and each half has 50 tokens. The token of the query at position 60 stood at
+# 10 before, and what came next stood at 11. So induction looks 49 positions back, from every query in the repeat: a **stripe** parallel
+# to the matrix's diagonal.
 #
 # ### Exercise 1 · a score for every head (12 minutes, medium)
 #
@@ -286,9 +285,10 @@ assert {head[0] for head in top_heads(scores, 8)[5:]} <= {20, 21, 22, 23}
 #
 # So far these heads look at the right place. That is a correlation. To see whether the model needs them, **ablate** them: replace
 # their output by one that does not depend on the token at hand, and measure the loss on the repeat. An output of zero is unlike what later layers
-# were trained on, and may do damage of its own. The head's own **mean** is closer to it. So this course uses *mean ablation*.
+# were trained on, and may do damage of its own. A head's own **mean** is nearer to
+# what they know. So this course uses *mean ablation*.
 #
-# ### Exercise 2 · the ablation hooks (13 minutes, medium)
+# ### Exercise 2 · the ablation hooks (11 minutes, medium)
 #
 # A head's output before it is written to the residual stream is `z`, at the hook `blocks.{layer}.attn.hook_z`, [batch, pos, head, d_head]. A
 # hook that *returns* a tensor puts it in the place of the activation. Build the hooks for a list of heads, such as
@@ -378,7 +378,7 @@ plots.intervals(
 # %% [markdown]
 # Without the five heads the repeat costs **5.8** nats more. (The bars are 95% intervals: a *bootstrap* draws the 12 rows again with replacement, a thousand times.)
 # Most random draws cost next to nothing. And where the second half repeats nothing, losing the five costs nothing either: ablating
-# them is no general damage. So the answer seems clear: the model needs these five, and not just any heads.
+# them is no general damage. So the model seems to need these five, and not just any heads.
 
 # %% tags=["numbers"]
 claim("cost of the five, nats", five.mean(), text=5.8, within=0.85)
@@ -391,9 +391,9 @@ assert abs(five_unlike.mean()) < 0.2 and bootstrap(five - five_unlike).low > 4
 # A colleague is not convinced. "Any five heads would have cost that much," she says. You show her the grey dots. "Those differ from your five
 # in more than their score," she answers. What might she mean? Print `TOP` and a few of `random_sets`.
 #
-# ### Exercise 3 · audit: a fair control (8 minutes, medium)
+# ### Exercise 3 · audit: a fair control (7 minutes, medium)
 #
-# Decide which heads a fair control may be drawn from, then draw sets and run them. `random_heads(n, layers=..., n_heads=..., but=..., generator=...)` draws
+# Decide which heads a fair control may have, draw sets of them, and run these. `random_heads(n, layers=..., n_heads=..., but=..., generator=...)` draws
 # `n` different heads from the given layers, none of them in `but`. The check looks at your sets as your colleague would.
 
 
@@ -555,11 +555,12 @@ plots.table(
 # more than twice as much as the best induction head, and next to nothing where nothing repeats. Yet its induction score is near zero. Your own
 # `stripe_scores` with `back=1` says what it does instead: it has the highest **previous-token score** of all heads, **0.90**.
 #
-# Is any head expensive that looks at the previous token? No: L11H1 scores nearly as high and costs next to nothing, and L19H3 costs
-# far less than L16H0. So the score does not say what a head is worth, for these heads either.
+# Is every head expensive that looks at the previous token? No: L11H1 scores nearly as high and costs next to nothing, and L19H3 costs
+# far less than L16H0. So a high score does not
+# show that a head is needed.
 #
-# Your control was matched, and still not clean: some of its sets hit another head that the repeat needs. With five draws you might have missed
-# it, or taken one expensive draw for bad luck. Look at single draws, and at the worst of them.
+# Your control was fair, and still some of its sets hit another head that the repeat needs. With five draws you might have missed
+# it, or taken one expensive draw for bad luck. So look at single draws.
 #
 # Why should a repeat need a head that looks at the previous token? Look at the diagram again: what must be known at
 # the position of `B`, for a query from the current `A` to find it? Lesson 1.2 takes the mechanism apart.

@@ -660,7 +660,7 @@ MISTAKES = {
         ("an induction head", (18, 6), "one of the five"),
         ("a companion", (19, 3), "That head is not it"),
         ("another of its layer", (16, 1), "That head is not it"),
-        ("an early head", (2, 1), "No matched draw"),
+        ("an early head", (2, 1), "no head of that layer"),
         ("a name", "L16H0", "as a pair"),
         ("beyond the model", (31, 0), "no such head"),
         ("several", [(16, 0), (19, 3)], "two whole numbers"),

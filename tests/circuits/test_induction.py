@@ -50,12 +50,16 @@ def test_a_cost_is_that_of_ablating(model, tokens):
 def test_a_control_is_like_the_tested_heads():
     chosen, size = [(4, 1), (4, 3), (5, 0)], {"n_layers": 9, "n_heads": 4}
     draws = {"generator": torch.Generator().manual_seed(0), **size}
-    sets, costs = induction.fair_control(torch.tensor, chosen, 200, **draws)
+
+    def layers(sets):
+        return torch.tensor([[float(layer) for layer, _ in heads] for heads in sets])
+
+    sets, costs = induction.fair_control(layers, chosen, 200, **draws)
     assert len(sets) == 200 and all(len(set(heads)) == 3 for heads in sets)
-    assert costs.equal(torch.tensor(sets))
+    assert costs.equal(layers(sets))
     drawn = {head for heads in sets for head in heads}
     assert drawn == {(i, j) for i in range(2, 8) for j in range(4)} - set(chosen)
-    assert induction.fair_control(len, [(0, 0)], 5, **draws)[1] == 5
+    assert len(induction.fair_control(layers, [(0, 0)], 5, **draws)[0]) == 5
 
 
 def test_text_costs_tell_repeats_from_others(model):

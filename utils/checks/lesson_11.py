@@ -441,11 +441,11 @@ def check_shared_head(shared_head) -> str:
     )
     expect(
         (layer, head) not in [(18, 6), (17, 3), (17, 4), (17, 5), (18, 7)],
-        "That is one of the five induction heads, which are in no matched draw.",
+        "That is one of the five induction heads, which are in no control.",
     )
     expect(
-        15 <= layer <= 20,
-        "No matched draw has a head of that layer: look at what is in `draws`.",
+        13 <= layer <= 22,
+        "A fair control has no head of that layer: look at what is in `draws`.",
     )
     expect(
         (layer, head) == (16, 0),
