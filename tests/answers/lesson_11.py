@@ -6,6 +6,7 @@ import torch
 from transformer_lens.utilities import get_act_name
 
 from utils.circuits import induction
+from utils.heads import random_heads
 
 # ---- stripe_scores
 
@@ -163,6 +164,19 @@ def _late_binding(model, heads):
     return hooks
 
 
+def _late_binding_heads(model, heads):
+    hooks = []
+    for layer, head in heads:
+
+        def replace(z, hook):
+            z = z.clone()
+            z[:, :, head] = z[:, :, head].mean((0, 1))  # noqa: B023
+            return z
+
+        hooks.append((_name(layer), replace))
+    return hooks
+
+
 def _late_lambda(model, heads):
     def replace(z, numbers):
         z = z.clone()
@@ -284,7 +298,98 @@ def _every_layer(heads):
     return {layer: [head for _, head in heads] for layer in range(3)}
 
 
-# ---- repeat_costs
+# ---- fair_control
+
+
+def _control(
+    pool=lambda layers, n_layers: range(min(layers) - 2, max(layers) + 3),
+    *,
+    size=len,
+    but=lambda chosen: chosen,
+    result=lambda sets, cost_of: (sets, cost_of(sets)),
+):
+    """A control as the course draws it, but for one thing."""
+
+    def fair_control(cost_of, chosen, n, *, n_layers, n_heads, generator):
+        layers = pool([layer for layer, _ in chosen], n_layers)
+        settings = {"layers": layers, "n_heads": n_heads, "but": but(chosen)}
+        sets = [random_heads(size(chosen), **settings, generator=generator) for _ in range(n)]
+        return result(sets, cost_of)
+
+    return fair_control
+
+
+def _one_set(cost_of, chosen, n, **settings):
+    sets, _ = induction.fair_control(cost_of, chosen, 1, **settings)
+    return sets * n, cost_of(sets * n)
+
+
+def _started_again(cost_of, chosen, n, *, generator, **settings):
+    again = torch.Generator().manual_seed(generator.initial_seed())
+    return induction.fair_control(cost_of, chosen, n, **settings, generator=again)
+
+
+def _a_seed_of_its_own(cost_of, chosen, n, *, generator, **settings):
+    own = torch.Generator().manual_seed(0)
+    return induction.fair_control(cost_of, chosen, n, **settings, generator=own)
+
+
+def _no_generator(cost_of, chosen, n, *, generator, **settings):
+    return induction.fair_control(cost_of, chosen, n, **settings, generator=torch.default_generator)
+
+
+def _drawn_twice(cost_of, chosen, n, **settings):
+    sets, _ = induction.fair_control(cost_of, chosen, n, **settings)
+    others, _ = induction.fair_control(cost_of, chosen, n, **settings)
+    return sets, cost_of(others)
+
+
+def _with_replacement(cost_of, chosen, n, *, n_layers, n_heads, generator):
+    layers = [layer for layer, _ in chosen]
+    near = [(i, j) for i in range(min(layers) - 2, max(layers) + 3) for j in range(n_heads)]
+    near = [head for head in near if head not in chosen]
+    sets = []
+    for _ in range(n):
+        at = torch.randint(len(near), (len(chosen),), generator=generator).tolist()
+        sets.append([near[i] for i in at])
+    return sets, cost_of(sets)
+
+
+def _only_not_itself(cost_of, chosen, n, *, n_layers, n_heads, generator):
+    """One stand-in for each head, which may be another head under test."""
+    sets = []
+    for _ in range(n):
+        heads = []
+        for layer, head in chosen:
+            layers = range(layer - 1, layer + 2)
+            drawn = {"layers": layers, "n_heads": n_heads, "but": [(layer, head), *heads]}
+            heads += random_heads(1, **drawn, generator=generator)
+        sets.append(heads)
+    return sets, cost_of(sets)
+
+
+def _stand_ins(cost_of, chosen, n, *, n_layers, n_heads, generator):
+    """For each head one of the layers near its own."""
+    sets = []
+    for _ in range(n):
+        heads = []
+        for layer, _ in chosen:
+            layers = range(max(0, layer - 1), min(n_layers, layer + 2))
+            drawn = {"layers": layers, "n_heads": n_heads, "but": [*chosen, *heads]}
+            heads += random_heads(1, **drawn, generator=generator)
+        sets.append(heads)
+    return sets, torch.cat([cost_of([heads]) for heads in sets])
+
+
+def _by_shuffling(cost_of, chosen, n, *, n_layers, n_heads, generator):
+    low, high = min(chosen)[0] - 3, max(chosen)[0] + 3
+    pool = [(i, j) for i in range(low, high + 1) for j in range(n_heads) if (i, j) not in chosen]
+    orders = [torch.randperm(len(pool), generator=generator).tolist() for _ in range(n)]
+    sets = [tuple(pool[at] for at in order[: len(chosen)]) for order in orders]
+    return [sets, cost_of(sets)]
+
+
+# ---- text_costs
 
 
 def _losses(model, tokens, hooks):
@@ -292,228 +397,6 @@ def _losses(model, tokens, hooks):
         return model.run_with_hooks(
             tokens, fwd_hooks=hooks, return_type="loss", loss_per_token=True
         )
-
-
-def _costs(cut=lambda added, L: added[:, L + 1 :].mean(1), less=lambda intact: intact):
-    """Costs from [batch, pos - 1] of what the hooks add."""
-
-    def repeat_costs(model, tokens, interventions):
-        L, intact = tokens.shape[1] // 2, less(_losses(model, tokens, []))
-        return torch.stack(
-            [cut(_losses(model, tokens, hooks) - intact, L) for hooks in interventions]
-        )
-
-    return repeat_costs
-
-
-def _hooks_pile_up(model, tokens, interventions):
-    costs, L, all_hooks = [], tokens.shape[1] // 2, []
-    intact = _losses(model, tokens, [])
-    for hooks in interventions:
-        all_hooks += hooks
-        costs.append((_losses(model, tokens, all_hooks) - intact)[:, L + 1 :].mean(1))
-    return torch.stack(costs)
-
-
-def _adds_hooks(model, tokens, interventions):
-    costs, L = [], tokens.shape[1] // 2
-    intact = _losses(model, tokens, [])
-    for hooks in interventions:
-        for name, hook in hooks:
-            model.add_hook(name, hook)
-        costs.append((_losses(model, tokens, []) - intact)[:, L + 1 :].mean(1))
-    return torch.stack(costs)
-
-
-def _gradients(model, tokens, interventions):
-    def loss(hooks):
-        with model.hooks(fwd_hooks=hooks):
-            each = model(tokens, return_type="loss", loss_per_token=True)
-        return each[:, tokens.shape[1] // 2 + 1 :].mean(1)
-
-    intact = loss([])
-    return torch.stack([loss(hooks) - intact for hooks in interventions])
-
-
-def _intact_each_time(model, tokens, interventions):
-    L = tokens.shape[1] // 2
-    return torch.stack(
-        [
-            (_losses(model, tokens, hooks) - _losses(model, tokens, []))[:, L + 1 :].mean(1)
-            for hooks in interventions
-        ]
-    )
-
-
-def _hooks_off(model, tokens, interventions):
-    return torch.zeros(len(interventions), len(tokens))
-
-
-@torch.no_grad()
-def _from_logits(model, tokens, interventions):
-    L, costs = tokens.shape[1] // 2, []
-    for hooks in [[], *interventions]:
-        log_probs = model.run_with_hooks(tokens, fwd_hooks=hooks)[:, :-1].log_softmax(-1)
-        picked = log_probs.gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
-        costs.append(-picked[:, -(L - 1) :].mean(-1))
-    return torch.stack(costs[1:]) - costs[0]
-
-
-def _row_by_row(model, tokens, interventions):
-    L = tokens.shape[1] // 2
-    intact = _losses(model, tokens, [])
-    costs = torch.empty(len(interventions), len(tokens))
-    for i, hooks in enumerate(interventions):
-        each = _losses(model, tokens, hooks)
-        for row in range(len(tokens)):
-            added = [each[row, at] - intact[row, at] for at in range(L + 1, 2 * L)]
-            costs[i, row] = sum(added) / len(added)
-    return costs
-
-
-# ---- matched_sets
-
-
-def _sets(pool=None, per_set=None, again=False):
-    """Sets as the course draws them, but for the pool of one head or what a set becomes."""
-
-    def matched_sets(chosen, n, *, reach, n_layers, n_heads, generator):
-        if again:
-            generator = torch.Generator().manual_seed(generator.initial_seed())
-        sets, ever = [], []
-        for _ in range(n):
-            drawn = []
-            for head in chosen:
-                size = {"reach": reach, "n_layers": n_layers, "n_heads": n_heads}
-                free = (pool or _free)(head, list(chosen), drawn, ever=ever, **size)
-                at = torch.randint(len(free), (1,), generator=generator).item()
-                drawn.append(free[at])
-                ever.append(free[at])
-            sets.append(per_set(drawn) if per_set else drawn)
-        return sets
-
-    return matched_sets
-
-
-def _near(head, reach, n_layers, n_heads):
-    layers = range(max(0, head[0] - reach), min(n_layers, head[0] + reach + 1))
-    return [(i, j) for i in layers for j in range(n_heads)]
-
-
-def _free(head, chosen, drawn, *, ever=(), **size):
-    return [other for other in _near(head, **size) if other not in chosen + drawn]
-
-
-def _chosen_allowed(head, chosen, drawn, *, ever, **size):
-    return [other for other in _near(head, **size) if other not in drawn]
-
-
-def _only_not_itself(head, chosen, drawn, *, ever, **size):
-    return [other for other in _near(head, **size) if other != head and other not in drawn]
-
-
-def _twice(head, chosen, drawn, *, ever, **size):
-    return _free(head, chosen, [], **size)
-
-
-def _last_layer_left_out(head, chosen, drawn, *, ever, reach, n_layers, n_heads):
-    layers = range(max(0, head[0] - reach), max(head[0] - reach + 1, head[0] + reach))
-    near = [(i, j) for i in layers for j in range(n_heads)]
-    return [other for other in near if other not in chosen + drawn] or [(head[0], 0)]
-
-
-def _beyond_the_model(head, chosen, drawn, *, ever, reach, n_layers, n_heads):
-    layers = range(head[0] - reach, head[0] + reach + 1)
-    return [(i, j) for i in layers for j in range(n_heads) if (i, j) not in chosen + drawn]
-
-
-def _anywhere(head, chosen, drawn, *, ever, reach, n_layers, n_heads):
-    return _free(head, chosen, drawn, reach=n_layers, n_layers=n_layers, n_heads=n_heads)
-
-
-def _first_head_s_layers(head, chosen, drawn, *, ever, **size):
-    return _free(chosen[0], chosen, drawn, **size)
-
-
-def _no_generator(chosen, n, *, reach, n_layers, n_heads, generator):
-    size = {"reach": reach, "n_layers": n_layers, "n_heads": n_heads}
-    sets = []
-    for _ in range(n):
-        drawn = []
-        for head in chosen:
-            free = _free(head, list(chosen), drawn, **size)
-            drawn.append(free[torch.randint(len(free), (1,)).item()])
-        sets.append(drawn)
-    return sets
-
-
-def _one_set(chosen, n, **settings):
-    return induction.matched_sets(chosen, 1, **settings) * n
-
-
-def _a_seed_of_its_own(chosen, n, *, generator, **settings):
-    own = torch.Generator().manual_seed(0)
-    return induction.matched_sets(chosen, n, **settings, generator=own)
-
-
-def _never_again(head, chosen, drawn, *, ever, **size):
-    last = ever[-(len(ever) % len(chosen) + len(chosen)) :]
-    return [h for h in _free(head, chosen, drawn, **size) if h not in last] or _free(
-        head, chosen, drawn, **size
-    )
-
-
-def _by_layer_first(chosen, n, *, reach, n_layers, n_heads, generator):
-    """Draws a layer, and draws again where the head is taken: layers are even, heads are not."""
-    sets = []
-    for _ in range(n):
-        drawn = []
-        for layer, _ in chosen:
-            low, high = max(0, layer - reach), min(n_layers - 1, layer + reach)
-            free = []
-            while not free:
-                at = torch.randint(low, high + 1, (1,), generator=generator).item()
-                free = [(at, j) for j in range(n_heads) if (at, j) not in [*chosen, *drawn]]
-            drawn.append(free[torch.randint(len(free), (1,), generator=generator).item()])
-        sets.append(drawn)
-    return sets
-
-
-def _by_rejection(chosen, n, *, reach, n_layers, n_heads, generator):
-    sets = []
-    while len(sets) < n:
-        heads = []
-        while len(heads) < len(chosen):
-            layer = chosen[len(heads)][0]
-            i = torch.randint(layer - reach, layer + reach + 1, (1,), generator=generator).item()
-            j = torch.randint(n_heads, (1,), generator=generator).item()
-            if 0 <= i < n_layers and (i, j) not in heads and (i, j) not in chosen:
-                heads.append((i, j))
-        sets.append(heads)
-    return sets
-
-
-def _by_shuffling(chosen, n, *, reach, n_layers, n_heads, generator):
-    taken = {tuple(head) for head in chosen}
-    everything = [(i, j) for i in range(n_layers) for j in range(n_heads)]
-    sets = []
-    for _ in range(n):
-        heads = []
-        for layer, _ in chosen:
-            order = torch.randperm(len(everything), generator=generator).tolist()
-            heads.append(
-                next(
-                    everything[at]
-                    for at in order
-                    if abs(everything[at][0] - layer) <= reach
-                    and everything[at] not in taken | set(heads)
-                )
-            )
-        sets.append(heads)
-    return sets
-
-
-# ---- text_costs
 
 
 def _pairs(ids):
@@ -647,11 +530,12 @@ MISTAKES = {
         ("one key for all queries", _whole_columns, "one key for each query"),
     ],
     "ablation_hooks": [
-        ("a late-binding closure", _late_binding, "as they are when it is called"),
+        ("a late-binding closure", _late_binding, "loop's last value"),
         ("in place", _in_place, "in place"),
         ("no return", _returns_none, "must *return*"),
         ("zero", _put(lambda z, numbers: 0.0), "zero ablation"),
-        ("one head a layer", _put(_mean, groups=_overwritten), "overwritten"),
+        ("one head a layer", _put(_mean, groups=_overwritten), "overwrites the first"),
+        ("a closure for each head", _late_binding_heads, "Every hook ablates the last head"),
         ("the first head of a layer", _put(_mean, groups=_first_only), "first head of a layer"),
         ("the last head alone", _one_pair, "every layer"),
         ("all heads of the layer", _put(_mean, groups=_all_heads_of_the_layer), "leave those"),
@@ -707,57 +591,40 @@ MISTAKES = {
         ("another activation", _other_activation, "hook_z"),
         ("a dictionary", lambda model, heads: dict(_put(_mean)(model, heads)), "list of pairs"),
     ],
-    "repeat_costs": [
-        ("the first token", _costs(lambda a, L: a[:, L:].mean(1)), "leave it out"),
-        ("one too few", _costs(lambda a, L: a[:, L + 2 :].mean(1)), "One token too many"),
-        ("the whole row", _costs(lambda a, L: a.mean(1)), "only the repeat"),
-        ("the first half", _costs(lambda a, L: a[:, :L].mean(1)), "first half"),
-        ("turned round", _costs(lambda a, L: -a[:, L + 1 :].mean(1)), "The sign"),
-        ("no intact model", _costs(less=lambda intact: 0 * intact), "Subtract the intact"),
-        ("each token", _costs(lambda a, L: a[:, L + 1 :]), "Each token"),
-        ("a sum", _costs(lambda a, L: a[:, L + 1 :].sum(1)), "take the mean"),
-        ("over rows", _costs(lambda a, L: a[:, L + 1 :].mean()), "each row's cost"),
-        (
-            "not paired",
-            _costs(less=lambda intact: intact[:, intact.shape[1] // 2 + 1 :].mean()),
-            "not paired",
-        ),
-        ("hooks pile up", _hooks_pile_up, "add up"),
-        ("hooks stay on", _adds_hooks, "changes its input `model`"),
-        ("gradients", _gradients, "no_grad"),
-        ("hooks never on", _hooks_off, "no effect"),
-        ("the intact model each time", _intact_each_time, "run it once"),
-        (
-            "transposed",
-            lambda *given: induction.repeat_costs(*given).T,
-            "swapped",
-        ),
-        ("a list", lambda *given: [*induction.repeat_costs(*given)], "one tensor"),
-    ],
-    "matched_sets": [
-        ("the chosen allowed", _sets(_chosen_allowed), "A chosen head"),
-        ("only not itself", _sets(_only_not_itself), "*all* the chosen"),
-        ("a head twice", _sets(_twice), "twice"),
-        ("the last layer left out", _sets(_last_layer_left_out), ""),
-        ("beyond the model", _sets(_beyond_the_model), "There is no"),
-        ("from anywhere", _sets(_anywhere), "layers away"),
-        ("near the first head", _sets(_first_head_s_layers), "*own*"),
-        ("no generator", _no_generator, "*global* generator"),
+    "fair_control": [
+        ("from anywhere", _control(lambda layers, n_layers: range(n_layers)), "layers away"),
+        ("up to the tested layers", _control(lambda layers, _: range(max(layers))), "layers away"),
+        ("later layers", _control(lambda layers, _: range(min(layers), max(layers) + 3)), "after"),
+        ("earlier", _control(lambda layers, _: range(min(layers) - 3, max(layers))), "before the"),
+        ("their own layers alone", _control(lambda layers, _: sorted(set(layers))), "much alike"),
+        ("the first layer alone", _control(lambda layers, _: layers[:1]), "much alike"),
+        ("five, whatever is tested", _control(size=lambda chosen: 5), "number of heads"),
+        ("one head", _control(size=lambda chosen: 1), "number of heads"),
+        ("the tested heads allowed", _control(but=lambda chosen: []), "`but=chosen`"),
+        ("all but the first allowed", _control(but=lambda chosen: chosen[:1]), "`but=chosen`"),
+        ("only not itself", _only_not_itself, "`but=chosen`"),
+        ("with replacement", _with_replacement, "twice in one set"),
         ("one set for all", _one_set, "All sets are the same"),
+        ("no generator", _no_generator, "*global* generator"),
         ("a seed of its own", _a_seed_of_its_own, "Two seeds"),
-        ("the generator started again", _sets(again=True), "start it again"),
+        ("the generator started again", _started_again, "start it again"),
+        ("the sets alone", _control(result=lambda sets, cost_of: sets), "two things"),
         (
             "one set too few",
-            lambda chosen, n, **s: induction.matched_sets(chosen, n, **s)[1:],
+            _control(result=lambda sets, cost_of: (sets[1:], cost_of(sets[1:]))),
             "Asked for",
         ),
         (
-            "out of order",
-            _sets(per_set=lambda drawn: sorted(drawn, reverse=True)),
-            "another order",
+            "a mean over rows",
+            _control(result=lambda sets, cost_of: (sets, cost_of(sets).mean(1))),
+            "mean over rows",
         ),
-        ("lists for heads", _sets(per_set=lambda drawn: [[*head] for head in drawn]), "tuple"),
-        ("layers even", _by_layer_first, "evenly"),
+        (
+            "a mean over sets",
+            _control(result=lambda sets, cost_of: (sets, cost_of(sets).mean(0))),
+            "mean over the sets",
+        ),
+        ("other sets run", _drawn_twice, "draw twice"),
     ],
     "text_costs": [
         ("swapped", _texts(finish=lambda costs: costs.flip(1)), "swapped: repeats come first"),
@@ -793,7 +660,7 @@ MISTAKES = {
         ("an induction head", (18, 6), "one of the five"),
         ("a companion", (19, 3), "That head is not it"),
         ("another of its layer", (16, 1), "That head is not it"),
-        ("an early head", (2, 1), "No matched draw"),
+        ("an early head", (2, 1), "no head of that layer"),
         ("a name", "L16H0", "as a pair"),
         ("beyond the model", (31, 0), "no such head"),
         ("several", [(16, 0), (19, 3)], "two whole numbers"),
@@ -811,15 +678,10 @@ RIGHT = {
         ("partial, and a loop over heads", _partial),
         ("a default argument, and a mask", _default_argument),
     ],
-    "repeat_costs": [
-        ("log-probabilities by hand", _from_logits),
-        ("row by row", _row_by_row),
-        ("run_with_hooks", _costs()),
-    ],
-    "matched_sets": [
-        ("by rejection", _by_rejection),
-        ("by shuffling", _by_shuffling),
-        ("tuples for sets", _sets(per_set=tuple)),
+    "fair_control": [
+        ("a stand-in for each head", _stand_ins),
+        ("by shuffling, in tuples", _by_shuffling),
+        ("a wider band", _control(lambda layers, _: range(min(layers) - 4, max(layers) + 5))),
     ],
     "text_costs": [
         ("all pairs at once", _vectorised),

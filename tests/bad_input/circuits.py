@@ -133,9 +133,9 @@ def repeated(seq_len=3, **settings):
     return induction.repeated_tokens(seq_len, **settings, generator=torch.Generator())
 
 
-def matched(chosen=((1, 0),), n=2, **settings):
-    settings = {"reach": 0, "n_layers": 3, "n_heads": 4} | settings
-    return induction.matched_sets(list(chosen), n, **settings, generator=torch.Generator())
+def control(chosen=((1, 0),), n=2, **settings):
+    settings = {"n_layers": 3, "n_heads": 4, "generator": torch.Generator()} | settings
+    return induction.fair_control(torch.tensor, list(chosen), n, **settings)
 
 
 @cache
@@ -315,12 +315,15 @@ ROWS = [
     ),
     ("ablation_hooks in layer 9", lambda: ablation_hooks(toy(), [(9, 0)]), "There is no L9H0"),
     ("ablation_hooks of head -1", lambda: ablation_hooks(toy(), [(0, -1)]), "There is no L0H-1"),
-    ("matched_sets of nothing", lambda: matched(()), "`chosen` is empty"),
-    ("matched_sets of none", lambda: matched(n=0), "`n` is 0"),
-    ("matched_sets of a head twice", lambda: matched([(1, 0), (1, 0)]), "holds a head twice"),
-    ("matched_sets of layer 3 of 3", lambda: matched([(3, 0)]), "3 layers of 4 heads"),
-    ("matched_sets of a whole layer", lambda: matched([(1, j) for j in range(4)]), "too few"),
-    ("matched_sets of most of a layer", lambda: matched([(1, j) for j in range(3)]), "too few"),
+    ("fair_control of nothing", lambda: control(()), "`chosen` is empty"),
+    ("fair_control of no sets", lambda: control(n=0), "`n` is 0"),
+    ("fair_control of a head twice", lambda: control([(1, 0), (1, 0)]), "holds a head twice"),
+    ("fair_control of layer 3 of 3", lambda: control([(3, 0)]), "3 layers of 4 heads"),
+    (
+        "fair_control of most heads",
+        lambda: control([(i, j) for i in range(3) for j in range(3)]),
+        "Only 3 heads are left",
+    ),
     (
         "text_costs without a repeat",
         lambda: induction.text_costs(toy(), torch.tensor([[0, 1, 2, 3]]), []),

@@ -47,14 +47,19 @@ def test_a_cost_is_that_of_ablating(model, tokens):
     assert costs[1].abs().min() > 0
 
 
-def test_matched_sets_are_matched():
-    chosen, size = [(2, 1), (2, 3), (3, 0)], {"n_layers": 6, "n_heads": 4}
-    draws = {"generator": torch.Generator().manual_seed(0), "reach": 1, **size}
-    sets = induction.matched_sets(chosen, 200, **draws)
+def test_a_control_is_like_the_tested_heads():
+    chosen, size = [(4, 1), (4, 3), (5, 0)], {"n_layers": 9, "n_heads": 4}
+    draws = {"generator": torch.Generator().manual_seed(0), **size}
+
+    def layers(sets):
+        return torch.tensor([[float(layer) for layer, _ in heads] for heads in sets])
+
+    sets, costs = induction.fair_control(layers, chosen, 200, **draws)
     assert len(sets) == 200 and all(len(set(heads)) == 3 for heads in sets)
-    assert not {head for heads in sets for head in heads} & set(chosen)
-    for heads in sets:
-        assert all(abs(a - b) <= 1 for (a, _), (b, _) in zip(heads, chosen, strict=True))
+    assert costs.equal(layers(sets))
+    drawn = {head for heads in sets for head in heads}
+    assert drawn == {(i, j) for i in range(2, 8) for j in range(4)} - set(chosen)
+    assert len(induction.fair_control(layers, [(0, 0)], 5, **draws)[0]) == 5
 
 
 def test_text_costs_tell_repeats_from_others(model):

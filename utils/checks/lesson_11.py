@@ -1,6 +1,5 @@
 """Checks of lesson 1.1, induction heads."""
 
-from collections import Counter
 from collections.abc import Callable
 from numbers import Integral
 
@@ -181,12 +180,16 @@ def check_ablation_hooks(ablation_hooks) -> str:
             chosen_mean[layer] = planted[layer][:, :, numbers].mean((0, 1, 2))
         mistakes = {
             "Nothing changes in the model: a hook must *return* the new tensor.": planted,
-            "Every layer gets the last layer's heads: a function made in a loop sees the loop's "
-            "variables as they are when it is called. Hand the numbers over as an argument of an "
-            "outer function, or as a default.": put(mean, shared),
-            "Only the last head of a layer is ablated: is the one before it overwritten?": put(
-                mean, {layer: numbers[-1:] for layer, numbers in wanted.items()}
+            "Every layer gets the last layer's heads: the closure sees the loop's last value. Make "
+            "each hook in an outer function that takes the numbers as an argument.": put(
+                mean, shared
             ),
+            "Every hook ablates the last head: the closure sees the loop's last value. Make each "
+            "hook in an outer function that takes the head as an argument.": put(
+                mean, {layer: [heads[-1][1]] for layer in wanted}
+            ),
+            "Only the last head of a layer is ablated: the second hook of a layer overwrites the "
+            "first.": put(mean, {layer: numbers[-1:] for layer, numbers in wanted.items()}),
             "Only the first head of a layer is ablated: a layer may have several.": put(
                 mean, {layer: numbers[:1] for layer, numbers in wanted.items()}
             ),
@@ -249,7 +252,7 @@ def check_ablation_hooks(ablation_hooks) -> str:
             "On other tokens the hooks go wrong: take the mean when a hook runs, from what it is "
             "given.",
         )
-    return "One hook a layer, each with its own heads, and nothing changed in place."
+    return "Each head gives its own mean, and all else is as it was."
 
 
 def _run_planted(model, hooks, planted: Tensor) -> tuple[Tensor, Tensor]:
@@ -306,193 +309,101 @@ def _scaled(layer: int, by: float) -> tuple[str, Callable]:
     return f"blocks.{layer}.attn.hook_z", lambda z, hook: z * by
 
 
-@exercise("utils.circuits.induction.repeat_costs")
-def check_repeat_costs(repeat_costs) -> str:
-    """A random model with hooks that scale its heads; each loss is worked out one by one."""
-    for batch, seq_len in ((3, 4), (1, 5)):
-        model = _tiny(2, 3, seed=batch + 5)
-        tokens = _rows(batch, seq_len, seed=batch + 5)
-        interventions = [
-            [_scaled(0, 0.0)],
-            [_scaled(1, 0.0), _scaled(0, 2.0)],
-            [],
-            [_scaled(1, 1.5)],
-        ]
+@exercise("utils.circuits.induction.fair_control")
+def check_fair_control(fair_control) -> str:
+    """Two models of many layers, and costs that are planted in the heads' numbers."""
 
-        def losses(hooks, model=model, tokens=tokens) -> Tensor:
-            with torch.no_grad():
-                logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
-            log_probs = logits - logits.exp().sum(-1, keepdim=True).log()
-            return torch.tensor(
-                [
-                    [-log_probs[row, at - 1, ids[at]] for at in range(1, len(ids))]
-                    for row, ids in enumerate(tokens.tolist())
-                ]
-            )
-
-        intact = losses([])
-        each = torch.stack([losses(hooks) for hooks in interventions])
-        summed = torch.stack([losses(sum(interventions[: i + 1], [])) for i in range(4)])
-
-        def added(start: int, stop: int | None = None, of=each, less=intact) -> Tensor:
-            return of[..., start:stop].mean(-1) - less[..., start:stop].mean(-1)
-
-        start = seq_len + 1
-        right = added(start)
-        got = repeat_costs(model, tokens, [list(hooks) for hooks in interventions])
-        expect(
-            not isinstance(got, (list, tuple, dict)),
-            "Return one tensor, [intervention, row], as `torch.stack` makes it of a list of rows.",
-        )
-        mistakes = {
-            "The first token of the repeat is counted. Nothing announces it, so leave it out.": (
-                added(seq_len)
-            ),
-            "One token too many is left out: entry `i` is the loss at token `i + 1`.": (
-                added(start + 1)
-            ),
-            "The last token is left out: the repeat runs to the end.": added(start, -1),
-            "That is the loss on the whole row: only the repeat counts.": added(0),
-            "That is the first half.": added(0, seq_len),
-            "The sign: a cost is the loss with the intervention less that of the intact model.": (
-                -right
-            ),
-            "Those are the losses themselves. Subtract the intact model's.": (
-                each[..., start:].mean(-1)
-            ),
-            "Each token keeps its cost: take the mean over the repeat's tokens.": (
-                (each - intact)[..., start:]
-            ),
-            "That is a sum over tokens: take the mean.": (each - intact)[..., start:].sum(-1),
-            "You took the mean over the rows: return each row's cost, so that they can be "
-            "compared in pairs.": right.mean(1),
-            "That is not paired: subtract each *row's* own intact loss, and not the mean.": (
-                each[..., start:].mean(-1) - intact[:, start:].mean()
-            )
-            if batch > 1
-            else right + 1,
-            "The interventions add up: the hooks of one are still on when the next one runs.": (
-                added(start, of=summed)
-            ),
-            "Rows and interventions are swapped: [intervention, row].": right.T,
-            "Each cost is relative to the one before: compare each with the intact model.": (
-                right - torch.cat([torch.zeros_like(right[:1]), right[:-1]])
-            ),
-            "That is the ratio of the losses: take the difference, which is in nats.": (
-                each[..., start:].mean(-1) / intact[:, start:].mean(-1)
-            ),
-            "The hooks have no effect: use them while the model runs.": torch.zeros_like(right),
-            "Only the first intervention is there: return a row for each.": right[:1],
-            "The last intervention is missing.": right[:-1],
-        }
-        match(
-            got,
-            right,
-            what=f"The costs of {len(right)} interventions on {batch} row{'s' * (batch > 1)}",
-            mistakes=mistakes,
-        )
-        expect(
-            not got.requires_grad,
-            "The numbers are right, but gradients are kept for every run, which takes much memory: "
-            "run the model within `torch.no_grad()`.",
-        )
-        if batch > 1:  # interventions may be heavy, and the intact model is one run
-            passes = []
-            counter = ("blocks.0.attn.hook_z", lambda z, hook, passes=passes: passes.append(1))
-            with model.hooks(fwd_hooks=[counter]):
-                repeat_costs(model, tokens, [list(hooks) for hooks in interventions])
-            expect(
-                len(passes) in (0, 5),
-                f"Four interventions took {len(passes)} runs of the model. The intact model is the "
-                "same for all: run it once.",
-            )
-    return "Each row against itself."
-
-
-@exercise("utils.circuits.induction.matched_sets")
-def check_matched_sets(matched_sets) -> str:
-    """Several small models; sets are held to their rules, and many of them to even draws."""
+    def cost_of(sets) -> Tensor:
+        """[set, row]: each head adds its own cost to each of the two rows."""
+        cost = [[sum((7 * i + 3 * j) % 11 - r * j for i, j in s) for r in (1, 2)] for s in sets]
+        return torch.tensor(cost, dtype=torch.float32)
 
     def seeded(seed: int) -> torch.Generator:
         return torch.Generator().manual_seed(seed)
 
-    for chosen, n, reach, n_layers, n_heads in (
-        ([(0, 2), (5, 1)], 30, 2, 6, 3),
-        ([(3, 1), (4, 0), (3, 2)], 40, 1, 8, 4),
-        ([(2, 0), (2, 3), (1, 1)], 30, 0, 4, 5),
-        ([(1, 0)], 20, 3, 3, 2),
+    for chosen, n, n_layers, n_heads in (
+        ([(6, 1), (7, 0), (6, 3)], 150, 17, 6),
+        ([(10, 2), (9, 2)], 120, 18, 5),
     ):
-        size = {"reach": reach, "n_layers": n_layers, "n_heads": n_heads}
-        got = _sets(matched_sets(list(chosen), n, **size, generator=seeded(0)))
-        expect(len(got) == n, f"Asked for {n} sets, your function returns {len(got)}.")
-        far, far_in_order = 0, 0
-        for heads in got:
+        size = {"n_layers": n_layers, "n_heads": n_heads}
+
+        def run(seed, n=n, chosen=chosen, size=size):
+            generator = seed if isinstance(seed, torch.Generator) else seeded(seed)
+            got = fair_control(cost_of, list(chosen), n, **size, generator=generator)
+            expect(
+                isinstance(got, (tuple, list)) and len(got) == 2,
+                "Return two things: the list of sets, and `cost_of` of that list.",
+            )
+            return _sets(got[0]), got[1]
+
+        sets, costs = run(0)
+        expect(len(sets) == n, f"Asked for {n} sets, your function returns {len(sets)}.")
+        for heads in sets:
             expect(
                 len(heads) == len(chosen),
-                f"For {len(chosen)} chosen heads a set has {len(heads)}: each chosen head has one "
-                "stand-in.",
+                f"A set has {len(heads)} heads, and `chosen` {len(chosen)}: the number of heads "
+                "alone could explain another cost.",
             )
             for layer, head in heads:
                 expect(
                     0 <= layer < n_layers and 0 <= head < n_heads,
                     f"There is no ({layer}, {head}) in {n_layers} layers of {n_heads} heads, "
-                    "counted from 0: near the first and last layer the range must stop.",
+                    "counted from 0.",
                 )
             expect(
                 not set(heads) & set(chosen),
-                "A chosen head is in a control: leave out *all* the chosen heads.",
+                "A head under test is in a control: `but=chosen` leaves all of them out.",
             )
-            expect(
-                len(set(heads)) == len(heads),
-                "A head is twice in one set: leave out those that this set already has.",
-            )
-            pairs = [(layer, other) for (layer, _), (other, _) in zip(chosen, heads, strict=True)]
-            far = max(far, *(abs(other - layer) for layer, other in pairs))
-            ordered = zip(*(sorted(layers) for layers in zip(*pairs, strict=True)), strict=True)
-            far_in_order = max(far_in_order, *(abs(other - layer) for layer, other in ordered))
+            expect(len(set(heads)) == len(heads), "A head is twice in one set.")
         expect(
-            far <= reach or far_in_order > reach,
-            "The stand-ins are in another order than the heads: the first is for the first.",
+            len(set(map(tuple, sets))) > 1,
+            "All sets are the same: draw a new one each time, with one generator.",
+        )
+        tested = [layer for layer, _ in chosen]
+        drawn = torch.tensor([[layer for layer, _ in heads] for heads in sets])
+        far = max(min(abs(layer - i) for i in tested) for layer in drawn.flatten().tolist())
+        expect(
+            far <= 4,
+            f'"Your sets have heads {far} layers away from the tested ones," says the colleague. '
+            '"Perhaps the middle of the model is what matters."',
+        )
+        n_pool = len({head for heads in sets for head in heads})
+        expect(
+            n_pool >= 4 * len(chosen),
+            f"All your sets come from {n_pool} heads, so they are much alike: let heads of the "
+            f"next layers in, until there are {4 * len(chosen)} to draw from.",
+        )
+        late = drawn.float().mean().item() - sum(tested) / len(tested)
+        expect(
+            abs(late) < 0.65,
+            f"Your sets stand {abs(late):.1f} layers {'after' if late > 0 else 'before'} the "
+            "tested heads on average: go as far before their layers as after.",
+        )
+        right, more = cost_of(sets), run(0, 2 * n)[0]
+        mistakes = {
+            "Return the costs as `cost_of` gives them, [set, row]: you took the mean over rows.": (
+                right.mean(1)
+            ),
+            "Return a cost for each set: you took the mean over the sets.": right.mean(0),
+            "You subtract the cost of `chosen`: return the sets' own costs.": (
+                right - cost_of([chosen])
+            ),
+            "Those are other sets' costs. Do you draw twice? Run the sets that you return.": (
+                cost_of(more[n:])
+            ),
+        }
+        match(costs, right, what="The costs of the sets", mistakes=mistakes)
+        expect(
+            run(1)[0] == run(1)[0],
+            "The same seed gives different sets: hand `generator=generator` to what draws.",
         )
         expect(
-            far <= reach,
-            f"A stand-in is {far} layers away from its head, and `reach` is {reach}: draw each "
-            "near its *own* head's layer.",
+            run(1)[0] != run(2)[0],
+            "Two seeds give the same sets: draw with the generator that is given.",
         )
-    settings = {"reach": 1, "n_layers": 8, "n_heads": 4}
-    chosen = [(3, 1), (4, 0), (3, 2)]
-
-    def draw(generator, n=6):
-        return _sets(matched_sets(list(chosen), n, **settings, generator=generator))
-
-    expect(
-        draw(seeded(1)) == draw(seeded(1)),
-        "The same seed gives different sets: hand `generator=generator` to the random function.",
-    )
-    expect(
-        draw(seeded(1)) != draw(seeded(2)),
-        "Two seeds give the same sets: draw at random, with the generator that is given.",
-    )
-    sets = draw(seeded(1))
-    expect(len(set(map(tuple, sets))) > 1, "All sets are the same: draw a new one each time.")
-    one = seeded(1)
-    expect(draw(one) != draw(one), "Use the generator as it is, and do not start it again.")
-    many = draw(seeded(3), n=1500)
-    for place, (layer, _) in enumerate(chosen):
-        pool = {(i, j) for i in range(layer - 1, layer + 2) for j in range(4)} - set(chosen)
-        seen = Counter(heads[place] for heads in many)
-        expect(
-            pool <= set(seen),
-            f"Some heads near layer {layer} never come: every head up to `reach` layers before and "
-            "after, both included, can be drawn.",
-        )
-        expect(
-            max(seen.values()) < 1.7 * min(seen.values()),
-            "Some heads come much more often than others: draw evenly from all that are near.",
-        )
-    repeats = sum(bool(set(a) & set(b)) for a, b in zip(many, many[1:], strict=False))
-    expect(repeats > 100, "A head that was in one set may come in the next: start each set anew.")
-    return "Alike in number and layers, and nothing chosen among them."
+        one = seeded(1)
+        expect(run(one)[0] != run(one)[0], "Use the generator as it is, and do not start it again.")
+    return "As many heads, in the same part of the model, and none of those under test."
 
 
 def _sets(got) -> list[list[tuple[int, int]]]:
@@ -530,11 +441,11 @@ def check_shared_head(shared_head) -> str:
     )
     expect(
         (layer, head) not in [(18, 6), (17, 3), (17, 4), (17, 5), (18, 7)],
-        "That is one of the five induction heads, which are in no matched draw.",
+        "That is one of the five induction heads, which are in no control.",
     )
     expect(
-        15 <= layer <= 20,
-        "No matched draw has a head of that layer: look at what is in `draws`.",
+        13 <= layer <= 22,
+        "A fair control has no head of that layer: look at what is in `draws`.",
     )
     expect(
         (layer, head) == (16, 0),

@@ -1,12 +1,13 @@
 """Induction heads: the test sequence, scores of attention, the cost of ablations, and controls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from utils.guards import axes, count, filled, guarded
+from utils.heads import random_heads
 
 
 def _above_specials(value: int, given: Mapping) -> str | None:
@@ -140,57 +141,45 @@ def repeat_costs(
         return torch.stack([loss(hooks) - intact for hooks in interventions])
 
 
-def _room(value: Sequence, given: Mapping) -> str | None:
-    """For every layer there are heads enough to stand in, whatever is drawn first."""
-    n_layers, n_heads, reach = given["n_layers"], given["n_heads"], given["reach"]
+def _heads_of_the_model(value: Sequence, given: Mapping) -> str | None:
+    n_layers, n_heads = given["n_layers"], given["n_heads"]
     if len(set(value)) < len(value):
         return "holds a head twice"
     for layer, head in value:
         if not (0 <= layer < n_layers and 0 <= head < n_heads):
             return f"holds {(layer, head)}: the model has {n_layers} layers of {n_heads} heads"
-        near = range(max(0, layer - reach), min(n_layers, layer + reach + 1))
-        free = len(near) * n_heads - sum(other in near for other, _ in value)
-        if free < sum(abs(other - layer) <= 2 * reach for other, _ in value):
-            return f"leaves too few heads within {reach} layers of layer {layer} to stand in"
     return None
 
 
-@guarded(
-    n=count(),
-    reach=count(low=0),
-    n_layers=count(),
-    n_heads=count(),
-    chosen=(filled, _room),
-)
-def matched_sets(
+@guarded(n=count(), n_layers=count(), n_heads=count(), chosen=(filled, _heads_of_the_model))
+def fair_control(
+    cost_of: Callable,
     chosen: Sequence[tuple[int, int]],
     n: int,
     *,
-    reach: int,
     n_layers: int,
     n_heads: int,
     generator: torch.Generator,
-) -> list[list[tuple[int, int]]]:
-    """`n` random sets of heads (layer, head), each a control for ablating the set `chosen`.
+) -> tuple[list[list[tuple[int, int]]], Float[Tensor, "set row"]]:
+    """`n` random sets of heads, each a control for ablating the set `chosen`, and their costs.
 
-    In each set every chosen head has one stand-in, in the order of `chosen`: drawn evenly from the
-    heads of the layers at most `reach` away from its own, not among the chosen, and no head twice.
+    A set has as many heads as `chosen`, all different. It should be like `chosen` in whatever else
+    could explain a cost, so that only the score is left. Draw from at least four times as many
+    heads as `chosen` has, so that the sets differ.
 
     Args:
-        chosen: the heads under test.
+        cost_of: gives what ablating each of a list of sets costs, [set, row].
+        chosen: the heads under test, (layer, number) each.
         n_layers, n_heads: of the model; layers and heads count from 0.
-        generator: hand it to the random function, so that a seed gives the same sets again.
+        generator: of the draws, so that a seed gives the same sets again.
     """
-    sets = []
-    for _ in range(n):
-        drawn = []
-        for layer, _ in chosen:
-            near = range(max(0, layer - reach), min(n_layers, layer + reach + 1))
-            pool = [(i, j) for i in near for j in range(n_heads)]
-            pool = [head for head in pool if head not in chosen and head not in drawn]
-            drawn.append(pool[torch.randint(len(pool), (1,), generator=generator).item()])
-        sets.append(drawn)
-    return sets
+    layers = [layer for layer, _ in chosen]
+    near = range(max(0, min(layers) - 2), min(n_layers, max(layers) + 3))
+    sets = [
+        random_heads(len(chosen), layers=near, n_heads=n_heads, but=chosen, generator=generator)
+        for _ in range(n)
+    ]
+    return sets, cost_of(sets)
 
 
 def _both_kinds(value: Tensor, _: Mapping) -> str | None:
