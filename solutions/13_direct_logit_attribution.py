@@ -20,7 +20,7 @@
 # A detective story. Which head of the model does most for an answer, how does it do it, and what happens
 # without it? You write the tools: an attribution, an ablation's control, and a split of who reacted to it.
 #
-# **Time** 55 minutes, 35 more to go deeper. **Needs** lessons 00 and 1.1: the residual stream as a sum, hooks,
+# **Time** 55 minutes, 32 more to go deeper. **Needs** lessons 00 and 1.1: the residual stream as a sum, hooks,
 # mean ablation. **Runs** in three minutes on a laptop's processor.
 
 # %% tags=["setup"]
@@ -319,7 +319,7 @@ predict(
 # ## 3. What does it do?
 
 # %%
-SUSPECTS = top_heads(heads, 3) + top_heads(-heads, 2)  # the largest, for IO and for S
+FIVE = top_heads(heads, 3) + top_heads(-heads, 2)  # the largest, for IO and for S
 ROLES = ("IO", "S1", "S2", "END", "BOS")
 
 
@@ -337,11 +337,11 @@ most = mean_look[23, 3].argmax().item()
 most_at = ("at IO", "at S1", "at S2", "elsewhere")[min(most, 3)]
 outcome("13.look", most_at)
 plots.heatmap(
-    torch.stack([mean_look[head] for head in SUSPECTS]),
+    torch.stack([mean_look[head] for head in FIVE]),
     title="Where do the five heads of largest attribution look from END? (mean over report)",
     x="",
     y="",
-    rows=[head_name(head) for head in SUSPECTS],
+    rows=[head_name(head) for head in FIVE],
     columns=ROLES,
     text="values",
     ends=(0, 1),
@@ -434,7 +434,7 @@ plots.table(
             show(by_head["report"][head]),
             *(show(raised["report"][name][head]) for name in ("IO", "S")),
         )
-        for head in SUSPECTS
+        for head in FIVE
     ],
     columns=["report", "raises the difference by", "raises IO by", "raises S by"],
 )
@@ -455,7 +455,7 @@ claim("L24H4 raises IO by", raised["report"]["IO"][24, 4].mean(), text=-1.2, wit
 assert raised["report"]["IO"][23, 3].mean().abs() < 0.3
 assert 0.4 < raised["report"]["S"][23, 0].mean() / raised["report"]["IO"][23, 0].mean() < 0.65
 assert mean_look[23, 0].argmax() == mean_look[24, 4].argmax() == 0
-assert set(SUSPECTS) == {(23, 3), (29, 1), (23, 0), (29, 0), (24, 4)}
+assert set(FIVE) == {(23, 3), (29, 1), (23, 0), (29, 0), (24, 4)}
 
 # %% [markdown]
 # ## 4. Take a head away
@@ -581,10 +581,10 @@ plots.table(
 )
 
 # %% [markdown]
-# Without L23H3 the difference falls by **2.1**, about what it wrote, and a control head costs next to nothing.
-# L23H0 wrote **0.55**, and without it the mean difference changes no more than without a control. That is not
-# "nothing happens". A single prompt moves by **0.44**, up or down, which is several times as far as without a
-# control. So other components made up for it, more in some prompts than in others. Who?
+# Without L23H3 the difference falls by **2.1**, about what it wrote, and its controls cost next to nothing. L23H0
+# wrote **0.55**, and without it the mean hardly falls: beyond its controls, the interval rules out a loss of half
+# of what it wrote. That is not "nothing happens". A single prompt moves by **0.44**, up or down, more than twice as
+# far as without a control. So other components made up for the head, in some prompts more than in others. Who?
 
 # %% tags=["numbers"]
 claim("L23H3, change", change_without((23, 3)).mean(), text=-2.1, within=0.3)
@@ -592,7 +592,7 @@ claim("L23H0, attribution", by_head["report"][23, 0].mean(), text=0.55, within=0
 claim("L23H0, size of the change", size_without((23, 0)).mean(), text=0.44, within=0.06)
 assert change_without((23, 0)).mean().abs() < by_head["report"][23, 0].mean() / 3
 assert beyond[(23, 3), change_without][2] < -1.5 and beyond[(23, 0), size_without][1] > 0.15
-assert beyond[(23, 0), change_without][1] > -0.25 and beyond[(23, 0), change_without][2] < 0.15
+assert beyond[(23, 0), change_without][1] > -by_head["report"][23, 0].mean() / 2
 assert beyond[(23, 0), size_without][0] > size_without((23, 0)).mean() / 2
 
 # %% [markdown]
@@ -613,8 +613,7 @@ assert beyond[(23, 0), size_without][0] > size_without((23, 0)).mean() / 2
 #   Which is the first that can?
 # - **norm**: what the new scale does.
 #
-# Attribution predicts the first step alone: about minus the attribution. The difference that is left is for you
-# to find.
+# Attribution predicts the first step alone, which is about minus the attribution.
 
 
 # %% tags=["exercise:utils.circuits.attribution.waterfall"]
@@ -860,12 +859,12 @@ plots.table(
 # L20H0 looks at S2 and writes nothing towards a name. Without it the difference falls by **1.1** on *report*;
 # of the heads in the plot, 19 of 20 change it by less than a third of that.
 #
-# Is it the paper's **S-inhibition** head? Alike: it looks from END at S2, and without it the movers of layer 23
-# look less at IO and more at S1, and write less to the difference. Not alike: their attention to S2 hardly
-# changes, where the paper's heads keep the movers off both. L23H3 looks *more* at S2 and lowers S more. L24H4
-# looks away from IO and gives back about as much as one mover loses, and about a quarter of the fall passes through later MLPs. So: a head like S-inhibition, with other effects
-# beside it. The first suspect, L23H3, was not what the hypothesis said; a head of this kind was there, and
-# attribution did not show it.
+# Is it the paper's **S-inhibition** head? In part. *Alike:* it looks from END at S2. Without it the movers of layer
+# 23 look less at IO and more at S1, and they write less to the difference. *Not alike:* their attention to S2
+# hardly changes, and the paper's heads keep the movers off both. L23H3 even looks more at S2 without it. L24H4
+# turns away from IO, and gives back about as much as one mover loses. And about a quarter of the fall comes
+# through later MLPs. So we call it *like* an S-inhibition head. Attribution could not show it, for it acts through
+# others.
 
 # %% tags=["numbers"]
 claim("without L20H0, report", silent.mean(), text=-1.1, within=0.16)
@@ -1339,7 +1338,7 @@ plots.table(
 # ## Questions to discuss
 #
 # 1. With `logit(IO)` in place of the difference, which heads move up the list? Which of the two is "the" attribution?
-# 2. L29H1 and L29H0 look at no name, and have large attributions of opposite sign. What would you measure next?
+# 2. L29H1 and L29H0 seem to echo a prediction, one louder and one softer. How would you test that?
 # 3. Which prompt tells "lower the name of the giver" from "lower the last name"?
 #
 # ## Common mistakes

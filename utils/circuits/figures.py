@@ -295,7 +295,7 @@ def waterfalls(
             row=1,
             col=column,
         )
-    room = 0.17 * (max(0, *heights) - min(0, *heights))  # for what is written above and below
+    room = 0.25 * (max(0, *heights) - min(0, *heights))  # for what is written above and below
     ends = [min(0, *heights) - room, max(0, *heights) + room]
     fig = styled(fig, title, height=400)
     fig.update_yaxes(range=ends).update_yaxes(title_text=y, col=1)
