@@ -17,10 +17,10 @@
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.2 · How induction is made](12_how_induction_is_made.ipynb) | **Next:** [1.4 · Patching: where does the position go?](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/12_how_induction_is_made.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 #
-# A detective story. Which head of the model does most for an answer, how does it do it, and what happens
-# without it? You write the tools: an attribution, an ablation's control, and a split of who reacted to it.
+# Which head of the model does most for an answer, how, and what happens without it? You write the tools: an
+# attribution, an ablation's control, and a split of who reacted.
 #
-# **Time** 55 minutes, 32 more to go deeper. **Needs** lessons 00 and 1.1: the residual stream as a sum, hooks,
+# **Time** 55 minutes, 25 more to go deeper. **Needs** lessons 00 and 1.1: the residual stream as a sum, hooks,
 # mean ablation. **Runs** in three minutes on a laptop's processor.
 
 # %% tags=["setup"]
@@ -48,6 +48,7 @@ from utils import plots
 from utils.checks import lesson_13
 from utils.checks.predict import outcome, predict
 from utils.circuits import figures
+from utils.circuits.attribution import final_scale
 from utils.lesson import claim
 from utils.models import load
 from utils.stats import bootstrap
@@ -119,10 +120,9 @@ figures.diagram(
 # In each, IO is named first in half of the prompts. The control is *report* with a third name at S2, so that
 # neither name is right.
 #
-# Only END changes in this lesson. So what comes before it is run once and kept, and END runs by itself on that:
-# the same numbers in a fraction of the time. The next cell sets this up. You may skip its code; later cells use
-# three things from it. `usual[draw]` lists a (logits, cache) of END for each batch of prompts, `diff[draw]` is
-# the logit differences, [prompt], and `at_end(draw, heads)` is as `usual`, with heads mean-ablated.
+# Only END changes in this lesson. So what comes before it runs once, is kept, and END runs by itself on that. You
+# may skip the code. Later cells use `usual[draw]`, a (logits, cache) of END for each batch of prompts,
+# `diff[draw]`, the logit differences, [prompt], and `at_end(draw, heads)`, as `usual` with heads mean-ablated.
 
 # %%
 from utils.circuits.attribution import keep_before_last, run_last
@@ -179,8 +179,7 @@ plots.table(
 
 # %% [markdown]
 # The model passes on all three draws: the difference is **3.8** on *report*, and IO is above S in **99%** of
-# those prompts. With a third name it is near 0, as it should be. The intervals are over prompts from *these*
-# templates; others may differ, hence *confirm*.
+# those prompts. With a third name it is near 0, as it should be. The intervals speak for these templates alone.
 
 # %% tags=["numbers"]
 claim("logit difference, report", diff["report"].mean(), text=3.8, within=0.4)
@@ -201,11 +200,10 @@ assert diff["third name"].mean().abs() < diff["report"].mean() / 8
 # because it counts only what a component writes straight to the output, and not what it does through others.
 # The scale is that of the whole stream, the same for all terms: otherwise they would not sum.
 #
-# ### Exercise 1 · attribute the difference to heads (10 minutes, medium)
+# ### Exercise 1 · attribute the difference to heads (8 minutes, medium)
 #
-# A cache gives `cache["z", layer]`, [batch, pos, head, d_head], and `cache["resid_post", layer]`, the stream
-# after that layer's block, [batch, pos, d_model]. The rest is in `model.W_O`, `model.ln_final.weight`,
-# `model.cfg.n_layers` and `model.cfg.eps`.
+# A cache gives `cache["z", layer]`, [batch, pos, head, d_head]. `final_scale(cache, model)` gives the scale, [batch].
+# The rest is in `model.W_O`, `model.ln_final.weight` and `model.cfg.n_layers`.
 
 
 # %% tags=["exercise:utils.circuits.attribution.attribute_heads"]
@@ -217,19 +215,16 @@ def attribute_heads(
     In logits: on the scale by which the final norm divides the whole stream there.
 
     Args:
-        cache: of a run, with `cache["z", layer]` and `cache["resid_post", layer]` for every layer.
+        cache: of a run, with `cache["z", layer]` for every layer, and what `final_scale` needs.
         model: what was run. It has `W_O`, [layer, head, d_head, d_model], and `ln_final.weight`.
         direction: for each prompt, as the unembedding reads it (the final norm's weight is not in
             it): a difference of two columns of `W_U`, for example.
     """
     ### BEGIN SOLUTION
-    layers = range(model.cfg.n_layers)
-    final = cache["resid_post", layers[-1]][:, -1]
-    scale = (final.pow(2).mean(-1) + model.cfg.eps).sqrt()
     folded = direction * model.ln_final.weight
-    z = torch.stack([cache["z", layer][:, -1] for layer in layers])
+    z = torch.stack([cache["z", layer][:, -1] for layer in range(model.cfg.n_layers)])
     written = torch.einsum("lbhe,lhed->lhbd", z, model.W_O)
-    return (written * folded).sum(-1) / scale
+    return (written * folded).sum(-1) / final_scale(cache, model)
     ### END SOLUTION
 
 
@@ -239,9 +234,8 @@ attribute_heads = lesson_13.check_attribute_heads(attribute_heads)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# In this order: the final stream at the last position and its scale, [batch]; the direction times the norm's
-# weight; all `z` at the last position, stacked over layers; what each head writes; the dot product, and the
-# division.
+# In this order: the direction times the norm's weight; all `z` at the last position, stacked over layers; what
+# each head writes; the dot product, and the division.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -270,10 +264,10 @@ def attributions(which: str, directions: Callable) -> torch.Tensor:
 
 def attribute_rest(batch: ioi.Prompts, run: tuple) -> torch.Tensor:
     """The same for the embedding and the MLPs together, [batch]."""
-    cache, final = run[1], run[1]["resid_post", cfg.n_layers - 1][:, -1]
+    cache = run[1]
     rest = cache["hook_embed"] + sum(cache["mlp_out", layer] for layer in range(cfg.n_layers))
-    scale = (final.pow(2).mean(-1) + cfg.eps).sqrt()
-    return (rest[:, -1] * model.ln_final.weight * to_difference(batch)).sum(-1) / scale
+    along = (rest[:, -1] * model.ln_final.weight * to_difference(batch)).sum(-1)
+    return along / final_scale(cache, model)
 
 
 by_head = {"choose": attributions("choose", to_difference)}
@@ -460,9 +454,8 @@ assert set(FIVE) == {(23, 3), (29, 1), (23, 0), (29, 0), (24, 4)}
 # %% [markdown]
 # ## 4. Take a head away
 #
-# Attribution says what a head *wrote*. What happens *without* it is another question, and an ablation answers
-# it. Mean ablation, as in lesson 1.1, but at END only: the head's `z` there becomes its mean over the prompts,
-# "some name or other". The hook is given.
+# Attribution says what a head *wrote*. What happens *without* it is another question. Here the mean ablation of
+# lesson 1.1 answers it, at END only: the head's `z` there becomes its mean over the prompts. The hook is given.
 
 # %%
 without = {}  # (layer, head) -> the runs of report without it
@@ -476,18 +469,18 @@ def change_without(head: tuple[int, int]) -> Float[Tensor, " batch"]:
 
 
 # %% [markdown]
-# ### Exercise 3 · more than any head? (8 minutes, medium)
+# ### Exercise 3 · more than any head? (7 minutes, medium)
 #
-# An audit. "Without head X the difference changes by so much." How much of that would the ablation of *any*
-# head do? You build the control. Heads that may matter themselves are called suspects. X is a head of layer 23,
-# and these four imagined results should read as follows:
+# An audit. "Without head X the difference changes by so much." How much of that would *any* head do? You build
+# the control. X is a head of layer 23, *suspects* are heads that may matter themselves, and these four imagined
+# results should read as follows:
 #
 # | result | what the ablations do | X, beyond its control |
 # |---|---|---|
-# | (a) | X and every other head of layer 23 cost 1; every head of other layers costs 0 | 0 |
+# | (a) | every head of layer 23 costs 1, X too; heads of other layers cost 0 | 0 |
 # | (b) | as (a), but L23H1, a suspect, costs 5 | 0 |
-# | (c) | X costs 1; in layer 23 one head that is no suspect costs 4, the three others nothing | 0 |
-# | (d) | every head of layer 23 moves half of the prompts by +3, the same half each time, and the others by -3; X takes another 0.5 off each | -0.5, and no doubt about it |
+# | (c) | X costs 1; of the four others that are no suspects one costs 4, three nothing | 0 |
+# | (d) | every head of layer 23 moves the same half of the prompts by +3 and the others by -3; X takes another 0.5 off each | -0.5, without any doubt |
 
 
 # %% tags=["exercise:utils.circuits.attribution.beyond_controls"]
@@ -525,8 +518,8 @@ beyond_controls = lesson_13.check_beyond_controls(beyond_controls)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# (a) asks for controls of the head's own layer, (b) leaves out suspects, and (c) says that no single head will
-# do. (d) is about the interval: of which numbers, one for each prompt, is it?
+# (a) asks for the head's own layer, (b) leaves out suspects, (c) wants more than one head. (d) is about the
+# interval: of which numbers, one a prompt, is it?
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -598,19 +591,18 @@ assert beyond[(23, 0), size_without][0] > size_without((23, 0)).mean() / 2
 # %% [markdown]
 # ## 5. Who reacted?
 #
-# The difference is `x · (w * d) / scale`. An ablation changes it in two ways: components write something else into
-# `x`, and `x` gets another length, so another scale divides all of it. The two happen together, so a convention
-# is needed. First all components change while the *old* scale stays, as in section 2, so that these steps
-# compare with attributions. Then the scale changes, for the whole stream.
+# The difference is `x · (w * d) / scale`. An ablation changes it twice: components write something else into `x`, and
+# another scale divides all of it. A convention separates the two. First all components change on the *old* scale,
+# that of section 2, so that the steps compare with attributions. Then the scale changes, for the whole stream.
 #
-# ### Exercise 4 · where the effect comes from (11 minutes, hard)
+# ### Exercise 4 · where the effect comes from (9 minutes, hard)
 #
-# Split the change in four steps, which sum to it *exactly*, for every prompt:
+# Split the change in four steps, which sum to it *exactly* for every prompt:
 #
 # - **direct**: the ablated heads write something else. Take their layer's attention as a whole: its other heads
 #   read a stream that has not changed yet.
-# - **later attention** and **later MLPs**: components that *read* what has changed write something else.
-#   Which is the first that can?
+# - **later attention** and **later MLPs**: what *reads* a changed stream writes something else. Which is the first
+#   that can?
 # - **norm**: what the new scale does.
 #
 # Attribution predicts the first step alone, which is about minus the attribution.
@@ -635,8 +627,7 @@ def waterfall(
     """
     ### BEGIN SOLUTION
     n_layers, folded = model.cfg.n_layers, direction * model.ln_final.weight
-    last = [run["resid_post", n_layers - 1][:, -1] for run in (before, after)]
-    old, new = [(x.pow(2).mean(-1) + model.cfg.eps).sqrt() for x in last]
+    old, new = final_scale(before, model), final_scale(after, model)
 
     def changed(name, layers):
         change = torch.zeros_like(direction)
@@ -644,7 +635,7 @@ def waterfall(
             change = change + after[name, i][:, -1] - before[name, i][:, -1]
         return (change * folded).sum(-1) / old
 
-    whole = (last[1] * folded).sum(-1)
+    whole = (after["resid_post", n_layers - 1][:, -1] * folded).sum(-1)
     return {
         "direct": changed("attn_out", [layer]),
         "later attention": changed("attn_out", range(layer + 1, n_layers)),
@@ -660,9 +651,9 @@ waterfall = lesson_13.check_waterfall(waterfall)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Write one inner function for a list of layers and a name, `"attn_out"` or `"mlp_out"`: the sum of `after -
-# before` at the last position, its dot product with `direction * w`, divided by the old scale. Call it three
-# times. The norm's step is what the change of scale does to the stream of the run *after*.
+# Write an inner function of a name, `"attn_out"` or `"mlp_out"`, and a list of layers: the sum of `after - before`,
+# its dot product with `direction * w`, over the old scale. The norm's step is what the change of scale does to the
+# stream of the run *after*.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -699,7 +690,7 @@ def reactions(which: str, layer: int, after: list[tuple], directions=to_differen
     """How each later head's attribution changed, on the old scale, [layer, head, batch]."""
 
     def change(batch, was, now):
-        old, new = (x[1]["resid_post", cfg.n_layers - 1][:, -1].norm(dim=-1) for x in (was, now))
+        old, new = (final_scale(run[1], model) for run in (was, now))
         along = [attribute_heads(run[1], model, directions(batch)) for run in (was, now)]
         return along[1] * new / old - along[0]  # back from the new scale to the old one
 
@@ -740,10 +731,9 @@ claim("L23H0, norm", steps[23, 0]["norm"].mean(), text=0.17, within=0.025)
 # ### Investigation · find it in five ablations (8 minutes, medium)
 #
 # Some head writes nothing to the difference: its attribution is below `0.05` in size. Yet without it, at END, the
-# difference falls more than without any other such head. Find it. You have **five ablations**, with
-# `without_head((layer, head))`. What you read costs nothing: `heads`, the attributions, and the caches in
-# `usual["choose"]`, with all that heads did as usual. The diagram at the top says where such a head could be, and
-# how to recognise it. Answer as `(layer, head)`.
+# difference falls more than without any other such head. Find it with **five ablations**,
+# `without_head((layer, head))`. Reading costs nothing: `heads` has the attributions, `usual["choose"]` the caches.
+# The diagram says where such a head could be, and how to recognise it. Answer as `(layer, head)`.
 
 # %%
 spent = []
@@ -856,15 +846,13 @@ plots.table(
 )
 
 # %% [markdown]
-# L20H0 looks at S2 and writes nothing towards a name. Without it the difference falls by **1.1** on *report*;
-# of the heads in the plot, 19 of 20 change it by less than a third of that.
+# L20H0 looks at S2 and writes nothing towards a name. Without it the difference falls by **1.1** on *report*; of
+# the heads in the plot, 19 of 20 change it by less than a third of that.
 #
-# Is it the paper's **S-inhibition** head? In part. *Alike:* it looks from END at S2. Without it the movers of layer
-# 23 look less at IO and more at S1, and they write less to the difference. *Not alike:* their attention to S2
-# hardly changes, and the paper's heads keep the movers off both. L23H3 even looks more at S2 without it. L24H4
-# turns away from IO, and gives back about as much as one mover loses. And about a quarter of the fall comes
-# through later MLPs. So we call it *like* an S-inhibition head. Attribution could not show it, for it acts through
-# others.
+# Is it the paper's **S-inhibition** head? *Alike:* without it the movers of layer 23 look less at IO and more at S1,
+# and write less to the difference. *Not alike:* their attention to S2 hardly changes, and the paper's heads keep
+# movers off both. L24H4 turns away from IO, and gives back about as much as one mover loses. About a quarter of the fall comes
+# through later MLPs. So we call it *like* an S-inhibition head.
 
 # %% tags=["numbers"]
 claim("without L20H0, report", silent.mean(), text=-1.1, within=0.16)
@@ -917,10 +905,9 @@ plots.table(
 # All three findings hold on other words. L23H3 lowers S, and the difference falls without it. Without L23H0 the
 # mean hardly changes. Without L20H0 it falls, though L20H0 has no attribution.
 #
-# So what does an attribution of `0.5` mean? That the head wrote `0.5` directly to the output, and no more. A head
-# can have a high attribution and not be needed for the mean, and it can have none and be needed. To find which
-# heads matter, intervene. (TransformerLens has direct logit attribution as
-# `tools.analysis.direct_logit_attribution`, for models whose norm weights are folded.)
+# So an attribution of `0.5` means that the head wrote `0.5` directly to the output, and no more. A head can have a
+# high one and not be needed for the mean, and it can have none and be needed. To find which heads matter,
+# intervene. (TransformerLens has `tools.analysis.direct_logit_attribution`, for models with folded norms.)
 
 # %% tags=["numbers"]
 for what in ("L23H3 raises S by", "without L23H3", f"without {silent_name}"):
@@ -1036,7 +1023,7 @@ plots.table(
 )
 
 # %% [markdown]
-# With MLP 0 the story is in the weights. L23H3 lowers the name it reads most of all, for every one of the 30
+# With MLP 0 the weights agree with section 3. L23H3 lowers the name it reads most of all, for every one of the 30
 # names, and so does L24H4. L23H0, L23H1 and L23H2 raise it for every one. By chance it would be one name in
 # thirty. With the bare embedding nothing of this can be seen in layer 23: L23H0 would seem to copy *no* name. A
 # score from weights is only as good as the guess of what the head reads.
@@ -1106,8 +1093,8 @@ plots.table(
 
 # %% [markdown]
 # The name at S2 goes down by **1.9**, though it came only once, and S no more than IO. So the head goes by the
-# place. That the name came twice makes it *look* there more; for what it looks, it does not lower the name more.
-# "S-suppressor" was a name for what we saw on one kind of prompt, and on this kind it is misleading.
+# place. Where the name came twice it *looks* there more; relative to its attention it lowers the name less, not
+# more. "S-suppressor" described one kind of prompt, and misleads on this one.
 
 # %% tags=["numbers"]
 claim("L23H3 on the third name", lowered["third name"].mean(), text=-1.9, within=0.28)
@@ -1188,7 +1175,8 @@ plots.table(
 )
 
 # %% [markdown]
-# The report is right about the mean, and wrong about the model. A single prompt changes by about one logit, up or down. And both names fall: IO loses **3.1** logits against the other names, nearly all that the movers
+# The report is right about the mean alone. A single prompt changes by about one logit, up or down. And both names
+# fall: IO loses **3.1** logits against the other names, nearly all that the movers
 # wrote. It is the first choice in **0.78** of the prompts before, and in **0.30** after.
 #
 # What is repaired is the *difference*, by about one logit in the paired comparison. Mostly L24H4 lowers IO less now,
@@ -1207,78 +1195,6 @@ assert (
 assert reacts["IO"].mean(-1).flatten().topk(3).values[2] < 0.4, (
     "no backup: what lowered IO lowers it less"
 )
-
-# %% [markdown]
-# ## Going deeper: zero or mean? (3 minutes)
-#
-# Mean ablation keeps what a head gives on every prompt. Zero ablation takes that away too, and later layers
-# then read a stream that no prompt makes. For which heads does the choice matter?
-
-
-# %%
-def zeroed(which: str, head: tuple[int, int]) -> torch.Tensor:
-    """Change of the difference when a head gives nothing at END."""
-    layer, number = head
-
-    def silence(z, hook):
-        z = z.clone()
-        z[:, -1, number] = 0
-        return z
-
-    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", silence)]):
-        return logit_diffs(which, at_end(which)) - diff[which]
-
-
-zero = {head: zeroed("report", head) for head in changes["report"]}
-plots.table(
-    [(head_name(head), show(changes["report"][head]), show(found)) for head, found in zero.items()],
-    columns=["change of the difference, report", "mean-ablated", "zero-ablated"],
-)
-
-# %% [markdown]
-# For L23H3 and L23H0 little changes. L20H0 without its mean costs half as much again: part of its effect is the
-# same on all prompts, and no matter of who gave. Say which ablation a number comes from.
-
-# %% tags=["numbers"]
-assert 1.3 < zero[20, 0].mean() / changes["report"][20, 0].mean() < 2
-assert (zero[23, 3] - changes["report"][23, 3]).mean().abs() < 0.4
-assert (zero[23, 0] - changes["report"][23, 0]).mean().abs() < 0.2
-
-# %% [markdown]
-# ## Going deeper: the lens on the difference (4 minutes)
-#
-# The logit lens of lesson 00 stops after each block and reads the stream there on its *own* scale. Beside it,
-# the same sum on the final scale, as in section 2.
-
-
-# %%
-def lens(batch: ioi.Prompts, run: tuple) -> torch.Tensor:
-    """The difference after each block, [scale, layer, batch], on its own and on the final scale."""
-    streams = torch.stack([run[1]["resid_post", layer][:, -1] for layer in range(cfg.n_layers)])
-    scale = (streams.pow(2).mean(-1) + cfg.eps).sqrt()
-    along = (streams * model.ln_final.weight * to_difference(batch)).sum(-1)
-    return torch.stack([along / scale, along / scale[-1]])
-
-
-own, final = over("report", lens, usual["report"]).mean(-1)
-fig = plots.lines(
-    {"each layer's own scale (logit lens)": own[15:], "the final scale": final[15:]},
-    at=range(15, cfg.n_layers),
-    title="When does the model know?",
-    x="after block",
-    y="logit difference",
-).update_layout(showlegend=False)
-fig.add_annotation(x=24.2, y=6.5, text="own scale (logit lens)", showarrow=False, xanchor="left")
-fig.add_annotation(x=25, y=1.6, text="final scale", showarrow=False)
-
-# %% [markdown]
-# Both rise in layer 23. But the lens reads **8.7** there and less than half of that at the end, as if the model
-# became unsure. On one scale that fall is gone: the stream grew longer, and the lens divides by its length. A
-# lens says what the model would answer if it stopped here, and not how much each layer adds.
-
-# %% tags=["numbers"]
-claim("lens after block 23", own[23], text=8.7, within=1)
-assert own[-1] < own[23] / 2 and final[-1] > 0.9 * final[23] and own[22].abs() < 1
 
 # %% [markdown]
 # ## What you found

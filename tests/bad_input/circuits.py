@@ -439,6 +439,11 @@ ROWS = [
         lambda: heads_along(torch.ones(1, 32)),
         "give one for each prompt",
     ),
+    (
+        "final_scale of a run that kept no stream",
+        lambda: attribution.final_scale({"blocks.0.attn.hook_z": Z}, grouped()),
+        "lacks 'blocks.1.hook_resid_post'",
+    ),
     ("attribute_heads along a vector", lambda: heads_along(torch.ones(32)), "give 2 axes"),
     (
         "attribute_heads of a cache of z alone",

@@ -54,6 +54,7 @@ def test_attributions_of_all_components_sum_to_the_logit_difference(model, token
     assert heads.shape == (3, 4, 5)
     parts = residual_parts(cache, model.cfg.n_layers)[:, :, -1]
     scale = (parts.sum(0).pow(2).mean(-1) + model.cfg.eps).sqrt()
+    torch.testing.assert_close(attribution.final_scale(cache, model), scale)
     shares = (parts * direction(model) * model.ln_final.weight).sum(-1) / scale
     whole = heads.sum((0, 1)) + shares[0] + shares[2::2].sum(0)
     torch.testing.assert_close(whole, difference(logits), atol=1e-4, rtol=1e-4)

@@ -35,9 +35,18 @@ from utils.heads import Head, ablated, by_layer
 from utils.stats import bootstrap
 
 
+def _final_stream(model) -> str:
+    return f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+
+
+def _with_final_stream(cache, given: Mapping) -> str | None:
+    name = _final_stream(given["model"])
+    return None if name in set(cache.keys()) else f"lacks {name!r}: keep what the run wrote"
+
+
 def _fits(direction: Tensor, cache, model) -> str | None:
     """One direction for each prompt of a run: nothing broadcasts."""
-    name = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+    name = _final_stream(model)
     if name not in set(cache.keys()):
         return f"needs a cache with {name!r}: keep what the run wrote"
     wanted = tuple(cache[name][:, -1].shape)
@@ -93,6 +102,17 @@ def _layers_of_model(value: Sequence[int], given: Mapping) -> str | None:
     return f"holds {odd[0]}: this model has layers 0 to {top}" if odd else None
 
 
+@guarded(cache=_with_final_stream)
+def final_scale(cache, model) -> Float[Tensor, " batch"]:
+    """What the final norm, an RMSNorm, divides the stream by at the last position.
+
+    Args:
+        cache: of a run, with "resid_post" of the last layer.
+    """
+    final = cache["resid_post", model.cfg.n_layers - 1][:, -1]
+    return (final.pow(2).mean(-1) + model.cfg.eps).sqrt()
+
+
 @guarded(direction=(axes(2), _of_one_run))
 def attribute_heads(
     cache, model, direction: Float[Tensor, "batch d_model"]
@@ -102,18 +122,15 @@ def attribute_heads(
     In logits: on the scale by which the final norm divides the whole stream there.
 
     Args:
-        cache: of a run, with `cache["z", layer]` and `cache["resid_post", layer]` for every layer.
+        cache: of a run, with `cache["z", layer]` for every layer, and what `final_scale` needs.
         model: what was run. It has `W_O`, [layer, head, d_head, d_model], and `ln_final.weight`.
         direction: for each prompt, as the unembedding reads it (the final norm's weight is not in
             it): a difference of two columns of `W_U`, for example.
     """
-    layers = range(model.cfg.n_layers)
-    final = cache["resid_post", layers[-1]][:, -1]
-    scale = (final.pow(2).mean(-1) + model.cfg.eps).sqrt()
     folded = direction * model.ln_final.weight
-    z = torch.stack([cache["z", layer][:, -1] for layer in layers])
+    z = torch.stack([cache["z", layer][:, -1] for layer in range(model.cfg.n_layers)])
     written = torch.einsum("lbhe,lhed->lhbd", z, model.W_O)
-    return (written * folded).sum(-1) / scale
+    return (written * folded).sum(-1) / final_scale(cache, model)
 
 
 @guarded(io=index_of("W_U", 1), s=(as_long_as("io"), index_of("W_U", 1)), names=_names_left)
@@ -181,8 +198,7 @@ def waterfall(
         layer: of the ablated heads; it may be the last.
     """
     n_layers, folded = model.cfg.n_layers, direction * model.ln_final.weight
-    last = [run["resid_post", n_layers - 1][:, -1] for run in (before, after)]
-    old, new = [(x.pow(2).mean(-1) + model.cfg.eps).sqrt() for x in last]
+    old, new = final_scale(before, model), final_scale(after, model)
 
     def changed(name, layers):
         change = torch.zeros_like(direction)
@@ -190,7 +206,7 @@ def waterfall(
             change = change + after[name, i][:, -1] - before[name, i][:, -1]
         return (change * folded).sum(-1) / old
 
-    whole = (last[1] * folded).sum(-1)
+    whole = (after["resid_post", n_layers - 1][:, -1] * folded).sum(-1)
     return {
         "direct": changed("attn_out", [layer]),
         "later attention": changed("attn_out", range(layer + 1, n_layers)),
