@@ -442,7 +442,7 @@ ROWS = [
     (
         "final_scale of a run that kept no stream",
         lambda: attribution.final_scale({"blocks.0.attn.hook_z": Z}, grouped()),
-        "lacks 'blocks.1.hook_resid_post'",
+        "lacks 'blocks.2.hook_resid_post'",
     ),
     ("attribute_heads along a vector", lambda: heads_along(torch.ones(32)), "give 2 axes"),
     (
@@ -464,7 +464,7 @@ ROWS = [
     ),
     ("beyond_controls of a head too high", lambda: beyond((1, 3)), "heads 0 to 2"),
     ("beyond_controls of a layer alone", lambda: beyond((1,)), "see its help"),
-    ("beyond_controls without a head", lambda: beyond(n_heads=0), "at least 1"),
+    ("beyond_controls without a head", lambda: beyond(n_heads=0), "whole number from 1"),
     (
         "beyond_controls when all are suspects",
         lambda: beyond(suspects=[(1, 0), (1, 1)]),
