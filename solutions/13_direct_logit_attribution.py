@@ -480,7 +480,7 @@ def change_without(head: tuple[int, int]) -> Float[Tensor, " batch"]:
 # | (a) | every head of layer 23 costs 1, X too; heads of other layers cost 0 | 0 |
 # | (b) | as (a), but L23H1, a suspect, costs 5 | 0 |
 # | (c) | X costs 1; of the four others that are no suspects one costs 4, three nothing | 0 |
-# | (d) | every head of layer 23 moves the same half of the prompts by +3 and the others by -3; X takes another 0.5 off each | -0.5, without any doubt |
+# | (d) | every head of layer 23 moves the same half of the prompts by +3 and the others by -3; X takes another 1 off each | -1, without any doubt |
 
 
 # %% tags=["exercise:utils.circuits.attribution.beyond_controls"]
