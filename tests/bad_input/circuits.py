@@ -176,7 +176,6 @@ def drawn(*edge):
 
 
 X = torch.ones(2, 4)
-SCALE = torch.ones(2)
 Z = torch.ones(2, 5, 3, 4)
 LOGITS = torch.ones(2, 7, 9)
 IDS = torch.ones(2, 7, dtype=torch.long)
