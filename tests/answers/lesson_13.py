@@ -3,6 +3,7 @@
 import torch
 
 from utils.circuits import attribution
+from utils.stats import bootstrap
 
 
 def _scale(x, eps=1e-5):
@@ -124,84 +125,60 @@ def _undivided(W_U, io, s, names):
     return W_U[:, io].T - total, W_U[:, s].T - total
 
 
-def _ablate(put, *, metric_of=lambda before, after: after - before, name="hook_z", returns=True):
-    """`ablate_at_end` with the hook `put(z, number)`, which changes z in place."""
+def _beyond(
+    *,
+    controls=lambda head, suspects, n: [
+        (head[0], i) for i in range(n) if (head[0], i) != head and (head[0], i) not in suspects
+    ],
+    take=lambda own, each: own - each.mean(0),
+    end=lambda beyond: (beyond.mean().item(), *bootstrap(beyond)),
+):
+    """`beyond_controls` with one thing changed."""
 
-    def ablate_at_end(model, tokens, head, metric):
-        layer, number = head
+    def beyond_controls(change_without, head, suspects, n_heads):
+        each = [change_without(other) for other in controls(head, suspects, n_heads)]
+        return end(take(change_without(head), torch.stack(each)))
 
-        def hook(z, hook):
-            z = z.clone()
-            put(z, number)
-            return z if returns else None
-
-        before = metric(model(tokens))
-        hooks = [(f"blocks.{layer}.attn.{name}", hook)]
-        return metric_of(before, metric(model.run_with_hooks(tokens, fwd_hooks=hooks)))
-
-    return ablate_at_end
-
-
-def _mean(z, h):
-    z[:, -1, h] = z[:, -1, h].mean(0)
+    return beyond_controls
 
 
-def _setter(where, value):
-    def put(z, h):
-        z[where(h)] = value(z, h)
-
-    return put
-
-
-def _at_end(h):
-    return (slice(None), -1, h)
+def _free(head, suspects, n):
+    return [
+        (head[0], i) for i in set(range(n)) - {head[1]} - {h for at, h in suspects if at == head[0]}
+    ]
 
 
-def _leaves_hooks(model, tokens, head, metric):
-    def hook(z, hook):
-        z = z.clone()
-        _mean(z, head[1])
-        return z
-
-    before = metric(model(tokens))
-    model.add_hook(f"blocks.{head[0]}.attn.hook_z", hook)
-    return metric(model(tokens)) - before
+def _apart(change_without, head, suspects, n_heads):
+    each = torch.stack([change_without(other) for other in _free(head, suspects, n_heads)]).mean(0)
+    own = change_without(head)
+    a, b = bootstrap(own), bootstrap(each)
+    return (own.mean() - each.mean()).item(), a.low - b.high, a.high - b.low
 
 
-def _with_context(model, tokens, head, metric):
-    def hook(z, hook):
-        new = z.clone()
-        new[:, -1, head[1], :] = torch.einsum("be->e", z[:, -1, head[1]]) / len(z)
-        return new
-
-    with torch.no_grad():
-        with model.hooks(fwd_hooks=[(f"blocks.{head[0]}.attn.hook_z", hook)]):
-            after = metric(model(tokens))
-        return after - metric(model(tokens))
+def _means_first(change_without, head, suspects, n_heads):
+    """The controls' mean over prompts, a number: what prompts share is still in the interval."""
+    each = torch.stack([change_without(other) for other in _free(head, suspects, n_heads)])
+    beyond = change_without(head) - each.mean()
+    return beyond.mean().item(), *bootstrap(beyond)
 
 
-def _from_cache(model, tokens, head, metric):
-    name = f"blocks.{head[0]}.attn.hook_z"
-    with torch.no_grad():
-        logits, cache = model.run_with_cache(tokens, names_filter=name)
-    mean = cache[name][:, -1, head[1]].mean(dim=0, keepdim=True)
-
-    def hook(z, hook):
-        z[:, -1, head[1]] = mean
-        return z
-
-    with torch.no_grad():
-        return metric(model.run_with_hooks(tokens, fwd_hooks=[(name, hook)])) - metric(logits)
+def _two_errors(change_without, head, suspects, n_heads):
+    total, n = 0.0, 0
+    for number in range(n_heads):
+        if number != head[1] and (head[0], number) not in list(suspects):
+            total, n = total + change_without((head[0], number)), n + 1
+    beyond = change_without(head) - total / n
+    error = beyond.std() / len(beyond) ** 0.5
+    return beyond.mean(), beyond.mean() - 2 * error, beyond.mean() + 2 * error
 
 
-def _swapped_head(model, tokens, head, metric):
-    layer, number = head
-    head = (number % model.cfg.n_layers, layer % model.cfg.n_heads)
-    return _ablate(_mean)(model, tokens, head, metric)
-
-
-def _next_head(model, tokens, head, metric):
-    return _ablate(_mean)(model, tokens, (head[0], (head[1] + 1) % model.cfg.n_heads), metric)
+def _own_draws(change_without, head, suspects, n_heads):
+    own, random = change_without(head), torch.Generator().manual_seed(5)
+    beyond = sum(own - change_without(each) for each in _free(head, suspects, n_heads))
+    beyond = beyond / len(_free(head, suspects, n_heads))
+    drawn = torch.randint(len(own), (2000, len(own)), generator=random)
+    means = beyond[drawn].mean(1)
+    return [beyond.mean(), *means.quantile(torch.tensor([0.025, 0.975]))]
 
 
 def _fall(**change):
@@ -448,54 +425,72 @@ MISTAKES = {
         ("columns", lambda *a: [x.T for x in attribution.name_directions(*a)], "[batch, d_model]"),
         ("one of two", lambda *a: attribution.name_directions(*a)[0], "two tensors"),
     ],
-    "ablate_at_end": [
+    "beyond_controls": [
         (
-            "every position",
-            _ablate(
-                _setter(lambda h: (slice(None), slice(None), h), lambda z, h: z[:, :, h].mean(0))
-            ),
-            "Every position is ablated",
+            "suspects serve",
+            _beyond(controls=lambda head, _, n: [(head[0], i) for i in range(n) if i != head[1]]),
+            "Suspects are among",
         ),
         (
-            "lesson 1.1's mean",
-            _ablate(
-                _setter(
-                    lambda h: (slice(None), slice(None), h), lambda z, h: z[:, :, h].mean((0, 1))
+            "all heads serve",
+            _beyond(controls=lambda head, _, n: [(head[0], i) for i in range(n)]),
+            "and suspects are among",
+        ),
+        (
+            "the head serves",
+            _beyond(controls=lambda head, s, n: [*_free(head, s, n), head]),
+            "itself is among",
+        ),
+        ("one head", _beyond(controls=lambda *a: _free(*a)[:1]), "A single head"),
+        ("the last head", _beyond(controls=lambda *a: _free(*a)[-1:]), "A single head"),
+        (
+            "another layer",
+            _beyond(controls=lambda head, _, n: [(head[0] - 1, i) for i in range(n)]),
+            "another layer",
+        ),
+        (
+            "the number in other layers",
+            _beyond(controls=lambda head, *_: [(head[0] - 1, head[1])]),
+            "another layer",
+        ),
+        (
+            "swapped",
+            _beyond(controls=lambda head, _, n: [(i, head[0]) for i in range(99)]),
+            "does not exist",
+        ),
+        ("sum", _beyond(take=lambda own, each: own - each.sum(0)), "*sum*"),
+        ("median", _beyond(take=lambda own, each: own - each.median(0).values), "median"),
+        ("no control", _beyond(take=lambda own, each: own), "no control"),
+        ("control alone", _beyond(take=lambda own, each: each.mean(0)), "without the controls"),
+        ("sign", _beyond(take=lambda own, each: each.mean(0) - own), "The sign"),
+        ("sizes", _beyond(take=lambda own, each: own.abs() - each.abs().mean(0)), "signs"),
+        ("size", _beyond(take=lambda own, each: (own - each.mean(0)).abs()), "keep its sign"),
+        ("two intervals", _apart, "different prompts"),
+        ("means first", _means_first, "change alone"),
+        (
+            "spread of the prompts",
+            _beyond(end=lambda b: (b.mean().item(), *b.quantile(torch.tensor([0.025, 0.975])))),
+            "95% of the *prompts*",
+        ),
+        (
+            "one standard error",
+            _beyond(
+                end=lambda b: [(b.mean() + k * b.std() / len(b) ** 0.5).item() for k in (0, -1, 1)]
+            ),
+            "*one* standard error",
+        ),
+        (
+            "distances",
+            _beyond(
+                end=lambda b: (
+                    b.mean().item(),
+                    *(b.mean().item() - each for each in bootstrap(b)),
                 )
             ),
-            "prompts *and* positions",
+            "interval",
         ),
-        (
-            "mean over positions",
-            _ablate(_setter(_at_end, lambda z, h: z[:, :, h].mean((0, 1)))),
-            "over all positions too",
-        ),
-        (
-            "each prompt's mean",
-            _ablate(_setter(_at_end, lambda z, h: z[:, :, h].mean(1))),
-            "each prompt's positions",
-        ),
-        ("zero", _ablate(_setter(_at_end, lambda z, h: 0.0)), "zero ablation"),
-        (
-            "first position",
-            _ablate(_setter(lambda h: (slice(None), 0, h), lambda z, h: z[:, 0, h].mean(0))),
-            "*first* position",
-        ),
-        (
-            "all heads",
-            _ablate(_setter(lambda h: (slice(None), -1), lambda z, h: z[:, -1].mean(0))),
-            "*All* heads",
-        ),
-        ("one number", _ablate(_setter(_at_end, lambda z, h: z[:, -1, h].mean())), "one number"),
-        ("hook returns nothing", _ablate(_mean, returns=False), "*return* the new z"),
-        ("sign", _ablate(_mean, metric_of=lambda b, a: b - a), "after minus before"),
-        ("after alone", _ablate(_mean, metric_of=lambda b, a: a), "take off the metric"),
-        ("mean change", _ablate(_mean, metric_of=lambda b, a: (a - b).mean()), "single number"),
-        ("size", _ablate(_mean, metric_of=lambda b, a: (a - b).abs()), "sign is lost"),
-        ("swapped head", _swapped_head, "(layer, number in the layer)"),
-        ("next head", _next_head, "Another head"),
-        ("hook stays", _leaves_hooks, "changes its input `model`"),
-        ("first prompt", _ablate(_setter(_at_end, lambda z, h: z[0, -1, h])), "*first* prompt"),
+        ("prompts kept", _beyond(end=lambda b: (b, *bootstrap(b))), "three single numbers"),
+        ("interval alone", _beyond(end=bootstrap), "three numbers"),
     ],
     "waterfall": [
         ("no weight", _fall(fold=lambda d, w: d), "weight is missing"),
@@ -574,10 +569,10 @@ RIGHT = {
         ("sums", _by_sums),
         ("masks", _by_masks),
     ],
-    "ablate_at_end": [
-        ("clone and set", _ablate(_mean)),
-        ("model.hooks", _with_context),
-        ("the mean from a cache", _from_cache),
+    "beyond_controls": [
+        ("a list of differences", _beyond()),
+        ("two standard errors", _two_errors),
+        ("own draws", _own_draws),
     ],
     "waterfall": [("loops", _fall()), ("the norm as the rest", _stacked), ("einsum", _einsums)],
     "ov_on_names": [

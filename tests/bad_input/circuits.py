@@ -78,8 +78,8 @@ def named(io=(1, 2), s=(2, 3), names=(1, 2, 3, 4)):
     return attribution.name_directions(torch.ones(6, 9), io, s, names)
 
 
-def ablate(tokens=TOKENS, head=(1, 2)):
-    return attribution.ablate_at_end(grouped(), tokens, head, metric)
+def beyond(head=(1, 2), suspects=(), n_heads=3, batch=4):
+    return attribution.beyond_controls(lambda _: torch.ones(batch), head, suspects, n_heads)
 
 
 def ov(head=(1, 2), n=3, names=(1, 2, 3)):
@@ -176,7 +176,6 @@ def drawn(*edge):
 
 
 X = torch.ones(2, 4)
-SCALE = torch.ones(2)
 Z = torch.ones(2, 5, 3, 4)
 LOGITS = torch.ones(2, 7, 9)
 IDS = torch.ones(2, 7, dtype=torch.long)
@@ -407,6 +406,11 @@ ROWS = [
         lambda: heads_along(torch.ones(1, 32)),
         "give one for each prompt",
     ),
+    (
+        "final_scale of a run that kept no stream",
+        lambda: attribution.final_scale({"blocks.0.attn.hook_z": Z}, grouped()),
+        "lacks 'blocks.2.hook_resid_post'",
+    ),
     ("attribute_heads along a vector", lambda: heads_along(torch.ones(32)), "give 2 axes"),
     (
         "attribute_heads of a cache of z alone",
@@ -425,29 +429,17 @@ ROWS = [
         lambda: named(io=(1,), s=(2,), names=(1, 2)),
         "three at least",
     ),
-    ("ablate_at_end of a single prompt", lambda: ablate(TOKENS[:1]), "is one prompt"),
-    ("ablate_at_end of a head too high", lambda: ablate(head=(1, 4)), "no L1H4"),
-    ("ablate_at_end of a layer alone", lambda: ablate(head=(1,)), "pairs of layer and number"),
+    ("beyond_controls of a head too high", lambda: beyond((1, 3)), "heads 0 to 2"),
+    ("beyond_controls of a layer alone", lambda: beyond((1,)), "see its help"),
+    ("beyond_controls without a head", lambda: beyond(n_heads=0), "whole number from 1"),
+    (
+        "beyond_controls when all are suspects",
+        lambda: beyond(suspects=[(1, 0), (1, 1)]),
+        "no other head of layer 1",
+    ),
     ("ov_on_names of a head too high", lambda: ov((3, 0)), "no L3H0"),
     ("ov_on_names of fewer names", lambda: ov(n=2), "give [3, 32]"),
     ("ov_on_names of no names", lambda: ov(n=0, names=()), "is empty"),
-    (
-        "logit_diff_direction of a token too high",
-        lambda: attribution.logit_diff_direction(X.T, SCALE.repeat(2), IDS[0, :2], IDS[0, :2] + 1),
-        "from 0 to 1",
-    ),
-    (
-        "logit_diff_direction with one weight",
-        lambda: attribution.logit_diff_direction(X.T, SCALE[:1], IDS[0, :2], IDS[0, :2]),
-        "has 1 entries, and `W_U` 4",
-    ),
-    ("norm_scale below the root of 0", lambda: attribution.norm_scale(X, -2.0), "at least 0"),
-    ("norm_scale of whole numbers", lambda: attribution.norm_scale(IDS, 1e-5), "give floats"),
-    (
-        "head_attributions of fewer layers",
-        lambda: attribution.head_attributions(Z, torch.ones(1, 3, 4, 6), torch.ones(5, 6), SCALE),
-        "and `z` 2",
-    ),
     (
         "keep_before_last in training mode",
         lambda: in_training(kept, grouped),
@@ -694,6 +686,11 @@ ROWS = [
     ("circuit_graph of an unknown head", lambda: drawn("L0H0", "L2H0.q"), "is no edge"),
     ("circuit_graph of an MLP", lambda: drawn("MLP0", "logits"), "is no edge"),
     ("circuit_graph of an unknown letter", lambda: drawn("L0H0", "L1H0.z"), "is no edge"),
+    (
+        "waterfalls of one prompt",
+        lambda: figures.waterfalls({"a": {"direct": torch.ones(1)}}, title="t", y="y"),
+        "two prompts at least",
+    ),
     ("waterfalls of nothing", lambda: figures.waterfalls({}, title="t", y="y"), "is empty"),
     (
         "waterfalls of no steps",
@@ -702,7 +699,7 @@ ROWS = [
     ),
     (
         "waterfalls with the total as a step",
-        lambda: figures.waterfalls({"a": {"measured": 1.0}}, title="t", y="y"),
+        lambda: figures.waterfalls({"a": {"measured": torch.ones(2)}}, title="t", y="y"),
         "none of them called 'measured'",
     ),
     (

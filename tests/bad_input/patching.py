@@ -232,11 +232,6 @@ ROWS = [
         ]
     ),
     (
-        "logit_diff_direction of one wrong answer",
-        lambda: attribution.logit_diff_direction(X[0].T, X[0, 0], IDS[0, :2], IDS[0, :1]),
-        "`right` 2",
-    ),
-    (
         "keep_before_last of one token",
         lambda: attribution.keep_before_last(model(), TOKENS[:, :1]),
         "Prompts of one token",

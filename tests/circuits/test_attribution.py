@@ -6,6 +6,7 @@ import torch
 from tests.small_models import random_model
 from utils.circuits import attribution
 from utils.circuits.residual import residual_parts
+from utils.stats import bootstrap
 
 RIGHT, WRONG = torch.tensor([3, 7, 1, 9, 4]), torch.tensor([5, 2, 8, 0, 6])
 
@@ -52,15 +53,11 @@ def test_attributions_of_all_components_sum_to_the_logit_difference(model, token
     heads = attribution.attribute_heads(cache, model, direction(model))
     assert heads.shape == (3, 4, 5)
     parts = residual_parts(cache, model.cfg.n_layers)[:, :, -1]
-    scale = attribution.norm_scale(parts.sum(0), model.cfg.eps)
-    weights = model.W_U.detach(), model.ln_final.weight.detach()
-    folded = attribution.logit_diff_direction(*weights, RIGHT, WRONG)
-    shares = (parts * folded).sum(-1) / scale
+    scale = (parts.sum(0).pow(2).mean(-1) + model.cfg.eps).sqrt()
+    torch.testing.assert_close(attribution.final_scale(cache, model), scale)
+    shares = (parts * direction(model) * model.ln_final.weight).sum(-1) / scale
     whole = heads.sum((0, 1)) + shares[0] + shares[2::2].sum(0)
     torch.testing.assert_close(whole, difference(logits), atol=1e-4, rtol=1e-4)
-    z = torch.stack([cache["z", i][:, -1] for i in range(3)])
-    same = attribution.head_attributions(z, model.W_O.detach(), folded, scale)
-    torch.testing.assert_close(same, heads, atol=1e-4, rtol=1e-4)
 
 
 def test_a_name_rises_against_the_names_that_are_not_in_its_prompt():
@@ -69,14 +66,6 @@ def test_a_name_rises_against_the_names_that_are_not_in_its_prompt():
     to_io, to_s = attribution.name_directions(W_U, io, s, names)
     torch.testing.assert_close(to_io - to_s, (W_U[:, io] - W_U[:, s]).T)
     torch.testing.assert_close(to_io[0], W_U[:, 1] - (W_U[:, 8] + W_U[:, 2]) / 2)
-
-
-def test_a_scale_in_half_precision_does_not_overflow():
-    resid = torch.tensor([[300.0, 400.0]])
-    for dtype in (torch.float16, torch.bfloat16, torch.float64):
-        scale = attribution.norm_scale(resid.to(dtype), 0.0)
-        assert scale.item() == pytest.approx(125000**0.5, rel=0.01)
-    assert scale.dtype is torch.float64
 
 
 @pytest.mark.parametrize("heads", [[], [(0, 2)], [(0, 2), (1, 0), (1, 3)]])
@@ -108,14 +97,18 @@ def test_one_token_has_nothing_before_it(model):
         attribution.keep_before_last(model, torch.ones(2, 1, dtype=torch.long))
 
 
-def test_an_ablation_by_hand_is_that_of_the_last_token_alone(model, tokens):
-    kept = attribution.keep_before_last(model, tokens)
-    usual = difference(plainly(model, tokens))
-    for head in [(0, 2), (2, 1)]:
-        found = attribution.ablate_at_end(model, tokens, head, difference)
-        logits, _ = attribution.run_last(model, kept, heads=[head])
-        torch.testing.assert_close(found, difference(logits) - usual, atol=1e-4, rtol=1e-4)
-        assert found.abs().max() > 0.1
+def test_a_control_is_the_mean_of_the_other_heads_that_nobody_suspects():
+    changes = torch.randn(3, 4, 30, generator=torch.Generator().manual_seed(3))
+
+    def change_without(head):
+        return changes[head]
+
+    found = attribution.beyond_controls(change_without, (1, 2), [(1, 2), (1, 0), (0, 1)], 4)
+    right = changes[1, 2] - (changes[1, 1] + changes[1, 3]) / 2
+    assert found[0] == pytest.approx(right.mean().item(), abs=1e-6)
+    assert found[1:] == pytest.approx(tuple(bootstrap(right)), abs=1e-6)
+    alike = attribution.beyond_controls(lambda head: changes[0, 0], (1, 2), [], 4)
+    assert alike == pytest.approx((0, 0, 0), abs=1e-6), "what all heads do alike is taken off"
 
 
 @torch.no_grad()

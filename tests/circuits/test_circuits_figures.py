@@ -61,9 +61,14 @@ def test_a_diagram_has_a_box_for_each_part_and_arrows_that_end_at_their_edges():
 
 
 def test_waterfalls_end_at_the_sum_of_their_steps_with_room_above_and_below():
-    panels = {"up": {"direct": 1.0, "norm": 0.5}, "down": {"direct": -2.0, "norm": 0.25}}
+    apart = torch.tensor([-0.5, 0.5, -0.5, 0.5])  # two standard errors: 0.58
+    panels = {
+        "up": {"direct": 1 + apart, "norm": torch.full((4,), 0.5)},
+        "down": {"direct": torch.full((4,), -2.0), "norm": 0.25 + apart},
+    }
     fig = figures.waterfalls(panels, title="Who changed it?", y="logits")
-    assert [trace.text[-1] for trace in fig.data] == ["+1.50", "-1.75"]
+    assert [trace.text[-1] for trace in fig.data] == ["+1.50<br>± 0.58", "-1.75<br>± 0.58"]
+    assert fig.data[1].text[0] == "-2.00<br>± 0.00"
     assert [trace.measure[-1] for trace in fig.data] == ["total", "total"]
     low, high = fig.layout.yaxis.range
     assert low < -2 and high > 1.5

@@ -273,117 +273,144 @@ def check_name_directions(name_directions) -> str:
     )
 
 
-@exercise("utils.circuits.attribution.ablate_at_end", keeps_gradient=False)
-def check_ablate_at_end(ablate_at_end) -> str:
-    """A small random model, whose hooks the check sets by itself."""
-    for batch, n_layers, n_heads, d_head, head in ((4, 3, 2, 3, (0, 1)), (3, 2, 3, 5, (1, 0))):
-        model, tokens = _small_model(n_layers, n_heads, d_head), _prompts(batch, 4)
-        rows = torch.arange(batch)
+@exercise("utils.circuits.attribution.beyond_controls", keeps_gradient=False, in_double=True)
+def check_beyond_controls(beyond_controls) -> str:
+    """Planted changes: what all heads do alike to a prompt, and an offset for each head."""
+    for batch, n_heads, head, suspects, in_a_set in (
+        (60, 6, (3, 2), [(3, 2), (3, 0), (2, 1), (4, 5)], False),
+        (40, 5, (1, 4), [(1, 1), (0, 4), (2, 2)], True),
+    ):
+        layer, number = head
+        random = torch.Generator().manual_seed(8)
+        alike = 20 * torch.randn(6, 1, batch, generator=random)
+        own = torch.randn(6, n_heads, batch, generator=random)
+        offset = torch.randn(6, n_heads, 1, generator=random)
+        for at in set(suspects) - {head}:  # a suspect costs much, where the others do not
+            offset[at] -= 5.0
+        changes = alike + own + offset
+        asked = []
 
-        def metric(logits, rows=rows, n_layers=n_layers):
-            return logits[rows, -1, rows] - logits[rows, -1, rows + n_layers]
+        def change_without(at, changes=changes, asked=asked, n_heads=n_heads):
+            at = tuple(int(each) for each in at)
+            if len(at) != 2 or not (0 <= at[0] < 6 and 0 <= at[1] < n_heads):
+                raise Wrong(
+                    f"`change_without` was asked for the head {at}, which does not exist: a head "
+                    "is (layer, number in the layer)."
+                )
+            asked.append(at)
+            return changes[at].clone()
 
-        @torch.no_grad()
-        def after(change, at=head, name="attn.hook_z", model=model, tokens=tokens, metric=metric):
-            """The metric with `change(z, number)` made in a copy of z."""
-
-            def hook(z, hook):
-                z = z.clone()
-                change(z, at[1])
-                return z
-
-            with model.hooks(fwd_hooks=[(f"blocks.{at[0]}.{name}", hook)]):
-                return metric(model(tokens))
-
-        def put(where, value):
-            """Puts value(z) at where(head), both of z [batch, pos, head, d_head]."""
-
-            def put_in(z, number):
-                z[where(number)] = value(z, number)
-
-            return put_in
-
-        end, everywhere = (
-            (lambda h: (slice(None), -1, h)),
-            (lambda h: (slice(None), slice(None), h)),
+        given = set(suspects) if in_a_set else list(suspects)
+        got = beyond_controls(change_without, head, given, n_heads)
+        expect(
+            isinstance(got, (tuple, list)) and len(got) == 3,
+            "Return three numbers: the mean, and the low and the high end of the interval.",
         )
-        mean = put(end, lambda z, h: z[:, -1, h].mean(0))
-        with torch.no_grad():
-            usual = metric(model(tokens))
-        right = after(mean) - usual
-        found = {
-            "Every position is ablated: only the last should be, so that earlier ones keep what "
-            "they give to later layers.": put(everywhere, lambda z, h: z[:, :, h].mean(0)),
-            "Every position gets the mean over prompts *and* positions: only the last position "
-            "should change, and its mean is over the prompts.": put(
-                everywhere, lambda z, h: z[:, :, h].mean((0, 1))
+        expect(
+            all(not isinstance(each, torch.Tensor) or each.ndim == 0 for each in got),
+            "Return three single numbers: the mean is over the prompts.",
+        )
+        mean, low, high = (float(each) for each in got)
+        others = [n for n in range(n_heads) if n != number]
+        free = [n for n in others if (layer, n) not in suspects]
+        x = changes[head]
+
+        def less(numbers, at=layer, x=x, changes=changes) -> torch.Tensor:
+            return x - changes[at, numbers].mean(0)
+
+        right = less(free)
+        mistakes = {
+            "Suspects are among the controls. In (b) L23H1 would make the head seem to do "
+            "less.": less(others),
+            "The head itself is among its controls.": less([*free, number]),
+            "The head itself and suspects are among the controls.": less(list(range(n_heads))),
+            "That is the change without the head, with no control taken off.": x,
+            "That is the change without the controls: take it off the head's own.": x - right,
+            "The sign: the head's change less that of its controls.": -right,
+            "The controls' *sum* is taken off: take their mean.": (x - changes[layer, free].sum(0)),
+            "The controls' median is taken off, prompt by prompt: take their mean.": (
+                x - changes[layer, free].median(0).values
             ),
-            "The mean runs over all positions too. What a head gives at other positions is "
-            "something else: take the mean over the prompts at the last one.": put(
-                end, lambda z, h: z[:, :, h].mean((0, 1))
+            "The sizes of the changes are compared: keep the signs.": (
+                x.abs() - changes[layer, free].mean(0).abs()
             ),
-            "The mean runs over each prompt's positions: take the mean over the *prompts*, at the "
-            "last position.": put(end, lambda z, h: z[:, :, h].mean(1)),
-            "That is zero ablation: put the mean over the prompts there.": put(
-                end, lambda z, h: torch.zeros_like(z[:, -1, h])
+            "The sizes of the changes are compared: keep their signs.": (
+                x.abs() - changes[layer, free].abs().mean(0)
             ),
-            "Every position is zero-ablated: put the mean there, at the last position only.": put(
-                everywhere, lambda z, h: torch.zeros_like(z[:, :, h])
-            ),
-            "The *first* position is ablated: the answer is predicted at the last.": put(
-                lambda h: (slice(None), 0, h), lambda z, h: z[:, 0, h].mean(0)
-            ),
-            "Off by one: the last position is -1.": put(
-                lambda h: (slice(None), -2, h), lambda z, h: z[:, -2, h].mean(0)
-            ),
-            "*All* heads of the layer are ablated: only the one that is asked for.": put(
-                lambda h: (slice(None), -1), lambda z, h: z[:, -1].mean(0)
-            ),
-            "The mean is one number for all coordinates: it is a vector, [d_head].": put(
-                end, lambda z, h: z[:, -1, h].mean()
-            ),
-            "Each prompt gets the mean of its own coordinates: the mean runs over the prompts.": (
-                put(end, lambda z, h: z[:, -1, h].mean(-1, keepdim=True))
-            ),
-            "That is the *first* prompt's z: put the mean over all of them.": put(
-                end, lambda z, h: z[0, -1, h]
-            ),
-            "That is the sum over the prompts: put their mean.": put(
-                end, lambda z, h: z[:, -1, h].sum(0)
-            ),
-            "The mean of the other heads is put there: that of the head itself is asked for.": put(
-                end, lambda z, h: z[:, -1].mean((0, 1))
-            ),
+            "That is the size of the difference: keep its sign.": right.abs(),
         }
-        mistakes = {message: after(change) - usual for message, change in found.items()}
-        whole = after(lambda out, _: out[:, -1].copy_(out[:, -1].mean(0)), name="hook_attn_out")
-        mistakes |= {
-            "Nothing has changed. Does your hook *return* the new z, and is it at "
-            "`blocks.{layer}.attn.hook_z`?": torch.zeros(batch),
-            "The sign: after minus before.": -right,
-            "That is the metric after the ablation. Its change is asked for: take off the metric "
-            "of a run without hooks.": after(mean),
-            "That is the metric of a run without hooks.": usual,
-            "The sign is lost: a head may help or hurt.": right.abs(),
-            "A single number: keep one for each prompt.": right.mean(),
-            "The whole layer's output is ablated: only the head that is asked for.": whole - usual,
-            "Another head is ablated: `head` is (layer, number in the layer).": (
-                after(mean, (head[0], (head[1] + 1) % n_heads)) - usual
-            ),
-            "Another layer is ablated: `head` is (layer, number in the layer).": (
-                after(mean, ((head[0] + 1) % n_layers, head[1])) - usual
-            ),
-            "Layer and number are mixed up: `head` is (layer, number in the layer).": (
-                after(mean, (head[1] % n_layers, head[0] % n_heads)) - usual
-            ),
-        }
+        others_of = {at: [(at, n) for n in range(n_heads)] for at in range(6) if at != layer}
+        unsuspected = [(at, n) for at in others_of for n in range(n_heads)]
+        far = [*others_of.values(), [(at, number) for at in others_of], unsuspected]
+        far += [[(at, number)] for at in others_of]
+        far += [[at for at in [*unsuspected, *((layer, n) for n in free)] if at not in suspects]]
+
+        def is_less(heads, x=x, mean=mean, changes=changes) -> bool:
+            control = torch.stack([changes[at] for at in heads]).mean()
+            return abs(mean - (x.mean() - control).item()) < 1e-4
+
+        if abs(mean - right.mean()) > 1e-4:
+            expect(
+                not any(is_less([(layer, n)]) for n in free),
+                "A single head is the control. In (c) the result would depend on which one: take "
+                "the mean of all heads that may serve.",
+            )
+            expect(
+                not any(is_less(heads) for heads in far),
+                "The controls are of another layer. In (a) the head would seem to matter: take "
+                "its own layer's.",
+            )
         match(
-            ablate_at_end(model, tokens, head, metric),
-            right,
-            what=f"The changes, [batch], of {batch} prompts without L{head[0]}H{head[1]}",
-            mistakes=mistakes,
+            torch.tensor(mean, dtype=torch.float),
+            right.mean(),
+            what=f"The mean for L{layer}H{number}",
+            mistakes={message: found.mean() for message, found in mistakes.items()},
         )
-    return "One head, one position, its mean in its place: all else ran as usual, and reacted."
+        expect(
+            low <= high,
+            "The low end of the interval is above its high end.",
+        )
+        expect(
+            low <= mean <= high,
+            "The mean lies outside its interval. Are all three of the same differences, and are "
+            "low and high the interval's ends?",
+        )
+        width = (high - low) / (2 * 1.96 * right.std().item() / batch**0.5)
+        alone = (x.std() / right.std()).item()
+        expect(
+            abs(width / batch**0.5 - 1) > 0.3,
+            "The interval holds 95% of the *prompts*. That of their mean is asked for, which gets "
+            "narrower with more prompts.",
+        )
+        expect(
+            abs(width / alone - 1) > 0.2,
+            "The interval is as wide as that of the head's change alone. Take the controls' change "
+            "off prompt by prompt, before anything is averaged over prompts.",
+        )
+        expect(
+            width < alone,
+            "The interval is too wide. It treats the head's changes and the controls' as if they "
+            "came from different prompts. What a prompt does whichever head is ablated, as in (d), "
+            "cancels in the difference, prompt by prompt.",
+        )
+        expect(
+            abs(width - 0.5) > 0.12,
+            "The interval is half as wide as it should be: it takes *one* standard error to each "
+            "side.",
+        )
+        expect(
+            0.7 < width < 1.4,
+            f"The interval is {width:.1f} times as wide as that of the mean over prompts: give "
+            "`bootstrap` one number for each prompt, the head's change less its controls'.",
+        )
+        expect(
+            {at for at in asked if at != head} == {(layer, n) for n in free},
+            "Some heads are ablated that do not serve as a control.",
+        )
+    return (
+        "What all heads of the layer do alike is taken off, suspects are no controls, and the "
+        "interval is that of the paired difference."
+    )
 
 
 @exercise("utils.circuits.attribution.waterfall", keeps_gradient=False)
@@ -525,8 +552,8 @@ def check_invisible_head(answer) -> str:
     )
     expect(
         head == (20, 0),
-        "Some head without attribution matters more. In the diagram, what acts on the name mover? "
-        "Sort the heads by their attention from END to that position, and ablate from the top.",
+        "Some head without attribution matters more. In the diagram, what acts on the name mover, "
+        "and where does it look from END? Read that in the patterns before you ablate.",
     )
     return "It writes nothing towards either name, and without it the difference falls."
 

@@ -13,7 +13,7 @@ models whose norm weights are folded.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,23 +25,28 @@ from utils.circuits.patching import Metric, check_runs, scored
 from utils.guards import (
     as_long_as,
     axes,
+    count,
     filled,
-    floating,
     guarded,
     index_of,
     layer_of,
-    number,
 )
 from utils.heads import Head, ablated, by_layer
+from utils.stats import bootstrap
 
 
-def _above_zero(value: Tensor, _: Mapping) -> str | None:
-    return None if bool((value > 0).all()) else "must be above 0 for each prompt: it divides"
+def _final_stream(model) -> str:
+    return f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+
+
+def _with_final_stream(cache, given: Mapping) -> str | None:
+    name = _final_stream(given["model"])
+    return None if name in set(cache.keys()) else f"lacks {name!r}: keep what the run wrote"
 
 
 def _fits(direction: Tensor, cache, model) -> str | None:
     """One direction for each prompt of a run: nothing broadcasts."""
-    name = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"
+    name = _final_stream(model)
     if name not in set(cache.keys()):
         return f"needs a cache with {name!r}: keep what the run wrote"
     wanted = tuple(cache[name][:, -1].shape)
@@ -78,14 +83,34 @@ def _as_wide_as_model(value: Tensor, given: Mapping) -> str | None:
     return None if tuple(value.shape) == wanted else f"is {list(value.shape)}: give {list(wanted)}"
 
 
-def _several_prompts(value: Tensor, _: Mapping) -> str | None:
-    return None if len(value) > 1 else "is one prompt, whose mean is what it gives anyway"
+def _layer_and_number(value: Head, given: Mapping) -> str | None:
+    layer, number = value
+    top = given["n_heads"] - 1
+    return None if 0 <= number <= top else f"is {value}: a layer has heads 0 to {top}"
+
+
+def _leaves_a_control(value: Collection[Head], given: Mapping) -> str | None:
+    layer, _ = given["head"]
+    taken = {given["head"], *value}
+    free = [number for number in range(given["n_heads"]) if (layer, number) not in taken]
+    return None if free else f"leaves no other head of layer {layer} as a control"
 
 
 def _layers_of_model(value: Sequence[int], given: Mapping) -> str | None:
     top = given["model"].cfg.n_layers - 1
     odd = [layer for layer in value if not 0 <= layer <= top]
     return f"holds {odd[0]}: this model has layers 0 to {top}" if odd else None
+
+
+@guarded(cache=_with_final_stream)
+def final_scale(cache, model) -> Float[Tensor, " batch"]:
+    """What the final norm, an RMSNorm, divides the stream by at the last position.
+
+    Args:
+        cache: of a run, with "resid_post" of the last layer.
+    """
+    final = cache["resid_post", model.cfg.n_layers - 1][:, -1]
+    return (final.pow(2).mean(-1) + model.cfg.eps).sqrt()
 
 
 @guarded(direction=(axes(2), _of_one_run))
@@ -97,18 +122,15 @@ def attribute_heads(
     In logits: on the scale by which the final norm divides the whole stream there.
 
     Args:
-        cache: of a run, with `cache["z", layer]` and `cache["resid_post", layer]` for every layer.
+        cache: of a run, with `cache["z", layer]` for every layer, and what `final_scale` needs.
         model: what was run. It has `W_O`, [layer, head, d_head, d_model], and `ln_final.weight`.
         direction: for each prompt, as the unembedding reads it (the final norm's weight is not in
             it): a difference of two columns of `W_U`, for example.
     """
-    layers = range(model.cfg.n_layers)
-    final = cache["resid_post", layers[-1]][:, -1]
-    scale = (final.pow(2).mean(-1) + model.cfg.eps).sqrt()
     folded = direction * model.ln_final.weight
-    z = torch.stack([cache["z", layer][:, -1] for layer in layers])
+    z = torch.stack([cache["z", layer][:, -1] for layer in range(model.cfg.n_layers)])
     written = torch.einsum("lbhe,lhed->lhbd", z, model.W_O)
-    return (written * folded).sum(-1) / scale
+    return (written * folded).sum(-1) / final_scale(cache, model)
 
 
 @guarded(io=index_of("W_U", 1), s=(as_long_as("io"), index_of("W_U", 1)), names=_names_left)
@@ -131,57 +153,52 @@ def name_directions(
     return W_U[:, io].T - reference, W_U[:, s].T - reference
 
 
-@guarded(head=_head_of_model, tokens=_several_prompts)
-def ablate_at_end(
-    model,
-    tokens: Int[Tensor, "batch pos"],
+@guarded(n_heads=count(), head=_layer_and_number, suspects=_leaves_a_control)
+def beyond_controls(
+    change_without: Callable[[tuple[int, int]], Float[Tensor, " batch"]],
     head: tuple[int, int],
-    metric: Callable[[Float[Tensor, "batch pos d_vocab"]], Float[Tensor, " batch"]],
-) -> Float[Tensor, " batch"]:
-    """Change of a metric, prompt by prompt, when one head is mean-ablated at the last position.
+    suspects: Collection[tuple[int, int]],
+    n_heads: int,
+) -> tuple[float, float, float]:
+    """How much more a metric changes without a head than without its controls: mean, low, high.
 
-    There, its `z` becomes the mean of its `z` over the prompts at that position. Earlier positions
-    and other heads of its layer keep theirs.
+    Low and high are the ends of a 95% interval over prompts, as `bootstrap` gives it.
 
     Args:
+        change_without: of (layer, number), the metric's change when that head is ablated, prompt by
+            prompt. The prompts are the same each time.
         head: layer, and number in the layer.
-        metric: takes the logits of a run and returns one number for each prompt.
+        suspects: heads, of any layer, that may matter themselves; `head` may be among them.
+        n_heads: how many heads a layer has.
     """
-    layer, number = head
-
-    def ablate(z, hook):
-        z = z.clone()
-        z[:, -1, number] = z[:, -1, number].mean(0)
-        return z
-
-    with torch.no_grad():
-        before = metric(model(tokens))
-        hooks = [(f"blocks.{layer}.attn.hook_z", ablate)]
-        after = metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
-    return after - before
+    layer = head[0]
+    others = [(layer, number) for number in range(n_heads)]
+    controls = [other for other in others if other != head and other not in suspects]
+    control = torch.stack([change_without(each) for each in controls]).mean(0)
+    beyond = change_without(head) - control
+    low, high = bootstrap(beyond)
+    return beyond.mean().item(), low, high
 
 
 @guarded(direction=(axes(2), _of_runs), layer=layer_of(end=False))
 def waterfall(
     before, after, model, direction: Float[Tensor, "batch d_model"], layer: int
 ) -> dict[str, Float[Tensor, " batch"]]:
-    """Where the effect of ablating heads of one layer comes from, in logits along a direction.
+    """What the effect of ablating heads of one layer is made of, in logits along a direction.
 
-    The keys: "direct" is what that layer's attention writes now less what it wrote before; "later
-    attention" and "later MLPs" are the same for what comes after it; all three on the scale of the
-    run before. "norm" is what the new scale does to the stream after. They sum to the whole effect.
-    Where nothing comes later there are zeros. Sources: McGrath et al., 2023 (arXiv 2307.15771);
-    Rushing and Nanda, 2024 (arXiv 2402.15390), on the norm.
+    The keys are "direct", "later attention", "later MLPs" and "norm", each with one number for each
+    prompt. They sum to the whole effect; the first three are on the scale of the run before.
+    Sources: McGrath et al., 2023 (arXiv 2307.15771); Rushing and Nanda, 2024 (arXiv 2402.15390), on
+    the norm.
 
     Args:
         before, after: caches of both runs, with "attn_out", "mlp_out" and "resid_post" of every
-            layer. Only the last position counts.
+            layer, [batch, pos, d_model]. Only the last position counts.
         direction: as for `attribute_heads`.
-        layer: of the ablated heads. Its own MLP comes later.
+        layer: of the ablated heads; it may be the last.
     """
     n_layers, folded = model.cfg.n_layers, direction * model.ln_final.weight
-    last = [run["resid_post", n_layers - 1][:, -1] for run in (before, after)]
-    old, new = [(x.pow(2).mean(-1) + model.cfg.eps).sqrt() for x in last]
+    old, new = final_scale(before, model), final_scale(after, model)
 
     def changed(name, layers):
         change = torch.zeros_like(direction)
@@ -189,7 +206,7 @@ def waterfall(
             change = change + after[name, i][:, -1] - before[name, i][:, -1]
         return (change * folded).sum(-1) / old
 
-    whole = (last[1] * folded).sum(-1)
+    whole = (after["resid_post", n_layers - 1][:, -1] * folded).sum(-1)
     return {
         "direct": changed("attn_out", [layer]),
         "later attention": changed("attn_out", range(layer + 1, n_layers)),
@@ -219,61 +236,6 @@ def ov_on_names(
     written = values @ model.W_O[layer, number]
     logits = (written * model.ln_final.weight) @ model.W_U[:, names]
     return logits - logits.mean(1, keepdim=True)
-
-
-@guarded(
-    W_U=axes(2),
-    norm_weight=(axes(1), as_long_as("W_U")),
-    right=index_of("W_U", 1),
-    wrong=(as_long_as("right"), index_of("W_U", 1)),
-)
-def logit_diff_direction(
-    W_U: Float[Tensor, "d_model d_vocab"],
-    norm_weight: Float[Tensor, " d_model"],
-    right: Int[Tensor, " batch"],
-    wrong: Int[Tensor, " batch"],
-) -> Float[Tensor, "batch d_model"]:
-    """For each prompt the direction d such that (x / scale) · d is the logit difference.
-
-    Args:
-        W_U: not folded: the norm's weight is not in it.
-        norm_weight: the final norm's weight.
-        right, wrong: token ids.
-    """
-    return norm_weight * (W_U[:, right] - W_U[:, wrong]).T
-
-
-@guarded(resid=floating, eps=number(low=0))
-def norm_scale(resid: Float[Tensor, "... d_model"], eps: float) -> Float[Tensor, "..."]:
-    """What RMSNorm divides by: the root of the mean square, with `eps` under the root.
-
-    In single precision at least: in half, the square of an activation above 255 is infinite.
-    """
-    resid = resid.to(torch.promote_types(resid.dtype, torch.float))
-    return (resid.pow(2).mean(-1) + eps).sqrt()
-
-
-@guarded(
-    z=axes(4),
-    W_O=(axes(4), as_long_as("z")),
-    direction=axes(2),
-    scale=(axes(1), as_long_as("direction"), _above_zero),
-)
-def head_attributions(
-    z: Float[Tensor, "layer batch head d_head"],
-    W_O: Float[Tensor, "layer head d_head d_model"],
-    direction: Float[Tensor, "batch d_model"],
-    scale: Float[Tensor, " batch"],
-) -> Float[Tensor, "layer head batch"]:
-    """`attribute_heads` of activations that are at hand, or of changes of them.
-
-    Args:
-        z: at the last position.
-        direction: with the final norm's weight folded in.
-        scale: what the final norm divides by, of the whole stream.
-    """
-    written = torch.einsum("lbhe,lhed->lhbd", z, W_O)
-    return (written * direction).sum(-1) / scale
 
 
 @dataclass(frozen=True)

@@ -251,29 +251,40 @@ def named_heads(scores: Float[Tensor, "layer head"], n: int) -> list[list[str]]:
 
 @guarded(panels=filled)
 def waterfalls(
-    panels: Mapping[str, Mapping[str, float]], *, title: str, y: str, total: str = "measured"
+    panels: Mapping[str, Mapping[str, Float[Tensor, " batch"]]],
+    *,
+    title: str,
+    y: str,
+    total: str = "measured",
 ) -> go.Figure:
     """What an effect is made of, step by step from 0 to its `total`, in panels side by side.
 
+    Each step is a mean over prompts, with two standard errors beside it.
+
     Args:
-        panels: from what stands over a panel to its steps, which sum to the total.
+        panels: from what stands over a panel to its steps, which sum to the total in each prompt.
         total: what the sum is called.
 
     Raises:
-        ValueError: a panel has no steps, or one that is called as the total.
+        ValueError: a panel has no steps, one that is called as the total, or a single prompt.
     """
     if odd := [name for name, steps in panels.items() if not steps or total in steps]:
         raise ValueError(f"{odd[0]!r} needs steps, none of them called {total!r}.")
+    if any(len(step) < 2 for steps in panels.values() for step in steps.values()):
+        raise ValueError("A mean of one prompt has no error: give two prompts at least.")
     fig = make_subplots(
         1, len(panels), subplot_titles=list(panels), shared_yaxes=True, horizontal_spacing=0.03
     )
+    heights = []
     for column, steps in enumerate(panels.values(), 1):
-        values = [float(value) for value in steps.values()]
+        each = torch.stack([*steps.values(), sum(steps.values())]).detach().cpu()
+        means, errors = each.mean(1).tolist(), (2 * each.std(1) / each.shape[1] ** 0.5).tolist()
+        heights += list(accumulate(means[:-1]))
         fig.add_waterfall(
             x=[name.replace(" ", "<br>") for name in [*steps, total]],
-            y=[*values, sum(values)],
-            measure=["relative"] * len(values) + ["total"],
-            text=[f"{value:+.2f}" for value in [*values, sum(values)]],
+            y=means,
+            measure=["relative"] * len(steps) + ["total"],
+            text=[f"{mean:+.2f}<br>± {e:.2f}" for mean, e in zip(means, errors, strict=True)],
             textposition="outside",
             cliponaxis=False,
             increasing={"marker": {"color": COLOURS[0]}},
@@ -284,8 +295,7 @@ def waterfalls(
             row=1,
             col=column,
         )
-    heights = [h for steps in panels.values() for h in accumulate(map(float, steps.values()))]
-    room = 0.1 * (max(0, *heights) - min(0, *heights))  # for what is written above and below
+    room = 0.25 * (max(0, *heights) - min(0, *heights))  # for what is written above and below
     ends = [min(0, *heights) - room, max(0, *heights) + room]
     fig = styled(fig, title, height=400)
     fig.update_yaxes(range=ends).update_yaxes(title_text=y, col=1)
