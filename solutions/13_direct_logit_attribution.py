@@ -124,7 +124,8 @@ figures.diagram(
 # may skip the code. Later cells use `usual[draw]`, a (logits, cache) of END for each batch of prompts,
 # `diff[draw]`, the logit differences, [prompt], and `at_end(draw, heads)`, as `usual` with heads mean-ablated.
 
-# %%
+# %% tags=["folded"]
+# The three draws, and what END does on them.
 from utils.circuits.attribution import keep_before_last, run_last
 
 DRAWS = {
@@ -576,13 +577,13 @@ plots.table(
 # %% [markdown]
 # Without L23H3 the difference falls by **2.1**, about what it wrote, and its controls cost next to nothing. L23H0
 # wrote **0.55**, and without it the mean hardly falls: beyond its controls, the interval rules out a loss of half
-# of what it wrote. That is not "nothing happens". A single prompt moves by **0.44**, up or down, more than twice as
+# of what it wrote. That is not "nothing happens". A single prompt moves by **0.4**, up or down, more than twice as
 # far as without a control. So other components made up for the head, in some prompts more than in others. Who?
 
 # %% tags=["numbers"]
 claim("L23H3, change", change_without((23, 3)).mean(), text=-2.1, within=0.3)
 claim("L23H0, attribution", by_head["report"][23, 0].mean(), text=0.55, within=0.08)
-claim("L23H0, size of the change", size_without((23, 0)).mean(), text=0.44, within=0.06)
+claim("L23H0, size of the change", size_without((23, 0)).mean(), text=0.4, within=0.06)
 assert change_without((23, 0)).mean().abs() < by_head["report"][23, 0].mean() / 3
 assert beyond[(23, 3), change_without][2] < -1.5 and beyond[(23, 0), size_without][1] > 0.15
 assert beyond[(23, 0), change_without][1] > -by_head["report"][23, 0].mean() / 2
