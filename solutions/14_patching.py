@@ -24,7 +24,7 @@
 # 3. follow a path from one head to the heads that read it.
 #
 # **Time** 60 minutes, and 70 to go deeper. **Needs** lessons 1.1 and 1.3: hooks, induction heads, the logit
-# difference.
+# difference. **Runs** in about three minutes on a laptop's processor.
 #
 # The first figure shows two prompts that differ in one name, and so in their answer. Its last row is the second
 # run again, with *one* vector of the first run put in.
@@ -288,11 +288,12 @@ def corruptions(prompts) -> dict[str, Int[Tensor, "batch pos"]]:
 
     Returns:
         Three sets of tokens, each as large as `prompts.tokens`:
-        "position": the right answer is the same. The *other* one of the first two names comes
-            again at S2.
-        "answer": the other name is the right answer. The name that comes again at S2 stands where
-            it stood before: where the second was repeated, the second still is.
-        "both": the other name is right, and the other one of the first two comes again.
+        "position": the same name is the right answer. The name that comes again stands in the
+            *other* of the first two places.
+        "answer": the other name is the right answer. The name that comes again stands in the
+            *same* one of the first two places.
+        "both": the other name is the right answer, and the name that comes again stands in the
+            other of the first two places.
     """
     ### BEGIN SOLUTION
     first, second, again = (prompts.positions[label] for label in ("IO", "S1", "S2"))
