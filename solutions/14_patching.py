@@ -208,11 +208,10 @@ stream_sweep = lesson_14.check_stream_sweep(stream_sweep)
 # </details>
 
 # %%
-PLACES = ["at S2 still", "at the words between S2 and END", "at END already"]
 predict(
     "14.where",
     "Before block 18 of 30: where is the information which name came twice?",
-    choices=PLACES,
+    choices=["at S2 still", "at the words between S2 and END", "at END already"],
 )
 
 # %% [markdown]
@@ -247,6 +246,7 @@ plots.curves(
 )
 
 # %%
+PLACES = ["at S2 still", "at the words between S2 and END", "at END already"]
 outcome("14.where", PLACES[int(middle[LAYERS.index(18)].argmax())])
 
 # %% [markdown]
@@ -325,11 +325,10 @@ corruptions = lesson_14.check_corruptions(corruptions)
 # </details>
 
 # %%
-SHARES = ["about as much as the clean run does", "about half of that", "next to nothing"]
 predict(
     "14.what",
     "END before block 21, from a run with the same answer whose other position is repeated: what will it restore?",
-    choices=SHARES,
+    choices=["about as much as the clean run does", "about half of that", "next to nothing"],
 )
 
 # %% [markdown]
@@ -369,6 +368,7 @@ plots.table(
 
 # %%
 whole, part = (control[name, "END, block 21"].mean() for name in list(sources)[:2])
+SHARES = ["about as much as the clean run does", "about half of that", "next to nothing"]
 outcome("14.what", SHARES[0 if part > 0.75 * whole else 1 if part > 0.25 * whole else 2])
 
 # %% [markdown]
@@ -575,12 +575,11 @@ path_patch = lesson_14.check_path_patch(path_patch)
 # </details>
 
 # %%
-READERS = ["one", "2 to 8", "more than 8"]
 predict(
     "14.readers",
     "Of the 81 heads in later layers, how many restore more than .02 when their query alone reads L20H0's "
     "clean output?",
-    choices=READERS,
+    choices=["one", "2 to 8", "more than 8"],
 )
 
 # %% [markdown]
@@ -623,6 +622,7 @@ plots.table(
 # %%
 queries = readers[(20, 0), "q"].restored
 n_readers = int((queries > 0.02).sum())
+READERS = ["one", "2 to 8", "more than 8"]
 outcome("14.readers", READERS[0 if n_readers == 1 else 1 if n_readers <= 8 else 2])
 
 # %% [markdown]
