@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 1.4 · Patching: where does the position go?
+# # 1.4 · Patching: what moves, and when?
 #
 # [![Open lesson 1.4 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 #
@@ -19,13 +19,15 @@
 #
 # By the end of this lesson you will be able to
 #
-# 1. put an activation of one run into another, anywhere in the model, and say what the result shows;
+# 1. put an activation of one run into another, and say what the result shows;
 # 2. build the corruption that answers *your* question;
-# 3. follow a path from one head to the heads that read it;
-# 4. estimate a whole sweep from one gradient, and repair the estimate where it fails.
+# 3. follow a path from one head to the heads that read it.
 #
-# **Time** two hours. **Needs** lessons 1.1 and 1.3: hooks, induction heads, the logit difference. The core takes
-# one hour, each *Going deeper* section 10 to 30 minutes.
+# **Time** 60 minutes, and 70 to go deeper. **Needs** lessons 1.1 and 1.3: hooks, induction heads, the logit
+# difference. **Runs** in about three minutes on a laptop's processor.
+#
+# The first figure shows two prompts that differ in one name, and so in their answer. Its last row is the second
+# run again, with *one* vector of the first run put in.
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -64,22 +66,20 @@ CORRUPTED = "When Mary and John went to the store, Mary gave a drink to"
 figures.patch_by_hand(model, CLEAN, CORRUPTED, layer=0, pos=10)
 
 # %% [markdown]
-# Two prompts that differ in one name, and so in their answer. The last row is the corrupted run with *one* vector
-# of the clean run put in: the residual stream before one block, at one position. Before block 0 at position 10 that
-# makes the clean prompt, so the answer flips. Move the sliders: where else does it flip?
+# The vector is the residual stream before one block, at one position. Before block 0 at position 10 it makes the
+# clean prompt, so the answer flips. Move the sliders: where else does it flip?
 #
 # Putting activations of one run into another is **activation patching**. Nothing is set to zero or to a mean: the
 # model sees only activations that it made itself.
 #
 # ## 1. The hypothesis
 #
-# Each prompt names two people. **IO**, the indirect object, comes once, and is the right answer. **S**, the
-# subject, comes twice, at **S1** and **S2**. **END** is the last token, where the answer is predicted. The
-# corrupted prompt has the other name at S2. Lesson 1.3 found heads that write the answer at END. But how does END
-# know which name came twice?
+# **IO**, the indirect object, comes once, and is the right answer. **S**, the subject, comes twice, at **S1** and
+# **S2**. **END** is the last token, where the answer is predicted. The corrupted prompt has the other name at S2.
+# Lesson 1.3 found heads that write the answer at END. But how does END know which name came twice?
 #
-# In GPT-2 small, Wang and colleagues (2022) found this chain. What travels along it is a *position*: "the name in
-# second place came twice".
+# In GPT-2 small, Wang and colleagues (2022) found this chain. An *S-inhibition head* is one that makes name movers
+# look away from S.
 
 # %%
 boxes = {
@@ -88,20 +88,20 @@ boxes = {
     "S-inhibition head<br>at END": (2, 0),
     "name mover<br>at END": (3, 0),
 }
-first, second, third, fourth = boxes
+names = list(boxes)
 figures.diagram(
     boxes,
-    [(first, second, "keys"), (second, third, "values"), (third, fourth, "queries")],
+    list(zip(names, names[1:], strict=False)),
     title="The hypothesis, from GPT-2 small: does SmolLM2 have this chain?",
 )
 
 # %% [markdown]
-# The arrows say which *input* of the next head is changed. A head's queries decide where it looks, keys decide
-# where it is looked for, and values are what it moves.
+# Each arrow enters the next head by its queries (which decide where it looks), its keys (at which positions other
+# tokens find it) or its values (what it moves). You will measure which.
 #
-# First the gate: can the model do the task, and does it follow the change? The metric is lesson 1.3's logit
-# difference, logit(IO) - logit(S), with the roles of the *clean* prompt in both runs. Heads are chosen on `choose`
-# and tested on `test`, which has other names; `few` are eight prompts of `choose`.
+# First the gate: can the model do the task, and does it follow the change? The metric is the logit difference,
+# logit(IO) - logit(S), with the roles of the *clean* prompt in both runs. Heads are chosen on `choose` and tested
+# on `test`, which has other names; `few` are eight prompts like those of `choose`.
 
 
 # %%
@@ -110,7 +110,7 @@ def draw(n: int, *, seed: int, names=ioi.NAMES):
 
 
 few, choose = draw(8, seed=0), draw(12, seed=0)
-test = draw(12, seed=1, names=ioi.OTHER_NAMES)
+test = draw(16, seed=1, names=ioi.OTHER_NAMES)
 
 
 def score(prompts, tokens) -> Float[Tensor, " batch"]:
@@ -118,7 +118,7 @@ def score(prompts, tokens) -> Float[Tensor, " batch"]:
         return prompts.logit_diff(model(tokens))
 
 
-print(model.to_str_tokens(few.tokens[0]))
+print(model.to_str_tokens(few.tokens[0]))  # <|im_start|>, at position 0, is BOS
 print(few.positions)
 for name, prompts in [("choose", choose), ("test", test)]:
     right = (score(prompts, prompts.tokens) > 0).float().mean()
@@ -128,16 +128,17 @@ for name, prompts in [("choose", choose), ("test", test)]:
 # %% [markdown]
 # ## 2. Where is it, and when?
 #
-# Patch each layer and position in turn: a **sweep**. Clean activations into a corrupted run is called
-# **denoising**. Logits are hard to compare between prompts, so the result is normalised: 0 is the corrupted run, 1
-# is the clean one. It is not cut off there, since a patch can do harm, or more than the clean run does. Divide by
-# the *mean* way from corrupted to clean: a single prompt's way may be near 0.
+# Patch each layer and position in turn: a **sweep**. Putting clean activations into a corrupted run is called
+# **denoising**. The result is normalised: 0 is the corrupted run, 1 is the clean one. It is not cut off there,
+# since a patch can do harm. The divisor is the *mean* over prompts of clean minus corrupted: for a single prompt
+# this difference may be near 0.
 #
 # ### Exercise 1 · the sweep (15 minutes, medium)
 #
-# The stream before block 5 is `blocks.5.hook_resid_pre`. `model.run_with_hooks(tokens, fwd_hooks=[(name, function)])`
-# calls `function(activation, hook)` there, and goes on with what it returns. Positions count from 0, and BOS stands
-# there.
+# The stream before block 5 is `blocks.5.hook_resid_pre`, [batch, pos, d_model].
+# `model.run_with_hooks(tokens, fwd_hooks=[(name, function)])` calls `function(activation, hook)` there, and goes on
+# with what it returns. Activations usually come from the clean run. Section 3 takes them from other prompts: that
+# is what `source` is for.
 
 
 # %% tags=["exercise:utils.circuits.patches.stream_sweep"]
@@ -214,11 +215,10 @@ predict(
 )
 
 # %% [markdown]
-# Your sweep over nine layers, with eight prompts. One position between S2 and END stands for them all. (The
-# whole grid, 30 times 15, takes minutes.)
+# Your sweep, with eight prompts. One position between S2 and END stands for them all. (10 to 30 seconds.)
 
 # %%
-LAYERS = [0, 9, 18, 19, 20, 21, 23, 24, 25]
+LAYERS = [0, 6, 12, 16, *range(18, 26)]
 S2, END = few.positions["S2"], few.positions["END"]
 clean, corrupted = few.tokens, few.swapped().tokens
 swept = stream_sweep(
@@ -237,37 +237,32 @@ def shown(values: Float[Tensor, " batch"]) -> str:
 
 
 middle, error = mean_and_error(swept)
+bands = torch.stack([middle, middle - error, middle + error])
 plots.curves(
-    {
-        ("share restored", ""): {
-            name: torch.stack(
-                [middle[:, i], middle[:, i] - error[:, i], middle[:, i] + error[:, i]]
-            )
-            for i, name in enumerate(["S2", "between", "END"])
-        }
-    },
+    {("share restored", ""): {n: bands[..., i] for i, n in enumerate(["S2", "between", "END"])}},
     at=LAYERS,
     title="Where does a patch bring the answer back?",
     x="before block",
 )
 
 # %%
-outcome("14.where", "at S2 still")
+PLACES = ["at S2 still", "at the words between S2 and END", "at END already"]
+outcome("14.where", PLACES[int(middle[LAYERS.index(18)].argmax())])
 
 # %% [markdown]
-# The difference stays at S2 for two thirds of the model: before block 19 a patch there restores **1.0**. Then it
-# moves to END in two steps, in blocks 20 and 23. The words between play no part. Before S2 the runs are the same, so
-# there is nothing to patch.
+# For two thirds of the model the difference stays at S2: before block 19 a patch there restores **1.0**. Then it
+# moves to END in two steps, in blocks 19 and 20 and in blocks 23 and 24. The word between plays no part. Before S2
+# the runs are the same, so there is nothing to patch.
 
 # %% tags=["numbers"]
 at = {layer: i for i, layer in enumerate(LAYERS)}
-for layer in (0, 9, 18, 19):
+for layer in (0, 6, 12, 16, 18, 19):
     assert abs(middle[at[layer], 0] - 1) < 0.1 and abs(middle[at[layer], 2]) < 0.1
 assert middle[:, 1].abs().max() < 0.1
 claim("S2 before block 19", middle[at[19], 0], text=1.0, within=0.1)
-for low, high in [(20, 21), (23, 24)]:
+for low, high in [(19, 20), (20, 21), (23, 24), (24, 25)]:
     step = swept[at[high], 2] - swept[at[low], 2]
-    assert step.mean() > 4 * step.std() / len(step) ** 0.5 and step.mean() > 0.1
+    assert step.mean() > 3 * step.std() / len(step) ** 0.5 and step.mean() > 0.05
 assert abs(middle[at[23], 2] - middle[at[21], 2]) < 0.05
 assert middle[at[25], 2] > 0.75 and middle[at[25], 0] < 0.15
 
@@ -280,7 +275,7 @@ assert middle[at[25], 2] > 0.75 and middle[at[25], 0] < 0.15
 #
 # ### Exercise 2 · separate the two (10 minutes, medium)
 #
-# Build the runs. Write down on paper what stands at IO, S1 and S2 in each, before you write code.
+# Write down on paper what stands at IO, S1 and S2 in each run, before you write code.
 
 
 # %% tags=["exercise:utils.circuits.patches.corruptions"]
@@ -293,11 +288,12 @@ def corruptions(prompts) -> dict[str, Int[Tensor, "batch pos"]]:
 
     Returns:
         Three sets of tokens, each as large as `prompts.tokens`:
-        "position": the right answer is the same. The *other* one of the first two names comes
-            again at S2.
-        "answer": the other name is the right answer. The name that comes again at S2 stands where
-            it stood before: where the second was repeated, the second still is.
-        "both": the other name is right, and the other one of the first two comes again.
+        "position": the same name is the right answer. The name that comes again stands in the
+            *other* of the first two places.
+        "answer": the other name is the right answer. The name that comes again stands in the
+            *same* one of the first two places.
+        "both": the other name is the right answer, and the name that comes again stands in the
+            other of the first two places.
     """
     ### BEGIN SOLUTION
     first, second, again = (prompts.positions[label] for label in ("IO", "S1", "S2"))
@@ -337,123 +333,98 @@ predict(
 
 # %% [markdown]
 # Patch from each of them, by your sweep. The last two sources are prompts of *other names*, so they can bring no
-# answer, only a position.
+# answer, only a position. Where both names get the same logit, the difference is 0. On our scale that is not 0: the
+# cell prints what such an *undecided* model scores.
 
 # %%
 others = draw(8, seed=2, names=ioi.OTHER_NAMES)
 changed = corruptions(few)
 sources = {
-    "clean: same answer, same position": None,
+    "clean: same answer, same position": clean,
     "same answer, other position": changed["position"],
     "other answer, same position": changed["answer"],
     "other names, same position": others.tokens,
     "other names, other position": others.swapped().tokens,
 }
-PLACES = [(19, S2), (21, END), (25, END)]
-layers, pair = [19, 21, 25], [S2, END]
+PATCHES = {"S2, block 19": (0, 0), "END, block 21": (1, 1), "END, block 25": (2, 1)}
 control = {}
 for name, source in sources.items():
-    if source is None:  # swept above
-        found = swept[[LAYERS.index(layer) for layer in layers]][:, [0, 2]]
-    else:
-        found = stream_sweep(
-            model, corrupted, clean, few.logit_diff, layers=layers, positions=pair, source=source
-        )
-    for layer, pos in PLACES:
-        control[name, layer, pos] = found[layers.index(layer), pair.index(pos)]
+    found = stream_sweep(
+        model,
+        corrupted,
+        clean,
+        few.logit_diff,
+        layers=[19, 21, 25],
+        positions=[S2, END],
+        source=source,
+    )
+    control |= {(name, place): found[cell] for place, cell in PATCHES.items()}
+undecided = -score(few, corrupted).mean() / (score(few, clean) - score(few, corrupted)).mean()
+print(f"an undecided model scores {undecided:.2f}")
 plots.table(
-    [(name, *(shown(control[name, *place]) for place in PLACES)) for name in sources],
-    columns=[
-        "share restored ± standard error, from",
-        "S2, block 19",
-        "END, block 21",
-        "END, block 25",
-    ],
+    [(name, *(shown(control[name, place]) for place in PATCHES)) for name in sources],
+    columns=["share restored ± standard error, from", *PATCHES],
 )
 
 # %%
-outcome("14.what", "next to nothing")
+whole, part = (control[name, "END, block 21"].mean() for name in list(sources)[:2])
+SHARES = ["about as much as the clean run does", "about half of that", "next to nothing"]
+outcome("14.what", SHARES[0 if part > 0.75 * whole else 1 if part > 0.25 * whole else 2])
 
 # %% [markdown]
 # Read the columns. **END before block 21** holds a position: sources with the same position restore as much as the
 # clean run, even with other names or the other answer. The run with the *same answer* restores next to nothing.
-# **END before block 25** holds the name: a run with the same answer restores **1.0**, whatever its position. Other
-# names leave the model roughly undecided, a little above one half: there a logit difference of 0 lies on this scale.
-# **S2 before block 19** holds both.
 #
-# So the two steps carry two different things: first the position, then the name. Without the control the sweep
-# reads as one.
+# **END before block 25** holds mostly the name: a run with the same answer restores **1.0** though its position is
+# the other one, and one with the other answer little. Other names leave the model near undecided, whichever
+# position they bring.
+#
+# **S2 before block 19** holds both. With the same position, other names restore more than the wrong name does.
+# With other names, the same position restores more than the other.
+#
+# So the two steps carry two different things: first the position, then the name. Without this control you would
+# report one.
 
 # %% tags=["numbers"]
-same_answer, same_position, named, misplaced = list(sources)[1:]
+same, same_answer, same_position, named, misplaced = sources
 
 
-def above(one: str, other: str, place: tuple[int, int]) -> bool:
+def above(one: str, other: str, place: str) -> bool:
     """By more than three standard errors, paired."""
-    mean, error = mean_and_error(control[one, *place] - control[other, *place])
+    mean, error = mean_and_error(control[one, place] - control[other, place])
     return bool(mean > 3 * error)
 
 
-assert above(same_position, same_answer, (21, END)) and above(named, misplaced, (21, END))
-assert abs(control[same_answer, 21, END].mean()) < 0.1
-assert abs(control[misplaced, 21, END].mean()) < 0.15
-assert above(same_answer, same_position, (25, END)) and control[same_answer, 25, END].mean() > 0.8
-assert above(named, misplaced, (19, S2))
-claim("same answer, END before 25", control[same_answer, 25, END].mean(), text=1.0, within=0.12)
-undecided = -score(few, corrupted).mean() / (score(few, clean) - score(few, corrupted)).mean()
+first, second, third = PATCHES
+assert above(same_position, same_answer, second) and above(named, misplaced, second)
+assert min(control[x, second].mean() for x in (same_position, named)) > 0.8 * whole
+assert abs(control[same_answer, second].mean()) < 0.1
+assert abs(control[misplaced, second].mean()) < 0.15
+assert above(same_answer, same_position, third) and control[same_position, third].mean() < 0.35
+claim("same answer, END before 25", control[same_answer, third].mean(), text=1.0, within=0.12)
+assert above(named, misplaced, first) and above(named, same_position, first)
 assert 0.45 < undecided < 0.7
 for name in (named, misplaced):
-    assert abs(control[name, 25, END].mean() - undecided) < 0.3
+    assert abs(control[name, third].mean() - undecided) < 0.3
 
 # %% [markdown]
 # ## 4. Which heads?
 #
-# The stream holds all that was written so far. To find *who* writes, patch what one head adds: its `z`, the values
-# that its attention brought together. Nothing leaves S2 before block 17, so layers 17 to 29 will do: 117 heads.
-# Yours would take minutes: `sweep` of `utils.circuits.patching` gives the same numbers, but starts each run at its
-# patch. Measured here, on the residual stream at S2:
-
-# %%
-import time
-
-begin = time.process_time()
-mine = stream_sweep(model, corrupted, clean, few.logit_diff, layers=[21], positions=[S2])
-middle_time = time.process_time()
-fast = sweep(model, corrupted, clean, few.logit_diff, what="resid_pre", layers=[21], progress=False)
-yours, ours = middle_time - begin, time.process_time() - middle_time
-difference = (mine.mean(-1)[:, 0] - fast.restored[[21], S2]).abs().max()
-print(
-    f"yours: one patch in {yours:.1f} s; sweep: five in {ours:.1f} s; largest difference {difference:.0e}"
-)
-
-# %% [markdown]
-# We ask in both directions. *Denoising* puts clean into corrupted: is this head **enough** to bring the answer back?
-# **Noising** puts corrupted into clean: is it **needed**? Where either of two heads is enough, denoising one
-# restores all and noising one breaks nothing. Where both are needed it is the other way round.
+# The stream holds all that was written so far. To find *which head* writes, patch its `z`, the weighted mean of
+# values that its attention makes. Your sweep would take minutes for that. `sweep` makes the same patches faster: it
+# starts each run at the patched layer. We take layers 17 to 29, 117 heads.
 #
-# And what a head does in total is set beside what it does *directly*: the change of what it writes, read by the
-# logits with everything between held fixed.
+# A head can act on the logits *directly*, as in lesson 1.3: what it writes is read by the unembedding. Or it acts
+# through later heads and MLPs. The figure sets the whole effect of its patch beside the direct part.
 
 # %%
 clean, corrupted = choose.tokens, choose.swapped().tokens
 SWEPT = range(17, model.cfg.n_layers)
-with torch.no_grad():
-    log_clean = model(clean)[:, -1].log_softmax(-1)
-rows = torch.arange(len(clean), device=clean.device)
-metrics = {
-    "logit difference": choose.logit_diff,
-    "probability of IO": lambda logits: logits[:, -1].softmax(-1)[rows, choose.io],
-    "KL from the clean run": lambda logits: (
-        log_clean.exp() * (log_clean - logits[:, -1].log_softmax(-1))
-    ).sum(-1),
-}
-denoised = sweep(model, corrupted, clean, metrics, what="z", layers=SWEPT, progress=False)
-noised = sweep(model, clean, corrupted, metrics, what="z", layers=SWEPT, progress=False)
-straight = path_sweep(
+denoised = sweep(model, corrupted, clean, choose.logit_diff, what="z", layers=SWEPT, progress=False)
+direct = path_sweep(
     model, corrupted, clean, choose.logit_diff, into="logits", layers=SWEPT, progress=False
 ).restored
-restored, broken = (found["logit difference"] for found in (denoised, noised))
-STRONG = top_heads(restored.restored.abs(), 8)
+STRONG = top_heads(denoised.restored.abs(), 8)
 
 
 def by_head(x: Tensor, y: Tensor) -> dict[str, tuple[float, float]]:
@@ -463,76 +434,66 @@ def by_head(x: Tensor, y: Tensor) -> dict[str, tuple[float, float]]:
 
 
 fig = plots.scatter(
-    by_head(straight, restored.restored),
+    by_head(direct, denoised.restored),
     title="Which heads work through others?",
     x="direct effect (share of the difference)",
-    y="total effect, denoising (share restored)",
+    y="whole effect (share restored)",
     named=[head_name(head) for head in STRONG],
     diagonal="all of the effect is direct",
 )
-sides = ["middle left" if head == (17, 4) else "middle right" for head in STRONG]
+sides = ["middle left" if head in [(17, 4), (23, 3)] else "middle right" for head in STRONG]
 fig.update_traces(textposition=sides, selector={"mode": "markers+text"})
 
-
-# %%
-way = (restored.source_by_prompt - restored.base_by_prompt).mean()
-
-
-def parts(head: Head) -> tuple[Tensor, Tensor]:
-    """What denoising restores and what noising breaks, by prompt."""
-    back = (restored.by_prompt[head] - restored.base_by_prompt) / way
-    return back, (broken.base_by_prompt - broken.by_prompt[head]) / way
-
-
-plots.table(
-    [
-        (head_name(head), *map(shown, parts(head)), shown(parts(head)[0] - parts(head)[1]))
-        for head in STRONG
-    ],
-    columns=["head, on choose", "restores", "breaks", "restores minus breaks"],
-)
-
 # %% [markdown]
-# Two kinds of heads. L23H3 (the head that lowers S, lesson 1.3), L29H1 (**0.28**) and L23H0 lie on the line: they
-# write the answer. **L20H0 and L17H4 write next to nothing to the logits**, and restore about a third of the
-# difference each. They must write *for other heads*. L29H0 and L24H4 push against the answer.
-#
-# The directions agree on most heads. L19H2 restores more than it breaks: something stands in for it, or the metric
-# saturates. By noising alone you would have missed it. L23H3 and L20H0 break a little more than they restore here,
-# which at other names is within two standard errors.
+# Heads near the line write the answer: L23H3 (which lowers S, lesson 1.3), L29H1 (**0.28**) and L23H0. **L20H0 and
+# L17H4 write next to nothing to the logits**, and restore about a third of the difference each. They must write
+# *for other components*. L29H0 and L24H4 push against the answer. No head before layer 17 restores a tenth.
 
 # %% tags=["numbers"]
-assert {(23, 3), (20, 0), (17, 4), (29, 1), (29, 0), (24, 4), (19, 2), (23, 0)} == set(STRONG)
+assert {(23, 3), (20, 0), (17, 4), (29, 1), (29, 0), (24, 4)} <= set(STRONG)
 for head in [(20, 0), (17, 4)]:
-    assert abs(straight[head]) < 0.03 and 0.25 < restored.restored[head] < 0.5
+    assert abs(direct[head]) < 0.03 and 0.25 < denoised.restored[head] < 0.5
 for head in [(23, 3), (29, 1), (23, 0)]:
-    assert abs(straight[head] - restored.restored[head]) < 0.06
-claim("L29H1", restored.restored[29, 1], text=0.28, within=0.04)
+    assert abs(direct[head] - denoised.restored[head]) < 0.06
+claim("L29H1", denoised.restored[29, 1], text=0.28, within=0.04)
 for head in [(29, 0), (24, 4)]:
-    assert max(part.mean() for part in parts(head)) < -0.05
-mean, error = mean_and_error(parts((19, 2))[0] - parts((19, 2))[1])
-assert mean > 3 * error
-assert difference < 1e-3
+    assert denoised.restored[head] < -0.05
+four = draw(4, seed=0)
+early = sweep(
+    model,
+    four.swapped().tokens,
+    four.tokens,
+    four.logit_diff,
+    what="z",
+    layers=range(17),
+    progress=False,
+)
+assert early.restored[:17].abs().max() < 0.1
 
 # %% [markdown]
 # ## 5. Path patching: who reads whom?
 #
 # Patching L20H0 changes what *every* later component reads. To test one arrow of the diagram, let a single receiver
-# read the change: **path patching**. In passes:
+# read the change: **path patching**. It takes three passes:
 #
-# 1. Run `tokens` and `source`, and keep both caches.
-# 2. Run `tokens` again with the sender's output from `source`, and **hold all other heads** at what they gave in
-#    `tokens`. So the change reaches each later head's input, and goes no further. Keep what the receivers *would*
-#    read: their queries (or keys, or values).
-# 3. Run `tokens` once more, with nothing held, and put those queries in. What follows from them is free to happen.
+# | pass | run on | where a hook stands | what the hook does |
+# | --- | --- | --- | --- |
+# | 1 | `tokens`, then `source` | nowhere | keep a cache of each |
+# | 2 | `tokens` | `blocks.L.attn.hook_z`, every layer L | return the `z` of `tokens`; in the sender's layer, with the *sender's head* from `source` |
+# | | | `blocks.L.hook_mlp_out`, every layer L, if MLPs are held | return the `mlp_out` of `tokens` |
+# | | | `blocks.L.attn.hook_q` (or `_k`, `_v`) of the receivers' layers | keep a copy: what the receivers *would* read |
+# | 3 | `tokens` | the same `hook_q` | return it with the *receivers' heads* from that copy |
 #
-# MLPs are a choice. Held, only the direct path counts. Not held, they pass the change on.
+# In pass 2 all other heads are held, so the change reaches the receivers directly, and through no other head. A
+# block's MLP comes after its attention: the MLP of the sender's *own* layer reads the sender too. In pass 3 nothing
+# is held: what follows from the receivers' new queries is free to happen.
+#
+# MLPs are a choice. Held, only the direct path counts. Free, they pass the change on.
 #
 # ### Exercise 3 · path patching (20 minutes, hard)
 #
-# The places are `blocks.L.attn.hook_z`, `blocks.L.hook_mlp_out` and `blocks.L.attn.hook_q` (or `_k`, `_v`), for each
-# layer L. `hook.layer()` gives a hook's layer, and `cache["z", 3]` an activation of layer 3, also `"q"` or
-# `"mlp_out"`. (Within a hook, `hook.name` may be another name of the same place.)
+# `hook_z` and `hook_q` are [batch, pos, head, d_head]. `cache["z", 3]` is an activation of layer 3, also `"q"` or
+# `"mlp_out"`. In a hook, `hook.layer()` is the number of its layer.
 
 
 # %% tags=["exercise:utils.circuits.patches.path_patch"]
@@ -623,75 +584,58 @@ predict(
 
 # %% [markdown]
 # No receiver is chosen by hand: all heads in later layers are tried. `receiver_sweep` gives the numbers of your
-# `path_patch` for one receiver after another. For L17H4, MLPs are free here.
+# `path_patch` for one receiver after another. Three query heads share one head for keys and values here: L20KV0
+# serves L20H0 to L20H2. For L17H4, MLPs are free. (About 20 seconds.)
 
 # %%
 readers = {
-    f"L20H0 into {letter}": receiver_sweep(
+    (sender, into): receiver_sweep(
         model,
         prompts.swapped().tokens,
         prompts.tokens,
         prompts.logit_diff,
-        sender=(20, 0),
-        into=letter,
+        sender=sender,
+        into=into,
+        hold_mlps=sender == (20, 0),
         progress=False,
     )
-    for letter, prompts in [("q", choose), ("k", few), ("v", few)]
+    for sender, into, prompts in [
+        *(((20, 0), into, choose if into == "q" else few) for into in "qkv"),
+        *(((17, 4), into, choose if into == "v" else few) for into in "qkv"),
+    ]
 }
-readers["L17H4 into v, MLPs free"] = receiver_sweep(
-    model,
-    corrupted,
-    clean,
-    choose.logit_diff,
-    sender=(17, 4),
-    into="v",
-    hold_mlps=False,
-    progress=False,
-)
+
+
+def read_by(sender: Head, into: str) -> str:
+    found, name = readers[sender, into], "H" if into == "q" else "KV"
+    return ", ".join(
+        f"L{layer}{name}{head} {found.restored[layer, head]:+.2f}"
+        for layer, head in top_heads(found.restored.abs(), 5)
+    )
+
+
 plots.table(
-    [
-        (
-            name,
-            ", ".join(
-                f"{head_name(h)} {found.restored[h]:+.2f} ± {found.restored_standard_error[h]:.2f}"
-                for h in top_heads(found.restored.abs(), 5)
-            ),
-        )
-        for name, found in readers.items()
-    ],
-    columns=["path", "receivers (share restored); for keys and values, of key-value heads"],
+    [(f"{head_name(sender)} into {into}", read_by(sender, into)) for sender, into in readers],
+    columns=["path", "the five strongest receivers (share restored)"],
 )
 
 # %%
-queries = readers["L20H0 into q"].restored
+queries = readers[(20, 0), "q"].restored
 n_readers = int((queries > 0.02).sum())
-outcome("14.readers", "one" if n_readers == 1 else "2 to 8" if n_readers <= 8 else "more than 8")
+READERS = ["one", "2 to 8", "more than 8"]
+outcome("14.readers", READERS[0 if n_readers == 1 else 1 if n_readers <= 8 else 2])
 
 # %% [markdown]
-# L20H0 is read by queries alone, and not by one name mover but by four heads of layer 23: L23H0, L23H7, L23H1 and
-# L23H2. L23H0, lesson 1.3's name mover, brings less than half. L17H4 is read mostly by one key-value head of layer
-# 20, number 0, which serves L20H0.
+# L20H0 is read by queries alone, mostly by four heads of layer 23: L23H0, L23H7, L23H1 and L23H2. L23H0, lesson
+# 1.3's name mover, brings less than half. L17H4 is read by values alone, mostly by L20KV0.
 #
-# These receivers were chosen on `choose`. Now all links on the *same* held-out prompts, `test`, by your own
-# function. Two controls: another receiver (L23H3, which is as strong), and another sender: of the heads in layers 18
-# to 22 that are not in the table of section 4, the one whose output at END changes most like L20H0's in length.
+# These receivers were chosen on `choose`. Now the links on held-out names, by your own function. The controls are
+# other receivers, and other senders: those whose output changes most in length at the same position, after the
+# sender itself and L19H2. **No head's output changes nearly as much as L20H0's**, so its control is a weak one.
 
 # %%
 MOVERS = [(23, 0), (23, 1), (23, 2), (23, 7)]
 pair = test.swapped().tokens, test.tokens
-with torch.no_grad():
-    caches = [
-        model.run_with_cache(tokens, names_filter=lambda n: "hook_z" in n)[1] for tokens in pair
-    ]
-lengths = {}
-for layer in range(18, 23):
-    moved = (caches[1]["z", layer] - caches[0]["z", layer])[:, -1]
-    for head in range(model.cfg.n_heads):
-        lengths[layer, head] = (moved[:, head] @ model.W_O[layer, head]).norm(dim=-1).mean().item()
-matched = min(
-    (head for head in lengths if head not in STRONG),
-    key=lambda head: abs(lengths[head] - lengths[20, 0]),
-)
 base, top = (score(test, tokens) for tokens in pair)
 
 
@@ -703,63 +647,94 @@ def link(sender: Head, receivers: list[Head], into: str, *, hold_mlps: bool = Tr
     return (test.logit_diff(logits) - base) / (top - base).mean()
 
 
+def whole_effect(head: Head) -> Tensor:
+    """The share that one head restores on `test` when everything reads it."""
+    with torch.no_grad():
+        _, cache = model.run_with_cache(pair[1], names_filter=f"blocks.{head[0]}.attn.hook_z")
+    with patched_heads(model, [head], {head[0]: cache["z", head[0]]}):
+        return (score(test, pair[0]) - base) / (top - base).mean()
+
+
 links = {
-    "L17H4 → values of L20H0, direct": link((17, 4), [(20, 0)], "v"),
-    "L17H4 → values of L20H0, MLPs free": link((17, 4), [(20, 0)], "v", hold_mlps=False),
-    "L20H0 → queries of the four of layer 23": link((20, 0), MOVERS, "q"),
+    "L17H4 → everything": whole_effect((17, 4)),
+    "L17H4 → values of L20KV0, MLPs free": link((17, 4), [(20, 0)], "v", hold_mlps=False),
+    "L17H4 → values of L20KV0, MLPs held": link((17, 4), [(20, 0)], "v"),
+    "control: L17H4 → values of L20KV1, MLPs free": link((17, 4), [(20, 1)], "v", hold_mlps=False),
+    "control: L18H6 → values of L20KV0, MLPs free": link((18, 6), [(20, 0)], "v", hold_mlps=False),
+    "L20H0 → everything": whole_effect((20, 0)),
+    "L20H0 → queries of the four": link((20, 0), MOVERS, "q"),
     "L19H2 → queries of the four": link((19, 2), MOVERS, "q"),
     "control: L20H0 → query of L23H3": link((20, 0), [(23, 3)], "q"),
-    f"control: {head_name(matched)} → queries of the four": link(matched, MOVERS, "q"),
+    "control: L18H2 → queries of the four": link((18, 2), MOVERS, "q"),
 }
-with patched_heads(model, [(20, 0)], {20: caches[1]["z", 20]}):
-    links["L20H0 → everything"] = (score(test, pair[0]) - base) / (top - base).mean()
-plots.intervals(
-    {
-        "share restored on held-out names, ± 2 standard errors": {
-            name: (mean, mean - 2 * error, mean + 2 * error)
-            for name, (mean, error) in ((n, mean_and_error(v)) for n, v in links.items())
-        }
-    },
-    title="Do the links hold on names that did not choose them?",
-    marks={"share restored on held-out names, ± 2 standard errors": 0.0},
+plots.table(
+    [(name, shown(share)) for name, share in links.items()],
+    columns=["path, on held-out names", "share restored ± standard error"],
 )
 
 # %% [markdown]
-# Both links hold. Through the four queries alone, L20H0 restores as much as through everything that it reaches, or
-# more: its effect *is* these queries. L19H2 carries some of the same message. For the first link the MLPs of layers
-# 17 to 19 matter: let free, they about double it. And L23H3 gets no query from L20H0. It looks at S2 in both runs,
-# so nothing that *differs* between them has to tell it where.
+# Both links hold. Through the four queries alone, L20H0 restores *more* than through everything that it reaches:
+# other paths work against it. L19H2 carries some of the same message. MLPs pass on about half of what goes from
+# L17H4 to L20KV0. L23H3 gets no query from L20H0.
+#
+# So far: L17H4 writes at S2, L20H0's values bring it to END, and there four heads read it by their queries. The
+# first arrow of the diagram is missing; it is the investigation, next. And every patch here was denoising. It shows
+# what is *enough* to bring the answer back. Section 7 asks what is *needed*, and for L17H4 the answer is another.
 
 # %% tags=["numbers"]
-direct, through, four, helper, remover, stranger, total = links.values()
+early, through, held, kv1, l18h6, total, four, helper, remover, l18h2 = links.values()
 for strong, weak in [
-    (through, direct),
+    (through, held),
+    (held, kv1),
+    (through, 4 * l18h6),
     (four, remover),
-    (four, stranger),
-    (direct, 0 * direct),
-    (helper, stranger),
-    (four, 0.8 * total),
+    (four, 5 * l18h2),
+    (helper, l18h2),
+    (four, total),
 ]:
     mean, error = mean_and_error(strong - weak)
     assert mean > 3 * error, mean
-assert through.mean() > 1.5 * direct.mean()
+assert 0.35 < held.mean() / through.mean() < 0.65
+assert abs(remover.mean()) < 0.03 and abs(kv1.mean()) < 0.03
 assert queries[23, 0] < 0.6 * sum(queries[head] for head in MOVERS)
-assert abs(remover.mean()) < 0.03
-errors = readers["L20H0 into q"].restored_standard_error
+errors = readers[(20, 0), "q"].restored_standard_error
 assert all(queries[head] > max(0.02, 2 * errors[head]) for head in MOVERS)
-assert {(23, 0), (23, 7)} <= set(top_heads(queries, 3))
-assert top_heads(readers["L17H4 into v, MLPs free"].restored, 1) == [(20, 0)]
-assert max(readers[f"L20H0 into {x}"].restored.abs().max() for x in "kv") < 0.03
+assert set(top_heads(queries, 4)) == set(MOVERS)
+assert top_heads(readers[(17, 4), "v"].restored, 1) == [(20, 0)]
+for silent in [((20, 0), "k"), ((20, 0), "v"), ((17, 4), "q"), ((17, 4), "k")]:
+    assert readers[silent].restored.abs().max() < 0.03
+
+
+def lengths(pos: int, layers: range) -> list[Head]:
+    """Heads by the length of the change of their output at one position of `test`."""
+    with torch.no_grad():
+        caches = [model.run_with_cache(x, names_filter=lambda n: "hook_z" in n)[1] for x in pair]
+    change = {}
+    for layer in layers:
+        moved = (caches[1]["z", layer] - caches[0]["z", layer])[:, pos]
+        for head in range(model.cfg.n_heads):
+            change[layer, head] = (moved[:, head] @ model.W_O[layer, head]).norm(dim=-1).mean()
+    return sorted(change, key=change.get, reverse=True), change
+
+
+order, change = lengths(END, range(17, 23))
+assert order[:3] == [(20, 0), (19, 2), (18, 2)] and change[20, 0] > 2 * change[19, 2]
+assert lengths(S2, range(15, 20))[0][:2] == [(17, 4), (18, 6)]
 
 # %% [markdown]
-# ### Investigation · the first link (10 minutes, medium)
+# ## 6. Going deeper: the first link
+#
+# *15 minutes.*
+#
+# ### Investigation · the first link (15 minutes, medium)
 #
 # Which head tells L17H4 where to look? It is an induction head: at S2 it should look at the word after S1. Find the
-# head that tells it, and by which of its inputs. **Budget: ten calls of `path_patch`**, with `few`.
+# head that tells it, and by which of its inputs. **Budget: ten calls of `path_patch`**, on `few`, MLPs held.
 #
-# - Receivers for `"k"` and `"v"` are key-value heads: L17H4 uses number 1 of layer 17, so `[(17, 1)]`.
-# - Score it as `few.logit_diff(path_patch(...))`, beside the unpatched run's `score(few, few.tokens)`.
-# - The corruption used so far will give 0 for every sender. Why? You have built a better one.
+# - Receivers for `"k"` and `"v"` are key-value heads: L17H4 uses L17KV1, so `[(17, 1)]`.
+# - Score in raw logits, without dividing: `few.logit_diff(path_patch(...)) - score(few, few.tokens)`, the mean over
+#   prompts. `tokens` is `few.tokens`; you choose `source`.
+# - With `few.swapped().tokens` as `source` every sender gives 0. Why? You have built a better corruption.
 # - Lesson 1.1 (or a look at attention patterns) tells which heads to try first.
 #
 # The answer: layer and number of the head, and the letter of the input, such as `(3, 1, "v")`.
@@ -776,67 +751,95 @@ first_link = lesson_14.check_first_link(first_link)
 # <details><summary>Hint 1</summary>
 #
 # The two runs are the same before S2, and the sender works at the word after S1. Use a corruption that changes the
-# first two names: `corruptions(few)["position"]`. It keeps the answer right, so score in logits, noising: from
-# `few.tokens`, how far does the path move the logit difference?
+# first two names: `changed["position"]`. It keeps the answer right, so `few.logit_diff` means the same in both.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# A previous-token head writes "the word before me is ..." at each position. An induction head finds that position
-# because it is *looked for* there, by its keys. Take the strongest previous-token heads of lesson 1.1, those just
+# A previous-token head writes "the word before me is ..." at each position. Which input of an induction head lets
+# other positions find that mark (lesson 1.2)? Take the strongest previous-token heads of lesson 1.1, those just
 # below layer 17 first.
 #
 # </details>
 
-# %%
-sender, into = first_link[:2], first_link[2]
-receiver = (17, 4) if into == "q" else (17, 1)
-moved = {}
-tried = corruptions(choose)
-for name, tokens in [("position", tried["position"]), ("both", tried["both"])]:
-    logits = path_patch(
-        model, choose.tokens, tokens, sender=sender, receivers=[receiver], into=into, hold_mlps=True
-    )
-    moved[name] = choose.logit_diff(logits) - score(choose, choose.tokens)
-plots.table(
-    [(name, shown(change)) for name, change in moved.items()],
-    columns=[
-        "corruption",
-        f"{head_name(sender)} into {into} of L17H4 alone: logit difference moves by",
-    ],
-)
-
 # %% [markdown]
-# The path shows under the corruption that changes the first two names. Under "both", which changes S2 alone, it is
-# 0. **A corruption hides everything that happens before it.** Here is the chain in SmolLM2. Its first arrow was
-# measured by noising, the others by denoising.
+# `path_sweep` tries all 63 senders in layers 10 to 16. Then your answer on three sets of names, of which the last
+# two chose nothing. No other head's output changes half as much at this position, so the controls are another
+# corruption and another receiver.
 
-# %% tags=["numbers"]
-found = path_sweep(
+# %%
+sender, into = first_link[:2], first_link[2].lower()
+receiver = (17, 4) if into == "q" else (17, 1)
+senders = path_sweep(
     model,
     few.tokens,
     changed["position"],
     few.logit_diff,
-    receivers=[(17, 1)],
-    into="k",
-    layers=range(15, 17),
+    receivers=[receiver],
+    into=into,
+    layers=range(10, 17),
     progress=False,
+).effect
+print(", ".join(f"{head_name(h)} {senders[h]:+.2f}" for h in top_heads(senders.abs(), 4)))
+unseen = draw(24, seed=3, names=ioi.UNSEEN_NAMES)
+moved = {}
+for label, prompts, source, to in [
+    ("choose", choose, "position", receiver),
+    ("test", test, "position", receiver),
+    ("unseen", unseen, "position", receiver),
+    ("control: choose, S2 alone changed", choose, "both", receiver),
+    ("control: unseen, into KV2 of layer 17", unseen, "position", (17, 2)),
+]:
+    logits = path_patch(
+        model,
+        prompts.tokens,
+        corruptions(prompts)[source],
+        sender=sender,
+        receivers=[to],
+        into=into,
+        hold_mlps=True,
+    )
+    moved[label] = prompts.logit_diff(logits) - score(prompts, prompts.tokens)
+plots.table(
+    [(label, shown(change)) for label, change in moved.items()],
+    columns=["names", "logit difference moves by"],
 )
-assert top_heads(found.effect.abs(), 1) == [(16, 0)] == [first_link[:2]]
-assert found.effect.abs().flatten().topk(2).values[1] < 0.2
-mean, error = mean_and_error(moved["position"])
-assert mean < -2 * error and mean < -1
-assert moved["both"].abs().mean() < 0.05
+
+# %% [markdown]
+# One head of 63 moves the logit difference. It does so on all three sets, by very different amounts. If S2 alone
+# is changed, the effect is 0: **before the first changed token the runs are the same, so a corruption shows nothing
+# of what happens there.** L17KV1 serves L17H3 to L17H5: this path changes where all three look.
+
+# %% tags=["numbers"]
+assert top_heads(senders.abs(), 1) == [(16, 0)] == [first_link[:2]]
+assert senders.abs().flatten().topk(2).values[1] < 0.2
+for name in ("choose", "test", "unseen"):
+    mean, error = mean_and_error(moved[name])
+    assert mean < -2 * error and mean < -0.4
+assert all(change.mean().abs() < 0.05 for name, change in moved.items() if "control" in name)
+with torch.no_grad():
+    caches = [
+        model.run_with_cache(x, names_filter=lambda n: "hook_z" in n)[1]
+        for x in (few.tokens, changed["position"])
+    ]
+after = few.positions["S1"] + 1
+change = {
+    (layer, head): ((one - other)[:, head] @ model.W_O[layer, head]).norm(dim=-1).mean()
+    for layer in range(10, 17)
+    for one, other in [[cache["z", layer][:, after] for cache in caches]]
+    for head in range(model.cfg.n_heads)
+}
+assert sorted(change.values())[-2] < 0.5 * change[16, 0]
 
 # %%
 boxes = {
     "L16H0<br>at the word after S1": (0, 0),
-    "L17H4<br>at S2": (1.1, 0),
-    "MLPs 17 to 19<br>at S2": (1.65, 0.9),
-    "L20H0<br>at END": (2.2, 0),
-    "L23H0, H1, H2, H7<br>at END": (3.4, 0),
-    "L23H3<br>at END, looks at S2": (3.4, 0.9),
-    "logits": (4.5, 0.45),
+    "L17H4<br>at S2": (1.4, 0),
+    "MLPs 17 to 19<br>at S2": (2.0, 1),
+    "L20H0<br>at END": (2.6, 0),
+    "L23H0, H1, H2, H7<br>at END": (4.0, 0),
+    "L23H3<br>at END": (4.0, 1),
+    "logits": (5.1, 0.5),
 }
 previous, induction, mlps, inhibition, movers, remover_box, logits_box = boxes
 figures.diagram(
@@ -855,20 +858,95 @@ figures.diagram(
 )
 
 # %% [markdown]
-# ### The recipe
+# ## 7. Going deeper: enough, or needed?
 #
-# | choose | for "is it enough?" | for "is it needed?" | mind |
-# | --- | --- | --- | --- |
-# | **direction** | denoising: clean into corrupted | noising: corrupted into clean | report both |
-# | **corruption** | changes only what you ask about | the same | what happens before it is hidden |
-# | **metric** | logit difference, normalised | the same | probability saturates, accuracy jumps |
-# | **no known answer** | KL divergence from the clean run's distribution | the same | sees any change, also of what you did not ask |
-# | **sites** | stream, then heads, then paths | sets of heads | choose on one set, test on another |
+# *10 minutes.* **Noising** puts corrupted activations into the clean run: what does it break? The two directions
+# ask different questions:
+#
+# | | denoising restores | noising breaks |
+# | --- | --- | --- |
+# | the question | is this head **enough**? | is it **needed**? |
+# | either of two heads is enough | all | nothing |
+# | both of two heads are needed | nothing | all |
+#
+# The heads were chosen by denoising on `choose`. Here are both directions on names that chose nothing.
+
+
+# %%
+def z_of(prompts, tokens) -> dict[int, Tensor]:
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens, names_filter=lambda n: n.endswith("attn.hook_z"))
+    return {layer: cache["z", layer] for layer in SWEPT}
+
+
+usual, other = score(unseen, unseen.tokens), score(unseen, unseen.swapped().tokens)
+full = (usual - other).mean()
+noise, signal = z_of(unseen, unseen.swapped().tokens), z_of(unseen, unseen.tokens)
+
+
+def breaks(heads: list[Head]) -> Tensor:
+    with patched_heads(model, heads, noise):
+        return (usual - score(unseen, unseen.tokens)) / full
+
+
+def restores(heads: list[Head]) -> Tensor:
+    with patched_heads(model, heads, signal):
+        return (score(unseen, unseen.swapped().tokens) - other) / full
+
+
+CHAIN = [(17, 4), (20, 0), (19, 2), (23, 3), (29, 1)]
+both = {head: (restores([head]), breaks([head])) for head in CHAIN}
+plots.table(
+    [(head_name(head), shown(a), shown(b), shown(a - b)) for head, (a, b) in both.items()],
+    columns=["head, on unseen names", "restores", "breaks", "restores minus breaks"],
+)
 
 # %% [markdown]
-# ## 6. Going deeper: every patch from one gradient
+# L23H3 and L20H0 break as much as they restore. **L17H4 restores about half of the difference and breaks less than
+# a fifth.** So the chain through L17H4 is enough, and mostly not needed: something else does its work when it fails.
 #
-# *30 minutes.* A sweep over all heads takes as many runs. For small changes there is a shortcut. The gradient of the
+# Layer 17 has two more induction heads that share L17H4's keys, L17H3 and L17H5. Noise them too. The controls noise
+# two other heads of the layer.
+
+# %%
+SETS = {
+    "L17H4": [(17, 4)],
+    "L17H3 and L17H5": [(17, 3), (17, 5)],
+    "L17H3, L17H4 and L17H5": [(17, 3), (17, 4), (17, 5)],
+    "control: L17H4, L17H0 and L17H8": [(17, 4), (17, 0), (17, 8)],
+    "control: L17H4, L17H1 and L17H2": [(17, 4), (17, 1), (17, 2)],
+}
+lost = {name: breaks(heads) for name, heads in SETS.items()}
+alone, two, three, control_a, control_b = lost.values()
+plots.table(
+    [
+        *((name, shown(share)) for name, share in lost.items()),
+        ("the three minus the sum of the first two rows", shown(three - alone - two)),
+    ],
+    columns=["noised", "share broken"],
+)
+
+# %% [markdown]
+# Alone, L17H3 and L17H5 break nothing. Together with L17H4 they break more than the sum, and more than either
+# control: they can do part of its work. The three together still break far less than L17H4 restores, so they are not
+# all. What this does not show is *how*: they may change their output when L17H4 fails, or write always the same while
+# something later saturates.
+
+# %% tags=["numbers"]
+for head in [(23, 3), (20, 0)]:
+    mean, error = mean_and_error(both[head][0] - both[head][1])
+    assert abs(mean) < max(0.08, 2 * error)
+mean, error = mean_and_error(both[17, 4][0] - both[17, 4][1])
+assert mean > 5 * error and 0.35 < both[17, 4][0].mean() < 0.65 and both[17, 4][1].mean() < 0.2
+for strong, weak in [(three, alone + two), (three, control_a), (three, control_b)]:
+    mean, error = mean_and_error(strong - weak)
+    assert mean > 3 * error
+assert abs(two.mean()) < 0.05 and three.mean() < 0.7 * both[17, 4][0].mean()
+
+# %% [markdown]
+# ## 8. Going deeper: every patch from one gradient
+#
+# *45 minutes.* A sweep over all heads takes as many runs. For small changes there is a shortcut. The gradient of the
 # metric with respect to a head's output says how far the metric moves for a small step in each direction; a patch
 # is the step from the run's own output to the source's. So
 #
@@ -942,41 +1020,35 @@ attribution_patching = lesson_14.check_attribution_patching(attribution_patching
 # </details>
 
 # %%
-estimated = {
-    "denoising": attribution_patching(model, corrupted, clean, choose.logit_diff).cpu() / way,
-    "noising": -attribution_patching(model, clean, corrupted, choose.logit_diff).cpu() / way,
-}
-exact = {"denoising": restored.restored, "noising": broken.restored}
-
-
-def correlation(x: Tensor, y: Tensor) -> float:
-    return torch.corrcoef(torch.stack([x.flatten(), y.flatten()]))[0, 1].item()
-
-
-fits = {
-    name: correlation(estimate.mean(-1)[17:], exact[name][17:])
-    for name, estimate in estimated.items()
-}
-print({name: f"correlation over 117 heads: {fit:.2f}" for name, fit in fits.items()})
+way = (denoised.source_by_prompt - denoised.base_by_prompt).mean()
+estimated = attribution_patching(model, corrupted, clean, choose.logit_diff).cpu() / way
+swept_heads = slice(SWEPT[0], None)
+fit = torch.corrcoef(
+    torch.stack([x[swept_heads].flatten() for x in (estimated.mean(-1), denoised.restored)])
+)[0, 1]
+print(f"correlation over 117 heads: {fit:.2f}")
 plots.scatter(
-    by_head(estimated["noising"].mean(-1), exact["noising"]),
-    title="Noising: which heads does the estimate miss?",
-    x="attribution patching: share broken",
-    y="exact: share broken",
-    named=[head_name(head) for head in STRONG],
+    by_head(estimated.mean(-1), denoised.restored),
+    title="Denoising: which heads does the estimate miss?",
+    x="attribution patching: share restored",
+    y="exact: share restored",
+    named=[head_name(head) for head in STRONG if head != (23, 0)],
     diagonal="exact",
 )
 
 # %% [markdown]
-# Heads that write to the logits are estimated well. L20H0 and L17H4 are lost: noising L20H0 breaks a third of the
-# difference, and the estimate says nothing, or the opposite. Denoising gives a third of what they restore. The
-# correlation over all heads hides it. **A 0 from attribution patching is not a 0.**
+# Heads that write to the logits are estimated well. L20H0 and L17H4 get less than half of what they restore. The
+# correlation over all heads hides it. **A small estimate from attribution patching is not a small effect.**
 #
-# Why these two? They work through the *attention* of later heads. Its softmax is saturated: a small step of the
-# query changes nothing, and a large one everything. The repair of Kramár and colleagues (AtP*, 2024), the **QK fix**:
-# for queries and keys, compute the new attention pattern exactly, and take the gradient only from the pattern on.
+# ### Exercise 5 · a repair, and does it help here? (15 minutes, medium)
 #
-# ### Exercise 5 · the QK fix (10 minutes, medium)
+# L20H0 and L17H4 work through the *attention* of later heads, and attention has a softmax. Where it is saturated, a
+# small step of the query changes nothing, and a large one everything. The **QK fix** of Kramár and colleagues
+# (AtP*, 2024) takes the softmax out of the estimate. For a changed query, compute the new attention pattern
+# *exactly*: scores with each key, divided by the root of `d_head`, no looking ahead, softmax. Only from the pattern
+# on, use the gradient: `gradient · (new pattern - own pattern)`.
+#
+# Is the softmax what goes wrong for these two heads? You will test it.
 
 
 # %% tags=["exercise:utils.circuits.patches.qk_fix"]
@@ -1026,200 +1098,89 @@ qk_fix = lesson_14.check_qk_fix(qk_fix)
 # </details>
 
 # %% [markdown]
-# Each head's query from the corrupted run into the clean one, in layers 21 to 29: exact, by its gradient, and
-# with the fix.
+# Patch a head, and take the queries that the four heads of layer 23 then have. Put them into the unpatched run: the
+# exact effect. Or estimate it from there, by the gradient of the queries or with your fix.
 
 # %%
-LATE = range(21, model.cfg.n_layers)
-exact_q = (
-    -sweep(
-        model, clean, corrupted, choose.logit_diff, what="q", layers=LATE, progress=False
-    ).effect[21:]
-    / way
-)
-plain = attribution_patching(model, clean, corrupted, choose.logit_diff, name="attn.hook_q").cpu()
-plain, patterns = -plain.mean(-1)[21:] / way, {}
+HEADS = [head for _, head in MOVERS]
 
 
-def keep_pattern(pattern, hook):
-    patterns[hook.layer()] = pattern
-    return pattern
+def three_ways(run: Tensor, source: Tensor, sender: Head) -> list[Tensor]:
+    """What the queries of the four do once `sender` is patched: exactly, by gradient, by the fix."""
+    at, kept = "blocks.23.attn.", {}
+
+    def keep(activation, hook, name):
+        kept[name] = activation
+        return activation
+
+    def put(query, hook):
+        query = query.clone()
+        query[:, :, HEADS] = new["q", 23][:, :, HEADS]
+        return query
+
+    names = {name: f"{at}hook_{name}" for name in ("q", "pattern", "rot_q", "rot_k")}
+    hooks = [(each, lambda x, hook, name=name: keep(x, hook, name)) for name, each in names.items()]
+    logits = model.run_with_hooks(run, fwd_hooks=hooks)
+    unpatched = choose.logit_diff(logits)
+    slopes = torch.autograd.grad(unpatched.sum(), [kept["q"], kept["pattern"]])
+    with torch.no_grad():
+        z = {sender[0]: model.run_with_cache(source)[1]["z", sender[0]]}
+        with patched_heads(model, [sender], z):
+            _, new = model.run_with_cache(run, names_filter=list(names.values()))
+        exact = choose.logit_diff(model.run_with_hooks(run, fwd_hooks=[(names["q"], put)]))
+        by_gradient = (slopes[0] * (new["q", 23] - kept["q"]))[:, :, HEADS].sum((1, 2, 3))
+        fixed = qk_fix(slopes[1], kept["pattern"], new[names["rot_q"]], kept["rot_k"])[HEADS].sum(0)
+    return [exact - unpatched.detach(), by_gradient, fixed]
 
 
-hooks = [(f"blocks.{layer}.attn.hook_pattern", keep_pattern) for layer in LATE]
-logits = model.run_with_hooks(clean, fwd_hooks=hooks)
-gradients = torch.autograd.grad(choose.logit_diff(logits).sum(), [patterns[i] for i in LATE])
-with torch.no_grad():
-    _, own = model.run_with_cache(clean, names_filter=lambda n: n.endswith("hook_rot_k"))
-    _, other = model.run_with_cache(corrupted, names_filter=lambda n: n.endswith("hook_rot_q"))
-fixed = torch.stack(
-    [
-        qk_fix(
-            gradient,
-            patterns[layer].detach(),
-            other[f"blocks.{layer}.attn.hook_rot_q"],
-            own[f"blocks.{layer}.attn.hook_rot_k"],
-        )
-        for layer, gradient in zip(LATE, gradients, strict=True)
-    ]
-)
-fixed = -fixed.mean(-1).detach().cpu() / way
-misses = {"gradient": plain - exact_q, "QK fix": fixed - exact_q}
-misses = {name: miss.pow(2).mean().sqrt().item() for name, miss in misses.items()}
-print("root mean square error:", {name: round(miss, 4) for name, miss in misses.items()})
-strong = top_heads(exact_q.abs(), 5)
+noised = -attribution_patching(model, clean, corrupted, choose.logit_diff).cpu() / way
+ways = {}
+for name, run, source, sign in [
+    ("denoising", corrupted, clean, 1),
+    ("noising", clean, corrupted, -1),
+]:
+    for head in [(20, 0), (17, 4)]:
+        with patched_heads(model, [head], z_of(choose, source)):
+            patched = score(choose, run)
+        whole = sign * (patched - score(choose, run)).cpu() / way
+        estimate = (estimated if sign > 0 else noised)[head]
+        found = [sign * share.detach().cpu() / way for share in three_ways(run, source, head)]
+        ways[name, head] = [whole, estimate, *found]
 plots.table(
-    [
-        (head_name((head[0] + 21, head[1])), *(f"{x[head]:+.2f}" for x in (exact_q, plain, fixed)))
-        for head in strong
+    [(f"{name} {head_name(head)}", *map(shown, each)) for (name, head), each in ways.items()],
+    columns=[
+        "",
+        "all: exact",
+        "all: gradient",
+        "new queries: exact",
+        "from there, gradient",
+        "from there, QK fix",
     ],
-    columns=["query of (share broken)", "exact", "gradient", "QK fix"],
 )
 
 # %% [markdown]
-# The fix makes the error about **7.0** times smaller, at the cost of one matrix product a head. It repairs queries and
-# keys. What reaches them through earlier heads, and effects that cancel (for which AtP* drops gradients layer by
-# layer, *GradDrop*), it leaves.
+# **Denoising**: once the new queries are known exactly, the plain gradient is right. The estimate is lost *before*
+# the queries, between the head and layer 23, where a fix of layer 23's softmax cannot help. **Noising**: the
+# estimates of the whole effect are 0 or have the wrong sign. From the new queries on the gradient still finds less
+# than half. The QK fix finds more, and not all. So this repair helps with one of two causes. Lesson 1.5 takes
+# gradients at several points between the two runs instead.
 #
 # **Gradients that get lost.** A gradient flows to what was patched *in* only if the graph reaches it. After
-# `.detach()`, or for what was cached under `torch.no_grad()`, `.grad` is `None` without any complaint. Assert that
-# it is there and not all zeros before you use it.
+# `.detach()`, or for what was cached under `torch.no_grad()`, `.grad` is `None` without any complaint.
 
 # %% tags=["numbers"]
-for name in ("denoising", "noising"):
-    for head in [(20, 0), (17, 4)]:
-        mean, error = mean_and_error(estimated[name][head])
-        assert mean < 0.5 * exact[name][head] and exact[name][head] > 0.1
-    for head in [(29, 1), (29, 0)]:
-        assert abs(estimated[name].mean(-1)[head] / exact[name][head] - 1) < 0.15
-assert estimated["noising"].mean(-1)[20, 0] < 0.03
-assert min(fits.values()) > 0.65
-claim("error, gradient over fix", misses["gradient"] / misses["QK fix"], text=7.0, within=1.05)
-
-# %% [markdown]
-# ## 7. Going deeper: who stands in for L17H4?
-#
-# *10 minutes.* Layer 17 has two more induction heads that share L17H4's keys: L17H3 and L17H5. Do they do part of
-# its work? The suspicion arose on the names of `test`, so it is examined on names not used before. The control adds
-# two other heads of the layer.
-
-# %%
-unseen = draw(16, seed=3, names=ioi.UNSEEN_NAMES)
-with torch.no_grad():
-    _, cache = model.run_with_cache(unseen.swapped().tokens, names_filter="blocks.17.attn.hook_z")
-noise = {17: cache["z", 17]}
-usual = score(unseen, unseen.tokens)
-full = (usual - score(unseen, unseen.swapped().tokens)).mean()
-SETS = {
-    "L17H4": [(17, 4)],
-    "L17H3 and L17H5": [(17, 3), (17, 5)],
-    "all three": [(17, 3), (17, 4), (17, 5)],
-    "control: L17H4, L17H0, L17H8": [(17, 4), (17, 0), (17, 8)],
-}
-lost = {}
-for name, heads in SETS.items():
-    with patched_heads(model, heads, noise):
-        lost[name] = (usual - score(unseen, unseen.tokens)) / full
-extra = lost["all three"] - lost["L17H4"] - lost["L17H3 and L17H5"]
-plots.table(
-    [
-        *((name, shown(share)) for name, share in lost.items()),
-        ("all three minus the sum", shown(extra)),
-    ],
-    columns=["noised", "share broken"],
-)
-
-# %% [markdown]
-# Alone, L17H3 and L17H5 break nothing. Together with L17H4 they break more than the sum: they can do part of its
-# work. A sweep of single noisings gives them 0. What this does not show is *how*: they may wait until L17H4 fails,
-# or run along always while something later saturates.
-
-# %% tags=["numbers"]
-mean, error = mean_and_error(extra)
-assert mean > 3 * error
-assert abs(lost["L17H3 and L17H5"].mean()) < 0.05
-mean, error = mean_and_error(lost["all three"] - lost["control: L17H4, L17H0, L17H8"])
-assert mean > 2 * error
-
-# %% [markdown]
-# ## 8. Going deeper: metrics, and answers of several tokens
-#
-# *10 minutes.* The sweeps of section 4 also scored two other metrics. Nothing but the metric differs between the
-# columns.
-
-# %%
-names = list(metrics)
-plots.table(
-    [
-        (
-            head_name(head),
-            *(
-                f"{denoised[name].restored[head]:+.2f}, {noised[name].restored[head]:+.2f}"
-                for name in names
-            ),
-        )
-        for head in STRONG
-    ],
-    columns=["head: restores, breaks", *names],
-)
-
-# %% [markdown]
-# **Probability** saturates: the corrupted run gives IO next to none, so denoising L20H0 moves it far less than noising
-# does. **KL** asks for no answer at all. It is 0 where the patched run predicts as the clean one
-# does, and it counts every change of the distribution. Here it points to the same heads.
-#
-# **Answers of several tokens.** Give the model prompt *and* answer in one pass (*teacher forcing*), and score the
-# answer's log-probability: the sum over its tokens, each predicted one position before it stands. Both runs end in
-# the same answer. Attribution patching then costs three passes:
-
-# %%
-TEXT = "The key opens room {}. Go to room {}"
-generator = torch.Generator().manual_seed(0)
-numbers = []
-while len(numbers) < 12:
-    a, b = [(torch.randperm(9, generator=generator)[:3] + 1).tolist() for _ in range(2)]
-    if all(x != y for x, y in zip(a, b, strict=True)):
-        numbers.append(["".join(map(str, digits)) for digits in (a, b)])
-stated = torch.cat([model.to_tokens(TEXT.format(a, a)) for a, _ in numbers])
-misstated = torch.cat([model.to_tokens(TEXT.format(b, a)) for a, b in numbers])
-
-
-def digit(i: int | slice):
-    """The log-probability of one digit of the clean answer, or of several together."""
-
-    def log_prob(logits: Tensor) -> Tensor:
-        each = logits[:, -4:-1].log_softmax(-1).gather(-1, stated[:, -3:, None])[..., 0]
-        return each[:, i] if isinstance(i, int) else each[:, i].sum(-1)
-
-    return log_prob
-
-
-by_digit = {
-    name: attribution_patching(model, misstated, stated, digit(i)).mean(-1).cpu()
-    for name, i in [("first digit", 0), ("last digit", 2), ("whole answer", slice(0, 3))]
-}
-plots.table(
-    [
-        (name, ", ".join(f"{head_name(h)} {found[h]:+.2f}" for h in top_heads(found, 4)))
-        for name, found in by_digit.items()
-    ],
-    columns=["scored", "heads that help most, estimated (nats)"],
-)
-
-# %% [markdown]
-# The first digit and the last have different heads: one must be found in the prompt, the other continues a repeat.
-# Score the first token alone and you miss the second kind. (And look at what it *is*: in this tokenizer the first
-# token of a number is a space, which both runs predict.) For answers that come after a long generated text, patch
-# only the part that both runs share.
-
-# %% tags=["numbers"]
-for found in (denoised, noised):
-    shares = found["KL from the clean run"].restored
-    assert {(20, 0), (23, 3)} <= set(top_heads(shares.abs(), 4))
-low = denoised["probability of IO"].restored[20, 0]
-assert noised["probability of IO"].restored[20, 0] > low + 0.2
-first_digit, last_digit = by_digit["first digit"], by_digit["last digit"]
-assert top_heads(first_digit, 1) != top_heads(last_digit, 1)
+for head in [(20, 0), (17, 4)]:
+    assert estimated[head].mean() < 0.5 * denoised.restored[head]
+    whole, estimate, exact, slope, fixed = ways["denoising", head]
+    assert abs(slope.mean() / exact.mean() - 1) < 0.2 and exact.mean() > 0.7 * whole.mean()
+    whole, estimate, exact, slope, fixed = ways["noising", head]
+    assert estimate.mean() < 0.03 and slope.mean() < 0.5 * exact.mean()
+    for strong, weak in [(fixed, slope), (exact, fixed)]:
+        mean, error = mean_and_error(strong - weak)
+        assert mean > 3 * error
+for head in [(29, 1), (29, 0)]:
+    assert abs(estimated.mean(-1)[head] / denoised.restored[head] - 1) < 0.15
+assert fit > 0.65
 
 # %% [markdown]
 # ## What you found
@@ -1228,38 +1189,38 @@ assert top_heads(first_digit, 1) != top_heads(last_digit, 1)
 plots.table(
     [
         (
-            "END before block 21 holds a position",
-            f"{shown(control[list(sources)[2], 21, END])}",
-            f"{shown(control[list(sources)[1], 21, END])} same answer, other position",
+            "END before block 21 holds a position: restored by the same position",
+            shown(control[list(sources)[2], "END, block 21"]),
+            f"{shown(control[list(sources)[1], 'END, block 21'])} same answer, other position",
             "S-inhibition heads: mostly a position",
         ),
         (
-            "L20H0 → queries in layer 23",
-            shown(links["L20H0 → queries of the four of layer 23"]),
-            f"{shown(links[list(links)[5]])} {head_name(matched)}, as long a change",
+            "L20H0 → queries in layer 23: restores",
+            shown(links["L20H0 → queries of the four"]),
+            f"{shown(links['control: L20H0 → query of L23H3'])} into another head",
             "S-inhibition heads to name movers' queries",
         ),
         (
-            "L17H4 → values of L20H0",
-            shown(links["L17H4 → values of L20H0, MLPs free"]),
-            f"{shown(links['L17H4 → values of L20H0, direct'])} MLPs held",
+            "L17H4 → values of L20KV0: restores",
+            shown(links["L17H4 → values of L20KV0, MLPs free"]),
+            f"{shown(links['control: L18H6 → values of L20KV0, MLPs free'])} from another head",
             "induction heads to S-inhibition heads' values",
         ),
         (
-            "first link: logits moved",
-            shown(moved["position"]),
-            f"{shown(moved['both'])} corruption at S2 alone",
+            "first link: logits moved, unseen names",
+            shown(moved["unseen"]),
+            f"{shown(list(moved.values())[-1])} into another key-value head",
             "previous-token heads to induction heads' keys",
         ),
         (
-            "all three induction heads, noised together",
-            shown(lost["all three"]),
-            f"{shown(lost['L17H4'])} L17H4 alone",
+            "three induction heads noised together: break",
+            shown(three),
+            f"{shown(control_a)} L17H4 with two other heads",
             "backup heads exist, among name movers",
         ),
     ],
     columns=[
-        "share restored or broken",
+        "finding",
         "SmolLM2-135M-Instruct",
         "control",
         "GPT-2 small (Wang et al., 2022; not measured here)",
@@ -1272,14 +1233,15 @@ plots.table(
 # 1. On our scale an undecided model scores above one half. Which corruption would put it at 0? What would you lose?
 # 2. Does localisation say where to *edit*? Hase and colleagues (2023) found that it hardly does. What does patching
 #    measure, and what does an edit need?
-# 3. L24H4 pushes against the answer. Its query changes when L20H0 is patched. What would you measure to call it
-#    self-repair (lesson 1.3)?
+# 3. L24H4 pushes against the answer. What would you measure to call it self-repair (lesson 1.3)?
 #
 # ## Common mistakes
 #
 # - Patching in the wrong direction: say which run is patched, and which one gives.
 # - Reading a share as "how much the head knows": an undecided run scores above 0 as well.
 # - Prompts of different lengths, so that positions do not match.
+# - An answer of several tokens, scored by its first alone. Give prompt and answer in one pass (*teacher forcing*)
+#   and sum the log-probabilities of the answer's tokens.
 # - One direction, one corruption, one metric, and the conclusion "*the* circuit".
 #
 # ## Where this breaks

@@ -231,6 +231,7 @@ def _paths(
     *,
     hold_heads=True,
     flip_mlps=False,
+    first_mlp=0,
     whole_sender=False,
     whole_receiver=False,
     second_pass=False,
@@ -276,6 +277,7 @@ def _paths(
                 hooks += [
                     (f"blocks.{i}.hook_mlp_out", lambda out, hook: own["mlp_out", hook.layer()])
                     for i in layers
+                    if i >= sender[0] + first_mlp
                 ]
             logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
             if second_pass:
@@ -604,6 +606,7 @@ MISTAKES = {
     "path_patch": [
         ("heads free", _paths(hold_heads=False), "not held in the second pass"),
         ("MLPs the other way", _paths(flip_mlps=True), "yours does the opposite"),
+        ("own MLP free", _paths(first_mlp=1), "MLP of the sender's own layer must be held"),
         ("second pass", _paths(second_pass=True), "That is the second pass"),
         ("whole sender", _paths(whole_sender=True), "whole layer of the sender"),
         ("whole receiver", _paths(whole_receiver=True), "All heads of the receivers' layers"),
@@ -657,7 +660,7 @@ MISTAKES = {
     "first_link": [
         ("another previous-token head", (8, 1, "k"), "carries far more"),
         ("the wrong input", (16, 0, "v"), "Values are what L17H4 moves"),
-        ("queries", (16, 0, "q"), "*looked for*"),
+        ("queries", (16, 0, "q"), "*find* its mark"),
         ("the reader itself", (17, 4, "k"), "not before layer 17"),
         ("no letter", (16, 0, 1), "the input"),
         ("a name", "L16H0", "form that is asked for"),

@@ -251,6 +251,7 @@ def _path(
     whole_sender: bool = False,
     whole_receiver: bool = False,
     hold_last: bool = False,
+    free_own_mlp: bool = False,
     last_position: bool = False,
     second_pass: bool = False,
     from_source: bool = False,
@@ -296,6 +297,7 @@ def _path(
         return [(f"blocks.{layer}.{end}", make(layer)) for layer in range(n_layers)]
 
     mlps = hooks("hook_mlp_out", own_mlp) if hold_mlps else []
+    mlps = mlps[sender[0] + 1 :] if free_own_mlp else mlps
     with torch.no_grad():
         frozen = [*hooks("attn.hook_z", hold), *mlps]
         logits = model.run_with_hooks(
@@ -339,6 +341,8 @@ def check_path_patch(path_patch) -> str:
             "The other heads are not held in the second pass, so the change also reaches the "
             "receivers through them.": follow(hold_heads=False),
             f"`hold_mlps` is {hold_mlps}, and yours does the opposite.": follow(mlps=not hold_mlps),
+            "The MLP of the sender's own layer must be held too: it comes after the attention, and "
+            "reads the sender.": follow(free_own_mlp=True),
             "That is the second pass, in which heads are held. Run once more with nothing held, "
             "and only the receivers' input changed.": follow(second_pass=True),
             "Other heads are still held in the last pass: what follows from the receivers is free "
@@ -397,7 +401,7 @@ def check_first_link(first_link) -> str:
         expect(
             into != "q",
             "The head is right, the input is not. L17H4 asks from S2, where the head that tells "
-            "it does not work: what changes is where it is *looked for*.",
+            "it does not work: what matters is by which input other positions *find* its mark.",
         )
         expect(
             into != "v",

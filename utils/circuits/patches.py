@@ -109,11 +109,12 @@ def corruptions(prompts) -> dict[str, Int[Tensor, "batch pos"]]:
 
     Returns:
         Three sets of tokens, each as large as `prompts.tokens`:
-        "position": the right answer is the same. The *other* one of the first two names comes
-            again at S2.
-        "answer": the other name is the right answer. The name that comes again at S2 stands where
-            it stood before: where the second was repeated, the second still is.
-        "both": the other name is right, and the other one of the first two comes again.
+        "position": the same name is the right answer. The name that comes again stands in the
+            *other* of the first two places.
+        "answer": the other name is the right answer. The name that comes again stands in the
+            *same* one of the first two places.
+        "both": the other name is the right answer, and the name that comes again stands in the
+            other of the first two places.
     """
     first, second, again = (prompts.positions[label] for label in ("IO", "S1", "S2"))
     changed = {name: prompts.tokens.clone() for name in ("position", "answer", "both")}
