@@ -530,7 +530,7 @@ for into, name in (("k", "keys"), ("q", "queries"), ("v", "values")):
     hooks = path_hooks(model, fresh, change, layers=[17, 18], into=into)
     runs[f"L16H0, {name} of 17 and 18"] = hooks
 runs["L17H8, keys of 18"] = path_hooks(model, fresh, removal(model, fresh, (17, 8)), layers=[18])
-costs = dict(zip(runs, repeat_costs(model, fresh, [*runs.values()]).cpu(), strict=True))
+cost_of = dict(zip(runs, repeat_costs(model, fresh, [*runs.values()]).cpu(), strict=True))
 scores = {}  # induction scores of all heads, [layer, head]
 for name, hooks in runs.items():
     with model.hooks(fwd_hooks=hooks):
@@ -539,7 +539,7 @@ for name, hooks in runs.items():
 
 def added(name: str) -> tuple[float, float]:
     """Added loss on the repeat, paired by row, and its standard error."""
-    return costs[name].mean().item(), (costs[name].std() / len(fresh) ** 0.5).item()
+    return cost_of[name].mean().item(), (cost_of[name].std() / len(fresh) ** 0.5).item()
 
 
 ratio = added("L16H0, keys of 17 and 18")[0] / added("L16H0 everywhere")[0]
