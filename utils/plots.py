@@ -180,7 +180,7 @@ def bars(
         chance: a height to mark with a thin grey line, such as what guessing gives.
         dots: single values to show on a name's bar, such as one for each random direction.
     """
-    label = {name: f"{name}<br><b>{value:.2f}</b>" for name, value in values.items()}
+    label = {name: f"{name}<br><b>{value:z.2f}</b>" for name, value in values.items()}
     kind_of = [kinds[name] if kinds else name for name in values]
     colour = {kind: COLOURS[i % 7] for i, kind in enumerate(dict.fromkeys(kind_of))}
     look = {"marker_color": [colour[kind] for kind in kind_of]}
