@@ -23,7 +23,7 @@
 # 2. measure how much the model needs them;
 # 3. build a control for that measurement, run it, and explain what it shows.
 #
-# **Time** 60 minutes, and 35 to go deeper. **Needs** lesson 00: tokens, BOS, hooks.
+# **Time** 60 minutes, and 25 to go deeper. **Needs** lesson 00: tokens, BOS, hooks.
 # **Runs** in about two minutes on a laptop's processor.
 
 # %% tags=["setup"]
@@ -87,14 +87,15 @@ say_twice("Marguerite Oyelaran kept a small bakery near the harbour of Tarbert."
 # %%
 figures.diagram(
     boxes={
-        "B, which came after A": (0, 0),
-        "A, the current token": (2, 0),
-        "induction head": (1, 1),
-        "prediction: B": (2, 1),
+        "A": (0, 0),
+        "B, after A": (1, 0),
+        "A again, the current token": (2.6, 0),
+        "induction head": (1.8, 1),
+        "prediction: B": (2.9, 1),
     },
     arrows=[
-        ("A, the current token", "induction head", "query: what came after A?"),
-        ("B, which came after A", "induction head", "attended to: B is read"),
+        ("A again, the current token", "induction head", "query: what came after A?"),
+        ("B, after A", "induction head", "attended to: B is read"),
         ("induction head", "prediction: B", "raises B's logit"),
     ],
     marked=["induction head"],
@@ -155,7 +156,7 @@ figure.add_annotation(x=6, y=10.3, text="even guess: 10.8", showarrow=False)
 
 # %% [markdown]
 # On the first half the mean loss is **14.3** nats: worse than an even guess. The model expects text, and these are not; it is
-# confidently wrong. On the repeat the loss falls to **3.3** on average. It does not fall at once: it takes about ten tokens (the last section asks why).
+# confidently wrong. On the repeat the loss falls to **3.3** on average. It does not fall at once: it takes about ten tokens (*Going deeper* asks why).
 # In the control it stays above 12 nats.
 # The repeat's first token is left out of means, here and below, since nothing says that the repeat begins.
 
@@ -214,7 +215,7 @@ def stripe_scores(
 
     The mean over all rows and over the `seq_len` queries of the second half, from one forward
     pass without gradients. With `back = seq_len - 1` it is the induction score of Olsson et al.,
-    2022 (arXiv 2209.11895), without the queries that have nothing to match.
+    2022 (arXiv 2209.11895), over the repeat alone.
 
     Args:
         tokens: BOS and two halves of `seq_len` tokens: 1 + 2 * seq_len positions.
@@ -268,14 +269,15 @@ plots.heatmap(
 
 # %% tags=["nbval-check-output"]
 print("the five highest scores:", sorted(head_name(head) for head in TOP))
+print(f"the same five without a repeat: {max(control_scores[h] for h in TOP):.1f} at most")
 
 # %% [markdown]
-# Five heads in layers 17 and 18 score highest, led by L18H6 with **0.87**. Some later heads score half as much. Most of the 270 heads
+# Five heads in layers 17 and 18 score highest, led by L18H6 with **0.88**. Some later heads score half as much. Most of the 270 heads
 # score below `0.03`. On the sequence that does *not* repeat, the five hardly attend 49 back. So it is the repeat that they follow, and
 # not the distance.
 
 # %% tags=["numbers"]
-claim("induction score of L18H6", scores[18, 6], text=0.87, within=0.04)
+claim("induction score of L18H6", scores[18, 6], text=0.88, within=0.04)
 assert TOP[0] == (18, 6) and set(TOP) == {(18, 6), (17, 3), (17, 4), (17, 5), (18, 7)}
 assert scores.median() < 0.03 and max(control_scores[head] for head in TOP) < 0.06
 assert {head[0] for head in top_heads(scores, 8)[5:]} <= {20, 21, 22, 23}
@@ -284,9 +286,9 @@ assert {head[0] for head in top_heads(scores, 8)[5:]} <= {20, 21, 22, 23}
 # ## 3. Does the model need them?
 #
 # So far these heads look at the right place. That is a correlation. To see whether the model needs them, **ablate** them: replace
-# their output by one that does not depend on the token at hand, and measure the loss on the repeat. An output of zero is unlike what later layers
+# their output by a constant, and measure the loss on the repeat. An output of zero is unlike what later layers
 # were trained on, and may do damage of its own. A head's own **mean** is nearer to
-# what they know. So this course uses *mean ablation*.
+# what they usually receive. So this course uses *mean ablation*.
 #
 # ### Exercise 2 · the ablation hooks (11 minutes, medium)
 #
@@ -377,12 +379,15 @@ plots.intervals(
 
 # %% [markdown]
 # Without the five heads the repeat costs **5.8** nats more. (The bars are 95% intervals: a *bootstrap* draws the 12 rows again with replacement, a thousand times.)
-# Most random draws cost next to nothing. And where the second half repeats nothing, losing the five costs nothing either: ablating
+# The median random draw costs next to nothing. And where the second half repeats nothing, losing the five costs nothing either: ablating
 # them is no general damage. So the model seems to need these five, and not just any heads.
 
 # %% tags=["numbers"]
 claim("cost of the five, nats", five.mean(), text=5.8, within=0.85)
 assert random_cost.median() < 0.3 and bootstrap(five).low > 4
+with torch.no_grad():
+    halves = model(fresh, return_type="loss", loss_per_token=True).cpu()
+assert halves[:, 26:].mean() + five.mean() < halves[:, :25].mean() - 2
 assert abs(five_unlike.mean()) < 0.2 and bootstrap(five - five_unlike).low > 4
 
 # %% [markdown]
@@ -410,7 +415,7 @@ def fair_control(
     """`n` random sets of heads, each a control for ablating the set `chosen`, and their costs.
 
     A set has as many heads as `chosen`, all different. It should be like `chosen` in whatever else
-    could explain a cost, so that only the score is left. Draw from at least four times as many
+    could explain a cost. Draw from at least four times as many
     heads as `chosen` has, so that the sets differ.
 
     Args:
@@ -442,14 +447,15 @@ fair_control = lesson_11.check_fair_control(fair_control)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The tested heads' own layers have too few other heads. Take two layers more on either side: `range(min(layers) - 2, max(layers) + 3)`.
+# The tested heads' own layers have too few other heads. Take two layers more on either side: `range(min(layers) - 2, max(layers) + 3)`, which must end
+# where the model ends.
 #
 # </details>
 
 # %%
 predict(
     "11.control",
-    "The five heads cost about 6 nats. What will the most expensive of your 64 sets cost?",
+    "The five heads cost about 6 nats. Of 64 sets from your control, what will the most expensive one cost?",
     choices=["under 1 nat", "1 to 2 nats", "2 to 4 nats", "over 4 nats"],
 )
 
@@ -469,7 +475,7 @@ plots.intervals(
 
 # %% [markdown]
 # Most of these sets cost little beside the five. But some cost about as much as losing all five induction heads, and between the two
-# kinds there is a gap. What is it about these draws?
+# kinds there is a gap.
 
 # %% tags=["numbers"]
 expensive = draw_costs > 3
@@ -478,7 +484,7 @@ assert 2 <= expensive.sum() <= 16 and draw_costs[expensive].mean() > 0.75 * five
 assert draw_costs[~expensive].max() < 2.5
 
 # %% [markdown]
-# ### Investigation · which head do they share? (9 minutes, medium)
+# ### Investigation · what makes a draw expensive? (9 minutes, medium)
 #
 # `draws` is a list of 64 sets of heads, and `draw_costs` has what each costs. Write code that finds the head behind the expensive
 # draws. Then confirm your suspect on its own: `trial([head, ...])` ablates heads on fresh rows, and you have five trials. Beware: a
@@ -521,8 +527,8 @@ shared_head = lesson_11.check_shared_head(shared_head)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `draw_costs[drawn].mean() - draw_costs[~drawn].mean()` is large for the head that matters, and about half as large for one that
-# shared half of its draws. Give the two largest a trial each.
+# `draw_costs[drawn].mean() - draw_costs[~drawn].mean()` is large for the head that matters, and smaller for one that was there by
+# accident. Give the two largest a trial each.
 #
 # </details>
 
@@ -617,6 +623,10 @@ plots.table(
 )
 
 # %% [markdown]
+# Five heads look at what came next last time, and without them the repeat is hard. A control that was fair found a sixth, which looks
+# elsewhere and matters more than any one of them. Where a head looks does not say whether it is needed.
+
+# %% [markdown]
 # ## Going deeper: natural text
 #
 # Random tokens rule out memorised text. They are also unlike anything in training, so repeat the test on English:
@@ -630,7 +640,8 @@ plots.table(
 # A token counts as a **repeat** if the model could have copied it: the pair of its predecessor and itself came
 # before in the text. All other tokens of the same text are the control: heads that do general damage would cost there as well.
 #
-# With `pairs = list(zip(ids[:-1], ids[1:]))` for a text's list of ids, entry `i` of its losses is about the second token of `pairs[i]`.
+# `model(tokens, return_type="loss", loss_per_token=True)` gives the losses, [text, pos - 1]. Give it all texts as one batch: the ablation's mean
+# is taken over the batch. With `pairs = list(zip(ids[:-1], ids[1:]))` for a text's list of ids, entry `i` of its losses is about the second token of `pairs[i]`.
 
 
 # %% tags=["exercise:utils.circuits.induction.text_costs"]
@@ -717,7 +728,7 @@ plots.table(
 
 # %% [markdown]
 # In the passages the five heads cost **1.27** nats on each repeat, and next to nothing on other tokens. In the model's own answers they cost
-# **0.22**: there a repeat is easy to predict without them. The matched set, one of your 64 without L16H0, costs next to nothing on repeats in the
+# **0.21**: there a repeat is easy to predict without them. The matched set, one of your 64 without L16H0, costs next to nothing on repeats in the
 # passages. In the answers the two are closer, and twelve texts do not settle how much. So the heads do in the passages what they do on random tokens. In text
 # the model has other ways as well: grammar and topic to go by.
 #
@@ -734,7 +745,7 @@ claim(
 claim(
     "the five on repeats in answers",
     text_cost["model's answers", "the five"][:, 0].mean(),
-    text=0.22,
+    text=0.21,
     within=0.03,
 )
 for name in written:
@@ -742,40 +753,6 @@ for name in written:
     assert bootstrap(of_five[:, 0] - of_five[:, 1]).low > 0 and of_five[:, 1].mean() < 0.06
 in_passages, of_set = (text_cost["passages", way][:, 0] for way in ways)
 assert bootstrap(in_passages - of_set).low > 0.5 and of_set.mean() < 0.2
-
-# %% [markdown]
-# ## Going deeper: every head, one at a time
-#
-# The score chose five heads, and chance found L16H0. What would a full search have found? Here each of the 54 heads of layers 16
-# to 21 is ablated alone, on two rows.
-
-# %%
-region = [(layer, head) for layer in range(16, 22) for head in range(cfg.n_heads)]
-single = dict(
-    zip(region, cost_of([[head] for head in region], fresh[:2]).mean(1).tolist(), strict=True)
-)
-worst_ten = sorted(single, key=single.get, reverse=True)[:10]
-plots.scatter(
-    {head_name(head): (scores[head].item(), cost) for head, cost in single.items()},
-    title="Does the score say what a head is worth? Each head alone",
-    x="induction score",
-    y="added loss on the repeat without it (nats)",
-    named=[head_name(head) for head in {*TOP, *worst_ten[:2]}],
-)
-
-# %% [markdown]
-# The most expensive head has no induction score at all: it is L16H0. L18H6, the best by the score, is among the next. But the score does
-# not order the five: L17H4 and L17H5 score above `0.5` and cost little *alone*. Together the five cost more than the sum of their
-# single costs, since one can stand in for another. Ablating a single head measures what the others cannot make up for.
-#
-# More than half of these heads cost less than `0.1` nats each.
-
-# %% tags=["numbers"]
-alone_sum = sum(single[head] for head in TOP)
-assert worst_ten[0] == (16, 0) and {(18, 6)} <= set(worst_ten[:3])
-assert alone_sum < five[:2].mean() - 0.5
-assert single[17, 4] < 0.4 * single[18, 6] and single[17, 5] < 0.4 * single[18, 6]
-assert sorted(single.values())[30] < 0.1
 
 # %% [markdown]
 # ## Going deeper: why is the model slow to notice?
@@ -786,7 +763,8 @@ assert sorted(single.values())[30] < 0.1
 # - **The match must grow.** One equal token may be chance. The heads wait until several in a row have matched.
 # - **The start is special.** The tokens that are matched first stand right after BOS, at the start of the row. Perhaps *they* are hard to find.
 #
-# Both fit the figure. To tell them apart, change one and leave the other: let the second half repeat from the *eleventh* token on.
+# Both fit the figure. To tell them apart, let the second half repeat from the *eleventh* token on. Then the match lies nearer as well, 14 tokens
+# back instead of 24. So there is a control: a repeat from the first token, 14 back.
 
 # %%
 predict(
@@ -799,15 +777,18 @@ predict(
 N = 48
 front = repeated_tokens(25, batch=N, **kind, generator=torch.Generator().manual_seed(9))
 middle = torch.cat([front[:, :26], front[:, 11:26]], dim=1)  # 25 tokens, then the 11th to the 25th
+near = torch.cat([front[:, :16], front[:, 1:16]], dim=1)  # 15 tokens, twice
 
 
 @torch.no_grad()
-def after_the_repeat(rows: torch.Tensor, *, back: int) -> tuple[torch.Tensor, torch.Tensor]:
+def after_the_repeat(
+    rows: torch.Tensor, *, start: int, back: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Losses at the repeat's 2nd to 15th token [row, 14], and L18H6's attention to each [row, 14]."""
     attention = []
 
     def keep(pattern, hook):
-        queries = torch.arange(26, 40)
+        queries = torch.arange(start, start + 14)
         attention.append(pattern[:, 6, queries, queries - back].cpu())
 
     loss = model.run_with_hooks(
@@ -816,7 +797,7 @@ def after_the_repeat(rows: torch.Tensor, *, back: int) -> tuple[torch.Tensor, to
         return_type="loss",
         loss_per_token=True,
     )
-    return loss[:, 26:40].cpu(), attention[0]
+    return loss[:, start : start + 14].cpu(), attention[0]
 
 
 def band(values: torch.Tensor) -> torch.Tensor:
@@ -825,8 +806,9 @@ def band(values: torch.Tensor) -> torch.Tensor:
     return torch.stack([values.mean(0), values.mean(0) - error, values.mean(0) + error])
 
 
-slow, slow_attention = after_the_repeat(front[:, :41], back=24)
-quick, quick_attention = after_the_repeat(middle, back=14)
+slow, slow_attention = after_the_repeat(front[:, :41], start=26, back=24)
+quick, quick_attention = after_the_repeat(middle, start=26, back=14)
+close, close_attention = after_the_repeat(near, start=16, back=14)
 outcome(
     "11.lag", "much faster" if quick[:, 2].mean() < slow[:, 2].mean() - 2 else "as slowly as before"
 )
@@ -835,10 +817,12 @@ plots.curves(
         ("loss (nats)", " "): {
             "repeat from the 1st token": band(slow),
             "repeat from the 11th token": band(quick),
+            "from the 1st, as near (control)": band(close),
         },
         ("attention", " "): {
             "repeat from the 1st token": band(slow_attention),
             "repeat from the 11th token": band(quick_attention),
+            "from the 1st, as near (control)": band(close_attention),
         },
     },
     at=range(2, 16),
@@ -848,7 +832,8 @@ plots.curves(
 
 # %% [markdown]
 # When the repeat starts at the eleventh token, L18H6 finds the match at once: its attention is **0.7** at the first
-# chance, where it was close to zero before. At the repeat's fourth token the loss is several nats lower than before. So most of the delay belongs to the
+# chance, where it was close to zero before. At the repeat's fourth token the loss is several nats lower than before. The control is as slow as
+# before, so the distance is not the reason. So most of the delay belongs to the
 # start of the row, and the growing match explains little of it. What is left is a delay of two tokens.
 #
 # The first figure invited the first explanation, and it would have been wrong.
@@ -859,7 +844,9 @@ claim(
 )
 gap = slow[:, 2] - quick[:, 2]  # paired: both from the same first half
 assert gap.mean() > 2 and gap.mean() > 3 * gap.std() / N**0.5
-assert slow_attention[:, 0].mean() < 0.15
+assert slow_attention[:, 0].mean() < 0.15 and close_attention[:, 0].mean() < 0.15
+gap = close[:, 2] - quick[:, 2]
+assert gap.mean() > 2 and gap.mean() > 3 * gap.std() / N**0.5
 
 # %% [markdown]
 # ## Questions to discuss

@@ -737,7 +737,7 @@ assert out_of_keys[1:].index(max(out_of_keys[1:])) == 1
 # ### Investigation · name its circuit (12 minutes, medium)
 #
 # Which head of layer 0 says which token came before, and which heads of layer 1 do induction? Here a head of layer 1 counts as an
-# induction head if it lowers the loss on the repeat by more than 0.4 nats when it is the only head left in layer 1. (With none left, the repeat
+# induction head if it lowers the loss on the repeat by more than `0.4` nats when it is the only head left in layer 1. (With none left, the repeat
 # costs as much as the first half.) Give a list of (layer, head).
 #
 # Mind that heads can stand in for each other. If two heads do the same, then without *one* of them little is lost.

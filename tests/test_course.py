@@ -222,8 +222,8 @@ def test_the_map_has_time_needs_and_exercises():
     assert shown[0] == "|  | lesson | time | needs | with outputs | exercises |"
     row = next(line for line in shown if "11_induction_heads.ipynb" in line)
     assert row.startswith("| 1.1 |") and row.endswith(
-        "| 60 minutes, and 45 to go deeper | 00 | [solved](../solutions/11_induction_heads.ipynb)"
-        " | 6 |"
+        "| 60 minutes, and 25 to go deeper | 00 | [solved](../solutions/11_induction_heads.ipynb)"
+        " | 5 |"
     )
     assert all(lesson.time and lesson.needs for lesson in LESSONS)
 

@@ -357,7 +357,7 @@ MISTAKES = {
         ("sign", _direct(loss=lambda whole, rest: rest - whole), "The sign: what is lost"),
         ("not compared", _direct(loss=lambda whole, rest: rest), "compare them with that"),
         ("the part alone", _direct(left=lambda p, i: p[i]), "kept the part alone"),
-        ("one after another", _direct(left=lambda p, i: p[i + 1 :].sum(0)), "one after another"),
+        ("one after another", _direct(left=lambda p, i: p[i + 1 :].sum(0)), "part after another"),
         ("no norm", _direct(logits=lambda m, v: v @ m.W_U), "final norm is missing"),
         ("normalised parts", _norm_first, "before you subtracted"),
         ("the whole's norm", _norm_kept, "kept the norm of the whole"),

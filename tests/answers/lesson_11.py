@@ -30,6 +30,15 @@ def _stripes(keys, reduce=lambda stripe: stripe.mean((1, 3))):
     return stripe_scores
 
 
+def _of_scores(model, tokens, *, back):
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens)
+    n, L = model.cfg.n_layers, tokens.shape[1] // 2
+    scores = torch.stack([cache[f"blocks.{i}.attn.hook_attn_scores"] for i in range(n)])
+    queries = torch.arange(L + 1, 2 * L + 1)
+    return scores[..., queries, queries - back].mean((1, 3))
+
+
 def _repeat(L, back):
     return range(L + 1, 2 * L + 1), back
 
@@ -301,8 +310,12 @@ def _every_layer(heads):
 # ---- fair_control
 
 
+def _within(layers, n_layers, reach):
+    return range(max(0, min(layers) - reach), min(n_layers, max(layers) + reach + 1))
+
+
 def _control(
-    pool=lambda layers, n_layers: range(min(layers) - 2, max(layers) + 3),
+    pool=lambda layers, n_layers: _within(layers, n_layers, 2),
     *,
     size=len,
     but=lambda chosen: chosen,
@@ -426,6 +439,18 @@ def _shifted(by):
     return lambda ids: _earlier(ids)[-by:] + _earlier(ids)[:-by]
 
 
+def _by_identity(ids):
+    seen, found = set(), []
+    for pair in _pairs(torch.tensor(ids).unbind()):
+        found.append(pair in seen)
+        seen.add(pair)
+    return found
+
+
+def _separately(ids):
+    return [a in ids[:i] and b in ids[: i + 1] for i, (a, b) in enumerate(_pairs(ids))]
+
+
 def _unordered(ids):
     pairs = [set(pair) for pair in _pairs(ids)]
     return [pair in pairs[:i] for i, pair in enumerate(pairs)]
@@ -479,6 +504,7 @@ def _with_sets(model, tokens, hooks):
 
 MISTAKES = {
     "stripe_scores": [
+        ("scores before the softmax", _of_scores, "before the softmax"),
         (
             "the whole diagonal",
             _stripes(lambda L, back: (range(back, 2 * L + 1), back)),
@@ -592,6 +618,12 @@ MISTAKES = {
         ("a dictionary", lambda model, heads: dict(_put(_mean)(model, heads)), "list of pairs"),
     ],
     "fair_control": [
+        (
+            "past the model's ends",
+            _control(lambda layers, _: range(min(layers) - 2, max(layers) + 3)),
+            "There is no",
+        ),
+        ("a wide band", _control(lambda layers, n: _within(layers, n, 4)), "layers away"),
         ("from anywhere", _control(lambda layers, n_layers: range(n_layers)), "layers away"),
         ("up to the tested layers", _control(lambda layers, _: range(max(layers))), "layers away"),
         ("later layers", _control(lambda layers, _: range(min(layers), max(layers) + 3)), "after"),
@@ -645,6 +677,9 @@ MISTAKES = {
         ),
         ("late by one", _texts(_shifted(1)), "Off by one"),
         ("early by one", _texts(_shifted(-1)), "Off by one"),
+        ("one entry late", _texts(lambda ids: [False, *_earlier(ids)[:-1]]), "one entry late"),
+        ("tensors in a set", _texts(_by_identity), "by identity"),
+        ("separately", _texts(_separately), "separately"),
         ("either order", _texts(_unordered), "order of the pair"),
         ("the sign", _texts(finish=lambda costs: -costs), "The sign"),
         ("nothing subtracted", _texts(less=0), "subtract the intact"),
@@ -681,7 +716,8 @@ RIGHT = {
     "fair_control": [
         ("a stand-in for each head", _stand_ins),
         ("by shuffling, in tuples", _by_shuffling),
-        ("a wider band", _control(lambda layers, _: range(min(layers) - 4, max(layers) + 5))),
+        ("a tuple", _control(result=lambda sets, cost_of: (tuple(sets), cost_of(sets)))),
+        ("a wider band", _control(lambda layers, n_layers: _within(layers, n_layers, 3))),
     ],
     "text_costs": [
         ("all pairs at once", _vectorised),

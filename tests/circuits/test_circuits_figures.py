@@ -110,12 +110,12 @@ def test_a_patch_by_hand_makes_the_clean_run_before_block_0(tmp_path):
         figures.patch_by_hand(model, "w1", "w5", layer=0, pos=last + 1)
 
 
-def test_a_training_s_slider_has_a_frame_for_each_step_and_opens_at_the_last():
+def test_a_training_s_slider_has_a_frame_for_each_step_and_opens_at_the_first():
     patterns = {name: torch.rand(3, 4, 4).tril() for name in ("L0H1", "L1H3")}
     fig = figures.training_slider(patterns, steps=[0, 10, 40], tokens=list("abcd"), title="t")
     assert [frame.name for frame in fig.frames] == ["0", "10", "40"]
-    assert fig.layout.sliders[0].active == 2 and len(fig.data) == 2
+    assert fig.layout.sliders[0].active == 0 and len(fig.data) == 2
     for trace, pattern in zip(fig.data, patterns.values(), strict=True):
-        assert torch.allclose(torch.tensor(trace.z), pattern[2], atol=0.006)
-    for trace, pattern in zip(fig.frames[0].data, patterns.values(), strict=True):
         assert torch.allclose(torch.tensor(trace.z), pattern[0], atol=0.006)
+    for trace, pattern in zip(fig.frames[2].data, patterns.values(), strict=True):
+        assert torch.allclose(torch.tensor(trace.z), pattern[2], atol=0.006)

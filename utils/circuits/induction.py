@@ -96,7 +96,7 @@ def stripe_scores(
 
     The mean over all rows and over the `seq_len` queries of the second half, from one forward
     pass without gradients. With `back = seq_len - 1` it is the induction score of Olsson et al.,
-    2022 (arXiv 2209.11895), without the queries that have nothing to match.
+    2022 (arXiv 2209.11895), over the repeat alone.
 
     Args:
         tokens: BOS and two halves of `seq_len` tokens: 1 + 2 * seq_len positions.
@@ -164,7 +164,7 @@ def fair_control(
     """`n` random sets of heads, each a control for ablating the set `chosen`, and their costs.
 
     A set has as many heads as `chosen`, all different. It should be like `chosen` in whatever else
-    could explain a cost, so that only the score is left. Draw from at least four times as many
+    could explain a cost. Draw from at least four times as many
     heads as `chosen` has, so that the sets differ.
 
     Args:
