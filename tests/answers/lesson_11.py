@@ -395,8 +395,8 @@ def _stand_ins(cost_of, chosen, n, *, n_layers, n_heads, generator):
 
 
 def _by_shuffling(cost_of, chosen, n, *, n_layers, n_heads, generator):
-    low, high = min(chosen)[0] - 3, max(chosen)[0] + 3
-    pool = [(i, j) for i in range(low, high + 1) for j in range(n_heads) if (i, j) not in chosen]
+    near = _within([layer for layer, _ in chosen], n_layers, 3)
+    pool = [(i, j) for i in near for j in range(n_heads) if (i, j) not in chosen]
     orders = [torch.randperm(len(pool), generator=generator).tolist() for _ in range(n)]
     sets = [tuple(pool[at] for at in order[: len(chosen)]) for order in orders]
     return [sets, cost_of(sets)]
