@@ -551,7 +551,7 @@ MISTAKES = {
         ("a late layer", _late_layer, "last layer's scores"),
         ("nothing kept", _never_run, "All scores are 0"),
         ("gradients", _with_gradients, "no_grad"),
-        ("hooks left on", _leaves_hooks, "changes its input `model`"),
+        ("hooks left on", _leaves_hooks, "a hook stays on it"),
         ("a list", lambda *a, **k: [*induction.stripe_scores(*a, **k)], "one tensor"),
         ("one key for all queries", _whole_columns, "one key for each query"),
     ],

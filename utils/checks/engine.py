@@ -233,10 +233,11 @@ class _Guarded:
         if result is Ellipsis:
             raise _NotAttempted
         for key, was in before.items():
+            now = inputs.state(given[key])
             expect(
-                inputs.same(was, inputs.state(given[key])),
+                inputs.same(was, now),
                 f"Your function changes its input `{key}` itself, which others still need: "
-                "work on a copy, such as `.clone()` of a tensor.",
+                f"{inputs.remedy(given[key], was, now)}.",
             )
         expect(
             left_with_gradient == with_gradient,
