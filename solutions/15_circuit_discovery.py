@@ -333,6 +333,8 @@ print(*edge_hooks(toy)[:7], "...", edge_hooks(toy)[-1], sep="\n")
 #
 # Then **sum while you multiply**, with `torch.einsum("wbpd,rbpd->wr", ...)` or one matrix product. A tensor [writer, reader, batch, pos, d_model] would take
 # 40 GB on SmolLM2.
+
+
 # %% tags=["exercise:utils.circuits.discovery.edge_attribution"]
 def edge_attribution(
     model,
@@ -342,7 +344,9 @@ def edge_attribution(
     metric: Metric,
     at: Float[Tensor, "batch pos d_model"] | None = None,
 ) -> Float[Tensor, "writer reader"]:
-    """The guessed change of the mean metric when each edge of `graph(model)` is patched.
+    """The guessed change of the metric, its mean over prompts, when each edge is patched.
+
+    0 where `graph(model).allowed` is False. No tensor [writer, reader, batch, ...] is built.
 
     Source: Syed et al., 2023 (arXiv 2310.10348), after Nanda, 2023.
 
@@ -350,7 +354,7 @@ def edge_attribution(
         tokens: the run that is patched.
         source: the run that the patches come from.
         metric: logits to [batch].
-        at: where the gradient is taken: embeddings to begin that run with. None: those of `tokens`.
+        at: embeddings with which the run of the gradient begins; None: those of `tokens`.
     """
     ### BEGIN SOLUTION
     names, here = edge_hooks(model), {}
@@ -361,7 +365,7 @@ def edge_attribution(
     def keep(value, hook):
         if hook.name == names[0]:
             value = (value if at is None else at).detach().requires_grad_()
-        here[hook.name] = value.clone()  # the reader's own: others read `value`
+        here[hook.name] = value.clone()
         return here[hook.name]
 
     with torch.enable_grad():
@@ -437,6 +441,8 @@ assert abs(scores["EAP, corrupted run"][KEY]) < 0.01
 # The points mix *embeddings*: `start + share * (end - start)`, where `start` is `model.embed(tokens)`, and `end` the same of `source`. (Positions are added
 # later, inside the model.) Cut this way into `steps` equal pieces, give the middle of each to your `edge_attribution` as `at`, and average the scores. The patches stay those between the two
 # runs; only the place of the gradient moves.
+
+
 # %% tags=["exercise:utils.circuits.discovery.integrated_edges"]
 def integrated_edges(
     model,
