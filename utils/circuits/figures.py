@@ -130,14 +130,17 @@ def circuit_graph(
             head, _, letter = reader.partition(".")
             (x0, y0), (x1, y1) = places[writer], places[head]
             x0, x1 = x0 + shift[letter], x1 + shift[letter]  # two edges of one pair lie apart
-            xs += [x0, x1, None]
-            ys += [y0 + 0.2, y1 - 0.2, None]
+            twins = [read for wrote, read in pairs if (wrote, read[:-1]) == (writer, reader[:-1])]
+            bend = {"q": 0.18, "v": -0.18}.get(letter, 0) if len(twins) > 1 else 0
+            xs += [x0, (x0 + x1) / 2, x1, None]
+            ys += [y0 + 0.2, (y0 + y1) / 2 + bend, y1 - 0.2, None]
             if letter and reader not in lettered:
                 lettered.add(reader)
                 letters["x"].append(x1)
                 letters["y"].append(y1 - 0.31)
                 letters["text"].append(letter)
         style = {"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 3 if i == 0 else 2}
+        style["shape"] = "spline"
         fig.add_trace(go.Scatter(x=xs, y=ys, mode="lines", line=style, name=name))
         fig.add_trace(
             go.Scatter(
