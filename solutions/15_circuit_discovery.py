@@ -22,12 +22,13 @@
 # 2. say which connections such scores miss, because you have seen it where the truth is known;
 # 3. test a circuit that a program found: against exact patches, random edges, and a circuit found by hand.
 #
-# **Time** one hour for the core, one more for *Going deeper*. **Needs** lessons 1.1 to 1.4: hooks, the logit difference,
+# **Time** one hour for the core, one and a quarter for *Going deeper*. **Needs** lessons 1.1 to 1.4: hooks, the logit difference,
 # patching in both directions, attribution patching.
 # **Runs** in about two minutes on a laptop's processor.
 #
-# **First, play.** A small model reads `<bos> John Mary John to` and goes on with `Mary`. The third cell cuts one of its 193
-# connections. Put other cuts into `REMOVED`, and run the cell again.
+# **First, play.** A small model reads `<bos> John Mary John to` and goes on with `Mary`. To **cut** a connection means that one
+# reader gets what the writer wrote on another prompt. The third cell cuts one of 193 connections. Put the others of its
+# comment into `CUT`, alone and together, and run it again.
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -51,7 +52,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from data.ioi import task as ioi
-from data.wired import task as names
+from data.wired import task as wired
 from utils import plots
 from utils.checks import lesson_15
 from utils.checks.predict import outcome, predict
@@ -62,7 +63,7 @@ from utils.heads import Head, head_name, random_heads
 from utils.lesson import claim
 from utils.models import load
 
-toy, task = load("wired/names", device="cpu"), names.toy_prompts()
+toy, task = load("wired/names", device="cpu"), wired.toy_prompts()
 
 
 def toy_diff(edges, *, tokens=task.clean, source=task.corrupted) -> float:
@@ -71,32 +72,37 @@ def toy_diff(edges, *, tokens=task.clean, source=task.corrupted) -> float:
     return discovery.patched_edges(toy, tokens, **settings).mean().item()
 
 
-REMOVED = [("L0H0", "L1H0.v")]  # then [("L0H0", "L1H1.v")]; then both; then your own
+CUT = [("L0H0", "L1H0.v")]  # others to try: ("L0H0", "L1H1.v"), ("L0H0", "L1H2.v")
 
+said = discovery.patched_edges(
+    toy,
+    task.clean[1:2],  # John Mary John to
+    source=task.corrupted[1:2],  # John Mary Tom to
+    edge_sets=[CUT],
+    metric=lambda logits: logits[:, -1].argmax(-1).float(),
+)
 figures.circuit_graph(
-    {"removed": REMOVED},
+    {"cut": CUT},
     n_layers=3,
     n_heads=4,
-    title=f"Logit difference {toy_diff([]):.2f} with all edges, {toy_diff(REMOVED):.2f} without these",
+    title=f"It says {wired.TOKENS[int(said)]}. Logit difference {toy_diff(CUT):.2f}; uncut {toy_diff([]):.2f}",
 )
 
 # %% [markdown]
 # ## 1. A model whose wiring is known
 #
-# One cut does nothing, the other does nothing, and both together cost most of the behaviour. Tools that find circuits
-# must cope with that. Do they? In a real model nobody knows the true circuit. So this lesson starts with a model whose
-# weights were *set by hand*, in the manner of Tracr (arXiv 2301.05062): `data/wired/`, three layers of four heads, no MLPs and no norms.
+# Some cuts do nothing alone and cost most of the behaviour together. Do the tools that find circuits cope with that? In a real
+# model nobody knows the true circuit. So this lesson starts with a model whose
+# weights were *set by hand*, in the manner of Tracr (arXiv 2301.05062): three layers of four heads, no MLPs and no norms.
 #
-# **The task** is that of lessons 1.3 and 1.4 in miniature. One name comes once (*IO*, the right answer), the other twice (*S*).
-# The **clean** prompt is `<bos> John Mary John to`. In the **corrupted** prompt the second mention, S2, is a third name, so that
-# neither name is right.
+# **The task** is that of lessons 1.3 and 1.4. One name comes once (*IO*, the right answer), the other twice (*S*).
+# In the **corrupted** prompt the second mention, S2, is a third name, so that neither name is right.
 #
 # **An edge** is one connection, from a **writer** (the embedding or a head: what adds to the residual stream) to a
 # later **reader** (a head's query, key or value, or the logits). `L0H0 -> L1H2.k` is what head L0H0 writes, as the *keys* of head L1H2 see
-# it. To **cut** an edge means that this reader, and no other, reads what the writer wrote on the corrupted prompt.
+# it. Cutting it in the clean run is *patching* it from the corrupted run: this reader, and no other, reads what the writer wrote there.
 #
-# Ten edges do the work. Read the drawing from below: a query ends at the left of a head, a key in the middle, a value
-# at the right.
+# Ten edges do the work. Read the drawing from below. L1H2 reads L0H0 twice, as key (k) and as value (v).
 
 # %%
 wiring = json.loads((root / "data" / "wired" / "wiring.json").read_text())
@@ -110,27 +116,32 @@ figures.circuit_graph(
 )
 
 # %%
-plots.table(list(wiring["jobs"].items()), columns=["head", "what it was built to do"])
+USED = [name for name in wiring["jobs"] if any(name == writer for writer, _ in TRUE)]
+plots.table(
+    [(name, wiring["jobs"][name]) for name in USED],
+    columns=["head", "what it was built to do"],
+)
 
 # %% [markdown]
-# L0H0, at S2, finds the earlier copy of the name and marks it. Three heads of layer 1 carry the mark to the last position. Two
-# name movers look at the name that is *not* marked, and raise its logit. Three traps are built in:
+# `twice`, `avoid`, `avoid2` and `answer` are slots: a few coordinates of the residual stream that hold one name each. L0H0, at S2, finds
+# the earlier copy of the name and marks it as `twice`. Three heads of layer 1 carry the mark to the last position. Two
+# name movers look at the name that is *not* marked, and raise its logit. (The name itself they read from the embedding. It is the same in both prompts, so that
+# edge is not one of the ten.) Three traps are built in:
 #
-# - **Either, or.** L1H0 and L1H1 are twins: one of them is enough. That is what you cut in two.
+# - **Either, or.** L1H0 and L1H1 are twins: one of them is enough.
 # - **Both, and.** L1H2 *looks* where a mark is (its key) and *moves* the mark (its value). One is no use without the other.
 # - **Saturated.** L0H0 attends either to the earlier copy or to BOS, in both cases with nearly all of its attention.
 #
 # ## 2. One edge, exactly
 #
 # The residual stream is a sum. To patch one edge, take the stream that the reader reads, subtract what the writer wrote in
-# this run, add what it wrote in the other run (the *source*), and let this one reader read the result. Lesson
-# 1.4 did that along single paths. Now write it for any pair of heads.
+# this run, add what it wrote in the other run (the *source*), and let this one reader read the result.
 #
-# ### Exercise 1 · patch one edge (10 minutes, medium)
+# ### Exercise 1 · patch one edge (12 minutes, medium)
 #
-# Given: `head_reads(model, reader, into, stream)`, the query, key or value that a head makes of a stream. The stream before
-# block `L` is at the hook `blocks.L.ln1.hook_in`, a head's output at `blocks.L.attn.hook_z`, its inputs at `blocks.L.attn.hook_q`,
-# `hook_k` and `hook_v`, all [batch, pos, head, d_head]. Hooks run in the order of the forward pass.
+# A head writes `z[:, :, head] @ model.blocks[layer].attn.W_O[head]`, where z, at the hook `blocks.L.attn.hook_z`, is [batch, pos, head, d_head].
+# The stream before block L is at `blocks.L.ln1.hook_in`. A head's inputs are at `blocks.L.attn.hook_q`, `hook_k` and `hook_v`, in the shape of z.
+# Hooks run in the order of the forward pass. Given: `head_reads(model, reader, into, stream)`, the query, key or value that a head makes of a stream.
 
 
 # %% tags=["exercise:utils.circuits.discovery.patch_edge"]
@@ -189,9 +200,8 @@ patch_edge = lesson_15.check_patch_edge(patch_edge)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# A head writes `z[:, :, head] @ model.blocks[layer].attn.W_O[head]`. The reader's new value is
-# `head_reads(model, reader, into, stream + change)`. Put it into a `.clone()` of the hooked tensor, at the reader's
-# number, and return that. Keep tensors under names of your own: `hook.name` may be another name of the same hook.
+# The reader's new value is `head_reads(model, reader, into, stream + change)`. Put it into a `.clone()` of the hooked tensor, at the
+# reader's number, and return that. Keep tensors under names of your own: `hook.name` may be another name of the same hook.
 #
 # </details>
 
@@ -271,7 +281,7 @@ score_table(["noising", "denoising"])
 # Noising gives nothing to the four edges of the twins: take one away, and the other does its work. Denoising gives each of them
 # **0.70**, and misses the other trap: the key of L1H2 alone brings nothing, and its value next to nothing.
 #
-# So neither direction is *the* right one. An edge can matter and yet show no effect when patched alone.
+# An edge can matter and yet show no effect when patched alone, in either direction.
 
 # %% tags=["numbers"]
 TWINS = [tuple(edge) for branch in wiring["either"] for edge in branch]
@@ -296,17 +306,30 @@ with torch.no_grad():
 #
 # `score(writer -> reader) = (writer's output on source - on tokens) · (gradient of the metric by the reader's own input)`
 #
-# summed over prompts, positions and d_model. The first factor takes two forward passes, the second one backward pass. *By the
-# reader's own input* is the point: the gradient by the residual stream would add up all that read the stream.
+# summed over positions and d_model. The metric is the mean over prompts. The first factor takes two forward passes, the second one
+# backward pass. Many readers share the stream, so its gradient mixes them. We need the gradient through one reader only.
 #
 # ### Exercise 2 · edge attribution (15 minutes, hard)
 #
-# Given: `edge_hooks(model)`, the names of all hooks you need, each equal to `hook.name` in the hook; `written(model, cache)`, what each
-# writer wrote; `read_gradients(model, activations, gradients)`, which takes two dictionaries by those names, and carries the gradient
-# at each query, key and value back to that head's own input; and `graph(model).allowed`. Your part is to run, keep, differentiate and combine.
+# Given: `edge_hooks(model)`, the names of all hooks that you need; `written(model, cache)`, what each
+# writer wrote, [writer, batch, pos, d_model]; `read_gradients(model, activations, gradients)`, the gradient at each reader's own input, [reader, batch, pos,
+# d_model], from two dictionaries by those names; `graph(model).allowed`, [writer, reader]. Your part is to run, keep, differentiate and combine.
+
+# %%
+print(*edge_hooks(toy)[:7], "...", edge_hooks(toy)[-1], sep="\n")
+
+
+# %% [markdown]
+# The first is the embedding. These are the names that `hook.name` has in a hook (`attn.hook_q` is another name of `attn.q.hook_out`).
 #
-# To get a gradient *by* an activation, a hook must keep a tensor and **return that very tensor**, so that the model goes on
-# with it. Make it `value.clone()`: an MLP's input and the stream are one tensor otherwise.
+# **How to get a gradient *by* an activation:**
+#
+# 1. In a hook, keep a copy, `kept[hook.name] = value.clone()`, and **return that very copy**: the model goes on with it, and what was there before has other readers.
+# 2. The graph has to begin somewhere: at the first hook, begin with `value.detach().requires_grad_()` (or with `at` instead of `value`, where `at` is given: section 4 needs it).
+# 3. `torch.autograd.grad(number, list_of_kept)` returns the gradients in the order of the list. (`.grad` is filled on leaf tensors only.)
+#
+# Then **sum while you multiply**, with `torch.einsum("wbpd,rbpd->wr", ...)` or one matrix product. A tensor [writer, reader, batch, pos, d_model] would take
+# 40 GB on SmolLM2.
 
 
 # %% tags=["exercise:utils.circuits.discovery.edge_attribution"]
@@ -318,7 +341,9 @@ def edge_attribution(
     metric: Metric,
     at: Float[Tensor, "batch pos d_model"] | None = None,
 ) -> Float[Tensor, "writer reader"]:
-    """The guessed change of the mean metric when each edge of `graph(model)` is patched.
+    """The guessed change of the metric, its mean over prompts, when each edge is patched.
+
+    0 where `graph(model).allowed` is False. No tensor [writer, reader, batch, ...] is built.
 
     Source: Syed et al., 2023 (arXiv 2310.10348), after Nanda, 2023.
 
@@ -326,7 +351,7 @@ def edge_attribution(
         tokens: the run that is patched.
         source: the run that the patches come from.
         metric: logits to [batch].
-        at: where the gradient is taken: embeddings to begin that run with. None: those of `tokens`.
+        at: embeddings with which the run of the gradient begins; None: those of `tokens`.
     """
     ### BEGIN SOLUTION
     names, here = edge_hooks(model), {}
@@ -337,7 +362,7 @@ def edge_attribution(
     def keep(value, hook):
         if hook.name == names[0]:
             value = (value if at is None else at).detach().requires_grad_()
-        here[hook.name] = value.clone()  # the reader's own: others read `value`
+        here[hook.name] = value.clone()
         return here[hook.name]
 
     with torch.enable_grad():
@@ -356,15 +381,14 @@ edge_attribution = lesson_15.check_edge_attribution(edge_attribution)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Caches of the runs on `source` and on `tokens`, under `torch.no_grad()`. Then a third run on `tokens` with one hook on
-# every name: it clones, keeps by `hook.name`, and returns. The first name is the embedding: there the hook starts the
-# gradient, `.detach().requires_grad_()`, from `value` or from `at`.
+# Caches of the runs on `source` and on `tokens`, under `torch.no_grad()`. Then a third run, on `tokens`, with one hook on
+# every name, which does what steps 1 and 2 say.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `torch.autograd.grad(metric(logits).mean(), list_of_kept_tensors)` gives the gradients in the order of the list; make a
-# dictionary of them. Then `torch.einsum("wbpd,rbpd->wr", difference, gradient)`, times `allowed`.
+# `torch.autograd.grad(metric(logits).mean(), [kept[name] for name in names])`, then a dictionary of names and gradients for
+# `read_gradients`. The difference is `written(model, source_cache) - written(model, own_cache)`. At the end, multiply by `allowed`.
 #
 # </details>
 
@@ -381,8 +405,8 @@ for name, sign, tokens, source in (
     ("EAP, clean run", -1, task.clean, task.corrupted),
     ("EAP, corrupted run", 1, task.corrupted, task.clean),
 ):
-    found = edge_attribution(toy, tokens, source=source, metric=task.logit_diff)
-    scores[name] = toy_scores(found, sign)
+    matrix = edge_attribution(toy, tokens, source=source, metric=task.logit_diff)
+    scores[name] = toy_scores(matrix, sign)
 score_table(["noising", "EAP, clean run", "denoising", "EAP, corrupted run"])
 
 # %% [markdown]
@@ -390,8 +414,6 @@ score_table(["noising", "EAP, clean run", "denoising", "EAP, corrupted run"])
 # nothing: the head's softmax is saturated, and a small step of its query changes nothing. The whole step changes everything.
 # The twins show the opposite error. In the corrupted run the gradient gives each **1.9**, as if one twin brought back nearly twice the
 # behaviour: the slope is steep there, and the curve flattens soon.
-#
-# EAP inherits each direction's blind spot, and adds one of its own.
 
 # %% tags=["numbers"]
 SATURATED = ("embed", "L0H0.q")
@@ -402,13 +424,17 @@ claim("EAP in the corrupted run, a twin's edge", steep, text=1.9, within=0.1)
 assert max(abs(scores["EAP, clean run"][e]) for e in TWINS) < 0.02
 assert abs(scores["EAP, corrupted run"][KEY]) < 0.01
 
+
 # %% [markdown]
 # ## 4. The repair: a gradient along the way
 #
-# A gradient at one end sees one end. **EAP-IG** (*integrated gradients*; Hanna and colleagues, 2024) takes it at several points
-# between the two runs and averages. The points mix the *embeddings* of the two runs.
+# The gradient at one end knows nothing of the way to the other. **EAP-IG** (*integrated gradients*; Hanna and colleagues, 2024) takes it at several points
+# between the two runs and averages.
 #
-# ### Exercise 3 · along the way (5 minutes, easy)
+# ### Exercise 3 · along the way (4 minutes, easy)
+#
+# The points mix *embeddings*: `start + share * (end - start)`, where `start` is `model.embed(tokens)`, and `end` the same of `source`. (Positions are added
+# later, inside the model.) Cut this way into `steps` equal pieces, give the middle of each to your `edge_attribution` as `at`, and average the scores.
 
 
 # %% tags=["exercise:utils.circuits.discovery.integrated_edges"]
@@ -445,13 +471,12 @@ integrated_edges = lesson_15.check_integrated_edges(integrated_edges)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# `model.embed(tokens)` gives embeddings. Your `edge_attribution` takes such a point as `at`.
+# A loop over `range(steps)`. The middle of piece i lies at the share `(i + 0.5) / steps` of the way.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The way is cut into `steps` equal pieces. The middle of piece i lies at the share `(i + 0.5) / steps` of the way. Add up the
-# scores, and divide by `steps`.
+# Add up `edge_attribution(model, tokens, source=source, metric=metric, at=point)`, and divide by `steps`.
 #
 # </details>
 
@@ -470,7 +495,7 @@ def recall_of_highest(method: str, n: int) -> float:
 
 COUNTS = range(1, 31)
 plots.lines(
-    {method: [recall_of_highest(method, n) for n in COUNTS] for method in scores},
+    {m: [recall_of_highest(m, n) for n in COUNTS] for m in scores if m.startswith("EAP")},
     at=COUNTS,
     title="Take the n highest scores: how many of the ten true edges are among them?",
     x="edges taken (n)",
@@ -486,9 +511,8 @@ score_table(["noising", "EAP, clean run", "EAP-IG"])
 #
 # - **It is no estimate of a single patch.** A twin's edge scores **0.69**, and patching it does nothing. The key of L1H2 scores
 #   **0.11**, and patching it does **0.29**.
-# - **It promises nothing.** It passed three traps along one line. *Going deeper: another contrast* has a link on which it fails.
-# - **It sees one contrast.** The name mover must read the names, `embed -> L2H0.v`. Both prompts have the same names where it
-#   looks, so no method finds that edge, and it is not on the list. *A circuit is always the circuit of a contrast.*
+# - **It sees one contrast.** The name movers must read the names, `embed -> L2H0.v`. Both prompts have the same names where they
+#   look, so no method finds that edge, and it is not on the list. *A circuit is always the circuit of a contrast.*
 
 # %% tags=["numbers"]
 assert recall_of_highest("EAP-IG", 10) == 1
@@ -593,13 +617,13 @@ plots.table(
 )
 
 # %% [markdown]
-# With K the other twin, each twin is worth **4.0** logits of the circuit's **5.6**. Her four heads alone reach **1.7**. Leave-one-out tested
-# each head *given the other twin*; it never tested the claim that both may go.
+# With K the other twin, each twin is worth **3.9** logits of the circuit's **5.6**. Her four heads alone reach **1.7**. Each of her tests
+# left the other twin in place. Nobody tested removing both.
 
 # %% tags=["numbers"]
 assert max(abs(without_one[head]) for head in ((1, 0), (1, 1))) < 0.02
 for head in ((1, 0), (1, 1)):
-    claim(f"minimality of {head_name(head)}", over_sets[head], text=4.0, within=0.1)
+    claim(f"minimality of {head_name(head)}", over_sets[head], text=3.9, within=0.1)
 claim("the circuit of six", toy_metric(CIRCUIT), text=5.6, within=0.1)
 claim("the four heads alone", toy_metric(FOUR), text=1.7, within=0.1)
 assert len(FOUR) == 4 and min(over_sets.values()) > 1
@@ -607,56 +631,16 @@ assert len(FOUR) == 4 and min(over_sets.values()) > 1
 # %% [markdown]
 # ## 6. SmolLM2: does it recover the chain of lesson 1.4?
 #
-# Now the real model, where the truth is not known. But lesson 1.4 found a chain by hand, link by link. (Of the four heads of layer 23 that read L20H0 we follow
-# one, L23H0.)
-
-# %%
-model = load()
-LINKS = {
-    ("L16H0", "L17KV1.k"): "where a name stood: to the induction head's keys",
-    ("L17H4", "L20KV0.v"): "induction head at S2: to the S-inhibition head's values",
-    ("L20H0", "L23H0.q"): "S-inhibition head: tells the name mover where to look",
-    ("L23H0", "logits"): "name mover: raises IO",
-    ("L23H3", "logits"): "name remover: lowers S",
-    ("L24H4", "logits"): "writes against the others",
-}
-figures.diagram(
-    {
-        "L16H0": (0, 0),
-        "L17H4": (2, 0.4),
-        "L20H0": (4, 0.8),
-        "L23H0": (6, 1.2),
-        "L23H3": (6, 0.4),
-        "L24H4": (6, 2),
-        "logits": (8, 1.2),
-    },
-    [
-        ("L16H0", "L17H4", "keys"),
-        ("L17H4", "L20H0", "values"),
-        ("L20H0", "L23H0", "query"),
-        ("L23H0", "logits", "IO up"),
-        ("L23H3", "logits", "S down"),
-        ("L24H4", "logits", "against"),
-    ],
-    title="The chain that lesson 1.4 found by hand",
-)
-
-# %% [markdown]
-# The model has heads and MLPs, and **grouped-query attention**: three query heads share one key and one value. A shared key has one
-# input, so it is one reader: `L17KV1.k` is the key that L17H3, L17H4 and L17H5 share.
+# Now a real model, where the truth is not known, but lesson 1.4 found a chain by hand. It has MLPs, which write and read too, and **grouped-query attention**: three
+# query heads share one key and one value. A shared key has one input, so it is one reader: `L17KV1.k` is the key that L17H3, L17H4 and L17H5 share.
 #
-# As in lesson 1.4, the corrupted prompt has S2 swapped: `When Mary and John ..., Mary gave ...`. The other name is right there. Scores
-# come from 8 prompts (`choose`). All exact patches are on 16 prompts with other names (`test`), unless we say otherwise.
+# As in lesson 1.4, S2 is swapped in the corrupted prompt: `When Mary and John ..., Mary gave ...`. Scores
+# come from 8 prompts (`choose`), exact patches from 16 with other names (`test`), faithfulness from 16 more.
 
 
 # %%
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-choose = ioi.prompts(model, 8, generator=seeded(0))
-test = ioi.prompts(model, 16, generator=seeded(1), names=ioi.OTHER_NAMES)
-swapped = test.swapped().tokens
 
 
 def mean_and_error(x: Tensor) -> tuple[float, float]:
@@ -665,28 +649,17 @@ def mean_and_error(x: Tensor) -> tuple[float, float]:
 
 def with_error(x: Tensor) -> str:
     mean, error = mean_and_error(x)
-    return f"{mean:+.2f} ± {error:.2f}"
+    return f"{round(mean, 2) + 0:+.2f} ± {error:.2f}"
 
 
+model = load()
+choose = ioi.prompts(model, 8, generator=seeded(0))
+test = ioi.prompts(model, 16, generator=seeded(1), names=ioi.OTHER_NAMES)
+more = ioi.prompts(model, 16, generator=seeded(2), names=ioi.OTHER_NAMES)
 with torch.no_grad():
-    test_clean, test_swapped = test.logit_diff(model(test.tokens)), test.logit_diff(model(swapped))
+    test_clean = test.logit_diff(model(test.tokens)).cpu()
 print(test.texts[0])
-print(
-    f"logit difference (± standard error): {with_error(test_clean)}, swapped {with_error(test_swapped)}"
-)
 print(f"right name preferred on {(test_clean > 0).float().mean():.0%} of the test prompts")
-
-# %%
-predict(
-    "15.link",
-    "Three of the chain's links: which will one gradient (EAP, clean run) rank lowest?",
-    choices=["L17H4 -> L20KV0.v", "L20H0 -> L23H0.q", "L23H0 -> logits"],
-)
-predict(
-    "15.kept",
-    "Keep only EAP-IG's 300 highest edges of 70,651. Which share of the behaviour is left? "
-    "(Within 0.15 is right.)",
-)
 
 # %% [markdown]
 # Your two functions, on 70,651 edges (about 15 seconds):
@@ -705,210 +678,137 @@ rank = {m: {edge: i + 1 for i, edge in enumerate(edges)} for m, edges in ranked.
 # %% [markdown]
 # ### How many edges does it take?
 #
-# Keep the n edges with the largest scores, whatever their sign, and patch *all others* from the swapped prompt. **Faithfulness** is the share of the
-# gap that is left: 0 when every edge is patched, 1 for the whole model.
+# Keep the n edges with the largest scores, whatever their sign, and patch *all others*. **Faithfulness** is the share of the
+# gap that is left: 0 with every edge patched, 1 for the whole model. The control keeps as many random edges between the same layers.
+
+# %%
+predict(
+    "15.kept",
+    "EAP-IG's 300 highest edges are 0.4% of the graph. How much of the behaviour do they keep?",
+    choices=["under 10%", "10% to 50%", "50% to 90%", "over 90%"],
+)
 
 # %%
 SIZES = [100, 300, 1000, 3000]
-part = ioi.prompts(model, 12, generator=seeded(2), names=ioi.OTHER_NAMES)
-
-
-def all_but(chosen) -> Tensor:
-    """Every edge except those at these places of the flattened graph."""
-    kept = torch.zeros(big.allowed.numel(), dtype=torch.bool)
-    kept[chosen] = True
-    return big.allowed & ~kept.view_as(big.allowed)
-
-
-places, draw = big.allowed.flatten().nonzero().flatten(), seeded(3)
-orders = {
-    method: matrix.abs().flatten().argsort(descending=True).cpu()
-    for method, matrix in found.items()
+compared = found | {
+    "random edges": discovery.shuffled_scores(big, found["EAP-IG"], generator=seeded(3))
 }
-orders["random edges"] = places[torch.randperm(len(places), generator=draw)]
-sizes = {"EAP": SIZES, "EAP-IG": SIZES, "random edges": [3000]}
-sets = [all_but(orders[method][:n]) for method in orders for n in sizes[method]]
-none, whole, *values = discovery.patched_edges(
-    model,
-    part.tokens,
-    source=part.swapped().tokens,
-    edge_sets=[big.allowed, [], *sets],
-    metric=part.logit_diff,
-    batch_size=12,
-).cpu()
-gap = (whole - none).mean()
-keys = [(method, n) for method in orders for n in sizes[method]]
-kept_share = {key: (value - none) / gap for key, value in zip(keys, values, strict=True)}
-bands = {}
-for method in ("EAP", "EAP-IG"):
-    rows = [mean_and_error(kept_share[method, n]) for n in SIZES]
-    bands[method] = torch.tensor([[m, m - 1.96 * e, m + 1.96 * e] for m, e in rows]).T
-bands["random edges"] = torch.tensor([kept_share["random edges", 3000].mean()] * len(SIZES))
-three_hundred = kept_share["EAP-IG", 300].mean()
-outcome("15.kept", three_hundred, within=0.15)
-figure = plots.curves(
-    {("faithfulness", "12 other prompts, with 95% intervals"): bands},
-    at=SIZES,
-    title="How much of the behaviour do the n highest edges keep?",
-    x="edges kept, of 70,651",
-    grey="random edges",
+settings = {"source": more.swapped().tokens, "metric": more.logit_diff, "sizes": SIZES}
+faithful = {
+    name: discovery.faithfulness(model, more.tokens, scores=matrix, **settings).cpu()
+    for name, matrix in compared.items()
+}
+share = faithful["EAP-IG"][1].mean().item()
+outcome(
+    "15.kept",
+    ["under 10%", "10% to 50%", "50% to 90%", "over 90%"][sum(share > x for x in (0.1, 0.5, 0.9))],
 )
-figure.update_xaxes(type="log", dtick=1).update_layout(height=400)
+figures.faithfulness_curves(
+    faithful, sizes=SIZES, title="How much of the behaviour do the n highest edges keep?"
+)
 
 # %% [markdown]
-# EAP-IG's 300 highest edges, `0.4%` of the graph, keep **0.74** of the behaviour. EAP's keep less, most clearly when few are kept. Even
-# 3,000 *random* edges keep nothing. So the repair of section 4 pays on the real model.
+# EAP-IG's 300 highest edges keep about **0.7** of the behaviour. With 100 and with 300 edges EAP keeps less (paired over prompts, by more than three standard errors). With 3,000 no difference is left. EAP's 100 highest
+# hold no edge out of the embedding, where the prompts differ, and so they keep nothing. Random edges between the same layers keep nothing either.
 #
 # ### Is the chain in it?
 #
-# Faithful does not mean *the same circuit*. So take the chain link by link. `patch_edge`, yours, is the referee for the links between heads.
+# Faithful does not mean *the same circuit*. So take the chain link by link, with your `patch_edge` as the referee. (Of the four heads of
+# layer 23 that read L20H0 we follow one.)
 
 
 # %%
+LINKS = {
+    ("L16H0", "L17KV1.k"): "where a name stood",
+    ("L17H4", "L20KV0.v"): "induction head, to S-inhibition head",
+    ("L20H0", "L23H0.q"): "tells the name mover where to look",
+    ("L23H0", "logits"): "name mover: raises IO",
+    ("L23H3", "logits"): "name remover: lowers S",
+}
+
+
 @torch.no_grad()
 def link_effect(writer: str, reader: str, prompts, source) -> Tensor:
-    """How one edge between two heads moves each prompt's logit difference, by your function."""
+    """How one edge moves each prompt's logit difference: between heads, by your function."""
+    plain = prompts.logit_diff(model(prompts.tokens))
+    if reader == "logits":
+        settings = {"source": source, "metric": prompts.logit_diff}
+        one = discovery.patched_edges(
+            model, prompts.tokens, edge_sets=[[(writer, reader)]], **settings
+        )
+        return (one[0] - plain).cpu()
     ends = {"writer": place(writer), "reader": place(reader.replace("KV", "H")), "into": reader[-1]}
-    patched = prompts.logit_diff(patch_edge(model, prompts.tokens, source=source, **ends))
-    return (patched - prompts.logit_diff(model(prompts.tokens))).cpu()
+    return (
+        prompts.logit_diff(patch_edge(model, prompts.tokens, source=source, **ends)) - plain
+    ).cpu()
 
 
-to_logits = [edge for edge in LINKS if edge[1] == "logits"]
-at_the_end = discovery.patched_edges(
-    model, test.tokens, source=swapped, edge_sets=[[e] for e in to_logits], metric=test.logit_diff
-)
-effect = {e: link_effect(*e, test, swapped) for e in LINKS if e not in to_logits}
-effect |= {e: (x - test_clean).cpu() for e, x in zip(to_logits, at_the_end, strict=True)}
-lowest = max(list(LINKS)[1:4], key=lambda edge: rank["EAP"][edge])
-outcome("15.link", edge_name(lowest))
+swapped = test.swapped().tokens
+effect = {edge: link_effect(*edge, test, swapped) for edge in LINKS}
 plots.table(
     [
-        (
-            edge_name(edge),
-            with_error(effect[edge]),
-            *(f"{guess[m][edge]:+.2f}, rank {rank[m][edge]:,}" for m in guess),
-            "yes" if rank["EAP-IG"][edge] <= 300 else "no",
-        )
-        for edge in LINKS
+        (edge_name(edge), job, with_error(effect[edge]))
+        + tuple(f"{round(guess[m][edge], 2) + 0:+.2f}, rank {rank[m][edge]:,}" for m in guess)
+        for edge, job in LINKS.items()
     ],
-    columns=["link of 1.4", "exact patch (logits, ± SE)", "EAP", "EAP-IG", "in EAP-IG's 300?"],
+    columns=["link of 1.4", "", "exact patch (logits, ± SE)", "EAP", "EAP-IG"],
 )
 
 # %% [markdown]
-# EAP-IG recovers five of the six links: they are among its 20 highest edges of 70,651. One gradient has four of them among its 40 highest. To
-# `L17H4 -> L20KV0.v` it gives a small score, of either sign when other prompts are drawn. The metric is far from linear along this step.
+# Ranks are by size, whatever the sign. EAP-IG has four of the five links among its 20 highest edges of 70,651, each with the sign of the exact patch.
+# EAP has three among its 40 highest. To `L17H4 -> L20KV0.v` it gives a small score, whose sign depends on the eight prompts. Here the sign is *wrong*. By its rank alone this link
+# may look found.
 #
 # **The first link is lost to both, and rightly so.** Up to S2 both prompts are the same, so what L16H0 writes there is the same, and the exact
-# patch does nothing either. Lesson 1.4 needed another contrast for it. So does *Going deeper: another contrast*.
-#
-# L24H4 has the other sign: patched, it *raises* the logit difference. It writes against the right name.
+# patch does nothing either. Lesson 1.4 needed another contrast for it.
 
 # %% tags=["numbers"]
-claim("faithfulness of EAP-IG's 300", kept_share["EAP-IG", 300].mean(), text=0.74, within=0.11)
-better = sum(kept_share["EAP-IG", n] - kept_share["EAP", n] for n in SIZES) / len(SIZES)
-assert better.mean() > 3 * mean_and_error(better)[1]
-assert all(kept_share["EAP-IG", n].mean() > kept_share["EAP", n].mean() for n in (100, 300))
-assert abs(kept_share["random edges", 3000].mean()) < 0.05
+claim("faithfulness of EAP-IG's 300", share, text=0.7, within=0.1)
+gain = faithful["EAP-IG"] - faithful["EAP"]
+for row in gain[:2]:
+    mean, error = mean_and_error(row)
+    assert mean > 3 * error
+mean, error = mean_and_error(gain[3])
+assert abs(mean) < 4 * error + 0.05
+assert any(w == "embed" for w, _ in ranked["EAP"][:100]) or faithful["EAP"][0].abs().max() < 1e-3
+assert faithful["random edges"].mean(1).abs().max() < 0.05
 assert (test_clean > 0).float().mean() > 0.9 and len(big.edges()) == 70651
-first, second, third, *rest = LINKS
+first, second, *rest = LINKS
 assert max(rank["EAP-IG"][edge] for edge in LINKS if edge != first) <= 20
-assert rank["EAP"][second] > 50 and max(rank["EAP"][e] for e in (third, *rest)) <= 40
+assert max(rank["EAP"][edge] for edge in rest) <= 40 < rank["EAP"][second]
 assert abs(guess["EAP"][second]) < 0.5 * abs(effect[second].mean())
-assert effect[first].abs().max() < 0.01 and rank["EAP-IG"][first] > 1000
-for edge in (second, third, *rest):
+assert effect[first].abs().max() < 0.01 and min(rank[m][first] for m in rank) > 1000
+for edge in (second, *rest):
     mean, error = mean_and_error(effect[edge])
-    assert abs(mean) > 3 * error and (mean > 0) == (edge[0] == "L24H4")
+    assert mean < -3 * error and guess["EAP-IG"][edge] < 0
 
 # %% [markdown]
-# ### Where nobody looked
+# **That is the core.** What follows stands on its own feet, in any order. If you have another quarter of an hour, take the investigation.
 #
-# So far the referee checked edges that somebody named before. That cannot find what *all* have missed. An unbiased check takes one reader and patches
-# *every* edge into it. We take the reader of the chain's second link, `L20KV0.v`, with 200 writers (on `choose`). `path_sweep` of lesson 1.4
-# does what your `patch_edge` does, and shares work between patches.
+# ## Going deeper: a model you have not seen
+#
+# ### Investigation · what does EAP miss? (15 minutes, medium)
+#
+# `wired/rewired` is a second toy for the same prompts. Its heads stand elsewhere, one job has *more* copies (heads that read and write the same), and there is
+# no list of true edges. **Which true edges does EAP, in the clean run, give less than 5% of the gap?**
+#
+# An edge is true if cutting it costs more than 5%: alone, or together with the same edge of its head's copies. Budget: your scores, as often as you like, and 12 calls of
+# `cost`, which cuts a set of edges exactly. Answer with a list of edges: `[("L0H1", "L1H2.k"), ...]`.
 
 # %%
-READER = "L20KV0.v"
-into = {"receivers": [place(READER.replace("KV", "H"))], "into": "v", "progress": False}
-exact = {}
-for what in ("z", "mlp_out"):
-    swept = path_sweep(
-        model, choose.tokens, choose.swapped().tokens, choose.logit_diff, what=what, **into
-    ).effect
-    for layer in range(20):
-        if what == "z":
-            exact |= {head_name((layer, h)): swept[layer, h].item() for h in range(9)}
-        else:
-            exact[f"MLP{layer}"] = swept[layer].item()
-largest = sorted(exact, key=lambda writer: -abs(exact[writer]))[:3]
-plots.scatter(
-    {writer: (guess["EAP"][writer, READER], value) for writer, value in exact.items()},
-    named=largest,
-    diagonal="a perfect guess",
-    title="Every edge into L20KV0.v: does one gradient see what the exact patch sees?",
-    x="EAP (logits)",
-    y="exact patch (logits)",
-)
-
-
-# %%
-def judged(method: str, threshold: float = 0.1) -> tuple:
-    """Against exact patches: precision, recall, and the correlation over all writers."""
-    guessed = {writer: guess[method][writer, READER] for writer in exact}
-    true = {writer for writer in exact if abs(exact[writer]) > threshold}
-    named = {writer for writer in exact if abs(guessed[writer]) > threshold}
-    pairs = torch.tensor([(guessed[writer], exact[writer]) for writer in exact])
-    shared = [w for w in true & named if (guessed[w] > 0) == (exact[w] > 0)]
-    correlation = torch.corrcoef(pairs.T)[0, 1].item()
-    return len(shared) / max(1, len(named)), len(shared) / len(true), correlation
-
-
-plots.table(
-    [(method, *(f"{value:.2f}" for value in judged(method))) for method in guess],
-    columns=["into L20KV0.v", "precision (above 0.1, right sign)", "recall", "correlation"],
-)
-
-# %% [markdown]
-# The largest writer into this reader is **MLP17**, larger than the chain's own L17H4. Lesson 1.4 met it in another way: letting the MLPs of layers 17 to 19 pass the message on
-# about doubled that link. EAP does not see MLP17, nor L17H4. EAP-IG sees both. But look at its precision: it names edges, such as MLP18's, which do little or have the other sign.
-#
-# So neither is a list of *the* edges. Report scores with exact patches for what you rely on, and for one reader that you did not choose by its scores.
-
-# %% tags=["numbers"]
-assert largest[0] == "MLP17" and "L17H4" in largest
-assert all(guess["EAP"][w, READER] > 0.3 * exact[w] for w in ("MLP17", "L17H4"))
-assert all(guess["EAP-IG"][w, READER] < 0.8 * exact[w] for w in ("MLP17", "L17H4"))
-assert judged("EAP-IG")[2] > 0.5 > judged("EAP")[2] + 0.1
-assert judged("EAP-IG")[1] > judged("EAP")[1] and judged("EAP-IG")[0] < 0.75
-assert guess["EAP-IG"]["MLP18", READER] > 0.2 > exact["MLP18"]
-by_hand = link_effect("L17H4", READER, choose, choose.swapped().tokens)
-assert abs(by_hand.mean() - exact["L17H4"]) < 1e-3
-
-# %% [markdown]
-# ## 7. A model you have not seen
-#
-# ### Investigation · what does EAP miss? (8 minutes, medium)
-#
-# `wired/rewired` is a second toy. It does the same task, on the same prompts. Its heads stand elsewhere, one job has *more* copies, and there is no list of
-# true edges. **Which true edges does EAP, in the clean run, give less than 5% of the gap?**
-#
-# An edge is true if patching it, *alone or together with its copies*, costs more than 5%. Budget: your scores, as often as you like, and at most 12 sets of
-# edges patched exactly (`cost`). Answer with a list of edges: `[("L0H1", "L1H2.k"), ...]`.
-
-# %%
-other = load("wired/rewired", device="cpu")
+other, calls = load("wired/rewired", device="cpu"), []
 
 
 def cost(*edges) -> float:
-    """The share of the gap that is lost when these edges are patched together, exactly."""
+    """The share of the gap that is lost when these edges are cut together."""
+    calls.append(edges)
     settings = {"source": task.corrupted, "metric": task.logit_diff}
+    sets = [graph(other).allowed, [], edges]
     every, plain, got = (
-        discovery.patched_edges(
-            other, task.clean, edge_sets=[graph(other).allowed, [], edges], **settings
-        )
-        .mean(1)
-        .tolist()
+        discovery.patched_edges(other, task.clean, edge_sets=sets, **settings).mean(1).tolist()
     )
-    return (plain - got) / (plain - every)
+    print(f"call {len(calls)} of 12")
+    return round((plain - got) / (plain - every), 3)
 
 
 cost(("L0H0", "L1H0.v"))
@@ -932,7 +832,7 @@ missed = lesson_15.check_missed(missed)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Then patch suspects exactly: each kind of edge alone, in pairs, all together. With three copies, pairs cost nothing either. The edge
+# Then cut suspects exactly: each kind of edge alone, in pairs, all together. Several may be needed before anything shows. The edge
 # out of a copy and the edge into it lie on one path.
 #
 # </details>
@@ -949,13 +849,77 @@ assert cost(*ins) > 0.6 and cost(*outs) > 0.6 and cost(missed[0]) > 0.6
 assert max(cost(*pair) for pair in itertools.combinations(ins, 2)) < 0.05
 
 # %% [markdown]
+# ## Going deeper: the edges that nobody named
+#
+# Section 6 checked edges that were named before. That cannot find what *all* have missed. Take one reader, and patch
+# *every* edge into it. We take the reader of the chain's second link, `L20KV0.v`, with 200 writers (on `choose`). It was chosen because we know that EAP
+# errs there, so it shows what can go wrong and not how often. `path_sweep` of lesson 1.4 does what your `patch_edge` does, and shares work between patches.
+
+# %%
+READER = "L20KV0.v"
+into = {"receivers": [place(READER.replace("KV", "H"))], "into": "v", "progress": False}
+exact = {}
+for what in ("z", "mlp_out"):
+    swept = path_sweep(
+        model, choose.tokens, choose.swapped().tokens, choose.logit_diff, what=what, **into
+    ).effect
+    for layer in range(20):
+        if what == "z":
+            exact |= {head_name((layer, h)): swept[layer, h].item() for h in range(9)}
+        else:
+            exact[f"MLP{layer}"] = swept[layer].item()
+guesses = {m: {w: guess[m][w, READER] for w in exact} for m in guess}
+
+
+def alike(method: str) -> float:
+    """Correlation with the exact patches, over all writers."""
+    pairs = torch.tensor([(guesses[method][w], exact[w]) for w in exact])
+    return torch.corrcoef(pairs.T)[0, 1].item()
+
+
+largest = sorted(exact, key=lambda w: -abs(exact[w]))
+rows = [(w, exact[w], *(guesses[m][w] for m in guesses)) for w in largest[:3]]
+named = sorted(exact, key=lambda w: -abs(guesses["EAP-IG"][w]))
+rows += [
+    (w, exact[w], *(guesses[m][w] for m in guesses)) for w in named[:6] if w not in largest[:3]
+]
+plots.table(
+    [(w, *(f"{value:+.2f}" for value in values)) for w, *values in rows]
+    + [("correlation with exact, 200 writers", "", *(f"{alike(m):.2f}" for m in guesses))],
+    columns=["writer into L20KV0.v", "exact patch (logits)", *guesses],
+)
+
+# %% [markdown]
+# The table holds the three largest exact effects, then the largest others of EAP-IG. The largest writer is **MLP17**, larger than the chain's own L17H4. Lesson 1.4 met it in another way: where the MLPs
+# between L17H4 and L20H0 were free to pass the message on, that link grew.
+#
+# EAP gives MLP17 and L17H4 its two largest scores into this reader, small ones and *with the wrong sign*. (With other prompts the signs vary.) EAP-IG has both with the right sign. But MLP18 it has with the
+# wrong one, and others that it names do little. So neither gives a list of *the* edges. Report scores with exact patches for what you rely on.
+
+# %% tags=["numbers"]
+assert len(exact) == 200 and largest[:2] == ["MLP17", "L17H4"]
+assert all(guesses["EAP"][w] > 0.4 * exact[w] for w in ("MLP17", "L17H4"))
+assert all(guesses["EAP-IG"][w] < 0 > exact[w] for w in ("MLP17", "L17H4"))
+assert guesses["EAP-IG"]["MLP18"] > 0.2 and exact["MLP18"] < 0
+assert alike("EAP-IG") > 0.5 > alike("EAP") + 0.1
+by_hand = link_effect("L17H4", READER, choose, choose.swapped().tokens)
+assert abs(by_hand.mean() - exact["L17H4"]) < 1e-3
+
+# %% [markdown]
 # ## Going deeper: prune instead of rank
 #
 # The twins are lost when edges are patched one at a time. What if they *stay* patched? **ACDC** (Conmy and colleagues, 2023) goes through the edges from
-# the logits back to the embedding, patches each, and if that adds less than a threshold to the damage, leaves it patched for good. What will it do
-# with the twins?
-#
-# ### Exercise 5 · prune (15 minutes, medium)
+# the logits back to the embedding, patches each, and if that adds less than a threshold to the damage, leaves it patched for good.
+
+# %%
+predict(
+    "15.twins",
+    "Prune the toy so. What is left of the two twins, L1H0 and L1H1?",
+    choices=["both", "one of them", "neither"],
+)
+
+# %% [markdown]
+# ### Exercise 5 · prune (8 minutes, medium)
 
 
 # %% tags=["exercise:utils.circuits.discovery.prune"]
@@ -1000,7 +964,7 @@ prune = lesson_15.check_prune(prune)
 
 
 # %%
-few_names = names.toy_prompts(every=5)
+few_names = wired.toy_prompts(every=5)
 
 
 def toy_damage(removed) -> float:
@@ -1015,6 +979,8 @@ pruned = {
     "from the embedding on": prune(EDGES, toy_damage, threshold=0.05),
 }
 left = pruned["from the logits back"]
+twins_left = sum(any(edge[0] == twin for edge in left) for twin in ("L1H0", "L1H1"))
+outcome("15.twins", ["neither", "one of them", "both"][twins_left])
 figures.circuit_graph(
     {
         "kept": [e for e in TRUE if e in left],
@@ -1047,7 +1013,7 @@ assert len(one_way) == len(other_way) == 2 and not one_way & other_way
 # **Completeness** (Wang and colleagues, 2022) asks whether the circuit holds *all* that the model uses. Take some heads K out of the circuit, and the same K out of the
 # whole model. If the model stands it better, it has something that the circuit lacks. K = nothing compares the two as they are. The K that matters is the worst one.
 #
-# ### Exercise 6 · the worst K (12 minutes, medium)
+# ### Exercise 6 · the worst K (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.circuits.discovery.worst_removal"]
@@ -1117,15 +1083,14 @@ plots.table(
 # %% [markdown]
 # The pruned toy circuit is as good as the model, until its remaining twin goes. Then the model has the other twin, and the circuit has nothing.
 #
-# Now SmolLM2, with heads as parts. All MLPs stay, and heads outside the circuit give what they give on the swapped prompt. Two circuits: the six heads of
-# lesson 1.4's chain, and the eight heads whose edges score highest in EAP-IG (the sum over a head's outgoing edges). The control is random heads, as many as in the larger circuit.
+# Now SmolLM2, with heads as parts. All MLPs stay, and heads outside the circuit give what they give on the swapped prompt. Two circuits of eight heads: lesson 1.4's chain with all
+# four readers of L20H0, and the eight heads whose edges score highest in EAP-IG (the sum over a head's outgoing edges). The control is eight random heads.
 
 # %%
 HEADS = [(layer, h) for layer in range(model.cfg.n_layers) for h in range(model.cfg.n_heads)]
-CHAIN = sorted({place(end.replace("KV", "H")) for edge in LINKS for end in edge[:1]})
+CHAIN = [(16, 0), (17, 4), (20, 0), (23, 0), (23, 1), (23, 2), (23, 3), (23, 7)]
 total = found["EAP-IG"].sum(1).abs().cpu()
-by_score = sorted(HEADS, key=lambda head: -total[big.writers.index(head_name(head))])
-EIGHT = sorted(by_score[:8])
+EIGHT = sorted(sorted(HEADS, key=lambda head: -total[big.writers.index(head_name(head))])[:8])
 draw = seeded(4)
 control = [
     random_heads(8, layers=range(model.cfg.n_layers), n_heads=9, but=[], generator=draw)
@@ -1142,9 +1107,10 @@ def share_of(circuits) -> list[Tensor]:
 
 
 by_hand, by_program, *at_random = share_of([CHAIN, EIGHT, *control])
+print("in both:", [head_name(head) for head in CHAIN if head in EIGHT])
 plots.table(
     [
-        (f"the chain, {len(CHAIN)} heads", with_error(by_hand)),
+        ("the chain, 8 heads", with_error(by_hand)),
         ("EAP-IG, 8 heads", with_error(by_program)),
         ("EAP-IG minus chain, paired", with_error(by_program - by_hand)),
         ("8 random heads, 6 draws", ", ".join(f"{each.mean():.2f}" for each in at_random)),
@@ -1152,83 +1118,45 @@ plots.table(
     columns=["circuit", "faithfulness on test (± standard error)"],
 )
 
-# %% tags=["nbval-check-output"]
-print("in both:", [head_name(head) for head in CHAIN if head in EIGHT])
-
 # %%
 on_choose = discovery.metric_of_heads(
     model, choose.tokens, source=choose.swapped().tokens, metric=choose.logit_diff
 )
 K = worst_removal(on_choose, CHAIN, HEADS, size=1)
-REMOVALS = {"nothing": [], f"the worst, {head_name(K[0])}": K, "all six": CHAIN}
-circuits = [set(of) - set(gone) for gone in REMOVALS.values() for of in (CHAIN, HEADS)]
-broken = share_of(circuits)
-broken = dict(zip(REMOVALS, zip(broken[::2], broken[1::2], strict=True), strict=True))
+REMOVALS = {"nothing": [], f"the worst, {head_name(K[0])}": K, "all eight": CHAIN}
+pairs = share_of([set(of) - set(gone) for gone in REMOVALS.values() for of in (CHAIN, HEADS)])
+lacks = {}
+for i, name in enumerate(REMOVALS):
+    alone, full = pairs[2 * i : 2 * i + 2]
+    lacks[name] = alone, full, full - alone
 plots.table(
     [
-        (name, shown(alone.mean().item()), shown(full.mean().item()), with_error(full - alone))
-        for name, (alone, full) in broken.items()
+        (name, *(shown(each.mean().item()) for each in values[:2]), with_error(values[2]))
+        for name, values in lacks.items()
     ],
-    columns=[
-        "K (chosen on choose)",
-        "chain without K",
-        "model without K",
-        "difference, paired (test)",
-    ],
+    columns=["K (chosen on choose)", "chain without K", "model without K", "difference (test)"],
 )
 
 # %% [markdown]
-# Read the last column. With nothing removed, the chain lacks a quarter of the behaviour. With L24H4 gone, the difference is larger: outside the chain are heads that help,
-# and part of their help shows only when L24H4, which writes against the answer, is gone. So K = nothing hides part of what is missing, as it did with the twins. With all six gone the chain is at 0 by definition, and the rest of the model is slightly *below* 0.
-# The chain is faithful for the most part, and it is **not complete**.
-#
-# Is every head of the chain needed? Your `minimality`, over all 32 sets K of the other heads:
-
-# %%
-few = ioi.prompts(model, 8, generator=seeded(5), names=ioi.OTHER_NAMES)
-subsets = [frozenset(k) for n in range(7) for k in itertools.combinations(CHAIN, n)]
-by_set = dict(
-    zip(
-        subsets,
-        discovery.circuit_values(
-            model, few.tokens, source=few.swapped().tokens, circuits=subsets, metric=few.logit_diff
-        ).cpu(),
-        strict=True,
-    )
-)
-needed = minimality(lambda kept: by_set[frozenset(kept)].mean().item(), CHAIN, subsets)
-alone = {h: by_set[frozenset(CHAIN)] - by_set[frozenset(CHAIN) - {h}] for h in CHAIN}
-plots.table(
-    [(head_name(head), with_error(alone[head]), f"{needed[head]:.2f}") for head in CHAIN],
-    columns=[
-        "head of the chain",
-        "lost without it alone (logits, ± SE)",
-        "minimality: largest over K",
-    ],
-)
-
-# %% [markdown]
-# L16H0 does nothing in this contrast, for any K, as section 6 said. Every other head has a K with which it counts. The largest of 32 noisy differences is biased upwards;
-# the standard errors in the column beside it say by roughly how much.
+# Read the last column. With nothing removed, the chain looks nearly complete. With the worst head gone the model keeps most of its behaviour, and the chain loses more than half. So
+# other heads can do that head's work, and the chain does not hold them. K = nothing hides this, as it did with the twins. It agrees with what lesson 1.4 found when it noised L17H4.
+# The chain is faithful, and it is **not complete**.
 
 # %% tags=["numbers"]
 assert abs(toy_metric(FIVE) - toy_metric(ALL_TOY)) < 0.1
 assert toy_metric(set(ALL_TOY) - set(worst)) - toy_metric(set(FIVE) - set(worst)) > 3
-assert len(FIVE) == 5 and by_hand.mean() > 0.6 and by_program.mean() > 0.6
+assert len(FIVE) == 5 and by_hand.mean() > 0.6 and by_program.mean() > 0.5
 assert max(abs(each.mean()) for each in at_random) < 0.35
-assert len(set(CHAIN) & set(EIGHT)) >= 4 and (16, 0) not in EIGHT
-more = {name: full - chain for name, (chain, full) in broken.items()}
-mean, error = mean_and_error(more["all six"])
-assert mean < -2 * error and K == [(24, 4)]
-mean, error = mean_and_error(more["the worst, L24H4"] - more["nothing"])
-assert mean > 3 * error
-assert needed[16, 0] < 0.05 < 0.2 < min(needed[head] for head in CHAIN if head != (16, 0))
+none_gone, worst_gone, all_gone = (each for _, _, each in lacks.values())
+mean, error = mean_and_error(worst_gone - none_gone)
+assert mean > 3 * error and none_gone.mean() < 0.25 and K == [(17, 4)]
+assert all_gone.mean().abs() < 0.15
 
 # %% [markdown]
 # ## Going deeper: another contrast
 #
 # Exchange the first two names: `When John and Mary ..., John gave` against `When Mary and John ..., John gave`. The answer is the same in both, and what
-# differs is *where* each name stands. A patch that carries only the position now misleads the model.
+# differs is *where* each name stands. A patch that carries only the position now misleads the model. What do the two scores make of the chain's first link?
 
 
 # %%
@@ -1238,103 +1166,39 @@ def exchanged(prompts) -> Tensor:
     return tokens
 
 
-FIRST, AGAINST = ("L16H0", "L17KV1.k"), ("L24H4", "logits")
+FIRST = ("L16H0", "L17KV1.k")
 four = ioi.prompts(model, 4, generator=seeded(6))
 settings = {"source": exchanged(four), "metric": four.logit_diff}
 by_order = {
     "EAP": big.score_of(edge_attribution(model, four.tokens, **settings)),
     "EAP-IG": big.score_of(integrated_edges(model, four.tokens, **settings, steps=5)),
 }
-order_rank = {
-    m: {e: i + 1 for i, e in enumerate(sorted(of, key=lambda e: -abs(of[e])))}
-    for m, of in by_order.items()
-}
-plain, *patched = discovery.patched_edges(
-    model,
-    test.tokens,
-    source=exchanged(test),
-    edge_sets=[[], [FIRST], [AGAINST]],
-    metric=test.logit_diff,
-).cpu()
-order_effect = {e: each - plain for e, each in zip((FIRST, AGAINST), patched, strict=True)}
+order_effect = link_effect(*FIRST, test, exchanged(test))
 plots.table(
     [
-        (edge_name(e), with_error(effect[e]), with_error(order_effect[e]))
-        + tuple(f"{by_order[m][e]:+.2f}, rank {order_rank[m][e]:,}" for m in by_order)
-        for e in (FIRST, AGAINST)
+        (
+            "S2 swapped",
+            with_error(effect[FIRST]),
+            *(f"{round(guess[m][FIRST], 2) + 0:+.2f}" for m in guess),
+        ),
+        ("names exchanged", with_error(order_effect))
+        + tuple(f"{by_order[m][FIRST]:+.2f}" for m in by_order),
     ],
-    columns=[
-        "link",
-        "exact, S2 swapped",
-        "exact, names exchanged",
-        "EAP, exchanged",
-        "EAP-IG, exchanged",
-    ],
+    columns=["L16H0 -> L17KV1.k", "exact patch (logits, ± SE)", "EAP", "EAP-IG"],
 )
 
 # %% [markdown]
-# Now the first link is one of the strongest, and *the repair fails on it*. EAP gives it the right sign and a small part of its effect. EAP-IG gives it almost nothing,
+# Now the first link is strong, and *the repair fails on it*. EAP gives it the right sign and a small part of its effect. EAP-IG gives it almost nothing,
 # or the opposite sign: halfway between the two prompts *both* names stand at *both* places, so there is no position to read. A straight way between two embeddings can lead through
 # inputs that no prompt has.
 #
-# L24H4's link has the opposite sign in the two contrasts. It is not "a head that writes against the right name": what it writes depends on which
-# names stand where. A sign belongs to a head *and* a contrast.
-#
-# The sign of L8H1 depends on the contrast as well. Where does it look from S2, and what does it do?
-
-# %%
-_, cache = model.run_with_cache(test.tokens, names_filter="blocks.8.attn.hook_pattern")
-look = cache["pattern", 8][:, 1, test.positions["S2"], test.positions["S1"]].mean().item()
-rows = []
-for name, source in {
-    "S2 is a third name": test.third_name().tokens,
-    "S2 swapped": swapped,
-}.items():
-    full, less = discovery.circuit_values(
-        model,
-        test.tokens,
-        source=source,
-        circuits=[HEADS, [head for head in HEADS if head != (8, 1)]],
-        metric=test.logit_diff,
-    ).cpu()
-    rows.append((name, less - full))
-print(f"L8H1 gives {look:.2f} of its attention at S2 to S1")
-plots.table(
-    [(name, with_error(each)) for name, each in rows],
-    columns=["corrupted prompt", "L8H1 patched: change of the logit difference"],
-)
-
-# %% [markdown]
-# L8H1 is a **duplicate-token head**: from S2 it looks at S1. With a third name at S2 there is no duplicate, and patching it hurts. With S2 swapped there is a
-# duplicate in both prompts, and patching it hurts no more. So it is in the circuit of one contrast and not of the other.
-#
-# TransformerLens has edge attribution too, position by position. For this model it refuses, for the reason given in section 6:
-
-# %%
-from transformer_lens.tools.analysis.attribution_patching import (
-    EdgeAttributionConfig,
-    attribution_patch,
-)
-
-try:
-    attribution_patch(
-        model,
-        choose.tokens[:1],
-        choose.swapped().tokens[:1],
-        lambda logits: logits[:, -1, choose.io[0]].mean() - logits[:, -1, choose.s[0]].mean(),
-        EdgeAttributionConfig(granularity="edge"),
-    )
-except ValueError as refusal:
-    print(refusal)
+# TransformerLens has edge attribution too, position by position (`transformer_lens.tools.analysis.attribution_patching`). It refuses models with grouped-query attention.
 
 # %% tags=["numbers"]
-means = {e: mean_and_error(x) for e, x in order_effect.items()}
-assert means[FIRST][0] < -1 and means[FIRST][0] < -3 * means[FIRST][1]
-assert 0.5 * means[FIRST][0] < by_order["EAP"][FIRST] < 0
-assert by_order["EAP-IG"][FIRST] > 0.15 * means[FIRST][0]
-assert means[AGAINST][0] < -3 * means[AGAINST][1] and effect[AGAINST].mean() > 0.5
-(hurt, e0), (swap, e1) = (mean_and_error(each) for _, each in rows)
-assert look > 0.7 and hurt < -3 * e0 and swap > hurt + 3 * (e0**2 + e1**2) ** 0.5
+mean, error = mean_and_error(order_effect)
+assert mean < -1 and mean < -3 * error
+assert 0.5 * mean < by_order["EAP"][FIRST] < 0
+assert by_order["EAP-IG"][FIRST] > 0.15 * mean
 
 # %% [markdown]
 # ## What you found
@@ -1346,31 +1210,31 @@ plots.table(
         (
             "toy: true edges among the ten highest",
             f"EAP {of_ten['EAP, clean run']:.1f}, EAP-IG {of_ten['EAP-IG']:.1f}",
-            f"ten random edges {10 / len(EDGES):.2f}; exact noising {of_ten['noising']:.1f}",
+            f"ten random edges {10 / len(EDGES):.2f}",
             "",
         ),
         (
             "faithfulness of the 300 highest edges",
-            ", ".join(f"{m} {kept_share[m, 300].mean():.2f}" for m in ("EAP", "EAP-IG")),
-            f"3,000 random edges {shown(kept_share['random edges', 3000].mean().item())}",
+            ", ".join(f"{m} {faithful[m][1].mean():.2f}" for m in ("EAP", "EAP-IG")),
+            f"300 random edges {shown(faithful['random edges'][1].mean().item())}",
             "EAP-IG's circuits more faithful than EAP's, GPT-2 small (Hanna et al.)",
         ),
         (
             "links of 1.4's chain among the 40 highest edges",
-            ", ".join(f"{m} {sum(rank[m][e] <= 40 for e in LINKS)} of 6" for m in guess),
+            ", ".join(f"{m} {sum(rank[m][e] <= 40 for e in LINKS)} of 5" for m in guess),
             "40 of 70,651 at random: 0",
             "",
         ),
         (
             "every edge into L20KV0.v: correlation with exact patches",
-            ", ".join(f"{m} {judged(m)[2]:.2f}" for m in guess),
+            ", ".join(f"{m} {alike(m):.2f}" for m in guess),
             "exact patches, 200 edges",
             "",
         ),
         (
             "heads: faithfulness on other names",
-            f"chain of 6: {by_hand.mean():.2f}; EAP-IG's 8: {by_program.mean():.2f}",
-            f"8 random heads {sum(x.mean() for x in at_random) / 6:.2f}",
+            f"chain of 8: {by_hand.mean():.2f}; EAP-IG's 8: {by_program.mean():.2f}",
+            f"8 random heads {shown(sum(x.mean().item() for x in at_random) / 6)}",
             "0.87 with 26 heads of 144, GPT-2 small (Wang et al.; scale without a 0)",
         ),
     ],
@@ -1384,7 +1248,7 @@ plots.table(
 # 2. Find a contrast in which the toy's `embed -> L2H0.v` carries an effect.
 # 3. A circuit has a faithfulness of `1.3`. Is that better or worse than `0.7`? What would you report beside it?
 # 4. MLP17 stands between two links of the chain. Would you call it part of the circuit? Which patch would decide?
-# 5. Which reader would you choose for an unbiased check in a model that nobody has studied?
+# 5. Into which readers would you patch every edge, in a model that nobody has studied?
 #
 # ## Common mistakes
 #

@@ -38,6 +38,19 @@ def _put(value, new, head):
     return value
 
 
+def _put_everywhere(value, new, head):
+    return new[:, :, None].expand_as(value)
+
+
+def _other_stream(model, tokens, *, source, writer, reader, into):
+    stream = f"blocks.{reader[0]}.ln1.hook_in"
+    with torch.no_grad():
+        _, other = model.run_with_cache(source, names_filter=[stream])
+        new = head_reads(model, reader, into, other[stream])
+        hook = (f"blocks.{reader[0]}.attn.hook_{into}", lambda v, hook: _put(v, new, reader[1]))
+        return model.run_with_hooks(tokens, fwd_hooks=[hook])
+
+
 def _all_hear(model, tokens, *, source, writer, reader, into):
     layer, head = writer
     name = f"blocks.{layer}.attn.hook_z"
@@ -99,11 +112,12 @@ def _attribution(
     clone=True,
     reduce=torch.mean,
     change=lambda there, own, at_run: there - own,
-    dot="wbpd,rbpd->wr",
     mask=lambda scores, allowed: scores * allowed,
     use_at=True,
     positions=slice(None),
     returned=True,
+    multiply=lambda change, gradient: torch.einsum("wbpd,rbpd->wr", change, gradient),
+    slopes=torch.autograd.grad,
 ):
     def edge_attribution(model, tokens, *, source, metric, at=None):
         names, here = edge_hooks(model), {}
@@ -121,13 +135,31 @@ def _attribution(
         logits = model.run_with_hooks(
             tokens if start == "tokens" else source, fwd_hooks=[(name, keep) for name in names]
         )
-        slopes = torch.autograd.grad(reduce(metric(logits)), [here[name] for name in names])
-        gradient = read_gradients(model, here, dict(zip(names, slopes, strict=True)))
+        found = slopes(reduce(metric(logits)), [here[name] for name in names])
+        gradient = read_gradients(model, here, dict(zip(names, found, strict=True)))
         moved = change(written(model, there), written(model, own), written(model, here))
-        scores = torch.einsum(dot, moved[:, :, positions], gradient[:, :, positions])
+        scores = multiply(moved[:, :, positions], gradient[:, :, positions])
         return mask(scores, graph(model).allowed)
 
     return edge_attribution
+
+
+def _outer(change, gradient):
+    return (change[:, None] * gradient[None]).sum((2, 3, 4))
+
+
+def _outer_list(change, gradient):
+    pairs = zip(change.unbind(1), gradient.unbind(1), strict=True)
+    return sum(torch.einsum("wpd,rpd->wrpd", c, g).sum((2, 3)) for c, g in pairs)
+
+
+def _by_backward(number, tensors):
+    number.backward()
+    return [each.grad for each in tensors]
+
+
+def _writer_by_writer(change, gradient):
+    return torch.stack([(each * gradient).sum((1, 2, 3)) for each in change])
 
 
 def _attribution_backward_hooks(model, tokens, *, source, metric, at=None):
@@ -443,6 +475,8 @@ MISTAKES = {
             _edge(who=lambda w, r, i: (w, (r[0], (r[1] + 1) % 3), i)),
             "reader is",
         ),
+        ("the whole stream", _other_stream, "*whole* stream"),
+        ("every head reads it", _edge(put=_put_everywhere), "Every head of the reader's"),
         ("hook returns nothing", _edge(put=lambda v, new, head: None), "Nothing has changed"),
         ("leaves a hook", _leaves_hooks, "changes its input `model`"),
         ("the logits' shape", lambda *a, **k: discovery.patch_edge(*a, **k)[:, -1], "shape"),
@@ -465,7 +499,10 @@ MISTAKES = {
             "for the gradient alone",
         ),
         ("last position", _attribution(positions=slice(-1, None)), "last position"),
-        ("hook returns nothing", _attribution(returned=False), "RuntimeError"),
+        ("hook returns nothing", _attribution(returned=False), "must *return*"),
+        ("an outer product", _attribution(multiply=_outer), "Sum while you multiply"),
+        ("each prompt's products", _attribution(multiply=_outer_list), "Sum while you multiply"),
+        ("`.grad`", _attribution(slopes=_by_backward), "torch.autograd.grad"),
     ],
     "integrated_edges": [
         ("no division", _integrated(_middles, divide=False), "divide by `steps`"),
@@ -571,6 +608,8 @@ RIGHT = {
     "edge_attribution": [
         ("backward hooks, a loop", _attribution_backward_hooks),
         ("where", _attribution_matmul),
+        ("writer by writer", _attribution(multiply=_writer_by_writer)),
+        ("flat", _attribution(multiply=lambda c, g: c.flatten(1) @ g.flatten(1).T)),
     ],
     "integrated_edges": [
         ("a list", _integrated(_middles)),

@@ -645,6 +645,32 @@ ROWS = [
         lambda: circuit(metric=lambda logits: metric(logits) / 0),
         "on circuit 0",
     ),
+    (
+        "faithfulness of no sizes",
+        lambda: discovery.faithfulness(
+            toy(), TOKENS, source=SOURCE, scores=torch.zeros(13, 37), sizes=[], metric=metric
+        ),
+        "is empty",
+    ),
+    (
+        "faithfulness of another graph's scores",
+        lambda: discovery.faithfulness(
+            toy(), TOKENS, source=SOURCE, scores=torch.zeros(3, 6), sizes=[1], metric=metric
+        ),
+        "writers and",
+    ),
+    (
+        "scores of another graph shuffled",
+        lambda: discovery.shuffled_scores(
+            discovery.graph(toy()), torch.zeros(3, 6), generator=torch.Generator()
+        ),
+        "writers and",
+    ),
+    (
+        "faithfulness curves of nothing",
+        lambda: figures.faithfulness_curves({}, sizes=[1], title="t"),
+        "is empty",
+    ),
     ("minimality of nothing", lambda: discovery.minimality(added, [], [()]), "is empty"),
     ("minimality over no sets", lambda: discovery.minimality(added, ["a"], []), "is empty"),
     (

@@ -60,6 +60,26 @@ def test_a_diagram_has_a_box_for_each_part_and_arrows_that_end_at_their_edges():
     assert left < low.x0 and high.x1 < right
 
 
+def test_a_circuit_s_letters_stand_once_and_its_edges_apart():
+    edges = [("L0H0", "L1H0.k"), ("L0H0", "L1H0.v"), ("L0H1", "L1H0.v")]
+    fig = figures.circuit_graph({"true": edges}, n_layers=2, n_heads=2, title="t")
+    lines, letters = fig.data[:2]
+    assert list(letters.text) == ["k", "v"]
+    assert sorted({round(x, 2) for x in lines.x if x is not None}) == [0, 0.11, 0.61, 1.11]
+
+
+def test_faithfulness_curves_have_a_mean_and_an_interval_for_each_size():
+    rows = torch.tensor([[0.0, 0.5], [1.0, 1.0]])
+    fig = figures.faithfulness_curves({"EAP": rows}, sizes=[10, 100], title="t")
+    (line,) = fig.data
+    assert list(line.y) == [0.25, 1.0] and list(line.error_y.array) == pytest.approx(
+        [0.49, 0], abs=0.01
+    )
+    assert list(fig.layout.xaxis.ticktext) == ["10", "100"]
+    with pytest.raises(ValueError, match="of 3 sizes"):
+        figures.faithfulness_curves({"EAP": rows}, sizes=[1, 2, 3], title="t")
+
+
 def test_waterfalls_end_at_the_sum_of_their_steps_with_room_above_and_below():
     apart = torch.tensor([-0.5, 0.5, -0.5, 0.5])  # two standard errors: 0.58
     panels = {

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from unittest import mock
 
 import pytest
@@ -12,8 +13,10 @@ from transformer_lens.tools.analysis.attribution_patching import (
 )
 from transformer_lens.tools.analysis.attribution_patching import faithfulness as tl_faithfulness
 
+from data.wired import task as names
 from tests.small_models import random_model
 from utils.circuits import discovery
+from utils.lesson import ROOT
 from utils.models import load
 
 
@@ -294,3 +297,35 @@ def test_the_drawing_holds_every_edge_and_tells_kinds_apart():
     assert len({trace.line.dash for trace in lines.values()}) == 2
     letters = [t for trace in fig.data if trace.mode != "lines" for t in trace.text]
     assert letters.count("q") == letters.count("v") == 1 and "L1H0" in letters
+
+
+def test_faithfulness_goes_from_none_to_one_and_keeps_the_highest(toy):
+    prompts = names.toy_prompts(every=20)
+    the = discovery.graph(toy)
+    settings = {"source": prompts.corrupted, "metric": prompts.logit_diff}
+    ten = torch.zeros(the.allowed.shape)
+    for writer, reader in json.loads((ROOT / "data/wired/wiring.json").read_text())["edges"]:
+        ten[the.writers.index(writer), the.readers.index(reader)] = -1.0
+    share = discovery.faithfulness(
+        toy, prompts.clean, scores=ten, sizes=[0, 10, int(the.allowed.sum())], **settings
+    ).mean(1)
+    assert share.tolist() == pytest.approx([0, 1, 1], abs=0.05)
+    with pytest.raises(ValueError, match="193 edges"):
+        discovery.faithfulness(toy, prompts.clean, scores=ten, sizes=[194], **settings)
+
+
+def test_shuffled_scores_stay_between_their_layers(toy):
+    the = discovery.graph(toy)
+    scores = torch.rand(the.allowed.shape) * the.allowed
+    mixed = discovery.shuffled_scores(the, scores, generator=torch.Generator().manual_seed(0))
+    assert not torch.equal(mixed, scores) and not (mixed * ~the.allowed).any()
+    writers, readers = slice(5, 9), slice(24, 36)  # what layer 1 writes, what layer 2 reads
+    for a, b in ((slice(0, 1), readers), (writers, readers), (writers, slice(36, 37))):
+        assert torch.equal(scores[a, b].flatten().sort()[0], mixed[a, b].flatten().sort()[0])
+
+
+def test_a_missing_gradient_is_named(toy):
+    with pytest.raises(ValueError, match="one for each"):
+        discovery.read_gradients(toy, {}, {})
+    with pytest.raises(ValueError, match="autograd.grad"):
+        discovery.read_gradients(toy, {}, dict.fromkeys(discovery.edge_hooks(toy)))

@@ -4,9 +4,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import exercise, expect, investigation, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
 
 
@@ -66,7 +68,9 @@ def check_patch_edge(patch_edge) -> str:
         (layer, head), (to, at) = writer, reader
         z_name, stream_name = f"blocks.{layer}.attn.hook_z", f"blocks.{to}.ln1.hook_in"
 
-        def patched(tokens, source, *, head=head, letter=into, only=at, how=None, model=model):
+        def patched(
+            tokens, source, *, head=head, letter=into, only=at, at=at, how=None, model=model
+        ):
             (own, stream), (other,) = (
                 _at(model, tokens, z_name, stream_name),  # noqa: B023
                 _at(model, source, z_name),  # noqa: B023
@@ -77,11 +81,11 @@ def check_patch_edge(patch_edge) -> str:
             block = model.blocks[to]  # noqa: B023
             weight = getattr(block.attn, f"W_{letter.upper()}")
             bias = getattr(block.attn, f"b_{letter.upper()}")
-            new = block.ln1.original_component(changed) @ weight[only] + bias[only]
+            new = block.ln1.original_component(changed) @ weight[at] + bias[at]
 
             def put(value, hook):
                 value = value.clone()
-                value[:, :, only] = new
+                value[:, :, only] = new[:, :, None] if only == slice(None) else new
                 return value
 
             with torch.no_grad():
@@ -103,6 +107,9 @@ def check_patch_edge(patch_edge) -> str:
             W_O = model.blocks[layer].attn.W_O  # noqa: B023
             (a,), (b,) = _at(model, tokens, z_name), _at(model, source, z_name)  # noqa: B023
             return stream + torch.einsum("bphe,hed->bpd", b - a, W_O)
+
+        def whole_stream(stream, own, other, model=model, source=source):
+            return _at(model, source, stream_name)[0]  # noqa: B023
 
         def at_the_end(stream, own, other):
             changed = stream.clone()
@@ -133,6 +140,12 @@ def check_patch_edge(patch_edge) -> str:
             "The sign: what the writer wrote on `source`, minus what it writes in this run.": (
                 patched(tokens, source, how=lambda s, a, b: s - b + a)
             ),
+            "The reader reads the other run's *whole* stream: change what one writer wrote alone. "
+            "Take the stream of this run, minus its own output, plus that on `source`.": (
+                patched(tokens, source, how=whole_stream)
+            ),
+            "Every head of the reader's layer got the new value: put it at the reader's number, "
+            "`value[:, :, number]`, of a clone.": patched(tokens, source, only=slice(None)),
             "You changed what *all* heads of the writer's layer write: take one head's z and its "
             "W_O.": patched(tokens, source, how=of_every_head),
             "Only the last position has changed; the reader reads at every position.": patched(
@@ -152,7 +165,7 @@ def check_patch_edge(patch_edge) -> str:
                 ] = patched(tokens, source, head=other)
             if other != at:
                 mistakes[f"You changed what L{to}H{other} reads; the reader is L{to}H{at}."] = (
-                    patched(tokens, source, only=other)
+                    patched(tokens, source, only=other, at=other)
                 )
         got = patch_edge(model, tokens, source=source, writer=writer, reader=reader, into=into)
         what = f"The logits with L{layer}H{head} -> L{to}H{at}.{into} patched"
@@ -239,6 +252,20 @@ def _metric(logits: Tensor) -> Tensor:
     return 0.5 * (logits[:, -1, 2] - logits[:, -1, 5]) + 0.1 * logits[:, -1, 1] ** 2
 
 
+class _Largest(TorchDispatchMode):
+    """Counts the numbers in the largest tensor that is stored while it is at work."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for each in tree_leaves(out):
+            if isinstance(each, Tensor):
+                size = each.untyped_storage().nbytes() // each.element_size()
+                self.numbers = max(self.numbers, size)
+        return out
+
+
 @exercise("utils.circuits.discovery.edge_attribution")
 def check_edge_attribution(edge_attribution) -> str:
     """A small model with MLPs and no norms; every gradient is taken by a zero that is added to one
@@ -305,11 +332,29 @@ def check_edge_attribution(edge_attribution) -> str:
                     * before,
                 }
             given = settings if at is None else settings | {"at": at}
+            try:
+                with _Largest() as largest:
+                    got = edge_attribution(model, tokens, **given)
+            except Wrong as wrong:
+                unused = "not have been used" in str(wrong)
+                expect(
+                    not unused,
+                    "The model does not go on with a tensor that you keep, so there is no "
+                    "gradient by it: the hook must *return* the very tensor that it keeps.",
+                )
+                raise
             match(
-                edge_attribution(model, tokens, **given),
+                got,
                 right,
                 what=f"The scores, [writer, reader]{'' if at is None else ', with `at`'},",
                 mistakes=mistakes,
+            )
+            # Each writer in turn with all readers is fine; every writer with every reader is not.
+            expect(
+                largest.numbers < 4 * gradient.numel(),
+                "The scores are right, and on the way you build a tensor [writer, reader, batch, "
+                f"pos, d_model] or the like: {largest.numbers:,} numbers here, 40 GB on SmolLM2. "
+                'Sum while you multiply: `torch.einsum("wbpd,rbpd->wr", ...)`.',
             )
     return "Two runs and one gradient: a score for every edge."
 

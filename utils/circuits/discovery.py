@@ -11,6 +11,7 @@ As in `transformer_lens`, that other run is the *source*, and the one that is pa
 
 import difflib
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ def written(model, activations: Kept) -> Float[Tensor, "writer batch pos d_model
 
 
 def read_gradients(
-    model, activations: Kept, gradients: Kept
+    model, activations: Kept, gradients: Mapping[str, Tensor | None] | ActivationCache
 ) -> Float[Tensor, "reader batch pos d_model"]:
     """A number's gradient by each reader's own input, in the order of `graph(model).readers`.
 
@@ -204,7 +205,11 @@ def read_gradients(
     Args:
         activations: at `edge_hooks(model)`, by name.
         gradients: of the number by these activations, by name.
+
+    Raises:
+        ValueError: a gradient is missing, or None.
     """
+    _check_gradients(model, gradients)
     activations, gradients = (_by_usual_names(model, kept) for kept in (activations, gradients))
     parts = []
     for layer in range(model.cfg.n_layers):
@@ -222,6 +227,18 @@ def read_gradients(
         if not model.cfg.attn_only:
             parts.append(gradients[f"blocks.{layer}.ln2.hook_in"][None])
     return torch.cat([*parts, gradients["ln_final.hook_in"][None]])
+
+
+def _check_gradients(model, gradients: Mapping) -> None:
+    read = ("hook_q", "hook_k", "hook_v", "ln2.hook_in", "ln_final.hook_in")
+    for usual, own in zip(_usual_names(model), edge_hooks(model), strict=True):
+        if usual.endswith(read) and usual not in gradients and own not in gradients:
+            raise ValueError(f"There is no gradient at {own!r}: give one for each of `edge_hooks`.")
+        if usual.endswith(read) and gradients[usual if usual in gradients else own] is None:
+            raise ValueError(
+                f"The gradient at {own!r} is None: `.grad` is filled for leaf tensors only, so "
+                "take it with `torch.autograd.grad(number, tensors)`."
+            )
 
 
 @guarded(head=_a_head, into=_letter)
@@ -300,7 +317,9 @@ def edge_attribution(
     metric: Metric,
     at: Float[Tensor, "batch pos d_model"] | None = None,
 ) -> Float[Tensor, "writer reader"]:
-    """The guessed change of the mean metric when each edge of `graph(model)` is patched.
+    """The guessed change of the metric, its mean over prompts, when each edge is patched.
+
+    0 where `graph(model).allowed` is False. No tensor [writer, reader, batch, ...] is built.
 
     Source: Syed et al., 2023 (arXiv 2310.10348), after Nanda, 2023.
 
@@ -308,7 +327,7 @@ def edge_attribution(
         tokens: the run that is patched.
         source: the run that the patches come from.
         metric: logits to [batch].
-        at: where the gradient is taken: embeddings to begin that run with. None: those of `tokens`.
+        at: embeddings with which the run of the gradient begins; None: those of `tokens`.
     """
     names, here = edge_hooks(model), {}
     with torch.no_grad():
@@ -318,7 +337,7 @@ def edge_attribution(
     def keep(value, hook):
         if hook.name == names[0]:
             value = (value if at is None else at).detach().requires_grad_()
-        here[hook.name] = value.clone()  # the reader's own: others read `value`
+        here[hook.name] = value.clone()
         return here[hook.name]
 
     with torch.enable_grad():
@@ -430,6 +449,71 @@ def patched_edges(
             for i, piece in enumerate(logits.split(batch))
         ]
     return torch.stack(values)
+
+
+@guarded(source=_second_run, sizes=filled, batch_size=count())
+def faithfulness(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    *,
+    source: Int[Tensor, "batch pos"],
+    scores: Float[Tensor, "writer reader"],
+    sizes: Sequence[int],
+    metric: Metric,
+    batch_size: int = 64,
+) -> Float[Tensor, "size batch"]:
+    """The share of the gap that is left when only the edges with the largest scores are kept.
+
+    All others are patched. The gap is the mean metric of the run on `tokens` minus that with every
+    edge patched, so that the mean over prompts is 0 without an edge and 1 for the whole model.
+
+    Args:
+        scores: ranked by size, whatever their sign.
+        sizes: how many edges are kept.
+
+    Raises:
+        ValueError: the graph has not so many edges, or what `patched_edges` refuses.
+    """
+    the = graph(model)
+    the.score_of(scores)  # refuses another shape
+    if max(sizes) > the.allowed.sum() or min(sizes) < 0:
+        raise ValueError(f"`sizes` are {list(sizes)}, and there are {the.allowed.sum()} edges.")
+    order = scores.detach().cpu().abs().masked_fill(~the.allowed, -1).flatten()
+    order = order.argsort(descending=True, stable=True)
+    sets = [the.allowed, torch.zeros_like(the.allowed)]
+    for size in sizes:
+        kept = torch.zeros(order.shape, dtype=torch.bool)
+        kept[order[:size]] = True
+        sets.append(the.allowed & ~kept.view_as(the.allowed))
+    settings = {"source": source, "metric": metric, "batch_size": batch_size}
+    none, whole, *values = patched_edges(model, tokens, edge_sets=sets, **settings)
+    return (torch.stack(values) - none) / (whole - none).mean()
+
+
+def shuffled_scores(
+    the: Graph, scores: Float[Tensor, "writer reader"], *, generator: torch.Generator
+) -> Float[Tensor, "writer reader"]:
+    """The same scores, dealt out anew among the edges from one layer into one layer.
+
+    A control for a ranking: as many high scores between any two layers, at random edges.
+
+    Args:
+        generator: of the shuffles.
+
+    Raises:
+        ValueError: the scores are not [writer, reader] of this graph.
+    """
+    the.score_of(scores)  # refuses another shape
+    out, places = scores.detach().cpu().clone(), {}
+    layers = [
+        [re.findall(r"\d+", name)[:1] for name in ends] for ends in (the.writers, the.readers)
+    ]
+    for w, r in the.allowed.nonzero().tolist():
+        places.setdefault((*layers[0][w], "to", *layers[1][r]), []).append((w, r))
+    for pairs in places.values():
+        at = tuple(torch.tensor(pairs).T)
+        out[at] = out[at][torch.randperm(len(pairs), generator=generator)]
+    return out
 
 
 def _mask(the: Graph, edges: Collection[Edge] | Tensor) -> Bool[Tensor, "writer reader"]:
@@ -559,7 +643,7 @@ def _edge_hooks(
     return hooks
 
 
-# ---- Pruning, and how far a circuit is right where the truth is known ---------------------------
+# ---- Pruning ------------------------------------------------------------------------------------
 
 
 def _each_once(value: Collection[Hashable], _: Mapping) -> str | None:
@@ -588,19 +672,6 @@ def prune(
         if tried - done < threshold:
             removed, done = removed | {part}, tried
     return [part for part in parts if part not in removed]
-
-
-@guarded(found=(several, _each_once), true=(several, filled, _each_once))
-def precision_recall(found: Collection, true: Collection) -> tuple[float, float]:
-    """Precision and recall. With nothing found, precision is 1: no claim was wrong.
-
-    Args:
-        found: the edges that a method names; a list, tuple or set without repeats.
-        true: the edges that are there; the same, and not empty.
-    """
-    right = len(set(found) & set(true))
-    precision = right / len(found) if len(found) else 1.0
-    return precision, right / len(true)
 
 
 # ---- Circuits of heads --------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def circuit_graph(
     """
     places = {"embed": ((n_heads - 1) / 2, 0), "logits": ((n_heads - 1) / 2, n_layers + 1)}
     places |= {f"L{i}H{j}": (j, i + 1) for i in range(n_layers) for j in range(n_heads)}
-    shift = {"q": -0.065, "k": 0, "v": 0.065, "": 0}
+    shift = {"q": -0.11, "k": 0, "v": 0.11, "": 0}
     for writer, reader in [edge for pairs in edges.values() for edge in pairs]:
         head, _, letter = reader.partition(".")
         to_head = head[:1] == "L" and letter in ("q", "k", "v")
@@ -123,20 +123,24 @@ def circuit_graph(
     used = {end.partition(".")[0] for pairs in edges.values() for edge in pairs for end in edge}
     edge = ["#444" if name in used else "#bbb" for name in places]
     ink = ["#444" if name in used else "#707070" for name in places]  # names can still be read
-    fig = go.Figure()
+    fig, lettered = go.Figure(), set()
     for i, (name, pairs) in enumerate(edges.items()):
         xs, ys, letters = [], [], {"x": [], "y": [], "text": []}
         for writer, reader in pairs:
             head, _, letter = reader.partition(".")
             (x0, y0), (x1, y1) = places[writer], places[head]
             x0, x1 = x0 + shift[letter], x1 + shift[letter]  # two edges of one pair lie apart
-            xs += [x0, x1, None]
-            ys += [y0 + 0.2, y1 - 0.2, None]
-            if letter:
+            twins = [read for wrote, read in pairs if (wrote, read[:-1]) == (writer, reader[:-1])]
+            bend = {"q": 0.18, "v": -0.18}.get(letter, 0) if len(twins) > 1 else 0
+            xs += [x0, (x0 + x1) / 2, x1, None]
+            ys += [y0 + 0.2, (y0 + y1) / 2 + bend, y1 - 0.2, None]
+            if letter and reader not in lettered:
+                lettered.add(reader)
                 letters["x"].append(x1)
                 letters["y"].append(y1 - 0.31)
                 letters["text"].append(letter)
         style = {"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 3 if i == 0 else 2}
+        style["shape"] = "spline"
         fig.add_trace(go.Scatter(x=xs, y=ys, mode="lines", line=style, name=name))
         fig.add_trace(
             go.Scatter(
@@ -170,6 +174,45 @@ def circuit_graph(
     fig.update_xaxes(visible=False)
     fig.update_yaxes(visible=False)
     return fig
+
+
+@guarded(shares=filled, sizes=filled)
+def faithfulness_curves(
+    shares: Mapping[str, Float[Tensor, "size batch"]], *, sizes: Sequence[int], title: str
+) -> go.Figure:
+    """Faithfulness against the number of edges that are kept, with 95% intervals over prompts.
+
+    Args:
+        shares: from a method's name, which stands at the end of its line, to what
+            `utils.circuits.discovery.faithfulness` returns.
+        sizes: how many edges, one for each row.
+
+    Raises:
+        ValueError: the numbers of sizes and rows do not fit together.
+    """
+    fig = styled(go.Figure(), title, x="edges kept", y="faithfulness", height=380)
+    for i, (name, rows) in enumerate(shares.items()):
+        if rows.ndim != 2 or len(rows) != len(sizes):
+            raise ValueError(
+                f"{name} has shape {tuple(rows.shape)}: give [size, batch] of {len(sizes)} sizes."
+            )
+        mean, error = rows.mean(1).tolist(), (1.96 * rows.std(1) / rows.shape[1] ** 0.5).tolist()
+        fig.add_scatter(
+            x=list(sizes),
+            y=mean,
+            error_y={"array": error, "thickness": 1.5, "width": 4},
+            mode="lines+markers+text",
+            text=[""] * (len(sizes) - 1) + [f"  {name}"],
+            textposition="bottom right" if i % 2 else "top right",
+            textfont={"color": COLOURS[i % 7]},
+            cliponaxis=False,
+            line={"color": COLOURS[i % 7], "dash": DASHES[i % 7], "width": 2.5},
+            name=name,
+            showlegend=False,
+        )
+    ticks = {"tickvals": list(sizes), "ticktext": [f"{size:,}" for size in sizes]}
+    fig.update_xaxes(type="log", **ticks).update_yaxes(range=[-0.1, 1.05])
+    return fig.update_layout(margin={"r": 150})
 
 
 @guarded(boxes=filled)
