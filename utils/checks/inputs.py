@@ -34,8 +34,7 @@ def state(value: Any, seen: frozenset[int] = frozenset()) -> Any:
         kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
         hooks = [list(getattr(module, kind)) for module in value.modules() for kind in kinds]
         modes = [module.training for module in value.modules()]
-        graded = [name for name, weight in weights.items() if weight.grad is not None]
-        return state(weights), hooks, graded, modes, state(getattr(value, "cfg", None))
+        return state(weights), hooks, modes, state(getattr(value, "cfg", None))
     seen |= {id(value)}
     if isinstance(value, Mapping):
         return {key: state(each, seen) for key, each in value.items()}
@@ -50,8 +49,6 @@ def remedy(value: Any, before: Any, after: Any) -> str:
     """What to do about an input whose state has changed."""
     if isinstance(value, torch.nn.Module) and before[1] != after[1]:
         return "a hook stays on it. `run_with_hooks` and `with model.hooks(...)` take theirs off"
-    if isinstance(value, torch.nn.Module) and before[2] != after[2]:
-        return "`.backward()` leaves gradients on its weights. Use `torch.autograd.grad`"
     return "work on a copy, such as `.clone()` of a tensor"
 
 
