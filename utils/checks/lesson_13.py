@@ -427,8 +427,8 @@ def check_beyond_controls(beyond_controls) -> str:
         )
         expect(
             abs(single - 1) < 0.1 or abs(width / single - 1) > 0.05,
-            "The interval is as wide as with a single control: take the mean of the controls prompt "
-            "by prompt, and make *one* interval.",
+            "The interval is as wide as with a single control: take the controls' mean prompt by "
+            "prompt, and make *one* interval.",
         )
         for ratio, interval in ((0.51, "*one* standard error"), (0.84, "90%"), (1.31, "99%")):
             expect(
