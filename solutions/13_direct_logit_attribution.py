@@ -120,8 +120,8 @@ figures.diagram(
 #
 # In each, IO is named first in half of the prompts.
 #
-# Only END changes in this lesson. So what comes before it runs once, is kept, and END runs by itself on that.
-# Folded code may be skipped. You need `diff[draw]`, the logit differences, [prompt]; `usual[draw]`, a (logits,
+# Only END changes in this lesson, so END runs by itself on what is kept of the tokens before it. Folded code may be
+# skipped. You need `diff[draw]`, the logit differences, [prompt]; `usual[draw]`, a (logits,
 # cache) of END for each batch of `prompts[draw]`; and `at_end(draw, heads)`, the same with heads mean-ablated.
 # `logit_diffs(draw, runs)` gives differences, and `show` writes a mean ± 2 SE.
 
@@ -350,9 +350,9 @@ plots.heatmap(
 # L23H3 gives **0.62** of its attention to **S2**, the name to avoid, and next to none to IO. How can it favour
 # IO?
 #
-# The difference rises when IO goes up, and just as much when S goes *down*. It cannot tell which. So take the
-# two names apart. But a single logit has no zero: add 1 to all logits, and no probability changes. "It raises
-# IO" needs something to compare with.
+# The difference rises when IO goes up, and just as much when S goes *down*. So take the two names apart. But a
+# single logit has no zero: add 1 to all logits, and no probability changes. "It raises IO" needs something to
+# compare with.
 #
 # ### Exercise 2 · raises IO, or lowers S? (9 minutes, medium)
 #
@@ -460,8 +460,8 @@ assert set(FIVE) == {(23, 3), (29, 1), (23, 0), (29, 0), (24, 4)}
 # %% [markdown]
 # ## 4. Take a head away
 #
-# Attribution says what a head *wrote*. What happens *without* it is another question. Here the mean ablation of
-# lesson 1.1 answers it, at END only: the head's `z` there becomes its mean over the prompts. The hook is given.
+# Attribution says what a head *wrote*. What happens *without* it is another question. The mean ablation of lesson
+# 1.1 answers it, at END only. The hook is given.
 
 # %%
 without = {}  # (layer, head) -> the runs of report without it, as `at_end` gives them
@@ -881,9 +881,8 @@ plots.table(
 # movers off both. L24H4 turns away from IO, and gives back about as much as one mover loses. About a quarter of the fall comes
 # through later MLPs. So we call it *like* an S-inhibition head.
 #
-# So an attribution of `0.5` means that the head wrote `0.5` directly to the output, and no more. A head can have a
-# high one and not be needed for the mean, and it can have none and be needed. To find which heads matter,
-# intervene. (TransformerLens has `tools.analysis.direct_logit_attribution`, for models with folded norms.)
+# So a head can have a high attribution and not be needed for the mean, and it can have none and be needed. To find
+# which heads matter, intervene.
 
 # %% tags=["numbers"]
 claim("without L20H0, report", silent.mean(), text=-1.1, within=0.16)
@@ -935,8 +934,7 @@ plots.table(
 )
 
 # %% [markdown]
-# All three findings hold on other words. L23H3 lowers S, and the difference falls without it. Without L23H0 the
-# mean hardly changes. Without L20H0 it falls, though L20H0 has no attribution.
+# All three findings hold on other words.
 
 # %% tags=["numbers"]
 for what in ("L23H3 raises S by", "without L23H3", f"without {silent_name}"):
@@ -1211,8 +1209,7 @@ plots.table(
 # fall: IO loses **3.1** logits against the other names, nearly all that the movers
 # wrote. It is the first choice in **0.78** of the prompts before, and in **0.30** after.
 #
-# What is repaired is the *difference*, by about one logit in the paired comparison. Mostly L24H4 lowers IO less now,
-# and the norm adds its part. The two heads in the table, which react most, lowered IO before, and lower it less now.
+# What is repaired is the *difference*, by about one logit in the paired comparison. The two heads in the table, which react most, lowered IO before, and lower it less now.
 # Neither is a backup mover.
 
 # %% tags=["numbers"]
@@ -1287,9 +1284,8 @@ plots.table(
 #
 # ## Questions to discuss
 #
-# 1. With `logit(IO)` in place of the difference, which heads move up the list? Which of the two is "the" attribution?
-# 2. L29H1 and L29H0 seem to echo a prediction, one louder and one softer. How would you test that?
-# 3. Which prompt tells "lower the name of the giver" from "lower the last name"?
+# 1. L29H1 and L29H0 seem to echo a prediction, one louder and one softer. How would you test that?
+# 2. Which prompt tells "lower the name of the giver" from "lower the last name"?
 #
 # ## Common mistakes
 #
@@ -1310,6 +1306,7 @@ plots.table(
 # - McDougall et al. (2023), *Copy Suppression*, arXiv 2310.04625, on negative name movers
 # - McGrath et al. (2023), *The Hydra Effect*, arXiv 2307.15771, on self-repair
 # - Rushing and Nanda (2024), *Explorations of Self-Repair in Language Models*, arXiv 2402.15390
+# - TransformerLens: `tools.analysis.direct_logit_attribution`, for models with folded norms
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.2 · How induction is made](12_how_induction_is_made.ipynb) | **Next:** [1.4 · Patching: what moves, and when?](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/12_how_induction_is_made.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 
