@@ -20,7 +20,7 @@
 # Which head of the model does most for an answer, how, and what happens without it? You write the tools: an
 # attribution, an ablation's control, and a split of who reacted.
 #
-# **Time** 55 minutes, 25 more to go deeper. **Needs** lessons 00 and 1.1: the residual stream as a sum, hooks,
+# **Time** 60 minutes, 25 more to go deeper. **Needs** lessons 00 and 1.1: the residual stream as a sum, hooks,
 # mean ablation. **Runs** in three minutes on a laptop's processor.
 
 # %% tags=["setup"]
@@ -115,14 +115,15 @@ figures.diagram(
 # |---|---|---|
 # | choose | choosing heads | 96: 4 templates, 10 names |
 # | report | measuring what was chosen | 240: the same templates, 10 other names, another seed |
-# | confirm | a last test, in section 7 | 240: 2 other templates, 10 other names, another seed |
+# | confirm | a last test, after the core | 240: 2 other templates, 10 other names, another seed |
+# | third name | the control: neither name is right | those of *report*, with a third name at S2 |
 #
-# In each, IO is named first in half of the prompts. The control is *report* with a third name at S2, so that
-# neither name is right.
+# In each, IO is named first in half of the prompts.
 #
-# Only END changes in this lesson. So what comes before it runs once, is kept, and END runs by itself on that. You
-# may skip the code. Later cells use `usual[draw]`, a (logits, cache) of END for each batch of prompts,
-# `diff[draw]`, the logit differences, [prompt], and `at_end(draw, heads)`, as `usual` with heads mean-ablated.
+# Only END changes in this lesson, so END runs by itself on what is kept of the tokens before it. Folded code may be
+# skipped. You need `diff[draw]`, the logit differences, [prompt]; `usual[draw]`, a (logits,
+# cache) of END for each batch of `prompts[draw]`; and `at_end(draw, heads)`, the same with heads mean-ablated.
+# `logit_diffs(draw, runs)` gives differences, and `show` writes a mean ± 2 SE.
 
 # %% tags=["folded"]
 # The three draws, and what END does on them.
@@ -201,7 +202,7 @@ assert diff["third name"].mean().abs() < diff["report"].mean() / 8
 # because it counts only what a component writes straight to the output, and not what it does through others.
 # The scale is that of the whole stream, the same for all terms: otherwise they would not sum.
 #
-# ### Exercise 1 · attribute the difference to heads (8 minutes, medium)
+# ### Exercise 1 · attribute the difference to heads (10 minutes, medium)
 #
 # A cache gives `cache["z", layer]`, [batch, pos, head, d_head]. `final_scale(cache, model)` gives the scale, [batch].
 # The rest is in `model.W_O`, `model.ln_final.weight` and `model.cfg.n_layers`.
@@ -246,7 +247,8 @@ attribute_heads = lesson_13.check_attribute_heads(attribute_heads)
 #
 # </details>
 
-# %%
+# %% tags=["folded"]
+# Your attribution on the draw `choose`, and whether its terms sum to the difference.
 from utils.heads import head_name, top_heads
 
 
@@ -307,14 +309,15 @@ assert (heads.abs() > 0.1).sum() < 15
 predict(
     "13.look",
     "Where does L23H3 look most from END?",
-    choices=["at IO", "at S1", "at S2", "elsewhere"],
+    choices=["at IO", "at S1", "at S2", "elsewhere, as at BOS"],
 )
 
 # %% [markdown]
 # ## 3. What does it do?
 
-# %%
-FIVE = top_heads(heads, 3) + top_heads(-heads, 2)  # the largest, for IO and for S
+# %% tags=["folded"]
+# Attention from END: of the three heads that write most for IO, and the two that write most for S.
+FIVE = top_heads(heads, 3) + top_heads(-heads, 2)
 ROLES = ("IO", "S1", "S2", "END", "BOS")
 
 
@@ -329,15 +332,16 @@ def looks(batch: ioi.Prompts, run: tuple) -> torch.Tensor:
 look = {w: over(w, looks, usual[w]) for w in ("choose", "report", "third name")}
 mean_look = look["report"].mean(-1)
 most = mean_look[23, 3].argmax().item()
-most_at = ("at IO", "at S1", "at S2", "elsewhere")[min(most, 3)]
+most_at = ("at IO", "at S1", "at S2", "elsewhere, as at BOS")[min(most, 3)]
 outcome("13.look", most_at)
+five_look = torch.stack([mean_look[head] for head in FIVE])
 plots.heatmap(
-    torch.stack([mean_look[head] for head in FIVE]),
+    torch.cat([five_look, 1 - five_look.sum(1, keepdim=True)], dim=1),
     title="Where do the five heads of largest attribution look from END? (mean over report)",
     x="",
     y="",
     rows=[head_name(head) for head in FIVE],
-    columns=ROLES,
+    columns=[*ROLES, "other tokens"],
     text="values",
     ends=(0, 1),
 )
@@ -346,11 +350,11 @@ plots.heatmap(
 # L23H3 gives **0.62** of its attention to **S2**, the name to avoid, and next to none to IO. How can it favour
 # IO?
 #
-# The difference rises when IO goes up, and just as much when S goes *down*. It cannot tell which. So take the
-# two names apart. But a single logit has no zero: add 1 to all logits, and no probability changes. "It raises
-# IO" needs something to compare with.
+# The difference rises when IO goes up, and just as much when S goes *down*. So take the two names apart. But a
+# single logit has no zero: add 1 to all logits, and no probability changes. "It raises IO" needs something to
+# compare with.
 #
-# ### Exercise 2 · raises IO, or lowers S? (8 minutes, medium)
+# ### Exercise 2 · raises IO, or lowers S? (9 minutes, medium)
 #
 # An audit: you choose the control. Along the direction `W_U[:, IO] - reference`, attribution says how far a
 # head raises the logit of IO above the reference's, and likewise for S. The reference is the mean of *some*
@@ -404,7 +408,8 @@ name_directions = lesson_13.check_name_directions(name_directions)
 #
 # </details>
 
-# %%
+# %% tags=["folded"]
+# The five heads along your directions.
 NAMES = {
     which: torch.cat([x for each in prompts[which] for x in (each.io, each.s, each.spare)]).unique()
     for which in DRAWS
@@ -436,7 +441,7 @@ plots.table(
 
 # %% [markdown]
 # L23H3 hardly touches IO, and lowers S by **2.4**. So it is no name mover. We call it an **S-suppressor**, since
-# it looks at S2 and lowers S. L23H0 is a name mover as in the book. It looks at IO and raises it by
+# it looks at S2 and lowers S. L23H0 is a name mover as in the paper. It looks at IO and raises it by
 # **1.2**; but it raises S too, so the difference shows about half of it. L24H4 looks at IO and *lowers* it by
 # **1.2**, as the paper's *negative name movers* do. L29H1 and L29H0 look at no name; a section below comes back
 # to them.
@@ -455,11 +460,11 @@ assert set(FIVE) == {(23, 3), (29, 1), (23, 0), (29, 0), (24, 4)}
 # %% [markdown]
 # ## 4. Take a head away
 #
-# Attribution says what a head *wrote*. What happens *without* it is another question. Here the mean ablation of
-# lesson 1.1 answers it, at END only: the head's `z` there becomes its mean over the prompts. The hook is given.
+# Attribution says what a head *wrote*. What happens *without* it is another question. The mean ablation of lesson
+# 1.1 answers it, at END only. The hook is given.
 
 # %%
-without = {}  # (layer, head) -> the runs of report without it
+without = {}  # (layer, head) -> the runs of report without it, as `at_end` gives them
 
 
 def change_without(head: tuple[int, int]) -> Float[Tensor, " batch"]:
@@ -470,11 +475,13 @@ def change_without(head: tuple[int, int]) -> Float[Tensor, " batch"]:
 
 
 # %% [markdown]
-# ### Exercise 3 · more than any head? (7 minutes, medium)
+# ### Exercise 3 · more than any head? (9 minutes, medium)
 #
 # An audit. "Without head X the difference changes by so much." How much of that would *any* head do? You build
-# the control. X is a head of layer 23, *suspects* are heads that may matter themselves, and these four imagined
-# results should read as follows:
+# the control. X is a head of layer 23. *Suspects* are heads that may matter themselves, here those with an
+# attribution above `0.05` in size on *choose*. `bootstrap(values)` draws the values again with replacement, a
+# thousand times, and gives the ends (low, high) of a 95% interval of their mean. Four imagined results should
+# read as follows:
 #
 # | result | what the ablations do | X, beyond its control |
 # |---|---|---|
@@ -493,7 +500,8 @@ def beyond_controls(
 ) -> tuple[float, float, float]:
     """How much more a metric changes without a head than without its controls: mean, low, high.
 
-    Low and high are the ends of a 95% interval over prompts, as `bootstrap` gives it.
+    Three numbers: the mean over prompts, then both ends of its 95% interval. `bootstrap(values)`
+    gives the two ends alone.
 
     Args:
         change_without: of (layer, number), the metric's change when that head is ablated, prompt by
@@ -538,7 +546,8 @@ predict(
     choices=["fall by about 0.5", "fall by about 0.25", "hardly change"],
 )
 
-# %%
+# %% tags=["folded"]
+# Your comparison, for the change and for its size.
 suspected = [tuple(head) for head in (heads.abs() > 0.05).nonzero().tolist()]
 
 
@@ -577,13 +586,15 @@ plots.table(
 # %% [markdown]
 # Without L23H3 the difference falls by **2.1**, about what it wrote, and its controls cost next to nothing. L23H0
 # wrote **0.55**, and without it the mean hardly falls: beyond its controls, the interval rules out a loss of half
-# of what it wrote. That is not "nothing happens". A single prompt moves by **0.4**, up or down, more than twice as
-# far as without a control. So other components made up for the head, in some prompts more than in others. Who?
+# of what it wrote. That is not "nothing happens". A single prompt moves by **0.44**, up or down, and this is
+# **0.32** more than without a control head. So other components made up for the head, in some prompts more than in
+# others. Who?
 
 # %% tags=["numbers"]
 claim("L23H3, change", change_without((23, 3)).mean(), text=-2.1, within=0.3)
 claim("L23H0, attribution", by_head["report"][23, 0].mean(), text=0.55, within=0.08)
-claim("L23H0, size of the change", size_without((23, 0)).mean(), text=0.4, within=0.06)
+claim("L23H0, size of the change", size_without((23, 0)).mean(), text=0.44, within=0.065)
+claim("L23H0, size beyond controls", beyond[(23, 0), size_without][0], text=0.32, within=0.048)
 assert change_without((23, 0)).mean().abs() < by_head["report"][23, 0].mean() / 3
 assert beyond[(23, 3), change_without][2] < -1.5 and beyond[(23, 0), size_without][1] > 0.15
 assert beyond[(23, 0), change_without][1] > -by_head["report"][23, 0].mean() / 2
@@ -596,15 +607,15 @@ assert beyond[(23, 0), size_without][0] > size_without((23, 0)).mean() / 2
 # another scale divides all of it. A convention separates the two. First all components change on the *old* scale,
 # that of section 2, so that the steps compare with attributions. Then the scale changes, for the whole stream.
 #
-# ### Exercise 4 · where the effect comes from (9 minutes, hard)
+# ### Exercise 4 · where the effect comes from (11 minutes, hard)
 #
 # Split the change in four steps, which sum to it *exactly* for every prompt:
 #
-# - **direct**: the ablated heads write something else. Take their layer's attention as a whole: its other heads
-#   read a stream that has not changed yet.
+# - **direct**: the ablated heads write something else. Use `attn_out` of their layer: the other heads' output
+#   has not changed yet, and cancels.
 # - **later attention** and **later MLPs**: what *reads* a changed stream writes something else. Which is the first
 #   that can?
-# - **norm**: what the new scale does.
+# - **norm**: what the new scale does to the stream of the run *after*.
 #
 # Attribution predicts the first step alone, which is about minus the attribution.
 
@@ -666,7 +677,8 @@ waterfall = lesson_13.check_waterfall(waterfall)
 # </details>
 
 
-# %%
+# %% tags=["folded"]
+# Your waterfall, without L23H3 and without L23H0.
 def falls(which: str, layer: int, after: list[tuple], directions=to_difference) -> dict:
     """Your waterfall over a whole draw: step -> [batch]."""
     each = [
@@ -686,7 +698,8 @@ figures.waterfalls(
 )
 
 
-# %%
+# %% tags=["folded"]
+# Which later heads reacted: each one's attribution without the head, less that before, on the old scale.
 def reactions(which: str, layer: int, after: list[tuple], directions=to_difference) -> torch.Tensor:
     """How each later head's attribution changed, on the old scale, [layer, head, batch]."""
 
@@ -709,11 +722,16 @@ low, high = bootstrap(repair)
 print(
     f"L23H0, measured less direct, paired: {repair.mean():.2f}, 95% interval {low:.2f} to {high:.2f}"
 )
+scales = [
+    over("report", lambda batch, run: final_scale(run[1], model), runs).mean()
+    for runs in (usual["report"], without[23, 0])
+]
+print(f"scale at END: {scales[0]:.2f} before, {scales[1]:.2f} without L23H0")
 
 # %% [markdown]
 # **L23H0** is repaired: the measured change is about half a logit above the direct one, paired. Most of that is
-# later attention, above all L24H4: it writes less against IO now. The norm gives **0.17**: without this head the
-# stream is shorter, so all that remains counts for more. McGrath and colleagues call this *self-repair*.
+# later attention, above all L24H4: it writes less against the difference now. The norm gives **0.17**: without
+# this head the scale is smaller, so all that remains counts for more. McGrath and colleagues call this *self-repair*.
 #
 # **L23H3** looks as if nothing had reacted. In fact later attention gives back **0.6**, and later MLPs take
 # nearly as much away. A measured change close to the direct one does not show that nothing happened in between.
@@ -724,36 +742,38 @@ assert low > 0.3 and steps[23, 0]["later attention"].mean() > steps[23, 0]["norm
 assert top_heads(reactions("report", 23, without[23, 0]).mean(-1).abs(), 1) == [(24, 4)]
 claim("L23H3, later attention", steps[23, 3]["later attention"].mean(), text=0.6, within=0.09)
 assert -0.8 < steps[23, 3]["later MLPs"].mean() < -0.3 and max(gaps) < 1e-3
+assert scales[1] < scales[0]
 claim("L23H0, norm", steps[23, 0]["norm"].mean(), text=0.17, within=0.025)
 
 # %% [markdown]
 # ## 6. The head that attribution cannot see
 #
-# ### Investigation · find it in five ablations (8 minutes, medium)
+# ### Investigation · find it in three ablations (7 minutes, medium)
 #
-# Some head writes nothing to the difference: its attribution is below `0.05` in size. Yet without it, at END, the
-# difference falls more than without any other such head. Find it with **five ablations**,
-# `without_head((layer, head))`. Reading costs nothing: `heads` has the attributions, `usual["choose"]` the caches.
-# The diagram says where such a head could be, and how to recognise it. Answer as `(layer, head)`.
+# Most heads write next to nothing to the difference: their attribution is below `0.05` in size. Yet without one of
+# these, at END, the difference falls more than without any other of them. Find it with **three ablations**,
+# `without_head((layer, head))`. Reading costs nothing: `heads` has the attributions, and `look["choose"]` the
+# attention from END, [layer, head, role, batch], with roles as in `ROLES`. Answer as `(layer, head)`.
 
-# %%
+# %% tags=["folded"]
+# `without_head((layer, head))`: the change on the draw `choose`, three times.
 spent = []
 
 
 def without_head(head: tuple[int, int]) -> str:
     """Ablates one head at END on the draw `choose`, if the budget allows."""
-    if head not in spent and len(spent) == 5:
+    if head not in spent and len(spent) == 3:
         return (
-            "The five ablations are spent. Run this cell again for a new five, or read the hints."
+            "The three ablations are spent. Run this cell again for a new three, or read the hints."
         )
     spent.extend([head] if head not in spent else [])
     change = logit_diffs("choose", at_end("choose", [head])) - diff["choose"]
-    return f"without {head_name(head)}: {show(change)} ({len(spent)} of 5)"
+    return f"without {head_name(head)}: {show(change)} ({len(spent)} of 3)"
 
 
 # %% tags=["solution-only"]
 candidates = top_heads(look["choose"].mean(-1)[..., ROLES.index("S2")], 12)
-for head in [head for head in candidates if abs(heads[head]) < 0.05][:5]:
+for head in [head for head in candidates if abs(heads[head]) < 0.05][:3]:
     print(without_head(head))
 
 # %% tags=["answer:invisible_head"]
@@ -768,22 +788,22 @@ invisible_head = lesson_13.check_invisible_head(invisible_head)
 # <details><summary>Hint 1</summary>
 #
 # A head without an effect of its own must act through later heads. In the diagram that is the S-inhibition
-# head: it works at END, before the name movers. Where does it look? `cache["pattern", layer]` is [batch, head,
-# query, key], here with END as its one query.
+# head: it works at END, before the name movers. Where does it look?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Section 3 has the attention from END, [layer, head, role, batch], with roles as in `ROLES`:
 # `top_heads(look["choose"].mean(-1)[..., 2], 12)` are the heads with most attention from END to S2. Leave out
 # those with an attribution above `0.05` in size, and ablate the rest from the top.
 #
 # </details>
 
 # %% [markdown]
-# Here are all 108 heads of layers 18 to 29, on half of the templates of *choose*.
+# Here are all 108 heads of layers 18 to 29, on half of the templates of *choose*. Those above `0.35` on either axis
+# are filled, and carry their name.
 
-# %%
+# %% tags=["folded"]
+# Attribution of each head, and what happens without it.
 from utils.circuits.attribution import effects_of_each_head
 
 FROM = 18
@@ -806,14 +826,19 @@ plots.scatter(
     y=[1, -2.4],
     mode="lines",
     line={"color": "#888", "dash": "dash"},
-    name="nothing reacts",
-    showlegend=False,
+    name="where a head would be if nothing reacted",
+    showlegend=True,
 )
 
-# %%
+# %% tags=["folded"]
+# The invisible head against its controls, and your waterfall.
 silent_name = head_name(invisible_head)
 silent = change_without(invisible_head)
 heard = without[invisible_head]
+silent_beyond = beyond_controls(change_without, invisible_head, suspected, cfg.n_heads)
+print(f"{silent_name} on report: attention from END to S2 {mean_look[invisible_head][2]:.2f}")
+print(f"attribution {show(by_head['report'][invisible_head])}, without it {show(silent)}")
+print("beyond its controls {:.2f}: {:.2f} to {:.2f}".format(*silent_beyond))
 steps[invisible_head] = falls("report", invisible_head[0], heard)
 figures.waterfalls(
     {f"without {silent_name}": steps[invisible_head]},
@@ -821,7 +846,8 @@ figures.waterfalls(
     y="change (logits)",
 )
 
-# %%
+# %% tags=["folded"]
+# How attention and attribution of the heads of layers 23 and 24 change without it.
 moved = over("report", looks, heard) - look["report"]
 reacted = reactions("report", invisible_head[0], heard)
 MOVERS = [
@@ -847,17 +873,21 @@ plots.table(
 )
 
 # %% [markdown]
-# L20H0 looks at S2 and writes nothing towards a name. Without it the difference falls by **1.1** on *report*; of
-# the heads in the plot, 19 of 20 change it by less than a third of that.
+# L20H0 looks at S2 and writes nothing to the difference. Without it the difference falls by **1.1** on *report*, and
+# hardly changes without a control head.
 #
 # Is it the paper's **S-inhibition** head? *Alike:* without it the movers of layer 23 look less at IO and more at S1,
 # and write less to the difference. *Not alike:* their attention to S2 hardly changes, and the paper's heads keep
 # movers off both. L24H4 turns away from IO, and gives back about as much as one mover loses. About a quarter of the fall comes
 # through later MLPs. So we call it *like* an S-inhibition head.
+#
+# So a head can have a high attribution and not be needed for the mean, and it can have none and be needed. To find
+# which heads matter, intervene.
 
 # %% tags=["numbers"]
 claim("without L20H0, report", silent.mean(), text=-1.1, within=0.16)
-assert sweep.abs().flatten().quantile(0.95) < silent.mean().abs() / 3
+assert abs(silent_beyond[0] - silent.mean()) < 0.1 and silent_beyond[2] < -0.5
+assert (heads.abs() < 0.05).sum() > 200 and mean_look[invisible_head][2] > 0.6
 quiet = [h for h in every if abs(half[h]) < 0.05]
 assert min(quiet, key=lambda h: sweep[h[0] - FROM, h[1]]) == invisible_head
 assert heads[invisible_head].abs() < 0.05 and (23, 0) in MOVERS
@@ -872,12 +902,13 @@ assert moved[24, 4][0].mean() < -0.05 and reacted[24, 4].mean() > 0.25
 assert 0.15 < (steps[invisible_head]["later MLPs"].mean() / silent.mean()) < 0.35
 
 # %% [markdown]
-# ## 7. Does it hold on other words?
+# ## Going deeper: does it hold on other words? (2 minutes)
 #
 # All heads were chosen on *choose*. The draw *confirm* has two templates, ten names and a seed that nothing was
 # looked at on.
 
-# %%
+# %% tags=["folded"]
+# The same numbers on the draw `confirm`.
 raised["confirm"] = split("confirm")
 by_head["confirm"] = raised["confirm"]["IO"] - raised["confirm"]["S"]
 look["confirm"] = over("confirm", looks, usual["confirm"])
@@ -903,12 +934,7 @@ plots.table(
 )
 
 # %% [markdown]
-# All three findings hold on other words. L23H3 lowers S, and the difference falls without it. Without L23H0 the
-# mean hardly changes. Without L20H0 it falls, though L20H0 has no attribution.
-#
-# So an attribution of `0.5` means that the head wrote `0.5` directly to the output, and no more. A head can have a
-# high one and not be needed for the mean, and it can have none and be needed. To find which heads matter,
-# intervene. (TransformerLens has `tools.analysis.direct_logit_attribution`, for models with folded norms.)
+# All three findings hold on other words.
 
 # %% tags=["numbers"]
 for what in ("L23H3 raises S by", "without L23H3", f"without {silent_name}"):
@@ -919,6 +945,73 @@ assert rows["L23H3: attention to S2"]("confirm").mean() > 0.45
 assert (
     rows["without L23H0"]("confirm").mean().abs() < rows["L23H0: attribution"]("confirm").mean() / 3
 )
+
+# %% [markdown]
+# ## Going deeper: the name that came twice, or the name at S2? (5 minutes)
+#
+# L23H3 looks at S2, and S is the name that came twice. Which of the two does it go by? Put a third name at S2,
+# as in section 1's control.
+
+# %%
+predict(
+    "13.third",
+    "With a third name at S2, which name will L23H3 lower most?",
+    choices=["S, though it comes once now", "the third name", "none by more than 0.5"],
+)
+
+
+# %% tags=["folded"]
+# How far L23H3 moves each of three names, against those that are not in the prompt.
+def against_rest(own: str) -> Callable:
+    """Directions of a name against the mean of those that are not in the prompt."""
+
+    def directions(batch: ioi.Prompts) -> torch.Tensor:
+        present = torch.stack([batch.io, batch.s, batch.spare], dim=1)
+        rest = [NAMES["report"][~torch.isin(NAMES["report"], row)] for row in present]
+        reference = torch.stack([model.W_U[:, names].mean(1) for names in rest])
+        return model.W_U[:, getattr(batch, own)].T - reference
+
+    return directions
+
+
+lowered = {
+    name: attributions("third name", against_rest(own))[23, 3]
+    for name, own in [("IO", "io"), ("S", "s"), ("third name", "spare")]
+}
+third_look = look["third name"].mean(-1)[23, 3]
+if min(x.mean() for x in lowered.values()) > -0.5:
+    lowered_most = "none by more than 0.5"
+elif lowered["third name"].mean() < lowered["S"].mean():
+    lowered_most = "the third name"
+else:
+    lowered_most = "S, though it comes once now"
+outcome("13.third", lowered_most)
+in_report = [("IO", raised["report"]["IO"], 0), ("S, at S2 again", raised["report"]["S"], 2)]
+in_control = [("IO", 0), ("S, now at S1 alone", 1), ("third name", 2)]
+plots.table(
+    [
+        ("report", name, f"{mean_look[23, 3, at]:.2f}", show(how[23, 3]))
+        for name, how, at in in_report
+    ]
+    + [
+        ("third name at S2", name, f"{third_look[at]:.2f}", show(lowered[name.split(",")[0]]))
+        for name, at in in_control
+    ],
+    columns=["prompts", "name", "L23H3 looks there", "raises that name by"],
+)
+
+# %% [markdown]
+# The name at S2 goes down by **1.9**, though it came only once, and S no more than IO. So the head lowers the name
+# that is at S2, repeated or not. Where the name came twice it *looks* there more; relative to its attention it lowers the name less, not
+# more. "S-suppressor" described one kind of prompt, and misleads on this one.
+
+# %% tags=["numbers"]
+claim("L23H3 on the third name", lowered["third name"].mean(), text=-1.9, within=0.28)
+assert lowered["S"].mean() > lowered["third name"].mean() / 2
+assert (lowered["S"].mean() - lowered["IO"].mean()).abs() < 0.2
+assert mean_look[23, 3, 2] > 1.2 * third_look[2]
+for_look = raised["report"]["S"][23, 3].mean() / mean_look[23, 3, 2]
+assert lowered["third name"].mean() / third_look[2] < for_look
 
 # %% [markdown]
 # ## Going deeper: what do the weights say? (12 minutes)
@@ -962,7 +1055,7 @@ ov_on_names = lesson_13.check_ov_on_names(ov_on_names)
 # <details><summary>Hint 1</summary>
 #
 # Four products in a row: the stream through `ln1`, times the group's `W_V`, times the head's own `W_O`; then
-# the final norm's weight, and the names' columns of `W_U`.
+# `model.ln_final.weight` (not `ln_final(...)`, which has a scale), and the names' columns of `W_U`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -976,7 +1069,8 @@ ov_on_names = lesson_13.check_ov_on_names(ov_on_names)
 # What stands at a name's position before layer 23? Two guesses: the name's embedding; or the embedding plus
 # what MLP 0 makes of it alone.
 
-# %%
+# %% tags=["folded"]
+# Of how many names is the name itself raised most, or lowered most?
 from utils.heads import random_heads
 
 thirty = ioi.NAMES + ioi.OTHER_NAMES + ioi.UNSEEN_NAMES
@@ -1006,17 +1100,15 @@ copies = {
     guess: {head: first_and_last(head, x) for head in [*named, *control]}
     for guess, x in guesses.items()
 }
-middle = [
-    f"{torch.tensor([copies[guess][head][i] for head in control]).median():.2f}"
-    for guess in guesses
-    for i in (0, 1)
+drawn = [
+    torch.tensor([copies[guess][head][i] for head in control]) for guess in guesses for i in (0, 1)
 ]
 plots.table(
     [
         (head_name(head), *(f"{share:.2f}" for guess in guesses for share in copies[guess][head]))
         for head in named
     ]
-    + [("median of 30 random heads", *middle)],
+    + [("30 random heads: median, most", *(f"{x.median():.2f}, {x.max():.2f}" for x in drawn))],
     columns=[
         "own name is ...",
         *(f"{how}: {guess}" for guess in guesses for how in ("raised most", "lowered most")),
@@ -1025,8 +1117,8 @@ plots.table(
 
 # %% [markdown]
 # With MLP 0 the weights agree with section 3. L23H3 lowers the name it reads most of all, for every one of the 30
-# names, and so does L24H4. L23H0, L23H1 and L23H2 raise it for every one. By chance it would be one name in
-# thirty. With the bare embedding nothing of this can be seen in layer 23: L23H0 would seem to copy *no* name. A
+# names, and so does L24H4. L23H0, L23H1 and L23H2 raise it for every one. None of
+# the 30 random heads does either. With the bare embedding nothing of this can be seen in layer 23: L23H0 would seem to copy *no* name. A
 # score from weights is only as good as the guess of what the head reads.
 #
 # And the two heads of layer 29, which look at END itself? There they would read what END already predicts. They
@@ -1037,73 +1129,8 @@ plots.table(
 with_mlp, bare = copies["embedding + MLP 0"], copies["embedding"]
 assert with_mlp[23, 3][1] == with_mlp[24, 4][1] == 1
 assert min(with_mlp[23, h][0] for h in range(3)) == 1 and bare[23, 0][0] < 0.1
+assert max(with_mlp[head][i] for head in control for i in (0, 1)) < 1
 assert bare[29, 1][0] > 0.9 and bare[29, 0][1] > 0.9
-
-# %% [markdown]
-# ## Going deeper: the name that came twice, or the name at S2? (5 minutes)
-#
-# L23H3 looks at S2, and S is the name that came twice. Which of the two does it go by? Put a third name at S2,
-# as in section 1's control.
-
-# %%
-predict(
-    "13.third",
-    "With a third name at S2, which name will L23H3 lower most?",
-    choices=["S, though it comes once now", "the third name", "none by more than 0.5"],
-)
-
-
-# %%
-def against_rest(own: str) -> Callable:
-    """Directions of a name against the mean of those that are not in the prompt."""
-
-    def directions(batch: ioi.Prompts) -> torch.Tensor:
-        present = torch.stack([batch.io, batch.s, batch.spare], dim=1)
-        rest = [NAMES["report"][~torch.isin(NAMES["report"], row)] for row in present]
-        reference = torch.stack([model.W_U[:, names].mean(1) for names in rest])
-        return model.W_U[:, getattr(batch, own)].T - reference
-
-    return directions
-
-
-lowered = {
-    name: attributions("third name", against_rest(own))[23, 3]
-    for name, own in [("IO", "io"), ("S", "s"), ("third name", "spare")]
-}
-third_look = look["third name"].mean(-1)[23, 3]
-if min(x.mean() for x in lowered.values()) > -0.5:
-    lowered_most = "none by more than 0.5"
-elif lowered["third name"].mean() < lowered["S"].mean():
-    lowered_most = "the third name"
-else:
-    lowered_most = "S, though it comes once now"
-outcome("13.third", lowered_most)
-in_report = [("IO", raised["report"]["IO"], 0), ("S, at S2 again", raised["report"]["S"], 2)]
-in_control = [("IO", 0), ("S, now at S1 alone", 1), ("third name", 2)]
-plots.table(
-    [
-        ("report", name, f"{mean_look[23, 3, at]:.2f}", show(how[23, 3]))
-        for name, how, at in in_report
-    ]
-    + [
-        ("third name at S2", name, f"{third_look[at]:.2f}", show(lowered[name.split(",")[0]]))
-        for name, at in in_control
-    ],
-    columns=["prompts", "name", "L23H3 looks there", "raises that name by"],
-)
-
-# %% [markdown]
-# The name at S2 goes down by **1.9**, though it came only once, and S no more than IO. So the head goes by the
-# place. Where the name came twice it *looks* there more; relative to its attention it lowers the name less, not
-# more. "S-suppressor" described one kind of prompt, and misleads on this one.
-
-# %% tags=["numbers"]
-claim("L23H3 on the third name", lowered["third name"].mean(), text=-1.9, within=0.28)
-assert lowered["S"].mean() > lowered["third name"].mean() / 2
-assert (lowered["S"].mean() - lowered["IO"].mean()).abs() < 0.2
-assert mean_look[23, 3, 2] > 1.2 * third_look[2]
-for_look = raised["report"]["S"][23, 3].mean() / mean_look[23, 3, 2]
-assert lowered["third name"].mean() / third_look[2] < for_look
 
 # %% [markdown]
 # ## Going deeper: all movers at once (8 minutes)
@@ -1112,7 +1139,8 @@ assert lowered["third name"].mean() / third_look[2] < for_look
 # ablate all movers of layer 23 together. A first report could read: "the difference hardly changes, accuracy
 # stays, so the model can do without movers". What would you look at before you believe it?
 
-# %%
+# %% tags=["folded"]
+# Your waterfall without all movers: of the difference, of IO, and of S.
 gone = at_end("report", MOVERS)
 change = logit_diffs("report", gone) - diff["report"]
 
@@ -1132,7 +1160,8 @@ figures.waterfalls(
     y="change (logits)",
 )
 
-# %%
+# %% tags=["folded"]
+# What the mean hides: single prompts, the first choice, and the two largest reactions.
 repair = change - by_target["logit difference"]["direct"]
 low, high = bootstrap(repair)
 
@@ -1180,8 +1209,8 @@ plots.table(
 # fall: IO loses **3.1** logits against the other names, nearly all that the movers
 # wrote. It is the first choice in **0.78** of the prompts before, and in **0.30** after.
 #
-# What is repaired is the *difference*, by about one logit in the paired comparison. Mostly L24H4 lowers IO less now,
-# and the norm adds its part. No backup mover steps in.
+# What is repaired is the *difference*, by about one logit in the paired comparison. The two heads in the table, which react most, lowered IO before, and lower it less now.
+# Neither is a backup mover.
 
 # %% tags=["numbers"]
 assert 0.9 < change.abs().mean() < 1.5
@@ -1193,6 +1222,7 @@ assert low > 0.5 and helpers[0] == (24, 4)
 assert (
     by_target["IO"]["direct"].mean() < -2.5 and by_target["logit difference"]["norm"].mean() > 0.15
 )
+assert all(raised["report"]["IO"][head].mean() < 0 for head in helpers)
 assert reacts["IO"].mean(-1).flatten().topk(3).values[2] < 0.4, (
     "no backup: what lowered IO lowers it less"
 )
@@ -1203,7 +1233,7 @@ assert reacts["IO"].mean(-1).flatten().topk(3).values[2] < 0.4, (
 
 # %% tags=["results"]
 def both(head: tuple[int, int], which: str = "report") -> str:
-    return f"{by_head[which][head].mean():z.1f}, {changes[which][head].mean():z.1f}"
+    return f"{by_head[which][head].mean():z.2f}, {changes[which][head].mean():z.2f}"
 
 
 plots.table(
@@ -1235,7 +1265,7 @@ plots.table(
         (
             "a head like S-inhibition: the same",
             f"{silent_name} {both(invisible_head)}",
-            f"19 of 20 heads: below {sweep.abs().flatten().quantile(0.95):.2f}",
+            f"beyond its controls: {silent_beyond[0]:.2f}",
             "4 S-inhibition heads",
         ),
         (
@@ -1254,9 +1284,8 @@ plots.table(
 #
 # ## Questions to discuss
 #
-# 1. With `logit(IO)` in place of the difference, which heads move up the list? Which of the two is "the" attribution?
-# 2. L29H1 and L29H0 seem to echo a prediction, one louder and one softer. How would you test that?
-# 3. Which prompt tells "lower the name of the giver" from "lower the last name"?
+# 1. L29H1 and L29H0 seem to echo a prediction, one louder and one softer. How would you test that?
+# 2. Which prompt tells "lower the name of the giver" from "lower the last name"?
 #
 # ## Common mistakes
 #
@@ -1277,6 +1306,7 @@ plots.table(
 # - McDougall et al. (2023), *Copy Suppression*, arXiv 2310.04625, on negative name movers
 # - McGrath et al. (2023), *The Hydra Effect*, arXiv 2307.15771, on self-repair
 # - Rushing and Nanda (2024), *Explorations of Self-Repair in Language Models*, arXiv 2402.15390
+# - TransformerLens: `tools.analysis.direct_logit_attribution`, for models with folded norms
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.2 · How induction is made](12_how_induction_is_made.ipynb) | **Next:** [1.4 · Patching: what moves, and when?](14_patching.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/12_how_induction_is_made.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb)
 

@@ -119,6 +119,17 @@ def _by_masks(W_U, io, s, names):
     return tuple((W_U[:, own] - reference).T for own in (io, s))
 
 
+def _over_eight(W_U, io, s, names):
+    absent = ((names != io[:, None]) & (names != s[:, None])).float()
+    total = absent @ W_U[:, names].T / 8
+    return W_U[:, io].T - total, W_U[:, s].T - total
+
+
+def _but_itself(W_U, io, s, names):
+    total = W_U[:, names].sum(1)
+    return tuple(W_U[:, own].T - (total - W_U[:, own].T) / (len(names) - 1) for own in (io, s))
+
+
 def _undivided(W_U, io, s, names):
     absent = ((names != io[:, None]) & (names != s[:, None])).float()
     total = absent @ W_U[:, names].T
@@ -162,6 +173,39 @@ def _means_first(change_without, head, suspects, n_heads):
     return beyond.mean().item(), *bootstrap(beyond)
 
 
+def _pooled(change_without, head, suspects, n_heads):
+    """Every pair of a prompt and a control as a row of its own."""
+    own, free = change_without(head), _free(head, suspects, n_heads)
+    pairs = torch.cat([own - change_without(each) for each in free])
+    return pairs.mean().item(), *bootstrap(pairs)
+
+
+def _ends_averaged(change_without, head, suspects, n_heads):
+    own, free = change_without(head), _free(head, suspects, n_heads)
+    pairs = [own - change_without(each) for each in free]
+    ends = torch.tensor([list(bootstrap(pair)) for pair in pairs]).mean(0)
+    return torch.stack(pairs).mean().item(), *ends.tolist()
+
+
+def _quantiles(low):
+    """The interval between two other quantiles of the bootstrap's means."""
+
+    def end(beyond):
+        drawn = torch.randint(len(beyond), (4000, len(beyond)), generator=torch.manual_seed(1))
+        ends = beyond[drawn].mean(1).quantile(torch.tensor([low, 1 - low]))
+        return beyond.mean().item(), *ends.tolist()
+
+    return end
+
+
+def _every_head(change_without, head, suspects, n_heads):
+    """Measures the whole layer, and uses what may serve."""
+    layer = [change_without((head[0], number)) for number in range(n_heads)]
+    free = [layer[number] for _, number in _free(head, suspects, n_heads)]
+    beyond = layer[head[1]] - sum(free) / len(free)
+    return beyond.mean().item(), *bootstrap(beyond)
+
+
 def _two_errors(change_without, head, suspects, n_heads):
     total, n = 0.0, 0
     for number in range(n_heads):
@@ -186,6 +230,7 @@ def _fall(**change):
     how = {
         "fold": lambda d, w: d * w,
         "by": lambda old, new: old,
+        "at": lambda change: change[:, -1],
         "attention": lambda layer, n: range(layer + 1, n),
         "mlps": lambda layer, n: range(layer, n),
         "norm": lambda was, now, old, new: now / new - now / old,
@@ -201,7 +246,7 @@ def _fall(**change):
         def write(name, layers):
             total = torch.zeros(len(direction))
             for i in layers:
-                total = total + ((after[name, i] - before[name, i])[:, -1] * along).sum(-1)
+                total = total + (how["at"](after[name, i] - before[name, i]) * along).sum(-1)
             return total / how["by"](old, new)
 
         return how["end"](
@@ -296,7 +341,7 @@ def _ov(
     *,
     read=lambda block, x: block.ln1(x),
     group=lambda number, n_groups, n_heads: number // (n_heads // n_groups),
-    fold=lambda written, w: written * w,
+    norm=lambda model, written: written * model.ln_final.weight,
     columns=lambda names: names,
     end=lambda logits: logits - logits.mean(1, keepdim=True),
 ):
@@ -304,7 +349,7 @@ def _ov(
         layer, number = head
         of = group(number, model.W_V.shape[1], model.cfg.n_heads)
         value = read(model.blocks[layer], x) @ model.W_V[layer, of]
-        written = fold(value @ model.W_O[layer, number], model.ln_final.weight)
+        written = norm(model, value @ model.W_O[layer, number])
         return end(written @ model.W_U[:, columns(names)])
 
     return ov_on_names
@@ -423,6 +468,8 @@ MISTAKES = {
         ("in any prompt", _any_prompt, "in *any* prompt"),
         ("sum", _undivided, "the *sum*"),
         ("columns", lambda *a: [x.T for x in attribution.name_directions(*a)], "[batch, d_model]"),
+        ("over 8", _over_eight, "divided by 8"),
+        ("all but itself", _but_itself, "all names but itself"),
         ("one of two", lambda *a: attribution.name_directions(*a)[0], "two tensors"),
     ],
     "beyond_controls": [
@@ -465,6 +512,27 @@ MISTAKES = {
         ("sign", _beyond(take=lambda own, each: each.mean(0) - own), "The sign"),
         ("sizes", _beyond(take=lambda own, each: own.abs() - each.abs().mean(0)), "signs"),
         ("size", _beyond(take=lambda own, each: (own - each.mean(0)).abs()), "keep its sign"),
+        (
+            "suspects' numbers",
+            _beyond(
+                controls=lambda head, suspects, n: [
+                    (head[0], i)
+                    for i in range(n)
+                    if i != head[1] and i not in [number for _, number in suspects]
+                ]
+            ),
+            "*another layer*",
+        ),
+        ("range too short", _beyond(controls=lambda h, s, n: _free(h, s, n - 1)), "last head"),
+        (
+            "order",
+            _beyond(end=lambda b: (bootstrap(b)[0], b.mean().item(), bootstrap(b)[1])),
+            "The order",
+        ),
+        ("pooled", _pooled, "independent"),
+        ("ends averaged", _ends_averaged, "a single control"),
+        ("90%", _beyond(end=_quantiles(0.05)), "of 90%"),
+        ("99%", _beyond(end=_quantiles(0.005)), "of 99%"),
         ("two intervals", _apart, "different prompts"),
         ("means first", _means_first, "change alone"),
         (
@@ -490,7 +558,7 @@ MISTAKES = {
             "interval",
         ),
         ("prompts kept", _beyond(end=lambda b: (b, *bootstrap(b))), "three single numbers"),
-        ("interval alone", _beyond(end=bootstrap), "three numbers"),
+        ("interval alone", _beyond(end=bootstrap), "only the last two"),
     ],
     "waterfall": [
         ("no weight", _fall(fold=lambda d, w: d), "weight is missing"),
@@ -519,6 +587,8 @@ MISTAKES = {
         ("signs", _fall(end=lambda e: {k: -v for k, v in e.items()}), "after minus before"),
         ("means", _fall(end=lambda e: {k: v.mean() for k, v in e.items()}), "single number"),
         ("first direction", _fall(fold=lambda d, w: d[:1] * w), "first one's direction"),
+        ("runs swapped", lambda b, a, *rest: attribution.waterfall(a, b, *rest), "swapped"),
+        ("all positions", _fall(at=lambda change: change.sum(1)), "summed over the positions"),
         ("bare sums", _bare_sums, "later attention"),
         ("tuple", _fall(end=lambda e: tuple(e.values())), "dictionary"),
         ("other keys", _fall(end=lambda e: e | {"total": e["norm"]}), "with the keys"),
@@ -534,7 +604,8 @@ MISTAKES = {
         ),
         ("no ln1", _ov(read=lambda block, x: x), "`ln1` is missing"),
         ("no scale", _ov(read=lambda block, x: x * block.ln1.weight), "by its scale"),
-        ("no final weight", _ov(fold=lambda written, w: written), "final norm's weight"),
+        ("no final weight", _ov(norm=lambda model, written: written), "final norm's weight"),
+        ("final norm", _ov(norm=lambda model, written: model.ln_final(written)), "by a scale too"),
         ("all tokens", _ov(columns=lambda names: slice(None)), "All tokens"),
         ("first columns", _ov(columns=lambda names: slice(len(names))), "not their columns"),
         ("head as group", _ov(group=lambda number, g, n: number), "out of bounds"),
@@ -549,9 +620,10 @@ MISTAKES = {
     "invisible_head": [
         ("the top head", (23, 3), "writes to the difference itself"),
         ("a mover", (23, 0), "writes to the difference itself"),
-        ("the second", (19, 2), "twice its effect"),
+        ("the second", (19, 2), "three times its effect"),
         ("another", (20, 2), "matters more"),
-        ("swapped", (0, 20), "matters more"),
+        ("swapped", (0, 20), "layer comes first"),
+        ("no such head", (31, 0), "no such head"),
         ("a name", "L20H0", "not as text"),
         ("three", (20, 0, 1), "one head"),
         ("a number", 20, "form that is asked for"),
@@ -566,6 +638,7 @@ RIGHT = {
     ],
     "name_directions": [
         ("a loop", _names(_absent)),
+        ("stacked", lambda *a: torch.stack(_by_sums(*a))),
         ("sums", _by_sums),
         ("masks", _by_masks),
     ],
@@ -573,6 +646,7 @@ RIGHT = {
         ("a list of differences", _beyond()),
         ("two standard errors", _two_errors),
         ("own draws", _own_draws),
+        ("every head", _every_head),
     ],
     "waterfall": [("loops", _fall()), ("the norm as the rest", _stacked), ("einsum", _einsums)],
     "ov_on_names": [

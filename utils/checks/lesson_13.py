@@ -210,6 +210,8 @@ def check_name_directions(name_directions) -> str:
             return torch.stack(rows, dim=1)
 
         got = name_directions(W_U, io, s, names)
+        if isinstance(got, torch.Tensor) and got.ndim == 3:
+            got = tuple(got)
         expect(
             isinstance(got, (tuple, list)) and len(got) == 2,
             "Return two tensors, [batch, d_model] each: the direction of IO, and that of S.",
@@ -223,6 +225,7 @@ def check_name_directions(name_directions) -> str:
         right = against(lambda i, j, ids=ids: [k for k in ids if k not in (i, j)])
         zero = torch.stack([W_U[:, io].T, W_U[:, s].T])
         pair = zero - zero.flip(0)
+        all_names = against(lambda i, j, ids=ids: ids)
         used = {*io.tolist(), *s.tolist()}
         mistakes = {
             "There is no reference yet. Head (a) raises every logit by 1, which changes no "
@@ -230,7 +233,11 @@ def check_name_directions(name_directions) -> str:
             "The reference is all tokens. Head (b) raises all names alike, and would count as "
             "raising IO: compare with other *names*.": against(lambda i, j: list(range(12))),
             "The reference is all names, IO and S among them. Head (c) lowers S alone, and would "
-            "seem to raise IO too.": against(lambda i, j, ids=ids: ids),
+            "seem to raise IO too.": all_names,
+            "Each name is compared with all names but itself, so the other one of the prompt is in "
+            "its reference. Head (c) lowers S alone, and would seem to raise IO too.": (
+                all_names * len(ids) / (len(ids) - 1)
+            ),
             "Each is compared with the other. Head (c) lowers S alone, and would seem to raise IO "
             "too.": pair,
             "Each is compared with half of their difference. Head (c) lowers S alone, and would "
@@ -256,6 +263,9 @@ def check_name_directions(name_directions) -> str:
             ),
             "The absent names' sum is divided by the number of all names: divide by that of the "
             "absent ones.": zero - (zero - right) * (len(ids) - 2) / len(ids),
+            "The absent names' sum is divided by 8: divide by how many they are *here*.": (
+                zero - (zero - right) * (len(ids) - 2) / 8
+            ),
             "One reference for all prompts, made of the first one's absent names: each prompt has "
             "its own.": zero - (zero - right)[:, :1],
             "One reference for all prompts: each has its own absent names.": (
@@ -275,36 +285,40 @@ def check_name_directions(name_directions) -> str:
 
 @exercise("utils.circuits.attribution.beyond_controls", keeps_gradient=False, in_double=True)
 def check_beyond_controls(beyond_controls) -> str:
-    """Planted changes: what all heads do alike to a prompt, and an offset for each head."""
-    for batch, n_heads, head, suspects, in_a_set in (
-        (60, 6, (3, 2), [(3, 2), (3, 0), (2, 1), (4, 5)], False),
-        (40, 5, (1, 4), [(1, 1), (0, 4), (2, 2)], True),
+    """Planted changes: what all heads do alike to a prompt, and an offset for each head.
+
+    Quiet controls show pairs that are pooled as if they were prompts, noisy ones show intervals of
+    single pairs.
+    """
+    for batch, n_heads, head, suspects, in_a_set, noise in (
+        (80, 5, (1, 4), [(1, 1), (0, 4), (2, 2)], True, 0.5),
+        (120, 6, (3, 2), [(3, 2), (3, 0), (2, 1), (4, 5)], False, 3.0),
     ):
         layer, number = head
-        random = torch.Generator().manual_seed(8)
+        random = torch.Generator().manual_seed(10)
         alike = 20 * torch.randn(6, 1, batch, generator=random)
-        own = torch.randn(6, n_heads, batch, generator=random)
+        own = noise * torch.randn(6, n_heads, batch, generator=random)
+        own[head] /= noise
         offset = torch.randn(6, n_heads, 1, generator=random)
         for at in set(suspects) - {head}:  # a suspect costs much, where the others do not
             offset[at] -= 5.0
         changes = alike + own + offset
-        asked = []
 
-        def change_without(at, changes=changes, asked=asked, n_heads=n_heads):
+        def change_without(at, changes=changes, n_heads=n_heads):
             at = tuple(int(each) for each in at)
             if len(at) != 2 or not (0 <= at[0] < 6 and 0 <= at[1] < n_heads):
                 raise Wrong(
                     f"`change_without` was asked for the head {at}, which does not exist: a head "
                     "is (layer, number in the layer)."
                 )
-            asked.append(at)
             return changes[at].clone()
 
         given = set(suspects) if in_a_set else list(suspects)
         got = beyond_controls(change_without, head, given, n_heads)
         expect(
             isinstance(got, (tuple, list)) and len(got) == 3,
-            "Return three numbers: the mean, and the low and the high end of the interval.",
+            "Return three numbers: mean, low, high. `bootstrap` gives only the last two: put the "
+            "mean before them.",
         )
         expect(
             all(not isinstance(each, torch.Tensor) or each.ndim == 0 for each in got),
@@ -319,7 +333,17 @@ def check_beyond_controls(beyond_controls) -> str:
             return x - changes[at, numbers].mean(0)
 
         right = less(free)
+        expect(
+            abs(mean - right.mean().item()) < 1e-4 or abs(low - right.mean().item()) > 1e-4,
+            "The order is mean, low, high: the mean comes first.",
+        )
+        named = [n for n in others if n not in [each for _, each in suspects]]
         mistakes = {
+            "A head is left out because a suspect of *another layer* has its number: compare "
+            "(layer, number).": less(named),
+            "The last head of the layer is left out: `range(n_heads)` ends before `n_heads`.": (
+                less([n for n in free if n < n_heads - 1])
+            ),
             "Suspects are among the controls. In (b) L23H1 would make the head seem to do "
             "less.": less(others),
             "The head itself is among its controls.": less([*free, number]),
@@ -393,19 +417,30 @@ def check_beyond_controls(beyond_controls) -> str:
             "came from different prompts. What a prompt does whichever head is ablated, as in (d), "
             "cancels in the difference, prompt by prompt.",
         )
+        pairs = x - changes[layer, free]
+        pooled = (pairs.std() / right.std() / len(free) ** 0.5).item()
+        single = (pairs.std(1).mean() / right.std()).item()
         expect(
-            abs(width - 0.5) > 0.12,
-            "The interval is half as wide as it should be: it takes *one* standard error to each "
-            "side.",
+            abs(pooled - 1) < 0.1 or abs(width / pooled - 1) > 0.05,
+            "The interval is too narrow. All pairs of a prompt and a control are treated as "
+            "independent: take the controls' mean for each prompt, and `bootstrap` the prompts.",
         )
         expect(
-            0.7 < width < 1.4,
-            f"The interval is {width:.1f} times as wide as that of the mean over prompts: give "
-            "`bootstrap` one number for each prompt, the head's change less its controls'.",
+            abs(single - 1) < 0.1 or abs(width / single - 1) > 0.05,
+            "The interval is as wide as with a single control: take the controls' mean prompt by "
+            "prompt, and make *one* interval.",
         )
+        for ratio, interval in ((0.51, "*one* standard error"), (0.84, "90%"), (1.31, "99%")):
+            expect(
+                abs(width / ratio - 1) > 0.06,
+                f"The interval looks like one of {interval}. One of 95% is asked for, about two "
+                "standard errors to each side.",
+            )
         expect(
-            {at for at in asked if at != head} == {(layer, n) for n in free},
-            "Some heads are ablated that do not serve as a control.",
+            0.9 < width < 1.12,
+            f"The interval is {width:.2f} times as wide as the 95% interval of the mean over "
+            "prompts: give `bootstrap` one number for each prompt, the head's change less the mean "
+            "of its controls'.",
         )
     return (
         "What all heads of the layer do alike is taken off, suspects are no controls, and the "
@@ -426,7 +461,7 @@ def check_waterfall(waterfall) -> str:
 
         def hook(z, hook):
             z = z.clone()
-            z[:, -1, 1] = 1.5 * z[:, -1, 0]
+            z[:, :, 1] = 1.5 * z[:, :, 0]  # other positions too: only the last counts
             return z
 
         before = _run(model, tokens)
@@ -437,10 +472,10 @@ def check_waterfall(waterfall) -> str:
         streams = [run["resid_post", last][:, -1] for run in (before, after)]
         old, new = map(_rms, streams)
 
-        def part(name, layers, by=old, along=folded, was=before, now=after):
+        def part(name, layers, by=old, along=folded, was=before, now=after, at=slice(-1, None)):
             total = torch.zeros(len(by))
             for i in layers:
-                total = total + ((now[name, i] - was[name, i])[:, -1] * along).sum(-1)
+                total = total + ((now[name, i] - was[name, i])[:, at].sum(1) * along).sum(-1)
             return total / by
 
         was, now = ((x * folded).sum(-1) for x in streams)
@@ -466,6 +501,11 @@ def check_waterfall(waterfall) -> str:
             mistakes = {
                 "The sign: after minus before.": -right[key],
                 "The sign is lost.": right[key].abs(),
+                "The runs are swapped: the change is `after - before`, on the scale of `before`.": (
+                    -part(name, span, by=new)
+                ),
+                "You summed over the positions: take the last.": part(name, span, at=slice(None)),
+                "That is the first position: take the last.": part(name, span, at=slice(1)),
                 "It is on the scale of the run *after*. Take the one before, so that what the new "
                 "scale does is left for the norm.": part(name, span, by=new),
                 "Each run is divided by its own scale, which hides the norm in the components. "
@@ -539,6 +579,11 @@ def check_invisible_head(answer) -> str:
         raise Wrong("Give it as (layer, number), such as (4, 1), and not as text.")
     head = tuple(int(each) for each in answer)
     expect(len(head) == 2, "Give one head, as (layer, number in the layer).")
+    expect(not (head[0] < 9 <= head[1] < 30), "The layer comes first: (layer, number).")
+    expect(
+        0 <= head[0] < 30 and 0 <= head[1] < 9,
+        "The model has no such head: its layers are 0 to 29, and each has heads 0 to 8.",
+    )
     writes = [(23, 3), (29, 1), (29, 0), (24, 4), (23, 0), (23, 1), (23, 2), (23, 7)]
     writes += [(24, 5), (24, 7), (25, 2), (26, 0)]
     expect(
@@ -548,7 +593,7 @@ def check_invisible_head(answer) -> str:
     )
     expect(
         head != (19, 2),
-        "A head of the right kind, and the second largest: one other has twice its effect.",
+        "A head of the right kind, and the second largest: one other has three times its effect.",
     )
     expect(
         head == (20, 0),
@@ -585,6 +630,7 @@ def check_ov_on_names(ov_on_names) -> str:
             return logits - logits.mean(1, keepdim=True)
 
         right, raw = centred(through()), through()
+        written = read @ model.W_V[layer, number * n_groups // n_heads] @ model.W_O[layer, number]
         mistakes = {
             "The row's mean is still in it: take it off, so that what raises all names alike "
             "counts as nothing.": raw,
@@ -600,6 +646,8 @@ def check_ov_on_names(ov_on_names) -> str:
                 centred(through(read=x * ln1))
             ),
             "The final norm's weight is missing.": centred(through(weight=torch.ones(12))),
+            "`model.ln_final` divides by a scale too, that of this one head's output. Multiply by "
+            "its weight alone.": centred(model.ln_final(written).detach() @ W_U[:, names]),
             "The names' *rows* of `W_U` are not their columns: take `W_U[:, names]`.": centred(
                 through(columns=slice(len(ids)))
             ),

@@ -162,7 +162,8 @@ def beyond_controls(
 ) -> tuple[float, float, float]:
     """How much more a metric changes without a head than without its controls: mean, low, high.
 
-    Low and high are the ends of a 95% interval over prompts, as `bootstrap` gives it.
+    Three numbers: the mean over prompts, then both ends of its 95% interval. `bootstrap(values)`
+    gives the two ends alone.
 
     Args:
         change_without: of (layer, number), the metric's change when that head is ablated, prompt by

@@ -341,7 +341,7 @@ def waterfalls(
     room = 0.25 * (max(0, *heights) - min(0, *heights))  # for what is written above and below
     ends = [min(0, *heights) - room, max(0, *heights) + room]
     fig = styled(fig, title, height=400)
-    fig.update_yaxes(range=ends).update_yaxes(title_text=y, col=1)
+    fig.update_yaxes(range=ends, showgrid=False).update_yaxes(title_text=y, col=1)
     fig.update_xaxes(tickangle=0, showgrid=False, tickfont={"size": 10 if len(panels) > 2 else 12})
     return fig.update_layout(margin={"t": 90, "b": 70})
 
