@@ -586,15 +586,15 @@ plots.table(
 # %% [markdown]
 # Without L23H3 the difference falls by **2.1**, about what it wrote, and its controls cost next to nothing. L23H0
 # wrote **0.55**, and without it the mean hardly falls: beyond its controls, the interval rules out a loss of half
-# of what it wrote. That is not "nothing happens". A single prompt moves by **0.44**, up or down, and this is
-# **0.32** more than without a control head. So other components made up for the head, in some prompts more than in
+# of what it wrote. That is not "nothing happens". A single prompt moves by **0.4**, up or down, and this is
+# **0.3** more than without a control head. So other components made up for the head, in some prompts more than in
 # others. Who?
 
 # %% tags=["numbers"]
 claim("L23H3, change", change_without((23, 3)).mean(), text=-2.1, within=0.3)
 claim("L23H0, attribution", by_head["report"][23, 0].mean(), text=0.55, within=0.08)
-claim("L23H0, size of the change", size_without((23, 0)).mean(), text=0.44, within=0.065)
-claim("L23H0, size beyond controls", beyond[(23, 0), size_without][0], text=0.32, within=0.048)
+claim("L23H0, size of the change", size_without((23, 0)).mean(), text=0.4, within=0.06)
+claim("L23H0, size beyond controls", beyond[(23, 0), size_without][0], text=0.3, within=0.045)
 assert change_without((23, 0)).mean().abs() < by_head["report"][23, 0].mean() / 3
 assert beyond[(23, 3), change_without][2] < -1.5 and beyond[(23, 0), size_without][1] > 0.15
 assert beyond[(23, 0), change_without][1] > -by_head["report"][23, 0].mean() / 2
