@@ -473,8 +473,8 @@ claim("L29H1", denoised.restored[29, 1], text=0.28, within=0.04)
 # %% [markdown]
 # ## 5. Going deeper: path patching, or who reads whom?
 #
-# *35 minutes.* Patching L20H0 changes what *every* later component reads. To test one arrow of the diagram, let a single receiver
-# read the change: **path patching**. It takes three passes:
+# *35 minutes.* Patching L20H0 changes what *every* later component reads. To test one arrow of the diagram, let a
+# single receiver read the change: **path patching**. It takes three passes:
 #
 # | pass | run on | where a hook stands | what the hook does |
 # | --- | --- | --- | --- |
@@ -815,9 +815,10 @@ plots.table(
 )
 
 # %% [markdown]
-# One head of 63 moves the logit difference. It does so on all three sets, but on `unseen` much less, and with a
-# wide error. If S2 alone is changed, the effect is 0: **before the first changed token the runs are the same, so a corruption shows nothing
-# of what happens there.** L17KV1 serves L17H3 to L17H5: this path changes where all three look.
+# One head of 63 moves the logit difference. It does so on all three sets, but on `unseen` much less, and with a wide
+# error. If S2 alone is changed, the effect is 0: **before the first changed token the runs are the same, so a
+# corruption shows nothing of what happens there.** L17KV1 serves L17H3 to L17H5: this path changes where all three
+# look.
 
 # %% tags=["numbers"]
 assert top_heads(senders.abs(), 1) == [(16, 0)] == [first_link[:2]]
@@ -1170,9 +1171,9 @@ plots.table(
 )
 
 # %% [markdown]
-# **Denoising**: once the new queries are known exactly, the plain gradient is right, and the fix a little too high.
-# The estimate in the figure was lost *before* the queries, between the head and layer 23. **Noising**: from the new
-# queries on the gradient finds less than half. The QK fix finds more, and not all. So an estimate is lost on the way
+# **Denoising**: once the new queries are known exactly, the plain gradient and the fix both come near. The estimate
+# in the figure was lost *before* the queries, between the head and layer 23. **Noising**: from the new queries on
+# the gradient finds less than half. The QK fix finds more, and not all. So an estimate is lost on the way
 # to the queries, or in the softmax after them, and this repair helps with the second alone. Lesson 1.5 takes
 # gradients at several points between the two runs instead.
 
@@ -1181,7 +1182,7 @@ for head in [(20, 0), (17, 4)]:
     assert estimated[head].mean() < 0.5 * denoised.restored[head]
     whole, exact, slope, fixed = ways["denoising", head]
     assert abs(slope.mean() / exact.mean() - 1) < 0.2 and exact.mean() > 0.7 * whole.mean()
-    assert fixed.mean() > exact.mean()
+    assert abs(fixed.mean() / exact.mean() - 1) < 0.3
     whole, exact, slope, fixed = ways["noising", head]
     assert slope.mean() < 0.5 * exact.mean()
     for strong, weak in [(fixed, slope), (exact, fixed)]:
