@@ -449,7 +449,7 @@ fig = plots.scatter(
     diagonal="all of the effect is direct",
 )
 SIDES = {(17, 4): "bottom center", (20, 0): "top center", (23, 3): "middle left"}
-SIDES[29, 1] = "middle left"
+SIDES |= {(29, 1): "middle left", (19, 2): "middle left"}
 sides = [SIDES.get(head, "middle right") for head in STRONG]
 fig.update_traces(textposition=sides, selector={"mode": "markers+text"})
 
@@ -1044,8 +1044,7 @@ fit = torch.corrcoef(
     torch.stack([x[swept_heads].flatten() for x in (estimated.mean(-1), denoised.restored)])
 )[0, 1]
 print(f"correlation over 117 heads: {fit:.2f}")
-named = [head for head in STRONG if head != (23, 0)] + [(23, 1), (23, 2), (23, 7)]
-named = list(dict.fromkeys(named))
+named = [head for head in STRONG if head != (23, 0)]
 fig = plots.scatter(
     by_head(estimated.mean(-1), denoised.restored),
     title="Denoising: which heads does the estimate miss?",

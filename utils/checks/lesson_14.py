@@ -495,7 +495,7 @@ def check_first_link(first_link) -> str:
     """The head whose path into the keys of layer 17 carries the most."""
     if isinstance(first_link, (list, tuple)) and len(first_link) == 2:
         head, into = first_link
-        first_link = (*head, into)
+        first_link = (head, head, into) if isinstance(head, str) else (*head, into)
     layer, head, into = first_link
     expect(
         isinstance(into, str) and into.lower() in ("q", "k", "v"),
