@@ -21,6 +21,9 @@ def _sweep(
     swap=False,
     order=lambda each: each,
     uses_source=True,
+    value_of=None,
+    late_layer=False,
+    piles=False,
 ):
     """A sweep in which one thing can be wrong."""
 
@@ -39,11 +42,19 @@ def _sweep(
 
                     def hook(own, hook, layer=layer, pos=pos):
                         at = positions[-1] if late else pos
-                        return put(own.clone(), cache[f"resid_{place}", layer], at)
+                        of = layers[-1] if late_layer else layer
+                        return put(own.clone(), cache[f"resid_{value_of or place}", of], at)
 
                     hooks.append((f"blocks.{layer}.hook_resid_{place}", hook))
             values = torch.stack(
-                [metric(model.run_with_hooks(patched_run, fwd_hooks=[each])) for each in hooks]
+                [
+                    metric(
+                        model.run_with_hooks(
+                            patched_run, fwd_hooks=hooks[0 if piles else i : i + 1]
+                        )
+                    )
+                    for i in range(len(hooks))
+                ]
             )
         return scale(values.unflatten(0, (len(layers), len(positions))), base, top)
 
@@ -66,6 +77,11 @@ def _off_by_one(own, value, pos):
 
 def _added(own, value, pos):
     own[:, pos] += value[:, pos]
+    return own
+
+
+def _first_row(own, value, pos):
+    own[0, pos] = value[0, pos]
     return own
 
 
@@ -136,6 +152,39 @@ def _sweep_by_context(model, corrupted, clean, metric, *, layers, positions, sou
     return restored
 
 
+def _with_graph(model, corrupted, clean, metric, *, layers, positions, source=None):
+    """Detached at the end alone, after every cell has kept its graph."""
+    base, top = metric(model(corrupted)), metric(model(clean))
+    cache = model.run_with_cache(clean if source is None else source)[1]
+    cells = []
+    for layer in layers:
+        for pos in positions:
+
+            def put(own, hook):
+                own = own.clone()
+                own[:, pos] = cache["resid_pre", hook.layer()][:, pos]  # noqa: B023
+                return own
+
+            logits = model.run_with_hooks(
+                corrupted, fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", put)]
+            )
+            cells.append((metric(logits) - base) / (top - base).mean())
+    return torch.stack(cells).unflatten(0, (len(layers), len(positions))).detach()
+
+
+def _by_hook_name(model, corrupted, clean, metric, *, layers, positions, source=None):
+    kept, names = {}, [f"blocks.{layer}.hook_resid_pre" for layer in layers]
+    with torch.no_grad():
+        _, cache = model.run_with_cache(clean if source is None else source, names_filter=names)
+        kept = {name: cache[name] for name in names}
+
+        def put(own, hook):
+            return kept[hook.name]
+
+        return metric(model.run_with_hooks(corrupted, fwd_hooks=[(names[0], put)]))
+
+
+@torch.no_grad()
 def _sweep_in_one_batch(model, corrupted, clean, metric, *, layers, positions, source=None):
     """All positions of a layer in one run, and the hook writes in place."""
     n, batch = len(positions), len(corrupted)
@@ -224,6 +273,11 @@ def _by_rename(prompts):
     return {"position": position, "answer": answer, "both": both}
 
 
+def _by_swapped(prompts):
+    found = _by_exchange(prompts) | {"clean": prompts.tokens}
+    return found | {"both": prompts.swapped().tokens}
+
+
 # ---- Paths --------------------------------------------------------------------------------------
 
 
@@ -242,19 +296,32 @@ def _paths(
     always=None,
     last_position=False,
     sender_stays=False,
+    sender_stays_at=slice(None),
+    mlps_of_source=False,
+    hold_last_mlps=False,
+    caches_exchanged=False,
+    last_on_source=False,
+    as_position=False,
+    n_layers=None,
+    head_of=lambda head, into: head,
 ):
     def path_patch(model, tokens, source, *, sender, receivers, into, hold_mlps):
         if exchanged:
             tokens, source = source, tokens
         into, receivers = always or into, receivers[only]
-        layers, changed = range(model.cfg.n_layers), {}
+        receivers = [(layer, head_of(head, into)) for layer, head in receivers]
+        layers, changed = range(n_layers or model.cfg.n_layers), {}
         with torch.no_grad():
             own, other = model.run_with_cache(tokens)[1], model.run_with_cache(source)[1]
+            own, other = (other, own) if caches_exchanged else (own, other)
+            mlps = other if mlps_of_source else own
 
             def hold(z, hook):
                 layer = hook.layer()
                 z = own["z", layer].clone() if hold_heads else z.clone()
-                if layer == sender[0]:
+                if layer == sender[0] and as_position:
+                    z[:, sender[1]] = other["z", layer][:, sender[1]]
+                elif layer == sender[0]:
                     heads = slice(None) if whole_sender else sender[1]
                     z[:, :, heads] = other["z", layer][:, :, heads]
                 return z
@@ -275,7 +342,7 @@ def _paths(
             hooks += [(f"blocks.{i}.attn.hook_{into}", keep) for i in layers]
             if hold_mlps != flip_mlps:
                 hooks += [
-                    (f"blocks.{i}.hook_mlp_out", lambda out, hook: own["mlp_out", hook.layer()])
+                    (f"blocks.{i}.hook_mlp_out", lambda out, hook: mlps["mlp_out", hook.layer()])
                     for i in layers
                     if i >= sender[0] + first_mlp
                 ]
@@ -286,12 +353,17 @@ def _paths(
             if sender_stays:
 
                 def patch(z, hook):
-                    z = z.clone()
-                    z[:, :, sender[1]] = other["z", sender[0]][:, :, sender[1]]
+                    z, at = z.clone(), sender_stays_at
+                    z[:, at, sender[1]] = other["z", sender[0]][:, at, sender[1]]
                     return z
 
                 hooks.append((f"blocks.{sender[0]}.attn.hook_z", patch))
-            return model.run_with_hooks(tokens, fwd_hooks=hooks)
+            if hold_last_mlps:
+                hooks += [
+                    (f"blocks.{i}.hook_mlp_out", lambda out, hook: own["mlp_out", hook.layer()])
+                    for i in layers
+                ]
+            return model.run_with_hooks(source if last_on_source else tokens, fwd_hooks=hooks)
 
     return path_patch
 
@@ -401,11 +473,12 @@ def _attribution(
     reduce=torch.sum,
     exchanged=False,
     one_key=False,
+    n_layers=None,
 ):
     def attribution_patching(model, tokens, source, metric, *, name="attn.hook_z"):
         if exchanged:
             tokens, source = source, tokens
-        names = [f"blocks.{layer}.{name}" for layer in range(model.cfg.n_layers)]
+        names = [f"blocks.{layer}.{name}" for layer in range(n_layers or model.cfg.n_layers)]
         kept = {}
 
         def keep(activation, hook):
@@ -448,6 +521,21 @@ def _no_return(model, tokens, source, metric, *, name="attn.hook_z"):
             for i, (g, each) in enumerate(zip(gradients, names, strict=True))
         ]
     )
+
+
+def _no_return_backward(model, tokens, source, metric, *, name="attn.hook_z"):
+    kept, layers = {}, range(model.cfg.n_layers)
+
+    def keep(activation, hook):
+        activation.retain_grad()
+        kept[hook.layer()] = activation
+
+    model_hooks = [(f"blocks.{i}.{name}", keep) for i in layers]
+    metric(model.run_with_hooks(tokens, fwd_hooks=model_hooks)).sum().backward()
+    model.zero_grad()
+    _, other = model.run_with_cache(source)
+    change = [other[f"blocks.{i}.{name}"] - kept[i] for i in layers]
+    return torch.stack([(kept[i].grad * change[i]).sum((1, 3)).T for i in layers])
 
 
 def _no_grad(model, tokens, source, metric, *, name="attn.hook_z"):
@@ -509,14 +597,16 @@ def _fix(
     axis=-1,
     score=lambda gradient, change: (gradient * change).sum((2, 3)).T,
     own=True,
+    fill=-torch.inf,
+    diagonal=1,
 ):
     def qk_fix(gradient, pattern, queries, keys):
         keys = repeat(keys, queries.shape[2] // keys.shape[2])
         scores = torch.einsum("bqhd, bkhd -> bhqk", queries, keys)
         scores = scores / queries.shape[-1] ** 0.5 if scale else scores
-        future = torch.ones_like(scores[0, 0]).triu(1).bool()
+        future = torch.ones_like(scores[0, 0]).triu(diagonal).bool()
         if mask == "before":
-            scores = scores.masked_fill(future, -torch.inf)
+            scores = scores.masked_fill(future, fill)
         made = scores.softmax(axis)
         made = made.masked_fill(future, 0) if mask == "after" else made
         return score(gradient, made - (pattern if own else 0))
@@ -583,6 +673,13 @@ MISTAKES = {
         ("sorted", _sweep(order=sorted), "keep the order of"),
         ("source ignored", _sweep(uses_source=False), "`source` is ignored"),
         ("normalised by the source", _to_source, "Normalised by the source"),
+        ("late layer and position", _sweep(late=True, late_layer=True), "bind both"),
+        ("hooks pile up", _sweep(piles=True), "Earlier patches are still at work"),
+        ("first row", _sweep(put=_first_row), "Only the first prompt"),
+        ("after, put before", _sweep(value_of="post"), "from the source too"),
+        ("before, put after", _sweep(place="post", value_of="pre"), "hook `hook_resid_pre`"),
+        ("graphs kept", _with_graph, "torch.no_grad"),
+        ("the hook's own name", _by_hook_name, "another name of the same hook"),
         ("sorts its input", _in_place_cache, "changes its input `layers` itself"),
     ],
     "corruptions": [
@@ -618,6 +715,22 @@ MISTAKES = {
         ("always queries", _paths(always="q"), "whatever `into` says"),
         ("last position", _paths(last_position=True), "Only the last position"),
         ("sender patched too", _paths(sender_stays=True), "patched in the last pass too"),
+        (
+            "sender patched at the end too",
+            _paths(sender_stays=True, sender_stays_at=slice(-1, None)),
+            "at the last position: nothing but",
+        ),
+        ("MLPs of the source", _paths(mlps_of_source=True), "what they give in `source`"),
+        ("MLPs held to the end", _paths(hold_last_mlps=True), "MLPs are still held"),
+        ("caches exchanged", _paths(caches_exchanged=True), "The two caches are exchanged"),
+        ("last pass on the source", _paths(last_on_source=True), "The last pass runs on"),
+        ("missing axis", _paths(as_position=True), "taken for a position"),
+        ("four layers", _paths(n_layers=4), "set hooks in all"),
+        (
+            "key-value heads mapped twice",
+            _paths(head_of=lambda head, into: head if into == "q" else head // 2),
+            "key-value heads already",
+        ),
         ("ordinary patching", _only_sender, "should be"),
         ("a hook stays behind", _stale_cache, "changes its input `model`"),
     ],
@@ -636,9 +749,11 @@ MISTAKES = {
         ("absolute", _attribution(score=lambda x: x.sum((1, 3)).abs().T), "The sign is lost"),
         ("axes", _attribution(score=lambda x: x.sum((1, 3))), "[layer, batch, head]"),
         ("cut", _attribution(cut=True), "cuts the graph"),
-        ("hook returns nothing", _no_return, "not have been used in the graph"),
+        ("hook returns nothing", _no_return, "the hook must return it"),
+        ("hook returns nothing, backward", _no_return_backward, "the hook must return it"),
+        ("two layers", _attribution(n_layers=2), "should have shape"),
         ("no grad", _no_grad, "does not require grad"),
-        ("always z", _always_z, "should be"),
+        ("always z", _always_z, "`name` is ignored"),
         ("one key for all", _attribution(one_key=True), "under the same key"),
     ],
     "qk_fix": [
@@ -648,6 +763,10 @@ MISTAKES = {
         ("no mask", _fix(mask=None), "look ahead"),
         ("mask after", _fix(mask="after"), "*after* the softmax"),
         ("softmax over queries", _fix(mask=None, axis=-2), "over the queries"),
+        ("softmax over queries, masked", _fix(axis=-2), "over the queries"),
+        ("filled with zero", _fix(fill=0.0), "filled with 0 before"),
+        ("no look at itself", _fix(diagonal=0), "above the diagonal"),
+        ("no look at itself, finite", _fix(diagonal=0, fill=-1e9), "above the diagonal"),
         ("own pattern left out", _fix(own=False), "own pattern is missing"),
         ("sign", _fix(score=lambda g, c: -(g * c).sum((2, 3)).T), "The sign"),
         ("axes", _fix(score=lambda g, c: (g * c).sum((2, 3))), "[batch, head]"),
@@ -663,6 +782,8 @@ MISTAKES = {
         ("queries", (16, 0, "q"), "*find* its mark"),
         ("the reader itself", (17, 4, "k"), "not before layer 17"),
         ("no letter", (16, 0, 1), "the input"),
+        ("head first", (0, 16, "k"), "The layer comes first"),
+        ("a name and a letter", ("L16H0", "k"), "as two numbers"),
         ("a name", "L16H0", "form that is asked for"),
     ],
 }
@@ -673,7 +794,11 @@ RIGHT = {
         ("a layer in one batch", _sweep_in_one_batch),
         ("all hooks first", _sweep()),
     ],
-    "corruptions": [("by exchange", _by_exchange), ("by renaming", _by_rename)],
+    "corruptions": [
+        ("by exchange", _by_exchange),
+        ("by renaming", _by_rename),
+        ("swapped, and the clean prompts too", _by_swapped),
+    ],
     "path_patch": [
         ("contexts and partial", _path_by_context),
         ("hooks that stay, taken off", _path_by_stop),

@@ -1,27 +1,32 @@
 """Checks of lesson 1.4: a sweep, corruptions, path patching and estimates from a gradient."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
-from utils.checks.engine import exercise, expect, investigation, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
 
 
 def _rows(batch: int) -> str:
     return f"{batch} prompts" if batch > 1 else "one prompt"
 
 
-def _tiny(random: torch.Generator, *, n_layers: int, scale: float = 0.7):
-    """A model of a few layers of three heads with MLPs, its weights large enough to matter."""
+def _tiny(random: torch.Generator, *, n_layers: int, scale: float = 0.7, grouped: bool = False):
+    """A model of a few layers of three heads with MLPs, its weights large enough to matter.
+
+    Grouped, it has four heads, of which two share keys and values.
+    """
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
-    sizes = {"d_model": 12, "d_head": 4, "d_mlp": 10, "d_vocab": 11, "n_ctx": 6}
-    config = TransformerBridgeConfig(
-        n_layers=n_layers, n_heads=3, act_fn="gelu", normalization_type="LN", **sizes
-    )
+    sizes = {"d_head": 4, "d_mlp": 10, "d_vocab": 11, "n_ctx": 6, "n_layers": n_layers}
+    heads = {"d_model": 12, "n_heads": 3}
+    if grouped:
+        heads = {"d_model": 16, "n_heads": 4, "n_key_value_heads": 2}
+    config = TransformerBridgeConfig(act_fn="gelu", normalization_type="LN", **sizes, **heads)
     with torch.random.fork_rng(devices=[]):
         model = TransformerBridge.boot_native(config, device="cpu").eval()
     with torch.no_grad():
@@ -68,15 +73,38 @@ def check_stream_sweep(stream_sweep) -> str:
         base, top = metric(logits), metric(clean_logits)
         way, last = (top - base).mean(), positions[-1]
 
-        def patched(layer, pos, *, tokens=corrupted, cache=cache, place="pre", add=False):
-            def put(activation, hook):
-                activation, value = activation.clone(), cache[f"resid_{place}", layer]
-                activation[:, pos] = value[:, pos] + (activation[:, pos] if add else 0)
+        def patched(
+            layer,
+            pos,
+            *,
+            tokens=corrupted,
+            cache=cache,
+            place="pre",
+            value_of="pre",
+            add=False,
+            value_layer=None,
+            rows=slice(None),
+            before=(),
+        ):
+            def put(activation, hook, layer=layer, pos=pos):
+                activation = activation.clone()
+                value = cache[f"resid_{value_of}", layer if value_layer is None else value_layer]
+                own = activation[rows, pos] if add else 0
+                activation[rows, pos] = value[rows, pos] + own
                 return activation
 
+            name = f"hook_resid_{place}"
+            hooks = [
+                (f"blocks.{at}.{name}", lambda x, hook, at=at, one=one: put(x, hook, at, one))
+                for at, one in [*before, (layer, pos)]
+            ]
             with torch.no_grad():
-                name = f"blocks.{layer}.hook_resid_{place}"
-                return metric(model.run_with_hooks(tokens, fwd_hooks=[(name, put)]))
+                return metric(model.run_with_hooks(tokens, fwd_hooks=hooks))
+
+        def piled() -> Tensor:
+            cells = [(layer, pos) for layer in layers for pos in positions]  # noqa: B023
+            found = [patched(*cell, before=cells[:i]) for i, cell in enumerate(cells)]  # noqa: B023
+            return torch.stack(found).unflatten(0, (len(layers), -1))  # noqa: B023
 
         def swept(
             shift=0,
@@ -129,10 +157,27 @@ def check_stream_sweep(stream_sweep) -> str:
                 swept(at=lambda layer, pos, last=last: (layer, last)) - base
             )
             / way,
+            "Hooks made in a loop see the loop's layer and position as they are when they run: "
+            "bind both, `def patch(own, hook, name=name, pos=pos)`.": (
+                swept(at=lambda layer, pos, last=last: (layer, last), value_layer=layers[-1]) - base
+            )
+            / way,
+            "Earlier patches are still at work in later cells: begin each run with its own hook "
+            "alone.": (piled() - base) / way,
+            "Only the first prompt is patched: take all rows, `own[:, pos]`.": (
+                swept(rows=slice(1)) - base
+            )
+            / way,
+            "The source's stream *after* the block is put in before it: take `hook_resid_pre` from "
+            "the source too.": (swept(value_of="post") - base) / way,
+            "The source's stream *before* the block is put in after it: hook `hook_resid_pre`.": (
+                swept(place="post") - base
+            )
+            / way,
             "Every cell holds the last patch.": right[-1, -1].expand_as(right),
             "Off by one: positions count from 0, and BOS stands there.": (swept(-1) - base) / way,
             "That is the stream *after* the block: `hook_resid_pre` is before it.": (
-                swept(place="post") - base
+                swept(place="post", value_of="post") - base
             )
             / way,
             "The source was *added*: put it in the place of what was there.": (
@@ -168,13 +213,33 @@ def check_stream_sweep(stream_sweep) -> str:
                 values - base
             ) / to_source
         given = {"source": source} if other_source else {}
+        graphs = []
+
+        def read(logits, graphs=graphs):
+            graphs.append(logits.requires_grad)
+            return metric(logits)
+
+        try:
+            got = stream_sweep(
+                model, corrupted, clean, read, layers=layers, positions=positions, **given
+            )
+        except Wrong as wrong:
+            if "hook_in" not in str(wrong):
+                raise
+            raise Wrong(
+                "`hook.name` may be another name of the same hook (here `blocks.2.hook_in`), which "
+                "your tensors are not kept under: use your own name, `name=name` in the hook."
+            ) from None
         match(
-            stream_sweep(
-                model, corrupted, clean, metric, layers=layers, positions=positions, **given
-            ),
+            got,
             right,
             what=f"The sweep of {_rows(batch)} over layers {layers} and positions {positions}",
             mistakes=mistakes,
+        )
+        expect(
+            not any(graphs),
+            "The numbers are right, but your runs keep what a gradient would need, gigabytes on "
+            "the course's model: make all runs under `with torch.no_grad():`.",
         )
     return "Every cell is a run of its own, on a scale from corrupted to clean."
 
@@ -201,12 +266,14 @@ def check_corruptions(corruptions) -> str:
             "answer": arranged(s, io, io),
             "both": arranged(io, s, io),
         }
+        names_of = {"io": io, "s": s, "spare": spare, "positions": {**at, "END": 8}, "texts": ()}
+        swapped = SimpleNamespace(tokens=right["both"].clone(), **names_of)
         prompts = SimpleNamespace(
-            tokens=tokens, io=io, s=s, spare=spare, positions={**at, "END": 8}, texts=()
+            tokens=tokens, swapped=lambda swapped=swapped: swapped, **names_of
         )
         got = corruptions(prompts)
         expect(
-            isinstance(got, dict) and set(got) == set(right),
+            isinstance(got, dict) and set(got) >= set(right),
             'Return a dictionary with the three keys "position", "answer" and "both".',
         )
         for kind, wanted in right.items():
@@ -256,15 +323,24 @@ def _path(
     second_pass: bool = False,
     from_source: bool = False,
     chained: bool = False,
+    chained_at_end: bool = False,
+    mlps_of_source: bool = False,
+    hold_last_mlps: bool = False,
+    caches_exchanged: bool = False,
+    last_on_source: bool = False,
+    as_position: bool = False,
 ) -> Tensor:
     """Path patching, with the mistakes that one can make."""
     (_, own), (_, other) = _cached(model, tokens), _cached(model, source)
+    own, other = (other, own) if caches_exchanged else (own, other)
     n_layers, read = model.cfg.n_layers, {}
 
     def z_of(layer: int) -> Tensor:
         z = own["z", layer].clone()
         heads = slice(None) if whole_sender else sender[1]
-        if layer == sender[0]:
+        if layer == sender[0] and as_position:
+            z[:, heads] = other["z", layer][:, heads]
+        elif layer == sender[0]:
             z[:, :, heads] = other["z", layer][:, :, heads]
         return z
 
@@ -291,7 +367,12 @@ def _path(
         return hook_
 
     def own_mlp(layer: int):
-        return lambda out, hook: own["mlp_out", layer]
+        return lambda out, hook: (other if mlps_of_source else own)["mlp_out", layer]
+
+    def end_of_sender(z, hook):
+        z = z.clone()
+        z[:, -1, sender[1]] = other["z", sender[0]][:, -1, sender[1]]
+        return z
 
     def hooks(end: str, make) -> list:
         return [(f"blocks.{layer}.{end}", make(layer)) for layer in range(n_layers)]
@@ -314,30 +395,60 @@ def _path(
                 for i in range(n_layers)
                 if i not in {layer for layer, _ in receivers} and i != sender[0]
             ]
-        return model.run_with_hooks(tokens, fwd_hooks=last)
+        if chained_at_end:
+            last.append((f"blocks.{sender[0]}.attn.hook_z", end_of_sender))
+        if hold_last_mlps:
+            last += hooks("hook_mlp_out", own_mlp)
+        return model.run_with_hooks(source if last_on_source else tokens, fwd_hooks=last)
 
 
 @exercise("utils.circuits.patches.path_patch")
 def check_path_patch(path_patch) -> str:
-    """A tiny model of four layers, its paths followed one by one."""
+    """Tiny models with shared keys and values, their paths followed one by one."""
     random = torch.Generator().manual_seed(2)
-    model = _tiny(random, n_layers=4, scale=0.6)
-    for batch, sender, receivers, into, hold_mlps in (
-        (2, (0, 1), [(2, 2)], "q", True),
-        (2, (0, 2), [(2, 0)], "v", False),
-        (1, (0, 0), [(1, 1), (2, 0), (2, 1)], "k", False),
-        (3, (1, 2), [(2, 1)], "v", True),
+    models = {n: _tiny(random, n_layers=n, scale=0.6, grouped=True) for n in (4, 5)}
+    for n_layers, batch, sender, receivers, into, hold_mlps in (
+        (4, 2, (0, 1), [(2, 2)], "q", True),
+        (4, 2, (0, 2), [(2, 1)], "v", False),
+        (5, 1, (0, 3), [(1, 1), (2, 0), (4, 1)], "k", False),
+        (5, 3, (1, 2), [(2, 1)], "v", True),
     ):
+        model = models[n_layers]
         tokens, source = _two_runs(random, batch)
         asked = {"sender": sender, "receivers": receivers, "into": into}
 
         def follow(model=model, tokens=tokens, source=source, asked=asked, mlps=hold_mlps, **how):
             return _path(model, tokens, source, **{**asked, "hold_mlps": mlps, **how})
 
+        right = follow()
+        got = path_patch(model, tokens, source, hold_mlps=hold_mlps, **asked)
+        names = ", ".join(f"L{layer}H{head}" for layer, head in receivers)
+        what = f"The logits of {_rows(batch)}, L{sender[0]}H{sender[1]} into {into} of {names},"
+        with suppress(Wrong):  # the mistakes take two dozen runs, which a right answer need not
+            match(got, right, what=what, mistakes={})
+            continue
         unpatched, _ = _cached(model, tokens)
         mistakes = {
             "Nothing has changed. Does the last pass put in what the receivers would read, and "
             "does that hook return it?": unpatched,
+            "Held MLPs give what they give in `source`: take theirs from the run on `tokens`.": (
+                follow(mlps_of_source=True)
+            ),
+            "The two caches are exchanged: heads are held at `tokens`, and the sender's output "
+            "comes from `source`.": follow(caches_exchanged=True),
+            "The last pass runs on `source`: run it on `tokens`.": follow(last_on_source=True),
+            "The sender's number is taken for a position: `z` is [batch, pos, head, d_head], so "
+            "write `z[:, :, head]`.": follow(as_position=True),
+            "MLPs are still held in the last pass: what follows from the receivers is free to "
+            "happen.": follow(hold_last_mlps=True),
+            "The sender is patched in the last pass too, at the last position: nothing but the "
+            "receivers' input changes there.": follow(chained_at_end=True),
+            "Receivers beyond layer 3 read no change: set hooks in all `model.cfg.n_layers` "
+            "layers.": follow(receivers=[each for each in receivers if each[0] < 4]),
+            'For "k" and "v" the receivers are key-value heads already: take their numbers as they '
+            "are.": follow(receivers=[(layer, head // 2) for layer, head in receivers])
+            if into != "q"
+            else unpatched,
             "The other heads are not held in the second pass, so the change also reaches the "
             "receivers through them.": follow(hold_heads=False),
             f"`hold_mlps` is {hold_mlps}, and yours does the opposite.": follow(mlps=not hold_mlps),
@@ -366,15 +477,13 @@ def check_path_patch(path_patch) -> str:
             "Only the last receiver reads the change: does a hook made in a loop see the loop's "
             "variables as they are at its end?": follow(receivers=receivers[-1:]),
         }
-        right = follow()
-        names = ", ".join(f"L{layer}H{head}" for layer, head in receivers)
         match(
-            path_patch(model, tokens, source, hold_mlps=hold_mlps, **asked),
+            got,
             right,
-            what=f"The logits of {_rows(batch)}, L{sender[0]}H{sender[1]} into {into} of {names},",
+            what=what,
             mistakes={
-                what: value
-                for what, value in mistakes.items()
+                message: value
+                for message, value in mistakes.items()
                 if value.shape != right.shape or not torch.allclose(value, right, atol=1e-4)
             },
         )
@@ -386,13 +495,18 @@ def check_first_link(first_link) -> str:
     """The head whose path into the keys of layer 17 carries the most."""
     if isinstance(first_link, (list, tuple)) and len(first_link) == 2:
         head, into = first_link
-        first_link = (*head, into)
+        first_link = (head, head, into) if isinstance(head, str) else (*head, into)
     layer, head, into = first_link
     expect(
         isinstance(into, str) and into.lower() in ("q", "k", "v"),
         'The third part of the answer is the input: "q", "k" or "v".',
     )
+    expect(
+        not isinstance(layer, str) and not isinstance(head, str),
+        'Give layer and head as two numbers: `(3, 1, "v")` for the values of L3H1.',
+    )
     into = into.lower()
+    expect(head < 9, "The layer comes first, then the head: each layer has nine, from 0 to 8.")
     expect(
         layer < 17,
         "That head is not before layer 17, so L17H4 cannot read it.",
@@ -420,8 +534,14 @@ def check_first_link(first_link) -> str:
 def check_attribution_patching(attribution_patching) -> str:
     """A tiny model; the slope along each head's patch is taken by a step size of its own."""
     random = torch.Generator().manual_seed(3)
-    model, metric = _tiny(random, n_layers=3, scale=0.5), _reader(random)
-    for batch, name in ((3, "attn.hook_z"), (1, "attn.hook_z"), (2, "attn.hook_q")):
+    models = {n: _tiny(random, n_layers=n, scale=0.5) for n in (3, 2)}
+    metric = _reader(random)
+    for n_layers, batch, name in (
+        (3, 3, "attn.hook_z"),
+        (2, 1, "attn.hook_z"),
+        (3, 2, "attn.hook_q"),
+    ):
+        model = models[n_layers]
         tokens, source = _two_runs(random, batch)
         kind = name[-1]
 
@@ -434,10 +554,12 @@ def check_attribution_patching(attribution_patching) -> str:
             only=None,
             own_too=False,
             name=name,
+            model=model,
+            n_layers=n_layers,
         ):
             """Of the metric in a step towards the source, [layer, head, batch]."""
             (_, own), (_, other) = _cached(model, tokens), _cached(model, source)
-            step = torch.zeros(3, 3, batch, requires_grad=True)
+            step = torch.zeros(n_layers, 3, batch, requires_grad=True)
 
             def towards(layer: int):
                 to = other[kind, layer] - (0 if own_too else own[kind, layer])
@@ -450,17 +572,32 @@ def check_attribution_patching(attribution_patching) -> str:
 
                 return hook_
 
-            hooks = [(f"blocks.{layer}.{name}", towards(layer)) for layer in range(3)]
+            hooks = [(f"blocks.{layer}.{name}", towards(layer)) for layer in range(n_layers)]
             with torch.enable_grad():
                 logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
                 return torch.autograd.grad(metric(logits).sum(), step)[0]
 
         right = slopes()
+        try:
+            got = attribution_patching(model, tokens, source, metric, name=name)
+        except Wrong as wrong:
+            if "NoneType" not in str(wrong) and "not have been used in the graph" not in str(wrong):
+                raise
+            raise Wrong(
+                "The activation that you kept has no gradient: the hook must return it, so that "
+                "the run goes on with the same tensor."
+            ) from None
+        named = {
+            "`name` is ignored: these are estimates for `attn.hook_z`.": slopes(
+                kind="z", name="attn.hook_z"
+            )
+        }
         match(
-            attribution_patching(model, tokens, source, metric, name=name),
+            got,
             right,
             what=f"The estimates, [layer, head, batch], of {_rows(batch)} for {name}",
-            mistakes={
+            mistakes=(named if kind == "q" else {})
+            | {
                 "The sign: the patch goes *from* the run's own activation *to* the source's.": (
                     -right
                 ),
@@ -520,6 +657,8 @@ def check_qk_fix(qk_fix) -> str:
             mask=True,
             axis=-1,
             late=False,
+            fill=-torch.inf,
+            diagonal=1,
             key_of=lambda h, share=share: h // share,
             queries=queries,
             keys=keys,
@@ -529,9 +668,9 @@ def check_qk_fix(qk_fix) -> str:
             for head in range(queries.shape[2]):
                 scores = queries[:, :, head] @ keys[:, :, key_of(head)].transpose(1, 2)
                 scores = scores / queries.shape[-1] ** 0.5 if root else scores
-                blocked = torch.ones(n_pos, n_pos).triu(1).bool()
+                blocked = torch.ones(n_pos, n_pos).triu(diagonal).bool()
                 if mask and not late:
-                    scores = scores.masked_fill(blocked, -torch.inf)
+                    scores = scores.masked_fill(blocked, fill)
                 made = scores.softmax(axis)
                 rows.append(made.masked_fill(blocked, 0) if late else made)
             return torch.stack(rows, dim=1)
@@ -551,6 +690,14 @@ def check_qk_fix(qk_fix) -> str:
             ),
             "The future is set to 0 *after* the softmax, so that rows do not sum to 1: fill it "
             "with minus infinity before.": fixed(attends(late=True)),
+            "The future is filled with 0 before the softmax, which is a score like any other: fill "
+            "it with minus infinity.": fixed(attends(fill=0.0)),
+            "The softmax runs over the queries, the future filled: keys are the last axis.": fixed(
+                attends(axis=1)
+            ),
+            "A query may look at itself: the future begins above the diagonal, `triu(1)`.": fixed(
+                attends(fill=-1e9, diagonal=0)
+            ),
             "The keys are repeated as a whole. Neighbouring query heads share a key-value head: "
             "`repeat_interleave`.": fixed(
                 attends(key_of=lambda h, n_shared=n_shared: h % n_shared)
@@ -567,8 +714,14 @@ def check_qk_fix(qk_fix) -> str:
             mistakes["The softmax runs over the queries: keys are the last axis."] = fixed(
                 attends(axis=1, mask=False)
             )
+        got = qk_fix(gradient, pattern, queries, keys)
+        expect(
+            not (isinstance(got, Tensor) and got.ndim == 2 and bool(got.isnan().any())),
+            "NaN: some query has no key left. It may look at itself, so the future begins above "
+            "the diagonal, `triu(1)`.",
+        )
         match(
-            qk_fix(gradient, pattern, queries, keys),
+            got,
             right,
             what=f"The estimates, [head, batch], of {_rows(batch)} and {n_heads} query heads on "
             f"{n_shared} key-value heads",

@@ -76,9 +76,9 @@ def stream_sweep(
         source: the run that the activations come from; without it, the clean run.
 
     Returns:
-        Each prompt's metric after the patch, normalised: 0 is the corrupted run, and 1 is the mean
-        way to the clean run. (metric - the corrupted run's) / mean over prompts of (the clean
-        run's - the corrupted run's).
+        Each prompt's metric after the patch, normalised: 0 is its corrupted score, and 1 is the
+        mean clean score. (metric - the corrupted run's) / mean over prompts of (the clean run's -
+        the corrupted run's). All runs are made without gradients, which would take gigabytes.
     """
     source = clean if source is None else source
     names = [f"blocks.{layer}.hook_resid_pre" for layer in layers]
@@ -105,14 +105,14 @@ def corruptions(prompts) -> dict[str, Int[Tensor, "batch pos"]]:
 
     Args:
         prompts: has `tokens`; `io` and `s`, the tokens of the two names, [batch]; and `positions`
-            of "IO", "S1" and "S2".
+            of "IO", "S1" and "S2", each one integer for all prompts.
 
     Returns:
         Three sets of tokens, each as large as `prompts.tokens`:
-        "position": the same name is the right answer. The name that comes again stands in the
-            *other* of the first two places.
+        "position": the right answer is the same as in the clean prompt. The name that comes again
+            stands in the *other* of the first two places.
         "answer": the other name is the right answer. The name that comes again stands in the
-            *same* one of the first two places.
+            *same* place as in the clean prompt.
         "both": the other name is the right answer, and the name that comes again stands in the
             other of the first two places.
     """
@@ -182,7 +182,8 @@ def path_patch(
         sender: (layer, head).
         receivers: (layer, head) of each, in layers after the sender's. For "k" and "v" it is a
             key-value head.
-        into: what the receivers read it into: "q", "k" or "v", of `blocks.L.attn.hook_q`.
+        into: which input of the receivers: "q", "k" or "v", for `blocks.L.attn.hook_q`, `hook_k`
+            or `hook_v`.
         hold_mlps: whether MLPs keep what they give in the run on `tokens`. If not, they compute
             anew, and pass on what the sender changes.
     """
