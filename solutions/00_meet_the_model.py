@@ -238,8 +238,8 @@ predict(
 #
 # Zero-ablate every component in turn. The *damage* is the log-probability that the answer loses. It is
 # measured in *nats*: one nat less means a probability `2.7` times smaller. Your function gets a batch of
-# prompts, each with its own answer, and `ablate`, which is your `zero_ablated`. `answer_log_probs(logits,
-# answers)` is given: it looks up the log-probability of each prompt's answer at the last position, and
+# prompts, each with its own answer, and `ablate`, which is your `zero_ablated`.
+# `answer_log_probs(logits, answers)` is given: it looks up the log-probability of each prompt's answer at the last position, and
 # returns a tensor of shape `[batch]`.
 
 
@@ -446,8 +446,8 @@ outcome("00.direct", choices[(nats > 0.5) + (nats > 10)])
 # %% [markdown]
 # What MLP 0 adds does almost nothing for ` Paris` directly. Zero-ablating it is fatal, here and for the
 # other prompts, because *all later components read the stream*, and now read one without it. A common
-# reading is that MLP 0 works almost as a second embedding. MLP 28 is the opposite case. It writes for `
-# Paris`, with a direct effect of **2.1** nats, and yet zero-ablating it costs nothing. Later components can
+# reading is that MLP 0 works almost as a second embedding. MLP 28 is the opposite case. It writes for
+# ` Paris`, with a direct effect of **2.1** nats, and yet zero-ablating it costs nothing. Later components can
 # make up for a loss, which lesson 1.3 measures.
 #
 # So damage says that an answer *depends* on a component. It does not say what the component does.
@@ -471,8 +471,8 @@ for position, pair in enumerate(zip(*map(model.to_str_tokens, (clean, corrupted)
 
 # %% [markdown]
 # After the second, *corrupted* prompt ` Rome` wins. Now run it again, and replace **one single vector** of
-# its residual stream, at one position before one block, by the *clean* run's vector at the same place. If `
-# Paris` wins again, that vector carried the city.
+# its residual stream, at one position before one block, by the *clean* run's vector at the same place. If
+# ` Paris` wins again, that vector carried the city.
 
 # %%
 figures.one_vector_patch()
