@@ -239,8 +239,8 @@ predict(
 # Zero-ablate every component in turn. The *damage* is the log-probability that the answer loses. It is
 # measured in *nats*: one nat less means a probability `2.7` times smaller. Your function gets a batch of
 # prompts, each with its own answer, and `ablate`, which is your `zero_ablated`.
-# `answer_log_probs(logits, answers)` is given: it looks up the log-probability of each prompt's answer at the last position, and
-# returns a tensor of shape `[batch]`.
+# `answer_log_probs(logits, answers)` is given: it looks up the log-probability of each prompt's answer at the
+# last position, and returns a tensor of shape `[batch]`.
 
 
 # %% tags=["exercise:utils.circuits.residual.ablation_sweep"]
