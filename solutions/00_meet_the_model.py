@@ -24,7 +24,7 @@
 # 2. write a *hook*: code that reads or changes an activation while the model runs;
 # 3. test whether a striking result is about the fact that you asked for.
 #
-# **Time** one hour, and 25 minutes of Going deeper. **Needs** Python, some PyTorch, and a rough idea of a
+# **Time** 65 minutes, and 30 minutes of Going deeper. **Needs** Python, some PyTorch, and a rough idea of a
 # transformer. **Runs** on a laptop's processor, without an account. Run the next three cells (Shift+Enter):
 # the first time on a machine they fetch the model, 93 MB.
 
@@ -55,7 +55,7 @@ from utils.lesson import claim
 from utils.models import load
 from utils.stats import bootstrap
 
-model = load().requires_grad_(False)  # nothing is trained, so no run keeps what gradients need
+model = load().requires_grad_(False)  # no gradients are needed
 prompt = "The Eiffel Tower is located in the city of"
 figures.next_token_bars(model, prompt)
 
@@ -66,19 +66,18 @@ figures.next_token_bars(model, "Once upon a time there was a little")  # your ow
 # **Play for a minute.** Change the text in the last cell and run it again. Try your own town, a nursery
 # rhyme, a half sentence in another language. What does the model know, and where does it fail?
 #
-# What you see is all that a language model gives: for every *token* of its vocabulary, the probability that
-# it comes next. A token is a piece of text, often a word with the space before it. A uniform guess would give
-# each token one in 49,152, the size of the vocabulary.
+# What you see is all that a language model gives: for each of the 49,152 *tokens* of its vocabulary, the
+# probability that it comes next. A token is a piece of text, often a word with the space before it.
 #
 # The model is **SmolLM2-135M-Instruct**, trained on two trillion tokens and then tuned to chat. Its weights
 # come from a *quantised* copy of 4-bit integers (8-bit for the embedding), turned back into ordinary
-# floating-point numbers. Expect the published model's mechanisms, with small differences in the numbers.
+# floating-point numbers. It runs in *TransformerLens*, a library that opens models to inspection.
 #
 # **How a lesson works.** In a *Predict* box you commit to an answer before you see the result. An *exercise*
-# is a function with an empty body: fill it in, then run its check, and open a hint when you are stuck for
-# some minutes. The lesson goes on with your function if it is right, and with the course's otherwise. An
-# *investigation* asks for an answer that you find yourself, with a budget. Numbers in **bold** were measured
-# on this model, and a test compares them with the text. Sections called "Going deeper" are optional.
+# is a function with an empty body: fill it in, run its check, and open a hint when you are stuck. The lesson
+# goes on with your function if it is right, and with the course's otherwise. An *investigation* asks for an
+# answer that you find yourself. Numbers in **bold** were measured on this model. Code that you may skip is
+# folded, and sections called "Going deeper" are optional.
 
 # %% [markdown]
 # ## 1. Tokens, and one too many
@@ -96,10 +95,10 @@ print(model.to_str_tokens(prompt))
 #   with the space, so ask for that one.
 # - **Count tokens, not words.** A rare word is several tokens, and each digit is one.
 # - **Say whether there is a BOS.** The last line starts with `<|im_start|>`, which you did not write. It is
-#   this model's *beginning of sequence* token, BOS, at position 0. TransformerLens, the library that we use,
-#   puts it in front, unless you say `prepend_bos=False`. The tokenizer of Hugging Face does not. If a
-#   position is ever off by one, check this first. It changes answers, too: ` Paris` gets **0.30** with BOS,
-#   and **0.70** without.
+#   this model's *beginning of sequence* token, BOS, at position 0. TransformerLens puts it in front, unless
+#   you say `prepend_bos=False`. If a position is ever off by one, check this first. It changes answers, too:
+#   ` Paris` gets **0.30** with BOS, and **0.70** without. On other prompts it matters little (see Going
+#   deeper), so the course keeps the library's default.
 #
 # From ids the model computes *logits*: for each position, a score for each token of the vocabulary. The
 # scores at a position are about the token *after* it. `softmax` turns them into probabilities.
@@ -147,8 +146,7 @@ print(f"all 61 parts, relative error:  {(parts.sum(0) - final).norm() / final.no
 print(f"without part {left_out} (a control):   {(rest - final).norm() / final.norm():.0e}")
 
 # %% [markdown]
-# The sum is exact, up to rounding. The second line is a **control**: the same measurement where it should
-# fail, and does.
+# The sum is exact, up to rounding. The second line is a **control**: it should fail, and does.
 
 # %% tags=["numbers"]
 assert len(parts) == 61 and (parts.sum(0) - final).norm() / final.norm() < 1e-5
@@ -170,7 +168,7 @@ assert (parts.norm(dim=-1) / final.norm()).min() > 1e-3
 #
 # `run_with_hooks` takes a list of pairs (name, function), and removes the hooks when it is done.
 #
-# ### Exercise 1 · zero-ablation (6 minutes, easy)
+# ### Exercise 1 · zero-ablation (5 minutes, easy)
 #
 # To **zero-ablate** a component is to replace what it adds by zeros, at every position. Write the hook, and
 # run the model with it. (`Float[Tensor, "batch pos d_vocab"]` names a tensor's axes, as a note to readers.)
@@ -219,8 +217,8 @@ for name in ["blocks.20.hook_attn_out", "blocks.20.hook_mlp_out"]:  # try others
     print(f"without {name}:", list(zip(words, [f"{p:.2f}" for p in top.values], strict=True)))
 
 # %% [markdown]
-# Block 20 can lose either component, and ` Paris` still comes first. Without MLP 20 it even *gains*:
-# components also write against an answer. Is there any that ` Paris` cannot do without?
+# Block 20 can lose either component, and ` Paris` still comes first. Without MLP 20 it even *gains*: some
+# components hurt this answer. Is there any that ` Paris` cannot do without?
 
 # %%
 predict(
@@ -236,11 +234,11 @@ predict(
 )
 
 # %% [markdown]
-# ### Exercise 2 · sweep over all components (8 minutes, medium)
+# ### Exercise 2 · sweep over all components (9 minutes, medium)
 #
-# Zero-ablate every component in turn. The *damage* is how much log-probability the answer loses, in *nats*,
-# the unit of natural logarithms: one nat less means a probability `2.7` times smaller. Your function gets a
-# batch of prompts, each with its own answer, and `ablate`, which is your `zero_ablated`.
+# Zero-ablate every component in turn. The *damage* is the log-probability that the answer loses. It is
+# measured in *nats*: one nat less means a probability `2.7` times smaller. Your function gets a batch of
+# prompts, each with its own answer, and `ablate`, which is your `zero_ablated`.
 # `answer_log_probs(logits, answers)` is given: it looks up the log-probability of each prompt's answer at the
 # last position, and returns a tensor of shape `[batch]`.
 
@@ -290,7 +288,8 @@ ablation_sweep = lesson_00.check_ablation_sweep(ablation_sweep)
 #
 # </details>
 
-# %%
+# %% tags=["folded"]
+# Your sweep on the first prompt: the damage of each component.
 right = torch.tensor([paris], device=tokens.device)
 damage = ablation_sweep(model, tokens, right, zero_ablated)  # some seconds
 # In the order of the parts: attention 0, MLP 0, attention 1, ...
@@ -305,7 +304,8 @@ plots.scatter(
     y="damage (nats)",
 )
 
-# %%
+# %% tags=["folded"]
+# Your prediction, held against the sweep.
 kind, layer = components[worst[0]].split()
 moves = kind == "attention"
 outcome(
@@ -334,7 +334,8 @@ with torch.no_grad():
 # ## 4. Audit: what does the damage mean?
 #
 # Is MLP 0 the place where the model keeps the Eiffel Tower? Two controls. The first: the same sweep on twelve
-# other prompts, kept from more than a hundred because the model gets them right. It takes some 20 seconds.
+# other prompts. They were kept from more than a hundred, because the model gets them right and because they
+# have seven tokens each, which fit into one batch. It takes some 20 seconds.
 
 # %%
 facts = {
@@ -351,7 +352,7 @@ facts = {
     "Bees collect nectar and make": " honey",
     "In a galaxy far, far": " away",
 }
-other_tokens = model.to_tokens(list(facts))  # 7 tokens each, so they fit into one batch
+other_tokens = model.to_tokens(list(facts))
 other_answers = torch.tensor([model.to_single_token(answer) for answer in facts.values()])
 other_answers = other_answers.to(tokens.device)
 print("right:", int((model(other_tokens)[:, -1].argmax(-1) == other_answers).sum()), "of 12")
@@ -363,16 +364,17 @@ plots.table(
 )
 
 # %% [markdown]
-# MLP 0 costs the others **15.9** nats on average, nearly as much. So its damage is not about the Eiffel Tower.
+# MLP 0 costs the others **15.9** nats on average, nearly as much.
 #
-# The second control: does MLP 0 *write* an answer? The final vector is a sum, and MLP 0 added one part of it.
-# Subtract that part from the final vector, run no component again, and see what ` Paris` loses. This is the
-# part's *direct effect*.
+# The second control asks *how* a component matters. The final vector is a sum, and each component added one
+# part of it. Subtract that part from the final vector, and see what ` Paris` loses. No component is run
+# again. This is the part's *direct effect*.
 #
-# ### Exercise 3 · direct effects (7 minutes, medium)
+# ### Exercise 3 · direct effects (9 minutes, medium)
 #
-# Measure it for each of the 61 `parts` of section 2. A final vector becomes logits in two steps: a normalisation, `model.ln_final`,
-# and a product with the *unembedding* matrix, `model.W_U`, which has a column for each token.
+# Measure it for each of the 61 `parts` of section 2. A final vector becomes logits in two steps: a
+# normalisation, `model.ln_final`, and a product with the *unembedding* matrix, `model.W_U`, which has a
+# column for each token.
 
 
 # %% tags=["exercise:utils.circuits.residual.direct_effects"]
@@ -424,104 +426,43 @@ predict(
     choices=["about as much", "about 5 nats", "less than half a nat"],
 )
 
-# %%
+# %% tags=["folded"]
+# Your direct effects beside the damage.
 direct = direct_effects(model, parts, paris)
 plots.scatter(
     {name: (on_paris[i], direct[1 + i]) for i, name in enumerate(components)},
-    named=["MLP 0", "MLP 11", "MLP 28"],
+    named=["MLP 0", "MLP 11", "MLP 28", "MLP 29", "attention 23"],
     title="Does a component write the answer itself?",
     x="damage to ' Paris' when zero-ablated (nats)",
     y="direct effect (nats)",
 )
 
-# %%
+# %% tags=["folded"]
+# Your prediction, held against the effect of MLP 0.
 nats = float(direct[1 + components.index("MLP 0")])
 choices = ["less than half a nat", "about 5 nats", "about as much"]
 outcome("00.direct", choices[(nats > 0.5) + (nats > 10)])
 
 # %% [markdown]
-# What MLP 0 adds does almost nothing for ` Paris` directly. Zero-ablating it is fatal because *all later
-# components read the stream*, and now read one without it. A common reading is that MLP 0 works almost as a
-# second embedding. MLP 28 is the opposite case. It writes for ` Paris`, with a direct effect of **2.1** nats,
-# and yet zero-ablating it costs nothing. Later components can make up for a loss, which lesson 1.3 measures.
+# What MLP 0 adds does almost nothing for ` Paris` directly. Zero-ablating it is fatal, here and for the
+# other prompts, because *all later components read the stream*, and now read one without it. A common
+# reading is that MLP 0 works almost as a second embedding. MLP 28 is the opposite case. It writes for
+# ` Paris`, with a direct effect of **2.1** nats, and yet zero-ablating it costs nothing. Later components can
+# make up for a loss, which lesson 1.3 measures.
 #
 # So damage says that an answer *depends* on a component. It does not say what the component does.
-#
-# ### A result that looks good
-#
-# Look at MLP 5 in the table. Without it ` Paris` loses **2.7** nats, and the twelve others lose nothing on
-# average. *So MLP 5 is where the model keeps the Eiffel Tower.* What would you measure to test this sentence?
-#
-# <details><summary>One good answer, when you have your own</summary>
-#
-# We looked at 60 components, and took the one that stands out for this prompt. One of 60 always does. So give
-# every prompt the same chance: let each in its turn be "the fact", with all the others as its control. If most
-# prompts have a component that stands out as much, standing out is nothing special.
-#
-# </details>
-#
-# Call a component's *excess* on a prompt its damage there, minus its mean damage on the twelve others. The
-# excess of MLP 5 on the Eiffel Tower is **2.7** nats, the largest of the 60.
-
-# %%
-predict(
-    "00.excess",
-    "Each of the thirteen prompts has a component with the largest excess. "
-    "How large is the Eiffel Tower's, 2.7 nats, among these thirteen?",
-    choices=["among the three largest", "in the middle", "among the three smallest"],
-)
-
-# %%
-answers = [" Paris", *facts.values()]
-
-
-def most_special(i: int) -> tuple[str, float]:
-    """The component with the largest excess on prompt i, and that excess in nats."""
-    others = [j for j in range(13) if j != i]
-    excess = all_damage[:, i] - all_damage[:, others].mean(1)
-    return components[excess.argmax()], excess.max().item()
-
-
-i = 0  # your turn: the others are 1 to 12
-print(answers[i], *most_special(i))
-
-# %% [markdown]
-# Run it for some other prompts. Then look at all of them:
-
-# %%
-special = sorted(
-    ((*most_special(i), answer) for i, answer in enumerate(answers)), key=lambda s: -s[1]
-)
-plots.table(
-    [(n, answer, name, f"{excess:.1f}") for n, (name, excess, answer) in enumerate(special, 1)],
-    columns=["place", "answer", "its most special component", "excess, nats"],
-)
-
-# %%
-place = 1 + [answer for *_, answer in special].index(" Paris")
-choices = ["among the three largest", "in the middle", "among the three smallest"]
-outcome("00.excess", choices[(place > 3) + (place > 10)])
-
-# %% [markdown]
-# Every prompt has a "special" component, and the Eiffel Tower's takes place **11** of thirteen. Looking at
-# 60 components gives such an excess for nearly any prompt. So it is no evidence that MLP 5 keeps this fact.
 
 # %% tags=["numbers"]
 claim("mean damage of MLP 0 to the others", other_damage[1, 0].mean(), text=15.9, within=0.5)
 assert abs(nats) < 0.3
 claim("direct effect of MLP 28", direct[1 + components.index("MLP 28")], text=2.1, within=0.2)
-assert damage[1, 28, 0] < 0 and "MLP 5" in [components[i] for i in worst]
-claim("damage of MLP 5", damage[1, 5, 0], text=2.7, within=0.2)
-assert most_special(0)[0] == "MLP 5" and abs(most_special(0)[1] - 2.7) < 0.1
-assert abs(other_damage[1, 5].mean()) < 0.2
-claim("place of the Eiffel Tower", place, text=11, within=0)
+assert damage[1, 28, 0] < 0
 
 # %% [markdown]
 # ## 5. Break the answer, and mend it with one vector
 #
-# An ablation does not show where the fact is. So go the other way: break the answer by changing the prompt,
-# and look for one vector that mends it. Take two prompts that differ in the landmark alone, and have the same
-# number of tokens.
+# An ablation does not show where the fact is. So break the answer by changing the prompt, and look for one
+# vector that mends it. The two prompts differ in the landmark alone, and have the same number of tokens.
 
 # %% tags=["nbval-check-output"]
 clean, corrupted = tokens, model.to_tokens("The Colosseum is located in the city of")
@@ -529,18 +470,19 @@ for position, pair in enumerate(zip(*map(model.to_str_tokens, (clean, corrupted)
     print(position, *map(repr, pair))
 
 # %% [markdown]
-# After the second, *corrupted* prompt ` Rome` wins. Now run it again, and on the way replace **one single
-# vector** of its residual stream, at one position before one block, by the vector that the *clean* run has at
-# the same place. If ` Paris` wins again, that vector carried the city.
+# After the second, *corrupted* prompt ` Rome` wins. Now run it again, and replace **one single vector** of
+# its residual stream, at one position before one block, by the *clean* run's vector at the same place. If
+# ` Paris` wins again, that vector carried the city.
 
 # %%
 figures.one_vector_patch()
 
 # %% [markdown]
-# ### Exercise 4 · put one vector back (8 minutes, medium)
+# ### Exercise 4 · put one vector back (9 minutes, medium)
 #
 # This is *activation patching*, to which lesson 1.4 returns. You need a cache of one run, and a hook in the
-# other. The stream before block L, `blocks.L.hook_resid_pre`, has the shape `[batch, pos, d_model]`.
+# other. The stream before block L, `blocks.L.hook_resid_pre`, has the shape `[batch, pos, d_model]`. The hook
+# must return all of it, with one position changed.
 
 
 # %% tags=["exercise:utils.circuits.residual.put_back"]
@@ -605,8 +547,8 @@ attempt(layer=10, position=1)  # a control: ' The' stands in both prompts
 # %% [markdown]
 # ### Investigation · where does the city travel? (9 minutes, medium)
 #
-# There are 30 blocks and, BOS aside, 10 positions: 300 vectors to put back. You have **twelve tries** with
-# `attempt`. Find out
+# There are 30 blocks and, BOS aside, 10 positions: 300 vectors to put back. Make do with about **twelve
+# tries**, of which the control was the first. Find out
 #
 # 1. which position of the landmark's name carries the city: put back before block 10, its vector makes
 #    ` Paris` the first choice;
@@ -614,7 +556,7 @@ attempt(layer=10, position=1)  # a control: ' The' stands in both prompts
 # 3. the *first* layer at which the last position, 10, does it.
 #
 # Answer with three numbers: `(position, last layer, first layer)`. At both layers ` Paris` must come first.
-# One layer after the last it no longer does, and one layer before the first it does not yet.
+# The cells after the check show the answer.
 
 # %%
 attempt(layer=10, position=2)  # change these, and run again
@@ -643,12 +585,13 @@ handover = lesson_00.check_handover(handover)
 # %% [markdown]
 # ### After the investigation
 #
-# First every second layer, at the position that you found and at the last one.
+# First the position that you found, and the last one, at more layers.
 
-# %%
+# %% tags=["folded"]
+# The same patch before many layers, at the two positions.
 position, last, first = handover
 rome = model.to_single_token(" Rome")
-layers = list(range(1, 30, 2))
+layers = [1, 5, 10, 15, 18, *range(20, 30)]
 mended = {"the landmark's position": position, "the last position": 10}
 for name, at in mended.items():
     rows = [put_back(model, corrupted, clean, layer, at)[0, -1] for layer in layers]
@@ -660,19 +603,21 @@ plots.lines(
     y="logit of ' Paris' minus ' Rome'",
     at=layers,
     chance=0,
-)
+).update_traces(mode="lines+markers")
 
 # %% [markdown]
-# Two controls. Does the vector carry a *city*, or does it only disturb ` Rome`? Then a vector from a third
-# prompt should bring a third city. And does it travel in the same block for other facts? Take twelve
-# capitals. Each run gets one vector from another capital's run, and is *mended* if it now prefers that
-# capital to its own. (This is less than being the first choice.)
+# Two controls. Does the vector carry a *city*, or does it only disturb ` Rome`? If it carries one, a vector
+# from a third prompt should bring a third city. And does it travel in the same block for other facts? Take
+# twelve capitals. Each run gets one vector from another capital's run, and is *mended* if it now prefers
+# that capital to its own. (This is less than being the first choice.)
 
 # %%
 gate = model.to_tokens("The Brandenburg Gate is located in the city of")
 p = put_back(model, corrupted, gate, last, position)[0, -1].softmax(-1)
 print("from the Brandenburg Gate's run:", repr(model.tokenizer.decode([int(p.argmax())])))
 
+# %% tags=["folded"]
+# Twelve capitals, each patched with a vector from its neighbour's run.
 capitals = {"Italy": "Rome", "France": "Paris", "Japan": "Tokyo", "Germany": "Berlin"}
 capitals |= {"Russia": "Moscow", "England": "London", "China": "Beijing", "Greece": "Athens"}
 capitals |= {"Austria": "Vienna", "Ireland": "Dublin", "Cuba": "Havana", "Kenya": "Nairobi"}
@@ -697,15 +642,15 @@ plots.table(
 # to the last position within block 23. The third landmark brings ` Berlin`. In these **12** pairs of capitals
 # the city moves in block 23 as well.
 #
-# Attention is what moves information between positions, so attention 23 is the suspect. In the figure of
-# direct effects it is the highest dot: it gives ` Paris` **2.6** nats directly. Two methods that share little
-# point to one component. In the sweep it was one of many small dots.
+# Attention is what moves information between positions, so attention 23 is the suspect. The direct effect
+# also points to it: **2.6** nats for ` Paris`, the most of all. It was not patched here (question 1). In the
+# sweep it was one of many small dots.
 
 # %% tags=["numbers"]
 ours, at_last = (dict(zip(layers, values, strict=True)) for values in mended.values())
 assert all((ours[layer] > 0) == (layer <= 23) for layer in layers)
 assert all((at_last[layer] > 0) == (layer >= 24) for layer in layers)
-assert abs(at_last[23] - at_last[1]) < 1.5 < 5 < at_last[25] - at_last[23]
+assert abs(at_last[23] - at_last[1]) < 1.5 < 5 < at_last[24] - at_last[23]
 for at in (2, 4):
     assert int(put_back(model, corrupted, clean, 10, at)[0, -1].argmax()) != paris
 for layer, at, wins in (
@@ -745,13 +690,6 @@ plots.table(
             "direct effect of MLP 0, nats",
             f"{nats:.1f}",
             f"{direct[1 + components.index('MLP 28')]:.1f} for MLP 28",
-            "-",
-        ),
-        (
-            "excess of MLP 5, nats",
-            f"{most_special(0)[1]:.1f}",
-            f"{sorted(s[1] for s in special if s[2] != ' Paris')[6]:.1f}, "
-            "median of the other prompts' largest",
             "-",
         ),
         (
@@ -816,7 +754,8 @@ logit_lens = lesson_00.check_logit_lens(logit_lens)
 # </details>
 
 
-# %%
+# %% tags=["folded"]
+# The rank of each answer after each block.
 def ranks(tokens: Tensor, answers: Tensor) -> Tensor:
     """The answer's rank in the vocabulary after each block, 1 for the first: [layer, batch]."""
     logits = logit_lens(model, tokens)
@@ -862,15 +801,78 @@ assert mixed[-1].median() > 300
 claim("median block after which the answer comes first", sorted(top_1)[6], text=29, within=0)
 
 # %% [markdown]
-# ## Going deeper: the first position
+# ## Going deeper: a result that looks good
 #
-# *About 13 minutes.* MLP 11 came second in the sweep, and it hurts the other prompts as well. Why? First look
-# at how long the vectors of the residual stream are, at the first position and at the others. Three runs:
-# with `<|im_start|>` in front, with `<|endoftext|>`, which stood between the documents of the training text,
-# and with nothing.
-
+# *About 5 minutes.* Look at MLP 5 in the first table of section 4. Without it ` Paris` loses **2.7** nats,
+# and the twelve others lose nothing on average. *So MLP 5 is where the model keeps the Eiffel Tower.* What
+# would you measure to test this sentence?
+#
+# <details><summary>One good answer, when you have your own</summary>
+#
+# We looked at 60 components, and took one that stands out for this prompt. Some of 60 always do. So do the
+# same for every other prompt, with the remaining twelve as its control. If most prompts have a component that
+# stands out as much, standing out is nothing special.
+#
+# </details>
+#
+# Call a component's *excess* on a prompt its damage there, minus its mean damage on the twelve others. The
+# excess of MLP 5 on the Eiffel Tower is **2.7** nats, among the largest of the 60.
 
 # %%
+predict(
+    "00.excess",
+    "Each of the thirteen prompts has a component with the largest excess. "
+    "How large is the Eiffel Tower's, 2.7 nats, among these thirteen?",
+    choices=["among the three largest", "in the middle", "among the three smallest"],
+)
+
+# %% tags=["folded"]
+# The component with the largest excess, for each of the thirteen prompts.
+answers = [" Paris", *facts.values()]
+
+
+def most_special(i: int) -> tuple[str, float]:
+    """The component with the largest excess on prompt i, and that excess in nats."""
+    others = [j for j in range(13) if j != i]
+    excess = all_damage[:, i] - all_damage[:, others].mean(1)
+    return components[excess.argmax()], excess.max().item()
+
+
+special = sorted(
+    ((*most_special(i), answer) for i, answer in enumerate(answers)), key=lambda s: -s[1]
+)
+plots.table(
+    [(n, answer, name, f"{excess:.1f}") for n, (name, excess, answer) in enumerate(special, 1)],
+    columns=["place", "answer", "its most special component", "excess, nats"],
+)
+
+# %% tags=["folded"]
+# Your prediction, held against the table.
+place = 1 + [answer for *_, answer in special].index(" Paris")
+choices = ["among the three largest", "in the middle", "among the three smallest"]
+outcome("00.excess", choices[(place > 3) + (place > 10)])
+
+# %% [markdown]
+# Every prompt has a "special" component, and the Eiffel Tower's takes place **11** of thirteen. Looking at
+# 60 components gives such an excess for nearly any prompt. So it is no evidence that MLP 5 keeps this fact.
+
+# %% tags=["numbers"]
+claim("damage of MLP 5", damage[1, 5, 0], text=2.7, within=0.2)
+assert "MLP 5" in [components[i] for i in worst] and abs(most_special(0)[1] - 2.7) < 0.1
+assert abs(other_damage[1, 5].mean()) < 0.2
+claim("place of the Eiffel Tower", place, text=11, within=0)
+
+# %% [markdown]
+# ## Going deeper: the first position
+#
+# *About 13 minutes.* Without MLP 11, which came second in the sweep, the other prompts lose as well. Why? First
+# look at how long the vectors of the residual stream are, at the first position and at the others: with
+# `<|im_start|>` in front, with `<|endoftext|>`, which stood between the documents of the training text, and
+# with nothing.
+
+
+# %% tags=["folded"]
+# The length of the first vector and of the others, after each block.
 bare = model.to_tokens(prompt, prepend_bos=False)
 
 
@@ -899,12 +901,13 @@ plots.lines(
 )
 
 # %% [markdown]
-# At block 11 the first vector explodes: its length is about **25,000**, where the others have **170**. These
+# At block 11 the first vector explodes: its length is about **25,000**, where the others have **143**. These
 # are *massive activations* (Sun et al., 2024). It happens with either BOS, and with none: then the word `The`
 # stands first. It is the position that matters. Is it the word?
 
-# %%
-starts = ["The", "Paris", "Once", "cat", "def", "12", ","]
+# %% tags=["folded"]
+# The same for seven other first words.
+starts = ["The", "Paris", "Once", "cat", "def", "7", ","]
 found = []
 for start in starts:
     ids = model.to_tokens(f"{start} of the city and the river in winter", prepend_bos=False)
@@ -958,8 +961,8 @@ print(f"attention to position 0: {to_first:.2f}; an even spread would send {even
 
 # %% [markdown]
 # Nearly all of MLP 11's damage comes from position 0: **5.6** nats there, and **0.6** at the ten other
-# positions together. It writes the massive activation at the position to which **63%** of all attention goes.
-# Its damage says nothing about Paris.
+# positions together. This is where the vector explodes at block 11, and where **63%** of all attention goes.
+# The damage says nothing about Paris.
 #
 # ### Which BOS?
 #
@@ -968,7 +971,8 @@ print(f"attention to position 0: {to_first:.2f}; an even spread would send {even
 # prefixes, on our first prompt, and on 19 others that we have used.
 
 
-# %%
+# %% tags=["folded"]
+# The log-probability of the 20 answers after each prefix.
 known = facts | {f"The capital city of {c} is": f" {city}" for c, city in capitals.items()}
 several, known[prompt] = list(known), " Paris"
 
@@ -1010,20 +1014,15 @@ plots.table(
 # ` Paris` gets **0.75** after `<|endoftext|>`, and **0.70** after a complete `<|im_start|>user` line, or with
 # no BOS. But that is *one prompt*. Over the other 19 neither of the first two differs reliably from
 # `<|im_start|>`: the intervals reach to both sides of zero. Only the run without BOS gains a little, **0.2**
-# nats. And the prompts were kept because they work after `<|im_start|>`, which favours it. So we cannot say
-# that a chat marker harms in general.
+# nats. And the prompts were kept because they work after `<|im_start|>`, which favours it. The gain of
+# ` Paris` without a chat marker does not carry over to the other prompts.
 #
-# Do not mix prefixes: with BOS and without, activations differ at every position, and are shifted by one.
 # **This course uses TransformerLens's default, `<|im_start|>`, and leaves position 0 out of averages.**
 
 # %% tags=["numbers"]
-claim(
-    "length at position 0 after block 15",
-    norms["position 0, <|im_start|>"][15],
-    text=25000,
-    within=1500,
-)
-claim("median length of the others", usual[15], text=170, within=15)
+first_norms = norms["position 0, <|im_start|>"]
+claim("length at position 0 after block 11", first_norms[11], text=25000, within=1500)
+claim("median length of the others", usual[11], text=143, within=7)
 for name in norms:
     assert norms[name][10] < 1000 < 15000 < norms[name][11], name
 assert [row[2] for row in found] == [[507, 247, 14]] * len(starts)
@@ -1031,10 +1030,6 @@ claim("cost of MLP 11 at position 0", sink["position 0"], text=5.6, within=0.3)
 claim("cost of MLP 11 at the others", sink["all others"], text=0.6, within=0.09)
 claim("percent of attention on position 0", 100 * to_first, text=63, within=3)
 assert even < to_first and other_damage[1, 11].mean() > 5
-with torch.no_grad():
-    off = [("blocks.11.hook_mlp_out", lambda x, hook: torch.zeros_like(x))]
-    with model.hooks(fwd_hooks=off):
-        assert stream_after(tokens)[15, 0].norm() < 1000, "MLP 11 writes the massive activation"
 user = "<|im_start|>user\n"
 claim("P(' Paris') after <|endoftext|>", scores["<|endoftext|>"][0].exp(), text=0.75, within=0.04)
 claim("P(' Paris') after <|im_start|>", scores["<|im_start|>"][0].exp(), text=0.30, within=0.03)
@@ -1045,27 +1040,16 @@ for p in ("<|endoftext|>", user):
 assert intervals[""].low > 0
 claim("gain without BOS", gains[""].mean(), text=0.2, within=0.03)
 
-# %% tags=["numbers"]
-# For the first question below.
-standard = []
-for i in range(13):
-    others = all_damage[:, [j for j in range(13) if j != i]]
-    standard.append(((all_damage[:, i] - others.mean(1)) / others.std(1)).max())
-claim("place by spread", 1 + sum(each > standard[0] for each in standard), text=2, within=0)
-
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. Divide each excess of section 4 by the component's spread over the other prompts. The Eiffel Tower moves
-#    up to place **2** of thirteen, with another component. Which statistic do you trust, and when should you
-#    have chosen it?
-# 2. Attention 23 is not among the six worst in the sweep, and yet the city passes through block 23. How can
+# 1. Attention 23 is not among the six worst in the sweep, and yet the city passes through block 23. How can
 #    both be true? What happens if you put back the output of attention 23 alone, at the last position?
-# 3. Meng et al. find facts at the *last* token of the subject, and here it is `iffel`, and not ` Tower`.
+# 2. Meng et al. find facts at the *last* token of the subject, and here it is `iffel`, and not ` Tower`.
 #    What do the two prompts have at these places, and what would you run to find out?
-# 4. The vector at `iffel` mends ` Paris` even before block 0. What does it carry there, and what after block
+# 3. The vector at `iffel` mends ` Paris` even before block 0. What does it carry there, and what after block
 #    10?
-# 5. MLP 5 matters where the sentence begins with the tower. Does it in other wordings, such as `You can see
+# 4. MLP 5 matters where the sentence begins with the tower. Does it in other wordings, such as `You can see
 #    the Eiffel Tower in the city of`? Use `zero_ablated` to find out.
 #
 # ## Common mistakes

@@ -114,6 +114,24 @@ def _sweep_by_rows(model, tokens, answers, ablate):
     return damage
 
 
+def _sweep_by_blocks(model, tokens, answers, ablate):
+    damage = torch.zeros(2, len(model.blocks), len(tokens))
+    with torch.no_grad():
+        logits, _ = model.run_with_cache(tokens)
+        assert torch.equal(logits, model.run_with_hooks(tokens, fwd_hooks=[]))
+        intact = residual.answer_log_probs(logits, answers)
+        for layer in range(len(model.blocks)):
+            for kind, part in enumerate(["attn", "mlp"]):
+                logits = ablate(model, tokens, f"blocks.{layer}.hook_{part}_out")
+                damage[kind, layer] = intact - residual.answer_log_probs(logits, answers)
+    return damage
+
+
+def _sweep_by_hooks(model, tokens, answers, ablate):
+    zero = [("blocks.0.hook_attn_out", lambda x, hook: torch.zeros_like(x))]
+    return model.run_with_hooks(tokens, fwd_hooks=zero)
+
+
 # --- Direct effects
 
 
@@ -209,6 +227,17 @@ def _on_axis_0(x, source, position):
     return x
 
 
+def _nothing_else(x, source, position):
+    x[:] = 0
+    x[:, position] = source[:, position]
+    return x
+
+
+def _from_position_0(x, source, position):
+    x[:, position] = source[:, 0]
+    return x
+
+
 HERE = _at(lambda position: position)
 
 
@@ -277,12 +306,21 @@ def _lens_by_hooks(model, tokens):
     return torch.stack(kept)
 
 
+def _lens_by_sums(model, tokens):
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens)
+        stream = residual.residual_parts(cache, model.cfg.n_layers).cumsum(0)[2::2, :, -1]
+        return model.ln_final(stream) @ model.W_U
+
+
 MISTAKES = {
     "zero_ablated": [
         ("the hook returns nothing", _ablate(lambda x: None), "Nothing was ablated"),
         ("no hook", _ablate(torch.zeros_like, names=lambda name: []), "Nothing was ablated"),
         ("last position", _ablate(_zero_at(-1)), "Only the last position is ablated"),
         ("first position", _ablate(_zero_at(0)), "Only position 0"),
+        ("all but position 0", _ablate(_zero_at(slice(1, None))), "Position 0 is left"),
+        ("the example", _ablate(lambda x: x / 2), "halved"),
         ("first text", _ablate(_zero_row), "first text of the batch"),
         ("mean", _ablate(lambda x: x.mean((0, 1), keepdim=True).expand_as(x)), "mean ablation"),
         ("ones", _ablate(torch.ones_like), "ones in its place"),
@@ -316,6 +354,9 @@ MISTAKES = {
     "ablation_sweep": [
         ("sign", _sweep(damage=lambda intact, ablated: ablated - intact), "The sign: damage"),
         ("absolute", _sweep(end=torch.abs), "sign of the damage is lost"),
+        ("no gains", _sweep(end=lambda x: x.clamp(min=0)), "Negative damage"),
+        ("layer by layer", _sweep(end=lambda x: x.transpose(0, 1).reshape(x.shape)), "mixed up"),
+        ("its own hooks", _sweep_by_hooks, "call `ablate(model, tokens, name)`"),
         ("not compared", _sweep(damage=lambda intact, ablated: ablated), "Compare them with"),
         (
             "logits",
@@ -378,6 +419,11 @@ MISTAKES = {
         ("all positions", _patch(lambda x, s, p: s), "all positions"),
         ("the hook returns nothing", _patch(lambda x, s, p: None), "Nothing was put back"),
         ("added", _patch(_added), "*added*"),
+        ("one position returned", _patch(lambda x, s, p: s[:, p]), "whole activation"),
+        ("one position, its axis kept", _patch(lambda x, s, p: s[:, [p]]), "whole activation"),
+        ("all else zero", _patch(_nothing_else), "other positions are set to zero"),
+        ("source's position 0", _patch(_from_position_0), "the source's at position 0"),
+        ("within the block", _patch(HERE, hook="hook_resid_mid"), "`hook_resid_mid`"),
         ("after the block", _patch(HERE, hook="hook_resid_post"), "*after* block"),
         ("the attention's output", _patch(HERE, hook="hook_attn_out"), "what the attention adds"),
         ("the MLP's output", _patch(HERE, hook="hook_mlp_out"), "what the MLP adds"),
@@ -403,6 +449,7 @@ MISTAKES = {
         ("not the first", (3, 23, 27), "not the first layer"),
         ("a token", (" iffel", 23, 24), "whole numbers"),
         ("two numbers", (3, 23), "three numbers"),
+        ("a layer from the end", (3, 23, -6), "count from 0"),
     ],
     "logit_lens": [
         ("no norm", _lens(norm=False), "final norm is missing"),
@@ -429,6 +476,7 @@ RIGHT = {
     "ablation_sweep": [
         ("lists", _sweep_by_lists),
         ("rows, the MLP first", _sweep_by_rows),
+        ("the model's blocks, another intact run", _sweep_by_blocks),
     ],
     "direct_effects": [
         ("all at once", _direct_at_once),
@@ -445,5 +493,6 @@ RIGHT = {
     "logit_lens": [
         ("unembed", _lens_by_unembed),
         ("hooks", _lens_by_hooks),
+        ("sums of the parts", _lens_by_sums),
     ],
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ def _native():
 
     sizes = {"n_layers": 3, "d_model": 12, "n_heads": 2, "d_head": 6, "d_mlp": 20, "d_vocab": 11}
     kind = {"n_ctx": 8, "normalization_type": "RMS", "seed": 0}  # a LayerNorm takes constants off
+    # No position embedding: the stream is what components write.
+    kind |= {"positional_embedding_type": "rotary", "rotary_dim": 6}
     with torch.random.fork_rng(devices=[]):
         model = TransformerBridge.boot_native(sizes | kind, device="cpu")
     random = torch.Generator().manual_seed(0)
@@ -62,7 +65,7 @@ def _first_row(x: Tensor) -> Tensor:
     return x
 
 
-def _only_at(x: Tensor, position: int) -> Tensor:
+def _only_at(x: Tensor, position: int | slice) -> Tensor:
     x = x.clone()
     x[:, position] = 0
     return x
@@ -91,6 +94,12 @@ def check_zero_ablated(zero_ablated) -> str:
                 ),
                 "Only position 0 is ablated: a component writes at every position.": _hooked(
                     model, tokens, {name: lambda x: _only_at(x, 0)}
+                ),
+                "Position 0 is left as it was: a component writes at every position.": _hooked(
+                    model, tokens, {name: lambda x: _only_at(x, slice(1, None))}
+                ),
+                "The activation is halved, as in the example: put zeros there.": _hooked(
+                    model, tokens, {name: lambda x: x / 2}
                 ),
                 "Only the last position's logits are there: return them all, [batch, pos, "
                 "d_vocab].": right[:, -1],
@@ -148,9 +157,18 @@ class _Layers(torch.nn.Module):
             for layer in range(n_layers)
             for part in ("attn", "mlp")
         }
+        self.blocks = torch.nn.ModuleList(torch.nn.Identity() for _ in range(n_layers))
 
     def forward(self, tokens: Tensor, **_) -> Tensor:
         return self.logits.clone()
+
+    def run_with_cache(self, tokens: Tensor, **_) -> tuple[Tensor, dict]:
+        return self(tokens), {}
+
+    def run_with_hooks(self, tokens: Tensor, fwd_hooks=(), **_) -> Tensor:
+        if fwd_hooks:
+            raise Wrong("For a run without a component call `ablate(model, tokens, name)`.")
+        return self(tokens)
 
 
 @exercise("utils.circuits.residual.ablation_sweep")
@@ -203,6 +221,12 @@ def check_ablation_sweep(ablation_sweep) -> str:
         mistakes = {
             "The sign: damage is the intact log-probability minus the ablated one.": -right,
             "The sign of the damage is lost: an ablation may help the answer, too.": right.abs(),
+            "Negative damage has become 0: an ablation may help the answer, too.": right.clamp(
+                min=0
+            ),
+            "Kinds and layers are mixed up: fill row 0 with attention, and row 1 with the MLPs.": (
+                right.transpose(0, 1).reshape(right.shape)
+            ),
             "Those are the ablated log-probabilities. Compare them with the intact run's.": table(
                 lambda logits: at(logs(logits))
             ),
@@ -331,6 +355,14 @@ def check_direct_effects(direct_effects) -> str:
     return "Each part out of the sum once, and no component is run again."
 
 
+def _alone(x: Tensor, source: Tensor, position: int) -> Tensor:
+    return torch.zeros_like(x).index_copy(1, torch.tensor([position]), source[:, [position]])
+
+
+def _moved(x: Tensor, source: Tensor, position: int) -> Tensor:
+    return x.index_copy(1, torch.tensor([position]), source[:, :1])
+
+
 @exercise("utils.circuits.residual.put_back")
 def check_put_back(put_back) -> str:
     """A small model of random weights; two runs that differ at every position."""
@@ -359,7 +391,12 @@ def check_put_back(put_back) -> str:
             "An index does not fit. Axis 0 of the stream is the batch, and positions are axis 1: "
             "`resid[:, position]`."
         )
-        with _says({"input `model`": LEFT_ON, "out of bounds": axes}):
+        whole = (
+            "A hook must return the whole activation, [batch, pos, d_model], with one position "
+            "changed. Yours seems to return that position alone."
+        )
+        says = {"input `model`": LEFT_ON, "out of bounds": axes}
+        with _says(says | {"not enough values": whole, "Expected size": whole}):
             got = put_back(model, tokens, source, layer, position)
         if isinstance(got, (list, tuple)):
             raise Wrong("Return the logits alone, one tensor.")
@@ -377,19 +414,27 @@ def check_put_back(put_back) -> str:
             "The position is set to zero: put the vector from `source` there.": _hooked(
                 model, tokens, {name: lambda x, at=position: _only_at(x, at)}
             ),
+            "All other positions are set to zero: leave them as they are.": _hooked(
+                model, tokens, {name: partial(_alone, source=kept[1][name], position=position)}
+            ),
+            "The vector is the source's at position 0: take its vector at `position`.": _hooked(
+                model, tokens, {name: partial(_moved, source=kept[1][name], position=position)}
+            ),
             "Every position up to `position` is put back: only one should be.": patched(
                 slice(0, position + 1)
             ),
             "Every position from `position` on is put back: only one should be.": patched(
                 slice(position, None)
             ),
-            "That is the stream *after* block `layer`, `hook_resid_post`: take `hook_resid_pre`.": (
-                patched(name=f"blocks.{layer}.hook_resid_post")
+            "That is the stream within or *after* block `layer`, `hook_resid_mid` or "
+            "`hook_resid_post`: take `hook_resid_pre`.": patched(
+                name=f"blocks.{layer}.hook_resid_post"
             ),
             "You put back what the attention adds, not the stream: take `hook_resid_pre`.": patched(
                 name=f"blocks.{layer}.hook_attn_out"
             ),
-            "You put back what the MLP adds, not the stream: take `hook_resid_pre`.": patched(
+            "You put back what the MLP adds, or what it reads (`hook_resid_mid`), not the stream "
+            "before the block: take `hook_resid_pre`.": patched(
                 name=f"blocks.{layer}.hook_mlp_out"
             ),
             "Layers are off by one: `hook_resid_pre` of `layer` itself.": patched(
@@ -439,6 +484,7 @@ def check_handover(handover) -> str:
         "Give three whole numbers. Positions and layers count from 0, and BOS is position 0.",
     )
     position, last, first = handover
+    expect(min(last, first) >= 0, "Layers and positions count from 0: give no negative layer.")
     position += 11 if position < 0 else 0
     expect(
         position != 4,
