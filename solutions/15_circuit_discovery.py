@@ -22,7 +22,7 @@
 # 2. say which connections such scores miss, because you have seen it where the truth is known;
 # 3. test a circuit that a program found: against exact patches, random edges, and a circuit found by hand.
 #
-# **Time** one hour for the core, one and a quarter for *Going deeper*. **Needs** lessons 1.1 to 1.4: hooks, the logit difference,
+# **Time** one hour for the core, and one for *Going deeper*. **Needs** lessons 1.1 to 1.4: hooks, the logit difference,
 # patching in both directions, attribution patching.
 # **Runs** in about two minutes on a laptop's processor.
 #
@@ -281,7 +281,7 @@ score_table(["noising", "denoising"])
 # Noising gives nothing to the four edges of the twins: take one away, and the other does its work. Denoising gives each of them
 # **0.70**, and misses the other trap: the key of L1H2 alone brings nothing, and its value next to nothing.
 #
-# An edge can matter and yet show no effect when patched alone, in either direction.
+# Each direction alone misses true edges.
 
 # %% tags=["numbers"]
 TWINS = [tuple(edge) for branch in wiring["either"] for edge in branch]
@@ -309,10 +309,10 @@ with torch.no_grad():
 # summed over positions and d_model. The metric is the mean over prompts. The first factor takes two forward passes, the second one
 # backward pass. Many readers share the stream, so its gradient mixes them. We need the gradient through one reader only.
 #
-# ### Exercise 2 · edge attribution (15 minutes, hard)
+# ### Exercise 2 · edge attribution (20 minutes, hard)
 #
 # Given: `edge_hooks(model)`, the names of all hooks that you need; `written(model, cache)`, what each
-# writer wrote, [writer, batch, pos, d_model]; `read_gradients(model, activations, gradients)`, the gradient at each reader's own input, [reader, batch, pos,
+# writer wrote, [writer, batch, pos, d_model]; `read_gradients(model, activations, gradients)`, from both of the same run, the gradient at each reader's own input, [reader, batch, pos,
 # d_model], from two dictionaries by those names; `graph(model).allowed`, [writer, reader]. Your part is to run, keep, differentiate and combine.
 
 # %%
@@ -524,112 +524,7 @@ claim("exact noising, the key", scores["noising"][KEY], text=0.29, within=0.02)
 assert ("embed", "L2H0.v") not in TRUE and abs(scores["EAP-IG"]["embed", "L2H0.v"]) < 0.05
 
 # %% [markdown]
-# ## 5. Audit: two heads too many?
-#
-# A colleague looks at heads instead of edges. The true circuit has six. She runs the circuit alone (all other heads give what they
-# give on the corrupted prompt), then without one head at a time:
-
-# %%
-CIRCUIT = sorted({place(end) for edge in TRUE for end in edge if end[0] == "L"})
-toy_metric = discovery.metric_of_heads(
-    toy, task.clean, source=task.corrupted, metric=task.logit_diff
-)
-without_one = {
-    head: toy_metric(CIRCUIT) - toy_metric([h for h in CIRCUIT if h != head]) for head in CIRCUIT
-}
-plots.table(
-    [(head_name(head), shown(lost)) for head, lost in without_one.items()],
-    columns=["head", f"logit difference lost without it (circuit: {toy_metric(CIRCUIT):.2f})"],
-)
-
-# %% [markdown]
-# "L1H0 and L1H1 are not needed", she writes. "The circuit has four heads." Where is the flaw, and which test would have shown it?
-#
-# Wang and colleagues (2022) saw it coming. Their **minimality** asks of each head v whether there is *some* set K of other heads such that, with
-# K gone, it makes a difference whether v goes too:
-#
-# `score(v) = largest over K of |F(C without K and v) - F(C without K)|`
-#
-# where F is the metric when only those heads run, and C the circuit.
-#
-# ### Exercise 4 · minimality over sets (10 minutes, medium)
-
-
-# %% tags=["exercise:utils.circuits.discovery.minimality"]
-def minimality(
-    metric_of: Callable[[Collection], float],
-    circuit: Collection[Hashable],
-    tries: Sequence[Collection[Hashable]],
-) -> dict:
-    """Part v of the circuit C -> the largest |F(C without K and v) - F(C without K)| over tries K.
-
-    Source: Wang et al., 2022 (arXiv 2211.00593).
-
-    Args:
-        metric_of: F, the metric when only these parts run.
-        circuit: the parts of C.
-        tries: sets K of parts; the part in question never counts as a member of K.
-    """
-    ### BEGIN SOLUTION
-    largest = {}
-    for part in circuit:
-        changes = []
-        for gone in tries:
-            left = set(circuit) - set(gone) - {part}
-            changes.append(abs(metric_of(left | {part}) - metric_of(left)))
-        largest[part] = max(changes)
-    return largest
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-minimality = lesson_15.check_minimality(minimality)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Two loops: over the parts, and for each over the tries. In each try, what is left of the circuit without K and without the
-# part?
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `left = set(circuit) - set(gone) - {part}`. The change is `metric_of(left | {part}) - metric_of(left)`: with the part, and
-# without it. Take absolute values, then the largest.
-#
-# </details>
-
-# %%
-SETS = [k for n in range(len(CIRCUIT)) for k in itertools.combinations(CIRCUIT, n)]
-over_sets = minimality(toy_metric, CIRCUIT, SETS)
-FOUR = [head for head in CIRCUIT if without_one[head] > 0.05]
-plots.table(
-    [
-        (
-            head_name(head),
-            shown(without_one[head]),
-            shown(over_sets[head]),
-            wiring["jobs"][head_name(head)],
-        )
-        for head in CIRCUIT
-    ],
-    columns=["head", "lost without it alone", f"largest over {len(SETS)} sets K", "job"],
-)
-
-# %% [markdown]
-# With K the other twin, each twin is worth **3.9** logits of the circuit's **5.6**. Her four heads alone reach **1.7**. Each of her tests
-# left the other twin in place. Nobody tested removing both.
-
-# %% tags=["numbers"]
-assert max(abs(without_one[head]) for head in ((1, 0), (1, 1))) < 0.02
-for head in ((1, 0), (1, 1)):
-    claim(f"minimality of {head_name(head)}", over_sets[head], text=3.9, within=0.1)
-claim("the circuit of six", toy_metric(CIRCUIT), text=5.6, within=0.1)
-claim("the four heads alone", toy_metric(FOUR), text=1.7, within=0.1)
-assert len(FOUR) == 4 and min(over_sets.values()) > 1
-
-# %% [markdown]
-# ## 6. SmolLM2: does it recover the chain of lesson 1.4?
+# ## 5. SmolLM2: does it recover the chain of lesson 1.4?
 #
 # Now a real model, where the truth is not known, but lesson 1.4 found a chain by hand. It has MLPs, which write and read too, and **grouped-query attention**: three
 # query heads share one key and one value. A shared key has one input, so it is one reader: `L17KV1.k` is the key that L17H3, L17H4 and L17H5 share.
@@ -759,7 +654,7 @@ plots.table(
 # EAP has three among its 40 highest. To `L17H4 -> L20KV0.v` it gives a small score, whose sign depends on the eight prompts. Here the sign is *wrong*. By its rank alone this link
 # may look found.
 #
-# **The first link is lost to both, and rightly so.** Up to S2 both prompts are the same, so what L16H0 writes there is the same, and the exact
+# **The first link gets no score, and rightly so.** Up to S2 both prompts are the same, so what L16H0 writes there is the same, and the exact
 # patch does nothing either. Lesson 1.4 needed another contrast for it.
 
 # %% tags=["numbers"]
@@ -783,8 +678,114 @@ for edge in (second, *rest):
     assert mean < -3 * error and guess["EAP-IG"][edge] < 0
 
 # %% [markdown]
-# **That is the core.** What follows stands on its own feet, in any order. If you have another quarter of an hour, take the investigation.
+# **That is the core.** What follows stands on its own feet, in any order. If you have another quarter of an hour, take the investigation, the section after next.
+
+# %% [markdown]
+# ## Going deeper: two heads too many?
 #
+# A colleague looks at heads instead of edges. The true circuit has six. She runs the circuit alone (all other heads give what they
+# give on the corrupted prompt), then without one head at a time:
+
+# %%
+CIRCUIT = sorted({place(end) for edge in TRUE for end in edge if end[0] == "L"})
+toy_metric = discovery.metric_of_heads(
+    toy, task.clean, source=task.corrupted, metric=task.logit_diff
+)
+without_one = {
+    head: toy_metric(CIRCUIT) - toy_metric([h for h in CIRCUIT if h != head]) for head in CIRCUIT
+}
+plots.table(
+    [(head_name(head), shown(lost)) for head, lost in without_one.items()],
+    columns=["head", f"logit difference lost without it (circuit: {toy_metric(CIRCUIT):.2f})"],
+)
+
+# %% [markdown]
+# "L1H0 and L1H1 are not needed", she writes. "The circuit has four heads." Where is the flaw, and which test would have shown it?
+#
+# Wang and colleagues (2022) saw it coming. Their **minimality** asks of each head v whether there is *some* set K of other heads such that, with
+# K gone, it makes a difference whether v goes too:
+#
+# `score(v) = largest over K of |F(C without K and v) - F(C without K)|`
+#
+# where F is the metric when only those heads run, and C the circuit.
+#
+# ### Exercise 4 · minimality over sets (10 minutes, medium)
+
+
+# %% tags=["exercise:utils.circuits.discovery.minimality"]
+def minimality(
+    metric_of: Callable[[Collection], float],
+    circuit: Collection[Hashable],
+    tries: Sequence[Collection[Hashable]],
+) -> dict:
+    """Part v of the circuit C -> the largest |F(C without K and v) - F(C without K)| over tries K.
+
+    Source: Wang et al., 2022 (arXiv 2211.00593).
+
+    Args:
+        metric_of: F, the metric when only these parts run.
+        circuit: the parts of C.
+        tries: sets K of parts; the part in question never counts as a member of K.
+    """
+    ### BEGIN SOLUTION
+    largest = {}
+    for part in circuit:
+        changes = []
+        for gone in tries:
+            left = set(circuit) - set(gone) - {part}
+            changes.append(abs(metric_of(left | {part}) - metric_of(left)))
+        largest[part] = max(changes)
+    return largest
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+minimality = lesson_15.check_minimality(minimality)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Two loops: over the parts, and for each over the tries. In each try, what is left of the circuit without K and without the
+# part?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `left = set(circuit) - set(gone) - {part}`. The change is `metric_of(left | {part}) - metric_of(left)`: with the part, and
+# without it. Take absolute values, then the largest.
+#
+# </details>
+
+# %%
+SETS = [k for n in range(len(CIRCUIT)) for k in itertools.combinations(CIRCUIT, n)]
+over_sets = minimality(toy_metric, CIRCUIT, SETS)
+FOUR = [head for head in CIRCUIT if without_one[head] > 0.05]
+plots.table(
+    [
+        (
+            head_name(head),
+            shown(without_one[head]),
+            shown(over_sets[head]),
+            wiring["jobs"][head_name(head)],
+        )
+        for head in CIRCUIT
+    ],
+    columns=["head", "lost without it alone", f"largest over {len(SETS)} sets K", "job"],
+)
+
+# %% [markdown]
+# With K the other twin, each twin is worth **3.9** logits of the circuit's **5.6**. Her four heads alone reach **1.7**. Each of her tests
+# left the other twin in place. Nobody tested removing both.
+
+# %% tags=["numbers"]
+assert max(abs(without_one[head]) for head in ((1, 0), (1, 1))) < 0.02
+for head in ((1, 0), (1, 1)):
+    claim(f"minimality of {head_name(head)}", over_sets[head], text=3.9, within=0.1)
+claim("the circuit of six", toy_metric(CIRCUIT), text=5.6, within=0.1)
+claim("the four heads alone", toy_metric(FOUR), text=1.7, within=0.1)
+assert len(FOUR) == 4 and min(over_sets.values()) > 1
+
+# %% [markdown]
 # ## Going deeper: a model you have not seen
 #
 # ### Investigation · what does EAP miss? (15 minutes, medium)
@@ -851,7 +852,7 @@ assert max(cost(*pair) for pair in itertools.combinations(ins, 2)) < 0.05
 # %% [markdown]
 # ## Going deeper: the edges that nobody named
 #
-# Section 6 checked edges that were named before. That cannot find what *all* have missed. Take one reader, and patch
+# The core checked edges that were named before. That cannot find what *all* have missed. Take one reader, and patch
 # *every* edge into it. We take the reader of the chain's second link, `L20KV0.v`, with 200 writers (on `choose`). It was chosen because we know that EAP
 # errs there, so it shows what can go wrong and not how often. `path_sweep` of lesson 1.4 does what your `patch_edge` does, and shares work between patches.
 
@@ -914,7 +915,7 @@ assert abs(by_hand.mean() - exact["L17H4"]) < 1e-3
 # %%
 predict(
     "15.twins",
-    "Prune the toy so. What is left of the two twins, L1H0 and L1H1?",
+    "Now prune the toy in this way. What is left of the two twins, L1H0 and L1H1?",
     choices=["both", "one of them", "neither"],
 )
 
@@ -1209,7 +1210,8 @@ plots.table(
     [
         (
             "toy: true edges among the ten highest",
-            f"EAP {of_ten['EAP, clean run']:.1f}, EAP-IG {of_ten['EAP-IG']:.1f}",
+            f"EAP {of_ten['EAP, clean run']:.1f} (the last two near 0, with the wrong sign), "
+            f"EAP-IG {of_ten['EAP-IG']:.1f}",
             f"ten random edges {10 / len(EDGES):.2f}",
             "",
         ),
