@@ -24,7 +24,7 @@
 # 2. write a *hook*: code that reads or changes an activation while the model runs;
 # 3. test whether a striking result is about the fact that you asked for.
 #
-# **Time** 65 minutes, and 30 minutes of Going deeper. **Needs** Python, some PyTorch, and a rough idea of a
+# **Time** 60 minutes, and 45 minutes of Going deeper. **Needs** Python, some PyTorch, and a rough idea of a
 # transformer. **Runs** on a laptop's processor, without an account. Run the next three cells (Shift+Enter):
 # the first time on a machine they fetch the model, 93 MB.
 
@@ -545,7 +545,12 @@ def attempt(layer: int, position: int) -> None:
 attempt(layer=10, position=1)  # a control: ' The' stands in both prompts
 
 # %% [markdown]
-# ### Investigation · where does the city travel? (9 minutes, medium)
+# **That is the core.** You have taken components out, measured what they write, and can put one vector back. The
+# investigation is its finale, for another quarter of an hour. The sections after the results stand alone.
+#
+# ## Going deeper: where does the city travel?
+#
+# ### Investigation · find its way in twelve tries (9 minutes, medium)
 #
 # There are 30 blocks and, BOS aside, 10 positions: 300 vectors to put back. Make do with about **twelve
 # tries**, of which the control was the first. Find out

@@ -312,7 +312,7 @@ with torch.no_grad():
 # ### Exercise 2 · edge attribution (20 minutes, hard)
 #
 # Given: `edge_hooks(model)`, the names of all hooks that you need; `written(model, cache)`, what each
-# writer wrote, [writer, batch, pos, d_model]; `read_gradients(model, activations, gradients)`, from both of the same run, the gradient at each reader's own input, [reader, batch, pos,
+# writer wrote, [writer, batch, pos, d_model]; `read_gradients(model, activations, gradients)`, for activations and gradients of the same run, the gradient at each reader's own input, [reader, batch, pos,
 # d_model], from two dictionaries by those names; `graph(model).allowed`, [writer, reader]. Your part is to run, keep, differentiate and combine.
 
 # %%
@@ -325,7 +325,7 @@ print(*edge_hooks(toy)[:7], "...", edge_hooks(toy)[-1], sep="\n")
 # **How to get a gradient *by* an activation:**
 #
 # 1. In a hook, keep a copy, `kept[hook.name] = value.clone()`, and **return that very copy**: the model goes on with it, and what was there before has other readers.
-# 2. The graph has to begin somewhere: at the first hook, begin with `value.detach().requires_grad_()` (or with `at` instead of `value`, where `at` is given: section 4 needs it).
+# 2. The graph has to begin somewhere: at the first hook, begin with `value.detach().requires_grad_()` (or with `at` instead of `value`, where `at` is given: section 4 needs it). What the writers wrote does not depend on `at`.
 # 3. `torch.autograd.grad(number, list_of_kept)` returns the gradients in the order of the list. (`.grad` is filled on leaf tensors only.)
 #
 # Then **sum while you multiply**, with `torch.einsum("wbpd,rbpd->wr", ...)` or one matrix product. A tensor [writer, reader, batch, pos, d_model] would take
@@ -794,7 +794,7 @@ assert len(FOUR) == 4 and min(over_sets.values()) > 1
 # no list of true edges. **Which true edges does EAP, in the clean run, give less than 5% of the gap?**
 #
 # An edge is true if cutting it costs more than 5%: alone, or together with the same edge of its head's copies. Budget: your scores, as often as you like, and 12 calls of
-# `cost`, which cuts a set of edges exactly. Answer with a list of edges: `[("L0H1", "L1H2.k"), ...]`.
+# `cost`, which cuts a set of edges exactly (the example below is the first). Answer with a list of edges: `[("L0H1", "L1H2.k"), ...]`.
 
 # %%
 other, calls = load("wired/rewired", device="cpu"), []
