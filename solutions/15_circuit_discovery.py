@@ -57,7 +57,14 @@ from utils import plots
 from utils.checks import lesson_15
 from utils.checks.predict import outcome, predict
 from utils.circuits import discovery, figures
-from utils.circuits.discovery import edge_hooks, graph, head_reads, read_gradients, written
+from utils.circuits.discovery import (
+    edge_hooks,
+    graph,
+    head_reads,
+    integrated_edges,
+    read_gradients,
+    written,
+)
 from utils.circuits.patching import Metric, path_sweep
 from utils.heads import Head, head_name, random_heads
 from utils.lesson import claim
@@ -431,58 +438,18 @@ assert abs(scores["EAP, corrupted run"][KEY]) < 0.01
 # The gradient at one end knows nothing of the way to the other. **EAP-IG** (*integrated gradients*; Hanna and colleagues, 2024) takes it at several points
 # between the two runs and averages.
 #
-# ### Exercise 3 · along the way (4 minutes, easy)
-#
 # The points mix *embeddings*: `start + share * (end - start)`, where `start` is `model.embed(tokens)`, and `end` the same of `source`. (Positions are added
-# later, inside the model.) Cut this way into `steps` equal pieces, give the middle of each to your `edge_attribution` as `at`, and average the scores.
-
-
-# %% tags=["exercise:utils.circuits.discovery.integrated_edges"]
-def integrated_edges(
-    model,
-    tokens: Int[Tensor, "batch pos"],
-    *,
-    source: Int[Tensor, "batch pos"],
-    metric: Metric,
-    steps: int,
-) -> Float[Tensor, "writer reader"]:
-    """`edge_attribution` with the gradient averaged over the way from one run to the other.
-
-    Source: EAP-IG, Hanna et al., 2024 (arXiv 2403.17806).
-
-    Args:
-        tokens, source, metric: as for `edge_attribution`.
-        steps: at so many points between the embeddings of `tokens` and those of `source`: in the
-            middle of each of `steps` equal pieces of the way.
-    """
-    ### BEGIN SOLUTION
-    start, end = model.embed(tokens), model.embed(source)
-    total = 0
-    for i in range(steps):
-        point = start + (i + 0.5) / steps * (end - start)
-        total = total + edge_attribution(model, tokens, source=source, metric=metric, at=point)
-    return total / steps
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-integrated_edges = lesson_15.check_integrated_edges(integrated_edges)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# A loop over `range(steps)`. The middle of piece i lies at the share `(i + 0.5) / steps` of the way.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Add up `edge_attribution(model, tokens, source=source, metric=metric, at=point)`, and divide by `steps`.
-#
-# </details>
+# later, inside the model.) `integrated_edges` is given. It cuts this way into `steps` equal pieces, gives the middle of each to *your* `edge_attribution` as `at`, and
+# averages the scores.
 
 # %%
 on_the_way = integrated_edges(
-    toy, task.clean, source=task.corrupted, metric=task.logit_diff, steps=10
+    toy,
+    task.clean,
+    source=task.corrupted,
+    metric=task.logit_diff,
+    steps=10,
+    attribute=edge_attribution,
 )
 scores["EAP-IG"] = toy_scores(on_the_way, -1)
 
@@ -557,14 +524,16 @@ print(test.texts[0])
 print(f"right name preferred on {(test_clean > 0).float().mean():.0%} of the test prompts")
 
 # %% [markdown]
-# Your two functions, on 70,651 edges (about 15 seconds):
+# Your `edge_attribution`, alone and along the way, on 70,651 edges (about 15 seconds):
 
 # %%
 big = graph(model)
 settings = {"source": choose.swapped().tokens, "metric": choose.logit_diff}
 found = {
     "EAP": edge_attribution(model, choose.tokens, **settings),
-    "EAP-IG": integrated_edges(model, choose.tokens, **settings, steps=5),
+    "EAP-IG": integrated_edges(
+        model, choose.tokens, **settings, steps=5, attribute=edge_attribution
+    ),
 }
 guess = {method: big.score_of(matrix) for method, matrix in found.items()}
 ranked = {method: sorted(of, key=lambda e: -abs(of[e])) for method, of in guess.items()}
@@ -709,7 +678,7 @@ plots.table(
 #
 # where F is the metric when only those heads run, and C the circuit.
 #
-# ### Exercise 4 · minimality over sets (10 minutes, medium)
+# ### Exercise 3 · minimality over sets (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.circuits.discovery.minimality"]
@@ -843,7 +812,9 @@ settings = {"source": task.corrupted, "metric": task.logit_diff}
 with torch.no_grad():
     own_gap = (task.logit_diff(other(task.clean)) - task.logit_diff(other(task.corrupted))).mean()
 one = graph(other).score_of(edge_attribution(other, task.clean, **settings) / own_gap)
-many = graph(other).score_of(integrated_edges(other, task.clean, **settings, steps=10) / own_gap)
+many = graph(other).score_of(
+    integrated_edges(other, task.clean, **settings, steps=10, attribute=edge_attribution) / own_gap
+)
 assert {e for e in one if abs(one[e]) < 0.05 < abs(many[e])} == set(missed)
 ins, outs = ([e for e in missed if e[0][:2] == layer] for layer in ("L0", "L1"))
 assert cost(*ins) > 0.6 and cost(*outs) > 0.6 and cost(missed[0]) > 0.6
@@ -920,7 +891,7 @@ predict(
 )
 
 # %% [markdown]
-# ### Exercise 5 · prune (8 minutes, medium)
+# ### Exercise 4 · prune (8 minutes, medium)
 
 
 # %% tags=["exercise:utils.circuits.discovery.prune"]
@@ -1014,7 +985,7 @@ assert len(one_way) == len(other_way) == 2 and not one_way & other_way
 # **Completeness** (Wang and colleagues, 2022) asks whether the circuit holds *all* that the model uses. Take some heads K out of the circuit, and the same K out of the
 # whole model. If the model stands it better, it has something that the circuit lacks. K = nothing compares the two as they are. The K that matters is the worst one.
 #
-# ### Exercise 6 · the worst K (10 minutes, medium)
+# ### Exercise 5 · the worst K (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.circuits.discovery.worst_removal"]
@@ -1172,7 +1143,9 @@ few = ioi.prompts(model, 8, generator=seeded(6))
 settings = {"source": exchanged(few), "metric": few.logit_diff}
 by_order = {
     "EAP": big.score_of(edge_attribution(model, few.tokens, **settings)),
-    "EAP-IG": big.score_of(integrated_edges(model, few.tokens, **settings, steps=5)),
+    "EAP-IG": big.score_of(
+        integrated_edges(model, few.tokens, **settings, steps=5, attribute=edge_attribution)
+    ),
 }
 order_effect = link_effect(*FIRST, test, exchanged(test))
 plots.table(

@@ -197,44 +197,6 @@ def _attribution_matmul(model, tokens, *, source, metric, at=None):
     return scores(model, tokens, source=source, metric=metric, at=at)
 
 
-def _integrated(shares, *, divide=True, gather=sum, ends=lambda a, b: (a, b)):
-    def integrated_edges(model, tokens, *, source, metric, steps):
-        start, end = ends(model.embed(tokens).detach(), model.embed(source).detach())
-        scores = [
-            discovery.edge_attribution(
-                model, tokens, source=source, metric=metric, at=start + share * (end - start)
-            )
-            for share in shares(steps)
-        ]
-        return gather(scores) / (len(scores) if divide else 1)
-
-    return integrated_edges
-
-
-def _middles(steps):
-    return [(i + 0.5) / steps for i in range(steps)]
-
-
-def _plain_gradient(model, tokens, *, source, metric, steps):
-    return discovery.edge_attribution(model, tokens, source=source, metric=metric)
-
-
-def _integrated_stack(model, tokens, *, source, metric, steps):
-    with torch.no_grad():
-        start, end = model.embed(tokens), model.embed(source)
-    points = [torch.lerp(start, end, share) for share in _middles(steps)]
-    settings = {"source": source, "metric": metric}
-    each = [discovery.edge_attribution(model, tokens, **settings, at=point) for point in points]
-    return torch.stack(each).mean(0)
-
-
-def _integrated_backwards(model, tokens, *, source, metric, steps):
-    """From the other end: the same points."""
-    return _integrated(_middles, ends=lambda a, b: (b, a))(
-        model, tokens, source=source, metric=metric, steps=steps
-    )
-
-
 # ---- Pruning ------------------------------------------------------------------------------------
 
 
@@ -504,20 +466,6 @@ MISTAKES = {
         ("each prompt's products", _attribution(multiply=_outer_list), "Sum while you multiply"),
         ("`.grad`", _attribution(slopes=_by_backward), "torch.autograd.grad"),
     ],
-    "integrated_edges": [
-        ("no division", _integrated(_middles, divide=False), "divide by `steps`"),
-        ("beginnings", _integrated(lambda n: [i / n for i in range(n)]), "beginnings"),
-        ("ends", _integrated(lambda n: [(i + 1) / n for i in range(n)]), "ends of the pieces"),
-        (
-            "both ends",
-            _integrated(lambda n: [i / max(1, n - 1) for i in range(n)]),
-            "",
-        ),
-        ("inner points", _integrated(lambda n: [(i + 1) / (n + 1) for i in range(n)]), "steps + 1"),
-        ("one gradient", _plain_gradient, "own embeddings"),
-        ("the middle", _integrated(lambda n: [0.5]), "in the middle"),
-        ("the last one", _integrated(_middles, divide=False, gather=lambda x: x[-1]), "last point"),
-    ],
     "prune": [
         (
             "one at a time",
@@ -610,11 +558,6 @@ RIGHT = {
         ("where", _attribution_matmul),
         ("writer by writer", _attribution(multiply=_writer_by_writer)),
         ("flat", _attribution(multiply=lambda c, g: c.flatten(1) @ g.flatten(1).T)),
-    ],
-    "integrated_edges": [
-        ("a list", _integrated(_middles)),
-        ("lerp, stack", _integrated_stack),
-        ("from the other end", _integrated_backwards),
     ],
     "prune": [("what is kept", _prune_kept), ("recursive, a tuple", _prune_recursive)],
     "minimality": [("comprehension", _minimal_comprehension), ("try by try", _minimal_loop)],

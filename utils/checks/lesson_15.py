@@ -359,59 +359,6 @@ def check_edge_attribution(edge_attribution) -> str:
     return "Two runs and one gradient: a score for every edge."
 
 
-@exercise("utils.circuits.discovery.integrated_edges")
-def check_integrated_edges(integrated_edges) -> str:
-    """The same small models, and the gradients at points that are worked out beforehand."""
-    for seed, batch, steps in ((0, 2, 3), (1, 1, 1), (2, 2, 4)):
-        model, (tokens, source) = (
-            _small(seed, normed=False, mlps=True, scale=0.35),
-            _two_runs(seed, batch),
-        )
-        difference = _writes(model, source) - _writes(model, tokens)
-        with torch.no_grad():
-            start, end = model.embed(tokens), model.embed(source)
-
-        def at(share: float, model=model, tokens=tokens, ends=(start, end), d=difference):
-            point = ends[0] + share * (ends[1] - ends[0])
-            return _products(d, _leaves(model, tokens, _metric, at=point)) * _before(model)
-
-        def mean(shares) -> Tensor:
-            return torch.stack([at(share) for share in shares]).mean(0)
-
-        right = mean([(i + 0.5) / steps for i in range(steps)])
-        mistakes = {
-            "Add up, then divide by `steps`: it is a mean.": right * steps,
-            "Those points are the beginnings of the pieces, i / steps: take their middles.": mean(
-                [i / steps for i in range(steps)]
-            ),
-            "Those points are the ends of the pieces: take their middles.": mean(
-                [(i + 1) / steps for i in range(steps)]
-            ),
-            "The points should lie in the middles of the pieces, not at i / (steps + 1).": mean(
-                [(i + 1) / (steps + 1) for i in range(steps)]
-            ),
-            "That is one gradient, at `tokens`' own embeddings: hand `at` a point on the way.": at(
-                0.0
-            ),
-            "That is one gradient, in the middle: take one for each of `steps` points.": at(0.5),
-            "Only the last point is left: add each point's scores to a sum.": at(
-                (steps - 0.5) / steps
-            ),
-            "Only the last point is left: add each point's scores to a sum, then divide.": at(
-                (steps - 0.5) / steps
-            )
-            / steps,
-            "The sign: the way goes from `tokens` to `source`, and so do the patches.": -right,
-        }
-        if steps > 1:
-            mistakes["Both ends are among your points; take the middles of `steps` pieces."] = mean(
-                [i / (steps - 1) for i in range(steps)]
-            )
-        got = integrated_edges(model, tokens, source=source, metric=_metric, steps=steps)
-        match(got, right, what=f"The scores with {steps} steps", mistakes=mistakes)
-    return "The slope of the whole way, and not only of its beginning."
-
-
 def _frozen(removed) -> frozenset:
     expect(
         isinstance(removed, frozenset),

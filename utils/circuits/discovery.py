@@ -357,6 +357,7 @@ def integrated_edges(
     source: Int[Tensor, "batch pos"],
     metric: Metric,
     steps: int,
+    attribute: Callable = edge_attribution,
 ) -> Float[Tensor, "writer reader"]:
     """`edge_attribution` with the gradient averaged over the way from one run to the other.
 
@@ -366,12 +367,13 @@ def integrated_edges(
         tokens, source, metric: as for `edge_attribution`.
         steps: at so many points between the embeddings of `tokens` and those of `source`: in the
             middle of each of `steps` equal pieces of the way.
+        attribute: scores the edges at one point, as `edge_attribution` with `at`.
     """
     start, end = model.embed(tokens), model.embed(source)
     total = 0
     for i in range(steps):
         point = start + (i + 0.5) / steps * (end - start)
-        total = total + edge_attribution(model, tokens, source=source, metric=metric, at=point)
+        total = total + attribute(model, tokens, source=source, metric=metric, at=point)
     return total / steps
 
 
