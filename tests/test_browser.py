@@ -256,7 +256,7 @@ def test_a_learner_walks_from_the_map_to_the_first_exercise(lab, page, course, t
     _show(page, verdict, f"wrong_{theme}_{width}")
     _solve(page, cell, right, "correct")
     _show(page, verdict, f"correct_{theme}_{width}")
-    assert "| 1/6 |" in (course / "work" / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"\| 1/\d+ \|", (course / "work" / "README.md").read_text(encoding="utf-8"))
 
     hints = notebook.locator(".jp-MarkdownCell", has_text="Hint 1").first
     solution = notebook.locator(".jp-MarkdownCell", has_text="Solution").first
