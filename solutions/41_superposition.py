@@ -20,11 +20,14 @@
 # By the end of this lesson you will be able to
 #
 # 1. train toy models that hold more features than they have dimensions, and say when they do and in which shapes;
-# 2. explain, with an experiment, why sparsity matters although random directions are nearly orthogonal anyway;
-# 3. build neurons that compute for many more features than there are neurons, and say where that ends.
+# 2. test a control that looks good;
+# 3. explain, with an experiment, why sparsity matters although random directions are nearly orthogonal.
 #
-# **Time** an hour and a half. **Needs** lessons 00 and 2.1: the residual stream, directions and cosines.
+# **Time** one hour for the core, and forty minutes for *Going deeper*. **Needs** lessons 00 and 2.1: the residual stream, directions and cosines.
 # **Runs** in about a minute and a half on a laptop's processor.
+#
+# **First, play.** A small model must store five numbers in two. Each arrow is the direction in which it stores one of the five. Drag
+# the slider: the inputs get rarer from left to right. How many arrows are there, and at which angles?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -40,1001 +43,983 @@ if not (root / "utils" / "lesson.py").exists():
 runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
+from collections.abc import Callable, Mapping, Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.features import figures
-from utils.reading.figures import slider
+from data.chat import task as chat
 from utils import plots
 from utils.checks import lesson_41
+from utils.checks.predict import outcome, predict
+from utils.circuits.figures import diagram
+from utils.features import figures, superposition
+from utils.features.superposition import kept, sparse_features
 from utils.lesson import claim
 from utils.models import load
+from utils.reading.figures import slider
 from utils.stats import bootstrap
 
-# %% [markdown]
-# ## 1. More things than dimensions
-#
-# In lesson 2.1 you found a direction for a concept. SmolLM2's residual stream has 576 dimensions, so at most 576 directions can be at right angles to each other. A text can be about far more than 576 things. Where do the others go?
-#
-# One answer: the model lets directions overlap, and lives with the errors. That is called **superposition**. In a language model nobody knows the list of the things (the **features**), so it is hard to study there. Elhage and colleagues (2022) therefore made toys in which the features are known. You will build these toys.
-#
-# The world of a toy is a row of `n` numbers, the features. Each is 0, except with probability `density`; then it is drawn evenly between 0 and 1. All are independent. **Sparsity** is 1 minus density: the probability of a zero.
-#
-# You will train many toys at once, with different sparsities, so every tensor has a first axis [model].
-#
-# ### Exercise 1 · sparse features (10 minutes, easy)
+IMPORTANCE = 0.9 ** torch.arange(5)
 
 
-# %%
-def sparse_features(
-    density: torch.Tensor, *, batch_size: int, n: int, generator: torch.Generator
-) -> torch.Tensor:
-    """Independent features, [model, batch, feature]: 0, or a number drawn evenly from 0 to 1.
+def best_toys(densities: Sequence[float], toys: int = 6) -> list[Tensor]:
+    """The directions [feature, 2] of the toy with the lowest loss of several, at each density."""
+    density, generator = torch.tensor(densities), torch.Generator().manual_seed(0)
+    many = density.repeat_interleave(toys)
 
-    Args:
-        density: [model], for each toy the probability that a feature is not 0.
-        batch_size, n: how many rows for each toy, and how many features in a row.
-        generator: hand it to the random functions, so that a seed gives the same numbers again.
-    """
-    ### BEGIN SOLUTION
-    size = (len(density), batch_size, n)
-    values = torch.rand(size, generator=generator)
-    active = torch.rand(size, generator=generator) < density[:, None, None]
-    return torch.where(active, values, torch.zeros(()))
-    ### END SOLUTION
+    def draw(batch_size=128):
+        return sparse_features(many, batch_size=batch_size, n=5, generator=generator)
+
+    how = {"dim": 2, "steps": 3000, "generator": generator}
+    W, b = superposition.train_toys(draw, IMPORTANCE, **how)
+    x = draw(4000)
+    error = ((x @ W @ W.mT + b[:, None]).relu() - x).square().mean(1) * IMPORTANCE
+    best = error.sum(-1).view(-1, toys).argmin(1)
+    return [superposition.turned(each[i]) for each, i in zip(W.split(toys), best, strict=True)]
 
 
-# %% tags=["check"]
-sparse_features = lesson_41.check_sparse_features(sparse_features)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Draw two tensors of shape [model, batch, feature] with `torch.rand(size, generator=generator)`: one for the values, one to decide which of them stay.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# An even number between 0 and 1 lies below `density` with probability `density`. For the comparison, `density` needs two more axes: `density[:, None, None]`.
-#
-# </details>
-
-# %% [markdown]
-# ### Exercise 2 · the toy (15 minutes, medium)
-#
-# The toy squeezes a row `x` of `n` features into `dim` numbers, and has to give the row back. Row `i` of its matrix `W` is the direction of feature `i`: the squeezed row is the sum of the directions, each times its feature. To read feature `i` back, the toy takes the dot product with the same direction, adds a bias and applies a ReLU (negative numbers become 0).
-
-
-# %%
-def toy_output(
-    x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, *, relu: bool = True
-) -> torch.Tensor:
-    """Each toy's reconstruction of its features, [model, batch, feature].
-
-    Args:
-        x: features, [model, batch, feature].
-        W: directions, [model, feature, dim].
-        b: biases, [model, feature].
-        relu: False leaves the ReLU out.
-    """
-    ### BEGIN SOLUTION
-    squeezed = x @ W  # [model, batch, dim]
-    out = squeezed @ W.transpose(1, 2) + b[:, None]
-    return out.relu() if relu else out
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-toy_output = lesson_41.check_toy_output(toy_output)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `@` multiplies the last two axes and keeps the first: [model, batch, feature] by [model, feature, dim] is [model, batch, dim]. The way back needs the last two axes of `W` exchanged.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `W.transpose(1, 2)` exchanges them. The bias [model, feature] is the same in each row of the batch: `b[:, None]`.
-#
-# </details>
-
-# %% [markdown]
-# ### Exercise 3 · a loss with importance (5 minutes, easy)
-#
-# Not all features matter alike. The loss is the squared error, times the feature's importance, *summed* over features and *averaged* over the batch. One number for each toy: the toys share nothing, so the gradient of their sum trains each on its own.
-
-
-# %% tags=["exercise:utils.features.superposition.weighted_loss"]
-def weighted_loss(
-    out: Float[Tensor, "model batch feature"],
-    x: Float[Tensor, "model batch feature"],
-    importance: Float[Tensor, "model feature"],
-) -> Float[Tensor, " model"]:
-    """Each toy's loss: squared errors weighted by importance.
-
-    Args:
-        out: the toys' reconstructions of the features.
-        x: the features.
-        importance: of each feature.
-    """
-    ### BEGIN SOLUTION
-    return ((out - x).square().mean(1) * importance).sum(-1)
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-weighted_loss = lesson_41.check_weighted_loss(weighted_loss)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Square first, then average over the batch, which is axis 1. What is left is [model, feature].
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Importance multiplies the squared errors: it is not squared itself. Then `.sum(-1)`.
-#
-# </details>
-
-# %% [markdown]
-# ## 2. Five features, two dimensions
-#
-# Five features, each `0.9` times as important as the one before, go into two dimensions. There are six sparsities, with 24 toys each that differ in their random start and data. `train_toys` calls the library's versions of the three functions you just wrote.
-#
-# One test must hold first: with *five* dimensions there is room for all. If the toy failed there, the squeeze would explain nothing.
-#
-# *Predict first:* with no zeros at all, what will a toy do with its two dimensions? And when nearly everything is zero?
-
-# %%
-from utils.features.superposition import kept, loss_shares, train_toys
-
-SPARSITY, SEEDS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97), 24
-density = (1 - torch.tensor(SPARSITY)).repeat_interleave(SEEDS)
-importance = 0.9 ** torch.arange(5)
-KEEP = [0, 5, 10, 20, 30, 40, 50, 60, 80, 100, 125, 150, 200, 250, 300, 400, 600, 1000, 1500]
-each = importance.expand(len(density), 5)
-five = train_toys(density, each, dim=2, steps=1500, batch_size=128, keep=KEEP)
-roomy = train_toys(density[::SEEDS], each[::SEEDS], dim=5, steps=600)
-room = loss_shares(roomy, density[::SEEDS], importance)
-print("share of the loss left with five dimensions, worst toy:", f"{room.max():.4f}")
-
-
-def first_toys(kept: int) -> dict:
-    """The first of the 24 toys at each sparsity, after so many kept steps."""
-    return {f"sparsity {s}": five.kept[kept, SEEDS * i] for i, s in enumerate(SPARSITY)}
-
-
+SHOWN = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03)
+shapes = best_toys(SHOWN)
 slider(
-    lambda i: figures.arrows(first_toys(i), title=f"The directions after {KEEP[i]} training steps"),
-    n=len(KEEP),
-    label="step",
-    names=KEEP,
-    at=8,
-)
-
-# %%
-figures.arrows(first_toys(-1), title="Trained: from about two features, over digons, to a pentagon")
-
-# %% [markdown]
-# Drag the slider and watch them form. (The first toy of each sparsity is shown, whatever it looks like.)
-#
-# Without zeros a toy spends its two dimensions on a plane close to features 0 and 1, and drops most of the others. With sparsity, features come in **digons**, two features that point in opposite directions. And then come all five, as a **pentagon**. (The toy shown at `0.8` is a pentagon too. Most toys there are two digons, as you will see.)
-#
-# One toy is one draw of luck, so count. Call a feature *kept* if its direction is longer than `0.5`. The control is the same toy without its ReLU.
-
-# %%
-linear = train_toys(density, each, dim=2, steps=800, batch_size=128, relu=False)
-kept_in, linear_in = (kept(t.W).sum(-1).view(-1, SEEDS).double() for t in (five, linear))
-linear_means = linear_in.mean(1)
-plots.lines(
-    {"with ReLU": kept_in.mean(1), "without ReLU (control)": linear_means},
-    at=SPARSITY,
-    title="With a ReLU, two dimensions hold more, the sparser the data",
-    x="sparsity",
-    y="features kept, of five",
+    lambda i: figures.arrows({"": shapes[i]}, title="Five features in two dimensions"),
+    n=len(SHOWN),
+    label="density",
+    names=SHOWN,
 )
 
 # %% [markdown]
-# With five dimensions the test holds: at most **0.014** of the loss is left.
+# SmolLM2's residual stream has 576 dimensions, so at most 576 directions can be orthogonal. A text can be about far more than
+# 576 things. Where do the others go?
 #
-# With two, and without zeros, the toys keep **2.3** features on average: feature 0 always, feature 1 in **20** of the 24. From sparsity `0.3` on the number rises, and at `0.97` they keep **4.96**. Without the ReLU it stays between two and three, and is highest without zeros. That is no surprise: such a toy does what principal components do, and its squared lengths add up to the number of dimensions, **2.0**. So superposition needs two things here: sparse data, and a nonlinearity that can use it.
-#
-# Which shape is best, and which is a toy that got stuck? For that, 96 toys at `0.8` and at `0.9`.
+# One hypothesis: the model lets directions overlap and tolerates the errors. That is **superposition**. In a language model
+# nobody knows the list of the things that it represents (its **features**). Elhage and colleagues (2022) therefore studied toy models whose features are known. The
+# one above is of that kind:
 
 # %%
-MANY = 96
-many_density = torch.tensor([0.2, 0.1]).repeat_interleave(MANY)
-many = train_toys(
-    many_density,
-    importance.expand(2 * MANY, 5),
-    dim=2,
-    steps=1500,
-    batch_size=128,
-    generator=torch.Generator().manual_seed(1),
-)
-has = kept(many.W).view(2, MANY, 5)
-number, left = has.sum(-1), loss_shares(many, many_density, importance).view(2, MANY)
-shapes = {"five": number == 5}
-shapes |= {f"four, without feature {i}": (number == 4) & ~has[:, :, i] for i in (4, 3, 2, 1, 0)}
-plots.table(
-    [
-        (sparsity, name, int(it[i].sum()), f"{left[i][it[i]].mean():.3f}")
-        for i, sparsity in enumerate((0.8, 0.9))
-        for name, it in shapes.items()
-        if it[i].any()
+diagram(
+    boxes={
+        "five features x,<br>most of them 0": (0, 0),
+        "two numbers": (1.5, 0),
+        "five answers": (3, 0),
+    },
+    arrows=[
+        ("five features x,<br>most of them 0", "two numbers", "times W"),
+        ("two numbers", "five answers", "W again, b, ReLU"),
     ],
-    columns=["sparsity", "kept", "toys", "loss left"],
+    marked=["two numbers"],
+    title="A toy: it has to give its input back through two numbers",
 )
 
 # %% [markdown]
-# At `0.9`, a share of **0.79** of the toys keeps all five (95% interval over toys **0.71** to **0.88**). Those leave **0.17** of the loss, and those with four **0.22**: stuck.
+# ## 1. Build the toy
 #
-# At `0.8` it depends on *which* feature is dropped. Two digons without the least important feature leave **0.261**, and all five **0.279**. So two digons are the better shape there. But two digons without feature 0 or 1 leave more than all five do: such toys are stuck too.
+# A toy's input `x` is a row of `n` numbers, the features. Each is 0, except with probability `density`; then it is uniform between 0 and 1. All are
+# independent. **Sparsity** is 1 minus density. The function `sparse_features` draws such rows.
+#
+# Row `i` of `W` is the direction of feature `i`. The toy stores a row as `x @ W`, the sum of the directions, each times its feature. To read
+# feature `i` back, it takes the dot product with the same direction, adds a bias `b_i`, and applies a ReLU (negative numbers become 0).
+#
+# Features need not matter alike. The loss is the squared error times the feature's *importance*, summed over features and averaged over the batch.
+#
+# One toy is one random draw, so you will train many at once: every tensor has a first axis [model]. The toys share no weights. So the
+# gradient of the *sum* of their losses trains each toy on its own loss.
+#
+# ### Exercise 1 · train the toys (15 minutes, medium)
+#
+# Write the toy and its training loop. `torch.optim.Adam([W, b], lr=0.01)` is the optimiser, and `torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)` makes its
+# learning rate fall to 0: call `.step()` on both at each step. `A.mT` is a batch of matrices, each transposed.
+
+
+# %% tags=["exercise:utils.features.superposition.train_toys"]
+def train_toys(
+    draw: Callable[[], Float[Tensor, "model batch feature"]],
+    importance: Float[Tensor, "... feature"],
+    *,
+    dim: int,
+    steps: int,
+    generator: torch.Generator,
+    relu: bool = True,
+) -> tuple[Float[Tensor, "model feature dim"], Float[Tensor, "model feature"]]:
+    """Trains many toys at once, each on its own data, and returns W and b, detached.
+
+    A toy answers ReLU(W W^T x + b). Its loss is the squared error times importance, summed over
+    features and averaged over the batch. W starts at random (Gaussian, divided by sqrt(n) for n
+    features) and b at 0. Adam's learning rate falls from 0.01 to 0 along a cosine.
+
+    Args:
+        draw: called without arguments, it returns fresh data, [model, batch, feature].
+        importance: of each feature, [feature], or for each toy, [model, feature].
+        generator: of the first weights.
+        relu: False leaves the ReLU out: the linear control.
+    """
+    ### BEGIN SOLUTION
+    models, _, n = draw().shape
+    W = torch.randn(models, n, dim, generator=generator) / n**0.5
+    W, b = W.requires_grad_(), torch.zeros(models, n, requires_grad=True)
+    optimiser = torch.optim.Adam([W, b], lr=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for _ in range(steps):
+        x = draw()
+        out = x @ W @ W.mT + b[:, None]
+        out = out.relu() if relu else out
+        loss = ((out - x).square().mean(1) * importance).sum(-1)  # [model]
+        optimiser.zero_grad()
+        loss.sum().backward()
+        optimiser.step()
+        schedule.step()
+    return W.detach(), b.detach()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+train_toys = lesson_41.check_train_toys(train_toys)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Before the loop: `models, _, n = draw().shape`, then W, b, optimiser, schedule. In the loop: draw, answer, loss, `zero_grad`, `backward`, `step`, `step`.
+# W must ask for a gradient *after* it is scaled: `W = torch.randn(...) / n**0.5`, then `W.requires_grad_()`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The answers are `x @ W @ W.mT + b[:, None]`, [model, batch, feature]. The loss of each toy is
+# `((out - x).square().mean(1) * importance).sum(-1)`, [model]. Call `backward` on its sum. Return both `.detach()`ed.
+#
+# </details>
+
+# %% [markdown]
+# Now train six toys at each of three densities with your function. The first of each six is drawn.
+
+
+# %%
+def five_in_two(density: Tensor, *, steps: int, relu: bool = True) -> tuple[Tensor, Tensor]:
+    """W and b of a toy for each density, with five features in two dimensions."""
+    generator = torch.Generator().manual_seed(1)
+
+    def draw():
+        return sparse_features(density, batch_size=128, n=5, generator=generator)
+
+    how = {"dim": 2, "steps": steps, "relu": relu, "generator": generator}
+    return train_toys(draw, IMPORTANCE, **how)
+
+
+THREE = (0.4, 0.2, 0.05)
+W, _ = five_in_two(torch.tensor(THREE).repeat_interleave(6), steps=1500)
+print("features kept by each toy:")
+for density, each in zip(THREE, W.split(6), strict=True):
+    print(f"density {density}: ", *kept(each).sum(-1).tolist())
+figures.arrows(
+    {f"density {p}": superposition.turned(W[6 * i]) for i, p in enumerate(THREE)},
+    title="The first of your six toys at each density",
+)
+
+# %% [markdown]
+# Call a feature **kept** if its direction is longer than `0.5`. With dense data, a toy drops what has no room. With sparser data, features come
+# in **opposite pairs**: two directions that point away from each other share one dimension. In the sparsest data all five form a
+# **pentagon**. Toys of one density differ: some get stuck in a worse shape. The play figure showed the best of six.
+#
+# Why do opposite pairs work? If only one of the two is active, the other's answer is negative before the ReLU, and 0 after it. Only when both
+# are active does the toy err, and rare features are seldom active together.
 
 # %% tags=["numbers"]
-claim("loss left with five dimensions, worst toy", room.max(), text=0.014, within=0.005)
-claim("kept without zeros", kept_in[0].mean(), text=2.3, within=0.35)
-assert kept(five.W[:SEEDS])[:, 0].all(), "without zeros feature 0 is always kept"
-claim("feature 1 kept without zeros", kept(five.W[:SEEDS])[:, 1].sum(), text=20, within=3)
-claim("kept at sparsity 0.97", kept_in[5].mean(), text=4.96, within=0.1)
-assert kept_in.mean(1)[1:].diff().min() > 0
-assert linear_means.min() > 1.9 and linear_means.max() < 3.1 and linear_means.argmax() == 0
-claim("squared lengths without ReLU", linear.W.square().sum((1, 2)).mean(), text=2.0, within=0.03)
-keeps_five = (number[1] == 5).double()
-claim("share of pentagons at 0.9", keeps_five.mean(), text=0.79, within=0.1)
-claim("low", bootstrap(keeps_five)[0], text=0.71, within=0.1)
-claim("high", bootstrap(keeps_five)[1], text=0.88, within=0.1)
-claim("loss left at 0.9, five", left[1][number[1] == 5].mean(), text=0.17, within=0.01)
-claim("loss left at 0.9, four", left[1][number[1] == 4].mean(), text=0.22, within=0.015)
-assert left[1][number[1] < 5].min() > left[1][number[1] == 5].max()
-without = {i: left[0][(number[0] == 4) & ~has[0, :, i]].mean() for i in range(5)}
-claim("loss left at 0.8, without 4", without[4], text=0.261, within=0.008)
-claim("loss left at 0.8, five", left[0][number[0] == 5].mean(), text=0.279, within=0.006)
-assert min(without[0], without[1]) > left[0][number[0] == 5].mean()
-assert (number[0] == 4).sum() > (number[0] == 5).sum()
+kept_in_play = [int(kept(shape).sum()) for shape in shapes]
+assert kept_in_play[0] == 2 and 4 in kept_in_play and kept_in_play[-2:] == [5, 5]
+assert kept(W[-6:]).sum(-1).float().mean() > kept(W[:6]).sum(-1).float().mean()
 
 # %% [markdown]
-# ## 3. How much of a dimension does a feature get?
+# ## 2. Is the ReLU needed? A control that looks good
 #
-# You cannot draw arrows in 30 dimensions. The paper's measure works anywhere. The **dimensionality** of feature `i` with direction `W_i` is
+# By this argument, superposition needs the ReLU. The control is the same toy without it, `relu=False`.
+
+# %%
+predict(
+    "41.linear",
+    "Without the ReLU, how many of five features do toys with two dimensions keep once they are fully trained, on average?",
+    choices=["2", "2.5 to 3", "4", "5"],
+)
+
+# %% [markdown]
+# A colleague has run the control: 24 linear toys on data without zeros. "I stopped at 800 steps, when the loss was flat."
+
+# %%
+DENSE = torch.ones(24)
+ones = sparse_features(DENSE, batch_size=4000, n=5, generator=torch.Generator().manual_seed(2))
+
+
+def linear_loss(W: Tensor, b: Tensor) -> float:
+    error = (ones @ W @ W.mT + b[:, None] - ones).square().mean(1) * IMPORTANCE
+    return error.sum(-1).mean().item()
+
+
+early = five_in_two(DENSE, steps=800, relu=False)
+print(f"features kept, mean of 24 linear toys: {kept(early[0]).sum(-1).float().mean():.2f}")
+print(f"loss: {linear_loss(*early):.4f}")
+
+# %% [markdown]
+# The colleague concludes: "More than two features in two dimensions, and no ReLU. Superposition needs no nonlinearity."
+
+# %%
+predict(
+    "41.flaw",
+    "What is wrong with this control?",
+    choices=[
+        "too few toys: the mean is noise",
+        "the toys are not trained to the end",
+        "linear toys need another loss",
+        "nothing: the conclusion holds",
+    ],
+)
+
+# %%
+lengths = early[0].norm(dim=-1)
+plots.table(
+    [
+        (at, f"{each.mean():.2f}", f"{each.std() / 24**0.5:.2f}")
+        for at in (0.3, 0.5, 0.7)
+        for each in [(lengths > at).sum(-1).float()]
+    ],
+    columns=["threshold for kept", "features kept", "standard error over 24 toys"],
+)
+
+# %% [markdown]
+# The mean is not noise. The threshold matters: these toys have directions of many lengths. Is that so for good?
+#
+# ### Exercise 2 · test the control (8 minutes, medium)
+#
+# A flat loss does not show that what you *report* has stopped changing. Train for more and more steps, and count the features each time. The count has settled from the
+# first number of steps at which it is close to the last count, and from which on it stays so.
+
+
+# %% tags=["exercise:utils.features.superposition.settled_at"]
+def settled_at(
+    train_for: Callable[[int], Float[Tensor, "model feature dim"]],
+    steps: Sequence[int],
+    *,
+    tolerance: float,
+) -> tuple[list[float], int | None]:
+    """How many features toys keep after so many steps, and from when on that number stays.
+
+    Args:
+        train_for: trains toys from their start for so many steps, and returns their W.
+        steps: rising numbers of steps.
+        tolerance: a number counts as settled if it, and each later one, is within this of the last.
+
+    Returns:
+        For each of `steps` the features kept, the mean over toys (a direction longer than 0.5 is
+        kept); and the first of `steps` from which on they are settled. None if that is only the
+        last, which has nothing later to agree with.
+    """
+    ### BEGIN SOLUTION
+    counts = []
+    for number_of_steps in steps:
+        is_kept = train_for(number_of_steps).norm(dim=-1) > 0.5
+        counts.append(is_kept.float().sum(-1).mean().item())
+    for i, first in enumerate(steps[:-1]):
+        if all(abs(later - counts[-1]) <= tolerance for later in counts[i:]):
+            return counts, first
+    return counts, None
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+settled_at = lesson_41.check_settled_at(settled_at)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# First collect all counts in one loop: `W.norm(dim=-1) > 0.5` is [model, feature]; sum over features, mean over toys.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Then go through `steps[:-1]`: the answer is the first `i` for which *all* of `counts[i:]` are within the tolerance of `counts[-1]`.
+#
+# </details>
+
+# %%
+STEPS = (400, 800, 1600, 3200, 5000)
+trained = {}
+
+
+def linear_toys(steps: int) -> Tensor:
+    trained[steps] = five_in_two(DENSE, steps=steps, relu=False)
+    return trained[steps][0]
+
+
+counts, settled = settled_at(linear_toys, STEPS, tolerance=0.15)
+outcome("41.linear", "2" if abs(counts[-1] - 2) < 0.05 else "2.5 to 3")
+outcome("41.flaw", "the toys are not trained to the end")
+print("settled after", settled, "steps")
+plots.table(
+    [
+        (
+            steps,
+            f"{count:.2f}",
+            f"{trained[steps][0].square().sum((1, 2)).mean():.2f}",
+            f"{linear_loss(*trained[steps]):.4f}",
+        )
+        for steps, count in zip(STEPS, counts, strict=True)
+    ],
+    columns=["steps", "features kept", "sum of squared lengths", "loss"],
+)
+
+# %% [markdown]
+# Trained to the end, linear toys keep **2.00** features. After 800 steps they kept more, although their loss was only a few percent higher
+# than at the end. A linear toy soon finds *some* plane (its squared lengths add up to 2), and then turns that plane towards the two
+# most important features. Turning changes the loss little, so it is slow. While the plane lies askew, three features or more have directions longer than `0.5`.
+#
+# Now the fair comparison: both kinds of toys, 4,000 steps, at five densities.
+
+# %%
+DENSITIES = (1.0, 0.6, 0.3, 0.1, 0.03)
+many = torch.tensor(DENSITIES).repeat_interleave(12)
+compared = {
+    name: kept(five_in_two(many, steps=4000, relu=relu)[0]).sum(-1).view(-1, 12).double()
+    for name, relu in (("with ReLU", True), ("without ReLU (control)", False))
+}
+with_relu, without = compared.values()
+fig = plots.lines(
+    {name: each.mean(1) for name, each in compared.items()},
+    at=DENSITIES,
+    title="With a ReLU, two dimensions hold more features, the sparser the data",
+    x="density (rarer to the right)",
+    y="features kept, of five",
+)
+fig.update_xaxes(type="log", autorange="reversed", tickvals=DENSITIES)
+
+# %% [markdown]
+# Without zeros in the data, the toys with a ReLU keep two features too. With density `0.03` they keep **4.9** of five. The control stays at two
+# at every density. So superposition needs two things here: sparse data, and a nonlinearity that can use it.
+
+# %% tags=["numbers"]
+claim("linear, trained to the end", counts[-1], text=2.00, within=0.04)
+assert (lengths > 0.5).sum(-1).float().std() / 24**0.5 < 0.2
+assert counts[1] > 2.3 and settled == 3200, (counts, settled)
+excess = linear_loss(*trained[800]) / linear_loss(*trained[5000]) - 1
+assert 0.01 < excess < 0.08, excess
+squares = {steps: each[0].square().sum((1, 2)).mean() for steps, each in trained.items()}
+assert all(abs(square - 2) < 0.05 for steps, square in squares.items() if steps >= 800)
+assert abs(with_relu[0].mean() - 2) < 0.1 and (without.mean(1) - 2).abs().max() < 0.13
+claim("with ReLU, density 0.03", with_relu[-1].mean(), text=4.9, within=0.2)
+
+# %% [markdown]
+# ## 3. Shapes and fractions
+#
+# You cannot draw arrows in five dimensions. Elhage and colleagues measure how much of a dimension each feature has, its **dimensionality**:
 #
 # `D_i = |W_i|^2 / sum_j (u_i . W_j)^2`, where `u_i = W_i / |W_i|`,
 #
-# and `j` runs over all features, `i` too. Below the line stands how much all features together put on the direction of `i`. Alone, `i` has `D = 1`. Two opposite directions of one length share a dimension: 1/2 each. Five in a regular pentagon share two: 2/5 each.
+# and `j` runs over all features, `i` too. Below the line stands how much all features together put on the direction of `i`. A feature alone in its dimension
+# has `D = 1`. Each of an opposite pair has 1/2, each corner of a triangle (three in two dimensions) 2/3, each of a pentagon 2/5.
 #
-# ### Exercise 4 · dimensionality (15 minutes, medium)
+# For a whole toy there is a simpler measure: dimensions per feature, `dim / sum_i |W_i|^2`. It counts a feature by its squared length.
+#
+# ### Exercise 3 · the sweep (10 minutes, medium)
+#
+# Train several toys at each density, and measure both.
 
 
-# %% tags=["exercise:utils.features.superposition.dimensionality"]
-def dimensionality(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model feature"]:
-    """The share of a dimension that each feature has; 0 for a feature whose direction is 0.
+# %% tags=["exercise:utils.features.superposition.geometry_sweep"]
+def geometry_sweep(
+    train: Callable[[Float[Tensor, " model"]], Float[Tensor, "model feature dim"]],
+    densities: Float[Tensor, " density"],
+    *,
+    toys: int,
+) -> tuple[Float[Tensor, "density toy feature"], Float[Tensor, "density toy"]]:
+    """Trains several toys at each density, and measures how features share dimensions.
 
     Source: Elhage et al. (2022), arXiv 2209.10652.
+
+    Args:
+        train: given a density for each toy, it trains them together and returns their W.
+        toys: how many at each density.
+
+    Returns:
+        The dimensionality D of every feature, D_i = |W_i|^2 / sum_j (u_i . W_j)^2, where u_i is W_i
+        at length 1 and j runs over all features, i too; 0 for a feature whose W_i is 0. And for
+        each toy its dimensions per feature, dim / sum_i |W_i|^2.
     """
     ### BEGIN SOLUTION
+    W = train(densities.repeat_interleave(toys))  # [model, feature, dim]
     length = W.norm(dim=-1)
     unit = W / length.clamp(min=1e-6)[..., None]
-    on_it = (unit @ W.transpose(1, 2)) ** 2  # [model, feature i, feature j]
-    return length**2 / on_it.sum(-1).clamp(min=1e-12)
+    on_it = (unit @ W.mT).square().sum(-1)
+    D = length.square() / on_it.clamp(min=1e-12)
+    per_feature = W.shape[-1] / length.square().sum(-1)
+    return D.view(len(densities), toys, -1), per_feature.view(len(densities), toys)
     ### END SOLUTION
 
 
 # %% tags=["check"]
-dimensionality = lesson_41.check_dimensionality(dimensionality)
+geometry_sweep = lesson_41.check_geometry_sweep(geometry_sweep)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# All dot products `u_i . W_j` at once are a matrix product, [model, feature i, feature j]: unit directions times `W` with its last two axes exchanged.
+# `densities.repeat_interleave(toys)` gives each toy its density; one call of `train` does all. At the end, `.view(len(densities), toys, -1)` brings the
+# two axes back.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Square them and sum over `j`, the last axis. Only `u_i` has length 1; `W_j` keeps its own. A dropped feature has length 0: `.clamp(min=...)` what you divide by.
+# All dot products `u_i . W_j` at once are `unit @ W.mT`, [model, feature i, feature j]. Square, and sum over `j`, the last axis. `.clamp(min=...)`
+# what you divide by, for features of length 0.
 #
 # </details>
 
-# %% [markdown]
-# Now eight features of equal importance in two or three dimensions, at six sparsities, twelve toys each. *Predict first:* is `D` spread out evenly, or does it prefer some values? The control is the same toys before training.
+# %%
+predict(
+    "41.plateau",
+    "20 features in 5 dimensions, density 1/3: what is the D of nearly all kept features?",
+    choices=["1", "2/3", "1/2", "spread out between 1 and 1/4"],
+)
 
 # %%
-from utils.features.superposition import share_near
-
-DENSITY_8 = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
-density_8 = torch.tensor(DENSITY_8).repeat_interleave(12)
-eight = {
-    dim: train_toys(
-        density_8,
-        torch.ones(len(density_8), 8),
-        dim=dim,
-        steps=1500,
-        batch_size=128,
-        generator=torch.Generator().manual_seed(dim),
-        keep=[0],
-    )
-    for dim in (2, 3)
-}
+INVERSE = (1.35, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 10)
+densities = 1 / torch.tensor(INVERSE)
 
 
-found_D = {f"{dim} dimensions": dimensionality(toys.W)[kept(toys.W)] for dim, toys in eight.items()}
-found_D["untrained (control)"] = torch.cat(
-    [dimensionality(toys.kept[0])[kept(toys.kept[0])] for toys in eight.values()]
+def alike_features(density: Tensor) -> Tensor:
+    """W of toys with 20 features of equal importance in 5 dimensions."""
+    generator = torch.Generator().manual_seed(3)
+
+    def draw():
+        return sparse_features(density, batch_size=256, n=20, generator=generator)
+
+    return train_toys(draw, torch.ones(20), dim=5, steps=3000, generator=generator)[0]
+
+
+D, per_feature = geometry_sweep(alike_features, densities, toys=4)
+
+
+def near(i: int, *fractions: float) -> float:
+    """Share of the features with D above 0.1 that lie within 0.01 of a fraction, at INVERSE[i]."""
+    values = D[i][D[i] > 0.1]
+    close = [(values - fraction).abs() < 0.01 for fraction in fractions]
+    return torch.stack(close).any(0).double().mean().item()
+
+
+third = INVERSE.index(3)
+outcome("41.plateau", "1/2" if near(third, 1 / 2) > 0.9 else "spread out between 1 and 1/4")
+figures.dimensionalities(
+    D,
+    densities,
+    per_feature=per_feature,
+    title="Does D take any value as features get rarer, or a few?",
 )
-two_D, three_D, control_D = found_D.values()
-near_any = [share_near(two_D, 1 / 2, 2 / 5)]
-near_any += [share_near(D, 1 / 2, 2 / 5, 3 / 8) for D in (three_D, control_D)]
-EDGES = (torch.arange(19, 69) + 0.5) * 0.0125
-fig = plots.lines(
-    {name: (torch.histogram(D, EDGES)[0] / len(D)).tolist() for name, D in found_D.items()},
-    at=((EDGES[1:] + EDGES[:-1]) / 2).tolist(),
-    title="Dimensionality sits on a few fractions",
-    x="dimensionality D",
-    y="share of the kept features",
-)
-for name, place in {"3/8": 3 / 8, "2/5": 2 / 5, "1/2": 1 / 2, "2/3": 2 / 3, "3/4": 3 / 4}.items():
-    fig.add_vline(x=place, line={"color": "#999", "width": 1}, annotation_text=name)
-fig
 
 # %%
-all_eight = eight[3].W[kept(eight[3].W).all(-1)]
-unit_eight = torch.nn.functional.normalize(all_eight, dim=-1)
-sorted_cosines = (unit_eight @ unit_eight.mT).sort(-1).values[..., :-1].mean((0, 1))
-print("sorted cosines of a feature, eight in three:", [f"{c:.2f}" for c in sorted_cosines.tolist()])
-by_density = {}
-for dim, toys in eight.items():
-    D, is_kept = dimensionality(toys.W).view(6, 12, 8), kept(toys.W).view(6, 12, 8)
-    in_digons = (((D - 0.5).abs() < 0.01) & is_kept).sum(-1)
-    by_density[dim] = [(D[i][is_kept[i]], is_kept[i].sum(-1), in_digons[i]) for i in range(6)]
-
-
-def counted(values: Tensor) -> str:
-    """How often each number comes, as in "10 x 4, 2 x 5"."""
-    return ", ".join(f"{int((values == v).sum())} x {v}" for v in values.unique().tolist())
-
-
+FRACTIONS = {"2/3": 2 / 3, "1/2": 1 / 2, "2/5": 2 / 5, "3/8": 3 / 8, "1/3": 1 / 3}
+lines = [
+    (f"1/{inverse:g}", *(f"{near(i, value):.2f}" for value in FRACTIONS.values()))
+    for i, inverse in enumerate(INVERSE)
+]
 plots.table(
-    [
-        (p, *(t for D, n, digon in each for t in (counted(n), counted(digon), f"{D.median():.2f}")))
-        for p, *each in zip(DENSITY_8, *by_density.values(), strict=True)
-    ],
-    columns=["density"]
-    + [f"{dim} dims: {what}" for dim in eight for what in ("kept", "in digons", "median D")],
+    lines,
+    columns=["density", *(f"within 0.01 of {name}" for name in FRACTIONS)],
 )
 
 # %% [markdown]
-# (Read `11 x 4` as "eleven toys, four features each".) `D` does prefer some values, and density decides which.
+# At densities from 1/2 to 1/3 nearly all features lie within `0.01` of 1/2 (a share of **1.00** at 1/3): these toys are made of separate opposite pairs, and the line of
+# dimensions per feature is flat there. So D does lock onto a fraction. If D were spread evenly from `0.3` to `0.7`, only `0.05` would lie so near to each.
 #
-# In two dimensions, at densities from `0.5` to `0.3`, **30** of 36 toys are two digons: four features with `D` within `0.01` of 1/2. At `0.1` and `0.05` no toy has a digon; all keep five, as a pentagon. In three dimensions **28** of 36 are three digons at the high densities. At the two lowest, **23** of 24 toys keep all eight.
-#
-# A warning: if `k` features of equal length share `dim` dimensions fairly, `D` is `dim / k` for each. So 2/5 says little more than "five in two". The digon says more: 1/2 turns up in two *and* in three dimensions, as separate pairs that do not disturb each other. The sparse toys are not made of such pieces: the pentagon is one piece. And the small bump near 3/8 in two dimensions is bent pentagons.
-#
-# Is the eight in three dimensions a cube? In a cube, opposite corners have a cosine of -1. The line above the table sorts the cosines of a feature with the seven others, averaged over features and toys.
-#
-# Two far ones at **-0.79**, one at **-0.42**, and four near ones between **0.20** and **0.30**, in two pairs: a cube with one face turned, a *square antiprism*. (A cube would have one at -1, three at -1/3, three at 1/3.) The paper reports it too.
-#
-# Which shapes appear, then? Digons, pentagons and antiprisms do. The paper also shows triangles (2/3) and tetrahedra (3/4), from a toy with 400 features in 30 dimensions. We did **not** find these two in ours: shares below `0.01`.
-#
-# Near a fraction by chance? Within `0.01` of 1/2 or 2/5 lie **0.82** of the kept features in two dimensions; of 1/2, 2/5 or 3/8, **0.93** in three. Untrained: **0.09** of all of them lie near one of the three.
+# The other fractions are weaker here. Denser than that, some features lie at 2/3, as in triangles, and others nearby. Around density 1/4, pairs give way to other pieces, some of them at 2/5 (pentagons) or
+# 3/8; how many differs much from seed to seed. At the sparse end all 20 features share the 5 dimensions as one piece: D is near 5/20 for each, which says no
+# more than that they share fairly. The paper, with 400 features in 30 dimensions, shows tetrahedra (3/4) as well. In ours, which are smaller, we did **not** find those.
 
 # %% tags=["numbers"]
-two_digons = sum((digon == 4).sum() for _, _, digon in by_density[2][:3])
-claim("two digons at density 0.5 to 0.3", two_digons, text=30, within=3)
-assert all((n == 5).all() and (digon == 0).all() for _, n, digon in by_density[2][4:])
-three_digons = sum((digon == 6).sum() for _, _, digon in by_density[3][:3])
-claim("three digons at density 0.5 to 0.3", three_digons, text=28, within=4)
-eights = sum((n == 8).sum() for _, n, _ in by_density[3][4:])
-claim("all eight kept at density 0.1 and 0.05", eights, text=23, within=1)
-claim("far cosines", sorted_cosines[:2].mean(), text=-0.79, within=0.02)
-assert sorted_cosines[1] - sorted_cosines[0] < 0.05
-claim("third cosine", sorted_cosines[2], text=-0.42, within=0.04)
-claim("fourth", sorted_cosines[3], text=0.20, within=0.03)
-claim("last", sorted_cosines[6], text=0.30, within=0.03)
-claim("two dimensions, near a fraction", near_any[0], text=0.82, within=0.06)
-claim("three dimensions, near a fraction", near_any[1], text=0.93, within=0.05)
-claim("untrained, near a fraction", near_any[2], text=0.09, within=0.03)
-for fraction in (2 / 3, 3 / 4):
-    assert max(share_near(D, fraction) for D in (two_D, three_D)) < 0.01
+claim("near 1/2 at density 1/3", near(third, 1 / 2), text=1.00, within=0.03)
+assert all(near(INVERSE.index(i), 1 / 2) > 0.8 for i in (2, 2.5, 3))
+assert near(INVERSE.index(4), 2 / 5, 3 / 8) > 0.1
+assert 0.03 < max(near(i, 2 / 3) for i in range(3)) < 0.6
+assert max(near(i, 3 / 4) for i in range(len(INVERSE))) < 0.15
+assert D[-1].mean() > 0.2 and near(len(INVERSE) - 1, 1 / 2) == 0
 
 # %% [markdown]
-# ## 4. A map of phases
+# ## 4. Why sparsity, if directions are nearly orthogonal anyway?
 #
-# Make it as small as it gets: **two features, one dimension**. Feature 0 has importance 1, feature 1 has importance `I`. There are three things to do with one dimension: keep feature 0, keep feature 1, or keep both as opposites, `W = [1, -1]` and `b = 0`. Which one is best can be worked out on paper.
+# Here is an objection. In 512 dimensions two random directions have a cosine near 0. You can have thousands of such directions without any
+# training (the *Johnson-Lindenstrauss lemma* says how many). So why should features have to be sparse? Give each a random direction, add up those of
+# the active features, and read each one by a dot product. The interference is tiny.
 #
-# Write `p` for the density. Three facts:
+# Test it. Out of 8,192 features `k` are active, with value 1. A **decoder** turns the 8,192 readings into estimates. Its error is the squared error summed
+# over all features and divided by `k`. Always answering 0 has an error of 1.
 #
-# - A dropped feature is best answered by its mean, and its squared error is then its *variance*: the mean of its square, less the square of its mean. You work it out; remember the zeros. (The mean of the square of an even number between 0 and 1 is `1/3`.)
-# - With `W = [1, -1]` the toy answers `ReLU(x_0 - x_1)` and `ReLU(x_1 - x_0)`. Where one feature is 0, both answers are right.
-# - Where both are active, each answer is off by exactly the smaller of the two; the mean of its square is `1/6`.
-#
-# ### Exercise 5 · three losses (15 minutes, medium)
+# ### Exercise 4 · how many at once? (10 minutes, medium)
 
 
-# %% tags=["exercise:utils.features.superposition.two_in_one_losses"]
-def two_in_one_losses(
-    density: Float[Tensor, " setting"], importance: Float[Tensor, " setting"]
-) -> Float[Tensor, "setting choice=3"]:
-    """Losses of three ways to put two features into one dimension.
+# %% tags=["exercise:utils.features.superposition.decode_sweep"]
+def decode_sweep(
+    directions: Float[Tensor, "feature dim"],
+    ks: Sequence[int],
+    decoders: Mapping[str, Callable[[Tensor], Tensor]],
+    *,
+    draws: int,
+    generator: torch.Generator,
+) -> dict[str, list[float]]:
+    """How well decoders recover k active features from the sum of their directions.
 
-    The choices: keep only feature 0, keep only feature 1 (what is left out is answered by its
-    mean), or both as opposites, W = [1, -1] and b = 0.
+    In each draw k random features are 1 and all others 0. A feature's reading is the dot product of
+    its direction with the sum. A decoder turns readings, [draw, feature], into estimates. All
+    decoders see the same draws.
 
-    Args:
-        density: the probability that a feature is not 0.
-        importance: of feature 1; feature 0 has importance 1.
+    Returns:
+        For each decoder and k: the squared error, summed over all features and divided by k, the
+        mean over draws. Always answering 0 would have an error of 1.
     """
     ### BEGIN SOLUTION
-    variance = density / 3 - density**2 / 4
-    both = density**2 * (1 + importance) / 6
-    return torch.stack([importance * variance, variance, both], dim=-1)
+    n = len(directions)
+    errors = {name: [] for name in decoders}
+    for k in ks:
+        x = torch.zeros(draws, n)
+        for row in x:
+            row[torch.randperm(n, generator=generator)[:k]] = 1
+        readings = x @ directions @ directions.T
+        for name, decode in decoders.items():
+            squared = (decode(readings) - x).square().sum(-1)
+            errors[name].append(squared.mean().item() / k)
+    return errors
     ### END SOLUTION
 
 
 # %% tags=["check"]
-two_in_one_losses = lesson_41.check_two_in_one_losses(two_in_one_losses)
+decode_sweep = lesson_41.check_decode_sweep(decode_sweep)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Whoever keeps only feature 0 pays for feature 1: its variance times its importance. With the zeros, the mean of a feature is `p / 2`; what is the mean of its square? And how probable is it that both features are active?
+# `torch.randperm(n, generator=generator)[:k]` are k different features. Fill a table `x` of zeros, [draws, n], row by row. The sums are `x @ directions`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The variance is `p / 3 - (p / 2) ** 2`. Both are active with probability `p * p`. Then feature 0 costs `1/6` and feature 1 costs `I / 6`. `torch.stack([...], dim=-1)` puts the three side by side.
+# The readings are `x @ directions @ directions.T`, and the right answer is `x` itself. Only the decoder differs: call each on the same readings.
 #
 # </details>
 
 # %% [markdown]
-# Opposites cost `p^2 (1 + I) / 6`, and dropping feature 1 costs `I (p/3 - p^2/4)`. The first falls with the *square* of `p`: two rare things seldom meet. So opposites win when `p` is below `2I / (1 + 2.5 I)` (for `I` up to 1). There is a border, and no gradual change.
-#
-# Now train: 9 densities by 11 importances, six toys each. The losses are exact (a sum over who is active and a fine grid of values): sampled ones are too noisy where both are active once in a thousand rows. For each setting we show the toy with the lowest loss of the six, and then ask how often a *single* toy gets there. A cross marks a setting in which the two maps differ.
+# Three decoders. The **linear** one multiplies all readings by the number that is best on average, `m / (n + m)` for `n` features in `m` dimensions. **ReLU** sets negative readings to 0. **ReLU with
+# threshold** subtracts 1/2 first, and doubles the result: a lone active feature still gives 1.
 
 # %%
-from utils.features.superposition import exact_pair_loss
-
-PAIR_DENSITY, PAIR_IMPORTANCE, RUNS = torch.logspace(0, -1.7, 9), torch.logspace(-1, 1, 11), 6
-grid = torch.meshgrid(PAIR_DENSITY, PAIR_IMPORTANCE, indexing="ij")
-grid_density, grid_importance = (axis.flatten() for axis in grid)
-pair_density = grid_density.repeat(RUNS)
-pair_importance = torch.stack([torch.ones(len(pair_density)), grid_importance.repeat(RUNS)], -1)
-pairs = train_toys(pair_density, pair_importance, dim=1, steps=1000, batch_size=128, keep=[0])
-# What a toy keeps (longer than 0.5): 0, 1, both as opposites (2), or both on the same side (3).
-w = pairs.W[..., 0]
-one = (w[:, 1].abs() > w[:, 0].abs()).long()  # the longer of the two
-both = torch.where(w.prod(-1) > 0, 3, 2)
-kinds = torch.where(kept(pairs.W).all(-1), both, one).view(RUNS, -1)
-pair_loss = exact_pair_loss(pairs.W, pairs.b, pair_density, pair_importance).view(RUNS, -1)
-best_kind = kinds.gather(0, pair_loss.argmin(0)[None])[0]
-paper = two_in_one_losses(grid_density, grid_importance)
-on_paper = paper.argmin(-1)
-agrees, differ = (kinds == on_paper).double(), best_kind != on_paper
-figures.phases(
-    {"on paper": on_paper.view(9, 11), "trained, best of six": best_kind.view(9, 11)},
-    kinds=("only 0", "only 1", "opposites", "same side"),
-    rows=[f"{p:.2g}" for p in PAIR_DENSITY.tolist()],
-    columns=[f"{i:.2g}" for i in PAIR_IMPORTANCE.tolist()],
-    title="Opposites win where features are rare and matter alike",
-    x="importance of feature 1",
-    y="density",
+predict(
+    "41.threshold",
+    "8,192 random directions in 512 dimensions: up to how many active features does the ReLU with threshold have an error below 0.5?",
+    choices=["about 2", "about 25", "about 100", "about 250"],
 )
 
-# %% [markdown]
-# The two maps agree in a share of **0.96** of the settings. (Always saying "opposites" would agree in **0.68**.) Where they differ, the best toy costs *less* than the best choice on paper, since it may choose lengths and biases freely. There is one exception, where all six failed: with density `0.09` and importance `0.4` none of the six became opposites, and the best of them costs **6.1** times as much.
-#
-# How can six toys fail together? A *single* toy agrees with the paper map in **0.68** of the cases, no more often than that simple rule: **0.60** where opposites are best, and **0.85** elsewhere. Look at where a toy starts. In one dimension, two directions that start on the *same* side can only become opposites if one of them passes through zero. Where opposites are best, **0.97** of those that start on opposite sides end as opposites, and **0.21** of those that start on the same side. That is a fact about training, not about which solution is good. It is why you look at several seeds.
-#
-# No control without a ReLU this time. You know beforehand what it would do: one dimension, one principal component, and no third phase.
-
-# %% tags=["numbers"]
-opposites = (kinds == 2).double()
-same_start = (pairs.kept[0][..., 0].prod(-1) > 0).view(RUNS, -1)
-should_oppose = (on_paper == 2).expand(RUNS, -1)
-from_opposite = opposites[should_oppose & ~same_start].mean()
-from_same = opposites[should_oppose & same_start].mean()
-price = pair_loss.min(0).values / paper.min(-1).values
-claim("best of six agrees", 1 - differ.double().mean(), text=0.96, within=0.04)
-claim("always opposites", (on_paper == 2).double().mean(), text=0.68, within=0.005)
-failed = differ & (price > 1.1)
-assert failed.sum() == 1 and (kinds[:, failed] != 2).all() and on_paper[failed] == 2
-assert (price[differ & ~failed] < 1).all()
-claim("price of the failure", price.max(), text=6.1, within=0.2)
-claim("where opposites are best", agrees[:, on_paper == 2].mean(), text=0.60, within=0.05)
-claim("elsewhere", agrees[:, on_paper != 2].mean(), text=0.85, within=0.06)
-claim("one toy agrees", agrees.mean(), text=0.68, within=0.05)
-claim("opposites from opposite sides", from_opposite, text=0.97, within=0.04)
-claim("opposites from the same side", from_same, text=0.21, within=0.12)
-
-# %% [markdown]
-# ## 5. Why does sparsity matter, if directions are nearly orthogonal anyway?
-#
-# Here is an objection. In 512 dimensions two random directions have a cosine near 0. You can have *thousands* of directions that are nearly orthogonal, no training needed. So why should features have to be sparse? Let each have its direction, add them up, and read each off by a dot product. The interference is tiny.
-#
-# *Predict first:* 8,192 random directions in 512 dimensions. How many may be active at once before the reading fails: 300? 100? 10?
-#
-# ### Exercise 6 · add up and read out (5 minutes, easy)
-
-
-# %% tags=["exercise:utils.features.superposition.read_out"]
-def read_out(
-    directions: Float[Tensor, "feature dim"], active: Int[Tensor, "draw k"]
-) -> Float[Tensor, "draw feature"]:
-    """What each feature reads when the directions of the active ones are added up.
-
-    Args:
-        directions: of all features.
-        active: the numbers of the k active features of each draw; each has the value 1.
-    """
-    ### BEGIN SOLUTION
-    total = directions[active].sum(1)  # [draw, dim]
-    return total @ directions.T
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-read_out = lesson_41.check_read_out(read_out)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Indexing with a table of numbers gives a table of rows: `directions[active]` is [draw, k, dim].
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Sum over the k active ones, axis 1. Then one matrix product takes the dot product with *every* direction, active or not.
-#
-# </details>
-
-# %% [markdown]
-# Two ways to count errors. With a threshold of 1/2, an inactive feature that reads more is a **false alarm**. Or someone tells you `k`, and you name the `k` features that read highest: which share of them is right?
-
 # %%
-from utils.features.superposition import pursuit, random_units, reading
-
-N_FEATURES, DIMS = 8192, (128, 256, 512)
-KS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-generator = torch.Generator().manual_seed(0)
-
-units = {dim: random_units(N_FEATURES, dim, generator=generator) for dim in DIMS}
-reads = {
-    dim: {k: reading(units[dim], k, draws=64, generator=generator) for k in KS} for dim in DIMS
+N, DIM, KS = 8192, 512, (2, 4, 8, 16, 24, 32, 64, 128, 256)
+generator = torch.Generator().manual_seed(4)
+directions = superposition.random_units(N, DIM, generator=generator)
+decoders = {
+    "linear": lambda readings: readings * DIM / (N + DIM),
+    "ReLU": lambda readings: readings.relu(),
+    "ReLU with threshold": lambda readings: 2 * (readings - 0.5).relu(),
 }
+errors = decode_sweep(directions, KS, decoders, draws=64, generator=generator)
+linear_errors, relu_errors, threshold_errors = errors.values()
+below = max(k for k, error in zip(KS, threshold_errors, strict=True) if error < 0.5)
+outcome("41.threshold", "about 25" if below < 50 else "about 100")
 fig = plots.lines(
-    {f"{dim} dimensions": [reads[dim][k]["right"].mean() for k in KS] for dim in DIMS},
+    errors,
     at=KS,
-    title="8,192 random directions: a few can be active at once, not hundreds",
+    title="Which decoders recover k active features, and up to which k?",
     x="features active at once, k",
-    y="share right of the k highest",
+    y="squared error / k",
+    log_y=True,
+    chance=1,
 )
 fig.update_xaxes(type="log", tickvals=KS)
 
 # %%
-cosines_512 = (units[512][:1000] @ units[512][:1000].T)[tuple(torch.triu_indices(1000, 1000, 1))]
-found_64, found_128 = (
-    pursuit(units[512], k, draws=8, generator=generator).mean() for k in (64, 128)
-)
-more_units = random_units(4 * N_FEATURES, 512, generator=generator)
-more = reading(more_units, 16, draws=64, generator=generator)
-plots.table(
-    [
-        (
-            k,
-            f"{reads[512][k]['noise']:.3f}",
-            f"{(k / 512) ** 0.5:.3f}",
-            f"{reads[512][k]['false alarms'].mean():.1f}",
-        )
-        for k in KS
-    ],
-    columns=["k, in 512 dimensions", "noise", "in theory", "false alarms"],
-)
+cosines = (directions[:1000] @ directions[:1000].T)[tuple(torch.triu_indices(1000, 1000, 1))].abs()
+reading_noise = {k: (k / DIM) ** 0.5 for k in (8, 32)}
+print(f"median cosine of two directions: {cosines.median():.3f} in size")
+print("spread of an inactive reading:", {k: f"{s:.2f}" for k, s in reading_noise.items()})
 
 # %% [markdown]
-# The objection is right about pairs: the median cosine is **0.030** in size, and the largest of half a million pairs **0.20**. It is wrong about *sums*. Each of the `k` active features adds a small random number to every reading, and `k` of them add up to noise of `sqrt(k / m)` in `m` dimensions. The table shows it, to within a few percent.
+# The objection is right about *pairs*: their median cosine is **0.030**. It is wrong about *sums*. Each active feature adds a small random number to
+# every reading, and `k` of them add up to noise of `sqrt(k / m)`. There are 8,000 inactive features, and nearly all of the error is theirs.
 #
-# Against a signal of 1 that is soon too much, since there are thousands of inactive features, and one of them will be unlucky. With 8 active, **0.38** false alarms a draw (interval **0.23** to **0.52**). With 16, **18**: more than there are true ones. If you are told `k`, you get **0.978** right with 16, and **0.56** with 64.
+# - **Linear**: an error of **0.94** at every `k`. Fewer active features make less noise, but there is less to recover as well. So sparsity is no help to a linear decoder. That is why the
+#   control of section 2 stayed at two.
+# - **ReLU without threshold**: worse than answering 0, at every `k`. Half of the noise is positive, and passes.
+# - **ReLU with threshold**: an error of **0.024** with 4 active features. The noise stays below 1/2, and inactive features give exactly 0. With 32 active,
+#   the noise has a spread of 1/4, many of the 8,000 exceed 1/2, and it fails.
 #
-# The number of features *in store* matters little: with four times as many, 32,768, and 16 active, **0.96** are right. What is scarce is how many are **active at once**. If each of `n` features has density `p`, that number is about `k = p n`: with more features in store, each has to be rarer. "Nearly orthogonal" buys you the store, and sparsity pays for the reading.
-#
-# That is true of *this* reader, one dot product for each feature. A cleverer one, which takes away what it has found before it reads on (*matching pursuit*), gets further. With 64 active it finds **0.98**, and with 128 it fails too: **0.26**.
+# So "nearly orthogonal" lets a model *store* many features. *Reading* them needs a nonlinearity with a threshold, and only a few of them active at once: that is
+# what sparsity is for. The bias `b` of your toys is such a threshold. A decoder that looks at all readings together gets further: *compressed sensing* recovers about `m / log(n / k)` active
+# features, and the sparse autoencoders of lesson 4.2 stand between the two.
 
 # %% tags=["numbers"]
-at_512 = reads[512]
-claim("median size of a cosine", cosines_512.abs().median(), text=0.030, within=0.001)
-claim("largest cosine", cosines_512.abs().max(), text=0.20, within=0.03)
-assert all(abs(at_512[k]["noise"] / (k / 512) ** 0.5 - 1) < 0.05 for k in KS)
-claim("false alarms, k = 8", at_512[8]["false alarms"].mean(), text=0.38, within=0.2)
-claim("low", bootstrap(at_512[8]["false alarms"])[0], text=0.23, within=0.15)
-claim("high", bootstrap(at_512[8]["false alarms"])[1], text=0.52, within=0.25)
-claim("false alarms, k = 16", at_512[16]["false alarms"].mean(), text=18, within=2)
-claim("right, k = 16", at_512[16]["right"].mean(), text=0.978, within=0.015)
-claim("right, k = 64", at_512[64]["right"].mean(), text=0.56, within=0.02)
-claim("matching pursuit, k = 64", found_64, text=0.98, within=0.04)
-claim("matching pursuit, k = 128", found_128, text=0.26, within=0.06)
-claim("right, k = 16 of 32,768", more["right"].mean(), text=0.96, within=0.02)
+claim("median cosine", cosines.median(), text=0.030, within=0.001)
+assert max(abs(error - 0.94) for error in linear_errors) < 0.01
+claim("linear", linear_errors[0], text=0.94, within=0.01)
+assert min(relu_errors) > 5
+claim("threshold, 4 active", threshold_errors[KS.index(4)], text=0.024, within=0.003)
+assert below == 24 and threshold_errors[KS.index(64)] > 1.5
+assert sorted(threshold_errors) == threshold_errors
 
 # %% [markdown]
-# ### Would better directions help?
+# ### Investigation · an unknown toy (8 minutes, medium)
 #
-# Random directions are not the best ones. There is a bound: for `n` unit vectors in `m` dimensions, the mean squared cosine of a pair is at least `(n - m) / (m (n - 1))` (Welch, 1974). Random ones have `1 / m`. For `n` far above `m` the two are nearly the same! So no training can take away much of the noise. What else can it do?
+# `UnknownToy()` has eight features in four dimensions, and you cannot see its weights. Call it with a row of eight numbers, of any size and sign, and it returns its eight
+# answers. You have **six** rows. (When they are spent, `toy = UnknownToy()` starts again; try not to need it.)
 #
-# Keep the directions *fixed*, and change nothing but the density: 100 features in 10 dimensions, three sets of directions, the same three at every density. Four readers, fitted at each density with equally many steps:
-#
-# - **linear, random directions**: only one common length and one common bias are fitted;
-# - **ReLU, random directions**: the same two numbers, and a ReLU after them;
-# - **ReLU, trained**: the full toy, directions and all;
-# - **linear, trained**: the toy without its ReLU.
-#
-# The measure is the squared error as a share of the feature's variance. *Predict first:* which of the four lines fall as features get rarer?
+# Some features it dropped: their answers do not depend on the row. Which of the others share dimensions? Give a list of groups, such as `[(0, 1), (2,)]`: features whose directions
+# are not orthogonal stand in one group, a feature alone in its dimension is a group of its own, and dropped features are left out.
 
 # %%
-from utils.features.superposition import fit_scale_and_bias, fresh_errors
-from utils.features.superposition import pair_cosines
+toy = superposition.UnknownToy()
+print([f"{answer:.2f}" for answer in toy([1, 0, 0, 0, 0, 0, 0, 0]).tolist()])  # one of the six
 
-READ_DENSITY, N_READ, DIM_READ, REPEATS = (0.3, 0.1, 0.03, 0.005), 100, 10, 3
-read_density = torch.tensor(READ_DENSITY).repeat_interleave(REPEATS)
-fixed = random_units(REPEATS, N_READ, DIM_READ, generator=generator).repeat(len(READ_DENSITY), 1, 1)
-equal = torch.ones(len(read_density), N_READ)
-
-
-def fitting() -> dict:
-    """Equally many steps and the same random numbers for all readers."""
-    return {"steps": 1500, "generator": torch.Generator().manual_seed(1)}
-
-
-readers = {
-    "linear, random directions": fit_scale_and_bias(fixed, read_density, relu=False, **fitting()),
-    "ReLU, random directions": fit_scale_and_bias(fixed, read_density, **fitting()),
-    "linear, trained": train_toys(read_density, equal, dim=DIM_READ, relu=False, **fitting()),
-    "ReLU, trained": train_toys(read_density, equal, dim=DIM_READ, **fitting()),
-}
-errors = {
-    name: fresh_errors(toys, read_density, relu="ReLU" in name).view(-1, REPEATS)
-    for name, toys in readers.items()
-}
-first, last = [{name: values.mean(1)[i] for name, values in errors.items()} for i in (0, -1)]
-fig = plots.lines(
-    {name: values.mean(1).tolist() for name, values in errors.items()},
-    at=READ_DENSITY,
-    title="Sparsity helps those who have a ReLU",
-    x="density (rarer to the left)",
-    y="squared error / variance",
-)
-fig.add_hline(
-    y=1 - DIM_READ / N_READ,
-    line={"color": "#888", "width": 1.5},
-    annotation_text="best linear: 1 - m/n",
-    annotation_position="bottom left",
-)
-fig.update_xaxes(type="log", tickvals=READ_DENSITY)
-
-# %% [markdown]
-# (The three sets agree to within `0.06` everywhere.) The linear readers do not care about sparsity, and that is a theorem, not a finding: for independent, equal features the best linear reader leaves `1 - m/n = 0.9` of the variance at *every* density. Measured: **0.90** at both ends. Rarer features make less noise, but they are also less to be read: both shrink alike. Sparsity makes interference *rarer*. It does not make it smaller, as a share of what there is to know.
-#
-# A ReLU can use that. With the very same random directions, one length and one bias, the error goes from **0.92** down to **0.55**. With trained directions it goes from **0.84** to **0.33**. How? Most readings of an inactive feature are small. A bias below zero and a ReLU turn them into an exact 0. And the active one gets through, since it is mostly alone: at density `0.005` half a feature is active in a row, on average, and **0.61** of the rows are empty. That is what the toys learn: their mean bias goes from above zero to **-0.60**.
-#
-# Why are trained directions so much better? They cannot be much closer to orthogonal: the mean squared cosine is **0.102** for random ones, **0.0912** for those trained at the lowest density, and the bound is `0.0909`. The full toy also has a length and a bias for *each* feature. Is it that? Take the directions from one, and the number of lengths and biases from the other. *Predict first.*
-
-# %%
-rare, rarest = read_density[-REPEATS:], slice(-REPEATS, None)
-trained_units = torch.nn.functional.normalize(readers["ReLU, trained"].W[rarest], dim=-1)
-directions = {"random": fixed[rarest], "trained": trained_units}
-parts = {
-    (name, own): fresh_errors(fit_scale_and_bias(units, rare, own=own, **fitting()), rare).mean()
-    for name, units in directions.items()
-    for own in (False, True)
-}
-strong = {  # shares of the pairs of directions
-    name: [(sign * pair_cosines(units) > 0.5).double().mean() for sign in (1, -1)]
-    for name, units in directions.items()
-}
-plots.table(
-    [
-        (name, *(f"{v:.3f}" for v in (parts[name, False], parts[name, True], *strong[name])))
-        for name in directions
-    ],
-    columns=[
-        "error at density 0.005 with directions",
-        "one length, one bias",
-        "one for each feature",
-    ]
-    + ["pairs with cosine above 0.5", "below -0.5"],
-)
-
-# %% [markdown]
-# It is the directions. With random directions, a length and a bias for each feature take the error from **0.56** to **0.54**. Trained directions with *one* length and *one* bias leave **0.35**, nearly as little as the full toy.
-#
-# And look at which cosines training removed. Of random pairs, a share of **0.060** has a cosine above `0.5`, and of trained pairs **0.004**. Below `-0.5` it is **0.063** and **0.049**. A negative overlap pushes an inactive feature below zero, where the ReLU makes it 0 at no cost. A positive one makes a false alarm. So training takes away the strong positive overlaps, and leaves most of the negative ones. A digon is the smallest case of that.
-# %% tags=["numbers"]
-claim("linear, trained, dense", first["linear, trained"], text=0.90, within=0.01)
-claim("linear, trained, sparse", last["linear, trained"], text=0.90, within=0.015)
-assert all((errors[name] - 0.9).abs().max() < 0.05 for name in errors if "linear" in name)
-claim("ReLU, random, dense", first["ReLU, random directions"], text=0.92, within=0.015)
-claim("ReLU, random, sparse", last["ReLU, random directions"], text=0.55, within=0.03)
-claim("ReLU, trained, dense", first["ReLU, trained"], text=0.84, within=0.02)
-claim("ReLU, trained, sparse", last["ReLU, trained"], text=0.33, within=0.03)
-assert all((values.amax(1) - values.amin(1)).max() < 0.06 for values in errors.values())
-claim("empty rows", (1 - rare[0]) ** N_READ, text=0.61, within=0.005)
-bias_trained = readers["ReLU, trained"].b.mean(-1).view(-1, REPEATS).mean(1)
-assert bias_trained[0] > 0.05
-claim("mean bias, sparse", bias_trained[-1], text=-0.60, within=0.06)
-cosine_random, cosine_trained = (pair_cosines(u).square().mean() for u in directions.values())
-claim("mean squared cosine, random", cosine_random, text=0.102, within=0.002)
-claim("mean squared cosine, trained", cosine_trained, text=0.0912, within=0.0006)
-assert (N_READ - DIM_READ) / (DIM_READ * (N_READ - 1)) < cosine_trained < cosine_random
-claim("random directions, one length", parts["random", False], text=0.56, within=0.03)
-claim("random directions, own lengths", parts["random", True], text=0.54, within=0.03)
-assert parts["trained", False] - last["ReLU, trained"] < 0.04
-claim("trained directions, one length", parts["trained", False], text=0.35, within=0.03)
-claim("random pairs above 0.5", strong["random"][0], text=0.060, within=0.006)
-claim("trained pairs above 0.5", strong["trained"][0], text=0.004, within=0.003)
-claim("random pairs below -0.5", strong["random"][1], text=0.063, within=0.006)
-claim("trained pairs below -0.5", strong["trained"][1], text=0.049, within=0.006)
-
-# %% [markdown]
-# ## 6. Computing in superposition
-#
-# So far features were *stored*. Can neurons also *compute* for more features than there are neurons? The paper's example is the absolute value |x| of features that are positive or negative. One ReLU sees only one sign, so |x| takes two neurons: `|x| = ReLU(x) + ReLU(-x)`. Without sharing, 500 neurons do it for 250 features.
-#
-# Here is a way to share, with no training at all. Each of 1,000 features is wired to 25 of 500 neurons, chosen at random, with random signs. So about half of its neurons answer to `x > 0`, and the other half to `x < 0`. Whatever the sign, about half of the 25 neurons answer with |x|: twice their mean is |x|. Every neuron serves about 50 features. (This is in the spirit of constructions by Hänni and colleagues, 2024.)
-#
-# ### Exercise 7 · shared neurons (10 minutes, easy)
-
-
-# %% tags=["exercise:utils.features.superposition.shared_abs"]
-def shared_abs(
-    x: Float[Tensor, "row feature"], wiring: Float[Tensor, "feature neuron"]
-) -> Float[Tensor, "row feature"]:
-    """An estimate of |x|, from ReLU neurons that features share.
-
-    A neuron is the ReLU of the sum of its features, each times its sign. A feature is read as twice
-    the mean of the neurons that it is wired to: half of them see it with the sign that passes.
-
-    Args:
-        wiring: +1 or -1, or 0 where a neuron does not see a feature. Every feature has a neuron.
-    """
-    ### BEGIN SOLUTION
-    neurons = (x @ wiring).relu()  # [row, neuron]
-    wired = wiring.abs()  # 1 where a feature has a neuron
-    return 2 * neurons @ (wired / wired.sum(1, keepdim=True)).T
-    ### END SOLUTION
-
+# %% tags=["answer:groups"]
+### BEGIN SOLUTION
+groups = [(5,), (2, 7), (0, 3, 6)]
+### END SOLUTION
 
 # %% tags=["check"]
-shared_abs = lesson_41.check_shared_abs(shared_abs)
+groups = lesson_41.check_groups(groups)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# The neurons are `x @ wiring`, and then a ReLU. To read a feature, you need the sum of *its* neurons, without the signs.
+# Feature 0 alone answers 1 for itself and nothing for its partners: their directions point away from it, and the ReLU hides negative numbers. Which row
+# makes these numbers positive?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `neurons @ wiring.abs().T` is that sum, [row, feature]. Divide by how many neurons each feature has, and double.
+# With `-1` for one feature, all whose directions point away from its own answer with a positive number. Answers that are the same in every row belong to dropped features, which need no rows. And two features can be tried in one row.
+#
+# </details>
+
+# %% tags=["numbers"]
+secret = superposition.UnknownToy(8)
+answers = torch.stack([secret(row) for row in -torch.eye(8)])
+answers = answers - answers.min(0).values  # what does not depend on the row
+found = {frozenset([i, *(row > 0.1).nonzero().flatten().tolist()]) for i, row in enumerate(answers)}
+assert found - {frozenset([1]), frozenset([4])} == {frozenset(group) for group in groups}
+
+# %% [markdown]
+# ## 5. Going deeper: where is the border?
+#
+# Make it as small as it gets: **two features, one dimension**. Feature 0 has importance 1, feature 1 has importance `I`. A toy can do three things: keep only
+# feature 0, keep only feature 1, or keep both as opposites, `W = [1, -1]` and `b = 0`. Which one is best can be derived.
+#
+# Write `p` for the density. Three facts:
+#
+# - A dropped feature is best answered by its mean. Its squared error is then its *variance*: the mean of its square, minus the square of its mean. The mean of the square of
+#   a number uniform between 0 and 1 is `1/3`; remember the zeros.
+# - With `W = [1, -1]` the answers are `ReLU(x_0 - x_1)` and `ReLU(x_1 - x_0)`. Where one feature is 0, both are right.
+# - Where both are active, each answer is off by exactly the smaller of the two, and the mean square of that is `1/6`.
+#
+# ### Exercise 5 · the phase border (12 minutes, hard)
+#
+# Derive the loss of each strategy, and from them the density below which opposites win, as a function of `I`.
+
+
+# %% tags=["exercise:utils.features.superposition.phase_border"]
+def phase_border(importance: Float[Tensor, " setting"]) -> Float[Tensor, " setting"]:
+    """The density below which two features share one dimension, for each relative importance.
+
+    Args:
+        importance: of feature 1; feature 0 has importance 1.
+    """
+    ### BEGIN SOLUTION
+    dropped = importance.clamp(max=1)  # the less important one is dropped
+    # dropped * (p/3 - p^2/4) = p^2 (1 + importance) / 6, solved for p
+    return (dropped / 3) / ((1 + importance) / 6 + dropped / 4)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+phase_border = lesson_41.check_phase_border(phase_border)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# The better of the first two strategies drops the less important feature: it loses `min(1, I)` times the variance `p/3 - (p/2)^2`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Opposites err with probability `p^2`, and lose `(1 + I) / 6` then. Set the two losses equal and divide by `p`: what is left is linear in `p`.
 #
 # </details>
 
 # %% [markdown]
-# Features are -1, 0 or 1, and `k` of 1,000 are active. Again, name the `k` features that read highest. Three rivals:
-#
-# - **no ReLU**: the same wiring, and a reading that uses the signs. It must come out near one half, since -1 then reads as low as +1 reads high. It shows that *some* nonlinearity is needed, and no more;
-# - **no ReLU, |.| at the output**: store linearly, and take the absolute value of each reading. It has 1,000 nonlinearities *after* the squeeze;
-# - **no sharing**: 250 features have two neurons each and are always right; for the others it guesses.
-#
-# Naming the highest tells *who* is active. Is the reading also an estimate of |x|? The table after the figure gives its squared error, as a share of the variance of |x|, after the best scale and offset.
+# Both losses fall as features get rarer: that of a dropped feature with `p`, that of opposites with `p^2`. So there is a border. Now train, at 9 densities and
+# 11 importances, six toys each. The map shows what the toy with the lowest loss of the six keeps, and your border. (Their losses are computed without sampling, since both features are active in very few rows.)
 
 # %%
-from utils.features.superposition import line_error, random_wiring, train_abs
+PAIR_DENSITY, PAIR_IMPORTANCE, RUNS = torch.logspace(0, -1.7, 9), torch.logspace(-1, 1, 11), 6
+grid = torch.meshgrid(PAIR_DENSITY, PAIR_IMPORTANCE, indexing="ij")
+grid_density, grid_importance = (axis.flatten() for axis in grid)
+density, importance = grid_density.repeat(RUNS), grid_importance.repeat(RUNS)
+importance = torch.stack([torch.ones(len(density)), importance], -1)
+generator = torch.Generator().manual_seed(5)
 
-N_ABS, NEURONS, EACH = 1000, 500, 25
-ABS_KS = (1, 2, 4, 8, 16, 32, 64)
-wiring = random_wiring(N_ABS, NEURONS, each=EACH, generator=generator)
 
-found_abs = {"shared, with ReLU": [], "no ReLU": [], "no ReLU, |.| after": [], "not shared": []}
-amounts = {}
-for k in ABS_KS:
-    # k random features of each row are +1 or -1
-    x = random_wiring(200, N_ABS, each=k, generator=generator)
-    own = x.abs() * (torch.arange(N_ABS) < NEURONS // 2)
-    guess = own + 0.001 * torch.rand(own.shape, generator=generator)  # ties are broken at random
-    estimate, signed = shared_abs(x, wiring), x @ wiring @ wiring.T
-    rivals = (estimate, signed, signed.abs(), guess)
-    for name, reads_k in zip(found_abs, rivals, strict=True):
-        found_abs[name].append(x.abs().gather(1, reads_k.topk(k).indices).mean(1))  # share right
-    amounts[k] = [line_error(r, x.abs()) for r in (estimate, signed, own)]
-    amounts[k].append(line_error(estimate, x.abs(), gate=True))
-by_k = {name: dict(zip(ABS_KS, rows, strict=True)) for name, rows in found_abs.items()}
-shared, no_relu, abs_after, not_shared = by_k.values()
-fig = plots.lines(
-    {name: [values.mean() for values in rows] for name, rows in found_abs.items()},
-    at=ABS_KS,
-    title="500 neurons tell which of 1,000 features are active, + or -, while few are",
-    x="features active at once, k",
-    y="share right of the k highest",
-)
-fig.update_xaxes(type="log", tickvals=ABS_KS)
+def draw_pairs():
+    return sparse_features(density, batch_size=128, n=2, generator=generator)
 
-# %%
-plots.table(
-    [(k, *(f"{error:.2f}" for error in amounts[k])) for k in (1, 4, 8, 16)],
-    columns=["k; error left", "shared", "no ReLU", "not shared", "shared, then a threshold ReLU"],
+
+W, b = train_toys(draw_pairs, importance, dim=1, steps=1000, generator=generator)
+# What a toy keeps: only 0, only 1, both as opposites (2), or both on the same side (3).
+longer = (W[:, 1, 0].abs() > W[:, 0, 0].abs()).long()
+both = torch.where(W[..., 0].prod(-1) > 0, 3, 2)
+kinds = torch.where(kept(W).all(-1), both, longer).view(RUNS, -1)
+loss = superposition.exact_pair_loss(W, b, density, importance).view(RUNS, -1)
+best_kind = kinds.gather(0, loss.argmin(0)[None])[0]
+line = torch.logspace(-1, 1, 41)
+figures.phases(
+    best_kind.view(9, 11),
+    kinds=("only feature 0", "only feature 1", "opposites", "same side"),
+    x=PAIR_IMPORTANCE.tolist(),
+    y=PAIR_DENSITY.tolist(),
+    border=dict(zip(line.tolist(), phase_border(line).tolist(), strict=True)),
+    title="What does the best of six toys keep?",
+    x_title="importance of feature 1",
+    y_title="density",
 )
 
-# %% [markdown]
-# Someone had to *build* this circuit. Does training find one? Here is the paper's toy in small: 20 features, 10 hidden neurons, `ReLU(W2 ReLU(W1 x) + b)`, trained to give |x|. With two neurons for a feature, 5 of 20 features can be computed, and 3/4 of the error is left. *Predict first:* trained at low density, will the toy leave less than 3/4? And if it does, is that computing in superposition? The control is the same net *without* the hidden ReLU.
-
 # %%
-abs_density = torch.tensor([1.0, 0.03]).repeat_interleave(3)
-abs_errors = {
-    relu: train_abs(abs_density, n=20, neurons=10, steps=2000, relu=relu).view(2, 3, 20)
-    for relu in (True, False)
-}
-sparse_abs = {relu: values[1].mean() for relu, values in abs_errors.items()}
+derived = torch.where(grid_density < phase_border(grid_importance), 2, (grid_importance > 1).long())
+agrees = (kinds == derived).double()
+agrees_best = (best_kind == derived).double()
+opposites = derived == 2
 plots.table(
     [
-        (
-            f"density {name}, {'hidden ReLU' if relu else 'no hidden ReLU (control)'}",
-            ", ".join(f"{e:.2f}" for e in abs_errors[relu][i].mean(-1).tolist()),
-            ", ".join(str(int(c)) for c in (abs_errors[relu][i] < 0.25).sum(-1)),
-        )
-        for i, name in enumerate(("1", "0.03"))
-        for relu in (True, False)
+        ("best of six toys", f"{agrees_best.mean():.2f}"),
+        ("one toy", f"{agrees.mean():.2f}"),
+        ("always saying opposites (baseline)", f"{opposites.double().mean():.2f}"),
     ],
-    columns=["three toys each", "error left (share of variance)", "features with under 1/4 left"],
+    columns=["agreement with the derived map", "share of the 99 settings"],
 )
 
 # %% [markdown]
-# First the circuit that was built. With 4 active, the shared neurons get a share of **0.95** right (interval **0.94** to **0.97**), for 1,000 features, where two neurons each would serve 250. It ends as storage did: with 8 active **0.72**, with 16 **0.40**, and with 32 **0.20**, below the **0.27** of no sharing. When data are dense, sharing is worse than doing a few features well.
-#
-# But the rival with |.| at the output does better throughout: **1.0** with 8 active, and **0.86** with 32. So the hidden ReLUs are needed only if whatever reads the layer is *linear*, as the next layer's weights are. And as an amount of |x| the linear reading is poor: with 4 active it leaves **0.84** of the variance, more than no sharing (`0.75`). It takes another nonlinearity, a threshold, to bring that down to **0.21**. Naming the highest is such a nonlinearity too. So: read linearly, 500 ReLUs rank active features above inactive ones whatever their sign, for 1,000 features, which no linear map can. They do not hand over 1,000 clean values.
-#
-# Now the trained net. At low density it leaves **0.65** of the error, well below 3/4. It looks like superposition. But the control leaves **0.60**, and it has *no* hidden ReLU! What does most of the work is the ReLU at the *output*: it gives `ReLU(x)`, the positive half of |x|, for many features that share the hidden layer linearly. That is storage, as in section 5. The hidden ReLU does do something: with it a few features, never more than five, fall below 1/4 of their error, and without it none. But five is what ten neurons can do without sharing.
-#
-# At density 1 the hidden ReLU does matter: **0.78** against **1.0** for the control. So in small and in seconds, we did **not** see training find computation in superposition. That is three toys at each density, of one size, with one learning rate and 2,000 steps. The paper reports it for larger nets, with training that we did not repeat.
+# The best of six agrees with the derivation in **0.96** of the settings; nearly all exceptions lie next to the border. A *single* toy agrees in about three of four. In one dimension, two directions that
+# start on the same side can become opposites only if one of them passes through 0, and many toys get stuck there. The derivation says which solution is best, not which one training finds.
 
 # %% tags=["numbers"]
-claim("shared, k = 4", shared[4].mean(), text=0.95, within=0.02)
-claim("low", bootstrap(shared[4])[0], text=0.94, within=0.02)
-claim("high", bootstrap(shared[4])[1], text=0.97, within=0.02)
-assert all(0.4 < no_relu[k].mean() < 0.62 for k in ABS_KS)
-claim("shared, k = 8", shared[8].mean(), text=0.72, within=0.04)
-claim("shared, k = 16", shared[16].mean(), text=0.40, within=0.04)
-claim("shared, k = 32", shared[32].mean(), text=0.20, within=0.03)
-claim("not shared, k = 32", not_shared[32].mean(), text=0.27, within=0.03)
-assert shared[32].mean() < not_shared[32].mean()
-assert all(abs_after[k].mean() >= shared[k].mean() for k in ABS_KS)
-claim("|.| after, k = 8", abs_after[8].mean(), text=1.0, within=0.01)
-claim("|.| after, k = 32", abs_after[32].mean(), text=0.86, within=0.03)
-claim("amount, linear reading, k = 4", amounts[4][0], text=0.84, within=0.03)
-claim("amount, after a threshold, k = 4", amounts[4][3], text=0.21, within=0.05)
-assert amounts[4][0] > amounts[4][2] and abs(amounts[4][2] - 0.75) < 0.03 and amounts[4][1] > 0.99
-claim("trained, low density", sparse_abs[True], text=0.65, within=0.07)
-claim("trained, low density, no hidden ReLU", sparse_abs[False], text=0.60, within=0.04)
-assert sparse_abs[False] < sparse_abs[True] < 0.75
-claim("trained, density 1", abs_errors[True][0].mean(), text=0.78, within=0.05)
-claim("trained, density 1, no hidden ReLU", abs_errors[False][0].mean(), text=1.0, within=0.06)
-few = {relu: (values[1] < 0.25).sum(-1) for relu, values in abs_errors.items()}
-assert 0 < few[True].max() <= 5 and few[False].max() == 0
+claim("best of six agrees", agrees_best.mean(), text=0.96, within=0.04)
+assert 0.65 < agrees.mean() < 0.85 and agrees_best.mean() > opposites.double().mean() + 0.2
 
 # %% [markdown]
-# ## 7. A real model
+# ## 6. Going deeper: three neurons of SmolLM2
 #
-# SmolLM2 has 49,152 token embeddings in 576 dimensions. That is 85 directions for each dimension. (A token is not a feature in the toys' sense; but embeddings are directions that the model has learned, and we know their number.) Do they lie like random directions? And if you add up the embeddings of `k` tokens, can you read off which they were?
+# In a language model, features are not known. But superposition makes a prediction. If there are more features than neurons, most neurons should respond to several unrelated things: they are **polysemantic**. Papers show
+# neurons that were picked for it. You will look at three that are drawn by a seed, in the MLP of block 10, on texts that SmolLM2 wrote.
 #
-# We compare, all with length 1: the embeddings as they are; the same with their mean taken away; random directions; random directions that are spread like the embeddings, more along some axes than along others; and the embeddings without the five axes along which they differ most (the first five *principal axes*).
+# ### Exercise 6 · top contexts (12 minutes, medium)
+#
+# A neuron's activation, after the nonlinearity, is at the hook `blocks.{layer}.mlp.hook_post`, [text, pos, neuron]. `model.run_with_cache(tokens, names_filter=[name], stop_at_layer=layer + 1)`
+# returns logits and a cache of that one activation, and does not run later blocks.
+
+
+# %% tags=["exercise:utils.features.superposition.top_contexts"]
+def top_contexts(
+    model,
+    tokens: Int[Tensor, "text pos"],
+    *,
+    layer: int,
+    neurons: Sequence[int],
+    k: int,
+    batch_size: int = 32,
+) -> tuple[Float[Tensor, "neuron k"], Int[Tensor, "neuron k"], Int[Tensor, "neuron k"]]:
+    """Where MLP neurons are most active: in k different texts each, the highest first.
+
+    Args:
+        tokens: texts of one length, each with BOS first. BOS itself does not count.
+        neurons: their numbers, in the MLP of block `layer`.
+        batch_size: how many texts to run at a time.
+
+    Returns:
+        For each neuron and its k texts: the highest activation in that text, which text it is, and
+        at which position.
+    """
+    ### BEGIN SOLUTION
+    name = f"blocks.{layer}.mlp.hook_post"
+    values, positions = [], []
+    for batch in tokens.split(batch_size):
+        with torch.no_grad():
+            _, cache = model.run_with_cache(batch, names_filter=[name], stop_at_layer=layer + 1)
+        highest = cache[name][:, 1:, neurons].max(dim=1)  # over positions
+        values.append(highest.values)
+        positions.append(highest.indices + 1)
+    top = torch.cat(values).topk(k, dim=0)
+    at = torch.cat(positions).gather(0, top.indices)
+    return top.values.T, top.indices.T, at.T
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+top_contexts = lesson_41.check_top_contexts(top_contexts)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# For each batch of texts, take the maximum over positions 1 and up: `.max(dim=1)` gives `.values` and `.indices`. Collect both, and `torch.cat` them at the end.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `torch.cat(values).topk(k, dim=0)` gives, for each neuron, the highest k texts. `.gather(0, ...)` picks their positions. Remember the position that you left out.
+#
+# </details>
 
 # %%
 model = load()
+LAYER, LENGTH, K = 10, 48, 8
+bos = torch.tensor([model.tokenizer.bos_token_id])
+long_enough = [row.long() for row in chat.texts() if len(row) >= LENGTH - 1]
+generator = torch.Generator().manual_seed(6)
+chosen = torch.randperm(len(long_enough), generator=generator)[:192].tolist()
+tokens = torch.stack([torch.cat([bos, long_enough[i][: LENGTH - 1]]) for i in chosen])
+tokens = tokens.to(model.cfg.device)
+neurons = torch.randperm(model.cfg.d_mlp, generator=generator)[:64].tolist()
+found = top_contexts(model, tokens, layer=LAYER, neurons=neurons, k=K)
+values, texts, positions = (each.cpu() for each in found)
+
+
+def snippet(text: int, at: int) -> str:
+    """The token at a position in brackets, with eight before and four after it."""
+    words = [model.tokenizer.decode([token]) for token in tokens[text].tolist()]
+    before, after = "".join(words[max(1, at - 8) : at]), "".join(words[at + 1 : at + 5])
+    return f"{before}[{words[at]}]{after}".replace("\n", "↵")
+
+
+plots.table(
+    [
+        (neurons[i], f"{values[i, j]:.1f}", snippet(int(texts[i, j]), int(positions[i, j])))
+        for i in range(3)
+        for j in range(K)
+    ],
+    columns=["neuron", "activation", "context"],
+)
+
+# %% [markdown]
+# Write down for each of the three: how many different things does it respond to? Then measure it. If a neuron stands for one thing, its top contexts should be alike. We compare contexts by the residual stream before
+# block 10 at the bracketed token, minus its mean, and take the mean cosine of two of a neuron's eight contexts. Low and high need a reference:
+#
+# - **mixed** (control): the same contexts in other sets, so that each set has eight contexts of eight different neurons;
+# - **one token** (what one clear meaning would give): eight random places with the same token.
+
+# %%
+stream_name = f"blocks.{LAYER}.hook_resid_pre"
+streams = []
 with torch.no_grad():
-    E = model.W_E.float().cpu()
-    centred = E - E.mean(0)
-    covariance = torch.cov(E.T)
-    factor = torch.linalg.cholesky(covariance)
-    five_axes = torch.linalg.eigh(covariance).eigenvectors[:, -5:]
-    unit = torch.nn.functional.normalize
-    tables = {
-        "embeddings": unit(E, dim=-1),
-        "centred": unit(centred, dim=-1),
-        "random": random_units(*E.shape, generator=generator),
-        "random, spread alike": unit(torch.randn(E.shape, generator=generator) @ factor.T, dim=-1),
-        "centred, less five axes": unit(centred - centred @ five_axes @ five_axes.T, dim=-1),
-    }
-    some = torch.randperm(len(E), generator=generator)[:2000]
-    pair_index = tuple(torch.triu_indices(2000, 2000, 1))
-    cosines = {name: (U[some] @ U[some].T)[pair_index] for name, U in tables.items()}
-    REAL_KS = (1, 4, 16)
-    real = {
-        name: {k: reading(U, k, draws=64, generator=generator)["right"] for k in REAL_KS}
-        for name, U in tables.items()
-    }
-sixteen = real["centred"][16]
+    for batch in tokens.split(32):
+        how = {"names_filter": [stream_name], "stop_at_layer": LAYER + 1}
+        streams.append(model.run_with_cache(batch, **how)[1][stream_name].cpu())
+stream = torch.cat(streams)
+stream = stream - stream[:, 1:].mean((0, 1))
+at_top = stream[texts, positions]  # [neuron, k, d_model]
+mixed = torch.stack([at_top[:, j].roll(5 * j, 0) for j in range(K)], 1)
+flat, ids = stream[:, 1:].flatten(0, 1), tokens[:, 1:].flatten().cpu()
+often = (ids.bincount() >= 30).nonzero().flatten().tolist()
+places = [(ids == token).nonzero().flatten() for token in often]
+places = [each[torch.randperm(len(each), generator=generator)[:K]] for each in places]
+one_token = torch.stack([flat[each] for each in places])
+sets = {"64 random neurons": at_top, "mixed (control)": mixed, "one token": one_token}
+likeness = {name: superposition.alike(vectors) for name, vectors in sets.items()}
+low = likeness["one token"].quantile(0.1)
 plots.table(
     [
         (
             name,
-            f"{cosines[name].mean():.2f}",
-            f"{cosines[name].std():.3f}",
-            *(f"{real[name][k].mean():.2f}" for k in REAL_KS),
+            f"{each.mean():.2f}",
+            "{:.2f} to {:.2f}".format(*each.quantile(torch.tensor([0.1, 0.9])).tolist()),
+            f"{(each > low).double().mean():.2f}",
         )
-        for name in tables
+        for name, each in likeness.items()
     ],
-    columns=["", "mean cosine", "standard deviation", *(f"right, k = {k}" for k in REAL_KS)],
+    columns=["sets of eight contexts", "mean cosine", "10% to 90%", "share as alike as one token"],
 )
 
 # %% [markdown]
-# As they are, the embeddings have a mean cosine of **0.45**: they share a large common direction, which adds up `k` times and drowns the rest. So take the mean away.
+# A random neuron's top contexts are more alike than contexts of different neurons: **0.19** against about `0.02`. So neurons do select something. They are far less alike than places with one token
+# (**0.68**), and hardly any neuron is as alike as the lower end of that reference.
 #
-# Still their cosines have a standard deviation of **0.10**, where random directions have `1 / sqrt(576) = 0.042`. With 16 tokens: **0.48** right (interval **0.42** to **0.53**), against **0.97**. So the model's directions interfere *more* than random ones, not less. Most of it comes from their unequal spread: random directions that are spread alike get **0.48** too. And a few axes do most of that: without five of the 576, the embeddings get **0.79**.
-#
-# Is that bad for the model? Not by itself. Similar tokens have similar embeddings, which is useful, and which the toys, whose features are independent, have no use for. And the model is not asked to read a sum of 16 embeddings.
+# What this shows: by this measure, most neurons drawn at random do not stand for one clear thing. What it does **not** show is that superposition is the reason. A neuron may have one meaning that this
+# measure misses, such as a role in the sentence; the cosine depends much on the token itself, so "one token" is a high bar. And the contexts are the top of each neuron's range, on
+# 9,000 tokens that SmolLM2 wrote. In this gated MLP large negative activations matter as well, and were left out.
 
 # %% tags=["numbers"]
-claim("mean cosine", cosines["embeddings"].mean(), text=0.45, within=0.02)
-assert real["embeddings"][16].mean() < 0.02 and real["centred"][4].mean() > 0.8
-claim("standard deviation, centred", cosines["centred"].std(), text=0.10, within=0.006)
-claim("right, centred, k = 16", sixteen.mean(), text=0.48, within=0.06)
-claim("low", bootstrap(sixteen)[0], text=0.42, within=0.06)
-claim("high", bootstrap(sixteen)[1], text=0.53, within=0.06)
-claim("right, random, k = 16", real["random"][16].mean(), text=0.97, within=0.02)
-alike = real["random, spread alike"][16]
-claim("right, spread alike, k = 16", alike.mean(), text=0.48, within=0.07)
-assert real["random"][16].mean() - alike.mean() > 2 * abs(alike.mean() - sixteen.mean())
-less_five = real["centred, less five axes"][16].mean()
-claim("right, less five axes, k = 16", less_five, text=0.79, within=0.06)
+own, mix, one = likeness.values()
+claim("likeness of a neuron's contexts", own.mean(), text=0.19, within=0.028)
+assert abs(mix.mean() - 0.02) < 0.02
+claim("likeness with one token", one.mean(), text=0.68, within=0.05)
+assert bootstrap(own - mix)[0] > 0.08 and bootstrap(own)[1] < bootstrap(one)[0] - 0.2
+assert (own > low).double().mean() < 0.1
 
 # %% [markdown]
 # ## What you found
 
 # %% tags=["results"]
-ours = ", ".join(f"{kept_in[i].mean():.1f}" for i in (0, 3, 4))
-control = ", ".join(f"{linear_means[i]:.1f}" for i in (0, 3, 4)) + " without ReLU"
-rows = [("5 features in 2, kept at sparsity 0, 0.8, 0.9", ours, control, "2, 4, 5 (pentagon)")]
-ours = f"{near_any[0]:.2f} in 2, {near_any[1]:.2f} in 3"
-control, theirs = f"{near_any[2]:.2f} untrained", "also at 2/3 and 3/4 (400 in 30)"
-rows += [("D at 1/2, 2/5 or 3/8", ours, control, theirs)]
-ours = f"{1 - differ.double().mean():.2f} best of six; {agrees.mean():.2f} one toy"
-control = f"{(on_paper == 2).double().mean():.2f} always opposites"
-rows += [("2 in 1, trained as on paper", ours, control, "the same three phases")]
-ours = f"{last['ReLU, trained']:.2f}; trained directions, one length: {parts['trained', False]:.2f}"
-control = f"{last['ReLU, random directions']:.2f} random; {last['linear, trained']:.2f} no ReLU"
-rows += [("error at density 0.005", ours, control, "no superposition without ReLU")]
-ours = f"{shared[4].mean():.2f} found; {amounts[4][0]:.2f} of |x| left"
-control = f"{abs_after[4].mean():.2f} with |.| after; not shared: 0.75 left"
-rows += [("1,000 features, 500 neurons, k = 4", ours, control, "not measured")]
-ours, control = f"{sparse_abs[True]:.2f}", f"{sparse_abs[False]:.2f} without hidden ReLU"
-rows += [("|x| trained (20 in 10), error left", ours, control, "neurons are shared (larger nets)")]
-ours, control = f"{sixteen.mean():.2f} (SmolLM2)", f"{real['random'][16].mean():.2f} random"
-rows += [("16 embeddings added, right", ours, control, "not measured")]
-plots.table(rows, columns=["", "ours", "control", "Elhage et al. (2022)"])
+rows = [
+    (
+        "5 features in 2, kept at density 1, 0.3, 0.03",
+        ", ".join(f"{with_relu[i].mean():.1f}" for i in (0, 2, 4)),
+        ", ".join(f"{without[i].mean():.1f}" for i in (0, 2, 4)) + " without ReLU",
+        "2, 4, 5 (pentagon)",
+    ),
+    (
+        "D at density 1/3",
+        f"1/2 for {near(third, 1 / 2):.2f} of features",
+        f"{near(len(INVERSE) - 1, 1 / 2):.2f} at density 1/10",
+        "1/2; also 2/3, 3/4, 2/5, 3/8 (400 features in 30)",
+    ),
+    (
+        "4 active of 8,192 in 512, error",
+        f"{threshold_errors[1]:.2f} with threshold",
+        f"{linear_errors[1]:.2f} linear",
+        "not measured",
+    ),
+    (
+        "2 features in 1, best as derived",
+        f"{agrees_best.mean():.2f} best of six; {agrees.mean():.2f} one toy",
+        f"{opposites.double().mean():.2f} always opposites",
+        "the same three phases",
+    ),
+    (
+        "top contexts of a random neuron, mean cosine",
+        f"{likeness['64 random neurons'].mean():.2f} (SmolLM2, block 10)",
+        f"{likeness['mixed (control)'].mean():.2f} mixed; {likeness['one token'].mean():.2f} one token",
+        "not measured",
+    ),
+]
+plots.table(rows, columns=["", "ours", "control", "Elhage et al. (2022), toys"])
 
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. Importance and density both enter the loss. In the map of phases, what would change if feature 1 were rarer than feature 0, instead of less important?
-# 2. The linear reader's error does not depend on density, and its number of false alarms does. How can both be true?
-# 3. A model must decide *while reading a text* which features are active. Which features of language are rare enough for superposition, and which are active in nearly every token? What should a model do with those?
-# 4. Somebody shows you a toy whose error is well below what its neurons could do without sharing. Which control do you ask for?
+# 1. Importance and density both enter the loss. What would change in section 5 if feature 1 were rarer than feature 0, instead of less important?
+# 2. Which features of language are rare enough for superposition, and which are active at nearly every token? What should a model do with those?
+# 3. Your control agrees with what you expected. Do you still check that it has settled?
 #
 # ## Common mistakes
 #
 # - Taking "the cosines are small" for "the interference is small". The first is about a pair, the second about a sum.
-# - Showing the prettiest of many toys. Count them, and compare the losses of the shapes.
-# - Comparing sampled losses where the event that matters hardly ever comes up in the sample.
-# - Calling a network's success "superposition" without the control that has no ReLU where the superposition should be.
-# - Comparing raw embeddings by cosine without taking away their common mean.
+# - Showing the prettiest of many toys, without counting the others.
+# - Reading a flat loss as "trained to the end".
+# - Calling a neuron monosemantic, or polysemantic, from its top contexts alone: they show the top of its range on one set of texts.
 #
 # ## Where this breaks
 #
-# In the toys features are independent, known, and all of one kind. In language, features come together (and a model may place those that do side by side), and nobody hands you the list. Shapes such as the pentagon need equal features and few dimensions. The share of toys that reach a shape depends on the training, and ours is short. And that tokens overlap says nothing yet about how SmolLM2 stores *concepts*: for that one would first need the features. Getting them out of superposition is the next lesson.
+# In the toys, features are independent, known, and all of one kind. In language, features come together, and nobody has the list. Shapes such as the pentagon need equal features and few
+# dimensions. Which share of toys reaches a shape depends on the training, and ours is short. And whether SmolLM2's features are directions at all is an assumption. To look for such directions is the next lesson.
 #
 # ## Further reading
 #
 # - Elhage et al. (2022), *Toy Models of Superposition*, arXiv 2209.10652
-# - Hänni et al. (2024), *Mathematical Models of Computation in Superposition*, arXiv 2408.05451
-# - Welch (1974), *Lower bounds on the maximum cross correlation of signals*, IEEE Transactions on Information Theory 20
+# - Scherlis et al. (2022), *Polysemanticity and Capacity in Neural Networks*, arXiv 2210.01892
+# - Hänni et al. (2024), *Mathematical Models of Computation in Superposition*, arXiv 2408.05451: not storing, but computing
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [3.3 · Shared geometry: moving a steering vector to another model](33_shared_geometry.ipynb) | **Next:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/33_shared_geometry.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb)
 

@@ -15,16 +15,20 @@
 #
 # [![Open lesson 4.2 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.1 · Superposition](41_superposition.ipynb) | **Next:** [4.3 · Features of a real model](43_features.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.1 · Superposition](41_superposition.ipynb) | **Next:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb)
 #
 # By the end of this lesson you will be able to
 #
-# 1. build the three common kinds of sparse autoencoder, and train them on activations of any amount without storing them;
-# 2. measure on planted features what they recover, and what they miss, shrink and split;
-# 3. read the usual scores of a real one beside controls, and say what these scores do not show.
+# 1. write a sparse autoencoder and its training, and count what it finds where the truth is known;
+# 2. tell dictionaries that found something from dictionaries that did not, without knowing the truth;
+# 3. put one into a language model, and measure what it costs beside strong controls.
 #
-# **Time** two and a half hours. **Needs** lessons 00, 2.1 and 4.1: the residual stream, directions, superposition.
-# **Runs** in two to three minutes on a laptop's processor.
+# **Time** one hour for the core, and 50 minutes for *Going deeper*. **Needs** lessons 00, 2.1 and 4.1: hooks, directions, superposition.
+# **Runs** in about two minutes on a laptop's processor.
+#
+# **First, play.** 64 directions are planted in 32 dimensions. A network sees sums of about three of them, and never the directions. The
+# third cell trains it and shows how near it comes to each. Drag the slider through the training. Then change `LATENTS` or `K`, and run
+# the cell again.
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -40,1003 +44,981 @@ if not (root / "utils" / "lesson.py").exists():
 runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
-import json
-from bisect import bisect_left
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.features import planted
+from data.chat.task import texts
 from utils import plots
-from utils.features import sae as saes
 from utils.checks import lesson_42
+from utils.checks.predict import outcome, predict
+from utils.circuits.figures import diagram
+from utils.features import figures, planted
+from utils.features import sae as saes
+from utils.features.sae import SAE
 from utils.lesson import claim
 from utils.models import load
 from utils.stats import bootstrap
-from utils.reading.linear import r_squared
-from data.chat.task import texts
+
+WORLD = planted.independent(64, 32, active=3, span=10, generator=planted.world_generator(0))
+STEPS = 500
+
+LATENTS, K = 96, 3  # change these, and run this cell again
+
+first, film = saes.TopKSAE(32, LATENTS, k=K, aux=0), {}
+vectors = planted.batches(WORLD, STEPS, number=0)
+
+
+def watched(step: int) -> Tensor:
+    """The vectors of a step, after a look at the dictionary."""
+    if step in (0, 15, 30, 60, 120, 250, STEPS - 1):
+        film[str(step)] = planted.best_cosine(WORLD.directions, first.W_dec.detach())
+    return vectors(step)
+
+
+planted.fit(first, watched, steps=STEPS)
+title = f"Which of 64 features do {LATENTS} latents find, {K} of them active?"
+figures.training_film(film, found_above=planted.RECALLED, title=title)
 
 # %% [markdown]
-# ## Part A. Where the truth is known
+# ## 1. The contest
 #
-# ### 1. Which directions?
-#
-# Lesson 2.1 asked for one direction, for a concept that you chose. Now ask an open question: *which* directions does a model use? The neurons' axes will not do: with superposition (lesson 4.1) there are more features than axes. Nor will principal components (PCA), the directions of most variance: they stand at right angles, so there are at most as many as dimensions.
-#
-# What else do you know about features? Lesson 4.1 gave a reason to expect that they are **sparse**: few are active at a time. So look for a long list of directions, a **dictionary**, such that *each vector is a sum of few of them*. A **sparse autoencoder** (SAE) is a small network that learns such a list. Its hidden units are called **latents**, so that nobody takes them for the model's features before that is shown.
-#
-# In a language model nobody can show it. So begin where you can: in a world whose features you planted. Each of 64 features has a random direction in 32 dimensions. Three are active on average, the commonest ten times as often as the rarest. A vector is an offset plus the sum of its active directions, each times a coefficient between `0.5` and `1.5`.
-
-# %% tags=["nbval-check-output"]
-D, N_FEATURES, WIDTH = 32, 64, 96  # dimensions, planted features, latents
-WORLDS = [
-    planted.independent(N_FEATURES, D, active=3, span=10, generator=planted.world_generator(i))
-    for i in range(3)
-]
-example, coefficients = planted.draw(WORLDS[0], 4, generator=planted.world_generator(0))
-for row in coefficients:
-    print({i: round(row[i].item(), 1) for i in row.nonzero()[:, 0].tolist()})
-print("directions", tuple(WORLDS[0].directions.shape), "vectors", tuple(example.shape))
-
-# %% [markdown]
-# Each line is one vector: which features are active, and how much. The SAE sees the vectors alone. (There are three worlds, which differ in everything random. Results are means over them.)
-#
-# ### 2. The first kind: ReLU and a price
-#
-# The **encoder** takes a bias `b_dec` away from the vector, multiplies by a matrix, adds a bias and applies a ReLU. That gives each latent's activation. The **decoder** adds up the latents' directions, each times its activation, and puts `b_dec` back. So `b_dec` is where all vectors start from, and latents say what is added.
-#
-# Without a price, such a network copies its input with all latents active. So activity costs something: `l1` times the sum of the activations (the **L1 norm**). Why not the *number* of active latents (**L0**), which is what you want to be small? Because a count has no slope: gradient descent does not know which way is down.
-#
-# ### Exercise 1 · an autoencoder and its loss (15 minutes, medium)
-
+# Lesson 4.1 showed that a model can keep more features than it has dimensions, if few are active at a time. So look for a long list of
+# directions, a **dictionary**, such that each vector is a sum of few of them. A **sparse autoencoder** (SAE) learns such a list.
+# Its hidden units are called **latents**, so that nobody takes them for the model's features before that is shown.
 
 # %%
-def relu_sae(
-    x: torch.Tensor,
-    W_enc: torch.Tensor,
-    b_enc: torch.Tensor,
-    W_dec: torch.Tensor,
-    b_dec: torch.Tensor,
-    *,
-    l1: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The activations [n, d_sae], the reconstruction [n, d_in], and the loss (one number).
-
-    The loss is the squared error, summed over dimensions, plus l1 times the summed activations;
-    averaged over the n vectors.
-
-    Args:
-        x: [n, d_in].
-        W_enc: [d_in, d_sae]; b_enc: [d_sae].
-        W_dec: [d_sae, d_in], a direction for each latent; b_dec: [d_in].
-    """
-    ### BEGIN SOLUTION
-    acts = ((x - b_dec) @ W_enc + b_enc).relu()
-    x_hat = acts @ W_dec + b_dec
-    error = (x_hat - x).square().sum(-1)
-    return acts, x_hat, (error + l1 * acts.sum(-1)).mean()
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-lesson_42.check_relu_sae(relu_sae)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `b_dec` appears twice: taken away before the encoder, added after the decoder. The decoder has no ReLU.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# For the loss, first one number for each vector: sum the squared errors and the activations over the last axis. Then the mean.
-#
-# </details>
-
-# %% [markdown]
-# In the library this is `saes.ReLUSAE`. One thing is missing. A latent could make its activation small (cheap) and its direction long, which comes to the same sum. So `saes.train` keeps directions at length 1.
-#
-# How good is a reconstruction? The usual measure is the **fraction of variance unexplained** (FVU): the squared error, over the squared distance of the vectors from their mean. It is 0 for a copy, and 1 if you always say the mean.
-#
-# ### Exercise 2 · variance unexplained (10 minutes, easy)
-
-
-# %%
-def unexplained(x: torch.Tensor, x_hat: torch.Tensor) -> float:
-    """Squared error over squared distance from the mean vector, all summed; both [n, d_in]."""
-    ### BEGIN SOLUTION
-    spread = (x - x.mean(0)).square().sum()
-    return ((x_hat - x).square().sum() / spread).item()
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-lesson_42.check_unexplained(unexplained)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Two sums over all numbers, and one division at the end.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# The mean is a *vector*: `x.mean(0)`, over the n vectors.
-#
-# </details>
-
-# %% [markdown]
-# And how good is the *dictionary*? For each planted feature, look among the latents that ever fire for the one whose direction comes nearest (the largest cosine). The average is the **mean max cosine**; the share of features above `0.9` is the **recall**. Mind the direction of "max". If you took it for each *latent*, a dictionary with 96 copies of one true feature would be perfect.
-#
-# ### Exercise 3 · was each feature found? (10 minutes, medium)
-
-
-# %% tags=["exercise:utils.features.planted.best_cosine"]
-def best_cosine(
-    true: Float[Tensor, "feature d"], found: Float[Tensor, "latent d"]
-) -> Float[Tensor, " feature"]:
-    """For each true direction, its largest cosine with a found one.
-
-    Args:
-        true: planted directions, of any length.
-        found: a dictionary's directions, of any length.
-    """
-    ### BEGIN SOLUTION
-    true, found = (torch.nn.functional.normalize(each, dim=-1) for each in (true, found))
-    return (true @ found.T).max(dim=-1).values
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-best_cosine = lesson_42.check_best_cosine(best_cosine)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Bring both to length 1, row by row. Then one product gives all cosines, [feature, latent].
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# The maximum runs over latents, so one value is left for each feature. (`max` along an axis gives values *and* places.) Keep the sign: an opposite direction is another one.
-#
-# </details>
-
-# %% [markdown]
-# Now train one, with 96 latents for 64 features. Three controls:
-#
-# - a **random dictionary** of the same width. More directions have more chances to be near by luck, so the width must be the same;
-# - **PCA**, each component in both signs;
-# - the *same training* on **normal** vectors, drawn with the mean and the covariance of the world's. They vary as much in every direction, but no features stand behind them.
-#
-# (Unless said otherwise, trainings in part A have the settings of `planted.fit`: 1,000 steps of 256 fresh vectors. They were chosen on worlds like these, by recall, which you could not do in a model. The price `0.3` too.)
-#
-# *Predict first:* how large is the mean max cosine of 96 random directions in 32 dimensions? And does a trained SAE find half of the features, or all?
-
-# %%
-KINDS = {  # what makes each sparse: a price, a number (`aux`: see section 5), a price
-    "ReLU": lambda width, l1, generator: saes.ReLUSAE(D, width, l1=l1, generator=generator),
-    "TopK": lambda width, k, generator: saes.TopKSAE(D, width, k=k, aux=0, generator=generator),
-    "JumpReLU": lambda width, l0, generator: saes.JumpReLUSAE(D, width, l0=l0, generator=generator),
-}
-
-
-def in_all(kind: str, width: int, knob: float, worlds=WORLDS, **how) -> list[saes.SAE]:
-    """An SAE for each world, trained in it."""
-    return planted.fit_in_all(partial(KINDS[kind], width, knob), worlds, **how)
-
-
-trained = {("ReLU", 0.3): in_all("ReLU", WIDTH, 0.3)}
-first = planted.recovery_in_all(trained["ReLU", 0.3], WORLDS)
-normal = planted.recovery_in_all(in_all("ReLU", WIDTH, 0.3, without_features=True), WORLDS)
-generator = torch.Generator().manual_seed(900)
-dictionaries = {
-    "random dictionary": [torch.randn(WIDTH, D, generator=generator) for _ in WORLDS],
-    "PCA, both signs": [planted.components(world) for world in WORLDS],
-}
-cosines = {"ReLU SAE": first.cosine, "same, normal vectors": normal.cosine}
-for name, each in dictionaries.items():  # [world, feature]
-    pairs = zip(WORLDS, each, strict=True)
-    cosines[name] = torch.stack([planted.best_cosine(w.directions, found) for w, found in pairs])
-plots.bars(
-    {name: each.mean().item() for name, each in cosines.items()},
-    dots={name: each.mean(1).tolist() for name, each in cosines.items()},
-    title="A trained SAE finds the planted directions; the controls do not",
-    y="mean max cosine (dots: worlds)",
+diagram(
+    {
+        "vector x<br>32 numbers": (0, 0),
+        "pre-activations<br>96 numbers": (2.2, 0),
+        "activations<br>96, few above 0": (4.6, 0),
+        "reconstruction<br>32 numbers": (7, 0),
+    },
+    [
+        ("vector x<br>32 numbers", "pre-activations<br>96 numbers", "encoder"),
+        ("pre-activations<br>96 numbers", "activations<br>96, few above 0", "keep few"),
+        ("activations<br>96, few above 0", "reconstruction<br>32 numbers", "decoder"),
+    ],
+    marked=["activations<br>96, few above 0"],
+    title="A sparse autoencoder: kinds differ in how they keep few",
 )
 
 # %% [markdown]
-# The mean max cosine is **0.993**, and the recall **0.99** (the lowest of the three worlds: **0.97**). A random dictionary of the same width has a cosine of **0.43**, PCA **0.47**, and the same training on normal vectors **0.52**. (Their recall is 0. That says little, for at `0.9` no chance direction passes in 32 dimensions: the cosine is the fair comparison.) So training alone finds no such directions, and knowing the covariance helps little: there must be sparse structure in the vectors.
+# In a language model nobody knows the true features. So this lesson is a contest in a world where you do. A vector of `WORLD` is an offset plus
+# its active features' directions, each times a coefficient, uniform between `0.5` and `1.5`. Three features are active on average. The commonest is
+# active ten times as often as the rarest. A competitor is judged by
 #
-# This is a kind world: sparse, no noise, plenty of vectors (256 thousand). It shows what is possible, and not what happens in a model.
-
-# %% tags=["numbers"]
-claim("mean max cosine", first.cosine.mean(), text=0.993, within=0.006)
-claim("recall", first.recall, text=0.99, within=0.02)
-claim("recall, lowest world", min(first.recalls), text=0.97, within=0.035)
-claim("random", cosines["random dictionary"].mean(), text=0.43, within=0.01)
-claim("PCA", cosines["PCA, both signs"].mean(), text=0.47, within=0.01)
-claim("normal vectors", normal.cosine.mean(), text=0.52, within=0.02)
-assert max(each.max() for name, each in cosines.items() if name != "ReLU SAE") < planted.RECALLED
-
-# %% [markdown]
-# ### 3. Two more kinds
+# - **found**: how many of the 64 features some latent points along, with a cosine above `0.9` (divided by 64: the **recall**);
+# - **FVU**: the fraction of variance unexplained, the squared error over the squared distance from the mean;
+# - **L0**: how many latents are active for a vector, on average.
 #
-# L1 charges for *size*, though you want to charge for *number*. Two later kinds avoid that.
+# ## 2. Your first competitor
 #
-# **TopK** (Gao and colleagues, 2024) has no price at all: for each vector it keeps the k largest activations. L0 is chosen instead of tuned.
+# `x` is centred by `b_dec`, encoded by a matrix and a bias, cut to few activations, and decoded: `b_dec` plus the sum of the latents'
+# directions (rows of `W_dec`), each times its activation. **TopK** (Gao and colleagues, 2024) keeps the k largest pre-activations of each vector.
 #
-# ### Exercise 4 · TopK (10 minutes, medium)
+# ### Exercise 1 · a TopK autoencoder (8 minutes, easy)
 
 
-# %%
-def top_k(pre: torch.Tensor, k: int) -> torch.Tensor:
-    """Of `pre` [..., d_sae] each vector's k largest, those above 0, in place; 0 elsewhere."""
+# %% tags=["exercise:utils.features.planted.top_k_sae"]
+def top_k_sae(
+    x: Float[Tensor, "n d_in"],
+    W_enc: Float[Tensor, "d_in d_sae"],
+    b_enc: Float[Tensor, " d_sae"],
+    W_dec: Float[Tensor, "d_sae d_in"],
+    b_dec: Float[Tensor, " d_in"],
+    *,
+    k: int,
+) -> tuple[Float[Tensor, "n d_sae"], Float[Tensor, "n d_in"]]:
+    """A TopK SAE's activations and its reconstruction of `x`.
+
+    Of each vector's pre-activations the k largest are kept, those of them that are above 0; all
+    others become 0.
+
+    Source: arXiv 2406.04093.
+    """
     ### BEGIN SOLUTION
+    pre = (x - b_dec) @ W_enc + b_enc
     values, chosen = pre.topk(k, dim=-1)
-    return torch.zeros_like(pre).scatter(-1, chosen, values.relu())
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-lesson_42.check_top_k(top_k)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `pre.topk(k, dim=-1)` gives values and where they were. Which axis is the latents'?
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `zeros.scatter(-1, places, values)` gives back the zeros with these values at these places of the last axis. And what if fewer than k are above 0?
-#
-# </details>
-
-# %% [markdown]
-# (In the library: `saes.TopKSAE`.) **JumpReLU** (Rajamanoharan and colleagues, 2024) has a threshold for each latent, which is learned. What lies above it passes as it is; the rest is 0.
-#
-# ### Exercise 5 · JumpReLU (5 minutes, easy)
-
-
-# %%
-def jump_relu(pre: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-    """What of `pre` [..., d_sae] lies above its latent's threshold [d_sae]; 0 elsewhere."""
-    ### BEGIN SOLUTION
-    return pre * (pre > threshold)
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-lesson_42.check_jump_relu(jump_relu)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Two cases, and no sum. Which comparison tells them apart?
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `pre - threshold` has the right sign, and the wrong size: what passes keeps its value.
-#
-# </details>
-
-# %% [markdown]
-# What it pays for is the number itself: the price, called `l0` in the code, times the number of active latents (L0). But a count has no slope for the thresholds to follow. The way out is a **straight-through estimator**: going forward, count; going backward, pretend. Suppose that a threshold rose a little. Then the latent would fall silent on the vectors whose pre-activation lies *just above* it. So their share, in a narrow window around the threshold, stands in for the slope. (`saes.JumpReLUSAE` does this. The price moves thresholds alone, not the encoder's weights.)
-#
-# Each kind has one knob: the price `l1`, the number k, the price `l0`. Turn it, in three worlds. (You know that three features are active on average, so you can give TopK the right k. In a model nobody can.) *Predict first:* of all these, will the SAE with the best reconstruction have the best directions?
-
-# %%
-KNOBS = {"ReLU": (0.02, 0.06, 0.1, 0.3, 0.9), "TopK": (3, 6, 14), "JumpReLU": (0.003, 0.02)}
-for kind, knob in [(kind, knob) for kind, knobs in KNOBS.items() for knob in knobs]:
-    trained[kind, knob] = trained.get((kind, knob)) or in_all(kind, WIDTH, knob)
-swept = {each: planted.recovery_in_all(found, WORLDS) for each, found in trained.items()}
-sparse, jump = swept["TopK", 3], swept["JumpReLU", 0.02]
-by_error = sorted(swept, key=lambda each: swept[each].unexplained)
-label = {  # what stands under the bars
-    each: f"{each[0]}<br>FVU {f'{found.unexplained:.2f}'[1:]}<br>L0 {found.l0:.1f}"
-    for each, found in swept.items()
-}
-plots.bars(
-    {label[each]: swept[each].recall for each in by_error},
-    dots={label[each]: swept[each].recalls for each in by_error},
-    kinds={label[each]: each[0] for each in by_error},
-    title="The three best reconstructions (left) have the worst directions",
-    y="recall of planted features",
-).update_xaxes(tickangle=0)
-
-# %% [markdown]
-# - Each kind has a setting at which it finds nearly all features: a recall of **0.99** for ReLU (`0.3`), **0.92** for TopK (3), **0.96** for JumpReLU (`0.02`). With three worlds these cannot be ranked.
-# - The three best reconstructions leave at most **0.03** of the variance, and have the worst directions: recalls of **0.14** and less. One of each kind is among them. L0 is much too high in all three: **13.8** to **38** latents are active where 3 features are. With so many in 32 dimensions you can rebuild a vector in many ways.
-# - But L0 alone does not decide. TopK with twice too many (6) still has **0.96**. ReLU has **0.88** with an L0 of **10.4**, and **0.65** with **17.4**, which is more than TopK's 14. A price on *size* singles out directions here where a limit or a price on *number* does not.
-#
-# So **a good FVU says little about the directions**, and in a model nobody knows the right L0. Keep that in mind in part B.
-
-# %% tags=["numbers"]
-loose = by_error[:3]
-claim("recall, TopK", sparse.recall, text=0.92, within=0.05)
-claim("recall, JumpReLU", jump.recall, text=0.96, within=0.03)
-assert {kind for kind, _ in loose} == set(KNOBS)
-claim("FVU, worst of three", swept[loose[2]].unexplained, text=0.03, within=0.004)
-claim("recall, best of three", max(swept[each].recall for each in loose), text=0.14, within=0.07)
-l0s = [swept[each].l0 for each in loose]
-claim("L0, lowest of three", min(l0s), text=13.8, within=0.2)
-claim("L0, highest of three", max(l0s), text=38, within=2)
-claim("recall, TopK 6", swept["TopK", 6].recall, text=0.96, within=0.04)
-claim("recall, ReLU 0.1", swept["ReLU", 0.1].recall, text=0.88, within=0.05)
-claim("L0, ReLU 0.1", swept["ReLU", 0.1].l0, text=10.4, within=0.6)
-claim("recall, ReLU 0.06", swept["ReLU", 0.06].recall, text=0.65, within=0.08)
-claim("L0, ReLU 0.06", swept["ReLU", 0.06].l0, text=17.4, within=1)
-others = [found.recall for each, found in swept.items() if each not in loose]
-assert min(others) > 0.5 > 0.3 > max(swept[each].recall for each in loose)
-
-# %% [markdown]
-# ### 4. Shrinkage
-#
-# L1 charges for size, so a ReLU SAE makes its activations smaller than it should: **shrinkage**. How would you see that in a model, where no true coefficients are known? Ask whether *the same reconstruction, made longer*, would be better. Take vectors `x` and reconstructions `y`, both from the mean of `x`. The **output scale** is `sum(y * y) / sum(x * y)`. At 1, neither a longer nor a shorter `y` would have a smaller error. Below 1, a longer one would: it has shrunk.
-#
-# ### Exercise 6 · the output scale (10 minutes, medium)
-
-
-# %% tags=["exercise:utils.features.planted.output_scale"]
-def output_scale(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> float:
-    """Squares of `x_hat` over its products with `x`, both summed, and both from the mean of `x`.
-
-    Below 1 the reconstruction has shrunk: all of it could be multiplied by one number above 1, and
-    the error would fall. Source: arXiv 2404.16014, "relative reconstruction bias".
-    """
-    ### BEGIN SOLUTION
-    mean = x.mean(0)
-    x, x_hat = x - mean, x_hat - mean
-    return (x_hat.square().sum() / (x_hat * x).sum()).item()
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-output_scale = lesson_42.check_output_scale(output_scale)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Take the mean vector of `x` away from *both*.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Both sums run over all numbers, vectors and dimensions, before you divide.
-#
-# </details>
-
-# %% [markdown]
-# *Predict first:* which kinds shrink?
-#
-# And is an *activation* the coefficient? Here you can look. "Activation size" is the mean activation of a found feature's latent over its mean true coefficient, where both are active. The last column keeps each vector's active latents and chooses their activations anew, as well as possible (least squares).
-
-# %%
-shown = [("ReLU", 0.1), ("ReLU", 0.3), ("ReLU", 0.9), ("TopK", 3), ("JumpReLU", 0.02)]
-sizes = {each: planted.sizes_in_all(trained[each], WORLDS) for each in shown}
-plots.table(
-    [
-        (" ".join(map(str, each)), *(f"{value:.2f}" for value in (swept[each].scale, *sizes[each])))
-        for each in shown
-    ],
-    columns=["kind, knob", "output scale", "activation size", "chosen anew"],
-)
-
-# %% [markdown]
-# ReLU's output scale goes from **0.91** to **0.37** as its price goes up. TopK's and JumpReLU's are 1 to the second digit, at every setting. That must be so wherever size costs nothing: the error alone then decides how long the output is. So a scale of 1 is no praise. The SAEs that found few of the features have it too.
-#
-# Activations are too small in all three kinds: ReLU's (`0.3`) by far, with **0.58** of the coefficient, but TopK has **0.93** and JumpReLU **0.90** too. Chosen anew they come to **0.90**, **0.98** and **0.97**. So for these three it is mostly not the directions: the encoder, one matrix and a bias, reads the coefficients low. (ReLU at `0.1` comes to no more than **0.80**.) These are means over hits: where the latent is silent, all is lost.
-
-# %% tags=["numbers"]
-claim("scale, ReLU 0.1", swept["ReLU", 0.1].scale, text=0.91, within=0.015)
-claim("scale, ReLU 0.9", swept["ReLU", 0.9].scale, text=0.37, within=0.03)
-assert max(abs(each.scale - 1) for (kind, _), each in swept.items() if kind != "ReLU") < 0.005
-claim("size, ReLU", sizes["ReLU", 0.3][0], text=0.58, within=0.02)
-claim("size, TopK", sizes["TopK", 3][0], text=0.93, within=0.02)
-claim("size, JumpReLU", sizes["JumpReLU", 0.02][0], text=0.90, within=0.02)
-claim("chosen anew, ReLU", sizes["ReLU", 0.3][1], text=0.90, within=0.015)
-claim("chosen anew, ReLU 0.1", sizes["ReLU", 0.1][1], text=0.80, within=0.02)
-claim("chosen anew, TopK", sizes["TopK", 3][1], text=0.98, within=0.01)
-claim("chosen anew, JumpReLU", sizes["JumpReLU", 0.02][1], text=0.97, within=0.012)
-
-# %% [markdown]
-# ### 5. Dead latents, and how to wake them
-#
-# A **dead** latent never fires. Then it gets no gradient either, and so usually stays dead. Some dead latents are just surplus: 96 latents for 64 features must leave some idle. It is an illness when features are still missing.
-#
-# TopK SAEs are treated with an auxiliary loss, **AuxK**. Take what the living latents left over, the error. Among the *dead* latents, take the k with the largest pre-activations (a k of its own: the library takes half of the dimensions), and let *them* reconstruct the error. The loss is how badly they do it.
-#
-# ### Exercise 7 · a loss for the dead (15 minutes, hard)
-
-
-# %%
-def dead_loss(
-    error: torch.Tensor, pre: torch.Tensor, dead: torch.Tensor, W_dec: torch.Tensor, *, k: int
-) -> torch.Tensor:
-    """Squared error with which the k likeliest dead latents make the error; mean over vectors.
-
-    Args:
-        error: vector minus reconstruction, [n, d_in].
-        pre: pre-activations of all latents, [n, d_sae].
-        dead: True for dead latents, [d_sae]; at least k of them.
-        W_dec: [d_sae, d_in].
-    """
-    ### BEGIN SOLUTION
-    among = pre.masked_fill(~dead, -float("inf"))
-    values, chosen = among.topk(k, dim=-1)
     acts = torch.zeros_like(pre).scatter(-1, chosen, values.relu())
-    return (error - acts @ W_dec).square().sum(-1).mean()
+    return acts, acts @ W_dec + b_dec
     ### END SOLUTION
 
 
 # %% tags=["check"]
-lesson_42.check_dead_loss(dead_loss)
+top_k_sae = lesson_42.check_top_k_sae(top_k_sae)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# The choice is that of exercise 4, but the living must lose it. Which value never wins a top-k?
+# `b_dec` appears twice: subtracted before the encoder, added after the decoder. `pre.topk(k, dim=-1)` gives values and their places.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# No `b_dec` here: the error starts from zero. If you choose among the dead alone, mind whose places you got: those among the dead, or among all?
+# `zeros.scatter(-1, places, values)` puts values at their places on the last axis. And if fewer than k are above 0? Cut the values with `.relu()`.
 #
 # </details>
 
 # %% [markdown]
-# Plant the illness: 64 latents for 64 features, but half of the latents start with an encoder bias of `-0.7`, so that others always win. The worlds are new, and more unequal: the commonest feature is 30 times as frequent as the rarest. (The bias is not lower, for AuxK too needs a pre-activation above zero *somewhere*, or there is no gradient. The auxiliary loss counts 1/32, as in the paper; a latent is dead after 50 silent steps.)
+# An untrained one points in random directions. Training makes the squared error small. One rule comes on top: after each step every latent's
+# direction is brought back to length 1. (A kind that pays for the *size* of activations could otherwise make them small and the directions long.)
 #
-# *Predict first:* will the dead wake up, and will they find features? And does a *healthy* start need the treatment?
-
-# %%
-UNEQUAL = [
-    planted.independent(N_FEATURES, D, active=3, span=30, generator=planted.world_generator(10 + i))
-    for i in range(3)
-]
-
-
-def top_three(width: int, aux: float, *, bias: float = 0.0, worlds=UNEQUAL, **how):
-    """TopK SAEs, half of whose latents start with this bias; what they recover."""
-
-    def make(generator: torch.Generator) -> saes.SAE:
-        sae = saes.TopKSAE(D, width, k=3, aux=aux, generator=generator)
-        sae.b_enc.data[width // 2 :] = bias
-        return sae
-
-    return planted.recovery_in_all(planted.fit_in_all(make, worlds, **how), worlds)
-
-
-AUX = 1 / 32
-cared = {
-    (start, aux): top_three(64, weight, bias=bias)
-    for start, bias in (("healthy start", 0.0), ("half start dead", -0.7))
-    for aux, weight in (("no AuxK", 0.0), ("AuxK", AUX))
-}
-healthy, healthy_aux = cared["healthy start", "no AuxK"], cared["healthy start", "AuxK"]
-plots.table(
-    [
-        (*case, *(f"{n:.2f}" for n in (found.dead, found.recall, *found.recalls)))
-        for case, found in cared.items()
-    ],
-    columns=["64 latents", "", "dead at the end", "recall", *("in one world",) * 3],
-)
-
-# %% [markdown]
-# Without help **0.49** stay dead, so that about half of the features is the most that could be found: the recall is **0.46**. With AuxK **0.21** are dead at the end, and the recall is **0.70**.
+# ### Exercise 2 · the training loop (15 minutes, medium)
 #
-# Even from a healthy start (`b_dec` at the mean of the vectors, the encoder as the decoder's transpose, as `utils.features.sae` does) **0.23** die, though there are as many latents as features. The recall is **0.72**, and with AuxK **0.77**: higher in each of the three worlds. So AuxK is for ordinary trainings too. (Another treatment, **resampling**, gives dead latents new directions, those of badly reconstructed vectors.)
-
-# %% tags=["numbers"]
-ill, treated = cared["half start dead", "no AuxK"], cared["half start dead", "AuxK"]
-claim("dead, untreated", ill.dead, text=0.49, within=0.03)
-claim("recall, untreated", ill.recall, text=0.46, within=0.04)
-claim("dead, AuxK", treated.dead, text=0.21, within=0.06)
-claim("recall, AuxK", treated.recall, text=0.70, within=0.06)
-claim("dead, healthy", healthy.dead, text=0.23, within=0.05)
-claim("recall, healthy", healthy.recall, text=0.72, within=0.05)
-claim("recall, healthy, AuxK", healthy_aux.recall, text=0.77, within=0.05)
-assert min(treated.recalls) > max(ill.recalls)
-assert all(a > b for a, b in zip(healthy_aux.recalls, healthy.recalls, strict=True))
-
-# %% [markdown]
-# ### 6. Does a big enough SAE find all features?
-#
-# You never know how many features there are. In the same worlds, vary the width from a quarter of the number of features to four times that number. *Predict first:* what does an SAE with 16 latents do with 64 features: keep 16 of them, or mix all?
-
-# %%
-WIDTHS = (16, 64, 128, 256)
-by_width = {width: healthy if width == 64 else top_three(width, 0.0) for width in WIDTHS}
-wide_aux = top_three(128, AUX)
-longer, longer_aux = (top_three(64, aux, worlds=UNEQUAL[:1], steps=4000) for aux in (0.0, AUX))
-quarters = torch.stack(
-    [planted.by_quarter(each.cosine) for each in by_width.values()]
-)  # [width, quarter]
-names = ("commonest quarter", "second quarter", "third quarter", "rarest quarter")
-plots.lines(
-    {name: quarters[:, i].tolist() for i, name in enumerate(names)},
-    at=[f"{width} latents" for width in WIDTHS],
-    title="A narrow SAE keeps the common features and misses the rare ones",
-    x="there are 64 features (TopK 3, no AuxK)",
-    y="recall",
-)
-
-# %% [markdown]
-# With 16 latents it recalls **0.79** of the commonest quarter, and at most **0.06** of any other: it keeps the common ones. With as many latents as features it misses most of the rarest quarter: recall **0.12**, against **1.0** for the commonest. At 128 it is **0.56**, at 256 **0.90**. So width helps, at a cost: of 256 latents, **0.71** are dead.
-#
-# But 64 latents have room for all. Neither longer training (one world: **0.19** after 1,000 steps and after 4,000) nor AuxK alone (**0.21**, all three worlds) finds the rare ones. Both together come to **0.62** in that one world, and 128 latents with AuxK to **0.96** (all three). So here "big enough" means enough *living* latents: by AuxK or by spare ones, and sometimes by patience.
-#
-# Could you tell in a model? From 128 to 256 latents the FVU went from **0.152** to **0.144**, while the rarest quarter's recall went from **0.56** to **0.90**. A rare feature is little variance. And how many features a model has, and how rare, nobody knows. This toy had as many vectors as it asked for.
-
-# %% tags=["numbers"]
-claim("16 latents, commonest", quarters[0, 0], text=0.79, within=0.08)
-claim("16 latents, others", quarters[0, 1:].max(), text=0.06, within=0.06)
-claim("64 latents, rarest", quarters[1, 3], text=0.12, within=0.09)
-claim("64 latents, commonest", quarters[1, 0], text=1.0, within=0.03)
-claim("128 latents, rarest", quarters[2, 3], text=0.56, within=0.12)
-claim("256 latents, rarest", quarters[3, 3], text=0.90, within=0.09)
-claim("256 latents, dead", by_width[256].dead, text=0.71, within=0.03)
-claim("one world, 1,000 steps", planted.by_quarter(healthy.cosine[:1])[3], text=0.19, within=0.13)
-claim("one world, 4,000 steps", planted.by_quarter(longer.cosine)[3], text=0.19, within=0.13)
-claim(
-    "64 latents with AuxK, rarest", planted.by_quarter(healthy_aux.cosine)[3], text=0.21, within=0.1
-)
-claim(
-    "one world, AuxK, 4,000 steps", planted.by_quarter(longer_aux.cosine)[3], text=0.62, within=0.2
-)
-claim(
-    "128 latents with AuxK, rarest", planted.by_quarter(wide_aux.cosine)[3], text=0.96, within=0.06
-)
-claim("128 latents, FVU", by_width[128].unexplained, text=0.152, within=0.004)
-claim("256 latents, FVU", by_width[256].unexplained, text=0.144, within=0.003)
-
-# %% [markdown]
-# ### 7. Splitting
-#
-# So far features came and went independently. Real ones hang together: *animal*, and then *dog* or *cat*. Plant six **parents** with four **children** each. A child never comes without its parent. A parent is alone in a quarter of its cases; otherwise exactly one child is there. All coefficients are drawn on their own. There are 30 true directions, and four things a latent could stand for: a parent; a parent with *one* child (there are 24 such pairs); a child by itself; or a parent *with an average child*, the mean of all vectors of a family.
-#
-# Train at three widths, in four worlds. For each latent ask which of these it is nearest to (with a cosine above `0.9`). *Predict first:* what will 6 latents stand for? And 24, and 48?
-
-# %%
-PARENTS, CHILDREN, NARROW_TO_WIDE = 6, 4, (6, 24, 48)
-FAMILIES = [
-    planted.families(PARENTS, CHILDREN, D, active=1.2, generator=planted.world_generator(i))
-    for i in range(4)
-]
-split = {
-    f"ReLU, {width} latents": in_all("ReLU", width, 0.3, FAMILIES) for width in NARROW_TO_WIDE
-} | {"JumpReLU, 48 latents": in_all("JumpReLU", 48, 0.02, FAMILIES)}
-split = {name: planted.families_in_all(found, FAMILIES) for name, found in split.items()}
-(at_6, fires_6), (at_24, fires_24), (at_48, fires_48), (jumping, fires_jump) = split.values()
-plots.table(
-    [
-        (name, *(f"{n:.1f}" for n in counts.values()))
-        + tuple(f"{share:.2f}".replace("nan", "") for share in fires.values())
-        for name, (counts, fires) in split.items()
-    ],
-    columns=["latents nearest to:", *at_6, "parent's latent fires: alone", "with a child"]
-    + ["of these, parent's larger", "child's larger", "pair's latent fires"],
-)
-
-# %% [markdown]
-# (Larger: by `0.3` or more, of coefficients between `0.5` and `1.5`. Blank: fewer than half of the parents, or pairs, have a latent.)
-#
-# - **6 latents:** **6.0** of them stand for a family, that is a parent with its average child.
-# - **24 latents:** **21.8** stand for a pair. The feature *animal* has **split** into *animal, dog* and *animal, cat*. Few stand for a parent, and none for a child by itself.
-# - **48 latents:** pairs remain, and parents have latents of their own again (**8.0** on average, some twice; others are near none of these). Hardly one stands for a child (**0.5**), though a child's coefficient has nothing to do with its parent's.
-#
-# So at 48 you could find a latent that points along *animal*. Does it say *animal*? It fires on **0.99** of the vectors with the parent alone, and on **0.66** of those with a child. The pair's latent always fires (**1.00**). The parent's only adds what the pair leaves of the parent: so it fires on **0.99** where the parent's coefficient is the larger one, and on **0.08** where the child's is. A latent that seems to mean *animal* is silent on a third of the dogs and cats. (How many depends on how the coefficients are drawn: here both alike.) This is **absorption** (Chanin and colleagues, 2024). At 6 latents the family's latent fires on **0.98** of them.
-#
-# Does it need L1? A JumpReLU SAE at the price that worked above has the parents too, and **12.0** latents for children by themselves, and fewer for pairs. Its parents' latents fire on **0.85** of the vectors with a child, and on **0.56** where the child's coefficient is larger. So it absorbs less, but it still does.
-#
-# *Which* features you find depends on width, kind and price. If "animal" is what you care about, a wider SAE may be worse. Lesson 4.3 looks for this in SmolLM2.
-
-# %% tags=["numbers"]
-pair, family = "parent + one child", "parent + average child"
-claim("6 latents, families", at_6[family], text=6.0, within=0.5)
-claim("24 latents, pairs", at_24[pair], text=21.8, within=1)
-assert at_24["parent"] < 3 and at_24["child"] < 0.1
-claim("48 latents, parents", at_48["parent"], text=8.0, within=1.2)
-claim("48 latents, children", at_48["child"], text=0.5, within=0.6)
-claim("48 latents, fires alone", fires_48["alone"], text=0.99, within=0.01)
-claim("48 latents, fires with a child", fires_48["with a child"], text=0.66, within=0.03)
-claim("48 latents, parent's larger", fires_48["larger"], text=0.99, within=0.01)
-claim("48 latents, child's larger", fires_48["smaller"], text=0.08, within=0.03)
-claim("48 latents, the pair's", fires_48["pair"], text=1.00, within=0.01)
-claim("6 latents, fires with a child", fires_6["with a child"], text=0.98, within=0.015)
-claim("JumpReLU, children", jumping["child"], text=12.0, within=2.5)
-claim("JumpReLU, fires with a child", fires_jump["with a child"], text=0.85, within=0.04)
-claim("JumpReLU, child's larger", fires_jump["smaller"], text=0.56, within=0.08)
-assert jumping["parent"] > 5.4 and at_48[pair] > 24 and jumping[pair] < 15
-
-# %% [markdown]
-# ## Part B. SmolLM2, layer 15
-#
-# ### 8. Must I store terabytes? Is 6 GB of GPU enough?
-#
-# SAEs of big models are trained on billions of tokens. One vector of SmolLM2 takes 576 numbers of two bytes. A billion tokens would be `1.2` TB, and of a model with 8,192 dimensions `16` TB.
-#
-# You need not store them. An SAE reads each vector once or a few times, in any order. So **stream**: take as many texts as fit into a *budget*, run the model on them, shuffle the vectors, train on them, throw them away, and take the next texts. The budget sets how well the vectors are shuffled; it has nothing to do with how many you train on. `saes.Activations` does this, and `data/sae/make.py` goes on where it was killed.
-#
-# And the GPU? Training keeps four numbers of four bytes for each weight: the weight, its gradient, and the two running averages that Adam holds, of the gradient and of its square. That is `16 * 2 * d_model * width` bytes: `0.08` GB for SmolLM2 and 4,608 latents, so 6 GB are plenty here, and `4.8` GB for 2,304 dimensions and 65,536 latents, for which you would harvest to disk, unload the model, train, and begin again.
-#
-# Now do it. The texts are SmolLM2's own: answers to requests of many kinds, and stories (`data/chat`, `data/stories`). The test texts are about subjects that no training text was asked about. Layer 15 means what block 15 *reads*. BOS is left out. The budget here is 8 MB, a third of what the vectors would need.
-
-# %%
-model = load()
-cfg, LAYER = model.cfg, 15
-fast = saes.bfloat16_is_faster()
-harvest = partial(saes.harvest, model, layer=LAYER)
-train_rows, held_out = texts("train"), texts("held_out")
-test_rows = [row for row in held_out if len(row) >= 16][:30]
-order = torch.randperm(len(train_rows), generator=torch.Generator().manual_seed(0))
-some = [train_rows[i] for i in order[:230].tolist()]
-n_tokens = sum(map(len, some))
-stream = saes.Activations(
-    partial(harvest, bfloat16=fast), some, d_in=cfg.d_model, batch_size=256, budget=8 * 2**20
-)
-x_test = harvest(test_rows)
-text_of = [i for i, row in enumerate(test_rows) for _ in range(len(row))]
-print(f"{n_tokens:,} tokens to train on need {n_tokens * cfg.d_model * 2 / 1e6:.0f} MB;")
-print(f"at once there are at most {stream.chunk_size:,}. For testing: {len(x_test):,} tokens.")
-
-# %% [markdown]
-# Train a small one, of 1,152 latents, once through these texts. (The course also ships one that saw many more: section 9.) Measure the FVU on the test texts on the way. (There are few steps. So the learning rate is higher than usual, its **warm-up**, in which it rises from 0, is shorter, and a latent counts as dead after 20 silent steps. `coarse` chooses the 32 in bfloat16 where the processor is faster at that; activations stay exact.)
-
-# %%
-small = saes.TopKSAE(cfg.d_model, 1152, k=32, coarse=fast).to(cfg.device)
-small.b_dec.data.copy_(stream.mean / stream.scale)
-STEPS = n_tokens // 256 - 5  # the last vectors of a chunk may not fill a batch
-curve, kept = [], []
+# Every competitor of this lesson goes through your loop. The learning rate falls in the second half, as the docstring says:
+# with a constant one, latents keep moving around their places at the end.
 
 
-def batches(step: int) -> torch.Tensor:
-    if step % 20 == 0:
-        curve.append(1 - saes.quality(small, x_test / stream.scale).explained)
-    x = stream[step]
-    if step % 2 == 0:
-        kept.append(x)  # for the references below
-    return x
+# %% tags=["exercise:utils.features.planted.fit"]
+def fit(
+    sae, vectors: Callable[[int], Float[Tensor, "batch d_in"]], *, steps: int, lr: float = 1e-2
+) -> list[float]:
+    """Trains an SAE with Adam, in place; returns the loss of each step, taken before the update.
 
-
-saes.train(small, batches, steps=STEPS, lr=3e-3, warmup=10, scale=stream.scale, dead_after=20)
-
-
-@torch.no_grad()
-def fvu_of(reconstruct) -> float:
-    """The FVU on the test texts that is left by an SAE or another reconstruction."""
-    parts = [reconstruct(part.to(cfg.device)).cpu() for part in x_test.split(2048)]
-    return 1 - r_squared(torch.cat(parts), x_test)
-
-
-curve.append(fvu_of(small))
-
-# %% [markdown]
-# Three references describe each vector by 32 numbers too. Here they learn from every other batch:
-#
-# - **PCA with 32 components**. (It needs the mean and the covariance, which can be streamed too, as running sums.)
-# - A **random dictionary**: for each vector, of random directions those 32 whose products with it are largest in size, with the best weights for these 32.
-# - **Training vectors as directions**: the same, but each direction leads from the mean to one training vector. It knows where vectors lie, and no training is needed.
-
-# %%
-some_vectors = torch.cat(kept)
-mean = some_vectors.mean(0)
-untrained = partial(saes.random_dictionary, some_vectors, k=32)
-pca_32 = saes.pca(some_vectors, 32)
-fvu = {"SAE, 32 of 1,152": curve[-1], "PCA, 32 components": fvu_of(pca_32)}
-fvu["random, 32 of 1,152"] = fvu_of(untrained(1152))
-fvu["vectors, 32 of 1,152"] = fvu_of(untrained(1152, of_vectors=True))
-plots.lines(
-    {name: curve if "SAE" in name else [value] * len(curve) for name, value in fvu.items()},
-    at=[*range(0, STEPS, 20), STEPS],
-    title="Fewer than a hundred steps beat PCA, but barely beat training vectors",
-    x="training steps of 256 vectors",
-    y="FVU on held-out subjects",
-)
-
-# %% [markdown]
-# After one pass the FVU is **0.41**. PCA leaves **0.59**, the random dictionary **0.73**. But training vectors as directions leave **0.44**, with no training at all. So beating PCA is easy: it is enough to know where vectors lie.
-#
-# Before you trust a share of variance, look at the vectors: some may be enormous. Their place is known from other models: the first tokens of a text. So take the first token of each of 1,000 training texts, and of all held-out texts. Hold them against BOS.
-
-# %%
-starts = [row[:1] for row in train_rows if len(row)][:1000] + [row[:1] for row in held_out]
-x_start = harvest(starts)
-length = x_start.norm(dim=1)
-_, cache = model.run_with_cache(torch.tensor([[model.tokenizer.bos_token_id]]))
-bos = cache["resid_pre", LAYER][0, 0].cpu()
-like_bos = F.cosine_similarity(x_start, bos, dim=1)
-massive = length > 1000
-for i in length.topk(3).indices.tolist():
-    print(f"{length[i]:>6.0f} {model.to_string(starts[i])!r}, cosine with BOS {like_bos[i]:.3f}")
-print(f"median length {length.median():.0f}; BOS {bos.norm():,.0f}")
-spread = (x_test - x_test.mean(0)).square().sum(1)
-weight = (length.max().square() / spread.median()).item()
-
-# %% [markdown]
-# **12** of the 1,000 are above `1000`, and **1** of the **384** held-out ones. Their cosine with BOS is at least **0.94**: the model gives these first words nearly the direction of BOS's vector.
-#
-# The squared length of the longest is **60,000** times the median squared distance of a test vector from the mean. One such vector would decide any FVU. Our 30 test texts have none, which at this rate is no surprise; and `saes.Activations` drops vectors longer than three times the median, so that SAEs here never saw one. Always look.
-
-# %% tags=["numbers"]
-claim("short SAE, FVU", curve[-1], text=0.41, within=0.03)
-claim("PCA 32, FVU", fvu["PCA, 32 components"], text=0.59, within=0.01)
-claim("random dictionary, FVU", fvu["random, 32 of 1,152"], text=0.73, within=0.01)
-claim("vectors, FVU", fvu["vectors, 32 of 1,152"], text=0.44, within=0.01)
-claim("massive first tokens, training", massive[:1000].sum(), text=12, within=0)
-claim("massive first tokens, held out", massive[1000:].sum(), text=1, within=0)
-claim("held-out texts", len(x_start) - 1000, text=384, within=0)
-claim("cosine with BOS, lowest", like_bos[massive].min(), text=0.94, within=0.01)
-claim("the longest, in typical vectors", weight, text=60_000, within=3000)
-assert x_test.norm(dim=1).max() < 1000
-
-# %% [markdown]
-# ### 9. The shipped SAE, and its format
-#
-# The course ships a TopK SAE for this place: 4,608 latents (eight times `d_model`), 32 active. `data/sae/make.py` made it, with the same functions. It is kept as the library **SAELens** keeps its own: a `cfg.json` and a file of weights. So `SAE.load_from_disk(folder)` of SAELens opens it, and `saes.load_sae(folder)` opens SAEs that SAELens saved, if they are of one of the three kinds. (`tests/features/test_sae.py` compares the activations of both, in both directions.) What you train, you write with `saes.save_sae(small, folder, model_name=..., hook_name=...)`.
-
-# %%
-SHIPPED = root / "data" / "sae" / "smollm2"
-sae = saes.load_sae(SHIPPED, device=cfg.device)
-config = json.loads((SHIPPED / "cfg.json").read_text())
-report = json.loads((SHIPPED / "report.json").read_text())
-print({key: config[key] for key in ("architecture", "d_in", "d_sae", "k", "metadata")})
-
-# %% [markdown]
-# How good is it? L0 and FVU on the 30 test texts, beside the controls. *Predict first:* how many components would PCA need to explain as much?
-
-# %%
-found = saes.quality(sae, x_test)
-with torch.no_grad():
-    x_hat = torch.cat([sae(part.to(cfg.device)).cpu() for part in x_test.split(2048)])
-missed = (x_hat - x_test).square().sum(1)
-fvu_range = bootstrap(missed, groups=text_of, over=spread)  # whole texts are drawn anew
-target = 1 - found.explained  # how many components leave as little?
-n_equal = 1 + bisect_left(
-    range(1, cfg.d_model), -target, key=lambda n: -fvu_of(saes.pca(some_vectors, n))
-)
-controls = {
-    "vectors, 32 of 4,608": untrained(sae.d_sae, of_vectors=True),
-    f"PCA, {n_equal} components": saes.pca(some_vectors, n_equal),
-    "PCA, 32 components": pca_32,
-    "random, 32 of 4,608": untrained(sae.d_sae),
-}
-fvu = {"SAE, 32 of 4,608": target} | {
-    name: fvu_of(reconstruct) for name, reconstruct in controls.items()
-}
-figure = plots.bars(
-    {name.replace(", ", "<br>"): value for name, value in fvu.items()},
-    intervals={"SAE<br>32 of 4,608": fvu_range},
-    title=f"PCA needs {n_equal} components to leave as little as the SAE with 32 latents",
-    y="FVU on held-out subjects",
-)
-ends = figure.data[0].error_y
-alone = {"array": ends.array[:1], "arrayminus": ends.arrayminus[:1]}  # the SAE's
-figure.update_traces(error_y=alone)
-
-# %% [markdown]
-# It leaves **0.15** of the variance (**0.14** to **0.16**, 95% interval over texts), with **32.0** latents active. PCA with 32 components leaves **0.59**, and needs **197** of them to do as well. A random dictionary leaves **0.66**, and training vectors as directions **0.34**: that is what training had to beat. (On the larger held-out set of `report.json` it is **0.149**. There **5** vectors longer than three times the median were left out: a bar at about half of the `1000` above.)
-#
-# Mind that 32 against 197 is not six times less. PCA's directions are the same for every vector; *which* 32 of 4,608 the SAE chose must be told too.
-
-# %% tags=["numbers"]
-claim("FVU", 1 - found.explained, text=0.15, within=0.006)
-claim("FVU, low", fvu_range[0], text=0.14, within=0.006)
-claim("FVU, high", fvu_range[1], text=0.16, within=0.006)
-claim("FVU, report", 1 - report["explained"]["sae"], text=0.149, within=0.0006)
-left_out = report["of these much too long, left out of the variance"]
-claim("too long in the report", left_out, text=5, within=0)
-assert 400 < 3 * x_test.norm(dim=1).median() < 600
-claim("L0", found.l0, text=32.0, within=0.05)
-claim("components for the same FVU", n_equal, text=197, within=6)
-claim("random dictionary", fvu["random, 32 of 4,608"], text=0.66, within=0.01)
-claim("vectors as directions", fvu["vectors, 32 of 4,608"], text=0.34, within=0.01)
-assert fvu_range[1] < fvu["vectors, 32 of 4,608"]
-
-# %% [markdown]
-# ### 10. How often does each latent fire?
-#
-# The **density** of a latent is the share of tokens on which it fires. On average it is 32 / 4608, or `0.7`%. A latent that fires nearly always is no sparse feature, and one that never fires is dead.
-
-# %%
-random_density = saes.random_density(some_vectors, sae.d_sae, k=32, on=x_test)
-
-
-def by_density(density: Tensor) -> dict[str, float]:
-    """The share of latents in each range of density, about half a power of ten wide."""
-    edges = [0, 0.001, 0.003, 0.01, 0.03, 0.1, 1]
-    counts = torch.bucketize(density, torch.tensor(edges)).bincount(minlength=len(edges))
-    names = ["never", *(f"to {edge:.1%}" for edge in edges[1:-1]), f"above {edges[-2]:.0%}"]
-    return dict(zip(names, (counts / len(density)).tolist(), strict=True))
-
-
-shares, random_shares = (by_density(each) for each in (found.density, random_density))
-plots.bars(
-    shares,
-    dots={name: [value] for name, value in random_shares.items()},
-    kinds=dict.fromkeys(shares, "SAE"),
-    title="The SAE has common and rare latents; random directions (circles) fire alike",
-    y="share of the latents",
-)
-
-# %% [markdown]
-# On these 3,105 tokens **0.17** of the latents never fire. On the 39,464 of `report.json` it is **0.0145**. "Dead" depends on how many tokens you look at: a latent that never fires on a few thousand may just be rare. The most frequent latent fires on **0.51** of the tokens: hardly a sparse feature, whatever it is.
-#
-# The circles are the control. A random dictionary's densities are alike: **0.61** of its directions lie in one range. The SAE's spread over all the ranges: it has common latents and rare ones. But of the random directions just **0.001** are never used. So few dead latents show that a dictionary is in use, and not that it is a good one. (PCA's 32 directions are all "active" on every vector.)
-
-# %% tags=["numbers"]
-claim("never fire here", shares["never"], text=0.17, within=0.01)
-claim("dead in the report", report["dead"], text=0.0145, within=0.00006)
-claim("most frequent", found.density.max(), text=0.51, within=0.02)
-claim("random dictionary, never", random_shares["never"], text=0.001, within=0.0009)
-claim("random dictionary, in one range", max(random_shares.values()), text=0.61, within=0.02)
-assert max(shares.values()) < 0.3
-
-# %% [markdown]
-# ### 11. Loss recovered
-#
-# Variance is not what the model cares about. So put the reconstruction in the place of what block 15 reads, and let the model go on. How much of its loss does that cost? The scale is set by an **ablation**, which is 0, and the clean run, which is 1.
-#
-# ### Exercise 8 · loss recovered (5 minutes, easy)
-
-
-# %% tags=["exercise:utils.features.sae.loss_recovered"]
-def loss_recovered(
-    replaced: Float[Tensor, " text"],
-    *,
-    clean: Float[Tensor, " text"],
-    ablated: Float[Tensor, " text"],
-) -> float:
-    """How much of the loss that an ablation costs a reconstruction saves: 1 is all of it, 0 none.
-
-    Losses are averaged over texts before anything is divided.
+    In step t of T the learning rate is lr in the first half, and lr * 2 * (1 - t / T) in the
+    second. After each step the rows of `sae.W_dec` have length 1 again.
 
     Args:
-        replaced: each text's loss with the reconstruction, in nats a token.
-        clean: with nothing changed.
-        ablated: with the ablation: zeros, say, or the mean vector.
+        sae: `sae.loss(x)` gives a pair, of which the first is the loss of a batch.
+        vectors: gives the batch of step 0, 1, ..., steps - 1; each is asked for once, in order.
     """
     ### BEGIN SOLUTION
-    cost = ablated.mean() - clean.mean()
-    return ((ablated.mean() - replaced.mean()) / cost).item()
+    adam = torch.optim.Adam(sae.parameters(), lr=lr)
+    losses = []
+    for step in range(steps):
+        for group in adam.param_groups:
+            group["lr"] = lr * min(1, 2 * (1 - step / steps))
+        loss, _ = sae.loss(vectors(step))
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        with torch.no_grad():
+            sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
+        losses.append(loss.item())
+    return losses
     ### END SOLUTION
 
 
 # %% tags=["check"]
-loss_recovered = lesson_42.check_loss_recovered(loss_recovered)
+fit = lesson_42.check_fit(fit)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Two of the three losses set the scale: where on it are they?
+# `torch.optim.Adam(sae.parameters(), lr=lr)` once, before the loop. In a step: set `group["lr"]` for each `group` of `adam.param_groups`, ask for the vectors, compute the loss, then `zero_grad`, `backward`, `step`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Put `ablated` in the place of `replaced`: you should get 0. Then `clean`: 1.
+# Under `torch.no_grad()`, divide `sae.W_dec` in place by the length of its rows: `norm(dim=1, keepdim=True)`. Keep `loss.item()`, not `loss`.
 #
 # </details>
 
 # %% [markdown]
-# Which ablation? **Zeros**, or the **mean** vector. The usual one is zeros. *Predict first:* which makes the SAE look better?
-#
-# And one more question. Are the SAE's errors harmless leftovers? Then other errors *of the same length*, token by token, should hurt as much. Gurnee (2024) found in GPT-2 that random ones hurt less; Lee and Heimersheim (2024) showed that with better baselines little of that was left. Take two kinds:
-#
-# - **noise** in all directions alike. It mostly lies where vectors hardly vary;
-# - the SAE's own errors, **misplaced**: those of other tokens of the same text.
-#
-# Either lengthens vectors, while an SAE shortens them. So take each once more **at the SAE's length** ("its length" in the table): moved along its line from the mean until it is as far from it as the SAE's reconstruction. Draw each twice, and average the losses. And as a control of the control, hold PCA with as good an FVU, and the SAE of section 8 (the *short SAE*), against noise as long as *their* errors. (BOS's vector stays as it is, in zeros too.)
+# Three controls enter with it: the same SAE **untrained**; **PCA**, each component in both signs; and your training on **shuffled** vectors,
+# whose coordinates were put in a random order one by one, so that every coordinate keeps its values and no direction is left.
+
 
 # %%
-equal = f"PCA, {n_equal} components"
-stand_ins = {"zeros": torch.zeros_like, "mean": lambda x: mean.to(x).expand_as(x), "SAE": sae}
-stand_ins |= controls | {"short SAE": small}
-for name in (equal, "short SAE"):
-    stand_ins[f"noise for {name}"] = saes.noises(stand_ins[name], centre=mean)["noise"]
-noises = [saes.noises(sae, centre=mean, seed=seed) for seed in (0, 1)]
-stand_ins |= {f"{name} {i}": each for i in (0, 1) for name, each in noises[i].items()}
-with torch.no_grad():  # of 12 texts the first 64 tokens
-    loss = saes.losses_with(model, [row[:64] for row in test_rows[:12]], stand_ins, layer=LAYER)
-    corrected = fvu_of(noises[0]["noise, its length"])
-for name in noises[0]:  # the mean of both draws
-    loss[name] = (loss.pop(f"{name} 0") + loss.pop(f"{name} 1")) / 2
+class TopK(saes.TopKSAE):
+    """A TopK SAE with your function inside."""
+
+    def encode(self, x):
+        return top_k_sae(x, self.W_enc, self.b_enc, self.W_dec, self.b_dec, k=self.k)[0]
 
 
-def recovered(name: str, ablation: str) -> tuple[float, float, float]:
-    """Loss recovered, and its 95% interval: whole texts are drawn anew."""
-    value = loss_recovered(loss[name], clean=loss["clean"], ablated=loss[ablation])
-    saved, to_save = (loss[ablation] - loss[each] for each in (name, "clean"))
-    return value, *bootstrap(saved, over=to_save)
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
-def beside(name: str, one: str = "SAE") -> tuple[float, float, float]:
-    """How much more the one costs than this, in nats, and the 95% interval."""
-    more = loss[one] - loss[name]
-    return more.mean().item(), *bootstrap(more)
+def enter(sae, *, number: int, world=WORLD, steps=STEPS, shuffled=False) -> planted.Score:
+    """Trains a competitor with your loop, on vectors number so-and-so, and scores it."""
+    vectors = planted.batches(world, steps, number=number, shuffled=shuffled)
+    with torch.no_grad():
+        sae.b_dec.copy_(vectors(0).mean(0))
+        sae.W_dec.copy_(F.normalize(sae.W_dec, dim=1))
+    fit(sae, vectors, steps=steps)
+    return planted.recovered(sae, world)
 
 
-zeros, by_mean = recovered("SAE", "zeros"), recovered("SAE", "mean")
-noise, short = beside("noise"), beside("noise for short SAE", "short SAE")
-cost = {name: (each - loss["clean"]).mean().item() for name, each in loss.items()}
-print(f"clean loss: {loss['clean'].mean():.2f} nats a token")
-plots.table(
-    [
-        (name, f"{cost[name]:.2f}", "{:+.2f} ({:+.2f} to {:+.2f})".format(*beside(name)))
-        + tuple("{:.3f} ({:.3f} to {:.3f})".format(*recovered(name, a)) for a in ("zeros", "mean"))
-        for name in list(loss)[1:]
-    ],
-    columns=["instead of the vectors", "cost, nats", "SAE - this", "of zeros", "of the mean"],
+def top_k(k: int, seed: int, width: int = 96) -> TopK:
+    return TopK(32, width, k=k, aux=0, generator=seeded(seed))
+
+
+def two_seeds(make: Callable[[int], SAE], **how) -> tuple[planted.Score, planted.Score]:
+    """The same recipe twice: other starts, and other vectors of the same world."""
+    return enter(make(0), number=0, **how), enter(make(1), number=1, **how)
+
+
+some = planted.batches(WORLD, 200, number=50)
+pcas = [
+    planted.components(torch.cat([some(i) for i in half])) for half in (range(100), range(100, 200))
+]
+board = {
+    "TopK 3": two_seeds(lambda seed: top_k(3, seed)),
+    "untrained": tuple(planted.recovered(top_k(3, seed), WORLD) for seed in (0, 1)),
+    "TopK 3, shuffled": two_seeds(lambda seed: top_k(3, seed), shuffled=True),
+}
+
+
+def mean_of(name: str, what: str) -> float:
+    return sum(getattr(each, what) for each in board[name]) / 2
+
+
+def found_by(name: str) -> float:
+    return mean_of(name, "found")
+
+
+def scoreboard(names=None):
+    """The contest so far, means of two seeds."""
+    rows = [
+        (n, f"{mean_of(n, 'l0'):.1f}", f"{mean_of(n, 'fvu'):.2f}", f"{found_by(n):.0f} of 64")
+        for n in names or board
+    ]
+    return plots.table(rows, columns=["competitor", "L0", "FVU", "found"])
+
+
+pca_found = int((planted.best_cosine(WORLD.directions, pcas[0]) > planted.RECALLED).sum())
+print(f"PCA, both signs: {pca_found} of 64 found")
+scoreboard()
+
+# %% [markdown]
+# Your SAE finds **56** of the 64 features. The controls find none. So it is not enough to train, or to know the directions of most variance:
+# there has to be sparse structure in the vectors. This is an easy world, without noise. It shows what is possible, and not what
+# happens in a model.
+
+
+# %% tags=["numbers"]
+claim("found by TopK 3", found_by("TopK 3"), text=56, within=5)
+assert pca_found == found_by("untrained") == found_by("TopK 3, shuffled") == 0
+
+# %% [markdown]
+# ## 3. Does the best reconstruction win?
+#
+# You gave TopK the right k. In a model nobody knows it. So try others.
+
+# %%
+predict(
+    "42.k",
+    "With k = 12 the FVU is four times lower than with k = 3. How many features does it find?",
+    choices=["more than with k = 3", "as many, within 5", "about half as many", "none"],
+)
+
+# %%
+KS = (1, 2, 3, 5, 8, 12, 16)
+for k in KS:
+    name = f"TopK {k}"
+    board[name] = board.get(name) or two_seeds(lambda seed, k=k: top_k(k, seed))
+
+
+found_by_k = {k: found_by(f"TopK {k}") for k in KS}
+ratio = found_by_k[12] / found_by_k[3]
+limits = {"none": 0.02, "about half as many": 0.75, "as many, within 5": 1.1}
+outcome("42.k", next((name for name, top in limits.items() if ratio < top), "more than with k = 3"))
+plots.lines(
+    {
+        "recall": [found_by_k[k] / 64 for k in KS],
+        "FVU": [mean_of(f"TopK {k}", "fvu") for k in KS],
+    },
+    at=KS,
+    title="As k grows and FVU falls, does recall rise?",
+    x="k (three features are active on average)",
+    y="share",
 )
 
 # %% [markdown]
-# The SAE recovers **0.984** of the loss against zeros (**0.978** to **0.990**), and **0.980** against the mean. (`report.json`, from 200 texts: **0.980** and **0.974**.) Both sound nearly perfect.
+# FVU falls all the way. Recall stays high up to k = 8, and then it collapses: k = 12 finds about half as many. With twelve latents for a vector in 32 dimensions there are
+# many ways to rebuild it, and nothing singles out the true one. A k that is too small does less harm here. (Where features occur together it does
+# more: "Sparse but wrong", Chanin and Garriga-Alonso, 2025.)
 #
-# - **The mark is low.** Zeros cost **10.7** nats, on a clean loss of **1.97**: the model then does worse than if it guessed evenly among all tokens (`10.8` nats). The mean vector costs **8.7**. Against zeros even PCA with 32 components "recovers" **0.74**, and a *random* dictionary **0.66**.
-# - **In nats** the SAE costs **0.17**. PCA at the same FVU costs **0.20** more (**0.11** to **0.28**): at equal variance the SAE keeps more of what the model needs. Training vectors as directions, whose FVU is larger, cost **0.95** more.
-# - **Are its errors worse than noise?** That is not seen here. Noise costs **0.15**, and the SAE **0.02** more (**-0.02** to **0.08**). This rules out a doubling, and not a small effect. Noise at the SAE's length is also *shorter* than the SAE's error (an FVU of **0.128**, not of **0.15**), and the difference is **0.00** (**-0.05** to **0.04**). Misplaced errors cost about as much too (the interval has 0 in it), and at the SAE's length rather more than the SAE's own. So Gurnee's finding (there in KL divergence) was not seen in the loss with this SAE.
-# - **That depends on what left the errors.** PCA's, at the same FVU, cost **0.23** more than noise as long as *they* are (**0.18** to **0.29**), and the short SAE's **0.94** more (**0.73** to **1.18**). What a cruder method leaves over holds more of what the model needs. So do not carry such a finding from one SAE to another.
+# So FVU alone would choose the wrong dictionary. Which number that you *could* measure in a model would choose the right one?
 
 # %% tags=["numbers"]
-claim("of zeros", zeros[0], text=0.984, within=0.002)
-claim("of zeros, low", zeros[1], text=0.978, within=0.003)
-claim("of zeros, high", zeros[2], text=0.990, within=0.003)
-claim("of the mean", by_mean[0], text=0.980, within=0.002)
-claim("report, zeros", report["recovered of zero"]["sae"], text=0.980, within=0.0006)
-claim("report, mean", report["recovered of mean"]["sae"], text=0.974, within=0.0006)
-claim("zeros cost", cost["zeros"], text=10.7, within=0.1)
-claim("clean", loss["clean"].mean(), text=1.97, within=0.01)
-claim("the mean costs", cost["mean"], text=8.7, within=0.1)
-claim("PCA 32, of zeros", recovered("PCA, 32 components", "zeros")[0], text=0.74, within=0.01)
-claim("random, of zeros", recovered("random, 32 of 4,608", "zeros")[0], text=0.66, within=0.01)
-claim("SAE costs", cost["SAE"], text=0.17, within=0.01)
-pca_more = beside("SAE", one=equal)
-claim("PCA at the same FVU costs more", pca_more[0], text=0.20, within=0.02)
-claim("... low", pca_more[1], text=0.11, within=0.02)
-claim("... high", pca_more[2], text=0.28, within=0.02)
-claim("vectors cost more", -beside("vectors, 32 of 4,608")[0], text=0.95, within=0.03)
-noise_short = beside("noise, its length")
-moved, moved_short = beside("misplaced errors"), beside("misplaced errors, its length")
-pca_left = beside(f"noise for {equal}", equal)
-claim("noise costs", cost["noise"], text=0.15, within=0.02)
-claim("SAE less noise", noise[0], text=0.02, within=0.02)
-claim("... low", noise[1], text=-0.02, within=0.03)
-claim("... high", noise[2], text=0.08, within=0.03)
-claim("FVU of the noise at the SAE's length", corrected, text=0.128, within=0.004)
-claim("SAE less noise of its length", noise_short[0], text=0.00, within=0.02)
-claim("... low", noise_short[1], text=-0.05, within=0.03)
-claim("... high", noise_short[2], text=0.04, within=0.03)
-assert moved[1] < 0 < moved[2]
-claim("PCA less noise", pca_left[0], text=0.23, within=0.03)
-claim("... low", pca_left[1], text=0.18, within=0.03)
-claim("... high", pca_left[2], text=0.29, within=0.03)
-claim("short SAE less noise", short[0], text=0.94, within=0.1)
-claim("... low", short[1], text=0.73, within=0.1)
-claim("... high", short[2], text=1.18, within=0.12)
-assert moved_short[0] < -0.01, "misplaced errors of the SAE's length cost more than its own"
-assert noise[2] < cost["noise"], "no doubling"
-assert loss["zeros"].mean() > 10.8
+fvus = [mean_of(f"TopK {k}", "fvu") for k in KS]
+assert fvus == sorted(fvus, reverse=True)
+assert (
+    min(found_by(f"TopK {k}") for k in (2, 3, 5, 8))
+    > 45
+    > 40
+    > found_by("TopK 12")
+    > found_by("TopK 16")
+)
+assert mean_of("TopK 3", "fvu") / mean_of("TopK 12", "fvu") > 3
 
 # %% [markdown]
-# What does none of these numbers show? That a latent *means* something, that it is one of the model's features, or that none was missed. In part A SAEs with a better FVU than all others had found few of the features. Lesson 4.3 looks at single latents, and at what such scores say of a model with random weights.
+# ## 4. A judge that does not know the truth
 #
+# Train the same recipe twice, from different random directions. What is in the data should come out both times. What is an accident of the start should
+# not. Paulo and Belrose (2025) did this on language models: at one layer of Llama 3 8B only 30% of the latents were shared by SAEs from
+# different seeds. Nobody could say which were right. Here you can.
+
+# %%
+predict(
+    "42.twins",
+    "Two TopK SAEs (k = 3) start from different random directions and see different vectors. What share of the first one's latents has a twin in the second, with a cosine above 0.9?",
+    choices=["less than 10%", "about a third", "about two thirds", "more than 80%"],
+)
+
+# %% [markdown]
+# ### Exercise 3 · twins (10 minutes, medium)
+#
+# If each latent of `a` simply looked for its nearest in `b`, ten copies of one direction would all have the same twin. So pair them one to one:
+# `linear_sum_assignment(cost)` of scipy takes a numpy matrix, [n, m], and returns row and column numbers of the pairs whose summed cost is the *least*
+# (the Hungarian algorithm).
+
+
+# %% tags=["exercise:utils.features.planted.twins"]
+def twins(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], *, above: float = 0.9
+) -> Bool[Tensor, " n"]:
+    """For each direction of `a`, whether it has a twin in `b`.
+
+    Directions are paired one to one, so that the sum of the pairs' cosines is as large as it can
+    be. A pair above `above` are twins. Where one dictionary is larger, some have no partner.
+
+    Source: Paulo and Belrose, 2025 (arXiv 2501.16615).
+
+    Args:
+        a, b: directions of any length.
+    """
+    ### BEGIN SOLUTION
+    cosine = torch.nn.functional.normalize(a, dim=1) @ torch.nn.functional.normalize(b, dim=1).T
+    rows, columns = linear_sum_assignment(-cosine.detach().cpu().numpy())
+    found = torch.zeros(len(a), dtype=torch.bool, device=a.device)
+    found[rows] = cosine[rows, columns] > above
+    return found
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+twins = lesson_42.check_twins(twins)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Bring the rows of both to length 1; one product gives all cosines, [n, m]. A large cosine should be a small cost.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Start from `torch.zeros(len(a), dtype=torch.bool)`. At the row numbers that come back, write whether the pair's cosine, `cosine[rows, columns]`, is above `above`.
+#
+# </details>
+
+# %%
+a, b = (each.directions for each in board["TopK 3"])  # the latents that fire
+share = twins(a, b).float().mean().item()
+ranges = {"less than 10%": 0.1, "about a third": 0.5, "about two thirds": 0.8}
+outcome("42.twins", next((name for name, top in ranges.items() if share < top), "more than 80%"))
+
+
+def n_twins(name: str) -> int:
+    """How many latents of the first seed have a twin in the second."""
+    return int(twins(*(each.directions for each in board[name])).sum())
+
+
+def against_truth(names: Sequence[str], title: str):
+    points = {name: (n_twins(name), found_by(name)) for name in names}
+    alone = [  # those whose names do not hide each other; point at the others
+        a
+        for a in names
+        if all(
+            a == b or sum(map(abs, (points[a][0] - points[b][0], points[a][1] - points[b][1]))) > 9
+            for b in names
+        )
+    ]
+    return plots.scatter(
+        points,
+        named=alone,
+        diagonal="as many",
+        title=title,
+        x="twins (needs no labels)",
+        y="planted features found (needs the truth)",
+    )
+
+
+of_k12, other_k12 = (each.directions for each in board["TopK 12"])
+has_twin = twins(of_k12, other_k12)
+is_true = planted.best_cosine(of_k12, WORLD.directions) > planted.RECALLED
+print(f"k = 3: {share:.0%} of the latents have a twin")
+for kind, chosen in (("with", has_twin), ("without", ~has_twin)):
+    print(
+        f"k = 12, {chosen.sum()} latents {kind} a twin: {is_true[chosen].float().mean():.0%} are planted features"
+    )
+against_truth(list(board), "Does the number of twins predict how many features are found?")
+
+# %% [markdown]
+# It does. The number of twins ranks the dictionaries nearly as the truth does (rank correlation **0.9**). Where most features are found it is even about the right
+# number. In between it is too low, since a feature has to be found twice: of two runs that find half of the features each, by chance, a quarter would be shared. And it tells single latents apart. Of the k = 12 latents with a twin most are planted
+# features; of those without, about a quarter.
+#
+# No label was used. But what does the score measure, strictly? That a recipe comes to the same place twice. A recipe can come to the same *wrong* place
+# twice: in PCA of two halves of the data nearly all of 64 directions have twins, and none is a feature. And two dictionaries can agree because they are related.
+
+# %% tags=["numbers"]
+names = list(board)
+correlation = spearmanr([n_twins(n) for n in names], [found_by(n) for n in names]).statistic
+claim("rank correlation of twins and found", correlation, text=0.9, within=0.1)
+assert share > 0.8
+assert is_true[has_twin].float().mean() > 0.6 > 0.4 > is_true[~has_twin].float().mean()
+assert n_twins("untrained") == n_twins("TopK 3, shuffled") == 0 or n_twins("TopK 3, shuffled") < 8
+assert twins(*pcas).sum() > 45
+
+# %% [markdown]
+# ## 5. Seven unknown dictionaries
+#
+# A colleague sends you seven dictionaries of a *new* world. You do not get its features, nor the number that is active. Several recipes were used, and at least one entry is
+# not what it seems. All that came with them is on the card: from which random start it came, its L0 and its FVU on new vectors.
+
+# %% tags=["folded"]
+# The seven dictionaries; running this is enough. (Reading it would tell you which is which.)
+NEW = planted.independent(64, 32, active=4, span=10, generator=planted.world_generator(50))
+crowded = enter(a_sae := top_k(12, 21), number=21, world=NEW)
+first_half, second_half = (planted.batches(NEW, 200, number=n) for n in (28, 29))
+entries = {
+    "P": ("21", crowded),
+    "Q": ("23", enter(top_k(4, 23), number=23, world=NEW)),
+    "R": ("none", planted.components(torch.cat([first_half(i) for i in range(200)]))),
+    "S": ("24", enter(saes.ReLUSAE(32, 96, l1=0.5, generator=seeded(24)), number=24, world=NEW)),
+    "T": ("21", enter(a_sae, number=25, world=NEW, steps=60)),
+    "U": ("none", planted.components(torch.cat([second_half(i) for i in range(200)]))),
+    "V": ("26", enter(top_k(4, 26), number=26, world=NEW, shuffled=True)),
+}
+dictionaries, card = {}, []
+for name, (start, entry) in entries.items():
+    is_sae = isinstance(entry, planted.Score)
+    dictionaries[name] = entry.directions if is_sae else entry
+    sizes = (f"{entry.l0:.1f}", f"{entry.fvu:.2f}") if is_sae else ("32.0", "0.00")
+    card.append((name, len(dictionaries[name]), start, *sizes))
+plots.table(card, columns=["dictionary", "directions", "random start", "L0", "FVU on new vectors"])
+
+# %% [markdown]
+# ### Investigation · which of them found the features? (12 minutes, hard)
+#
+# Two of the seven have most of the world's features. Which? `dictionaries["P"]` is [latent, 32]. Use `twins` on as many pairs as you like; think of what
+# each agreement could come from. Answer with the set of their letters, such as `{"P", "V"}`.
+
+# %% tags=["answer:finders"]
+### BEGIN SOLUTION
+finders = {"Q", "S"}
+### END SOLUTION
+
+# %% tags=["check"]
+finders = lesson_42.check_finders(finders)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Make a table of all pairs: `[[int(twins(dictionaries[a], dictionaries[b]).sum()) for b in dictionaries] for a in dictionaries]`. Three pairs agree widely.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Which of the three agreements would there be even if the vectors held no features? The column "random start" helps: two of the pairs have a reason to agree
+# that has nothing to do with features.
+#
+# </details>
+
+# %%
+counts = [[int(twins(dictionaries[a], dictionaries[b]).sum()) for b in entries] for a in entries]
+plots.heatmap(
+    torch.tensor(counts).float().fill_diagonal_(float("nan")),
+    rows=list(entries),
+    columns=list(entries),
+    text=[[str(n) for n in row] for row in counts],
+    title="How many twins does each pair have?",
+    x="in dictionary",
+    y="of dictionary",
+)
+
+# %% [markdown]
+# Three pairs stand out. R and U are PCA on two halves of the vectors, a method without a random start: it agrees with itself about anything. T was trained on from P, with k = 12,
+# so that they share their accidents. That leaves Q and S. They are of different *kinds* (TopK and ReLU), from different starts, and yet have **53**
+# directions in common. The lowest FVU was no help, and neither was any single agreement: **agreement counts only between dictionaries that have no other
+# reason to agree.**
+
+# %% tags=["numbers"]
+recalls = {
+    name: int((planted.best_cosine(NEW.directions, each) > planted.RECALLED).sum())
+    for name, each in dictionaries.items()
+}
+assert (
+    min(recalls["Q"], recalls["S"])
+    > 45
+    > 38
+    > max(n for name, n in recalls.items() if name not in "QS")
+)
+at = {name: i for i, name in enumerate(entries)}
+claim("twins of Q and S", counts[at["Q"]][at["S"]], text=53, within=6)
+assert min(counts[at["R"]][at["U"]], counts[at["P"]][at["T"]]) > 40
+off = [counts[at[a]][at[b]] for a, b in ("PS", "PQ", "QT", "ST", "QR", "QV", "RV", "SV")]
+assert max(off) < counts[at["Q"]][at["S"]] - 8
+
+# %% [markdown]
+# ## 6. Into a real model
+#
+# The course ships a TopK SAE of SmolLM2's residual stream before block 15: 576 dimensions, 4,608 latents, k = 32. Your training loop would do; `data/sae/make.py` adds
+# what length needs. The vectors need not be stored, by the way: they are computed from text as they are needed, shuffled in a buffer, used and
+# thrown away. Adam needs 16 bytes a weight, here `0.08` GB, so a small GPU is plenty.
+#
+# There are no planted features here. The usual score asks how much of the model's *loss* survives if the stream is replaced by the reconstruction.
+#
+# ### Exercise 4 · splice it in (12 minutes, medium)
+
+
+# %% tags=["exercise:utils.features.sae.spliced_loss"]
+@torch.no_grad()
+def spliced_loss(
+    model,
+    rows: Sequence[Int[Tensor, " _"]],
+    stand_in: Callable[[Float[Tensor, "pos d_model"]], Float[Tensor, "pos d_model"]],
+    *,
+    layer: int,
+) -> Float[Tensor, " text"]:
+    """Each text's mean loss in nats a token, with a stand-in for the stream before a block.
+
+    Args:
+        rows: token ids of each text, without BOS, which the model needs before them.
+        stand_in: maps a text's vectors, BOS's aside, to others. The vector of BOS stays.
+        layer: the block that reads the result.
+    """
+    ### BEGIN SOLUTION
+    bos = torch.tensor([model.tokenizer.bos_token_id])
+
+    def splice(resid, hook):
+        changed = stand_in(resid[0, 1:]).to(resid)
+        return torch.cat([resid[:, :1], changed[None]], dim=1)
+
+    losses = []
+    for row in rows:
+        tokens = torch.cat([bos, row.cpu().long()])[None].to(model.cfg.device)
+        with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", splice)]):
+            logits = model(tokens)
+        losses.append(F.cross_entropy(logits[0, :-1], tokens[0, 1:]))
+    return torch.stack(losses).cpu()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+spliced_loss = lesson_42.check_spliced_loss(spliced_loss)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# A text at a time: BOS and the row, with a batch axis. A hook at `blocks.{layer}.hook_resid_pre` gets `resid`, [1, pos, d_model], and returns what the block shall read.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The hook returns `torch.cat([resid[:, :1], changed], dim=1)`, where `changed` is `stand_in(resid[0, 1:])[None]`. Logits at position p are about token p + 1: `F.cross_entropy(logits[0, :-1], tokens[0, 1:])`.
+#
+# </details>
+
+# %% [markdown]
+# **Loss recovered** puts that on a scale: 1 is the loss of the untouched model, 0 that with an **ablation**, all vectors replaced by zeros or by their mean. A
+# high number needs rivals. All of them describe each vector by 32 numbers too, and are made of 7,000 vectors from other texts:
+#
+# - **PCA**: 32 components, the same for every vector;
+# - **vectors, one shot**: 4,608 of the training vectors, each taken as a direction from the mean. For a vector, the 32 with the largest products, with the best weights (least squares);
+# - **vectors, OMP**: the same directions. **Orthogonal matching pursuit** takes them one by one: always the direction with the largest product with what is *still unexplained*, then new weights for all;
+# - **SAE's directions, OMP**: the trained directions, chosen so, instead of by the encoder.
+
+
+# %%
+def matching_pursuit(x, directions, *, k: int = 32):
+    """Each vector as a weighted sum of k directions, chosen greedily, weights by least squares."""
+    left, chosen = x, torch.empty(len(x), 0, dtype=torch.long, device=x.device)
+    for _ in range(k):
+        size = (left @ directions.T).abs().scatter(1, chosen, -1.0)
+        chosen = torch.cat([chosen, size.argmax(1, keepdim=True)], dim=1)
+        own = directions[chosen]  # [n, so far, d]
+        gram = own @ own.mT + 1e-4 * torch.eye(chosen.shape[1], device=x.device)
+        weights = torch.linalg.solve(gram, own @ x[..., None])
+        left = x - (weights.mT @ own)[:, 0]
+    return x - left
+
+
+model, LAYER = load(), 15
+real = saes.load_sae(root / "data" / "sae" / "smollm2", device=model.cfg.device)
+train_rows, held_out = texts("train"), texts("held_out")
+order = torch.randperm(len(train_rows), generator=seeded(0)).tolist()
+x_train = saes.harvest(model, [train_rows[i] for i in order[:70]], layer=LAYER)
+x_train = saes.without_sinks(x_train).to(model.cfg.device)
+test_rows = [row[:40] for row in held_out if len(row) >= 40][:12]
+mean = x_train.mean(0)
+picked = torch.randperm(len(x_train), generator=seeded(0))[: real.d_sae]
+vectors_as_directions = F.normalize(x_train[picked] - mean)
+centre, trained = real.b_dec.detach(), real.W_dec.detach()
+stand_ins = {
+    "zeros": torch.zeros_like,
+    "mean": lambda x: mean.expand_as(x),
+    "PCA": saes.pca(x_train, 32),
+    "vectors, one shot": saes.random_dictionary(x_train, real.d_sae, k=32, of_vectors=True),
+    "vectors, OMP": lambda x: mean + matching_pursuit(x - mean, vectors_as_directions),
+    "SAE": lambda x: real(x).detach(),
+    "SAE's directions, OMP": lambda x: centre + matching_pursuit(x - centre, trained),
+}
+
+# %%
+predict(
+    "42.pca",
+    "32 principal components leave 61% of the variance unexplained. What share of the loss do they recover, against zeros?",
+    choices=["about 0.2", "about 0.4", "about 0.75", "about 0.95"],
+)
+
+# %%
+loss = saes.losses_with(model, test_rows, stand_ins, layer=LAYER, loss=spliced_loss)
+x_test = saes.harvest(model, test_rows, layer=LAYER).to(model.cfg.device)
+spread = (x_test - x_test.mean(0)).square().sum()
+cost = {name: (each - loss["clean"]).mean().item() for name, each in loss.items()}
+fvu = {name: ((f(x_test) - x_test).square().sum() / spread).item() for name, f in stand_ins.items()}
+
+
+def recovered(name: str, ablation: str) -> float:
+    return saes.loss_recovered(loss[name], clean=loss["clean"], ablated=loss[ablation])
+
+
+def more_than_sae(name: str) -> str:
+    """How much more it costs than the SAE, in nats, with a 95% interval over texts."""
+    more = loss[name] - loss["SAE"]
+    return "{:+.2f} ({:+.2f} to {:+.2f})".format(more.mean().item(), *bootstrap(more))
+
+
+scale = {"about 0.2": 0.3, "about 0.4": 0.55, "about 0.75": 0.85, "about 0.95": 9.0}
+of_pca = recovered("PCA", "zeros")
+outcome("42.pca", next(name for name, top in scale.items() if of_pca < top))
+plots.table(
+    [
+        (name, f"{fvu[name]:.2f}", *(f"{recovered(name, each):.2f}" for each in ("zeros", "mean")))
+        + (f"{cost[name]:.2f}", "" if name == "SAE" else more_than_sae(name))
+        for name in stand_ins
+    ],
+    columns=["instead of the stream", "FVU", "recovered, of zeros", "of mean", "cost, nats"]
+    + ["more than the SAE"],
+)
+
+# %% [markdown]
+# The SAE recovers **0.98** of the loss. That looks nearly perfect, until you look at the rivals.
+#
+# - **The scale flatters.** Zeros cost **10.7** nats; the model is then worse than one that guesses uniformly among all tokens. On such a scale PCA "recovers" three quarters.
+#   Against the mean every number falls. Nats are the plainest measure.
+# - **Most of it does not need training.** Vectors of the model as directions, with OMP, recover **0.97**, with no training at all. One-shot selection made
+#   this rival look weak.
+# - **Training does bring something.** The SAE costs clearly fewer nats than that rival. And its directions are better than its encoder: chosen by OMP, they explain more of the variance.
+#   That is the price of an encoder that is a single matrix product.
+
+# %% tags=["numbers"]
+claim("recovered by the SAE", recovered("SAE", "zeros"), text=0.98, within=0.015)
+claim("zeros cost", cost["zeros"], text=10.7, within=0.8)
+claim("recovered by vectors with OMP", recovered("vectors, OMP", "zeros"), text=0.97, within=0.02)
+assert loss["zeros"].mean() > 10.8 and 0.65 < recovered("PCA", "zeros") < 0.85
+assert all(recovered(n, "mean") < recovered(n, "zeros") for n in stand_ins if n != "zeros")
+for name in ("vectors, OMP", "vectors, one shot", "PCA"):
+    assert bootstrap(loss[name] - loss["SAE"])[0] > 0, name
+assert cost["SAE"] < 0.75 * cost["vectors, OMP"] < 0.5 * cost["vectors, one shot"]
+assert fvu["SAE's directions, OMP"] < fvu["SAE"] < fvu["vectors, OMP"] < fvu["vectors, one shot"]
+assert 0.55 < fvu["PCA"] < 0.66
+
+# %% [markdown]
+# And none of these numbers says that a latent *means* something. Section 3 showed how well a dictionary can reconstruct without having found anything. Lesson 4.3 looks at
+# single latents. SAEs trained by others come with such scores and more: **Gemma Scope** (JumpReLU SAEs of all layers of Gemma 2), **Neuronpedia** (a site to browse
+# latents), **SAEBench** (eight tests besides these).
+#
+# **That is the core.** What follows stands on its own feet, in any order.
+#
+# ## Going deeper: a gradient for a step, and the frontier of four kinds
+#
+# Does the FVU choose well at least *between dictionaries with the same L0*? For that you need kinds that differ.
+#
+# - **ReLU** (2023) keeps what is positive, and pays for the summed activations, the L1 norm. (**Gated** SAEs mend the shrinkage that this causes.)
+# - **TopK** (2024) keeps k for each vector; **BatchTopK** (2024) keeps the k · n largest of a batch of n, so that hard vectors get more.
+# - **JumpReLU** (2024) learns a threshold for each latent. What lies above passes as it is. It pays for the *number* of active latents.
+#
+# A number has no slope: raise a threshold a little, and for nearly every vector nothing changes. So take the slope of the *average*. If θ rises by a small h, the
+# active vectors whose pre-activation lies between θ and θ + h become inactive. So the slope is minus the density of pre-activations at θ. In a batch, estimate that density by
+# counting those within ε/2 of θ, divided by ε. This is a **straight-through estimator**: forward a step, backward another function's slope.
+#
+# ### Exercise 5 · a step with a slope (15 minutes, hard)
+#
+# Write a `torch.autograd.Function` with a `forward` and a `backward`, or find another way. Each static method begins with `ctx`; `ctx.save_for_backward(...)` hands tensors on, and
+# `backward(ctx, grad)` returns one gradient for each argument of `forward`, `None` where there is none.
+
+
+# %% tags=["exercise:utils.features.sae.step"]
+def step(
+    pre: Float[Tensor, "batch latent"], threshold: Float[Tensor, " latent"], *, bandwidth: float
+) -> Float[Tensor, "batch latent"]:
+    """1 where `pre` is above its latent's threshold, 0 elsewhere, with a gradient by the threshold.
+
+    Backward, a gradient g of the result gives the threshold -g / bandwidth wherever `pre` is
+    within bandwidth / 2 of it, summed over the batch, and nothing elsewhere. `pre` gets none.
+
+    Source: arXiv 2407.14435, with a rectangle as the kernel.
+    """
+    ### BEGIN SOLUTION
+
+    class Step(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, pre, threshold):
+            ctx.save_for_backward(pre, threshold)
+            return (pre > threshold).to(pre)
+
+        @staticmethod
+        def backward(ctx, grad):
+            pre, threshold = ctx.saved_tensors
+            near = (pre - threshold).abs() < bandwidth / 2
+            return None, -(grad * near / bandwidth).sum(0)
+
+    return Step.apply(pre, threshold)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+step = lesson_42.check_step(step)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# `near = (pre - threshold).abs() < bandwidth / 2`. In `backward`, the threshold's gradient is `-(grad * near / bandwidth)`, summed over the batch. `bandwidth` is known inside the class, since that stands inside your function.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `forward(ctx, pre, threshold)` saves both and returns `(pre > threshold).to(pre)`. `backward` returns `None, ...`. The function returns `Step.apply(pre, threshold)`.
+#
+# </details>
+
+# %% [markdown]
+# Is the estimate right? Take 100,000 Gaussian pre-activations, for which the slope of the share above θ is known: minus the density of the Gaussian.
+
+# %%
+pre = torch.randn(100_000, 1, generator=seeded(3))
+rows = []
+for theta in (0.0, 0.5, 1.5):
+    threshold = torch.tensor([theta], requires_grad=True)
+    step(pre, threshold, bandwidth=0.1).mean().backward()
+    exact = -torch.distributions.Normal(0, 1).log_prob(torch.tensor(theta)).exp().item()
+    rows.append((theta, f"{threshold.grad.item():.3f}", f"{exact:.3f}"))
+plots.table(rows, columns=["threshold", "straight-through slope", "exact slope"])
+
+# %%
+predict(
+    "42.frontier",
+    "Four kinds, all with an L0 of about 12. Where does the kind with the best FVU come in features found?",
+    choices=["first", "in the upper half", "in the lower half"],
+)
+
+
+# %%
+class JumpReLU(saes.JumpReLUSAE):
+    """A JumpReLU SAE with your step inside."""
+
+    step = staticmethod(step)
+
+
+def jump(l0: float, seed: int, width: int = 96):
+    how = {"l0": l0, "threshold": 0.2, "bandwidth": 0.1}
+    return JumpReLU(32, width, **how, generator=seeded(seed))
+
+
+RECIPES = {
+    "BatchTopK": (
+        lambda k, seed: saes.BatchTopKSAE(32, 96, k=k, generator=seeded(seed)),
+        (3, 5, 12),
+    ),
+    "JumpReLU": (jump, (0.1, 0.03, 0.013)),
+    "ReLU": (
+        lambda l1, seed: saes.ReLUSAE(32, 96, l1=l1, generator=seeded(seed)),
+        (1.4, 0.7, 0.2),
+    ),
+}
+LEVELS = (3, 5, 12)  # the settings above were chosen for about these L0s
+at_level = {level: [f"TopK {level}"] for level in LEVELS}
+for kind, (make, settings) in RECIPES.items():
+    for setting, level in zip(settings, LEVELS, strict=True):
+        name = f"{kind} {setting}"
+        board[name] = two_seeds(lambda seed, make=make, setting=setting: make(setting, seed))
+        at_level[level].append(name)
+points = {
+    kind: [
+        (mean_of(name, "l0"), mean_of(name, "fvu"), found_by(name) / 64)
+        for names in at_level.values()
+        for name in names
+        if name.split()[0] == kind
+    ]
+    for kind in ("TopK", *RECIPES)
+}
+by_fvu = sorted(at_level[12], key=lambda name: mean_of(name, "fvu"))
+place = sorted(at_level[12], key=lambda name: -found_by(name)).index(by_fvu[0])
+outcome(
+    "42.frontier", ("first", "in the upper half", "in the lower half", "in the lower half")[place]
+)
+figures.frontier(
+    points, band=LEVELS, title="At the same L0, does a lower FVU mean a higher recall?"
+)
+
+# %%
+scoreboard([name for names in at_level.values() for name in names])
+
+# %% [markdown]
+# Read along each dotted line. At L0 12 the order is turned round: the two kinds with the best FVU, BatchTopK and JumpReLU, have the worst directions, and ReLU, with the worst FVU, finds the most.
+# A freer choice of active latents is used for reconstruction, true directions or not. At L0 3, where as many are active as features, FVU differs by a factor of seven, and ReLU's is the
+# worst since L1 makes its activations too small. The other three find about as much, whatever their FVU.
+#
+# So across kinds FVU does not rank recall even at matched L0. *Within* a kind it can show that a training is not over:
+
+# %%
+short = {steps: enter(top_k(3, 0), number=0, steps=steps) for steps in (30, 60, 150)}
+short[STEPS] = board["TopK 3"][0]
+plots.table(
+    [(steps, f"{each.l0:.1f}", f"{each.fvu:.2f}", each.found) for steps, each in short.items()],
+    columns=["TopK 3, steps", "L0", "FVU", "found"],
+)
+
+# %%
+everyone = [name for name in board if name not in ("untrained", "TopK 3, shuffled")]
+against_truth(everyone, "Do twins predict recall for all four kinds?")
+
+# %% [markdown]
+# Twins do better than FVU. Over all **16** competitors, at all L0s, their number has a rank correlation of **0.95** with the features found. FVU alone points the wrong way: the lower it is, the less was found.
+
+
+# %% tags=["numbers"]
+def rank(names, what):
+    return spearmanr([what(name) for name in names], [found_by(name) for name in names]).statistic
+
+
+for level, names in at_level.items():
+    assert all(abs(mean_of(name, "l0") / level - 1) < 0.3 for name in names), level
+assert {name.split()[0] for name in by_fvu[:2]} == {"BatchTopK", "JumpReLU"}
+assert max(found_by(n) for n in by_fvu[:2]) < found_by("TopK 12") < found_by("ReLU 0.2")
+assert by_fvu[3] == "ReLU 0.2"
+claim("competitors", len(everyone), text=16, within=0)
+claim("twins and found, rank correlation", rank(everyone, n_twins), text=0.95, within=0.06)
+assert rank(everyone, lambda name: mean_of(name, "fvu")) > 0
+assert [s.found for s in short.values()] == sorted(s.found for s in short.values())
+assert [s.fvu for s in short.values()] == sorted((s.fvu for s in short.values()), reverse=True)
+
+# %% [markdown]
+# ## Going deeper: absorption, and Matryoshka
+#
+# Features so far came and went independently. Real ones form hierarchies: *dog* implies *animal*. Plant six **parents** with four **children** each. A child never comes without its parent; one in four
+# times the parent is alone. What will a sparse dictionary do? To write *animal* and *dog* takes two latents, to write *animal-and-dog* one. So it saves a latent if the
+# parent's latent stays off where a child's latent already contains the parent. Then a latent that seems to say *animal* says *animal, unless dog*. This is **absorption**
+# (Chanin and colleagues, 2024).
+#
+# **Matryoshka** SAEs (Bussmann and colleagues, 2025) train nested dictionaries at once: the first 6 latents alone have to reconstruct as well as they can, the first 18, and all 48. The first few see no
+# children's latents that could do part of their work. So they keep what is general.
+#
+# ### Exercise 6 · the Matryoshka loss (8 minutes, medium)
+
+
+# %% tags=["exercise:utils.features.planted.matryoshka_loss"]
+def matryoshka_loss(
+    x: Float[Tensor, "n d_in"],
+    acts: Float[Tensor, "n d_sae"],
+    W_dec: Float[Tensor, "d_sae d_in"],
+    b_dec: Float[Tensor, " d_in"],
+    *,
+    prefixes: Sequence[int],
+) -> Float[Tensor, ""]:
+    """The squared error of the first m latents alone, a mean over each m in `prefixes`.
+
+    Each error is summed over dimensions and averaged over vectors.
+
+    Source: arXiv 2503.17547.
+    """
+    ### BEGIN SOLUTION
+    total = 0.0
+    for m in prefixes:
+        x_hat = acts[:, :m] @ W_dec[:m] + b_dec
+        total = total + (x_hat - x).square().sum(-1).mean()
+    return total / len(prefixes)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+matryoshka_loss = lesson_42.check_matryoshka_loss(matryoshka_loss)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# For each m: the first m columns of `acts` with the first m rows of `W_dec`. Is `b_dec` part of every reconstruction?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Square, `.sum(-1)`, `.mean()` for each m; add them up as tensors, divide by `len(prefixes)`.
+#
+# </details>
+
+
+# %%
+class Matryoshka(saes.BatchTopKSAE):
+    """A BatchTopK SAE with your loss."""
+
+    def loss(self, x, **_):
+        acts = self.encode(x)
+        return matryoshka_loss(x, acts, self.W_dec, self.b_dec, prefixes=(6, 18, 48)), None
+
+
+FAMILIES = [
+    planted.families(6, 4, 32, active=1.2, generator=planted.world_generator(i)) for i in range(5)
+]
+KINDS = {
+    "BatchTopK, k = 2": (saes.BatchTopKSAE, 2),
+    "Matryoshka, k = 2": (Matryoshka, 2),
+    "BatchTopK, k = 3": (saes.BatchTopKSAE, 3),
+}
+absorbed, lines = {}, []
+for name, (kind, k) in KINDS.items():
+    trained_on = [kind(32, 48, k=k, generator=seeded(i)) for i in range(5)]
+    scores = [enter(s, number=i, world=FAMILIES[i]) for i, s in enumerate(trained_on)]
+    fires = [planted.parent_fires(s, world) for s, world in zip(trained_on, FAMILIES, strict=True)]
+    absorbed[name] = torch.tensor([(*f, s.fvu) for f, s in zip(fires, scores, strict=True)])
+    each = ", ".join(f"{value:.2f}" for value in absorbed[name][:, 1])
+    alone, child, f1, left = absorbed[name].mean(0).tolist()
+    lines.append((name, f"{alone:.2f}", f"{child:.2f} ({each})", f"{f1:.2f}", f"{left:.3f}"))
+plain, nested, roomy = (absorbed[name] for name in KINDS)
+gain = nested[:, 1] - plain[:, 1]
+error = gain.std() / len(gain) ** 0.5
+print(f"with a child, Matryoshka less BatchTopK at k = 2: {gain.mean():+.2f} ± {error:.2f}")
+plots.table(
+    lines,
+    columns=["48 latents", "parent's latent fires, alone", "with a child (each of five worlds)"]
+    + ["F1 as a detector of the parent", "FVU"],
+)
+
+# %% [markdown]
+# Two features are active on average, so k = 2 is right. The parent's latent fires on nearly all vectors with the parent alone, and on about three quarters of those with a child.
+# Matryoshka mends about half of that on average; the difference is paired, world by world. The penalty is its FVU, which is two to three times as high.
+#
+# There is a rival without any new loss. With k = 3 there is a latent to spare: the parent's fires on nearly all vectors with a child too, and the FVU is lower. So here absorption comes
+# from a budget that is just enough. In a model nobody knows which budget that is, and absorption was found at L0s from tens to hundreds.
+
+# %% tags=["numbers"]
+assert gain.mean() > 0.07 and gain.mean() > 2 * error and plain[:, 0].mean() > 0.9
+assert 0.6 < plain[:, 1].mean() < 0.87 and nested[:, 1].mean() > 0.83
+assert 1.5 < nested[:, 3].mean() / plain[:, 3].mean() < 4
+assert roomy[:, 1].mean() > nested[:, 1].mean() and roomy[:, 3].mean() < plain[:, 3].mean()
+
+# %% [markdown]
 # ## What you found
 
 # %% tags=["results"]
-three = "{:.2f} ({:.2f} to {:.2f})".format
 rows = f"""
-planted features: mean max cosine | {first.cosine.mean():.3f} | random {cosines["random dictionary"].mean():.2f}, PCA {cosines["PCA, both signs"].mean():.2f} | toy data: ReLU with L1 finds them (Sharkey et al.)
-recall with L0 about 14, where 3 are active | TopK {swept["TopK", 14].recall:.2f} | TopK 3: {sparse.recall:.2f}, with a worse FVU | 
-output scale, ReLU 0.3 | {first.scale:.2f} | TopK {sparse.scale:.2f}, JumpReLU {jump.scale:.2f} | L1 shrinks (several models, arXiv 2404.16014)
-rarest quarter, 128 latents with AuxK | {planted.by_quarter(wide_aux.cosine)[3]:.2f} | without AuxK {quarters[2, 3]:.2f} | AuxK wakes latents (GPT-4, arXiv 2406.04093)
-parent's latent fires with a child, 48 latents | {fires_48["with a child"]:.2f} | 6 latents {fires_6["with a child"]:.2f} | absorption (Gemma 2 2B, arXiv 2409.14507)
-SmolLM2 layer 15: FVU | {three(1 - found.explained, *fvu_range)} | PCA 32: {fvu["PCA, 32 components"]:.2f}, vectors {fvu["vectors, 32 of 4,608"]:.2f} | 
-loss recovered, of zeros | {three(*zeros)} | random dictionary {three(*recovered("random, 32 of 4,608", "zeros"))} | 
-cost less that of equally long noise, nats | {three(*noise)} | short SAE: {three(*short)} | worse than noise (GPT-2 small, Gurnee); no longer, with a better baseline (GPT-2, arXiv 2410.12555)
+planted features found, of 64 | TopK 3: {found_by("TopK 3"):.0f} | untrained {found_by("untrained"):.0f}, shuffled {found_by("TopK 3, shuffled"):.0f}, PCA {pca_found} | SAEs find planted features (toy data, Sharkey et al.)
+... with four times too many active | TopK 12: {found_by("TopK 12"):.0f}, with a lower FVU | TopK 3: {found_by("TopK 3"):.0f} | wrong L0, wrong features (toys and Gemma 2 2B, arXiv 2508.16560)
+latents with a twin, other seed | TopK 3: {share:.0%} | untrained: {n_twins("untrained")} twins | 30% (Llama 3 8B, 131,072 latents, arXiv 2501.16615)
+loss recovered of zeros (mean), layer 15 | {recovered("SAE", "zeros"):.2f} ({recovered("SAE", "mean"):.2f}) | vectors, OMP: {recovered("vectors, OMP", "zeros"):.2f} ({recovered("vectors, OMP", "mean"):.2f}) | 
+parent's latent fires with a child | Matryoshka {nested[:, 1].mean():.2f} | BatchTopK {plain[:, 1].mean():.2f} | less absorption (Gemma 2 2B, arXiv 2503.17547)
 """
 plots.table(
     [row.split(" | ") for row in rows.strip().split("\n")],
@@ -1046,34 +1028,34 @@ plots.table(
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. In a model you do not know the right L0. What could you look at, to choose one?
-# 2. Is a latent for "animal, dog" a worse feature than one for "animal" and one for "dog"? For which use?
-# 3. TopK uses 32 latents for every token. Would you expect each token to need as many? What would you see if not?
-# 4. This SAE's errors cost about as much as noise. Does that show that they hold nothing of interest? How would you find out?
+# 1. Twins of *different kinds* convinced you in the investigation. What could still make two kinds agree on something false?
+# 2. Only 30% of an SAE's latents had twins in Llama 3 8B. Does that mean that the others are accidents? What else could it be?
+# 3. Is a latent *animal, unless dog* a bad latent? For which use?
+# 4. Vectors of the model with OMP recover nearly as much loss as the SAE. What does the SAE have that they do not?
 #
 # ## Common mistakes
 #
-# - Starting the world and the SAE from the same random seed: both draw normal numbers, so the SAE *starts* at the planted directions. (`planted.world_generator` is there for this reason.)
-# - Reporting the start that worked, out of several.
-# - Reporting loss recovered without nats, or without a weak baseline beside it.
+# - Starting world and SAE from the same random numbers: the SAE then *starts* at the planted directions.
+# - Comparing FVU between dictionaries of different L0, or recall between dictionaries of different width.
+# - Calling two SAEs independent that share a start, a training or their vectors.
+# - Reporting loss recovered without nats, and without a rival that chooses its directions well.
 #
 # ## Where this breaks
 #
-# The worlds of part A are kind: unit directions, independent features or families of one simple shape, no noise; and their settings were chosen by recall. Everything in part B is one layer of one small model, on text that it wrote itself (`cfg.json` says how much, and how often each text came). Twelve texts make wide intervals. Nothing in this lesson says what a latent stands for.
+# The planted worlds are easy: no noise, directions at random, vectors without end. Their settings were chosen by recall. Part 6 is one layer of one small model, on twelve texts that it wrote itself.
+# Nothing here says what a latent of SmolLM2 stands for.
 #
 # ## Further reading
 #
-# - Cunningham et al. (2023), *Sparse Autoencoders Find Highly Interpretable Features in Language Models*, arXiv 2309.08600
-# - Sharkey, Braun and Millidge (2022), *[Interim research report] Taking features out of superposition with sparse autoencoders*, Alignment Forum: planted features
-# - Bricken et al. (2023), *Towards Monosemanticity: Decomposing Language Models With Dictionary Learning*, Anthropic: splitting
-# - Gao et al. (2024), *Scaling and evaluating sparse autoencoders*, arXiv 2406.04093: TopK, AuxK
-# - Rajamanoharan et al. (2024), *Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders*, arXiv 2407.14435
-# - Rajamanoharan et al. (2024), *Improving Dictionary Learning with Gated Sparse Autoencoders*, arXiv 2404.16014: shrinkage
-# - Chanin et al. (2024), *A is for Absorption: Studying Feature Splitting and Absorption in Sparse Autoencoders*, arXiv 2409.14507
-# - Gurnee (2024), *SAE reconstruction errors are (empirically) pathological*, LessWrong
-# - Lee and Heimersheim (2024), *Investigating Sensitive Directions in GPT-2: An Improved Baseline and Comparative Analysis of SAEs*, arXiv 2410.12555
+# - Bricken et al. (2023), *Towards Monosemanticity*, Anthropic; Cunningham et al. (2023), arXiv 2309.08600: SAEs on language models
+# - Gao et al. (2024), arXiv 2406.04093: TopK. Bussmann et al. (2024), arXiv 2412.06410: BatchTopK
+# - Rajamanoharan et al. (2024), arXiv 2404.16014: Gated; arXiv 2407.14435: JumpReLU
+# - Paulo and Belrose (2025), *Sparse Autoencoders Trained on the Same Data Learn Different Features*, arXiv 2501.16615
+# - Chanin and Garriga-Alonso (2025), *Sparse but Wrong*, arXiv 2508.16560
+# - Chanin et al. (2024), *A is for Absorption*, arXiv 2409.14507; Bussmann et al. (2025), arXiv 2503.17547: Matryoshka
+# - Lieberum et al. (2024), *Gemma Scope*, arXiv 2408.05147; Karvonen et al. (2025), *SAEBench*, arXiv 2503.09532; [Neuronpedia](https://www.neuronpedia.org)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.1 · Superposition](41_superposition.ipynb) | **Next:** [4.3 · Features of a real model](43_features.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.1 · Superposition](41_superposition.ipynb) | **Next:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

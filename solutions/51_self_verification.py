@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model](43_features.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1318,7 +1318,7 @@ assert enough[0].max() < 0.05 and enough[2, 2] > lost[2, 2] + 0.4
 # - Marks and Tegmark (2023), *The Geometry of Truth*, arXiv 2310.06824: difference-of-means probes
 # - Turner et al. (2023), on steering by activation addition, arXiv 2308.10248
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model](43_features.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -1,6 +1,6 @@
-"""The SAE of SmolLM2's layer 15, and its twin on a model that was never trained.
+"""The SAE of SmolLM2's layer 15, and one of the same model with random weights of like statistics.
 
-make data D=sae                              # an hour and a half on two cores
+make data D=sae                              # two hours on two cores
 python -m data.sae.make --name smollm2       # one of the two
 python -m data.sae.make --epochs 0.1 --out /tmp/sae   # a trial, which may not go where these are
 """
@@ -21,24 +21,54 @@ from torch import Tensor
 from data.chat.task import texts
 from data.training import rounded, write_json
 from utils.features import sae as saes
-from utils.fetch import DEFAULT, fetch
+from utils.features.dashboards import activity, corpus, some
+from utils.features.twin import matched_random
 from utils.models import load
 
 FOLDER = Path(__file__).parent
 LAYER, WIDTH, K = 15, 4608, 32
-BATCH, LR, EPOCHS = 1024, 2e-3, 6
-LOSS_TEXTS = 100
+BATCH, LR, EPOCHS = 1024, 2e-3, 8
+LOSS_TEXTS = 200
+SPLITS = {"reading": ("train", 15_000), "held_out": ("held_out", 8_000)}  # tokens of each
+CONTROLS = 400  # directions to vectors of the stream whose activity is kept
 BUDGET = 4 * 2**30  # bytes of activations held at once; less works too, and takes longer
-NAMES = ("smollm2", "untrained")
+ACTIVITY = "activity.safetensors"
+NAMES = ("smollm2", "matched")
 
 
 def model_of(name: str, device: str):
-    """SmolLM2, or the same with weights drawn at random."""
-    if name == "smollm2":
-        return load(device=device)
-    from transformer_lens.tools.analysis.interchange import random_init_bridge
+    """SmolLM2, or the same with each matrix drawn at random, its mean and spread kept."""
+    model = load(device=device)
+    return model if name == "smollm2" else matched_random(model, seed=0)
 
-    return random_init_bridge(str(fetch(DEFAULT)), seed=0, device=device)
+
+def write_activity(model, sae: saes.TopKSAE, file: Path) -> None:
+    """What is active at each token of two sets of texts: the SAE's latents, and its control's.
+
+    The control is `WIDTH` directions that lead from the mean to vectors of the same stream, K of
+    which are active at a token; `CONTROLS` of them, drawn at random, are kept.
+    """
+    kept, control = {}, saes.TopKSAE(sae.d_in, sae.d_sae, k=sae.k)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randperm(sae.d_sae, generator=generator)[:CONTROLS].sort().values
+    for split, (part, n_tokens) in SPLITS.items():
+        rows = some(texts(part), n_tokens)
+        x, read = saes.harvest(model, rows, layer=LAYER), corpus(rows)
+        if split == "reading":
+            usual = saes.without_sinks(x)
+            order = torch.randperm(len(usual), generator=generator)[: sae.d_sae]
+            directions = torch.nn.functional.normalize(usual[order] - usual.mean(0))
+            control.b_dec.data.copy_(usual.mean(0))
+            control.W_dec.data.copy_(directions)
+            control.W_enc.data.copy_(directions.T)
+        own, others = (activity(each.encode, x, k=sae.k) for each in (sae, control))
+        few = others.of(drawn)
+        value, index = few.topk(int((few > 0).sum(1).max()), dim=1)
+        kept[f"{split}.tokens"] = read.tokens.int()
+        kept[f"{split}.text"] = read.text.short()
+        kept[f"{split}.index"], kept[f"{split}.value"] = own.index.short(), own.value.half()
+        kept[f"{split}.control_index"], kept[f"{split}.control_value"] = index.short(), value.half()
+    save_file({name: tensor.contiguous() for name, tensor in kept.items()}, file)
 
 
 def report(model, sae: saes.SAE, train: torch.Tensor, held_out: list[torch.Tensor]) -> dict:
@@ -225,6 +255,7 @@ def make(name: str, *, epochs: float, device: str, out: Path = FOLDER) -> None:
     vectors = torch.cat([stream[step] for step in range(20)])  # of the first epoch
     found |= report(model, saes.load_sae(out / name, device=device), vectors, held_out)
     write_json(out / name / "report.json", rounded(found))
+    write_activity(model, saes.load_sae(out / name, device=device), out / name / ACTIVITY)
     print(json.dumps(rounded(found), indent=1))
 
 

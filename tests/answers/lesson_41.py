@@ -1,396 +1,612 @@
-"""Lesson 4.1: the library's version of each exercise, and plausible wrong answers."""
+"""Answers to lesson 4.1: wrong ones with what is said to them, right ones in other styles."""
 
-import numpy as np
+import math
+
 import torch
 
 from utils.features import superposition
 
 
-def _features(mask, value=torch.rand):
-    """Features with another mask, from (size, density, generator), or other values."""
+def _toys(
+    *,
+    steps_of=lambda steps: steps,
+    start=lambda *size, generator: torch.randn(*size, generator=generator) / size[1] ** 0.5,
+    fresh=True,
+    out=lambda x, W, b: x @ W @ W.mT + b[:, None],
+    act=torch.relu,
+    always=False,
+    loss=lambda out, x, importance: ((out - x).square().mean(1) * importance).sum(-1),
+    reduce=torch.sum,
+    rate=0.01,
+    schedule=True,
+    zero=True,
+    trained=lambda W, b: [W, b],
+    result=lambda W, b: (W.detach(), b.detach()),
+):
+    def train_toys(draw, importance, *, dim, steps, generator, relu=True):
+        x = draw()
+        models, _, n = x.shape
+        W = start(models, n, dim, generator=generator).requires_grad_()
+        b = torch.zeros(models, n, requires_grad=True)
+        optimiser = torch.optim.Adam(trained(W, b), lr=rate)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        for _ in range(steps_of(steps)):
+            x = draw() if fresh else x
+            answer = out(x, W, b)
+            answer = act(answer) if relu or always else answer
+            if zero:
+                optimiser.zero_grad()
+            reduce(loss(answer, x, importance)).backward()
+            optimiser.step()
+            if schedule:
+                falling.step()
+        return result(W, b)
 
-    def sparse_features(density, *, batch_size, n, generator):
-        size = (len(density), batch_size, n)
-        active = mask(size, density[:, None, None], generator)
-        return value(size, generator=generator) * active
-
-    return sparse_features
-
-
-def _usual(size, density, generator):
-    return torch.rand(size, generator=generator) < density
-
-
-def _one_number(density, *, batch_size, n, generator):
-    drawn = torch.rand(len(density), batch_size, n, generator=generator)
-    return drawn * (drawn < density[:, None, None])
-
-
-def _reseeded(density, *, batch_size, n, generator):
-    generator = generator.manual_seed(3)
-    return superposition.sparse_features(density, batch_size=batch_size, n=n, generator=generator)
-
-
-def _shared(values=1, mask=1):
-    """Toys that share their values or who is active (1), or not (None: one for each toy)."""
-
-    def sparse_features(density, *, batch_size, n, generator):
-        drawn = torch.rand(values or len(density), batch_size, n, generator=generator)
-        active = torch.rand(mask or len(density), batch_size, n, generator=generator)
-        return drawn * (active < density[:, None, None])
-
-    return sparse_features
-
-
-def _moved(*axes):
-    def sparse_features(density, *, batch_size, n, generator):
-        made = superposition.sparse_features(
-            density, batch_size=batch_size, n=n, generator=generator
-        )
-        return made.permute(axes)
-
-    return sparse_features
+    return train_toys
 
 
-def _fixed_size(density, *, batch_size, n, generator):
-    drawn = torch.rand(3, 4000, 6, generator=generator)
-    active = torch.rand(3, 4000, 6, generator=generator) < density[:, None, None]
-    return drawn * active
+def _b_after_relu(draw, importance, *, relu=True, **how):
+    def answer(x, W, b):
+        stored = x @ W @ W.mT
+        return (stored.relu() if relu else stored) + b[:, None]
+
+    return _toys(out=answer, act=lambda x: x)(draw, importance, relu=relu, **how)
 
 
-def _toy(bias=lambda b: b, after=0, hidden=lambda h: h, relu_as=lambda relu: relu):
-    def toy_output(x, W, b, *, relu=True):
-        out = hidden(x @ W) @ W.mT + bias(b)[:, None]
-        return (out.relu() if relu_as(relu) else out) + after * b[:, None]
-
-    return toy_output
+def _one_start(*size, generator):
+    return (torch.randn(size[1:], generator=generator) / size[1] ** 0.5).repeat(size[0], 1, 1)
 
 
-def _loss(error, importance=lambda i: i, end=lambda table: table.mean(1).sum(-1)):
-    return lambda out, x, i: end(error(out - x) * importance(i)[:, None])
+def _two_draws(draw, importance, **how):
+    """Compares the answer for one draw with another."""
+
+    def both():
+        draw()
+        return draw()
+
+    return superposition.train_toys(both, importance, **how)
 
 
-def _square(e):
-    return e**2
+def _toys_by_hand(draw, importance, *, dim, steps, generator, relu=True):
+    """Einsums, a list of parameters, a rate that is set by hand, and a mean of the losses."""
+    first = draw()
+    models, n = first.shape[0], first.shape[2]
+    W = torch.nn.Parameter(torch.normal(0.0, 1.0, (models, n, dim), generator=generator) * n**-0.5)
+    b = torch.nn.Parameter(torch.zeros(models, n))
+    adam = torch.optim.Adam([W, b], lr=0.01)
+    for step in range(steps):
+        for group in adam.param_groups:
+            group["lr"] = 0.01 * (1 + math.cos(math.pi * step / steps)) / 2
+        x = draw() if step else first
+        h = torch.einsum("mbi,mid->mbd", x, W)
+        y = torch.einsum("mbd,mjd->mbj", h, W) + b.unsqueeze(1)
+        if relu:
+            y = torch.nn.functional.relu(y)
+        losses = (importance.expand(models, n)[:, None] * (x - y) ** 2).sum(-1).mean(-1)
+        adam.zero_grad()
+        losses.mean().backward()
+        adam.step()
+    return [W.data, b.data]
 
 
-def _dim(top, unit=lambda W: torch.nn.functional.normalize(W, dim=-1), other=lambda W: W, end=None):
-    def dimensionality(W):
-        on_it = unit(W) @ other(W).mT
-        below = (end or (lambda dots: (dots**2).sum(-1)))(on_it)
-        return top(W.norm(dim=-1)) / below.clamp(min=1e-12)
-
-    return dimensionality
-
-
-def _normal(W):
-    return torch.nn.functional.normalize(W, dim=-1)
-
-
-def _without_self(dots):
-    return (dots**2).sum(-1) - dots.diagonal(dim1=1, dim2=2) ** 2
-
-
-def _dots_not_squared(W):
-    below = (_normal(W) @ W.mT).sum(-1)
-    return torch.where(below == 0, 0, W.norm(dim=-1) ** 2 / below)
-
-
-def _nan(W):
-    unit = W / W.norm(dim=-1, keepdim=True)
-    return W.norm(dim=-1) ** 2 / ((unit @ W.mT) ** 2).sum(-1)
+def _toys_one_by_one(draw, importance, *, dim, steps, generator, relu=True):
+    """A loop over toys inside the loop over steps."""
+    models, _, n = draw().shape
+    Ws = [torch.randn(n, dim, generator=generator) / math.sqrt(n) for _ in range(models)]
+    Ws = [W.requires_grad_() for W in Ws]
+    bs = [torch.zeros(n, requires_grad=True) for _ in range(models)]
+    optimiser = torch.optim.Adam(Ws + bs, 0.01)
+    rate = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: 0.5 + 0.5 * math.cos(math.pi * step / steps)
+    )
+    for _ in range(steps):
+        loss, data = 0, draw()
+        for m, (W, b) in enumerate(zip(Ws, bs, strict=True)):
+            out = (data[m] @ W) @ W.T + b
+            out = out.clamp(min=0) if relu else out
+            weight = importance[m] if importance.ndim == 2 else importance
+            loss = loss + (weight * (out - data[m]) ** 2).sum(1).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        rate.step()
+    with torch.no_grad():
+        return torch.stack([W.detach() for W in Ws]), torch.stack([b.detach() for b in bs])
 
 
-def _pair(var=lambda p: p / 3 - p**2 / 4, i_0=lambda i: i, both=lambda p, i: p**2 * (1 + i) / 6):
-    return lambda p, i: torch.stack([i_0(i) * var(p), var(p), both(p, i)], -1)
+def _settled(
+    *,
+    count=lambda W: (W.norm(dim=-1) > 0.5).float().sum(-1).mean().item(),
+    is_settled=lambda counts, i, tolerance: all(
+        abs(c - counts[-1]) <= tolerance for c in counts[i:]
+    ),
+    until=-1,
+    give=lambda counts, when: (counts, when),
+    twice=False,
+):
+    def settled_at(train_for, steps, *, tolerance):
+        counts = [count(train_for(s)) for s in steps]
+        if twice:
+            [train_for(s) for s in steps]
+        for i, s in enumerate(steps[:until] if until else steps):
+            if is_settled(counts, i, tolerance):
+                return give(counts, s)
+        return give(counts, None)
+
+    return settled_at
 
 
-def _active_only(directions, active):
-    reads = directions[active].sum(1) @ directions.T
-    return torch.zeros_like(reads).scatter(1, active, reads.gather(1, active))
+def _neighbours(counts, i, tolerance):
+    return i + 1 < len(counts) and abs(counts[i + 1] - counts[i]) <= tolerance
 
 
-def _abs(hidden=torch.relu, read=torch.abs, factor=2, count=None, wires=lambda w: w):
-    def shared_abs(x, wiring):
-        total = hidden(x @ wires(wiring)) @ read(wiring).T
-        return factor * total / (count(wiring) if count else wiring.abs().sum(1))
-
-    return shared_abs
-
-
-def _toy_by_toy(density, *, batch_size, n, generator):
-    toys = []
-    for p in density.tolist():
-        values = torch.rand(batch_size, n, generator=generator)
-        values[torch.rand(batch_size, n, generator=generator) >= p] = 0
-        toys.append(values)
-    return torch.stack(toys)
+def _settled_backwards(train_for, steps, *, tolerance):
+    counts = torch.stack(
+        [(train_for(s).square().sum(-1) > 0.25).float().sum(1).mean() for s in steps]
+    )
+    when = None
+    for s, c in list(zip(steps, counts, strict=True))[-2::-1]:
+        if (c - counts[-1]).abs() > tolerance:
+            break
+        when = s
+    return counts, when
 
 
-def _bernoulli(density, *, batch_size, n, generator):
-    p = density.view(-1, 1, 1).expand(-1, batch_size, n)
-    active = torch.bernoulli(p, generator=generator)
-    return active * torch.rand(active.shape, generator=generator)
+def _settled_by_table(train_for, steps, *, tolerance):
+    found = {}
+    for s in steps:
+        W = train_for(s)
+        total = 0
+        for toy in W:
+            for row in toy:
+                total += int(torch.linalg.vector_norm(row) > 0.5)
+        found[s] = total / len(W)
+    last = found[steps[-1]]
+    good = [abs(found[s] - last) <= tolerance for s in steps]
+    return list(found.values()), next((s for i, s in enumerate(steps[:-1]) if all(good[i:])), None)
 
 
-def _rows_of_toys(x, W, b, *, relu=True):
-    toys = []
-    for rows, directions, bias in zip(x, W, b, strict=True):
-        out = torch.stack([directions @ (row @ directions) + bias for row in rows])
-        toys.append(out.clamp(min=0) if relu else out)
-    return torch.stack(toys)
+def _geometry(
+    *,
+    rows=lambda densities, toys: densities.repeat_interleave(toys),
+    above=2,
+    below=2,
+    unit=True,
+    own=True,
+    safe=True,
+    per=lambda W: W.shape[-1] / W.square().sum((1, 2)),
+    give=lambda D, per, size: (D.view(*size, -1), per.view(*size)),
+):
+    def geometry_sweep(train, densities, *, toys):
+        W = train(rows(densities, toys))
+        length = W.norm(dim=-1)
+        u = W / (length.clamp(min=1e-6) if safe else length)[..., None] if unit else W
+        dots = (u @ W.mT).abs() ** below
+        if not own:
+            dots = dots - torch.diag_embed(torch.diagonal(dots, dim1=1, dim2=2))
+        total = dots.sum(-1)
+        D = length**above / (total.clamp(min=1e-12) if safe else total)
+        return give(D, per(W), (len(densities), toys))
+
+    return geometry_sweep
 
 
-def _toys_by_einsum(x, W, b, *, relu=True):
-    out = torch.einsum("mbi,mid,mjd->mbj", x, W, W) + b.unsqueeze(1)
-    return torch.where(out > 0, out, 0.0) if relu else out
+def _geometry_by_density(train, densities, *, toys):
+    D, per = [], []
+    for density in densities:
+        W = train(torch.full((toys,), float(density)))
+        of_toys = []
+        for toy in W:
+            gram = (toy @ toy.T) ** 2
+            n2 = toy.square().sum(-1)
+            of_toys.append(torch.where(n2 > 0, n2**2 / gram.sum(0).clamp(min=1e-12), 0.0))
+        D.append(torch.stack(of_toys))
+        per.append(torch.stack([2 / toy.square().sum() * toy.shape[1] / 2 for toy in W]))
+    return torch.stack(D), torch.stack(per)
 
 
-def _loss_by_toys(out, x, importance):
-    pairs = zip(out, x, importance, strict=True)
-    return torch.stack([(((o - y) ** 2) @ i).mean() for o, y, i in pairs])
+def _geometry_einsum(train, densities, *, toys):
+    W = train(torch.cat([density.repeat(toys) for density in densities]))
+    u = torch.nn.functional.normalize(W, dim=-1)
+    under = torch.einsum("mid,mjd->mij", u, W).pow(2).sum(2)
+    D = torch.nan_to_num(W.pow(2).sum(-1) / under, nan=0.0)
+    shape = (len(densities), toys)
+    per = W.shape[2] / torch.linalg.matrix_norm(W) ** 2
+    return D.reshape(*shape, W.shape[1]), per.reshape(shape)
 
 
-def _dimensionality_by_loops(W):
-    found = torch.zeros(W.shape[:2])
-    for m, toy in enumerate(W):
-        for i, direction in enumerate(toy):
-            if direction.any():
-                unit = direction / direction.norm()
-                found[m, i] = direction.norm() ** 2 / sum((unit @ other) ** 2 for other in toy)
+def _border(
+    *, dropped=lambda i: i.clamp(max=1), constant=1 / 3, linear=1 / 4, both=lambda i: (1 + i) / 6
+):
+    """dropped * (constant p - linear p^2) = p^2 both."""
+    return lambda i: dropped(i) * constant / (both(i) + dropped(i) * linear)
+
+
+def _border_bisection(importance):
+    found = []
+    for i in importance.tolist():
+        low, high = 0.0, 1.0
+        for _ in range(50):
+            p = (low + high) / 2
+            wins = p * p * (1 + i) / 6 < min(1, i) * (p / 3 - p * p / 4)
+            low, high = (p, high) if wins else (low, p)
+        found.append(low)
+    return torch.tensor(found)
+
+
+def _border_cases(importance):
+    below = 2 * importance / (1 + 2.5 * importance)
+    return torch.where(importance <= 1, below, 2 / (importance + 2.5))
+
+
+def _active_with_replacement(draws, n, k, generator):
+    x = torch.zeros(draws, n)
+    return x.scatter_(1, torch.randint(n, (draws, k), generator=generator), 1.0)
+
+
+def _active(draws, n, k, generator):
+    x = torch.zeros(draws, n)
+    for row in x:
+        row[torch.randperm(n, generator=generator)[:k]] = 1
+    return x
+
+
+def _same_active(draws, n, k, generator):
+    return _active(1, n, k, generator).repeat(draws, 1)
+
+
+def _first_active(draws, n, k, generator):
+    return torch.cat([_active(draws, n - 1, k, generator), torch.zeros(draws, 1)], 1)
+
+
+def _decode(
+    *,
+    active=_active,
+    store=lambda x, U: x @ U,
+    read=lambda h, U: h @ U.T,
+    over=lambda squared, x: squared.sum(-1),
+    end=lambda total, k: total.mean().item() / k,
+    shared=True,
+):
+    def decode_sweep(directions, ks, decoders, *, draws, generator):
+        n, errors = len(directions), {name: [] for name in decoders}
+        for k in ks:
+            x = active(draws, n, k, generator)
+            for name, decode in decoders.items():
+                x = x if shared else active(draws, n, k, generator)
+                squared = (decode(read(store(x, directions), directions)) - x).square()
+                errors[name].append(end(over(squared, x), k))
+        return errors
+
+    return decode_sweep
+
+
+def _unit(U):
+    return torch.nn.functional.normalize(U, dim=-1)
+
+
+def _decode_row_by_row(directions, ks, decoders, *, draws, generator):
+    found = {name: [] for name in decoders}
+    for k in ks:
+        for name, decode in decoders.items():
+            x = _active(draws, len(directions), k, generator)
+            each = [((decode(row @ directions @ directions.T) - row) ** 2).sum() / k for row in x]
+            found[name].append(torch.stack(each).mean())
     return found
 
 
-def _dimensionality_by_numpy(W):
-    W = W.numpy()
-    square = (W**2).sum(-1)
-    below = np.einsum("mid,mjd->mij", W, W) ** 2  # |W_i|^4 / sum_j (W_i . W_j)^2
-    return torch.from_numpy(square**2 / np.maximum(below.sum(-1), 1e-12))
+def _decode_top(directions, ks, decoders, *, draws, generator):
+    """Random numbers' ranks choose who is active; tensors of errors."""
+    errors = {}
+    for k in ks:
+        chosen = torch.rand(draws, len(directions), generator=generator).topk(k, dim=1).indices
+        truth = torch.zeros(draws, len(directions)).scatter(1, chosen, 1.0)
+        readings = torch.einsum("nd,bd->bn", directions, directions[chosen].sum(1))
+        for name, decode in decoders.items():
+            miss = torch.linalg.vector_norm(decode(readings) - truth, dim=1) ** 2 / k
+            errors.setdefault(name, []).append(miss.mean())
+    return errors
 
 
-def _pair_by_settings(density, importance):
-    rows = []
-    for p, i in zip(density.tolist(), importance.tolist(), strict=True):
-        variance = p * (1 / 3 - p / 4)
-        rows.append([i * variance, variance, p * p / 6 + i * p * p / 6])
-    return torch.tensor(rows)
+def _contexts(
+    *,
+    hook="mlp.hook_post",
+    move=0,
+    first=1,
+    back=1,
+    size=lambda x: x,
+    largest=True,
+    chosen=lambda acts, neurons: acts[..., neurons],
+    number=lambda texts, batch_size: texts,
+    give=lambda v, t, p: (v.T, t.T, p.T),
+):
+    def top_contexts(model, tokens, *, layer, neurons, k, batch_size=32):
+        layer = (layer + move) % model.cfg.n_layers
+        name = f"blocks.{layer}.{hook}"
+        values, at = [], []
+        for batch in tokens.split(batch_size):
+            with torch.no_grad():
+                _, cache = model.run_with_cache(batch, names_filter=[name])
+            best = chosen(size(cache[name][:, first:]), neurons).max(1)
+            values.append(best.values)
+            at.append(best.indices + back)
+        top = torch.cat(values).topk(k, dim=0, largest=largest)
+        texts = top.indices
+        return give(top.values, number(texts, batch_size), torch.cat(at).gather(0, texts))
+
+    return top_contexts
 
 
-def _pair_in_columns(density, importance):
-    table = torch.empty(len(density), 3)
-    table[:, 1] = density / 3 - (density / 2) ** 2
-    table[:, 0] = table[:, 1] * importance
-    table[:, 2] = density**2 / 6 * (1 + importance)
-    return table
+def _contexts_repeat(model, tokens, *, layer, neurons, k, batch_size=32):
+    """The highest k of all positions: a text may come twice."""
+    name = f"blocks.{layer}.mlp.hook_post"
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens, names_filter=[name])
+    acts = cache[name][:, 1:, neurons]
+    top = acts.flatten(0, 1).topk(k, dim=0)
+    width = acts.shape[1]
+    return top.values.T, (top.indices // width).T, (top.indices % width + 1).T
 
 
-def _read_by_rows(directions, active):
-    return torch.stack([sum(directions[i] @ directions.T for i in row) for row in active])
+def _contexts_hook(model, tokens, *, layer, neurons, k, batch_size=32):
+    """A hook that keeps the best of each text, and a sort in Python."""
+    kept = []
+
+    def keep(acts, hook):
+        for row in acts[:, 1:]:
+            kept.append(row[:, neurons].max(0))
+
+    with torch.no_grad():
+        for start in range(0, len(tokens), batch_size):
+            hooks = [(f"blocks.{layer}.mlp.hook_post", keep)]
+            model.run_with_hooks(tokens[start : start + batch_size], fwd_hooks=hooks)
+    values, texts, positions = [], [], []
+    for i in range(len(neurons)):
+        order = sorted(range(len(kept)), key=lambda t: -kept[t].values[i])[:k]  # noqa: B023
+        values.append([kept[t].values[i] for t in order])
+        texts.append(order)
+        positions.append([int(kept[t].indices[i]) + 1 for t in order])
+    return torch.tensor(values), torch.tensor(texts), torch.tensor(positions)
 
 
-def _read_by_counts(directions, active):
-    on = torch.zeros(len(active), len(directions)).scatter(1, active, 1.0)
-    return on @ directions @ directions.T
+def _contexts_masked(model, tokens, *, layer, neurons, k, batch_size=32):
+    """BOS is masked, and the batch is run neuron by neuron."""
+    name, out = f"blocks.{layer}.mlp.hook_post", [[], [], []]
+    with torch.no_grad():
+        acts = torch.cat(
+            [
+                model.run_with_cache(b, names_filter=name)[1][name].clone()
+                for b in tokens.split(batch_size)
+            ]
+        )
+    acts[:, 0] = -torch.inf
+    for neuron in neurons:
+        best, at = acts[:, :, neuron].max(dim=1)
+        order = best.argsort(descending=True)[:k]
+        for rows, each in zip(out, (best[order], order, at[order]), strict=True):
+            rows.append(each)
+    return tuple(torch.stack(rows) for rows in out)
 
 
-def _abs_by_features(x, wiring):
-    neurons = (x @ wiring).clamp(min=0)
-    return torch.stack([2 * neurons[:, row != 0].mean(1) for row in wiring], dim=1)
-
-
-def _abs_by_numpy(x, wiring):
-    wired = (wiring != 0).float().numpy()
-    neurons = np.maximum(x.numpy() @ wiring.numpy(), 0)
-    return torch.from_numpy(2 * (neurons @ wired.T) / wired.sum(1))
-
-
-RIGHT = {
-    "sparse_features": [("a loop over toys", _toy_by_toy), ("bernoulli", _bernoulli)],
-    "toy_output": [("loops", _rows_of_toys), ("einsum", _toys_by_einsum)],
-    "weighted_loss": [
-        ("a loop over toys", _loss_by_toys),
-        ("einsum", lambda o, x, i: torch.einsum("mbi,mi->m", (o - x).pow(2), i) / o.shape[1]),
-    ],
-    "dimensionality": [("loops", _dimensionality_by_loops), ("numpy", _dimensionality_by_numpy)],
-    "two_in_one_losses": [("numbers", _pair_by_settings), ("columns", _pair_in_columns)],
-    "read_out": [("a loop over draws", _read_by_rows), ("counts", _read_by_counts)],
-    "shared_abs": [("a loop over features", _abs_by_features), ("numpy", _abs_by_numpy)],
-}
+GROUPS = [(5,), (2, 7), (0, 3, 6)]
 
 MISTAKES = {
-    "sparse_features": [
-        ("sparsity", _features(lambda s, p, g: torch.rand(s, generator=g) < 1 - p), "exchanged"),
+    "train_toys": [
+        ("starts at 0", _toys(start=lambda *s, generator: torch.zeros(s)), "starts at 0"),
+        ("one start for all", _toys(start=_one_start), "from the same W"),
         (
-            "one mask a row",
-            _features(lambda s, p, g: torch.rand(*s[:2], 1, generator=g) < p),
-            "independent",
+            "start not scaled",
+            _toys(start=lambda *s, generator: torch.randn(*s, generator=generator)),
+            "divided by the root",
+        ),
+        ("b not trained", _toys(trained=lambda W, b: [W]), "Is b trained"),
+        ("another rate", _toys(rate=0.1), "Is b trained"),
+        ("draws once", _toys(fresh=False), "each step needs fresh data"),
+        ("draws twice a step", _two_draws, "more than once a step"),
+        ("always a ReLU", _toys(always=True), "although `relu` is False"),
+        ("no ReLU", _toys(act=lambda x: x), "Is the ReLU on the *output*"),
+        (
+            "hidden ReLU",
+            _toys(out=lambda x, W, b: (x @ W).relu() @ W.mT + b[:, None], act=lambda x: x),
+            "squeezed numbers",
         ),
         (
-            "one mask for all rows",
-            _features(lambda s, p, g: torch.rand(s[0], 1, s[2], generator=g) < p),
-            "All rows are alike",
-        ),
-        ("normal values", _features(_usual, torch.randn), "outside 0 to 1"),
-        ("ones", _features(_usual, lambda size, generator: torch.ones(size)), "should be 1/2"),
-        ("no generator", _features(lambda s, p, g: torch.rand(s) < p), "hand `generator`"),
-        ("a seed of its own", _reseeded, "do not set its seed"),
-        ("one number for both", _one_number, "not even between 0 and 1"),
-        (
-            "masked twice",
-            _features(lambda s, p, g: _usual(s, p, g) & _usual(s, p, g)),
-            "masked twice",
-        ),
-        ("first density", _features(lambda s, p, g: _usual(s, p[:1], g)), "own density"),
-        ("one draw for all toys", _shared(), "share one draw"),
-        ("one draw of values", _shared(mask=None), "share one draw"),
-        ("one draw of who is active", _shared(values=None), "share one draw"),
-        ("batch first", _moved(1, 0, 2), "another order"),
-        (
-            "one value a row",
-            _features(_usual, lambda s, generator: torch.rand(*s[:2], 1, generator=generator)),
-            "for each feature of a row",
+            "no importance",
+            _toys(loss=lambda o, x, i: (o - x).square().mean(1).sum(-1)),
+            "matters more",
         ),
         (
-            "one value for all rows",
-            _features(_usual, lambda s, generator: torch.rand(s[0], 1, s[2], generator=generator)),
-            "for each row anew",
+            "squared importance",
+            _toys(loss=lambda o, x, i: ((o - x).square().mean(1) * i**2).sum(-1)),
+            "Importance counts too much",
         ),
         (
-            "a mean of two",
-            _features(_usual, lambda s, generator: torch.rand(2, *s, generator=generator).mean(0)),
-            "or averaged",
+            "importance inside",
+            _toys(loss=lambda o, x, i: ((o - x).mean(1) ** 2 * i).sum(-1)),
+            "",
         ),
         (
-            "half precision",
-            lambda *args, **how: superposition.sparse_features(*args, **how).half(),
-            "should be float32",
+            "first toy's importance",
+            _toys(
+                loss=lambda o, x, i: ((o - x).square().mean(1) * (i[:1] if i.ndim == 2 else i)).sum(
+                    -1
+                )
+            ),
+            "*own* importance",
         ),
-        ("fixed sizes", _fixed_size, "With one toy"),
+        ("no schedule", _toys(schedule=False), "fall to 0 along a cosine"),
+        ("with gradient", _toys(result=lambda W, b: (W, b)), "`.detach()`"),
+        ("W alone", _toys(result=lambda W, b: W.detach()), "Return two tensors"),
         (
-            "scaled by density",
-            _features(lambda s, p, g: _usual(s, p, g) * p),
-            "cut off, scaled",
+            "transposed",
+            _toys(result=lambda W, b: (W.detach().mT, b.detach())),
+            "a *row* of W",
+        ),
+        (
+            "global generator",
+            _toys(start=lambda *s, generator: torch.randn(*s) / s[1] ** 0.5),
+            "*global* generator",
+        ),
+        ("one step", _toys(steps_of=lambda steps: 1), "you called `draw` 2 times"),
+        ("b after the ReLU", _b_after_relu, "*before* the ReLU"),
+    ],
+    "settled_at": [
+        ("neighbours", _settled(is_settled=_neighbours), "Two numbers that agree"),
+        (
+            "the first that agrees",
+            _settled(is_settled=lambda c, i, t: abs(c[i] - c[-1]) <= t),
+            "*each* later one",
+        ),
+        ("the last counts", _settled(until=None), "agrees with itself"),
+        ("twice", _settled(twice=True), "run twice"),
+        (
+            "sum over toys",
+            _settled(count=lambda W: (W.norm(dim=-1) > 0.5).sum().item()),
+            "sum over toys",
+        ),
+        (
+            "share",
+            _settled(count=lambda W: (W.norm(dim=-1) > 0.5).float().mean().item()),
+            "share of the features",
+        ),
+        (
+            "entries",
+            _settled(count=lambda W: (W[..., 0] > 0.5).float().sum(-1).mean().item()),
+            "entries of W",
+        ),
+        (
+            "longer than 0",
+            _settled(count=lambda W: (W.norm(dim=-1) > 0).float().sum(-1).mean().item()),
+            "*longer than 0.5*",
+        ),
+        ("steps alone", _settled(give=lambda counts, when: when), "Return two things"),
+        (
+            "strictly within",
+            _settled(is_settled=lambda c, i, t: all(abs(x - c[-1]) < t for x in c[i:])),
+            "the answer should be 10",
+        ),
+        ("the number", _settled(give=lambda c, when: (c, c[-1])), "the answer should be 80"),
+    ],
+    "geometry_sweep": [
+        ("repeat", _geometry(rows=lambda d, toys: d.repeat(toys)), "mixed up"),
+        (
+            "one toy each",
+            _geometry(rows=lambda d, toys: d, give=lambda D, per, size: (D, per)),
+            "You trained 3 toys",
+        ),
+        ("length not squared", _geometry(above=1), "above the line is not squared"),
+        ("dots not squared", _geometry(below=1), "dot products are not squared"),
+        ("not unit", _geometry(unit=False), "should have length 1"),
+        ("without itself", _geometry(own=False), "itself is left out"),
+        ("nan", _geometry(safe=False), "nan"),
+        ("upside down", _geometry(per=lambda W: W.square().sum((1, 2)) / 2), "Upside down"),
+        ("not squared", _geometry(per=lambda W: 2 / W.norm(dim=(1, 2))), "should be squared"),
+        ("no dim", _geometry(per=lambda W: 1 / W.square().sum((1, 2))), "is missing"),
+        ("features", _geometry(per=lambda W: 5 / W.square().sum((1, 2))), "last axis of W"),
+        ("D alone", _geometry(give=lambda D, per, size: D.view(*size, -1)), "Return two tensors"),
+        ("flat", _geometry(give=lambda D, per, size: (D, per)), "axes are one"),
+        (
+            "mean over features",
+            _geometry(give=lambda D, per, size: (D.mean(-1).view(size), per.view(size))),
+            "averaged over them",
         ),
     ],
-    "toy_output": [
-        ("no relu", _toy(relu_as=lambda relu: False), "ReLU is missing"),
-        ("clamped", lambda *args, **how: _toy()(*args, **how).clamp(0, 1), "no upper end"),
-        ("size", lambda *args, **how: _toy(relu_as=lambda relu: False)(*args).abs(), "size was"),
-        ("squeezed axes", lambda *args, **how: _toy()(*args, **how).squeeze(), "one row by one"),
-        ("no gradient", lambda *args, **how: _toy()(*args, **how).detach(), "no gradient"),
+    "phase_border": [
+        ("no clamp", _border(dropped=lambda i: i), "it is feature 0 that is dropped"),
+        ("always 1", _border(dropped=torch.ones_like), "always kept"),
+        ("mean square", _border(linear=0), "mean square"),
         (
-            "one of two weights",
-            lambda x, W, b, **how: _toy()(x, W.detach(), b, **how),
-            "gradients do not reach",
+            "one error",
+            _border(both=lambda i: torch.full_like(i, 1 / 6)),
+            "add 1/6 for one",
         ),
-        ("relu always", _toy(relu_as=lambda relu: True), "do not look at `relu`"),
-        ("no bias", _toy(bias=lambda b: 0 * b), "bias is missing"),
-        ("bias after", _toy(bias=lambda b: 0 * b, after=1), "after the ReLU"),
-        ("minus bias", _toy(bias=lambda b: -b), "subtracted"),
-        ("hidden relu", _toy(hidden=torch.relu), "squeezed numbers"),
-        (
-            "hidden relu only",
-            _toy(hidden=torch.relu, relu_as=lambda relu: False),
-            "none on the output",
-        ),
-        ("squeezed", lambda x, W, b, *, relu=True: x @ W, "way back"),
+        ("halved", _border(both=lambda i: (1 + i) / 12), "no further square or half"),
+        ("one third", _border(both=lambda i: (1 + i) / 3), "together (1 + I) / 6"),
+        ("sparsity", lambda i: 1 - superposition.phase_border(i), "sparsity"),
+        ("in place", lambda i: superposition.phase_border(i.clamp_(max=1)), "changes its input"),
     ],
-    "weighted_loss": [
-        ("no importance", _loss(_square, torch.ones_like), "left out"),
-        ("squared importance", _loss(_square, lambda i: i**2), "squared: multiply"),
-        ("first importance", _loss(_square, lambda i: i[:1]), "first toy's importance"),
-        ("weighted mean", _loss(_square, lambda i: i / i.sum(1, keepdim=True)), "by the summed"),
-        ("root", lambda *given: _loss(_square)(*given).sqrt(), "root of the squared"),
-        ("no gradient", lambda *given: _loss(_square)(*given).detach(), "no gradient"),
-        ("numbers", lambda *given: torch.tensor(_loss(_square)(*given).tolist()), "no gradient"),
+    "decode_sweep": [
+        ("with replacement", _decode(active=_active_with_replacement), "*without* replacement"),
+        ("one draw for all", _decode(active=_same_active), "draw anew for each row"),
+        ("never the last", _decode(active=_first_active), "never active"),
+        ("own draws", _decode(shared=False), "share them"),
+        ("not divided", _decode(end=lambda total, k: total.mean().item()), "Divide by k"),
+        ("divided twice", _decode(end=lambda t, k: t.mean().item() / k**2), "twice"),
+        ("sum over draws", _decode(end=lambda t, k: t.sum().item() / k), "sum over draws"),
         (
-            "a new tensor",
-            lambda *given: _loss(_square)(*given).detach().requires_grad_(),
-            "has no gradient",
+            "mean over features",
+            _decode(over=lambda sq, x: sq.mean(-1), end=lambda t, k: t.mean().item()),
+            "mean over features",
         ),
-        ("squeezed", lambda *given: _loss(_square)(*given).squeeze(), "one toy on one row"),
-        ("absolute", _loss(torch.abs), "absolute error"),
-        ("not squared", _loss(lambda e: e), "cancel"),
-        ("mean over features", _loss(_square, end=lambda t: t.mean((1, 2))), "sum over them"),
-        ("sum over batch", _loss(_square, end=lambda t: t.sum((1, 2))), "average over it"),
-        ("one number", _loss(_square, end=lambda t: t.mean(1).sum()), "One loss for each toy"),
-        ("by feature", _loss(_square, end=lambda t: t.mean(1)), "not yet over features"),
-        ("by row", _loss(_square, end=lambda t: t.sum(-1)), "batch is axis 1"),
+        (
+            "mean over features, by k",
+            _decode(over=lambda sq, x: sq.mean(-1)),
+            "and divided by k too",
+        ),
+        ("active only", _decode(over=lambda sq, x: (sq * x).sum(-1)), "*all* features"),
+        (
+            "mean of directions",
+            _decode(store=lambda x, U: x @ U / x.sum(1)[:, None]),
+            "divided by k",
+        ),
+        (
+            "unit in both",
+            _decode(store=lambda x, U: x @ _unit(U), read=lambda h, U: h @ _unit(U).T),
+            "as they are",
+        ),
+        ("unit once", _decode(read=lambda h, U: h @ _unit(U).T), "one of two places"),
+        ("transposed", _decode(read=lambda h, U: U @ h.T), ""),
+        (
+            "a list",
+            lambda *a, **k: list(superposition.decode_sweep(*a, **k).values()),
+            "dictionary",
+        ),
+        ("row by row", _decode_row_by_row, "all draws"),
     ],
-    "dimensionality": [
-        ("length not squared", _dim(lambda n: n), "above the line is not squared"),
-        (
-            "dots not squared",
-            _dots_not_squared,
-            "dot products are not squared",
-        ),
-        ("not unit", _dim(_square, unit=lambda W: W), "one of the two is missing"),
-        ("both unit", _dim(_square, other=_normal), "Both directions"),
-        ("wrong one unit", _dim(_square, unit=lambda W: W, other=_normal), "length of W_j"),
-        ("without itself", _dim(_square, end=_without_self), "itself is left out"),
-        ("no length above", _dim(lambda n: (n > 0).float()), "one of the two is missing"),
-        ("wrong axis", _dim(_square, unit=torch.nn.functional.normalize), "wrong axis"),
-        ("nan", _nan, "nan"),
-        ("half", lambda W: superposition.dimensionality(W).half(), "should be torch.float32"),
-        ("double", lambda W: superposition.dimensionality(W.double()), "float64"),
-        ("squeezed", lambda W: superposition.dimensionality(W).squeeze(), "a feature alone"),
+    "top_contexts": [
+        ("with BOS", _contexts(first=0, back=0), "BOS counts"),
+        ("positions too low", _contexts(back=0), "one too low"),
+        ("positions too high", _contexts(back=2), "one too high"),
+        ("next layer", _contexts(move=1), "another layer"),
+        ("absolute", _contexts(size=torch.abs), "absolute values"),
+        ("before the nonlinearity", _contexts(hook="mlp.hook_pre"), "The activations"),
+        ("lowest", _contexts(largest=False), ""),
+        ("repeats", _contexts_repeat, "more than once"),
+        ("first neurons", _contexts(chosen=lambda a, n: a[..., : len(n)]), "other neurons"),
+        ("within the batch", _contexts(number=lambda t, size: t % size), "within their batch"),
+        ("transposed", _contexts(give=lambda v, t, p: (v, t, p)), "exchanged"),
+        ("positions as texts", _contexts(give=lambda v, t, p: (v.T, p.T, t.T)), "the positions"),
+        ("values alone", _contexts(give=lambda v, t, p: v.T), "Return three"),
     ],
-    "two_in_one_losses": [
-        (
-            "exchanged",
-            lambda p, i: superposition.two_in_one_losses(p, i)[:, [1, 0, 2]],
-            "exchanged",
-        ),
-        (
-            "squeezed",
-            lambda p, i: superposition.two_in_one_losses(p, i).squeeze(),
-            "one setting",
-        ),
-        ("in place", lambda p, i: _pair()(p, i.clamp_(max=1)), "changes its input `i`"),
-        ("one feature", _pair(both=lambda p, i: p**2 / 6), "for one of the features"),
-        ("p once", _pair(both=lambda p, i: p * (1 + i) / 6), "probability of that"),
-        ("importance missing", _pair(i_0=torch.ones_like), "importance of a dropped"),
-        ("mean square", _pair(var=lambda p: p / 3), "mean square"),
-        ("active variance", _pair(var=lambda p: 0 * p + 1 / 12), "an active feature"),
-        ("one third", _pair(both=lambda p, i: p**2 * (1 + i) / 3), "its mean is 1/3"),
-        ("times importance", _pair(both=lambda p, i: p**2 * i / 6), "add the two"),
-        ("no luck", _pair(var=lambda p: p / 12), "matter of luck"),
-        ("importance forgotten", _pair(both=lambda p, i: p**2 / 3 + 0 * i), "to be weighted"),
-        ("halved", _pair(both=lambda p, i: p**2 * (1 + i) / 12), "you halved it"),
-        ("transposed", lambda p, i: superposition.two_in_one_losses(p, i).T, "Transposed"),
+    "groups": [
+        ("no loner", [(2, 7), (0, 3, 6)], "kept feature is missing"),
+        ("a dropped one", [(5,), (1,), (2, 7), (0, 3, 6)], "dropped stands"),
+        ("pairs of a triangle", [(5,), (2, 7), (0, 3), (6,)], "members"),
+        ("no pair", [(5,), (2,), (7,), (0, 3, 6)], "hides it"),
+        ("loner with the pair", [(5, 2, 7), (0, 3, 6)], "hides it"),
+        ("all in one", [(5, 2, 7, 0, 3, 6)], "right angles"),
+        ("twice", [(5,), (2, 7), (0, 3), (3, 6)], "two groups"),
+        ("numbers", [5, 2, 7], "list of groups"),
+        ("number 8", [(5,), (2, 8), (0, 3, 6)], "0 to 7"),
     ],
-    "read_out": [
-        ("mean", lambda d, a: d[a].mean(1) @ d.T, "mean of the active"),
-        ("first", lambda d, a: d[a[:, 0]] @ d.T, "Only the first"),
-        ("two", lambda d, a: (d[a[:, 0]] + d[a[:, -1]]) @ d.T, "draws of 1 features"),
-        ("first two", lambda d, a: d[a[:, :2]].sum(1) @ d.T, "two active features and no more"),
-        ("sizes", lambda d, a: (d[a].sum(1) @ d.T).abs(), "sizes of the readings"),
-        ("relu", lambda d, a: (d[a].sum(1) @ d.T).relu(), "ReLU on the readings"),
-        ("active, else 0", _active_only, "and the others are 0"),
-        ("sums", lambda d, a: d[a].sum(1), "sums themselves"),
-        ("active only", lambda d, a: (d[a].sum(1) @ d.T).gather(1, a), "inactive ones"),
-        (
-            "cosine",
-            lambda d, a: d[a].sum(1) @ torch.nn.functional.normalize(d, dim=-1).T,
-            "lengths of the directions",
-        ),
-        ("unit sum", lambda d, a: _normal(d[a].sum(1)) @ d.T, "lengths of the sums"),
-        ("transposed", lambda d, a: d @ d[a].sum(1).T, "Transposed"),
-        ("wrong axis", lambda d, a: d[a].sum(0) @ d.T, "wrong axis"),
+}
+
+RIGHT = {
+    "train_toys": [("einsum, rate by hand", _toys_by_hand), ("toy by toy", _toys_one_by_one)],
+    "settled_at": [("backwards, tensors", _settled_backwards), ("a table", _settled_by_table)],
+    "geometry_sweep": [
+        ("density by density", _geometry_by_density),
+        ("einsum", _geometry_einsum),
     ],
-    "shared_abs": [
-        ("no relu", _abs(hidden=lambda h: h), "ReLU is missing"),
-        ("abs neurons", _abs(hidden=torch.abs), "absolute value"),
-        ("signs", _abs(read=lambda w: w), "uses the signs"),
-        ("no factor", _abs(factor=1), "factor 2"),
-        ("exact", lambda x, wiring: x.abs(), "|x| itself"),
-        ("cut off", lambda x, wiring: _abs()(x, wiring).clamp(max=1), "cut off at 1"),
-        ("first row", lambda x, wiring: _abs()(x[:3], wiring)[[0, 0, 0]], "should be"),
-        ("sum", _abs(count=lambda w: 1), "That is a sum"),
-        ("all neurons", _abs(count=lambda w: w.shape[1]), "*all* neurons"),
-        ("abs, no factor", _abs(hidden=torch.abs, factor=1), "factor 2 is missing): they"),
-        ("no signs", _abs(wires=torch.abs), "leave out the signs"),
-        ("25", _abs(count=lambda w: 25), "divided by 25"),
-        ("features", _abs(count=lambda w: w.shape[0]), "*features*"),
+    "phase_border": [("bisection", _border_bisection), ("two cases", _border_cases)],
+    "decode_sweep": [
+        ("topk of random numbers", _decode_top),
+        ("one matrix", _decode(store=lambda x, U: x, read=lambda x, U: x @ (U @ U.T))),
+    ],
+    "top_contexts": [("a hook, lists", _contexts_hook), ("masked", _contexts_masked)],
+    "groups": [
+        ("sets", [{3, 6, 0}, {7, 2}, {5}]),
+        ("lists, another order", [[6, 0, 3], [5], [7, 2]]),
+        ("a tuple", ((2, 7), (5,), (0, 3, 6))),
     ],
 }

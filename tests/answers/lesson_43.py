@@ -1,380 +1,428 @@
-"""Answers to lesson 4.3: the library's versions, and plausible mistakes."""
+"""Lesson 4.3: the library's version of each exercise, and plausible wrong answers."""
 
-import numpy as np
+import copy
+import math
+from collections import Counter
+
 import torch
 
+from utils.features import dashboards
+from utils.features.dashboards import Steered
+from utils.stats import auc
+from utils.steering import steer
 
-def _one_a_text(acts, text, n, *, order=None, positive=True):
-    order = acts.argsort(descending=True, stable=True) if order is None else order
-    first = {}
-    for at in order.tolist():
-        if acts[at] > 0 or not positive:
-            first.setdefault(int(text[at]), at)
-    return torch.tensor(list(first.values())[:n])
+# ---- Describing ---------------------------------------------------------------------------------
 
 
-def _in_order_of_texts(acts, text, n):
-    best = {t: max((text == t).nonzero()[:, 0].tolist(), key=lambda i: acts[i]) for t in range(5)}
-    return torch.tensor([at for at in best.values() if acts[at] > 0][:n])
+def _described(
+    *,
+    words=lambda snippet, sees: set(sees(snippet)),
+    weight=lambda a, n, b, m: math.log((a + 0.5) / (n + 1) * (m + 1) / (b + 0.5)),
+    which=lambda on, off: on,
+):
+    def describe(active, others, sees):
+        on = Counter(word for snippet in active for word in words(snippet, sees))
+        off = Counter(word for snippet in others for word in words(snippet, sees))
+        n, m = len(active), len(others)
+        return {w: weight(on[w], n, off[w], m) for w in which(on, off)}
+
+    return describe
 
 
-def _numbers_of_texts(acts, text, n):
-    return text[_one_a_text(acts, text, n)]
+def _described_by_loops(active, others, sees):
+    found = {}
+    for snippet in active:
+        for word in sees(snippet):
+            if word not in found:
+                on = sum(word in sees(each) for each in active)
+                off = sum(word in sees(each) for each in others)
+                a, b = (on + 0.5) / (len(active) + 1), (off + 0.5) / (len(others) + 1)
+                found[word] = torch.tensor(a).log() - torch.tensor(b).log()
+    return found
 
 
-def _cut_too_early(acts, text, n):
-    return _one_a_text(acts, text, n, order=acts.topk(min(n, len(acts))).indices)
+# ---- Sorting ------------------------------------------------------------------------------------
 
 
-def _first_of_text(acts, text, n):
-    first = {}
-    for at in (acts > 0).nonzero()[:, 0].tolist():
-        first.setdefault(int(text[at]), at)
-    return torch.tensor(sorted(first.values(), key=lambda i: -acts[i])[:n], dtype=torch.long)
+def _sorted(
+    *,
+    fit=lambda some: some[::2],
+    test=lambda some: some[1::2],
+    last=lambda some: some,
+    words=lambda seen: set(seen),
+    reduce=sum,
+    pick=max,
+    labels=(1, 0),
+    judged=lambda active, snippets: snippets,
+    answer=lambda name, evidence: (name, evidence),
+):
+    def sort_snippets(active, others, snippets, rules):
+        def evidence(weights, sees, some):
+            rows = [[weights.get(w, 0.0) for w in words(sees(s))] for s in some]
+            return torch.tensor([float(reduce(row)) if row else 0.0 for row in rows])
+
+        def score(name):
+            sees = rules[name]
+            weights = dashboards.describe(fit(active), fit(others), sees)
+            parts = [evidence(weights, sees, test(part)) for part in (active, others)]
+            known = [[label] * len(part) for label, part in zip(labels, parts, strict=True)]
+            return auc(torch.cat(parts), torch.tensor(known[0] + known[1]))
+
+        best = pick(rules, key=score)
+        weights = dashboards.describe(last(active), last(others), rules[best])
+        return answer(best, evidence(weights, rules[best], judged(active, snippets)))
+
+    return sort_snippets
 
 
-def _at_least_one(acts, text, n):
-    found = _one_a_text(acts, text, n)
-    return found if len(found) else acts.argmax()[None]
+def _sorted_by_loops(active, others, snippets, rules):
+    best, highest = None, -1.0
+    for name, sees in rules.items():
+        weights = dashboards.describe(active[0::2], others[0::2], sees)
+        scores, labels = [], []
+        for label, part in ((1, active), (0, others)):
+            for snippet in part[1::2]:
+                total = 0.0
+                for word in set(sees(snippet)):
+                    if word in weights:
+                        total += weights[word]
+                scores.append(total)
+                labels.append(label)
+        value = auc(torch.tensor(scores), torch.tensor(labels))
+        if value > highest:
+            best, highest = name, value
+    weights = dashboards.describe(active, others, rules[best])
+    return best, [sum(weights.get(w, 0) for w in set(rules[best](s))) for s in snippets]
 
 
-def _effect(answer):
-    def logit_effect(direction, norm_weight, W_U):
-        return answer(direction, direction / direction.norm(), norm_weight, W_U)
-
-    return logit_effect
+def _last_of_equals(rules, key):
+    return max(reversed(list(rules)), key=key)
 
 
-def _centred(values):
-    return values - values.mean()
+# ---- The random twin ----------------------------------------------------------------------------
 
 
-def _share(*, unseen="mean", own=False, left=False, centre="own", joint=False):
-    def token_share(fit_acts, fit_tokens, acts, tokens):
-        learn_acts, learn_tokens = (acts, tokens) if own else (fit_acts, fit_tokens)
-        width = fit_acts.shape[1]
-        instead = {
-            "mean": fit_acts.mean(0),
-            "zero": torch.zeros(width),
-            "scalar": fit_acts.mean().expand(width),
-            "own mean": acts.mean(0),
-            "mean of means": torch.stack(
-                [fit_acts[fit_tokens == i].mean(0) for i in fit_tokens.unique()]
-            ).mean(0),
-            "empty": torch.full((width,), torch.nan),
-        }[unseen]
-        guess = torch.stack(
-            [
-                learn_acts[learn_tokens == token].mean(0)
-                if (learn_tokens == token).any()
-                else instead
-                for token in tokens
-            ]
-        )
-        middle = {"own": acts.mean(0), "fit": fit_acts.mean(0), "zero": 0}[centre]
-        error, total = (acts - guess).square(), (acts - middle).square()
-        rest = error.sum() / total.sum() if joint else error.sum(0) / total.sum(0)
-        return rest if left else 1 - rest
+def _twin(
+    *,
+    copied=copy.deepcopy,
+    where=lambda model: model.blocks.parameters(),
+    wanted=lambda weight: weight.ndim == 2,
+    draw=lambda weight, generator: (
+        weight.mean() + weight.std() * torch.randn(weight.shape, generator=generator)
+    ),
+    each=False,
+    seeded=True,
+):
+    def matched_random(model, *, seed):
+        new = copied(model)
+        generator = torch.Generator().manual_seed(seed if seeded else 0)
+        with torch.no_grad():
+            for weight in where(new):
+                if wanted(weight):
+                    if each:
+                        generator.manual_seed(seed)
+                    weight.copy_(draw(weight, generator))
+        return new
 
-    return token_share
+    return matched_random
 
 
-def _gains(answer, *, drop=True):
-    def key_gains(fires, key):
-        kept = key >= 0
-        if not drop:
-            key, kept = torch.where(kept, key, int(key.max())), torch.ones_like(kept)
-        n = int(key.max()) + 1
-        on, off = (torch.bincount(key[kept & part], minlength=n) for part in (fires, ~fires))
-        return answer(on.double(), off.double(), fires.sum(), (~fires).sum())
-
-    return key_gains
-
-
-_right_gains = _gains(lambda on, off, n, m: (on / n - off / m) / 2)
+def _twin_in_other_words(model, *, seed):
+    """By layers, from the last, through `.data` and `torch.normal`."""
+    found = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(1000 + seed)
+    for block in reversed(list(found.blocks)):
+        for _, weight in block.named_parameters():
+            if len(weight.shape) > 1:
+                mean, std = weight.data.mean().item(), weight.data.std(correction=0).item()
+                weight.data = torch.normal(mean, std, weight.shape, generator=generator)
+    return found
 
 
-def _no_minlength(fires, key):
-    on, off = (torch.bincount(key[part & (key >= 0)]) for part in (fires, ~fires))
-    return (on / fires.sum() - off / (~fires).sum()) / 2
+def _shuffled(weight, generator):
+    order = torch.randperm(weight.numel(), generator=generator)
+    return weight.flatten()[order].view_as(weight)
 
 
-def _filter_in_one(fires, key):
-    on, off = torch.bincount(key[fires], minlength=4), torch.bincount(key[~fires & (key >= 0)])
-    return (on / fires.sum() - off / (~fires).sum()) / 2
+def _uniform(weight, generator):
+    noise = torch.rand(weight.shape, generator=generator) - 0.5
+    return weight.mean() + weight.std() * 12**0.5 * noise
 
 
-def _of_those_with_a_key(fires, key):
-    on, off = (torch.bincount(key[p & (key >= 0)], minlength=4) for p in (fires, ~fires))
-    return (on / on.sum() - off / off.sum()) / 2
+# ---- Ablating and steering ----------------------------------------------------------------------
 
 
-def _minus_one_counted(fires, key):
-    weight = torch.where(fires, 0.5 / fires.sum(), -0.5 / (~fires).sum())
-    return torch.bincount(key, weights=weight)
+def _ablated(
+    *,
+    first=1,
+    new=lambda resid, acts, sae, latent: resid - acts[..., latent, None] * sae.W_dec[latent],
+    answer=lambda before, after: after.log_softmax(-1) - before.log_softmax(-1),
+    returned=True,
+):
+    def ablate_latent(model, sae, tokens, latent, *, layer):
+        def hook(resid, hook):
+            out = resid.clone()
+            out[:, first:] = new(resid, sae.encode(resid), sae, latent)[:, first:]
+            return out if returned else None
+
+        with torch.no_grad():
+            before = model(tokens)
+            with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", hook)]):
+                return answer(before, model(tokens))
+
+    return ablate_latent
 
 
-def _columns(score, *, largest=True):
-    def choose_columns(x, y, k):
-        gap = x[y == 1].mean(0) - x[y == 0].mean(0)
-        return score(gap, x.std(0), x).topk(k, largest=largest).indices
-
-    return choose_columns
-
-
-def _add(spread):
-    return spread + 1e-3 * spread.max()
-
-
-def _gap(one, other):
-    return (one.mean(0) - other.mean(0)).abs()
+def _ablated_with_steer(model, sae, tokens, latent, *, layer):
+    """The change is made of a cache, and added by `steer`, one text at a time."""
+    name, rows = f"blocks.{layer}.hook_resid_pre", []
+    with torch.no_grad():
+        for row in tokens:
+            logits, cache = model.run_with_cache(row[None], names_filter=[name])
+            acts = sae.encode(cache[name])[0, :, latent]
+            acts[0] = 0
+            change = -torch.einsum("p,d->pd", acts, sae.W_dec[latent])
+            with steer(model, change, layer=layer, positions=list(range(len(row)))):
+                rows.append(model(row[None])[0].log_softmax(-1) - logits[0].log_softmax(-1))
+    return torch.stack(rows)
 
 
-def _split(score):
-    return lambda x, y, k: score(x[y == 1], x[y == 0], x).topk(k).indices
+def _losses(before, after):
+    return (after.log_softmax(-1) - before.log_softmax(-1)).amin(-1)
 
 
-def _medians(a, b, x):
-    return (a.median(0).values - b.median(0).values).abs() / _add(x.std(0))
+def _leaves_a_hook(model, sae, tokens, latent, *, layer):
+    model.add_hook(f"blocks.{layer}.hook_resid_pre", lambda resid, hook: resid)
+    return dashboards.ablate_latent(model, sae, tokens, latent, layer=layer)
 
 
-def _by_hand(x, y, k):
-    """By rank, whatever the spread: a column of one value has none."""
-    merit = []
-    for column in x.T:
-        spread = column.std().item()
-        gap = column[y.bool()].mean() - column[~y.bool()].mean()
-        merit.append(abs(gap.item()) / spread if spread else -1.0)
-    return torch.tensor(sorted(range(len(merit)), key=merit.__getitem__)[-k:])
+def _steered(
+    *,
+    write_steered=True,
+    read_steered=False,
+    new=lambda x, n: x[:, n:],
+    mean=lambda acts: acts.mean(1),
+    at=lambda logits, n: logits[:, n - 1 : -1],
+    loss=lambda log_probs: -log_probs.mean(1),
+    tokens=lambda tokens, n: tokens,
+    answer=Steered,
+):
+    def steer_and_read(model, sae, prompts, latent, *, change, layer, write):
+        n, name = prompts.shape[1], f"blocks.{layer}.hook_resid_pre"
+        none = torch.zeros_like(change)
+        with steer(model, change if write_steered else none, layer=layer):
+            text = write(model, prompts)
+        kept = {}
+        with torch.no_grad(), steer(model, change if read_steered else none, layer=layer):
+            keep = (name, lambda resid, hook: kept.update(x=resid.clone()))
+            logits = model.run_with_hooks(text, fwd_hooks=[keep])
+        effect = mean(sae.encode(new(kept["x"], n))[..., latent])
+        log_probs = at(logits, n).log_softmax(-1)
+        targets = text[:, -log_probs.shape[1] :, None]
+        return answer(tokens(text, n), effect, loss(log_probs.gather(-1, targets)[..., 0]))
+
+    return steer_and_read
 
 
-def _columns_by_numpy(x, y, k):
-    x, y = x.numpy(), y.numpy()
-    gap = x[y == 1].mean(0) - x[y == 0].mean(0)
-    with np.errstate(invalid="ignore"):
-        score = np.nan_to_num(np.abs(gap) / x.std(0))
-    return torch.from_numpy(np.sort(np.argsort(-score)[:k]))
+def _steered_row_by_row(model, sae, prompts, latent, *, change, layer, write):
+    """A hook of its own, and cross entropy, one text at a time."""
+    name, n = f"blocks.{layer}.hook_resid_pre", prompts.shape[1]
+    with model.hooks(fwd_hooks=[(name, lambda resid, hook: resid + change)]):
+        tokens = write(model, prompts)
+    effect, losses = [], []
+    with torch.no_grad():
+        for row in tokens:
+            logits, cache = model.run_with_cache(row[None])
+            effect.append(sae.encode(cache[name])[0, n:, latent].mean())
+            loss = torch.nn.functional.cross_entropy(logits[0, n - 1 : -1], row[n:])
+            losses.append(loss)
+    return tokens, torch.stack(effect), torch.stack(losses)
 
 
-def _best_of_texts(acts, text, n):
-    best = []
-    for t in text.unique():
-        here = (text == t).nonzero()[:, 0]
-        if acts[here].max() > 0:
-            best.append(here[acts[here].argmax()])
-    best = torch.stack(best) if best else torch.zeros(0, dtype=torch.long)
-    return best[acts[best].argsort(descending=True)][:n]
+def _late(model, sae, prompts, latent, *, change, layer, write):
+    """The texts are right, but the first new token's loss is left out."""
+    found = dashboards.steer_and_read(
+        model, sae, prompts, latent, change=change, layer=layer, write=write
+    )
+    n = prompts.shape[1]
+    with torch.no_grad():
+        log_probs = model(found.tokens)[:, n:-1].log_softmax(-1)
+    loss = -log_probs.gather(-1, found.tokens[:, n + 1 :, None])[..., 0].mean(1)
+    return found._replace(loss=loss)
 
 
-def _until_there_are_n(acts, text, n):
-    seen, found = set(), []
-    for i in np.argsort(-acts.numpy()):
-        if len(found) < n and acts[i] > 0 and text[i].item() not in seen:
-            seen.add(text[i].item())
-            found.append(int(i))
-    return torch.tensor(found)
-
-
-def _effect_by_tokens(direction, norm_weight, W_U):
-    unit = direction / sum(v**2 for v in direction.tolist()) ** 0.5
-    logits = torch.stack([(unit * norm_weight * column).sum() for column in W_U.T])
-    return logits - sum(logits) / len(logits)
-
-
-def _share_by_dictionary(fit_acts, fit_tokens, acts, tokens):
-    rows = {}
-    for token, row in zip(fit_tokens.tolist(), fit_acts, strict=True):
-        rows.setdefault(token, []).append(row)
-    means = {token: sum(each) / len(each) for token, each in rows.items()}
-    guess = torch.stack([means.get(token, fit_acts.mean(0)) for token in tokens.tolist()])
-    n = len(acts)
-    return 1 - ((acts - guess) ** 2).mean(0) / (acts.var(0) * (n - 1) / n)
-
-
-def _share_by_matrix(fit_acts, fit_tokens, acts, tokens):
-    same = (tokens[:, None] == fit_tokens[None]).float()
-    n = same.sum(1, keepdim=True)
-    guess = torch.where(n > 0, same @ fit_acts / n.clamp(min=1), fit_acts.mean(0))
-    return 1 - (acts - guess).norm(dim=0) ** 2 / (acts - acts.mean(0)).norm(dim=0) ** 2
-
-
-def _gains_by_ids(fires, key):
-    ids = range(int(key.max()) + 1)
-    shares = [[(key[part] == i).double().mean() for i in ids] for part in (fires, ~fires)]
-    return torch.tensor([(on - off) / 2 for on, off in zip(*shares, strict=True)])
-
-
-def _gains_by_one_hot(fires, key):
-    is_id = key[:, None] == torch.arange(key.max() + 1)
-    return 0.5 * (is_id[fires].float().mean(0) - is_id[~fires].float().mean(0))
-
-
-RIGHT = {
-    "top_examples": [("best of each text", _best_of_texts), ("a set", _until_there_are_n)],
-    "logit_effect": [
-        ("tokens", _effect_by_tokens),
+MISTAKES = {
+    "describe": [
+        ("words counted again", _described(words=lambda s, sees: sees(s)), "counts once"),
         (
-            "einsum",
-            lambda d, w, W: torch.einsum(
-                "i,i,ij->j", torch.nn.functional.normalize(d, dim=0), w, W - W.mean(1, keepdim=True)
+            "turned round",
+            _described(
+                weight=lambda a, n, b, m: math.log((b + 0.5) * (n + 1) / (m + 1) / (a + 0.5))
             ),
+            "turned round",
+        ),
+        (
+            "no logarithm",
+            _described(weight=lambda a, n, b, m: (a + 0.5) / (n + 1) * (m + 1) / (b + 0.5)),
+            "you gave the ratio",
+        ),
+        (
+            "base 2",
+            _described(
+                weight=lambda a, n, b, m: math.log2((a + 0.5) / (n + 1) * (m + 1) / (b + 0.5))
+            ),
+            "base 2",
+        ),
+        (
+            "counts, not shares",
+            _described(weight=lambda a, n, b, m: math.log((a + 0.5) / (b + 0.5))),
+            "ratios of counts",
+        ),
+        (
+            "nothing added below",
+            _described(weight=lambda a, n, b, m: math.log((a + 0.5) / n * m / (b + 0.5))),
+            "number of all snippets",
+        ),
+        (
+            "1 added to the counts",
+            _described(weight=lambda a, n, b, m: math.log((a + 1) / (n + 1) * (m + 1) / (b + 1))),
+            "You added 1",
+        ),
+        ("others' words too", _described(which=lambda on, off: on | off), "seen only in `others`"),
+        (
+            "shared words alone",
+            _described(which=lambda on, off: [w for w in on if w in off]),
+            "no weight",
+        ),
+        (
+            "pairs",
+            lambda *args: sorted(dashboards.describe(*args).items()),
+            "should be a dictionary",
         ),
     ],
-    "token_share": [("a dictionary", _share_by_dictionary), ("a matrix", _share_by_matrix)],
-    "key_gains": [("ids", _gains_by_ids), ("one-hot", _gains_by_one_hot)],
-    "choose_columns": [
-        ("columns, the best last", _by_hand),
-        ("numpy, by number", _columns_by_numpy),
+    "sort_snippets": [
+        ("chosen in sample", _sorted(fit=list, test=list), "was fitted on"),
+        ("fitted on all, tested on half", _sorted(fit=list), "was fitted on"),
+        ("tested on all", _sorted(test=list), "was fitted on"),
+        ("fitted on half", _sorted(last=lambda some: some[::2]), "those of the first half"),
+        ("fitted on the rest", _sorted(last=lambda some: some[1::2]), "that was left out"),
+        ("words counted again", _sorted(words=list), "counts twice"),
+        ("the largest weight", _sorted(reduce=max), "largest weight"),
+        ("the lowest AUC", _sorted(pick=min), "has the higher AUC"),
+        ("labels exchanged", _sorted(labels=(0, 1)), "has the higher AUC"),
+        ("the last of equals", _sorted(pick=_last_of_equals), "take the first"),
+        ("judges the examples", _sorted(judged=lambda a, s: a[: len(s)]), "judge `snippets`"),
+        ("the evidence alone", _sorted(answer=lambda name, evidence: evidence), "Return two"),
+        ("in the other order", _sorted(answer=lambda name, evidence: (evidence, name)), "name"),
+    ],
+    "matched_random": [
+        ("in place", _twin(copied=lambda model: model), "`model`"),
+        ("a shallow copy", _twin(copied=copy.copy), "input `model` itself"),
+        ("embeddings too", _twin(where=lambda m: m.parameters()), "outside the blocks"),
+        ("norms and biases too", _twin(wanted=lambda w: True), "one axis"),
+        (
+            "the default start",
+            _twin(draw=lambda w, g: 0.02 * torch.randn(w.shape, generator=g)),
+            "times the trained deviation",
+        ),
+        (
+            "the variance",
+            _twin(draw=lambda w, g: w.mean() + w.var() * torch.randn(w.shape, generator=g)),
+            "variance",
+        ),
+        (
+            "no mean",
+            _twin(draw=lambda w, g: w.std() * torch.randn(w.shape, generator=g)),
+            "another mean",
+        ),
+        ("shuffled", _twin(draw=_shuffled), "another order"),
+        ("uniform", _twin(draw=_uniform), "uniform"),
+        ("the same noise", _twin(each=True), "same random numbers"),
+        ("without the seed", _twin(seeded=False), "Another seed"),
+        (
+            "noise on top",
+            _twin(draw=lambda w, g: w + w.std() * torch.randn(w.shape, generator=g)),
+            "still: put noise",
+        ),
+        ("nothing drawn", _twin(wanted=lambda w: False), "trained one still"),
+        ("no model", lambda model, *, seed: None, "Return a model"),
+    ],
+    "ablate_latent": [
+        ("BOS too", _ablated(first=0), "BOS has lost"),
+        ("returns nothing", _ablated(returned=False), "Nothing has changed"),
+        (
+            "before - after",
+            _ablated(answer=lambda b, a: b.log_softmax(-1) - a.log_softmax(-1)),
+            "sign",
+        ),
+        (
+            "added",
+            _ablated(new=lambda x, a, sae, i: x + a[..., i, None] * sae.W_dec[i]),
+            "You added",
+        ),
+        (
+            "spliced in",
+            _ablated(new=lambda x, a, sae, i: sae.decode(a * (torch.arange(a.shape[-1]) != i))),
+            "reconstruction stands",
+        ),
+        (
+            "the latent alone",
+            _ablated(new=lambda x, a, sae, i: a[..., i, None] * sae.W_dec[i] + sae.b_dec),
+            "alone is left",
+        ),
+        (
+            "projected out",
+            _ablated(new=lambda x, a, sae, i: x - (x @ sae.W_dec[i])[..., None] * sae.W_dec[i]),
+            "all of the stream along",
+        ),
+        ("no activation", _ablated(new=lambda x, a, sae, i: x - sae.W_dec[i]), "without its"),
+        ("logits", _ablated(answer=lambda b, a: a - b), "differences of logits"),
+        (
+            "probabilities",
+            _ablated(answer=lambda b, a: a.softmax(-1) - b.softmax(-1)),
+            "differences of probabilities",
+        ),
+        ("after alone", _ablated(answer=lambda b, a: a.log_softmax(-1)), "subtract those before"),
+        ("one number a token", _ablated(answer=_losses), "shape"),
+        ("leaves a hook", _leaves_a_hook, "`model`"),
+    ],
+    "steer_and_read": [
+        ("written without", _steered(write_steered=False), "wrote without steering"),
+        ("read while steered", _steered(read_steered=True), "steered model read"),
+        ("the prompt's activation too", _steered(new=lambda x, n: x), "The prompt is in the mean"),
+        ("the highest activation", _steered(mean=lambda acts: acts.amax(1)), "largest activation"),
+        ("one mean for all", _steered(mean=lambda acts: acts.mean()), "one number for all"),
+        ("the prompt's loss too", _steered(at=lambda x, n: x[:, :-1]), "The prompt is in the loss"),
+        ("one off", _steered(at=lambda x, n: x[:, n:]), "one off"),
+        ("the first is left out", _late, "first new token is missing"),
+        ("a sum", _steered(loss=lambda log_probs: -log_probs.sum(1)), "a sum"),
+        ("the sign", _steered(loss=lambda log_probs: log_probs.mean(1)), "The sign"),
+        (
+            "without prompts",
+            _steered(tokens=lambda tokens, n: tokens[:, n:]),
+            "prompts are missing",
+        ),
+        ("two things", _steered(answer=lambda tokens, effect, loss: (effect, loss)), "Return"),
+    ],
+    "mystery": [
+        ("another one", (739,), "not latent 739"),
+        ("a number beyond", (4608,), "0 to 4607"),
+        ("two numbers", (1259, 739), "one number"),
+        ("a word", ("king",), "cannot use"),
     ],
 }
 
-MISTAKES = {
-    "top_examples": [
-        ("no limit to a text", lambda a, t, n: a.topk(min(n, len(a))).indices, "from one text"),
-        ("turned round", lambda a, t, n: _one_a_text(a, t, n).flip(0), "the weaker one first"),
-        (
-            "weakest",
-            lambda a, t, n: _one_a_text(a, t, n, order=a.argsort(stable=True), positive=False),
-            "Those are the weakest",
-        ),
-        (
-            "weakest active",
-            lambda a, t, n: _one_a_text(a, t, n, order=a.argsort(stable=True)),
-            "weakest of the active",
-        ),
-        ("values", lambda a, t, n: a[_one_a_text(a, t, n)], "Those are activations"),
-        ("texts", _numbers_of_texts, "numbers of texts"),
-        ("order of texts", _in_order_of_texts, "of the first texts"),
-        ("cut too early", _cut_too_early, "dropped repeats"),
-        ("zeros too", lambda a, t, n: _one_a_text(a, t, n, positive=False), "is no example"),
-        (
-            "a set",
-            lambda a, t, n: torch.tensor(sorted(_one_a_text(a, t, n).tolist())).long(),
-            "has no order of its own",
-        ),
-        ("floats", lambda a, t, n: _one_a_text(a, t, n).float(), "tensor of ints"),
-        ("first active", _first_of_text, "first active tokens"),
-        ("always two", lambda a, t, n: _one_a_text(a, t, 2), "more are asked for"),
-        ("at least one", _at_least_one, "active nowhere"),
+RIGHT = {
+    "describe": [("counters", _described()), ("loops, tensors", _described_by_loops)],
+    "sort_snippets": [("other names", _sorted()), ("loops, a list", _sorted_by_loops)],
+    "matched_random": [
+        ("no grad around all", _twin()),
+        ("from the last, `.data`", _twin_in_other_words),
     ],
-    "logit_effect": [
-        ("no norm weight", _effect(lambda d, u, w, W: _centred(u @ W)), "weight is missing"),
-        ("rms", _effect(lambda d, u, w, W: _centred((u * 3**0.5 * w) @ W)), "not that their mean"),
-        ("own length", _effect(lambda d, u, w, W: _centred((d * w) @ W)), "own length"),
-        ("no mean", _effect(lambda d, u, w, W: (u * w) @ W), "take away the mean"),
-        (
-            "scaled after",
-            _effect(lambda d, u, w, W: _centred((d * w) / (d * w).norm() @ W)),
-            "after the norm's weight",
-        ),
-        ("divided", _effect(lambda d, u, w, W: _centred((u / w) @ W)), "divided by"),
-        ("softmax", _effect(lambda d, u, w, W: ((u * w) @ W).softmax(-1)), "softmax"),
-        ("sign", _effect(lambda d, u, w, W: -_centred((u * w) @ W)), "turned round"),
-        (
-            "summed sizes",
-            _effect(lambda d, u, w, W: _centred((d / d.abs().sum() * w) @ W)),
-            "not that the sizes do",
-        ),
-        ("sizes", _effect(lambda d, u, w, W: _centred((u * w) @ W).abs()), "pushed down"),
-        (
-            "deviations",
-            _effect(lambda d, u, w, W: _centred((u * w) @ W) / ((u * w) @ W).std()),
-            "by the spread",
-        ),
-        ("coordinates", _effect(lambda d, u, w, W: (u * w) @ (W - W.mean(0))), "its own mean"),
+    "ablate_latent": [("model.hooks", _ablated()), ("a cache, then steer", _ablated_with_steer)],
+    "steer_and_read": [
+        ("hooks", _steered()),
+        ("row by row, a tuple", _steered_row_by_row),
     ],
-    "token_share": [
-        ("zero for new tokens", _share(unseen="zero"), "gets 0"),
-        ("one number for new tokens", _share(unseen="scalar"), "a mean of its own"),
-        ("mean of the test texts", _share(unseen="own mean"), "take that of the first"),
-        ("mean of means", _share(unseen="mean of means"), "each id counts alike"),
-        ("0 at least", lambda *given: _share()(*given).clamp(min=0), "cut off"),
-        ("size", lambda *given: _share()(*given).abs(), "The sign is lost"),
-        ("squeezed", lambda *given: _share()(*given).squeeze(), "one latent"),
-        ("empty mean", _share(unseen="empty"), "empty set"),
-        ("own texts", _share(own=True), "texts you test on"),
-        ("what is left", _share(left=True), "share that is left"),
-        ("first texts' mean", _share(centre="fit"), "around the"),
-        ("around zero", _share(centre="zero"), "not around 0"),
-        ("one number", _share(joint=True), "One number"),
-    ],
-    "key_gains": [
-        ("minus one", _minus_one_counted, "no token"),
-        ("no minlength", _no_minlength, "different lengths"),
-        ("filter in one count", _filter_in_one, "in both counts"),
-        ("only those with a key", _of_those_with_a_key, "divided by the tokens with a key"),
-        (
-            "minus one as the last",
-            _gains(lambda on, off, n, m: (on / n - off / m) / 2, drop=False),
-            "counted as the last",
-        ),
-        ("not halved", _gains(lambda on, off, n, m: on / n - off / m), "Twice"),
-        ("no false alarms", _gains(lambda on, off, n, m: on / n / 2), "false alarms"),
-        ("one number", _gains(lambda on, off, n, m: (on - off) / (n + m) / 2), "by one number"),
-        (
-            "rate",
-            _gains(lambda on, off, n, m: torch.nan_to_num(on / (on + off))),
-            "comes once",
-        ),
-        (
-            "against all",
-            _gains(lambda on, off, n, m: (on / n - (on + off) / (n + m)) / 2),
-            "that of *all* tokens",
-        ),
-        (
-            "precision",
-            _gains(lambda on, off, n, m: torch.nan_to_num((on - off) / (on + off)) / 2),
-            "how often each key comes",
-        ),
-        ("sign", _gains(lambda on, off, n, m: (off / m - on / n) / 2), "turned round"),
-        ("counts", _gains(lambda on, off, n, m: on - off), "Those are counts"),
-        ("0 at least", lambda f, k: _right_gains(f, k).clamp(min=0), "cut off"),
-        ("sizes", lambda f, k: _right_gains(f, k).abs(), "sizes of the gains"),
-        ("ids that fire", lambda f, k: _right_gains(f, k)[: k[f].max() + 1], "shape"),
-    ],
-    "choose_columns": [
-        ("no spread", _columns(lambda gap, sd, x: gap.abs()), "left the spread out"),
-        ("sums", _split(lambda a, b, x: (a.sum(0) - b.sum(0)).abs() / _add(x.std(0))), "sums"),
-        ("class 0's", _split(lambda a, b, x: _gap(a, b) / _add(b.std(0))), "class 0's spread"),
-        ("class 1's", _split(lambda a, b, x: _gap(a, b) / _add(a.std(0))), "class 1's spread"),
-        ("medians", _split(_medians), "class 0's"),
-        (
-            "indices",
-            lambda x, y, k: (_gap(x[y], x[1 - y]) / _add(x.std(0))).topk(k).indices,
-            "are `x[y == 1]`",
-        ),
-        (
-            "indices from the end",
-            lambda x, y, k: (_gap(x[y], x[~y]) / _add(x.std(0))).topk(k).indices,
-            "and `x[~y]`",
-        ),
-        (
-            "signed, the other way",
-            _columns(lambda gap, sd, x: -gap / (sd + 0.03)),
-            "one that falls. Take",
-        ),
-        (
-            "variance, a little added",
-            _columns(lambda gap, sd, x: gap.abs() / _add(sd**2)),
-            "by the variance",
-        ),
-        ("always two", lambda x, y, k: _by_hand(x, y, 2), "All columns but one"),
-        ("mask", lambda x, y, k: torch.zeros(11).scatter(0, _by_hand(x, y, k), 1), "Keep the k"),
-        ("signed", _columns(lambda gap, sd, x: gap / (sd + 0.03)), "signs are in"),
-        ("variance", _columns(lambda gap, sd, x: gap.abs() / (sd**2 + 1e-6)), "by the variance"),
-        ("much added", _columns(lambda gap, sd, x: gap.abs() / (sd + 1)), "added too much"),
-        (
-            "a tenth of the largest added",
-            _columns(lambda gap, sd, x: gap.abs() / (sd + 0.1 * sd.max())),
-            "added too much",
-        ),
-        ("nan first", _columns(lambda gap, sd, x: gap.abs() / sd), "never varies"),
-        (
-            "least",
-            _columns(lambda gap, sd, x: gap.abs() / (sd + 1e-9), largest=False),
-            "The two columns",
-        ),
-        ("all", lambda x, y, k: torch.arange(11), "Keep the k best"),
-        ("sizes", lambda x, y, k: torch.tensor([1.6, 1.4]), "sizes of gaps"),
-    ],
+    "mystery": [("a number", 1259), ("a list", [1259])],
 }

@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 
 from tests.small_models import random_model
-from utils.features import absorption, dashboards, figures, planted, shift
+from utils.features import dashboards, explorer, figures, planted
 from utils.features import sae as saes
 from utils.features import superposition as sp
+from utils.features.twin import matched_random
 
+ROOT = Path(__file__).resolve().parents[2]
 NAN = float("nan")
 ROWS_OF_TOKENS = [torch.tensor(row) for row in ([3, 1, 4, 1], [1, 5], [9, 2, 6])]
 TEXTS = dashboards.corpus(ROWS_OF_TOKENS)
@@ -53,6 +55,17 @@ def sae(kind: type = saes.TopKSAE, **how):
 def active() -> dashboards.Activity:
     """Of nine latents at the tokens of TEXTS."""
     return dashboards.activity(sae().encode, X[:N], k=2)
+
+
+def latents(d_sae: int = 9, rows: int = N, layer: int = 1) -> explorer.Latents:
+    own = dashboards.Activity(active().index[:rows], active().value[:rows], d_sae)
+    return explorer.Latents(model(), saes.TopKSAE(32, 9, k=2), TEXTS, own, layer=layer)
+
+
+def ask(latents: list[int], **how):
+    split, words = (TEXTS, active()), ["w"] * 10
+    generator = {"source": "", "generator": seeded()}
+    return explorer.questions(split, split, latents, words, **generator | how)
 
 
 def saved(**config):
@@ -113,16 +126,8 @@ def nan_in(x: torch.Tensor) -> torch.Tensor:
 
 WORLD = planted.independent(8, 6, active=1, span=2, generator=seeded(1))
 FAMILIES = planted.families(2, 3, 6, active=1, generator=seeded(1))
-MARKED = shift.Marked(
-    torch.arange(8) % 2,
-    list("aabbccdd"),
-    {kind: drawn(8, 20) for kind in ("stream", "latents", "dense", "random", "latent means")},
-    {kind: drawn(8, 20) + 1 for kind in ("stream", "latents", "dense", "random", "latent means")},
-)
-TWO_AND_NONE = dashboards.corpus([torch.tensor([1, 5]), torch.arange(0), torch.tensor([1, 5])])
-INSIDE = torch.tensor([True, False, True] * 3)
-MEMBER = torch.arange(10) > 4
-PILE = (X[:N], None, TEXTS)
+ROW = torch.tensor([[1, 2, 3]])
+SNIPS = [explorer.Snippet(["a", "b"], [0.0, 0.0], at) for at in range(2)]
 losses = torch.tensor([1.0, 2.0])
 
 
@@ -131,15 +136,23 @@ def recovered(replaced=losses, clean=losses, ablated=losses + 3) -> float:
 
 
 SPARSE = partial(sp.sparse_features, batch_size=3, n=2, generator=seeded())
-TOYS = sp.Trained(drawn(2, 3, 2), drawn(2, 3), drawn(0, 2, 3, 2))
 HALF = torch.tensor([0.5, 0.5])
 
 
-EVEN = torch.ones(2, 3)
+def toys(importance=None, **how):
+    importance = torch.ones(3) if importance is None else importance
+    how = {"dim": 2, "steps": 2, "generator": seeded()} | how
+    return sp.train_toys(lambda: drawn(2, 4, 3), importance, **how)
 
 
-def toys(density=HALF, importance=EVEN, **how):
-    return sp.train_toys(density, importance, **{"dim": 2, "steps": 2} | how)
+def decoded(directions=X, ks=(2,), decoders=None, draws=2):
+    decoders = {"as read": lambda readings: readings} if decoders is None else decoders
+    return sp.decode_sweep(directions, ks, decoders, draws=draws, generator=seeded())
+
+
+def contexts(tokens=None, k=2, **how):
+    tokens = torch.zeros(3, 4).long() if tokens is None else tokens
+    return sp.top_contexts(model(), tokens, layer=0, neurons=[0], k=k, **how)
 
 
 DICTIONARIES = [
@@ -147,6 +160,7 @@ DICTIONARIES = [
     ("more active latents than there are", lambda: saes.TopKSAE(6, 9, k=10), "choose fewer"),
     ("no active latent", lambda: saes.TopKSAE(6, 9, k=0), "`k` is 0"),
     ("a negative price", lambda: saes.ReLUSAE(6, 9, l1=-1.0), "`l1` is -1.0"),
+    ("no latent of a batch", lambda: saes.BatchTopKSAE(6, 9, k=0), "`k` is 0"),
     ("a threshold of 0", lambda: saes.JumpReLUSAE(6, 9, threshold=0.0), "must be above 0"),
     ("a window of no width", lambda: saes.JumpReLUSAE(6, 9, bandwidth=0.0), "`bandwidth` is 0.0"),
     ("vectors of one number", lambda: sae().encode(X[:, :1]), "vectors of 6"),
@@ -253,21 +267,6 @@ DICTIONARIES = [
         lambda: saes.random_dictionary(X, 30, k=2, of_vectors=True),
         "`x` has 20",
     ),
-    (
-        "the density on other vectors",
-        lambda: saes.random_density(X, 9, k=2, on=X[:, :3]),
-        "`x` is for 6",
-    ),
-    (
-        "a covariance that is not square",
-        lambda: saes.gaussian(X, generator=seeded()),
-        "a covariance is square",
-    ),
-    (
-        "a covariance with NaN",
-        lambda: saes.gaussian(nan_in(torch.eye(3)), generator=seeded()),
-        "`covariance` holds NaN",
-    ),
 ]
 
 TOY_MODELS = [
@@ -280,59 +279,48 @@ TOY_MODELS = [
         lambda: sp.sparse_features(HALF, batch_size=0, n=2, generator=seeded()),
         "`batch_size` is 0",
     ),
-    ("losses at density 2", lambda: sp.two_in_one_losses(torch.tensor([2.0]), HALF), "holds 2"),
-    (
-        "one density, two importances",
-        lambda: sp.two_in_one_losses(torch.tensor([0.5]), HALF),
-        "2 entries, and `density` 1",
-    ),
-    ("a negative importance", lambda: sp.two_in_one_losses(HALF, -HALF), "at least 0"),
-    ("toys without their axis", lambda: sp.dimensionality(drawn(3, 2)), "give 3 axes"),
-    ("toys with NaN", lambda: sp.dimensionality(nan_in(drawn(1, 3, 2))), "NaN or infinity"),
-    ("feature -1", lambda: sp.read_out(X, torch.tensor([[0, -1]])), "whole numbers from 0 to 19"),
-    ("feature 20", lambda: sp.read_out(X, torch.tensor([[20]])), "whole numbers from 0 to 19"),
-    ("a feature twice", lambda: sp.read_out(X, torch.tensor([[4, 0, 4]])), "twice in one draw"),
-    ("a feature without a neuron", lambda: sp.shared_abs(X, torch.zeros(6, 3)), "without a neuron"),
-    ("wires of 1/2", lambda: sp.shared_abs(X, torch.full((6, 3), 0.5)), "+1, -1 and 0"),
-    (
-        "a target that never varies",
-        lambda: sp.relative_error(drawn(1, 5, 2), torch.ones(1, 5, 2)),
-        "never varies",
-    ),
-    ("one importance for two toys", lambda: toys(importance=torch.ones(1, 3)), "`density` 2"),
+    ("a negative importance", lambda: toys(-torch.ones(3)), "at least 0"),
     ("toys of 0 dimensions", lambda: toys(dim=0), "`dim` is 0"),
     ("toys that take no steps", lambda: toys(steps=0), "`steps` is 0"),
-    ("a step to keep beyond the last", lambda: toys(keep=[3]), "there are 2 steps"),
     (
-        "directions of length 2",
-        lambda: sp.fit_scale_and_bias(torch.full((2, 3, 1), 2.0), HALF, steps=2),
-        "not of length 1",
+        "no numbers of steps",
+        lambda: sp.settled_at(lambda steps: drawn(2, 3, 2), [], tolerance=0.1),
+        "`steps` is empty",
     ),
+    (
+        "a negative tolerance",
+        lambda: sp.settled_at(lambda steps: drawn(2, 3, 2), [1, 2], tolerance=-1),
+        "`tolerance`",
+    ),
+    (
+        "a sweep over density 0",
+        lambda: sp.geometry_sweep(lambda d: drawn(2, 3, 2), torch.zeros(2), toys=1),
+        "above 0",
+    ),
+    (
+        "a sweep without toys",
+        lambda: sp.geometry_sweep(lambda d: drawn(2, 3, 2), HALF, toys=0),
+        "`toys` is 0",
+    ),
+    ("toys to turn at once", lambda: sp.turned(drawn(2, 3, 2)), "give 2 axes"),
+    ("a toy with NaN", lambda: sp.turned(nan_in(drawn(3, 2))), "NaN or infinity"),
+    ("the border at -1", lambda: sp.phase_border(-HALF), "at least 0"),
     (
         "the exact loss of three features",
         lambda: sp.exact_pair_loss(drawn(2, 3, 1), drawn(2, 3), HALF, torch.ones(2, 3)),
         "the sum is over pairs",
     ),
-    (
-        "more wires than neurons",
-        lambda: sp.random_wiring(3, 4, each=5, generator=seeded()),
-        "there are 4 neurons",
-    ),
-    (
-        "one density for two trained toys",
-        lambda: sp.loss_shares(TOYS, HALF[:1], torch.ones(3)),
-        "there are 2 toys",
-    ),
-    ("errors of other toys", lambda: sp.fresh_errors(TOYS, HALF[:1]), "there are 2 toys"),
-    ("near to nothing", lambda: sp.share_near(HALF), "`targets` is empty"),
-    ("a share of no values", lambda: sp.share_near(HALF[:0], 0.5), "`values` is empty"),
-    ("readings that are all one", lambda: sp.line_error(torch.ones(2, 3), drawn(2, 3)), "no line"),
-    (
-        "more active than there are",
-        lambda: sp.reading(X, 21, draws=2, generator=seeded()),
-        "has 20",
-    ),
-    ("no draws", lambda: sp.pursuit(X, 2, draws=0, generator=seeded()), "`draws` is 0"),
+    ("more active than there are", lambda: decoded(ks=(2, 21)), "1 to 20"),
+    ("none active", lambda: decoded(ks=(0,)), "1 to 20"),
+    ("no decoders", lambda: decoded(decoders={}), "`decoders` is empty"),
+    ("no draws", lambda: decoded(draws=0), "`draws` is 0"),
+    ("directions with NaN", lambda: decoded(nan_in(X)), "NaN or infinity"),
+    ("one text as a row", lambda: contexts(torch.zeros(4).long()), "give 2 axes"),
+    ("more contexts than texts", lambda: contexts(k=4), "has 3"),
+    ("contexts in batches of 0", lambda: contexts(batch_size=0), "`batch_size` is 0"),
+    ("likeness of one set", lambda: sp.alike(X), "give 3 axes"),
+    ("a row of seven", lambda: sp.UnknownToy()([1.0] * 7), "8 numbers"),
+    ("a spent budget", lambda: sp.UnknownToy(0)([1.0] * 8), "budget is spent"),
 ]
 
 WORLDS = [
@@ -356,27 +344,18 @@ WORLDS = [
     ("a direction of length 0", lambda: planted.best_cosine(0 * X, X), "points nowhere"),
     ("directions in float16", lambda: planted.best_cosine(1e4 * X.half(), X), ".float()"),
     ("directions of another world", lambda: planted.best_cosine(X, X[:, :5]), "`true` is for 6"),
-    ("one reconstruction for all", lambda: planted.output_scale(X, X[:1]), "`x` (20, 6)"),
-    (
-        "always the mean",
-        lambda: planted.output_scale(X, X.mean(0).expand(20, 6)),
-        "no length to compare",
-    ),
-    ("quarters of 6 features", lambda: planted.by_quarter(drawn(2, 6)), "cut into quarters"),
+    ("components of nothing", lambda: planted.components(X[:0]), "`x` is empty"),
+    ("no steps", lambda: planted.batches(WORLD, 0, number=0), "`steps` is 0"),
     (
         "a world of another size",
-        lambda: planted.recovery(saes.ReLUSAE(5, 9), WORLD, generator=seeded()),
+        lambda: planted.recovered(saes.ReLUSAE(5, 9), WORLD),
         "the SAE reads 5",
     ),
-    ("an SAE for two worlds", lambda: planted.recovery_in_all([sae()], [WORLD] * 2), "`saes` 1"),
-    ("no SAEs", lambda: planted.recovery_in_all([], []), "`saes` is empty"),
-    ("families of a world without", lambda: planted.family_parts(WORLD), "make it by `families`"),
     (
-        "training in another world",
-        lambda: planted.fit(saes.ReLUSAE(5, 9), WORLD, number=0),
-        "the SAE reads 5",
+        "parents of a world without",
+        lambda: planted.parent_fires(sae(), WORLD),
+        "make it by `families`",
     ),
-    ("a training in no world", lambda: planted.fit_in_all(sae, []), "`worlds` is empty"),
 ]
 
 BOARDS = [
@@ -389,227 +368,82 @@ BOARDS = [
     ("latent 9", lambda: active().of([9]), "from 0 to 8"),
     ("latents as a mask", lambda: active().of(torch.ones(9) > 0), "whole numbers"),
     ("latents as floats", lambda: active().of([2.5]), "whole numbers"),
-    ("activity at 0 and 1", lambda: active().at(torch.ones(N).long()), "True and False"),
-    ("activity at other tokens", lambda: active().at(torch.ones(4) > 0), "for 9 tokens"),
-    ("rebuilt by others", lambda: active().rebuilt(drawn(10, 6), X[0]), "10 directions for 9"),
     ("activity of k = 10", lambda: dashboards.activity(sae().encode, X, k=10), "gave 9"),
     ("activity below 0", lambda: dashboards.activity(lambda x: -(x**2), X, k=1), "none below 0"),
     ("activity of NaN", lambda: dashboards.activity(sae().encode, nan_in(X), k=2), "all finite"),
-    ("0 examples", lambda: dashboards.top_examples(X[:N, 0], TEXTS.text, 0), "`n` is 0"),
-    ("examples of NaN", lambda: dashboards.top_examples(nan_in(X[:N, 0]), TEXTS.text, 2), "NaN"),
-    ("examples elsewhere", lambda: dashboards.top_examples(X[:4, 0], TEXTS.text, 2), "`acts` 4"),
+    ("a split of no folder", lambda: dashboards.load_split("elsewhere", "reading"), "No activity"),
+    (
+        "a split called test",
+        lambda: dashboards.load_split(ROOT / "data" / "sae" / "smollm2", "test"),
+        "'reading' or 'held_out'",
+    ),
     ("the effect of nothing", lambda: dashboards.logit_effect(0 * X[0], X[1], X.T), "nowhere"),
     ("another unembedding", lambda: dashboards.logit_effect(X[0], X[1], X), "`direction` 6"),
-    ("nearest to latent -1", lambda: dashboards.nearest_latents(X, -1, 2), "from 0 to 19"),
-    ("all as nearest", lambda: dashboards.nearest_latents(X, 0, 20), "19 others"),
-    ("nearest to 20", lambda: dashboards.nearest_cosines(X, torch.tensor([20])), "from 0 to 19"),
     (
-        "a mean by groups in a tensor",
-        lambda: dashboards.mean_interval(HALF, groups=torch.arange(len(HALF)) // 2),
-        "give a list",
-    ),
-    ("the mean of nan alone", lambda: dashboards.mean_interval(torch.tensor([NAN])), "no number"),
-    (
-        "groups of others",
-        lambda: dashboards.mean_interval(HALF, groups=[1, 2, 3]),
-        "3 entries, and `values` 2",
+        "the share of other latents",
+        lambda: dashboards.token_share(X[:N], TEXTS.tokens, X[:, :3], TEXTS.tokens),
+        "for 6",
     ),
     (
-        "shares of other tokens",
-        lambda: dashboards.token_share(X[:N], TEXTS.tokens, X, TEXTS.tokens),
-        "9 entries, and `acts` 20",
-    ),
-    (
-        "tokens of -1",
+        "the share of token -1",
         lambda: dashboards.token_share(X[:N], TEXTS.tokens - 2, X[:N], TEXTS.tokens),
         "numbers below 0",
     ),
-    ("a kind of its own", lambda: dashboards.keys(TEXTS, "the next token"), "choose from 'this"),
+    ("nothing described", lambda: dashboards.describe([], SNIPS, list), "`active` is empty"),
+    ("described beside nothing", lambda: dashboards.describe(SNIPS, [], list), "`others` is empty"),
     (
-        "gains of numbers",
-        lambda: dashboards.key_gains(torch.ones(N), TEXTS.tokens),
-        "as in `x > 0`",
-    ),
-    ("described by 0 ids", lambda: dashboards.describe(INSIDE[:, None], TEXTS, n_ids=0), "is 0"),
-    (
-        "described on one text",
-        lambda: dashboards.describe(INSIDE[:4, None], dashboards.corpus(ROWS_OF_TOKENS[:1])),
-        "is one text",
+        "sorted by one example",
+        lambda: dashboards.sort_snippets(SNIPS[:1], SNIPS, SNIPS, dashboards.RULES),
+        "fewer than two",
     ),
     (
-        "described by no kinds",
-        lambda: dashboards.describe(INSIDE[:, None], TEXTS, kinds=()),
-        "`kinds` is empty",
-    ),
-    ("said of others", lambda: dashboards.balanced_accuracy(INSIDE[:3], INSIDE), "`said` 3"),
-    (
-        "scores of other latents",
-        lambda: dashboards.score_latents(X[:N], TEXTS, X[:N, :4], TEXTS),
-        "`fit_acts` is for 6",
+        "sorted by no rule",
+        lambda: dashboards.sort_snippets(SNIPS, SNIPS, SNIPS, {}),
+        "`rules` is empty",
     ),
     (
-        "latents of another dictionary",
-        lambda: dashboards.drawn(active(), active()._replace(d_sae=8), 3),
-        "is of 8 latents",
-    ),
-    (
-        "latents that are never so active",
-        lambda: dashboards.drawn(active(), active(), 3, least=(99, 99)),
-        "ask for fewer",
-    ),
-    (
-        "texts that share no token",
-        lambda: dashboards.explained_by_token(
-            X[:N], TEXTS, X[:N], TEXTS._replace(tokens=TEXTS.tokens + 50)
-        ),
-        "there is nothing to predict",
-    ),
-    ("the shape of one vector", lambda: dashboards.shaped_directions(X[:1], 3), "two or more"),
-    (
-        "a draw of shapes",
-        lambda: dashboards.matched_directions(X, X, HALF, draw="shapes"),
-        "choose from 'all alike', 'shaped', 'one vector'",
-    ),
-    ("a density of 3", lambda: dashboards.matched_directions(X, X, 6 * HALF), "holds 3"),
-    (
-        "more directions than vectors",
-        lambda: dashboards.matched_directions(X[:2], X, torch.full((3,), 0.5), draw="one vector"),
-        "there are 2 for 3",
-    ),
-    (
-        "a dictionary of fewer vectors",
-        lambda: dashboards.untrained_dictionary(sae(), X[:8], of_vectors=True),
-        "`x` has 8",
-    ),
-    ("a mean of one number", lambda: dashboards.untrained_dictionary(sae(), X[:, :1]), "for 6"),
-    (
-        "piles exchanged",
-        lambda: dashboards.dashboard(
-            model(), sae(), (X[:N], X[:4]), (TEXTS, TEXTS), ["w"] * model().cfg.d_vocab
-        ),
-        "[9, 4] rows for piles of [9, 9]",
-    ),
-    (
-        "a short vocabulary",
-        lambda: dashboards.dashboard(model(), sae(), (X[:N], X[:N]), (TEXTS, TEXTS), ["w"]),
-        "1 texts for 40",
-    ),
-    ("the least of a text", lambda: dashboards.by_text(active(), TEXTS, how="min"), "'max' or"),
-    ("the mean of other texts", lambda: dashboards.average(X, TEXTS), "a row for each token"),
-    (
-        "an empty text",
-        lambda: dashboards.average(X[:4], TWO_AND_NONE),
-        "no token of text 1",
-    ),
-    (
-        "no key to name",
-        lambda: dashboards.named_by_one_map(X, -torch.ones(20).long(), X, torch.ones(20).long(), X),
-        "-1 everywhere",
-    ),
-    (
-        "sequences that do not divide the tokens",
-        lambda: dashboards.second_half(active(), 4, sequences=slice(1)),
-        "does not divide 9",
-    ),
-    (
-        "no sequences",
-        lambda: dashboards.second_half(active(), 3, sequences=slice(0)),
-        "none of 3 sequences",
-    ),
-    ("one sequence", lambda: dashboards.copying_latents(active(), active(), n=1), "`n` is 1"),
-    (
-        "more copying latents than there are",
-        lambda: dashboards.copying_latents(active(), active(), n=3, top=10),
-        "there are 9 latents",
-    ),
-    ("no token to copy", lambda: dashboards.copying_sequences(torch.arange(0)), "`ids` is empty"),
-    (
-        "steering at layer -1",
-        lambda: dashboards.steering_rivals(model(), sae(), "sea", layer=-1),
-        "layers 0 to 3",
-    ),
-    (
-        "steering by nothing",
-        lambda: dashboards.steered_pairs(
-            model(), {("sea", "none"): torch.zeros(32)}, dose=0.3, layer=1
-        ),
-        "points nowhere",
-    ),
-    (
-        "a dose of 0",
-        lambda: dashboards.steered_pairs(model(), {("sea", "x"): drawn(32)}, dose=0, layer=1),
-        "`dose` is 0",
-    ),
-]
-
-FAMILIES_OF_TOKENS = [
-    ("F1 of numbers", lambda: absorption.f1(torch.ones(9), INSIDE), "True and False"),
-    (
-        "the best latent of nothing",
-        lambda: absorption.best_latent(active(), INSIDE & False),
-        "False everywhere",
-    ),
-    (
-        "the best latent at others",
-        lambda: absorption.best_latent(active(), INSIDE[:4]),
-        "4 entries for 9 tokens",
-    ),
-    (
-        "a family of all tokens",
-        lambda: absorption.family(MEMBER | True, PILE, PILE, drawn(9, 6)),
-        "give texts with the family and others",
-    ),
-    (
-        "a family of too few ids",
-        lambda: absorption.family(MEMBER[:5], PILE, PILE, drawn(9, 6)),
-        "ids up to 9",
-    ),
-    (
-        "parent -1",
-        lambda: absorption.family(
-            MEMBER, (X[:N], active(), TEXTS), (X[:N], active(), TEXTS), drawn(9, 6), parent=-1
-        ),
-        "`parent` is -1",
-    ),
-    (
-        "absorption from latent 9",
-        lambda: absorption.absorb(active(), 9, INSIDE, drawn(9, 6)),
+        "latent 9 ablated",
+        lambda: dashboards.ablate_latent(model(), sae(), ROW, 9, layer=1),
         "from 0 to 8",
     ),
     (
-        "the recall of token -1",
-        lambda: absorption.recall_by_token(INSIDE, TEXTS.tokens, torch.tensor([-1])),
-        "numbers below 0",
-    ),
-    ("at least 0 times", lambda: absorption.common(TEXTS.tokens, least=0), "`least` is 0"),
-]
-
-SHIFTS = [
-    ("more columns than there are", lambda: shift.choose_columns(X, Y, 7), "`x` has 6"),
-    ("columns of one class", lambda: shift.choose_columns(X, 0 * Y, 2), "rows of both labels"),
-    ("columns of classes 1 and 2", lambda: shift.choose_columns(X, Y + 1, 2), "labels, 0 and 1"),
-    ("columns with NaN", lambda: shift.choose_columns(nan_in(X), Y, 2), "`x` holds NaN"),
-    ("columns of other rows", lambda: shift.choose_columns(X[:4], Y, 2), "and `x` 4"),
-    ("a penalty of 0", lambda: shift.sparse_probe(X, Y, k=2, C=0), "`C` is 0"),
-    ("whitened by one class", lambda: shift.whitened(X, 0 * Y + 1), "rows of both labels"),
-    ("whitened in float16", lambda: shift.whitened(X.half(), Y), ".float()"),
-    ("a rival that is none", lambda: MARKED.accuracy("2 latents", 0.5), "choose from 'stream'"),
-    ("a shift of 9", lambda: MARKED.accuracy("stream", 9.0), "`p` is 9.0"),
-    ("0 splits", lambda: MARKED.accuracy("stream", 0.9, splits=0), "`splits` is 0"),
-    ("the columns of a dense rival", lambda: MARKED.sign("stream", 0.9), "chooses no columns"),
-    (
-        "no marker",
-        lambda: shift.marked_texts(None, ROWS_OF_TOKENS, Y[:0], Y[:3], list("abc"), None),
-        "`marker` is empty",
+        "ablated after the end",
+        lambda: dashboards.ablate_latent(model(), sae(), ROW, 2, layer=3),
+        "`layer` is 3",
     ),
     (
-        "labels of other texts",
-        lambda: shift.marked_texts(None, ROWS_OF_TOKENS, Y[:2], Y[:2], list("abc"), None),
-        "2 entries, and `rows` 3",
+        "steered while it trains",
+        lambda: dashboards.steer_and_read(
+            Training(), sae(), ROW, 2, change=X[0], layer=1, write=None
+        ),
+        "training mode",
     ),
+    ("the twin of seed -1", lambda: matched_random(model(), seed=-1), "`seed` is -1"),
 ]
 
-LABELS = {"rows": ["1"], "columns": ["x", "y"], "title": "t", "x": "x", "y": "y"}
+LABELS = {"border": {1.0: 0.5}, "title": "t", "x_title": "x", "y_title": "y"}
+MAP = {"kinds": ("one", "two"), "x": [1.0, 2.0], "y": [1.0]} | LABELS
+
+EXPLORER = [
+    ("latents of another dictionary", lambda: latents(d_sae=8), "has 8 latents, and `sae` has 9"),
+    ("latents on other texts", lambda: latents(rows=2), "give a row for each token"),
+    ("latents of layer 9", lambda: latents(layer=9), "this model has layers"),
+    ("a card of latent 9", lambda: latents().card(9), "from 0 to 8"),
+    ("a card of latent -1", lambda: latents().card(-1), "from 0 to 8"),
+    ("a card of half a latent", lambda: latents().card(0.5), "from 0 to 8"),
+    ("a card of no samples", lambda: latents().card(1, n=0), "`n` is 0"),
+    ("words of latent 9", lambda: latents().words(9), "from 0 to 8"),
+    ("a sentence of nothing", lambda: latents().read(" "), "is empty: type some words"),
+    ("a search by nothing", lambda: latents().search(""), "is empty: type some words"),
+    ("a search for no latents", lambda: latents().search("w1", 0), "`n` is 0"),
+    ("a draw of too many", lambda: latents().draw(5, generator=seeded()), "are active at 20"),
+    ("exploring nothing", lambda: explorer.explorer(latents(), text=""), "is empty: type"),
+    ("questions about nothing", lambda: ask([]), "`latents` is empty"),
+    ("questions about latent 9", lambda: ask([9]), "from 0 to 8"),
+    ("questions with 4 examples", lambda: ask([1], n_examples=2), "from 3"),
+    ("questions about a rare latent", lambda: ask([1]), "choose one with 1 and 5 or more"),
+    ("a game of no rounds", lambda: explorer.blind_game([]), "`questions` is empty"),
+]
 
 FIGURES = [
     ("no arrows", lambda: figures.arrows({}, title="t"), "`panels` is empty"),
@@ -617,14 +451,27 @@ FIGURES = [
     ("arrows of NaN", lambda: figures.arrows({"a": nan_in(drawn(4, 2))}, title="t"), "in 'a'"),
     (
         "a phase without a name",
-        lambda: figures.phases({"a": torch.tensor([[0, 2]])}, kinds=("one", "two"), **LABELS),
+        lambda: figures.phases(torch.tensor([[0, 2]]), **MAP),
         "cells hold 0 to 2",
     ),
+    ("a map of other cells", lambda: figures.phases(torch.tensor([[0], [1]]), **MAP), "(1, 2)"),
     (
-        "a map of other cells",
-        lambda: figures.phases({"a": torch.tensor([[0], [1]])}, kinds=("one", "two"), **LABELS),
-        "(1, 2)",
+        "a phase at 0",
+        lambda: figures.phases(torch.tensor([[0, 1]]), **MAP | {"x": [0.0, 1.0]}),
+        "no place on a log axis",
+    ),
+    (
+        "other densities",
+        lambda: figures.dimensionalities(drawn(2, 3, 4), [0.5], per_feature=drawn(2, 3), title="t"),
+        "`densities`",
+    ),
+    (
+        "dimensionalities of NaN",
+        lambda: figures.dimensionalities(
+            nan_in(drawn(1, 3, 4)), [0.5], per_feature=drawn(1, 3), title="t"
+        ),
+        "NaN or infinity",
     ),
 ]
 
-ROWS = FIGURES + DICTIONARIES + TOY_MODELS + WORLDS + BOARDS + FAMILIES_OF_TOKENS + SHIFTS
+ROWS = EXPLORER + FIGURES + DICTIONARIES + TOY_MODELS + WORLDS + BOARDS

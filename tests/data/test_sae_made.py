@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from data.sae import make as recipe
 from utils.features import sae as saes
@@ -115,3 +116,19 @@ def test_a_trial_does_not_overwrite_what_is_shipped(capsys):
     with pytest.raises(SystemExit):
         recipe.main(["--epochs", "0.1"])
     assert "would overwrite what is shipped" in capsys.readouterr().err
+
+
+def test_the_activity_beside_a_dictionary_is_that_dictionarys():
+    """On the first texts that were kept, encoded here and now."""
+    sae = saes.load_sae(recipe.FOLDER / "smollm2").requires_grad_(False)
+    kept = load_file(recipe.FOLDER / "smollm2" / recipe.ACTIVITY)
+    for split, (_, n_tokens) in recipe.SPLITS.items():
+        first = kept[f"{split}.text"] < 3
+        rows = [kept[f"{split}.tokens"][kept[f"{split}.text"] == text] for text in range(3)]
+        acts = sae.encode(saes.harvest(recipe.load(), rows, layer=recipe.LAYER))
+        index, value = (kept[f"{split}.{name}"][first] for name in ("index", "value"))
+        found = torch.zeros_like(acts).scatter_(1, index.long(), value.float())
+        assert ((found - acts).square().sum() / acts.square().sum()) < 0.01
+        assert n_tokens <= len(kept[f"{split}.tokens"]) < n_tokens + 200
+        control = kept[f"{split}.control_index"][kept[f"{split}.control_value"] > 0]
+        assert 0 <= int(control.min()) <= int(control.max()) < recipe.CONTROLS

@@ -1,46 +1,8 @@
-"""Cards, browsers, arrows and maps of phases."""
+"""Arrows and maps of phases."""
 
 import torch
 
-from utils import plots
 from utils.features import figures
-
-
-def test_a_feature_card_escapes_tokens_and_needs_no_colours():
-    card = figures.feature_card(
-        "latent 3", [("density", "<1%")], [([" a", "<b>", "\n"], [0.0, 7.25, 1.0], 1)]
-    )
-    page = card._repr_html_()
-    assert "<b>&lt;b&gt;</b>" in page and "&lt;1%" in page and "7.2" in page
-    assert "[<b>](7.2)" in repr(card) and "↵" in repr(card)
-    both = figures.stacked([card, card])
-    assert both._repr_html_().count("latent 3") == 2
-
-
-def test_a_feature_browser_is_a_card_outside_a_notebook():
-    shown = figures.feature_browser(
-        lambda i: plots.table([(i,)], columns=["latent"]), lambda text: [1], n=9, at=4, text="x"
-    )
-    assert "4" in repr(shown)
-
-
-def test_in_a_notebook_a_feature_browser_searches_and_a_saved_page_keeps_the_card(monkeypatch):
-    import IPython
-    import ipywidgets
-
-    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
-    shown = figures.feature_browser(
-        lambda i: plots.table([(i,)], columns=["latent"]), lambda text: [7, 2], n=9, at=4, text="x"
-    )
-    saved = shown._repr_mimebundle_()
-    assert ">4<" in saved["text/html"] and "4" in saved["text/plain"]
-    live = saved["application/vnd.jupyter.widget-view+json"]
-    assert live["model_id"] == shown.box.model_id and isinstance(shown.box, ipywidgets.VBox)
-    (_, button), (found, number) = (row.children for row in shown.box.children[:2])
-    button.click()
-    assert found.options == (7, 2) and number.value == 7 and ">7<" in shown.box.children[2].value
-    found.value = 2
-    assert ">2<" in shown.box.children[2].value
 
 
 def test_arrows_point_along_the_rows_and_number_those_that_are_long():
@@ -55,22 +17,44 @@ def test_arrows_point_along_the_rows_and_number_those_that_are_long():
     assert fig.layout.yaxis4.scaleanchor == "x4", "a right angle looks like one"
 
 
-def test_phases_mark_where_a_later_map_differs():
-    first, second = torch.tensor([[0, 1, 2], [0, 0, 2]]), torch.tensor([[0, 1, 2], [1, 0, 0]])
+def test_phases_have_a_kind_for_each_cell_and_a_border():
+    cells = torch.tensor([[0, 1, 2], [0, 0, 2]])
     fig = figures.phases(
-        {"paper": first, "toys": second},
-        kinds=("a", "b", "c", "never"),
-        rows=["1", "0.1"],
-        columns=["x", "y", "z"],
+        cells,
+        kinds=("a", "b", "c"),
+        x=[0.1, 1, 10],
+        y=[0.5, 0.05],
+        border={0.1: 0.2, 10.0: 0.3},
         title="t",
-        x="importance",
-        y="density",
+        x_title="x",
+        y_title="y",
     )
-    paper, none, toys, crosses = fig.data
-    assert [*paper.z] == [[0, 1, 2], [0, 0, 2]] and [*toys.text[1]] == ["b", "a", "a"]
-    assert not none.x and list(zip(crosses.x, crosses.y, strict=True)) == [
-        ("x", "0.1"),
-        ("z", "0.1"),
-    ]
-    assert toys.colorbar.ticktext == ("a", "b", "c"), "the legend names what is there"
-    assert not paper.showscale and toys.showscale
+    first, second, third, border = fig.data
+    assert (first.x, first.y) == ((0.1, 0.1, 1), (0.5, 0.05, 0.05)) and second.x == (1,)
+    assert third.name == "c" and border.y == (0.2, 0.3) and fig.layout.xaxis.type == "log"
+
+
+def test_dimensionalities_leave_out_what_was_dropped():
+    D = torch.tensor([[[1.0, 0.5, 0.02]], [[0.4, 0.4, 0.4]]])
+    per_feature = torch.tensor([[0.9], [0.4]])
+    fig = figures.dimensionalities(D, [0.5, 0.1], per_feature=per_feature, title="t")
+    dots, line = fig.data
+    assert dots.y == (0.5, 1, 0.4, 0.4, 0.4) and line.x == (2, 10)
+    assert all(abs(x / 2 - 1) < 0.1 for x in dots.x[:2])
+
+
+def test_a_training_film_opens_at_its_first_frame():
+    frames = {"0": torch.tensor([0.2, 0.95]), "50": torch.tensor([0.99, 0.95])}
+    film = figures.training_film(frames, found_above=0.9, title="t")
+    assert [frame.name for frame in film.frames] == ["0", "50"]
+    assert list(film.data[0].y) == [0.2, 0.95]
+    colours = film.frames[1].data[0].marker.color
+    assert colours[0] == colours[1] != film.data[0].marker.color[0]
+
+
+def test_a_frontier_has_a_line_a_kind_and_recall_as_colour():
+    points = {"a": [(9.0, 0.1, 0.5), (3.0, 0.4, 0.9)], "b": [(3.0, 0.2, 0.1)]}
+    drawn = figures.frontier(points, title="t", band=(3, 9))
+    assert [line.name for line in drawn.data] == ["a", "b"]
+    assert list(drawn.data[0].x) == [3.0, 9.0] and list(drawn.data[0].marker.color) == [0.9, 0.5]
+    assert len(drawn.layout.shapes) == 2

@@ -108,7 +108,7 @@ def test_dead_latents_learn_from_the_error_alone():
 def test_the_step_has_a_slope_for_the_threshold_alone_and_near_it_alone():
     pre = torch.tensor([[0.1], [0.49], [0.52], [2.0]], requires_grad=True)
     threshold = torch.tensor([0.5], requires_grad=True)
-    active = saes._Step.apply(pre, threshold, 0.1)
+    active = saes.step(pre, threshold, bandwidth=0.1)
     assert active.flatten().tolist() == [0, 0, 1, 1]
     active.sum().backward()
     assert pre.grad is None
@@ -125,6 +125,23 @@ def test_training_recovers_planted_directions_and_a_random_dictionary_does_not(k
     assert losses[-20:].mean() < 0.4 * losses[:20].mean()
     assert after.explained > 0.8 > before
     torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(M))
+
+
+def test_batchtopk_keeps_k_on_average_and_a_cutoff_outside_training():
+    sae, x = saes.BatchTopKSAE(D, M, k=K, generator=seeded(1)), planted(0)
+    acts = sae.encode(x)
+    pre = sae.pre_acts(x)
+    assert (acts > 0).sum() == K * len(x)
+    assert acts[acts > 0].min() >= pre[acts == 0].max()
+    assert (acts > 0).sum(1).unique().numel() > 1  # and not k for each vector
+    saes.train(sae, planted, steps=300, lr=3e-3)
+    quality = saes.quality(sae.eval(), planted(9_999, 2000))
+    assert abs(quality.l0 - K) < 0.5 and quality.explained > 0.8
+    one = planted(9_998, 50)
+    torch.testing.assert_close(sae.encode(one)[:7], sae.encode(one[:7]))
+    doubled = sae(one) * 2
+    sae.rescale(2.0)
+    torch.testing.assert_close(sae(2 * one), doubled)
 
 
 def test_quality_counts():
@@ -243,42 +260,6 @@ def test_what_an_sae_is_held_against():
     assert errors[2] < 1e-4 * centred.square().sum()  # 12 directions span all of 12 dimensions
     own = saes.random_dictionary(x, len(x), k=1, of_vectors=True)
     torch.testing.assert_close(own(x), x, rtol=1e-3, atol=1e-3)  # each vector is one of them
-    density = saes.random_density(x, 40, k=3, on=x)
-    assert density.sum().item() == pytest.approx(3) and density.shape == (40,)
-    apart = torch.randn(50, 12, generator=torch.Generator().manual_seed(0))
-    density = saes.random_density(apart, 50, k=1, on=apart[:20], of_vectors=True)
-    assert density.unique().tolist() == pytest.approx([0, 0.05]), "each of 20 chose itself"
-
-
-def test_noise_is_as_long_as_the_error_and_spread_as_asked():
-    x = planted(0, 4000)
-    reconstruct = saes.pca(x, 5)
-    error = reconstruct(x) - x
-    wanted = torch.diag(torch.linspace(0.1, 2, x.shape[1]))
-    drawn = saes.gaussian(wanted, generator=seeded())(x)
-    torch.testing.assert_close(torch.cov(drawn.T), wanted, rtol=0, atol=0.15)
-    moved = saes.errors_elsewhere(reconstruct, generator=seeded())(x)
-    assert not torch.equal(moved, error)
-    torch.testing.assert_close(moved.norm(dim=1).sort().values, error.norm(dim=1).sort().values)
-    noisy = saes.as_long_as_the_error(reconstruct, saes.gaussian(wanted, generator=seeded()))(x)
-    torch.testing.assert_close((noisy - x).norm(dim=1), error.norm(dim=1))
-    centre = x.mean(0)
-    short = saes.as_long_as_the_error(
-        reconstruct, saes.gaussian(wanted, generator=seeded()), centre=centre
-    )(x)
-    lengths = [(each - centre).norm(dim=1) for each in (short, reconstruct(x))]
-    torch.testing.assert_close(*lengths)
-    noisy = saes.noises(reconstruct, centre=centre, seed=1)
-    assert [*noisy] == [
-        *("noise", "noise, its length"),
-        *("misplaced errors", "misplaced errors, its length"),
-    ]
-    for name, replace in noisy.items():
-        found = replace(x)
-        away = (found - centre).norm(dim=1), (reconstruct(x) - centre).norm(dim=1)
-        assert torch.allclose(*away) == ("its length" in name)
-        same_error = torch.allclose((found - x).norm(dim=1), error.norm(dim=1))
-        assert same_error == ("its length" not in name)
 
 
 # ---- The format ---------------------------------------------------------------------------------

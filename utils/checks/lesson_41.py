@@ -3,466 +3,677 @@
 import math
 
 import torch
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import exercise, expect, match, trains
-
-
-def _random(*size: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*size, generator=torch.Generator().manual_seed(seed))
+from utils.checks.engine import exercise, expect, investigation, match
 
 
 def _seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@exercise("utils.features.superposition.sparse_features")
-def check_sparse_features(sparse_features) -> str:
-    """Statistics of a large draw, since nobody can say which numbers are drawn."""
-    density = torch.tensor([0.1, 0.7, 1.0])
-    x = sparse_features(density, batch_size=4000, n=6, generator=_seeded(0))
-    expect(isinstance(x, torch.Tensor), "The features should be one tensor.")
-    shape = (3, 4000, 6)
-    if tuple(x.shape) == shape[::-1] or tuple(x.shape) in {(4000, 3, 6), (3, 6, 4000)}:
-        expect(False, "The axes are in another order: it should be [model, batch, feature].")
-    match(list(x.shape), list(shape), what="The shape", mistakes={})
-    expect(x.dtype == density.dtype, f"The features should be float32, and are {x.dtype}.")
-    x = x.detach().cpu().double()
-    state = _seeded(0)
-    again = sparse_features(density, batch_size=4000, n=6, generator=state)
-    expect(
-        torch.equal(again.cpu().double(), x),
-        "The same seed gave other numbers: hand `generator` to *every* random function.",
-    )
-    more = sparse_features(density, batch_size=4000, n=6, generator=state)
-    expect(
-        not torch.equal(more.cpu().double(), x),
-        "Two draws from one generator gave the same numbers: use the generator as it is, and do "
-        "not set its seed in the function.",
-    )
-    expect(bool(((x >= 0) & (x <= 1)).all()), "Some features lie outside 0 to 1: draw them evenly.")
-    active = (x > 0).double().mean((1, 2))
-    expect(
-        bool((active > 0.001).all()) or bool(active[-1] > 0.9),
-        "The densest toy has only zeros: density and sparsity are exchanged. Density is the "
-        "probability of *not* being 0.",
-    )
-    rows = (x[1] > 0).double().mean(1)
-    expect(
-        rows.std().item() > 0.1 and bool((x[1, 0] != x[1, 1]).any()),
-        "All rows are alike: draw who is active for each row anew.",
-    )
-    if (active - density).abs().max() > 0.02:
-        expect(
-            bool((active - density**2).abs().max() > 0.02),
-            "Too many zeros: a feature passes with probability density squared. Is it masked "
-            "twice?",
+class _Data:
+    """A `draw` that counts its calls; after `switch` calls its data are others.
+
+    Each feature is uniform from 0 to 1, plus `shift`, plus a number that a row's features share.
+    """
+
+    def __init__(self, *, models, n, shift=0.0, shared=0.0, density=1.0, batch=64):
+        self.size, self.shift, self.shared, self.density = (
+            (models, batch, n),
+            shift,
+            shared,
+            density,
         )
-        expect(
-            bool((active - active[0]).abs().max() > 0.02),
-            "Each toy has its own density: line it up with the *first* axis.",
-        )
-        expect(
-            False,
-            "The share of features that are not 0 should be each toy's density, and is "
-            f"{active[0]:.2f} for a toy of density {density[0]:.2f}.",
-        )
-    both = ((x[1, :, 0] > 0) & (x[1, :, 1] > 0)).double().mean().item()
-    expect(
-        abs(both - 0.49) < 0.04,
-        "The features of a row are not independent: draw who is active for each feature, not for "
-        "each row.",
-    )
-    for axis, each in ((0, "row"), (1, "feature of a row")):  # x[2] has no zeros
-        expect(
-            bool((x[2].diff(dim=axis) != 0).double().mean() > 0.9)
-            or bool((x[2] == x[2, 0, 0]).all()),
-            f"The active features share their values: draw a value for each {each} anew.",
-        )
-    expect(
-        abs(x[2].mean().item() - 0.5) < 0.02,
-        "With density 1 the mean of a feature should be 1/2: values are even between 0 and 1.",
-    )
-    of_two_toys = ((x[0] > 0) & (x[1] > 0)).double().mean().item()
-    alike = (x[1] == x[2])[x[1] > 0].double().mean().item()
-    expect(
-        abs(of_two_toys - 0.07) < 0.012 and alike < 0.1,
-        "The toys share one draw: each toy needs random numbers of its own, for the values and "
-        "for who is active. Is the first axis of every `torch.rand` as long as `density`?",
-    )
-    at = torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9]).double()
-    expect(
-        bool(((x[1][x[1] > 0].quantile(at) - at).abs() < 0.02).all()),
-        "The active features are not even between 0 and 1. Is the same random number used for who "
-        "is active and for the value, or is the value cut off, scaled or averaged?",
-    )
-    one = sparse_features(density[1:2], batch_size=1, n=2, generator=_seeded(0))
-    match(list(one.shape), [1, 1, 2], what="With one toy and one row the shape", mistakes={})
-    return "Sparse, independent, and the same again for the same seed."
+        self.calls, self.switch, self.generator = 0, 10**9, _seeded(7)
+
+    def __call__(self) -> Tensor:
+        self.calls += 1
+        x = torch.rand(self.size, generator=self.generator)
+        x = x * (torch.rand(self.size, generator=self.generator) < self.density) + self.shift
+        common = torch.rand(self.size, generator=self.generator)[..., :1]
+        return (x + self.shared * common) * (-3 if self.calls > self.switch else 1)
 
 
-@exercise("utils.features.superposition.toy_output")
-def check_toy_output(toy_output) -> str:
-    """Two toys of 4 features in 3 dimensions; every answer is a sum made one by one."""
-    x, W, b = _random(2, 5, 4), _random(2, 4, 3, seed=1), _random(2, 4, seed=2)
+def _best_line(importance: list[float], shared: float) -> Tensor:
+    """W W^T of the best linear toy with one dimension, for `_Data` with two features: by a grid."""
+    C = (torch.eye(2) + shared**2) / 12
+    length, turn = torch.linspace(0.5, 1.5, 201), torch.linspace(0, math.pi, 721)
+    w = torch.stack([turn.cos(), turn.sin()], -1) * length[:, None, None]
+    M = w[..., :, None] * w[..., None, :] - torch.eye(2)
+    loss = torch.einsum("...ij,jk,...ik,i->...", M, C, M, torch.tensor(importance))
+    best = w.flatten(0, 1)[loss.argmin()]
+    return best[:, None] * best
 
-    def out(bias: torch.Tensor, relu: bool = True, W_read: torch.Tensor = W) -> torch.Tensor:
-        rows = torch.zeros(2, 5, 4)
-        for m in range(2):
-            for r in range(5):
-                squeezed = sum(x[m, r, i] * W[m, i] for i in range(4))
-                for i in range(4):
-                    rows[m, r, i] = (squeezed * W_read[m, i]).sum() + bias[m, i]
-        return rows.clamp(min=0) if relu else rows
 
-    none = torch.zeros_like(b)
-    mistakes = {
-        "The ReLU is missing: negative numbers should become 0.": out(b, relu=False),
-        "The output was cut off at 1: a ReLU has no upper end.": out(b).clamp(max=1),
-        "The output's size was taken: a ReLU makes negative numbers 0.": out(b, relu=False).abs(),
-        "The bias is missing.": out(none),
-        "The bias is missing, and so is the ReLU.": out(none, relu=False),
-        "The bias is added after the ReLU: add it before.": out(none) + b[:, None],
-        "The bias is subtracted: add it.": out(-b),
-        "The first toy's W is used for all toys.": out(b, W_read=W[:1].expand(2, 4, 3)),
-        "There is a ReLU on the squeezed numbers: only the output has one.": (
-            torch.einsum("mrd,mid->mri", torch.einsum("mri,mid->mrd", x, W).relu(), W) + b[:, None]
-        ).relu(),
-        "There is a ReLU on the squeezed numbers, and none on the output: it is the output that "
-        "has one.": torch.einsum("mrd,mid->mri", torch.einsum("mri,mid->mrd", x, W).relu(), W)
-        + b[:, None],
-        "That is the squeezed row: the way back to the features is missing.": torch.einsum(
-            "mri,mid->mrd", x, W
-        ),
-        "`relu=True` should apply the ReLU, and False leave it out: they are exchanged.": out(
-            b, relu=False
-        ),
+def _train(train_toys, data: _Data, importance, **how) -> tuple[Tensor, Tensor]:
+    result = train_toys(lambda: data(), torch.tensor(importance), generator=_seeded(1), **how)
+    expect(
+        isinstance(result, tuple | list) and len(result) == 2,
+        "Return two tensors, `W, b`.",
+    )
+    W, b = result
+    expect(isinstance(W, Tensor) and isinstance(b, Tensor), "W and b should be tensors.")
+    (models, _, n), dim = data.size, how["dim"]
+    expect(
+        tuple(W.shape) != (models, dim, n) or dim == n,
+        "W has its last two axes exchanged: a *row* of W is a feature's direction.",
+    )
+    match(list(W.shape), [models, n, dim], what="The shape of W", mistakes={})
+    match(list(b.shape), [models, n], what="The shape of b", mistakes={})
+    expect(
+        not (W.requires_grad or b.requires_grad),
+        "W and b still carry gradients, and figures stumble over that: `.detach()` them.",
+    )
+    expect(
+        bool(W.isfinite().all() and b.isfinite().all()), "W or b became nan or infinite on the way."
+    )
+    return W, b
+
+
+@exercise("utils.features.superposition.train_toys")
+def check_train_toys(train_toys) -> str:
+    """Data with known best answers: room for all, weights that decide, rare pairs."""
+    data = _Data(models=2, n=60, batch=8)
+    W, b = _train(train_toys, data, [1.0] * 60, dim=5, steps=1)
+    expect(bool(W.abs().max() > 0.03), "W starts at 0, where its gradient is 0 too.")
+    expect(
+        bool((W[0] - W[1]).abs().max() > 0.05),
+        "All toys start from the same W: draw first weights for each.",
+    )
+    expect(
+        0.005 < b.abs().max().item() < 0.02,
+        "After one step of Adam at rate 0.01 from b = 0, each b should be 0.01 from 0, and they "
+        f"reach {b.abs().max():.3f}. Is b trained too, does it start at 0, is the rate 0.01?",
+    )
+    expect(
+        0.7 < W.std().item() * 60**0.5 < 1.3,
+        "W should start Gaussian, divided by the root of the number of features: its spread after "
+        f"one step is {W.std():.2f}, with 60 features.",
+    )
+    data = _Data(models=4, n=3, shift=-0.5, batch=32)
+    W, b = _train(train_toys, data, [1.0, 0.6, 0.3], dim=3, steps=1200, relu=False)
+    expect(
+        data.calls >= 1200,
+        f"In 1200 steps you called `draw` {data.calls} times: each step needs fresh data.",
+    )
+    expect(data.calls <= 1240, "`draw` is called more than once a step: the input is the target.")
+    off = (W @ W.mT - torch.eye(3)).abs().max().item()
+    expect(
+        off < 0.05,
+        "With as many dimensions as features, negative numbers and no ReLU, W W^T should become 1 "
+        f"on its diagonal and 0 elsewhere, and is off by up to {off:.2f}. Is there a ReLU on the "
+        "squeezed numbers? Is the error squared before it is averaged?",
+    )
+    data = _Data(models=2, n=3, shift=-2.0)
+    W, b = _train(train_toys, data, [1.0] * 3, dim=3, steps=800, relu=False)
+    x = data()
+    expect(
+        bool((x @ W @ W.mT + b[:, None] - x).square().mean() < 0.3),
+        "Without a ReLU a toy can answer with negative numbers, and yours do not learn to. Is "
+        "there a ReLU although `relu` is False?",
+    )
+    tables = [[1.0, 4.0], [4.0, 1.0], [1.0, 1.0]]
+    how = {"dim": 1, "steps": 1500, "relu": False}
+    W, b = _train(train_toys, _Data(models=3, n=2, shift=-1.0, shared=1.0), tables, **how)
+    got = W @ W.mT
+
+    def best(change) -> Tensor:
+        return torch.stack([_best_line([change(i) for i in row], 1.0) for row in tables])
+
+    def off_by(right: Tensor) -> float:
+        return (got - right).abs().max().item()
+
+    expect(
+        off_by(best(lambda i: i)) < 0.06 or off_by(best(lambda i: 1.0)) > 0.06,
+        "Toys keep what varies most, whatever matters more: weight each squared error by "
+        "`importance`.",
+    )
+    expect(
+        off_by(best(lambda i: i)) < 0.06 or off_by(best(lambda i: i * i)) > 0.06,
+        "Importance counts too much: multiply the *squared* error by it, once.",
+    )
+    expect(
+        off_by(best(lambda i: i)) < 0.06,
+        "With one dimension for two features and no ReLU, the toys do not become what is best for "
+        "the loss. Is that the squared error, times each toy's *own* importance, averaged over the "
+        "batch (axis 1)?",
+    )
+    data = _Data(models=9, n=1, shift=-0.5, batch=256)
+    _, b = _train(train_toys, data, [1.0], dim=1, steps=400)
+    middle = b.abs().median().item()  # a few may be stuck
+    expect(
+        middle < 0.06,
+        f"With a ReLU and room for all, b should become 0, and most reach {middle:.2f}. Is b added "
+        "*before* the ReLU, and is there one if `relu` is True?",
+    )
+    data = _Data(models=16, n=2, density=0.05, batch=256)
+    W, b = _train(train_toys, data, [1.0, 1.0], dim=1, steps=600)
+    pairs = int((W[:, 0, 0] * W[:, 1, 0] < -0.8).sum())
+    expect(
+        pairs >= 2,
+        "With a ReLU and rare features, a toy can keep two as opposites in one dimension, and of "
+        f"16 of yours {pairs} do. Is the ReLU on the *output*, after b is added?",
+    )
+    first, other = (_Data(models=2, n=2) for _ in range(2))
+    W, _ = _train(train_toys, first, [1.0, 1.0], dim=1, steps=120, relu=False)
+    other.switch = first.calls - 3
+    moved, _ = _train(train_toys, other, [1.0, 1.0], dim=1, steps=120, relu=False)
+    expect(
+        bool((W - moved).abs().max() < 0.003),
+        "The last three steps still move W: the learning rate should fall to 0 along a cosine. Is "
+        "the schedule as long as the training, and stepped at each step?",
+    )
+    again, same = (
+        _train(train_toys, _Data(models=1, n=2), [1.0, 1.0], dim=1, steps=3)[0] for _ in range(2)
+    )
+    expect(
+        torch.equal(again, same),
+        "The same generator and data gave other weights: hand `generator` to all random functions.",
+    )
+    return "It trains many toys at once, each on its own data."
+
+
+@exercise("utils.features.superposition.settled_at")
+def check_settled_at(settled_at) -> str:
+    """Planted numbers of features for each number of steps."""
+
+    def planted(counts: dict[int, float]):
+        """Four toys of five features that keep so many on average; unkept have a length of 0.4."""
+        asked = []
+
+        def train_for(steps: int) -> Tensor:
+            asked.append(steps)
+            total = round(4 * counts[steps])
+            length = torch.full((20,), 0.4)
+            length[torch.randperm(20, generator=_seeded(steps))[:total]] = 0.6
+            return torch.stack([0.6 * length, -0.8 * length], -1).view(4, 5, 2)
+
+        train_for.asked = asked
+        return train_for
+
+    cases = {
+        (2.75, 2.75, 2.25, 2.0, 2.0): (0.1, 80),
+        (2.0, 3.0, 2.25, 2.0, 2.25): (0.3, 40),
+        (3.5, 2.5, 3.0, 3.5, 3.5): (0.1, 80),
+        (2.0, 2.0, 2.0, 2.0, 3.0): (0.5, None),
+        (1.0, 1.0, 1.0, 1.0, 1.0): (0.0, 10),
     }
-    right, linear = out(b), out(b, relu=False)
-    trained = W.clone().requires_grad_(), b.clone().requires_grad_()
-    got = toy_output(x, *trained)
-    match(got, right, what="The reconstruction", mistakes=mistakes)
-    trains(got, *trained)
-    match(
-        toy_output(x, *trained, relu=False),
-        linear,
-        what="The reconstruction without ReLU",
-        mistakes={"With `relu=False` there should be no ReLU: you do not look at `relu`.": right},
-    )
-    one = toy_output(x[:1, :1], W[:1], b[:1])
-    match(one, right[:1, :1], what="The reconstruction of one row by one toy", mistakes={})
-    return "Down to a few numbers, and back."
-
-
-@exercise("utils.features.superposition.weighted_loss")
-def check_weighted_loss(weighted_loss) -> str:
-    """Three toys, 5 rows, 4 features; the sums are made one by one."""
-    out, x = _random(3, 5, 4), _random(3, 5, 4, seed=1)
-    importance = torch.tensor([[1.0, 0.5, 2, 0.1], [0.3, 0.3, 4, 1], [2, 1, 0.7, 0.2]])
-    square = (out - x) ** 2
-
-    def loss(table: torch.Tensor, weight: torch.Tensor = importance) -> torch.Tensor:
-        totals = [
-            sum(table[m, r, i] * weight[m, i] for r in range(5) for i in range(4)) / 5
-            for m in range(3)
-        ]
-        return torch.stack(totals)
-
-    right = loss(square)
-    trained = out.clone().requires_grad_()
-    got = weighted_loss(trained, x, importance)
-    match(
-        got,
-        right,
-        what="The loss",
-        mistakes={
-            "Importance is left out.": loss(square, torch.ones(3, 4)),
-            "The first toy's importance is used for all toys.": loss(
-                square, importance[:1].expand(3, 4)
-            ),
-            "You divided by the summed importance: a plain sum over features will do.": right
-            / importance.sum(1),
-            "That is the root of the squared error: leave it squared.": loss(square).sqrt(),
-            "Importance is squared: multiply the *squared* error by it.": loss(
-                square, importance**2
-            ),
-            "That is the absolute error: square it.": loss((out - x).abs()),
-            "The error is not squared, so that errors cancel.": loss(out - x),
-            "Averaged over features: sum over them.": right / 4,
-            "Summed over the batch: average over it.": right * 5,
-            "One loss for each toy, please, [model]; the training adds them up.": right.sum(),
-            "One loss for each toy, please, [model]: that is a mean over toys too.": right.mean(),
-            "One loss for each toy, please: you averaged over the batch and not yet over "
-            "features.": square.mean(1) * importance,
-            "You averaged over the features of each row: the batch is axis 1, and what is left "
-            "should be [model].": (square * importance[:, None]).sum(-1),
-        },
-    )
-    trains(got, trained)
-    one = weighted_loss(out[:1, :1], x[:1, :1], importance[:1])
-    alone = (square[0, 0] * importance[0]).sum()[None]
-    match(one, alone, what="The loss of one toy on one row", mistakes={})
-    return "One loss for each toy."
-
-
-@exercise("utils.features.superposition.dimensionality")
-def check_dimensionality(dimensionality) -> str:
-    """Opposites of unequal length, a feature beside them, one left out; and random directions."""
-    mixed = _random(4, 3, seed=3)
-    W = torch.stack([torch.tensor([[2.0, 0, 0], [-1.5, 0, 0], [0.1, 0.5, 0], [0, 0, 0]]), mixed])
-
-    def planted(top, below) -> torch.Tensor:
-        rows = torch.zeros(2, 4)
-        for m in range(2):
-            for i in range(4):
-                length = math.sqrt(sum(v * v for v in W[m, i].tolist()))
-                if length > 0:
-                    rows[m, i] = top(length) / below(m, i, length)
-        return rows
-
-    def sum_over(m: int, i: int, value, skip: bool = False) -> float:
-        return sum(
-            value((W[m, i] * W[m, j]).sum().item(), j) for j in range(4) if j != i or not skip
-        )
-
-    def norm(m: int, j: int) -> float:
-        return max(W[m, j].norm().item(), 1e-9)
-
-    def usual(m: int, i: int, length: float) -> float:
-        return sum_over(m, i, lambda dot, j: (dot / length) ** 2)
-
-    right = planted(lambda length: length**2, usual)
-    got = dimensionality(W)
-    if isinstance(got, torch.Tensor) and got.shape == right.shape:
+    for counts, (tolerance, right) in cases.items():
+        steps = [10, 20, 40, 80, 160]
+        train_for = planted(dict(zip(steps, counts, strict=True)))
+        result = settled_at(train_for, steps, tolerance=tolerance)
         expect(
-            got.dtype == W.dtype, f"The dimensionality should be {W.dtype} as `W`, not {got.dtype}."
+            isinstance(result, tuple | list) and len(result) == 2,
+            "Return two things: the list of numbers, and the first settled number of steps.",
+        )
+        got, when = result
+        expect(
+            train_for.asked != [] and set(train_for.asked) <= set(steps),
+            "Call `train_for` with each of `steps`.",
         )
         expect(
-            not bool(got[0, 3].isnan()),
-            "A feature with direction 0 gives nan, from 0 / 0: `.clamp(min=...)` what you divide "
-            "by, so that it gets 0.",
+            len(train_for.asked) <= len(steps),
+            "A training is run twice: keep what `train_for` gave, since it costs time.",
         )
-    match(
-        got,
-        right,
-        what="The dimensionality",
-        mistakes={
-            "The length above the line is not squared.": planted(lambda length: length, usual),
-            "The dot products are not squared.": planted(
-                lambda length: length**2,
-                lambda m, i, length: sum_over(m, i, lambda dot, j: dot / length),
-            ),
-            "Below the line stands `u_i`, the direction of W_i with length 1, and above it the "
-            "squared length of W_i: one of the two is missing.": planted(lambda length: 1.0, usual),
-            "Both directions were made unit: only W_i is, and W_j keeps its length.": planted(
-                lambda length: length**2,
-                lambda m, i, length: sum_over(
-                    m, i, lambda dot, j: (dot / length / norm(m, j)) ** 2
-                ),
-            ),
-            "You divided by the length of W_j: it is W_i that is made unit.": planted(
-                lambda length: length**2,
-                lambda m, i, length: sum_over(m, i, lambda dot, j: (dot / norm(m, j)) ** 2),
-            ),
-            "W was made unit along the wrong axis: a direction is the *last* axis, and "
-            "`normalize` takes axis 1 unless you say `dim=-1`.": (
-                W.square().sum(-1)
-                / ((W / W.norm(dim=1, keepdim=True).clamp(min=1e-12)) @ W.mT)
-                .square()
-                .sum(-1)
-                .clamp(min=1e-12)
-            ),
-            "The feature itself is left out below the line: `j` runs over all features.": planted(
-                lambda length: length**2,
-                lambda m, i, length: max(
-                    sum_over(m, i, lambda dot, j: (dot / length) ** 2, skip=True), 1e-12
-                ),
-            ),
-        },
-    )
-    one = dimensionality(torch.tensor([[[0.0, 3.0]]]))
-    match(one, torch.ones(1, 1), what="The dimensionality of a feature alone", mistakes={})
-    return "An own dimension is 1, a digon 1/2 each."
-
-
-@exercise("utils.features.superposition.two_in_one_losses")
-def check_two_in_one_losses(two_in_one_losses) -> str:
-    """Against sums over a fine grid of values, made without the formulas."""
-    density = torch.tensor([1.0, 0.5, 0.2, 0.05]).double()
-    importance = torch.tensor([0.5, 1.0, 3.0, 0.1]).double()
-    v = (torch.arange(400).double() + 0.5) / 400
-    second, least = (v**2).mean(), torch.minimum(v[:, None], v).square().mean()
-    variance = density * second - (density * v.mean()) ** 2
-
-    def table(drop_1, drop_0, both) -> torch.Tensor:
-        return torch.stack([drop_1, drop_0, both], -1)
-
-    both = density**2 * least
-    right = table(importance * variance, variance, both * (1 + importance))
-    once = density * least * (1 + importance)
-    match(
-        two_in_one_losses(density, importance),
-        right,
-        what="The table of losses",
-        mistakes={
-            "The first two are exchanged: who keeps only feature 0 pays for feature 1.": right[
-                :, [1, 0, 2]
-            ],
-            "The opposites cost nothing for one of the features: both answers are off when both "
-            "are active.": table(importance * variance, variance, both),
-            "Opposites: both must be active for an error. What is the probability of that?": table(
-                importance * variance, variance, once
-            ),
-            "The importance of a dropped feature 1 is missing.": table(
-                variance, variance, both * (1 + importance)
-            ),
-            "A dropped feature is answered by its mean, so its error is the variance; you took "
-            "the mean square, as if the answer were 0.": table(
-                importance * density * second, density * second, both * (1 + importance)
-            ),
-            "The variance is that of an active feature: a feature is 0 with probability 1 - "
-            "density.": table(importance / 12, density * 0 + 1 / 12, both * (1 + importance)),
-            "The variance is `p` times that of an active feature: but being active is a matter of "
-            "luck too. Take the mean of the square, less the square of the mean, with the zeros "
-            "counted in both.": table(
-                importance * density / 12, density / 12, both * (1 + importance)
-            ),
-            "Opposites: feature 1's error is to be weighted by its importance.": table(
-                importance * variance, variance, both * 2
-            ),
-            "Opposites: *each* of the two answers is off by the smaller one; you halved it.": table(
-                importance * variance, variance, both / 2 * (1 + importance)
-            ),
-            "Transposed: it should be [setting, choice].": right.T,
-            "Opposites: the mean of the *square* of the smaller one is 1/6; its mean is 1/3.": (
-                table(importance * variance, variance, both * 2 * (1 + importance))
-            ),
-            "Opposites: the whole is weighted by importance, but feature 0 has importance 1: add "
-            "the two.": table(importance * variance, variance, both * importance),
-        },
-    )
-    one = two_in_one_losses(density[1:2], importance[1:2])
-    match(one, right[1:2], what="The table of one setting", mistakes={})
-    return "Three choices, and their price."
-
-
-@exercise("utils.features.superposition.read_out")
-def check_read_out(read_out) -> str:
-    """Five directions of unequal length in 3 dimensions, 4 draws of 2; then draws of 1 and of 3."""
-    directions = _random(5, 3)
-    active = torch.tensor([[0, 3], [4, 1], [2, 0], [3, 4]])
-
-    def reads(combine, rows=active) -> torch.Tensor:
-        return torch.stack(
-            [
-                torch.stack([(combine(row) * directions[i]).sum() for i in range(5)])
-                for row in rows.tolist()
-            ]
-        )
-
-    def total(row) -> torch.Tensor:
-        return sum(directions[i] for i in row)
-
-    right = reads(total)
-    length, sums = directions.norm(dim=-1), torch.stack([total(row) for row in active.tolist()])
-    match(
-        read_out(directions, active),
-        right,
-        what="The reading",
-        mistakes={
-            "That is the mean of the active directions: add them up.": right / 2,
-            "Only the first active feature of each draw is there: sum over all k.": reads(
-                lambda row: directions[row[0]]
-            ),
-            "Those are the sums themselves: each feature is still to be read off them.": sums,
-            "Only the active features are read: the inactive ones matter too.": right.gather(
-                1, active
-            ),
-            "Only the active features are read, and the others are 0: the inactive ones matter "
-            "too.": torch.zeros_like(right).scatter(1, active, right.gather(1, active)),
-            "You divided by the lengths of the directions: take the plain dot product.": right
-            / length,
-            "You divided by the lengths of the sums: take the plain dot product.": right
-            / sums.norm(dim=-1, keepdim=True),
-            "The sizes of the readings were taken: a reading below 0 is one, too.": right.abs(),
-            "There is a ReLU on the readings: take the plain dot product.": right.relu(),
-            "Transposed: it should be [draw, feature].": right.T,
-            "You summed over the wrong axis: in `directions[active]`, [draw, k, dim], the middle "
-            "one is k.": directions[active].sum(0) @ directions.T,
-            "You summed the readings over all draws: each draw is its own sum.": right.sum(0),
-        },
-    )
-    for rows in (active[:, :1], torch.tensor([[0, 3, 1], [4, 1, 2]]), active[:1]):
+        right_counts = torch.tensor(counts)
         match(
-            read_out(directions, rows),
-            reads(total, rows),
-            what=f"The reading of {len(rows)} draws of {rows.shape[1]} features each",
+            torch.as_tensor(got, dtype=torch.float32) if len(got) else torch.zeros(0),
+            right_counts,
+            what="The numbers of features kept",
             mistakes={
-                "Your function reads two active features and no more: sum over all k of them, "
-                "however many.": reads(lambda row: total(row[:2]), rows),
+                "That is the sum over toys: take the mean.": 4 * right_counts,
+                "That is a share of the features: count them, in each toy.": right_counts / 5,
+                "Count directions longer than 0.5; some entries of W are below it in a direction "
+                "that is longer.": torch.zeros(5),
+                "All features count as kept: a direction must be *longer than 0.5*.": torch.full(
+                    (5,), 5.0
+                ),
             },
         )
-    return "All features, read off one sum."
+        if when is not None and right is None:
+            expect(
+                when != steps[-1],
+                "The last number agrees with itself, and with nothing later: return None there.",
+            )
+        expect(
+            not (counts == (2.75, 2.75, 2.25, 2.0, 2.0) and when in (10, 20)),
+            "Two numbers that agree are not enough: it moves again *later*. Compare each with the "
+            "last.",
+        )
+        expect(
+            not (counts == (2.0, 3.0, 2.25, 2.0, 2.25) and when == 10),
+            "The first number happens to agree with the last, and those between do not: *each* "
+            "later one must.",
+        )
+        expect(
+            when == right,
+            f"For the numbers {list(counts)} after {steps} steps and a tolerance of {tolerance}, "
+            f"the answer should be {right}, and is {when}.",
+        )
+    return "A number that stands still once has not settled."
 
 
-@exercise("utils.features.superposition.shared_abs")
-def check_shared_abs(shared_abs) -> str:
-    """Features with 2, 1, 3 and 2 neurons, so that a constant divisor shows."""
-    wiring = torch.tensor(
-        [
-            [1.0, -1, 0, 0, 0],
-            [0, 1, 0, 0, 0],
-            [0, 1, -1, 0, 1],
-            [0, 0, -1, 1, 0],
-        ]
-    )
-    x = torch.tensor([[0.5, 0, 0, 0], [-2, 0.7, 0, 0], [0.3, -1, 0.2, -0.4]])
+def _shapes(density: float, toy: int) -> Tensor:
+    """Directions of five features in a plane, for the check's sweep."""
+    turns = torch.arange(5) * 2 * math.pi / 5
+    pentagon = torch.stack([turns.cos(), turns.sin()], -1)
+    pairs = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1], [0, 0]])
+    uneven = torch.tensor([[2.0, 0], [1, 1], [0, 0.5], [-1, 0.3], [0, 0]])
+    kind = {0.8: pairs, 0.4: uneven, 0.1: pentagon}[round(density, 2)]
+    return kind * (1 + 0.5 * toy)
 
-    def estimate(
-        gate, sign: bool = False, count=None, factor: float = 2.0, wires=wiring
-    ) -> torch.Tensor:
-        out = torch.zeros(3, 4)
-        for r in range(3):
-            sums = [sum(x[r, i] * wires[i, j] for i in range(4)) for j in range(5)]
-            neurons = [gate(float(s)) for s in sums]
-            for i in range(4):
-                own = [j for j in range(5) if wiring[i, j] != 0]
-                read = [neurons[j] * (wiring[i, j] if sign else 1) for j in own]
-                out[r, i] = factor * sum(read) / (count or len(own))
-        return out
 
-    def relu(s: float) -> float:
-        return max(s, 0.0)
+def _dimensionality(W: Tensor, *, above=2, below=2, unit=True, own=True) -> Tensor:
+    """Feature by feature; 0 for one that is dropped."""
+    D = torch.zeros(len(W))
+    for i, w in enumerate(W):
+        if w.norm() > 0:
+            u = w / w.norm() if unit else w
+            others = [v for j, v in enumerate(W) if own or j != i]
+            total = sum((u @ v).abs() ** below for v in others)
+            D[i] = w.norm() ** above / total if total > 0 else 0
+    return D
 
-    right = estimate(relu)
+
+@exercise("utils.features.superposition.geometry_sweep")
+def check_geometry_sweep(geometry_sweep) -> str:
+    """Planted shapes at three densities, two toys each."""
+    densities = torch.tensor([0.8, 0.4, 0.1])
+    for toys in (2, 3):
+        seen: dict[float, int] = {}
+
+        def train(density: Tensor, seen=seen) -> Tensor:
+            W = []
+            for p in density.tolist():
+                W.append(_shapes(p, seen.get(p, 0)))
+                seen[p] = seen.get(p, 0) + 1
+            return torch.stack(W)
+
+        result = geometry_sweep(train, densities, toys=toys)
+        expect(
+            isinstance(result, tuple | list) and len(result) == 2,
+            "Return two tensors: D, and the dimensions per feature.",
+        )
+        expect(
+            sorted(seen.values()) == [toys] * 3,
+            f"You trained {sum(seen.values())} toys: `toys` at each density are {3 * toys}.",
+        )
+        planted = [[_shapes(p, toy) for toy in range(toys)] for p in (0.8, 0.4, 0.1)]
+
+        def of_all(planted=planted, **how) -> Tensor:
+            rows = [[_dimensionality(W, **how) for W in row] for row in planted]
+            return torch.stack([torch.stack(row) for row in rows])
+
+        D = of_all()
+        norms = torch.stack([torch.stack([W.square().sum() for W in row]) for row in planted])
+        expect(
+            not (isinstance(result[0], Tensor) and bool(result[0].isnan().any())),
+            "A dropped feature has length 0, and D became nan there: it should be 0.",
+        )
+        mistakes = {
+            "The rows are mixed up: toys of one density should stand in one row. "
+            "`repeat_interleave` repeats each entry, `repeat` the whole.": D.transpose(
+                0, 1
+            ).reshape(3, toys, 5),
+            "The length above the line is not squared.": of_all(above=1),
+            "The dot products are not squared.": of_all(below=1),
+            "One of the two directions in a dot product should have length 1.": of_all(unit=False),
+            "The feature itself is left out of the sum: j runs over i too.": of_all(own=False),
+            "One D for each *feature*, please: yours are averaged over them.": D.mean(-1),
+            "The density and toy axes are one: `.view(densities, toys, features)`.": D.flatten(
+                0, 1
+            ),
+        }
+        match(result[0], D, what="D", mistakes=mistakes)
+        match(
+            result[1],
+            2 / norms,
+            what="The dimensions per feature",
+            mistakes={
+                "Upside down: dimensions over the sum of squared lengths.": norms / 2,
+                "Lengths should be squared before they are added.": 2 / norms.sqrt(),
+                "The number of dimensions is missing.": 1 / norms,
+                "dim is the last axis of W, not the number of features.": 5 / norms,
+                "Two axes, please, [density, toy].": (2 / norms).flatten(),
+            },
+        )
+    return "How much of a dimension each feature has, at each density."
+
+
+@exercise("utils.features.superposition.phase_border")
+def check_phase_border(phase_border) -> str:
+    """The border, by bisection on the two losses."""
+    importance = torch.tensor([0.05, 0.1, 0.5, 0.9, 1.0, 2.0, 10.0])
+
+    def border(dropped, variance, both) -> Tensor:
+        found = []
+        for i in importance.tolist():
+            low, high = 1e-6, 8.0
+            for _ in range(60):
+                p = (low + high) / 2
+                pair_wins = both(p, i) < dropped(i) * variance(p)
+                low, high = (p, high) if pair_wins else (low, p)
+            found.append(low)
+        return torch.tensor(found)
+
+    def smaller(i):
+        return min(i, 1)
+
+    def variance(p):
+        return p / 3 - p**2 / 4
+
+    def both(p, i):
+        return p**2 * (1 + i) / 6
+
+    right = border(smaller, variance, both)
     match(
-        shared_abs(x, wiring),
+        phase_border(importance),
         right,
-        what="The estimate",
+        what="The border",
         mistakes={
-            "The ReLU is missing.": estimate(lambda s: s),
-            "The neurons take an absolute value: they should be ReLUs.": estimate(abs),
-            "The neurons take an absolute value (and the factor 2 is missing): they should be "
-            "ReLUs.": estimate(abs, factor=1.0),
-            "The neurons leave out the signs of the wiring: a feature is added times its sign.": (
-                estimate(relu, wires=wiring.abs())
+            "Above an importance of 1 it is feature 0 that is dropped, whose importance is 1.": (
+                border(lambda i: i, variance, both)
             ),
-            "You divided by 25: here features have other numbers of neurons, so count them in "
-            "`wiring`.": estimate(relu, count=25),
-            "The reading uses the signs of the wiring: take the plain mean of a feature's "
-            "neurons.": estimate(relu, sign=True),
-            "The ReLU is missing, and the reading uses the signs.": estimate(lambda s: s, True),
-            "That is |x| itself: the neurons are to estimate it.": x.abs(),
-            "The estimate was cut off at 1: |x| may be larger.": right.clamp(max=1),
-            "The factor 2 is missing: only half of a feature's neurons answer.": estimate(
-                relu, factor=1.0
+            "Feature 1 is always kept in your reckoning: below an importance of 1 it is the one "
+            "that is dropped.": border(lambda i: 1, variance, both),
+            "That is the mean square: a dropped feature is answered by its mean, which leaves the "
+            "*variance*.": border(smaller, lambda p: p / 3, both),
+            "The variance of a feature that is always active is 1/12; with the zeros it depends on "
+            "p.": border(smaller, lambda p: p / 12, both),
+            "The mean of a feature is p / 2, with the zeros, and its square p^2 / 4.": border(
+                smaller, lambda p: p / 3 - 1 / 4 * p, both
             ),
-            "That is a sum: divide by how many neurons the feature has.": estimate(relu, count=1),
-            "You divided by the number of *all* neurons: divide by how many this feature has.": (
-                estimate(relu, count=5)
+            "Both are wrong when both are active: add 1/6 for one and I/6 for the other.": (
+                border(smaller, variance, lambda p, i: p**2 / 6)
             ),
-            "You divided by the number of *features*: divide by how many neurons each feature "
-            "has.": estimate(relu, count=4),
+            "1/6 is the mean square of the error: no further square or half.": border(
+                smaller, variance, lambda p, i: p**2 * (1 + i) / 12
+            ),
+            "Both are active with probability p squared, not p.": border(
+                smaller, variance, lambda p, i: p * (1 + i) / 6
+            ),
+            "Two errors of 1/6 each have importances 1 and I: together (1 + I) / 6.": border(
+                smaller, variance, lambda p, i: p**2 * (1 + i) / 3
+            ),
+            "That is the sparsity, 1 minus the density.": 1 - right,
         },
     )
-    match(shared_abs(x[1:2], wiring), right[1:2], what="The estimate of one row", mistakes={})
-    return "Neurons that serve several features at once."
+    one = phase_border(torch.tensor([0.25]))
+    match(one, torch.tensor([0.5 / 1.625]), what="The border for one setting", mistakes={})
+    return "Two rare features seldom meet: there is a border, and you found it."
+
+
+@exercise("utils.features.superposition.decode_sweep")
+def check_decode_sweep(decode_sweep) -> str:
+    """Orthogonal directions, whose readings show who is active, and one direction for all."""
+    n, draws, ks = 9, 60, (1, 4, 7)
+
+    def sweep(directions, decoders, ks=ks, seed=0):
+        generator = _seeded(seed)
+        return decode_sweep(directions, ks, decoders, draws=draws, generator=generator)
+
+    seen: dict[str, list[Tensor]] = {"same": [], "nothing": [], "double": []}
+
+    def spy(name: str, factor: float):
+        def decode(readings: Tensor) -> Tensor:
+            expect(isinstance(readings, Tensor), "A decoder takes one tensor of readings.")
+            seen[name].append(readings.detach().clone())
+            return factor * readings
+
+        return decode
+
+    found = sweep(
+        torch.eye(n),
+        {"same": spy("same", 1), "nothing": spy("nothing", 0), "double": spy("double", 2)},
+    )
+    expect(isinstance(found, dict), "Return a dictionary: decoder's name -> a list of errors.")
+    expect(
+        list(found) == ["same", "nothing", "double"]
+        and all(hasattr(each, "__len__") and len(each) == 3 for each in found.values()),
+        "There should be a list for each decoder, with an error for each of `ks`.",
+    )
+    if len(seen["same"]) == 3 * draws:
+        expect(
+            seen["same"][0].ndim == 2,
+            "Decoders take readings of [draw, feature]: give them all draws at once.",
+        )
+    expect(len(seen["same"]) == 3, "Call each decoder once for each k, on all draws together.")
+    for k, readings in zip(ks, seen["same"], strict=True):
+        match(list(readings.shape), [draws, n], what="The shape of the readings", mistakes={})
+        active = (readings - 1).abs() < 1e-4
+        expect(
+            bool((readings.abs() < 1e-4).logical_or(active).all()),
+            "With orthogonal directions an active feature should read 1 and any other 0. Is a sum "
+            "divided by k, or an active feature drawn twice?",
+        )
+        counts = active.sum(1)
+        expect(
+            bool((counts == k).all()),
+            f"With k = {k}, each draw should have exactly {k} active features, and one has "
+            f"{int(counts.min())}. Draw *without* replacement.",
+        )
+        expect(
+            bool((active != active[0]).any()),
+            "All draws have the same active features: draw anew for each row.",
+        )
+        expect(
+            k == 1 or bool(active.any(0).all()),
+            "Some features are never active: draw from all of them.",
+        )
+    for k, *rows in zip(ks, seen["same"], seen["nothing"], strict=True):
+        expect(torch.equal(*rows), f"For k = {k} the decoders see different draws: share them.")
+    wanted = {"same": [0.0] * 3, "nothing": [1.0] * 3, "double": [1.0] * 3}
+    for name, right in wanted.items():
+        match(
+            torch.as_tensor([float(e) for e in found[name]]),
+            torch.tensor(right),
+            what=f"The errors of a decoder that answers {name}",
+            mistakes={
+                "Divide by k, once.": torch.tensor([k * r for r, k in zip(right, ks, strict=True)]),
+                "That is the mean over features: sum over them, and divide by k.": torch.tensor(
+                    [k * r / n for r, k in zip(right, ks, strict=True)]
+                ),
+                "That is the mean over features, and divided by k too: sum over them.": (
+                    torch.tensor([r / n for r in right])
+                ),
+                "That is a sum over draws: take their mean.": torch.tensor(
+                    [r * draws for r in right]
+                ),
+                "That is a root: leave the error squared.": torch.tensor(
+                    [r / k**0.5 for r, k in zip(right, ks, strict=True)]
+                ),
+                "Divided by k twice.": torch.tensor(
+                    [r / k for r, k in zip(right, ks, strict=True)]
+                ),
+            },
+        )
+    own = {"same": lambda readings: readings}
+    lengths = sweep(2 * torch.eye(n), own)["same"]
+    match(
+        torch.as_tensor([float(e) for e in lengths]),
+        torch.full((3,), 9.0),
+        what="The errors with directions of length 2",
+        mistakes={
+            "Take the directions as they are, both for the sum and for the readings.": torch.zeros(
+                3
+            ),
+            "The directions are brought to length 1 in one of two places: take them as they are.": (
+                torch.ones(3)
+            ),
+        },
+    )
+    one = sweep(torch.ones(n, 1), own)["same"]
+    match(
+        torch.as_tensor([float(e) for e in one]),
+        torch.tensor([((k - 1) ** 2 * k + (n - k) * k**2) / k for k in ks]),
+        what="The errors where all features have one direction",
+        mistakes={
+            "Only the active features' errors are counted: sum over *all* features.": torch.tensor(
+                [(k - 1.0) ** 2 for k in ks]
+            ),
+        },
+    )
+    return "The same draws for every decoder, and every feature counts."
+
+
+def _with_mlps(seed: int) -> TransformerBridge:
+    """Three layers with random weights, in which BOS (token 0) has by far the largest embedding."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": 3,
+            "n_heads": 2,
+            "d_head": 4,
+            "d_model": 8,
+            "d_mlp": 14,
+            "d_vocab": 20,
+            "n_ctx": 9,
+            "normalization_type": None,
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "gated_mlp": True,
+            "seed": 0,
+        }
+    )
+    random = _seeded(seed)
+    weights = model.state_dict()
+    for value in weights.values():
+        if value.is_floating_point():
+            value.copy_(0.4 * torch.randn(value.shape, generator=random))
+    model.load_state_dict(weights)
+    with torch.no_grad():
+        model.embed.weight[0] *= 5
+    return model.eval()
+
+
+@exercise("utils.features.superposition.top_contexts")
+def check_top_contexts(top_contexts) -> str:
+    """Random small models; the oracle looks through all activations, text by text."""
+    for seed, (layer, k, batch_size) in enumerate(((1, 3, 2), (0, 4, 3), (2, 7, 32))):
+        model, random = _with_mlps(seed), _seeded(seed)
+        tokens = torch.randint(1, 20, (7, 9), generator=random)
+        tokens[:, 0] = 0
+        names = [f"blocks.{at}.mlp.hook_post" for at in range(3)]
+        with torch.no_grad():
+            _, cache = model.run_with_cache(tokens, names_filter=names)
+        # Neurons whose best places are well apart, from the last to the first.
+        places = cache[names[layer]][:, 1:].sort(dim=1).values
+        ahead = (places[:, -1] - places[:, -2]).amin(0)
+        between = places[:, -1].sort(dim=0).values.diff(dim=0).amin(0)
+        apart = torch.minimum(ahead, between).topk(4).indices
+        neurons = sorted(apart.tolist(), reverse=True)
+
+        def ranked(
+            acts, *, first=1, sign=1, lowest=False, once=True, k=k, neurons=neurons
+        ) -> list[Tensor]:
+            rows = [[], [], []]
+            for neuron in neurons:
+                each = [
+                    (float(acts[t, p, neuron]), t, p) for t in range(7) for p in range(first, 9)
+                ]
+                if sign == 0:
+                    each = [(abs(v), t, p) for v, t, p in each]
+                each.sort(reverse=not lowest)
+                best, seen = [], set()
+                for v, t, p in each:
+                    if not (once and t in seen):
+                        best.append((v, t, p))
+                        seen.add(t)
+                for i in range(3):
+                    rows[i].append([b[i] for b in best[:k]])
+            return [torch.tensor(row) for row in rows]
+
+        acts = cache[names[layer]]
+        right = ranked(acts)
+        result = top_contexts(
+            model, tokens, layer=layer, neurons=neurons, k=k, batch_size=batch_size
+        )
+        expect(
+            isinstance(result, tuple | list) and len(result) == 3,
+            "Return three tensors: activations, texts, positions.",
+        )
+        values = result[0]
+        mistakes = {
+            "BOS counts: its activations are huge, and it stands first in every text.": ranked(
+                acts, first=0
+            )[0],
+            "A text comes more than once: take the highest activation of each text first.": ranked(
+                acts, once=False
+            )[0],
+            "Those are absolute values: take the highest activations.": ranked(acts, sign=0)[0],
+            "Those are the lowest.": ranked(acts, lowest=True)[0],
+            "[neuron, k], please: the two axes are exchanged.": right[0].T,
+        }
+        for other in {0, 1, 2} - {layer}:
+            message = "Those are activations of another layer's MLP."
+            mistakes[message + " " * other] = ranked(cache[names[other]])[0]
+        mistakes["Those are other neurons: the MLP's first ones. Use `neurons`."] = ranked(
+            acts, neurons=[0, 1, 2, 3]
+        )[0]
+        match(values, right[0], what="The activations", mistakes=mistakes)
+        texts = right[1]
+        match(
+            result[1],
+            texts,
+            what="The texts",
+            mistakes={
+                "The texts are numbered within their batch: number them over all `tokens`.": (
+                    texts % batch_size
+                ),
+                "Those are the positions.": right[2],
+            },
+        )
+        match(
+            result[2],
+            right[2],
+            what="The positions",
+            mistakes={
+                "The positions are one too low: BOS is at position 0, and counting starts after "
+                "it.": right[2] - 1,
+                "The positions are one too high.": right[2] + 1,
+            },
+        )
+    return "The places where a neuron is most active, each text once."
+
+
+GROUPS = [(5,), (2, 7), (0, 3, 6)]
+
+
+@investigation("groups", course=GROUPS)
+def check_groups(groups) -> str:
+    """Who shares dimensions with whom in `UnknownToy`."""
+    expect(
+        isinstance(groups, list | tuple | set)
+        and all(isinstance(group, list | tuple | set | frozenset) for group in groups),
+        "Give a list of groups, such as [(0, 1), (2,)].",
+    )
+    got = [frozenset(int(feature) for feature in group) for group in groups]
+    flat = [feature for group in got for feature in group]
+    right = {frozenset(group) for group in GROUPS}
+    expect(len(flat) == len(set(flat)), "A feature stands in two groups.")
+    expect(set(flat) <= set(range(8)), "The features have numbers from 0 to 7.")
+    expect(
+        not set(flat) & {1, 4},
+        "A feature that the toy dropped stands in a group. Does its answer ever depend on the row?",
+    )
+    expect(
+        {0, 2, 3, 5, 6, 7} <= set(flat),
+        "A kept feature is missing. Which answers are the same number whatever you put in? All "
+        "others belong to a group, if only alone.",
+    )
+    expect(
+        not any(len(group) > 3 for group in got),
+        "Features at right angles are in one of your groups: do they answer one another at all?",
+    )
+    expect(
+        any(len(group) == 2 for group in got),
+        "There is a pair among them. Opposite directions answer with a negative number, and the "
+        "ReLU hides it: what could you put in to turn the sign round?",
+    )
+    expect(
+        set(got) == right,
+        "The sizes or members of the groups are not right yet. In a triangle each answers the "
+        "*negative* of either other with half its size.",
+    )
+    return "A pair, a triangle and a loner: six features in four dimensions."

@@ -1,620 +1,652 @@
 """Checks of lesson 4.2, sparse autoencoders."""
 
+import itertools
+from types import SimpleNamespace
+
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, match, trains
+from utils.checks.engine import Wrong, exercise, expect, investigation, match, trains
 
 
-def _drawn(*size: int, seed: int) -> torch.Tensor:
+def _drawn(*size: int, seed: int) -> Tensor:
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
 
-def _relu_loss(x, W_enc, b_enc, W_dec, b_dec) -> torch.Tensor:
-    acts = ((x - b_dec) @ W_enc + b_enc).relu()
-    return ((acts @ W_dec + b_dec - x).square().sum(1) + 0.3 * acts.sum(1)).mean()
+# ---- TopK ---------------------------------------------------------------------------------------
 
 
-@exercise("relu_sae")
-def check_relu_sae(relu_sae) -> str:
-    """Three vectors of four numbers, five latents."""
-    given = {
-        "x": _drawn(3, 4, seed=0),
-        "W_enc": _drawn(4, 5, seed=1),
-        "b_enc": _drawn(5, seed=2),
-        "W_dec": _drawn(5, 4, seed=3),
-        "b_dec": _drawn(4, seed=4),
-    }
-    x, W_enc, b_enc, W_dec, b_dec = given.values()
-    pre = (x - b_dec) @ W_enc + b_enc
-    acts = pre.relu()
-    out = acts @ W_dec + b_dec
-    trained = {name: value.clone().requires_grad_(name != "x") for name, value in given.items()}
-    returned = relu_sae(**trained, l1=0.3)
-    expect(
-        isinstance(returned, tuple | list) and len(returned) == 3,
-        "Return three things: the activations, the reconstruction and the loss.",
-    )
-    got, got_out, got_loss = returned
-    match(
-        got,
-        acts,
-        what="The activations",
-        mistakes={
-            "`b_dec` was not taken away from `x` before encoding.": (x @ W_enc + b_enc).relu(),
-            "`b_dec` was added to `x` before encoding: it is taken away there.": (
-                (x + b_dec) @ W_enc + b_enc
-            ).relu(),
-            "There are negative activations: the ReLU is missing.": pre,
-            "`b_enc` is missing.": ((x - b_dec) @ W_enc).relu(),
-            "`b_enc` was added behind the ReLU.": ((x - b_dec) @ W_enc).relu() + b_enc,
-            "You encoded with the decoder's transpose. The encoder has weights of its own.": (
-                (x - b_dec) @ W_dec.T + b_enc
-            ).relu(),
-            "You returned the reconstruction first: the activations come first.": out,
-        },
-    )
-    match(
-        got_out,
-        out,
-        what="The reconstruction",
-        mistakes={
-            "The activations are right. `b_dec`, taken away before, was not added back.": acts
-            @ W_dec,
-            "The activations are right. The reconstruction was made of the values *before* the "
-            "ReLU.": pre @ W_dec + b_dec,
-            "The activations are right. The reconstruction went through a ReLU too: vectors have "
-            "negative entries.": out.relu(),
-            "The activations are right. You decoded with the encoder's transpose.": acts @ W_enc.T
-            + b_dec,
-            "You brought the directions to length 1. Training does; use `W_dec` as it is.": acts
-            @ (W_dec / W_dec.norm(dim=1, keepdim=True))
-            + b_dec,
-        },
-    )
-    error, each = (out - x).square(), (out - x).square().sum(1) + 0.3 * acts.sum(1)
-    squared = error.sum(1).mean()
-    match(
-        got_loss,
-        each.mean(),
-        what="The loss",
-        mistakes={
-            "The squared error was averaged over dimensions too: *sum* over them, and average over "
-            "vectors.": error.mean() + 0.3 * acts.sum(1).mean(),
-            "The activations were averaged over latents too: *sum* over them, and average over "
-            "vectors.": squared + 0.3 * acts.mean(),
-            "Error and activity were both averaged over their last axis: sum over it.": error.mean()
-            + 0.3 * acts.mean(),
-            "Both were summed over vectors: average over them, or the loss grows with the batch.": (
-                each.sum()
-            ),
-            "The activations were squared: that is an L2 penalty, which makes nothing zero.": (
-                squared + 0.3 * acts.square().sum(1).mean()
-            ),
-            "You counted the active latents. That is L0, which has no slope to go down.": (
-                squared + 0.3 * (acts > 0).float().sum(1).mean()
-            ),
-            "The penalty was taken *before* the ReLU: very negative values would earn.": squared
-            + 0.3 * pre.sum(1).mean(),
-            "The penalty was taken on sizes *before* the ReLU: silence would cost too.": squared
-            + 0.3 * pre.abs().sum(1).mean(),
-            "`l1` is not used.": squared + acts.sum(1).mean(),
-            "The squared error was halved: there is no 1/2 here.": each.mean() - squared / 2,
-            "The whole loss was multiplied by `l1`: it weighs the activations alone.": 0.3
-            * (squared + acts.sum(1).mean()),
-            "The activations were weighted by the lengths of their directions. Some do "
-            "that and leave lengths free; here the price is on the plain sum.": squared
-            + 0.3 * (acts * W_dec.norm(dim=1)).sum(1).mean(),
-            "The penalty is missing.": squared,
-            "The error was not squared.": (out - x).abs().sum(1).mean() + 0.3 * acts.sum(1).mean(),
-            "You took the length of the error: take its square.": error.sum(1).sqrt().mean()
-            + 0.3 * acts.sum(1).mean(),
-            "There is one loss for each vector: average over them.": each,
-        },
-    )
-    expect(
-        isinstance(got_loss, torch.Tensor) and got_loss.requires_grad,
-        "The numbers are right, but nothing could be trained: return the loss as a tensor, without "
-        "`.item()`, `.detach()` or `no_grad`.",
-    )
-    weights = list(trained.values())[1:]
-    slopes = torch.autograd.grad(got_loss, weights, allow_unused=True, retain_graph=True)
-    trains(got_loss, *weights)
-    right = torch.autograd.grad(_relu_loss(*trained.values()), weights)
-    expect(
-        all(torch.allclose(a, b, atol=1e-4) for a, b in zip(slopes, right, strict=True)),
-        "The numbers are right, but not their gradients: a weight is detached at one of the two "
-        "places where it is used, or the error or the penalty is.",
-    )
-    alone = relu_sae(
-        **{name: value[:1] if name == "x" else value for name, value in given.items()}, l1=0
-    )
-    match(alone[0], acts[:1], what="The activations of one vector", mistakes={})
-    match(alone[2], error[0].sum(), what="The loss of one vector with `l1=0`", mistakes={})
-    return "A bias, a sum of the active directions, and a price on activity."
+def _keep(pre: Tensor, k: int, *, score=lambda pre: pre, dim: int = -1, relu=True) -> Tensor:
+    at = score(pre).topk(k, dim=dim).indices
+    values = pre.gather(dim, at)
+    return torch.zeros_like(pre).scatter(dim, at, values.relu() if relu else values)
 
 
-@exercise("unexplained")
-def check_unexplained(unexplained) -> str:
-    """Six vectors of three numbers, far from the origin."""
-    x = _drawn(6, 3, seed=0) + torch.tensor([5.0, 0.0, -1.0])
-    out = x + 0.4 * _drawn(6, 3, seed=1)
-    left = (out - x).square()
-    spread = (x - x.mean(0)).square()
-    match(
-        unexplained(x, out),
-        left.sum() / spread.sum(),
-        what="The share unexplained",
-        mistakes={
-            "That is the share that *is* explained.": 1 - left.sum() / spread.sum(),
-            "You divided by the squared length of `x`. Variance is around the mean: take it away, "
-            "or saying the mean for everything looks like an explanation.": left.sum()
-            / x.square().sum(),
-            "The mean was taken over all numbers at once: each dimension has its own.": (
-                left.sum() / (x - x.mean()).square().sum()
-            ),
-            "The mean was taken over each vector's dimensions: average over the vectors, axis 0.": (
-                left.sum() / (x - x.mean(1, keepdim=True)).square().sum()
-            ),
-            "You averaged the ratios of the dimensions: divide one sum by one sum.": (
-                left.sum(0) / spread.sum(0)
-            ).mean(),
-            "You averaged the ratios of the vectors: divide one sum by one sum.": (
-                left.sum(1) / spread.sum(1)
-            ).mean(),
-            "The errors' own mean was taken away: an error that is always the same is an error "
-            "too.": (out - x).var(0, correction=0).sum() / x.var(0, correction=0).sum(),
-            "`var` divides by n - 1, and the error is divided by n: sum squares instead.": left.sum(
-                1
-            ).mean()
-            / x.var(0).sum(),
-            "That is a ratio of lengths: square them.": (left.sum() / spread.sum()).sqrt(),
-            "You summed the vectors' lengths: sum their *squares*.": left.sum(1).sqrt().sum()
-            / spread.sum(1).sqrt().sum(),
-            "You divided by the spread of the reconstructions: it is the vectors' variance that is "
-            "to be explained.": left.sum() / (out - out.mean(0)).square().sum(),
-            "The distance is from the reconstructions' mean: take that of `x`.": left.sum()
-            / (x - out.mean(0)).square().sum(),
-            "You took sizes: square the errors and the distances.": left.sqrt().sum()
-            / spread.sqrt().sum(),
-        },
-    )
-    bad = x.mean(0) - (x - x.mean(0))  # all vectors mirrored: an error of twice their distance
-    match(
-        unexplained(x, bad),
-        4.0,
-        what="What mirrored vectors leave unexplained",
-        mistakes={
-            "Your function says 1 at most. Whoever does worse than saying the mean leaves more "
-            "than all: do not cut it off.": 1.0,
-            "Your function says 0 at least, or at most 1, of what is explained: do not cut it "
-            "off.": 0.0,
-        },
-    )
-    match(unexplained(x, x), 0.0, what="What a perfect copy leaves unexplained", mistakes={})
-    return "0 for a perfect copy, and 1 for always saying the mean."
-
-
-@exercise("utils.features.planted.best_cosine")
-def check_best_cosine(best_cosine) -> str:
-    """Three true directions and five found ones, of all lengths, in four dimensions."""
-    true = _drawn(3, 4, seed=0) * torch.tensor([[1.0], [3.0], [0.2]])
-    found = _drawn(5, 4, seed=1) * torch.tensor([[2.0], [0.5], [1.0], [9.0], [0.1]])
-    found[3] = -2 * true[0]  # the opposite of a direction is not that direction
-    unit_true = true / true.norm(dim=1, keepdim=True)
-    unit_found = found / found.norm(dim=1, keepdim=True)
-    cosine = unit_true @ unit_found.T
-    by_column = (true / true.norm(dim=0)) @ (found / found.norm(dim=0)).T
-    got = best_cosine(true, found)
-    expect(
-        not isinstance(got, tuple),
-        "`max` along an axis gives two things, the values and their places: return the values.",
-    )
-    match(
-        got,
-        cosine.max(1).values,
-        what="The best cosines",
-        mistakes={
-            "That is one value for each *found* direction: it says whether latents are right, not "
-            "whether features were found. Take the maximum over the found ones.": cosine.max(
-                0
-            ).values,
-            "The dot products were not divided by the lengths.": (true @ found.T).max(1).values,
-            "The true directions were not brought to length 1.": (true @ unit_found.T)
-            .max(1)
-            .values,
-            "The found directions were not brought to length 1.": (unit_true @ found.T)
-            .max(1)
-            .values,
-            "The sign was dropped: a direction and its opposite are two features.": cosine.abs()
-            .max(1)
-            .values,
-            "You divided by the lengths of the *columns*. A direction is a row: norm over the last "
-            "axis.": by_column.max(1).values,
-            "You averaged over the found directions: take the best.": cosine.mean(1),
-            "Those are positions: return the cosines.": cosine.argmax(1),
-            "That is the mean: keep one value for each true direction.": cosine.max(
-                1
-            ).values.mean(),
-        },
-    )
-    one = cosine[:, 3]
-    match(
-        best_cosine(true, found[3:4]),
-        one,
-        what="With one found direction, the opposite of a true one, the best cosine",
-        mistakes={
-            "A best cosine can lie below 0, where no found direction points the same way: leave "
-            "the sign.": one.clamp(min=0),
-        },
-    )
-    match(
-        best_cosine(true[1:2], found),
-        cosine[1:2].max(1).values,
-        what="That of one feature",
-        mistakes={},
-    )
-    return "For every feature, the latent that comes nearest."
-
-
-@exercise("top_k")
-def check_top_k(top_k) -> str:
-    """Four rows of six, one of which has fewer than three values above zero."""
-    pre = torch.tensor(
+@exercise("utils.features.planted.top_k_sae")
+def check_top_k_sae(top_k_sae) -> str:
+    """Four vectors of eight numbers, with planted pre-activations of seven latents."""
+    names = ("W_enc", "b_enc", "W_dec", "b_dec")
+    sizes = ((8, 7), (7,), (7, 8), (8,))
+    drawn = {n: _drawn(*s, seed=i) for i, (n, s) in enumerate(zip(names, sizes, strict=True))}
+    W_enc, b_enc, W_dec, b_dec = drawn.values()
+    planted = torch.tensor(
         [
-            [0.9, 0.1, 0.5, 0.7, -2.0, 0.3],
-            [0.2, 1.4, 1.1, -0.3, 0.6, 0.8],
-            [-0.5, -0.1, 2.0, -1.5, -0.2, -0.7],
-            [3.0, 0.05, 0.4, 1.0, 1.2, -0.6],
+            [2.0, -0.5, 1.0, 0.3, 0.2, -3.0, 0.6],
+            [-0.5, -1.0, -0.2, 1.5, -2.0, -0.7, 0.05],
+            [0.4, 0.9, 0.8, -1.2, 1.1, 0.7, 0.5],
+            [-0.3, 0.1, 2.5, 1.9, -4.0, 1.4, 1.3],
         ]
     )
+    x = b_dec + (planted - b_enc) @ torch.linalg.pinv(W_enc)
+    given = {"x": x, **drawn}
+    for k in (3, 1):
+        trained = {n: v.clone().requires_grad_(n != "x") for n, v in given.items()}
+        returned = top_k_sae(*trained.values(), k=k)
+        expect(
+            isinstance(returned, tuple | list) and len(returned) == 2,
+            "Return two things: the activations and the reconstruction.",
+        )
+        pre = (x - b_dec) @ W_enc + b_enc
+        acts = _keep(pre, k)
+        out = acts @ W_dec + b_dec
+        match(
+            returned[0],
+            acts,
+            what="The activations",
+            mistakes={
+                "`b_dec` was not subtracted from `x` before encoding.": _keep(x @ W_enc + b_enc, k),
+                "`b_dec` was added to `x` before encoding: it is subtracted there.": _keep(
+                    (x + b_dec) @ W_enc + b_enc, k
+                ),
+                "`b_enc` is missing.": _keep((x - b_dec) @ W_enc, k),
+                "You encoded with the decoder's transpose: the encoder has its own weights.": _keep(
+                    (x - b_dec) @ W_dec.T + b_enc, k
+                ),
+                "There are negative activations: where fewer than k are above 0, fewer are kept.": (
+                    _keep(pre, k, relu=False)
+                ),
+                "The k largest in *size* were chosen: a very negative pre-activation is an "
+                "inactive latent.": _keep(pre, k, score=torch.abs),
+                "The top k were chosen over the vectors, axis 0: each vector has its own k.": _keep(
+                    pre, k, dim=0
+                ),
+                "You kept the largest of the whole batch: each vector has k of its own.": _keep(
+                    pre.flatten(), k * len(x)
+                ).view_as(pre),
+                "You kept k + 1.": _keep(pre, k + 1),
+                "All positive ones are kept: that is a ReLU SAE.": pre.relu(),
+                "The chosen latents became 1: keep their pre-activations.": (acts > 0).float(),
+                "You returned the reconstruction first: the activations come first.": out,
+                "Those are the k values alone: put each at its latent's place, zeros elsewhere.": (
+                    pre.topk(k).values.relu()
+                ),
+            },
+        )
+        match(
+            returned[1],
+            out,
+            what="The reconstruction",
+            mistakes={
+                "The activations are right. `b_dec` was not added back.": acts @ W_dec,
+                "The activations are right. The reconstruction was made of all pre-activations.": (
+                    pre @ W_dec + b_dec
+                ),
+                "The activations are right. You decoded with the encoder's transpose.": (
+                    acts @ W_enc.T + b_dec
+                ),
+                "The activations are right. The reconstruction went through a ReLU too.": (
+                    out.relu()
+                ),
+            },
+        )
+        trains(returned[1], *list(trained.values())[1:])
+    return "Centred, encoded, cut to k, decoded."
 
-    def keep(values: torch.Tensor, score: torch.Tensor, k: int, dim: int) -> torch.Tensor:
-        chosen = score.topk(k, dim=dim).indices
-        return torch.zeros_like(values).scatter(dim, chosen, values.gather(dim, chosen))
 
-    def of_all(score: torch.Tensor) -> torch.Tensor:
-        """The same three latents for all rows."""
-        on = torch.zeros(6).scatter(0, score.topk(3).indices, 1.0)
-        return pre.relu() * on
+# ---- The training loop --------------------------------------------------------------------------
 
-    rows, columns = keep(pre, pre, 3, 1), keep(pre, pre, 3, 0)
-    kth = pre.topk(3).values[:, -1:]
-    chosen = pre.topk(3)
-    flat = keep(pre.flatten(), pre.flatten(), 12, 0).view_as(pre)
-    match(
-        top_k(pre, 3),
-        rows.relu(),
-        what="The activations",
-        mistakes={
-            "A kept value is negative. Where fewer than k lie above 0, fewer stay: ReLU.": rows,
-            "You chose along the batch: the k largest *vectors* of each latent. Choose among the "
-            "latents of each vector, the last axis.": columns.relu(),
-            "You chose along the batch, the first axis, and kept negative values.": columns,
-            "You chose the k x n largest of the whole batch (BatchTopK). Here each vector gets its "
-            "own k.": flat.relu(),
-            "The largest in *size* were chosen, which drops smaller positive ones.": keep(
-                pre, pre.abs(), 3, 1
-            ).relu(),
-            "The largest in size were chosen, and negative ones kept.": keep(pre, pre.abs(), 3, 1),
-            "The first vector's latents were chosen for all of them: each has its own k.": of_all(
-                pre[0]
+
+class _Small(nn.Module):
+    """A ReLU autoencoder with a penalty, far from length 1 after a step."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self.W_dec = nn.Parameter(F.normalize(_drawn(6, 4, seed=seed)))
+        self.W_enc = nn.Parameter(_drawn(4, 6, seed=seed + 1))
+        self.b_dec = nn.Parameter(_drawn(4, seed=seed + 2))
+
+    def loss(self, x: Tensor, **_) -> tuple[Tensor, Tensor]:
+        acts = ((x - self.b_dec) @ self.W_enc).relu()
+        error = (acts @ self.W_dec + self.b_dec - x).square().sum(-1).mean()
+        return error + 0.1 * acts.sum(-1).mean(), (acts > 0).any(0)
+
+
+class _Open:
+    """Hands on an SAE whose weights may change, since that is what training does."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: nn.Module):
+        object.__setattr__(self, "_inner", inner)
+
+    def __getattr__(self, name: str):
+        if name == "__dict__":
+            raise AttributeError(name)
+        return getattr(object.__getattribute__(self, "_inner"), name)
+
+    def __setattr__(self, name: str, value) -> None:
+        setattr(object.__getattribute__(self, "_inner"), name, value)
+
+
+def _columns(W: Tensor) -> Tensor:
+    return W / W.norm(dim=0, keepdim=True)
+
+
+def _rate(step: int, steps: int) -> float:
+    return min(1.0, 2 * (1 - step / steps))
+
+
+def _fitted(
+    vectors: list[Tensor],
+    lr: float,
+    *,
+    seed: int,
+    rate=_rate,
+    clear: bool = True,
+    normed=lambda W: F.normalize(W),
+    before: bool = False,
+    which=lambda step: step,
+    anew: bool = False,
+    optimizer=torch.optim.Adam,
+    take: int | None = None,
+    late: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """All weights after a training, and its losses; the arguments are the ways to go wrong."""
+    sae, losses, steps = _Small(seed), [], len(vectors)
+    adam = optimizer(sae.parameters(), lr=lr)
+    for step in range(steps)[:take]:
+        if anew:
+            adam = optimizer(sae.parameters(), lr=lr)
+        for group in adam.param_groups:
+            group["lr"] = lr * rate(step, steps)
+        x = vectors[which(step) % steps]
+        if before:
+            with torch.no_grad():
+                sae.W_dec.copy_(normed(sae.W_dec))
+        loss, _ = sae.loss(x)
+        if clear:
+            adam.zero_grad()
+        loss.backward()
+        adam.step()
+        if not before:
+            with torch.no_grad():
+                sae.W_dec.copy_(normed(sae.W_dec))
+        losses.append((sae.loss(x)[0] if late else loss).item())
+    return torch.cat([p.detach().flatten() for p in sae.parameters()]), torch.tensor(losses)
+
+
+@exercise("utils.features.planted.fit", keeps_gradient=False)
+def check_fit(fit) -> str:
+    """Trainings of eight and of five steps, each compared with one that is done here."""
+    for steps, lr, seed in ((8, 0.05, 0), (5, 0.02, 10)):
+        batches = [_drawn(12, 4, seed=100 + seed + i) + 0.5 for i in range(steps)]
+        asked, sae = [], _Small(seed)
+
+        def vectors(step: int, batches=batches, asked=asked) -> Tensor:
+            asked.append(step)
+            return batches[step].clone()
+
+        losses = fit(_Open(sae), vectors, steps=steps, lr=lr)
+        expect(losses is not None, "Return the losses: a list of one number for each step.")
+        expect(
+            len(losses) == steps,
+            f"There should be a loss for each of {steps} steps, and there are {len(losses)}.",
+        )
+        expect(
+            asked == list(range(steps)),
+            f"The vectors of these steps were asked for: {asked}. Ask for each of 0 to "
+            f"{steps - 1} once, in order.",
+        )
+        right, right_losses = _fitted(batches, lr, seed=seed)
+        ways = {
+            "Gradients add up from step to step: call `zero_grad` in each.": {"clear": False},
+            "The learning rate stays the same: it falls in the second half.": {
+                "rate": lambda step, steps: 1.0
+            },
+            "The learning rate falls from the first step on: it begins to in the second half.": {
+                "rate": lambda step, steps: 1 - step / steps
+            },
+            "The learning rate is one step ahead: at step t of T it is lr * 2 * (1 - t / T).": {
+                "rate": lambda step, steps: _rate(step + 1, steps)
+            },
+            "The learning rate starts at twice `lr`: it is lr in the first half.": {
+                "rate": lambda step, steps: 2 * (1 - step / steps)
+            },
+            "The directions are free: bring each row of `W_dec` back to length 1 after a step.": {
+                "normed": lambda W: W
+            },
+            "You divided by the lengths of the columns: a latent's direction is a *row* of "
+            "`W_dec`.": {"normed": _columns},
+            "You divided `W_dec` by one length: each row has its own.": {
+                "normed": lambda W: W / W.norm()
+            },
+            "The rows were brought to length 1 before the step: after the last step they have "
+            "other lengths.": {"before": True},
+            "Adam is made anew in each step, and forgets its averages: make it once.": {
+                "anew": True
+            },
+            "That is plain gradient descent: use Adam.": {"optimizer": torch.optim.SGD},
+            "That is AdamW, which also shrinks weights: use Adam.": {
+                "optimizer": torch.optim.AdamW
+            },
+        }
+        got = torch.cat([p.detach().flatten() for p in sae.parameters()])
+        expect(
+            not torch.equal(
+                got, torch.cat([p.detach().flatten() for p in _Small(seed).parameters()])
             ),
-            "One choice was made for the whole batch: each vector has its own k.": of_all(
-                pre.mean(0)
-            ),
-            "The size was taken of negative ones: they become 0.": rows.abs(),
-            "That is a 1 for each active latent: keep the values.": (rows > 0).float(),
-            "Those are the k values side by side. Put each where it was.": pre.topk(
-                3
-            ).values.relu(),
-            "Those are the *smallest* k.": -keep(-pre, -pre, 3, 1).relu(),
-            "All positive values are kept: that is a ReLU.": pre.relu(),
-            "One too few is kept: the k-th largest itself stays. (Do not compare with it, `>` or "
-            "`>=`: where values are equal, that goes wrong too.)": pre.relu() * (pre > kth),
-            "The others are not 0: you scattered into `pre` itself. Begin with zeros.": (
-                pre.scatter(1, chosen.indices, chosen.values.relu())
-            ),
-            "The others are not 0: you scattered into `pre` itself, and kept a negative value. "
-            "Begin with zeros.": pre,
-        },
+            "The weights are as they were: is there a `backward` and a `step`, and do new values "
+            "go into `sae.W_dec` itself, in place?",
+        )
+        match(
+            got,
+            right,
+            what="The weights after training",
+            mistakes={why: _fitted(batches, lr, seed=seed, **way)[0] for why, way in ways.items()},
+        )
+        late = _fitted(batches, lr, seed=seed, late=True)[1]
+        match(
+            torch.tensor([float(loss) for loss in losses]),
+            right_losses,
+            what="The losses",
+            mistakes={"A loss was taken after its step: take it before the update.": late},
+        )
+    return "Every competitor can go through this loop."
+
+
+# ---- Twins --------------------------------------------------------------------------------------
+
+
+def _at(degrees: float, plane: int, length: float = 1.0) -> Tensor:
+    """A direction in one of four planes that are at right angles."""
+    angle, out = torch.tensor(degrees).deg2rad(), torch.zeros(8)
+    out[2 * plane], out[2 * plane + 1] = angle.cos() * length, angle.sin() * length
+    return out
+
+
+def _cosines(a: Tensor, b: Tensor) -> Tensor:
+    return F.normalize(a) @ F.normalize(b).T
+
+
+def _assigned(cosine: Tensor, sign: int = 1) -> list[tuple[int, int]]:
+    """The best pairs, by trying all."""
+    n, m = cosine.shape
+    if n > m:
+        return [(i, j) for j, i in _assigned(cosine.T, sign)]
+    tries = itertools.permutations(range(m), n)
+    best = max(tries, key=lambda js: sign * sum(cosine[i, j].item() for i, j in enumerate(js)))
+    return list(enumerate(best))
+
+
+def _paired(cosine: Tensor, above: float, pairs=None) -> Tensor:
+    found = torch.zeros(len(cosine), dtype=torch.bool)
+    for i, j in _assigned(cosine) if pairs is None else pairs:
+        found[i] = cosine[i, j] > above
+    return found
+
+
+def _greedy(cosine: Tensor) -> list[tuple[int, int]]:
+    pairs, left = [], set(range(cosine.shape[1]))
+    for i in range(len(cosine)):
+        if left:
+            j = max(left, key=lambda j: cosine[i, j].item())
+            left.remove(j)
+            pairs.append((i, j))
+    return pairs
+
+
+@exercise("utils.features.planted.twins", keeps_gradient=False)
+def check_twins(twins) -> str:
+    """Directions in four planes: a rival's twin, a copy, an opposite, one that is near."""
+    a = torch.stack(
+        [_at(1, 0, 2.0), _at(20, 0), _at(123, 1), _at(119, 1, 0.3), _at(40, 2), _at(200, 3, 3.0)]
     )
-    match(
-        top_k(pre, 2),
-        keep(pre, pre, 2, 1).relu(),
-        what="With k = 2 in place of 3, the activations",
-        mistakes={"With k = 2 your function still keeps three: use `k`.": rows.relu()},
+    b = torch.stack(
+        [_at(120, 1, 5.0), _at(10, 0), _at(-15, 0, 0.5), _at(220, 2), _at(230, 3), _at(66, 2)]
     )
-    tied = top_k(torch.tensor([[0.4, 0.1, 0.4, 0.4]]), 2)
+    b = torch.cat([b, _at(70, 1)[None]])
+    for first, second, above in ((a, b, 0.9), (b, a, 0.9), (a, b, 0.8), (a[:2], b[:2], 0.97)):
+        cosine = _cosines(first, second)
+        got = twins(first, second, above=above)
+        if isinstance(got, Tensor) and got.ndim == 1 and got.dtype != torch.bool:
+            raise Wrong("Return True or False for each direction of `a`: a tensor of bools.")
+        nearest = cosine.max(1)
+        mutual = cosine.max(0).indices[nearest.indices] == torch.arange(len(first))
+        right = _paired(cosine, above)
+        match(
+            got,
+            right,
+            what="Who has a twin",
+            mistakes={
+                "Each direction looked for its nearest, and several found the same one: pair them "
+                "one to one.": nearest.values > above,
+                "Only pairs that are each other's nearest count with you: choose the pairs whose "
+                "cosines have the largest *sum*.": (nearest.values > above) & mutual,
+                "The directions took their partners one after the other, the first ones first: "
+                "choose all pairs at once.": _paired(cosine, above, _greedy(cosine)),
+                "An opposite direction counts as a twin: keep the sign of the cosine.": _paired(
+                    cosine.abs(), above
+                ),
+                "The pairs have the *smallest* sum of cosines: the cost is the negative "
+                "cosine.": _paired(cosine, above, _assigned(cosine, -1)),
+                "Those are products of the directions as they are: bring them to length 1.": (
+                    _paired(first @ second.T, above)
+                ),
+                "That says which of `b` have a twin in `a`: it should be which of `a` have one in "
+                "`b`.": _paired(cosine.T, above),
+                "`above` is not used.": _paired(cosine, 0.9),
+            },
+        )
+    return "One to one, so that copies do not count twice."
+
+
+# ---- Which of them? -----------------------------------------------------------------------------
+
+
+@investigation("finders", course={"Q", "S"})
+def check_finders(answer) -> str:
+    """The two dictionaries that found the features of the second world."""
+    letters = set(answer.replace(",", "").replace(" ", "")) if isinstance(answer, str) else answer
+    letters = {str(each).upper() for each in letters}
+    expect(letters <= set("PQRSTUV"), "The dictionaries are called P to V: give letters of those.")
+    expect(bool(letters), "The set is empty: two of the seven have most of the features.")
     expect(
-        int((tied > 0).sum()) == 2,
-        "Where values are equal, more than k stayed: choose k *places*; do not compare with "
-        "the k-th value.",
+        not letters & {"R", "U"},
+        "R and U agree with one another. But no random start stands on their cards, and all 32 "
+        "components are active: would that method give the same directions on *any* two halves of "
+        "vectors, with features or without?",
     )
-    batch = _drawn(2, 3, 7, seed=0)
-    try:
-        got = top_k(batch, 2)
-    except Wrong as problem:
-        raise Wrong(
-            "One more axis in front, [text, token, latent], is too much for your function: let "
-            f"`topk` and `scatter` work along `dim=-1`, without a loop. {problem}"
-        ) from None
-    match(
-        got,
-        keep(batch, batch, 2, 2).relu(),
-        what="With one more axis in front, the activations",
-        mistakes={
-            "Your function works on [n, latent] alone: use the *last* axis (`dim=-1`), whatever "
-            "stands in front.": keep(batch, batch, 2, 1).relu()
+    expect(
+        not letters & {"P", "T"},
+        "P and T agree with one another, and have a good FVU. Look at where they started. With "
+        "how many directions of the *other* dictionaries do they agree?",
+    )
+    expect("V" not in letters, "V agrees with none: what should have been found twice, was not.")
+    expect(
+        letters == {"Q", "S"},
+        "That is one of them. With which dictionary, of another start, does it agree?",
+    )
+    return "Two kinds from two starts have no other reason to agree."
+
+
+# ---- Splice -------------------------------------------------------------------------------------
+
+
+def _model(seed: int) -> TransformerBridge:
+    """Three layers with random weights, and a tokenizer that knows its BOS alone."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": 3,
+            "n_heads": 2,
+            "d_head": 4,
+            "d_model": 8,
+            "d_mlp": 12,
+            "d_vocab": 11,
+            "n_ctx": 9,
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "seed": 0,
         },
-    )
-    one = keep(pre[:1], pre[:1], 2, 1)[0]
-    match(
-        got := top_k(trained := pre[0].clone().requires_grad_(), 2),
-        one,
-        what="Of one vector, [d_sae], the activations",
-        mistakes={},
-    )
-    trains(got, trained)
-    return "Each vector has its own k, and never a negative one."
+        device="cpu",
+    ).eval()
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=random)
+            weight.copy_(1 + 0.3 * noise if "ln" in name and weight.ndim == 1 else 0.5 * noise)
+    model.tokenizer = SimpleNamespace(bos_token_id=7)
+    with torch.no_grad():
+        model(torch.tensor([[7, 1]]))  # the first run leaves hooks of its own
+    return model
 
 
-@exercise("jump_relu")
-def check_jump_relu(jump_relu) -> str:
-    """Three rows of four, with a threshold for each latent; one value is at its threshold."""
-    pre = torch.tensor([[0.3, 0.5, 0.3, 0.3], [-1.0, 0.6, 2.0, 0.05], [0.9, -0.4, 0.7, 1.5]])
-    threshold = torch.tensor([0.1, 0.5, 1.0, 0.2])
-    above = pre > threshold
-    zero = torch.zeros(())
+@torch.no_grad()
+def _spliced(
+    model,
+    row: Tensor,
+    change,
+    *,
+    hook: str,
+    bos: int | None = 7,
+    start: int = 1,
+    shift: int = 1,
+    reduce=torch.mean,
+) -> Tensor:
+    tokens = row if bos is None else torch.cat([torch.tensor([bos]), row])
 
-    def at_one(value: float) -> torch.Tensor:
-        return torch.where(pre > value, pre, zero)
+    def splice(resid, hook):
+        return torch.cat([resid[:, :start], change(resid[0, start:])[None]], 1)
 
-    match(
-        jump_relu(pre, threshold),
-        torch.where(above, pre, zero),
-        what="The activations",
-        mistakes={
-            "The threshold was taken away from what passes, as in a ReLU with a lower bias. What "
-            "passes keeps its whole value: that is the jump.": (pre - threshold).relu(),
-            "That is a 1 for each active latent: multiply by the value.": above.float(),
-            "The thresholds are not used.": pre.relu(),
-            "A value *at* its threshold was kept: it has to lie above.": torch.where(
-                pre >= threshold, pre, zero
-            ),
-            "The size was compared: negative values stay out.": torch.where(
-                pre.abs() > threshold, pre, zero
-            ),
-            "Values below the threshold were raised to it: they become 0.": pre.maximum(threshold),
-            "What lies *below* the threshold was kept.": torch.where(above, zero, pre),
-            "One threshold, their mean, was used for all latents: each has its own.": at_one(
-                threshold.mean().item()
-            ),
-            "The first latent's threshold was used for all: each has its own.": at_one(0.1),
-            "The highest threshold was used for all latents: each has its own.": at_one(1.0),
-        },
-    )
-    batch = torch.stack([pre, -pre])
-    for each, name in ((batch, "With one more axis in front"), (pre[2], "Of one vector, [d_sae],")):
+    with model.hooks(fwd_hooks=[(hook, splice)]):
+        logits = model(tokens[None])[0]
+    right = tokens[shift:]
+    return reduce(-logits.log_softmax(-1)[range(len(right)), right])
+
+
+@exercise("utils.features.sae.spliced_loss", keeps_gradient=False)
+def check_spliced_loss(spliced_loss) -> str:
+    """Texts of several lengths, with a stand-in that bends vectors and one that mixes them."""
+    model = _model(seed=1)
+    rows = [torch.tensor(row) for row in ([3, 1, 4, 1, 5], [9, 2], [6, 5, 3, 5, 8, 10, 0])]
+    mix = _drawn(8, 8, seed=2)
+    for layer, change in ((1, lambda x: x @ mix), (2, lambda x: 0.3 * x.tanh()), (0, lambda x: x)):
+        name = f"blocks.{layer}.hook_resid_pre"
+        seen: list[Tensor] = []
+
+        def stand_in(x: Tensor, change=change, seen=seen) -> Tensor:
+            seen.append(x.detach().clone())
+            return change(x)
+
+        def each(change=change, hook=name, **how) -> Tensor:
+            return torch.stack([_spliced(model, row, change, hook=hook, **how) for row in rows])
+
+        got = spliced_loss(model, rows, stand_in, layer=layer)
+        right = each()
+        longest = torch.cat([torch.full((len(row),), i) for i, row in enumerate(rows)])
+        whole = each(reduce=torch.sum)
         match(
-            got := jump_relu(trained := each.clone().requires_grad_(), threshold),
-            torch.where(each > threshold, each, zero),
-            what=f"{name} the activations",
-            mistakes={},
-        )
-        trains(got, trained)
-    return "All or nothing: the value as it is, or 0."
-
-
-@exercise("utils.features.planted.output_scale")
-def check_output_scale(output_scale) -> str:
-    """A reconstruction that is a shrunk copy, plus random errors and one that is always there."""
-    x = _drawn(50, 3, seed=0) + torch.tensor([4.0, -2.0, 1.0])
-    centred = x - x.mean(0)
-    out = x.mean(0) + 0.6 * centred + 0.3 * _drawn(50, 3, seed=1) + torch.tensor([0.5, 0.2, -0.1])
-    moved = out - x.mean(0)
-    own = out - out.mean(0)
-    dot = (moved * centred).sum()
-
-    def both(x_less, out_less) -> torch.Tensor:
-        return out_less.square().sum() / (out_less * x_less).sum()
-
-    match(
-        output_scale(x, out),
-        moved.square().sum() / dot,
-        what="The scale",
-        mistakes={
-            "It is upside down: the reconstruction's square goes on top.": dot
-            / moved.square().sum(),
-            "The mean was not taken away: the offset hides the shrinking.": out.square().sum()
-            / (out * x).sum(),
-            "Take the mean of `x` away from both: you used the reconstruction's own for it.": (
-                both(centred, own)
-            ),
-            "The mean was taken over all numbers at once: each dimension has its own.": both(
-                x - x.mean(), out - x.mean()
-            ),
-            "The mean was taken over all numbers at once, and for each of the two by itself. Use "
-            "the mean vector of `x` for both.": both(x - x.mean(), out - out.mean()),
-            "The mean was taken over each vector's dimensions: average over the vectors, axis 0.": (
-                both(x - x.mean(1, keepdim=True), out - x.mean(1, keepdim=True))
-            ),
-            "The mean was taken over each vector's dimensions, and for each of the two by itself. "
-            "Use the mean vector of `x`, axis 0, for both.": both(
-                x - x.mean(1, keepdim=True), out - out.mean(1, keepdim=True)
-            ),
-            "The mean was taken away from `x` alone: take it away from the reconstruction too.": (
-                both(centred, out)
-            ),
-            "The mean was taken away from the reconstruction alone: take it away from `x` too.": (
-                both(x, moved)
-            ),
-            "That is the dot product over the square of `x`: how much of `x` is kept, which is "
-            "below 1 for any reconstruction with an error.": dot / centred.square().sum(),
-            "That is the ratio of lengths, which is below 1 for any good reconstruction with an "
-            "error, shrunk or not.": moved.norm() / centred.norm(),
-            "That is the ratio of lengths, each from its own mean. It is below 1 for any good "
-            "reconstruction with an error, shrunk or not.": own.norm() / centred.norm(),
-            "You averaged a ratio for each vector: divide sums.": (
-                moved.square().sum(1) / (moved * centred).sum(1)
-            ).mean(),
-        },
-    )
-    for longer in (1.5, -2.0):
-        match(
-            output_scale(x, x.mean(0) + longer * centred),
-            longer,
-            what=f"The scale of a reconstruction that is {longer:g} times what it should be",
+            torch.stack([torch.as_tensor(one) for one in got]) if isinstance(got, list) else got,
+            right,
+            what="The losses",
             mistakes={
-                "Your function says 1 at most: a reconstruction may be too long, too.": 1.0,
-                "The sign is lost: a reconstruction that points the other way has a scale below "
-                "0.": abs(longer),
-                "Your function says 0 at least: a reconstruction that points the other way has a "
-                "scale below 0.": 0.0,
+                "The vector of BOS was replaced too: leave it as it is.": each(start=0),
+                "The first two vectors stay: only BOS's does.": each(start=2),
+                "Those are the losses of the untouched model: does the hook *return* the changed "
+                "stream?": each(change=lambda x: x),
+                "BOS is missing before the texts.": each(bos=None, start=0),
+                "The stream *after* the block was replaced: use `hook_resid_pre`.": each(
+                    hook=f"blocks.{layer}.hook_resid_post"
+                ),
+                "Each position's logits were compared with the token that stands there: they are "
+                "about the next one.": each(shift=0),
+                "Losses were summed over a text: average over its tokens.": whole,
+                "That is one loss over all tokens of all texts: one for each text.": (
+                    whole.sum() / len(longest)
+                ),
+                "That is one number: give a loss for each text.": right.mean(),
+                "That is the change of the loss: give the loss itself.": right
+                - each(change=lambda x: x),
+                "The stand-in was *added* to the stream: put it in the stream's place.": each(
+                    change=lambda x, change=change: x + change(x)
+                ),
+                "The sign is turned round: a loss is minus a log probability.": -right,
             },
         )
-    return "1 is the right length, and below it the reconstruction has shrunk."
+        expect(
+            all(each.ndim == 2 for each in seen),
+            "The stand-in gets a text's vectors as [pos, d_model]: take the batch axis off.",
+        )
+    expect(not got.requires_grad if isinstance(got, Tensor) else True, "Use `torch.no_grad()`.")
+    return "The rest of the model reads the stand-in, and BOS stays."
 
 
-@exercise("dead_loss")
-def check_dead_loss(dead_loss) -> str:
-    """Three vectors of five numbers and nine latents, five of them dead, two to be used.
+# ---- A step with a slope ------------------------------------------------------------------------
 
-    The first vector wants two other latents than the second, and the batch as a whole two more.
-    """
-    error, W_dec = _drawn(3, 5, seed=0), _drawn(9, 5, seed=2)
-    dead = torch.tensor([False, True, True, False, True, False, True, True, False])
-    pre = torch.tensor(
-        [
-            [1.7, 1.1, 0.9, 0.2, 0.8, 2.0, 0.3, 0.4, 0.6],
-            [0.3, 0.1, -0.6, 1.2, 0.9, -0.3, 1.4, 0.7, 2.2],
-            [0.5, -1.9, -0.2, 0.4, 0.6, 1.3, -1.8, -0.4, 0.1],
+
+def _slope(pre, threshold, grad, bandwidth, *, half=0.5, below=True, over=True) -> Tensor:
+    away = pre - threshold
+    near = away.abs() < half * bandwidth
+    if not below:
+        near &= away > 0
+    if not over:
+        near &= away <= 0
+    return -(grad * near / bandwidth).sum(0)
+
+
+@exercise("utils.features.sae.step")
+def check_step(step) -> str:
+    """Pre-activations around three thresholds, gradients of both signs, and a density."""
+    for n, bandwidth, seed in ((40, 0.8, 0), (1, 3.0, 1), (25, 0.3, 2)):
+        pre = _drawn(n, 3, seed=seed).requires_grad_()
+        threshold = torch.tensor([0.3, -0.4, 0.9]).requires_grad_()
+        got = step(pre, threshold, bandwidth=bandwidth)
+        inside = (pre > threshold).float()
+        match(
+            got,
+            inside,
+            what="The result",
+            mistakes={
+                "1 where `pre` is *above* the threshold, and 0 elsewhere.": 1 - inside,
+                "You kept the pre-activations: the step itself is 1 or 0.": pre * inside,
+                "The step is at 0: compare with the threshold.": (pre > 0).float(),
+                "Forward it must be a step: only backward is it a ramp.": (
+                    (pre - threshold) / bandwidth + 0.5
+                ).clamp(0, 1),
+            },
+        )
+        expect(
+            isinstance(got, Tensor) and got.requires_grad,
+            "The values are right, but nothing comes back through them: a comparison has no "
+            "gradient. Make one, by a `torch.autograd.Function` or otherwise.",
+        )
+        grad = _drawn(n, 3, seed=seed + 10)
+        to_pre, to_threshold = torch.autograd.grad(got, (pre, threshold), grad, allow_unused=True)
+        expect(
+            to_threshold is not None,
+            "The threshold gets no gradient: `backward` returns one for each argument of "
+            "`forward`, in their order.",
+        )
+        given = (pre.detach(), threshold.detach(), grad, bandwidth)
+        right = _slope(*given)
+        ones = _slope(given[0], given[1], torch.ones_like(grad), bandwidth)
+        match(
+            to_threshold,
+            right,
+            what="The gradient of the thresholds",
+            mistakes={
+                "The sign is wrong: a higher threshold makes *fewer* latents active.": -right,
+                "The window is too wide: it goes from bandwidth / 2 below to bandwidth / 2 "
+                "above.": _slope(*given, half=1.0),
+                "Divide by the bandwidth: you count how many are near, and a density is that "
+                "count for each unit.": right * bandwidth,
+                "Only those above the threshold count with you: the window is on both sides.": (
+                    _slope(*given, below=False)
+                ),
+                "Only those below the threshold count with you: the window is on both sides.": (
+                    _slope(*given, over=False)
+                ),
+                "The gradient that comes in is not used: multiply by it.": ones,
+                "Sum over the batch: you averaged.": right / n,
+                "All thresholds get the same sum: sum over the batch alone, axis 0.": (
+                    right.sum().expand(3)
+                ),
+                "The pre-activation is a factor too: that is the gradient of `pre * step`.": (
+                    _slope(given[0], given[1], grad * given[0], bandwidth)
+                ),
+                "Every pre-activation counts, however far from the threshold.": -(
+                    grad / bandwidth
+                ).sum(0),
+            },
+        )
+        expect(
+            to_pre is None or not to_pre.any(),
+            "`pre` should get no gradient from the step: return None for it.",
+        )
+    wide = _drawn(200_000, 1, seed=5)
+    threshold = torch.tensor([0.5], requires_grad=True)
+    (slope,) = torch.autograd.grad(step(wide, threshold, bandwidth=0.2).mean(), threshold)
+    moved = ((wide > 0.6).float().mean() - (wide > 0.4).float().mean()) / 0.2
+    expect(
+        (slope - moved).abs().item() < 0.02,
+        "The slope of the share of active latents does not agree with what moving the threshold "
+        "from 0.4 to 0.6 does.",
+    )
+    return "A step forward, and the density near the threshold backward."
+
+
+# ---- Matryoshka ---------------------------------------------------------------------------------
+
+
+@exercise("utils.features.planted.matryoshka_loss")
+def check_matryoshka_loss(matryoshka_loss) -> str:
+    """Five vectors of three numbers, six latents, two or three prefixes."""
+    for prefixes, seed in (((2, 6), 0), ([1, 3, 4], 1), ((6,), 2)):
+        x, b_dec = _drawn(5, 3, seed=seed), _drawn(3, seed=seed + 10)
+        acts = _drawn(5, 6, seed=seed + 20).relu().requires_grad_()
+        W_dec = _drawn(6, 3, seed=seed + 30).requires_grad_()
+
+        def error(chosen: slice, b=b_dec, reduce=torch.sum, x=x, a=acts, W=W_dec) -> Tensor:
+            out = a[:, chosen] @ W[chosen] + b
+            return reduce((out - x).square(), -1).mean()
+
+        each = torch.stack([error(slice(m)) for m in prefixes])
+        starts = [0, *prefixes[:-1]]
+        parts = [error(slice(a, b)) for a, b in zip(starts, prefixes, strict=True)]
+        growing = [
+            error(slice(a, b), b=b_dec if a == 0 else 0.0 * b_dec)
+            for a, b in zip(starts, prefixes, strict=True)
         ]
-    )
-
-    def loss(acts: torch.Tensor, target: torch.Tensor = error) -> torch.Tensor:
-        return (target - acts @ W_dec).square().sum(1)
-
-    def acts_of(score: torch.Tensor, k: int = 2) -> torch.Tensor:
-        chosen = score.topk(k).indices
-        return torch.zeros_like(pre).scatter(1, chosen, pre.gather(1, chosen))
-
-    def of_all(score: torch.Tensor) -> torch.Tensor:
-        """The loss with the same two dead latents for all vectors."""
-        return loss(acts_of(score.masked_fill(~dead, -torch.inf).expand(3, 9)).relu()).mean()
-
-    among = pre.masked_fill(~dead, -torch.inf)
-    acts = acts_of(among)
-    right = loss(acts.relu()).mean()
-    most = torch.where(among >= among.flatten().topk(6).values[-1], pre, 0.0)
-    values, at = pre[:, dead].topk(2)  # places among the dead, taken for places among all
-    misplaced = torch.zeros_like(pre).scatter(1, at, values.relu())
-    match(
-        dead_loss(error, pre, dead, W_dec, k=2),
-        right,
-        what="The loss of the dead",
-        mistakes={
-            "The *living* latents were used: `dead` is True for those that may take part.": loss(
-                acts_of(pre.masked_fill(dead, -torch.inf)).relu()
-            ).mean(),
-            "Living latents took part: choose the k among the dead alone.": loss(
-                acts_of(pre).relu()
-            ).mean(),
-            "You took the k largest of all latents, and then left out the living: so fewer than k "
-            "dead ones take part. Leave the living out *before* you choose.": loss(
-                acts_of(pre).relu() * dead
-            ).mean(),
-            "One choice of k was made for the whole batch, by the first vector: each vector has "
-            "its own k.": of_all(pre[0]),
-            "One choice of k was made for the whole batch, by the sum over vectors: each vector "
-            "has its own k.": of_all(pre.sum(0)),
-            "One choice of k was made for the whole batch, by how active latents are in it: each "
-            "vector has its own k.": of_all(pre.relu().sum(0)),
-            "One choice of k was made for the whole batch, by the highest values in it: each "
-            "vector has its own k.": of_all(pre.amax(0)),
-            "You chose the k x n largest of the whole batch: each vector has its own k.": loss(
-                most.relu()
-            ).mean(),
-            "The largest in *size* were chosen, which drops smaller positive ones.": loss(
-                acts_of(pre.abs().masked_fill(~dead, -torch.inf)).relu()
-            ).mean(),
-            "You multiplied by 1/32 here. That weight is put on when the losses are added up; give "
-            "the plain loss back.": right / 32,
-            "All dead latents took part: the k largest of each vector do.": loss(
-                pre.relu() * dead
-            ).mean(),
-            "The dead were chosen, but the directions are others': `topk` on `pre[:, dead]` gives "
-            "places among the dead, not among all latents.": loss(misplaced).mean(),
-            "Negative values were kept: ReLU.": loss(acts).mean(),
-            "The error's sign is turned: the dead should *make* it, so that adding what they say "
-            "helps.": loss(acts.relu(), -error).mean(),
-            "Summed over vectors: average over them.": 3 * right,
-            "Averaged over dimensions: sum over them, as in the loss.": right / 5,
-            "There is one value for each vector: average over them.": loss(acts.relu()),
-            "Nothing was subtracted: that is how much error there is.": loss(
-                torch.zeros_like(pre)
-            ).mean(),
-        },
-    )
-    trained = pre.clone().requires_grad_(), W_dec.clone().requires_grad_()
-    loss_again = dead_loss(error, trained[0], dead, trained[1], k=2)
-    trains(loss_again, *trained)
-    for k, n in ((3, 3), (5, 3), (3, 1)):
+        got = matryoshka_loss(x, acts, W_dec, b_dec, prefixes=prefixes)
         match(
-            dead_loss(error[:n], pre[:n], dead, W_dec, k=k),
-            loss(acts_of(among, k).relu())[:n].mean(),
-            what=f"With k = {k} and {n} vector{'s' * (n > 1)}, the loss",
-            mistakes={"`k` is not used.": loss(acts.relu())[:n].mean()},
-        )
-    return "The dead learn what the living have left over."
-
-
-@exercise("utils.features.sae.loss_recovered")
-def check_loss_recovered(loss_recovered) -> str:
-    """Losses of three texts, unevenly spread; one is easier with the reconstruction than clean."""
-    clean = torch.tensor([2.0, 3.0, 1.2])
-    replaced = torch.tensor([2.3, 5.5, 1.0])
-    ablated = torch.tensor([8.0, 13.0, 7.0])
-    a, r, c = (each.mean() for each in (ablated, replaced, clean))
-    match(
-        loss_recovered(replaced, clean=clean, ablated=ablated),
-        (a - r) / (a - c),
-        what="The loss recovered",
-        mistakes={
-            "That is the share which is *lost*.": (r - c) / (a - c),
-            "You divided by the ablated loss. The clean loss is the best there is: divide by what "
-            "the ablation *costs*.": (a - r) / a,
-            "It is upside down.": (a - c) / (a - r),
-            "That is a ratio of losses: where 0 lies must be set by the ablation.": c / r,
-            "You averaged a ratio for each text: short or easy texts can throw that far off. "
-            "Average the losses first.": ((ablated - replaced) / (ablated - clean)).mean(),
-            "There is one value for each text: average the losses first.": (ablated - replaced)
-            / (ablated - clean),
-            "The sign is turned.": (r - a) / (a - c),
-            "You took the median of the texts: take their mean.": (
-                ablated.median() - replaced.median()
-            )
-            / (ablated.median() - clean.median()),
-            "You took sizes of differences: where a text is easier with the reconstruction than "
-            "without, that counts for it.": 1 - (replaced - clean).abs().mean() / (a - c),
-        },
-    )
-    for case, each, share in (
-        ("worse than the ablation", torch.tensor([12.0, 16.0, 9.0]), (a - 37 / 3) / (a - c)),
-        ("better than the clean model", torch.tensor([1.0, 2.0, 0.2]), 1 + 1 / (a - c)),
-    ):
-        match(
-            loss_recovered(each, clean=clean, ablated=ablated),
-            share,
-            what=f"The loss recovered by a reconstruction that is {case}",
+            got,
+            each.mean(),
+            what="The loss",
             mistakes={
-                "The sign is lost: a reconstruction that is worse than the ablation has a value "
-                "below 0.": share.abs(),
-                "A share of less than nothing was cut off: whoever is worse than the ablation has "
-                "a value below 0.": 0.0,
-                "What lies above 1 was cut off: whoever is better than the clean model has more "
-                "than 1.": 1.0,
-                "That is the distance from 1: whoever is better than the clean model has more "
-                "than 1.": 2 - share,
+                "The errors were added up: take their mean over `prefixes`.": each.sum(),
+                "Those are separate groups of latents: each prefix begins at latent 0.": (
+                    torch.stack(parts).mean()
+                ),
+                "Each prefix begins at latent 0, and has `b_dec`.": torch.stack(growing).mean(),
+                "`b_dec` is missing.": torch.stack(
+                    [error(slice(m), b=0 * b_dec) for m in prefixes]
+                ).mean(),
+                "Only the last prefix counts: average over all.": each[-1],
+                "Only the first prefix counts: does the function return inside its loop?": each[0],
+                "There is one error for each prefix: take their mean.": each,
+                "The squared error was averaged over dimensions: *sum* over them.": torch.stack(
+                    [error(slice(m), reduce=torch.mean) for m in prefixes]
+                ).mean(),
+                "The first m of the *vectors* were taken: latents are the second axis of `acts`, "
+                "the first of `W_dec`.": torch.stack(
+                    [(acts[:m] @ W_dec + b_dec - x[:m]).square().sum(-1).mean() for m in prefixes]
+                ).mean(),
+                "A prefix of m has latents 0 to m - 1: yours has one too many.": torch.stack(
+                    [error(slice(m + 1)) for m in prefixes]
+                ).mean(),
+                "Divided by the number of latents: take the mean over `prefixes`.": each.sum() / 6,
             },
         )
-    return "1 is as good as untouched, and 0 no better than the ablation."
+        expect(isinstance(got, Tensor), "Return a tensor: an SAE will be trained with it.")
+        slopes = torch.autograd.grad(got, (acts, W_dec), allow_unused=True, retain_graph=True)
+        wanted = torch.autograd.grad(each.mean(), (acts, W_dec), retain_graph=True)
+        expect(
+            all(
+                a is not None and torch.allclose(a, b, atol=1e-4)
+                for a, b in zip(slopes, wanted, strict=True)
+            ),
+            "The value is right, but not its gradient: is a part of it detached?",
+        )
+    return "The first latents have to do without the others."

@@ -1,301 +1,642 @@
-"""Checks of lesson 4.3, features of a real model."""
+"""Checks of lesson 4.3, features of a real model and of a random one."""
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
+from utils.checks.inputs import described
 
-
-@exercise("utils.features.dashboards.top_examples")
-def check_top_examples(top_examples) -> str:
-    """Five texts of eleven tokens; the third holds the two highest, the fourth nothing."""
-    acts = torch.tensor([6.0, 0.0, 0.0, 2.0, 5.0, 8.0, 9.0, 0.0, 0.0, 7.0, 1.0])
-    text = torch.tensor([0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4])
-    got = top_examples(acts, text, 2)
-    match(
-        got,
-        torch.tensor([6, 9]),
-        what="The two top examples",
-        mistakes={
-            "Both are from one text, and one that repeats itself would fill the list: take the "
-            "best token of each text. (If you keep a set of texts: no two tensors are the same to "
-            "it, so put numbers in.)": torch.tensor([6, 5]),
-            "The right tokens, the weaker one first: strongest first.": torch.tensor([9, 6]),
-            "Those are the weakest: sort from the top.": torch.tensor([1, 2]),
-            "Those are the weakest of the active tokens: sort from the top.": torch.tensor([10, 3]),
-            "Those are activations: return where they are.": torch.tensor([9.0, 7.0]),
-            "Those are numbers of texts: return the positions of the tokens.": torch.tensor([2, 4]),
-            "One is missing: cut to n after you have dropped repeats, not before.": torch.tensor(
-                [6]
-            ),
-            "The best tokens of the first texts: strongest first, then cut.": torch.tensor([0, 4]),
-            "Those are the first active tokens of their texts: take the strongest.": torch.tensor(
-                [5, 9]
-            ),
-        },
-    )
-    expect(not got.is_floating_point(), "Positions are whole numbers: return a tensor of ints.")
-    match(
-        top_examples(acts, text, 6),
-        torch.tensor([6, 9, 0, 4]),
-        what="The examples, when more are asked for than there are",
-        mistakes={
-            "A token at which the latent is not active is no example, even when the list is "
-            "short.": torch.tensor([6, 9, 0, 4, 7]),
-            "The right tokens, but in the order of the texts and not of their activations: "
-            "strongest first. (A set has no order of its own.)": torch.tensor([0, 4, 6, 9]),
-        },
-    )
-    match(top_examples(acts, text, 1), torch.tensor([6]), what="The one top example", mistakes={})
-    match(
-        top_examples(torch.zeros(3), torch.tensor([0, 0, 1]), 2),
-        torch.zeros(0),
-        what="The examples of a latent that is active nowhere",
-        mistakes={},
-    )
-    return "One example a text, strongest first, and only where the latent is active."
+MYSTERY = 1259  # the number of the latent that lesson 4.3 steers with
 
 
-@exercise("utils.features.dashboards.logit_effect")
-def check_logit_effect(logit_effect) -> str:
-    """Three dimensions, a norm weight that matters, and an unembedding with a mean of its own."""
-    draw = torch.Generator().manual_seed(0)
-    direction, weight = torch.tensor([4.0, -2.0, 4.0]), torch.tensor([2.0, 1.0, -0.5])
-    W_U = torch.randn(3, 5, generator=draw) + 1
-    unit = direction / 6
-
-    def centred(values: torch.Tensor) -> torch.Tensor:
-        return values - values.mean()
-
-    right = centred((unit * weight) @ W_U)
-    match(
-        logit_effect(direction, weight, W_U),
-        right,
-        what="The effects on the logits",
-        mistakes={
-            "The final norm's weight is missing: it scales each coordinate before the "
-            "unembedding.": centred(unit @ W_U),
-            "The direction's own length is still in: latents could not be compared. Make it "
-            "length 1 first.": right * 6,
-            "Length 1 means that the squares sum to 1, not that the sizes do.": right * 0.6,
-            "The sizes of the effects were taken: what is pushed down has a value below 0.": (
-                right.abs()
-            ),
-            "You divided by the spread over the vocabulary: only the mean is taken away.": right
-            / right.std(),
-            "Each row of `W_U` lost its own mean: take the mean effect over tokens away at the "
-            "end, or the mean over each row's tokens, not over its coordinates.": (unit * weight)
-            @ (W_U - W_U.mean(0)),
-            "Length 1 means that the squares sum to 1, not that their mean is 1.": right * 3**0.5,
-            "What all tokens gain alike changes no probability: take away the mean over the "
-            "vocabulary.": (unit * weight) @ W_U,
-            "You made the length 1 after the norm's weight: scale the direction first, then "
-            "multiply.": centred((direction * weight) / (direction * weight).norm() @ W_U),
-            "You divided by the norm's weight: the model multiplies by it.": centred(
-                (unit / weight) @ W_U
-            ),
-            "Those are probabilities: leave the softmax out.": right.softmax(-1),
-            "The sign is turned round.": -right,
-        },
-    )
-    return "What this direction pushes up on the direct way, and what it pushes down."
+def mystery_latent() -> int:
+    """The latent of the investigation. Printing it would spoil it."""
+    return MYSTERY
 
 
-@exercise("utils.features.dashboards.token_share")
-def check_token_share(token_share) -> str:
-    """Latent 0 is a token detector, 1 depends on it in half, 2 not at all; ids 3 and 6 are new."""
-    fit_tokens, tokens = torch.tensor([0, 0, 0, 1, 4, 4]), torch.tensor([0, 1, 4, 3, 0, 6])
-    fit_acts = torch.tensor([[4.0, 2, 1], [4, 4, 0], [0, 0, 1], [0, 2, 0], [1, 1, 0], [1, 0, 2]])
-    acts = torch.tensor([[4.0, 2, 0], [0, 1, 3], [1, 0, 0], [1.5, 1, 1], [4, 5, 0], [2, 1, 2]])
-    means = {i: fit_acts[fit_tokens == i].mean(0) for i in (0, 1, 4)}
-
-    def share(fallback: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-        guess = torch.stack([means.get(i, fallback) for i in tokens.tolist()])
-        return 1 - (acts - guess).square().sum(0) / (acts - centre).square().sum(0)
-
-    overall = fit_acts.mean(0)
-    own = acts.clone()
-    own[[0, 4]] = acts[[0, 4]].mean(0)
-    right = share(overall, acts.mean(0))
-    got = token_share(fit_acts, fit_tokens, acts, tokens)
-    expect(
-        not (isinstance(got, torch.Tensor) and got.isnan().any()),
-        "There is a nan: a token that the first texts do not have has no mean there (the mean of "
-        "an empty set). Guess the mean over all tokens for it.",
-    )
-    match(
-        got,
-        right,
-        what="The shares",
-        mistakes={
-            "A token that the first texts do not have gets 0: guess the mean over all tokens "
-            "there.": share(torch.zeros(3), acts.mean(0)),
-            "A token that the first texts do not have gets one number for all latents: each latent "
-            "has a mean of its own.": share(fit_acts.mean().expand(3), acts.mean(0)),
-            "For a new token you guess the mean of the tokens' means, where each id counts alike: "
-            "take that of all tokens.": share(torch.stack([*means.values()]).mean(0), acts.mean(0)),
-            "A share below 0 was cut off: a guess can be worse than the mean.": right.clamp(min=0),
-            "The sign is lost: a guess can be worse than the mean, and the share below 0.": (
-                right.abs()
-            ),
-            "For a new token you guess the mean of the texts you test on: take that of the first "
-            "texts.": share(acts.mean(0), acts.mean(0)),
-            "The means come from the texts you test on: every rare token then predicts itself. "
-            "Learn them on the first texts.": 1
-            - (acts - own).square().sum(0) / (acts - acts.mean(0)).square().sum(0),
-            "That is the share that is left: take it from 1.": 1 - right,
-            "The variance to explain is that around the mean of *these* texts, not around the "
-            "first texts' mean.": share(overall, overall),
-            "The variance to explain is that around the mean, not around 0.": share(
-                overall, torch.zeros(3)
-            ),
-            "One number for all latents: sum over tokens only.": 1
-            - ((acts - acts.mean(0)).square().sum(0) * (1 - right)).sum()
-            / (acts - acts.mean(0)).square().sum(),
-        },
-    )
-    one = token_share(fit_acts[:, :1], fit_tokens, acts[:, :1], tokens)
-    match(one, right[:1], what="The share of one latent", mistakes={})
-    return "1 is a latent that looks at the current token and at that alone."
+class Snip(NamedTuple):
+    tokens: list[str]
+    acts: list[float]
+    at: int
 
 
-@exercise("utils.features.dashboards.key_gains", course_only=True)
-def check_key_gains(key_gains) -> str:
-    """Ten tokens, three of them active; one of these and one other have no key."""
-    fires = torch.tensor([1, 0, 1, 0, 0, 1, 0, 0, 0, 0], dtype=torch.bool)
-    key = torch.tensor([2, 2, -1, 0, 0, 1, -1, 0, 3, 3])  # the highest id stands at silent ones
+def _snips(*texts: str) -> list[Snip]:
+    """Snippets of words; the marked one begins with a star."""
+    found = []
+    for text in texts:
+        words = text.split()
+        at = next(i for i, word in enumerate(words) if word[0] == "*")
+        found.append(Snip([word.lstrip("*") for word in words], [0.0] * len(words), at))
+    return found
+
+
+def _all(snip: Snip) -> list[str]:
+    return snip.tokens
+
+
+def _here(snip: Snip) -> list[str]:
+    return [snip.tokens[snip.at]]
+
+
+def _before(snip: Snip) -> list[str]:
+    return snip.tokens[: snip.at]
+
+
+# ---- Describing ---------------------------------------------------------------------------------
+
+
+def _weights(
+    active: Sequence[Snip],
+    others: Sequence[Snip],
+    sees: Callable[[Snip], Sequence[str]],
+    *,
+    half: float = 0.5,
+    one: float = 1.0,
+    again: bool = False,
+) -> dict[str, float]:
+    """The right weights, or with other numbers added, or with words counted again."""
     on, off = (
-        torch.bincount(key[part & (key >= 0)], minlength=4).double() for part in (fires, ~fires)
+        Counter(w for s in part for w in (sees(s) if again else set(sees(s))))
+        for part in (active, others)
     )
-    right = (on / 3 - off / 7) / 2
-    as_last = torch.tensor([0.0, 0, 0, 1])
-    wrapped = ((on + as_last) / 3 - (off + as_last) / 7) / 2
-    try:
-        got = key_gains(fires, key)
-    except Wrong as wrong:
-        if "negative" in str(wrong) or "non-neg" in str(wrong):
+    shares = {
+        w: (
+            (on[w] + half) / (len(active) + one),
+            (off[w] + half) / (len(others) + one),
+        )
+        for w in on
+    }
+    return {w: math.log(a / b) if a and b else math.inf for w, (a, b) in shares.items()}
+
+
+@exercise("utils.features.dashboards.describe")
+def check_describe(describe) -> str:
+    """Three active snippets, four others; a word twice in one, and words of one kind alone."""
+    active = _snips("the sea *sea of the", "a *ship on the", "ship ship *sea a")
+    others = _snips("the *cat of the", "a *dog", "the *sea", "on the *mat the the")
+    for sees, name in ((_here, "the marked token"), (_all, "all tokens"), (_before, "before it")):
+        right = _weights(active, others, sees)
+        got = describe(active, others, sees)
+        kind = (
+            f"The description should be a dictionary from words to numbers, not {described(got)}."
+        )
+        expect(isinstance(got, dict | Counter), kind)
+        extra = sorted(set(got) - set(right))
+        missing = sorted(set(right) - set(got))
+        elsewhere = {w for s in others for w in sees(s)}
+        expect(
+            not extra or not set(extra) <= elsewhere,
+            f"{extra[:1]} has a weight, and is seen only in `others`: give weights to the words "
+            "that are seen in `active`.",
+        )
+        expect(
+            not extra,
+            f"{extra[:1]} has a weight, and the rule does not see it: ask `sees(snippet)`.",
+        )
+        expect(
+            not missing,
+            f"{missing[:1]} has no weight: every word that is seen in `active` gets one, a rare "
+            "one and one with a weight below 0 too.",
+        )
+        words = sorted(right)
+
+        def row(weights, words=words):
+            return torch.tensor([float(weights[w]) for w in words])
+
+        n, m = len(active), len(others)
+        pairs = {w: right[w] for w in words}
+        match(
+            row(got),
+            row(right),
+            what=f"The weights of {words} for a rule that sees {name}",
+            mistakes={
+                "A word that comes twice in a snippet counts once: take `set(sees(snippet))`.": row(
+                    _weights(active, others, sees, again=True)
+                ),
+                "The sign is turned round: share in `active` over share in `others`.": -row(pairs),
+                "The weight is a logarithm of the ratio; you gave the ratio.": row(pairs).exp(),
+                "`math.log` is the natural logarithm, base e; yours has base 2.": row(pairs)
+                / math.log(2),
+                "`math.log` is the natural logarithm, base e; yours has base 10.": row(pairs)
+                / math.log(10),
+                "Those are ratios of counts: divide each count by its own number of snippets "
+                "first.": row(pairs) + math.log((n + 1) / (m + 1)),
+                "Nothing was added to the number of all snippets: see the docstring.": row(
+                    _weights(active, others, sees, one=0.0)
+                ),
+                "Nothing was added to the counts: a word that `others` lack would get infinity.": (
+                    row(_weights(active, others, sees, half=0.0))
+                ),
+                "You added 1 to the counts; the docstring adds 0.5.": row(
+                    _weights(active, others, sees, half=1.0)
+                ),
+                "Nothing was added at all: see the docstring.": row(
+                    _weights(active, others, sees, half=0.0, one=0.0)
+                ),
+            },
+        )
+    return "Words that come where it is active, and not elsewhere, speak for it."
+
+
+# ---- Sorting ------------------------------------------------------------------------------------
+
+
+def _evidence(weights, sees, some, *, again: bool = False, reduce=sum) -> Tensor:
+    rows = [[weights.get(w, 0.0) for w in (sees(s) if again else set(sees(s)))] for s in some]
+    return torch.tensor([float(reduce(row)) if row else 0.0 for row in rows])
+
+
+def _auc(active: Tensor, others: Tensor) -> float:
+    pairs = active[:, None] - others[None]
+    return ((pairs > 0).float() + 0.5 * (pairs == 0).float()).mean().item()
+
+
+def _chosen(active, others, rules, *, fit=slice(None, None, 2), test=slice(1, None, 2)) -> str:
+    def score(sees):
+        weights = _weights(active[fit], others[fit], sees)
+        return _auc(*(_evidence(weights, sees, part[test]) for part in (active, others)))
+
+    return max(rules, key=lambda name: score(rules[name]))
+
+
+def _first(snip: Snip) -> list[str]:
+    return snip.tokens[:1]
+
+
+def _middle(snip: Snip) -> list[str]:
+    return snip.tokens[1 : snip.at]
+
+
+def _planted() -> tuple[list[Snip], list[Snip], list[Snip]]:
+    """Marks explain themselves where they were counted, first words mislead; "a" speaks truly."""
+
+    def text(first: str, name: str, cue: bool) -> str:
+        return f"{first} p {'a a' if cue else 'z y'} q *{name}"
+
+    cues, odd = {0, 1, 3, 4, 7, 8, 9}, {0, 4, 5, 8, 13}  # of 12 active snippets, of 16 others
+    active = _snips(*(text("uv"[i % 2], f"own{i}", i in cues) for i in range(12)))
+    others = _snips(*(text("vu"[i % 2], f"other{i}", i in odd) for i in range(16)))
+    new = _snips(
+        "u a a p *own1", "v z q *own0", "u z z p *new", "v p a q *other3", "u q a *new", "*alone"
+    )
+    return active, others, new
+
+
+@exercise("utils.features.dashboards.sort_snippets")
+def check_sort_snippets(sort_snippets) -> str:
+    """Names explain themselves where they were counted; a word before the mark holds elsewhere."""
+    active, others, new = _planted()
+    sides = {"the mark": _here, "the start": _first, "before the mark": _middle}
+    sides["the same again"] = _middle
+    for rules in (sides, dict(list(sides.items())[:1]), dict(list(sides.items())[::-1])):
+        right = _chosen(active, others, rules)
+        got = sort_snippets(active, others, new, rules)
+        expect(
+            isinstance(got, tuple | list) and len(got) == 2,
+            "Return two things, the chosen rule's name and the evidence for each new snippet, not "
+            f"{described(got)}.",
+        )
+        name, evidence = got
+        expect(
+            isinstance(name, str) and name in rules,
+            f"The first thing is the chosen rule's name, one of {list(rules)}, not "
+            f"{described(name)}.",
+        )
+        if name != right:
+            seen = _chosen(active, others, rules, fit=slice(None), test=slice(None))
+            also = _chosen(active, others, rules, test=slice(None))
+            same = rules[name] is rules[right]
+            if same:
+                raise Wrong("Of rules that do equally well, take the first.")
+            if name in (seen, also):
+                raise Wrong(
+                    "The rule does best on the snippets that it was fitted on: its words explain "
+                    "themselves there. Choose by the snippets that were left out, "
+                    "`active[1::2]` and `others[1::2]`."
+                )
             raise Wrong(
-                "A key of -1 means that there is no token: leave those out before you count, in "
-                "both counts."
-            ) from wrong
-        if "size of tensor" in str(wrong):
-            raise Wrong(
-                "The two counts have different lengths: the highest id may stand at tokens of one "
-                "sort alone. Give both the same `minlength`."
-            ) from wrong
-        raise
-    match(
-        got,
-        right,
-        what="The gains",
-        mistakes={
-            "A key of -1 was counted as the last id: leave those places out.": wrapped,
-            "You divided by the tokens with a key. The shares are of *all* active tokens, and of "
-            "all others, with a key or without.": (on / 2 - off / 6) / 2,
-            "Twice too large: balanced accuracy is the *mean* of two shares.": 2 * right,
-            "The false alarms are missing: a word that stands everywhere is no description.": (
-                on / 6
-            ),
-            "The second share is that of *all* tokens with the key. Take it over those where the "
-            "latent is not active.": (on / 3 - (on + off) / 10) / 2,
-            "You divided by how often each key comes: a word that comes once would be a perfect "
-            "description. The shares are of the active tokens, and of the others.": (
-                torch.nan_to_num((on - off) / (on + off)) / 2
-            ),
-            "Both counts are divided by one number. Divide the active ones by how many are "
-            "active, the others by how many are not.": (on - off) / 20,
-            "That is how often the latent is active at each key: a word that comes once would be "
-            "a perfect description.": torch.nan_to_num(on / (on + off)),
-            "The sign is turned round.": -right,
-            "Those are counts: turn them into shares.": on - off,
-            "A gain below 0 was cut off: such a word makes the description worse.": right.clamp(
-                min=0
-            ),
-            "The sizes of the gains were taken: a word below 0 makes the description worse.": (
-                right.abs()
-            ),
-        },
+                f"You chose {name!r}, and {right!r} has the higher AUC on the snippets that were "
+                "left out: is the highest taken, with label 1 for the active ones?"
+            )
+        sees = rules[right]
+        full = _weights(active, others, sees)
+        first = _weights(active[::2], others[::2], sees)
+        rest = _weights(active[1::2], others[1::2], sees)
+        expect(
+            isinstance(evidence, Tensor | Sequence) and len(evidence) == len(new),
+            f"The evidence should be {len(new)} numbers, one for each of `snippets`, not "
+            f"{described(evidence)}.",
+        )
+        match(
+            torch.as_tensor(evidence),
+            _evidence(full, sees, new),
+            what="The evidence for the new snippets",
+            mistakes={
+                "The weights are those of the first half: once the rule is chosen, fit it on *all* "
+                "of `active` and `others`.": _evidence(first, sees, new),
+                "The weights are those of the half that was left out: fit the chosen rule on all "
+                "of `active` and `others`.": _evidence(rest, sees, new),
+                "A word that is seen twice in a snippet counts twice: take *different* words.": (
+                    _evidence(full, sees, new, again=True)
+                ),
+                "You took the largest weight of a snippet; evidence is the sum.": _evidence(
+                    full, sees, new, reduce=max
+                ),
+                "You took the mean of a snippet's weights; evidence is the sum.": _evidence(
+                    full, sees, new, reduce=lambda row: sum(row) / len(row)
+                ),
+                "That is what the rule makes of `active`: judge `snippets`.": _evidence(
+                    full, sees, active[: len(new)]
+                ),
+            },
+        )
+    return "Chosen on what was left out, fitted on all."
+
+
+# ---- The random twin ----------------------------------------------------------------------------
+
+
+def _tiny(seed: int, *, spread: float = 1.0) -> TransformerBridge:
+    """Two layers; each matrix with a mean and a deviation of its own, and heavy tails."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": 2,
+            "n_heads": 2,
+            "d_head": 8,
+            "d_model": 16,
+            "d_mlp": 24,
+            "d_vocab": 30,
+            "n_ctx": 12,
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "seed": 0,
+        }
     )
-    match(
-        key_gains(~fires, key),
-        -right,
-        what="Where active and silent tokens are exchanged, the gains",
-        mistakes={},
-    )
-    few = key_gains(torch.tensor([False, True, False]), torch.tensor([0, 2, 0]))
-    match(few, [-0.5, 0, 0.5], what="Where every token has a key, the gains", mistakes={})
-    return "What each word would be worth as a description, and these gains add up."
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for i, weight in enumerate(model.parameters()):
+            drawn = torch.randn(weight.shape, generator=random)
+            if weight.ndim == 2:
+                drawn = drawn.sign() * drawn.abs() ** 3 / 4
+            size = spread * (0.15 + 0.02 * i)
+            weight.copy_(size * (drawn + (0.7 if i % 2 else -0.7) * (weight.ndim == 2)))
+    return model.eval()
 
 
-@exercise("utils.features.shift.choose_columns")
-def check_choose_columns(choose_columns) -> str:
-    """Eight texts, three of class 1; of eleven columns two tell the classes apart best.
-
-    Each of the others wins by one mistake.
-    """
-    y = torch.tensor([0, 1, 0, 0, 1, 0, 1, 0])
-    of_class_1_and_0 = [
-        ([22.0, 5, 25], [0.0, 15, 2, 3, 8]),  # 0: a large gap, and a larger spread
-        ([0.0, 1, 0], [4.0, 3, 4, 3, 4]),  # 1: falls, the best
-        ([0.0, 0, 0], [0.0, 0, 0, 0, 0]),  # 2: never varies
-        ([9.0, 0, 9], [1.0, 1, 1, 1, 1.2]),  # 3: hardly varies in class 0
-        ([0.3, 0.0, 0.3], [0.0, 0.0, 0.2, 0.0, 0.05]),  # 4: quiet
-        ([2.0, 2.4, 2.6], [1.6, 0.8, 1.2, 1.2, 0.7]),  # 5: rises, the second
-        ([70.0, 72, 71], [71.0, 70, 72, 71.5, 70]),  # 6: far from 0 in both classes
-        ([8.0, 1.2, 0.9], [0.0, 1.6, 0.4, 0.8, 1]),  # 7: the first two rows differ
-        ([24.0, 2, 23], [0.0, 15, 10, 3, 0]),  # 8: as 0
-        ([3.0, 3, 3.1], [0.0, 5, 0, 5, 0]),  # 9: hardly varies in class 1
-        ([1.0, 1, 0], [1.0, 2, 1, 2, 0]),  # 10: falls a little
-    ]
-    x = torch.zeros(8, 11)
-    for i, (one, zero) in enumerate(of_class_1_and_0):
-        x[y == 1, i], x[y == 0, i] = torch.tensor(one), torch.tensor(zero)
-    got = choose_columns(x, y, 2)
-    expect(isinstance(got, torch.Tensor), "Return a tensor: the numbers of the columns.")
-    expect(tuple(got.shape) != (11,), "Keep the k best columns, and return their numbers.")
+@exercise("utils.features.twin.matched_random")
+def check_matched_random(matched_random) -> str:
+    """A tiny model whose matrices have heavy tails and means; the twin's should be Gaussian."""
+    model = _tiny(0)
+    warnings.filterwarnings("ignore", message="TransformerBridgeConfig is already bound")
+    before = [weight.detach().clone() for weight in model.parameters()]
+    twin = matched_random(model, seed=0)
     expect(
-        not (got.shape == (2,) and got.is_floating_point()),
-        "Those are sizes of gaps: return the numbers of the columns.",
+        isinstance(twin, nn.Module),
+        f"Return a model, the copy with new weights, not {described(twin)}.",
     )
-    if got.shape == (2,):
-        got = got.sort().values  # in any order
-    match(
-        got,
-        torch.tensor([1, 5]),
-        what="The two columns, in order,",
-        mistakes={
-            "You chose a column that never varies. Its gap and its spread are 0, and 0 / 0 is nan, "
-            "which `topk` ranks highest: add a little to the spread, such as a thousandth of the "
-            "largest.": torch.tensor([1, 2]),
-            "The signs are in: a column that falls tells the classes apart as well as one that "
-            "rises. Take the gap's size.": torch.tensor([3, 5]),
-            "The signs are in: a column that rises tells the classes apart as well as one that "
-            "falls. Take the gap's size.": torch.tensor([1, 10]),
-            "You left the spread out: one loud column wins by its scale alone. Divide by the "
-            "standard deviation.": torch.tensor([0, 8]),
-            "You divided by the variance: then quiet columns win by their scale. Divide by the "
-            "standard deviation.": torch.tensor([4, 5]),
-            "You added too much to the spread, so that louder columns gain. A thousandth of the "
-            "largest spread is enough.": torch.tensor([0, 1]),
-            "You divided by class 0's spread alone: take that of the whole column.": torch.tensor(
-                [1, 3]
-            ),
-            "You divided by class 1's spread alone: take that of the whole column.": torch.tensor(
-                [1, 9]
-            ),
-            "You compared sums: the classes have unequal numbers of rows, so compare means.": (
-                torch.tensor([1, 6])
-            ),
-            "`x[y]` with numbers takes the rows number 0 and 1, over and over: the rows of a class "
-            "are `x[y == 1]`.": torch.tensor([7, 8]),
-            "`x[y]` with numbers takes the rows number 0 and 1, over and over, and `x[~y]` the "
-            "last two: the rows of a class are `x[y == 1]`.": torch.tensor([7, 10]),
-        },
+    expect(
+        all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True)),
+        "The model that you were given has changed: draw new weights into a copy, "
+        "`copy.deepcopy(model)`.",
     )
-    match(
-        sorted(choose_columns(x, y, 10).tolist()),
-        [0, 1, 3, 4, 5, 6, 7, 8, 9, 10],
-        what="All columns but one, which never varies,",
-        mistakes={},
+    expect(twin is not model, "That is the model itself: return a copy with new weights.")
+    own = {id(weight) for weight in model.parameters()}
+    expect(
+        not any(id(weight) in own for weight in twin.parameters()),
+        "The twin shares weights with the model: copy it with `copy.deepcopy`, not `copy.copy`.",
     )
-    match(choose_columns(x, y, 1), torch.tensor([1]), what="The one best column", mistakes={})
-    return "Few columns, chosen by what tells the classes apart in training, whatever that is."
+    blocks = list(zip(twin.blocks.named_parameters(), model.blocks.parameters(), strict=True))
+    inside = {id(weight) for weight in twin.blocks.parameters()}
+    rest = [
+        (new, old)
+        for new, old in zip(twin.parameters(), model.parameters(), strict=True)
+        if id(new) not in inside
+    ]
+    expect(
+        all(torch.equal(new, old) for new, old in rest),
+        "Something outside the blocks has changed: embeddings, the unembedding and the final norm "
+        "stay as they are. Go through `twin.blocks.parameters()`.",
+    )
+    noises = []
+    for (name, new), old in blocks:
+        new, old = new.detach(), old.detach()
+        if old.ndim != 2:
+            expect(
+                torch.equal(new, old),
+                "A norm's weight or a bias has changed (it has one axis): only matrices are drawn.",
+            )
+            continue
+        expect(
+            not torch.equal(new, old),
+            "A matrix is the trained one still: every matrix of every block is drawn anew. Is it "
+            "written into the copy, in place, as `weight.copy_(...)` does?",
+        )
+        expect(bool(new.isfinite().all()), "A matrix holds NaN or infinity.")
+        ratio = (new.std() / old.std()).item()
+        expect(
+            not torch.equal(new.flatten().sort().values, old.flatten().sort().values),
+            "The trained numbers are there in another order: draw new ones from a Gaussian.",
+        )
+        both = torch.corrcoef(torch.stack([new.flatten(), old.flatten()]))[0, 1]
+        expect(
+            both.abs().item() < 0.35,
+            "The trained numbers are in the new ones still: put noise in their place.",
+        )
+        fourth = ((new - new.mean()) / new.std()).pow(4).mean().item()
+        expect(
+            fourth > 2.3,
+            "The new numbers are not Gaussian; they look uniform. Take `torch.randn`.",
+        )
+        expect(fourth < 6, "The new numbers have the trained matrix's tails: take `torch.randn`.")
+        if abs(ratio / old.std().item() - 1) < 0.1 and abs(ratio - 1) > 0.3:
+            raise Wrong("You multiplied by the variance: a Gaussian is scaled by its deviation.")
+        expect(
+            abs(ratio - 1) < 0.2,
+            f"A matrix has {ratio:.2f} times the trained deviation: multiply the noise by "
+            "`weight.std()`, of each matrix its own, before the weight is overwritten.",
+        )
+        off = (new.mean() - old.mean()).item() / (old.std().item() / old.numel() ** 0.5)
+        expect(
+            abs(off) < 6,
+            "A matrix has another mean than the trained one: add `weight.mean()`, of each matrix "
+            "its own, to the noise.",
+        )
+        scaled = (new - old.mean()) / old.std()
+        along = (new.std(1).std() / new.std(1).mean()).item()
+        expect(along < 0.35, "Rows of a matrix have deviations of their own: take one number.")
+        noises.append((name, scaled.flatten()[:100]))
+    for i, (_, one) in enumerate(noises):
+        for _, two in noises[:i]:
+            expect(
+                not torch.allclose(one, two, atol=1e-3),
+                "Two matrices got the same random numbers: make the generator once, before the "
+                "loop.",
+            )
+    again = matched_random(model, seed=0)
+    expect(
+        all(torch.equal(a, b) for a, b in zip(twin.parameters(), again.parameters(), strict=True)),
+        "The same seed gives another twin the second time: draw everything from a generator of "
+        "`seed`.",
+    )
+    other = matched_random(model, seed=1)
+    expect(
+        any(
+            not torch.equal(a, b)
+            for a, b in zip(twin.parameters(), other.parameters(), strict=True)
+        ),
+        "Another seed gives the same twin: make the generator from `seed`.",
+    )
+    return "A twin of the same sizes, which never learned anything."
+
+
+# ---- Ablating and steering ----------------------------------------------------------------------
+
+
+class _SAE(nn.Module):
+    """A small dictionary with everything that can go wrong: biases, and a centre."""
+
+    def __init__(self, d_model: int, n: int, seed: int):
+        super().__init__()
+        random = torch.Generator().manual_seed(seed)
+        W_dec = torch.randn(n, d_model, generator=random)
+        self.register_buffer("W_dec", W_dec / W_dec.norm(dim=1, keepdim=True))
+        self.register_buffer("W_enc", torch.randn(d_model, n, generator=random) / 2)
+        self.register_buffer("b_enc", 1 + 0.3 * torch.randn(n, generator=random))
+        self.register_buffer("b_dec", torch.randn(d_model, generator=random) / 2)
+
+    @property
+    def d_sae(self) -> int:
+        return len(self.W_dec)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return ((x - self.b_dec) @ self.W_enc + self.b_enc).relu()
+
+    def decode(self, acts: Tensor) -> Tensor:
+        return acts @ self.W_dec + self.b_dec
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x))
+
+
+@exercise("utils.features.dashboards.ablate_latent")
+def check_ablate_latent(ablate_latent) -> str:
+    """Two small models; what is subtracted is worked out from a run without hooks."""
+    for seed, (batch, length, latent, layer) in enumerate(((2, 6, 3, 1), (1, 5, 0, 0))):
+        model, sae = _tiny(seed, spread=0.5), _SAE(16, 7, seed)
+        tokens = torch.randint(30, (batch, length), generator=torch.Generator().manual_seed(seed))
+        name = f"blocks.{layer}.hook_resid_pre"
+
+        @torch.no_grad()
+        def logits(changed=None, model=model, name=name, tokens=tokens):
+            hooks = [] if changed is None else [(name, lambda resid, hook: changed)]
+            return model.run_with_hooks(tokens, fwd_hooks=hooks)
+
+        with torch.no_grad():
+            _, cache = model.run_with_cache(tokens, names_filter=[name])
+        resid = cache[name]
+        acts = sae.encode(resid)
+        expect(bool((acts[:, 1:, latent] > 0).any()), "The check's latent is never active.")
+        part = acts[..., latent, None] * sae.W_dec[latent]
+        inside = torch.ones(length)
+        inside[0] = 0
+        part_text = part * inside[:, None]
+        unit_part = (resid @ sae.W_dec[latent])[..., None] * sae.W_dec[latent] * inside[:, None]
+        rest = acts.clone()
+        rest[..., latent] = 0
+        without = torch.cat([resid[:, :1], sae.decode(rest)[:, 1:]], 1)
+        alone = torch.cat([resid[:, :1], (part + sae.b_dec)[:, 1:]], 1)
+        last = torch.zeros(length)
+        last[-1] = 1
+        shift = torch.cat([resid[:, :1], (resid - sae.W_dec[latent])[:, 1:]], 1)
+        before = logits().log_softmax(-1)
+
+        def rise(changed, before=before, logits=logits):
+            return logits(changed).log_softmax(-1) - before
+
+        right = rise(resid - part_text)
+        targets = tokens[:, 1:, None]
+        loss = -right[:, :-1].gather(-1, targets)[..., 0]
+        match(
+            ablate_latent(model, sae, tokens, latent, layer=layer),
+            right,
+            what="The changes of log probabilities",
+            mistakes={
+                "Nothing has changed. Does the hook *return* the new stream?": torch.zeros_like(
+                    right
+                ),
+                "BOS has lost its vector: position 0 stays as it is.": rise(resid - part),
+                "The sign of the result: after the ablation, minus before.": -right,
+                "You added the latent's contribution; subtract it.": rise(resid + part_text),
+                "The reconstruction stands in the stream's place, and what the SAE does not "
+                "explain is lost: subtract one latent's contribution from the stream itself.": rise(
+                    without
+                ),
+                "The latent alone is left: take it out, and leave all else.": rise(alone),
+                "You removed all of the stream along the direction. Subtract the latent's "
+                "*activation* times its direction.": rise(resid - unit_part),
+                "The direction was subtracted without its activation.": rise(shift),
+                "Only the last position has changed; take the latent out at all but BOS's.": (
+                    rise(resid - part * last[:, None])
+                ),
+                "Those are differences of logits: `log_softmax` makes log probabilities.": logits(
+                    resid - part_text
+                )
+                - logits(),
+                "Those are differences of probabilities: take `log_softmax`.": logits(
+                    resid - part_text
+                ).softmax(-1)
+                - logits().softmax(-1),
+                "Those are log probabilities after the ablation: subtract those before it.": right
+                + before,
+                "That is the loss at the tokens that follow: return the change for every token of "
+                "the vocabulary.": loss,
+            },
+        )
+        expect(
+            not any(point.fwd_hooks for point in model.hook_dict.values()),
+            "A hook is left on the model, and would change every later run: use `run_with_hooks`, "
+            "or `with model.hooks(...)`.",
+        )
+    return "One latent is gone; what the SAE does not explain is still there."
+
+
+def _greedy(n: int) -> Callable:
+    @torch.no_grad()
+    def write(model, prompts):
+        for _ in range(n):
+            prompts = torch.cat([prompts, model(prompts)[:, -1].argmax(-1, keepdim=True)], dim=1)
+        return prompts
+
+    return write
+
+
+@exercise("utils.features.dashboards.steer_and_read")
+def check_steer_and_read(steer_and_read) -> str:
+    """Greedy writing on small models; what was written is read without steering."""
+    for seed, (batch, n, new, latent, layer) in enumerate(((3, 4, 5, 2, 1), (1, 3, 4, 5, 0))):
+        model, sae = _tiny(seed), _SAE(16, 7, seed)
+        random = torch.Generator().manual_seed(seed)
+        prompts = torch.randint(30, (batch, n), generator=random)
+        name, write = f"blocks.{layer}.hook_resid_pre", _greedy(new)
+        plain = write(model, prompts)
+        for _ in range(200):  # until every text is another one
+            change = 6 * torch.randn(16, generator=random)
+
+            def added(resid, hook, change=change):
+                return resid + change
+
+            with model.hooks(fwd_hooks=[(name, added)]):
+                tokens = write(model, prompts)
+            if not (tokens == plain).all(1).any():
+                break
+
+        @torch.no_grad()
+        def read(tokens, hooks=(), model=model, name=name):
+            kept = {}
+            keep = (name, lambda resid, hook: kept.update(x=resid.clone()))
+            logits = model.run_with_hooks(tokens, fwd_hooks=[*hooks, keep])
+            return logits, kept["x"]
+
+        def losses(logits, tokens):
+            log_probs = logits[:, :-1].log_softmax(-1)
+            return -log_probs.gather(-1, tokens[:, 1:, None])[..., 0]
+
+        (logits, x), (bent, bent_x) = read(tokens), read(tokens, [(name, added)])
+        each, acts = losses(logits, tokens), sae.encode(x)
+        got = steer_and_read(model, sae, prompts, latent, change=change, layer=layer, write=write)
+        expect(
+            isinstance(got, tuple) and len(got) == 3,
+            f"Return `Steered(tokens, effect, loss)`, and in this order, not {described(got)}.",
+        )
+        expect(
+            not any(point.fwd_hooks for point in model.hook_dict.values()),
+            "The model is still steered: a hook is left on it. Use `with steer(...)`.",
+        )
+        match(
+            got[0],
+            tokens,
+            what="The tokens",
+            mistakes={
+                "The model wrote without steering: `write` has to run while the hook is on, inside "
+                "the `with`.": plain,
+                "The prompts are missing: `tokens` are prompts and what was written.": tokens[
+                    :, n:
+                ],
+            },
+        )
+        match(
+            got[1],
+            acts[:, n:, latent].mean(1),
+            what="The effect",
+            mistakes={
+                "The prompt is in the mean: take the new tokens alone.": acts[..., latent].mean(1),
+                "The steered model read the text: read it after the `with`, or the steering counts "
+                "as its own effect.": sae.encode(bent_x)[:, n:, latent].mean(1),
+                "The last new token is missing from the effect.": acts[:, n:-1, latent].mean(1),
+                "That is one number for all texts: the mean is over positions, a text at a time.": (
+                    acts[:, n:, latent].mean()
+                ),
+                "You took the largest activation; the effect is the mean.": acts[
+                    :, n:, latent
+                ].amax(1),
+                "That is a mean over all latents: take the one that was asked for.": acts[
+                    :, n:
+                ].mean((1, 2)),
+                "That is the stream's product with the direction: use `sae.encode`.": (
+                    x[:, n:] @ sae.W_dec[latent]
+                ).mean(1),
+                "The first new token is missing from the effect.": acts[:, n + 1 :, latent].mean(1),
+            },
+        )
+        match(
+            got[2],
+            each[:, n - 1 :].mean(1),
+            what="The loss",
+            mistakes={
+                "The prompt is in the loss: take the new tokens alone.": each.mean(1),
+                "The steered model read the text: read it after the `with`.": losses(bent, tokens)[
+                    :, n - 1 :
+                ].mean(1),
+                "The first new token is missing: the logits at position n - 1 foretell it.": each[
+                    :, n:
+                ].mean(1),
+                "Logits and tokens are one off: logits foretell the *next* token.": (
+                    -logits[:, n:].log_softmax(-1).gather(-1, tokens[:, n:, None])[..., 0].mean(1)
+                ),
+                "The sign: a loss is minus a log probability.": -each[:, n - 1 :].mean(1),
+                "That is a sum: divide by the number of new tokens.": each[:, n - 1 :].sum(1),
+                "That is one number for all texts: the mean is over positions.": each[
+                    :, n - 1 :
+                ].mean(),
+            },
+        )
+    return "Steered while it wrote, and not while it read."
+
+
+# ---- The mystery --------------------------------------------------------------------------------
+
+
+@investigation("mystery", course=(MYSTERY,))
+def check_mystery(answer) -> str:
+    """The number of the latent that the texts were steered with."""
+    if isinstance(answer, Tensor):
+        answer = answer.flatten().tolist()
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        answer = (answer,)
+    answer = [int(each) for each in answer]
+    expect(len(answer) == 1, f"Give one number, not {len(answer)}.")
+    expect(0 <= answer[0] < 4608, "Latents have numbers from 0 to 4607.")
+    expect(
+        answer[0] == MYSTERY,
+        f"It is not latent {answer[0]}. Steer with it by `written({answer[0]})`: which words of "
+        "the mystery texts does it not bring?",
+    )
+    return "That is the latent whose direction was added."

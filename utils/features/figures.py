@@ -1,16 +1,14 @@
-"""Directions of features as arrows, maps of phases, and cards of a dictionary's latents."""
+"""Directions of features as arrows, maps of phases, and how features share dimensions."""
 
-import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from utils.guards import filled, guarded
+from utils.guards import as_long_as, axes, filled, finite, guarded
 from utils.plots import COLOURS, styled
-from utils.views import Html, Live, widgets
 
 
 def _in_a_plane(panels: Mapping[str, Tensor], _: Mapping) -> str | None:
@@ -22,16 +20,21 @@ def _in_a_plane(panels: Mapping[str, Tensor], _: Mapping) -> str | None:
 
 
 def _each_has_a_name(kinds: Sequence[str], given: Mapping) -> str | None:
-    numbers = [int(cell) for cells in given["panels"].values() for cell in cells.flatten()]
-    if min(numbers) >= 0 and max(numbers) < len(kinds):
+    low, high = int(given["cells"].min()), int(given["cells"].max())
+    if low >= 0 and high < len(kinds):
         return None
-    return f"names {len(kinds)} kinds, and cells hold {min(numbers)} to {max(numbers)}"
+    return f"names {len(kinds)} kinds, and cells hold {low} to {high}"
 
 
-def _same_cells(panels: Mapping[str, Tensor], given: Mapping) -> str | None:
-    wanted = len(given["rows"]), len(given["columns"])
-    other = [name for name, cells in panels.items() if tuple(cells.shape) != wanted]
-    return f"has other cells in {other[0]!r} than rows and columns, {wanted}" if other else None
+def _same_cells(cells: Tensor, given: Mapping) -> str | None:
+    wanted = len(given["y"]), len(given["x"])
+    odd = tuple(cells.shape) != wanted
+    return f"has other cells than y and x, {wanted}" if odd else None
+
+
+def _above_0(values: Sequence[float], _: Mapping) -> str | None:
+    low = min(float(value) for value in values)
+    return None if low > 0 else f"holds {low:g}, which has no place on a log axis"
 
 
 @guarded(panels=(filled, _in_a_plane))
@@ -75,168 +78,142 @@ def arrows(panels: Mapping[str, Float[Tensor, "feature xy=2"]], *, title: str) -
     return fig.update_layout(margin={"l": 20, "r": 20, "t": 85, "b": 20})
 
 
-@guarded(panels=(filled, _same_cells), kinds=_each_has_a_name)
+@guarded(cells=_same_cells, kinds=_each_has_a_name, x=_above_0, y=_above_0)
 def phases(
-    panels: Mapping[str, Int[Tensor, "row column"]],
+    cells: Int[Tensor, "row column"],
     *,
     kinds: Sequence[str],
-    rows: Sequence[str],
-    columns: Sequence[str],
+    x: Sequence[float],
+    y: Sequence[float],
+    border: Mapping[float, float],
     title: str,
-    x: str,
-    y: str,
+    x_title: str,
+    y_title: str,
 ) -> go.Figure:
-    """Maps of which kind holds at each setting, side by side; a cell holds a kind's number.
-
-    A cross marks where a later panel differs from the first.
-    """
-    fig = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True)
-    panels = {
-        name: [[int(cell) for cell in row] for row in cells.tolist()]
-        for name, cells in panels.items()
-    }
-    n = 1 + max(cell for cells in panels.values() for row in cells for cell in row)
-    steps = [(edge / n, COLOURS[i]) for i in range(n) for edge in (i, i + 1)]
-    first = next(iter(panels.values()))
-    for column, cells in enumerate(panels.values(), 1):
-        heat = go.Heatmap(
-            z=cells,
-            x=list(columns),
-            y=list(rows),
-            zmin=-0.5,
-            zmax=n - 0.5,
-            colorscale=steps,
-            text=[[kinds[cell] for cell in row] for row in cells],
-            hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
-            xgap=1,
-            ygap=1,
-            colorbar={"tickvals": list(range(n)), "ticktext": list(kinds[:n])},
-            showscale=column == len(panels),
-        )
-        fig.add_trace(heat, 1, column)
-        differs = [
-            (columns[j], rows[i])
-            for i, row in enumerate(cells)
-            for j, cell in enumerate(row)
-            if cell != first[i][j]
-        ]
-        cross = {
-            "symbol": "x",
-            "size": 11,
-            "color": "white",
-            "line": {"color": "black", "width": 1},
-        }
-        fig.add_trace(
-            go.Scatter(
-                x=[x for x, _ in differs],
-                y=[y for _, y in differs],
-                mode="markers",
-                marker=cross,
-                hoverinfo="skip",
-                showlegend=False,
-            ),
-            1,
-            column,
-        )
-    fig = styled(fig, title, x=x, height=400)
-    fig.update_xaxes(type="category", showgrid=False, tickangle=-60)
-    fig.update_yaxes(type="category", showgrid=False)
-    fig.update_yaxes(title_text=y, row=1, col=1)
-    fig.update_layout(margin={"t": 90, "b": 90})
-    return fig
-
-
-def feature_card(
-    title: str,
-    facts: Sequence[tuple[str, str]],
-    examples: Sequence[tuple[Sequence[str], Sequence[float], int]],
-) -> Html:
-    """A dictionary's latent on one card: facts, and texts whose tokens are shaded by activation.
-
-    The token that each text was chosen for is underlined and carries its activation as a number,
-    so that no one needs the shades.
+    """A map of which kind holds at each setting, with a border drawn over it, on log axes.
 
     Args:
-        facts: (name, text) for each line.
-        examples: for each text its tokens, the activation at each, and which is underlined.
+        cells: the number of a kind, at each of `y` and `x`.
+        border: from places on the x-axis to its height.
     """
-    top = max((max(values) for _, values, _ in examples), default=1.0) or 1.0
-    rows, plain = [], []
-    for tokens, values, chosen in examples:
-        pieces, words = [], []
-        for i, (token, value) in enumerate(zip(tokens, values, strict=True)):
-            shown = token.replace("\n", "↵")
-            style = f"background:rgba(86,180,233,{max(value, 0) / top:.2f});white-space:pre-wrap"
-            text = html.escape(shown)
-            if i == chosen:
-                text = f"<u><b>{text}</b></u><sub>{value:.1f}</sub>"
-            pieces.append(f"<span title='{value:.1f}' style='{style}'>{text}</span>")
-            words.append(f"[{shown}]({value:.1f})" if i == chosen else shown)
-        rows.append(f"<div style='margin:.15em 0'>{''.join(pieces)}</div>")
-        plain.append("".join(words))
-    lines = "".join(f"<div><b>{html.escape(a)}:</b> {html.escape(b)}</div>" for a, b in facts)
-    # A ground and an ink of its own: a dark theme's white text is lost on the shades.
-    box = "border-left:.4em solid #0072B2;padding:.3em 1em;margin:.6em 0;max-width:880px;"
-    box += "background:white;color:#1a1a1a"
-    code = (
-        f"<div role='group' style='{box}'><b>{html.escape(title)}</b>{lines}{''.join(rows)}</div>"
+    fig = styled(go.Figure(), title, x=x_title, y=y_title, height=430)
+    symbols = ("circle", "square", "diamond", "x")
+    for i, kind in enumerate(kinds):
+        rows, columns = (each.tolist() for each in (cells == i).nonzero(as_tuple=True))
+        fig.add_scatter(
+            x=[x[column] for column in columns],
+            y=[y[row] for row in rows],
+            mode="markers",
+            marker={"color": COLOURS[i], "symbol": symbols[i % 4], "size": 13},
+            name=kind,
+            hovertemplate=f"{kind}: importance %{{x:.2g}}, density %{{y:.2g}}<extra></extra>",
+        )
+    line = {"color": "black", "width": 3}
+    fig.add_scatter(
+        x=list(border), y=list(border.values()), mode="lines", line=line, name="your border"
     )
-    text = "\n".join([title, *(f"  {a}: {b}" for a, b in facts), *(f"    {b}" for b in plain)])
-    return Html(code, text)
+    ticks = {"type": "log", "dtick": "D2"}
+    return fig.update_xaxes(**ticks).update_yaxes(**ticks)
 
 
-def feature_browser(
-    card: Callable[[int], Html],
-    search: Callable[[str], Sequence[int]],
+@guarded(D=(axes(3), finite), densities=(as_long_as("D"), _above_0))
+def dimensionalities(
+    D: Float[Tensor, "density toy feature"],
+    densities: Sequence[float],
     *,
-    n: int,
-    at: int,
-    text: str,
-):
-    """A field for a latent's number and one for a text to search by, over the card.
+    per_feature: Float[Tensor, "density toy"],
+    title: str,
+) -> go.Figure:
+    """Each feature's dimensionality D over 1 / density, with fractions that shapes have.
 
-    Outside a notebook, on a page that shows a saved one, or without ipywidgets, it is the card of
-    latent `at`.
+    Features below D = 0.1 are left out. The line is the median of `per_feature` over toys.
+    """
+    fig = styled(go.Figure(), title, x="1 / density (rarer to the right)", y="D", height=480)
+    shapes = {"1, a dimension alone": 1, "2/3, triangle": 2 / 3, "1/2, opposite pair": 1 / 2}
+    shapes |= {"2/5, pentagon": 2 / 5, "1/3": 1 / 3}
+    for name, height in shapes.items():
+        style = {"line": {"color": "#999", "width": 1, "dash": "dot"}}
+        fig.add_hline(y=height, annotation_text=name, annotation_position="top right", **style)
+    places, heights = [], []
+    for density, each in zip(densities, D, strict=True):
+        shown = each.flatten()
+        shown = shown[shown > 0.1].sort().values.tolist()
+        # A little to the side, one after another, so that equal values do not hide one another.
+        places += [(1 + 0.06 * (i % 9 - 4) / 4) / float(density) for i in range(len(shown))]
+        heights += [round(value, 3) for value in shown]
+    dots = {"size": 4, "color": COLOURS[0], "opacity": 0.45}
+    fig.add_scatter(x=places, y=heights, mode="markers", marker=dots, name="one feature")
+    fig.add_scatter(
+        x=[1 / float(density) for density in densities],
+        y=[float(value) for value in per_feature.median(-1).values],
+        mode="lines+markers",
+        line={"color": COLOURS[1], "width": 2},
+        name="dimensions per feature",
+    )
+    fig.update_layout(legend={"orientation": "h", "y": -0.2})
+    return fig.update_xaxes(type="log", dtick="D2")
+
+
+def training_film(
+    frames: Mapping[str, Float[Tensor, " feature"]], *, found_above: float, title: str
+) -> go.Figure:
+    """Each planted feature's best cosine as a bar, one frame for each state of a training.
+
+    A slider moves between the frames. It opens at the first, and needs no kernel.
 
     Args:
-        card: draws a latent.
-        search: the latents to offer for a text, best first.
-        n: how many latents there are.
-        text: what the search field holds at the start.
+        frames: from what the slider says to the cosines, from the commonest feature to the rarest.
+        found_above: bars above this are blue, and the line there says "found".
     """
-    start = card(at)
-    ipywidgets = widgets()
-    if ipywidgets is None:
-        return start
-    wide, narrow = ipywidgets.Layout(width="640px"), ipywidgets.Layout(width="220px")
-    number = ipywidgets.BoundedIntText(
-        value=at, min=0, max=n - 1, description="latent", layout=narrow
-    )
-    query = ipywidgets.Text(value=text, description="search", continuous_update=False, layout=wide)
-    button = ipywidgets.Button(description="find latents")
-    found = ipywidgets.Dropdown(options=[at], description="found", layout=narrow)
-    out = ipywidgets.HTML(start.code)
 
-    def redraw(_=None) -> None:
-        out.value = card(number.value).code
+    def bar(cosine: Float[Tensor, " feature"]) -> go.Bar:
+        values = [round(value, 3) for value in cosine.tolist()]
+        colours = [COLOURS[0] if value > found_above else "#999999" for value in values]
+        hover = "feature %{x}: cosine %{y:.2f}<extra></extra>"
+        return go.Bar(x=[*range(len(values))], y=values, marker_color=colours, hovertemplate=hover)
 
-    def find(_=None) -> None:
-        if query.value.strip():
-            found.options = list(search(query.value))
-            number.value = found.value
-
-    def choose(change) -> None:
-        if change["new"] is not None:
-            number.value = change["new"]
-
-    number.observe(redraw, names="value")
-    found.observe(choose, names="value")
-    query.observe(find, names="value")
-    button.on_click(find)
-    rows = [ipywidgets.HBox([query, button]), ipywidgets.HBox([found, number]), out]
-    return Live(start, ipywidgets.VBox(rows))
+    fig = go.Figure(bar(next(iter(frames.values()))))
+    fig.frames = [go.Frame(data=[bar(each)], name=name) for name, each in frames.items()]
+    how = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}}
+    steps = [{"label": name, "method": "animate", "args": [[name], how]} for name in frames]
+    fig = styled(fig, title, x="planted feature, from common to rare", y="best cosine", height=400)
+    fig.add_hline(y=found_above, line={"color": "#666", "dash": "dash"}, annotation_text="found")
+    slider = {"steps": steps, "active": 0, "pad": {"t": 45}}
+    slider["currentvalue"] = {"prefix": "training steps: "}
+    return fig.update_layout(sliders=[slider]).update_yaxes(range=[0, 1.05])
 
 
-def stacked(parts: Sequence[Html]) -> Html:
-    """Several tables or cards, one under the other."""
-    return Html("".join(part.code for part in parts), "\n\n".join(part.text for part in parts))
+def frontier(
+    points: Mapping[str, Sequence[tuple[float, float, float]]], *, title: str, band: Sequence[float]
+) -> go.Figure:
+    """Variance unexplained against L0, both on log axes, a line a kind, coloured by recall.
+
+    Args:
+        points: from a kind of SAE to its (L0, share unexplained, recall).
+        band: L0s at which kinds are compared, marked by vertical lines.
+    """
+    fig = styled(go.Figure(), title, x="L0", y="variance unexplained (FVU)", height=460)
+    for i, (kind, found) in enumerate(points.items()):
+        l0, fvu, recall = zip(*sorted(found), strict=True)
+        marker = {"color": recall, "coloraxis": "coloraxis", "size": 13, "symbol": i, "opacity": 1}
+        fig.add_scatter(
+            x=l0,
+            y=fvu,
+            mode="lines+markers+text",
+            text=[kind, *[""] * (len(l0) - 1)],
+            textposition="middle right",
+            name=kind,
+            line={"color": "#999", "width": 1, "dash": ("solid", "dash", "dot", "dashdot")[i % 4]},
+            marker=marker | {"line": {"color": "black", "width": 1}},
+            customdata=[[value] for value in recall],
+            hovertemplate=kind + ": L0 %{x:.1f}, FVU %{y:.3f}, recall %{customdata[0]:.2f}"
+            "<extra></extra>",
+        )
+    for l0 in band:
+        fig.add_vline(x=l0, line={"color": "#999", "dash": "dot"})
+    bar = {"colorscale": "Viridis", "cmin": 0, "cmax": 1, "colorbar": {"title": "recall"}}
+    fig.update_layout(coloraxis=bar, showlegend=False)
+    ticks = [1, 2, 3, 5, 8, 12, 20, 30]
+    fig.update_xaxes(type="log", tickvals=ticks, ticktext=[str(tick) for tick in ticks])
+    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
+    return fig.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])

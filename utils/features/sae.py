@@ -233,6 +233,63 @@ class TopKSAE(SAE):
         return {"k": self.k, "rescale_acts_by_decoder_norm": False}
 
 
+class BatchTopKSAE(SAE):
+    """The k * n largest pre-activations of a batch of n vectors, those above 0: k on average.
+
+    Outside training, all above the usual smallest of them (`cutoff`). Source: arXiv 2412.06410.
+    """
+
+    architecture = "batchtopk"
+
+    @guarded(k=(count(), _at_most_d_sae))
+    def __init__(self, d_in: int, d_sae: int, *, k: int, generator: torch.Generator | None = None):
+        super().__init__(d_in, d_sae, generator=generator)
+        self.k = k
+        self.register_buffer("cutoff", torch.tensor(0.0))
+
+    def encode(self, x):
+        acts = self.pre_acts(x).relu()
+        if not self.training:
+            return acts * (acts > self.cutoff)
+        least = acts.flatten().topk(self.k * (acts.numel() // self.d_sae)).values[-1].detach()
+        self.cutoff = 0.9 * self.cutoff + 0.1 * least if self.cutoff else least
+        return acts * (acts >= least)
+
+    def penalty(self, x, acts):
+        return torch.zeros((), device=x.device)
+
+    @torch.no_grad()
+    def rescale(self, factor):
+        super().rescale(factor)
+        self.cutoff *= factor
+
+
+def step(
+    pre: Float[Tensor, "batch latent"], threshold: Float[Tensor, " latent"], *, bandwidth: float
+) -> Float[Tensor, "batch latent"]:
+    """1 where `pre` is above its latent's threshold, 0 elsewhere, with a gradient by the threshold.
+
+    Backward, a gradient g of the result gives the threshold -g / bandwidth wherever `pre` is
+    within bandwidth / 2 of it, summed over the batch, and nothing elsewhere. `pre` gets none.
+
+    Source: arXiv 2407.14435, with a rectangle as the kernel.
+    """
+
+    class Step(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, pre, threshold):
+            ctx.save_for_backward(pre, threshold)
+            return (pre > threshold).to(pre)
+
+        @staticmethod
+        def backward(ctx, grad):
+            pre, threshold = ctx.saved_tensors
+            near = (pre - threshold).abs() < bandwidth / 2
+            return None, -(grad * near / bandwidth).sum(0)
+
+    return Step.apply(pre, threshold)
+
+
 class JumpReLUSAE(SAE):
     """A pre-activation counts where it is above its latent's threshold. Source: arXiv 2407.14435.
 
@@ -241,6 +298,7 @@ class JumpReLUSAE(SAE):
     """
 
     architecture = "jumprelu"
+    step = staticmethod(step)
 
     @guarded(
         l0=number(low=0), threshold=number(low=0, over=True), bandwidth=number(low=0, over=True)
@@ -266,32 +324,19 @@ class JumpReLUSAE(SAE):
 
     def encode(self, x):
         pre = self.pre_acts(x).relu()
-        return pre * _Step.apply(pre, self.threshold, self.bandwidth)
+        return pre * self._active(pre)
 
     def penalty(self, x, acts):
-        active = _Step.apply(self.pre_acts(x).relu(), self.threshold, self.bandwidth)
-        return self.l0 * active.sum(-1).mean()
+        return self.l0 * self._active(self.pre_acts(x).relu()).sum(-1).mean()
+
+    def _active(self, pre: Float[Tensor, "*batch d_sae"]) -> Float[Tensor, "*batch d_sae"]:
+        active = self.step(pre.flatten(0, -2), self.threshold, bandwidth=self.bandwidth)
+        return active.view_as(pre)
 
     @torch.no_grad()
     def rescale(self, factor):
         super().rescale(factor)
         self.log_threshold += torch.tensor(factor).log()
-
-
-class _Step(torch.autograd.Function):
-    """1 above the threshold, 0 elsewhere; the threshold's slope comes from a window around it."""
-
-    @staticmethod
-    def forward(ctx, pre, threshold, bandwidth):
-        ctx.save_for_backward(pre, threshold)
-        ctx.bandwidth = bandwidth
-        return (pre > threshold).to(pre)
-
-    @staticmethod
-    def backward(ctx, grad):
-        pre, threshold = ctx.saved_tensors
-        near = ((pre - threshold).abs() < ctx.bandwidth / 2).to(grad) / ctx.bandwidth
-        return None, -(near * grad).reshape(-1, len(threshold)).sum(0), None
 
 
 class _SparseCode(torch.autograd.Function):
@@ -845,45 +890,57 @@ def _not_clean(stand_ins: Mapping, _: Mapping) -> str | None:
     return 'has one called "clean", the name of the loss with nothing changed: give it another'
 
 
+@torch.no_grad()
+def spliced_loss(
+    model,
+    rows: Sequence[Int[Tensor, " _"]],
+    stand_in: Callable[[Float[Tensor, "pos d_model"]], Float[Tensor, "pos d_model"]],
+    *,
+    layer: int,
+) -> Float[Tensor, " text"]:
+    """Each text's mean loss in nats a token, with a stand-in for the stream before a block.
+
+    Args:
+        rows: token ids of each text, without BOS, which the model needs before them.
+        stand_in: maps a text's vectors, BOS's aside, to others. The vector of BOS stays.
+        layer: the block that reads the result.
+    """
+    bos = torch.tensor([model.tokenizer.bos_token_id])
+
+    def splice(resid, hook):
+        changed = stand_in(resid[0, 1:]).to(resid)
+        return torch.cat([resid[:, :1], changed[None]], dim=1)
+
+    losses = []
+    for row in rows:
+        tokens = torch.cat([bos, row.cpu().long()])[None].to(model.cfg.device)
+        with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", splice)]):
+            logits = model(tokens)
+        losses.append(F.cross_entropy(logits[0, :-1], tokens[0, 1:]))
+    return torch.stack(losses).cpu()
+
+
 @guarded(
     model=evaluating,
     rows=(filled, _of_one_token, _texts_that_fit),
     stand_ins=_not_clean,
     layer=layer_of(end=False),
 )
-@torch.no_grad()
 def losses_with(
     model,
     rows: Sequence[Int[Tensor, " _"]],
     stand_ins: Mapping[str, Callable[[Float[Tensor, "n d_model"]], Float[Tensor, "n d_model"]]],
     *,
     layer: int,
+    loss: Callable[..., Float[Tensor, " text"]] = spliced_loss,
 ) -> dict[str, Float[Tensor, " text"]]:
-    """Each text's loss in nats a token while something stands in for the stream before a block.
-
-    One text at a time, with all stand-ins side by side: the blocks below the layer run once.
+    """`spliced_loss` of each stand-in, by name, and as "clean" that with nothing changed.
 
     Args:
-        rows: token ids of each text, without BOS, each of at least one token.
-        layer: which block; it reads the stand-ins.
-        stand_ins: by name, what maps a text's vectors; that of BOS stays as it is. The losses with
-            nothing changed come with the others, as "clean".
+        loss: `spliced_loss`, or a function of the same arguments.
     """
-    bos = torch.tensor([model.tokenizer.bos_token_id])
-
-    def one_each(resid, hook):
-        first, rest = resid[:, :1], resid[0, 1:]
-        changed = [rest, *(change(rest).to(rest) for change in stand_ins.values())]
-        return torch.cat([first.expand(len(changed), -1, -1), torch.stack(changed)], dim=1)
-
-    losses = []
-    for row in rows:
-        tokens = torch.cat([bos, row.cpu().long()])[None].to(model.cfg.device)
-        with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", one_each)]):
-            logits = model(tokens)[:, :-1]
-        right = tokens[:, 1:].expand(len(logits), -1)
-        losses.append(F.cross_entropy(logits.mT, right, reduction="none").mean(1).cpu())
-    return dict(zip(["clean", *stand_ins], torch.stack(losses, dim=1), strict=True))
+    each = {"clean": lambda x: x, **stand_ins}
+    return {name: loss(model, rows, change, layer=layer) for name, change in each.items()}
 
 
 def _costs_something(ablated: Tensor, given: Mapping) -> str | None:
@@ -987,28 +1044,6 @@ def random_dictionary(
     return reconstruct
 
 
-@guarded(**_untrained_guards, on=(filled, finite, as_wide_as("x")))
-def random_density(
-    x: Float[Tensor, "n d_in"],
-    d_sae: int,
-    *,
-    k: int,
-    on: Float[Tensor, "m d_in"],
-    of_vectors: bool = False,
-    generator: torch.Generator | None = None,
-) -> Float[Tensor, " d_sae"]:
-    """For each direction of this `random_dictionary`, the share of vectors that it is chosen for.
-
-    Args:
-        on: the vectors to choose for.
-    """
-    directions = _untrained(x, d_sae, of_vectors=of_vectors, generator=generator)
-    counts = torch.zeros(d_sae)
-    for part in (on - x.mean(0)).split(2048):  # [batch d_sae] is what takes room
-        counts += _likeliest(part, directions, k).flatten().bincount(minlength=d_sae)
-    return counts / len(on)
-
-
 def _untrained(
     x: Float[Tensor, "n d_in"], d_sae: int, *, of_vectors: bool, generator: torch.Generator | None
 ) -> Float[Tensor, "d_sae d_in"]:
@@ -1023,79 +1058,3 @@ def _likeliest(
 ) -> Int[Tensor, "n k"]:
     """The k directions whose products with the vector are largest in size."""
     return (centred @ directions.T).abs().topk(k).indices
-
-
-def _square(covariance: Tensor, _: Mapping) -> str | None:
-    n, m = covariance.shape
-    return None if n == m else f"has shape {(n, m)}: a covariance is square"
-
-
-@guarded(covariance=(axes(2), _square, finite))
-def gaussian(
-    covariance: Float[Tensor, "d d"], *, generator: torch.Generator
-) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]:
-    """Draws normal vectors of this covariance, one for each vector it is given."""
-    d = len(covariance)
-    ridge = 1e-4 * covariance.diagonal().mean() * torch.eye(d)  # so that there is a root
-    root = torch.linalg.cholesky(covariance + ridge)
-    return lambda x: (torch.randn(x.shape, generator=generator) @ root.T).to(x)
-
-
-def errors_elsewhere(
-    reconstruct: Callable[[Tensor], Tensor], *, generator: torch.Generator
-) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]:
-    """For each vector the reconstruction's error at another of the same text, drawn at random."""
-
-    def draw(x):
-        return (reconstruct(x) - x)[torch.randperm(len(x), generator=generator).to(x.device)]
-
-    return draw
-
-
-def as_long_as_the_error(
-    reconstruct: Callable[[Tensor], Tensor],
-    noise: Callable[[Tensor], Tensor],
-    *,
-    centre: Float[Tensor, " d"] | None = None,
-) -> Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]:
-    """The vectors plus noise, which at each is as long as the reconstruction's error there.
-
-    Args:
-        noise: draws it, such as `gaussian` and `errors_elsewhere`; its own length is ignored.
-        centre: if given, the sum is then brought as far from it as the reconstruction is: noise
-            lengthens vectors, and a best guess is shorter than what it guesses. arXiv 2410.12555.
-    """
-
-    def replace(x):
-        x_hat = reconstruct(x)
-        out = x + F.normalize(noise(x), dim=-1) * (x_hat - x).norm(dim=-1, keepdim=True)
-        if centre is None:
-            return out
-        start = centre.to(x)
-        length = (x_hat - start).norm(dim=-1, keepdim=True)
-        return start + length * F.normalize(out - start, dim=-1)
-
-    return replace
-
-
-@guarded(centre=(axes(1), finite))
-def noises(
-    reconstruct: Callable[[Tensor], Tensor], *, centre: Float[Tensor, " d"], seed: int = 0
-) -> dict[str, Callable[[Float[Tensor, "m d"]], Float[Tensor, "m d"]]]:
-    """Vectors plus errors as long as a reconstruction's: in all directions, and its own misplaced.
-
-    Each of both kinds also "its length": as far from `centre` as the reconstruction.
-
-    Args:
-        seed: of two generators, one for each of both kinds.
-    """
-    own, other = (torch.Generator().manual_seed(seed) for _ in range(2))
-    kinds = {
-        "noise": gaussian(torch.eye(len(centre)), generator=own),
-        "misplaced errors": errors_elsewhere(reconstruct, generator=other),
-    }
-    return {
-        name + ending: as_long_as_the_error(reconstruct, kind, centre=of)
-        for name, kind in kinds.items()
-        for ending, of in (("", None), (", its length", centre))
-    }

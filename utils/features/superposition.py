@@ -5,8 +5,7 @@ toys are trained at once: each tensor has a first axis [model], and a sum of the
 each toy's gradient its own. A row of `W` is the direction of one feature.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,41 +16,15 @@ from utils.guards import (
     as_long_as,
     axes,
     count,
+    evaluating,
     filled,
     finite,
     floating,
     guarded,
-    index_of,
-    shaped_as,
+    number,
 )
 
 _SHARES = (axes(1), filled, between(0, 1, over=True))
-_IMPORTANCE = (axes(2), as_long_as("density"), between(0))
-
-
-def _steps_of_the_training(keep: Collection[int], given: Mapping) -> str | None:
-    beyond = [step for step in keep if not 0 <= step <= given["steps"]]
-    return f"has step {beyond[0]}, and there are {given['steps']} steps" if beyond else None
-
-
-def _different_in_a_row(active: Tensor, _: Mapping) -> str | None:
-    ordered = active.sort(-1).values
-    twice = bool((ordered[..., 1:] == ordered[..., :-1]).any())
-    return "names a feature twice in one draw" if twice else None
-
-
-def _signs(wiring: Tensor, _: Mapping) -> str | None:
-    if not bool(((wiring.abs() == 1) | (wiring == 0)).all()):
-        return "holds other numbers than +1, -1 and 0"
-    return None if bool(wiring.any(-1).all()) else "has a feature without a neuron: wire it"
-
-
-class Trained(NamedTuple):
-    """Toys after training, and what `W` was at the steps that were kept."""
-
-    W: Float[Tensor, "model feature dim"]
-    b: Float[Tensor, "model feature"]
-    kept: Float[Tensor, "step model feature dim"]
 
 
 @guarded(density=_SHARES, batch_size=count(), n=count())
@@ -60,267 +33,142 @@ def sparse_features(
 ) -> Float[Tensor, "model batch feature"]:
     """Features that are 0, or with probability `density` uniform between 0 and 1; all independent.
 
-    One random number does both jobs: where it lies in the top `density` of [0, 1], its place there
-    is the value.
+    One random number does both jobs: its place in the top `density` of [0, 1] is the value.
     """
     drawn = torch.rand(len(density), batch_size, n, generator=generator)
     density = density[:, None, None]
     return (drawn - (1 - density)).clamp(min=0) / density
 
 
-def toy_output(
-    x: Float[Tensor, "model batch feature"],
-    W: Float[Tensor, "model feature dim"],
-    b: Float[Tensor, "model feature"],
-    *,
-    relu: bool = True,
-) -> Float[Tensor, "model batch feature"]:
-    """Each toy's reconstruction of its features: down to `dim` numbers, and back by the same W."""
-    out = torch.baddbmm(b[:, None], x @ W, W.mT)
-    return out.relu() if relu else out
-
-
-def weighted_loss(
-    out: Float[Tensor, "model batch feature"],
-    x: Float[Tensor, "model batch feature"],
-    importance: Float[Tensor, "model feature"],
-) -> Float[Tensor, " model"]:
-    """Each toy's loss: squared errors weighted by importance.
-
-    Args:
-        out: the toys' reconstructions of the features.
-        x: the features.
-        importance: of each feature.
-    """
-    return ((out - x).square().mean(1) * importance).sum(-1)
-
-
-@guarded(W=(axes(3), floating, finite))
-def dimensionality(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model feature"]:
-    """The share of a dimension that each feature has; 0 for a feature whose direction is 0.
-
-    Source: Elhage et al. (2022), arXiv 2209.10652.
-    """
-    length = W.norm(dim=-1)
-    unit = W / length.clamp(min=1e-6)[..., None]
-    on_it = (unit @ W.transpose(1, 2)) ** 2  # [model, feature i, feature j]
-    return length**2 / on_it.sum(-1).clamp(min=1e-12)
-
-
-@guarded(density=(axes(1), between(0, 1)), importance=(axes(1), as_long_as("density"), between(0)))
-def two_in_one_losses(
-    density: Float[Tensor, " setting"], importance: Float[Tensor, " setting"]
-) -> Float[Tensor, "setting choice=3"]:
-    """Losses of three ways to put two features into one dimension.
-
-    The choices: keep only feature 0, keep only feature 1 (what is left out is answered by its
-    mean), or both as opposites, W = [1, -1] and b = 0.
-
-    Args:
-        density: the probability that a feature is not 0.
-        importance: of feature 1; feature 0 has importance 1.
-    """
-    variance = density / 3 - density**2 / 4
-    both = density**2 * (1 + importance) / 6
-    return torch.stack([importance * variance, variance, both], dim=-1)
-
-
-@guarded(
-    directions=(axes(2), finite), active=(axes(2), index_of("directions"), _different_in_a_row)
-)
-def read_out(
-    directions: Float[Tensor, "feature dim"], active: Int[Tensor, "draw k"]
-) -> Float[Tensor, "draw feature"]:
-    """What each feature reads when the directions of the active ones are added up.
-
-    Args:
-        directions: of all features.
-        active: the numbers of the k active features of each draw; each has the value 1.
-    """
-    total = directions[active].sum(1)  # [draw, dim]
-    return total @ directions.T
-
-
-@guarded(x=finite, wiring=(axes(2), _signs))
-def shared_abs(
-    x: Float[Tensor, "row feature"], wiring: Float[Tensor, "feature neuron"]
-) -> Float[Tensor, "row feature"]:
-    """An estimate of |x|, from ReLU neurons that features share.
-
-    A neuron is the ReLU of the sum of its features, each times its sign. A feature is read as twice
-    the mean of the neurons that it is wired to: half of them see it with the sign that passes.
-
-    Args:
-        wiring: +1 or -1, or 0 where a neuron does not see a feature. Every feature has a neuron.
-    """
-    neurons = (x @ wiring).relu()  # [row, neuron]
-    wired = wiring.abs()  # 1 where a feature has a neuron
-    return 2 * neurons @ (wired / wired.sum(1, keepdim=True)).T
-
-
-def _varies_over_rows(target: Tensor, _: Mapping) -> str | None:
-    if target.shape[1] > 1 and bool((target != target[:, :1]).any(1).all()):
-        return None
-    return "has a feature that never varies: there is no variance to divide by"
-
-
-@guarded(out=shaped_as("target"), target=(axes(3), _varies_over_rows))
-def relative_error(
-    out: Float[Tensor, "model batch feature"], target: Float[Tensor, "model batch feature"]
-) -> Float[Tensor, "model feature"]:
-    """Squared error over the target's variance: 1 for always saying the mean, 0 for no error."""
-    return (out - target).square().mean(1) / target.var(1, correction=0)
-
-
 # ---- Training -----------------------------------------------------------------------------------
 
 
-@guarded(
-    density=_SHARES,
-    importance=_IMPORTANCE,
-    dim=count(),
-    steps=count(),
-    batch_size=count(),
-    keep=_steps_of_the_training,
-)
+@guarded(importance=(between(0), filled), dim=count(), steps=count())
 def train_toys(
-    density: Float[Tensor, " model"],
-    importance: Float[Tensor, "model feature"],
+    draw: Callable[[], Float[Tensor, "model batch feature"]],
+    importance: Float[Tensor, "... feature"],
     *,
     dim: int,
     steps: int,
-    generator: torch.Generator | None = None,
-    batch_size: int = 256,
+    generator: torch.Generator,
     relu: bool = True,
-    keep: Collection[int] = (),
-) -> Trained:
-    """Trains one toy for each entry of `density`, all in one go, on fresh data at each step.
+) -> tuple[Float[Tensor, "model feature dim"], Float[Tensor, "model feature"]]:
+    """Trains many toys at once, each on its own data, and returns W and b, detached.
 
-    Toys with the same setting differ by their first weights and by their data.
-
-    Args:
-        generator: of first weights and data; without one, they are the same in each call.
-        keep: steps after which to keep a copy of W; 0 is before training.
-    """
-    generator = generator or torch.Generator().manual_seed(0)
-    models, n = importance.shape
-    W = torch.randn(models, n, dim, generator=generator) * (2 / (n + dim)) ** 0.5
-
-    def loss(W: Tensor, b: Tensor) -> Tensor:
-        x = sparse_features(density, batch_size=batch_size, n=n, generator=generator)
-        return weighted_loss(toy_output(x, W, b, relu=relu), x, importance)
-
-    (W, b), kept = _descend([W, torch.zeros(models, n)], loss, steps=steps, keep=keep)
-    return Trained(W, b, torch.stack(kept) if kept else W.new_zeros(0, *W.shape))
-
-
-def _of_length_1(directions: Tensor, _: Mapping) -> str | None:
-    length = directions.norm(dim=-1)
-    return None if bool(((length - 1).abs() < 1e-3).all()) else "has directions not of length 1"
-
-
-@guarded(directions=(axes(3), as_long_as("density"), _of_length_1), density=_SHARES, steps=count())
-def fit_scale_and_bias(
-    directions: Float[Tensor, "model feature dim"],
-    density: Float[Tensor, " model"],
-    *,
-    steps: int,
-    generator: torch.Generator | None = None,
-    relu: bool = True,
-    own: bool = False,
-) -> Trained:
-    """Toys whose directions stay as they are: only one length and one bias each are trained.
+    A toy answers ReLU(W W^T x + b). Its loss is the squared error times importance, summed over
+    features and averaged over the batch. W starts at random (Gaussian, divided by sqrt(n) for n
+    features) and b at 0. Adam's learning rate falls from 0.01 to 0 along a cosine.
 
     Args:
-        directions: of length 1.
-        generator: of the data; without one, they are the same in each call.
-        own: every feature gets a length and a bias of its own.
+        draw: called without arguments, it returns fresh data, [model, batch, feature].
+        importance: of each feature, [feature], or for each toy, [model, feature].
+        generator: of the first weights.
+        relu: False leaves the ReLU out: the linear control.
     """
-    generator = generator or torch.Generator().manual_seed(0)
-    models, n, _ = directions.shape
-    size = (models, n if own else 1)
-
-    def toy(length: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        return directions * length[..., None], bias.expand(models, n)
-
-    def loss(length: Tensor, bias: Tensor) -> Tensor:
-        x = sparse_features(density, batch_size=256, n=n, generator=generator)
-        out = toy_output(x, *toy(length, bias), relu=relu)
-        return weighted_loss(out, x, torch.ones(models, n))
-
-    start = [torch.full(size, 0.7), torch.zeros(size)]
-    (length, bias), _ = _descend(start, loss, steps=steps)
-    W, b = toy(length, bias)
-    return Trained(W, b, W.new_zeros(0, *W.shape))
-
-
-@guarded(density=_SHARES, n=count(), neurons=count(), steps=count())
-def train_abs(
-    density: Float[Tensor, " model"],
-    *,
-    n: int,
-    neurons: int,
-    steps: int,
-    relu: bool,
-    generator: torch.Generator | None = None,
-) -> Float[Tensor, "model feature"]:
-    """Trains nets to compute |x| of `n` features, and gives their relative errors on fresh data.
-
-    y = ReLU(W2 h + b) from h = ReLU(W1 x), as in the paper; features are 0 or, with probability
-    `density`, uniform between -1 and 1.
-
-    Args:
-        relu: False leaves the ReLU of the hidden layer out, but not that of the output.
-        generator: of first weights and data; without one, they are the same in each call.
-    """
-    generator = generator or torch.Generator().manual_seed(0)
-    models, spread = len(density), (2 / (n + neurons)) ** 0.5
-
-    def data(batch_size: int) -> Tensor:
-        x = sparse_features(density, batch_size=batch_size, n=n, generator=generator)
-        return torch.where(torch.rand(x.shape, generator=generator) < 0.5, -x, x)
-
-    def net(x: Tensor, W1: Tensor, W2: Tensor, b: Tensor) -> Tensor:
-        hidden = (x @ W1).relu() if relu else x @ W1
-        return torch.baddbmm(b[:, None], hidden, W2).relu()
-
-    def loss(*weights: Tensor) -> Tensor:
-        x = data(256)
-        return weighted_loss(net(x, *weights), x.abs(), torch.ones(models, n))
-
-    start = [
-        torch.randn(models, n, neurons, generator=generator) * spread,
-        torch.randn(models, neurons, n, generator=generator) * spread,
-        torch.zeros(models, n),
-    ]
-    weights, _ = _descend(start, loss, steps=steps)
-    x = data(20_000)
-    return relative_error(net(x, *weights), x.abs())
-
-
-def _descend(
-    start: list[Tensor],
-    loss: Callable[..., Float[Tensor, " model"]],
-    *,
-    steps: int,
-    keep: Collection[int] = (),
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Adam on the sum of the toys' losses: the weights at the end, and the first of them at `keep`.
-
-    The rate falls from 0.01 to zero along a cosine.
-    """
-    weights = [weight.clone().requires_grad_() for weight in start]
-    optimiser = torch.optim.Adam(weights, lr=0.01)
+    models, _, n = draw().shape
+    W = torch.randn(models, n, dim, generator=generator) / n**0.5
+    W, b = W.requires_grad_(), torch.zeros(models, n, requires_grad=True)
+    optimiser = torch.optim.Adam([W, b], lr=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    kept = [start[0].clone()] if 0 in keep else []
-    for step in range(1, steps + 1):
+    for _ in range(steps):
+        x = draw()
+        out = x @ W @ W.mT + b[:, None]
+        out = out.relu() if relu else out
+        loss = ((out - x).square().mean(1) * importance).sum(-1)  # [model]
         optimiser.zero_grad()
-        loss(*weights).sum().backward()
+        loss.sum().backward()
         optimiser.step()
         schedule.step()
-        if step in keep:
-            kept.append(weights[0].detach().clone())
-    return [weight.detach() for weight in weights], kept
+    return W.detach(), b.detach()
+
+
+@guarded(steps=filled, tolerance=number(low=0))
+def settled_at(
+    train_for: Callable[[int], Float[Tensor, "model feature dim"]],
+    steps: Sequence[int],
+    *,
+    tolerance: float,
+) -> tuple[list[float], int | None]:
+    """How many features toys keep after so many steps, and from when on that number stays.
+
+    Args:
+        train_for: trains toys from their start for so many steps, and returns their W.
+        steps: rising numbers of steps.
+        tolerance: a number counts as settled if it, and each later one, is within this of the last.
+
+    Returns:
+        For each of `steps` the features kept, the mean over toys (a direction longer than 0.5 is
+        kept); and the first of `steps` from which on they are settled. None if that is only the
+        last, which has nothing later to agree with.
+    """
+    counts = []
+    for number_of_steps in steps:
+        is_kept = train_for(number_of_steps).norm(dim=-1) > 0.5
+        counts.append(is_kept.float().sum(-1).mean().item())
+    for i, first in enumerate(steps[:-1]):
+        if all(abs(later - counts[-1]) <= tolerance for later in counts[i:]):
+            return counts, first
+    return counts, None
+
+
+# ---- Geometry -----------------------------------------------------------------------------------
+
+
+@guarded(densities=_SHARES, toys=count())
+def geometry_sweep(
+    train: Callable[[Float[Tensor, " model"]], Float[Tensor, "model feature dim"]],
+    densities: Float[Tensor, " density"],
+    *,
+    toys: int,
+) -> tuple[Float[Tensor, "density toy feature"], Float[Tensor, "density toy"]]:
+    """Trains several toys at each density, and measures how features share dimensions.
+
+    Source: Elhage et al. (2022), arXiv 2209.10652.
+
+    Args:
+        train: given a density for each toy, it trains them together and returns their W.
+        toys: how many at each density.
+
+    Returns:
+        The dimensionality D of every feature, D_i = |W_i|^2 / sum_j (u_i . W_j)^2, where u_i is W_i
+        at length 1 and j runs over all features, i too; 0 for a feature whose W_i is 0. And for
+        each toy its dimensions per feature, dim / sum_i |W_i|^2.
+    """
+    W = train(densities.repeat_interleave(toys))  # [model, feature, dim]
+    length = W.norm(dim=-1)
+    unit = W / length.clamp(min=1e-6)[..., None]
+    on_it = (unit @ W.mT).square().sum(-1)
+    D = length.square() / on_it.clamp(min=1e-12)
+    per_feature = W.shape[-1] / length.square().sum(-1)
+    return D.view(len(densities), toys, -1), per_feature.view(len(densities), toys)
+
+
+def kept(W: Float[Tensor, "model feature dim"]) -> Bool[Tensor, "model feature"]:
+    """Which features have a direction longer than 0.5."""
+    return W.norm(dim=-1) > 0.5
+
+
+@guarded(W=(axes(2), floating, finite))
+def turned(W: Float[Tensor, "feature xy=2"]) -> Float[Tensor, "feature xy=2"]:
+    """The same directions, turned so that feature 0 points right, and feature 1 not down."""
+    x, y = torch.nn.functional.normalize(W[0], dim=0)
+    W = W @ torch.stack([torch.stack([x, -y]), torch.stack([y, x])])
+    return W * torch.tensor([1.0, -1.0 if len(W) > 1 and W[1, 1] < -1e-3 else 1.0])
+
+
+# ---- Phases -------------------------------------------------------------------------------------
+
+
+@guarded(importance=(axes(1), between(0)))
+def phase_border(importance: Float[Tensor, " setting"]) -> Float[Tensor, " setting"]:
+    """The density below which two features share one dimension, for each relative importance.
+
+    Args:
+        importance: of feature 1; feature 0 has importance 1.
+    """
+    dropped = importance.clamp(max=1)  # the less important one is dropped
+    # dropped * (p/3 - p^2/4) = p^2 (1 + importance) / 6, solved for p
+    return (dropped / 3) / ((1 + importance) / 6 + dropped / 4)
 
 
 def _pairs(W: Tensor, _: Mapping) -> str | None:
@@ -332,22 +180,18 @@ def _pairs(W: Tensor, _: Mapping) -> str | None:
     b=(axes(2), as_long_as("W")),
     density=(axes(1), as_long_as("W"), between(0, 1)),
     importance=(axes(2), as_long_as("W"), between(0)),
-    grid=count(),
 )
 def exact_pair_loss(
     W: Float[Tensor, "model feature=2 dim"],
     b: Float[Tensor, "model feature=2"],
     density: Float[Tensor, " model"],
     importance: Float[Tensor, "model feature=2"],
-    *,
-    grid: int = 40,
 ) -> Float[Tensor, " model"]:
     """The loss of toys with two features, without sampling: a sum over who is active and a grid.
 
     Sampled losses are too noisy to compare where both are active once in a thousand rows.
     """
-    value = (torch.arange(grid) + 0.5) / grid
-    zero = torch.zeros(1)
+    value, zero = (torch.arange(40) + 0.5) / 40, torch.zeros(1)
     total = torch.zeros(len(W))
     for first in (zero, value):
         for second in (zero, value):
@@ -355,8 +199,12 @@ def exact_pair_loss(
             chance = 1.0
             for values in (first, second):
                 chance = chance * (density if len(values) > 1 else 1 - density)
-            total = total + chance * weighted_loss(toy_output(x, W, b), x, importance)
+            error = ((x @ W @ W.mT + b[:, None]).relu() - x).square().mean(1)
+            total = total + chance * (error * importance).sum(-1)
     return total
+
+
+# ---- Reading many features ----------------------------------------------------------------------
 
 
 def random_units(*size: int, generator: torch.Generator) -> Float[Tensor, "... dim"]:
@@ -364,136 +212,118 @@ def random_units(*size: int, generator: torch.Generator) -> Float[Tensor, "... d
     return torch.nn.functional.normalize(torch.randn(*size, generator=generator), dim=-1)
 
 
-def _neurons_enough(each: int, given: Mapping) -> str | None:
-    n = given["neurons"]
-    return None if each <= n else f"is {each}, and there are {n} neurons: take fewer"
+def _no_more_than_there_are(ks: Sequence[int], given: Mapping) -> str | None:
+    n = len(given["directions"])
+    odd = [k for k in ks if not 1 <= k <= n]
+    return f"has {odd[0]}: active are 1 to {n} features" if odd else None
 
 
-@guarded(n=count(), neurons=count(), each=(count(), _neurons_enough))
-def random_wiring(
-    n: int, neurons: int, *, each: int, generator: torch.Generator
-) -> Float[Tensor, "feature neuron"]:
-    """Each feature is seen by `each` random neurons, with random signs, and by no other."""
-    chosen = torch.rand(n, neurons, generator=generator).topk(each).indices
-    signs = torch.randint(0, 2, (n, each), generator=generator) * 2.0 - 1
-    return torch.zeros(n, neurons).scatter(1, chosen, signs)
-
-
-# ---- What the lesson counts ---------------------------------------------------------------------
-
-
-def kept(W: Float[Tensor, "model feature dim"]) -> Bool[Tensor, "model feature"]:
-    """Which features have a direction longer than 0.5."""
-    return W.norm(dim=-1) > 0.5
-
-
-def _its_own_density(density: Tensor, given: Mapping) -> str | None:
-    n = len(given["toys"].W)
-    return None if len(density) == n else f"has {len(density)} entries, and there are {n} toys"
-
-
-@guarded(density=(*_SHARES, _its_own_density), importance=(axes(1), between(0)))
-def loss_shares(
-    toys: Trained,
-    density: Float[Tensor, " model"],
-    importance: Float[Tensor, " feature"],
+@guarded(
+    directions=(axes(2), finite),
+    ks=(filled, _no_more_than_there_are),
+    decoders=filled,
+    draws=count(),
+)
+def decode_sweep(
+    directions: Float[Tensor, "feature dim"],
+    ks: Sequence[int],
+    decoders: Mapping[str, Callable[[Tensor], Tensor]],
     *,
-    relu: bool = True,
-) -> Float[Tensor, " model"]:
-    """Each toy's loss on fresh data, as a share of what always answering the mean would cost."""
-    n = len(importance)
-    weight = importance.expand(len(density), n)
-    x = sparse_features(density, batch_size=8000, n=n, generator=torch.Generator().manual_seed(99))
-    loss = weighted_loss(toy_output(x, toys.W, toys.b, relu=relu), x, weight)
-    return loss / (x.var(1) * weight).sum(-1)
+    draws: int,
+    generator: torch.Generator,
+) -> dict[str, list[float]]:
+    """How well decoders recover k active features from the sum of their directions.
 
-
-@guarded(density=(*_SHARES, _its_own_density))
-def fresh_errors(
-    toys: Trained, density: Float[Tensor, " model"], *, relu: bool = True
-) -> Float[Tensor, " model"]:
-    """Each toy's relative error on fresh data of a density, the mean over features."""
-    n = toys.W.shape[1]
-    x = sparse_features(density, batch_size=8000, n=n, generator=torch.Generator().manual_seed(5))
-    return relative_error(toy_output(x, toys.W, toys.b, relu=relu), x).mean(-1)
-
-
-@guarded(values=(filled, finite), targets=filled)
-def share_near(values: Float[Tensor, " value"], *targets: float) -> float:
-    """Share of the values within 0.01 of one of the targets."""
-    distance = (values[:, None] - torch.tensor(targets)).abs().amin(1)
-    return (distance < 0.01).double().mean().item()
-
-
-def pair_cosines(W: Float[Tensor, "model feature dim"]) -> Float[Tensor, "model pair"]:
-    """The cosine of every pair of different features."""
-    units = torch.nn.functional.normalize(W, dim=-1)
-    first, second = torch.triu_indices(W.shape[1], W.shape[1], 1)
-    return (units @ units.mT)[:, first, second]
-
-
-def _not_constant(values: Tensor, _: Mapping) -> str | None:
-    constant = values.numel() < 2 or bool((values == values.flatten()[0]).all())
-    return "is the same everywhere: no line has a slope there" if constant else None
-
-
-@guarded(reads=(shaped_as("target"), finite, _not_constant), target=(finite, _not_constant))
-def line_error(
-    reads: Float[Tensor, "row feature"], target: Float[Tensor, "row feature"], *, gate: bool = False
-) -> float:
-    """Squared error over the target's variance, after the best scale and offset for all features.
-
-    Args:
-        gate: before that, a ReLU with the best of 25 thresholds from 0 to 1.2.
-    """
-    tried = [(reads - t).relu() for t in torch.linspace(0, 1.2, 25)] if gate else [reads]
-    tried = [each for each in tried if not _not_constant(each, {})] or [reads]
-    return min(
-        1 - torch.corrcoef(torch.stack([r.flatten(), target.flatten()]))[0, 1].item() ** 2
-        for r in tried
-    )
-
-
-@guarded(directions=(axes(2), finite), k=(count(), at_most("directions")), draws=count())
-def pursuit(
-    directions: Float[Tensor, "feature dim"], k: int, *, draws: int, generator: torch.Generator
-) -> Float[Tensor, " draw"]:
-    """As `reading`'s `right`, for a reader that takes away what it has found before it goes on.
-
-    Orthogonal matching pursuit: k times, take the feature that reads highest off what is left, fit
-    all found so far by least squares, and take their sum away.
-    """
-    right = []
-    for _ in range(draws):
-        active = torch.randperm(len(directions), generator=generator)[:k]
-        total = left = directions[active].sum(0)
-        found: list[int] = []
-        for _ in range(k):
-            reads = directions @ left
-            reads[found] = -torch.inf
-            found.append(int(reads.argmax()))
-            basis = directions[found].T
-            left = total - basis @ torch.linalg.lstsq(basis, total[:, None]).solution[:, 0]
-        right.append(len(set(found) & set(active.tolist())) / k)
-    return torch.tensor(right)
-
-
-@guarded(directions=(axes(2), finite), k=(count(), at_most("directions")), draws=count())
-def reading(
-    directions: Float[Tensor, "feature dim"], k: int, *, draws: int, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """How well k random features are read off the sum of their directions, of length 1 each.
+    In each draw k random features are 1 and all others 0. A feature's reading is the dot product of
+    its direction with the sum. A decoder turns readings, [draw, feature], into estimates. All
+    decoders see the same draws.
 
     Returns:
-        `noise`: the spread of what inactive features read; `false alarms`: how many of them read
-        more than 1/2, [draw]; `right`: which share of the k highest is active, [draw].
+        For each decoder and k: the squared error, summed over all features and divided by k, the
+        mean over draws. Always answering 0 would have an error of 1.
     """
     n = len(directions)
-    active = torch.stack([torch.randperm(n, generator=generator)[:k] for _ in range(draws)])
-    reads = read_out(directions, active)
-    on = torch.zeros(reads.shape, dtype=torch.bool).scatter(1, active, True)
-    return {
-        "noise": reads[~on].std(),
-        "false alarms": ((reads > 0.5) & ~on).sum(1).double(),
-        "right": on.gather(1, reads.topk(k).indices).double().mean(1),
-    }
+    errors = {name: [] for name in decoders}
+    for k in ks:
+        x = torch.zeros(draws, n)
+        for row in x:
+            row[torch.randperm(n, generator=generator)[:k]] = 1
+        readings = x @ directions @ directions.T
+        for name, decode in decoders.items():
+            squared = (decode(readings) - x).square().sum(-1)
+            errors[name].append(squared.mean().item() / k)
+    return errors
+
+
+# ---- Real neurons -------------------------------------------------------------------------------
+
+
+@guarded(model=evaluating, tokens=axes(2), k=(count(), at_most("tokens")), batch_size=count())
+def top_contexts(
+    model,
+    tokens: Int[Tensor, "text pos"],
+    *,
+    layer: int,
+    neurons: Sequence[int],
+    k: int,
+    batch_size: int = 32,
+) -> tuple[Float[Tensor, "neuron k"], Int[Tensor, "neuron k"], Int[Tensor, "neuron k"]]:
+    """Where MLP neurons are most active: in k different texts each, the highest first.
+
+    Args:
+        tokens: texts of one length, each with BOS first. BOS itself does not count.
+        neurons: their numbers, in the MLP of block `layer`.
+        batch_size: how many texts to run at a time.
+
+    Returns:
+        For each neuron and its k texts: the highest activation in that text, which text it is, and
+        at which position.
+    """
+    name = f"blocks.{layer}.mlp.hook_post"
+    values, positions = [], []
+    for batch in tokens.split(batch_size):
+        with torch.no_grad():
+            _, cache = model.run_with_cache(batch, names_filter=[name], stop_at_layer=layer + 1)
+        highest = cache[name][:, 1:, neurons].max(dim=1)  # over positions
+        values.append(highest.values)
+        positions.append(highest.indices + 1)
+    top = torch.cat(values).topk(k, dim=0)
+    at = torch.cat(positions).gather(0, top.indices)
+    return top.values.T, top.indices.T, at.T
+
+
+@guarded(vectors=(axes(3), finite))
+def alike(vectors: Float[Tensor, "set k d_model"]) -> Float[Tensor, " set"]:
+    """For each set of k vectors the mean cosine of two different ones."""
+    unit = torch.nn.functional.normalize(vectors, dim=-1)
+    k = unit.shape[1]
+    return (unit.sum(1).square().sum(-1) - k) / (k * (k - 1))
+
+
+# ---- The investigation --------------------------------------------------------------------------
+
+
+class UnknownToy:
+    """A toy of eight features in four dimensions; it answers rows as long as its budget lasts."""
+
+    def __init__(self, budget: int = 6):
+        self.left = budget
+        half, height = 0.5, 0.75**0.5
+        shapes = {5: (1, 0, 0, 0), 2: (0, 1, 0, 0), 7: (0, -1, 0, 0)}
+        shapes |= {0: (0, 0, 1, 0), 3: (0, 0, -half, height), 6: (0, 0, -half, -height)}
+        W = torch.zeros(8, 4)
+        for feature, direction in shapes.items():
+            W[feature] = torch.tensor(direction)
+        turn, _ = torch.linalg.qr(torch.arange(16.0).square().cos().view(4, 4))
+        self._W = W @ turn
+        self._b = torch.where(W.any(1), 0.0, 0.05)
+
+    def __call__(self, row: Sequence[float] | Float[Tensor, " feature=8"]) -> Tensor:
+        """The toy's answers to one row, [8]; a ValueError where the budget is spent."""
+        x = torch.as_tensor(row, dtype=torch.float32)
+        if x.shape != (8,):
+            raise ValueError(f"A row has 8 numbers, and this has shape {tuple(x.shape)}.")
+        if self.left < 1:
+            raise ValueError("The budget is spent: start again with a new `UnknownToy()`.")
+        self.left -= 1
+        return (x @ self._W @ self._W.T + self._b).relu()
