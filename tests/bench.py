@@ -11,7 +11,6 @@ import io
 import json
 import statistics
 import sys
-import tempfile
 import time
 import weakref
 from collections.abc import Callable
@@ -227,8 +226,8 @@ def harvest_row(model, *, pairs: int, layer: int = 15) -> dict[str, float]:
     n_tokens, bos = sum(map(len, longest_first)), model.tokenizer.bos_token_id
     name = f"blocks.{layer}.hook_resid_pre"
 
-    def ours(bfloat16=False):
-        return sae.harvest(model, longest_first, layer=layer, bfloat16=bfloat16)
+    def ours():
+        return sae.harvest(model, longest_first, layer=layer)
 
     @torch.no_grad()
     def theirs():
@@ -242,114 +241,13 @@ def harvest_row(model, *, pairs: int, layer: int = 15) -> dict[str, float]:
             found += [x[1 : 1 + len(row)].cpu() for x, row in zip(cache[name], rows, strict=True)]
         return torch.cat(found)
 
-    exact, coarse = ours(), ours(bfloat16=True)
-    ours_s, theirs_s, coarse_s = (
-        statistics.median(column)
-        for column in zip(
-            *(
-                [timed(side)[1] for side in (ours, theirs, partial(ours, bfloat16=True))]
-                for _ in range(pairs)
-            ),
-            strict=True,
-        )
-    )
+    times = [[timed(side)[1] for side in (ours, theirs)] for _ in range(pairs)]
+    ours_s, theirs_s = (statistics.median(column) for column in zip(*times, strict=True))
     return {
         "tokens_per_s": n_tokens / ours_s,
         "transformer_lens_tokens_per_s": n_tokens / theirs_s,
         "ratio": theirs_s / ours_s,
-        "max_difference": (exact - theirs()).abs().max().item(),
-        "bfloat16_tokens_per_s": n_tokens / coarse_s,
-        "bfloat16_squared_error": sae_error(coarse, exact),
-    }
-
-
-def sae_error(found: torch.Tensor, exact: torch.Tensor) -> float:
-    """The squared error as a share of the variance."""
-    return ((found - exact).square().sum() / (exact - exact.mean(0)).square().sum()).item()
-
-
-class Buffer(torch.nn.Module):
-    """As much of a model as sparsify's trainer asks for: its one module gives vectors by number."""
-
-    def __init__(self, vectors: torch.Tensor):
-        super().__init__()
-        self.at = torch.nn.Embedding.from_pretrained(vectors)
-        self.base_model, self.device = self, vectors.device
-        self.dummy_inputs = {"input_ids": torch.zeros(1, 1, dtype=torch.long)}
-
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        return self.at(input_ids)
-
-
-def training_row(
-    model,
-    *,
-    pairs: int,
-    layer: int = 15,
-    width: int = 4608,
-    k: int = 32,
-    batch: int = 2048,
-    steps: int = 60,
-) -> dict[str, float]:
-    """A TopK SAE by our trainer, and by sparsify's, on the same vectors in the same order.
-
-    Adam, one learning rate, warm-up and linear fall on both sides; float32 weights. The loss is the
-    share of variance unexplained on vectors that neither saw.
-    """
-    from sparsify import SaeConfig, TrainConfig, Trainer
-
-    lr, warmup = 1e-3, 10
-    vectors = sae.harvest(model, some_texts(batch * 12), layer=layer)
-    vectors = vectors[torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))]
-    scale = (vectors - vectors.mean(0)).square().sum(1).mean().sqrt()
-    seen, unseen = (vectors / scale).split([batch * 10, len(vectors) - batch * 10])
-
-    def ours(n: int) -> torch.nn.Module:
-        made = sae.TopKSAE(seen.shape[1], width, k=k, coarse=sae.bfloat16_is_faster())
-        made.b_dec.data.copy_(seen[:batch].mean(0))
-        at = torch.arange(n * batch) % len(seen)
-        batches = [seen[chosen] for chosen in at.split(batch)]
-        sae.train(made, batches.__getitem__, steps=n, lr=lr, warmup=warmup, fall=1.0)
-        return made
-
-    def theirs(n: int) -> torch.nn.Module:
-        with tempfile.TemporaryDirectory() as folder:
-            config = TrainConfig(
-                SaeConfig(num_latents=width, k=k),
-                batch_size=1,
-                optimizer="adam",
-                lr=lr,
-                lr_warmup_steps=warmup,
-                hookpoints=["at"],
-                log_to_wandb=False,
-                save_dir=folder,
-            )
-            rows = (torch.arange(n * batch) % len(seen)).split(batch)
-            trainer = Trainer(config, [{"input_ids": row} for row in rows], Buffer(seen))
-            trainer.fit()
-        return trainer.saes["at"]
-
-    def dense():
-        weights = torch.randn(width, seen.shape[1])
-        return [seen[:batch] @ weights.T for _ in range(5)]
-
-    few, times, made = 12, [], []
-    for _ in range(pairs):
-        times.append([timed(partial(side, few))[1] for side in (ours, theirs)] + [timed(dense)[1]])
-    for side in (ours, theirs):
-        made.append(side(steps))
-    ours_s, theirs_s, dense_s = (statistics.median(column) for column in zip(*times, strict=True))
-    with torch.no_grad():
-        ours_out = made[0](unseen)
-        acts, indices, _ = made[1].encode(unseen)
-        theirs_out = made[1].decode(acts, indices)
-    return {
-        "tokens_per_s": few * batch / ours_s,
-        "sparsify_tokens_per_s": few * batch / theirs_s,
-        "ratio": theirs_s / ours_s,
-        "times_one_dense_product": (ours_s / few) / (dense_s / 5),
-        "final_loss": sae_error(ours_out, unseen),
-        "sparsify_final_loss": sae_error(theirs_out, unseen),
+        "max_difference": (ours() - theirs()).abs().max().item(),
     }
 
 
@@ -360,7 +258,6 @@ ROWS = {
     "steered_generation": partial(generation_row, rows=16),
     "steered_generation_one_row": partial(generation_row, rows=1),
     "activation_harvest": harvest_row,
-    "sae_training": training_row,
 }
 
 

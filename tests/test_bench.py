@@ -47,7 +47,7 @@ def test_json_is_alone_on_standard_output(monkeypatch, capsys):
     assert "ratio" in capsys.readouterr().out
 
 
-def test_rows_of_lessons_7_and_11_compare_like_with_like(monkeypatch, tmp_path):
+def test_the_harvest_row_compares_like_with_like(monkeypatch, tmp_path):
     model = random_model("llama", tmp_path)
 
     def some_texts(n_tokens):
@@ -57,8 +57,3 @@ def test_rows_of_lessons_7_and_11_compare_like_with_like(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "some_texts", some_texts)
     found = bench.harvest_row(model, pairs=1, layer=2)
     assert found["max_difference"] < 1e-3
-    assert 0 < found["bfloat16_squared_error"] < 0.01
-    sizes = {"layer": 2, "width": 64, "k": 4, "batch": 32, "steps": 60}
-    found = bench.training_row(model, pairs=1, **sizes)
-    assert 0 < found["final_loss"] < 1
-    assert 0 < found["sparsify_final_loss"] < 1

@@ -30,7 +30,7 @@ model, sae = load(), saes.load_sae("../data/sae/smollm2")
 splits = []
 for split in ("train", "held_out"):
     rows = dashboards.some(texts(split), 1_500)
-    x = saes.harvest(model, rows, layer=15, bfloat16=saes.bfloat16_is_faster())
+    x = saes.harvest(model, rows, layer=15)
     splits.append((dashboards.corpus(rows), dashboards.activity(sae.encode, x, k=sae.k)))
 latents = explorer.Latents(model, sae, *splits[0], layer=15)"""
 EXPLORER = """\

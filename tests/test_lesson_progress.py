@@ -41,15 +41,15 @@ def test_progress_is_remembered_and_counted(capsys):
 
 
 def test_progress_made_under_the_old_numbers_counts(capsys):
-    """Lesson 42 was 11, and some exercises are gone: the file has names, and no numbers."""
+    """Lesson 21 was 05, and some exercises are gone: the file has names, and no numbers."""
     old = progress.progress_file()
     old.parent.mkdir(parents=True)
-    old.write_text(json.dumps({"done": ["dead_loss", "logit_lens", "cache_bytes"]}, indent=1))
+    old.write_text(json.dumps({"done": ["auc", "logit_lens", "cache_bytes"]}, indent=1))
     progress.show_progress("00")
-    progress.show_progress("42")
+    progress.show_progress("21")
     out = capsys.readouterr().out
     assert "[x] logit_lens" in out and "cache_bytes" not in out
-    assert "Lesson 4.2: " in out and "[x] dead_loss" in out and "Course: 2 of " in out
+    assert "Lesson 2.1: " in out and "[x] auc" in out and "Course: 2 of " in out
     progress.record("path_hooks")
     assert progress.done() > {"cache_bytes", "path_hooks"}
 

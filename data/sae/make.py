@@ -1,25 +1,21 @@
 """The SAE of SmolLM2's layer 15, and one of the same model with random weights of like statistics.
 
-make data D=sae                              # two hours on two cores
+make data D=sae                              # some five hours on two cores
 python -m data.sae.make --name smollm2       # one of the two
 python -m data.sae.make --epochs 0.1 --out /tmp/sae   # a trial, which may not go where these are
 """
 
 import argparse
 import json
-import time
-import zlib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from data.chat.task import texts
-from data.training import rounded, write_json
+from data.training import rounded, train, write_json
 from utils.features import sae as saes
 from utils.features.dashboards import activity, corpus, some
 from utils.features.twin import matched_random
@@ -31,7 +27,7 @@ BATCH, LR, EPOCHS = 1024, 2e-3, 8
 LOSS_TEXTS = 200
 SPLITS = {"reading": ("train", 15_000), "held_out": ("held_out", 8_000)}  # tokens of each
 CONTROLS = 400  # directions to vectors of the stream whose activity is kept
-BUDGET = 4 * 2**30  # bytes of activations held at once; less works too, and takes longer
+PART = 20_000  # about so many tokens are harvested at once
 ACTIVITY = "activity.safetensors"
 NAMES = ("smollm2", "matched")
 
@@ -108,152 +104,104 @@ def report(model, sae: saes.SAE, train: torch.Tensor, held_out: list[torch.Tenso
     return json.loads(json.dumps(out, default=float))
 
 
-def train(
-    training: saes.Training, batches: Callable[[int], Tensor], file: Path, *, every: int = 200
-) -> None:
-    """All steps of a training that may be killed: from a file, it goes on where it was.
+def stream(model, rows: list[Tensor]) -> Tensor:
+    """The vectors of all texts, in float16; those much too long are left out (`without_sinks`)."""
+    parts, part = [], []
+    for row in [*rows, None]:
+        if row is not None:
+            part.append(row)
+        if part and (row is None or sum(map(len, part)) >= PART):
+            parts.append(saes.without_sinks(saes.harvest(model, part, layer=LAYER)).half())
+            part = []
+    return torch.cat(parts)
 
-    Args:
-        file: written every `every` steps; nothing is lost but the steps since. What comes out is
-            the same as without a break, if all else is.
-        every: after so many steps a line is printed, too.
+
+def shuffled(vectors: Tensor, *, batch_size: int) -> Callable[[int], Tensor]:
+    """The batch of a step: every epoch has the vectors in an order of its own."""
+    epochs: dict[int, Tensor] = {}
+
+    def batch(step: int) -> Tensor:
+        epoch, at = divmod(step, len(vectors) // batch_size)
+        if epoch not in epochs:
+            generator = torch.Generator().manual_seed(500_000 + epoch)
+            epochs.clear()
+            epochs[epoch] = torch.randperm(len(vectors), generator=generator)
+        return vectors[epochs[epoch][at * batch_size :][:batch_size]].float()
+
+    return batch
+
+
+def fit(
+    sae: saes.SAE,
+    batches: Callable[[int], Tensor],
+    *,
+    steps: int,
+    scale: float,
+    lr: float = LR,
+    dead_after: int = 200,
+) -> list[float]:
+    """Train on batches divided by `scale`, in place; the loss of every step.
+
+    The decoder's rows keep length 1. A latent that has not fired for `dead_after` steps is dead.
+    At the end the SAE is made one for whole vectors.
 
     Raises:
-        ValueError: the file is of another SAE or another training, from another start or other
-            vectors; or it is damaged.
+        ValueError: a loss is NaN or infinite.
     """
-    start = training.sae.W_dec[0].detach().clone()
-    if file.exists():
-        go_on(file, training, batches)
-    began, first = time.time(), len(training.losses)
-    for step in range(first, training.steps):
-        x = batches(step)
-        training.step(x)
-        if (step + 1) % every == 0 or step + 1 == training.steps:
-            keep(file, training, start=start, seen=x[0])
-            speed = (step + 1 - first) * len(x) / (time.time() - began)
-            print(
-                f"step {step + 1} of {training.steps}: loss {training.losses[-1]:.4f}, "
-                f"dead {training.dead.float().mean():.1%}, {speed:,.0f} vectors/s",
-                flush=True,
-            )
+    device = sae.W_dec.device
+    adam = torch.optim.Adam(sae.parameters(), lr=lr, fused=device.type in ("cpu", "cuda"))
+    silent = torch.zeros(sae.d_sae, dtype=torch.long, device=device)
 
+    @torch.no_grad()
+    def length_1(*_) -> None:
+        sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
 
-def settings(training: saes.Training) -> dict[str, str]:
-    """What tells one training from another, as a file's header takes it."""
-    own = {name: value for name, value in vars(training.sae).items() if name[0] != "_"}
-    how = ("steps", "lr", "warmup", "fall", "dead_after")
-    found = {"kind": training.sae.architecture, **own}
-    found |= {name: getattr(training, name) for name in how} | {"scale": f"{training.scale:.4g}"}
-    for name in ("training", "coarse"):  # torch's mode; how the same is computed, not what
-        found.pop(name, None)
-    return {name: str(value) for name, value in found.items()}
+    def gradients(step: int) -> Tensor:
+        loss, fired = sae.loss(batches(step).to(device) / scale, dead=silent >= dead_after)
+        loss.backward()
+        with torch.no_grad():
+            along = (sae.W_dec.grad * sae.W_dec).sum(1, keepdim=True)
+            sae.W_dec.grad -= along * sae.W_dec
+            silent.copy_(torch.where(fired, 0, silent + 1))
+        return loss.detach()
 
-
-def keep(file: Path, training: saes.Training, *, start: Tensor, seen: Tensor) -> None:
-    """Write all that training needs to go on; a kill while writing leaves the old file whole.
-
-    Args:
-        start: the first latent's direction before the first step: which seed it was.
-        seen: the first vector of the last step: which vectors they were.
-    """
-    state = {"silent": training.silent, "losses": torch.tensor(training.losses)}
-    state |= {"start": start, "seen": seen}
-    for name, parameter in training.sae.named_parameters():
-        state[name] = parameter.detach()
-        of_adam = training.optimizer.state[parameter]
-        state |= {f"{name}.{key}": value for key, value in of_adam.items()}
-    state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    save_file(state, part, metadata=settings(training) | {"crc32": checksum(state)})
-    part.replace(file)
-
-
-def checksum(state: dict[str, Tensor]) -> str:
-    """Of all that is kept."""
-    found = 0
-    for name in sorted(state):
-        found = zlib.crc32(state[name].numpy().tobytes(), zlib.crc32(name.encode(), found))
-    return f"{found:08x}"
-
-
-def go_on(file: Path, training: saes.Training, batches: Callable[[int], Tensor]) -> None:
-    """Put back what `keep` wrote, if it is of the same training on the same vectors."""
-    try:
-        with safe_open(file, framework="pt") as kept:
-            state = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
-            was = kept.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(f"{file} is damaged ({error}): delete it, to begin again.") from None
-    if was.pop("crc32", None) != checksum(state):
-        raise ValueError(f"{file} is damaged, or of an older version: delete it, to begin again.")
-    now, weights = settings(training), dict(training.sae.named_parameters())
-    wrong = [
-        f"{name} is {was.get(name)}, not {now[name]}" for name in now if was.get(name) != now[name]
-    ]
-    for name, weight in weights.items():
-        if name not in state or state[name].shape != weight.shape:
-            wrong.append(f"{name} has another shape")
-    if not wrong and not alike(state["start"], weights["W_dec"][0].detach()):
-        wrong.append("it began from another seed")
-    if not wrong and not alike(state["seen"], batches(len(state["losses"]) - 1)[0]):
-        wrong.append("its vectors are others")
-    if wrong:
-        raise ValueError(
-            f"{file} is of another run ({'; '.join(wrong)}): delete it, or give another file."
-        )
-    for name, parameter in weights.items():
-        parameter.data.copy_(state[name])
-        of_adam = {key for key in state if key.startswith(f"{name}.")}
-        training.optimizer.state[parameter] = {
-            key.removeprefix(f"{name}."): like(state[key], parameter) for key in of_adam
-        }
-    training.silent.copy_(state["silent"])
-    training.losses[:] = state["losses"].tolist()
-
-
-def alike(kept: Tensor, now: Tensor) -> bool:
-    """The same vector, but for what another processor rounds otherwise."""
-    now = now.cpu().to(kept)
-    return kept.shape == now.shape and bool((kept - now).norm() <= 0.05 * kept.norm())
-
-
-def like(saved: Tensor, parameter: Tensor) -> Tensor:
-    """A tensor on the device, and with the memory layout, of a parameter of its shape."""
-    saved = saved.to(parameter.device)
-    return torch.empty_like(parameter).copy_(saved) if saved.shape == parameter.shape else saved
+    adam.register_step_post_hook(length_1)
+    _, losses = train(
+        gradients,
+        [adam],
+        title="SAE",
+        steps=steps,
+        warmup=50,
+        fall=lambda step: (steps - step) / max(0.3 * steps, 1),
+        measured_at=range(0, steps + 1, 200),
+        measure=lambda step: {"dead": (silent >= dead_after).float().mean().item()},
+    )
+    sae.rescale(scale)
+    return losses
 
 
 def make(name: str, *, epochs: float, device: str, out: Path = FOLDER) -> None:
-    """Train one SAE, in the background if you like: killed, it goes on where it was."""
+    """Train one SAE, measure it, and keep where it is active."""
     model = model_of(name, device)
     train_rows, held_out = texts("train"), texts("held_out")
-    fast = saes.bfloat16_is_faster()
-    stream = saes.Activations(
-        partial(saes.harvest, model, layer=LAYER, bfloat16=fast),
-        train_rows,
-        d_in=model.cfg.d_model,
-        batch_size=BATCH,
-        budget=BUDGET,
-    )
-    sae = saes.TopKSAE(model.cfg.d_model, WIDTH, k=K, coarse=fast)
-    sae.b_dec.data.copy_(stream.mean / stream.scale)
+    vectors = stream(model, train_rows)
+    some_vectors = vectors[:: 1 + len(vectors) // 10_000].float()
+    mean = some_vectors.mean(0)
+    scale = (some_vectors - mean).square().sum(1).mean().sqrt().item()
+    sae = saes.TopKSAE(model.cfg.d_model, WIDTH, k=K).to(device)
+    sae.b_dec.data.copy_(mean / scale)
     n_tokens = sum(map(len, train_rows))
-    steps = int(epochs * n_tokens / BATCH)
-    training = saes.Training(sae, steps=steps, lr=LR, scale=stream.scale)
-    train(training, stream.__getitem__, out / "unfinished" / f"{name}.safetensors")
-    sae.rescale(stream.scale)
+    steps, batches = int(epochs * n_tokens / BATCH), shuffled(vectors, batch_size=BATCH)
+    losses = fit(sae, batches, steps=steps, scale=scale)
     metadata = {
         "model_name": "SmolLM2-135M-Instruct",
         "hook_name": f"blocks.{LAYER}.hook_resid_pre",
     }
     metadata |= {"weights": name, "training_tokens": n_tokens, "epochs": epochs}
     saes.save_sae(sae, out / name, dtype=torch.float16, **metadata)
-    found = {"scale": stream.scale, "steps": steps}
-    found["loss, every 100 steps"] = training.losses[::100]
-    vectors = torch.cat([stream[step] for step in range(20)])  # of the first epoch
-    found |= report(model, saes.load_sae(out / name, device=device), vectors, held_out)
+    found = {"scale": scale, "steps": steps, "loss, every 100 steps": losses[::100]}
+    seen = torch.cat([batches(step) for step in range(20)])
+    found |= report(model, saes.load_sae(out / name, device=device), seen, held_out)
     write_json(out / name / "report.json", rounded(found))
     write_activity(model, saes.load_sae(out / name, device=device), out / name / ACTIVITY)
     print(json.dumps(rounded(found), indent=1))

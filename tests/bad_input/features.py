@@ -97,25 +97,10 @@ def broken_config():
     return folder
 
 
-def train(**how):
-    return saes.train(saes.TopKSAE(6, 9, k=2), lambda step: X, **{"steps": 2} | how)
-
-
 def with_b_dec(value: float) -> saes.SAE:
     found = saes.ReLUSAE(2, 3)
     found.b_dec.data[0] = value
     return found
-
-
-def one_step_too_many():
-    training = saes.Training(saes.ReLUSAE(6, 9), steps=1)
-    training.step(X)
-    training.step(X)
-
-
-def streamed(harvest=None, rows=ROWS_OF_TOKENS, **how):
-    given = {"d_in": 6, "batch_size": 4} | how
-    return saes.Activations(harvest or (lambda part: X[: sum(map(len, part))]), rows, **given)
 
 
 def nan_in(x: torch.Tensor) -> torch.Tensor:
@@ -206,29 +191,6 @@ DICTIONARIES = [
     ("no vectors to take sinks from", lambda: saes.without_sinks(X[:0]), "`x` is empty"),
     ("NaN among vectors with sinks", lambda: saes.without_sinks(nan_in(X)), "NaN"),
     ("sinks below the median", lambda: saes.without_sinks(X, times=0.1), "at least 1"),
-    ("no texts to stream", lambda: streamed(rows=[]), "`rows` is empty"),
-    ("batches of 0", lambda: streamed(batch_size=0), "`batch_size` is 0"),
-    ("more in a batch than there are", lambda: streamed(batch_size=50), "There is no batch of 50"),
-    ("step -1", lambda: streamed()[-1], "`step` is -1"),
-    ("vectors of another size streamed", lambda: streamed(d_in=5)[0], "`d_in`, 5"),
-    ("vectors with BOS streamed", lambda: streamed(lambda part: X)[0], "none for BOS"),
-    (
-        "vectors that half precision cannot hold",
-        lambda: streamed(lambda part: 1e5 * X[: sum(map(len, part))])[0],
-        "half precision",
-    ),
-    ("scale -1", lambda: train(scale=-1.0), "`scale` is -1.0"),
-    ("scale 0", lambda: train(scale=0.0), "`scale` is 0.0"),
-    ("-5 steps", lambda: train(steps=-5), "`steps` is -5"),
-    ("a negative rate", lambda: train(lr=-1e-3), "`lr` is -0.001"),
-    ("the fall of a rate over twice the steps", lambda: train(fall=2.0), "at most 1"),
-    ("latents dead after 0 steps", lambda: train(dead_after=0), "`dead_after` is 0"),
-    (
-        "NaN in training",
-        lambda: saes.train(saes.ReLUSAE(6, 9), lambda step: nan_in(X), steps=2),
-        "The loss of step 0 is nan",
-    ),
-    ("a step too many", one_step_too_many, "All 1 steps are done"),
     ("the quality on one vector", lambda: saes.quality(sae(), X[:1]), "no variance to explain"),
     ("the quality on equal vectors", lambda: saes.quality(sae(), torch.ones(9, 6)), "all alike"),
     ("the quality on NaN", lambda: saes.quality(sae(), nan_in(X)), "NaN or infinity"),

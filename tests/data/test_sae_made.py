@@ -1,4 +1,4 @@
-"""The recipe of the dictionaries: a training that was killed goes on, and ends as it would have."""
+"""The recipe of the dictionaries, and what it made."""
 
 from functools import partial
 
@@ -13,7 +13,6 @@ D, M = 12, 30
 KINDS = {
     "relu": partial(saes.ReLUSAE, l1=0.02),
     "topk": partial(saes.TopKSAE, k=4),
-    "sparse topk": partial(saes.TopKSAE, k=4),
     "jumprelu": partial(saes.JumpReLUSAE, l0=0.005),
 }
 
@@ -27,89 +26,43 @@ def vectors(step: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_ends_where_an_unbroken_one_does(kind, tmp_path, monkeypatch):
-    if kind == "sparse topk":
-        monkeypatch.setattr(saes, "DENSE_BELOW", 0)
-    setting = {"steps": 60, "scale": 2.0, "dead_after": 10}
-    file = tmp_path / "run" / "state.safetensors"
-    whole = KINDS[kind](D, M)
-    unbroken = saes.train(whole, vectors, **setting)
-
-    def killed(step: int) -> torch.Tensor:
-        if step == 47:
-            raise KeyboardInterrupt
-        return vectors(step)
-
-    with pytest.raises(KeyboardInterrupt):
-        recipe.train(saes.Training(KINDS[kind](D, M), **setting), killed, file, every=20)
-    again, asked = KINDS[kind](D, M), []
-    training = saes.Training(again, **setting)
-    recipe.train(training, lambda step: asked.append(step) or vectors(step), file, every=20)
-    again.rescale(setting["scale"])
-    assert asked == [39, *range(40, 60)], "the last step's vectors say whether they are the same"
-    assert torch.equal(torch.tensor(training.losses), unbroken)
-    for mine, theirs in zip(again.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
+def test_training_recovers_planted_directions_and_a_random_dictionary_does_not(kind):
+    sae, unseen = KINDS[kind](D, M), torch.cat([vectors(10_000 + i) for i in range(8)])
+    scale = unseen.var(0).sum().sqrt().item()
+    before = saes.quality(sae, unseen).explained
+    losses = torch.tensor(recipe.fit(sae, vectors, steps=400, lr=3e-3, scale=scale))
+    assert losses[-20:].mean() < 0.4 * losses[:20].mean()
+    assert saes.quality(sae, unseen).explained > 0.8 > before
+    torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(M))
 
 
-def finished(file, *, batches=vectors, k=4, seed=0, steps=20, **how) -> None:
-    """A run of few steps, to its end or on from the file."""
-    generator = torch.Generator().manual_seed(seed)
-    sae = saes.TopKSAE(D, M, k=k, generator=generator)
-    recipe.train(saes.Training(sae, steps=steps, **how), batches, file)
+def test_dead_latents_come_back():
+    """Those that can never be among the k largest learn from the error of the others."""
+    alive = {}
+    for aux in (0.0, 1 / 8):
+        sae = saes.TopKSAE(D, M, k=4, aux=aux)
+        sae.b_enc.data[: M // 2] = -1.0
+        recipe.fit(sae, vectors, steps=300, scale=1.0, dead_after=20)
+        alive[aux] = 1 - saes.quality(sae, vectors(10_000)).dead
+    assert alive[1 / 8] > alive[0.0]
 
 
-def test_a_checkpoint_of_another_run_is_not_taken(tmp_path):
-    file = tmp_path / "state.safetensors"
-    finished(file)
-    kept = file.read_bytes()
-    finished(file)  # the same again: nothing is left to do
-    for other, said in [
-        ({"k": 5}, "k is 4, not 5"),
-        ({"seed": 1}, "another seed"),
-        ({"lr": 1e-2}, "lr is 0.001, not 0.01"),
-        ({"scale": 2.0}, "scale is 1, not 2"),
-        ({"steps": 30}, "steps is 20, not 30"),
-        ({"dead_after": 10}, "dead_after is 200, not 10"),
-        ({"batches": lambda step: vectors(step + 1)}, "vectors are others"),
-    ]:
-        with pytest.raises(ValueError, match=f"of another run .*{said}"):
-            finished(file, **other)
-    for other, said in [
-        (saes.ReLUSAE(D, M), "kind is topk, not standard"),
-        (saes.TopKSAE(D, M + 1, k=4), "W_dec has another shape"),
-    ]:
-        with pytest.raises(ValueError, match=said):
-            recipe.train(saes.Training(other, steps=20), vectors, file)
-    assert file.read_bytes() == kept
+def test_an_epoch_has_each_vector_once_in_an_order_of_its_own():
+    x = torch.arange(50.0)[:, None].half()
+    batch = recipe.shuffled(x, batch_size=8)
+    epochs = [[v for step in range(6) for v in batch(6 * e + step)[:, 0].tolist()] for e in (0, 1)]
+    assert all(len(set(epoch)) == 48 for epoch in epochs) and epochs[0] != epochs[1]
+    assert torch.equal(recipe.shuffled(x, batch_size=8)(7), batch(7))
 
 
-def test_a_damaged_checkpoint_is_said_and_left(tmp_path):
-    file = tmp_path / "state.safetensors"
-    finished(file)
-    whole = file.read_bytes()
-    flipped = bytearray(whole)
-    flipped[-100] ^= 1
-    for damaged in (bytes(flipped), whole[:-10], whole[:5], b""):
-        file.write_bytes(damaged)
-        with pytest.raises(ValueError, match="is damaged.*delete it"):
-            finished(file)
-        assert file.read_bytes() == damaged
-
-
-def test_a_loss_that_is_not_finite_does_not_replace_a_good_checkpoint(tmp_path):
-    file = tmp_path / "state.safetensors"
-    training = saes.Training(saes.TopKSAE(D, M, k=4), steps=40)
-
-    def spoilt(step: int) -> torch.Tensor:
-        return vectors(step) * (float("nan") if step == 20 else 1)
-
-    with pytest.raises(ValueError, match="loss of step 20 is nan"):
-        recipe.train(training, spoilt, file, every=10)
-    assert all(weight.isfinite().all() for weight in training.sae.parameters())
-    again = saes.Training(saes.TopKSAE(D, M, k=4), steps=40)
-    recipe.train(again, vectors, file, every=10)
-    assert len(again.losses) == 40
+def test_a_loss_that_is_not_finite_stops_the_training():
+    with pytest.raises(ValueError, match="loss is nan at step 20"):
+        recipe.fit(
+            saes.TopKSAE(D, M, k=4),
+            lambda step: vectors(step) * (float("nan") if step == 20 else 1),
+            steps=40,
+            scale=1.0,
+        )
 
 
 def test_a_trial_does_not_overwrite_what_is_shipped(capsys):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tests.environments import fresh_environment
 from tests.small_models import random_model
 from utils.features import sae as saes
+from utils.features.planted import fit
 from utils.reading.linear import r_squared
 
 SAE_LENS = "sae-lens==6.54.12"
@@ -56,40 +57,6 @@ def test_topk_keeps_the_k_largest_above_zero():
     assert torch.equal(acts, torch.where(kept, pre, 0).relu())
 
 
-def test_the_sparse_gradients_are_those_of_the_dense_loss(monkeypatch):
-    monkeypatch.setattr(saes, "DENSE_BELOW", 0)
-    sae, x = shaken("topk"), planted(0)
-    loss, fired = sae.loss(x)
-    loss.backward()
-    sparse = {name: p.grad.clone() for name, p in sae.named_parameters()}
-    sae.zero_grad()
-    dense = (sae(x) - x).square().sum(-1).mean()
-    dense.backward()
-    torch.testing.assert_close(loss, dense)
-    for name, parameter in sae.named_parameters():
-        torch.testing.assert_close(sparse[name], parameter.grad, msg=name)
-    assert torch.equal(fired, (sae.encode(x) > 0).any(0))
-
-
-def test_few_latents_are_trained_densely_to_the_same_end(monkeypatch):
-    dead, ends = torch.arange(M) % 5 == 0, []
-    for limit in (0, M + 1):
-        monkeypatch.setattr(saes, "DENSE_BELOW", limit)
-        sae = shaken("topk")
-        loss, fired = sae.loss(planted(0), dead=dead)
-        loss.backward()
-        ends.append([loss, fired.float(), *(p.grad for p in sae.parameters())])
-    torch.testing.assert_close(*ends)
-
-
-def test_a_coarse_choice_changes_the_choice_alone(monkeypatch):
-    monkeypatch.setattr(saes, "DENSE_BELOW", 0)
-    sae, x = shaken("topk"), planted(0)
-    exact = sae.loss(x)[0]
-    sae.coarse = True
-    torch.testing.assert_close(sae.loss(x)[0], exact, rtol=0.01, atol=0)
-
-
 def test_dead_latents_learn_from_the_error_alone():
     sae, x = shaken("topk"), planted(0)
     dead = torch.arange(M) >= M - 5
@@ -115,18 +82,6 @@ def test_the_step_has_a_slope_for_the_threshold_alone_and_near_it_alone():
     assert threshold.grad.item() == pytest.approx(-2 / 0.1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_training_recovers_planted_directions_and_a_random_dictionary_does_not(kind):
-    sae = KINDS[kind](D, M)
-    scale = planted(0, 2000).var(0).sum().sqrt().item()
-    before = saes.quality(sae, planted(10_000, 1000)).explained
-    losses = saes.train(sae, planted, steps=400, lr=3e-3, scale=scale)
-    after = saes.quality(sae, planted(10_000, 1000))
-    assert losses[-20:].mean() < 0.4 * losses[:20].mean()
-    assert after.explained > 0.8 > before
-    torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(M))
-
-
 def test_batchtopk_keeps_k_on_average_and_a_cutoff_outside_training():
     sae, x = saes.BatchTopKSAE(D, M, k=K, generator=seeded(1)), planted(0)
     acts = sae.encode(x)
@@ -134,7 +89,7 @@ def test_batchtopk_keeps_k_on_average_and_a_cutoff_outside_training():
     assert (acts > 0).sum() == K * len(x)
     assert acts[acts > 0].min() >= pre[acts == 0].max()
     assert (acts > 0).sum(1).unique().numel() > 1  # and not k for each vector
-    saes.train(sae, planted, steps=300, lr=3e-3)
+    fit(sae, planted, steps=300, lr=3e-3)
     quality = saes.quality(sae.eval(), planted(9_999, 2000))
     assert abs(quality.l0 - K) < 0.5 and quality.explained > 0.8
     one = planted(9_998, 50)
@@ -160,53 +115,6 @@ def test_quality_counts():
 ROWS = [torch.arange(n) * 7 + i + 3 for i, n in enumerate((5, 9, 2, 14, 7, 7, 11, 3))]
 
 
-def numbered(rows):
-    """A stand-in for a model: a vector says which text it is of, and which token."""
-    names = {tuple(row.tolist()): i for i, row in enumerate(ROWS)}
-    return torch.cat(
-        [torch.tensor([[names[tuple(row.tolist())], at] for at in range(len(row))]) for row in rows]
-    ).float()
-
-
-@pytest.mark.parametrize("budget, at_once", [(10_000, 58), (25 * 4, 25)])
-def test_an_epoch_gives_each_vector_at_most_once_and_holds_no_more_than_the_budget(budget, at_once):
-    asked = []
-
-    def harvest(rows):
-        asked.append(sum(map(len, rows)))
-        return numbered(rows)
-
-    batches = saes.Activations(harvest, ROWS, d_in=2, batch_size=8, budget=budget)
-    steps = 58 // 8 if at_once == 58 else 4
-    seen = [tuple(v) for step in range(steps) for v in batches[step].tolist()]
-    assert len(seen) == len(set(seen)) == 8 * steps
-    assert max(asked) <= at_once
-    if at_once == 58:
-        batches[2 * steps]  # the second epoch needs no second harvest
-        assert len(asked) == 1
-
-
-def test_batches_depend_on_the_step_alone():
-    make = partial(saes.Activations, numbered, ROWS, d_in=2, batch_size=8, budget=100, seed=3)
-    first, second = make(), make()
-    forwards = [first[step] for step in range(9)]
-    backwards = [second[step] for step in reversed(range(9))][::-1]
-    assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
-    assert not torch.equal(forwards[0], saes.Activations(numbered, ROWS, d_in=2, batch_size=8)[0])
-
-
-def test_a_chunk_is_harvested_in_parts(monkeypatch):
-    whole = saes.Activations(numbered, ROWS, d_in=2, batch_size=8)
-    monkeypatch.setattr(saes, "HARVESTED", 10)
-    parts = saes.Activations(numbered, ROWS, d_in=2, batch_size=8)
-    assert torch.equal(whole[3], parts[3]) and whole.scale == parts.scale
-
-
-def test_too_small_a_budget_is_said():
-    with pytest.raises(ValueError, match="no batch of 8"):
-        saes.Activations(numbered, ROWS, d_in=2, batch_size=8, budget=80)
-
-
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     return random_model("llama", tmp_path_factory.mktemp("llama"))
@@ -221,8 +129,6 @@ def test_harvested_vectors_are_those_that_the_block_reads(llama):
         _, cache = llama.run_with_cache(tokens, names_filter="blocks.2.hook_resid_pre")
         expected.append(cache["blocks.2.hook_resid_pre"][0, 1:])
     torch.testing.assert_close(found, torch.cat(expected).detach(), rtol=1e-4, atol=1e-5)
-    coarse = saes.harvest(llama, rows, layer=2, bfloat16=True)
-    assert 0 < (coarse - found).norm() < 0.05 * found.norm()
     assert llama.cfg.n_layers == len(llama.blocks)  # the model itself is whole
 
 

@@ -1,18 +1,13 @@
-"""Sparse autoencoders: three kinds, their file format, training, scores and controls.
+"""Sparse autoencoders: four kinds, their file format, scores and controls.
 
 An SAE writes a vector as a bias plus a sum of few of its `d_sae` directions:
 `acts = f((x - b_dec) @ W_enc + b_enc)`, `x_hat = acts @ W_dec + b_dec`. Layer L means
 `resid_pre L`, the residual stream before block L.
 """
 
-import bisect
-import functools
 import json
-import math
-import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -108,8 +103,8 @@ class SAE(nn.Module):
         """What training makes small, and which latents fired in this batch.
 
         Args:
-            x: scaled so that its mean squared distance from its mean is 1, as `Training` does: the
-                squared error is then the share of variance left unexplained.
+            x: scaled so that its mean squared distance from its mean is 1, the squared error is the
+                share of variance left unexplained.
             dead: latents that have long not fired; TopK alone does something about them.
         """
         acts = self.encode(x)
@@ -161,16 +156,8 @@ def _at_most_d_sae(k: int, given: Mapping) -> str | None:
     return f"is {k}, and there are {d_sae} latents: choose fewer" if k > d_sae else None
 
 
-DENSE_BELOW = 512  # so few latents are quicker to train with dense products
-
-
 class TopKSAE(SAE):
-    """The k largest pre-activations of each vector, those above 0. Source: arXiv 2406.04093.
-
-    Training touches the weights of active latents alone, if there are many. Only the choice of the
-    k needs a dense product, which may be coarse (bfloat16): the k values themselves are always
-    exact.
-    """
+    """The k largest pre-activations of each vector, those above 0. Source: arXiv 2406.04093."""
 
     architecture = "topk"
 
@@ -182,16 +169,14 @@ class TopKSAE(SAE):
         *,
         k: int,
         aux: float = 1 / 32,
-        coarse: bool = False,
         generator: torch.Generator | None = None,
     ):
         """
         Args:
             aux: weight of the auxiliary loss by which dead latents learn to explain the error.
-            coarse: choose the k in bfloat16 while training. `encode` never does.
         """
         super().__init__(d_in, d_sae, generator=generator)
-        self.k, self.aux, self.coarse = k, aux, coarse
+        self.k, self.aux = k, aux
 
     def encode(self, x):
         values, indices = self.pre_acts(x).topk(self.k, dim=-1, sorted=False)
@@ -199,26 +184,12 @@ class TopKSAE(SAE):
         return empty.scatter(-1, indices, values.relu())
 
     def loss(self, x, *, dead=None):
-        centred = self.centred(x)
-        if self.d_sae < DENSE_BELOW:
-            acts = self.encode(x)
-            return self._with_aux(centred, acts @ self.W_dec, dead), (acts > 0).any(0)
-        with torch.no_grad():
-            kind = torch.bfloat16 if self.coarse else x.dtype
-            weights = (part.to(kind) for part in (centred, self.W_enc.T, self.b_enc))
-            chosen = F.linear(*weights).topk(self.k, dim=-1, sorted=False).indices
-        out, values = _SparseCode.apply(centred, self.W_enc.T, self.b_enc, self.W_dec, chosen)
-        fired = torch.zeros(self.d_sae, dtype=torch.bool, device=x.device)
-        fired[chosen[values > 0]] = True
-        return self._with_aux(centred, out, dead), fired
-
-    def _with_aux(self, centred, out, dead):
-        """The squared error, and the auxiliary loss where there are dead latents."""
-        error = centred - out
+        acts, centred = self.encode(x), self.centred(x)
+        error = centred - acts @ self.W_dec
         loss = error.square().sum(-1).mean()
         if self.aux and dead is not None and dead.any():
             loss = loss + self.aux * self._dead_loss(centred.detach(), error.detach(), dead)
-        return loss
+        return loss, (acts > 0).any(0)
 
     def _dead_loss(self, centred, error, dead):
         """How well the likeliest dead latents explain what the living left over (AuxK)."""
@@ -339,50 +310,6 @@ class JumpReLUSAE(SAE):
         self.log_threshold += torch.tensor(factor).log()
 
 
-class _SparseCode(torch.autograd.Function):
-    """The chosen latents' ReLU activations and the sum of their directions, and its gradients.
-
-    `embedding_bag` sums chosen rows without writing them out; sorted by latent, the same call gives
-    the gradients of the weights. All that is dense here is an array of the weights' size.
-    """
-
-    @staticmethod
-    def forward(ctx, x, encoder, b_enc, decoder, chosen):
-        values = (_dots(x, encoder, chosen) + b_enc[chosen]).relu()
-        ctx.save_for_backward(x, encoder, decoder, chosen, values)
-        ctx.mark_non_differentiable(values)
-        return F.embedding_bag(chosen, decoder, per_sample_weights=values, mode="sum"), values
-
-    @staticmethod
-    def backward(ctx, grad, _):
-        x, encoder, decoder, chosen, values = ctx.saved_tensors
-        grad_values = _dots(grad, decoder, chosen) * (values > 0)
-        grad_x = F.embedding_bag(chosen, encoder, per_sample_weights=grad_values, mode="sum")
-        order = chosen.flatten().sort(stable=True).indices
-        rows = order // chosen.shape[1]
-        counts = torch.bincount(chosen.flatten(), minlength=len(encoder))
-        starts = counts.cumsum(0) - counts
-        grad_encoder, grad_decoder = (
-            F.embedding_bag(
-                rows, vectors, starts, per_sample_weights=weights.flatten()[order], mode="sum"
-            )
-            for vectors, weights in ((x, grad_values), (grad, values))
-        )
-        grad_b = torch.zeros(len(encoder), dtype=x.dtype, device=x.device)
-        grad_b.index_add_(0, chosen.flatten(), grad_values.flatten())
-        return grad_x, grad_encoder, grad_b, grad_decoder, None
-
-
-def _dots(
-    x: Float[Tensor, "batch d"], rows: Float[Tensor, "n d"], chosen: Int[Tensor, "batch k"]
-) -> Float[Tensor, "batch k"]:
-    """x[b] @ rows[chosen[b, i]], as the gradient of the sum that it is the gradient of."""
-    weights = torch.zeros(chosen.shape, dtype=x.dtype, device=x.device, requires_grad=True)
-    with torch.enable_grad():
-        out = F.embedding_bag(chosen, rows.detach(), per_sample_weights=weights, mode="sum")
-    return torch.autograd.grad(out, weights, x)[0]
-
-
 # ---- The SAELens format -------------------------------------------------------------------------
 
 ARCHITECTURES = {kind.architecture: kind for kind in (ReLUSAE, TopKSAE, JumpReLUSAE)}
@@ -492,21 +419,7 @@ def load_sae(folder: str | Path, *, device: str | torch.device = "cpu") -> SAE:
     return sae.to(device)
 
 
-# ---- Activations, streamed ----------------------------------------------------------------------
-
-
-@functools.cache
-def bfloat16_is_faster() -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32: some do it much slower."""
-    seconds = []
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.ones(512, 1024, dtype=dtype)
-        a @ a.T  # noqa: B018, the first product also sets up
-        start = time.perf_counter()
-        for _ in range(3):
-            a @ a.T  # noqa: B018
-        seconds.append(time.perf_counter() - start)
-    return seconds[1] < 0.7 * seconds[0]
+# ---- Activations --------------------------------------------------------------------------------
 
 
 def _texts_that_fit(rows: Sequence[Tensor], given: Mapping) -> str | None:
@@ -530,7 +443,6 @@ def harvest(
     *,
     layer: int,
     batch_tokens: int = 4096,
-    bfloat16: bool = False,
 ) -> Float[Tensor, "token d_model"]:
     """The residual stream before block `layer` at every token of the texts, in order, on the CPU.
 
@@ -540,7 +452,6 @@ def harvest(
     Args:
         rows: token ids of each text, without BOS.
         batch_tokens: how many tokens run at once, about.
-        bfloat16: multiply in bfloat16 (the residual stream itself stays float32).
 
     Raises:
         ValueError: there is no such layer, no text, or one too long; or the model is training.
@@ -549,16 +460,14 @@ def harvest(
     device, bos = model.cfg.device, model.tokenizer.bos_token_id
     by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    fast = torch.autocast(torch.device(device).type, torch.bfloat16) if bfloat16 else nullcontext()
-    with fast:
-        while by_length:
-            n = max(1, batch_tokens // (1 + len(rows[by_length[-1]])))
-            chosen, by_length = by_length[-n:], by_length[:-n]
-            tokens = nn.utils.rnn.pad_sequence([rows[i].long() for i in chosen], batch_first=True)
-            tokens = F.pad(tokens, (1, 0), value=bos).to(device)
-            resid = runnable(input_ids=tokens, use_cache=False).last_hidden_state[:, 1:].cpu()
-            for i, each in zip(chosen, resid, strict=True):
-                found[i] = each[: len(rows[i])].float()
+    while by_length:
+        n = max(1, batch_tokens // (1 + len(rows[by_length[-1]])))
+        chosen, by_length = by_length[-n:], by_length[:-n]
+        tokens = nn.utils.rnn.pad_sequence([rows[i].long() for i in chosen], batch_first=True)
+        tokens = F.pad(tokens, (1, 0), value=bos).to(device)
+        resid = runnable(input_ids=tokens, use_cache=False).last_hidden_state[:, 1:].cpu()
+        for i, each in zip(chosen, resid, strict=True):
+            found[i] = each[: len(rows[i])].float()
     return torch.cat(found)
 
 
@@ -586,256 +495,6 @@ def _blocks_below(model, layer: int) -> nn.Module:
         setattr(plain.get_submodule(parent), leaf, module)
     plain.config.num_hidden_layers = layer
     return plain.base_model
-
-
-HARVESTED = 20_000  # about how many tokens a harvest has while a chunk is filled
-
-
-class Activations:
-    """Batches of a model's activations, harvested when they are needed.
-
-    `activations[step]` depends on the arguments and the step alone, so that a training that was
-    killed can go on from any step. Never more than `budget` bytes are held, and some 20,000
-    vectors in float32 while a chunk is filled: texts in a random order, another in every epoch, are
-    taken in chunks of that size; the vectors of a chunk are shuffled. If all texts fit, they are
-    harvested once. Vectors that `without_sinks` leaves out are left out.
-    """
-
-    @guarded(rows=filled, d_in=count(), batch_size=count(), budget=count())
-    def __init__(
-        self,
-        harvest: Callable[[list[Int[Tensor, " _"]]], Float[Tensor, "token d_in"]],
-        rows: Sequence[Int[Tensor, " _"]],
-        *,
-        d_in: int,
-        batch_size: int = 2048,
-        budget: int = 2**30,
-        seed: int = 0,
-    ):
-        """
-        Args:
-            harvest: gives the vectors of some texts, as `harvest` above with all else filled in.
-            rows: token ids of each text, without BOS.
-            batch_size: vectors a step.
-            budget: bytes, at two for each number.
-            seed: every epoch and every chunk draws from a generator of its own, made from this
-                number and its own, so that a step can be asked for without those before it.
-
-        Raises:
-            ValueError: the texts, or the budget, do not make one batch.
-        """
-        self.harvest, self.rows, self.d_in = harvest, list(rows), d_in
-        self.batch_size, self.seed = batch_size, seed
-        self.chunk_size = budget // (2 * d_in)
-        longest = max(len(row) for row in self.rows)
-        if min(self.chunk_size - longest, sum(map(len, self.rows))) < batch_size:
-            raise ValueError(
-                f"There is no batch of {batch_size} vectors in these texts and {budget} bytes: "
-                "give more of them, or a smaller batch."
-            )
-        self._held: tuple[tuple, Tensor] | None = None  # which texts, and their vectors
-        self._shuffled: tuple[int, Tensor] | None = None  # which chunk, and its order
-        self._plan: list[tuple[int, list[int]]] = []  # for each chunk its first step and its texts
-        self._epochs = self._steps = 0  # how many are planned
-
-    def _plan_epoch(self) -> None:
-        """Add the chunks of the next epoch, its texts in an order of their own."""
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self._epochs)
-        texts, size = [], 0
-        for i in [*torch.randperm(len(self.rows), generator=generator).tolist(), None]:
-            if i is None or size + len(self.rows[i]) > self.chunk_size:
-                self._plan.append((self._steps, texts))
-                self._steps += size // self.batch_size
-                texts, size = [], 0
-            if i is not None:
-                texts.append(i)
-                size += len(self.rows[i])
-        self._epochs += 1
-
-    def _vectors(self, texts: list[int]) -> Float[Tensor, "token d_in"]:
-        key = tuple(sorted(texts))
-        if self._held is None or self._held[0] != key:
-            self._held = None  # let go of the old ones first
-            size = sum(len(self.rows[i]) for i in key)
-            held, filled = torch.empty(size, self.d_in, dtype=torch.float16), 0
-            for part in self._parts(key):
-                found = without_sinks(self._harvested(part))
-                held[filled : filled + len(found)] = found
-                filled += len(found)
-            if not held[:filled].isfinite().all():
-                raise ValueError(
-                    "Some activations are above 65,504, more than half precision holds: divide "
-                    "what `harvest` gives by their usual length."
-                )
-            self._held = key, held[:filled]
-        return self._held[1]
-
-    def _harvested(self, part: list[Int[Tensor, " _"]]) -> Float[Tensor, "token d_in"]:
-        found, wanted = self.harvest(part), (sum(map(len, part)), self.d_in)
-        if tuple(found.shape) != wanted:
-            raise ValueError(
-                f"`harvest` gave {tuple(found.shape)} for texts of {wanted[0]} tokens: it has to "
-                f"give a vector of `d_in`, {wanted[1]}, for each token, and none for BOS."
-            )
-        return found
-
-    def _parts(self, texts: Sequence[int]) -> Iterator[list[Int[Tensor, " _"]]]:
-        """The texts in parts of some ten thousand tokens: harvests are float32 and take room."""
-        part: list[Tensor] = []
-        for i in texts:
-            part.append(self.rows[i])
-            if sum(map(len, part)) >= HARVESTED:
-                yield part
-                part = []
-        if part:
-            yield part
-
-    @functools.cached_property
-    def _first(self) -> Float[Tensor, "token d_in"]:
-        """Some ten thousand vectors of the first chunk, to learn mean and scale from."""
-        if not self._plan:
-            self._plan_epoch()
-        vectors = self._vectors(self._plan[0][1])
-        return vectors[:: 1 + len(vectors) // 10_000].float()
-
-    @property
-    def mean(self) -> Float[Tensor, " d_in"]:
-        """The mean vector."""
-        return self._first.mean(0)
-
-    @property
-    def scale(self) -> float:
-        """The root of the mean squared distance of a vector from the mean."""
-        return (self._first - self.mean).square().sum(1).mean().sqrt().item()
-
-    @guarded(step=count(low=0))
-    def __getitem__(self, step: int) -> Float[Tensor, "batch d_in"]:
-        while step >= self._steps:
-            self._plan_epoch()
-        number = bisect.bisect_right(self._plan, step, key=lambda chunk: chunk[0]) - 1
-        first, texts = self._plan[number]
-        vectors = self._vectors(texts)
-        order = self._order(number, len(vectors))
-        chosen = torch.arange(self.batch_size) + (step - first) * self.batch_size
-        chosen = chosen % len(vectors)  # a few too many, where sinks were left out
-        return vectors[order[chosen]].float()
-
-    def _order(self, number: int, n: int) -> Int[Tensor, " n"]:
-        """The order of a chunk's vectors."""
-        if self._shuffled is None or self._shuffled[0] != number:
-            generator = torch.Generator().manual_seed(1_000_003 * self.seed + 500_000 + number)
-            self._shuffled = number, torch.randperm(n, generator=generator)
-        return self._shuffled[1]
-
-
-# ---- Training -----------------------------------------------------------------------------------
-
-
-class Training:
-    """Adam on batches that are handed over one by one; directions keep length 1.
-
-    All that changes in a training is here, and in the SAE: a recipe can keep it and go on from it.
-
-    Attributes:
-        optimizer: Adam, with the learning rate of the last step.
-        silent: [d_sae], steps since each latent fired.
-        losses: of the steps that were done.
-    """
-
-    @guarded(
-        steps=count(low=0),
-        lr=number(low=0),
-        warmup=number(low=0),
-        fall=number(low=0, high=1),
-        scale=number(low=0, over=True),
-        dead_after=count(),
-    )
-    def __init__(
-        self,
-        sae: SAE,
-        *,
-        steps: int,
-        lr: float = 1e-3,
-        warmup: int = 50,
-        fall: float = 0.3,
-        scale: float = 1.0,
-        dead_after: int = 200,
-    ):
-        """
-        Args:
-            steps: how many there will be.
-            lr: Adam's highest learning rate, reached after `warmup` steps; over the last `fall` of
-                the steps it goes down to 0.
-            scale: vectors are divided by it. `SAE.rescale` makes the SAE one for whole vectors.
-            dead_after: a latent that has not fired for so many steps is dead (for TopK's `aux`).
-        """
-        self.sae, self.steps, self.lr, self.warmup, self.fall = sae, steps, lr, warmup, fall
-        self.scale, self.dead_after = scale, dead_after
-        device = sae.W_dec.device
-        self.optimizer = torch.optim.Adam(
-            sae.parameters(), lr=lr, betas=(0.9, 0.999), fused=device.type in ("cpu", "cuda")
-        )
-        self.silent = torch.zeros(sae.d_sae, dtype=torch.long, device=device)
-        self.losses: list[float] = []
-
-    @property
-    def dead(self) -> Bool[Tensor, " d_sae"]:
-        """Which latents have long not fired."""
-        return self.silent >= self.dead_after
-
-    def step(self, x: Float[Tensor, "batch d_in"]) -> None:
-        """Take the next step, on some vectors.
-
-        Raises:
-            ValueError: all steps are done, or the loss is not finite; the SAE is as it was.
-        """
-        sae, step = self.sae, len(self.losses)
-        if step >= self.steps:
-            raise ValueError(f"All {self.steps} steps are done: begin another `Training`.")
-        rising = (step + 1) / max(self.warmup, 1)
-        falling = (self.steps - step) / max(self.fall * self.steps, 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * min(rising, falling, 1.0)
-        loss, fired = sae.loss(x.to(self.silent.device) / self.scale, dead=self.dead)
-        if not math.isfinite(value := loss.item()):
-            raise ValueError(
-                f"The loss of step {step} is {value}: look for NaN among the vectors, or take a "
-                "smaller `lr`."
-            )
-        self.optimizer.zero_grad()
-        loss.backward()
-        with torch.no_grad():
-            along = (sae.W_dec.grad * sae.W_dec).sum(1, keepdim=True)
-            sae.W_dec.grad -= along * sae.W_dec
-            self.optimizer.step()
-            sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
-        self.silent = torch.where(fired, 0, self.silent + 1)
-        self.losses.append(value)
-
-
-def train(
-    sae: SAE,
-    batches: Callable[[int], Float[Tensor, "batch d_in"]],
-    *,
-    steps: int,
-    scale: float = 1.0,
-    **how,
-) -> Float[Tensor, " steps"]:
-    """Train on batches that are asked for by number.
-
-    Args:
-        batches: gives the vectors of a step; `Activations.__getitem__`, or any function.
-        scale: vectors are divided by it, and the SAE is made one for whole vectors at the end.
-        how: the other arguments of `Training`.
-
-    Returns:
-        The loss at each step.
-    """
-    training = Training(sae, steps=steps, scale=scale, **how)
-    for step in range(steps):
-        training.step(batches(step))
-    sae.rescale(scale)
-    return torch.tensor(training.losses)
 
 
 # ---- How good is it? ----------------------------------------------------------------------------
