@@ -91,7 +91,7 @@ def test_a_learner_explores_latents_and_plays_a_round(lab, page, course):  # noq
     explorer.get_by_role("button", name="Open").click()
     expect(explorer.locator(".htf-said")).to_have_text(re.compile("from 0 to 4607"))
     explorer.locator(".htf-fame button").click()
-    expect(card).to_contain_text("chosen by hand")
+    expect(card).to_contain_text("chosen, not drawn")
     expect(explorer.locator(".htf-said")).to_have_text("")
 
     # A round of the game, to its score.

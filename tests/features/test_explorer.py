@@ -6,6 +6,7 @@ import re
 import IPython
 import pytest
 import torch
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from tests.contrast import text_contrasts
 from tests.small_models import random_model
@@ -28,11 +29,12 @@ def planted(n_texts: int, seed: int):
 
 @pytest.fixture(scope="module")
 def latents(tmp_path_factory):
-    """Latent 3 reads the stream's vector at token 5 of a small random model."""
+    """Latent 3 reads the stream's vector at token 5 of a small random model, first or after 8."""
     model = random_model("llama", tmp_path_factory.mktemp("model"))
+    model.tokenizer.backend_tokenizer.pre_tokenizer = WhitespaceSplit()
     sae = TopKSAE(32, 9, k=2)
-    vectors = harvest(model, [torch.tensor([5]), torch.tensor([8])], layer=1)
-    sae.W_enc.data[:, 3] = 10 * (vectors[0] - vectors[1])
+    first, other, after = harvest(model, [torch.tensor([5]), torch.tensor([8, 5])], layer=1)
+    sae.W_enc.data[:, 3] = 10 * (first + after - 2 * other)
     return ex.Latents(model, sae, *planted(20, 0), layer=1)
 
 
@@ -63,7 +65,19 @@ def test_no_text_is_taken_twice():
     assert len(used) == len(set(used)) == 12
 
 
-def test_search_and_reading_find_the_planted_latent(latents):
+@pytest.fixture
+def short_lead(monkeypatch):
+    monkeypatch.setattr(ex, "LEAD", "w8")
+
+
+def test_the_lead_of_a_search_does_not_count(latents, short_lead):
+    rows = [torch.tensor([8, 5])]
+    acts = latents.sae.encode(harvest(latents.model, rows, layer=1))[1, 3].item()
+    hit = next(hit for hit in latents.search("w5") if hit.latent == 3)
+    assert hit.score == pytest.approx(acts * latents.rarity[3].item(), rel=1e-4)
+
+
+def test_search_and_reading_find_the_planted_latent(latents, short_lead):
     hits = latents.search("w5")
     assert hits[0].latent == 3 and hits[0].example.tokens[hits[0].example.at] == "w6"
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
@@ -74,12 +88,14 @@ def test_search_and_reading_find_the_planted_latent(latents):
     assert sorted(drawn) == [0, 1, 3]
 
 
-def test_the_explorer_answers_and_says_in_one_sentence_what_it_cannot(latents, monkeypatch):
+def test_the_explorer_answers_and_says_in_one_sentence_what_it_cannot(
+    latents, short_lead, monkeypatch
+):
     page = ex._Explorer(latents, "w5", {3: "chosen <b>"})
     page.answer("token", "0")
     assert "data-latent='3'" in page.parts["d_five"] and page.acts["3"][0] > 0
     page.answer("open", "3")
-    assert "chosen by hand: chosen &lt;b&gt;" in page.parts["g_card"]
+    assert "chosen, not drawn: chosen &lt;b&gt;" in page.parts["g_card"]
     page.answer("search", "w5")
     assert "data-what='3'" in page.parts["f_found"] and page.said["text"] == ""
     page.answer("draw")

@@ -21,6 +21,7 @@ from utils.views import Html, Live, in_notebook
 
 SIDE = 20  # tokens shown on each side of a marked one
 LONGEST = 200  # tokens of a sentence that is typed
+LEAD = "I read about"  # a search reads its text after these words: a first word is like no other
 OFTEN = 20  # tokens at which a latent is active, to be drawn or to have a colour
 SHADES = ["#8ecdf0", "#f5b942", "#6fd0ad", "#f2e55c", "#e8a5ca", "#f29a78", "#bfaeea", "#c4d66b"]
 EMPTY: Mapping[int, str] = MappingProxyType({})
@@ -159,8 +160,14 @@ class Latents:
 
     @guarded(text=_some_text, n=count())
     def search(self, text: str, n: int = 8) -> list[Hit]:
-        """The latents of a text, best first: mean activation over its tokens times `rarity`."""
-        score = self._encoded(text)[1].mean(0) * self.rarity * (self.counts > 0)
+        """The latents of a text, best first: mean activation over its tokens times `rarity`.
+
+        The text is read after the words `LEAD`, which do not count: the vector of a text's first
+        word says more of its place than of the word.
+        """
+        acts = self._encoded(f"{LEAD} {text.strip()}")[1]
+        n_lead = len(self.model.to_tokens(LEAD, prepend_bos=False)[0])
+        score = acts[n_lead:].mean(0) * self.rarity * (self.counts > 0)
         best = [i for i in score.topk(min(n, len(score))).indices.tolist() if score[i] > 0]
         hits = []
         for latent, acts in zip(best, self.active.of(best).T, strict=True):
@@ -374,7 +381,7 @@ class _Explorer(_Page):
             self._card(latents.draw(1, generator=self.generator)[0], " · drawn at random")
         elif do == "open":
             latent = int(what) if str(what).strip().isdecimal() else what
-            note = f" · chosen by hand: {html.escape(self.famous.get(latent, ''))}"
+            note = f" · chosen, not drawn: {html.escape(self.famous.get(latent, ''))}"
             self._card(latent, note if latent in self.famous else "")
 
     def _card(self, latent: object, note: str) -> None:
@@ -386,7 +393,7 @@ class _Explorer(_Page):
         fame = "".join(_button("open", i, inside, latent=i) for i, inside in chosen)
         fields = _field("search", "Search latents by a text", "Search", text)
         fields += _field("open", "Number", "Open") + _button("draw", "", "Random draw")
-        fame = f"<div>{_quiet('Hall of fame, chosen by hand:')} {fame}</div>" if fame else ""
+        fame = f"<div>{_quiet('Hall of fame (chosen, not drawn):')} {fame}</div>" if fame else ""
         self._show(e_find=fields, f_fame=fame, f_found=found)
 
     def _opener(self, latent: int, style: str = "", **row: str) -> str:
@@ -408,7 +415,7 @@ def explorer(latents: Latents, *, text: str, famous: Mapping[int, str] = EMPTY) 
     each token, and two cards.
 
     Args:
-        famous: latents chosen by hand, with a word on each; shown as chosen.
+        famous: latents that were chosen, with a word on each; shown as chosen.
     """
     read = latents.read(text)
     cards = "".join(_card(latents.card(i), latents.layer) for i in read.colours[:2])

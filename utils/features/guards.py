@@ -32,17 +32,6 @@ def precise(value: Tensor, _: Mapping) -> str | None:
     return f"is {value.dtype}, in which sums lose digits or overflow: give `.float()`"
 
 
-def mask(value: Tensor, _: Mapping) -> str | None:
-    """A tensor of booleans."""
-    wanted = "True and False: compare, as in `x > 0`"
-    return None if value.dtype == torch.bool else f"is {value.dtype}: give {wanted}"
-
-
-def some_true(value: Tensor, _: Mapping) -> str | None:
-    """A tensor of booleans that is not False everywhere."""
-    return None if bool(value.any()) else "is False everywhere: nothing is left to look at"
-
-
 def varies(value: Tensor, _: Mapping) -> str | None:
     """Rows that are not all alike."""
     if len(value) > 1 and bool((value != value[:1]).any()):
