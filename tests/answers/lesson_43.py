@@ -1,8 +1,6 @@
 """Lesson 4.3: the library's version of each exercise, and plausible wrong answers."""
 
 import copy
-import math
-from collections import Counter
 
 import torch
 
@@ -10,36 +8,6 @@ from utils.features import dashboards
 from utils.features.dashboards import Steered
 from utils.stats import auc
 from utils.steering import steer
-
-# ---- Describing ---------------------------------------------------------------------------------
-
-
-def _described(
-    *,
-    words=lambda snippet, sees: set(sees(snippet)),
-    weight=lambda a, n, b, m: math.log((a + 0.5) / (n + 1) * (m + 1) / (b + 0.5)),
-    which=lambda on, off: on,
-):
-    def describe(active, others, sees):
-        on = Counter(word for snippet in active for word in words(snippet, sees))
-        off = Counter(word for snippet in others for word in words(snippet, sees))
-        n, m = len(active), len(others)
-        return {w: weight(on[w], n, off[w], m) for w in which(on, off)}
-
-    return describe
-
-
-def _described_by_loops(active, others, sees):
-    found = {}
-    for snippet in active:
-        for word in sees(snippet):
-            if word not in found:
-                on = sum(word in sees(each) for each in active)
-                off = sum(word in sees(each) for each in others)
-                a, b = (on + 0.5) / (len(active) + 1), (off + 0.5) / (len(others) + 1)
-                found[word] = torch.tensor(a).log() - torch.tensor(b).log()
-    return found
-
 
 # ---- Sorting ------------------------------------------------------------------------------------
 
@@ -252,58 +220,15 @@ def _late(model, sae, prompts, latent, *, change, layer, write):
 
 
 MISTAKES = {
-    "describe": [
-        ("words counted again", _described(words=lambda s, sees: sees(s)), "counts once"),
-        (
-            "turned round",
-            _described(
-                weight=lambda a, n, b, m: math.log((b + 0.5) * (n + 1) / (m + 1) / (a + 0.5))
-            ),
-            "turned round",
-        ),
-        (
-            "no logarithm",
-            _described(weight=lambda a, n, b, m: (a + 0.5) / (n + 1) * (m + 1) / (b + 0.5)),
-            "you gave the ratio",
-        ),
-        (
-            "base 2",
-            _described(
-                weight=lambda a, n, b, m: math.log2((a + 0.5) / (n + 1) * (m + 1) / (b + 0.5))
-            ),
-            "base 2",
-        ),
-        (
-            "counts, not shares",
-            _described(weight=lambda a, n, b, m: math.log((a + 0.5) / (b + 0.5))),
-            "ratios of counts",
-        ),
-        (
-            "nothing added below",
-            _described(weight=lambda a, n, b, m: math.log((a + 0.5) / n * m / (b + 0.5))),
-            "number of all snippets",
-        ),
-        (
-            "1 added to the counts",
-            _described(weight=lambda a, n, b, m: math.log((a + 1) / (n + 1) * (m + 1) / (b + 1))),
-            "You added 1",
-        ),
-        ("others' words too", _described(which=lambda on, off: on | off), "seen only in `others`"),
-        (
-            "shared words alone",
-            _described(which=lambda on, off: [w for w in on if w in off]),
-            "no weight",
-        ),
-        (
-            "pairs",
-            lambda *args: sorted(dashboards.describe(*args).items()),
-            "should be a dictionary",
-        ),
-    ],
     "sort_snippets": [
         ("chosen in sample", _sorted(fit=list, test=list), "was fitted on"),
         ("fitted on all, tested on half", _sorted(fit=list), "was fitted on"),
         ("tested on all", _sorted(test=list), "was fitted on"),
+        (
+            "halves exchanged",
+            _sorted(fit=lambda some: some[1::2], test=lambda some: some[::2]),
+            "halves are exchanged",
+        ),
         ("fitted on half", _sorted(last=lambda some: some[::2]), "those of the first half"),
         ("fitted on the rest", _sorted(last=lambda some: some[1::2]), "that was left out"),
         ("words counted again", _sorted(words=list), "counts twice"),
@@ -405,15 +330,15 @@ MISTAKES = {
         ("two things", _steered(answer=lambda tokens, effect, loss: (effect, loss)), "Return"),
     ],
     "mystery": [
-        ("another one", (739,), "not latent 739"),
-        ("a number beyond", (4608,), "0 to 4607"),
-        ("two numbers", (1259, 739), "one number"),
-        ("a word", ("king",), "cannot use"),
+        ("its rival", 1988, "not latent 1988"),
+        ("a number beyond", 4608, "0 to 4607"),
+        ("two numbers", (3846, 1988), "one number"),
+        ("half a number", 3846.5, "not a latent's number"),
+        ("a word", "sea", "cannot use"),
     ],
 }
 
 RIGHT = {
-    "describe": [("counters", _described()), ("loops, tensors", _described_by_loops)],
     "sort_snippets": [("other names", _sorted()), ("loops, a list", _sorted_by_loops)],
     "matched_random": [
         ("no grad around all", _twin()),
@@ -424,5 +349,5 @@ RIGHT = {
         ("hooks", _steered()),
         ("row by row, a tuple", _steered_row_by_row),
     ],
-    "mystery": [("a number", 1259), ("a list", [1259])],
+    "mystery": [("a tuple", (3846,)), ("a list", [3846]), ("a tensor", torch.tensor(3846))],
 }

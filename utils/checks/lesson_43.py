@@ -13,7 +13,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
 
-MYSTERY = 1259  # the number of the latent that lesson 4.3 steers with
+MYSTERY = 3846  # the number of the latent that lesson 4.3 steers with
 
 
 def mystery_latent() -> int:
@@ -76,75 +76,6 @@ def _weights(
     return {w: math.log(a / b) if a and b else math.inf for w, (a, b) in shares.items()}
 
 
-@exercise("utils.features.dashboards.describe")
-def check_describe(describe) -> str:
-    """Three active snippets, four others; a word twice in one, and words of one kind alone."""
-    active = _snips("the sea *sea of the", "a *ship on the", "ship ship *sea a")
-    others = _snips("the *cat of the", "a *dog", "the *sea", "on the *mat the the")
-    for sees, name in ((_here, "the marked token"), (_all, "all tokens"), (_before, "before it")):
-        right = _weights(active, others, sees)
-        got = describe(active, others, sees)
-        kind = (
-            f"The description should be a dictionary from words to numbers, not {described(got)}."
-        )
-        expect(isinstance(got, dict | Counter), kind)
-        extra = sorted(set(got) - set(right))
-        missing = sorted(set(right) - set(got))
-        elsewhere = {w for s in others for w in sees(s)}
-        expect(
-            not extra or not set(extra) <= elsewhere,
-            f"{extra[:1]} has a weight, and is seen only in `others`: give weights to the words "
-            "that are seen in `active`.",
-        )
-        expect(
-            not extra,
-            f"{extra[:1]} has a weight, and the rule does not see it: ask `sees(snippet)`.",
-        )
-        expect(
-            not missing,
-            f"{missing[:1]} has no weight: every word that is seen in `active` gets one, a rare "
-            "one and one with a weight below 0 too.",
-        )
-        words = sorted(right)
-
-        def row(weights, words=words):
-            return torch.tensor([float(weights[w]) for w in words])
-
-        n, m = len(active), len(others)
-        pairs = {w: right[w] for w in words}
-        match(
-            row(got),
-            row(right),
-            what=f"The weights of {words} for a rule that sees {name}",
-            mistakes={
-                "A word that comes twice in a snippet counts once: take `set(sees(snippet))`.": row(
-                    _weights(active, others, sees, again=True)
-                ),
-                "The sign is turned round: share in `active` over share in `others`.": -row(pairs),
-                "The weight is a logarithm of the ratio; you gave the ratio.": row(pairs).exp(),
-                "`math.log` is the natural logarithm, base e; yours has base 2.": row(pairs)
-                / math.log(2),
-                "`math.log` is the natural logarithm, base e; yours has base 10.": row(pairs)
-                / math.log(10),
-                "Those are ratios of counts: divide each count by its own number of snippets "
-                "first.": row(pairs) + math.log((n + 1) / (m + 1)),
-                "Nothing was added to the number of all snippets: see the docstring.": row(
-                    _weights(active, others, sees, one=0.0)
-                ),
-                "Nothing was added to the counts: a word that `others` lack would get infinity.": (
-                    row(_weights(active, others, sees, half=0.0))
-                ),
-                "You added 1 to the counts; the docstring adds 0.5.": row(
-                    _weights(active, others, sees, half=1.0)
-                ),
-                "Nothing was added at all: see the docstring.": row(
-                    _weights(active, others, sees, half=0.0, one=0.0)
-                ),
-            },
-        )
-    return "Words that come where it is active, and not elsewhere, speak for it."
-
-
 # ---- Sorting ------------------------------------------------------------------------------------
 
 
@@ -189,13 +120,30 @@ def _planted() -> tuple[list[Snip], list[Snip], list[Snip]]:
     return active, others, new
 
 
+def _turned(rules: dict) -> dict:
+    return dict(list(rules.items())[::-1])
+
+
+def _halves_differ() -> tuple[list[Snip], list[Snip], list[Snip]]:
+    """The word "a" sorts the second, fourth, ... better, first words the first, third, ..."""
+
+    def text(first: str, name: str, cue: bool) -> str:
+        return f"{first} p {'a a' if cue else 'z y'} q *{name}"
+
+    active = _snips(*(text("v" if i == 3 else "u", f"own{i}", i not in (2, 6)) for i in range(12)))
+    others = _snips(
+        *(text("u" if i in (3, 9) else "v", f"other{i}", i in (4, 10)) for i in range(16))
+    )
+    return active, others, _snips("u a *new", "v z q *own1", "u y *other3")
+
+
 @exercise("utils.features.dashboards.sort_snippets")
 def check_sort_snippets(sort_snippets) -> str:
     """Names explain themselves where they were counted; a word before the mark holds elsewhere."""
-    active, others, new = _planted()
     sides = {"the mark": _here, "the start": _first, "before the mark": _middle}
     sides["the same again"] = _middle
-    for rules in (sides, dict(list(sides.items())[:1]), dict(list(sides.items())[::-1])):
+    cases = [(_planted(), rules) for rules in (sides, {"the mark": _here}, _turned(sides))]
+    for (active, others, new), rules in [*cases, (_halves_differ(), sides)]:
         right = _chosen(active, others, rules)
         got = sort_snippets(active, others, new, rules)
         expect(
@@ -215,6 +163,12 @@ def check_sort_snippets(sort_snippets) -> str:
             same = rules[name] is rules[right]
             if same:
                 raise Wrong("Of rules that do equally well, take the first.")
+            halves = {"fit": slice(1, None, 2), "test": slice(0, None, 2)}
+            if name == _chosen(active, others, rules, **halves):
+                raise Wrong(
+                    "The halves are exchanged: fit on the first, third, fifth, ... (`[::2]`), "
+                    "and choose by the others (`[1::2]`)."
+                )
             if name in (seen, also):
                 raise Wrong(
                     "The rule does best on the snippets that it was fitted on: its words explain "
@@ -469,9 +423,8 @@ def check_ablate_latent(ablate_latent) -> str:
             right,
             what="The changes of log probabilities",
             mistakes={
-                "Nothing has changed. Does the hook *return* the new stream?": torch.zeros_like(
-                    right
-                ),
+                "Nothing has changed. Does the hook *return* the new stream? Are the activations "
+                "those of `sae.encode`?": torch.zeros_like(right),
                 "BOS has lost its vector: position 0 stays as it is.": rise(resid - part),
                 "The sign of the result: after the ablation, minus before.": -right,
                 "You added the latent's contribution; subtract it.": rise(resid + part_text),
@@ -627,12 +580,9 @@ def check_steer_and_read(steer_and_read) -> str:
 @investigation("mystery", course=(MYSTERY,))
 def check_mystery(answer) -> str:
     """The number of the latent that the texts were steered with."""
-    if isinstance(answer, Tensor):
-        answer = answer.flatten().tolist()
-    if isinstance(answer, int) and not isinstance(answer, bool):
-        answer = (answer,)
-    answer = [int(each) for each in answer]
+    answer = torch.as_tensor(answer).flatten().tolist()
     expect(len(answer) == 1, f"Give one number, not {len(answer)}.")
+    expect(float(answer[0]).is_integer(), f"{answer[0]} is not a latent's number.")
     expect(0 <= answer[0] < 4608, "Latents have numbers from 0 to 4607.")
     expect(
         answer[0] == MYSTERY,

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 
-from utils.features.guards import as_wide_as, precise, whole
+from utils.features.guards import whole
 from utils.guards import (
     as_long_as,
     axes,
@@ -219,32 +219,6 @@ def logit_effect(
     return effect - effect.mean()
 
 
-@guarded(
-    fit_acts=(axes(2), precise, finite, filled),
-    fit_tokens=(as_long_as("fit_acts"), whole),
-    acts=(axes(2), precise, finite, filled, as_wide_as("fit_acts")),
-    tokens=(as_long_as("acts"), whole),
-)
-def token_share(
-    fit_acts: Float[Tensor, "fit m"],
-    fit_tokens: Int[Tensor, " fit"],
-    acts: Float[Tensor, "token m"],
-    tokens: Int[Tensor, " token"],
-) -> Float[Tensor, " m"]:
-    """How much of the variance of activations the current token explains, on other texts.
-
-    The prediction is the mean activation at this token in the first texts; at a token that they
-    do not have, the mean over all. 1 is a latent that looks at the token alone; a bad guess can
-    be worse than the mean, and the share below 0. It is nan for latents that never fire here.
-    """
-    n_ids = int(max(fit_tokens.max(), tokens.max())) + 1
-    counts = torch.bincount(fit_tokens, minlength=n_ids)
-    sums = torch.zeros(n_ids, fit_acts.shape[1]).index_add_(0, fit_tokens, fit_acts)
-    means = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), fit_acts.mean(0))
-    left = (acts - means[tokens]).square().sum(0)
-    return 1 - left / (acts - acts.mean(0)).square().sum(0)
-
-
 # ---- A player for the blind game ----------------------------------------------------------------
 
 
@@ -290,6 +264,20 @@ def describe(
     return weights
 
 
+def evidence(
+    weights: Mapping[str, float],
+    sees: Callable[[Marked], Sequence[str]],
+    snippets: Sequence[Marked],
+) -> Float[Tensor, " snippet"]:
+    """For each snippet, the sum of the weights of the different words that a rule sees of it.
+
+    Args:
+        weights: from `describe`; a word without a weight adds nothing.
+        sees: gives the words that the rule sees of a snippet.
+    """
+    return torch.tensor([sum(weights.get(word, 0.0) for word in set(sees(s))) for s in snippets])
+
+
 def _two_or_more(snippets: Sequence, _: Mapping) -> str | None:
     return None if len(snippets) > 1 else "has fewer than two: one to fit on, one to choose by"
 
@@ -303,8 +291,7 @@ def sort_snippets(
 ) -> tuple[str, Float[Tensor, " snippet"]]:
     """Choose the best rule on snippets that it was not fitted on; then judge new ones with it.
 
-    The evidence for a snippet is the sum of the weights (see `describe`) of the different words
-    that the rule sees of it; words without a weight add nothing.
+    Words get their weights by `describe`, and snippets their evidence by `evidence`.
 
     Args:
         active: the latent is active at their marked tokens. Fit on the first, third, fifth, ... of
@@ -316,9 +303,6 @@ def sort_snippets(
     Returns:
         The chosen rule's name (of equals, the first), and the evidence for each of `snippets`.
     """
-
-    def evidence(weights, sees, some):
-        return torch.tensor([sum(weights.get(word, 0.0) for word in set(sees(s))) for s in some])
 
     def left_out(sees):
         weights = describe(active[::2], others[::2], sees)

@@ -473,7 +473,7 @@ def questions(
     return rounds
 
 
-TASK = "Something is active at the shaded tokens; the darker, the more. What is it?"
+TASK = "Something is active at the shaded tokens, from strong (first) to weak. What is it?"
 
 
 class _Rounds(_Page):
@@ -508,10 +508,13 @@ class _Rounds(_Page):
     def _round(self) -> dict[str, str]:
         i, n, over = len(self.scores) - self.over, len(self.rounds), self.over
         (_, examples, snippets, active), rows = self.rounds[i], []
-        tops = [max(max(each.acts) for each in part) for part in (examples, snippets)]
-        texts = "".join(_shaded(each, tops[0], numbers=False) for each in examples)
+        texts = "".join(
+            _shaded(each, max(each.acts) * (1 + 2 * j / len(examples)), numbers=False)
+            for j, each in enumerate(examples)
+        )
+        top = max(max(each.acts) for each in snippets)
         for j, (snippet, given) in enumerate(zip(snippets, self.sorted, strict=True)):
-            text, side = _shaded(snippet, tops[1], numbers=over, shades=over), ""
+            text, side = _shaded(snippet, top, numbers=over, shades=over), ""
             for sign, value, word in (("+", True, "active"), ("-", False, "not active")):
                 if not over:
                     how = {"pressed": given is value, "off": not self.description}
