@@ -308,6 +308,23 @@ def _decode_top(directions, ks, decoders, *, draws, generator):
     return errors
 
 
+def _threshold_where(readings, *, threshold):
+    line = (readings - threshold) / (1 - threshold)
+    return torch.where(readings > threshold, line, torch.zeros_like(readings))
+
+
+def _threshold_loop(readings, *, threshold):
+    rows = []
+    for row in readings.tolist():
+        rows.append([max(0.0, value - threshold) / (1 - threshold) for value in row])
+    return torch.tensor(rows)
+
+
+def _threshold_in_place(readings, *, threshold):
+    readings -= threshold
+    return readings.clamp_(min=0) / (1 - threshold)
+
+
 def _contexts(
     *,
     hook="mlp.hook_post",
@@ -525,6 +542,34 @@ MISTAKES = {
         ("sparsity", lambda i: 1 - superposition.phase_border(i), "sparsity"),
         ("in place", lambda i: superposition.phase_border(i.clamp_(max=1)), "changes its input"),
     ],
+    "threshold_decoder": [
+        ("jumps", lambda r, *, threshold: r * (r > threshold), "jump"),
+        ("not divided", lambda r, *, threshold: (r - threshold).relu(), "estimated as less"),
+        ("doubled", lambda r, *, threshold: 2 * (r - threshold).relu(), "threshold of 1/2 only"),
+        (
+            "up to 1",
+            lambda r, *, threshold: ((r - threshold) / (1 - threshold)).clamp(0, 1),
+            "stop at 1",
+        ),
+        ("0 or 1", lambda r, *, threshold: (r > threshold).float(), "0 or 1"),
+        (
+            "no ReLU",
+            lambda r, *, threshold: (r - threshold) / (1 - threshold),
+            "negative estimates",
+        ),
+        (
+            "absolute",
+            lambda r, *, threshold: (r.abs() - threshold).relu() / (1 - threshold),
+            "absolute value",
+        ),
+        ("no threshold", lambda r, *, threshold: r.relu(), "is not used"),
+        (
+            "divided by the threshold",
+            lambda r, *, threshold: (r - threshold).relu() / max(threshold, 1e-6),
+            "",
+        ),
+        ("in place", _threshold_in_place, "changes its input"),
+    ],
     "decode_sweep": [
         ("with replacement", _decode(active=_active_with_replacement), "*without* replacement"),
         ("one draw for all", _decode(active=_same_active), "draw anew for each row"),
@@ -599,6 +644,7 @@ RIGHT = {
         ("einsum", _geometry_einsum),
     ],
     "phase_border": [("bisection", _border_bisection), ("two cases", _border_cases)],
+    "threshold_decoder": [("where", _threshold_where), ("a loop", _threshold_loop)],
     "decode_sweep": [
         ("topk of random numbers", _decode_top),
         ("one matrix", _decode(store=lambda x, U: x, read=lambda x, U: x @ (U @ U.T))),

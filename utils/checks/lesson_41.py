@@ -405,6 +405,44 @@ def check_phase_border(phase_border) -> str:
     return "Two rare features seldom meet: there is a border, and you found it."
 
 
+@exercise("utils.features.superposition.threshold_decoder")
+def check_threshold_decoder(threshold_decoder) -> str:
+    """Readings below, at and above the threshold, and above 1."""
+    for threshold, size in ((0.25, (3, 40)), (0.6, (1, 30)), (0.0, (4, 20))):
+        readings = 2.5 * torch.rand(size, generator=_seeded(size[1])) - 1
+        readings[:, 0], readings[:, 1], readings[:, 2] = 1.0, threshold, 1.8
+        above = torch.where(readings > threshold, 1.0, 0.0)
+        shifted = readings - threshold
+        right = above * shifted / (1 - threshold)
+        match(
+            threshold_decoder(readings, threshold=threshold),
+            right,
+            what=f"The estimates at a threshold of {threshold}",
+            mistakes={
+                "Readings above the threshold are left as they are, so that the estimates jump "
+                "there: the line should start at 0.": above * readings,
+                "A reading of 1 should be estimated as 1, and yours is estimated as less.": (
+                    above * shifted
+                ),
+                "Your factor fits a threshold of 1/2 only: which one fits any threshold?": (
+                    2 * above * shifted
+                ),
+                "Estimates stop at 1: above a reading of 1, the line goes on.": right.clamp(max=1),
+                "Each estimate is 0 or 1: above the threshold it should be a straight line.": above,
+                "Readings below the threshold give negative estimates: they should give 0.": (
+                    shifted / (1 - threshold)
+                ),
+                "Large negative readings count too: do not take the absolute value.": (
+                    (readings.abs() - threshold).relu() / (1 - threshold)
+                ),
+                "The threshold is not used: readings up to the threshold should give 0.": (
+                    readings.relu()
+                ),
+            },
+        )
+    return "Noise below the threshold is gone, and a lone active feature still reads 1."
+
+
 @exercise("utils.features.superposition.decode_sweep")
 def check_decode_sweep(decode_sweep) -> str:
     """Orthogonal directions, whose readings show who is active, and one direction for all."""
