@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from utils.checks.engine import exercise, expect, investigation, match
 
@@ -554,125 +553,6 @@ def check_decode_sweep(decode_sweep) -> str:
         },
     )
     return "The same draws for every decoder, and every feature counts."
-
-
-def _with_mlps(seed: int) -> TransformerBridge:
-    """Three layers with random weights, in which BOS (token 0) has by far the largest embedding."""
-    model = TransformerBridge.boot_native(
-        {
-            "n_layers": 3,
-            "n_heads": 2,
-            "d_head": 4,
-            "d_model": 8,
-            "d_mlp": 14,
-            "d_vocab": 20,
-            "n_ctx": 9,
-            "normalization_type": None,
-            "positional_embedding_type": "standard",
-            "act_fn": "gelu",
-            "gated_mlp": True,
-            "seed": 0,
-        }
-    )
-    random = _seeded(seed)
-    weights = model.state_dict()
-    for value in weights.values():
-        if value.is_floating_point():
-            value.copy_(0.4 * torch.randn(value.shape, generator=random))
-    model.load_state_dict(weights)
-    with torch.no_grad():
-        model.embed.weight[0] *= 5
-    return model.eval()
-
-
-@exercise("utils.features.superposition.top_contexts")
-def check_top_contexts(top_contexts) -> str:
-    """Random small models; the oracle looks through all activations, text by text."""
-    for seed, (layer, k, batch_size) in enumerate(((1, 3, 2), (0, 4, 3), (2, 7, 32))):
-        model, random = _with_mlps(seed), _seeded(seed)
-        tokens = torch.randint(1, 20, (7, 9), generator=random)
-        tokens[:, 0] = 0
-        names = [f"blocks.{at}.mlp.hook_post" for at in range(3)]
-        with torch.no_grad():
-            _, cache = model.run_with_cache(tokens, names_filter=names)
-        # Neurons whose best places are well apart, from the last to the first.
-        places = cache[names[layer]][:, 1:].sort(dim=1).values
-        ahead = (places[:, -1] - places[:, -2]).amin(0)
-        between = places[:, -1].sort(dim=0).values.diff(dim=0).amin(0)
-        apart = torch.minimum(ahead, between).topk(4).indices
-        neurons = sorted(apart.tolist(), reverse=True)
-
-        def ranked(
-            acts, *, first=1, sign=1, lowest=False, once=True, k=k, neurons=neurons
-        ) -> list[Tensor]:
-            rows = [[], [], []]
-            for neuron in neurons:
-                each = [
-                    (float(acts[t, p, neuron]), t, p) for t in range(7) for p in range(first, 9)
-                ]
-                if sign == 0:
-                    each = [(abs(v), t, p) for v, t, p in each]
-                each.sort(reverse=not lowest)
-                best, seen = [], set()
-                for v, t, p in each:
-                    if not (once and t in seen):
-                        best.append((v, t, p))
-                        seen.add(t)
-                for i in range(3):
-                    rows[i].append([b[i] for b in best[:k]])
-            return [torch.tensor(row) for row in rows]
-
-        acts = cache[names[layer]]
-        right = ranked(acts)
-        result = top_contexts(
-            model, tokens, layer=layer, neurons=neurons, k=k, batch_size=batch_size
-        )
-        expect(
-            isinstance(result, tuple | list) and len(result) == 3,
-            "Return three tensors: activations, texts, positions.",
-        )
-        values = result[0]
-        mistakes = {
-            "BOS counts: its activations are huge, and it stands first in every text.": ranked(
-                acts, first=0
-            )[0],
-            "A text comes more than once: take the highest activation of each text first.": ranked(
-                acts, once=False
-            )[0],
-            "Those are absolute values: take the highest activations.": ranked(acts, sign=0)[0],
-            "Those are the lowest.": ranked(acts, lowest=True)[0],
-            "[neuron, k], please: the two axes are exchanged.": right[0].T,
-        }
-        for other in {0, 1, 2} - {layer}:
-            message = "Those are activations of another layer's MLP."
-            mistakes[message + " " * other] = ranked(cache[names[other]])[0]
-        mistakes["Those are other neurons: the MLP's first ones. Use `neurons`."] = ranked(
-            acts, neurons=[0, 1, 2, 3]
-        )[0]
-        match(values, right[0], what="The activations", mistakes=mistakes)
-        texts = right[1]
-        match(
-            result[1],
-            texts,
-            what="The texts",
-            mistakes={
-                "The texts are numbered within their batch: number them over all `tokens`.": (
-                    texts % batch_size
-                ),
-                "Those are the positions.": right[2],
-            },
-        )
-        match(
-            result[2],
-            right[2],
-            what="The positions",
-            mistakes={
-                "The positions are one too low: BOS is at position 0, and counting starts after "
-                "it.": right[2] - 1,
-                "The positions are one too high.": right[2] + 1,
-            },
-        )
-    return "The places where a neuron is most active, each text once."
 
 
 GROUPS = [(5,), (2, 7), (0, 3, 6)]
