@@ -246,7 +246,7 @@ def partner_cosines(W: Tensor) -> Tensor:
 
 
 THREE = (0.7, 0.25, 0.05)
-W, b = five_in_two(torch.tensor(THREE).repeat_interleave(6), steps=1500)
+W, b = five_in_two(torch.tensor(THREE).repeat_interleave(6), steps=3000)
 partners = [partner_cosines(each).median().item() for each in W.split(6)]
 biases = [
     bias[kept(each)].median().item() for each, bias in zip(W.split(6), b.split(6), strict=True)
@@ -437,7 +437,7 @@ fig = plots.lines(
     at=DENSITIES,
     title="With a ReLU, two dimensions hold more features, the sparser the data",
     x="density (rarer to the right)",
-    y="features kept of five, mean of 12 toys",
+    y="features kept, mean",
 )
 fig.update_xaxes(type="log", autorange="reversed", tickvals=DENSITIES)
 
@@ -922,7 +922,7 @@ plots.table(lines, columns=columns)
 # The line of dimensions per feature is flat there. So D does lock onto a fraction. If D were spread evenly from `0.3` to `0.7`, only `0.05` of the features would lie so near to it.
 #
 # The other fractions are weaker. At higher densities, some features lie at 2/3, as in triangles. Around density 1/4, some lie at 2/5 (pentagons) or
-# 3/8; how many differs much from seed to seed. In the sparsest data, D is near 5/20 for every feature, which any even sharing of 5 dimensions among 20 features gives. The paper, with 400 features in 30 dimensions, shows tetrahedra (3/4) as well. We did **not** find those in our smaller toys.
+# 3/8; how many differs much from seed to seed. In the sparsest data, D is around 5/20, which is what 20 features have if they share 5 dimensions evenly. The paper, with 400 features in 30 dimensions, shows tetrahedra (3/4) as well. We did **not** find those in our smaller toys.
 
 # %% tags=["numbers"]
 claim("near 1/2 at density 1/3", near(third, 1 / 2), text=1.00, within=0.03)
