@@ -268,21 +268,21 @@ plots.table(
 # %% [markdown]
 # A feature counts as **kept** if its direction is longer than `0.5`. The last two columns are medians over the kept features of all six toys.
 #
-# - At density `0.7`, most toys keep two features and drop the others.
+# - At density `0.7`, the toys keep two features and drop the others.
 # - At density `0.25`, nearly all toys keep four features, in two **opposite pairs**. Each feature has a partner with a cosine of **-1.00**.
 # - At density `0.05`, all five features form a **pentagon**. The most opposite cosine is **-0.82** (in a regular pentagon, `-0.81`).
 #
 # Why do opposite pairs work? If only one of the two features is active, the other's answer is negative before the ReLU and 0 after it. The toy errs only when both
-# are active, and rare features are seldom active together. In a pentagon, neighbours have positive cosines. There the toy learns a bias of **-0.25**: with the ReLU, this is a threshold, which sets small answers to 0.
+# are active, and rare features are seldom active together. In a pentagon, neighbours have positive cosines. There the toy learns a bias of **-0.24**: with the ReLU, this is a threshold, which sets small answers to 0.
 
 # %% tags=["numbers"]
 kept_in_play = [int(kept(shape).sum()) for shape in shapes]
 assert kept_in_play[0] == 2 and 4 in kept_in_play and kept_in_play[-2:] == [5, 5]
 kept_by = kept(W).sum(-1).view(3, 6).double().mean(1)
-assert kept_by[0] < 2.6 and (kept_by[1:] - torch.tensor([4, 5])).abs().max() < 0.3
+assert abs(kept_by[0] - 2) < 0.3 and (kept_by[1:] - torch.tensor([4, 5])).abs().max() < 0.3
 claim("most opposite, density 0.25", partners[1], text=-1.00, within=0.02)
 claim("most opposite, density 0.05", partners[2], text=-0.82, within=0.02)
-claim("bias, density 0.05", biases[2], text=-0.25, within=0.03)
+claim("bias, density 0.05", biases[2], text=-0.24, within=0.03)
 
 # %% [markdown]
 # ## 2. Is the ReLU needed?
@@ -741,7 +741,7 @@ assert abs(cosines.std() - DIM**-0.5) < 0.0005
 assert max(abs(error - 0.94) for error in linear_errors) < 0.01
 claim("linear", linear_errors[0], text=0.94, within=0.01)
 assert min(relu_errors) > 5
-claim("threshold, 4 active", threshold_errors[KS.index(4)], text=0.022, within=0.0033)
+claim("threshold, 4 active", threshold_errors[KS.index(4)], text=0.022, within=0.0032)
 assert below == 24 and threshold_errors[KS.index(64)] > 1.5
 assert sorted(threshold_errors) == threshold_errors
 assert all(error > 1 for k, error in zip(KS, best_errors, strict=True) if k >= 64)
