@@ -254,93 +254,6 @@ def check_settled_at(settled_at) -> str:
     return "A number that stands still once has not settled."
 
 
-def _shapes(density: float, toy: int) -> Tensor:
-    """Directions of five features in a plane, for the check's sweep."""
-    turns = torch.arange(5) * 2 * math.pi / 5
-    pentagon = torch.stack([turns.cos(), turns.sin()], -1)
-    pairs = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1], [0, 0]])
-    uneven = torch.tensor([[2.0, 0], [1, 1], [0, 0.5], [-1, 0.3], [0, 0]])
-    kind = {0.8: pairs, 0.4: uneven, 0.1: pentagon}[round(density, 2)]
-    return kind * (1 + 0.5 * toy)
-
-
-def _dimensionality(W: Tensor, *, above=2, below=2, unit=True, own=True) -> Tensor:
-    """Feature by feature; 0 for one that is dropped."""
-    D = torch.zeros(len(W))
-    for i, w in enumerate(W):
-        if w.norm() > 0:
-            u = w / w.norm() if unit else w
-            others = [v for j, v in enumerate(W) if own or j != i]
-            total = sum((u @ v).abs() ** below for v in others)
-            D[i] = w.norm() ** above / total if total > 0 else 0
-    return D
-
-
-@exercise("utils.features.superposition.geometry_sweep")
-def check_geometry_sweep(geometry_sweep) -> str:
-    """Planted shapes at three densities, two toys each."""
-    densities = torch.tensor([0.8, 0.4, 0.1])
-    for toys in (2, 3):
-        seen: dict[float, int] = {}
-
-        def train(density: Tensor, seen=seen) -> Tensor:
-            W = []
-            for p in density.tolist():
-                W.append(_shapes(p, seen.get(p, 0)))
-                seen[p] = seen.get(p, 0) + 1
-            return torch.stack(W)
-
-        result = geometry_sweep(train, densities, toys=toys)
-        expect(
-            isinstance(result, tuple | list) and len(result) == 2,
-            "Return two tensors: D, and the dimensions per feature.",
-        )
-        expect(
-            sorted(seen.values()) == [toys] * 3,
-            f"You trained {sum(seen.values())} toys: `toys` at each density are {3 * toys}.",
-        )
-        planted = [[_shapes(p, toy) for toy in range(toys)] for p in (0.8, 0.4, 0.1)]
-
-        def of_all(planted=planted, **how) -> Tensor:
-            rows = [[_dimensionality(W, **how) for W in row] for row in planted]
-            return torch.stack([torch.stack(row) for row in rows])
-
-        D = of_all()
-        norms = torch.stack([torch.stack([W.square().sum() for W in row]) for row in planted])
-        expect(
-            not (isinstance(result[0], Tensor) and bool(result[0].isnan().any())),
-            "A dropped feature has length 0, and D became nan there: it should be 0.",
-        )
-        mistakes = {
-            "The rows are mixed up: toys of one density should stand in one row. "
-            "`repeat_interleave` repeats each entry, `repeat` the whole.": D.transpose(
-                0, 1
-            ).reshape(3, toys, 5),
-            "The length above the line is not squared.": of_all(above=1),
-            "The dot products are not squared.": of_all(below=1),
-            "One of the two directions in a dot product should have length 1.": of_all(unit=False),
-            "The feature itself is left out of the sum: j runs over i too.": of_all(own=False),
-            "One D for each *feature*, please: yours are averaged over them.": D.mean(-1),
-            "The density and toy axes are one: `.view(densities, toys, features)`.": D.flatten(
-                0, 1
-            ),
-        }
-        match(result[0], D, what="D", mistakes=mistakes)
-        match(
-            result[1],
-            2 / norms,
-            what="The dimensions per feature",
-            mistakes={
-                "Upside down: dimensions over the sum of squared lengths.": norms / 2,
-                "Lengths should be squared before they are added.": 2 / norms.sqrt(),
-                "The number of dimensions is missing.": 1 / norms,
-                "dim is the last axis of W, not the number of features.": 5 / norms,
-                "Two axes, please, [density, toy].": (2 / norms).flatten(),
-            },
-        )
-    return "How much of a dimension each feature has, at each density."
-
-
 @exercise("utils.features.superposition.phase_border")
 def check_phase_border(phase_border) -> str:
     """The border, by bisection on the two losses."""
@@ -595,3 +508,90 @@ def check_groups(groups) -> str:
         "*negative* of either other with half its size.",
     )
     return "A pair, a triangle and a loner: six features in four dimensions."
+
+
+def _shapes(density: float, toy: int) -> Tensor:
+    """Directions of five features in a plane, for the check's sweep."""
+    turns = torch.arange(5) * 2 * math.pi / 5
+    pentagon = torch.stack([turns.cos(), turns.sin()], -1)
+    pairs = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1], [0, 0]])
+    uneven = torch.tensor([[2.0, 0], [1, 1], [0, 0.5], [-1, 0.3], [0, 0]])
+    kind = {0.8: pairs, 0.4: uneven, 0.1: pentagon}[round(density, 2)]
+    return kind * (1 + 0.5 * toy)
+
+
+def _dimensionality(W: Tensor, *, above=2, below=2, unit=True, own=True) -> Tensor:
+    """Feature by feature; 0 for one that is dropped."""
+    D = torch.zeros(len(W))
+    for i, w in enumerate(W):
+        if w.norm() > 0:
+            u = w / w.norm() if unit else w
+            others = [v for j, v in enumerate(W) if own or j != i]
+            total = sum((u @ v).abs() ** below for v in others)
+            D[i] = w.norm() ** above / total if total > 0 else 0
+    return D
+
+
+@exercise("utils.features.superposition.geometry_sweep")
+def check_geometry_sweep(geometry_sweep) -> str:
+    """Planted shapes at three densities, two toys each."""
+    densities = torch.tensor([0.8, 0.4, 0.1])
+    for toys in (2, 3):
+        seen: dict[float, int] = {}
+
+        def train(density: Tensor, seen=seen) -> Tensor:
+            W = []
+            for p in density.tolist():
+                W.append(_shapes(p, seen.get(p, 0)))
+                seen[p] = seen.get(p, 0) + 1
+            return torch.stack(W)
+
+        result = geometry_sweep(train, densities, toys=toys)
+        expect(
+            isinstance(result, tuple | list) and len(result) == 2,
+            "Return two tensors: D, and the dimensions per feature.",
+        )
+        expect(
+            sorted(seen.values()) == [toys] * 3,
+            f"You trained {sum(seen.values())} toys: `toys` at each density are {3 * toys}.",
+        )
+        planted = [[_shapes(p, toy) for toy in range(toys)] for p in (0.8, 0.4, 0.1)]
+
+        def of_all(planted=planted, **how) -> Tensor:
+            rows = [[_dimensionality(W, **how) for W in row] for row in planted]
+            return torch.stack([torch.stack(row) for row in rows])
+
+        D = of_all()
+        norms = torch.stack([torch.stack([W.square().sum() for W in row]) for row in planted])
+        expect(
+            not (isinstance(result[0], Tensor) and bool(result[0].isnan().any())),
+            "A dropped feature has length 0, and D became nan there: it should be 0.",
+        )
+        mistakes = {
+            "The rows are mixed up: toys of one density should stand in one row. "
+            "`repeat_interleave` repeats each entry, `repeat` the whole.": D.transpose(
+                0, 1
+            ).reshape(3, toys, 5),
+            "The length above the line is not squared.": of_all(above=1),
+            "The dot products are not squared.": of_all(below=1),
+            "One of the two directions in a dot product should have length 1.": of_all(unit=False),
+            "The feature itself is left out of the sum: j runs over i too.": of_all(own=False),
+            "One D for each *feature*, please: yours are averaged over them.": D.mean(-1),
+            "The density and toy axes are one: `.view(densities, toys, features)`.": D.flatten(
+                0, 1
+            ),
+        }
+        match(result[0], D, what="D", mistakes=mistakes)
+        match(
+            result[1],
+            2 / norms,
+            what="The dimensions per feature",
+            mistakes={
+                "Upside down: dimensions over the sum of squared lengths.": norms / 2,
+                "Lengths should be squared before they are added.": 2 / norms.sqrt(),
+                "The number of dimensions is missing.": 1 / norms,
+                "dim is the last axis of W, not the number of features.": 5 / norms,
+                "Two axes, please, [density, toy].": (2 / norms).flatten(),
+            },
+        )
+    return "How much of a dimension each feature has, at each density."
