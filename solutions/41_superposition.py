@@ -19,15 +19,15 @@
 #
 # By the end of this lesson you will be able to
 #
-# 1. train toy models that hold more features than they have dimensions, and say when they do and in which shapes;
-# 2. test a control that looks good;
+# 1. train toy models that hold more features than they have dimensions, and derive when they do;
+# 2. test whether a control supports its conclusion;
 # 3. explain, with an experiment, why sparsity matters although random directions are nearly orthogonal.
 #
-# **Time** one hour for the core, and forty minutes for *Going deeper*. **Needs** lessons 00 and 2.1: the residual stream, directions and cosines.
+# **Time** one hour for the core, and half an hour for *Going deeper*. **Needs** lessons 00 and 2.1: the residual stream, directions and cosines.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
-# **First, play.** A small model must store five numbers in two. Each arrow is the direction in which it stores one of the five. Drag
-# the slider: the inputs get rarer from left to right. How many arrows are there, and at which angles?
+# **First, play.** A small model has to store five numbers in two. The diagram below shows how it does that. Drag the slider under the diagram: from left to right,
+# the inputs get rarer. How many of the five numbers does the model store, and at which angles?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -44,10 +44,12 @@ runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from data.chat import task as chat
 from utils import plots
@@ -63,41 +65,8 @@ from utils.stats import bootstrap
 
 IMPORTANCE = 0.9 ** torch.arange(5)
 
-
-def best_toys(densities: Sequence[float], toys: int = 6) -> list[Tensor]:
-    """The directions [feature, 2] of the toy with the lowest loss of several, at each density."""
-    density, generator = torch.tensor(densities), torch.Generator().manual_seed(0)
-    many = density.repeat_interleave(toys)
-
-    def draw(batch_size=128):
-        return sparse_features(many, batch_size=batch_size, n=5, generator=generator)
-
-    how = {"dim": 2, "steps": 3000, "generator": generator}
-    W, b = superposition.train_toys(draw, IMPORTANCE, **how)
-    x = draw(4000)
-    error = ((x @ W @ W.mT + b[:, None]).relu() - x).square().mean(1) * IMPORTANCE
-    best = error.sum(-1).view(-1, toys).argmin(1)
-    return [superposition.turned(each[i]) for each, i in zip(W.split(toys), best, strict=True)]
-
-
-SHOWN = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03)
-shapes = best_toys(SHOWN)
-slider(
-    lambda i: figures.arrows({"": shapes[i]}, title="Five features in two dimensions"),
-    n=len(SHOWN),
-    label="density",
-    names=SHOWN,
-)
-
-# %% [markdown]
-# SmolLM2's residual stream has 576 dimensions, so at most 576 directions can be orthogonal. A text can be about far more than
-# 576 things. Where do the others go?
-#
-# One hypothesis: the model lets directions overlap and tolerates the errors. That is **superposition**. In a language model
-# nobody knows the list of the things that it represents (its **features**). Elhage and colleagues (2022) therefore studied toy models whose features are known. The
-# one above is of that kind:
-
-# %%
+# %% tags=["folded"]
+# The toy model, as a diagram.
 diagram(
     boxes={
         "five features x,<br>most of them 0": (0, 0),
@@ -113,23 +82,86 @@ diagram(
 )
 
 # %% [markdown]
+# Each row of `W` holds the two numbers that one feature adds when it is 1, so it is a direction in a plane. The figure shows these directions as arrows.
+# **Density** is the probability that a feature is not 0.
+
+# %% tags=["folded"]
+# Trains six toys at each density, and draws the one with the lowest loss. Drag the slider.
+SHOWN = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03)
+
+
+def angles(W: Tensor) -> Tensor:
+    """The cosines of all pairs of kept features, sorted: alike for toys of the same shape."""
+    unit = normalize(W[kept(W)], dim=-1)
+    return (unit @ unit.T)[tuple(torch.triu_indices(len(unit), len(unit), 1))].sort().values
+
+
+def best_toys(densities: Sequence[float], toys: int = 6) -> tuple[list[Tensor], list[int]]:
+    """At each density the toy with the lowest loss, and how many of the toys have its shape."""
+    density, generator = torch.tensor(densities), torch.Generator().manual_seed(0)
+    many = density.repeat_interleave(toys)
+
+    def draw(batch_size=128):
+        return sparse_features(many, batch_size=batch_size, n=5, generator=generator)
+
+    how = {"dim": 2, "steps": 3000, "generator": generator}
+    W, b = superposition.train_toys(draw, IMPORTANCE, **how)
+    x = draw(4000)
+    error = ((x @ W @ W.mT + b[:, None]).relu() - x).square().mean(1) * IMPORTANCE
+    best, alike = [], []
+    for each, loss in zip(W.split(toys), error.sum(-1).split(toys), strict=True):
+        best.append(superposition.turned(each[loss.argmin()]))
+        wanted = angles(best[-1])
+        found = [angles(toy) for toy in each]
+        alike.append(
+            sum(len(a) == len(wanted) and torch.allclose(a, wanted, atol=0.2) for a in found)
+        )
+    return best, alike
+
+
+shapes, of_six = best_toys(SHOWN)
+slider(
+    lambda i: figures.arrows(
+        {f"density {SHOWN[i]}: the best of six toys": shapes[i]},
+        title=f"Five features in two dimensions: {of_six[i]} of 6 toys have this shape",
+    ),
+    n=len(SHOWN),
+    label="density",
+    names=SHOWN,
+)
+
+# %% [markdown]
+# SmolLM2's residual stream has 576 dimensions, so at most 576 directions in it can be orthogonal. A text can be about far more than
+# 576 things. One hypothesis is that the model lets directions overlap and tolerates the errors. This is called **superposition**.
+#
+# The things that a model represents are called its **features**. Nobody has a list of the features of a language model. Elhage and colleagues (2022) therefore studied toy models such as this one, whose features are known.
+#
 # ## 1. Build the toy
 #
-# A toy's input `x` is a row of `n` numbers, the features. Each is 0, except with probability `density`; then it is uniform between 0 and 1. All are
-# independent. **Sparsity** is 1 minus density. The function `sparse_features` draws such rows.
+# A toy's input `x` is a row of `n` independent features. Each is 0, except with probability `density`; then it is uniform between 0 and 1. **Sparsity** is 1 minus density. The function `sparse_features` draws such rows.
 #
-# Row `i` of `W` is the direction of feature `i`. The toy stores a row as `x @ W`, the sum of the directions, each times its feature. To read
-# feature `i` back, it takes the dot product with the same direction, adds a bias `b_i`, and applies a ReLU (negative numbers become 0).
+# The toy stores a row as `x @ W`, which is the sum of the directions, each times its feature. To read
+# feature `i` back, it takes the dot product with the same direction, adds a bias `b_i`, and applies a ReLU, which sets negative numbers to 0.
 #
-# Features need not matter alike. The loss is the squared error times the feature's *importance*, summed over features and averaged over the batch.
+# Some features can matter more than others. The loss is the squared error of each feature times the feature's *importance*, summed over features and averaged over the batch.
 #
-# One toy is one random draw, so you will train many at once: every tensor has a first axis [model]. The toys share no weights. So the
+# You will train many toys at once, from different random starts: every tensor has a first axis [model]. The toys share no weights, so the
 # gradient of the *sum* of their losses trains each toy on its own loss.
 #
-# ### Exercise 1 · train the toys (15 minutes, medium)
+# ### Exercise 1 · train the toys (12 minutes, medium)
 #
-# Write the toy and its training loop. `torch.optim.Adam([W, b], lr=0.01)` is the optimiser, and `torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)` makes its
-# learning rate fall to 0: call `.step()` on both at each step. `A.mT` is a batch of matrices, each transposed.
+# The start is given:
+#
+# ```python
+# models, _, n = draw().shape
+# W = (torch.randn(models, n, dim, generator=generator) / n**0.5).requires_grad_()
+# b = torch.zeros(models, n, requires_grad=True)
+# optimiser = torch.optim.Adam([W, b], lr=0.01)
+# schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+# ```
+#
+# Write the loop. At each step, draw fresh data, and compute the answers and each toy's loss. Then call `.step()` on both the optimiser and the schedule, which makes the learning rate fall
+# to 0. `A.mT` is a batch of matrices, each transposed.
 
 
 # %% tags=["exercise:utils.features.superposition.train_toys"]
@@ -179,19 +211,19 @@ train_toys = lesson_41.check_train_toys(train_toys)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Before the loop: `models, _, n = draw().shape`, then W, b, optimiser, schedule. In the loop: draw, answer, loss, `zero_grad`, `backward`, `step`, `step`.
-# W must ask for a gradient *after* it is scaled: `W = torch.randn(...) / n**0.5`, then `W.requires_grad_()`.
+# Six lines do for a step: draw, answers, loss, `zero_grad`, `backward`, two times `step`. The answers have the shape of the data, [model, batch, feature]; `b[:, None]` gives b an axis for the batch.
+# The loss has shape [model]: take the mean over the batch (axis 1), multiply by the importance, and sum over the features (the last axis).
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The answers are `x @ W @ W.mT + b[:, None]`, [model, batch, feature]. The loss of each toy is
-# `((out - x).square().mean(1) * importance).sum(-1)`, [model]. Call `backward` on its sum. Return both `.detach()`ed.
+# The answers are `x @ W @ W.mT + b[:, None]`, and then a ReLU unless `relu` is False. The loss of each toy is
+# `((out - x).square().mean(1) * importance).sum(-1)`. Call `backward` on its sum. Return `W` and `b`, both `.detach()`ed.
 #
 # </details>
 
 # %% [markdown]
-# Now train six toys at each of three densities with your function. The first of each six is drawn.
+# Now train six toys at each of three densities with your function. The figure draws the first of each six.
 
 
 # %%
@@ -206,43 +238,66 @@ def five_in_two(density: Tensor, *, steps: int, relu: bool = True) -> tuple[Tens
     return train_toys(draw, IMPORTANCE, **how)
 
 
-THREE = (0.4, 0.2, 0.05)
-W, _ = five_in_two(torch.tensor(THREE).repeat_interleave(6), steps=1500)
-print("features kept by each toy:")
-for density, each in zip(THREE, W.split(6), strict=True):
-    print(f"density {density}: ", *kept(each).sum(-1).tolist())
+def partner_cosines(W: Tensor) -> Tensor:
+    """For each kept feature of all toys: the lowest of its cosines with the toy's other kept ones."""
+    unit, is_kept = normalize(W, dim=-1), kept(W)
+    both = is_kept[:, :, None] & is_kept[:, None, :]
+    return torch.where(both, unit @ unit.mT, 1.0).amin(-1)[is_kept]
+
+
+THREE = (0.7, 0.25, 0.05)
+W, b = five_in_two(torch.tensor(THREE).repeat_interleave(6), steps=3000)
+partners = [partner_cosines(each).median().item() for each in W.split(6)]
+biases = [
+    bias[kept(each)].median().item() for each, bias in zip(W.split(6), b.split(6), strict=True)
+]
 figures.arrows(
     {f"density {p}": superposition.turned(W[6 * i]) for i, p in enumerate(THREE)},
     title="The first of your six toys at each density",
 )
 
+# %%
+plots.table(
+    [
+        (p, " ".join(map(str, kept(each).sum(-1).tolist())), f"{partner:.2f}", f"{bias:.2f}")
+        for p, each, partner, bias in zip(THREE, W.split(6), partners, biases, strict=True)
+    ],
+    columns=["density", "features kept by each toy", "cosine with the most opposite", "bias b"],
+)
+
 # %% [markdown]
-# Call a feature **kept** if its direction is longer than `0.5`. With dense data, a toy drops what has no room. With sparser data, features come
-# in **opposite pairs**: two directions that point away from each other share one dimension. In the sparsest data all five form a
-# **pentagon**. Toys of one density differ: some get stuck in a worse shape. The play figure showed the best of six.
+# A feature counts as **kept** if its direction is longer than `0.5`. The last two columns are medians over the kept features of all six toys.
 #
-# Why do opposite pairs work? If only one of the two is active, the other's answer is negative before the ReLU, and 0 after it. Only when both
-# are active does the toy err, and rare features are seldom active together.
+# - At density `0.7`, the toys keep two features and drop the others.
+# - At density `0.25`, nearly all toys keep four features, in two **opposite pairs**. Each feature has a partner with a cosine of **-1.00**.
+# - At density `0.05`, all five features form a **pentagon**. The most opposite cosine is **-0.82** (in a regular pentagon, `-0.81`).
+#
+# Why do opposite pairs work? If only one of the two features is active, the other's answer is negative before the ReLU and 0 after it. The toy errs only when both
+# are active, and rare features are seldom active together. In a pentagon, neighbours have positive cosines. There the toy learns a bias of **-0.24**: with the ReLU, this is a threshold, which sets small answers to 0.
 
 # %% tags=["numbers"]
 kept_in_play = [int(kept(shape).sum()) for shape in shapes]
 assert kept_in_play[0] == 2 and 4 in kept_in_play and kept_in_play[-2:] == [5, 5]
-assert kept(W[-6:]).sum(-1).float().mean() > kept(W[:6]).sum(-1).float().mean()
+kept_by = kept(W).sum(-1).view(3, 6).double().mean(1)
+assert abs(kept_by[0] - 2) < 0.3 and (kept_by[1:] - torch.tensor([4, 5])).abs().max() < 0.3
+claim("most opposite, density 0.25", partners[1], text=-1.00, within=0.02)
+claim("most opposite, density 0.05", partners[2], text=-0.82, within=0.02)
+claim("bias, density 0.05", biases[2], text=-0.24, within=0.03)
 
 # %% [markdown]
-# ## 2. Is the ReLU needed? A control that looks good
+# ## 2. Is the ReLU needed?
 #
-# By this argument, superposition needs the ReLU. The control is the same toy without it, `relu=False`.
+# The control is the same toy without its ReLU, `relu=False`.
 
 # %%
 predict(
     "41.linear",
-    "Without the ReLU, how many of five features do toys with two dimensions keep once they are fully trained, on average?",
-    choices=["2", "2.5 to 3", "4", "5"],
+    "Of all toys without a ReLU, take the one with the lowest possible loss. How many of five features does it keep in two dimensions?",
+    choices=["2", "3", "4", "5"],
 )
 
 # %% [markdown]
-# A colleague has run the control: 24 linear toys on data without zeros. "I stopped at 800 steps, when the loss was flat."
+# A colleague has run the control: 24 toys without a ReLU, on data without zeros, for 800 steps.
 
 # %%
 DENSE = torch.ones(24)
@@ -254,12 +309,17 @@ def linear_loss(W: Tensor, b: Tensor) -> float:
     return error.sum(-1).mean().item()
 
 
+def standard_error(W: Tensor) -> float:
+    """Of the mean number of features kept, over toys."""
+    return (kept(W).sum(-1).float().std() / len(W) ** 0.5).item()
+
+
 early = five_in_two(DENSE, steps=800, relu=False)
-print(f"features kept, mean of 24 linear toys: {kept(early[0]).sum(-1).float().mean():.2f}")
-print(f"loss: {linear_loss(*early):.4f}")
+print(f"features kept, mean of 24 toys: {kept(early[0]).sum(-1).float().mean():.2f}")
+print(f"standard error of the mean: {standard_error(early[0]):.2f}")
 
 # %% [markdown]
-# The colleague concludes: "More than two features in two dimensions, and no ReLU. Superposition needs no nonlinearity."
+# The colleague concludes: "These toys keep more than two features in two dimensions, and they have no ReLU. So superposition needs no nonlinearity."
 
 # %%
 predict(
@@ -273,24 +333,11 @@ predict(
     ],
 )
 
-# %%
-lengths = early[0].norm(dim=-1)
-plots.table(
-    [
-        (at, f"{each.mean():.2f}", f"{each.std() / 24**0.5:.2f}")
-        for at in (0.3, 0.5, 0.7)
-        for each in [(lengths > at).sum(-1).float()]
-    ],
-    columns=["threshold for kept", "features kept", "standard error over 24 toys"],
-)
-
 # %% [markdown]
-# The mean is not noise. The threshold matters: these toys have directions of many lengths. Is that so for good?
-#
 # ### Exercise 2 · test the control (8 minutes, medium)
 #
-# A flat loss does not show that what you *report* has stopped changing. Train for more and more steps, and count the features each time. The count has settled from the
-# first number of steps at which it is close to the last count, and from which on it stays so.
+# The standard error tests the first answer. Your exercise tests the second: train for more and more steps, and count the features kept each time.
+# The count has settled at the first number of steps from which on every count is close to the last one.
 
 
 # %% tags=["exercise:utils.features.superposition.settled_at"]
@@ -350,7 +397,7 @@ def linear_toys(steps: int) -> Tensor:
 
 
 counts, settled = settled_at(linear_toys, STEPS, tolerance=0.15)
-outcome("41.linear", "2" if abs(counts[-1] - 2) < 0.05 else "2.5 to 3")
+outcome("41.linear", "2" if abs(counts[-1] - 2) < 0.05 else "3")
 outcome("41.flaw", "the toys are not trained to the end")
 print("settled after", settled, "steps")
 plots.table(
@@ -358,20 +405,24 @@ plots.table(
         (
             steps,
             f"{count:.2f}",
+            f"{standard_error(trained[steps][0]):.2f}",
             f"{trained[steps][0].square().sum((1, 2)).mean():.2f}",
             f"{linear_loss(*trained[steps]):.4f}",
         )
         for steps, count in zip(STEPS, counts, strict=True)
     ],
-    columns=["steps", "features kept", "sum of squared lengths", "loss"],
+    columns=["steps", "features kept", "standard error", "sum of squared lengths", "loss"],
 )
 
 # %% [markdown]
-# Trained to the end, linear toys keep **2.00** features. After 800 steps they kept more, although their loss was only a few percent higher
-# than at the end. A linear toy soon finds *some* plane (its squared lengths add up to 2), and then turns that plane towards the two
-# most important features. Turning changes the loss little, so it is slow. While the plane lies askew, three features or more have directions longer than `0.5`.
+# Trained to the end, toys without a ReLU keep **2.00** features on average. After 800 steps they kept more, and the standard error shows that this was not noise. The loss gave no warning: after 800 steps it was only a few
+# percent higher than at the end.
 #
-# Now the fair comparison: both kinds of toys, 4,000 steps, at five densities.
+# A toy without a ReLU soon finds *some* plane: its squared lengths add up to 2. Then it slowly turns that plane towards the two
+# most important features. Turning changes the loss little, but until it is done, three features or more have directions longer than `0.5`. So a flat loss does not show that the number which you report has
+# stopped changing.
+#
+# Now compare both kinds of toys after 4,000 steps, at five densities.
 
 # %%
 DENSITIES = (1.0, 0.6, 0.3, 0.1, 0.03)
@@ -386,38 +437,372 @@ fig = plots.lines(
     at=DENSITIES,
     title="With a ReLU, two dimensions hold more features, the sparser the data",
     x="density (rarer to the right)",
-    y="features kept, of five",
+    y="features kept, mean",
 )
 fig.update_xaxes(type="log", autorange="reversed", tickvals=DENSITIES)
 
 # %% [markdown]
-# Without zeros in the data, the toys with a ReLU keep two features too. With density `0.03` they keep **4.9** of five. The control stays at two
-# at every density. So superposition needs two things here: sparse data, and a nonlinearity that can use it.
+# Without zeros in the data, the toys with a ReLU keep two features too. At density `0.03`, all twelve or nearly all keep five: the mean over toys is **5.0**. The control stays at two
+# at every density. So superposition needs two things here: sparse data, and a nonlinearity that can use the sparsity.
 
 # %% tags=["numbers"]
 claim("linear, trained to the end", counts[-1], text=2.00, within=0.04)
-assert (lengths > 0.5).sum(-1).float().std() / 24**0.5 < 0.2
+assert standard_error(early[0]) < 0.2
 assert counts[1] > 2.3 and settled == 3200, (counts, settled)
 excess = linear_loss(*trained[800]) / linear_loss(*trained[5000]) - 1
 assert 0.01 < excess < 0.08, excess
 squares = {steps: each[0].square().sum((1, 2)).mean() for steps, each in trained.items()}
 assert all(abs(square - 2) < 0.05 for steps, square in squares.items() if steps >= 800)
 assert abs(with_relu[0].mean() - 2) < 0.1 and (without.mean(1) - 2).abs().max() < 0.13
-claim("with ReLU, density 0.03", with_relu[-1].mean(), text=4.9, within=0.2)
+claim("with ReLU, density 0.03", with_relu[-1].mean(), text=5.0, within=0.2)
 
 # %% [markdown]
-# ## 3. Shapes and fractions
+# ## 3. How sparse must the data be?
 #
-# You cannot draw arrows in five dimensions. Elhage and colleagues measure how much of a dimension each feature has, its **dimensionality**:
+# The smallest case can be solved on paper: **two features, one dimension**. Feature 0 has importance 1, and feature 1 has importance `I`. A toy can do one of three things. It can keep only
+# feature 0, keep only feature 1, or keep both as opposites, with `W = [1, -1]` and `b = 0`. Write `p` for the density.
+#
+# - **A dropped feature.** The best constant answer is the feature's mean, `p/2`. The squared error is then the feature's *variance*. This is the mean of its square minus the square of its mean,
+#   `p/3 - p^2/4`. (The mean square of a number uniform between 0 and 1 is `1/3`.)
+# - **Opposites.** The answers are `ReLU(x_0 - x_1)` and `ReLU(x_1 - x_0)`. Where at most one feature is active, both answers are right. Where both are active, each answer is too low by the
+#   smaller of the two values, and the mean square of that is `1/6`.
+#
+# ### Exercise 3 · the phase border (8 minutes, hard)
+#
+# On paper, derive the loss of each of the three strategies. From these, derive the density below which opposites have the lowest loss, as a function of `I`.
+
+
+# %% tags=["exercise:utils.features.superposition.phase_border"]
+def phase_border(importance: Float[Tensor, " setting"]) -> Float[Tensor, " setting"]:
+    """The density below which two features share one dimension, for each relative importance.
+
+    Args:
+        importance: of feature 1; feature 0 has importance 1.
+    """
+    ### BEGIN SOLUTION
+    dropped = importance.clamp(max=1)  # the less important one is dropped
+    # dropped * (p/3 - p^2/4) = p^2 (1 + importance) / 6, solved for p
+    return (dropped / 3) / ((1 + importance) / 6 + dropped / 4)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+phase_border = lesson_41.check_phase_border(phase_border)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# The better of the first two strategies drops the less important feature: it loses `min(1, I)` times the variance `p/3 - (p/2)^2`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Opposites err with probability `p^2`, and lose `(1 + I) / 6` then. Set the two losses equal and divide by `p`: what is left is linear in `p`.
+#
+# </details>
+
+# %% [markdown]
+# As features get rarer, the loss of a dropped feature falls with `p` and the loss of opposites with `p^2`. So there is a border. The next cell trains six toys at each of 9 densities and
+# 11 importances. The map shows what the toy with the lowest loss of the six keeps, and your border. (The losses are computed exactly. A sampled loss would be too noisy, since both features are active in very few rows.)
+
+# %%
+PAIR_DENSITY, PAIR_IMPORTANCE, RUNS = torch.logspace(0, -1.7, 9), torch.logspace(-1, 1, 11), 6
+grid = torch.meshgrid(PAIR_DENSITY, PAIR_IMPORTANCE, indexing="ij")
+grid_density, grid_importance = (axis.flatten() for axis in grid)
+density, importance = grid_density.repeat(RUNS), grid_importance.repeat(RUNS)
+importance = torch.stack([torch.ones(len(density)), importance], -1)
+generator = torch.Generator().manual_seed(5)
+
+
+def draw_pairs():
+    return sparse_features(density, batch_size=128, n=2, generator=generator)
+
+
+pair_W, pair_b = train_toys(draw_pairs, importance, dim=1, steps=1000, generator=generator)
+# What a toy keeps: only 0, only 1, both as opposites (2), or both on the same side (3).
+longer = (pair_W[:, 1, 0].abs() > pair_W[:, 0, 0].abs()).long()
+both = torch.where(pair_W[..., 0].prod(-1) > 0, 3, 2)
+kinds = torch.where(kept(pair_W).all(-1), both, longer).view(RUNS, -1)
+loss = superposition.exact_pair_loss(pair_W, pair_b, density, importance).view(RUNS, -1)
+best_kind = kinds.gather(0, loss.argmin(0)[None])[0]
+line = torch.logspace(-1, 1, 41)
+figures.phases(
+    best_kind.view(9, 11),
+    kinds=("only feature 0", "only feature 1", "opposites", "same side"),
+    x=PAIR_IMPORTANCE.tolist(),
+    y=PAIR_DENSITY.tolist(),
+    border=dict(zip(line.tolist(), phase_border(line).tolist(), strict=True)),
+    title="What does the best of six toys keep?",
+    x_title="importance of feature 1",
+    y_title="density",
+)
+
+# %%
+derived = torch.where(grid_density < phase_border(grid_importance), 2, (grid_importance > 1).long())
+agrees = (kinds == derived).double()
+agrees_best = (best_kind == derived).double()
+opposites = derived == 2
+plots.table(
+    [
+        ("best of six toys", f"{agrees_best.mean():.2f}"),
+        ("one toy", f"{agrees.mean():.2f}"),
+        ("always saying opposites (baseline)", f"{opposites.double().mean():.2f}"),
+    ],
+    columns=["agreement with the derived map", "share of the 99 settings"],
+)
+
+# %% [markdown]
+# The best of six toys agrees with the derivation in **0.97** of the settings, and nearly all exceptions lie next to the border. A *single* toy agrees in about three of four settings. In one dimension, two directions that
+# start on the same side can become opposites only if one of them passes through 0, and many toys get stuck there. The derivation says which solution is best, and not which one training finds.
+
+# %% tags=["numbers"]
+claim("best of six agrees", agrees_best.mean(), text=0.97, within=0.04)
+assert 0.65 < agrees.mean() < 0.85 and agrees_best.mean() > opposites.double().mean() + 0.2
+
+# %% [markdown]
+# ## 4. Why sparsity, if directions are nearly orthogonal anyway?
+#
+# Here is an objection. In 512 dimensions, two random directions have a cosine near 0, and there can be thousands of such directions
+# (the *Johnson-Lindenstrauss lemma* says how many). So why should features have to be sparse? Give each feature a random direction, add up the directions of
+# the active features, and read each feature by a dot product with its direction (its *reading*).
+#
+# Test it with `n` = 8,192 features in `m` = 512 dimensions. Of these, `k` are active, with value 1. How large is the interference?
+#
+# - The cosine of two random directions has mean 0 and variance `1/m`. Let the first axis be along one of them: then the cosine is the first coordinate of the other. The squares of its `m` coordinates
+#   add up to 1, so each has a mean of `1/m`.
+# - The reading of an inactive feature is a sum of `k` such cosines. These are independent, so it is noise with variance `k/m` and standard deviation `sqrt(k/m)`.
+
+# %%
+N, DIM, KS = 8192, 512, (2, 4, 8, 16, 24, 32, 64, 128, 256)
+generator = torch.Generator().manual_seed(4)
+directions = superposition.random_units(N, DIM, generator=generator)
+cosines = (directions[:1000] @ directions[:1000].T)[tuple(torch.triu_indices(1000, 1000, 1))]
+print(f"standard deviation of a cosine: {cosines.std():.4f} (sqrt(1/m) = {DIM**-0.5:.4f})")
+
+# %% [markdown]
+# ### Exercise 4 · a decoder with a threshold (3 minutes, easy)
+#
+# A **decoder** turns the 8,192 readings into estimates of the features. Yours ignores readings up to a threshold.
+
+
+# %% tags=["exercise:utils.features.superposition.threshold_decoder"]
+def threshold_decoder(
+    readings: Float[Tensor, "draw feature"], *, threshold: float
+) -> Float[Tensor, "draw feature"]:
+    """Estimates of features: 0 for readings up to the threshold, and a straight line from there.
+
+    The line starts at 0 where a reading equals the threshold, and passes through 1 where a reading
+    is 1, so that a lone active feature is estimated as 1. Above 1 it goes on.
+
+    Args:
+        threshold: at least 0, below 1.
+    """
+    ### BEGIN SOLUTION
+    return (readings - threshold).relu() / (1 - threshold)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+threshold_decoder = lesson_41.check_threshold_decoder(threshold_decoder)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Subtract the threshold first. Which function then sets all that is negative to 0?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A reading of 1 has now become 1 minus the threshold. Divide so that it becomes 1 again.
+#
+# </details>
+
+# %% [markdown]
+# Two decoders are controls. **ReLU** has no threshold: it sets negative readings to 0. **Linear** multiplies all readings by one number `c`. For each active feature this costs `(1 - c)^2`, since its estimate is about `c`, and `c^2 n/m` for the noise in the `n` readings. The sum
+# is lowest at `c = m / (n + m)`.
+#
+# ### Exercise 5 · how many at once? (8 minutes, medium)
+#
+# The error of a decoder is the squared error, summed over all features and divided by `k`. Always answering 0 has an error of 1. The call
+# `torch.randperm(n, generator=generator)[:k]` draws `k` different features.
+
+
+# %% tags=["exercise:utils.features.superposition.decode_sweep"]
+def decode_sweep(
+    directions: Float[Tensor, "feature dim"],
+    ks: Sequence[int],
+    decoders: Mapping[str, Callable[[Tensor], Tensor]],
+    *,
+    draws: int,
+    generator: torch.Generator,
+) -> dict[str, list[float]]:
+    """How well decoders recover k active features from the sum of their directions.
+
+    In each draw k random features are 1 and all others 0. A feature's reading is the dot product of
+    its direction with the sum. A decoder turns readings, [draw, feature], into estimates. All
+    decoders see the same draws.
+
+    Returns:
+        For each decoder and k: the squared error, summed over all features and divided by k, the
+        mean over draws. Always answering 0 would have an error of 1.
+    """
+    ### BEGIN SOLUTION
+    n = len(directions)
+    errors = {name: [] for name in decoders}
+    for k in ks:
+        x = torch.zeros(draws, n)
+        for row in x:
+            row[torch.randperm(n, generator=generator)[:k]] = 1
+        readings = x @ directions @ directions.T
+        for name, decode in decoders.items():
+            squared = (decode(readings) - x).square().sum(-1)
+            errors[name].append(squared.mean().item() / k)
+    return errors
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+decode_sweep = lesson_41.check_decode_sweep(decode_sweep)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Fill a table `x` of zeros, [draws, n], row by row: 1 at `k` random features. The sums of directions are `x @ directions`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The readings are `x @ directions @ directions.T`, and the right answer is `x` itself. Only the decoder differs: call each on the same readings.
+#
+# </details>
+
+# %%
+predict(
+    "41.threshold",
+    "With a threshold of 1/2: up to how many active features is the error of your decoder below 0.5?",
+    choices=["about 2", "about 25", "about 100", "about 250"],
+)
+
+# %%
+decoders = {
+    "linear": lambda readings: readings * DIM / (N + DIM),
+    "ReLU": lambda readings: readings.relu(),
+    "threshold 1/2": partial(threshold_decoder, threshold=0.5),
+}
+errors = decode_sweep(directions, KS, decoders, draws=256, generator=generator)
+linear_errors, relu_errors, threshold_errors = errors.values()
+below = max(k for k, error in zip(KS, threshold_errors, strict=True) if error < 0.5)
+outcome("41.threshold", "about 25" if below < 50 else "about 100")
+fig = plots.lines(
+    errors,
+    at=KS,
+    title="Which decoders recover k active features, and up to which k?",
+    x="features active at once, k",
+    y="squared error / k",
+    log_y=True,
+    chance=1,
+)
+fig.update_xaxes(type="log", tickvals=KS)
+
+# %% [markdown]
+# Is 1/2 a bad threshold? As a control, the best of 17 thresholds is chosen for each `k` on 32 draws, and its error is measured on 32 other draws.
+
+# %%
+tuned = {f"{i / 20:.2f}": partial(threshold_decoder, threshold=i / 20) for i in range(2, 19)}
+chosen_on, held_out = (
+    decode_sweep(directions, KS, tuned, draws=32, generator=generator) for _ in range(2)
+)
+best = [min(tuned, key=lambda name: chosen_on[name][i]) for i in range(len(KS))]  # noqa: B023
+best_errors = [held_out[name][i] for i, name in enumerate(best)]
+plots.table(
+    [
+        (k, f"{(k / DIM) ** 0.5:.2f}", *(f"{each[i]:.3g}" for each in errors.values()))
+        + (best[i], f"{best_errors[i]:.3g}")
+        for i, k in enumerate(KS)
+    ],
+    columns=["k", "noise sqrt(k/m)", *errors, "best threshold", "its error, held-out"],
+)
+
+# %% [markdown]
+# - **Linear** has an error of **0.94** at every `k`: with fewer active features there is less noise, but also less to recover. So sparsity does not help a linear decoder. That fits the
+#   control of section 2.
+# - **ReLU** without a threshold is worse than always answering 0. Half of the noise is positive, and passes.
+# - **Threshold 1/2** has an error of **0.022** with 4 active features, where nearly all of the noise stays below 1/2. With 32 active features, many of the 8,000 inactive
+#   ones exceed 1/2.
+# - **The best threshold for each k** lowers the errors, but from 64 active features on they are above 1 too.
+#
+# So the objection is right about pairs of directions, and wrong about sums. Nearly orthogonal directions let a model *store* many features. *Reading* them back one by one takes a threshold, such as the bias of your pentagon toys, and few active features at once.
+#
+# A decoder that looks at all readings together gets further: *compressed sensing* recovers about `m / log(n / k)` active
+# features. The sparse autoencoders of lesson 4.2 read each feature by itself, but they learn their directions and thresholds.
+
+# %% tags=["numbers"]
+assert abs(cosines.std() - DIM**-0.5) < 0.0005
+assert max(abs(error - 0.94) for error in linear_errors) < 0.01
+claim("linear", linear_errors[0], text=0.94, within=0.01)
+assert min(relu_errors) > 5
+claim("threshold, 4 active", threshold_errors[KS.index(4)], text=0.022, within=0.0032)
+assert below == 24 and threshold_errors[KS.index(64)] > 1.5
+assert sorted(threshold_errors) == threshold_errors
+assert all(error > 1 for k, error in zip(KS, best_errors, strict=True) if k >= 64)
+assert all(best_errors[i] < held_out["0.50"][i] * 1.1 for i in range(len(KS)))
+
+# %% [markdown]
+# ## Going deeper: an unknown toy
+#
+# ### Investigation · who shares a dimension? (8 minutes, medium)
+#
+# `UnknownToy()` has eight features in four dimensions, and you cannot see its weights. Call it with a row of eight numbers, of any size and sign, and it returns its eight
+# answers. You have **six** rows. (When they are spent, `toy = UnknownToy()` starts again; try not to need it.)
+#
+# The toy dropped some features: their answers do not depend on the row. Which of the others share dimensions? Give a list of groups, such as `[(0, 1), (2,)]`. Features whose directions
+# are not orthogonal belong to one group. A feature that is alone in its dimension is a group of its own. Dropped features are left out.
+
+# %%
+toy = superposition.UnknownToy()
+print([f"{answer:.2f}" for answer in toy([1, 0, 0, 0, 0, 0, 0, 0]).tolist()])  # one of the six
+
+# %% tags=["answer:groups"]
+### BEGIN SOLUTION
+groups = [(5,), (2, 7), (0, 3, 6)]
+### END SOLUTION
+
+# %% tags=["check"]
+groups = lesson_41.check_groups(groups)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# If feature 0 alone is 1, its partners answer 0. Their directions point away from it, so their answers are negative before the ReLU. Which row
+# makes these numbers positive?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Put `-1` for one feature. Then each feature whose direction points away from it answers with a positive number. Answers that are the same in every row belong to dropped features, which need no rows. You can also try two features in one row.
+#
+# </details>
+
+# %% tags=["numbers"]
+secret = superposition.UnknownToy(8)
+answers = torch.stack([secret(row) for row in -torch.eye(8)])
+answers = answers - answers.min(0).values  # what does not depend on the row
+found = {frozenset([i, *(row > 0.1).nonzero().flatten().tolist()]) for i, row in enumerate(answers)}
+assert found - {frozenset([1]), frozenset([4])} == {frozenset(group) for group in groups}
+
+# %% [markdown]
+# ## Going deeper: shapes and fractions
+#
+# Arrows cannot be drawn in five dimensions. Elhage and colleagues measure how much of a dimension each feature has, its **dimensionality**:
 #
 # `D_i = |W_i|^2 / sum_j (u_i . W_j)^2`, where `u_i = W_i / |W_i|`,
 #
-# and `j` runs over all features, `i` too. Below the line stands how much all features together put on the direction of `i`. A feature alone in its dimension
-# has `D = 1`. Each of an opposite pair has 1/2, each corner of a triangle (three in two dimensions) 2/3, each of a pentagon 2/5.
+# and `j` runs over all features, `i` too. The sum is how much all features together put on the direction of `i`. A feature that is alone in its dimension
+# has `D = 1`. In an opposite pair of length 1, the feature itself puts 1 on its direction, and its opposite puts `(-1)^2 = 1` there. So `D = 1/(1 + 1) = 1/2`. In the same way, each corner of a triangle (three features in two dimensions) has 2/3, and each of a pentagon 2/5.
 #
-# For a whole toy there is a simpler measure: dimensions per feature, `dim / sum_i |W_i|^2`. It counts a feature by its squared length.
+# For a whole toy there is a simpler measure: dimensions per feature, `dim / sum_i |W_i|^2`. If all kept features have length 1, the sum is their number.
 #
-# ### Exercise 3 · the sweep (10 minutes, medium)
+# ### Exercise 6 · the sweep (10 minutes, medium)
 #
 # Train several toys at each density, and measure both.
 
@@ -480,6 +865,7 @@ predict(
 # %%
 INVERSE = (1.35, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 10)
 densities = 1 / torch.tensor(INVERSE)
+swept = []
 
 
 def alike_features(density: Tensor) -> Tensor:
@@ -489,10 +875,13 @@ def alike_features(density: Tensor) -> Tensor:
     def draw():
         return sparse_features(density, batch_size=256, n=20, generator=generator)
 
-    return train_toys(draw, torch.ones(20), dim=5, steps=3000, generator=generator)[0]
+    W = train_toys(draw, torch.ones(20), dim=5, steps=3000, generator=generator)[0]
+    swept.extend(W)
+    return W
 
 
 D, per_feature = geometry_sweep(alike_features, densities, toys=4)
+opposite = [partner_cosines(W).mean().item() for W in torch.stack(swept).split(4)]
 
 
 def near(i: int, *fractions: float) -> float:
@@ -514,24 +903,30 @@ figures.dimensionalities(
 # %%
 FRACTIONS = {"2/3": 2 / 3, "1/2": 1 / 2, "2/5": 2 / 5, "3/8": 3 / 8, "1/3": 1 / 3}
 lines = [
-    (f"1/{inverse:g}", *(f"{near(i, value):.2f}" for value in FRACTIONS.values()))
+    (
+        f"1/{inverse:g}",
+        *(f"{near(i, value):.2f}" for value in FRACTIONS.values()),
+        f"{opposite[i]:.2f}",
+    )
     for i, inverse in enumerate(INVERSE)
 ]
-plots.table(
-    lines,
-    columns=["density", *(f"within 0.01 of {name}" for name in FRACTIONS)],
-)
+columns = [
+    "density",
+    *(f"D within 0.01 of {name}" for name in FRACTIONS),
+    "mean cosine with the most opposite",
+]
+plots.table(lines, columns=columns)
 
 # %% [markdown]
-# At densities from 1/2 to 1/3 nearly all features lie within `0.01` of 1/2 (a share of **1.00** at 1/3): these toys are made of separate opposite pairs, and the line of
-# dimensions per feature is flat there. So D does lock onto a fraction. If D were spread evenly from `0.3` to `0.7`, only `0.05` would lie so near to each.
+# At densities from 1/2 to 1/3, nearly all features lie within `0.01` of 1/2. At 1/3 their share is **1.00**, and the most opposite direction has a mean cosine of **-1.00**: these toys consist of separate opposite pairs.
+# The line of dimensions per feature is flat there. So D does lock onto a fraction. If D were spread evenly from `0.3` to `0.7`, only `0.05` of the features would lie so near to it.
 #
-# The other fractions are weaker here. Denser than that, some features lie at 2/3, as in triangles, and others nearby. Around density 1/4, pairs give way to other pieces, some of them at 2/5 (pentagons) or
-# 3/8; how many differs much from seed to seed. At the sparse end all 20 features share the 5 dimensions as one piece: D is near 5/20 for each, which says no
-# more than that they share fairly. The paper, with 400 features in 30 dimensions, shows tetrahedra (3/4) as well. In ours, which are smaller, we did **not** find those.
+# The other fractions are weaker. At higher densities, some features lie at 2/3, as in triangles. Around density 1/4, some lie at 2/5 (pentagons) or
+# 3/8; how many differs much from seed to seed. In the sparsest data, D is around 5/20, which is what 20 features have if they share 5 dimensions evenly. The paper, with 400 features in 30 dimensions, shows tetrahedra (3/4) as well. We did **not** find those in our smaller toys.
 
 # %% tags=["numbers"]
 claim("near 1/2 at density 1/3", near(third, 1 / 2), text=1.00, within=0.03)
+claim("most opposite at density 1/3", opposite[third], text=-1.00, within=0.02)
 assert all(near(INVERSE.index(i), 1 / 2) > 0.8 for i in (2, 2.5, 3))
 assert near(INVERSE.index(4), 2 / 5, 3 / 8) > 0.1
 assert 0.03 < max(near(i, 2 / 3) for i in range(3)) < 0.6
@@ -539,339 +934,12 @@ assert max(near(i, 3 / 4) for i in range(len(INVERSE))) < 0.15
 assert D[-1].mean() > 0.2 and near(len(INVERSE) - 1, 1 / 2) == 0
 
 # %% [markdown]
-# ## 4. Why sparsity, if directions are nearly orthogonal anyway?
+# ## Going deeper: three neurons of SmolLM2
 #
-# Here is an objection. In 512 dimensions two random directions have a cosine near 0. You can have thousands of such directions without any
-# training (the *Johnson-Lindenstrauss lemma* says how many). So why should features have to be sparse? Give each a random direction, add up those of
-# the active features, and read each one by a dot product. The interference is tiny.
+# In a language model, the features are not known, but superposition makes a prediction. If there are more features than neurons, most neurons should respond to several unrelated things. Such neurons are called **polysemantic**. Papers often show
+# neurons that were picked because they are polysemantic. Here are three random neurons of the MLP of block 10, on texts that SmolLM2 wrote.
 #
-# Test it. Out of 8,192 features `k` are active, with value 1. A **decoder** turns the 8,192 readings into estimates. Its error is the squared error summed
-# over all features and divided by `k`. Always answering 0 has an error of 1.
-#
-# ### Exercise 4 · how many at once? (10 minutes, medium)
-
-
-# %% tags=["exercise:utils.features.superposition.decode_sweep"]
-def decode_sweep(
-    directions: Float[Tensor, "feature dim"],
-    ks: Sequence[int],
-    decoders: Mapping[str, Callable[[Tensor], Tensor]],
-    *,
-    draws: int,
-    generator: torch.Generator,
-) -> dict[str, list[float]]:
-    """How well decoders recover k active features from the sum of their directions.
-
-    In each draw k random features are 1 and all others 0. A feature's reading is the dot product of
-    its direction with the sum. A decoder turns readings, [draw, feature], into estimates. All
-    decoders see the same draws.
-
-    Returns:
-        For each decoder and k: the squared error, summed over all features and divided by k, the
-        mean over draws. Always answering 0 would have an error of 1.
-    """
-    ### BEGIN SOLUTION
-    n = len(directions)
-    errors = {name: [] for name in decoders}
-    for k in ks:
-        x = torch.zeros(draws, n)
-        for row in x:
-            row[torch.randperm(n, generator=generator)[:k]] = 1
-        readings = x @ directions @ directions.T
-        for name, decode in decoders.items():
-            squared = (decode(readings) - x).square().sum(-1)
-            errors[name].append(squared.mean().item() / k)
-    return errors
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-decode_sweep = lesson_41.check_decode_sweep(decode_sweep)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `torch.randperm(n, generator=generator)[:k]` are k different features. Fill a table `x` of zeros, [draws, n], row by row. The sums are `x @ directions`.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# The readings are `x @ directions @ directions.T`, and the right answer is `x` itself. Only the decoder differs: call each on the same readings.
-#
-# </details>
-
-# %% [markdown]
-# Three decoders. The **linear** one multiplies all readings by the number that is best on average, `m / (n + m)` for `n` features in `m` dimensions. **ReLU** sets negative readings to 0. **ReLU with
-# threshold** subtracts 1/2 first, and doubles the result: a lone active feature still gives 1.
-
-# %%
-predict(
-    "41.threshold",
-    "8,192 random directions in 512 dimensions: up to how many active features does the ReLU with threshold have an error below 0.5?",
-    choices=["about 2", "about 25", "about 100", "about 250"],
-)
-
-# %%
-N, DIM, KS = 8192, 512, (2, 4, 8, 16, 24, 32, 64, 128, 256)
-generator = torch.Generator().manual_seed(4)
-directions = superposition.random_units(N, DIM, generator=generator)
-decoders = {
-    "linear": lambda readings: readings * DIM / (N + DIM),
-    "ReLU": lambda readings: readings.relu(),
-    "ReLU with threshold": lambda readings: 2 * (readings - 0.5).relu(),
-}
-errors = decode_sweep(directions, KS, decoders, draws=64, generator=generator)
-linear_errors, relu_errors, threshold_errors = errors.values()
-below = max(k for k, error in zip(KS, threshold_errors, strict=True) if error < 0.5)
-outcome("41.threshold", "about 25" if below < 50 else "about 100")
-fig = plots.lines(
-    errors,
-    at=KS,
-    title="Which decoders recover k active features, and up to which k?",
-    x="features active at once, k",
-    y="squared error / k",
-    log_y=True,
-    chance=1,
-)
-fig.update_xaxes(type="log", tickvals=KS)
-
-# %%
-cosines = (directions[:1000] @ directions[:1000].T)[tuple(torch.triu_indices(1000, 1000, 1))].abs()
-reading_noise = {k: (k / DIM) ** 0.5 for k in (8, 32)}
-print(f"median cosine of two directions: {cosines.median():.3f} in size")
-print("spread of an inactive reading:", {k: f"{s:.2f}" for k, s in reading_noise.items()})
-
-# %% [markdown]
-# The objection is right about *pairs*: their median cosine is **0.030**. It is wrong about *sums*. Each active feature adds a small random number to
-# every reading, and `k` of them add up to noise of `sqrt(k / m)`. There are 8,000 inactive features, and nearly all of the error is theirs.
-#
-# - **Linear**: an error of **0.94** at every `k`. Fewer active features make less noise, but there is less to recover as well. So sparsity is no help to a linear decoder. That is why the
-#   control of section 2 stayed at two.
-# - **ReLU without threshold**: worse than answering 0, at every `k`. Half of the noise is positive, and passes.
-# - **ReLU with threshold**: an error of **0.024** with 4 active features. The noise stays below 1/2, and inactive features give exactly 0. With 32 active,
-#   the noise has a spread of 1/4, many of the 8,000 exceed 1/2, and it fails.
-#
-# So "nearly orthogonal" lets a model *store* many features. *Reading* them needs a nonlinearity with a threshold, and only a few of them active at once: that is
-# what sparsity is for. The bias `b` of your toys is such a threshold. A decoder that looks at all readings together gets further: *compressed sensing* recovers about `m / log(n / k)` active
-# features, and the sparse autoencoders of lesson 4.2 stand between the two.
-
-# %% tags=["numbers"]
-claim("median cosine", cosines.median(), text=0.030, within=0.001)
-assert max(abs(error - 0.94) for error in linear_errors) < 0.01
-claim("linear", linear_errors[0], text=0.94, within=0.01)
-assert min(relu_errors) > 5
-claim("threshold, 4 active", threshold_errors[KS.index(4)], text=0.024, within=0.003)
-assert below == 24 and threshold_errors[KS.index(64)] > 1.5
-assert sorted(threshold_errors) == threshold_errors
-
-# %% [markdown]
-# ### Investigation · an unknown toy (8 minutes, medium)
-#
-# `UnknownToy()` has eight features in four dimensions, and you cannot see its weights. Call it with a row of eight numbers, of any size and sign, and it returns its eight
-# answers. You have **six** rows. (When they are spent, `toy = UnknownToy()` starts again; try not to need it.)
-#
-# Some features it dropped: their answers do not depend on the row. Which of the others share dimensions? Give a list of groups, such as `[(0, 1), (2,)]`: features whose directions
-# are not orthogonal stand in one group, a feature alone in its dimension is a group of its own, and dropped features are left out.
-
-# %%
-toy = superposition.UnknownToy()
-print([f"{answer:.2f}" for answer in toy([1, 0, 0, 0, 0, 0, 0, 0]).tolist()])  # one of the six
-
-# %% tags=["answer:groups"]
-### BEGIN SOLUTION
-groups = [(5,), (2, 7), (0, 3, 6)]
-### END SOLUTION
-
-# %% tags=["check"]
-groups = lesson_41.check_groups(groups)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Feature 0 alone answers 1 for itself and nothing for its partners: their directions point away from it, and the ReLU hides negative numbers. Which row
-# makes these numbers positive?
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# With `-1` for one feature, all whose directions point away from its own answer with a positive number. Answers that are the same in every row belong to dropped features, which need no rows. And two features can be tried in one row.
-#
-# </details>
-
-# %% tags=["numbers"]
-secret = superposition.UnknownToy(8)
-answers = torch.stack([secret(row) for row in -torch.eye(8)])
-answers = answers - answers.min(0).values  # what does not depend on the row
-found = {frozenset([i, *(row > 0.1).nonzero().flatten().tolist()]) for i, row in enumerate(answers)}
-assert found - {frozenset([1]), frozenset([4])} == {frozenset(group) for group in groups}
-
-# %% [markdown]
-# ## 5. Going deeper: where is the border?
-#
-# Make it as small as it gets: **two features, one dimension**. Feature 0 has importance 1, feature 1 has importance `I`. A toy can do three things: keep only
-# feature 0, keep only feature 1, or keep both as opposites, `W = [1, -1]` and `b = 0`. Which one is best can be derived.
-#
-# Write `p` for the density. Three facts:
-#
-# - A dropped feature is best answered by its mean. Its squared error is then its *variance*: the mean of its square, minus the square of its mean. The mean of the square of
-#   a number uniform between 0 and 1 is `1/3`; remember the zeros.
-# - With `W = [1, -1]` the answers are `ReLU(x_0 - x_1)` and `ReLU(x_1 - x_0)`. Where one feature is 0, both are right.
-# - Where both are active, each answer is off by exactly the smaller of the two, and the mean square of that is `1/6`.
-#
-# ### Exercise 5 · the phase border (12 minutes, hard)
-#
-# Derive the loss of each strategy, and from them the density below which opposites win, as a function of `I`.
-
-
-# %% tags=["exercise:utils.features.superposition.phase_border"]
-def phase_border(importance: Float[Tensor, " setting"]) -> Float[Tensor, " setting"]:
-    """The density below which two features share one dimension, for each relative importance.
-
-    Args:
-        importance: of feature 1; feature 0 has importance 1.
-    """
-    ### BEGIN SOLUTION
-    dropped = importance.clamp(max=1)  # the less important one is dropped
-    # dropped * (p/3 - p^2/4) = p^2 (1 + importance) / 6, solved for p
-    return (dropped / 3) / ((1 + importance) / 6 + dropped / 4)
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-phase_border = lesson_41.check_phase_border(phase_border)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# The better of the first two strategies drops the less important feature: it loses `min(1, I)` times the variance `p/3 - (p/2)^2`.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Opposites err with probability `p^2`, and lose `(1 + I) / 6` then. Set the two losses equal and divide by `p`: what is left is linear in `p`.
-#
-# </details>
-
-# %% [markdown]
-# Both losses fall as features get rarer: that of a dropped feature with `p`, that of opposites with `p^2`. So there is a border. Now train, at 9 densities and
-# 11 importances, six toys each. The map shows what the toy with the lowest loss of the six keeps, and your border. (Their losses are computed without sampling, since both features are active in very few rows.)
-
-# %%
-PAIR_DENSITY, PAIR_IMPORTANCE, RUNS = torch.logspace(0, -1.7, 9), torch.logspace(-1, 1, 11), 6
-grid = torch.meshgrid(PAIR_DENSITY, PAIR_IMPORTANCE, indexing="ij")
-grid_density, grid_importance = (axis.flatten() for axis in grid)
-density, importance = grid_density.repeat(RUNS), grid_importance.repeat(RUNS)
-importance = torch.stack([torch.ones(len(density)), importance], -1)
-generator = torch.Generator().manual_seed(5)
-
-
-def draw_pairs():
-    return sparse_features(density, batch_size=128, n=2, generator=generator)
-
-
-W, b = train_toys(draw_pairs, importance, dim=1, steps=1000, generator=generator)
-# What a toy keeps: only 0, only 1, both as opposites (2), or both on the same side (3).
-longer = (W[:, 1, 0].abs() > W[:, 0, 0].abs()).long()
-both = torch.where(W[..., 0].prod(-1) > 0, 3, 2)
-kinds = torch.where(kept(W).all(-1), both, longer).view(RUNS, -1)
-loss = superposition.exact_pair_loss(W, b, density, importance).view(RUNS, -1)
-best_kind = kinds.gather(0, loss.argmin(0)[None])[0]
-line = torch.logspace(-1, 1, 41)
-figures.phases(
-    best_kind.view(9, 11),
-    kinds=("only feature 0", "only feature 1", "opposites", "same side"),
-    x=PAIR_IMPORTANCE.tolist(),
-    y=PAIR_DENSITY.tolist(),
-    border=dict(zip(line.tolist(), phase_border(line).tolist(), strict=True)),
-    title="What does the best of six toys keep?",
-    x_title="importance of feature 1",
-    y_title="density",
-)
-
-# %%
-derived = torch.where(grid_density < phase_border(grid_importance), 2, (grid_importance > 1).long())
-agrees = (kinds == derived).double()
-agrees_best = (best_kind == derived).double()
-opposites = derived == 2
-plots.table(
-    [
-        ("best of six toys", f"{agrees_best.mean():.2f}"),
-        ("one toy", f"{agrees.mean():.2f}"),
-        ("always saying opposites (baseline)", f"{opposites.double().mean():.2f}"),
-    ],
-    columns=["agreement with the derived map", "share of the 99 settings"],
-)
-
-# %% [markdown]
-# The best of six agrees with the derivation in **0.96** of the settings; nearly all exceptions lie next to the border. A *single* toy agrees in about three of four. In one dimension, two directions that
-# start on the same side can become opposites only if one of them passes through 0, and many toys get stuck there. The derivation says which solution is best, not which one training finds.
-
-# %% tags=["numbers"]
-claim("best of six agrees", agrees_best.mean(), text=0.96, within=0.04)
-assert 0.65 < agrees.mean() < 0.85 and agrees_best.mean() > opposites.double().mean() + 0.2
-
-# %% [markdown]
-# ## 6. Going deeper: three neurons of SmolLM2
-#
-# In a language model, features are not known. But superposition makes a prediction. If there are more features than neurons, most neurons should respond to several unrelated things: they are **polysemantic**. Papers show
-# neurons that were picked for it. You will look at three that are drawn by a seed, in the MLP of block 10, on texts that SmolLM2 wrote.
-#
-# ### Exercise 6 · top contexts (12 minutes, medium)
-#
-# A neuron's activation, after the nonlinearity, is at the hook `blocks.{layer}.mlp.hook_post`, [text, pos, neuron]. `model.run_with_cache(tokens, names_filter=[name], stop_at_layer=layer + 1)`
-# returns logits and a cache of that one activation, and does not run later blocks.
-
-
-# %% tags=["exercise:utils.features.superposition.top_contexts"]
-def top_contexts(
-    model,
-    tokens: Int[Tensor, "text pos"],
-    *,
-    layer: int,
-    neurons: Sequence[int],
-    k: int,
-    batch_size: int = 32,
-) -> tuple[Float[Tensor, "neuron k"], Int[Tensor, "neuron k"], Int[Tensor, "neuron k"]]:
-    """Where MLP neurons are most active: in k different texts each, the highest first.
-
-    Args:
-        tokens: texts of one length, each with BOS first. BOS itself does not count.
-        neurons: their numbers, in the MLP of block `layer`.
-        batch_size: how many texts to run at a time.
-
-    Returns:
-        For each neuron and its k texts: the highest activation in that text, which text it is, and
-        at which position.
-    """
-    ### BEGIN SOLUTION
-    name = f"blocks.{layer}.mlp.hook_post"
-    values, positions = [], []
-    for batch in tokens.split(batch_size):
-        with torch.no_grad():
-            _, cache = model.run_with_cache(batch, names_filter=[name], stop_at_layer=layer + 1)
-        highest = cache[name][:, 1:, neurons].max(dim=1)  # over positions
-        values.append(highest.values)
-        positions.append(highest.indices + 1)
-    top = torch.cat(values).topk(k, dim=0)
-    at = torch.cat(positions).gather(0, top.indices)
-    return top.values.T, top.indices.T, at.T
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-top_contexts = lesson_41.check_top_contexts(top_contexts)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# For each batch of texts, take the maximum over positions 1 and up: `.max(dim=1)` gives `.values` and `.indices`. Collect both, and `torch.cat` them at the end.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `torch.cat(values).topk(k, dim=0)` gives, for each neuron, the highest k texts. `.gather(0, ...)` picks their positions. Remember the position that you left out.
-#
-# </details>
+# The function `top_contexts` records the neurons' activations after the nonlinearity, at the hook `blocks.10.mlp.hook_post`. For each neuron it returns the eight texts in which it is most active, and where.
 
 # %%
 model = load()
@@ -883,7 +951,7 @@ chosen = torch.randperm(len(long_enough), generator=generator)[:192].tolist()
 tokens = torch.stack([torch.cat([bos, long_enough[i][: LENGTH - 1]]) for i in chosen])
 tokens = tokens.to(model.cfg.device)
 neurons = torch.randperm(model.cfg.d_mlp, generator=generator)[:64].tolist()
-found = top_contexts(model, tokens, layer=LAYER, neurons=neurons, k=K)
+found = superposition.top_contexts(model, tokens, layer=LAYER, neurons=neurons, k=K)
 values, texts, positions = (each.cpu() for each in found)
 
 
@@ -904,11 +972,11 @@ plots.table(
 )
 
 # %% [markdown]
-# Write down for each of the three: how many different things does it respond to? Then measure it. If a neuron stands for one thing, its top contexts should be alike. We compare contexts by the residual stream before
-# block 10 at the bracketed token, minus its mean, and take the mean cosine of two of a neuron's eight contexts. Low and high need a reference:
+# Write down for each neuron to how many different things it responds. Then measure it. If a neuron stands for one thing, its top contexts should be alike. We compare two contexts by the residual stream before
+# block 10 at the bracketed token, minus its mean over all tokens. A neuron's score is the mean cosine of two of its eight contexts. There are two references:
 #
 # - **mixed** (control): the same contexts in other sets, so that each set has eight contexts of eight different neurons;
-# - **one token** (what one clear meaning would give): eight random places with the same token.
+# - **one token**: eight random places with the same token, as an example of one clear meaning.
 
 # %%
 stream_name = f"blocks.{LAYER}.hook_resid_pre"
@@ -943,18 +1011,18 @@ plots.table(
 )
 
 # %% [markdown]
-# A random neuron's top contexts are more alike than contexts of different neurons: **0.19** against about `0.02`. So neurons do select something. They are far less alike than places with one token
-# (**0.68**), and hardly any neuron is as alike as the lower end of that reference.
+# A random neuron's top contexts are more alike than contexts of different neurons: they have a mean cosine of **0.17**, and the mixed sets have one near 0. So neurons do select something. But they are far less alike than places with the same token
+# (**0.69**), and hardly any neuron reaches the lower end of that reference.
 #
-# What this shows: by this measure, most neurons drawn at random do not stand for one clear thing. What it does **not** show is that superposition is the reason. A neuron may have one meaning that this
-# measure misses, such as a role in the sentence; the cosine depends much on the token itself, so "one token" is a high bar. And the contexts are the top of each neuron's range, on
-# 9,000 tokens that SmolLM2 wrote. In this gated MLP large negative activations matter as well, and were left out.
+# By this measure, most neurons drawn at random do not stand for one clear thing. This does **not** show that superposition is the reason. A neuron may have one meaning that the
+# measure misses, such as a role in the sentence. The cosine depends much on the token itself, so "one token" is a demanding reference. And the contexts are the top of each neuron's range, on
+# 9,000 tokens; large negative activations, which matter in this gated MLP, were left out.
 
 # %% tags=["numbers"]
 own, mix, one = likeness.values()
-claim("likeness of a neuron's contexts", own.mean(), text=0.19, within=0.028)
+claim("likeness of a neuron's contexts", own.mean(), text=0.17, within=0.025)
 assert abs(mix.mean() - 0.02) < 0.02
-claim("likeness with one token", one.mean(), text=0.68, within=0.05)
+claim("likeness with one token", one.mean(), text=0.69, within=0.05)
 assert bootstrap(own - mix)[0] > 0.08 and bootstrap(own)[1] < bootstrap(one)[0] - 0.2
 assert (own > low).double().mean() < 0.1
 
@@ -999,21 +1067,21 @@ plots.table(rows, columns=["", "ours", "control", "Elhage et al. (2022), toys"])
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. Importance and density both enter the loss. What would change in section 5 if feature 1 were rarer than feature 0, instead of less important?
+# 1. Importance and density both enter the loss. What would change in section 3 if feature 1 were rarer than feature 0, instead of less important?
 # 2. Which features of language are rare enough for superposition, and which are active at nearly every token? What should a model do with those?
 # 3. Your control agrees with what you expected. Do you still check that it has settled?
 #
 # ## Common mistakes
 #
-# - Taking "the cosines are small" for "the interference is small". The first is about a pair, the second about a sum.
-# - Showing the prettiest of many toys, without counting the others.
-# - Reading a flat loss as "trained to the end".
-# - Calling a neuron monosemantic, or polysemantic, from its top contexts alone: they show the top of its range on one set of texts.
+# - Concluding from small cosines that the interference is small. A cosine is about one pair, and interference is a sum over all active features.
+# - Showing the prettiest of many toys without counting the others.
+# - Concluding from a flat loss that the training has ended.
+# - Calling a neuron monosemantic, or polysemantic, from its top contexts alone. They show the top of its range, on one set of texts.
 #
 # ## Where this breaks
 #
 # In the toys, features are independent, known, and all of one kind. In language, features come together, and nobody has the list. Shapes such as the pentagon need equal features and few
-# dimensions. Which share of toys reaches a shape depends on the training, and ours is short. And whether SmolLM2's features are directions at all is an assumption. To look for such directions is the next lesson.
+# dimensions. Which share of toys reaches a shape depends on the training. That SmolLM2's features are directions at all is an assumption. The next lesson looks for them.
 #
 # ## Further reading
 #

@@ -308,84 +308,21 @@ def _decode_top(directions, ks, decoders, *, draws, generator):
     return errors
 
 
-def _contexts(
-    *,
-    hook="mlp.hook_post",
-    move=0,
-    first=1,
-    back=1,
-    size=lambda x: x,
-    largest=True,
-    chosen=lambda acts, neurons: acts[..., neurons],
-    number=lambda texts, batch_size: texts,
-    give=lambda v, t, p: (v.T, t.T, p.T),
-):
-    def top_contexts(model, tokens, *, layer, neurons, k, batch_size=32):
-        layer = (layer + move) % model.cfg.n_layers
-        name = f"blocks.{layer}.{hook}"
-        values, at = [], []
-        for batch in tokens.split(batch_size):
-            with torch.no_grad():
-                _, cache = model.run_with_cache(batch, names_filter=[name])
-            best = chosen(size(cache[name][:, first:]), neurons).max(1)
-            values.append(best.values)
-            at.append(best.indices + back)
-        top = torch.cat(values).topk(k, dim=0, largest=largest)
-        texts = top.indices
-        return give(top.values, number(texts, batch_size), torch.cat(at).gather(0, texts))
-
-    return top_contexts
+def _threshold_where(readings, *, threshold):
+    line = (readings - threshold) / (1 - threshold)
+    return torch.where(readings > threshold, line, torch.zeros_like(readings))
 
 
-def _contexts_repeat(model, tokens, *, layer, neurons, k, batch_size=32):
-    """The highest k of all positions: a text may come twice."""
-    name = f"blocks.{layer}.mlp.hook_post"
-    with torch.no_grad():
-        _, cache = model.run_with_cache(tokens, names_filter=[name])
-    acts = cache[name][:, 1:, neurons]
-    top = acts.flatten(0, 1).topk(k, dim=0)
-    width = acts.shape[1]
-    return top.values.T, (top.indices // width).T, (top.indices % width + 1).T
+def _threshold_loop(readings, *, threshold):
+    rows = []
+    for row in readings.tolist():
+        rows.append([max(0.0, value - threshold) / (1 - threshold) for value in row])
+    return torch.tensor(rows)
 
 
-def _contexts_hook(model, tokens, *, layer, neurons, k, batch_size=32):
-    """A hook that keeps the best of each text, and a sort in Python."""
-    kept = []
-
-    def keep(acts, hook):
-        for row in acts[:, 1:]:
-            kept.append(row[:, neurons].max(0))
-
-    with torch.no_grad():
-        for start in range(0, len(tokens), batch_size):
-            hooks = [(f"blocks.{layer}.mlp.hook_post", keep)]
-            model.run_with_hooks(tokens[start : start + batch_size], fwd_hooks=hooks)
-    values, texts, positions = [], [], []
-    for i in range(len(neurons)):
-        order = sorted(range(len(kept)), key=lambda t: -kept[t].values[i])[:k]  # noqa: B023
-        values.append([kept[t].values[i] for t in order])
-        texts.append(order)
-        positions.append([int(kept[t].indices[i]) + 1 for t in order])
-    return torch.tensor(values), torch.tensor(texts), torch.tensor(positions)
-
-
-def _contexts_masked(model, tokens, *, layer, neurons, k, batch_size=32):
-    """BOS is masked, and the batch is run neuron by neuron."""
-    name, out = f"blocks.{layer}.mlp.hook_post", [[], [], []]
-    with torch.no_grad():
-        acts = torch.cat(
-            [
-                model.run_with_cache(b, names_filter=name)[1][name].clone()
-                for b in tokens.split(batch_size)
-            ]
-        )
-    acts[:, 0] = -torch.inf
-    for neuron in neurons:
-        best, at = acts[:, :, neuron].max(dim=1)
-        order = best.argsort(descending=True)[:k]
-        for rows, each in zip(out, (best[order], order, at[order]), strict=True):
-            rows.append(each)
-    return tuple(torch.stack(rows) for rows in out)
+def _threshold_in_place(readings, *, threshold):
+    readings -= threshold
+    return readings.clamp_(min=0) / (1 - threshold)
 
 
 GROUPS = [(5,), (2, 7), (0, 3, 6)]
@@ -525,6 +462,34 @@ MISTAKES = {
         ("sparsity", lambda i: 1 - superposition.phase_border(i), "sparsity"),
         ("in place", lambda i: superposition.phase_border(i.clamp_(max=1)), "changes its input"),
     ],
+    "threshold_decoder": [
+        ("jumps", lambda r, *, threshold: r * (r > threshold), "jump"),
+        ("not divided", lambda r, *, threshold: (r - threshold).relu(), "estimated as less"),
+        ("doubled", lambda r, *, threshold: 2 * (r - threshold).relu(), "threshold of 1/2 only"),
+        (
+            "up to 1",
+            lambda r, *, threshold: ((r - threshold) / (1 - threshold)).clamp(0, 1),
+            "stop at 1",
+        ),
+        ("0 or 1", lambda r, *, threshold: (r > threshold).float(), "0 or 1"),
+        (
+            "no ReLU",
+            lambda r, *, threshold: (r - threshold) / (1 - threshold),
+            "negative estimates",
+        ),
+        (
+            "absolute",
+            lambda r, *, threshold: (r.abs() - threshold).relu() / (1 - threshold),
+            "absolute value",
+        ),
+        ("no threshold", lambda r, *, threshold: r.relu(), "is not used"),
+        (
+            "divided by the threshold",
+            lambda r, *, threshold: (r - threshold).relu() / max(threshold, 1e-6),
+            "",
+        ),
+        ("in place", _threshold_in_place, "changes its input"),
+    ],
     "decode_sweep": [
         ("with replacement", _decode(active=_active_with_replacement), "*without* replacement"),
         ("one draw for all", _decode(active=_same_active), "draw anew for each row"),
@@ -563,21 +528,6 @@ MISTAKES = {
         ),
         ("row by row", _decode_row_by_row, "all draws"),
     ],
-    "top_contexts": [
-        ("with BOS", _contexts(first=0, back=0), "BOS counts"),
-        ("positions too low", _contexts(back=0), "one too low"),
-        ("positions too high", _contexts(back=2), "one too high"),
-        ("next layer", _contexts(move=1), "another layer"),
-        ("absolute", _contexts(size=torch.abs), "absolute values"),
-        ("before the nonlinearity", _contexts(hook="mlp.hook_pre"), "The activations"),
-        ("lowest", _contexts(largest=False), ""),
-        ("repeats", _contexts_repeat, "more than once"),
-        ("first neurons", _contexts(chosen=lambda a, n: a[..., : len(n)]), "other neurons"),
-        ("within the batch", _contexts(number=lambda t, size: t % size), "within their batch"),
-        ("transposed", _contexts(give=lambda v, t, p: (v, t, p)), "exchanged"),
-        ("positions as texts", _contexts(give=lambda v, t, p: (v.T, p.T, t.T)), "the positions"),
-        ("values alone", _contexts(give=lambda v, t, p: v.T), "Return three"),
-    ],
     "groups": [
         ("no loner", [(2, 7), (0, 3, 6)], "kept feature is missing"),
         ("a dropped one", [(5,), (1,), (2, 7), (0, 3, 6)], "dropped stands"),
@@ -599,11 +549,11 @@ RIGHT = {
         ("einsum", _geometry_einsum),
     ],
     "phase_border": [("bisection", _border_bisection), ("two cases", _border_cases)],
+    "threshold_decoder": [("where", _threshold_where), ("a loop", _threshold_loop)],
     "decode_sweep": [
         ("topk of random numbers", _decode_top),
         ("one matrix", _decode(store=lambda x, U: x, read=lambda x, U: x @ (U @ U.T))),
     ],
-    "top_contexts": [("a hook, lists", _contexts_hook), ("masked", _contexts_masked)],
     "groups": [
         ("sets", [{3, 6, 0}, {7, 2}, {5}]),
         ("lists, another order", [[6, 0, 3], [5], [7, 2]]),

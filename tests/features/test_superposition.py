@@ -103,6 +103,12 @@ def test_decoding_is_perfect_for_orthogonal_directions_and_linear_error_does_not
     assert found["scaled"] == pytest.approx([1 - 40 / 840] * 3, rel=0.03)
 
 
+def test_a_threshold_removes_small_readings_and_keeps_a_lone_feature():
+    readings = torch.tensor([[-2.0, 0, 0.2, 0.6, 1, 1.4]])
+    right = torch.tensor([[0.0, 0, 0, 0.5, 1, 1.5]])
+    assert torch.allclose(sp.threshold_decoder(readings, threshold=0.2), right, atol=1e-6)
+
+
 def test_top_contexts_are_the_highest_of_each_text(tmp_path):
     model = random_model("llama", tmp_path)
     tokens = torch.randint(3, 20, (5, 6), generator=seeded())

@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from utils.checks.engine import exercise, expect, investigation, match
 
@@ -255,93 +254,6 @@ def check_settled_at(settled_at) -> str:
     return "A number that stands still once has not settled."
 
 
-def _shapes(density: float, toy: int) -> Tensor:
-    """Directions of five features in a plane, for the check's sweep."""
-    turns = torch.arange(5) * 2 * math.pi / 5
-    pentagon = torch.stack([turns.cos(), turns.sin()], -1)
-    pairs = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1], [0, 0]])
-    uneven = torch.tensor([[2.0, 0], [1, 1], [0, 0.5], [-1, 0.3], [0, 0]])
-    kind = {0.8: pairs, 0.4: uneven, 0.1: pentagon}[round(density, 2)]
-    return kind * (1 + 0.5 * toy)
-
-
-def _dimensionality(W: Tensor, *, above=2, below=2, unit=True, own=True) -> Tensor:
-    """Feature by feature; 0 for one that is dropped."""
-    D = torch.zeros(len(W))
-    for i, w in enumerate(W):
-        if w.norm() > 0:
-            u = w / w.norm() if unit else w
-            others = [v for j, v in enumerate(W) if own or j != i]
-            total = sum((u @ v).abs() ** below for v in others)
-            D[i] = w.norm() ** above / total if total > 0 else 0
-    return D
-
-
-@exercise("utils.features.superposition.geometry_sweep")
-def check_geometry_sweep(geometry_sweep) -> str:
-    """Planted shapes at three densities, two toys each."""
-    densities = torch.tensor([0.8, 0.4, 0.1])
-    for toys in (2, 3):
-        seen: dict[float, int] = {}
-
-        def train(density: Tensor, seen=seen) -> Tensor:
-            W = []
-            for p in density.tolist():
-                W.append(_shapes(p, seen.get(p, 0)))
-                seen[p] = seen.get(p, 0) + 1
-            return torch.stack(W)
-
-        result = geometry_sweep(train, densities, toys=toys)
-        expect(
-            isinstance(result, tuple | list) and len(result) == 2,
-            "Return two tensors: D, and the dimensions per feature.",
-        )
-        expect(
-            sorted(seen.values()) == [toys] * 3,
-            f"You trained {sum(seen.values())} toys: `toys` at each density are {3 * toys}.",
-        )
-        planted = [[_shapes(p, toy) for toy in range(toys)] for p in (0.8, 0.4, 0.1)]
-
-        def of_all(planted=planted, **how) -> Tensor:
-            rows = [[_dimensionality(W, **how) for W in row] for row in planted]
-            return torch.stack([torch.stack(row) for row in rows])
-
-        D = of_all()
-        norms = torch.stack([torch.stack([W.square().sum() for W in row]) for row in planted])
-        expect(
-            not (isinstance(result[0], Tensor) and bool(result[0].isnan().any())),
-            "A dropped feature has length 0, and D became nan there: it should be 0.",
-        )
-        mistakes = {
-            "The rows are mixed up: toys of one density should stand in one row. "
-            "`repeat_interleave` repeats each entry, `repeat` the whole.": D.transpose(
-                0, 1
-            ).reshape(3, toys, 5),
-            "The length above the line is not squared.": of_all(above=1),
-            "The dot products are not squared.": of_all(below=1),
-            "One of the two directions in a dot product should have length 1.": of_all(unit=False),
-            "The feature itself is left out of the sum: j runs over i too.": of_all(own=False),
-            "One D for each *feature*, please: yours are averaged over them.": D.mean(-1),
-            "The density and toy axes are one: `.view(densities, toys, features)`.": D.flatten(
-                0, 1
-            ),
-        }
-        match(result[0], D, what="D", mistakes=mistakes)
-        match(
-            result[1],
-            2 / norms,
-            what="The dimensions per feature",
-            mistakes={
-                "Upside down: dimensions over the sum of squared lengths.": norms / 2,
-                "Lengths should be squared before they are added.": 2 / norms.sqrt(),
-                "The number of dimensions is missing.": 1 / norms,
-                "dim is the last axis of W, not the number of features.": 5 / norms,
-                "Two axes, please, [density, toy].": (2 / norms).flatten(),
-            },
-        )
-    return "How much of a dimension each feature has, at each density."
-
-
 @exercise("utils.features.superposition.phase_border")
 def check_phase_border(phase_border) -> str:
     """The border, by bisection on the two losses."""
@@ -403,6 +315,44 @@ def check_phase_border(phase_border) -> str:
     one = phase_border(torch.tensor([0.25]))
     match(one, torch.tensor([0.5 / 1.625]), what="The border for one setting", mistakes={})
     return "Two rare features seldom meet: there is a border, and you found it."
+
+
+@exercise("utils.features.superposition.threshold_decoder")
+def check_threshold_decoder(threshold_decoder) -> str:
+    """Readings below, at and above the threshold, and above 1."""
+    for threshold, size in ((0.25, (3, 40)), (0.6, (1, 30)), (0.0, (4, 20))):
+        readings = 2.5 * torch.rand(size, generator=_seeded(size[1])) - 1
+        readings[:, 0], readings[:, 1], readings[:, 2] = 1.0, threshold, 1.8
+        above = torch.where(readings > threshold, 1.0, 0.0)
+        shifted = readings - threshold
+        right = above * shifted / (1 - threshold)
+        match(
+            threshold_decoder(readings, threshold=threshold),
+            right,
+            what=f"The estimates at a threshold of {threshold}",
+            mistakes={
+                "Readings above the threshold are left as they are, so that the estimates jump "
+                "there: the line should start at 0.": above * readings,
+                "A reading of 1 should be estimated as 1, and yours is estimated as less.": (
+                    above * shifted
+                ),
+                "Your factor fits a threshold of 1/2 only: which one fits any threshold?": (
+                    2 * above * shifted
+                ),
+                "Estimates stop at 1: above a reading of 1, the line goes on.": right.clamp(max=1),
+                "Each estimate is 0 or 1: above the threshold it should be a straight line.": above,
+                "Readings below the threshold give negative estimates: they should give 0.": (
+                    shifted / (1 - threshold)
+                ),
+                "Large negative readings count too: do not take the absolute value.": (
+                    (readings.abs() - threshold).relu() / (1 - threshold)
+                ),
+                "The threshold is not used: readings up to the threshold should give 0.": (
+                    readings.relu()
+                ),
+            },
+        )
+    return "Noise below the threshold is gone, and a lone active feature still reads 1."
 
 
 @exercise("utils.features.superposition.decode_sweep")
@@ -518,125 +468,6 @@ def check_decode_sweep(decode_sweep) -> str:
     return "The same draws for every decoder, and every feature counts."
 
 
-def _with_mlps(seed: int) -> TransformerBridge:
-    """Three layers with random weights, in which BOS (token 0) has by far the largest embedding."""
-    model = TransformerBridge.boot_native(
-        {
-            "n_layers": 3,
-            "n_heads": 2,
-            "d_head": 4,
-            "d_model": 8,
-            "d_mlp": 14,
-            "d_vocab": 20,
-            "n_ctx": 9,
-            "normalization_type": None,
-            "positional_embedding_type": "standard",
-            "act_fn": "gelu",
-            "gated_mlp": True,
-            "seed": 0,
-        }
-    )
-    random = _seeded(seed)
-    weights = model.state_dict()
-    for value in weights.values():
-        if value.is_floating_point():
-            value.copy_(0.4 * torch.randn(value.shape, generator=random))
-    model.load_state_dict(weights)
-    with torch.no_grad():
-        model.embed.weight[0] *= 5
-    return model.eval()
-
-
-@exercise("utils.features.superposition.top_contexts")
-def check_top_contexts(top_contexts) -> str:
-    """Random small models; the oracle looks through all activations, text by text."""
-    for seed, (layer, k, batch_size) in enumerate(((1, 3, 2), (0, 4, 3), (2, 7, 32))):
-        model, random = _with_mlps(seed), _seeded(seed)
-        tokens = torch.randint(1, 20, (7, 9), generator=random)
-        tokens[:, 0] = 0
-        names = [f"blocks.{at}.mlp.hook_post" for at in range(3)]
-        with torch.no_grad():
-            _, cache = model.run_with_cache(tokens, names_filter=names)
-        # Neurons whose best places are well apart, from the last to the first.
-        places = cache[names[layer]][:, 1:].sort(dim=1).values
-        ahead = (places[:, -1] - places[:, -2]).amin(0)
-        between = places[:, -1].sort(dim=0).values.diff(dim=0).amin(0)
-        apart = torch.minimum(ahead, between).topk(4).indices
-        neurons = sorted(apart.tolist(), reverse=True)
-
-        def ranked(
-            acts, *, first=1, sign=1, lowest=False, once=True, k=k, neurons=neurons
-        ) -> list[Tensor]:
-            rows = [[], [], []]
-            for neuron in neurons:
-                each = [
-                    (float(acts[t, p, neuron]), t, p) for t in range(7) for p in range(first, 9)
-                ]
-                if sign == 0:
-                    each = [(abs(v), t, p) for v, t, p in each]
-                each.sort(reverse=not lowest)
-                best, seen = [], set()
-                for v, t, p in each:
-                    if not (once and t in seen):
-                        best.append((v, t, p))
-                        seen.add(t)
-                for i in range(3):
-                    rows[i].append([b[i] for b in best[:k]])
-            return [torch.tensor(row) for row in rows]
-
-        acts = cache[names[layer]]
-        right = ranked(acts)
-        result = top_contexts(
-            model, tokens, layer=layer, neurons=neurons, k=k, batch_size=batch_size
-        )
-        expect(
-            isinstance(result, tuple | list) and len(result) == 3,
-            "Return three tensors: activations, texts, positions.",
-        )
-        values = result[0]
-        mistakes = {
-            "BOS counts: its activations are huge, and it stands first in every text.": ranked(
-                acts, first=0
-            )[0],
-            "A text comes more than once: take the highest activation of each text first.": ranked(
-                acts, once=False
-            )[0],
-            "Those are absolute values: take the highest activations.": ranked(acts, sign=0)[0],
-            "Those are the lowest.": ranked(acts, lowest=True)[0],
-            "[neuron, k], please: the two axes are exchanged.": right[0].T,
-        }
-        for other in {0, 1, 2} - {layer}:
-            message = "Those are activations of another layer's MLP."
-            mistakes[message + " " * other] = ranked(cache[names[other]])[0]
-        mistakes["Those are other neurons: the MLP's first ones. Use `neurons`."] = ranked(
-            acts, neurons=[0, 1, 2, 3]
-        )[0]
-        match(values, right[0], what="The activations", mistakes=mistakes)
-        texts = right[1]
-        match(
-            result[1],
-            texts,
-            what="The texts",
-            mistakes={
-                "The texts are numbered within their batch: number them over all `tokens`.": (
-                    texts % batch_size
-                ),
-                "Those are the positions.": right[2],
-            },
-        )
-        match(
-            result[2],
-            right[2],
-            what="The positions",
-            mistakes={
-                "The positions are one too low: BOS is at position 0, and counting starts after "
-                "it.": right[2] - 1,
-                "The positions are one too high.": right[2] + 1,
-            },
-        )
-    return "The places where a neuron is most active, each text once."
-
-
 GROUPS = [(5,), (2, 7), (0, 3, 6)]
 
 
@@ -677,3 +508,90 @@ def check_groups(groups) -> str:
         "*negative* of either other with half its size.",
     )
     return "A pair, a triangle and a loner: six features in four dimensions."
+
+
+def _shapes(density: float, toy: int) -> Tensor:
+    """Directions of five features in a plane, for the check's sweep."""
+    turns = torch.arange(5) * 2 * math.pi / 5
+    pentagon = torch.stack([turns.cos(), turns.sin()], -1)
+    pairs = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1], [0, 0]])
+    uneven = torch.tensor([[2.0, 0], [1, 1], [0, 0.5], [-1, 0.3], [0, 0]])
+    kind = {0.8: pairs, 0.4: uneven, 0.1: pentagon}[round(density, 2)]
+    return kind * (1 + 0.5 * toy)
+
+
+def _dimensionality(W: Tensor, *, above=2, below=2, unit=True, own=True) -> Tensor:
+    """Feature by feature; 0 for one that is dropped."""
+    D = torch.zeros(len(W))
+    for i, w in enumerate(W):
+        if w.norm() > 0:
+            u = w / w.norm() if unit else w
+            others = [v for j, v in enumerate(W) if own or j != i]
+            total = sum((u @ v).abs() ** below for v in others)
+            D[i] = w.norm() ** above / total if total > 0 else 0
+    return D
+
+
+@exercise("utils.features.superposition.geometry_sweep")
+def check_geometry_sweep(geometry_sweep) -> str:
+    """Planted shapes at three densities, two toys each."""
+    densities = torch.tensor([0.8, 0.4, 0.1])
+    for toys in (2, 3):
+        seen: dict[float, int] = {}
+
+        def train(density: Tensor, seen=seen) -> Tensor:
+            W = []
+            for p in density.tolist():
+                W.append(_shapes(p, seen.get(p, 0)))
+                seen[p] = seen.get(p, 0) + 1
+            return torch.stack(W)
+
+        result = geometry_sweep(train, densities, toys=toys)
+        expect(
+            isinstance(result, tuple | list) and len(result) == 2,
+            "Return two tensors: D, and the dimensions per feature.",
+        )
+        expect(
+            sorted(seen.values()) == [toys] * 3,
+            f"You trained {sum(seen.values())} toys: `toys` at each density are {3 * toys}.",
+        )
+        planted = [[_shapes(p, toy) for toy in range(toys)] for p in (0.8, 0.4, 0.1)]
+
+        def of_all(planted=planted, **how) -> Tensor:
+            rows = [[_dimensionality(W, **how) for W in row] for row in planted]
+            return torch.stack([torch.stack(row) for row in rows])
+
+        D = of_all()
+        norms = torch.stack([torch.stack([W.square().sum() for W in row]) for row in planted])
+        expect(
+            not (isinstance(result[0], Tensor) and bool(result[0].isnan().any())),
+            "A dropped feature has length 0, and D became nan there: it should be 0.",
+        )
+        mistakes = {
+            "The rows are mixed up: toys of one density should stand in one row. "
+            "`repeat_interleave` repeats each entry, `repeat` the whole.": D.transpose(
+                0, 1
+            ).reshape(3, toys, 5),
+            "The length above the line is not squared.": of_all(above=1),
+            "The dot products are not squared.": of_all(below=1),
+            "One of the two directions in a dot product should have length 1.": of_all(unit=False),
+            "The feature itself is left out of the sum: j runs over i too.": of_all(own=False),
+            "One D for each *feature*, please: yours are averaged over them.": D.mean(-1),
+            "The density and toy axes are one: `.view(densities, toys, features)`.": D.flatten(
+                0, 1
+            ),
+        }
+        match(result[0], D, what="D", mistakes=mistakes)
+        match(
+            result[1],
+            2 / norms,
+            what="The dimensions per feature",
+            mistakes={
+                "Upside down: dimensions over the sum of squared lengths.": norms / 2,
+                "Lengths should be squared before they are added.": 2 / norms.sqrt(),
+                "The number of dimensions is missing.": 1 / norms,
+                "dim is the last axis of W, not the number of features.": 5 / norms,
+                "Two axes, please, [density, toy].": (2 / norms).flatten(),
+            },
+        )
+    return "How much of a dimension each feature has, at each density."

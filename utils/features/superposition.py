@@ -212,6 +212,21 @@ def random_units(*size: int, generator: torch.Generator) -> Float[Tensor, "... d
     return torch.nn.functional.normalize(torch.randn(*size, generator=generator), dim=-1)
 
 
+@guarded(threshold=number(low=0, high=0.99))
+def threshold_decoder(
+    readings: Float[Tensor, "draw feature"], *, threshold: float
+) -> Float[Tensor, "draw feature"]:
+    """Estimates of features: 0 for readings up to the threshold, and a straight line from there.
+
+    The line starts at 0 where a reading equals the threshold, and passes through 1 where a reading
+    is 1, so that a lone active feature is estimated as 1. Above 1 it goes on.
+
+    Args:
+        threshold: at least 0, below 1.
+    """
+    return (readings - threshold).relu() / (1 - threshold)
+
+
 def _no_more_than_there_are(ks: Sequence[int], given: Mapping) -> str | None:
     n = len(given["directions"])
     odd = [k for k in ks if not 1 <= k <= n]
