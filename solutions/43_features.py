@@ -322,7 +322,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The machine sorts **66%** of the snippets of SAE latents right, and **78%** of those of the control. Guessing gets `50%`, so the descriptions of both hold on new text. But directions
+# The machine sorts **66%** of the snippets of SAE latents right, and **76%** of those of the control. Guessing gets `50%`, so the descriptions of both hold on new text. But directions
 # that no dictionary's training chose are described *better*. So a high score of this kind would not show that the SAE found anything. (The stream itself is a trained model's. What the control lacks is the SAE's training.)
 #
 # This does not say that the latents mean nothing. A latent may respond to something that no list of words says, and five of the ten snippets come from all parts of its range, the weak end too. How did *you* do in two rounds of each kind?
@@ -330,7 +330,7 @@ plots.table(
 # %% tags=["numbers"]
 mine, control = (interval(scores["trained", who]) for who in SOURCES)
 claim("trained model, SAE latents sorted right, %", 100 * mine[0], text=66, within=5)
-claim("trained model, control sorted right, %", 100 * control[0], text=78, within=5)
+claim("trained model, control sorted right, %", 100 * control[0], text=76, within=4)
 assert ahead[2] < 0 and mine[1] > 0.5
 
 # %% [markdown]
@@ -547,10 +547,9 @@ mystery = lesson_43.check_mystery(mystery)
 # </details>
 
 # %% tags=["numbers"]
-assert mystery == lesson_43.mystery_latent()
-assert (
-    mystery == latents.search("sea")[1].latent
-)  # chosen so: the second hit, so that it has a rival
+assert mystery == (lesson_43.mystery_latent(),)
+# Chosen so: the second hit, so that it has a rival.
+assert mystery == (latents.search("sea")[1].latent,)
 
 # %% [markdown]
 # ## Going deeper: ablate a latent that you found
@@ -626,7 +625,7 @@ plots.table(
 )
 
 # %% [markdown]
-# One text is an anecdote. So take 24 latents drawn at random, each in the held-out text where it is strongest. The size of an effect is the KL divergence at that token: how far the distribution of the next token moves,
+# One text is an anecdote. So take 16 latents drawn at random, each in the held-out text where it is strongest. The size of an effect is the KL divergence at that token: how far the distribution of the next token moves,
 # in nats. The control has the same text and the same lengths: wherever the latent is active, subtract as long a vector along the direction of another latent, which is active at that token too.
 
 
@@ -652,7 +651,7 @@ def effects(latent: int, *, generator) -> tuple[float, float]:
 
 generator = seeded(0)
 able = (held_out.latents.density > 0) & (latents.counts >= 20)
-drawn = able.nonzero()[:, 0][torch.randperm(int(able.sum()), generator=seeded(3))[:24]].tolist()
+drawn = able.nonzero()[:, 0][torch.randperm(int(able.sum()), generator=seeded(3))[:16]].tolist()
 moved = torch.tensor([effects(latent, generator=generator) for latent in drawn])
 own_more = (moved[:, 0] > moved[:, 1]).sum().item()
 print(f"the latent has more effect than its control in {own_more} of {len(drawn)} cases")
@@ -666,10 +665,10 @@ plots.table(
 
 # %% [markdown]
 # The ablation does change what the model says next, and for the latent above, the word that loses most fits its card. But a change of the same lengths along another active latent has an effect of the same order.
-# With 24 cases we cannot tell the two apart. So an effect of an ablation is no evidence for a direction until it is compared with one as long. Whether the *right* words lose is another question, and takes a description to test.
+# With 16 cases we cannot tell the two apart. So an effect of an ablation is no evidence for a direction until it is compared with one as long. Whether the *right* words lose is another question, and takes a description to test.
 
 # %% tags=["numbers"]
-assert 5 <= own_more <= 19
+assert 4 <= own_more <= 12
 assert 0.2 < moved[:, 0].median() / moved[:, 1].median() < 5
 
 # %% [markdown]
@@ -739,7 +738,7 @@ predict(
 
 # %%
 TOPIC = "war and soldiers"  # what your latent is about, in words
-OPENING, ROWS = "One day", 24
+OPENING, ROWS = "One day", 12
 prompts = model.to_tokens(OPENING).repeat(ROWS, 1)
 asked = model.to_tokens(f"Tell me a story about {TOPIC}.\n\n{OPENING}").repeat(ROWS, 1)
 
@@ -829,10 +828,10 @@ plots.table(
 # %% [markdown]
 # ## Questions that newcomers ask
 #
-# - **Should an SAE beat a probe?** Not where you have labels. Kantamneni and colleagues (arXiv 2502.16681) compared on over a hundred data sets: probes on SAE latents hardly ever beat good probes on the stream. An SAE proposes
+# - **Should an SAE beat a probe?** Not where you have labels. Kantamneni and colleagues (arXiv 2502.16681) compared the two on 113 data sets: with probes on SAE latents added, a set of good probes on the stream was no better. An SAE proposes
 #   directions when you do not know what to look for.
-# - **Would another seed find the same latents?** Only some. Paulo and Belrose (arXiv 2501.16615) found about 30% shared between two seeds, in an SAE with 131,000 latents of Llama 3 8B.
-# - **Do features survive fine-tuning?** SAEs of base models often reconstruct the chat model's stream well (Kissane and colleagues, 2024). That a latent still *means* the same has to be tested latent by latent, as here.
+# - **Would another seed find the same latents?** Only some. Paulo and Belrose (arXiv 2501.16615) found 30% shared between seeds, in an SAE with 131,000 latents of an MLP of Llama 3 8B.
+# - **Do features survive fine-tuning?** SAEs of a base model reconstructed the chat model's stream well in Mistral-7B and Qwen 1.5 0.5B, and not in Gemma 2B (Kissane and colleagues, *SAEs (usually) transfer between base and chat models*, 2024). That a latent still *means* the same has to be tested latent by latent, as here.
 # - **Where can I look at larger models?** Neuronpedia shows the latents of Gemma Scope (arXiv 2408.05147) and many others, with cards like yours.
 #
 # ## Questions to discuss

@@ -351,6 +351,24 @@ def check_matched_random(matched_random) -> str:
     return "A twin of the same sizes, which never learned anything."
 
 
+# ---- The mystery --------------------------------------------------------------------------------
+
+
+@investigation("mystery", course=(MYSTERY,))
+def check_mystery(answer) -> str:
+    """The number of the latent that the texts were steered with."""
+    answer = torch.as_tensor(answer).flatten().tolist()
+    expect(len(answer) == 1, f"Give one number, not {len(answer)}.")
+    expect(float(answer[0]).is_integer(), f"{answer[0]} is not a latent's number.")
+    expect(0 <= answer[0] < 4608, "Latents have numbers from 0 to 4607.")
+    expect(
+        answer[0] == MYSTERY,
+        f"It is not latent {answer[0]}. Steer with it by `written({answer[0]})`: which words of "
+        "the mystery texts does it not bring?",
+    )
+    return "That is the latent whose direction was added."
+
+
 # ---- Ablating and steering ----------------------------------------------------------------------
 
 
@@ -572,21 +590,3 @@ def check_steer_and_read(steer_and_read) -> str:
             },
         )
     return "Steered while it wrote, and not while it read."
-
-
-# ---- The mystery --------------------------------------------------------------------------------
-
-
-@investigation("mystery", course=(MYSTERY,))
-def check_mystery(answer) -> str:
-    """The number of the latent that the texts were steered with."""
-    answer = torch.as_tensor(answer).flatten().tolist()
-    expect(len(answer) == 1, f"Give one number, not {len(answer)}.")
-    expect(float(answer[0]).is_integer(), f"{answer[0]} is not a latent's number.")
-    expect(0 <= answer[0] < 4608, "Latents have numbers from 0 to 4607.")
-    expect(
-        answer[0] == MYSTERY,
-        f"It is not latent {answer[0]}. Steer with it by `written({answer[0]})`: which words of "
-        "the mystery texts does it not bring?",
-    )
-    return "That is the latent whose direction was added."
