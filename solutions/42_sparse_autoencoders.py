@@ -298,7 +298,7 @@ def scoreboard(names=None):
 board = {
     "TopK 3": two_seeds(lambda seed: top_k(3, seed)),
     "untrained": tuple(planted.recovered(top_k(3, seed), WORLD) for seed in (0, 1)),
-    "PCA": (pca(WORLD, 50), pca(WORLD, 51)),  # on two halves of some vectors
+    "PCA": (pca(WORLD, 50), pca(WORLD, 51)),  # of two sets of vectors
     "TopK 3, shuffled": two_seeds(lambda seed: top_k(3, seed), shuffled=True),
 }
 scoreboard()
@@ -476,8 +476,8 @@ plots.table(
 # Among the SAEs the number of twins separates good from bad: those that found most of the features have the most twins. It is not the *number* of features
 # found, since a twin has to be found twice: two runs that each find half of the features, by chance, share about a quarter.
 #
-# PCA is the counterexample. Its components on two halves of the vectors are nearly all twins, and none is a feature. Strictly, the number says that a recipe comes to
-# the same place twice, and that can be the same *wrong* place. Two dictionaries can also agree because they are related, as the investigation below shows.
+# PCA is the counterexample. The components of two sets of vectors are nearly all twins, and none is a feature. Strictly, the number says that a recipe comes to
+# the same place twice, and that can be the same *wrong* place. Two dictionaries can also agree because they are related, as the investigation after the core shows.
 #
 # The table is about single latents, with k = 12. Most latents with a twin are planted features; of those without, about a quarter. But those without
 # are many more, so that most of the planted features among these latents have no twin. A twin is evidence for a latent; the lack of one is weak evidence against it.
@@ -508,7 +508,7 @@ print(
 #
 # - Each row holds the token ids of a text as int32, without BOS. Put BOS before it: `model.tokenizer.bos_token_id`.
 # - A hook at `blocks.{layer}.hook_resid_pre` gets the stream before the block, [1, pos, d_model], and returns the changed one.
-# - BOS's own vector stays as it is. Stand-ins are for the text's vectors only.
+# - A **stand-in** is a function that maps the vectors of a text, [pos, d_model], to others. BOS's own vector is not among them: it stays as it is.
 # - The text's first token counts: it is predicted from BOS. So a text of n tokens has n losses, of which you return the mean.
 
 
@@ -630,8 +630,8 @@ def noted(name: str):
     return stand_in
 
 
-watched_ins = {name: noted(name) for name in stand_ins}
-loss = saes.losses_with(model, test_rows, watched_ins, layer=LAYER, loss=spliced_loss)
+each = {name: noted(name) for name in stand_ins}
+loss = saes.losses_with(model, test_rows, each, layer=LAYER, loss=spliced_loss)
 x_test = saes.harvest(model, test_rows, layer=LAYER)
 spread = (x_test - x_test.mean(0)).square().sum().item()
 fvu = {name: error / spread for name, error in errors.items()}
@@ -651,7 +651,7 @@ def more_than_sae(name: str) -> str:
 # %%
 predict(
     "42.pca",
-    "32 principal components leave 61% of the variance unexplained. What share of the loss do they recover, against zeros?",
+    "32 principal components leave about 60% of the variance unexplained. What share of the loss do they recover, against zeros?",
     choices=["about 0.2", "about 0.4", "about 0.75", "about 0.95"],
 )
 
@@ -672,11 +672,11 @@ plots.table(
 # %% [markdown]
 # The SAE recovers **0.99** of the loss. That looks nearly perfect, until you look at the rivals.
 #
-# - **The scale flatters.** Zeros cost **11.0** nats: the model is then worse than one that guesses uniformly among all tokens. On this scale PCA recovers about seven tenths.
+# - **The scale flatters.** Zeros cost **11.0** nats: the model is then worse than one that guesses uniformly among all tokens. On this scale PCA recovers about three quarters.
 #   With the mean as the ablation every number falls. Nats are the plainest measure.
 # - **Most of it needs no training.** With OMP even random directions recover **0.80**, Gaussian vectors with the model's covariance **0.95**, and vectors of the model **0.98**.
 #   One-shot selection made the same vectors look weak.
-# - **What does training add?** The SAE has a lower FVU than all rivals and costs the fewest nats, but over ten texts the interval of its lead over the vectors with OMP hardly excludes zero, or does not.
+# - **Training adds less than it seems.** The SAE has a lower FVU than all its rivals. But its lead over the vectors with OMP is small in nats, and over ten texts its interval reaches about to zero.
 # - **Its directions are better than its encoder.** Chosen by OMP, they explain more of the variance. An encoder that is a single matrix product gives this up.
 
 # %% tags=["numbers"]
@@ -685,11 +685,12 @@ claim("zeros cost", cost["zeros"], text=11.0, within=0.8)
 claim("recovered, random with OMP", recovered("random, OMP", "zeros"), text=0.80, within=0.04)
 claim("recovered, Gaussian with OMP", recovered("Gaussian, OMP", "zeros"), text=0.95, within=0.03)
 claim("recovered, vectors with OMP", recovered("vectors, OMP", "zeros"), text=0.98, within=0.02)
-assert loss["zeros"].mean() > 10.8 and 0.6 < recovered("PCA", "zeros") < 0.8
+assert loss["zeros"].mean() > 10.8 and 0.65 < recovered("PCA", "zeros") < 0.85
 assert all(recovered(n, "mean") < recovered(n, "zeros") for n in stand_ins if n != "zeros")
 for name in ("vectors, one shot", "Gaussian, OMP", "random, OMP", "PCA"):
     assert bootstrap(loss[name] - loss["SAE"])[0] > 0, name
-assert cost["SAE"] < cost["vectors, OMP"] < cost["Gaussian, OMP"] < cost["vectors, one shot"]
+assert abs(bootstrap(loss["vectors, OMP"] - loss["SAE"])[0]) < 0.12
+assert cost["vectors, OMP"] < cost["Gaussian, OMP"] < cost["vectors, one shot"]
 assert fvu["SAE's directions, OMP"] < fvu["SAE"] < fvu["vectors, OMP"] < fvu["Gaussian, OMP"]
 assert fvu["Gaussian, OMP"] < fvu["vectors, one shot"] < fvu["random, OMP"]
 assert 0.55 < fvu["PCA"] < 0.68
@@ -766,7 +767,7 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# Three pairs stand out. R and U are PCA on two halves of the vectors, a method without a random start: it agrees with itself about any vectors. T was trained on from P, with k = 12,
+# Three pairs stand out. R and U are PCA of two sets of vectors, a method without a random start: it agrees with itself about any vectors. T was trained on from P, with k = 12,
 # so that they share the accidents of one start. That leaves Q and S. They are of different *kinds* (TopK and ReLU), come from different starts, and have **53**
 # directions in common. The lowest FVU was no help, and neither was agreement alone: **agreement counts only between dictionaries that have no other
 # reason to agree.**
@@ -970,8 +971,8 @@ assert [s.fvu for s in short.values()] == sorted((s.fvu for s in short.values())
 # parent's latent stays inactive where a child's latent already contains the parent. A latent that seems to say *animal* then says *animal, unless dog*. This is **absorption**
 # (Chanin and colleagues, 2024).
 #
-# **Matryoshka** SAEs (Bussmann and colleagues, 2025) train nested dictionaries at once: the first 6 latents have to reconstruct as well as they can without the others, so have the first 18, and all 48. The first few
-# get no help from children's latents, so that they keep what is general.
+# **Matryoshka** SAEs (Bussmann and colleagues, 2025) train nested dictionaries at once: the first 6 latents have to reconstruct as well as they can without the others; so do the first 18, and all 48. The first few
+# get no help from children's latents, and so they keep what is general.
 #
 # ### Exercise 6 · the Matryoshka loss (8 minutes, medium)
 

@@ -421,7 +421,7 @@ MISTAKES = {
         ("parts detached", _nested(detach=True), "detached"),
     ],
     "finders": [
-        ("PCA", {"R", "U"}, "*any* two halves"),
+        ("PCA", {"R", "U"}, "*any* two sets"),
         ("same start", {"P", "T"}, "where they started"),
         ("one of each pair", {"P", "Q"}, "do they agree with *each other*"),
         ("the best FVU, and a start", {"T", "S"}, "do they agree with *each other*"),

@@ -365,7 +365,7 @@ def check_finders(answer) -> str:
     expect(
         letters != {"R", "U"},
         "R and U agree with one another. But no random start stands on their cards, and all 32 "
-        "components are active: would that method give the same directions on *any* two halves of "
+        "components are active: would that method give the same directions on *any* two sets of "
         "vectors, with features or without?",
     )
     expect(
