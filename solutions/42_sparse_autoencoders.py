@@ -26,9 +26,8 @@
 # **Time** one hour for the core, and 60 minutes for *Going deeper*. **Needs** lessons 00, 2.1 and 4.1: hooks, directions, superposition.
 # **Runs** in about two minutes on a laptop's processor.
 #
-# **First, play.** 64 directions are planted in a space of 32 dimensions. A network is trained on vectors that are each a sum of about three
-# of these directions; it never sees a direction alone. The second cell below trains it, and shows how near it comes to each direction. Drag the
-# slider to go through the training. Then change `LATENTS` or `K`, and run the cell again.
+# **First, play.** 64 directions are planted in 32 dimensions. A network is trained on vectors that are each a sum of about three of them; it never sees one alone.
+# The second cell below trains it, and shows how near it comes to each. Drag the slider to go through the training. Then change `LATENTS` or `K`, and run the cell again.
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -88,9 +87,9 @@ figures.training_film(film, found_above=planted.RECALLED, title=title)
 # %% [markdown]
 # ## 1. The contest
 #
-# Lesson 4.1 showed that a model can keep more features than it has dimensions if few of them are active at a time. To find them, look for a
-# long list of directions, a **dictionary**, such that each vector is a sum of a few of them. A **sparse autoencoder** (SAE) learns such a dictionary.
-# Its hidden units are called **latents** and not features, because it has to be shown that a latent is a feature of the model.
+# Lesson 4.1 showed that a model can keep more features than it has dimensions if few are active at a time. To find them, look for a
+# long list of directions, a **dictionary**, such that each vector is a sum of a few of them. A **sparse autoencoder** (SAE) learns one.
+# Its hidden units are called **latents**: that they are features of the model has yet to be shown.
 
 # %% tags=["folded"]
 # The diagram of a sparse autoencoder.
@@ -111,8 +110,8 @@ diagram(
 )
 
 # %% [markdown]
-# In a language model nobody knows the true features. So this lesson begins with a contest in a world where you do. Each vector of `WORLD` is a fixed offset plus
-# the directions of its active features, each times a coefficient that is uniform between `0.5` and `1.5`. Three features are active on average, and the commonest is
+# In a language model nobody knows the true features. So this lesson begins with a contest in a world where you do. A vector of `WORLD` is an offset plus
+# its active features' directions, each times a coefficient, uniform between `0.5` and `1.5`. Three features are active on average; the commonest is
 # active ten times as often as the rarest. A competitor is judged by
 #
 # - **found**: how many of the 64 features some latent points along, with a cosine above `0.9` (divided by 64: the **recall**);
@@ -169,9 +168,9 @@ top_k_sae = lesson_42.check_top_k_sae(top_k_sae)
 
 # %% [markdown]
 # An untrained SAE has random directions. Training makes its squared error small. After each step every latent's direction, a row of `W_dec`, is divided by
-# its length. (Otherwise a kind with a penalty on the *size* of activations could make the activations small and the directions long.)
+# its length. (Otherwise a kind with a penalty on the *size* of activations could shrink the activations and lengthen the directions.)
 #
-# The learning rate falls in the second half, so that the latents come to rest. Before step `t`, set it so:
+# The learning rate falls in the second half, so that the latents come to rest. Before step `t`:
 #
 # ```python
 # for group in adam.param_groups:
@@ -233,8 +232,7 @@ fit = lesson_42.check_fit(fit)
 #
 # - the same SAE **untrained**;
 # - **PCA**: all principal components, each in both signs;
-# - your training on **shuffled** vectors: each coordinate was put in a random order over all vectors. So every coordinate keeps its values, and the planted
-#   directions are gone.
+# - your training on **shuffled** vectors: each coordinate is in a random order over all vectors, so it keeps its values, and the planted directions are gone.
 
 
 # %% tags=["folded"]
@@ -304,8 +302,8 @@ board = {
 scoreboard()
 
 # %% [markdown]
-# Your SAE finds **56** of the 64 features, and the controls find none. PCA keeps all the variance, and still has none of the directions. So it is not enough to train, or to
-# know the directions of most variance: the vectors have to have a sparse structure. This is an easy world, without noise. It shows what is possible, and not what
+# Your SAE finds **56** of the 64 features, the controls none. PCA keeps all the variance and has none of the directions. So it is not enough to train, or to
+# know the directions of most variance: the vectors must have a sparse structure. This easy world, without noise, shows what is possible, and not what
 # happens in a language model.
 
 
@@ -316,7 +314,7 @@ assert found_by("PCA") == found_by("untrained") == found_by("TopK 3, shuffled") 
 # %% [markdown]
 # ## 3. When k is not known
 #
-# You gave TopK the right k. In a language model nobody knows it. What happens with another one?
+# You gave TopK the right k, which nobody knows in a language model.
 
 # %%
 predict(
@@ -352,8 +350,7 @@ plots.lines(
 # dimensions there are many ways to rebuild it, and the squared error does not single out the planted one. A k that is too small does less harm here. (Where features occur together it does
 # more: "Sparse but wrong", Chanin and Garriga-Alonso, 2025.)
 #
-# So the lowest FVU, over different k, would choose the wrong dictionary. (Does it choose better between dictionaries of the same L0? That is the second section of *Going deeper*.)
-# Which number that you *could* measure in a language model would choose the right one?
+# So the lowest FVU would choose the wrong k. (*Going deeper* compares dictionaries of the same L0.) Which number that needs no truth would choose the right one?
 
 # %% tags=["numbers"]
 fvus = [mean_of(f"TopK {k}", "fvu") for k in KS]
@@ -364,9 +361,9 @@ assert mean_of("TopK 3", "fvu") / mean_of("TopK 12", "fvu") > 3
 # %% [markdown]
 # ## 4. A score that needs no truth
 #
-# Train the same recipe twice, from different random directions and on different vectors. What is in the data should come out both times. What is an accident of the start should
-# not. Paulo and Belrose (2025) compared SAEs of language models in this way: at one layer of Llama 3 8B only 30% of the latents were shared by SAEs from
-# different seeds. They could not know which latents were right. Here you can.
+# Train the same recipe twice, from different random directions and on different vectors. What is in the data should come out both times, an accident of the start should
+# not. Paulo and Belrose (2025) did this on language models: at one layer of Llama 3 8B only 30% of the latents were shared by SAEs from
+# different seeds. They could not know which of these were right. Here you can.
 
 # %%
 predict(
@@ -422,7 +419,7 @@ twins = lesson_42.check_twins(twins)
 # </details>
 
 # %% [markdown]
-# `.directions` of a competitor holds the directions of its living latents. Those that fire on at most one in a thousand vectors, **dead** latents, are left out.
+# `.directions` holds those of living latents: **dead** ones, which fire on at most one in a thousand vectors, are left out.
 
 # %%
 a, b = (each.directions for each in board["TopK 3"])
@@ -473,28 +470,28 @@ plots.table(
 )
 
 # %% [markdown]
-# Among the SAEs the number of twins separates good from bad: those that found most of the features have the most twins. It is not the *number* of features
+# Among the SAEs the number of twins separates good from bad. It is not the *number* of features
 # found, since a twin has to be found twice: two runs that each find half of the features, by chance, share about a quarter.
 #
-# PCA is the counterexample. The components of two sets of vectors are nearly all twins, and none is a feature. Strictly, the number says that a recipe comes to
-# the same place twice, and that can be the same *wrong* place. Two dictionaries can also agree because they are related, as the investigation after the core shows.
+# PCA is the counterexample. The components of two sets of vectors are nearly all twins, and none is a feature. Twins say that a recipe comes to
+# the same place twice, and that can be the same *wrong* place. Two dictionaries can also agree because they are related: see the investigation after the core.
 #
-# The table is about single latents, with k = 12. Most latents with a twin are planted features; of those without, about a quarter. But those without
-# are many more, so that most of the planted features among these latents have no twin. A twin is evidence for a latent; the lack of one is weak evidence against it.
+# The table is about single latents. Most of those with a twin are planted features; of those without, about a quarter. But these
+# are many more, so that a good part of what k = 12 found has no twin. A twin is good evidence, the lack of one weak evidence.
 
 # %% tags=["numbers"]
 good = [name for name in board if found_by(name) > 45]
 assert min(map(n_twins, good)) > max(n_twins(n) for n in board if n not in good and n != "PCA")
 assert share > 0.8
 assert is_true[has_twin].float().mean() > 0.6 > 0.4 > is_true[~has_twin].float().mean()
-assert is_true[has_twin].sum() < is_true[~has_twin].sum()
+assert is_true[~has_twin].sum() > 0.25 * is_true.sum()
 assert n_twins("untrained") == 0 and n_twins("PCA") > 45 and found_by("PCA") == 0
 
 # %% [markdown]
 # ## 5. Into a language model
 #
-# The course ships a TopK SAE of SmolLM2's residual stream before block 15, with 576 dimensions, 4,608 latents and k = 32; `data/sae/make.py` trained it by a loop like yours.
-# There are no planted features to count here. The usual score asks how much of the model's *loss* survives if the stream is replaced by the SAE's reconstruction.
+# The course ships a TopK SAE of SmolLM2's residual stream before block 15: 576 dimensions, 4,608 latents, k = 32, trained by `data/sae/make.py`.
+# No feature is planted here. The usual score asks how much of the model's *loss* survives if the stream is replaced by the reconstruction.
 
 # %%
 model, LAYER = load(), 15
@@ -506,10 +503,10 @@ print(
 # %% [markdown]
 # ### Exercise 4 · splice it in (10 minutes, medium)
 #
-# - Each row holds the token ids of a text as int32, without BOS. Put BOS before it: `model.tokenizer.bos_token_id`.
+# - A row holds a text's token ids as int32, without BOS. Put BOS before it: `model.tokenizer.bos_token_id`.
 # - A hook at `blocks.{layer}.hook_resid_pre` gets the stream before the block, [1, pos, d_model], and returns the changed one.
-# - A **stand-in** is a function that maps the vectors of a text, [pos, d_model], to others. BOS's own vector is not among them: it stays as it is.
-# - The text's first token counts: it is predicted from BOS. So a text of n tokens has n losses, of which you return the mean.
+# - A **stand-in** maps a text's vectors, [pos, d_model], to others. BOS's own vector stays as it is.
+# - The first token counts, since it is predicted from BOS: a text of n tokens has n losses.
 
 
 # %% tags=["exercise:utils.features.sae.spliced_loss"]
@@ -561,13 +558,13 @@ spliced_loss = lesson_42.check_spliced_loss(spliced_loss)
 # </details>
 
 # %% [markdown]
-# **Loss recovered** puts the loss on a scale: 1 is the loss of the untouched model, and 0 the loss under an **ablation**, with all vectors replaced by zeros or by their mean. A
-# high number needs rivals. Each rival also describes a vector by 32 numbers, and is made without training from 5,000 vectors of the first 40 tokens of other texts:
+# **Loss recovered** puts the loss on a scale: 1 is that of the untouched model, and 0 that under an **ablation**, with all vectors replaced by zeros or by their mean. A
+# high number needs rivals. Each also describes a vector by 32 numbers, and is made without training from 5,000 vectors of the first 40 tokens of other texts:
 #
 # - **PCA**: 32 components, the same for every vector;
-# - **vectors, one shot**: 4,608 of these vectors are taken as directions from their mean. For a new vector, the 32 with the largest products with it are used, with the best weights (least squares);
+# - **vectors, one shot**: 4,608 of these vectors, as directions from their mean. For a new vector, the 32 with the largest products, with the best weights (least squares);
 # - **vectors, OMP**: the same directions. **Orthogonal matching pursuit** takes them one by one: always the one with the largest product with what is *still unexplained*, then new weights for all;
-# - **random, OMP** and **Gaussian, OMP**: controls of the last one, whose directions are drawn at random: alike in all directions, or with the covariance of the vectors;
+# - **random, OMP** and **Gaussian, OMP**: the last one's controls, with directions drawn at random: uniformly, or with the covariance of the vectors;
 # - **SAE's directions, OMP**: the trained directions, chosen by OMP instead of by the encoder.
 
 
@@ -670,14 +667,14 @@ plots.table(
 )
 
 # %% [markdown]
-# The SAE recovers **0.99** of the loss. That looks nearly perfect, until you look at the rivals.
+# The SAE recovers **0.99** of the loss. Now look at the rivals.
 #
-# - **The scale flatters.** Zeros cost **11.0** nats: the model is then worse than one that guesses uniformly among all tokens. On this scale PCA recovers about three quarters.
-#   With the mean as the ablation every number falls. Nats are the plainest measure.
+# - **The scale flatters.** Zeros cost **11.0** nats: that is worse than guessing uniformly among all tokens. So even PCA recovers about three quarters.
+#   Against the mean every number falls. Nats are the plainest measure.
 # - **Most of it needs no training.** With OMP even random directions recover **0.80**, Gaussian vectors with the model's covariance **0.95**, and vectors of the model **0.98**.
 #   One-shot selection made the same vectors look weak.
-# - **Training adds less than it seems.** The SAE has a lower FVU than all its rivals. But its lead over the vectors with OMP is small in nats, and over ten texts its interval reaches about to zero.
-# - **Its directions are better than its encoder.** Chosen by OMP, they explain more of the variance. An encoder that is a single matrix product gives this up.
+# - **Training adds less than it seems.** The SAE has a lower FVU than all its rivals. But in nats its lead over the vectors with OMP is small: the interval over ten texts reaches about to zero.
+# - **Its directions are better than its encoder.** Chosen by OMP, they explain more of the variance.
 
 # %% tags=["numbers"]
 claim("recovered by the SAE", recovered("SAE", "zeros"), text=0.99, within=0.015)
@@ -696,7 +693,7 @@ assert fvu["Gaussian, OMP"] < fvu["vectors, one shot"] < fvu["random, OMP"]
 assert 0.55 < fvu["PCA"] < 0.68
 
 # %% [markdown]
-# None of these numbers says that a latent *means* something. Section 3 showed how well a dictionary can reconstruct without having found the features. Lesson 4.3 looks at
+# None of these numbers says that a latent *means* something: section 3 showed how well a dictionary can reconstruct without the features. Lesson 4.3 looks at
 # single latents. SAEs trained by others come with such scores and more: **Gemma Scope** (JumpReLU SAEs of all layers of Gemma 2), **Neuronpedia** (a site to browse
 # latents), **SAEBench** (eight tests besides these).
 #
@@ -764,12 +761,12 @@ plots.heatmap(
     title="How many twins does each pair have?",
     x="in dictionary",
     y="of dictionary",
-)
+).update_traces(hovertemplate="%{customdata}: %{text}<extra></extra>")
 
 # %% [markdown]
-# Three pairs stand out. R and U are PCA of two sets of vectors, a method without a random start: it agrees with itself about any vectors. T was trained on from P, with k = 12,
-# so that they share the accidents of one start. That leaves Q and S. They are of different *kinds* (TopK and ReLU), come from different starts, and have **53**
-# directions in common. The lowest FVU was no help, and neither was agreement alone: **agreement counts only between dictionaries that have no other
+# Three pairs stand out. R and U are PCA of two sets of vectors, a method without a random start: it agrees with itself about any vectors. T was trained on from P, so that
+# they share the accidents of one start. That leaves Q and S. They are of different *kinds* (TopK and ReLU), come from different starts, and have **53**
+# directions in common. The lowest FVU was no help, nor was agreement alone: **agreement counts only between dictionaries that have no other
 # reason to agree.**
 
 # %% tags=["numbers"]
@@ -798,9 +795,9 @@ assert max(off) < counts[at["Q"]][at["S"]] - 8
 # - **TopK** (2024) keeps k for each vector; **BatchTopK** (2024) keeps the k · n largest of a batch of n, so that hard vectors get more.
 # - **JumpReLU** (2024) learns a threshold for each latent. A pre-activation above its threshold passes unchanged. The penalty is on the *number* of active latents.
 #
-# That number has no useful gradient: if a threshold rises a little, nothing changes for nearly every vector. So take the slope of the *average*. If the threshold θ rises by a small h, those
-# active vectors become inactive whose pre-activation lies between θ and θ + h. The slope is therefore minus the density of pre-activations at θ. In a batch, estimate that density by
-# counting those within ε/2 of θ, and divide by ε. This is a **straight-through estimator**: the forward pass computes a step, and the backward pass uses another function's slope.
+# That number has no useful gradient: if a threshold rises a little, nothing changes for nearly every vector. So take the slope of the *average*. If the threshold θ rises by a small h, the
+# active vectors whose pre-activation lies between θ and θ + h become inactive. So the slope is minus the density of pre-activations at θ. In a batch, estimate that density by
+# counting those within ε/2 of θ, divided by ε. This is a **straight-through estimator**: forward a step, backward another function's slope.
 #
 # ### Exercise 5 · a step with a slope (15 minutes, hard)
 #
@@ -926,8 +923,8 @@ scoreboard([name for names in at_level.values() for name in names])
 
 # %% [markdown]
 # Compare the kinds along each dotted line. At an L0 of about 12 the order is reversed: BatchTopK and JumpReLU have the lowest FVU and find the fewest features; ReLU has the highest FVU and finds the most.
-# The freer the choice of active latents, the better it serves the reconstruction, with true directions or without. At an L0 of about 3, the number of active features, ReLU has by far the highest FVU, since
-# its L1 penalty makes activations too small. The other three differ in FVU and find about as much.
+# A freer choice of active latents serves the reconstruction, with true directions or without. At an L0 of about 3, ReLU's FVU is by far the highest, since
+# its penalty makes activations too small. The other three differ in FVU and find about as much.
 #
 # So across kinds a lower FVU does not mean a higher recall, even at the same L0. *Within* a kind it can show that a training is not over:
 
@@ -966,8 +963,8 @@ assert [s.fvu for s in short.values()] == sorted((s.fvu for s in short.values())
 # %% [markdown]
 # ## Going deeper: absorption, and Matryoshka
 #
-# The features so far were active independently. Real ones form hierarchies: *dog* implies *animal*. Plant six **parents** with four **children** each. A child is never active without its parent; in one of four
-# cases the parent is active alone. To write *animal* and *dog* a dictionary needs two latents; to write *animal-and-dog* it needs one. So it saves a latent if the
+# The features so far were active independently. Real ones form hierarchies: *dog* implies *animal*. Plant six **parents** with four **children** each. A child never comes without its parent; in one of four
+# cases the parent is alone. To write *animal* and *dog* takes two latents, to write *animal-and-dog* one. So a dictionary saves a latent if the
 # parent's latent stays inactive where a child's latent already contains the parent. A latent that seems to say *animal* then says *animal, unless dog*. This is **absorption**
 # (Chanin and colleagues, 2024).
 #
@@ -1058,8 +1055,8 @@ plots.table(
 # Two features are active on average, so k = 2 is right. BatchTopK's latent for a parent fires on nearly all vectors with the parent alone, and on about three quarters of those with a child.
 # Matryoshka mends about half of that on average, in the same worlds. Its FVU is two to three times as high.
 #
-# There is a rival without a new loss. With k = 3 there is a latent to spare: the parent's latent fires on nearly all vectors with a child too, and the FVU is lower. So here absorption comes
-# from an L0 that is just enough. In a language model nobody knows which L0 that is, and absorption was found at L0s from tens to hundreds.
+# There is a rival without a new loss. With k = 3, a latent to spare, the parent's latent fires on nearly all vectors with a child too, and the FVU is lower. So here absorption comes
+# from an L0 that is just enough. In a language model nobody knows which that is; absorption was found at L0s from tens to hundreds.
 
 # %% tags=["numbers"]
 assert gain.mean() > 0.07 and gain.mean() > 2 * error and plain[:, 0].mean() > 0.9
@@ -1089,7 +1086,7 @@ plots.table(
 # 1. In the investigation two dictionaries of *different kinds* agreed. What could still make two kinds agree on something false?
 # 2. Only 30% of an SAE's latents had twins in Llama 3 8B. Does that mean that the others are accidents? What else could it be?
 # 3. Is a latent *animal, unless dog* a bad latent? For which use?
-# 4. Vectors of the model with OMP recover nearly as much loss as the SAE, without training. What does the SAE have that they do not?
+# 4. Vectors with OMP recover nearly as much loss as the SAE. What does the SAE have that they do not?
 #
 # ## Common mistakes
 #
