@@ -302,9 +302,8 @@ board = {
 scoreboard()
 
 # %% [markdown]
-# Your SAE finds **56** of the 64 features, the controls none. PCA keeps all the variance and has none of the directions. So it is not enough to train, or to
-# know the directions of most variance: the vectors must have a sparse structure. This easy world, without noise, shows what is possible, and not what
-# happens in a language model.
+# Your SAE finds **56** of the 64 features, the controls none. PCA keeps all the variance and has none of the directions. So neither training nor the directions of
+# most variance are enough: the vectors must have a sparse structure. This easy world shows what is possible, not what happens in a language model.
 
 
 # %% tags=["numbers"]
@@ -375,8 +374,8 @@ predict(
 # %% [markdown]
 # ### Exercise 3 · twins (9 minutes, medium)
 #
-# If each latent of `a` looked for its nearest in `b`, ten copies of one direction would all have the same twin. So pair them one to one.
-# `linear_sum_assignment(cost)` of scipy does that (the Hungarian algorithm): it takes a numpy matrix, [n, m], and returns the row numbers and the column numbers of the pairs
+# If each latent of `a` looked for its nearest in `b`, ten copies of one direction would share a twin. So pair them one to one, by
+# scipy's `linear_sum_assignment(cost)` (the Hungarian algorithm): it takes a numpy matrix, [n, m], and returns row numbers and column numbers of the pairs
 # whose summed cost is the *least*.
 
 
@@ -694,8 +693,8 @@ assert 0.55 < fvu["PCA"] < 0.68
 
 # %% [markdown]
 # None of these numbers says that a latent *means* something: section 3 showed how well a dictionary can reconstruct without the features. Lesson 4.3 looks at
-# single latents. SAEs trained by others come with such scores and more: **Gemma Scope** (JumpReLU SAEs of all layers of Gemma 2), **Neuronpedia** (a site to browse
-# latents), **SAEBench** (eight tests besides these).
+# single latents. Elsewhere there are **Gemma Scope** (JumpReLU SAEs of all layers of Gemma 2), **Neuronpedia** (a site to browse
+# latents) and **SAEBench** (eight more tests).
 #
 # **That is the core.** The sections that follow can be read in any order.
 #
@@ -850,7 +849,7 @@ step = lesson_42.check_step(step)
 # </details>
 
 # %% [markdown]
-# Is the estimate right? Take 100,000 Gaussian pre-activations, for which the slope of the share above θ is known: minus the density of the Gaussian.
+# Is the estimate right? For 100,000 Gaussian pre-activations the slope of the share above θ is known: minus the Gaussian's density.
 
 # %%
 pre = torch.randn(100_000, 1, generator=seeded(3))
@@ -923,7 +922,7 @@ scoreboard([name for names in at_level.values() for name in names])
 
 # %% [markdown]
 # Compare the kinds along each dotted line. At an L0 of about 12 the order is reversed: BatchTopK and JumpReLU have the lowest FVU and find the fewest features; ReLU has the highest FVU and finds the most.
-# A freer choice of active latents serves the reconstruction, with true directions or without. At an L0 of about 3, ReLU's FVU is by far the highest, since
+# At an L0 of about 3, ReLU's FVU is by far the highest, since
 # its penalty makes activations too small. The other three differ in FVU and find about as much.
 #
 # So across kinds a lower FVU does not mean a higher recall, even at the same L0. *Within* a kind it can show that a training is not over:
@@ -1092,12 +1091,12 @@ plots.table(
 #
 # - Starting world and SAE from the same random numbers: the SAE then *starts* at the planted directions.
 # - Comparing FVU between dictionaries of different L0, or recall between dictionaries of different width.
-# - Calling two SAEs independent that share a start, a training or their vectors.
+# - Calling two SAEs independent that share a start or a training.
 # - Reporting loss recovered without the loss in nats, and without a rival that chooses its directions well.
 #
 # ## Where this breaks
 #
-# The planted worlds are easy: no noise, random directions, as many vectors as you like. The settings of each kind were chosen by recall. Section 5 is about one layer of one small model, on ten texts that it wrote itself.
+# The planted worlds are easy: no noise, random directions, endless vectors. Settings were chosen by recall. Section 5 is one layer of one small model, on ten texts that it wrote itself.
 # Nothing here says what a latent of SmolLM2 stands for.
 #
 # ## Further reading
