@@ -176,6 +176,7 @@ def _splice(
     batched=False,
     change=lambda old, new: new,
     leave=False,
+    narrow=False,
 ):
     def spliced_loss(model, rows, stand_in, *, layer):
         def splice(resid, hook):
@@ -190,7 +191,9 @@ def _splice(
                 first = torch.tensor(
                     [model.tokenizer.bos_token_id] if bos else [], dtype=torch.long
                 )
-                tokens = torch.cat([first, row])
+                tokens = (
+                    torch.cat([first.to(row.dtype), row]) if narrow else torch.cat([first, row])
+                )
                 if leave:
                     model.add_hook(name, splice)
                     logits = model(tokens[None])
@@ -206,7 +209,7 @@ def _into_a_copy(model, rows, stand_in, *, layer):
     """Writes into a clone; log probabilities by hand; a list of tensors."""
     losses = []
     for row in rows:
-        tokens = F.pad(row, (1, 0), value=model.tokenizer.bos_token_id)[None]
+        tokens = F.pad(row.long(), (1, 0), value=model.tokenizer.bos_token_id)[None]
 
         def splice(resid, hook):
             out = resid.clone()
@@ -261,6 +264,14 @@ def _window(pre, threshold, *, bandwidth):
     near = _near(pre, threshold, bandwidth).detach()
     slope = -near * threshold / bandwidth
     return (pre > threshold).float() + slope - slope.detach()
+
+
+def _surrogate(pre, threshold, *, bandwidth):
+    """The gradient handed over by a hook, and no class."""
+    near = _near(pre, threshold, bandwidth).detach()
+    moved = (-threshold).expand_as(pre) * 1.0
+    moved.register_hook(lambda grad: grad * near / bandwidth)
+    return (pre > threshold).float() + moved - moved.detach()
 
 
 # ---- Matryoshka ---------------------------------------------------------------------------------
@@ -369,6 +380,7 @@ MISTAKES = {
         ("added", _splice(change=lambda old, new: old + new), "*added*"),
         ("batched", _splice(batched=True), "batch axis"),
         ("left on", _splice(leave=True), "hook"),
+        ("int32", _splice(narrow=True), "int32"),
     ],
     "step": [
         (
@@ -409,11 +421,15 @@ MISTAKES = {
         ("parts detached", _nested(detach=True), "detached"),
     ],
     "finders": [
-        ("PCA", {"R", "U"}, "*any* two halves"),
+        ("PCA", {"R", "U"}, "*any* two sets"),
         ("same start", {"P", "T"}, "where they started"),
-        ("and shuffled", {"Q", "S", "V"}, "agrees with none"),
-        ("one of two", {"Q"}, "one of them"),
-        ("empty", set(), "empty"),
+        ("one of each pair", {"P", "Q"}, "do they agree with *each other*"),
+        ("the best FVU, and a start", {"T", "S"}, "do they agree with *each other*"),
+        ("half of PCA", {"R", "Q"}, "no random start"),
+        ("shuffled", {"Q", "V"}, "no other dictionary"),
+        ("three", {"Q", "S", "V"}, "two dictionaries"),
+        ("one of two", {"Q"}, "two dictionaries"),
+        ("empty", set(), "two dictionaries"),
         ("other letters", {"A", "Q"}, "P to V"),
     ],
 }
@@ -423,7 +439,12 @@ RIGHT = {
     "fit": [("max and min", _fit()), ("a scheduler", _by_scheduler)],
     "twins": [("a cost", _twins()), ("a loop", _by_loop)],
     "spliced_loss": [("run_with_hooks", _splice()), ("a copy, a list", _into_a_copy)],
-    "step": [("another class", _step()), ("a ramp", _ramp), ("a product", _window)],
+    "step": [
+        ("another class", _step()),
+        ("a ramp", _ramp),
+        ("a product", _window),
+        ("a hook", _surrogate),
+    ],
     "matryoshka_loss": [
         ("a stack", _nested()),
         ("masks", _by_mask),

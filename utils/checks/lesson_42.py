@@ -352,35 +352,6 @@ def check_twins(twins) -> str:
     return "One to one, so that copies do not count twice."
 
 
-# ---- Which of them? -----------------------------------------------------------------------------
-
-
-@investigation("finders", course={"Q", "S"})
-def check_finders(answer) -> str:
-    """The two dictionaries that found the features of the second world."""
-    letters = set(answer.replace(",", "").replace(" ", "")) if isinstance(answer, str) else answer
-    letters = {str(each).upper() for each in letters}
-    expect(letters <= set("PQRSTUV"), "The dictionaries are called P to V: give letters of those.")
-    expect(bool(letters), "The set is empty: two of the seven have most of the features.")
-    expect(
-        not letters & {"R", "U"},
-        "R and U agree with one another. But no random start stands on their cards, and all 32 "
-        "components are active: would that method give the same directions on *any* two halves of "
-        "vectors, with features or without?",
-    )
-    expect(
-        not letters & {"P", "T"},
-        "P and T agree with one another, and have a good FVU. Look at where they started. With "
-        "how many directions of the *other* dictionaries do they agree?",
-    )
-    expect("V" not in letters, "V agrees with none: what should have been found twice, was not.")
-    expect(
-        letters == {"Q", "S"},
-        "That is one of them. With which dictionary, of another start, does it agree?",
-    )
-    return "Two kinds from two starts have no other reason to agree."
-
-
 # ---- Splice -------------------------------------------------------------------------------------
 
 
@@ -436,11 +407,20 @@ def _spliced(
     return reduce(-logits.log_softmax(-1)[range(len(right)), right])
 
 
+def _runs(call) -> bool:
+    try:
+        call()
+    except Wrong:
+        return False
+    return True
+
+
 @exercise("utils.features.sae.spliced_loss", keeps_gradient=False)
 def check_spliced_loss(spliced_loss) -> str:
-    """Texts of several lengths, with a stand-in that bends vectors and one that mixes them."""
+    """Texts of several lengths in int32, with stand-ins that bend vectors and that mix them."""
     model = _model(seed=1)
-    rows = [torch.tensor(row) for row in ([3, 1, 4, 1, 5], [9, 2], [6, 5, 3, 5, 8, 10, 0])]
+    long = [torch.tensor(row) for row in ([3, 1, 4, 1, 5], [9, 2], [6, 5, 3, 5, 8, 10, 0])]
+    rows = [row.int() for row in long]  # as `texts` gives them
     mix = _drawn(8, 8, seed=2)
     for layer, change in ((1, lambda x: x @ mix), (2, lambda x: 0.3 * x.tanh()), (0, lambda x: x)):
         name = f"blocks.{layer}.hook_resid_pre"
@@ -451,9 +431,17 @@ def check_spliced_loss(spliced_loss) -> str:
             return change(x)
 
         def each(change=change, hook=name, **how) -> Tensor:
-            return torch.stack([_spliced(model, row, change, hook=hook, **how) for row in rows])
+            return torch.stack([_spliced(model, row, change, hook=hook, **how) for row in long])
 
-        got = spliced_loss(model, rows, stand_in, layer=layer)
+        try:
+            got = spliced_loss(model, rows, stand_in, layer=layer)
+        except Wrong as wrong:
+            if _runs(lambda change=change, at=layer: spliced_loss(model, long, change, layer=at)):
+                raise Wrong(
+                    "Your function runs on token ids of int64, and fails on the int32 of the "
+                    "course's texts: torch's losses and indices want int64."
+                ) from wrong
+            raise
         right = each()
         longest = torch.cat([torch.full((len(row),), i) for i, row in enumerate(rows)])
         whole = each(reduce=torch.sum)
@@ -491,6 +479,46 @@ def check_spliced_loss(spliced_loss) -> str:
         )
     expect(not got.requires_grad if isinstance(got, Tensor) else True, "Use `torch.no_grad()`.")
     return "The rest of the model reads the stand-in, and BOS stays."
+
+
+# ---- Which of them? -----------------------------------------------------------------------------
+
+
+@investigation("finders", course={"Q", "S"})
+def check_finders(answer) -> str:
+    """The two dictionaries that found the features of the second world."""
+    letters = set(answer.replace(",", "").replace(" ", "")) if isinstance(answer, str) else answer
+    letters = {str(each).upper() for each in letters}
+    expect(letters <= set("PQRSTUV"), "The dictionaries are called P to V: give letters of those.")
+    expect(len(letters) == 2, f"Give the letters of two dictionaries; there are {len(letters)}.")
+    expect(
+        letters != {"R", "U"},
+        "R and U agree with one another. But no random start stands on their cards, and all 32 "
+        "components are active: would that method give the same directions on *any* two sets of "
+        "vectors, with features or without?",
+    )
+    expect(
+        letters != {"P", "T"},
+        "P and T agree with one another, and have a good FVU. Look at where they started. With "
+        "how many directions of the *other* dictionaries do they agree?",
+    )
+    expect(
+        "V" not in letters,
+        "V agrees with no other dictionary. Nothing speaks for directions that a second training "
+        "did not find again.",
+    )
+    expect(
+        not letters & {"R", "U"},
+        "One of these has many twins in one other dictionary only, and none in the one that you "
+        "put beside it. Which method needs no random start, and would agree with itself anyway?",
+    )
+    expect(
+        letters == {"Q", "S"},
+        "These two come from different starts, but do they agree with *each other*? A different "
+        "start only removes one reason to agree; the evidence is the agreement itself. And if you "
+        "went by the FVU: a low one comes with a large L0, features or not.",
+    )
+    return "Two kinds from two starts have no other reason to agree."
 
 
 # ---- A step with a slope ------------------------------------------------------------------------
