@@ -781,7 +781,7 @@ plots.table(
 # %% [markdown]
 # At the larger dose the latent's own activation is far above that of unsteered text, and the random direction does nothing of the kind. It costs coherence: the loss rises, and the text shows why. Read it.
 #
-# Now compare dose 0.2 with the prompt. The prompt's texts have the lower loss, and no less effect on the latent, although this measure of effect is the one most favourable to steering with that latent. On Gemma-2 2B and 9B, AxBench (arXiv 2501.17148)
+# Now compare the dose `0.2` with the prompt. The prompt's texts have the lower loss, and no less effect on the latent, although this measure of effect is the one most favourable to steering with that latent. On Gemma-2 2B and 9B, AxBench (arXiv 2501.17148)
 # found the same order by judges who read for the concept: prompting ahead of SAE latents. One latent and one topic cannot confirm it. Repeat the comparison with a latent of yours.
 
 # %% tags=["numbers"]

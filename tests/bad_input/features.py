@@ -342,16 +342,6 @@ BOARDS = [
     ),
     ("the effect of nothing", lambda: dashboards.logit_effect(0 * X[0], X[1], X.T), "nowhere"),
     ("another unembedding", lambda: dashboards.logit_effect(X[0], X[1], X), "`direction` 6"),
-    (
-        "the share of other latents",
-        lambda: dashboards.token_share(X[:N], TEXTS.tokens, X[:, :3], TEXTS.tokens),
-        "for 6",
-    ),
-    (
-        "the share of token -1",
-        lambda: dashboards.token_share(X[:N], TEXTS.tokens - 2, X[:N], TEXTS.tokens),
-        "numbers below 0",
-    ),
     ("nothing described", lambda: dashboards.describe([], SNIPS, list), "`active` is empty"),
     ("described beside nothing", lambda: dashboards.describe(SNIPS, [], list), "`others` is empty"),
     (

@@ -71,13 +71,6 @@ def test_the_shipped_splits_are_of_two_sets_of_texts(name):
         assert 32 * 0.6 < 4608 / 400 * split.control.density.sum() < 32 * 1.5
 
 
-def test_the_current_token_explains_what_looks_at_it_alone():
-    ids = torch.tensor([0, 1, 2] * 20)
-    fit = torch.stack([ids.float(), (torch.arange(60) % 2).float()], 1)
-    found = dashboards.token_share(fit, ids, fit, ids)
-    assert found[0] == pytest.approx(1) and found[1].abs() < 0.01
-
-
 def test_logit_effects_are_of_directions_not_of_lengths():
     direction, norm, W_U = torch.tensor([3.0, 4]), torch.tensor([2.0, 1]), torch.eye(2)
     right = torch.tensor([0.2, -0.2])
@@ -92,6 +85,12 @@ def test_rules_see_the_mark_and_what_stands_before_it():
     assert ten(snippet) == [str(i) for i in range(5, 15)]
     first = Snip(["a", "b"], 0)
     assert (mark(first), before(first), ten(first)) == (["a"], [], [])
+
+
+def test_evidence_counts_each_word_once_and_unknown_words_not():
+    snippets = [Snip(["a", "a", "b", "c"], 3), Snip(["c"], 0)]
+    found = dashboards.evidence({"a": 1.5, "b": -1.0}, lambda each: each.tokens, snippets)
+    assert found.tolist() == [0.5, 0.0]
 
 
 def test_the_player_finds_the_rule_that_was_planted():
