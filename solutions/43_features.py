@@ -831,7 +831,7 @@ plots.table(
 # - **Should an SAE beat a probe?** Not where you have labels. Kantamneni and colleagues (arXiv 2502.16681) compared the two on 113 data sets: with probes on SAE latents added, a set of good probes on the stream was no better. An SAE proposes
 #   directions when you do not know what to look for.
 # - **Would another seed find the same latents?** Only some. Paulo and Belrose (arXiv 2501.16615) found 30% shared between seeds, in an SAE with 131,000 latents of an MLP of Llama 3 8B.
-# - **Do features survive fine-tuning?** SAEs of a base model reconstructed the chat model's stream well in Mistral-7B and Qwen 1.5 0.5B, and not in Gemma 2B (Kissane and colleagues, *SAEs (usually) transfer between base and chat models*, 2024). That a latent still *means* the same has to be tested latent by latent, as here.
+# - **Do features survive fine-tuning?** SAEs of a base model reconstructed the chat model's stream well in `Mistral-7B` and `Qwen 1.5 0.5B`, and not in `Gemma 2B` (Kissane and colleagues, *SAEs (usually) transfer between base and chat models*, 2024). That a latent still *means* the same has to be tested latent by latent, as here.
 # - **Where can I look at larger models?** Neuronpedia shows the latents of Gemma Scope (arXiv 2408.05147) and many others, with cards like yours.
 #
 # ## Questions to discuss
