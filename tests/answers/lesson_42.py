@@ -206,7 +206,7 @@ def _splice(
 
 
 def _into_a_copy(model, rows, stand_in, *, layer):
-    """Writes into a clone; log probabilities by hand; a list of tensors."""
+    """Writes into a clone; log probabilities by hand."""
     losses = []
     for row in rows:
         tokens = F.pad(row.long(), (1, 0), value=model.tokenizer.bos_token_id)[None]
@@ -219,7 +219,44 @@ def _into_a_copy(model, rows, stand_in, *, layer):
         with torch.no_grad(), model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", splice)]):
             log_probs = model(tokens).log_softmax(-1)[0, :-1]
         losses.append(-log_probs.gather(1, tokens[0, 1:, None]).mean())
+    return torch.stack(losses)
+
+
+def _signed_twice(a, b, *, above=0.9):
+    """Pairs by the signed cosine, and then takes its size."""
+    cosine = F.normalize(a) @ F.normalize(b).T
+    rows, columns = linear_sum_assignment(-cosine.numpy())
+    found = torch.zeros(len(a), dtype=torch.bool)
+    found[rows] = cosine[rows, columns].abs() > above
+    return found
+
+
+def _normed_at_the_end(sae, vectors, *, steps, lr=1e-2):
+    losses = _fit(norm=None)(sae, vectors, steps=steps, lr=lr)
+    with torch.no_grad():
+        sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
     return losses
+
+
+def _keeps_tensors(sae, vectors, *, steps, lr=1e-2):
+    kept = []
+    inner = sae.loss
+
+    def loss(x):
+        found = inner(x)
+        kept.append(found[0])
+        return found
+
+    class Watched:
+        W_dec = sae.W_dec
+
+        def parameters(self):
+            return sae.parameters()
+
+    watched = Watched()
+    watched.loss = loss
+    _fit()(watched, vectors, steps=steps, lr=lr)
+    return kept
 
 
 # ---- A step with a slope ------------------------------------------------------------------------
@@ -341,6 +378,14 @@ MISTAKES = {
         ("columns", _fit(norm=lambda W: W.norm(dim=0, keepdim=True)), "columns"),
         ("one norm", _fit(norm=lambda W: W.norm()), "one length"),
         ("normed before", _fit(after=False), "before the step"),
+        ("normed at the end", _normed_at_the_end, "only at the end"),
+        ("squared norm", _fit(norm=lambda W: W.square().sum(1, keepdim=True)), "squared length"),
+        (
+            "its own rate",
+            lambda sae, vectors, *, steps, lr=1e-2: _fit()(sae, vectors, steps=steps, lr=1e-2),
+            "`lr` is not used",
+        ),
+        ("tensors", _keeps_tensors, "loss.item()"),
         ("anew", _fit(anew=True), "anew"),
         ("SGD", _fit(make=lambda sae, lr: torch.optim.SGD(sae.parameters(), lr=lr)), "use Adam"),
         ("one batch", _fit(batch=lambda t: 0), "once, in order"),
@@ -361,6 +406,7 @@ MISTAKES = {
         ),
         ("smallest", _twins(cost=lambda c: c), "*smallest* sum"),
         ("no normalising", _twins(cosine=lambda a, b: a @ b.T), "length 1"),
+        ("size of signed pairs", _signed_twice, "opposite"),
         ("fixed", _twins(fixed=0.9), "not used"),
         ("exchanged", lambda a, b, *, above=0.9: planted.twins(b, a, above=above), "which of `b`"),
         ("floats", lambda a, b, *, above=0.9: planted.twins(a, b, above=above).float(), "bools"),
@@ -381,6 +427,7 @@ MISTAKES = {
         ("batched", _splice(batched=True), "batch axis"),
         ("left on", _splice(leave=True), "hook"),
         ("int32", _splice(narrow=True), "int32"),
+        ("a list", _splice(over=lambda losses: losses), "Return a tensor"),
     ],
     "step": [
         (
@@ -394,6 +441,7 @@ MISTAKES = {
             "The result",
         ),
         ("keeps values", _step(forward=lambda p, t: p * (p > t)), "1 or 0"),
+        ("at the threshold too", _step(forward=lambda p, t: (p >= t).to(p)), "exactly"),
         ("at zero", _step(forward=lambda p, t: (p > 0).to(p)), "step is at 0"),
         ("sign", _step(slope=lambda p, t, g, w: (g * _near(p, t, w) / w).sum(0)), "sign"),
         ("wide", _step(slope=lambda p, t, g, w: -(g * _near(p, t, 2 * w) / w).sum(0)), "too wide"),
@@ -438,7 +486,7 @@ RIGHT = {
     "top_k_sae": [("gather", _top_k()), ("loops", _row_by_row), ("a mask", _masked)],
     "fit": [("max and min", _fit()), ("a scheduler", _by_scheduler)],
     "twins": [("a cost", _twins()), ("a loop", _by_loop)],
-    "spliced_loss": [("run_with_hooks", _splice()), ("a copy, a list", _into_a_copy)],
+    "spliced_loss": [("run_with_hooks", _splice()), ("a copy", _into_a_copy)],
     "step": [
         ("another class", _step()),
         ("a ramp", _ramp),

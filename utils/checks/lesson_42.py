@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from transformer_lens.model_bridge import TransformerBridge
 
 from utils.checks.engine import Wrong, exercise, expect, investigation, match, trains
+from utils.checks.inputs import described
 
 
 def _drawn(*size: int, seed: int) -> Tensor:
@@ -162,9 +163,12 @@ def _fitted(
     optimizer=torch.optim.Adam,
     take: int | None = None,
     late: bool = False,
+    only_last: bool = False,
+    other_lr: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """All weights after a training, and its losses; the arguments are the ways to go wrong."""
     sae, losses, steps = _Small(seed), [], len(vectors)
+    lr = other_lr or lr
     adam = optimizer(sae.parameters(), lr=lr)
     for step in range(steps)[:take]:
         if anew:
@@ -180,7 +184,7 @@ def _fitted(
             adam.zero_grad()
         loss.backward()
         adam.step()
-        if not before:
+        if not before and not (only_last and step + 1 < steps):
             with torch.no_grad():
                 sae.W_dec.copy_(normed(sae.W_dec))
         losses.append((sae.loss(x)[0] if late else loss).item())
@@ -200,6 +204,10 @@ def check_fit(fit) -> str:
 
         losses = fit(_Open(sae), vectors, steps=steps, lr=lr)
         expect(losses is not None, "Return the losses: a list of one number for each step.")
+        expect(
+            not any(isinstance(loss, Tensor) and loss.requires_grad for loss in losses),
+            "A loss that is kept as a tensor keeps its whole graph: keep `loss.item()`.",
+        )
         expect(
             len(losses) == steps,
             f"There should be a loss for each of {steps} steps, and there are {len(losses)}.",
@@ -234,6 +242,13 @@ def check_fit(fit) -> str:
             },
             "The rows were brought to length 1 before the step: after the last step they have "
             "other lengths.": {"before": True},
+            "The rows were brought to length 1 only at the end: do it after each step.": {
+                "only_last": True
+            },
+            "`lr` is not used: the rate was another one.": {"rate": _rate, "other_lr": 1e-2},
+            "Rows were divided by their squared length.": {
+                "normed": lambda W: W / W.square().sum(1, keepdim=True)
+            },
             "Adam is made anew in each step, and forgets its averages: make it once.": {
                 "anew": True
             },
@@ -317,7 +332,9 @@ def check_twins(twins) -> str:
         [_at(120, 1, 5.0), _at(10, 0), _at(-15, 0, 0.5), _at(220, 2), _at(230, 3), _at(66, 2)]
     )
     b = torch.cat([b, _at(70, 1)[None]])
-    for first, second, above in ((a, b, 0.9), (b, a, 0.9), (a, b, 0.8), (a[:2], b[:2], 0.97)):
+    cases = [(a, b, 0.9), (b, a, 0.9), (a, b, 0.8), (a[:2], b[:2], 0.97)]
+    cases.append((_at(30, 1)[None], torch.stack([_at(210, 1, 2.0)]), 0.9))  # one pair, opposite
+    for first, second, above in cases:
         cosine = _cosines(first, second)
         got = twins(first, second, above=above)
         if isinstance(got, Tensor) and got.ndim == 1 and got.dtype != torch.bool:
@@ -442,11 +459,15 @@ def check_spliced_loss(spliced_loss) -> str:
                     "course's texts: torch's losses and indices want int64."
                 ) from wrong
             raise
+        expect(
+            isinstance(got, Tensor),
+            f"Return a tensor with a loss for each text, not {described(got)}: `torch.stack`.",
+        )
         right = each()
         longest = torch.cat([torch.full((len(row),), i) for i, row in enumerate(rows)])
         whole = each(reduce=torch.sum)
         match(
-            torch.stack([torch.as_tensor(one) for one in got]) if isinstance(got, list) else got,
+            got,
             right,
             what="The losses",
             mistakes={
@@ -455,6 +476,9 @@ def check_spliced_loss(spliced_loss) -> str:
                 "Those are the losses of the untouched model: does the hook *return* the changed "
                 "stream?": each(change=lambda x: x),
                 "BOS is missing before the texts.": each(bos=None, start=0),
+                "BOS is missing before the texts, and the first token's vector stays.": each(
+                    bos=None
+                ),
                 "The stream *after* the block was replaced: use `hook_resid_pre`.": each(
                     hook=f"blocks.{layer}.hook_resid_post"
                 ),
@@ -518,7 +542,7 @@ def check_finders(answer) -> str:
         "start only removes one reason to agree; the evidence is the agreement itself. And if you "
         "went by the FVU: a low one comes with a large L0, features or not.",
     )
-    return "Two kinds from two starts have no other reason to agree."
+    return "Two kinds from two starts: of these agreements, the one with the least other reason."
 
 
 # ---- A step with a slope ------------------------------------------------------------------------
@@ -538,7 +562,9 @@ def _slope(pre, threshold, grad, bandwidth, *, half=0.5, below=True, over=True) 
 def check_step(step) -> str:
     """Pre-activations around three thresholds, gradients of both signs, and a density."""
     for n, bandwidth, seed in ((40, 0.8, 0), (1, 3.0, 1), (25, 0.3, 2)):
-        pre = _drawn(n, 3, seed=seed).requires_grad_()
+        pre = _drawn(n, 3, seed=seed)
+        pre[0, 0] = 0.3  # exactly the threshold
+        pre = pre.requires_grad_()
         threshold = torch.tensor([0.3, -0.4, 0.9]).requires_grad_()
         got = step(pre, threshold, bandwidth=bandwidth)
         inside = (pre > threshold).float()
@@ -548,6 +574,7 @@ def check_step(step) -> str:
             what="The result",
             mistakes={
                 "1 where `pre` is *above* the threshold, and 0 elsewhere.": 1 - inside,
+                "Where `pre` is exactly the threshold, the step is 0.": (pre >= threshold).float(),
                 "You kept the pre-activations: the step itself is 1 or 0.": pre * inside,
                 "The step is at 0: compare with the threshold.": (pre > 0).float(),
                 "Forward it must be a step: only backward is it a ramp.": (
