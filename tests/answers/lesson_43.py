@@ -16,6 +16,8 @@ def _sorted(
     *,
     fit=lambda some: some[::2],
     test=lambda some: some[1::2],
+    fit_others=None,
+    test_others=None,
     last=lambda some: some,
     words=lambda seen: set(seen),
     reduce=sum,
@@ -31,8 +33,9 @@ def _sorted(
 
         def score(name):
             sees = rules[name]
-            weights = dashboards.describe(fit(active), fit(others), sees)
-            parts = [evidence(weights, sees, test(part)) for part in (active, others)]
+            weights = dashboards.describe(fit(active), (fit_others or fit)(others), sees)
+            left = test(active), (test_others or test)(others)
+            parts = [evidence(weights, sees, part) for part in left]
             known = [[label] * len(part) for label, part in zip(labels, parts, strict=True)]
             return auc(torch.cat(parts), torch.tensor(known[0] + known[1]))
 
@@ -222,13 +225,15 @@ def _late(model, sae, prompts, latent, *, change, layer, write):
 MISTAKES = {
     "sort_snippets": [
         ("chosen in sample", _sorted(fit=list, test=list), "was fitted on"),
-        ("fitted on all, tested on half", _sorted(fit=list), "was fitted on"),
-        ("tested on all", _sorted(test=list), "was fitted on"),
+        ("fitted on all, tested on half", _sorted(fit=list), "fitted on"),
+        ("tested on all", _sorted(test=list), "fitted on"),
         (
             "halves exchanged",
             _sorted(fit=lambda some: some[1::2], test=lambda some: some[::2]),
             "halves are exchanged",
         ),
+        ("others not split", _sorted(fit_others=list), "split both kinds"),
+        ("fitted others judged", _sorted(test_others=list), "made from"),
         ("fitted on half", _sorted(last=lambda some: some[::2]), "those of the first half"),
         ("fitted on the rest", _sorted(last=lambda some: some[1::2]), "that was left out"),
         ("words counted again", _sorted(words=list), "counts twice"),

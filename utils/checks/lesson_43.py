@@ -89,10 +89,14 @@ def _auc(active: Tensor, others: Tensor) -> float:
     return ((pairs > 0).float() + 0.5 * (pairs == 0).float()).mean().item()
 
 
-def _chosen(active, others, rules, *, fit=slice(None, None, 2), test=slice(1, None, 2)) -> str:
+EVEN, ODD, ALL = slice(None, None, 2), slice(1, None, 2), slice(None)
+
+
+def _chosen(active, others, rules, *, fit=EVEN, test=ODD, fit_others=None, test_others=None) -> str:
     def score(sees):
-        weights = _weights(active[fit], others[fit], sees)
-        return _auc(*(_evidence(weights, sees, part[test]) for part in (active, others)))
+        weights = _weights(active[fit], others[fit_others or fit], sees)
+        parts = active[test], others[test_others or test]
+        return _auc(*(_evidence(weights, sees, part) for part in parts))
 
     return max(rules, key=lambda name: score(rules[name]))
 
@@ -105,36 +109,43 @@ def _middle(snip: Snip) -> list[str]:
     return snip.tokens[1 : snip.at]
 
 
-def _planted() -> tuple[list[Snip], list[Snip], list[Snip]]:
-    """Marks explain themselves where they were counted, first words mislead; "a" speaks truly."""
+def _text(first: str, name: str, cue: bool) -> str:
+    return f"{first} p {'a a' if cue else 'z y'} q *{name}"
 
-    def text(first: str, name: str, cue: bool) -> str:
-        return f"{first} p {'a a' if cue else 'z y'} q *{name}"
 
-    cues, odd = {0, 1, 3, 4, 7, 8, 9}, {0, 4, 5, 8, 13}  # of 12 active snippets, of 16 others
-    active = _snips(*(text("uv"[i % 2], f"own{i}", i in cues) for i in range(12)))
-    others = _snips(*(text("vu"[i % 2], f"other{i}", i in odd) for i in range(16)))
-    new = _snips(
-        "u a a p *own1", "v z q *own0", "u z z p *new", "v p a q *other3", "u q a *new", "*alone"
-    )
-    return active, others, new
+CUES = {0, 1, 3, 4, 7, 8, 9}, {0, 4, 5, 8, 13}  # which of 12 active and 16 other snippets say "a"
+
+
+def _told(first_active, first_others, cues=CUES) -> tuple[list[Snip], list[Snip]]:
+    """Each snippet's first word is given by its number; its mark is a name of its own."""
+    active = _snips(*(_text(first_active(i), f"own{i}", i in cues[0]) for i in range(12)))
+    others = _snips(*(_text(first_others(i), f"other{i}", i in cues[1]) for i in range(16)))
+    return active, others
+
+
+NEW = _snips(
+    "u a a p *own1", "v z q *own0", "u z z p *new", "v p a q *other3", "u q a *new", "*alone"
+)
+
+
+def _cases() -> list[tuple[list[Snip], list[Snip]]]:
+    """Marks explain themselves where they were counted; "a" speaks truly; first words mislead.
+
+    In the first they turn round between the halves. In the second they do best where the halves
+    are exchanged, in the third where others of both halves are fitted on, and in the last where
+    the others that were fitted on are judged too.
+    """
+    better = set(range(12)) - {2, 6}, {4, 10}
+    return [
+        _told(lambda i: "uv"[i % 2], lambda i: "vu"[i % 2]),
+        _told(lambda i: "v" if i == 3 else "u", lambda i: "u" if i in (3, 9) else "v", cues=better),
+        _told(lambda i: "d" if i % 2 else "c" if i < 4 else "g", lambda i: "c" if i % 2 else "e"),
+        _told(lambda i: "h" if i % 2 else "f" if i == 0 else "g", lambda i: "h" if i % 2 else "f"),
+    ]
 
 
 def _turned(rules: dict) -> dict:
     return dict(list(rules.items())[::-1])
-
-
-def _halves_differ() -> tuple[list[Snip], list[Snip], list[Snip]]:
-    """The word "a" sorts the second, fourth, ... better, first words the first, third, ..."""
-
-    def text(first: str, name: str, cue: bool) -> str:
-        return f"{first} p {'a a' if cue else 'z y'} q *{name}"
-
-    active = _snips(*(text("v" if i == 3 else "u", f"own{i}", i not in (2, 6)) for i in range(12)))
-    others = _snips(
-        *(text("u" if i in (3, 9) else "v", f"other{i}", i in (4, 10)) for i in range(16))
-    )
-    return active, others, _snips("u a *new", "v z q *own1", "u y *other3")
 
 
 @exercise("utils.features.dashboards.sort_snippets")
@@ -142,8 +153,10 @@ def check_sort_snippets(sort_snippets) -> str:
     """Names explain themselves where they were counted; a word before the mark holds elsewhere."""
     sides = {"the mark": _here, "the start": _first, "before the mark": _middle}
     sides["the same again"] = _middle
-    cases = [(_planted(), rules) for rules in (sides, {"the mark": _here}, _turned(sides))]
-    for (active, others, new), rules in [*cases, (_halves_differ(), sides)]:
+    first, *rest = _cases()
+    cases = [(first, rules) for rules in (sides, {"the mark": _here}, _turned(sides))]
+    for (active, others), rules in [*cases, *((case, sides) for case in rest)]:
+        new = NEW
         right = _chosen(active, others, rules)
         got = sort_snippets(active, others, new, rules)
         expect(
@@ -158,23 +171,24 @@ def check_sort_snippets(sort_snippets) -> str:
             f"{described(name)}.",
         )
         if name != right:
-            seen = _chosen(active, others, rules, fit=slice(None), test=slice(None))
-            also = _chosen(active, others, rules, test=slice(None))
-            same = rules[name] is rules[right]
-            if same:
+            if rules[name] is rules[right]:
                 raise Wrong("Of rules that do equally well, take the first.")
-            halves = {"fit": slice(1, None, 2), "test": slice(0, None, 2)}
-            if name == _chosen(active, others, rules, **halves):
-                raise Wrong(
-                    "The halves are exchanged: fit on the first, third, fifth, ... (`[::2]`), "
-                    "and choose by the others (`[1::2]`)."
-                )
-            if name in (seen, also):
-                raise Wrong(
-                    "The rule does best on the snippets that it was fitted on: its words explain "
-                    "themselves there. Choose by the snippets that were left out, "
-                    "`active[1::2]` and `others[1::2]`."
-                )
+            for why, how in {
+                "The halves are exchanged: fit on the first, third, fifth, ... (`[::2]`), and "
+                "choose by the others (`[1::2]`).": {"fit": ODD, "test": EVEN},
+                "The weights came from all of `others`, the left-out ones too: split both kinds.": {
+                    "fit_others": ALL
+                },
+                "The rule was chosen on others that the weights were made from: leave both kinds' "
+                "first halves out.": {"test_others": ALL},
+                "The rule does best on the snippets that it was fitted on: its words explain "
+                "themselves there. Choose by the snippets that were left out, `active[1::2]` and "
+                "`others[1::2]`.": {"fit": ALL, "test": ALL},
+                "Some of the snippets that you choose by are those that you fitted on: choose by "
+                "`active[1::2]` and `others[1::2]`.": {"test": ALL},
+            }.items():
+                if name == _chosen(active, others, rules, **how):
+                    raise Wrong(why)
             raise Wrong(
                 f"You chose {name!r}, and {right!r} has the higher AUC on the snippets that were "
                 "left out: is the highest taken, with label 1 for the active ones?"
