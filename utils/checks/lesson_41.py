@@ -353,69 +353,6 @@ def check_settled_at(settled_at) -> str:
     return "A number that stands still once has not settled."
 
 
-@exercise("utils.features.superposition.phase_border", in_double=True)
-def check_phase_border(phase_border) -> str:
-    """The border, by bisection on the two losses."""
-    importance = torch.tensor([0.05, 0.1, 0.5, 0.9, 1.0, 2.0, 10.0])
-
-    def border(dropped, variance, both) -> Tensor:
-        found = []
-        for i in importance.tolist():
-            low, high = 1e-6, 8.0
-            for _ in range(60):
-                p = (low + high) / 2
-                pair_wins = both(p, i) < dropped(i) * variance(p)
-                low, high = (p, high) if pair_wins else (low, p)
-            found.append(low)
-        return torch.tensor(found)
-
-    def smaller(i):
-        return min(i, 1)
-
-    def variance(p):
-        return p / 3 - p**2 / 4
-
-    def both(p, i):
-        return p**2 * (1 + i) / 6
-
-    right = border(smaller, variance, both)
-    match(
-        phase_border(importance),
-        right,
-        what="The border",
-        mistakes={
-            "Above an importance of 1 it is feature 0 that is dropped, whose importance is 1.": (
-                border(lambda i: i, variance, both)
-            ),
-            "Feature 1 is always kept in your reckoning: below an importance of 1 it is the one "
-            "that is dropped.": border(lambda i: 1, variance, both),
-            "That is the mean square: a dropped feature is answered by its mean, which leaves the "
-            "*variance*.": border(smaller, lambda p: p / 3, both),
-            "The variance of a feature that is always active is 1/12; with the zeros it depends on "
-            "p.": border(smaller, lambda p: p / 12, both),
-            "The mean of a feature is p / 2, with the zeros, and its square p^2 / 4.": border(
-                smaller, lambda p: p / 3 - 1 / 4 * p, both
-            ),
-            "Both are wrong when both are active: add 1/6 for one and I/6 for the other.": (
-                border(smaller, variance, lambda p, i: p**2 / 6)
-            ),
-            "1/6 is the mean square of the error: no further square or half.": border(
-                smaller, variance, lambda p, i: p**2 * (1 + i) / 12
-            ),
-            "Both are active with probability p squared, not p.": border(
-                smaller, variance, lambda p, i: p * (1 + i) / 6
-            ),
-            "Two errors of 1/6 each have importances 1 and I: together (1 + I) / 6.": border(
-                smaller, variance, lambda p, i: p**2 * (1 + i) / 3
-            ),
-            "That is the sparsity, 1 minus the density.": 1 - right,
-        },
-    )
-    one = phase_border(torch.tensor([0.25]))
-    match(one, torch.tensor([0.5 / 1.625]), what="The border for one setting", mistakes={})
-    return "Two rare features seldom meet: there is a border, and you found it."
-
-
 @exercise("utils.features.superposition.decode_sweep")
 def check_decode_sweep(decode_sweep) -> str:
     """Orthogonal directions, whose readings show who is active, and one direction for all."""
@@ -593,6 +530,69 @@ def check_decode_sweep(decode_sweep) -> str:
         mistakes={},
     )
     return "Fair to every decoder: the same draws, and each its own best gain."
+
+
+@exercise("utils.features.superposition.phase_border", in_double=True)
+def check_phase_border(phase_border) -> str:
+    """The border, by bisection on the two losses."""
+    importance = torch.tensor([0.05, 0.1, 0.5, 0.9, 1.0, 2.0, 10.0])
+
+    def border(dropped, variance, both) -> Tensor:
+        found = []
+        for i in importance.tolist():
+            low, high = 1e-6, 8.0
+            for _ in range(60):
+                p = (low + high) / 2
+                pair_wins = both(p, i) < dropped(i) * variance(p)
+                low, high = (p, high) if pair_wins else (low, p)
+            found.append(low)
+        return torch.tensor(found)
+
+    def smaller(i):
+        return min(i, 1)
+
+    def variance(p):
+        return p / 3 - p**2 / 4
+
+    def both(p, i):
+        return p**2 * (1 + i) / 6
+
+    right = border(smaller, variance, both)
+    match(
+        phase_border(importance),
+        right,
+        what="The border",
+        mistakes={
+            "Above an importance of 1 it is feature 0 that is dropped, whose importance is 1.": (
+                border(lambda i: i, variance, both)
+            ),
+            "Feature 1 is always kept in your reckoning: below an importance of 1 it is the one "
+            "that is dropped.": border(lambda i: 1, variance, both),
+            "That is the mean square: a dropped feature is answered by its mean, which leaves the "
+            "*variance*.": border(smaller, lambda p: p / 3, both),
+            "The variance of a feature that is always active is 1/12; with the zeros it depends on "
+            "p.": border(smaller, lambda p: p / 12, both),
+            "The mean of a feature is p / 2, with the zeros, and its square p^2 / 4.": border(
+                smaller, lambda p: p / 3 - 1 / 4 * p, both
+            ),
+            "Both are wrong when both are active: add 1/6 for one and I/6 for the other.": (
+                border(smaller, variance, lambda p, i: p**2 / 6)
+            ),
+            "1/6 is the mean square of the error: no further square or half.": border(
+                smaller, variance, lambda p, i: p**2 * (1 + i) / 12
+            ),
+            "Both are active with probability p squared, not p.": border(
+                smaller, variance, lambda p, i: p * (1 + i) / 6
+            ),
+            "Two errors of 1/6 each have importances 1 and I: together (1 + I) / 6.": border(
+                smaller, variance, lambda p, i: p**2 * (1 + i) / 3
+            ),
+            "That is the sparsity, 1 minus the density.": 1 - right,
+        },
+    )
+    one = phase_border(torch.tensor([0.25]))
+    match(one, torch.tensor([0.5 / 1.625]), what="The border for one setting", mistakes={})
+    return "Two rare features seldom meet: there is a border, and you found it."
 
 
 GROUPS = [(5,), (2, 7), (0, 3, 6)]
