@@ -19,11 +19,11 @@
 #
 # By the end of this lesson you will be able to
 #
-# 1. train toy models that hold more features than they have dimensions, and derive when they do;
+# 1. train toy models that hold more features than they have dimensions;
 # 2. test whether a control supports its conclusion;
 # 3. explain, with an experiment, why sparsity matters although random directions are nearly orthogonal.
 #
-# **Time** one hour for the core, and half an hour for *Going deeper*. **Needs** lessons 00 and 2.1: the residual stream, directions and cosines.
+# **Time** one hour for the core, and 45 minutes for *Going deeper*. **Needs** lessons 00 and 2.1: the residual stream, directions and cosines.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** A small model has to store five numbers in two. The diagram below shows how it does that. Drag the slider under the diagram: from left to right,
@@ -44,7 +44,6 @@ runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -69,13 +68,13 @@ IMPORTANCE = 0.9 ** torch.arange(5)
 # The toy model, as a diagram.
 diagram(
     boxes={
-        "five features x,<br>most of them 0": (0, 0),
+        "five features x": (0, 0),
         "two numbers": (1.5, 0),
         "five answers": (3, 0),
     },
     arrows=[
-        ("five features x,<br>most of them 0", "two numbers", "times W"),
-        ("two numbers", "five answers", "W again, b, ReLU"),
+        ("five features x", "two numbers", "W"),
+        ("two numbers", "five answers", "W transposed, b, ReLU"),
     ],
     marked=["two numbers"],
     title="A toy: it has to give its input back through two numbers",
@@ -83,7 +82,7 @@ diagram(
 
 # %% [markdown]
 # Each row of `W` holds the two numbers that one feature adds when it is 1, so it is a direction in a plane. The figure shows these directions as arrows.
-# **Density** is the probability that a feature is not 0.
+# **Density** is the probability that a feature is not 0. A feature counts as **kept** if its arrow is longer than `0.5`.
 
 # %% tags=["folded"]
 # Trains six toys at each density, and draws the one with the lowest loss. Drag the slider.
@@ -143,7 +142,7 @@ slider(
 # The toy stores a row as `x @ W`, which is the sum of the directions, each times its feature. To read
 # feature `i` back, it takes the dot product with the same direction, adds a bias `b_i`, and applies a ReLU, which sets negative numbers to 0.
 #
-# Some features can matter more than others. The loss is the squared error of each feature times the feature's *importance*, summed over features and averaged over the batch.
+# Some features can matter more than others. The loss is the squared error of each feature times the feature's *importance*, summed over features and averaged over the batch. Here feature `i` has importance `0.9^i`.
 #
 # You will train many toys at once, from different random starts: every tensor has a first axis [model]. The toys share no weights, so the
 # gradient of the *sum* of their losses trains each toy on its own loss.
@@ -227,7 +226,9 @@ train_toys = lesson_41.check_train_toys(train_toys)
 
 
 # %%
-def five_in_two(density: Tensor, *, steps: int, relu: bool = True) -> tuple[Tensor, Tensor]:
+def five_in_two(
+    density: Tensor, *, steps: int, relu: bool = True, importance: Tensor = IMPORTANCE
+) -> tuple[Tensor, Tensor]:
     """W and b of a toy for each density, with five features in two dimensions."""
     generator = torch.Generator().manual_seed(1)
 
@@ -235,7 +236,7 @@ def five_in_two(density: Tensor, *, steps: int, relu: bool = True) -> tuple[Tens
         return sparse_features(density, batch_size=128, n=5, generator=generator)
 
     how = {"dim": 2, "steps": steps, "relu": relu, "generator": generator}
-    return train_toys(draw, IMPORTANCE, **how)
+    return train_toys(draw, importance, **how)
 
 
 def partner_cosines(W: Tensor) -> Tensor:
@@ -266,10 +267,10 @@ plots.table(
 )
 
 # %% [markdown]
-# A feature counts as **kept** if its direction is longer than `0.5`. The last two columns are medians over the kept features of all six toys.
+# The last two columns are medians over the kept features of all six toys.
 #
 # - At density `0.7`, the toys keep two features and drop the others.
-# - At density `0.25`, nearly all toys keep four features, in two **opposite pairs**. Each feature has a partner with a cosine of **-1.00**.
+# - At density `0.25`, the toys in the table keep four features each, in two **opposite pairs**. Each feature has a partner with a cosine of **-1.00**.
 # - At density `0.05`, all five features form a **pentagon**. The most opposite cosine is **-0.82** (in a regular pentagon, `-0.81`).
 #
 # Why do opposite pairs work? If only one of the two features is active, the other's answer is negative before the ReLU and 0 after it. The toy errs only when both
@@ -292,12 +293,12 @@ claim("bias, density 0.05", biases[2], text=-0.24, within=0.03)
 # %%
 predict(
     "41.linear",
-    "Of all toys without a ReLU, take the one with the lowest possible loss. How many of five features does it keep in two dimensions?",
+    "Take the toy without a ReLU that has the lowest possible loss, with the importances 0.9^i. How many of its five features does it keep?",
     choices=["2", "3", "4", "5"],
 )
 
 # %% [markdown]
-# A colleague has run the control: 24 toys without a ReLU, on data without zeros, for 800 steps.
+# A colleague has run the control: 24 toys without a ReLU, on data without zeros.
 
 # %%
 DENSE = torch.ones(24)
@@ -317,6 +318,7 @@ def standard_error(W: Tensor) -> float:
 early = five_in_two(DENSE, steps=800, relu=False)
 print(f"features kept, mean of 24 toys: {kept(early[0]).sum(-1).float().mean():.2f}")
 print(f"standard error of the mean: {standard_error(early[0]):.2f}")
+print(f"sum of the squared lengths, mean: {early[0].square().sum((1, 2)).mean():.2f}")
 
 # %% [markdown]
 # The colleague concludes: "These toys keep more than two features in two dimensions, and they have no ReLU. So superposition needs no nonlinearity."
@@ -324,19 +326,20 @@ print(f"standard error of the mean: {standard_error(early[0]):.2f}")
 # %%
 predict(
     "41.flaw",
-    "What is wrong with this control?",
+    "Which change to the control would give 2 instead?",
     choices=[
-        "too few toys: the mean is noise",
-        "the toys are not trained to the end",
-        "linear toys need another loss",
-        "nothing: the conclusion holds",
+        "more toys: the mean is noise",
+        "only more training",
+        "only the sum of squared lengths in place of the count",
+        "either: more training, or the sum of squared lengths",
+        "none: the conclusion holds",
     ],
 )
 
 # %% [markdown]
 # ### Exercise 2 · test the control (8 minutes, medium)
 #
-# The standard error tests the first answer. Your exercise tests the second: train for more and more steps, and count the features kept each time.
+# The standard error tests the first answer, and the printed sum the third. Your exercise tests the second: train for more and more steps, and count the features kept each time.
 # The count has settled at the first number of steps from which on every count is close to the last one.
 
 
@@ -398,29 +401,32 @@ def linear_toys(steps: int) -> Tensor:
 
 counts, settled = settled_at(linear_toys, STEPS, tolerance=0.15)
 outcome("41.linear", "2" if abs(counts[-1] - 2) < 0.05 else "3")
-outcome("41.flaw", "the toys are not trained to the end")
+outcome("41.flaw", "either: more training, or the sum of squared lengths")
 print("settled after", settled, "steps")
+equal = five_in_two(DENSE[:12], steps=STEPS[-1], relu=False, importance=torch.ones(5))[0]
+rows = [(f"{steps}", W, f"{linear_loss(W, b):.4f}") for steps, (W, b) in trained.items()]
+rows += [(f"{STEPS[-1]}, equal importance (12 toys)", equal, "")]
 plots.table(
     [
         (
-            steps,
-            f"{count:.2f}",
-            f"{standard_error(trained[steps][0]):.2f}",
-            f"{trained[steps][0].square().sum((1, 2)).mean():.2f}",
-            f"{linear_loss(*trained[steps]):.4f}",
+            name,
+            f"{kept(W).sum(-1).float().mean():.2f}",
+            f"{standard_error(W):.2f}",
+            f"{W.square().sum((1, 2)).mean():.2f}",
+            loss,
         )
-        for steps, count in zip(STEPS, counts, strict=True)
+        for name, W, loss in rows
     ],
     columns=["steps", "features kept", "standard error", "sum of squared lengths", "loss"],
 )
 
 # %% [markdown]
-# Trained to the end, toys without a ReLU keep **2.00** features on average. After 800 steps they kept more, and the standard error shows that this was not noise. The loss gave no warning: after 800 steps it was only a few
+# Trained to the end, toys without a ReLU keep **2.00** features on average, with these *unequal* importances. After 800 steps they kept more, and the standard error shows that this was not noise. The loss gave no warning: after 800 steps it was only a few
 # percent higher than at the end.
 #
 # A toy without a ReLU soon finds *some* plane: its squared lengths add up to 2. Then it slowly turns that plane towards the two
-# most important features. Turning changes the loss little, but until it is done, three features or more have directions longer than `0.5`. So a flat loss does not show that the number which you report has
-# stopped changing.
+# most important features. Until it is done, three features or more have directions longer than `0.5`. With equal importance (last row) every plane is equally good, and most toys end with three or four
+# such directions, while their squared lengths add up to **2.00**. So the count alone does not measure superposition: look at the sum of squared lengths too.
 #
 # Now compare both kinds of toys after 4,000 steps, at five densities.
 
@@ -447,6 +453,10 @@ fig.update_xaxes(type="log", autorange="reversed", tickvals=DENSITIES)
 
 # %% tags=["numbers"]
 claim("linear, trained to the end", counts[-1], text=2.00, within=0.04)
+claim(
+    "squared lengths, equal importance", equal.square().sum((1, 2)).mean(), text=2.00, within=0.02
+)
+assert 2.6 < kept(equal).sum(-1).float().mean() < 4
 assert standard_error(early[0]) < 0.2
 assert counts[1] > 2.3 and settled == 3200, (counts, settled)
 excess = linear_loss(*trained[800]) / linear_loss(*trained[5000]) - 1
@@ -457,7 +467,151 @@ assert abs(with_relu[0].mean() - 2) < 0.1 and (without.mean(1) - 2).abs().max() 
 claim("with ReLU, density 0.03", with_relu[-1].mean(), text=5.0, within=0.2)
 
 # %% [markdown]
-# ## 3. How sparse must the data be?
+# ## 3. Why sparsity, if directions are nearly orthogonal anyway?
+#
+# Here is an objection. In 512 dimensions, two random directions have a cosine near 0, and there can be thousands of such directions
+# (the *Johnson-Lindenstrauss lemma* says how many). So why should features have to be sparse? Give each feature a random direction, add up the directions of
+# the active features, and read each feature by a dot product with its direction (its *reading*).
+#
+# Test it with `n` = 8,192 features in `m` = 512 dimensions. Of these, `k` are active, with value 1. How large is the interference?
+#
+# - The cosine of two random directions has mean 0 and variance `1/m`. Let the first axis be along one of them: then the cosine is the first coordinate of the other. The squares of its `m` coordinates
+#   add up to 1, so each has a mean of `1/m`.
+# - The reading of an inactive feature is a sum of `k` such cosines. These are independent, so it is noise with variance `k/m` and standard deviation `sqrt(k/m)`.
+
+# %%
+N, DIM, KS = 8192, 512, (2, 4, 8, 16, 32, 64, 128, 256)
+generator = torch.Generator().manual_seed(4)
+directions = superposition.random_units(N, DIM, generator=generator)
+cosines = (directions[:1000] @ directions[:1000].T)[tuple(torch.triu_indices(1000, 1000, 1))]
+print(f"standard deviation of a cosine: {cosines.std():.4f} (sqrt(1/m) = {DIM**-0.5:.4f})")
+
+# %% [markdown]
+# A **decoder** turns the 8,192 readings into estimates of the features. You will compare three:
+
+# %%
+decoders = {
+    "linear": lambda readings: readings,
+    "ReLU": lambda readings: readings.relu(),
+    "threshold 1/2": lambda readings: (readings - 0.5).relu(),
+}
+
+# %% [markdown]
+# ### Exercise 3 · how many at once? (12 minutes, medium)
+#
+# The error of a decoder is the squared error, summed over all features and divided by `k`. Always answering 0 has an error of 1. For a fair comparison,
+# each decoder's estimates `e` are multiplied by their best **gain**, one number for each `k`. The gain with the lowest squared error is `sum(e * x) / sum(e^2)`, summed over draws and features. Fit it on the first half of the draws, and
+# measure the error on the second half. The call `torch.randperm(n, generator=generator)[:k]` draws `k` different features.
+
+
+# %% tags=["exercise:utils.features.superposition.decode_sweep"]
+def decode_sweep(
+    directions: Float[Tensor, "feature dim"],
+    ks: Sequence[int],
+    decoders: Mapping[str, Callable[[Tensor], Tensor]],
+    *,
+    draws: int,
+    generator: torch.Generator,
+) -> dict[str, list[float]]:
+    """How well decoders recover k active features from the sum of their directions.
+
+    In each draw k random features are 1 and all others 0. A feature's reading is the dot product of
+    its direction with the sum. A decoder turns readings, [draw, feature], into estimates, which are
+    then multiplied by one number, its gain. For each k, this is the gain with the lowest squared
+    error on the first half of the draws. All decoders see the same draws.
+
+    Returns:
+        For each decoder and k: the squared error on the second half of the draws, summed over all
+        features and divided by k, the mean over draws. Always answering 0 has an error of 1.
+    """
+    ### BEGIN SOLUTION
+    n, half = len(directions), draws // 2
+    errors = {name: [] for name in decoders}
+    for k in ks:
+        x = torch.zeros(draws, n)
+        for row in x:
+            row[torch.randperm(n, generator=generator)[:k]] = 1
+        readings = x @ directions @ directions.T
+        for name, decode in decoders.items():
+            estimates = decode(readings)
+            gain = (estimates * x)[:half].sum() / estimates[:half].square().sum()
+            squared = (gain * estimates - x)[half:].square().sum(-1)
+            errors[name].append(squared.mean().item() / k)
+    return errors
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+decode_sweep = lesson_41.check_decode_sweep(decode_sweep)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Fill a table `x` of zeros, [draws, n], row by row: 1 at `k` random features. The readings of all draws are `x @ directions @ directions.T`, and the right answer is `x` itself.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Call each decoder on the same readings. With `half = draws // 2`, the gain is `(estimates * x)[:half].sum()`, divided by the sum of `estimates[:half].square()`. The error is that of `gain * estimates` in the rows `[half:]`.
+#
+# </details>
+
+# %%
+predict(
+    "41.threshold",
+    "Each decoder has its best gain. Which recover much less of each feature with 64 active features than with 4?",
+    choices=["none", "linear", "linear and ReLU", "threshold 1/2", "all three"],
+)
+
+# %%
+errors = decode_sweep(directions, KS, decoders, draws=512, generator=generator)
+linear_errors, relu_errors, threshold_errors = errors.values()
+FEW, MANY = KS.index(4), KS.index(64)
+worse = [name for name, each in errors.items() if each[MANY] > each[FEW] + 0.1]
+outcome("41.threshold", "threshold 1/2" if worse == ["threshold 1/2"] else "all three")
+fig = plots.lines(
+    errors,
+    at=KS,
+    title="How much of k active features does each decoder miss?",
+    x="features active at once, k",
+    y="squared error / k",
+)
+fig.add_hline(y=1, line={"dash": "dot"}, annotation_text="always answering 0")
+fig.update_xaxes(type="log", tickvals=KS)
+
+# %%
+plots.table(
+    [
+        (k, f"{(k / DIM) ** 0.5:.2f}", *(f"{each[i]:.3f}" for each in errors.values()))
+        for i, k in enumerate(KS)
+    ],
+    columns=["k", "noise sqrt(k/m)", *errors],
+)
+
+# %% [markdown]
+# - **Linear** has an error of **0.94** at every `k`: with fewer active features there is less noise, but also less to recover. So sparsity does not help a linear decoder, as in the control of section 2.
+# - **ReLU** has an error of **0.89** at every `k`. It removes the negative half of the noise. The positive half passes, however sparse the features are.
+# - **Threshold 1/2** has an error of **0.022** with 4 active features, where nearly all of the noise stays below 1/2. With 32 active features the error is **0.37**, since many of the 8,000 inactive
+#   ones exceed 1/2. With 256 it is hardly better than ReLU.
+#
+# The threshold was the same for all `k`; another one may do better. Its advantage over the linear decoder needs few active features.
+#
+# So the objection is right about pairs of directions, and wrong about sums. Nearly orthogonal directions let a model *store* many features. *Reading* them back one by one takes a threshold, such as the bias of your pentagon toys, and few active features at once.
+# The sparse autoencoders of lesson 4.2 also read each feature by itself, but they learn their directions and thresholds.
+
+# %% tags=["numbers"]
+assert abs(cosines.std() - DIM**-0.5) < 0.0005
+assert max(abs(error - 0.94) for error in linear_errors) < 0.01
+claim("linear", linear_errors[0], text=0.94, within=0.01)
+assert max(abs(error - 0.89) for error in relu_errors) < 0.012
+claim("ReLU", relu_errors[0], text=0.89, within=0.01)
+claim("threshold, 4 active", threshold_errors[FEW], text=0.022, within=0.003)
+claim("threshold, 32 active", threshold_errors[KS.index(32)], text=0.37, within=0.02)
+assert sorted(threshold_errors) == threshold_errors and worse == ["threshold 1/2"]
+assert 0 < relu_errors[-1] - threshold_errors[-1] < 0.05
+
+# %% [markdown]
+# ## Going deeper: how sparse must the data be?
 #
 # The smallest case can be solved on paper: **two features, one dimension**. Feature 0 has importance 1, and feature 1 has importance `I`. A toy can do one of three things. It can keep only
 # feature 0, keep only feature 1, or keep both as opposites, with `W = [1, -1]` and `b = 0`. Write `p` for the density.
@@ -467,7 +621,7 @@ claim("with ReLU, density 0.03", with_relu[-1].mean(), text=5.0, within=0.2)
 # - **Opposites.** The answers are `ReLU(x_0 - x_1)` and `ReLU(x_1 - x_0)`. Where at most one feature is active, both answers are right. Where both are active, each answer is too low by the
 #   smaller of the two values, and the mean square of that is `1/6`.
 #
-# ### Exercise 3 · the phase border (8 minutes, hard)
+# ### Exercise 4 · the phase border (8 minutes, hard)
 #
 # On paper, derive the loss of each of the three strategies. From these, derive the density below which opposites have the lowest loss, as a function of `I`.
 
@@ -534,7 +688,7 @@ figures.phases(
     border=dict(zip(line.tolist(), phase_border(line).tolist(), strict=True)),
     title="What does the best of six toys keep?",
     x_title="importance of feature 1",
-    y_title="density",
+    y_title="density (rarer upwards)",
 )
 
 # %%
@@ -552,200 +706,12 @@ plots.table(
 )
 
 # %% [markdown]
-# The best of six toys agrees with the derivation in **0.97** of the settings, and nearly all exceptions lie next to the border. A *single* toy agrees in about three of four settings. In one dimension, two directions that
+# The best of six toys agrees with the derivation in **0.97** of the settings. The derivation fixes `W = [1, -1]` and `b = 0`. Other opposites can have a lower loss, so the border is a lower bound of the densities at which opposites are best. The exceptions lie next to it. A *single* toy agrees in about three of four settings. In one dimension, two directions that
 # start on the same side can become opposites only if one of them passes through 0, and many toys get stuck there. The derivation says which solution is best, and not which one training finds.
 
 # %% tags=["numbers"]
 claim("best of six agrees", agrees_best.mean(), text=0.97, within=0.04)
 assert 0.65 < agrees.mean() < 0.85 and agrees_best.mean() > opposites.double().mean() + 0.2
-
-# %% [markdown]
-# ## 4. Why sparsity, if directions are nearly orthogonal anyway?
-#
-# Here is an objection. In 512 dimensions, two random directions have a cosine near 0, and there can be thousands of such directions
-# (the *Johnson-Lindenstrauss lemma* says how many). So why should features have to be sparse? Give each feature a random direction, add up the directions of
-# the active features, and read each feature by a dot product with its direction (its *reading*).
-#
-# Test it with `n` = 8,192 features in `m` = 512 dimensions. Of these, `k` are active, with value 1. How large is the interference?
-#
-# - The cosine of two random directions has mean 0 and variance `1/m`. Let the first axis be along one of them: then the cosine is the first coordinate of the other. The squares of its `m` coordinates
-#   add up to 1, so each has a mean of `1/m`.
-# - The reading of an inactive feature is a sum of `k` such cosines. These are independent, so it is noise with variance `k/m` and standard deviation `sqrt(k/m)`.
-
-# %%
-N, DIM, KS = 8192, 512, (2, 4, 8, 16, 24, 32, 64, 128, 256)
-generator = torch.Generator().manual_seed(4)
-directions = superposition.random_units(N, DIM, generator=generator)
-cosines = (directions[:1000] @ directions[:1000].T)[tuple(torch.triu_indices(1000, 1000, 1))]
-print(f"standard deviation of a cosine: {cosines.std():.4f} (sqrt(1/m) = {DIM**-0.5:.4f})")
-
-# %% [markdown]
-# ### Exercise 4 · a decoder with a threshold (3 minutes, easy)
-#
-# A **decoder** turns the 8,192 readings into estimates of the features. Yours ignores readings up to a threshold.
-
-
-# %% tags=["exercise:utils.features.superposition.threshold_decoder"]
-def threshold_decoder(
-    readings: Float[Tensor, "draw feature"], *, threshold: float
-) -> Float[Tensor, "draw feature"]:
-    """Estimates of features: 0 for readings up to the threshold, and a straight line from there.
-
-    The line starts at 0 where a reading equals the threshold, and passes through 1 where a reading
-    is 1, so that a lone active feature is estimated as 1. Above 1 it goes on.
-
-    Args:
-        threshold: at least 0, below 1.
-    """
-    ### BEGIN SOLUTION
-    return (readings - threshold).relu() / (1 - threshold)
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-threshold_decoder = lesson_41.check_threshold_decoder(threshold_decoder)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Subtract the threshold first. Which function then sets all that is negative to 0?
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# A reading of 1 has now become 1 minus the threshold. Divide so that it becomes 1 again.
-#
-# </details>
-
-# %% [markdown]
-# Two decoders are controls. **ReLU** has no threshold: it sets negative readings to 0. **Linear** multiplies all readings by one number `c`. For each active feature this costs `(1 - c)^2`, since its estimate is about `c`, and `c^2 n/m` for the noise in the `n` readings. The sum
-# is lowest at `c = m / (n + m)`.
-#
-# ### Exercise 5 · how many at once? (8 minutes, medium)
-#
-# The error of a decoder is the squared error, summed over all features and divided by `k`. Always answering 0 has an error of 1. The call
-# `torch.randperm(n, generator=generator)[:k]` draws `k` different features.
-
-
-# %% tags=["exercise:utils.features.superposition.decode_sweep"]
-def decode_sweep(
-    directions: Float[Tensor, "feature dim"],
-    ks: Sequence[int],
-    decoders: Mapping[str, Callable[[Tensor], Tensor]],
-    *,
-    draws: int,
-    generator: torch.Generator,
-) -> dict[str, list[float]]:
-    """How well decoders recover k active features from the sum of their directions.
-
-    In each draw k random features are 1 and all others 0. A feature's reading is the dot product of
-    its direction with the sum. A decoder turns readings, [draw, feature], into estimates. All
-    decoders see the same draws.
-
-    Returns:
-        For each decoder and k: the squared error, summed over all features and divided by k, the
-        mean over draws. Always answering 0 would have an error of 1.
-    """
-    ### BEGIN SOLUTION
-    n = len(directions)
-    errors = {name: [] for name in decoders}
-    for k in ks:
-        x = torch.zeros(draws, n)
-        for row in x:
-            row[torch.randperm(n, generator=generator)[:k]] = 1
-        readings = x @ directions @ directions.T
-        for name, decode in decoders.items():
-            squared = (decode(readings) - x).square().sum(-1)
-            errors[name].append(squared.mean().item() / k)
-    return errors
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-decode_sweep = lesson_41.check_decode_sweep(decode_sweep)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Fill a table `x` of zeros, [draws, n], row by row: 1 at `k` random features. The sums of directions are `x @ directions`.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# The readings are `x @ directions @ directions.T`, and the right answer is `x` itself. Only the decoder differs: call each on the same readings.
-#
-# </details>
-
-# %%
-predict(
-    "41.threshold",
-    "With a threshold of 1/2: up to how many active features is the error of your decoder below 0.5?",
-    choices=["about 2", "about 25", "about 100", "about 250"],
-)
-
-# %%
-decoders = {
-    "linear": lambda readings: readings * DIM / (N + DIM),
-    "ReLU": lambda readings: readings.relu(),
-    "threshold 1/2": partial(threshold_decoder, threshold=0.5),
-}
-errors = decode_sweep(directions, KS, decoders, draws=256, generator=generator)
-linear_errors, relu_errors, threshold_errors = errors.values()
-below = max(k for k, error in zip(KS, threshold_errors, strict=True) if error < 0.5)
-outcome("41.threshold", "about 25" if below < 50 else "about 100")
-fig = plots.lines(
-    errors,
-    at=KS,
-    title="Which decoders recover k active features, and up to which k?",
-    x="features active at once, k",
-    y="squared error / k",
-    log_y=True,
-    chance=1,
-)
-fig.update_xaxes(type="log", tickvals=KS)
-
-# %% [markdown]
-# Is 1/2 a bad threshold? As a control, the best of 17 thresholds is chosen for each `k` on 32 draws, and its error is measured on 32 other draws.
-
-# %%
-tuned = {f"{i / 20:.2f}": partial(threshold_decoder, threshold=i / 20) for i in range(2, 19)}
-chosen_on, held_out = (
-    decode_sweep(directions, KS, tuned, draws=32, generator=generator) for _ in range(2)
-)
-best = [min(tuned, key=lambda name: chosen_on[name][i]) for i in range(len(KS))]  # noqa: B023
-best_errors = [held_out[name][i] for i, name in enumerate(best)]
-plots.table(
-    [
-        (k, f"{(k / DIM) ** 0.5:.2f}", *(f"{each[i]:.3g}" for each in errors.values()))
-        + (best[i], f"{best_errors[i]:.3g}")
-        for i, k in enumerate(KS)
-    ],
-    columns=["k", "noise sqrt(k/m)", *errors, "best threshold", "its error, held-out"],
-)
-
-# %% [markdown]
-# - **Linear** has an error of **0.94** at every `k`: with fewer active features there is less noise, but also less to recover. So sparsity does not help a linear decoder. That fits the
-#   control of section 2.
-# - **ReLU** without a threshold is worse than always answering 0. Half of the noise is positive, and passes.
-# - **Threshold 1/2** has an error of **0.022** with 4 active features, where nearly all of the noise stays below 1/2. With 32 active features, many of the 8,000 inactive
-#   ones exceed 1/2.
-# - **The best threshold for each k** lowers the errors, but from 64 active features on they are above 1 too.
-#
-# So the objection is right about pairs of directions, and wrong about sums. Nearly orthogonal directions let a model *store* many features. *Reading* them back one by one takes a threshold, such as the bias of your pentagon toys, and few active features at once.
-#
-# A decoder that looks at all readings together gets further: *compressed sensing* recovers about `m / log(n / k)` active
-# features. The sparse autoencoders of lesson 4.2 read each feature by itself, but they learn their directions and thresholds.
-
-# %% tags=["numbers"]
-assert abs(cosines.std() - DIM**-0.5) < 0.0005
-assert max(abs(error - 0.94) for error in linear_errors) < 0.01
-claim("linear", linear_errors[0], text=0.94, within=0.01)
-assert min(relu_errors) > 5
-claim("threshold, 4 active", threshold_errors[KS.index(4)], text=0.022, within=0.0032)
-assert below == 24 and threshold_errors[KS.index(64)] > 1.5
-assert sorted(threshold_errors) == threshold_errors
-assert all(error > 1 for k, error in zip(KS, best_errors, strict=True) if k >= 64)
-assert all(best_errors[i] < held_out["0.50"][i] * 1.1 for i in range(len(KS)))
 
 # %% [markdown]
 # ## Going deeper: an unknown toy
@@ -802,7 +768,7 @@ assert found - {frozenset([1]), frozenset([4])} == {frozenset(group) for group i
 #
 # For a whole toy there is a simpler measure: dimensions per feature, `dim / sum_i |W_i|^2`. If all kept features have length 1, the sum is their number.
 #
-# ### Exercise 6 · the sweep (10 minutes, medium)
+# ### Exercise 5 · the sweep (10 minutes, medium)
 #
 # Train several toys at each density, and measure both.
 
@@ -858,8 +824,8 @@ geometry_sweep = lesson_41.check_geometry_sweep(geometry_sweep)
 # %%
 predict(
     "41.plateau",
-    "20 features in 5 dimensions, density 1/3: what is the D of nearly all kept features?",
-    choices=["1", "2/3", "1/2", "spread out between 1 and 1/4"],
+    "20 features in 5 dimensions, in rarer and rarer data: at which of these densities do most kept features first no longer have D = 1/2?",
+    choices=["1/2.5", "1/3.5", "1/4.5", "1/10"],
 )
 
 # %%
@@ -892,11 +858,13 @@ def near(i: int, *fractions: float) -> float:
 
 
 third = INVERSE.index(3)
-outcome("41.plateau", "1/2" if near(third, 1 / 2) > 0.9 else "spread out between 1 and 1/4")
+locked = [near(INVERSE.index(i), 1 / 2) > 0.5 for i in (2.5, 3.5, 4.5)]
+outcome("41.plateau", "1/4.5" if locked == [True, True, False] else "1/3.5")
+SHOW = [INVERSE.index(i) for i in (1.35, 1.75, 2.5, 3.5, 5, 10)]
 figures.dimensionalities(
-    D,
-    densities,
-    per_feature=per_feature,
+    D[SHOW],
+    densities[SHOW],
+    per_feature=per_feature[SHOW],
     title="Does D take any value as features get rarer, or a few?",
 )
 
@@ -918,11 +886,11 @@ columns = [
 plots.table(lines, columns=columns)
 
 # %% [markdown]
-# At densities from 1/2 to 1/3, nearly all features lie within `0.01` of 1/2. At 1/3 their share is **1.00**, and the most opposite direction has a mean cosine of **-1.00**: these toys consist of separate opposite pairs.
+# At densities from 1/2 to 1/3, nearly all *kept* features (10 of the 20, at D above `0.1`) lie within `0.01` of 1/2. At 1/3 their share is **1.00**, and the most opposite direction has a mean cosine of **-1.00**: these toys consist of separate opposite pairs.
 # The line of dimensions per feature is flat there. So D does lock onto a fraction. If D were spread evenly from `0.3` to `0.7`, only `0.05` of the features would lie so near to it.
 #
 # The other fractions are weaker. At higher densities, some features lie at 2/3, as in triangles. Around density 1/4, some lie at 2/5 (pentagons) or
-# 3/8; how many differs much from seed to seed. In the sparsest data, D is around 5/20, which is what 20 features have if they share 5 dimensions evenly. The paper, with 400 features in 30 dimensions, shows tetrahedra (3/4) as well. We did **not** find those in our smaller toys.
+# 3/8; how many differs much from seed to seed. In the sparsest data, D lies at no fraction of the table. The paper, with 400 features in 30 dimensions, shows tetrahedra (3/4) as well. We did **not** find those in our smaller toys.
 
 # %% tags=["numbers"]
 claim("near 1/2 at density 1/3", near(third, 1 / 2), text=1.00, within=0.03)
@@ -931,7 +899,8 @@ assert all(near(INVERSE.index(i), 1 / 2) > 0.8 for i in (2, 2.5, 3))
 assert near(INVERSE.index(4), 2 / 5, 3 / 8) > 0.1
 assert 0.03 < max(near(i, 2 / 3) for i in range(3)) < 0.6
 assert max(near(i, 3 / 4) for i in range(len(INVERSE))) < 0.15
-assert D[-1].mean() > 0.2 and near(len(INVERSE) - 1, 1 / 2) == 0
+assert abs((D[third] > 0.1).sum(-1).double().mean() - 10) < 0.6
+assert max(near(len(INVERSE) - 1, value) for value in FRACTIONS.values()) < 0.15
 
 # %% [markdown]
 # ## Going deeper: three neurons of SmolLM2
@@ -972,7 +941,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Write down for each neuron to how many different things it responds. Then measure it. If a neuron stands for one thing, its top contexts should be alike. We compare two contexts by the residual stream before
+# To how many different things does each neuron respond? If a neuron stands for one thing, its top contexts should be alike. We compare two contexts by the residual stream before
 # block 10 at the bracketed token, minus its mean over all tokens. A neuron's score is the mean cosine of two of its eight contexts. There are two references:
 #
 # - **mixed** (control): the same contexts in other sets, so that each set has eight contexts of eight different neurons;
@@ -996,27 +965,25 @@ places = [each[torch.randperm(len(each), generator=generator)[:K]] for each in p
 one_token = torch.stack([flat[each] for each in places])
 sets = {"64 random neurons": at_top, "mixed (control)": mixed, "one token": one_token}
 likeness = {name: superposition.alike(vectors) for name, vectors in sets.items()}
-low = likeness["one token"].quantile(0.1)
 plots.table(
     [
         (
             name,
             f"{each.mean():.2f}",
             "{:.2f} to {:.2f}".format(*each.quantile(torch.tensor([0.1, 0.9])).tolist()),
-            f"{(each > low).double().mean():.2f}",
         )
         for name, each in likeness.items()
     ],
-    columns=["sets of eight contexts", "mean cosine", "10% to 90%", "share as alike as one token"],
+    columns=["sets of eight contexts", "mean cosine", "10% to 90%"],
 )
 
 # %% [markdown]
 # A random neuron's top contexts are more alike than contexts of different neurons: they have a mean cosine of **0.17**, and the mixed sets have one near 0. So neurons do select something. But they are far less alike than places with the same token
-# (**0.69**), and hardly any neuron reaches the lower end of that reference.
+# (**0.69**).
 #
 # By this measure, most neurons drawn at random do not stand for one clear thing. This does **not** show that superposition is the reason. A neuron may have one meaning that the
 # measure misses, such as a role in the sentence. The cosine depends much on the token itself, so "one token" is a demanding reference. And the contexts are the top of each neuron's range, on
-# 9,000 tokens; large negative activations, which matter in this gated MLP, were left out.
+# 9,000 tokens; negative activations were left out.
 
 # %% tags=["numbers"]
 own, mix, one = likeness.values()
@@ -1024,7 +991,6 @@ claim("likeness of a neuron's contexts", own.mean(), text=0.17, within=0.025)
 assert abs(mix.mean() - 0.02) < 0.02
 claim("likeness with one token", one.mean(), text=0.69, within=0.05)
 assert bootstrap(own - mix)[0] > 0.08 and bootstrap(own)[1] < bootstrap(one)[0] - 0.2
-assert (own > low).double().mean() < 0.1
 
 # %% [markdown]
 # ## What you found
@@ -1035,18 +1001,18 @@ rows = [
         "5 features in 2, kept at density 1, 0.3, 0.03",
         ", ".join(f"{with_relu[i].mean():.1f}" for i in (0, 2, 4)),
         ", ".join(f"{without[i].mean():.1f}" for i in (0, 2, 4)) + " without ReLU",
-        "2, 4, 5 (pentagon)",
+        "2, 4, 5 (pentagon), at falling densities",
     ),
     (
         "D at density 1/3",
-        f"1/2 for {near(third, 1 / 2):.2f} of features",
+        f"1/2 for {near(third, 1 / 2):.2f} of kept features",
         f"{near(len(INVERSE) - 1, 1 / 2):.2f} at density 1/10",
         "1/2; also 2/3, 3/4, 2/5, 3/8 (400 features in 30)",
     ),
     (
         "4 active of 8,192 in 512, error",
-        f"{threshold_errors[1]:.2f} with threshold",
-        f"{linear_errors[1]:.2f} linear",
+        f"{threshold_errors[FEW]:.3f} with threshold",
+        f"{linear_errors[FEW]:.2f} linear; {relu_errors[FEW]:.2f} ReLU",
         "not measured",
     ),
     (
@@ -1067,7 +1033,7 @@ plots.table(rows, columns=["", "ours", "control", "Elhage et al. (2022), toys"])
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. Importance and density both enter the loss. What would change in section 3 if feature 1 were rarer than feature 0, instead of less important?
+# 1. Importance and density both enter the loss. In the map of two features, what would change if feature 1 were rarer than feature 0, instead of less important?
 # 2. Which features of language are rare enough for superposition, and which are active at nearly every token? What should a model do with those?
 # 3. Your control agrees with what you expected. Do you still check that it has settled?
 #

@@ -12,13 +12,17 @@ def _toys(
     steps_of=lambda steps: steps,
     start=lambda *size, generator: torch.randn(*size, generator=generator) / size[1] ** 0.5,
     fresh=True,
-    out=lambda x, W, b: x @ W @ W.mT + b[:, None],
+    out=lambda x, W, b: x @ W @ W.mT + b,
     act=torch.relu,
     always=False,
     loss=lambda out, x, importance: ((out - x).square().mean(1) * importance).sum(-1),
     reduce=torch.sum,
     rate=0.01,
     schedule=True,
+    first=False,
+    bias=lambda b: b[:, None],
+    data=lambda x: x,
+    optimise=torch.optim.Adam,
     zero=True,
     trained=lambda W, b: [W, b],
     result=lambda W, b: (W.detach(), b.detach()),
@@ -28,17 +32,19 @@ def _toys(
         models, _, n = x.shape
         W = start(models, n, dim, generator=generator).requires_grad_()
         b = torch.zeros(models, n, requires_grad=True)
-        optimiser = torch.optim.Adam(trained(W, b), lr=rate)
+        optimiser = optimise(trained(W, b), lr=rate)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         for _ in range(steps_of(steps)):
-            x = draw() if fresh else x
-            answer = out(x, W, b)
+            x = data(draw()) if fresh else x
+            answer = out(x, W, bias(b))
             answer = act(answer) if relu or always else answer
             if zero:
                 optimiser.zero_grad()
             reduce(loss(answer, x, importance)).backward()
+            if schedule and first:
+                falling.step()
             optimiser.step()
-            if schedule:
+            if schedule and not first:
                 falling.step()
         return result(W, b)
 
@@ -48,7 +54,7 @@ def _toys(
 def _b_after_relu(draw, importance, *, relu=True, **how):
     def answer(x, W, b):
         stored = x @ W @ W.mT
-        return (stored.relu() if relu else stored) + b[:, None]
+        return (stored.relu() if relu else stored) + b
 
     return _toys(out=answer, act=lambda x: x)(draw, importance, relu=relu, **how)
 
@@ -174,13 +180,14 @@ def _geometry(
     unit=True,
     own=True,
     safe=True,
+    least=1e-6,
     per=lambda W: W.shape[-1] / W.square().sum((1, 2)),
     give=lambda D, per, size: (D.view(*size, -1), per.view(*size)),
 ):
     def geometry_sweep(train, densities, *, toys):
         W = train(rows(densities, toys))
         length = W.norm(dim=-1)
-        u = W / (length.clamp(min=1e-6) if safe else length)[..., None] if unit else W
+        u = W / (length.clamp(min=least) if safe else length)[..., None] if unit else W
         dots = (u @ W.mT).abs() ** below
         if not own:
             dots = dots - torch.diag_embed(torch.diagonal(dots, dim1=1, dim2=2))
@@ -192,17 +199,18 @@ def _geometry(
 
 
 def _geometry_by_density(train, densities, *, toys):
+    found = [superposition.geometry_sweep(train, each[None], toys=toys) for each in densities]
+    return torch.cat([D for D, _ in found]), torch.cat([per for _, per in found])
+
+
+def _geometry_loop(train, densities, *, toys):
     D, per = [], []
-    for density in densities:
-        W = train(torch.full((toys,), float(density)))
-        of_toys = []
-        for toy in W:
-            gram = (toy @ toy.T) ** 2
-            n2 = toy.square().sum(-1)
-            of_toys.append(torch.where(n2 > 0, n2**2 / gram.sum(0).clamp(min=1e-12), 0.0))
-        D.append(torch.stack(of_toys))
-        per.append(torch.stack([2 / toy.square().sum() * toy.shape[1] / 2 for toy in W]))
-    return torch.stack(D), torch.stack(per)
+    for toy in train(torch.cat([torch.full((toys,), float(each)) for each in densities])):
+        gram = (toy @ toy.T) ** 2
+        n2 = toy.square().sum(-1)
+        D.append(torch.where(n2 > 0, n2**2 / gram.sum(0).clamp(min=1e-12), 0.0))
+        per.append(2 / toy.square().sum() * toy.shape[1] / 2)
+    return torch.stack(D).view(len(densities), toys, -1), torch.stack(per).view(-1, toys)
 
 
 def _geometry_einsum(train, densities, *, toys):
@@ -259,23 +267,30 @@ def _first_active(draws, n, k, generator):
     return torch.cat([_active(draws, n - 1, k, generator), torch.zeros(draws, 1)], 1)
 
 
+def _gain(estimates, x, half):
+    return (estimates * x)[:half].sum() / estimates[:half].square().sum()
+
+
 def _decode(
     *,
     active=_active,
     store=lambda x, U: x @ U,
     read=lambda h, U: h @ U.T,
+    gain=_gain,
+    test=lambda squared, half: squared[half:],
     over=lambda squared, x: squared.sum(-1),
     end=lambda total, k: total.mean().item() / k,
     shared=True,
 ):
     def decode_sweep(directions, ks, decoders, *, draws, generator):
-        n, errors = len(directions), {name: [] for name in decoders}
+        n, half, errors = len(directions), draws // 2, {name: [] for name in decoders}
         for k in ks:
             x = active(draws, n, k, generator)
             for name, decode in decoders.items():
                 x = x if shared else active(draws, n, k, generator)
-                squared = (decode(read(store(x, directions), directions)) - x).square()
-                errors[name].append(end(over(squared, x), k))
+                estimates = decode(read(store(x, directions), directions))
+                squared = (gain(estimates, x, half) * estimates - x).square()
+                errors[name].append(end(over(test(squared, half), test(x, half)), k))
         return errors
 
     return decode_sweep
@@ -285,44 +300,43 @@ def _unit(U):
     return torch.nn.functional.normalize(U, dim=-1)
 
 
+def _decode_one_axis(directions, ks, decoders, *, draws, generator):
+    """Hands decoders one draw without an axis for draws."""
+    one = {
+        name: lambda readings, decode=decode: torch.stack([decode(row) for row in readings])
+        for name, decode in decoders.items()
+    }
+    return superposition.decode_sweep(directions, ks, one, draws=draws, generator=generator)
+
+
 def _decode_row_by_row(directions, ks, decoders, *, draws, generator):
     found = {name: [] for name in decoders}
     for k in ks:
+        truth = _active(draws, len(directions), k, generator)
         for name, decode in decoders.items():
-            x = _active(draws, len(directions), k, generator)
-            each = [((decode(row @ directions @ directions.T) - row) ** 2).sum() / k for row in x]
+            rows = [decode(row[None] @ directions @ directions.T)[0] for row in truth]
+            pairs = list(zip(rows, truth, strict=True))
+            first, second = pairs[: draws // 2], pairs[draws // 2 :]
+            gain = sum(e @ x for e, x in first) / sum(e @ e for e, _ in first)
+            each = [((gain * e - x) ** 2).sum() / k for e, x in second]
             found[name].append(torch.stack(each).mean())
     return found
 
 
 def _decode_top(directions, ks, decoders, *, draws, generator):
-    """Random numbers' ranks choose who is active; tensors of errors."""
+    """Random numbers' ranks choose who is active; two calls of a decoder; tensors of errors."""
     errors = {}
     for k in ks:
         chosen = torch.rand(draws, len(directions), generator=generator).topk(k, dim=1).indices
         truth = torch.zeros(draws, len(directions)).scatter(1, chosen, 1.0)
         readings = torch.einsum("nd,bd->bn", directions, directions[chosen].sum(1))
+        x, held_out = truth.chunk(2)
         for name, decode in decoders.items():
-            miss = torch.linalg.vector_norm(decode(readings) - truth, dim=1) ** 2 / k
+            fit, test = (decode(part) for part in readings.chunk(2))
+            gain = torch.linalg.lstsq(fit.reshape(-1, 1), x.reshape(-1, 1)).solution.item()
+            miss = torch.linalg.vector_norm(gain * test - held_out, dim=1) ** 2 / k
             errors.setdefault(name, []).append(miss.mean())
     return errors
-
-
-def _threshold_where(readings, *, threshold):
-    line = (readings - threshold) / (1 - threshold)
-    return torch.where(readings > threshold, line, torch.zeros_like(readings))
-
-
-def _threshold_loop(readings, *, threshold):
-    rows = []
-    for row in readings.tolist():
-        rows.append([max(0.0, value - threshold) / (1 - threshold) for value in row])
-    return torch.tensor(rows)
-
-
-def _threshold_in_place(readings, *, threshold):
-    readings -= threshold
-    return readings.clamp_(min=0) / (1 - threshold)
 
 
 GROUPS = [(5,), (2, 7), (0, 3, 6)]
@@ -344,7 +358,7 @@ MISTAKES = {
         ("no ReLU", _toys(act=lambda x: x), "Is the ReLU on the *output*"),
         (
             "hidden ReLU",
-            _toys(out=lambda x, W, b: (x @ W).relu() @ W.mT + b[:, None], act=lambda x: x),
+            _toys(out=lambda x, W, b: (x @ W).relu() @ W.mT + b, act=lambda x: x),
             "squeezed numbers",
         ),
         (
@@ -386,6 +400,24 @@ MISTAKES = {
         ),
         ("one step", _toys(steps_of=lambda steps: 1), "you called `draw` 2 times"),
         ("b after the ReLU", _b_after_relu, "*before* the ReLU"),
+        ("toy 0's data", _toys(data=lambda x: x[:1].expand_as(x)), "another toy's data"),
+        ("the last toy's data", _toys(data=lambda x: x[-1:].expand_as(x)), "another toy's data"),
+        ("toy 0's b", _toys(bias=lambda b: b[0]), "share one b"),
+        ("the mean b", _toys(bias=lambda b: b.mean(0)), "share one b"),
+        ("the sum of b", _toys(bias=lambda b: b.sum(0)), "share one b"),
+        ("leaky ReLU", _toys(act=torch.nn.functional.leaky_relu), "plain ReLU"),
+        ("half of the batch", _toys(data=lambda x: x[:, : x.shape[1] // 2]), "rows of the batch"),
+        ("a step too many", _toys(steps_of=lambda steps: steps + 1), "run `steps` times"),
+        ("a step too few", _toys(steps_of=lambda steps: steps - 1), "one update too few"),
+        ("the schedule first", _toys(first=True), "*after* the optimiser"),
+        ("AdamW", _toys(optimise=torch.optim.AdamW), "weight decay"),
+        ("SGD", _toys(optimise=torch.optim.SGD), "is the optimiser Adam"),
+        ("no zero_grad", _toys(zero=False), "set to zero"),
+        (
+            "absolute errors",
+            _toys(loss=lambda o, x, i: ((o - x).abs().mean(1) * i).sum(-1)),
+            "absolute value",
+        ),
     ],
     "settled_at": [
         ("neighbours", _settled(is_settled=_neighbours), "Two numbers that agree"),
@@ -393,6 +425,25 @@ MISTAKES = {
             "the first that agrees",
             _settled(is_settled=lambda c, i, t: abs(c[i] - c[-1]) <= t),
             "*each* later one",
+        ),
+        (
+            "this and the next",
+            _settled(is_settled=lambda c, i, t: all(abs(x - c[-1]) <= t for x in c[i : i + 2])),
+            "look at *every* later one",
+        ),
+        (
+            "all neighbours",
+            _settled(
+                is_settled=lambda c, i, t: all(
+                    abs(c[j] - c[j + 1]) <= t for j in range(i, len(c) - 1)
+                )
+            ),
+            "near its neighbours",
+        ),
+        (
+            "near the first",
+            _settled(is_settled=lambda c, i, t: all(abs(x - c[i]) <= t for x in c[i:])),
+            "from which you start",
         ),
         ("the last counts", _settled(until=None), "agrees with itself"),
         ("twice", _settled(twice=True), "run twice"),
@@ -440,6 +491,8 @@ MISTAKES = {
         ("not squared", _geometry(per=lambda W: 2 / W.norm(dim=(1, 2))), "should be squared"),
         ("no dim", _geometry(per=lambda W: 1 / W.square().sum((1, 2))), "is missing"),
         ("features", _geometry(per=lambda W: 5 / W.square().sum((1, 2))), "last axis of W"),
+        ("clamped at 0.1", _geometry(least=0.1), "far smaller"),
+        ("density by density", _geometry_by_density, "called 3 times"),
         ("D alone", _geometry(give=lambda D, per, size: D.view(*size, -1)), "Return two tensors"),
         ("flat", _geometry(give=lambda D, per, size: (D, per)), "axes are one"),
         (
@@ -461,34 +514,6 @@ MISTAKES = {
         ("one third", _border(both=lambda i: (1 + i) / 3), "together (1 + I) / 6"),
         ("sparsity", lambda i: 1 - superposition.phase_border(i), "sparsity"),
         ("in place", lambda i: superposition.phase_border(i.clamp_(max=1)), "changes its input"),
-    ],
-    "threshold_decoder": [
-        ("jumps", lambda r, *, threshold: r * (r > threshold), "jump"),
-        ("not divided", lambda r, *, threshold: (r - threshold).relu(), "estimated as less"),
-        ("doubled", lambda r, *, threshold: 2 * (r - threshold).relu(), "threshold of 1/2 only"),
-        (
-            "up to 1",
-            lambda r, *, threshold: ((r - threshold) / (1 - threshold)).clamp(0, 1),
-            "stop at 1",
-        ),
-        ("0 or 1", lambda r, *, threshold: (r > threshold).float(), "0 or 1"),
-        (
-            "no ReLU",
-            lambda r, *, threshold: (r - threshold) / (1 - threshold),
-            "negative estimates",
-        ),
-        (
-            "absolute",
-            lambda r, *, threshold: (r.abs() - threshold).relu() / (1 - threshold),
-            "absolute value",
-        ),
-        ("no threshold", lambda r, *, threshold: r.relu(), "is not used"),
-        (
-            "divided by the threshold",
-            lambda r, *, threshold: (r - threshold).relu() / max(threshold, 1e-6),
-            "",
-        ),
-        ("in place", _threshold_in_place, "changes its input"),
     ],
     "decode_sweep": [
         ("with replacement", _decode(active=_active_with_replacement), "*without* replacement"),
@@ -526,7 +551,18 @@ MISTAKES = {
             lambda *a, **k: list(superposition.decode_sweep(*a, **k).values()),
             "dictionary",
         ),
-        ("row by row", _decode_row_by_row, "all draws"),
+        ("row by row, one axis", _decode_one_axis, "[draw, feature]"),
+        ("median", _decode(end=lambda t, k: t.median().item() / k), "median"),
+        ("no gain", _decode(gain=lambda e, x, half: 1), "best gain"),
+        ("a gain of the test", _decode(gain=lambda e, x, h: _gain(e[h:], x[h:], h)), "on which"),
+        ("a gain of all", _decode(gain=lambda e, x, h: _gain(e, x, None)), "on all draws"),
+        ("test on all", _decode(test=lambda sq, half: sq), "measured on all draws"),
+        ("test on the first half", _decode(test=lambda sq, half: sq[:half]), "on the first half"),
+        (
+            "a gain for each draw",
+            _decode(gain=lambda e, x, h: (e * x).sum(1, True) / e.square().sum(1, True)),
+            "own gain",
+        ),
     ],
     "groups": [
         ("no loner", [(2, 7), (0, 3, 6)], "kept feature is missing"),
@@ -536,6 +572,7 @@ MISTAKES = {
         ("loner with the pair", [(5, 2, 7), (0, 3, 6)], "hides it"),
         ("all in one", [(5, 2, 7, 0, 3, 6)], "right angles"),
         ("twice", [(5,), (2, 7), (0, 3), (3, 6)], "two groups"),
+        ("twice in one", [(5, 5), (2, 7), (0, 3, 6)], "twice in one group"),
         ("numbers", [5, 2, 7], "list of groups"),
         ("number 8", [(5,), (2, 8), (0, 3, 6)], "0 to 7"),
     ],
@@ -545,13 +582,17 @@ RIGHT = {
     "train_toys": [("einsum, rate by hand", _toys_by_hand), ("toy by toy", _toys_one_by_one)],
     "settled_at": [("backwards, tensors", _settled_backwards), ("a table", _settled_by_table)],
     "geometry_sweep": [
-        ("density by density", _geometry_by_density),
         ("einsum", _geometry_einsum),
+        ("toy by toy", _geometry_loop),
     ],
-    "phase_border": [("bisection", _border_bisection), ("two cases", _border_cases)],
-    "threshold_decoder": [("where", _threshold_where), ("a loop", _threshold_loop)],
+    "phase_border": [
+        ("bisection", _border_bisection),
+        ("two cases", _border_cases),
+        ("float64", lambda i: superposition.phase_border(i.double())),
+    ],
     "decode_sweep": [
         ("topk of random numbers", _decode_top),
+        ("row by row", _decode_row_by_row),
         ("one matrix", _decode(store=lambda x, U: x, read=lambda x, U: x @ (U @ U.T))),
     ],
     "groups": [

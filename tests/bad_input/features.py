@@ -280,7 +280,6 @@ TOY_MODELS = [
     ("one text as a row", lambda: contexts(torch.zeros(4).long()), "give 2 axes"),
     ("more contexts than texts", lambda: contexts(k=4), "has 3"),
     ("contexts in batches of 0", lambda: contexts(batch_size=0), "`batch_size` is 0"),
-    ("a threshold of 1", lambda: sp.threshold_decoder(drawn(2, 3), threshold=1.0), "at most 0.99"),
     ("likeness of one set", lambda: sp.alike(X), "give 3 axes"),
     ("a row of seven", lambda: sp.UnknownToy()([1.0] * 7), "8 numbers"),
     ("a spent budget", lambda: sp.UnknownToy(0)([1.0] * 8), "budget is spent"),

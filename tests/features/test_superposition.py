@@ -95,18 +95,13 @@ def test_the_border_is_where_exact_losses_meet():
 
 
 def test_decoding_is_perfect_for_orthogonal_directions_and_linear_error_does_not_depend_on_k():
-    decoders = {"as read": lambda r: r, "scaled": lambda r: r * 40 / 840}
+    decoders = {"as read": lambda r: r, "scaled": lambda r: r * 40}
     found = sp.decode_sweep(torch.eye(20), (1, 5), decoders, draws=4, generator=seeded())
-    assert found["as read"] == [0, 0]
+    assert found["as read"] == [0, 0] and found["scaled"] == pytest.approx([0, 0], abs=1e-6)
     units = sp.random_units(800, 40, generator=seeded())
-    found = sp.decode_sweep(units, (2, 8, 32), decoders, draws=100, generator=seeded(1))
+    found = sp.decode_sweep(units, (2, 8, 32), decoders, draws=200, generator=seeded(1))
     assert found["scaled"] == pytest.approx([1 - 40 / 840] * 3, rel=0.03)
-
-
-def test_a_threshold_removes_small_readings_and_keeps_a_lone_feature():
-    readings = torch.tensor([[-2.0, 0, 0.2, 0.6, 1, 1.4]])
-    right = torch.tensor([[0.0, 0, 0, 0.5, 1, 1.5]])
-    assert torch.allclose(sp.threshold_decoder(readings, threshold=0.2), right, atol=1e-6)
+    assert found["scaled"] == pytest.approx(found["as read"])
 
 
 def test_top_contexts_are_the_highest_of_each_text(tmp_path):

@@ -13,12 +13,17 @@ def _seeded(seed: int) -> torch.Generator:
 
 
 class _Data:
-    """A `draw` that counts its calls; after `switch` calls its data are others.
+    """A `draw` that counts its calls; after `switch` calls its data are times `after`.
 
     Each feature is uniform from 0 to 1, plus `shift`, plus a number that a row's features share.
+
+    Args:
+        rows: times the data, [model, batch, 1].
     """
 
-    def __init__(self, *, models, n, shift=0.0, shared=0.0, density=1.0, batch=64):
+    def __init__(
+        self, *, models, n, shift=0.0, shared=0.0, density=1.0, batch=64, rows=1, after=-3
+    ):
         self.size, self.shift, self.shared, self.density = (
             (models, batch, n),
             shift,
@@ -26,13 +31,15 @@ class _Data:
             density,
         )
         self.calls, self.switch, self.generator = 0, 10**9, _seeded(7)
+        self.rows, self.after = rows, after
 
     def __call__(self) -> Tensor:
         self.calls += 1
         x = torch.rand(self.size, generator=self.generator)
         x = x * (torch.rand(self.size, generator=self.generator) < self.density) + self.shift
         common = torch.rand(self.size, generator=self.generator)[..., :1]
-        return (x + self.shared * common) * (-3 if self.calls > self.switch else 1)
+        x = (x + self.shared * common) * self.rows
+        return x * (self.after if self.calls > self.switch else 1)
 
 
 def _best_line(importance: list[float], shared: float) -> Tensor:
@@ -81,29 +88,79 @@ def check_train_toys(train_toys) -> str:
         bool((W[0] - W[1]).abs().max() > 0.05),
         "All toys start from the same W: draw first weights for each.",
     )
+    if not b.any():
+        _, second = _train(train_toys, _Data(models=2, n=60, batch=8), [1.0] * 60, dim=5, steps=2)
+        reached = second.abs().max().item()
+        expect(
+            not 0.003 < reached < 0.007,
+            "The learning rate has fallen before the first update: the schedule steps *after* the "
+            "optimiser.",
+        )
+        expect(
+            not 0.007 <= reached < 0.012,
+            "There is one update too few: the loop should run `steps` times.",
+        )
+    away = b.abs()[b != 0]
+    reach = b.abs().max().item()
     expect(
-        0.005 < b.abs().max().item() < 0.02,
+        not (reach > 0.005 and ((b != 0).any(1).logical_not().any() or torch.equal(b[0], b[1]))),
+        "The toys share one b: each has its own, [model, feature], as `b[:, None]` gives them.",
+    )
+    expect(
+        0.005 < reach < 0.02,
         "After one step of Adam at rate 0.01 from b = 0, each b should be 0.01 from 0, and they "
-        f"reach {b.abs().max():.3f}. Is b trained too, does it start at 0, is the rate 0.01?",
+        f"reach {reach:.3f}. Is b trained too, does it start at 0, is the rate 0.01?",
+    )
+    expect(
+        bool((away - away.median()).abs().max() < 1e-3),
+        "Adam's first step has the same size for every number, whatever its gradient. Yours are "
+        f"from {away.min():.4f} to {away.max():.4f}: is the optimiser Adam?",
     )
     expect(
         0.7 < W.std().item() * 60**0.5 < 1.3,
         "W should start Gaussian, divided by the root of the number of features: its spread after "
         f"one step is {W.std():.2f}, with 60 features.",
     )
+    steady = _Data(models=4, n=3, batch=64, after=0)
+    steady.switch = 2  # nothing moves W any more but Adam's momentum
+    W, _ = _train(train_toys, steady, [1.0] * 3, dim=2, steps=40, relu=False)
+    expect(
+        steady.calls >= 40,
+        f"In 40 steps you called `draw` {steady.calls} times: each step needs fresh data.",
+    )
+    start, _ = _train(
+        train_toys, _Data(models=4, n=3, batch=64), [1.0] * 3, dim=2, steps=1, relu=False
+    )
+    drift = (W - start).abs().median().item()
+    expect(
+        drift < 0.11,
+        "W moves on and on in the direction of old gradients, where the data give none. Are the "
+        "gradients set to zero at each step?",
+    )
     data = _Data(models=4, n=3, shift=-0.5, batch=32)
     W, b = _train(train_toys, data, [1.0, 0.6, 0.3], dim=3, steps=1200, relu=False)
-    expect(
-        data.calls >= 1200,
-        f"In 1200 steps you called `draw` {data.calls} times: each step needs fresh data.",
-    )
     expect(data.calls <= 1240, "`draw` is called more than once a step: the input is the target.")
+    expect(
+        data.calls <= 1201,
+        f"In 1200 steps you called `draw` {data.calls} times: once a step, and once for the "
+        "shapes. Does the loop run `steps` times?",
+    )
+    skewed = _Data(models=4, n=4, density=0.3, batch=256)
+    fitted, shift = _train(train_toys, skewed, [1.0] * 4, dim=1, steps=600, relu=False)
+    x = torch.cat([skewed() for _ in range(8)], 1)
+    errors = x @ fitted @ fitted.mT + shift[:, None] - x
+    left, middle = errors.mean(1).abs().max().item(), errors.median(1).values.abs().max().item()
+    expect(
+        left < 0.04 or middle > 0.03,
+        "Without a ReLU, the errors of a trained toy have a mean of 0 for each feature, and yours "
+        f"reach {left:.2f}. Is the error *squared*, not its absolute value?",
+    )
     off = (W @ W.mT - torch.eye(3)).abs().max().item()
     expect(
         off < 0.05,
         "With as many dimensions as features, negative numbers and no ReLU, W W^T should become 1 "
         f"on its diagonal and 0 elsewhere, and is off by up to {off:.2f}. Is there a ReLU on the "
-        "squeezed numbers? Is the error squared before it is averaged?",
+        "squeezed numbers?",
     )
     data = _Data(models=2, n=3, shift=-2.0)
     W, b = _train(train_toys, data, [1.0] * 3, dim=3, steps=800, relu=False)
@@ -112,6 +169,22 @@ def check_train_toys(train_toys) -> str:
         bool((x @ W @ W.mT + b[:, None] - x).square().mean() < 0.3),
         "Without a ReLU a toy can answer with negative numbers, and yours do not learn to. Is "
         "there a ReLU although `relu` is False?",
+    )
+    halves = torch.ones(4, 64, 1)
+    halves[0], halves[1, 32:], halves[2, :32] = 0, 0, 0
+    data = _Data(models=4, n=3, shift=-0.5, rows=halves)
+    W, _ = _train(train_toys, data, [1.0] * 3, dim=3, steps=1000, relu=False)
+    untrained, first_half, last_half, whole = (
+        (W @ W.mT - torch.eye(3)).abs().amax((1, 2)) > 0.1
+    ).tolist()
+    expect(
+        untrained and not whole,
+        "A toy learns from another toy's data: toy m should see `x[m]` only, and all toys see "
+        "their own.",
+    )
+    expect(
+        not (first_half or last_half),
+        "Some rows of the batch have no effect on what a toy learns: use all of them.",
     )
     tables = [[1.0, 4.0], [4.0, 1.0], [1.0, 1.0]]
     how = {"dim": 1, "steps": 1500, "relu": False}
@@ -154,6 +227,19 @@ def check_train_toys(train_toys) -> str:
         pairs >= 2,
         "With a ReLU and rare features, a toy can keep two as opposites in one dimension, and of "
         f"16 of yours {pairs} do. Is the ReLU on the *output*, after b is added?",
+    )
+    below = _Data(models=9, n=1, shift=-2.0)
+    (first_W, first_b), (W, b) = (
+        _train(train_toys, below, [1.0], dim=1, steps=steps) for steps in (1, 200)
+    )
+    expect(
+        not (first_b.any() or b.any()),
+        "Where all answers are negative before the ReLU, they should be 0 after it, and without a "
+        "gradient; your b is moved there. Is it a plain ReLU?",
+    )
+    expect(
+        torch.allclose(W, first_W, atol=1e-5),
+        "W moves where the loss has no gradient: is there a weight decay, or a penalty?",
     )
     first, other = (_Data(models=2, n=2) for _ in range(2))
     W, _ = _train(train_toys, first, [1.0, 1.0], dim=1, steps=120, relu=False)
@@ -198,6 +284,9 @@ def check_settled_at(settled_at) -> str:
         (3.5, 2.5, 3.0, 3.5, 3.5): (0.1, 80),
         (2.0, 2.0, 2.0, 2.0, 3.0): (0.5, None),
         (1.0, 1.0, 1.0, 1.0, 1.0): (0.0, 10),
+        (2.0, 2.0, 3.0, 2.0, 2.0): (0.1, 80),
+        (2.75, 2.5, 2.25, 2.0, 2.0): (0.25, 40),
+        (2.25, 2.5, 2.25, 2.0, 2.0): (0.25, 40),
     }
     for counts, (tolerance, right) in cases.items():
         steps = [10, 20, 40, 80, 160]
@@ -247,6 +336,16 @@ def check_settled_at(settled_at) -> str:
             "later one must.",
         )
         expect(
+            not (counts == (2.0, 2.0, 3.0, 2.0, 2.0) and when == 10),
+            "A number and the next agree with the last, and one after them does not: look at "
+            "*every* later one.",
+        )
+        expect(
+            not (tolerance == 0.25 and when in (10, 20)),
+            "Every number must be within the tolerance of the *last* one. Being near its "
+            "neighbours, or near the number from which you start, is not enough.",
+        )
+        expect(
             when == right,
             f"For the numbers {list(counts)} after {steps} steps and a tolerance of {tolerance}, "
             f"the answer should be {right}, and is {when}.",
@@ -254,7 +353,186 @@ def check_settled_at(settled_at) -> str:
     return "A number that stands still once has not settled."
 
 
-@exercise("utils.features.superposition.phase_border")
+@exercise("utils.features.superposition.decode_sweep")
+def check_decode_sweep(decode_sweep) -> str:
+    """Orthogonal directions, whose readings show who is active, and one direction for all."""
+    n, draws, half, ks = 9, 60, 30, (1, 4, 7)
+
+    def sweep(directions, decoders, ks=ks, seed=0):
+        generator = _seeded(seed)
+        return decode_sweep(directions, ks, decoders, draws=draws, generator=generator)
+
+    seen: dict[str, list[Tensor]] = {}
+
+    def spy(name: str, decode):
+        def spied(readings: Tensor) -> Tensor:
+            expect(isinstance(readings, Tensor), "A decoder takes one tensor of readings.")
+            expect(
+                readings.ndim == 2 and readings.shape[1] == n,
+                "Decoders take readings of [draw, feature], and get "
+                f"{list(readings.shape)} for {n} features.",
+            )
+            seen.setdefault(name, []).append(readings.detach().clone())
+            return decode(readings)
+
+        return spied
+
+    uneven = torch.linspace(0.2, 3.0, n)
+    plans = {
+        "same": lambda readings: readings,
+        "double": lambda readings: 2 * readings,
+        "uneven": lambda readings: readings * uneven,
+        "ones": torch.ones_like,
+    }
+    found = sweep(torch.eye(n), {name: spy(name, decode) for name, decode in plans.items()})
+    expect(isinstance(found, dict), "Return a dictionary: decoder's name -> a list of errors.")
+    expect(
+        list(found) == list(plans)
+        and all(hasattr(each, "__len__") and len(each) == 3 for each in found.values()),
+        "There should be a list for each decoder, with an error for each of `ks`.",
+    )
+    rows = {name: torch.cat(each) for name, each in seen.items()}
+    for name, each in rows.items():
+        expect(
+            len(each) == 3 * draws,
+            f"Each decoder should get {draws} draws for each of three k, {3 * draws} in all, and "
+            f"`{name}` got {len(each)}.",
+        )
+        expect(torch.equal(each, rows["same"]), "The decoders see different draws: share them.")
+    readings = rows["same"].split(draws)
+    for k, each in zip(ks, readings, strict=True):
+        active = (each - 1).abs() < 1e-4
+        expect(
+            bool((each.abs() < 1e-4).logical_or(active).all()),
+            "With orthogonal directions an active feature should read 1 and any other 0. Is a sum "
+            "divided by k, or an active feature drawn twice?",
+        )
+        counts = active.sum(1)
+        expect(
+            bool((counts == k).all()),
+            f"With k = {k}, each draw should have exactly {k} active features, and one has "
+            f"{int(counts.min())}. Draw *without* replacement.",
+        )
+        expect(
+            bool((active != active[0]).any()),
+            "All draws have the same active features: draw anew for each row.",
+        )
+        expect(
+            k == 1 or bool(active.any(0).all()),
+            "Some features are never active: draw from all of them.",
+        )
+
+    def errors(decode, *, fit=slice(half), test=slice(half, None), per_draw=False, end=None):
+        """From the readings that were seen: with orthogonal directions they are the answer."""
+        each_k = []
+        for k, x in zip(ks, readings, strict=True):
+            estimates = decode(x)
+            gain = torch.ones(())
+            if per_draw:
+                gain = (estimates * x).sum(1, True) / estimates.square().sum(1, True)
+            elif fit is not None:
+                gain = (estimates * x)[fit].sum() / estimates[fit].square().sum()
+            squared = (gain * estimates - x)[test].square().sum(-1)
+            each_k.append(end(squared, k) if end else squared.mean() / k)
+        return torch.stack(each_k)
+
+    for name, decode in plans.items():
+        match(
+            torch.as_tensor([float(e) for e in found[name]]),
+            errors(decode),
+            what=f"The errors of a decoder that answers {name}",
+            mistakes={
+                "The estimates are taken as they come: multiply them by their best gain.": errors(
+                    decode, fit=None
+                ),
+                "The gain is fitted on the draws on which the error is measured: fit it on the "
+                "first half, and measure on the second.": errors(decode, fit=slice(half, None)),
+                "The gain is fitted on all draws, also on those on which the error is measured.": (
+                    errors(decode, fit=slice(None))
+                ),
+                "The gain is fitted and the error measured on the first half.": errors(
+                    decode, test=slice(half)
+                ),
+                "Gain and error are both from all draws: halve them.": errors(
+                    decode, fit=slice(None), test=slice(None)
+                ),
+                "The error is measured on all draws, also on those that fitted the gain.": errors(
+                    decode, test=slice(None)
+                ),
+                "The halves are exchanged: the first fits the gain.": errors(
+                    decode, fit=slice(half, None), test=slice(half)
+                ),
+                "Each draw has its own gain: there is one number for a decoder and a k.": errors(
+                    decode, per_draw=True
+                ),
+                "Divide by k, once.": errors(decode, end=lambda sq, k: sq.mean()),
+                "That is the mean over features: sum over them, and divide by k.": errors(
+                    decode, end=lambda sq, k: sq.mean() / n
+                ),
+                "That is the mean over features, and divided by k too: sum over them.": errors(
+                    decode, end=lambda sq, k: sq.mean() / n / k
+                ),
+                "That is a sum over draws: take their mean.": errors(
+                    decode, end=lambda sq, k: sq.sum() / k
+                ),
+                "That is the median over draws: take their mean.": errors(
+                    decode, end=lambda sq, k: sq.median() / k
+                ),
+                "That is a root: leave the error squared.": errors(
+                    decode, end=lambda sq, k: sq.sqrt().mean() / k**0.5
+                ),
+                "Divided by k twice.": errors(decode, end=lambda sq, k: sq.mean() / k**2),
+                "Only the active features' errors are counted: sum over *all* features.": (
+                    torch.stack(
+                        [
+                            (((g * decode(x) - x) * x)[half:].square().sum(-1).mean() / k)
+                            for k, x in zip(ks, readings, strict=True)
+                            for g in [
+                                (decode(x) * x)[:half].sum() / decode(x)[:half].square().sum()
+                            ]
+                        ]
+                    )
+                ),
+            },
+        )
+    lengths = torch.linspace(0.5, 2.0, n)
+    got_lengths = []
+
+    def keeps(readings: Tensor) -> Tensor:
+        got_lengths.append(readings.detach().clone())
+        return readings
+
+    sweep(torch.diag(lengths), {"same": keeps}, ks=(n,))
+    match(
+        torch.cat(got_lengths)[0],
+        lengths.square(),
+        what="The readings with directions of other lengths",
+        mistakes={
+            "Take the directions as they are, both for the sum and for the readings.": (
+                torch.ones(n)
+            ),
+            "The directions are brought to length 1 in one of two places: take them as they are.": (
+                lengths
+            ),
+        },
+    )
+    got_sums = []
+
+    def counts_sums(readings: Tensor) -> Tensor:
+        got_sums.append(readings.detach().clone())
+        return readings
+
+    sweep(torch.ones(n, 1), {"same": counts_sums}, ks=(4,))
+    match(
+        torch.cat(got_sums)[0],
+        torch.full((n,), 4.0),
+        what="The readings where all features have one direction",
+        mistakes={},
+    )
+    return "Fair to every decoder: the same draws, and each its own best gain."
+
+
+@exercise("utils.features.superposition.phase_border", in_double=True)
 def check_phase_border(phase_border) -> str:
     """The border, by bisection on the two losses."""
     importance = torch.tensor([0.05, 0.1, 0.5, 0.9, 1.0, 2.0, 10.0])
@@ -317,157 +595,6 @@ def check_phase_border(phase_border) -> str:
     return "Two rare features seldom meet: there is a border, and you found it."
 
 
-@exercise("utils.features.superposition.threshold_decoder")
-def check_threshold_decoder(threshold_decoder) -> str:
-    """Readings below, at and above the threshold, and above 1."""
-    for threshold, size in ((0.25, (3, 40)), (0.6, (1, 30)), (0.0, (4, 20))):
-        readings = 2.5 * torch.rand(size, generator=_seeded(size[1])) - 1
-        readings[:, 0], readings[:, 1], readings[:, 2] = 1.0, threshold, 1.8
-        above = torch.where(readings > threshold, 1.0, 0.0)
-        shifted = readings - threshold
-        right = above * shifted / (1 - threshold)
-        match(
-            threshold_decoder(readings, threshold=threshold),
-            right,
-            what=f"The estimates at a threshold of {threshold}",
-            mistakes={
-                "Readings above the threshold are left as they are, so that the estimates jump "
-                "there: the line should start at 0.": above * readings,
-                "A reading of 1 should be estimated as 1, and yours is estimated as less.": (
-                    above * shifted
-                ),
-                "Your factor fits a threshold of 1/2 only: which one fits any threshold?": (
-                    2 * above * shifted
-                ),
-                "Estimates stop at 1: above a reading of 1, the line goes on.": right.clamp(max=1),
-                "Each estimate is 0 or 1: above the threshold it should be a straight line.": above,
-                "Readings below the threshold give negative estimates: they should give 0.": (
-                    shifted / (1 - threshold)
-                ),
-                "Large negative readings count too: do not take the absolute value.": (
-                    (readings.abs() - threshold).relu() / (1 - threshold)
-                ),
-                "The threshold is not used: readings up to the threshold should give 0.": (
-                    readings.relu()
-                ),
-            },
-        )
-    return "Noise below the threshold is gone, and a lone active feature still reads 1."
-
-
-@exercise("utils.features.superposition.decode_sweep")
-def check_decode_sweep(decode_sweep) -> str:
-    """Orthogonal directions, whose readings show who is active, and one direction for all."""
-    n, draws, ks = 9, 60, (1, 4, 7)
-
-    def sweep(directions, decoders, ks=ks, seed=0):
-        generator = _seeded(seed)
-        return decode_sweep(directions, ks, decoders, draws=draws, generator=generator)
-
-    seen: dict[str, list[Tensor]] = {"same": [], "nothing": [], "double": []}
-
-    def spy(name: str, factor: float):
-        def decode(readings: Tensor) -> Tensor:
-            expect(isinstance(readings, Tensor), "A decoder takes one tensor of readings.")
-            seen[name].append(readings.detach().clone())
-            return factor * readings
-
-        return decode
-
-    found = sweep(
-        torch.eye(n),
-        {"same": spy("same", 1), "nothing": spy("nothing", 0), "double": spy("double", 2)},
-    )
-    expect(isinstance(found, dict), "Return a dictionary: decoder's name -> a list of errors.")
-    expect(
-        list(found) == ["same", "nothing", "double"]
-        and all(hasattr(each, "__len__") and len(each) == 3 for each in found.values()),
-        "There should be a list for each decoder, with an error for each of `ks`.",
-    )
-    if len(seen["same"]) == 3 * draws:
-        expect(
-            seen["same"][0].ndim == 2,
-            "Decoders take readings of [draw, feature]: give them all draws at once.",
-        )
-    expect(len(seen["same"]) == 3, "Call each decoder once for each k, on all draws together.")
-    for k, readings in zip(ks, seen["same"], strict=True):
-        match(list(readings.shape), [draws, n], what="The shape of the readings", mistakes={})
-        active = (readings - 1).abs() < 1e-4
-        expect(
-            bool((readings.abs() < 1e-4).logical_or(active).all()),
-            "With orthogonal directions an active feature should read 1 and any other 0. Is a sum "
-            "divided by k, or an active feature drawn twice?",
-        )
-        counts = active.sum(1)
-        expect(
-            bool((counts == k).all()),
-            f"With k = {k}, each draw should have exactly {k} active features, and one has "
-            f"{int(counts.min())}. Draw *without* replacement.",
-        )
-        expect(
-            bool((active != active[0]).any()),
-            "All draws have the same active features: draw anew for each row.",
-        )
-        expect(
-            k == 1 or bool(active.any(0).all()),
-            "Some features are never active: draw from all of them.",
-        )
-    for k, *rows in zip(ks, seen["same"], seen["nothing"], strict=True):
-        expect(torch.equal(*rows), f"For k = {k} the decoders see different draws: share them.")
-    wanted = {"same": [0.0] * 3, "nothing": [1.0] * 3, "double": [1.0] * 3}
-    for name, right in wanted.items():
-        match(
-            torch.as_tensor([float(e) for e in found[name]]),
-            torch.tensor(right),
-            what=f"The errors of a decoder that answers {name}",
-            mistakes={
-                "Divide by k, once.": torch.tensor([k * r for r, k in zip(right, ks, strict=True)]),
-                "That is the mean over features: sum over them, and divide by k.": torch.tensor(
-                    [k * r / n for r, k in zip(right, ks, strict=True)]
-                ),
-                "That is the mean over features, and divided by k too: sum over them.": (
-                    torch.tensor([r / n for r in right])
-                ),
-                "That is a sum over draws: take their mean.": torch.tensor(
-                    [r * draws for r in right]
-                ),
-                "That is a root: leave the error squared.": torch.tensor(
-                    [r / k**0.5 for r, k in zip(right, ks, strict=True)]
-                ),
-                "Divided by k twice.": torch.tensor(
-                    [r / k for r, k in zip(right, ks, strict=True)]
-                ),
-            },
-        )
-    own = {"same": lambda readings: readings}
-    lengths = sweep(2 * torch.eye(n), own)["same"]
-    match(
-        torch.as_tensor([float(e) for e in lengths]),
-        torch.full((3,), 9.0),
-        what="The errors with directions of length 2",
-        mistakes={
-            "Take the directions as they are, both for the sum and for the readings.": torch.zeros(
-                3
-            ),
-            "The directions are brought to length 1 in one of two places: take them as they are.": (
-                torch.ones(3)
-            ),
-        },
-    )
-    one = sweep(torch.ones(n, 1), own)["same"]
-    match(
-        torch.as_tensor([float(e) for e in one]),
-        torch.tensor([((k - 1) ** 2 * k + (n - k) * k**2) / k for k in ks]),
-        what="The errors where all features have one direction",
-        mistakes={
-            "Only the active features' errors are counted: sum over *all* features.": torch.tensor(
-                [(k - 1.0) ** 2 for k in ks]
-            ),
-        },
-    )
-    return "The same draws for every decoder, and every feature counts."
-
-
 GROUPS = [(5,), (2, 7), (0, 3, 6)]
 
 
@@ -478,6 +605,10 @@ def check_groups(groups) -> str:
         isinstance(groups, list | tuple | set)
         and all(isinstance(group, list | tuple | set | frozenset) for group in groups),
         "Give a list of groups, such as [(0, 1), (2,)].",
+    )
+    expect(
+        all(len(group) == len(set(group)) for group in groups),
+        "A feature stands twice in one group.",
     )
     got = [frozenset(int(feature) for feature in group) for group in groups]
     flat = [feature for group in got for feature in group]
@@ -515,17 +646,17 @@ def _shapes(density: float, toy: int) -> Tensor:
     turns = torch.arange(5) * 2 * math.pi / 5
     pentagon = torch.stack([turns.cos(), turns.sin()], -1)
     pairs = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1], [0, 0]])
-    uneven = torch.tensor([[2.0, 0], [1, 1], [0, 0.5], [-1, 0.3], [0, 0]])
+    uneven = torch.tensor([[2.0, 0], [1, 1], [0, 0.02], [-1, 0.3], [0, 0]])
     kind = {0.8: pairs, 0.4: uneven, 0.1: pentagon}[round(density, 2)]
     return kind * (1 + 0.5 * toy)
 
 
-def _dimensionality(W: Tensor, *, above=2, below=2, unit=True, own=True) -> Tensor:
+def _dimensionality(W: Tensor, *, above=2, below=2, unit=True, own=True, shortest=0.0) -> Tensor:
     """Feature by feature; 0 for one that is dropped."""
     D = torch.zeros(len(W))
     for i, w in enumerate(W):
         if w.norm() > 0:
-            u = w / w.norm() if unit else w
+            u = w / w.norm().clamp(min=shortest) if unit else w
             others = [v for j, v in enumerate(W) if own or j != i]
             total = sum((u @ v).abs() ** below for v in others)
             D[i] = w.norm() ** above / total if total > 0 else 0
@@ -538,9 +669,11 @@ def check_geometry_sweep(geometry_sweep) -> str:
     densities = torch.tensor([0.8, 0.4, 0.1])
     for toys in (2, 3):
         seen: dict[float, int] = {}
+        calls = []
 
-        def train(density: Tensor, seen=seen) -> Tensor:
+        def train(density: Tensor, seen=seen, calls=calls) -> Tensor:
             W = []
+            calls.append(len(density))
             for p in density.tolist():
                 W.append(_shapes(p, seen.get(p, 0)))
                 seen[p] = seen.get(p, 0) + 1
@@ -554,6 +687,11 @@ def check_geometry_sweep(geometry_sweep) -> str:
         expect(
             sorted(seen.values()) == [toys] * 3,
             f"You trained {sum(seen.values())} toys: `toys` at each density are {3 * toys}.",
+        )
+        expect(
+            len(calls) == 1,
+            f"`train` is called {len(calls)} times: one call can train the toys of all densities "
+            "together, which is much faster.",
         )
         planted = [[_shapes(p, toy) for toy in range(toys)] for p in (0.8, 0.4, 0.1)]
 
@@ -576,6 +714,8 @@ def check_geometry_sweep(geometry_sweep) -> str:
             "The dot products are not squared.": of_all(below=1),
             "One of the two directions in a dot product should have length 1.": of_all(unit=False),
             "The feature itself is left out of the sum: j runs over i too.": of_all(own=False),
+            "A short direction gets another D than it has: guard the division by a far smaller "
+            "number.": of_all(shortest=0.1),
             "One D for each *feature*, please: yours are averaged over them.": D.mean(-1),
             "The density and toy axes are one: `.view(densities, toys, features)`.": D.flatten(
                 0, 1

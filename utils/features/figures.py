@@ -92,6 +92,8 @@ def phases(
 ) -> go.Figure:
     """A map of which kind holds at each setting, with a border drawn over it, on log axes.
 
+    The y-axis falls upwards.
+
     Args:
         cells: the number of a kind, at each of `y` and `x`.
         border: from places on the x-axis to its height.
@@ -112,8 +114,9 @@ def phases(
     fig.add_scatter(
         x=list(border), y=list(border.values()), mode="lines", line=line, name="your border"
     )
-    ticks = {"type": "log", "dtick": "D2"}
-    return fig.update_xaxes(**ticks).update_yaxes(**ticks)
+    fig.update_xaxes(type="log", tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10])
+    fig.update_yaxes(type="log", autorange="reversed", tickvals=[1, 0.5, 0.2, 0.1, 0.05, 0.02])
+    return fig
 
 
 @guarded(D=(axes(3), finite), densities=(as_long_as("D"), _above_0))
@@ -139,7 +142,7 @@ def dimensionalities(
         shown = each.flatten()
         shown = shown[shown > 0.1].sort().values.tolist()
         # A little to the side, one after another, so that equal values do not hide one another.
-        places += [(1 + 0.06 * (i % 9 - 4) / 4) / float(density) for i in range(len(shown))]
+        places += [(1 + 0.04 * (i % 9 - 4) / 4) / float(density) for i in range(len(shown))]
         heights += [round(value, 3) for value in shown]
     dots = {"size": 4, "color": COLOURS[0], "opacity": 0.45}
     fig.add_scatter(x=places, y=heights, mode="markers", marker=dots, name="one feature")
@@ -151,7 +154,9 @@ def dimensionalities(
         name="dimensions per feature",
     )
     fig.update_layout(legend={"orientation": "h", "y": -0.2})
-    return fig.update_xaxes(type="log", dtick="D2")
+    places = [1 / float(density) for density in densities]
+    ticks = {"tickvals": places, "ticktext": [f"{place:.3g}" for place in places]}
+    return fig.update_xaxes(type="log", **ticks)
 
 
 def training_film(

@@ -212,21 +212,6 @@ def random_units(*size: int, generator: torch.Generator) -> Float[Tensor, "... d
     return torch.nn.functional.normalize(torch.randn(*size, generator=generator), dim=-1)
 
 
-@guarded(threshold=number(low=0, high=0.99))
-def threshold_decoder(
-    readings: Float[Tensor, "draw feature"], *, threshold: float
-) -> Float[Tensor, "draw feature"]:
-    """Estimates of features: 0 for readings up to the threshold, and a straight line from there.
-
-    The line starts at 0 where a reading equals the threshold, and passes through 1 where a reading
-    is 1, so that a lone active feature is estimated as 1. Above 1 it goes on.
-
-    Args:
-        threshold: at least 0, below 1.
-    """
-    return (readings - threshold).relu() / (1 - threshold)
-
-
 def _no_more_than_there_are(ks: Sequence[int], given: Mapping) -> str | None:
     n = len(given["directions"])
     odd = [k for k in ks if not 1 <= k <= n]
@@ -237,7 +222,7 @@ def _no_more_than_there_are(ks: Sequence[int], given: Mapping) -> str | None:
     directions=(axes(2), finite),
     ks=(filled, _no_more_than_there_are),
     decoders=filled,
-    draws=count(),
+    draws=count(low=2),
 )
 def decode_sweep(
     directions: Float[Tensor, "feature dim"],
@@ -250,14 +235,15 @@ def decode_sweep(
     """How well decoders recover k active features from the sum of their directions.
 
     In each draw k random features are 1 and all others 0. A feature's reading is the dot product of
-    its direction with the sum. A decoder turns readings, [draw, feature], into estimates. All
-    decoders see the same draws.
+    its direction with the sum. A decoder turns readings, [draw, feature], into estimates, which are
+    then multiplied by one number, its gain. For each k, this is the gain with the lowest squared
+    error on the first half of the draws. All decoders see the same draws.
 
     Returns:
-        For each decoder and k: the squared error, summed over all features and divided by k, the
-        mean over draws. Always answering 0 would have an error of 1.
+        For each decoder and k: the squared error on the second half of the draws, summed over all
+        features and divided by k, the mean over draws. Always answering 0 has an error of 1.
     """
-    n = len(directions)
+    n, half = len(directions), draws // 2
     errors = {name: [] for name in decoders}
     for k in ks:
         x = torch.zeros(draws, n)
@@ -265,7 +251,9 @@ def decode_sweep(
             row[torch.randperm(n, generator=generator)[:k]] = 1
         readings = x @ directions @ directions.T
         for name, decode in decoders.items():
-            squared = (decode(readings) - x).square().sum(-1)
+            estimates = decode(readings)
+            gain = (estimates * x)[:half].sum() / estimates[:half].square().sum()
+            squared = (gain * estimates - x)[half:].square().sum(-1)
             errors[name].append(squared.mean().item() / k)
     return errors
 
