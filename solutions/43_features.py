@@ -705,6 +705,10 @@ def steer_and_read(
         change: added to the residual stream before block `layer`, at every position, while
             `write` runs and not after.
         write: `write(model, prompts)` gives the prompts with new tokens at their ends.
+
+    Returns:
+        `Steered(tokens, effect, loss)`: the texts, [batch, pos]; and over the new tokens of each,
+        the latent's mean activation, [batch], and the mean loss in nats, [batch].
     """
     ### BEGIN SOLUTION
     with steer(model, change, layer=layer):

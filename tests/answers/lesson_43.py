@@ -158,6 +158,12 @@ def _ablated_with_steer(model, sae, tokens, latent, *, layer):
     return torch.stack(rows)
 
 
+def _first_row_alone(model, sae, tokens, latent, *, layer):
+    found = torch.zeros(*tokens.shape, model.cfg.d_vocab)
+    found[:1] = dashboards.ablate_latent(model, sae, tokens[:1], latent, layer=layer)
+    return found
+
+
 def _losses(before, after):
     return (after.log_softmax(-1) - before.log_softmax(-1)).amin(-1)
 
@@ -313,6 +319,7 @@ MISTAKES = {
             "differences of probabilities",
         ),
         ("after alone", _ablated(answer=lambda b, a: a.log_softmax(-1)), "subtract those before"),
+        ("the first row alone", _first_row_alone, "should be"),
         ("one number a token", _ablated(answer=_losses), "shape"),
         ("leaves a hook", _leaves_a_hook, "`model`"),
     ],
