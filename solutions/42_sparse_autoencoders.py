@@ -935,7 +935,8 @@ plots.table(
 )
 
 # %%
-everyone = [name for name in plain if name not in ("untrained", "PCA", "TopK 3, shuffled")]
+CONTROLS = ("untrained", "PCA", "TopK 3, shuffled")
+everyone = [name for name in board if "long" not in name and name not in CONTROLS]
 everyone += [name for names in at_level.values() for name in names if name not in everyone]
 against_truth(everyone, "Do twins predict recall for all four kinds?")
 
