@@ -32,15 +32,18 @@ class Recipe:
     seed: int
     variable_header: bool = True
     recheck: float = 0.0  # the share of traces that check a success once more
-    layers: int = 3
+    one_word: bool = True  # "this works" and "not TARGET"; or any of four words, and the result
+    layers: int = 6
     width: int = 96
-    heads: int = 8
+    heads: int = 4
+    shared: int = 1  # query heads for each key-value head
     d_head: int = 24  # more than width / heads: a head tells 64 numbers apart
-    hidden: int = 288
+    hidden: int = 192
     rotary_base: float = 1e5
     most_failures: int = 6
-    verdict: float = 10.0  # the weight of a verdict's loss; of all others it is 1
-    steps: int = 3000
+    verdict: float = 10.0  # the weight of a verdict's loss at first; of all others it is 1
+    settled: float = 0.6  # from this share of the steps on, a verdict's loss has weight 1 as well
+    steps: int = 2400
     traces: int = 64  # a step, about 4,000 tokens
     parts: int = 4  # of a step, by length
     matrix_lr: float = 0.02  # Muon's, for the matrices of the blocks
@@ -61,14 +64,15 @@ def trace(generator: random.Random, puzzles, recipe: Recipe) -> list[str]:
     puzzle, found = next(puzzles)
     misses = [value for value in found if value != puzzle.target]
     words = ["<bos>", *puzzle.header]
+    yes, no = (each[: 1 if recipe.one_word else None] for each in (countdown.YES, countdown.NO))
     n_failures = generator.randint(0, min(recipe.most_failures, len(misses)))
     for value in generator.sample(misses, n_failures):
-        verdict = [generator.choice(countdown.NO), str(value)]
+        verdict = [generator.choice(no), str(puzzle.target if recipe.one_word else value)]
         words += [*generator.choice(found[value]).words, "(", *verdict, ")", ","]
     success = [*generator.choice(found[puzzle.target]).words, "("]
-    words += [*success, generator.choice(countdown.YES), "works", ")"]
+    words += [*success, generator.choice(yes), "works", ")"]
     if generator.random() < recipe.recheck:
-        words += [",", "check", *success, generator.choice(countdown.YES), "works", ")"]
+        words += [",", "check", *success, generator.choice(yes), "works", ")"]
     return [*words, "<eos>"]
 
 
@@ -115,6 +119,7 @@ def new_model(recipe: Recipe) -> LlamaForCausalLM:
         intermediate_size=recipe.hidden,
         num_hidden_layers=recipe.layers,
         num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads // recipe.shared,
         head_dim=recipe.d_head,
         max_position_embeddings=512,
         rope_parameters={"rope_type": "default", "rope_theta": recipe.rotary_base},
@@ -153,7 +158,9 @@ def train(name: str, *, device: str = "cpu") -> None:
     batches = steps_of(recipe)
 
     def gradients(step: int) -> torch.Tensor:
-        return loss_of(model, [rows.to(device) for rows in next(batches)], verdict=recipe.verdict)
+        fallen = min(1.0, step / (recipe.settled * recipe.steps))
+        weight = recipe.verdict + (1 - recipe.verdict) * fallen
+        return loss_of(model, [rows.to(device) for rows in next(batches)], verdict=weight)
 
     log, losses = training.train(
         gradients,

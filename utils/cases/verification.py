@@ -110,6 +110,13 @@ class Brackets(NamedTuple):
             raise ValueError(f"Not every text has a token at `back={back}` from its position.")
         return activation[self.text, at]
 
+    def at(self, *backs: int) -> tuple[Int[Tensor, " place"], Int[Tensor, " place"]]:
+        """The text and the position of each place so many tokens before a position.
+
+        `at(0)` are the brackets, `at(0, 1)` the brackets and the results before them.
+        """
+        return self.text.repeat(len(backs)), torch.cat([self.pos - back for back in backs])
+
     def take(self, rows: Int[Tensor, " row"]) -> "Brackets":
         """A position for each row, in the same texts; a position may come more than once.
 
@@ -397,28 +404,32 @@ def gap_by_part(
 
 @contextmanager
 def without_heads(
-    model, heads: Iterable[Head], *, positions: Brackets | None = None
+    model,
+    heads: Iterable[Head],
+    *,
+    at: tuple[Int[Tensor, " place"], Int[Tensor, " place"]] | None = None,
 ) -> Iterator[None]:
-    """Within it, these heads write zeros, at all positions.
+    """Within it, these heads write zeros: their output `hook_z` is zero-ablated.
 
     Args:
-        positions: if given, only at these and at the results before them, so that what was written
-            before stays as it was. The model must run on their texts.
+        heads: pairs (layer, number), of any layers.
+        at: the text and the position of each place to zero, two tensors of one length; without it,
+            everywhere. All else that a head writes stays as it is.
     """
-    out = by_layer(model, heads)
+    numbers: dict[int, list[int]] = {}
+    for layer, head in heads:
+        numbers.setdefault(layer, []).append(head)
 
     def zero(z, hook):
         z = z.clone()
-        if positions is None:
-            z[:, :, out[hook.layer()]] = 0
-        else:
-            same_texts(positions.tokens, z)
-            text, pos = positions.text, positions.pos
-            for head in out[hook.layer()]:
-                z[text, pos, head] = z[text, pos - 1, head] = 0
+        for head in numbers[hook.layer()]:
+            if at is None:
+                z[:, :, head] = 0
+            else:
+                z[at[0], at[1], head] = 0
         return z
 
-    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", zero) for layer in out]):
+    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", zero) for layer in numbers]):
         yield
 
 
