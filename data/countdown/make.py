@@ -7,7 +7,9 @@ python -m data.countdown.make --name report  # what they can do, and what disabl
 
 import argparse
 import random
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,8 +20,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from data import training
 from data.countdown import task as countdown
 from utils.cases import verification
-from utils.heads import head_name
+from utils.heads import random_heads
 from utils.models import load
+from utils.reading import probes
 
 FOLDER = Path(__file__).parent
 IDS = {word: i for i, word in enumerate(countdown.VOCABULARY)}
@@ -310,37 +313,105 @@ def reinforce(name: str, *, device: str = "cpu") -> None:
 # ---- What came out ------------------------------------------------------------------------------
 
 
-def report(n: int = 400) -> dict[str, dict]:
-    """For each model: shares on new puzzles, greedy, and `verification.disabling`.
+@torch.no_grad()
+def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
+    """What lesson 5.1 finds in a model, by fixed rules, on `n` new puzzles: half of them to choose.
 
-    Half of the `n` puzzles serve to find the parts, half to test what happens without them.
+    "published" reads attention at the result alone, as the paper does, "both places" also at the
+    bracket. Of each: the heads that attend to the target, the three of highest signed drive, and
+    what is left without them (`verification.measured`).
     """
-    out = {}
-    for name, recipe in RECIPES.items():
-        model = load(str(FOLDER / name), device="cpu")
-        chosen, hits, misses, shares = verification.judged_positions(
-            model, n, variable=recipe.variable_header
+    chosen, hits, misses, ability = verification.judged_positions(model, n)
+    yes, hit = verification.accepted(model, chosen), chosen.hit.cpu()
+    known = {"hits": chosen.where(hit & yes), "misses": chosen.where(~hit & ~yes)}
+    readable, looks = {}, {}
+    for place, back in verification.PLACES.items():
+        fit, *test = (
+            verification.resid_at(model, some, back=back) for some in (chosen, hits, misses)
         )
-        found = verification.disabling(model, chosen, hits, misses)
-        out[name] = {
-            **shares,
-            "hits and misses": [len(hits.pos), len(misses.pos)],
-            "heads that attend to the target": [*map(head_name, found["parts"].attending)],
-            "top heads": [*map(head_name, found["parts"].top)],
-            "layer 2": found["layer 2"],
-            "without": found["steps"],
+        probe = [probes.mean_difference(layer, hit.int()) for layer in fit]
+        readable[place] = [
+            verification.verdict_auc(*(each.scores(part[layer]) for part in test))
+            for layer, each in enumerate(probe)
+        ]
+        looks[place] = {
+            kind: verification.attention(model, some, some.target, back=back).mean(-1)
+            for kind, some in known.items()
         }
-    return out
+    directions = verification.own_probes(model, chosen)
+    valid, invalid = (
+        verification.neurons_along(model, directions, n_neurons, sign=sign) for sign in (1, -1)
+    )
+    both = verification.both(valid, invalid)
+    first = verification.most_aligned(model, directions, 2 * n_neurons, each=n_neurons)
+    drive = verification.signed_drive(model, first)
+    found, rows = {}, {"nothing": lambda at: nullcontext()}
+    for name, neurons in (("GLU valid", valid), ("GLU valid and invalid", both)):
+        rows[name] = partial(_neurons_out, model, neurons)
+    for rule, places in (("published", ["result"]), ("both places", ["result", "bracket"])):
+        seen = torch.stack([looks[place]["hits"] for place in places]).amax(0)
+        attending = sorted(map(tuple, (seen > 0.1).nonzero().tolist()), key=lambda at: -drive[at])
+        found[rule] = {"attending": attending, "top": attending[:3]}
+        for kind, heads in found[rule].items():
+            rows[f"{kind}, {rule}"] = partial(_heads_out, model, heads)
+    measured = {
+        name: verification.measured(model, hits, misses, change) for name, change in rows.items()
+    }
+    generator = torch.Generator().manual_seed(0)
+    shape = {"layers": range(model.cfg.n_layers), "n_heads": model.cfg.n_heads}
+    for name in ("random neurons", "random heads"):
+        some = []
+        for _ in range(draws):
+            pick = {"layers": both, "d_mlp": model.cfg.d_mlp, "generator": generator}
+            change = partial(
+                _neurons_out, model, verification.random_neurons(2 * n_neurons, **pick)
+            )
+            if name == "random heads":
+                top = found["both places"]["top"]
+                heads = random_heads(3, but=top, generator=generator, **shape)
+                change = partial(_heads_out, model, heads)
+            some.append(verification.measured(model, hits, misses, change))
+        measured[name] = {key: [each[key] for each in some] for key in some[0]}
+    return {
+        "can": {**ability, "hits": len(hits.pos), "misses": len(misses.pos)},
+        "readable": readable,
+        "attention": {
+            place: {kind: each.tolist() for kind, each in some.items()}
+            for place, some in looks.items()
+        },
+        **found,
+        "without": measured,
+        "donors": verification.donor_cells(
+            model, chosen, misses, heads=found["both places"]["attending"]
+        ),
+    }
+
+
+def _heads_out(model, heads, at):
+    return verification.without_heads(model, heads)
+
+
+def _neurons_out(model, neurons, at):
+    return verification.without_neurons(model, neurons, at=at)
+
+
+def report() -> dict[str, dict]:
+    """`study` of each model whose verdicts have one word."""
+    names = [name for name, recipe in RECIPES.items() if recipe.one_word]
+    return {name: study(load(str(FOLDER / name), device="cpu")) for name in [*names, *REWARDED]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", choices=[*RECIPES, "report"])
+    every = [*RECIPES, *REWARDED, "report"]
+    parser.add_argument("--name", choices=every)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    for name in [arguments.name] if arguments.name else [*RECIPES, "report"]:
+    for name in [arguments.name] if arguments.name else every:
         if name == "report":
             training.write_json(FOLDER / "report.json", report())
+        elif name in REWARDED:
+            reinforce(name, device=arguments.device)
         else:
             train(name, device=arguments.device)
 

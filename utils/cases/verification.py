@@ -42,6 +42,8 @@ Places = tuple[Int[Tensor, " place"], Int[Tensor, " place"]]  # of each, its tex
 
 Change = Callable[[Places], AbstractContextManager]  # at work at these places, while it is open
 
+PLACES = {"=": 2, "result": 1, "bracket": 0}  # how many tokens before the bracket
+
 YES_TOKENS, NO_TOKENS = tuple(ids(YES)), tuple(ids(NO))
 
 
@@ -976,3 +978,44 @@ def measured(model, hits: Brackets, misses: Brackets, change: Change) -> dict[st
         "false": (odds[1] > 0).float().mean().item(),
         "sums": right[0].mean().item(),
     }
+
+
+KINDS = {  # of donors: whether a hit, whether its target is what the changed position has as result
+    "matched hit": (True, True),
+    "other hit": (True, False),
+    "matched miss": (False, True),
+    "other miss": (False, False),
+}
+
+
+@torch.no_grad()
+def donor_cells(
+    model, donors: Brackets, misses: Brackets, *, allowed=allowed_donors, seed: int = 0, **parts
+) -> dict[str, float]:
+    """The share of misses accepted with `parts` put in from each of the four `KINDS` of donors.
+
+    Only misses that have donors of all kinds take part. Donors are drawn at random, without regard
+    to what else they hold.
+
+    Args:
+        allowed: as `allowed_donors`.
+        seed: of the draws.
+        parts: what is put in, as in `put_in`.
+
+    Raises:
+        ValueError: no miss has donors of all kinds.
+    """
+    target, result = donors.tokens[donors.text, donors.target], donors.of(donors.tokens, back=1)
+    wanted = misses.of(misses.tokens, back=1)
+    may = {
+        kind: allowed(target, result, wanted, hit=hit, matched=matched).cpu()
+        for kind, (hit, matched) in KINDS.items()
+    }
+    able = torch.stack([each.any(1) for each in may.values()]).all(0)
+    given, found = misses.where(able), {}
+    for kind, each in may.items():
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.multinomial(each[able].float(), 1, generator=generator)[:, 0]
+        with put_in(model, given, donors.take(drawn), **parts):
+            found[kind] = accepted(model, given).float().mean().item()
+    return found
