@@ -848,6 +848,11 @@ MISTAKES = {
         ("elsewhere", _masked(_others), "All *other* places"),
         ("heads and places in one index", _at_once, "in pairs"),
         ("indexed twice", _without(set_zero=_index_twice), "Indexing twice"),
+        (
+            "the first one's layer",
+            _without(heads=lambda heads: [(heads[0][0], head) for _, head in heads]),
+            "the first one's layer",
+        ),
         ("all heads there", _without(set_zero=_all_heads_there), "All heads of these layers"),
         ("not returned", _without(returned=False), "Nothing has changed"),
         ("in place", _without(copied=lambda z: z), "changes `z` itself"),
@@ -1078,6 +1083,11 @@ MISTAKES = {
             "one of the two",
             _allowed(both=lambda h, m, hit, matched: (h == hit) | (m == matched)),
             "needs *both*",
+        ),
+        (
+            "by either number",
+            _allowed(is_matched=lambda t, r, w: (t == w[:, None]) | (r == w[:, None])),
+            "by its target alone",
         ),
         ("the opposite", _allowed(answer=lambda a: ~a), "the opposite"),
         ("for hits alone", _allowed(both=_hits_alone_are_asked), "Only hits are asked"),

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -139,6 +140,8 @@ def _on_it(model) -> list[list[int]]:
 
 # ---- Ablating heads -----------------------------------------------------------------------------
 
+Run = tuple[Tensor, dict[str, Tensor]]  # hook_z of all layers, and all else
+
 
 def _z(layer: int) -> str:
     return f"blocks.{layer}.attn.hook_z"
@@ -147,7 +150,7 @@ def _z(layer: int) -> str:
 READ = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_pattern", "mlp.hook_post")
 
 
-def _seen(model, tokens: Tensor, hooks: Sequence = ()) -> tuple[Tensor, dict[str, Tensor]]:
+def _seen(model, tokens: Tensor, hooks: Sequence = ()) -> Run:
     """hook_z of all layers, and all else that a run holds, after these hooks."""
     found: dict[str, Tensor] = {}
 
@@ -208,6 +211,12 @@ def _other_heads(heads: Sequence[tuple[int, int]]) -> dict[str, list[tuple[int, 
         "Only the first head of the list is zeroed.": [heads[0]],
         "Only the last layer's hook is at work.": [(layers[-1], head) for head in of[layers[-1]]],
         "Only the first layer's hook is at work.": [(layers[0], head) for head in of[layers[0]]],
+        "All heads are looked for in the first one's layer: each has its own.": [
+            (layers[0], head) for _, head in heads
+        ],
+        "All heads are looked for in the last one's layer: each has its own.": [
+            (heads[-1][0], head) for _, head in heads
+        ],
         "All heads of these layers are zeroed: index the axis of heads.": [
             (layer, head) for layer in layers for head in range(N_HEADS)
         ],
@@ -284,8 +293,8 @@ def _other_places(where: Tensor, at: tuple[Tensor, Tensor] | None) -> dict[str, 
     return found
 
 
-def _z_mistakes(model, tokens, heads, where, at) -> dict[str, Tensor]:
-    """Message -> hook_z of all layers, as this mistake makes it."""
+def _z_mistakes(model, tokens, heads, where, at) -> dict[str, Callable[[], Run]]:
+    """Message -> a run as this mistake makes it."""
     mask, shape = _mask(heads, where), (N_LAYERS, *where.shape, N_HEADS, 5)
     masks = {why: _mask(some, where) for why, some in _other_heads(heads).items()}
     masks |= {why: _mask(heads, some) for why, some in _other_places(where, at).items()}
@@ -322,7 +331,7 @@ def _z_mistakes(model, tokens, heads, where, at) -> dict[str, Tensor]:
             "With `at` nothing has changed within your context. Indexing twice, as in `z[text, pos]"
             "[:, head]`, makes a copy, and a change of it is lost."
         )
-    found = {nothing: _seen(model, tokens)[0]}
+    found = {nothing: partial(_seen, model, tokens)}
     for why, fill in {
         "That is mean ablation: put zeros there.": lambda z: z.mean((0, 1), keepdim=True),
         "That is the mean over positions: put zeros there.": lambda z: z.mean(1, keepdim=True),
@@ -330,15 +339,15 @@ def _z_mistakes(model, tokens, heads, where, at) -> dict[str, Tensor]:
         "That is the mean over heads: put zeros there.": lambda z: z.mean(2, keepdim=True),
         "Ones are there: put zeros.": torch.ones_like,
     }.items():
-        found[why] = _ablated(model, tokens, mask, fill)[0]
-    found |= {why: _ablated(model, tokens, each)[0] for why, each in masks.items()}
+        found[why] = partial(_ablated, model, tokens, mask, fill)
+    found |= {why: partial(_ablated, model, tokens, each) for why, each in masks.items()}
     return found | _elsewhere(model, tokens, heads, where)
 
 
-def _elsewhere(model, tokens, heads, where) -> dict[str, Tensor]:
-    """Message -> hook_z of all layers, where another hook is zeroed."""
+def _elsewhere(model, tokens, heads, where) -> dict[str, Callable[[], Run]]:
+    """Message -> a run in which another hook is zeroed."""
 
-    def zeroed(part: str, *, whole: bool = False) -> Tensor:
+    def zeroed(part: str, *, whole: bool = False) -> Run:
         def hook(layer, head):
             def zero(x, hook):
                 mask = torch.zeros(x.shape, dtype=torch.bool)
@@ -348,22 +357,24 @@ def _elsewhere(model, tokens, heads, where) -> dict[str, Tensor]:
 
             return f"blocks.{layer}.{part}", zero
 
-        return _seen(model, tokens, [hook(*each) for each in heads])[0]
+        return _seen(model, tokens, [hook(*each) for each in heads])
 
     written = "What the whole layer writes, `hook_attn_out`, is zeroed"
     return {
-        f"{written}: zero these heads in `attn.hook_z`.": zeroed("hook_attn_out", whole=True),
+        f"{written}: zero these heads in `attn.hook_z`.": partial(
+            zeroed, "hook_attn_out", whole=True
+        ),
         f"{written} at entries that have the heads' numbers: zero the heads in `attn.hook_z`.": (
-            zeroed("hook_attn_out")
+            partial(zeroed, "hook_attn_out")
         ),
         "The heads' values, `hook_v`, are zeroed: a head writes what comes out of its attention, "
-        "`hook_z`.": zeroed("attn.hook_v"),
-        "The heads' queries, `hook_q`, are zeroed: zero `hook_z`.": zeroed("attn.hook_q"),
-        "The heads' keys, `hook_k`, are zeroed: zero `hook_z`.": zeroed("attn.hook_k"),
+        "`hook_z`.": partial(zeroed, "attn.hook_v"),
+        "The heads' queries, `hook_q`, are zeroed: zero `hook_z`.": partial(zeroed, "attn.hook_q"),
+        "The heads' keys, `hook_k`, are zeroed: zero `hook_z`.": partial(zeroed, "attn.hook_k"),
     }
 
 
-def _run(model, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def _run(model, tokens: Tensor) -> Run:
     """A run within the learner's context; what their hook raises becomes a sentence."""
     try:
         return _seen(model, tokens)
@@ -384,7 +395,7 @@ def _run(model, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         ) from error
 
 
-def _expect_same_run(got: tuple[Tensor, dict], right: tuple[Tensor, dict], message: str) -> None:
+def _expect_same_run(got: Run, right: Run, message: str) -> None:
     expect(_equal(got[0], right[0]), message)
 
 
@@ -418,22 +429,26 @@ def check_without_heads(without_heads) -> str:
         theirs = _within(lambda: without_heads(model, heads, **options))  # noqa: B023
         with torch.no_grad(), model.hooks(fwd_hooks=keeping), theirs:
             got, again = _run(model, tokens), _run(model, tokens)
-        mask = _mask(given, where).expand_as(right[0])
-        expect(
-            _equal(got[0], right[0]) or not torch.equal(got[0] == 0, mask),
-            "The right entries of `hook_z` are zero, but something else is changed too: zero "
-            "`hook_z` alone.",
-        )
+        if not _equal(got[0], right[0]):
+            model.reset_hooks()  # what a wrong context may have left
+            mask = _mask(given, where).expand_as(right[0])
+            expect(
+                not torch.equal(got[0] == 0, mask),
+                "The right entries of `hook_z` are zero, but something else is changed too: zero "
+                "`hook_z` alone.",
+            )
+            for why, how in _z_mistakes(model, tokens, given, where, places).items():
+                expect(not _equal(got[0], how()[0]), why)
         match(
             got[0],
             right[0],
             what=f"Within the context of {given}{'' if at is None else f' at {at}'}, `hook_z`, "
             "[layer, text, pos, head, d_head],",
-            mistakes=_z_mistakes(model, tokens, given, where, places),
+            mistakes={},
         )
         for name, value in right[1].items():
             expect(
-                torch.allclose(got[1][name], value, atol=1e-4, rtol=1e-4),
+                _equal(got[1][name], value),
                 f"`hook_z` is right, but something else is changed too ({name}): zero `hook_z` "
                 "alone.",
             )
@@ -1080,6 +1095,9 @@ def _donor_mistakes(
         ),
         "Hits and misses are exchanged, and so are matched donors and others.": lambda h, m: right(
             not h, not m
+        ),
+        "A donor is matched by its target alone, whatever its result is.": lambda h, m: (
+            (is_hit == h) & ((is_matched | of_result) == m)
         ),
         "`hit` and `matched` are exchanged.": lambda h, m: right(m, h),
         "A donor needs *both*: you let in those that have one of the two.": lambda h, m: (
