@@ -405,11 +405,11 @@ def check_without_heads(without_heads) -> str:
     model, random = _tiny(0), torch.Generator().manual_seed(1)
     several = [(2, 0), (0, 2), (2, 3), (0, 0)]
     for heads, (n, length), at in (
-        (several, (4, 6), None),
-        ([(2, 3), (2, 0), (1, 1)], (3, 5), ([2, 2], [2, 1])),
-        (several, (4, 6), ([0, 2, 2], [3, 1, 2])),
-        ([(1, 1), (0, 0)], (4, 5), ([1, 3, 1, 0], [4, 2, 1, 3])),
-        ([(2, 2)], (1, 4), ([0, 0], [3, 1])),
+        (several, (5, 6), None),
+        ([(2, 3), (2, 0), (1, 1)], (3, 6), ([2, 2], [2, 1])),
+        (several, (5, 6), ([0, 2, 2], [3, 1, 2])),
+        ([(1, 1), (0, 0)], (5, 6), ([1, 3, 1, 0], [4, 2, 1, 3])),
+        ([(2, 2)], (1, 7), ([0, 0], [3, 1])),
         (((1, 0), (1, 2)), (2, 3), ([1, 0], [1, 2])),
     ):
         tokens = torch.randint(11, (n, length), generator=random)
@@ -709,11 +709,11 @@ def check_neurons_along(neurons_along) -> str:
 def _heads_and_neurons(seed: int, *, n_heads: int, n_kv: int) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(seed)
     shapes = {
-        "W_V": (3, n_kv, 6, 4),
-        "W_O": (3, n_heads, 4, 6),
-        "W_gate": (3, 6, 8),
-        "W_in": (3, 6, 8),
-        "W_out": (3, 8, 6),
+        "W_V": (3, n_kv, 7, 5),
+        "W_O": (3, n_heads, 5, 7),
+        "W_gate": (3, 7, 9),
+        "W_in": (3, 7, 9),
+        "W_out": (3, 9, 7),
     }
     return {name: torch.randn(shape, generator=random) for name, shape in shapes.items()}
 
@@ -879,7 +879,7 @@ def check_signed_drive(signed_drive) -> str:
                 del mistakes[why]
         model = SimpleNamespace(
             cfg=SimpleNamespace(
-                n_layers=3, n_heads=n_heads, n_key_value_heads=n_kv, d_model=6, d_head=4, d_mlp=8
+                n_layers=3, n_heads=n_heads, n_key_value_heads=n_kv, d_model=7, d_head=5, d_mlp=9
             ),
             **{name: each.clone().requires_grad_() for name, each in weights.items()},
         )
@@ -924,7 +924,7 @@ def check_activity(activity) -> str:
     """A small model with gated MLPs; neurons of several layers, positions of several texts."""
     model, random = _tiny(2), torch.Generator().manual_seed(3)
     for (n, length), text, pos, neurons in (
-        ((4, 6), [2, 0, 2, 3, 1, 0], [3, 5, 1, 2, 3, 2], [(2, 5), (0, 3), (2, 1), (1, 7), (0, 0)]),
+        ((4, 7), [2, 0, 2, 3, 1, 0], [3, 5, 1, 2, 3, 2], [(2, 5), (0, 3), (2, 1), (1, 7), (0, 0)]),
         ((2, 5), [1, 1, 0], [4, 2, 3], [(1, 8), (1, 2)]),
         ((1, 4), [0], [2], [(2, 6)]),
     ):
