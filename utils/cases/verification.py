@@ -410,16 +410,19 @@ def gap_by_part(
 @contextmanager
 def without_heads(
     model,
-    heads: Iterable[Head],
+    heads: Sequence[Head],
     *,
     at: Places | None = None,
 ) -> Iterator[None]:
     """Within it, these heads write zeros: their output `hook_z` is zero-ablated.
 
+    On leaving, also by an error, its own hooks go away and others stay. The `z` that a hook is
+    given is not changed itself.
+
     Args:
         heads: pairs (layer, number), of any layers.
-        at: the text and the position of each place to zero, two tensors of one length; without it,
-            everywhere. All else that a head writes stays as it is.
+        at: of each place to zero the text, and the position in it: two tensors of one length, which
+            go in pairs. All heads are zeroed at all places; without `at`, everywhere.
     """
     numbers: dict[int, list[int]] = {}
     for layer, head in heads:
@@ -746,11 +749,15 @@ def own_probes(model, positions: Brackets) -> Float[Tensor, "layer d_model"]:
 def neurons_along(
     model, directions: Float[Tensor, "layer d_model"], n: int, *, sign: int = 1
 ) -> dict[int, Int[Tensor, " n"]]:
-    """The `n` neurons of each layer of the upper half that write most along its own direction.
+    """The `n` neurons of each layer that write most along this layer's own direction, by cosine.
 
     Args:
+        model: `W_out` is [layer, neuron, d_model], what each neuron writes when it is 1.
         directions: one for each layer of the model.
         sign: 1 takes those that write along it, -1 those that write against it.
+
+    Returns:
+        Layer -> the neurons' numbers, in any order, for the upper half: `n_layers // 2` and up.
     """
     W_out = model.W_out.detach().float().cpu()  # [layer, neuron, d_model]
     cosines = torch.cosine_similarity(W_out, directions[:, None], dim=-1)
@@ -782,7 +789,8 @@ def signed_drive(model, neurons: Sequence[tuple[int, int]]) -> Float[Tensor, "la
     """How far each head opens neurons with what it copies, signed: the mean over the neurons.
 
     A head's copying direction d is the diagonal of its OV circuit, W_V W_O, one entry for each
-    dimension of the stream. What a neuron makes of it is silu(gate . d) (up . d).
+    dimension of the stream. What a neuron makes of it is silu(gate . d) (up . d), with the neuron's
+    columns of `W_gate` and `W_in`. All neurons count for each head, and nothing is normalised.
 
     Args:
         model: `W_V` is [layer, kv_head, d_model, d_head], where several heads may share one (the
@@ -869,13 +877,13 @@ def outcomes(written: Sequence[Sequence[str]]) -> dict[str, float]:
 @guarded(neurons=_known_pairs)
 @torch.no_grad()
 def activity(
-    model, positions: Brackets, neurons: Sequence[tuple[int, int]]
+    model, positions: Positions, neurons: Sequence[tuple[int, int]]
 ) -> Float[Tensor, "position neuron"]:
     """How far each neuron is on at each position: its factor of its out vector, `mlp.hook_post`.
 
     Args:
         positions: `positions.tokens` is [text, pos]; position i is in text `positions.text[i]`, at
-            `positions.pos[i]`.
+            `positions.pos[i]`. A text may hold several.
         neurons: pairs (layer, neuron), of any layers, in the order of the result's columns.
     """
     kept = {}
@@ -903,7 +911,7 @@ def allowed_donors(
     Args:
         target, result: of each donor. It is a hit where the two are equal, and a miss elsewhere.
         wanted: of each position that is changed, the number that it has as its result. A donor is
-            *matched* to the position if the donor's target is this number.
+            *matched* to the position if the donor's target is this number, whatever its result.
         hit: whether the donor shall be a hit, or else a miss.
         matched: whether it shall be matched, or else not.
     """
