@@ -266,21 +266,24 @@ def reinforce(name: str, *, device: str = "cpu") -> None:
         texts = rollouts(model, drawn, samples=recipe.samples, n_tokens=recipe.n_tokens)
         model.train()
         given = torch.tensor(
-            [[reward_of(each, text) for text in some] for each, some in zip(drawn, texts)]
+            [
+                [reward_of(each, text) for text in some]
+                for each, some in zip(drawn, texts, strict=True)
+            ]
         )
         rewards.append(given.mean().item())
         advantage = (given - given.mean(1, keepdim=True)) / (given.std(1, keepdim=True) + 1e-4)
         rows = [
             (torch.tensor(text), 1 + len(each.header), gain)
-            for each, some, gains in zip(drawn, texts, advantage.tolist())
-            for text, gain in zip(some, gains)
+            for each, some, gains in zip(drawn, texts, advantage.tolist(), strict=True)
+            for text, gain in zip(some, gains, strict=True)
             if gain
         ]
         rows.sort(key=lambda row: len(row[0]))
         total = sum(len(tokens) - start for tokens, start, _ in rows)
         loss = torch.zeros(())
         for at in range(0, len(rows), 64):
-            tokens, starts, gains = zip(*rows[at : at + 64])
+            tokens, starts, gains = zip(*rows[at : at + 64], strict=True)
             tokens = pad_sequence(tokens, batch_first=True).to(device)
             weight = torch.tensor(gains, device=device)[:, None].repeat(1, tokens.shape[1] - 1)
             for row, start in enumerate(starts):
@@ -354,9 +357,22 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
         found[rule] = {"attending": attending, "top": attending[:3]}
         for kind, heads in found[rule].items():
             rows[f"{kind}, {rule}"] = partial(_heads_out, model, heads)
+    target_heads = found["both places"]["attending"]
+    found["by attention"] = sorted(target_heads, key=lambda head: -seen[head])[:3]
+    rows["by attention"] = partial(_heads_out, model, found["by attention"])
+    to_result = verification.attention(model, known["hits"], known["hits"].pos - 1).mean(-1)
+    found["previous"] = [(0, int(head)) for head in (to_result[0] > 0.5).nonzero()]
     measured = {
         name: verification.measured(model, hits, misses, change) for name, change in rows.items()
     }
+    neurons = [(layer, neuron) for layer in valid for neuron in valid[layer].tolist()]
+    activity = {}
+    for kind, some in (("hits", hits), ("misses", misses)):
+        for name, heads in (("whole", []), ("out", target_heads)):
+            with verification.without_heads(model, heads, at=some.at(0)):
+                activity[f"{kind}, {name}"] = (
+                    verification.activity(model, some, neurons).mean().item()
+                )
     generator = torch.Generator().manual_seed(0)
     shape = {"layers": range(model.cfg.n_layers), "n_heads": model.cfg.n_heads}
     for name in ("random neurons", "random heads"):
@@ -367,8 +383,7 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
                 _neurons_out, model, verification.random_neurons(2 * n_neurons, **pick)
             )
             if name == "random heads":
-                top = found["both places"]["top"]
-                heads = random_heads(3, but=top, generator=generator, **shape)
+                heads = random_heads(3, but=found["by attention"], generator=generator, **shape)
                 change = partial(_heads_out, model, heads)
             some.append(verification.measured(model, hits, misses, change))
         measured[name] = {key: [each[key] for each in some] for key in some[0]}
@@ -381,9 +396,15 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
         },
         **found,
         "without": measured,
-        "donors": verification.donor_cells(
-            model, chosen, misses, heads=found["both places"]["attending"]
-        ),
+        "activity": activity,
+        "donors": {
+            "target": verification.donor_cells(
+                model, chosen, misses, heads=target_heads, backs=(0,)
+            ),
+            "result": verification.donor_cells(
+                model, chosen, misses, heads=found["previous"], backs=(0,), swap=True
+            ),
+        },
     }
 
 

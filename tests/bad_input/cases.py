@@ -129,20 +129,7 @@ TOKENS = torch.zeros(2, 5, dtype=torch.long)
 PATTERN = torch.ones(2, 3, 4, 4)
 PAIR = torch.tensor([0, 1])
 Z = torch.zeros(2, 4, 3, 5)
-UNIT = torch.eye(4)[:, :2]
 YES_NO = torch.tensor([True, False, True, False])
-
-
-def between(text=PAIR, query=PAIR, key=PAIR):
-    return v.attention_between(PATTERN, text, query, key)
-
-
-def put(head=0, text=PAIR, pos=PAIR, states=torch.zeros(2, 5)):  # noqa: B008
-    return v.put_head(Z, head, text, pos, states)
-
-
-def push(direction=TWO, weight=TWO, yes=(0,), no=(1,)):
-    return v.verdict_push(direction, weight, torch.ones(2, 3), yes=yes, no=no)
 
 
 def importance(kept=YES_NO, resampled=YES_NO, differs=YES_NO):
@@ -276,11 +263,6 @@ ROWS = [
     ("sums in training", in_training(lambda: v.sums_right(model(), positions())), ".eval()"),
     ("streams in training", in_training(lambda: v.resid_at(model(), positions())), ".eval()"),
     ("streams before BOS", lambda: v.resid_at(model(), positions(), back=99), "back=99"),
-    ("attention in text 2", lambda: between(text=torch.tensor([0, 2])), "`text` must hold"),
-    ("attention from -1", lambda: between(query=torch.tensor([0, -1])), "`query` must hold"),
-    ("attention to 4", lambda: between(key=torch.tensor([0, 4])), "`key` must hold"),
-    ("attention to one key", lambda: between(key=PAIR[:1]), "has 1 entries"),
-    ("attention of floats", lambda: between(key=TWO), "whole numbers"),
     (
         "attention to what comes later",
         lambda: v.attention(model(), positions(), positions().pos + 1),
@@ -293,32 +275,12 @@ ROWS = [
     ),
     # Taking parts out, and putting them in
     (
-        "gaps among hits alone",
-        lambda: v.gap_by_part(model(), positions().where(positions().hit), torch.ones(96)),
-        "both hits and misses",
-    ),
-    (
-        "gaps along nothing",
-        lambda: v.gap_by_part(model(), positions(), torch.zeros(96)),
-        "points nowhere",
-    ),
-    (
-        "gaps along a short direction",
-        lambda: v.gap_by_part(model(), positions(), TWO),
-        "give (96,)",
-    ),
-    (
         "without a head of layer 5",
         within(lambda: v.without_heads(model(), [(9, 0)])),
         "no L9H0",
     ),
     ("without head -1", within(lambda: v.without_heads(model(), [(0, -1)])), "no L0H-1"),
     ("without a bare pair", within(lambda: v.without_heads(model(), (0, 1))), "pairs of layer"),
-    (
-        "without a head at other texts' positions",
-        elsewhere(lambda: v.without_heads(model(), [(0, 1)], positions=positions())),
-        "the positions' own tokens",
-    ),
     (
         "without neurons of layer 9",
         lambda: v.without_neurons(model(), {9: PAIR}),
@@ -327,11 +289,6 @@ ROWS = [
     ("without neuron -1", lambda: v.without_neurons(model(), {1: PAIR - 1}), "whole numbers"),
     ("without neuron 999", lambda: v.without_neurons(model(), {1: PAIR * 999}), "whole numbers"),
     ("without neuron 0.5", lambda: v.without_neurons(model(), {1: TWO / 2}), "whole numbers"),
-    ("put into head 3 of 3", lambda: put(head=3), "`head` must hold"),
-    ("put into head -1", lambda: put(head=-1), "`head` must hold"),
-    ("put at position 4 of 4", lambda: put(pos=PAIR + 3), "`pos` must hold"),
-    ("put at one position", lambda: put(pos=PAIR[:1]), "has 1 entries"),
-    ("put one state for all", lambda: put(states=torch.zeros(1, 5)), "has 1 entries"),
     ("put in nothing", put_in(), "Nothing would change"),
     ("put in nowhere", put_in(heads=[(0, 0)], backs=()), "Nothing would change"),
     ("put in a hook that is not there", put_in(whole=["blocks.0.hook_mlp"]), "no hook named"),
@@ -347,19 +304,6 @@ ROWS = [
         "the positions' own tokens",
     ),
     # Directions, neurons, heads
-    ("a push by nothing", lambda: push(direction=torch.zeros(2)), "points nowhere"),
-    ("a push by NaN", lambda: push(direction=TWO * NAN), "NaN"),
-    ("a push through another norm", lambda: push(weight=torch.ones(3)), "has 3 entries"),
-    ("a push for no words", lambda: push(yes=()), "`yes` is empty"),
-    ("a push for token 3 of 3", lambda: push(no=(3,)), "from 0 to 2"),
-    ("a push for token -1", lambda: push(no=(-1,)), "from 0 to 2"),
-    ("aligned with nothing", lambda: v.alignment(model(), torch.zeros(96)), "points nowhere"),
-    ("aligned with a short one", lambda: v.alignment(model(), torch.ones(1)), "give (96,)"),
-    ("too many neurons", lambda: v.aligned_neurons(UNIT, 3, layers=[0]), "a layer has 2 neurons"),
-    ("no neurons", lambda: v.aligned_neurons(UNIT, 0, layers=[0]), "`n` is 0"),
-    ("neurons of layer -1", lambda: v.aligned_neurons(UNIT, 1, layers=[-1]), "from 0 to 3"),
-    ("neurons of sign 0", lambda: v.aligned_neurons(UNIT, 1, layers=[0], sign=0), "-1 against it"),
-    ("neurons by NaN", lambda: v.aligned_neurons(UNIT * NAN, 1, layers=[0]), "NaN"),
     (
         "more random neurons than there are",
         lambda: v.random_neurons(5, layers=[0], d_mlp=4, generator=torch.Generator()),
@@ -370,35 +314,32 @@ ROWS = [
         lambda: v.random_neurons(-1, layers=[0], d_mlp=4, generator=torch.Generator()),
         "`n` is -1",
     ),
-    ("the circuit of head 8 of 8", lambda: v.ov_circuit(model(), 0, 8), "heads 0 to 7"),
-    ("the circuit of head -1", lambda: v.ov_circuit(model(), 0, -1), "heads 0 to 7"),
-    ("the circuit of layer 9", lambda: v.ov_circuit(model(), 9, 0), "this model has layers"),
-    ("fields of layer -1", lambda: v.receptive_fields(model(), -1, PAIR), "has layer -1"),
-    ("fields of neuron -1", lambda: v.receptive_fields(model(), 0, PAIR - 1), "whole numbers"),
-    ("fields without gates", lambda: v.receptive_fields(ungated(), 0, PAIR), "have no gates"),
-    ("a drive into long fields", lambda: v.drive(torch.eye(4), 2 * UNIT), "length 1"),
-    ("a drive into no field", lambda: v.drive(torch.eye(4), UNIT[:, :0]), "a column of 4"),
-    ("a drive into rows", lambda: v.drive(torch.eye(4), UNIT.T), "a column of 4"),
-    ("a drive of nothing", lambda: v.drive(torch.zeros(4, 4), UNIT), "length 0"),
-    ("a diagonal of nothing", lambda: v.diagonal_drive(torch.zeros(4, 4), UNIT), "length 0"),
-    ("a diagonal of NaN", lambda: v.diagonal_drive(torch.eye(4) * NAN, UNIT), "NaN"),
-    ("heads ranked by nothing", lambda: v.rank_heads(model(), {}), "`neurons` is empty"),
-    ("heads ranked by layer 9", lambda: v.rank_heads(model(), {9: PAIR}), "has layer 9"),
+    ("no neurons", lambda: v.neurons_along(model(), torch.ones(3, 96), 0), "`n` is 0"),
+    ("too many neurons", lambda: v.neurons_along(model(), torch.ones(3, 96), 999), "288 neurons"),
     (
-        "parts that hits alone find",
-        lambda: v.find_parts(model(), positions().where(positions().hit)),
-        "both hits and misses",
+        "neurons of sign 0",
+        lambda: v.neurons_along(model(), torch.ones(3, 96), 1, sign=0),
+        "-1 against it",
     ),
-    ("parts above 2", lambda: v.find_parts(model(), positions(), threshold=2.0), "at most 1"),
-    ("no top heads", lambda: v.find_parts(model(), positions(), n_top=0), "`n_top` is 0"),
+    ("a drive into nothing", lambda: v.signed_drive(model(), []), "`neurons` is empty"),
+    ("a drive into layer 9", lambda: v.signed_drive(model(), [(9, 0)]), "has layer 9"),
+    ("a drive without gates", lambda: v.signed_drive(ungated(), [(0, 0)]), "without gates"),
+    ("activity of nothing", lambda: v.activity(model(), positions(), []), "`neurons` is empty"),
+    ("activity of neuron -1", lambda: v.activity(model(), positions(), [(0, -1)]), "whole numbers"),
+    (
+        "donors, unequal",
+        lambda: v.allowed_donors(PAIR, PAIR[:1], PAIR, hit=True, matched=True),
+        "has 1 entries",
+    ),
+    (
+        "writing on for no tokens",
+        lambda: v.write_on(model(), positions(), lambda at: contextlib.nullcontext(), n_tokens=0),
+        "`n_tokens` is 0",
+    ),
+    ("outcomes of nothing", lambda: v.outcomes([]), "`written` is empty"),
     ("the AUC of NaN", lambda: v.verdict_auc(TWO * NAN, TWO), "`hits` holds NaN"),
     ("the AUC of no misses", lambda: v.verdict_auc(TWO, TWO[:0]), "`misses` is empty"),
     ("positions of one puzzle", lambda: v.judged_positions(model(), 1), "whole number from 2"),
-    (
-        "no draws",
-        lambda: v.disabling(model(), positions(), positions(), positions(), draws=0),
-        "`draws` is 0",
-    ),
     # Going on
     ("a share with one token", lambda: thinking.continue_share(LOGITS, 1, 1), "two tokens"),
     ("a share of token 4 of 4", lambda: thinking.continue_share(LOGITS, 4, 1), "from 0 to 3"),

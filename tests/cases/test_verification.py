@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import random
 
 import pytest
 import torch
@@ -16,13 +15,13 @@ from utils.models import load
 @pytest.fixture(scope="module")
 def model():
     with contextlib.redirect_stdout(io.StringIO()):
-        return load("countdown/variable_0", device="cpu")
+        return load("countdown/seed_0", device="cpu")
 
 
 PUZZLES = [Puzzle((12, 7, 4), 15, ("now", "so")), Puzzle((5, 9, 3), 17)]
 WRITTEN = [
-    "12 - 7 = 5 + 4 = 9 ( not 9 ) , 12 + 7 = 19 - 4 = 15 ( this works )",
-    "5 + 9 = 14 + 3 = 17 ( yes works )",
+    "12 - 7 = 5 + 4 = 9 ( not 15 ) , 12 + 7 = 19 - 4 = 15 ( this works )",
+    "5 + 9 = 14 + 3 = 17 ( this works )",
 ]
 
 
@@ -75,7 +74,7 @@ def test_padding_changes_nothing(model, positions):
 
 def test_the_model_judges_these_rightly_and_hooks_go_away(model, positions):
     assert torch.equal(v.accepted(model, positions), positions.hit)
-    everything = [(layer, head) for layer in range(3) for head in range(8)]
+    everything = [(layer, head) for layer in range(6) for head in range(8)]
     with v.without_heads(model, everything):
         assert not torch.equal(v.accepted(model, positions), positions.hit)
     assert torch.equal(v.accepted(model, positions), positions.hit)
@@ -115,10 +114,10 @@ def test_states_and_attention_are_those_of_the_cache(model, positions):
     for back in (0, 1):
         found = v.resid_at(model, positions, back=back)
         assert torch.allclose(found[1], positions.of(cache["resid_pre", 1], back=back), atol=1e-5)
-        assert torch.allclose(found[3], positions.of(cache["resid_post", 2], back=back), atol=1e-5)
+        assert torch.allclose(found[6], positions.of(cache["resid_post", 5], back=back), atol=1e-5)
         seen = v.attention(model, positions, positions.target, back=back)
         one = cache["pattern", 2][0, 5, positions.pos[1] - back, positions.target[1]]
-        assert torch.allclose(seen[2, 5, 1], one, atol=1e-6) and seen.shape == (3, 8, 3)
+        assert torch.allclose(seen[2, 5, 1], one, atol=1e-6) and seen.shape == (6, 8, 3)
 
 
 def test_parts_without_which_the_model_runs_write_zeros(model, positions):
@@ -126,18 +125,10 @@ def test_parts_without_which_the_model_runs_write_zeros(model, positions):
     heads = v.without_heads(model, [(1, 2), (1, 5), (0, 0)])
     with torch.no_grad(), heads, v.without_neurons(model, neurons):
         _, cache = model.run_with_cache(positions.tokens)
-    gone = {layer: cache["z", layer].abs().sum((0, 1, 3)) == 0 for layer in range(3)}
+    gone = {layer: cache["z", layer].abs().sum((0, 1, 3)) == 0 for layer in range(6)}
     assert [gone[layer].nonzero()[:, 0].tolist() for layer in range(3)] == [[0], [2, 5], []]
     assert (cache["post", 1][..., neurons[1]] == 0).all()
     assert (cache["post", 2] == 0).all((0, 1)).nonzero()[:, 0].tolist() == [7]
-
-
-def test_alignment_is_a_cosine_of_what_a_neuron_writes(model):
-    value = model.W_out[2, 17].detach()
-    cosines = v.alignment(model, 3 * value)
-    assert cosines[2, 17] == pytest.approx(1, abs=1e-5) and cosines.abs().max() < 1 + 1e-5
-    assert v.aligned_neurons(cosines, 1, layers=[2])[2].tolist() == [17]
-    assert v.aligned_neurons(v.alignment(model, -value), 1, layers=[2], sign=-1)[2].tolist() == [17]
 
 
 def test_both_holds_each_neuron_once():
@@ -150,74 +141,9 @@ def test_both_keeps_the_layers_that_one_alone_has():
     assert {layer: chosen.tolist() for layer, chosen in found.items()} == {1: [9], 2: [4]}
 
 
-def test_drive_is_1_for_a_circuit_that_writes_along_one_field():
-    fields = torch.eye(6)[:, :1]
-    ov = torch.outer(torch.randn(6, generator=torch.Generator().manual_seed(0)), fields[:, 0])
-    assert v.drive(ov, fields) == pytest.approx(1)
-    assert v.drive(ov, torch.eye(6)[:, 1:2]) == 0
-
-
-def test_diagonal_drive_reads_the_field_itself():
-    fields = torch.eye(4)[:, :2]
-    reads_another = torch.zeros(4, 4)
-    reads_another[3, 0] = 1
-    assert v.drive(reads_another, fields) > 0 and v.diagonal_drive(reads_another, fields) == 0
-    assert v.diagonal_drive(torch.eye(4), fields) == pytest.approx(0.5)  # |eye| is 2
-
-
-def test_drive_of_a_random_circuit_is_what_its_width_says():
-    generator = torch.Generator().manual_seed(0)
-    ov = torch.randn(96, 96, generator=generator)
-    fields = torch.nn.functional.normalize(torch.randn(96, 40, generator=generator), dim=0)
-    assert v.drive(ov, fields) == pytest.approx(96**-0.5, rel=0.05)
-
-
-def test_a_head_is_ranked_by_neurons_behind_it(model):
-    scores = v.rank_heads(model, {1: torch.tensor([3, 8])})
-    assert (scores[2] == 0).all() and (scores[:2] > 0).all()
-    by_hand = v.drive(v.ov_circuit(model, 1, 4), v.receptive_fields(model, 1, torch.tensor([3, 8])))
-    assert scores[1, 4] == pytest.approx(by_hand.item())
-
-
-def test_a_receptive_field_opens_its_gate(model):
-    (field,) = v.receptive_fields(model, 1, torch.tensor([9])).T
-    block = model.blocks[1]
-    with torch.no_grad():
-        gates = block.mlp.gate(block.ln2(field[None, None]))[0, 0]
-        other = block.mlp.gate(block.ln2(field.roll(1)[None, None]))[0, 0]
-    assert gates[9] > 0 and gates[9] > other[9]
-
-
-def test_find_parts_follows_its_rules(model):
-    puzzles = v.some_puzzles(40, generator=random.Random(3))
-    positions = v.brackets(model, puzzles, v.write(model, [p.header for p in puzzles]))
-    parts = v.find_parts(model, positions, n_neurons=5, n_top=2)
-    assert set(parts.valid) == set(parts.invalid) == {1, 2} and len(parts.top) == 2
-    to_target = [v.attention(model, positions, positions.target, back=b).mean(-1) for b in (0, 1)]
-    strongest = torch.stack(to_target).amax(0)
-    assert {(int(a), int(b)) for a, b in (strongest > 0.1).nonzero()} == set(parts.attending)
-
-
 def test_every_bracket_behind_a_number_is_a_place():
     text = "<bos> so make 15 from 12 7 : check ( 12 - 7 = 5 ( no 5 ) , 12 + 7 = 15 ("
     assert v.bracket_places(text.split()) == [(15, False), (25, True)]
-
-
-def test_gaps_of_the_parts_sum_to_that_of_the_stream(model, positions):
-    direction = torch.randn(96, generator=torch.Generator().manual_seed(0))
-    for back in (0, 1):
-        streams = v.resid_at(model, positions, back=back)
-        written = (streams[-1] - streams[0]) @ direction / direction.norm()
-        gap = written[positions.hit].mean() - written[~positions.hit].mean()
-        heads, mlps = v.gap_by_part(model, positions, direction, back=back)
-        assert heads.shape == (3, 8) and mlps.shape == (3,)
-        assert heads.sum() + mlps.sum() == pytest.approx(gap.item(), abs=1e-3)
-
-
-def test_writing_in_touches_the_positions_alone():
-    text, pos = torch.tensor([0, 2]), torch.tensor([1, 3])
-    z = v.put_head(torch.zeros(3, 4, 5, 2), 4, text, pos, torch.ones(2, 2))
-    assert z[text, pos, 4].tolist() == [[1, 1], [1, 1]] and z.sum() == 4
 
 
 def test_the_auc_of_a_verdict_is_not_moved_by_a_bias(model, positions):
@@ -233,21 +159,6 @@ def test_the_auc_of_a_verdict_is_not_moved_by_a_bias(model, positions):
     assert v.verdict_auc(torch.tensor([0.2, 0.9]), torch.tensor([0.5])) == 0.5
 
 
-def test_zeros_at_positions_leave_what_was_written_before(model, positions):
-    def seen(within):
-        found = []
-        keep = ("blocks.1.attn.hook_z", lambda z, hook: found.append(z.detach().clone()))
-        with torch.no_grad(), within, model.hooks(fwd_hooks=[keep]):
-            model(positions.tokens)
-        return found[0]
-
-    zeros = v.without_heads(model, [(1, 4)], positions=positions)
-    changed = (seen(contextlib.nullcontext()) != seen(zeros)).any(-1)
-    for back in (0, 1):
-        assert changed[positions.text, positions.pos - back, 4].all()
-    assert int(changed.sum()) == 2 * len(positions.pos)
-
-
 def test_a_position_that_is_its_own_donor_changes_nothing_and_another_does(model, positions):
     rows, names = torch.arange(len(positions.pos)), ["blocks.1.hook_mlp_out"]
     parts = {"heads": [(1, 2), (2, 0), (2, 2)], "whole": names}
@@ -259,36 +170,122 @@ def test_a_position_that_is_its_own_donor_changes_nothing_and_another_does(model
     assert torch.equal(v.verdicts(model, positions), before)
 
 
-def test_a_push_is_the_mean_for_yes_less_that_for_no():
-    W_U = torch.tensor([[1.0, 3, 4, 0], [9, 9, 9, 9]])
-    push = v.verdict_push(torch.tensor([5.0, 0]), torch.tensor([2.0, 1]), W_U, yes=(0, 1), no=(2,))
-    assert push == pytest.approx(2 * (2 - 4))
+def test_zeros_at_places_leave_what_was_written_before(model, positions):
+    def seen(within):
+        found = []
+        keep = ("blocks.1.attn.hook_z", lambda z, hook: found.append(z.detach().clone()))
+        with torch.no_grad(), within, model.hooks(fwd_hooks=[keep]):
+            model(positions.tokens)
+        return found[0]
+
+    zeros = v.without_heads(model, [(1, 4)], at=positions.at(0, 1))
+    changed = (seen(contextlib.nullcontext()) != seen(zeros)).any(-1)
+    for back in (0, 1):
+        assert changed[positions.text, positions.pos - back, 4].all()
+    assert int(changed.sum()) == 2 * len(positions.pos)
 
 
-def test_steps_disable_and_sums_are_compared_with_what_was_written(model, positions):
-    assert v.sums_right(model, positions).tolist() == [1, 1, 1]
-    steps, parts = v.steps_to_disable(model, positions)
-    assert len(steps) == 7 and len(parts.top) == 3
-    before = v.verdicts(model, positions)
-    for name, taken_out in steps.items():
-        for _ in range(2):  # as often as one likes
-            with taken_out():
-                same = torch.equal(v.verdicts(model, positions), before)
-        assert same == (name == "nothing" or name == "attending heads" and not parts.attending)
-    assert torch.equal(v.verdicts(model, positions), before)
+def test_neurons_out_at_places_are_on_elsewhere(model, positions):
+    neurons = {2: torch.tensor([3, 40])}
+    pairs = [(2, 3), (2, 40), (2, 41)]
+    with v.without_neurons(model, neurons, at=positions.at(0)):
+        here, before = (
+            v.activity(model, positions._replace(pos=positions.pos - back), pairs)
+            for back in (0, 1)
+        )
+    assert (here[:, :2] == 0).all() and (here[:, 2] != 0).all() and (before != 0).all()
 
 
-def test_disabling_measures_each_step(model, positions):
-    hits, misses = positions.where(positions.hit), positions.where(~positions.hit)
-    study = v.disabling(model, positions, hits, misses, draws=2)
-    whole = study["steps"]["nothing"]
-    assert whole["disabled"] == 0 and whole["interval"].low == 0
-    assert whole["interval"].high > 0.5  # two hits tell little
-    assert (whole["auc"], whole["sums"], whole["false"]) == (1, 1, 0)
-    assert len(study["steps"]) == 8 and set(study["layer 2"]) == {"result", "bracket"}
+def test_a_neuron_lies_along_its_own_layers_direction(model):
+    directions = torch.stack([model.W_out[layer, 17].detach() for layer in range(6)])
+    assert {at: some.tolist() for at, some in v.neurons_along(model, directions, 1).items()} == {
+        3: [17],
+        4: [17],
+        5: [17],
+    }
+    assert v.most_aligned(model, directions, 1, each=2)[0][1] == 17
+    against = v.neurons_along(model, -directions, 1, sign=-1)
+    assert all(some.tolist() == [17] for some in against.values())
 
 
-def test_same_value_compares_a_donors_target_with_a_result(positions):
-    assert v.same_value(positions, positions).tolist() == [[False] * 3, [True, True, False]] + [
-        [False, False, True]
+def test_the_signed_drive_of_one_head_by_hand(model):
+    scores = v.signed_drive(model, [(3, 5), (4, 9)])
+    assert scores.shape == (6, 8)
+    copied = (model.W_V[2, 1] @ model.W_O[2, 6]).diagonal()  # heads 4 to 7 share the second
+    by_hand = [
+        torch.nn.functional.silu(copied @ model.W_gate[layer, :, i])
+        * (copied @ model.W_in[layer, :, i])
+        for layer, i in ((3, 5), (4, 9))
     ]
+    assert scores[2, 6] == pytest.approx(sum(by_hand).item() / 2, rel=1e-4)
+
+
+def test_writing_on_is_writing_where_nothing_changes(model, positions):
+    written = v.write_on(model, positions, lambda at: contextlib.nullcontext(), n_tokens=12)
+    words = [[countdown.VOCABULARY[t] for t in row] for row in positions.tokens.tolist()]
+    starts = [words[i][1 : p + 1] for i, p in zip(*positions[1:3], strict=True)]
+    plain = v.write(model, starts, n_tokens=12)
+    assert [[word for word in each if word != "<eos>"] for each in written] == plain
+
+
+def test_writing_on_changes_only_what_follows_a_bracket(model, positions):
+    seen = []
+
+    def no_heads(at):
+        seen.append(at)
+        return v.without_heads(model, [(1, head) for head in range(8)])
+
+    hits = positions.where(positions.hit)
+    changed = v.write_on(model, hits, no_heads, n_tokens=30)
+    assert all(words[0] == "not" for words in changed)
+    opened = sum(words[:-1].count("(") for words in changed)
+    assert sum(len(text) for text, _ in seen) == len(hits.pos) + opened
+
+
+def test_outcomes_are_read_from_the_words():
+    found = v.outcomes([["this", "works"], ["not", "5", "<eos>"], ["not", "5"], ["this", "5"]])
+    assert found == {"accepted": 0.25, "disabled": 0.5, "mixed": 0.25}
+
+
+def test_a_model_without_its_heads_of_layer_1_is_measured(model):
+    _, hits, misses, _ = v.judged_positions(model, 16)
+    whole = v.measured(model, hits, misses, lambda at: contextlib.nullcontext())
+    assert (whole["disabled"], whole["auc"], whole["false"], whole["sums"]) == (0, 1, 0, 1)
+    heads = [(1, head) for head in range(8)]
+    out = v.measured(model, hits, misses, lambda at: v.without_heads(model, heads, at=at))
+    assert out["disabled"] > 0.9 and abs(out["gap"]) < 0.2 * whole["gap"] and out["sums"] == 1
+
+
+def test_donors_that_are_matched_give_the_targets_value(model):
+    chosen, _, misses, _ = v.judged_positions(model, 60)
+    heads = {"heads": [(1, head) for head in range(8)], "backs": (0,)}
+    cells = v.donor_cells(model, chosen, misses, **heads)
+    assert list(cells) == list(v.KINDS)
+    assert min(cells["matched hit"], cells["matched miss"]) > 0.7
+    assert max(cells["other hit"], cells["other miss"]) < 0.2
+
+
+def test_a_swapped_donor_is_matched_by_its_result(model, positions):
+    asked = []
+
+    def allowed(target, result, wanted, *, hit, matched):
+        asked.append((target.tolist(), result.tolist(), wanted.tolist()))
+        return torch.ones(len(wanted), len(target), dtype=torch.bool)
+
+    for swap in (False, True):
+        how = {"allowed": allowed, "swap": swap, "heads": [(0, 0)]}
+        v.donor_cells(model, positions, positions, **how)
+    numbers = [[int(countdown.VOCABULARY[i]) for i in each] for each in asked[0]]
+    assert numbers == [[15, 15, 17], [9, 15, 17], [9, 15, 17]]
+    assert asked[4] == (asked[0][1], asked[0][0], asked[0][0])
+
+
+def test_a_lab_counts_its_ablations(model):
+    lab = v.Lab(model, ablations=1)
+    with pytest.raises(ValueError, match="no L9H0"):
+        lab.without([(9, 0)])
+    whole = lab.without([])
+    assert whole == {"gap left": 1.0, "sums right": 1.0, "ablations left": 0}
+    with pytest.raises(ValueError, match="hand_in"):
+        lab.without([])
+    assert lab.hand_in([(1, 0)])["heads"] == [(1, 0)]

@@ -29,8 +29,6 @@ from utils.guards import (
     finite,
     guarded,
     index_of,
-    layer_of,
-    no_zeros,
     number,
 )
 from utils.heads import Head, by_layer
@@ -312,28 +310,6 @@ def resid_at(
     return torch.stack(list(found.values()))
 
 
-@guarded(
-    pattern=axes(4),
-    text=index_of("pattern"),
-    query=(as_long_as("text"), index_of("pattern", 2)),
-    key=(as_long_as("text"), index_of("pattern", 3)),
-)
-def attention_between(
-    pattern: Float[Tensor, "text head q k"],
-    text: Int[Tensor, " pair"],
-    query: Int[Tensor, " pair"],
-    key: Int[Tensor, " pair"],
-) -> Float[Tensor, "head pair"]:
-    """How much each head attends from each query to its key, for queries and keys in pairs.
-
-    Args:
-        pattern: a layer's attention.
-        text, query, key: of each pair: the text it is in, the position that attends, and the one
-            that is attended to.
-    """
-    return pattern[text, :, query, key].T
-
-
 @guarded(model=evaluating)
 @torch.no_grad()
 def attention(
@@ -352,7 +328,7 @@ def attention(
         raise ValueError("A key comes after its position, which cannot see it: exchange the two.")
 
     def keep(pattern, hook):
-        found.append(attention_between(pattern, positions.text, query, keys).float().cpu())
+        found.append(pattern[positions.text, :, query, keys].T.float().cpu())
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
     with model.hooks(fwd_hooks=[(name, keep) for name in names]):
@@ -360,53 +336,10 @@ def attention(
     return torch.stack(found)
 
 
-def _of_width(value: Tensor, given: Mapping) -> str | None:
-    """A direction in the model's residual stream."""
-    shape = given["model"].W_out.shape[-1:]
-    return None if value.shape == shape else f"has shape {tuple(value.shape)}: give {tuple(shape)}"
-
-
-def _both_kinds(value: Any, _: Mapping) -> str | None:
-    """Positions of which some are hits and some are not."""
-    return None if bool(value.hit.any() and (~value.hit).any()) else "need both hits and misses"
-
-
-@guarded(model=evaluating, positions=_both_kinds, direction=(_of_width, finite, no_zeros))
-@torch.no_grad()
-def gap_by_part(
-    model, positions: Brackets, direction: Float[Tensor, " d_model"], *, back: int = 0
-) -> tuple[Float[Tensor, "layer head"], Float[Tensor, " layer"]]:
-    """What each head and each MLP adds to the distance of hits from misses along a direction.
-
-    At each position, or `back` tokens before it: the mean of what the part writes, along the
-    direction at length 1, over hits, minus that over misses. With the embedding's gap they sum to
-    the gap of the stream after the last block.
-    """
-    unit = (direction / direction.norm()).to(model.W_O)
-    heads, mlps = [], []
-
-    def gap(written):
-        return (written[positions.hit].mean(0) - written[~positions.hit].mean(0)).float().cpu()
-
-    def keep_heads(z, hook):
-        to_unit = model.W_O[hook.layer()] @ unit  # [head, d_head]
-        heads.append(gap((positions.of(z, back=back) * to_unit).sum(-1)))
-
-    def keep_mlp(written, hook):
-        mlps.append(gap(positions.of(written, back=back) @ unit))
-
-    hooks = []
-    for layer in range(model.cfg.n_layers):
-        hooks.append((f"blocks.{layer}.attn.hook_z", keep_heads))
-        hooks.append((f"blocks.{layer}.hook_mlp_out", keep_mlp))
-    with model.hooks(fwd_hooks=hooks):
-        model(positions.tokens)
-    return torch.stack(heads), torch.stack(mlps)
-
-
 # ---- Taking parts out ---------------------------------------------------------------------------
 
 
+@guarded(heads=lambda heads, given: by_layer(given["model"], heads) and None)
 @contextmanager
 def without_heads(
     model,
@@ -473,38 +406,6 @@ def without_neurons(model, neurons: Neurons, *, at: Places | None = None) -> Ite
 # ---- Writing something in -----------------------------------------------------------------------
 
 
-@guarded(
-    z=axes(4),
-    head=index_of("z", 2),
-    text=index_of("z"),
-    pos=(as_long_as("text"), index_of("z", 1)),
-    states=(axes(2), as_long_as("text")),
-)
-def put_head(
-    z: Float[Tensor, "text pos head d_head"],
-    head: int,
-    text: Int[Tensor, " position"],
-    pos: Int[Tensor, " position"],
-    states: Float[Tensor, "position d_head"],
-) -> Float[Tensor, "text pos head d_head"]:
-    """A copy of `z` in which one head has other states at the given positions.
-
-    Args:
-        z: a layer's head outputs.
-        text, pos: of each position to change: which text it is in, and where there.
-        states: the head's new output at each of them.
-    """
-    z = z.clone()
-    z[text, pos, head] = states.to(z)
-    return z
-
-
-def same_value(donors: Brackets, positions: Brackets) -> Bool[Tensor, "position donor"]:
-    """Whether a donor's target is a position's result, on the CPU."""
-    target = donors.tokens[donors.text, donors.target]
-    return (positions.of(positions.tokens, back=1)[:, None] == target).cpu()
-
-
 @contextmanager
 def put_in(
     model,
@@ -548,7 +449,7 @@ def put_in(
                 if by_name[name] is None:
                     activation[positions.text, pos] = states
                 for head in by_name[name] or ():
-                    activation = put_head(activation, head, positions.text, pos, states[:, head])
+                    activation[positions.text, pos, head] = states[:, head]
             return activation
 
         return change
@@ -557,46 +458,7 @@ def put_in(
         yield
 
 
-# ---- From a direction to neurons, from neurons to heads -----------------------------------------
-
-
-@guarded(
-    direction=(finite, no_zeros),
-    norm_weight=as_long_as("direction"),
-    W_U=as_long_as("direction"),
-    yes=_tokens_of("W_U"),
-    no=_tokens_of("W_U"),
-)
-def verdict_push(
-    direction: Float[Tensor, " d_model"],
-    norm_weight: Float[Tensor, " d_model"],
-    W_U: Float[Tensor, "d_model d_vocab"],
-    *,
-    yes: Sequence[int],
-    no: Sequence[int],
-) -> Float[Tensor, ""]:
-    """Mean effect of a direction, at length 1, on the logits of yes, minus that of no.
-
-    Args:
-        direction: of any length.
-        norm_weight: the final norm's weight.
-        yes, no: token ids; there may be more of one than of the other.
-    """
-    effect = (direction / direction.norm() * norm_weight) @ W_U
-    return effect[list(yes)].mean() - effect[list(no)].mean()
-
-
-@guarded(direction=(_of_width, finite, no_zeros))
-def alignment(model, direction: Float[Tensor, " d_model"]) -> Float[Tensor, "layer neuron"]:
-    """The cosine of each neuron's out vector, what it writes when it is 1, with a direction.
-
-    Args:
-        model: `model.W_out` is [layer, neuron, d_model]; the gate's and the input's weights,
-            `W_gate` and `W_in`, are [layer, d_model, neuron].
-        direction: of any length.
-    """
-    values = model.W_out.detach().float().cpu()
-    return torch.nn.functional.cosine_similarity(values, direction.float().cpu(), dim=-1)
+# ---- Neurons -----------------------------------------------------------------------------------
 
 
 def _sign(value: int, _: Mapping) -> str | None:
@@ -604,23 +466,8 @@ def _sign(value: int, _: Mapping) -> str | None:
 
 
 def _at_most_all(value: int, given: Mapping) -> str | None:
-    n = given["cosines"].shape[1] if "cosines" in given else given["d_mlp"]
+    n = given["model"].cfg.d_mlp if "model" in given else given["d_mlp"]
     return None if value <= n else f"is {value}: a layer has {n} neurons"
-
-
-@guarded(cosines=(axes(2), finite), n=(count(), _at_most_all), sign=_sign)
-def aligned_neurons(
-    cosines: Float[Tensor, "layer neuron"], n: int, *, layers: Iterable[int], sign: int = 1
-) -> dict[int, Int[Tensor, " n"]]:
-    """The `n` neurons of each layer that write most along the direction, or against it (-1).
-
-    Raises:
-        ValueError: there is no such layer, or not so many neurons.
-    """
-    layers = list(layers)
-    if not all(0 <= layer < len(cosines) for layer in layers):
-        raise ValueError(f"Layers count from 0 to {len(cosines) - 1}, and these are {layers}.")
-    return {layer: (sign * cosines[layer]).topk(n).indices for layer in layers}
 
 
 @guarded(d_mlp=count(), n=(count(), _at_most_all))
@@ -639,101 +486,16 @@ def both(a: Neurons, b: Neurons) -> dict[int, Int[Tensor, " _"]]:
     }
 
 
-def _head_of_model(value: int, given: Mapping) -> str | None:
-    top = given["model"].W_O.shape[1] - 1
-    return None if 0 <= value <= top else f"is {value}: this model has heads 0 to {top}"
-
-
-@guarded(layer=layer_of(end=False), head=_head_of_model)
-def ov_circuit(model, layer: int, head: int) -> Float[Tensor, "d_model d_model"]:
-    """What a head writes for what it attends to, as one matrix. Heads may share their values."""
-    group = model.W_O.shape[1] // model.W_V.shape[1]
-    circuit = model.W_V[layer, head // group].float() @ model.W_O[layer, head].float()
-    return circuit.detach().cpu()
-
-
-@guarded(neurons=lambda value, given: _known({given["layer"]: value}, given))
-def receptive_fields(
-    model, layer: int, neurons: Int[Tensor, " neuron"]
-) -> Float[Tensor, "d_model neuron"]:
-    """The direction in the residual stream that opens each neuron's gate, of length 1.
-
-    Raises:
-        ValueError: the model's MLPs have no gates.
-    """
-    if not model.cfg.gated_mlp:
-        raise ValueError("The neurons of this model have no gates: use one with a gated MLP.")
-    norm = model.blocks[layer].ln2.weight.detach().float().cpu()
-    fields = norm[:, None] * model.W_gate[layer].detach().float().cpu()[:, neurons.cpu()]
-    return fields / fields.norm(dim=0)
-
-
-def _unit_columns(value: Tensor, given: Mapping) -> str | None:
-    """Fields of length 1, as columns, of the circuit's size."""
-    if value.ndim != 2 or value.shape[0] != len(given["ov"]) or not value.shape[1]:
-        return f"has shape {tuple(value.shape)}: give a column of {len(given['ov'])} for each field"
-    unit = (value.norm(dim=0) - 1).abs().max() < 1e-2
-    return None if unit else "must have columns of length 1: divide by `norm(dim=0)`"
-
-
-@guarded(
-    ov=(axes(2), finite, lambda ov, given: no_zeros(ov.flatten(), given)), fields=_unit_columns
-)
-def drive(
-    ov: Float[Tensor, "d_model d_model"], fields: Float[Tensor, "d_model neuron"]
-) -> Float[Tensor, ""]:
-    """How strongly a head writes along receptive fields, whatever it reads.
-
-    The root mean square, over neurons, of the length of `ov` times the field, divided by the size
-    of `ov` (its Frobenius norm, the root of the sum of all its squared entries).
-
-    Args:
-        ov: a head's OV circuit; vectors are rows: the head writes `x @ ov`.
-        fields: a column each, of length 1.
-    """
-    lengths = (ov @ fields).norm(dim=0)
-    return lengths.square().mean().sqrt() / ov.norm()
-
-
-@guarded(
-    ov=(axes(2), finite, lambda ov, given: no_zeros(ov.flatten(), given)), fields=_unit_columns
-)
-def diagonal_drive(
-    ov: Float[Tensor, "d_model d_model"], fields: Float[Tensor, "d_model neuron"]
-) -> Float[Tensor, ""]:
-    """The root mean square, over neurons, of `field @ ov @ field`, divided by the size of `ov`.
-
-    Args:
-        ov: a head's OV circuit; the head writes `x @ ov`.
-        fields: a column each, of length 1.
-    """
-    through = (fields * (ov @ fields)).sum(0)
-    return through.square().mean().sqrt() / ov.norm()
-
-
-@guarded(neurons=(filled, _known))
-def rank_heads(model, neurons: Neurons, *, score=drive) -> Float[Tensor, "layer head"]:
-    """`score` of each head's OV circuit, over those of the neurons that come after the head.
-
-    0 for heads with no such neuron after them. An MLP reads what the heads of its own layer wrote.
-    """
-    n_layers, n_heads = model.cfg.n_layers, model.W_O.shape[1]
-    scores = torch.zeros(n_layers, n_heads)
-    fields = {layer: receptive_fields(model, layer, neurons[layer]) for layer in neurons}
-    for layer in range(n_layers):
-        after = [fields[at] for at in fields if at >= layer]
-        if after:
-            for head in range(n_heads):
-                scores[layer, head] = score(ov_circuit(model, layer, head), torch.cat(after, 1))
-    return scores
-
-
 def _known_pairs(neurons: Sequence[tuple[int, int]], given: Mapping) -> str | None:
     """Neurons that the model has, as pairs."""
     by_layer = {
         layer: torch.tensor([i for at, i in neurons if at == layer]) for layer, _ in neurons
     }
     return filled(neurons, given) or _known(by_layer, given)
+
+
+def _gated(model: Any, _: Mapping) -> str | None:
+    return None if model.cfg.gated_mlp else "has neurons without gates: use one with a gated MLP"
 
 
 # ---- As published --------------------------------------------------------------------------------
@@ -745,7 +507,7 @@ def own_probes(model, positions: Brackets) -> Float[Tensor, "layer d_model"]:
     return torch.stack([probes.logistic(stream, labels).direction for stream in streams])
 
 
-@guarded(n=count(), sign=_sign)
+@guarded(n=(count(), _at_most_all), sign=_sign)
 def neurons_along(
     model, directions: Float[Tensor, "layer d_model"], n: int, *, sign: int = 1
 ) -> dict[int, Int[Tensor, " n"]]:
@@ -784,7 +546,7 @@ def most_aligned(
     return sorted(found, key=found.get, reverse=True)[:n]
 
 
-@guarded(neurons=filled)
+@guarded(model=_gated, neurons=_known_pairs)
 def signed_drive(model, neurons: Sequence[tuple[int, int]]) -> Float[Tensor, "layer head"]:
     """How far each head opens neurons with what it copies, signed: the mean over the neurons.
 
@@ -998,7 +760,14 @@ KINDS = {  # of donors: whether a hit, whether its target is what the changed po
 
 @torch.no_grad()
 def donor_cells(
-    model, donors: Brackets, misses: Brackets, *, allowed=allowed_donors, seed: int = 0, **parts
+    model,
+    donors: Brackets,
+    misses: Brackets,
+    *,
+    allowed=allowed_donors,
+    swap: bool = False,
+    seed: int = 0,
+    **parts,
 ) -> dict[str, float]:
     """The share of misses accepted with `parts` put in from each of the four `KINDS` of donors.
 
@@ -1007,14 +776,20 @@ def donor_cells(
 
     Args:
         allowed: as `allowed_donors`.
+        swap: exchange target and result everywhere: a donor is matched if its *result* is what the
+            changed position has as its *target*.
         seed: of the draws.
         parts: what is put in, as in `put_in`.
 
     Raises:
         ValueError: no miss has donors of all kinds.
     """
-    target, result = donors.tokens[donors.text, donors.target], donors.of(donors.tokens, back=1)
-    wanted = misses.of(misses.tokens, back=1)
+    has, needs = (
+        [each.tokens[each.text, each.target], each.of(each.tokens, back=1)]
+        for each in (donors, misses)
+    )
+    target, result = reversed(has) if swap else has
+    wanted = needs[0] if swap else needs[1]
     may = {
         kind: allowed(target, result, wanted, hit=hit, matched=matched).cpu()
         for kind, (hit, matched) in KINDS.items()
@@ -1027,3 +802,43 @@ def donor_cells(
         with put_in(model, given, donors.take(drawn), **parts):
             found[kind] = accepted(model, given).float().mean().item()
     return found
+
+
+class Lab:
+    """A model whose heads may be ablated so many times: the investigation of lesson 5.1.
+
+    Attributes:
+        model: free to look at, as are `hits` and `misses`, some of its judged positions.
+        left: how many ablations are left.
+    """
+
+    def __init__(self, model, *, ablations: int):
+        self.model, self.left = model, ablations
+        _, self.hits, self.misses, _ = judged_positions(model, 120, generator=random.Random(1))
+
+    def without(self, heads: Sequence[Head]) -> dict[str, float]:
+        """Shares left without these heads, out of the whole text: of the gap, and of right sums.
+
+        Raises:
+            ValueError: there is no such head, or no ablation is left.
+        """
+        if not self.left:
+            raise ValueError("No ablation is left: hand in your answer by `lab.hand_in(heads)`.")
+        found = self._measured(heads, self.hits, self.misses)
+        self.left -= 1
+        return {**found, "ablations left": self.left}
+
+    def hand_in(self, heads: Sequence[Head]) -> dict[str, Any]:
+        """The answer: the heads, and what is left without them on other puzzles."""
+        _, hits, misses, _ = judged_positions(self.model, 200, generator=random.Random(2))
+        return {"heads": list(heads), **self._measured(heads, hits, misses)}
+
+    def _measured(self, heads, hits, misses) -> dict[str, float]:
+        by_layer(self.model, heads)  # refuses what this model does not have
+        gaps = []
+        for out in ([], heads):
+            with without_heads(self.model, out):
+                yes, no = (log_odds(self.model, each).mean() for each in (hits, misses))
+                sums = sums_right(self.model, hits).mean().item()
+            gaps.append((yes - no).item())
+        return {"gap left": round(gaps[1] / gaps[0], 3), "sums right": round(sums, 3)}

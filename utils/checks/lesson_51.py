@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
 
 N_LAYERS, N_HEADS, D_MLP = 3, 4, 9  # of the small model
@@ -1199,3 +1199,27 @@ def check_allowed_donors(allowed_donors) -> str:
                 "which one can choose.",
             )
     return "Four kinds of donors for every position."
+
+
+@investigation(
+    "disabled", course={"heads": [(1, 0), (1, 1), (1, 2)], "gap left": 0.0, "sums right": 1.0}
+)
+def check_disabled(answer) -> str:
+    """What `Lab.hand_in` returned."""
+    expect(
+        isinstance(answer, Mapping) and {"heads", "gap left", "sums right"} <= set(answer),
+        "Give what `lab.hand_in(heads)` returns: it measures your heads on other puzzles.",
+    )
+    n, gap, sums = (len(answer["heads"]), answer["gap left"], answer["sums right"])
+    expect(n <= 3, f"That is {n} heads: at most three are allowed. Which ones can stay?")
+    expect(n > 0, "No head is out: give one to three.")
+    expect(
+        sums >= 0.95,
+        f"Only {sums:.2f} of the sums are right: this model cannot add any more. Which of your "
+        "heads bring the numbers of a sum together?",
+    )
+    expect(
+        gap <= 0.2,
+        f"{gap:.2f} of the gap is left: others stand in for your heads. Which heads do the same?",
+    )
+    return f"{n} heads: {gap:.2f} of the gap is left, and {sums:.2f} of the sums are right."
