@@ -175,26 +175,7 @@ assert sum(solved) / len(solved) > 0.7
 # In training, every re-check came after a true success and said yes. Two mechanisms fit that equally well: compare the result with the target again, or say yes because `check` stands there. On the model's own texts their answers agree. False claims separate them. The design has three factors: the try hits or misses; it was called a success (`this works`) or not; `check` stands before the second look or does not. Two controls go with it: no bracket before `check`; and a miss that is checked after a *true* claim about another try.
 
 # %%
-generator = random.Random(0)
-cells: dict[tuple, list] = {}
-for each in verification.some_puzzles(100, generator=random.Random(17)):
-    found = countdown.tries(each.numbers)
-    miss = generator.choice([value for value in found if value != each.target])
-    tries = {
-        "hit": generator.choice(found[each.target]).words,
-        "miss": generator.choice(found[miss]).words,
-    }
-    for name, one in tries.items():
-        for said in (("this", "works"), ("not", one[-1])):
-            text = thinking.checked_again(each.header, one, said=said)
-            at = text.index("check")
-            cells.setdefault((name, f"said '{said[0]}', check"), []).append(text)
-            cells.setdefault((name, f"said '{said[0]}'"), []).append(text[:at] + text[at + 1 :])
-        bare = [*each.header, "check", *one, "("]
-        cells.setdefault((name, "no bracket before, check"), []).append(bare)
-    text = thinking.checked_again(each.header, tries["hit"])
-    text = [*text[: text.index("check") + 1], *tries["miss"], "("]
-    cells.setdefault(("miss", "said 'this' of a hit, check"), []).append(text)
+claims = thinking.claims_checked(verification.some_puzzles(100, generator=random.Random(17)))
 
 
 def with_ends(values, groups=None) -> Tensor:
@@ -208,7 +189,7 @@ def spelled(ends: Tensor, form: str = "{:.2f} ({:.2f} to {:.2f})") -> str:
     return form.format(*ends)
 
 
-stamp = {key: with_ends(yes_after(texts) > 0.5) for key, texts in cells.items()}
+stamp = {key: with_ends(yes_after(texts) > 0.5) for key, texts in claims.items()}
 plots.intervals(
     {
         f"a {name}": {how: ends_ for (of, how), ends_ in stamp.items() if of == name}
@@ -219,13 +200,13 @@ plots.intervals(
 )
 
 # %% [markdown]
-# With `check`, **61%** of the false claims get a yes. Without that word, none does. So `check` is needed for these yeses. Hits still do better than misses in every row with `check` that has both, so the try counts for something.
+# With `check`, more than half of the false claims get a yes. Without that word, hardly any does. So `check` is needed for these yeses. Hits still do better than misses in every row with `check` that has both, so the try counts for something.
 #
 # These texts are unlike anything that the model writes: a false claim is far from its training. What does a *true* re-check rest on?
 
 # %% tags=["numbers"]
 THIS = "said 'this', check"
-claim("false claims waved through, %", 100 * stamp["miss", THIS][0], text=61, within=6)
+assert stamp["miss", THIS][1] > 0.5
 assert stamp["hit", THIS][0] > 0.98 and stamp["miss", "said 'this'"][0] < 0.02
 assert all(
     stamp["hit", how][0] > stamp["miss", how][0]
@@ -314,9 +295,11 @@ predict(
 
 # %%
 def accepted(positions, heads=(), cut=None) -> Tensor:
-    """Whether the model says yes without heads at bracket and result, and blind to a word."""
-    edges = positions.text, positions.pos, cut
-    knocked_out = nullcontext() if cut is None else cut_attention(model, *edges)
+    """Whether the model says yes without heads at bracket and result, and blind to some words."""
+    knocked_out = nullcontext()
+    if cut is not None:  # [text], or [word, text]
+        text, pos = (x.expand_as(cut).flatten() for x in (positions.text, positions.pos))
+        knocked_out = cut_attention(model, text, pos, cut.flatten())
     with knocked_out, without_heads(model, heads, at=positions.at(0, 1)):
         return verification.accepted(model, positions).float()
 
@@ -332,60 +315,49 @@ def over_others(positions, cut=None) -> Tensor:
     return torch.stack([accepted(positions, heads, cut=cut) for heads in others]).mean(0)
 
 
-rows = {  # first look, failures, second look
-    "nothing": (accepted(first), accepted(misses), accepted(second)),
-    "comparing heads": tuple(accepted(each, comparing) for each in (first, misses, second)),
-    "as many other heads of the layer": tuple(
-        over_others(each) for each in (first, misses, second)
-    ),
-    "attention to `check`": (None, None, accepted(second, cut=check)),
-    "comparing heads + attention to `check`": (None, None, accepted(second, comparing, cut=check)),
-    "comparing heads + attention to the word before": (
-        None,
-        None,
-        accepted(second, comparing, cut=check - 1),
-    ),
-    "other heads + attention to `check`": (None, None, over_others(second, cut=check)),
+claim_words = torch.stack([first.pos + i for i in (1, 2, 3)])  # `this works )`
+rows = {  # first look, failures
+    "nothing": (accepted(first), accepted(misses)),
+    "comparing heads": (accepted(first, comparing), accepted(misses, comparing)),
+    "as many other heads of the layer": (over_others(first), over_others(misses)),
 }
-alone = {name: rows[name][2].mean() for name in ("comparing heads", "attention to `check`")}
+second_yes = {
+    "nothing": accepted(second),
+    "comparing heads": accepted(second, comparing),
+    "as many other heads of the layer": over_others(second),
+    "attention to `check`": accepted(second, cut=check),
+    "comparing heads, and attention to `check`": accepted(second, comparing, cut=check),
+    "comparing heads, and attention to `this works )`": accepted(second, comparing, claim_words),
+    "other heads, and attention to `check`": over_others(second, cut=check),
+}
+survives = {name: yes.mean() for name, yes in second_yes.items()}
+LEVELS = {"hardly ever, as at the first look": 0.2, "about half of the time": 0.8}
+alone = survives["comparing heads"]
 outcome(
     "52.knockout",
-    "hardly ever, as at the first look"
-    if alone["comparing heads"] < 0.2
-    else "about half of the time"
-    if alone["comparing heads"] < 0.8
-    else "nearly always",
+    next((name for name, top in LEVELS.items() if alone < top), "nearly always"),
 )
 plots.table(
     [
-        (
-            name,
-            *("" if x is None else f"{x.mean():.2f}" for x in row),
-            "" if row[0] is None else f"{row[0].mean() - row[1].mean():.2f}",
-        )
-        for name, row in rows.items()
+        (name, *([f"{x.mean():.2f}" for x in rows.get(name, ())] or ["", ""]), f"{yes:.2f}")
+        for name, yes in survives.items()
     ],
-    columns=[
-        "taken away",
-        "yes, first look",
-        "yes, failures",
-        "yes, second look",
-        "gap, first look",
-    ],
+    columns=["taken away", "yes, first look", "yes, failures", "yes, second look"],
 )
 
 # %% [markdown]
-# At the first look the comparing heads are needed: without them hits are accepted as rarely as misses, and the gap is gone. At the second look the yes survives without them. It also survives when the bracket cannot see `check`. Take both away, and fewer than one yes in ten is left.
+# At the first look the comparing heads are needed: without them hits are accepted as rarely as failures, so the gap between the two is gone. At the second look the yes survives without them. It also survives when the bracket cannot see `check`. Take both away, and fewer than one yes in ten is left.
 #
-# So *either* is enough: a logical OR, or a backup. This is a trap for ablations. Each alone says "not needed". It would be wrong to conclude that neither is used. The controls matter here: other heads with the cut, and another word with the heads, leave the yes where it was.
+# So *either* is enough: a logical OR, or a backup. This is a trap for ablations. Each alone says "not needed". It would be wrong to conclude that neither is used. The controls matter here: other heads with the cut leave the yes where it was, and so does cutting the first verdict, `this works )`, in the place of `check`. It is that word, and not the claim.
 
 # %% tags=["numbers"]
-assert rows["comparing heads + attention to `check`"][2].mean() < 0.1
-assert rows["comparing heads"][0].mean() < 0.1 and min(alone.values()) > 0.9
-assert rows["comparing heads + attention to the word before"][2].mean() > 0.9
-assert rows["other heads + attention to `check`"][2].mean() > 0.95
+assert survives["comparing heads, and attention to `check`"] < 0.15
+assert min(survives["comparing heads"], survives["attention to `check`"]) > 0.9
+assert survives["comparing heads, and attention to `this works )`"] > 0.9
+assert survives["other heads, and attention to `check`"] > 0.95
+without, failing = (x.mean() for x in rows["comparing heads"])
+assert without < 0.1 and without - failing < 0.1
 assert comparing == [(1, 3), (1, 4), (1, 5)] and to_check[looker] > 0.9
-assert rows["comparing heads"][0].mean() - rows["comparing heads"][1].mean() < 0.1
 
 # %% [markdown]
 # ### Investigation · who holds the stamp? (7 minutes, medium)
@@ -547,7 +519,7 @@ steer_at = lesson_52.check_steer_at(steer_at)
 # </details>
 
 # %% [markdown]
-# Which vector, layer and dose? Fix a rule before you look. To **stop** means: `,` after a failure as before, but not after a success or a re-check. To **go on** means: `,` after a failure and a success, but not after a re-check, where nothing is left to do. A push is as good as its *worst* kind of `)`. The rule is applied to the first 100 puzzles. A third push is the common recipe at a late layer: failure - re-check, at layer 3, dose `1`.
+# Which vector, layer and dose? Fix a rule before you look. To **stop** means: `,` after a failure as before, but not after a success or a re-check. To **go on** means: `,` after a failure and a success, but not after a re-check, where nothing is left to do. A push is as good as its *worst* single `)`, by the probability of what is wanted there. The rule is applied to texts of the first 100 puzzles. A third push is the common recipe at a late layer: failure - re-check, at layer 3, dose `1`.
 
 # %%
 states = ends.in_order([verification.resid_at(model, part) for part in ends.parts()], dim=1)
@@ -563,13 +535,12 @@ def push(layer: int, name: str, dose: float) -> Tensor:
 
 
 def says_comma(some: thinking.Endings, layer: int, vector: Tensor) -> Tensor:
-    """The mean probability of `,` at each kind of `)` with a vector added there, [3]."""
+    """The probability of `,` at each `)` with a vector added there."""
     with steer_at(model, vector, layer=layer, token=thinking.CLOSE):
-        comma = thinking.going_on(model, some).comma
-    return torch.stack([comma[some.kind.cpu() == k].mean() for k in range(3)])
+        return thinking.going_on(model, some).comma
 
 
-def some_ends(which: Tensor, n: int = 6) -> thinking.Endings:
+def some_ends(which: Tensor, n: int = 8) -> thinking.Endings:
     return ends.where(torch.cat([(which & (kind == k)).nonzero()[:n, 0] for k in range(3)]))
 
 
@@ -581,24 +552,22 @@ swept = {
     for name in PAIRS
     for dose in DOSES
 }
+of = to_choose.kind.cpu()
 worst = {
-    goal: {key: 1 - (p - torch.tensor(wanted)).abs().max() for key, p in swept.items()}
+    goal: {key: 1 - (p - torch.tensor(wanted)[of]).abs().max() for key, p in swept.items()}
     for goal, wanted in WANTED.items()
 }
 PUSHES = {goal: max(scores, key=scores.get) for goal, scores in worst.items()}
 PUSHES["go on, late"] = (3, "failure - re-check", 1.0)
 to_test = some_ends(~fit)
+held = {goal: says_comma(to_test, key[0], push(*key)) for goal, key in PUSHES.items()}
 plots.table(
     [
         (goal, f"layer {key[0]}, {key[1]}, dose {key[2]}")
-        + tuple(f"{p:.2f}" for p in says_comma(to_test, key[0], push(*key)))
+        + tuple(f"{held[goal][to_test.kind.cpu() == k].mean():.2f}" for k in range(3))
         for goal, key in PUSHES.items()
     ],
-    columns=[
-        "goal",
-        "push",
-        *(f"`,` after a {name}" for name in KINDS),
-    ],
+    columns=["goal", "push", *(f"`,` after a {name}" for name in KINDS)],
 )
 
 # %% [markdown]
@@ -681,17 +650,9 @@ for goal, key in PUSHES.items():
     texts[goal] = written_with(key[0], vector)
     texts[f"random, as long as '{goal}'"] = written_with(key[0], random_ones[:, None])
 measured = {name: measures(each) for name, each in texts.items()}
-is_cut = [measured[goal]["cut"].mean() > 0.5 for goal in ("go on", "go on, late")]
-outcome(
-    "52.loops",
-    "both"
-    if all(is_cut)
-    else "neither"
-    if not any(is_cut)
-    else "the late one"
-    if is_cut[1]
-    else "the one chosen by the rule",
-)
+is_cut = tuple(bool(measured[goal]["cut"].mean() > 0.5) for goal in ("go on", "go on, late"))
+SAID = {(True, True): "both", (False, False): "neither", (False, True): "the late one"}
+outcome("52.loops", SAID.get(is_cut, "the one chosen by the rule"))
 plots.table(
     [
         (name, *(f"{values[each].mean():.2f}" for each in values))
@@ -716,7 +677,7 @@ print("late:", " ".join(long[:70]), "...")
 #
 # **Go on.** The chosen push brings more second looks, and few texts are cut. The late one brings checks of checks: more repeated 8-grams, a lower zlib ratio, and hardly more tries. That is the pattern of issue 8, late layers loop, for one toy model. Longer texts are not more thought, so read them.
 #
-# **Did anything get better?** It hardly could. An unpushed model already goes on after every failure, *solved* is decided at the first accepted try, and few puzzles are left unsolved. A push can add second looks, and these do not change the answer. It can do harm: both pushes to go on solve fewer.
+# **Did anything get better?** It hardly could. An unpushed model already goes on after every failure, *solved* is decided at the first accepted try, and few puzzles are left unsolved. A push can add second looks, and these do not change the answer. It can do harm: under the late push fewer are solved, and random vectors of that length cost more still.
 
 # %% tags=["numbers"]
 assert PUSHES["stop"] == (1, "success - re-check", -0.5)
@@ -730,10 +691,8 @@ late = measured["go on, late"]
 assert late["repeated 8-grams"].mean() > 1.5 * free["repeated 8-grams"].mean()
 assert late["zlib ratio"].mean() < 0.7 * free["zlib ratio"].mean()
 assert late["tries"].mean() < 1.4 * free["tries"].mean() and free["solved"].mean() > 0.9
-assert (
-    max(measured[goal]["solved"].mean() for goal in ("go on", "go on, late"))
-    < free["solved"].mean()
-)
+assert late["solved"].mean() < free["solved"].mean()
+assert measured["random, as long as 'go on, late'"]["solved"].mean() < late["solved"].mean()
 
 # %% [markdown]
 # ### Exercise 4 · audit: no harm? (4 minutes, medium)
@@ -741,10 +700,10 @@ assert (
 # "Pushed to stop, the model solves as many puzzles" is a claim that two things are *equal*. All runs share their random numbers, so compare pairs: the same puzzle with and without the push.
 
 # %%
+unpushed = measured["no push"]["solved"]
 paired = {
-    name: (measured[name]["solved"] - free_ones).tolist()
-    for free_ones in [measured["no push"]["solved"]]
-    for name in measured
+    name: (values["solved"] - unpushed).tolist()
+    for name, values in measured.items()
     if name != "no push"
 }
 rows = []
@@ -774,7 +733,7 @@ plots.table(
 # Which of these statements does the table allow about the push to **stop**? Give a set of letters, such as `{"a", "c"}`.
 #
 # - **a** The bootstrap's interval is as narrow as it is, so the true difference is known that exactly.
-# - **b** On puzzles like these, it changes the outcome of at most 6 in a hundred (95%).
+# - **b** On puzzles like these, it changes the outcome of at most 12 in a hundred (95%).
 # - **c** A second look is of no use to models that reason.
 # - **d** In *this* model second looks can be dropped at little cost in puzzles solved. It never accepts a wrong try that a second look could catch, or hardly ever.
 # - **e** The push does nothing, since outcomes do not change.
@@ -801,7 +760,7 @@ no_harm = lesson_52.check_no_harm(no_harm)
 
 # %% tags=["numbers"]
 stop = [each != 0 for each in paired["stop"]]
-assert success_rate_ci(stop).ci_high < 0.06 and no_harm == {"b", "d"}
+assert success_rate_ci(stop).ci_high < 0.12 and no_harm == {"b", "d"}
 accepts = [one.hit for each in judged for one in each if one.accepted]
 assert sum(accepts) / len(accepts) > 0.99
 
@@ -876,15 +835,8 @@ exact_importance = lesson_52.check_exact_importance(exact_importance)
 # %%
 how = {"n_tokens": 100, "temperature": 1.0, "generator": torch.Generator().manual_seed(2)}
 pool = triples[100:]
-traces = []
-for each, text in zip(
-    pool, verification.write(model, [x.header for x in pool], **how), strict=True
-):
-    tried = countdown.read(each, text)
-    good = countdown.solved(tried) and all(one.legal for one in tried)
-    if good and 3 <= sum(not one.hit for one in tried) <= 5:
-        traces.append((each, text, tried))
-traces = traces[:30]
+texts_of_pool = verification.write(model, [each.header for each in pool], **how)
+traces = thinking.traces_with_failures(pool, texts_of_pool, at_least=3, at_most=5)[:30]
 
 
 def tries_of(each: countdown.Puzzle) -> list[list[str]]:
@@ -1067,11 +1019,11 @@ print(f"{len(pairs)} failures; exact within two standard errors: {100 * inside:.
 print(f"standard error of a sampled value {errors.mean():.2f}; spread of exact ones {between:.2f}")
 
 # %% [markdown]
-# The two agree. But one sampled value has a standard error of about **0.10**, as large as the spread of the exact values among failures. So 48 rollouts would not rank these steps. How many would you need?
+# The two agree. But one sampled value has a standard error of about **0.10**, which is not small beside the spread of the exact values among these failures. So 48 rollouts would order few of these steps with any certainty. How many would you need?
 
 # %% tags=["numbers"]
 claim("standard error of a sampled importance", errors.mean(), text=0.10, within=0.015)
-assert inside > 0.85 and (yours - ours).abs().max() < 1e-4 and between < 1.5 * errors.mean()
+assert inside > 0.8 and (yours - ours).abs().max() < 1e-4 and between < 2.2 * errors.mean()
 
 # %% [markdown]
 # ## Going deeper: can attention tell? Receiver heads
@@ -1194,9 +1146,9 @@ plots.intervals(
 
 # %% tags=["numbers"]
 assert kurtosis.max() < 0
-for panel in correlations.values():
+for over, panel in correlations.items():
     assert panel["receiver heads"][1] < panel["position"][2]
-    assert panel["receiver heads"][1] < max(dots["failures"]["random heads"])
+    assert panel["receiver heads"][1] < max(dots[over]["random heads"])
 
 # %% [markdown]
 # ## Going deeper: is there a direction for going on?
@@ -1229,7 +1181,7 @@ assert behind.min() > 0.9
 REAL = None
 real = load(REAL) if REAL else load()
 few = [each for each in triples if each.target not in each.numbers][: 200 if REAL else 24]
-seen = survey(real, few)
+seen = survey(real, few, draws=10)
 best = {name: getattr(seen, name).max() for name in ("bracket", "result", "before")}
 by_luck = seen.shuffled.max(1).values
 plots.table(
@@ -1247,19 +1199,19 @@ plots.table(
 )
 
 # %% [markdown]
-# SmolLM2's states at the bracket tell hits from misses, above the control. Its own verdict is too near chance to say, with 24 texts. Do not read the probe as "it checks": in a hit the result's digits have come before, as the target, so a head that notices any repeated number would give the same probe.
+# SmolLM2's states at the bracket tell hits from misses better than the controls do on average; a single shuffle can reach as much. Its own verdict is too near chance to say, with 24 texts. Do not read the probe as "it checks": in a hit the result's digits have come before, as the target, so a head that notices any repeated number would give the same probe.
 
 # %% tags=["numbers"]
 if REAL is None:
-    assert best["bracket"] > by_luck.max() > by_luck.mean() and best["before"] < by_luck.max()
+    assert best["bracket"] > by_luck.mean()
 
 # %% [markdown]
 # ## What you found
 
 # %% tags=["results"]
 lured, plain = (stamp["miss", how] for how in ("said 'this', check", "said 'this'"))
-neither = accepted(second, comparing, cut=check).mean()
-either = " and ".join(f"{value:.2f} without {name}" for name, value in alone.items())
+neither = survives["comparing heads, and attention to `check`"]
+either = f"{alone:.2f} without comparing heads, {survives['attention to `check`']:.2f} blind"
 stopped, free, longer, cut_late = (
     spelled(with_ends(measured[name][field]))
     for name, field in (
@@ -1270,7 +1222,6 @@ stopped, free, longer, cut_late = (
     )
 )
 by_random = measured["random, as long as 'stop'"]["checks"].mean()
-unpushed = spelled(with_ends(measured["no push"]["solved"]))
 cut_early = measured["go on"]["cut"].mean()
 theirs = "90.00% to 93.75% on MATH500 (issue 28; sample size not known to us)"
 plots.table(
@@ -1278,7 +1229,7 @@ plots.table(
         ("false claims, yes at the second look", spelled(lured), f"{plain[0]:.2f} no `check`", ""),
         ("true re-checks, yes with neither route", f"{neither:.2f}", either, ""),
         ("re-checks a text, stop", stopped, f"{by_random:.2f} random; {free} no push", ""),
-        ("solved, go on", longer, f"{unpushed} no push", theirs),
+        ("solved, go on", longer, f"{spelled(with_ends(unpushed))} no push", theirs),
         (
             "cut texts, late push",
             cut_late,

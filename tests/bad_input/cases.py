@@ -428,6 +428,12 @@ ROWS = [
         lambda: thinking.second_looks(model(), [PUZZLE], [WORDS[:13]]),
         "give",
     ),
+    ("claims about no puzzle", lambda: thinking.claims_checked([]), "`puzzles` is empty"),
+    (
+        "traces of letters",
+        lambda: thinking.traces_with_failures([PUZZLE], [TEXT], at_least=0, at_most=9),
+        "list of words",
+    ),
     ("loops of letters", lambda: thinking.loops(TEXT, n=2), "text.split()"),
     ("loops of nothing", lambda: thinking.loops([], n=2), "`words` is empty"),
     ("loops of 0-grams", lambda: thinking.loops(WORDS, n=0), "whole number from 1"),

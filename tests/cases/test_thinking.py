@@ -89,6 +89,28 @@ def test_going_on_reads_the_models_probabilities():
     assert found.share[0] > 0.99 > 0.6 > found.share[1] > 0.4 > 0.01 > found.share[2]
 
 
+# ---- Claims ---
+
+
+def test_claims_have_their_words():
+    found = thinking.claims_checked([PUZZLE])
+    assert {name for name, _ in found} == {"hit", "miss"} and len(found) == 11
+    for (name, how), (text,) in found.items():
+        assert text[-1] == "(" and ("check" in text) == ("check" in how)
+        assert (text[-2] == "15") == (name == "hit"), text
+    (text,) = found["miss", "said 'this' of a hit, check"]
+    assert text[text.index("(") - 1] == "15" and text[text.index("(") + 1] == "this"
+
+
+def test_traces_are_solved_and_legal():
+    found = thinking.traces_with_failures([PUZZLE] * 2, [TRACE, TRACE[:13]], at_least=1, at_most=1)
+    ((puzzle, words, judged),) = found
+    assert (
+        puzzle == PUZZLE and words == TRACE and [each.hit for each in judged] == [False, True, True]
+    )
+    assert not thinking.traces_with_failures([PUZZLE], [TRACE], at_least=2, at_most=5)
+
+
 # ---- Second looks -------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ Steps are the tries of a trace, each with its verdict. Source of counterfactual 
 resampling: Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
 """
 
+import random
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -180,6 +181,41 @@ def checked_again(
         said: the words between the first brackets.
     """
     return [*header, *tried, "(", *said, ")", ",", "check", *tried, "("]
+
+
+@guarded(puzzles=filled)
+def claims_checked(
+    puzzles: Sequence[Puzzle], *, generator: random.Random | None = None
+) -> dict[tuple[str, str], list[list[str]]]:
+    """Texts up to the bracket of a second look, one of each kind for each puzzle.
+
+    A try hits or misses, it was called a success (`this works`) or a failure (`not 23`), and the
+    word `check` stands before the second look or not. And two controls: nothing in brackets before
+    `check`; and a miss that is checked where the claim was about a hit.
+
+    Args:
+        generator: of the tries; without one they are the same in each call.
+
+    Returns:
+        ("hit" or "miss", how it was asked) -> the texts, in words.
+    """
+    generator, found = generator or random.Random(0), {}
+    for each in puzzles:
+        by_result = countdown.tries(each.numbers)
+        miss = generator.choice([value for value in by_result if value != each.target])
+        hit, miss = (generator.choice(by_result[value]).words for value in (each.target, miss))
+        for name, tried in (("hit", hit), ("miss", miss)):
+            for said in (("this", "works"), ("not", tried[-1])):
+                text = checked_again(each.header, tried, said=said)
+                without = [word for word in text if word != "check"]
+                found.setdefault((name, f"said '{said[0]}', check"), []).append(text)
+                found.setdefault((name, f"said '{said[0]}'"), []).append(without)
+            bare = [*each.header, "check", *tried, "("]
+            found.setdefault((name, "no bracket before, check"), []).append(bare)
+        text = checked_again(each.header, hit)
+        text = [*text[: text.index("check") + 1], *miss, "("]
+        found.setdefault(("miss", "said 'this' of a hit, check"), []).append(text)
+    return found
 
 
 # ---- What a second look hangs on ----------------------------------------------------------------
@@ -364,6 +400,20 @@ def steps(words: Sequence[str]) -> list[tuple[int, int]]:
         end += words[end : end + 1] == [","]
         found.append((begin, end))
         begin = end
+    return found
+
+
+@guarded(written=(as_long_as("puzzles"), each_in_words))
+def traces_with_failures(
+    puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]], *, at_least: int, at_most: int
+) -> list[tuple[Puzzle, list[str], list[countdown.Judged]]]:
+    """Solved texts of legal tries with so many failures: each with its puzzle and its tries."""
+    found = []
+    for puzzle, words in zip(puzzles, written, strict=True):
+        judged = countdown.read(puzzle, words)
+        good = countdown.solved(judged) and all(each.legal for each in judged)
+        if good and at_least <= sum(not each.hit for each in judged) <= at_most:
+            found.append((puzzle, list(words), judged))
     return found
 
 
