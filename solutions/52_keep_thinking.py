@@ -115,7 +115,7 @@ plots.table(
 # With 80 or 160 problems the interval includes no rise. (It treats the two runs as separate samples; a paired one could be narrower.) But there was room: 10 points. So there are two questions for any such report, and we ask them of ours too: **what would this sample exclude**, and **could the score have risen at all?**
 #
 # Our model is a sibling of lesson 5.1's, with three layers. It was **trained on made-up traces, not by reinforcement learning**. In half of its traces, by the toss of a coin, a success is checked once more: `( this works ) , check 12 + 7 = 19 - 4 = 15 ( yes works )`. Then the trace ends.
-# So after a success the next word is `,` (go on) or the end token `<eos>` (stop), and the text does not say which. Call this place a **fork**. `thinking.endings` finds every `)`, and `thinking.going_on` reads the probabilities there. `share` is that of `,` over `,` and `<eos>` together.
+# So after a success the next word is `,` (go on) or the end token `<eos>` (stop). Call this place a **fork**. `thinking.endings` finds every `)`, and `thinking.going_on` reads the probabilities there. `share` is that of `,` over `,` and `<eos>` together.
 
 # %%
 predict(
@@ -172,7 +172,7 @@ assert sum(solved) / len(solved) > 0.7
 # %% [markdown]
 # ## 2. A check, or a rubber stamp?
 #
-# In training, every re-check came after a true success and said yes. Two mechanisms fit that equally well: compare the result with the target again, or say yes because `check` stands there. On the model's own texts their answers agree. False claims separate them. The design has three factors: the try hits or misses; it was called a success (`this works`) or not; `check` stands before the second look or does not. Two controls go with it: no bracket before `check`; and a miss that is checked after a *true* claim about another try.
+# In training, every re-check came after a true success and said yes. Two mechanisms fit that equally well: compare the result with the target again, or say yes because `check` stands there. On the model's own texts the two give the same answers. A false claim tells them apart. The design has three factors: the try hits or misses; it was called a success (`this works`) or not; `check` stands before the second look or does not. Two controls go with it: no bracket before `check`; and a miss that is checked after a *true* claim about another try.
 
 # %%
 claims = thinking.claims_checked(verification.some_puzzles(100, generator=random.Random(17)))
@@ -216,7 +216,7 @@ assert all(
 # %% [markdown]
 # ### Inside a true re-check
 #
-# Take the model's own texts, up to the second look. `thinking.second_looks` gives the brackets after the first success, those of the second look, those of the failures, and where `check` stands. The texts of the first 100 puzzles are for choosing heads, the others for testing. As in lesson 5.1, heads that compare are those that attend from the result to the target.
+# Take the model's own texts, up to the second look. `thinking.second_looks` gives the brackets after the first success, those of the second look, those of the failures, and where `check` stands. The texts of the first 100 puzzles are for choosing heads, the others for testing. As in lesson 5.1, heads that compare attend from the result to the target: here, those that do so with more than half of their attention.
 
 # %%
 looks = {
@@ -229,9 +229,6 @@ to_check = verification.attention(model, chosen.second, chosen.check).mean(-1)
 comparing = [divmod(int(i), cfg.n_heads) for i in (to_target > 0.5).flatten().nonzero()]
 print(f"{len(tested.second.pos)} second looks and {len(tested.misses.pos)} failures to test on")
 print("from the first result to the target:", [head_name(head) for head in comparing])
-(looker,) = top_heads(to_check, 1)
-print(f"of the heads at the second bracket, {head_name(looker)} looks at `check` most:", end=" ")
-print(f"{to_check[looker]:.2f}; the next: {to_check.flatten().sort().values[-2]:.2f}")
 
 # %% [markdown]
 # Ablating those heads is lesson 5.1's tool. To ask whether the bracket must *see* `check`, you need another one, **attention knockout** (Geva and colleagues, arXiv 2304.14767): forbid a position to attend to another one, in all heads of all layers.
@@ -357,7 +354,7 @@ assert survives["comparing heads, and attention to `this works )`"] > 0.9
 assert survives["other heads, and attention to `check`"] > 0.95
 without, failing = (x.mean() for x in rows["comparing heads"])
 assert without < 0.1 and without - failing < 0.1
-assert comparing == [(1, 3), (1, 4), (1, 5)] and to_check[looker] > 0.9
+assert comparing == [(1, 3), (1, 4), (1, 5)] and to_check.max() > 0.9
 
 # %% [markdown]
 # ### Investigation · who holds the stamp? (7 minutes, medium)
@@ -445,7 +442,7 @@ figures.diagram(
 # Where nothing compares, the stamp alone brings most of the yeses. Against a comparison that says no, it wins in a part of the texts, as in the false claims above. So the second look of this model is a check *and* a stamp. That every verdict is right could not tell you so.
 
 # %% tags=["numbers"]
-assert stamp_head == looker
+assert [stamp_head] == top_heads(to_check, 1)
 assert (
     donated["hits, comparing heads ablated"][1]
     > 0.7
