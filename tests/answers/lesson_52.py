@@ -436,6 +436,8 @@ MISTAKES = {
         ("a list of hooks", _as_a_list, "a context for `with`"),
         ("hooks stay", _never_removed, "A hook is left"),
         ("not quite", _cut(_set(-3.0)), "should be"),
+        ("no such point", _cut(_set(), point="hook_scores"), "the block opens"),
+        ("wrong axes", _cut(_set(index=lambda t, q, k: (t, q, k))), "your hook raises"),
     ],
     "steer_at": [
         ("everywhere", _steer(lambda r, m, v: r + v), "every position"),
@@ -448,6 +450,7 @@ MISTAKES = {
         ("whole row", _steer(lambda r, m, v: r + m.any(1, keepdim=True) * v), "whole row"),
         ("nothing returned", _steer(lambda r, m, v: None), "*return*"),
         ("first tokens", _steer(noted=_first_tokens_alone, fit=_fitted), "*every* run"),
+        ("no last axis", _steer(lambda r, m, v: r + m[..., 0] * v), "your hook raises"),
         ("handle stays", _steer(remove="never"), "A hook is left"),
         ("handle stays after an error", _steer(remove="after"), "After an error"),
     ],

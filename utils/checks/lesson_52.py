@@ -51,17 +51,26 @@ def _opened(context) -> Iterator[None]:
     )
     try:
         context.__enter__()
-    except RuntimeError as error:
-        if "yield" not in str(error):
-            raise
-        raise Wrong("Your function never yields: `yield` stands where the block runs.") from None
+    except Exception as error:
+        if "didn't yield" in str(error):
+            raise Wrong(
+                "Your function never yields: `yield` stands where the block inside of `with` runs."
+            ) from None
+        raise Wrong(f"When the block opens, your function raises {_named(error)}.") from error
     try:
         yield
     except BaseException as error:
         if not context.__exit__(type(error), error, error.__traceback__):
-            raise
+            if isinstance(error, Wrong | _Stop) or not isinstance(error, Exception):
+                raise
+            raise Wrong(f"When the model runs, your hook raises {_named(error)}.") from error
     else:
         context.__exit__(None, None, None)
+
+
+def _named(error: Exception) -> str:
+    text = str(error).splitlines()[0].rstrip(".") if str(error) else "no message"
+    return f"{type(error).__name__}: {text}"
 
 
 def _count(model) -> int:
