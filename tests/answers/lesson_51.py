@@ -1,481 +1,1184 @@
-"""Answers to lesson 5.1: the library's versions, and plausible mistakes."""
+"""Answers to lesson 5.1: right ones in other styles, and plausible mistakes."""
 
-import numpy as np
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
+from itertools import groupby
+
 import torch
+from torch.nn import functional as F
+
+# ---- Ablating heads -----------------------------------------------------------------------------
 
 
-def _places(*, at=0, number=True, label=lambda words, i: None, last=True):
-    def bracket_places(words):
-        found = []
-        for i, word in enumerate(words):
-            behind = words[i - 1].isdigit() or not number
-            if word == "(" and behind and (last or i + 1 < len(words)):
-                found.append((i + at, label(words, i)))
-        return found
-
-    return bracket_places
+def _z(layer):
+    return f"blocks.{layer}.attn.hook_z"
 
 
-def _is_target(words, i):
-    return words[i - 1] == words[words.index("make") + 1]
+def _by_layer(heads):
+    found = {}
+    for layer, head in heads:
+        found.setdefault(layer, []).append(head)
+    return found
 
 
-def _holds_target(words, i):
-    return words[words.index("make") + 1] in words[i - 1]
+def _set_zero(z, heads, at):
+    """In place, head by head."""
+    for head in heads:
+        z[(slice(None), slice(None)) if at is None else at, ..., head, :] = 0
 
 
-def _from_the_header(words):
-    places = _places(label=_is_target)(words)
-    return [(i - words.index(":") - 1, hit) for i, hit in places]
+def _index(z, head, at):
+    if at is None:
+        z[:, :, head] = 0
+    else:
+        z[at[0], at[1], head] = 0
 
 
-def _said(words, i):
-    return i + 1 < len(words) and words[i + 1] == "this"
+def _index_twice(z, head, at):
+    if at is None:
+        z[:, :, head] = 0
+    else:
+        z[at[0], at[1]][:, head] = 0
 
 
-def _push(answer):
-    def verdict_push(direction, norm_weight, W_U, *, yes, no):
-        def gap(vector):
-            logits = vector @ W_U
-            return logits[list(yes)].mean() - logits[list(no)].mean()
-
-        unit = direction / direction.norm()
-        return answer(direction, unit, norm_weight, gap, W_U, list(yes), list(no))
-
-    return verdict_push
+def _all_heads_there(z, head, at):
+    if at is None:
+        z[:, :, head] = 0
+    else:
+        z[at] = 0
 
 
-def _softmax(d, u, w, gap, W_U, yes, no):
-    p = ((u * w) @ W_U).softmax(-1)
-    return p[yes].mean() - p[no].mean()
+def _without(
+    *,
+    heads=lambda heads: heads,
+    at=lambda at, tokens: at,
+    set_zero=_index,
+    copied=torch.clone,
+    returned=True,
+    name=_z,
+    also=(),
+):
+    """The right answer, or with another part."""
+
+    @contextmanager
+    def without_heads(model, given, *, at_given=None, **words):
+        places = words.get("at", at_given)
+        numbers = _by_layer(heads(list(given)))
+
+        def zero(z, hook):
+            z = copied(z)
+            for head in numbers[hook.layer()]:
+                set_zero(z, head, at(places, z))
+            return z if returned else None
+
+        hooks = [(name(layer), zero) for layer in numbers]
+        hooks += [
+            (f"blocks.{layer}.{each}", lambda x, hook: 0.5 * x)
+            for layer in numbers
+            for each in also
+        ]
+        with model.hooks(fwd_hooks=hooks):
+            yield
+
+    return without_heads
 
 
-def _logsumexp(d, u, w, gap, W_U, yes, no):
-    logits = (u * w) @ W_U
-    return logits[yes].logsumexp(0) - logits[no].logsumexp(0)
+def _at(change):
+    """Where `at` is given, other places."""
+    return _without(at=lambda at, z: at if at is None else change(at[0], at[1], z))
 
 
-def _sums(d, u, w, gap, W_U, yes, no):
-    logits = (u * w) @ W_U
-    return logits[yes].sum() - logits[no].sum()
+def _masked(mask):
+    """Where `at` is given, those of a mask [text, pos]."""
 
-
-def _likeliest(d, u, w, gap, W_U, yes, no):
-    logits = (u * w) @ W_U
-    return logits[yes].max() - logits[no].max()
-
-
-def _cosines(weights, *, value=True, direct=True):
-    def alignment(model, direction):
-        each = weights(model)
-        dots = each @ direction
-        dots = dots / each.norm(dim=-1) if value else dots
-        return dots / direction.norm() if direct else dots
-
-    return alignment
-
-
-def _right(model, direction):
-    return torch.nn.functional.cosine_similarity(model.W_out, direction, dim=-1)
-
-
-def _put(new=lambda states, old: states, *, head=lambda h: h, shift=0, clone=True):
-    def put_head(z, h, text, pos, states):
-        z = z.clone() if clone else z
-        at = (text, pos + shift, head(h))
-        z[at] = new(states, z[at])
-        return z
-
-    return put_head
-
-
-def _put_lost(z, head, text, pos, states):
-    z = z.clone()
-    z[text, pos][:, head] = states
-    return z
-
-
-def _put_crossed(z, head, text, pos, states):
-    z = z.clone()
-    for t in text:
-        for p, state in zip(pos, states, strict=True):
-            z[t, p, head] = state
-    return z
-
-
-def _put_everywhere(axis):
-    def put_head(z, head, text, pos, states):
-        z = z.clone()
-        if axis == "pos":
-            z[text, :, head] = states[:, None]
+    def set_zero(z, head, at):
+        if at is None:
+            z[:, :, head] = 0
         else:
-            z[:, pos, head] = states
+            z[:, :, head][mask(*at, torch.arange(z.shape[1]), len(z))] = 0
+
+    return _without(set_zero=set_zero)
+
+
+def _until(text, pos, columns, n, *, op=torch.le):
+    mask = torch.zeros(n, len(columns), dtype=torch.bool)
+    for t, p in zip(text, pos, strict=True):
+        mask[t] |= op(columns, p)
+    return mask
+
+
+def _others(text, pos, columns, n):
+    mask = torch.ones(n, len(columns), dtype=torch.bool)
+    mask[text, pos] = False
+    return mask
+
+
+def _filled(fill):
+    def set_zero(z, head, at):
+        new = fill(z, head)
+        if at is None:
+            z[:, :, head] = new.expand_as(z[:, :, head])
+        else:
+            z[at[0], at[1], head] = new.expand_as(z[:, :, head])[at]
+
+    return _without(set_zero=set_zero)
+
+
+def _all_at_once(z, numbers, at):
+    z = z.clone()
+    if at is None:
+        z[:, :, numbers] = 0
+    else:
+        z[at[0], at[1], numbers] = 0
+    return z
+
+
+@contextmanager
+def _late(model, heads, *, at=None):
+    hooks = []
+    for layer, numbers in _by_layer(heads).items():
+        hooks.append((_z(layer), lambda z, hook: _in_loop(z, numbers, at)))  # noqa: B023
+    with model.hooks(fwd_hooks=hooks):
+        yield
+
+
+@contextmanager
+def _late_head(model, heads, *, at=None):
+    hooks = []
+    for layer, head in heads:
+        hooks.append((_z(layer), lambda z, hook: _in_loop(z, [head], at)))  # noqa: B023
+    with model.hooks(fwd_hooks=hooks):
+        yield
+
+
+def _in_loop(z, numbers, at):
+    z = z.clone()
+    for head in numbers:
+        _index(z, head, at)
+    return z
+
+
+@contextmanager
+def _at_once(model, heads, *, at=None):
+    hooks = [
+        (_z(layer), partial(lambda z, hook, some: _all_at_once(z, some, at), some=some))
+        for layer, some in _by_layer(heads).items()
+    ]
+    with model.hooks(fwd_hooks=hooks):
+        yield
+
+
+def _hooks(heads, at=None):
+    return [
+        (_z(layer), partial(lambda z, hook, some: _in_loop(z, some, at), some=some))
+        for layer, some in _by_layer(heads).items()
+    ]
+
+
+def _a_list(model, heads, *, at=None):
+    return _hooks(heads, at)
+
+
+@contextmanager
+def _a_list_decorated(model, heads, *, at=None):
+    return _hooks(heads, at)
+
+
+@contextmanager
+def _a_context_decorated(model, heads, *, at=None):
+    return model.hooks(fwd_hooks=_hooks(heads, at))
+
+
+@contextmanager
+def _no_yield(model, heads, *, at=None):
+    with model.hooks(fwd_hooks=_hooks(heads, at)):
+        pass
+
+
+def _no_decorator(model, heads, *, at=None):
+    with model.hooks(fwd_hooks=_hooks(heads, at)):
+        yield
+
+
+@contextmanager
+def _yields_too_late(model, heads, *, at=None):
+    with model.hooks(fwd_hooks=_hooks(heads, at)):
+        pass
+    yield
+
+
+@contextmanager
+def _yields_often(model, heads, *, at=None):
+    for hook in _hooks(heads, at):
+        with model.hooks(fwd_hooks=[hook]):
+            yield
+
+
+@contextmanager
+def _stays(model, heads, *, at=None):
+    for name, hook in _hooks(heads, at):
+        model.add_hook(name, hook)
+    yield
+
+
+@contextmanager
+def _stays_after_errors(model, heads, *, at=None):
+    added = []
+    for name, hook in _hooks(heads, at):
+        added.append(model.hook_dict[name].add_hook(hook))
+    yield
+    for handle in added:
+        handle.hook.remove()
+
+
+@contextmanager
+def _resets_all(model, heads, *, at=None):
+    for name, hook in _hooks(heads, at):
+        model.add_hook(name, hook)
+    try:
+        yield
+    finally:
+        model.reset_hooks()
+
+
+@contextmanager
+def _swallows(model, heads, *, at=None):
+    with suppress(Exception), model.hooks(fwd_hooks=_hooks(heads, at)):
+        yield
+
+
+@contextmanager
+def _switches_gradients(model, heads, *, at=None):
+    torch.set_grad_enabled(False)
+    with model.hooks(fwd_hooks=_hooks(heads, at)):
+        yield
+
+
+@contextmanager
+def _first_run_alone(model, heads, *, at=None):
+    seen = []
+
+    def once(hook):
+        def zero(z, hook):
+            seen.append(hook.layer())
+            return wrapped(z, hook) if seen.count(hook.layer()) == 1 else z
+
+        wrapped = hook
+        return zero
+
+    with model.hooks(fwd_hooks=[(name, once(hook)) for name, hook in _hooks(heads, at)]):
+        yield
+
+
+@contextmanager
+def _by_hook_name(model, heads, *, at=None):
+    numbers = {_z(layer): some for layer, some in _by_layer(heads).items()}
+    with model.hooks(
+        fwd_hooks=[(name, lambda z, hook: _in_loop(z, numbers[hook.name], at)) for name in numbers]
+    ):
+        yield
+
+
+@contextmanager
+def _layers_exchanged(model, heads, *, at=None):
+    with model.hooks(fwd_hooks=_hooks([(head, layer) for layer, head in heads], at)):
+        yield
+
+
+@contextmanager
+def _not_filled_in(model, heads, *, at=None):
+    if model is not None:
+        raise NotImplementedError("fill this in")
+    yield
+
+
+def _keeps_heads_busy(model, heads, *, at=None):
+    taken = [heads.pop() for _ in list(heads)] if isinstance(heads, list) else heads
+    return model.hooks(fwd_hooks=_hooks(taken, at))
+
+
+# Right ones.
+
+
+def _returns_a_context(model, heads, *, at=None):
+    """No decorator: what `model.hooks` gives is a context already."""
+    return model.hooks(fwd_hooks=_hooks(heads, at))
+
+
+@contextmanager
+def _a_mask(model, heads, *, at=None):
+    """One product with 0 and 1, a function that makes hooks."""
+
+    def hook_of(numbers):
+        def zero(z, hook):
+            keep = torch.ones(z.shape[:3], device=z.device)
+            if at is None:
+                keep[:, :, numbers] = 0
+            else:
+                keep[at[0][:, None], at[1][:, None], torch.tensor(numbers)] = 0
+            return torch.einsum("tphd,tph->tphd", z, keep)
+
+        return zero
+
+    hooks = []
+    for layer, pairs in groupby(sorted(heads), key=lambda head: head[0]):
+        hooks.append((_z(layer), hook_of([number for _, number in pairs])))
+    with model.hooks(fwd_hooks=hooks):
+        yield model
+
+
+@contextmanager
+def _a_stack(model, heads, *, at=None):
+    """A context for each head, on the hook's other name, and loops over places."""
+
+    def zero(z, hook, number):
+        rows = z.unbind(2)
+        new = rows[number].clone()
+        if at is None:
+            new *= 0
+        else:
+            for text, pos in zip(at[0].tolist(), at[1].tolist(), strict=True):
+                new[text, pos] = 0
+        return torch.stack([*rows[:number], new, *rows[number + 1 :]], dim=2)
+
+    with ExitStack() as stack:
+        for layer, number in heads:
+            name = f"blocks.{layer}.attn.o.hook_in"
+            stack.enter_context(
+                model.hooks(fwd_hooks=[(name, lambda z, hook, n=number: zero(z, hook, n))])
+            )
+        yield
+
+
+@contextmanager
+def _own_handles(model, heads, *, at=None):
+    """Hooks of its own on the hook points, taken off in `finally`."""
+    handles = []
+    try:
+        for name, hook in _hooks(heads, at):
+            handles.append(model.hook_dict[name].add_hook(hook))
+        yield
+    finally:
+        for handle in handles:
+            handle.hook.remove()
+
+
+class _AClass:
+    """A context without `contextlib`."""
+
+    def __init__(self, model, heads, *, at=None):
+        self.context = model.hooks(fwd_hooks=_hooks(heads, at))
+
+    def __enter__(self):
+        return self.context.__enter__()
+
+    def __exit__(self, *error):
+        return self.context.__exit__(*error)
+
+
+@contextmanager
+def _every_layer(model, heads, *, at=None):
+    """A hook on each layer of the model, most of which find nothing to do."""
+    chosen = set(heads)
+
+    def zero(z, hook):
+        z = z.clone()
+        for head in range(z.shape[2]):
+            if (hook.layer(), head) in chosen:
+                _index(z, head, at)
         return z
 
-    return put_head
+    with model.hooks(fwd_hooks=[(lambda name: name.endswith(("hook_z", "attn.o.hook_in")), zero)]):
+        yield
 
 
-def _rms(table, ov):
-    return table.norm() / ov.norm() / table.shape[-1] ** 0.5
+# ---- Neurons along a direction ------------------------------------------------------------------
 
 
-MISTAKES = {
-    "bracket_places": [
-        ("the result", _places(at=-1, label=_is_target), "positions of the results"),
-        ("the verdict", _places(at=1, label=_is_target), "positions of the verdicts"),
-        ("what the model said", _places(label=_said), "*said*"),
-        ("any bracket", _places(number=False, label=_is_target), "after a word"),
-        ("no open end", _places(label=_is_target, last=False), "last bracket is missing"),
-        ("part of a word", _places(label=lambda w, i: w[i - 1] in "15"), "whole words"),
-        ("second word", _places(label=lambda w, i: w[i - 1] == w[2]), "begin with fillers"),
-        ("turned round", _places(label=lambda w, i: not _is_target(w, i)), "turned round"),
-        ("target in result", _places(label=_holds_target), "part of 15"),
-        (
-            "hits alone",
-            lambda w: [p for p in _places(label=_is_target)(w) if p[1]],
-            "Only the hits",
-        ),
-        ("int with str", _places(label=lambda w, i: int(w[i - 1]) == "15"), "never equals"),
-        ("from the header", _from_the_header, "from the first word"),
-        ("nothing", lambda words: [], "No bracket was"),
-        (
-            "up to the first hit",
-            lambda w: (p := _places(label=_is_target)(w))[: [hit for _, hit in p].index(True) + 1],
-            "stopped at the first hit",
-        ),
-        (
-            "one of the numbers",
-            _places(label=lambda w, i: w[i - 1] in w[: w.index(":")]),
-            "one of the puzzle's numbers",
-        ),
-        ("always 15", _places(label=lambda w, i: w[i - 1] == "15"), "of this text is 5"),
-        (
-            "not after check",
-            lambda w: [
-                (i, w[i - 1] == w[w.index("make") + 1])
-                for i in range(len(w))
-                if w[i] == "(" and w[i - 1] != "check"
-            ],
-            "bracket after `=`",
-        ),
-        ("fourth word", _places(label=lambda w, i: w[i - 1] == w[3]), "wherever that stands"),
-        ("in place", lambda w: w.reverse(), "changes its input"),
-    ],
-    "verdict_push": [
-        ("no norm weight", _push(lambda d, u, w, gap, *_: gap(u)), "weight is missing"),
-        ("own length", _push(lambda d, u, w, gap, *_: gap(d * w)), "own length"),
-        (
-            "scaled after",
-            _push(lambda d, u, w, gap, *_: gap(d * w / (d * w).norm())),
-            "after the norm's weight",
-        ),
-        ("neither", _push(lambda d, u, w, gap, *_: gap(d)), "Both are missing"),
-        ("logsumexp", _push(_logsumexp), "logsumexp"),
-        ("sums", _push(_sums), "take means"),
-        (
-            "yes alone",
-            _push(lambda d, u, w, gap, W_U, yes, no: ((u * w) @ W_U)[yes].mean()),
-            "Only yes",
-        ),
-        ("softmax", _push(_softmax), "softmax"),
-        ("sign", _push(lambda d, u, w, gap, *_: -gap(u * w)), "turned round"),
-        ("divided", _push(lambda d, u, w, gap, *_: gap(u / w)), "You divided by the norm's"),
-        ("size", _push(lambda d, u, w, gap, *_: gap(u * w).abs()), "sign is lost"),
-        ("relu", _push(lambda d, u, w, gap, *_: gap(u * w).relu()), "cut off"),
-        ("sizes of entries", _push(lambda d, u, w, gap, *_: gap(u.abs() * w)), "entries are lost"),
-        (
-            "sum for length",
-            _push(lambda d, u, w, gap, *_: gap(d / d.abs().sum() * w)),
-            "is its `norm()`",
-        ),
-        ("likeliest", _push(_likeliest), "likeliest word"),
-        (
-            "two and three words",
-            _push(
-                lambda d, u, w, gap, W_U, yes, no: (
-                    ((u * w) @ W_U)[yes].sum() / 2 - ((u * w) @ W_U)[no].sum() / 3
-                )
-            ),
-            "by hand",
-        ),
-    ],
-    "alignment": [
-        ("dot", _cosines(lambda m: m.W_out, value=False, direct=False), "dot products"),
-        ("no neuron length", _cosines(lambda m: m.W_out, value=False), "neurons' lengths"),
-        ("no direction length", _cosines(lambda m: m.W_out, direct=False), "direction's length"),
-        (
-            "squares",
-            lambda m, d: m.W_out @ d / m.W_out.norm(dim=-1) ** 2 / d.norm() ** 2,
-            "squares",
-        ),
-        ("W_in", _cosines(lambda m: m.W_in.mT), "W_in"),
-        ("W_gate", _cosines(lambda m: m.W_gate.mT), "W_gate"),
-        ("size", lambda m, d: _right(m, d).abs(), "signs are lost"),
-        ("relu", lambda m, d: _right(m, d).relu(), "cut off"),
-        (
-            "dimensions",
-            lambda m, d: m.W_out @ d / m.W_out.norm(dim=-1) / len(d),
-            "number of dimensions",
-        ),
-        (
-            "best is 1",
-            lambda m, d: _right(m, d) / _right(m, d).amax(-1, keepdim=True),
-            "best neuron 1",
-        ),
-        (
-            "numpy without detach",
-            lambda m, d: torch.from_numpy(m.W_out.numpy() @ d.numpy()),
-            "RuntimeError",
-        ),
-        ("transposed", lambda m, d: _right(m, d).T, "exchanged"),
-        (
-            "one length a layer",
-            lambda m, d: m.W_out @ d / m.W_out.norm(dim=(1, 2))[:, None] / d.norm(),
-            "length of its own",
-        ),
-    ],
-    "attention_between": [
-        ("pairs first", lambda p, t, q, k: p[t, :, q, k], "exchanged: [head, pair]"),
-        ("turned round", lambda p, t, q, k: p[t, :, k, q].T, "Query and key"),
-        (
-            "pair for text",
-            lambda p, t, q, k: torch.stack(
-                [p[min(i, len(p) - 1), :, q[i], k[i]] for i in range(len(t))], dim=1
-            ),
-            "pair's number",
-        ),
-        ("mean", lambda p, t, q, k: p[t, :, q, k].mean(0), "mean over pairs"),
-        ("too early", lambda p, t, q, k: p[t, :, q - 1, k].T, "too early"),
-        ("first text", lambda p, t, q, k: p[0][:, q, k], "from the first text"),
-        ("mean text", lambda p, t, q, k: p.mean(0)[:, q, k], "mean over texts"),
-        ("squeezed", lambda p, t, q, k: p[t, :, q, k].T.squeeze(), "axis of pairs is lost"),
-        ("row", lambda p, t, q, k: p[t, :, q].permute(1, 0, 2), "whole row"),
-        (
-            "every pair",
-            lambda p, t, q, k: p[t][:, :, q][..., k].permute(1, 0, 2, 3),
-            "every pair",
-        ),
-    ],
-    "drive": [
-        ("turned round", lambda ov, f: _rms(ov.T @ f, ov), "wrong way round"),
-        ("size left", lambda ov, f: _rms(ov @ f, ov) * ov.norm(), "size is still in"),
-        ("sum", lambda ov, f: (ov @ f).norm() / ov.norm(), "number of neurons"),
-        ("by n", lambda ov, f: (ov @ f).norm() / ov.norm() / 3, "by its root"),
-        ("mean length", lambda ov, f: (ov @ f).norm(dim=0).mean() / ov.norm(), "mean length"),
-        (
-            "spectral",
-            lambda ov, f: _rms(ov @ f, ov) * ov.norm() / torch.linalg.matrix_norm(ov, 2),
-            "Frobenius",
-        ),
-        ("mean field", lambda ov, f: (ov @ f.mean(1)).norm() / ov.norm(), "cancel"),
-        ("diagonal", lambda ov, f: _rms((f * (ov @ f)).sum(0), ov), "only the diagonal"),
-        ("square", lambda ov, f: _rms(ov @ f, ov) ** 2, "mean square: take"),
-        ("one each", lambda ov, f: (ov @ f).norm(dim=0) / ov.norm(), "each neuron"),
-        ("entries", lambda ov, f: (ov @ f).square().mean().sqrt() / ov.norm(), "all entries"),
-        (
-            "wrong axis",
-            lambda ov, f: (ov @ f).norm(dim=1).square().mean().sqrt() / ov.norm(),
-            "wrong axis",
-        ),
-        ("longest", lambda ov, f: (ov @ f).norm(dim=0).max() / ov.norm(), "the longest"),
-        ("sum of sizes", lambda ov, f: _rms(ov @ f, ov) * ov.norm() / ov.abs().sum(), "Frobenius"),
-        ("three neurons", lambda ov, f: (ov @ f).norm() / ov.norm() / 3**0.5, "one neuron"),
-    ],
-    "diagonal_drive": [
-        ("full", lambda ov, f: _rms(ov @ f, ov), "full drive"),
-        ("all pairs", lambda ov, f: _rms(f.T @ ov @ f, ov), "All pairs"),
-        (
-            "own coordinates",
-            lambda ov, f: ov.diagonal().norm() / ov.norm() / f.shape[1] ** 0.5,
-            "own coordinates",
-        ),
-        ("mean", lambda ov, f: (f * (ov @ f)).sum(0).mean() / ov.norm(), "cancel"),
-        ("mean size", lambda ov, f: (f * (ov @ f)).sum(0).abs().mean() / ov.norm(), "the sizes"),
-        (
-            "size left",
-            lambda ov, f: _rms((f * (ov @ f)).sum(0), ov) * ov.norm(),
-            "size is still in",
-        ),
-        ("sum", lambda ov, f: (f * (ov @ f)).sum(0).norm() / ov.norm(), "number of neurons"),
-        ("one each", lambda ov, f: (f * (ov @ f)).sum(0) / ov.norm(), "each neuron"),
-        ("sum first", lambda ov, f: (f * (ov @ f)).sum().abs() / ov.norm() / 3**0.5, "You summed"),
-        ("largest", lambda ov, f: (f * (ov @ f)).sum(0).abs().max() / ov.norm(), "the largest"),
-        (
-            "three neurons",
-            lambda ov, f: (f * (ov @ f)).sum(0).norm() / ov.norm() / 3**0.5,
-            "one neuron",
-        ),
-        (
-            "no root",
-            lambda ov, f: (f * (ov @ f)).sum(0).square().mean() / ov.norm(),
-            "root is missing",
-        ),
-    ],
-    "put_head": [
-        ("all heads", _put(lambda s, old: s[:, None], head=lambda h: slice(None)), "All heads"),
-        ("added", _put(lambda s, old: old + s), "You added"),
-        ("one too low", _put(head=lambda h: h - 1), "one too low"),
-        ("first", _put(lambda s, old: s[0].expand_as(s)), "first state"),
-        ("mean", _put(lambda s, old: s.mean(0).expand_as(s)), "mean of the states"),
-        ("too early", _put(shift=-1), "too early"),
-        ("swapped", lambda z, h, text, pos, s: _put()(z, h, pos, text, s), "exchanged"),
-        ("all positions", _put_everywhere("pos"), "Every position"),
-        ("all texts", _put_everywhere("text"), "in *all* texts"),
-        ("positions alone", lambda z, h, text, pos, states: states, "return all"),
-        ("lost", _put_lost, "unchanged"),
-        ("in place", _put(clone=False), "changes its input `z`"),
-        ("last head", _put(head=lambda h: -1), "The last head"),
-        ("crossed", _put_crossed, "in pairs"),
-        ("head 2", _put(head=lambda h: 2), "head 0 changed"),
-    ],
-}
+def _cosines(W_out, directions):
+    return F.cosine_similarity(W_out, directions[:, None], dim=-1)
 
 
-def _places_by_pairs(words):
-    target = words[words.index("from") - 1]
-    pairs = zip(words, words[1:], strict=False)
-    return tuple(
-        [i + 1, int(int(word) == int(target))]
-        for i, (word, then) in enumerate(pairs)
-        if then == "(" and word.isdecimal()
-    )
+def _along(
+    *,
+    scores=lambda model, directions: _cosines(model.W_out, directions),
+    layers=lambda n: range(n // 2, n),
+    signed=lambda scores, sign: sign * scores,
+    take=lambda row, n: row.topk(n).indices,
+    key=lambda layer, n: layer,
+    directions=lambda directions: directions,
+    made=dict,
+):
+    def neurons_along(model, given, n, *, sign=1):
+        table = signed(scores(model, directions(given)), sign)
+        count = len(model.W_out)
+        return made({key(layer, count): take(table[layer], n) for layer in layers(count)})
+
+    return neurons_along
 
 
-def _places_by_arrays(words):
-    words = np.array(words)
-    at = np.flatnonzero(words == "(")
-    at = at[np.char.isdigit(words[at - 1])]
-    target = words[np.flatnonzero(words == "make")[0] + 1]
-    return list(zip(at, words[at - 1] == target, strict=True))
-
-
-def _push_by_loop(direction, norm_weight, W_U, *, yes, no):
-    length = sum(float(d) ** 2 for d in direction) ** 0.5
-    logits = [
-        sum(
-            float(d / length * w * u)
-            for d, w, u in zip(direction, norm_weight, column, strict=True)
+def _over_the_half(model, directions, n, *, sign=1):
+    count, width = model.W_out.shape[:2]
+    half = range(count // 2, count)
+    best = (sign * _cosines(model.W_out, directions))[count // 2 :].flatten().topk(n * len(half))
+    return {
+        layer: torch.tensor(
+            [i % width for i in best.indices.tolist() if i // width + half[0] == layer],
+            dtype=torch.long,
         )
-        for column in W_U.T
-    ]
-    return sum(logits[i] for i in yes) / len(yes) - sum(logits[i] for i in no) / len(no)
+        for layer in half
+    }
 
 
-def _push_by_columns(direction, norm_weight, W_U, *, yes, no):
-    unit = torch.nn.functional.normalize(direction, dim=0) * norm_weight
-    return torch.dot(unit, W_U[:, torch.tensor(yes)].mean(1) - W_U[:, torch.tensor(no)].mean(1))
+def _over_all_layers(model, directions, n, *, sign=1):
+    found = _along()(model, directions, n, sign=sign)
+    return {layer: each + layer * model.W_out.shape[1] for layer, each in found.items()}
 
 
-def _cosines_by_arrays(model, direction):
-    out, direction = model.W_out.detach().numpy(), direction.numpy()
-    lengths = np.linalg.norm(out, axis=-1) * np.linalg.norm(direction)
-    return torch.from_numpy(out @ direction / lengths)
+def _twice(model, directions, n, *, sign=1):
+    found = _along()(model, directions, n, sign=sign)
+    return {layer: each[:1].repeat(n + 1)[: max(n, 2)] for layer, each in found.items()}
 
 
-def _cosines_by_loop(model, direction):
+def _in_place(model, directions, n, *, sign=1):
+    directions /= directions.norm(dim=-1, keepdim=True)
+    return _along()(model, directions, n, sign=sign)
+
+
+def _by_sorting(model, directions, n, *, sign=1):
+    """Loops, and the order of Python's own sorting."""
+    found = {}
+    n_layers = model.cfg.n_layers
+    for layer in range(n_layers):
+        if layer < n_layers // 2:
+            continue
+        values = []
+        for neuron in range(model.W_out.shape[1]):
+            out = model.W_out[layer, neuron].detach()
+            unit = out / out.norm()
+            values.append((sign * float(unit @ directions[layer]), neuron))
+        values.sort()
+        found[layer] = torch.tensor([neuron for _, neuron in values[len(values) - n :]])
+    return found
+
+
+def _by_einsum(model, directions, n, *, sign=1):
+    W_out = F.normalize(model.W_out, dim=-1)
+    cosines = torch.einsum("lnd,ld->ln", W_out, F.normalize(directions, dim=-1))
+    order = cosines.argsort(dim=-1, descending=sign == 1)
+    half = len(W_out) // 2
+    return {half + i: row[:n] for i, row in enumerate(order[half:])}
+
+
+def _by_largest(model, directions, n, *, sign=1):
+    return {
+        layer: torch.topk(
+            torch.cosine_similarity(model.W_out[layer], directions[layer], dim=-1),
+            n,
+            largest=sign > 0,
+            sorted=False,
+        ).indices
+        for layer in reversed(range(model.W_out.shape[0] // 2, model.W_out.shape[0]))
+    }
+
+
+# ---- Heads by what they copy --------------------------------------------------------------------
+
+
+def _repeated(W_V, n_heads):
+    return W_V.repeat_interleave(n_heads // W_V.shape[1], dim=1)
+
+
+def _diagonal(W_V, W_O):
+    return torch.einsum("lhdk,lhkd->lhd", W_V, W_O)
+
+
+def _drive(
+    *,
+    shared=_repeated,
+    copied=_diagonal,
+    gates=lambda model, neurons: torch.stack([model.W_gate[at, :, i] for at, i in neurons]),
+    ups=lambda model, neurons: torch.stack([model.W_in[at, :, i] for at, i in neurons]),
+    opened=lambda gate, up: F.silu(gate) * up,
+    reduce=lambda opened: opened.mean(-1),
+):
+    def signed_drive(model, neurons):
+        d = copied(shared(model.W_V, model.W_O.shape[1]), model.W_O)
+        return reduce(opened(d @ gates(model, neurons).T, d @ ups(model, neurons).T))
+
+    return signed_drive
+
+
+def _exchanged(model, neurons):
+    return _drive(
+        gates=lambda model, neurons: torch.stack([model.W_in[at, :, i] for at, i in neurons]),
+        ups=lambda model, neurons: torch.stack([model.W_gate[at, :, i] for at, i in neurons]),
+    )(model, neurons)
+
+
+def _means_first(model, neurons):
+    def mean_of(weights):
+        return torch.stack([weights[at, :, i] for at, i in neurons]).mean(0)
+
+    d = _diagonal(_repeated(model.W_V, model.W_O.shape[1]), model.W_O)
+    return F.silu(d @ mean_of(model.W_gate)) * (d @ mean_of(model.W_in))
+
+
+def _whole_circuit(model, neurons):
+    gate = torch.stack([model.W_gate[at, :, i] for at, i in neurons])
+    up = torch.stack([model.W_in[at, :, i] for at, i in neurons])
+    W_V = _repeated(model.W_V, model.W_O.shape[1])
+    return torch.einsum("nd,lhdk,lhke,ne->lhn", gate, W_V, model.W_O, up).mean(-1)
+
+
+def _later_neurons(model, neurons):
+    n_layers, n_heads = model.W_O.shape[:2]
+    found = torch.zeros(n_layers, n_heads)
+    for layer in range(n_layers):
+        after = [pair for pair in neurons if pair[0] >= layer]
+        if after:
+            found[layer] = _drive()(model, after)[layer]
+    return found
+
+
+def _layer_ignored(model, neurons):
+    chosen, d = (
+        [i for _, i in neurons],
+        _diagonal(_repeated(model.W_V, model.W_O.shape[1]), model.W_O),
+    )
     return torch.stack(
         [
-            torch.stack(
-                [torch.dot(row, direction) / row.norm() / direction.norm() for row in layer]
-            )
-            for layer in model.W_out
+            (
+                F.silu(d[layer] @ model.W_gate[layer][:, chosen])
+                * (d[layer] @ model.W_in[layer][:, chosen])
+            ).mean(-1)
+            for layer in range(len(d))
         ]
     )
 
 
-def _between_by_loop(pattern, text, query, key):
-    found = torch.empty(pattern.shape[1], len(text))
-    for i in range(len(text)):
-        found[:, i] = pattern[text[i], :, query[i], key[i]]
-    return found
+def _sums_of_rows(W_V, W_O):
+    return (W_V @ W_O).sum(-1)
 
 
-def _drive_by_loop(ov, fields):
-    squares = [float((ov @ field).pow(2).sum()) for field in fields.T]
-    return (sum(squares) / len(squares)) ** 0.5 / float(ov.pow(2).sum()) ** 0.5
+def _unit(W_V, W_O):
+    return F.normalize(_diagonal(W_V, W_O), dim=-1)
 
 
-def _diagonal_by_arrays(ov, fields):
-    ov, fields = ov.double().numpy(), fields.double().numpy()
-    through = np.diag(fields.T @ ov @ fields)
-    return np.sqrt((through**2).mean()) / np.linalg.norm(ov)
+def _by_loops(model, neurons):
+    """One head and one neuron after another, numbers in lists."""
+    n_layers, n_heads = model.W_O.shape[:2]
+    group, table = n_heads // model.W_V.shape[1], []
+    for layer in range(n_layers):
+        row = []
+        for head in range(n_heads):
+            ov = model.W_V[layer, head // group] @ model.W_O[layer, head]
+            d, total = torch.diag(ov).detach(), 0.0
+            for at, i in neurons:
+                gate, up = d.dot(model.W_gate[at][:, i]), d.dot(model.W_in[at][:, i])
+                total += (gate * torch.sigmoid(gate) * up).item()
+            row.append(total / len(neurons))
+        table.append(row)
+    return torch.tensor(table)
 
 
-def _put_by_loop(z, head, text, pos, states):
-    rows = z.detach().tolist()
-    for t, p, state in zip(text.tolist(), pos.tolist(), states.tolist(), strict=True):
-        rows[t][p][head] = state
+def _by_products(model, neurons):
+    """The diagonal as a sum of products, the neurons by two lists."""
+    n_kv, (layers, numbers) = model.W_V.shape[1], zip(*neurons, strict=True)
+    W_O = model.W_O.unflatten(1, (n_kv, -1))  # [layer, kv, group, d_head, d_model]
+    d = (model.W_V[:, :, None].transpose(-1, -2) * W_O).sum(-2).flatten(1, 2)
+    gate, up = (w[list(layers), :, list(numbers)] for w in (model.W_gate, model.W_in))
+    return (torch.nn.SiLU()(d @ gate.mT) * (d @ up.mT)).sum(2) / len(layers)
+
+
+def _with_no_grad(model, neurons):
+    with torch.no_grad():
+        heads = torch.arange(model.W_O.shape[1]) * model.W_V.shape[1] // model.W_O.shape[1]
+        d = (model.W_V[:, heads] @ model.W_O).diagonal(dim1=2, dim2=3)
+        each = [
+            F.silu(d @ model.W_gate[at][:, i]) * (d @ model.W_in[at][:, i]) for at, i in neurons
+        ]
+        return sum(each) / len(each)
+
+
+# ---- What neurons do ----------------------------------------------------------------------------
+
+
+def _activity(
+    *,
+    part="mlp.hook_post",
+    at=lambda x, text, pos: x[text, pos],
+    neurons=lambda neurons: neurons,
+    layer_of=lambda layer, neurons: layer,
+    answer=lambda columns: torch.stack(columns, -1),
+):
+    def activity(model, positions, given):
+        with torch.no_grad():
+            _, cache = model.run_with_cache(positions.tokens)
+        return answer(
+            [
+                at(cache[f"blocks.{layer_of(layer, given)}.{part}"], positions.text, positions.pos)[
+                    ..., i
+                ]
+                for layer, i in neurons(given)
+            ]
+        )
+
+    return activity
+
+
+def _late_cache(model, positions, neurons):
+    """Every hook keeps under the loop's last layer."""
+    kept, hooks = {}, []
+    for layer in sorted({layer for layer, _ in neurons}):
+        hook = lambda post, hook: kept.update({layer: post})  # noqa: B023, E731
+        hooks.append((f"blocks.{layer}.mlp.hook_post", hook))
+    with model.hooks(fwd_hooks=hooks):
+        model(positions.tokens)
+    return torch.stack([kept[layer][positions.text, positions.pos, i] for _, i in neurons], 1)
+
+
+def _by_its_name(model, positions, neurons):
+    kept = {}
+    names = {f"blocks.{layer}.mlp.hook_post" for layer, _ in neurons}
+    hooks = [(name, lambda post, hook: kept.update({hook.name: post})) for name in names]
+    with model.hooks(fwd_hooks=hooks):
+        model(positions.tokens)
+    return torch.stack(
+        [
+            kept[f"blocks.{layer}.mlp.hook_post"][positions.text, positions.pos, i]
+            for layer, i in neurons
+        ],
+        1,
+    )
+
+
+def _leaves_hooks(model, positions, neurons):
+    kept = {}
+    for layer in {layer for layer, _ in neurons}:
+        model.add_hook(
+            f"blocks.{layer}.mlp.hook_post",
+            lambda post, hook: kept.update({hook.layer(): post}),
+        )
+    model(positions.tokens)
+    return torch.stack(
+        [kept[layer][positions.text, positions.pos, i] for layer, i in neurons], dim=1
+    )
+
+
+def _whole_layer(model, positions, neurons):
+    _, cache = model.run_with_cache(positions.tokens)
+    return cache[f"blocks.{neurons[-1][0]}.mlp.hook_post"][positions.text, positions.pos]
+
+
+def _squeezed(model, positions, neurons):
+    return _activity()(model, positions, neurons).squeeze()
+
+
+def _text_by_text(model, positions, neurons):
+    """A run for each position, a table filled entry by entry."""
+    table = torch.zeros(len(positions.pos), len(neurons))
+    for row, (text, pos) in enumerate(
+        zip(positions.text.tolist(), positions.pos.tolist(), strict=True)
+    ):
+        _, cache = model.run_with_cache(positions.tokens[text : text + 1])
+        for column, (layer, i) in enumerate(neurons):
+            table[row, column] = cache["post", layer][0, pos, i].item()
+    return table
+
+
+def _of_positions(model, positions, neurons):
+    """Hooks put on and taken off by hand, the positions' own method."""
+    kept = {}
+
+    def keep(post, hook):
+        kept[int(hook.name.split(".")[1])] = positions.of(post)
+
+    handles = [
+        model.hook_dict[f"blocks.{layer}.mlp.hook_post"].add_hook(keep)
+        for layer in range(model.cfg.n_layers)
+    ]
+    try:
+        model(positions.tokens)
+    finally:
+        for handle in handles:
+            handle.hook.remove()
+    layers, numbers = zip(*neurons, strict=True)
+    whole = torch.stack([kept[layer] for layer in sorted(kept)])
+    return whole[list(layers), :, list(numbers)].T
+
+
+def _by_a_table(model, positions, neurons):
+    """All layers at once."""
+    with torch.inference_mode():
+        _, cache = model.run_with_cache(
+            positions.tokens, names_filter=lambda name: name.endswith(("hook_post", "out.hook_in"))
+        )
+        columns = []
+        for layer, i in neurons:
+            post = cache[f"blocks.{layer}.mlp.hook_post"][:, :, i]
+            columns.append(post[positions.text, positions.pos][:, None])
+        return torch.cat(columns, 1).clone()
+
+
+# ---- Whose state may go where -------------------------------------------------------------------
+
+
+def _allowed(
+    *,
+    is_hit=lambda target, result, wanted: target == result,
+    is_matched=lambda target, result, wanted: target == wanted[:, None],
+    both=lambda is_hit, is_matched, hit, matched: (is_hit == hit) & (is_matched == matched),
+    answer=lambda allowed: allowed,
+):
+    def allowed_donors(target, result, wanted, *, hit, matched):
+        found = both(
+            is_hit(target, result, wanted), is_matched(target, result, wanted), hit, matched
+        )
+        return answer(found)
+
+    return allowed_donors
+
+
+def _hits_alone_are_asked(h, m, hit, matched):
+    return (h == hit) & (m == matched) if hit else ((h == hit).expand_as(m))
+
+
+def _either(h, m, hit, matched):
+    return (m == matched).clone()
+
+
+def _donors_by_loops(target, result, wanted, *, hit, matched):
+    rows = []
+    for number in wanted.tolist():
+        row = []
+        for t, r in zip(target.tolist(), result.tolist(), strict=True):
+            row.append(((t == r) is hit) and ((t == number) is matched))
+        rows.append(row)
     return torch.tensor(rows)
 
 
-def _by_slice(z, head, text, pos, states):
-    z[:, :, head][text, pos] = states
-    return z
+def _donors_by_branches(target, result, wanted, *, hit, matched):
+    right = target.eq(result) if hit else target.ne(result)
+    same = torch.eq(wanted.unsqueeze(1), target.unsqueeze(0))
+    if not matched:
+        same = ~same
+    return torch.logical_and(same, right)
 
+
+def _donors_by_numbers(target, result, wanted, *, hit, matched):
+    """0 and 1, and a product."""
+    is_hit = (target - result == 0).int()
+    is_matched = (target[None] - wanted[:, None] == 0).int()
+    score = (is_hit if hit else 1 - is_hit)[None] * (is_matched if matched else 1 - is_matched)
+    return score.bool()
+
+
+MISTAKES = {
+    "without_heads": [
+        ("the last layer's heads", _late, "as it is when the hook *runs*"),
+        ("the last head", _late_head, "as it is when the hook *runs*"),
+        (
+            "one head of a layer",
+            _without(heads=lambda heads: list(dict(heads).items())),
+            "only one head",
+        ),
+        (
+            "the first head of a layer",
+            _without(heads=lambda heads: list(dict(heads[::-1]).items())),
+            "only the first head",
+        ),
+        (
+            "the whole layer",
+            _without(heads=lambda heads: [(at, i) for at, _ in heads for i in range(4)]),
+            "All heads of these layers",
+        ),
+        (
+            "each number in each layer",
+            _without(heads=lambda heads: [(at, i) for at, _ in heads for _, i in heads]),
+            "Every number of `heads`",
+        ),
+        ("only the first", _without(heads=lambda heads: heads[:1]), "Only the first head"),
+        ("only the last", _without(heads=lambda heads: heads[-1:]), "Only the last head"),
+        (
+            "all others",
+            _without(
+                heads=lambda heads: [
+                    (at, i) for at in range(3) for i in range(4) if (at, i) not in heads
+                ]
+            ),
+            "*other* heads of the model",
+        ),
+        (
+            "entries of all heads",
+            _without(set_zero=lambda z, head, at: z[..., head].zero_()),
+            "for those of entries",
+        ),
+        (
+            "positions",
+            _without(set_zero=lambda z, head, at: z[:, head].zero_()),
+            "for those of positions",
+        ),
+        ("mean", _filled(lambda z, head: z[:, :, head].mean((0, 1))), "mean ablation"),
+        (
+            "mean over positions",
+            _filled(lambda z, head: z[:, :, head].mean(1, keepdim=True)),
+            "mean over positions",
+        ),
+        (
+            "mean over texts",
+            _filled(lambda z, head: z[:, :, head].mean(0, keepdim=True)),
+            "mean over texts",
+        ),
+        ("`at` ignored", _without(at=lambda at, z: None), "`at` is ignored"),
+        ("before", _at(lambda text, pos, z: (text, pos - 1)), "One position too early"),
+        ("crossed", _at(lambda text, pos, z: (text[:, None], pos[None])), "*pairs*"),
+        ("all texts", _at(lambda text, pos, z: (slice(None), pos)), "zeroed in all texts"),
+        ("whole texts", _at(lambda text, pos, z: (text, slice(None))), "The whole texts"),
+        ("exchanged", _at(lambda text, pos, z: (pos, text)), "Text and position are exchanged"),
+        (
+            "the place's number",
+            _at(lambda text, pos, z: (torch.arange(len(pos)), pos)),
+            "the place's number for its text",
+        ),
+        ("the first place", _at(lambda text, pos, z: (text[:1], pos[:1])), "Only the first place"),
+        ("the last place", _at(lambda text, pos, z: (text[-1:], pos[-1:])), "Only the last place"),
+        ("up to it", _masked(_until), "up to the place"),
+        ("from it on", _masked(partial(_until, op=torch.ge)), "from the place on"),
+        ("elsewhere", _masked(_others), "All *other* places"),
+        ("heads and places in one index", _at_once, "in pairs"),
+        ("indexed twice", _without(set_zero=_index_twice), "Indexing twice"),
+        (
+            "the first one's layer",
+            _without(heads=lambda heads: [(heads[0][0], head) for _, head in heads]),
+            "the first one's layer",
+        ),
+        ("all heads there", _without(set_zero=_all_heads_there), "All heads of these layers"),
+        ("not returned", _without(returned=False), "Nothing has changed"),
+        ("in place", _without(copied=lambda z: z), "changes `z` itself"),
+        ("yields outside", _yields_too_late, "Nothing has changed"),
+        ("yields for each layer", _yields_often, "more than once"),
+        ("never yields", _no_yield, "never yields"),
+        ("a list", _a_list, "You return the hooks"),
+        ("a list, decorated", _a_list_decorated, "You return the hooks"),
+        ("a context, decorated", _a_context_decorated, "yours returns a context"),
+        ("no decorator", _no_decorator, "That is a generator"),
+        ("hooks stay", _stays, "After the `with` your hooks are still"),
+        ("hooks stay after an error", _stays_after_errors, "raises an error, your hooks stay"),
+        ("takes all hooks off", _resets_all, "`model.reset_hooks()` takes all hooks off"),
+        ("swallows errors", _swallows, "is lost"),
+        ("no gradients from then on", _switches_gradients, "switches gradients"),
+        ("one run", _first_run_alone, "second run"),
+        ("the hook's name", _by_hook_name, "`hook.layer()`"),
+        ("layers and heads exchanged", _layers_exchanged, "A head is (layer, number)"),
+        ("not filled in", _not_filled_in, "still stands"),
+        ("values", _without(name=lambda i: f"blocks.{i}.attn.hook_v"), "something else"),
+        (
+            "what the layer writes",
+            _without(
+                name=lambda i: f"blocks.{i}.hook_attn_out",
+                set_zero=lambda z, head, at: z[..., head].zero_(),
+            ),
+            "at entries that have",
+        ),
+        (
+            "queries",
+            _without(name=lambda i: f"blocks.{i}.attn.hook_q"),
+            "queries",
+        ),
+        ("MLPs too", _without(also=["mlp.hook_post"]), "something else"),
+        ("empties `heads`", _keeps_heads_busy, "changes its input `heads`"),
+        ("no hooks", lambda model, heads, *, at=None: nullcontext(), "Nothing has changed"),
+    ],
+    "neurons_along": [
+        (
+            "dot products",
+            _along(scores=lambda m, d: torch.einsum("lnd,ld->ln", m.W_out, d)),
+            "dot products",
+        ),
+        ("the last direction", _along(directions=lambda d: d[-1:].expand_as(d)), "last layer's"),
+        ("the first direction", _along(directions=lambda d: d[:1].expand_as(d)), "the first"),
+        ("the mean direction", _along(directions=lambda d: d.mean(0).expand_as(d)), "the mean"),
+        (
+            "directions from the start",
+            _along(directions=lambda d: d.roll(len(d) // 2, 0)),
+            "*lower* half",
+        ),
+        ("the layer below's", _along(directions=lambda d: d.roll(1, 0)), "below it"),
+        ("the layer above's", _along(directions=lambda d: d.roll(-1, 0)), "above it"),
+        ("without the sign", _along(signed=lambda s, sign: s), "`sign` is ignored"),
+        ("the wrong end", _along(signed=lambda s, sign: -sign * s), "wrong end"),
+        ("by size", _along(signed=lambda s, sign: s.abs()), "by their size"),
+        (
+            "what they read",
+            _along(scores=lambda m, d: _cosines(m.W_in.mT, d)),
+            "You took `W_in`",
+        ),
+        ("their gates", _along(scores=lambda m, d: _cosines(m.W_gate.mT, d)), "You took `W_gate`"),
+        ("the longest", _along(scores=lambda m, d: m.W_out.norm(dim=-1)), "longest"),
+        ("all layers", _along(layers=range), "all layers"),
+        ("the lower half", _along(layers=lambda n: range(n // 2)), "lower half"),
+        ("rounded up", _along(layers=lambda n: range((n + 1) // 2, n)), "middle layer is missing"),
+        ("one layer more", _along(layers=lambda n: range(n // 2 - 1, n)), "One layer too many"),
+        (
+            "without the last",
+            _along(layers=lambda n: range(n // 2, n - 1)),
+            "last layer is missing",
+        ),
+        ("layers from 0", _along(key=lambda layer, n: layer - n // 2), "counted from 0 in the"),
+        ("of the half together", _over_the_half, "layers of the half together"),
+        ("numbers over layers", _over_all_layers, "within their layer"),
+        ("all neurons", _along(take=lambda row, n: row.argsort(descending=True)), "every neuron"),
+        ("one more", _along(take=lambda row, n: row.topk(n + 1).indices), "too many"),
+        ("the best one", _along(take=lambda row, n: row.topk(1).indices), "best neuron alone"),
+        ("cosines", _along(take=lambda row, n: row.topk(n).values), "*numbers*"),
+        ("a mask", _along(take=lambda row, n: row >= row.topk(n).values[-1]), "*numbers*"),
+        ("topk's both", _along(take=lambda row, n: row.topk(n)), "should be a tensor"),
+        ("lists", _along(take=lambda row, n: row.topk(n).indices.tolist()), "should be a tensor"),
+        ("a neuron twice", _twice, "twice"),
+        ("a list of tensors", _along(made=lambda found: list(found.values())), "a dictionary"),
+        ("keys are tensors", _along(key=lambda layer, n: torch.tensor(layer)), "The keys"),
+        ("in place", _in_place, "`directions`"),
+    ],
+    "signed_drive": [
+        ("sum", _drive(reduce=lambda opened: opened.sum(-1)), "That is the sum"),
+        ("gate and up exchanged", _exchanged, "Gate and up are exchanged"),
+        ("no silu", _drive(opened=lambda g, u: g * u), "silu is missing"),
+        ("relu", _drive(opened=lambda g, u: g.relu() * u), "That is relu"),
+        ("sigmoid", _drive(opened=lambda g, u: g.sigmoid() * u), "sigmoid alone"),
+        ("gelu", _drive(opened=lambda g, u: F.gelu(g) * u), "That is gelu"),
+        ("silu of the product", _drive(opened=lambda g, u: F.silu(g * u)), "on the product"),
+        ("silu of both", _drive(opened=lambda g, u: F.silu(g) * F.silu(u)), "on both"),
+        ("no up", _drive(opened=lambda g, u: F.silu(g)), "`up . d` is missing"),
+        ("up alone", _drive(opened=lambda g, u: u), "`up . d` alone"),
+        ("added", _drive(opened=lambda g, u: F.silu(g) + u), "You added"),
+        ("sizes", _drive(reduce=lambda opened: opened.mean(-1).abs()), "signs are lost"),
+        ("sizes first", _drive(reduce=lambda opened: opened.abs().mean(-1)), "before the mean"),
+        (
+            "root mean square",
+            _drive(reduce=lambda opened: opened.square().mean(-1).sqrt()),
+            "root mean square",
+        ),
+        ("largest", _drive(reduce=lambda opened: opened.amax(-1)), "the largest"),
+        ("each neuron", _drive(reduce=lambda opened: opened), "each neuron"),
+        ("over heads too", _drive(reduce=lambda opened: opened.mean((-1, -2))), "each layer"),
+        ("transposed", _drive(reduce=lambda opened: opened.mean(-1).T), "exchanged"),
+        ("means first", _means_first, "the mean comes last"),
+        ("the whole circuit", _whole_circuit, "only its diagonal"),
+        ("sums of rows", _drive(copied=_sums_of_rows), "sums of the circuit's rows"),
+        (
+            "sums of columns",
+            _drive(copied=lambda W_V, W_O: (W_V @ W_O).sum(-2)),
+            "sums of the circuit's columns",
+        ),
+        ("length 1", _drive(copied=_unit), "made length 1"),
+        (
+            "sizes of the diagonal",
+            _drive(copied=lambda v, o: _diagonal(v, o).abs()),
+            "diagonal are",
+        ),
+        (
+            "tiled",
+            _drive(shared=lambda W_V, n: W_V.repeat(1, n // W_V.shape[1], 1, 1)),
+            "wrong heads",
+        ),
+        (
+            "the first values",
+            _drive(shared=lambda W_V, n: W_V[:, :1].expand(-1, n, -1, -1)),
+            "first",
+        ),
+        ("not shared", _drive(shared=lambda W_V, n: W_V), "share the values"),
+        ("later neurons", _later_neurons, "all of `neurons`"),
+        ("the layer ignored", _layer_ignored, "layer is ignored"),
+        (
+            "rows for columns",
+            _drive(gates=lambda m, n: torch.stack([m.W_gate[at, i] for at, i in n])),
+            "raised",
+        ),
+        (
+            "the other order",
+            _drive(copied=lambda W_V, W_O: (W_O @ W_V).diagonal(dim1=-2, dim2=-1)),
+            "raised",
+        ),
+        ("a list", lambda m, n: _drive()(m, n).tolist(), "a list"),
+    ],
+    "activity": [
+        ("before silu", _activity(part="mlp.hook_pre"), "before silu"),
+        ("the up side", _activity(part="mlp.hook_pre_linear"), "up side alone"),
+        ("the MLP's output", _activity(part="hook_mlp_out"), "`hook_mlp_out`"),
+        ("without up", _activity(part="mlp.hook_pre", at=lambda x, t, p: F.silu(x[t, p])), "after"),
+        ("crossed", _activity(at=lambda x, t, p: x[t][:, p]), "in pairs"),
+        ("of all texts", _activity(at=lambda x, t, p: x[:, p]), "of *all* texts"),
+        ("of the first text", _activity(at=lambda x, t, p: x[0, p]), "the first text"),
+        (
+            "its own number",
+            _activity(at=lambda x, t, p: x[torch.arange(len(p)) % len(x), p]),
+            "number for its text",
+        ),
+        ("before", _activity(at=lambda x, t, p: x[t, p - 1]), "too early"),
+        ("the last position", _activity(at=lambda x, t, p: x[t, -1]), "last position"),
+        ("mean over the text", _activity(at=lambda x, t, p: x[t].mean(1)), "mean over the text"),
+        ("whole texts", _activity(at=lambda x, t, p: x), "whole texts"),
+        ("whole rows", _activity(at=lambda x, t, p: x[t]), "take the position out"),
+        ("sorted", _activity(neurons=sorted), "sorted"),
+        (
+            "layer by layer",
+            _activity(
+                neurons=lambda some: [pair for at in dict(some) for pair in some if pair[0] == at]
+            ),
+            "layer by layer",
+        ),
+        (
+            "layer by layer, from 0",
+            _activity(neurons=lambda some: sorted(some, key=lambda pair: pair[0])),
+            "layer by layer",
+        ),
+        (
+            "the last one's layer",
+            _activity(layer_of=lambda at, some: some[-1][0]),
+            "the last layer",
+        ),
+        ("the highest layer", _late_cache, "highest layer"),
+        ("transposed", _activity(answer=torch.stack), "exchanged"),
+        ("a list", _activity(answer=list), "Return one tensor"),
+        (
+            "a list of lists",
+            _activity(answer=lambda columns: torch.stack(columns, 1).tolist()),
+            "Return one tensor",
+        ),
+        (
+            "mean over positions",
+            _activity(answer=lambda c: torch.stack(c, -1).mean(0)),
+            "positions",
+        ),
+        ("the size", _activity(answer=lambda c: torch.stack(c, -1).abs()), "may be negative"),
+        ("on or off", _activity(answer=lambda c: (torch.stack(c, -1) > 0).float()), "how far"),
+        ("hooks stay", _leaves_hooks, "a hook stays on it"),
+        ("the hook's name", _by_its_name, "You look under"),
+        ("whole layer", _whole_layer, "all neurons of a layer"),
+        ("squeezed", _squeezed, "lost"),
+    ],
+    "allowed_donors": [
+        ("transposed", _allowed(answer=lambda a: a.T), "exchanged"),
+        ("by the result", _allowed(is_matched=lambda t, r, w: r == w[:, None]), "donor's *target*"),
+        (
+            "a hit of the position",
+            _allowed(is_hit=lambda t, r, w: r == w[:, None]),
+            "its own result",
+        ),
+        ("hit ignored", _allowed(both=_either), "`hit` is ignored"),
+        (
+            "matched ignored",
+            _allowed(both=lambda h, m, hit, matched: (h == hit).expand_as(m)),
+            "`matched` is ignored",
+        ),
+        ("both ignored", _allowed(both=lambda h, m, hit, matched: h & m), "Both are ignored"),
+        ("misses", _allowed(is_hit=lambda t, r, w: t != r), "Hits are taken for misses"),
+        (
+            "not matched",
+            _allowed(is_matched=lambda t, r, w: t != w[:, None]),
+            "Matched donors are taken for others",
+        ),
+        (
+            "one of the two",
+            _allowed(both=lambda h, m, hit, matched: (h == hit) | (m == matched)),
+            "needs *both*",
+        ),
+        (
+            "by either number",
+            _allowed(is_matched=lambda t, r, w: (t == w[:, None]) | (r == w[:, None])),
+            "by its target alone",
+        ),
+        ("the opposite", _allowed(answer=lambda a: ~a), "the opposite"),
+        ("for hits alone", _allowed(both=_hits_alone_are_asked), "Only hits are asked"),
+        (
+            "no `matched`, no question",
+            _allowed(
+                both=lambda h, m, hit, matched: (h == hit) & (m if matched else torch.ones_like(m))
+            ),
+            "With `matched=False` nothing",
+        ),
+        (
+            "no `hit`, no question",
+            _allowed(
+                both=lambda h, m, hit, matched: (h if hit else torch.ones_like(h)) & (m == matched)
+            ),
+            "With `hit=False` nothing",
+        ),
+        (
+            "and for equal",
+            _allowed(both=lambda h, m, hit, matched: (h & hit) & (m & matched)),
+            "and `matched` likewise",
+        ),
+        (
+            "and for equal, of hits",
+            _allowed(both=lambda h, m, hit, matched: (h & hit) & (m == matched)),
+            "compare, `x == hit`",
+        ),
+        (
+            "not compared with each",
+            _allowed(is_matched=lambda t, r, w: t == w),
+            "with each position",
+        ),
+        (
+            "wanted anywhere",
+            _allowed(is_matched=lambda t, r, w: torch.isin(t, w).expand(len(w), -1)),
+            "*anywhere*",
+        ),
+        ("for any position", _allowed(answer=lambda a: a.any(0)), "one row for all"),
+        ("any donor", _allowed(answer=lambda a: a.any(1)), "one answer for each position"),
+        ("numbers", _allowed(answer=lambda a: a.nonzero()), "numbers of positions"),
+        ("0 and 1", _allowed(answer=lambda a: a.int()), "of type torch.int32"),
+        ("a float", _allowed(answer=lambda a: a.float()), "of type torch.float32"),
+        ("lists", _allowed(answer=lambda a: a.tolist()), "Return one tensor"),
+        ("squeezed", _allowed(answer=lambda a: a.squeeze()), "The axis of positions is lost"),
+        ("always", _allowed(answer=torch.ones_like), "Every donor may"),
+        (
+            "names exchanged",
+            _allowed(both=lambda h, m, hit, matched: (h == matched) & (m == hit)),
+            "`hit` and `matched` are exchanged",
+        ),
+        (
+            "misses never match",
+            _allowed(both=lambda h, m, hit, matched: (h == hit) & ((h & m) == matched)),
+            "Misses are never matched",
+        ),
+        ("in place", lambda t, r, w, *, hit, matched: t.sub_(r) == 0, "changes its input"),
+    ],
+}
 
 RIGHT = {
-    "bracket_places": [
-        ("pairs of words, in a tuple of lists", _places_by_pairs),
-        ("arrays", _places_by_arrays),
+    "without_heads": [
+        ("other names", _without()),
+        ("no decorator, a context", _returns_a_context),
+        ("a mask, einsum", _a_mask),
+        ("an exit stack, loops", _a_stack),
+        ("hook points, finally", _own_handles),
+        ("a class", _AClass),
+        ("a hook on every layer", _every_layer),
     ],
-    "verdict_push": [
-        ("loops, a float", _push_by_loop),
-        ("mean columns", _push_by_columns),
+    "neurons_along": [
+        ("topk", _along()),
+        ("loops, sorted", _by_sorting),
+        ("einsum, argsort", _by_einsum),
+        ("largest or smallest, from the last layer", _by_largest),
     ],
-    "alignment": [
-        ("arrays", _cosines_by_arrays),
-        ("loops, with a gradient", _cosines_by_loop),
-        (
-            "einsum of normalised vectors",
-            lambda m, d: torch.einsum(
-                "lnd,d->ln", torch.nn.functional.normalize(m.W_out, dim=-1), d / d.norm()
-            ).detach(),
-        ),
+    "signed_drive": [
+        ("einsum", _drive()),
+        ("loops, lists", _by_loops),
+        ("unflattened", _by_products),
+        ("no grad, indices", _with_no_grad),
     ],
-    "attention_between": [
-        ("loop", _between_by_loop),
-        ("heads first", lambda p, t, q, k: p.transpose(0, 1)[:, t, q, k]),
-        (
-            "a stack of pairs",
-            lambda p, t, q, k: torch.stack(
-                [p[a, :, b, c] for a, b, c in zip(t, q, k, strict=True)], dim=1
-            ).clone(),
-        ),
+    "activity": [
+        ("a cache", _activity()),
+        ("text by text", _text_by_text),
+        ("own handles, `of`", _of_positions),
+        ("inference mode", _by_a_table),
     ],
-    "drive": [
-        ("loop, a float", _drive_by_loop),
-        ("one norm", lambda ov, f: (ov @ f).norm() / ov.norm() / f.shape[1] ** 0.5),
-        (
-            "einsum",
-            lambda ov, f: (
-                (torch.einsum("de,en->nd", ov, f).pow(2).sum(1).mean() / (ov**2).sum()) ** 0.5
-            ),
-        ),
-    ],
-    "diagonal_drive": [
-        ("arrays", _diagonal_by_arrays),
-        (
-            "the table's diagonal",
-            lambda ov, f: (f.T @ ov @ f).diagonal().norm() / ov.norm() / f.shape[1] ** 0.5,
-        ),
-        (
-            "einsum",
-            lambda ov, f: torch.einsum("dn,de,en->n", f, ov, f).pow(2).mean().sqrt() / ov.norm(),
-        ),
-    ],
-    "put_head": [
-        ("loop over lists", _put_by_loop),
-        (
-            "index_put",
-            lambda z, head, text, pos, states: z.index_put(
-                (text, pos, torch.full_like(text, head)), states
-            ),
-        ),
-        (
-            "the head's slice of a detached copy",
-            lambda z, head, text, pos, states: _by_slice(
-                z.detach().clone(), head, text, pos, states
-            ),
-        ),
+    "allowed_donors": [
+        ("other names", _allowed()),
+        ("loops, lists", _donors_by_loops),
+        ("branches", _donors_by_branches),
+        ("0 and 1", _donors_by_numbers),
     ],
 }

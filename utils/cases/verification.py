@@ -7,20 +7,19 @@ other model see `utils.cases.survey`. Source: Lee et al., 2025 (arXiv 2504.14379
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
-from itertools import islice
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice, pairwise
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
-from transformer_lens.utilities.statistics import success_rate_ci
+from torch.nn.utils.rnn import pad_sequence as pad
 
 from data.countdown import task as countdown
 from data.countdown.task import NO, VOCABULARY, YES, Puzzle, each_in_words, ids, in_words
 from utils import stats
-from utils.generation import sample
+from utils.generation import bare_model, sample
 from utils.guards import (
     as_long_as,
     axes,
@@ -34,10 +33,16 @@ from utils.guards import (
     no_zeros,
     number,
 )
-from utils.heads import Head, by_layer, random_heads, top_heads
+from utils.heads import Head, by_layer
 from utils.reading import probes
 
 Neurons = Mapping[int, Int[Tensor, " _"]]  # by layer; of each any number
+
+Places = tuple[Int[Tensor, " place"], Int[Tensor, " place"]]  # of each, its text and its position
+
+Change = Callable[[Places], AbstractContextManager]  # at work at these places, while it is open
+
+PLACES = {"=": 2, "result": 1, "bracket": 0}  # how many tokens before the bracket
 
 YES_TOKENS, NO_TOKENS = tuple(ids(YES)), tuple(ids(NO))
 
@@ -110,7 +115,7 @@ class Brackets(NamedTuple):
             raise ValueError(f"Not every text has a token at `back={back}` from its position.")
         return activation[self.text, at]
 
-    def at(self, *backs: int) -> tuple[Int[Tensor, " place"], Int[Tensor, " place"]]:
+    def at(self, *backs: int) -> "Places":
         """The text and the position of each place so many tokens before a position.
 
         `at(0)` are the brackets, `at(0, 1)` the brackets and the results before them.
@@ -405,16 +410,19 @@ def gap_by_part(
 @contextmanager
 def without_heads(
     model,
-    heads: Iterable[Head],
+    heads: Sequence[Head],
     *,
-    at: tuple[Int[Tensor, " place"], Int[Tensor, " place"]] | None = None,
+    at: Places | None = None,
 ) -> Iterator[None]:
     """Within it, these heads write zeros: their output `hook_z` is zero-ablated.
 
+    On leaving, also by an error, its own hooks go away and others stay. The `z` that a hook is
+    given is not changed itself.
+
     Args:
         heads: pairs (layer, number), of any layers.
-        at: the text and the position of each place to zero, two tensors of one length; without it,
-            everywhere. All else that a head writes stays as it is.
+        at: of each place to zero the text, and the position in it: two tensors of one length, which
+            go in pairs. All heads are zeroed at all places; without `at`, everywhere.
     """
     numbers: dict[int, list[int]] = {}
     for layer, head in heads:
@@ -447,12 +455,15 @@ def _known(neurons: Neurons, given: Mapping) -> str | None:
 
 @guarded(neurons=_known)
 @contextmanager
-def without_neurons(model, neurons: Neurons) -> Iterator[None]:
-    """Within it, these neurons are 0, at all positions."""
+def without_neurons(model, neurons: Neurons, *, at: Places | None = None) -> Iterator[None]:
+    """Within it, these neurons are 0: at some places, or everywhere. `at` as in `without_heads`."""
 
     def zero(post, hook):
-        post = post.clone()
-        post[:, :, neurons[hook.layer()]] = 0
+        post, these = post.clone(), neurons[hook.layer()].to(post.device)
+        if at is None:
+            post[:, :, these] = 0
+        else:
+            post[at[0][:, None], at[1][:, None], these] = 0
         return post
 
     with model.hooks(fwd_hooks=[(f"blocks.{layer}.mlp.hook_post", zero) for layer in neurons]):
@@ -717,48 +728,201 @@ def rank_heads(model, neurons: Neurons, *, score=drive) -> Float[Tensor, "layer 
     return scores
 
 
-# ---- The paper's table --------------------------------------------------------------------------
+def _known_pairs(neurons: Sequence[tuple[int, int]], given: Mapping) -> str | None:
+    """Neurons that the model has, as pairs."""
+    by_layer = {
+        layer: torch.tensor([i for at, i in neurons if at == layer]) for layer, _ in neurons
+    }
+    return filled(neurons, given) or _known(by_layer, given)
 
 
-class Parts(NamedTuple):
-    """What the steps of the paper find in a model, before anything is taken out."""
-
-    valid: dict[int, Tensor]
-    invalid: dict[int, Tensor]
-    attending: list[Head]
-    top: list[Head]
+# ---- As published --------------------------------------------------------------------------------
 
 
-@guarded(
-    model=evaluating,
-    positions=_both_kinds,
-    n_neurons=count(),
-    threshold=number(low=0, high=1),
-    n_top=count(),
-)
-def find_parts(
-    model, positions: Brackets, *, n_neurons: int = 20, threshold: float = 0.1, n_top: int = 3
-) -> Parts:
-    """Probe, neurons, attending heads and the heads that drive the neurons, by fixed rules.
+def own_probes(model, positions: Brackets) -> Float[Tensor, "layer d_model"]:
+    """The direction of a logistic probe for hits at the brackets, after each layer's block."""
+    streams, labels = resid_at(model, positions)[1:], positions.hit.cpu().int()
+    return torch.stack([probes.logistic(stream, labels).direction for stream in streams])
 
-    The probe is a difference of means after the last block; neurons come from all layers but the
-    first; a head attends if, from the result or the bracket, it gives the target more than
-    `threshold` on average; the top heads drive the valid and invalid neurons most (`drive`).
+
+@guarded(n=count(), sign=_sign)
+def neurons_along(
+    model, directions: Float[Tensor, "layer d_model"], n: int, *, sign: int = 1
+) -> dict[int, Int[Tensor, " n"]]:
+    """The `n` neurons of each layer that write most along this layer's own direction, by cosine.
+
+    Args:
+        model: `W_out` is [layer, neuron, d_model], what each neuron writes when it is 1.
+        directions: one for each layer of the model.
+        sign: 1 takes those that write along it, -1 those that write against it.
+
+    Returns:
+        Layer -> the neurons' numbers, in any order, for the upper half: `n_layers // 2` and up.
     """
-    probe = probes.mean_difference(resid_at(model, positions)[-1], positions.hit.cpu().int())
-    cosines = alignment(model, probe.direction)
-    layers = range(1, model.cfg.n_layers)
-    valid = aligned_neurons(cosines, n_neurons, layers=layers)
-    invalid = aligned_neurons(cosines, n_neurons, layers=layers, sign=-1)
-    keys = positions.target
-    to_target = [attention(model, positions, keys, back=back).mean(-1) for back in (0, 1)]
-    attending = torch.stack(to_target).amax(0) > threshold
-    return Parts(
-        valid,
-        invalid,
-        [(int(layer), int(head)) for layer, head in attending.nonzero()],
-        top_heads(rank_heads(model, both(valid, invalid)), n_top),
-    )
+    W_out = model.W_out.detach().float().cpu()  # [layer, neuron, d_model]
+    cosines = torch.cosine_similarity(W_out, directions[:, None], dim=-1)
+    return {
+        layer: (sign * cosines[layer]).topk(n).indices
+        for layer in range(len(W_out) // 2, len(W_out))
+    }
+
+
+def most_aligned(
+    model, directions: Float[Tensor, "layer d_model"], n: int, *, each: int
+) -> list[tuple[int, int]]:
+    """The `n` neurons of the whole model that write most along any direction of the upper half.
+
+    As published: of each layer up to a direction's own, the first `each` count; a neuron's cosine
+    is the highest that it has with any direction.
+    """
+    W_out, found = model.W_out.detach().float().cpu(), {}
+    for own in range(len(W_out) // 2, len(W_out)):
+        for layer in range(own + 1):
+            cosines = torch.cosine_similarity(W_out[layer], directions[own], dim=-1).topk(each)
+            for value, neuron in zip(*(part.tolist() for part in cosines), strict=True):
+                found[layer, neuron] = max(value, found.get((layer, neuron), -1.0))
+    return sorted(found, key=found.get, reverse=True)[:n]
+
+
+@guarded(neurons=filled)
+def signed_drive(model, neurons: Sequence[tuple[int, int]]) -> Float[Tensor, "layer head"]:
+    """How far each head opens neurons with what it copies, signed: the mean over the neurons.
+
+    A head's copying direction d is the diagonal of its OV circuit, W_V W_O, one entry for each
+    dimension of the stream. What a neuron makes of it is silu(gate . d) (up . d), with the neuron's
+    columns of `W_gate` and `W_in`. All neurons count for each head, and nothing is normalised.
+
+    Args:
+        model: `W_V` is [layer, kv_head, d_model, d_head], where several heads may share one (the
+            first `n_heads / n_kv_heads` share the first); `W_O` is [layer, head, d_head, d_model];
+            `W_gate` and `W_in` (up) are [layer, d_model, neuron].
+        neurons: pairs (layer, neuron).
+
+    Source: the code of Lee et al., 2025 (github.com/ajyl/verify_circuit).
+    """
+    W_V, W_O = model.W_V.detach().float(), model.W_O.detach().float()
+    W_V = W_V.repeat_interleave(W_O.shape[1] // W_V.shape[1], dim=1)
+    copied = torch.einsum("lhdk,lhkd->lhd", W_V, W_O)
+    gate = torch.stack([model.W_gate[layer, :, i].detach().float() for layer, i in neurons])
+    up = torch.stack([model.W_in[layer, :, i].detach().float() for layer, i in neurons])
+    opened = torch.nn.functional.silu(copied @ gate.T) * (copied @ up.T)  # [layer, head, neuron]
+    return opened.mean(-1)
+
+
+@guarded(model=evaluating, n_tokens=count())
+@torch.no_grad()
+def write_on(model, positions: Brackets, change: Change, *, n_tokens: int = 50) -> list[list[str]]:
+    """What a model writes after each bracket, greedily, where a change is at work at brackets only.
+
+    As published: whenever the last token is a `(`, the whole text runs again within the change, and
+    the next token comes from that run. All other tokens come from the unchanged model.
+
+    Args:
+        change: given the places of the brackets, opens a context, as in
+            `lambda at: without_heads(model, heads, at=at)`.
+        n_tokens: a text that has not ended by then is cut.
+    """
+    plain, (opening,), (end,) = bare_model(model), ids(["("]), ids(["<eos>"])
+    rows = [
+        positions.tokens[text, : pos + 1].tolist()
+        for text, pos in zip(positions.text.tolist(), positions.pos.tolist(), strict=True)
+    ]
+    starts, device = [len(row) for row in rows], model.cfg.device
+    new = pad([torch.tensor(row) for row in rows], batch_first=True, padding_side="left")
+    mask, past = (new > 0).long(), None  # 0 is <pad>
+    for _ in range(n_tokens):
+        at = (mask.cumsum(-1) - 1).clamp(min=0)[:, -new.shape[1] :]
+        out = plain(
+            input_ids=new.to(device),
+            attention_mask=mask.to(device),
+            position_ids=at.to(device),
+            past_key_values=past,
+            use_cache=True,
+        )
+        past, following = out.past_key_values, out.logits[:, -1].argmax(-1).cpu()
+        if judging := [i for i, row in enumerate(rows) if row[-1] == opening]:
+            texts = pad([torch.tensor(rows[i]) for i in judging], batch_first=True).to(device)
+            last = torch.tensor([len(rows[i]) - 1 for i in judging], device=device)
+            places = torch.arange(len(judging), device=device), last
+            with change(places):
+                following[judging] = model(texts)[places].argmax(-1).cpu()
+        for row, token in zip(rows, following.tolist(), strict=True):
+            row.append(end if row[-1] == end else token)
+        if all(row[-1] == end for row in rows):
+            break
+        new = torch.tensor([[row[-1]] for row in rows])
+        mask = torch.cat([mask, torch.ones_like(new)], 1)
+    written = [row[start:] for row, start in zip(rows, starts, strict=True)]
+    ends = [row.index(end) + 1 if end in row else len(row) for row in written]
+    return [[VOCABULARY[t] for t in row[:to]] for row, to in zip(written, ends, strict=True)]
+
+
+@guarded(written=(filled, each_in_words))
+def outcomes(written: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Shares of what was written after hits: by its words, as published.
+
+    "accepted": it says `this works` somewhere. "disabled": it neither says so nor ends. "mixed": it
+    ends (the paper's model: gives an answer) without having said so.
+    """
+    said = [any(pair == ("this", "works") for pair in pairwise(words)) for words in written]
+    mixed = [not yes and "<eos>" in words for yes, words in zip(said, written, strict=True)]
+    n = len(written)
+    return {
+        "accepted": sum(said) / n,
+        "disabled": (n - sum(said) - sum(mixed)) / n,
+        "mixed": sum(mixed) / n,
+    }
+
+
+@guarded(neurons=_known_pairs)
+@torch.no_grad()
+def activity(
+    model, positions: Positions, neurons: Sequence[tuple[int, int]]
+) -> Float[Tensor, "position neuron"]:
+    """How far each neuron is on at each position: its factor of its out vector, `mlp.hook_post`.
+
+    Args:
+        positions: `positions.tokens` is [text, pos]; position i is in text `positions.text[i]`, at
+            `positions.pos[i]`. A text may hold several.
+        neurons: pairs (layer, neuron), of any layers, in the order of the result's columns.
+    """
+    kept = {}
+
+    def keep(post, hook):
+        kept[hook.layer()] = post[positions.text, positions.pos]
+
+    names = {f"blocks.{layer}.mlp.hook_post" for layer, _ in neurons}
+    with model.hooks(fwd_hooks=[(name, keep) for name in names]):
+        model(positions.tokens)
+    return torch.stack([kept[layer][:, neuron] for layer, neuron in neurons], dim=1)
+
+
+@guarded(result=as_long_as("target"), wanted=axes(1))
+def allowed_donors(
+    target: Int[Tensor, " donor"],
+    result: Int[Tensor, " donor"],
+    wanted: Int[Tensor, " position"],
+    *,
+    hit: bool,
+    matched: bool,
+) -> Bool[Tensor, "position donor"]:
+    """Which donors may give their state to which position, for one of four kinds of donor.
+
+    Args:
+        target, result: of each donor. It is a hit where the two are equal, and a miss elsewhere.
+        wanted: of each position that is changed, the number that it has as its result. A donor is
+            *matched* to the position if the donor's target is this number, whatever its result.
+        hit: whether the donor shall be a hit, or else a miss.
+        matched: whether it shall be matched, or else not.
+    """
+    is_hit = target == result
+    is_matched = target == wanted[:, None]
+    return (is_hit == hit) & (is_matched == matched)
+
+
+def log_odds(model, positions: Brackets) -> Float[Tensor, " position"]:
+    """Of yes against no at each position, in nats, on the CPU."""
+    return verdicts(model, positions).double().logit().float().cpu()
 
 
 @guarded(hits=(filled, finite), misses=(filled, finite))
@@ -801,86 +965,65 @@ def judged_positions(
     return found.where(first), hits, misses, countdown.ability(puzzles, written)
 
 
-@guarded(n_neurons=count())
-def steps_to_disable(
-    model, chosen: Brackets, *, n_neurons: int = 20
-) -> tuple[dict[str, Callable[[], AbstractContextManager]], Parts]:
-    """What takes out the parts of each row of the paper's table, and these parts.
-
-    Two rows are not the paper's: the top head alone, and neurons of layer 1 that are aligned with
-    the probe at the result before block 2.
+def measured(model, hits: Brackets, misses: Brackets, change: Change) -> dict[str, float]:
+    """What a change does to the verdicts of a model.
 
     Returns:
-        For each row what opens a context without its parts, as in `with steps["top head"]():`.
+        The `outcomes` of writing on behind the hits; "gap", the mean log-odds of yes at hits less
+        that at misses, in nats; "auc", `verdict_auc` of them; "false", the share of misses that are
+        accepted; and "sums", the share of sums right where the change is at work on the whole text.
+    """
+    found = outcomes(write_on(model, hits, change))
+    odds, right = [], []
+    for each in (hits, misses):
+        with change(each.at(0)):
+            odds.append(log_odds(model, each))
+            right.append(sums_right(model, each))
+    return {
+        **found,
+        "gap": (odds[0].mean() - odds[1].mean()).item(),
+        "auc": verdict_auc(*odds),
+        "false": (odds[1] > 0).float().mean().item(),
+        "sums": right[0].mean().item(),
+    }
+
+
+KINDS = {  # of donors: whether a hit, whether its target is what the changed position has as result
+    "matched hit": (True, True),
+    "other hit": (True, False),
+    "matched miss": (False, True),
+    "other miss": (False, False),
+}
+
+
+@torch.no_grad()
+def donor_cells(
+    model, donors: Brackets, misses: Brackets, *, allowed=allowed_donors, seed: int = 0, **parts
+) -> dict[str, float]:
+    """The share of misses accepted with `parts` put in from each of the four `KINDS` of donors.
+
+    Only misses that have donors of all kinds take part. Donors are drawn at random, without regard
+    to what else they hold.
+
+    Args:
+        allowed: as `allowed_donors`.
+        seed: of the draws.
+        parts: what is put in, as in `put_in`.
 
     Raises:
-        ValueError: the model has one layer.
+        ValueError: no miss has donors of all kinds.
     """
-    if model.cfg.n_layers < 2:
-        raise ValueError("The paper's table needs a model of two layers or more.")
-    parts = find_parts(model, chosen, n_neurons=n_neurons)
-    at_result = resid_at(model, chosen, back=1)[2]
-    probe = probes.mean_difference(at_result, chosen.hit.cpu().int())
-    cosines = alignment(model, probe.direction)
-    valid, invalid = (
-        aligned_neurons(cosines, n_neurons, layers=(1,), sign=sign) for sign in (1, -1)
-    )
-    heads, neurons = partial(without_heads, model), partial(without_neurons, model)
-    steps = {
-        "nothing": nullcontext,
-        "GLU valid": partial(neurons, parts.valid),
-        "GLU valid and invalid": partial(neurons, both(parts.valid, parts.invalid)),
-        "attending heads": partial(heads, parts.attending),
-        "top head": partial(heads, parts.top[:1]),
-        "top 3 heads": partial(heads, parts.top),
-        "layer 1 GLU, result's probe": partial(neurons, both(valid, invalid)),
+    target, result = donors.tokens[donors.text, donors.target], donors.of(donors.tokens, back=1)
+    wanted = misses.of(misses.tokens, back=1)
+    may = {
+        kind: allowed(target, result, wanted, hit=hit, matched=matched).cpu()
+        for kind, (hit, matched) in KINDS.items()
     }
-    return steps, parts
-
-
-@guarded(draws=count())
-def disabling(
-    model, chosen: Brackets, hits: Brackets, misses: Brackets, *, draws: int = 6
-) -> dict[str, dict | Parts]:
-    """What the steps of `steps_to_disable` do to a model's verdicts.
-
-    Returns:
-        "steps": of each step, and of three random heads (means over `draws`): "disabled", the share
-        of hits that are refused, and (not of random heads) "interval", its exact one; "auc",
-        `verdict_auc`; "sums", the share of sums still right; "false", the share of misses accepted.
-        "parts": what was taken out. "layer 2": how well a probe on `chosen` tells hits from misses
-        before block 2, at the "result" and at the "bracket".
-    """
-    steps, parts = steps_to_disable(model, chosen)
-
-    def measured() -> dict[str, float | stats.Interval]:
-        yes, no = (verdicts(model, each).cpu() for each in (hits, misses))
-        refused = success_rate_ci((yes <= 0.5).tolist())
-        return {
-            "disabled": refused.point_estimate,
-            "interval": stats.Interval(refused.ci_low, refused.ci_high),
-            "auc": verdict_auc(yes, no),
-            "sums": sums_right(model, hits).mean().item(),
-            "false": (no > 0.5).float().mean().item(),
-        }
-
-    found = {}
-    for name, taken_out in steps.items():
-        with taken_out():
-            found[name] = measured()
-    layers, n_heads = range(model.cfg.n_layers), model.W_O.shape[1]
-    pick = {"but": parts.top, "generator": torch.Generator().manual_seed(0)}
-    by_luck = []
-    for _ in range(draws):
-        with without_heads(model, random_heads(3, layers=layers, n_heads=n_heads, **pick)):
-            by_luck.append(measured())
-    found["3 random heads"] = {
-        key: sum(each[key] for each in by_luck) / draws
-        for key in ("disabled", "auc", "sums", "false")
-    }
-    readable = {}
-    for name, back in (("result", 1), ("bracket", 0)):
-        here, *there = (resid_at(model, each, back=back)[2] for each in (chosen, hits, misses))
-        probe = probes.mean_difference(here, chosen.hit.cpu().int())
-        readable[name] = verdict_auc(*map(probe.scores, there))
-    return {"steps": found, "parts": parts, "layer 2": readable}
+    able = torch.stack([each.any(1) for each in may.values()]).all(0)
+    given, found = misses.where(able), {}
+    for kind, each in may.items():
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.multinomial(each[able].float(), 1, generator=generator)[:, 0]
+        with put_in(model, given, donors.take(drawn), **parts):
+            found[kind] = accepted(model, given).float().mean().item()
+    return found
