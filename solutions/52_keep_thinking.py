@@ -469,7 +469,7 @@ assert (
 # %% tags=["exercise:utils.cases.thinking.steer_at"]
 @contextmanager
 def steer_at(
-    model, vector: Float[Tensor, "*batch_1 d_model"], *, layer: int, token: int
+    model, vector: Float[Tensor, "*row d_model"], *, layer: int, token: int
 ) -> Iterator[None]:
     """Within it, `vector` is added wherever the model reads `token`, also in what it writes itself.
 
@@ -478,7 +478,7 @@ def steer_at(
 
     Args:
         vector: added to the residual stream before block `layer`; at n_layers, after the last.
-            [batch 1 d_model] gives each row its own.
+            [d_model], or [batch, 1, d_model] for a vector of each row's own.
         token: a token's number, such as that of `)`.
     """
     ### BEGIN SOLUTION
@@ -1142,7 +1142,7 @@ plots.intervals(
 )
 
 # %% [markdown]
-# On the test traces, the chosen heads do no better than random heads or than position. (Among failures they do worse here than most random heads. One choice of heads and 15 test traces are too little to build on that.)
+# Nothing here shows that the chosen heads do better than random heads or than position. With 15 test traces the intervals are wide, and with other traces the order changes: do not read more out of the dots.
 #
 # Does this count against receiver heads? The kurtosis of every head is *below* 0, that of a normal distribution. It could hardly be otherwise: with $n$ scores it cannot exceed $n - 5 + 1/(n - 1)$, which is below 0 for four scores. So no head can look peaked on such short traces, and the rule picks the least flat ones. It needs long traces, as in the paper. What these numbers do show is that position and random heads belong beside every such measure.
 
@@ -1150,11 +1150,7 @@ plots.intervals(
 assert kurtosis.max() < 0
 for over, panel in correlations.items():
     assert panel["receiver heads"][1] < panel["position"][2]
-    assert panel["receiver heads"][0] < max(dots[over]["random heads"])
-worse = (
-    torch.stack(dots["failures"]["random heads"]) > correlations["failures"]["receiver heads"][0]
-)
-assert worse.float().mean() > 0.5
+    assert panel["receiver heads"][1] < max(dots[over]["random heads"])
 
 # %% [markdown]
 # ## Going deeper: is there a direction for going on?

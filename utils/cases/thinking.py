@@ -292,7 +292,7 @@ def cut_attention(
 
 @contextmanager
 def steer_at(
-    model, vector: Float[Tensor, "*batch_1 d_model"], *, layer: int, token: int
+    model, vector: Float[Tensor, "*row d_model"], *, layer: int, token: int
 ) -> Iterator[None]:
     """Within it, `vector` is added wherever the model reads `token`, also in what it writes itself.
 
@@ -301,7 +301,7 @@ def steer_at(
 
     Args:
         vector: added to the residual stream before block `layer`; at n_layers, after the last.
-            [batch 1 d_model] gives each row its own.
+            [d_model], or [batch, 1, d_model] for a vector of each row's own.
         token: a token's number, such as that of `)`.
     """
     running = {}
