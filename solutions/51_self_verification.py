@@ -43,19 +43,15 @@ if not (root / "utils" / "lesson.py").exists():
 runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
-import json, random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import json
+from contextlib import nullcontext
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-from transformer_lens.utilities.statistics import success_rate_ci
 
 from data.countdown import task as countdown
-from utils import plots, stats
+from utils import plots
 from utils.cases import verification
-from utils.cases.verification import Places, Positions, without_neurons
+from utils.cases.verification import without_neurons
 from utils.checks import lesson_51
 from utils.checks.predict import outcome, predict
 from utils.circuits import figures
@@ -167,7 +163,7 @@ def auc_by_layer(back: int, labels=labels) -> list[float]:
     ]
 
 
-auc = {place: auc_by_layer(back) for place, back in verification.PLACES.items()}
+auc = {place: auc_by_layer(back) for place, back in verification.SPOTS.items()}
 where = tuple(auc[place][3] > 0.9 for place in ("result", "bracket"))
 outcome(
     "51.place",
@@ -236,7 +232,13 @@ THIS, NOT = verification.YES_TOKENS[0], verification.NO_TOKENS[0]
 for_this = says[..., THIS] > says[..., NOT]  # [layer, neuron]
 plots.table(
     [
-        (layer, *(f"{for_this[layer][some].float().mean():.2f}" for some in (valid[layer], invalid[layer], slice(None))))
+        (
+            layer,
+            *(
+                f"{for_this[layer][some].float().mean():.2f}"
+                for some in (valid[layer], invalid[layer], slice(None))
+            ),
+        )
         for layer in valid
     ],
     columns=["layer", "valid neurons", "invalid neurons", "all neurons"],
@@ -301,7 +303,7 @@ assert for_this[5][valid[5]].float().mean() > 0.9 > 0.3 > for_this[5][invalid[5]
 # %%
 looks = {
     (place, kind): verification.attention(
-        model, some, some.target, back=verification.PLACES[place]
+        model, some, some.target, back=verification.SPOTS[place]
     ).mean(-1)
     for place in ("result", "bracket")
     for kind, some in known.items()
@@ -395,7 +397,10 @@ def heads_out(heads):
     return lambda at: without_heads(model, heads)
 
 
-rules = {"result": attending_from("result"), "result or bracket": attending_from("result", "bracket")}
+rules = {
+    "result": attending_from("result"),
+    "result or bracket": attending_from("result", "bracket"),
+}
 print({place: " ".join(map(head_name, heads)) for place, heads in rules.items()})
 for place, heads in rules.items():
     for name, some in ((f"{len(heads)} attending, {place}", heads), (f"top 3, {place}", heads[:3])):
@@ -435,13 +440,22 @@ STEPS = {
 
 def cell(found: dict, whole: dict) -> str:
     """Disabled, and the gap left; the means of several draws."""
-    mean = {key: sum(each) / len(each) if isinstance(each := found[key], list) else each for key in ("disabled", "gap")}
+    mean = {
+        key: sum(each) / len(each) if isinstance(each := found[key], list) else each
+        for key in ("disabled", "gap")
+    }
     return f"{mean['disabled']:.2f} · {mean['gap'] / whole['gap']:.2f}"
 
 
 def seed_rows(names) -> list[tuple[str, ...]]:
     return [
-        (name, *(cell(shipped[name]["without"][step], shipped[name]["without"]["nothing"]) for step in STEPS))
+        (
+            name,
+            *(
+                cell(shipped[name]["without"][step], shipped[name]["without"]["nothing"])
+                for step in STEPS
+            ),
+        )
         for name in names
     ]
 
@@ -459,11 +473,11 @@ plots.table([*seed_rows(SEEDS), PAPER], columns=["disabled · gap left", *STEPS.
 # ### Exercise 4 · the activity of some neurons (10 minutes, medium)
 
 
-# %% tags=["exercise:utils.cases.verification.activity"]
+# %% tags=["exercise:utils.cases.verification.neuron_activity"]
 
 
 # %% tags=["check"]
-activity = lesson_51.check_activity(activity)
+neuron_activity = lesson_51.check_neuron_activity(neuron_activity)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -486,7 +500,7 @@ means = {}
 for name, heads in OUT.items():
     for kind, some in (("hits", hits), ("misses", misses)):
         with without_heads(model, heads, at=some.at(0)):
-            found = activity(model, some, neurons).cpu()
+            found = neuron_activity(model, some, neurons).cpu()
         means[name, kind] = found.view(len(found), len(valid), -1).mean((0, 2))  # [layer]
 plots.bars(
     {
@@ -570,7 +584,10 @@ def patched(heads, *, swap: bool = False) -> dict[str, float]:
     return verification.donor_cells(model, early, misses, **how)
 
 
-cells = {"heads that attend to the target": patched(target_heads), "other heads of layer 1": patched(others)}
+cells = {
+    "heads that attend to the target": patched(target_heads),
+    "other heads of layer 1": patched(others),
+}
 high = {kind for kind, share in cells["heads that attend to the target"].items() if share > 0.5}
 outcome(
     "51.donors",
@@ -598,7 +615,10 @@ previous = [(0, head) for head in range(n_heads) if to_result[0, head] > 0.5]
 cells["previous-token heads of layer 0"] = patched(previous, swap=True)
 for name, some in (("hits", hits), ("misses", misses)):
     with without_heads(model, previous, at=some.at(0)):
-        print(f"{name}: {verification.accepted(model, some).float().mean():.2f} accepted without", *map(head_name, previous))
+        print(
+            f"{name}: {verification.accepted(model, some).float().mean():.2f} accepted without",
+            *map(head_name, previous),
+        )
 plots.table(
     [(name, *(f"{share:.2f}" for share in found.values())) for name, found in cells.items()],
     columns=["misses accepted, states from", *verification.KINDS],
@@ -651,7 +671,11 @@ LINKS = [
     ("both values<br>at the bracket", "comparison<br>in block 1"),
     ("comparison<br>in block 1", "verdict: the word<br>after the bracket"),
     ("comparison<br>in block 1", "valid and invalid<br>neurons, blocks 3 to 5"),
-    ("valid and invalid<br>neurons, blocks 3 to 5", "verdict: the word<br>after the bracket", "louder"),
+    (
+        "valid and invalid<br>neurons, blocks 3 to 5",
+        "verdict: the word<br>after the bracket",
+        "louder",
+    ),
 ]
 figures.diagram(
     FOUND,
@@ -662,6 +686,7 @@ figures.diagram(
 
 # %% [markdown]
 # Is this one model's way? The same measures in all six, by **role** instead of by head number. Heads of a layer are exchangeable: their numbers say nothing across seeds.
+
 
 # %%
 def silent(name: str) -> str:
@@ -675,8 +700,18 @@ def role(name: str) -> tuple[str, ...]:
     study = shipped[name]
     first = next(i for i, value in enumerate(study["readable"]["bracket"]) if value > 0.9)
     heads = study["both places"]["attending"]
-    fours = (" · ".join(f"{share:.2f}" for share in study["donors"][side].values()) for side in ("target", "result"))
-    return name, str(first), f"{max(study['readable']['result']):.2f}", str(len(heads)), silent(name), *fours
+    fours = (
+        " · ".join(f"{share:.2f}" for share in study["donors"][side].values())
+        for side in ("target", "result")
+    )
+    return (
+        name,
+        str(first),
+        f"{max(study['readable']['result']):.2f}",
+        str(len(heads)),
+        silent(name),
+        *fours,
+    )
 
 
 plots.table(
@@ -705,7 +740,7 @@ plots.table(
 lab = verification.Lab(load("countdown/seed_5"), ablations=10)
 lab_looks = {
     place: verification.attention(lab.model, lab.hits, lab.hits.target, back=back).mean(-1)
-    for place, back in verification.PLACES.items()
+    for place, back in verification.SPOTS.items()
 }
 print(lab.without([(0, 0)]))
 
@@ -722,7 +757,12 @@ print(lab.without([(0, 0)]))
 # </details>
 
 # %% tags=["answer:disabled"]
-disabled = lab.hand_in(sorted(map(tuple, (lab_looks["bracket"] > 0.1).nonzero().tolist()), key=lambda head: -lab_looks["bracket"][head])[:3])
+disabled = lab.hand_in(
+    sorted(
+        map(tuple, (lab_looks["bracket"] > 0.1).nonzero().tolist()),
+        key=lambda head: -lab_looks["bracket"][head],
+    )[:3]
+)
 
 # %% tags=["check"]
 disabled = lesson_51.check_disabled(disabled)
@@ -730,6 +770,7 @@ print(disabled)
 
 # %% [markdown]
 # ## What you found
+
 
 # %% tags=["results"]
 def over_seeds(step: str) -> str:
@@ -754,7 +795,12 @@ plots.table(
         (STEPS[step], over_seeds(step), over_seeds(CONTROLS.get(step, "random heads")), paper)
         for step, paper in PAPERS.items()
     ],
-    columns=["out", "checks disabled, six seeds", "control: as many random neurons, or 3 random heads", "paper (Qwen2.5-3B)"],
+    columns=[
+        "out",
+        "checks disabled, six seeds",
+        "control: as many random neurons, or 3 random heads",
+        "paper (Qwen2.5-3B)",
+    ],
 )
 
 # %% [markdown]

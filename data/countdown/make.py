@@ -328,7 +328,7 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
     yes, hit = verification.accepted(model, chosen), chosen.hit.cpu()
     known = {"hits": chosen.where(hit & yes), "misses": chosen.where(~hit & ~yes)}
     readable, looks = {}, {}
-    for place, back in verification.PLACES.items():
+    for place, back in verification.SPOTS.items():
         fit, *test = (
             verification.resid_at(model, some, back=back) for some in (chosen, hits, misses)
         )
@@ -371,7 +371,7 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
         for name, heads in (("whole", []), ("out", target_heads)):
             with verification.without_heads(model, heads, at=some.at(0)):
                 activity[f"{kind}, {name}"] = (
-                    verification.activity(model, some, neurons).mean().item()
+                    verification.neuron_activity(model, some, neurons).mean().item()
                 )
     generator = torch.Generator().manual_seed(0)
     shape = {"layers": range(model.cfg.n_layers), "n_heads": model.cfg.n_heads}

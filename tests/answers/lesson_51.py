@@ -612,7 +612,7 @@ def _activity(
     layer_of=lambda layer, neurons: layer,
     answer=lambda columns: torch.stack(columns, -1),
 ):
-    def activity(model, positions, given):
+    def neuron_activity(model, positions, given):
         with torch.no_grad():
             _, cache = model.run_with_cache(positions.tokens)
         return answer(
@@ -624,7 +624,7 @@ def _activity(
             ]
         )
 
-    return activity
+    return neuron_activity
 
 
 def _late_cache(model, positions, neurons):
@@ -1002,7 +1002,7 @@ MISTAKES = {
         ),
         ("a list", lambda m, n: _drive()(m, n).tolist(), "a list"),
     ],
-    "activity": [
+    "neuron_activity": [
         ("before silu", _activity(part="mlp.hook_pre"), "before silu"),
         ("the up side", _activity(part="mlp.hook_pre_linear"), "up side alone"),
         ("the MLP's output", _activity(part="hook_mlp_out"), "`hook_mlp_out`"),
@@ -1169,7 +1169,7 @@ RIGHT = {
         ("unflattened", _by_products),
         ("no grad, indices", _with_no_grad),
     ],
-    "activity": [
+    "neuron_activity": [
         ("a cache", _activity()),
         ("text by text", _text_by_text),
         ("own handles, `of`", _of_positions),

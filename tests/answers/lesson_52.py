@@ -1,461 +1,628 @@
-"""Answers to lesson 5.2: the library's versions, and plausible mistakes."""
+"""Answers to lesson 5.2: right ones in other styles, and plausible mistakes."""
+
+import zlib
+from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from utils.cases import thinking
+from utils.cases.thinking import Exact, continuation_probs, exact_importance, rejected
+from utils.steering import hook_name
+
+# ---- Attention knockout -------------------------------------------------------------------------
 
 
-def _share(answer):
-    def continue_share(logits, comma, stop):
-        p = logits.softmax(-1)
-        return answer(logits[..., comma], logits[..., stop], p[..., comma], p[..., stop])
+def _cut(change, *, layers=None, point="hook_attn_scores"):
+    @contextmanager
+    def cut_attention(model, text, query, key):
+        def forbid(scores, hook):
+            return change(scores.clone(), text, query, key)
 
-    return continue_share
+        every = range(model.cfg.n_layers) if layers is None else layers
+        names = [f"blocks.{layer}.attn.{point}" for layer in every]
+        with model.hooks(fwd_hooks=[(name, forbid) for name in names]):
+            yield
 
-
-def _text(answer):
-    def checked_again(header, tried, said=("this", "works")):
-        return answer(header, tried, list(said))
-
-    return checked_again
-
-
-def _in_place(header, tried, said=("this", "works")):
-    header += [*tried, "(", *said, ")", ",", "check", *tried, "("]
-    return header
+    return cut_attention
 
 
-def _joined(header, tried, said=("this", "works")):
-    return header + tried + ["("] + said + [")", ",", "check"] + tried + ["("]
+def _set(value=-torch.inf, index=lambda text, query, key: (text, slice(None), query, key)):
+    def change(scores, text, query, key):
+        scores[index(text, query, key)] = value
+        return scores
+
+    return change
 
 
-def _nested(header, tried, said=("this", "works")):
-    return [*header, tried, "(", said, ")", ",", "check", tried, "("]
+def _returns_nothing(scores, text, query, key):
+    scores[text, :, query, key] = -torch.inf
 
 
-def _added(answer):
-    def add_at_token(resid, tokens, vector, token):
-        return answer(resid, (tokens == token)[..., None], vector)
-
-    return add_at_token
-
-
-def _added_in_place(resid, tokens, vector, token):
-    resid += (tokens == token)[..., None] * vector
-    return resid
+@contextmanager
+def _yields_late(model, text, query, key):
+    with _cut(_set())(model, text, query, key):
+        pass
+    yield
 
 
-def _at_position(resid, tokens, vector, token):
+def _as_a_list(model, text, query, key):
+    return [("blocks.0.attn.hook_attn_scores", lambda scores, hook: scores)]
+
+
+@contextmanager
+def _never_removed(model, text, query, key):
+    def forbid(scores, hook):
+        return _set()(scores.clone(), text, query, key)
+
+    for layer in range(model.cfg.n_layers):
+        model.hook_dict[f"blocks.{layer}.attn.hook_attn_scores"].add_hook(forbid)
+    yield
+
+
+@contextmanager
+def _cut_by_mask(model, text, query, key):
+    """A mask for all texts, with `masked_fill`, and hooks taken off by hand."""
+
+    def forbid(scores, hook):
+        mask = torch.zeros(len(scores), *scores.shape[2:], dtype=torch.bool)
+        for edge in zip(text.tolist(), query.tolist(), key.tolist(), strict=True):
+            mask[edge] = True
+        return scores.masked_fill(mask[:, None], float("-inf"))
+
+    points = [
+        model.hook_dict[f"blocks.{i}.attn.hook_attn_scores"] for i in range(model.cfg.n_layers)
+    ]
+    for point in points:
+        point.add_hook(forbid)
+    try:
+        yield model
+    finally:
+        for point in points:
+            point.remove_hooks()
+
+
+class _CutAsAClass:
+    """A context manager written as a class, head by head."""
+
+    def __init__(self, model, text, query, key):
+        def forbid(scores, hook):
+            scores = scores.clone()
+            for head in range(scores.shape[1]):
+                scores[text, head, query, key] = -1e30
+            return scores
+
+        names = [f"blocks.{i}.attn.hook_attn_scores" for i in range(model.cfg.n_layers)]
+        self.inside = model.hooks(fwd_hooks=[(name, forbid) for name in names])
+
+    def __enter__(self):
+        self.inside.__enter__()
+
+    def __exit__(self, *error):
+        return self.inside.__exit__(*error)
+
+
+def _as_a_class(model, text, query, key):
+    return _CutAsAClass(model, text, query, key)
+
+
+# ---- Steering at a token ------------------------------------------------------------------------
+
+
+def _steer(
+    change=lambda resid, here, vector: resid + here * vector,
+    *,
+    noted=lambda running, tokens: running.update(tokens=tokens),
+    remove="finally",
+    fit=lambda here, resid: here,
+):
+    @contextmanager
+    def steer_at(model, vector, *, layer, token):
+        running = {}
+
+        def note(module, args, kwargs):
+            noted(running, kwargs["input_ids"] if "input_ids" in kwargs else args[0])
+
+        def push(resid, hook):
+            return change(resid, fit(running["tokens"] == token, resid)[..., None], vector)
+
+        handle = model.original_model.register_forward_pre_hook(note, with_kwargs=True)
+        try:
+            with model.hooks(fwd_hooks=[(hook_name(model, layer), push)]):
+                yield
+            if remove == "after":
+                handle.remove()
+        finally:
+            if remove == "finally":
+                handle.remove()
+
+    return steer_at
+
+
+def _first_tokens_alone(running, tokens):
+    running.setdefault("tokens", tokens)
+
+
+def _fitted(here, resid):
+    """The first run's tokens, as far as a shorter run has positions: its last ones."""
+    return here[:, -resid.shape[1] :]
+
+
+def _at_the_end(resid, here, vector):
     resid = resid.clone()
-    resid[:, token : token + 1] += vector
+    resid[:, -1:] += here[:, -1:] * vector
     return resid
 
 
-def _at_the_end(resid, tokens, vector, token):
-    resid = resid.clone()
-    resid[:, -1] += (tokens[:, -1] == token)[:, None] * vector
-    return resid
+def _first_row(resid, here, vector):
+    return resid + here[:1] * vector
 
 
-def _at_close(resid, tokens, vector, token):
-    return resid + (tokens == thinking.CLOSE)[..., None] * vector
+@contextmanager
+def _by_handles(model, vector, *, layer, token):
+    """`where`, a list for the tokens, and the hook point itself."""
+    now = []
+
+    def note(module, args, kwargs):
+        now[:] = [kwargs.get("input_ids", args[0] if args else None)]
+
+    def push(resid, hook):
+        return torch.where((now[0] == token).unsqueeze(-1), resid + vector.to(resid), resid)
+
+    pre = model.original_model.register_forward_pre_hook(note, with_kwargs=True)
+    point = model.hook_dict[hook_name(model, layer)]
+    point.add_hook(push)
+    try:
+        yield model
+    finally:
+        pre.remove()
+        point.remove_hooks()
 
 
-def _first_row(resid, tokens, vector, token):
-    resid = resid.clone()
-    resid[:, (tokens[0] == token).nonzero()[:, 0]] += vector
-    return resid
+@contextmanager
+def _by_loop(model, vector, *, layer, token):
+    """Position by position, into a clone."""
+    state = {"tokens": None}
+
+    def remember(module, args, kwargs):
+        state["tokens"] = (args or (kwargs["input_ids"],))[0]
+
+    def add(resid, hook):
+        out = resid.clone()
+        for row, pos in (state["tokens"] == token).nonzero().tolist():
+            out[row, pos] += vector if vector.ndim == 1 else vector[row, 0]
+        return out
+
+    pre = model.original_model.register_forward_pre_hook(remember, with_kwargs=True)
+    try:
+        with model.hooks(fwd_hooks=[(hook_name(model, layer), add)]):
+            yield
+    finally:
+        pre.remove()
 
 
-def _read(answer, *, shift=1, begin=0, values=lambda logits: logits.log_softmax(-1)):
-    def continuation_log_probs(logits, tokens, start):
-        first = start + begin
-        here = values(logits)[:, first - shift : tokens.shape[1] - shift]
-        return answer(here.gather(-1, tokens[:, first:, None])[..., 0])
-
-    return continuation_log_probs
+# ---- Loops --------------------------------------------------------------------------------------
 
 
-def _given_too(logits, tokens, start):
-    here = logits.log_softmax(-1)[:, :-1]
-    return here.gather(-1, tokens[:, 1:, None])[..., 0].sum(1)
+def _loops(
+    *,
+    share=lambda grams, words: 1 - len(set(grams)) / len(grams) if grams else 0.0,
+    ratio=lambda packed, whole, words: len(packed) / len(whole),
+    join=" ".join,
+    step=lambda n: 1,
+    end=1,
+    answer=lambda a, b: (a, b),
+):
+    def loops(words, *, n):
+        grams = [tuple(words[i : i + n]) for i in range(0, len(words) - n + end, step(n))]
+        whole = join(words).encode()
+        return answer(share(grams, words), ratio(zlib.compress(whole, 9), whole, words))
+
+    return loops
 
 
-def _received(answer, *, later=lambda begin, end: slice(end, None)):
-    def received_attention(pattern, spans):
-        found = []
-        for begin, end in spans:
-            rows = pattern[later(begin, end)]
-            found.append(answer(rows, rows[:, begin:end], pattern, begin, end))
-        return torch.stack([each.reshape(()) for each in found])
-
-    return received_attention
+def _counted_twice(grams, words):
+    return sum(n for n in Counter(grams).values() if n > 1) / len(grams) if grams else 0.0
 
 
-def _mean(values):
-    return values.sum(1).mean() if len(values) else torch.zeros(())
+def _loops_by_loop(words, *, n):
+    seen, again, total = set(), 0, 0
+    for i in range(len(words)):
+        gram = " ".join(words[i : i + n])
+        if i + n > len(words):
+            break
+        again += gram in seen
+        total += 1
+        seen.add(gram)
+    text = bytes(" ".join(words), "utf-8")
+    return [again / max(1, total), len(zlib.compress(text, level=9)) / len(text)]
 
 
-def _ones(resid, n):
-    return (torch.arange(len(resid)) < n)[:, None, None]
+# ---- Exact importance ---------------------------------------------------------------------------
 
 
-def _of_one_puzzle(said):
-    begin = ["now", "make", "15", "from", "12", "7", ":", "12", "+", "7", "=", "19", "("]
-    return [*begin, *said, ")", ",", "check", *begin[7:]]
+def _exact(
+    *,
+    after=rejected,
+    chance=lambda behind, hit: (behind * hit).sum(1) / behind.sum(1),
+    solved=lambda hit, chances: torch.where(hit, 1.0, chances),
+    instead=lambda p, s, among: (p * s)[among].sum() / p[among].sum(),
+    others=lambda tries, step: torch.tensor([each[-1] != step[-1] for each in tries]),
+    failing=lambda other, hit: other & ~hit,
+    sign=1,
+    answer=lambda *found: Exact(*found),
+):
+    def exact(probs, tries, before, step, *, target):
+        hit = torch.tensor([each[-1] == target for each in tries])
+        other = others(tries, step)
+        drawn = probs([before])[0]
+        behind = probs([[*before, *after(each)] for each in tries])
+        solves = solved(hit, chance(behind, hit))
+        kept = solves[tries.index(step)]
+        against = kept - instead(drawn, solves, failing(other, hit))
+        return answer(sign * (kept - instead(drawn, solves, other)), against, drawn, solves)
+
+    return exact
 
 
-def _two_spans(pattern, spans):
-    found = torch.zeros(min(2, len(spans)))
-    for i, (begin, end) in enumerate(spans[:2]):
-        found[i] = _mean(pattern[end:, begin:end])
-    return found
+def _exact_by_loops(probs, tries, before, step, *, target):
+    drawn = [float(x) for x in probs([before])[0]]
+    solves = []
+    for each in tries:
+        if each[-1] == target:
+            solves.append(1.0)
+            continue
+        row = probs([list(before) + rejected(each)])[0].tolist()
+        good = sum(p for p, other in zip(row, tries, strict=True) if other[-1] == target)
+        solves.append(good / sum(row))
+
+    def instead(keep):
+        pairs = [(p, s) for p, s, each in zip(drawn, solves, tries, strict=True) if keep(each)]
+        return sum(p * s for p, s in pairs) / sum(p for p, _ in pairs)
+
+    kept = solves[tries.index(step)]
+    return (
+        kept - instead(lambda each: each[-1] != step[-1]),
+        kept - instead(lambda each: each[-1] not in (step[-1], target)),
+        torch.tensor(drawn),
+        torch.tensor(solves),
+    )
 
 
-MISTAKES = {
-    "continue_share": [
-        ("stop", _share(lambda c, s, pc, ps: (s - c).sigmoid()), "which of the two goes on"),
-        ("among all", _share(lambda c, s, pc, ps: pc), "among all words"),
-        ("logits", _share(lambda c, s, pc, ps: c / (c + s)), "exponentiate"),
-        ("difference", _share(lambda c, s, pc, ps: c - s), "into a share"),
-        ("odds", _share(lambda c, s, pc, ps: pc / ps), "odds"),
-        ("difference of two", _share(lambda c, s, pc, ps: pc - ps), "two probabilities"),
-        (
-            "other tokens",
-            lambda x, c, s: (x[..., thinking.COMMA] - x[..., thinking.STOP]).sigmoid(),
-            "numbers that are given",
-        ),
-        (
-            "sigmoid of each",
-            _share(lambda c, s, pc, ps: c.sigmoid() / (c.sigmoid() + s.sigmoid())),
-            "sigmoid of each",
-        ),
-        ("not the end", _share(lambda c, s, pc, ps: 1 - ps), "anything but"),
-        (
-            "logs",
-            _share(lambda c, s, pc, ps: pc.log() / (pc.log() + ps.log())),
-            "divided log probabilities",
-        ),
-        ("last", _share(lambda c, s, pc, ps: (c - s).sigmoid()[:, -1]), "last position"),
-        ("yes or no", _share(lambda c, s, pc, ps: (c > s).float()), "yes or no"),
-        ("log", _share(lambda c, s, pc, ps: (c - s).sigmoid().log()), "log of the share"),
-        ("three axes", lambda x, c, s: (x[:, :, c] - x[:, :, s]).sigmoid(), "IndexError"),
-    ],
-    "checked_again": [
-        (
-            "no bracket",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ",", "check", *t]),
-            "ends before the bracket",
-        ),
-        (
-            "second verdict",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ",", "check", *t, "(", *s, ")"]),
-            "yourself",
-        ),
-        (
-            "no comma",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", "check", *t, "("]),
-            "comma before",
-        ),
-        (
-            "no check",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ",", *t, "("]),
-            "a new try",
-        ),
-        (
-            "not closed",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ",", "check", *t, "("]),
-            "never closed",
-        ),
-        ("no brackets", _text(lambda h, t, s: [*h, *t, *s, ",", "check", *t, "("]), "in brackets"),
-        (
-            "header twice",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ",", "check", *h, *t, "("]),
-            "stands once",
-        ),
-        ("no header", _text(lambda h, t, s: [*t, "(", *s, ")", ",", "check", *t, "("]), "all of"),
-        (
-            "not said",
-            _text(lambda h, t, s: [*h, *t, "(", "not", t[-1], ")", ",", "check", *t, "("]),
-            "Word 13",
-        ),
-        (
-            "always a success",
-            _text(
-                lambda h, t, s: [*h, *t, "(", "this", "works", ")", ",", "check", *t, "("],
-            ),
-            "put in it what `said` has",
-        ),
-        (
-            "comma joined",
-            _text(lambda h, t, s: [*h, *t, "(", *s, ")", ", check", *t, "("]),
-            "stand alone",
-        ),
-        ("nested", _nested, "flat list"),
-        ("in place", _in_place, "changes its input `header`"),
-        ("lists joined", _joined, "TypeError"),
-        ("this puzzle", _text(lambda h, t, s: _of_one_puzzle(s)), "another puzzle"),
-        (
-            "no default",
-            lambda h, t, said=("yes",): thinking.checked_again(h, t, said=said),
-            "stays `this works`",
-        ),
-        (
-            "one text",
-            _text(lambda h, t, s: " ".join([*h, *t, "(", *s, ")", ",", "check", *t, "("])),
-            "flat list",
-        ),
-    ],
-    "add_at_token": [
-        ("everywhere", _added(lambda r, m, v: r + v), "everywhere: only"),
-        ("elsewhere", _added(lambda r, m, v: r + ~m * v), "*but* at"),
-        ("replaced", _added(lambda r, m, v: torch.where(m, v, r)), "replaced"),
-        ("one later", _added(lambda r, m, v: r + m.roll(1, 1) * v), "one token later"),
-        ("whole row", _added(lambda r, m, v: r + m.any(1, keepdim=True) * v), "whole row"),
-        (
-            "first one",
-            _added(lambda r, m, v: r + (m & (m.int().cumsum(1) == 1)) * v),
-            "first one of each row",
-        ),
-        ("first row", _first_row, "positions of the first row"),
-        ("a place", _at_position, "neither a position"),
-        ("one earlier", _added(lambda r, m, v: r + m.roll(-1, 1) * v), "one token too early"),
-        ("subtracted", _added(lambda r, m, v: r - m * v), "took the vector away"),
-        ("push alone", _added(lambda r, m, v: m * v), "push alone"),
-        ("last position", _at_the_end, "last position only"),
-        (
-            "all but the last",
-            _added(lambda r, m, v: torch.cat([r[:, :-1] + m[:, :-1] * v, r[:, -1:]], 1)),
-            "left the last position out",
-        ),
-        ("first two rows", _added(lambda r, m, v: r + m * v * _ones(r, 2)), "by hand"),
-        ("always )", _at_close, "always that of"),
-        ("multiplied", _added(lambda r, m, v: (r + v) * m), "is gone"),
-        ("in place", _added_in_place, "changes its input `resid`"),
-    ],
-    "continuation_log_probs": [
-        ("own place", _read(lambda x: x.sum(1), shift=0), "at its own position"),
-        ("one late", _read(lambda x: x.sum(1), begin=1), "too late"),
-        ("one early", _read(lambda x: x.sum(1), begin=-1), "too early"),
-        ("given too", _given_too, "given tokens too"),
-        ("mean", _read(lambda x: x.mean(1)), "mean over the tokens"),
-        ("probabilities", _read(lambda x: x.exp().sum(1)), "summed probabilities"),
-        ("exp", _read(lambda x: x.sum(1).exp()), "last `exp`"),
-        ("logits", _read(lambda x: x.sum(1), values=lambda x: x), "log_softmax"),
-        ("one number", _read(lambda x: x.sum()), "over rows as well"),
-        ("last left out", _read(lambda x: x[:, :-1].sum(1)), "one token too early"),
-        (
-            "over positions",
-            _read(lambda x: x.sum(1), values=lambda x: x.log_softmax(1)),
-            "over positions",
-        ),
-        ("not summed", _read(lambda x: x), "sum over the continuation"),
-        ("sign", _read(lambda x: -x.sum(1)), "turned round"),
-        (
-            "the last two",
-            lambda logits, tokens, start: _read(lambda x: x.sum(1))(logits, tokens, 3),
-            "last two tokens",
-        ),
-        ("squeezed", _read(lambda x: x.sum(1).squeeze()), "of 1 rows"),
-    ],
-    "importance": [
-        (
-            "same ones in",
-            lambda k, r, d: k.float().mean() - r.float().mean(),
-            "drew the same step again are in",
-        ),
-        ("same ones", lambda k, r, d: k.float().mean() - r[~d].float().mean(), "left out those"),
-        ("sign", lambda k, r, d: r[d].float().mean() - k.float().mean(), "turned round"),
-        (
-            "divided by all",
-            lambda k, r, d: k.float().mean() - (r & d).float().mean(),
-            "divided by all",
-        ),
-        (
-            "size",
-            lambda k, r, d: (k.float().mean() - r[d].float().mean()).abs(),
-            "can do harm",
-        ),
-        ("counts", lambda k, r, d: k.sum() - r[d].sum(), "difference of counts"),
-        ("kept", lambda k, r, d: k.float().mean(), "without it"),
-        ("how often", lambda k, r, d: k.float().mean() - d.float().mean(), "how *often*"),
-        ("bools", lambda k, r, d: k.mean() - r[d].mean(), "`.float()`"),
-        ("ratio", lambda k, r, d: k.float().mean() / r[d].float().mean(), "divided one chance"),
-        (
-            "numbers for an index",
-            lambda k, r, d: k.float().mean() - r[d.long()].float().mean(),
-            "do not turn it into numbers",
-        ),
-        (
-            "relu",
-            lambda k, r, d: (k.float().mean() - r[d].float().mean()).clamp(min=0),
-            "cut off",
-        ),
-        (
-            "percent",
-            lambda k, r, d: 100 * (k.float().mean() - r[d].float().mean()),
-            "by hand",
-        ),
-        ("both filtered", lambda k, r, d: k[d].float().mean() - r[d].float().mean(), "IndexError"),
-    ],
-    "received_attention": [
-        ("mean", _received(lambda q, own, p, b, e: own.mean()), "mean over the span's tokens"),
-        ("sum", _received(lambda q, own, p, b, e: own.sum()), "an early step would win"),
-        (
-            "own",
-            _received(lambda q, own, p, b, e: _mean(own), later=lambda b, e: slice(b, None)),
-            "attention to itself",
-        ),
-        (
-            "all",
-            _received(lambda q, own, p, b, e: _mean(own), later=lambda b, e: slice(None)),
-            "cannot see the span",
-        ),
-        ("turned", _received(lambda q, own, p, b, e: _mean(p.T[e:, b:e])), "exchanged"),
-        ("given", _received(lambda q, own, p, b, e: _mean(p[b:e, :b])), "attention a step gives"),
-        ("over all", _received(lambda q, own, p, b, e: own.sum() / len(p)), "divided by all"),
-        (
-            "late",
-            _received(lambda q, own, p, b, e: _mean(own), later=lambda b, e: slice(e + 1, None)),
-            "left the first token",
-        ),
-        ("closed", _received(lambda q, own, p, b, e: _mean(q[:, b : e + 1])), "key behind"),
-        ("last row", _received(lambda q, own, p, b, e: _mean(own[-1:])), "last token alone"),
-        (
-            "most",
-            _received(lambda q, own, p, b, e: own.sum(1).max() if len(own) else own.sum()),
-            "attends most",
-        ),
-        ("first key", _received(lambda q, own, p, b, e: _mean(own[:, :1])), "first token alone"),
-        (
-            "last key",
-            _received(lambda q, own, p, b, e: _mean(own[:, -1:])),
-            "span's last token alone",
-        ),
-        ("nan", _received(lambda q, own, p, b, e: own.sum(1).mean()), "a nan"),
-        ("two spans", lambda p, spans: _two_spans(p, spans), "of three spans"),
-    ],
-}
+def _exact_by_average(probs, tries, before, step, *, target):
+    """numpy's weighted average."""
+    results = np.array([each[-1] for each in tries])
+    drawn = probs([before])[0]
+    behind = probs([[*before, *rejected(each)] for each in tries]).numpy()
+    solves = np.where(
+        results == target, 1.0, behind[:, results == target].sum(1) / behind.sum(1)
+    ).astype("float32")
+    kept, weights = solves[tries.index(step)], drawn.numpy()
+    other = results != step[-1]
+    against = other & (results != target)
+    return Exact(
+        kept - np.average(solves[other], weights=weights[other]),
+        kept - np.average(solves[against], weights=weights[against]),
+        drawn,
+        torch.from_numpy(solves),
+    )
 
 
-def _by_append(header, tried, said=("this", "works")):
-    words = list(header)
-    for part in (tried, "(", said, [")", ",", "check"], tried, "("):
-        words.extend(part if not isinstance(part, str) else [part])
-    return words
+# ---- Continuations ------------------------------------------------------------------------------
 
 
-def _added_by_loop(resid, tokens, vector, token):
-    out = resid.detach().clone()
-    for row in range(tokens.shape[0]):
-        for pos in range(tokens.shape[1]):
-            if int(tokens[row, pos]) == token:
-                out[row, pos] = out[row, pos] + vector
-    return out
+def _continued(
+    *,
+    values=lambda logits: logits.log_softmax(-1),
+    at=lambda x, n: x[:, n - 1 : -1],
+    new=lambda continuations: continuations,
+    answer=lambda picked: picked.sum(-1).exp(),
+    no_grad=True,
+):
+    def continuation(model, start, continuations):
+        rows = torch.cat([start.expand(len(continuations), -1), continuations], 1)
+        with torch.set_grad_enabled(not no_grad):
+            found = at(values(model(rows)), len(start))
+        return answer(found.gather(-1, new(continuations)[..., None])[..., 0])
+
+    return continuation
 
 
-def _added_by_mask(resid, tokens, vector, token):
-    out = resid.clone()
-    out[tokens == token] += vector
-    return out
+def _given_too(model, start, continuations):
+    rows = torch.cat([start.expand(len(continuations), -1), continuations], 1)
+    with torch.no_grad():
+        found = model(rows)[:, :-1].log_softmax(-1)
+    return found.gather(-1, rows[:, 1:, None])[..., 0].sum(1).exp()
 
 
-def _importance_by_count(kept, resampled, differs):
-    other = [r for r, d in zip(resampled.tolist(), differs.tolist(), strict=True) if d]
-    return sum(kept.tolist()) / len(kept) - sum(other) / len(other)
-
-
-def _continued_by_loop(logits, tokens, start):
+def _continued_by_loop(model, start, continuations):
     found = []
-    for row, words in zip(logits, tokens, strict=True):
-        at = [row[i - 1].log_softmax(0)[words[i]] for i in range(start, len(words))]
-        found.append(float(sum(at)))
+    for row in continuations:
+        text, p = start.tolist(), 1.0
+        for token in row.tolist():
+            with torch.no_grad():
+                p *= float(model(torch.tensor([text]))[0, -1].softmax(-1)[token])
+            text.append(token)
+        found.append(p)
     return torch.tensor(found)
 
 
-def _continued_by_loss(logits, tokens, start):
-    loss = torch.nn.functional.cross_entropy(
-        logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none"
-    )
-    return -loss[:, start - 1 :].sum(1)
+def _continued_by_loss(model, start, continuations):
+    rows = torch.cat([start[None].repeat(len(continuations), 1), continuations], 1)
+    with torch.no_grad():
+        logits = model(rows)
+    loss = torch.nn.functional.cross_entropy(logits[:, :-1].mT, rows[:, 1:], reduction="none")
+    return torch.exp(-loss[:, len(start) - 1 :].sum(1))
 
 
-def _received_by_loop(pattern, spans):
-    found, n = torch.zeros(len(spans)), len(pattern)
-    for i, (begin, end) in enumerate(spans):
-        for query in range(end, n):
-            found[i] += pattern[query, begin:end].sum() / (n - end)
-    return found
+# ---- Receiver heads -----------------------------------------------------------------------------
 
 
-def _received_by_sums(pattern, spans):
-    upto = np.pad(pattern.double().numpy().cumsum(1), ((0, 0), (1, 0)))
-    rows = [(upto[end:, end] - upto[end:, begin]) for begin, end in spans]
-    return torch.tensor([row.mean() if len(row) else 0.0 for row in rows])
+def _received(
+    *,
+    block=lambda pattern, later, own: pattern[:, later[0] : later[1], own[0] : own[1]].mean((1, 2)),
+    after=lambda spans, i: spans[i + 1 :],
+    many=torch.mean,
+    n=lambda spans: len(spans) - 1,
+    kurtosis=lambda x: (
+        ((x - x.mean(1, keepdim=True)) / x.std(1, correction=0, keepdim=True)).pow(4).mean(1) - 3
+    ),
+    answer=lambda scores, peaked: (scores, peaked),
+):
+    def received(pattern, spans):
+        rows = []
+        for i in range(n(spans)):
+            parts = [block(pattern, later, spans[i]) for later in after(spans, i)]
+            rows.append(many(torch.stack(parts), 0) if parts else torch.zeros(len(pattern)))
+        scores = torch.stack(rows, 1)
+        return answer(scores, kurtosis(scores))
 
+    return received
+
+
+def _tokens(pattern, spans):
+    scores = torch.stack([pattern[:, e:, b:e].mean((1, 2)) for b, e in spans[:-1]], 1)
+    return scores, torch.zeros(len(pattern))
+
+
+def _received_in_arrays(pattern, spans):
+    from scipy.stats import kurtosis
+
+    x, n = pattern.double().numpy(), len(spans)
+    steps = np.array(
+        [[x[:, b:e, c:d].mean((1, 2)) for c, d in spans] for b, e in spans]
+    )  # [later, earlier, head]
+    scores = np.array([steps[i + 1 :, i].mean(0) for i in range(n - 1)]).T
+    return torch.from_numpy(scores), torch.from_numpy(kurtosis(scores, axis=1))
+
+
+def _received_by_loops(pattern, spans):
+    scores = torch.zeros(len(pattern), len(spans) - 1)
+    peaked = []
+    for head, each in enumerate(pattern):
+        for i, (begin, end) in enumerate(spans[:-1]):
+            total = 0.0
+            for b, e in spans[i + 1 :]:
+                total += float(each[b:e, begin:end].sum()) / ((e - b) * (end - begin))
+            scores[head, i] = total / (len(spans) - 1 - i)
+        row = scores[head].double()
+        peaked.append(float(((row - row.mean()) ** 4).mean() / row.var(correction=0) ** 2) - 3)
+    return [scores, torch.tensor(peaked)]
+
+
+def _kurtosis(power=4, correction=0, minus=3, centre=True, spread=lambda s: s):
+    def kurtosis(x):
+        centred = x - x.mean(1, keepdim=True) if centre else x
+        deviation = spread(x.std(1, correction=correction, keepdim=True))
+        return (centred / deviation).pow(power).mean(1) - minus
+
+    return kurtosis
+
+
+MISTAKES = {
+    "cut_attention": [
+        ("zero", _cut(_set(0.0)), "softmax of 0"),
+        ("after the softmax", _cut(_set(0.0), point="hook_pattern"), "before it"),
+        ("first layer", _cut(_set(), layers=[0]), "all of them"),
+        ("last layer", _cut(_set(), layers=[1]), "all of them"),
+        ("one head", _cut(_set(index=lambda t, q, k: (t, 0, q, k))), "one head"),
+        (
+            "every text",
+            _cut(_set(index=lambda t, q, k: (slice(None), slice(None), q, k))),
+            "every text",
+        ),
+        ("nothing returned", _cut(_returns_nothing), "*return*"),
+        ("yields outside", _yields_late, "inside the `with`"),
+        ("a list of hooks", _as_a_list, "a context for `with`"),
+        ("hooks stay", _never_removed, "A hook is left"),
+        ("not quite", _cut(_set(-3.0)), "should be"),
+        ("no such point", _cut(_set(), point="hook_scores"), "the block opens"),
+        ("wrong axes", _cut(_set(index=lambda t, q, k: (t, q, k))), "your hook raises"),
+    ],
+    "steer_at": [
+        ("everywhere", _steer(lambda r, m, v: r + v), "every position"),
+        ("elsewhere", _steer(lambda r, m, v: r + ~m * v), "*but* at"),
+        ("subtracted", _steer(lambda r, m, v: r - m * v), "subtracted"),
+        ("replaced", _steer(lambda r, m, v: torch.where(m, v.expand_as(r), r)), "replaced"),
+        ("at the end", _steer(_at_the_end), "last position"),
+        ("first row", _steer(_first_row), "first row"),
+        ("one late", _steer(lambda r, m, v: r + m.roll(1, 1) * v), "too late"),
+        ("whole row", _steer(lambda r, m, v: r + m.any(1, keepdim=True) * v), "whole row"),
+        ("nothing returned", _steer(lambda r, m, v: None), "*return*"),
+        ("first tokens", _steer(noted=_first_tokens_alone, fit=_fitted), "*every* run"),
+        ("no last axis", _steer(lambda r, m, v: r + m[..., 0] * v), "your hook raises"),
+        ("handle stays", _steer(remove="never"), "A hook is left"),
+        ("handle stays after an error", _steer(remove="after"), "After an error"),
+    ],
+    "loops": [
+        ("different ones", _loops(share=lambda g, w: len(set(g)) / len(g)), "*different*"),
+        ("a number", _loops(share=lambda g, w: len(g) - len(set(g))), "a number of n-grams"),
+        ("the first too", _loops(share=_counted_twice), "*before*"),
+        (
+            "by words",
+            _loops(share=lambda g, w: (len(g) - len(set(g))) / len(w)),
+            "number of n-grams",
+        ),
+        ("the last missing", _loops(end=0), "last n-gram"),
+        ("apart", _loops(step=lambda n: n), "overlap"),
+        (
+            "short texts",
+            _loops(share=lambda g, w: 1 - len(set(g)) / len(g)),
+            "ZeroDivisionError",
+        ),
+        ("turned round", _loops(ratio=lambda p, x, w: len(x) / len(p)), "turn it round"),
+        ("size alone", _loops(ratio=lambda p, x, w: len(p)), "divide by the size"),
+        ("per word", _loops(ratio=lambda p, x, w: len(p) / len(w)), "bytes of the text"),
+        ("no blanks", _loops(join="".join), "without blanks"),
+        ("saved", _loops(ratio=lambda p, x, w: 1 - len(p) / len(x)), "saves"),
+        ("one number", _loops(answer=lambda a, b: a), "two numbers"),
+    ],
+    "exact_importance": [
+        (
+            "same result in",
+            _exact(others=lambda tries, step: torch.tensor([x != step for x in tries])),
+            "step's own result",
+        ),
+        (
+            "the step in",
+            _exact(others=lambda tries, step: torch.ones(len(tries), dtype=torch.bool)),
+            "step itself is in",
+        ),
+        ("sign", _exact(sign=-1), "turned round"),
+        ("alike", _exact(instead=lambda p, s, m: s[m].mean()), "weight them by"),
+        ("not divided", _exact(instead=lambda p, s, m: (p * s)[m].sum()), "do not sum to 1"),
+        (
+            "divided by all",
+            _exact(instead=lambda p, s, m: (p * s)[m].sum() / p.sum()),
+            "*all* tries",
+        ),
+        ("hits not 1", _exact(solved=lambda hit, chances: chances), "its entry is 1"),
+        ("failures 0", _exact(solved=lambda hit, chances: hit.float()), "may still hit"),
+        ("not among legal", _exact(chance=lambda b, hit: (b * hit).sum(1)), "among legal"),
+        ("chance to fail", _exact(chance=lambda b, hit: (b * ~hit).sum(1) / b.sum(1)), "*fails*"),
+        ("hits in the second", _exact(failing=lambda other, hit: other), "*failures* alone"),
+        ("own result in the second", _exact(failing=lambda other, hit: ~hit), "`other & ~hit`"),
+        ("no verdict", _exact(after=lambda each: [*each, ","]), "failure's verdict"),
+        ("without before", lambda probs, tries, before, step, *, target: probs([[]]), "`before`"),
+        ("three things", _exact(answer=lambda *found: found[:3]), "in this order"),
+        (
+            "drawn sums to 1",
+            _exact(answer=lambda a, b, p, s: Exact(a, b, p / p.sum(), s)),
+            "divide by its sum",
+        ),
+    ],
+    "continuation_probs": [
+        (
+            "own position",
+            _continued(at=lambda x, n: x[:, n:]),
+            "at its own position",
+        ),
+        (
+            "first missing",
+            _continued(at=lambda x, n: x[:, n:-1], new=lambda c: c[:, 1:]),
+            "first new token",
+        ),
+        (
+            "last missing",
+            _continued(at=lambda x, n: x[:, n - 1 : -2], new=lambda c: c[:, :-1]),
+            "last token",
+        ),
+        ("given too", _given_too, "they are given"),
+        ("logs", _continued(answer=lambda x: x.sum(-1)), "`exp` at the end"),
+        ("sum", _continued(answer=lambda x: x.exp().sum(-1)), "are multiplied"),
+        ("mean", _continued(answer=lambda x: x.mean(-1).exp()), "a mean over tokens"),
+        ("logits", _continued(values=lambda x: x), "`log_softmax`"),
+        ("each token", _continued(answer=lambda x: x.exp()), "multiply over a row"),
+        ("one number", _continued(answer=lambda x: x.sum().exp()), "one number for each row"),
+        (
+            "made to sum to 1",
+            _continued(answer=lambda x: x.sum(-1).softmax(0)),
+            "other continuations",
+        ),
+        ("with gradient", _continued(no_grad=False), "no_grad"),
+    ],
+    "received_by_steps": [
+        ("the last too", _received(n=len), "leave it out"),
+        (
+            "turned",
+            _received(block=lambda p, later, own: p[:, slice(*own), slice(*later)].mean((1, 2))),
+            "exchanged",
+        ),
+        (
+            "summed over keys",
+            _received(block=lambda p, later, own: p[:, slice(*later), slice(*own)].sum(2).mean(1)),
+            "tokens of the earlier step",
+        ),
+        (
+            "summed over pairs",
+            _received(block=lambda p, later, own: p[:, slice(*later), slice(*own)].sum((1, 2))),
+            "over pairs",
+        ),
+        ("tokens", _tokens, "Later *tokens*"),
+        ("itself", _received(after=lambda spans, i: spans[i:]), "to itself"),
+        ("the next", _received(after=lambda spans, i: spans[i + 1 : i + 2]), "next step"),
+        ("summed over steps", _received(many=torch.sum), "having more of them"),
+        ("heads averaged", _received(answer=lambda s, k: (s.mean(0), k)), "keep them apart"),
+        ("axes", _received(answer=lambda s, k: (s.T, k)), "axes are exchanged"),
+        ("no minus 3", _received(kurtosis=_kurtosis(minus=0)), "3 was not"),
+        ("unbiased", _received(kurtosis=_kurtosis(correction=1)), "correction=0"),
+        ("not centred", _received(kurtosis=_kurtosis(centre=False)), "mean was not"),
+        ("skewness", _received(kurtosis=_kurtosis(power=3, minus=0)), "skewness"),
+        ("variance", _received(kurtosis=_kurtosis(spread=lambda s: s**2)), "not by the variance"),
+        ("one kurtosis", _received(answer=lambda s, k: (s, k.mean())), "one for each"),
+        ("scores alone", _received(answer=lambda s, k: s), "two things"),
+    ],
+    "stamp_head": [
+        ("a comparing head", (1, 3), "comparing heads"),
+        ("another head", (0, 6), "L0H6"),
+        ("turned round", (4, 0), "no such head"),
+        ("its number", 4, "a pair"),
+        ("a word", "L0H4", "cannot use"),
+    ],
+    "no_harm": [
+        ("width 0", {"a", "b", "d"}, "**a**"),
+        ("no use", {"b", "c", "d"}, "**c**"),
+        ("nothing", {"b", "e"}, "**e**"),
+        ("without b", {"d"}, "last column"),
+        ("without d", {"b"}, "accepted"),
+        ("no such letter", {"f"}, "a to e"),
+        ("empty", set(), "at least one"),
+    ],
+}
 
 RIGHT = {
-    "continue_share": [
-        ("softmax of two", lambda x, comma, stop: x[..., [comma, stop]].softmax(-1)[..., 0]),
-        ("among all, divided", _share(lambda c, s, pc, ps: pc / (pc + ps))),
-        ("exp", lambda x, comma, stop: 1 / (1 + torch.exp(x[..., stop] - x[..., comma]))),
+    "cut_attention": [
+        ("a mask, hooks by hand", _cut_by_mask),
+        ("a class, head by head", _as_a_class),
+        ("the smallest number", _cut(_set(torch.finfo(torch.float32).min))),
+    ],
+    "steer_at": [("where, handles", _by_handles), ("a loop over positions", _by_loop)],
+    "loops": [
+        ("a loop, a list", _loops_by_loop),
         (
-            "arrays",
-            lambda x, comma, stop: (
-                torch.from_numpy(1 / (1 + np.exp(x.numpy()[..., stop] - x.numpy()[..., comma])))
-                if x.ndim > 1
-                else float((x[comma] - x[stop]).sigmoid())
+            "a counter",
+            _loops(share=lambda g, w: sum(n - 1 for n in Counter(g).values()) / max(1, len(g))),
+        ),
+    ],
+    "exact_importance": [
+        ("loops, floats", _exact_by_loops),
+        ("numpy's average", _exact_by_average),
+        ("the course's, as a tuple", lambda *args, **how: tuple(exact_importance(*args, **how))),
+    ],
+    "continuation_probs": [
+        ("token by token", _continued_by_loop),
+        ("cross entropy", _continued_by_loss),
+        (
+            "the course's, by row",
+            lambda model, start, rows: torch.cat(
+                [continuation_probs(model, start, row[None]) for row in rows]
             ),
         ),
     ],
-    "checked_again": [
-        ("appended", _by_append),
-        (
-            "a tuple",
-            lambda header, tried, said=("this", "works"): (
-                *(*header, *tried, "(", *said, ")"),
-                *(",", "check", *tried, "("),
-            ),
-        ),
-        (
-            "one text, split",
-            lambda header, tried, said=("this", "works"): (
-                f"{' '.join(header)} {' '.join(tried)} ( {' '.join(said)} ) , "
-                f"check {' '.join(tried)} ("
-            ).split(),
-        ),
+    "received_by_steps": [
+        ("arrays and scipy", _received_in_arrays),
+        ("loops, a list", _received_by_loops),
     ],
-    "add_at_token": [
-        ("loops over a detached copy", _added_by_loop),
-        ("boolean index", _added_by_mask),
-        ("where", _added(lambda r, m, v: torch.where(m, r + v, r))),
-        (
-            "einsum",
-            lambda resid, tokens, vector, token: (
-                resid + torch.einsum("bh,d->bhd", tokens.eq(token).to(resid), vector)
-            ),
-        ),
-    ],
-    "importance": [
-        ("counts, a float", _importance_by_count),
-        ("weighted", lambda k, r, d: k.double().mean() - (r & d).sum() / d.sum()),
-        ("arrays", lambda k, r, d: k.numpy().mean() - r.numpy()[d.numpy()].mean()),
-    ],
-    "continuation_log_probs": [
-        ("loops", _continued_by_loop),
-        ("cross-entropy", _continued_by_loss),
-        (
-            "one-hot",
-            lambda logits, tokens, start: torch.einsum(
-                "rpv,rpv->r",
-                logits.softmax(-1).log()[:, start - 1 : -1],
-                torch.nn.functional.one_hot(tokens[:, start:], logits.shape[-1]).to(logits),
-            ),
-        ),
-    ],
-    "received_attention": [
-        ("loops", _received_by_loop),
-        ("running sums in arrays", _received_by_sums),
-    ],
+    "stamp_head": [("a list", [0, 4]), ("a tensor", torch.tensor([0, 4]))],
+    "no_harm": [("a list", ["b", "d"]), ("a word", "bd"), ("capitals", {"B", "D"})],
 }

@@ -132,12 +132,13 @@ Z = torch.zeros(2, 4, 3, 5)
 YES_NO = torch.tensor([True, False, True, False])
 
 
-def importance(kept=YES_NO, resampled=YES_NO, differs=YES_NO):
-    return thinking.importance(kept, resampled, differs)
+def next_probs(starts=None, tries=None):
+    given = [PUZZLE.header] if starts is None else starts
+    return thinking.next_try_probs(model(), [HIT.split()] if tries is None else tries, given)
 
 
-def received(spans=((0, 2),), queries=None, pattern=PATTERN):
-    return thinking.received_attention(pattern, spans, queries=queries)
+def received(spans=((0, 1), (1, 2), (2, 4)), pattern=PATTERN[0]):
+    return thinking.received_by_steps(pattern, spans)
 
 
 def aucs(x=None, labels=YES_NO, folds=2):
@@ -324,8 +325,16 @@ ROWS = [
     ("a drive into nothing", lambda: v.signed_drive(model(), []), "`neurons` is empty"),
     ("a drive into layer 9", lambda: v.signed_drive(model(), [(9, 0)]), "has layer 9"),
     ("a drive without gates", lambda: v.signed_drive(ungated(), [(0, 0)]), "without gates"),
-    ("activity of nothing", lambda: v.activity(model(), positions(), []), "`neurons` is empty"),
-    ("activity of neuron -1", lambda: v.activity(model(), positions(), [(0, -1)]), "whole numbers"),
+    (
+        "activity of nothing",
+        lambda: v.neuron_activity(model(), positions(), []),
+        "`neurons` is empty",
+    ),
+    (
+        "activity of neuron -1",
+        lambda: v.neuron_activity(model(), positions(), [(0, -1)]),
+        "whole numbers",
+    ),
     (
         "donors, unequal",
         lambda: v.allowed_donors(PAIR, PAIR[:1], PAIR, hit=True, matched=True),
@@ -354,105 +363,66 @@ ROWS = [
     ("Endings.where of 5", lambda: endings().where(torch.tensor([5])), "count from 0 to 1"),
     ("parts of 0", lambda: endings().parts(batch_size=0), "`batch_size` is 0"),
     ("in order of three", lambda: endings().in_order([torch.zeros(3)]), "Found of 3"),
-    (
-        "going on without puzzles",
-        lambda: thinking.going_on(model(), endings(), []),
-        "`puzzles` are",
-    ),
     ("a re-check of letters", lambda: thinking.checked_again(PUZZLE.header, HIT), "text.split()"),
     ("a header of letters", lambda: thinking.checked_again("make 15", [HIT]), "text.split()"),
     ("nothing said", lambda: thinking.checked_again(["make"], [HIT], said=()), "`said` is empty"),
     (
-        "steering at all tokens of another step",
-        lambda: thinking.add_at_token(torch.zeros(2, 1, 3), TOKENS, torch.ones(3), token=1),
-        "`tokens` has shape (2, 5): give (2, 1)",
+        "steering at no layer",
+        within(lambda: thinking.steer_at(model(), torch.ones(96), layer=4, token=1)),
+        "layers 0 to 3",
     ),
+    ("second looks of letters", lambda: thinking.second_looks(model(), [PUZZLE], [TEXT]), "list"),
     (
-        "steering by NaN",
-        lambda: thinking.add_at_token(torch.zeros(2, 5, 2), TOKENS, TWO * NAN, token=1),
-        "NaN",
+        "second looks of none",
+        lambda: thinking.second_looks(model(), [PUZZLE], [WORDS[:13]]),
+        "give",
     ),
+    ("claims about no puzzle", lambda: thinking.claims_checked([]), "`puzzles` is empty"),
     (
-        "steering at token -1",
-        lambda: thinking.add_at_token(torch.zeros(2, 5, 2), TOKENS, TWO, token=-1),
-        "whole number from 0",
+        "traces of letters",
+        lambda: thinking.traces_with_failures([PUZZLE], [TEXT], at_least=0, at_most=9),
+        "list of words",
     ),
-    (
-        "steering at no token",
-        within(lambda: thinking.steer_at(model(), torch.ones(96), layer=1, token=999)),
-        "There is no token 999",
-    ),
-    (
-        "steering by infinity",
-        within(lambda: thinking.steer_at(model(), torch.ones(96) / 0, layer=1)),
-        "infinity",
-    ),
+    ("loops of letters", lambda: thinking.loops(TEXT, n=2), "text.split()"),
+    ("loops of nothing", lambda: thinking.loops([], n=2), "`words` is empty"),
+    ("loops of 0-grams", lambda: thinking.loops(WORDS, n=0), "whole number from 1"),
     ("measures of letters", lambda: thinking.measure(PUZZLE, TEXT, n_tokens=9), "text.split()"),
     ("measures of nothing", lambda: thinking.measure(PUZZLE, [], n_tokens=9), "`words` is empty"),
     ("cut below its length", lambda: thinking.measure(PUZZLE, WORDS, n_tokens=3), "was cut at"),
     ("steps of letters", lambda: thinking.steps(TEXT), "text.split()"),
     # Importance
-    ("importance, unequal", lambda: importance(differs=YES_NO[:3]), "has 3 entries"),
-    ("importance by 0 and 1", lambda: importance(differs=YES_NO.long()), "`.bool()`"),
-    ("importance, all the same", lambda: importance(differs=~YES_NO & False), "more rollouts"),
-    ("importance, nothing kept", lambda: importance(kept=YES_NO[:0]), "`kept` is empty"),
     (
-        "a continuation from 0",
-        lambda: thinking.continuation_log_probs(LOGITS, TOKENS, start=0),
-        "`start` is 0",
+        "continuations that are too long",
+        lambda: thinking.continuation_probs(model(), TOKENS[0], TOKENS.repeat(1, 200)),
+        "at most",
     ),
     (
-        "a continuation from its end",
-        lambda: thinking.continuation_log_probs(LOGITS, TOKENS, start=5),
-        "continue from 1 to 4",
+        "continuations of numbers that are no tokens",
+        lambda: thinking.continuation_probs(model(), TOKENS[0], TOKENS.float()),
+        "must hold tokens",
     ),
     (
-        "a continuation of other rows",
-        lambda: thinking.continuation_log_probs(LOGITS, TOKENS[:1], start=2),
-        "give (2, 5)",
+        "continuations after nothing",
+        lambda: thinking.continuation_probs(model(), TOKENS[0, :0], TOKENS),
+        "`start` is empty",
     ),
-    (
-        "a continuation of token 4 of 4",
-        lambda: thinking.continuation_log_probs(LOGITS, TOKENS + 4, start=2),
-        "tokens 0 to 3",
-    ),
-    ("tries after nothing", lambda: thinking.next_tries(model(), PUZZLE, []), "is empty"),
-    (
-        "tries after letters",
-        lambda: thinking.next_tries(model(), PUZZLE, ["make"]),
-        "list of words",
-    ),
-    (
-        "tries after unequal starts",
-        lambda: thinking.next_tries(model(), PUZZLE, [["make"], ["make", "15"]]),
-        "one length",
-    ),
-    (
-        "the importance of letters",
-        lambda: thinking.exact_importance(model(), PUZZLE, PUZZLE.header, MISS),
-        "text.split()",
-    ),
+    ("tries after nothing", lambda: next_probs(starts=[]), "`starts` is empty"),
+    ("tries after letters", lambda: next_probs(starts=["make"]), "list of words"),
+    ("tries after unequal starts", lambda: next_probs(starts=[["make"], WORDS]), "one length"),
+    ("no tries", lambda: next_probs(tries=[]), "`tries` is empty"),
+    ("a rejection of nothing", lambda: thinking.rejected([]), "`words` is empty"),
     (
         "the importance of a step with its verdict",
-        lambda: thinking.exact_importance(model(), PUZZLE, PUZZLE.header, WORDS[:13]),
-        "no legal try",
-    ),
-    (
-        "the importance of a wrong sum",
         lambda: thinking.exact_importance(
-            model(), PUZZLE, PUZZLE.header, ["12", "+", "7", "=", "20"]
+            next_probs, [HIT.split()], PUZZLE.header, WORDS[:13], target="15"
         ),
-        "no legal try",
+        "is none of `tries`",
     ),
-    ("attention to a span outside", lambda: received([(2, 5)]), "(2, 5) does not lie"),
-    ("attention to a span from -1", lambda: received([(-1, 2)]), "does not lie"),
-    ("attention to an empty span", lambda: received([(2, 2)]), "does not lie"),
-    ("attention to no span", lambda: received([]), "`spans` is empty"),
-    ("attention from query 4 of 4", lambda: received(queries=[4]), "from 0 to 3"),
-    ("attention from query -1", lambda: received(queries=[-1]), "from 0 to 3"),
-    ("attention in a cut pattern", lambda: received(pattern=PATTERN[..., :2]), "of one size"),
-    ("attention of NaN", lambda: received(pattern=PATTERN * NAN), "NaN"),
-    ("guesses about letters", lambda: thinking.guesses(model(), PUZZLE, TEXT), "text.split()"),
+    ("attention to a span outside", lambda: received([(0, 1), (1, 2), (2, 5)]), "inside a text"),
+    ("attention to an empty span", lambda: received([(0, 1), (1, 1), (2, 4)]), "inside a text"),
+    ("attention to two spans", lambda: received([(0, 1), (1, 2)]), "three spans"),
+    ("attention in a cut pattern", lambda: received(pattern=PATTERN[0, ..., :2]), "as wide"),
+    ("attention of NaN", lambda: received(pattern=PATTERN[0] * NAN), "NaN"),
     # A survey
     ("texts of no puzzles", lambda: survey.text_brackets(model(), []), "`puzzles` is empty"),
     (

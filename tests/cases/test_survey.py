@@ -33,7 +33,7 @@ def texts_of(monkeypatch, model, n: int = 12, length: int = 20) -> verification.
 
 def test_the_survey_agrees_with_what_it_is_made_of(qwen, monkeypatch):
     positions = texts_of(monkeypatch, qwen)
-    found = survey(qwen, [], yes=[3, 5], no=[6], n_neurons=6, folds=3, draws=4, batch_size=5)
+    found = survey(qwen, [], yes=[3, 5], no=[6], folds=3, draws=4, batch_size=5)
     said = verification.verdicts(qwen, positions, yes=[3, 5], no=[6])
     torch.testing.assert_close(found.verdicts, said, atol=1e-5, rtol=0)
     for back, aucs in ((0, found.bracket), (1, found.result)):
@@ -42,9 +42,6 @@ def test_the_survey_agrees_with_what_it_is_made_of(qwen, monkeypatch):
         torch.testing.assert_close(aucs, right)
     assert found.result[0] == 1, "the token that tells is the result's own"
     assert found.shuffled.shape == (4, 4) and found.before.shape == (4,)
-    to_target = verification.attention(qwen, positions, positions.target, back=1).mean(-1)
-    torch.testing.assert_close(found.to_target, to_target, atol=1e-5, rtol=0)
-    assert found.drives.shape == (3, 4) and found.drives.min() > 0
 
 
 def test_the_survey_reads_real_texts_whatever_the_tokenizer(tmp_path):
@@ -54,7 +51,7 @@ def test_the_survey_reads_real_texts_whatever_the_tokenizer(tmp_path):
     backend.model = WordLevel({word: i for i, word in enumerate(words)}, "w0")
     backend.pre_tokenizer = Whitespace()
     puzzles = verification.some_puzzles(6, generator=random.Random(0), variable=False)
-    found = survey(qwen, puzzles, yes=[3], no=[3], n_neurons=4, folds=3, draws=2)
+    found = survey(qwen, puzzles, yes=[3], no=[3], folds=3, draws=2)
     assert found.hit.tolist() == [True, False] * 3
     assert found.verdicts.tolist() == [0.5] * 6  # one token for both
     positions = text_brackets(qwen, puzzles)

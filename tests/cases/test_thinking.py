@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -77,17 +77,65 @@ def test_parts_come_back_in_order():
 def test_going_on_reads_the_models_probabilities():
     model = recheck()
     positions = thinking.endings(model, [PUZZLE], [TRACE])
-    found = thinking.going_on(model, positions, [PUZZLE])
+    found = thinking.going_on(model, positions)
     for i, at in enumerate(positions.pos.tolist()):
         with torch.no_grad():
             p = model(positions.tokens[i : i + 1, : at + 2])[0].softmax(-1)
         here, behind = p[at], p[at + 1]
         share = here[thinking.COMMA] / (here[thinking.COMMA] + here[thinking.STOP])
-        assert found.goes_on[i].item() == pytest.approx(share.item(), abs=1e-4)
+        assert found.share[i].item() == pytest.approx(share.item(), abs=1e-4)
         assert found.check[i].item() == pytest.approx(behind[thinking.CHECK].item(), abs=1e-4)
-        numbers = behind[thinking.ids(["12", "7", "4"])].sum()
-        assert found.number[i].item() == pytest.approx(numbers.item(), abs=1e-4)
-    assert found.goes_on[0] > 0.99 > 0.6 > found.goes_on[1] > 0.4 > 0.01 > found.goes_on[2]
+        assert found.comma[i].item() == pytest.approx(here[thinking.COMMA].item(), abs=1e-4)
+    assert found.share[0] > 0.99 > 0.6 > found.share[1] > 0.4 > 0.01 > found.share[2]
+
+
+# ---- Claims ---
+
+
+def test_claims_have_their_words():
+    found = thinking.claims_checked([PUZZLE])
+    assert {name for name, _ in found} == {"hit", "miss"} and len(found) == 11
+    for (name, how), (text,) in found.items():
+        assert text[-1] == "(" and ("check" in text) == ("check" in how)
+        assert (text[-2] == "15") == (name == "hit"), text
+    (text,) = found["miss", "said 'this' of a hit, check"]
+    assert text[text.index("(") - 1] == "15" and text[text.index("(") + 1] == "this"
+
+
+def test_traces_are_solved_and_legal():
+    found = thinking.traces_with_failures([PUZZLE] * 2, [TRACE, TRACE[:13]], at_least=1, at_most=1)
+    ((puzzle, words, judged),) = found
+    assert (
+        puzzle == PUZZLE and words == TRACE and [each.hit for each in judged] == [False, True, True]
+    )
+    assert not thinking.traces_with_failures([PUZZLE], [TRACE], at_least=2, at_most=5)
+
+
+# ---- Second looks -------------------------------------------------------------------------------
+
+
+def test_second_looks_end_at_their_bracket():
+    found = thinking.second_looks(recheck(), [PUZZLE, PUZZLE], [TRACE, TRACE[:26]])
+    assert [len(each.pos) for each in found[:2]] == [1, 1] and len(found.misses.pos) == 1
+    words = [VOCABULARY[i] for i in found.second.tokens[0].tolist()]
+    n = 1 + len(PUZZLE.header) + TRACE.index("check")
+    assert words[n] == "check" and found.check.tolist() == [n] and words[-1] == "("
+    assert found.second.pos.item() == len(words) - 1 and found.second.hit.all()
+    assert words[: found.first.pos.item() + 1].count("(") == 2 and not found.misses.hit.any()
+    with pytest.raises(ValueError, match="second look"):
+        thinking.second_looks(recheck(), [PUZZLE], [TRACE[:26]])
+
+
+def test_attention_that_is_cut_goes_elsewhere():
+    model, found = recheck(), thinking.second_looks(recheck(), [PUZZLE], [TRACE])
+    at = found.second
+    before = verification.attention(model, at, found.check)
+    with thinking.cut_attention(model, at.text, at.pos, found.check):
+        after = verification.attention(model, at, found.check)
+        others = verification.attention(model, at, at.pos).sum()
+        yes = verification.verdicts(model, at)
+    assert before.max() > 0.9 and (after == 0).all() and others > 0 and yes.isfinite().all()
+    torch.testing.assert_close(verification.attention(model, at, found.check), before)
 
 
 # ---- Steering at a token ------------------------------------------------------------------------
@@ -110,7 +158,7 @@ def test_steering_at_a_token_is_the_same_with_and_without_a_cache(kind, layer, t
     for _ in range(6):
 
         def add(resid, hook, tokens=by_hand):
-            return thinking.add_at_token(resid, tokens, vector, token=token)
+            return resid + (tokens == token)[..., None] * vector
 
         with torch.no_grad(), model.hooks(fwd_hooks=[(name, add)]):
             logits = model(by_hand)[:, -1:]
@@ -124,7 +172,7 @@ def test_steering_at_a_token_is_the_same_with_and_without_a_cache(kind, layer, t
         with torch.no_grad():
             whole = model(by_hand)
     assert torch.equal(cached, by_hand[:, 4:]) and torch.equal(bridged, by_hand)
-    hook = (name, lambda r, hook: thinking.add_at_token(r, by_hand, vector, token=token))
+    hook = (name, lambda r, hook: r + (by_hand == token)[..., None] * vector)
     with torch.no_grad(), model.hooks(fwd_hooks=[hook]):
         torch.testing.assert_close(model(by_hand), whole, atol=1e-4, rtol=0)
     with torch.no_grad():
@@ -143,14 +191,10 @@ def test_steering_moves_only_rows_that_hold_the_token(qwen):
     assert (plain[0, 1:] - steered[0, 1:]).abs().amax(-1).min() > 0.01
     with (
         pytest.raises(ValueError, match="layers 0 to 3"),
-        thinking.steer_at(qwen, torch.ones(32), layer=4),
+        thinking.steer_at(qwen, torch.ones(32), layer=4, token=7),
     ):
         pass
-    with (
-        pytest.raises(ValueError, match="d_model"),
-        thinking.steer_at(qwen, torch.ones(31), layer=1),
-    ):
-        pass
+    assert not qwen.original_model._forward_pre_hooks
 
 
 # ---- Texts and steps ----------------------------------------------------------------------------
@@ -159,7 +203,7 @@ def test_steering_moves_only_rows_that_hold_the_token(qwen):
 def test_a_text_is_measured():
     found = thinking.measure(PUZZLE, TRACE, n_tokens=100)
     assert (found.words, found.tries, found.checks) == (len(TRACE), 2, 1)
-    assert found.solved and not found.gave_up and not found.cut and found.repeated > 0
+    assert found.solved and not found.gave_up and not found.cut
     short = thinking.measure(PUZZLE, TRACE[:13], n_tokens=100)
     assert short.gave_up and not short.solved and short.tries == 1
     assert thinking.measure(PUZZLE, TRACE[:13], n_tokens=13).cut
@@ -173,52 +217,67 @@ def test_steps_tile_a_text():
     )
 
 
+def tries() -> list[list[str]]:
+    every = countdown.tries(PUZZLE.numbers).values()
+    return [each.words for some in every for each in some]
+
+
 def test_exact_importance_against_a_sum_over_all_texts():
-    model = recheck()
-    exact = thinking.exact_importance(model, PUZZLE, PUZZLE.header, MISS.split())
+    every = tries()
+    probs = partial(thinking.next_try_probs, recheck(), every)
+    how = {"target": "15"}
+    exact = thinking.exact_importance(probs, every, PUZZLE.header, MISS.split(), **how)
 
     def chance(words: list[str]) -> float:
-        every, (p,) = thinking.next_tries(model, PUZZLE, [[*PUZZLE.header, *words]])
-        good = sum(float(q) for each, q in zip(every, p, strict=True) if each.results[-1] == 15)
+        (p,) = probs([[*PUZZLE.header, *words]])
+        good = sum(float(q) for each, q in zip(every, p, strict=True) if each[-1] == "15")
         return good / float(p.sum())
 
-    every, (p,) = thinking.next_tries(model, PUZZLE, [PUZZLE.header])
+    (p,) = probs([PUZZLE.header])
     total = solved = 0.0
     for each, q in zip(every, p.tolist(), strict=True):
-        result = each.results[-1]
-        if result != 23:
+        if each[-1] != "23":
             total += q
-            behind = [*each.words, "(", "not", str(result), ")", ","]
-            solved += q * (1.0 if result == 15 else chance(behind))
-    kept = chance([*MISS.split(), "(", "not", "23", ")", ","])
-    assert exact.importance == pytest.approx(kept - solved / total, abs=1e-4)
-    assert exact.chance == pytest.approx(chance([]), abs=1e-4)
-    assert 0 <= exact.unread < 0.3 and abs(exact.among_misses) < abs(exact.importance) + 0.2
-    hit = thinking.exact_importance(model, PUZZLE, PUZZLE.header, HIT.split())
-    assert 0 < hit.importance < 1 and hit.among_misses != hit.among_misses
+            solved += q * (1.0 if each[-1] == "15" else chance(thinking.rejected(each)))
+    kept = chance(thinking.rejected(MISS.split()))
+    assert float(exact.importance) == pytest.approx(kept - solved / total, abs=1e-4)
+    torch.testing.assert_close(exact.drawn, p)
+    assert exact.solves[every.index(HIT.split())] == 1 and 0.7 < exact.drawn.sum() <= 1
+    hit = thinking.exact_importance(probs, every, PUZZLE.header, HIT.split(), **how)
+    assert 0 < hit.importance == hit.against_failures < 1  # other results are failures
 
 
-def test_next_tries_multiply_up():
-    every, (p,) = thinking.next_tries(recheck(), PUZZLE, [PUZZLE.header], batch_size=5)
-    assert len(every) == sum(map(len, countdown.tries(PUZZLE.numbers).values()))
+def test_next_tries_multiply_up_and_the_cache_changes_nothing():
+    every = tries()
+    starts = [PUZZLE.header, [word if word != "15" else "16" for word in PUZZLE.header]]
+    found = thinking.next_try_probs(recheck(), every, starts)
+    assert found.shape == (2, len(every)) and 0.5 < found[0].sum() <= 1
     product, words = 1.0, [*PUZZLE.header]
-    for word in [*every[3].words, "("]:
+    for word in [*every[3], "("]:
         p_next = next_logits(recheck(), [" ".join(words)]).softmax(-1)[0]
         product *= float(p_next[thinking.ids([word])])
         words.append(word)
-    assert p[3].item() == pytest.approx(product, rel=1e-3) and 0.5 < p.sum() <= 1
+    assert found[0, 3].item() == pytest.approx(product, rel=1e-3)
+    ways = torch.tensor([thinking.ids([*each, "("]) for each in every])
+    for row, start in zip(found, starts, strict=True):
+        start = torch.tensor(thinking.ids(["<bos>", *start]))
+        slow = thinking.continuation_probs(recheck(), start, ways)
+        torch.testing.assert_close(row, slow, atol=1e-5, rtol=1e-3)
 
 
-def test_received_attention_counts_chosen_queries_and_keeps_heads_apart():
-    pattern = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    found = thinking.received_attention(pattern, [(0, 2), (2, 4)], queries=[1, 3, 5])
-    assert found.shape == (2, 3, 2)
-    torch.testing.assert_close(
-        found[..., 0], (pattern[..., 3, :2].sum(-1) + pattern[..., 5, :2].sum(-1)) / 2
-    )
-    torch.testing.assert_close(found[..., 1], pattern[..., 5, 2:4].sum(-1))
-    guesses = thinking.guesses(recheck(), PUZZLE, TRACE)
-    assert {len(values) for values in guesses.values()} == {3}
+def test_a_head_that_looks_at_one_step_is_peaked():
+    spans = [(i, i + 2) for i in range(0, 20, 2)]
+    pattern = torch.full((2, 20, 20), 0.01).tril()
+    pattern[0, 8:, 6:8] = 0.3
+    pattern += 0.001 * torch.rand(pattern.shape, generator=torch.Generator().manual_seed(0))
+    scores, kurtosis = thinking.received_by_steps(pattern, spans)
+    assert scores.shape == (2, 9) and scores[0].argmax() == 3
+    assert 9 - 5 + 1 / 8 >= kurtosis[0] > 3 > kurtosis[1]
+
+
+def test_loops_are_counted():
+    once, again = thinking.loops(MISS.split(), n=3), thinking.loops(MISS.split() * 4, n=3)
+    assert once[0] == 0 and again[0] > 0.6 and again[1] < 0.6 * once[1]
 
 
 # ---- Heads that share their values --------------------------------------------------------------

@@ -190,7 +190,7 @@ def test_neurons_out_at_places_are_on_elsewhere(model, positions):
     pairs = [(2, 3), (2, 40), (2, 41)]
     with v.without_neurons(model, neurons, at=positions.at(0)):
         here, before = (
-            v.activity(model, positions._replace(pos=positions.pos - back), pairs)
+            v.neuron_activity(model, positions._replace(pos=positions.pos - back), pairs)
             for back in (0, 1)
         )
     assert (here[:, :2] == 0).all() and (here[:, 2] != 0).all() and (before != 0).all()

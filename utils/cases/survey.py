@@ -18,7 +18,6 @@ from utils import stats
 from utils.cases import verification
 from utils.cases.verification import Brackets
 from utils.guards import axes, count, evaluating, filled, finite, guarded, several
-from utils.reading import probes
 
 EXAMPLES = (
     "Numbers: 3, 8, 2. Target: 13.\n8 + 3 - 2 = 9 (not 13)\n8 + 3 + 2 = 13 (this works)\n\n"
@@ -71,9 +70,6 @@ class Survey(NamedTuple):
         result: for a probe on the state one token before, at the result, [layer].
         before: for a probe where the target ends, before there is a result: a control, [layer].
         shuffled: for probes on the bracket with labels drawn anew, [draw, layer]: a control.
-        to_target: mean attention from the result to the target, [layer, head].
-        drives: how each head's OV circuit drives the neurons that write most along the probe of
-            the last layer, either sign (`verification.rank_heads`), [layer, head].
     """
 
     verdicts: Float[Tensor, " position"]
@@ -83,8 +79,6 @@ class Survey(NamedTuple):
     result: Float[Tensor, " layer"]
     before: Float[Tensor, " layer"]
     shuffled: Float[Tensor, "draw layer"]
-    to_target: Float[Tensor, "layer head"]
-    drives: Float[Tensor, "layer head"]
 
 
 @guarded(words=(several, filled))
@@ -109,7 +103,6 @@ def word_tokens(model, words: Sequence[str], *, after: str = " (") -> tuple[int,
 
 @guarded(
     model=evaluating,
-    n_neurons=count(),
     folds=count(low=2),
     draws=count(),
     batch_size=count(),
@@ -121,13 +114,12 @@ def survey(
     *,
     yes: Sequence[int] | None = None,
     no: Sequence[int] | None = None,
-    n_neurons: int = 20,
     folds: int = 5,
     draws: int = 20,
     batch_size: int = 8,
     generator: torch.Generator | None = None,
 ) -> Survey:
-    """Verdicts, probes by layer, attention and a ranking of heads, in one pass of `text_brackets`.
+    """Verdicts and probes by layer, in one pass of `text_brackets`.
 
     The probes are differences of means, tested on puzzles that they were not made from. Looking for
     the best of many layers finds something by luck: compare the best of `bracket` with the best of
@@ -135,7 +127,6 @@ def survey(
 
     Args:
         yes: tokens for yes; None takes that of `this`, and of `not` for `no`.
-        n_neurons: of each layer but the first, for each sign.
         folds: of the cross-validation.
         draws: how often labels are drawn anew.
         batch_size: texts that run at once.
@@ -148,46 +139,32 @@ def survey(
         "no": word_tokens(model, ["not"]) if no is None else no,
     }
     kept: dict[str, list[Tensor]] = {name: [] for name in ("bracket", "result", "before")}
-    said, attended = [], []
+    said = []
     for part in torch.arange(len(hit), device=positions.pos.device).split(batch_size):
         some = positions.where(torch.isin(positions.text, part))
         resid: list[Tensor] = []
-        patterns: list[Tensor] = []
 
         def keep(activation, hook, some=some, resid=resid):
             target = activation[some.text, some.target]
             at = [some.of(activation), some.of(activation, back=1), target]
             resid.append(torch.stack(at).float().cpu())
 
-        def keep_pattern(pattern, hook, some=some, patterns=patterns):
-            patterns.append(pattern[some.text, :, some.pos - 1, some.target].float().cpu())
-
         hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in range(n_layers)]
         hooks.append((f"blocks.{n_layers - 1}.hook_resid_post", keep))
-        hooks += [(f"blocks.{layer}.attn.hook_pattern", keep_pattern) for layer in range(n_layers)]
         with model.hooks(fwd_hooks=hooks):
             said.append(verification.yes_share(some.of(model(some.tokens)), **words).cpu())
         for name, values in zip(kept, torch.stack(resid, 1), strict=True):
             kept[name].append(values)  # [layer, position, d_model]
-        attended.append(torch.stack(patterns, 1))  # [position, layer, head]
-    verdicts, attended = torch.cat(said), torch.cat(attended)
+    verdicts = torch.cat(said)
     found = {name: torch.cat(parts, 1) for name, parts in kept.items()}
     generator = generator or torch.Generator().manual_seed(0)
     shuffled = [hit[torch.randperm(len(hit), generator=generator)] for _ in range(draws)]
-    probe = probes.mean_difference(found["bracket"][-1], hit.int())
-    cosines, layers = verification.alignment(model, probe.direction), range(1, n_layers)
-    ends = (
-        verification.aligned_neurons(cosines, n_neurons, layers=layers, sign=sign)
-        for sign in (1, -1)
-    )
     return Survey(
         verdicts,
         hit,
         stats.auc(verdicts, hit.int()),
         *(probe_aucs(found[name], hit, folds=folds) for name in kept),
         torch.stack([probe_aucs(found["bracket"], labels, folds=folds) for labels in shuffled]),
-        attended.mean(0),
-        verification.rank_heads(model, verification.both(*ends)),
     )
 
 

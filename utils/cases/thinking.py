@@ -5,8 +5,10 @@ Steps are the tries of a trace, each with its verdict. Source of counterfactual 
 resampling: Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+import random
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -14,8 +16,9 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from data.countdown import task as countdown
-from data.countdown.task import NO, YES, Puzzle, Try, each_in_words, ids, in_words
-from utils.cases.verification import chosen_rows, same_texts
+from data.countdown.task import NO, YES, Puzzle, each_in_words, ids, in_words
+from utils.cases.verification import Brackets, brackets, chosen_rows, same_texts
+from utils.generation import bare_model
 from utils.guards import (
     as_long_as,
     axes,
@@ -26,8 +29,7 @@ from utils.guards import (
     guarded,
     index_of,
 )
-from utils.steering import Change, Steering, check_shape, hook_name
-from utils.writing.fluency import repetition, zlib_ratio
+from utils.steering import hook_name
 
 COMMA, STOP, CLOSE, CHECK = ids([",", "<eos>", ")", "check"])
 FAILURE, SUCCESS, RECHECK = range(3)  # what stands before a `)`
@@ -144,45 +146,26 @@ class GoingOn(NamedTuple):
     """What a model does at a `)`, and after it if it goes on.
 
     Attributes:
-        goes_on: `continue_share` at the `)`.
-        other: the probability of any word but `,` and `<eos>` there.
+        share: `continue_share` at the `)`.
+        comma: the probability of `,` among all words there.
         check: the probability of `check` after the `,`.
-        number: the probability of one of the puzzle's numbers after the `,`: of a new try.
     """
 
-    goes_on: Float[Tensor, " position"]
-    other: Float[Tensor, " position"]
+    share: Float[Tensor, " position"]
+    comma: Float[Tensor, " position"]
     check: Float[Tensor, " position"]
-    number: Float[Tensor, " position"]
 
 
-def _all_puzzles(value: Sequence[Puzzle], given: Mapping) -> str | None:
-    last = int(given["positions"].puzzle.max())
-    return None if len(value) > last else f"are {len(value)}, and a position is in number {last}"
-
-
-@guarded(model=evaluating, puzzles=_all_puzzles)
+@guarded(model=evaluating)
 @torch.no_grad()
-def going_on(
-    model,
-    positions: Endings,
-    puzzles: Sequence[Puzzle],
-    *,
-    steering: tuple[Tensor, int] | None = None,
-) -> GoingOn:
-    """Read, not sampled. `steering` is a vector and its layer, for `steer_at`, at each `)`."""
+def going_on(model, positions: Endings) -> GoingOn:
+    """Read from the model's probabilities, not sampled."""
     found = []
-    with steer_at(model, steering[0], layer=steering[1]) if steering else nullcontext():
-        for part in positions.parts():
-            logits = model(part.tokens)
-            here, behind = (part.of(logits, back=back).float().cpu() for back in (0, -1))
-            share = continue_share(here, COMMA, STOP)
-            here, behind = here.softmax(-1), behind.softmax(-1)
-            number = torch.zeros(len(behind), behind.shape[1])
-            for row, puzzle in enumerate(part.puzzle.tolist()):
-                number[row, ids([str(n) for n in puzzles[puzzle].numbers])] = 1
-            other = 1 - here[:, COMMA] - here[:, STOP]
-            found.append((share, other, behind[:, CHECK], (behind * number).sum(-1)))
+    for part in positions.parts():
+        logits = model(part.tokens)
+        here, behind = (part.of(logits, back=back).float().cpu() for back in (0, -1))
+        comma, check = here.softmax(-1)[:, COMMA], behind.softmax(-1)[:, CHECK]
+        found.append((continue_share(here, COMMA, STOP), comma, check))
     return GoingOn(*map(positions.in_order, zip(*found, strict=True)))
 
 
@@ -200,81 +183,142 @@ def checked_again(
     return [*header, *tried, "(", *said, ")", ",", "check", *tried, "("]
 
 
+@guarded(puzzles=filled)
+def claims_checked(
+    puzzles: Sequence[Puzzle], *, generator: random.Random | None = None
+) -> dict[tuple[str, str], list[list[str]]]:
+    """Texts up to the bracket of a second look, one of each kind for each puzzle.
+
+    A try hits or misses, it was called a success (`this works`) or a failure (`not 23`), and the
+    word `check` stands before the second look or not. And two controls: nothing in brackets before
+    `check`; and a miss that is checked where the claim was about a hit.
+
+    Args:
+        generator: of the tries; without one they are the same in each call.
+
+    Returns:
+        ("hit" or "miss", how it was asked) -> the texts, in words.
+    """
+    generator, found = generator or random.Random(0), {}
+    for each in puzzles:
+        by_result = countdown.tries(each.numbers)
+        miss = generator.choice([value for value in by_result if value != each.target])
+        hit, miss = (generator.choice(by_result[value]).words for value in (each.target, miss))
+        for name, tried in (("hit", hit), ("miss", miss)):
+            for said in (("this", "works"), ("not", tried[-1])):
+                text = checked_again(each.header, tried, said=said)
+                without = [word for word in text if word != "check"]
+                found.setdefault((name, f"said '{said[0]}', check"), []).append(text)
+                found.setdefault((name, f"said '{said[0]}'"), []).append(without)
+            bare = [*each.header, "check", *tried, "("]
+            found.setdefault((name, "no bracket before, check"), []).append(bare)
+        text = checked_again(each.header, hit)
+        text = [*text[: text.index("check") + 1], *miss, "("]
+        found.setdefault(("miss", "said 'this' of a hit, check"), []).append(text)
+    return found
+
+
+# ---- What a second look hangs on ----------------------------------------------------------------
+
+
+class Looks(NamedTuple):
+    """Solved texts in which the model looked once more at its success.
+
+    Attributes:
+        first: the brackets behind the hit, one in each text.
+        second: those of the second look.
+        check: where the word `check` stands in each text, [text].
+        misses: the brackets of the failures before, of any number in a text.
+    """
+
+    first: Brackets
+    second: Brackets
+    check: Int[Tensor, " text"]
+    misses: Brackets
+
+
+@guarded(written=(as_long_as("puzzles"), each_in_words))
+def second_looks(model, puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]]) -> Looks:
+    """The texts in which a hit was accepted and the same try was checked, up to that bracket.
+
+    Raises:
+        ValueError: there is none, or no failure stands in any of them.
+    """
+    kept, texts = [], []
+    for puzzle, words in zip(puzzles, written, strict=True):
+        judged, words = countdown.read(puzzle, words), list(words)
+        if countdown.solved(judged) and judged[-1].again and judged[-1].hit:
+            kept.append(puzzle)
+            texts.append(words[: len(words) - words[::-1].index("(")])
+    if not texts:
+        raise ValueError("No text has a second look at a success: give more texts.")
+    found = brackets(model, kept, texts)
+    check = (found.tokens == CHECK).int().argmax(1)
+    again = found.pos > check[found.text]
+    first, second, misses = (
+        found.where(each) for each in (found.hit & ~again, found.hit & again, ~found.hit & ~again)
+    )
+    return Looks(first, second, check, misses)
+
+
+@contextmanager
+def cut_attention(
+    model, text: Int[Tensor, " edge"], query: Int[Tensor, " edge"], key: Int[Tensor, " edge"]
+) -> Iterator[None]:
+    """Within it, no head of any layer attends from `query` to `key`: attention knockout.
+
+    The scores are minus infinity there before the softmax, so that the attention goes to the other
+    keys. All else stays.
+
+    Args:
+        text, query, key: of each edge: which text of the batch it is in, the position that would
+            attend, and the position that it would attend to.
+
+    Source: Geva et al., 2023 (arXiv 2304.14767).
+    """
+
+    def forbid(scores, hook):
+        scores = scores.clone()
+        scores[text, :, query, key] = -torch.inf
+        return scores
+
+    names = [f"blocks.{layer}.attn.hook_attn_scores" for layer in range(model.cfg.n_layers)]
+    with model.hooks(fwd_hooks=[(name, forbid) for name in names]):
+        yield
+
+
 # ---- Steering at one kind of token --------------------------------------------------------------
 
 
-def _of_resid(value: Tensor, given: Mapping) -> str | None:
-    """A token for each position of the stream."""
-    shape = tuple(given["resid"].shape[:2])
-    return None if value.shape == shape else f"has shape {tuple(value.shape)}: give {shape}"
-
-
-@guarded(resid=axes(3), tokens=_of_resid, vector=finite, token=count(low=0))
-def add_at_token(
-    resid: Float[Tensor, "batch here d_model"],
-    tokens: Int[Tensor, "batch here"],
-    vector: Float[Tensor, " d_model"],
-    *,
-    token: int,
-) -> Float[Tensor, "batch here d_model"]:
-    """A copy of `resid` with `vector` added wherever the token that runs is `token`.
-
-    Args:
-        resid: the residual stream at the positions that run now.
-        tokens: the tokens at these positions.
-        token: the number of a token, such as that of `)`.
-    """
-    return resid + (tokens == token)[..., None] * vector
-
-
-class SteeringAtToken(Steering):
-    """A `Steering` that sees the tokens which run now: with a cache, those of this step alone."""
-
-    def __init__(self, change: Change, *, layer: int, token: int):
-        super().__init__(change, layer=layer, positions=slice(None))
-        self.token, self.tokens = token, None
-
-    def __call__(self, resid: Float[Tensor, "batch pos d_model"], hook=None) -> Tensor:
-        return add_at_token(resid, self.tokens, self.change.to(resid), token=self.token)
-
-    @contextmanager
-    def watching(self, module: torch.nn.Module) -> Iterator[None]:
-        """While this is open, know which tokens `module` is given."""
-
-        def note_tokens(module, args, kwargs):
-            self.tokens = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-
-        handle = module.register_forward_pre_hook(note_tokens, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-
-@guarded(change=finite)
 @contextmanager
 def steer_at(
-    model, change: Float[Tensor, "*shape d_model"], *, layer: int, token: int = CLOSE
+    model, vector: Float[Tensor, "*row d_model"], *, layer: int, token: int
 ) -> Iterator[None]:
-    """While this is open, add a vector where a model reads `token`, also in what it writes itself.
+    """Within it, `vector` is added wherever the model reads `token`, also in what it writes itself.
 
-    Like `utils.steering.steer`: for forward passes, `generate` with its cache, and `sample`.
+    While a model writes with its key-value cache, only the newest token runs. So what is compared
+    with `token` are the tokens that run now, which the model's input says at each step.
 
     Args:
-        change: [d_model], or [batch 1 d_model] for a vector of each row's own.
-        layer: it is added to `resid_pre` of this layer; `n_layers` is after the last block.
-        token: its number.
-
-    Raises:
-        ValueError: the layer or the token does not exist, or `change` does not fit.
+        vector: added to the residual stream before block `layer`; at n_layers, after the last.
+            [d_model], or [batch, 1, d_model] for a vector of each row's own.
+        token: a token's number, such as that of `)`.
     """
-    if not 0 <= token < model.cfg.d_vocab:
-        raise ValueError(f"There is no token {token}: this model has 0 to {model.cfg.d_vocab - 1}.")
-    name = hook_name(model, layer)
-    check_shape(change, slice(None), model.cfg.d_model)
-    steering = SteeringAtToken(change, layer=layer, token=token)
-    with steering.watching(model.original_model), model.hooks(fwd_hooks=[(name, steering)]):
-        yield
+    running = {}
+
+    def note(module, args, kwargs):
+        running["tokens"] = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+
+    def push(resid, hook):
+        here = (running["tokens"] == token)[..., None]
+        return resid + here * vector
+
+    handle = model.original_model.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        with model.hooks(fwd_hooks=[(hook_name(model, layer), push)]):
+            yield
+    finally:
+        handle.remove()
 
 
 # ---- What a text costs, and what it gains -------------------------------------------------------
@@ -290,8 +334,6 @@ class Text(NamedTuple):
         solved: the first accepted try is legal and hits the target.
         gave_up: it ended, and no try was accepted.
         cut: it had not ended when the model was stopped.
-        repeated: the share of 8-grams that had come before (0 for a text with fewer words).
-        zlib: compressed size over size.
     """
 
     words: float
@@ -300,8 +342,6 @@ class Text(NamedTuple):
     solved: float
     gave_up: float
     cut: float
-    repeated: float
-    zlib: float
 
 
 def _not_longer(value: int, given: Mapping) -> str | None:
@@ -317,7 +357,6 @@ def measure(puzzle: Puzzle, words: Sequence[str], *, n_tokens: int) -> Text:
     judged, cut = countdown.read(puzzle, words), len(words) >= n_tokens
     again = sum(each.again for each in judged)
     accepted = any(each.accepted for each in judged)
-    repeated = repetition(torch.tensor([ids(words)]), n=8).item() if len(words) >= 8 else 0.0
     return Text(
         len(words),
         len(judged) - again,
@@ -325,9 +364,25 @@ def measure(puzzle: Puzzle, words: Sequence[str], *, n_tokens: int) -> Text:
         countdown.solved(judged),
         not accepted and not cut,
         cut,
-        repeated,
-        zlib_ratio([" ".join(words)]).item(),
     )
+
+
+@guarded(words=(in_words, filled), n=count())
+def loops(words: Sequence[str], *, n: int) -> tuple[float, float]:
+    """How much a text repeats itself: the share of repeated n-grams, and the compression ratio.
+
+    Args:
+        n: an n-gram is `n` words in a row; they overlap. One that came before in the text is
+            repeated. A text of fewer words has none, and a share of 0.
+
+    Returns:
+        The share, and zlib's compressed size (level 9) over size, in bytes, of the words joined by
+        blanks: low where a text repeats itself.
+    """
+    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    repeated = 1 - len(set(grams)) / len(grams) if grams else 0.0
+    whole = " ".join(words).encode()
+    return repeated, len(zlib.compress(whole, 9)) / len(whole)
 
 
 # ---- Steps, and what would have been without them -----------------------------------------------
@@ -348,56 +403,46 @@ def steps(words: Sequence[str]) -> list[tuple[int, int]]:
     return found
 
 
-def _some(value: Tensor, _: Mapping) -> str | None:
-    """True or False of each rollout, at least once True."""
-    if value.dtype != torch.bool:
-        return f"is {value.dtype}: give True or False for each rollout (`.bool()`)"
-    return None if bool(value.any()) else "holds no True: draw more rollouts"
+@guarded(written=(as_long_as("puzzles"), each_in_words))
+def traces_with_failures(
+    puzzles: Sequence[Puzzle], written: Sequence[Sequence[str]], *, at_least: int, at_most: int
+) -> list[tuple[Puzzle, list[str], list[countdown.Judged]]]:
+    """Solved texts of legal tries with so many failures: each with its puzzle and its tries."""
+    found = []
+    for puzzle, words in zip(puzzles, written, strict=True):
+        judged = countdown.read(puzzle, words)
+        good = countdown.solved(judged) and all(each.legal for each in judged)
+        if good and at_least <= sum(not each.hit for each in judged) <= at_most:
+            found.append((puzzle, list(words), judged))
+    return found
 
 
-@guarded(kept=filled, differs=(as_long_as("resampled"), _some))
-def importance(
-    kept: Bool[Tensor, " rollout"],
-    resampled: Bool[Tensor, " other"],
-    differs: Bool[Tensor, " other"],
-) -> Float[Tensor, ""]:
-    """Counterfactual importance: what keeping a step adds to the chance of solving, from rollouts.
-
-    Args:
-        kept: whether each rollout after the step solved the puzzle.
-        resampled: the same for rollouts that drew the step anew.
-        differs: whether the step that was drawn is another one.
-
-    Source: Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
-    """
-    return kept.float().mean() - resampled[differs].float().mean()
+def _fits_the_context(value: Tensor, given: Mapping) -> str | None:
+    room = given["model"].cfg.n_ctx - len(given["start"])
+    if value.is_floating_point() or not 0 < value.shape[1] <= room:
+        return f"of shape {tuple(value.shape)} must hold tokens, at most {room} after this start"
+    return None
 
 
-def _inside(value: int, given: Mapping) -> str | None:
-    n = given["tokens"].shape[1]
-    return None if 0 < value < n else f"is {value}: rows of {n} tokens continue from 1 to {n - 1}"
-
-
-def _tokens_at(value: Tensor, given: Mapping) -> str | None:
-    """A token of the vocabulary for each position of the logits."""
-    shape, n = tuple(given["logits"].shape[:2]), given["logits"].shape[2]
-    if tuple(value.shape) != shape:
-        return f"has shape {tuple(value.shape)}: give {shape}"
-    return None if bool(((value >= 0) & (value < n)).all()) else f"must hold tokens 0 to {n - 1}"
-
-
-@guarded(logits=axes(3), tokens=_tokens_at, start=(count(), _inside))
-def continuation_log_probs(
-    logits: Float[Tensor, "row pos d_vocab"], tokens: Int[Tensor, "row pos"], *, start: int
+@guarded(
+    model=evaluating,
+    start=(axes(1), filled),
+    continuations=(axes(2), filled, _fits_the_context),
+)
+def continuation_probs(
+    model, start: Int[Tensor, " given"], continuations: Int[Tensor, "row new"]
 ) -> Float[Tensor, " row"]:
-    """The log probability, in nats, of each row's tokens from `start` on, given those before.
+    """The probability that the model goes on with exactly these tokens, for each row.
 
     Args:
-        logits: those at a position are about the next token.
-        start: the position of the first token that counts.
+        start: the tokens that stand before, BOS included, the same for all rows.
+        continuations: of each row the tokens that follow.
     """
-    log_probs = logits[:, start - 1 : -1].log_softmax(-1)
-    return log_probs.gather(-1, tokens[:, start:, None])[..., 0].sum(-1)
+    rows = torch.cat([start.expand(len(continuations), -1), continuations], dim=1)
+    with torch.no_grad():
+        log_probs = model(rows)[:, len(start) - 1 : -1].log_softmax(-1)
+    picked = log_probs.gather(-1, continuations[..., None])[..., 0]
+    return picked.sum(-1).exp()
 
 
 def _of_one_length(value: Sequence[Sequence[str]], _: Mapping) -> str | None:
@@ -406,161 +451,132 @@ def _of_one_length(value: Sequence[Sequence[str]], _: Mapping) -> str | None:
 
 @guarded(
     model=evaluating,
+    tries=(filled, each_in_words, _of_one_length),
     starts=(filled, each_in_words, _of_one_length),
-    batch_size=count(),
 )
 @torch.no_grad()
-def next_tries(
-    model, puzzle: Puzzle, starts: Sequence[Sequence[str]], *, batch_size: int = 256
-) -> tuple[list[Try], Float[Tensor, "start try"]]:
-    """All legal tries of a puzzle, and the exact probability that each comes next.
+def next_try_probs(
+    model, tries: Sequence[Sequence[str]], starts: Sequence[Sequence[str]]
+) -> Float[Tensor, "start try"]:
+    """The probability that each try, and a bracket, comes next after each start.
 
-    What is missing to 1 goes to tries that are not legal and to texts that are no try.
+    As `continuation_probs`, but each start is read once, and kept in the key-value cache.
 
     Args:
-        starts: what stands before the try, header included; of one length.
+        tries: in words, without verdicts.
+        starts: in words, header included.
     """
-    every = [each for found in countdown.tries(puzzle.numbers).values() for each in found]
-    whole = [["<bos>", *start, *each.words, "("] for start in starts for each in every]
-    tokens = torch.tensor([ids(words) for words in whole], device=model.cfg.device)
-    first = len(starts[0]) + 1
-    found = [
-        continuation_log_probs(model(part).float(), part, start=first).cpu()
-        for part in tokens.split(batch_size)
-    ]
-    return every, torch.cat(found).exp().view(len(starts), len(every))
+    plain, device = bare_model(model), model.cfg.device
+    new = torch.tensor([ids([*words, "("]) for words in tries], device=device)
+    given = torch.tensor([ids(["<bos>", *start]) for start in starts], device=device)
+    read = plain(given, use_cache=True)
+    read.past_key_values.batch_repeat_interleave(len(new))
+    new = new.repeat(len(given), 1)
+    behind = plain(new[:, :-1], past_key_values=read.past_key_values, use_cache=True).logits
+    first = read.logits[:, -1:].repeat_interleave(len(tries), 0)
+    log_probs = torch.cat([first, behind], 1).float().log_softmax(-1)
+    picked = log_probs.gather(-1, new[..., None])[..., 0].sum(-1)
+    return picked.exp().view(len(given), len(tries)).cpu()
+
+
+@guarded(words=(in_words, filled))
+def rejected(words: Sequence[str]) -> list[str]:
+    """A try with a failure's verdict behind it: `12 + 7 = 19 ( not 19 ) ,`."""
+    return [*words, "(", "not", words[-1], ")", ","]
 
 
 class Exact(NamedTuple):
     """What `exact_importance` finds.
 
     Attributes:
-        importance: of the step, against steps of another result.
-        among_misses: of a failed step, against other failures alone; nan for a hit.
-        chance: that a try drawn in the step's place hits: the chance at the cut.
-        unread: the largest share of probability, in the texts that were read, on tries that are
-            not legal. They are left out.
-        results: what each legal try that may stand in the step's place comes to.
-        chances: that the next try hits after it; 1 for a try that hits itself, [try].
+        importance: of the step, against tries of another result in its place.
+        against_failures: the same, against other failures alone.
+        drawn: the probability that each try comes in the step's place, [try].
+        solves: for each try in the step's place, the chance that the puzzle is solved by it or by
+            the next try, [try].
     """
 
-    importance: float
-    among_misses: float
-    chance: float
-    unread: float
-    results: list[int]
-    chances: Float[Tensor, " try"]
+    importance: Float[Tensor, ""]
+    against_failures: Float[Tensor, ""]
+    drawn: Float[Tensor, " try"]
+    solves: Float[Tensor, " try"]
 
 
-def _alone(value: Sequence[str], given: Mapping) -> str | None:
-    """A legal try without its verdict."""
-    legal = [
-        one.words for some in countdown.tries(given["puzzle"].numbers).values() for one in some
-    ]
-    return None if list(value) in legal else "is no legal try of this puzzle, without its verdict"
+def _among(value: Sequence[str], given: Mapping) -> str | None:
+    fits = list(value) in [list(each) for each in given["tries"]]
+    return None if fits else "is none of `tries`"
 
 
-@guarded(before=in_words, step=(in_words, _alone))
-def exact_importance(model, puzzle: Puzzle, before: Sequence[str], step: Sequence[str]) -> Exact:
-    """A step's importance for solving by the next try, from all legal tries that may come.
+@guarded(tries=(filled, each_in_words), before=in_words, step=(in_words, _among))
+def exact_importance(
+    probs: Callable[[list[list[str]]], Float[Tensor, "start try"]],
+    tries: Sequence[list[str]],
+    before: Sequence[str],
+    step: Sequence[str],
+    *,
+    target: str,
+) -> Exact:
+    """How much a step changes the chance of solving by the next try: exact, over all `tries`.
 
-    Kept, the step has hit, or the next try may. Drawn anew among tries of another result, the step
-    itself may hit, or the next one. Verdicts are taken to be right, a failure's as `( not 23 ) ,`.
+    A try whose result is the target solves the puzzle. After any other try, rejected by
+    `rejected`, the next try may. Chances are among `tries`: what is missing to 1 is left out.
 
     Args:
-        before: the header and the steps before this one.
-        step: the try alone, without its verdict.
+        probs: `probs(starts)` is the probability of each of `tries` after each start.
+        tries: all that may come, in words; the last word is the result.
+        before: the words before the step.
+        step: one of `tries`, which stood there.
+        target: the result that is wanted, a word.
     """
+    hit = torch.tensor([each[-1] == target for each in tries])
+    other = torch.tensor([each[-1] != step[-1] for each in tries])
+    (drawn,) = probs([list(before)])
+    behind = probs([[*before, *rejected(each)] for each in tries])
+    next_hits = (behind * hit).sum(1) / behind.sum(1)
+    solves = torch.where(hit, 1.0, next_hits)
+    kept = solves[list(tries).index(step)]
 
-    def failed(words: Sequence[str]) -> list[str]:
-        return [*before, *words, "(", "not", words[-1], ")", ","]
+    def instead(among: Bool[Tensor, " try"]) -> Float[Tensor, ""]:
+        return (drawn * solves)[among].sum() / drawn[among].sum()
 
-    every, (p,) = next_tries(model, puzzle, [before])
-    misses = [each for each in every if each.results[-1] != puzzle.target]
-    _, behind = next_tries(model, puzzle, [failed(step), *(failed(each.words) for each in misses)])
-    hit = torch.tensor([each.results[-1] == puzzle.target for each in every])
-    other = torch.tensor([str(each.results[-1]) != step[-1] for each in every])
-    chances = behind[:, hit].sum(1) / behind.sum(1)  # that the next try hits, [branch]
-    solves = torch.ones(len(every))
-    solves[~hit] = chances[1:]
-    hits = step[-1] == str(puzzle.target)
-    kept = 1.0 if hits else float(chances[0])
+    return Exact(kept - instead(other), kept - instead(other & ~hit), drawn, solves)
 
-    def instead(among: Bool[Tensor, " try"]) -> float:
-        return float((p * solves)[among].sum() / p[among].sum())
 
-    return Exact(
-        kept - instead(other),
-        torch.nan if hits else kept - instead(other & ~hit),
-        float(p[hit].sum() / p.sum()),
-        1 - min(float(p.sum()), float(behind[hits:].sum(1).min())),
-        [each.results[-1] for each in every],
-        solves,
-    )
+# ---- Receiver heads -----------------------------------------------------------------------------
+
+
+def _in_the_text(value: Sequence[tuple[int, int]], given: Mapping) -> str | None:
+    n = given["pattern"].shape[-1]
+    fits = len(value) > 2 and all(0 <= begin < end <= n for begin, end in value)
+    return None if fits else f"must hold three spans or more, each inside a text of {n} tokens"
 
 
 def _square(value: Tensor, _: Mapping) -> str | None:
-    fits = value.ndim > 1 and value.shape[-1] == value.shape[-2]
-    return (
-        None if fits else f"has shape {tuple(value.shape)}: its last axes are [q, k], of one size"
-    )
+    fits = value.ndim == 3 and value.shape[-1] == value.shape[-2]
+    return None if fits else f"has shape {tuple(value.shape)}: give [head, q, k], as wide as high"
 
 
-@guarded(pattern=(_square, finite), spans=filled, queries=(filled, index_of("pattern", -2)))
-def received_attention(
-    pattern: Float[Tensor, "*head q k"],
-    spans: Sequence[tuple[int, int]],
-    *,
-    queries: Sequence[int] | None = None,
-) -> Float[Tensor, "*head span"]:
-    """The attention that a span of tokens gets from a later token, on average over later tokens.
+@guarded(pattern=(_square, finite), spans=_in_the_text)
+def received_by_steps(
+    pattern: Float[Tensor, "head q k"], spans: Sequence[tuple[int, int]]
+) -> tuple[Float[Tensor, "head earlier"], Float[Tensor, " head"]]:
+    """How much each step is attended to by later steps, and how peaked that is, for each head.
 
-    0 for a span with no such token after it.
+    The attention of one step to another is the mean over all pairs of their tokens. A step's score
+    is the mean of that over all steps after it; the last step has none. The kurtosis of a head's
+    scores is the mean of their fourth powers, once they have mean 0 and (biased) deviation 1,
+    minus 3.
 
     Args:
-        spans: where each begins, and one past where it ends.
-        queries: the tokens that count, such as the brackets; None is all.
+        pattern: of one text.
+        spans: where each step begins, and one past where it ends, in order.
 
-    Raises:
-        ValueError: a span or a query is outside of the pattern, or a span is empty.
+    Source: receiver heads, Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
     """
-    n = pattern.shape[-2]
-    if bad := [each for each in spans if not 0 <= each[0] < each[1] <= n]:
-        raise ValueError(f"The span {bad[0]} does not lie in a text of {n} tokens.")
-    counted = torch.zeros(n, dtype=torch.bool, device=pattern.device)
-    counted[list(range(n)) if queries is None else list(queries)] = True
-    received = []
-    for begin, end in spans:
-        later = counted & (torch.arange(n, device=pattern.device) >= end)
-        total = pattern[..., later, begin:end].sum((-1, -2))
-        received.append(total / max(1, int(later.sum())))
-    return torch.stack(received, -1)
-
-
-@guarded(model=evaluating, words=in_words)
-@torch.no_grad()
-def guesses(model, puzzle: Puzzle, words: Sequence[str]) -> dict[str, Float[Tensor, " step"]]:
-    """What might tell, without resampling, how much each step of a text matters.
-
-    Received attention is a mean over all heads of all layers, from every later token, or from later
-    brackets alone, where a verdict is due.
-    """
-    whole = ["<bos>", *puzzle.header, *words]
-    tokens = torch.tensor([ids(whole)], device=model.cfg.device)
-    first = len(puzzle.header) + 1
-    spans = [(first + begin, first + end) for begin, end in steps(words)]
-    patterns: list[Tensor] = []
-
-    def keep(pattern, hook):
-        patterns.append(pattern[0].float().cpu())
-
-    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
-    with model.hooks(fwd_hooks=[(name, keep) for name in names]):
-        model(tokens)
-    pattern = torch.cat(patterns).mean(0)
-    brackets = [i for i, word in enumerate(whole) if word == "("]
-    return {
-        "attention from later tokens": received_attention(pattern, spans),
-        "attention from later verdicts": received_attention(pattern, spans, queries=brackets),
-        "position": torch.arange(len(spans)).float(),
-    }
+    scores = torch.zeros(len(pattern), len(spans) - 1)
+    for i, (begin, end) in enumerate(spans[:-1]):
+        later = [pattern[:, b:e, begin:end].mean((1, 2)) for b, e in spans[i + 1 :]]
+        scores[:, i] = torch.stack(later).mean(0)
+    centred = scores - scores.mean(1, keepdim=True)
+    standard = centred / scores.std(1, correction=0, keepdim=True)
+    return scores, standard.pow(4).mean(1) - 3

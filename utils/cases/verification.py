@@ -38,9 +38,9 @@ Neurons = Mapping[int, Int[Tensor, " _"]]  # by layer; of each any number
 
 Places = tuple[Int[Tensor, " place"], Int[Tensor, " place"]]  # of each, its text and its position
 
-Change = Callable[[Places], AbstractContextManager]  # at work at these places, while it is open
+Intervention = Callable[[Places], AbstractContextManager]  # at work at these places while open
 
-PLACES = {"=": 2, "result": 1, "bracket": 0}  # how many tokens before the bracket
+SPOTS = {"=": 2, "result": 1, "bracket": 0}  # how many tokens before the bracket
 
 YES_TOKENS, NO_TOKENS = tuple(ids(YES)), tuple(ids(NO))
 
@@ -573,7 +573,9 @@ def signed_drive(model, neurons: Sequence[tuple[int, int]]) -> Float[Tensor, "la
 
 @guarded(model=evaluating, n_tokens=count())
 @torch.no_grad()
-def write_on(model, positions: Brackets, change: Change, *, n_tokens: int = 50) -> list[list[str]]:
+def write_on(
+    model, positions: Brackets, change: Intervention, *, n_tokens: int = 50
+) -> list[list[str]]:
     """What a model writes after each bracket, greedily, where a change is at work at brackets only.
 
     As published: whenever the last token is a `(`, the whole text runs again within the change, and
@@ -638,7 +640,7 @@ def outcomes(written: Sequence[Sequence[str]]) -> dict[str, float]:
 
 @guarded(neurons=_known_pairs)
 @torch.no_grad()
-def activity(
+def neuron_activity(
     model, positions: Positions, neurons: Sequence[tuple[int, int]]
 ) -> Float[Tensor, "position neuron"]:
     """How far each neuron is on at each position: its factor of its out vector, `mlp.hook_post`.
@@ -682,7 +684,7 @@ def allowed_donors(
     return (is_hit == hit) & (is_matched == matched)
 
 
-def log_odds(model, positions: Brackets) -> Float[Tensor, " position"]:
+def verdict_log_odds(model, positions: Brackets) -> Float[Tensor, " position"]:
     """Of yes against no at each position, in nats, on the CPU."""
     return verdicts(model, positions).double().logit().float().cpu()
 
@@ -727,7 +729,7 @@ def judged_positions(
     return found.where(first), hits, misses, countdown.ability(puzzles, written)
 
 
-def measured(model, hits: Brackets, misses: Brackets, change: Change) -> dict[str, float]:
+def measured(model, hits: Brackets, misses: Brackets, change: Intervention) -> dict[str, float]:
     """What a change does to the verdicts of a model.
 
     Returns:
@@ -739,7 +741,7 @@ def measured(model, hits: Brackets, misses: Brackets, change: Change) -> dict[st
     odds, right = [], []
     for each in (hits, misses):
         with change(each.at(0)):
-            odds.append(log_odds(model, each))
+            odds.append(verdict_log_odds(model, each))
             right.append(sums_right(model, each))
     return {
         **found,
@@ -838,7 +840,7 @@ class Lab:
         gaps = []
         for out in ([], heads):
             with without_heads(self.model, out):
-                yes, no = (log_odds(self.model, each).mean() for each in (hits, misses))
+                yes, no = (verdict_log_odds(self.model, each).mean() for each in (hits, misses))
                 sums = sums_right(self.model, hits).mean().item()
             gaps.append((yes - no).item())
         return {"gap left": round(gaps[1] / gaps[0], 3), "sums right": round(sums, 3)}

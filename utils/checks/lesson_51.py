@@ -919,8 +919,8 @@ class _Positions(NamedTuple):
         return self.text.repeat(len(backs)), torch.cat([self.pos - back for back in backs])
 
 
-@exercise("utils.cases.verification.activity")
-def check_activity(activity) -> str:
+@exercise("utils.cases.verification.neuron_activity")
+def check_neuron_activity(neuron_activity) -> str:
     """A small model with gated MLPs; neurons of several layers, positions of several texts."""
     model, random = _tiny(2), torch.Generator().manual_seed(3)
     for (n, length), text, pos, neurons in (
@@ -1030,7 +1030,7 @@ def check_activity(activity) -> str:
             )
         mistakes = {why: each for why, each in mistakes.items() if not _equal(each, right)}
         try:
-            got = activity(model, positions, list(neurons))
+            got = neuron_activity(model, positions, list(neurons))
         except Wrong as wrong:
             if "KeyError" not in str(wrong) or ".hook_" not in str(wrong):
                 raise

@@ -1,389 +1,770 @@
 """Checks of lesson 5.2, going on and stopping."""
 
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import torch
+from torch import Tensor, nn
+from transformer_lens import HookedRootModule
+from transformer_lens.hook_points import HookPoint
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
+from utils.checks.inputs import described
 
-COMMA, STOP = 12, 2  # the numbers of `,` and `<eos>` in this lesson's model
-
-
-@exercise("utils.cases.thinking.continue_share")
-def check_continue_share(continue_share) -> str:
-    """Two texts of three positions; `,` and `<eos>` are tokens 1 and 4, as in no model of ours."""
-    draw = torch.Generator().manual_seed(0)
-    logits = 2 * torch.randn(2, 3, COMMA + 3, generator=draw)
-    comma, stop = logits[..., 1], logits[..., 4]
-    right = comma.exp() / (comma.exp() + stop.exp())
-    p = logits.softmax(-1)
-    match(
-        continue_share(logits, 1, 4),
-        right,
-        what="The shares",
-        mistakes={
-            "That is the share of `<eos>`: which of the two goes on?": 1 - right,
-            "That is the probability of `,` among all words: leave all but the two out, in the "
-            "denominator too.": p[..., 1],
-            "You read the tokens of this lesson's model: take the numbers that are given, `comma` "
-            "and `stop`.": (logits[..., COMMA] - logits[..., STOP]).sigmoid(),
-            "You took the sigmoid of each logit: it turns a *difference* of two into a share.": (
-                comma.sigmoid() / (comma.sigmoid() + stop.sigmoid())
-            ),
-            "That is the probability of anything but `<eos>`: words that are neither of the two "
-            "are in.": 1 - p[..., 4],
-            "You divided log probabilities: exponentiate first.": p[..., 1].log()
-            / (p[..., 1].log() + p[..., 4].log()),
-            "You divided a logit by a sum of logits: these are logs of weights, so exponentiate "
-            "first.": comma / (comma + stop),
-            "That is the difference of the logits: turn it into a share.": comma - stop,
-            "That is the odds: `,` over `<eos>`. A share has both in the denominator.": (
-                comma - stop
-            ).exp(),
-            "That is the difference of two probabilities, not a share.": p[..., 1] - p[..., 4],
-            "You took the last position alone: keep all positions.": right[:, -1],
-            "You said yes or no: give the share itself, between 0 and 1.": (right > 0.5).double(),
-            "That is the log of the share: exponentiate.": right.log(),
-        },
-    )
-    for some, axes in ((logits[0], "[position, d_vocab]"), (logits[0, 0], "[d_vocab]")):
-        match(
-            continue_share(some, 4, 1),
-            1 - right[0] if some.ndim == 2 else 1 - right[0, 0],
-            what=f"The share from logits of axes {axes}, with the two tokens exchanged,",
-            mistakes={},
-        )
-    return "Half is a model that does not know whether to go on."
+N_LAYERS, N_HEADS, D_MODEL, D_VOCAB = 2, 3, 12, 9
 
 
-@exercise("utils.cases.thinking.checked_again")
-def check_checked_again(checked_again) -> str:
-    """Words, so it says in words what is wrong."""
-    header = ["now", "make", "15", "from", "12", "7", ":"]
-    tried, said = ["12", "+", "7", "=", "19"], ["this", "works"]
-    first = [*header, *tried, "(", *said, ")"]
-    got = checked_again(header, tried, said=said)
-    expect(
-        isinstance(got, list | tuple) and all(isinstance(word, str) for word in got),
-        "Return one flat list of words: `[*header, *tried, ...]` unpacks a list into another.",
+def _tiny(seed: int) -> TransformerBridge:
+    """Two layers of three heads, with weights large enough for every edge to count."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": N_LAYERS,
+            "n_heads": N_HEADS,
+            "d_head": 4,
+            "d_model": D_MODEL,
+            "d_mlp": 16,
+            "d_vocab": D_VOCAB,
+            "n_ctx": 12,
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "seed": 0,
+        }
     )
-    got = list(got)
-    expect(got[: len(header)] == header, "The text starts with the header, all of it.")
-    expect(
-        got != [*first, ",", "check", *tried],
-        "The text ends before the bracket: the verdict is the word that comes behind the second "
-        "`(`.",
-    )
-    expect(
-        got != [*first, ",", "check", *tried, "(", *said, ")"],
-        "You wrote the second verdict yourself: it is what the model shall be asked for.",
-    )
-    expect(got != [*first, "check", *tried, "("], "The comma before `check` is missing.")
-    expect(
-        got != [*first, ",", *tried, "("],
-        "Without the word `check` this is a new try, and no re-check.",
-    )
-    expect(
-        got != [*header, *tried, "(", *said, ",", "check", *tried, "("],
-        "The first bracket is never closed.",
-    )
-    expect(
-        got != [*header, *tried, *said, ",", "check", *tried, "("],
-        "What is said of the try stands in brackets.",
-    )
-    expect(
-        got != [*first, ",", "check", *header, *tried, "("],
-        "The header stands once, at the start.",
-    )
-    expect(
-        not any("," in word or " " in word for word in got if word != ","),
-        "`,` and each word stand alone: one word an entry, as in the model's vocabulary.",
-    )
-    right = [*first, ",", "check", *tried, "("]
-    at = next((i for i, (a, b) in enumerate(zip(got, right, strict=False)) if a != b), len(got))
-    expect(
-        got == right,
-        f"Word {at} is not what the model's own re-checks have there (counted from 0). Compare "
-        "with a trace printed above, word by word.",
-    )
-    denied = checked_again(header, tried, said=("not", "19"))
-    expect(
-        list(denied) == [*header, *tried, "(", "not", "19", ")", ",", "check", *tried, "("],
-        "With `said=('not', '19')` the first bracket holds other words: put in it what `said` has.",
-    )
-    header, tried = ["make", "3", "from", "9", "6", ":"], ["9", "-", "6", "=", "3"]
-    expect(
-        list(checked_again(header, tried))
-        == [*header, *tried, "(", "this", "works", ")", ",", "check", *tried, "("],
-        "It goes wrong for another puzzle without `said`, which then stays `this works`.",
-    )
-    return "A success that is claimed, and a second look at it."
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(0.5 * torch.randn(weight.shape, generator=random))
+    return model.eval()
 
 
-@exercise("utils.cases.thinking.add_at_token")
-def check_add_at_token(add_at_token) -> str:
-    """Four rows of five tokens; the token stands at other positions in each."""
-    draw = torch.Generator().manual_seed(0)
-    resid, vector = torch.randn(4, 5, 2, generator=draw), torch.tensor([1.0, -2])
-    tokens = torch.tensor([[4, 7, 1, 7, 2], [7, 0, 3, 5, 6], [1, 2, 3, 4, 5], [0, 7, 2, 8, 7]])
-    here = (tokens == 7)[..., None]
-    got = add_at_token(resid, tokens, vector, token=7)
-    anywhere = here.any(1, keepdim=True)
-    first = (here & (here.int().cumsum(1) == 1)).int()
-    last = here & (torch.arange(5) == 4)[:, None]
-    of_row_0 = torch.tensor([0, 1, 0, 1, 0])[None, :, None]
-    match(
-        got,
-        resid + here * vector,
-        what="The new stream",
-        mistakes={
-            "You added the vector everywhere: only where the token that runs is the given one.": (
-                resid + vector
-            ),
-            "You added it everywhere *but* at the token.": resid + ~here * vector,
-            "You replaced the stream by the vector there: add to it.": torch.where(
-                here, vector, resid
-            ),
-            "You took the vector away: add it.": resid - here * vector,
-            "You added it one token too early: the position is that of the token itself.": resid
-            + here.roll(-1, 1) * vector,
-            "That is the push alone: add it to `resid`.": here * vector,
-            "You added it at one token later: the position is that of the token itself.": resid
-            + here.roll(1, 1) * vector,
-            "You added it to the whole row if the token is anywhere in it.": resid
-            + anywhere * vector,
-            "You added it at the first one of each row only.": resid + first * vector,
-            "You looked at the last position only: compare `tokens`, at every position, with "
-            "`token`.": resid + last * vector,
-            "You left the last position out: a token counts there too.": resid
-            + (here & ~last) * vector,
-            "You took the positions of the first row for all rows: each row has its own.": resid
-            + of_row_0 * vector,
-            "Nothing changed. Compare `tokens`, at every position, with `token`: it is a token's "
-            "number, neither a position nor always that of `)`.": resid,
-            "The rest of the stream is gone: add to `resid`, and do not multiply it by the mask.": (
-                resid + vector
-            )
-            * here,
-        },
+@contextmanager
+def _opened(context) -> Iterator[None]:
+    """The learner's context, whatever it is; an error while it opens becomes a sentence."""
+    expect(
+        hasattr(context, "__enter__"),
+        f"Calling your function gives {described(context)}, and should give a context for `with`: "
+        "keep `@contextmanager` above it, and `yield` where the block inside runs.",
     )
-    for some, what in (
-        ((slice(None), slice(1, 2)), "a single step, as with a cache,"),
-        ((slice(0, 1), slice(None)), "a single row"),
-    ):
-        match(
-            add_at_token(resid[some], tokens[some], vector, token=7),
-            resid[some] + here[some] * vector,
-            what=f"The stream of {what}",
-            mistakes={},
-        )
-    return "It needs to know which tokens run now; how many went before does not matter."
-
-
-@exercise("utils.cases.thinking.importance")
-def check_importance(importance) -> str:
-    """Six rollouts that kept the step; eight that drew it anew, two of them the same again."""
-    kept = torch.tensor([1, 1, 1, 0, 1, 1], dtype=torch.bool)
-    resampled = torch.tensor([1, 1, 0, 1, 0, 0, 0, 0], dtype=torch.bool)
-    differs = torch.tensor([0, 1, 0, 1, 1, 1, 1, 1], dtype=torch.bool)
-    k, r, d = kept.double(), resampled.double(), differs.double()
-    right = k.mean() - (r * d).sum() / d.sum()
     try:
-        got = importance(kept, resampled, differs)
-    except Wrong as error:
-        expect("Bool" not in str(error), "A mean of True and False needs `.float()` before it.")
-        raise
+        context.__enter__()
+    except Exception as error:
+        if "didn't yield" in str(error):
+            raise Wrong(
+                "Your function never yields: `yield` stands where the block inside of `with` runs."
+            ) from None
+        raise Wrong(f"When the block opens, your function raises {_named(error)}.") from error
+    try:
+        yield
+    except BaseException as error:
+        if not context.__exit__(type(error), error, error.__traceback__):
+            if isinstance(error, Wrong | _Stop) or not isinstance(error, Exception):
+                raise
+            raise Wrong(f"When the model runs, your hook raises {_named(error)}.") from error
+    else:
+        context.__exit__(None, None, None)
+
+
+def _named(error: Exception) -> str:
+    text = str(error).splitlines()[0].rstrip(".") if str(error) else "no message"
+    return f"{type(error).__name__}: {text}"
+
+
+def _count(model) -> int:
+    """How many hooks stay on a model, and on the model inside a bridge."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks")
+    inside = getattr(model, "original_model", model)
+    modules = {id(each): each for each in [*model.modules(), *inside.modules()]}
+    return sum(len(getattr(each, kind)) for each in modules.values() for kind in kinds)
+
+
+class _Stop(Exception):
+    """Raised inside of a learner's context, to see whether it cleans up."""
+
+
+def _expect_clean(model, before: int, make: Callable) -> None:
+    """Raises `Wrong` if a context leaves a hook behind, at its end or after an error."""
+    expect(
+        _count(model) == before,
+        "A hook is left when the context ends, and would change every later run: remove its "
+        "handle after the `yield`; `with model.hooks(...)` removes its own.",
+    )
+    try:
+        with _opened(make()):
+            raise _Stop
+    except _Stop:
+        pass
+    expect(
+        _count(model) == before,
+        "After an error in the block a hook is left: `try: ... yield`, then `finally:` with "
+        "what takes it off.",
+    )
+
+
+# ---- Attention knockout -------------------------------------------------------------------------
+
+
+class _Attention(nn.Module):
+    """Heads with hooks at their scores and their patterns, as in the lesson's model."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(4, N_HEADS, D_MODEL, 4))  # q, k, v, o
+        self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = torch.einsum("bpd,whde->wbhpe", x, self.w[:3])
+        later = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
+        scores = self.hook_attn_scores((q @ k.mT).masked_fill(later, -torch.inf))
+        z = self.hook_pattern(scores.softmax(-1)) @ v
+        return torch.einsum("bhpe,hde->bpd", z, self.w[3])
+
+
+class _Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attn = _Attention()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.attn(x)
+
+
+class _Attending(HookedRootModule):
+    """Attention alone: in a native bridge what a hook at the scores returns would be discarded."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self.cfg = SimpleNamespace(
+            n_layers=N_LAYERS, n_heads=N_HEADS, d_model=D_MODEL, d_vocab=D_VOCAB, device="cpu"
+        )
+        self.embed = nn.Embedding(D_VOCAB, D_MODEL)
+        self.blocks = nn.ModuleList(_Block() for _ in range(N_LAYERS))
+        self.unembed = nn.Linear(D_MODEL, D_VOCAB, bias=False)
+        random = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.copy_(0.5 * torch.randn(weight.shape, generator=random))
+        self.setup()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens)
+        for block in self.blocks:
+            x = block(x)
+        return self.unembed(x)
+
+
+@torch.no_grad()
+def _patterns(model, tokens) -> tuple[Tensor, Tensor]:
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(N_LAYERS)]
+    logits, cache = model.run_with_cache(tokens, names_filter=names)
+    return logits, torch.stack([cache[name] for name in names])
+
+
+def _knocked_out(model, tokens, change: Callable[[Tensor], Tensor], *, layers=range(N_LAYERS)):
+    hooks = [
+        (f"blocks.{layer}.attn.hook_attn_scores", lambda scores, hook: change(scores.clone()))
+        for layer in layers
+    ]
+    with model.hooks(fwd_hooks=hooks):
+        return _patterns(model, tokens)
+
+
+def _zeroed(model, tokens, text, query, key):
+    """The pattern set to 0, not renormalised."""
+
+    def zero(pattern, hook):
+        pattern = pattern.clone()
+        pattern[text, :, query, key] = 0
+        return pattern
+
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(N_LAYERS)]
+    with model.hooks(fwd_hooks=[(name, zero) for name in names]), torch.no_grad():
+        return model(tokens)
+
+
+@exercise("utils.cases.thinking.cut_attention")
+def check_cut_attention(cut_attention) -> str:
+    """Three texts of six tokens, two edges in one of them and one in another."""
+    model, draw = _Attending(0).eval(), torch.Generator().manual_seed(1)
+    tokens = torch.randint(0, D_VOCAB, (3, 6), generator=draw)
+    edges = [torch.tensor(each) for each in ([0, 0, 2], [4, 5, 5], [1, 2, 3])]
+    text, query, key = edges
+    before = _count(model)
+
+    def set_to(value, *index, layers=range(N_LAYERS)):
+        def change(scores):
+            scores[index] = value
+            return scores
+
+        return _knocked_out(model, tokens, change, layers=layers)[0]
+
+    inf, every = -torch.inf, slice(None)
+    with torch.no_grad():
+        plain = model(tokens)
+    right = set_to(inf, text, every, query, key)
+    with _opened(cut_attention(model, text, query, key)):
+        got, patterns = _patterns(model, tokens)
     match(
         got,
         right,
-        what="The importance",
+        what="The logits with the edges cut",
         mistakes={
-            "Rollouts that drew the same step again are in: they say what *keeping* it gives.": (
-                k.mean() - r.mean()
+            "Nothing has changed. Does the hook *return* the new scores, and is the `yield` inside "
+            "the `with`?": plain,
+            "Query and key are exchanged: a query looks back at a key.": _or(
+                lambda: set_to(inf, text, every, key, query), plain
             ),
-            "You kept the rollouts that drew the same step, and left out those that differ.": (
-                k.mean() - (r * (1 - d)).sum() / (1 - d).sum()
+            "The scores are 0 there, and the softmax of 0 is no attention of 0: which score gives "
+            "exactly none?": set_to(0.0, text, every, query, key),
+            "The attention was set to 0 after the softmax, and the rest of the row does not sum to "
+            "1: change the scores before it, `hook_attn_scores`.": _zeroed(
+                model, tokens, text, query, key
             ),
-            "The sign is turned round: positive is a step that helps.": -right,
-            "`differs` is True or False for each rollout, and picks those where it is True: do not "
-            "turn it into numbers before you index with it.": k.mean() - r[differs.long()].mean(),
-            "You divided by all rollouts, those left out among them.": k.mean()
-            - (r * d).sum() / len(d),
-            "That is a difference of counts: there are not as many of both.": k.sum()
-            - (r * d).sum(),
-            "You subtracted how *often* another step was drawn: subtract how often those rollouts "
-            "solved the puzzle.": k.mean() - d.mean(),
-            "That is the chance with the step kept: subtract what would be without it.": k.mean(),
-            "You divided one chance by the other: take the difference.": k.mean()
-            / ((r * d).sum() / d.sum()),
+            "Only one layer was cut: an edge is forbidden in all of them.": set_to(
+                inf, text, every, query, key, layers=[0]
+            ),
+            "Only the last layer was cut: an edge is forbidden in all of them.": set_to(
+                inf, text, every, query, key, layers=[1]
+            ),
+            "Only one head was cut: an edge is forbidden for all heads.": set_to(
+                inf, text, 0, query, key
+            ),
+            "The edges were cut in every text: each belongs to one text, `text`.": set_to(
+                inf, every, every, query, key
+            ),
+            "Every query was kept from these keys: cut one query for each key.": set_to(
+                inf, text, every, every, key
+            ),
         },
     )
-    worse = importance(~kept, resampled, differs)
-    match(
-        worse,
-        (1 - k).mean() - (r * d).sum() / d.sum(),
-        what="The importance of a step that does harm",
-        mistakes={
-            "That is the size of the difference: a step can do harm, so keep the sign.": (
-                (1 - k).mean() - (r * d).sum() / d.sum()
-            ).abs(),
-            "You cut off what is below 0: a step can do harm.": torch.zeros(()),
-        },
+    expect(
+        bool((patterns.permute(1, 3, 4, 0, 2)[text, query, key] == 0).all()),
+        "The forbidden attention is small but not 0: minus infinity gives exactly 0.",
     )
-    alike = torch.ones(6, dtype=torch.bool)
+    _expect_clean(model, before, lambda: cut_attention(model, text, query, key))
+    single = [torch.tensor([1]), torch.tensor([3]), torch.tensor([0])]
+    with _opened(cut_attention(model, *single)), torch.no_grad():
+        got = model(tokens)
+    text, query, key = single
     match(
-        importance(kept, resampled[:6], alike),
-        k.mean() - r[:6].mean(),
-        what="The importance where as many rollouts drew anew, and all differ,",
+        got, set_to(inf, text, every, query, key), what="The logits with one edge cut", mistakes={}
+    )
+    return "The attention goes to the other keys, and all else stays."
+
+
+def _or(make: Callable, otherwise: Tensor) -> Tensor:
+    """What a mistake gives, or something else where it gives nothing but NaN."""
+    found = make()
+    return otherwise + 1e3 if bool(found.isnan().any()) else found
+
+
+# ---- Steering at a token ------------------------------------------------------------------------
+
+
+@exercise("utils.cases.thinking.steer_at")
+def check_steer_at(steer_at) -> str:
+    """Texts of several lengths in one context, as a model with a cache gets them."""
+    draw = torch.Generator().manual_seed(2)
+    for layer, token in ((1, 7), (N_LAYERS, 3), (0, 5)):
+        model, vector = _tiny(layer), 3 * torch.randn(D_MODEL, generator=draw)
+        tokens = torch.randint(0, D_VOCAB, (3, 5), generator=draw)
+        with torch.no_grad():
+            model(tokens)  # the first run sets hooks of the bridge's own
+        before = _count(model)
+        tokens[tokens == token] = 1
+        tokens[0, 1] = tokens[0, 3] = tokens[2, 4] = token
+        step = torch.tensor([[1], [token], [token]])
+        name = (
+            f"blocks.{N_LAYERS - 1}.hook_resid_post"
+            if layer == N_LAYERS
+            else f"blocks.{layer}.hook_resid_pre"
+        )
+
+        @torch.no_grad()
+        def run(tokens, mask, vector=vector, model=model, name=name, how="add"):
+            def change(resid, hook):
+                mask_ = torch.as_tensor(mask).to(resid)[..., None]
+                return (
+                    resid + mask_ * vector if how == "add" else resid * (1 - mask_) + mask_ * vector
+                )
+
+            return model.run_with_hooks(tokens, fwd_hooks=[(name, change)])
+
+        def mistakes(tokens, vector=vector, token=token, run=run):
+            here = (tokens == token).float()
+            nowhere = torch.zeros_like(here)
+            return {
+                "Nothing has changed. Does the hook *return* the new stream? Is it on the stream "
+                "of `layer`, and compared with the tokens that run *now*?": run(tokens, nowhere),
+                "The vector was added at every position: only where the token is `token`.": run(
+                    tokens, nowhere + 1
+                ),
+                "The vector was added everywhere *but* at the token.": run(tokens, 1 - here),
+                "The vector was subtracted: add it.": run(tokens, -here),
+                "The stream was replaced by the vector there: add to it.": run(
+                    tokens, here, how="replace"
+                ),
+                "Only the last position was looked at: compare all that run.": run(
+                    tokens, here * (torch.arange(here.shape[1]) == here.shape[1] - 1)
+                ),
+                "The positions of the first row were taken for all: each row has its own.": run(
+                    tokens, here[:1].expand_as(here)
+                ),
+                "The vector was added one position too late.": run(tokens, here.roll(1, 1)),
+                "The vector was added to the whole row: only at the token.": run(
+                    tokens, nowhere + here.any(1, keepdim=True)
+                ),
+            }
+
+        right = run(tokens, (tokens == token).float())
+        with _opened(steer_at(model, vector, layer=layer, token=token)), torch.no_grad():
+            got, later = model(tokens), model(step)
+        match(got, right, what=f"The logits, steered at layer {layer},", mistakes=mistakes(tokens))
+        match(
+            later,
+            run(step, (step == token).float()),
+            what="In the same context, the logits of a single new token (as with a cache)",
+            mistakes={
+                "In the same context a second, shorter text came, as with a cache, and the tokens "
+                "of the first one were used: note the tokens at *every* run.": run(
+                    step, (tokens[:, -1:] == token).float()
+                )
+            }
+            | mistakes(step),
+        )
+        _expect_clean(
+            model,
+            before,
+            lambda model=model, vector=vector, layer=layer, token=token: steer_at(
+                model, vector, layer=layer, token=token
+            ),
+        )
+        own = 3 * torch.randn(3, 1, D_MODEL, generator=draw)
+        with _opened(steer_at(model, own, layer=layer, token=token)), torch.no_grad():
+            got = model(tokens)
+        match(
+            got,
+            run(tokens, (tokens == token).float(), vector=own),
+            what="The logits with a vector of each row's own, [batch 1 d_model],",
+            mistakes={},
+        )
+        with torch.no_grad():
+            match(model(tokens), run(tokens, 0 * tokens), what="The logits afterwards", mistakes={})
+    return "It knows which tokens run now; how many went before does not matter."
+
+
+# ---- Loops --------------------------------------------------------------------------------------
+
+
+@exercise("utils.cases.thinking.loops")
+def check_loops(loops) -> str:
+    """A text that repeats itself partly, at two lengths, and a text that is too short."""
+    text = ["a", "bb", "c", "a", "bb", "c", "dd", "a", "bb", "c", "e", "e", "e", "e"]
+    for words, n in ((text, 2), (text, 3), (text[:9], 1)):
+        got = loops(words, n=n)
+        expect(
+            isinstance(got, tuple | list) and len(got) == 2,
+            f"Return two numbers, the share and the ratio, not {described(got)}.",
+        )
+        grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+        kinds, whole = set(grams), " ".join(words).encode()
+        again = sum(grams.count(each) > 1 for each in grams)
+        apart = [tuple(words[i : i + n]) for i in range(0, len(words) - n + 1, n)]
+        match(
+            got[0],
+            1 - len(kinds) / len(grams),
+            what=f"The share of repeated {n}-grams",
+            mistakes={
+                "That is the share of *different* n-grams: what is missing to 1 was repeated.": (
+                    len(kinds) / len(grams)
+                ),
+                "That is a number of n-grams: divide by how many there are.": float(
+                    len(grams) - len(kinds)
+                ),
+                "The first one of a repeated n-gram counts too: only those that came *before* "
+                "are repeated.": again / len(grams),
+                "You divided by the number of words: divide by the number of n-grams.": (
+                    len(grams) - len(kinds)
+                )
+                / len(words),
+                "The last n-gram is missing: `range(len(words) - n + 1)`.": 1
+                - len(set(grams[:-1])) / len(grams[:-1]),
+                "n-grams overlap: one begins at every word.": 1 - len(set(apart)) / len(apart),
+                "That is the share of n-grams over the number of different ones.": (
+                    len(grams) - len(kinds)
+                )
+                / len(kinds),
+            },
+        )
+        packed = len(zlib.compress(whole, 9))
+        match(
+            got[1],
+            packed / len(whole),
+            what="The compression ratio",
+            mistakes={
+                "That is size over compressed size: turn it round.": len(whole) / packed,
+                "That is the compressed size: divide by the size.": float(packed),
+                "You divided by the number of words: divide by the bytes of the text.": packed
+                / len(words),
+                "The words were joined without blanks: `' '.join(words)`.": (
+                    len(zlib.compress("".join(words).encode(), 9)) / len("".join(words))
+                ),
+                "That is what the compression saves: give compressed size over size.": 1
+                - packed / len(whole),
+            },
+        )
+    short = loops(["a", "b"], n=3)
+    match(
+        short[0],
+        0.0,
+        what="The share of a text with fewer words than `n`, which has no n-gram,",
         mistakes={},
     )
-    return "What the text says with the step, against what it would say with another."
+    return "A loop has a high share and a low ratio; a copied try has some of both."
 
 
-@exercise("utils.cases.thinking.continuation_log_probs")
-def check_continuation_log_probs(continuation_log_probs) -> str:
-    """Three rows of five tokens over four words; the continuation is the last two tokens."""
-    draw = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 5, 4, generator=draw)
-    tokens = torch.randint(0, 4, (3, 5), generator=draw)
-    log_probs = logits.log_softmax(-1)
+# ---- Exact importance ---------------------------------------------------------------------------
 
-    def read(at: range, shift: int) -> torch.Tensor:
-        return torch.stack(
-            [torch.stack([log_probs[r, i - shift, tokens[r, i]] for i in at]) for r in range(3)]
+
+def _rejected(words: Sequence[str]) -> list[str]:
+    return [*words, "(", "not", words[-1], ")", ","]
+
+
+def _table(tries: list[list[str]], before: list[str], seed: int):
+    """A made-up model: its chances after each text that may be asked for, summing to below 1."""
+    draw = torch.Generator().manual_seed(seed)
+    texts = [before, *([*before, *_rejected(each)] for each in tries)]
+    chances = torch.rand(len(texts), len(tries), generator=draw).double() + 0.05
+    chances = chances / chances.sum(1, keepdim=True)
+    chances = chances * (0.6 + 0.35 * torch.rand(len(texts), 1, generator=draw).double())
+    known = {" ".join(text): row for text, row in zip(texts, chances, strict=True)}
+
+    def probs(starts):
+        texts = [" ".join(start) if not isinstance(start, str) else start for start in starts]
+        if unknown := [text for text in texts if text not in known]:
+            after = unknown[0].removeprefix(" ".join(before)).strip()
+            raise Wrong(
+                "`probs` was asked about a text that is neither `before` nor `before` with one of "
+                f"the tries and a failure's verdict: {after!r} stands after `before` (or it does "
+                "not begin with `before`). Give a list of texts, each a list of words."
+            )
+        return torch.stack([known[text] for text in texts]).float()
+
+    return probs, chances.float()
+
+
+@exercise("utils.cases.thinking.exact_importance", in_double=True)
+def check_exact_importance(exact_importance) -> str:
+    """A puzzle with seven tries, two of which hit and two of which share a failure's result."""
+    lines = ["8 + 2 = 10", "2 + 8 = 10", "8 - 2 = 6", "9 - 2 = 7", "8 + 9 = 17", "9 - 3 = 6"]
+    lines.append("3 + 8 = 11")
+    tries = [line.split() for line in lines]
+    before = ["now", "make", "10", ":", "9", "+", "2", "=", "11", "(", "not", "11", ")", ","]
+    for seed, (at, target) in enumerate(((2, "10"), (1, "10"), (4, "6"), (5, "6"))):
+        probs, chances = _table(tries, before, seed)
+        step, drawn, behind = tries[at], chances[0], chances[1:]
+        hit = torch.tensor([each[-1] == target for each in tries])
+        other = torch.tensor([each[-1] != step[-1] for each in tries])
+        next_hits = behind[:, hit].sum(1) / behind.sum(1)
+        unscaled = behind[:, hit].sum(1)
+        solves = torch.where(hit, torch.ones(()), next_hits)
+        kept = solves[at]
+
+        def instead(among, p=drawn, s=solves):
+            return (p * s)[among].sum() / p[among].sum()
+
+        got = exact_importance(probs, tries, before, step, target=target)
+        expect(
+            isinstance(got, tuple) and len(got) == 4,
+            "Return `Exact(importance, against_failures, drawn, solves)`, in this order, not "
+            f"{described(got)}.",
         )
-
-    right = read(range(3, 5), 1)
-    raw = torch.stack([logits[r, [2, 3], tokens[r, 3:]] for r in range(3)])
-    match(
-        continuation_log_probs(logits, tokens, start=3),
-        right.sum(1),
-        what="The log probabilities",
-        mistakes={
-            "Each token was read from the logits at its own position. Those are about the *next* "
-            "token: look one position earlier.": read(range(3, 5), 0).sum(1),
-            "The sum begins one token too late: token `start` is part of the continuation.": read(
-                range(4, 5), 1
-            ).sum(1),
-            "The sum begins one token too early: token `start - 1` is given.": read(
-                range(2, 5), 1
-            ).sum(1),
-            "You counted the given tokens too: begin at `start`.": read(range(1, 5), 1).sum(1),
-            "The sum ends one token too early: the last token counts.": right[:, :-1].sum(1),
-            "The softmax ran over positions: it belongs over the words, the last axis.": (
-                torch.stack(
-                    [logits[:, 2:-1].log_softmax(1)[r, [0, 1], tokens[r, 3:]] for r in range(3)]
-                ).sum(1)
-            ),
-            "The softmax ran over positions: it belongs over the words, axis -1.": torch.stack(
-                [logits.log_softmax(1)[r, [2, 3], tokens[r, 3:]] for r in range(3)]
-            ).sum(1),
-            "That is the mean over the tokens: the log of a product is a sum.": right.mean(1),
-            "You summed probabilities: take logs, since probabilities of words in a row are "
-            "multiplied.": right.exp().sum(1),
-            "Those are probabilities: leave the last `exp` out.": right.sum(1).exp(),
-            "You summed logits: they need a `log_softmax` first.": raw.sum(1),
-            "You summed over rows as well: one number for each row.": right.sum(),
-            "One number for each row: sum over the continuation's tokens.": right,
-            "The sign is turned round: that is a loss.": -right.sum(1),
-        },
-    )
-    for start, rows in ((1, slice(None)), (4, slice(None)), (2, slice(1, 2))):
         match(
-            continuation_log_probs(logits[rows], tokens[rows], start=start),
-            read(range(start, 5), 1)[rows].sum(1),
-            what=f"The log probabilities of {len(tokens[rows])} rows from `start={start}` on",
+            got[2],
+            drawn,
+            what="`drawn`, the probability of each try in the step's place,",
             mistakes={
-                "You took the last two tokens: `start` says where the continuation begins.": (
-                    right[rows].sum(1)
-                )
+                "`drawn` keeps what `probs` gives; only the averages divide by its sum.": (
+                    drawn / drawn.sum()
+                ),
+                "`probs` gives a row for each start: take the row of the one start.": drawn[None],
+            },
+        )
+        match(
+            got[3],
+            solves,
+            what="`solves`",
+            mistakes={
+                "A try that hits solves the puzzle itself: its entry is 1.": next_hits,
+                "The chance of a hit is among legal tries: divide by the sum over all of them.": (
+                    torch.where(hit, torch.ones(()), unscaled)
+                ),
+                "That is the chance that the next try *fails*.": torch.where(
+                    hit, torch.ones(()), 1 - next_hits
+                ),
+                "The sums run over the starts, and belong over the tries, the last axis.": (
+                    torch.where(hit, torch.ones(()), behind[hit].sum(0) / behind.sum(0))
+                ),
+                "For every failure there is the chance *before* the step: ask `probs` about the "
+                "text with that failure in it.": torch.where(
+                    hit, torch.ones(()), drawn[hit].sum() / drawn.sum()
+                ),
+                "Failures are 0: the next try may still hit.": hit.float(),
+            },
+        )
+        right = kept - instead(other)
+        everything = torch.ones(len(tries), dtype=torch.bool)
+        not_it = torch.arange(len(tries)) != at
+        match(
+            got[0],
+            right,
+            what="The importance",
+            mistakes={
+                "Tries with the step's own result are in the average: leave all of them out, also "
+                "those in other words.": kept - instead(not_it),
+                "The step itself is in the average: leave out tries with its result.": kept
+                - instead(everything),
+                "The sign is turned round: positive is a step that helps.": -right,
+                "The tries were weighted alike: weight them by `drawn`.": kept
+                - solves[other].mean(),
+                "The weights do not sum to 1: divide by the sum of those that are in.": kept
+                - (drawn * solves)[other].sum(),
+                "You divided by the probability of *all* tries: divide by that of those in the "
+                "average.": kept - (drawn * solves)[other].sum() / drawn.sum(),
+                "That is the chance with the step alone: subtract what would be without it.": kept,
+                "That is what would be without the step: subtract it from the chance with it.": (
+                    instead(other)
+                ),
+                "That is the importance against failures: tries that hit belong into the first "
+                "average.": kept - instead(other & ~hit),
+            },
+        )
+        match(
+            got[1],
+            kept - instead(other & ~hit),
+            what="The importance against other failures",
+            mistakes={
+                "Tries that hit are in the second average: other *failures* alone.": right,
+                "Failures with the step's own result are in the second average: `other & ~hit`.": (
+                    kept - instead(~hit)
+                ),
+                "The second average is over hits: take the tries that are *not* hits.": kept
+                - instead(other & hit)
+                if bool((other & hit).any())
+                else kept + 9,
+            },
+        )
+    return "No rollout was needed: within this horizon every way is counted."
+
+
+@exercise("utils.cases.thinking.continuation_probs")
+def check_continuation_probs(continuation_probs) -> str:
+    """A tiny model, four continuations of three tokens after a start of four."""
+    for seed, (n_start, rows, new) in enumerate(((4, 4, 3), (1, 2, 5), (6, 1, 1))):
+        model, draw = _tiny(seed), torch.Generator().manual_seed(10 + seed)
+        start = torch.randint(0, D_VOCAB, (n_start,), generator=draw)
+        follow = torch.randint(0, D_VOCAB, (rows, new), generator=draw)
+        whole = torch.cat([start.repeat(rows, 1), follow], 1)
+        with torch.no_grad():
+            logits = model(whole)
+        log_probs = logits.log_softmax(-1)
+
+        def read(first, last, shift, values=log_probs, whole=whole):
+            picked = [
+                [values[r, i - shift, whole[r, i]] for i in range(first, last)]
+                for r in range(len(whole))
+            ]
+            return torch.tensor(picked)
+
+        end = n_start + new
+        right = read(n_start, end, 1)
+        got = continuation_probs(model, start, follow)
+        expect(
+            not isinstance(got, Tensor) or not got.requires_grad,
+            "Run the model inside `with torch.no_grad():`: nothing is trained here, and gradients "
+            "cost memory.",
+        )
+        match(
+            got,
+            right.sum(1).exp(),
+            what="The probabilities",
+            mistakes={
+                "Each token was read from the logits at its own position. Those are about the "
+                "*next* token: look one position earlier.": read(n_start, end, 0).sum(1).exp(),
+                "The first new token is missing: it is foretold at the last position of the "
+                "start.": read(n_start + 1, end, 1).sum(1).exp()
+                if new > 1
+                else torch.full((rows,), 9.0),
+                "Tokens of the start are counted: they are given.": read(1, end, 1).sum(1).exp()
+                if n_start > 1
+                else torch.full((rows,), 9.0),
+                "The last token is missing.": read(n_start, end - 1, 1).sum(1).exp()
+                if new > 1
+                else torch.full((rows,), 9.0),
+                "Those are log probabilities: `exp` at the end.": right.sum(1),
+                "The probabilities were added: those of tokens in a row are multiplied.": (
+                    right.exp().sum(1)
+                ),
+                "That is a mean over tokens: the log of a product is a sum.": right.mean(1).exp(),
+                "Those are logits: `log_softmax` first.": read(n_start, end, 1, values=logits)
+                .sum(1)
+                .exp(),
+                "One number for each token: multiply over a row.": right.exp(),
+                "The probabilities of all rows were multiplied: one number for each row.": (
+                    right.sum().exp()
+                ),
+                "The rows were made to sum to 1: other continuations than these may come.": (
+                    right.sum(1).softmax(0)
+                ),
             },
         )
     return "With all legal tries in the rows, this is the whole distribution of the next step."
 
 
-@exercise("utils.cases.thinking.received_attention", course_only=True, in_double=True)
-def check_received_attention(received_attention) -> str:
-    """One head over seven tokens, spans of different lengths, the last with one token behind it."""
+# ---- Receiver heads -----------------------------------------------------------------------------
+
+
+@exercise("utils.cases.thinking.received_by_steps", in_double=True)
+def check_received_by_steps(received_by_steps) -> str:
+    """Two heads over fourteen tokens; steps of different lengths after two tokens of a header."""
     draw = torch.Generator().manual_seed(0)
-    pattern = (
-        torch.randn(7, 7, generator=draw)
-        .tril()
-        .masked_fill(torch.ones(7, 7).triu(1).bool(), -torch.inf)
+    pattern = 2 * torch.randn(2, 14, 14, generator=draw)
+    pattern = pattern.masked_fill(torch.ones(14, 14).triu(1).bool(), -torch.inf).softmax(-1)
+    spans = [(2, 4), (4, 7), (7, 8), (8, 11), (11, 14)]
+    n = len(spans) - 1
+
+    def scored(block=lambda x: x.mean((1, 2)), later=lambda i: spans[i + 1 :], turned=False):
+        rows = []
+        for i, (begin, end) in enumerate(spans[:n]):
+            parts = [
+                block(pattern[:, begin:end, b:e] if turned else pattern[:, b:e, begin:end])
+                for b, e in later(i)
+            ]
+            rows.append(torch.stack(parts).mean(0))
+        return torch.stack(rows, 1)
+
+    def tokens_alike():
+        rows = [pattern[:, end:, begin:end].mean((1, 2)) for begin, end in spans[:n]]
+        return torch.stack(rows, 1)
+
+    right = scored()
+    got = received_by_steps(pattern, spans)
+    expect(
+        isinstance(got, tuple | list) and len(got) == 2,
+        f"Return two things, the scores and the kurtosis, not {described(got)}.",
     )
-    pattern = pattern.softmax(-1)
-    spans = [(1, 3), (3, 6)]
-
-    def read(name: str) -> torch.Tensor:
-        found = []
-        for begin, end in spans:
-            later = pattern[end:, begin:end]
-            found.append(
-                {
-                    "right": later.sum(1).mean(),
-                    "mean": later.mean(),
-                    "sum": later.sum(),
-                    "own": pattern[begin:, begin:end].sum(1).mean(),
-                    "all": pattern[:, begin:end].sum(1).mean(),
-                    "turned": pattern[begin:end, end:].sum(1).mean(),
-                    "given": pattern[begin:end, :begin].sum(1).mean(),
-                    "over all": later.sum() / 7,
-                    "late": pattern[end + 1 :, begin:end].sum(1).mean()
-                    if end < 6
-                    else 0 * later[0, 0],
-                    "closed": pattern[end:, begin : end + 1].sum(1).mean(),
-                    "last row": later[-1].sum(),
-                    "most": later.sum(1).max(),
-                    "first key": later[:, 0].mean(),
-                    "last key": later[:, -1].mean(),
-                }[name]
-            )
-        return torch.stack(found)
-
+    last = pattern[:, 14:, 11:14].sum((1, 2))[:, None]
     match(
-        received_attention(pattern, spans),
-        read("right"),
-        what="The received attention",
+        got[0],
+        right,
+        what="The scores",
         mistakes={
-            "That is the mean over the span's tokens: a query's attention to a span is the sum "
-            "over them.": read("mean"),
-            "You summed over later tokens: an early step would win by having more of them. Take "
-            "the mean.": read("sum"),
-            "A step's attention to itself is in: count the tokens behind it only.": read("own"),
-            "All queries are in, also those that cannot see the span: count those behind it.": (
-                read("all")
+            "The last step has no later one: leave it out.": torch.cat([right, last], 1),
+            "Queries and keys are exchanged: in `pattern[:, q, k]` the later token is the query.": (
+                scored(turned=True)
             ),
-            "Queries and keys are exchanged: `pattern[q, k]` has the one that looks first.": read(
-                "turned"
+            "Attention was summed over the tokens of the earlier step: take the mean over all "
+            "pairs.": scored(block=lambda x: x.sum(2).mean(1)),
+            "Attention was summed over pairs of tokens: take the mean.": scored(
+                block=lambda x: x.sum((1, 2))
             ),
-            "That is the attention a step gives to what is before it, not what it gets.": read(
-                "given"
+            "Later *tokens* were averaged: average each later step first, then the steps, so that "
+            "a long step counts no more than a short one.": tokens_alike(),
+            "A step's attention to itself is in: only the steps after it.": scored(
+                later=lambda i: spans[i:]
             ),
-            "You divided by all tokens, not by those behind the span.": read("over all"),
-            "You left the first token behind the span out: the end is already one past it.": read(
-                "late"
+            "Only the next step was looked at: take all steps after it.": scored(
+                later=lambda i: spans[i + 1 : i + 2]
             ),
-            "The key behind the span is in: the end is one past its last token.": read("closed"),
-            "You took the text's last token alone: average over all tokens behind the span.": read(
-                "last row"
-            ),
-            "You took the one token that attends most: average over all behind the span.": read(
-                "most"
-            ),
-            "You took the span's first token alone: sum over all its tokens.": read("first key"),
-            "You took the span's last token alone: sum over all its tokens.": read("last key"),
+            "The heads were averaged: keep them apart, [head, earlier].": right.mean(0),
+            "The axes are exchanged: the scores are [head, earlier].": right.T,
+            "The scores were summed over later steps: an early step would win by having more of "
+            "them.": right * torch.tensor([len(spans) - 1 - i for i in range(n)]),
         },
     )
-    got = torch.as_tensor(received_attention(pattern, [(5, 7)]))
-    expect(
-        not bool(got.isnan().any()),
-        "There is a nan: the last step has no later token, and the mean of none is undefined. "
-        "Return 0 there.",
-    )
-    match(got, torch.zeros(1), what="The attention of a span with no token behind it", mistakes={})
-    one = pattern[1:, 0].mean()
+    centred = right - right.mean(1, keepdim=True)
+    biased, unbiased = (right.std(1, correction=c, keepdim=True) for c in (0, 1))
+    fourth = (centred / biased).pow(4).mean(1)
     match(
-        received_attention(pattern, [(0, 1), (1, 3), (5, 7)]),
-        torch.stack([one, read("right")[0], 0 * one]),
-        what="The attention of three spans, of one token, of two, and at the end,",
+        got[1],
+        fourth - 3,
+        what="The kurtosis",
+        mistakes={
+            "3 was not subtracted, which is what a normal distribution has.": fourth,
+            "The deviation divides by n - 1: take `correction=0`.": (centred / unbiased)
+            .pow(4)
+            .mean(1)
+            - 3,
+            "The mean was not subtracted first.": (right / biased).pow(4).mean(1) - 3,
+            "That is the skewness: take fourth powers.": (centred / biased).pow(3).mean(1),
+            "Divide by the deviation, not by the variance.": (centred / biased.square())
+            .pow(4)
+            .mean(1)
+            - 3,
+            "The mean runs over the heads: it belongs over the steps.": (
+                ((right - right.mean(0)) / right.std(0, correction=0)).pow(4).mean(0) - 3
+            ),
+            "One number for all heads: give one for each.": (fourth - 3).mean(),
+        },
+    )
+    three = received_by_steps(pattern[:1], spans[1:4])
+    match(
+        three[0],
+        torch.stack(
+            [
+                (pattern[:1, 7:8, 4:7].mean((1, 2)) + pattern[:1, 8:11, 4:7].mean((1, 2))) / 2,
+                pattern[:1, 8:11, 7:8].mean((1, 2)),
+            ],
+            1,
+        ),
+        what="The scores of one head and three of the steps",
         mistakes={},
     )
-    return "How much the rest of the text looks back at a step."
+    return "Few steps leave little room: with n scores it cannot exceed n - 5 + 1/(n - 1)."
+
+
+# ---- Answers ------------------------------------------------------------------------------------
+
+
+@investigation("stamp_head", course=(0, 4))
+def check_stamp_head(answer) -> str:
+    """The one head that carries `check` to the second bracket."""
+    answer = tuple(torch.as_tensor(answer).flatten().tolist())
+    expect(len(answer) == 2, "Give a pair, layer and number of the head.")
+    expect(
+        all(float(each).is_integer() for each in answer)
+        and 0 <= answer[0] < 3
+        and 0 <= answer[1] < 8,
+        "There is no such head: layers are 0 to 2, and heads 0 to 7.",
+    )
+    expect(
+        answer not in ((1, 3), (1, 4), (1, 5)),
+        "That is one of the comparing heads, which are ablated in every trial already.",
+    )
+    expect(
+        answer == (0, 4),
+        f"Without L{answer[0]:.0f}H{answer[1]:.0f}, the yes is still there in most of the texts. "
+        "Which head attends to `check` from the second bracket?",
+    )
+    return "One head reads the word, and the yes follows."
+
+
+@investigation("no_harm", course={"b", "d"})
+def check_no_harm(answer) -> str:
+    """The statements that the table of pairs allows."""
+    answer = {str(each).strip().lower() for each in answer}
+    expect(bool(answer), "Give at least one letter.")
+    expect(answer <= set("abcde"), "The letters are a to e: give a set such as `{'a', 'c'}`.")
+    for letter, why in {
+        "a": "Look at **a** again: where all pairs are alike, every draw of the bootstrap is alike "
+        "too, and its interval says nothing about pairs that you did not see.",
+        "c": "Look at **c** again: this is one toy, where no wrong answer reaches a second look.",
+        "e": "Look at **e** again: compare the number of re-checks with and without the push.",
+    }.items():
+        expect(letter not in answer, why)
+    expect("b" in answer, "One is missing: read the last column.")
+    expect("d" in answer, "One is missing: how often is a wrong try accepted in section 1?")
+    return "Equal scores say something only with the limit of what they exclude."
