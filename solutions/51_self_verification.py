@@ -43,7 +43,7 @@ if not (root / "utils" / "lesson.py").exists():
 runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %%
-import json
+import json, random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
@@ -52,7 +52,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from data.countdown import task as countdown
-from utils import plots
+from utils import plots, stats
 from utils.cases import verification
 from utils.cases.verification import Places, Positions, without_neurons
 from utils.checks import lesson_51
@@ -191,7 +191,7 @@ plots.lines(
 
 # %% tags=["numbers"]
 claim("bracket, before block 2", auc["bracket"][2], text=0.99, within=0.02)
-claim("bracket, before block 1", auc["bracket"][1], text=0.53, within=0.08)
+claim("bracket, before block 1", auc["bracket"][1], text=0.53, within=0.07)
 assert max(*auc["result"], *auc["="]) < 0.65 and min(auc["bracket"][2:]) > 0.97
 
 # %% [markdown]
@@ -516,9 +516,10 @@ STEPS = {
     "GLU valid": "GLU valid",
     "GLU valid and invalid": "both",
     "attending, published": "attending, as published",
-    "top, published": "top 3 of these",
-    "attending, both places": "attending, bracket too",
-    "top, both places": "top 3 of those",
+    "top, published": "top 3 of these by drive",
+    "attending, bracket too": "attending, bracket too",
+    "attending, next word too": "... or to the next word",
+    "top, next word too": "top 3 of these by drive",
     "by attention": "3 of most attention",
     "random heads": "3 random heads",
 }
@@ -546,12 +547,38 @@ def seed_rows(names) -> list[tuple[str, ...]]:
     ]
 
 
-PAPER = ("paper (disabled alone)", "0.16", "0.45", "0.96 (33 heads)", "0.95", "", "", "", "")
+PAPER = ("paper (disabled alone)", "0.16", "0.45", "0.96 (33 heads)", "0.95", *[""] * 5)
 plots.table([*seed_rows(SEEDS), PAPER], columns=["disabled · gap left", *STEPS.values()])
 
 # %% [markdown]
-# @@SIXSEEDS@@
+# Read it by columns.
 #
+# - **Neurons**: nothing is disabled in any seed, and a part of the gap goes. This step did not replicate.
+# - **Attending heads, as published**: nothing, in six of six. No seed makes its check at the result.
+# - **Bracket too**: all six but `seed_2` lose at least **0.9** of their checks. The heads of `seed_2` look at `from`, the word *after* the target: layer 0 has copied the target there. Allow that word, and `seed_2` loses them too. (This last rule was made for `seed_2` after the fact. In `seed_5` it takes in a head of layer 0 that sums need: **0.81** of them stay right.)
+# - **Drive**: of the widest rule's heads, the three of highest drive disable less than the three of most attention, in each seed. So here the neurons do not help to choose among the heads. Attention to the target, from the place where the check is made, does.
+# - **Three random heads**: next to nothing.
+
+
+# %% tags=["numbers"]
+def over(step: str, key: str = "disabled") -> list[float]:
+    """One measure in each seed; the mean where there are several draws."""
+    found = [shipped[name]["without"][step][key] for name in SEEDS]
+    return [sum(each) / len(each) if isinstance(each, list) else each for each in found]
+
+
+bracket, wide = over("attending, bracket too"), over("attending, next word too")
+assert max(over("GLU valid and invalid") + over("attending, published")) < 0.02
+assert min(bracket[:2] + bracket[3:]) > 0.9 and bracket[2] == 0 and wide[2] > 0.9
+claim("least, bracket too", min(bracket[:2] + bracket[3:]), text=0.9, within=0.05)
+claim("seed_5, sums", over("attending, next word too", "sums")[5], text=0.81, within=0.05)
+assert all(a > b for a, b in zip(over("by attention"), over("top, next word too"), strict=True))
+assert max(over("random heads")) < 0.1
+live = measured[f"{len(rules['result or bracket'])} attending, result or bracket"]
+kept = shipped["seed_0"]["without"]["attending, bracket too"]
+assert all(abs(live[key] - kept[key]) < 0.1 for key in ("disabled", "gap", "sums"))
+
+# %% [markdown]
 # ## 6. Heads out: do the verification neurons fall silent?
 #
 # The paper closes its argument with one more measurement: with the heads out, the valid neurons should stop responding. A neuron's activity is its factor of the out vector, `mlp.hook_post`. Measure it at the same positions, with and without heads.
@@ -822,10 +849,10 @@ def silent(name: str) -> str:
 def role(name: str) -> tuple[str, ...]:
     study = shipped[name]
     first = next(i for i, value in enumerate(study["readable"]["bracket"]) if value > 0.9)
-    heads = study["both places"]["attending"]
+    heads = study["next word too"]["attending"]
     fours = (
-        " · ".join(f"{share:.2f}" for share in study["donors"][side].values())
-        for side in ("target", "result")
+        " · ".join(f"{share:.2f}" for share in study["donors"][number].values())
+        for number in ("target", "result")
     )
     return (
         name,
@@ -845,16 +872,26 @@ plots.table(
         "result: highest AUC",
         "attending heads",
         "neurons' response left without them",
-        "target heads, four donors*",
-        "result heads, four donors*",
+        "target heads: four donors",
+        "result heads: four donors",
     ],
 )
 
 # %% [markdown]
-# \* Misses accepted from a matched hit, another hit, a matched miss, another miss.
+# (The last two columns: misses accepted from a matched hit, another hit, a matched miss, another miss.)
 #
-# @@ROLES@@
-#
+# The roles are the same in all six: the verdict can be read at the bracket before block 2; without the target heads the valid neurons hardly tell a hit from a miss; both groups of heads carry a value, by the fourth donor. What differs is how many heads share a role, which ones, and whether the target is fetched in one step or in two.
+
+# %% tags=["numbers"]
+for name in SEEDS:
+    study = shipped[name]
+    assert study["readable"]["bracket"][2] > 0.95 > 0.75 > study["readable"]["bracket"][1]
+    for cells_of in study["donors"].values():
+        assert min(cells_of["matched hit"], cells_of["matched miss"]) > 0.8, name
+        assert max(cells_of["other hit"], cells_of["other miss"]) < 0.1, name
+    assert abs(float(silent(name))) < 0.2, name
+
+# %% [markdown]
 # ## Investigation: disable an unknown model in ten ablations (15 minutes)
 #
 # Here is a model that you have not met. It plays the same game, but it has another size and another training. Find **at most three heads** that take its check away: out of the whole text, they leave at most 0.2 of the gap, and at least 0.95 of the sums right.
@@ -895,40 +932,53 @@ print(disabled)
 plots.table(seed_rows(["three_layers"]), columns=["disabled · gap left", *STEPS.values()])
 
 # %% [markdown]
-# @@THREE@@
-#
+# The heads of the paper's rule disable **0.99** of the checks, and its three by drive **0.83**, with the sums right. The paper has `0.96` and `0.95`. So its result replicates *where the check is made at the place that it reads*. But look at the control: three random heads disable much in half of their draws, so the word "disabled" alone would credit them too. The neurons disable nothing here either.
+
+# %% tags=["numbers"]
+three = shipped["three_layers"]["without"]
+claim("three_layers, attending", three["attending, published"]["disabled"], text=0.99, within=0.03)
+claim("three_layers, top 3", three["top, published"]["disabled"], text=0.83, within=0.08)
+assert min(three["attending, published"]["sums"], three["top, published"]["sums"]) > 0.98
+assert sum(each > 0.5 for each in three["random heads"]["disabled"]) == 3
+assert three["GLU valid and invalid"]["disabled"] == 0
+
+# %% [markdown]
 # ## What you found
 
 
 # %% tags=["results"]
-def over_seeds(step: str) -> str:
-    """Lowest and highest share disabled over the six seeds."""
+def spread(step: str) -> str:
+    """Lowest and highest share disabled over the six seeds; the mean over several draws."""
     found = [shipped[name]["without"][step]["disabled"] for name in SEEDS]
-    if isinstance(found[0], list):
-        found = [sum(each) / len(each) for each in found]
+    found = [sum(each) / len(each) if isinstance(each, list) else each for each in found]
     return f"{min(found):.2f} to {max(found):.2f}"
 
 
-CONTROLS = {"GLU valid": "random neurons", "GLU valid and invalid": "random neurons"}
 PAPERS = {
     "GLU valid": "0.16",
     "GLU valid and invalid": "0.45",
     "attending, published": "0.96",
     "top, published": "0.95",
-    "attending, both places": "",
-    "top, both places": "",
+    "attending, bracket too": "",
     "by attention": "",
 }
 plots.table(
     [
-        (STEPS[step], over_seeds(step), over_seeds(CONTROLS.get(step, "random heads")), paper)
+        (
+            STEPS[step],
+            spread(step),
+            f"{shipped['three_layers']['without'][step]['disabled']:.2f}",
+            spread("random neurons" if "GLU" in step else "random heads"),
+            paper,
+        )
         for step, paper in PAPERS.items()
     ],
     columns=[
-        "out",
-        "checks disabled, six seeds",
-        "control: as many random neurons, or 3 random heads",
-        "paper (Qwen2.5-3B)",
+        "out: checks disabled",
+        "six seeds (check at the bracket)",
+        "three_layers (check at the result)",
+        "control, six seeds: random neurons, or 3 random heads",
+        "paper: Qwen2.5-3B",
     ],
 )
 
@@ -939,7 +989,50 @@ plots.table(
 #
 # ### A. Does a model that is rewarded for answers alone check in the same way? (15 minutes)
 #
-# `base` read searches in which one verdict in five is wrong, and copied that: a checker who is often wrong. From it, `rewarded` was trained on by **outcome reward** (REINFORCE with a baseline): it wrote texts, and each text got 1 if the first try that it accepted was legal and hit the target, and else 0. Nothing told it which verdict was right. Checking became useful, instead of copied.
+# `base` read searches in which one verdict in five is wrong, and copied that. From it `rewarded` was trained on by **outcome reward** (REINFORCE with a baseline): it wrote texts, and a text got 1 if the first try that it accepted was legal and hit the target, and else 0. Nothing told it which verdict was right. So checking became useful, instead of copied.
+#
+# The paper finds the verification subspace of its model in the base model too. Can you tell the same here? Both are sampled at temperature 1, since the base's errors are in its probabilities.
+
+# %%
+pair = {name: load(f"countdown/{name}") for name in ("base", "rewarded")}
+fresh = verification.some_puzzles(100, generator=random.Random(3))
+headers = [puzzle.header for puzzle in fresh]
+sampled = {name: verification.write(each, headers, temperature=1.0) for name, each in pair.items()}
+can = {name: countdown.ability(fresh, written) for name, written in sampled.items()}
+plots.table(
+    [(name, *(f"{value:.2f}" for value in found.values())) for name, found in can.items()],
+    columns=["", *can["base"]],
+)
+
+# %%
+both_read = verification.brackets(pair["rewarded"], fresh, sampled["rewarded"])
+fit_on, test_on = (both_read.where(part) for part in (both_read.text < 50, both_read.text >= 50))
+directions = {
+    name: verification.own_probes(each, fit_on)
+    for name, each in {**pair, "seed_0 (control)": model}.items()
+}
+streams = verification.resid_at(pair["rewarded"], test_on)[1:]  # [layer, position, d_model]
+test_labels = test_on.hit.cpu().int()
+plots.table(
+    [
+        (
+            f"probe of {name}",
+            *(
+                f"{torch.cosine_similarity(directions[name][layer], directions['rewarded'][layer], dim=0):.2f} · "
+                f"{stats.auc(streams[layer] @ directions[name][layer], test_labels):.2f}"
+                for layer in range(n_layers)
+            ),
+        )
+        for name in directions
+    ],
+    columns=["cosine · AUC in rewarded's stream", *(f"after block {at}" for at in range(n_layers))],
+)
+
+# %%
+plots.table(seed_rows(["base", "rewarded"]), columns=["disabled · gap left", *STEPS.values()])
+
+# %% [markdown]
+# @@REWARD@@
 #
 # ## What this does not show
 #

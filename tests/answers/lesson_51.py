@@ -774,6 +774,11 @@ def _donors_by_numbers(target, result, wanted, *, hit, matched):
     return score.bool()
 
 
+def _handed(heads, *, gap: float = 0.0, sums: float = 1.0) -> dict:
+    """What the lab would say of some heads."""
+    return {"heads": heads, "gap left": gap, "sums right": sums}
+
+
 MISTAKES = {
     "without_heads": [
         ("the last layer's heads", _late, "as it is when the hook *runs*"),
@@ -1145,6 +1150,14 @@ MISTAKES = {
         ),
         ("in place", lambda t, r, w, *, hit, matched: t.sub_(r) == 0, "changes its input"),
     ],
+    "disabled": [
+        ("heads alone", [(1, 3), (1, 5), (1, 4)], "lab.hand_in"),
+        ("four heads", _handed([(1, head) for head in (1, 3, 4, 5)]), "at most three"),
+        ("no heads", _handed([], gap=1.0), "No head is out"),
+        ("no sums", _handed([(0, 4)], sums=0.0), "cannot add"),
+        ("one of a group", _handed([(1, 3)], gap=0.9), "stand in"),
+        ("an ablation", {"gap left": 0.0, "sums right": 1.0, "ablations left": 3}, "lab.hand_in"),
+    ],
 }
 
 RIGHT = {
@@ -1180,5 +1193,10 @@ RIGHT = {
         ("loops, lists", _donors_by_loops),
         ("branches", _donors_by_branches),
         ("0 and 1", _donors_by_numbers),
+    ],
+    "disabled": [
+        ("two heads, with what they leave", _handed([(1, 3), (1, 5)], gap=0.2, sums=0.95)),
+        ("in a tuple", _handed(((1, 3), (1, 4), (1, 5)))),
+        ("more is said", {**_handed([(1, 3)]), "why": "attention"}),
     ],
 }

@@ -58,7 +58,7 @@ def test_measures_are_taken_after_the_steps_that_were_asked_for():
     ("model", "n_matrices"),
     [
         (beliefs.new_model(beliefs.TINY, n_tokens=3, seed=0), 2 * 6),
-        (countdown.new_model(countdown.Recipe(0)), 3 * 7),
+        (countdown.new_model(countdown.Recipe(0)), 6 * 7),
     ],
     ids=["native", "llama"],
 )

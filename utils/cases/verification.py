@@ -625,10 +625,13 @@ def write_on(
 def outcomes(written: Sequence[Sequence[str]]) -> dict[str, float]:
     """Shares of what was written after hits: by its words, as published.
 
-    "accepted": it says `this works` somewhere. "disabled": it neither says so nor ends. "mixed": it
-    ends (the paper's model: gives an answer) without having said so.
+    "accepted": it says `this works` somewhere, or so with another word for yes. "disabled": it
+    neither says so nor ends. "mixed": it ends (the paper's model: gives an answer) without it.
     """
-    said = [any(pair == ("this", "works") for pair in pairwise(words)) for words in written]
+    said = [
+        any(word in YES and after == "works" for word, after in pairwise(words))
+        for words in written
+    ]
     mixed = [not yes and "<eos>" in words for yes, words in zip(said, written, strict=True)]
     n = len(written)
     return {

@@ -1202,7 +1202,7 @@ def check_allowed_donors(allowed_donors) -> str:
 
 
 @investigation(
-    "disabled", course={"heads": [(1, 0), (1, 1), (1, 2)], "gap left": 0.0, "sums right": 1.0}
+    "disabled", course={"heads": [(1, 3), (1, 5), (1, 4)], "gap left": 0.02, "sums right": 1.0}
 )
 def check_disabled(answer) -> str:
     """What `Lab.hand_in` returned."""
