@@ -99,7 +99,7 @@ for text in ([*header, *tried, "("], thinking.checked_again(header, tried)):
 # Does it pay to let a model reconsider? Wendler, in the ARBOR project (github.com/ARBORproject/arborproject.github.io, issue 8), found directions in DeepSeek-R1-Distill-Llama-8B that make it reconsider or finish. Late layers gave loops ("Wait, hold on. Wait, hold on."), and middle layers did not. He counted repeated 2-grams and 3-grams and measured zlib compression. Ask two questions of any such report, and of ours: **what would this sample exclude**, and **could the score have risen at all?**
 #
 # Our model is a sibling of lesson 5.1's, with three layers. It was **trained on made-up traces, not by reinforcement learning**. In some of its traces a success is checked once more: `( this works ) , check 12 + 7 = 19 - 4 = 15 ( yes works )`. Then the trace ends.
-# So after a success the next word is `,` (go on) or the end token `<eos>` (stop). Call this place a **fork**. `thinking.endings` finds every `)`. There are three kinds: after a try that was rejected (*failure*), after the first one that was accepted (*first success*), and after a second look (*re-check*). `thinking.going_on` reads the probabilities there; `share` is that of `,` over `,` and `<eos>` together.
+# So after a success the next word is `,` (go on) or the end token `<eos>` (stop). Call this place a **fork**. `thinking.endings` finds every `)`. There are three kinds: after a try that was rejected (*failure*), after the first one that was accepted (*first success*), and after a second look (*re-check*). `thinking.going_on` reads the probabilities there; `share` is that of `,` over `,` and `<eos>` together. The table below takes the last `)` of each kind in a text.
 
 # %%
 predict(
@@ -312,10 +312,11 @@ for name, (sets, cut) in ROWS.items():
 
 
 def cell(yes: Tensor | None) -> str:
-    """One set of heads with its exact interval; of several the mean and the lowest."""
+    """One set of heads with its exact interval; of several the mean, and the draws' range."""
     if yes is None:
         return ""
-    several = f"{yes.mean():.2f}, at least {yes.mean(1).min():.2f} in {len(yes)} draws"
+    low, high = yes.mean(1).aminmax()
+    several = f"{yes.mean():.2f} ({len(yes)} draws, {low:.2f} to {high:.2f})"
     return several if len(yes) > 1 else spelled(share(yes[0]))
 
 
@@ -349,7 +350,7 @@ assert comparing == [(1, 3), (1, 4), (1, 5)]
 # %% [markdown]
 # ### Investigation · who holds the stamp? (5 minutes, medium)
 #
-# One head carries `check` to the second bracket. `trial(head)` ablates one head there, where the comparing heads are ablated too, and tells how often the yes is left. You have **two** trials for 21 heads. Measuring attention costs none: `looks["choosing"]` is yours, and the cell above Exercise 1 shows how it is done. Your answer is a pair (layer, head).
+# One head carries `check` to the second bracket. `trial(head)` ablates one head there, where the comparing heads are ablated too, and tells how often the yes is left. You have **two** trials for 21 heads. Measuring attention costs none: `chosen` has the texts for choosing, and the cell above Exercise 1 shows how it is done. Your answer is a pair (layer, head).
 
 # %%
 trials = []  # run this cell again only to start over
@@ -409,26 +410,18 @@ plots.table(
 
 # %% tags=["folded"]
 # The two routes.
+COMPARE, STAMP = "heads L1H3, L1H4, L1H5<br>at the result", "head L0H4<br>at the bracket"
+places = {"result = target?": (0, 1), COMPARE: (1.6, 1), "the word check": (0, -0.4)}
+edges = [("result = target?", COMPARE, "compare"), (COMPARE, "yes or no")]
 figures.diagram(
-    {
-        "result = target?": (0, 1),
-        "heads L1H3, L1H4, L1H5<br>at the result": (1.6, 1),
-        "the word check": (0, -0.4),
-        "head L0H4<br>at the bracket": (1.6, -0.4),
-        "yes or no": (3.2, 0.3),
-    },
-    [
-        ("result = target?", "heads L1H3, L1H4, L1H5<br>at the result", "compare"),
-        ("heads L1H3, L1H4, L1H5<br>at the result", "yes or no"),
-        ("the word check", "head L0H4<br>at the bracket", "stamp"),
-        ("head L0H4<br>at the bracket", "yes or no"),
-    ],
-    title="Two routes to a yes: for a hit either is enough, for a miss the first can refuse",
-    marked=["head L0H4<br>at the bracket"],
+    places | {STAMP: (1.6, -0.4), "yes or no": (3.2, 0.3)},
+    [*edges, ("the word check", STAMP, "stamp"), (STAMP, "yes or no")],
+    title="Two routes to a yes: for a hit either is enough, for a miss the comparison can refuse",
+    marked=[STAMP],
 )
 
 # %% [markdown]
-# In hits where nothing compares, the stamp head's output brings a yes to **0.78**. In failures, where the comparison says no, it brings one to **0.35**. The output of the layer's other heads brings few or none. So the second look of this model is a check *and* a stamp. That every verdict is right could not tell you so.
+# In hits where nothing compares, the stamp head's output brings a yes to **0.78**. In failures, where the comparison says no, it brings one to **0.35**. The output of the layer's other heads brings none. So the second look of this model is a check *and* a stamp. That every verdict is right could not tell you so.
 
 # %% tags=["numbers"]
 to_check = verification.attention(model, chosen.second, chosen.check).mean(-1)
@@ -436,16 +429,7 @@ assert [stamp_head] == top_heads(to_check, 1) and to_check.max() > 0.9
 brought = [values[1] for values in donated.values()]
 claim("yes by the stamp, hits", brought[0], text=0.78, within=0.08)
 claim("yes by the stamp, failures", brought[1], text=0.35, within=0.05)
-assert (
-    donated["hits, comparing heads ablated"][1]
-    > 0.7
-    > 0.2
-    > donated["hits, comparing heads ablated"][2]
-)
-assert (
-    0.1 < donated["failures, nothing ablated"][1] < 0.7
-    and donated["failures, nothing ablated"][0] < 0.02
-)
+assert max(max(values[0], values[2]) for values in donated.values()) < 0.1
 
 # %% [markdown]
 # ## 3. Go on or stop, while it writes
@@ -535,7 +519,7 @@ def some_ends(which: Tensor, n: int = 8) -> thinking.Endings:
     return ends.where(torch.cat([(which & (kind == k)).nonzero()[:n, 0] for k in range(3)]))
 
 
-DOSES, WANTED = (-1.0, -0.75, -0.5, 0.5, 0.75, 1.0), {"stop": [1, 0, 0], "go on": [1, 1, 0]}
+DOSES, WANTED = (-1.0, -0.5, 0.5, 1.0), {"stop": [1, 0, 0], "go on": [1, 1, 0]}
 to_choose = some_ends(fit)
 swept = {
     (layer, name, dose): says_comma(to_choose, layer, push(layer, name, dose))
@@ -629,8 +613,8 @@ predict(
 )
 
 # %% tags=["folded"]
-# Every vector at every layer and two doses, 50 texts each.
-LAYERS, N, texts = (1, 2, 3), 50, {}
+# Every vector at every layer and two doses, 40 texts each.
+LAYERS, N, texts = (1, 2, 3), 40, {}
 for layer in LAYERS:
     vectors = {(name, dose): push(layer, name, dose) for name in PAIRS for dose in (0.5, 1.0)}
     vectors = {key: vector.expand(N, -1) for key, vector in vectors.items()}
@@ -647,7 +631,8 @@ many = [layer for layer in LAYERS if grid[*LONG, layer]["cut"].mean() > 0.5]
 SAID = {(): "at none", (3,): "at layer 3 alone", (2, 3): "at layers 2 and 3"}
 outcome("52.loops", SAID.get(tuple(many), "at layers 1, 2 and 3"))
 for key in ((*LONG, 1), ("failure - success", 1.0, 1), ("failure - success", 1.0, 3)):
-    print(*key, "|", " ".join(texts[key][2][:75]), "...\n")
+    one = texts[key][int(grid[key]["cut"].argmax())]  # the first that was cut
+    print(*key, "|", " ".join(one[:75]), "...\n")
 plots.table(
     [
         (name, dose)
@@ -657,7 +642,7 @@ plots.table(
             )
             for layer in LAYERS
         )
-        for name, dose, _ in list(grid)[:: len(LAYERS)]
+        for name, dose in vectors
     ],
     columns=["vector", "dose", *(f"layer {i}: cut, repeated 8-grams, zlib" for i in LAYERS)],
 )
@@ -665,9 +650,9 @@ plots.table(
 # %% [markdown]
 # Failure - re-check with dose 1 leaves most texts cut at *every* layer, with checks of checks: more repeated 8-grams and a lower zlib ratio than without a push. With half the dose it does so at none. Success - re-check does so at neither dose. Failure - success does so at layer 1 (where `check` itself is repeated), and not at layer 2; at layer 3 it leaves texts cut that do *not* repeat themselves, with words that have no place there. Random directions leave few texts cut.
 #
-# So vector and dose decide, and what a layer does depends on them. Whoever had swept the layers with failure - re-check at one dose would have found loops at all of them, and with failure - success at the *first*. The pattern of issue 8, late layers loop, is not found here. Of any such sweep ask whether vector and dose, in units of the stream's length, were the same at each layer.
+# So vector and dose decide, and what a layer does depends on them. Whoever had swept the layers with failure - re-check at one dose would have found loops at all of them, and with failure - success at the *first*. The pattern of issue 8, loops at late layers and not at middle ones, is not found here: with failure - re-check layer 3 has the most cut texts, but the others loop too. (Three layers have hardly a middle, so this does not refute it for a model of 32.) Of any such sweep ask whether vector and dose, in units of the stream's length, were the same at each layer.
 #
-# **Could the score have risen?** Hardly. An unpushed model already goes on after every failure, *solved* is decided at the first accepted try, and 97 of 100 puzzles are solved. A push can add second looks, and these do not change the answer. It can only lose.
+# **Could the score have risen?** Hardly. An unpushed model already goes on after every failure, *solved* is decided at the first accepted try, and 97 of 100 puzzles are solved. A push can add second looks, and these do not change the answer. So it has little to gain, and more to lose.
 
 # %% tags=["numbers"]
 assert PUSHES == {"stop": (1, "success - re-check", -0.5), "go on": (2, "failure - success", 1.0)}
@@ -683,6 +668,7 @@ for layer in LAYERS:
     assert grid[*LONG, layer]["repeated 8-grams"].mean() > 1.5 * free["repeated 8-grams"].mean()
     assert grid[*LONG, layer]["zlib ratio"].mean() < 0.8 * free["zlib ratio"].mean()
     assert cut["random directions", 1.0, layer] < 0.3
+assert cut[*LONG, 3] > max(cut[*LONG, 1], cut[*LONG, 2])
 assert cut["failure - success", 1.0, 1] > 0.7 and cut["failure - success", 1.0, 2] < 0.2
 off = grid["failure - success", 1.0, 3]
 assert off["cut"].mean() > 0.4 and off["repeated 8-grams"].mean() < 0.04
@@ -1196,69 +1182,41 @@ if REAL is None:
 
 
 # %% tags=["results"]
-def mean(name: str, field: str) -> str:
-    """A measure under a push, with its interval."""
-    return spelled(with_ends(measured[name][field]))
-
-
-def cuts(name: str) -> str:
-    """The share of cut texts at each layer, with dose 1."""
-    return " / ".join(f"{grid[name, 1.0, layer]['cut'].mean():.2f}" for layer in LAYERS)
-
-
-def yes(taken_away: str) -> str:
-    """How often the yes of a second look survives."""
-    return spelled(share(left[taken_away, "second"][0]))
-
-
-lured = [stamp[f"a miss, {n} numbers"] for n in (3, 4)]
-rows = [
-    (f"yes to false claims, {n} numbers", row[THIS], row["said 'this'"], "without `check`", "")
-    for n, row in zip((3, 4), lured, strict=True)
-]
-rows = [
-    (name, spelled(one), f"{other[0]:.2f} {how}", there) for name, one, other, how, there in rows
-]
-either = (
-    f"{yes('comparing heads')} without the heads, {yes('attention to `check`')} without `check`"
+# Ours beside its control, and what others report.
+lured, plain = (
+    [stamp[f"a miss, {n} numbers"][how] for n in (3, 4)] for how in (THIS, "said 'this'")
 )
-random_stop, random_go = (f"random, as long as '{goal}'" for goal in PUSHES)
+neither, one = (
+    spelled(share(left[name, "second"][0]))
+    for name in ("comparing heads, and attention to `check`", "comparing heads")
+)
+means = {
+    name: {field: spelled(with_ends(values[field])) for field in ("checks", "solved")}
+    for name, values in measured.items()
+}
+random_stop, random_go = (means[f"random, as long as '{goal}'"] for goal in PUSHES)
+by_layer, by_chance = (
+    " / ".join(f"{grid[name, 1.0, layer]['cut'].mean():.2f}" for layer in LAYERS)
+    for name in ("failure - re-check", "random directions")
+)
+solved_by = f"{random_go['solved']} random; {means['no push']['solved']} no push"
+theirs = "90.00% to 93.75% on MATH500 (issue 28; sample size not known to us)"
+their_loops, heads = "loops at layers 26-32, not at middle ones (issue 8)", correlations["failures"]
+against = f"{spelled(heads['position'])} position"
+rows = [
+    (f"yes to false claims, {n} numbers", spelled(a), f"{b[0]:.2f} without `check`", "")
+    for n, a, b in zip((3, 4), lured, plain, strict=True)
+]
 rows += [
-    (
-        "yes in true re-checks without both routes",
-        yes("comparing heads, and attention to `check`"),
-        either,
-        "",
-    ),
-    (
-        "second looks a text, stop",
-        mean("stop", "checks"),
-        f"{mean(random_stop, 'checks')} random; {mean('no push', 'checks')} no push",
-        "",
-    ),
-    (
-        "solved, go on",
-        mean("go on", "solved"),
-        f"{mean(random_go, 'solved')} random; {mean('no push', 'solved')} no push",
-        "90.00% to 93.75% on MATH500 (issue 28; sample size not known to us)",
-    ),
-    (
-        "cut, failure - re-check, layer 1 / 2 / 3",
-        cuts("failure - re-check"),
-        f"{cuts('random directions')} random",
-        "loops at layers 26-32, not at middle ones (issue 8)",
-    ),
+    ("yes at true re-checks, neither route", neither, f"{one} with the word's alone", ""),
+    ("second looks, stop", means["stop"]["checks"], f"{random_stop['checks']} random", ""),
+    ("solved, go on", means["go on"]["solved"], solved_by, theirs),
+    ("cut, failure - re-check, layers 1 / 2 / 3", by_layer, f"{by_chance} random", their_loops),
     ("next hit, new - old result", spelled(gained["new - old"]), "0: results do not matter", ""),
-    (
-        "receiver heads, failures",
-        spelled(correlations["failures"]["receiver heads"]),
-        f"{spelled(correlations['failures']['position'])} position",
-        "",
-    ),
+    ("receiver heads, failures", spelled(heads["receiver heads"]), against, ""),
 ]
-plots.table(
-    rows, columns=["", "ours (three layers)", "control", "theirs, DeepSeek-R1-Distill-Llama-8B"]
-)
+COLUMNS = ["", "ours (three layers)", "control", "theirs, DeepSeek-R1-Distill-Llama-8B"]
+plots.table(rows, columns=COLUMNS)
 
 # %% [markdown]
 # ## What this does not show
@@ -1279,6 +1237,7 @@ plots.table(
 # - Calling a verdict a check because it is always right, on texts where it could not be wrong.
 # - Concluding from single ablations that neither of two parts is used.
 # - Judging a push by its effect at one kind of position, and not on what is written.
+# - Changing vector, layer and dose at once, and naming the layer as the cause.
 # - Reporting longer texts as more thought, and an unchanged score as proof of no harm.
 # - Scoring guesses of importance without position beside them.
 #
