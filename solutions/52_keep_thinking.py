@@ -23,8 +23,8 @@
 # 2. steer a model at one kind of token **while it writes**, measure loops, and say what an unchanged score excludes;
 # 3. in *Going deeper*, compute how much one step of a trace matters, **exactly**, over a fixed horizon.
 #
-# **Time** one hour for the core, and 80 minutes for *Going deeper*. Its first section, exact importance, is the one to take if you take one. **Needs** lesson 5.1: the game, and ablating heads at places; 3.1: steering.
-# **Runs** in about a minute and a half on a laptop's processor.
+# **Time** one hour for the core, and 80 minutes for *Going deeper*. **Needs** lesson 5.1: the game, and ablating heads at places; 3.1: steering.
+# **Runs** in about a minute and a half on a laptop's processor. If you take one section of *Going deeper*, take the first: exact importance.
 #
 # **First, play.** The third cell shows a text in which a model takes a second look at its own success, and then a false claim of ours. Change the try or the target. Can you find a wrong answer that the second look refuses?
 
@@ -183,7 +183,7 @@ stamp = {
 plots.intervals(stamp, title="How often does the second look say yes?", alike=tuple(PANELS))
 
 # %% [markdown]
-# Without `check`, no miss gets a yes. With it, **0.90** of the false claims about three numbers do (second panel, first row), and **0.29** of those about four. Over both sizes together the share is `0.61`. "More than half" would be true of that mixture, and false of the puzzles with four numbers. So `check` is needed for these yeses, but the try counts too: hits always get theirs.
+# Without `check`, no miss gets a yes. With it, **0.90** of the false claims about three numbers do (second panel, first row), and **0.29** of those about four. Over both sizes together the share is `0.61`. "More than half" would be true of that mixture, and false of the puzzles with four numbers. So `check` is needed for these yeses, but the try counts too: all hits get theirs.
 #
 # The two controls. With no bracket before, the word alone brings a yes to `0.73` of the misses with three numbers, and to `0.02` of those with four. The largest effect is the last row: after `this works` was said of a *hit*, a miss is waved through in `0.92` and in all 48. So what stood at the first bracket counts, beside the word. In training every `check` came after a true success, and this row has one. These texts do not tell what carries it.
 #
@@ -438,7 +438,7 @@ assert max(max(values[0], values[2]) for values in donated.values()) < 0.1
 #
 # A push has to be added at every `)` that the model writes, and each row has them elsewhere. With the key-value cache only the newest token runs, so counting positions does not help. The hook has to know *which tokens run now*.
 #
-# ### Exercise 2 · steer at one kind of token (10 minutes, hard)
+# ### Exercise 2 · steer at one kind of token (15 minutes, hard)
 #
 # A hook sees activations, not tokens. TransformerLens's model is a **bridge**, a wrapper that gives names to hook points; the Hugging Face model inside it is `model.original_model`. A *pre-hook* on that one sees its input: `model.original_model.register_forward_pre_hook(note, with_kwargs=True)` calls `note(module, args, kwargs)` before each run, and returns a handle. The tokens are `kwargs["input_ids"]` if that key is there, and else `args[0]`. `hook_name(model, layer)` is the name of the stream's hook.
 
@@ -648,7 +648,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Failure - re-check with dose 1 leaves most texts cut at *every* layer, with checks of checks: more repeated 8-grams and a lower zlib ratio than without a push. With half the dose it does so at none. Success - re-check does so at neither dose. Failure - success does so at layer 1 (where `check` itself is repeated), and not at layer 2; at layer 3 it leaves texts cut that do *not* repeat themselves, with words that have no place there. Random directions leave few texts cut.
+# Failure - re-check with dose 1 leaves most texts cut at *every* layer, with checks of checks: more repeated 8-grams and a lower zlib ratio than without a push. With half the dose it does so at none. Success - re-check does so at neither dose. Failure - success does so at layer 1 (where verdicts and `check` are repeated without a try), and not at layer 2; at layer 3 it leaves texts cut that do *not* repeat themselves, with words that have no place there. Random directions leave few texts cut.
 #
 # So vector and dose decide, and what a layer does depends on them. Whoever had swept the layers with failure - re-check at one dose would have found loops at all of them, and with failure - success at the *first*. The pattern of issue 8, loops at late layers and not at middle ones, is not found here: with failure - re-check layer 3 has the most cut texts, but the others loop too. (Three layers have hardly a middle, so this does not refute it for a model of 32.) Of any such sweep ask whether vector and dose, in units of the stream's length, were the same at each layer.
 #
@@ -766,11 +766,17 @@ def exact_importance(
     `rejected`, the next try may. Chances are among `tries`: what is missing to 1 is left out.
 
     Args:
-        probs: `probs(starts)` is the probability of each of `tries` after each start.
+        probs: `probs(starts)` is the probability of each of `tries` after each start. The starts
+            are lists of words, of any lengths.
         tries: all that may come, in words; the last word is the result.
         before: the words before the step.
         step: one of `tries`, which stood there.
         target: the result that is wanted, a word.
+
+    Returns:
+        `Exact(importance, against_failures, drawn, solves)`: two numbers, and for each try the
+        probability that it comes in the step's place (as `probs` gives it, not made to sum to 1)
+        and the chance that the puzzle is solved by it or by the next try.
     """
     ### BEGIN SOLUTION
     hit = torch.tensor([each[-1] == target for each in tries])
@@ -886,7 +892,7 @@ title = "Does it matter whether a failure's result is new?"
 plots.intervals(panels, title=title, marks=dict.fromkeys(panels, 0))
 
 # %% [markdown]
-# The right panel goes through every failure that *could* stand in each place: the chance that the next try hits, minus what it was before the step. After a new result it has risen; after an old one it is about where it was. Two readings fit: a new result rules something out, or the model counts results, since in training success came nearer with each. These numbers do not tell the two apart.
+# The left panel compares failures that were written. The right one goes through every failure that *could* stand in each place: the chance that the next try hits, minus what it was before the step. After a new result it has risen; after an old one it is about where it was. Two readings fit: a new result rules something out, or the model counts results, since in training success came nearer with each. These numbers do not tell the two apart.
 #
 # And the second look, the step that this lesson began with? *Solved* is decided at the first accepted try, so the second look's importance is 0 by definition.
 
