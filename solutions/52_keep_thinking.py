@@ -588,13 +588,8 @@ for goal, key in PUSHES.items():
     measured[goal] = measures(written_with(key[0], vector))
     random_ones = steering.random_directions(len(played), vector, generator=draws)[:, None]
     measured[f"random, as long as '{goal}'"] = measures(written_with(key[0], random_ones))
-plots.table(
-    [
-        (name, *(f"{values[each].mean():.2f}" for each in values))
-        for name, values in measured.items()
-    ],
-    columns=["push", *(name.replace("_", " ") for name in measured["no push"])],
-)
+rows = [(name, *(f"{x.mean():.2f}" for x in found.values())) for name, found in measured.items()]
+plots.table(rows, columns=["push", *(name.replace("_", " ") for name in measured["no push"])])
 
 # %% [markdown]
 # *Gave up*: the text ended and no try was accepted. *Checks* are second looks, and *cut* texts had not ended after 130 words.
@@ -1150,7 +1145,7 @@ assert behind.min() > 0.9
 # %% [markdown]
 # ## Going deeper: was their rise more than chance?
 #
-# Issue 28 of the ARBOR project, by another author, adds a vector for reconsidering and reports a rise on MATH500 from `90.00%` to `93.75%`, while the mean length grew from 3,078 to 4,415. There was room: 10 points. How many problems were there? 90.00% and 93.75% are both possible with 80, 160, ... problems, but not with all 500. The part of the issue that we could read does not state the number, so 80 and its multiples are our guess.
+# Issue 28 of the ARBOR project, by another author, adds a vector for reconsidering and reports a rise on MATH500 from `90.00%` to `93.75%`, while the mean length grew from 3,078 to 4,415. There was room: 10 points. How many problems were there? `90.00%` and `93.75%` are both possible with 80, 160, ... problems, but not with all 500. The part of the issue that we could read does not state the number, so 80 and its multiples are our guess.
 
 # %%
 for n in (80, 160, 400):
