@@ -21,10 +21,10 @@
 #
 # 1. tell a check from a rubber stamp, by its behaviour and inside the model;
 # 2. steer a model at one kind of token **while it writes**, measure loops, and say what an unchanged score excludes;
-# 3. compute how much one step of a trace matters, **exactly**, over a fixed horizon.
+# 3. in *Going deeper*, compute how much one step of a trace matters, **exactly**, over a fixed horizon.
 #
-# **Time** one hour for the core, and 50 minutes for *Going deeper*. **Needs** lesson 5.1: the game, and ablating heads at places; 3.1: steering.
-# **Runs** in about a minute and a half on a laptop's processor.
+# **Time** one hour for the core, and 80 minutes for *Going deeper*. **Needs** lesson 5.1: the game, and ablating heads at places; 3.1: steering.
+# **Runs** in about a minute and a half on a laptop's processor. If you take one section of *Going deeper*, take the first: exact importance.
 #
 # **First, play.** The third cell shows a text in which a model takes a second look at its own success, and then a false claim of ours. Change the try or the target. Can you find a wrong answer that the second look refuses?
 
@@ -86,36 +86,20 @@ def yes_after(texts: Sequence[Sequence[str]]) -> Tensor:
     return verification.yes_share(logits)
 
 
-HEADER, TRIED = "make 15 from 12 7 4 :", "12 + 7 = 19 + 4 = 23"  # change these
+HEADER, TRIED = "make 24 from 12 7 4 9 :", "4 + 9 = 13 + 12 = 25 - 7 = 18"  # change these
 header, tried = HEADER.split(), TRIED.split()
 for text in ([*header, *tried, "("], thinking.checked_again(header, tried)):
     print(" ".join(text), f"... yes with a probability of {yes_after([text])[0]:.2f}")
 
 # %% [markdown]
-# At the first bracket the model says no, since 23 is not 15. In the second text we wrote `this works` for it. Asked to check the same try, it says yes.
+# At the first bracket the model says no, since 18 is not 24. In the second text we wrote `this works` for it. Asked to check the same try, it says yes.
 #
 # ## 1. A model that takes a second look
 #
-# Does it pay to let a model reconsider? Wendler, in the ARBOR project (github.com/ARBORproject/arborproject.github.io, issue 8), found directions in DeepSeek-R1-Distill-Llama-8B that make it reconsider or finish. Late layers gave loops ("Wait, hold on. Wait, hold on."), and he counted repeated 2-grams and 3-grams and measured zlib compression to see that middle layers did not.
-# Issue 28 there, by another author, adds such a vector and reports a rise on MATH500 from `90.00%` to `93.75%`, while the mean length grew from 3,078 to 4,415.
+# Does it pay to let a model reconsider? Wendler, in the ARBOR project (github.com/ARBORproject/arborproject.github.io, issue 8), found directions in DeepSeek-R1-Distill-Llama-8B that make it reconsider or finish. Late layers gave loops ("Wait, hold on. Wait, hold on."), and middle layers did not. He counted repeated 2-grams and 3-grams and measured zlib compression. Ask two questions of any such report, and of ours: **what would this sample exclude**, and **could the score have risen at all?**
 #
-# Is that rise more than chance? Both shares are whole numbers of problems if the sample has 80 problems, or a multiple of 80; the whole of MATH500 has 500, which is none. The part of the issue that we could read does not state the number, so this is our guess.
-
-# %%
-plots.table(
-    [
-        (n, *(f"{100 * end:+.1f}" for end in (0.0375 - wide, 0.0375 + wide)))
-        for n in (80, 160, 400)
-        for wide in [1.96 * sum(p * (1 - p) / n for p in (0.9, 0.9375)) ** 0.5]
-    ],
-    columns=["if there were so many problems", "rise in points, 95%: from", "to"],
-)
-
-# %% [markdown]
-# With 80 or 160 problems the interval includes no rise. (It treats the two runs as separate samples; a paired one could be narrower.) But there was room: 10 points. So there are two questions for any such report, and we ask them of ours too: **what would this sample exclude**, and **could the score have risen at all?**
-#
-# Our model is a sibling of lesson 5.1's, with three layers. It was **trained on made-up traces, not by reinforcement learning**. In half of its traces, by the toss of a coin, a success is checked once more: `( this works ) , check 12 + 7 = 19 - 4 = 15 ( yes works )`. Then the trace ends.
-# So after a success the next word is `,` (go on) or the end token `<eos>` (stop). Call this place a **fork**. `thinking.endings` finds every `)`, and `thinking.going_on` reads the probabilities there. `share` is that of `,` over `,` and `<eos>` together.
+# Our model is a sibling of lesson 5.1's, with three layers. It was **trained on made-up traces, not by reinforcement learning**. In some of its traces a success is checked once more: `( this works ) , check 12 + 7 = 19 - 4 = 15 ( yes works )`. Then the trace ends.
+# So after a success the next word is `,` (go on) or the end token `<eos>` (stop). Call this place a **fork**. `thinking.endings` finds every `)`. There are three kinds: after a try that was rejected (*failure*), after the first one that was accepted (*first success*), and after a second look (*re-check*). `thinking.going_on` reads the probabilities there; `share` is that of `,` over `,` and `<eos>` together. The table below takes the last `)` of each kind in a text.
 
 # %%
 predict(
@@ -124,12 +108,13 @@ predict(
     choices=["near a half at each", "near 0 at some, near 1 at others"],
 )
 
-# %%
+# %% tags=["folded"]
+# The share at the last `)` of each kind in every text, and how well the model plays.
 KINDS = ("failure", "first success", "re-check")
 FAILURE, SUCCESS, RECHECK = range(3)
 found = thinking.endings(model, puzzles, written)
 last = {pair: i for i, pair in enumerate(zip(*(p.tolist() for p in found[2:]), strict=True))}
-ends = found.where(torch.tensor(sorted(last.values())))  # the last of each kind in a text
+ends = found.where(torch.tensor(sorted(last.values())))
 kind, puzzle = ends.kind.cpu(), ends.puzzle.cpu()
 fork = thinking.going_on(model, ends)
 outcome(
@@ -142,24 +127,19 @@ judged = [countdown.read(*pair) for pair in zip(puzzles, written, strict=True)]
 solved = [countdown.solved(each) for each in judged]
 right = [one.accepted == one.hit for each in judged for one in each]
 again = [each[-1].again for each, ok in zip(judged, solved, strict=True) if ok]
+played_well = {"puzzles solved": solved, "verdicts right": right, "successes checked again": again}
+shares = {name: fork.share[kind == k] for k, name in enumerate(KINDS)}
 plots.table(
-    [
-        (name, f"{100 * sum(x) / len(x):.0f}%", f"of {len(x)}")
-        for name, x in (
-            ("puzzles solved", solved),
-            ("verdicts right", right),
-            ("successes checked again", again),
-        )
-    ]
+    [(name, f"{100 * sum(x) / len(x):.0f}%", f"of {len(x)}") for name, x in played_well.items()]
     + [
-        (f"share at `)`, {name}", f"{share.mean():.3f}", f"{share.min():.3f} to {share.max():.3f}")
-        for name, share in ((name, fork.share[kind == k]) for k, name in enumerate(KINDS))
+        (f"share at `)`, {name}", f"{x.mean():.3f}", f"{x.min():.3f} to {x.max():.3f}")
+        for name, x in shares.items()
     ],
     columns=["", "mean", "range or number"],
 )
 
 # %% [markdown]
-# At every first success the share is **0.50**, within `0.03`. The model itself has learned the coin, and the sampling decides. An analysis that asks what in the text made the model check *this* success would look for something that is not there. And every verdict is right, at the second look too. Does that make it a check?
+# At every first success the share is **0.50**, within `0.03`. In the training traces a coin decided which successes were checked. The model has learned the coin, and the sampling decides. An analysis that asks what in the text made the model check *this* success would look for something that is not there. And every verdict is right, at the second look too. Does that make it a check?
 
 # %% tags=["numbers"]
 at_fork = fork.share[kind == SUCCESS]
@@ -174,44 +154,51 @@ assert sum(solved) / len(solved) > 0.7
 #
 # In training, every re-check came after a true success and said yes. Two mechanisms fit that equally well: compare the result with the target again, or say yes because `check` stands there. On the model's own texts the two give the same answers. A false claim tells them apart. The design has three factors: the try hits or misses; it was called a success (`this works`) or not; `check` stands before the second look or does not. Two controls go with it: no bracket before `check`; and a miss that is checked after a *true* claim about another try.
 
-# %%
-claims = thinking.claims_checked(verification.some_puzzles(100, generator=random.Random(17)))
+# %% tags=["folded"]
+# The share of texts with a yes at the second look; misses apart by the size of the puzzle.
+some = verification.some_puzzles(100, generator=random.Random(17))
+size = torch.tensor([len(each.numbers) for each in some])
+says = {key: yes_after(texts) > 0.5 for key, texts in thinking.claims_checked(some).items()}
 
 
-def with_ends(values, groups=None) -> Tensor:
-    """A mean with the ends of its 95% interval, [3]; whole groups are drawn if given."""
-    values = torch.as_tensor(values).float()
-    return torch.tensor([values.mean(), *stats.bootstrap(values, groups=groups)])
+def share(yes: Tensor) -> Tensor:
+    """How often True, with the ends of its exact 95% interval, [3]."""
+    found = success_rate_ci(yes.bool().tolist())
+    return torch.tensor([found.point_estimate, found.ci_low, found.ci_high])
 
 
 def spelled(ends: Tensor, form: str = "{:.2f} ({:.2f} to {:.2f})") -> str:
-    """A mean and its interval as text."""
+    """A value and its interval as text."""
     return form.format(*ends)
 
 
-stamp = {key: with_ends(yes_after(texts) > 0.5) for key, texts in claims.items()}
-plots.intervals(
-    {
-        f"a {name}": {how: ends_ for (of, how), ends_ in stamp.items() if of == name}
-        for name in ("hit", "miss")
-    },
-    title="The word check makes the model say yes to misses (share of texts with a yes)",
-    alike=("a hit", "a miss"),
-)
+THIS = "said 'this', check"
+PANELS = {"a hit": ("hit", 0), "a miss, 3 numbers": ("miss", 3), "a miss, 4 numbers": ("miss", 4)}
+stamp = {
+    panel: {
+        how: share(yes[(size == n) | (n == 0)]) for (name, how), yes in says.items() if name == of
+    }
+    for panel, (of, n) in PANELS.items()
+}
+plots.intervals(stamp, title="How often does the second look say yes?", alike=tuple(PANELS))
 
 # %% [markdown]
-# With `check`, more than half of the false claims get a yes. Without that word, hardly any does. So `check` is needed for these yeses. Hits still do better than misses in every row with `check` that has both, so the try counts for something.
+# Without `check`, no miss gets a yes. With it, **0.90** of the false claims about three numbers do (second panel, first row), and **0.29** of those about four. Over both sizes together the share is `0.61`. "More than half" would be true of that mixture, and false of the puzzles with four numbers. (At three other seeds: `0.88` to `0.98` for three numbers, `0.29` to `0.49` for four.) So `check` is needed for these yeses, but the try counts too: all hits get theirs.
 #
-# These texts are unlike anything that the model writes: a false claim is far from its training. What does a *true* re-check rest on?
+# The two controls. With no bracket before, the word alone brings a yes to `0.73` of the misses with three numbers, and to `0.02` of those with four. The largest effect is the last row: after `this works` was said of a *hit*, a miss is waved through in `0.92` and in all 48. So what stood at the first bracket counts, beside the word. In training every `check` came after a true success, and this row has one. These texts do not tell what carries it.
+#
+# All these texts are unlike anything that the model writes: a false claim is far from its training. What does a *true* re-check rest on?
 
 # %% tags=["numbers"]
-THIS = "said 'this', check"
-assert stamp["miss", THIS][1] > 0.5
-assert stamp["hit", THIS][0] > 0.98 and stamp["miss", "said 'this'"][0] < 0.02
-assert all(
-    stamp["hit", how][0] > stamp["miss", how][0]
-    for how in (THIS, "said 'not', check", "no bracket before, check")
-)
+three, four = stamp["a miss, 3 numbers"], stamp["a miss, 4 numbers"]
+claim("yes to false claims, three numbers", three[THIS][0], text=0.90, within=0.1)
+claim("yes to false claims, four numbers", four[THIS][0], text=0.29, within=0.04)
+assert three[THIS][1] > 0.5 > four[THIS][2]
+assert all(row[0] == 1 for row in stamp["a hit"].values())
+assert max(three["said 'this'"][0], four["said 'this'"][0]) < 0.02
+of_hit = "said 'this' of a hit, check"
+assert three[of_hit][0] > 0.85 and four[of_hit][0] > 0.95
+assert three["no bracket before, check"][0] > 0.5 > 0.1 > four["no bracket before, check"][0]
 
 # %% [markdown]
 # ### Inside a true re-check
@@ -225,7 +212,6 @@ looks = {
 }
 chosen, tested = looks.values()
 to_target = verification.attention(model, chosen.first, chosen.first.target, back=1).mean(-1)
-to_check = verification.attention(model, chosen.second, chosen.check).mean(-1)
 comparing = [divmod(int(i), cfg.n_heads) for i in (to_target > 0.5).flatten().nonzero()]
 print(f"{len(tested.second.pos)} second looks and {len(tested.misses.pos)} failures to test on")
 print("from the first result to the target:", [head_name(head) for head in comparing])
@@ -285,8 +271,8 @@ cut_attention = lesson_52.check_cut_attention(cut_attention)
 # %%
 predict(
     "52.knockout",
-    "Ablate the comparing heads at the second bracket and result of true re-checks. How often is the yes still there?",
-    choices=["hardly ever, as at the first look", "about half of the time", "nearly always"],
+    "Ablate the comparing heads at bracket and result, where the try is a hit. At which look does the yes survive in more than half of the texts?",
+    choices=["at neither", "at the first look alone", "at the second look alone", "at both"],
 )
 
 
@@ -301,65 +287,70 @@ def accepted(positions, heads=(), cut=None) -> Tensor:
         return verification.accepted(model, positions).float()
 
 
+# %% tags=["folded"]
+# What is left of the yes, a row for each thing that is taken away.
 first, second, misses, check = tested.first, tested.second, tested.misses, tested.check
 generator = torch.Generator().manual_seed(0)
 like = {"layers": [1], "n_heads": cfg.n_heads, "but": comparing, "generator": generator}
 others = [random_heads(len(comparing), **like) for _ in range(5)]
-
-
-def over_others(positions, cut=None) -> Tensor:
-    """The mean over the control's draws, of each text."""
-    return torch.stack([accepted(positions, heads, cut=cut) for heads in others]).mean(0)
-
-
 claim_words = torch.stack([first.pos + i for i in (1, 2, 3)])  # `this works )`
-rows = {  # first look, failures
-    "nothing": (accepted(first), accepted(misses)),
-    "comparing heads": (accepted(first, comparing), accepted(misses, comparing)),
-    "as many other heads of the layer": (over_others(first), over_others(misses)),
+ROWS = {  # heads, one set or several; what the bracket cannot attend to
+    "nothing": ([[]], None),
+    "comparing heads": ([comparing], None),
+    "as many other heads of the layer": (others, None),
+    "attention to `check`": ([[]], check),
+    "comparing heads, and attention to `check`": ([comparing], check),
+    "comparing heads, and attention to `this works )`": ([comparing], claim_words),
+    "other heads, and attention to `check`": (others, check),
 }
-second_yes = {
-    "nothing": accepted(second),
-    "comparing heads": accepted(second, comparing),
-    "as many other heads of the layer": over_others(second),
-    "attention to `check`": accepted(second, cut=check),
-    "comparing heads, and attention to `check`": accepted(second, comparing, cut=check),
-    "comparing heads, and attention to `this works )`": accepted(second, comparing, claim_words),
-    "other heads, and attention to `check`": over_others(second, cut=check),
-}
-survives = {name: yes.mean() for name, yes in second_yes.items()}
-LEVELS = {"hardly ever, as at the first look": 0.2, "about half of the time": 0.8}
-alone = survives["comparing heads"]
-outcome(
-    "52.knockout",
-    next((name for name, top in LEVELS.items() if alone < top), "nearly always"),
-)
+left = {}  # [draw of heads, text], where a `check` can be cut at the second look alone
+for name, (sets, cut) in ROWS.items():
+    for where, positions in (("first", first), ("failures", misses), ("second", second)):
+        if cut is None or where == "second":
+            yes = [accepted(positions, heads, cut) for heads in sets]
+            left[name, where] = torch.stack(yes)
+
+
+def cell(yes: Tensor | None) -> str:
+    """One set of heads with its exact interval; of several the mean, and the draws' range."""
+    if yes is None:
+        return ""
+    low, high = yes.mean(1).aminmax()
+    several = f"{yes.mean():.2f} ({len(yes)} draws, {low:.2f} to {high:.2f})"
+    return several if len(yes) > 1 else spelled(share(yes[0]))
+
+
+survives = {name: left[name, "second"].mean() for name in ROWS}
+kept_at = (bool(left["comparing heads", where].mean() > 0.5) for where in ("first", "second"))
+SAID = {(False, True): "at the second look alone", (True, False): "at the first look alone"}
+SAID |= {(False, False): "at neither", (True, True): "at both"}
+outcome("52.knockout", SAID[tuple(kept_at)])
+sizes = (("first", first), ("failures", misses), ("second", second))
 plots.table(
-    [
-        (name, *([f"{x.mean():.2f}" for x in rows.get(name, ())] or ["", ""]), f"{yes:.2f}")
-        for name, yes in survives.items()
-    ],
-    columns=["taken away", "yes, first look", "yes, failures", "yes, second look"],
+    [(name, *(cell(left.get((name, where))) for where, _ in sizes)) for name in ROWS],
+    columns=["taken away", *(f"yes, {name}, {len(x.pos)} (exact 95%)" for name, x in sizes)],
 )
 
 # %% [markdown]
-# At the first look the comparing heads are needed: without them hits are accepted as rarely as failures, so the gap between the two is gone. At the second look the yes survives without them. It also survives when the bracket cannot see `check`. Take both away, and fewer than one yes in ten is left.
+# At the first look the comparing heads are needed: without them hits are accepted as rarely as failures. At the second look all 37 yeses survive without them. All survive too where the bracket cannot attend to `check`. Take both away, and 1 of 37 is left.
 #
-# So *either* is enough: a logical OR, or a backup. This is a trap for ablations. Each alone says "not needed". It would be wrong to conclude that neither is used. The controls matter here: other heads with the cut leave the yes where it was, and so does cutting the first verdict, `this works )`, in the place of `check`. It is that word, and not the claim.
+# So for these true hits *either route is enough*. This is a trap for ablations: each alone says "not needed", and it would be wrong to conclude that neither is used. Two controls: other heads in place of the comparing ones, with the cut, leave the yes where it was. So does cutting the first verdict, `this works )`, in place of `check`.
+#
+# It is not a logical OR. That would say yes to every miss with `check`, and section 2 found `0.29` and `0.90`. For a hit either route is enough; for a miss the comparison's no still counts against the word.
 
 # %% tags=["numbers"]
 assert survives["comparing heads, and attention to `check`"] < 0.15
 assert min(survives["comparing heads"], survives["attention to `check`"]) > 0.9
 assert survives["comparing heads, and attention to `this works )`"] > 0.9
 assert survives["other heads, and attention to `check`"] > 0.95
-without, failing = (x.mean() for x in rows["comparing heads"])
+without, failing = (left["comparing heads", where].mean() for where in ("first", "failures"))
 assert without < 0.1 and without - failing < 0.1
-assert comparing == [(1, 3), (1, 4), (1, 5)] and to_check.max() > 0.9
+assert comparing == [(1, 3), (1, 4), (1, 5)]
 
 # %% [markdown]
-# ### Investigation · who holds the stamp? (7 minutes, medium)
+# ### Investigation · who holds the stamp? (5 minutes, medium)
 #
-# One head carries `check` to the second bracket. `trial(head)` ablates one head there, where the comparing heads are ablated too, and tells how often the yes is left. You have **four** trials for 21 heads, so choose them by what you know. Your answer is a pair (layer, head).
+# One head carries `check` to the second bracket. `trial(head)` ablates one head there, where the comparing heads are ablated too, and tells how often the yes is left. You have **two** trials for 21 heads. Measuring attention costs none: `chosen` has the texts for choosing, and the cell above Exercise 1 shows how it is done. Your answer is a pair (layer, head).
 
 # %%
 trials = []  # run this cell again only to start over
@@ -368,8 +359,8 @@ trials = []  # run this cell again only to start over
 # %%
 def trial(head: tuple[int, int]) -> float:
     """How often the yes is left without the comparing heads and, at the bracket, one more."""
-    if len(trials) == 4:
-        raise RuntimeError("Your four trials are spent.")
+    if len(trials) == 2:
+        raise RuntimeError("Your two trials are spent.")
     trials.append(head)
     with without_heads(model, [head], at=second.at(0)):
         return accepted(second, comparing).mean().item()
@@ -386,19 +377,20 @@ stamp_head = lesson_52.check_stamp_head(stamp_head)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Which word must it read, and from where? `to_check` has the attention of every head from the second bracket to that word.
+# Which word must it read, and from where? `chosen.check` says where that word stands in each text.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Give a trial to the head with the largest entry of `to_check`, and one to a rival, for comparison.
+# `verification.attention(model, chosen.second, chosen.check).mean(-1)` has every head's attention from the second bracket to that word, [layer, head]. Give a trial to the head with most of it, and one to the next.
 #
 # </details>
 
 # %% [markdown]
 # That the yes falls without a head shows that the head is needed there. Is it *enough*? Put its output at a second bracket into a **first** bracket, where nothing was checked. The donors are second looks of the choosing half.
 
-# %%
+# %% tags=["folded"]
+# First looks with the output of some heads taken from a second look.
 donated = {}
 for name, positions, out in (
     ("hits, comparing heads ablated", first, comparing),
@@ -413,46 +405,31 @@ for name, positions, out in (
             donated[name].append(accepted(positions, out).mean())
 plots.table(
     [(name, *(f"{value:.2f}" for value in values)) for name, values in donated.items()],
-    columns=[
-        "first looks",
-        "yes",
-        "with the stamp head's output of a second look",
-        "with that of the layer's other heads",
-    ],
+    columns=["first looks", "yes", "stamp head's output put in", "the layer's other heads' put in"],
 )
+
+# %% tags=["folded"]
+# The two routes.
+COMPARE, STAMP = "heads L1H3, L1H4, L1H5<br>at the result", "head L0H4<br>at the bracket"
+places = {"result = target?": (0, 1), COMPARE: (1.6, 1), "the word check": (0, -0.4)}
+edges = [("result = target?", COMPARE, "compare"), (COMPARE, "yes or no")]
 figures.diagram(
-    {
-        "result = target?": (0, 1),
-        "heads L1H3, L1H4, L1H5<br>at the result": (1.6, 1),
-        "the word check": (0, -0.4),
-        "head L0H4<br>at the bracket": (1.6, -0.4),
-        "yes, if either<br>says so": (3.2, 0.3),
-    },
-    [
-        ("result = target?", "heads L1H3, L1H4, L1H5<br>at the result", "compare"),
-        ("heads L1H3, L1H4, L1H5<br>at the result", "yes, if either<br>says so"),
-        ("the word check", "head L0H4<br>at the bracket", "stamp"),
-        ("head L0H4<br>at the bracket", "yes, if either<br>says so"),
-    ],
-    title="At a true re-check, two routes lead to the same yes",
-    marked=["head L0H4<br>at the bracket"],
+    places | {STAMP: (1.6, -0.4), "yes or no": (3.2, 0.3)},
+    [*edges, ("the word check", STAMP, "stamp"), (STAMP, "yes or no")],
+    title="Two routes to a yes: for a hit either is enough, for a miss the comparison can refuse",
+    marked=[STAMP],
 )
 
 # %% [markdown]
-# Where nothing compares, the stamp alone brings most of the yeses. Against a comparison that says no, it wins in a part of the texts, as in the false claims above. So the second look of this model is a check *and* a stamp. That every verdict is right could not tell you so.
+# In hits where nothing compares, the stamp head's output brings a yes to **0.78**. In failures, where the comparison says no, it brings one to **0.35**. The output of the layer's other heads brings none. So the second look of this model is a check *and* a stamp. That every verdict is right could not tell you so.
 
 # %% tags=["numbers"]
-assert [stamp_head] == top_heads(to_check, 1)
-assert (
-    donated["hits, comparing heads ablated"][1]
-    > 0.7
-    > 0.2
-    > donated["hits, comparing heads ablated"][2]
-)
-assert (
-    0.1 < donated["failures, nothing ablated"][1] < 0.7
-    and donated["failures, nothing ablated"][0] < 0.02
-)
+to_check = verification.attention(model, chosen.second, chosen.check).mean(-1)
+assert [stamp_head] == top_heads(to_check, 1) and to_check.max() > 0.9
+brought = [values[1] for values in donated.values()]
+claim("yes by the stamp, hits", brought[0], text=0.78, within=0.08)
+claim("yes by the stamp, failures", brought[1], text=0.35, within=0.05)
+assert max(max(values[0], values[2]) for values in donated.values()) < 0.1
 
 # %% [markdown]
 # ## 3. Go on or stop, while it writes
@@ -461,9 +438,9 @@ assert (
 #
 # A push has to be added at every `)` that the model writes, and each row has them elsewhere. With the key-value cache only the newest token runs, so counting positions does not help. The hook has to know *which tokens run now*.
 #
-# ### Exercise 2 · steer at one kind of token (10 minutes, hard)
+# ### Exercise 2 · steer at one kind of token (15 minutes, hard)
 #
-# A hook sees activations, not tokens. A *pre-hook* on the model inside the bridge sees its input: `model.original_model.register_forward_pre_hook(note, with_kwargs=True)` calls `note(module, args, kwargs)` before each run, and returns a handle. The tokens are `kwargs["input_ids"]` if that key is there, and else `args[0]`. `hook_name(model, layer)` is the name of the stream's hook.
+# A hook sees activations, not tokens. TransformerLens's model is a **bridge**, a wrapper that gives names to hook points; the Hugging Face model inside it is `model.original_model`. A *pre-hook* on that one sees its input: `model.original_model.register_forward_pre_hook(note, with_kwargs=True)` calls `note(module, args, kwargs)` before each run, and returns a handle. The tokens are `kwargs["input_ids"]` if that key is there, and else `args[0]`. `hook_name(model, layer)` is the name of the stream's hook.
 
 
 # %% tags=["exercise:utils.cases.thinking.steer_at"]
@@ -516,9 +493,10 @@ steer_at = lesson_52.check_steer_at(steer_at)
 # </details>
 
 # %% [markdown]
-# Which vector, layer and dose? Fix a rule before you look. To **stop** means: `,` after a failure as before, but not after a success or a re-check. To **go on** means: `,` after a failure and a success, but not after a re-check, where nothing is left to do. A push is as good as its *worst* single `)`, by the probability of what is wanted there. The rule is applied to texts of the first 100 puzzles. A third push is the common recipe at a late layer: failure - re-check, at layer 3, dose `1`.
+# Which vector, layer and dose? Fix a rule before you look. To **stop** means: `,` after a failure as before, but not after a success or a re-check. To **go on** means: `,` after a failure and a success, but not after a re-check, where nothing is left to do. A push is as good as its *worst* single `)`, by the probability of what is wanted there. The rule is applied to texts of the first 100 puzzles, and tested on the others.
 
-# %%
+# %% tags=["folded"]
+# The sweep over vectors, layers and doses by the rule.
 states = ends.in_order([verification.resid_at(model, part) for part in ends.parts()], dim=1)
 norms = states.norm(dim=-1).median(1).values
 fit = puzzle < 100
@@ -541,7 +519,7 @@ def some_ends(which: Tensor, n: int = 8) -> thinking.Endings:
     return ends.where(torch.cat([(which & (kind == k)).nonzero()[:n, 0] for k in range(3)]))
 
 
-DOSES, WANTED = (-1.0, -0.75, -0.5, 0.5, 0.75, 1.0), {"stop": [1, 0, 0], "go on": [1, 1, 0]}
+DOSES, WANTED = (-1.0, -0.5, 0.5, 1.0), {"stop": [1, 0, 0], "go on": [1, 1, 0]}
 to_choose = some_ends(fit)
 swept = {
     (layer, name, dose): says_comma(to_choose, layer, push(layer, name, dose))
@@ -555,7 +533,6 @@ worst = {
     for goal, wanted in WANTED.items()
 }
 PUSHES = {goal: max(scores, key=scores.get) for goal, scores in worst.items()}
-PUSHES["go on, late"] = (3, "failure - re-check", 1.0)
 to_test = some_ends(~fit)
 held = {goal: says_comma(to_test, key[0], push(*key)) for goal, key in PUSHES.items()}
 plots.table(
@@ -568,176 +545,159 @@ plots.table(
 )
 
 # %% [markdown]
-# On the other puzzles, the two chosen pushes do nearly what was asked for. The late one does not: after a re-check too the model goes on.
-#
-# Next, let the model write under each push, on 100 new puzzles of three numbers. What would a loop look like? Wendler's two measures are quick to write.
-#
-# ### Exercise 3 · loops (4 minutes, easy)
+# On the other puzzles, the two pushes do nearly what was asked for at single places. Next, let the model write under each, on 100 new puzzles of three numbers. Measure loops as in issue 8, here with 8-grams, since a try of three numbers with its verdict has 14 words. `loops` gives two numbers: the share of n-grams that came before in the same text, and zlib's compressed size over size, which is low where a text repeats itself.
 
 
-# %% tags=["exercise:utils.cases.thinking.loops"]
-def loops(words: Sequence[str], *, n: int) -> tuple[float, float]:
-    """How much a text repeats itself: the share of repeated n-grams, and the compression ratio.
-
-    Args:
-        n: an n-gram is `n` words in a row; they overlap. One that came before in the text is
-            repeated. A text of fewer words has none, and a share of 0.
-
-    Returns:
-        The share, and zlib's compressed size (level 9) over size, in bytes, of the words joined by
-        blanks: low where a text repeats itself.
-    """
-    ### BEGIN SOLUTION
+# %%
+def loops(words: Sequence[str], *, n: int = 8) -> tuple[float, float]:
+    """The share of repeated n-grams (0 if there is none), and the compression ratio."""
     grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    repeated = 1 - len(set(grams)) / len(grams) if grams else 0.0
     whole = " ".join(words).encode()
-    return repeated, len(zlib.compress(whole, 9)) / len(whole)
-    ### END SOLUTION
+    packed = len(zlib.compress(whole, 9)) / len(whole) if whole else 1.0
+    return 1 - len(set(grams)) / max(1, len(grams)), packed
 
 
-# %% tags=["check"]
-loops = lesson_52.check_loops(loops)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `tuple(words[i : i + n])` is the n-gram at `i`. A set keeps one of each, so what is missing in it was repeated.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `zlib.compress(text.encode(), 9)` gives bytes. Compare their number with that of `text.encode()`.
-#
-# </details>
-
-# %%
-predict(
-    "52.loops",
-    "A text that has not ended after 130 words is cut. Which push to go on leaves more than half of the texts cut?",
-    choices=["the one chosen by the rule", "the late one", "both", "neither"],
-)
-
-# %%
+# %% tags=["folded"]
+# What the model writes under each push, and its measures.
 drawn = verification.some_puzzles(600, generator=random.Random(21), variable=False)
 triples = [each for each in drawn if len(each.numbers) == 3]
-played, measured, texts = triples[:100], {}, {}
+played, measured = triples[:100], {}
 MEASURES = ("solved", "gave_up", "checks", "cut", "tries")
 
 
-def written_with(layer: int, vector: Tensor) -> list[list[str]]:
-    """What the model writes for each puzzle while a vector is added at each `)`."""
+def written_with(layer: int, vector: Tensor, games=played) -> list[list[str]]:
+    """What the model writes while a vector, or one for each text, is added at each `)`."""
     how = {"temperature": 1.0, "generator": torch.Generator().manual_seed(1)}
+    headers = [each.header for each in games]
     with steer_at(model, vector, layer=layer, token=thinking.CLOSE):
-        return verification.write(model, [each.header for each in played], n_tokens=N_TOKENS, **how)
+        return verification.write(model, headers, n_tokens=N_TOKENS, **how)
 
 
 def measures(texts: list[list[str]]) -> dict[str, Tensor]:
     """Each measure of each text."""
-    pairs = zip(played, texts, strict=True)
+    pairs = zip(played, texts, strict=False)
     found = [thinking.measure(*pair, n_tokens=N_TOKENS) for pair in pairs]
     values = {name: torch.tensor([float(getattr(x, name)) for x in found]) for name in MEASURES}
-    both = torch.tensor([loops(words, n=8) for words in texts])
+    both = torch.tensor([loops(words) for words in texts])
     return values | {"repeated 8-grams": both[:, 0], "zlib ratio": both[:, 1]}
 
 
-texts["no push"] = written_with(1, torch.zeros(cfg.d_model, device=cfg.device))
+measured["no push"] = measures(written_with(1, torch.zeros(cfg.d_model, device=cfg.device)))
 for goal, key in PUSHES.items():
-    vector, generator = push(*key), torch.Generator().manual_seed(7)
-    random_ones = steering.random_directions(len(played), vector, generator=generator)
-    texts[goal] = written_with(key[0], vector)
-    texts[f"random, as long as '{goal}'"] = written_with(key[0], random_ones[:, None])
-measured = {name: measures(each) for name, each in texts.items()}
-is_cut = tuple(bool(measured[goal]["cut"].mean() > 0.5) for goal in ("go on", "go on, late"))
-SAID = {(True, True): "both", (False, False): "neither", (False, True): "the late one"}
-outcome("52.loops", SAID.get(is_cut, "the one chosen by the rule"))
-plots.table(
-    [
-        (name, *(f"{values[each].mean():.2f}" for each in values))
-        for name, values in measured.items()
-    ],
-    columns=[
-        "push",
-        "solved",
-        "gave up",
-        "re-checks",
-        "cut",
-        "tries",
-        "repeated 8-grams",
-        "zlib ratio",
-    ],
-)
-long = texts["go on, late"][int(measured["go on, late"]["checks"].argmax())]
-print("late:", " ".join(long[:70]), "...")
+    vector, draws = push(*key), torch.Generator().manual_seed(7)
+    measured[goal] = measures(written_with(key[0], vector))
+    random_ones = steering.random_directions(len(played), vector, generator=draws)[:, None]
+    measured[f"random, as long as '{goal}'"] = measures(written_with(key[0], random_ones))
+rows = [(name, *(f"{x.mean():.2f}" for x in found.values())) for name, found in measured.items()]
+plots.table(rows, columns=["push", *(name.replace("_", " ") for name in measured["no push"])])
 
 # %% [markdown]
-# **Stop.** Most second looks are gone, and the random directions of the same length (each text has its own) leave them alone.
+# *Gave up*: the text ended and no try was accepted. *Checks* are second looks, and *cut* texts had not ended after 130 words.
 #
-# **Go on.** The chosen push brings more second looks, and few texts are cut. The late one brings checks of checks: more repeated 8-grams, a lower zlib ratio, and hardly more tries. That is the pattern of issue 8, late layers loop, for one toy model. Longer texts are not more thought, so read them.
+# The push to **stop** takes away most second looks, and random directions of its length (each text has its own) do not. The push to **go on** brings more of them.
 #
-# **Did anything get better?** It hardly could. An unpushed model already goes on after every failure, *solved* is decided at the first accepted try, and few puzzles are left unsolved. A push can add second looks, and these do not change the answer. It can do harm: under the late push fewer are solved, and random vectors of that length cost more still.
+# ### Is it the layer that loops?
+#
+# Issue 8 has loops at late layers and not at middle ones. Does this model do the same? Vary vector, layer and dose each on its own.
+
+# %%
+predict(
+    "52.loops",
+    "Add failure - re-check with dose 1 at each `)`. At which layers is more than half of the texts cut?",
+    choices=["at none", "at layer 3 alone", "at layers 2 and 3", "at layers 1, 2 and 3"],
+)
+
+# %% tags=["folded"]
+# Every vector at every layer and two doses, 40 texts each.
+LAYERS, N, texts = (1, 2, 3), 40, {}
+for layer in LAYERS:
+    vectors = {(name, dose): push(layer, name, dose) for name in PAIRS for dose in (0.5, 1.0)}
+    vectors = {key: vector.expand(N, -1) for key, vector in vectors.items()}
+    draws, long = torch.Generator().manual_seed(7), push(layer, "failure - re-check", 1.0)
+    vectors["random directions", 1.0] = steering.random_directions(N, long, generator=draws)
+    both = written_with(
+        layer, torch.cat(list(vectors.values()))[:, None], played[:N] * len(vectors)
+    )
+    for i, (name, dose) in enumerate(vectors):
+        texts[name, dose, layer] = both[i * N : (i + 1) * N]
+grid = {key: measures(each) for key, each in texts.items()}
+LONG = ("failure - re-check", 1.0)
+many = [layer for layer in LAYERS if grid[*LONG, layer]["cut"].mean() > 0.5]
+SAID = {(): "at none", (3,): "at layer 3 alone", (2, 3): "at layers 2 and 3"}
+outcome("52.loops", SAID.get(tuple(many), "at layers 1, 2 and 3"))
+for key in ((*LONG, 1), ("failure - success", 1.0, 1), ("failure - success", 1.0, 3)):
+    one = texts[key][int(grid[key]["cut"].argmax())]  # the first that was cut
+    print(*key, "|", " ".join(one[:75]), "...\n")
+plots.table(
+    [
+        (name, dose)
+        + tuple(
+            "{cut:.2f} | {repeated 8-grams:.2f} | {zlib ratio:.2f}".format_map(
+                {each: x.mean() for each, x in grid[name, dose, layer].items()}
+            )
+            for layer in LAYERS
+        )
+        for name, dose in vectors
+    ],
+    columns=["vector", "dose", *(f"layer {i}: cut, repeated 8-grams, zlib" for i in LAYERS)],
+)
+
+# %% [markdown]
+# Failure - re-check with dose 1 leaves most texts cut at *every* layer, with checks of checks: more repeated 8-grams and a lower zlib ratio than without a push. With half the dose it does so at none. Success - re-check does so at neither dose. Failure - success does so at layer 1 (where verdicts and `check` are repeated without a try), and not at layer 2; at layer 3 it leaves texts cut that do *not* repeat themselves, with words that have no place there. Random directions leave few texts cut.
+#
+# So vector and dose decide, and what a layer does depends on them. Whoever had swept the layers with failure - re-check at one dose would have found loops at all of them, and with failure - success at the *first*. The pattern of issue 8, loops at late layers and not at middle ones, is not found here: with failure - re-check layer 3 has the most cut texts, but the others loop too. (Three layers have hardly a middle, so this does not refute it for a model of 32.) Of any such sweep ask whether vector and dose, in units of the stream's length, were the same at each layer.
+#
+# **Could the score have risen?** Hardly. An unpushed model already goes on after every failure, *solved* is decided at the first accepted try, and 97 of 100 puzzles are solved. A push can add second looks, and these do not change the answer. So it has little to gain, and more to lose.
 
 # %% tags=["numbers"]
-assert PUSHES["stop"] == (1, "success - re-check", -0.5)
-assert PUSHES["go on"] == (2, "failure - success", 1.0)
+assert PUSHES == {"stop": (1, "success - re-check", -0.5), "go on": (2, "failure - success", 1.0)}
 free = measured["no push"]
 assert measured["stop"]["checks"].mean() < 0.4 * free["checks"].mean()
 assert measured["random, as long as 'stop'"]["checks"].mean() > 0.8 * free["checks"].mean()
 assert measured["go on"]["checks"].mean() > 1.3 * free["checks"].mean()
-assert measured["go on"]["cut"].mean() < 0.2 and measured["go on, late"]["cut"].mean() > 0.6
-late = measured["go on, late"]
-assert late["repeated 8-grams"].mean() > 1.5 * free["repeated 8-grams"].mean()
-assert late["zlib ratio"].mean() < 0.7 * free["zlib ratio"].mean()
-assert late["tries"].mean() < 1.4 * free["tries"].mean() and free["solved"].mean() > 0.9
-assert late["solved"].mean() < free["solved"].mean()
-assert measured["random, as long as 'go on, late'"]["solved"].mean() < late["solved"].mean()
+assert free["solved"].mean() > 0.9
+cut = {key: float(values["cut"].mean()) for key, values in grid.items()}
+for layer in LAYERS:
+    assert cut[*LONG, layer] > 0.5 and cut["failure - re-check", 0.5, layer] < 0.2
+    assert max(cut["success - re-check", dose, layer] for dose in (0.5, 1.0)) < 0.2
+    assert grid[*LONG, layer]["repeated 8-grams"].mean() > 1.5 * free["repeated 8-grams"].mean()
+    assert grid[*LONG, layer]["zlib ratio"].mean() < 0.8 * free["zlib ratio"].mean()
+    assert cut["random directions", 1.0, layer] < 0.3
+assert cut[*LONG, 3] > max(cut[*LONG, 1], cut[*LONG, 2])
+assert cut["failure - success", 1.0, 1] > 0.7 and cut["failure - success", 1.0, 2] < 0.2
+off = grid["failure - success", 1.0, 3]
+assert off["cut"].mean() > 0.4 and off["repeated 8-grams"].mean() < 0.04
 
 # %% [markdown]
-# ### Exercise 4 · audit: no harm? (4 minutes, medium)
+# ### Exercise 3 · audit: what does it cost? (4 minutes, medium)
 #
 # "Pushed to stop, the model solves as many puzzles" is a claim that two things are *equal*. All runs share their random numbers, so compare pairs: the same puzzle with and without the push.
 
-# %%
+# %% tags=["folded"]
+# Pairs: the same puzzle with and without a push.
 unpushed = measured["no push"]["solved"]
-paired = {
-    name: (values["solved"] - unpushed).tolist()
-    for name, values in measured.items()
-    if name != "no push"
-}
+paired = {name: (values["solved"] - unpushed).tolist() for name, values in measured.items()}
 rows = []
 for name, differences in paired.items():
-    changed = success_rate_ci([each != 0 for each in differences])
-    rows.append(
-        (
-            name,
-            f"{sum(differences):+.0f}",
-            f"{sum(map(abs, differences)):.0f}",
-            "{:+.2f} to {:+.2f}".format(*stats.bootstrap(differences)),
-            f"{100 * changed.ci_high:.1f}%",
-        )
-    )
-plots.table(
-    rows,
-    columns=[
-        "push",
-        "solved, of 100",
-        "outcomes that changed",
-        "difference, bootstrap",
-        "changed outcomes, at most (exact 95%)",
-    ],
-)
+    changed = [each != 0 for each in differences]
+    rows.append([name, f"{measured[name]['solved'].sum():.0f}", sum(changed)])
+    ends_ = "{:+.2f} to {:+.2f}".format(*stats.bootstrap(differences))
+    most = f"{100 * success_rate_ci(changed).ci_high:.1f}%"
+    rows[-1] += ["", ""] if name == "no push" else [ends_, most]
+COLUMNS = ["push", "solved, of 100", "outcomes that changed", "mean difference, bootstrap 95%"]
+plots.table(rows, columns=[*COLUMNS, "changed outcomes, at most (exact 95%)"])
 
 # %% [markdown]
-# Which of these statements does the table allow about the push to **stop**? Give a set of letters, such as `{"a", "c"}`.
+# Which of these statements does the table allow? Give a set of letters, such as `{"a", "d"}`.
 #
-# - **a** The bootstrap's interval is as narrow as it is, so the true difference is known that exactly.
-# - **b** On puzzles like these, it changes the outcome of at most 12 in a hundred (95%).
-# - **c** A second look is of no use to models that reason.
-# - **d** In *this* model second looks can be dropped at little cost in puzzles solved. It never accepts a wrong try that a second look could catch, or hardly ever.
-# - **e** The push does nothing, since outcomes do not change.
+# - **a** Pushed to stop, the true difference is 0: the bootstrap's interval has no width.
+# - **b** Pushed to stop, the outcome changes on at most 4 in a hundred puzzles like these (95%).
+# - **c** Pushed to go on, it solves fewer puzzles like these than without a push.
+# - **d** Those are lost through the *direction* of the push to go on, and not through its length.
 
 # %% tags=["answer:no_harm"]
 ### BEGIN SOLUTION
-no_harm = {"b", "d"}
+no_harm = {"b", "c"}
 ### END SOLUTION
 
 # %% tags=["check"]
@@ -751,33 +711,39 @@ no_harm = lesson_52.check_no_harm(no_harm)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Two statements are left. One is an upper limit; the other says why the outcome could not change much.
+# Which intervals leave out 0? And what does a random direction of the same length do?
 #
 # </details>
 
 # %% [markdown]
-# So state "no harm" with its limit. These 100 pairs exclude that the push to stop changes more outcomes than the last column says, and nothing finer. A bootstrap of pairs that are all alike cannot tell you that.
+# So state "no harm" with its limit, which a bootstrap of pairs that are all alike cannot give: at most 4 outcomes in a hundred change under the push to stop. It had little to lose, since this model hardly ever accepts a wrong try that a second look could catch.
+#
+# The push to go on does harm: six puzzles are lost and none is won, the only interval here that leaves out 0. A random direction of that length costs four. So the two can hardly be told apart by 100 puzzles, and the harm may come from length as much as from direction.
 
 # %% tags=["numbers"]
 stop = [each != 0 for each in paired["stop"]]
-assert success_rate_ci(stop).ci_high < 0.12 and no_harm == {"b", "d"}
+assert success_rate_ci(stop).ci_high < 0.04 and no_harm == {"b", "c"}
+assert sum(paired["go on"]) == -6 and stats.bootstrap(paired["go on"]).high < 0
+assert max(paired["go on"]) == 0 and sum(paired["random, as long as 'go on'"]) == -4
 accepts = [one.hit for each in judged for one in each if one.accepted]
 assert sum(accepts) / len(accepts) > 0.99
 
 # %% [markdown]
-# ## 4. Which step matters?
+# ## Going deeper: which step matters?
 #
-# Steering moves a whole text. Now ask of one written trace: how much did *this* step matter? Thought Anchors (arXiv 2506.19143) answers by **resampling**: cut the text before a step, let the model write on many times (each such text is a **rollout**), and keep the rollouts whose step differs in meaning. **Counterfactual importance** compares the outcomes with the step and with another one in its place. The paper compares final answers over 100 rollouts.
+# Steering moves a whole text. Now take one written trace. A **step** is a try with its verdict. How much did *this* step matter? Thought Anchors (arXiv 2506.19143) answers by **resampling**: cut the text before a step, let the model write on many times (each such text is a **rollout**), and keep the rollouts whose step differs in meaning. **Counterfactual importance** compares the outcomes with the step and with another one in its place. The paper compares final answers over 100 rollouts.
 #
-# Here no sampling is needed. A **step** is a try with its verdict. A puzzle of three numbers has at most 24 legal tries, so all that may come next can be listed. Fix a horizon: *solved by this step or by the next try*. For a step with try $s$,
+# Here no sampling is needed. A puzzle of three numbers has at most 24 legal tries, so all that may come next can be listed. Fix a horizon: *solved by this step or by the next try*. For a step with try $s$,
 #
 # $$\text{importance}(s) = \text{solves}(s) - \frac{\sum_t p(t)\,\text{solves}(t)}{\sum_t p(t)}, \quad t \text{ over tries with another result},$$
 #
 # where $p(t)$ is the probability that the model writes $t$ in that place. $\text{solves}(t)$ is 1 for a hit. For a failure it is the chance that the next try hits, among legal tries.
 #
-# ### Exercise 5 · exact importance (12 minutes, hard)
+# An example with three tries: the step, a failure with $p$ `0.5`, after which the next try hits with a chance of `0.2`; another failure with `0.2` and `0.4`; and a hit with `0.2`. The other tries solve with a chance of `(0.2 * 0.4 + 0.2 * 1) / 0.4 = 0.7`. So the importance is `0.2 - 0.7 = -0.5`. Against *other failures alone* it is `0.2 - 0.4 = -0.2`.
 #
-# Given: `probs(starts)`, the probability of every try after each start, [start, try], and `rejected(words)`, a try with a failure's verdict after it. All texts are lists of words. Also compute the importance against *other failures alone*.
+# ### Exercise 4 · exact importance (25 minutes, hard)
+#
+# Given: `probs(starts)`, the probability of every try after each start, [start, try], and `rejected(words)`, a try with a failure's verdict after it. All texts are lists of words. Compute the importance against other failures alone too.
 
 
 # %% tags=["exercise:utils.cases.thinking.exact_importance"]
@@ -795,11 +761,17 @@ def exact_importance(
     `rejected`, the next try may. Chances are among `tries`: what is missing to 1 is left out.
 
     Args:
-        probs: `probs(starts)` is the probability of each of `tries` after each start.
+        probs: `probs(starts)` is the probability of each of `tries` after each start. The starts
+            are lists of words, of any lengths.
         tries: all that may come, in words; the last word is the result.
         before: the words before the step.
         step: one of `tries`, which stood there.
         target: the result that is wanted, a word.
+
+    Returns:
+        `Exact(importance, against_failures, drawn, solves)`: two numbers, and for each try the
+        probability that it comes in the step's place (as `probs` gives it, not made to sum to 1)
+        and the chance that the puzzle is solved by it or by the next try.
     """
     ### BEGIN SOLUTION
     hit = torch.tensor([each[-1] == target for each in tries])
@@ -832,7 +804,8 @@ exact_importance = lesson_52.check_exact_importance(exact_importance)
 #
 # </details>
 
-# %%
+# %% tags=["folded"]
+# 30 traces with three to five failures, and the exact importance of each of their steps.
 how = {"n_tokens": 100, "temperature": 1.0, "generator": torch.Generator().manual_seed(2)}
 pool = triples[100:]
 texts_of_pool = verification.write(model, [each.header for each in pool], **how)
@@ -867,7 +840,8 @@ print(f"median {left_out.median():.3f}, most {left_out.max():.2f}")
 # %% [markdown]
 # A success has a positive importance and a failure a negative one by the question itself: a success counts as 1, and a failure has spent its try. So compare like with like: this failure against other failures. Does it matter whether its result is new or was found before?
 
-# %%
+# %% tags=["folded"]
+# Failures with a new result, and with one that was found before.
 rows, after = [], []  # (trace, kind, importance, against failures); chances after old and new
 for trace, (each, _, tried) in enumerate(traces):
     seen, results = [], [words[-1] for words in tries_of(each)]
@@ -884,6 +858,12 @@ for trace, (each, _, tried) in enumerate(traces):
         seen.append(one.words[-1])
 
 
+def with_ends(values, groups=None) -> Tensor:
+    """A mean with the ends of its 95% interval, [3]; whole groups are drawn if given."""
+    values = torch.as_tensor(values).float()
+    return torch.tensor([values.mean(), *stats.bootstrap(values, groups=groups)])
+
+
 def by_trace(name: str, column: int) -> Tensor:
     """The mean over one kind of step, and its interval, drawing whole traces."""
     chosen_rows = [row for row in rows if row[1] == name]
@@ -892,41 +872,37 @@ def by_trace(name: str, column: int) -> Tensor:
 
 owners, changes = [each[0] for each in after], torch.tensor([each[1:] for each in after])
 gained = {
-    "after a new result": with_ends(changes[:, 0], owners),
-    "after an old result": with_ends(changes[:, 1], owners),
+    "new result": with_ends(changes[:, 0], owners),
+    "old result": with_ends(changes[:, 1], owners),
     "new - old": with_ends(changes[:, 0] - changes[:, 1], owners),
 }
-plots.intervals(
-    {
-        "importance": {name: by_trace(name, 2) for name in ("success", "new result", "old result")},
-        "against other failures": {
-            name: by_trace(name, 3) for name in ("new result", "old result")
-        },
-        "change of the next hit's chance": gained,
-    },
-    title="A failure with a new result brings the success nearer, an old one does not",
-    marks=dict.fromkeys(
-        ("importance", "against other failures", "change of the next hit's chance"), 0
-    ),
-)
+names = ("new result", "old result")
+print("importance:", *(f"{name} {spelled(by_trace(name, 2))};" for name in ("success", *names)))
+print("change of the next hit's chance, new - old:", spelled(gained["new - old"]))
+panels = {
+    "importance against other failures": {name: by_trace(name, 3) for name in names},
+    "change of the next hit's chance": {name: gained[name] for name in names},
+}
+title = "Does it matter whether a failure's result is new?"
+plots.intervals(panels, title=title, marks=dict.fromkeys(panels, 0))
 
 # %% [markdown]
-# The right panel goes through every failure that *could* stand in each place: the chance that the next try hits, minus what it was before the step. After a new result it has risen; after an old one it is about where it was. Two readings fit: a new result rules something out, or the model counts results, since in training success came nearer with each. These numbers do not tell the two apart.
+# The left panel compares failures that were written. The right one goes through every failure that *could* stand in each place: the chance that the next try hits, minus what it was before the step. After a new result it has risen; after an old one it is about where it was. Two readings fit: a new result rules something out, or the model counts results, since in training success came nearer with each. These numbers do not tell the two apart.
 #
-# And the second look? *Solved* is decided at the first accepted try, so its importance is 0 by definition.
+# And the second look, the step that this lesson began with? *Solved* is decided at the first accepted try, so the second look's importance is 0 by definition.
 
 # %% tags=["numbers"]
-assert gained["new - old"][1] > 0 and gained["after a new result"][1] > 0.05
-assert gained["after an old result"].abs()[0] < 0.5 * gained["after a new result"][0]
+assert gained["new - old"][1] > 0 and gained["new result"][1] > 0.05
+assert gained["old result"].abs()[0] < 0.5 * gained["new result"][0]
 assert by_trace("success", 2)[1] > 0 > by_trace("new result", 2)[2]
 assert by_trace("new result", 3)[1] > 0
 
 # %% [markdown]
 # ## Going deeper: all next steps, and rollouts beside them
 #
-# `thinking.next_try_probs` gave the probabilities. Build it.
+# (Needs the section before.) `thinking.next_try_probs` gave the probabilities. Build it.
 #
-# ### Exercise 6 · the probability of a continuation (8 minutes, medium)
+# ### Exercise 5 · the probability of a continuation (8 minutes, medium)
 
 
 # %% tags=["exercise:utils.cases.thinking.continuation_probs"]
@@ -1002,17 +978,6 @@ for trace, (*_, tried) in enumerate(traces[:N_SAMPLED]):
             counts = [(float(x.sum()) + 1, len(x) + 2) for x in (kept, redrawn)]
             errors.append(sum(s / n * (1 - s / n) / n for s, n in counts) ** 0.5)
 pairs, errors = torch.tensor(pairs), torch.tensor(errors)
-figure = plots.scatter(
-    {f"step {i}": (a, b) for i, (a, b) in enumerate(pairs.tolist())},
-    title="48 rollouts a step scatter around the exact importance (bars: two standard errors)",
-    x="exact, from all legal next tries",
-    y="sampled",
-    diagonal="equal",
-)
-bars = {"array": (2 * errors).tolist(), "thickness": 1, "width": 0}
-figure.update_traces(error_y=bars, selector={"mode": "markers"})
-
-# %%
 inside = ((pairs[:, 0] - pairs[:, 1]).abs() < 2 * errors).float().mean()
 between = pairs[:, 0].std()
 print(f"{len(pairs)} failures; exact within two standard errors: {100 * inside:.0f}%")
@@ -1028,9 +993,9 @@ assert inside > 0.8 and (yours - ours).abs().max() < 1e-4 and between < 2.2 * er
 # %% [markdown]
 # ## Going deeper: can attention tell? Receiver heads
 #
-# Resampling is dear. Thought Anchors also reads attention: **receiver heads** are those whose attention from later sentences is concentrated on few earlier ones, and what these heads attend to is said to matter. In the authors' published code a sentence's score in one head is the mean attention from sentences at least four later; the *kurtosis* of these scores over the sentences, averaged over traces, ranks the heads; and 20 heads are kept. (We read this in a public copy of the code.) Our traces have few steps, so all later steps count, and three heads of 24 are kept.
+# (Needs the traces of *Which step matters?*) Resampling is dear. Thought Anchors also reads attention: **receiver heads** are those whose attention from later sentences is concentrated on few earlier ones, and what these heads attend to is said to matter. In the authors' published code a sentence's score in one head is the mean attention from sentences at least four later; the *kurtosis* of these scores over the sentences, averaged over traces, ranks the heads; and 20 heads are kept. (We read this in a public copy of the code.) Our traces have few steps, so all later steps count, and three heads of 24 are kept.
 #
-# ### Exercise 7 · receiver heads (10 minutes, medium)
+# ### Exercise 6 · receiver heads (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.cases.thinking.received_by_steps"]
@@ -1079,7 +1044,8 @@ received_by_steps = lesson_52.check_received_by_steps(received_by_steps)
 # %% [markdown]
 # The measure is the rank correlation with the exact importance within a trace, over all steps but the last one and over failures alone (against other failures). Heads are chosen on every second trace and tested on the others, beside all heads, random heads, and the step's *position*.
 
-# %%
+# %% tags=["folded"]
+# Rank correlations of received attention, and of its controls, with the exact importance.
 names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(cfg.n_layers)]
 received, peaked = [], []
 for each, text, _ in traces:
@@ -1113,36 +1079,35 @@ def ranks(guess: Callable[[int], Tensor], *, failures: bool) -> Tensor:
 
 generator = torch.Generator().manual_seed(0)
 by_luck = [torch.randperm(len(kurtosis), generator=generator)[:3] for _ in range(8)]
-GUESSES = {
-    "receiver heads": lambda i: received[i][receivers].mean(0),
-    "all heads": lambda i: received[i].mean(0),
-    "position": lambda i: torch.arange(received[i].shape[1]),
-}
+OVER = {"all steps but the last": False, "failures": True}
+
+
+def scored(heads: Tensor | slice) -> Callable[[int], Tensor]:
+    """The mean score of some heads, as a guess."""
+    return lambda i: received[i][heads].mean(0)
+
+
+guesses = {"receiver heads": scored(receivers), "all heads": scored(slice(None))}
+guesses["position"] = lambda i: torch.arange(received[i].shape[1])
 correlations = {
-    over: {name: ranks(guess, failures=over == "failures") for name, guess in GUESSES.items()}
-    for over in ("all steps but the last", "failures")
+    over: {name: ranks(guess, failures=only) for name, guess in guesses.items()}
+    for over, only in OVER.items()
 }
-dots = {
-    over: {
-        "random heads": [
-            ranks(lambda i, heads=heads: received[i][heads].mean(0), failures=over == "failures")[0]
-            for heads in by_luck
-        ]
-    }
-    for over in correlations
+by_random = {
+    over: torch.stack([ranks(scored(heads), failures=only)[0] for heads in by_luck])
+    for over, only in OVER.items()
 }
 print("receiver heads:", [head_name(divmod(int(i), cfg.n_heads)) for i in receivers], end=" ")
 print(f"with a kurtosis of {kurtosis[receivers].max():.2f} at most")
-plots.intervals(
-    correlations,
-    dots=dots,
-    title="Does received attention rank the steps by importance? (rank correlation)",
-    marks=dict.fromkeys(correlations, 0),
-    alike=tuple(correlations),
+luck = (f"{x.mean():.2f}, from {x.min():.2f} to {x.max():.2f}" for x in by_random.values())
+rows = [(name, *(spelled(panel[name]) for panel in correlations.values())) for name in guesses]
+plots.table(
+    [*rows, ("random heads, 8 draws", *luck)],
+    columns=["rank correlation with the exact importance", *correlations],
 )
 
 # %% [markdown]
-# Nothing here shows that the chosen heads do better than random heads or than position. With 15 test traces the intervals are wide, and with other traces the order changes: do not read more out of the dots.
+# Nothing here shows that the chosen heads do better than random heads or than position. Over failures their correlation is even **-0.35** (`-0.59` to `-0.06`): the interval leaves out 0 on the wrong side. But with 15 test traces, and a few failures in each, that sign is chance: at three other seeds the correlation is `-0.11`, `0.15` and `0.02`.
 #
 # Does this count against receiver heads? The kurtosis of every head is *below* 0, that of a normal distribution. It could hardly be otherwise: with $n$ scores it cannot exceed $n - 5 + 1/(n - 1)$, which is below 0 for four scores. So no head can look peaked on such short traces, and the rule picks the least flat ones. It needs long traces, as in the paper. What these numbers do show is that position and random heads belong beside every such measure.
 
@@ -1150,7 +1115,10 @@ plots.intervals(
 assert kurtosis.max() < 0
 for over, panel in correlations.items():
     assert panel["receiver heads"][1] < panel["position"][2]
-    assert panel["receiver heads"][1] < max(dots[over]["random heads"])
+    assert panel["receiver heads"][1] < by_random[over].max()
+wrong = correlations["failures"]["receiver heads"]
+claim("receiver heads over failures", wrong[0], text=-0.35, within=0.05)
+assert wrong[2] < 0
 
 # %% [markdown]
 # ## Going deeper: is there a direction for going on?
@@ -1175,9 +1143,22 @@ claim("cosine with the unembedding", alike, text=0.93, within=0.03)
 assert behind.min() > 0.9
 
 # %% [markdown]
+# ## Going deeper: was their rise more than chance?
+#
+# Issue 28 of the ARBOR project, by another author, adds a vector for reconsidering and reports a rise on MATH500 from `90.00%` to `93.75%`, while the mean length grew from 3,078 to 4,415. There was room: 10 points. How many problems were there? `90.00%` and `93.75%` are both possible with 80, 160, ... problems, but not with all 500. The part of the issue that we could read does not state the number, so 80 and its multiples are our guess.
+
+# %%
+for n in (80, 160, 400):
+    wide = 1.96 * sum(p * (1 - p) / n for p in (0.9, 0.9375)) ** 0.5
+    ends_ = [f"{100 * end:+.1f}" for end in (0.0375 - wide, 0.0375 + wide)]
+    print(f"{n} problems: the rise in points, 95%: {ends_[0]} to {ends_[1]}")
+
+# %% [markdown]
+# With 80 or 160 problems the interval includes no rise. (It treats the two runs as separate samples; a paired one could be narrower.)
+#
 # ## Going deeper: a real model
 #
-# `survey` (in `utils/cases/survey.py`) does the first half of lesson 5.1 on any model: plain text with two solved examples, then a line such as `12 + 7 - 4 = 15 (`, half of them hits. Controls: a probe where the *target* ends, before there is a result; and probes with shuffled labels, the best layer of each. On a GPU, set `REAL` to a model from the hub that was trained to reason, such as `"deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"`.
+# `survey` (in `utils/cases/survey.py`) does the first half of lesson 5.1 on any model: plain text with two solved examples, then a line such as `12 + 7 - 4 = 15 (`, half of them hits. Controls: a probe where the *target* ends, before there is a result (`before`); and probes with shuffled labels, the best layer of each. On a GPU, set `REAL` to a model from the hub that was trained to reason, such as `"deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B"`.
 
 # %%
 REAL = None
@@ -1186,19 +1167,9 @@ few = [each for each in triples if each.target not in each.numbers][: 200 if REA
 seen = survey(real, few, draws=10)
 best = {name: getattr(seen, name).max() for name in ("bracket", "result", "before")}
 by_luck = seen.shuffled.max(1).values
-plots.table(
-    [
-        ("the model's own verdict", f"{seen.verdict_auc:.2f}"),
-        ("probe at the bracket, best layer", f"{best['bracket']:.2f}"),
-        ("probe at the result, best layer", f"{best['result']:.2f}"),
-        ("control: at the target, best layer", f"{best['before']:.2f}"),
-        (
-            "control: shuffled labels, best layer",
-            f"{by_luck.mean():.2f}, at most {by_luck.max():.2f}",
-        ),
-    ],
-    columns=[f"{len(few)} texts", "hits above misses (AUC)"],
-)
+print(f"hits above misses (AUC), {len(few)} texts; the model's own verdict {seen.verdict_auc:.2f}")
+print("probes, best layer:", *(f"{name} {value:.2f};" for name, value in best.items()), end=" ")
+print(f"shuffled labels {by_luck.mean():.2f}, at most {by_luck.max():.2f}")
 
 # %% [markdown]
 # SmolLM2's states at the bracket tell hits from misses better than the controls do on average; a single shuffle can reach as much. Its own verdict is too near chance to say, with 24 texts. Do not read the probe as "it checks": in a hit the result's digits have come before, as the target, so a head that notices any repeated number would give the same probe.
@@ -1210,49 +1181,43 @@ if REAL is None:
 # %% [markdown]
 # ## What you found
 
+
 # %% tags=["results"]
-lured, plain = (stamp["miss", how] for how in ("said 'this', check", "said 'this'"))
-neither = survives["comparing heads, and attention to `check`"]
-either = f"{alone:.2f} without comparing heads, {survives['attention to `check`']:.2f} blind"
-stopped, free, longer, cut_late = (
-    spelled(with_ends(measured[name][field]))
-    for name, field in (
-        ("stop", "checks"),
-        ("no push", "checks"),
-        ("go on", "solved"),
-        ("go on, late", "cut"),
-    )
+# Ours beside its control, and what others report.
+lured, plain = (
+    [stamp[f"a miss, {n} numbers"][how] for n in (3, 4)] for how in (THIS, "said 'this'")
 )
-by_random = measured["random, as long as 'stop'"]["checks"].mean()
-cut_early = measured["go on"]["cut"].mean()
+neither, one = (
+    spelled(share(left[name, "second"][0]))
+    for name in ("comparing heads, and attention to `check`", "comparing heads")
+)
+means = {
+    name: {field: spelled(with_ends(values[field])) for field in ("checks", "solved")}
+    for name, values in measured.items()
+}
+random_stop, random_go = (means[f"random, as long as '{goal}'"] for goal in PUSHES)
+by_layer, by_chance = (
+    " / ".join(f"{grid[name, 1.0, layer]['cut'].mean():.2f}" for layer in LAYERS)
+    for name in ("failure - re-check", "random directions")
+)
+solved_by = f"{random_go['solved']} random; {means['no push']['solved']} no push"
 theirs = "90.00% to 93.75% on MATH500 (issue 28; sample size not known to us)"
-plots.table(
-    [
-        ("false claims, yes at the second look", spelled(lured), f"{plain[0]:.2f} no `check`", ""),
-        ("true re-checks, yes with neither route", f"{neither:.2f}", either, ""),
-        ("re-checks a text, stop", stopped, f"{by_random:.2f} random; {free} no push", ""),
-        ("solved, go on", longer, f"{spelled(with_ends(unpushed))} no push", theirs),
-        (
-            "cut texts, late push",
-            cut_late,
-            f"{cut_early:.2f} layer 2",
-            "loops, layers 26-32 (issue 8)",
-        ),
-        (
-            "next hit, new - old result",
-            spelled(gained["new - old"]),
-            "0: results do not matter",
-            "",
-        ),
-        (
-            "receiver heads, failures",
-            spelled(correlations["failures"]["receiver heads"]),
-            f"{spelled(correlations['failures']['position'])} position",
-            "",
-        ),
-    ],
-    columns=["", "ours (three layers)", "control", "theirs, DeepSeek-R1-Distill-Llama-8B"],
-)
+their_loops, heads = "loops at layers 26-32, not at middle ones (issue 8)", correlations["failures"]
+against = f"{spelled(heads['position'])} position"
+rows = [
+    (f"yes to false claims, {n} numbers", spelled(a), f"{b[0]:.2f} without `check`", "")
+    for n, a, b in zip((3, 4), lured, plain, strict=True)
+]
+rows += [
+    ("yes at true re-checks, neither route", neither, f"{one} with the word's alone", ""),
+    ("second looks, stop", means["stop"]["checks"], f"{random_stop['checks']} random", ""),
+    ("solved, go on", means["go on"]["solved"], solved_by, theirs),
+    ("cut, failure - re-check, layers 1 / 2 / 3", by_layer, f"{by_chance} random", their_loops),
+    ("next hit, new - old result", spelled(gained["new - old"]), "0: results do not matter", ""),
+    ("receiver heads, failures", spelled(heads["receiver heads"]), against, ""),
+]
+COLUMNS = ["", "ours (three layers)", "control", "theirs, DeepSeek-R1-Distill-Llama-8B"]
+plots.table(rows, columns=COLUMNS)
 
 # %% [markdown]
 # ## What this does not show
@@ -1273,6 +1238,7 @@ plots.table(
 # - Calling a verdict a check because it is always right, on texts where it could not be wrong.
 # - Concluding from single ablations that neither of two parts is used.
 # - Judging a push by its effect at one kind of position, and not on what is written.
+# - Changing vector, layer and dose at once, and naming the layer as the cause.
 # - Reporting longer texts as more thought, and an unchanged score as proof of no harm.
 # - Scoring guesses of importance without position beside them.
 #

@@ -1,7 +1,5 @@
 """Answers to lesson 5.2: right ones in other styles, and plausible mistakes."""
 
-import zlib
-from collections import Counter
 from contextlib import contextmanager
 
 import numpy as np
@@ -201,43 +199,6 @@ def _by_loop(model, vector, *, layer, token):
         pre.remove()
 
 
-# ---- Loops --------------------------------------------------------------------------------------
-
-
-def _loops(
-    *,
-    share=lambda grams, words: 1 - len(set(grams)) / len(grams) if grams else 0.0,
-    ratio=lambda packed, whole, words: len(packed) / len(whole),
-    join=" ".join,
-    step=lambda n: 1,
-    end=1,
-    answer=lambda a, b: (a, b),
-):
-    def loops(words, *, n):
-        grams = [tuple(words[i : i + n]) for i in range(0, len(words) - n + end, step(n))]
-        whole = join(words).encode()
-        return answer(share(grams, words), ratio(zlib.compress(whole, 9), whole, words))
-
-    return loops
-
-
-def _counted_twice(grams, words):
-    return sum(n for n in Counter(grams).values() if n > 1) / len(grams) if grams else 0.0
-
-
-def _loops_by_loop(words, *, n):
-    seen, again, total = set(), 0, 0
-    for i in range(len(words)):
-        gram = " ".join(words[i : i + n])
-        if i + n > len(words):
-            break
-        again += gram in seen
-        total += 1
-        seen.add(gram)
-    text = bytes(" ".join(words), "utf-8")
-    return [again / max(1, total), len(zlib.compress(text, level=9)) / len(text)]
-
-
 # ---- Exact importance ---------------------------------------------------------------------------
 
 
@@ -287,6 +248,13 @@ def _exact_by_loops(probs, tries, before, step, *, target):
         torch.tensor(drawn),
         torch.tensor(solves),
     )
+
+
+def _exact_at_once(probs, tries, before, step, *, target):
+    """`before` is asked about together with the texts behind it."""
+    starts = [before, *([*before, *rejected(each)] for each in tries)]
+    known = iter(probs(starts).split([1, len(tries)]))
+    return exact_importance(lambda starts: next(known), tries, before, step, target=target)
 
 
 def _exact_by_average(probs, tries, before, step, *, target):
@@ -454,29 +422,6 @@ MISTAKES = {
         ("handle stays", _steer(remove="never"), "A hook is left"),
         ("handle stays after an error", _steer(remove="after"), "After an error"),
     ],
-    "loops": [
-        ("different ones", _loops(share=lambda g, w: len(set(g)) / len(g)), "*different*"),
-        ("a number", _loops(share=lambda g, w: len(g) - len(set(g))), "a number of n-grams"),
-        ("the first too", _loops(share=_counted_twice), "*before*"),
-        (
-            "by words",
-            _loops(share=lambda g, w: (len(g) - len(set(g))) / len(w)),
-            "number of n-grams",
-        ),
-        ("the last missing", _loops(end=0), "last n-gram"),
-        ("apart", _loops(step=lambda n: n), "overlap"),
-        (
-            "short texts",
-            _loops(share=lambda g, w: 1 - len(set(g)) / len(g)),
-            "ZeroDivisionError",
-        ),
-        ("turned round", _loops(ratio=lambda p, x, w: len(x) / len(p)), "turn it round"),
-        ("size alone", _loops(ratio=lambda p, x, w: len(p)), "divide by the size"),
-        ("per word", _loops(ratio=lambda p, x, w: len(p) / len(w)), "bytes of the text"),
-        ("no blanks", _loops(join="".join), "without blanks"),
-        ("saved", _loops(ratio=lambda p, x, w: 1 - len(p) / len(x)), "saves"),
-        ("one number", _loops(answer=lambda a, b: a), "two numbers"),
-    ],
     "exact_importance": [
         (
             "same result in",
@@ -580,12 +525,11 @@ MISTAKES = {
         ("a word", "L0H4", "cannot use"),
     ],
     "no_harm": [
-        ("width 0", {"a", "b", "d"}, "**a**"),
-        ("no use", {"b", "c", "d"}, "**c**"),
-        ("nothing", {"b", "e"}, "**e**"),
-        ("without b", {"d"}, "last column"),
-        ("without d", {"b"}, "accepted"),
-        ("no such letter", {"f"}, "a to e"),
+        ("width 0", {"a", "b", "c"}, "**a**"),
+        ("the direction", {"b", "c", "d"}, "**d**"),
+        ("without b", {"c"}, "last column"),
+        ("without c", {"b"}, "leaves out 0"),
+        ("no such letter", {"f"}, "a to d"),
         ("empty", set(), "at least one"),
     ],
 }
@@ -597,16 +541,10 @@ RIGHT = {
         ("the smallest number", _cut(_set(torch.finfo(torch.float32).min))),
     ],
     "steer_at": [("where, handles", _by_handles), ("a loop over positions", _by_loop)],
-    "loops": [
-        ("a loop, a list", _loops_by_loop),
-        (
-            "a counter",
-            _loops(share=lambda g, w: sum(n - 1 for n in Counter(g).values()) / max(1, len(g))),
-        ),
-    ],
     "exact_importance": [
         ("loops, floats", _exact_by_loops),
         ("numpy's average", _exact_by_average),
+        ("one call, starts of two lengths", _exact_at_once),
         ("the course's, as a tuple", lambda *args, **how: tuple(exact_importance(*args, **how))),
     ],
     "continuation_probs": [
@@ -624,5 +562,5 @@ RIGHT = {
         ("loops, a list", _received_by_loops),
     ],
     "stamp_head": [("a list", [0, 4]), ("a tensor", torch.tensor([0, 4]))],
-    "no_harm": [("a list", ["b", "d"]), ("a word", "bd"), ("capitals", {"B", "D"})],
+    "no_harm": [("a list", ["b", "c"]), ("a word", "bc"), ("capitals", {"B", "C"})],
 }

@@ -383,9 +383,6 @@ ROWS = [
         lambda: thinking.traces_with_failures([PUZZLE], [TEXT], at_least=0, at_most=9),
         "list of words",
     ),
-    ("loops of letters", lambda: thinking.loops(TEXT, n=2), "text.split()"),
-    ("loops of nothing", lambda: thinking.loops([], n=2), "`words` is empty"),
-    ("loops of 0-grams", lambda: thinking.loops(WORDS, n=0), "whole number from 1"),
     ("measures of letters", lambda: thinking.measure(PUZZLE, TEXT, n_tokens=9), "text.split()"),
     ("measures of nothing", lambda: thinking.measure(PUZZLE, [], n_tokens=9), "`words` is empty"),
     ("cut below its length", lambda: thinking.measure(PUZZLE, WORDS, n_tokens=3), "was cut at"),
@@ -408,7 +405,7 @@ ROWS = [
     ),
     ("tries after nothing", lambda: next_probs(starts=[]), "`starts` is empty"),
     ("tries after letters", lambda: next_probs(starts=["make"]), "list of words"),
-    ("tries after unequal starts", lambda: next_probs(starts=[["make"], WORDS]), "one length"),
+    ("unequal tries", lambda: next_probs(tries=[["12"], HIT.split()]), "one length"),
     ("no tries", lambda: next_probs(tries=[]), "`tries` is empty"),
     ("a rejection of nothing", lambda: thinking.rejected([]), "`words` is empty"),
     (

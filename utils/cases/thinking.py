@@ -6,7 +6,6 @@ resampling: Thought Anchors (Bogdan et al., 2025, arXiv 2506.19143).
 """
 
 import random
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -367,24 +366,6 @@ def measure(puzzle: Puzzle, words: Sequence[str], *, n_tokens: int) -> Text:
     )
 
 
-@guarded(words=(in_words, filled), n=count())
-def loops(words: Sequence[str], *, n: int) -> tuple[float, float]:
-    """How much a text repeats itself: the share of repeated n-grams, and the compression ratio.
-
-    Args:
-        n: an n-gram is `n` words in a row; they overlap. One that came before in the text is
-            repeated. A text of fewer words has none, and a share of 0.
-
-    Returns:
-        The share, and zlib's compressed size (level 9) over size, in bytes, of the words joined by
-        blanks: low where a text repeats itself.
-    """
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    repeated = 1 - len(set(grams)) / len(grams) if grams else 0.0
-    whole = " ".join(words).encode()
-    return repeated, len(zlib.compress(whole, 9)) / len(whole)
-
-
 # ---- Steps, and what would have been without them -----------------------------------------------
 
 
@@ -452,7 +433,7 @@ def _of_one_length(value: Sequence[Sequence[str]], _: Mapping) -> str | None:
 @guarded(
     model=evaluating,
     tries=(filled, each_in_words, _of_one_length),
-    starts=(filled, each_in_words, _of_one_length),
+    starts=(filled, each_in_words),
 )
 @torch.no_grad()
 def next_try_probs(
@@ -464,9 +445,18 @@ def next_try_probs(
 
     Args:
         tries: in words, without verdicts.
-        starts: in words, header included.
+        starts: in words, header included; they may have several lengths.
     """
     plain, device = bare_model(model), model.cfg.device
+    found = torch.empty(len(starts), len(tries))
+    lengths = [len(start) for start in starts]
+    for length in set(lengths):
+        rows = [i for i, each in enumerate(lengths) if each == length]
+        found[rows] = _probs_of_one_length(plain, device, tries, [starts[i] for i in rows])
+    return found
+
+
+def _probs_of_one_length(plain, device, tries, starts) -> Float[Tensor, "start try"]:
     new = torch.tensor([ids([*words, "("]) for words in tries], device=device)
     given = torch.tensor([ids(["<bos>", *start]) for start in starts], device=device)
     read = plain(given, use_cache=True)
@@ -522,11 +512,17 @@ def exact_importance(
     `rejected`, the next try may. Chances are among `tries`: what is missing to 1 is left out.
 
     Args:
-        probs: `probs(starts)` is the probability of each of `tries` after each start.
+        probs: `probs(starts)` is the probability of each of `tries` after each start. The starts
+            are lists of words, of any lengths.
         tries: all that may come, in words; the last word is the result.
         before: the words before the step.
         step: one of `tries`, which stood there.
         target: the result that is wanted, a word.
+
+    Returns:
+        `Exact(importance, against_failures, drawn, solves)`: two numbers, and for each try the
+        probability that it comes in the step's place (as `probs` gives it, not made to sum to 1)
+        and the chance that the puzzle is solved by it or by the next try.
     """
     hit = torch.tensor([each[-1] == target for each in tries])
     other = torch.tensor([each[-1] != step[-1] for each in tries])

@@ -1,6 +1,5 @@
 """Checks of lesson 5.2, going on and stopping."""
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -356,76 +355,6 @@ def check_steer_at(steer_at) -> str:
     return "It knows which tokens run now; how many went before does not matter."
 
 
-# ---- Loops --------------------------------------------------------------------------------------
-
-
-@exercise("utils.cases.thinking.loops")
-def check_loops(loops) -> str:
-    """A text that repeats itself partly, at two lengths, and a text that is too short."""
-    text = ["a", "bb", "c", "a", "bb", "c", "dd", "a", "bb", "c", "e", "e", "e", "e"]
-    for words, n in ((text, 2), (text, 3), (text[:9], 1)):
-        got = loops(words, n=n)
-        expect(
-            isinstance(got, tuple | list) and len(got) == 2,
-            f"Return two numbers, the share and the ratio, not {described(got)}.",
-        )
-        grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-        kinds, whole = set(grams), " ".join(words).encode()
-        again = sum(grams.count(each) > 1 for each in grams)
-        apart = [tuple(words[i : i + n]) for i in range(0, len(words) - n + 1, n)]
-        match(
-            got[0],
-            1 - len(kinds) / len(grams),
-            what=f"The share of repeated {n}-grams",
-            mistakes={
-                "That is the share of *different* n-grams: what is missing to 1 was repeated.": (
-                    len(kinds) / len(grams)
-                ),
-                "That is a number of n-grams: divide by how many there are.": float(
-                    len(grams) - len(kinds)
-                ),
-                "The first one of a repeated n-gram counts too: only those that came *before* "
-                "are repeated.": again / len(grams),
-                "You divided by the number of words: divide by the number of n-grams.": (
-                    len(grams) - len(kinds)
-                )
-                / len(words),
-                "The last n-gram is missing: `range(len(words) - n + 1)`.": 1
-                - len(set(grams[:-1])) / len(grams[:-1]),
-                "n-grams overlap: one begins at every word.": 1 - len(set(apart)) / len(apart),
-                "That is the share of n-grams over the number of different ones.": (
-                    len(grams) - len(kinds)
-                )
-                / len(kinds),
-            },
-        )
-        packed = len(zlib.compress(whole, 9))
-        match(
-            got[1],
-            packed / len(whole),
-            what="The compression ratio",
-            mistakes={
-                "That is size over compressed size: turn it round.": len(whole) / packed,
-                "That is the compressed size: divide by the size.": float(packed),
-                "You divided by the number of words: divide by the bytes of the text.": packed
-                / len(words),
-                "The words were joined without blanks: `' '.join(words)`.": (
-                    len(zlib.compress("".join(words).encode(), 9)) / len("".join(words))
-                ),
-                "That is what the compression saves: give compressed size over size.": 1
-                - packed / len(whole),
-            },
-        )
-    short = loops(["a", "b"], n=3)
-    match(
-        short[0],
-        0.0,
-        what="The share of a text with fewer words than `n`, which has no n-gram,",
-        mistakes={},
-    )
-    return "A loop has a high share and a low ratio; a copied try has some of both."
-
-
 # ---- Exact importance ---------------------------------------------------------------------------
 
 
@@ -752,19 +681,18 @@ def check_stamp_head(answer) -> str:
     return "One head reads the word, and the yes follows."
 
 
-@investigation("no_harm", course={"b", "d"})
+@investigation("no_harm", course={"b", "c"})
 def check_no_harm(answer) -> str:
     """The statements that the table of pairs allows."""
     answer = {str(each).strip().lower() for each in answer}
     expect(bool(answer), "Give at least one letter.")
-    expect(answer <= set("abcde"), "The letters are a to e: give a set such as `{'a', 'c'}`.")
+    expect(answer <= set("abcd"), "The letters are a to d: give a set such as `{'a', 'd'}`.")
     for letter, why in {
         "a": "Look at **a** again: where all pairs are alike, every draw of the bootstrap is alike "
         "too, and its interval says nothing about pairs that you did not see.",
-        "c": "Look at **c** again: this is one toy, where no wrong answer reaches a second look.",
-        "e": "Look at **e** again: compare the number of re-checks with and without the push.",
+        "d": "Look at **d** again: how many does a random direction of that length lose?",
     }.items():
         expect(letter not in answer, why)
     expect("b" in answer, "One is missing: read the last column.")
-    expect("d" in answer, "One is missing: how often is a wrong try accepted in section 1?")
+    expect("c" in answer, "One is missing: is there an interval that leaves out 0?")
     return "Equal scores say something only with the limit of what they exclude."
