@@ -556,8 +556,8 @@ plots.table([*seed_rows(SEEDS), PAPER], columns=["disabled · gap left", *STEPS.
 # - **Neurons**: nothing is disabled in any seed, and a part of the gap goes. This step did not replicate.
 # - **Attending heads, as published**: nothing, in six of six. No seed makes its check at the result.
 # - **Bracket too**: all six but `seed_2` lose at least **0.9** of their checks. The heads of `seed_2` look at `from`, the word *after* the target: layer 0 has copied the target there. Allow that word, and `seed_2` loses them too. (This last rule was made for `seed_2` after the fact. In `seed_5` it takes in a head of layer 0 that sums need: **0.81** of them stay right.)
-# - **Drive**: of the widest rule's heads, the three of highest drive disable less than the three of most attention, in each seed. So here the neurons do not help to choose among the heads. Attention to the target, from the place where the check is made, does.
-# - **Three random heads**: next to nothing.
+# - **Drive**: of the widest rule's heads, the three of highest drive never disable more than the three of most attention, and in five seeds much less. (`seed_3` has three such heads that matter, and both choose them.) So here the neurons do not help to choose among the heads. Attention to the target, from the place where the check is made, does.
+# - **Three random heads**: little, on average less than a fifth in every seed. (A draw may hold a head that everything needs.)
 
 
 # %% tags=["numbers"]
@@ -572,8 +572,8 @@ assert max(over("GLU valid and invalid") + over("attending, published")) < 0.02
 assert min(bracket[:2] + bracket[3:]) > 0.9 and bracket[2] == 0 and wide[2] > 0.9
 claim("least, bracket too", min(bracket[:2] + bracket[3:]), text=0.9, within=0.05)
 claim("seed_5, sums", over("attending, next word too", "sums")[5], text=0.81, within=0.05)
-assert all(a > b for a, b in zip(over("by attention"), over("top, next word too"), strict=True))
-assert max(over("random heads")) < 0.1
+assert all(a >= b for a, b in zip(over("by attention"), over("top, next word too"), strict=True))
+assert max(over("random heads")) < 0.2
 live = measured[f"{len(rules['result or bracket'])} attending, result or bracket"]
 kept = shipped["seed_0"]["without"]["attending, bracket too"]
 assert all(abs(live[key] - kept[key]) < 0.1 for key in ("disabled", "gap", "sums"))
@@ -1032,8 +1032,25 @@ plots.table(
 plots.table(seed_rows(["base", "rewarded"]), columns=["disabled · gap left", *STEPS.values()])
 
 # %% [markdown]
-# @@REWARD@@
+# **What reward did.** The base solves few puzzles and is right in about four verdicts of five, as it was taught. The rewarded model solves most, and its verdicts are nearly all right, although no verdict was ever rewarded. It also stops writing in other ways: what the base did half of the time it does always. That is the *mode collapse* of section 1, in small.
 #
+# **Where it came from.** Read the AUCs first, as a warning: a probe of `seed_0`, whose coordinates have nothing to do with these, reaches 1 as well. The verdict dominates the stream, so nearly any direction has some of it: an AUC is no evidence for a shared direction. The cosine is. At each layer the base's direction is closer to the rewarded model's than the control's is, and most alike where the check is made. The heads are the base's, too: the same rule finds the same three, and without them the gap is gone in both. So here reward did not build a check; it made the model *act* on one. What it does to a base that never saw a useful verdict, this pair cannot say.
+
+# %% tags=["numbers"]
+assert can["base"]["solved"] < 0.6 < 0.8 < can["rewarded"]["solved"]
+assert can["base"]["verdicts right"] < 0.9 < 0.97 < can["rewarded"]["verdicts right"]
+alike = {
+    name: torch.cosine_similarity(directions[name], directions["rewarded"], dim=-1)[1:]
+    for name in directions
+}
+assert (alike["base"] > 0.15 + alike["seed_0 (control)"].abs()).all()
+for name in pair:
+    without = shipped[name]["without"]
+    assert abs(without["attending, bracket too"]["gap"]) < 0.05 * without["nothing"]["gap"]
+looked = [set(map(tuple, shipped[name]["by attention"])) for name in pair]
+assert looked[0] == looked[1]
+
+# %% [markdown]
 # ## What this does not show
 #
 # - That Qwen checks like this. There a number has several tokens, and what the authors read at "the token before the bracket" is a digit; in our models a number is one token, and the check is made one token later.
