@@ -91,7 +91,7 @@ print("Two heads ablated: ", told(two))
 #
 # As it is, the model stops at its first success. With two heads ablated it says of the target that it is *not* the target, and goes on searching. How would you have found these two?
 #
-# Lee and others asked how a reasoning model verifies its own answers (arXiv 2504.14379). The words of a chain of thought need not say what a model computes, so they looked for the check in its hidden states. Their model learnt CountDown by reinforcement learning. Reward made its texts collapse into one form, in which each try ends in `(this works)` or `(not 62)`. This *mode collapse* makes the study possible: thousands of verdicts, all at the same kind of position.
+# Lee and others asked how a reasoning model verifies its own answers (arXiv 2504.14379). A chain of thought need not say what a model computes, so they looked for the check in its hidden states. Their model learnt CountDown by reinforcement learning, and its texts collapsed into one form, in which each try ends in `(this works)` or `(not 62)`. This *mode collapse* makes the study possible: thousands of verdicts, all at the same kind of position.
 #
 # | | theirs | ours |
 # |---|---|---|
@@ -99,9 +99,9 @@ print("Two heads ablated: ", told(two))
 # | learnt by | reward for right answers | imitation of searches that a program wrote, whose verdicts are all right |
 # | verdicts | `(this works)`, `(not 62)` | the same |
 #
-# So you study how *this* model checks, by *their* method. (*Going deeper* has a model that was rewarded for its answers alone.) The part of a text up to the colon is its **header**; up to seven filler words stand before `make`, so that the target has no fixed position.
+# So you study how *this* model checks, by *their* method. (*Going deeper* has a rewarded model.) The part of a text up to the colon is its **header**; up to seven filler words stand before `make`, so that the target has no fixed position.
 #
-# Here is the hypothesis, drawn from the paper. Each arrow is a claim to test. The picture comes back at the end of the core, with what you found.
+# Here is the hypothesis. Each arrow is a claim to test, and the picture comes back at the end, coloured.
 
 # %%
 BOXES = {
@@ -124,7 +124,7 @@ figures.diagram(BOXES, ARROWS, title="The hypothesis: how a result becomes a ver
 # %% [markdown]
 # Look at each position where a verdict is due: a `(` after a number. It is a **hit** if the number *is* the target, and a **miss** if not, whatever the model says.
 #
-# The cell lets the model write searches for 300 puzzles with sets of numbers that it has not learnt from. Everything is *chosen* on the first half (probes, neurons, heads), and *measured* on the second half: at the hits that the model accepts and the misses that it rejects.
+# The cell lets the model write searches for 300 puzzles with sets of numbers that it has not learnt from. Probes, neurons and heads are *chosen* on the first half. What they do is *measured* on the second: at hits that the model accepts and misses that it rejects.
 
 # %%
 chosen, hits, misses, ability = verification.judged_positions(model, 300)
@@ -134,7 +134,7 @@ print({name: round(value, 3) for name, value in ability.items()})
 print(f"{len(chosen.pos)} positions to choose on; {len(hits.pos)} hits, {len(misses.pos)} misses")
 
 # %% [markdown]
-# The model solves **0.82** of the puzzles. That is no feat: a searcher who draws results at random, without repeats and with seven tries, solves nearly all of them. What matters here is the last number but one: its verdicts are right. They are what you study.
+# The model solves **0.82** of the puzzles. (A searcher who draws up to seven results at random does better.) What you study is its verdicts, and nearly all of them are right.
 
 # %% tags=["numbers"]
 claim("solved", ability["solved"], text=0.82, within=0.05)
@@ -143,7 +143,7 @@ assert ability["verdicts right"] > 0.99
 # %% [markdown]
 # ## 2. Top-down: where can the verdict be read?
 #
-# **Top-down** means from the word that is said back to what made it. The first step is lesson 2.1's: a probe at each layer, for hits against misses. You look at three positions: the `=`, where the sum is not written yet (a control: the model cannot have checked what it has not said), the **result** itself, and the **bracket** after it.
+# **Top-down** means from the word that is said back to what made it. The first step is lesson 2.1's: a probe at each layer, for hits against misses. You look at three positions: the `=`, where the sum is not written yet (a control), the **result** itself, and the **bracket** after it.
 
 # %%
 predict(
@@ -187,7 +187,7 @@ plots.lines(
 # %% [markdown]
 # At the bracket the verdict is there before block 2 (AUC **0.99**), and it is not there before block 1 (**0.53**). The result and the `=` never get above chance. So in this model the check is made *at the bracket*, in blocks 0 and 1, and four more blocks only carry it on.
 #
-# Keep two things in mind. A probe finds what a straight line can read: the result could hold something that none can. And the paper's authors probed at the bracket too, but looked for heads at the result.
+# (A probe finds what a straight line can read; the result could hold something that none can.)
 
 # %% tags=["numbers"]
 claim("bracket, before block 2", auc["bracket"][2], text=0.99, within=0.02)
@@ -199,7 +199,7 @@ assert max(*auc["result"], *auc["="]) < 0.65 and min(auc["bracket"][2:]) > 0.97
 #
 # The MLPs here are **gated linear units** (GLU), as in Qwen. A neuron reads the stream $x$ with a *gate* vector $g$ and an *up* vector $u$, and writes its *out* vector $o$, times $\text{silu}(g \cdot x)\,(u \cdot x)$. The paper takes the neurons whose out vector points along the probe: **valid** neurons write along it, **invalid** ones against it.
 #
-# As published, each layer of the upper half uses *its own* probe, a logistic one, fitted at the bracket after that layer's block. They take 50 neurons a layer and sign, of 11,008; our layers have 176 neurons, and we fixed 20 a layer and sign before we looked.
+# As published, each layer of the upper half uses *its own* logistic probe, fitted at the bracket after its block. They take 50 of 11,008 neurons a layer and sign; we fixed 20 of 176 before we looked.
 #
 # ### Exercise 1 · the neurons along a layer's own probe (10 minutes, medium)
 
@@ -244,7 +244,7 @@ neurons_along = lesson_51.check_neurons_along(neurons_along)
 # </details>
 
 # %% [markdown]
-# What do these neurons say? Multiply each out vector by the unembedding (the logit lens of lesson 00), and ask whether it promotes `this` above `not`. Control: all neurons of the same layer.
+# What do these neurons say? Multiply each out vector by the unembedding: does it promote `this` above `not`? Control: all neurons of the layer.
 
 # %%
 own = verification.own_probes(model, chosen)  # [layer, d_model]: each after its block, at brackets
@@ -269,9 +269,9 @@ plots.table(
 )
 
 # %% [markdown]
-# The table gives the share of neurons that promote `this` above `not`. Most valid neurons do, few invalid ones, and of all neurons about half.
+# The table gives the share that does: most valid neurons, few invalid ones, about half of all.
 #
-# Are they *needed*? As published: set them to 0 at the bracket only, let the model write on for 50 tokens, and read what it writes. (Whenever the last word is a `(`, the text runs again with the neurons at 0, and the next word comes from that run: `verification.write_on`.) The check counts as **disabled** if the text neither says `this works` nor ends.
+# Are they *needed*? As published: set them to 0 at the bracket only, let the model write on for 50 tokens, and read what it writes. (Whenever the last word is a `(`, the next word comes from a run with the neurons at 0: `verification.write_on`.) The check counts as **disabled** if the text neither says `this works` nor ends.
 
 # %%
 predict(
@@ -308,7 +308,7 @@ COLUMNS = ["out", "disabled", "gap left", "AUC", "sums right"]
 plots.table([(name, *shown(found)) for name, found in measured.items()], columns=COLUMNS)
 
 # %% [markdown]
-# "Disabled" is the paper's measure, and it saturates: a verdict may lose most of its strength before one word changes. So three columns are added, and they stay until the end. **Gap left**: the mean log-odds of yes at hits minus that at misses, as a share of the whole model's. **AUC**: do verdicts still rank hits above misses? **Sums right**: are sums still right with this out of the *whole* text? A model that cannot add has not lost its check alone.
+# "Disabled" is the paper's measure, and it saturates: a verdict may lose most of its strength before a word changes. So three columns are added. **Gap left**: the mean log-odds of yes at hits minus that at misses, as a share of the whole model's. **AUC**: do verdicts still rank hits above misses? **Sums right**: are sums still right with this out of the *whole* text?
 #
 # No check is disabled: this step did *not* replicate. But both kinds of neurons carry about a quarter of the gap, and random ones little. The reason stands in section 2: the verdict is in the stream before block 2, and these neurons, of blocks 3 to 5, only make it louder.
 
@@ -346,13 +346,13 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# From the bracket L1H0 and L1H6 give the target nearly all of their attention, and on misses as much as on hits. So they do not *match*: they look at the target in any case. From the result, a few heads pass the threshold with far less.
+# From the bracket L1H0 and L1H6 give the target nearly all of their attention, on misses as on hits. So they look at it in any case. From the result, a few heads pass the threshold with far less.
 #
-# (The paper calls its heads "previous-token heads", in the sense of a head that attends to an earlier occurrence of the same token. The usual name for that is a *duplicate-token head*; a *previous-token head* looks one token back. Section 7 meets some.)
+# (The paper calls its heads "previous-token heads", since they attend to an earlier occurrence of the same token. Elsewhere that is a *duplicate-token head*, and a *previous-token head* looks one token back, as those of section 7.)
 #
 # ### Exercise 2 · ablate heads at some places (15 minutes, medium)
 #
-# You need a tool that ablates heads at chosen places only, or everywhere. Write it as a context manager, so that `with without_heads(model, heads, at=at): ...` works for whatever runs inside.
+# Write a context manager, so that `with without_heads(model, heads, at=at): ...` ablates heads at chosen places, or everywhere, in whatever runs inside.
 
 
 # %% tags=["exercise:utils.cases.verification.without_heads"]
@@ -408,7 +408,7 @@ without_heads = lesson_51.check_without_heads(without_heads)
 # </details>
 
 # %% [markdown]
-# Try it: meet the model without its two heads.
+# Meet the model without its two heads.
 
 # %%
 for name, some in (("hits", hits), ("misses", misses)):
@@ -419,7 +419,7 @@ for name, some in (("hits", hits), ("misses", misses)):
 # %% [markdown]
 # ## 5. Meeting in the middle, as published
 #
-# Now the two ends meet. Which of the attending heads write what opens the valid neurons? The authors' code scores a head by its **signed drive**. It takes the diagonal $d$ of the head's OV circuit, one number for each dimension of the stream: roughly what the head *copies*. Then it asks what each of the most valid neurons makes of $d$, $\text{silu}(g \cdot d)\,(u \cdot d)$, and takes the mean. The three attending heads with the highest drive are the paper's three: without them, 95% of checks were disabled.
+# Which of the attending heads write what opens the valid neurons? The authors' code scores a head by its **signed drive**. It takes the diagonal $d$ of the head's OV circuit, one number for each dimension of the stream: roughly what the head *copies*. Then it asks what each of the most valid neurons makes of $d$, $\text{silu}(g \cdot d)\,(u \cdot d)$, and takes the mean. The three attending heads with the highest drive are the paper's three: without them, 95% of checks were disabled.
 #
 # ### Exercise 3 · the signed drive (15 minutes, hard)
 
@@ -508,7 +508,7 @@ plots.table([(name, *shown(found)) for name, found in measured.items()], columns
 # - **Attending heads, read at the bracket too**: every check is disabled, the gap is gone, and the sums are right. So the paper's idea holds here, once it is asked at the place where the check is made.
 # - **The top three by signed drive** do nothing, by either reading. L1H0 and L1H6, which attend most, come *last* in that ranking. Three heads taken by attention alone do what the paper's three do.
 #
-# One model is an anecdote. Six differ only by the seed of their training. Everything in the next table was fixed before any was looked at: 300 puzzles, 20 neurons, 0.1, three heads. (`data/countdown/make.py` computed it, with the functions that you have just used.)
+# Now six models that differ only by the seed of their training: 300 puzzles, 20 neurons, 0.1 and three heads throughout. (`data/countdown/make.py` computed this, with the functions that you have just used.)
 
 # %%
 SEEDS = [f"seed_{seed}" for seed in range(6)]
@@ -555,9 +555,9 @@ plots.table([*seed_rows(SEEDS), PAPER], columns=["disabled · gap left", *STEPS.
 #
 # - **Neurons**: nothing is disabled in any seed, and a part of the gap goes. This step did not replicate.
 # - **Attending heads, as published**: nothing, in six of six. No seed makes its check at the result.
-# - **Bracket too**: all six but `seed_2` lose at least **0.9** of their checks. The heads of `seed_2` look at `from`, the word *after* the target: layer 0 has copied the target there. Allow that word, and `seed_2` loses them too. (This last rule was made for `seed_2` after the fact. In `seed_5` it takes in a head of layer 0 that sums need: **0.81** of them stay right.)
+# - **Bracket too**: all six but `seed_2` lose at least **0.9** of their checks. The heads of `seed_2` look at `from`, the word *after* the target: layer 0 has copied the target there. Allow that word, and `seed_2` loses them too. (This rule was made for `seed_2` after the fact. In `seed_5` it takes in a head that sums need: **0.81** stay right.)
 # - **Drive**: of the widest rule's heads, the three of highest drive never disable more than the three of most attention, and in five seeds much less. (`seed_3` has three such heads that matter, and both choose them.) So here the neurons do not help to choose among the heads. Attention to the target, from the place where the check is made, does.
-# - **Three random heads**: little, on average less than a fifth in every seed. (A draw may hold a head that everything needs.)
+# - **Three random heads**: on average less than a fifth.
 
 
 # %% tags=["numbers"]
@@ -581,7 +581,7 @@ assert all(abs(live[key] - kept[key]) < 0.1 for key in ("disabled", "gap", "sums
 # %% [markdown]
 # ## 6. Heads out: do the verification neurons fall silent?
 #
-# The paper closes its argument with one more measurement: with the heads out, the valid neurons should stop responding. A neuron's activity is its factor of the out vector, `mlp.hook_post`. Measure it at the same positions, with and without heads.
+# The paper closes its argument so: with the heads out, the valid neurons should stop responding. A neuron's activity is its factor of the out vector, `mlp.hook_post`. Measure it at the same positions, with and without heads.
 #
 # ### Exercise 4 · the activity of some neurons (10 minutes, medium)
 
@@ -646,7 +646,7 @@ plots.lines(
     at=list(valid),
     title="Without the attending heads, valid neurons are at hits what they are at misses",
     x="layer",
-    y="mean activity of the valid neurons",
+    y="mean activity",
 ).update_xaxes(dtick=1)
 
 # %% [markdown]
@@ -755,7 +755,7 @@ plots.table(
 )
 
 # %% [markdown]
-# It is C. A matched *miss* does as well as a matched hit: its heads hold the target's value, and this value equals the number that stands before the bracket. Nothing in these heads says whether their own text was a hit. A test without the fourth donor would have called them matching heads.
+# It is C. A matched *miss* does as well as a matched hit: its heads hold the target's value, and nothing that says whether their own text was a hit.
 #
 # **The other side.** A comparison needs two numbers. Who brings the *result* to the bracket? Layer 0 has true previous-token heads. For them the same four cells can be asked the other way round: the donor's *result* is what the miss has as its *target*. (`swap=True` hands your function the two numbers exchanged.)
 
@@ -775,7 +775,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The same pattern: these heads carry the value of the result. So both numbers come to the bracket, each by heads of its own, and neither group knows the other's number. The comparison must come after them. Where? Put in the whole stream at the bracket, from any *unmatched* hit, before each block.
+# The same pattern: these heads carry the value of the result. So both numbers come to the bracket, each by heads of its own. Where are they compared? Put in the whole stream at the bracket, from any *unmatched* hit, before each block.
 
 # %%
 streams = {
@@ -787,7 +787,7 @@ streams = {
 print({f"before block {layer}": round(share, 2) for layer, share in streams.items()})
 
 # %% [markdown]
-# Before block 1 the stream holds no verdict that another text could use; before block 2 it does. So heads and MLP of block 1 fetch the target and compare. How the MLP compares two numbers is not shown here.
+# Before block 1 the stream holds no verdict that another text could use; before block 2 it does. So block 1 fetches the target and compares. How it compares two numbers is not shown here.
 
 # %% tags=["numbers"]
 attend, mirror = cells["heads that attend to the target"], cells["previous-token heads of layer 0"]
@@ -835,7 +835,7 @@ figures.diagram(
 )
 
 # %% [markdown]
-# Is this one model's way? The same measures in all six, by **role** instead of by head number. Heads of a layer are exchangeable: their numbers say nothing across seeds.
+# The same measures in all six, by **role** instead of by head number. Heads of a layer are exchangeable.
 
 
 # %%
@@ -880,7 +880,7 @@ plots.table(
 # %% [markdown]
 # (The last two columns: misses accepted from a matched hit, another hit, a matched miss, another miss.)
 #
-# The roles are the same in all six: the verdict can be read at the bracket before block 2; without the target heads the valid neurons hardly tell a hit from a miss; both groups of heads carry a value, by the fourth donor. What differs is how many heads share a role, which ones, and whether the target is fetched in one step or in two.
+# The roles are the same in all six: the verdict can be read at the bracket before block 2; without the target heads the valid neurons hardly tell a hit from a miss; both groups of heads carry a value, by the fourth donor. What differs is which heads, how many, and whether the target is fetched in one step or two.
 
 # %% tags=["numbers"]
 for name in SEEDS:
@@ -896,7 +896,7 @@ for name in SEEDS:
 #
 # Here is a model that you have not met. It plays the same game, but it has another size and another training. Find **at most three heads** that take its check away: out of the whole text, they leave at most 0.2 of the gap, and at least 0.95 of the sums right.
 #
-# Looking is free: `lab.model`, `lab.hits` and `lab.misses` are what `model`, `hits` and `misses` were above, so probes, attention and drive cost nothing. An ablation by `lab.without(heads)` is counted, and you have ten. `lab.hand_in(heads)` measures your answer on *other* puzzles.
+# Looking at `lab.model`, `lab.hits` and `lab.misses` is free: probes, attention and drive cost nothing. An ablation by `lab.without(heads)` is counted, and you have ten. `lab.hand_in(heads)` measures your answer on *other* puzzles.
 
 # %%
 lab = verification.Lab(load("countdown/three_layers"), ablations=10)
@@ -915,24 +915,26 @@ print(lab.model.cfg.n_layers, "layers of", lab.model.cfg.n_heads, "heads;", lab.
 # </details>
 
 # %% tags=["answer:disabled"]
+### BEGIN SOLUTION
 seen = {
     place: verification.attention(lab.model, lab.hits, lab.hits.target, back=back).mean(-1)
     for place, back in verification.SPOTS.items()
 }
 disabled = lab.hand_in(top_heads(seen["result"], 3))  # from the bracket, none attends
+### END SOLUTION
 
 # %% tags=["check"]
 disabled = lesson_51.check_disabled(disabled)
 print(disabled)
 
 # %% [markdown]
-# The unknown model, `three_layers`, has 3 layers and four words for each verdict, and a verdict counted ten times in its loss to the end. In it the check is made at the *result*, one token before the bracket, where the paper looked. So run the published rule on it, unchanged.
+# The unknown model, `three_layers`, was taught with four words for each verdict. In it the check is made at the *result*, one token before the bracket, where the paper looked. So run the published rule on it, unchanged.
 
 # %%
 plots.table(seed_rows(["three_layers"]), columns=["disabled · gap left", *STEPS.values()])
 
 # %% [markdown]
-# The heads of the paper's rule disable **0.99** of the checks, and its three by drive **0.83**, with the sums right. The paper has `0.96` and `0.95`. So its result replicates *where the check is made at the place that it reads*. But look at the control: three random heads disable much in half of their draws, so the word "disabled" alone would credit them too. The neurons disable nothing here either.
+# The heads of the paper's rule disable **0.99** of the checks, its three by drive **0.83**, with the sums right (paper: `0.96`, `0.95`). So its result replicates *where the check is made at the place that it reads*. But three random heads disable much in half of their draws too, so "disabled" alone is no proof. The neurons disable nothing here either.
 
 # %% tags=["numbers"]
 three = shipped["three_layers"]["without"]

@@ -324,7 +324,9 @@ def attention(
         ValueError: a key comes after the position, which cannot see it.
     """
     found, query = [], positions.pos - back
-    if len(keys) == len(query) and bool((keys > query).any()):
+    if len(keys) != len(query):
+        raise ValueError(f"`keys` has {len(keys)} entries, and there are {len(query)} positions.")
+    if bool((keys > query).any()):
         raise ValueError("A key comes after its position, which cannot see it: exchange the two.")
 
     def keep(pattern, hook):

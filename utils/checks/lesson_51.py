@@ -138,6 +138,194 @@ def _on_it(model) -> list[list[int]]:
     return [list(getattr(point, kind)) for point in points for kind in kinds]
 
 
+# ---- Neurons along a direction ------------------------------------------------------------------
+
+
+def _top(scores: Tensor, n: int) -> list[int]:
+    return scores.topk(n).indices.tolist()
+
+
+def _along_mistakes(
+    weights: Mapping[str, Tensor], directions: Tensor, n: int, sign: int
+) -> dict[str, dict[int, list[int]]]:
+    """Message -> layer -> the neurons that this mistake chooses."""
+    W_out, n_layers = weights["W_out"], len(directions)
+    half, all_layers = range(n_layers // 2, n_layers), range(n_layers)
+
+    def cos(values: Tensor, direction: Tensor) -> Tensor:
+        return F.cosine_similarity(values, direction, dim=-1)
+
+    def by(scores: Callable[[int], Tensor], layers=half, n=n) -> dict[int, list[int]]:
+        return {layer: _top(scores(layer), n) for layer in layers}
+
+    def along(which: Callable[[int], int], layers=half) -> dict[int, list[int]]:
+        return by(lambda layer: sign * cos(W_out[layer], directions[which(layer)]), layers)
+
+    def own(layer: int) -> Tensor:
+        return sign * cos(W_out[layer], directions[layer])
+
+    flat = torch.stack([own(layer) for layer in half]).flatten()
+    best = _top(flat, n * len(half))
+    mistakes = {
+        "Those with the largest dot products: a long out vector wins by its length. Take the "
+        "*cosine*.": by(lambda i: sign * (W_out[i] @ directions[i])),
+        "You divided by the square of the out vector's length: divide by the length.": by(
+            lambda i: sign * (W_out[i] @ directions[i]) / W_out[i].square().sum(-1)
+        ),
+        "All layers use the last layer's direction: each has its own.": along(lambda i: -1),
+        "All layers use the first direction: each has its own.": along(lambda i: 0),
+        "All layers use the direction where the upper half begins: each has its own.": along(
+            lambda i: half[0]
+        ),
+        "The layers use the directions of the *lower* half: `directions[layer]` is a layer's "
+        "own.": along(lambda i: i - half[0]),
+        "Each layer uses the direction of the layer below it: `directions[layer]` is its own.": (
+            along(lambda i: i - 1)
+        ),
+        "Each layer uses the direction of the layer above it: `directions[layer]` is its own.": (
+            along(lambda i: (i + 1) % n_layers)
+        ),
+        "All layers use the mean direction: each has its own.": by(
+            lambda i: sign * cos(W_out[i], directions.mean(0))
+        ),
+        "`sign` is ignored: at -1 take those that write most *against* the direction.": by(
+            lambda i: sign * own(i)
+        ),
+        "The wrong end: sign 1 takes the highest cosines, -1 the lowest.": by(lambda i: -own(i)),
+        "Those are the largest cosines by their size: the sign of the cosine counts.": by(
+            lambda i: own(i).abs()
+        ),
+        "The *smallest* cosines by their size: those neurons write neither along nor against.": by(
+            lambda i: -own(i).abs()
+        ),
+        "You took the longest out vectors: take the cosine with the direction.": by(
+            lambda i: W_out[i].norm(dim=-1)
+        ),
+        "You took `W_in`, what a neuron reads: what it writes is in `W_out`.": by(
+            lambda i: sign * cos(weights["W_in"][i].T, directions[i])
+        ),
+        "You took `W_gate`, what a neuron reads: what it writes is in `W_out`.": by(
+            lambda i: sign * cos(weights["W_gate"][i].T, directions[i])
+        ),
+        "Those are the highest over all layers of the half together: `n` of *each* layer.": {
+            layer: [i % W_out.shape[1] for i in best if i // W_out.shape[1] == layer - half[0]]
+            for layer in half
+        },
+        "Neurons are counted over all layers: count them within their layer.": {
+            layer: [i + layer * W_out.shape[1] for i in _top(own(layer), n)] for layer in half
+        },
+        "That is every neuron: take `n` of each layer.": by(own, n=W_out.shape[1]),
+        "One neuron too many.": by(own, n=n + 1),
+    }
+    if n > 1:
+        mistakes["One neuron too few."] = by(own, n=n - 1)
+        mistakes["That is the best neuron alone: take `n` of each layer."] = by(own, n=1)
+    up, lower = half[0], range(n_layers // 2)
+    rule = f"with {n_layers} layers the upper half begins at layer {up}, `{n_layers} // 2`"
+    return mistakes | {
+        f"Those are all layers: {rule}.": by(own, all_layers),
+        f"That is the lower half: {rule}.": by(own, lower),
+        f"The middle layer is missing: {rule}.": by(own, range(up + 1, n_layers)),
+        f"One layer too many: {rule}.": by(own, range(max(up - 1, 0), n_layers)),
+        f"The last layer is missing: {rule}.": by(own, range(up, n_layers - 1)),
+        f"Layers are counted from 0 in the whole model, not in the half: {rule}.": {
+            layer - up: _top(own(layer), n) for layer in half
+        },
+    }
+
+
+def _chosen(got, n_layers: int) -> dict[int, list[int]]:
+    """Layer -> neurons of what the learner returned, or `Wrong`."""
+    expect(
+        isinstance(got, Mapping),
+        f"Return a dictionary, layer -> numbers of its neurons, not {described(got)}.",
+    )
+    expect(
+        all(isinstance(layer, int) and not isinstance(layer, bool) for layer in got),
+        "The keys are layers, whole numbers (`.item()` makes one of a tensor).",
+    )
+    for neurons in got.values():
+        expect(
+            isinstance(neurons, Tensor),
+            "The neurons of a layer should be a tensor of whole numbers, such as the `.indices` of "
+            f"`topk`, not {described(neurons)}.",
+        )
+        expect(
+            neurons.ndim == 1,
+            f"The neurons of a layer should be a tensor with one axis, and it has shape "
+            f"{tuple(neurons.shape)}.",
+        )
+        expect(
+            not (neurons.is_floating_point() or neurons.is_complex())
+            and neurons.dtype != torch.bool,
+            f"The tensor of a layer is of type {neurons.dtype}: give the *numbers* of its neurons, "
+            "not their cosines or a mask (`.indices`).",
+        )
+    return {layer: neurons.tolist() for layer, neurons in got.items()}
+
+
+@exercise("utils.cases.verification.neurons_along")
+def check_neurons_along(neurons_along) -> str:
+    """Models of 5, 4 and 3 layers; long out vectors, and other choices by other rules."""
+    for seed, (n_layers, n, sign) in enumerate(((5, 3, 1), (4, 4, -1), (3, 1, 1), (5, 2, -1))):
+        random = torch.Generator().manual_seed(seed)
+        for _ in range(500):  # until each mistake chooses others
+            weights = {
+                name: torch.randn(n_layers, *shape, generator=random)
+                for name, shape in (("W_out", (14, 6)), ("W_in", (6, 14)), ("W_gate", (6, 14)))
+            }
+            weights["W_out"] *= torch.rand(n_layers, 14, 1, generator=random) * 3 + 0.2
+            directions = 2 * torch.randn(n_layers, 6, generator=random)
+            cosines = F.cosine_similarity(weights["W_out"], directions[:, None], dim=-1)
+            half = range(n_layers // 2, n_layers)
+            right = {layer: sorted(_top(sign * cosines[layer], n)) for layer in half}
+            mistakes = _along_mistakes(weights, directions, n, sign)
+            wrong = [
+                {layer: sorted(some) for layer, some in each.items()}
+                for why, each in mistakes.items()
+                if not (sign == 1 and why.startswith("`sign`"))
+            ]
+            ranked = (sign * cosines).sort(-1, descending=True).values
+            clear = (ranked[:, n - 1] - ranked[:, n]).min() > 0.02
+            if clear and right not in wrong:
+                break
+        else:
+            raise AssertionError("the mistakes of this fixture cannot be told apart")
+        model = SimpleNamespace(
+            cfg=SimpleNamespace(n_layers=n_layers, d_mlp=14, d_model=6),
+            **{name: each.clone().requires_grad_() for name, each in weights.items()},
+        )
+        options = {} if sign == 1 else {"sign": sign}
+        got = _chosen(neurons_along(model, directions.clone(), n, **options), n_layers)
+        for layer, neurons in got.items():
+            expect(
+                len(set(neurons)) == len(neurons),
+                f"Layer {layer} has a neuron twice: {n} *different* ones.",
+            )
+        found = {layer: sorted(neurons) for layer, neurons in got.items()}
+        if found == right:
+            continue
+        for why, each in mistakes.items():
+            if found == {layer: sorted(some) for layer, some in each.items()}:
+                raise Wrong(why)
+        expect(
+            set(found) == set(right),
+            f"With {n_layers} layers the keys should be {sorted(right)}, the upper half, and are "
+            f"{sorted(found)}.",
+        )
+        layer = next(layer for layer in right if found[layer] != right[layer])
+        expect(
+            len(found[layer]) == n,
+            f"Layer {layer} should have {n} neurons, and has {len(found[layer])}.",
+        )
+        raise Wrong(
+            f"Of {n_layers} layers, with `sign={sign}`, layer {layer} should have the neurons "
+            f"{right[layer]}, in any order, and has {found[layer]}. Print the cosines of that "
+            "layer's out vectors with its direction."
+        )
+    return "Of each layer the neurons that write along its own direction."
+
+
 # ---- Ablating heads -----------------------------------------------------------------------------
 
 Run = tuple[Tensor, dict[str, Tensor]]  # hook_z of all layers, and all else
@@ -513,194 +701,6 @@ def _check_leaving(without_heads, model, tokens: Tensor) -> str:
         "(...):` does.",
     )
     return "These heads write nothing there, and the hooks go away again."
-
-
-# ---- Neurons along a direction ------------------------------------------------------------------
-
-
-def _top(scores: Tensor, n: int) -> list[int]:
-    return scores.topk(n).indices.tolist()
-
-
-def _along_mistakes(
-    weights: Mapping[str, Tensor], directions: Tensor, n: int, sign: int
-) -> dict[str, dict[int, list[int]]]:
-    """Message -> layer -> the neurons that this mistake chooses."""
-    W_out, n_layers = weights["W_out"], len(directions)
-    half, all_layers = range(n_layers // 2, n_layers), range(n_layers)
-
-    def cos(values: Tensor, direction: Tensor) -> Tensor:
-        return F.cosine_similarity(values, direction, dim=-1)
-
-    def by(scores: Callable[[int], Tensor], layers=half, n=n) -> dict[int, list[int]]:
-        return {layer: _top(scores(layer), n) for layer in layers}
-
-    def along(which: Callable[[int], int], layers=half) -> dict[int, list[int]]:
-        return by(lambda layer: sign * cos(W_out[layer], directions[which(layer)]), layers)
-
-    def own(layer: int) -> Tensor:
-        return sign * cos(W_out[layer], directions[layer])
-
-    flat = torch.stack([own(layer) for layer in half]).flatten()
-    best = _top(flat, n * len(half))
-    mistakes = {
-        "Those with the largest dot products: a long out vector wins by its length. Take the "
-        "*cosine*.": by(lambda i: sign * (W_out[i] @ directions[i])),
-        "You divided by the square of the out vector's length: divide by the length.": by(
-            lambda i: sign * (W_out[i] @ directions[i]) / W_out[i].square().sum(-1)
-        ),
-        "All layers use the last layer's direction: each has its own.": along(lambda i: -1),
-        "All layers use the first direction: each has its own.": along(lambda i: 0),
-        "All layers use the direction where the upper half begins: each has its own.": along(
-            lambda i: half[0]
-        ),
-        "The layers use the directions of the *lower* half: `directions[layer]` is a layer's "
-        "own.": along(lambda i: i - half[0]),
-        "Each layer uses the direction of the layer below it: `directions[layer]` is its own.": (
-            along(lambda i: i - 1)
-        ),
-        "Each layer uses the direction of the layer above it: `directions[layer]` is its own.": (
-            along(lambda i: (i + 1) % n_layers)
-        ),
-        "All layers use the mean direction: each has its own.": by(
-            lambda i: sign * cos(W_out[i], directions.mean(0))
-        ),
-        "`sign` is ignored: at -1 take those that write most *against* the direction.": by(
-            lambda i: sign * own(i)
-        ),
-        "The wrong end: sign 1 takes the highest cosines, -1 the lowest.": by(lambda i: -own(i)),
-        "Those are the largest cosines by their size: the sign of the cosine counts.": by(
-            lambda i: own(i).abs()
-        ),
-        "The *smallest* cosines by their size: those neurons write neither along nor against.": by(
-            lambda i: -own(i).abs()
-        ),
-        "You took the longest out vectors: take the cosine with the direction.": by(
-            lambda i: W_out[i].norm(dim=-1)
-        ),
-        "You took `W_in`, what a neuron reads: what it writes is in `W_out`.": by(
-            lambda i: sign * cos(weights["W_in"][i].T, directions[i])
-        ),
-        "You took `W_gate`, what a neuron reads: what it writes is in `W_out`.": by(
-            lambda i: sign * cos(weights["W_gate"][i].T, directions[i])
-        ),
-        "Those are the highest over all layers of the half together: `n` of *each* layer.": {
-            layer: [i % W_out.shape[1] for i in best if i // W_out.shape[1] == layer - half[0]]
-            for layer in half
-        },
-        "Neurons are counted over all layers: count them within their layer.": {
-            layer: [i + layer * W_out.shape[1] for i in _top(own(layer), n)] for layer in half
-        },
-        "That is every neuron: take `n` of each layer.": by(own, n=W_out.shape[1]),
-        "One neuron too many.": by(own, n=n + 1),
-    }
-    if n > 1:
-        mistakes["One neuron too few."] = by(own, n=n - 1)
-        mistakes["That is the best neuron alone: take `n` of each layer."] = by(own, n=1)
-    up, lower = half[0], range(n_layers // 2)
-    rule = f"with {n_layers} layers the upper half begins at layer {up}, `{n_layers} // 2`"
-    return mistakes | {
-        f"Those are all layers: {rule}.": by(own, all_layers),
-        f"That is the lower half: {rule}.": by(own, lower),
-        f"The middle layer is missing: {rule}.": by(own, range(up + 1, n_layers)),
-        f"One layer too many: {rule}.": by(own, range(max(up - 1, 0), n_layers)),
-        f"The last layer is missing: {rule}.": by(own, range(up, n_layers - 1)),
-        f"Layers are counted from 0 in the whole model, not in the half: {rule}.": {
-            layer - up: _top(own(layer), n) for layer in half
-        },
-    }
-
-
-def _chosen(got, n_layers: int) -> dict[int, list[int]]:
-    """Layer -> neurons of what the learner returned, or `Wrong`."""
-    expect(
-        isinstance(got, Mapping),
-        f"Return a dictionary, layer -> numbers of its neurons, not {described(got)}.",
-    )
-    expect(
-        all(isinstance(layer, int) and not isinstance(layer, bool) for layer in got),
-        "The keys are layers, whole numbers (`.item()` makes one of a tensor).",
-    )
-    for neurons in got.values():
-        expect(
-            isinstance(neurons, Tensor),
-            "The neurons of a layer should be a tensor of whole numbers, such as the `.indices` of "
-            f"`topk`, not {described(neurons)}.",
-        )
-        expect(
-            neurons.ndim == 1,
-            f"The neurons of a layer should be a tensor with one axis, and it has shape "
-            f"{tuple(neurons.shape)}.",
-        )
-        expect(
-            not (neurons.is_floating_point() or neurons.is_complex())
-            and neurons.dtype != torch.bool,
-            f"The tensor of a layer is of type {neurons.dtype}: give the *numbers* of its neurons, "
-            "not their cosines or a mask (`.indices`).",
-        )
-    return {layer: neurons.tolist() for layer, neurons in got.items()}
-
-
-@exercise("utils.cases.verification.neurons_along")
-def check_neurons_along(neurons_along) -> str:
-    """Models of 5, 4 and 3 layers; long out vectors, and other choices by other rules."""
-    for seed, (n_layers, n, sign) in enumerate(((5, 3, 1), (4, 4, -1), (3, 1, 1), (5, 2, -1))):
-        random = torch.Generator().manual_seed(seed)
-        for _ in range(500):  # until each mistake chooses others
-            weights = {
-                name: torch.randn(n_layers, *shape, generator=random)
-                for name, shape in (("W_out", (14, 6)), ("W_in", (6, 14)), ("W_gate", (6, 14)))
-            }
-            weights["W_out"] *= torch.rand(n_layers, 14, 1, generator=random) * 3 + 0.2
-            directions = 2 * torch.randn(n_layers, 6, generator=random)
-            cosines = F.cosine_similarity(weights["W_out"], directions[:, None], dim=-1)
-            half = range(n_layers // 2, n_layers)
-            right = {layer: sorted(_top(sign * cosines[layer], n)) for layer in half}
-            mistakes = _along_mistakes(weights, directions, n, sign)
-            wrong = [
-                {layer: sorted(some) for layer, some in each.items()}
-                for why, each in mistakes.items()
-                if not (sign == 1 and why.startswith("`sign`"))
-            ]
-            ranked = (sign * cosines).sort(-1, descending=True).values
-            clear = (ranked[:, n - 1] - ranked[:, n]).min() > 0.02
-            if clear and right not in wrong:
-                break
-        else:
-            raise AssertionError("the mistakes of this fixture cannot be told apart")
-        model = SimpleNamespace(
-            cfg=SimpleNamespace(n_layers=n_layers, d_mlp=14, d_model=6),
-            **{name: each.clone().requires_grad_() for name, each in weights.items()},
-        )
-        options = {} if sign == 1 else {"sign": sign}
-        got = _chosen(neurons_along(model, directions.clone(), n, **options), n_layers)
-        for layer, neurons in got.items():
-            expect(
-                len(set(neurons)) == len(neurons),
-                f"Layer {layer} has a neuron twice: {n} *different* ones.",
-            )
-        found = {layer: sorted(neurons) for layer, neurons in got.items()}
-        if found == right:
-            continue
-        for why, each in mistakes.items():
-            if found == {layer: sorted(some) for layer, some in each.items()}:
-                raise Wrong(why)
-        expect(
-            set(found) == set(right),
-            f"With {n_layers} layers the keys should be {sorted(right)}, the upper half, and are "
-            f"{sorted(found)}.",
-        )
-        layer = next(layer for layer in right if found[layer] != right[layer])
-        expect(
-            len(found[layer]) == n,
-            f"Layer {layer} should have {n} neurons, and has {len(found[layer])}.",
-        )
-        raise Wrong(
-            f"Of {n_layers} layers, with `sign={sign}`, layer {layer} should have the neurons "
-            f"{right[layer]}, in any order, and has {found[layer]}. Print the cosines of that "
-            "layer's out vectors with its direction."
-        )
-    return "Of each layer the neurons that write along its own direction."
 
 
 # ---- Heads by what they copy --------------------------------------------------------------------
