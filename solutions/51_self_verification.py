@@ -95,7 +95,7 @@ print("Two heads ablated: ", told(two))
 #
 # | | theirs | ours |
 # |---|---|---|
-# | model | Qwen2.5-3B: 36 layers of 16 heads | 0.6 million parameters: 6 layers of 8 heads |
+# | model | Qwen2.5-3B: 36 layers of 16 heads | 600,000 parameters: 6 layers of 8 heads |
 # | learnt by | reward for right answers | imitation of searches that a program wrote, whose verdicts are all right |
 # | verdicts | `(this works)`, `(not 62)` | the same |
 #
@@ -170,11 +170,11 @@ auc = {place: auc_by_layer(back) for place, back in verification.SPOTS.items()}
 where = tuple(auc[place][3] > 0.9 for place in ("result", "bracket"))
 outcome(
     "51.place",
-    {
-        (True, True): "at the result and at the bracket",
-        (True, False): "at the result alone",
-        (False, True): "at the bracket alone",
-    }.get(where, "nowhere"),
+    "at the result and at the bracket"
+    if all(where)
+    else "at the bracket alone"
+    if where[1]
+    else "at the result alone",
 )
 plots.lines(
     {"at the bracket": auc["bracket"], "at the result": auc["result"], "at = (control)": auc["="]},
@@ -325,7 +325,7 @@ assert min(yes_valid) > 0.6 > 0.4 > max(yes_invalid)
 # %% [markdown]
 # ## 4. Bottom-up: heads that look at the target
 #
-# **Bottom-up** means from what a check must read. To judge a result, something must look at the target. As published: a head *attends* if, at the token before the bracket, it gives the target on average more than 0.1 of its attention. That token is the result. We also look from the bracket, since section 2 found the verdict there, and beside hits we show misses: a head that finds the target only where it equals the result would be a matching head.
+# **Bottom-up** means from what a check must read. To judge a result, something must look at the target. As published: a head *attends* if, at the token before the bracket, it gives the target on average more than `0.1` of its attention. That token is the result. We also look from the bracket, since section 2 found the verdict there, and beside hits we show misses: a head that finds the target only where it equals the result would be a matching head.
 
 # %%
 looks = {
@@ -508,7 +508,7 @@ plots.table([(name, *shown(found)) for name, found in measured.items()], columns
 # - **Attending heads, read at the bracket too**: every check is disabled, the gap is gone, and the sums are right. So the paper's idea holds here, once it is asked at the place where the check is made.
 # - **The top three by signed drive** do nothing, by either reading. L1H0 and L1H6, which attend most, come *last* in that ranking. Three heads taken by attention alone do what the paper's three do.
 #
-# Now six models that differ only by the seed of their training: 300 puzzles, 20 neurons, 0.1 and three heads throughout. (`data/countdown/make.py` computed this, with the functions that you have just used.)
+# Now six models that differ only by the seed of their training: 300 puzzles, 20 neurons, `0.1` and three heads throughout. (`data/countdown/make.py` computed this, with the functions that you have just used.)
 
 # %%
 SEEDS = [f"seed_{seed}" for seed in range(6)]
@@ -742,12 +742,10 @@ high = {kind for kind, share in cells["heads that attend to the target"].items()
 outcome(
     "51.donors",
     "both hits (A: the verdict)"
-    if high == {"matched hit", "other hit"}
-    else "the matched hit alone (B: a match)"
-    if high == {"matched hit"}
+    if "other hit" in high
     else "the matched hit and the matched miss (C: the value)"
-    if high == {"matched hit", "matched miss"}
-    else "something else",
+    if "matched miss" in high
+    else "the matched hit alone (B: a match)",
 )
 plots.table(
     [(name, *(f"{share:.2f}" for share in found.values())) for name, found in cells.items()],
@@ -892,9 +890,11 @@ for name in SEEDS:
     assert abs(float(silent(name))) < 0.2, name
 
 # %% [markdown]
-# ## Investigation: disable an unknown model in ten ablations (15 minutes)
+# ## 9. An unknown model
 #
-# Here is a model that you have not met. It plays the same game, but it has another size and another training. Find **at most three heads** that take its check away: out of the whole text, they leave at most 0.2 of the gap, and at least 0.95 of the sums right.
+# ### Investigation · disable it in ten ablations (15 minutes, medium)
+#
+# Here is a model that you have not met. It plays the same game, but it has another size and another training. Find **at most three heads** that take its check away: out of the whole text, they leave at most `0.2` of the gap, and at least `0.95` of the sums right.
 #
 # Looking at `lab.model`, `lab.hits` and `lab.misses` is free: probes, attention and drive cost nothing. An ablation by `lab.without(heads)` is counted, and you have ten. `lab.hand_in(heads)` measures your answer on *other* puzzles.
 
@@ -1076,7 +1076,7 @@ assert looked[0] == looked[1]
 #
 # ## Where this breaks
 #
-# Seven models of one size, one game, traces made by a program, verdicts of one word. The measures were fixed beforehand, but the place of attention was widened after `seed_0`; the other five seeds are the test of that. With about 100 hits a seed, a true share of 0.03 can look like none.
+# Seven models of one size, one game, traces made by a program, verdicts of one word. The measures were fixed beforehand, but the place of attention was widened after `seed_0`; the other five seeds are the test of that. With about 100 hits a seed, a true share of `0.03` can look like none.
 #
 # ## Further reading
 #
