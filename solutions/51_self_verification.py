@@ -134,7 +134,7 @@ print({name: round(value, 3) for name, value in ability.items()})
 print(f"{len(chosen.pos)} positions to choose on; {len(hits.pos)} hits, {len(misses.pos)} misses")
 
 # %% [markdown]
-# The model solves **0.82** of the puzzles. (A searcher who draws up to seven results at random does better.) What you study is its verdicts, and nearly all of them are right.
+# The model solves **0.82** of the puzzles. What you study is its verdicts, and nearly all of them are right.
 
 # %% tags=["numbers"]
 claim("solved", ability["solved"], text=0.82, within=0.05)
@@ -185,7 +185,7 @@ plots.lines(
 ).update_xaxes(dtick=1)
 
 # %% [markdown]
-# At the bracket the verdict is there before block 2 (AUC **0.99**), and it is not there before block 1 (**0.53**). The result and the `=` never get above chance. So in this model the check is made *at the bracket*, in blocks 0 and 1, and four more blocks only carry it on.
+# At the bracket the verdict is there before block 2 (AUC **0.99**), and it is not there before block 1 (**0.53**). The result and the `=` stay near chance. So what the verdict needs comes together *at the bracket*, and early.
 #
 # (A probe finds what a straight line can read; the result could hold something that none can.)
 
@@ -310,7 +310,7 @@ plots.table([(name, *shown(found)) for name, found in measured.items()], columns
 # %% [markdown]
 # "Disabled" is the paper's measure, and it saturates: a verdict may lose most of its strength before a word changes. So three columns are added. **Gap left**: the mean log-odds of yes at hits minus that at misses, as a share of the whole model's. **AUC**: do verdicts still rank hits above misses? **Sums right**: are sums still right with this out of the *whole* text?
 #
-# No check is disabled: this step did *not* replicate. But both kinds of neurons carry about a quarter of the gap, and random ones little. The reason stands in section 2: the verdict is in the stream before block 2, and these neurons, of blocks 3 to 5, only make it louder.
+# No check is disabled: this step did *not* replicate. But both kinds of neurons carry about a quarter of the gap, and random ones little. Other layers write the verdict too: by section 2 it can be read long before block 3.
 
 # %% tags=["numbers"]
 whole = measured["nothing"]["gap"]
@@ -462,7 +462,7 @@ signed_drive = lesson_51.check_signed_drive(signed_drive)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `W_V.repeat_interleave(4, dim=1)` gives every head its own copy. Then `torch.einsum("lhdk,lhkd->lhd", W_V, W_O)` is all diagonals at once. Stack the neurons' gate vectors `W_gate[layer, :, i]` and up vectors `W_in[layer, :, i]`: two products with the diagonals, [layer, head, neuron] each. `torch.nn.functional.silu` of the first, times the second, mean over the neurons.
+# `W_V.repeat_interleave(n, dim=1)`, with `n` heads for each key-value head, gives every head its own copy. Then `torch.einsum("lhdk,lhkd->lhd", W_V, W_O)` is all diagonals at once. Stack the neurons' gate vectors `W_gate[layer, :, i]` and up vectors `W_in[layer, :, i]`: two products with the diagonals, [layer, head, neuron] each. `torch.nn.functional.silu` of the first, times the second, mean over the neurons.
 #
 # </details>
 
@@ -739,12 +739,13 @@ cells = {
     "other heads of layer 1": patched(others),
 }
 high = {kind for kind, share in cells["heads that attend to the target"].items() if share > 0.5}
+any_hit, any_match = "other hit" in high, "matched miss" in high
 outcome(
     "51.donors",
     "both hits (A: the verdict)"
-    if "other hit" in high
+    if any_hit
     else "the matched hit and the matched miss (C: the value)"
-    if "matched miss" in high
+    if any_match
     else "the matched hit alone (B: a match)",
 )
 plots.table(
@@ -785,7 +786,7 @@ streams = {
 print({f"before block {layer}": round(share, 2) for layer, share in streams.items()})
 
 # %% [markdown]
-# Before block 1 the stream holds no verdict that another text could use; before block 2 it does. So block 1 fetches the target and compares. How it compares two numbers is not shown here.
+# Before block 1 the stream brings no yes to another text; before block 2 it does. But a hit's stream holds *two equal numbers*, so this shows that both have arrived, and not that they have been compared. Where that is done is not shown here.
 
 # %% tags=["numbers"]
 attend, mirror = cells["heads that attend to the target"], cells["previous-token heads of layer 0"]
@@ -807,7 +808,7 @@ FOUND = {
     "L1H0, L1H6 attend<br>to the target": (0, 1),
     "previous-token heads<br>of layer 0": (2, 1),
     "both values<br>at the bracket": (1, 2),
-    "comparison<br>in block 1": (1, 3),
+    "comparison<br>(not located)": (1, 3),
     "valid and invalid<br>neurons, blocks 3 to 5": (0, 4),
     "verdict: the word<br>after the bracket": (1, 5),
 }
@@ -816,24 +817,20 @@ LINKS = [
     ("result<br>just written", "previous-token heads<br>of layer 0"),
     ("L1H0, L1H6 attend<br>to the target", "both values<br>at the bracket", "value"),
     ("previous-token heads<br>of layer 0", "both values<br>at the bracket", "value"),
-    ("both values<br>at the bracket", "comparison<br>in block 1"),
-    ("comparison<br>in block 1", "verdict: the word<br>after the bracket"),
-    ("comparison<br>in block 1", "valid and invalid<br>neurons, blocks 3 to 5"),
-    (
-        "valid and invalid<br>neurons, blocks 3 to 5",
-        "verdict: the word<br>after the bracket",
-        "louder",
-    ),
+    ("both values<br>at the bracket", "comparison<br>(not located)"),
+    ("comparison<br>(not located)", "verdict: the word<br>after the bracket"),
+    ("comparison<br>(not located)", "valid and invalid<br>neurons, blocks 3 to 5"),
+    ("valid and invalid<br>neurons, blocks 3 to 5", "verdict: the word<br>after the bracket"),
 ]
 figures.diagram(
     FOUND,
     LINKS,
-    title="What was found: two values meet at the bracket; the neurons only make it louder",
-    marked=[*list(FOUND)[:6], "verdict: the word<br>after the bracket"],
+    title="What was found: two values meet at the bracket",
+    marked=list(FOUND)[2:5],
 )
 
 # %% [markdown]
-# The same measures in all six, by **role** instead of by head number. Heads of a layer are exchangeable.
+# All six, by **role** instead of head number. Heads of a layer are exchangeable.
 
 
 # %%
@@ -902,18 +899,6 @@ for name in SEEDS:
 lab = verification.Lab(load("countdown/three_layers"), ablations=10)
 print(lab.model.cfg.n_layers, "layers of", lab.model.cfg.n_heads, "heads;", lab.without([]))
 
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Do not assume the place. Where can this model's verdict be read first: at the result, or at the bracket? `verification.attention(lab.model, lab.hits, lab.hits.target, back=back)` looks from either.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Members of a group stand in for each other: one at a time, each may look harmless. Ablate the most attending together, then exchange one at a time. A head without which no sum is right is no answer.
-#
-# </details>
-
 # %% tags=["answer:disabled"]
 ### BEGIN SOLUTION
 seen = {
@@ -926,6 +911,18 @@ disabled = lab.hand_in(top_heads(seen["result"], 3))  # from the bracket, none a
 # %% tags=["check"]
 disabled = lesson_51.check_disabled(disabled)
 print(disabled)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Do not assume the place. Where can this model's verdict be read first: at the result, or at the bracket? `verification.attention(lab.model, lab.hits, lab.hits.target, back=back)` looks from either.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Members of a group stand in for each other: one at a time, each may look harmless. Ablate the most attending together, then exchange one at a time. A head without which no sum is right is no answer.
+#
+# </details>
 
 # %% [markdown]
 # The unknown model, `three_layers`, was taught with four words for each verdict. In it the check is made at the *result*, one token before the bracket, where the paper looked. So run the published rule on it, unchanged.
@@ -1034,9 +1031,9 @@ plots.table(
 plots.table(seed_rows(["base", "rewarded"]), columns=["disabled · gap left", *STEPS.values()])
 
 # %% [markdown]
-# **What reward did.** The base solves few puzzles and is right in about four verdicts of five, as it was taught. The rewarded model solves most, and its verdicts are nearly all right, although no verdict was ever rewarded. It also stops writing in other ways: what the base did half of the time it does always. That is the *mode collapse* of section 1, in small.
+# **What reward did.** The base solves few puzzles and is right in about four verdicts of five, as it was taught. The rewarded model solves most, and its verdicts are nearly all right, although no verdict was ever rewarded.
 #
-# **Where it came from.** Read the AUCs first, as a warning: a probe of `seed_0`, whose coordinates have nothing to do with these, reaches 1 as well. The verdict dominates the stream, so nearly any direction has some of it: an AUC is no evidence for a shared direction. The cosine is. At each layer the base's direction is closer to the rewarded model's than the control's is, and most alike where the check is made. The heads are the base's, too: the same rule finds the same three, and without them the gap is gone in both. So here reward did not build a check; it made the model *act* on one. What it does to a base that never saw a useful verdict, this pair cannot say.
+# **Where it came from.** Read the AUCs first, as a warning: a probe of `seed_0`, whose coordinates have nothing to do with these, reaches 1 as well. The verdict dominates the stream, so nearly any direction has some of it: an AUC is no evidence for a shared direction. The cosine is. At each layer the base's direction is closer to the rewarded model's than the control's is, The heads are the base's, too: the three of most attention are the same, and without the attending heads the gap is gone in both. So here reward did not build a check; it made the model *act* on one. What it does to a base that never saw a useful verdict, this pair cannot say.
 
 # %% tags=["numbers"]
 assert can["base"]["solved"] < 0.6 < 0.8 < can["rewarded"]["solved"]
@@ -1056,7 +1053,7 @@ assert looked[0] == looked[1]
 # ## What this does not show
 #
 # - That Qwen checks like this. There a number has several tokens, and what the authors read at "the token before the bracket" is a digit; in our models a number is one token, and the check is made one token later.
-# - *How* the comparison is done. Stream patches place it in block 1; they do not take the MLP apart.
+# - Where and how the two numbers are compared. A stream patch shows that both have arrived before block 2, no more.
 # - That attention finds causal heads in general. Here the heads that look at the target are few and in one layer.
 #
 # ## Questions to discuss
@@ -1076,7 +1073,7 @@ assert looked[0] == looked[1]
 #
 # ## Where this breaks
 #
-# Seven models of one size, one game, traces made by a program, verdicts of one word. The measures were fixed beforehand, but the place of attention was widened after `seed_0`; the other five seeds are the test of that. With about 100 hits a seed, a true share of `0.03` can look like none.
+# Nine models of two sizes, one game, traces made by a program, verdicts of one word. The measures were fixed beforehand, but the place of attention was widened after `seed_0`; the other five seeds are the test of that. With about 100 hits a seed, a true share of `0.03` can look like none.
 #
 # ## Further reading
 #
