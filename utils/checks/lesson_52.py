@@ -623,7 +623,7 @@ def check_continuation_probs(continuation_probs) -> str:
                 ),
             },
         )
-    return "With all legal tries in the rows, this is the whole distribution of the next step."
+    return "With all legal tries in the rows, this is the whole distribution of the next try."
 
 
 # ---- Receiver heads -----------------------------------------------------------------------------
