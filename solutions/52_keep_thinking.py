@@ -20,10 +20,10 @@
 # By the end of this lesson you will be able to
 #
 # 1. tell a check from a rubber stamp, by its behaviour and inside the model;
-# 2. steer a model at one kind of token **while it writes**, measure loops, and say what an unchanged score excludes;
-# 3. in *Going deeper*, compute how much one step of a trace matters, **exactly**, over a fixed horizon.
+# 2. steer a model at one kind of token **while it writes**, and say what an unchanged score excludes;
+# 3. in *Going deeper*, compute how much one step of a trace matters, **exactly**, over a fixed horizon, and measure loops apart from length.
 #
-# **Time** one hour for the core, and 80 minutes for *Going deeper*. **Needs** lesson 5.1: the game, and ablating heads at places; 3.1: steering.
+# **Time** one hour for the core, and 90 minutes for *Going deeper*. **Needs** lesson 5.1: the game, and ablating heads at places; 3.1: steering.
 # **Runs** in about a minute and a half on a laptop's processor. If you take one section of *Going deeper*, take the first: exact importance.
 #
 # **First, play.** The third cell shows a text in which a model takes a second look at its own success, and then a false claim of ours. Change the try or the target. Can you find a wrong answer that the second look refuses?
@@ -92,11 +92,11 @@ for text in ([*header, *tried, "("], thinking.checked_again(header, tried)):
     print(" ".join(text), f"... yes with a probability of {yes_after([text])[0]:.2f}")
 
 # %% [markdown]
-# At the first bracket the model says no, since 18 is not 24. In the second text we wrote `this works` for it. Asked to check the same try, it says yes.
+# (Headers that the model was trained on begin with filler words such as `now so`, which mean nothing.) At the first bracket the model says no, since 18 is not 24. In the second text we wrote `this works` for it. Asked to check the same try, it says yes.
 #
 # ## 1. A model that takes a second look
 #
-# Does it pay to let a model reconsider? Wendler, in the ARBOR project (github.com/ARBORproject/arborproject.github.io, issue 8), found directions in DeepSeek-R1-Distill-Llama-8B that make it reconsider or finish. Late layers gave loops ("Wait, hold on. Wait, hold on."), and middle layers did not. He counted repeated 2-grams and 3-grams and measured zlib compression. Ask two questions of any such report, and of ours: **what would this sample exclude**, and **could the score have risen at all?**
+# Does it pay to let a model reconsider? Wendler, in the ARBOR project (github.com/ARBORproject/arborproject.github.io, issue 8), found directions in DeepSeek-R1-Distill-Llama-8B that make it reconsider or finish. Late layers gave loops ("Wait, hold on. Wait, hold on."), and middle layers did not. He counted repeated 2-grams and 3-grams and measured zlib compression. Ask two questions of any such report, and of ours: **what would this sample exclude**, and **could the score have risen at all?** (*Going deeper* measures such loops here.)
 #
 # Our model is a sibling of lesson 5.1's, with three layers. It was **trained on made-up traces, not by reinforcement learning**. In some of its traces a success is checked once more: `( this works ) , check 12 + 7 = 19 - 4 = 15 ( yes works )`. Then the trace ends.
 # So after a success the next word is `,` (go on) or the end token `<eos>` (stop). Call this place a **fork**. `thinking.endings` finds every `)`. There are three kinds: after a try that was rejected (*failure*), after the first one that was accepted (*first success*), and after a second look (*re-check*). `thinking.going_on` reads the probabilities there; `share` is that of `,` over `,` and `<eos>` together. The table below takes the last `)` of each kind in a text.
@@ -104,7 +104,7 @@ for text in ([*header, *tried, "("], thinking.checked_again(header, tried)):
 # %%
 predict(
     "52.fork",
-    "About half of the first successes are checked again. What is the share at single ones?",
+    "About half of the first successes are checked again. Look at one first success at a time: is its share near a half, or near 0 or 1?",
     choices=["near a half at each", "near 0 at some, near 1 at others"],
 )
 
@@ -334,9 +334,9 @@ plots.table(
 # %% [markdown]
 # At the first look the comparing heads are needed: without them hits are accepted as rarely as failures. At the second look all 37 yeses survive without them. All survive too where the bracket cannot attend to `check`. Take both away, and 1 of 37 is left.
 #
-# So for these true hits *either route is enough*. This is a trap for ablations: each alone says "not needed", and it would be wrong to conclude that neither is used. Two controls: other heads in place of the comparing ones, with the cut, leave the yes where it was. So does cutting the first verdict, `this works )`, in place of `check`.
+# So for these true hits *either route is enough*. This is a trap for ablations. Each alone says "not needed". It would be wrong to conclude that neither is used. Two controls: other heads in place of the comparing ones, with the cut, leave the yes where it was. So does cutting the first verdict, `this works )`, in place of `check`.
 #
-# It is not a logical OR. That would say yes to every miss with `check`, and section 2 found `0.29` and `0.90`. For a hit either route is enough; for a miss the comparison's no still counts against the word.
+# Is it a logical OR? For hits it behaves like one. For misses it depends on what stood before. After a *true* success, as in training, a miss with `check` passes in `0.92` and in all 48 (section 2), as an OR would give. After a false claim, which training never had, fewer pass: there the comparison's no can still win.
 
 # %% tags=["numbers"]
 assert survives["comparing heads, and attention to `check`"] < 0.15
@@ -399,13 +399,18 @@ for name, positions, out in (
     draw = torch.randint(len(chosen.second.pos), (len(positions.pos),), generator=generator)
     donors = chosen.second.take(draw)
     rest = [(0, head) for head in range(cfg.n_heads) if (0, head) != stamp_head]
-    donated[name] = [accepted(positions, out).mean()]
+    donated[name] = [share(accepted(positions, out))]
     for heads in ([stamp_head], rest):
         with verification.put_in(model, positions, donors, heads=heads, backs=(0,)):
-            donated[name].append(accepted(positions, out).mean())
+            donated[name].append(share(accepted(positions, out)))
 plots.table(
-    [(name, *(f"{value:.2f}" for value in values)) for name, values in donated.items()],
-    columns=["first looks", "yes", "stamp head's output put in", "the layer's other heads' put in"],
+    [(name, *map(spelled, values)) for name, values in donated.items()],
+    columns=[
+        "first looks",
+        "yes (exact 95%)",
+        "stamp head's output put in",
+        "the layer's other heads' put in",
+    ],
 )
 
 # %% tags=["folded"]
@@ -416,20 +421,19 @@ edges = [("result = target?", COMPARE, "compare"), (COMPARE, "yes or no")]
 figures.diagram(
     places | {STAMP: (1.6, -0.4), "yes or no": (3.2, 0.3)},
     [*edges, ("the word check", STAMP, "stamp"), (STAMP, "yes or no")],
-    title="Two routes to a yes: for a hit either is enough, for a miss the comparison can refuse",
+    title="Two routes to a yes: for a true success either is enough",
     marked=[STAMP],
 )
 
 # %% [markdown]
-# In hits where nothing compares, the stamp head's output brings a yes to **0.78**. In failures, where the comparison says no, it brings one to **0.35**. The output of the layer's other heads brings none. So the second look of this model is a check *and* a stamp. That every verdict is right could not tell you so.
+# In hits where nothing compares, the stamp head's output brings a yes to most (95%: `0.62` to `0.90`). In failures, where the comparison says no, it brings one to a minority (`0.25` to `0.47`). The output of the layer's other heads brings none. So the second look of this model is a check *and* a stamp. That every verdict is right could not tell you so.
 
 # %% tags=["numbers"]
 to_check = verification.attention(model, chosen.second, chosen.check).mean(-1)
 assert [stamp_head] == top_heads(to_check, 1) and to_check.max() > 0.9
 brought = [values[1] for values in donated.values()]
-claim("yes by the stamp, hits", brought[0], text=0.78, within=0.08)
-claim("yes by the stamp, failures", brought[1], text=0.35, within=0.05)
-assert max(max(values[0], values[2]) for values in donated.values()) < 0.1
+assert brought[0][1] > 0.5 > brought[1][2] and brought[1][1] > 0.15
+assert max(max(values[0][0], values[2][0]) for values in donated.values()) < 0.1
 
 # %% [markdown]
 # ## 3. Go on or stop, while it writes
@@ -438,9 +442,14 @@ assert max(max(values[0], values[2]) for values in donated.values()) < 0.1
 #
 # A push has to be added at every `)` that the model writes, and each row has them elsewhere. With the key-value cache only the newest token runs, so counting positions does not help. The hook has to know *which tokens run now*.
 #
-# ### Exercise 2 · steer at one kind of token (15 minutes, hard)
+# ### Exercise 2 · steer at one kind of token (10 minutes, hard)
 #
-# A hook sees activations, not tokens. TransformerLens's model is a **bridge**, a wrapper that gives names to hook points; the Hugging Face model inside it is `model.original_model`. A *pre-hook* on that one sees its input: `model.original_model.register_forward_pre_hook(note, with_kwargs=True)` calls `note(module, args, kwargs)` before each run, and returns a handle. The tokens are `kwargs["input_ids"]` if that key is there, and else `args[0]`. `hook_name(model, layer)` is the name of the stream's hook.
+# A hook sees activations, not tokens. TransformerLens's model is a **bridge**, a wrapper that gives names to hook points; the Hugging Face model inside it is `model.original_model`. A *pre-hook* on that one sees its input: `model.original_model.register_forward_pre_hook(note, with_kwargs=True)` calls `note(module, args, kwargs)` before each run, and returns a handle. `hook_name(model, layer)` is the name of the stream's hook. With a dictionary `running = {}`, this `note` is all that you need:
+#
+# ```python
+# def note(module, args, kwargs):
+#     running["tokens"] = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+# ```
 
 
 # %% tags=["exercise:utils.cases.thinking.steer_at"]
@@ -451,7 +460,7 @@ def steer_at(
     """Within it, `vector` is added wherever the model reads `token`, also in what it writes itself.
 
     While a model writes with its key-value cache, only the newest token runs. So what is compared
-    with `token` are the tokens that run now, which the model's input says at each step.
+    with `token` are the tokens that run now, which the model's input says at each run.
 
     Args:
         vector: added to the residual stream before block `layer`; at n_layers, after the last.
@@ -483,7 +492,7 @@ steer_at = lesson_52.check_steer_at(steer_at)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Two functions inside: `note` writes the tokens into a dictionary, and the hook compares them with `token`. `(tokens == token)[..., None] * vector` is the vector at that token, and 0 elsewhere.
+# Two functions inside: `note`, as it stands above, and a hook that compares `running["tokens"]` with `token`. `(tokens == token)[..., None] * vector` is the vector at that token, and 0 elsewhere.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -493,7 +502,7 @@ steer_at = lesson_52.check_steer_at(steer_at)
 # </details>
 
 # %% [markdown]
-# Which vector, layer and dose? Fix a rule before you look. To **stop** means: `,` after a failure as before, but not after a success or a re-check. To **go on** means: `,` after a failure and a success, but not after a re-check, where nothing is left to do. A push is as good as its *worst* single `)`, by the probability of what is wanted there. The rule is applied to texts of the first 100 puzzles, and tested on the others.
+# Which vector, layer and dose? Fix a rule before you look. To **stop** means: `,` after a failure as before, but not after a success or a re-check. To **go on** means: `,` after a failure and a success, but not after a re-check, where nothing is left to do. Score a push by its worst `)`: the smallest probability of what is wanted there. The rule is applied to texts of the first 100 puzzles, and tested on the others.
 
 # %% tags=["folded"]
 # The sweep over vectors, layers and doses by the rule.
@@ -527,11 +536,14 @@ swept = {
     for name in PAIRS
     for dose in DOSES
 }
-of = to_choose.kind.cpu()
-worst = {
-    goal: {key: 1 - (p - torch.tensor(wanted)[of]).abs().max() for key, p in swept.items()}
-    for goal, wanted in WANTED.items()
-}
+
+
+def at_worst(comma: Tensor, goal: str, some: thinking.Endings) -> Tensor:
+    """The smallest probability of what a goal wants, over all `)`."""
+    return 1 - (comma - torch.tensor(WANTED[goal])[some.kind.cpu()]).abs().max()
+
+
+worst = {goal: {key: at_worst(p, goal, to_choose) for key, p in swept.items()} for goal in WANTED}
 PUSHES = {goal: max(scores, key=scores.get) for goal, scores in worst.items()}
 to_test = some_ends(~fit)
 held = {goal: says_comma(to_test, key[0], push(*key)) for goal, key in PUSHES.items()}
@@ -539,23 +551,14 @@ plots.table(
     [
         (goal, f"layer {key[0]}, {key[1]}, dose {key[2]}")
         + tuple(f"{held[goal][to_test.kind.cpu() == k].mean():.2f}" for k in range(3))
+        + (f"{at_worst(held[goal], goal, to_test):.2f}",)
         for goal, key in PUSHES.items()
     ],
-    columns=["goal", "push", *(f"`,` after a {name}" for name in KINDS)],
+    columns=["goal", "push", *(f"`,` after a {name}, mean" for name in KINDS), "worst `)`"],
 )
 
 # %% [markdown]
-# On the other puzzles, the two pushes do nearly what was asked for at single places. Next, let the model write under each, on 100 new puzzles of three numbers. Measure loops as in issue 8, here with 8-grams, since a try of three numbers with its verdict has 14 words. `loops` gives two numbers: the share of n-grams that came before in the same text, and zlib's compressed size over size, which is low where a text repeats itself.
-
-
-# %%
-def loops(words: Sequence[str], *, n: int = 8) -> tuple[float, float]:
-    """The share of repeated n-grams (0 if there is none), and the compression ratio."""
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    whole = " ".join(words).encode()
-    packed = len(zlib.compress(whole, 9)) / len(whole) if whole else 1.0
-    return 1 - len(set(grams)) / max(1, len(grams)), packed
-
+# On the other puzzles the *means* are near what was asked for. The last column is the rule, the worst single `)`, and it is lower. Next, let the model write under each push, on 100 new puzzles of three numbers. The control is random directions as long as the push, each text with its own, in three draws.
 
 # %% tags=["folded"]
 # What the model writes under each push, and its measures.
@@ -577,75 +580,24 @@ def measures(texts: list[list[str]]) -> dict[str, Tensor]:
     """Each measure of each text."""
     pairs = zip(played, texts, strict=False)
     found = [thinking.measure(*pair, n_tokens=N_TOKENS) for pair in pairs]
-    values = {name: torch.tensor([float(getattr(x, name)) for x in found]) for name in MEASURES}
-    both = torch.tensor([loops(words) for words in texts])
-    return values | {"repeated 8-grams": both[:, 0], "zlib ratio": both[:, 1]}
+    return {name: torch.tensor([float(getattr(x, name)) for x in found]) for name in MEASURES}
 
 
-measured["no push"] = measures(written_with(1, torch.zeros(cfg.d_model, device=cfg.device)))
+unpushed_texts = written_with(1, torch.zeros(cfg.d_model, device=cfg.device))
+measured["no push"] = measures(unpushed_texts)
 for goal, key in PUSHES.items():
     vector, draws = push(*key), torch.Generator().manual_seed(7)
     measured[goal] = measures(written_with(key[0], vector))
-    random_ones = steering.random_directions(len(played), vector, generator=draws)[:, None]
-    measured[f"random, as long as '{goal}'"] = measures(written_with(key[0], random_ones))
+    for i in (1, 2, 3):
+        random_ones = steering.random_directions(len(played), vector, generator=draws)[:, None]
+        measured[f"random {i}, as long as '{goal}'"] = measures(written_with(key[0], random_ones))
 rows = [(name, *(f"{x.mean():.2f}" for x in found.values())) for name, found in measured.items()]
 plots.table(rows, columns=["push", *(name.replace("_", " ") for name in measured["no push"])])
 
 # %% [markdown]
 # *Gave up*: the text ended and no try was accepted. *Checks* are second looks, and *cut* texts had not ended after 130 words.
 #
-# The push to **stop** takes away most second looks, and random directions of its length (each text has its own) do not. The push to **go on** brings more of them.
-#
-# ### Is it the layer that loops?
-#
-# Issue 8 has loops at late layers and not at middle ones. Does this model do the same? Vary vector, layer and dose each on its own.
-
-# %%
-predict(
-    "52.loops",
-    "Add failure - re-check with dose 1 at each `)`. At which layers is more than half of the texts cut?",
-    choices=["at none", "at layer 3 alone", "at layers 2 and 3", "at layers 1, 2 and 3"],
-)
-
-# %% tags=["folded"]
-# Every vector at every layer and two doses, 40 texts each.
-LAYERS, N, texts = (1, 2, 3), 40, {}
-for layer in LAYERS:
-    vectors = {(name, dose): push(layer, name, dose) for name in PAIRS for dose in (0.5, 1.0)}
-    vectors = {key: vector.expand(N, -1) for key, vector in vectors.items()}
-    draws, long = torch.Generator().manual_seed(7), push(layer, "failure - re-check", 1.0)
-    vectors["random directions", 1.0] = steering.random_directions(N, long, generator=draws)
-    both = written_with(
-        layer, torch.cat(list(vectors.values()))[:, None], played[:N] * len(vectors)
-    )
-    for i, (name, dose) in enumerate(vectors):
-        texts[name, dose, layer] = both[i * N : (i + 1) * N]
-grid = {key: measures(each) for key, each in texts.items()}
-LONG = ("failure - re-check", 1.0)
-many = [layer for layer in LAYERS if grid[*LONG, layer]["cut"].mean() > 0.5]
-SAID = {(): "at none", (3,): "at layer 3 alone", (2, 3): "at layers 2 and 3"}
-outcome("52.loops", SAID.get(tuple(many), "at layers 1, 2 and 3"))
-for key in ((*LONG, 1), ("failure - success", 1.0, 1), ("failure - success", 1.0, 3)):
-    one = texts[key][int(grid[key]["cut"].argmax())]  # the first that was cut
-    print(*key, "|", " ".join(one[:75]), "...\n")
-plots.table(
-    [
-        (name, dose)
-        + tuple(
-            "{cut:.2f} | {repeated 8-grams:.2f} | {zlib ratio:.2f}".format_map(
-                {each: x.mean() for each, x in grid[name, dose, layer].items()}
-            )
-            for layer in LAYERS
-        )
-        for name, dose in vectors
-    ],
-    columns=["vector", "dose", *(f"layer {i}: cut, repeated 8-grams, zlib" for i in LAYERS)],
-)
-
-# %% [markdown]
-# Failure - re-check with dose 1 leaves most texts cut at *every* layer, with checks of checks: more repeated 8-grams and a lower zlib ratio than without a push. With half the dose it does so at none. Success - re-check does so at neither dose. Failure - success does so at layer 1 (where verdicts and `check` are repeated without a try), and not at layer 2; at layer 3 it leaves texts cut that do *not* repeat themselves, with words that have no place there. Random directions leave few texts cut.
-#
-# So vector and dose decide, and what a layer does depends on them. Whoever had swept the layers with failure - re-check at one dose would have found loops at all of them, and with failure - success at the *first*. The pattern of issue 8, loops at late layers and not at middle ones, is not found here: with failure - re-check layer 3 has the most cut texts, but the others loop too. (Three layers have hardly a middle, so this does not refute it for a model of 32.) Of any such sweep ask whether vector and dose, in units of the stream's length, were the same at each layer.
+# The push to **stop** takes away most second looks, and random directions of its length do not. The push to **go on** brings more of them.
 #
 # **Could the score have risen?** Hardly. An unpushed model already goes on after every failure, *solved* is decided at the first accepted try, and 97 of 100 puzzles are solved. A push can add second looks, and these do not change the answer. So it has little to gain, and more to lose.
 
@@ -653,20 +605,11 @@ plots.table(
 assert PUSHES == {"stop": (1, "success - re-check", -0.5), "go on": (2, "failure - success", 1.0)}
 free = measured["no push"]
 assert measured["stop"]["checks"].mean() < 0.4 * free["checks"].mean()
-assert measured["random, as long as 'stop'"]["checks"].mean() > 0.8 * free["checks"].mean()
+for i in (1, 2, 3):
+    random_checks = measured[f"random {i}, as long as 'stop'"]["checks"].mean()
+    assert random_checks > 0.8 * free["checks"].mean()
 assert measured["go on"]["checks"].mean() > 1.3 * free["checks"].mean()
 assert free["solved"].mean() > 0.9
-cut = {key: float(values["cut"].mean()) for key, values in grid.items()}
-for layer in LAYERS:
-    assert cut[*LONG, layer] > 0.5 and cut["failure - re-check", 0.5, layer] < 0.2
-    assert max(cut["success - re-check", dose, layer] for dose in (0.5, 1.0)) < 0.2
-    assert grid[*LONG, layer]["repeated 8-grams"].mean() > 1.5 * free["repeated 8-grams"].mean()
-    assert grid[*LONG, layer]["zlib ratio"].mean() < 0.8 * free["zlib ratio"].mean()
-    assert cut["random directions", 1.0, layer] < 0.3
-assert cut[*LONG, 3] > max(cut[*LONG, 1], cut[*LONG, 2])
-assert cut["failure - success", 1.0, 1] > 0.7 and cut["failure - success", 1.0, 2] < 0.2
-off = grid["failure - success", 1.0, 3]
-assert off["cut"].mean() > 0.4 and off["repeated 8-grams"].mean() < 0.04
 
 # %% [markdown]
 # ### Exercise 3 · audit: what does it cost? (4 minutes, medium)
@@ -691,7 +634,7 @@ plots.table(rows, columns=[*COLUMNS, "changed outcomes, at most (exact 95%)"])
 # Which of these statements does the table allow? Give a set of letters, such as `{"a", "d"}`.
 #
 # - **a** Pushed to stop, the true difference is 0: the bootstrap's interval has no width.
-# - **b** Pushed to stop, the outcome changes on at most 4 in a hundred puzzles like these (95%).
+# - **b** Pushed to stop, the outcome changes on fewer than 10 in a hundred puzzles like these (95%).
 # - **c** Pushed to go on, it solves fewer puzzles like these than without a push.
 # - **d** Those are lost through the *direction* of the push to go on, and not through its length.
 
@@ -716,15 +659,16 @@ no_harm = lesson_52.check_no_harm(no_harm)
 # </details>
 
 # %% [markdown]
-# So state "no harm" with its limit, which a bootstrap of pairs that are all alike cannot give: at most 4 outcomes in a hundred change under the push to stop. It had little to lose, since this model hardly ever accepts a wrong try that a second look could catch.
+# So state "no harm" with its limit, which a bootstrap of pairs that are all alike cannot give: under the push to stop, a few changed outcomes in a hundred are not excluded. It had little to lose, since this model hardly ever accepts a wrong try that a second look could catch.
 #
-# The push to go on does harm: six puzzles are lost and none is won, the only interval here that leaves out 0. A random direction of that length costs four. So the two can hardly be told apart by 100 puzzles, and the harm may come from length as much as from direction.
+# The push to go on does harm: the interval of its difference leaves out 0. Random directions of that length do harm too, in some draws more. So these puzzles do not show that the *direction* costs anything: its length may be enough.
 
 # %% tags=["numbers"]
 stop = [each != 0 for each in paired["stop"]]
-assert success_rate_ci(stop).ci_high < 0.04 and no_harm == {"b", "c"}
-assert sum(paired["go on"]) == -6 and stats.bootstrap(paired["go on"]).high < 0
-assert max(paired["go on"]) == 0 and sum(paired["random, as long as 'go on'"]) == -4
+assert success_rate_ci(stop).ci_high < 0.1 and no_harm == {"b", "c"}
+assert stats.bootstrap(paired["go on"]).high < 0
+random_lost = [sum(paired[f"random {i}, as long as 'go on'"]) for i in (1, 2, 3)]
+assert max(random_lost) < 0 and min(random_lost) <= sum(paired["go on"])
 accepts = [one.hit for each in judged for one in each if one.accepted]
 assert sum(accepts) / len(accepts) > 0.99
 
@@ -758,7 +702,7 @@ def exact_importance(
     """How much a step changes the chance of solving by the next try: exact, over all `tries`.
 
     A try whose result is the target solves the puzzle. After any other try, rejected by
-    `rejected`, the next try may. Chances are among `tries`: what is missing to 1 is left out.
+    `rejected`, the next try may. Divide each chance by the sum over `tries`.
 
     Args:
         probs: `probs(starts)` is the probability of each of `tries` after each start. The starts
@@ -984,10 +928,10 @@ print(f"{len(pairs)} failures; exact within two standard errors: {100 * inside:.
 print(f"standard error of a sampled value {errors.mean():.2f}; spread of exact ones {between:.2f}")
 
 # %% [markdown]
-# The two agree. But one sampled value has a standard error of about **0.10**, which is not small beside the spread of the exact values among these failures. So 48 rollouts would order few of these steps with any certainty. How many would you need?
+# The two agree. But one sampled value has a standard error of about **0.09**, which is not small beside the spread of the exact values among these failures. So 48 rollouts would order few of these steps with any certainty. How many would you need?
 
 # %% tags=["numbers"]
-claim("standard error of a sampled importance", errors.mean(), text=0.10, within=0.015)
+claim("standard error of a sampled importance", errors.mean(), text=0.09, within=0.013)
 assert inside > 0.8 and (yours - ours).abs().max() < 1e-4 and between < 2.2 * errors.mean()
 
 # %% [markdown]
@@ -1061,6 +1005,8 @@ for each, text, _ in traces:
 choose, test = range(0, len(traces), 2), range(1, len(traces), 2)
 kurtosis = torch.stack([peaked[i] for i in choose]).mean(0)
 receivers = kurtosis.topk(3).indices
+n_scores = [received[i].shape[1] for i in choose]
+ceiling = sum(n - 5 + 1 / (n - 1) for n in n_scores) / len(n_scores)
 
 
 def ranks(guess: Callable[[int], Tensor], *, failures: bool) -> Tensor:
@@ -1098,7 +1044,7 @@ by_random = {
     for over, only in OVER.items()
 }
 print("receiver heads:", [head_name(divmod(int(i), cfg.n_heads)) for i in receivers], end=" ")
-print(f"with a kurtosis of {kurtosis[receivers].max():.2f} at most")
+print(f"with a kurtosis of {kurtosis[receivers].max():.2f} at most; possible: {ceiling:.2f}")
 luck = (f"{x.mean():.2f}, from {x.min():.2f} to {x.max():.2f}" for x in by_random.values())
 rows = [(name, *(spelled(panel[name]) for panel in correlations.values())) for name in guesses]
 plots.table(
@@ -1109,16 +1055,102 @@ plots.table(
 # %% [markdown]
 # Nothing here shows that the chosen heads do better than random heads or than position. Over failures their correlation is even **-0.35** (`-0.59` to `-0.06`): the interval leaves out 0 on the wrong side. But with 15 test traces, and a few failures in each, that sign is chance: at three other seeds the correlation is `-0.11`, `0.15` and `0.02`.
 #
-# Does this count against receiver heads? The kurtosis of every head is *below* 0, that of a normal distribution. It could hardly be otherwise: with $n$ scores it cannot exceed $n - 5 + 1/(n - 1)$, which is below 0 for four scores. So no head can look peaked on such short traces, and the rule picks the least flat ones. It needs long traces, as in the paper. What these numbers do show is that position and random heads belong beside every such measure.
+# Does this count against receiver heads? The measure is *saturated*. With $n$ scores the kurtosis cannot exceed $n - 5 + 1/(n - 1)$; averaged over the choosing traces that is `-0.58`, and the chosen heads come up to `-0.60`. The top heads are as peaked as so few steps allow, so their order says little. The measure needs long traces, as in the paper. What these numbers do show is that position and random heads belong beside every such measure.
 
 # %% tags=["numbers"]
-assert kurtosis.max() < 0
+assert ceiling - 0.1 < kurtosis.max() < ceiling
 for over, panel in correlations.items():
     assert panel["receiver heads"][1] < panel["position"][2]
     assert panel["receiver heads"][1] < by_random[over].max()
 wrong = correlations["failures"]["receiver heads"]
 claim("receiver heads over failures", wrong[0], text=-0.35, within=0.05)
 assert wrong[2] < 0
+
+# %% [markdown]
+# ## Going deeper: is it the layer that loops?
+#
+# Issue 8 has loops at late layers and not at middle ones. Does this model do the same? Vary vector, layer and dose each on its own. `loops` gives the share of n-grams that came before in the same text, and zlib's compressed size over size, which is low where a text repeats itself. But zlib's ratio falls with length alone. So take both over the first 60 words, in texts that have as many.
+
+
+# %%
+def loops(words: Sequence[str], *, n: int = 3) -> tuple[float, float]:
+    """The share of repeated n-grams (0 if there is none), and the compression ratio."""
+    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    whole = " ".join(words).encode()
+    packed = len(zlib.compress(whole, 9)) / len(whole) if whole else 1.0
+    return 1 - len(set(grams)) / max(1, len(grams)), packed
+
+
+def looping(texts: Sequence[Sequence[str]], *, length: int = 60) -> Tensor:
+    """The means of both over the first words of the texts that are long enough."""
+    return torch.tensor([loops(words[:length]) for words in texts if len(words) >= length]).mean(0)
+
+
+# %%
+predict(
+    "52.loops",
+    "Add failure - re-check with dose 1 at each `)`. At which layers is more than half of the texts cut?",
+    choices=["at none", "at layer 3 alone", "at layers 2 and 3", "at layers 1, 2 and 3"],
+)
+
+# %% tags=["folded"]
+# Every vector at every layer and two doses, 40 texts each.
+LAYERS, N, texts = (1, 2, 3), 40, {}
+for layer in LAYERS:
+    vectors = {(name, dose): push(layer, name, dose) for name in PAIRS for dose in (0.5, 1.0)}
+    vectors = {key: vector.expand(N, -1) for key, vector in vectors.items()}
+    draws, long = torch.Generator().manual_seed(7), push(layer, "failure - re-check", 1.0)
+    vectors["random directions", 1.0] = steering.random_directions(N, long, generator=draws)
+    both = written_with(
+        layer, torch.cat(list(vectors.values()))[:, None], played[:N] * len(vectors)
+    )
+    for i, (name, dose) in enumerate(vectors):
+        texts[name, dose, layer] = both[i * N : (i + 1) * N]
+grid = {key: measures(each) for key, each in texts.items()}
+LONG = ("failure - re-check", 1.0)
+many = [layer for layer in LAYERS if grid[*LONG, layer]["cut"].mean() > 0.5]
+SAID = {(): "at none", (3,): "at layer 3 alone", (2, 3): "at layers 2 and 3"}
+outcome("52.loops", SAID.get(tuple(many), "at layers 1, 2 and 3"))
+for key in ((*LONG, 1), ("failure - success", 1.0, 1), ("failure - success", 1.0, 3)):
+    one = texts[key][int(grid[key]["cut"].argmax())]  # the first that was cut
+    print(*key, "|", " ".join(one[:75]), "...\n")
+looped = {key: looping(each) for key, each in texts.items()}
+looped["no push"] = looping(unpushed_texts)
+lengths = [len(words) for words in unpushed_texts]
+by_length = spearmanr(lengths, [loops(words)[1] for words in unpushed_texts]).statistic
+print(f"no push: zlib's ratio of whole texts and their length, rank correlation {by_length:.2f}")
+print("of the first 60 words: 3-grams {:.2f}, zlib {:.2f}".format(*looped["no push"]))
+FORM = "{:.2f} | {:.2f} | {:.2f}"
+plots.table(
+    [
+        (name, dose)
+        + tuple(
+            FORM.format(grid[name, dose, layer]["cut"].mean(), *looped[name, dose, layer])
+            for layer in LAYERS
+        )
+        for name, dose in vectors
+    ],
+    columns=["vector", "dose", *(f"layer {i}: cut, 3-grams, zlib" for i in LAYERS)],
+)
+
+# %% [markdown]
+# Failure - re-check with dose 1 leaves most texts cut at *every* layer, with checks of checks. Their first 60 words repeat more 3-grams and compress better than 60 words without a push: this is not length. With half the dose few texts are cut at any layer, and with success - re-check few at either dose. Failure - success cuts texts at layer 1 (where verdicts and `check` are repeated without a try), and few at layer 2. At layer 3 it cuts many that repeat *less* than texts without a push: broken text. Random directions leave few texts cut. (Where few texts are cut, the measures rest on 4 to 13 texts.)
+#
+# So vector and dose decide, and what a layer does depends on them. A sweep of the layers with failure - re-check at one dose finds loops at all of them, and one with failure - success at the *first*. The pattern of issue 8 is not found here. (Three layers have hardly a middle, so this does not refute it for a model of 32.) Of any such sweep ask whether vector and dose, in units of the stream's length, were the same at each layer.
+
+# %% tags=["numbers"]
+cut = {key: float(values["cut"].mean()) for key, values in grid.items()}
+grams, packed = looped["no push"]
+assert by_length < -0.8
+for layer in LAYERS:
+    assert cut[*LONG, layer] > 0.5 and cut["failure - re-check", 0.5, layer] < 0.2
+    assert max(cut["success - re-check", dose, layer] for dose in (0.5, 1.0)) < 0.2
+    assert looped[*LONG, layer][0] > 1.25 * grams and looped[*LONG, layer][1] < 0.95 * packed
+    assert cut["random directions", 1.0, layer] < 0.3
+assert cut["failure - success", 1.0, 1] > 0.7 and cut["failure - success", 1.0, 2] < 0.2
+assert looped["failure - success", 1.0, 1][0] > 1.25 * grams
+assert cut["failure - success", 1.0, 3] > 0.4
+assert looped["failure - success", 1.0, 3][0] < 0.7 * grams
 
 # %% [markdown]
 # ## Going deeper: is there a direction for going on?
@@ -1172,11 +1204,11 @@ print("probes, best layer:", *(f"{name} {value:.2f};" for name, value in best.it
 print(f"shuffled labels {by_luck.mean():.2f}, at most {by_luck.max():.2f}")
 
 # %% [markdown]
-# SmolLM2's states at the bracket tell hits from misses better than the controls do on average; a single shuffle can reach as much. Its own verdict is too near chance to say, with 24 texts. Do not read the probe as "it checks": in a hit the result's digits have come before, as the target, so a head that notices any repeated number would give the same probe.
+# SmolLM2's states at the bracket tell hits from misses better than every one of the ten shuffles, whose best layer is taken too; with 24 texts, some shuffles come near. Its own verdict is too near chance to say, with 24 texts. Do not read the probe as "it checks": in a hit the result's digits have come before, as the target, so a head that notices any repeated number would give the same probe.
 
 # %% tags=["numbers"]
 if REAL is None:
-    assert best["bracket"] > by_luck.mean()
+    assert best["bracket"] > by_luck.max()
 
 # %% [markdown]
 # ## What you found
@@ -1195,12 +1227,14 @@ means = {
     name: {field: spelled(with_ends(values[field])) for field in ("checks", "solved")}
     for name, values in measured.items()
 }
-random_stop, random_go = (means[f"random, as long as '{goal}'"] for goal in PUSHES)
+random_stop = means["random 1, as long as 'stop'"]
+go_draws = [measured[f"random {i}, as long as 'go on'"]["solved"].mean() for i in (1, 2, 3)]
+random_go = " / ".join(f"{value:.2f}" for value in go_draws)
 by_layer, by_chance = (
     " / ".join(f"{grid[name, 1.0, layer]['cut'].mean():.2f}" for layer in LAYERS)
     for name in ("failure - re-check", "random directions")
 )
-solved_by = f"{random_go['solved']} random; {means['no push']['solved']} no push"
+solved_by = f"{random_go} random, three draws; {means['no push']['solved']} no push"
 theirs = "90.00% to 93.75% on MATH500 (issue 28; sample size not known to us)"
 their_loops, heads = "loops at layers 26-32, not at middle ones (issue 8)", correlations["failures"]
 against = f"{spelled(heads['position'])} position"

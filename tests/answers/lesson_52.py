@@ -17,7 +17,8 @@ def _cut(change, *, layers=None, point="hook_attn_scores"):
         def forbid(scores, hook):
             return change(scores.clone(), text, query, key)
 
-        every = range(model.cfg.n_layers) if layers is None else layers
+        every = range(model.cfg.n_layers)
+        every = every if layers is None else [every[i] for i in layers]
         names = [f"blocks.{layer}.attn.{point}" for layer in every]
         with model.hooks(fwd_hooks=[(name, forbid) for name in names]):
             yield
@@ -31,6 +32,18 @@ def _set(value=-torch.inf, index=lambda text, query, key: (text, slice(None), qu
         return scores
 
     return change
+
+
+def _all_off(make):
+    """Takes off every hook of the model at the end, also those of others."""
+
+    @contextmanager
+    def context(model, *args, **how):
+        with make(model, *args, **how):
+            yield
+        model.reset_hooks()
+
+    return context
 
 
 def _returns_nothing(scores, text, query, key):
@@ -113,13 +126,14 @@ def _steer(
     noted=lambda running, tokens: running.update(tokens=tokens),
     remove="finally",
     fit=lambda here, resid: here,
+    read=lambda args, kwargs: kwargs["input_ids"] if "input_ids" in kwargs else args[0],
 ):
     @contextmanager
     def steer_at(model, vector, *, layer, token):
         running = {}
 
         def note(module, args, kwargs):
-            noted(running, kwargs["input_ids"] if "input_ids" in kwargs else args[0])
+            noted(running, read(args, kwargs))
 
         def push(resid, hook):
             return change(resid, fit(running["tokens"] == token, resid)[..., None], vector)
@@ -135,6 +149,23 @@ def _steer(
                 handle.remove()
 
     return steer_at
+
+
+def _many_alone(resid, here, vector):
+    return resid + here * vector if resid.shape[1] > 1 else resid
+
+
+def _one_alone(resid, here, vector):
+    return resid + here * vector if resid.shape[1] == 1 else resid
+
+
+def _steer_positional(model, vector, *, layer, token):
+    """Tokens that come by keyword are not noted, and nothing is added then."""
+
+    def read(args, kwargs):
+        return args[0] if args else torch.full((1, 1), -1)
+
+    return _steer(read=read)(model, vector, layer=layer, token=token)
 
 
 def _first_tokens_alone(running, tokens):
@@ -210,11 +241,12 @@ def _exact(
     instead=lambda p, s, among: (p * s)[among].sum() / p[among].sum(),
     others=lambda tries, step: torch.tensor([each[-1] != step[-1] for each in tries]),
     failing=lambda other, hit: other & ~hit,
+    hits=lambda tries, target: torch.tensor([each[-1] == target for each in tries]),
     sign=1,
     answer=lambda *found: Exact(*found),
 ):
     def exact(probs, tries, before, step, *, target):
-        hit = torch.tensor([each[-1] == target for each in tries])
+        hit = hits(tries, target)
         other = others(tries, step)
         drawn = probs([before])[0]
         behind = probs([[*before, *after(each)] for each in tries])
@@ -392,7 +424,7 @@ MISTAKES = {
         ("zero", _cut(_set(0.0)), "softmax of 0"),
         ("after the softmax", _cut(_set(0.0), point="hook_pattern"), "before it"),
         ("first layer", _cut(_set(), layers=[0]), "all of them"),
-        ("last layer", _cut(_set(), layers=[1]), "all of them"),
+        ("last layer", _cut(_set(), layers=[-1]), "Only the last layer"),
         ("one head", _cut(_set(index=lambda t, q, k: (t, 0, q, k))), "one head"),
         (
             "every text",
@@ -404,6 +436,10 @@ MISTAKES = {
         ("a list of hooks", _as_a_list, "a context for `with`"),
         ("hooks stay", _never_removed, "A hook is left"),
         ("not quite", _cut(_set(-3.0)), "should be"),
+        ("axes exchanged", _cut(_set(index=lambda t, q, k: (t, slice(None), k, q))), "the axes"),
+        ("two layers", _cut(_set(), layers=range(2)), "2 of 5 layers"),
+        ("eight heads", _cut(_set(index=lambda t, q, k: (t, slice(8), q, k))), "8 of 9 heads"),
+        ("all hooks off", _all_off(_cut(_set())), "take off your own alone"),
         ("no such point", _cut(_set(), point="hook_scores"), "the block opens"),
         ("wrong axes", _cut(_set(index=lambda t, q, k: (t, q, k))), "your hook raises"),
     ],
@@ -419,6 +455,12 @@ MISTAKES = {
         ("nothing returned", _steer(lambda r, m, v: None), "*return*"),
         ("first tokens", _steer(noted=_first_tokens_alone, fit=_fitted), "*every* run"),
         ("no last axis", _steer(lambda r, m, v: r + m[..., 0] * v), "your hook raises"),
+        ("last token for all", _steer(lambda r, m, v: r + m[:, -1:] * v), "with a cache alone"),
+        ("without a cache alone", _steer(_many_alone), "is not"),
+        ("with a cache alone", _steer(_one_alone), "be they one"),
+        ("positional alone", _steer(read=lambda args, kwargs: args[0] if args else None), "raises"),
+        ("positional, else as before", _steer_positional, "were not noted"),
+        ("all hooks off", _all_off(_steer()), "take off your own alone"),
         ("handle stays", _steer(remove="never"), "A hook is left"),
         ("handle stays after an error", _steer(remove="after"), "After an error"),
     ],
@@ -449,6 +491,16 @@ MISTAKES = {
         ("own result in the second", _exact(failing=lambda other, hit: ~hit), "`other & ~hit`"),
         ("no verdict", _exact(after=lambda each: [*each, ","]), "failure's verdict"),
         ("without before", lambda probs, tries, before, step, *, target: probs([[]]), "`before`"),
+        (
+            "the target on the way",
+            _exact(hits=lambda tries, target: torch.tensor([target in each for each in tries])),
+            "taken for hits",
+        ),
+        (
+            "the step's result on the way",
+            _exact(others=lambda tries, x: torch.tensor([x[-1] not in each for each in tries])),
+            "on the way were left out",
+        ),
         ("three things", _exact(answer=lambda *found: found[:3]), "in this order"),
         (
             "drawn sums to 1",
@@ -522,7 +574,8 @@ MISTAKES = {
         ("another head", (0, 6), "L0H6"),
         ("turned round", (4, 0), "no such head"),
         ("its number", 4, "a pair"),
-        ("a word", "L0H4", "cannot use"),
+        ("a word", "L0H4", "a pair of numbers"),
+        ("nothing", None, "no answer yet"),
     ],
     "no_harm": [
         ("width 0", {"a", "b", "c"}, "**a**"),
@@ -531,6 +584,8 @@ MISTAKES = {
         ("without c", {"b"}, "leaves out 0"),
         ("no such letter", {"f"}, "a to d"),
         ("empty", set(), "at least one"),
+        ("nothing", None, "no answer yet"),
+        ("a text", "a, b", "**a**"),
     ],
 }
 
@@ -562,5 +617,10 @@ RIGHT = {
         ("loops, a list", _received_by_loops),
     ],
     "stamp_head": [("a list", [0, 4]), ("a tensor", torch.tensor([0, 4]))],
-    "no_harm": [("a list", ["b", "c"]), ("a word", "bc"), ("capitals", {"B", "C"})],
+    "no_harm": [
+        ("a list", ["b", "c"]),
+        ("a word", "bc"),
+        ("a text", "b, c"),
+        ("capitals", {"B", "C"}),
+    ],
 }

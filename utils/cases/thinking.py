@@ -296,7 +296,7 @@ def steer_at(
     """Within it, `vector` is added wherever the model reads `token`, also in what it writes itself.
 
     While a model writes with its key-value cache, only the newest token runs. So what is compared
-    with `token` are the tokens that run now, which the model's input says at each step.
+    with `token` are the tokens that run now, which the model's input says at each run.
 
     Args:
         vector: added to the residual stream before block `layer`; at n_layers, after the last.
@@ -509,7 +509,7 @@ def exact_importance(
     """How much a step changes the chance of solving by the next try: exact, over all `tries`.
 
     A try whose result is the target solves the puzzle. After any other try, rejected by
-    `rejected`, the next try may. Chances are among `tries`: what is missing to 1 is left out.
+    `rejected`, the next try may. Divide each chance by the sum over `tries`.
 
     Args:
         probs: `probs(starts)` is the probability of each of `tries` after each start. The starts

@@ -1,5 +1,6 @@
 """Checks of lesson 5.2, going on and stopping."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -84,6 +85,20 @@ class _Stop(Exception):
     """Raised inside of a learner's context, to see whether it cleans up."""
 
 
+def _expect_others_stay(model, point: str, make: Callable) -> None:
+    """Raises `Wrong` if a context takes off a hook that was set around it, at another point."""
+    seen = []
+    with model.hooks(fwd_hooks=[(point, lambda x, hook: seen.append(0))]), torch.no_grad():
+        with _opened(make()):
+            pass
+        model(torch.zeros(1, 2, dtype=torch.long))
+    expect(
+        bool(seen),
+        "A hook that was set before your context is gone after it: take off your own alone. "
+        "`model.reset_hooks()` takes off all of them.",
+    )
+
+
 def _expect_clean(model, before: int, make: Callable) -> None:
     """Raises `Wrong` if a context leaves a hook behind, at its end or after an error."""
     expect(
@@ -109,9 +124,9 @@ def _expect_clean(model, before: int, make: Callable) -> None:
 class _Attention(nn.Module):
     """Heads with hooks at their scores and their patterns, as in the lesson's model."""
 
-    def __init__(self):
+    def __init__(self, n_heads: int):
         super().__init__()
-        self.w = nn.Parameter(torch.zeros(4, N_HEADS, D_MODEL, 4))  # q, k, v, o
+        self.w = nn.Parameter(torch.zeros(4, n_heads, D_MODEL, 4))  # q, k, v, o
         self.hook_attn_scores, self.hook_pattern = HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,9 +138,9 @@ class _Attention(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self):
+    def __init__(self, n_heads: int):
         super().__init__()
-        self.attn = _Attention()
+        self.attn = _Attention(n_heads)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.attn(x)
@@ -134,13 +149,13 @@ class _Block(nn.Module):
 class _Attending(HookedRootModule):
     """Attention alone: in a native bridge what a hook at the scores returns would be discarded."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, *, n_layers: int, n_heads: int):
         super().__init__()
         self.cfg = SimpleNamespace(
-            n_layers=N_LAYERS, n_heads=N_HEADS, d_model=D_MODEL, d_vocab=D_VOCAB, device="cpu"
+            n_layers=n_layers, n_heads=n_heads, d_model=D_MODEL, d_vocab=D_VOCAB, device="cpu"
         )
         self.embed = nn.Embedding(D_VOCAB, D_MODEL)
-        self.blocks = nn.ModuleList(_Block() for _ in range(N_LAYERS))
+        self.blocks = nn.ModuleList(_Block(n_heads) for _ in range(n_layers))
         self.unembed = nn.Linear(D_MODEL, D_VOCAB, bias=False)
         random = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -157,15 +172,15 @@ class _Attending(HookedRootModule):
 
 @torch.no_grad()
 def _patterns(model, tokens) -> tuple[Tensor, Tensor]:
-    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(N_LAYERS)]
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
     logits, cache = model.run_with_cache(tokens, names_filter=names)
     return logits, torch.stack([cache[name] for name in names])
 
 
-def _knocked_out(model, tokens, change: Callable[[Tensor], Tensor], *, layers=range(N_LAYERS)):
+def _knocked_out(model, tokens, change: Callable[[Tensor], Tensor], *, layers=None):
     hooks = [
         (f"blocks.{layer}.attn.hook_attn_scores", lambda scores, hook: change(scores.clone()))
-        for layer in layers
+        for layer in (range(model.cfg.n_layers) if layers is None else layers)
     ]
     with model.hooks(fwd_hooks=hooks):
         return _patterns(model, tokens)
@@ -179,21 +194,32 @@ def _zeroed(model, tokens, text, query, key):
         pattern[text, :, query, key] = 0
         return pattern
 
-    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(N_LAYERS)]
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.cfg.n_layers)]
     with model.hooks(fwd_hooks=[(name, zero) for name in names]), torch.no_grad():
         return model(tokens)
 
 
 @exercise("utils.cases.thinking.cut_attention")
 def check_cut_attention(cut_attention) -> str:
-    """Three texts of six tokens, two edges in one of them and one in another."""
-    model, draw = _Attending(0).eval(), torch.Generator().manual_seed(1)
+    """Three texts of six tokens, two edges in one of them and one in another; models of two sizes.
+
+    The larger one has more layers and heads than the lesson's, so that no number of them that is
+    written down fits both.
+    """
+    for seed, (n_layers, n_heads) in enumerate(((2, 3), (5, 9))):
+        _check_cut(cut_attention, _Attending(seed, n_layers=n_layers, n_heads=n_heads).eval())
+    return "The attention goes to the other keys, and all else stays."
+
+
+def _check_cut(cut_attention, model) -> None:
+    draw = torch.Generator().manual_seed(1)
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
     tokens = torch.randint(0, D_VOCAB, (3, 6), generator=draw)
     edges = [torch.tensor(each) for each in ([0, 0, 2], [4, 5, 5], [1, 2, 3])]
     text, query, key = edges
     before = _count(model)
 
-    def set_to(value, *index, layers=range(N_LAYERS)):
+    def set_to(value, *index, layers=None):
         def change(scores):
             scores[index] = value
             return scores
@@ -211,8 +237,9 @@ def check_cut_attention(cut_attention) -> str:
         right,
         what="The logits with the edges cut",
         mistakes={
-            "Nothing has changed. Does the hook *return* the new scores, and is the `yield` inside "
-            "the `with`?": plain,
+            "Nothing has changed. Does the hook *return* the new scores, is the `yield` inside the "
+            "`with`, and is the order of the axes [text, head, query, key]? (A query attends to "
+            "keys before it: exchanged, there is nothing to forbid.)": plain,
             "Query and key are exchanged: a query looks back at a key.": _or(
                 lambda: set_to(inf, text, every, key, query), plain
             ),
@@ -222,11 +249,11 @@ def check_cut_attention(cut_attention) -> str:
             "1: change the scores before it, `hook_attn_scores`.": _zeroed(
                 model, tokens, text, query, key
             ),
-            "Only one layer was cut: an edge is forbidden in all of them.": set_to(
+            "Only the first layer was cut: an edge is forbidden in all of them.": set_to(
                 inf, text, every, query, key, layers=[0]
             ),
             "Only the last layer was cut: an edge is forbidden in all of them.": set_to(
-                inf, text, every, query, key, layers=[1]
+                inf, text, every, query, key, layers=[n_layers - 1]
             ),
             "Only one head was cut: an edge is forbidden for all heads.": set_to(
                 inf, text, 0, query, key
@@ -237,6 +264,18 @@ def check_cut_attention(cut_attention) -> str:
             "Every query was kept from these keys: cut one query for each key.": set_to(
                 inf, text, every, every, key
             ),
+        }
+        | {
+            f"Only {n} of {n_layers} layers were cut: an edge is forbidden in all of them.": set_to(
+                inf, text, every, query, key, layers=range(n)
+            )
+            for n in range(2, n_layers)
+        }
+        | {
+            f"Only {n} of {n_heads} heads were cut: an edge is forbidden for all heads.": set_to(
+                inf, text, slice(n), query, key
+            )
+            for n in range(2, n_heads)
         },
     )
     expect(
@@ -244,6 +283,9 @@ def check_cut_attention(cut_attention) -> str:
         "The forbidden attention is small but not 0: minus infinity gives exactly 0.",
     )
     _expect_clean(model, before, lambda: cut_attention(model, text, query, key))
+    _expect_others_stay(
+        model, "blocks.0.attn.hook_pattern", lambda: cut_attention(model, text, query, key)
+    )
     single = [torch.tensor([1]), torch.tensor([3]), torch.tensor([0])]
     with _opened(cut_attention(model, *single)), torch.no_grad():
         got = model(tokens)
@@ -251,7 +293,6 @@ def check_cut_attention(cut_attention) -> str:
     match(
         got, set_to(inf, text, every, query, key), what="The logits with one edge cut", mistakes={}
     )
-    return "The attention goes to the other keys, and all else stays."
 
 
 def _or(make: Callable, otherwise: Tensor) -> Tensor:
@@ -261,6 +302,12 @@ def _or(make: Callable, otherwise: Tensor) -> Tensor:
 
 
 # ---- Steering at a token ------------------------------------------------------------------------
+
+
+def _by_keyword(model, tokens: Tensor) -> Tensor:
+    """The logits of the model inside a bridge, which gets its tokens by name."""
+    found = model.original_model(input_ids=tokens)
+    return getattr(found, "logits", found)
 
 
 @exercise("utils.cases.thinking.steer_at")
@@ -297,7 +344,8 @@ def check_steer_at(steer_at) -> str:
             nowhere = torch.zeros_like(here)
             return {
                 "Nothing has changed. Does the hook *return* the new stream? Is it on the stream "
-                "of `layer`, and compared with the tokens that run *now*?": run(tokens, nowhere),
+                "of `layer`, and compared with the tokens that run *now*, be they one, as with a "
+                "cache, or many?": run(tokens, nowhere),
                 "The vector was added at every position: only where the token is `token`.": run(
                     tokens, nowhere + 1
                 ),
@@ -308,6 +356,10 @@ def check_steer_at(steer_at) -> str:
                 ),
                 "Only the last position was looked at: compare all that run.": run(
                     tokens, here * (torch.arange(here.shape[1]) == here.shape[1] - 1)
+                ),
+                "Only the last token was compared, and its answer used at every position. That "
+                "fits a run with a cache alone: compare all tokens that run.": run(
+                    tokens, here[:, -1:].expand_as(here)
                 ),
                 "The positions of the first row were taken for all: each row has its own.": run(
                     tokens, here[:1].expand_as(here)
@@ -327,20 +379,33 @@ def check_steer_at(steer_at) -> str:
             run(step, (step == token).float()),
             what="In the same context, the logits of a single new token (as with a cache)",
             mistakes={
+                "Several tokens at once are steered, and a single new one, as with a cache, is "
+                "not: compare the tokens that run now, however many.": run(step, 0 * step),
                 "In the same context a second, shorter text came, as with a cache, and the tokens "
                 "of the first one were used: note the tokens at *every* run.": run(
                     step, (tokens[:, -1:] == token).float()
-                )
+                ),
             }
             | mistakes(step),
         )
-        _expect_clean(
-            model,
-            before,
-            lambda model=model, vector=vector, layer=layer, token=token: steer_at(
-                model, vector, layer=layer, token=token
-            ),
+
+        def make(model=model, vector=vector, layer=layer, token=token):
+            return steer_at(model, vector, layer=layer, token=token)
+
+        with _opened(make()), torch.no_grad():
+            got = _by_keyword(model, tokens)
+        match(
+            got,
+            right,
+            what="The logits where the model gets its tokens as the keyword `input_ids`",
+            mistakes={
+                'The tokens came as `kwargs["input_ids"]` there, and were not noted.': run(
+                    tokens, 0 * tokens
+                )
+            },
         )
+        _expect_clean(model, before, make)
+        _expect_others_stay(model, "blocks.0.hook_mlp_out", make)
         own = 3 * torch.randn(3, 1, D_MODEL, generator=draw)
         with _opened(steer_at(model, own, layer=layer, token=token)), torch.no_grad():
             got = model(tokens)
@@ -387,9 +452,9 @@ def _table(tries: list[list[str]], before: list[str], seed: int):
 
 @exercise("utils.cases.thinking.exact_importance", in_double=True)
 def check_exact_importance(exact_importance) -> str:
-    """A puzzle with seven tries, two of which hit and two of which share a failure's result."""
+    """Eleven tries: two hit, some share a failure's result, and some have a target on the way."""
     lines = ["8 + 2 = 10", "2 + 8 = 10", "8 - 2 = 6", "9 - 2 = 7", "8 + 9 = 17", "9 - 3 = 6"]
-    lines.append("3 + 8 = 11")
+    lines += ["3 + 8 = 11", "8 + 2 = 10 - 3 = 7", "10 + 3 = 13", "9 - 3 = 6 + 2 = 8", "6 + 9 = 15"]
     tries = [line.split() for line in lines]
     before = ["now", "make", "10", ":", "9", "+", "2", "=", "11", "(", "not", "11", ")", ","]
     for seed, (at, target) in enumerate(((2, "10"), (1, "10"), (4, "6"), (5, "6"))):
@@ -397,6 +462,8 @@ def check_exact_importance(exact_importance) -> str:
         step, drawn, behind = tries[at], chances[0], chances[1:]
         hit = torch.tensor([each[-1] == target for each in tries])
         other = torch.tensor([each[-1] != step[-1] for each in tries])
+        within = torch.tensor([target in each for each in tries])
+        past = torch.tensor([step[-1] not in each for each in tries])
         next_hits = behind[:, hit].sum(1) / behind.sum(1)
         unscaled = behind[:, hit].sum(1)
         solves = torch.where(hit, torch.ones(()), next_hits)
@@ -442,6 +509,10 @@ def check_exact_importance(exact_importance) -> str:
                     hit, torch.ones(()), drawn[hit].sum() / drawn.sum()
                 ),
                 "Failures are 0: the next try may still hit.": hit.float(),
+                "Tries with the target among their numbers or on the way were taken for hits: only "
+                "the last word is the result.": torch.where(
+                    within, torch.ones(()), behind[:, within].sum(1) / behind.sum(1)
+                ),
             },
         )
         right = kept - instead(other)
@@ -467,6 +538,8 @@ def check_exact_importance(exact_importance) -> str:
                 "That is what would be without the step: subtract it from the chance with it.": (
                     instead(other)
                 ),
+                "Tries that only have the step's result on the way were left out too: the "
+                "result is the last word.": kept - instead(past),
                 "That is the importance against failures: tries that hit belong into the first "
                 "average.": kept - instead(other & ~hit),
             },
@@ -550,7 +623,7 @@ def check_continuation_probs(continuation_probs) -> str:
                 ),
             },
         )
-    return "With all legal tries in the rows, this is the whole distribution of the next step."
+    return "With all legal tries in the rows, this is the whole distribution of the next try."
 
 
 # ---- Receiver heads -----------------------------------------------------------------------------
@@ -661,6 +734,11 @@ def check_received_by_steps(received_by_steps) -> str:
 @investigation("stamp_head", course=(0, 4))
 def check_stamp_head(answer) -> str:
     """The one head that carries `check` to the second bracket."""
+    expect(answer is not None, "There is no answer yet: give a pair, layer and number of the head.")
+    expect(
+        not isinstance(answer, str),
+        "Give the head as a pair of numbers, layer and head, such as `(2, 1)` for L2H1.",
+    )
     answer = tuple(torch.as_tensor(answer).flatten().tolist())
     expect(len(answer) == 2, "Give a pair, layer and number of the head.")
     expect(
@@ -684,6 +762,10 @@ def check_stamp_head(answer) -> str:
 @investigation("no_harm", course={"b", "c"})
 def check_no_harm(answer) -> str:
     """The statements that the table of pairs allows."""
+    expect(answer is not None, "There is no answer yet: give a set such as `{'a', 'd'}`.")
+    if isinstance(answer, str):
+        words = re.split(r"[\s,;]+", answer.strip(" {}()[]"))
+        answer = [letter for word in words if word != "and" for letter in word]
     answer = {str(each).strip().lower() for each in answer}
     expect(bool(answer), "Give at least one letter.")
     expect(answer <= set("abcd"), "The letters are a to d: give a set such as `{'a', 'd'}`.")
