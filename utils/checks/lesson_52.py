@@ -310,6 +310,34 @@ def _by_keyword(model, tokens: Tensor) -> Tensor:
     return getattr(found, "logits", found)
 
 
+@investigation("stamp_head", course=(0, 4))
+def check_stamp_head(answer) -> str:
+    """The one head that carries `check` to the second bracket."""
+    expect(answer is not None, "There is no answer yet: give a pair, layer and number of the head.")
+    expect(
+        not isinstance(answer, str),
+        "Give the head as a pair of numbers, layer and head, such as `(2, 1)` for L2H1.",
+    )
+    answer = tuple(torch.as_tensor(answer).flatten().tolist())
+    expect(len(answer) == 2, "Give a pair, layer and number of the head.")
+    expect(
+        all(float(each).is_integer() for each in answer)
+        and 0 <= answer[0] < 3
+        and 0 <= answer[1] < 8,
+        "There is no such head: layers are 0 to 2, and heads 0 to 7.",
+    )
+    expect(
+        answer not in ((1, 3), (1, 4), (1, 5)),
+        "That is one of the comparing heads, which are ablated in every trial already.",
+    )
+    expect(
+        answer == (0, 4),
+        f"Without L{answer[0]:.0f}H{answer[1]:.0f}, the yes is still there in most of the texts. "
+        "Which head attends to `check` from the second bracket?",
+    )
+    return "One head reads the word, and the yes follows."
+
+
 @exercise("utils.cases.thinking.steer_at")
 def check_steer_at(steer_at) -> str:
     """Texts of several lengths in one context, as a model with a cache gets them."""
@@ -448,6 +476,27 @@ def _table(tries: list[list[str]], before: list[str], seed: int):
         return torch.stack([known[text] for text in texts]).float()
 
     return probs, chances.float()
+
+
+@investigation("no_harm", course={"b", "c"})
+def check_no_harm(answer) -> str:
+    """The statements that the table of pairs allows."""
+    expect(answer is not None, "There is no answer yet: give a set such as `{'a', 'd'}`.")
+    if isinstance(answer, str):
+        words = re.split(r"[\s,;]+", answer.strip(" {}()[]"))
+        answer = [letter for word in words if word != "and" for letter in word]
+    answer = {str(each).strip().lower() for each in answer}
+    expect(bool(answer), "Give at least one letter.")
+    expect(answer <= set("abcd"), "The letters are a to d: give a set such as `{'a', 'd'}`.")
+    for letter, why in {
+        "a": "Look at **a** again: where all pairs are alike, every draw of the bootstrap is alike "
+        "too, and its interval says nothing about pairs that you did not see.",
+        "d": "Look at **d** again: how many does a random direction of that length lose?",
+    }.items():
+        expect(letter not in answer, why)
+    expect("b" in answer, "One is missing: read the last column.")
+    expect("c" in answer, "One is missing: is there an interval that leaves out 0?")
+    return "Equal scores say something only with the limit of what they exclude."
 
 
 @exercise("utils.cases.thinking.exact_importance", in_double=True)
@@ -729,52 +778,3 @@ def check_received_by_steps(received_by_steps) -> str:
 
 
 # ---- Answers ------------------------------------------------------------------------------------
-
-
-@investigation("stamp_head", course=(0, 4))
-def check_stamp_head(answer) -> str:
-    """The one head that carries `check` to the second bracket."""
-    expect(answer is not None, "There is no answer yet: give a pair, layer and number of the head.")
-    expect(
-        not isinstance(answer, str),
-        "Give the head as a pair of numbers, layer and head, such as `(2, 1)` for L2H1.",
-    )
-    answer = tuple(torch.as_tensor(answer).flatten().tolist())
-    expect(len(answer) == 2, "Give a pair, layer and number of the head.")
-    expect(
-        all(float(each).is_integer() for each in answer)
-        and 0 <= answer[0] < 3
-        and 0 <= answer[1] < 8,
-        "There is no such head: layers are 0 to 2, and heads 0 to 7.",
-    )
-    expect(
-        answer not in ((1, 3), (1, 4), (1, 5)),
-        "That is one of the comparing heads, which are ablated in every trial already.",
-    )
-    expect(
-        answer == (0, 4),
-        f"Without L{answer[0]:.0f}H{answer[1]:.0f}, the yes is still there in most of the texts. "
-        "Which head attends to `check` from the second bracket?",
-    )
-    return "One head reads the word, and the yes follows."
-
-
-@investigation("no_harm", course={"b", "c"})
-def check_no_harm(answer) -> str:
-    """The statements that the table of pairs allows."""
-    expect(answer is not None, "There is no answer yet: give a set such as `{'a', 'd'}`.")
-    if isinstance(answer, str):
-        words = re.split(r"[\s,;]+", answer.strip(" {}()[]"))
-        answer = [letter for word in words if word != "and" for letter in word]
-    answer = {str(each).strip().lower() for each in answer}
-    expect(bool(answer), "Give at least one letter.")
-    expect(answer <= set("abcd"), "The letters are a to d: give a set such as `{'a', 'd'}`.")
-    for letter, why in {
-        "a": "Look at **a** again: where all pairs are alike, every draw of the bootstrap is alike "
-        "too, and its interval says nothing about pairs that you did not see.",
-        "d": "Look at **d** again: how many does a random direction of that length lose?",
-    }.items():
-        expect(letter not in answer, why)
-    expect("b" in answer, "One is missing: read the last column.")
-    expect("c" in answer, "One is missing: is there an interval that leaves out 0?")
-    return "Equal scores say something only with the limit of what they exclude."
