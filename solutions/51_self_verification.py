@@ -899,18 +899,23 @@ for name in SEEDS:
 lab = verification.Lab(load("countdown/three_layers"), ablations=10)
 print(lab.model.cfg.n_layers, "layers of", lab.model.cfg.n_heads, "heads;", lab.without([]))
 
-# %% tags=["answer:disabled"]
-### BEGIN SOLUTION
+# %% tags=["solution-only"]
 seen = {
     place: verification.attention(lab.model, lab.hits, lab.hits.target, back=back).mean(-1)
     for place, back in verification.SPOTS.items()
 }
-disabled = lab.hand_in(top_heads(seen["result"], 3))  # from the bracket, none attends
+print(lab.hand_in(top_heads(seen["result"], 3)))  # from the bracket, none attends
+
+# %% [markdown]
+# The answer is what `lab.hand_in(heads)` returned, as it stands.
+
+# %% tags=["answer:disabled"]
+### BEGIN SOLUTION
+disabled = {"heads": [(1, 3), (1, 5), (1, 4)], "gap left": 0.02, "sums right": 1.0}
 ### END SOLUTION
 
 # %% tags=["check"]
 disabled = lesson_51.check_disabled(disabled)
-print(disabled)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>

@@ -323,7 +323,7 @@ ROWS = [
         "-1 against it",
     ),
     ("a drive into nothing", lambda: v.signed_drive(model(), []), "`neurons` is empty"),
-    ("a drive into layer 9", lambda: v.signed_drive(model(), [(9, 0)]), "has layer 9"),
+    ("a drive into layer 9", lambda: v.signed_drive(model(), [(9, 0)]), "has (9, 0)"),
     ("a drive without gates", lambda: v.signed_drive(ungated(), [(0, 0)]), "without gates"),
     (
         "activity of nothing",

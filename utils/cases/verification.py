@@ -497,7 +497,16 @@ def _known_pairs(neurons: Sequence[tuple[int, int]], given: Mapping) -> str | No
 
 
 def _gated(model: Any, _: Mapping) -> str | None:
-    return None if model.cfg.gated_mlp else "has neurons without gates: use one with a gated MLP"
+    is_gated = getattr(model.cfg, "gated_mlp", True)
+    return None if is_gated else "has neurons without gates: use one with a gated MLP"
+
+
+def _of_mlps(neurons: Sequence[tuple[int, int]], given: Mapping) -> str | None:
+    """Neurons that the model's weights have, as pairs."""
+    n_layers, _, n = given["model"].W_in.shape
+    odd = [pair for pair in neurons if not (0 <= pair[0] < n_layers and 0 <= pair[1] < n)]
+    has = f"this model has layers 0 to {n_layers - 1} of {n} neurons"
+    return filled(neurons, given) or (f"has {tuple(odd[0])}: {has}" if odd else None)
 
 
 # ---- As published --------------------------------------------------------------------------------
@@ -548,7 +557,7 @@ def most_aligned(
     return sorted(found, key=found.get, reverse=True)[:n]
 
 
-@guarded(model=_gated, neurons=_known_pairs)
+@guarded(model=_gated, neurons=_of_mlps)
 def signed_drive(model, neurons: Sequence[tuple[int, int]]) -> Float[Tensor, "layer head"]:
     """How far each head opens neurons with what it copies, signed: the mean over the neurons.
 
