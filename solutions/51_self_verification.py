@@ -893,7 +893,7 @@ for name in SEEDS:
 #
 # Here is a model that you have not met. It plays the same game, but it has another size and another training. Find **at most three heads** that take its check away: out of the whole text, they leave at most `0.2` of the gap, and at least `0.95` of the sums right.
 #
-# Looking at `lab.model`, `lab.hits` and `lab.misses` is free: probes, attention and drive cost nothing. An ablation by `lab.without(heads)` is counted, and you have ten. `lab.hand_in(heads)` measures your answer on *other* puzzles.
+# Looking at `lab.model`, `lab.hits` and `lab.misses` is free: probes, attention and drive cost nothing. An ablation by `lab.without(heads)` is counted, and you have ten, of which the cell below spends one. `lab.hand_in(heads)` measures your answer on *other* puzzles, three times at most.
 
 # %%
 lab = verification.Lab(load("countdown/three_layers"), ablations=10)

@@ -289,3 +289,8 @@ def test_a_lab_counts_its_ablations(model):
     with pytest.raises(ValueError, match="hand_in"):
         lab.without([])
     assert lab.hand_in([(1, 0)])["heads"] == [(1, 0)]
+    with pytest.raises(ValueError, match="no L9H0"):
+        lab.hand_in([(9, 0)])
+    lab.answers_left -= 2
+    with pytest.raises(ValueError, match="Three answers"):
+        lab.hand_in([(1, 0)])

@@ -826,10 +826,11 @@ class Lab:
     Attributes:
         model: free to look at, as are `hits` and `misses`, some of its judged positions.
         left: how many ablations are left.
+        answers_left: how often `hand_in` still measures.
     """
 
     def __init__(self, model, *, ablations: int):
-        self.model, self.left = model, ablations
+        self.model, self.left, self.answers_left = model, ablations, 3
         _, self.hits, self.misses, _ = judged_positions(model, 120, generator=random.Random(1))
 
     def without(self, heads: Sequence[Head]) -> dict[str, float]:
@@ -845,7 +846,15 @@ class Lab:
         return {**found, "ablations left": self.left}
 
     def hand_in(self, heads: Sequence[Head]) -> dict[str, Any]:
-        """The answer: the heads, and what is left without them on other puzzles."""
+        """The answer: the heads, and what is left without them on other puzzles.
+
+        Raises:
+            ValueError: there is no such head, or three answers were handed in.
+        """
+        if not self.answers_left:
+            raise ValueError("Three answers were handed in: make the lab anew to begin again.")
+        by_layer(self.model, heads)
+        self.answers_left -= 1
         _, hits, misses, _ = judged_positions(self.model, 200, generator=random.Random(2))
         return {"heads": list(heads), **self._measured(heads, hits, misses)}
 
