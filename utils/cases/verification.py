@@ -820,6 +820,43 @@ def donor_cells(
     return found
 
 
+# ---- Reward for answers alone --------------------------------------------------------------------
+
+
+def _rewards(reward: Tensor, given: Mapping) -> str | None:
+    n = len(given["tokens"])
+    fits = reward.ndim == 2 and reward.numel() == n and reward.shape[1] > 1
+    return None if fits else f"must be [puzzle, sample], two samples or more, for {n} texts"
+
+
+@guarded(logits=as_long_as("tokens"), start=as_long_as("tokens"), reward=_rewards)
+def policy_gradient_loss(
+    logits: Float[Tensor, "text pos d_vocab"],
+    tokens: Int[Tensor, "text pos"],
+    start: Int[Tensor, " text"],
+    reward: Float[Tensor, "puzzle sample"],
+) -> Float[Tensor, ""]:
+    """The loss whose fall makes rewarded texts likelier: REINFORCE, with a baseline as in GRPO.
+
+    A text's advantage is its reward less the mean of its puzzle's, over their standard deviation
+    (`torch.std`) plus 1e-4. The loss is minus the mean, over all tokens that the model wrote, of
+    the advantage of their text times the natural log of their probability.
+
+    Args:
+        logits: at position p, for the token at p + 1.
+        tokens: padded on the right with 0. All samples of the first puzzle come first, and so on.
+        start: of each text, the position of the first token that the model wrote.
+        reward: of each text, whose row in the others is `puzzle * n_samples + sample`.
+
+    Source: Shao et al., 2024 (arXiv 2402.03300).
+    """
+    advantage = (reward - reward.mean(1, keepdim=True)) / (reward.std(1, keepdim=True) + 1e-4)
+    log_probs = logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+    at = torch.arange(1, tokens.shape[1], device=tokens.device)
+    written = (at >= start[:, None]) & (tokens[:, 1:] > 0)
+    return -(advantage.flatten()[:, None] * log_probs * written).sum() / written.sum()
+
+
 class Lab:
     """A model whose heads may be ablated so many times: the investigation of lesson 5.1.
 
