@@ -601,126 +601,6 @@ def _with_no_grad(model, neurons):
         return sum(each) / len(each)
 
 
-# ---- What neurons do ----------------------------------------------------------------------------
-
-
-def _activity(
-    *,
-    part="mlp.hook_post",
-    at=lambda x, text, pos: x[text, pos],
-    neurons=lambda neurons: neurons,
-    layer_of=lambda layer, neurons: layer,
-    answer=lambda columns: torch.stack(columns, -1),
-):
-    def neuron_activity(model, positions, given):
-        with torch.no_grad():
-            _, cache = model.run_with_cache(positions.tokens)
-        return answer(
-            [
-                at(cache[f"blocks.{layer_of(layer, given)}.{part}"], positions.text, positions.pos)[
-                    ..., i
-                ]
-                for layer, i in neurons(given)
-            ]
-        )
-
-    return neuron_activity
-
-
-def _late_cache(model, positions, neurons):
-    """Every hook keeps under the loop's last layer."""
-    kept, hooks = {}, []
-    for layer in sorted({layer for layer, _ in neurons}):
-        hook = lambda post, hook: kept.update({layer: post})  # noqa: B023, E731
-        hooks.append((f"blocks.{layer}.mlp.hook_post", hook))
-    with model.hooks(fwd_hooks=hooks):
-        model(positions.tokens)
-    return torch.stack([kept[layer][positions.text, positions.pos, i] for _, i in neurons], 1)
-
-
-def _by_its_name(model, positions, neurons):
-    kept = {}
-    names = {f"blocks.{layer}.mlp.hook_post" for layer, _ in neurons}
-    hooks = [(name, lambda post, hook: kept.update({hook.name: post})) for name in names]
-    with model.hooks(fwd_hooks=hooks):
-        model(positions.tokens)
-    return torch.stack(
-        [
-            kept[f"blocks.{layer}.mlp.hook_post"][positions.text, positions.pos, i]
-            for layer, i in neurons
-        ],
-        1,
-    )
-
-
-def _leaves_hooks(model, positions, neurons):
-    kept = {}
-    for layer in {layer for layer, _ in neurons}:
-        model.add_hook(
-            f"blocks.{layer}.mlp.hook_post",
-            lambda post, hook: kept.update({hook.layer(): post}),
-        )
-    model(positions.tokens)
-    return torch.stack(
-        [kept[layer][positions.text, positions.pos, i] for layer, i in neurons], dim=1
-    )
-
-
-def _whole_layer(model, positions, neurons):
-    _, cache = model.run_with_cache(positions.tokens)
-    return cache[f"blocks.{neurons[-1][0]}.mlp.hook_post"][positions.text, positions.pos]
-
-
-def _squeezed(model, positions, neurons):
-    return _activity()(model, positions, neurons).squeeze()
-
-
-def _text_by_text(model, positions, neurons):
-    """A run for each position, a table filled entry by entry."""
-    table = torch.zeros(len(positions.pos), len(neurons))
-    for row, (text, pos) in enumerate(
-        zip(positions.text.tolist(), positions.pos.tolist(), strict=True)
-    ):
-        _, cache = model.run_with_cache(positions.tokens[text : text + 1])
-        for column, (layer, i) in enumerate(neurons):
-            table[row, column] = cache["post", layer][0, pos, i].item()
-    return table
-
-
-def _of_positions(model, positions, neurons):
-    """Hooks put on and taken off by hand, the positions' own method."""
-    kept = {}
-
-    def keep(post, hook):
-        kept[int(hook.name.split(".")[1])] = positions.of(post)
-
-    handles = [
-        model.hook_dict[f"blocks.{layer}.mlp.hook_post"].add_hook(keep)
-        for layer in range(model.cfg.n_layers)
-    ]
-    try:
-        model(positions.tokens)
-    finally:
-        for handle in handles:
-            handle.hook.remove()
-    layers, numbers = zip(*neurons, strict=True)
-    whole = torch.stack([kept[layer] for layer in sorted(kept)])
-    return whole[list(layers), :, list(numbers)].T
-
-
-def _by_a_table(model, positions, neurons):
-    """All layers at once."""
-    with torch.inference_mode():
-        _, cache = model.run_with_cache(
-            positions.tokens, names_filter=lambda name: name.endswith(("hook_post", "out.hook_in"))
-        )
-        columns = []
-        for layer, i in neurons:
-            post = cache[f"blocks.{layer}.mlp.hook_post"][:, :, i]
-            columns.append(post[positions.text, positions.pos][:, None])
-        return torch.cat(columns, 1).clone()
-
-
 # ---- Whose state may go where -------------------------------------------------------------------
 
 
@@ -772,6 +652,137 @@ def _donors_by_numbers(target, result, wanted, *, hit, matched):
     is_matched = (target[None] - wanted[:, None] == 0).int()
     score = (is_hit if hit else 1 - is_hit)[None] * (is_matched if matched else 1 - is_matched)
     return score.bool()
+
+
+# ---- Reward for answers alone -------------------------------------------------------------------
+
+
+def _advantage(reward):
+    return (reward - reward.mean(1, keepdim=True)) / (reward.std(1, keepdim=True) + 1e-4)
+
+
+def _said(logits, tokens):
+    return logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+
+
+def _counted(tokens, start):
+    """Of the tokens from position 1 on, those that the model wrote."""
+    return (torch.arange(1, tokens.shape[1]) >= start[:, None]) & (tokens[:, 1:] > 0)
+
+
+def _loss(
+    *,
+    advantage=_advantage,
+    flat=torch.flatten,
+    said=_said,
+    counted=_counted,
+    mean=lambda each, where: (each * where).sum() / where.sum(),
+    answer=torch.neg,
+):
+    """The right answer, or with another part."""
+
+    def policy_gradient_loss(logits, tokens, start, reward):
+        each = flat(advantage(reward))[:, None] * said(logits, tokens)
+        return answer(mean(each, counted(tokens, start)))
+
+    return policy_gradient_loss
+
+
+def _over_spread(
+    centred=lambda r: r - r.mean(1, keepdim=True), spread=lambda r: r.std(1, keepdim=True)
+):
+    return _loss(advantage=lambda reward: centred(reward) / (spread(reward) + 1e-4))
+
+
+def _from(first, *, real=lambda tokens: tokens[:, 1:] > 0):
+    """Counts tokens from another one on, or others as padding."""
+    return _loss(
+        counted=lambda tokens, start: (
+            (torch.arange(1, tokens.shape[1]) >= first(start)[:, None]) & real(tokens)
+        )
+    )
+
+
+def _without_log_softmax(logits, tokens):
+    return logits[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0]
+
+
+def _at_itself(logits, tokens):
+    return logits.log_softmax(-1).gather(-1, tokens[..., None])[:, 1:, 0]
+
+
+def _over_positions(logits, tokens):
+    return _without_log_softmax(logits.log_softmax(1), tokens)
+
+
+def _over_positions_before(logits, tokens):
+    return logits[:, :-1].log_softmax(1).gather(-1, tokens[:, 1:, None])[..., 0]
+
+
+def _frozen_norm(logits, tokens):
+    norm = logits.logsumexp(-1, keepdim=True).detach()
+    return _without_log_softmax(logits - norm, tokens)
+
+
+def _mask_cut_behind(tokens, start):
+    at = torch.arange(tokens.shape[1])
+    return ((at >= start[:, None]) & (tokens > 0))[:, :-1]
+
+
+def _loss_in_place(logits, tokens, start, reward):
+    reward -= reward.mean(1, keepdim=True)
+    return _loss()(logits, tokens, start, reward)
+
+
+def _loss_of_a_new_tensor(logits, tokens, start, reward):
+    return torch.tensor(_loss()(logits, tokens, start, reward).item(), requires_grad=True)
+
+
+def _loss_by_loops(logits, tokens, start, reward):
+    """Token by token, plain Python for the rewards."""
+    total, count, n_samples = 0.0, 0, reward.shape[1]
+    for i, words in enumerate(tokens.tolist()):
+        rewards = reward[i // n_samples].tolist()
+        mean = sum(rewards) / n_samples
+        std = (sum((each - mean) ** 2 for each in rewards) / (n_samples - 1)) ** 0.5
+        for pos in range(int(start[i]), len(words)):
+            if words[pos] == 0:
+                break
+            log_prob = torch.log_softmax(logits[i, pos - 1], dim=0)[words[pos]]
+            total = total - (rewards[i % n_samples] - mean) / (std + 1e-4) * log_prob
+            count += 1
+    return total / count
+
+
+def _loss_by_cross_entropy(logits, tokens, start, reward):
+    """Tokens that do not count are ignored by `cross_entropy`."""
+    targets = tokens.clone()
+    targets[torch.arange(tokens.shape[1]) < start[:, None]] = 0
+    surprise = F.cross_entropy(
+        logits[:, :-1].transpose(1, 2), targets[:, 1:], ignore_index=0, reduction="none"
+    )
+    groups = surprise.sum(1).view_as(reward)
+    var, mean = torch.var_mean(reward, dim=1)
+    advantage = (reward - mean[:, None]).div(var.sqrt()[:, None] + 1e-4)
+    return (groups * advantage).sum() / (targets[:, 1:] != 0).sum()
+
+
+def _loss_by_einsum(logits, tokens, start, reward):
+    """Puzzle and sample as two axes, a one-hot mask of the vocabulary."""
+    n_puzzles, n_samples = reward.shape
+    log_probs = torch.log(torch.softmax(logits, -1))[:, :-1]
+    hot = F.one_hot(tokens, logits.shape[-1])[:, 1:].float()
+    where = _counted(tokens, start).float()
+    logs = torch.einsum("tpv,tpv,tp->t", log_probs, hot, where).unflatten(0, (n_puzzles, n_samples))
+    advantage = torch.stack([(row - row.mean()) / (row.std() + 1e-4) for row in reward])
+    return -torch.einsum("gs,gs->", advantage, logs) / where.sum()
+
+
+def _loss_by_choice(logits, tokens, start, reward):
+    """Chosen tokens in one row, and the mean of it."""
+    text, pos = ((torch.arange(tokens.shape[1]) >= start[:, None]) & tokens.bool()).nonzero().T
+    dist = torch.distributions.Categorical(logits=logits[text, pos - 1])
+    return -(_advantage(reward).view(-1)[text] * dist.log_prob(tokens[text, pos])).mean()
 
 
 def _handed(heads, *, gap: float = 0.0, sums: float = 1.0) -> dict:
@@ -1007,62 +1018,6 @@ MISTAKES = {
         ),
         ("a list", lambda m, n: _drive()(m, n).tolist(), "a list"),
     ],
-    "neuron_activity": [
-        ("before silu", _activity(part="mlp.hook_pre"), "before silu"),
-        ("the up side", _activity(part="mlp.hook_pre_linear"), "up side alone"),
-        ("the MLP's output", _activity(part="hook_mlp_out"), "`hook_mlp_out`"),
-        ("without up", _activity(part="mlp.hook_pre", at=lambda x, t, p: F.silu(x[t, p])), "after"),
-        ("crossed", _activity(at=lambda x, t, p: x[t][:, p]), "in pairs"),
-        ("of all texts", _activity(at=lambda x, t, p: x[:, p]), "of *all* texts"),
-        ("of the first text", _activity(at=lambda x, t, p: x[0, p]), "the first text"),
-        (
-            "its own number",
-            _activity(at=lambda x, t, p: x[torch.arange(len(p)) % len(x), p]),
-            "number for its text",
-        ),
-        ("before", _activity(at=lambda x, t, p: x[t, p - 1]), "too early"),
-        ("the last position", _activity(at=lambda x, t, p: x[t, -1]), "last position"),
-        ("mean over the text", _activity(at=lambda x, t, p: x[t].mean(1)), "mean over the text"),
-        ("whole texts", _activity(at=lambda x, t, p: x), "whole texts"),
-        ("whole rows", _activity(at=lambda x, t, p: x[t]), "take the position out"),
-        ("sorted", _activity(neurons=sorted), "sorted"),
-        (
-            "layer by layer",
-            _activity(
-                neurons=lambda some: [pair for at in dict(some) for pair in some if pair[0] == at]
-            ),
-            "layer by layer",
-        ),
-        (
-            "layer by layer, from 0",
-            _activity(neurons=lambda some: sorted(some, key=lambda pair: pair[0])),
-            "layer by layer",
-        ),
-        (
-            "the last one's layer",
-            _activity(layer_of=lambda at, some: some[-1][0]),
-            "the last layer",
-        ),
-        ("the highest layer", _late_cache, "highest layer"),
-        ("transposed", _activity(answer=torch.stack), "exchanged"),
-        ("a list", _activity(answer=list), "Return one tensor"),
-        (
-            "a list of lists",
-            _activity(answer=lambda columns: torch.stack(columns, 1).tolist()),
-            "Return one tensor",
-        ),
-        (
-            "mean over positions",
-            _activity(answer=lambda c: torch.stack(c, -1).mean(0)),
-            "positions",
-        ),
-        ("the size", _activity(answer=lambda c: torch.stack(c, -1).abs()), "may be negative"),
-        ("on or off", _activity(answer=lambda c: (torch.stack(c, -1) > 0).float()), "how far"),
-        ("hooks stay", _leaves_hooks, "a hook stays on it"),
-        ("the hook's name", _by_its_name, "You look under"),
-        ("whole layer", _whole_layer, "all neurons of a layer"),
-        ("squeezed", _squeezed, "lost"),
-    ],
     "allowed_donors": [
         ("transposed", _allowed(answer=lambda a: a.T), "exchanged"),
         ("by the result", _allowed(is_matched=lambda t, r, w: r == w[:, None]), "donor's *target*"),
@@ -1158,6 +1113,113 @@ MISTAKES = {
         ("one of a group", _handed([(1, 3)], gap=0.9), "stand in"),
         ("an ablation", {"gap left": 0.0, "sums right": 1.0, "ablations left": 3}, "lab.hand_in"),
     ],
+    "policy_gradient_loss": [
+        ("the sign", _loss(answer=lambda loss: loss), "The sign"),
+        ("no baseline", _over_spread(centred=lambda r: r), "The baseline is missing"),
+        ("the bare reward", _loss(advantage=lambda r: r), "The baseline is missing"),
+        ("all texts", _over_spread(lambda r: r - r.mean(), torch.std), "those of all texts"),
+        ("a baseline of all texts", _over_spread(lambda r: r - r.mean()), "All texts share"),
+        ("no spread, all texts", _loss(advantage=lambda r: r - r.mean()), "All texts share"),
+        ("the spread of all texts", _over_spread(spread=torch.std), "deviation is that of all"),
+        (
+            "over puzzles",
+            _over_spread(lambda r: r - r.mean(0), lambda r: r.std(0)),
+            "taken over puzzles",
+        ),
+        (
+            "no spread",
+            _loss(advantage=lambda r: r - r.mean(1, keepdim=True)),
+            "is not divided",
+        ),
+        (
+            "the spread of numpy",
+            _over_spread(spread=lambda r: r.std(1, keepdim=True, correction=0)),
+            "`correction=0`",
+        ),
+        ("the variance", _over_spread(spread=lambda r: r.var(1, keepdim=True)), "by the variance"),
+        (
+            "no 1e-4",
+            _over_spread(spread=lambda r: r.std(1, keepdim=True) - 1e-4),
+            "without its 1e-4",
+        ),
+        (
+            "1e-8",
+            _over_spread(spread=lambda r: r.std(1, keepdim=True) + 1e-8 - 1e-4),
+            "without its 1e-4",
+        ),
+        (
+            "at least 1e-4",
+            _over_spread(spread=lambda r: r.std(1, keepdim=True).clamp(min=1e-4) - 1e-4),
+            "without its 1e-4",
+        ),
+        (
+            "1e-4 under the root",
+            _over_spread(spread=lambda r: (r.var(1, keepdim=True) + 1e-4).sqrt() - 1e-4),
+            "not under its root",
+        ),
+        ("no reward", _loss(advantage=torch.ones_like), "The rewards play no part"),
+        ("sample by sample", _loss(flat=lambda a: a.T.flatten()), "went to other texts"),
+        (
+            "no flattening",
+            lambda logits, tokens, start, reward: (
+                -(_advantage(reward) * _said(logits, tokens)).mean()
+            ),
+            "keepdim",
+        ),
+        ("no `keepdim`", _over_spread(spread=lambda r: r.std(1)), "keepdim"),
+        ("probabilities", _loss(said=lambda *given: _said(*given).exp()), "probabilities"),
+        ("log2", _loss(said=lambda *given: _said(*given) / torch.tensor(2).log()), "base 2"),
+        ("logits", _loss(said=_without_log_softmax), "logits themselves"),
+        ("over positions", _loss(said=_over_positions), "over positions"),
+        (
+            "over positions but the last",
+            _loss(said=_over_positions_before),
+            "over positions",
+        ),
+        ("at p for p", _loss(said=_at_itself), "matched with another"),
+        (
+            "at p for p, without the last",
+            _loss(
+                said=lambda logits, tokens: _at_itself(logits, tokens)[:, :-1],
+                counted=lambda tokens, start: _counted(tokens, start)[:, :-1],
+            ),
+            "matched with another",
+        ),
+        ("the last of the header", _from(lambda start: start - 1), "One token too early"),
+        ("not the first", _from(lambda start: start + 1), "One token too late"),
+        ("the header", _from(torch.zeros_like), "The header counts"),
+        ("padding", _from(lambda start: start, real=lambda t: t[:, 1:] >= 0), "Padding counts"),
+        ("all", _from(torch.zeros_like, real=lambda t: t[:, 1:] >= 0), "Header and padding"),
+        (
+            "one of padding",
+            _from(lambda start: start, real=lambda t: t[:, :-1] > 0),
+            "The first padding",
+        ),
+        ("a mask of inputs", _loss(counted=_mask_cut_behind), "your mask is"),
+        ("one start", _from(lambda start: start[:1].expand_as(start)), "the first one's start"),
+        ("the sum", _loss(mean=lambda each, where: (each * where).sum()), "That is the sum"),
+        (
+            "texts first",
+            _loss(mean=lambda each, where: ((each * where).sum(1) / where.sum(1)).mean()),
+            "the mean of each text",
+        ),
+        (
+            "by texts",
+            _loss(mean=lambda each, where: (each * where).sum(1).mean()),
+            "the number of texts",
+        ),
+        ("by positions", _loss(mean=lambda each, where: (each * where).mean()), "all positions"),
+        (
+            "for each text",
+            _loss(mean=lambda each, where: (each * where).sum(1) / where.sum(1)),
+            "should have shape ()",
+        ),
+        ("a float", _loss(answer=lambda loss: -loss.item()), "has no gradient"),
+        ("detached", _loss(answer=lambda loss: -loss.detach()), "has no gradient"),
+        ("a new tensor", _loss_of_a_new_tensor, "has no gradient"),
+        ("a norm without gradient", _loss(said=_frozen_norm), "its gradient is not"),
+        ("in place", _loss_in_place, "changes its input `reward`"),
+    ],
 }
 
 RIGHT = {
@@ -1182,12 +1244,6 @@ RIGHT = {
         ("unflattened", _by_products),
         ("no grad, indices", _with_no_grad),
     ],
-    "neuron_activity": [
-        ("a cache", _activity()),
-        ("text by text", _text_by_text),
-        ("own handles, `of`", _of_positions),
-        ("inference mode", _by_a_table),
-    ],
     "allowed_donors": [
         ("other names", _allowed()),
         ("loops, lists", _donors_by_loops),
@@ -1198,5 +1254,12 @@ RIGHT = {
         ("two heads, with what they leave", _handed([(1, 3), (1, 5)], gap=0.2, sums=0.95)),
         ("in a tuple", _handed(((1, 3), (1, 4), (1, 5)))),
         ("more is said", {**_handed([(1, 3)]), "why": "attention"}),
+    ],
+    "policy_gradient_loss": [
+        ("parts", _loss()),
+        ("loops", _loss_by_loops),
+        ("cross-entropy", _loss_by_cross_entropy),
+        ("einsum, one-hot", _loss_by_einsum),
+        ("chosen, a distribution", _loss_by_choice),
     ],
 }

@@ -1,11 +1,11 @@
 """Checks of lesson 5.1, how a reasoning model checks itself."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -703,6 +703,180 @@ def _check_leaving(without_heads, model, tokens: Tensor) -> str:
     return "These heads write nothing there, and the hooks go away again."
 
 
+# ---- Whose state may go where -------------------------------------------------------------------
+
+KINDS = [(hit, matched) for hit in (True, False) for matched in (True, False)]
+
+
+def _donor_mistakes(
+    target: Tensor, result: Tensor, wanted: Tensor
+) -> dict[str, Callable[[bool, bool], Tensor]]:
+    """Message -> what this mistake makes of `hit` and `matched`."""
+    column, n = wanted[:, None], len(target)
+    is_matched, of_result = target == column, result == column
+    is_hit = (target == result).expand_as(is_matched)
+    yes, no = torch.ones_like(is_matched), torch.zeros_like(is_matched)
+    paired = target == wanted[torch.arange(n) % len(wanted)]
+    anywhere = is_matched.any(0).expand_as(is_matched)
+
+    def right(hit: bool, matched: bool) -> Tensor:
+        return (is_hit == hit) & (is_matched == matched)
+
+    lost = {
+        "The axis of positions is lost where there is one: [position, donor].": lambda h, m: right(
+            h, m
+        ).squeeze(0)
+    }
+    return (lost if len(wanted) == 1 else {}) | {
+        "Positions and donors are exchanged: [position, donor].": lambda h, m: right(h, m).T,
+        "*matched* asks for the donor's *target*, and you compared its result with what is "
+        "wanted.": lambda h, m: (is_hit == h) & (of_result == m),
+        "A hit is a donor whose target is its own result. You compared its result with what is "
+        "wanted.": lambda h, m: (of_result == h) & (is_matched == m),
+        "`hit` is ignored: donors are asked for both things.": lambda h, m: is_matched == m,
+        "`matched` is ignored: donors are asked for both things.": lambda h, m: is_hit == h,
+        "Both are ignored: the donors are matched hits, whatever is asked for.": lambda h, m: (
+            is_hit & is_matched
+        ),
+        "Hits are taken for misses, and misses for hits.": lambda h, m: right(not h, m),
+        "Matched donors are taken for others, and others for matched ones.": lambda h, m: right(
+            h, not m
+        ),
+        "Hits and misses are exchanged, and so are matched donors and others.": lambda h, m: right(
+            not h, not m
+        ),
+        "A donor is matched by its target alone, whatever its result is.": lambda h, m: (
+            (is_hit == h) & ((is_matched | of_result) == m)
+        ),
+        "`hit` and `matched` are exchanged.": lambda h, m: right(m, h),
+        "A donor needs *both*: you let in those that have one of the two.": lambda h, m: (
+            (is_hit == h) | (is_matched == m)
+        ),
+        "That is the opposite: True is a donor that may.": lambda h, m: ~right(h, m),
+        "Only hits are asked whether they are matched: misses are too.": lambda h, m: (
+            right(h, m) if h else ~is_hit
+        ),
+        "Misses are never matched in yours: a miss is matched too if its target is wanted.": (
+            lambda h, m: (is_hit == h) & ((is_hit & is_matched) == m)
+        ),
+        "With `matched=False` nothing is asked about the target: it shall *not* be wanted.": (
+            lambda h, m: (is_hit == h) & (is_matched if m else yes)
+        ),
+        "With `hit=False` nothing is asked about the result: donors shall be misses.": (
+            lambda h, m: (is_hit if h else yes) & (is_matched == m)
+        ),
+        "With False, nothing is asked: donors shall be misses, or not matched.": lambda h, m: (
+            (is_hit if h else yes) & (is_matched if m else yes)
+        ),
+        "`x & hit` is False wherever `hit` is False: compare, `x == hit`.": lambda h, m: (
+            (is_hit & h) & (is_matched == m)
+        ),
+        "`x & matched` is False wherever `matched` is False: compare, `x == matched`.": (
+            lambda h, m: (is_hit == h) & (is_matched & m)
+        ),
+        "`x & hit` is False wherever `hit` is False: compare, `x == hit`, and `matched` "
+        "likewise.": lambda h, m: (is_hit & h) & (is_matched & m),
+        "You compared donors with positions in pairs: every donor with every position, "
+        "`wanted[:, None]`.": lambda h, m: (is_hit[0] == h) & (paired == m),
+        "You compared donors with positions in pairs: every donor with every position, "
+        "`wanted[:, None]`. ": lambda h, m: (is_hit == h) & (paired == m),
+        "A donor counts as matched if its target is wanted *anywhere*: each row has a wanted "
+        "number of its own.": lambda h, m: (is_hit == h) & (anywhere == m),
+        "That is one row for all positions: [position, donor].": lambda h, m: right(h, m).any(0),
+        "That is one row, for all positions: [position, donor].": lambda h, m: right(h, m).all(0),
+        "A donor counts as matched if its target is wanted anywhere, and there is one row for all "
+        "positions: [position, donor].": lambda h, m: (is_hit[0] == h) & (anywhere[0] == m),
+        "That is one answer for each position: [position, donor].": lambda h, m: right(h, m).any(1),
+        "Those are numbers of positions and donors: give True or False for each position and "
+        "donor.": lambda h, m: right(h, m).nonzero(),
+        "No donor may: is something always False?": lambda h, m: no,
+        "Every donor may: is something always True?": lambda h, m: yes,
+    }
+
+
+@exercise("utils.cases.verification.allowed_donors")
+def check_allowed_donors(allowed_donors) -> str:
+    """Donors of all kinds; some misses are matched, some have the wanted number as a result."""
+    for target, result, wanted in (
+        # hits; matched misses; misses whose result is wanted; the rest
+        ([19, 7, 30, 19, 7, 4, 30, 8, 30], [19, 7, 30, 5, 30, 19, 19, 9, 2], [19, 7, 44, 30, 19]),
+        ([12, 40, 12, 6, 40], [12, 6, 40, 6, 12], [40, 12, 6, 40, 12]),
+        ([5, 9, 5, 3], [5, 5, 3, 3], [5]),
+        ([8], [1], [8, 1, 2]),
+    ):
+        target, result, wanted = (torch.tensor(each) for each in (target, result, wanted))
+        n, m = len(target), len(wanted)
+        rights = [
+            (hit == (target == result)) & ((target == wanted[:, None]) == matched)
+            for hit, matched in KINDS
+        ]
+        gots = []
+        for hit, matched in KINDS:
+            try:
+                got = allowed_donors(
+                    target.clone(), result.clone(), wanted.clone(), hit=hit, matched=matched
+                )
+            except Wrong as wrong:
+                if "size of tensor" not in str(wrong):
+                    raise
+                raise Wrong(
+                    f"There are {n} donors and {m} positions, and each donor has to be compared "
+                    "with each position: `wanted[:, None]` makes a column of it."
+                ) from None
+            expect(
+                not isinstance(got, list | tuple | dict | set),
+                f"Return one tensor of True and False, [position, donor], not {described(got)}.",
+            )
+            gots.append(got)
+        if all(isinstance(got, Tensor) and not got.is_complex() for got in gots):
+            same = [_equal(*pair) for pair in zip(gots, rights, strict=True)]
+            for why, how in _donor_mistakes(target, result, wanted).items():
+                wrong = [how(*kind) for kind in KINDS]
+                if not all(same) and all(map(_equal, gots, wrong)):
+                    raise Wrong(why)
+        for (hit, matched), got, right in zip(KINDS, gots, rights, strict=True):
+            match(
+                got,
+                right,
+                what=f"Which of {n} donor{'s' * (n > 1)} may give to {m} position{'s' * (m > 1)}, "
+                f"with `hit={hit}, matched={matched}`,",
+                mistakes={},
+            )
+            expect(
+                got.dtype == torch.bool,
+                f"Your tensor is of type {got.dtype}: give True and False (`torch.bool`), with "
+                "which one can choose.",
+            )
+    return "Four kinds of donors for every position."
+
+
+# ---- The investigation -----
+
+
+@investigation(
+    "disabled", course={"heads": [(1, 3), (1, 5), (1, 4)], "gap left": 0.02, "sums right": 1.0}
+)
+def check_disabled(answer) -> str:
+    """What `Lab.hand_in` returned."""
+    expect(
+        isinstance(answer, Mapping) and {"heads", "gap left", "sums right"} <= set(answer),
+        "Give what `lab.hand_in(heads)` returns: it measures your heads on other puzzles.",
+    )
+    n, gap, sums = (len(answer["heads"]), answer["gap left"], answer["sums right"])
+    expect(n <= 3, f"That is {n} heads: at most three are allowed. Which ones can stay?")
+    expect(n > 0, "No head is out: give one to three.")
+    expect(
+        sums >= 0.95,
+        f"Only {sums:.2f} of the sums are right: this model cannot add any more. Which of your "
+        "heads bring the numbers of a sum together?",
+    )
+    expect(
+        gap <= 0.2,
+        f"{gap:.2f} of the gap is left: others stand in for your heads. Which heads do the same?",
+    )
+    return f"{n} heads: {gap:.2f} of the gap is left, and {sums:.2f} of the sums are right."
+
+
 # ---- Heads by what they copy --------------------------------------------------------------------
 
 
@@ -902,324 +1076,195 @@ def check_signed_drive(signed_drive) -> str:
     return "What a head copies, as these neurons take it."
 
 
-# ---- What neurons do ----------------------------------------------------------------------------
+# ---- Reward for answers alone -------------------------------------------------------------------
 
 
-class _Positions(NamedTuple):
-    """Positions in texts, with what the lesson's own have."""
+def _losses(logits, tokens, start, reward) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+    """The right loss, from inputs in float64, and what each mistake makes of it."""
+    n, length = tokens.shape
+    at, real = torch.arange(length), tokens > 0
+    predicted = real & (at > 0)
+    since, log_p = at >= start[:, None], logits.log_softmax(-1)
+    centred, spread = reward - reward.mean(1, keepdim=True), reward.std(1, keepdim=True)
+    of_all, all_spread = reward - reward.mean(), reward.std()
 
-    tokens: Tensor
-    text: Tensor
-    pos: Tensor
+    def of(table: Tensor, back: int = 1) -> Tensor:
+        """[text, pos]: each token's entry in the table `back` positions before it."""
+        return table.roll(back, 1).gather(-1, tokens[..., None])[..., 0]
 
-    def of(self, activation: Tensor, *, back: int = 0) -> Tensor:
-        return activation[self.text, self.pos - back]
+    advantage, said, written = centred / (spread + 1e-4), of(log_p), since & real
 
-    def at(self, *backs: int) -> tuple[Tensor, Tensor]:
-        return self.text.repeat(len(backs)), torch.cat([self.pos - back for back in backs])
+    def loss(advantage=advantage, said=said, where=written, over=None) -> Tensor:
+        over = where.sum() if over is None else over
+        return -(advantage.reshape(-1, 1) * said * where).sum() / over
 
-
-@exercise("utils.cases.verification.neuron_activity")
-def check_neuron_activity(neuron_activity) -> str:
-    """A small model with gated MLPs; neurons of several layers, positions of several texts."""
-    model, random = _tiny(2), torch.Generator().manual_seed(3)
-    for (n, length), text, pos, neurons in (
-        ((4, 7), [2, 0, 2, 3, 1, 0], [3, 5, 1, 2, 3, 2], [(2, 5), (0, 3), (2, 1), (1, 7), (0, 0)]),
-        ((2, 5), [1, 1, 0], [4, 2, 3], [(1, 8), (1, 2)]),
-        ((1, 4), [0], [2], [(2, 6)]),
-    ):
-        tokens = torch.randint(11, (n, length), generator=random)
-        positions = _Positions(tokens, torch.tensor(text), torch.tensor(pos))
-        with torch.no_grad():
-            _, cache = model.run_with_cache(tokens)
-
-        def read(
-            part="mlp.hook_post",
-            *,
-            at=lambda x, t, p: x[t, p],
-            neurons=neurons,
-            positions=positions,
-            cache=cache,
-            layer_of=lambda layer: layer,
-        ) -> Tensor:
-            """[position, neuron], or what `at` makes of the axes before the neuron's."""
-            columns = [
-                at(cache[f"blocks.{layer_of(layer)}.{part}"], positions.text, positions.pos)[..., i]
-                for layer, i in neurons
-            ]
-            return torch.stack(columns, -1)
-
-        right, last = read(), length - 1
-        by_layer = list(dict.fromkeys(layer for layer, _ in neurons))
-        grouped = [pair for layer in by_layer for pair in neurons if pair[0] == layer]
-        mistakes = {
-            "Positions and neurons are exchanged: [position, neuron].": right.T,
-            "That is the gate before silu, `hook_pre`: a neuron's factor is `hook_post`.": read(
-                "mlp.hook_pre"
-            ),
-            "That is the gate after silu, without what multiplies it: take `hook_post`.": F.silu(
-                read("mlp.hook_pre")
-            ),
-            "That is the up side alone, `hook_pre_linear`: take `hook_post`.": read(
-                "mlp.hook_pre_linear"
-            ),
-            "That is the MLP's output in the residual stream, `hook_mlp_out`, at entries that have "
-            "the neurons' numbers: take `mlp.hook_post`.": read("hook_mlp_out"),
-            "That is the residual stream: take `mlp.hook_post`.": read("hook_resid_post"),
-            "What is below 0 was cut off: a gated neuron may be negative.": right.relu(),
-            "The signs are lost: a gated neuron may be negative.": right.abs(),
-            "The columns are sorted: keep the order of `neurons`.": read(neurons=sorted(neurons)),
-            "The columns go layer by layer: keep the order of `neurons`.": read(neurons=grouped),
-            "The columns go layer by layer, sorted: keep the order of `neurons`. ": read(
-                neurons=sorted(neurons, key=lambda pair: pair[0])
-            ),
-            "The rows are sorted by text: keep the order of the positions.": right[
-                torch.tensor(text).argsort(stable=True)
-            ],
-            "All neurons are read in the last layer of `neurons`: each has its own.": read(
-                layer_of=lambda layer, neurons=neurons: neurons[-1][0]
-            ),
-            "All neurons are read in the highest layer: each has its own.": read(
-                layer_of=lambda layer, neurons=neurons: max(neurons)[0]
-            ),
-            "One position too early: `positions.pos` is where to read.": read(
-                at=lambda x, t, p: x[t, p - 1]
-            ),
-            "One position too late: `positions.pos` is where to read.": read(
-                at=lambda x, t, p: x[t, (p + 1) % (last + 1)]  # noqa: B023
-            ),
-            "Every text got every position: `positions.text` and `positions.pos` go in pairs, so "
-            "put both into one index.": read(at=lambda x, t, p: x[t][:, p]),
-            "You got these positions of *all* texts: `positions.text` says which text each is "
-            "in.": read(at=lambda x, t, p: x[:, p]),
-            "You took all positions from the first text: `positions.text` says which.": read(
-                at=lambda x, t, p: x[0, p]
-            ),
-            "You took the position's number for its text: one text may have several positions.": (
-                read(at=lambda x, t, p: x[torch.arange(len(p)) % len(x), p])
-            ),
-            "You took the last position of each text: take `positions.pos`.": read(
-                at=lambda x, t, p: x[t, -1]
-            ),
-            "You took the mean over the text: take each position by itself.": read(
-                at=lambda x, t, p: x[t].mean(1)
-            ),
-            "That is the mean over positions: one row for each.": right.mean(0),
-            "That is the mean over neurons: one column for each.": right.mean(1),
-            "Those are the activations of whole texts: take the positions out of them.": read(
-                at=lambda x, t, p: x
-            ),
-            "Those are whole texts, one for each position: take the position out of each.": read(
-                at=lambda x, t, p: x[t]
-            ),
-            "Those are all neurons of a layer: take the ones in `neurons`.": cache[
-                f"blocks.{neurons[-1][0]}.mlp.hook_post"
-            ][positions.text, positions.pos],
-            "The axis of neurons is lost where there is one neuron: [position, neuron].": right[
-                :, 0
-            ],
-            "The axis of positions is lost where there is one position: [position, neuron].": right[
-                0
-            ],
-            "Both axes are lost where there is one position and one neuron.": right[0, 0],
-            "That is whether the neuron is on: give how far.": (right > 0).float(),
-        }
-        if all(head < N_LAYERS and layer < D_MLP for layer, head in neurons):
-            mistakes["Layer and neuron are exchanged: a pair is (layer, neuron)."] = read(
-                neurons=[(i, layer) for layer, i in neurons]
+    each_text = (advantage.reshape(-1) * (said * written).sum(1) / written.sum(1)).mean()
+    lasts, nexts = real.roll(-1, 1) & (at < length - 1), real.roll(1, 1) & (at > 0)
+    own = "baseline: each puzzle has its own, the mean over its samples."
+    small = (
+        "The standard deviation is used without its 1e-4, or with another number: that counts "
+        "where a puzzle's rewards are almost equal."
+    )
+    shift = "Logits at p are for the token at p + 1: yours are matched with another one."
+    positions = "The log-softmax is over positions: it belongs over the vocabulary, the last axis."
+    return loss(), [
+        ("The sign: the loss falls where rewarded texts become likelier.", -loss()),
+        ("The baseline is missing: subtract the mean of the puzzle's rewards.", loss(reward)),
+        (
+            "The baseline is missing: subtract the mean of the puzzle's rewards before dividing.",
+            loss(reward / (spread + 1e-4)),
+        ),
+        (f"All texts share a {own}", loss(of_all)),
+        (f"All texts share a {own}", loss(of_all / (spread + 1e-4))),
+        (
+            "Mean and standard deviation are those of all texts: each puzzle has its own.",
+            loss(of_all / (all_spread + 1e-4)),
+        ),
+        (
+            "The standard deviation is that of all texts: each puzzle has its own.",
+            loss(centred / (all_spread + 1e-4)),
+        ),
+        (
+            "Mean and standard deviation are taken over puzzles: `reward` is [puzzle, sample], and "
+            "they are over a puzzle's samples.",
+            loss((reward - reward.mean(0)) / (reward.std(0) + 1e-4)),
+        ),
+        ("The advantage is not divided by the puzzle's standard deviation.", loss(centred)),
+        (
+            "That standard deviation divides by n (`correction=0`): `torch.std` divides by n - 1.",
+            loss(centred / (reward.std(1, keepdim=True, correction=0) + 1e-4)),
+        ),
+        (
+            "You divided by the variance: take its root, the standard deviation.",
+            loss(centred / (spread.square() + 1e-4)),
+        ),
+        *(
+            (small, loss((centred / (spread + other)).nan_to_num()))
+            for other in (0, 1e-8, 1e-6, 1e-5, 1e-3)
+        ),
+        (
+            "Add 1e-4 to the standard deviation, and not under its root.",
+            loss(centred / (spread.square() + 1e-4).sqrt()),
+        ),
+        (
+            "The rewards play no part: that is the cross-entropy of what was written.",
+            loss(torch.ones(n)),
+        ),
+        (
+            "The advantages went to other texts: all samples of the first puzzle come first.",
+            loss(advantage.T),
+        ),
+        ("Those are probabilities: take their natural log.", loss(said=said.exp())),
+        ("That is the log to base 2: take the natural log.", loss(said=said / math.log(2))),
+        ("Those are the logits themselves: take their log-softmax.", loss(said=of(logits))),
+        (positions, loss(said=of(logits.log_softmax(1)))),
+        (positions, loss(said=of(F.pad(logits[:, :-1].log_softmax(1), (0, 0, 0, 1))))),
+        (shift, loss(said=of(log_p, 0))),
+        (shift, loss(said=of(log_p, 0), where=written & (at < length - 1))),
+        (shift, loss(said=of(log_p, -1), where=written & (at < length - 1))),
+        (
+            "One token too early: the last one of the header counts in yours.",
+            loss(where=predicted & (at >= start[:, None] - 1)),
+        ),
+        (
+            "One token too late: the first one that the model wrote is missing in yours.",
+            loss(where=predicted & (at > start[:, None])),
+        ),
+        (
+            "The header counts in yours: the model's tokens begin at `start`.",
+            loss(where=predicted),
+        ),
+        ("Padding counts in yours: leave out the tokens that are 0.", loss(where=since)),
+        (
+            "Header and padding count in yours: the model's tokens begin at `start`, and padding "
+            "is 0.",
+            loss(where=(at > 0).expand(n, -1)),
+        ),
+        (
+            "The first padding after a text counts in yours: ask of the token itself whether it is "
+            "0.",
+            loss(where=since & nexts),
+        ),
+        ("The last token of each text is missing in yours.", loss(where=written & lasts)),
+        (
+            "One token too late: your mask is of tokens one position before those that it is used "
+            "for.",
+            loss(where=written.roll(1, 1) & (at > 0)),
+        ),
+        (
+            "One token too early: your mask is of tokens one position behind those that it is used "
+            "for.",
+            loss(where=written.roll(-1, 1) & (at > 0) & (at < length - 1)),
+        ),
+        (
+            "All texts begin at the first one's start: each has its own.",
+            loss(where=real & (at >= start[0])),
+        ),
+        ("That is the sum: take the mean over all tokens that were written.", loss(over=1)),
+        (
+            "That is the mean of each text, and then of the texts: the mean is over all tokens at "
+            "once, where a long text counts for more.",
+            -each_text,
+        ),
+        ("You divided by the number of texts: divide by that of tokens written.", loss(over=n)),
+        *(
+            (
+                "That is the mean over all positions, also those that were set to 0: divide by the "
+                "number of tokens that were written.",
+                loss(over=over),
             )
-        mistakes = {why: each for why, each in mistakes.items() if not _equal(each, right)}
+            for over in (n * length, n * (length - 1), (predicted).sum(), since.sum())
+        ),
+    ]
+
+
+@exercise("utils.cases.verification.policy_gradient_loss")
+def check_policy_gradient_loss(policy_gradient_loss) -> str:
+    """Texts of other lengths and starts; rewards all equal, almost equal, and not 0 or 1."""
+    for seed, (starts, lengths, rewards) in enumerate(
+        (
+            ([2, 4, 3, 1, 5, 2], [9, 7, 4, 6, 8, 9], [[1, 0, 0.5], [0.25, -1, 1]]),
+            (
+                [3, 3, 2, 1, 2, 4, 2, 3, 3, 4, 1, 2],
+                [5, 7, 3, 6, 7, 5, 4, 7, 4, 6, 3, 7],
+                [[0, 1, 0], [1, 1, 1], [0, 0.001, 0], [0.5, 2, 1]],
+            ),
+        )
+    ):
+        random = torch.Generator().manual_seed(seed)
+        n, length = len(starts), max(lengths)
+        tokens = torch.randint(1, 10, (n, length), generator=random)
+        tokens[torch.arange(length) >= torch.tensor(lengths)[:, None]] = 0
+        # Not yet normalised, so that logits are no log-probabilities.
+        logits = 2 * torch.randn(n, length, 10, generator=random) - 1
+        start, reward = torch.tensor(starts), torch.tensor(rewards)
+        exact, asks = logits.double().requires_grad_(), logits.clone().requires_grad_()
+        right, mistakes = _losses(exact, tokens, start, reward.double())
         try:
-            got = neuron_activity(model, positions, list(neurons))
+            got = policy_gradient_loss(asks, tokens.clone(), start.clone(), reward.clone())
         except Wrong as wrong:
-            if "KeyError" not in str(wrong) or ".hook_" not in str(wrong):
+            if "size of tensor" not in str(wrong):
                 raise
             raise Wrong(
-                "You look under a name that nothing was kept under: `hook.name` may be another "
-                "name of the same hook (here one that ends in `out.hook_in`). Keep by "
-                "`hook.layer()`, or by names of your own."
+                f"{wrong} Here are {n} texts of {length} tokens, {len(rewards)} puzzles of "
+                f"{len(rewards[0])} samples. A mean over one axis keeps it with `keepdim=True`."
             ) from None
+        is_real = isinstance(got, Tensor) and not got.is_complex()
         expect(
-            not isinstance(got, list | tuple | dict),
-            f"Return one tensor, [position, neuron], not {described(got)}: `torch.stack` makes one "
-            "of columns.",
+            not (seed and is_real and bool(got.isnan().any())),
+            "The loss is NaN where all rewards of a puzzle are equal: is their standard deviation, "
+            "which is 0, without its 1e-4?",
         )
-        match(
-            got,
-            right,
-            what=f"The activity of {len(neurons)} neuron{'s' if len(neurons) > 1 else ''} at "
-            f"{len(pos)} position{'s' if len(pos) > 1 else ''}",
-            mistakes=mistakes,
-        )
-    return "How far each neuron is on, at each position."
-
-
-# ---- Whose state may go where -------------------------------------------------------------------
-
-KINDS = [(hit, matched) for hit in (True, False) for matched in (True, False)]
-
-
-def _donor_mistakes(
-    target: Tensor, result: Tensor, wanted: Tensor
-) -> dict[str, Callable[[bool, bool], Tensor]]:
-    """Message -> what this mistake makes of `hit` and `matched`."""
-    column, n = wanted[:, None], len(target)
-    is_matched, of_result = target == column, result == column
-    is_hit = (target == result).expand_as(is_matched)
-    yes, no = torch.ones_like(is_matched), torch.zeros_like(is_matched)
-    paired = target == wanted[torch.arange(n) % len(wanted)]
-    anywhere = is_matched.any(0).expand_as(is_matched)
-
-    def right(hit: bool, matched: bool) -> Tensor:
-        return (is_hit == hit) & (is_matched == matched)
-
-    lost = {
-        "The axis of positions is lost where there is one: [position, donor].": lambda h, m: right(
-            h, m
-        ).squeeze(0)
-    }
-    return (lost if len(wanted) == 1 else {}) | {
-        "Positions and donors are exchanged: [position, donor].": lambda h, m: right(h, m).T,
-        "*matched* asks for the donor's *target*, and you compared its result with what is "
-        "wanted.": lambda h, m: (is_hit == h) & (of_result == m),
-        "A hit is a donor whose target is its own result. You compared its result with what is "
-        "wanted.": lambda h, m: (of_result == h) & (is_matched == m),
-        "`hit` is ignored: donors are asked for both things.": lambda h, m: is_matched == m,
-        "`matched` is ignored: donors are asked for both things.": lambda h, m: is_hit == h,
-        "Both are ignored: the donors are matched hits, whatever is asked for.": lambda h, m: (
-            is_hit & is_matched
-        ),
-        "Hits are taken for misses, and misses for hits.": lambda h, m: right(not h, m),
-        "Matched donors are taken for others, and others for matched ones.": lambda h, m: right(
-            h, not m
-        ),
-        "Hits and misses are exchanged, and so are matched donors and others.": lambda h, m: right(
-            not h, not m
-        ),
-        "A donor is matched by its target alone, whatever its result is.": lambda h, m: (
-            (is_hit == h) & ((is_matched | of_result) == m)
-        ),
-        "`hit` and `matched` are exchanged.": lambda h, m: right(m, h),
-        "A donor needs *both*: you let in those that have one of the two.": lambda h, m: (
-            (is_hit == h) | (is_matched == m)
-        ),
-        "That is the opposite: True is a donor that may.": lambda h, m: ~right(h, m),
-        "Only hits are asked whether they are matched: misses are too.": lambda h, m: (
-            right(h, m) if h else ~is_hit
-        ),
-        "Misses are never matched in yours: a miss is matched too if its target is wanted.": (
-            lambda h, m: (is_hit == h) & ((is_hit & is_matched) == m)
-        ),
-        "With `matched=False` nothing is asked about the target: it shall *not* be wanted.": (
-            lambda h, m: (is_hit == h) & (is_matched if m else yes)
-        ),
-        "With `hit=False` nothing is asked about the result: donors shall be misses.": (
-            lambda h, m: (is_hit if h else yes) & (is_matched == m)
-        ),
-        "With False, nothing is asked: donors shall be misses, or not matched.": lambda h, m: (
-            (is_hit if h else yes) & (is_matched if m else yes)
-        ),
-        "`x & hit` is False wherever `hit` is False: compare, `x == hit`.": lambda h, m: (
-            (is_hit & h) & (is_matched == m)
-        ),
-        "`x & matched` is False wherever `matched` is False: compare, `x == matched`.": (
-            lambda h, m: (is_hit == h) & (is_matched & m)
-        ),
-        "`x & hit` is False wherever `hit` is False: compare, `x == hit`, and `matched` "
-        "likewise.": lambda h, m: (is_hit & h) & (is_matched & m),
-        "You compared donors with positions in pairs: every donor with every position, "
-        "`wanted[:, None]`.": lambda h, m: (is_hit[0] == h) & (paired == m),
-        "You compared donors with positions in pairs: every donor with every position, "
-        "`wanted[:, None]`. ": lambda h, m: (is_hit == h) & (paired == m),
-        "A donor counts as matched if its target is wanted *anywhere*: each row has a wanted "
-        "number of its own.": lambda h, m: (is_hit == h) & (anywhere == m),
-        "That is one row for all positions: [position, donor].": lambda h, m: right(h, m).any(0),
-        "That is one row, for all positions: [position, donor].": lambda h, m: right(h, m).all(0),
-        "A donor counts as matched if its target is wanted anywhere, and there is one row for all "
-        "positions: [position, donor].": lambda h, m: (is_hit[0] == h) & (anywhere[0] == m),
-        "That is one answer for each position: [position, donor].": lambda h, m: right(h, m).any(1),
-        "Those are numbers of positions and donors: give True or False for each position and "
-        "donor.": lambda h, m: right(h, m).nonzero(),
-        "No donor may: is something always False?": lambda h, m: no,
-        "Every donor may: is something always True?": lambda h, m: yes,
-    }
-
-
-@exercise("utils.cases.verification.allowed_donors")
-def check_allowed_donors(allowed_donors) -> str:
-    """Donors of all kinds; some misses are matched, some have the wanted number as a result."""
-    for target, result, wanted in (
-        # hits; matched misses; misses whose result is wanted; the rest
-        ([19, 7, 30, 19, 7, 4, 30, 8, 30], [19, 7, 30, 5, 30, 19, 19, 9, 2], [19, 7, 44, 30, 19]),
-        ([12, 40, 12, 6, 40], [12, 6, 40, 6, 12], [40, 12, 6, 40, 12]),
-        ([5, 9, 5, 3], [5, 5, 3, 3], [5]),
-        ([8], [1], [8, 1, 2]),
-    ):
-        target, result, wanted = (torch.tensor(each) for each in (target, result, wanted))
-        n, m = len(target), len(wanted)
-        rights = [
-            (hit == (target == result)) & ((target == wanted[:, None]) == matched)
-            for hit, matched in KINDS
+        if is_real and not _equal(got, right):
+            for why, each in mistakes:
+                expect(not _equal(got, each), why)
+        match(got, right.detach(), what=f"The loss of {n} texts", mistakes={})
+        slopes = [
+            torch.autograd.grad(each, asked)[0] for each, asked in ((right, exact), (got, asks))
         ]
-        gots = []
-        for hit, matched in KINDS:
-            try:
-                got = allowed_donors(
-                    target.clone(), result.clone(), wanted.clone(), hit=hit, matched=matched
-                )
-            except Wrong as wrong:
-                if "size of tensor" not in str(wrong):
-                    raise
-                raise Wrong(
-                    f"There are {n} donors and {m} positions, and each donor has to be compared "
-                    "with each position: `wanted[:, None]` makes a column of it."
-                ) from None
-            expect(
-                not isinstance(got, list | tuple | dict | set),
-                f"Return one tensor of True and False, [position, donor], not {described(got)}.",
-            )
-            gots.append(got)
-        if all(isinstance(got, Tensor) and not got.is_complex() for got in gots):
-            same = [_equal(*pair) for pair in zip(gots, rights, strict=True)]
-            for why, how in _donor_mistakes(target, result, wanted).items():
-                wrong = [how(*kind) for kind in KINDS]
-                if not all(same) and all(map(_equal, gots, wrong)):
-                    raise Wrong(why)
-        for (hit, matched), got, right in zip(KINDS, gots, rights, strict=True):
-            match(
-                got,
-                right,
-                what=f"Which of {n} donor{'s' * (n > 1)} may give to {m} position{'s' * (m > 1)}, "
-                f"with `hit={hit}, matched={matched}`,",
-                mistakes={},
-            )
-            expect(
-                got.dtype == torch.bool,
-                f"Your tensor is of type {got.dtype}: give True and False (`torch.bool`), with "
-                "which one can choose.",
-            )
-    return "Four kinds of donors for every position."
-
-
-@investigation(
-    "disabled", course={"heads": [(1, 3), (1, 5), (1, 4)], "gap left": 0.02, "sums right": 1.0}
-)
-def check_disabled(answer) -> str:
-    """What `Lab.hand_in` returned."""
-    expect(
-        isinstance(answer, Mapping) and {"heads", "gap left", "sums right"} <= set(answer),
-        "Give what `lab.hand_in(heads)` returns: it measures your heads on other puzzles.",
-    )
-    n, gap, sums = (len(answer["heads"]), answer["gap left"], answer["sums right"])
-    expect(n <= 3, f"That is {n} heads: at most three are allowed. Which ones can stay?")
-    expect(n > 0, "No head is out: give one to three.")
-    expect(
-        sums >= 0.95,
-        f"Only {sums:.2f} of the sums are right: this model cannot add any more. Which of your "
-        "heads bring the numbers of a sum together?",
-    )
-    expect(
-        gap <= 0.2,
-        f"{gap:.2f} of the gap is left: others stand in for your heads. Which heads do the same?",
-    )
-    return f"{n} heads: {gap:.2f} of the gap is left, and {sums:.2f} of the sums are right."
+        expect(
+            _equal(*slopes),
+            "The loss is right, and its gradient is not: a part of the log-probability has none. "
+            "No `.detach()` and no `torch.no_grad()` on the way from the logits.",
+        )
+    return "Texts that did better than their puzzle's others get likelier."
