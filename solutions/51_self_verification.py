@@ -23,7 +23,7 @@
 # 2. run a published protocol step by step, beside the controls and the measures that it lacks;
 # 3. find out with matched donors what a head carries, and not only that it is needed.
 #
-# **Time** one hour for the core, and 40 minutes for *Going deeper*. **Needs** lesson 2.1: probes; 1.4: patching; 1.3: what heads and MLPs write.
+# **Time** one hour for the core, and an hour for *Going deeper*. **Needs** lesson 2.1: probes; 1.4: patching; 1.3: what heads and MLPs write.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** The third cell shows a model that searches for a sum and judges its own tries, twice: as it is, and with two of its 48 heads ablated wherever it is about to judge.
@@ -54,7 +54,7 @@ from torch import Tensor
 from data.countdown import task as countdown
 from utils import plots, stats
 from utils.cases import verification
-from utils.cases.verification import Places, Positions, without_neurons
+from utils.cases.verification import Places, without_neurons
 from utils.checks import lesson_51
 from utils.checks.predict import outcome, predict
 from utils.circuits import figures
@@ -304,11 +304,11 @@ def shown(found: dict[str, float]) -> tuple[str, ...]:
     return tuple(f"{value:.2f}" for value in (found["disabled"], left, found["auc"], found["sums"]))
 
 
-COLUMNS = ["out", "disabled", "gap left", "AUC", "sums right"]
-plots.table([(name, *shown(found)) for name, found in measured.items()], columns=COLUMNS)
+COLUMNS = ["ablated", "disabled", "gap left", "AUC", "sums right"]
+plots.table([(name, *shown(found)[:3]) for name, found in measured.items()], columns=COLUMNS[:4])
 
 # %% [markdown]
-# "Disabled" is the paper's measure, and it saturates: a verdict may lose most of its strength before a word changes. So three columns are added. **Gap left**: the mean log-odds of yes at hits minus that at misses, as a share of the whole model's. **AUC**: do verdicts still rank hits above misses? **Sums right**: are sums still right with this out of the *whole* text?
+# "Disabled" is the paper's measure, and it saturates: a verdict may lose most of its strength before a word changes. So two columns are added. **Gap left**: the mean log-odds of yes (`this`) against no (`not`) at hits minus that at misses, as a share of the whole model's. **AUC**: do verdicts still rank hits above misses?
 #
 # No check is disabled: this step did *not* replicate. But both kinds of neurons carry about a quarter of the gap, and random ones little. Other layers write the verdict too: by section 2 it can be read long before block 3.
 
@@ -338,19 +338,19 @@ looks = {
 panels = [("result", "hits"), ("bracket", "hits"), ("bracket", "misses")]
 plots.heatmap(
     {f"from the {place}, {kind}": looks[place, kind] for place, kind in panels},
-    title="Attention to the target: heads of layer 1, from the bracket, on hits as on misses",
+    title="Which heads attend to the target, and from where?",
     x="head",
     y="layer",
+    label="attention",
     ends=(0, 1),
-    text="values",
 )
 
 # %% [markdown]
-# From the bracket L1H0 and L1H6 give the target nearly all of their attention, on misses as on hits. So they look at it in any case. From the result, a few heads pass the threshold with far less.
+# From the bracket, L1H0 and L1H6 give the target nearly all of their attention, on misses as on hits. From the result, a few heads pass the threshold with far less.
 #
 # (The paper calls its heads "previous-token heads", since they attend to an earlier occurrence of the same token. Elsewhere that is a *duplicate-token head*, and a *previous-token head* looks one token back, as those of section 7.)
 #
-# ### Exercise 2 · ablate heads at some places (15 minutes, medium)
+# ### Exercise 2 · ablate heads at some places (12 minutes, medium)
 #
 # Write a context manager, so that `with without_heads(model, heads, at=at): ...` ablates heads at chosen places, or everywhere, in whatever runs inside.
 
@@ -417,64 +417,16 @@ for name, some in (("hits", hits), ("misses", misses)):
     print(f"{name}: {yes:.2f} accepted without L1H0 and L1H6 at the bracket")
 
 # %% [markdown]
-# ## 5. Meeting in the middle, as published
+# ## 5. The published rule, and one word more
 #
-# Which of the attending heads write what opens the valid neurons? The authors' code scores a head by its **signed drive**. It takes the diagonal $d$ of the head's OV circuit, one number for each dimension of the stream: roughly what the head *copies*. Then it asks what each of the most valid neurons makes of $d$, $\text{silu}(g \cdot d)\,(u \cdot d)$, and takes the mean. The three attending heads with the highest drive are the paper's three: without them, 95% of checks were disabled.
-#
-# ### Exercise 3 · the signed drive (15 minutes, hard)
+# The paper ablates its attending heads wherever they occur in the text, and disables nearly all checks. Here is its rule, and the same rule with attention read at the bracket too. Controls: three random heads, and the sums. **Sums right** says whether the model still adds with these heads out of the *whole* text. (Lee and others choose three of their heads by a score of weights; you build it in *Going deeper*.)
 
-
-# %% tags=["exercise:utils.cases.verification.signed_drive"]
-def signed_drive(model, neurons: Sequence[tuple[int, int]]) -> Float[Tensor, "layer head"]:
-    """How far each head opens neurons with what it copies, signed: the mean over the neurons.
-
-    A head's copying direction d is the diagonal of its OV circuit, W_V W_O, one entry for each
-    dimension of the stream. What a neuron makes of it is silu(gate . d) (up . d), with the neuron's
-    columns of `W_gate` and `W_in`. All neurons count for each head, and nothing is normalised.
-
-    Args:
-        model: `W_V` is [layer, kv_head, d_model, d_head], where several heads may share one (the
-            first `n_heads / n_kv_heads` share the first); `W_O` is [layer, head, d_head, d_model];
-            `W_gate` and `W_in` (up) are [layer, d_model, neuron].
-        neurons: pairs (layer, neuron).
-
-    Source: the code of Lee et al., 2025 (github.com/ajyl/verify_circuit).
-    """
-    ### BEGIN SOLUTION
-    W_V, W_O = model.W_V.detach().float(), model.W_O.detach().float()
-    W_V = W_V.repeat_interleave(W_O.shape[1] // W_V.shape[1], dim=1)
-    copied = torch.einsum("lhdk,lhkd->lhd", W_V, W_O)
-    gate = torch.stack([model.W_gate[layer, :, i].detach().float() for layer, i in neurons])
-    up = torch.stack([model.W_in[layer, :, i].detach().float() for layer, i in neurons])
-    opened = torch.nn.functional.silu(copied @ gate.T) * (copied @ up.T)  # [layer, head, neuron]
-    return opened.mean(-1)
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-signed_drive = lesson_51.check_signed_drive(signed_drive)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Begin with one head: its OV circuit is `W_V[layer, kv] @ W_O[layer, head]`, [d_model, d_model], and you need the diagonal alone. Which `kv` has head 5, if four heads share each?
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `W_V.repeat_interleave(n, dim=1)`, with `n` heads for each key-value head, gives every head its own copy. Then `torch.einsum("lhdk,lhkd->lhd", W_V, W_O)` is all diagonals at once. Stack the neurons' gate vectors `W_gate[layer, :, i]` and up vectors `W_in[layer, :, i]`: two products with the diagonals, [layer, head, neuron] each. `torch.nn.functional.silu` of the first, times the second, mean over the neurons.
-#
-# </details>
 
 # %%
-most_valid = verification.most_aligned(model, own, 40, each=20)  # theirs: 200 of all layers
-drive = signed_drive(model, most_valid)
-
-
 def attending_from(*places: str) -> list[tuple[int, int]]:
-    """The heads that attend to the target from any of these places, highest drive first."""
+    """The heads that attend to the target from any of these places, most attention first."""
     most = torch.stack([looks[place, "hits"] for place in places]).amax(0)
-    return sorted(map(tuple, (most > 0.1).nonzero().tolist()), key=lambda head: -drive[head])
+    return sorted(map(tuple, (most > 0.1).nonzero().tolist()), key=lambda head: -most[head])
 
 
 def heads_out(heads):
@@ -483,179 +435,108 @@ def heads_out(heads):
 
 
 rules = {
-    "result": attending_from("result"),
-    "result or bracket": attending_from("result", "bracket"),
+    "attending, from the result": attending_from("result"),
+    "attending, from the bracket too": attending_from("result", "bracket"),
 }
-print({place: " ".join(map(head_name, heads)) for place, heads in rules.items()})
-for place, heads in rules.items():
-    for name, some in ((f"{len(heads)} attending, {place}", heads), (f"top 3, {place}", heads[:3])):
-        measured[name] = verification.measured(model, hits, misses, heads_out(some))
-by_attention = sorted(rules["result or bracket"], key=lambda head: -looks["bracket", "hits"][head])
-measured["3 of most attention"] = verification.measured(
-    model, hits, misses, heads_out(by_attention[:3])
-)
 draw = torch.Generator().manual_seed(0)
-pick = {"layers": range(n_layers), "n_heads": n_heads, "but": by_attention[:3], "generator": draw}
-measured["3 random heads"] = verification.measured(
-    model, hits, misses, heads_out(random_heads(3, **pick))
+pick = {"layers": range(n_layers), "n_heads": n_heads, "but": two, "generator": draw}
+ablated = {**rules, "these two alone": two} | {
+    f"3 random heads, draw {i}": random_heads(3, **pick) for i in (1, 2, 3)
+}
+for name, heads in ablated.items():
+    measured[name] = verification.measured(model, hits, misses, heads_out(heads))
+plots.table(
+    [
+        (name, " ".join(map(head_name, some)), *shown(measured[name]))
+        for name, some in ablated.items()
+    ],
+    columns=[COLUMNS[0], "heads", *COLUMNS[1:]],
 )
-plots.table([(name, *shown(found)) for name, found in measured.items()], columns=COLUMNS)
 
 # %% [markdown]
-# Read the table from above.
-#
 # - **Attending heads as published**, read at the result: nothing is disabled. The heads that look at the target from the result are not the ones that check.
-# - **Attending heads, read at the bracket too**: every check is disabled, the gap is gone, and the sums are right. So the paper's idea holds here, once it is asked at the place where the check is made.
-# - **The top three by signed drive** do nothing, by either reading. L1H0 and L1H6, which attend most, come *last* in that ranking. Three heads taken by attention alone do what the paper's three do.
+# - **Read at the bracket too**: every check is disabled, the gap is gone, and the sums are right. So the paper's idea holds here, once it is asked at the place where the check is made. L1H0 and L1H6 alone do the same.
+# - **Random heads**: see the last columns. A draw can hold a head that sums need; then much breaks, and the checks with it.
 #
-# Now six models that differ only by the seed of their training: 300 puzzles, 20 neurons, `0.1` and three heads throughout. (`data/countdown/make.py` computed this, with the functions that you have just used.)
+# Now six models that differ only by the seed of their training: 300 puzzles, 20 neurons and a threshold of `0.1` throughout. (`data/countdown/make.py` computed this, with the functions that you have just used; the random heads are the means of six draws.)
 
 # %%
 SEEDS = [f"seed_{seed}" for seed in range(6)]
 STEPS = {
     "GLU valid": "GLU valid",
-    "GLU valid and invalid": "both",
-    "attending, published": "attending, as published",
-    "top, published": "top 3 of these by drive",
-    "attending, bracket too": "attending, bracket too",
-    "attending, next word too": "... or to the next word",
-    "top, next word too": "top 3 of these by drive",
-    "by attention": "3 of most attention",
+    "GLU valid and invalid": "GLU valid and invalid",
+    "attending, published": "attending, from the result",
+    "attending, bracket too": "attending, from the bracket too",
     "random heads": "3 random heads",
 }
 
 
-def cell(found: dict, whole: dict) -> str:
-    """Disabled, and the gap left; the means of several draws."""
-    mean = {
-        key: sum(each) / len(each) if isinstance(each := found[key], list) else each
-        for key in ("disabled", "gap")
-    }
-    return f"{mean['disabled']:.2f} · {mean['gap'] / whole['gap']:.2f}"
-
-
-def seed_rows(names) -> list[tuple[str, ...]]:
-    return [
-        (
-            name,
-            *(
-                cell(shipped[name]["without"][step], shipped[name]["without"]["nothing"])
-                for step in STEPS
-            ),
-        )
-        for name in names
-    ]
-
-
-PAPER = ("paper (disabled alone)", "0.16", "0.45", "0.96 (33 heads)", "0.95", *[""] * 5)
-plots.table([*seed_rows(SEEDS), PAPER], columns=["disabled · gap left", *STEPS.values()])
-
-# %% [markdown]
-# Read it by columns.
-#
-# - **Neurons**: nothing is disabled in any seed, and a part of the gap goes. This step did not replicate.
-# - **Attending heads, as published**: nothing, in six of six. No seed makes its check at the result.
-# - **Bracket too**: all six but `seed_2` lose at least **0.9** of their checks. The heads of `seed_2` look at `from`, the word *after* the target: layer 0 has copied the target there. Allow that word, and `seed_2` loses them too. (This rule was made for `seed_2` after the fact. In `seed_5` it takes in a head that sums need: **0.81** stay right.)
-# - **Drive**: of the widest rule's heads, the three of highest drive never disable more than the three of most attention, and in five seeds much less. (`seed_3` has three such heads that matter, and both choose them.) So here the neurons do not help to choose among the heads. Attention to the target, from the place where the check is made, does.
-# - **Three random heads**: on average less than a fifth.
-
-
-# %% tags=["numbers"]
 def over(step: str, key: str = "disabled") -> list[float]:
     """One measure in each seed; the mean where there are several draws."""
     found = [shipped[name]["without"][step][key] for name in SEEDS]
     return [sum(each) / len(each) if isinstance(each, list) else each for each in found]
 
 
+plots.bars(
+    {name: sum(over(step)) / 6 for step, name in STEPS.items()},
+    dots={name: over(step) for step, name in STEPS.items()},
+    title="Which ablation disables the check? Dots: six seeds",
+    y="share of hits, check disabled",
+)
+
+# %% [markdown]
+# | ablated | these six seeds | the paper's model |
+# |---|---|---|
+# | GLU valid; valid and invalid | `0`; `0` | `0.16`; `0.45` |
+# | attending heads as published | `0` | `0.96` |
+# | read at the bracket too | all but one above **0.9** | not tried |
+#
+# One seed escapes: the heads of `seed_2` look at `from`, the word *after* the target, where layer 0 has copied it. Allow that word too, and `seed_2` loses its checks as well; but this rule was made for `seed_2` after the fact.
+#
+# So neurons disable nothing in any seed: that step did not replicate. Heads that attend to the target do, *from the place where the check is made*, and the published rule looks one token before it.
+
+
+# %% tags=["numbers"]
 bracket, wide = over("attending, bracket too"), over("attending, next word too")
-assert max(over("GLU valid and invalid") + over("attending, published")) < 0.02
+assert max(over("GLU valid") + over("GLU valid and invalid") + over("attending, published")) < 0.005
 assert min(bracket[:2] + bracket[3:]) > 0.9 and bracket[2] == 0 and wide[2] > 0.9
 claim("least, bracket too", min(bracket[:2] + bracket[3:]), text=0.9, within=0.05)
-claim("seed_5, sums", over("attending, next word too", "sums")[5], text=0.81, within=0.05)
-assert all(a >= b for a, b in zip(over("by attention"), over("top, next word too"), strict=True))
 assert max(over("random heads")) < 0.2
-live = measured[f"{len(rules['result or bracket'])} attending, result or bracket"]
+live, alone = measured["attending, from the bracket too"], measured["these two alone"]
 kept = shipped["seed_0"]["without"]["attending, bracket too"]
 assert all(abs(live[key] - kept[key]) < 0.1 for key in ("disabled", "gap", "sums"))
+assert measured["attending, from the result"]["disabled"] < 0.05 < 0.9 < live["disabled"]
+assert alone["disabled"] > 0.9 and min(alone["sums"], live["sums"]) > 0.95
+assert set(two) <= set(rules["attending, from the bracket too"])
 
 # %% [markdown]
 # ## 6. Heads out: do the verification neurons fall silent?
 #
-# The paper closes its argument so: with the heads out, the valid neurons should stop responding. A neuron's activity is its factor of the out vector, `mlp.hook_post`. Measure it at the same positions, with and without heads.
-#
-# ### Exercise 4 · the activity of some neurons (10 minutes, medium)
-
-
-# %% tags=["exercise:utils.cases.verification.neuron_activity"]
-def neuron_activity(
-    model, positions: Positions, neurons: Sequence[tuple[int, int]]
-) -> Float[Tensor, "position neuron"]:
-    """How far each neuron is on at each position: its factor of its out vector, `mlp.hook_post`.
-
-    Args:
-        positions: `positions.tokens` is [text, pos]; position i is in text `positions.text[i]`, at
-            `positions.pos[i]`. A text may hold several.
-        neurons: pairs (layer, neuron), of any layers, in the order of the result's columns.
-    """
-    ### BEGIN SOLUTION
-    kept = {}
-
-    def keep(post, hook):
-        kept[hook.layer()] = post[positions.text, positions.pos]
-
-    names = {f"blocks.{layer}.mlp.hook_post" for layer, _ in neurons}
-    with model.hooks(fwd_hooks=[(name, keep) for name in names]):
-        model(positions.tokens)
-    return torch.stack([kept[layer][:, neuron] for layer, neuron in neurons], dim=1)
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-neuron_activity = lesson_51.check_neuron_activity(neuron_activity)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# A hook can also read: let it keep `post[positions.text, positions.pos]`, [position, d_mlp], for its layer, and change nothing. Which layers need one?
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `model.hooks(fwd_hooks=[(f"blocks.{layer}.mlp.hook_post", keep), ...])`, run the model on `positions.tokens` inside, then take for each (layer, neuron) one column of what was kept, and `torch.stack` them with `dim=1`.
-#
-# </details>
+# Top-down you found neurons, and bottom-up heads. Do they meet? With the heads out, the valid neurons should stop responding. A neuron's activity is its factor of the out vector, `mlp.hook_post`; its **response** is its mean activity at hits minus that at misses. Control: the other heads of layer 1.
 
 # %%
 neurons = [(layer, neuron) for layer in valid for neuron in valid[layer].tolist()]
-target_heads = rules["result or bracket"]
+target_heads = rules["attending, from the bracket too"]
 others = [(1, head) for head in range(n_heads) if (1, head) not in target_heads]
-OUT = {"nothing": [], "attending heads": target_heads, "other heads of layer 1": others}
-means = {}
-for name, heads in OUT.items():
-    for kind, some in (("hits", hits), ("misses", misses)):
+response = {}
+for name, heads in {
+    "nothing out": [],
+    "attending heads out": target_heads,
+    "other heads of layer 1 out": others,
+}.items():
+    means = []
+    for some in (hits, misses):
         with without_heads(model, heads, at=some.at(0)):
-            found = neuron_activity(model, some, neurons).cpu()
-        means[name, kind] = found.view(len(found), len(valid), -1).mean((0, 2))  # [layer]
-plots.lines(
-    {
-        "hits, whole model": means["nothing", "hits"],
-        "hits, other heads of layer 1 out": means["other heads of layer 1", "hits"],
-        "hits, attending heads out": means["attending heads", "hits"],
-        "misses, whole model": means["nothing", "misses"],
-    },
-    at=list(valid),
-    title="Without the attending heads, valid neurons are at hits what they are at misses",
-    x="layer",
-    y="mean activity",
-).update_xaxes(dtick=1)
+            means.append(verification.neuron_activity(model, some, neurons).mean().item())
+    response[name] = means[0] - means[1]
+plots.bars(response, title="Do the valid neurons tell hits from misses?", y="response")
 
 # %% [markdown]
-# Without the attending heads the valid neurons treat a hit like a miss: their activity falls to what it is at misses. Without the other heads of the same layer it stays. So the chain holds in this direction: heads, then neurons, then the word.
+# Without the attending heads the valid neurons treat a hit like a miss. Without the other heads of the same layer they still tell them apart. So the chain holds in this direction: heads, then neurons, then a part of the verdict. It holds in all six seeds.
 
 # %% tags=["numbers"]
-response = {name: (means[name, "hits"] - means[name, "misses"]).sum().item() for name in OUT}
-assert abs(response["attending heads"]) < 0.1 * response["nothing"]
-assert response["other heads of layer 1"] > 0.8 * response["nothing"]
+assert abs(response["attending heads out"]) < 0.1 * response["nothing out"]
+assert response["other heads of layer 1 out"] > 0.8 * response["nothing out"]
 
 # %% [markdown]
 # ## 7. Needed is not enough: what do the heads carry?
@@ -666,11 +547,11 @@ assert response["other heads of layer 1"] > 0.8 * response["nothing"]
 # - B. a **match**: the target, but only where it equals the result;
 # - C. the **value** of the target, in any case. The comparison comes later.
 #
-# Lesson 1.4's patching can tell: put the heads' states from a **donor**, another position, into a miss, at the bracket. Suppose that a colleague has used three kinds of donor: another miss; a hit with another target; and a *matched hit*, whose target is the number that this miss has as its result. The model accepts the miss from the matched hit alone. "So the heads carry a match", says your colleague.
+# Lesson 1.4's patching can tell: put the heads' states from a **donor**, another position, into a miss, at the bracket. Suppose that a colleague has used three kinds of donor: another miss; a hit with another target; and a *matched hit*, whose target is the number that this miss has as its result. Of these three, the model accepts the miss from the matched hit alone. "So the heads carry a match", says your colleague.
 #
-# ### Exercise 5 · the missing donor (10 minutes, medium)
+# ### Exercise 3 · the missing donor (10 minutes, medium)
 #
-# That does not follow: C predicts the same for these three. One kind of donor is missing that tells B from C. Write the function that finds donors of all four kinds.
+# Does that follow? Note for A, B and C what each predicts for these three donors. Then find the kind of donor that is missing, and write the function that finds donors of all four kinds.
 
 
 # %% tags=["exercise:utils.cases.verification.allowed_donors"]
@@ -717,11 +598,7 @@ allowed_donors = lesson_51.check_allowed_donors(allowed_donors)
 predict(
     "51.donors",
     "From which of the four donors will the model accept a miss?",
-    choices=[
-        "both hits (A: the verdict)",
-        "the matched hit alone (B: a match)",
-        "the matched hit and the matched miss (C: the value)",
-    ],
+    choices=["both hits", "the matched hit alone", "the matched hit and the matched miss"],
 )
 
 # %%
@@ -735,18 +612,19 @@ def patched(heads, *, swap: bool = False) -> dict[str, float]:
 
 
 cells = {
-    "heads that attend to the target": patched(target_heads),
+    "attending heads": patched(target_heads),
+    "L1H0 and L1H6 alone": patched(two),
     "other heads of layer 1": patched(others),
 }
-high = {kind for kind, share in cells["heads that attend to the target"].items() if share > 0.5}
+high = {kind for kind, share in cells["attending heads"].items() if share > 0.5}
 any_hit, any_match = "other hit" in high, "matched miss" in high
 outcome(
     "51.donors",
-    "both hits (A: the verdict)"
+    "both hits"
     if any_hit
-    else "the matched hit and the matched miss (C: the value)"
+    else "the matched hit and the matched miss"
     if any_match
-    else "the matched hit alone (B: a match)",
+    else "the matched hit alone",
 )
 plots.table(
     [(name, *(f"{share:.2f}" for share in found.values())) for name, found in cells.items()],
@@ -754,52 +632,100 @@ plots.table(
 )
 
 # %% [markdown]
-# It is C. A matched *miss* does as well as a matched hit: its heads hold the target's value, and nothing that says whether their own text was a hit.
+# It is C. A matched *miss* does as well as a matched hit: its heads hold the target's value, and nothing that says whether their own text was a hit. Your colleague's three donors could not show this, since B and C agree on them.
 #
-# **The other side.** A comparison needs two numbers. Who brings the *result* to the bracket? Layer 0 has true previous-token heads. For them the same four cells can be asked the other way round: the donor's *result* is what the miss has as its *target*. (`swap=True` hands your function the two numbers exchanged.)
+# **The other side.** A comparison needs two numbers. Who brings the *result* to the bracket? Layer 0 has true previous-token heads. For them the same four cells are asked the other way round: the donor's *result* is what the miss has as its *target*. (`swap=True` hands your function the two numbers exchanged.)
 
 # %%
 to_result = verification.attention(model, known["hits"], known["hits"].pos - 1).mean(-1)
 previous = [(0, head) for head in range(n_heads) if to_result[0, head] > 0.5]
+rest = [(0, head) for head in range(n_heads) if (0, head) not in previous]
 cells["previous-token heads of layer 0"] = patched(previous, swap=True)
-for name, some in (("hits", hits), ("misses", misses)):
-    with without_heads(model, previous, at=some.at(0)):
-        print(
-            f"{name}: {verification.accepted(model, some).float().mean():.2f} accepted without",
-            *map(head_name, previous),
-        )
+cells["other heads of layer 0"] = patched(rest, swap=True)
 plots.table(
-    [(name, *(f"{share:.2f}" for share in found.values())) for name, found in cells.items()],
+    [(name, *(f"{share:.2f}" for share in cells[name].values())) for name in list(cells)[3:]],
     columns=["misses accepted, states from", *verification.KINDS],
 )
 
 # %% [markdown]
-# The same pattern: these heads carry the value of the result. So both numbers come to the bracket, each by heads of its own. Where are they compared? Put in the whole stream at the bracket, from any *unmatched* hit, before each block.
-
-# %%
-streams = {
-    layer: verification.donor_cells(
-        model, early, misses, whole=[f"blocks.{layer}.hook_resid_pre"], backs=(0,)
-    )["other hit"]
-    for layer in (1, 2, 3)
-}
-print({f"before block {layer}": round(share, 2) for layer, share in streams.items()})
-
-# %% [markdown]
-# Before block 1 the stream brings no yes to another text; before block 2 it does. But a hit's stream holds *two equal numbers*, so this shows that both have arrived, and not that they have been compared. Where that is done is not shown here.
+# The same pattern: these heads carry the value of the result. So both numbers come to the bracket, each by heads of its own.
 
 # %% tags=["numbers"]
-attend, mirror = cells["heads that attend to the target"], cells["previous-token heads of layer 0"]
-for found in (attend, mirror):
+mirror = cells["previous-token heads of layer 0"]
+for found in (cells["attending heads"], cells["L1H0 and L1H6 alone"], mirror):
     assert min(found["matched hit"], found["matched miss"]) > 0.7
     assert max(found["other hit"], found["other miss"]) < 0.1
-assert max(cells["other heads of layer 1"].values()) < 0.1
-assert streams[1] < 0.1 and streams[2] > 0.9
+for name in ("other heads of layer 1", "other heads of layer 0"):
+    assert max(cells[name].values()) < 0.1
 
 # %% [markdown]
-# ## 8. The circuit, coloured
+# ## 8. Where are the two compared?
 #
-# Orange is what ablation *and* donors support in this model. White is what the evidence does not show.
+# In section 2 the verdict can be read before block 2 and not before block 1. Is MLP 1, between the two, the comparison? Ablate it at the bracket, and ask twice: can a (new) probe still read the verdict before block 2? And does the model still *say* it? Then ablate all MLPs from block 1 on.
+
+# %%
+mlps = {layer: torch.arange(model.cfg.d_mlp) for layer in range(1, n_layers)}
+
+
+def mlps_out(some: dict):
+    """A change: all neurons of these layers are ablated at the bracket."""
+    return lambda at: without_neurons(model, some, at=at)
+
+
+without_mlp = {
+    "MLP 1": verification.measured(model, hits, misses, mlps_out({1: mlps[1]})),
+    "MLPs from 1 on": verification.measured(model, hits, misses, mlps_out(mlps)),
+}
+print("this model, gap left:", {name: shown(found)[1] for name, found in without_mlp.items()})
+
+
+def gap_left(name: str, step: str) -> float:
+    """Of a shipped study: the share of the gap that is left without something."""
+    without = shipped[name]["without"]
+    return without[step]["gap"] / without["nothing"]["gap"]
+
+
+def read_before_2(name: str) -> tuple[float, float]:
+    """The AUC at the bracket before block 2, in the whole model and without MLP 1."""
+    found = shipped[name]["readable"]
+    return found["bracket"][2], found["bracket, MLP 1 out, before block 2"]
+
+
+plots.table(
+    [
+        (
+            name,
+            *(f"{value:.2f}" for value in read_before_2(name)),
+            *(f"{gap_left(name, step):.2f}" for step in without_mlp),
+        )
+        for name in SEEDS
+    ],
+    columns=[
+        "",
+        "AUC before block 2",
+        "... MLP 1 ablated",
+        "gap left, MLP 1 ablated",
+        "gap left, MLPs 1 to 5 ablated",
+    ],
+)
+
+# %% [markdown]
+# In every seed it is MLP 1 that makes the verdict readable there. What the model *says* hangs on it to very different degrees. `seed_1` and `seed_3` lose nearly all of their gap; `seed_0`, your model, keeps **0.94** of it. **What a probe can read need not be what the model uses.** There, later MLPs make the same comparison once more: with all of them ablated, no gap is left in any seed. So the comparison is made by MLPs at the bracket, and which of them matter differs among models that were trained alike.
+#
+# (Ablating five MLPs at once is a coarse cut. It shows that they are needed together, and not that nothing else takes part.)
+
+# %% tags=["numbers"]
+claim("gap left, MLP 1 out", gap_left("seed_0", "MLP 1"), text=0.94, within=0.04)
+assert max(gap_left(name, "MLP 1") for name in ("seed_1", "seed_3")) < 0.2
+now = without_mlp["MLP 1"]["gap"] / measured["nothing"]["gap"]
+assert abs(now - gap_left("seed_0", "MLP 1")) < 0.1
+for name in SEEDS:
+    whole_model, without_1 = read_before_2(name)
+    assert whole_model > 0.95 and without_1 < 0.7, name
+    assert abs(gap_left(name, "MLPs from 1 on")) < 0.1, name
+
+# %% [markdown]
+# Here is the hypothesis again. Orange is what ablation *and* donors support in this model. White is needed by ablation, and no more is known.
 
 # %%
 FOUND = {
@@ -808,8 +734,8 @@ FOUND = {
     "L1H0, L1H6 attend<br>to the target": (0, 1),
     "previous-token heads<br>of layer 0": (2, 1),
     "both values<br>at the bracket": (1, 2),
-    "comparison<br>(not located)": (1, 3),
-    "valid and invalid<br>neurons, blocks 3 to 5": (0, 4),
+    "MLPs 1 to 5 compare<br>(which: differs by seed)": (1, 3),
+    "valid and invalid neurons<br>write a part": (0, 4),
     "verdict: the word<br>after the bracket": (1, 5),
 }
 LINKS = [
@@ -817,74 +743,17 @@ LINKS = [
     ("result<br>just written", "previous-token heads<br>of layer 0"),
     ("L1H0, L1H6 attend<br>to the target", "both values<br>at the bracket", "value"),
     ("previous-token heads<br>of layer 0", "both values<br>at the bracket", "value"),
-    ("both values<br>at the bracket", "comparison<br>(not located)"),
-    ("comparison<br>(not located)", "verdict: the word<br>after the bracket"),
-    ("comparison<br>(not located)", "valid and invalid<br>neurons, blocks 3 to 5"),
-    ("valid and invalid<br>neurons, blocks 3 to 5", "verdict: the word<br>after the bracket"),
+    ("both values<br>at the bracket", "MLPs 1 to 5 compare<br>(which: differs by seed)"),
+    ("MLPs 1 to 5 compare<br>(which: differs by seed)", "verdict: the word<br>after the bracket"),
+    (
+        "MLPs 1 to 5 compare<br>(which: differs by seed)",
+        "valid and invalid neurons<br>write a part",
+    ),
+    ("valid and invalid neurons<br>write a part", "verdict: the word<br>after the bracket"),
 ]
 figures.diagram(
-    FOUND,
-    LINKS,
-    title="What was found: two values meet at the bracket",
-    marked=list(FOUND)[2:5],
+    FOUND, LINKS, title="What was found: two values meet at the bracket", marked=list(FOUND)[2:5]
 )
-
-# %% [markdown]
-# All six, by **role** instead of head number. Heads of a layer are exchangeable.
-
-
-# %%
-def silent(name: str) -> str:
-    """The valid neurons' response to hits that is left without the attending heads."""
-    was = shipped[name]["activity"]
-    gap = was["hits, whole"] - was["misses, whole"]
-    return f"{(was['hits, out'] - was['misses, out']) / gap:.2f}"
-
-
-def role(name: str) -> tuple[str, ...]:
-    study = shipped[name]
-    first = next(i for i, value in enumerate(study["readable"]["bracket"]) if value > 0.9)
-    heads = study["next word too"]["attending"]
-    fours = (
-        " · ".join(f"{share:.2f}" for share in study["donors"][number].values())
-        for number in ("target", "result")
-    )
-    return (
-        name,
-        str(first),
-        f"{max(study['readable']['result']):.2f}",
-        str(len(heads)),
-        silent(name),
-        *fours,
-    )
-
-
-plots.table(
-    [role(name) for name in SEEDS],
-    columns=[
-        "",
-        "bracket: first layer with AUC > 0.9",
-        "result: highest AUC",
-        "attending heads",
-        "neurons' response left without them",
-        "target heads: four donors",
-        "result heads: four donors",
-    ],
-)
-
-# %% [markdown]
-# (The last two columns: misses accepted from a matched hit, another hit, a matched miss, another miss.)
-#
-# The roles are the same in all six: the verdict can be read at the bracket before block 2; without the target heads the valid neurons hardly tell a hit from a miss; both groups of heads carry a value, by the fourth donor. What differs is which heads, how many, and whether the target is fetched in one step or two.
-
-# %% tags=["numbers"]
-for name in SEEDS:
-    study = shipped[name]
-    assert study["readable"]["bracket"][2] > 0.95 > 0.75 > study["readable"]["bracket"][1]
-    for cells_of in study["donors"].values():
-        assert min(cells_of["matched hit"], cells_of["matched miss"]) > 0.8, name
-        assert max(cells_of["other hit"], cells_of["other miss"]) < 0.1, name
-    assert abs(float(silent(name))) < 0.2, name
 
 # %% [markdown]
 # ## 9. An unknown model
@@ -933,18 +802,36 @@ disabled = lesson_51.check_disabled(disabled)
 # The unknown model, `three_layers`, was taught with four words for each verdict. In it the check is made at the *result*, one token before the bracket, where the paper looked. So run the published rule on it, unchanged.
 
 # %%
-plots.table(seed_rows(["three_layers"]), columns=["disabled · gap left", *STEPS.values()])
+three = shipped["three_layers"]["without"]
+
+
+def mean(found: float | list[float]) -> float:
+    return sum(found) / len(found) if isinstance(found, list) else found
+
+
+plots.table(
+    [
+        (
+            name,
+            f"{mean(three[step]['disabled']):.2f}",
+            f"{mean(three[step]['gap']) / three['nothing']['gap']:.2f}",
+            f"{mean(three[step]['sums']):.2f}",
+        )
+        for step, name in STEPS.items()
+    ],
+    columns=["three_layers, ablated", *COLUMNS[1:3], COLUMNS[4]],
+)
 
 # %% [markdown]
-# The heads of the paper's rule disable **0.99** of the checks, its three by drive **0.83**, with the sums right (paper: `0.96`, `0.95`). So its result replicates *where the check is made at the place that it reads*. But three random heads disable much in half of their draws too, so "disabled" alone is no proof. The neurons disable nothing here either.
+# The heads of the paper's rule disable **0.99** of the checks, with the sums right (paper: `0.96`). So its result replicates *where the check is made at the place that it reads*. But three random heads disable much in half of their draws too, so "disabled" alone is no proof; read the sums beside it. The neurons disable nothing here either.
 
 # %% tags=["numbers"]
-three = shipped["three_layers"]["without"]
 claim("three_layers, attending", three["attending, published"]["disabled"], text=0.99, within=0.03)
-claim("three_layers, top 3", three["top, published"]["disabled"], text=0.83, within=0.08)
-assert min(three["attending, published"]["sums"], three["top, published"]["sums"]) > 0.98
+assert three["attending, published"]["sums"] > 0.98
 assert sum(each > 0.5 for each in three["random heads"]["disabled"]) == 3
 assert three["GLU valid and invalid"]["disabled"] == 0
+again = lab.hand_in(disabled["heads"])
+assert again["gap left"] < 0.1 and again["sums right"] > 0.95
 
 # %% [markdown]
 # ## What you found
@@ -953,32 +840,30 @@ assert three["GLU valid and invalid"]["disabled"] == 0
 # %% tags=["results"]
 def spread(step: str) -> str:
     """Lowest and highest share disabled over the six seeds; the mean over several draws."""
-    found = [shipped[name]["without"][step]["disabled"] for name in SEEDS]
-    found = [sum(each) / len(each) if isinstance(each, list) else each for each in found]
-    return f"{min(found):.2f} to {max(found):.2f}"
+    return f"{min(over(step)):.2f} to {max(over(step)):.2f}"
 
 
 PAPERS = {
-    "GLU valid": "0.16",
-    "GLU valid and invalid": "0.45",
-    "attending, published": "0.96",
-    "top, published": "0.95",
-    "attending, bracket too": "",
-    "by attention": "",
+    "GLU valid": ("GLU valid", "0.16"),
+    "GLU valid and invalid": ("GLU valid and invalid", "0.45"),
+    "attending, published": ("attending heads, as published", "0.96"),
+    "top, published": ("3 of these by signed drive (Going deeper)", "0.95"),
+    "attending, bracket too": ("attending heads, from the bracket too", ""),
+    "by attention": ("3 heads of most attention", ""),
 }
 plots.table(
     [
         (
-            STEPS[step],
+            name,
             spread(step),
-            f"{shipped['three_layers']['without'][step]['disabled']:.2f}",
+            f"{three[step]['disabled']:.2f}",
             spread("random neurons" if "GLU" in step else "random heads"),
             paper,
         )
-        for step, paper in PAPERS.items()
+        for step, (name, paper) in PAPERS.items()
     ],
     columns=[
-        "out: checks disabled",
+        "ablated: share of checks disabled",
         "six seeds (check at the bracket)",
         "three_layers (check at the result)",
         "control, six seeds: random neurons, or 3 random heads",
@@ -989,28 +874,195 @@ plots.table(
 # %% [markdown]
 # ## Going deeper
 #
-# The core ends here. What follows stands on its own.
+# The core ends here. Each part stands on its own.
 #
-# ### A. Does a model that is rewarded for answers alone check in the same way? (15 minutes)
+# ### A. Meeting in the middle by weights: the signed drive (20 minutes)
 #
-# `base` read searches in which one verdict in five is wrong, and copied that. From it `rewarded` was trained on by **outcome reward** (REINFORCE with a baseline): it wrote texts, and a text got 1 if the first try that it accepted was legal and hit the target, and else 0. Nothing told it which verdict was right. So checking became useful, instead of copied.
+# Which of the attending heads write what opens the valid neurons? The authors' code scores a head by its **signed drive**. It takes the diagonal $d$ of the head's OV circuit, one number for each dimension of the stream: roughly what the head *copies*. Then it asks what each of the most valid neurons makes of $d$, $\text{silu}(g \cdot d)\,(u \cdot d)$, and takes the mean. The three attending heads with the highest drive are the paper's three: without them, `0.95` of its checks were disabled.
 #
-# The paper finds the verification subspace of its model in the base model too. Can you tell the same here? Both are sampled at temperature 1, since the base's errors are in its probabilities.
+# ### Exercise 4 · the signed drive (15 minutes, hard)
+
+
+# %% tags=["exercise:utils.cases.verification.signed_drive"]
+def signed_drive(model, neurons: Sequence[tuple[int, int]]) -> Float[Tensor, "layer head"]:
+    """How far each head opens neurons with what it copies, signed: the mean over the neurons.
+
+    A head's copying direction d is the diagonal of its OV circuit, W_V W_O, one entry for each
+    dimension of the stream. What a neuron makes of it is silu(gate . d) (up . d), with the neuron's
+    columns of `W_gate` and `W_in`. All neurons count for each head, and nothing is normalised.
+
+    Args:
+        model: `W_V` is [layer, kv_head, d_model, d_head], where several heads may share one (the
+            first `n_heads / n_kv_heads` share the first); `W_O` is [layer, head, d_head, d_model];
+            `W_gate` and `W_in` (up) are [layer, d_model, neuron].
+        neurons: pairs (layer, neuron).
+
+    Source: the code of Lee et al., 2025 (github.com/ajyl/verify_circuit).
+    """
+    ### BEGIN SOLUTION
+    W_V, W_O = model.W_V.detach().float(), model.W_O.detach().float()
+    W_V = W_V.repeat_interleave(W_O.shape[1] // W_V.shape[1], dim=1)
+    copied = torch.einsum("lhdk,lhkd->lhd", W_V, W_O)
+    gate = torch.stack([model.W_gate[layer, :, i].detach().float() for layer, i in neurons])
+    up = torch.stack([model.W_in[layer, :, i].detach().float() for layer, i in neurons])
+    opened = torch.nn.functional.silu(copied @ gate.T) * (copied @ up.T)  # [layer, head, neuron]
+    return opened.mean(-1)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+signed_drive = lesson_51.check_signed_drive(signed_drive)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Begin with one head: its OV circuit is `W_V[layer, kv] @ W_O[layer, head]`, [d_model, d_model], and you need the diagonal alone. Which `kv` has head 5, if four heads share each?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `W_V.repeat_interleave(n, dim=1)`, with `n` heads for each key-value head, gives every head its own copy. Then `torch.einsum("lhdk,lhkd->lhd", W_V, W_O)` is all diagonals at once. Stack the neurons' gate vectors `W_gate[layer, :, i]` and up vectors `W_in[layer, :, i]`: two products with the diagonals, [layer, head, neuron] each. `torch.nn.functional.silu` of the first, times the second, mean over the neurons.
+#
+# </details>
+
+# %%
+most_valid = verification.most_aligned(model, own, 40, each=20)  # theirs: 200 of all layers
+drive = signed_drive(model, most_valid)
+widest = sorted(target_heads, key=lambda head: -drive[head])
+print("this model, highest drive first:", " ".join(map(head_name, widest)))
+DRIVES = {
+    "top, published": "from the result: 3 by drive",
+    "top, bracket too": "from the bracket too: 3 by drive",
+    "top, next word too": "from the bracket, or to the next word: 3 by drive",
+    "by attention": "... 3 by attention",
+}
+plots.bars(
+    {name: sum(over(step)) / 6 for step, name in DRIVES.items()},
+    dots={name: over(step) for step, name in DRIVES.items()},
+    title="Does the drive choose the heads that matter? Dots: six seeds",
+    y="share of hits, check disabled",
+)
+
+# %% [markdown]
+# In `seed_0` L1H0 and L1H6, which attend most, come *last* by drive. In no seed do the three of highest drive disable more than the three of most attention, and in five they disable much less. (In `seed_3` both rules choose the same three.) In `three_layers`, three by drive disable **0.83**. So here the neurons do not help to choose among the heads; attention to the target, from the place where the check is made, does.
+
+# %% tags=["numbers"]
+assert set(widest[-2:]) == set(two)
+assert all(a >= b for a, b in zip(over("by attention"), over("top, next word too"), strict=True))
+assert (
+    sum(a > b + 0.3 for a, b in zip(over("by attention"), over("top, next word too"), strict=True))
+    == 5
+)
+study_3 = shipped["seed_3"]
+assert {*map(tuple, study_3["next word too"]["top"])} == {*map(tuple, study_3["by attention"])}
+claim("three_layers, top 3", three["top, published"]["disabled"], text=0.83, within=0.08)
+
+# %% [markdown]
+# ### B. Does reward for answers alone teach a check? (30 minutes)
+#
+# `base` read searches in which one verdict in five is wrong, and copied that. From it `rewarded` was trained on by **outcome reward**: it wrote eight texts for each puzzle, and a text got 1 if the first try that it accepted was legal and hit the target, and else 0. Nothing told it which verdict was right.
+#
+# The loss is the **policy gradient** (REINFORCE): each token that the model wrote is made likelier, or less likely, by its text's *advantage*, the reward compared with the puzzle's other texts.
+#
+# ### Exercise 5 · the policy gradient (15 minutes, hard)
+
+
+# %% tags=["exercise:utils.cases.verification.policy_gradient_loss"]
+def policy_gradient_loss(
+    logits: Float[Tensor, "text pos d_vocab"],
+    tokens: Int[Tensor, "text pos"],
+    start: Int[Tensor, " text"],
+    reward: Float[Tensor, "puzzle sample"],
+) -> Float[Tensor, ""]:
+    """The loss whose fall makes rewarded texts likelier: REINFORCE, with a baseline as in GRPO.
+
+    A text's advantage is its reward less the mean of its puzzle's, over their standard deviation
+    (`torch.std`) plus 1e-4. The loss is minus the mean, over all tokens that the model wrote, of
+    the advantage of their text times the natural log of their probability.
+
+    Args:
+        logits: at position p, for the token at p + 1.
+        tokens: padded on the right with 0. All samples of the first puzzle come first, and so on.
+        start: of each text, the position of the first token that the model wrote.
+        reward: of each text, whose row in the others is `puzzle * n_samples + sample`.
+
+    Source: Shao et al., 2024 (arXiv 2402.03300).
+    """
+    ### BEGIN SOLUTION
+    advantage = (reward - reward.mean(1, keepdim=True)) / (reward.std(1, keepdim=True) + 1e-4)
+    log_probs = logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+    at = torch.arange(1, tokens.shape[1], device=tokens.device)
+    written = (at >= start[:, None]) & (tokens[:, 1:] > 0)
+    return -(advantage.flatten()[:, None] * log_probs * written).sum() / written.sum()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+policy_gradient_loss = lesson_51.check_policy_gradient_loss(policy_gradient_loss)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Three parts: the advantage of each text, the log-probability of each token that follows, and a mask of the tokens that the model wrote. The rewards' rows are puzzles; `.flatten()` puts them in the order of the texts.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]` belongs to the positions `torch.arange(1, tokens.shape[1])`. A position counts if it is `>= start[:, None]` and its token is not 0. Sum advantage times log-probability over what counts, divide by how many count, change the sign.
+#
+# </details>
+
+# %% [markdown]
+# What does this loss push? Take one batch that `base` wrote. At each bracket, the loss's gradient says how far it pushes `this` up against `not`. Control: the rewards of each puzzle's texts shuffled.
 
 # %%
 pair = {name: load(f"countdown/{name}") for name in ("base", "rewarded")}
-fresh = verification.some_puzzles(100, generator=random.Random(3))
-headers = [puzzle.header for puzzle in fresh]
+drawn = verification.some_puzzles(32, generator=random.Random(3))
+puzzles = [puzzle for puzzle in drawn for _ in range(8)]
+headers = [puzzle.header for puzzle in puzzles]
 sampled = {name: verification.write(each, headers, temperature=1.0) for name, each in pair.items()}
-can = {name: countdown.ability(fresh, written) for name, written in sampled.items()}
-plots.table(
-    [(name, *(f"{value:.2f}" for value in found.values())) for name, found in can.items()],
-    columns=["", *can["base"]],
+reward = torch.tensor(
+    [
+        float(countdown.solved(countdown.read(puzzle, words)))
+        for puzzle, words in zip(puzzles, sampled["base"], strict=True)
+    ]
+).view(32, 8)
+places = verification.brackets(pair["base"], puzzles, sampled["base"])
+start = torch.tensor([1 + len(header) for header in headers])
+logits = pair["base"](places.tokens).detach().cpu().requires_grad_()
+
+
+def push(reward: torch.Tensor) -> dict[str, float]:
+    """How far the loss pushes yes up against no, mean over hits and over misses (any unit)."""
+    loss = policy_gradient_loss(logits, places.tokens.cpu(), start, reward)
+    (gradient,) = torch.autograd.grad(-loss * places.tokens.numel(), logits)
+    at_brackets = places.of(gradient.to(places.tokens.device)).cpu()
+    up = at_brackets[:, THIS] - at_brackets[:, NOT]
+    hit = places.hit.cpu()
+    return {"at hits": up[hit].mean().item(), "at misses": up[~hit].mean().item()}
+
+
+shuffles = [
+    push(torch.stack([row[torch.randperm(8, generator=draw)] for row in reward])) for _ in range(6)
+]
+real = push(reward)
+plots.bars(
+    {**real, **{f"{kind}, shuffled": mean([each[kind] for each in shuffles]) for kind in real}},
+    dots={f"{kind}, shuffled": [each[kind] for each in shuffles] for kind in real},
+    title="Which way does outcome reward push the verdict? Dots: six shuffles",
+    y="push of yes against no",
 )
 
+# %% [markdown]
+# Yes is pushed up at hits and down at misses, although no verdict was ever rewarded. Shuffled rewards push neither way by as much. A false yes ends the search with a wrong answer; a false no costs tries. So the reward of the answer is enough to teach the verdict.
+#
+# And does `rewarded` check with what `base` had? Fit each model's probe, and compare directions. Control: a probe of `seed_0`, whose coordinates have nothing to do with these.
+
 # %%
-both_read = verification.brackets(pair["rewarded"], fresh, sampled["rewarded"])
-fit_on, test_on = (both_read.where(part) for part in (both_read.text < 50, both_read.text >= 50))
+can = {name: countdown.ability(puzzles, written) for name, written in sampled.items()}
+print({name: {key: round(value, 2) for key, value in found.items()} for name, found in can.items()})
+both_read = verification.brackets(pair["rewarded"], puzzles, sampled["rewarded"])
+fit_on, test_on = (both_read.where(part) for part in (both_read.text < 128, both_read.text >= 128))
 directions = {
     name: verification.own_probes(each, fit_on)
     for name, each in {**pair, "seed_0 (control)": model}.items()
@@ -1022,43 +1074,102 @@ plots.table(
         (
             f"probe of {name}",
             *(
-                f"{torch.cosine_similarity(directions[name][layer], directions['rewarded'][layer], dim=0):.2f} · "
-                f"{stats.auc(streams[layer] @ directions[name][layer], test_labels):.2f}"
-                for layer in range(n_layers)
+                f"{torch.cosine_similarity(own_way[layer], directions['rewarded'][layer], dim=0):.2f}"
+                for layer in range(1, n_layers)
             ),
+            f"{stats.auc(streams[-1] @ own_way[-1], test_labels):.2f}",
         )
-        for name in directions
+        for name, own_way in directions.items()
     ],
-    columns=["cosine · AUC in rewarded's stream", *(f"after block {at}" for at in range(n_layers))],
+    columns=[
+        "cosine with rewarded's probe",
+        *(f"after block {layer}" for layer in range(1, n_layers)),
+        "AUC of the last in rewarded's stream",
+    ],
 )
 
-# %%
-plots.table(seed_rows(["base", "rewarded"]), columns=["disabled · gap left", *STEPS.values()])
-
 # %% [markdown]
-# **What reward did.** The base solves few puzzles and is right in about four verdicts of five, as it was taught. The rewarded model solves most, and its verdicts are nearly all right, although no verdict was ever rewarded.
+# **What reward did.** The base is right in about four verdicts of five, as it was taught. The rewarded model's verdicts are nearly all right, and it solves most puzzles.
 #
-# **Where it came from.** Read the AUCs first, as a warning: a probe of `seed_0`, whose coordinates have nothing to do with these, reaches 1 as well. The verdict dominates the stream, so nearly any direction has some of it: an AUC is no evidence for a shared direction. The cosine is. At each layer the base's direction is closer to the rewarded model's than the control's is, The heads are the base's, too: the three of most attention are the same, and without the attending heads the gap is gone in both. So here reward did not build a check; it made the model *act* on one. What it does to a base that never saw a useful verdict, this pair cannot say.
+# **Where it came from.** Read the AUCs first, as a warning: the probe of `seed_0` does well too. The verdict dominates the stream, so nearly any direction has some of it: an AUC is no evidence for a shared direction. The cosine is. Where the verdict can be read, the base's direction is near the rewarded model's, except after block 4; the control's is near it nowhere. The heads are the base's, too: the three of most attention are the same, and without the attending heads the gap is gone in both. So here reward did not build a check; it made the model *act* on one. What it does to a base that never saw a useful verdict, this pair cannot say.
 
 # %% tags=["numbers"]
-assert can["base"]["solved"] < 0.6 < 0.8 < can["rewarded"]["solved"]
+assert real["at hits"] > 2 * max(abs(each["at hits"]) for each in shuffles)
+assert -real["at misses"] > 2 * max(abs(each["at misses"]) for each in shuffles)
+assert can["base"]["solved"] < 0.65 < 0.8 < can["rewarded"]["solved"]
 assert can["base"]["verdicts right"] < 0.9 < 0.97 < can["rewarded"]["verdicts right"]
 alike = {
     name: torch.cosine_similarity(directions[name], directions["rewarded"], dim=-1)[1:]
     for name in directions
 }
-assert (alike["base"] > 0.15 + alike["seed_0 (control)"].abs()).all()
+assert alike["base"][[0, 1, 2, 4]].min() > 0.5 > alike["base"][3]
+assert alike["seed_0 (control)"].abs().max() < 0.25
 for name in pair:
-    without = shipped[name]["without"]
-    assert abs(without["attending, bracket too"]["gap"]) < 0.05 * without["nothing"]["gap"]
+    assert abs(gap_left(name, "attending, bracket too")) < 0.05
 looked = [set(map(tuple, shipped[name]["by attention"])) for name in pair]
 assert looked[0] == looked[1]
+
+# %% [markdown]
+# ### C. All models, by role (5 minutes)
+#
+# Heads of a layer are exchangeable, so compare roles and not numbers. The columns for donors give the misses accepted from a matched hit, another hit, a matched miss and another miss.
+
+
+# %%
+def silent(name: str) -> float:
+    """The valid neurons' response to hits that is left without the attending heads."""
+    was = shipped[name]["activity"]
+    return (was["hits, out"] - was["misses, out"]) / (was["hits, whole"] - was["misses, whole"])
+
+
+def four(name: str, group: str) -> str:
+    return " · ".join(f"{share:.2f}" for share in shipped[name]["donors"][group].values())
+
+
+plots.table(
+    [
+        (
+            name,
+            str(len(shipped[name]["next word too"]["attending"])),
+            f"{shipped[name]['without']['attending, next word too']['sums']:.2f}",
+            f"{silent(name):.2f}",
+            four(name, "target"),
+            four(name, "result"),
+        )
+        for name in [*SEEDS, *pair]
+    ],
+    columns=[
+        "",
+        "attending heads (next word too)",
+        "sums right without them",
+        "neurons' response left without them",
+        "attending heads: donors",
+        "previous-token heads: donors",
+    ],
+)
+
+# %% [markdown]
+# The roles are the same in all six: without the attending heads the valid neurons hardly tell a hit from a miss, and both groups of heads carry a value, by the fourth donor. What differs is which heads, how many, whether the target is fetched in one step or two, and which MLPs compare. In `seed_5` the widest rule takes in a head that sums need: **0.81** stay right. And in `base` and `rewarded`, the previous-token heads of layer 0 carry nothing: there the result comes in another way.
+
+# %% tags=["numbers"]
+claim("seed_5, sums", over("attending, next word too", "sums")[5], text=0.81, within=0.05)
+for name in SEEDS:
+    study = shipped[name]
+    assert study["readable"]["bracket"][2] > 0.95 > 0.75 > study["readable"]["bracket"][1]
+    for group in ("target", "result"):
+        carried = study["donors"][group]
+        assert min(carried["matched hit"], carried["matched miss"]) > 0.8, name
+        assert max(carried["other hit"], carried["other miss"]) < 0.1, name
+    for group in ("other heads of layer 0", "other heads of layer 1"):
+        assert max(study["donors"].get(group, {"none": 0}).values()) < 0.1, name
+    assert abs(silent(name)) < 0.2, name
+assert max(max(shipped[name]["donors"]["result"].values()) for name in pair) < 0.1
 
 # %% [markdown]
 # ## What this does not show
 #
 # - That Qwen checks like this. There a number has several tokens, and what the authors read at "the token before the bracket" is a digit; in our models a number is one token, and the check is made one token later.
-# - Where and how the two numbers are compared. A stream patch shows that both have arrived before block 2, no more.
+# - How the two numbers are compared. The MLPs that are needed differ by seed; what each of them computes is not shown.
 # - That attention finds causal heads in general. Here the heads that look at the target are few and in one layer.
 #
 # ## Questions to discuss

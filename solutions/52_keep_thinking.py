@@ -172,7 +172,7 @@ def spelled(ends: Tensor, form: str = "{:.2f} ({:.2f} to {:.2f})") -> str:
     return form.format(*ends)
 
 
-THIS = "said 'this', check"
+THIS = "said this works; check"
 PANELS = {"a hit": ("hit", 0), "a miss, 3 numbers": ("miss", 3), "a miss, 4 numbers": ("miss", 4)}
 stamp = {
     panel: {
@@ -195,10 +195,10 @@ claim("yes to false claims, three numbers", three[THIS][0], text=0.90, within=0.
 claim("yes to false claims, four numbers", four[THIS][0], text=0.29, within=0.04)
 assert three[THIS][1] > 0.5 > four[THIS][2]
 assert all(row[0] == 1 for row in stamp["a hit"].values())
-assert max(three["said 'this'"][0], four["said 'this'"][0]) < 0.02
-of_hit = "said 'this' of a hit, check"
+assert max(three["said this works; no check"][0], four["said this works; no check"][0]) < 0.02
+of_hit = "said this works of a hit; check"
 assert three[of_hit][0] > 0.85 and four[of_hit][0] > 0.95
-assert three["no bracket before, check"][0] > 0.5 > 0.1 > four["no bracket before, check"][0]
+assert three["said nothing; check"][0] > 0.5 > 0.1 > four["said nothing; check"][0]
 
 # %% [markdown]
 # ### Inside a true re-check
@@ -1217,7 +1217,8 @@ if REAL is None:
 # %% tags=["results"]
 # Ours beside its control, and what others report.
 lured, plain = (
-    [stamp[f"a miss, {n} numbers"][how] for n in (3, 4)] for how in (THIS, "said 'this'")
+    [stamp[f"a miss, {n} numbers"][how] for n in (3, 4)]
+    for how in (THIS, "said this works; no check")
 )
 neither, one = (
     spelled(share(left[name, "second"][0]))

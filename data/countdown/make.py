@@ -347,7 +347,10 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
     first = verification.most_aligned(model, directions, 2 * n_neurons, each=n_neurons)
     drive = verification.signed_drive(model, first)
     found, rows = {}, {"nothing": lambda at: nullcontext()}
-    for name, neurons in (("GLU valid", valid), ("GLU valid and invalid", both)):
+    mlps = {layer: torch.arange(model.cfg.d_mlp) for layer in range(1, model.cfg.n_layers)}
+    ablated = {"GLU valid": valid, "GLU valid and invalid": both}
+    ablated |= {"MLP 1": {1: mlps[1]}, "MLPs from 1 on": mlps}
+    for name, neurons in ablated.items():
         rows[name] = partial(_neurons_out, model, neurons)
     rules = {"published": ["result"], "bracket too": ["result", "bracket"]}
     rules["next word too"] = [*rules["bracket too"], "next word"]
@@ -365,11 +368,27 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
     measured = {
         name: verification.measured(model, hits, misses, change) for name, change in rows.items()
     }
+    without_mlp = []
+    for some in (chosen, hits, misses):
+        with verification.without_neurons(model, {1: mlps[1]}, at=some.at(0)):
+            without_mlp.append(verification.resid_at(model, some)[2])
+    probe = probes.mean_difference(without_mlp[0], hit.int())
+    readable["bracket, MLP 1 out, before block 2"] = verification.verdict_auc(
+        *(probe.scores(part) for part in without_mlp[1:])
+    )
+
+    def others(layer, heads):
+        return [(layer, i) for i in range(model.cfg.n_heads) if (layer, i) not in heads]
+
     neurons = [(layer, neuron) for layer in valid for neuron in valid[layer].tolist()]
     activity = {}
     for kind, some in (("hits", hits), ("misses", misses)):
-        for name, heads in (("whole", []), ("out", target_heads)):
-            with verification.without_heads(model, heads, at=some.at(0, 1)):
+        for name, heads in (
+            ("whole", []),
+            ("out", target_heads),
+            ("others out", others(1, target_heads)),
+        ):
+            with verification.without_heads(model, heads, at=some.at(0)):
                 activity[f"{kind}, {name}"] = (
                     verification.neuron_activity(model, some, neurons).mean().item()
                 )
@@ -398,10 +417,14 @@ def study(model, *, n: int = 300, n_neurons: int = 20, draws: int = 6) -> dict:
         "without": measured,
         "activity": activity,
         "donors": {
-            number: verification.donor_cells(model, chosen, misses, heads=heads, swap=swap)
-            for number, heads, swap in (
+            name: verification.donor_cells(
+                model, chosen, misses, heads=heads, swap=swap, backs=(0,)
+            )
+            for name, heads, swap in (
                 ("target", target_heads, False),
                 ("result", found["previous"], True),
+                ("other heads of layer 1", others(1, target_heads), False),
+                ("other heads of layer 0", others(0, found["previous"]), True),
             )
             if heads
         },

@@ -204,16 +204,16 @@ def claims_checked(
         miss = generator.choice([value for value in by_result if value != each.target])
         hit, miss = (generator.choice(by_result[value]).words for value in (each.target, miss))
         for name, tried in (("hit", hit), ("miss", miss)):
-            for said in (("this", "works"), ("not", tried[-1])):
+            for called, said in (("this works", ("this", "works")), ("not N", ("not", tried[-1]))):
                 text = checked_again(each.header, tried, said=said)
                 without = [word for word in text if word != "check"]
-                found.setdefault((name, f"said '{said[0]}', check"), []).append(text)
-                found.setdefault((name, f"said '{said[0]}'"), []).append(without)
+                found.setdefault((name, f"said {called}; check"), []).append(text)
+                found.setdefault((name, f"said {called}; no check"), []).append(without)
             bare = [*each.header, "check", *tried, "("]
-            found.setdefault((name, "no bracket before, check"), []).append(bare)
+            found.setdefault((name, "said nothing; check"), []).append(bare)
         text = checked_again(each.header, hit)
         text = [*text[: text.index("check") + 1], *miss, "("]
-        found.setdefault(("miss", "said 'this' of a hit, check"), []).append(text)
+        found.setdefault(("miss", "said this works of a hit; check"), []).append(text)
     return found
 
 
