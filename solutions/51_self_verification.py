@@ -477,11 +477,12 @@ def over(step: str, key: str = "disabled") -> list[float]:
     return [sum(each) / len(each) if isinstance(each, list) else each for each in found]
 
 
+by_seed = {name.replace(" ", "<br>", 1): over(step) for step, name in STEPS.items()}
 plots.bars(
-    {name: sum(over(step)) / 6 for step, name in STEPS.items()},
-    dots={name: over(step) for step, name in STEPS.items()},
+    {name: sum(found) / 6 for name, found in by_seed.items()},
+    dots=by_seed,
     title="Which ablation disables the check? Dots: six seeds",
-    y="share of hits, check disabled",
+    y="checks disabled",
 )
 
 # %% [markdown]
@@ -931,16 +932,17 @@ drive = signed_drive(model, most_valid)
 widest = sorted(target_heads, key=lambda head: -drive[head])
 print("this model, highest drive first:", " ".join(map(head_name, widest)))
 DRIVES = {
-    "top, published": "from the result: 3 by drive",
-    "top, bracket too": "from the bracket too: 3 by drive",
-    "top, next word too": "from the bracket, or to the next word: 3 by drive",
-    "by attention": "... 3 by attention",
+    "top, published": "3 by drive,<br>from the result",
+    "top, bracket too": "3 by drive,<br>bracket too",
+    "top, next word too": "3 by drive,<br>next word too",
+    "by attention": "3 by attention,<br>next word too",
 }
+by_seed = {name: over(step) for step, name in DRIVES.items()}
 plots.bars(
-    {name: sum(over(step)) / 6 for step, name in DRIVES.items()},
-    dots={name: over(step) for step, name in DRIVES.items()},
+    {name: sum(found) / 6 for name, found in by_seed.items()},
+    dots=by_seed,
     title="Does the drive choose the heads that matter? Dots: six seeds",
-    y="share of hits, check disabled",
+    y="checks disabled",
 )
 
 # %% [markdown]
