@@ -634,7 +634,7 @@ def _donor_mistakes(
     anywhere = M.any(0).expand_as(M)
 
     def right(hit: bool, matched: bool) -> Tensor:
-        return (H == hit) & (M == matched)
+        return (hit == H) & (matched == M)
 
     pairs = "You compared donors with positions in pairs: every donor with every position, "
     likewise = "`x & hit` is False wherever `hit` is False: compare, `x == hit`"
@@ -645,15 +645,15 @@ def _donor_mistakes(
         (
             "*matched* asks for the donor's *target*, and you compared its result with what is "
             "wanted.",
-            lambda h, m: (H == h) & (of_result == m),
+            lambda h, m: (h == H) & (of_result == m),
         ),
         (
             "A hit is a donor whose target is its own result. You compared its result with what is "
             "wanted.",
-            lambda h, m: (of_result == h) & (M == m),
+            lambda h, m: (of_result == h) & (m == M),
         ),
-        ("`hit` is ignored: donors are asked for both things.", lambda h, m: M == m),
-        ("`matched` is ignored: donors are asked for both things.", lambda h, m: H == h),
+        ("`hit` is ignored: donors are asked for both things.", lambda h, m: m == M),
+        ("`matched` is ignored: donors are asked for both things.", lambda h, m: h == H),
         (
             "Both are ignored: the donors are matched hits, whatever is asked for.",
             lambda h, m: H & M,
@@ -665,12 +665,12 @@ def _donor_mistakes(
         ),
         (
             "A donor is matched by its target alone, whatever its result is.",
-            lambda h, m: (H == h) & ((M | of_result) == m),
+            lambda h, m: (h == H) & ((M | of_result) == m),
         ),
         ("`hit` and `matched` are exchanged.", lambda h, m: right(m, h)),
         (
             "A donor needs *both*: you let in those that have one of the two.",
-            lambda h, m: (H == h) | (M == m),
+            lambda h, m: (h == H) | (m == M),
         ),
         ("That is the opposite: True is a donor that may.", lambda h, m: ~right(h, m)),
         (
@@ -679,27 +679,27 @@ def _donor_mistakes(
         ),
         (
             "Misses are never matched in yours: a miss is matched too if its target is wanted.",
-            lambda h, m: (H == h) & ((H & M) == m),
+            lambda h, m: (h == H) & (m == (H & M)),
         ),
         (
             "With `matched=False` nothing is asked about the target: it shall *not* be wanted.",
-            lambda h, m: (H == h) & (M if m else every),
+            lambda h, m: (h == H) & (M if m else every),
         ),
         (
             "With `hit=False` nothing is asked about the result: donors shall be misses.",
-            lambda h, m: (H if h else every) & (M == m),
+            lambda h, m: (H if h else every) & (m == M),
         ),
         (
             "With False, nothing is asked: donors shall be misses, or not matched.",
             lambda h, m: (H if h else every) & (M if m else every),
         ),
-        (f"{likewise}.", lambda h, m: (H & h) & (M == m)),
+        (f"{likewise}.", lambda h, m: (H & h) & (m == M)),
         (f"{likewise}, and `matched` likewise.", lambda h, m: (H & h) & (M & m)),
         (f"{pairs}`wanted[:, None]`.", lambda h, m: (H[0] == h) & (paired == m)),
         (
             "A donor counts as matched if its target is wanted *anywhere*: each row has a wanted "
             "number of its own.",
-            lambda h, m: (H == h) & (anywhere == m),
+            lambda h, m: (h == H) & (anywhere == m),
         ),
         (f"That is {row}", lambda h, m: right(h, m).any(0)),
         (
@@ -829,6 +829,9 @@ def _drives(weights: Mapping[str, Tensor], neurons: list) -> tuple[Tensor, list]
     circuits, numbers = _copied(W_V, W_O), [i for _, i in neurons]
     d, order = circuits.diagonal(dim1=-2, dim2=-1), torch.tensor([layer for layer, _ in neurons])
 
+    def shared(share: Callable[[int], int]) -> Tensor:
+        return _copied(W_V, W_O, share).diagonal(dim1=-2, dim2=-1)
+
     def each(d=d, act: Callable = F.silu, *, gate=gate, up=up) -> Tensor:
         return act(d @ gate.mT) * (d @ up.mT)
 
@@ -840,40 +843,27 @@ def _drives(weights: Mapping[str, Tensor], neurons: list) -> tuple[Tensor, list]
     same_layer = {  # those of every layer at these numbers, for the heads of that layer
         side: weights[name][:, :, numbers].mT for side, name in (("gate", "W_gate"), ("up", "W_in"))
     }
-    all_count = "Heads leave out neurons of earlier layers: here each head counts all of `neurons`."
-    mistakes = [
+    late = "Heads leave out neurons of earlier layers: each head counts all of `neurons`."
+    whole_circuit = "That is the whole circuit, `gate @ W_V @ W_O @ up`: only its diagonal counts."
+    tiled = (
+        "The shared values go to the wrong heads: 2 go to 4 as 0, 0, 1, 1 (`repeat_interleave`)."
+    )
+    by_gate, by_up = d @ gate.T, d @ up.T
+    return right, [
         ("That is the sum: take the mean over the neurons.", each().sum(-1)),
-        (
-            "Gate and up are exchanged: silu is on the gate's side, and `W_in` is up.",
-            mean(gate=up, up=gate),
-        ),
-        (
-            "silu is missing: a gate lets through little of what is below 0.",
-            mean(act=lambda x: x),
-        ),
-        ("That is relu, and the gate has silu, which is x times sigmoid(x).", mean(act=F.relu)),
+        ("Gate and up are exchanged: silu is on the gate's side.", mean(gate=up, up=gate)),
+        ("silu is missing: it lets through little of what is below 0.", (by_gate * by_up).mean(-1)),
+        ("That is relu, and the gate has silu, x times sigmoid(x).", mean(act=F.relu)),
         ("That is sigmoid alone: silu is x times sigmoid(x).", mean(act=torch.sigmoid)),
         ("That is gelu, and the gate has silu.", mean(act=F.gelu)),
-        (
-            "silu is on the product: it is on `gate . d` alone, and `up . d` multiplies it.",
-            F.silu(each(act=lambda x: x)).mean(-1),
-        ),
-        (
-            "silu is on both: `up . d` stays as it is.",
-            (F.silu(d @ gate.T) * F.silu(d @ up.T)).mean(-1),
-        ),
-        ("`up . d` is missing.", F.silu(d @ gate.T).mean(-1)),
-        ("silu of the gate is missing: that is `up . d` alone.", (d @ up.T).mean(-1)),
-        (
-            "You added the two: multiply silu(gate . d) by (up . d).",
-            (F.silu(d @ gate.T) + d @ up.T).mean(-1),
-        ),
+        ("silu is on the product: it is on `gate . d` alone.", F.silu(by_gate * by_up).mean(-1)),
+        ("silu is on both: `up . d` stays as it is.", (F.silu(by_gate) * F.silu(by_up)).mean(-1)),
+        ("`up . d` is missing.", F.silu(by_gate).mean(-1)),
+        ("silu of the gate is missing: that is `up . d` alone.", by_up.mean(-1)),
+        ("You added the two: multiply them.", (F.silu(by_gate) + by_up).mean(-1)),
         ("The signs are lost: a head may close what another opens.", right.abs()),
         ("The signs are lost before the mean: neurons may cancel.", each().abs().mean(-1)),
-        (
-            "That is the root mean square: take the plain mean, with its sign.",
-            each().square().mean(-1).sqrt(),
-        ),
+        ("That is the root mean square: take the mean.", each().square().mean(-1).sqrt()),
         ("That is the largest: take the mean over the neurons.", each().amax(-1)),
         (
             "You took the mean of all gates, and of all ups, first: the mean comes last.",
@@ -882,35 +872,17 @@ def _drives(weights: Mapping[str, Tensor], neurons: list) -> tuple[Tensor, list]
         ("That is one number for each neuron: take the mean over them.", each()),
         ("That is one number for each layer: [layer, head].", right.mean(1)),
         ("Layers and heads are exchanged: [layer, head].", right.T),
-        (
-            "The copying direction is made length 1 (or divided by its length): take it as it is.",
-            mean(F.normalize(d, dim=-1)),
-        ),
-        (
-            "That is the whole circuit, `gate @ W_V @ W_O @ up`: here only its diagonal counts, as "
-            "a vector.",
-            whole,
-        ),
+        ("The copying direction is made length 1: take it as it is.", mean(F.normalize(d, dim=-1))),
+        (whole_circuit, whole),
         ("You took sums of the circuit's rows: d is its diagonal.", mean(circuits.sum(-1))),
         ("You took sums of the circuit's columns: d is its diagonal.", mean(circuits.sum(-2))),
         ("The signs of the diagonal are lost.", mean(d.abs())),
-        (all_count, (each() * after).sum(-1) / after.sum(-1).clamp(min=1)),
-        (all_count, (each() * after).mean(-1)),
-        (
-            "The neuron's layer is ignored: (2, 5) is neuron 5 of layer 2, for every head.",
-            mean(**same_layer),
-        ),
+        (late, (each() * after).sum(-1) / after.sum(-1).clamp(min=1)),
+        (late, (each() * after).mean(-1)),
+        ("The neuron's layer is ignored: (2, 5) is neuron 5 of layer 2.", mean(**same_layer)),
+        (tiled, mean(shared(lambda head: head % W_V.shape[1]))),
+        ("All heads have the first values: groups share them.", mean(shared(lambda head: 0))),
     ]
-    for why, share in (
-        (
-            "The shared values go to the wrong heads: with 2 for 4 heads they go 0, 0, 1, 1, and "
-            "yours 0, 1, 0, 1. See `repeat_interleave`.",
-            lambda head: head % W_V.shape[1],
-        ),
-        ("All heads have the first values: heads share theirs in groups.", lambda head: 0),
-    ):
-        mistakes.append((why, mean(_copied(W_V, W_O, share).diagonal(dim1=-2, dim2=-1))))
-    return right, mistakes
 
 
 @exercise("utils.cases.verification.signed_drive", keeps_gradient=False)
@@ -958,7 +930,7 @@ def _losses(logits, tokens, start, reward) -> tuple[Tensor, list[tuple[str, Tens
     predicted = real & (at > 0)
     since, log_p = at >= start[:, None], logits.log_softmax(-1)
     centred, spread = reward - reward.mean(1, keepdim=True), reward.std(1, keepdim=True)
-    of_all, all_spread = reward - reward.mean(), reward.std()
+    variance, of_all, all_spread = spread.square(), reward - reward.mean(), reward.std()
 
     def of(table: Tensor, back: int = 1) -> Tensor:
         """[text, pos]: each token's entry in the table `back` positions before it."""
@@ -973,109 +945,66 @@ def _losses(logits, tokens, start, reward) -> tuple[Tensor, list[tuple[str, Tens
     each_text = (advantage.reshape(-1) * (said * written).sum(1) / written.sum(1)).mean()
     lasts, nexts = real.roll(-1, 1) & (at < length - 1), real.roll(1, 1) & (at > 0)
     own = "baseline: each puzzle has its own, the mean over its samples."
-    its_mean = "subtract the mean of the puzzle's rewards."
-    small = (
-        "The standard deviation is used without its 1e-4, or with another number: that counts "
-        "where a puzzle's rewards are almost equal."
-    )
+    less = "The baseline is missing: subtract the mean of the puzzle's rewards."
+    of_texts = "Mean and standard deviation are those of all texts: each puzzle has its own."
+    sizes = "The standard deviation is that of all texts: each puzzle has its own."
+    small = "The standard deviation stands without its 1e-4, or with another number added."
+    by_n = "That standard deviation divides by n (`correction=0`): `torch.std` divides by n - 1."
+    under = "Add 1e-4 to the standard deviation, and not under its root."
+    other = "The advantages went to other texts: all samples of the first puzzle come first."
+    crossed = "Mean and standard deviation are taken over puzzles: `reward` is [puzzle, sample]."
+    cross_entropy = "The rewards play no part: that is the cross-entropy of what was written."
     shift = "Logits at p are for the token at p + 1: yours are matched with another one."
     positions = "The log-softmax is over positions: it belongs over the vocabulary, the last axis."
+    both = "Header and padding count in yours: the text begins at `start`, and padding is 0."
+    too_late = "One token too late: your mask is that of the tokens one position earlier."
+    too_early = "One token too early: your mask is that of the tokens one position later."
+    by_text = "That is the mean of each text, then over texts: take one mean over all tokens."
+    by_all = "That is the mean over all positions: divide by the number of tokens written."
+    edge = "`start` is where the first token that the model wrote stands."
+    by_itself, before = of(log_p, 0), at < length - 1
+    others = (n * length, n * (length - 1), predicted.sum(), since.sum())
     return loss(), [
         ("The sign: the loss falls where rewarded texts become likelier.", -loss()),
-        (f"The baseline is missing: {its_mean}", loss(reward)),
-        (f"The baseline is missing: {its_mean}", loss(reward / (spread + 1e-4))),
+        (less, loss(reward)),
+        (less, loss(reward / (spread + 1e-4))),
         (f"All texts share a {own}", loss(of_all)),
         (f"All texts share a {own}", loss(of_all / (spread + 1e-4))),
-        (
-            "Mean and standard deviation are those of all texts: each puzzle has its own.",
-            loss(of_all / (all_spread + 1e-4)),
-        ),
-        (
-            "The standard deviation is that of all texts: each puzzle has its own.",
-            loss(centred / (all_spread + 1e-4)),
-        ),
-        (
-            "Mean and standard deviation are taken over puzzles: `reward` is [puzzle, sample], and "
-            "they are over a puzzle's samples.",
-            loss((reward - reward.mean(0)) / (reward.std(0) + 1e-4)),
-        ),
+        (of_texts, loss(of_all / (all_spread + 1e-4))),
+        (sizes, loss(centred / (all_spread + 1e-4))),
+        (crossed, loss((reward - reward.mean(0)) / (reward.std(0) + 1e-4))),
         ("The advantage is not divided by the puzzle's standard deviation.", loss(centred)),
-        (
-            "That standard deviation divides by n (`correction=0`): `torch.std` divides by n - 1.",
-            loss(centred / (reward.std(1, keepdim=True, correction=0) + 1e-4)),
-        ),
-        (
-            "You divided by the variance: take its root, the standard deviation.",
-            loss(centred / (spread.square() + 1e-4)),
-        ),
+        (by_n, loss(centred / (reward.std(1, keepdim=True, correction=0) + 1e-4))),
+        ("You divided by the variance: take its root.", loss(centred / (variance + 1e-4))),
         *(
-            (small, loss((centred / (spread + other)).nan_to_num()))
-            for other in (0, 1e-8, 1e-6, 1e-5, 1e-3)
+            (small, loss((centred / (spread + e)).nan_to_num()))
+            for e in (0, 1e-8, 1e-6, 1e-5, 1e-3)
         ),
-        (
-            "Add 1e-4 to the standard deviation, and not under its root.",
-            loss(centred / (spread.square() + 1e-4).sqrt()),
-        ),
-        (
-            "The rewards play no part: that is the cross-entropy of what was written.",
-            loss(torch.ones(n)),
-        ),
-        (
-            "The advantages went to other texts: all samples of the first puzzle come first.",
-            loss(advantage.T),
-        ),
+        (under, loss(centred / (variance + 1e-4).sqrt())),
+        (cross_entropy, loss(torch.ones(n))),
+        (other, loss(advantage.T)),
         ("Those are probabilities: take their natural log.", loss(said=said.exp())),
         ("That is the log to base 2: take the natural log.", loss(said=said / math.log(2))),
         ("Those are the logits themselves: take their log-softmax.", loss(said=of(logits))),
         (positions, loss(said=of(logits.log_softmax(1)))),
         (positions, loss(said=of(F.pad(logits[:, :-1].log_softmax(1), (0, 0, 0, 1))))),
-        (shift, loss(said=of(log_p, 0))),
-        (shift, loss(said=of(log_p, 0), where=written & (at < length - 1))),
-        (shift, loss(said=of(log_p, -1), where=written & (at < length - 1))),
-        (
-            "One token too early: the last one of the header counts in yours.",
-            loss(where=predicted & (at >= start[:, None] - 1)),
-        ),
-        (
-            "One token too late: the first one that the model wrote is missing in yours.",
-            loss(where=predicted & (at > start[:, None])),
-        ),
-        ("The header counts in yours: the model's text begins at `start`.", loss(where=predicted)),
+        (shift, loss(said=by_itself)),
+        (shift, loss(said=by_itself, where=written & before)),
+        (shift, loss(said=of(log_p, -1), where=written & before)),
+        (f"One token too early: {edge}", loss(where=predicted & (at >= start[:, None] - 1))),
+        (f"One token too late: {edge}", loss(where=predicted & (at > start[:, None]))),
+        ("The header counts in yours: the text begins at `start`.", loss(where=predicted)),
         ("Padding counts in yours: leave out the tokens that are 0.", loss(where=since)),
-        (
-            "Header and padding count in yours: the text begins at `start`, and padding is 0.",
-            loss(where=(at > 0).expand(n, -1)),
-        ),
-        (
-            "The first padding after a text counts in yours: is the token *itself* 0?",
-            loss(where=since & nexts),
-        ),
+        (both, loss(where=(at > 0).expand(n, -1))),
+        ("The first padding after a text counts in yours.", loss(where=since & nexts)),
         ("The last token of each text is missing in yours.", loss(where=written & lasts)),
-        (
-            "One token too late: your mask is that of the tokens one position earlier.",
-            loss(where=written.roll(1, 1) & (at > 0)),
-        ),
-        (
-            "One token too early: your mask is that of the tokens one position later.",
-            loss(where=written.roll(-1, 1) & (at > 0) & (at < length - 1)),
-        ),
-        (
-            "All texts begin at the first one's start: each has its own.",
-            loss(where=real & (at >= start[0])),
-        ),
-        ("That is the sum: take the mean over all tokens that were written.", loss(over=1)),
-        (
-            "That is the mean of each text, then over texts: take one mean over all tokens.",
-            -each_text,
-        ),
+        (too_late, loss(where=written.roll(1, 1) & (at > 0))),
+        (too_early, loss(where=written.roll(-1, 1) & (at > 0) & before)),
+        ("All texts begin at the first one's start in yours.", loss(where=real & (at >= start[0]))),
+        ("That is the sum: take the mean over all tokens written.", loss(over=1)),
+        (by_text, -each_text),
         ("You divided by the number of texts: divide by that of tokens written.", loss(over=n)),
-        *(
-            (
-                "That is the mean over all positions: divide by the number of tokens written.",
-                loss(over=over),
-            )
-            for over in (n * length, n * (length - 1), predicted.sum(), since.sum())
-        ),
+        *((by_all, loss(over=over)) for over in others),
     ]
 
 
