@@ -113,7 +113,7 @@ def _within(make: Callable) -> Iterator[None]:
     except BaseException as error:
         expect(
             not context.__exit__(type(error), error, error.__traceback__),
-            "An error in the body of the `with` is lost: let it go on (`finally`, and no `except`).",
+            "An error in the body of the `with` is lost: let it go on (`finally`, no `except`).",
         )
         raise
     try:
@@ -158,33 +158,26 @@ def _along_mistakes(
     own = toward()
     right, each = by(own), "each has its own."
     best = own[up:].flatten().topk(n * len(half)).indices.tolist()
-    rule = f"with {n_layers} layers the upper half begins at layer {up}, `{n_layers} // 2`"
+    long = "a long out vector wins by its length. Take the *cosine*."
+    against = "at -1 take those that write most *against* the direction."
+    reads = "what a neuron reads: what it writes is in `W_out`."
+    rule = f"with {n_layers} layers the upper half begins at layer {up}, `{n_layers} // 2`."
+    dots = torch.einsum("lnd,ld->ln", W_out, directions)
     mistakes = {
         "right": right,
-        "Those with the largest dot products: a long out vector wins by its length. Take the "
-        "*cosine*.": by(sign * torch.einsum("lnd,ld->ln", W_out, directions)),
+        f"Those with the largest dot products: {long}": by(sign * dots),
         f"All layers use the last layer's direction: {each}": by(toward(directions[-1:])),
         f"All layers use the first direction: {each}": by(toward(directions[:1])),
         f"All layers use the mean direction: {each}": by(toward(directions.mean(0)[None])),
-        "The layers use the directions of the *lower* half: `directions[layer]` is a layer's own.": (
-            by(toward(directions.roll(up, 0)))
-        ),
-        f"Each layer uses the direction of the layer below it: {each}": (
-            by(toward(directions.roll(1, 0)))
-        ),
-        f"Each layer uses the direction of the layer above it: {each}": (
-            by(toward(directions.roll(-1, 0)))
-        ),
-        "`sign` is ignored: at -1 take those that write most *against* the direction.": by(
-            sign * own
-        ),
+        f"They use the directions of the *lower* half: {each}": by(toward(directions.roll(up, 0))),
+        f"Layers use the direction of the one below it: {each}": by(toward(directions.roll(1, 0))),
+        f"Layers use the direction of the one above it: {each}": by(toward(directions.roll(-1, 0))),
+        f"`sign` is ignored: {against}": by(sign * own),
         "The wrong end: sign 1 takes the highest cosines, -1 the lowest.": by(-own),
-        "Those are the largest cosines by their size: the sign of the cosine counts.": by(
-            own.abs()
-        ),
-        "You took the longest out vectors: take the cosine with the direction.": by(
-            W_out.norm(dim=-1)
-        ),
+        "Those are the largest cosines by their size: the sign counts.": by(own.abs()),
+        f"You took the longest out vectors: {long}": by(W_out.norm(dim=-1)),
+        f"You took `W_in`, {reads}": by(toward(vectors=weights["W_in"].mT)),
+        f"You took `W_gate`, {reads}": by(toward(vectors=weights["W_gate"].mT)),
         "Those are the highest over all layers of the half together: `n` of *each* layer.": {
             layer: [i % width for i in best if i // width == layer - up] for layer in half
         },
@@ -193,19 +186,15 @@ def _along_mistakes(
         },
         "That is every neuron: take `n` of each layer.": by(own, n=width),
         "One neuron too many.": by(own, n=n + 1),
-        f"Those are all layers: {rule}.": by(own, range(n_layers)),
-        f"That is the lower half: {rule}.": by(own, range(up)),
-        f"The middle layer is missing: {rule}.": by(own, range(up + 1, n_layers)),
-        f"One layer too many: {rule}.": by(own, range(up - 1, n_layers)),
-        f"The last layer is missing: {rule}.": by(own, range(up, n_layers - 1)),
-        f"Layers are counted from 0 in the whole model, not in the half: {rule}.": {
+        f"Those are all layers: {rule}": by(own, range(n_layers)),
+        f"That is the lower half: {rule}": by(own, range(up)),
+        f"The middle layer is missing: {rule}": by(own, range(up + 1, n_layers)),
+        f"One layer too many: {rule}": by(own, range(up - 1, n_layers)),
+        f"The last layer is missing: {rule}": by(own, range(up, n_layers - 1)),
+        f"Layers are counted from 0 in the whole model, not in the half: {rule}": {
             layer - up: some for layer, some in right.items()
         },
     }
-    for name in ("W_in", "W_gate"):
-        mistakes[f"You took `{name}`, what a neuron reads: what it writes is in `W_out`."] = by(
-            toward(vectors=weights[name].mT)
-        )
     if n > 1:
         mistakes["That is the best neuron alone: take `n` of each layer."] = by(own, n=1)
     return {why: {at: sorted(some) for at, some in each.items()} for why, each in mistakes.items()}
@@ -342,40 +331,22 @@ def _other_heads(heads: Sequence[tuple[int, int]]) -> list[tuple[str, list[tuple
     )
     model = [(layer, head) for layer in range(N_LAYERS) for head in range(N_HEADS)]
     lasts = ([heads[-1][1]], list(of.values())[-1], of[max(of)])
+    one = "Of each layer only one head is zeroed: is the first overwritten by the next?"
+    first = "Of each layer only the first head is zeroed: a layer may have several."
+    its_own = "All heads are looked for in the first one's layer: each has its own."
+    whole = "All heads of these layers are zeroed: index the axis of heads."
+    crossed = "Every number of `heads` is zeroed in every layer of `heads`: they are pairs."
     return [
         *((late, [(layer, head) for layer in of for head in last]) for last in lasts),
-        (
-            "Of each layer only one head is zeroed: a layer may have several. Is the first "
-            "overwritten by the next?",
-            [(layer, some[-1]) for layer, some in of.items()],
-        ),
-        (
-            "Of each layer only the first head is zeroed: a layer may have several.",
-            [(layer, some[0]) for layer, some in of.items()],
-        ),
-        ("Only the last head of the list is zeroed.", [heads[-1]]),
-        ("Only the first head of the list is zeroed.", [heads[0]]),
-        (
-            "Only the last layer's hook is at work.",
-            [each for each in heads if each[0] == list(of)[-1]],
-        ),
-        (
-            "All heads are looked for in the first one's layer: each has its own.",
-            [(heads[0][0], head) for _, head in heads],
-        ),
-        (
-            "All heads of these layers are zeroed: index the axis of heads.",
-            [each for each in model if each[0] in of],
-        ),
-        (
-            "Every number of `heads` is zeroed in every layer of `heads`: (2, 1) is a head of "
-            "layer 2 alone.",
-            [(layer, head) for layer in of for _, head in heads],
-        ),
-        (
-            "The *other* heads of the model are zeroed.",
-            [each for each in model if each not in heads],
-        ),
+        (one, [(layer, some[-1]) for layer, some in of.items()]),
+        (first, [(layer, some[0]) for layer, some in of.items()]),
+        ("Only the last head of the list is zeroed.", heads[-1:]),
+        ("Only the first head of the list is zeroed.", heads[:1]),
+        ("Only the last layer's hook is at work.", [e for e in heads if e[0] == list(of)[-1]]),
+        (its_own, [(heads[0][0], head) for _, head in heads]),
+        (whole, [each for each in model if each[0] in of]),
+        (crossed, [(layer, head) for layer in of for _, head in heads]),
+        ("The *other* heads of the model are zeroed.", [e for e in model if e not in heads]),
     ]
 
 
@@ -388,38 +359,27 @@ def _other_places(where: Tensor, at: tuple[Tensor, Tensor]) -> list[tuple[str, T
         return new
 
     (text, pos), (n, length) = at, where.shape
+    crossed = "Each text got the positions of all: text and position go in *pairs*, in one index."
+    everywhere = "These positions are zeroed in all texts: `at[0]` says in which."
+    until = "All positions up to the place are zeroed: only the place itself."
+    since = "All positions from the place on are zeroed: only the place itself."
+    number = "You took the place's number for its text: a text, `at[0]`, may have several places."
+    exchanged = "Text and position are exchanged: `z` is [text, pos, head, d_head]."
     found = [
         ("`at` is ignored: the heads are zeroed everywhere.", torch.ones_like(where)),
-        (
-            "Each text got the positions of all: text and position go in *pairs*, so put both "
-            "tensors into one index.",
-            placed(text[:, None], pos[None]),
-        ),
-        (
-            "These positions are zeroed in all texts: `at[0]` says in which.",
-            placed(slice(None), pos),
-        ),
+        (crossed, placed(text[:, None], pos[None])),
+        (everywhere, placed(slice(None), pos)),
         ("The whole texts are zeroed: `at[1]` says where in them.", placed(text)),
-        ("One position too early: the places are those in `at`.", placed(text, pos - 1)),
-        ("One position too late: the places are those in `at`.", placed(text, (pos + 1) % length)),
-        (
-            "All positions up to the place are zeroed: only the place itself.",
-            where.flip(1).cumsum(1).flip(1) > 0,
-        ),
-        ("All positions from the place on are zeroed: only the place itself.", where.cumsum(1) > 0),
+        ("One position too early: the places are in `at`.", placed(text, pos - 1)),
+        ("One position too late: the places are in `at`.", placed(text, (pos + 1) % length)),
+        (until, where.flip(1).cumsum(1).flip(1) > 0),
+        (since, where.cumsum(1) > 0),
         ("Only the first place is zeroed.", placed(text[0], pos[0])),
         ("Only the last place is zeroed.", placed(text[-1], pos[-1])),
         ("All *other* places are zeroed.", ~where),
-        (
-            "You took the place's number for its text: `at[0]` has the text, and one text may have "
-            "several places.",
-            placed(torch.arange(len(pos)) % n, pos),
-        ),
+        (number, placed(torch.arange(len(pos)) % n, pos)),
     ]
-    if bool((pos < n).all()):
-        why = "Text and position are exchanged: `z` is [text, pos, head, d_head]."
-        found.append((why, placed(pos, text)))
-    return found
+    return found + [(exchanged, placed(pos, text))] if bool((pos < n).all()) else found
 
 
 def _z_mistakes(model, tokens, heads, where, at) -> Iterator[tuple[str, Run]]:
@@ -622,100 +582,52 @@ def _check_leaving(without_heads, model, tokens: Tensor) -> str:
 KINDS = [(hit, matched) for hit in (True, False) for matched in (True, False)]
 
 
-def _donor_mistakes(
-    target: Tensor, result: Tensor, wanted: Tensor
-) -> list[tuple[str, Callable[[bool, bool], Tensor]]]:
-    """(message, what this mistake makes of `hit` and `matched`)."""
+def _donors(target: Tensor, result: Tensor, wanted: Tensor) -> tuple[Tensor, list]:
+    """Who may, for all `KINDS`, [kind, position, donor]; and what each mistake makes of it."""
+    hit, matched = torch.tensor(KINDS).T[:, :, None, None]
     column = wanted[:, None]
-    M, of_result = target == column, result == column  # whether matched
-    H = (target == result).expand_as(M)  # whether a hit
-    every, one = torch.ones_like(M), len(wanted) == 1
+    is_matched, of_result = target == column, result == column
+    is_hit = (target == result).expand_as(is_matched)
     paired = target == wanted[torch.arange(len(target)) % len(wanted)]
-    anywhere = M.any(0).expand_as(M)
-
-    def right(hit: bool, matched: bool) -> Tensor:
-        return (hit == H) & (matched == M)
-
-    pairs = "You compared donors with positions in pairs: every donor with every position, "
-    likewise = "`x & hit` is False wherever `hit` is False: compare, `x == hit`"
-    row = "one row for all positions: [position, donor]."
-    lost = "The axis of positions is lost where there is one: [position, donor]."
-    return [(lost, lambda h, m: right(h, m).squeeze(0))] * one + [
-        ("Positions and donors are exchanged: [position, donor].", lambda h, m: right(h, m).T),
-        (
-            "*matched* asks for the donor's *target*, and you compared its result with what is "
-            "wanted.",
-            lambda h, m: (h == H) & (of_result == m),
-        ),
-        (
-            "A hit is a donor whose target is its own result. You compared its result with what is "
-            "wanted.",
-            lambda h, m: (of_result == h) & (m == M),
-        ),
-        ("`hit` is ignored: donors are asked for both things.", lambda h, m: m == M),
-        ("`matched` is ignored: donors are asked for both things.", lambda h, m: h == H),
-        (
-            "Both are ignored: the donors are matched hits, whatever is asked for.",
-            lambda h, m: H & M,
-        ),
-        ("Hits are taken for misses, and misses for hits.", lambda h, m: right(not h, m)),
-        (
-            "Matched donors are taken for others, and others for matched ones.",
-            lambda h, m: right(h, not m),
-        ),
-        (
-            "A donor is matched by its target alone, whatever its result is.",
-            lambda h, m: (h == H) & ((M | of_result) == m),
-        ),
-        ("`hit` and `matched` are exchanged.", lambda h, m: right(m, h)),
-        (
-            "A donor needs *both*: you let in those that have one of the two.",
-            lambda h, m: (h == H) | (m == M),
-        ),
-        ("That is the opposite: True is a donor that may.", lambda h, m: ~right(h, m)),
-        (
-            "Only hits are asked whether they are matched: misses are too.",
-            lambda h, m: right(h, m) if h else ~H,
-        ),
-        (
-            "Misses are never matched in yours: a miss is matched too if its target is wanted.",
-            lambda h, m: (h == H) & (m == (H & M)),
-        ),
-        (
-            "With `matched=False` nothing is asked about the target: it shall *not* be wanted.",
-            lambda h, m: (h == H) & (M if m else every),
-        ),
-        (
-            "With `hit=False` nothing is asked about the result: donors shall be misses.",
-            lambda h, m: (H if h else every) & (m == M),
-        ),
-        (
-            "With False, nothing is asked: donors shall be misses, or not matched.",
-            lambda h, m: (H if h else every) & (M if m else every),
-        ),
-        (f"{likewise}.", lambda h, m: (H & h) & (m == M)),
-        (f"{likewise}, and `matched` likewise.", lambda h, m: (H & h) & (M & m)),
-        (f"{pairs}`wanted[:, None]`.", lambda h, m: (H[0] == h) & (paired == m)),
-        (
-            "A donor counts as matched if its target is wanted *anywhere*: each row has a wanted "
-            "number of its own.",
-            lambda h, m: (h == H) & (anywhere == m),
-        ),
-        (f"That is {row}", lambda h, m: right(h, m).any(0)),
-        (
-            f"Each donor's target is compared with all that is wanted, and there is {row}",
-            lambda h, m: (H[0] == h) & (anywhere[0] == m),
-        ),
-        (
-            "That is one answer for each position: [position, donor].",
-            lambda h, m: right(h, m).any(1),
-        ),
-        (
-            "Those are numbers of positions and donors: give True or False for each position and "
-            "donor.",
-            lambda h, m: right(h, m).nonzero(),
-        ),
-        ("Every donor may: is something always True?", lambda h, m: every),
+    anywhere = is_matched.any(0).expand_as(is_matched)
+    hits, matches = is_hit == hit, is_matched == matched  # [kind, position, donor]
+    right, no_hits, no_match = hits & matches, is_hit & hit, is_matched & matched
+    by_target = "*matched* asks for the donor's *target*: you compared its result with `wanted`."
+    by_result = "A hit is a donor whose target is its own result: you compared that with `wanted`."
+    exchanged = "Matched donors are taken for others, and others for matched ones."
+    misses = "Misses are never matched in yours: they are too where their target is wanted."
+    free = "nothing is asked about the target: it shall *not* be wanted."
+    equal = "`x & hit` is False wherever `hit` is False: compare, `x == hit`"
+    pairs = "Donors and positions are compared in pairs: take every pair, `wanted[:, None]`."
+    every = "A donor counts as matched if its target is wanted *anywhere*: each row has its own."
+    row = "That is one row for all positions: [position, donor]."
+    return right, [
+        ("The axis of positions is lost where there is one.", right.squeeze(1)),
+        ("Positions and donors are exchanged: [position, donor].", right.mT),
+        (by_target, hits & (of_result == matched)),
+        (by_result, (of_result == hit) & matches),
+        ("`hit` is ignored: donors are asked for both things.", matches.expand_as(right)),
+        ("`matched` is ignored: donors are asked for both things.", hits.expand_as(right)),
+        ("Both are ignored: those are matched hits.", (is_hit & is_matched).expand_as(right)),
+        ("Hits are taken for misses, and misses for hits.", ~hits & matches),
+        (exchanged, hits & ~matches),
+        ("A donor is matched by its target alone.", hits & ((is_matched | of_result) == matched)),
+        ("`hit` and `matched` are exchanged.", (is_hit == matched) & (is_matched == hit)),
+        ("A donor needs *both*: yours have one of the two.", hits | matches),
+        ("That is the opposite: True is a donor that may.", ~right),
+        ("Only hits are asked whether they are matched: misses are too.", hits & (matches | ~hit)),
+        (misses, hits & ((is_hit & is_matched) == matched)),
+        (f"With `matched=False` {free}", hits & (is_matched | ~matched)),
+        ("With `hit=False` nothing is asked: donors shall be misses.", (is_hit | ~hit) & matches),
+        ("With False, nothing is asked.", (is_hit | ~hit) & (is_matched | ~matched)),
+        (f"{equal}.", no_hits & matches),
+        (f"{equal}, and `matched` likewise.", no_hits & no_match),
+        (pairs, (hits & (paired == matched))[:, 0]),
+        (every, hits & (anywhere == matched)),
+        (row, right.any(1)),
+        (row, (hits & (anywhere == matched))[:, 0]),
+        ("That is one answer for each position: [position, donor].", right.any(2)),
+        ("Every donor may: is something always True?", torch.ones_like(right)),
     ]
 
 
@@ -729,12 +641,8 @@ def check_allowed_donors(allowed_donors) -> str:
         ([5, 9, 5, 3], [5, 5, 3, 3], [5]),
         ([8], [1], [8, 1, 2]),
     ):
-        target, result, wanted = given = [torch.tensor(each) for each in numbers]
-        n, m, gots = len(target), len(wanted), []
-        rights = [
-            (hit == (target == result)) & ((target == wanted[:, None]) == matched)
-            for hit, matched in KINDS
-        ]
+        given = [torch.tensor(each) for each in numbers]
+        n, m, gots = len(numbers[0]), len(numbers[2]), []
         for hit, matched in KINDS:
             try:
                 got = allowed_donors(*(each.clone() for each in given), hit=hit, matched=matched)
@@ -749,14 +657,17 @@ def check_allowed_donors(allowed_donors) -> str:
                 not isinstance(got, list | tuple | dict | set),
                 f"Return one tensor of True and False, [position, donor], not {described(got)}.",
             )
+            expect(
+                getattr(got, "dtype", None) != torch.int64 or got.shape == (m, n),
+                "Those are numbers of positions and donors: give True or False for each pair.",
+            )
             gots.append(got)
-        if all(isinstance(got, Tensor) and not got.is_complex() for got in gots):
-            if not all(map(_equal, gots, rights)):
-                for why, how in _donor_mistakes(target, result, wanted):
-                    expect(not all(map(_equal, gots, (how(*kind) for kind in KINDS))), why)
-        for (hit, matched), got, right in zip(KINDS, gots, rights, strict=True):
+        right, mistakes = _donors(*given)
+        if len({getattr(got, "shape", None) for got in gots}) == 1 and isinstance(gots[0], Tensor):
+            _recognise(torch.stack(gots), right, mistakes)
+        for (hit, matched), got, each in zip(KINDS, gots, right, strict=True):
             what = f"Which of {n} donor{'s' * (n > 1)} may give to {m} position{'s' * (m > 1)}"
-            match(got, right, what=f"{what}, with `hit={hit}, matched={matched}`,", mistakes={})
+            match(got, each, what=f"{what}, with `hit={hit}, matched={matched}`,", mistakes={})
             expect(
                 got.dtype == torch.bool,
                 f"Your tensor is of type {got.dtype}: give True and False (`torch.bool`), with "
