@@ -77,10 +77,7 @@ def _expect_context(made) -> None:
         "`@contextmanager` makes a context of a function that *yields*, and yours returns a "
         "context. Open it instead, `with model.hooks(...):`, and `yield` inside.",
     )
-    expect(
-        inside is not None,
-        "Your function never yields: `yield` once, inside `with model.hooks(...):`.",
-    )
+    expect(inside is not None, "Your function never yields: do it inside `with model.hooks(...):`.")
     raise Wrong(f"Under `@contextmanager` a function yields once; yours gives {described(inside)}.")
 
 
@@ -493,10 +490,7 @@ def check_without_heads(without_heads) -> str:
             all(torch.equal(z, copy) for z, copy in raw),
             "Your hook changes `z` itself, which others may keep: change and return `z.clone()`.",
         )
-        expect(
-            _equal(again[0], right[0]),
-            "In a second run within the same context the heads are not zeroed.",
-        )
+        expect(_equal(again[0], right[0]), "In a second run the heads are not zeroed any more.")
         expect(
             list(heads) == given and all(map(torch.equal, options.get("at", ()), places or ())),
             "Your function changes `heads` or `at`, which others still need.",
@@ -516,10 +510,7 @@ def _check_leaving(without_heads, model, tokens: Tensor) -> str:
         raise _Stop
     switched = torch.is_grad_enabled() != gradients
     torch.set_grad_enabled(gradients)
-    expect(
-        not switched,
-        "Your context switches gradients on or off for all that follows: leave them alone.",
-    )
+    expect(not switched, "Your context switches gradients on or off, and leaves it so.")
     expect(
         _on_it(model) == before,
         "If the body of the `with` raises an error, your hooks stay: `finally` takes them off.",
@@ -670,10 +661,7 @@ def check_disabled(answer) -> str:
     n = len(set(map(tuple, heads)))
     expect(n <= 3, f"That is {n} heads: at most three are allowed. Which ones can stay?")
     expect(n > 0, "No head is out: give one to three.")
-    expect(
-        sums >= 0.95,
-        f"Only {sums:.2f} of the sums are right: this model cannot add without your heads.",
-    )
+    expect(sums >= 0.95, f"Only {sums:.2f} of sums are right: the model cannot add without them.")
     expect(
         gap <= 0.2,
         f"{gap:.2f} of the gap is left: others stand in for your heads. Which heads do the same?",
@@ -899,8 +887,7 @@ def check_policy_gradient_loss(policy_gradient_loss) -> str:
             got = policy_gradient_loss(asks, tokens.clone(), start.clone(), reward.clone())
         expect(
             not (seed and isinstance(got, Tensor) and bool(got.isnan().any())),
-            "The loss is NaN where all rewards of a puzzle are equal: is their standard deviation, "
-            "which is 0, without its 1e-4?",
+            "The loss is NaN where rewards are equal: is their deviation, 0, without its 1e-4?",
         )
         _recognise(got, right, mistakes)
         match(got, right.detach(), what=f"The loss of {n} texts", mistakes={})
