@@ -57,6 +57,12 @@ def training_mode():
         model().eval()
 
 
+@cache
+def lab() -> v.Lab:
+    with contextlib.redirect_stdout(io.StringIO()):
+        return v.Lab(load("countdown/three_layers", device="cpu"), ablations=1)
+
+
 def in_training(call):
     """The call, with a model in training mode."""
 
@@ -348,6 +354,15 @@ ROWS = [
     ("outcomes of nothing", lambda: v.outcomes([]), "`written` is empty"),
     ("the AUC of NaN", lambda: v.verdict_auc(TWO * NAN, TWO), "`hits` holds NaN"),
     ("the AUC of no misses", lambda: v.verdict_auc(TWO, TWO[:0]), "`misses` is empty"),
+    ("a lab without head 9", lambda: lab().without([(1, 9)]), "no L1H9"),
+    ("a lab without one head, no list", lambda: lab().without((1, 3)), "pairs of layer and number"),
+    ("a lab without a mask", lambda: lab().without(torch.ones(3, 8).bool()), "pairs of layer"),
+    ("a lab without head 1.5", lambda: lab().without([(1, 1.5)]), "pairs of layer and number"),
+    ("floats handed in", lambda: lab().hand_in(torch.ones(2, 2)), "pairs of layer and number"),
+    ("triples handed in", lambda: lab().hand_in([(1, 3, 5)]), "pairs of layer and number"),
+    ("heads by layer handed in", lambda: lab().hand_in({1: [3, 5]}), "pairs of layer and number"),
+    ("a word handed in", lambda: lab().hand_in("L1H3"), "pairs of layer and number"),
+    ("nothing handed in", lambda: lab().hand_in(None), "pairs of layer and number"),
     ("positions of one puzzle", lambda: v.judged_positions(model(), 1), "whole number from 2"),
     # Going on
     ("a share with one token", lambda: thinking.continue_share(LOGITS, 1, 1), "two tokens"),

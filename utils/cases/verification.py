@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice, pairwise
+from operator import index
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -860,6 +861,8 @@ def policy_gradient_loss(
 class Lab:
     """A model whose heads may be ablated so many times: the investigation of lesson 5.1.
 
+    Heads are pairs of layer and number, in a list or a tensor [head, 2]; repeated ones count once.
+
     Attributes:
         model: free to look at, as are `hits` and `misses`, some of its judged positions.
         left: how many ablations are left.
@@ -870,7 +873,7 @@ class Lab:
         self.model, self.left, self.answers_left = model, ablations, 3
         _, self.hits, self.misses, _ = judged_positions(model, 120, generator=random.Random(1))
 
-    def without(self, heads: Sequence[Head]) -> dict[str, float]:
+    def without(self, heads: Iterable[Head] | Int[Tensor, "head 2"]) -> dict[str, float]:
         """Shares left without these heads, out of the whole text: of the gap, and of right sums.
 
         Raises:
@@ -878,11 +881,11 @@ class Lab:
         """
         if not self.left:
             raise ValueError("No ablation is left: hand in your answer by `lab.hand_in(heads)`.")
-        found = self._measured(heads, self.hits, self.misses)
+        found = self._measured(self._pairs(heads), self.hits, self.misses)
         self.left -= 1
         return {**found, "ablations left": self.left}
 
-    def hand_in(self, heads: Sequence[Head]) -> dict[str, Any]:
+    def hand_in(self, heads: Iterable[Head] | Int[Tensor, "head 2"]) -> dict[str, Any]:
         """The answer: the heads, and what is left without them on other puzzles.
 
         Raises:
@@ -890,13 +893,23 @@ class Lab:
         """
         if not self.answers_left:
             raise ValueError("Three answers were handed in: make the lab anew to begin again.")
-        by_layer(self.model, heads)
+        pairs = self._pairs(heads)
         self.answers_left -= 1
         _, hits, misses, _ = judged_positions(self.model, 200, generator=random.Random(2))
-        return {"heads": list(heads), **self._measured(heads, hits, misses)}
+        return {"heads": pairs, **self._measured(pairs, hits, misses)}
 
-    def _measured(self, heads, hits, misses) -> dict[str, float]:
-        by_layer(self.model, heads)  # refuses what this model does not have
+    def _pairs(self, heads: Iterable) -> list[Head]:
+        """These heads as tuples of ints, each once, in the order given."""
+        try:
+            pairs = [(index(layer), index(head)) for layer, head in heads]
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                "Give heads as pairs of layer and number, whole numbers, such as [(4, 1), (5, 0)]."
+            ) from error
+        by_layer(self.model, pairs)  # refuses what this model does not have
+        return list(dict.fromkeys(pairs))
+
+    def _measured(self, heads: Sequence[Head], hits, misses) -> dict[str, float]:
         gaps = []
         for out in ([], heads):
             with without_heads(self.model, out):

@@ -2,8 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import SimpleNamespace
 
@@ -16,29 +16,16 @@ from transformer_lens.model_bridge import TransformerBridge
 from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
 
-N_LAYERS, N_HEADS, D_MLP = 3, 4, 9  # of the small model
+N_LAYERS, N_HEADS = 3, 4  # of the small model
 
 
-def _tiny(seed: int) -> TransformerBridge:
+def _tiny() -> TransformerBridge:
     """Three layers of four heads and a gated MLP, weights large enough to matter."""
-    model = TransformerBridge.boot_native(
-        {
-            "n_layers": N_LAYERS,
-            "n_heads": N_HEADS,
-            "d_head": 5,
-            "d_model": 12,
-            "d_mlp": D_MLP,
-            "d_vocab": 11,
-            "n_ctx": 8,
-            "gated_mlp": True,
-            "act_fn": "silu",
-            "normalization_type": "RMS",
-            "positional_embedding_type": "standard",
-            "seed": 0,
-        },
-        device="cpu",
-    )
-    random = torch.Generator().manual_seed(seed)
+    shape = {"n_layers": N_LAYERS, "n_heads": N_HEADS, "d_head": 5, "d_model": 12, "d_mlp": 9}
+    shape |= {"d_vocab": 11, "n_ctx": 8, "gated_mlp": True, "seed": 0}
+    kinds = {"act_fn": "silu", "normalization_type": "RMS", "positional_embedding_type": "standard"}
+    model = TransformerBridge.boot_native(shape | kinds, device="cpu")
+    random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(0.6 * torch.randn(weight.shape, generator=random))
@@ -50,39 +37,47 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.allclose(one, other, atol=1e-4, rtol=1e-4)
 
 
-# ---- Contexts -----------------------------------------------------------------------------------
+def _recognise(got, right: Tensor, mistakes: Iterable[tuple[str, Tensor]]) -> None:
+    """Raises `Wrong` for a result that is not right, with the message of its mistake if known."""
+    if isinstance(got, Tensor) and not got.is_complex() and not _equal(got, right):
+        for why, each in mistakes:
+            expect(not _equal(got, each), why)
 
-A_LIST = (
-    "You return the hooks, and nobody puts them on the model: open `with model.hooks(fwd_hooks="
-    "...):`, and `yield` inside it."
-)
-ITS_OWN = (
-    "`@contextmanager` makes a context of a function that *yields*, and yours returns a context. "
-    "Open it instead, `with model.hooks(...):`, and `yield` inside."
-)
+
+@contextmanager
+def _hint(part: str, hint: str) -> Iterator[None]:
+    """Adds a hint to what is said of an error with `part` in it."""
+    try:
+        yield
+    except Wrong as wrong:
+        raise (Wrong(f"{wrong} {hint}") if part in str(wrong) else wrong) from None
+
+
+# ---- Contexts -----------------------------------------------------------------------------------
 
 
 def _expect_context(made) -> None:
     """Raises `Wrong` for what `with` cannot open, and says what `@contextmanager` needs."""
-    expect(not isinstance(made, list | tuple), A_LIST)
+    inside = getattr(made, "gen", None) if hasattr(made, "__enter__") else made  # undecorated
     expect(
-        not inspect.isgenerator(made),
-        "That is a generator: `@contextmanager`, above the `def`, makes a context of it.",
+        not isinstance(inside, list | tuple),
+        "You return the hooks, and nobody puts them on the model: open `with model.hooks(fwd_hooks="
+        "...):`, and `yield` inside it.",
     )
-    expect(
-        hasattr(made, "__enter__") and hasattr(made, "__exit__"),
-        f"Your function should give a context for `with`, not {described(made)}.",
-    )
-    inside = getattr(made, "gen", made)  # what the decorator was given
-    if inside is made or inspect.isgenerator(inside):
+    if inside is made:
+        expect(
+            not inspect.isgenerator(made),
+            "That is a generator: `@contextmanager`, above the `def`, makes a context of it.",
+        )
+        raise Wrong(f"Your function should give a context for `with`, not {described(made)}.")
+    if not hasattr(made, "gen") or inspect.isgenerator(inside):
         return
-    expect(not isinstance(inside, list | tuple), A_LIST)
-    expect(not hasattr(inside, "__enter__"), ITS_OWN)
     expect(
-        inside is not None,
-        "Your function never yields: `yield` once, inside `with model.hooks(...):`. There the body "
-        "of the caller's `with` runs.",
+        not hasattr(inside, "__enter__"),
+        "`@contextmanager` makes a context of a function that *yields*, and yours returns a "
+        "context. Open it instead, `with model.hooks(...):`, and `yield` inside.",
     )
+    expect(inside is not None, "Your function never yields: do it inside `with model.hooks(...):`.")
     raise Wrong(f"Under `@contextmanager` a function yields once; yours gives {described(inside)}.")
 
 
@@ -108,22 +103,19 @@ def _within(make: Callable) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if context.__exit__(type(error), error, error.__traceback__):
-            raise Wrong(
-                "An error in the body of the `with` is lost: let it go on (`finally`, and no "
-                "`except`)."
-            ) from error
+        expect(
+            not context.__exit__(type(error), error, error.__traceback__),
+            "An error in the body of the `with` is lost: let it go on (`finally`, no `except`).",
+        )
         raise
     try:
         context.__exit__(None, None, None)
-    except RuntimeError as error:
+    except Exception as error:
         expect(
             "didn't stop" not in str(error),
             "Your function yields more than once, so that only the first layer's hook is at work: "
             "collect all hooks first, then one `with model.hooks(...):` and one `yield`.",
         )
-        raise Wrong(f"Your context cannot be closed, {_raised(error)}.") from error
-    except Exception as error:
         raise Wrong(f"Your context cannot be closed, {_raised(error)}.") from error
 
 
@@ -141,100 +133,66 @@ def _on_it(model) -> list[list[int]]:
 # ---- Neurons along a direction ------------------------------------------------------------------
 
 
-def _top(scores: Tensor, n: int) -> list[int]:
-    return scores.topk(n).indices.tolist()
-
-
 def _along_mistakes(
     weights: Mapping[str, Tensor], directions: Tensor, n: int, sign: int
 ) -> dict[str, dict[int, list[int]]]:
-    """Message -> layer -> the neurons that this mistake chooses."""
+    """Message -> layer -> the neurons that this mistake chooses; the right ones under "right"."""
     W_out, n_layers = weights["W_out"], len(directions)
-    half, all_layers = range(n_layers // 2, n_layers), range(n_layers)
+    up, width = n_layers // 2, W_out.shape[1]
+    half = range(up, n_layers)
 
-    def cos(values: Tensor, direction: Tensor) -> Tensor:
-        return F.cosine_similarity(values, direction, dim=-1)
+    def toward(directions: Tensor = directions, vectors: Tensor = W_out) -> Tensor:
+        return sign * F.cosine_similarity(vectors, directions[:, None], dim=-1)
 
-    def by(scores: Callable[[int], Tensor], layers=half, n=n) -> dict[int, list[int]]:
-        return {layer: _top(scores(layer), n) for layer in layers}
+    def by(scores: Tensor, layers=half, n=n) -> dict[int, list[int]]:
+        return {layer: scores[layer].topk(n).indices.tolist() for layer in layers}
 
-    def along(which: Callable[[int], int], layers=half) -> dict[int, list[int]]:
-        return by(lambda layer: sign * cos(W_out[layer], directions[which(layer)]), layers)
-
-    def own(layer: int) -> Tensor:
-        return sign * cos(W_out[layer], directions[layer])
-
-    flat = torch.stack([own(layer) for layer in half]).flatten()
-    best = _top(flat, n * len(half))
+    own = toward()
+    right, each = by(own), "each has its own."
+    best = own[up:].flatten().topk(n * len(half)).indices.tolist()
+    long = "a long out vector wins by its length. Take the *cosine*."
+    against = "at -1 take those that write most *against* the direction."
+    reads = "what a neuron reads: what it writes is in `W_out`."
+    rule = f"with {n_layers} layers the upper half begins at layer {up}, `{n_layers} // 2`."
+    dots = torch.einsum("lnd,ld->ln", W_out, directions)
     mistakes = {
-        "Those with the largest dot products: a long out vector wins by its length. Take the "
-        "*cosine*.": by(lambda i: sign * (W_out[i] @ directions[i])),
-        "You divided by the square of the out vector's length: divide by the length.": by(
-            lambda i: sign * (W_out[i] @ directions[i]) / W_out[i].square().sum(-1)
-        ),
-        "All layers use the last layer's direction: each has its own.": along(lambda i: -1),
-        "All layers use the first direction: each has its own.": along(lambda i: 0),
-        "All layers use the direction where the upper half begins: each has its own.": along(
-            lambda i: half[0]
-        ),
-        "The layers use the directions of the *lower* half: `directions[layer]` is a layer's "
-        "own.": along(lambda i: i - half[0]),
-        "Each layer uses the direction of the layer below it: `directions[layer]` is its own.": (
-            along(lambda i: i - 1)
-        ),
-        "Each layer uses the direction of the layer above it: `directions[layer]` is its own.": (
-            along(lambda i: (i + 1) % n_layers)
-        ),
-        "All layers use the mean direction: each has its own.": by(
-            lambda i: sign * cos(W_out[i], directions.mean(0))
-        ),
-        "`sign` is ignored: at -1 take those that write most *against* the direction.": by(
-            lambda i: sign * own(i)
-        ),
-        "The wrong end: sign 1 takes the highest cosines, -1 the lowest.": by(lambda i: -own(i)),
-        "Those are the largest cosines by their size: the sign of the cosine counts.": by(
-            lambda i: own(i).abs()
-        ),
-        "The *smallest* cosines by their size: those neurons write neither along nor against.": by(
-            lambda i: -own(i).abs()
-        ),
-        "You took the longest out vectors: take the cosine with the direction.": by(
-            lambda i: W_out[i].norm(dim=-1)
-        ),
-        "You took `W_in`, what a neuron reads: what it writes is in `W_out`.": by(
-            lambda i: sign * cos(weights["W_in"][i].T, directions[i])
-        ),
-        "You took `W_gate`, what a neuron reads: what it writes is in `W_out`.": by(
-            lambda i: sign * cos(weights["W_gate"][i].T, directions[i])
-        ),
+        "right": right,
+        f"Those with the largest dot products: {long}": by(sign * dots),
+        f"All layers use the last layer's direction: {each}": by(toward(directions[-1:])),
+        f"All layers use the first direction: {each}": by(toward(directions[:1])),
+        f"All layers use the mean direction: {each}": by(toward(directions.mean(0)[None])),
+        f"They use the directions of the *lower* half: {each}": by(toward(directions.roll(up, 0))),
+        f"Layers use the direction of the one below it: {each}": by(toward(directions.roll(1, 0))),
+        f"Layers use the direction of the one above it: {each}": by(toward(directions.roll(-1, 0))),
+        f"`sign` is ignored: {against}": by(sign * own),
+        "The wrong end: sign 1 takes the highest cosines, -1 the lowest.": by(-own),
+        "Those are the largest cosines by their size: the sign counts.": by(own.abs()),
+        f"You took the longest out vectors: {long}": by(W_out.norm(dim=-1)),
+        f"You took `W_in`, {reads}": by(toward(vectors=weights["W_in"].mT)),
+        f"You took `W_gate`, {reads}": by(toward(vectors=weights["W_gate"].mT)),
         "Those are the highest over all layers of the half together: `n` of *each* layer.": {
-            layer: [i % W_out.shape[1] for i in best if i // W_out.shape[1] == layer - half[0]]
-            for layer in half
+            layer: [i % width for i in best if i // width == layer - up] for layer in half
         },
         "Neurons are counted over all layers: count them within their layer.": {
-            layer: [i + layer * W_out.shape[1] for i in _top(own(layer), n)] for layer in half
+            layer: [i + layer * width for i in some] for layer, some in right.items()
         },
-        "That is every neuron: take `n` of each layer.": by(own, n=W_out.shape[1]),
+        "That is every neuron: take `n` of each layer.": by(own, n=width),
         "One neuron too many.": by(own, n=n + 1),
+        f"Those are all layers: {rule}": by(own, range(n_layers)),
+        f"That is the lower half: {rule}": by(own, range(up)),
+        f"The middle layer is missing: {rule}": by(own, range(up + 1, n_layers)),
+        f"One layer too many: {rule}": by(own, range(up - 1, n_layers)),
+        f"The last layer is missing: {rule}": by(own, range(up, n_layers - 1)),
+        f"Layers are counted from 0 in the whole model, not in the half: {rule}": {
+            layer - up: some for layer, some in right.items()
+        },
     }
     if n > 1:
-        mistakes["One neuron too few."] = by(own, n=n - 1)
         mistakes["That is the best neuron alone: take `n` of each layer."] = by(own, n=1)
-    up, lower = half[0], range(n_layers // 2)
-    rule = f"with {n_layers} layers the upper half begins at layer {up}, `{n_layers} // 2`"
-    return mistakes | {
-        f"Those are all layers: {rule}.": by(own, all_layers),
-        f"That is the lower half: {rule}.": by(own, lower),
-        f"The middle layer is missing: {rule}.": by(own, range(up + 1, n_layers)),
-        f"One layer too many: {rule}.": by(own, range(max(up - 1, 0), n_layers)),
-        f"The last layer is missing: {rule}.": by(own, range(up, n_layers - 1)),
-        f"Layers are counted from 0 in the whole model, not in the half: {rule}.": {
-            layer - up: _top(own(layer), n) for layer in half
-        },
-    }
+    return {why: {at: sorted(some) for at, some in each.items()} for why, each in mistakes.items()}
 
 
-def _chosen(got, n_layers: int) -> dict[int, list[int]]:
+def _chosen(got) -> dict[int, list[int]]:
     """Layer -> neurons of what the learner returned, or `Wrong`."""
     expect(
         isinstance(got, Mapping),
@@ -244,24 +202,16 @@ def _chosen(got, n_layers: int) -> dict[int, list[int]]:
         all(isinstance(layer, int) and not isinstance(layer, bool) for layer in got),
         "The keys are layers, whole numbers (`.item()` makes one of a tensor).",
     )
-    for neurons in got.values():
+    for layer, neurons in got.items():
+        whole = isinstance(neurons, Tensor) and "int" in str(neurons.dtype) and neurons.ndim == 1
+        kind = f", {neurons.dtype}" if isinstance(neurons, Tensor) else ""
         expect(
-            isinstance(neurons, Tensor),
-            "The neurons of a layer should be a tensor of whole numbers, such as the `.indices` of "
-            f"`topk`, not {described(neurons)}.",
+            whole,
+            "The neurons of a layer should be a tensor with one axis, which holds their *numbers*, "
+            f"such as the `.indices` of `topk`, and not {described(neurons)}{kind}.",
         )
-        expect(
-            neurons.ndim == 1,
-            f"The neurons of a layer should be a tensor with one axis, and it has shape "
-            f"{tuple(neurons.shape)}.",
-        )
-        expect(
-            not (neurons.is_floating_point() or neurons.is_complex())
-            and neurons.dtype != torch.bool,
-            f"The tensor of a layer is of type {neurons.dtype}: give the *numbers* of its neurons, "
-            "not their cosines or a mask (`.indices`).",
-        )
-    return {layer: neurons.tolist() for layer, neurons in got.items()}
+        expect(len(neurons.unique()) == len(neurons), f"Layer {layer} has a neuron twice.")
+    return {layer: sorted(neurons.tolist()) for layer, neurons in got.items()}
 
 
 @exercise("utils.cases.verification.neurons_along")
@@ -277,17 +227,13 @@ def check_neurons_along(neurons_along) -> str:
             weights["W_out"] *= torch.rand(n_layers, 14, 1, generator=random) * 3 + 0.2
             directions = 2 * torch.randn(n_layers, 6, generator=random)
             cosines = F.cosine_similarity(weights["W_out"], directions[:, None], dim=-1)
-            half = range(n_layers // 2, n_layers)
-            right = {layer: sorted(_top(sign * cosines[layer], n)) for layer in half}
             mistakes = _along_mistakes(weights, directions, n, sign)
-            wrong = [
-                {layer: sorted(some) for layer, some in each.items()}
-                for why, each in mistakes.items()
-                if not (sign == 1 and why.startswith("`sign`"))
-            ]
+            right = mistakes.pop("right")
+            if sign == 1:
+                mistakes = {why: each for why, each in mistakes.items() if "`sign`" not in why}
             ranked = (sign * cosines).sort(-1, descending=True).values
             clear = (ranked[:, n - 1] - ranked[:, n]).min() > 0.02
-            if clear and right not in wrong:
+            if clear and right not in mistakes.values():
                 break
         else:
             raise AssertionError("the mistakes of this fixture cannot be told apart")
@@ -296,28 +242,17 @@ def check_neurons_along(neurons_along) -> str:
             **{name: each.clone().requires_grad_() for name, each in weights.items()},
         )
         options = {} if sign == 1 else {"sign": sign}
-        got = _chosen(neurons_along(model, directions.clone(), n, **options), n_layers)
-        for layer, neurons in got.items():
-            expect(
-                len(set(neurons)) == len(neurons),
-                f"Layer {layer} has a neuron twice: {n} *different* ones.",
-            )
-        found = {layer: sorted(neurons) for layer, neurons in got.items()}
+        found = _chosen(neurons_along(model, directions.clone(), n, **options))
         if found == right:
             continue
         for why, each in mistakes.items():
-            if found == {layer: sorted(some) for layer, some in each.items()}:
-                raise Wrong(why)
+            expect(found != each, why)
         expect(
             set(found) == set(right),
             f"With {n_layers} layers the keys should be {sorted(right)}, the upper half, and are "
             f"{sorted(found)}.",
         )
         layer = next(layer for layer in right if found[layer] != right[layer])
-        expect(
-            len(found[layer]) == n,
-            f"Layer {layer} should have {n} neurons, and has {len(found[layer])}.",
-        )
         raise Wrong(
             f"Of {n_layers} layers, with `sign={sign}`, layer {layer} should have the neurons "
             f"{right[layer]}, in any order, and has {found[layer]}. Print the cosines of that "
@@ -329,13 +264,11 @@ def check_neurons_along(neurons_along) -> str:
 # ---- Ablating heads -----------------------------------------------------------------------------
 
 Run = tuple[Tensor, dict[str, Tensor]]  # hook_z of all layers, and all else
+READ = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_pattern", "mlp.hook_post")
 
 
 def _z(layer: int) -> str:
     return f"blocks.{layer}.attn.hook_z"
-
-
-READ = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_pattern", "mlp.hook_post")
 
 
 def _seen(model, tokens: Tensor, hooks: Sequence = ()) -> Run:
@@ -353,20 +286,16 @@ def _seen(model, tokens: Tensor, hooks: Sequence = ()) -> Run:
     return torch.stack([found.pop(_z(layer)) for layer in layers]), found
 
 
-def _ablated(model, tokens: Tensor, mask: Tensor, fill: Callable | None = None):
+def _ablated(model, tokens: Tensor, mask: Tensor, fill: Callable = torch.zeros_like) -> Run:
     """A run where `mask`, [layer, text, pos, head, d_head or 1], of hook_z is zero or filled."""
 
     def hook(layer):
-        def put(z, hook):
-            new = torch.zeros_like(z) if fill is None else fill(z).expand_as(z)
-            return torch.where(mask[layer].expand_as(z), new, z)
-
-        return _z(layer), put
+        return _z(layer), lambda z, hook: torch.where(mask[layer], fill(z), z)
 
     return _seen(model, tokens, [hook(layer) for layer in range(N_LAYERS) if mask[layer].any()])
 
 
-def _mask(heads: Sequence[tuple[int, int]], where: Tensor) -> Tensor:
+def _mask(heads: Iterable[tuple[int, int]], where: Tensor) -> Tensor:
     """Where these heads are ablated; `where` is [text, pos]."""
     mask = torch.zeros(N_LAYERS, *where.shape, N_HEADS, dtype=torch.bool)
     for layer, head in heads:
@@ -374,192 +303,123 @@ def _mask(heads: Sequence[tuple[int, int]], where: Tensor) -> Tensor:
     return mask[..., None]
 
 
-def _other_heads(heads: Sequence[tuple[int, int]]) -> dict[str, list[tuple[int, int]]]:
-    """Message -> the heads that this mistake ablates."""
-    layers = list(dict.fromkeys(layer for layer, _ in heads))
-    numbers = sorted({head for _, head in heads})
-    of = {layer: [head for at, head in heads if at == layer] for layer in layers}
+def _other_heads(heads: Sequence[tuple[int, int]]) -> list[tuple[str, list[tuple[int, int]]]]:
+    """(message, the heads that this mistake ablates)."""
+    of: dict[int, list[int]] = {}
+    for layer, head in heads:
+        of.setdefault(layer, []).append(head)
     late = (
         "Each layer's hook zeroes the heads of another layer: a hook that is made in a loop sees "
         "the loop's variable as it is when the hook *runs*. Look the heads up by `hook.layer()`, "
         "or make hooks in a function."
     )
-    late_heads = {
-        late + " " * i: [(layer, head) for layer in layers for head in last]
-        for i, last in enumerate(([heads[-1][1]], of[layers[-1]], of[max(layers)]))
-    }
-    return {
-        **late_heads,
-        "Of each layer only one head is zeroed: a layer may have several. Is the first overwritten "
-        "by the next?": [(layer, some[-1]) for layer, some in of.items()],
-        "Of each layer only the first head is zeroed: a layer may have several.": [
-            (layer, some[0]) for layer, some in of.items()
-        ],
-        "Only the last head of the list is zeroed.": [heads[-1]],
-        "Only the first head of the list is zeroed.": [heads[0]],
-        "Only the last layer's hook is at work.": [(layers[-1], head) for head in of[layers[-1]]],
-        "Only the first layer's hook is at work.": [(layers[0], head) for head in of[layers[0]]],
-        "All heads are looked for in the first one's layer: each has its own.": [
-            (layers[0], head) for _, head in heads
-        ],
-        "All heads are looked for in the last one's layer: each has its own.": [
-            (heads[-1][0], head) for _, head in heads
-        ],
-        "All heads of these layers are zeroed: index the axis of heads.": [
-            (layer, head) for layer in layers for head in range(N_HEADS)
-        ],
-        "Every number of `heads` is zeroed in every layer of `heads`: (2, 1) is a head of layer 2 "
-        "alone.": [(layer, head) for layer in layers for head in numbers],
-        "Every number of `heads` is zeroed in every layer of the model: (2, 1) is a head of layer "
-        "2 alone.": [(layer, head) for layer in range(N_LAYERS) for head in numbers],
-        "The *other* heads of these layers are zeroed.": [
-            (layer, head) for layer in layers for head in range(N_HEADS) if head not in of[layer]
-        ],
-        "The *other* heads of the model are zeroed.": [
-            (layer, head)
-            for layer in range(N_LAYERS)
-            for head in range(N_HEADS)
-            if (layer, head) not in heads
-        ],
-    }
+    model = [(layer, head) for layer in range(N_LAYERS) for head in range(N_HEADS)]
+    lasts = ([heads[-1][1]], list(of.values())[-1], of[max(of)])
+    one = "Of each layer only one head is zeroed: is the first overwritten by the next?"
+    first = "Of each layer only the first head is zeroed: a layer may have several."
+    its_own = "All heads are looked for in the first one's layer: each has its own."
+    whole = "All heads of these layers are zeroed: index the axis of heads."
+    crossed = "Every number of `heads` is zeroed in every layer of `heads`: they are pairs."
+    return [
+        *((late, [(layer, head) for layer in of for head in last]) for last in lasts),
+        (one, [(layer, some[-1]) for layer, some in of.items()]),
+        (first, [(layer, some[0]) for layer, some in of.items()]),
+        ("Only the last head of the list is zeroed.", heads[-1:]),
+        ("Only the first head of the list is zeroed.", heads[:1]),
+        ("Only the last layer's hook is at work.", [e for e in heads if e[0] == list(of)[-1]]),
+        (its_own, [(heads[0][0], head) for _, head in heads]),
+        (whole, [each for each in model if each[0] in of]),
+        (crossed, [(layer, head) for layer in of for _, head in heads]),
+        ("The *other* heads of the model are zeroed.", [e for e in model if e not in heads]),
+    ]
 
 
-def _other_places(where: Tensor, at: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
-    """Message -> where this mistake ablates, [text, pos]."""
+def _other_places(where: Tensor, at: tuple[Tensor, Tensor]) -> list[tuple[str, Tensor]]:
+    """(message, where this mistake ablates, [text, pos])."""
 
     def placed(*index) -> Tensor:
         new = torch.zeros_like(where)
         new[index] = True
         return new
 
-    if at is None:
-        rest = slice(None)
-        return {
-            "Only the last position is zeroed: without `at`, all are.": placed(rest, -1),
-            "Position 0 is left as it is: without `at`, all are zeroed.": placed(
-                rest, slice(1, None)
-            ),
-            "Only the first text is zeroed: without `at`, all are.": placed(0),
-        }
-    text, pos = at
-    columns = torch.arange(where.shape[1])
-    until, since = (
-        torch.stack(
-            [
-                torch.stack(
-                    [op(columns, p) for t, p in zip(text, pos, strict=True) if t == row]
-                ).any(0)
-                if row in text
-                else torch.zeros_like(where[0])
-                for row in range(len(where))
-            ]
-        )
-        for op in (torch.le, torch.ge)
-    )
-    found = {
-        "`at` is ignored: the heads are zeroed everywhere.": torch.ones_like(where),
-        "Each text got the positions of all: text and position go in *pairs*, so put both tensors "
-        "into one index.": placed(text[:, None], pos[None]),
-        "These positions are zeroed in all texts: `at[0]` says in which.": placed(slice(None), pos),
-        "The whole texts are zeroed: `at[1]` says where in them.": placed(text),
-        "One position too early: the places are those in `at`.": placed(text, pos - 1),
-        "One position too late: the places are those in `at`.": placed(
-            text, (pos + 1) % where.shape[1]
-        ),
-        "All positions up to the place are zeroed: only the place itself.": until,
-        "All positions from the place on are zeroed: only the place itself.": since,
-        "Only the first place is zeroed.": placed(text[0], pos[0]),
-        "Only the last place is zeroed.": placed(text[-1], pos[-1]),
-        "All *other* places are zeroed.": ~where,
-        "You took the place's number for its text: `at[0]` has the text, and one text may have "
-        "several places.": placed(torch.arange(len(pos)) % len(where), pos),
-    }
-    if bool((pos < len(where)).all()):
-        found["Text and position are exchanged: `z` is [text, pos, head, d_head]."] = placed(
-            pos, text
-        )
-    return found
+    (text, pos), (n, length) = at, where.shape
+    crossed = "Each text got the positions of all: text and position go in *pairs*, in one index."
+    everywhere = "These positions are zeroed in all texts: `at[0]` says in which."
+    until = "All positions up to the place are zeroed: only the place itself."
+    since = "All positions from the place on are zeroed: only the place itself."
+    number = "You took the place's number for its text: a text, `at[0]`, may have several places."
+    exchanged = "Text and position are exchanged: `z` is [text, pos, head, d_head]."
+    found = [
+        ("`at` is ignored: the heads are zeroed everywhere.", torch.ones_like(where)),
+        (crossed, placed(text[:, None], pos[None])),
+        (everywhere, placed(slice(None), pos)),
+        ("The whole texts are zeroed: `at[1]` says where in them.", placed(text)),
+        ("One position too early: the places are in `at`.", placed(text, pos - 1)),
+        ("One position too late: the places are in `at`.", placed(text, (pos + 1) % length)),
+        (until, where.flip(1).cumsum(1).flip(1) > 0),
+        (since, where.cumsum(1) > 0),
+        ("Only the first place is zeroed.", placed(text[0], pos[0])),
+        ("Only the last place is zeroed.", placed(text[-1], pos[-1])),
+        ("All *other* places are zeroed.", ~where),
+        (number, placed(torch.arange(len(pos)) % n, pos)),
+    ]
+    return found + [(exchanged, placed(pos, text))] if bool((pos < n).all()) else found
 
 
-def _z_mistakes(model, tokens, heads, where, at) -> dict[str, Callable[[], Run]]:
-    """Message -> a run as this mistake makes it."""
+def _z_mistakes(model, tokens, heads, where, at) -> Iterator[tuple[str, Run]]:
+    """(message, a run as this mistake makes it)."""
     mask, shape = _mask(heads, where), (N_LAYERS, *where.shape, N_HEADS, 5)
-    masks = {why: _mask(some, where) for why, some in _other_heads(heads).items()}
-    masks |= {why: _mask(heads, some) for why, some in _other_places(where, at).items()}
-    for axis, why in (
-        (4, "entries of the heads' outputs"),
-        (2, "positions"),
-        (1, "texts"),
-    ):
-        index = torch.zeros(shape, dtype=torch.bool)
-        for layer, head in heads:
-            if head < shape[axis]:
-                index[layer].select(axis - 1, head)[...] = True
-        there = where[None, :, :, None, None] if axis == 4 else True
-        masks[
-            f"The heads' numbers are taken for those of {why}: `z` is [text, pos, head, d_head]."
-        ] = index & there
-    if at is not None:
-        pairs = torch.zeros_like(mask)
-        for layer in {layer for layer, _ in heads}:
-            own = [head for one, head in heads if one == layer]
-            if len(own) in (1, len(at[0])):
-                for i, (t, p) in enumerate(zip(*at, strict=True)):
-                    pairs[layer, t, p, own[i % len(own)]] = True
-        masks[
-            "Places and heads went in pairs, the first place with the first head: each head is "
-            "zeroed at each place. Go through the heads one at a time."
-        ] = pairs
     nothing = (
         "Nothing has changed within your context. Does the hook *return* the new `z`? Does the "
         "`yield` stand inside `with model.hooks(...):`?"
     )
     if at is not None:
         nothing = (
-            "With `at` nothing has changed within your context. Indexing twice, as in `z[text, pos]"
-            "[:, head]`, makes a copy, and a change of it is lost."
+            "With `at` nothing has changed within your context. Indexing twice, as in "
+            "`z[text, pos][:, head]`, makes a copy, and a change of it is lost."
         )
-    found = {nothing: partial(_seen, model, tokens)}
-    for why, fill in {
-        "That is mean ablation: put zeros there.": lambda z: z.mean((0, 1), keepdim=True),
-        "That is the mean over positions: put zeros there.": lambda z: z.mean(1, keepdim=True),
-        "That is the mean over texts: put zeros there.": lambda z: z.mean(0, keepdim=True),
-        "That is the mean over heads: put zeros there.": lambda z: z.mean(2, keepdim=True),
-        "Ones are there: put zeros.": torch.ones_like,
-    }.items():
-        found[why] = partial(_ablated, model, tokens, mask, fill)
-    found |= {why: partial(_ablated, model, tokens, each) for why, each in masks.items()}
-    return found | _elsewhere(model, tokens, heads, where)
+    yield nothing, _seen(model, tokens)
+    means = {"mean ablation": (0, 1), "the mean over positions": 1, "the mean over texts": 0}
+    for why, axes in means.items():
+        fill = partial(torch.mean, dim=axes, keepdim=True)
+        yield f"That is {why}: put zeros there.", _ablated(model, tokens, mask, fill)
+    masks = [(why, _mask(some, where)) for why, some in _other_heads(heads)]
+    for axis, why in ((4, "entries of the heads' outputs"), (2, "positions")):
+        index = torch.zeros(shape, dtype=torch.bool)
+        for layer, head in heads:
+            if head < shape[axis]:
+                index[layer].select(axis - 1, head)[...] = True
+        why = f"The heads' numbers are taken for those of {why}: `z` is [text, pos, head, d_head]."
+        masks.append((why, index & (where[:, :, None, None] if axis == 4 else True)))
+    if at is not None:
+        masks += [(why, _mask(heads, some)) for why, some in _other_places(where, at)]
+        pairs = torch.zeros_like(mask)
+        for layer in {layer for layer, _ in heads}:
+            own = [head for one, head in heads if one == layer]
+            if len(own) in (1, len(at[0])):
+                pairs[layer, at[0], at[1], torch.tensor(own)] = True
+        why = "Places and heads went in pairs: each head is zeroed at each place, one at a time."
+        masks.append((why, pairs))
+    for why, each in masks:
+        yield why, _ablated(model, tokens, each)
 
+    def zeroed(layer: int, part: str | None, head: int):
+        def zero(x, hook):
+            x = x.clone()
+            x[:, :, head if part else slice(None)][where] = 0
+            return x
 
-def _elsewhere(model, tokens, heads, where) -> dict[str, Callable[[], Run]]:
-    """Message -> a run in which another hook is zeroed."""
-
-    def zeroed(part: str, *, whole: bool = False) -> Run:
-        def hook(layer, head):
-            def zero(x, hook):
-                mask = torch.zeros(x.shape, dtype=torch.bool)
-                there = where if x.ndim == 3 else where[..., None]
-                mask[:, :, slice(None) if whole else head] = there[..., None] if whole else there
-                return x.masked_fill(mask, 0.0)
-
-            return f"blocks.{layer}.{part}", zero
-
-        return _seen(model, tokens, [hook(*each) for each in heads])
+        return f"blocks.{layer}.{part or 'hook_attn_out'}", zero
 
     written = "What the whole layer writes, `hook_attn_out`, is zeroed"
-    return {
-        f"{written}: zero these heads in `attn.hook_z`.": partial(
-            zeroed, "hook_attn_out", whole=True
-        ),
-        f"{written} at entries that have the heads' numbers: zero the heads in `attn.hook_z`.": (
-            partial(zeroed, "hook_attn_out")
-        ),
-        "The heads' values, `hook_v`, are zeroed: a head writes what comes out of its attention, "
-        "`hook_z`.": partial(zeroed, "attn.hook_v"),
-        "The heads' queries, `hook_q`, are zeroed: zero `hook_z`.": partial(zeroed, "attn.hook_q"),
-        "The heads' keys, `hook_k`, are zeroed: zero `hook_z`.": partial(zeroed, "attn.hook_k"),
-    }
+    for why, part in (
+        (written, None),
+        (f"{written} at entries that have the heads' numbers", "hook_attn_out"),
+        ("The heads' queries, `hook_q`, are zeroed", "attn.hook_q"),
+        ("The heads' keys, `hook_k`, are zeroed", "attn.hook_k"),
+    ):
+        hooks = [zeroed(layer, part, head) for layer, head in heads]
+        yield f"{why}: zero these heads in `attn.hook_z`.", _seen(model, tokens, hooks)
 
 
 def _run(model, tokens: Tensor) -> Run:
@@ -574,8 +434,7 @@ def _run(model, tokens: Tensor) -> Run:
         )
         expect(
             "broadcast" not in str(error) and "shape mismatch" not in str(error),
-            "Several heads and several places do not go into one index, where they would pair up: "
-            "go through the heads one at a time.",
+            "Heads and places would pair up in one index: go through the heads one at a time.",
         )
         raise Wrong(
             f"Within your context a run of the model raises {_raised(error)}. In the hook `z` is "
@@ -583,14 +442,10 @@ def _run(model, tokens: Tensor) -> Run:
         ) from error
 
 
-def _expect_same_run(got: Run, right: Run, message: str) -> None:
-    expect(_equal(got[0], right[0]), message)
-
-
 @exercise("utils.cases.verification.without_heads")
 def check_without_heads(without_heads) -> str:
     """A small model, heads of several layers; what it holds within the context, and after it."""
-    model, random = _tiny(0), torch.Generator().manual_seed(1)
+    model, random = _tiny(), torch.Generator().manual_seed(1)
     several = [(2, 0), (0, 2), (2, 3), (0, 0)]
     for heads, (n, length), at in (
         (several, (5, 6), None),
@@ -602,9 +457,8 @@ def check_without_heads(without_heads) -> str:
     ):
         tokens = torch.randint(11, (n, length), generator=random)
         places = None if at is None else (torch.tensor(at[0]), torch.tensor(at[1]))
-        where = torch.ones(n, length, dtype=torch.bool)
+        where = torch.full((n, length), at is None)
         if places is not None:
-            where = torch.zeros_like(where)
             where[places] = True
         given, before = list(heads), _on_it(model)
         options = {} if places is None else {"at": (places[0].clone(), places[1].clone())}
@@ -619,35 +473,24 @@ def check_without_heads(without_heads) -> str:
             got, again = _run(model, tokens), _run(model, tokens)
         if not _equal(got[0], right[0]):
             model.reset_hooks()  # what a wrong context may have left
-            mask = _mask(given, where).expand_as(right[0])
             expect(
-                not torch.equal(got[0] == 0, mask),
-                "The right entries of `hook_z` are zero, but something else is changed too: zero "
-                "`hook_z` alone.",
+                not torch.equal(got[0] == 0, _mask(given, where).expand_as(right[0])),
+                "The right entries of `hook_z` are zero, but something else is changed too.",
             )
-            for why, how in _z_mistakes(model, tokens, given, where, places).items():
-                expect(not _equal(got[0], how()[0]), why)
-        match(
-            got[0],
-            right[0],
-            what=f"Within the context of {given}{'' if at is None else f' at {at}'}, `hook_z`, "
-            "[layer, text, pos, head, d_head],",
-            mistakes={},
-        )
+            for why, run in _z_mistakes(model, tokens, given, where, places):
+                expect(not _equal(got[0], run[0]), why)
+        what = f"Within the context of {given}{'' if at is None else f' at {at}'}, `hook_z`"
+        match(got[0], right[0], what=f"{what}, [layer, text, pos, head, d_head],", mistakes={})
         for name, value in right[1].items():
             expect(
                 _equal(got[1][name], value),
-                f"`hook_z` is right, but something else is changed too ({name}): zero `hook_z` "
-                "alone.",
+                f"`hook_z` is right, but something else is changed too, {name}.",
             )
         expect(
             all(torch.equal(z, copy) for z, copy in raw),
-            "Your hook changes `z` itself, which another hook may have kept: change a copy, "
-            "`z.clone()`, and return that.",
+            "Your hook changes `z` itself, which others may keep: change and return `z.clone()`.",
         )
-        _expect_same_run(
-            again, right, "In a second run within the same context the heads are not zeroed."
-        )
+        expect(_equal(again[0], right[0]), "In a second run the heads are not zeroed any more.")
         expect(
             list(heads) == given and all(map(torch.equal, options.get("at", ()), places or ())),
             "Your function changes `heads` or `at`, which others still need.",
@@ -663,42 +506,31 @@ def _check_leaving(without_heads, model, tokens: Tensor) -> str:
     """The context is left by an error, and stands within another of its kind."""
     before, first, second = _on_it(model), [(0, 1), (2, 0)], [(0, 2), (1, 1)]
     gradients = torch.is_grad_enabled()
-    try:
-        with _within(lambda: without_heads(model, first)):
-            raise _Stop
-    except _Stop:
-        pass
+    with suppress(_Stop), _within(lambda: without_heads(model, first)):
+        raise _Stop
     switched = torch.is_grad_enabled() != gradients
     torch.set_grad_enabled(gradients)
-    expect(
-        not switched,
-        "Your context switches gradients on or off for all that follows: leave them alone.",
-    )
+    expect(not switched, "Your context switches gradients on or off, and leaves it so.")
     expect(
         _on_it(model) == before,
-        "If the body of the `with` raises an error, your hooks stay on the model. `with model.hooks"
-        "(...):` takes them off in any case, and so does `finally`.",
+        "If the body of the `with` raises an error, your hooks stay: `finally` takes them off.",
     )
     where = torch.ones(tokens.shape, dtype=torch.bool)
     alone, both = (
-        _ablated(model, tokens, _mask(heads, where)) for heads in (first, [*first, *second])
+        _ablated(model, tokens, _mask(heads, where))[0] for heads in (first, [*first, *second])
     )
     with torch.no_grad(), _within(lambda: without_heads(model, first)):
         with _within(lambda: without_heads(model, second)):
-            inside = _run(model, tokens)
-        outside = _run(model, tokens)
-    _expect_same_run(
-        inside,
-        both,
-        "One context within another: the heads of both should be zero, and are not. Does yours "
-        "take other hooks off?",
+            inside = _run(model, tokens)[0]
+        outside = _run(model, tokens)[0]
+    expect(
+        _equal(inside, both),
+        "One context within another: the heads of both should be zero. Does yours take others off?",
     )
-    _expect_same_run(
-        outside,
-        alone,
-        "One context within another: when the inner one is left, the outer one's hooks must stay. "
-        "`model.reset_hooks()` takes all hooks off; take off your own alone, as `with model.hooks"
-        "(...):` does.",
+    expect(
+        _equal(outside, alone),
+        "One context within another: with the inner one, the outer one's hooks went away. "
+        "`model.reset_hooks()` takes all hooks off, `with model.hooks(...):` its own alone.",
     )
     return "These heads write nothing there, and the hooks go away again."
 
@@ -708,140 +540,89 @@ def _check_leaving(without_heads, model, tokens: Tensor) -> str:
 KINDS = [(hit, matched) for hit in (True, False) for matched in (True, False)]
 
 
-def _donor_mistakes(
-    target: Tensor, result: Tensor, wanted: Tensor
-) -> dict[str, Callable[[bool, bool], Tensor]]:
-    """Message -> what this mistake makes of `hit` and `matched`."""
-    column, n = wanted[:, None], len(target)
+def _donors(target: Tensor, result: Tensor, wanted: Tensor) -> tuple[Tensor, list]:
+    """Who may, for all `KINDS`, [kind, position, donor]; and what each mistake makes of it."""
+    hit, matched = torch.tensor(KINDS).T[:, :, None, None]
+    column = wanted[:, None]
     is_matched, of_result = target == column, result == column
     is_hit = (target == result).expand_as(is_matched)
-    yes, no = torch.ones_like(is_matched), torch.zeros_like(is_matched)
-    paired = target == wanted[torch.arange(n) % len(wanted)]
+    paired = target == wanted[torch.arange(len(target)) % len(wanted)]
     anywhere = is_matched.any(0).expand_as(is_matched)
-
-    def right(hit: bool, matched: bool) -> Tensor:
-        return (is_hit == hit) & (is_matched == matched)
-
-    lost = {
-        "The axis of positions is lost where there is one: [position, donor].": lambda h, m: right(
-            h, m
-        ).squeeze(0)
-    }
-    return (lost if len(wanted) == 1 else {}) | {
-        "Positions and donors are exchanged: [position, donor].": lambda h, m: right(h, m).T,
-        "*matched* asks for the donor's *target*, and you compared its result with what is "
-        "wanted.": lambda h, m: (is_hit == h) & (of_result == m),
-        "A hit is a donor whose target is its own result. You compared its result with what is "
-        "wanted.": lambda h, m: (of_result == h) & (is_matched == m),
-        "`hit` is ignored: donors are asked for both things.": lambda h, m: is_matched == m,
-        "`matched` is ignored: donors are asked for both things.": lambda h, m: is_hit == h,
-        "Both are ignored: the donors are matched hits, whatever is asked for.": lambda h, m: (
-            is_hit & is_matched
-        ),
-        "Hits are taken for misses, and misses for hits.": lambda h, m: right(not h, m),
-        "Matched donors are taken for others, and others for matched ones.": lambda h, m: right(
-            h, not m
-        ),
-        "Hits and misses are exchanged, and so are matched donors and others.": lambda h, m: right(
-            not h, not m
-        ),
-        "A donor is matched by its target alone, whatever its result is.": lambda h, m: (
-            (is_hit == h) & ((is_matched | of_result) == m)
-        ),
-        "`hit` and `matched` are exchanged.": lambda h, m: right(m, h),
-        "A donor needs *both*: you let in those that have one of the two.": lambda h, m: (
-            (is_hit == h) | (is_matched == m)
-        ),
-        "That is the opposite: True is a donor that may.": lambda h, m: ~right(h, m),
-        "Only hits are asked whether they are matched: misses are too.": lambda h, m: (
-            right(h, m) if h else ~is_hit
-        ),
-        "Misses are never matched in yours: a miss is matched too if its target is wanted.": (
-            lambda h, m: (is_hit == h) & ((is_hit & is_matched) == m)
-        ),
-        "With `matched=False` nothing is asked about the target: it shall *not* be wanted.": (
-            lambda h, m: (is_hit == h) & (is_matched if m else yes)
-        ),
-        "With `hit=False` nothing is asked about the result: donors shall be misses.": (
-            lambda h, m: (is_hit if h else yes) & (is_matched == m)
-        ),
-        "With False, nothing is asked: donors shall be misses, or not matched.": lambda h, m: (
-            (is_hit if h else yes) & (is_matched if m else yes)
-        ),
-        "`x & hit` is False wherever `hit` is False: compare, `x == hit`.": lambda h, m: (
-            (is_hit & h) & (is_matched == m)
-        ),
-        "`x & matched` is False wherever `matched` is False: compare, `x == matched`.": (
-            lambda h, m: (is_hit == h) & (is_matched & m)
-        ),
-        "`x & hit` is False wherever `hit` is False: compare, `x == hit`, and `matched` "
-        "likewise.": lambda h, m: (is_hit & h) & (is_matched & m),
-        "You compared donors with positions in pairs: every donor with every position, "
-        "`wanted[:, None]`.": lambda h, m: (is_hit[0] == h) & (paired == m),
-        "You compared donors with positions in pairs: every donor with every position, "
-        "`wanted[:, None]`. ": lambda h, m: (is_hit == h) & (paired == m),
-        "A donor counts as matched if its target is wanted *anywhere*: each row has a wanted "
-        "number of its own.": lambda h, m: (is_hit == h) & (anywhere == m),
-        "That is one row for all positions: [position, donor].": lambda h, m: right(h, m).any(0),
-        "That is one row, for all positions: [position, donor].": lambda h, m: right(h, m).all(0),
-        "A donor counts as matched if its target is wanted anywhere, and there is one row for all "
-        "positions: [position, donor].": lambda h, m: (is_hit[0] == h) & (anywhere[0] == m),
-        "That is one answer for each position: [position, donor].": lambda h, m: right(h, m).any(1),
-        "Those are numbers of positions and donors: give True or False for each position and "
-        "donor.": lambda h, m: right(h, m).nonzero(),
-        "No donor may: is something always False?": lambda h, m: no,
-        "Every donor may: is something always True?": lambda h, m: yes,
-    }
+    hits, matches = is_hit == hit, is_matched == matched  # [kind, position, donor]
+    right, no_hits, no_match = hits & matches, is_hit & hit, is_matched & matched
+    by_target = "*matched* asks for the donor's *target*: you compared its result with `wanted`."
+    by_result = "A hit is a donor whose target is its own result: you compared that with `wanted`."
+    exchanged = "Matched donors are taken for others, and others for matched ones."
+    misses = "Misses are never matched in yours: they are too where their target is wanted."
+    free = "nothing is asked about the target: it shall *not* be wanted."
+    equal = "`x & hit` is False wherever `hit` is False: compare, `x == hit`"
+    pairs = "Donors and positions are compared in pairs: take every pair, `wanted[:, None]`."
+    every = "A donor counts as matched if its target is wanted *anywhere*: each row has its own."
+    row = "That is one row for all positions: [position, donor]."
+    return right, [
+        ("The axis of positions is lost where there is one.", right.squeeze(1)),
+        ("Positions and donors are exchanged: [position, donor].", right.mT),
+        (by_target, hits & (of_result == matched)),
+        (by_result, (of_result == hit) & matches),
+        ("`hit` is ignored: donors are asked for both things.", matches.expand_as(right)),
+        ("`matched` is ignored: donors are asked for both things.", hits.expand_as(right)),
+        ("Both are ignored: those are matched hits.", (is_hit & is_matched).expand_as(right)),
+        ("Hits are taken for misses, and misses for hits.", ~hits & matches),
+        (exchanged, hits & ~matches),
+        ("A donor is matched by its target alone.", hits & ((is_matched | of_result) == matched)),
+        ("`hit` and `matched` are exchanged.", (is_hit == matched) & (is_matched == hit)),
+        ("A donor needs *both*: yours have one of the two.", hits | matches),
+        ("That is the opposite: True is a donor that may.", ~right),
+        ("Only hits are asked whether they are matched: misses are too.", hits & (matches | ~hit)),
+        (misses, hits & ((is_hit & is_matched) == matched)),
+        (f"With `matched=False` {free}", hits & (is_matched | ~matched)),
+        ("With `hit=False` nothing is asked: donors shall be misses.", (is_hit | ~hit) & matches),
+        ("With False, nothing is asked.", (is_hit | ~hit) & (is_matched | ~matched)),
+        (f"{equal}.", no_hits & matches),
+        (f"{equal}, and `matched` likewise.", no_hits & no_match),
+        (pairs, (hits & (paired == matched))[:, 0]),
+        (every, hits & (anywhere == matched)),
+        (row, right.any(1)),
+        (row, (hits & (anywhere == matched))[:, 0]),
+        ("That is one answer for each position: [position, donor].", right.any(2)),
+        ("Every donor may: is something always True?", torch.ones_like(right)),
+    ]
 
 
 @exercise("utils.cases.verification.allowed_donors")
 def check_allowed_donors(allowed_donors) -> str:
     """Donors of all kinds; some misses are matched, some have the wanted number as a result."""
-    for target, result, wanted in (
+    for numbers in (
         # hits; matched misses; misses whose result is wanted; the rest
         ([19, 7, 30, 19, 7, 4, 30, 8, 30], [19, 7, 30, 5, 30, 19, 19, 9, 2], [19, 7, 44, 30, 19]),
         ([12, 40, 12, 6, 40], [12, 6, 40, 6, 12], [40, 12, 6, 40, 12]),
         ([5, 9, 5, 3], [5, 5, 3, 3], [5]),
         ([8], [1], [8, 1, 2]),
     ):
-        target, result, wanted = (torch.tensor(each) for each in (target, result, wanted))
-        n, m = len(target), len(wanted)
-        rights = [
-            (hit == (target == result)) & ((target == wanted[:, None]) == matched)
-            for hit, matched in KINDS
-        ]
-        gots = []
+        given = [torch.tensor(each) for each in numbers]
+        n, m, gots = len(numbers[0]), len(numbers[2]), []
         for hit, matched in KINDS:
-            try:
-                got = allowed_donors(
-                    target.clone(), result.clone(), wanted.clone(), hit=hit, matched=matched
-                )
-            except Wrong as wrong:
-                if "size of tensor" not in str(wrong):
-                    raise
-                raise Wrong(
-                    f"There are {n} donors and {m} positions, and each donor has to be compared "
-                    "with each position: `wanted[:, None]` makes a column of it."
-                ) from None
+            hint = (
+                f"There are {n} donors and {m} positions, and each donor has to be compared with "
+                "each position: `wanted[:, None]` makes a column of it."
+            )
+            with _hint("size of tensor", hint):
+                got = allowed_donors(*(each.clone() for each in given), hit=hit, matched=matched)
             expect(
                 not isinstance(got, list | tuple | dict | set),
                 f"Return one tensor of True and False, [position, donor], not {described(got)}.",
             )
-            gots.append(got)
-        if all(isinstance(got, Tensor) and not got.is_complex() for got in gots):
-            same = [_equal(*pair) for pair in zip(gots, rights, strict=True)]
-            for why, how in _donor_mistakes(target, result, wanted).items():
-                wrong = [how(*kind) for kind in KINDS]
-                if not all(same) and all(map(_equal, gots, wrong)):
-                    raise Wrong(why)
-        for (hit, matched), got, right in zip(KINDS, gots, rights, strict=True):
-            match(
-                got,
-                right,
-                what=f"Which of {n} donor{'s' * (n > 1)} may give to {m} position{'s' * (m > 1)}, "
-                f"with `hit={hit}, matched={matched}`,",
-                mistakes={},
+            expect(
+                getattr(got, "dtype", None) != torch.int64 or got.shape == (m, n),
+                "Those are numbers of positions and donors: give True or False for each pair.",
             )
+            gots.append(got)
+        right, mistakes = _donors(*given)
+        if len({getattr(got, "shape", None) for got in gots}) == 1 and isinstance(gots[0], Tensor):
+            _recognise(torch.stack(gots), right, mistakes)
+        for (hit, matched), got, each in zip(KINDS, gots, right, strict=True):
+            what = f"Which of {n} donor{'s' * (n > 1)} may give to {m} position{'s' * (m > 1)}"
+            match(got, each, what=f"{what}, with `hit={hit}, matched={matched}`,", mistakes={})
             expect(
                 got.dtype == torch.bool,
                 f"Your tensor is of type {got.dtype}: give True and False (`torch.bool`), with "
@@ -850,26 +631,37 @@ def check_allowed_donors(allowed_donors) -> str:
     return "Four kinds of donors for every position."
 
 
-# ---- The investigation -----
+# ---- The investigation --------------------------------------------------------------------------
+
+
+def _is_pair(head) -> bool:
+    whole = isinstance(head, list | tuple) and all(type(each) is int and each >= 0 for each in head)
+    return whole and len(head) == 2
 
 
 @investigation(
     "disabled", course={"heads": [(1, 3), (1, 5), (1, 4)], "gap left": 0.02, "sums right": 1.0}
 )
 def check_disabled(answer) -> str:
-    """What `Lab.hand_in` returned."""
+    """What `Lab.hand_in` returned. It may measure a gap somewhat below 0 or above 1."""
     expect(
         isinstance(answer, Mapping) and {"heads", "gap left", "sums right"} <= set(answer),
         "Give what `lab.hand_in(heads)` returns: it measures your heads on other puzzles.",
     )
-    n, gap, sums = (len(answer["heads"]), answer["gap left"], answer["sums right"])
+    heads, gap, sums = (answer[name] for name in ("heads", "gap left", "sums right"))
+    expect(
+        isinstance(heads, list | tuple) and all(map(_is_pair, heads)),
+        "`heads` should be a list of pairs of whole numbers, as `lab.hand_in(heads)` returns it.",
+    )
+    for name, number, low, high in (("gap left", gap, -0.5, 1.5), ("sums right", sums, 0, 1)):
+        expect(
+            type(number) in (int, float) and low <= number <= high,
+            f"`{name}` cannot be {str(number):.20}: give what `lab.hand_in(heads)` returned.",
+        )
+    n = len(set(map(tuple, heads)))
     expect(n <= 3, f"That is {n} heads: at most three are allowed. Which ones can stay?")
     expect(n > 0, "No head is out: give one to three.")
-    expect(
-        sums >= 0.95,
-        f"Only {sums:.2f} of the sums are right: this model cannot add any more. Which of your "
-        "heads bring the numbers of a sum together?",
-    )
+    expect(sums >= 0.95, f"Only {sums:.2f} of sums are right: the model cannot add without them.")
     expect(
         gap <= 0.2,
         f"{gap:.2f} of the gap is left: others stand in for your heads. Which heads do the same?",
@@ -880,29 +672,74 @@ def check_disabled(answer) -> str:
 # ---- Heads by what they copy --------------------------------------------------------------------
 
 
-def _heads_and_neurons(seed: int, *, n_heads: int, n_kv: int) -> dict[str, Tensor]:
-    random = torch.Generator().manual_seed(seed)
-    shapes = {
-        "W_V": (3, n_kv, 7, 5),
-        "W_O": (3, n_heads, 5, 7),
-        "W_gate": (3, 7, 9),
-        "W_in": (3, 7, 9),
-        "W_out": (3, 9, 7),
-    }
-    return {name: torch.randn(shape, generator=random) for name, shape in shapes.items()}
-
-
-def _copied(weights: Mapping[str, Tensor], *, share: Callable | None = None) -> Tensor:
+def _copied(W_V: Tensor, W_O: Tensor, share: Callable | None = None) -> Tensor:
     """Each head's OV circuit, [layer, head, d_model, d_model]; `share`: head -> key-value head."""
-    W_V, W_O = weights["W_V"], weights["W_O"]
     n_heads, group = W_O.shape[1], W_O.shape[1] // W_V.shape[1]
     share = share or (lambda head: head // group)
-    return torch.stack(
-        [
-            torch.stack([W_V[layer, share(head)] @ W_O[layer, head] for head in range(n_heads)])
-            for layer in range(len(W_O))
-        ]
+    return torch.stack([W_V[:, share(head)] @ W_O[:, head] for head in range(n_heads)], 1)
+
+
+def _drives(weights: Mapping[str, Tensor], neurons: list) -> tuple[Tensor, list]:
+    """The right drive, and what each mistake makes of it."""
+    W_V, W_O = weights["W_V"], weights["W_O"]
+    gate, up = (
+        torch.stack([weights[name][layer, :, i] for layer, i in neurons])
+        for name in ("W_gate", "W_in")
     )
+    circuits, numbers = _copied(W_V, W_O), [i for _, i in neurons]
+    d, order = circuits.diagonal(dim1=-2, dim2=-1), torch.tensor([layer for layer, _ in neurons])
+
+    def shared(share: Callable[[int], int]) -> Tensor:
+        return _copied(W_V, W_O, share).diagonal(dim1=-2, dim2=-1)
+
+    def each(d=d, act: Callable = F.silu, *, gate=gate, up=up) -> Tensor:
+        return act(d @ gate.mT) * (d @ up.mT)
+
+    def mean(*given, **parts) -> Tensor:
+        return each(*given, **parts).mean(-1)
+
+    right, after = mean(), order >= torch.arange(3)[:, None, None]
+    whole = torch.einsum("nd,lhde,ne->lhn", gate, circuits, up)
+    same_layer = {  # those of every layer at these numbers, for the heads of that layer
+        side: weights[name][:, :, numbers].mT for side, name in (("gate", "W_gate"), ("up", "W_in"))
+    }
+    late = "Heads leave out neurons of earlier layers: each head counts all of `neurons`."
+    whole_circuit = "That is the whole circuit, `gate @ W_V @ W_O @ up`: only its diagonal counts."
+    tiled = "The values go to the wrong heads: 2 go to 4 as 0, 0, 1, 1 (`repeat_interleave`)."
+    by_gate, by_up = d @ gate.T, d @ up.T
+    return right, [
+        ("That is the sum: take the mean over the neurons.", each().sum(-1)),
+        ("Gate and up are exchanged: silu is on the gate's side.", mean(gate=up, up=gate)),
+        ("silu is missing: it lets through little of what is below 0.", (by_gate * by_up).mean(-1)),
+        ("That is relu, and the gate has silu, x times sigmoid(x).", mean(act=F.relu)),
+        ("That is sigmoid alone: silu is x times sigmoid(x).", mean(act=torch.sigmoid)),
+        ("That is gelu, and the gate has silu.", mean(act=F.gelu)),
+        ("silu is on the product: it is on `gate . d` alone.", F.silu(by_gate * by_up).mean(-1)),
+        ("silu is on both: `up . d` stays as it is.", (F.silu(by_gate) * F.silu(by_up)).mean(-1)),
+        ("`up . d` is missing.", F.silu(by_gate).mean(-1)),
+        ("silu of the gate is missing: that is `up . d` alone.", by_up.mean(-1)),
+        ("You added the two: multiply them.", (F.silu(by_gate) + by_up).mean(-1)),
+        ("The signs are lost: a head may close what another opens.", right.abs()),
+        ("The signs are lost before the mean: neurons may cancel.", each().abs().mean(-1)),
+        ("That is the root mean square: take the mean.", each().square().mean(-1).sqrt()),
+        ("That is the largest: take the mean over the neurons.", each().amax(-1)),
+        (
+            "You took the mean of all gates, and of all ups, first: the mean comes last.",
+            F.silu(d @ gate.mean(0)) * (d @ up.mean(0)),
+        ),
+        ("That is one number for each neuron: take the mean over them.", each()),
+        ("That is one number for each layer: [layer, head].", right.mean(1)),
+        ("Layers and heads are exchanged: [layer, head].", right.T),
+        ("The copying direction is made length 1: take it as it is.", mean(F.normalize(d, dim=-1))),
+        (whole_circuit, whole.mean(-1)),
+        ("You took sums of the circuit's rows: d is its diagonal.", mean(circuits.sum(-1))),
+        ("You took sums of the circuit's columns: d is its diagonal.", mean(circuits.sum(-2))),
+        ("The signs of the diagonal are lost.", mean(d.abs())),
+        (late, (each() * after).sum(-1) / after.sum(-1).clamp(min=1)),
+        ("The neuron's layer is ignored: (2, 5) is neuron 5 of layer 2.", mean(**same_layer)),
+        (tiled, mean(shared(lambda head: head % W_V.shape[1]))),
+        ("All heads have the first values: groups share them.", mean(shared(lambda head: 0))),
+    ]
 
 
 @exercise("utils.cases.verification.signed_drive", keeps_gradient=False)
@@ -915,164 +752,22 @@ def check_signed_drive(signed_drive) -> str:
             (3, 3, [(1, 4)]),
         )
     ):
-        weights = _heads_and_neurons(seed, n_heads=n_heads, n_kv=n_kv)
-        gate, up = (
-            torch.stack([weights[name][layer, :, i] for layer, i in neurons])
-            for name in ("W_gate", "W_in")
-        )
-
-        def opened(d: Tensor, act: Callable = F.silu, *, gate=gate, up=up) -> Tensor:
-            return act(d @ gate.T) * (d @ up.T)
-
-        def diagonal(circuits: Tensor) -> Tensor:
-            return circuits.diagonal(dim1=-2, dim2=-1)
-
-        circuits = _copied(weights)
-        d = diagonal(circuits)
-        right = opened(d).mean(-1)
-        order = torch.tensor([layer for layer, _ in neurons])
-        through = torch.einsum("nd,lhde,ne->lhn", gate, circuits, up)
-        mistakes = {
-            "That is the sum: take the mean over the neurons.": opened(d).sum(-1),
-            "Gate and up are exchanged: silu is on the gate's side, and `W_in` is up.": opened(
-                d, gate=up, up=gate
-            ).mean(-1),
-            "silu is missing: a gate lets through little of what is below 0.": opened(
-                d, lambda x: x
-            ).mean(-1),
-            "That is relu, and the gate has silu, which is x times sigmoid(x).": opened(
-                d, F.relu
-            ).mean(-1),
-            "That is sigmoid alone: silu is x times sigmoid(x).": opened(d, torch.sigmoid).mean(-1),
-            "That is gelu, and the gate has silu.": opened(d, F.gelu).mean(-1),
-            "silu is on the product: it is on `gate . d` alone, and `up . d` multiplies it.": (
-                F.silu((d @ gate.T) * (d @ up.T)).mean(-1)
-            ),
-            "silu is on both: `up . d` stays as it is.": (
-                F.silu(d @ gate.T) * F.silu(d @ up.T)
-            ).mean(-1),
-            "`up . d` is missing.": F.silu(d @ gate.T).mean(-1),
-            "silu of the gate is missing: that is `up . d` alone.": (d @ up.T).mean(-1),
-            "You added the two: multiply silu(gate . d) by (up . d).": (
-                F.silu(d @ gate.T) + d @ up.T
-            ).mean(-1),
-            "The signs are lost: a head may close what another opens.": opened(d).mean(-1).abs(),
-            "The signs are lost before the mean: neurons may cancel.": opened(d).abs().mean(-1),
-            "What is below 0 was cut off: the drive is signed.": opened(d).mean(-1).relu(),
-            "That is the root mean square: take the plain mean, with its sign.": (
-                opened(d).square().mean(-1).sqrt()
-            ),
-            "That is the largest: take the mean over the neurons.": opened(d).amax(-1),
-            "You took the mean of all gates, and of all ups, first: the mean comes last.": (
-                F.silu(d @ gate.mean(0)) * (d @ up.mean(0))
-            ),
-            "That is one number for each neuron: take the mean over them.": opened(d),
-            "That is one number for each head over all layers: [layer, head].": right.mean(0),
-            "That is one number for each layer: [layer, head].": right.mean(1),
-            "Layers and heads are exchanged: [layer, head].": right.T,
-            "The copying direction is made length 1 (or divided by its length): take it as it "
-            "is.": opened(d / d.norm(dim=-1, keepdim=True)).mean(-1),
-            "Gate and up are made length 1: take them as they are.": opened(
-                d,
-                gate=gate / gate.norm(dim=-1, keepdim=True),
-                up=up / up.norm(dim=-1, keepdim=True),
-            ).mean(-1),
-            "The drive is divided by the size of the circuit: take it as it is.": right
-            / circuits.norm(dim=(-2, -1)),
-            "That is the whole circuit, `gate @ W_V @ W_O @ up`: here only its diagonal counts, as "
-            "a vector.": through.mean(-1),
-            "That is the whole circuit with silu: here only its diagonal counts, as a vector.": (
-                F.silu(through).mean(-1)
-            ),
-            "You took sums of the circuit's rows: d is its diagonal.": opened(
-                circuits.sum(-1)
-            ).mean(-1),
-            "You took sums of the circuit's columns: d is its diagonal.": opened(
-                circuits.sum(-2)
-            ).mean(-1),
-            "The signs of the diagonal are lost.": opened(d.abs()).mean(-1),
-            "You took the mean over neurons of each layer, then over layers: each neuron counts "
-            "once.": torch.stack(
-                [opened(d)[..., order == i].mean(-1) for i in set(order.tolist())]
-            ).mean(0),
-            "Each head has the neurons of its own layer only: it counts all of `neurons`.": (
-                torch.stack(
-                    [
-                        opened(d)[layer][:, order == layer].sum(-1)
-                        / max(1, int((order == layer).sum()))
-                        for layer in range(3)
-                    ]
-                )
-            ),
-            "Heads have 0 or less where a neuron comes before them: here each head counts all of "
-            "`neurons`.": torch.stack(
-                [
-                    opened(d)[layer][:, order >= layer].sum(-1)
-                    / max(1, int((order >= layer).sum()))
-                    for layer in range(3)
-                ]
-            ),
-            "Heads have less where a neuron comes before them: here each head counts all of "
-            "`neurons`.": torch.stack(
-                [opened(d)[layer][:, order >= layer].sum(-1) for layer in range(3)]
-            )
-            / len(neurons),
-            "The neuron's layer is ignored: (2, 5) is neuron 5 of layer 2, for every head.": (
-                torch.stack(
-                    [
-                        opened(
-                            d[layer],
-                            gate=weights["W_gate"][layer][:, [i for _, i in neurons]].T,
-                            up=weights["W_in"][layer][:, [i for _, i in neurons]].T,
-                        ).mean(-1)
-                        for layer in range(3)
-                    ]
-                )
-            ),
-            "Only the last neuron counts: take the mean over all of them.": opened(d)[..., -1],
-            "Only the first neuron counts: take the mean over all of them.": opened(d)[..., 0],
-            "You took what the neuron writes, `W_out`, for up: up is `W_in`.": opened(
-                d, up=torch.stack([weights["W_out"][layer, i] for layer, i in neurons])
-            ).mean(-1),
-        }
-        if n_kv < n_heads:
-            shared = {
-                "The shared values go to the wrong heads: with 2 for 4 heads they go 0, 0, 1, 1, "
-                "and yours 0, 1, 0, 1. See `repeat_interleave`.": lambda head, n=n_kv: head % n,
-                "All heads have the first values: heads share theirs in groups.": lambda head: 0,
-                "Heads have values of other groups: head // (n_heads / n_kv_heads).": (
-                    lambda head, n=n_kv: min(head, n - 1)
-                ),
-            }
-            mistakes |= {
-                why: opened(diagonal(_copied(weights, share=share))).mean(-1)
-                for why, share in shared.items()
-            }
-        if len(neurons) == 1:  # where there is nothing to average, what is lost is the axis
-            for why in [why for why, value in mistakes.items() if _equal(value, right)]:
-                del mistakes[why]
+        random = torch.Generator().manual_seed(seed)
+        shapes = {"W_V": (n_kv, 7, 5), "W_O": (n_heads, 5, 7), "W_out": (9, 7)}
+        shapes |= {"W_gate": (7, 9), "W_in": (7, 9)}
+        weights = {name: torch.randn(3, *of, generator=random) for name, of in shapes.items()}
+        right, mistakes = _drives(weights, neurons)
+        cfg = {"n_layers": 3, "n_heads": n_heads, "n_key_value_heads": n_kv}
         model = SimpleNamespace(
-            cfg=SimpleNamespace(
-                n_layers=3, n_heads=n_heads, n_key_value_heads=n_kv, d_model=7, d_head=5, d_mlp=9
-            ),
+            cfg=SimpleNamespace(**cfg, d_model=7, d_head=5, d_mlp=9),
             **{name: each.clone().requires_grad_() for name, each in weights.items()},
         )
-        try:
+        hint = f"Here {n_heads} heads share the values of {n_kv}: see `W_V` and `W_O`."
+        with _hint("raised", hint):
             got = signed_drive(model, list(neurons))
-        except Wrong as wrong:
-            if n_kv == n_heads or "raised" not in str(wrong):
-                raise
-            raise Wrong(
-                f"{wrong} Here {n_heads} heads share the values of {n_kv} (`W_V` has fewer heads "
-                "than `W_O`)."
-            ) from None
-        match(
-            got,
-            right,
-            what=f"The drive of {n_heads} heads with values of {n_kv}, for {len(neurons)} "
-            f"neuron{'s' if len(neurons) > 1 else ''},",
-            mistakes=mistakes,
-        )
+        _recognise(got, right, mistakes)
+        what = f"The drive of {n_heads} heads with values of {n_kv}, for {len(neurons)} neurons,"
+        match(got, right, what=what.replace(" 1 neurons", " 1 neuron"), mistakes={})
     return "What a head copies, as these neurons take it."
 
 
@@ -1086,7 +781,7 @@ def _losses(logits, tokens, start, reward) -> tuple[Tensor, list[tuple[str, Tens
     predicted = real & (at > 0)
     since, log_p = at >= start[:, None], logits.log_softmax(-1)
     centred, spread = reward - reward.mean(1, keepdim=True), reward.std(1, keepdim=True)
-    of_all, all_spread = reward - reward.mean(), reward.std()
+    variance, of_all, all_spread = spread.square(), reward - reward.mean(), reward.std()
 
     def of(table: Tensor, back: int = 1) -> Tensor:
         """[text, pos]: each token's entry in the table `back` positions before it."""
@@ -1101,120 +796,66 @@ def _losses(logits, tokens, start, reward) -> tuple[Tensor, list[tuple[str, Tens
     each_text = (advantage.reshape(-1) * (said * written).sum(1) / written.sum(1)).mean()
     lasts, nexts = real.roll(-1, 1) & (at < length - 1), real.roll(1, 1) & (at > 0)
     own = "baseline: each puzzle has its own, the mean over its samples."
-    small = (
-        "The standard deviation is used without its 1e-4, or with another number: that counts "
-        "where a puzzle's rewards are almost equal."
-    )
+    less = "The baseline is missing: subtract the mean of the puzzle's rewards."
+    of_texts = "Mean and standard deviation are those of all texts: each puzzle has its own."
+    sizes = "The standard deviation is that of all texts: each puzzle has its own."
+    small = "The standard deviation stands without its 1e-4, or with another number added."
+    by_n = "That standard deviation divides by n (`correction=0`): `torch.std` divides by n - 1."
+    under = "Add 1e-4 to the standard deviation, and not under its root."
+    other = "The advantages went to other texts: all samples of the first puzzle come first."
+    crossed = "Mean and standard deviation are taken over puzzles: `reward` is [puzzle, sample]."
+    cross_entropy = "The rewards play no part: that is the cross-entropy of what was written."
     shift = "Logits at p are for the token at p + 1: yours are matched with another one."
     positions = "The log-softmax is over positions: it belongs over the vocabulary, the last axis."
+    both = "Header and padding count in yours: the text begins at `start`, and padding is 0."
+    too_late = "One token too late: your mask is that of the tokens one position earlier."
+    too_early = "One token too early: your mask is that of the tokens one position later."
+    by_text = "That is the mean of each text, then over texts: take one mean over all tokens."
+    by_all = "That is the mean over all positions: divide by the number of tokens written."
+    edge = "`start` is where the first token that the model wrote stands."
+    by_itself, before = of(log_p, 0), at < length - 1
+    others = (n * length, n * (length - 1), predicted.sum(), since.sum())
     return loss(), [
         ("The sign: the loss falls where rewarded texts become likelier.", -loss()),
-        ("The baseline is missing: subtract the mean of the puzzle's rewards.", loss(reward)),
-        (
-            "The baseline is missing: subtract the mean of the puzzle's rewards before dividing.",
-            loss(reward / (spread + 1e-4)),
-        ),
+        (less, loss(reward)),
+        (less, loss(reward / (spread + 1e-4))),
         (f"All texts share a {own}", loss(of_all)),
         (f"All texts share a {own}", loss(of_all / (spread + 1e-4))),
-        (
-            "Mean and standard deviation are those of all texts: each puzzle has its own.",
-            loss(of_all / (all_spread + 1e-4)),
-        ),
-        (
-            "The standard deviation is that of all texts: each puzzle has its own.",
-            loss(centred / (all_spread + 1e-4)),
-        ),
-        (
-            "Mean and standard deviation are taken over puzzles: `reward` is [puzzle, sample], and "
-            "they are over a puzzle's samples.",
-            loss((reward - reward.mean(0)) / (reward.std(0) + 1e-4)),
-        ),
+        (of_texts, loss(of_all / (all_spread + 1e-4))),
+        (sizes, loss(centred / (all_spread + 1e-4))),
+        (crossed, loss((reward - reward.mean(0)) / (reward.std(0) + 1e-4))),
         ("The advantage is not divided by the puzzle's standard deviation.", loss(centred)),
-        (
-            "That standard deviation divides by n (`correction=0`): `torch.std` divides by n - 1.",
-            loss(centred / (reward.std(1, keepdim=True, correction=0) + 1e-4)),
-        ),
-        (
-            "You divided by the variance: take its root, the standard deviation.",
-            loss(centred / (spread.square() + 1e-4)),
-        ),
+        (by_n, loss(centred / (reward.std(1, keepdim=True, correction=0) + 1e-4))),
+        ("You divided by the variance: take its root.", loss(centred / (variance + 1e-4))),
         *(
-            (small, loss((centred / (spread + other)).nan_to_num()))
-            for other in (0, 1e-8, 1e-6, 1e-5, 1e-3)
+            (small, loss((centred / (spread + e)).nan_to_num()))
+            for e in (0, 1e-8, 1e-6, 1e-5, 1e-3)
         ),
-        (
-            "Add 1e-4 to the standard deviation, and not under its root.",
-            loss(centred / (spread.square() + 1e-4).sqrt()),
-        ),
-        (
-            "The rewards play no part: that is the cross-entropy of what was written.",
-            loss(torch.ones(n)),
-        ),
-        (
-            "The advantages went to other texts: all samples of the first puzzle come first.",
-            loss(advantage.T),
-        ),
+        (under, loss(centred / (variance + 1e-4).sqrt())),
+        (cross_entropy, loss(torch.ones(n))),
+        (other, loss(advantage.T)),
         ("Those are probabilities: take their natural log.", loss(said=said.exp())),
         ("That is the log to base 2: take the natural log.", loss(said=said / math.log(2))),
         ("Those are the logits themselves: take their log-softmax.", loss(said=of(logits))),
         (positions, loss(said=of(logits.log_softmax(1)))),
         (positions, loss(said=of(F.pad(logits[:, :-1].log_softmax(1), (0, 0, 0, 1))))),
-        (shift, loss(said=of(log_p, 0))),
-        (shift, loss(said=of(log_p, 0), where=written & (at < length - 1))),
-        (shift, loss(said=of(log_p, -1), where=written & (at < length - 1))),
-        (
-            "One token too early: the last one of the header counts in yours.",
-            loss(where=predicted & (at >= start[:, None] - 1)),
-        ),
-        (
-            "One token too late: the first one that the model wrote is missing in yours.",
-            loss(where=predicted & (at > start[:, None])),
-        ),
-        (
-            "The header counts in yours: the model's tokens begin at `start`.",
-            loss(where=predicted),
-        ),
+        (shift, loss(said=by_itself)),
+        (shift, loss(said=by_itself, where=written & before)),
+        (shift, loss(said=of(log_p, -1), where=written & before)),
+        (f"One token too early: {edge}", loss(where=predicted & (at >= start[:, None] - 1))),
+        (f"One token too late: {edge}", loss(where=predicted & (at > start[:, None]))),
+        ("The header counts in yours: the text begins at `start`.", loss(where=predicted)),
         ("Padding counts in yours: leave out the tokens that are 0.", loss(where=since)),
-        (
-            "Header and padding count in yours: the model's tokens begin at `start`, and padding "
-            "is 0.",
-            loss(where=(at > 0).expand(n, -1)),
-        ),
-        (
-            "The first padding after a text counts in yours: ask of the token itself whether it is "
-            "0.",
-            loss(where=since & nexts),
-        ),
+        (both, loss(where=(at > 0).expand(n, -1))),
+        ("The first padding after a text counts in yours.", loss(where=since & nexts)),
         ("The last token of each text is missing in yours.", loss(where=written & lasts)),
-        (
-            "One token too late: your mask is of tokens one position before those that it is used "
-            "for.",
-            loss(where=written.roll(1, 1) & (at > 0)),
-        ),
-        (
-            "One token too early: your mask is of tokens one position behind those that it is used "
-            "for.",
-            loss(where=written.roll(-1, 1) & (at > 0) & (at < length - 1)),
-        ),
-        (
-            "All texts begin at the first one's start: each has its own.",
-            loss(where=real & (at >= start[0])),
-        ),
-        ("That is the sum: take the mean over all tokens that were written.", loss(over=1)),
-        (
-            "That is the mean of each text, and then of the texts: the mean is over all tokens at "
-            "once, where a long text counts for more.",
-            -each_text,
-        ),
+        (too_late, loss(where=written.roll(1, 1) & (at > 0))),
+        (too_early, loss(where=written.roll(-1, 1) & (at > 0) & before)),
+        ("All texts begin at the first one's start in yours.", loss(where=real & (at >= start[0]))),
+        ("That is the sum: take the mean over all tokens written.", loss(over=1)),
+        (by_text, -each_text),
         ("You divided by the number of texts: divide by that of tokens written.", loss(over=n)),
-        *(
-            (
-                "That is the mean over all positions, also those that were set to 0: divide by the "
-                "number of tokens that were written.",
-                loss(over=over),
-            )
-            for over in (n * length, n * (length - 1), (predicted).sum(), since.sum())
-        ),
+        *((by_all, loss(over=over)) for over in others),
     ]
 
 
@@ -1240,31 +881,19 @@ def check_policy_gradient_loss(policy_gradient_loss) -> str:
         start, reward = torch.tensor(starts), torch.tensor(rewards)
         exact, asks = logits.double().requires_grad_(), logits.clone().requires_grad_()
         right, mistakes = _losses(exact, tokens, start, reward.double())
-        try:
+        puzzles, samples = reward.shape
+        hint = f"Here are {n} texts, {puzzles} puzzles, {samples} samples: is `keepdim` missing?"
+        with _hint("size of tensor", hint):
             got = policy_gradient_loss(asks, tokens.clone(), start.clone(), reward.clone())
-        except Wrong as wrong:
-            if "size of tensor" not in str(wrong):
-                raise
-            raise Wrong(
-                f"{wrong} Here are {n} texts of {length} tokens, {len(rewards)} puzzles of "
-                f"{len(rewards[0])} samples. A mean over one axis keeps it with `keepdim=True`."
-            ) from None
-        is_real = isinstance(got, Tensor) and not got.is_complex()
         expect(
-            not (seed and is_real and bool(got.isnan().any())),
-            "The loss is NaN where all rewards of a puzzle are equal: is their standard deviation, "
-            "which is 0, without its 1e-4?",
+            not (seed and isinstance(got, Tensor) and bool(got.isnan().any())),
+            "The loss is NaN where rewards are equal: is their deviation, 0, without its 1e-4?",
         )
-        if is_real and not _equal(got, right):
-            for why, each in mistakes:
-                expect(not _equal(got, each), why)
+        _recognise(got, right, mistakes)
         match(got, right.detach(), what=f"The loss of {n} texts", mistakes={})
-        slopes = [
-            torch.autograd.grad(each, asked)[0] for each, asked in ((right, exact), (got, asks))
-        ]
+        slopes = (torch.autograd.grad(*each)[0] for each in ((got, asks), (right, exact)))
         expect(
             _equal(*slopes),
-            "The loss is right, and its gradient is not: a part of the log-probability has none. "
-            "No `.detach()` and no `torch.no_grad()` on the way from the logits.",
+            "The loss is right, and its gradient is not: is a part of the log-probability cut off?",
         )
     return "Texts that did better than their puzzle's others get likelier."
