@@ -96,7 +96,7 @@ for text in ([*header, *tried, "("], thinking.checked_again(header, tried)):
 #
 # ## 1. A model that takes a second look
 #
-# Does it pay to let a model reconsider? Wendler, in the ARBOR project (github.com/ARBORproject/arborproject.github.io, issue 8), found directions in DeepSeek-R1-Distill-Llama-8B that make it reconsider or finish. Late layers gave loops ("Wait, hold on. Wait, hold on."), and middle layers did not. He counted repeated 2-grams and 3-grams and measured zlib compression. Ask two questions of any such report, and of ours: **what would this sample exclude**, and **could the score have risen at all?** (*Going deeper* measures such loops here.)
+# Does it pay to let a model reconsider? Wendler, in the ARBOR project (github.com/ARBORproject/arborproject.github.io, issue 8), found directions in DeepSeek-R1-Distill-Llama-8B that make it reconsider or finish. Another author there reports that reconsidering raised a score on MATH500 from `90.00%` to `93.75%`. Ask two questions of any such report, and of ours: **what would this sample exclude**, and **could the score have risen at all?** (*Going deeper* returns to both reports.)
 #
 # Our model is a sibling of lesson 5.1's, with three layers. It was **trained on made-up traces, not by reinforcement learning**. In some of its traces a success is checked once more: `( this works ) , check 12 + 7 = 19 - 4 = 15 ( yes works )`. Then the trace ends.
 # So after a success the next word is `,` (go on) or the end token `<eos>` (stop). Call this place a **fork**. `thinking.endings` finds every `)`. There are three kinds: after a try that was rejected (*failure*), after the first one that was accepted (*first success*), and after a second look (*re-check*). `thinking.going_on` reads the probabilities there; `share` is that of `,` over `,` and `<eos>` together. The table below takes the last `)` of each kind in a text.
@@ -139,7 +139,7 @@ plots.table(
 )
 
 # %% [markdown]
-# At every first success the share is **0.50**, within `0.03`. In the training traces a coin decided which successes were checked. The model has learned the coin, and the sampling decides. An analysis that asks what in the text made the model check *this* success would look for something that is not there. And every verdict is right, at the second look too. Does that make it a check?
+# At every first success the share is near **0.50**. In the training traces a coin decided which successes were checked. The model has learned the coin, and the sampling decides. An analysis that asks what in the text made the model check *this* success would look for something that is not there. And every verdict is right, at the second look too. Does that make it a check?
 
 # %% tags=["numbers"]
 at_fork = fork.share[kind == SUCCESS]
@@ -152,7 +152,17 @@ assert sum(solved) / len(solved) > 0.7
 # %% [markdown]
 # ## 2. A check, or a rubber stamp?
 #
-# In training, every re-check came after a true success and said yes. Two mechanisms fit that equally well: compare the result with the target again, or say yes because `check` stands there. On the model's own texts the two give the same answers. A false claim tells them apart. The design has three factors: the try hits or misses; it was called a success (`this works`) or not; `check` stands before the second look or does not. Two controls go with it: no bracket before `check`; and a miss that is checked after a *true* claim about another try.
+# In training, every re-check came after a true success and said yes. Two mechanisms fit that equally well: compare the result with the target again, or say yes because `check` stands there. On the model's own texts the two give the same answers. A false claim tells them apart (here the target is 24, and the try gives 18):
+#
+# | row | what stands before the second look at a try |
+# |---|---|
+# | said this works; check | `18 ( this works ) , check ... = 18 (` |
+# | said this works; no check | `18 ( this works ) , ... = 18 (` |
+# | said not N; check, or no check | `18 ( not 18 ) , check ... = 18 (`, and so on |
+# | said nothing; check (control) | `: check ... = 18 (` |
+# | said this works of a hit; check (control) | a *true* claim about another try: `24 ( this works ) , check ... = 18 (` |
+#
+# Each is asked of tries that hit and of tries that miss, and of misses apart by how many numbers the puzzle has.
 
 # %% tags=["folded"]
 # The share of texts with a yes at the second look; misses apart by the size of the puzzle.
@@ -173,7 +183,7 @@ def spelled(ends: Tensor, form: str = "{:.2f} ({:.2f} to {:.2f})") -> str:
 
 
 THIS = "said this works; check"
-PANELS = {"a hit": ("hit", 0), "a miss, 3 numbers": ("miss", 3), "a miss, 4 numbers": ("miss", 4)}
+PANELS = {"hit": ("hit", 0), "miss, 3 numbers": ("miss", 3), "miss, 4 numbers": ("miss", 4)}
 stamp = {
     panel: {
         how: share(yes[(size == n) | (n == 0)]) for (name, how), yes in says.items() if name == of
@@ -185,16 +195,16 @@ plots.intervals(stamp, title="How often does the second look say yes?", alike=tu
 # %% [markdown]
 # Without `check`, no miss gets a yes. With it, **0.90** of the false claims about three numbers do (second panel, first row), and **0.29** of those about four. Over both sizes together the share is `0.61`. "More than half" would be true of that mixture, and false of the puzzles with four numbers. (At three other seeds: `0.88` to `0.98` for three numbers, `0.29` to `0.49` for four.) So `check` is needed for these yeses, but the try counts too: all hits get theirs.
 #
-# The two controls. With no bracket before, the word alone brings a yes to `0.73` of the misses with three numbers, and to `0.02` of those with four. The largest effect is the last row: after `this works` was said of a *hit*, a miss is waved through in `0.92` and in all 48. So what stood at the first bracket counts, beside the word. In training every `check` came after a true success, and this row has one. These texts do not tell what carries it.
+# The two controls. With nothing said before, the word alone brings a yes to `0.73` of the misses with three numbers, and to `0.02` of those with four. The largest effect is the last row: after a *true* claim about another try, a miss gets a yes in `0.92` (three numbers) and in 48 of 48 (four). So what stood at the first bracket counts too. In training every `check` came after a true success, as in this row.
 #
 # All these texts are unlike anything that the model writes: a false claim is far from its training. What does a *true* re-check rest on?
 
 # %% tags=["numbers"]
-three, four = stamp["a miss, 3 numbers"], stamp["a miss, 4 numbers"]
+three, four = stamp["miss, 3 numbers"], stamp["miss, 4 numbers"]
 claim("yes to false claims, three numbers", three[THIS][0], text=0.90, within=0.1)
 claim("yes to false claims, four numbers", four[THIS][0], text=0.29, within=0.04)
 assert three[THIS][1] > 0.5 > four[THIS][2]
-assert all(row[0] == 1 for row in stamp["a hit"].values())
+assert all(row[0] == 1 for row in stamp["hit"].values())
 assert max(three["said this works; no check"][0], four["said this works; no check"][0]) < 0.02
 of_hit = "said this works of a hit; check"
 assert three[of_hit][0] > 0.85 and four[of_hit][0] > 0.95
@@ -334,9 +344,9 @@ plots.table(
 # %% [markdown]
 # At the first look the comparing heads are needed: without them hits are accepted as rarely as failures. At the second look all 37 yeses survive without them. All survive too where the bracket cannot attend to `check`. Take both away, and 1 of 37 is left.
 #
-# So for these true hits *either route is enough*. This is a trap for ablations. Each alone says "not needed". It would be wrong to conclude that neither is used. Two controls: other heads in place of the comparing ones, with the cut, leave the yes where it was. So does cutting the first verdict, `this works )`, in place of `check`.
+# So for these true hits *either route is enough*. This is a trap for ablations: each alone says "not needed", and yet both are used. Two controls: other heads in place of the comparing ones, with the cut, leave the yes where it was. So does cutting the first verdict, `this works )`, in place of `check`.
 #
-# Is it a logical OR? For hits it behaves like one. For misses it depends on what stood before. After a *true* success, as in training, a miss with `check` passes in `0.92` and in all 48 (section 2), as an OR would give. After a false claim, which training never had, fewer pass: there the comparison's no can still win.
+# (For hits this is a logical OR. For misses it depends on what stood before: after a true claim they pass, as an OR would give, and after a false one, which training never had, fewer do.)
 
 # %% tags=["numbers"]
 assert survives["comparing heads, and attention to `check`"] < 0.15
@@ -350,7 +360,7 @@ assert comparing == [(1, 3), (1, 4), (1, 5)]
 # %% [markdown]
 # ### Investigation · who holds the stamp? (5 minutes, medium)
 #
-# One head carries `check` to the second bracket. `trial(head)` ablates one head there, where the comparing heads are ablated too, and tells how often the yes is left. You have **two** trials for 21 heads. Measuring attention costs none: `chosen` has the texts for choosing, and the cell above Exercise 1 shows how it is done. Your answer is a pair (layer, head).
+# So `check` brings a yes by itself: a rubber stamp. One head carries it to the second bracket. `trial(head)` ablates one head there, where the comparing heads are ablated too, and tells how often the yes is left. You have **two** trials for the 21 heads that do not compare. Measuring attention costs none: `chosen.second` are the second brackets of the texts for choosing, and `chosen.check` says where `check` stands in each. Your answer is a pair (layer, head).
 
 # %%
 trials = []  # run this cell again only to start over
@@ -377,7 +387,7 @@ stamp_head = lesson_52.check_stamp_head(stamp_head)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Which word must it read, and from where? `chosen.check` says where that word stands in each text.
+# Which word must it read, and from where? `verification.attention` was used above Exercise 1.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -403,6 +413,9 @@ for name, positions, out in (
     for heads in ([stamp_head], rest):
         with verification.put_in(model, positions, donors, heads=heads, backs=(0,)):
             donated[name].append(share(accepted(positions, out)))
+with without_heads(model, [stamp_head], at=second.at(0)):
+    alone = accepted(second).mean()
+print(f"second looks, the stamp head alone ablated: yes {alone:.2f}")
 plots.table(
     [(name, *map(spelled, values)) for name, values in donated.items()],
     columns=[
@@ -415,7 +428,7 @@ plots.table(
 
 # %% tags=["folded"]
 # The two routes.
-COMPARE, STAMP = "heads L1H3, L1H4, L1H5<br>at the result", "head L0H4<br>at the bracket"
+COMPARE, STAMP = "heads L1H3, L1H4, L1H5<br>at result and bracket", "head L0H4<br>at the bracket"
 places = {"result = target?": (0, 1), COMPARE: (1.6, 1), "the word check": (0, -0.4)}
 edges = [("result = target?", COMPARE, "compare"), (COMPARE, "yes or no")]
 figures.diagram(
@@ -426,29 +439,37 @@ figures.diagram(
 )
 
 # %% [markdown]
-# In hits where nothing compares, the stamp head's output brings a yes to most (95%: `0.62` to `0.90`). In failures, where the comparison says no, it brings one to a minority (`0.25` to `0.47`). The output of the layer's other heads brings none. So the second look of this model is a check *and* a stamp. That every verdict is right could not tell you so.
+# Without the stamp head alone every yes stays: the comparing heads are enough. In hits where nothing compares, the stamp head's output brings a yes to most (95%: `0.62` to `0.90`). In failures, where the comparison says no, it brings one to a minority (`0.25` to `0.47`). The output of the layer's other heads brings none. So the second look of this model is a check *and* a stamp. That every verdict is right could not tell you so.
 
 # %% tags=["numbers"]
 to_check = verification.attention(model, chosen.second, chosen.check).mean(-1)
 assert [stamp_head] == top_heads(to_check, 1) and to_check.max() > 0.9
 brought = [values[1] for values in donated.values()]
-assert brought[0][1] > 0.5 > brought[1][2] and brought[1][1] > 0.15
+assert alone > 0.95 and brought[0][1] > 0.5 > brought[1][2] and brought[1][1] > 0.15
 assert max(max(values[0][0], values[2][0]) for values in donated.values()) < 0.1
 
 # %% [markdown]
 # ## 3. Go on or stop, while it writes
 #
-# Now push the model at the fork. Vectors are differences of means of the residual stream at `)`: failure - re-check (surely goes on, minus surely stops), success - re-check, and failure - success. Layer L is the stream before block L; layer 3 is its end, after the last block. The dose is in units of the median length of the stream at `)`.
+# Now push the model at the fork. Section 2 was about the opening bracket, where a verdict is due; from here on all happens at the *closing* one, `)`. Vectors are differences of means of the residual stream at `)`: failure - re-check (from a place that always stops to one that always goes on), success - re-check, and failure - success. Layer L is the stream before block L; layer 3 is its end, after the last block. The dose is in units of the median length of the stream at `)`.
 #
 # A push has to be added at every `)` that the model writes, and each row has them elsewhere. With the key-value cache only the newest token runs, so counting positions does not help. The hook has to know *which tokens run now*.
 #
-# ### Exercise 2 · steer at one kind of token (10 minutes, hard)
+# ### Exercise 2 · steer at one kind of token (10 minutes, medium)
 #
-# A hook sees activations, not tokens. TransformerLens's model is a **bridge**, a wrapper that gives names to hook points; the Hugging Face model inside it is `model.original_model`. A *pre-hook* on that one sees its input: `model.original_model.register_forward_pre_hook(note, with_kwargs=True)` calls `note(module, args, kwargs)` before each run, and returns a handle. `hook_name(model, layer)` is the name of the stream's hook. With a dictionary `running = {}`, this `note` is all that you need:
+# A hook sees activations, not tokens. TransformerLens's model is a **bridge**, a wrapper that gives names to hook points; the Hugging Face model inside it is `model.original_model`. A *pre-hook* on that one sees its input: `model.original_model.register_forward_pre_hook(note, with_kwargs=True)` calls `note(module, args, kwargs)` before each run, and returns a handle. `hook_name(model, layer)` is the name of the stream's hook. Begin with this, and add the hook that pushes:
 #
 # ```python
+# running = {}
+#
 # def note(module, args, kwargs):
 #     running["tokens"] = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+#
+# handle = model.original_model.register_forward_pre_hook(note, with_kwargs=True)
+# try:
+#     ...  # open `model.hooks(fwd_hooks=[...])` here, and yield
+# finally:
+#     handle.remove()
 # ```
 
 
@@ -460,7 +481,8 @@ def steer_at(
     """Within it, `vector` is added wherever the model reads `token`, also in what it writes itself.
 
     While a model writes with its key-value cache, only the newest token runs. So what is compared
-    with `token` are the tokens that run now, which the model's input says at each run.
+    with `token` are the tokens that run now, which the model's input says at each run. On leaving,
+    also by an error, its hooks go away.
 
     Args:
         vector: added to the residual stream before block `layer`; at n_layers, after the last.
@@ -492,17 +514,17 @@ steer_at = lesson_52.check_steer_at(steer_at)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Two functions inside: `note`, as it stands above, and a hook that compares `running["tokens"]` with `token`. `(tokens == token)[..., None] * vector` is the vector at that token, and 0 elsewhere.
+# The hook gets the stream, [batch, pos, d_model]. It compares `running["tokens"]` with `token`. `(tokens == token)[..., None] * vector` is the vector at that token, and 0 elsewhere.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `model.hooks(fwd_hooks=[(name, push)])` takes its hook off by itself. The pre-hook does not: `try: with model.hooks(...): yield`, then `finally: handle.remove()`.
+# `def push(resid, hook): return resid + (running["tokens"] == token)[..., None] * vector`, and `with model.hooks(fwd_hooks=[(hook_name(model, layer), push)]): yield`.
 #
 # </details>
 
 # %% [markdown]
-# Which vector, layer and dose? Fix a rule before you look. To **stop** means: `,` after a failure as before, but not after a success or a re-check. To **go on** means: `,` after a failure and a success, but not after a re-check, where nothing is left to do. Score a push by its worst `)`: the smallest probability of what is wanted there. The rule is applied to texts of the first 100 puzzles, and tested on the others.
+# Which vector, layer and dose? Fix a rule before you look. To **stop** means: `,` after a failure as before, but not after a success or a re-check. To **go on** means: `,` after a failure and a success, but not after a re-check, where nothing is left to do. Score a push by its *worst* `)`: the smallest probability of what is wanted there. The 36 pushes are scored on eight `)` of each kind from the first 100 puzzles; the two that are chosen are tested on all of the others.
 
 # %% tags=["folded"]
 # The sweep over vectors, layers and doses by the rule.
@@ -524,12 +546,8 @@ def says_comma(some: thinking.Endings, layer: int, vector: Tensor) -> Tensor:
         return thinking.going_on(model, some).comma
 
 
-def some_ends(which: Tensor, n: int = 8) -> thinking.Endings:
-    return ends.where(torch.cat([(which & (kind == k)).nonzero()[:n, 0] for k in range(3)]))
-
-
 DOSES, WANTED = (-1.0, -0.5, 0.5, 1.0), {"stop": [1, 0, 0], "go on": [1, 1, 0]}
-to_choose = some_ends(fit)
+to_choose = ends.where(torch.cat([(fit & (kind == k)).nonzero()[:8, 0] for k in range(3)]))
 swept = {
     (layer, name, dose): says_comma(to_choose, layer, push(layer, name, dose))
     for layer in (1, 2, 3)
@@ -545,27 +563,32 @@ def at_worst(comma: Tensor, goal: str, some: thinking.Endings) -> Tensor:
 
 worst = {goal: {key: at_worst(p, goal, to_choose) for key, p in swept.items()} for goal in WANTED}
 PUSHES = {goal: max(scores, key=scores.get) for goal, scores in worst.items()}
-to_test = some_ends(~fit)
+to_test = ends.where(~fit)
 held = {goal: says_comma(to_test, key[0], push(*key)) for goal, key in PUSHES.items()}
+tested_kind = to_test.kind.cpu()
+rows = [
+    ("no push", "", *(f"{fork.comma[~fit][tested_kind == k].mean():.2f}" for k in range(3)), "")
+]
+for goal, key in PUSHES.items():
+    by_kind = (f"{held[goal][tested_kind == k].mean():.2f}" for k in range(3))
+    worst_one = f"{at_worst(held[goal], goal, to_test):.2f}"
+    rows.append((goal, "layer {}, {}, dose {}".format(*key), *by_kind, worst_one))
 plots.table(
-    [
-        (goal, f"layer {key[0]}, {key[1]}, dose {key[2]}")
-        + tuple(f"{held[goal][to_test.kind.cpu() == k].mean():.2f}" for k in range(3))
-        + (f"{at_worst(held[goal], goal, to_test):.2f}",)
-        for goal, key in PUSHES.items()
-    ],
+    rows,
     columns=["goal", "push", *(f"`,` after a {name}, mean" for name in KINDS), "worst `)`"],
 )
 
 # %% [markdown]
-# On the other puzzles the *means* are near what was asked for. The last column is the rule, the worst single `)`, and it is lower. Next, let the model write under each push, on 100 new puzzles of three numbers. The control is random directions as long as the push, each text with its own, in three draws.
+# On the other puzzles the means are near what was asked for. The last column, by which the push was chosen, is lower.
+#
+# Next, let the model write under each push, on 200 new puzzles of three numbers. The control is random directions as long as the push, each text with its own. All runs share their random numbers, so compare *pairs*: the same puzzle with and without the push.
 
 # %% tags=["folded"]
 # What the model writes under each push, and its measures.
 drawn = verification.some_puzzles(600, generator=random.Random(21), variable=False)
 triples = [each for each in drawn if len(each.numbers) == 3]
-played, measured = triples[:100], {}
-MEASURES = ("solved", "gave_up", "checks", "cut", "tries")
+played, measured = triples[:200], {}
+MEASURES = ("solved", "checks", "cut")
 
 
 def written_with(layer: int, vector: Tensor, games=played) -> list[list[str]]:
@@ -587,53 +610,45 @@ unpushed_texts = written_with(1, torch.zeros(cfg.d_model, device=cfg.device))
 measured["no push"] = measures(unpushed_texts)
 for goal, key in PUSHES.items():
     vector, draws = push(*key), torch.Generator().manual_seed(7)
+    random_ones = steering.random_directions(len(played), vector, generator=draws)[:, None]
     measured[goal] = measures(written_with(key[0], vector))
-    for i in (1, 2, 3):
-        random_ones = steering.random_directions(len(played), vector, generator=draws)[:, None]
-        measured[f"random {i}, as long as '{goal}'"] = measures(written_with(key[0], random_ones))
-rows = [(name, *(f"{x.mean():.2f}" for x in found.values())) for name, found in measured.items()]
-plots.table(rows, columns=["push", *(name.replace("_", " ") for name in measured["no push"])])
-
-# %% [markdown]
-# *Gave up*: the text ended and no try was accepted. *Checks* are second looks, and *cut* texts had not ended after 130 words.
-#
-# The push to **stop** takes away most second looks, and random directions of its length do not. The push to **go on** brings more of them.
-#
-# **Could the score have risen?** Hardly. An unpushed model already goes on after every failure, *solved* is decided at the first accepted try, and 97 of 100 puzzles are solved. A push can add second looks, and these do not change the answer. So it has little to gain, and more to lose.
-
-# %% tags=["numbers"]
-assert PUSHES == {"stop": (1, "success - re-check", -0.5), "go on": (2, "failure - success", 1.0)}
-free = measured["no push"]
-assert measured["stop"]["checks"].mean() < 0.4 * free["checks"].mean()
-for i in (1, 2, 3):
-    random_checks = measured[f"random {i}, as long as 'stop'"]["checks"].mean()
-    assert random_checks > 0.8 * free["checks"].mean()
-assert measured["go on"]["checks"].mean() > 1.3 * free["checks"].mean()
-assert free["solved"].mean() > 0.9
-
-# %% [markdown]
-# ### Exercise 3 · audit: what does it cost? (4 minutes, medium)
-#
-# "Pushed to stop, the model solves as many puzzles" is a claim that two things are *equal*. All runs share their random numbers, so compare pairs: the same puzzle with and without the push.
-
-# %% tags=["folded"]
-# Pairs: the same puzzle with and without a push.
+    measured[f"random, as long as '{goal}'"] = measures(written_with(key[0], random_ones))
 unpushed = measured["no push"]["solved"]
 paired = {name: (values["solved"] - unpushed).tolist() for name, values in measured.items()}
 rows = []
 for name, differences in paired.items():
     changed = [each != 0 for each in differences]
-    rows.append([name, f"{measured[name]['solved'].sum():.0f}", sum(changed)])
-    ends_ = "{:+.2f} to {:+.2f}".format(*stats.bootstrap(differences))
-    most = f"{100 * success_rate_ci(changed).ci_high:.1f}%"
-    rows[-1] += ["", ""] if name == "no push" else [ends_, most]
-COLUMNS = ["push", "solved, of 100", "outcomes that changed", "mean difference, bootstrap 95%"]
-plots.table(rows, columns=[*COLUMNS, "changed outcomes, at most (exact 95%)"])
+    found = measured[name]
+    rows.append([name, f"{found['checks'].mean():.2f}", f"{found['solved'].sum():.0f}"])
+    pairs_ = ["{:+.3f} to {:+.3f}".format(*stats.bootstrap(differences)), sum(changed)]
+    pairs_.append(f"{100 * success_rate_ci(changed).ci_high:.1f}%")
+    rows[-1] += ["", "", ""] if name == "no push" else pairs_
+COLUMNS = ["push", "second looks a text", f"solved, of {len(played)}"]
+COLUMNS += ["difference a puzzle, bootstrap 95%", "outcomes changed", "at most (exact 95%)"]
+plots.table(rows, columns=COLUMNS)
 
+# %% [markdown]
+# *Solved* means that the first accepted try is legal and hits the target. The last two columns count puzzles whose outcome changed, either way, and bound their share.
+#
+# The push to **stop** takes away most second looks, and random directions of its length do not. The push to **go on** brings more of them.
+#
+# **Could the score have risen?** Hardly. An unpushed model already goes on after every failure, and it solves 192 of 200 puzzles. A push can add second looks, and these do not change the answer. So at most 8 puzzles can be gained.
+
+# %% tags=["numbers"]
+assert PUSHES == {"stop": (1, "success - re-check", -0.5), "go on": (2, "failure - success", 1.0)}
+free = measured["no push"]
+assert measured["stop"]["checks"].mean() < 0.4 * free["checks"].mean()
+assert measured["random, as long as 'stop'"]["checks"].mean() > 0.8 * free["checks"].mean()
+assert measured["go on"]["checks"].mean() > 1.3 * free["checks"].mean()
+claim("solved without a push", free["solved"].sum(), text=192, within=5)
+
+# %% [markdown]
+# ### Exercise 3 · audit: what does it cost? (4 minutes, medium)
+#
 # %% [markdown]
 # Which of these statements does the table allow? Give a set of letters, such as `{"a", "d"}`.
 #
-# - **a** Pushed to stop, the true difference is 0: the bootstrap's interval has no width.
+# - **a** Pushed to stop, the true difference is 0: the interval includes 0.
 # - **b** Pushed to stop, the outcome changes on fewer than 10 in a hundred puzzles like these (95%).
 # - **c** Pushed to go on, it solves fewer puzzles like these than without a push.
 # - **d** Those are lost through the *direction* of the push to go on, and not through its length.
@@ -649,7 +664,7 @@ no_harm = lesson_52.check_no_harm(no_harm)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# A bootstrap draws from the pairs that you have. What does it give if all of them are equal?
+# "No significant difference" and "no difference" are two statements. Which column limits how many outcomes may change?
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -659,16 +674,14 @@ no_harm = lesson_52.check_no_harm(no_harm)
 # </details>
 
 # %% [markdown]
-# So state "no harm" with its limit, which a bootstrap of pairs that are all alike cannot give: under the push to stop, a few changed outcomes in a hundred are not excluded. It had little to lose, since this model hardly ever accepts a wrong try that a second look could catch.
+# So state "no harm" with its limit: under the push to stop, a few changed outcomes in a hundred are not excluded. There was little to lose, since this model hardly ever accepts a wrong try that a second look could catch.
 #
-# The push to go on does harm: the interval of its difference leaves out 0. Random directions of that length do harm too, in some draws more. So these puzzles do not show that the *direction* costs anything: its length may be enough.
+# Pushed to go on, it solves fewer puzzles: the interval leaves out 0. (At three other seeds the interval of 200 puzzles ends at `-0.005`, `-0.010` and `0.000`.) Random directions of that length lose as many or more. So nothing here shows that the *direction* costs anything: its length may be enough.
 
 # %% tags=["numbers"]
 stop = [each != 0 for each in paired["stop"]]
-assert success_rate_ci(stop).ci_high < 0.1 and no_harm == {"b", "c"}
-assert stats.bootstrap(paired["go on"]).high < 0
-random_lost = [sum(paired[f"random {i}, as long as 'go on'"]) for i in (1, 2, 3)]
-assert max(random_lost) < 0 and min(random_lost) <= sum(paired["go on"])
+assert success_rate_ci(stop).ci_high < 0.1 and sum(paired["go on"]) < 0
+assert sum(paired["random, as long as 'go on'"]) <= sum(paired["go on"])
 accepts = [one.hit for each in judged for one in each if one.accepted]
 assert sum(accepts) / len(accepts) > 0.99
 
@@ -1069,7 +1082,7 @@ assert wrong[2] < 0
 # %% [markdown]
 # ## Going deeper: is it the layer that loops?
 #
-# Issue 8 has loops at late layers and not at middle ones. Does this model do the same? Vary vector, layer and dose each on its own. `loops` gives the share of n-grams that came before in the same text, and zlib's compressed size over size, which is low where a text repeats itself. But zlib's ratio falls with length alone. So take both over the first 60 words, in texts that have as many.
+# In issue 8 late layers gave loops ("Wait, hold on. Wait, hold on."), and middle layers did not, by repeated n-grams and zlib compression. Does this model do the same? Vary vector, layer and dose each on its own. `loops` gives the share of n-grams that came before in the same text, and zlib's compressed size over size, which is low where a text repeats itself. But zlib's ratio falls with length alone. So take both over the first 60 words, in texts that have as many.
 
 
 # %%
@@ -1164,7 +1177,7 @@ late = push(3, "failure - re-check", 1.0).cpu()
 alike = torch.cosine_similarity(late, reads, dim=0)
 print(f"cosine with the unembedding's direction: {alike:.2f}")
 with steer_at(model, push(*PUSHES["go on"]), layer=2, token=thinking.CLOSE):
-    behind = thinking.going_on(model, to_test).check[to_test.kind.cpu() == SUCCESS]
+    behind = thinking.going_on(model, to_test).check[tested_kind == SUCCESS]
 print(f"pushed to go on before block 2, `check` comes after the comma: {behind.mean():.3f}")
 
 # %% [markdown]
@@ -1217,7 +1230,7 @@ if REAL is None:
 # %% tags=["results"]
 # Ours beside its control, and what others report.
 lured, plain = (
-    [stamp[f"a miss, {n} numbers"][how] for n in (3, 4)]
+    [stamp[f"miss, {n} numbers"][how] for n in (3, 4)]
     for how in (THIS, "said this works; no check")
 )
 neither, one = (
@@ -1228,14 +1241,12 @@ means = {
     name: {field: spelled(with_ends(values[field])) for field in ("checks", "solved")}
     for name, values in measured.items()
 }
-random_stop = means["random 1, as long as 'stop'"]
-go_draws = [measured[f"random {i}, as long as 'go on'"]["solved"].mean() for i in (1, 2, 3)]
-random_go = " / ".join(f"{value:.2f}" for value in go_draws)
+random_stop, random_go = (means[f"random, as long as '{goal}'"] for goal in ("stop", "go on"))
 by_layer, by_chance = (
     " / ".join(f"{grid[name, 1.0, layer]['cut'].mean():.2f}" for layer in LAYERS)
     for name in ("failure - re-check", "random directions")
 )
-solved_by = f"{random_go} random, three draws; {means['no push']['solved']} no push"
+solved_by = f"{random_go['solved']} random; {means['no push']['solved']} no push"
 theirs = "90.00% to 93.75% on MATH500 (issue 28; sample size not known to us)"
 their_loops, heads = "loops at layers 26-32, not at middle ones (issue 8)", correlations["failures"]
 against = f"{spelled(heads['position'])} position"

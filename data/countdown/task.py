@@ -146,19 +146,21 @@ class Judged(NamedTuple):
 
 @guarded(words=in_words)
 def read(puzzle: Puzzle, words: Sequence[str]) -> list[Judged]:
-    """The tries in what a model wrote after the header, up to the first that it did not judge."""
+    """The tries in what a model wrote after the header: those that have a verdict.
+
+    A try stands between a `,` or `)`, or the beginning, and a bracket that opens with a verdict.
+    """
     right = {tuple(some.words) for each in tries(puzzle.numbers).values() for some in each}
-    found, words = [], list(words)
-    while "(" in words[:-1]:
-        end = words.index("(")
-        again = words[0] == "check"
-        written, verdict = tuple(words[again:end]), words[end + 1]
-        if not written or verdict not in YES + NO:
-            break
-        hit = written[-1] == str(puzzle.target)
-        found.append(Judged(written, written in right, hit, verdict in YES, again))
-        words = words[words.index(")", end) + 1 :] if ")" in words[end:] else []
-        words = words[1:] if words[:1] == [","] else words
+    found, start = [], 0
+    for i, (word, verdict) in enumerate(itertools.pairwise(words)):
+        if word == "(" and verdict in YES + NO:
+            again = words[start] == "check"
+            written = tuple(words[start + again : i])
+            if written:
+                hit = written[-1] == str(puzzle.target)
+                found.append(Judged(written, written in right, hit, verdict in YES, again))
+        if word in (",", ")", "("):
+            start = i + 1
     return found
 
 

@@ -96,7 +96,7 @@ def test_claims_have_their_words():
     found = thinking.claims_checked([PUZZLE])
     assert {name for name, _ in found} == {"hit", "miss"} and len(found) == 11
     for (name, how), (text,) in found.items():
-        assert text[-1] == "(" and ("check" in text) == ("check" in how)
+        assert text[-1] == "(" and ("check" in text) == ("; check" in how)
         assert (text[-2] == "15") == (name == "hit"), text
     (text,) = found["miss", "said this works of a hit; check"]
     assert text[text.index("(") - 1] == "15" and text[text.index("(") + 1] == "this"

@@ -91,7 +91,10 @@ def test_a_legal_try_uses_each_number_once_and_sums_rightly(written, legal):
     assert judged.legal == legal
 
 
-def test_what_is_no_try_ends_the_reading():
+def test_what_is_no_try_is_passed_over():
+    after = "( not 15 ) 3 ) , ( 7 ) , 12 + 7 = 19 - 4 = 15 ( this works )"  # as when steered
+    (judged,) = countdown.read(PUZZLE, after.split())
+    assert judged.legal and judged.hit and judged.accepted
     assert countdown.read(PUZZLE, ["(", "(", ")", ",", "make"]) == []
     assert countdown.read(PUZZLE, []) == []
 

@@ -296,7 +296,8 @@ def steer_at(
     """Within it, `vector` is added wherever the model reads `token`, also in what it writes itself.
 
     While a model writes with its key-value cache, only the newest token runs. So what is compared
-    with `token` are the tokens that run now, which the model's input says at each run.
+    with `token` are the tokens that run now, which the model's input says at each run. On leaving,
+    also by an error, its hooks go away.
 
     Args:
         vector: added to the residual stream before block `layer`; at n_layers, after the last.

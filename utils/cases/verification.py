@@ -840,12 +840,14 @@ def policy_gradient_loss(
     """The loss whose fall makes rewarded texts likelier: REINFORCE, with a baseline as in GRPO.
 
     A text's advantage is its reward less the mean of its puzzle's, over their standard deviation
-    (`torch.std`) plus 1e-4. The loss is minus the mean, over all tokens that the model wrote, of
-    the advantage of their text times the natural log of their probability.
+    (`torch.std`) plus 1e-4. The loss is minus the mean, over all tokens that the model wrote in
+    all texts together, of the advantage of their text times the natural log of their probability.
+    Its gradient reaches `logits`.
 
     Args:
         logits: at position p, for the token at p + 1.
-        tokens: padded on the right with 0. All samples of the first puzzle come first, and so on.
+        tokens: padded on the right with 0, which nothing else is. All samples of the first puzzle
+            come first, and so on.
         start: of each text, the position of the first token that the model wrote.
         reward: of each text, whose row in the others is `puzzle * n_samples + sample`.
 

@@ -489,8 +489,8 @@ def check_no_harm(answer) -> str:
     expect(bool(answer), "Give at least one letter.")
     expect(answer <= set("abcd"), "The letters are a to d: give a set such as `{'a', 'd'}`.")
     for letter, why in {
-        "a": "Look at **a** again: where all pairs are alike, every draw of the bootstrap is alike "
-        "too, and its interval says nothing about pairs that you did not see.",
+        "a": "Look at **a** again: an interval that includes 0 also includes differences "
+        "that are not 0. What does it exclude?",
         "d": "Look at **d** again: how many does a random direction of that length lose?",
     }.items():
         expect(letter not in answer, why)
