@@ -23,7 +23,7 @@
 # 2. run a published protocol step by step, beside the controls and the measures that it lacks;
 # 3. find out with matched donors what a head carries, and not only that it is needed.
 #
-# **Time** one hour for the core, and an hour for *Going deeper*. **Needs** lesson 2.1: probes; 1.4: patching; 1.3: what heads and MLPs write.
+# **Time** 70 minutes for the core, and an hour for *Going deeper*. **Needs** lesson 2.1: probes; 1.4: patching; 1.3: what heads and MLPs write.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** The third cell shows a model that searches for a sum and judges its own tries, twice: as it is, and with two of its 48 heads ablated wherever it is about to judge.
@@ -91,15 +91,9 @@ print("Two heads ablated: ", told(two))
 #
 # As it is, the model stops at its first success. With two heads ablated it says of the target that it is *not* the target, and goes on searching. How would you have found these two?
 #
-# Lee and others asked how a reasoning model verifies its own answers (arXiv 2504.14379). A chain of thought need not say what a model computes, so they looked for the check in its hidden states. Their model learnt CountDown by reinforcement learning, and its texts collapsed into one form, in which each try ends in `(this works)` or `(not 62)`. This *mode collapse* makes the study possible: thousands of verdicts, all at the same kind of position.
+# Lee and others asked how a reasoning model verifies its own answers (arXiv 2504.14379). A chain of thought need not say what a model computes, so they looked for the check in its hidden states. Their model, Qwen2.5-3B, learnt CountDown by reinforcement learning, and its texts collapsed into one form, in which each try ends in `(this works)` or `(not 62)`: thousands of verdicts, all at the same kind of position.
 #
-# | | theirs | ours |
-# |---|---|---|
-# | model | Qwen2.5-3B: 36 layers of 16 heads | 600,000 parameters: 6 layers of 8 heads |
-# | learnt by | reward for right answers | imitation of searches that a program wrote, whose verdicts are all right |
-# | verdicts | `(this works)`, `(not 62)` | the same |
-#
-# So you study how *this* model checks, by *their* method. (*Going deeper* has a rewarded model.) The part of a text up to the colon is its **header**; up to seven filler words stand before `make`, so that the target has no fixed position.
+# Yours has 600,000 parameters in 6 layers of 8 heads, and imitates searches that a program wrote, whose verdicts are all right. So you study how *this* model checks, by *their* method. (*Going deeper* has a rewarded model.) The part of a text up to the colon is its **header**; up to seven filler words stand before `make`, so that the target has no fixed position.
 #
 # Here is the hypothesis. Each arrow is a claim to test, and the picture comes back at the end, coloured.
 
@@ -146,13 +140,6 @@ assert ability["verdicts right"] > 0.99
 # **Top-down** means from the word that is said back to what made it. The first step is lesson 2.1's: a probe at each layer, for hits against misses. You look at three positions: the `=`, where the sum is not written yet (a control), the **result** itself, and the **bracket** after it.
 
 # %%
-predict(
-    "51.place",
-    "Before block 3 (of 0 to 5), where does a probe tell hits from misses?",
-    choices=["at the result and at the bracket", "at the result alone", "at the bracket alone"],
-)
-
-# %%
 labels = is_hit.int()
 
 
@@ -167,15 +154,6 @@ def auc_by_layer(back: int, labels=labels) -> list[float]:
 
 
 auc = {place: auc_by_layer(back) for place, back in verification.SPOTS.items()}
-where = tuple(auc[place][3] > 0.9 for place in ("result", "bracket"))
-outcome(
-    "51.place",
-    "at the result and at the bracket"
-    if all(where)
-    else "at the bracket alone"
-    if where[1]
-    else "at the result alone",
-)
 plots.lines(
     {"at the bracket": auc["bracket"], "at the result": auc["result"], "at = (control)": auc["="]},
     title="Where can a probe tell hits from misses?",
@@ -199,77 +177,24 @@ assert max(*auc["result"], *auc["="]) < 0.65 and min(auc["bracket"][2:]) > 0.97
 #
 # The MLPs here are **gated linear units** (GLU), as in Qwen. A neuron reads the stream $x$ with a *gate* vector $g$ and an *up* vector $u$, and writes its *out* vector $o$, times $\text{silu}(g \cdot x)\,(u \cdot x)$. The paper takes the neurons whose out vector points along the probe: **valid** neurons write along it, **invalid** ones against it.
 #
-# As published, each layer of the upper half uses *its own* logistic probe, fitted at the bracket after its block. They take 50 of 11,008 neurons a layer and sign; we fixed 20 of 176 before we looked.
-#
-# ### Exercise 1 · the neurons along a layer's own probe (10 minutes, medium)
-
-
-# %% tags=["exercise:utils.cases.verification.neurons_along"]
-def neurons_along(
-    model, directions: Float[Tensor, "layer d_model"], n: int, *, sign: int = 1
-) -> dict[int, Int[Tensor, " n"]]:
-    """The `n` neurons of each layer that write most along this layer's own direction, by cosine.
-
-    Args:
-        model: `W_out` is [layer, neuron, d_model], what each neuron writes when it is 1.
-        directions: one for each layer of the model.
-        sign: 1 takes those that write along it, -1 those that write against it.
-
-    Returns:
-        Layer -> the neurons' numbers, in any order, for the upper half: `n_layers // 2` and up.
-    """
-    ### BEGIN SOLUTION
-    W_out = model.W_out.detach().float().cpu()  # [layer, neuron, d_model]
-    cosines = torch.cosine_similarity(W_out, directions[:, None], dim=-1)
-    return {
-        layer: (sign * cosines[layer]).topk(n).indices
-        for layer in range(len(W_out) // 2, len(W_out))
-    }
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-neurons_along = lesson_51.check_neurons_along(neurons_along)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# The upper half of `n` layers begins at layer `n // 2`. For one layer: the cosines of the rows of `model.W_out[layer]` with `directions[layer]`, then the `n` largest.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `torch.cosine_similarity(rows, direction, dim=-1)` gives one number for each neuron. With `sign=-1`, the smallest cosines are the largest of `sign * cosines`; `.topk(n).indices` are their numbers. Detach the weights.
-#
-# </details>
-
-# %% [markdown]
-# What do these neurons say? Multiply each out vector by the unembedding: does it promote `this` above `not`? Control: all neurons of the layer.
+# As published, each layer of the upper half uses *its own* logistic probe, fitted at the bracket after its block; `verification.neurons_along` takes the neurons with the highest cosine. The authors take 50 of 11,008 neurons a layer and sign; we fixed 20 of 176 before we looked.
 
 # %%
 own = verification.own_probes(model, chosen)  # [layer, d_model]: each after its block, at brackets
-valid = neurons_along(model, own, 20)
-invalid = neurons_along(model, own, 20, sign=-1)
+valid = verification.neurons_along(model, own, 20)
+invalid = verification.neurons_along(model, own, 20, sign=-1)
 both = verification.both(valid, invalid)
 says = (model.W_out @ (model.W_U * model.ln_final.weight[:, None])).detach().cpu()
 THIS, NOT = verification.YES_TOKENS[0], verification.NO_TOKENS[0]
 for_this = says[..., THIS] > says[..., NOT]  # [layer, neuron]
-plots.table(
-    [
-        (
-            layer,
-            *(
-                f"{for_this[layer][some].float().mean():.2f}"
-                for some in (valid[layer], invalid[layer], slice(None))
-            ),
-        )
-        for layer in valid
-    ],
-    columns=["layer", "valid neurons", "invalid neurons", "all neurons"],
-)
+print("The share of neurons whose out vector promotes `this` above `not`:")
+for layer in valid:
+    shares = (for_this[layer][some].float().mean() for some in (valid[layer], invalid[layer]))
+    print(f"layer {layer}: valid {{:.2f}}, invalid {{:.2f}},".format(*shares), end=" ")
+    print(f"all {for_this[layer].float().mean():.2f}")
 
 # %% [markdown]
-# The table gives the share that does: most valid neurons, few invalid ones, about half of all.
+# Most valid neurons say `this`, and few invalid ones.
 #
 # Are they *needed*? As published: set them to 0 at the bracket only, let the model write on for 50 tokens, and read what it writes. (Whenever the last word is a `(`, the next word comes from a run with the neurons at 0: `verification.write_on`.) The check counts as **disabled** if the text neither says `this works` nor ends.
 
@@ -310,7 +235,7 @@ plots.table([(name, *shown(found)[:3]) for name, found in measured.items()], col
 # %% [markdown]
 # "Disabled" is the paper's measure, and it saturates: a verdict may lose most of its strength before a word changes. So two columns are added. **Gap left**: the mean log-odds of yes (`this`) against no (`not`) at hits minus that at misses, as a share of the whole model's. **AUC**: do verdicts still rank hits above misses?
 #
-# No check is disabled: this step did *not* replicate. But both kinds of neurons carry about a quarter of the gap, and random ones little. Other layers write the verdict too: by section 2 it can be read long before block 3.
+# No check is disabled: this step did *not* replicate. But both kinds of neurons carry about a quarter of the gap (in six other trainings of this model a seventh to a half), and random ones little. Other layers write the verdict too: by section 2 it can be read long before block 3.
 
 # %% tags=["numbers"]
 whole = measured["nothing"]["gap"]
@@ -321,6 +246,11 @@ yes_valid, yes_invalid = (
     [for_this[at][some[at]].float().mean() for at in some] for some in (valid, invalid)
 )
 assert min(yes_valid) > 0.6 > 0.4 > max(yes_invalid)
+lost = [
+    1 - each["GLU valid and invalid"]["gap"] / each["nothing"]["gap"]
+    for each in (shipped[f"seed_{seed}"]["without"] for seed in range(6))
+]
+assert min(lost) > 0.12 and max(lost) < 0.52
 
 # %% [markdown]
 # ## 4. Bottom-up: heads that look at the target
@@ -337,8 +267,8 @@ looks = {
 }
 panels = [("result", "hits"), ("bracket", "hits"), ("bracket", "misses")]
 plots.heatmap(
-    {f"from the {place}, {kind}": looks[place, kind] for place, kind in panels},
-    title="Which heads attend to the target, and from where?",
+    {f"{place}, {kind}": looks[place, kind] for place, kind in panels},
+    title="Which heads attend to the target, from the result and from the bracket?",
     x="head",
     y="layer",
     label="attention",
@@ -348,9 +278,7 @@ plots.heatmap(
 # %% [markdown]
 # From the bracket, L1H0 and L1H6 give the target nearly all of their attention, on misses as on hits. From the result, a few heads pass the threshold with far less.
 #
-# (The paper calls its heads "previous-token heads", since they attend to an earlier occurrence of the same token. Elsewhere that is a *duplicate-token head*, and a *previous-token head* looks one token back, as those of section 7.)
-#
-# ### Exercise 2 · ablate heads at some places (12 minutes, medium)
+# ### Exercise 1 · ablate heads at some places (12 minutes, medium)
 #
 # Write a context manager, so that `with without_heads(model, heads, at=at): ...` ablates heads at chosen places, or everywhere, in whatever runs inside.
 
@@ -419,7 +347,7 @@ for name, some in (("hits", hits), ("misses", misses)):
 # %% [markdown]
 # ## 5. The published rule, and one word more
 #
-# The paper ablates its attending heads wherever they occur in the text, and disables nearly all checks. Here is its rule, and the same rule with attention read at the bracket too. Controls: three random heads, and the sums. **Sums right** says whether the model still adds with these heads out of the *whole* text. (Lee and others choose three of their heads by a score of weights; you build it in *Going deeper*.)
+# The paper ablates its attending heads wherever they occur in the text, and disables nearly all checks. Here is its rule, and the same rule with attention read at the bracket too, which section 2 suggests. Control: as many random heads. **Sums right** says whether the model still adds with these heads out of the *whole* text. (Lee and others choose three of their heads by a score of weights; you build it in *Going deeper*.)
 
 
 # %%
@@ -439,9 +367,10 @@ rules = {
     "attending, from the bracket too": attending_from("result", "bracket"),
 }
 draw = torch.Generator().manual_seed(0)
-pick = {"layers": range(n_layers), "n_heads": n_heads, "but": two, "generator": draw}
-ablated = {**rules, "these two alone": two} | {
-    f"3 random heads, draw {i}": random_heads(3, **pick) for i in (1, 2, 3)
+target_heads = rules["attending, from the bracket too"]
+pick = {"layers": range(n_layers), "n_heads": n_heads, "but": target_heads, "generator": draw}
+ablated = {**rules, "L1H0 and L1H6 alone": two} | {
+    f"as many random heads, draw {i}": random_heads(len(target_heads), **pick) for i in (1, 2)
 }
 for name, heads in ablated.items():
     measured[name] = verification.measured(model, hits, misses, heads_out(heads))
@@ -454,11 +383,13 @@ plots.table(
 )
 
 # %% [markdown]
-# - **Attending heads as published**, read at the result: nothing is disabled. The heads that look at the target from the result are not the ones that check.
-# - **Read at the bracket too**: every check is disabled, the gap is gone, and the sums are right. So the paper's idea holds here, once it is asked at the place where the check is made. L1H0 and L1H6 alone do the same.
-# - **Random heads**: see the last columns. A draw can hold a head that sums need; then much breaks, and the checks with it.
+# - **Attending heads as published**, read at the result: nothing is disabled. The heads that look at the target from the result are not needed.
+# - **Read at the bracket too**: every check is disabled, the gap is gone, and the sums are right. L1H0 and L1H6 alone do the same.
+# - **Random heads**, as many: these draws break the *sums*, and some checks with them. The attending heads take the checks, and leave the sums.
 #
-# Now six models that differ only by the seed of their training: 300 puzzles, 20 neurons and a threshold of `0.1` throughout. (`data/countdown/make.py` computed this, with the functions that you have just used; the random heads are the means of six draws.)
+# "Disabled" means here that the model says no to everything. A model that fell back to yes would not count as disabled; the gap would show it.
+#
+# Now six models that differ only by the seed of their training, with the same rules. (`data/countdown/make.py` computed this, with the functions that you have just used.)
 
 # %%
 SEEDS = [f"seed_{seed}" for seed in range(6)]
@@ -467,7 +398,6 @@ STEPS = {
     "GLU valid and invalid": "GLU valid and invalid",
     "attending, published": "attending, from the result",
     "attending, bracket too": "attending, from the bracket too",
-    "random heads": "3 random heads",
 }
 
 
@@ -477,24 +407,34 @@ def over(step: str, key: str = "disabled") -> list[float]:
     return [sum(each) / len(each) if isinstance(each, list) else each for each in found]
 
 
+def gap_left(name: str, step: str) -> float:
+    """Of a shipped study: the share of the gap that is left without something."""
+    without = shipped[name]["without"]
+    return without[step]["gap"] / without["nothing"]["gap"]
+
+
+def draws_of(step: str, names=SEEDS, key: str = "disabled") -> list[float]:
+    """One measure of all random draws, in some models."""
+    return [each for name in names for each in shipped[name]["without"][step][key]]
+
+
 by_seed = {name.replace(" ", "<br>", 1): over(step) for step, name in STEPS.items()}
+by_seed["3 random<br>heads"] = draws_of("random heads")
 plots.bars(
-    {name: sum(found) / 6 for name, found in by_seed.items()},
+    {name: sum(found) / len(found) for name, found in by_seed.items()},
     dots=by_seed,
-    title="Which ablation disables the check? Dots: six seeds",
+    title="Which ablation disables the check? Dots: six seeds, or 36 random draws",
     y="checks disabled",
 )
 
 # %% [markdown]
-# | ablated | these six seeds | the paper's model |
-# |---|---|---|
-# | GLU valid; valid and invalid | `0`; `0` | `0.16`; `0.45` |
-# | attending heads as published | `0` | `0.96` |
-# | read at the bracket too | all but one above **0.9** | not tried |
+# In the paper's model, GLU valid disabled `0.16`, both kinds of neurons `0.45`, and the attending heads `0.96`.
 #
-# One seed escapes: the heads of `seed_2` look at `from`, the word *after* the target, where layer 0 has copied it. Allow that word too, and `seed_2` loses its checks as well; but this rule was made for `seed_2` after the fact.
+# - **Neurons** disable nothing in any seed: that step did not replicate.
+# - **Attending heads**, from the result: nothing. From the bracket too: above **0.9** in all seeds but one. In `seed_2` heads look at the word *after* the target, where layer 0 has copied it. (*Going deeper* allows that word.)
+# - **Random heads**: nearly nothing, but for one draw.
 #
-# So neurons disable nothing in any seed: that step did not replicate. Heads that attend to the target do, *from the place where the check is made*, and the published rule looks one token before it.
+# So heads that attend to the target are needed, *from the place where the check is made*. The published rule looks one token before it. We widened it after we had seen `seed_0`; the other five seeds test that.
 
 
 # %% tags=["numbers"]
@@ -502,12 +442,14 @@ bracket, wide = over("attending, bracket too"), over("attending, next word too")
 assert max(over("GLU valid") + over("GLU valid and invalid") + over("attending, published")) < 0.005
 assert min(bracket[:2] + bracket[3:]) > 0.9 and bracket[2] == 0 and wide[2] > 0.9
 claim("least, bracket too", min(bracket[:2] + bracket[3:]), text=0.9, within=0.05)
-assert max(over("random heads")) < 0.2
-live, alone = measured["attending, from the bracket too"], measured["these two alone"]
+assert sum(each > 0.5 for each in draws_of("random heads")) == 1
+live, alone = measured["attending, from the bracket too"], measured["L1H0 and L1H6 alone"]
 kept = shipped["seed_0"]["without"]["attending, bracket too"]
 assert all(abs(live[key] - kept[key]) < 0.1 for key in ("disabled", "gap", "sums"))
 assert measured["attending, from the result"]["disabled"] < 0.05 < 0.9 < live["disabled"]
 assert alone["disabled"] > 0.9 and min(alone["sums"], live["sums"]) > 0.95
+by_luck = [found for name, found in measured.items() if "random heads" in name]
+assert max(found["sums"] for found in by_luck) < 0.5
 assert set(two) <= set(rules["attending, from the bracket too"])
 
 # %% [markdown]
@@ -517,7 +459,6 @@ assert set(two) <= set(rules["attending, from the bracket too"])
 
 # %%
 neurons = [(layer, neuron) for layer in valid for neuron in valid[layer].tolist()]
-target_heads = rules["attending, from the bracket too"]
 others = [(1, head) for head in range(n_heads) if (1, head) not in target_heads]
 response = {}
 for name, heads in {
@@ -550,7 +491,7 @@ assert response["other heads of layer 1 out"] > 0.8 * response["nothing out"]
 #
 # Lesson 1.4's patching can tell: put the heads' states from a **donor**, another position, into a miss, at the bracket. Suppose that a colleague has used three kinds of donor: another miss; a hit with another target; and a *matched hit*, whose target is the number that this miss has as its result. Of these three, the model accepts the miss from the matched hit alone. "So the heads carry a match", says your colleague.
 #
-# ### Exercise 3 · the missing donor (10 minutes, medium)
+# ### Exercise 2 · the missing donor (10 minutes, medium)
 #
 # Does that follow? Note for A, B and C what each predicts for these three donors. Then find the kind of donor that is missing, and write the function that finds donors of all four kinds.
 
@@ -633,7 +574,7 @@ plots.table(
 )
 
 # %% [markdown]
-# It is C. A matched *miss* does as well as a matched hit: its heads hold the target's value, and nothing that says whether their own text was a hit. Your colleague's three donors could not show this, since B and C agree on them.
+# The heads carry the **value** (C). A matched *miss* does as well as a matched hit: its heads hold the target's value, and nothing that says whether their own text was a hit. Your colleague's three donors could not show this, since B and C agree on them.
 #
 # **The other side.** A comparison needs two numbers. Who brings the *result* to the bracket? Layer 0 has true previous-token heads. For them the same four cells are asked the other way round: the donor's *result* is what the miss has as its *target*. (`swap=True` hands your function the two numbers exchanged.)
 
@@ -649,7 +590,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The same pattern: these heads carry the value of the result. So both numbers come to the bracket, each by heads of its own.
+# The same pattern: these heads carry the value of the result. So both numbers come to the bracket, each by heads of its own. (Ablation would not have shown it: without *either* group of layer 0 at the bracket, most checks are disabled.)
 
 # %% tags=["numbers"]
 mirror = cells["previous-token heads of layer 0"]
@@ -658,6 +599,9 @@ for found in (cells["attending heads"], cells["L1H0 and L1H6 alone"], mirror):
     assert max(found["other hit"], found["other miss"]) < 0.1
 for name in ("other heads of layer 1", "other heads of layer 0"):
     assert max(cells[name].values()) < 0.1
+for heads in (previous, rest):
+    with without_heads(model, heads, at=hits.at(0)):
+        assert verification.accepted(model, hits).float().mean() < 0.4
 
 # %% [markdown]
 # ## 8. Where are the two compared?
@@ -677,56 +621,33 @@ without_mlp = {
     "MLP 1": verification.measured(model, hits, misses, mlps_out({1: mlps[1]})),
     "MLPs from 1 on": verification.measured(model, hits, misses, mlps_out(mlps)),
 }
-print("this model, gap left:", {name: shown(found)[1] for name, found in without_mlp.items()})
-
-
-def gap_left(name: str, step: str) -> float:
-    """Of a shipped study: the share of the gap that is left without something."""
-    without = shipped[name]["without"]
-    return without[step]["gap"] / without["nothing"]["gap"]
-
-
-def read_before_2(name: str) -> tuple[float, float]:
-    """The AUC at the bracket before block 2, in the whole model and without MLP 1."""
-    found = shipped[name]["readable"]
-    return found["bracket"][2], found["bracket, MLP 1 out, before block 2"]
-
-
+probe_before_2 = []  # with MLP 1 ablated, on the half for choosing, hits and misses
+for some in (chosen, hits, misses):
+    with mlps_out({1: mlps[1]})(some.at(0)):
+        probe_before_2.append(verification.resid_at(model, some)[2])
+probe = probes.mean_difference(probe_before_2[0], labels)
+blind = verification.verdict_auc(*(probe.scores(part) for part in probe_before_2[1:]))
 plots.table(
     [
-        (
-            name,
-            *(f"{value:.2f}" for value in read_before_2(name)),
-            *(f"{gap_left(name, step):.2f}" for step in without_mlp),
-        )
-        for name in SEEDS
+        ("nothing", f"{auc['bracket'][2]:.2f}", "1.00"),
+        ("MLP 1", f"{blind:.2f}", shown(without_mlp["MLP 1"])[1]),
+        ("MLPs 1 to 5", "", shown(without_mlp["MLPs from 1 on"])[1]),
     ],
-    columns=[
-        "",
-        "AUC before block 2",
-        "... MLP 1 ablated",
-        "gap left, MLP 1 ablated",
-        "gap left, MLPs 1 to 5 ablated",
-    ],
+    columns=["ablated at the bracket", "AUC of a probe before block 2", "gap left"],
 )
 
 # %% [markdown]
-# In every seed it is MLP 1 that makes the verdict readable there. What the model *says* hangs on it to very different degrees. `seed_1` and `seed_3` lose nearly all of their gap; `seed_0`, your model, keeps **0.94** of it. **What a probe can read need not be what the model uses.** There, later MLPs make the same comparison once more: with all of them ablated, no gap is left in any seed. So the comparison is made by MLPs at the bracket, and which of them matter differs among models that were trained alike.
+# MLP 1 makes the verdict readable there: without it, the probe finds nearly nothing. And the model says its verdicts as before, with **0.94** of the gap. **What a probe can read need not be what the model uses.** Here other MLPs can do without it; with all five ablated, no gap is left.
 #
-# (Ablating five MLPs at once is a coarse cut. It shows that they are needed together, and not that nothing else takes part.)
+# This differs among models that were trained alike (*Going deeper*, C). In all six seeds MLP 1 makes the verdict readable before block 2; two of them lose nearly their whole gap with it. (Ablating five MLPs at once is a coarse cut: it shows that they are needed together, and not that nothing else takes part.)
 
 # %% tags=["numbers"]
-claim("gap left, MLP 1 out", gap_left("seed_0", "MLP 1"), text=0.94, within=0.04)
-assert max(gap_left(name, "MLP 1") for name in ("seed_1", "seed_3")) < 0.2
-now = without_mlp["MLP 1"]["gap"] / measured["nothing"]["gap"]
-assert abs(now - gap_left("seed_0", "MLP 1")) < 0.1
-for name in SEEDS:
-    whole_model, without_1 = read_before_2(name)
-    assert whole_model > 0.95 and without_1 < 0.7, name
-    assert abs(gap_left(name, "MLPs from 1 on")) < 0.1, name
+left_without = {name: each["gap"] / whole for name, each in without_mlp.items()}
+claim("gap left, MLP 1 out", left_without["MLP 1"], text=0.94, within=0.04)
+assert abs(left_without["MLPs from 1 on"]) < 0.1 and blind < 0.7 < 0.95 < auc["bracket"][2]
 
 # %% [markdown]
-# Here is the hypothesis again. Orange is what ablation *and* donors support in this model. White is needed by ablation, and no more is known.
+# Here is the hypothesis again. Orange is what the four donors support. White is needed by ablation, and no more is known.
 
 # %%
 FOUND = {
@@ -735,7 +656,7 @@ FOUND = {
     "L1H0, L1H6 attend<br>to the target": (0, 1),
     "previous-token heads<br>of layer 0": (2, 1),
     "both values<br>at the bracket": (1, 2),
-    "MLPs 1 to 5 compare<br>(which: differs by seed)": (1, 3),
+    "MLPs 1 to 5<br>compare?": (1, 3),
     "valid and invalid neurons<br>write a part": (0, 4),
     "verdict: the word<br>after the bracket": (1, 5),
 }
@@ -744,16 +665,16 @@ LINKS = [
     ("result<br>just written", "previous-token heads<br>of layer 0"),
     ("L1H0, L1H6 attend<br>to the target", "both values<br>at the bracket", "value"),
     ("previous-token heads<br>of layer 0", "both values<br>at the bracket", "value"),
-    ("both values<br>at the bracket", "MLPs 1 to 5 compare<br>(which: differs by seed)"),
-    ("MLPs 1 to 5 compare<br>(which: differs by seed)", "verdict: the word<br>after the bracket"),
+    ("both values<br>at the bracket", "MLPs 1 to 5<br>compare?"),
+    ("MLPs 1 to 5<br>compare?", "verdict: the word<br>after the bracket"),
     (
-        "MLPs 1 to 5 compare<br>(which: differs by seed)",
+        "MLPs 1 to 5<br>compare?",
         "valid and invalid neurons<br>write a part",
     ),
     ("valid and invalid neurons<br>write a part", "verdict: the word<br>after the bracket"),
 ]
 figures.diagram(
-    FOUND, LINKS, title="What was found: two values meet at the bracket", marked=list(FOUND)[2:5]
+    FOUND, LINKS, title="What was found: two values meet at the bracket", marked=list(FOUND)[2:4]
 )
 
 # %% [markdown]
@@ -763,7 +684,7 @@ figures.diagram(
 #
 # Here is a model that you have not met. It plays the same game, but it has another size and another training. Find **at most three heads** that take its check away: out of the whole text, they leave at most `0.2` of the gap, and at least `0.95` of the sums right.
 #
-# Looking at `lab.model`, `lab.hits` and `lab.misses` is free: probes, attention and drive cost nothing. An ablation by `lab.without(heads)` is counted, and you have ten, of which the cell below spends one. `lab.hand_in(heads)` measures your answer on *other* puzzles, three times at most.
+# Looking is free: at weights, probes, and attention, such as `verification.attention(lab.model, lab.hits, lab.hits.target, back=1)`, every head's from the result to the target, [layer, head, position]. An ablation by `lab.without(heads)` is counted, and you have ten, of which the cell below spends one. `lab.hand_in(heads)` measures your answer on *other* puzzles, three times at most.
 
 # %%
 lab = verification.Lab(load("countdown/three_layers"), ablations=10)
@@ -790,7 +711,7 @@ disabled = lesson_51.check_disabled(disabled)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Do not assume the place. Where can this model's verdict be read first: at the result, or at the bracket? `verification.attention(lab.model, lab.hits, lab.hits.target, back=back)` looks from either.
+# Do not assume the place. Where can this model's verdict be read first: at the result, or at the bracket? `back=1` looks from the result, and `back=0` from the bracket.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -800,39 +721,88 @@ disabled = lesson_51.check_disabled(disabled)
 # </details>
 
 # %% [markdown]
-# The unknown model, `three_layers`, was taught with four words for each verdict. In it the check is made at the *result*, one token before the bracket, where the paper looked. So run the published rule on it, unchanged.
+# There are at least two right answers. L1H3, L1H5 and L1H4 attend from the *result* to the target. L2H0 and L2H2 attend from the bracket back to the result, and hardly to the target. Ablation cannot tell the two sets apart: each leaves almost nothing of the gap, and all sums. Do they carry the same?
 
 # %%
-three = shipped["three_layers"]["without"]
+predict(
+    "51.carry",
+    "States of L2H0 and L2H2 put into misses: from which donors will the model accept them?",
+    choices=["both hits", "the matched hit alone", "the matched hit and the matched miss"],
+)
 
-
-def mean(found: float | list[float]) -> float:
-    return sum(found) / len(found) if isinstance(found, list) else found
-
-
+# %%
+given, _, unsolved, _ = verification.judged_positions(lab.model, 120)
+SETS = {
+    "L1H3, L1H5, L1H4 at the result": ([(1, 3), (1, 5), (1, 4)], 1),
+    "L2H0, L2H2 at the bracket": ([(2, 0), (2, 2)], 0),
+    "L2H1, L2H3 at the bracket (control)": ([(2, 1), (2, 3)], 0),
+}
+sets = {
+    name: verification.donor_cells(
+        lab.model, given, unsolved, allowed=allowed_donors, heads=heads, backs=(back,)
+    )
+    for name, (heads, back) in SETS.items()
+}
+high = {kind for kind, share in sets["L2H0, L2H2 at the bracket"].items() if share > 0.5}
+outcome(
+    "51.carry",
+    "both hits"
+    if "other hit" in high
+    else "the matched hit and the matched miss"
+    if "matched miss" in high
+    else "the matched hit alone",
+)
 plots.table(
-    [
-        (
-            name,
-            f"{mean(three[step]['disabled']):.2f}",
-            f"{mean(three[step]['gap']) / three['nothing']['gap']:.2f}",
-            f"{mean(three[step]['sums']):.2f}",
-        )
-        for step, name in STEPS.items()
-    ],
-    columns=["three_layers, ablated", *COLUMNS[1:3], COLUMNS[4]],
+    [(name, *(f"{share:.2f}" for share in found.values())) for name, found in sets.items()],
+    columns=["misses accepted, states from", *verification.KINDS],
 )
 
 # %% [markdown]
-# The heads of the paper's rule disable **0.99** of the checks, with the sums right (paper: `0.96`). So its result replicates *where the check is made at the place that it reads*. But three random heads disable much in half of their draws too, so "disabled" alone is no proof; read the sums beside it. The neurons disable nothing here either.
+# The first set carries a **value** (C), and the second the finished **verdict** (A): any hit will do, and no miss. In between, at the result, the comparison is made. **By ablation the two sets look alike; by what they carry they have nothing in common.**
+#
+# So in this model, `three_layers`, the check is made at the *result*, one token before the bracket, where the paper looked. (It was taught with four words for each verdict.) Run the published rule on it, unchanged.
+
+# %%
+three = shipped["three_layers"]["without"]
+rows = [
+    (
+        name,
+        f"{three[step]['disabled']:.2f}",
+        f"{three[step]['gap'] / three['nothing']['gap']:.2f}",
+        f"{three[step]['sums']:.2f}",
+    )
+    for step, name in STEPS.items()
+]
+found = (three["random heads"][key] for key in ("disabled", "gap", "sums"))
+for i, (gone, gap, sums) in enumerate(zip(*found, strict=True), 1):
+    row = (f"{gone:.2f}", f"{gap / three['nothing']['gap']:.2f}", f"{sums:.2f}")
+    rows.append((f"3 random heads, draw {i}", *row))
+plots.table(rows, columns=["three_layers, ablated", *COLUMNS[1:3], COLUMNS[4]])
+
+# %% [markdown]
+# The heads of the paper's rule disable **0.99** of the checks (paper: `0.96`). So its result replicates *where the check is made at the place that it reads*. But three of six draws of random heads disable most checks too, with the sums right. "Disabled" is no proof by itself: these draws leave a fifth of the gap, and the rule's heads nothing. The neurons disable nothing here either.
 
 # %% tags=["numbers"]
 claim("three_layers, attending", three["attending, published"]["disabled"], text=0.99, within=0.03)
 assert three["attending, published"]["sums"] > 0.98
-assert sum(each > 0.5 for each in three["random heads"]["disabled"]) == 3
+disabling = [
+    (gap / three["nothing"]["gap"], sums)
+    for gone, gap, sums in zip(
+        *(three["random heads"][key] for key in ("disabled", "gap", "sums")), strict=True
+    )
+    if gone > 0.5
+]
+assert len(disabling) == 3 and min(sums for _, sums in disabling) > 0.98
+assert all(0.14 < gap < 0.27 for gap, _ in disabling)
+assert three["attending, published"]["gap"] / three["nothing"]["gap"] < 0.02
 assert three["GLU valid and invalid"]["disabled"] == 0
-again = lab.hand_in(disabled["heads"])
-assert again["gap left"] < 0.1 and again["sums right"] > 0.95
+accepted_from = (("matched hit", "matched miss"), ("matched hit", "other hit"), ())
+for name, kinds in zip(SETS, accepted_from, strict=True):
+    for kind, share in sets[name].items():
+        assert share > 0.9 if kind in kinds else share < 0.1, (name, kind)
+for heads, _ in list(SETS.values())[:2]:
+    again = lab._measured(heads, lab.hits, lab.misses)
+    assert again["gap left"] < 0.1 and again["sums right"] > 0.95
 
 # %% [markdown]
 # ## What you found
@@ -840,8 +810,14 @@ assert again["gap left"] < 0.1 and again["sums right"] > 0.95
 
 # %% tags=["results"]
 def spread(step: str) -> str:
-    """Lowest and highest share disabled over the six seeds; the mean over several draws."""
+    """Lowest and highest share disabled over the six seeds."""
     return f"{min(over(step)):.2f} to {max(over(step)):.2f}"
+
+
+def control(step: str, names: Sequence[str]) -> str:
+    """Mean and highest share disabled over random draws, in some models."""
+    found = draws_of("random neurons" if "GLU" in step else "random heads", names)
+    return f"{sum(found) / len(found):.2f} (at most {max(found):.2f})"
 
 
 PAPERS = {
@@ -858,7 +834,7 @@ plots.table(
             name,
             spread(step),
             f"{three[step]['disabled']:.2f}",
-            spread("random neurons" if "GLU" in step else "random heads"),
+            *(control(step, names) for names in (SEEDS, ["three_layers"])),
             paper,
         )
         for step, (name, paper) in PAPERS.items()
@@ -868,6 +844,7 @@ plots.table(
         "six seeds (check at the bracket)",
         "three_layers (check at the result)",
         "control, six seeds: random neurons, or 3 random heads",
+        "control, three_layers",
         "paper: Qwen2.5-3B",
     ],
 )
@@ -879,9 +856,9 @@ plots.table(
 #
 # ### A. Meeting in the middle by weights: the signed drive (20 minutes)
 #
-# Which of the attending heads write what opens the valid neurons? The authors' code scores a head by its **signed drive**. It takes the diagonal $d$ of the head's OV circuit, one number for each dimension of the stream: roughly what the head *copies*. Then it asks what each of the most valid neurons makes of $d$, $\text{silu}(g \cdot d)\,(u \cdot d)$, and takes the mean. The three attending heads with the highest drive are the paper's three: without them, `0.95` of its checks were disabled.
+# Which of the attending heads write what opens the valid neurons? The authors' code scores a head by its **signed drive**. It takes the diagonal $d$ of the head's OV circuit, one number for each dimension of the stream: roughly what the head *copies*. Then it asks what each of the most valid neurons makes of $d$, $\text{silu}(g \cdot d)\,(u \cdot d)$, and takes the mean. The three attending heads with the highest drive are the paper's three: without them, `0.95` of its checks were disabled. (The paper calls them "previous-token heads", since they attend to an earlier occurrence of the same token. Elsewhere that is a *duplicate-token head*, and a *previous-token head* looks one token back, as those of section 7.)
 #
-# ### Exercise 4 · the signed drive (15 minutes, hard)
+# ### Exercise 3 · the signed drive (15 minutes, hard)
 
 
 # %% tags=["exercise:utils.cases.verification.signed_drive"]
@@ -946,7 +923,7 @@ plots.bars(
 )
 
 # %% [markdown]
-# In `seed_0` L1H0 and L1H6, which attend most, come *last* by drive. In no seed do the three of highest drive disable more than the three of most attention, and in five they disable much less. (In `seed_3` both rules choose the same three.) In `three_layers`, three by drive disable **0.83**. So here the neurons do not help to choose among the heads; attention to the target, from the place where the check is made, does.
+# In `seed_0` L1H0 and L1H6, which attend most, come *last* by drive. Compare the last two bars, whose three heads come from the same pool ("next word too": also heads that attend to the word after the target). In no seed do the three of highest drive disable more than the three of most attention, and in five they disable much less. (In `seed_3` both rules choose the same three. From the smaller pool, `seed_5` comes to `0.89` by drive.) In `three_layers`, three by drive disable **0.83**. So here the neurons do not help to choose among the heads; attention to the target, from the place where the check is made, does.
 
 # %% tags=["numbers"]
 assert set(widest[-2:]) == set(two)
@@ -955,6 +932,7 @@ assert (
     sum(a > b + 0.3 for a, b in zip(over("by attention"), over("top, next word too"), strict=True))
     == 5
 )
+assert abs(over("top, bracket too")[5] - 0.89) < 0.01
 study_3 = shipped["seed_3"]
 assert {*map(tuple, study_3["next word too"]["top"])} == {*map(tuple, study_3["by attention"])}
 claim("three_layers, top 3", three["top, published"]["disabled"], text=0.83, within=0.08)
@@ -966,7 +944,7 @@ claim("three_layers, top 3", three["top, published"]["disabled"], text=0.83, wit
 #
 # The loss is the **policy gradient** (REINFORCE): each token that the model wrote is made likelier, or less likely, by its text's *advantage*, the reward compared with the puzzle's other texts.
 #
-# ### Exercise 5 · the policy gradient (15 minutes, hard)
+# ### Exercise 4 · the policy gradient (15 minutes, hard)
 
 
 # %% tags=["exercise:utils.cases.verification.policy_gradient_loss"]
@@ -1050,15 +1028,16 @@ shuffles = [
     push(torch.stack([row[torch.randperm(8, generator=draw)] for row in reward])) for _ in range(6)
 ]
 real = push(reward)
+by_chance = {f"{kind}, shuffled": [each[kind] for each in shuffles] for kind in real}
 plots.bars(
-    {**real, **{f"{kind}, shuffled": mean([each[kind] for each in shuffles]) for kind in real}},
-    dots={f"{kind}, shuffled": [each[kind] for each in shuffles] for kind in real},
+    {**real, **{name: sum(found) / len(found) for name, found in by_chance.items()}},
+    dots=by_chance,
     title="Which way does outcome reward push the verdict? Dots: six shuffles",
     y="push of yes against no",
 )
 
 # %% [markdown]
-# Yes is pushed up at hits and down at misses, although no verdict was ever rewarded. Shuffled rewards push neither way by as much. A false yes ends the search with a wrong answer; a false no costs tries. So the reward of the answer is enough to teach the verdict.
+# Yes is pushed up at hits and down at misses, although no verdict was ever rewarded. Shuffled rewards push neither way by as much. A false yes ends the search with a wrong answer; a false no costs tries. So on this batch the reward of the answer pushes the verdict the right way.
 #
 # And does `rewarded` check with what `base` had? Fit each model's probe, and compare directions. Control: a probe of `seed_0`, whose coordinates have nothing to do with these.
 
@@ -1071,8 +1050,15 @@ directions = {
     name: verification.own_probes(each, fit_on)
     for name, each in {**pair, "seed_0 (control)": model}.items()
 }
-streams = verification.resid_at(pair["rewarded"], test_on)[1:]  # [layer, position, d_model]
-test_labels = test_on.hit.cpu().int()
+end = verification.resid_at(pair["rewarded"], test_on)[-1]  # [position, d_model]
+any_way = torch.randn(200, end.shape[1], generator=draw)
+aucs = torch.tensor([stats.auc(end @ way, test_on.hit.cpu().int()) for way in any_way])
+extreme = ((aucs - 0.5).abs() > 0.4).float().mean()
+print(f"random directions with an AUC above 0.9 or below 0.1, after the last block: {extreme:.2f}")
+for name in pair:
+    most = " ".join(map(head_name, shipped[name]["by attention"]))
+    print(f"{name}: most attention {most}; without the attending heads", end=" ")
+    print(f"{gap_left(name, 'attending, bracket too'):.2f} of the gap is left")
 plots.table(
     [
         (
@@ -1081,23 +1067,22 @@ plots.table(
                 f"{torch.cosine_similarity(own_way[layer], directions['rewarded'][layer], dim=0):.2f}"
                 for layer in range(1, n_layers)
             ),
-            f"{stats.auc(streams[-1] @ own_way[-1], test_labels):.2f}",
         )
         for name, own_way in directions.items()
     ],
     columns=[
         "cosine with rewarded's probe",
         *(f"after block {layer}" for layer in range(1, n_layers)),
-        "AUC of the last in rewarded's stream",
     ],
 )
 
 # %% [markdown]
 # **What reward did.** The base is right in about four verdicts of five, as it was taught. The rewarded model's verdicts are nearly all right, and it solves most puzzles.
 #
-# **Where it came from.** Read the AUCs first, as a warning: the probe of `seed_0` does well too. The verdict dominates the stream, so nearly any direction has some of it: an AUC is no evidence for a shared direction. The cosine is. Where the verdict can be read, the base's direction is near the rewarded model's, except after block 4; the control's is near it nowhere. The heads are the base's, too: the three of most attention are the same, and without the attending heads the gap is gone in both. So here reward did not build a check; it made the model *act* on one. What it does to a base that never saw a useful verdict, this pair cannot say.
+# **Where it came from.** The verdict dominates the stream: most *random* directions tell hits from misses almost perfectly, one way round or the other. So a high AUC of the base's probe would be no evidence for a shared direction, and the table gives cosines. Where the verdict can be read, the base's direction is near the rewarded model's, except after block 4; the control's is near it nowhere. The heads are the base's, too: the three of most attention are the same, and without the attending heads the gap is gone in both. So here reward did not build a check; it made the model *act* on one. What it does to a base that never saw a useful verdict, this pair cannot say.
 
 # %% tags=["numbers"]
+assert extreme > 0.6
 assert real["at hits"] > 2 * max(abs(each["at hits"]) for each in shuffles)
 assert -real["at misses"] > 2 * max(abs(each["at misses"]) for each in shuffles)
 assert can["base"]["solved"] < 0.65 < 0.8 < can["rewarded"]["solved"]
@@ -1116,7 +1101,33 @@ assert looked[0] == looked[1]
 # %% [markdown]
 # ### C. All models, by role (5 minutes)
 #
-# Heads of a layer are exchangeable, so compare roles and not numbers. The columns for donors give the misses accepted from a matched hit, another hit, a matched miss and another miss.
+# Heads of a layer are exchangeable, so compare roles and not numbers. A head attends here if it looks at the target from result or bracket, or from the bracket at the word after it. (This rule was made for `seed_2`, after the fact; with it `seed_2` loses **0.93** of its checks.) The columns for donors give the misses accepted from a matched hit, another hit, a matched miss and another miss.
+
+
+# %%
+def read_before_2(name: str) -> tuple[float, float]:
+    """The AUC at the bracket before block 2, in the whole model and without MLP 1."""
+    found = shipped[name]["readable"]
+    return found["bracket"][2], found["bracket, MLP 1 out, before block 2"]
+
+
+plots.table(
+    [
+        (
+            name,
+            *(f"{value:.2f}" for value in read_before_2(name)),
+            *(f"{gap_left(name, step):.2f}" for step in without_mlp),
+        )
+        for name in SEEDS
+    ],
+    columns=[
+        "",
+        "AUC before block 2",
+        "... MLP 1 ablated",
+        "gap left, MLP 1 ablated",
+        "gap left, MLPs 1 to 5 ablated",
+    ],
+)
 
 
 # %%
@@ -1153,7 +1164,9 @@ plots.table(
 )
 
 # %% [markdown]
-# The roles are the same in all six: without the attending heads the valid neurons hardly tell a hit from a miss, and both groups of heads carry a value, by the fourth donor. What differs is which heads, how many, whether the target is fetched in one step or two, and which MLPs compare. In `seed_5` the widest rule takes in a head that sums need: **0.81** stay right. And in `base` and `rewarded`, the previous-token heads of layer 0 carry nothing: there the result comes in another way.
+# MLP 1 makes the verdict readable before block 2 in every seed. What the model *says* hangs on it to very different degrees: `seed_1` and `seed_3` lose nearly all of their gap.
+#
+# The other roles are the same in all six: without the attending heads the valid neurons hardly tell a hit from a miss, and both groups of heads carry a value, by the fourth donor. What differs is which heads, how many, whether the target is fetched in one step or two, and which MLPs compare. In `seed_5` the widest rule takes in a head that sums need: **0.81** stay right. And in `base` and `rewarded`, the previous-token heads of layer 0 carry nothing: there the result comes in another way. In `three_layers` the neurons at the bracket respond less to hits than to misses, with and without the heads.
 
 # %% tags=["numbers"]
 claim("seed_5, sums", over("attending, next word too", "sums")[5], text=0.81, within=0.05)
@@ -1167,6 +1180,13 @@ for name in SEEDS:
     for group in ("other heads of layer 0", "other heads of layer 1"):
         assert max(study["donors"].get(group, {"none": 0}).values()) < 0.1, name
     assert abs(silent(name)) < 0.2, name
+    whole_model, without_1 = read_before_2(name)
+    assert whole_model > 0.95 and without_1 < 0.7, name
+    assert abs(gap_left(name, "MLPs from 1 on")) < 0.1, name
+assert max(gap_left(name, "MLP 1") for name in ("seed_1", "seed_3")) < 0.2
+was = shipped["three_layers"]["activity"]
+assert was["hits, whole"] < was["misses, whole"] and was["hits, out"] < was["misses, out"]
+claim("seed_2, next word too", wide[2], text=0.93, within=0.05)
 assert max(max(shipped[name]["donors"]["result"].values()) for name in pair) < 0.1
 
 # %% [markdown]

@@ -392,96 +392,6 @@ def _every_layer(model, heads, *, at=None):
         yield
 
 
-# ---- Neurons along a direction ------------------------------------------------------------------
-
-
-def _cosines(W_out, directions):
-    return F.cosine_similarity(W_out, directions[:, None], dim=-1)
-
-
-def _along(
-    *,
-    scores=lambda model, directions: _cosines(model.W_out, directions),
-    layers=lambda n: range(n // 2, n),
-    signed=lambda scores, sign: sign * scores,
-    take=lambda row, n: row.topk(n).indices,
-    key=lambda layer, n: layer,
-    directions=lambda directions: directions,
-    made=dict,
-):
-    def neurons_along(model, given, n, *, sign=1):
-        table = signed(scores(model, directions(given)), sign)
-        count = len(model.W_out)
-        return made({key(layer, count): take(table[layer], n) for layer in layers(count)})
-
-    return neurons_along
-
-
-def _over_the_half(model, directions, n, *, sign=1):
-    count, width = model.W_out.shape[:2]
-    half = range(count // 2, count)
-    best = (sign * _cosines(model.W_out, directions))[count // 2 :].flatten().topk(n * len(half))
-    return {
-        layer: torch.tensor(
-            [i % width for i in best.indices.tolist() if i // width + half[0] == layer],
-            dtype=torch.long,
-        )
-        for layer in half
-    }
-
-
-def _over_all_layers(model, directions, n, *, sign=1):
-    found = _along()(model, directions, n, sign=sign)
-    return {layer: each + layer * model.W_out.shape[1] for layer, each in found.items()}
-
-
-def _twice(model, directions, n, *, sign=1):
-    found = _along()(model, directions, n, sign=sign)
-    return {layer: each[:1].repeat(n + 1)[: max(n, 2)] for layer, each in found.items()}
-
-
-def _in_place(model, directions, n, *, sign=1):
-    directions /= directions.norm(dim=-1, keepdim=True)
-    return _along()(model, directions, n, sign=sign)
-
-
-def _by_sorting(model, directions, n, *, sign=1):
-    """Loops, and the order of Python's own sorting."""
-    found = {}
-    n_layers = model.cfg.n_layers
-    for layer in range(n_layers):
-        if layer < n_layers // 2:
-            continue
-        values = []
-        for neuron in range(model.W_out.shape[1]):
-            out = model.W_out[layer, neuron].detach()
-            unit = out / out.norm()
-            values.append((sign * float(unit @ directions[layer]), neuron))
-        values.sort()
-        found[layer] = torch.tensor([neuron for _, neuron in values[len(values) - n :]])
-    return found
-
-
-def _by_einsum(model, directions, n, *, sign=1):
-    W_out = F.normalize(model.W_out, dim=-1)
-    cosines = torch.einsum("lnd,ld->ln", W_out, F.normalize(directions, dim=-1))
-    order = cosines.argsort(dim=-1, descending=sign == 1)
-    half = len(W_out) // 2
-    return {half + i: row[:n] for i, row in enumerate(order[half:])}
-
-
-def _by_largest(model, directions, n, *, sign=1):
-    return {
-        layer: torch.topk(
-            torch.cosine_similarity(model.W_out[layer], directions[layer], dim=-1),
-            n,
-            largest=sign > 0,
-            sorted=False,
-        ).indices
-        for layer in reversed(range(model.W_out.shape[0] // 2, model.W_out.shape[0]))
-    }
-
-
 # ---- Heads by what they copy --------------------------------------------------------------------
 
 
@@ -906,56 +816,6 @@ MISTAKES = {
         ("empties `heads`", _keeps_heads_busy, "changes its input `heads`"),
         ("no hooks", lambda model, heads, *, at=None: nullcontext(), "Nothing has changed"),
     ],
-    "neurons_along": [
-        (
-            "dot products",
-            _along(scores=lambda m, d: torch.einsum("lnd,ld->ln", m.W_out, d)),
-            "dot products",
-        ),
-        ("the last direction", _along(directions=lambda d: d[-1:].expand_as(d)), "last layer's"),
-        ("the first direction", _along(directions=lambda d: d[:1].expand_as(d)), "the first"),
-        ("the mean direction", _along(directions=lambda d: d.mean(0).expand_as(d)), "the mean"),
-        (
-            "directions from the start",
-            _along(directions=lambda d: d.roll(len(d) // 2, 0)),
-            "*lower* half",
-        ),
-        ("the layer below's", _along(directions=lambda d: d.roll(1, 0)), "below it"),
-        ("the layer above's", _along(directions=lambda d: d.roll(-1, 0)), "above it"),
-        ("without the sign", _along(signed=lambda s, sign: s), "`sign` is ignored"),
-        ("the wrong end", _along(signed=lambda s, sign: -sign * s), "wrong end"),
-        ("by size", _along(signed=lambda s, sign: s.abs()), "by their size"),
-        (
-            "what they read",
-            _along(scores=lambda m, d: _cosines(m.W_in.mT, d)),
-            "You took `W_in`",
-        ),
-        ("their gates", _along(scores=lambda m, d: _cosines(m.W_gate.mT, d)), "You took `W_gate`"),
-        ("the longest", _along(scores=lambda m, d: m.W_out.norm(dim=-1)), "longest"),
-        ("all layers", _along(layers=range), "all layers"),
-        ("the lower half", _along(layers=lambda n: range(n // 2)), "lower half"),
-        ("rounded up", _along(layers=lambda n: range((n + 1) // 2, n)), "middle layer is missing"),
-        ("one layer more", _along(layers=lambda n: range(n // 2 - 1, n)), "One layer too many"),
-        (
-            "without the last",
-            _along(layers=lambda n: range(n // 2, n - 1)),
-            "last layer is missing",
-        ),
-        ("layers from 0", _along(key=lambda layer, n: layer - n // 2), "counted from 0 in the"),
-        ("of the half together", _over_the_half, "layers of the half together"),
-        ("numbers over layers", _over_all_layers, "within their layer"),
-        ("all neurons", _along(take=lambda row, n: row.argsort(descending=True)), "every neuron"),
-        ("one more", _along(take=lambda row, n: row.topk(n + 1).indices), "too many"),
-        ("the best one", _along(take=lambda row, n: row.topk(1).indices), "best neuron alone"),
-        ("cosines", _along(take=lambda row, n: row.topk(n).values), "*numbers*"),
-        ("a mask", _along(take=lambda row, n: row >= row.topk(n).values[-1]), "*numbers*"),
-        ("topk's both", _along(take=lambda row, n: row.topk(n)), "should be a tensor"),
-        ("lists", _along(take=lambda row, n: row.topk(n).indices.tolist()), "should be a tensor"),
-        ("a neuron twice", _twice, "twice"),
-        ("a list of tensors", _along(made=lambda found: list(found.values())), "a dictionary"),
-        ("keys are tensors", _along(key=lambda layer, n: torch.tensor(layer)), "The keys"),
-        ("in place", _in_place, "`directions`"),
-    ],
     "signed_drive": [
         ("sum", _drive(reduce=lambda opened: opened.sum(-1)), "That is the sum"),
         ("gate and up exchanged", _exchanged, "Gate and up are exchanged"),
@@ -1244,12 +1104,6 @@ RIGHT = {
         ("hook points, finally", _own_handles),
         ("a class", _AClass),
         ("a hook on every layer", _every_layer),
-    ],
-    "neurons_along": [
-        ("topk", _along()),
-        ("loops, sorted", _by_sorting),
-        ("einsum, argsort", _by_einsum),
-        ("largest or smallest, from the last layer", _by_largest),
     ],
     "signed_drive": [
         ("einsum", _drive()),
