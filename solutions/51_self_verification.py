@@ -118,20 +118,20 @@ figures.diagram(BOXES, ARROWS, title="The hypothesis: how a result becomes a ver
 # %% [markdown]
 # Look at each position where a verdict is due: a `(` after a number. It is a **hit** if the number *is* the target, and a **miss** if not, whatever the model says.
 #
-# The cell lets the model write searches for 300 puzzles with sets of numbers that it has not learnt from. Probes, neurons and heads are *chosen* on the first half. What they do is *measured* on the second: at hits that the model accepts and misses that it rejects.
+# The cell lets the model write searches for 200 puzzles with sets of numbers that it has not learnt from. Probes, neurons and heads are *chosen* on the first half. What they do is *measured* on the second: at hits that the model accepts and misses that it rejects.
 
 # %%
-chosen, hits, misses, ability = verification.judged_positions(model, 300)
+chosen, hits, misses, ability = verification.judged_positions(model, 200)
 is_hit, accepts = chosen.hit.cpu(), verification.accepted(model, chosen)
 known = {"hits": chosen.where(is_hit & accepts), "misses": chosen.where(~is_hit & ~accepts)}
 print({name: round(value, 3) for name, value in ability.items()})
 print(f"{len(chosen.pos)} positions to choose on; {len(hits.pos)} hits, {len(misses.pos)} misses")
 
 # %% [markdown]
-# The model solves **0.82** of the puzzles. What you study is its verdicts, and nearly all of them are right.
+# The model solves **0.83** of the puzzles. What you study is its verdicts, and nearly all of them are right.
 
 # %% tags=["numbers"]
-claim("solved", ability["solved"], text=0.82, within=0.05)
+claim("solved", ability["solved"], text=0.83, within=0.05)
 assert ability["verdicts right"] > 0.99
 
 # %% [markdown]
@@ -163,13 +163,13 @@ plots.lines(
 ).update_xaxes(dtick=1)
 
 # %% [markdown]
-# At the bracket the verdict is there before block 2 (AUC **0.99**), and it is not there before block 1 (**0.53**). The result and the `=` stay near chance. So what the verdict needs comes together *at the bracket*, and early.
+# At the bracket the verdict is there before block 2 (AUC **0.99**), and it is not there before block 1 (**0.56**). The result and the `=` stay near chance. So what the verdict needs comes together *at the bracket*, and early.
 #
 # (A probe finds what a straight line can read; the result could hold something that none can.)
 
 # %% tags=["numbers"]
 claim("bracket, before block 2", auc["bracket"][2], text=0.99, within=0.02)
-claim("bracket, before block 1", auc["bracket"][1], text=0.53, within=0.07)
+claim("bracket, before block 1", auc["bracket"][1], text=0.56, within=0.07)
 assert max(*auc["result"], *auc["="]) < 0.65 and min(auc["bracket"][2:]) > 0.97
 
 # %% [markdown]
@@ -389,7 +389,7 @@ plots.table(
 #
 # "Disabled" means here that the model says no to everything. A model that fell back to yes would not count as disabled; the gap would show it.
 #
-# Now six models that differ only by the seed of their training, with the same rules. (`data/countdown/make.py` computed this, with the functions that you have just used.)
+# Now six models that differ only by the seed of their training, with the same rules on 300 puzzles each. (`data/countdown/make.py` computed this, with the functions that you have just used.)
 
 # %%
 SEEDS = [f"seed_{seed}" for seed in range(6)]
@@ -445,7 +445,8 @@ claim("least, bracket too", min(bracket[:2] + bracket[3:]), text=0.9, within=0.0
 assert sum(each > 0.5 for each in draws_of("random heads")) == 1
 live, alone = measured["attending, from the bracket too"], measured["L1H0 and L1H6 alone"]
 kept = shipped["seed_0"]["without"]["attending, bracket too"]
-assert all(abs(live[key] - kept[key]) < 0.1 for key in ("disabled", "gap", "sums"))
+assert all(abs(live[key] - kept[key]) < 0.1 for key in ("disabled", "sums"))
+assert max(abs(live["gap"] / whole), abs(gap_left("seed_0", "attending, bracket too"))) < 0.05
 assert measured["attending, from the result"]["disabled"] < 0.05 < 0.9 < live["disabled"]
 assert alone["disabled"] > 0.9 and min(alone["sums"], live["sums"]) > 0.95
 by_luck = [found for name, found in measured.items() if "random heads" in name]
@@ -600,8 +601,10 @@ for found in (cells["attending heads"], cells["L1H0 and L1H6 alone"], mirror):
 for name in ("other heads of layer 1", "other heads of layer 0"):
     assert max(cells[name].values()) < 0.1
 for heads in (previous, rest):
-    with without_heads(model, heads, at=hits.at(0)):
-        assert verification.accepted(model, hits).float().mean() < 0.4
+    text = verification.write_on(
+        model, hits, lambda at, heads=heads: without_heads(model, heads, at=at), n_tokens=20
+    )
+    assert verification.outcomes(text)["disabled"] > 0.6
 
 # %% [markdown]
 # ## 8. Where are the two compared?
@@ -744,12 +747,13 @@ sets = {
     for name, (heads, back) in SETS.items()
 }
 high = {kind for kind, share in sets["L2H0, L2H2 at the bracket"].items() if share > 0.5}
+any_hit, any_match = "other hit" in high, "matched miss" in high
 outcome(
     "51.carry",
     "both hits"
-    if "other hit" in high
+    if any_hit
     else "the matched hit and the matched miss"
-    if "matched miss" in high
+    if any_match
     else "the matched hit alone",
 )
 plots.table(
@@ -999,7 +1003,7 @@ policy_gradient_loss = lesson_51.check_policy_gradient_loss(policy_gradient_loss
 
 # %%
 pair = {name: load(f"countdown/{name}") for name in ("base", "rewarded")}
-drawn = verification.some_puzzles(32, generator=random.Random(3))
+drawn = verification.some_puzzles(24, generator=random.Random(3))
 puzzles = [puzzle for puzzle in drawn for _ in range(8)]
 headers = [puzzle.header for puzzle in puzzles]
 sampled = {name: verification.write(each, headers, temperature=1.0) for name, each in pair.items()}
@@ -1008,7 +1012,7 @@ reward = torch.tensor(
         float(countdown.solved(countdown.read(puzzle, words)))
         for puzzle, words in zip(puzzles, sampled["base"], strict=True)
     ]
-).view(32, 8)
+).view(24, 8)
 places = verification.brackets(pair["base"], puzzles, sampled["base"])
 start = torch.tensor([1 + len(header) for header in headers])
 logits = pair["base"](places.tokens).detach().cpu().requires_grad_()
@@ -1045,7 +1049,7 @@ plots.bars(
 can = {name: countdown.ability(puzzles, written) for name, written in sampled.items()}
 print({name: {key: round(value, 2) for key, value in found.items()} for name, found in can.items()})
 both_read = verification.brackets(pair["rewarded"], puzzles, sampled["rewarded"])
-fit_on, test_on = (both_read.where(part) for part in (both_read.text < 128, both_read.text >= 128))
+fit_on, test_on = (both_read.where(part) for part in (both_read.text < 96, both_read.text >= 96))
 directions = {
     name: verification.own_probes(each, fit_on)
     for name, each in {**pair, "seed_0 (control)": model}.items()

@@ -632,7 +632,7 @@ plots.table(rows, columns=COLUMNS)
 #
 # The push to **stop** takes away most second looks, and random directions of its length do not. The push to **go on** brings more of them.
 #
-# **Could the score have risen?** Hardly. An unpushed model already goes on after every failure, and it solves 192 of 200 puzzles. A push can add second looks, and these do not change the answer. So at most 8 puzzles can be gained.
+# **Could the score have risen?** Hardly. An unpushed model already goes on after every failure, and it solves **192** of 200 puzzles. A push can add second looks, and these do not change the answer. So at most 8 puzzles can be gained.
 
 # %% tags=["numbers"]
 assert PUSHES == {"stop": (1, "success - re-check", -0.5), "go on": (2, "failure - success", 1.0)}
