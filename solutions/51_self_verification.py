@@ -26,7 +26,7 @@
 # **Time** 70 minutes for the core, and an hour for *Going deeper*. **Needs** lesson 2.1: probes; 1.4: patching; 1.3: what heads and MLPs write.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
-# **First, play.** The third cell shows a model that searches for a sum and judges its own tries, twice: as it is, and with two of its 48 heads ablated wherever it is about to judge.
+# **First, play.** The third cell shows a model that searches for a sum and judges its own tries, twice: as it is, and with one of its 48 heads ablated wherever it is about to judge.
 # Change the numbers and the target, and run it again. What does the second one do when it has hit the target?
 
 # %% tags=["setup"]
@@ -68,7 +68,7 @@ n_layers, n_heads, device = model.cfg.n_layers, model.cfg.n_heads, model.cfg.dev
 shipped = json.loads((root / "data" / "countdown" / "report.json").read_text())
 
 mine = countdown.Puzzle(numbers=(12, 7, 4), target=15)  # yours: 3 or 4 numbers from 1 to 32
-two = [(1, 0), (1, 6)]  # section 4 finds them
+one = [(1, 0)]  # section 5 finds it
 
 
 def told(heads) -> str:
@@ -82,18 +82,18 @@ def told(heads) -> str:
 
 
 print("As it is:          ", told([]))
-print("Two heads ablated: ", told(two))
+print("One head ablated:  ", told(one))
 
 # %% [markdown]
 # ## 1. A model that says when it is done
 #
-# The game is CountDown: reach a target from three or four numbers by + and -, using each once. The model tries, says in brackets what it thinks of the try, and goes on until it is content. The word after a `(` is its **verdict**: `this works` accepts the try, `not 15` rejects it and names the target.
+# The game is CountDown: reach a target from three or four numbers by + and -, using each once. The model tries, judges the try in brackets, and goes on until it is content. The word after a `(` is its **verdict**: `this works` accepts the try, `not 15` rejects it and names the target.
 #
-# As it is, the model stops at its first success. With two heads ablated it says of the target that it is *not* the target, and goes on searching. How would you have found these two?
+# As it is, the model stops at its first success. With one head ablated it says of the target that it is *not* the target, and goes on searching. How would you have found this head?
 #
 # Lee and others asked how a reasoning model verifies its own answers (arXiv 2504.14379). A chain of thought need not say what a model computes, so they looked for the check in its hidden states. Their model, Qwen2.5-3B, learnt CountDown by reinforcement learning, and its texts collapsed into one form, in which each try ends in `(this works)` or `(not 62)`: thousands of verdicts, all at the same kind of position.
 #
-# Yours has 600,000 parameters in 6 layers of 8 heads, and imitates searches that a program wrote, whose verdicts are all right. So you study how *this* model checks, by *their* method. (*Going deeper* has a rewarded model.) The part of a text up to the colon is its **header**; up to seven filler words stand before `make`, so that the target has no fixed position.
+# Yours has 600,000 parameters in 6 layers of 8 heads, and imitates searches that a program wrote, whose verdicts are all right. So you study how *this* model checks, by *their* method. The part of a text up to the colon is its **header**; up to seven filler words stand before `make`, so that the target has no fixed position.
 #
 # Here is the hypothesis. Each arrow is a claim to test, and the picture comes back at the end, coloured.
 
@@ -116,9 +116,9 @@ ARROWS = [
 figures.diagram(BOXES, ARROWS, title="The hypothesis: how a result becomes a verdict")
 
 # %% [markdown]
-# Look at each position where a verdict is due: a `(` after a number. It is a **hit** if the number *is* the target, and a **miss** if not, whatever the model says.
+# A verdict is due at each `(` after a number. Such a position is a **hit** if the number *is* the target, and a **miss** if not, whatever the model says.
 #
-# The cell lets the model write searches for 200 puzzles with sets of numbers that it has not learnt from. Probes, neurons and heads are *chosen* on the first half. What they do is *measured* on the second: at hits that the model accepts and misses that it rejects.
+# The cell lets the model write searches for 200 puzzles that it has not learnt from. Probes, neurons and heads are *chosen* on the first half. What they do is *measured* on the second: at hits that the model accepts and misses that it rejects.
 
 # %%
 chosen, hits, misses, ability = verification.judged_positions(model, 200)
@@ -163,7 +163,7 @@ plots.lines(
 ).update_xaxes(dtick=1)
 
 # %% [markdown]
-# At the bracket the verdict is there before block 2 (AUC **0.99**), and it is not there before block 1 (**0.56**). The result and the `=` stay near chance. So what the verdict needs comes together *at the bracket*, and early.
+# At the bracket the verdict is there before block 2 (AUC **0.99**), and it is not there before block 1 (**0.56**). The result and the `=` stay below `0.65`. So what the verdict needs comes together *at the bracket*, and early.
 #
 # (A probe finds what a straight line can read; the result could hold something that none can.)
 
@@ -187,15 +187,11 @@ both = verification.both(valid, invalid)
 says = (model.W_out @ (model.W_U * model.ln_final.weight[:, None])).detach().cpu()
 THIS, NOT = verification.YES_TOKENS[0], verification.NO_TOKENS[0]
 for_this = says[..., THIS] > says[..., NOT]  # [layer, neuron]
-print("The share of neurons whose out vector promotes `this` above `not`:")
-for layer in valid:
-    shares = (for_this[layer][some].float().mean() for some in (valid[layer], invalid[layer]))
-    print(f"layer {layer}: valid {{:.2f}}, invalid {{:.2f}},".format(*shares), end=" ")
-    print(f"all {for_this[layer].float().mean():.2f}")
+for name, some in (("valid", valid), ("invalid", invalid)):
+    share = torch.stack([for_this[layer][some[layer]].float().mean() for layer in some]).mean()
+    print(f"{name} neurons whose out vector promotes `this` above `not`: {share:.2f}")
 
 # %% [markdown]
-# Most valid neurons say `this`, and few invalid ones.
-#
 # Are they *needed*? As published: set them to 0 at the bracket only, let the model write on for 50 tokens, and read what it writes. (Whenever the last word is a `(`, the next word comes from a run with the neurons at 0: `verification.write_on`.) The check counts as **disabled** if the text neither says `this works` nor ends.
 
 # %%
@@ -336,13 +332,14 @@ without_heads = lesson_51.check_without_heads(without_heads)
 # </details>
 
 # %% [markdown]
-# Meet the model without its two heads.
+# Two heads look at the target in the same way. Ablate each at the bracket.
 
 # %%
-for name, some in (("hits", hits), ("misses", misses)):
-    with without_heads(model, two, at=some.at(0)):
-        yes = verification.accepted(model, some).float().mean()
-    print(f"{name}: {yes:.2f} accepted without L1H0 and L1H6 at the bracket")
+for head in ((1, 0), (1, 6)):
+    for name, some in (("hits", hits), ("misses", misses)):
+        with without_heads(model, [head], at=some.at(0)):
+            yes = verification.accepted(model, some).float().mean()
+        print(f"{head_name(head)} ablated: {yes:.2f} of {name} accepted")
 
 # %% [markdown]
 # ## 5. The published rule, and one word more
@@ -369,7 +366,7 @@ rules = {
 draw = torch.Generator().manual_seed(0)
 target_heads = rules["attending, from the bracket too"]
 pick = {"layers": range(n_layers), "n_heads": n_heads, "but": target_heads, "generator": draw}
-ablated = {**rules, "L1H0 and L1H6 alone": two} | {
+ablated = {**rules, "L1H0 alone": [(1, 0)], "L1H6 alone": [(1, 6)]} | {
     f"as many random heads, draw {i}": random_heads(len(target_heads), **pick) for i in (1, 2)
 }
 for name, heads in ablated.items():
@@ -384,14 +381,15 @@ plots.table(
 
 # %% [markdown]
 # - **Attending heads as published**, read at the result: nothing is disabled. The heads that look at the target from the result are not needed.
-# - **Read at the bracket too**: every check is disabled, the gap is gone, and the sums are right. L1H0 and L1H6 alone do the same.
+# - **Read at the bracket too**: every check is disabled, the gap is gone, and the sums are right. One head does it, L1H0. L1H6 looks at the target just as much, and is hardly needed: **attention does not tell what a head is good for.**
 # - **Random heads**, as many: these draws break the *sums*, and some checks with them. The attending heads take the checks, and leave the sums.
 #
-# "Disabled" means here that the model says no to everything. A model that fell back to yes would not count as disabled; the gap would show it.
+# "Disabled" means here that the model says no to everything. A model that fell back to yes would not count as disabled.
 #
 # Now six models that differ only by the seed of their training, with the same rules on 300 puzzles each. (`data/countdown/make.py` computed this, with the functions that you have just used.)
 
-# %%
+# %% tags=["folded"]
+# The same in six models: the share of checks disabled.
 SEEDS = [f"seed_{seed}" for seed in range(6)]
 STEPS = {
     "GLU valid": "GLU valid",
@@ -418,23 +416,20 @@ def draws_of(step: str, names=SEEDS, key: str = "disabled") -> list[float]:
     return [each for name in names for each in shipped[name]["without"][step][key]]
 
 
-by_seed = {name.replace(" ", "<br>", 1): over(step) for step, name in STEPS.items()}
-by_seed["3 random<br>heads"] = draws_of("random heads")
-plots.bars(
-    {name: sum(found) / len(found) for name, found in by_seed.items()},
-    dots=by_seed,
-    title="Which ablation disables the check? Dots: six seeds, or 36 random draws",
-    y="checks disabled",
+plots.table(
+    [
+        (name, *(f"{shipped[name]['without'][step]['disabled']:.2f}" for step in STEPS))
+        for name in SEEDS
+    ],
+    columns=["disabled by ablating", *STEPS.values()],
 )
 
 # %% [markdown]
 # In the paper's model, GLU valid disabled `0.16`, both kinds of neurons `0.45`, and the attending heads `0.96`.
 #
-# - **Neurons** disable nothing in any seed: that step did not replicate.
-# - **Attending heads**, from the result: nothing. From the bracket too: above **0.9** in all seeds but one. In `seed_2` heads look at the word *after* the target, where layer 0 has copied it. (*Going deeper* allows that word.)
-# - **Random heads**: nearly nothing, but for one draw.
+# Neurons disable nothing in any seed: that step did not replicate. (Ours are 20 of 176 a layer and sign, theirs 50 of 11,008.) Heads that attend from the result: nothing. From the bracket too: above **0.9** in five seeds. In `seed_2` heads look at the word *after* the target, where layer 0 has copied it. (*Going deeper* allows that word. Three random heads disable nearly nothing, but for one draw of 36.)
 #
-# So heads that attend to the target are needed, *from the place where the check is made*. The published rule looks one token before it. We widened it after we had seen `seed_0`; the other five seeds test that.
+# So heads that attend to the target are needed, *from the place where the check is made*. The published rule looks one token before it. We widened it after we had seen `seed_0`; of the other five seeds four confirm that.
 
 
 # %% tags=["numbers"]
@@ -443,20 +438,24 @@ assert max(over("GLU valid") + over("GLU valid and invalid") + over("attending, 
 assert min(bracket[:2] + bracket[3:]) > 0.9 and bracket[2] == 0 and wide[2] > 0.9
 claim("least, bracket too", min(bracket[:2] + bracket[3:]), text=0.9, within=0.05)
 assert sum(each > 0.5 for each in draws_of("random heads")) == 1
-live, alone = measured["attending, from the bracket too"], measured["L1H0 and L1H6 alone"]
+live, alone = measured["attending, from the bracket too"], measured["L1H0 alone"]
 kept = shipped["seed_0"]["without"]["attending, bracket too"]
 assert all(abs(live[key] - kept[key]) < 0.1 for key in ("disabled", "sums"))
 assert max(abs(live["gap"] / whole), abs(gap_left("seed_0", "attending, bracket too"))) < 0.05
 assert measured["attending, from the result"]["disabled"] < 0.05 < 0.9 < live["disabled"]
-assert alone["disabled"] > 0.9 and min(alone["sums"], live["sums"]) > 0.95
+assert (
+    alone["disabled"] > 0.9
+    and measured["L1H6 alone"]["disabled"] < 0.3
+    and min(alone["sums"], live["sums"]) > 0.95
+)
 by_luck = [found for name, found in measured.items() if "random heads" in name]
 assert max(found["sums"] for found in by_luck) < 0.5
-assert set(two) <= set(rules["attending, from the bracket too"])
+assert {(1, 0), (1, 6)} <= set(rules["attending, from the bracket too"])
 
 # %% [markdown]
 # ## 6. Heads out: do the verification neurons fall silent?
 #
-# Top-down you found neurons, and bottom-up heads. Do they meet? With the heads out, the valid neurons should stop responding. A neuron's activity is its factor of the out vector, `mlp.hook_post`; its **response** is its mean activity at hits minus that at misses. Control: the other heads of layer 1.
+# Do the neurons and the heads meet? With the heads out, the valid neurons should stop responding. A neuron's activity is its factor of the out vector, `mlp.hook_post`; its **response** is its mean activity at hits minus that at misses. Control: the other heads of layer 1.
 
 # %%
 neurons = [(layer, neuron) for layer in valid for neuron in valid[layer].tolist()]
@@ -472,7 +471,7 @@ for name, heads in {
         with without_heads(model, heads, at=some.at(0)):
             means.append(verification.neuron_activity(model, some, neurons).mean().item())
     response[name] = means[0] - means[1]
-plots.bars(response, title="Do the valid neurons tell hits from misses?", y="response")
+print({name: round(value, 2) for name, value in response.items()})
 
 # %% [markdown]
 # Without the attending heads the valid neurons treat a hit like a miss. Without the other heads of the same layer they still tell them apart. So the chain holds in this direction: heads, then neurons, then a part of the verdict. It holds in all six seeds.
@@ -487,14 +486,16 @@ assert response["other heads of layer 1 out"] > 0.8 * response["nothing out"]
 # A head whose removal stops the check is *needed*. What does it *carry*? Three answers fit all that you have seen:
 #
 # - A. the **verdict**: "this is a hit";
-# - B. a **match**: the target, but only where it equals the result;
+# - B. a **match**: in a hit the number that matched, and in a miss nothing;
 # - C. the **value** of the target, in any case. The comparison comes later.
 #
 # Lesson 1.4's patching can tell: put the heads' states from a **donor**, another position, into a miss, at the bracket. Suppose that a colleague has used three kinds of donor: another miss; a hit with another target; and a *matched hit*, whose target is the number that this miss has as its result. Of these three, the model accepts the miss from the matched hit alone. "So the heads carry a match", says your colleague.
 #
-# ### Exercise 2 · the missing donor (10 minutes, medium)
+# Does that follow? Note for A, B and C what each predicts for these three donors, and which fourth kind would tell B from C, before you read on.
 #
-# Does that follow? Note for A, B and C what each predicts for these three donors. Then find the kind of donor that is missing, and write the function that finds donors of all four kinds.
+# ### Exercise 2 · the missing donor (8 minutes, medium)
+#
+# Write the function that finds donors of all four kinds.
 
 
 # %% tags=["exercise:utils.cases.verification.allowed_donors"]
@@ -556,7 +557,8 @@ def patched(heads, *, swap: bool = False) -> dict[str, float]:
 
 cells = {
     "attending heads": patched(target_heads),
-    "L1H0 and L1H6 alone": patched(two),
+    "L1H0 alone": patched([(1, 0)]),
+    "L1H6 alone": patched([(1, 6)]),
     "other heads of layer 1": patched(others),
 }
 high = {kind for kind, share in cells["attending heads"].items() if share > 0.5}
@@ -575,18 +577,19 @@ plots.table(
 )
 
 # %% [markdown]
-# The heads carry the **value** (C). A matched *miss* does as well as a matched hit: its heads hold the target's value, and nothing that says whether their own text was a hit. Your colleague's three donors could not show this, since B and C agree on them.
+# The heads carry the **value** (C). A matched *miss* does as well as a matched hit: its heads hold the target's value, and nothing that says whether their own text was a hit. L1H0 does nearly all of it; L1H6 carries nothing that counts. Your colleague's three donors could not show this, since B and C agree on them.
 #
-# **The other side.** A comparison needs two numbers. Who brings the *result* to the bracket? Layer 0 has true previous-token heads. For them the same four cells are asked the other way round: the donor's *result* is what the miss has as its *target*. (`swap=True` hands your function the two numbers exchanged.)
+# **The other side.** A comparison needs two numbers. Who brings the *result* to the bracket? Layer 0 has true previous-token heads. For them exchange the two numbers everywhere: a miss with the target 15 gets their states from a text whose *result* is 15. (`swap=True` hands your function the two numbers exchanged.)
 
 # %%
 to_result = verification.attention(model, known["hits"], known["hits"].pos - 1).mean(-1)
 previous = [(0, head) for head in range(n_heads) if to_result[0, head] > 0.5]
 rest = [(0, head) for head in range(n_heads) if (0, head) not in previous]
+print("previous-token heads of layer 0:", " ".join(map(head_name, previous)))
 cells["previous-token heads of layer 0"] = patched(previous, swap=True)
 cells["other heads of layer 0"] = patched(rest, swap=True)
 plots.table(
-    [(name, *(f"{share:.2f}" for share in cells[name].values())) for name in list(cells)[3:]],
+    [(name, *(f"{share:.2f}" for share in cells[name].values())) for name in list(cells)[-2:]],
     columns=["misses accepted, states from", *verification.KINDS],
 )
 
@@ -595,10 +598,10 @@ plots.table(
 
 # %% tags=["numbers"]
 mirror = cells["previous-token heads of layer 0"]
-for found in (cells["attending heads"], cells["L1H0 and L1H6 alone"], mirror):
+for found in (cells["attending heads"], cells["L1H0 alone"], mirror):
     assert min(found["matched hit"], found["matched miss"]) > 0.7
     assert max(found["other hit"], found["other miss"]) < 0.1
-for name in ("other heads of layer 1", "other heads of layer 0"):
+for name in ("L1H6 alone", "other heads of layer 1", "other heads of layer 0"):
     assert max(cells[name].values()) < 0.1
 for heads in (previous, rest):
     text = verification.write_on(
@@ -611,7 +614,8 @@ for heads in (previous, rest):
 #
 # In section 2 the verdict can be read before block 2 and not before block 1. Is MLP 1, between the two, the comparison? Ablate it at the bracket, and ask twice: can a (new) probe still read the verdict before block 2? And does the model still *say* it? Then ablate all MLPs from block 1 on.
 
-# %%
+# %% tags=["folded"]
+# MLP 1 ablated at the bracket, and all MLPs from block 1 on.
 mlps = {layer: torch.arange(model.cfg.d_mlp) for layer in range(1, n_layers)}
 
 
@@ -642,7 +646,7 @@ plots.table(
 # %% [markdown]
 # MLP 1 makes the verdict readable there: without it, the probe finds nearly nothing. And the model says its verdicts as before, with **0.94** of the gap. **What a probe can read need not be what the model uses.** Here other MLPs can do without it; with all five ablated, no gap is left.
 #
-# This differs among models that were trained alike (*Going deeper*, C). In all six seeds MLP 1 makes the verdict readable before block 2; two of them lose nearly their whole gap with it. (Ablating five MLPs at once is a coarse cut: it shows that they are needed together, and not that nothing else takes part.)
+# Models that were trained alike differ in this: two of six seeds lose nearly their whole gap with MLP 1 (*Going deeper*, C). Ablating five MLPs at once is a coarse cut: it shows that they are needed together, and not that nothing else takes part.
 
 # %% tags=["numbers"]
 left_without = {name: each["gap"] / whole for name, each in without_mlp.items()}
@@ -650,34 +654,34 @@ claim("gap left, MLP 1 out", left_without["MLP 1"], text=0.94, within=0.04)
 assert abs(left_without["MLPs from 1 on"]) < 0.1 and blind < 0.7 < 0.95 < auc["bracket"][2]
 
 # %% [markdown]
-# Here is the hypothesis again. Orange is what the four donors support. White is needed by ablation, and no more is known.
+# Here is the hypothesis again. Orange is what the four donors support; no donors were tried on the rest.
 
 # %%
 FOUND = {
     "target<br>in the header": (0, 0),
     "result<br>just written": (2, 0),
-    "L1H0, L1H6 attend<br>to the target": (0, 1),
+    "L1H0 attends<br>to the target": (0, 1),
     "previous-token heads<br>of layer 0": (2, 1),
     "both values<br>at the bracket": (1, 2),
     "MLPs 1 to 5<br>compare?": (1, 3),
-    "valid and invalid neurons<br>write a part": (0, 4),
+    "valid and invalid neurons<br>in MLPs 3 to 5": (0, 4),
     "verdict: the word<br>after the bracket": (1, 5),
 }
 LINKS = [
-    ("target<br>in the header", "L1H0, L1H6 attend<br>to the target"),
+    ("target<br>in the header", "L1H0 attends<br>to the target"),
     ("result<br>just written", "previous-token heads<br>of layer 0"),
-    ("L1H0, L1H6 attend<br>to the target", "both values<br>at the bracket", "value"),
+    ("L1H0 attends<br>to the target", "both values<br>at the bracket", "value"),
     ("previous-token heads<br>of layer 0", "both values<br>at the bracket", "value"),
     ("both values<br>at the bracket", "MLPs 1 to 5<br>compare?"),
     ("MLPs 1 to 5<br>compare?", "verdict: the word<br>after the bracket"),
     (
         "MLPs 1 to 5<br>compare?",
-        "valid and invalid neurons<br>write a part",
+        "valid and invalid neurons<br>in MLPs 3 to 5",
     ),
-    ("valid and invalid neurons<br>write a part", "verdict: the word<br>after the bracket"),
+    ("valid and invalid neurons<br>in MLPs 3 to 5", "verdict: the word<br>after the bracket"),
 ]
 figures.diagram(
-    FOUND, LINKS, title="What was found: two values meet at the bracket", marked=list(FOUND)[2:4]
+    FOUND, LINKS, title="What was found: two values meet at the bracket", marked=list(FOUND)[2:5]
 )
 
 # %% [markdown]
@@ -685,7 +689,7 @@ figures.diagram(
 #
 # ### Investigation · disable it in ten ablations (15 minutes, medium)
 #
-# Here is a model that you have not met. It plays the same game, but it has another size and another training. Find **at most three heads** that take its check away: out of the whole text, they leave at most `0.2` of the gap, and at least `0.95` of the sums right.
+# Here is a model that you have not met. It plays the same game, but it has another size and another training. Find **at most three heads** that take its check away: out of the whole text, they leave at most `0.1` of the gap, and at least `0.95` of the sums right.
 #
 # Looking is free: at weights, probes, and attention, such as `verification.attention(lab.model, lab.hits, lab.hits.target, back=1)`, every head's from the result to the target, [layer, head, position]. An ablation by `lab.without(heads)` is counted, and you have ten, of which the cell below spends one. `lab.hand_in(heads)` measures your answer on *other* puzzles, three times at most.
 
@@ -733,7 +737,8 @@ predict(
     choices=["both hits", "the matched hit alone", "the matched hit and the matched miss"],
 )
 
-# %%
+# %% tags=["folded"]
+# Four donors for each set of heads.
 given, _, unsolved, _ = verification.judged_positions(lab.model, 120)
 SETS = {
     "L1H3, L1H5, L1H4 at the result": ([(1, 3), (1, 5), (1, 4)], 1),
@@ -762,11 +767,12 @@ plots.table(
 )
 
 # %% [markdown]
-# The first set carries a **value** (C), and the second the finished **verdict** (A): any hit will do, and no miss. In between, at the result, the comparison is made. **By ablation the two sets look alike; by what they carry they have nothing in common.**
+# The first set carries a **value** (C), and the second the finished **verdict** (A): any hit will do, and no miss. (L2H0 and L2H2 look at the result on misses as on hits.) So the comparison is made in between. **By ablation the two sets look alike; one carries a number, and the other a verdict.**
 #
-# So in this model, `three_layers`, the check is made at the *result*, one token before the bracket, where the paper looked. (It was taught with four words for each verdict.) Run the published rule on it, unchanged.
+# So in this model, `three_layers`, the check seems to be made at the *result*, one token before the bracket, where the paper looked. (It was taught with four words for each verdict.) Run the published rule on it, unchanged.
 
-# %%
+# %% tags=["folded"]
+# The published rule on `three_layers`, and six draws of random heads.
 three = shipped["three_layers"]["without"]
 rows = [
     (
@@ -784,7 +790,7 @@ for i, (gone, gap, sums) in enumerate(zip(*found, strict=True), 1):
 plots.table(rows, columns=["three_layers, ablated", *COLUMNS[1:3], COLUMNS[4]])
 
 # %% [markdown]
-# The heads of the paper's rule disable **0.99** of the checks (paper: `0.96`). So its result replicates *where the check is made at the place that it reads*. But three of six draws of random heads disable most checks too, with the sums right. "Disabled" is no proof by itself: these draws leave a fifth of the gap, and the rule's heads nothing. The neurons disable nothing here either.
+# The heads of the paper's rule disable **0.99** of the checks (paper: `0.96`). So in this one model, where the check is made at the place that the rule reads, its result replicates. But three of six random draws disable most checks too, with the sums right. (One head does this: without L0H5 a quarter of the gap is left.) So "disabled" is no proof by itself. The neurons disable nothing here either.
 
 # %% tags=["numbers"]
 claim("three_layers, attending", three["attending, published"]["disabled"], text=0.99, within=0.03)
@@ -804,6 +810,11 @@ accepted_from = (("matched hit", "matched miss"), ("matched hit", "other hit"), 
 for name, kinds in zip(SETS, accepted_from, strict=True):
     for kind, share in sets[name].items():
         assert share > 0.9 if kind in kinds else share < 0.1, (name, kind)
+on_path = lab._measured([(0, 5)], lab.hits, lab.misses)
+assert 0.15 < on_path["gap left"] < 0.35 and on_path["sums right"] > 0.95
+result_pos = lab.misses.pos - 1
+back_to_it = verification.attention(lab.model, lab.misses, result_pos).mean(-1)
+assert min(back_to_it[2, 0], back_to_it[2, 2]) > 0.7
 for heads, _ in list(SETS.values())[:2]:
     again = lab._measured(heads, lab.hits, lab.misses)
     assert again["gap left"] < 0.1 and again["sums right"] > 0.95
@@ -927,10 +938,10 @@ plots.bars(
 )
 
 # %% [markdown]
-# In `seed_0` L1H0 and L1H6, which attend most, come *last* by drive. Compare the last two bars, whose three heads come from the same pool ("next word too": also heads that attend to the word after the target). In no seed do the three of highest drive disable more than the three of most attention, and in five they disable much less. (In `seed_3` both rules choose the same three. From the smaller pool, `seed_5` comes to `0.89` by drive.) In `three_layers`, three by drive disable **0.83**. So here the neurons do not help to choose among the heads; attention to the target, from the place where the check is made, does.
+# In `seed_0` L1H0 and L1H6, which attend most, come *last* by drive. Compare the last two bars, whose three heads come from the same pool ("next word too": also heads that attend to the word after the target). In no seed do the three of highest drive disable more than the three of most attention, and in five they disable much less. (In `seed_3` both rules choose the same three. From the smaller pool, `seed_5` comes to `0.89` by drive.) In `three_layers`, three by drive disable **0.83**. So here the neurons do not help to choose among the heads. Attention to the target, from the place where the check is made, finds three that matter, and others that do not.
 
 # %% tags=["numbers"]
-assert set(widest[-2:]) == set(two)
+assert {*widest[-2:]} == {(1, 0), (1, 6)}
 assert all(a >= b for a, b in zip(over("by attention"), over("top, next word too"), strict=True))
 assert (
     sum(a > b + 0.3 for a, b in zip(over("by attention"), over("top, next word too"), strict=True))
@@ -1041,12 +1052,14 @@ plots.bars(
 )
 
 # %% [markdown]
-# Yes is pushed up at hits and down at misses, although no verdict was ever rewarded. Shuffled rewards push neither way by as much. A false yes ends the search with a wrong answer; a false no costs tries. So on this batch the reward of the answer pushes the verdict the right way.
+# Yes is pushed up at hits and down at misses, although no verdict was ever rewarded. Shuffled rewards push far less, and not in opposite ways. A false yes ends the search with a wrong answer; a false no costs tries. So on this batch the reward of the answer pushes the verdict the right way.
 #
 # And does `rewarded` check with what `base` had? Fit each model's probe, and compare directions. Control: a probe of `seed_0`, whose coordinates have nothing to do with these.
 
 # %%
+likeliest = verification.write(pair["base"], [puzzle.header for puzzle in drawn])
 can = {name: countdown.ability(puzzles, written) for name, written in sampled.items()}
+can["base, likeliest words"] = countdown.ability(drawn, likeliest)
 print({name: {key: round(value, 2) for key, value in found.items()} for name, found in can.items()})
 both_read = verification.brackets(pair["rewarded"], puzzles, sampled["rewarded"])
 fit_on, test_on = (both_read.where(part) for part in (both_read.text < 96, both_read.text >= 96))
@@ -1081,15 +1094,18 @@ plots.table(
 )
 
 # %% [markdown]
-# **What reward did.** The base is right in about four verdicts of five, as it was taught. The rewarded model's verdicts are nearly all right, and it solves most puzzles.
+# **What reward did.** Sampled at temperature 1, the base is right in about four verdicts of five, as it was taught, and the rewarded model in nearly all. But let the base write its *likeliest* words, and its verdicts are nearly all right, too. It had a check, and used it; what it had learnt besides was to err in one of five. Reward made the verdict sure: the gap is `3.0` nats in the base and `11.4` in `rewarded`. A lower temperature does much of the same.
 #
-# **Where it came from.** The verdict dominates the stream: most *random* directions tell hits from misses almost perfectly, one way round or the other. So a high AUC of the base's probe would be no evidence for a shared direction, and the table gives cosines. Where the verdict can be read, the base's direction is near the rewarded model's, except after block 4; the control's is near it nowhere. The heads are the base's, too: the three of most attention are the same, and without the attending heads the gap is gone in both. So here reward did not build a check; it made the model *act* on one. What it does to a base that never saw a useful verdict, this pair cannot say.
+# **Where it came from.** The verdict dominates the stream: most *random* directions tell hits from misses almost perfectly, one way round or the other. So a high AUC of the base's probe would be no evidence for a shared direction, and the table gives cosines. Where the verdict can be read, the base's direction is related to the rewarded model's, least after block 4; the control's is not. The heads are the base's, too: the three of most attention are the same, and without the attending heads the gap is gone in both. So here reward did not build a check: it sharpened one. What it does to a base that never saw a useful verdict, this pair cannot say.
 
 # %% tags=["numbers"]
 assert extreme > 0.6
 assert real["at hits"] > 2 * max(abs(each["at hits"]) for each in shuffles)
 assert -real["at misses"] > 2 * max(abs(each["at misses"]) for each in shuffles)
 assert can["base"]["solved"] < 0.65 < 0.8 < can["rewarded"]["solved"]
+assert can["base, likeliest words"]["verdicts right"] > 0.97
+gaps = [shipped[name]["without"]["nothing"]["gap"] for name in pair]
+assert abs(gaps[0] - 3.0) < 0.1 and abs(gaps[1] - 11.4) < 0.1
 assert can["base"]["verdicts right"] < 0.9 < 0.97 < can["rewarded"]["verdicts right"]
 alike = {
     name: torch.cosine_similarity(directions[name], directions["rewarded"], dim=-1)[1:]
@@ -1217,7 +1233,7 @@ assert max(max(shipped[name]["donors"]["result"].values()) for name in pair) < 0
 #
 # ## Where this breaks
 #
-# Nine models of two sizes, one game, traces made by a program, verdicts of one word. The measures were fixed beforehand, but the place of attention was widened after `seed_0`; the other five seeds are the test of that. With about 100 hits a seed, a true share of `0.03` can look like none.
+# Nine models of two sizes, one game, traces made by a program, verdicts of one word. The measures were fixed beforehand, but the place of attention was widened after `seed_0`; four of the other five confirm it. With about 100 hits a seed, a true share of `0.03` can look like none.
 #
 # ## Further reading
 #

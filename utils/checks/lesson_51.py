@@ -532,7 +532,7 @@ def check_disabled(answer) -> str:
     expect(n > 0, "No head is out: give one to three.")
     expect(sums >= 0.95, f"Only {sums:.2f} of sums are right: the model cannot add without them.")
     expect(
-        abs(gap) <= 0.2,
+        abs(gap) <= 0.1,
         f"{gap:.2f} of the gap is left: others stand in for your heads. Which heads do the same?",
     )
     return f"{n} heads: {gap:.2f} of the gap is left, and {sums:.2f} of the sums are right."
