@@ -251,7 +251,7 @@ assert min(lost) > 0.12 and max(lost) < 0.52
 # %% [markdown]
 # ## 4. Bottom-up: heads that look at the target
 #
-# **Bottom-up** means from what a check must read. To judge a result, something must look at the target. As published: a head *attends* if, at the token before the bracket, it gives the target on average more than `0.1` of its attention. That token is the result. We also look from the bracket, since section 2 found the verdict there, and beside hits we show misses: a head that finds the target only where it equals the result would be a matching head.
+# **Bottom-up** means from what a check must read. To judge a result, something must look at the target. As published: a head *attends* if, at the token before the bracket, it gives the target on average more than `0.1` of its attention. That token is the result. We also look from the bracket, since section 2 found the verdict there, and at misses too: a matching head would find the target at hits alone.
 
 # %%
 looks = {
