@@ -24,7 +24,7 @@
 # 3. find out with matched donors what a head carries, and not only that it is needed.
 #
 # **Time** 70 minutes for the core, and an hour for *Going deeper*. **Needs** lesson 2.1: probes; 1.4: patching; 1.3: what heads and MLPs write.
-# **Runs** in about a minute and a half on a laptop's processor.
+# **Runs** in about two minutes on a laptop's processor.
 #
 # **First, play.** The third cell shows a model that searches for a sum and judges its own tries, twice: as it is, and with one of its 48 heads ablated wherever it is about to judge.
 # Change the numbers and the target, and run it again. What does the second one do when it has hit the target?
