@@ -23,7 +23,7 @@
 # 2. steer a model at one kind of token **while it writes**, and say what an unchanged score excludes;
 # 3. in *Going deeper*, compute how much one step of a trace matters, **exactly**, over a fixed horizon, and measure loops apart from length.
 #
-# **Time** one hour for the core, and 90 minutes for *Going deeper*. **Needs** lesson 5.1: the game, and ablating heads at places; 3.1: steering.
+# **Time** 70 minutes for the core, and 90 minutes for *Going deeper*. **Needs** lesson 5.1: the game, and ablating heads at places; 3.1: steering.
 # **Runs** in about a minute and a half on a laptop's processor. If you take one section of *Going deeper*, take the first: exact importance.
 #
 # **First, play.** The third cell shows a text in which a model takes a second look at its own success, and then a false claim of ours. Change the try or the target. Can you find a wrong answer that the second look refuses?
