@@ -1232,13 +1232,13 @@ assert max(max(shipped[name]["donors"]["result"].values()) for name in pair) < 0
 # %% [markdown]
 # ## What this does not show
 #
-# - That Qwen checks like this. There a number has several tokens, and what the authors read at "the token before the bracket" is a digit; in our models a number is one token, and the check is made one token later.
+# - That Qwen checks like this. There a number has several tokens, and what the authors read at "the token before the bracket" is a digit; in our models a number is one token, and in all but `three_layers` the check is made one token later.
 # - How the two numbers are compared. The MLPs that are needed differ by seed; what each of them computes is not shown.
-# - That attention finds causal heads in general. Here the heads that look at the target are few and in one layer.
+# - That attention finds causal heads in general. Here few heads look at the target, and one of the two that look most is hardly needed.
 #
 # ## Questions to discuss
 #
-# 1. The published rule read attention one token too early for our models. How would you have written the rule so that it could not miss this? What would your rule cost?
+# 1. The published rule read attention one token too early for six of our models. How would you have written the rule so that it could not miss this? What would your rule cost?
 # 2. The signed drive reads a head's OV diagonal against neurons blocks later. What must be true for such a ranking to find a head that acts through a comparison in between?
 # 3. Four donors told a value from a match. For which other claim in this course would you like to have the fourth donor?
 # 4. Zeroing puts the stream where it has never been. Which result of this lesson hangs on zeros, and which does not?
@@ -1253,7 +1253,7 @@ assert max(max(shipped[name]["donors"]["result"].values()) for name in pair) < 0
 #
 # ## Where this breaks
 #
-# Nine models of two sizes, one game, traces made by a program, verdicts of one word. The measures were fixed beforehand, but the place of attention was widened after `seed_0`; four of the other five confirm it. With about 100 hits a seed, a true share of `0.03` can look like none.
+# Nine models of two sizes, one game, traces made by a program, verdicts of one word (in `three_layers` of four). The measures were fixed beforehand, but the place of attention was widened after `seed_0`; four of the other five confirm it. With about 100 hits a seed, a true share of `0.03` can look like none.
 #
 # ## Further reading
 #
