@@ -14,7 +14,7 @@
 #
 # [![Open lesson 1.5 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.4 · Patching: what moves, and when?](14_patching.ipynb) | **Next:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.4 · Patching: what moves, and when?](14_patching.ipynb) | **Next:** [2.1 · A probe that looks like truth](21_a_probe_that_looks_like_truth.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_a_probe_that_looks_like_truth.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1249,7 +1249,7 @@ plots.table(
 # - Miller, Chughtai and Saunders (2024), *Transformer Circuit Faithfulness Metrics Are Not Robust*, arXiv 2407.08734
 # - Models with known circuits: Lindner et al. (2023), *Tracr*, arXiv 2301.05062; Gupta et al. (2024), *InterpBench*, arXiv 2407.14494
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.4 · Patching: what moves, and when?](14_patching.ipynb) | **Next:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.4 · Patching: what moves, and when?](14_patching.ipynb) | **Next:** [2.1 · A probe that looks like truth](21_a_probe_that_looks_like_truth.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/14_patching.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_a_probe_that_looks_like_truth.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -1,189 +1,47 @@
-"""Checks of lesson 2.1, linear probes."""
+"""Checks of lesson 2.1, a probe that looks like truth."""
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
+from utils.checks.inputs import described
 
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def goes_on(draw: Callable[[torch.Generator], torch.Tensor]) -> None:
-    """A generator that is used again gives something else."""
-    generator = seeded(0)
-    draws = [draw(generator) for _ in range(8)]
-    expect(
-        any(not torch.equal(draws[0], other) for other in draws[1:]),
-        "Used again, the same generator gives the same again. Draw *from* it, with "
-        "`generator=generator`: its seed alone does not say how far it has come.",
-    )
+def _means(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """A probe for the fixtures: the difference of means, with a bias that is not halfway."""
+    yes, no = x[y == 1].mean(0), x[y == 0].mean(0)
+    return yes - no, -(0.3 * yes + 0.7 * no) @ (yes - no)
 
 
-class Name:
-    """A hashable name whose hash differs from run to run, as that of a string does."""
+class Spy:
+    """Its `fit` is a plain function, and keeps what it was given and what it returned."""
 
-    def __init__(self, text: str, salt: int):
-        self.text, self.salt = text, salt
+    def __init__(self):
+        self.x, self.y, self.directions = [], [], []
+        self.fit = lambda x, y: self(x, y)
 
-    def __eq__(self, other) -> bool:
-        return isinstance(other, Name) and self.text == other.text
-
-    def __lt__(self, other) -> bool:
-        return self.text < other.text
-
-    def __hash__(self) -> int:
-        return hash((self.text, self.salt))
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-SALTED = (
-    "The same seed gives something else in another run of Python, where names have other hashes. "
-    "List each name once in the order in which it comes (`dict.fromkeys`), not by `set` or `hash`."
-)
-
-
-@exercise("utils.activations.last_token")
-def check_last_token(last_token) -> str:
-    """Texts of 4, 2, 5 and 3 tokens in a batch padded to 6; what is padding holds numbers too.
-
-    Then one text that fills its row.
-    """
-    resid = torch.randn(4, 6, 3, generator=seeded(0))
-    lengths = torch.tensor([4, 2, 5, 3])
-
-    def pick(positions) -> torch.Tensor:
-        return torch.stack([resid[row, at] for row, at in enumerate(positions)])
-
-    one = "All rows were read at one position, {}: each row ends at its own length."
-    match(
-        last_token(resid, lengths),
-        pick([3, 1, 4, 2]),
-        what="The last tokens",
-        mistakes={
-            "That is the last column of the batch, which is padding for all but the longest text. "
-            "Each row ends at its own length.": resid[:, -1],
-            "Off by one: a text of 2 tokens has its last one at position 1.": pick([4, 2, 5, 3]),
-            "That is one token too early.": pick([2, 0, 3, 1]),
-            "That is the first token of each text, BOS.": resid[:, 0],
-            "Each row came with the positions of *all* rows. Index with two tensors of one length: "
-            "rows and positions.": resid[:, lengths - 1],
-            one.format("where the shortest text ends"): resid[:, 1],
-            one.format("where the longest text ends"): resid[:, 4],
-            one.format("where the first text ends"): resid[:, 3],
-            "The rows were counted from the right, as if the padding stood on the left.": pick(
-                [2, 4, 1, 3]
-            ),
-            "You averaged over the tokens: take the last one.": torch.stack(
-                [resid[row, :n].mean(0) for row, n in enumerate(lengths.tolist())]
-            ),
-            "You averaged over all positions, padding too: take the last token.": resid.mean(1),
-        },
-    )
-    match(
-        last_token(resid, lengths, back=1),
-        pick([2, 0, 3, 1]),
-        what="With back=1, the tokens before the last",
-        mistakes={
-            "`back` is not used: back=1 is the token before the last.": pick([3, 1, 4, 2]),
-            "`back` counts towards the left: you went to the right, into the padding.": pick(
-                [4, 2, 5, 3]
-            ),
-        },
-    )
-    full = resid[2:3]
-    match(
-        last_token(full, torch.tensor([6]), back=3),
-        full[:, 2],
-        what="For one text that fills its row, with back=3, the vector",
-        mistakes={
-            "With back=3 you went back by one token only.": full[:, 4],
-            "`back` is taken as the position, counted from the left.": full[:, 3],
-            "A batch of one text is still a batch: [1, d_model].": full[0, 2],
-        },
-    )
-    return "Each text's own last token, whatever stands behind it."
-
-
-@exercise("utils.reading.probes.split_by_group")
-def check_split_by_group(split_by_group) -> str:
-    """Ten groups of unlike size, their rows mixed; then four, whose names are numbers."""
-    groups = [f"g{i % 10}" for i in range(40)] + ["g0"] * 9 + ["g3"] * 5
-
-    def split(generator: torch.Generator, test: float = 0.3, groups: list = groups):
-        got = split_by_group(groups, test=test, generator=generator)
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        labels = set(torch.as_tensor(y).tolist())
         expect(
-            isinstance(got, torch.Tensor) and got.dtype == torch.bool,
-            "Return a tensor of True and False, one for each row.",
+            labels == {0, 1},
+            f"`fit` was given rows with the labels {sorted(labels)}: it needs rows of both, 0 and "
+            "1. Did you select rows and labels by the same mask?",
         )
         expect(
-            got.shape == (len(groups),),
-            f"There are {len(groups)} rows, and your mask has shape {tuple(got.shape)}: one entry "
-            "for each row, not for each group.",
+            len(x) == len(y), f"`fit` was given {len(x)} rows of x and {len(y)} labels: one each."
         )
-        return got
-
-    def sides(got: torch.Tensor) -> tuple[set, set]:
-        rows = list(zip(groups, got.tolist(), strict=True))
-        return {g for g, out in rows if out}, {g for g, out in rows if not out}
-
-    draws = [split(seeded(seed)) for seed in range(40)]
-    expect(
-        all(not inside & outside for inside, outside in map(sides, draws)),
-        "Some groups have rows on both sides: that is a split by row. Choose among the names of "
-        "the groups, and take all rows of the chosen ones.",
-    )
-    chosen = [sides(got)[0] for got in draws]
-    sizes = {len(inside) for inside in chosen}
-    expect(sizes != {0}, "The test set is empty.")
-    expect(sizes != {10}, "All groups are in the test set.")
-    expect(sizes != {7}, "True is for the *test* set; you marked the training set.")
-    expect(
-        len(sizes) == 1,
-        "How many groups are held out hangs on the draw, and must not: do not toss for each group, "
-        "but shuffle them and take the first few.",
-    )
-    expect(
-        sizes == {3},
-        f"Of ten groups with test=0.3 three should be held out; you hold out {max(sizes)}. "
-        "The share counts groups, and not rows.",
-    )
-    for share, right in ((0.56, 6), (0.24, 2)):
-        expect(
-            len(sides(split(seeded(0), share))[0]) == right,
-            f"The number of groups to hold out is *rounded*: of ten with test={share} that is "
-            f"{right}.",
-        )
-    expect(
-        any(not torch.equal(draws[0], other) for other in draws[1:]),
-        "Every generator gives the same split: shuffle the groups before you take some.",
-    )
-    expect(
-        len(set.union(*chosen)) == 10,
-        "Some group is never held out, by whatever generator: shuffle *all* names.",
-    )
-    expect(
-        torch.equal(draws[0], split(seeded(0))),
-        "The same seed gives another split: let nothing but `generator` decide.",
-    )
-    goes_on(split)
-    few = [3, 8, 3, 5, 1, 8, 8, 1, 5]
-    halves = split(seeded(0), 0.5, few).tolist()
-    expect(
-        len({name for name, out in zip(few, halves, strict=True) if out}) == 2,
-        "Of the groups 3, 8, 5 and 1 with test=0.5 two should be held out: there may be any number "
-        "of groups, with any names.",
-    )
-    salted = [
-        split_by_group([Name(group, salt) for group in groups], test=0.3, generator=seeded(0))
-        for salt in range(6)
-    ]
-    expect(all(torch.equal(salted[0], other) for other in salted[1:]), SALTED)
-    return "Whole groups, and the same ones for the same seed."
+        self.x.append(x.clone())
+        self.y.append(y.clone())
+        direction, bias = _means(x, y)
+        self.directions.append(direction)
+        return direction, bias
 
 
 @exercise("utils.reading.probes.mean_difference", course_only=True)
@@ -253,230 +111,523 @@ def _is_mean_difference(got, x: torch.Tensor, y: torch.Tensor, where: str) -> No
     )
 
 
-@exercise("utils.reading.probes.control_labels")
-def check_control_labels(control_labels) -> str:
-    """Twelve types, three rows each; then types that are pairs, some more often than others."""
-    types = [f"t{i % 12}" for i in range(36)]
+# ---- The sweep ----------------------------------------------------------------------------------
 
-    def toss(generator: torch.Generator) -> torch.Tensor:
-        got = control_labels(types, generator=generator)
-        expect(isinstance(got, torch.Tensor), "Return a tensor of 0 and 1.")
+
+def _swept(
+    x: Tensor,
+    y: Tensor,
+    fold: Tensor,
+    *,
+    fitted: Callable[[Tensor], Tensor] = lambda out: ~out,
+    tested: Callable[[Tensor], Tensor] = lambda out: out,
+    layer_of: Callable[[int], int] = lambda layer: layer,
+    folds: Sequence[int] | None = None,
+    bias: float = 1.0,
+) -> Tensor:
+    """The sweep, with a place for each mistake."""
+    right = torch.zeros(x.shape[:2])
+    for held in fold.unique().tolist() if folds is None else folds:
+        out = fold == held
+        for layer in range(len(x)):
+            direction, own = _means(x[layer_of(layer), fitted(out)], y[fitted(out)])
+            says = x[layer_of(layer), tested(out)] @ direction + bias * own > 0
+            right[layer, tested(out)] = (says == (y[tested(out)] == 1)).float()
+    return right
+
+
+@exercise("utils.reading.probes.layer_sweep")
+def check_layer_sweep(layer_sweep) -> str:
+    """Three layers, of which each reads the labels less well; folds of unlike size, called 1, 4, 7.
+
+    Then one layer and two folds.
+    """
+    for seed, n_layers, fold in (
+        (0, 3, torch.tensor([4, 1, 7, 4, 4, 1, 7, 1, 4, 7, 1, 4, 4, 1, 7, 4, 1, 7])),
+        (1, 1, torch.tensor([3, 0, 0, 3, 3, 0, 0, 3, 0, 0])),
+    ):
+        y = torch.randint(2, (len(fold),), generator=seeded(seed + 20))
+        x = torch.randn(n_layers, len(fold), 4, generator=seeded(seed)) + 2
+        x = x + (torch.tensor([1.0, -1, 0.5, 0]) * y[:, None])[None] * torch.linspace(
+            1, 0.3, n_layers
+        ).view(-1, 1, 1)
+        spy = Spy()
+        got = layer_sweep(x, y, fold, fit=spy.fit)
+        right = _swept(x, y, fold)
         expect(
-            got.shape == (36,),
-            f"There are 36 rows, and your labels have shape {tuple(got.shape)}: look each row's "
-            "type up.",
+            any(len(each) < len(y) for each in spy.y) or not spy.y,
+            "The probe was fitted to all rows, also those that it is tested on. Fit it on the rows "
+            "of the other folds.",
         )
-        expect(
-            set(got.tolist()) <= {0, 1},
-            "Labels are 0 or 1. `torch.randint(2, ...)` gives them.",
-        )
-        expect(
-            got.dtype != torch.bool and not got.is_floating_point(),
-            f"Labels are whole numbers, 0 and 1, and yours are {got.dtype}: `.long()` makes them.",
-        )
-        return got
-
-    tosses = torch.stack([toss(seeded(seed)) for seed in range(60)])
-    by_type = tosses.unflatten(1, (3, 12))
-    expect(
-        bool((by_type == by_type[:, :1]).all()),
-        "Rows of one type have different labels. Toss once for each type, not for each row.",
-    )
-    coins = by_type[:, 0].float()
-    expect(
-        bool((coins != coins[:, :1]).any()),
-        "All rows have one label: every type tosses its own coin.",
-    )
-    expect(bool((coins != coins[:1]).any()), "Every generator gives the same labels.")
-    expect(
-        bool((coins.mean(0) > 0.1).all() and (coins.mean(0) < 0.9).all()),
-        "Some types always have the same label: the coin must not depend on the name.",
-    )
-    expect(
-        abs(coins.mean().item() - 0.5) < 0.1,
-        f"The coin is not fair: {coins.mean():.0%} of all types got a 1 in 60 draws.",
-    )
-    together = (coins[:, :, None] == coins[:, None]).float().mean(0)
-    together = together[~torch.eye(12, dtype=torch.bool)]
-    expect(
-        bool((together > 0.1).all() and (together < 0.9).all()),
-        "Two types always have equal labels, or always unequal ones: every type tosses its own "
-        "coin.",
-    )
-    expect(
-        torch.equal(tosses[0], toss(seeded(0))),
-        "The same seed gives other labels: let nothing but `generator` decide.",
-    )
-    goes_on(toss)
-    pairs = [("a", "b"), ("b", "a"), ("a", "b"), ("a", "c"), ("a", "b")]
-    got = [control_labels(pairs, generator=seeded(seed)) for seed in range(8)]
-    expect(
-        all(isinstance(each, torch.Tensor) and each.shape == (5,) for each in got)
-        and all(len(set(each[[0, 2, 4]].tolist())) == 1 for each in got)
-        and any(each[0] != each[1] for each in got),
-        "A type may be anything that can be a key of a dictionary, such as a pair: rows of one "
-        "pair have one label, and (a, b) is another type than (b, a).",
-    )
-    salted = [
-        control_labels([Name(each, salt) for each in types], generator=seeded(0))
-        for salt in range(6)
-    ]
-    expect(all(torch.equal(salted[0], other) for other in salted[1:]), SALTED)
-    return "One coin for each type, so that there is nothing to read."
-
-
-RANKS = "Rows of one score get unlike ranks, in the order in which they stand: a tie is a tie."
-
-
-@exercise("utils.stats.auc")
-def check_auc(auc) -> str:
-    """Scores worked out pair by pair, with ties, above a half and below; all alike; one of each."""
-    labels = torch.tensor([1, 0, 1, 0, 0, 1, 0, 1, 0])
-    scores = torch.tensor([3.0, 3.0, 3.0, 3.0, -0.5, 2.0, -1.0, 0.5, -2.0])
-    _is_auc(auc(scores, labels), scores, labels, "The AUC")
-    scores = torch.tensor([1.5, 1.5, 1.5, 1.5, 4.0, 1.0, 3.0, 0.5, -1.0])
-    low = "The AUC of a probe that is wrong more often than right"
-    _is_auc(auc(scores, labels), scores, labels, low)
-    for order in ([1, 1, 0, 0, 0], [0, 0, 0, 1, 1]):  # ranks that ignore ties give 0 or 1
         match(
-            auc(torch.zeros(5), torch.tensor(order)),
-            0.5,
-            what="The AUC of a probe that gives everything one score",
-            mistakes={RANKS: 1.0, RANKS + " ": 0.0},
-        )
-    for order, right in (([0, 1], 0.0), ([1, 0], 1.0)):
-        match(
-            auc(torch.tensor([3.0, 1.0]), torch.tensor(order)),
+            got,
             right,
-            what="The AUC of one row of each label",
-            mistakes={},
+            what="What is right at each layer",
+            mistakes={
+                "The probe was fitted on the fold that is held out, and tested on the others: turn "
+                "the mask round.": _swept(
+                    x, y, fold, fitted=lambda out: out, tested=lambda out: ~out
+                ),
+                "The probe is tested on the rows that it was fitted to: test it on the fold that "
+                "was held out.": _swept(x, y, fold, tested=lambda out: ~out),
+                "The bias is missing: the score is `x @ direction + bias`.": _swept(
+                    x, y, fold, bias=0.0
+                ),
+                "The bias has the wrong sign: it is added.": _swept(x, y, fold, bias=-1.0),
+                "Every layer got the probe of layer 0: index `x` by the layer too.": _swept(
+                    x, y, fold, layer_of=lambda layer: 0
+                ),
+                "Every layer got the probe of the last layer: index `x` by the layer too.": _swept(
+                    x, y, fold, layer_of=lambda layer: -1
+                ),
+                "You took the folds to be 0, 1, 2 and so on. They may have any numbers: "
+                "`fold.unique()` lists them.": _swept(x, y, fold, folds=range(len(fold.unique()))),
+                "You took the folds to be 0 to 4. They may have any numbers, and any number of "
+                "them: `fold.unique()` lists them.": _swept(x, y, fold, folds=range(5)),
+                "The folds run up to the highest number, and that one was left out: "
+                "`fold.unique()` lists them all.": _swept(x, y, fold, folds=range(int(fold.max()))),
+                "Only one fold was held out: hold out each in turn.": _swept(
+                    x, y, fold, folds=[int(fold.unique()[0])]
+                ),
+                "Only the last fold was kept: are you making `right` anew in each fold?": _swept(
+                    x, y, fold, folds=[int(fold.unique()[-1])]
+                ),
+                "That is 1.0 where the probe says 1. Compare what it says with the label.": (
+                    (right == 1) == (y == 1)
+                ).float(),
+                "That is 1.0 where the probe is wrong.": 1 - right,
+                "The axes are swapped: return [layer, n].": right.T,
+                "That is the accuracy at each layer. Return 1.0 or 0.0 for each row: the lesson "
+                "takes the mean.": right.mean(1),
+            },
         )
-    return "No threshold, and 0.5 for a probe that says nothing."
+    return "Each row judged by probes that have not seen its fold, at each layer."
 
 
-def _is_auc(got, scores: torch.Tensor, labels: torch.Tensor, what: str) -> None:
-    yes, no = scores[labels == 1].tolist(), scores[labels == 0].tolist()
-
-    def share(tie: float, yes: list = yes, no: list = no) -> torch.Tensor:
-        won = [1.0 if a > b else tie if a == b else 0.0 for a in yes for b in no]
-        return torch.tensor(won).mean()
-
-    right = share(0.5)
-    placed = [
-        [(score, i) for i, score in enumerate(scores.tolist()) if labels[i] == x] for x in (1, 0)
-    ]
-    turned_places = [[(score, -i) for score, i in each] for each in placed]
-    by_number, by_turned, by_not = (scores[rows].tolist() for rows in (labels, 1 - labels, ~labels))
-    rows = "`scores[labels]` with labels 0 and 1 takes rows 0 and 1, again and again. Compare "
-    turned = (
-        "The classes are swapped: rows of label 1 should score *above*."
-        if right > 0.5
-        else "An AUC below a half is a result too, of a probe that reads things the wrong way "
-        "round: return it as it is, and not the larger of v and 1 - v."
-    )
-    match(
-        got,
-        right,
-        what=what,
-        mistakes={
-            "Ties count nothing with you: they count half.": share(0.0),
-            "Ties count in full with you: they count half.": share(1.0),
-            turned: 1 - right,
-            "The classes are swapped, and ties do not count half.": share(0.0, no, yes),
-            "That is accuracy with a threshold at 0. AUC has no threshold: compare every row of "
-            "label 1 with every row of label 0.": ((scores > 0) == (labels == 1)).float().mean(),
-            "That is a count of pairs: divide by how many there are.": right * len(yes) * len(no),
-            "That is the difference of the mean scores. Only the order counts.": (
-                torch.tensor(yes).mean() - torch.tensor(no).mean()
-            ),
-            "You divided by all pairs of rows: only pairs of unlike labels count.": (
-                right * len(yes) * len(no) / len(scores) ** 2
-            ),
-            "Each row of label 1 was compared with the *mean* of label 0: compare it with every "
-            "row.": share(0.5, no=[sum(no) / len(no)]),
-            "Wins minus losses run from -1 to 1: a share of the pairs runs from 0 to 1.": (
-                2 * right - 1
-            ),
-            RANKS: share(0.5, *placed),
-            RANKS + " ": share(0.5, *turned_places),
-            rows + "first: `scores[labels == 1]`.": share(0.5, by_number, by_turned),
-            rows + "first: `labels == 1` and `labels == 0`.": share(0.5, by_number, by_not),
-        },
-    )
+# ---- Transfer -----------------------------------------------------------------------------------
 
 
-@exercise("utils.reading.unsupervised.ccs_loss")
-def check_ccs_loss(ccs_loss) -> str:
-    """Probabilities of five pairs, unlike in every way; the gradient; one pair alone."""
-    p = torch.tensor([0.9, 0.2, 0.6, 0.5, 0.95])
-    q = torch.tensor([0.3, 0.7, 0.8, 0.4, 0.10])
-    consistency, smaller = (p - (1 - q)) ** 2, torch.minimum(p, q)
-    asked = [p.clone().requires_grad_(), q.clone().requires_grad_()]
-    try:
-        got = ccs_loss(*asked)
-    except Wrong as problem:
+class Watched:
+    """Rows to test on, which keep the directions that they were tested with."""
+
+    def __init__(self, yes: Tensor, no: Tensor, seen: list[Tensor]):
+        self.yes, self.no, self.note = yes, no, lambda directions: seen.extend(directions)
+        self.x = torch.cat([yes, no])
+        self.labels = torch.tensor([1] * len(yes) + [0] * len(no))
+        self.groups = [*range(len(yes)), *range(len(no))]
+
+    def choices(self, directions: Tensor) -> Tensor:
         expect(
-            "Boolean value" not in str(problem),
-            "Python's `min(p_first, p_second)` compares two tensors as wholes, which fails. "
-            "`torch.minimum` compares entry by entry.",
+            isinstance(directions, Tensor) and directions.shape[-1] == self.yes.shape[1],
+            f"`test.choices` takes directions [n, {self.yes.shape[1]}], or one [d_model], and was "
+            f"given {described(directions)}.",
         )
-        raise
-    always = "The {} probability is not always the smaller one: compare the two pair by pair."
+        self.note(directions.detach().reshape(-1, self.yes.shape[1]).unbind())
+        return self.chosen(directions)
+
+    def chosen(self, directions: Tensor) -> Tensor:
+        yes, no = directions @ self.yes.T, directions @ self.no.T
+        return (yes > no).float() + 0.5 * (yes == no).float()
+
+
+@exercise("utils.reading.probes.transfer_with_controls")
+def check_transfer_with_controls(transfer_with_controls) -> str:
+    """Rows in five dimensions, and three tests with 4, 6 and 9 groups; 30 directions a control."""
+    d_model, n = 5, 30
+    for seed in (0, 1):
+        y = torch.tensor([1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0])
+        x = torch.randn(len(y), d_model, generator=seeded(seed)) + y[:, None] * torch.ones(d_model)
+        seen: list[Tensor] = []
+        sizes = (4, 6, 9)
+        tests = [
+            Watched(
+                torch.randn(size, d_model, generator=seeded(size)) + 0.7,
+                torch.randn(size, d_model, generator=seeded(size + 50)),
+                seen,
+            )
+            for size in sizes
+        ]
+        spy = Spy()
+        got = transfer_with_controls(x, y, tests, fit=spy.fit, n=n, generator=seeded(seed))
+        expect(
+            isinstance(got, tuple | list) and len(got) == 3,
+            "Return three things: the probe's shares, those of random directions, and those of "
+            "shuffled labels.",
+        )
+        _is_transfer(got, x, y, tests, spy, seen, n)
+    again = [
+        transfer_with_controls(x, y, tests, fit=Spy().fit, n=n, generator=seeded(each))
+        for each in (7, 7, 8)
+    ]
+    for i, name in ((1, "random directions"), (2, "shuffled labels")):
+        expect(
+            torch.equal(again[0][i], again[1][i]),
+            f"The same generator gives other {name}: draw with `generator=generator`.",
+        )
+        expect(
+            not torch.equal(again[0][i], again[2][i]),
+            f"Every generator gives the same {name}: draw with `generator=generator`.",
+        )
+    return "The probe, beside directions that have learnt nothing."
+
+
+def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], n: int) -> None:
+    real = _means(x, y)[0]
+
+    def share(directions: Tensor) -> Tensor:
+        return torch.stack([test.chosen(directions).mean(-1) for test in tests])
+
+    value, random_shares, shuffled = got
     match(
-        got,
-        (consistency + smaller**2).mean(),
-        what="The loss",
+        value,
+        share(real),
+        what="The probe's share of right choices on each test",
         mistakes={
-            "Consistency alone: without the second term, a half for everything costs nothing.": (
-                consistency.mean()
+            "Those are the choices themselves: take the mean over the groups.": torch.stack(
+                [test.chosen(real)[:1].mean() for test in tests]
             ),
-            "Confidence alone: without the first term, 0 for everything costs nothing.": (
-                (smaller**2).mean()
-            ),
-            "The two should add up to 1, and not be equal: compare p_first with 1 - p_second.": (
-                ((p - q) ** 2 + smaller**2).mean()
-            ),
-            "The larger one is punished: it is the smaller that should go to 0.": (
-                consistency + torch.maximum(p, q) ** 2
+            "The direction points the wrong way: is it the probe's, or its negative?": share(-real),
+            "That is the share over all tests together: one number for each test.": torch.cat(
+                [test.chosen(real) for test in tests]
             ).mean(),
-            "The smaller probability is not squared.": (consistency + smaller).mean(),
-            "The consistency is not squared.": ((p - (1 - q)).abs() + smaller**2).mean(),
-            "The consistency is not squared, and has a sign.": (p - (1 - q) + smaller**2).mean(),
-            "That is a sum over the pairs: take the mean.": (consistency + smaller**2).sum(),
-            "One loss for each pair: take the mean.": consistency + smaller**2,
-            "The smallest probability of all pairs is in every term: compare pair by pair, with "
-            "`torch.minimum`.": (consistency + smaller.min() ** 2).mean(),
-            "You took the mean over the pairs first, and squared it: square each pair's.": (
-                (p - (1 - q)).mean() ** 2 + smaller.mean() ** 2
+            "The probe of shuffled labels was tested as the probe: fit it to `y` as it is.": share(
+                spy.directions[-1]
             ),
-            "The two terms are added, not averaged: that is half the loss.": (
-                (consistency + smaller**2).mean() / 2
-            ),
-            "The two terms are added: you take the confidence away.": (
-                (consistency - smaller**2).mean()
-            ),
-            always.format("first"): (consistency + p**2).mean(),
-            always.format("second"): (consistency + q**2).mean(),
         },
     )
-    # By hand: the slope of the first term, and of the second where this one is the smaller.
-    slopes = [(2 * (p - (1 - q)) + 2 * own * (own < other)) / 5 for own, other in ((p, q), (q, p))]
-    found = torch.autograd.grad(got, asked, allow_unused=True)
+    deals = [each for each in spy.y if not torch.equal(each, y)]
     expect(
-        all(
-            slope is not None and torch.allclose(slope, right, atol=1e-5)
-            for slope, right in zip(found, slopes, strict=True)
-        ),
-        "Right value, but a wrong gradient: a part of the loss is detached, or made into plain "
-        "numbers, on the way.",
+        bool(deals),
+        "No probe was fitted to shuffled labels: permute `y` alone, and leave the rows of `x` as "
+        "they are. To permute both changes nothing.",
     )
+    expect(
+        all(torch.equal(each, x) for each in spy.x),
+        "Some probe was fitted to other rows than `x`. Shuffle the labels only.",
+    )
+    expect(
+        all(len(each) == len(y) and each.sum() == y.sum() for each in deals),
+        "Some shuffled labels have another number of ones than `y`. Permute `y`, "
+        "`y[torch.randperm(len(y), generator=generator)]`: coins, or flipped labels, are another "
+        "control.",
+    )
+    expect(
+        len({tuple(each.tolist()) for each in deals}) > 1,
+        "All shuffled labels are the same: permute anew for each of the `n` probes.",
+    )
+    controls = [d for each, d in zip(spy.y, spy.directions, strict=True) if each is not None]
+    if len(spy.y) == n + 1:  # the one fitted to `y`, wherever it stands, is no control
+        first = next(i for i, each in enumerate(spy.y) if torch.equal(each, y))
+        controls = [d for i, d in enumerate(controls) if i != first]
+    expect(
+        len(controls) == n,
+        f"{len(controls)} probes were fitted to shuffled labels, and n is {n}.",
+    )
+    shuffled_right = share(torch.stack(controls))
     match(
-        ccs_loss(p[:1], q[:1]),
-        (consistency + smaller**2)[0],
-        what="The loss of a single pair",
-        mistakes={},
+        shuffled,
+        shuffled_right,
+        what="The shares of the probes of shuffled labels",
+        mistakes={
+            "The axes are swapped: return [test, n].": shuffled_right.T,
+            "That is one number for each test: return all `n`, and let the lesson draw its "
+            "band.": shuffled_right.mean(1),
+        },
     )
-    return "Consistent and decided; which half is true, it does not say."
+    fitted = torch.stack(spy.directions)
+    others: list[Tensor] = []
+    for direction in seen:
+        known = bool((fitted == direction).all(-1).any())
+        if not known and not any(torch.equal(direction, each) for each in others):
+            others.append(direction)
+    expect(
+        len(others) >= n,
+        f"{len(others)} directions were tested that no probe found, and n is {n}: draw that many "
+        "at random.",
+    )
+    expect(
+        len(others) == n,
+        f"{len(others)} random directions were tested, and n is {n}: draw them once, and use the "
+        "same on all tests.",
+    )
+    drawn = torch.stack(others)
+    expect(
+        bool((drawn < 0).any()) and abs(float(drawn.mean())) < 0.5,
+        "The random directions lie to one side: `torch.randn` draws them from a normal "
+        "distribution, `torch.rand` between 0 and 1.",
+    )
+    random_right = share(drawn)
+    match(
+        random_shares,
+        random_right,
+        what="The shares of the random directions",
+        mistakes={
+            "The axes are swapped: return [test, n].": random_right.T,
+            "That is one number for each test: return all `n`, and let the lesson draw its "
+            "band.": random_right.mean(1),
+            "Those are the shares of the shuffled labels: random directions come second.": (
+                shuffled_right
+            ),
+        },
+    )
+
+
+# ---- Two directions -----------------------------------------------------------------------------
+
+
+def _least_squares(x: Tensor, columns: list[Tensor]) -> Tensor:
+    return torch.linalg.pinv(torch.stack(columns, dim=1)) @ x
+
+
+@exercise("utils.reading.probes.truth_directions")
+def check_truth_directions(truth_directions) -> str:
+    """Two topics of unlike size, both polarities, with means of their own, in mixed order."""
+    for seed in (0, 1):
+        sizes = {("a", 0): 8, ("a", 1): 4, ("b", 0): 6, ("b", 1): 12}
+        tables = [key for key, size in sizes.items() for _ in range(size)]
+        label = torch.cat([torch.arange(size) % 2 for size in sizes.values()])
+        order = torch.randperm(len(tables), generator=seeded(seed)).tolist()
+        tables, label = [tables[i] for i in order], label[order]
+        topics = [topic for topic, _ in tables]
+        negated = torch.tensor([n for _, n in tables])
+        tau, p = 2.0 * label - 1, 1.0 - 2 * negated
+        g, q = torch.randn(2, 4, generator=seeded(seed + 5))
+        mu = {key: 3 * torch.randn(4, generator=seeded(i + 9)) for i, key in enumerate(sizes)}
+        noise = 0.3 * torch.randn(len(tables), 4, generator=seeded(seed + 30))
+        x = torch.stack([mu[key] for key in tables]) + tau[:, None] * g
+        x = x + (tau * p)[:, None] * q + noise
+
+        def centred(keys: Sequence, x: Tensor = x) -> Tensor:
+            out = x.clone()
+            for key in set(keys):
+                rows = torch.tensor([each == key for each in keys])
+                out[rows] = x[rows] - x[rows].mean(0)
+            return out
+
+        middle = centred(tables)
+        right = _least_squares(middle, [tau, tau * p])
+        got = truth_directions(x, label, negated, topics)
+        expect(
+            isinstance(got, tuple | list | Tensor) and len(got) == 2,
+            "Return two directions, t_G and t_P, [d_model] each.",
+        )
+        both = torch.stack([torch.as_tensor(each) for each in got])
+        single = torch.stack([middle.T @ tau / len(tau), middle.T @ (tau * p) / len(tau)])
+        match(
+            both,
+            right,
+            what="t_G and t_P",
+            mistakes={
+                "The two are swapped: t_G goes with tau, t_P with tau * p.": right.flip(0),
+                "t_P has the wrong sign: p is 1 for affirmative statements, where `negated` is "
+                "0.": right * torch.tensor([[1.0], [-1.0]]),
+                "mu is not subtracted: x holds more than the two directions.": _least_squares(
+                    x, [tau, tau * p]
+                ),
+                "You subtracted one mean of all rows: mu is the mean of the rows of the same topic "
+                "and polarity.": _least_squares(x - x.mean(0), [tau, tau * p]),
+                "mu is the mean of the rows of the same topic *and* polarity; you took the topic "
+                "alone.": _least_squares(centred(topics), [tau, tau * p]),
+                "mu is the mean of the rows of the same topic *and* polarity; you took the "
+                "polarity alone.": _least_squares(centred(negated.tolist()), [tau, tau * p]),
+                "tau must be 1 and -1; you used the labels 1 and 0.": _least_squares(
+                    middle, [label.float(), label * p]
+                ),
+                "p must be 1 and -1; you used `negated`, 0 and 1.": _least_squares(
+                    middle, [tau, tau * negated]
+                ),
+                "p must be 1 and -1; you used 1 and 0.": _least_squares(
+                    middle, [tau, tau * (1 - negated)]
+                ),
+                "The second column is tau * p, and not p.": _least_squares(middle, [tau, p]),
+                "Each direction was fitted alone. Fit both at once: they overlap where there are "
+                "more statements of one polarity.": single,
+                "The directions have length 1: leave them as the fit gives them.": right
+                / right.norm(dim=1, keepdim=True),
+            },
+        )
+    return "One direction for truth, and one that turns round with the polarity."
+
+
+# ---- The rows that were left out ----------------------------------------------------------------
+
+
+@exercise("utils.reading.probes.kept_and_left_out")
+def check_kept_and_left_out(kept_and_left_out) -> str:
+    """A coordinate that goes with the label in the kept rows, and against it in the others."""
+    for seed in (0, 1):
+        n = 40 + 6 * seed
+        fold = torch.randint(3, (n,), generator=seeded(seed)) * 2 + 1
+        y = torch.randint(2, (n,), generator=seeded(seed + 3))
+        kept = torch.rand(n, generator=seeded(seed + 6)) < 0.6
+        leak = torch.where(kept, y, 1 - y)
+        x = torch.randn(n, 3, generator=seeded(seed + 9)) + 4
+        x[:, 0] += 1.2 * leak
+        x[:, 1] += 0.7 * y
+
+        def accuracies(
+            fitted=lambda out, kept=kept: ~out & kept,
+            tested=lambda out: out,
+            by_fold=False,
+            *,
+            x=x,
+            y=y,
+            fold=fold,
+            kept=kept,
+        ) -> tuple[float, float]:
+            right, parts = torch.zeros(len(y)), []
+            for held in fold.unique():
+                out = fold == held
+                direction, bias = _means(x[fitted(out)], y[fitted(out)])
+                says = x[tested(out)] @ direction + bias > 0
+                right[tested(out)] = (says == (y[tested(out)] == 1)).float()
+                parts.append([right[out & k].mean() for k in (kept, ~kept)])
+            if by_fold:
+                return tuple(torch.tensor(parts).mean(0).tolist())
+            return right[kept].mean().item(), right[~kept].mean().item()
+
+        got = kept_and_left_out(x, y, fold, kept, fit=Spy().fit)
+        expect(
+            isinstance(got, tuple | list | Tensor) and len(got) == 2,
+            "Return two numbers: the accuracy on the rows kept, and on those left out.",
+        )
+        right = accuracies()
+        match(
+            torch.stack([torch.as_tensor(each).float() for each in got]),
+            right,
+            what="The accuracies on the rows kept and left out",
+            mistakes={
+                "The two are swapped: the rows kept come first.": right[::-1],
+                "The probe was fitted to rows that were left out too: it may see the rows kept in "
+                "the other folds only.": accuracies(lambda out: ~out),
+                "The probe was fitted to the rows left out: it may see the rows *kept* in the "
+                "other folds.": accuracies(lambda out, kept=kept: ~out & ~kept),
+                "The probe saw the fold that it is tested on: fit it on the other folds.": (
+                    accuracies(lambda out, kept=kept: kept)
+                ),
+                "The probe was fitted on the fold that is held out, and tested on the others.": (
+                    accuracies(lambda out, kept=kept: out & kept, lambda out: ~out)
+                ),
+                "Those are the shares of wrong answers.": [1 - each for each in right],
+                "Those are means of the folds' accuracies. The folds differ in size: collect what "
+                "is right for every row, and take the mean at the end.": accuracies(by_fold=True),
+            },
+        )
+    return "Fitted to what was kept, tested on that and on what was not."
+
+
+# ---- The investigation --------------------------------------------------------------------------
+
+ASIA = [
+    *("China", "Turkey", "Vietnam", "Pakistan", "India", "Bangladesh", "Japan", "Indonesia"),
+    *("Iran", "Syria", "Iraq", "Mongolia", "Cambodia", "Jordan", "Saudi Arabia", "South Korea"),
+    *("the United Arab Emirates", "the Philippines"),
+]
+READS = ("answer", "not", "continent", "length", "alphabet")
+COLLECTED = {"P": "continent", "Q": "not", "R": "answer"}
+
+
+def collected(
+    tables: Mapping[tuple[str, int], Sequence[Mapping]],
+) -> dict[str, tuple[list[tuple[str, int]], Tensor]]:
+    """Three data sets: the tables that each was taken from, and which of their rows it kept."""
+    coin = random.Random(0)
+    half = {(row["pair"], row["subject"]): coin.random() < 0.5 for row in tables["opposites", 0]}
+    sources = {
+        "P": ([("cities", 0)], lambda row: row["shown"] in ASIA),
+        "Q": ([("capitals", 0), ("capitals", 1)], lambda row: not row["negated"]),
+        "R": ([("opposites", 0)], lambda row: half[row["pair"], row["subject"]]),
+    }
+    return {
+        name: (
+            keys,
+            torch.tensor([has(r) == bool(r["label"]) for key in keys for r in tables[key]]),
+        )
+        for name, (keys, has) in sources.items()
+    }
+
+
+@investigation("reads", course=COLLECTED)
+def check_reads(reads) -> str:
+    """The property that each of the three probes reads."""
+    expect(
+        isinstance(reads, Mapping) and set(reads) == set(COLLECTED),
+        'Hand in a dictionary with the keys "P", "Q" and "R".',
+    )
+    unknown = [each for each in reads.values() if each not in READS]
+    expect(
+        not unknown,
+        f"{unknown[0] if unknown else ''!r} is none of the properties: " + ", ".join(READS) + ".",
+    )
+    wrong = [name for name, right in COLLECTED.items() if reads[name] != right]
+    if wrong and len(wrong) == len(COLLECTED):
+        raise Wrong("None of the three is right yet. What does your control say of each?")
+    expect(
+        not wrong,
+        f"{len(COLLECTED) - len(wrong)} of 3 are right. A probe of what it claims is as good on "
+        "the rows left out. For the others: what have all *true* statements kept in common?",
+    )
+    return "Two leaks named, and one probe cleared."
+
+
+# ---- Going deeper -------------------------------------------------------------------------------
+
+
+@exercise("utils.reading.probes.fit_mlp")
+def check_fit_mlp(fit_mlp) -> str:
+    """Exclusive-or in two of three coordinates, far from the origin and of unlike scale."""
+    signs = torch.randint(2, (160, 2), generator=seeded(0)) * 2.0 - 1
+    x = torch.cat([signs, torch.zeros(160, 1)], 1) + 0.25 * torch.randn(160, 3, generator=seeded(1))
+    y = (signs.prod(1) > 0).long()
+    x = x * torch.tensor([40.0, 0.5, 3.0]) + torch.tensor([300.0, -5.0, 20.0])
+    scores = fit_mlp(x[:120], y[:120], hidden=24, steps=300, generator=seeded(2))
+    expect(callable(scores), "Return a function from rows [m, d_model] to scores [m].")
+    got = scores(x[120:])
+    expect(
+        isinstance(got, Tensor) and got.shape == (40,),
+        f"The scores of 40 rows should be [40], and not {described(got)}.",
+    )
+    expect(not got.requires_grad, "Detach the scores: nobody trains through them.")
+    expect(
+        bool((got < 0).any()),
+        "No score is below 0: return the scores themselves, before any sigmoid.",
+    )
+    right = ((got > 0) == (y[120:] == 1)).float().mean().item()
+    expect(right > 0.2, "The probe says the opposite: a score above 0 means label 1.")
+    expect(
+        right > 0.9,
+        f"On an exclusive-or it is right about {right:.0%} of new rows, and a trained two-layer "
+        "probe about all. Is there a ReLU between the layers? Does the loop take a step each time, "
+        "after `zero_grad` and `backward`? Are the inputs standardised?",
+    )
+    expect(
+        torch.allclose(scores(x[120:121])[0], got[0], atol=1e-4),
+        "A row scored alone gets another score than among others: standardise by the *training* "
+        "rows' mean and standard deviation.",
+    )
+    again = [
+        fit_mlp(x[:120], y[:120], hidden=24, steps=30, generator=seeded(s))(x[120:])
+        for s in (2, 2, 3)
+    ]
+    expect(
+        torch.allclose(again[0], again[1], atol=1e-4),
+        "The same generator gives another probe: draw the weights with it, and nothing else.",
+    )
+    expect(
+        not torch.allclose(again[0], again[2], atol=1e-4),
+        "Every generator gives the same probe: draw the first weights with `generator`.",
+    )
+    expect(
+        not torch.allclose(again[0], got, atol=1e-3),
+        "30 steps and 300 give the same probe: take `steps` steps.",
+    )
+    few = fit_mlp(x[:120], y[:120], hidden=24, steps=1, generator=seeded(2))(x[120:])
+    expect(
+        bool(few.abs().max() < 0.5),
+        "After one step the scores are large: the weights start small, with standard deviation "
+        "0.05, and the learning rate is 0.003.",
+    )
+    return "Two layers, trained."
 
 
 @exercise("utils.reading.probes.exchange_along")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from utils.guards import filled, guarded
 from utils.plots import COLOURS, styled
+from utils.stats import Interval
 from utils.views import Live, widgets
 
 
@@ -159,6 +160,97 @@ def simplex(
     fig.update_xaxes(visible=False, range=[-0.05, side + 0.05], constrain="domain")
     fig.update_yaxes(visible=False, range=[-0.05, 1.05], constrain="domain")
     return fig.update_layout(margin={"l": 20, "r": 20, "t": 90, "b": 10})
+
+
+def _coordinates(clouds: Mapping[str, Tensor], _: Mapping) -> str | None:
+    bad = [name for name, points in clouds.items() if points.ndim != 2 or points.shape[1] != 2]
+    return f"has no two coordinates a row in {bad[0]!r}" if bad else None
+
+
+@guarded(clouds=(filled, _coordinates))
+def clouds(
+    clouds: Mapping[str, Float[Tensor, "n 2"]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    texts: Mapping[str, Sequence[str]] | None = None,
+) -> go.Figure:
+    """Groups of dots in a plane, each with its name at its mean.
+
+    Args:
+        clouds: from a group's name to its points. Names that end alike share a colour, so that
+            "true" and "not: true" do.
+        texts: for each group what a dot says when pointed at.
+    """
+    fig = go.Figure()
+    kinds = list(dict.fromkeys(name.split()[-1] for name in clouds))
+    for name, points in clouds.items():
+        colour = COLOURS[kinds.index(name.split()[-1])]
+        symbol = "circle" if len(name.split()) == 1 else "circle-open"
+        fig.add_scatter(
+            x=points[:, 0].tolist(),
+            y=points[:, 1].tolist(),
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": 7},
+            text=list((texts or {}).get(name, [name] * len(points))),
+            hovertemplate="%{text}<extra></extra>",
+        )
+    for name, points in clouds.items():
+        middle = points.mean(0).tolist()
+        colour = COLOURS[kinds.index(name.split()[-1])]
+        label = {"text": f"<b>{name}</b>", "bgcolor": "rgba(255,255,255,0.85)"}
+        fig.add_annotation(
+            x=middle[0], y=middle[1], font={"color": colour}, showarrow=False, **label
+        )
+    return styled(fig, title, x=x, y=y, height=430).update_layout(showlegend=False)
+
+
+@guarded(dots=filled)
+def beside_controls(
+    dots: Mapping[str, Mapping[str, float]],
+    bands: Mapping[str, Mapping[str, Interval]],
+    *,
+    title: str,
+    y: str,
+    chance: float = 0.5,
+) -> go.Figure:
+    """For each test, single values beside the 95% bands of their controls.
+
+    Args:
+        dots: from a test to its named values; a name has one colour throughout.
+        bands: from a control to its band on each test.
+        y: what the values are.
+    """
+    fig, tests = go.Figure(), list(dots)
+    names = list(dict.fromkeys(name for each in dots.values() for name in each))
+    for i, (control, of_test) in enumerate(bands.items()):
+        fig.add_bar(
+            x=[tests.index(test) + 0.22 * i - 0.3 for test in tests],
+            base=[of_test[test].low for test in tests],
+            y=[of_test[test].high - of_test[test].low for test in tests],
+            width=0.18,
+            marker={"color": ["#c8c8c8", "#9db4cc"][i % 2]},
+            name=control,
+            hovertemplate=f"{control}: %{{base:.2f}} and %{{y:.2f}} more<extra></extra>",
+        )
+    for i, name in enumerate(names):
+        shown = [test for test in tests if name in dots[test]]
+        fig.add_scatter(
+            x=[tests.index(test) + 0.16 + 0.07 * i for test in shown],
+            y=[dots[test][name] for test in shown],
+            mode="markers",
+            marker={
+                "color": COLOURS[i % 7],
+                "size": 11,
+                "symbol": ["circle", "diamond"][i // 7 % 2],
+            },
+            name=name,
+            hovertemplate=f"{name}: %{{y:.2f}}<extra></extra>",
+        )
+    fig.add_hline(y=chance, line={"color": "#888", "dash": "dot"})
+    fig.update_xaxes(tickvals=list(range(len(tests))), ticktext=tests)
+    return styled(fig, title, y=y, height=430).update_yaxes(range=[-0.02, 1.04])
 
 
 def slider(

@@ -48,6 +48,22 @@ def _a_fold_each(folds: int, given: Mapping) -> str | None:
     return None if folds <= n else f"is {folds}, and there are {n} groups: take fewer"
 
 
+def _a_label_each(y: Tensor, given: Mapping) -> str | None:
+    n = given["x"].shape[1]
+    return None if len(y) == n else f"has {len(y)} entries, and there are {n} rows"
+
+
+def _a_label_each_score(labels: Tensor, given: Mapping) -> str | None:
+    n = given["scores"].shape[-1]
+    return None if len(labels) == n else f"has {len(labels)} entries, and there are {n} scores"
+
+
+def _two_folds(fold: Tensor, _: Mapping) -> str | None:
+    return (
+        None if len(fold.unique()) > 1 else "are all one: what was not trained on is to be tested"
+    )
+
+
 def _one_label_each(groups: Sequence[Hashable], given: Mapping) -> str | None:
     label: dict[Hashable, int] = {}
     pairs = zip(groups, given["labels"].tolist(), strict=True)
@@ -160,12 +176,58 @@ def split_by_group(
     return torch.tensor([group in chosen for group in groups])
 
 
+@guarded(groups=(several, plain, filled), folds=(count(low=2), _a_fold_each))
+def folds_of(
+    groups: Sequence[Hashable], *, folds: int = 5, generator: torch.Generator | None = None
+) -> Int[Tensor, " n"]:
+    """The fold of each row, from 0 to `folds` - 1; all rows of a group are in one fold.
+
+    Args:
+        groups: what each row belongs to, such as its pair.
+        folds: at most as many as there are groups.
+        generator: of the folds; without one, they are the same in each call.
+    """
+    names = list(dict.fromkeys(groups))
+    generator = generator or torch.Generator().manual_seed(0)
+    order = torch.randperm(len(names), generator=generator).tolist()
+    fold = {names[group]: i % folds for i, group in enumerate(order)}
+    return torch.tensor([fold[group] for group in groups])
+
+
 @guarded(
-    x=(axes(2), finite),
-    y=(as_long_as("x"), binary),
-    groups=(plain, as_long_as("x"), _two_groups),
-    folds=(count(low=2), _a_fold_each),
+    x=(axes(3), finite),
+    y=(_a_label_each, binary),
+    fold=(_a_label_each, _two_folds),
 )
+def layer_sweep(
+    x: Float[Tensor, "layer n d_model"],
+    y: Int[Tensor, " n"],
+    fold: Int[Tensor, " n"],
+    *,
+    fit: Fit,
+) -> Float[Tensor, "layer n"]:
+    """1.0 where a probe that was fitted at this layer on the *other* folds is right about a row.
+
+    Args:
+        y: labels, 0 and 1.
+        fold: of each row, as `folds_of` gives it; any whole numbers will do.
+        fit: takes x [rows, d_model] and y [rows], and gives a direction [d_model] and a bias,
+            such as `mean_difference` does. A score above 0 says 1.
+
+    Raises:
+        ValueError: there is one fold only, or a probe holds NaN.
+    """
+    right = torch.zeros(x.shape[:2])
+    for held in fold.unique():
+        out = fold == held
+        for layer in range(len(x)):
+            direction, bias = fit(x[layer, ~out], y[~out])
+            says = x[layer, out] @ direction + bias > 0
+            right[layer, out] = (says == (y[out] == 1)).float()
+    return right
+
+
+@guarded(x=(axes(2), finite), groups=(plain, as_long_as("x"), _two_groups))
 def cross_validated(
     x: Float[Tensor, "n d_model"],
     y: Int[Tensor, " n"],
@@ -175,71 +237,190 @@ def cross_validated(
     folds: int = 5,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, " n"]:
-    """1.0 where a probe that was fitted without a row's group (and its fold) is right about it.
+    """`layer_sweep` of one layer, with the folds of `folds_of`: 1.0 where the probe is right."""
+    fold = folds_of(groups, folds=folds, generator=generator)
+    return layer_sweep(x[None], y, fold, fit=fit)[0]
+
+
+@guarded(
+    x=(axes(2), finite),
+    y=(as_long_as("x"), binary),
+    fold=(as_long_as("x"), _two_folds),
+    kept=as_long_as("x"),
+)
+def kept_and_left_out(
+    x: Float[Tensor, "n d_model"],
+    y: Int[Tensor, " n"],
+    fold: Int[Tensor, " n"],
+    kept: Bool[Tensor, " n"],
+    *,
+    fit: Fit,
+) -> tuple[float, float]:
+    """Cross-validated accuracy on the rows that a data set kept, and on those that it left out.
+
+    The probe is fitted on the *kept* rows of the other folds only.
 
     Args:
-        fit: gives a direction and a bias, such as `logistic`.
-        folds: at most as many as there are groups.
-        generator: of the folds; without one, they are the same in each call.
-
-    Raises:
-        ValueError: there is one group, fewer groups than folds, or a probe that holds NaN.
+        x, y: the complete table, of which the data set kept some rows.
+        fold: of each row; rows of one group are in one fold.
+        kept: True where the data set has the row.
     """
-    names = list(dict.fromkeys(groups))
-    generator = generator or torch.Generator().manual_seed(0)
-    order = torch.randperm(len(names), generator=generator).tolist()
-    fold = {names[group]: i % folds for i, group in enumerate(order)}
-    folds_of = torch.tensor([fold[group] for group in groups])
     right = torch.zeros(len(y))
-    for i in range(folds):
-        out = folds_of == i
-        right[out] = _is_right(Probe(*fit(x[~out], y[~out])), x[out], y[out])
-    return right
+    for held in fold.unique():
+        out = fold == held
+        direction, bias = fit(x[~out & kept], y[~out & kept])
+        says = x[out] @ direction + bias > 0
+        right[out] = (says == (y[out] == 1)).float()
+    return right[kept].mean().item(), right[~kept].mean().item()
 
 
 @guarded(
     scores=finite,
-    labels=(as_long_as("scores"), binary),
-    groups=(several, plain, as_long_as("scores"), filled),
+    labels=(_a_label_each_score, binary),
+    groups=(several, plain, as_long_as("labels"), filled),
 )
-def choices(
-    scores: Float[Tensor, " n"], labels: Int[Tensor, " n"], groups: Sequence[Hashable]
-) -> dict[Hashable, float]:
+def chooses_right(
+    scores: Float[Tensor, "*probe n"], labels: Int[Tensor, " n"], groups: Sequence[Hashable]
+) -> Float[Tensor, "*probe group"]:
     """For each group: does its row of label 1 score above its row of label 0? A tie counts half.
 
-    Chance is 0.5, whatever the scores' zero is.
+    Chance is 0.5, whatever the scores' zero is. The groups come in the order of their first rows.
 
     Raises:
         ValueError: a group has not exactly one row of each label.
     """
-    found: dict[Hashable, dict[int, float]] = {}
-    for score, label, group in zip(scores.tolist(), labels.tolist(), groups, strict=True):
+    found: dict[Hashable, dict[int, int]] = {}
+    for i, (label, group) in enumerate(zip(labels.tolist(), groups, strict=True)):
         if label in found.setdefault(group, {}):
             raise ValueError(f"{group!r} has two rows of label {label}: give one of each.")
-        found[group][label] = score
+        found[group][label] = i
     if bad := [group for group, pair in found.items() if set(pair) != {0, 1}]:
         raise ValueError(f"{bad[0]!r} has rows of one label: give one of each.")
-    return {
-        group: 0.5 if pair[1] == pair[0] else float(pair[1] > pair[0])
-        for group, pair in found.items()
-    }
+    yes, no = (scores[..., [pair[label] for pair in found.values()]] for label in (1, 0))
+    return (yes > no).float() + 0.5 * (yes == no).float()
 
 
-@guarded(types=(several, plain, filled))
-def control_labels(types: Sequence[Hashable], *, generator: torch.Generator) -> Int[Tensor, " n"]:
-    """A coin for each type, 0 or 1: the same coin wherever the type comes again.
+class Pairs(NamedTuple):
+    """Rows to test a direction on: for each group one of label 1, and one of label 0."""
 
-    The control task of Hewitt and Liang, 2019 (arXiv 1909.03368): there is nothing to read, so
-    what a probe scores on it, it has learnt by heart.
+    x: Float[Tensor, "n d_model"]
+    labels: Int[Tensor, " n"]
+    groups: Sequence[Hashable]
+
+    def choices(
+        self, directions: Float[Tensor, "*direction d_model"]
+    ) -> Float[Tensor, "*direction group"]:
+        """`chooses_right` of each direction's scores."""
+        return chooses_right(directions @ self.x.T, self.labels, self.groups)
+
+
+@guarded(x=_ROWS, y=_LABELS, n=count())
+def transfer_with_controls(
+    x: Float[Tensor, "n_rows d_model"],
+    y: Int[Tensor, " n_rows"],
+    tests: Sequence[Pairs],
+    *,
+    fit: Fit,
+    n: int,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, " test"], Float[Tensor, "test n"], Float[Tensor, "test n"]]:
+    """How often the probe fitted to (x, y) chooses right on each test, beside two controls.
 
     Args:
-        types: what each row is one of, such as its word, or its statement.
-        generator: of the coins: in another run of Python, the same one gives the same labels.
+        tests: `test.choices(directions)` turns directions [n, d_model] into choices [n, group].
+        n: how many directions a control has.
+        generator: of the controls.
+
+    Returns:
+        The probe's share of right choices on each test; the same for `n` directions drawn from a
+        standard normal distribution; and for `n` probes fitted to x with its labels shuffled.
     """
-    names = list(dict.fromkeys(types))
-    coins = torch.randint(2, (len(names),), generator=generator)
-    coin = dict(zip(names, coins.tolist(), strict=True))
-    return torch.tensor([coin[each] for each in types])
+    probe = fit(x, y)[0]
+    random = torch.randn(n, x.shape[1], generator=generator)
+    deals = [y[torch.randperm(len(y), generator=generator)] for _ in range(n)]
+    shuffled = torch.stack([fit(x, deal)[0] for deal in deals])
+    return tuple(
+        torch.stack([test.choices(directions).mean(-1) for test in tests])
+        for directions in (probe, random, shuffled)
+    )
+
+
+@guarded(
+    x=(axes(2), finite),
+    labels=(as_long_as("x"), binary),
+    negated=(as_long_as("x"), two_classes),
+    topics=(several, plain, as_long_as("x")),
+)
+def truth_directions(
+    x: Float[Tensor, "n d_model"],
+    labels: Int[Tensor, " n"],
+    negated: Int[Tensor, " n"],
+    topics: Sequence[Hashable],
+) -> tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]]:
+    """The general truth direction t_G and the polarity-sensitive one, t_P, by least squares.
+
+    The model of each row is `x = mu + tau * t_G + tau * p * t_P`: tau is 1 for true and -1 for
+    false statements, p is 1 for affirmative and -1 for negated ones, and mu is the mean of all
+    rows of the same topic *and* the same p.
+
+    Source: Bürger et al., 2024 (arXiv 2407.12831).
+
+    Args:
+        labels: 1 true, 0 false.
+        negated: 1 where the statement has a "not", else 0.
+        topics: what each row is about.
+    """
+    centred = x.clone()
+    tables = list(zip(topics, negated.tolist(), strict=True))
+    for table in set(tables):
+        rows = torch.tensor([each == table for each in tables])
+        centred[rows] -= x[rows].mean(0)
+    tau, p = 2.0 * labels - 1, 1.0 - 2 * negated
+    t_g, t_p = torch.linalg.lstsq(torch.stack([tau, tau * p], dim=1), centred).solution
+    return t_g, t_p
+
+
+@guarded(x=_ROWS, y=_LABELS, hidden=count(), steps=count())
+def fit_mlp(
+    x: Float[Tensor, "n d_model"],
+    y: Int[Tensor, " n"],
+    *,
+    hidden: int = 32,
+    steps: int = 300,
+    generator: torch.Generator,
+) -> Callable[[Float[Tensor, "m d_model"]], Float[Tensor, " m"]]:
+    """A two-layer probe: what it returns maps rows to scores, and above 0 is a yes.
+
+    Linear, ReLU, linear; trained on all rows at once with the binary cross-entropy of its scores,
+    by AdamW with a learning rate of 0.003 and a weight decay of 0.01. Inputs are standardised by
+    the training rows' mean and standard deviation, [d_model] each.
+
+    Args:
+        hidden: how many ReLUs.
+        generator: of the first weights, which come from a normal distribution with standard
+            deviation 0.05; biases start at 0.
+    """
+    mean, scale = x.mean(0), x.std(0).clamp(min=1e-6)
+    weights = [
+        0.05 * torch.randn(x.shape[1], hidden, generator=generator),
+        torch.zeros(hidden),
+        0.05 * torch.randn(hidden, generator=generator),
+        torch.zeros(()),
+    ]
+    for weight in weights:
+        weight.requires_grad_()
+
+    def scores(rows):
+        inside = ((rows - mean) / scale) @ weights[0] + weights[1]
+        return inside.relu() @ weights[2] + weights[3]
+
+    optimizer = torch.optim.AdamW(weights, lr=0.003, weight_decay=0.01)
+    for _ in range(steps):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(scores(x), y.float())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return lambda rows: scores(rows).detach()
 
 
 def _wins(scores: Float[Tensor, " own"], others: Float[Tensor, " other"]) -> float:
