@@ -69,9 +69,15 @@ TABLES = {
     key: [row for row in facts if (row["family"], row["negated"]) == key]
     for key in AFFIRMATIVE + NEGATED
 }
-acts = {  # [layer, statement, d_model]: the residual stream at each statement's full stop
-    key: activations(model, [row["statement"] for row in rows]) for key, rows in TABLES.items()
-}
+DEEPEST = model.cfg.n_layers - 1  # the last block's input
+
+
+def at_full_stop(key: tuple[str, int], deepest: int = DEEPEST) -> Tensor:
+    """The residual stream at each statement's full stop, [layer, statement, d_model]."""
+    return activations(model, [row["statement"] for row in TABLES[key]], layers=deepest)
+
+
+acts = {key: at_full_stop(key) for key in [*AFFIRMATIVE, ("opposites", 1)]}
 labels = {key: torch.tensor([row["label"] for row in rows]) for key, rows in TABLES.items()}
 
 
@@ -101,7 +107,7 @@ def picture(layer: int, topic: str = "opposites"):
     return figures.clouds(groups, title=title, texts=texts, **axes)
 
 
-figures.slider(picture, n=31, label="layer", at=15)
+figures.slider(picture, n=DEEPEST + 1, label="layer", at=15)
 
 # %% [markdown]
 # ## 1. What the picture shows
@@ -126,8 +132,8 @@ plots.table(
 )
 
 # %% [markdown]
-# We read the residual stream at the full stop, the first token that has seen the complete statement. **Layer L** is the residual stream before block L; layer 30 is the
-# end. `acts[topic, negated]` has shape [31 layers, statements, 576].
+# We read the residual stream at the full stop, the first token that has seen the complete statement. **Layer L** is the residual stream before block L, from 0, the embedding, to 29. `acts[topic, negated]` has shape
+# [30 layers, statements, 576].
 
 # %%
 predict(
@@ -315,15 +321,15 @@ plots.table(
 )
 
 # %% [markdown]
-# The layer chosen is **15**. There the difference of means reaches **0.79** on capitals and **0.88** on opposites; cities are hardly read. Logistic regression, which
-# weighs the coordinates so that the two classes come apart best, is a little better on some topics. Without its bias the same direction scores **0.50** on capitals: all activations lie far out on one side. A
+# The layer chosen is **15**. There the difference of means reaches **0.83** on capitals and **0.86** on opposites; cities are hardly read. Logistic regression, which
+# weighs the coordinates so that the two classes come apart best, does no better than that on the whole. Without its bias the same direction scores **0.50** on capitals: all activations lie far out on one side. A
 # published probe can lose its result to this one line.
 
 # %% tags=["numbers"]
 means, bare = (dict(zip(TOPICS, tested[name], strict=True)) for name in list(fits)[:2])
 claim("layer", LAYER, text=15, within=0)
-claim("capitals", means["capitals"], text=0.79, within=0.05)
-claim("opposites", means["opposites"], text=0.88, within=0.05)
+claim("capitals", means["capitals"], text=0.83, within=0.06)
+claim("opposites", means["opposites"], text=0.86, within=0.06)
 claim("without the bias", bare["capitals"], text=0.50, within=0.02)
 
 # %% [markdown]
@@ -390,6 +396,8 @@ transfer_with_controls = lesson_21.check_transfer_with_controls(transfer_with_co
 # </details>
 
 # %%
+for key in NEGATED:  # they need run up to this layer only
+    acts.setdefault(key, at_full_stop(key, LAYER))
 N_CONTROLS = 200
 generator = torch.Generator().manual_seed(0)
 transfer = {}
@@ -427,6 +435,7 @@ def draw_transfer(keys: list[tuple[str, int]], title: str):
 
 draw_transfer(AFFIRMATIVE, "Do probes of one topic choose right on another?")
 
+
 # %%
 def beyond(keys: list[tuple[str, int]]) -> dict[tuple[str, tuple[str, int]], int]:
     """1 above both bands, -1 below both, for each transfer to another topic."""
@@ -450,14 +459,14 @@ print(f"above both bands, on another topic: {n_above} of {len(affirmed)}")
 # The bars hold 95% of the control directions. They are wide: on kinds, where few directions matter, a probe that has learnt from shuffled labels often chooses right in
 # four cases of five, or in one of five. A transfer of .78 looks good beside .50, and proves nothing there.
 #
-# Beyond the bars are, away from the probes' own topics, **5** of 12 transfers, all upwards: capitals, cities and kinds carry over to each other in part, and opposites do not clearly give or take.
-# So there *is* a direction that serves several topics. It passed the held-out pairs and the controls. It looks like truth.
+# Away from the probes' own topics, **4** of 12 transfers lie beyond both bars, all of them above, and all among capitals, cities and kinds. So some directions serve more than one topic, and
+# held-out pairs and two controls did not stop them. It looks like truth.
 #
 # Now the statements with "not".
 
 
 # %% tags=["numbers"]
-claim("transfers above both bands", n_above, text=5, within=2)
+claim("transfers above both bands", n_above, text=4, within=0)
 assert min(affirmed.values()) == 0
 
 # %%
@@ -657,10 +666,11 @@ def preference(key: tuple[str, int]) -> tuple[Tensor, list[str]]:
     return right - other, [row["pair"] for row in rows]
 
 
-gaps = {key: preference(key) for key in TABLES}
+ASKED = ("capitals", "opposites")
+gaps = {(topic, n): preference((topic, n)) for topic in ASKED for n in (0, 1)}
 turned = {
     topic: stats.bootstrap(gaps[topic, 0][0] - gaps[topic, 1][0], groups=gaps[topic, 0][1])
-    for topic in TOPICS
+    for topic in ASKED
 }
 plots.table(
     [
@@ -670,7 +680,7 @@ plots.table(
             f"{gaps[topic, 1][0].mean():.2f}",
             "{:.2f} to {:.2f}".format(*turned[topic]),
         )
-        for topic in TOPICS
+        for topic in ASKED
     ],
     columns=[
         "right minus other answer, nats",
@@ -681,11 +691,11 @@ plots.table(
 )
 
 # %% [markdown]
-# "Not" lowers the preference for the right answer, and does not turn it round: after "is not" the model still expects the right answer, on every topic. (First tokens only. And people
+# "Not" lowers the preference for the right answer, and does not turn it round: after "is not" the model still expects the right answer. (First tokens only. And people
 # who write "The capital of France is not" rarely go on to London, so that even a model that understands "not" might do this.) Probe and model agree: what is at hand here is which answer fits.
 
 # %% tags=["numbers"]
-for topic in TOPICS:
+for topic in ASKED:
     print(topic, gaps[topic, 0][0].mean(), gaps[topic, 1][0].mean(), turned[topic])
     assert gaps[topic, 1][0].mean() > 0
 
@@ -975,10 +985,10 @@ def accuracy(fit: Callable, y: Tensor, fold: Tensor) -> float:
 
 coins = [
     torch.randint(2, (len(rows) // 2,), generator=torch.Generator().manual_seed(s)).repeat(2)
-    for s in range(3)
+    for s in range(2)
 ]
 capacity = {}
-for name, fit in {"linear": linear, "8 ReLUs": mlp_of(8), "64 ReLUs": mlp_of(64)}.items():
+for name, fit in {"linear": linear, "8 ReLUs": mlp_of(8), "32 ReLUs": mlp_of(32)}.items():
     on_coins = [accuracy(fit, coin, by_row) for coin in coins]
     capacity[name] = accuracy(fit, named, by_pair), accuracy(fit, named, by_row), on_coins
 plots.table(
@@ -990,16 +1000,16 @@ plots.table(
         "probe",
         "right answer named, by pair",
         "the same, by row",
-        "three sets of coins, by row",
+        "two sets of coins, by row",
     ],
 )
 # %% [markdown]
-# More capacity finds **nothing more** about the right answer, by pair, and it remembers at least as many coins. All of these probes memorise: by row they are right about coins well above .50, where there is nothing to read. Beside a number for a strong probe, ask for its score on coins, or for a split that leaves nothing to remember.
+# More capacity finds nothing more about the right answer, by pair. And all of these probes memorise: by row they are right about coins more often than .50, where there is nothing to read. Beside a number for a strong probe, ask for its score on coins, or for a split that leaves nothing to remember.
 
 # %% tags=["numbers"]
 print(capacity)
 for _pair, _row, on_coins in capacity.values():
-    assert sum(on_coins) / 3 > 0.55
+    assert sum(on_coins) / 2 > 0.55
 assert max(pair for pair, _, _ in capacity.values()) < capacity["linear"][0] + 0.05
 
 # %% [markdown]
@@ -1133,7 +1143,9 @@ named = {name: f"{name}<br>(step {step:.0f})" for name, (_, step) in moved.items
 }
 plots.bars(
     {named[name]: value.mean().item() for name, (value, _) in moved.items()}
-    | {named[n]: sum(v.mean().item() for v, _ in each) / len(each) for n, each in by_chance.items()},
+    | {
+        named[n]: sum(v.mean().item() for v, _ in each) / len(each) for n, each in by_chance.items()
+    },
     title="Exchange and push along the difference of means move the judgement alike",
     y="judgement moved towards the other label",
     intervals={

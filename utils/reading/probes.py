@@ -386,7 +386,7 @@ def fit_mlp(
     y: Int[Tensor, " n"],
     *,
     hidden: int = 32,
-    steps: int = 300,
+    steps: int = 200,
     generator: torch.Generator,
 ) -> Callable[[Float[Tensor, "m d_model"]], Float[Tensor, " m"]]:
     """A two-layer probe: what it returns maps rows to scores, and above 0 is a yes.
