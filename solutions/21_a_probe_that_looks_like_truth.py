@@ -904,7 +904,7 @@ def fit_mlp(
     y: Int[Tensor, " n"],
     *,
     hidden: int = 32,
-    steps: int = 300,
+    steps: int = 200,
     generator: torch.Generator,
 ) -> Callable[[Float[Tensor, "m d_model"]], Float[Tensor, " m"]]:
     """A two-layer probe: what it returns maps rows to scores, and above 0 is a yes.
@@ -1020,14 +1020,35 @@ assert max(pair for pair, _, _ in capacity.values()) < capacity["linear"][0] + 0
 # - **push**: add the difference of means to a false statement, subtract it from a true one: the same step for all;
 # - **exchange**: give each statement the component that its partner has, the statement of the other label about the same subject. The steps differ, and what comes in is the component of a real statement.
 #
-# The judgement is `logit(" true") - logit(" false")` after a prompt with four examples. It is read at the end, and the change is made at the last token of the answer, before block 15.
+# The judgement is `logit(" true") - logit(" false")` after a prompt with two examples. It is read at the end, and the change is made at the last token of the answer, before block 15.
 #
 # ### Exercise 7 · exchange along a direction (12 minutes, medium)
 
 
 # %% tags=["exercise:utils.reading.probes.exchange_along"]
-def exchange_along():
-    pass
+def exchange_along(
+    resid: Float[Tensor, "batch pos d_model"],
+    direction: Float[Tensor, " d_model"],
+    positions: Int[Tensor, " batch"],
+    partner: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch pos d_model"]:
+    """A copy of `resid` in which each row's component along `direction` is its partner's.
+
+    Args:
+        direction: of any length: only the line it spans matters.
+        positions: one for each row; all others stay as they are.
+        partner: for each row, the number of the row whose component (at *its* position) it gets.
+    """
+    ### BEGIN SOLUTION
+    rows = torch.arange(len(resid), device=resid.device)
+    positions, partner = positions.to(resid.device), partner.to(resid.device)
+    unit = (direction / direction.norm()).to(resid)
+    here = resid[rows, positions]
+    change = (here[partner] - here) @ unit
+    resid = resid.clone()
+    resid[rows, positions] += change[:, None] * unit
+    return resid
+    ### END SOLUTION
 
 
 # %% tags=["check"]
@@ -1048,19 +1069,21 @@ exchange_along = lesson_21.check_exchange_along(exchange_along)
 # %%
 PROMPT = (
     "Ice is cold. This statement is true.\nA stone is soft. This statement is false.\n"
-    "The sun is dark. This statement is false.\nSugar is sweet. This statement is true.\n"
     "{} This statement is"
 )
 ANSWER = 5  # from the end: " is", " statement", " This", ".", and the answer's last token
 key, hook_name = ("kinds", 0), f"blocks.{LAYER}.hook_resid_pre"
 out = out_of[key]
 prompts = [PROMPT.format(row["statement"]) for row in TABLES[key]]
-judged = [text for text, chosen in zip(prompts, out, strict=True) if chosen]
-test = pairs_of(key, LAYER)
+test_rows = [i for i, chosen in enumerate(out) if chosen]
+first_subjects = {TABLES[key][i]["pair"]: TABLES[key][i]["subject"] for i in test_rows}
+test_rows = [i for i in test_rows if TABLES[key][i]["subject"] in first_subjects.values()]
+judged, test_labels = [prompts[i] for i in test_rows], labels[key][test_rows]
+subjects = [TABLES[key][i]["subject"] for i in test_rows]  # one of each pair, for speed
 lengths = torch.tensor([len(model.to_tokens(text)[0]) for text in judged])
-subject = {group: [i for i, g in enumerate(test.groups) if g == group] for group in test.groups}
-partner = torch.tensor([sum(subject[g]) - i for i, g in enumerate(test.groups)])
-towards = (1 - 2.0 * test.labels)[:, None]  # the other label
+both_of_subject = {s: [i for i, each in enumerate(subjects) if each == s] for s in subjects}
+partner = torch.tensor([sum(both_of_subject[s]) - i for i, s in enumerate(subjects)])
+towards = (1 - 2.0 * test_labels)[:, None]  # the other label
 shots = [text for text, chosen in zip(prompts, out, strict=True) if not chosen]
 fit_x = activations(model, shots, position=-ANSWER, layers=LAYER)[LAYER]
 fit_y = labels[key][~out]
@@ -1076,7 +1099,7 @@ def judgement(edit: Callable | None = None) -> Tensor:
 
 
 unedited = judgement()
-judges = probes.chooses_right(unedited, test.labels, test.groups)
+judges = probes.chooses_right(unedited, test_labels, subjects)
 
 
 def effect(edit: Callable[[Tensor], Tensor]) -> tuple[Tensor, float]:
@@ -1117,9 +1140,9 @@ means = probes.mean_difference(fit_x, fit_y).direction
 weights = probes.logistic(fit_x, fit_y).direction
 unit = means / means.norm()
 generator = torch.Generator().manual_seed(0)
-random_units = torch.randn(10, len(unit), generator=generator)
+random_units = torch.randn(4, len(unit), generator=generator)
 random_units /= random_units.norm(dim=1, keepdim=True)
-deals = [fit_y[torch.randperm(len(fit_y), generator=generator)] for _ in range(10)]
+deals = [fit_y[torch.randperm(len(fit_y), generator=generator)] for _ in range(4)]
 shuffled = [probes.mean_difference(fit_x, deal).direction for deal in deals]
 moved = {
     "exchange:<br>complete vector": effect(complete_vectors),
@@ -1129,14 +1152,12 @@ moved = {
 }
 by_chance = {
     "push:<br>random": [effect(added(towards * means.norm() * each)) for each in random_units],
-    "push:<br>shuffled": [
+    "push:<br>shuffled labels": [
         effect(added(towards * means.norm() * each / each.norm())) for each in shuffled
     ],
-    "exchange:<br>shuffled": [effect(exchanged(each)) for each in shuffled],
 }
 
 # %%
-group_pairs = [pair for pair, _ in test.groups]
 named = {name: f"{name}<br>(step {step:.0f})" for name, (_, step) in moved.items()} | {
     name: f"{name}<br>(step {sum(step for _, step in each) / len(each):.0f})"
     for name, each in by_chance.items()
@@ -1149,23 +1170,31 @@ plots.bars(
     title="Exchange and push along the difference of means move the judgement alike",
     y="judgement moved towards the other label",
     intervals={
-        named[name]: stats.bootstrap(value, groups=group_pairs)
-        for name, (value, _) in moved.items()
+        named[name]: stats.bootstrap(value, groups=subjects) for name, (value, _) in moved.items()
     },
     dots={named[n]: [v.mean().item() for v, _ in each] for n, each in by_chance.items()},
     chance=0,
 )
 
 # %% [markdown]
-# **The gate**: with four examples the model prefers "true" for the true one of two statements in **0.75** of the cases. (Without examples it was near chance: kinds `0.51`.)
+# **The gate**: with two examples the model prefers "true" for the true one of two statements, in all of these 16 subjects. (Without examples it is near chance, `0.51` on kinds. The prompt was chosen among five, on these statements and others.)
 #
-# One direction of 576 **carries** about two thirds of what the complete vector does, by exchange and by a push of about the same length; random directions and shuffled labels with such steps do next to nothing. Logistic regression's direction reads better and carries less: it was fitted to tell
-# classes apart, and any weights will do for that. So the model uses "the right answer is named" for its judgement, in so far as it judges: the complete vector moves it by a tenth of a logit only. "Carries" is the word: nobody has shown that the model would *speak* differently.
+# One direction of 576 **carries** about half of what the complete vector does: **0.11** of **0.24** by exchange, **0.13** by a push of about that length. Random directions with such steps move the judgement by up to `0.08`, either way; shuffled labels by less. Logistic regression's direction, with
+# steps half as long, carries less: it was fitted to tell classes apart, and any weights will do for that.
+#
+# So "the right answer is named" is used for this judgement, in so far as the model judges: a quarter of a logit is little. "Carries" is the word. Nobody has shown that the model would *say* something else.
 
 # %% tags=["numbers"]
 print({n: (v.mean(), s) for n, (v, s) in moved.items()})
 print({n: [round(v.mean().item(), 3) for v, _ in each] for n, each in by_chance.items()})
-claim("gate", judges.mean(), text=0.75, within=0.08)
+assert judges.mean() > 0.9
+effects = {name: value.mean().item() for name, (value, _) in moved.items()}
+claim("complete", effects["exchange:<br>complete vector"], text=0.24, within=0.035)
+claim("exchange", effects["exchange:<br>means"], text=0.11, within=0.016)
+claim("push", effects["push:<br>means"], text=0.13, within=0.019)
+luck = [abs(v.mean().item()) for each in by_chance.values() for v, _ in each]
+assert max(luck) < 0.095 < effects["exchange:<br>means"]
+assert effects["exchange:<br>logistic"] < 0.06
 
 # %% [markdown]
 # ## Questions to discuss
@@ -1195,7 +1224,7 @@ claim("gate", judges.mean(), text=0.75, within=0.08)
 # - Bürger, Hamprecht and Nadler (2024), *Truth is Universal*, arXiv 2407.12831
 # - Levinstein and Herrmann (2023), *Still no lie detector for language models*, arXiv 2307.00175
 #
-# **Map:** x
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.
