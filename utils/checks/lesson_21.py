@@ -124,6 +124,7 @@ def _swept(
     layer_of: Callable[[int], int] = lambda layer: layer,
     folds: Sequence[int] | None = None,
     bias: float = 1.0,
+    judged: Callable[[Tensor, Tensor], Tensor] = lambda scores, y: (scores > 0) == (y == 1),
 ) -> Tensor:
     """The sweep, with a place for each mistake."""
     right = torch.zeros(x.shape[:2])
@@ -131,22 +132,31 @@ def _swept(
         out = fold == held
         for layer in range(len(x)):
             direction, own = _means(x[layer_of(layer), fitted(out)], y[fitted(out)])
-            says = x[layer_of(layer), tested(out)] @ direction + bias * own > 0
-            right[layer, tested(out)] = (says == (y[tested(out)] == 1)).float()
+            scores = x[layer_of(layer), tested(out)] @ direction + bias * own
+            right[layer, tested(out)] = judged(scores, y[tested(out)]).float()
     return right
 
 
 @exercise("utils.reading.probes.layer_sweep")
 def check_layer_sweep(layer_sweep) -> str:
-    """Three layers, of which each reads the labels less well; folds of unlike size, called 1, 4, 7.
+    """Three layers, of which each reads the labels less well; four folds, of unlike size and name.
 
-    Then one layer and two folds.
+    Then one layer and two folds. Each fold has rows of both labels.
     """
-    for seed, n_layers, fold in (
-        (0, 3, torch.tensor([4, 1, 7, 4, 4, 1, 7, 1, 4, 7, 1, 4, 4, 1, 7, 4, 1, 7])),
-        (1, 1, torch.tensor([3, 0, 0, 3, 3, 0, 0, 3, 0, 0])),
+    for seed, n_layers, fold, y in (
+        (
+            0,
+            3,
+            torch.tensor([6, 1, 8, 6, 3, 1, 8, 1, 6, 8, 3, 6, 6, 1, 8, 6, 1, 3, 1, 1]),
+            torch.tensor([1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0, 0]),
+        ),
+        (
+            1,
+            1,
+            torch.tensor([3, 0, 0, 3, 3, 0, 0, 3, 0, 0]),
+            torch.tensor([1, 0, 1, 0, 0, 0, 1, 1, 0, 0]),
+        ),
     ):
-        y = torch.randint(2, (len(fold),), generator=seeded(seed + 20))
         x = torch.randn(n_layers, len(fold), 4, generator=seeded(seed)) + 2
         x = x + (torch.tensor([1.0, -1, 0.5, 0]) * y[:, None])[None] * torch.linspace(
             1, 0.3, n_layers
@@ -155,7 +165,11 @@ def check_layer_sweep(layer_sweep) -> str:
         got = layer_sweep(x, y, fold, fit=spy.fit)
         right = _swept(x, y, fold)
         expect(
-            any(len(each) < len(y) for each in spy.y) or not spy.y,
+            bool(spy.y),
+            "`fit` was not called: fit the probe with the function that is handed over.",
+        )
+        expect(
+            any(len(each) < len(y) for each in spy.y),
             "The probe was fitted to all rows, also those that it is tested on. Fit it on the rows "
             "of the other folds.",
         )
@@ -182,8 +196,8 @@ def check_layer_sweep(layer_sweep) -> str:
                 ),
                 "You took the folds to be 0, 1, 2 and so on. They may have any numbers: "
                 "`fold.unique()` lists them.": _swept(x, y, fold, folds=range(len(fold.unique()))),
-                "You took the folds to be 0 to 4. They may have any numbers, and any number of "
-                "them: `fold.unique()` lists them.": _swept(x, y, fold, folds=range(5)),
+                "You took the folds to be 0 to 4. They may have any numbers: `fold.unique()` "
+                "lists them.": _swept(x, y, fold, folds=range(5)),
                 "The folds run up to the highest number, and that one was left out: "
                 "`fold.unique()` lists them all.": _swept(x, y, fold, folds=range(int(fold.max()))),
                 "Only one fold was held out: hold out each in turn.": _swept(
@@ -196,10 +210,19 @@ def check_layer_sweep(layer_sweep) -> str:
                     (right == 1) == (y == 1)
                 ).float(),
                 "That is 1.0 where the probe is wrong.": 1 - right,
+                "Those are the scores. Where one is above 0 the probe says 1: compare that with "
+                "the label.": _swept(x, y, fold, judged=lambda scores, y: scores),
+                "You compared the scores with 0.5. They are no probabilities: above 0 the probe "
+                "says 1.": _swept(x, y, fold, judged=lambda s, y: (s > 0.5) == (y == 1)),
                 "The axes are swapped: return [layer, n].": right.T,
                 "That is the accuracy at each layer. Return 1.0 or 0.0 for each row: the lesson "
                 "takes the mean.": right.mean(1),
             },
+        )
+        expect(
+            got.is_floating_point(),
+            "Return 1.0 and 0.0, and not True and False or whole numbers, which have no mean in "
+            "torch: `.float()`.",
         )
     return "Each row judged by probes that have not seen its fold, at each layer."
 
@@ -232,11 +255,15 @@ class Watched:
 
 @exercise("utils.reading.probes.transfer_with_controls")
 def check_transfer_with_controls(transfer_with_controls) -> str:
-    """Rows in five dimensions, and three tests with 4, 6 and 9 groups; 30 directions a control."""
+    """Rows far from the origin, and three tests with 4, 6 and 9 groups; 30 directions a control.
+
+    Few of so many orders of the labels are the labels themselves.
+    """
     d_model, n = 5, 30
     for seed in (0, 1):
-        y = torch.tensor([1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0])
-        x = torch.randn(len(y), d_model, generator=seeded(seed)) + y[:, None] * torch.ones(d_model)
+        y = torch.tensor([1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0] * 3)
+        x = torch.randn(len(y), d_model, generator=seeded(seed)) + 2
+        x = x + y[:, None] * torch.ones(d_model)
         seen: list[Tensor] = []
         sizes = (4, 6, 9)
         tests = [
@@ -268,6 +295,16 @@ def check_transfer_with_controls(transfer_with_controls) -> str:
             not torch.equal(again[0][i], again[2][i]),
             f"Every generator gives the same {name}: draw with `generator=generator`.",
         )
+    used = seeded(7)
+    first, second = (
+        transfer_with_controls(x, y, tests, fit=Spy().fit, n=n, generator=used) for _ in range(2)
+    )
+    for i, name in ((1, "random directions"), (2, "shuffled labels")):
+        expect(
+            not torch.equal(first[i], second[i]),
+            f"Used again, the generator gives the same {name}: draw with it as it is, and set no "
+            "seed.",
+        )
     return "The probe, beside directions that have learnt nothing."
 
 
@@ -278,6 +315,8 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         return torch.stack([test.chosen(directions).mean(-1) for test in tests])
 
     value, random_shares, shuffled = got
+    expect(bool(spy.y), "`fit` was not called: fit the probe with the function handed over.")
+    expect(bool(seen), "No direction was tested with `test.choices`: use it for all of them.")
     match(
         value,
         share(real),
@@ -315,24 +354,11 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         len({tuple(each.tolist()) for each in deals}) > 1,
         "All shuffled labels are the same: permute anew for each of the `n` probes.",
     )
-    controls = [d for each, d in zip(spy.y, spy.directions, strict=True) if each is not None]
-    if len(spy.y) == n + 1:  # the one fitted to `y`, wherever it stands, is no control
-        first = next(i for i, each in enumerate(spy.y) if torch.equal(each, y))
-        controls = [d for i, d in enumerate(controls) if i != first]
+    controls = [d for each, d in zip(spy.y, spy.directions, strict=True) if not each.equal(y)]
+    once = " Fit them once, and use the same on all tests." * (len(controls) == n * len(tests))
     expect(
         len(controls) == n,
-        f"{len(controls)} probes were fitted to shuffled labels, and n is {n}.",
-    )
-    shuffled_right = share(torch.stack(controls))
-    match(
-        shuffled,
-        shuffled_right,
-        what="The shares of the probes of shuffled labels",
-        mistakes={
-            "The axes are swapped: return [test, n].": shuffled_right.T,
-            "That is one number for each test: return all `n`, and let the lesson draw its "
-            "band.": shuffled_right.mean(1),
-        },
+        f"{len(controls)} probes were fitted to shuffled labels, and n is {n}.{once}",
     )
     fitted = torch.stack(spy.directions)
     others: list[Tensor] = []
@@ -340,15 +366,11 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         known = bool((fitted == direction).all(-1).any())
         if not known and not any(torch.equal(direction, each) for each in others):
             others.append(direction)
-    expect(
-        len(others) >= n,
-        f"{len(others)} directions were tested that no probe found, and n is {n}: draw that many "
-        "at random.",
-    )
+    once = " Draw them once, and use the same on all tests." * (len(others) == n * len(tests))
     expect(
         len(others) == n,
-        f"{len(others)} random directions were tested, and n is {n}: draw them once, and use the "
-        "same on all tests.",
+        f"{len(others)} directions were tested that no probe found, and n is {n}: so many should "
+        f"be drawn at random.{once}",
     )
     drawn = torch.stack(others)
     expect(
@@ -356,20 +378,30 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         "The random directions lie to one side: `torch.randn` draws them from a normal "
         "distribution, `torch.rand` between 0 and 1.",
     )
-    random_right = share(drawn)
+    shuffled_right, random_right = share(torch.stack(controls)), share(drawn)
+    swapped = "The two controls are swapped: random directions come second, shuffled labels third."
+    match(
+        shuffled,
+        shuffled_right,
+        what="The shares of the probes of shuffled labels",
+        mistakes=_band_mistakes(shuffled_right) | {swapped: random_right},
+    )
     match(
         random_shares,
         random_right,
         what="The shares of the random directions",
-        mistakes={
-            "The axes are swapped: return [test, n].": random_right.T,
-            "That is one number for each test: return all `n`, and let the lesson draw its "
-            "band.": random_right.mean(1),
-            "Those are the shares of the shuffled labels: random directions come second.": (
-                shuffled_right
-            ),
-        },
+        mistakes=_band_mistakes(random_right) | {swapped: shuffled_right},
     )
+
+
+def _band_mistakes(right: Tensor) -> dict[str, Tensor]:
+    return {
+        "The axes are swapped: return [test, n].": right.T,
+        "That is one number for each test: return all `n`, and let the lesson draw its band.": (
+            right.mean(1)
+        ),
+        "Those are the shares of wrong choices, or of directions turned round.": 1 - right,
+    }
 
 
 # ---- Two directions -----------------------------------------------------------------------------
@@ -411,7 +443,15 @@ def check_truth_directions(truth_directions) -> str:
             isinstance(got, tuple | list | Tensor) and len(got) == 2,
             "Return two directions, t_G and t_P, [d_model] each.",
         )
-        both = torch.stack([torch.as_tensor(each) for each in got])
+        expect(
+            all(isinstance(each, Tensor) for each in got),
+            "Return the two directions as tensors, [d_model] each: the lesson computes with them.",
+        )
+        expect(
+            all(each.shape == (4,) for each in got),
+            f"Return two directions of 4 numbers, as wide as x, and not {described(got)}.",
+        )
+        both = torch.stack(list(got))
         single = torch.stack([middle.T @ tau / len(tau), middle.T @ (tau * p) / len(tau)])
         match(
             both,
@@ -430,6 +470,12 @@ def check_truth_directions(truth_directions) -> str:
                 "alone.": _least_squares(centred(topics), [tau, tau * p]),
                 "mu is the mean of the rows of the same topic *and* polarity; you took the "
                 "polarity alone.": _least_squares(centred(negated.tolist()), [tau, tau * p]),
+                "You subtracted the topic's mean and the polarity's mean: mu is the mean of the "
+                "rows that share *both*, which is another number.": _least_squares(
+                    centred(negated.tolist(), centred(topics)), [tau, tau * p]
+                ),
+                "The columns were multiplied with x, and not fitted: divide by what they have "
+                "in common with themselves, as least squares does.": single * len(tau),
                 "tau must be 1 and -1; you used the labels 1 and 0.": _least_squares(
                     middle, [label.float(), label * p]
                 ),
@@ -442,6 +488,12 @@ def check_truth_directions(truth_directions) -> str:
                 "The second column is tau * p, and not p.": _least_squares(middle, [tau, p]),
                 "Each direction was fitted alone. Fit both at once: they overlap where there are "
                 "more statements of one polarity.": single,
+                "Those are the probes of the two polarities, t_G + t_P and t_G - t_P: their half "
+                "sum and half difference are asked for.": torch.stack(
+                    [right[0] + right[1], right[0] - right[1]]
+                ),
+                "The directions are twice too long: from the mean of the false to the mean of the "
+                "true statements it is two steps of tau.": 2 * right,
                 "The directions have length 1: leave them as the fit gives them.": right
                 / right.norm(dim=1, keepdim=True),
             },
@@ -470,30 +522,43 @@ def check_kept_and_left_out(kept_and_left_out) -> str:
             tested=lambda out: out,
             by_fold=False,
             *,
+            folds=None,
+            slope=1.0,
             x=x,
             y=y,
             fold=fold,
             kept=kept,
         ) -> tuple[float, float]:
             right, parts = torch.zeros(len(y)), []
-            for held in fold.unique():
+            for held in fold.unique() if folds is None else folds:
                 out = fold == held
                 direction, bias = _means(x[fitted(out)], y[fitted(out)])
-                says = x[tested(out)] @ direction + bias > 0
+                says = x[tested(out)] @ direction + slope * bias > 0
                 right[tested(out)] = (says == (y[tested(out)] == 1)).float()
                 parts.append([right[out & k].mean() for k in (kept, ~kept)])
             if by_fold:
                 return tuple(torch.tensor(parts).mean(0).tolist())
             return right[kept].mean().item(), right[~kept].mean().item()
 
-        got = kept_and_left_out(x, y, fold, kept, fit=Spy().fit)
+        spy = Spy()
+        got = kept_and_left_out(x, y, fold, kept, fit=spy.fit)
         expect(
             isinstance(got, tuple | list | Tensor) and len(got) == 2,
             "Return two numbers: the accuracy on the rows kept, and on those left out.",
         )
+        expect(
+            all(torch.as_tensor(each).numel() == 1 for each in got),
+            "Return two single numbers: the means of what is right, over the rows kept and over "
+            "those left out.",
+        )
+        expect(
+            bool(spy.y),
+            "`fit` was not called: fit the probe with the function that is handed over.",
+        )
         right = accuracies()
+        seen_all = accuracies(lambda out, kept=kept: kept)
         match(
-            torch.stack([torch.as_tensor(each).float() for each in got]),
+            torch.stack([torch.as_tensor(each).float().reshape(()) for each in got]),
             right,
             what="The accuracies on the rows kept and left out",
             mistakes={
@@ -502,8 +567,17 @@ def check_kept_and_left_out(kept_and_left_out) -> str:
                 "the other folds only.": accuracies(lambda out: ~out),
                 "The probe was fitted to the rows left out: it may see the rows *kept* in the "
                 "other folds.": accuracies(lambda out, kept=kept: ~out & ~kept),
-                "The probe saw the fold that it is tested on: fit it on the other folds.": (
-                    accuracies(lambda out, kept=kept: kept)
+                "The probe saw the fold that it is tested on: fit it on the other folds.": seen_all,
+                "The rows left out were tested with a probe that was fitted to all rows kept: "
+                "their twins are among those. Test them fold by fold too.": (right[0], seen_all[1]),
+                "The bias is missing: the score is `x @ direction + bias`.": accuracies(slope=0.0),
+                "The bias has the wrong sign: it is added.": accuracies(slope=-1.0),
+                "Some folds were never held out. They may have any numbers: `fold.unique()` lists "
+                "them.": accuracies(folds=range(5)),
+                "You took the folds to be 0, 1, 2 and so on. They may have any numbers: "
+                "`fold.unique()` lists them.": accuracies(folds=range(len(fold.unique()))),
+                "Only the last fold was kept: are you making `right` anew in each fold?": (
+                    accuracies(folds=[fold.max()])
                 ),
                 "The probe was fitted on the fold that is held out, and tested on the others.": (
                     accuracies(lambda out, kept=kept: out & kept, lambda out: ~out)
@@ -604,6 +678,11 @@ def check_fit_mlp(fit_mlp) -> str:
         torch.allclose(scores(x[120:121])[0], got[0], atol=1e-4),
         "A row scored alone gets another score than among others: standardise by the *training* "
         "rows' mean and standard deviation.",
+    )
+    one = fit_mlp(x[:120], y[:120], hidden=1, steps=300, generator=seeded(2))(x[120:])
+    expect(
+        ((one > 0) == (y[120:] == 1)).float().mean().item() < 0.9,
+        "With a single ReLU nobody can tell an exclusive-or, and yours does: use `hidden`.",
     )
     again = [
         fit_mlp(x[:120], y[:120], hidden=24, steps=30, generator=seeded(s))(x[120:])
