@@ -141,13 +141,14 @@ def _transfer_shuffles_in_place(x, y, tests, *, fit, n, generator):
 
 
 def _transfer_drawn_for_each_test(x, y, tests, *, fit, n, generator):
-    one = _transfer()
-    shuffled = one(x, y, tests, fit=fit, n=n, generator=generator)[2]
-    random = [
-        test.choices(torch.randn(n, x.shape[1], generator=generator)).mean(-1) for test in tests[1:]
+    directions = fit(x, y)[0]
+    shuffled = torch.stack([fit(x, _shuffled(y, generator))[0] for _ in range(n)])
+    found = [
+        (test.choices(directions), test.choices(drawn), test.choices(shuffled))
+        for test in tests
+        for drawn in [torch.randn(n, x.shape[1], generator=generator)]
     ]
-    first = tests[0].choices(torch.randn(n, x.shape[1], generator=generator)).mean(-1)
-    return tests[0].choices(fit(x, y)[0]).mean(-1), torch.stack([first, *random]), shuffled
+    return tuple(torch.stack([e.mean(-1) for e in each]) for each in zip(*found, strict=True))
 
 
 def _transfer_fitted_for_each_test(x, y, tests, *, fit, n, generator):
@@ -705,7 +706,7 @@ MISTAKES = {
         ("folds 0 to 4", _sweep(folds=lambda fold: range(5)), "any numbers"),
         ("folds counted", _sweep(folds=lambda fold: range(len(fold.unique()))), "any numbers"),
         ("without the last", _sweep(folds=lambda fold: range(int(fold.max()))), "was left out"),
-        ("without the first", _sweep(folds=lambda fold: fold.unique()[1:]), "was left out"),
+        ("without the first", _sweep(folds=lambda fold: fold.unique()[1:]), "should be"),
         ("one fold", _sweep(folds=lambda fold: fold.unique()[:1]), "hold out each in turn"),
         ("anew in each fold", _sweep(anew=True), "anew in each fold"),
         ("says 1", _sweep(judged=lambda says, y: says.float()), "what it says with the label"),
@@ -731,7 +732,7 @@ MISTAKES = {
         ),
     ],
     "transfer_with_controls": [
-        ("permutes both", _transfer(deal=lambda x, y, g: _rows_shuffled(x, y, g)), "changes"),
+        ("permutes both", _transfer(deal=_rows_shuffled), "Shuffle the labels only"),
         (
             "permutes neither",
             _transfer(deal=lambda x, y, g: (x, y)),
@@ -750,7 +751,7 @@ MISTAKES = {
         ),
         ("dealt once", _transfer_dealt_once, "permute anew"),
         ("in place", _transfer_shuffles_in_place, "its input `y`"),
-        ("drawn for each test", _transfer_drawn_for_each_test, ""),
+        ("drawn for each test", _transfer_drawn_for_each_test, "Draw them once"),
         ("fitted for each test", _transfer_fitted_for_each_test, "Fit them once"),
         (
             "between 0 and 1",
@@ -972,15 +973,15 @@ MISTAKES = {
     ],
     "fit_mlp": [
         ("no ReLU", _mlp(act=lambda inside: inside), "ReLU"),
-        ("no zero_grad", _mlp(zero=False), ""),
+        ("no zero_grad", _mlp(zero=False), "add up"),
         ("one step", _mlp(how_many=lambda steps: 1), "take a step each time"),
-        ("no steps", _mlp(how_many=lambda steps: 0), ""),
+        ("no steps", _mlp(how_many=lambda steps: 0), "right about"),
         ("300 steps whatever `steps`", _mlp(how_many=lambda steps: 300), "take `steps` steps"),
         ("32 ReLUs whatever `hidden`", _mlp(width=lambda hidden: 32), "use `hidden`"),
-        ("not standardised", _mlp(standard=lambda x: (0.0, 1.0)), "standardised"),
-        ("not centred", _mlp(standard=lambda x: (0.0, x.std(0))), "standardised"),
-        ("not scaled", _mlp(standard=lambda x: (x.mean(0), 1.0)), "standardised"),
-        ("one mean of all", _mlp(standard=lambda x: (x.mean(), x.std())), "standardised"),
+        ("not standardised", _mlp(standard=lambda x: (0.0, 1.0)), "tandardise"),
+        ("not centred", _mlp(standard=lambda x: (0.0, x.std(0))), "tandardise"),
+        ("not scaled", _mlp(standard=lambda x: (x.mean(0), 1.0)), "tandardise"),
+        ("one mean of all", _mlp(standard=lambda x: (x.mean(), x.std())), "tandardise"),
         ("standardised anew", _mlp_standardised_anew, "scored alone"),
         (
             "labels turned round",
@@ -990,7 +991,7 @@ MISTAKES = {
         (
             "up the slope",
             _mlp(loss=lambda s, y: -binary_cross_entropy_with_logits(s, 1.0 * y)),
-            "says the opposite",
+            "right about",
         ),
         (
             "a sigmoid at the end",
@@ -1011,7 +1012,7 @@ MISTAKES = {
         (
             "the scores",
             lambda x, y, **settings: probes.fit_mlp(x, y, **settings)(x),
-            "Return a fun",
+            "a function",
         ),
         (
             "zeros",
@@ -1023,7 +1024,19 @@ MISTAKES = {
             _mlp(start=lambda *size, generator: torch.randn(*size, generator=generator)),
             "start small",
         ),
-        ("a high rate", _mlp(rate=0.3), ""),
+        ("a high rate", _mlp(rate=0.3), "learning rate"),
+        ("a rate of 0.01", _mlp(rate=0.01), "faster"),
+        ("a rate of 0.001", _mlp(rate=0.001), "learning rate"),
+        (
+            "squares",
+            _mlp(loss=lambda scores, y: ((scores.sigmoid() - y) ** 2).mean()),
+            "the binary cross-entropy",
+        ),
+        (
+            "starts between 0 and 0.05",
+            _mlp(start=lambda *size, generator: 0.05 * torch.rand(*size, generator=generator)),
+            "`torch.randn`",
+        ),
         (
             "a seed of its own",
             _mlp(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
+from utils.reading.probes import Pairs
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -230,14 +231,14 @@ def check_layer_sweep(layer_sweep) -> str:
 # ---- Transfer -----------------------------------------------------------------------------------
 
 
-class Watched:
-    """Rows to test on, which keep the directions that they were tested with."""
+class Watched(Pairs):
+    """Rows to test on, which keep the directions that they were tested with in `seen`."""
 
-    def __init__(self, yes: Tensor, no: Tensor, seen: list[Tensor]):
-        self.yes, self.no, self.note = yes, no, lambda directions: seen.extend(directions)
-        self.x = torch.cat([yes, no])
-        self.labels = torch.tensor([1] * len(yes) + [0] * len(no))
-        self.groups = [*range(len(yes)), *range(len(no))]
+    def __new__(cls, yes: Tensor, no: Tensor, seen: list[Tensor]):
+        labels = torch.tensor([1] * len(yes) + [0] * len(no))
+        self = super().__new__(cls, torch.cat([yes, no]), labels, [*range(len(yes))] * 2)
+        self.yes, self.no, self.note = yes, no, seen.extend
+        return self
 
     def choices(self, directions: Tensor) -> Tensor:
         expect(
@@ -249,6 +250,7 @@ class Watched:
         return self.chosen(directions)
 
     def chosen(self, directions: Tensor) -> Tensor:
+        directions = directions.to(self.yes)
         yes, no = directions @ self.yes.T, directions @ self.no.T
         return (yes > no).float() + 0.5 * (yes == no).float()
 
@@ -355,7 +357,8 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         "All shuffled labels are the same: permute anew for each of the `n` probes.",
     )
     controls = [d for each, d in zip(spy.y, spy.directions, strict=True) if not each.equal(y)]
-    once = " Fit them once, and use the same on all tests." * (len(controls) == n * len(tests))
+    many = len(controls) > n and len(controls) % n == 0
+    once = " Fit them once, and use the same on all tests." if many else ""
     expect(
         len(controls) == n,
         f"{len(controls)} probes were fitted to shuffled labels, and n is {n}.{once}",
@@ -366,7 +369,8 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         known = bool((fitted == direction).all(-1).any())
         if not known and not any(torch.equal(direction, each) for each in others):
             others.append(direction)
-    once = " Draw them once, and use the same on all tests." * (len(others) == n * len(tests))
+    many = len(others) > n and len(others) % n == 0
+    once = " Draw them once, and use the same on all tests." if many else ""
     expect(
         len(others) == n,
         f"{len(others)} directions were tested that no probe found, and n is {n}: so many should "
@@ -413,18 +417,23 @@ def _least_squares(x: Tensor, columns: list[Tensor]) -> Tensor:
 
 @exercise("utils.reading.probes.truth_directions")
 def check_truth_directions(truth_directions) -> str:
-    """Two topics of unlike size, both polarities, with means of their own, in mixed order."""
+    """Two topics, both polarities, with means of their own, in mixed order.
+
+    Tables are of unlike size, and hold more true or more false rows: where both are as many,
+    `mu` makes no difference.
+    """
     for seed in (0, 1):
-        sizes = {("a", 0): 8, ("a", 1): 4, ("b", 0): 6, ("b", 1): 12}
-        tables = [key for key, size in sizes.items() for _ in range(size)]
-        label = torch.cat([torch.arange(size) % 2 for size in sizes.values()])
+        sizes = {("a", 0): (6, 2), ("a", 1): (1, 4), ("b", 0): (2, 5), ("b", 1): (8, 3)}
+        tables = [key for key, size in sizes.items() for _ in range(sum(size))]
+        label = torch.tensor([i < true for true, no in sizes.values() for i in range(true + no)])
+        label = label.long()
         order = torch.randperm(len(tables), generator=seeded(seed)).tolist()
         tables, label = [tables[i] for i in order], label[order]
         topics = [topic for topic, _ in tables]
         negated = torch.tensor([n for _, n in tables])
         tau, p = 2.0 * label - 1, 1.0 - 2 * negated
         g, q = torch.randn(2, 4, generator=seeded(seed + 5))
-        mu = {key: 3 * torch.randn(4, generator=seeded(i + 9)) for i, key in enumerate(sizes)}
+        mu = {key: 2 + 3 * torch.randn(4, generator=seeded(i + 9)) for i, key in enumerate(sizes)}
         noise = 0.3 * torch.randn(len(tables), 4, generator=seeded(seed + 30))
         x = torch.stack([mu[key] for key in tables]) + tau[:, None] * g
         x = x + (tau * p)[:, None] * q + noise
@@ -508,12 +517,12 @@ def check_truth_directions(truth_directions) -> str:
 def check_kept_and_left_out(kept_and_left_out) -> str:
     """A coordinate that goes with the label in the kept rows, and against it in the others."""
     for seed in (0, 1):
-        n = 40 + 6 * seed
-        fold = torch.randint(3, (n,), generator=seeded(seed)) * 2 + 1
+        n = 80 + 6 * seed
+        fold = torch.tensor([1, 1, 1, 3, 3, 5])[torch.randint(6, (n,), generator=seeded(seed))]
         y = torch.randint(2, (n,), generator=seeded(seed + 3))
         kept = torch.rand(n, generator=seeded(seed + 6)) < 0.6
         leak = torch.where(kept, y, 1 - y)
-        x = torch.randn(n, 3, generator=seeded(seed + 9)) + 4
+        x = torch.randn(n, 12, generator=seeded(seed + 9)) + 0.5
         x[:, 0] += 1.2 * leak
         x[:, 1] += 0.7 * y
 
@@ -543,7 +552,9 @@ def check_kept_and_left_out(kept_and_left_out) -> str:
         spy = Spy()
         got = kept_and_left_out(x, y, fold, kept, fit=spy.fit)
         expect(
-            isinstance(got, tuple | list | Tensor) and len(got) == 2,
+            isinstance(got, tuple | list | Tensor)
+            and getattr(got, "ndim", 1) > 0
+            and len(got) == 2,
             "Return two numbers: the accuracy on the rows kept, and on those left out.",
         )
         expect(
@@ -671,8 +682,9 @@ def check_fit_mlp(fit_mlp) -> str:
     expect(
         right > 0.9,
         f"On an exclusive-or it is right about {right:.0%} of new rows, and a trained two-layer "
-        "probe about all. Is there a ReLU between the layers? Does the loop take a step each time, "
-        "after `zero_grad` and `backward`? Are the inputs standardised?",
+        "probe about all. Are inputs standardised? Is there a ReLU between the layers? Does the "
+        "loop take a step each time, after `zero_grad` and `backward`, at a learning rate of "
+        "0.003? Do the first weights come from `torch.randn`?",
     )
     expect(
         torch.allclose(scores(x[120:121])[0], got[0], atol=1e-4),
@@ -705,6 +717,30 @@ def check_fit_mlp(fit_mlp) -> str:
         bool(few.abs().max() < 0.5),
         "After one step the scores are large: the weights start small, with standard deviation "
         "0.05, and the learning rate is 0.003.",
+    )
+    moved, change = [], torch.tensor([2.0, 0.3, 7.0])
+    for rows in (x, x * change - 50):
+        moved.append(fit_mlp(rows[:120], y[:120], hidden=24, steps=60, generator=seeded(2)))
+        moved[-1] = moved[-1](rows[120:])
+    expect(
+        torch.allclose(moved[0], moved[1], atol=0.02),
+        "Where a coordinate of all rows is shifted or stretched, the scores change: standardise, "
+        "each coordinate by its own mean and standard deviation over the training rows.",
+    )
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(
+        fit_mlp(x[:120], y[:120], hidden=64, steps=200, generator=seeded(4))(x[:120]),
+        y[:120].float(),
+    ).item()
+    expect(
+        loss > 0.006,
+        f"After 200 steps the training loss is {loss:.4f}: that is faster than it should be. Do "
+        "gradients add up from step to step (`zero_grad`)? Is the learning rate 0.003?",
+    )
+    expect(
+        loss < 0.028,
+        f"After 200 steps the training loss is {loss:.4f}: that is slower than it should be. Is it "
+        "the binary cross-entropy of the scores? Are the first weights from `torch.randn`? Is the "
+        "learning rate 0.003?",
     )
     return "Two layers, trained."
 
