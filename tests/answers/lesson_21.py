@@ -1,37 +1,12 @@
 """Lesson 2.1: the library's version of each exercise, and plausible wrong answers."""
 
-import random
+from collections import OrderedDict
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
-from sklearn.metrics import roc_auc_score
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from utils import stats
-from utils.reading import probes, unsupervised
-
-
-def _token(pick):
-    def last_token(resid, lengths, *, back=0):
-        return pick(resid, lengths, torch.arange(len(resid)), back)
-
-    return last_token
-
-
-def _split(mask):
-    def split_by_group(groups, *, test, generator):
-        return mask(groups, list(dict.fromkeys(groups)), test, generator)
-
-    return split_by_group
-
-
-def _whole(chosen, groups):
-    return torch.tensor([group in chosen for group in groups])
-
-
-def _some(names, count, generator):
-    order = torch.randperm(len(names), generator=generator)
-    return {names[i] for i in order[:count]}
+from utils.reading import probes
 
 
 def _means(answer):
@@ -39,32 +14,6 @@ def _means(answer):
         return answer(x, y, x[y == 1].mean(0), x[y == 0].mean(0))
 
     return mean_difference
-
-
-def _coins(toss):
-    def control_labels(types, *, generator):
-        return toss(types, list(dict.fromkeys(types)), generator)
-
-    return control_labels
-
-
-def _looked_up(coins, names, types):
-    coin = dict(zip(names, coins.tolist(), strict=True))
-    return torch.tensor([coin[each] for each in types])
-
-
-def _auc(compare):
-    def auc(scores, labels):
-        return compare(scores[labels == 1], scores[labels == 0], scores, labels)
-
-    return auc
-
-
-def _ccs(terms):
-    def ccs_loss(p_first, p_second):
-        return terms(p_first, p_second)
-
-    return ccs_loss
 
 
 def _exchange(change):
@@ -105,70 +54,304 @@ def _exchange_everywhere(resid, direction, positions, partner):
     return resid + ((resid[partner] - resid) @ unit)[..., None] * unit
 
 
-def _split_salted(groups, *, test, generator):
-    names = list(set(groups))
-    order = torch.randperm(len(names), generator=generator)
-    return _whole({names[i] for i in order[: round(test * len(names))]}, groups)
+def _sweep(
+    *,
+    rows=lambda x, y, out: (x[~out], y[~out], x[out], y[out], out),
+    folds=lambda fold: fold.unique(),
+    at=lambda layer: layer,
+    says=lambda x, direction, bias: x @ direction + bias > 0,
+    judged=lambda says, y: (says == (y == 1)).float(),
+    anew=False,
+    end=lambda right: right,
+):
+    """A sweep whose parts can be exchanged.
+
+    `rows` gives from a layer's x, y and mask what is fitted, what is tested, and where it goes.
+    """
+
+    def layer_sweep(x, y, fold, *, fit):
+        right = torch.zeros(x.shape[:2])
+        for held in folds(fold):
+            out = fold == held
+            right = torch.zeros(x.shape[:2]) if anew else right
+            for layer in range(len(x)):
+                x_fit, y_fit, x_test, y_test, where = rows(x[at(layer)], y, out)
+                direction, bias = fit(x_fit, y_fit)
+                right[layer, where] = judged(says(x_test, direction, bias), y_test)
+        return end(right)
+
+    return layer_sweep
 
 
-def _split_global(groups, *, test, generator):
-    torch.manual_seed(generator.initial_seed())
-    names = list(dict.fromkeys(groups))
-    return _whole(_some(names, round(test * len(names)), None), groups)
+def _sweep_in_place(x, y, fold, *, fit):
+    x -= x.mean(1, keepdim=True)
+    return probes.layer_sweep(x, y, fold, fit=fit)
 
 
-def _coins_salted(types, *, generator):
-    names = sorted(set(types), key=hash)
-    coins = torch.randint(2, (len(names),), generator=generator)
-    return _looked_up(coins, names, types)
+def _sweep_of_three(x, y, fold, *, fit):
+    return probes.layer_sweep(x[[0, 1, 2]], y, fold, fit=fit)
 
 
-def _coins_global(types, *, generator):
-    torch.manual_seed(generator.initial_seed())
-    names = list(dict.fromkeys(types))
-    return _looked_up(torch.randint(2, (len(names),)), names, types)
+def _shuffled(y, generator):
+    return y[torch.randperm(len(y), generator=generator)]
 
 
-def _ranked(scores, labels):
-    """Mann and Whitney's sum of ranks, without a thought for ties."""
-    ranks = scores.argsort(stable=True).argsort().double() + 1
-    yes, no = (labels == 1).sum(), (labels == 0).sum()
-    return (ranks[labels == 1].sum() - yes * (yes + 1) / 2) / (yes * no)
+def _rows_shuffled(x, y, generator):
+    order = torch.randperm(len(y), generator=generator)
+    return x[order], y[order]
 
 
-def _split_tossed(groups, *, test, generator):
-    names = list(dict.fromkeys(groups))
-    held = torch.rand(len(names), generator=generator) < test
-    return _whole({name for name, out in zip(names, held, strict=True) if out}, groups)
+def _transfer(
+    *,
+    direction=lambda fit, x, y: fit(x, y)[0],
+    random=lambda n, x, generator: torch.randn(n, x.shape[1], generator=generator),
+    deal=lambda x, y, generator: (x, _shuffled(y, generator)),
+    share=lambda choices: choices.mean(-1),
+    over=torch.stack,
+    how_many=lambda n: n,
+    end=lambda found: tuple(found),
+):
+    """A transfer whose parts can be exchanged."""
+
+    def transfer_with_controls(x, y, tests, *, fit, n, generator):
+        n = how_many(n)
+        probe, drawn = direction(fit, x, y), random(n, x, generator)
+        shuffled = torch.stack([fit(*deal(x, y, generator))[0] for _ in range(n)])
+        return end(
+            over([share(test.choices(directions)) for test in tests])
+            for directions in (probe, drawn, shuffled)
+        )
+
+    return transfer_with_controls
 
 
-def _split_seeded(groups, *, test, generator):
-    names = list(dict.fromkeys(groups))
-    random.Random(generator.initial_seed()).shuffle(names)
-    return _whole(names[: round(test * len(names))], groups)
+def _transfer_dealt_once(x, y, tests, *, fit, n, generator):
+    y_shuffled = _shuffled(y, generator)
+    return _transfer(deal=lambda x, y, generator: (x, y_shuffled))(
+        x, y, tests, fit=fit, n=n, generator=generator
+    )
 
 
-def _unfair(types, names, generator):
-    return _looked_up((torch.rand(len(names), generator=generator) < 0.3).long(), names, types)
+def _transfer_shuffles_in_place(x, y, tests, *, fit, n, generator):
+    def deal(x, y, generator):
+        y[:] = _shuffled(y, generator)
+        return x, y
+
+    return _transfer(deal=deal)(x, y, tests, fit=fit, n=n, generator=generator)
 
 
-def _coins_seeded(types, *, generator):
-    coins = np.random.default_rng(generator.initial_seed()).integers(2, size=len(set(types)))
-    return _looked_up(torch.from_numpy(coins), list(dict.fromkeys(types)), types)
+def _transfer_drawn_for_each_test(x, y, tests, *, fit, n, generator):
+    directions = fit(x, y)[0]
+    shuffled = torch.stack([fit(x, _shuffled(y, generator))[0] for _ in range(n)])
+    found = [
+        (test.choices(directions), test.choices(drawn), test.choices(shuffled))
+        for test in tests
+        for drawn in [torch.randn(n, x.shape[1], generator=generator)]
+    ]
+    return tuple(torch.stack([e.mean(-1) for e in each]) for each in zip(*found, strict=True))
 
 
-def _coins_by_letters(types, *, generator):
-    """Names as strings, sorted within: (a, b) is (b, a)."""
-    names = ["".join(sorted(each)) if isinstance(each, tuple) else each for each in types]
-    return probes.control_labels(names, generator=generator)
+def _transfer_fitted_for_each_test(x, y, tests, *, fit, n, generator):
+    found = [_transfer()(x, y, [test], fit=fit, n=n, generator=generator) for test in tests]
+    return tuple(torch.cat(each) for each in zip(*found, strict=True))
+
+
+def _transfer_with_its_own_choice(x, y, tests, *, fit, n, generator):
+    pairs = [probes.Pairs(test.x, test.labels, test.groups) for test in tests]
+    return probes.transfer_with_controls(x, y, pairs, fit=fit, n=n, generator=generator)
+
+
+def _transfer_with_its_own_fit(x, y, tests, *, fit, n, generator):
+    return probes.transfer_with_controls(
+        x, y, tests, fit=probes.mean_difference, n=n, generator=generator
+    )
+
+
+def _transfer_seeded_within(x, y, tests, *, fit, n, generator):
+    fresh = torch.Generator()
+    fresh.set_state(generator.get_state())
+    return _transfer()(x, y, tests, fit=fit, n=n, generator=fresh)
+
+
+def _transfer_set_back(x, y, tests, *, fit, n, generator):
+    generator.manual_seed(3)
+    return _transfer()(x, y, tests, fit=fit, n=n, generator=generator)
+
+
+def _truth(
+    columns=lambda tau, p: [tau, tau * p],
+    table=lambda topic, negated: (topic, negated),
+    numbers=lambda labels, negated: (2.0 * labels - 1, 1.0 - 2 * negated),
+    end=lambda x, a: tuple(torch.linalg.lstsq(a, x).solution),
+):
+    """Both directions, from parts that can be exchanged."""
+
+    def truth_directions(x, labels, negated, topics):
+        keys = [table(*each) for each in zip(topics, negated.tolist(), strict=True)]
+        centred = x.clone()
+        for key in set(keys):
+            rows = torch.tensor([each == key for each in keys])
+            centred[rows] = x[rows] - x[rows].mean(0)
+        return end(centred, torch.stack(columns(*numbers(labels, negated)), dim=1))
+
+    return truth_directions
+
+
+def _truth_raw(x, labels, negated, topics):
+    tau, p = 2.0 * labels - 1, 1.0 - 2 * negated
+    return tuple(torch.linalg.lstsq(torch.stack([tau, tau * p], 1), x).solution)
+
+
+def _truth_one_after_the_other(x, labels, negated, topics):
+    """The topic's mean first, then the polarity's."""
+    x = x.clone()
+    for keys in (list(topics), negated.tolist()):
+        for key in set(keys):
+            rows = torch.tensor([each == key for each in keys])
+            x[rows] -= x[rows].mean(0)
+    return _truth_raw(x, labels, negated, topics)
+
+
+def _truth_in_place(x, labels, negated, topics):
+    for topic, n in set(zip(topics, negated.tolist(), strict=True)):
+        rows = torch.tensor([each == topic for each in topics]) & (negated == n)
+        x[rows] -= x[rows].mean(0)
+    return _truth_raw(x, labels, negated, topics)
+
+
+def _truth_of_the_lesson_alone(x, labels, negated, topics):
+    centred = x.clone()
+    for topic in ("capitals", "cities", "kinds", "opposites"):
+        for n in (0, 1):
+            rows = torch.tensor([each == topic for each in topics]) & (negated == n)
+            if rows.any():
+                centred[rows] -= x[rows].mean(0)
+    return _truth_raw(centred, labels, negated, topics)
+
+
+def _halves(
+    *,
+    fitted=lambda out, kept: ~out & kept,
+    tested=lambda out: out,
+    folds=lambda fold: fold.unique(),
+    says=lambda x, direction, bias: x @ direction + bias > 0,
+    end=lambda right, kept: (right[kept].mean().item(), right[~kept].mean().item()),
+):
+    """The accuracies on the rows kept and left out, from parts that can be exchanged."""
+
+    def kept_and_left_out(x, y, fold, kept, *, fit):
+        right = torch.zeros(len(y))
+        for held in folds(fold):
+            out = fold == held
+            direction, bias = fit(x[fitted(out, kept)], y[fitted(out, kept)])
+            where = tested(out)
+            right[where] = (says(x[where], direction, bias) == (y[where] == 1)).float()
+        return end(right, kept)
+
+    return kept_and_left_out
+
+
+def _halves_without_folds(x, y, fold, kept, *, fit):
+    direction, bias = fit(x[kept], y[kept])
+    right = ((x @ direction + bias > 0) == (y == 1)).float()
+    return right[kept].mean().item(), right[~kept].mean().item()
+
+
+def _halves_folds_for_kept_alone(x, y, fold, kept, *, fit):
+    own = probes.layer_sweep(x[None, kept], y[kept], fold[kept], fit=fit).mean().item()
+    return own, _halves_without_folds(x, y, fold, kept, fit=fit)[1]
+
+
+def _halves_by_fold(x, y, fold, kept, *, fit):
+    found = []
+    for held in fold.unique():
+        out = fold == held
+        direction, bias = fit(x[~out & kept], y[~out & kept])
+        right = ((x @ direction + bias > 0) == (y == 1)).float()
+        found.append([right[out & kept].mean(), right[out & ~kept].mean()])
+    return tuple(torch.tensor(found).mean(0).tolist())
+
+
+def _halves_in_place(x, y, fold, kept, *, fit):
+    x -= x[kept].mean(0)
+    return probes.kept_and_left_out(x, y, fold, kept, fit=fit)
+
+
+def _mlp(
+    *,
+    standard=lambda x: (x.mean(0), x.std(0)),
+    act=torch.relu,
+    start=lambda *size, generator: 0.05 * torch.randn(*size, generator=generator),
+    loss=lambda scores, y: binary_cross_entropy_with_logits(scores, y.float()),
+    zero=True,
+    rate=0.003,
+    how_many=lambda steps: steps,
+    width=lambda hidden: hidden,
+    end=lambda scores: lambda rows: scores(rows).detach(),
+):
+    """A two-layer probe whose parts can be exchanged."""
+
+    def fit_mlp(x, y, *, hidden=32, steps=300, generator):
+        mean, scale = standard(x)
+        hidden = width(hidden)
+        weights = [
+            start(x.shape[1], hidden, generator=generator),
+            torch.zeros(hidden),
+            start(hidden, generator=generator),
+            torch.zeros(()),
+        ]
+        for weight in weights:
+            weight.requires_grad_()
+
+        def scores(rows):
+            return act((rows - mean) / scale @ weights[0] + weights[1]) @ weights[2] + weights[3]
+
+        optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.01)
+        for _ in range(how_many(steps)):
+            if zero:
+                optimizer.zero_grad()
+            loss(scores(x), y).backward()
+            optimizer.step()
+        return end(scores)
+
+    return fit_mlp
+
+
+def _mlp_standardised_anew(x, y, **settings):
+    """Each call by its own rows' mean and standard deviation."""
+
+    def standard(x):
+        return (x - x.mean(0)) / x.std(0, unbiased=False).clamp(min=1e-6)
+
+    scores = _mlp(standard=lambda x: (0.0, 1.0))(standard(x), y, **settings)
+    return lambda rows: scores(standard(rows))
+
+
+def _mlp_in_place(x, y, **settings):
+    x -= x.mean(0)
+    return probes.fit_mlp(x, y, **settings)
+
+
+def _mlp_module(init):
+    def fit_mlp(x, y, *, hidden=32, steps=300, generator):
+        net = torch.nn.Sequential(
+            torch.nn.Linear(x.shape[1], hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 1)
+        )
+        init(net, generator)
+        mean, scale = x.mean(0), x.std(0)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=0.003, weight_decay=0.01)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = torch.nn.BCEWithLogitsLoss()(net((x - mean) / scale)[:, 0], y.float())
+            loss.backward()
+            optimizer.step()
+        return lambda rows: net((rows - mean) / scale)[:, 0].detach()
+
+    return fit_mlp
 
 
 def _direction_and_bias(yes, no):
     return yes - no, -(yes + no) @ (yes - no) / 2
-
-
-def _pairwise(yes, no):
-    return torch.tensor([1.0 * (a > b) + 0.5 * (a == b) for a in list(yes) for b in no]).mean()
 
 
 def _exchange_in_turn(resid, direction, positions, partner):
@@ -186,47 +369,6 @@ def _exchange_vectors(resid, direction, positions, partner):
 
 
 # Right answers in other styles.
-
-
-def _tokens_by_rows(resid, lengths, *, back=0):
-    return torch.stack([row[n - 1 - back] for row, n in zip(resid, lengths, strict=True)])
-
-
-def _tokens_by_mask(resid, lengths, *, back=0):
-    return resid[torch.arange(resid.shape[1]) == (lengths - 1 - back)[:, None]]
-
-
-def _tokens_gathered(resid, lengths, *, back=0):
-    at = (lengths - 1 - back)[:, None, None].expand(-1, -1, resid.shape[2])
-    return resid.gather(1, at).squeeze(1)
-
-
-def _tokens_by_product(resid, lengths, *, back=0):
-    one_hot = torch.nn.functional.one_hot(lengths - 1 - back, resid.shape[1]).to(resid)
-    return torch.einsum("bp,bpd->bd", one_hot, resid)
-
-
-def _split_sorted(groups, *, test, generator):
-    names = sorted(set(groups))
-    keys = torch.rand(len(names), generator=generator)
-    chosen = [names[i] for i in keys.argsort()[: round(test * len(names))]]
-    return torch.tensor([group in chosen for group in groups], dtype=torch.bool)
-
-
-def _split_numbered(groups, *, test, generator):
-    number: dict = {}
-    ids = torch.tensor([number.setdefault(group, len(number)) for group in groups])
-    n = len(number)
-    return torch.isin(ids, torch.randperm(n, generator=generator)[n - round(test * n) :])
-
-
-def _split_weighed(groups, *, test, generator):
-    names = list(dict.fromkeys(groups))
-    drawn = torch.multinomial(torch.ones(len(names)), round(test * len(names)), generator=generator)
-    mask = torch.zeros(len(groups), dtype=torch.bool)
-    for i in drawn.tolist():
-        mask |= torch.tensor([group == names[i] for group in groups])
-    return mask
 
 
 def _means_by_rows(x, y):
@@ -248,49 +390,184 @@ def _means_by_numpy(x, y):
     return torch.from_numpy(yes - no), float(-(yes + no) @ (yes - no) / 2)
 
 
-def _coins_sorted(types, *, generator):
-    coin = {each: torch.rand((), generator=generator) < 0.5 for each in sorted(set(types))}
-    return torch.stack([coin[each] for each in types]).int()
+def _sweep_layers_first(x, y, fold, *, fit):
+    rows = []
+    for layer in x:
+        right = torch.empty(len(y))
+        for held in set(fold.tolist()):
+            train = [i for i, each in enumerate(fold.tolist()) if each != held]
+            test = [i for i, each in enumerate(fold.tolist()) if each == held]
+            direction, bias = fit(layer[train], y[train])
+            for i in test:
+                score = float(layer[i] @ direction) + float(bias)
+                right[i] = float((score > 0) == bool(y[i]))
+        rows.append(right)
+    return torch.stack(rows)
 
 
-def _coins_as_they_come(types, *, generator):
-    coin: dict = {}
-    for each in types:
-        if each not in coin:
-            coin[each] = int(torch.randint(0, 2, (1,), generator=generator))
-    return torch.tensor([coin[each] for each in types])
+def _sweep_of_products(x, y, fold, *, fit):
+    right = torch.zeros(len(x), len(y))
+    for held in fold.unique():
+        train, test = (fold != held).nonzero()[:, 0], (fold == held).nonzero()[:, 0]
+        found = [fit(each[train], y[train]) for each in x]
+        directions = torch.stack([direction for direction, _ in found])
+        biases = torch.tensor([float(bias) for _, bias in found])
+        scores = torch.einsum("lnd,ld->ln", x[:, test], directions) + biases[:, None]
+        right[:, test] = torch.where(scores > 0, y[test], 1 - y[test]).float()
+    return right
 
 
-def _auc_by_loops(scores, labels):
-    won = pairs = 0
-    for a, one in zip(scores, labels, strict=True):
-        for b, other in zip(scores, labels, strict=True):
-            if one == 1 and other == 0:
-                pairs += 1
-                won += 1 if a > b else 0.5 if a == b else 0
-    return won / pairs
+def _transfer_by_ones(x, y, tests, *, fit, n, generator):
+    """One direction after another, and the controls before the probe."""
+    shuffled, random = torch.empty(len(tests), n), torch.empty(len(tests), n)
+    for i in range(n):
+        direction, _ = fit(x, _shuffled(y, generator))
+        drawn = torch.randn(x.shape[1], generator=generator)
+        for j, test in enumerate(tests):
+            shuffled[j, i] = test.choices(direction).mean()
+            random[j, i] = test.choices(drawn).mean()
+    direction, _ = fit(x, y)
+    return [torch.tensor([test.choices(direction).mean() for test in tests]), random, shuffled]
 
 
-def _auc_by_ranks(scores, labels):
-    ranks, yes = rankdata(scores.numpy()), labels.bool().numpy()
-    n = yes.sum()
-    return torch.tensor((ranks[yes].sum() - n * (n + 1) / 2) / (n * (len(yes) - n)))
+def _transfer_with_units(x, y, tests, *, fit, n, generator):
+    """Random directions of length 1, and the labels of one shuffle shuffled again."""
+    random = torch.nn.functional.normalize(torch.empty(n, x.shape[1]).normal_(generator=generator))
+    deal, found = y.clone(), []
+    for _ in range(n):
+        deal = _shuffled(deal, generator)
+        found.append(fit(x, deal)[0])
+    directions = torch.cat([fit(x, y)[0][None], random, torch.stack(found)])
+    shares = torch.stack([test.choices(directions).mean(1) for test in tests])
+    return shares[:, 0], shares[:, 1 : n + 1], shares[:, n + 1 :]
 
 
-def _auc_by_sign(scores, labels):
-    yes, no = scores[labels.bool()], scores[~labels.bool()]
-    return ((yes[:, None] - no).sign().mean() + 1) / 2
+def _transfer_by_argsort(x, y, tests, *, fit, n, generator):
+    orders = torch.rand(n, len(y), generator=generator).argsort(1)
+    shuffled = torch.stack([fit(x, y[order])[0] for order in orders])
+    random = torch.stack([torch.randn(x.shape[1], generator=generator) for _ in range(n)])
+    return tuple(
+        torch.stack([test.choices(each).mean(-1) for test in tests])
+        for each in (fit(x, y)[0], random, shuffled)
+    )
 
 
-def _ccs_by_pairs(p_first, p_second):
-    return sum(
-        (p + q - 1) ** 2 + (p if p < q else q) ** 2 for p, q in zip(p_first, p_second, strict=True)
-    ) / len(p_first)
+def _truth_by_polarity(x, labels, negated, topics):
+    """The probes of the two polarities, and their half sum and half difference."""
+    centred = torch.empty_like(x)
+    for i, (topic, n) in enumerate(zip(topics, negated.tolist(), strict=True)):
+        table = [
+            j
+            for j, (t, m) in enumerate(zip(topics, negated.tolist(), strict=True))
+            if (t, m) == (topic, n)
+        ]
+        centred[i] = x[i] - x[table].mean(0)
+    tau = 2.0 * labels - 1
+    own = [(tau[negated == n, None] * centred[negated == n]).mean(0) for n in (0, 1)]
+    return [(own[0] + own[1]) / 2, (own[0] - own[1]) / 2]
 
 
-def _ccs_stacked(p_first, p_second):
-    both = torch.stack([p_first, p_second])
-    return (both.sum(0) - 1).square().mean() + both.amin(0).square().mean()
+def _truth_by_numpy(x, labels, negated, topics):
+    names = [f"{topic}/{n}" for topic, n in zip(topics, negated.tolist(), strict=True)]
+    one_hot = np.array([[a == b for b in sorted(set(names))] for a in names], dtype=float)
+    tau, p = 2.0 * labels.numpy() - 1, 1.0 - 2 * negated.numpy()
+    centred = x.numpy() - one_hot @ (one_hot.T @ x.numpy() / one_hot.sum(0)[:, None])
+    found = np.linalg.lstsq(np.stack([tau, tau * p], 1), centred, rcond=None)[0]
+    return torch.from_numpy(found).float().unbind()
+
+
+def _truth_by_normal_equations(x, labels, negated, topics):
+    tau = torch.where(labels == 1, 1.0, -1.0)
+    a = torch.stack([tau, tau * torch.where(negated == 1, -1.0, 1.0)], dim=1)
+    same = torch.tensor([[s == t for t in topics] for s in topics])
+    same = (same & (negated[:, None] == negated)).float()
+    centred = x - same @ x / same.sum(1, keepdim=True)
+    return torch.linalg.solve(a.T @ a, a.T @ centred)
+
+
+def _halves_by_rows(x, y, fold, kept, *, fit):
+    scored = {True: [], False: []}
+    for held in set(fold.tolist()):
+        train = [i for i in range(len(y)) if fold[i] != held and kept[i]]
+        direction, bias = fit(x[train], y[train])
+        for i in range(len(y)):
+            if fold[i] == held:
+                score = x[i] @ direction + bias
+                scored[bool(kept[i])].append((score.item() > 0) == (y[i].item() == 1))
+    return [sum(each) / len(each) for each in (scored[True], scored[False])]
+
+
+def _halves_by_products(x, y, fold, kept, *, fit):
+    right = torch.zeros(len(y), dtype=torch.bool)
+    for held in fold.unique().tolist():
+        train = ((fold != held) * kept).bool()
+        direction, bias = fit(x[train], y[train])
+        right = torch.where(fold == held, (x @ direction + bias > 0) == y.bool(), right)
+    return torch.stack([(right * mask).sum() / mask.sum() for mask in (kept, ~kept)])
+
+
+def _halves_as_tensors(x, y, fold, kept, *, fit):
+    return tuple(map(torch.tensor, _halves_by_rows(x, y, fold, kept, fit=fit)))
+
+
+@torch.enable_grad()
+def _mlp_by_hand(x, y, *, hidden=32, steps=300, generator):
+    """With a column of ones for the biases, AdamW's steps written out."""
+    mean, scale = x.mean(0), x.std(0)
+
+    def ones(rows):
+        return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
+
+    first = torch.randn(x.shape[1] + 1, hidden, generator=generator) * 0.05
+    second = torch.randn(hidden + 1, generator=generator) * 0.05
+    first[-1], second[-1] = 0, 0
+    weights = [first, second]
+    moments = [[torch.zeros_like(w), torch.zeros_like(w)] for w in weights]
+
+    def scores(rows):
+        return ones((ones((rows - mean) / scale) @ weights[0]).clamp(min=0)) @ weights[1]
+
+    for step in range(1, steps + 1):
+        weights[:] = [w.detach().requires_grad_() for w in weights]
+        p = torch.sigmoid(scores(x)).clamp(1e-7, 1 - 1e-7)
+        loss = -(y * p.log() + (1 - y) * (1 - p).log()).mean()
+        slopes = torch.autograd.grad(loss, weights)
+        for i, slope in enumerate(slopes):
+            a, b = moments[i]
+            a.mul_(0.9).add_(0.1 * slope)
+            b.mul_(0.999).add_(0.001 * slope**2)
+            change = a / (1 - 0.9**step) / ((b / (1 - 0.999**step)).sqrt() + 1e-8)
+            weights[i] = weights[i].detach() * (1 - 0.003 * 0.01) - 0.003 * change
+    return lambda rows: scores(rows)
+
+
+def _mlp_of_parameters(x, y, *, hidden=32, steps=300, generator):
+    mean, scale = x.mean(0, keepdim=True), x.std(0, correction=0, keepdim=True)
+    net = torch.nn.ParameterDict(
+        {
+            "a": torch.empty(hidden, x.shape[1]).normal_(0, 0.05, generator=generator),
+            "b": torch.zeros(hidden),
+            "c": torch.empty(1, hidden).normal_(0, 0.05, generator=generator),
+            "d": torch.zeros(1),
+        }
+    )
+
+    def scores(rows):
+        inside = torch.nn.functional.linear((rows - mean) / scale, net["a"], net["b"])
+        return torch.nn.functional.linear(torch.relu(inside), net["c"], net["d"]).squeeze(1)
+
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
+    for _ in range(steps):
+        loss = binary_cross_entropy_with_logits(scores(x), y.to(x))
+        net.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def final(rows):
+        with torch.no_grad():
+            return scores(rows)
+
+    return final
 
 
 def _exchange_by_rows(resid, direction, positions, partner):
@@ -310,160 +587,45 @@ def _exchange_by_projection(resid, direction, positions, partner):
 
 
 RIGHT = {
-    "last_token": [
-        ("loop", _tokens_by_rows),
-        ("mask", _tokens_by_mask),
-        ("gather", _tokens_gathered),
-        ("einsum", _tokens_by_product),
-    ],
-    "split_by_group": [
-        ("sorted names", _split_sorted),
-        ("numbers, the last of an order", _split_numbered),
-        ("multinomial, a mask for each", _split_weighed),
-    ],
     "mean_difference": [
         ("loop, a list", _means_by_rows),
         ("a product, the bias a float", _means_by_product),
         ("numpy", _means_by_numpy),
     ],
-    "control_labels": [("sorted names", _coins_sorted), ("as they come", _coins_as_they_come)],
-    "auc": [
-        ("loops, a float", _auc_by_loops),
-        ("ranks, a tensor", _auc_by_ranks),
-        ("signs", _auc_by_sign),
-        ("scikit-learn", lambda scores, labels: roc_auc_score(labels.numpy(), scores.numpy())),
+    "layer_sweep": [
+        ("layers first, lists of rows", _sweep_layers_first),
+        ("all layers in a product", _sweep_of_products),
+        ("parts", _sweep()),
     ],
-    "ccs_loss": [
-        ("loop", _ccs_by_pairs),
-        ("stacked", _ccs_stacked),
-        (
-            "where",
-            _ccs(lambda p, q: ((1 - p - q) ** 2 + torch.where(p < q, p, q) ** 2).mean()),
-        ),
+    "transfer_with_controls": [
+        ("one after another, a list", _transfer_by_ones),
+        ("units, shuffled on and on, all in one", _transfer_with_units),
+        ("orders by argsort", _transfer_by_argsort),
+    ],
+    "truth_directions": [
+        ("half sum and half difference", _truth_by_polarity),
+        ("numpy", _truth_by_numpy),
+        ("normal equations, one tensor", _truth_by_normal_equations),
+    ],
+    "kept_and_left_out": [
+        ("loops, a list", _halves_by_rows),
+        ("where, a tensor", _halves_by_products),
+        ("two 0-d tensors", _halves_as_tensors),
+    ],
+    "reads": [
+        ("another order", {"R": "answer", "P": "continent", "Q": "not"}),
+        ("dict()", dict(P="continent", R="answer", Q="not")),
+        ("an ordered one", OrderedDict(P="continent", Q="not", R="answer")),
+    ],
+    "fit_mlp": [
+        ("by hand", _mlp_by_hand),
+        ("parameters", _mlp_of_parameters),
+        ("parts", _mlp()),
     ],
     "exchange_along": [("loop", _exchange_by_rows), ("projection", _exchange_by_projection)],
 }
 
 MISTAKES = {
-    "last_token": [
-        ("padding", _token(lambda r, n, rows, back: r[:, -1 - back]), "is padding"),
-        ("off by one", _token(lambda r, n, rows, back: r[rows, n]), "Off by one"),
-        ("too early", _token(lambda r, n, rows, back: r[rows, n - 2]), "too early"),
-        ("BOS", _token(lambda r, n, rows, back: r[:, 0]), "BOS"),
-        ("mixed", _token(lambda r, n, rows, back: r[:, n - 1 - back]), "*all* rows"),
-        ("left padding", _token(lambda r, n, rows, back: r[rows, r.shape[1] - n]), "on the left"),
-        ("mean", _token(lambda r, n, rows, back: r.mean(1)), "padding too"),
-        ("shortest", _token(lambda r, n, rows, back: r[:, n.min() - 1 - back]), "shortest text"),
-        ("longest", _token(lambda r, n, rows, back: r[:, n.max() - 1 - back]), "longest text"),
-        ("row 0's", _token(lambda r, n, rows, back: r[:, n[0] - 1 - back]), "the first text ends"),
-        ("no back", _token(lambda r, n, rows, back: r[rows, n - 1]), "not used"),
-        ("back by one", _token(lambda r, n, rows, back: r[rows, n - 1 - bool(back)]), "one token"),
-        (
-            "back as position",
-            _token(lambda r, n, rows, back: r[rows, n - 1 - back if back < 2 else back]),
-            "as the position",
-        ),
-        (
-            "no batch of one",
-            _token(lambda r, n, rows, back: r[rows, n - 1 - back].squeeze()),
-            "still a batch",
-        ),
-        (
-            "in place",
-            _token(lambda r, n, rows, back: r[rows, n.sub_(1 + back)]),
-            "its input `lengths`",
-        ),
-        (
-            "for sizes of its own",
-            _token(lambda r, n, rows, back: r[range(4), n - 1 - back]),
-            "size",
-        ),
-        (
-            "back to the right",
-            _token(lambda r, n, rows, back: r[rows, n - 1 + back]),
-            "into the padding",
-        ),
-    ],
-    "split_by_group": [
-        (
-            "by row",
-            _split(lambda g, names, test, gen: torch.rand(len(g), generator=gen) < test),
-            "both sides",
-        ),
-        (
-            "training set",
-            _split(lambda g, n, test, gen: ~_whole(_some(n, round(test * len(n)), gen), g)),
-            "training set",
-        ),
-        (
-            "share of rows",
-            _split(lambda g, n, test, gen: _whole(_some(n, round(test * len(g)) // 3, gen), g)),
-            "counts groups",
-        ),
-        (
-            "not shuffled",
-            _split(lambda g, n, test, gen: _whole(set(n[: round(test * len(n))]), g)),
-            "Every generator",
-        ),
-        (
-            "no generator",
-            _split(lambda g, n, test, gen: _whole(_some(n, round(test * len(n)), None), g)),
-            "*global* generator",
-        ),
-        ("set order", _split_salted, "other hashes"),
-        ("global seed", _split_global, "*global* generator"),
-        (
-            "a mask of groups",
-            _split(lambda g, n, test, gen: torch.rand(len(n), generator=gen) < test),
-            "not for each group",
-        ),
-        (
-            "rounded down",
-            _split(lambda g, n, test, gen: _whole(_some(n, int(test * len(n)), gen), g)),
-            "*rounded*",
-        ),
-        ("indices", _split(lambda g, n, test, gen: torch.arange(3)), "True and False"),
-        (
-            "rounded up",
-            _split(lambda g, n, test, gen: _whole(_some(n, -int(-test * len(n) // 1), gen), g)),
-            "*rounded*",
-        ),
-        ("a toss a group", _split_tossed, "hangs on the draw"),
-        ("a seed of its own", _split_seeded, "Used again"),
-        (
-            "never the last",
-            _split(lambda g, n, test, gen: _whole(_some(n[:-1], round(test * len(n)), gen), g)),
-            "never held out",
-        ),
-        (
-            "its own seed inside",
-            _split(
-                lambda g, n, test, gen: _whole(
-                    _some(n, round(test * len(n)), gen.manual_seed(3)), g
-                )
-            ),
-            "Every generator",
-        ),
-        (
-            "for sizes of its own",
-            _split(lambda g, n, test, gen: _whole(_some(n, round(test * 10), gen), g)),
-            "any number",
-        ),
-        (
-            "names made of letters",
-            _split(
-                lambda g, n, test, gen: _whole(
-                    _some([each for each in n if str(each) > "a"], round(test * len(n)), gen), g
-                )
-            ),
-            "any names",
-        ),
-        (
-            "a list",
-            _split(lambda g, n, test, gen: _whole(_some(n, 3, gen), g).tolist()),
-            "a tensor of True",
-        ),
-    ],
     "mean_difference": [
         ("no bias", _means(lambda x, y, a, b: (a - b, 0.0)), "bias is missing"),
         ("sign of the bias", _means(lambda x, y, a, b: (a - b, (a + b) @ (a - b) / 2)), "The sign"),
@@ -516,177 +678,376 @@ MISTAKES = {
         ),
         ("no product", _means(lambda x, y, a, b: (a - b, -(a + b) / 2)), "single number"),
     ],
-    "control_labels": [
+    "layer_sweep": [
         (
-            "a coin a row",
-            _coins(lambda t, n, gen: torch.randint(2, (len(t),), generator=gen)),
-            "not for each row",
+            "mask turned",
+            _sweep(rows=lambda x, y, out: (x[out], y[out], x[~out], y[~out], ~out)),
+            "turn the mask round",
         ),
         (
-            "not looked up",
-            _coins(lambda t, n, gen: torch.randint(2, (len(n),), generator=gen)),
-            "look each row",
-        ),
-        ("all alike", _coins(lambda t, n, gen: torch.zeros(len(t), dtype=int)), "one label"),
-        (
-            "by the name",
-            _coins(lambda t, n, gen: torch.tensor([int(each[1:]) % 2 for each in t])),
-            "Every generator gives the same",
+            "tested on what was fitted",
+            _sweep(rows=lambda x, y, out: (x[~out], y[~out], x[~out], y[~out], ~out)),
+            "that it was fitted to",
         ),
         (
-            "no generator",
-            _coins(lambda t, n, gen: _looked_up(torch.randint(2, (len(n),)), n, t)),
+            "fitted to all",
+            _sweep(rows=lambda x, y, out: (x, y, x[out], y[out], out)),
+            "fitted to all rows",
+        ),
+        (
+            "labels not selected",
+            _sweep(rows=lambda x, y, out: (x[~out], y, x[out], y[out], out)),
+            "one each",
+        ),
+        ("no bias", _sweep(says=lambda x, d, b: x @ d > 0), "bias is missing"),
+        ("bias taken away", _sweep(says=lambda x, d, b: x @ d - b > 0), "wrong sign"),
+        ("layer 0", _sweep(at=lambda layer: 0), "probe of layer 0"),
+        ("last layer", _sweep(at=lambda layer: -1), "probe of the last layer"),
+        ("folds 0 to 4", _sweep(folds=lambda fold: range(5)), "any numbers"),
+        ("folds counted", _sweep(folds=lambda fold: range(len(fold.unique()))), "any numbers"),
+        ("without the last", _sweep(folds=lambda fold: range(int(fold.max()))), "was left out"),
+        ("without the first", _sweep(folds=lambda fold: fold.unique()[1:]), "should be"),
+        ("one fold", _sweep(folds=lambda fold: fold.unique()[:1]), "hold out each in turn"),
+        ("anew in each fold", _sweep(anew=True), "anew in each fold"),
+        ("says 1", _sweep(judged=lambda says, y: says.float()), "what it says with the label"),
+        ("wrong ones", _sweep(judged=lambda says, y: (says != (y == 1)).float()), "is wrong"),
+        (
+            "scores",
+            _sweep(says=lambda x, d, b: x @ d + b, judged=lambda scores, y: scores),
+            "Those are the scores",
+        ),
+        ("above a half", _sweep(says=lambda x, d, b: x @ d + b > 0.5), "no probabilities"),
+        ("swapped axes", _sweep(end=lambda right: right.T), "axes are swapped"),
+        ("accuracy", _sweep(end=lambda right: right.mean(1)), "accuracy at each layer"),
+        ("one accuracy", _sweep(end=lambda right: right.mean()), "should have shape"),
+        ("True and False", _sweep(end=lambda right: right == 1), "`.float()`"),
+        ("whole numbers", _sweep(end=lambda right: right.long()), "`.float()`"),
+        ("a list", _sweep(end=lambda right: right.tolist()), "should be a tensor"),
+        ("in place", _sweep_in_place, "its input `x`"),
+        ("for three layers", _sweep_of_three, "out of"),
+        (
+            "a fit of its own",
+            lambda x, y, fold, *, fit: probes.layer_sweep(x, y, fold, fit=probes.mean_difference),
+            "`fit` was not called",
+        ),
+    ],
+    "transfer_with_controls": [
+        ("permutes both", _transfer(deal=_rows_shuffled), "Shuffle the labels only"),
+        (
+            "permutes neither",
+            _transfer(deal=lambda x, y, g: (x, y)),
+            "No probe was fitted to shuffled labels",
+        ),
+        (
+            "coins",
+            _transfer(deal=lambda x, y, g: (x, torch.randint(2, y.shape, generator=g))),
+            "another number of ones",
+        ),
+        ("flipped", _transfer(deal=lambda x, y, g: (x, 1 - y)), "another number of ones"),
+        (
+            "drawn with replacement",
+            _transfer(deal=lambda x, y, g: (x, y[torch.randint(len(y), y.shape, generator=g)])),
+            "another number of ones",
+        ),
+        ("dealt once", _transfer_dealt_once, "permute anew"),
+        ("in place", _transfer_shuffles_in_place, "its input `y`"),
+        ("drawn for each test", _transfer_drawn_for_each_test, "Draw them once"),
+        ("fitted for each test", _transfer_fitted_for_each_test, "Fit them once"),
+        (
+            "between 0 and 1",
+            _transfer(random=lambda n, x, g: torch.rand(n, x.shape[1], generator=g)),
+            "lie to one side",
+        ),
+        (
+            "rows of x",
+            _transfer(random=lambda n, x, g: x[torch.randperm(len(x), generator=g)[:n]]),
+            "lie to one side",
+        ),
+        (
+            "one random direction",
+            _transfer(random=lambda n, x, g: torch.randn(x.shape[1], generator=g).expand(n, -1)),
+            "1 directions were tested",
+        ),
+        (
+            "no generator for the random ones",
+            _transfer(random=lambda n, x, g: torch.randn(n, x.shape[1])),
             "*global* generator",
         ),
-        ("hash order", _coins_salted, "other hashes"),
-        ("global seed", _coins_global, "*global* generator"),
-        ("fair no more", _coins(_unfair), "not fair"),
         (
-            "one coin, turned by place",
-            _coins(
-                lambda t, n, gen: _looked_up(
-                    (torch.arange(len(n)) + torch.randint(2, (1,), generator=gen)) % 2, n, t
+            "no generator for the labels",
+            _transfer(deal=lambda x, y, g: (x, _shuffled(y, None))),
+            "*global* generator",
+        ),
+        ("a copy of the generator", _transfer_seeded_within, "Used again"),
+        ("a seed of its own", _transfer_set_back, "Every generator gives the same random"),
+        ("200 of each", _transfer(how_many=lambda n: 200), "n is 30"),
+        ("one too few", _transfer(how_many=lambda n: n - 1), "29 probes"),
+        (
+            "200 random ones",
+            _transfer(random=lambda n, x, g: torch.randn(200, x.shape[1], generator=g)),
+            "200 directions",
+        ),
+        (
+            "controls swapped",
+            _transfer(end=lambda found: [(f := list(found))[0], f[2], f[1]]),
+            "swapped",
+        ),
+        (
+            "swapped axes",
+            _transfer(end=lambda found: [each.T if each.ndim == 2 else each for each in found]),
+            "axes are swapped",
+        ),
+        (
+            "means of the controls",
+            _transfer(end=lambda found: [e.mean(1) if e.ndim == 2 else e for e in found]),
+            "return all `n`",
+        ),
+        ("no mean", _transfer(share=lambda choices: choices), "equal size"),
+        (
+            "bands",
+            _transfer(end=lambda found: [e.quantile(0.95, 1) if e.ndim == 2 else e for e in found]),
+            "should have shape",
+        ),
+        ("two things", _transfer(end=lambda found: list(found)[:2]), "three things"),
+        ("turned", _transfer(direction=lambda fit, x, y: -fit(x, y)[0]), "wrong way"),
+        ("the pair", _transfer(direction=lambda fit, x, y: fit(x, y)), "takes directions"),
+        (
+            "of shuffled labels",
+            _transfer(direction=lambda fit, x, y: fit(x, y.flip(0))[0]),
+            "should be",
+        ),
+        ("no test.choices", _transfer_with_its_own_choice, "`test.choices`"),
+        ("no fit", _transfer_with_its_own_fit, "`fit` was not called"),
+        ("lists", _transfer(end=lambda found: [e.tolist() for e in found]), "should be a tensor"),
+        ("other choices", _transfer(share=lambda choices: 1 - choices.mean(-1)), "wrong way"),
+    ],
+    "truth_directions": [
+        ("swapped", _truth(columns=lambda tau, p: [tau * p, tau]), "swapped"),
+        (
+            "sign of p",
+            _truth(numbers=lambda y, negated: (2.0 * y - 1, 2.0 * negated - 1)),
+            "t_P has the wrong sign",
+        ),
+        ("no mu", _truth_raw, "mu is not subtracted"),
+        ("one mean", _truth(table=lambda topic, negated: 0), "one mean of all rows"),
+        ("by topic", _truth(table=lambda topic, negated: topic), "you took the topic"),
+        ("by polarity", _truth(table=lambda topic, negated: negated), "you took the polarity"),
+        ("one after the other", _truth_one_after_the_other, "that share *both*"),
+        (
+            "tau 1 and 0",
+            _truth(numbers=lambda y, negated: (1.0 * y, 1.0 - 2 * negated)),
+            "tau must be 1 and -1",
+        ),
+        (
+            "p 0 and 1",
+            _truth(numbers=lambda y, negated: (2.0 * y - 1, 1.0 * negated)),
+            "you used `negated`",
+        ),
+        (
+            "p 1 and 0",
+            _truth(numbers=lambda y, negated: (2.0 * y - 1, 1.0 - negated)),
+            "you used 1 and 0",
+        ),
+        ("p alone", _truth(columns=lambda tau, p: [tau, p]), "is tau * p"),
+        (
+            "one at a time",
+            _truth(end=lambda x, a: tuple(a.T @ x / len(x))),
+            "fitted alone",
+        ),
+        ("sums", _truth(end=lambda x, a: tuple(a.T @ x)), "not fitted"),
+        (
+            "units",
+            _truth(
+                end=lambda x, a: tuple(
+                    torch.nn.functional.normalize(torch.linalg.lstsq(a, x).solution)
                 )
             ),
-            "Two types always",
+            "length 1",
         ),
         (
-            "one coin for all",
-            _coins(
-                lambda t, n, gen: torch.randint(2, (1,), generator=gen).repeat(len(t)),
-            ),
-            "All rows have one label",
+            "the two polarities' probes",
+            _truth(columns=lambda tau, p: [tau * (1 + p) / 2, tau * (1 - p) / 2]),
+            "half sum",
         ),
-        ("a seed of its own", _coins_seeded, "Used again"),
         (
-            "True and False",
-            _coins(
-                lambda t, n, gen: _looked_up(
-                    torch.randint(2, (len(n),), generator=gen), n, t
-                ).bool()
-            ),
-            "`.long()`",
+            "differences of means",
+            _truth(end=lambda x, a: tuple(2 * torch.linalg.lstsq(a, x).solution)),
+            "twice too long",
         ),
-        ("letters as the type", _coins_by_letters, "another type"),
+        ("in place", _truth_in_place, "its input `x`"),
+        ("the lesson's topics", _truth_of_the_lesson_alone, "mu is not subtracted"),
+        ("t_G alone", _truth(end=lambda x, a: torch.linalg.lstsq(a, x).solution[0]), "two dir"),
         (
-            "three labels",
-            _coins(lambda t, n, gen: _looked_up(torch.randint(3, (len(n),), generator=gen), n, t)),
-            "0 or 1",
+            "a column a direction",
+            _truth(end=lambda x, a: torch.linalg.lstsq(a, x).solution.T),
+            "two directions",
+        ),
+        (
+            "lists",
+            _truth(end=lambda x, a: torch.linalg.lstsq(a, x).solution.tolist()),
+            "as tensors",
+        ),
+        (
+            "lstsq itself",
+            _truth(end=lambda x, a: torch.linalg.lstsq(a, x)),
+            "two directions",
         ),
     ],
-    "auc": [
-        ("ties lost", _auc(lambda a, b, s, y: (a[:, None] > b).float().mean()), "count nothing"),
-        ("ties won", _auc(lambda a, b, s, y: (a[:, None] >= b).float().mean()), "in full"),
-        ("swapped", _auc(lambda a, b, s, y: stats.auc(-s, y)), "swapped"),
+    "kept_and_left_out": [
         (
-            "accuracy",
-            _auc(lambda a, b, s, y: ((s > 0) == (y == 1)).float().mean()),
-            "threshold at 0",
+            "swapped",
+            _halves(end=lambda right, kept: (right[~kept].mean(), right[kept].mean())),
+            "swapped",
+        ),
+        ("fitted to all others", _halves(fitted=lambda out, kept: ~out), "left out too"),
+        (
+            "fitted to those left out",
+            _halves(fitted=lambda out, kept: ~out & ~kept),
+            "fitted to the rows left out",
         ),
         (
-            "count",
-            _auc(lambda a, b, s, y: ((a[:, None] > b) + 0.5 * (a[:, None] == b)).sum()),
-            "divide",
+            "fitted to all kept",
+            _halves(fitted=lambda out, kept: kept),
+            "saw the fold that it is tested on",
         ),
-        ("means", _auc(lambda a, b, s, y: a.mean() - b.mean()), "Only the order"),
-        ("ranks", _ranked, "a tie"),
+        ("no folds", _halves_without_folds, "saw the fold that it is tested on"),
+        ("folds for the kept alone", _halves_folds_for_kept_alone, "their twins"),
         (
-            "never below a half",
-            _auc(lambda a, b, s, y: max(v := stats.auc(s, y), 1 - v)),
-            "the larger of v and 1 - v",
-        ),
-        (
-            "distance from a half",
-            _auc(lambda a, b, s, y: 0.5 + abs(stats.auc(s, y) - 0.5)),
-            "the larger of v and 1 - v",
-        ),
-        ("labels as indices", lambda s, y: _pairwise(s[y], s[1 - y]), "again and again"),
-        ("labels as indices, turned", lambda s, y: _pairwise(s[y], s[~y]), "again and again"),
-        (
-            "swapped, ties lost",
-            _auc(lambda a, b, s, y: (a[:, None] < b).float().mean()),
-            "do not count half",
+            "mask turned",
+            _halves(fitted=lambda out, kept: out & kept, tested=lambda out: ~out),
+            "on the fold that is held out",
         ),
         (
-            "against the mean",
-            _auc(lambda a, b, s, y: _pairwise(a, b.mean()[None])),
-            "the *mean* of label 0",
+            "wrong answers",
+            _halves(end=lambda r, kept: ((1 - r[kept]).mean(), (1 - r[~kept]).mean())),
+            "wrong answers",
         ),
-        ("wins minus losses", _auc(lambda a, b, s, y: (a[:, None] - b).sign().mean()), "losses"),
-        ("squeezed", _auc(lambda a, b, s, y: _pairwise(a.squeeze(), b.squeeze())), "0-d tensor"),
-        ("in place", _auc(lambda a, b, s, y: stats.auc(s.neg_(), 1 - y)), "its input `scores`"),
+        ("mean of folds", _halves_by_fold, "means of the folds"),
+        ("no bias", _halves(says=lambda x, d, b: x @ d > 0), "bias is missing"),
+        ("bias taken away", _halves(says=lambda x, d, b: x @ d - b > 0), "wrong sign"),
+        ("folds 0 to 4", _halves(folds=lambda fold: range(5)), "never held out"),
+        ("folds counted", _halves(folds=lambda fold: range(len(fold.unique()))), "0, 1, 2"),
+        ("last fold", _halves(folds=lambda fold: fold.unique()[-1:]), "anew"),
+        ("one accuracy", _halves(end=lambda right, kept: right.mean()), "two numbers"),
         (
-            "ranks, downwards",
-            _auc(lambda a, b, s, y: _ranked(s.flip(0), y.flip(0))),
-            "a tie is a tie",
+            "a gap",
+            _halves(end=lambda right, kept: right[kept].mean() - right[~kept].mean()),
+            "two numbers",
+        ),
+        (
+            "rows",
+            _halves(end=lambda right, kept: (right[kept], right[~kept])),
+            "single numbers",
+        ),
+        (
+            "sums",
+            _halves(end=lambda right, kept: (right[kept].sum(), right[~kept].sum())),
+            "should be",
+        ),
+        (
+            "shares of all rows",
+            _halves(end=lambda r, kept: (r[kept].sum() / len(r), r[~kept].sum() / len(r))),
+            "should be",
+        ),
+        ("in place", _halves_in_place, "its input `x`"),
+        (
+            "a fit of its own",
+            lambda x, y, fold, kept, *, fit: probes.kept_and_left_out(
+                x, y, fold, kept, fit=probes.mean_difference
+            ),
+            "`fit` was not called",
         ),
     ],
-    "ccs_loss": [
-        ("consistency", _ccs(lambda p, q: ((p - (1 - q)) ** 2).mean()), "Consistency alone"),
-        ("confidence", _ccs(lambda p, q: (torch.minimum(p, q) ** 2).mean()), "Confidence alone"),
+    "reads": [
+        ("all honest", dict.fromkeys("PQR", "answer"), "1 of 3"),
+        ("all wrong", {"P": "answer", "Q": "length", "R": "not"}, "None of the three"),
+        ("one leak missed", {"P": "answer", "Q": "not", "R": "answer"}, "2 of 3"),
+        ("the honest one accused", {"P": "continent", "Q": "not", "R": "alphabet"}, "2 of 3"),
+        ("swapped", {"P": "not", "Q": "continent", "R": "answer"}, "1 of 3"),
+        ("another word", {"P": "Asia", "Q": "not", "R": "answer"}, "none of the properties"),
+        ("a list", ["continent", "not", "answer"], "a dictionary"),
+        ("one name missing", {"P": "continent", "Q": "not"}, "a dictionary"),
+        ("lower case", {"p": "continent", "q": "not", "r": "answer"}, "a dictionary"),
+        ("lists of words", {"P": ["continent"], "Q": ["not"], "R": ["answer"]}, "none of the"),
+        ("a blank in it", {"P": "continent", "Q": "not", "R": ...}, "none of the properties"),
+    ],
+    "fit_mlp": [
+        ("no ReLU", _mlp(act=lambda inside: inside), "ReLU"),
+        ("no zero_grad", _mlp(zero=False), "add up"),
+        ("one step", _mlp(how_many=lambda steps: 1), "take a step each time"),
+        ("no steps", _mlp(how_many=lambda steps: 0), "right about"),
+        ("300 steps whatever `steps`", _mlp(how_many=lambda steps: 300), "take `steps` steps"),
+        ("32 ReLUs whatever `hidden`", _mlp(width=lambda hidden: 32), "use `hidden`"),
+        ("not standardised", _mlp(standard=lambda x: (0.0, 1.0)), "tandardise"),
+        ("not centred", _mlp(standard=lambda x: (0.0, x.std(0))), "tandardise"),
+        ("not scaled", _mlp(standard=lambda x: (x.mean(0), 1.0)), "tandardise"),
+        ("one mean of all", _mlp(standard=lambda x: (x.mean(), x.std())), "tandardise"),
+        ("standardised anew", _mlp_standardised_anew, "scored alone"),
         (
-            "equal",
-            _ccs(lambda p, q: ((p - q) ** 2 + torch.minimum(p, q) ** 2).mean()),
-            "not be equal",
+            "labels turned round",
+            _mlp(loss=lambda s, y: binary_cross_entropy_with_logits(s, 1.0 - y)),
+            "says the opposite",
         ),
         (
-            "larger",
-            _ccs(lambda p, q: ((p - (1 - q)) ** 2 + torch.maximum(p, q) ** 2).mean()),
-            "larger one",
+            "up the slope",
+            _mlp(loss=lambda s, y: -binary_cross_entropy_with_logits(s, 1.0 * y)),
+            "right about",
         ),
         (
-            "not squared",
-            _ccs(lambda p, q: ((p - (1 - q)) ** 2 + torch.minimum(p, q)).mean()),
-            "not squared",
+            "a sigmoid at the end",
+            _mlp(end=lambda scores: lambda rows: scores(rows).detach().sigmoid()),
+            "before any sigmoid",
         ),
         (
-            "sum",
-            _ccs(lambda p, q: ((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2).sum()),
-            "sum over the pairs",
+            "a yes or no",
+            _mlp(end=lambda scores: lambda rows: (scores(rows) > 0).float()),
+            "No score is below 0",
+        ),
+        ("not detached", _mlp(end=lambda scores: scores), "Detach"),
+        (
+            "a column",
+            _mlp(end=lambda scores: lambda rows: scores(rows).detach()[:, None]),
+            "should be [40]",
         ),
         (
-            "Python's min",
-            _ccs(lambda p, q: ((p - (1 - q)) ** 2 + min(p, q) ** 2).mean()),
-            "`torch.minimum` compares",
-        ),
-        ("detached", _ccs(lambda p, q: unsupervised.ccs_loss(p, q).detach()), "no gradient"),
-        ("a number", _ccs(lambda p, q: unsupervised.ccs_loss(p, q).item()), "no gradient"),
-        (
-            "one term detached",
-            _ccs(lambda p, q: ((p - 1 + q) ** 2 + torch.minimum(p, q).detach() ** 2).mean()),
-            "wrong gradient",
+            "the scores",
+            lambda x, y, **settings: probes.fit_mlp(x, y, **settings)(x),
+            "a function",
         ),
         (
-            "one half detached",
-            _ccs(lambda p, q: unsupervised.ccs_loss(p, q.detach())),
-            "wrong gradient",
+            "zeros",
+            _mlp(start=lambda *size, generator: torch.zeros(size)),
+            "right about",
         ),
         (
-            "squares of means",
-            _ccs(lambda p, q: (p - 1 + q).mean() ** 2 + torch.minimum(p, q).mean() ** 2),
-            "mean over the pairs first",
+            "starts large",
+            _mlp(start=lambda *size, generator: torch.randn(*size, generator=generator)),
+            "start small",
+        ),
+        ("a high rate", _mlp(rate=0.3), "learning rate"),
+        ("a rate of 0.01", _mlp(rate=0.01), "faster"),
+        ("a rate of 0.001", _mlp(rate=0.001), "learning rate"),
+        (
+            "squares",
+            _mlp(loss=lambda scores, y: ((scores.sigmoid() - y) ** 2).mean()),
+            "the binary cross-entropy",
         ),
         (
-            "halved",
-            _ccs(lambda p, q: torch.stack([(p - 1 + q) ** 2, torch.minimum(p, q) ** 2]).mean()),
-            "half the loss",
+            "starts between 0 and 0.05",
+            _mlp(start=lambda *size, generator: 0.05 * torch.rand(*size, generator=generator)),
+            "`torch.randn`",
         ),
         (
-            "taken away",
-            _ccs(lambda p, q: ((p - 1 + q) ** 2 - torch.minimum(p, q) ** 2).mean()),
-            "take the confidence away",
+            "a seed of its own",
+            _mlp(
+                start=lambda *size, generator: (
+                    0.05 * torch.randn(*size, generator=torch.Generator().manual_seed(1))
+                )
+            ),
+            "Every generator",
         ),
-        (
-            "no square",
-            _ccs(lambda p, q: (p - 1 + q + torch.minimum(p, q) ** 2).mean()),
-            "has a sign",
-        ),
-        ("the first", _ccs(lambda p, q: ((p - 1 + q) ** 2 + p**2).mean()), "first probability"),
-        (
-            "the smallest of all",
-            _ccs(lambda p, q: ((p - 1 + q) ** 2 + torch.min(p.min(), q.min()) ** 2).mean()),
-            "pair by pair",
-        ),
+        ("no generator", _mlp_module(lambda net, generator: None), "*global* generator"),
+        ("in place", _mlp_in_place, "its input `x`"),
     ],
     "exchange_along": [
         ("not divided", _exchange(lambda h, u, p, d: _along(h[p] - h, d)), "own length"),

@@ -23,6 +23,7 @@ X = torch.randn(4, 3, generator=seeded())
 Y, GROUPS = torch.tensor([1, 0, 1, 0]), ["a", "a", "b", "b"]
 SCORES = torch.tensor([0.9, 0.4, 0.6, 0.1])
 PROBE = probes.Probe(torch.ones(3), torch.tensor(0.0))
+FOLD, PAIRS = torch.tensor([0, 0, 1, 1]), probes.Pairs(X, Y, GROUPS)
 RESID = torch.randn(2, 4, 3, generator=seeded())
 
 
@@ -38,6 +39,32 @@ def crossed(y=Y, groups=GROUPS, *, folds=2, fit=probes.mean_difference, x=X):
 
 def split(test, groups=GROUPS):
     return lambda: probes.split_by_group(groups, test=test, generator=seeded())
+
+
+def sweep(y=Y, fold=FOLD, *, fit=probes.mean_difference, x=X[None]):
+    return lambda: probes.layer_sweep(x, y, fold, fit=fit)
+
+
+def halves(*, x=X, y=Y, fold=FOLD, kept=Y >= 0):
+    return lambda: probes.kept_and_left_out(x, y, fold, kept, fit=probes.mean_difference)
+
+
+def choose(scores=SCORES, y=Y, groups=GROUPS):
+    return lambda: probes.chooses_right(scores, y, groups)
+
+
+def transfer(*, x=X, y=Y, tests=(PAIRS,), n=2):
+    return lambda: probes.transfer_with_controls(
+        x, y, tests, fit=probes.mean_difference, n=n, generator=seeded()
+    )
+
+
+def truth(*, x=X, labels=Y, negated=FOLD, topics=GROUPS):
+    return lambda: probes.truth_directions(x, labels, negated, topics)
+
+
+def mlp(*, x=X, y=Y, **settings):
+    return lambda: probes.fit_mlp(x, y, generator=seeded(), **settings)
 
 
 # Pairs without labels.
@@ -162,35 +189,56 @@ ROWS = [
         crossed(groups=["a", "b", "a", "b"]),
         "rows of both labels",
     ),
-    (
-        "cross_validated of a probe that holds NaN",
-        crossed(fit=lambda x, y: (x[0] * NAN, 0.0)),
-        "The probe holds NaN",
-    ),
-    ("choices of NaN", lambda: probes.choices(SCORES * NAN, Y, GROUPS), "`scores` holds NaN"),
-    ("choices of labels 1 and 2", lambda: probes.choices(SCORES, Y + 1, GROUPS), "are 0 and 1"),
-    ("choices of too few groups", lambda: probes.choices(SCORES, Y, ["a"]), "has 1 entries"),
-    ("choices of nothing", lambda: probes.choices(SCORES[:0], Y[:0], []), "`groups` is empty"),
-    (
-        "choices of a group with two rows of a label",
-        lambda: probes.choices(SCORES, torch.tensor([1, 1, 0, 0]), GROUPS),
-        "two rows of label",
-    ),
-    (
-        "choices of a group with one label",
-        lambda: probes.choices(SCORES[:3], Y[:3], GROUPS[:3]),
-        "rows of one label",
-    ),
-    (
-        "control_labels of one word",
-        lambda: probes.control_labels("word", generator=seeded()),
-        "give a list",
-    ),
-    (
-        "control_labels of nothing",
-        lambda: probes.control_labels([], generator=seeded()),
-        "`types` is empty",
-    ),
+    ("layer_sweep of one layer alone", sweep(x=X), "give 3 axes"),
+    ("layer_sweep of NaN", sweep(x=X[None] * NAN), "`x` holds NaN"),
+    ("layer_sweep of labels 1 and 2", sweep(Y + 1), "labels are 0 and 1"),
+    ("layer_sweep of a label a layer", sweep(Y[:1]), "`y` has 1 entries, and there are 4 rows"),
+    ("layer_sweep of labels in a list", sweep(Y.tolist()), "`y` is of type list"),
+    ("layer_sweep of one fold", sweep(fold=Y * 0), "are all one"),
+    ("layer_sweep with too few folds", sweep(fold=Y[:3]), "`fold` has 3 entries"),
+    ("layer_sweep of folds in a list", sweep(fold=GROUPS), "`fold` is of type list"),
+    ("layer_sweep with a class a fold", sweep(fold=Y), "rows of both labels"),
+    ("layer_sweep with a fit of directions", sweep(fit=lambda x, y: x[0]), RAW),
+    ("folds_of one name", lambda: probes.folds_of("ab", folds=2), "give a list"),
+    ("folds_of two groups in three", lambda: probes.folds_of(GROUPS, folds=3), "there are 2"),
+    ("folds_of one fold", lambda: probes.folds_of(GROUPS, folds=1), "whole number from 2"),
+    ("folds_of half folds", lambda: probes.folds_of(GROUPS, folds=2.5), "whole number from 2"),
+    ("folds_of nothing", lambda: probes.folds_of([]), "`groups` is empty"),
+    ("folds_of a tensor", lambda: probes.folds_of(Y), "give a list"),
+    ("kept_and_left_out of one fold", halves(fold=Y * 0), "are all one"),
+    ("kept_and_left_out of labels 1 and 2", halves(y=Y + 1), "labels are 0 and 1"),
+    ("kept_and_left_out of NaN", halves(x=X * NAN), "`x` holds NaN"),
+    ("kept_and_left_out with too few kept", halves(kept=Y[:2] == 1), "`kept` has 2 entries"),
+    ("kept_and_left_out with one label kept", halves(kept=Y == 1), "rows of both labels"),
+    ("kept_and_left_out of all layers", halves(x=X[None]), "give 2 axes"),
+    ("chooses_right of NaN", choose(SCORES * NAN), "`scores` holds NaN"),
+    ("chooses_right of labels 1 and 2", choose(y=Y + 1), "are 0 and 1"),
+    ("chooses_right of too few groups", choose(groups=["a"]), "has 1 entries"),
+    ("chooses_right of too few scores", choose(SCORES[:3]), "there are 3 scores"),
+    ("chooses_right of scores [n, probe]", choose(X), "there are 3 scores"),
+    ("chooses_right of nothing", choose(SCORES[:0], Y[:0], []), "`groups` is empty"),
+    ("chooses_right of a tensor of groups", choose(groups=Y // 2), "give a list"),
+    ("chooses_right of two of a label", choose(groups=["a", "b", "a", "b"]), "two rows of label"),
+    ("chooses_right of one label", choose(SCORES[:3], Y[:3], GROUPS[:3]), "rows of one label"),
+    ("choices of NaN", lambda: PAIRS.choices(X * NAN), "`scores` holds NaN"),
+    ("choices of another width", lambda: PAIRS.choices(X[:, :2]), RAW),
+    ("transfer of one class", transfer(y=Y * 0), "rows of both labels"),
+    ("transfer of NaN", transfer(x=X * NAN), "`x` holds NaN"),
+    ("transfer of too few labels", transfer(y=Y[:3]), "has 3 entries"),
+    ("transfer with no controls", transfer(n=0), "`n` is 0"),
+    ("transfer to nothing", transfer(tests=[]), RAW),
+    ("truth_directions of NaN", truth(x=X * NAN), "`x` holds NaN"),
+    ("truth_directions of labels 1 and -1", truth(labels=2 * Y - 1), "labels are 0 and 1"),
+    ("truth_directions of one polarity", truth(negated=Y * 0), "`negated` holds [0]"),
+    ("truth_directions of p, 1 and -1", truth(negated=2 * Y - 1), "`negated` holds [-1, 1]"),
+    ("truth_directions of one topic's name", truth(topics="abab"), "give a list"),
+    ("truth_directions of too few topics", truth(topics=["a"]), "has 1 entries"),
+    ("truth_directions of topics in a tensor", truth(topics=Y), "give a list"),
+    ("fit_mlp of one class", mlp(y=Y * 0), "rows of both labels"),
+    ("fit_mlp of NaN", mlp(x=X * NAN), "`x` holds NaN"),
+    ("fit_mlp of whole numbers", mlp(x=X.long()), "`.float()`"),
+    ("fit_mlp without ReLUs", mlp(hidden=0), "`hidden` is 0"),
+    ("fit_mlp without steps", mlp(steps=0), "`steps` is 0"),
     (
         "auc_interval of groups with both labels",
         lambda: probes.auc_interval(SCORES, Y, GROUPS),
@@ -210,17 +258,6 @@ ROWS = [
         "auc_interval of groups in a tensor",
         lambda: probes.auc_interval(SCORES, Y, torch.tensor([0, 1, 0, 1])),
         "give a list",
-    ),
-    ("choices of a tensor of groups", lambda: probes.choices(SCORES, Y, Y // 2), "give a list"),
-    (
-        "control_labels of words' numbers in a tensor",
-        lambda: probes.control_labels(torch.tensor([3, 3, 4]), generator=seeded()),
-        "give a list",
-    ),
-    (
-        "control_labels of a list of tensors",
-        lambda: probes.control_labels(list(torch.tensor([3, 3, 4])), generator=seeded()),
-        "`types` holds tensors",
     ),
     ("a split of groups in a tensor", split(0.5, groups=torch.tensor([0, 0, 1, 1])), "give a list"),
     ("crossed with groups in a tensor", crossed(groups=torch.tensor([0, 0, 1, 1])), "give a list"),
@@ -409,6 +446,17 @@ ROWS = [
         "simplex in too few colours",
         lambda: figures.simplex({"a": torch.zeros(3, 2)}, torch.zeros(2, 3), title=""),
         "3 points in 'a', and 2 colours",
+    ),
+    (
+        "clouds in three dimensions",
+        lambda: figures.clouds({"a": X}, title="", x="", y=""),
+        "no two coordinates a row in 'a'",
+    ),
+    ("clouds of nothing", lambda: figures.clouds({}, title="", x="", y=""), "is empty"),
+    (
+        "beside_controls of nothing",
+        lambda: figures.beside_controls({}, {}, title="", y=""),
+        "`dots` is empty",
     ),
     ("simplex of nothing", lambda: figures.simplex({}, torch.zeros(2, 3), title=""), "is empty"),
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from utils.checks import lesson_21
 from utils.reading import probes
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "facts"
@@ -110,6 +111,64 @@ def test_related_and_sentiment_are_what_the_lesson_takes_them_for(facts):
     )
     order = [[r["word"] for r in sentiment if r["negated"] == n] for n in "01"]
     assert order[0] == order[1]
+
+
+@pytest.fixture(scope="module")
+def tables(facts):
+    found = defaultdict(list)
+    for row in facts:
+        numbers = {key: int(row[key]) for key in ("label", "negated")}
+        found[row["family"], numbers["negated"]].append(row | numbers)
+    return found
+
+
+def rows_of(name: str, tables) -> tuple[list[dict], list[bool]]:
+    keys, kept = lesson_21.collected(tables)[name]
+    return [row for key in keys for row in tables[key]], kept.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "leak"),
+    [("P", lambda row: row["shown"] in lesson_21.ASIA), ("Q", lambda row: not row["negated"])],
+)
+def test_a_leak_is_the_label_in_the_rows_kept_and_its_opposite_in_the_others(name, leak, tables):
+    rows, kept = rows_of(name, tables)
+    for row, has in zip(rows, kept, strict=True):
+        assert (leak(row) == bool(row["label"])) == has
+    counts = Counter((has, row["label"]) for row, has in zip(rows, kept, strict=True))
+    assert len(counts) == 4 and min(counts.values()) >= 20
+
+
+def test_a_fair_half_keeps_one_statement_of_each_subject(tables):
+    rows, kept = rows_of("R", tables)
+    by_subject = defaultdict(list)
+    for row, has in zip(rows, kept, strict=True):
+        by_subject[row["pair"], row["subject"]].append((row["label"], has))
+    for found in by_subject.values():
+        assert sorted(label for label, _ in found) == [0, 1] and sum(has for _, has in found) == 1
+    true = sum(row["label"] for row, has in zip(rows, kept, strict=True) if has)
+    assert 0.3 < true / sum(kept) < 0.7
+
+
+def test_the_leaks_are_of_places_that_the_table_has(tables):
+    assert set(lesson_21.ASIA) <= {row["shown"] for row in tables["cities", 0]}
+
+
+@pytest.mark.parametrize("name", ["P", "Q", "R"])
+def test_no_first_letter_or_length_goes_with_the_label_in_the_rows_kept(name, tables):
+    """But for Q's length, since "not" is a word more."""
+    rows, kept = rows_of(name, tables)
+    rows = [row for row, has in zip(rows, kept, strict=True) if has]
+    tells = {
+        "alphabet": lambda row: row["shown"][0].lower(),
+        "length": lambda row: len(row["statement"].split()),
+    }
+    for what, of in tells.items():
+        counts = defaultdict(Counter)
+        for row in rows:
+            counts[of(row)][row["label"]] += 1
+        best = sum(max(each.values()) for each in counts.values()) / len(rows)
+        assert best < 0.8 or (name, what) == ("Q", "length"), (what, best)
 
 
 def test_the_folder_is_small_and_plain():

@@ -46,19 +46,59 @@ def test_a_constant_coordinate_harms_nothing():
     assert constant.scores(torch.ones(2, 4)).isfinite().all()
 
 
+def coins(n: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(2, (n,), generator=generator(seed))
+
+
+def test_folds_are_of_whole_groups_and_of_like_size():
+    groups = [("pair", i % 7) for i in range(28)]  # neighbours belong to different groups
+    fold = probes.folds_of(groups, folds=3)
+    assert all(len(set(fold[i::7].tolist())) == 1 for i in range(7))
+    assert sorted(fold.unique(return_counts=True)[1].tolist()) == [8, 8, 12]
+    assert torch.equal(fold, probes.folds_of(groups, folds=3))
+    others = [probes.folds_of(groups, folds=3, generator=generator(seed)) for seed in range(5)]
+    assert any(not torch.equal(fold, other) for other in others)
+
+
+def test_a_sweep_is_right_where_a_layer_tells_and_only_there():
+    y, fold = torch.arange(12) % 2, torch.arange(12) // 4 + 5
+    told = torch.stack([2.0 * y - 1, torch.ones(12)], dim=1)
+    right = probes.layer_sweep(
+        torch.stack([told, -told, torch.zeros(12, 2)]), y, fold, fit=probes.mean_difference
+    )
+    assert right.shape == (3, 12) and right[:2].all()
+    assert torch.equal(right[2], 1.0 - y)  # a score of 0 says no
+
+
+def test_a_sweep_fits_the_other_folds_at_the_same_layer():
+    x = torch.randn(2, 9, 3, generator=generator())
+    y, fold = torch.arange(9) % 2, torch.tensor([2, 2, 2, 2, 9, 9, 9, 5, 5])
+    seen = []
+
+    def fit(rows, labels):
+        seen.append((rows, labels))
+        return torch.zeros(3), 1.0  # always yes
+
+    assert torch.equal(probes.layer_sweep(x, y, fold, fit=fit), y.float().repeat(2, 1))
+    wanted = [(x[layer, fold != held], y[fold != held]) for held in (2, 5, 9) for layer in (0, 1)]
+    for rows, labels in wanted:
+        assert any(torch.equal(rows, a) and torch.equal(labels, b) for a, b in seen)
+    assert len(seen) == 6
+
+
 def test_cross_validation_sees_a_signal_and_no_signal():
     x, y = planted()
     groups = [i // 4 for i in range(len(y))]
     fit = probes.mean_difference
     assert probes.cross_validated(x, y, groups, fit=fit).mean() > 0.95
-    coins = probes.control_labels(groups, generator=generator())
-    assert 0.25 < probes.cross_validated(x, coins, groups, fit=fit).mean() < 0.75
+    by_coin = coins(50).repeat_interleave(4)
+    assert 0.25 < probes.cross_validated(x, by_coin, groups, fit=fit).mean() < 0.75
 
 
 def test_cross_validation_keeps_groups_whole():
     """Every group has a coordinate of its own that gives its label: no use once it is held out."""
     groups = [i // 2 for i in range(80)]
-    y = probes.control_labels(groups, generator=generator(1))
+    y = coins(40, 1).repeat_interleave(2)
     x = torch.eye(40).repeat_interleave(2, 0) * (2.0 * y[:, None] - 1)
     by_row = probes.cross_validated(x, y, list(range(80)), fit=probes.mean_difference).mean()
     by_group = probes.cross_validated(x, y, groups, fit=probes.mean_difference).mean()
@@ -73,14 +113,105 @@ def test_a_split_is_of_whole_groups():
     assert len(chosen) == 2 and not chosen & kept
 
 
-def test_auc_and_choices():
-    scores, labels = torch.tensor([3.0, 1.0, 2.0, 2.0]), torch.tensor([1, 0, 1, 0])
-    assert stats.auc(scores, labels) == pytest.approx(0.875)
-    assert probes.choices(scores, labels, list("aabb")) == {"a": 1.0, "b": 0.5}
-    with pytest.raises(ValueError, match="two rows of label"):
-        probes.choices(scores, torch.tensor([1, 1, 0, 0]), list("aabb"))
-    with pytest.raises(ValueError, match="rows of one label"):
-        probes.choices(scores[:3], labels[:3], list("aab"))
+def test_choices_are_one_a_group_and_a_tie_is_a_half():
+    scores, labels = torch.tensor([3.0, 1.0, 2.0, 2.0, 0.0, 1.0]), torch.tensor([1, 0, 1, 0, 1, 0])
+    groups = ["b", "b", ("a", 1), ("a", 1), 3, 3]
+    assert stats.auc(scores[:4], labels[:4]) == pytest.approx(0.875)
+    right = torch.tensor([1.0, 0.5, 0.0])
+    assert torch.equal(probes.chooses_right(scores, labels, groups), right)
+    both = probes.chooses_right(torch.stack([scores, -scores]), labels, groups)
+    assert torch.equal(both, torch.stack([right, 1 - right]))
+
+
+def test_pairs_choose_by_the_direction_alone():
+    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [5.0, 3.0], [4.0, 3.0]])
+    test = probes.Pairs(x, torch.tensor([1, 0, 1, 0]), ["a", "a", "b", "b"])
+    across, up = torch.eye(2)
+    assert torch.equal(test.choices(across), torch.tensor([1.0, 1.0]))
+    assert torch.equal(
+        test.choices(torch.stack([-across, up])), torch.tensor([[0.0, 0.0], [0.0, 0.5]])
+    )
+
+
+def test_a_transfer_stands_beside_what_has_learnt_nothing():
+    x, y = planted(d=40)
+    other, labels = planted(d=40, seed=1)
+    groups = [i // 2 for i in range(len(labels))]
+    tests = [
+        probes.Pairs(other, labels, groups),
+        probes.Pairs(-other, labels, groups),
+        probes.Pairs(torch.ones_like(other), labels, groups),
+    ]
+    value, random, shuffled = probes.transfer_with_controls(
+        x, y, tests, fit=probes.mean_difference, n=60, generator=generator()
+    )
+    assert value.shape == (3,) and random.shape == shuffled.shape == (3, 60)
+    assert value[0] > 0.97 and value[1] < 0.03 and value[2] == 0.5
+    for control in (random, shuffled):
+        assert torch.allclose(control[0], 1 - control[1]) and (control[2] == 0.5).all()
+        assert (control[0] < value[0]).all()
+        assert abs(control[0].mean() - 0.5) < 0.15 and control[0].std() > 0.05
+
+
+def test_both_truth_directions_are_found_without_noise():
+    """Each table has as many true rows as false ones, so that its mean is `mu`."""
+    labels, negated = torch.arange(16) % 2, (torch.arange(16) // 2 % 3 == 0).long()
+    topics = ["a"] * 6 + [("b", 2)] * 10
+    tau, p = 2.0 * labels - 1, 1.0 - 2 * negated
+    g, q = torch.tensor([1.0, 0.0, 2.0]), torch.tensor([0.0, -3.0, 1.0])
+    table = 2 * negated + torch.tensor([topic == "a" for topic in topics])
+    x = torch.randn(4, 3, generator=generator())[table] + tau[:, None] * g + (tau * p)[:, None] * q
+    t_g, t_p = probes.truth_directions(x, labels, negated, topics)
+    assert torch.allclose(t_g, g, atol=1e-5) and torch.allclose(t_p, q, atol=1e-5)
+    again = probes.truth_directions(x + 7 * negated[:, None], labels, negated, topics)
+    assert torch.allclose(torch.stack(again), torch.stack([t_g, t_p]), atol=1e-4)
+
+
+def test_rows_left_out_show_what_a_probe_reads():
+    """One coordinate is the label, another one goes with it in the kept rows only."""
+    y, kept = torch.arange(80) % 2, torch.arange(80) // 2 % 2 == 0
+    leak = torch.where(kept, y, 1 - y)
+    fold = probes.folds_of([i // 4 for i in range(80)])
+    for x, right in [
+        (torch.stack([2.0 * y - 1, torch.zeros(80)], 1), (1.0, 1.0)),
+        (torch.stack([2.0 * leak - 1, torch.zeros(80)], 1), (1.0, 0.0)),
+        (torch.stack([2.0 * leak - 1, 0.5 * y], 1), (1.0, 0.0)),
+        (torch.stack([0.5 * leak, 2.0 * y - 1], 1), (1.0, 1.0)),
+    ]:
+        assert probes.kept_and_left_out(x, y, fold, kept, fit=probes.mean_difference) == right
+
+
+def test_a_row_left_out_is_never_fitted_to():
+    y, fold, kept = torch.arange(12) % 2, torch.arange(12) // 4, torch.arange(12) % 3 > 0
+    x = torch.arange(12.0)[:, None]
+
+    def fit(rows, labels):
+        numbers = rows[:, 0].long()
+        assert kept[numbers].all() and len(fold[numbers].unique()) == 2
+        assert torch.equal(labels, y[numbers])
+        return torch.ones(1), -100.0  # always no
+
+    found = probes.kept_and_left_out(x, y, fold, kept, fit=fit)
+    assert found == (0.5, 0.5)
+
+
+def test_two_layers_read_what_no_direction_does():
+    signs = torch.randint(2, (300, 2), generator=generator()) * 2.0 - 1
+    x = 50 + torch.tensor([9.0, 0.1]) * (signs + 0.2 * torch.randn(300, 2, generator=generator(1)))
+    y = (signs.prod(1) > 0).long()
+    scores = probes.fit_mlp(x[:200], y[:200], generator=generator(2))
+    found = scores(x[200:])
+    assert found.shape == (100,) and not found.requires_grad
+    assert ((found > 0) == (y[200:] == 1)).float().mean() > 0.97
+    assert probes.logistic(x[:200], y[:200]).accuracy(x[200:], y[200:]) < 0.7
+    again = probes.fit_mlp(x[:200], y[:200], generator=generator(2))
+    assert torch.equal(again(x[200:]), found)
+
+
+def test_a_two_layer_probe_takes_a_constant_coordinate():
+    x, y = planted(40)
+    x[:, 3] = 7.0
+    assert probes.fit_mlp(x, y, hidden=4, steps=5, generator=generator())(x).isfinite().all()
 
 
 def test_exchange_along_moves_one_component_and_leaves_the_rest():

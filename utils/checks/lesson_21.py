@@ -8,6 +8,7 @@ from torch import Tensor
 
 from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
+from utils.reading.probes import Pairs
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -124,6 +125,7 @@ def _swept(
     layer_of: Callable[[int], int] = lambda layer: layer,
     folds: Sequence[int] | None = None,
     bias: float = 1.0,
+    judged: Callable[[Tensor, Tensor], Tensor] = lambda scores, y: (scores > 0) == (y == 1),
 ) -> Tensor:
     """The sweep, with a place for each mistake."""
     right = torch.zeros(x.shape[:2])
@@ -131,22 +133,31 @@ def _swept(
         out = fold == held
         for layer in range(len(x)):
             direction, own = _means(x[layer_of(layer), fitted(out)], y[fitted(out)])
-            says = x[layer_of(layer), tested(out)] @ direction + bias * own > 0
-            right[layer, tested(out)] = (says == (y[tested(out)] == 1)).float()
+            scores = x[layer_of(layer), tested(out)] @ direction + bias * own
+            right[layer, tested(out)] = judged(scores, y[tested(out)]).float()
     return right
 
 
 @exercise("utils.reading.probes.layer_sweep")
 def check_layer_sweep(layer_sweep) -> str:
-    """Three layers, of which each reads the labels less well; folds of unlike size, called 1, 4, 7.
+    """Three layers, of which each reads the labels less well; four folds, of unlike size and name.
 
-    Then one layer and two folds.
+    Then one layer and two folds. Each fold has rows of both labels.
     """
-    for seed, n_layers, fold in (
-        (0, 3, torch.tensor([4, 1, 7, 4, 4, 1, 7, 1, 4, 7, 1, 4, 4, 1, 7, 4, 1, 7])),
-        (1, 1, torch.tensor([3, 0, 0, 3, 3, 0, 0, 3, 0, 0])),
+    for seed, n_layers, fold, y in (
+        (
+            0,
+            3,
+            torch.tensor([6, 1, 8, 6, 3, 1, 8, 1, 6, 8, 3, 6, 6, 1, 8, 6, 1, 3, 1, 1]),
+            torch.tensor([1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0, 0]),
+        ),
+        (
+            1,
+            1,
+            torch.tensor([3, 0, 0, 3, 3, 0, 0, 3, 0, 0]),
+            torch.tensor([1, 0, 1, 0, 0, 0, 1, 1, 0, 0]),
+        ),
     ):
-        y = torch.randint(2, (len(fold),), generator=seeded(seed + 20))
         x = torch.randn(n_layers, len(fold), 4, generator=seeded(seed)) + 2
         x = x + (torch.tensor([1.0, -1, 0.5, 0]) * y[:, None])[None] * torch.linspace(
             1, 0.3, n_layers
@@ -155,7 +166,11 @@ def check_layer_sweep(layer_sweep) -> str:
         got = layer_sweep(x, y, fold, fit=spy.fit)
         right = _swept(x, y, fold)
         expect(
-            any(len(each) < len(y) for each in spy.y) or not spy.y,
+            bool(spy.y),
+            "`fit` was not called: fit the probe with the function that is handed over.",
+        )
+        expect(
+            any(len(each) < len(y) for each in spy.y),
             "The probe was fitted to all rows, also those that it is tested on. Fit it on the rows "
             "of the other folds.",
         )
@@ -182,8 +197,8 @@ def check_layer_sweep(layer_sweep) -> str:
                 ),
                 "You took the folds to be 0, 1, 2 and so on. They may have any numbers: "
                 "`fold.unique()` lists them.": _swept(x, y, fold, folds=range(len(fold.unique()))),
-                "You took the folds to be 0 to 4. They may have any numbers, and any number of "
-                "them: `fold.unique()` lists them.": _swept(x, y, fold, folds=range(5)),
+                "You took the folds to be 0 to 4. They may have any numbers: `fold.unique()` "
+                "lists them.": _swept(x, y, fold, folds=range(5)),
                 "The folds run up to the highest number, and that one was left out: "
                 "`fold.unique()` lists them all.": _swept(x, y, fold, folds=range(int(fold.max()))),
                 "Only one fold was held out: hold out each in turn.": _swept(
@@ -196,10 +211,19 @@ def check_layer_sweep(layer_sweep) -> str:
                     (right == 1) == (y == 1)
                 ).float(),
                 "That is 1.0 where the probe is wrong.": 1 - right,
+                "Those are the scores. Where one is above 0 the probe says 1: compare that with "
+                "the label.": _swept(x, y, fold, judged=lambda scores, y: scores),
+                "You compared the scores with 0.5. They are no probabilities: above 0 the probe "
+                "says 1.": _swept(x, y, fold, judged=lambda s, y: (s > 0.5) == (y == 1)),
                 "The axes are swapped: return [layer, n].": right.T,
                 "That is the accuracy at each layer. Return 1.0 or 0.0 for each row: the lesson "
                 "takes the mean.": right.mean(1),
             },
+        )
+        expect(
+            got.is_floating_point(),
+            "Return 1.0 and 0.0, and not True and False or whole numbers, which have no mean in "
+            "torch: `.float()`.",
         )
     return "Each row judged by probes that have not seen its fold, at each layer."
 
@@ -207,14 +231,14 @@ def check_layer_sweep(layer_sweep) -> str:
 # ---- Transfer -----------------------------------------------------------------------------------
 
 
-class Watched:
-    """Rows to test on, which keep the directions that they were tested with."""
+class Watched(Pairs):
+    """Rows to test on, which keep the directions that they were tested with in `seen`."""
 
-    def __init__(self, yes: Tensor, no: Tensor, seen: list[Tensor]):
-        self.yes, self.no, self.note = yes, no, lambda directions: seen.extend(directions)
-        self.x = torch.cat([yes, no])
-        self.labels = torch.tensor([1] * len(yes) + [0] * len(no))
-        self.groups = [*range(len(yes)), *range(len(no))]
+    def __new__(cls, yes: Tensor, no: Tensor, seen: list[Tensor]):
+        labels = torch.tensor([1] * len(yes) + [0] * len(no))
+        self = super().__new__(cls, torch.cat([yes, no]), labels, [*range(len(yes))] * 2)
+        self.yes, self.no, self.note = yes, no, seen.extend
+        return self
 
     def choices(self, directions: Tensor) -> Tensor:
         expect(
@@ -226,17 +250,22 @@ class Watched:
         return self.chosen(directions)
 
     def chosen(self, directions: Tensor) -> Tensor:
+        directions = directions.to(self.yes)
         yes, no = directions @ self.yes.T, directions @ self.no.T
         return (yes > no).float() + 0.5 * (yes == no).float()
 
 
 @exercise("utils.reading.probes.transfer_with_controls")
 def check_transfer_with_controls(transfer_with_controls) -> str:
-    """Rows in five dimensions, and three tests with 4, 6 and 9 groups; 30 directions a control."""
+    """Rows far from the origin, and three tests with 4, 6 and 9 groups; 30 directions a control.
+
+    Few of so many orders of the labels are the labels themselves.
+    """
     d_model, n = 5, 30
     for seed in (0, 1):
-        y = torch.tensor([1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0])
-        x = torch.randn(len(y), d_model, generator=seeded(seed)) + y[:, None] * torch.ones(d_model)
+        y = torch.tensor([1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0] * 3)
+        x = torch.randn(len(y), d_model, generator=seeded(seed)) + 2
+        x = x + y[:, None] * torch.ones(d_model)
         seen: list[Tensor] = []
         sizes = (4, 6, 9)
         tests = [
@@ -268,6 +297,16 @@ def check_transfer_with_controls(transfer_with_controls) -> str:
             not torch.equal(again[0][i], again[2][i]),
             f"Every generator gives the same {name}: draw with `generator=generator`.",
         )
+    used = seeded(7)
+    first, second = (
+        transfer_with_controls(x, y, tests, fit=Spy().fit, n=n, generator=used) for _ in range(2)
+    )
+    for i, name in ((1, "random directions"), (2, "shuffled labels")):
+        expect(
+            not torch.equal(first[i], second[i]),
+            f"Used again, the generator gives the same {name}: draw with it as it is, and set no "
+            "seed.",
+        )
     return "The probe, beside directions that have learnt nothing."
 
 
@@ -278,6 +317,8 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         return torch.stack([test.chosen(directions).mean(-1) for test in tests])
 
     value, random_shares, shuffled = got
+    expect(bool(spy.y), "`fit` was not called: fit the probe with the function handed over.")
+    expect(bool(seen), "No direction was tested with `test.choices`: use it for all of them.")
     match(
         value,
         share(real),
@@ -315,24 +356,12 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         len({tuple(each.tolist()) for each in deals}) > 1,
         "All shuffled labels are the same: permute anew for each of the `n` probes.",
     )
-    controls = [d for each, d in zip(spy.y, spy.directions, strict=True) if each is not None]
-    if len(spy.y) == n + 1:  # the one fitted to `y`, wherever it stands, is no control
-        first = next(i for i, each in enumerate(spy.y) if torch.equal(each, y))
-        controls = [d for i, d in enumerate(controls) if i != first]
+    controls = [d for each, d in zip(spy.y, spy.directions, strict=True) if not each.equal(y)]
+    many = len(controls) > n and len(controls) % n == 0
+    once = " Fit them once, and use the same on all tests." if many else ""
     expect(
         len(controls) == n,
-        f"{len(controls)} probes were fitted to shuffled labels, and n is {n}.",
-    )
-    shuffled_right = share(torch.stack(controls))
-    match(
-        shuffled,
-        shuffled_right,
-        what="The shares of the probes of shuffled labels",
-        mistakes={
-            "The axes are swapped: return [test, n].": shuffled_right.T,
-            "That is one number for each test: return all `n`, and let the lesson draw its "
-            "band.": shuffled_right.mean(1),
-        },
+        f"{len(controls)} probes were fitted to shuffled labels, and n is {n}.{once}",
     )
     fitted = torch.stack(spy.directions)
     others: list[Tensor] = []
@@ -340,15 +369,12 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         known = bool((fitted == direction).all(-1).any())
         if not known and not any(torch.equal(direction, each) for each in others):
             others.append(direction)
-    expect(
-        len(others) >= n,
-        f"{len(others)} directions were tested that no probe found, and n is {n}: draw that many "
-        "at random.",
-    )
+    many = len(others) > n and len(others) % n == 0
+    once = " Draw them once, and use the same on all tests." if many else ""
     expect(
         len(others) == n,
-        f"{len(others)} random directions were tested, and n is {n}: draw them once, and use the "
-        "same on all tests.",
+        f"{len(others)} directions were tested that no probe found, and n is {n}: so many should "
+        f"be drawn at random.{once}",
     )
     drawn = torch.stack(others)
     expect(
@@ -356,20 +382,30 @@ def _is_transfer(got, x, y, tests: list[Watched], spy: Spy, seen: list[Tensor], 
         "The random directions lie to one side: `torch.randn` draws them from a normal "
         "distribution, `torch.rand` between 0 and 1.",
     )
-    random_right = share(drawn)
+    shuffled_right, random_right = share(torch.stack(controls)), share(drawn)
+    swapped = "The two controls are swapped: random directions come second, shuffled labels third."
+    match(
+        shuffled,
+        shuffled_right,
+        what="The shares of the probes of shuffled labels",
+        mistakes=_band_mistakes(shuffled_right) | {swapped: random_right},
+    )
     match(
         random_shares,
         random_right,
         what="The shares of the random directions",
-        mistakes={
-            "The axes are swapped: return [test, n].": random_right.T,
-            "That is one number for each test: return all `n`, and let the lesson draw its "
-            "band.": random_right.mean(1),
-            "Those are the shares of the shuffled labels: random directions come second.": (
-                shuffled_right
-            ),
-        },
+        mistakes=_band_mistakes(random_right) | {swapped: shuffled_right},
     )
+
+
+def _band_mistakes(right: Tensor) -> dict[str, Tensor]:
+    return {
+        "The axes are swapped: return [test, n].": right.T,
+        "That is one number for each test: return all `n`, and let the lesson draw its band.": (
+            right.mean(1)
+        ),
+        "Those are the shares of wrong choices, or of directions turned round.": 1 - right,
+    }
 
 
 # ---- Two directions -----------------------------------------------------------------------------
@@ -381,18 +417,23 @@ def _least_squares(x: Tensor, columns: list[Tensor]) -> Tensor:
 
 @exercise("utils.reading.probes.truth_directions")
 def check_truth_directions(truth_directions) -> str:
-    """Two topics of unlike size, both polarities, with means of their own, in mixed order."""
+    """Two topics, both polarities, with means of their own, in mixed order.
+
+    Tables are of unlike size, and hold more true or more false rows: where both are as many,
+    `mu` makes no difference.
+    """
     for seed in (0, 1):
-        sizes = {("a", 0): 8, ("a", 1): 4, ("b", 0): 6, ("b", 1): 12}
-        tables = [key for key, size in sizes.items() for _ in range(size)]
-        label = torch.cat([torch.arange(size) % 2 for size in sizes.values()])
+        sizes = {("a", 0): (6, 2), ("a", 1): (1, 4), ("b", 0): (2, 5), ("b", 1): (8, 3)}
+        tables = [key for key, size in sizes.items() for _ in range(sum(size))]
+        label = torch.tensor([i < true for true, no in sizes.values() for i in range(true + no)])
+        label = label.long()
         order = torch.randperm(len(tables), generator=seeded(seed)).tolist()
         tables, label = [tables[i] for i in order], label[order]
         topics = [topic for topic, _ in tables]
         negated = torch.tensor([n for _, n in tables])
         tau, p = 2.0 * label - 1, 1.0 - 2 * negated
         g, q = torch.randn(2, 4, generator=seeded(seed + 5))
-        mu = {key: 3 * torch.randn(4, generator=seeded(i + 9)) for i, key in enumerate(sizes)}
+        mu = {key: 2 + 3 * torch.randn(4, generator=seeded(i + 9)) for i, key in enumerate(sizes)}
         noise = 0.3 * torch.randn(len(tables), 4, generator=seeded(seed + 30))
         x = torch.stack([mu[key] for key in tables]) + tau[:, None] * g
         x = x + (tau * p)[:, None] * q + noise
@@ -411,7 +452,15 @@ def check_truth_directions(truth_directions) -> str:
             isinstance(got, tuple | list | Tensor) and len(got) == 2,
             "Return two directions, t_G and t_P, [d_model] each.",
         )
-        both = torch.stack([torch.as_tensor(each) for each in got])
+        expect(
+            all(isinstance(each, Tensor) for each in got),
+            "Return the two directions as tensors, [d_model] each: the lesson computes with them.",
+        )
+        expect(
+            all(each.shape == (4,) for each in got),
+            f"Return two directions of 4 numbers, as wide as x, and not {described(got)}.",
+        )
+        both = torch.stack(list(got))
         single = torch.stack([middle.T @ tau / len(tau), middle.T @ (tau * p) / len(tau)])
         match(
             both,
@@ -430,6 +479,12 @@ def check_truth_directions(truth_directions) -> str:
                 "alone.": _least_squares(centred(topics), [tau, tau * p]),
                 "mu is the mean of the rows of the same topic *and* polarity; you took the "
                 "polarity alone.": _least_squares(centred(negated.tolist()), [tau, tau * p]),
+                "You subtracted the topic's mean and the polarity's mean: mu is the mean of the "
+                "rows that share *both*, which is another number.": _least_squares(
+                    centred(negated.tolist(), centred(topics)), [tau, tau * p]
+                ),
+                "The columns were multiplied with x, and not fitted: divide by what they have "
+                "in common with themselves, as least squares does.": single * len(tau),
                 "tau must be 1 and -1; you used the labels 1 and 0.": _least_squares(
                     middle, [label.float(), label * p]
                 ),
@@ -442,6 +497,12 @@ def check_truth_directions(truth_directions) -> str:
                 "The second column is tau * p, and not p.": _least_squares(middle, [tau, p]),
                 "Each direction was fitted alone. Fit both at once: they overlap where there are "
                 "more statements of one polarity.": single,
+                "Those are the probes of the two polarities, t_G + t_P and t_G - t_P: their half "
+                "sum and half difference are asked for.": torch.stack(
+                    [right[0] + right[1], right[0] - right[1]]
+                ),
+                "The directions are twice too long: from the mean of the false to the mean of the "
+                "true statements it is two steps of tau.": 2 * right,
                 "The directions have length 1: leave them as the fit gives them.": right
                 / right.norm(dim=1, keepdim=True),
             },
@@ -456,12 +517,12 @@ def check_truth_directions(truth_directions) -> str:
 def check_kept_and_left_out(kept_and_left_out) -> str:
     """A coordinate that goes with the label in the kept rows, and against it in the others."""
     for seed in (0, 1):
-        n = 40 + 6 * seed
-        fold = torch.randint(3, (n,), generator=seeded(seed)) * 2 + 1
+        n = 80 + 6 * seed
+        fold = torch.tensor([1, 1, 1, 3, 3, 5])[torch.randint(6, (n,), generator=seeded(seed))]
         y = torch.randint(2, (n,), generator=seeded(seed + 3))
         kept = torch.rand(n, generator=seeded(seed + 6)) < 0.6
         leak = torch.where(kept, y, 1 - y)
-        x = torch.randn(n, 3, generator=seeded(seed + 9)) + 4
+        x = torch.randn(n, 12, generator=seeded(seed + 9)) + 0.5
         x[:, 0] += 1.2 * leak
         x[:, 1] += 0.7 * y
 
@@ -470,30 +531,45 @@ def check_kept_and_left_out(kept_and_left_out) -> str:
             tested=lambda out: out,
             by_fold=False,
             *,
+            folds=None,
+            slope=1.0,
             x=x,
             y=y,
             fold=fold,
             kept=kept,
         ) -> tuple[float, float]:
             right, parts = torch.zeros(len(y)), []
-            for held in fold.unique():
+            for held in fold.unique() if folds is None else folds:
                 out = fold == held
                 direction, bias = _means(x[fitted(out)], y[fitted(out)])
-                says = x[tested(out)] @ direction + bias > 0
+                says = x[tested(out)] @ direction + slope * bias > 0
                 right[tested(out)] = (says == (y[tested(out)] == 1)).float()
                 parts.append([right[out & k].mean() for k in (kept, ~kept)])
             if by_fold:
                 return tuple(torch.tensor(parts).mean(0).tolist())
             return right[kept].mean().item(), right[~kept].mean().item()
 
-        got = kept_and_left_out(x, y, fold, kept, fit=Spy().fit)
+        spy = Spy()
+        got = kept_and_left_out(x, y, fold, kept, fit=spy.fit)
         expect(
-            isinstance(got, tuple | list | Tensor) and len(got) == 2,
+            isinstance(got, tuple | list | Tensor)
+            and getattr(got, "ndim", 1) > 0
+            and len(got) == 2,
             "Return two numbers: the accuracy on the rows kept, and on those left out.",
         )
+        expect(
+            all(torch.as_tensor(each).numel() == 1 for each in got),
+            "Return two single numbers: the means of what is right, over the rows kept and over "
+            "those left out.",
+        )
+        expect(
+            bool(spy.y),
+            "`fit` was not called: fit the probe with the function that is handed over.",
+        )
         right = accuracies()
+        seen_all = accuracies(lambda out, kept=kept: kept)
         match(
-            torch.stack([torch.as_tensor(each).float() for each in got]),
+            torch.stack([torch.as_tensor(each).float().reshape(()) for each in got]),
             right,
             what="The accuracies on the rows kept and left out",
             mistakes={
@@ -502,8 +578,17 @@ def check_kept_and_left_out(kept_and_left_out) -> str:
                 "the other folds only.": accuracies(lambda out: ~out),
                 "The probe was fitted to the rows left out: it may see the rows *kept* in the "
                 "other folds.": accuracies(lambda out, kept=kept: ~out & ~kept),
-                "The probe saw the fold that it is tested on: fit it on the other folds.": (
-                    accuracies(lambda out, kept=kept: kept)
+                "The probe saw the fold that it is tested on: fit it on the other folds.": seen_all,
+                "The rows left out were tested with a probe that was fitted to all rows kept: "
+                "their twins are among those. Test them fold by fold too.": (right[0], seen_all[1]),
+                "The bias is missing: the score is `x @ direction + bias`.": accuracies(slope=0.0),
+                "The bias has the wrong sign: it is added.": accuracies(slope=-1.0),
+                "Some folds were never held out. They may have any numbers: `fold.unique()` lists "
+                "them.": accuracies(folds=range(5)),
+                "You took the folds to be 0, 1, 2 and so on. They may have any numbers: "
+                "`fold.unique()` lists them.": accuracies(folds=range(len(fold.unique()))),
+                "Only the last fold was kept: are you making `right` anew in each fold?": (
+                    accuracies(folds=[fold.max()])
                 ),
                 "The probe was fitted on the fold that is held out, and tested on the others.": (
                     accuracies(lambda out, kept=kept: out & kept, lambda out: ~out)
@@ -597,13 +682,19 @@ def check_fit_mlp(fit_mlp) -> str:
     expect(
         right > 0.9,
         f"On an exclusive-or it is right about {right:.0%} of new rows, and a trained two-layer "
-        "probe about all. Is there a ReLU between the layers? Does the loop take a step each time, "
-        "after `zero_grad` and `backward`? Are the inputs standardised?",
+        "probe about all. Are inputs standardised? Is there a ReLU between the layers? Does the "
+        "loop take a step each time, after `zero_grad` and `backward`, at a learning rate of "
+        "0.003? Do the first weights come from `torch.randn`?",
     )
     expect(
         torch.allclose(scores(x[120:121])[0], got[0], atol=1e-4),
         "A row scored alone gets another score than among others: standardise by the *training* "
         "rows' mean and standard deviation.",
+    )
+    one = fit_mlp(x[:120], y[:120], hidden=1, steps=300, generator=seeded(2))(x[120:])
+    expect(
+        ((one > 0) == (y[120:] == 1)).float().mean().item() < 0.9,
+        "With a single ReLU nobody can tell an exclusive-or, and yours does: use `hidden`.",
     )
     again = [
         fit_mlp(x[:120], y[:120], hidden=24, steps=30, generator=seeded(s))(x[120:])
@@ -626,6 +717,30 @@ def check_fit_mlp(fit_mlp) -> str:
         bool(few.abs().max() < 0.5),
         "After one step the scores are large: the weights start small, with standard deviation "
         "0.05, and the learning rate is 0.003.",
+    )
+    moved, change = [], torch.tensor([2.0, 0.3, 7.0])
+    for rows in (x, x * change - 50):
+        moved.append(fit_mlp(rows[:120], y[:120], hidden=24, steps=60, generator=seeded(2)))
+        moved[-1] = moved[-1](rows[120:])
+    expect(
+        torch.allclose(moved[0], moved[1], atol=0.02),
+        "Where a coordinate of all rows is shifted or stretched, the scores change: standardise, "
+        "each coordinate by its own mean and standard deviation over the training rows.",
+    )
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(
+        fit_mlp(x[:120], y[:120], hidden=64, steps=200, generator=seeded(4))(x[:120]),
+        y[:120].float(),
+    ).item()
+    expect(
+        loss > 0.006,
+        f"After 200 steps the training loss is {loss:.4f}: that is faster than it should be. Do "
+        "gradients add up from step to step (`zero_grad`)? Is the learning rate 0.003?",
+    )
+    expect(
+        loss < 0.028,
+        f"After 200 steps the training loss is {loss:.4f}: that is slower than it should be. Is it "
+        "the binary cross-entropy of the scores? Are the first weights from `torch.randn`? Is the "
+        "learning rate 0.003?",
     )
     return "Two layers, trained."
 
