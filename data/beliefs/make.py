@@ -4,6 +4,7 @@ Run it from the repository's root: `python -m data.beliefs.make`. README.md besi
 what comes out.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -84,14 +85,18 @@ def different_sequences(
 
 @torch.no_grad()
 def residuals(
-    model: TransformerBridge, tokens: Int[Tensor, "batch pos"]
+    model: TransformerBridge, tokens: Int[Tensor, "batch pos"], *, batch_size: int = 4096
 ) -> dict[str, Float[Tensor, "batch feature"]]:
-    """What stands at the last position: before block 0, after each block, and the probabilities."""
-    logits, cache = model.run_with_cache(tokens, names_filter=lambda n: "hook_resid" in n)
-    found = {"embedding": cache["blocks.0.hook_resid_pre"][:, -1]}
-    for layer in range(model.cfg.n_layers):
-        found[f"after block {layer}"] = cache[f"blocks.{layer}.hook_resid_post"][:, -1]
-    return found | {"output": logits[:, -1].softmax(-1)}
+    """The last position: the stream before each block and after the last, and the probabilities."""
+    last = model.cfg.n_layers - 1
+    names = {f"before block {i}": f"blocks.{i}.hook_resid_pre" for i in range(last + 1)}
+    names |= {f"after block {last}": f"blocks.{last}.hook_resid_post"}
+    parts = []
+    for some in tokens.split(batch_size):
+        logits, cache = model.run_with_cache(some, names_filter=list(names.values()))
+        part = {place: cache[name][:, -1] for place, name in names.items()}
+        parts.append(part | {"output": logits[:, -1].softmax(-1)})
+    return {place: torch.cat([part[place] for part in parts]) for place in parts[0]}
 
 
 @torch.no_grad()
@@ -141,41 +146,47 @@ def evaluate(models: dict[str, TransformerBridge], recipe: Recipe, name: str) ->
 
 
 def exchanges(model: TransformerBridge, T: Float[Tensor, "token=2 state next"]) -> dict:
-    """How later predictions follow what is exchanged between sequences that predict alike.
+    """How predictions follow what is exchanged between sequences at one position or up to it.
 
     Returns:
-        By what is exchanged: the slope of the model's change over the ideal observer's, and its
-        95% interval over pairs.
+        By what is exchanged, the slope of the model's change over the ideal observer's and its
+        95% interval over pairs: under "later" for the predictions after that position, between
+        sequences that predict alike there; under "own" for the prediction at it, between others.
     """
     pairs = equal_predictions(T, generator=torch.Generator().manual_seed(10_003))
-    rows, partners, at = pairs.rows, pairs.partners, pairs.at
+    rows, at, others = pairs.rows, pairs.at, pairs.rows.roll(1, dims=0)
+    tick = [next_token_probs(beliefs(each, T), T)[:, at : at + 1, 1] for each in (rows, others)]
+    before = exchange(model, rows, rows, torch.zeros_like, layer=0)[..., 1]
 
-    def slope(part, layer: int) -> list[float]:
-        changed = exchange(model, rows, partners, part, layer=layer)
-        found = follows((changed - before)[:, at + 1 :, 1], pairs.ideal)
-        return [found.slope, *found.interval]
+    def slopes(part: Callable[[Tensor], Tensor], layer: int) -> dict[str, list[float]]:
+        later = exchange(model, rows, pairs.partners, part, layer=layer)[..., 1] - before
+        own = exchange(model, rows, others, part, layer=layer)[..., 1] - before
+        found = {
+            "later": follows(later[:, at + 1 :], pairs.ideal),
+            "own": follows(own[:, at : at + 1], tick[1] - tick[0]),
+        }
+        return {name: [each.slope, *each.interval] for name, each in found.items()}
 
-    before = exchange(model, rows, partners, torch.zeros_like, layer=0)
-    out = {"tokens": slope(lambda difference: difference, 0)}
+    def stream(difference: Tensor, *, first: int) -> Tensor:
+        kept = torch.zeros_like(difference)
+        kept[:, first : at + 1] = difference[:, first : at + 1]
+        return kept
+
+    out = {"layer 0, all positions, stream": slopes(partial(stream, first=0), 0)}
     for layer in range(1, model.cfg.n_layers):
         found = belief_planes(model, pairs.others, T, layer=layer)
-        for where, first in {"last position": at, "all positions": 0}.items():
+        for where, first in {"one position": at, "all positions": 0}.items():
             planes = {i: found[i] for i in range(first, at + 1)}
+            whole, plane = partial(stream, first=first), partial(plane_part, planes=planes)
             draw = torch.Generator().manual_seed(10_004)
-
-            def stream(difference: Tensor, first: int = first) -> Tensor:
-                kept = torch.zeros_like(difference)
-                kept[:, first : at + 1] = difference[:, first : at + 1]
-                return kept
-
             parts = {
-                "stream": stream,
-                "plane": partial(plane_part, planes=planes),
-                "rest": lambda d, planes=planes, stream=stream: stream(d) - plane_part(d, planes),
+                "stream": whole,
+                "plane": plane,
+                "rest": lambda d, whole=whole, plane=plane: whole(d) - plane(d),
                 "random": partial(random_part, planes=planes, generator=draw),
             }
             for what, part in parts.items():
-                out[f"layer {layer}, {where}, {what}"] = slope(part, layer)
+                out[f"layer {layer}, {where}, {what}"] = slopes(part, layer)
     return out
 
 
@@ -238,8 +249,10 @@ def make(out: Path, recipe: Recipe, *, seed: int, seeds: list[int]) -> None:
             trained, columns = train(recipe, name, seed=current, save_to=save_to)
             untrained = new_model(recipe, n_tokens=n_tokens, seed=NEW + current)
             measured = evaluate({"trained": trained, "untrained": untrained}, recipe, name)
-            summary[f"{name}, features"] = measured.pop("features")
-            if n_tokens == 2 and recipe.n_ctx > 10:
+            features = measured.pop("features")  # in bins of this model's prediction
+            if current == seed:
+                summary[f"{name}, features"] = features
+            if n_tokens == 2:
                 measured["exchanges"] = exchanges(trained, process())
             summary[f"{name}, seed {current}"] = measured
             if save_to:

@@ -337,3 +337,48 @@ def slider(
     box = ipywidgets.VBox([control, out])
     box.add_class("htf-slider")
     return Live(draw(at), box)
+
+
+@guarded(panels=filled)
+def responses(
+    panels: Mapping[str, tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+) -> go.Figure:
+    """What is changed against what should be: a dot for each prediction, and the slope through 0.
+
+    Args:
+        panels: from what stands over a panel to (what should change, what does).
+    """
+    fig = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True)
+    fig = styled(fig, title, height=400)
+    end = max(float(values.abs().max()) for pair in panels.values() for values in pair)
+    for column, (wanted, found) in enumerate(panels.values(), 1):
+        wanted, found = (each.detach().double().cpu().flatten() for each in (wanted, found))
+        slope = float((wanted * found).sum() / (wanted * wanted).sum())
+        dots = go.Scattergl(
+            x=[round(value, 4) for value in wanted.tolist()],
+            y=[round(value, 4) for value in found.tolist()],
+            mode="markers",
+            marker={"size": 4, "color": COLOURS[0], "opacity": 0.35},
+            showlegend=False,
+        )
+        fig.add_trace(dots, 1, column)
+        for rise, colour, dash in ((1.0, "#888", "dash"), (slope, COLOURS[1], "solid")):
+            line = {"color": colour, "dash": dash, "width": 2}
+            ends = {"x": [-end, end], "y": [-end * rise, end * rise]}
+            fig.add_trace(go.Scatter(**ends, mode="lines", line=line, showlegend=False), 1, column)
+        fig.add_annotation(
+            x=0.5 * end,
+            y=0.5 * end * slope + 0.28 * end * (1 if slope < 0.5 else -1.6),
+            text=f"slope {slope:.2f}",
+            font={"color": COLOURS[1], "size": 14},
+            showarrow=False,
+            row=1,
+            col=column,
+        )
+        fig.update_xaxes(title_text=x, range=[-end, end], row=1, col=column)
+    fig.update_yaxes(title_text=y, range=[-end, end], row=1, col=1)
+    return fig.update_layout(margin={"t": 100})
