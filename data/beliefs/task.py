@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.guards import Guard, axes, count, guarded
+from utils.guards import Guard, as_long_as, axes, count, guarded
 
 
 def process(T: Tensor, _: Mapping) -> str | None:
@@ -46,6 +46,22 @@ def distributions(belief: Tensor, given: Mapping) -> str | None:
     sums = belief.sum(-1)
     fine = bool((belief >= -1e-6).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
     return None if fine else "is no belief: probabilities, and each row sums to 1"
+
+
+def _possible(token: Tensor, given: Mapping) -> str | None:
+    chance = (given["belief"] * given["T"][token].sum(-1)).sum(-1)
+    never = (chance <= 0).nonzero()[:, 0].tolist()
+    return f"is impossible in row {never[0]}: no state believed in emits it" if never else None
+
+
+def _likely(tokens: Tensor, given: Mapping) -> str | None:
+    T = given["T"]
+    weight = T.new_ones(len(tokens), T.shape[1])
+    for token in tokens.T:
+        weight = torch.einsum("bi,bij->bj", weight, T[token])
+        weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-300)
+    never = (weight.sum(-1) <= 0).nonzero()[:, 0].tolist()
+    return f"is impossible in row {never[0]}: no state emits what it holds" if never else None
 
 
 def mess3(*, alpha: float = 0.85, x: float = 0.05) -> Float[Tensor, "token=3 state=3 next=3"]:
@@ -110,7 +126,28 @@ def stationary(T: Float[Tensor, "token state next"]) -> Float[Tensor, " state"]:
     return torch.linalg.lstsq(system.to(T.dtype), right).solution[:, 0]
 
 
-@guarded(T=process, tokens=(axes(2), known_tokens))
+@guarded(
+    T=process,
+    belief=(axes(2), distributions),
+    token=(as_long_as("belief"), known_tokens, _possible),
+)
+def belief_update(
+    belief: Float[Tensor, "batch state"],
+    token: Int[Tensor, " batch"],
+    T: Float[Tensor, "token state next"],
+) -> Float[Tensor, "batch state"]:
+    """The ideal observer's belief after one more token.
+
+    Args:
+        belief: the belief before the token; rows sum to 1.
+        token: ids; each row has its own.
+        T: `T[a, i, j]` is the probability that state i emits token a and moves to state j.
+    """
+    joint = torch.einsum("bi,bij->bj", belief, T[token])
+    return joint / joint.sum(-1, keepdim=True)
+
+
+@guarded(T=process, tokens=(axes(2), known_tokens, _likely))
 def beliefs(
     tokens: Int[Tensor, "batch pos"], T: Float[Tensor, "token state next"]
 ) -> Float[Tensor, "batch pos state"]:
