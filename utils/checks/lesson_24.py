@@ -436,11 +436,8 @@ def check_exchange(exchange) -> str:
         late = part(stream(partners, after) - stream(rows, after))
         mistakes = {
             "Nothing has changed: does the hook return the new stream?": plain,
-            "The sign: `part` gets the partners' stream minus that of `rows`.": changed(
+            "The sign: *add* the `part` of the partners' stream minus that of `rows`.": changed(
                 rows, name, lambda r, own=own, theirs=theirs, p=part: r + p(own - theirs), softmax
-            ),
-            "The part was taken away: add it.": changed(
-                rows, name, lambda r, add=add: r - add, softmax
             ),
             "The stream became the part alone: add it to the row's own stream.": changed(
                 rows, name, lambda r, add=add: add, softmax
