@@ -140,8 +140,9 @@ def _corner_colours(colour: Float[Tensor, "point state=3"]) -> Float[Tensor, "po
     return colour.detach().float().cpu().clamp(0, 1) @ torch.tensor(CORNERS).float()
 
 
-def _cloud(points: Tensor, colours: Tensor, *, width: int = 520) -> str:
+def _cloud(points: Tensor, colours: Tensor) -> str:
     """The points, each of them a pixel, as a picture of the triangle and its margin."""
+    width = 520 if len(points) > 10_000 else 300  # few points are larger ones
     height = round(width * (1 + 2 * MARGIN) / (SIDE + 2 * MARGIN))
     scale = torch.tensor([width / (SIDE + 2 * MARGIN), -height / (1 + 2 * MARGIN)])
     at = (points.detach().float().cpu() + torch.tensor([MARGIN, -1 - MARGIN])) * scale
@@ -260,7 +261,8 @@ def belief_path(
     fig = styled(fig, title, height=420)
     fig.update_xaxes(visible=False, range=[-0.12, SIDE + 0.12], constrain="domain")
     fig.update_yaxes(visible=False, range=[-0.1, 1.1], scaleanchor="x", constrain="domain")
-    return fig.update_layout(margin={"l": 20, "r": 20, "t": 60, "b": 10})
+    margin = {"l": 20, "r": 20, "t": 60, "b": 10}
+    return fig.update_layout(margin=margin, showlegend=len(paths) > 1)
 
 
 def typed(draw: Callable[[str], go.Figure], *, text: str, label: str):
@@ -373,7 +375,7 @@ def responses(
         fig.add_annotation(
             x=0.5 * end,
             y=0.5 * end * slope + 0.28 * end * (1 if slope < 0.5 else -1.6),
-            text=f"slope {slope:.2f}",
+            text=f"slope {slope:z.2f}",
             font={"color": COLOURS[1], "size": 14},
             showarrow=False,
             row=1,
