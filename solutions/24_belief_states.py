@@ -57,6 +57,7 @@ from data.beliefs.task import next_token_probs, remembered, stationary
 from utils import plots
 from utils.checks import lesson_24
 from utils.checks.predict import outcome, predict
+from utils.circuits import figures as diagrams
 from utils.lesson import claim
 from utils.models import load
 from utils.reading import beliefs as reading
@@ -282,6 +283,7 @@ three = study("mess3")
 kinds, which = three["tokens"].unique(dim=0, return_inverse=True)
 print(f"{len(kinds):,} of {len(three['tokens']):,} sequences are different")
 untrained_r2 = max(each.r2 for name, each in three["read"].items() if "untrained" in name)
+output_r2 = three["read"]["trained, next-token probabilities"].r2
 outcome(
     "24.untrained",
     "below .5" if untrained_r2 < 0.5 else ".5 to .8" if untrained_r2 <= 0.8 else "above .8",
@@ -292,7 +294,7 @@ plots.table(
 )
 
 # %% [markdown]
-# **Which control does an R2 of .96 need?** Look at the lower half of the table. An untrained transformer reaches **0.95**: it mixes its tokens at random, and the tokens are enough for most of the belief. A regression on the tokens themselves reaches **0.97**. Observers who remember three tokens reach **0.99**. So ".96"
+# **Which control does an R2 of `0.96` need?** Look at the lower half of the table. An untrained transformer reaches **0.95**: it mixes its tokens at random, and the tokens are enough for most of the belief. A regression on the tokens themselves reaches **0.97**. Observers who remember three tokens reach **0.99**. So an R2 of `0.96`
 # alone is no evidence that anything was learned. The trained transformer's **0.999** is above all of these except the long memories.
 #
 # **What prediction forces.** Now look at the row *next-token probabilities*: three numbers of the output read the belief as well as the stream does. They must. For Mess3, the ideal next-token probabilities are the belief times a 3 x 3 matrix:
@@ -306,14 +308,13 @@ print("rank:", int(torch.linalg.matrix_rank(mess3.sum(-1))))
 # The matrix has full rank, so it can be inverted. Whoever knows the right probabilities knows the belief. **A model that predicts Mess3 well must contain the triangle, at the latest in its output.** The beautiful fractal follows from the gate. What remains the model's own is that its stream
 # holds the belief *linearly*, early, and at every layer.
 #
-# To learn more, we need a process where a good prediction does *not* fix the belief.
+# To learn more, we need a process in which a good prediction does *not* fix the belief.
 
 # %% tags=["numbers"]
 claim("untrained, Mess3", untrained_r2, text=0.95, within=0.01)
 claim("tokens, Mess3", three["read"]["one-hots of the 16 tokens"].r2, text=0.97, within=0.01)
 claim("memory 3, Mess3", three["read"]["ideal, last 3 tokens"].r2, text=0.99, within=0.007)
 claim("trained, Mess3", three["read"]["trained, after block 2"].r2, text=0.999, within=0.001)
-output_r2 = three["read"]["trained, next-token probabilities"].r2
 assert abs(output_r2 - three["read"]["trained, after block 2"].r2) < 0.002
 assert three["read"]["ideal, last 6 tokens"].r2 > three["read"]["trained, after block 2"].r2
 assert mess3_excess["trained"] < 1 and mess3_excess["last 5 tokens"] < 1
@@ -409,6 +410,7 @@ def within(name: str) -> float:
 
 clock_within = {name: within(name) for name in clock["read"]}
 last = clock_within["trained, after block 2"]
+untrained_within = max(value for name, value in clock_within.items() if "untrained" in name)
 outcome(
     "24.forgotten",
     "about none: R2 within bins below .2"
@@ -443,16 +445,15 @@ figures.simplex(
 )
 
 # %% [markdown]
-# The belief is not forgotten: among sequences of equal prediction, the stream after the last block still explains **0.94** of it. (Below zero means worse than each bin's mean: a line through the triangle cannot know where on it a bin lies.)
+# The difference is not forgotten: among sequences of equal prediction, the stream after the last block still explains **0.94** of it. (Below zero means worse than each bin's mean: a line through the triangle cannot know where on it a bin lies.)
 #
 # Is it more than a copy of some tokens? The untrained transformer has **0.72** within bins, a linear map of the tokens **0.66**. And the observers who forget, which did so well on Mess3, fail here: six tokens of memory explain **0.27**, ten **0.71**. So training has put something there that needs nearly all 16 tokens, and combines them better than a linear map. Two more
-# trained models give the same (`data/beliefs/seeds.json`).
+# trainings give the same (`data/beliefs/README.md`).
 #
 # The stream before block 1 is a surprise: this *trained* model has less of the belief there than the untrained one. Remember it for the investigation.
 
 # %% tags=["numbers"]
 claim("within bins, trained", last, text=0.94, within=0.02)
-untrained_within = max(value for name, value in clock_within.items() if "untrained" in name)
 claim("within bins, untrained", untrained_within, text=0.72, within=0.03)
 claim("within bins, tokens", clock_within["one-hots of the 16 tokens"], text=0.66, within=0.04)
 claim("within bins, memory 6", clock_within["ideal, last 6 tokens"], text=0.27, within=0.04)
@@ -620,8 +621,28 @@ random_part = lesson_24.check_random_part(random_part)
 # %% [markdown]
 # Two kinds of predictions can follow an exchange at position 9:
 #
-# - its **own** next-token prediction. Here the pairs above would show nothing, since they predict alike. So for this one, and only here, each sequence gets the belief of a random other one;
-# - **later** predictions, at positions 10 to 15, in the pairs above. They can see position 9 by attention only. Nothing later reads the last block's output, so the exchange is made before block 1 or before block 2.
+# - its **own** prediction of the next token. Here the pairs above would show nothing, since they predict alike. So for this one, and only here, each sequence gets the belief of another one, whatever that predicts;
+# - **later** predictions, at positions 10 to 15, in the pairs above. They can see position 9 by attention only. No later position reads the last block's output, so the exchange is made before block 1 or before block 2.
+
+# %%
+diagrams.diagram(
+    {
+        "tokens 0 to 9": (0, 0),
+        "stream at position 9,<br>before block 2": (1.4, 1),
+        "own prediction:<br>token 10": (3, 1),
+        "streams at 10 to 15": (1.4, -1),
+        "later predictions": (3, -1),
+    },
+    [
+        ("tokens 0 to 9", "stream at position 9,<br>before block 2"),
+        ("tokens 0 to 9", "streams at 10 to 15", "afresh?"),
+        ("stream at position 9,<br>before block 2", "own prediction:<br>token 10", "used?"),
+        ("stream at position 9,<br>before block 2", "streams at 10 to 15", "handed on?"),
+        ("streams at 10 to 15", "later predictions"),
+    ],
+    title="Exchange the belief in the orange box: which predictions follow?",
+    marked=["stream at position 9,<br>before block 2"],
+)
 
 # %%
 predict(
@@ -719,7 +740,9 @@ plots.table(
 # A slope of 1 means: as far as the ideal observer. A slope of 0: not at all.
 #
 # - **The belief is used, at its own position.** Exchange two of 64 dimensions before block 2, and the position's own prediction follows at **0.90**. The other 62 dimensions together give nothing. (Random planes, with changes as long, give a third of it at most: a random plane is not quite at right angles to the belief plane.)
-# - **It is not handed on.** Later predictions follow hardly at all: at `0.03` before block 1, and at `0.00` before block 2. An observer who updates a belief from token to token, as your filter does, would have 1.
+# - **It is not handed on.** Later predictions follow by a few hundredths when the exchange is before block 1, and not at all when it is before block 2. An observer who updates a belief from token to token, as your filter does, would have a slope of 1.
+#
+# Note the order. Without the first result, the second would prove little: an exchange that does nothing anywhere may be a bad exchange.
 #
 # So how can later predictions be right? Perhaps later positions look at the *tokens* again. Test it with your function: exchange the whole stream at positions 0 to 9, not one position's plane. Before block 0 the stream is the tokens themselves. Then do the same before blocks 1 and 2.
 
@@ -767,7 +790,7 @@ plots.table(
 # %% [markdown]
 # With the tokens exchanged, later predictions follow at **0.92**. With the streams before block 1, at all ten positions, at **0.24**: three quarters of what the past does to later predictions has gone past these streams, directly from the tokens into block 0 of the later position. What little does pass, passes through the belief planes: without them the slope is about 0.
 #
-# So this transformer **computes each belief afresh from the tokens, in parallel**. That is what its architecture is good at. Piotrowski and colleagues (2025, arXiv 2502.01954) derive such a parallel update for one-layer transformers. *Decodable everywhere, used where it stands, hardly handed on.*
+# So this transformer mostly **computes each belief afresh from the tokens, in parallel**. Piotrowski and colleagues (2025, arXiv 2502.01954) study this in one-layer transformers: attention carries out a parallel, constrained version of the Bayesian update. In short: the belief can be decoded at every position, it is used there, and hardly any later position uses it.
 #
 # Other trainings, from `data/beliefs/seeds.json`:
 
@@ -794,9 +817,9 @@ plots.table(
 )
 
 # %% [markdown]
-# Before block 2 all six models agree. Before block 1 they do not: with the slow clock, what passes through one position varies up to **0.18**, and with the quicker clock of *Going deeper* the planes of all positions carry most of the way. How a belief is passed on is up to the training. That it *need* not be passed on is the lesson.
+# Before block 2 all six models agree: used at its own position, not handed on from there. Before block 1 they differ. With the slow clock, what one position hands on goes up to **0.18**; with the quicker clock of *Going deeper*, the planes of all ten positions together carry about half of the way or more. How much is handed on depends on the process and on the training.
 #
-# What it does not show: an exchange breaks the agreement between a position's stream and its tokens. A model might notice two sources that disagree, and trust the tokens. And the belief plane holds most of what varies in this small model's stream, so "the belief plane" and "the plane of largest variance" are nearly the same plane (*Going deeper*).
+# **What this does not show.** An exchange makes a position's stream disagree with its tokens; a model with two sources might trust the other one. And in this small model the belief plane is nearly the plane of largest variance (*Going deeper*), so that "all but the plane" is a small change.
 
 # %% tags=["numbers"]
 claim("own, plane, before block 2", slopes[2, "belief plane", "own"].slope, text=0.90, within=0.06)
@@ -947,8 +970,8 @@ plots.lines(
 )
 
 # %% [markdown]
-# The clock has three states and hardly ever rests, so it comes round every three steps. One head attends to the tokens 1, 4, 7, ... back, the other to 2, 5, 8, ...: each collects how often there were ticks in one phase, with less weight for older ones. The third phase, 3, 6, 9, ..., is left out; the position's own token is kept by the stream. An untrained model attends evenly. This is the parallel
-# update at work: no belief is passed from position to position, and none is needed.
+# The clock has three states and hardly ever rests, so it comes round every three steps. One head attends to the tokens 1, 4, 7, ... back, the other to 2, 5, 8, ...: each collects how often there were ticks in one phase, with less weight for older ones. The third phase, 3, 6, 9, ..., is left out; the position's own token is kept by the stream. An untrained model attends nearly evenly. (Two other trainings have
+# heads with period three too, which share the phases in other ways.) So a position can count the ticks of each phase by itself, from the tokens, and needs no belief from the positions before it.
 #
 # **Task.** Draw blocks 1 and 2, and the heads of Mess3's model (`three["trained"]`, on `three["tokens"]`). Mess3 has no period. What do its heads do instead?
 
@@ -1003,7 +1026,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The probe's own weights move nothing. The readout reads the belief with an R2 of .97, and along its weights the stream hardly varies. To read one thing among others that vary together with it, a regression puts weight on small differences that cancel the rest (Haufe and colleagues, 2014, call the two *filter* and *pattern*). An intervention along a probe's weights can fail
+# The probe's own weights move nothing. The readout reads the belief well, and along its weights the stream hardly varies. To read one thing among others that vary together with it, a regression puts weight on small differences that cancel the rest (Haufe and colleagues, 2014, call the two *filter* and *pattern*). An intervention along a probe's weights can fail
 # although the belief is used.
 #
 # The third row is a warning of another kind. The plane of largest variance does as well as the belief plane, since in this small model they nearly coincide.
@@ -1103,7 +1126,7 @@ plots.table(
 #
 # ## Where this breaks
 #
-# Three layers, two processes of our own and one from the paper, sequences of 16 tokens, one length of beginnings (ten). All the tokens stay in view, so there is no need to hand on a belief.
+# Three layers, two processes of our own and one from the paper, sequences of 16 tokens. All the tokens stay in view, so there is no need to hand on a belief. The exchange was tried with beginnings of 8 and 12 tokens too, with the same outcome before block 2.
 #
 # ## Further reading
 #
