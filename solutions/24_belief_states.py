@@ -15,7 +15,7 @@
 #
 # [![Open lesson 2.4 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/24_belief_states.ipynb)
 #
-# **Map:**
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -440,7 +440,7 @@ figures.simplex(
         ),
     },
     clock["truth"][held_out],
-    title="The slow clock: the stream holds the belief, the prediction one line of it",
+    title="The stream holds the slow clock's belief; the prediction cannot tell 0 from 1",
     corners=CORNERS,
 )
 
@@ -739,8 +739,8 @@ plots.table(
 # %% [markdown]
 # A slope of 1 means: as far as the ideal observer. A slope of 0: not at all.
 #
-# - **The belief is used, at its own position.** Exchange two of 64 dimensions before block 2, and the position's own prediction follows at **0.90**. The other 62 dimensions together give nothing. (Random planes, with changes as long, give a third of it at most: a random plane is not quite at right angles to the belief plane.)
-# - **It is not handed on.** Later predictions follow by a few hundredths when the exchange is before block 1, and not at all when it is before block 2. An observer who updates a belief from token to token, as your filter does, would have a slope of 1.
+# - **What its own prediction needs is used.** Exchange two of 64 dimensions before block 2, and the position's own prediction follows at **0.90**. The other 62 dimensions together give nothing. (Random planes, with changes as long, give a third of it at most: a random plane is not quite at right angles to the belief plane.)
+# - **The other half is not handed on.** The beliefs of a pair differ in what the prediction cannot tell. Later predictions need that half, and they follow by a few hundredths when it is exchanged before block 1, and not at all before block 2. An observer who updates a belief from token to token, as your filter does, would have a slope of 1.
 #
 # Note the order. Without the first result, the second would prove little: an exchange that does nothing anywhere may be a bad exchange.
 #
@@ -790,7 +790,7 @@ plots.table(
 # %% [markdown]
 # With the tokens exchanged, later predictions follow at **0.92**. With the streams before block 1, at all ten positions, at **0.24**: three quarters of what the past does to later predictions has gone past these streams, directly from the tokens into block 0 of the later position. What little does pass, passes through the belief planes: without them the slope is about 0.
 #
-# So this transformer mostly **computes each belief afresh from the tokens, in parallel**. Piotrowski and colleagues (2025, arXiv 2502.01954) study this in one-layer transformers: attention carries out a parallel, constrained version of the Bayesian update. In short: the belief can be decoded at every position, it is used there, and hardly any later position uses it.
+# So this transformer mostly **computes each belief afresh from the tokens, in parallel**. Piotrowski and colleagues (2025, arXiv 2502.01954) study this in one-layer transformers: attention carries out a parallel, constrained version of the Bayesian update. In short: the whole belief can be decoded; a position uses the part that its own prediction needs; later positions hardly use what it holds.
 #
 # Other trainings, from `data/beliefs/seeds.json`:
 
@@ -817,7 +817,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Before block 2 all six models agree: used at its own position, not handed on from there. Before block 1 they differ. With the slow clock, what one position hands on goes up to **0.18**; with the quicker clock of *Going deeper*, the planes of all ten positions together carry about half of the way or more. How much is handed on depends on the process and on the training.
+# Before block 2 all six models agree: the position's own prediction follows, later ones do not. Before block 1 they differ. With the slow clock, what one position hands on goes up to **0.18**; with the quicker clock of *Going deeper*, the planes of all ten positions together carry about half of the way or more. How much is handed on depends on the process and on the training.
 #
 # **What this does not show.** An exchange makes a position's stream disagree with its tokens; a model with two sources might trust the other one. And in this small model the belief plane is nearly the plane of largest variance (*Going deeper*), so that "all but the plane" is a small change.
 
@@ -866,8 +866,10 @@ recordings = three_recordings(
     slow,
     budget=8,
 )
-# Your readings; for instance:
-print({name: round(recordings.read(name, "belief"), 2) for name in "ABC"})
+print(f"{recordings.left} readings left")
+
+# %%
+# Your readings, one at a time, such as `recordings.read("A", 5)`.
 
 # %% tags=["answer:recorded"]
 ### BEGIN SOLUTION
@@ -1059,7 +1061,7 @@ forgettable = torch.linalg.svd(torch.stack([torch.ones(3).double(), ticks_quick]
 print("may be forgotten:", (forgettable / -forgettable[0]).tolist())
 
 # %% [markdown]
-# The clock rests more often, so state 1 differs from 0, and less from it than from 2: what may be forgotten lies along `(-1, 0.75, 0.25)`, mostly the difference of 0 and 1. It forgets quickly: a memory of six tokens reads this clock's belief as well as the model does, so R2 cannot tell them apart. That is why the core has a slow clock.
+# This clock rests more often, so a tick is likelier after state 0 than after state 1; both are far from state 2. What may be forgotten lies along `(-1, 0.75, 0.25)`, mostly the difference of 0 and 1. It forgets quickly: a memory of six tokens reads this clock's belief as well as the model does, so R2 cannot tell them apart. That is why the core has a slow clock.
 #
 # The table of seeds above has this clock too. Exchanged before block 2, nothing is handed on. But before block 1 the planes of positions 0 to 9 carry later predictions **0.47** to **0.79** of the way, and one position carries much in one training and nothing in two. So the same recipe, on another process, does hand on more.
 #
@@ -1134,7 +1136,7 @@ plots.table(
 # - Piotrowski, Riechers, Filan and Shai (2025), *Constrained Belief Updates Explain Geometric Structures in Transformer Representations*, arXiv 2502.01954
 # - Haufe et al. (2014), *On the interpretation of weight vectors of linear models in multivariate neuroimaging*, NeuroImage 87
 #
-# **Map:**
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.
