@@ -1,10 +1,12 @@
-"""Train the toys of lesson 2.3, part B: small transformers that watch a hidden Markov process.
+"""Train the toys of lesson 2.4: small transformers that watch a hidden Markov process.
 
 Run it from the repository's root: `python -m data.beliefs.make`. README.md beside this file says
 what comes out.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,13 +16,17 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from data import training
-from data.beliefs.task import PROCESSES, beliefs, next_token_probs, sample_tokens
+from data.beliefs.task import PROCESSES, beliefs, next_token_probs, remembered, sample_tokens
 from data.native import save_native
 from utils.reading.beliefs import (
+    belief_planes,
+    equal_predictions,
     excess_loss,
-    join_last_tokens,
-    last_tokens,
+    exchange,
+    follows,
+    plane_part,
     r_squared_within,
+    random_part,
     token_pairs,
 )
 from utils.reading.linear import r_squared, ridge
@@ -79,59 +85,108 @@ def different_sequences(
 
 @torch.no_grad()
 def residuals(
-    model: TransformerBridge, tokens: Int[Tensor, "batch pos"]
+    model: TransformerBridge, tokens: Int[Tensor, "batch pos"], *, batch_size: int = 4096
 ) -> dict[str, Float[Tensor, "batch feature"]]:
-    """What stands at the last position: before block 0, after each block, and the probabilities."""
-    logits, cache = model.run_with_cache(tokens, names_filter=lambda n: "hook_resid" in n)
-    found = {"embedding": cache["blocks.0.hook_resid_pre"][:, -1]}
-    for layer in range(model.cfg.n_layers):
-        found[f"after block {layer}"] = cache[f"blocks.{layer}.hook_resid_post"][:, -1]
-    return found | {"output": logits[:, -1].softmax(-1)}
+    """The last position: the stream before each block and after the last, and the probabilities."""
+    last = model.cfg.n_layers - 1
+    names = {f"before block {i}": f"blocks.{i}.hook_resid_pre" for i in range(last + 1)}
+    names |= {f"after block {last}": f"blocks.{last}.hook_resid_post"}
+    parts = []
+    for some in tokens.split(batch_size):
+        logits, cache = model.run_with_cache(some, names_filter=list(names.values()))
+        part = {place: cache[name][:, -1] for place, name in names.items()}
+        parts.append(part | {"output": logits[:, -1].softmax(-1)})
+    return {place: torch.cat([part[place] for part in parts]) for place in parts[0]}
 
 
 @torch.no_grad()
 def evaluate(models: dict[str, TransformerBridge], recipe: Recipe, name: str) -> dict:
     """What models of one process predict, and how well a probe finds the belief in them.
 
+    Args:
+        models: among them "trained", by whose predictions the bins are made.
+
     Returns:
         For each model: `excess`, its loss above the ideal observer's in millinats, mean over all
-        positions; and for each place of `residuals` two numbers on held-out sequences: the
-        probe's R2, and the R2 within equal last 3 tokens of a probe that is also given a one-hot
-        of these three. Under `"features"` the same for probes on `next token` (the exact
-        probabilities), on a one-hot of the last k tokens, on `tokens` (a one-hot of each of the
-        16) and on `token pairs` (the last 8 and their products by twos).
+        positions; and for each place of `residuals` the probe's R2 on held-out sequences. Where
+        there are two tokens, that is a pair of numbers: the second is the R2 within 50 bins of
+        the trained model's own prediction. Under `"features"` the same for what knows no model:
+        the exact probabilities of the `next token`, ideal observers of the last k tokens,
+        `tokens` (a one-hot of each of the 16) and `token pairs` (all of them, and their products
+        by twos).
     """
     T = PROCESSES[name]()
     size = {"n": recipe.eval_batch, "length": recipe.n_ctx}
     train, test = different_sequences(T, **size, generator=torch.Generator().manual_seed(10_000))
-    belief = {"train": beliefs(train, T)[:, -1], "test": beliefs(test, T)[:, -1]}
-    window = last_tokens(test, 3, n_tokens=len(T))
+    seen, right = (beliefs(half, T)[:, -1] for half in (train, test))
+    shown = models["trained"](test)[:, -1].softmax(-1)[:, 1]
 
-    def probe(seen: Tensor, unseen: Tensor) -> list[float]:
-        right = belief["test"]
-        found = ridge(seen, belief["train"], penalty=1e-6)(unseen)
-        seen = join_last_tokens(seen, train, 3, n_tokens=len(T))
-        unseen = join_last_tokens(unseen, test, 3, n_tokens=len(T))
-        beyond = ridge(seen, belief["train"], penalty=1e-6)(unseen)
-        return [r_squared(found, right), r_squared_within(beyond, right, window)]
+    def score(found: Tensor) -> list[float]:
+        n_bins = min(50, len(test) // 2)
+        inside = [r_squared_within(found, right, shown, n_bins=n_bins)] if len(T) == 2 else []
+        return [r_squared(found, right), *inside]
+
+    def probe(fit: Tensor, new: Tensor) -> list[float]:
+        return score(ridge(fit, seen, penalty=1e-3)(new))
 
     fresh = sample_tokens(T, **size, generator=torch.Generator().manual_seed(10_001))
     ideal, out = beliefs(fresh, T), {}
     for title, model in models.items():
-        seen, unseen = residuals(model, train), residuals(model, test)
+        both = residuals(model, train), residuals(model, test)
         out[title] = {"excess": 1000 * excess_loss(model(fresh), ideal, T).mean().item()}
-        out[title] |= {place: probe(seen[place], unseen[place]) for place in seen}
-    out["features"] = {
-        "next token": probe(*(next_token_probs(belief[half], T) for half in ("train", "test")))
-    }
-    for k in (1, 2, 3):
-        codes = (last_tokens(half, k, n_tokens=len(T)) for half in (train, test))
-        one_hot = (F.one_hot(code, len(T) ** k).double() for code in codes)
-        out["features"][f"last {k}"] = probe(*one_hot)
+        out[title] |= {place: probe(*(each[place] for each in both)) for place in both[0]}
+    features = {"next token": probe(*(next_token_probs(b, T) for b in (seen, right)))}
+    for k in (1, 3, 6, 10):
+        features[f"last {k}"] = score(remembered(test, k, T))
     tokens = (F.one_hot(half, len(T)).flatten(1).double() for half in (train, test))
-    out["features"]["tokens"] = probe(*tokens)
-    pairs = (token_pairs(half, 8, n_tokens=len(T)) for half in (train, test))
-    out["features"]["token pairs"] = probe(*pairs)
+    features["tokens"] = probe(*tokens)
+    pairs = (token_pairs(half, recipe.n_ctx, n_tokens=len(T)) for half in (train, test))
+    features["token pairs"] = probe(*pairs)
+    return out | {"features": features}
+
+
+def exchanges(model: TransformerBridge, T: Float[Tensor, "token=2 state next"]) -> dict:
+    """How predictions follow what is exchanged between sequences at one position or up to it.
+
+    Returns:
+        By what is exchanged, the slope of the model's change over the ideal observer's and its
+        95% interval over pairs: under "later" for the predictions after that position, between
+        sequences that predict alike there; under "own" for the prediction at it, between others.
+    """
+    pairs = equal_predictions(T, generator=torch.Generator().manual_seed(10_003))
+    rows, at, others = pairs.rows, pairs.at, pairs.rows.roll(1, dims=0)
+    tick = [next_token_probs(beliefs(each, T), T)[:, at : at + 1, 1] for each in (rows, others)]
+    before = exchange(model, rows, rows, torch.zeros_like, layer=0)[..., 1]
+
+    def slopes(part: Callable[[Tensor], Tensor], layer: int) -> dict[str, list[float]]:
+        later = exchange(model, rows, pairs.partners, part, layer=layer)[..., 1] - before
+        own = exchange(model, rows, others, part, layer=layer)[..., 1] - before
+        found = {
+            "later": follows(later[:, at + 1 :], pairs.ideal),
+            "own": follows(own[:, at : at + 1], tick[1] - tick[0]),
+        }
+        return {name: [each.slope, *each.interval] for name, each in found.items()}
+
+    def stream(difference: Tensor, *, first: int) -> Tensor:
+        kept = torch.zeros_like(difference)
+        kept[:, first : at + 1] = difference[:, first : at + 1]
+        return kept
+
+    out = {"layer 0, all positions, stream": slopes(partial(stream, first=0), 0)}
+    for layer in range(1, model.cfg.n_layers):
+        found = belief_planes(model, pairs.others, T, layer=layer)
+        for where, first in {"one position": at, "all positions": 0}.items():
+            planes = {i: found[i] for i in range(first, at + 1)}
+            whole, plane = partial(stream, first=first), partial(plane_part, planes=planes)
+            draw = torch.Generator().manual_seed(10_004)
+            parts = {
+                "stream": whole,
+                "plane": plane,
+                "rest": lambda d, whole=whole, plane=plane: whole(d) - plane(d),
+                "random": partial(random_part, planes=planes, generator=draw),
+            }
+            for what, part in parts.items():
+                out[f"layer {layer}, {where}, {what}"] = slopes(part, layer)
     return out
 
 
@@ -194,7 +249,11 @@ def make(out: Path, recipe: Recipe, *, seed: int, seeds: list[int]) -> None:
             trained, columns = train(recipe, name, seed=current, save_to=save_to)
             untrained = new_model(recipe, n_tokens=n_tokens, seed=NEW + current)
             measured = evaluate({"trained": trained, "untrained": untrained}, recipe, name)
-            summary[f"{name}, features"] = measured.pop("features")
+            features = measured.pop("features")  # in bins of this model's prediction
+            if current == seed:
+                summary[f"{name}, features"] = features
+            if n_tokens == 2:
+                measured["exchanges"] = exchanges(trained, process())
             summary[f"{name}, seed {current}"] = measured
             if save_to:
                 log[name] = columns

@@ -54,6 +54,16 @@ def _possible(token: Tensor, given: Mapping) -> str | None:
     return f"is impossible in row {never[0]}: no state believed in emits it" if never else None
 
 
+def _likely(tokens: Tensor, given: Mapping) -> str | None:
+    T = given["T"]
+    weight = T.new_ones(len(tokens), T.shape[1])
+    for token in tokens.T:
+        weight = torch.einsum("bi,bij->bj", weight, T[token])
+        weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-300)
+    never = (weight.sum(-1) <= 0).nonzero()[:, 0].tolist()
+    return f"is impossible in row {never[0]}: no state emits what it holds" if never else None
+
+
 def mess3(*, alpha: float = 0.85, x: float = 0.05) -> Float[Tensor, "token=3 state=3 next=3"]:
     """Mess3: three states in a ring, three tokens. The state moves, then the new state speaks.
 
@@ -90,7 +100,12 @@ def clock(
     return moves[None] * torch.stack([1 - tick, tick])[:, None, :]
 
 
-PROCESSES = {"mess3": mess3, "clock": clock}
+def slow_clock() -> Float[Tensor, "token=2 state=3 next=3"]:
+    """A clock that hardly ever rests, and whose tokens say little: its past matters for long."""
+    return clock(move=0.97, high=0.7, low=0.3)
+
+
+PROCESSES = {"mess3": mess3, "clock": clock, "slow_clock": slow_clock}
 
 
 @guarded(T=process)
@@ -132,15 +147,20 @@ def belief_update(
     return joint / joint.sum(-1, keepdim=True)
 
 
-@guarded(T=process, tokens=(axes(2), known_tokens))
+@guarded(T=process, tokens=(axes(2), known_tokens, _likely))
 def beliefs(
     tokens: Int[Tensor, "batch pos"], T: Float[Tensor, "token state next"]
 ) -> Float[Tensor, "batch pos state"]:
-    """The belief after each token, from the stationary one on: what an ideal observer knows."""
+    """What an ideal observer believes after each token; before the first it is `stationary(T)`.
+
+    Args:
+        T: `T[a, i, j]` is the probability that state i emits token a and moves to state j.
+    """
     belief = stationary(T).expand(len(tokens), -1)
     found = []
     for token in tokens.T:
-        belief = belief_update(belief, token, T)
+        joint = torch.einsum("bi,bij->bj", belief, T[token])
+        belief = joint / joint.sum(-1, keepdim=True)
         found.append(belief)
     return torch.stack(found, dim=1)
 
@@ -164,13 +184,30 @@ def next_token_probs(
     return belief @ T.sum(-1).T
 
 
-@guarded(T=process, n=count(), length=count())
+def _a_belief_each(start: Tensor, given: Mapping) -> str | None:
+    n = given["n"]
+    return None if len(start) == n else f"has {len(start)} rows, and {n} sequences are asked for"
+
+
+@guarded(T=process, n=count(), length=count(), start=(axes(2), distributions, _a_belief_each))
 def sample_tokens(
-    T: Float[Tensor, "token state next"], n: int, *, length: int, generator: torch.Generator
+    T: Float[Tensor, "token state next"],
+    n: int,
+    *,
+    length: int,
+    generator: torch.Generator,
+    start: Float[Tensor, "n state"] | None = None,
 ) -> Int[Tensor, "n length"]:
-    """Token sequences of the process, started from its stationary distribution."""
+    """Token sequences of the process.
+
+    Args:
+        start: for each sequence the distribution of its first state; the stationary one if None.
+    """
     n_states = T.shape[1]
-    state = torch.multinomial(stationary(T), n, replacement=True, generator=generator)
+    if start is None:
+        state = torch.multinomial(stationary(T), n, replacement=True, generator=generator)
+    else:
+        state = torch.multinomial(start, 1, generator=generator)[:, 0]
     joint = T.permute(1, 0, 2).flatten(1)  # [state, token * next]
     tokens = []
     for _ in range(length):

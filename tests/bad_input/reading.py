@@ -8,7 +8,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from data.beliefs import task as process
 from data.othello import task as othello
 from tests.bad_input import RAW
-from utils.reading import beliefs, figures, probes, unsupervised, world
+from utils.reading import beliefs, figures, probes, recordings, unsupervised, world
 from utils.reading.linear import Affine
 
 NAN = float("nan")
@@ -126,15 +126,10 @@ TOKENS = process.sample_tokens(T, 6, length=5, generator=seeded())
 BELIEF = process.beliefs(TOKENS, T)[:, -1]
 STUCK = torch.eye(3).double()[None]  # no state is ever left
 SILENT = torch.stack([T.sum(0), torch.zeros(3, 3)])  # token 1 never comes
-HALVES = [TOKENS[:3], TOKENS[3:]]
 
 
 def updated(belief=BELIEF, token=(0, 1, 0, 1, 0, 1), T=T):
     return lambda: process.belief_update(belief, torch.tensor(token), T)
-
-
-def read(features, **settings):
-    return lambda: beliefs.read_beliefs(features, HALVES, T, **settings)
 
 
 def observed(memories=(1,), *, n=4, length=4):
@@ -380,6 +375,7 @@ ROWS = [
     ("belief_update with one token for all", updated(token=(0,)), "has 1 entries"),
     ("belief_update with what never comes", updated(T=SILENT), "impossible in row 1"),
     ("beliefs of one sequence alone", lambda: process.beliefs(TOKENS[0], T), "give 2 axes"),
+    ("beliefs in what never comes", lambda: process.beliefs(TOKENS, SILENT), "impossible in row"),
     ("beliefs of token 2 of 2", lambda: process.beliefs(TOKENS + 1, T), "from 0 to 1"),
     ("remembered of 0 tokens", lambda: process.remembered(TOKENS, 0, T), "1 to 5 last tokens"),
     ("remembered of 6 of 5 tokens", lambda: process.remembered(TOKENS, 6, T), "`k` is 6"),
@@ -389,31 +385,67 @@ ROWS = [
         lambda: process.sample_tokens(T, 3, length=0, generator=seeded()),
         "`length` is 0",
     ),
+    (
+        "sample_tokens from too few beliefs",
+        lambda: process.sample_tokens(T, 3, length=2, generator=seeded(), start=BELIEF),
+        "has 6 rows",
+    ),
     # what a model holds of beliefs
     ("simplex_xy of two states", lambda: beliefs.simplex_xy(BELIEF[:, :2]), "over 2 states"),
     ("simplex_xy of whole numbers", lambda: beliefs.simplex_xy(torch.eye(3).long()), ".float()"),
     (
-        "r_squared_within groups of one",
-        lambda: beliefs.r_squared_within(X, X, torch.arange(4)),
-        "inside such groups nothing varies",
+        "r_squared_within bins of one",
+        lambda: beliefs.r_squared_within(X, X, torch.arange(4.0), n_bins=4),
+        "give each bin two or more",
     ),
     (
-        "r_squared_within too few groups",
-        lambda: beliefs.r_squared_within(X, X, torch.zeros(3)),
+        "r_squared_within too few predictions",
+        lambda: beliefs.r_squared_within(X, X, torch.zeros(3), n_bins=2),
         "has 3 entries",
     ),
-    ("last_tokens of 0", lambda: beliefs.last_tokens(TOKENS, 0, n_tokens=2), "`k` is 0"),
-    ("last_tokens of 6 of 5", lambda: beliefs.last_tokens(TOKENS, 6, n_tokens=2), "`k` is 6"),
-    ("last_tokens of too few kinds", lambda: beliefs.last_tokens(TOKENS, 2, n_tokens=1), "0 to 0"),
     (
-        "join_last_tokens of 50 kinds",
-        lambda: beliefs.join_last_tokens(torch.zeros(6, 1), TOKENS, 5, n_tokens=50),
-        "too many",
+        "read_out of one context",
+        lambda: beliefs.read_out(X, X, torch.zeros(4, 2).long(), generator=seeded()),
+        "are all the same",
     ),
     (
-        "join_last_tokens of too few features",
-        lambda: beliefs.join_last_tokens(X, TOKENS, 2, n_tokens=2),
-        "has 4 entries",
+        "equal_predictions to the last token",
+        lambda: beliefs.equal_predictions(T, n=4, length=4, generator=seeded()),
+        "more than n, 4",
+    ),
+    (
+        "plane_part beyond the last position",
+        lambda: beliefs.plane_part(torch.zeros(2, 3, 4), {3: torch.eye(4)}),
+        "positions run from 0 to 2",
+    ),
+    (
+        "plane_part of rows",
+        lambda: beliefs.plane_part(torch.zeros(2, 3, 4), {1: torch.zeros(2, 4)}),
+        "give columns of 4 numbers",
+    ),
+    ("plane_part in no plane", lambda: beliefs.plane_part(torch.zeros(2, 3, 4), {}), "is empty"),
+    (
+        "random_part of NaN",
+        lambda: beliefs.random_part(
+            torch.full((2, 3, 4), NAN), {1: torch.eye(4)}, generator=seeded()
+        ),
+        "holds NaN",
+    ),
+    ("follows of NaN", lambda: beliefs.follows(X * NAN, X), "`change` holds NaN"),
+    (
+        "attention_by_distance of one text",
+        lambda: beliefs.attention_by_distance(torch.zeros(2, 3, 3)),
+        "give 4 axes",
+    ),
+    (
+        "a recording that is not there",
+        lambda: recordings.Recordings({"a": X}, TOKENS[:4], T, budget=1).read("b", 0),
+        "no recording 'b'",
+    ),
+    (
+        "a token that is not there",
+        lambda: recordings.Recordings({"a": X}, TOKENS[:4], T, budget=1).read("a", 5),
+        "from 0 to 4",
     ),
     ("token_pairs of 6 of 5", lambda: beliefs.token_pairs(TOKENS, 6, n_tokens=2), "`k` is 6"),
     (
@@ -429,12 +461,6 @@ ROWS = [
     ("excess_by_observer who recalls 0", observed((0,)), "`memories` holds 0"),
     ("excess_by_observer who recalls 9 of 4", observed((9,)), "`memories` holds 9"),
     ("excess_by_observer of no sequences", observed(n=0), "`n` is 0"),
-    ("read_beliefs of no features", read({}), "`features` is empty"),
-    ("read_beliefs of one half", read({"a": [X[:3]]}), "give two parts"),
-    ("read_beliefs of a half too long", read({"a": [X[:3], X]}), "[3, 4] rows in 'a'"),
-    ("read_beliefs knowing 9", read({"a": [X[:3], X[:3]]}, known=9), "`k` is 9"),
-    ("slope_beyond a full memory", lambda: beliefs.slope_beyond(X, X, X), "take a shorter one"),
-    ("slope_beyond NaN", lambda: beliefs.slope_beyond(X * NAN, X, X), "`predicted` holds NaN"),
     # figures
     ("boards of 5 squares", lambda: figures.boards({"a": [0] * 5}, title=""), "square number"),
     (

@@ -52,7 +52,7 @@ def test_the_recipe_runs_end_to_end(tmp_path):
     assert log["mess3"]["excess"][-1] < log["mess3"]["excess"][0]
     summary = json.loads((tmp_path / "seeds.json").read_text())
     assert {"recipe", "mess3, features", "mess3, seed 0", "clock, seed 0"} <= set(summary)
-    for folder in ("mess3", "clock"):
+    for folder in ("mess3", "clock", "slow_clock"):
         assert models.load(tmp_path / folder, device="cpu").cfg.n_layers == 2
 
 
@@ -75,6 +75,8 @@ def test_the_shipped_models_are_those_that_were_measured(measured):
             kept = summary[f"{name}, features" if title == "features" else f"{name}, seed 0"]
             kept = kept if title == "features" else kept[title]
             for place, values in places.items():
+                if place == "exchanges":
+                    continue
                 assert values == pytest.approx(kept[place], rel=0.02, abs=0.01), (
                     name,
                     title,
@@ -90,19 +92,27 @@ def test_the_shipped_models_are_close_to_the_ideal_observer(measured):
 
 def test_every_seed_tells_the_same_story():
     summary = json.loads((FOLDER / "seeds.json").read_text())
-    for name, best_feature in (("mess3", 1.0), ("clock", 0.38)):
+    for name, of_prediction in (("mess3", 1.0), ("clock", 0.38), ("slow_clock", 0.48)):
         next_token = summary[f"{name}, features"]["next token"][0]
-        assert next_token == pytest.approx(best_feature, abs=0.02)
-        features = summary[f"{name}, features"]
-        assert abs(features["last 3"][1]) < 0.1, "a memory of three has nothing beyond three"
+        assert next_token == pytest.approx(of_prediction, abs=0.02)
         for seed in (0, 1, 2):
             found = summary[f"{name}, seed {seed}"]
-            layers = [f"after block {layer}" for layer in range(3)]
-            trained = found["trained"]["after block 2"]
-            for best in (0, 1):
-                assert trained[best] > max(found["untrained"][layer][best] for layer in layers)
-            assert trained[1] > 0.8 > 0.6 > max(found["untrained"][layer][1] for layer in layers)
-            assert trained[1] > max(features[name][1] for name in ("tokens", "token pairs"))
+            places = [f"before block {layer}" for layer in range(3)]
+            best = max(found["untrained"][place][0] for place in places)
+            assert found["trained"]["after block 2"][0] > best
+            if name == "mess3":
+                continue
+            assert found["trained"]["after block 2"][1] > 0.9
+            slopes = found["exchanges"]
+            one = slopes["layer 2, one position, plane"]
+            assert one["own"][0] > 0.8 and abs(one["later"][0]) < 0.01
+            assert slopes["layer 0, all positions, stream"]["later"][0] > 0.75
+            planes, rest = (
+                slopes[f"layer 1, all positions, {what}"]["later"][0] for what in ("plane", "rest")
+            )
+            assert planes > 0.1 and abs(rest) < 0.1 * (1 + planes)
+    slow = summary["slow_clock, features"]
+    assert slow["last 10"][1] < 0.8, "ten tokens of memory are too few for the slow clock"
 
 
 def test_the_folder_is_small_and_holds_no_pickle():

@@ -5,8 +5,9 @@ import itertools
 import pytest
 import torch
 
+from data.beliefs import make
 from data.beliefs import task as beliefs_task
-from utils.reading import beliefs, linear
+from utils.reading import beliefs, linear, recordings
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -82,31 +83,20 @@ def test_the_next_token_fixes_the_belief_of_mess3_and_not_of_the_clock():
         n: int(torch.linalg.matrix_rank(make().sum(-1)))
         for n, make in beliefs_task.PROCESSES.items()
     }
-    assert ranks == {"mess3": 3, "clock": 2}
+    assert ranks == {"mess3": 3, "clock": 2, "slow_clock": 2}
+
+
+def test_samples_start_where_they_are_told():
+    T = beliefs_task.clock(move=1.0, high=1.0, low=0.0)
+    start = torch.eye(3).double()[[2, 0, 1]]
+    tokens = beliefs_task.sample_tokens(T, 3, length=3, generator=generator(), start=start)
+    assert tokens.tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
 
 
 def test_the_triangle_has_equal_sides():
     corners = beliefs.simplex_xy(torch.eye(3))
     sides = [(corners[i] - corners[j]).norm().item() for i, j in ((0, 1), (1, 2), (0, 2))]
     assert sides == pytest.approx([2 / 3**0.5] * 3, abs=1e-6) and corners[2, 1] == 1
-
-
-def test_inside_groups_the_group_means_explain_nothing():
-    targets = torch.randn(60, 2, generator=generator()).double()
-    group = torch.arange(60) % 3 * 7  # codes need not be 0, 1, 2
-    targets += group[:, None]
-    means = torch.stack([targets[group == code].mean(0) for code in group])
-    assert linear.r_squared(means, targets) > 0.9
-    assert beliefs.r_squared_within(means, targets, group) == pytest.approx(0, abs=1e-9)
-    assert beliefs.r_squared_within(targets, targets, group) == 1
-
-
-def test_last_tokens_are_numbered_apart():
-    tokens = torch.tensor([[2, 0, 1], [2, 1, 0], [0, 0, 1]])
-    assert beliefs.last_tokens(tokens, 1, n_tokens=3).tolist() == [1, 0, 1]
-    two = beliefs.last_tokens(tokens, 2, n_tokens=3).tolist()
-    assert two == [1, 3, 1]
-    assert len(set(beliefs.last_tokens(tokens, 3, n_tokens=3).tolist())) == 3
 
 
 def test_the_ideal_observer_has_no_excess_loss():
@@ -122,45 +112,11 @@ def test_the_ideal_observer_has_no_excess_loss():
     assert torch.allclose(even, torch.tensor(3.0).double().log() - entropy)
 
 
-def test_the_last_tokens_can_be_joined_to_features():
-    tokens = torch.tensor([[2, 0, 1], [2, 1, 0], [0, 0, 1]])
-    joined = beliefs.join_last_tokens(torch.zeros(3, 4), tokens, 2, n_tokens=3)
-    assert joined.shape == (3, 4 + 9) and (joined.sum(-1) == 1).all()
-    assert torch.equal(joined[0], joined[2]) and not torch.equal(joined[0], joined[1])
-
-
 def test_pairs_of_tokens_are_products():
     tokens = torch.tensor([[0, 1, 1, 0], [1, 1, 0, 1]])
     found = beliefs.token_pairs(tokens, 3, n_tokens=2)
     right = [[1, 1, 0, 1, 0, 0], [1, 0, 1, 0, 1, 0]]  # three tokens; then 1x2, 1x3, 2x3
     assert found.tolist() == right
-
-
-def test_a_probe_that_is_told_the_last_tokens_has_nothing_from_a_short_memory():
-    """And the belief itself has everything; noise has about what the tokens told have."""
-    T = beliefs_task.clock()
-    tokens = beliefs_task.sample_tokens(T, 1500, length=8, generator=generator())
-    halves = [tokens[:1000], tokens[1000:]]
-    features = {
-        f"last {k}": [beliefs_task.remembered(half, k, T) for half in halves] for k in (2, 3, 8)
-    }
-    one_hot = torch.nn.functional.one_hot
-    features["tokens"] = [one_hot(half, len(T)).flatten(1).double() for half in halves]
-    features["pairs"] = [beliefs.token_pairs(half, 8, n_tokens=len(T)) for half in halves]
-    features["noise"] = [torch.randn(len(h), 4, generator=generator(1)) for h in halves]
-    found = beliefs.read_beliefs(features, halves, T)
-    assert found["last 8"].r2 > 0.999 and found["last 8"].beyond > 0.999
-    for name in ("last 2", "last 3", "noise"):
-        assert abs(found[name].beyond) < 0.1, name
-    assert found["last 3"].r2 > 0.8 > 0.1 > found["noise"].r2
-    assert found["pairs"].beyond > found["tokens"].beyond + 0.1
-
-
-def test_the_slope_runs_from_the_short_memory_to_the_full_belief():
-    short, full = torch.rand(2, 30, 3, generator=generator()).double()
-    for share in (0.0, 0.6, 1.0):
-        between = short + share * (full - short)
-        assert beliefs.slope_beyond(between, full, short) == pytest.approx(share)
 
 
 def test_the_longer_the_memory_the_smaller_the_excess():
@@ -172,3 +128,89 @@ def test_the_longer_the_memory_the_smaller_the_excess():
     assert list(found) == ["even", "last 1 tokens", "last 3 tokens", "last 8 tokens"]
     assert found["even"] > found["last 1 tokens"] > found["last 3 tokens"] > 0.1
     assert found["last 8 tokens"] == pytest.approx(0, abs=1e-6)
+
+
+def test_in_bins_of_a_prediction_that_says_all_nothing_is_left_to_it():
+    p = torch.rand(4000, generator=generator())
+    other = torch.randn(4000, generator=generator(1)).double()
+    truth = torch.stack([5 * p.double(), other], dim=1)
+    from_p = torch.stack([truth[:, 0], torch.zeros(4000).double()], dim=1)
+    assert linear.r_squared(from_p, truth) > 0.5
+    assert abs(beliefs.r_squared_within(from_p, truth, p, n_bins=40)) < 0.05
+    assert beliefs.r_squared_within(truth, truth, p, n_bins=40) == 1
+
+
+def test_pairs_predict_alike_believe_otherwise_and_go_on_alike():
+    T = beliefs_task.slow_clock()
+    pairs = beliefs.equal_predictions(T, n=7, length=10, generator=generator())
+    both = [beliefs_task.beliefs(each, T) for each in (pairs.rows, pairs.partners)]
+    ticks = [beliefs_task.next_token_probs(each, T)[..., 1] for each in both]
+    assert pairs.at == 6 and len(pairs.rows) > 10
+    assert ((ticks[1] - ticks[0])[:, 6].abs() < 0.01).all()
+    assert ((both[1] - both[0])[:, 6].norm(dim=-1) > 0.15).all()
+    assert torch.equal(pairs.rows[:, 6:], pairs.partners[:, 6:])
+    assert torch.allclose(pairs.ideal, (ticks[1] - ticks[0])[:, 7:])
+    starts = [tuple(row[:7]) for row in torch.cat([pairs.rows, pairs.partners]).tolist()]
+    assert len(set(starts)) == len(starts), "no beginning is in two pairs"
+    assert not set(starts) & {tuple(row[:7]) for row in pairs.others.tolist()}
+
+
+def small_model():
+    return make.new_model(make.TINY, n_tokens=2, seed=0)
+
+
+def test_the_belief_plane_is_where_the_stream_moves_with_the_belief():
+    T, model = beliefs_task.clock(), small_model()
+    tokens = beliefs_task.sample_tokens(T, 300, length=5, generator=generator())
+    planes = beliefs.belief_planes(model, tokens, T, layer=1)
+    assert len(planes) == 5 and planes[3].shape == (16, 2)
+    stream = make.residuals(model, tokens)["before block 1"].double()
+    belief = beliefs_task.beliefs(tokens, T)[:, -1, :2]
+    right = torch.linalg.lstsq(belief - belief.mean(0), stream - stream.mean(0)).solution.T
+    assert torch.allclose(planes[4], right, atol=1e-6)
+
+
+def test_exchanging_the_whole_stream_is_reading_the_partner():
+    T, model = beliefs_task.clock(), small_model()
+    tokens = beliefs_task.sample_tokens(T, 8, length=6, generator=generator())
+    rows, partners = tokens[:4], tokens[4:]
+    got = beliefs.exchange(model, rows, partners, lambda difference: difference, layer=1)
+    assert torch.allclose(got, model(partners).softmax(-1), atol=1e-5)
+    same = beliefs.exchange(model, rows, partners, torch.zeros_like, layer=1)
+    assert torch.allclose(same, model(rows).softmax(-1), atol=1e-5)
+
+
+def test_the_control_is_as_long_as_what_it_stands_beside():
+    difference = torch.randn(5, 4, 12, generator=generator())
+    planes = {1: torch.randn(12, 2, generator=generator(1))}
+    part = beliefs.plane_part(difference, planes)
+    control = beliefs.random_part(difference, planes, generator=generator(2))
+    assert torch.allclose(part.norm(dim=-1), control.norm(dim=-1), atol=1e-5)
+    assert torch.allclose(beliefs.plane_part(part, planes), part, atol=1e-5)
+
+
+def test_the_slope_of_what_follows_by_half_is_a_half():
+    ideal = torch.randn(30, 4, generator=generator()).double()
+    noise = 0.1 * torch.randn(30, 4, generator=generator(1)).double()
+    found = beliefs.follows(ideal / 2 + noise, ideal)
+    low, high = found.interval
+    assert low < 0.5 < high and found.slope == pytest.approx(0.5, abs=0.05)
+
+
+def test_attention_by_distance_of_a_head_that_looks_two_back():
+    pattern = torch.zeros(3, 1, 5, 5)
+    pattern[:, 0, [0, 1], 0] = 1
+    pattern[:, 0, [2, 3, 4], [0, 1, 2]] = 1
+    found = beliefs.attention_by_distance(pattern)
+    assert found.tolist() == [[pytest.approx(0.2), 0.25, 1.0, 0.0, 0.0]]
+
+
+def test_recordings_can_be_read_so_often():
+    T = beliefs_task.slow_clock()
+    tokens = torch.cartesian_prod(*[torch.arange(2)] * 8)
+    tokens = tokens[torch.randperm(len(tokens), generator=generator())]
+    held = recordings.Recordings({"a": tokens.float()}, tokens, T, budget=2)
+    assert held.read("a", 3) == pytest.approx(1, abs=1e-3)
+    assert 0.3 < held.read("a", "belief") < 1 and held.left == 0
+    with pytest.raises(ValueError, match="No reading is left"):
+        held.read("a", 3)

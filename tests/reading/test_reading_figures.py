@@ -1,5 +1,9 @@
 """Figures of boards and beliefs."""
 
+import base64
+import struct
+import zlib
+
 import pytest
 import torch
 
@@ -27,14 +31,76 @@ def test_a_board_shows_its_discs_where_they_are():
     assert not fig.data[6].x and fig.layout.yaxis.range == (5.5, -0.5)
 
 
+def _pixels(picture: str) -> list[bytes]:
+    """The rows of a picture as `figures.simplex` makes them, 4 numbers a pixel."""
+    data = base64.b64decode(picture.partition(",")[2])
+    assert data.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", data[16:24])
+    start = data.index(b"IDAT") + 4
+    (size,) = struct.unpack(">I", data[start - 8 : start - 4])
+    rows = zlib.decompress(data[start : start + size])
+    step = 1 + 4 * width
+    assert len(rows) == height * step
+    return [rows[i * step + 1 : (i + 1) * step] for i in range(height)]
+
+
 def test_points_on_the_simplex_keep_their_colour_from_panel_to_panel():
     colour = torch.eye(3)
     points = torch.tensor([[0.0, 0.0], [1.1547, 0.0], [0.5774, 1.0]])
     fig = figures.simplex({"true": points, "probe": points + 0.01}, colour, title="t")
-    clouds = [trace for trace in fig.data if trace.mode == "markers"]
-    assert clouds[0].marker.color == clouds[1].marker.color
-    assert clouds[0].marker.color == ("rgb(0,114,178)", "rgb(230,159,0)", "rgb(0,0,0)")
-    assert clouds[1].x[0] == pytest.approx(0.01)
+    assert len(fig.layout.images) == 2
+    for image in fig.layout.images:
+        rows = _pixels(image.source)
+        dots = [
+            (y, row[i : i + 3])
+            for y, row in enumerate(rows)
+            for i in range(0, len(row), 4)
+            if row[i + 3]
+        ]
+        colours = [tuple(rgb) for _, rgb in dots]
+        assert colours == [(0, 0, 0), (0, 114, 178), (230, 159, 0)]  # the top; then left, right
+        assert dots[0][0] < 30 < len(rows) - 30 < dots[1][0] == dots[2][0]
+
+
+def test_points_in_one_place_mix_their_colours_and_far_ones_are_cut_off():
+    points = torch.tensor([[0.5, 0.5], [0.5, 0.5], [9.0, 9.0]])
+    fig = figures.simplex({"a": points}, torch.eye(3), title="t")
+    row = next(row for row in _pixels(fig.layout.images[0].source) if any(row))
+    assert tuple(value for value in row if value) == (115, 136, 89, 255)
+
+
+def test_the_path_of_a_belief_is_marked_at_its_end():
+    way = torch.tensor([[0.6, 0.3], [0.2, 0.1]])
+    fig = figures.belief_path({"a": way}, ["start", "A"], title="t", corners=["0", "1", "2"])
+    path = fig.data[-1]
+    assert list(path.text) == ["start", "A"] and path.marker.size[-1] > path.marker.size[0]
+    assert list(fig.data[1].text) == ["0", "1", "2"] and fig.layout.showlegend is False
+
+
+def test_what_is_typed_is_drawn_and_a_refusal_is_said(monkeypatch):
+    def draw(text):
+        if not text:
+            raise ValueError("Type something.")
+        return plots.lines({"a": [len(text)]}, title=text, x="x", y="y")
+
+    assert figures.typed(draw, text="abc", label="l").layout.title.text == "abc"
+    import IPython
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    box = figures.typed(draw, text="abc", label="l")
+    control, out = box.box.children
+    control.value = "other"
+    shown = out.outputs[0]["data"]["application/vnd.plotly.v1+json"]
+    assert shown["layout"]["title"]["text"] == "other"
+    control.value = ""
+    assert out.outputs[0]["data"] == {"text/plain": "Type something."}
+
+
+def test_responses_say_their_slope():
+    x = torch.tensor([[-0.2, 0.1], [0.3, 0.0]])
+    fig = figures.responses({"half": (x, x / 2), "none": (x, 0 * x)}, title="t", x="x", y="y")
+    texts = [each.text for each in fig.layout.annotations]
+    assert texts[2:] == ["slope 0.50", "slope 0.00"]
 
 
 def test_each_cloud_has_its_name_at_its_mean_and_its_colour_with_its_kind():

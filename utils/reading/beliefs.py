@@ -1,13 +1,13 @@
-"""How close a model comes to `data.beliefs.task`'s ideal observer, and what it holds of beliefs.
+"""How close a model comes to `data.beliefs.task`'s ideal observer, and what it does with beliefs.
 
 Source: Shai et al., 2024 (arXiv 2405.15943).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from data.beliefs.task import (
@@ -28,10 +28,11 @@ from utils.guards import (
     finite,
     floating,
     guarded,
-    number,
+    layer_of,
     shaped_as,
 )
 from utils.reading.linear import r_squared, ridge
+from utils.stats import Interval, bootstrap
 
 _WINDOW = {"tokens": (axes(2), known_tokens), "n_tokens": count()}
 
@@ -41,28 +42,33 @@ def _corners(belief: Tensor, _: Mapping) -> str | None:
     return None if n == 3 else f"is over {n} states, and a triangle has 3 corners"
 
 
-def _some_twice(group: Tensor, _: Mapping) -> str | None:
-    alone = len(group.unique()) == len(group)
-    return "holds every number once: inside such groups nothing varies" if alone else None
+def _two_contexts(contexts: Tensor, _: Mapping) -> str | None:
+    alone = bool((contexts == contexts[:1]).all())
+    return "are all the same: half of them are to be left out" if alone else None
 
 
-def _few_windows(k: int, given: Mapping) -> str | None:
-    n = given["n_tokens"] ** k
-    return f"is {k}: {n:,} columns, one for each window, are too many" if n > 100_000 else None
+def _bins_of_several(n_bins: int, given: Mapping) -> str | None:
+    n = len(given["predicted"])
+    return None if 2 * n_bins <= n else f"is {n_bins}, for {n} rows: give each bin two or more"
+
+
+def _beyond_n(length: int, given: Mapping) -> str | None:
+    return None if length > given["n"] else f"is {length}: it must be more than n, {given['n']}"
+
+
+def _planes_of_difference(planes: Mapping, given: Mapping) -> str | None:
+    _, n, d = given["difference"].shape
+    for at, columns in planes.items():
+        if not 0 <= at < n:
+            return f"has a plane at position {at}, and positions run from 0 to {n - 1}"
+        if columns.ndim != 2 or len(columns) != d:
+            return f"has shape {tuple(columns.shape)} at position {at}: give columns of {d} numbers"
+    return None
 
 
 def _known_positions(memories: Sequence[int], given: Mapping) -> str | None:
     bad = [k for k in memories if not 1 <= k <= given["length"]]
     return f"holds {bad[0]}, and the sequences have {given['length']} tokens" if bad else None
-
-
-def _two_halves(features: Mapping, given: Mapping) -> str | None:
-    rows = [len(tokens) for tokens in given["halves"]]
-    for name, pair in features.items():
-        found = [len(values) for values in pair]
-        if len(rows) != 2 or found != rows:
-            return f"has {found} rows in {name!r}, and `halves` {rows}: give two parts of each"
-    return None
 
 
 @guarded(belief=(floating, _corners, finite))
@@ -73,55 +79,6 @@ def simplex_xy(belief: Float[Tensor, "... state=3"]) -> Float[Tensor, "... xy=2"
     """
     corners = torch.tensor([[0, 0], [2 / 3**0.5, 0], [1 / 3**0.5, 1]], dtype=belief.dtype)
     return belief @ corners.to(belief.device)
-
-
-@guarded(
-    predicted=axes(2),
-    targets=(shaped_as("predicted"), finite),
-    group=(axes(1), as_long_as("targets"), _some_twice),
-)
-def r_squared_within(
-    predicted: Float[Tensor, "example target"],
-    targets: Float[Tensor, "example target"],
-    group: Int[Tensor, " example"],
-) -> float:
-    """Share of the variance *inside* groups, such as of examples with equal last tokens.
-
-    Whoever knows the group and nothing else, and predicts its mean, has 0. Errors between groups
-    count too: give every predictor that you compare the group (`join_last_tokens`), or this is
-    `utils.reading.linear.r_squared` on another scale.
-    """
-    _, index = group.unique(return_inverse=True)
-    total = torch.zeros(int(index.max()) + 1, targets.shape[1], dtype=targets.dtype)
-    total.index_add_(0, index, targets)
-    means = (total / index.bincount()[:, None])[index]
-    return r_squared(predicted - means, targets - means)
-
-
-@guarded(**_WINDOW, k=last_of())
-def last_tokens(
-    tokens: Int[Tensor, "batch pos"], k: int, *, n_tokens: int
-) -> Int[Tensor, " batch"]:
-    """A number for the last `k` tokens of each sequence, from 0 up to `n_tokens ** k`."""
-    place = n_tokens ** torch.arange(k, device=tokens.device)
-    return (tokens[:, tokens.shape[1] - k :].flip(1) * place).sum(-1)
-
-
-@guarded(features=(axes(2), as_long_as("tokens"), finite), **_WINDOW, k=(last_of(), _few_windows))
-def join_last_tokens(
-    features: Float[Tensor, "batch feature"],
-    tokens: Int[Tensor, "batch pos"],
-    k: int,
-    *,
-    n_tokens: int,
-) -> Float[Tensor, "batch feature_and_window"]:
-    """The features, and beside them a one-hot of the last `k` tokens, all `n_tokens ** k` of them.
-
-    A probe on these knows the last `k` tokens, whatever the features are.
-    """
-    code = last_tokens(tokens, k, n_tokens=n_tokens)
-    window = torch.nn.functional.one_hot(code, n_tokens**k)
-    return torch.cat([features.double(), window.double()], dim=1)
 
 
 @guarded(**_WINDOW, k=last_of())
@@ -178,72 +135,264 @@ def excess_by_observer(
     }
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a linear probe finds of the beliefs, on sequences that it was not fitted to.
+class Reading(NamedTuple):
+    """What an affine map reads from rows that it was not fitted to."""
 
-    Attributes:
-        predicted: the beliefs that it predicts.
-        r2: share of the beliefs' variance that it explains.
-        beyond: share of the variance among sequences with equal last tokens that a probe explains
-            which is also told these tokens.
-    """
-
-    predicted: Float[Tensor, "sequence state"]
+    held_out: Bool[Tensor, " row"]
+    predicted: Float[Tensor, "held_out_row target"]
     r2: float
-    beyond: float
-
-
-@guarded(T=process, features=(filled, _two_halves), penalty=number(low=0))
-def read_beliefs(
-    features: Mapping[str, Sequence[Float[Tensor, "_sequence _feature"]]],
-    halves: Sequence[Int[Tensor, "_sequence pos"]],
-    T: Float[Tensor, "token state next"],
-    *,
-    known: int = 3,
-    penalty: float = 1e-6,
-) -> dict[str, Reading]:
-    """Probes for the belief at the end of sequences, from several kinds of features.
-
-    Args:
-        features: name -> features of the sequences to fit on, and of those to test on.
-        halves: the tokens of both.
-        known: how many last tokens every probe is told for `Reading.beyond`.
-        penalty: see `utils.reading.linear.ridge`.
-    """
-    belief, truth = (beliefs(tokens, T)[:, -1] for tokens in halves)
-    window = last_tokens(halves[1], known, n_tokens=len(T))
-    found = {}
-    for name, pair in features.items():
-        fit, test = (values.double().cpu() for values in pair)
-        predicted = ridge(fit, belief, penalty=penalty)(test)
-        fit, test = (
-            join_last_tokens(values, tokens, known, n_tokens=len(T))
-            for values, tokens in zip((fit, test), halves, strict=True)
-        )
-        told = ridge(fit, belief, penalty=penalty)(test)
-        found[name] = Reading(
-            predicted, r_squared(predicted, truth), r_squared_within(told, truth, window)
-        )
-    return found
 
 
 @guarded(
-    predicted=finite,
-    full=(shaped_as("predicted"), finite),
-    short=(shaped_as("predicted"), finite),
+    x=(axes(2), filled, finite),
+    y=(axes(2), as_long_as("x"), finite),
+    contexts=(axes(2), as_long_as("x"), _two_contexts),
 )
-def slope_beyond(
-    predicted: Float[Tensor, "sequence state"],
-    full: Float[Tensor, "sequence state"],
-    short: Float[Tensor, "sequence state"],
-) -> float:
-    """How far a prediction goes along from the belief of a short memory (0) to the full one (1).
+def read_out(
+    x: Float[Tensor, "row d_model"],
+    y: Float[Tensor, "row target"],
+    contexts: Int[Tensor, "row pos"],
+    *,
+    generator: torch.Generator,
+) -> Reading:
+    """Fit an affine map from `x` to `y` on half of the different contexts, and test it on the rest.
 
-    Raises:
-        ValueError: the two beliefs are the same.
+    Use `ridge(x, y, penalty=1e-3)`, which returns the fitted map.
+
+    Args:
+        contexts: the tokens that were read before `x`. The same may stand in several rows.
+
+    Returns:
+        `Reading(held_out, predicted, r2)`: True for the rows of half of the different contexts
+        (rounded down), drawn with `generator` and not fitted to; `y` as it is predicted for these
+        rows, in their order; and `r_squared` there.
     """
-    older = full - short
-    if not older.any():
-        raise ValueError("The short memory believes what the full one does: take a shorter one.")
-    return ((predicted - short) * older).sum().div(older.pow(2).sum()).item()
+    _, which = contexts.unique(dim=0, return_inverse=True)
+    n = int(which.max()) + 1
+    test = torch.randperm(n, generator=generator)[: n // 2]
+    held_out = torch.isin(which, test)
+    fitted = ridge(x[~held_out], y[~held_out], penalty=1e-3)
+    predicted = fitted(x[held_out])
+    return Reading(held_out, predicted, r_squared(predicted, y[held_out]))
+
+
+@guarded(
+    predicted=(axes(2), finite),
+    truth=(shaped_as("predicted"), finite),
+    next_token=(axes(1), as_long_as("predicted"), finite),
+    n_bins=(count(), _bins_of_several),
+)
+def r_squared_within(
+    predicted: Float[Tensor, "row state"],
+    truth: Float[Tensor, "row state"],
+    next_token: Float[Tensor, " row"],
+    *,
+    n_bins: int,
+) -> float:
+    """How much of the belief is read *among rows that predict the same next token*.
+
+    The rows, in the order of `next_token`, are cut into `n_bins` bins, as equal as
+    `torch.tensor_split` cuts them.
+
+    Args:
+        predicted: the beliefs that are read.
+        truth: the ideal observer's.
+        next_token: the model's probability that the next token is a tick.
+
+    Returns:
+        1 minus a ratio: the squared errors of `predicted`, over the squared distances of `truth`
+        from the mean of `truth` in its bin, each summed over all rows and states.
+    """
+    wrong, left = 0.0, 0.0
+    for rows in next_token.argsort().tensor_split(n_bins):
+        right = truth[rows]
+        wrong += (predicted[rows] - right).pow(2).sum()
+        left += (right - right.mean(0)).pow(2).sum()
+    return float(1 - wrong / left)
+
+
+class Follows(NamedTuple):
+    """A slope and its interval."""
+
+    slope: float
+    interval: Interval
+
+
+# ---- Exchanging ----------------------------------------------------------------------------------
+
+
+class Pairs(NamedTuple):
+    """Pairs of sequences that differ up to position `at`, and go on with the same tokens.
+
+    Attributes:
+        rows, partners: tokens, [pair, pos].
+        ideal: by how much more the ideal observer of the partner expects token 1 next, at each
+            position after `at`.
+        at: the last position that differs in what was read: there the two predict alike.
+        others: sequences of as many tokens, with no beginning of a pair among them.
+    """
+
+    rows: Int[Tensor, "pair pos"]
+    partners: Int[Tensor, "pair pos"]
+    ideal: Float[Tensor, "pair later"]
+    at: int
+    others: Int[Tensor, "other pos"]
+
+
+@guarded(T=process, n=count(low=2), length=(count(), _beyond_n))
+def equal_predictions(
+    T: Float[Tensor, "token=2 state next"],
+    *,
+    n: int = 10,
+    length: int = 16,
+    tolerance: float = 0.01,
+    apart: float = 0.15,
+    generator: torch.Generator,
+) -> Pairs:
+    """Pairs of beginnings after which the ideal observer predicts alike, and believes otherwise.
+
+    All `2 ** n` beginnings are split in two halves: pairs come from one, and `Pairs.others` go on
+    from the other. No beginning is in two pairs, and both of a pair end with the same token. What
+    follows is drawn from the process, for the first of the two.
+
+    Args:
+        n: how many tokens a beginning has.
+        tolerance: how much the two probabilities of token 1 may differ.
+        apart: how far the beliefs lie apart, at least.
+    """
+    starts = torch.cartesian_prod(*[torch.arange(2)] * n)
+    starts = starts[torch.randperm(len(starts), generator=generator)]
+    others, starts = starts.tensor_split(2)
+    belief = beliefs(starts, T)[:, -1]
+    tick = next_token_probs(belief, T)[:, 1]
+    far = torch.cdist(belief, belief) > apart
+    fits = far & ((tick[:, None] - tick).abs() < tolerance)
+    fits &= starts[:, None, -1] == starts[:, -1]
+    pairs, free = [], torch.ones(len(starts), dtype=torch.bool)
+    for i in range(len(starts)):
+        able = (fits[i] & free).nonzero()[:, 0]
+        if free[i] and len(able):
+            partner = int(able[torch.randint(len(able), (1,), generator=generator)])
+            free[[i, partner]] = False
+            pairs.append((i, partner))
+    first, second = torch.tensor(pairs).T
+
+    def drawn(start: Tensor) -> Tensor:
+        return sample_tokens(T, len(start), length=length - n, generator=generator, start=start)
+
+    rows = torch.cat([starts[first], drawn(belief[first])], dim=1)
+    partners = torch.cat([starts[second], rows[:, n:]], dim=1)
+    after = [next_token_probs(beliefs(each, T), T)[:, n:, 1] for each in (rows, partners)]
+    others = torch.cat([others, drawn(beliefs(others, T)[:, -1])], dim=1)
+    return Pairs(rows, partners, after[1] - after[0], n - 1, others)
+
+
+@guarded(T=process, tokens=(axes(2), known_tokens), layer=layer_of(end=False))
+@torch.no_grad()
+def belief_planes(
+    model, tokens: Int[Tensor, "sequence pos"], T: Float[Tensor, "token state next"], *, layer: int
+) -> list[Float[Tensor, "d_model direction"]]:
+    """For each position, along which directions the stream before block `layer` moves with belief.
+
+    They are the weights of a regression *from* the belief, without its last number, *to* the
+    stream. (The weights of a probe, from the stream to the belief, are others: they also cancel
+    what else is in the stream.)
+    """
+    name = f"blocks.{layer}.hook_resid_pre"
+    stream = model.run_with_cache(tokens, names_filter=[name])[1][name]
+    belief = beliefs(tokens, T)[..., :-1]
+    return [ridge(belief[:, at], stream[:, at]).weights.T for at in range(tokens.shape[1])]
+
+
+@guarded(difference=(axes(3), finite), planes=(filled, _planes_of_difference))
+def plane_part(
+    difference: Float[Tensor, "pair pos d_model"],
+    planes: Mapping[int, Float[Tensor, "d_model direction"]],
+) -> Float[Tensor, "pair pos d_model"]:
+    """The part of `difference` that lies in a plane; at positions without one, zero.
+
+    Args:
+        planes: position -> vectors, its columns, that span the plane there. They have any lengths
+            and need not be at right angles (`torch.linalg.qr` finds such that are).
+    """
+    part = torch.zeros_like(difference)
+    for at, columns in planes.items():
+        basis = torch.linalg.qr(columns.to(difference)).Q
+        part[:, at] = difference[:, at] @ basis @ basis.T
+    return part
+
+
+@guarded(rows=axes(2), partners=shaped_as("rows"), layer=layer_of(end=False))
+def exchange(
+    model,
+    rows: Int[Tensor, "pair pos"],
+    partners: Int[Tensor, "pair pos"],
+    part: Callable[[Float[Tensor, "pair pos d_model"]], Float[Tensor, "pair pos d_model"]],
+    *,
+    layer: int,
+) -> Float[Tensor, "pair pos token"]:
+    """The model's next-token probabilities on `rows` with a part of their partners' stream.
+
+    The residual stream before block `layer` is changed while the model reads `rows`.
+
+    Args:
+        part: of the difference, the partners' stream minus that of `rows`, it gives what is added
+            to the stream of `rows`. (`lambda difference: difference` exchanges all of it.)
+
+    Returns:
+        Probabilities, without a gradient. No hook stays on the model.
+    """
+    name = f"blocks.{layer}.hook_resid_pre"
+    with torch.no_grad():
+        _, cache = model.run_with_cache(partners, names_filter=[name])
+
+        def add_part(resid, hook):
+            return resid + part(cache[name] - resid)
+
+        return model.run_with_hooks(rows, fwd_hooks=[(name, add_part)]).softmax(-1)
+
+
+@guarded(difference=(axes(3), finite), planes=(filled, _planes_of_difference))
+def random_part(
+    difference: Float[Tensor, "pair pos d_model"],
+    planes: Mapping[int, Float[Tensor, "d_model direction"]],
+    *,
+    generator: torch.Generator,
+) -> Float[Tensor, "pair pos d_model"]:
+    """A control for `plane_part`: parts just as long, along other directions.
+
+    At each position of `planes` it is the part of `difference` in a random plane of as many
+    directions (Gaussian columns from `generator`), with its length set, for each pair, to that of
+    `plane_part(difference, planes)`.
+    """
+    wanted = plane_part(difference, planes).norm(dim=-1, keepdim=True)
+    drawn = {at: torch.randn(each.shape, generator=generator) for at, each in planes.items()}
+    found = plane_part(difference, drawn)
+    return found * wanted / found.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+
+
+@guarded(change=(axes(2), finite), ideal=(shaped_as("change"), finite))
+def follows(change: Float[Tensor, "pair later"], ideal: Float[Tensor, "pair later"]) -> Follows:
+    """How much of the ideal observer's change the model makes: a slope through the origin.
+
+    Its 95% interval comes from drawing whole pairs (`utils.stats.bootstrap`).
+    """
+    pairs = [i for i in range(len(ideal)) for _ in range(ideal.shape[1])]
+    x, y = ideal.flatten().double().cpu(), change.flatten().double().cpu()
+    slope = (x * y).sum() / (x * x).sum()
+    return Follows(slope.item(), bootstrap(x * y, groups=pairs, over=x * x))
+
+
+@guarded(pattern=(axes(4), finite))
+def attention_by_distance(
+    pattern: Float[Tensor, "batch head query key"],
+) -> Float[Tensor, "head distance"]:
+    """Each head's mean attention to the token `distance` positions back (0 is the token itself).
+
+    The mean is over the batch and over all queries that have a token so far back.
+    """
+    n = pattern.shape[-1]
+    mean = pattern.mean(0)
+    return torch.stack(
+        [mean.diagonal(-distance, dim1=-2, dim2=-1).mean(-1) for distance in range(n)], dim=-1
+    )

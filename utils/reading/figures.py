@@ -1,11 +1,15 @@
 """What a model knows, drawn: the boards of a game, and beliefs on a triangle."""
 
+import base64
 import json
+import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 import plotly.graph_objects as go
 import plotly.io as pio
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from plotly.subplots import make_subplots
 from torch import Tensor
 
@@ -111,54 +115,90 @@ def boards(
     return fig.update_layout(margin={"l": 40, "r": 20, "t": 90, "b": 30})
 
 
+def _png(pixels: Int[Tensor, "row column rgba=4"]) -> str:
+    """The picture as a `data:` address: numbers from 0 to 255, row 0 on top."""
+    height, width, _ = pixels.shape
+    rows = pixels.to(torch.uint8).reshape(height, width * 4).numpy()
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)  # each row unfiltered
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(lines, 9)), chunk(b"IEND", b"")]
+    return (
+        "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(parts)).decode()
+    )
+
+
+SIDE = 2 / 3**0.5  # of a triangle of height 1
+MARGIN = 0.05  # around it: points may lie outside
+CORNERS = ((0, 114, 178), (230, 159, 0), (0, 0, 0))  # blue, orange, black
+
+
+def _corner_colours(colour: Float[Tensor, "point state=3"]) -> Float[Tensor, "point rgb=3"]:
+    return colour.detach().float().cpu().clamp(0, 1) @ torch.tensor(CORNERS).float()
+
+
+def _cloud(points: Tensor, colours: Tensor) -> str:
+    """The points, each of them a pixel, as a picture of the triangle and its margin."""
+    width = 520 if len(points) > 10_000 else 300  # few points are larger ones
+    height = round(width * (1 + 2 * MARGIN) / (SIDE + 2 * MARGIN))
+    scale = torch.tensor([width / (SIDE + 2 * MARGIN), -height / (1 + 2 * MARGIN)])
+    at = (points.detach().float().cpu() + torch.tensor([MARGIN, -1 - MARGIN])) * scale
+    column, row = at.floor().long().T
+    seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    where = (row * width + column)[seen]
+    sums = torch.zeros(height * width, 4).index_add_(
+        0, where, torch.cat([colours[seen], torch.ones(len(where), 1)], dim=1)
+    )
+    n = sums[:, 3:]
+    pixels = torch.cat([sums[:, :3] / n.clamp(min=1), 255 * (n > 0)], dim=1)
+    return _png(pixels.round().int().view(height, width, 4))
+
+
 @guarded(panels=(filled, _a_colour_a_point))
 def simplex(
     panels: Mapping[str, Float[Tensor, "point xy=2"]],
     colour: Float[Tensor, "point state=3"],
     *,
     title: str,
+    corners: Sequence[str] = (),
 ) -> go.Figure:
     """Clouds of points on a triangle, side by side, each point in the same colour everywhere.
 
-    Points further outside the triangle than a small margin are cut off.
+    Each point is a pixel of a picture, so there may be many. Points further outside the triangle
+    than a small margin are cut off.
 
     Args:
         panels: from what stands over a triangle to its points; the corners are at (0, 0),
             (2 / sqrt 3, 0) and (1 / sqrt 3, 1), as in `utils.reading.beliefs.simplex_xy`.
         colour: shares of blue, orange and black in each point's colour, which differ in lightness.
+        corners: what to write at the corners of the first triangle, in that order.
     """
-    corners = Tensor([[0, 114, 178], [230, 159, 0], [0, 0, 0]])
-    mixed = (colour.detach().float().cpu().clamp(0, 1) @ corners).round().int().tolist()
-    colours = [f"rgb({r},{g},{b})" for r, g, b in mixed]
+    colours = _corner_colours(colour)
     fig = make_subplots(1, len(panels), subplot_titles=list(panels), horizontal_spacing=0.02)
-    side = 2 / 3**0.5
     for column, points in enumerate(panels.values(), 1):
-        frame = go.Scatter(
-            x=[0, side, side / 2, 0],
-            y=[0, 0, 1, 0],
-            mode="lines",
-            line={"color": "#999", "width": 1},
-            hoverinfo="skip",
-            showlegend=False,
+        _frame(fig, corners if column == 1 else (), row=1, col=column)
+        fig.add_layout_image(
+            source=_cloud(points, colours),
+            x=-MARGIN,
+            y=1 + MARGIN,
+            sizex=SIDE + 2 * MARGIN,
+            sizey=1 + 2 * MARGIN,
+            sizing="stretch",
+            layer="above",
+            row=1,
+            col=column,
         )
-        fig.add_trace(frame, 1, column)
-        points = points.detach().double().cpu()
-        cloud = go.Scatter(
-            x=[round(x, 3) for x in points[:, 0].tolist()],
-            y=[round(y, 3) for y in points[:, 1].tolist()],
-            mode="markers",
-            marker={"size": 2.2, "color": colours, "opacity": 0.8},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-        fig.add_trace(cloud, 1, column)
         fig.update_yaxes(
             scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column
         )  # equal sides
-    fig = styled(fig, title, height=370)
+    fig = styled(fig, title, height=380)
     # Predictions may lie outside the triangle. Those far outside are cut off, or it would be tiny.
-    fig.update_xaxes(visible=False, range=[-0.05, side + 0.05], constrain="domain")
-    fig.update_yaxes(visible=False, range=[-0.05, 1.05], constrain="domain")
+    fig.update_xaxes(visible=False, range=[-MARGIN, SIDE + MARGIN], constrain="domain")
+    fig.update_yaxes(visible=False, range=[-MARGIN - 0.03, 1 + MARGIN], constrain="domain")
     return fig.update_layout(margin={"l": 20, "r": 20, "t": 90, "b": 10})
 
 
@@ -253,6 +293,99 @@ def beside_controls(
     return styled(fig, title, y=y, height=430).update_yaxes(range=[-0.02, 1.04])
 
 
+def _frame(fig: go.Figure, corners: Sequence[str], **where: int) -> None:
+    """A triangle, with names at its corners."""
+    edge = go.Scatter(
+        x=[0, SIDE, SIDE / 2, 0],
+        y=[0, 0, 1, 0],
+        mode="lines",
+        line={"color": "#999", "width": 1},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    fig.add_trace(edge, **where)
+    if corners:
+        names = go.Scatter(
+            x=[0, SIDE, SIDE / 2],
+            y=[0, 0, 1],
+            mode="text",
+            text=list(corners),
+            textposition=["bottom right", "bottom left", "middle right"],
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        fig.add_trace(names, **where)
+
+
+@guarded(paths=filled)
+def belief_path(
+    paths: Mapping[str, Float[Tensor, "step xy=2"]],
+    labels: Sequence[str],
+    *,
+    title: str,
+    corners: Sequence[str] = (),
+) -> go.Figure:
+    """Ways through a triangle, such as of a belief token by token, with a label at each step.
+
+    Args:
+        paths: name -> the points, as those of `simplex`; the first is where it starts.
+        labels: what led to each point; the last point is marked.
+    """
+    fig = go.Figure()
+    _frame(fig, corners)
+    for i, (name, points) in enumerate(paths.items()):
+        x, y = points.detach().double().cpu().T.tolist()
+        path = go.Scatter(
+            x=[round(value, 4) for value in x],
+            y=[round(value, 4) for value in y],
+            mode="lines+markers+text" if i == 0 else "lines+markers",
+            text=list(labels),
+            textposition="top center",
+            name=name,
+            line={"color": COLOURS[i], "width": 2, "dash": ("solid", "dot")[i % 2]},
+            marker={
+                "size": [6] * (len(x) - 1) + [14],
+                "symbol": ("circle", "circle-open")[i % 2],
+            },
+            hovertemplate="%{text}<extra></extra>",
+        )
+        fig.add_trace(path)
+    fig = styled(fig, title, height=420)
+    fig.update_xaxes(visible=False, range=[-0.12, SIDE + 0.12], constrain="domain")
+    fig.update_yaxes(visible=False, range=[-0.1, 1.1], scaleanchor="x", constrain="domain")
+    margin = {"l": 20, "r": 20, "t": 60, "b": 10}
+    return fig.update_layout(margin=margin, showlegend=len(paths) > 1)
+
+
+def typed(draw: Callable[[str], go.Figure], *, text: str, label: str):
+    """A box for a text, and the figure `draw(text)` under it, drawn anew whenever the text changes.
+
+    Where `draw` raises a ValueError, its sentence stands there in place of a figure. Outside a
+    notebook, or without ipywidgets, it is the figure `draw(text)` alone.
+    """
+    ipywidgets = widgets()
+    if ipywidgets is None:
+        return draw(text)
+    wide = ipywidgets.Layout(width="100%", max_width="520px")
+    control = ipywidgets.Text(value=text, description=label, layout=wide)
+    out = ipywidgets.Output()
+
+    def redraw(_=None) -> None:
+        try:
+            shown = json.loads(draw(control.value).to_json())
+            data = {"application/vnd.plotly.v1+json": shown, "text/plain": label}
+        except ValueError as error:
+            data = {"text/plain": str(error)}
+        # Set, and not shown `with out`, which can make nbconvert wait for ever.
+        out.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+
+    control.observe(redraw, names="value")
+    redraw()
+    box = ipywidgets.VBox([control, out])
+    box.add_class("htf-typed")
+    return Live(draw(text), box)
+
+
 def slider(
     draw: Callable[[int], go.Figure],
     *,
@@ -298,3 +431,48 @@ def slider(
     box = ipywidgets.VBox([control, out])
     box.add_class("htf-slider")
     return Live(draw(at), box)
+
+
+@guarded(panels=filled)
+def responses(
+    panels: Mapping[str, tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+) -> go.Figure:
+    """What is changed against what should be: a dot for each prediction, and the slope through 0.
+
+    Args:
+        panels: from what stands over a panel to (what should change, what does).
+    """
+    fig = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True)
+    fig = styled(fig, title, height=400)
+    end = max(float(values.abs().max()) for pair in panels.values() for values in pair)
+    for column, (wanted, found) in enumerate(panels.values(), 1):
+        wanted, found = (each.detach().double().cpu().flatten() for each in (wanted, found))
+        slope = float((wanted * found).sum() / (wanted * wanted).sum())
+        dots = go.Scattergl(
+            x=[round(value, 4) for value in wanted.tolist()],
+            y=[round(value, 4) for value in found.tolist()],
+            mode="markers",
+            marker={"size": 4, "color": COLOURS[0], "opacity": 0.35},
+            showlegend=False,
+        )
+        fig.add_trace(dots, 1, column)
+        for rise, colour, dash in ((1.0, "#888", "dash"), (slope, COLOURS[1], "solid")):
+            line = {"color": colour, "dash": dash, "width": 2}
+            ends = {"x": [-end, end], "y": [-end * rise, end * rise]}
+            fig.add_trace(go.Scatter(**ends, mode="lines", line=line, showlegend=False), 1, column)
+        fig.add_annotation(
+            x=0.5 * end,
+            y=0.5 * end * slope + 0.28 * end * (1 if slope < 0.5 else -1.6),
+            text=f"slope {slope:z.2f}",
+            font={"color": COLOURS[1], "size": 14},
+            showarrow=False,
+            row=1,
+            col=column,
+        )
+        fig.update_xaxes(title_text=x, range=[-end, end], row=1, col=column)
+    fig.update_yaxes(title_text=y, range=[-end, end], row=1, col=1)
+    return fig.update_layout(margin={"t": 100})
