@@ -1,4 +1,4 @@
-"""Erasing a concept: edits after which a linear probe finds nothing, once and while a model runs."""
+"""Erasing a concept from activations, once and while a model runs; and patching heads."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -7,8 +7,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.guards import as_long_as, axes, evaluating, filled, finite, floating, guarded, number
-from utils.guards import two_classes
+from utils.guards import (
+    as_long_as,
+    axes,
+    evaluating,
+    filled,
+    finite,
+    floating,
+    guarded,
+    number,
+    two_classes,
+)
 
 
 def _of_layers(layers: Sequence[int], given: Mapping) -> str | None:
