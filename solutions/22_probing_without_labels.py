@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 2.2 · Probing without labels
 #
-# [![Open lesson 2.2 in Colab]()]()
+# [![Open lesson 2.2 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/22_probing_without_labels.ipynb)
 #
 # **Map:**
 #
@@ -57,8 +57,8 @@ from utils.checks import lesson_22
 from utils.checks.predict import outcome, predict
 from utils.lesson import claim
 from utils.models import load
-from utils.reading.erasure import Eraser, erased
-from utils.reading.probes import choices, logistic, mean_difference, split_by_group
+from utils.reading.erasure import Eraser
+from utils.reading.probes import logistic, mean_difference, split_by_group
 from utils.reading.unsupervised import Found, agreement, normalised
 from utils.stats import auc, bootstrap
 
@@ -90,8 +90,9 @@ SENTENCES = {
     "really": "I think that our hotel is really {}.",
 }
 streams = {
-    name: activations(model, [sentence.format(word) for word in words], layers=24)
+    name: activations(model, [sentence.format(word) for word in words], layers=20)
     for name, sentence in SENTENCES.items()
+    if name != "really"
 }
 
 
@@ -103,7 +104,7 @@ def direction_at(layer: int) -> Tensor:
 
 def placed(texts: Sequence[str], direction: Tensor) -> Tensor:
     """[layer, text]: scores at the last token; +1 and -1 are good and bad words on average."""
-    x = activations(model, texts, layers=24)
+    x = activations(model, texts, layers=20)
     seen = streams["plain"][:, ~unseen] @ direction
     yes, no = (seen[:, good[~unseen] == label].mean(1, keepdim=True) for label in (1, 0))
     return (2 * x @ direction - yes - no) / (yes - no)
@@ -121,7 +122,7 @@ plots.lines(
     title="Sentences along one fixed direction: which turn round, and where?",
     x="layer (at the full stop)",
     y="score: +1 good, -1 bad",
-    at=list(range(8, 25)),
+    at=list(range(8, 21)),
     chance=0,
 )
 
@@ -152,12 +153,12 @@ plots.lines(
     title='Before block 15, "not" turns the reading round<br>along fixed directions of layers 12, 16 and 20',
     x="layer (at the full stop)",
     y="gap with not / gap without",
-    at=list(range(8, 25)),
+    at=list(range(8, 21)),
     chance=0,
 )
 
 # %% [markdown]
-# From the layer 14 to the layer 15 the gap falls from **0.18** to **-0.61** (direction of layer 16): block 14 turns it round, with the direction held fixed. The directions of layers 12 and 20 agree. That of layer 10 does not: it turns later, and hardly. So the finding is about a direction that the middle layers
+# At layer 14 the gap is still positive; at layer 15 it is **-0.61** (direction of layer 16): block 14 turns it round, with the direction held fixed. The directions of layers 12 and 20 agree. That of layer 10 does not: it turns later, and hardly. So the finding is about a direction that the middle layers
 # share, and not about every direction that reads sentiment. "Not only" stays positive.
 #
 # Does the *model* take in the "not"? Let it go on: "I think that our hotel is not wonderful. I felt very". The number is the log probability of happy words minus that of sad words.
@@ -201,7 +202,6 @@ plots.table(
 # That direction was fitted with labels. What if you have none?
 
 # %% tags=["numbers"]
-claim("gap at layer 14, direction of 16", kept("not", 16)[6], text=0.18, within=0.03)
 claim("gap at layer 15, direction of 16", kept("not", 16)[7], text=-0.61, within=0.06)
 for at in (12, 16, 20):
     assert kept("not", at)[6] > 0.1 and max(kept("not", at)[7:]) < -0.1
@@ -225,6 +225,47 @@ assert bootstrap(drop[good == 1])[0] > 1 and bootstrap(drop[good == 0])[1] < -1
 
 
 # %% tags=["exercise:utils.reading.unsupervised.ccs"]
+def ccs(
+    first: Float[Tensor, "pair d_model"],
+    second: Float[Tensor, "pair d_model"],
+    *,
+    start: Float[Tensor, " d_model"],
+    steps: int = 250,
+    lr: float = 0.01,
+) -> Found:
+    """Contrast-consistent search from one start: a probe that calls one of each pair true.
+
+    1. Normalise each half by itself: subtract its mean, divide by `half.std(0)`.
+    2. The probe gives `sigmoid(x @ direction + bias)`. Begin with `start`, and the bias at 0.
+    3. Take `steps` steps of Adam with step size `lr`. The loss is the mean over pairs of
+       `(p_first - (1 - p_second)) ** 2` plus the square of the smaller of the two.
+
+    Returns:
+        `Found(belief, loss)` after the last step: the mean of `p_first` and `1 - p_second`,
+        [pair], without a gradient, and the loss, a number.
+
+    Source: Burns et al., 2022 (arXiv 2212.03827).
+    """
+    ### BEGIN SOLUTION
+    a, b = ((half - half.mean(0)) / half.std(0) for half in (first, second))
+    direction, bias = start.clone().requires_grad_(), torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.Adam([direction, bias], lr=lr)
+
+    def probabilities():
+        return torch.sigmoid(a @ direction + bias), torch.sigmoid(b @ direction + bias)
+
+    def loss_of(p, q):
+        return ((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2).mean()
+
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss_of(*probabilities()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        p, q = probabilities()
+        return Found((p + 1 - q) / 2, loss_of(p, q).item())
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 ccs = lesson_22.check_ccs(ccs)
@@ -286,7 +327,7 @@ first, second = halves(statements(ones), statements(twos))
 for i in range(3):
     print(truth[i].item(), ones[i]["statement"], "|", twos[i]["statement"])
 
-STARTS = range(10)
+STARTS = range(20)
 runs = [ccs(first, second, start=random_start(seed)) for seed in STARTS]
 best = min(runs, key=lambda run: run.loss)
 agrees = [agreement(run.belief, truth) for run in runs]
@@ -297,30 +338,29 @@ random_agrees = [
 ]
 plots.bars(
     {
-        "CCS, lowest loss<br>of ten starts": agreement(best.belief, truth),
+        "CCS, lowest loss<br>of 20 starts": agreement(best.belief, truth),
         "first principal<br>component": of_pc,
         "random directions<br>(mean of 40)": sum(random_agrees) / 40,
     },
     title="Without a label, CCS and PC1 choose the true statement nearly always",
     y="agreement with truth",
     dots={
-        "CCS, lowest loss<br>of ten starts": agrees,
+        "CCS, lowest loss<br>of 20 starts": agrees,
         "random directions<br>(mean of 40)": random_agrees,
     },
     chance=0.5,
 )
 
 # %% [markdown]
-# CCS finds truth in **0.98** of the pairs at its best start, and single starts reach from **0.54** to **0.98**. The principal component finds it in **1.00**, without training, a loss, or a start. Random directions with the better sign reach **0.61** on average.
+# At its lowest loss CCS finds truth in **0.99** of the pairs. Single starts (dots) differ. The principal component finds truth in **1.00**, without training, a loss, or a start. Random directions with the better sign reach **0.65** on average.
 #
 # This looks as if consistency had found truth. Has it?
 
 # %% tags=["numbers"]
-claim("CCS, lowest loss", agreement(best.belief, truth), text=0.98, within=0.03)
-claim("lowest start", min(agrees), text=0.54, within=0.06)
-claim("highest start", max(agrees), text=0.98, within=0.03)
+claim("CCS, lowest loss", agreement(best.belief, truth), text=0.99, within=0.03)
+assert min(agrees) < 0.9 and max(agrees) > 0.96
 claim("PC1", of_pc, text=1.00, within=0.02)
-claim("random directions", sum(random_agrees) / 40, text=0.61, within=0.04)
+claim("random directions", sum(random_agrees) / 40, text=0.65, within=0.04)
 
 # %% [markdown]
 # ## 3. Can the loss tell truth from random labels?
@@ -333,6 +373,32 @@ claim("random directions", sum(random_agrees) / 40, text=0.61, within=0.04)
 
 
 # %% tags=["exercise:utils.reading.unsupervised.fit_labelling"]
+def fit_labelling(
+    first: Float[Tensor, "pair d_model"],
+    second: Float[Tensor, "pair d_model"],
+    labels: Int[Tensor, " pair"],
+    *,
+    size: float = 10.0,
+) -> tuple[Float[Tensor, " d_model"], float]:
+    """The shortest direction that makes CCS believe in some labels, and the loss of CCS there.
+
+    Args:
+        first, second: normalised halves. There are more dimensions than rows.
+        labels: 1 where the first of a pair is to be called true, else 0.
+        size: the score `x @ direction` that the one called true should get; the other should get
+            `-size`. Where that cannot be met, the squared error is as small as possible.
+
+    Returns:
+        The direction of least norm, without a bias; and the loss of CCS there, a number.
+    """
+    ### BEGIN SOLUTION
+    target = size * (2 * labels.to(first) - 1)
+    both, targets = torch.cat([first, second]), torch.cat([target, -target])
+    direction = torch.linalg.pinv(both) @ targets
+    p, q = torch.sigmoid(both @ direction).chunk(2)
+    return direction, ((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2).mean().item()
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 fit_labelling = lesson_22.check_fit_labelling(fit_labelling)
@@ -365,19 +431,18 @@ out = split_by_group(groups, test=0.5, generator=seeded(0))
 a, b = normalised(first), normalised(second)
 
 
-def tried(labels: Tensor) -> tuple[float, float, float]:
-    """For labels of the pairs to fit: the loss, the loss after CCS, and right on the others."""
+def tried(labels: Tensor) -> tuple[float, float]:
+    """For labels of the pairs to fit: the loss there, and the share right on the other pairs."""
     direction, loss = fit_labelling(a[~out], b[~out], labels)
-    later = ccs(first[~out], second[~out], start=direction).loss
     right = ((a - b)[out] @ direction > 0) == (truth[out] == 1)
-    return loss, later, right.float().mean().item()
+    return loss, right.float().mean().item()
 
 
 draw = seeded(0)
 n_fit = int((~out).sum())
 any_labels = [tried(torch.randint(2, (n_fit,), generator=draw)) for _ in range(40)]
 true_labels = tried(truth[~out])
-worst = max(loss for loss, *_ in any_labels)
+worst, held = max(loss for loss, _ in any_labels), [right for _, right in any_labels]
 outcome(
     "22.labels",
     "below 0.0001"
@@ -386,41 +451,35 @@ outcome(
     if worst < 0.05
     else "about 0.2, as with p = 0.5",
 )
-ten = [run.loss for run in runs]
+losses = [run.loss for run in runs]
 plots.table(
     [
-        ("CCS from ten random starts (all pairs)", f"{min(ten):.0e} to {max(ten):.0e}", ""),
+        ("CCS from 20 random starts (all pairs)", f"{min(losses):.0e} to {max(losses):.0e}", ""),
         (
             "random labels, worst of 40",
             f"{worst:.0e}",
-            f"{sum(right for *_, right in any_labels) / 40:.2f} (mean)",
+            f"{sum(held) / 40:.2f} (mean; {min(held):.2f} to {max(held):.2f})",
         ),
-        ("true labels", f"{true_labels[0]:.0e}", f"{true_labels[2]:.2f}"),
+        ("true labels", f"{true_labels[0]:.0e}", f"{true_labels[1]:.2f}"),
     ],
     columns=["", "loss of CCS", "right on held-out pairs"],
 )
 
 # %% [markdown]
-# *Any* labels fit: even the worst of 40 random draws has a lower loss than the best of the ten starts of CCS. Held out, random labels choose the true statement in **0.52** of the pairs, which is chance; true labels in **1.00**. So a low loss says nothing about *what* was found, and taking the lowest loss of several starts is no help. With fewer
+# *Any* labels fit: even the worst of 40 random draws has a lower loss than the best of the 20 starts of CCS. Held out, random labels choose the true statement in **0.51** of the pairs, which is chance; true labels in **1.00**. So a low loss says nothing about *what* was found, and taking the lowest loss of several starts is no help. With fewer
 # dimensions than rows it could be otherwise. In language models there are nearly always more.
 #
 # Then why did CCS find truth, from most starts?
 
 # %% tags=["numbers"]
-claim(
-    "random labels, held out",
-    sum(right for *_, right in any_labels) / 40,
-    text=0.52,
-    within=0.05,
-)
-claim("true labels, held out", true_labels[2], text=1.00, within=0.13)
-assert worst < 1e-4 and worst < min(ten) and true_labels[0] < 1e-4
-assert all(later <= loss + 1e-9 for loss, later, _ in any_labels)
+claim("random labels, held out", sum(held) / 40, text=0.51, within=0.05)
+claim("true labels, held out", true_labels[1], text=1.00, within=0.13)
+assert worst < 1e-4 and worst < min(losses) and true_labels[0] < 1e-4
 
 # %% [markdown]
 # ## 4. Audit: which control brings CCS down?
 #
-# A suspicion: gradient descent from a small start moves fastest along directions in which the data vary much. Then CCS would find truth because truth is a *large* difference here, as PC1 does. How would you test that? Four candidates:
+# A suspicion: gradient descent from a small start moves fastest along directions in which the data vary much. Then CCS would find truth because truth is a *large* difference here, which PC1 suggests. How would you test that? Four candidates:
 #
 # 1. shuffled labels: but CCS sees no labels;
 # 2. random directions: they show what no training gives, and not why training works;
@@ -431,6 +490,28 @@ assert all(later <= loss + 1e-9 for loss, later, _ in any_labels)
 
 
 # %% tags=["exercise:utils.reading.unsupervised.whiten"]
+def whiten(
+    first: Float[Tensor, "pair d_model"], second: Float[Tensor, "pair d_model"]
+) -> tuple[Float[Tensor, "pair k"], Float[Tensor, "pair k"]]:
+    """The halves in new coordinates, in which no direction varies more than another.
+
+    Both halves together are rotated to their principal axes, and each coordinate is divided by its
+    standard deviation. Axes with less than a thousandth of the largest singular value are left out.
+
+    Args:
+        first, second: normalised halves, so that the columns' means are 0.
+
+    Returns:
+        The two halves in the k coordinates that are left: their rows together, [2 * pair, k], have
+        `rows.T @ rows / len(rows)` equal to the identity.
+    """
+    ### BEGIN SOLUTION
+    both = torch.cat([first, second])
+    left, values, _ = torch.linalg.svd(both, full_matrices=False)
+    rows = left[:, values > 1e-3 * values[0]] * len(both) ** 0.5
+    return rows[: len(first)], rows[len(first) :]
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 whiten = lesson_22.check_whiten(whiten)
@@ -450,7 +531,7 @@ whiten = lesson_22.check_whiten(whiten)
 # %%
 predict(
     "22.whiten",
-    "CCS on whitened activations, ten starts: what is its agreement with truth?",
+    "CCS on whitened activations, 20 starts: what is its mean agreement with truth?",
     choices=["about as before, 0.9", "between: 0.7 to 0.8", "about chance, 0.5 to 0.6"],
 )
 
@@ -470,7 +551,7 @@ outcome(
 still, _ = fit_labelling(*(half[~out] for half in white), truth[~out])
 plots.bars(
     {
-        "activations": sum(agrees) / 10,
+        "activations": sum(agrees) / 20,
         "whitened": white_mean,
         "random directions<br>(before whitening)": sum(random_agrees) / 40,
     },
@@ -486,11 +567,44 @@ plots.bars(
 print(f"loss after whitening: {max(run.loss for run in white_runs):.0e} at most")
 
 # %% [markdown]
-# After whitening the loss is as low as before, and agreement falls from **0.87** (mean of ten starts) to **0.55**. So on these pairs it was not consistency that chose truth. It was the size of the difference that truth makes.
+# After whitening the loss still comes down to about 0.001 from every start, and agreement falls from **0.95** (mean of 20 starts) to **0.55**, below that of random directions before. So on these pairs the loss alone did not choose truth. Training needed the *size* of the difference that truth makes.
+#
+# We chose opposites because CCS works there. Two other families, from ten starts each:
+
+# %%
+families = {"opposites": [best, white_mean, of_pc, truth, agrees]}
+for name in ("capitals", "cities"):
+    one, two, labels = pairs_of(name)
+    both = halves(statements(one), statements(two))
+    ten = [ccs(*both, start=random_start(seed)) for seed in range(10)]
+    flat = whiten(*map(normalised, both))
+    starts = [random_start(seed, d=flat[0].shape[1]) for seed in range(5)]
+    flat_agree = [agreement(ccs(*flat, start=each).belief, labels) for each in starts]
+    lowest = min(ten, key=lambda run: run.loss)
+    of_component = agreement(component(*both)[0] + 0.5, labels)
+    single = [agreement(run.belief, labels) for run in ten]
+    families[name] = [lowest, sum(flat_agree) / 5, of_component, labels, single]
+plots.table(
+    [
+        (
+            name,
+            f"{agreement(run.belief, labels):.2f}",
+            f"{min(single):.2f} to {max(single):.2f}",
+            f"{flat:.2f}",
+            f"{pc:.2f}",
+        )
+        for name, (run, flat, pc, labels, single) in families.items()
+    ],
+    columns=["agreement with truth", "CCS, lowest loss", "single starts"]
+    + ["CCS, whitened (mean)", "PC1"],
+)
+
+# %% [markdown]
+# On cities nothing works. On capitals CCS finds truth in **0.77** of the pairs and PC1 in **0.50**: so CCS is not the same as PC1, and can prefer a direction that is not the largest. But after whitening it is at chance there, too.
 #
 # ## 5. Distractors
 #
-# If size decides, then any other property that differs within each pair can win, if it is larger. Farquhar and colleagues (arXiv 2312.10029) put such a **distractor** in front: one statement of each pair begins with "Banana.", the other with "Shed.", at random. Here are four distractors. All four are *perfectly* consistent.
+# If size matters, then any other property that differs within each pair can win, if it is larger. Farquhar and colleagues (arXiv 2312.10029) put such a **distractor** in front: one statement of each pair begins with "Banana.", the other with "Shed.", at random. Here are four distractors. All four are *perfectly* consistent.
 
 # %%
 predict(
@@ -522,7 +636,7 @@ for name, (heads, tails) in PREFIXES.items():
     with_prefix = halves([x for x, _ in texts], [y for _, y in texts])
     change = normalised(with_prefix[0]) - normalised(with_prefix[1])
     score = component(*with_prefix)[0] + 0.5
-    beliefs = [ccs(*with_prefix, start=random_start(seed)).belief for seed in STARTS]
+    beliefs = [ccs(*with_prefix, start=random_start(seed)).belief for seed in range(10)]
     shares = [variance_of(change, labels) for labels in (truth, coin)]
     found = [agreement(score, labels) for labels in (truth, coin)]
     wins[name] = (shares, found, sum(agreement(x, coin) > agreement(x, truth) for x in beliefs))
@@ -539,13 +653,17 @@ plots.table(
 )
 
 # %% [markdown]
-# PC1 finds the distractor where that has the larger variance, and truth where truth has. CCS leans the same way, but its starts differ: some find the smaller one. Being consistent does not decide, since all four are.
+# PC1 finds the distractor where that has the larger variance, and truth where truth has. Being consistent does not decide, since all four distractors are. CCS is less strict: it ends nearer the two larger distractors from most starts, and nearer the two smaller ones from about half.
 #
-# So an unlabelled method finds what is large. Whether that is truth has to be asked with labels, or with something else that you know.
+# So what an unlabelled method finds depends on what else is large. Whether it is truth has to be asked with labels, or with something else that you know.
 
 # %% tags=["numbers"]
-claim("CCS, mean of starts", sum(agrees) / 10, text=0.87, within=0.08)
+claim("CCS, mean of starts", sum(agrees) / 20, text=0.95, within=0.05)
 claim("CCS, whitened", white_mean, text=0.55, within=0.05)
+in_capitals, in_cities = families["capitals"], families["cities"]
+claim("capitals, CCS", agreement(in_capitals[0].belief, in_capitals[3]), text=0.77, within=0.05)
+claim("capitals, PC1", in_capitals[2], text=0.50, within=0.06)
+assert in_capitals[1] < 0.6 and max(in_cities[4]) < 0.65 and in_cities[2] < 0.65
 assert max(white_agrees) < 0.75 and max(run.loss for run in white_runs) < 0.01
 for shares, found, _ in wins.values():
     assert (shares[1] > shares[0]) == (found[1] > found[0]) and max(found) > 0.9
@@ -565,7 +683,7 @@ assert max(by_size[:2]) < min(by_size[2:])
 # - `"alphabet"`: the statement whose last word comes first in the alphabet;
 # - `"random"`: nothing, the labels were random.
 #
-# Reading statements is free. `look("A", 5)` says which statement of pair 5 probe A prefers, and costs one of **12** looks for all three probes together. The sign is unknown for each. Plan first: at which pairs do the four differ?
+# Reading statements is free. `look("A", 5)` says which statement of pair 5 probe A prefers, and costs one of 18 looks for all three probes together. The sign is unknown for each. Plan first: at which pairs do the four differ?
 
 # %% tags=["folded"]
 # The pairs, and the probes.
@@ -583,14 +701,14 @@ looks = []
 
 
 def look(name: str, pair: int) -> None:
-    """Prints the pair, and which of the two this probe prefers; twelve times."""
-    if len(looks) >= 12:
+    """Prints the pair, and which of the two this probe prefers; 18 times."""
+    if len(looks) >= 18:
         print("The budget is spent: decide.")
         return
     looks.append((name, pair))
     two = [kind_ones[pair]["statement"], kind_twos[pair]["statement"]]
     chosen = 0 if hidden[name].belief[pair] > 0.5 else 1
-    print(f"{12 - len(looks)} left. {name} prefers {two[chosen]!r} to {two[1 - chosen]!r}")
+    print(f"{18 - len(looks)} left. {name} prefers {two[chosen]!r} to {two[1 - chosen]!r}")
 
 
 # %%
@@ -618,7 +736,7 @@ discovered = lesson_22.check_discovered(discovered)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Choose four pairs for which the three concepts give three different patterns, such as (same, other, other), and look at all four with each probe. What fits no pattern is random. Four looks leave one chance in eight that random labels fit a given pattern: is there one look to spare?
+# Choose four pairs for which the three concepts give three different patterns, such as (same, other, other), and look at them with each probe. What fits no pattern is random. After four looks, random labels still fit a given pattern with a chance of one in eight; after six, of one in 32.
 #
 # </details>
 
@@ -663,6 +781,48 @@ assert discovered == {"A": "list", "B": "random", "C": "truth"}
 
 
 # %% tags=["exercise:utils.reading.erasure.patch_heads"]
+def patch_heads(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    other: Int[Tensor, "batch pos"],
+    lengths: Int[Tensor, " batch"],
+    direction: Float[Tensor, " d_model"],
+    *,
+    layers: Sequence[int],
+    read: int,
+) -> Float[Tensor, "layer head batch"]:
+    """What a fixed direction reads when one head at a time writes what it writes in other texts.
+
+    At each row's last token, one head's output (`blocks.L.attn.hook_z`, [batch, pos, head, d_head])
+    is replaced by its output in `other`. All else runs on.
+
+    Args:
+        tokens, other: as long as each other row by row, padded on the right; row i has
+            `lengths[i]` tokens.
+        layers: the blocks whose heads are patched, each head alone.
+        read: the product of `direction` with the residual stream before this block is read, at
+            the last token.
+    """
+    ### BEGIN SOLUTION
+    rows, last = torch.arange(len(tokens)), lengths - 1
+    names = [f"blocks.{layer}.attn.hook_z" for layer in layers]
+    scores = torch.zeros(len(names), model.cfg.n_heads, len(tokens))
+    with torch.no_grad():
+        _, cache = model.run_with_cache(other, names_filter=names, stop_at_layer=read)
+        for i, name in enumerate(names):
+            for head in range(model.cfg.n_heads):
+
+                def patch(z, hook, head=head):
+                    z = z.clone()
+                    z[rows, last, head] = cache[hook.name][rows, last, head]
+                    return z
+
+                with model.hooks(fwd_hooks=[(name, patch)]):
+                    resid = model(tokens, stop_at_layer=read)
+                scores[i, head] = resid[rows, last] @ direction
+    return scores
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 patch_heads = lesson_22.check_patch_heads(patch_heads)
@@ -691,7 +851,7 @@ def batch(sentence: str, some: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 
 direction = direction_at(LAYER)
-BLOCKS = [12, 13, 14, 15]
+BLOCKS = [13, 14, 15]
 denied, lengths = batch(SENTENCES["not"], own)
 patched = patch_heads(
     model,
@@ -717,14 +877,14 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# Head 14.2 alone brings the gap from **-0.63** to **0.21**; the strongest head of the blocks 12, 13 and 15 moves it by **0.11** at most. Where does this head find the turned sentiment? It looks at the word itself. So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
+# Head 14.2 alone brings the gap from **-0.63** to **0.25**; no head of the blocks 13 and 15 moves it by more than a sixth as much. Where does this head find the turned sentiment? It looks at the word itself. So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
 # (question 3 below).
 
 # %% tags=["numbers"]
 claim("gap before patching", before, text=-0.63, within=0.06)
-claim("gap with head 14.2 patched", moved[2, 2], text=0.21, within=0.08)
-claim("strongest head elsewhere", (moved - before)[[0, 1, 3]].abs().max(), text=0.11, within=0.03)
-assert int((moved - before).argmax()) == 2 * model.cfg.n_heads + 2
+claim("gap with head 14.2 patched", moved[1, 2], text=0.25, within=0.035)
+assert (moved - before)[[0, 2]].abs().max() < (moved[1, 2] - before) / 6
+assert int((moved - before).argmax()) == model.cfg.n_heads + 2
 
 # %% [markdown]
 # ## Going deeper: erase what a probe reads
@@ -736,6 +896,34 @@ assert int((moved - before).argmax()) == 2 * model.cfg.n_heads + 2
 
 
 # %% tags=["exercise:utils.reading.erasure.leace"]
+def leace(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"], *, shrink: float = 0.05) -> Eraser:
+    """Least-squares concept erasure: no linear probe finds `y` in the rows that it was fitted on.
+
+    With the covariance S of `x` and the covariance c of `x` with `y`: `matrix` is the outer product
+    of c and u, divided by `c @ u`, where u solves `S u = c`. It takes away the least squared length
+    (in the sense of S) of all that do.
+
+    Args:
+        y: 0 and 1.
+        shrink: that share of S is replaced by the identity times the mean of S's diagonal: S of
+            fewer rows than dimensions has no inverse. At 1 what goes is the difference of means.
+
+    Returns:
+        `Eraser(mean, matrix)`, the mean of `x` and the matrix in `x - (x - mean) @ matrix.T`.
+
+    Source: Belrose et al., 2023 (arXiv 2306.03819), for one concept of two values.
+    """
+    ### BEGIN SOLUTION
+    mean = x.mean(0)
+    centred, labels = x - mean, y.to(x) - y.to(x).mean()
+    c = centred.T @ labels / len(x)
+    S = centred.T @ centred / len(x)
+    identity = torch.eye(len(c), dtype=x.dtype, device=x.device)
+    S = (1 - shrink) * S + shrink * S.diagonal().mean() * identity
+    u = torch.linalg.solve(S, c)
+    return Eraser(mean, torch.outer(c, u) / (c @ u))
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 leace = lesson_22.check_leace(leace)
@@ -761,6 +949,50 @@ leace = lesson_22.check_leace(leace)
 
 
 # %% tags=["exercise:utils.reading.erasure.erase_while_running"]
+def erase_while_running(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    lengths: Int[Tensor, " batch"],
+    labels: Int[Tensor, " batch"],
+    *,
+    layers: Sequence[int],
+    fit: Callable[[Tensor, Tensor], Sequence[Tensor]],
+    fit_rows: Bool[Tensor, " batch"],
+) -> tuple[dict[int, Float[Tensor, "batch d_model"]], Float[Tensor, "batch d_vocab"]]:
+    """Run a model, and erase a concept at the last token of each row, before each of some blocks.
+
+    Before each block of `layers`, an eraser is fitted on the stream as it comes there, that is
+    after what earlier blocks' erasers did, and applied to all rows at their last tokens.
+
+    Args:
+        tokens: padded on the right; row i has `lengths[i]` tokens.
+        fit: `fit(x, y)` gives a mean and a matrix: `x - (x - mean) @ matrix.T` is erased.
+        fit_rows: True for the rows that erasers may be fitted on, with their labels.
+
+    Returns:
+        For every block, the stream before it at the last tokens, after erasing; and the logits at
+        the last tokens.
+    """
+    ### BEGIN SOLUTION
+    rows, last, streams = torch.arange(len(tokens)), lengths - 1, {}
+
+    def edit(resid, hook):
+        layer = int(hook.name.split(".")[1])
+        x = resid[rows, last]
+        if layer in layers:
+            mean, matrix = fit(x[fit_rows], labels[fit_rows])
+            x = x - (x - mean) @ matrix.T
+            resid = resid.clone()
+            resid[rows, last] = x
+        streams[layer] = x
+        return resid
+
+    names = [f"blocks.{layer}.hook_resid_pre" for layer in range(model.cfg.n_layers)]
+    with torch.no_grad():
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, edit) for name in names])
+    return streams, logits[rows, last]
+    ### END SOLUTION
+
 
 # %% tags=["check"]
 erase_while_running = lesson_22.check_erase_while_running(erase_while_running)
@@ -839,13 +1071,13 @@ plots.table(
 # %% [markdown]
 # Three results.
 #
-# - **Not gone from other words.** Erased from 40 words, the concept is still read from others with an AUC of **0.70** by a new probe (`1.0` before). The guarantee is for the rows that were fitted.
+# - **Not gone from other words.** Erased from 40 words, the concept is still read from others with an AUC of **0.66** by a new probe (`1.0` before). The guarantee is for the rows that were fitted.
 # - **One block later it is back.** Later heads copy it again from earlier tokens, so one erasure at one token changes what the model says by little. A probe that finds nothing at one layer does not show that the model has no access.
 # - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. A random direction changes nothing. Projecting out the difference of means does as well here as LEACE: with 40 words there is little of the covariance to learn from.
 
 # %% tags=["numbers"]
 none, once, always, means, chance = gaps.values()
-claim("new probe after LEACE", once[2], text=0.70, within=0.1)
+claim("new probe after LEACE", once[2], text=0.66, within=0.09)
 assert none[2] > 0.98 and once[3] > 0.95 and once[1] > 0.8 * none[1]
 assert always[1] < 0.3 * none[1] and means[1] < 0.3 * none[1] and chance[1] > 0.9 * none[1]
 
@@ -862,12 +1094,12 @@ plots.table(
             "",
         ),
         (
-            "CCS, agreement with truth (lowest loss of ten)",
+            "CCS, agreement with truth (lowest loss of 20)",
             f"{agreement(best.belief, truth):.2f}",
             f"PC1 {of_pc:.2f}; random directions {sum(random_agrees) / 40:.2f}; whitened {white_mean:.2f}",
             "6 models, 10 data sets: 4% above zero-shot on average (Burns et al.)",
         ),
-        ("loss of CCS, random labels", f"{worst:.0e}", f"best random start {min(ten):.0e}", ""),
+        ("loss of CCS, random labels", f"{worst:.0e}", f"best random start {min(losses):.0e}", ""),
         (
             "PC1 with Banana / Shed: the distractor",
             f"{wins['Banana. / Shed.'][1][1]:.2f}",
@@ -902,7 +1134,7 @@ plots.table(
 #
 # ## Where this breaks
 #
-# One small model, and one family of pairs on which CCS works. On other families it does not: run section 2 with `pairs_of("capitals")` and `pairs_of("cities")`. The sentences are templates. Whitening uses 136 rows in `576` dimensions, where it makes all pairs alike; with many more rows it would leave structure.
+# One small model, and one family of pairs on which CCS works well. The sentences are templates. Whitening uses 136 rows in `576` dimensions, where it makes all pairs alike; with many more rows it would leave structure.
 # What the distractor's variance predicts is PC1 by construction, nearly; for CCS it is a tendency.
 #
 # ## Further reading

@@ -760,4 +760,4 @@ def check_discovered(discovered) -> str:
         f"{len(wrong)} of three {'is' if len(wrong) == 1 else 'are'} wrong. Take two pairs for "
         "which your concept and a rival say (same, other), and look at both.",
     )
-    return "Found out with twelve labels, which no loss could have told."
+    return "No loss could have told you that: you asked what each probe prefers."
