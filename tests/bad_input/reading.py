@@ -41,7 +41,7 @@ def split(test, groups=GROUPS):
 
 
 # Pairs without labels.
-SECOND, ROWS = X.flip(0), torch.ones(2, 3, dtype=torch.long)
+SECOND, TEXTS = X.flip(0), torch.ones(2, 3, dtype=torch.long)
 ccs = functools.partial(unsupervised.ccs, start=torch.ones(3))
 
 # Othello.
@@ -253,7 +253,7 @@ ROWS = [
     (
         "patched heads of a block that is not there",
         lambda: erasure.patch_heads(
-            player().eval(), ROWS, ROWS, torch.tensor([2, 2]), torch.ones(8), layers=[9], read=1
+            player().eval(), TEXTS, TEXTS, torch.tensor([2, 2]), torch.ones(8), layers=[9], read=1
         ),
         "`layers` holds 9",
     ),
@@ -261,7 +261,7 @@ ROWS = [
         "erasing before a block that is not there",
         lambda: erasure.erase_while_running(
             player().eval(),
-            ROWS,
+            TEXTS,
             torch.tensor([2, 2]),
             torch.tensor([0, 1]),
             layers=[9],

@@ -61,5 +61,5 @@ def test_whitening_leaves_no_direction_larger_than_another():
 
 def test_agreement_takes_the_better_sign():
     belief, labels = torch.tensor([0.9, 0.2, 0.8]), torch.tensor([0, 1, 1])
-    assert agreement(belief, labels) == agreement(1 - belief, labels) > 0.6
+    assert 0.6 < agreement(belief, labels) < 0.7 and 0.6 < agreement(1 - belief, labels) < 0.7
     assert unsupervised.agreement(belief, torch.tensor([1, 0, 1])) == 1.0
