@@ -566,7 +566,7 @@ plots.bars(
 )
 
 # %% [markdown]
-# After whitening the loss still comes down to about 0.001 from every start, and agreement falls from **0.95** (mean of 20 starts) to **0.55**, below that of random directions before. So on these pairs the loss alone did not choose truth. Training needed the *size* of the difference that truth makes.
+# After whitening the loss still comes down to about `0.001` from every start, and agreement falls from **0.95** (mean of 20 starts) to **0.55**, below that of random directions before. So on these pairs the loss alone did not choose truth. Training needed the *size* of the difference that truth makes.
 #
 # We chose opposites because CCS works there. Two other families, from ten starts each:
 
@@ -675,7 +675,7 @@ assert max(by_size[:2]) < min(by_size[2:])
 #
 # ### Investigation · what did each find? (10 minutes, medium)
 #
-# Three probes without labels, A, B and C, were trained on 80 pairs of another family, *kinds* ("A robin is a kind of bird."). Each reached a loss below 0.001. Each has found one of four things, under one sign or the other:
+# Three probes without labels, A, B and C, were trained on 80 pairs of another family, *kinds* ("A robin is a kind of bird."). Each reached a loss below `0.001`. Each has found one of four things, under one sign or the other:
 #
 # - `"truth"`: the true statement;
 # - `"list"`: the statement whose *last word* is bird, fish, insect, fruit or vegetable (in each pair, just one is);
@@ -904,7 +904,7 @@ plots.table(
 )
 
 # %% [markdown]
-# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head 14.2 alone to **0.25**. The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little. Where does this head find the turned sentiment? It looks at the word itself. So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
+# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head `14.2` alone to **0.25**. The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little. Where does this head find the turned sentiment? It looks at the word itself. So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
 # (question 3 below).
 
 # %% tags=["numbers"]
@@ -1138,8 +1138,8 @@ plots.table(
         ),
         (
             "happy - sad after LEACE at each block",
-            f"{always[1]:.2f}",
-            f"nothing erased {none[1]:.2f}; random direction {chance[1]:.2f}",
+            f"{gaps['LEACE, before each block from 16'][1]:.2f}",
+            f"nothing erased {gaps['nothing'][1]:.2f}; random direction {gaps['random direction, each block'][1]:.2f}",
             "",
         ),
     ],
