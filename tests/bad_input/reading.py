@@ -8,7 +8,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from data.beliefs import task as process
 from data.othello import task as othello
 from tests.bad_input import RAW
-from utils.reading import beliefs, figures, probes, recordings, unsupervised, world
+from utils.reading import beliefs, erasure, figures, probes, recordings, unsupervised, world
 from utils.reading.linear import Affine
 
 NAN = float("nan")
@@ -68,8 +68,8 @@ def mlp(*, x=X, y=Y, **settings):
 
 
 # Pairs without labels.
-P, FIRST, SECOND = torch.tensor([0.1, 0.8]), X, X.flip(0)
-FOUND = unsupervised.Unsupervised(SCORES - 0.5, None)
+SECOND, TEXTS = X.flip(0), torch.ones(2, 3, dtype=torch.long)
+ccs = functools.partial(unsupervised.ccs, start=torch.ones(3))
 
 # Othello.
 BOARD = torch.randint(-1, 2, (2, 3, 4), generator=seeded())
@@ -265,21 +265,42 @@ ROWS = [
         "`n` is 0",
     ),
     # unsupervised
-    ("ccs_loss of logits", lambda: unsupervised.ccs_loss(P * 9, P), "probabilities"),
-    ("ccs_loss of NaN", lambda: unsupervised.ccs_loss(P, P * NAN), "probabilities"),
-    ("ccs_loss of unequal pairs", lambda: unsupervised.ccs_loss(P, P[:1]), "has shape (1,)"),
-    ("ccs_loss of no pairs", lambda: unsupervised.ccs_loss(P[:0], P[:0]), "is empty"),
-    ("ccs of one pair", lambda: unsupervised.ccs(X[:1], X[1:2]), "two pairs at least"),
-    ("ccs of unequal halves", lambda: unsupervised.ccs(X, X[:3]), "has shape (3, 3)"),
-    ("ccs of NaN", lambda: unsupervised.ccs(X, X * NAN), "`second` holds NaN"),
-    ("ccs without tries", lambda: unsupervised.ccs(X, SECOND, tries=0), "`tries` is 0"),
-    ("ccs without steps", lambda: unsupervised.ccs(X, SECOND, steps=0), "`steps` is 0"),
-    ("agreement with labels 1 and 2", lambda: FOUND.agreement(Y + 1), "labels are 0 and 1"),
-    ("agreement with one label for all", lambda: FOUND.agreement(Y[:1]), "has 1 entries"),
+    ("ccs of one pair", lambda: ccs(X[:1], X[1:2]), "two pairs at least"),
+    ("ccs of unequal halves", lambda: ccs(X, X[:3]), "has shape (3, 3)"),
+    ("ccs of NaN", lambda: ccs(X, X * NAN), "`second` holds NaN"),
+    ("ccs without steps", lambda: ccs(X, SECOND, steps=0), "`steps` is 0"),
+    ("ccs at a rate of 0", lambda: ccs(X, SECOND, lr=0.0), "`lr` is 0"),
+    ("ccs from a wide start", lambda: ccs(X, SECOND, start=torch.ones(4)), "give (3,)"),
+    ("one pair normalised", lambda: unsupervised.normalised(X[:1]), "two pairs at least"),
+    ("labels 1 and 2 to fit", lambda: unsupervised.fit_labelling(X, SECOND, Y + 1), "0 and 1"),
+    ("two labels to fit", lambda: unsupervised.fit_labelling(X, SECOND, Y[:2]), "has 2 entries"),
+    ("whiten NaN", lambda: unsupervised.whiten(X, X * NAN), "`second` holds NaN"),
+    ("agreement with labels 1 and 2", lambda: unsupervised.agreement(SCORES, Y + 1), "0 and 1"),
+    ("agreement with one label", lambda: unsupervised.agreement(SCORES, Y[:1]), "has 1 entries"),
+    ("agreement of NaN", lambda: unsupervised.agreement(SCORES * NAN, Y), "`belief` holds NaN"),
+    # erasure
+    ("leace of one class", lambda: erasure.leace(X, Y * 0), "`y`"),
+    ("leace of NaN", lambda: erasure.leace(X * NAN, Y), "`x` holds NaN"),
+    ("leace shrunk by 2", lambda: erasure.leace(X, Y, shrink=2.0), "`shrink` is 2"),
     (
-        "agreement of a belief of NaN",
-        lambda: FOUND._replace(first=SCORES * NAN).agreement(Y),
-        "`first` holds NaN",
+        "patched heads of a block that is not there",
+        lambda: erasure.patch_heads(
+            player().eval(), TEXTS, TEXTS, torch.tensor([2, 2]), torch.ones(8), layers=[9], read=1
+        ),
+        "`layers` holds 9",
+    ),
+    (
+        "erasing before a block that is not there",
+        lambda: erasure.erase_while_running(
+            player().eval(),
+            TEXTS,
+            torch.tensor([2, 2]),
+            torch.tensor([0, 1]),
+            layers=[9],
+            fit=erasure.leace,
+            fit_rows=torch.tensor([True, True]),
+        ),
+        "`layers` holds 9",
     ),
     # Othello's rules
     ("square_name of 36", lambda: othello.square_name(36), "at most 35"),

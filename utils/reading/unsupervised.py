@@ -7,110 +7,155 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.guards import as_long_as, axes, binary, count, filled, finite, guarded, shaped_as
-
-
-def _chances(value: Tensor, _: Mapping) -> str | None:
-    inside = bool(((value >= 0) & (value <= 1)).all())
-    return None if inside else "must hold probabilities, from 0 to 1"
+from utils.guards import as_long_as, axes, binary, count, filled, finite, guarded, number, shaped_as
 
 
 def _some_pairs(value: Tensor, _: Mapping) -> str | None:
     return None if len(value) > 1 else f"has {len(value)} rows: give two pairs at least"
 
 
-@guarded(p_first=(filled, _chances), p_second=(shaped_as("p_first"), _chances))
-def ccs_loss(
-    p_first: Float[Tensor, " pair"], p_second: Float[Tensor, " pair"]
-) -> Float[Tensor, ""]:
-    """The mean over pairs of consistency plus confidence.
-
-    Source: Burns et al., 2022 (arXiv 2212.03827).
-
-    Args:
-        p_first, p_second: the probabilities that the first, and the second, is true.
-    """
-    consistency = (p_first - (1 - p_second)) ** 2
-    confidence = torch.minimum(p_first, p_second) ** 2
-    return (consistency + confidence).mean()
+def _as_wide_as_first(value: Tensor, given: Mapping) -> str | None:
+    d = given["first"].shape[1]
+    return None if value.shape == (d,) else f"has shape {tuple(value.shape)}: give ({d},)"
 
 
-class Unsupervised(NamedTuple):
-    """What a method without labels found.
+_HALVES = {"first": (axes(2), _some_pairs, finite), "second": (shaped_as("first"), finite)}
+
+
+class Found(NamedTuple):
+    """What CCS found; it unpacks like a tuple.
 
     Attributes:
-        first: [pair], its belief that the first of each pair is the true one, above or below 0.
-            Which sign means true, it cannot know.
-        loss: what it minimised; None where there was no loss.
+        belief: [pair], from 0 to 1: above a half, the first of the pair is called true.
+        loss: what was left of the loss.
     """
 
-    first: Float[Tensor, " pair"]
-    loss: float | None
-
-    def agreement(self, labels: Int[Tensor, " pair"]) -> Float[Tensor, " pair"]:
-        """1.0 where it agrees with `labels`, under whichever sign agrees more: never below half.
-
-        Raises:
-            ValueError: labels are not 0 and 1, not one for each pair, or the belief holds NaN.
-        """
-        return _agreement(self.first, labels)
-
-
-@guarded(first=(filled, finite), labels=(as_long_as("first"), binary))
-def _agreement(
-    first: Float[Tensor, " pair"], labels: Int[Tensor, " pair"]
-) -> Float[Tensor, " pair"]:
-    same = ((first > 0) == (labels == 1)).float()
-    return same if same.mean() >= 0.5 else 1 - same
+    belief: Float[Tensor, " pair"]
+    loss: float
 
 
 @guarded(
-    first=(axes(2), _some_pairs, finite),
-    second=(shaped_as("first"), finite),
-    tries=count(),
+    **_HALVES,
+    start=(_as_wide_as_first, finite),
     steps=count(),
+    lr=number(low=0, over=True),
 )
 def ccs(
     first: Float[Tensor, "pair d_model"],
     second: Float[Tensor, "pair d_model"],
     *,
-    normalise: bool = True,
-    tries: int = 4,
+    start: Float[Tensor, " d_model"],
     steps: int = 250,
-    generator: torch.Generator | None = None,
-) -> Unsupervised:
-    """Contrast-consistent search: a probe that calls just one of the two halves true.
+    lr: float = 0.01,
+) -> Found:
+    """Contrast-consistent search from one start: a probe that calls one of each pair true.
 
-    Adam with a step of 0.01, from several random starts; the lowest loss wins.
+    1. Normalise each half by itself: subtract its mean, divide by `half.std(0)`.
+    2. The probe gives `sigmoid(x @ direction + bias)`. Begin with `start`, and the bias at 0.
+    3. Take `steps` steps of Adam with step size `lr`. The loss is the mean over pairs of
+       `(p_first - (1 - p_second)) ** 2` plus the square of the smaller of the two.
 
-    Args:
-        normalise: subtract each half's own mean and divide by its own spread, so that what all
-            first halves share (such as "not") cannot be read. Otherwise both halves together.
-        generator: of the starts; without one, they are the same in each call.
+    Returns:
+        `Found(belief, loss)` after the last step: the mean of `p_first` and `1 - p_second`,
+        [pair], without a gradient, and the loss, a number.
 
     Source: Burns et al., 2022 (arXiv 2212.03827).
     """
+    a, b = ((half - half.mean(0)) / half.std(0) for half in (first, second))
+    direction, bias = start.clone().requires_grad_(), torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.Adam([direction, bias], lr=lr)
+
+    def probabilities():
+        return torch.sigmoid(a @ direction + bias), torch.sigmoid(b @ direction + bias)
+
+    def loss_of(p, q):
+        return ((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2).mean()
+
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss_of(*probabilities()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        p, q = probabilities()
+        return Found((p + 1 - q) / 2, loss_of(p, q).item())
+
+
+@guarded(first=_HALVES["first"])
+def normalised(first: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair d_model"]:
+    """One half of the pairs, minus its mean and divided by its standard deviation."""
+    return (first - first.mean(0)) / first.std(0)
+
+
+@guarded(
+    first=_HALVES["first"],
+    second=_HALVES["second"],
+    labels=(as_long_as("first"), binary),
+    size=number(low=0, over=True),
+)
+def fit_labelling(
+    first: Float[Tensor, "pair d_model"],
+    second: Float[Tensor, "pair d_model"],
+    labels: Int[Tensor, " pair"],
+    *,
+    size: float = 10.0,
+) -> tuple[Float[Tensor, " d_model"], float]:
+    """The shortest direction that makes CCS believe in some labels, and the loss of CCS there.
+
+    Args:
+        first, second: normalised halves. There are more dimensions than rows.
+        labels: 1 where the first of a pair is to be called true, else 0.
+        size: the score `x @ direction` that the one called true should get; the other should get
+            `-size`. Where that cannot be met, the squared error is as small as possible.
+
+    Returns:
+        The direction of least norm, without a bias; and the loss of CCS there, a number.
+    """
+    target = size * (2 * labels.to(first) - 1)
+    both, targets = torch.cat([first, second]), torch.cat([target, -target])
+    direction = torch.linalg.pinv(both) @ targets
+    p, q = torch.sigmoid(both @ direction).chunk(2)
+    return direction, ((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2).mean().item()
+
+
+@guarded(**_HALVES)
+def whiten(
+    first: Float[Tensor, "pair d_model"], second: Float[Tensor, "pair d_model"]
+) -> tuple[Float[Tensor, "pair k"], Float[Tensor, "pair k"]]:
+    """The halves in new coordinates, in which no direction varies more than another.
+
+    Both halves together are rotated to their principal axes, and each coordinate is divided by its
+    standard deviation. Axes with less than a thousandth of the largest singular value are left out.
+
+    Args:
+        first, second: normalised halves, so that the columns' means are 0.
+
+    Returns:
+        The two halves in the k coordinates that are left: their rows together, [2 * pair, k], have
+        `rows.T @ rows / len(rows)` equal to the identity.
+    """
     both = torch.cat([first, second])
-    first, second = (
-        (half - over.mean(0)) / over.std(0).clamp(min=1e-6)
-        for half, over in (
-            (first, first if normalise else both),
-            (second, second if normalise else both),
-        )
-    )
-    generator = generator or torch.Generator().manual_seed(0)
-    best = None
-    with torch.enable_grad():
-        for _ in range(tries):
-            start = torch.randn(first.shape[1], generator=generator) / first.shape[1] ** 0.5
-            direction, bias = start.requires_grad_(), torch.zeros(1, requires_grad=True)
-            optimizer = torch.optim.Adam([direction, bias], lr=0.01)
-            for _ in range(steps):
-                p = [torch.sigmoid(half @ direction + bias) for half in (first, second)]
-                loss = ccs_loss(*p)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            if best is None or loss.item() < best.loss:
-                best = Unsupervised((p[0] - p[1]).detach() / 2, loss.item())
-    return best
+    left, values, _ = torch.linalg.svd(both, full_matrices=False)
+    rows = left[:, values > 1e-3 * values[0]] * len(both) ** 0.5
+    return rows[: len(first)], rows[len(first) :]
+
+
+@guarded(belief=(filled, finite), labels=(as_long_as("belief"), binary))
+def agreement(belief: Float[Tensor, " pair"], labels: Int[Tensor, " pair"]) -> float:
+    """The share of pairs in which a belief and labels choose alike, under the better sign.
+
+    Never below a half: which sign means true, a method without labels cannot know.
+
+    Args:
+        belief: above a half, the first of the pair is called true.
+    """
+    same = ((belief > 0.5) == (labels == 1)).double().mean().item()
+    return max(same, 1 - same)
+
+
+def ccs_loss(
+    p_first: Float[Tensor, " pair"], p_second: Float[Tensor, " pair"]
+) -> Float[Tensor, ""]:
+    """The mean over pairs of consistency plus confidence (the first edition's exercise)."""
+    consistency = (p_first - (1 - p_second)) ** 2
+    confidence = torch.minimum(p_first, p_second) ** 2
+    return (consistency + confidence).mean()
