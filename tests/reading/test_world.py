@@ -1,6 +1,5 @@
 """utils.reading.world: boards and edits, on cases that can be counted by hand."""
 
-import pytest
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -150,29 +149,3 @@ def test_a_flip_turns_one_disc_and_leaves_the_game_alone():
     changed = board != kept[:, 6]
     assert (changed.sum(-1) == 1).all() and changed[game, square].all()
     assert torch.equal(legal, legal_moves(board, played.player[time]))
-
-
-def test_edits_of_the_residual_stream_are_what_they_are_called():
-    model = TransformerBridge.boot_native(
-        {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 8, "n_ctx": 33}
-        | {"d_vocab": 37, "act_fn": "gelu", "normalization_type": "LN", "seed": 0}
-    ).eval()
-    games = random_games(20, generator=generator())
-    edits = world.draw_edits(replay(games), n=6, generator=generator(1))
-    tokens = to_tokens(games)[edits.game]
-    probe = random_probe(8, 36, seed=2)
-
-    def found(how, seed=3):
-        return world.edited_logits(
-            model, tokens, edits, probes={0: probe}, scale=1.0, how=how, generator=generator(seed)
-        )
-
-    name = "blocks.0.hook_resid_post"
-    for how, square in (("flip", edits.square), ("another square", edits.another)):
-        change = world.flipper(probe, square, scale=1.0)
-        right = world.logits_after(model, tokens, edits.time, {name: change})
-        assert torch.allclose(found(how), right, atol=1e-5)
-    assert not torch.allclose(found("random", 3), found("random", 4), atol=1e-3)
-    assert not torch.allclose(found("opposite"), found("flip"), atol=1e-3)
-    with pytest.raises(ValueError, match="opposite"):
-        found("sideways")
