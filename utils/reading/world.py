@@ -143,7 +143,8 @@ def flip_direction(
     """
     weights = probe.weights.unflatten(1, (-1, 3))[:, square]
     bias = probe.bias.unflatten(0, (-1, 3))[square]
-    return (weights[..., 2] - weights[..., 0]).T, bias[:, 2] - bias[:, 0]
+    direction, line = (weights[..., 2] - weights[..., 0]).T, bias[:, 2] - bias[:, 0]
+    return direction.float(), line.float()
 
 
 @guarded(
@@ -372,27 +373,24 @@ def flip_discs(
     model,
     tokens: Int[Tensor, "example time"],
     time: Int[Tensor, " example"],
-    square: Int[Tensor, " example"],
-    probes: Mapping[int, Affine],
+    lines: Mapping[int, tuple[Float[Tensor, "example d_model"], Float[Tensor, " example"]]],
     *,
     scale: float,
 ) -> Float[Tensor, "example square"]:
-    """The model's logits at one position of each game, with one disc's score mirrored there.
+    """The model's logits at one position of each game, with a score mirrored there.
 
-    At layer L (the residual stream before block L) the score of an example is
-    `resid @ direction + bias`, with both from `flip_direction(probes[L], square)`. At each layer in
-    `probes`, move the stream at position `time` along `direction` until the score is `-scale` times
-    what it was. All other positions stay as they are, and so does all that is at right angles to
-    the direction.
+    At layer L, the residual stream before block L, the score of an example is
+    `resid @ direction + bias`, where `lines[L]` holds a direction and a bias for each example. At
+    each layer in `lines`, move the stream at position `time` along `direction` until the score is
+    `-scale` times what it was there. All other positions stay as they are, and so does all that is
+    at right angles to the direction.
 
     Args:
         time: for each example the position to change and to read.
-        square: for each example the square whose disc to flip.
-        probes: layer -> the board probe of that layer.
+        lines: layer -> (direction, bias); directions have any length.
         scale: 1 mirrors the score; more goes further.
     """
     rows = torch.arange(len(tokens), device=tokens.device)
-    time = time.to(tokens.device)
 
     def mirror(direction, bias):
         def hook(resid, hook):
@@ -405,10 +403,7 @@ def flip_discs(
 
         return hook
 
-    hooks = []
-    for layer, probe in probes.items():
-        direction, bias = (each.float().to(tokens.device) for each in flip_direction(probe, square))
-        hooks.append((f"blocks.{layer}.hook_resid_pre", mirror(direction, bias)))
+    hooks = [(f"blocks.{layer}.hook_resid_pre", mirror(*line)) for layer, line in lines.items()]
     with torch.no_grad():
         return model.run_with_hooks(tokens, fwd_hooks=hooks)[rows, time]
 
@@ -619,6 +614,45 @@ def tensor_scores(resid, B, q, f) -> Float[Tensor, "example square state"]:
     """The scores of a `tensor_probe`."""
     bound = (resid @ B.flatten(1)).view(-1, *B.shape[1:])
     return torch.einsum("brk,sr,ck->bsc", bound, q, f)
+
+
+def low_rank_probe(
+    resid: Float[Tensor, "example d_model"],
+    board: Int[Tensor, "example square"],
+    *,
+    rank: int,
+    steps: int,
+    generator: torch.Generator,
+) -> tuple[int, Callable[[Tensor], Tensor]]:
+    """A linear probe through `rank` directions, trained like a `tensor_probe`: its rival.
+
+    Returns:
+        How many weights it has, and what reads the states -1, 0 and 1 from the stream. With as many
+        directions as there are scores, it is a plain linear probe.
+    """
+    n = 3 * board.shape[1]
+    sizes = [(resid.shape[1], n)] if rank >= n else [(resid.shape[1], rank), (rank, n)]
+    parts = [
+        (torch.randn(size, generator=generator) / size[0] ** 0.5).to(resid).requires_grad_()
+        for size in sizes
+    ]
+    optimizer = torch.optim.Adam(parts, lr=0.01)
+
+    def scores(x):
+        for part in parts:
+            x = x @ part
+        return x.unflatten(-1, (-1, 3))
+
+    for _ in range(steps):
+        rows = torch.randint(len(resid), (512,), generator=generator)
+        target = board[rows].long() + 1
+        loss = torch.nn.functional.cross_entropy(
+            scores(resid[rows]).flatten(0, 1), target.flatten()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return sum(part.numel() for part in parts), lambda x: scores(x).detach().argmax(-1) - 1
 
 
 def coverage(
