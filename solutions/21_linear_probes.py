@@ -15,7 +15,7 @@
 #
 # [![Open lesson 2.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: a board that the model was never shown](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1630,7 +1630,7 @@ plots.table(
 # - Bürger, Hamprecht and Nadler (2024), *Truth is Universal*, arXiv 2407.12831
 # - Levinstein and Herrmann (2023), *Still no lie detector for language models*
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: a board that the model was never shown](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -15,7 +15,7 @@
 #
 # [![Open lesson 3.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | **Next:** [3.2 · The emotion circle](32_emotion_circle.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: a board that the model was never shown](23_world_models.ipynb) | **Next:** [3.2 · The emotion circle](32_emotion_circle.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1074,7 +1074,7 @@ plots.table(
 # - Li et al. (2023), *Inference-Time Intervention*, arXiv 2306.03341: directions from probes, at heads
 # - Zou et al. (2023), *Representation Engineering*, arXiv 2310.01405
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | **Next:** [3.2 · The emotion circle](32_emotion_circle.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: a board that the model was never shown](23_world_models.ipynb) | **Next:** [3.2 · The emotion circle](32_emotion_circle.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.
