@@ -303,7 +303,7 @@ plots.table(
 )
 
 # %% [markdown]
-# *All squares* say little: who played there is right on **0.82** of them, with no model at all. The flipped discs tell. From layer 4 the mine/yours probe reads **0.90** of them, the list of moves **0.63**, an untrained model **0.52**. The model does not lose the unflipped ones in exchange: there it reads **0.93**.
+# *All squares* say little: who played there is right on `0.82` of them, with no model at all. The flipped discs tell. From layer 4 the mine/yours probe reads **0.90** of them, the list of moves **0.63**, an untrained model **0.52**. The model does not lose the unflipped ones in exchange: there it reads **0.93**.
 # So a linear probe on the moves misses many flips, and the model has done that work. (Layer 4 was the best on the games for choosing.)
 #
 # The black/white probe reads flipped discs like a coin. Is the colour missing? Black is *mine* when black is to move, and *yours* when not. Whose turn it is can be read from the position alone, but the colour is the *product* of the two, and a linear probe cannot multiply. The rules are the same for both players: a model that holds mine and yours has to learn them once.
@@ -313,7 +313,7 @@ claim("mine/yours, flipped", at_best[1], text=0.90, within=0.02)
 claim("mine/yours, unflipped", at_best[2], text=0.93, within=0.02)
 claim("the moves, flipped", of_moves[1], text=0.63, within=0.02)
 claim("untrained, flipped", of_untrained[1], text=0.52, within=0.03)
-claim("who played there, all squares", who[0], text=0.82, within=0.02)
+assert abs(who[0] - 0.82) < 0.02
 assert BEST == LAYER and max(curves["black/white"]) < 0.55 and of_moves[2] < at_best[2]
 
 # %% [markdown]
@@ -614,31 +614,9 @@ assert 0.25 < steps[0] / steps[1] < 0.42
 # Which square is it? Give its name. `world.legal_after_flip(played, game, time, square)` tells what would be legal with a disc flipped, and raises an error where there is none.
 
 # %%
-FAULT, asked = lesson_23.faulty_square(), []
-
-
-def ask(games_asked: Sequence[int], times: Sequence[int]) -> Tensor:
-    """The tampered model's logits, [position square]. 30 positions in all."""
-    game, time = torch.as_tensor(games_asked), torch.as_tensor(times)
-    new = [pair for pair in zip(game.tolist(), time.tolist(), strict=True) if pair not in asked]
-    if len(asked) + len(new) > 30:
-        raise ValueError(f"That would make {len(asked) + len(new)} positions: 30 are allowed.")
-    asked.extend(new)
-    return tampered(game, time)
-
-
-def tampered(game: Tensor, time: Tensor) -> Tensor:
-    square = torch.full_like(game, FAULT)
-    direction, bias = (each[0] for each in line_of(probes[4], square[:1]))
-
-    def hook(resid, hook):
-        score = resid @ direction + bias
-        return resid - 5 * score[..., None] / direction.pow(2).sum() * direction
-
-    with torch.no_grad(), model.hooks(fwd_hooks=[("blocks.4.hook_resid_pre", hook)]):
-        return model(tokens[game])[torch.arange(len(game)), time].cpu()
-
-
+FAULT = lesson_23.faulty_square()
+directions, biases = line_of(probes[4], torch.tensor([FAULT]))
+ask = world.Tampered(model, tokens, directions[0], biases[0], layer=4, scale=4.0, budget=30)
 ask([700], [12]).softmax(-1)[0].topk(5)
 
 # %% tags=["answer:fault"]
@@ -666,7 +644,7 @@ asked_games, asked_times = (
     torch.randint(700, 900, (30,), generator=seeded(0)),
     torch.randint(8, 22, (30,), generator=seeded(1)),
 )
-answers, evidence = tampered(asked_games, asked_times).softmax(-1), []
+answers, evidence = ask.moves(asked_games, asked_times).softmax(-1), []
 for suspect in range(36):
     suspected = played.board[asked_games, asked_times].clone()
     suspected[:, suspect] *= -1
@@ -761,32 +739,14 @@ def read_after(stream: Tensor) -> float:
 
 
 swept = ablation_sweep(model, tokens[TEST], test[TEST], COMPONENTS, read_after, layer=4)
-weight = test[TEST][..., None].to(device).float()
-
-
-def as_far(out, hook):
-    """A control: away from the output, as far as its mean is, in a random direction."""
-    far = ((out * weight).sum(0) / weight.sum(0).clamp(min=1) - out).norm(dim=-1, keepdim=True)
-    step = torch.randn(out.shape, generator=seeded(0)).to(out)
-    return out + step / step.norm(dim=-1, keepdim=True) * far
-
-
-noisy, kept = {}, {}
-for name in COMPONENTS:
-    with torch.no_grad():
-        model.run_with_hooks(
-            tokens[TEST],
-            fwd_hooks=[
-                (name, as_far),
-                ("blocks.4.hook_resid_pre", lambda x, hook: kept.update(x=x)),
-            ],
-        )
-    noisy[name] = read_after(kept["x"])
+control = world.random_sweep(
+    model, tokens[TEST], test[TEST], COMPONENTS, read_after, layer=4, generator=seeded(0)
+)
 worst = min(swept, key=swept.get)
 outcome("23.parts", f"a part of block {worst.split('.')[1]}")
 short = {name: f"{name[-8:-4].strip('_')} {name.split('.')[1]}" for name in COMPONENTS}
 plots.lines(
-    {"mean-ablated": list(swept.values()), "moved as far, at random": list(noisy.values())},
+    {"mean-ablated": list(swept.values()), "moved as far, at random": list(control.values())},
     at=list(short.values()),
     title="Flipped discs read after one component is ablated (line: none is)",
     x="component (block)",
@@ -868,10 +828,10 @@ plots.heatmap(
 
 # %% tags=["numbers"]
 claim("without the MLP of block 0", swept["blocks.0.hook_mlp_out"], text=0.48, within=0.03)
-beyond = {name for name in COMPONENTS if swept[name] < noisy[name] - 0.02}
+beyond = {name for name in COMPONENTS if swept[name] < control[name] - 0.02}
 attention = {name for name in COMPONENTS if "attn" in name}
 assert beyond == attention | {"blocks.0.hook_mlp_out", "blocks.1.hook_mlp_out"}
-assert swept["blocks.3.hook_mlp_out"] > noisy["blocks.3.hook_mlp_out"]
+assert swept["blocks.3.hook_mlp_out"] > control["blocks.3.hook_mlp_out"]
 claim("least of seven heads of block 1", own[1].sort().values[1], text=0.95, within=0.03)
 assert own[1].min() < 0.03 and own_untrained.min() > 0.42 and own_untrained.max() < 0.5
 
@@ -1121,32 +1081,14 @@ for name, x in centred.items():
     for label, (n, states) in said.items():
         kinds = "all squares", "flipped discs"
         tensor_rows[label, name] = n, [share(states, mine, test, kind) for kind in kinds]
-at = torch.arange(36)
-near = (
-    ((at[:, None] // 6 - at // 6).abs() <= 1)
-    & ((at[:, None] % 6 - at % 6).abs() <= 1)
-    & ~torch.eye(36, dtype=torch.bool)
-)
-
-
-def neighbours(vectors: Tensor) -> float:
-    """Of the 4 vectors most like a square's, the share that belong to neighbours on the board."""
-    unit = torch.nn.functional.normalize(vectors - vectors.mean(0), dim=-1)
-    alike = (unit @ unit.T).fill_diagonal_(-2).topk(4, dim=-1).indices
-    return near.gather(1, alike).float().mean().item()
-
-
-beside = {name: neighbours(parts[1]) for name, parts in tensor.items()}
+beside = {name: world.share_of_neighbours(parts[1]) for name, parts in tensor.items()}
 plots.table(
     [(*key, n, *(f"{each:.3f}" for each in line)) for key, (n, line) in tensor_rows.items()],
     columns=["probe", "model", "weights", "all squares", "flipped discs"],
 )
 
 # %%
-print(
-    {name: round(value, 2) for name, value in beside.items()},
-    f"all pairs: {near.float().sum() / (36 * 35):.2f}",
-)
+print({name: round(value, 2) for name, value in beside.items()}, "all pairs: 0.17")
 
 # %% [markdown]
 # With as few weights, the tensor probe reads more than a linear probe through 30 shared directions: **0.86** of the flipped discs against **0.83**. So something is shared: one vector a square serves both mine against yours and disc against none. The gain is small, and the full linear probe, with twice the weights, still reads more. (Compare with a probe that was *trained* at the smaller size. A linear probe that is cut down after training is a weaker rival.)
@@ -1158,7 +1100,7 @@ flips = {key: line[1] for key, (_, line) in tensor_rows.items()}
 claim("tensor probe", flips["tensor product, rank 24", "trained"], text=0.86, within=0.015)
 claim("30 directions", flips["linear, 30 directions", "trained"], text=0.83, within=0.015)
 assert flips["linear, all 108 directions", "trained"] > flips["tensor product, rank 24", "trained"]
-assert min(beside.values()) > 2 * near.float().sum() / (36 * 35)
+assert min(beside.values()) > 2 * 0.175
 
 # %% [markdown]
 # ## Going deeper: does a sparse autoencoder find the board?
@@ -1240,7 +1182,7 @@ plots.table(
 # %% [markdown]
 # This small autoencoder does not find the board. Its best latents describe "mine" and "yours" hardly better than a latent that is always active, worse than the stream's own axes, and far worse than the probe. No fact is above 0.9. It is better than the untrained model's, so latents do tell *something* about the board.
 #
-# Why? An autoencoder of this kind looks for directions that are used rarely. Of 36 squares up to 35 have a disc, so this board is anything but sparse. Karvonen and colleagues trained larger ones on the 8 by 8 model, with another recipe, and found far more; so this says something about our autoencoder and this measure, and nothing against the board.
+# Why? An autoencoder of this kind looks for directions that are used rarely. Of 36 squares up to 35 have a disc, so this board is anything but sparse. Karvonen and colleagues trained larger ones, with other recipes, on the 8 by 8 game. So this says something about our autoencoder and this measure, and nothing against the board.
 
 # %% tags=["numbers"]
 covered = {name: each.mean().item() for name, each in cover.items()}

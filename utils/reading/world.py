@@ -17,6 +17,7 @@ from torch import Tensor
 from data.othello.task import (
     MAX_MOVES,
     NO_MOVE,
+    SIZE,
     SQUARES,
     Played,
     discs,
@@ -465,6 +466,75 @@ def ablation_sweep(
     return found
 
 
+def random_sweep(
+    model,
+    tokens: Int[Tensor, "game time"],
+    going: Bool[Tensor, "game time"],
+    components: Sequence[str],
+    read: Callable[[Tensor], float],
+    *,
+    layer: int,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """The control of an `ablation_sweep`: each output is moved as far, in random directions."""
+    place, weight = f"blocks.{layer}.hook_resid_pre", going[..., None].to(tokens.device).float()
+    found, kept = {}, {}
+
+    def move(out, hook):
+        mean = (out * weight).sum(0, keepdim=True) / weight.sum(0, keepdim=True).clamp(min=1)
+        step = torch.randn(out.shape, generator=generator).to(out)
+        size = (mean - out).norm(dim=-1, keepdim=True)
+        return out + step / step.norm(dim=-1, keepdim=True) * size
+
+    def keep(resid, hook):
+        kept["resid"] = resid
+
+    for name in components:
+        with torch.no_grad():
+            model.run_with_hooks(tokens, fwd_hooks=[(name, move), (place, keep)])
+        found[name] = read(kept["resid"])
+    return found
+
+
+class Tampered:
+    """A model in whose stream before a block one score is mirrored, at every position.
+
+    Call it with games and times, as rows and positions of `tokens`: it returns the logits there.
+
+    Args:
+        budget: at how many different positions it may be asked.
+    """
+
+    def __init__(self, model, tokens, direction, bias, *, layer: int, scale: float, budget: int):
+        self.model, self.tokens, self.budget, self.asked = model, tokens, budget, set()
+        self._line = direction, bias, layer, scale
+
+    def __call__(self, game: Sequence[int], time: Sequence[int]) -> Float[Tensor, "example square"]:
+        game, time = torch.as_tensor(game), torch.as_tensor(time)
+        asked = self.asked | set(zip(game.tolist(), time.tolist(), strict=True))
+        if len(asked) > self.budget:
+            raise ValueError(
+                f"That would make {len(asked)} positions, and {self.budget} are allowed."
+            )
+        self.asked = asked
+        return self.moves(game, time)
+
+    def moves(
+        self, game: Int[Tensor, " example"], time: Int[Tensor, " example"]
+    ) -> Float[Tensor, "example square"]:
+        """The logits, without counting."""
+        direction, bias, layer, scale = self._line
+
+        def mirror(resid, hook):
+            score = resid @ direction + bias
+            return resid - (1 + scale) * score[..., None] / direction.pow(2).sum() * direction
+
+        hooks = [(f"blocks.{layer}.hook_resid_pre", mirror)]
+        with torch.no_grad():
+            logits = self.model.run_with_hooks(self.tokens[game], fwd_hooks=hooks)
+        return logits[torch.arange(len(game)), time].cpu()
+
+
 def attention_to_own(
     pattern: Float[Tensor, "game head time key"], going: Bool[Tensor, "game time"]
 ) -> Float[Tensor, " head"]:
@@ -614,6 +684,22 @@ def tensor_scores(resid, B, q, f) -> Float[Tensor, "example square state"]:
     """The scores of a `tensor_probe`."""
     bound = (resid @ B.flatten(1)).view(-1, *B.shape[1:])
     return torch.einsum("brk,sr,ck->bsc", bound, q, f)
+
+
+def share_of_neighbours(vectors: Float[Tensor, "square=36 rank"]) -> float:
+    """Of the 4 vectors most like a square's, the share that belong to neighbours on the board.
+
+    Of all pairs of squares, 0.17 are neighbours.
+    """
+    at = torch.arange(SQUARES)
+    rows, columns = (
+        (at[:, None] // SIZE - at // SIZE).abs(),
+        (at[:, None] % SIZE - at % SIZE).abs(),
+    )
+    near = (rows <= 1) & (columns <= 1) & (rows + columns > 0)
+    unit = torch.nn.functional.normalize(vectors - vectors.mean(0), dim=-1).cpu()
+    alike = (unit @ unit.T).fill_diagonal_(-2).topk(4, dim=-1).indices
+    return near.gather(1, alike).float().mean().item()
 
 
 def low_rank_probe(
