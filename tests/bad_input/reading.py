@@ -336,7 +336,7 @@ ROWS = [
     (
         "streams of a model in training",
         lambda: world.streams(player().train(True), torch.zeros(2, 4, dtype=torch.long)),
-        "model.eval()",
+        "training mode",
     ),
     ("logits_after at time 4 of 4", after((1, 4)), "from 0 to 3"),
     ("logits_after at time -1", after((1, -1)), "from 0 to 3"),

@@ -242,9 +242,9 @@ def test_small_probes_and_codes_learn_what_is_planted():
     x = torch.randn(500, 6, generator=generator())
     board = (x[:, :2] > 0).long() * 2 - 1
     n, read = world.low_rank_probe(x, board, rank=2, steps=200, generator=generator(1))
-    assert n == 6 * 2 + 2 * 6 and (read(x) == board).float().mean() > 0.95
+    assert n == 6 * 2 + 2 * 6 and (read(x) == board).float().mean() > 0.9
     n, read = world.low_rank_probe(x, board, rank=6, steps=200, generator=generator(1))
-    assert n == 36 and (read(x) == board).float().mean() > 0.95
+    assert n == 36 and (read(x) == board).float().mean() > 0.9
     sparse = torch.nn.functional.one_hot(torch.randint(8, (500,), generator=generator(2)), 8)
     encode, explained = world.sparse_codes(
         sparse.float(), n_latents=16, k=2, steps=200, generator=generator(3)
