@@ -183,7 +183,7 @@ assert gate["the model"][1] > 0.95, "the gate: without it there is nothing to pr
 # - **an untrained model**, at its best layer;
 # - **who played there**: the player who put the disc on the square, as if no disc were ever flipped.
 #
-# And not all squares tell the same. **Flipped** discs now have the other colour than the player who put them there. Whoever knows only who played there is wrong on each of them. But a reader that says "flipped" too often gains on these and loses on the **unflipped** ones. So look at both.
+# And not all squares tell the same. **Flipped** discs now have the other colour than the player who put them there. A reader that knows only who played there is wrong on each of them. But one that says "flipped" too often gains on these and loses on the **unflipped** ones. So look at both.
 #
 # ### Exercise 1 · fit a probe, read the board (10 minutes, medium)
 #
@@ -306,7 +306,7 @@ plots.table(
 # *All squares* say little: who played there is right on `0.82` of them, with no model at all. The flipped discs tell. From layer 4 the mine/yours probe reads **0.90** of them, the list of moves **0.63**, an untrained model **0.52**. The model does not lose the unflipped ones in exchange: there it reads **0.93**.
 # So a linear probe on the moves misses many flips, and the model has done that work. (Layer 4 was the best on the games for choosing.)
 #
-# The black/white probe reads flipped discs like a coin. Is the colour missing? Black is *mine* when black is to move, and *yours* when not. Whose turn it is can be read from the position alone, but the colour is the *product* of the two, and a linear probe cannot multiply. The rules are the same for both players: a model that holds mine and yours has to learn them once.
+# The black/white probe is right on about half of the flipped discs. Is the colour missing? Black is *mine* when black is to move, and *yours* when not. Whose turn it is can be read from the position alone, but the colour is the *product* of the two, and a linear probe cannot multiply. The rules are the same for both players: a model that holds mine and yours has to learn them once.
 
 # %% tags=["numbers"]
 claim("mine/yours, flipped", at_best[1], text=0.90, within=0.02)
@@ -604,13 +604,14 @@ steps = [
     for p in (others["black/white direction"], probes[AT_LAYER])
 ]
 assert 0.25 < steps[0] / steps[1] < 0.42
+assert 0.4 < steps[1] / resid_there.norm(dim=-1).mean() < 0.5, "nearly half of the stream's length"
 
 # %% [markdown]
 # ## 4. A faulty board
 #
 # ### Investigation · which disc is always flipped? (12 minutes, medium)
 #
-# Somebody tampered with the model. In its stream before block 4, the disc on **one fixed square** is flipped at every position at which there is one. You cannot look inside. You may ask it for its moves at **30 positions** of the test games, 700 to 899: `ask([700, 701], [12, 15])` returns its logits after 12 moves of game 700 and after 15 of game 701. Ask for many at once; what it returned may be used as often as you like.
+# A tampered model: in its stream before block 4, the disc on **one fixed square** is flipped at every position at which there is one. You cannot look inside. You may ask it for its moves at **30 positions** of the test games, 700 to 899: `ask([700, 701], [12, 15])` returns its logits after 12 moves of game 700 and after 15 of game 701. Ask for many at once; what it returned may be used as often as you like.
 # Which square is it? Give its name. `world.legal_after_flip(played, game, time, square)` tells what would be legal with a disc flipped, and raises an error where there is none.
 
 # %%
@@ -833,7 +834,7 @@ attention = {name for name in COMPONENTS if "attn" in name}
 assert beyond == attention | {"blocks.0.hook_mlp_out", "blocks.1.hook_mlp_out"}
 assert swept["blocks.3.hook_mlp_out"] > control["blocks.3.hook_mlp_out"]
 claim("least of seven heads of block 1", own[1].sort().values[1], text=0.95, within=0.03)
-assert own[1].min() < 0.03 and own_untrained.min() > 0.42 and own_untrained.max() < 0.5
+assert own[1].min() < 0.03 and 0.42 < own_untrained.min() and own_untrained.max() < 0.5
 
 # %% [markdown]
 # ## Going deeper: a board, or a bag of heuristics?
@@ -880,8 +881,14 @@ distances = {
         "the rules": uniform,
     }.items()
 }
+WHICH = {
+    "same board": same,
+    "same board, exchanged in the last 2 moves": same & (swaps.since < 2),
+    "same board, exchanged before the last 6": same & (swaps.since >= 6),
+    "another board": ~same,
+}
 order = {
-    name: [each[which & has_moves].mean().item() for which in (same, ~same)]
+    name: [each[which & has_moves].mean().item() for which in WHICH.values()]
     for name, each in distances.items()
 }
 ORDERS = {"below 0.02": 0.02, "0.02 to 0.08": 0.08, "0.08 to 0.15": 0.15, "above 0.15": 1}
@@ -889,14 +896,13 @@ outcome("23.order", level(order["the model"][0], ORDERS))
 plots.table(
     [(name, *(f"{each:.3f}" for each in line)) for name, line in order.items()],
     columns=[
-        "total variation between the two orders",
-        f"same board ({int(same.sum())} pairs)",
-        f"another board ({int((~same).sum())} pairs)",
+        "total variation",
+        *(f"{name} ({int(each.sum())} pairs)" for name, each in WHICH.items()),
     ],
 )
 
 # %% [markdown]
-# With exchanges that keep the board, the model's prediction moves by **0.026**, with those that change it by **0.17**, where the rules demand **0.22**. The untrained model cannot tell the two kinds so well apart: it moves by half as much for one kind as for the other. So to a good approximation the model's moves depend on the board, and not on the order. But not wholly: a model that only held the board would be at 0 in the first column.
+# With exchanges that keep the board, the model's prediction moves by **0.026**, with those that change it by **0.17**, where the rules demand **0.22**. The untrained model cannot tell the two kinds so well apart: it moves by half as much for one kind as for the other. So to a good approximation the model's moves depend on the board, and not on the order. But not wholly: a model that only held the board would be at 0 in the first three columns. And it is the order of *recent* moves that matters most.
 #
 # ### Exercise 6 · the compression test (15 minutes, medium)
 #
@@ -983,13 +989,14 @@ plots.lines(
 # %% [markdown]
 # Of continuations of four moves, **0.99** are accepted after the other order if the board is the same, and **0.86** if it is another. (Another board differs in two or three discs; many moves are legal on both.) In Vafa and colleagues' strict form, a pair counts only if *all* of its 30 continuations are accepted; that falls with the number of draws, for any model with small errors.
 #
-# Does this decide the debate? The model passes the test of behaviour, on exchanges of two moves. A bag of many good rules could pass it as well. That the model's predictions differ a little between orders of the same board is what rules about recent moves would do.
+# Does this decide the debate? The model passes the test of behaviour, on exchanges of two moves. A bag of many good rules could pass it as well. That its predictions differ a little between orders of the same board, and more when recent moves were exchanged, is what rules about "just played" would do; a board that is read with small errors could look like this as well.
 
 # %% tags=["numbers"]
 claim("other order, same board", order["the model"][0], text=0.026, within=0.0035)
-claim("other order, another board", order["the model"][1], text=0.17, within=0.025)
-claim("the rules, another board", order["the rules"][1], text=0.22, within=0.03)
-assert order["an untrained model"][0] > 0.4 * order["an untrained model"][1]
+claim("other order, another board", order["the model"][3], text=0.17, within=0.025)
+assert order["the model"][1] > 1.5 * order["the model"][2]
+claim("the rules, another board", order["the rules"][3], text=0.22, within=0.03)
+assert order["an untrained model"][0] > 0.4 * order["an untrained model"][3]
 claim("continuations accepted, same board", taken["same board"][-1], text=0.99, within=0.01)
 claim("continuations accepted, another board", taken["another board"][-1], text=0.86, within=0.06)
 

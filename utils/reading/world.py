@@ -594,6 +594,7 @@ class Swaps(NamedTuple):
     Attributes:
         first, second: tokens of both, [pair time]; positions after `time` mean nothing.
         time: how many moves were made.
+        since: how many moves were made after the later of the two exchanged ones.
         boards: after the first and after the second, black and white, [2 pair square].
         legal: what may be played after them, [2 pair square].
     """
@@ -601,6 +602,7 @@ class Swaps(NamedTuple):
     first: Int[Tensor, "pair position"]
     second: Int[Tensor, "pair position"]
     time: Int[Tensor, " pair"]
+    since: Int[Tensor, " pair"]
     boards: Int[Tensor, "order pair square"]
     legal: Bool[Tensor, "order pair square"]
 
@@ -634,10 +636,10 @@ def draw_swaps(
         good &= legal | (move == NO_MOVE)
         board = play(board, player, torch.where(good, move, NO_MOVE))
         player = -player
-    game, time = game[good], time[good]
+    game, time, since = game[good], time[good], (time - 1 - j)[good]
     boards = torch.stack([played.board[game, time], board[good]])
     legal = torch.stack([legal_moves(each, played.player[time]) for each in boards])
-    return Swaps(to_tokens(before[good]), to_tokens(after[good]), time, boards, legal)
+    return Swaps(to_tokens(before[good]), to_tokens(after[good]), time, since, boards, legal)
 
 
 def tensor_probe(
