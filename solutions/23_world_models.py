@@ -964,8 +964,8 @@ accepted = lesson_23.check_accepted(accepted)
 def kept_on(which: Tensor, model=model, n_moves: int = 4) -> Tensor:
     """Of continuations drawn after the first order, which were accepted, [pair n_moves]."""
     found = []
-    for time in range(12, 25):
-        rows = (which & (swaps.time == time)).nonzero()[:15, 0]
+    for time in (14, 17, 20, 23):
+        rows = (which & (swaps.time == time)).nonzero()[:, 0]
         if len(rows):
             pair = [each[rows, : time + 1].to(device) for each in (swaps.first, swaps.second)]
             found.append(
@@ -987,7 +987,7 @@ plots.lines(
 )
 
 # %% [markdown]
-# Of continuations of four moves, **0.99** are accepted after the other order if the board is the same, and **0.86** if it is another. (Another board differs in two or three discs; many moves are legal on both.) In Vafa and colleagues' strict form, a pair counts only if *all* of its 30 continuations are accepted; that falls with the number of draws, for any model with small errors.
+# Of continuations of four moves, **0.98** are accepted after the other order if the board is the same, and **0.86** if it is another. (Another board differs in two or three discs; many moves are legal on both.) In Vafa and colleagues' strict form, a pair counts only if *all* of its 30 continuations are accepted; that falls with the number of draws, for any model with small errors.
 #
 # Does this decide the debate? The model passes the test of behaviour, on exchanges of two moves. A bag of many good rules could pass it as well. That its predictions differ a little between orders of the same board, and more when recent moves were exchanged, is what rules about "just played" would do; a board that is read with small errors could look like this as well.
 
@@ -997,7 +997,7 @@ claim("other order, another board", order["the model"][3], text=0.17, within=0.0
 assert order["the model"][1] > 1.5 * order["the model"][2]
 claim("the rules, another board", order["the rules"][3], text=0.22, within=0.03)
 assert order["an untrained model"][0] > 0.4 * order["an untrained model"][3]
-claim("continuations accepted, same board", taken["same board"][-1], text=0.99, within=0.01)
+claim("continuations accepted, same board", taken["same board"][-1], text=0.98, within=0.02)
 claim("continuations accepted, another board", taken["another board"][-1], text=0.86, within=0.06)
 
 # %% [markdown]
