@@ -1,543 +1,790 @@
 """Lesson 2.3: the library's version of each exercise, and plausible wrong answers."""
 
-import numpy as np
 import torch
-from sklearn.linear_model import Ridge
+import torch.nn.functional as F
 
-from data.beliefs import task as process
-from data.othello import task as othello
-from utils.reading import linear, world
+from utils.reading import world
+from utils.reading.linear import ridge
 
-
-def _turn_in_place(board):
-    board[:, 1::2] *= -1
-    return board
+# ---- Reading ------------------------------------------------------------------------------------
 
 
-def _fit(columns, penalty=lambda ridge, d: torch.tensor([ridge] * (d - 1) + [0.0]), bias=None):
-    """Solves with other columns, another penalty, or a bias row of its own."""
+def _read(
+    *,
+    states=(-1, 0, 1),
+    where=lambda fit: fit,
+    decide=lambda scores, n: scores.view(-1, n, 3).argmax(-1),
+    name=lambda best, states: states[best],
+    rows=lambda resid, fit: resid.flatten(0, 1),
+    shape=lambda read, board: read.view(board.shape),
+):
+    def read_boards(resid, board, fit):
+        of = torch.tensor(states)
+        targets = (board[where(fit)][..., None] == of).double().flatten(1)
+        probe = ridge(resid[where(fit)], targets, penalty=1e-3)
+        scores = probe(rows(resid, fit))
+        return shape(name(decide(scores, board.shape[-1]), of), board)
 
-    def affine_fit(inputs, targets, *, ridge):
-        X = columns(inputs)
-        P = penalty(ridge, X.shape[1]).double().diag()
-        weights = torch.linalg.solve(X.T @ X + P, X.T @ targets)
-        return bias(weights, targets) if bias else weights
-
-    return affine_fit
-
-
-def _with_ones(inputs):
-    return torch.cat([inputs, torch.ones(len(inputs), 1).double()], 1)
-
-
-def _all(ridge, d):
-    return torch.full((d,), ridge)
-
-
-def _right_fit(inputs, targets, *, ridge):
-    """What the library's `ridge` finds, packed as the exercise wants it."""
-    found = linear.ridge(inputs, targets, penalty=ridge)
-    return torch.cat([found.weights, found.bias[None]])
+    return read_boards
 
 
-def _flip(amount, put=lambda resid, step: resid - step):
-    def flip_along(resid, direction, bias, scale):
-        dot, length = (resid * direction).sum(-1), direction.pow(2).sum(-1)
-        step = torch.as_tensor(amount(dot, bias, length, scale))
-        return put(resid, step.expand(len(resid))[:, None] * direction)
+def _read_amounts(decide):
+    def read_boards(resid, board, fit):
+        probe = ridge(resid[fit], board[fit].double(), penalty=1e-3)
+        return decide(probe(resid.flatten(0, 1))).long().view(board.shape)
 
-    return flip_along
-
-
-def _flip_in_place(resid, direction, bias, scale):
-    resid -= resid - world.flip_along(resid, direction, bias, scale)
-    return resid
+    return read_boards
 
 
-def _errors(change):
-    def legal_move_errors(logits, legal):
-        n = legal.sum(-1, keepdim=True)
-        rank = logits.argsort(-1, descending=True).argsort(-1)
-        return change(logits, legal, rank < n)
-
-    return legal_move_errors
-
-
-def _errors_with(n):
-    def legal_move_errors(logits, legal):
-        rank = logits.argsort(-1, descending=True).argsort(-1)
-        return ((rank < n(legal)) != legal).sum(-1)
-
-    return legal_move_errors
+def _read_by_squares(resid, board, fit):
+    found = torch.zeros_like(board)
+    for square in range(board.shape[-1]):
+        scores = []
+        for state in (-1, 0, 1):
+            target = (board[fit][:, square] == state).double()[:, None]
+            scores.append(ridge(resid[fit], target, penalty=1e-3)(resid.flatten(0, 1)))
+        best = torch.stack(scores, -1).argmax(-1).view(board.shape[:2])
+        found[..., square] = best - 1
+    return found
 
 
-def _top_two(logits, legal):
-    chosen = torch.zeros_like(legal).scatter(1, logits.topk(2, -1).indices, True)
-    return (chosen != legal).sum(-1)
-
-
-def _belief(joint, normalise=lambda rows: rows / rows.sum(-1, keepdim=True)):
-    return lambda belief, token, T: normalise(joint(belief, token, T))
-
-
-def _forward(belief, token, T):
-    return torch.einsum("bi,bij->bj", belief, T[token])
-
-
-def _turned(sign):
-    return lambda board: board * sign[: board.shape[1], None]
-
-
-def _fit_everywhere(inputs, targets, *, ridge):
-    X = _with_ones(inputs)
-    return torch.linalg.solve(X.T @ X + ridge, X.T @ targets)
-
-
-def _summed_over_rows(belief, token, T):
-    joint = _forward(belief, token, T).sum(0)
-    return (joint / joint.sum()).expand_as(belief)
-
-
-def _belief_in_place(belief, token, T):
-    belief[:] = process.belief_update(belief, token, T)
-    return belief
-
-
-# Right answers in other styles.
-
-
-def _mass_by_square(logits, legal):
-    mass = torch.zeros(logits.shape[:-1])
-    for square in range(logits.shape[-1]):
-        mass = mass + logits.softmax(-1)[..., square] * legal[..., square]
-    return mass
-
-
-def _mass_by_mask(logits, legal):
-    everything, allowed = logits.logsumexp(-1), logits.masked_fill(~legal, -torch.inf)
-    return (allowed.logsumexp(-1) - everything).exp()
-
-
-def _board_by_loops(board):
-    out = torch.empty_like(board)
-    for game in range(board.shape[0]):
-        for time in range(board.shape[1]):
-            out[game, time] = board[game, time] * (1 if time % 2 == 0 else -1)
-    return out
-
-
-def _board_by_counting(board):
-    """Each move adds a disc, and four lie there from the start."""
-    n_discs = (board != 0).sum(-1, keepdim=True)
-    return torch.where(n_discs % 2 == 0, board, -board)
-
-
-def _board_by_slices(board):
-    relative = board.detach().clone()
-    relative[:, 1::2] = -relative[:, 1::2]
-    return relative
-
-
-def _fit_by_more_rows(inputs, targets, *, ridge):
-    X = _with_ones(inputs)
-    more = ridge**0.5 * torch.eye(X.shape[1] - 1, X.shape[1]).double()
-    zeros = torch.zeros(len(more), targets.shape[1]).double()
-    return torch.linalg.lstsq(torch.cat([X, more]), torch.cat([targets, zeros])).solution
-
-
-def _fit_centred(inputs, targets, *, ridge):
-    X, Y = inputs - inputs.mean(0), targets - targets.mean(0)
-    weights = torch.linalg.inv(X.T @ X + ridge * torch.eye(X.shape[1]).double()) @ X.T @ Y
-    return torch.vstack([weights, targets.mean(0) - inputs.mean(0) @ weights])
-
-
-def _fit_by_scikit_learn(inputs, targets, *, ridge):
-    model = Ridge(alpha=ridge, solver="svd").fit(inputs.numpy(), targets.numpy())
-    weights = model.coef_.reshape(targets.shape[1], -1).T  # one target comes flat
-    return torch.from_numpy(np.vstack([weights, model.intercept_]))
-
-
-def _flip_by_rows(resid, direction, bias, scale):
-    rows = []
-    for x, d, b in zip(resid, direction, bias, strict=True):
-        rows.append(x - (1 + scale) * (x @ d + b) / (d @ d) * d)
+def _read_by_one_hot(resid, board, fit):
+    hot = F.one_hot(board[fit].long() + 1, 3).double()
+    probe = ridge(resid[fit], hot.reshape(len(hot), -1), penalty=1e-3)
+    rows = [probe(game).unflatten(1, (-1, 3)).argmax(-1) - 1 for game in resid]
     return torch.stack(rows)
 
 
-def _flip_by_units(resid, direction, bias, scale):
-    length = direction.norm(dim=-1, keepdim=True)
-    unit = direction / length
-    score = torch.einsum("ed,ed->e", resid, direction)[:, None] + bias[:, None]
-    return resid + unit * (-scale * score - score) / length
+# ---- The edit -----------------------------------------------------------------------------------
 
 
-def _errors_by_rows(logits, legal):
+def _flip(
+    amount=lambda dot, bias, size, scale: (1 + scale) * (dot + bias) / size,
+    *,
+    place=lambda time: time,
+    point="hook_resid_pre",
+    put=lambda here, step: here - step,
+    which=lambda layers: layers,
+    read=lambda logits, rows, time: logits[rows, time],
+    give=lambda resid: resid,
+    lines_of=lambda lines, layer: lines[layer],
+):
+    def flip_discs(model, tokens, time, lines, *, scale):
+        rows = torch.arange(len(tokens))
+
+        def mirror(direction, bias):
+            def hook(resid, hook):
+                resid = resid.clone()
+                here = resid[rows, place(time)]
+                dot, size = (here * direction).sum(-1), direction.pow(2).sum(-1)
+                step = amount(dot, bias, size, scale)[:, None] * direction
+                resid[rows, place(time)] = put(here, step)
+                return give(resid)
+
+            return hook
+
+        hooks = [
+            (f"blocks.{layer}.{point}", mirror(*lines_of(lines, layer)))
+            for layer in which(list(lines))
+        ]
+        with torch.no_grad():
+            return read(model.run_with_hooks(tokens, fwd_hooks=hooks), rows, time)
+
+    return flip_discs
+
+
+def _flip_everywhere(model, tokens, time, lines, *, scale):
+    rows, hooks = torch.arange(len(tokens)), []
+    for layer, (direction, bias) in lines.items():
+
+        def hook(resid, hook, d=direction[:, None], b=bias[:, None]):
+            score = (resid * d).sum(-1) + b
+            return resid - ((1 + scale) * score / d.pow(2).sum(-1))[..., None] * d
+
+        hooks.append((f"blocks.{layer}.hook_resid_pre", hook))
+    with torch.no_grad():
+        return model.run_with_hooks(tokens, fwd_hooks=hooks)[rows, time]
+
+
+def _flip_late_binding(model, tokens, time, lines, *, scale):
+    rows, hooks = torch.arange(len(tokens)), []
+    for layer, (direction, bias) in lines.items():
+
+        def hook(resid, hook):
+            resid = resid.clone()
+            here = resid[rows, time]
+            score = (here * direction).sum(-1) + bias  # noqa: B023
+            step = (1 + scale) * score / direction.pow(2).sum(-1)  # noqa: B023
+            resid[rows, time] = here - step[:, None] * direction  # noqa: B023
+            return resid
+
+        hooks.append((f"blocks.{layer}.hook_resid_pre", hook))
+    with torch.no_grad():
+        return model.run_with_hooks(tokens, fwd_hooks=hooks)[rows, time]
+
+
+def _flip_for_good(model, tokens, time, lines, *, scale):
+    right = world.flip_discs(model, tokens, time, lines, scale=scale)
+    for layer in lines:
+        model.add_hook(f"blocks.{layer}.hook_resid_pre", lambda resid, hook: 0.9 * resid)
+    return right
+
+
+def _flip_by_rows(model, tokens, time, lines, *, scale):
     found = []
-    for row, allowed in zip(logits, legal, strict=True):
-        best = set(row.topk(int(allowed.sum())).indices.tolist())
-        right = set(allowed.nonzero()[:, 0].tolist())
-        found.append(float(len(best - right) + len(right - best)))
+    for i in range(len(tokens)):
+        t = int(time[i])
+        hooks = []
+        for layer, (directions, biases) in lines.items():
+
+            def hook(resid, hook, d=directions[i], b=biases[i], t=t):
+                x = resid.clone()
+                score = torch.dot(x[0, t], d) + b
+                x[0, t] += (-scale * score - score) / torch.dot(d, d) * d
+                return x
+
+            hooks.append((f"blocks.{layer}.hook_resid_pre", hook))
+        with torch.no_grad():
+            found.append(model.run_with_hooks(tokens[i : i + 1], fwd_hooks=hooks)[0, t])
+    return torch.stack(found)
+
+
+def _flip_by_mask(model, tokens, time, lines, *, scale):
+    here = torch.nn.functional.one_hot(time, tokens.shape[1]).float()[..., None]
+
+    def hook_of(layer):
+        direction, bias = lines[layer]
+        unit = direction / direction.norm(dim=-1, keepdim=True)
+
+        def hook(resid, hook):
+            score = torch.einsum("btd,bd->bt", resid, direction) + bias[:, None]
+            step = (1 + scale) * score / direction.norm(dim=-1, keepdim=True)
+            return resid - here * step[..., None] * unit[:, None]
+
+        return hook
+
+    hooks = [(f"blocks.{layer}.hook_resid_pre", hook_of(layer)) for layer in lines]
+    with torch.no_grad(), model.hooks(fwd_hooks=hooks):
+        return (model(tokens) * here).sum(1)
+
+
+def _with_length(make):
+    def with_length_of(change, like):
+        def changed(resid):
+            return make(resid, change(resid), like(resid))
+
+        return changed
+
+    return with_length_of
+
+
+def _n(x):
+    return x.norm(dim=-1, keepdim=True)
+
+
+def _length_by_rows(change, like):
+    def changed(resid):
+        rows = []
+        for x, to, other in zip(resid, change(resid), like(resid), strict=True):
+            rows.append(x + (to - x) * ((other - x).norm() / (to - x).norm()))
+        return torch.stack(rows)
+
+    return changed
+
+
+class _Rescaled:
+    def __init__(self, change, like):
+        self.change, self.like = change, like
+
+    def __call__(self, resid):
+        unit = F.normalize(self.change(resid) - resid, dim=-1)
+        return resid + unit * (self.like(resid) - resid).pow(2).sum(-1, keepdim=True).sqrt()
+
+
+# ---- Where the board is made --------------------------------------------------------------------
+
+
+def _swept(
+    mean,
+    *,
+    point="blocks.{}.hook_resid_pre",
+    give=lambda out, mean: mean.expand_as(out),
+    pack=lambda found: found,
+    add_up=False,
+):
+    def ablation_sweep(model, tokens, going, components, read, *, layer):
+        weight, found, before = going[..., None].float(), {}, []
+        for name in components:
+            kept = {}
+
+            def ablate(out, hook):
+                return give(out, mean(out, weight))
+
+            def keep(resid, hook, kept=kept):
+                kept["resid"] = resid
+
+            before = [*before, (name, ablate)] if add_up else [(name, ablate)]
+            with torch.no_grad():
+                model.run_with_hooks(tokens, fwd_hooks=[*before, (point.format(layer), keep)])
+            found[name] = read(kept["resid"])
+        return pack(found)
+
+    return ablation_sweep
+
+
+def _going_mean(out, weight):
+    return (out * weight).sum(0, keepdim=True) / weight.sum(0, keepdim=True).clamp(min=1)
+
+
+def _swept_by_loops(model, tokens, going, components, read, *, layer):
+    found = {}
+    for name in components:
+        with torch.no_grad():
+            _, cache = model.run_with_cache(tokens)
+        mean = torch.zeros_like(cache[name])
+        for t in range(tokens.shape[1]):
+            if going[:, t].any():
+                mean[:, t] = cache[name][going[:, t], t].mean(0)
+        streams = []
+        hooks = [
+            (name, lambda out, hook, mean=mean: mean),
+            (f"blocks.{layer}.hook_resid_pre", lambda x, hook, s=streams: s.append(x.clone())),
+        ]
+        with torch.no_grad():
+            model.run_with_hooks(tokens, fwd_hooks=hooks)
+        found[name] = read(streams[0])
+    return found
+
+
+def _swept_in_context(model, tokens, going, components, read, *, layer):
+    place = f"blocks.{layer}.hook_resid_pre"
+
+    def one(name):
+        def ablate(out, hook):
+            count = going.sum(0).clamp(min=1)[None, :, None]
+            return torch.where(going[..., None], out, 0).sum(0, keepdim=True).div(
+                count
+            ) + torch.zeros_like(out)
+
+        with torch.no_grad(), model.hooks(fwd_hooks=[(name, ablate)]):
+            _, cache = model.run_with_cache(tokens, names_filter=[place])
+        return torch.tensor(read(cache[place]))
+
+    return {name: one(name) for name in components}
+
+
+def _to_own(
+    own=lambda back, at: back % 2 == 1,
+    moves=lambda back, at: (back >= 0) & (at > 0),
+    count=lambda going: going,
+    share=lambda a, b, total: a.sum((0, 2)) / b.sum((0, 2)),
+):
+    def attention_to_own(pattern, going):
+        at = torch.arange(pattern.shape[-1])
+        back = at[:, None] - at
+        weight = count(going)[:, None, :, None].float()
+        all_moves = moves(back, at).expand_as(back)
+        mine = all_moves & own(back, at)
+        a, b = ((pattern * weight * mask).sum(-1) for mask in (mine, all_moves))
+        return share(a, b, count(going).sum())
+
+    return attention_to_own
+
+
+def _to_own_by_loops(pattern, going):
+    n, heads, n_pos, _ = pattern.shape
+    own, every = torch.zeros(heads), torch.zeros(heads)
+    for g in range(n):
+        for t in range(n_pos):
+            if going[g, t]:
+                for k in range(1, t + 1):
+                    every += pattern[g, :, t, k]
+                    if (t + k) % 2:
+                        own += pattern[g, :, t, k]
+    return own / every
+
+
+def _to_own_by_einsum(pattern, going):
+    at = torch.arange(pattern.shape[-1])
+    odd = ((at[:, None] + at) % 2 == 1) & (at > 0) & (at <= at[:, None])
+    even = ((at[:, None] + at) % 2 == 0) & (at > 0) & (at <= at[:, None])
+    a, b = (
+        torch.einsum("ghtk,tk,gt->h", pattern, mask.float(), going.float()) for mask in (odd, even)
+    )
+    return a / (a + b)
+
+
+def _to_own_by_rows(pattern, going):
+    games, times = going.nonzero().unbind(1)
+    rows = pattern[games, :, times]
+    keys = torch.arange(pattern.shape[-1])
+    own = ((times[:, None] - keys) % 2 == 1) & (keys > 0)
+    return (rows * own[:, None]).sum((0, 2)) / rows[..., 1:].sum((0, 2))
+
+
+# ---- Two orders ---------------------------------------------------------------------------------
+
+
+def _accepted(
+    weights=lambda p, epsilon: p * (p > epsilon),
+    test=lambda p, q, epsilon: q > epsilon,
+    draw=lambda w, generator: torch.multinomial(w, 1, generator=generator),
+    join=(True, True),
+    so_far=True,
+    swap=False,
+    end=lambda found: found,
+):
+    def accepted(model, first, second, *, n_moves, epsilon, generator):
+        a, b = (second, first) if swap else (first, second)
+        good, found = torch.ones(len(a), dtype=torch.bool), []
+        for _ in range(n_moves):
+            p, q = (model(x)[:, -1].softmax(-1) for x in (a, b))
+            move = draw(weights(p, epsilon), generator)
+            here = test(p.gather(1, move)[:, 0], q.gather(1, move)[:, 0], epsilon)
+            good = good & here
+            found.append(good if so_far else here)
+            a = torch.cat([a, move], 1) if join[0] else a
+            b = torch.cat([b, move], 1) if join[1] else b
+        return end(torch.stack(found, 1))
+
+    return accepted
+
+
+def _accepted_by_product(model, first, second, *, n_moves, epsilon, generator):
+    refused = torch.zeros(len(first), n_moves)
+    both = torch.stack([first, second])
+    for i in range(n_moves):
+        probs = torch.stack([model(x)[:, -1].softmax(-1) for x in both])
+        allowed = torch.where(probs[0] > epsilon, probs[0], 0.0)
+        move = allowed.multinomial(1, generator=generator)
+        refused[:, i] = (probs[1].gather(1, move)[:, 0] <= epsilon).float()
+        both = torch.cat([both, move.expand(2, -1, -1)], dim=2)
+    return refused.cumsum(1) == 0
+
+
+def _accepted_by_masks(model, first, second, *, n_moves, epsilon, generator):
+    found, n = [], first.shape[1]
+    start = second
+    for _ in range(n_moves):
+        logits = model(first)[:, -1]
+        probs = logits.softmax(-1)
+        probs = probs.masked_fill(probs <= epsilon, 0)
+        move = torch.multinomial(probs, 1, generator=generator)
+        first = torch.hstack([first, move])
+        after = model(torch.hstack([start, first[:, n:-1]]))[:, -1].softmax(-1)
+        found.append(after[torch.arange(len(move)), move[:, 0]] > epsilon)
+    return torch.stack(found, 1).long().cumprod(1).bool()
+
+
+def _accepted_row_by_row(model, first, second, *, n_moves, epsilon, generator):
+    steps = []
+    done = [True] * len(first)
+    for _ in range(n_moves):
+        p = torch.softmax(model(first)[:, -1], -1)
+        q = torch.softmax(model(second)[:, -1], -1)
+        move = torch.multinomial(p * (p > epsilon).float(), 1, generator=generator)
+        for i, each in enumerate(move[:, 0].tolist()):
+            done[i] = done[i] and q[i, each].item() > epsilon
+        steps.append(list(done))
+        first, second = torch.cat([first, move], 1), torch.cat([second, move], 1)
+    return torch.tensor(steps).T
+
+
+# ---- Parts and latents --------------------------------------------------------------------------
+
+
+def _tensor_probe(
+    *,
+    order=(0, 1, 2),
+    divide=lambda part, size: part / size**0.5,
+    trained=(0, 1, 2),
+    make=lambda parts, lr: torch.optim.Adam(parts, lr=lr),
+    lr=0.01,
+    anew=False,
+    clear=True,
+    target=lambda board: board.long() + 1,
+    other_rows=False,
+    generator_for_rows=True,
+    end=lambda part: part.detach(),
+):
+    def tensor_probe(resid, board, *, rank, steps, generator):
+        sizes = ((resid.shape[1], rank, 2), (board.shape[1], rank), (3, 2))
+        scales = (resid.shape[1], rank, 2)
+        parts = [None] * 3
+        for i in order:
+            drawn = divide(torch.randn(sizes[i], generator=generator), scales[i])
+            parts[i] = drawn.requires_grad_()
+        optimizer = make([parts[i] for i in trained], lr)
+        for _ in range(steps):
+            if anew:
+                optimizer = make([parts[i] for i in trained], lr)
+            how = {"generator": generator} if generator_for_rows else {}
+            rows = torch.randint(len(resid), (512,), **how)
+            scores = world.tensor_scores(resid[rows], *parts)
+            there = rows.flip(0) if other_rows else rows
+            loss = F.cross_entropy(scores.flatten(0, 1), target(board[there]).flatten())
+            if clear:
+                optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return tuple(end(part) for part in parts)
+
+    return tensor_probe
+
+
+def _tensor_probe_by_hand(resid, board, *, rank, steps, generator):
+    d, n = resid.shape[1], board.shape[1]
+    B = (torch.randn(d, rank, 2, generator=generator) / d**0.5).requires_grad_()
+    q = (torch.randn(n, rank, generator=generator) / rank**0.5).requires_grad_()
+    f = (torch.randn(3, 2, generator=generator) / 2**0.5).requires_grad_()
+    optimizer = torch.optim.Adam([B, q, f], lr=1e-2)
+    for _ in range(steps):
+        rows = torch.randint(0, len(resid), (512,), generator=generator)
+        T = torch.einsum("bd,drk->brk", resid[rows], B)
+        log_probs = torch.einsum("brk,sr,ck->bsc", T, q, f).log_softmax(-1)
+        loss = -log_probs.gather(-1, (board[rows].long() + 1)[..., None]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return B.detach(), q.detach(), f.detach()
+
+
+class _Parts(torch.nn.Module):
+    def __init__(self, d, n, rank, generator):
+        super().__init__()
+        self.B = torch.nn.Parameter(torch.randn(d, rank, 2, generator=generator) / d**0.5)
+        self.q = torch.nn.Parameter(torch.randn(n, rank, generator=generator) / rank**0.5)
+        self.f = torch.nn.Parameter(torch.randn(3, 2, generator=generator) / 2**0.5)
+
+
+def _tensor_probe_by_module(resid, board, *, rank, steps, generator):
+    parts = _Parts(resid.shape[1], board.shape[1], rank, generator)
+    optimizer = torch.optim.Adam(parts.parameters(), lr=0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        rows = torch.randint(len(resid), (512,), generator=generator)
+        scores = world.tensor_scores(resid[rows], parts.B, parts.q, parts.f)
+        F.cross_entropy(scores.transpose(1, 2), board[rows].long() + 1).backward()
+        optimizer.step()
+    return [each.detach() for each in (parts.B, parts.q, parts.f)]
+
+
+def _coverage(
+    cut_of=lambda acts, cut: cut * acts.amax(0),
+    score=lambda hits, says, holds: 2 * hits / (says + holds),
+    over=lambda table: table.amax((0, 1)),
+    cuts_of=lambda cuts: cuts,
+    end=lambda best: best,
+):
+    def coverage(acts, facts, *, cuts):
+        tables = []
+        for cut in cuts_of(cuts):
+            says = (acts > cut_of(acts, cut)).float()
+            hits = says.T @ facts.float()
+            tables.append(score(hits, says.sum(0)[:, None], facts.sum(0).float()))
+        return end(over(torch.stack(tables)))
+
+    return coverage
+
+
+def _coverage_by_loops(acts, facts, *, cuts):
+    found = []
+    for j in range(facts.shape[1]):
+        best = 0.0
+        for i in range(acts.shape[1]):
+            for cut in cuts:
+                says = acts[:, i] > cut * acts[:, i].max()
+                both = int((says & facts[:, j]).sum())
+                best = max(best, 2 * both / int(says.sum() + facts[:, j].sum()))
+        found.append(best)
     return torch.tensor(found)
 
 
-def _errors_by_threshold(logits, legal):
-    n = legal.sum(-1, keepdim=True)
-    lowest = logits.sort(-1, descending=True).values.gather(-1, n - 1)
-    return ((logits >= lowest) ^ legal).sum(-1).double()
+def _coverage_by_einsum(acts, facts, *, cuts):
+    cut = torch.tensor(cuts)[:, None, None] * acts.max(0).values
+    says = (acts[None] > cut).float()
+    hits = torch.einsum("cnl,nf->clf", says, facts.float())
+    f1 = 2 * hits / (says.sum(1)[..., None] + facts.float().sum(0))
+    return f1.flatten(0, 1).max(0).values
 
 
-def _belief_by_loops(belief, token, T):
-    rows = []
-    for b, a in zip(belief, token.tolist(), strict=True):
-        joint = torch.stack([(b * T[a, :, j]).sum() for j in range(T.shape[2])])
-        rows.append(joint / joint.sum())
-    return torch.stack(rows)
-
-
-def _belief_by_product(belief, token, T):
-    joint = torch.bmm(belief[:, None], T[token])[:, 0]
-    return torch.nn.functional.normalize(joint, p=1, dim=-1)
-
-
-def _belief_by_one_hot(belief, token, T):
-    seen = torch.nn.functional.one_hot(token, len(T)).to(T)
-    joint = torch.einsum("bi,ba,aij->bj", belief, seen, T)
-    evidence = (belief * T[token].sum(-1)).sum(-1, keepdim=True)
-    return joint / evidence
+def _coverage_by_precision(acts, facts, *, cuts):
+    best = torch.zeros(facts.shape[1])
+    for cut in cuts:
+        says = (acts > cut * acts.amax(0)).float()
+        hits = says.T @ facts.float()
+        precision = hits / says.sum(0).clamp(min=1)[:, None]
+        recall = hits / facts.float().sum(0)
+        f1 = 2 * precision * recall / (precision + recall).clamp(min=1e-12)
+        best = torch.maximum(best, f1.amax(0))
+    return best
 
 
 RIGHT = {
-    "legal_mass": [
-        ("square by square", _mass_by_square),
-        ("logsumexp", _mass_by_mask),
-        ("einsum", lambda z, legal: torch.einsum("...s,...s->...", z.softmax(-1), legal.float())),
-        ("where", lambda z, legal: torch.where(legal, z.softmax(-1), 0.0).sum(-1)),
+    "read_boards": [
+        ("square by square", _read_by_squares),
+        ("one_hot", _read_by_one_hot),
+        ("argmax less 1", _read(name=lambda best, states: best - 1)),
     ],
-    "relative_board": [
-        ("loops", _board_by_loops),
-        ("counting discs", _board_by_counting),
-        ("slices of a copy", _board_by_slices),
-        (
-            "powers",
-            lambda board: torch.einsum("gts,t->gts", board, (-1) ** torch.arange(board.shape[1])),
-        ),
+    "flip_discs": [
+        ("row by row", _flip_by_rows),
+        ("mask and einsum", _flip_by_mask),
+        ("with factories", _flip()),
     ],
-    "affine_fit": [
-        ("more rows", _fit_by_more_rows),
-        ("centred and back", _fit_centred),
-        ("scikit-learn", _fit_by_scikit_learn),
+    "with_length_of": [
+        ("rows", _length_by_rows),
+        ("a class", _Rescaled),
+        ("one line", _with_length(lambda x, a, b: x + (a - x) * _n(b - x) / _n(a - x))),
     ],
-    "flip_along": [("loop", _flip_by_rows), ("units", _flip_by_units)],
-    "legal_move_errors": [("loop of sets", _errors_by_rows), ("threshold", _errors_by_threshold)],
-    "belief_update": [
-        ("loops", _belief_by_loops),
-        ("bmm", _belief_by_product),
-        ("one-hot, evidence", _belief_by_one_hot),
+    "ablation_sweep": [
+        ("loops over a cache", _swept_by_loops),
+        ("contexts, tensors for floats", _swept_in_context),
+        ("one hook", _swept(_going_mean)),
+    ],
+    "attention_to_own": [
+        ("loops", _to_own_by_loops),
+        ("einsum", _to_own_by_einsum),
+        ("rows", _to_own_by_rows),
+    ],
+    "accepted": [
+        ("cumsum", _accepted_by_product),
+        ("cumprod", _accepted_by_masks),
+        ("lists", _accepted_row_by_row),
+    ],
+    "tensor_probe": [
+        ("by hand", _tensor_probe_by_hand),
+        ("a module", _tensor_probe_by_module),
+        ("list of parts", _tensor_probe()),
+    ],
+    "coverage": [
+        ("loops", _coverage_by_loops),
+        ("einsum", _coverage_by_einsum),
+        ("precision and recall", _coverage_by_precision),
     ],
 }
 
 MISTAKES = {
-    "legal_mass": [
-        ("logits", lambda logits, legal: (logits * legal).sum(-1), "sums of logits"),
-        ("time axis", lambda logits, legal: (logits.softmax(1) * legal).sum(-1), "wrong axis"),
+    "read_boards": [
+        ("states 0 to 2", _read(name=lambda best, states: best), "0, 1 and 2"),
+        ("turned round", _read(name=lambda best, states: 1 - best), "turned round"),
+        ("all positions", _read(where=torch.ones_like), "only those in `fit`"),
+        ("the rest", _read(where=lambda fit: ~fit), "where `fit` is False"),
+        ("amounts, rounded", _read_amounts(lambda s: s.round().clamp(-1, 1)), "not amounts"),
+        ("amounts, sign", _read_amounts(torch.sign), "not amounts"),
         (
-            "likeliest square",
-            lambda logits, legal: legal.gather(-1, logits.argmax(-1, keepdim=True))[..., 0].float(),
-            "likeliest square",
+            "packed otherwise",
+            _read(decide=lambda scores, n: scores.view(-1, 3, n).argmax(1)),
+            "mixed up",
+        ),
+        ("the truth", lambda resid, board, fit: board, "true boards"),
+        (
+            "the lowest",
+            _read(decide=lambda scores, n: scores.view(-1, n, 3).argmin(-1)),
+            "lowest score",
         ),
         (
-            "mean over squares",
-            lambda logits, legal: (logits.softmax(-1) * legal).mean(-1),
-            "mean over all squares",
+            "those fitted on",
+            _read(rows=lambda resid, fit: resid[fit], shape=lambda read, board: read),
+            "*every* position",
+        ),
+        ("one axis", _read(shape=lambda read, board: read), "one axis still"),
+    ],
+    "flip_discs": [
+        ("no bias", _flip(lambda dot, b, size, s: (1 + s) * dot / size), "bias is left out"),
+        ("length", _flip(lambda dot, b, size, s: (1 + s) * (dot + b) / size.sqrt()), "*squared*"),
+        ("no length", _flip(lambda dot, b, size, s: (1 + s) * (dot + b)), "not taken out"),
+        ("grown", _flip(lambda dot, b, size, s: -(1 + s) * (dot + b) / size), "Subtract"),
+        ("absolute", _flip(lambda dot, b, size, s: (1 + s) * (dot + b).abs() / size), "is lost"),
+        ("to the line", _flip(lambda dot, b, size, s: s * (dot + b) / size), "as far as score 0"),
+        ("plus scale", _flip(lambda dot, b, size, s: (1 - s) * (dot + b) / size), "*plus* scale"),
+        ("no scale", _flip(lambda dot, b, size, s: 2 * (dot + b) / size), "scale is ignored"),
+        ("twice the scale", _flip(lambda dot, b, size, s: 2 * s * (dot + b) / size), "2 * scale"),
+        ("everywhere", _flip_everywhere, "every position"),
+        ("too late", _flip(place=lambda time: time + 1), "Nothing changes"),
+        ("too early", _flip(place=lambda time: time - 1), "too early"),
+        ("the step alone", _flip(put=lambda here, step: -step), "replaced by the step"),
+        ("after the block", _flip(point="hook_resid_post"), "before block L"),
+        ("returns nothing", _flip(give=lambda resid: None), "Nothing changes"),
+        ("last position", _flip(read=lambda z, rows, time: z[:, -1]), "last position"),
+        ("all positions", _flip(read=lambda z, rows, time: z), "all positions"),
+        (
+            "log-probabilities",
+            _flip(read=lambda z, rows, time: z[rows, time].log_softmax(-1)),
+            "return logits",
+        ),
+        ("late binding", _flip_late_binding, "last one's direction"),
+        ("first layer alone", _flip(which=lambda layers: layers[:1]), "Only the first"),
+        ("last layer alone", _flip(which=lambda layers: layers[-1:]), "Only the last"),
+        ("for good", _flip_for_good, "a hook stays on it"),
+    ],
+    "with_length_of": [
+        ("the step", _with_length(lambda x, a, b: (a - x) / _n(a - x) * _n(b - x)), "step alone"),
+        ("unchanged length", _with_length(lambda x, a, b: a), "own length still"),
+        ("the other", _with_length(lambda x, a, b: b), "what `like` does"),
+        ("a unit", _with_length(lambda x, a, b: x + (a - x) / _n(a - x)), "length 1"),
+        (
+            "exchanged",
+            _with_length(lambda x, a, b: x + (b - x) / _n(b - x) * _n(a - x)),
+            "roles are exchanged",
         ),
         (
-            "mean over the legal",
-            lambda logits, legal: (logits.softmax(-1) * legal).sum(-1) / legal.sum(-1),
-            "mean over the legal squares",
+            "the other way",
+            _with_length(lambda x, a, b: x - (a - x) / _n(a - x) * _n(b - x)),
+            "other way",
         ),
-        ("log-probabilities", lambda z, legal: (z.log_softmax(-1) * legal).sum(-1), "*log*"),
-        ("sigmoid", lambda z, legal: (z.sigmoid() * legal).sum(-1), "A sigmoid"),
-        ("not normalised", lambda z, legal: (z.exp() * legal).sum(-1), "Not normalised"),
-        ("game axis", lambda z, legal: (z.softmax(0) * legal).sum(-1), "wrong axis"),
+        ("not divided", _with_length(lambda x, a, b: x + (a - x) * _n(b - x)), "not divided"),
         (
-            "one softmax",
-            lambda z, legal: (z.flatten().softmax(0).view_as(z) * legal).sum(-1),
-            "all positions at once",
+            "changed streams",
+            _with_length(lambda x, a, b: x + a / _n(a) * _n(b)),
+            "subtract the stream",
         ),
-        ("how many", lambda z, legal: legal.sum(-1).float(), "how many squares"),
-        ("likeliest legal", lambda z, legal: (z.softmax(-1) * legal).amax(-1), "likeliest legal"),
-        ("games and times", lambda z, legal: (z.softmax(2) * legal).sum(2), "raised IndexError"),
         (
-            "in place",
-            lambda logits, legal: logits.softmax(-1).mul(legal).sum(-1) + 0 * logits.zero_().sum(),
-            "its input `logits`",
+            "of the stream",
+            _with_length(lambda x, a, b: x + (a - x) / _n(a - x) * _n(b)),
+            "of the step, please",
         ),
-        ("illegal", lambda logits, legal: (logits.softmax(-1) * ~legal).sum(-1), "*illegal*"),
         (
-            "masked before the softmax",
-            lambda logits, legal: (logits.masked_fill(~legal, -torch.inf).softmax(-1) * legal).sum(
-                -1
+            "one length",
+            _with_length(lambda x, a, b: x + (a - x) / (a - x).norm() * (b - x).norm()),
+            "One length",
+        ),
+        (
+            "over examples",
+            _with_length(lambda x, a, b: x + (a - x) / (a - x).norm(dim=0) * (b - x).norm(dim=0)),
+            "over examples",
+        ),
+        ("no function", lambda change, like: torch.zeros(3, 5), "Return a function"),
+    ],
+    "fault": [
+        ("transposed", ("c2",), "exchanged"),
+        ("another", ("d4",), "It is not d4"),
+        ("two", ("b3", "c3"), "Give one square"),
+        ("no square", ("k9",), "not a square"),
+        ("its number, wrong", (14,), "It is not c3"),
+    ],
+    "ablation_sweep": [
+        ("all games", _swept(lambda out, w: out.mean(0, keepdim=True)), "weight it by `going`"),
+        (
+            "all positions",
+            _swept(lambda out, w: (out * w).sum((0, 1), keepdim=True) / w.sum()),
+            "positions as well",
+        ),
+        ("all", _swept(lambda out, w: out.mean((0, 1), keepdim=True)), "all games and positions"),
+        ("in each game", _swept(lambda out, w: out.mean(1, keepdim=True)), "in each game"),
+        ("zeros", _swept(lambda out, w: torch.zeros_like(out)), "zero ablation"),
+        (
+            "over all games",
+            _swept(lambda out, w: (out * w).mean(0, keepdim=True)),
+            "number of all games",
+        ),
+        ("adds up", _swept(_going_mean, add_up=True), "ablated alone"),
+        ("nothing", _swept(_going_mean, give=lambda out, mean: None), "Nothing is ablated"),
+        (
+            "after the block",
+            _swept(_going_mean, point="blocks.{}.hook_resid_post"),
+            "before another block",
+        ),
+        ("a list", _swept(_going_mean, pack=lambda found: list(found.values())), "Return a dict"),
+        (
+            "numbered",
+            _swept(_going_mean, pack=lambda found: dict(enumerate(found.values()))),
+            "under its name",
+        ),
+    ],
+    "attention_to_own": [
+        ("other", _to_own(own=lambda back, at: back % 2 == 0), "exchanged"),
+        ("with BOS", _to_own(moves=lambda back, at: back >= 0), "BOS"),
+        (
+            "of all",
+            _to_own(share=lambda a, b, total: a.sum((0, 2)) / total),
+            "*all* attention",
+        ),
+        (
+            "ended games",
+            _to_own(count=lambda going: (torch.arange(going.shape[1]) > 0).expand_as(going)),
+            "use `going`",
+        ),
+        ("all positions", _to_own(count=torch.ones_like), "use `going`"),
+        ("position's parity", _to_own(own=lambda back, at: at % 2 == 1), "parity of the position"),
+        ("without the last", _to_own(moves=lambda back, at: (back > 0) & (at > 0)), "left out"),
+        (
+            "mean of shares",
+            _to_own(
+                share=lambda a, b, total: (
+                    torch.where(b > 0, a / b.clamp(min=1e-12), 0).sum((0, 2)) / total
+                )
             ),
-            "over all squares",
+            "averaged shares",
         ),
         (
-            "one number",
-            lambda logits, legal: othello.legal_mass(logits, legal).mean(),
-            "each position",
-        ),
-    ],
-    "relative_board": [
-        ("who moved last", lambda board: -world.relative_board(board), "off by one"),
-        ("nothing", lambda board: board, "still black and white"),
-        ("always turned", lambda board: -board, "only where white"),
-        (
-            "squares for times",
-            lambda board: board * torch.tensor([1, -1] * 5),
-            "middle axis",
-        ),
-        (
-            "games for times",
-            lambda board: board * torch.tensor([1, -1, 1])[:, None, None],
-            "from game to game",
-        ),
-        ("in place", _turn_in_place, "its input `board`"),
-        ("one turn", _turned(torch.tensor([1, -1, 1, 1, 1])), "again at 3"),
-        (
-            "black's turns alone",
-            _turned(torch.tensor([1, 0, 1, 0, 1])),
-            "black is to move came back",
-        ),
-        ("no colours", lambda board: board.abs(), "colours are lost"),
-        (
-            "for three games",
-            lambda board: board * torch.tensor([1, -1, 1, -1, 1])[:, None],
-            "raised RuntimeError",
-        ),
-        (
-            "by pairs",
-            lambda board: board * torch.tensor([1, 1, -1, -1, 1])[:, None],
-            "every second time",
+            "ratio",
+            _to_own(share=lambda a, b, total: a.sum((0, 2)) / (b - a).sum((0, 2))),
+            "ratio of own",
         ),
     ],
-    "affine_fit": [
-        ("no bias", _fit(lambda X: X, _all), "bias is missing"),
+    "accepted": [
+        ("all moves", _accepted(weights=lambda p, e: p), "does not accept"),
+        ("each by itself", _accepted(so_far=False), "once a move has been refused"),
+        ("exchanged", _accepted(swap=True), "after the second"),
         (
-            "bias first",
-            _fit(
-                lambda X: _with_ones(X).roll(1, 1),
-                lambda ridge, d: torch.tensor([0.0] + [ridge] * (d - 1)),
-            ),
-            "*last* row",
+            "likeliest",
+            _accepted(draw=lambda w, g: w.argmax(-1, keepdim=True)),
+            "draw by probability",
         ),
+        ("after the first", _accepted(test=lambda p, q, e: p > e), "*first* order"),
+        ("not joined", _accepted(join=(False, False)), "not put at the end of both"),
+        ("joined to the first", _accepted(join=(True, False)), "end of the second"),
+        ("joined to the second", _accepted(join=(False, True)), "end of the first"),
+        ("refused", _accepted(end=lambda found: ~found), "are exchanged"),
+        ("likelier", _accepted(test=lambda p, q, e: q > p), "compare with `epsilon`"),
+        ("alike", _accepted(weights=lambda p, e: (p > e).float()), "by their probabilities"),
+        ("fixed", _accepted(test=lambda p, q, e: q > 0.01), "another number"),
+        ("numbers", _accepted(end=lambda found: found.float()), "True and False"),
         (
-            "no ridge",
-            _fit(_with_ones, lambda ridge, d: torch.zeros(d)),
-            "ridge is ignored",
-        ),
-        ("ridge on the bias", _fit(_with_ones, _all), "shrinks the bias"),
-        (
-            "mean of the errors",
-            _fit(_with_ones, lambda ridge, d: torch.tensor([30 * ridge] * (d - 1) + [0.0])),
-            "n times",
-        ),
-        (
-            "centred",
-            _fit(
-                lambda X: X - X.mean(0),
-                _all,
-                lambda w, Y: torch.cat([w, Y.mean(0, keepdim=True)]),
-            ),
-            "centred",
-        ),
-        (
-            "transposed",
-            lambda inputs, targets, *, ridge: _right_fit(inputs, targets, ridge=ridge).T,
-            "Transposed",
-        ),
-        (
-            "ridge squared",
-            lambda inputs, targets, *, ridge: _right_fit(inputs, targets, ridge=ridge**2),
-            "squared",
-        ),
-        (
-            "half of it",
-            lambda inputs, targets, *, ridge: _right_fit(inputs, targets, ridge=ridge / 2),
-            "counts half",
-        ),
-        (
-            "twice",
-            lambda inputs, targets, *, ridge: _right_fit(inputs, targets, ridge=2 * ridge),
-            "counts twice",
-        ),
-        (
-            "divided by n",
-            lambda inputs, targets, *, ridge: _right_fit(inputs, targets, ridge=ridge / 30),
-            "divided by n",
-        ),
-        ("everywhere", _fit_everywhere, "to the diagonal alone"),
-        (
-            "zero for the bias",
-            _fit(lambda X: X, _all, lambda w, Y: torch.cat([w, 0 * Y[:1]])),
-            "its row is zero",
-        ),
-        (
-            "in place",
-            _fit(lambda X: _with_ones(X.mul_(2))),
-            "its input `inputs`",
-        ),
-        (
-            "one target flat",
-            lambda inputs, targets, *, ridge: _right_fit(inputs, targets, ridge=ridge).squeeze(),
-            "single target",
+            "global generator",
+            _accepted(draw=lambda w, g: torch.multinomial(w, 1)),
+            "global",
         ),
     ],
-    "flip_along": [
-        ("no bias", _flip(lambda dot, b, n, s: (1 + s) * dot / n), "bias is left out"),
-        ("length once", _flip(lambda dot, b, n, s: (1 + s) * (dot + b) / n.sqrt()), "*squared*"),
-        ("no length", _flip(lambda dot, b, n, s: (1 + s) * (dot + b)), "not taken out"),
-        ("to the line", _flip(lambda dot, b, n, s: s * (dot + b) / n), "as far as the line"),
-        ("wrong way", _flip(lambda dot, b, n, s: -(1 + s) * (dot + b) / n), "wrong way"),
+    "tensor_probe": [
+        ("not divided", _tensor_probe(divide=lambda part, size: part), "not divided"),
+        ("no root", _tensor_probe(divide=lambda part, size: part / size), "square roots"),
+        ("other order", _tensor_probe(order=(2, 1, 0)), "another order"),
+        ("f not trained", _tensor_probe(trained=(0, 1)), "f does not change"),
+        ("B not trained", _tensor_probe(trained=(1, 2)), "B does not change"),
+        ("gradients kept", _tensor_probe(end=lambda part: part), "asks for a gradient"),
+        ("other rows", _tensor_probe(other_rows=True), "*same* rows"),
+        ("turned", _tensor_probe(target=lambda board: 1 - board.long()), "turned round"),
+        ("fast", _tensor_probe(lr=0.1), "learning rate"),
+        ("slow", _tensor_probe(lr=1e-4), "learning rate"),
         (
-            "the step",
-            _flip(lambda dot, b, n, s: (1 + s) * (dot + b) / n, lambda resid, step: -step),
-            "That is the step",
+            "SGD",
+            _tensor_probe(make=lambda parts, lr: torch.optim.SGD(parts, lr=lr)),
+            "learning rate",
         ),
-        (
-            "one step for all",
-            _flip(lambda dot, b, n, s: ((1 + s) * (dot + b) / n).mean()),
-            "its own score",
-        ),
-        ("twice the scale", _flip(lambda dot, b, n, s: 2 * s * (dot + b) / n), "At scale 1"),
-        ("in place", _flip_in_place, "its input `resid`"),
-        ("abs", _flip(lambda dot, b, n, s: ((1 + s) * (dot + b) / n).abs()), "sign of the score"),
-        ("relu", _flip(lambda dot, b, n, s: ((1 + s) * (dot + b) / n).relu()), "Only scores above"),
-        ("minus the bias", _flip(lambda dot, b, n, s: (1 + s) * (dot - b) / n), "wrong sign"),
-        ("scale left out", _flip(lambda dot, b, n, s: 2 * (dot + b) / n), "scale is ignored"),
-        ("scale kept", _flip(lambda dot, b, n, s: (1 - s) * (dot + b) / n), "plus scale"),
-        (
-            "the first one's step",
-            _flip(lambda dot, b, n, s: ((1 + s) * (dot + b) / n)[0]),
-            "first one's step",
-        ),
-        (
-            "the first one's direction",
-            lambda resid, direction, bias, scale: world.flip_along(
-                resid, direction[:1].expand_as(resid), bias[:1].expand(len(resid)), scale
-            ),
-            "first one's direction",
-        ),
-        (
-            "a matrix of scores",
-            lambda resid, direction, bias, scale: resid - (resid @ direction.T + bias) @ direction,
-            "should be",
-        ),
+        ("global", _tensor_probe(generator_for_rows=False), "global"),
+        ("one part", _tensor_probe(end=lambda part: None), "should be a tensor"),
     ],
-    "legal_move_errors": [
+    "coverage": [
+        ("one cut", _coverage(cut_of=lambda acts, cut: cut), "same for all latents"),
+        ("largest of all", _coverage(cut_of=lambda acts, cut: cut * acts.max()), "*all* latents"),
         (
-            "wrong ones alone",
-            _errors(lambda logits, legal, chosen: (chosen & ~legal).sum(-1)),
-            "missing from them too",
+            "precision",
+            _coverage(score=lambda hits, says, holds: hits / says.clamp(min=1)),
+            "precision",
         ),
+        ("recall", _coverage(score=lambda hits, says, holds: hits / holds), "recall"),
+        ("half", _coverage(score=lambda hits, says, holds: hits / (says + holds)), "2 is missing"),
+        ("mean", _coverage(over=lambda table: table.mean((0, 1))), "mean over latents"),
+        ("last cut", _coverage(cuts_of=lambda cuts: cuts[-1:]), "last cut"),
+        ("first cut", _coverage(cuts_of=lambda cuts: cuts[:1]), "first cut"),
+        ("worst", _coverage(over=lambda table: table.amin((0, 1))), "worst"),
+        ("one number", _coverage(end=lambda best: best.mean()), "each fact"),
         (
-            "first move alone",
-            lambda logits, legal: (~legal.gather(1, logits.argmax(-1)[:, None])[:, 0]).float(),
-            "as many as there are legal",
-        ),
-        ("one N for all", _top_two, "*that* board's"),
-        ("largest N", _errors_with(lambda legal: legal.sum(-1).max()), "the largest"),
-        ("first N", _errors_with(lambda legal: legal.sum(-1)[0]), "the first board's"),
-        ("sum of N", _errors_with(lambda legal: legal.sum()), "sum over the batch"),
-        (
-            "one more",
-            _errors_with(lambda legal: legal.sum(-1, keepdim=True) + 1),
-            "*below* N",
-        ),
-        (
-            "argsort once",
-            lambda logits, legal: (
-                (logits.argsort(-1, descending=True) < legal.sum(-1, keepdim=True)) != legal
-            ).sum(-1),
-            "sort once more",
-        ),
-        (
-            "mean over squares",
-            lambda logits, legal: world.legal_move_errors(logits, legal) / logits.shape[-1],
-            "mean over the squares",
-        ),
-        ("one fewer", _errors_with(lambda legal: legal.sum(-1, keepdim=True) - 1), "N - 1"),
-        ("smallest N", _errors_with(lambda legal: legal.sum(-1).min()), "the smallest"),
-        (
-            "boards against boards",
-            lambda logits, legal: (
-                ((-logits).argsort(0).argsort(0) < legal.sum(-1, keepdim=True)) != legal
-            ).sum(-1),
-            "against each other",
-        ),
-        (
-            "a share",
-            lambda logits, legal: world.legal_move_errors(logits, legal) / legal.sum(-1),
-            "share of the legal",
-        ),
-        (
-            "whole numbers",
-            lambda logits, legal: world.legal_move_errors(logits, legal).long(),
-            "`.float()`",
-        ),
-        (
-            "no board of one",
-            lambda logits, legal: world.legal_move_errors(logits, legal).squeeze(),
-            "single board",
-        ),
-        ("hits", _errors(lambda logits, legal, chosen: (chosen & legal).sum(-1)), "hits"),
-        (
-            "lowest",
-            lambda logits, legal: world.legal_move_errors(-logits, legal),
-            "*lowest*",
-        ),
-        ("above zero", lambda logits, legal: ((logits > 0) != legal).sum(-1), "above 0"),
-        (
-            "one number",
-            lambda logits, legal: world.legal_move_errors(logits, legal).mean(),
-            "each board",
-        ),
-    ],
-    "belief_update": [
-        ("not normalised", _belief(_forward, lambda rows: rows), "Not normalised"),
-        (
-            "transposed",
-            _belief(lambda belief, token, T: torch.einsum("bij,bj->bi", T[token], belief)),
-            "Transposed",
-        ),
-        ("no move", _belief(lambda belief, token, T: belief * T[token].sum(-1)), "not moved"),
-        ("no token", lambda belief, token, T: belief @ T.sum(0), "token is ignored"),
-        ("one token for all", _belief(lambda belief, token, T: belief @ T[token[0]]), "the first:"),
-        ("the last token", _belief(lambda belief, token, T: belief @ T[token[-1]]), "the last:"),
-        ("summed over rows", _summed_over_rows, "added up over the batch"),
-        ("no batch of one", lambda b, a, T: process.belief_update(b, a, T).squeeze(), "single row"),
-        ("in place", _belief_in_place, "its input `belief`"),
-        (
-            "divided by the whole",
-            _belief(_forward, lambda rows: rows / rows.sum()),
-            "the whole batch",
-        ),
-        (
-            "no belief",
-            _belief(lambda belief, token, T: T[token].sum(1)),
-            "belief from before",
-        ),
-        (
-            "over the batch",
-            _belief(_forward, lambda rows: rows / rows.sum(0)),
-            "over the batch",
-        ),
-        ("softmax", _belief(_forward, lambda rows: rows.softmax(-1)), "softmax"),
-        (
-            "entry by entry",
-            _belief(lambda belief, token, T: belief * T[token].sum(1)),
-            "entry by entry",
+            "counted twice",
+            _coverage(score=lambda hits, says, holds: 2 * hits / (2 * says + holds)),
+            "counted twice",
         ),
     ],
 }
-
-# The library's version is a `ridge` that gives the bias apart.
-ADAPTED = {"affine_fit": _right_fit}
+RIGHT["fault"] = [("a list", ["b3"]), ("a capital", ("B3",)), ("its number", (13,))]

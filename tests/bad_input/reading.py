@@ -376,6 +376,21 @@ ROWS = [
         lambda: world.draw_edits(othello.replay(GAMES[:, :9]), n=2, generator=seeded()),
         "replay whole games",
     ),
+    (
+        "draw_swaps of none",
+        lambda: world.draw_swaps(GAMES, PLAYED, n=0, generator=seeded()),
+        "`n` is 0",
+    ),
+    (
+        "draw_swaps of what is played on",
+        played_on(lambda games: world.draw_swaps(games, PLAYED, n=9, generator=seeded())),
+        "after a game's end",
+    ),
+    (
+        "streams of a model in training",
+        lambda: world.streams(player().train(True), torch.zeros(2, 4, dtype=torch.long)),
+        "training mode",
+    ),
     ("logits_after at time 4 of 4", after((1, 4)), "from 0 to 3"),
     ("logits_after at time -1", after((1, -1)), "from 0 to 3"),
     ("logits_after at one time for all", after((1,)), "has 1 entries"),

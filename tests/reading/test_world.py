@@ -152,27 +152,103 @@ def test_a_flip_turns_one_disc_and_leaves_the_game_alone():
     assert torch.equal(legal, legal_moves(board, played.player[time]))
 
 
-def test_edits_of_the_residual_stream_are_what_they_are_called():
-    model = TransformerBridge.boot_native(
-        {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 8, "n_ctx": 33}
-        | {"d_vocab": 37, "act_fn": "gelu", "normalization_type": "LN", "seed": 0}
+def small(seed: int = 0, n_layers: int = 2) -> TransformerBridge:
+    return TransformerBridge.boot_native(
+        {"n_layers": n_layers, "d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 8, "n_ctx": 33}
+        | {"d_vocab": 37, "act_fn": "gelu", "normalization_type": "LN", "seed": seed}
     ).eval()
-    games = random_games(20, generator=generator())
-    edits = world.draw_edits(replay(games), n=6, generator=generator(1))
-    tokens = to_tokens(games)[edits.game]
-    probe = random_probe(8, 36, seed=2)
 
-    def found(how, seed=3):
-        return world.edited_logits(
-            model, tokens, edits, probes={0: probe}, scale=1.0, how=how, generator=generator(seed)
-        )
 
-    name = "blocks.0.hook_resid_post"
-    for how, square in (("flip", edits.square), ("another square", edits.another)):
-        change = world.flipper(probe, square, scale=1.0)
-        right = world.logits_after(model, tokens, edits.time, {name: change})
-        assert torch.allclose(found(how), right, atol=1e-5)
-    assert not torch.allclose(found("random", 3), found("random", 4), atol=1e-3)
-    assert not torch.allclose(found("opposite"), found("flip"), atol=1e-3)
-    with pytest.raises(ValueError, match="opposite"):
-        found("sideways")
+def test_streams_are_those_before_each_block():
+    model = small()
+    tokens = to_tokens(random_games(2, generator=generator()))
+    logits, resid = world.streams(model, tokens)
+    assert logits.shape == (2, 32, 37) and resid.shape == (2, 2, 32, 8)
+    _, cache = model.run_with_cache(tokens)
+    assert torch.allclose(resid[1], cache["blocks.1.hook_resid_pre"], atol=1e-6)
+
+
+def test_boards_are_read_as_the_probe_says():
+    board = torch.randint(-1, 2, (6, 5, 4), generator=generator())
+    x = torch.randn(6, 5, 7, generator=generator(1))
+    fit = torch.arange(6)[:, None].expand(-1, 5) < 4
+    probe = world.board_probe(x, board, fit)
+    right = world.board_states(probe(x.flatten(0, 1))).view(6, 5, 4)
+    assert torch.equal(world.read_boards(x, board, fit), right)
+
+
+def test_flipping_discs_is_the_flippers_change():
+    model, time = small(), torch.tensor([3, 7, 5])
+    tokens = to_tokens(random_games(3, generator=generator()))
+    probe, square = random_probe(8, 36), torch.tensor([4, 20, 9])
+    lines = {1: world.flip_direction(probe, square)}
+    found = world.flip_discs(model, tokens, time, lines, scale=2.0)
+    change = {"blocks.1.hook_resid_pre": world.flipper(probe, square, scale=2.0)}
+    assert torch.allclose(found, world.logits_after(model, tokens, time, change), atol=1e-4)
+
+
+def test_exchanged_moves_lead_where_they_say():
+    games = random_games(60, generator=generator())
+    swaps = world.draw_swaps(games, replay(games), n=3000, generator=generator(1))
+    assert len(swaps.time) > 20 and bool(swaps.same.any()) and not bool(swaps.same.all())
+    assert bool(((swaps.first != swaps.second).sum(1) == 2).all())
+    for pair in range(10):
+        time = int(swaps.time[pair])
+        for order, tokens in enumerate((swaps.first, swaps.second)):
+            moves = torch.full((1, 32), NO_MOVE)
+            moves[0, :time] = tokens[pair, 1 : time + 1]
+            played = replay(moves)
+            assert torch.equal(played.board[0, time], swaps.boards[order, pair])
+            assert torch.equal(played.legal[0, time], swaps.legal[order, pair])
+
+
+def test_a_tampered_model_counts_what_it_is_asked():
+    model, tokens = small(), to_tokens(random_games(4, generator=generator()))
+    direction, bias = torch.randn(8, generator=generator(1)), torch.tensor(0.5)
+    ask = world.Tampered(model, tokens, direction, bias, layer=1, scale=1.0, budget=3)
+    found = ask([0, 1], [4, 6])
+    assert torch.equal(ask([0, 1], [4, 6]), found) and len(ask.asked) == 2
+    assert torch.allclose(found, ask.moves(torch.tensor([0, 1]), torch.tensor([4, 6])))
+    with pytest.raises(ValueError, match="4 positions, and 3"):
+        ask([2, 3], [4, 4])
+    with torch.no_grad():
+        assert (model(tokens[:2])[[0, 1], [4, 6]] - found).abs().max() > 1e-3
+
+
+def test_random_steps_are_as_long_as_the_ablations():
+    model, tokens = small(), to_tokens(random_games(5, generator=generator()))
+    going = torch.ones_like(tokens, dtype=torch.bool)
+    names = ["blocks.0.hook_mlp_out"]
+    _, cache = model.run_with_cache(tokens)
+    plain = cache["blocks.1.hook_resid_pre"]
+
+    def far(resid):
+        return (resid - plain).norm(dim=-1).mean().item()
+
+    ablated = world.ablation_sweep(model, tokens, going, names, far, layer=1)
+    moved = world.random_sweep(model, tokens, going, names, far, layer=1, generator=generator())
+    assert abs(ablated[names[0]] - moved[names[0]]) < 1e-4 < ablated[names[0]]
+
+
+def test_neighbours_on_the_board_are_found_where_vectors_are_places():
+    at = torch.arange(36)
+    places = torch.stack([(at // 6).float(), (at % 6).float()], 1)
+    waves = torch.cat([(places * k / 4).sin() for k in (1, 2)] + [(places / 4).cos()], 1)
+    drawn = torch.randn(36, 8, generator=generator())
+    assert world.share_of_neighbours(waves) > 0.6 > 0.35 > world.share_of_neighbours(drawn)
+
+
+def test_small_probes_and_codes_learn_what_is_planted():
+    x = torch.randn(500, 6, generator=generator())
+    board = (x[:, :2] > 0).long() * 2 - 1
+    n, read = world.low_rank_probe(x, board, rank=2, steps=200, generator=generator(1))
+    assert n == 6 * 2 + 2 * 6 and (read(x) == board).float().mean() > 0.9
+    n, read = world.low_rank_probe(x, board, rank=6, steps=200, generator=generator(1))
+    assert n == 36 and (read(x) == board).float().mean() > 0.9
+    sparse = torch.nn.functional.one_hot(torch.randint(8, (500,), generator=generator(2)), 8)
+    encode, explained = world.sparse_codes(
+        sparse.float(), n_latents=16, k=2, steps=200, generator=generator(3)
+    )
+    codes = encode(sparse.float())
+    assert explained > 0.8 and codes.shape == (500, 16) and codes.min() >= 0
+    assert int((codes > 0).sum(1).max()) <= 2

@@ -1,418 +1,784 @@
 """Checks of lesson 2.3, world models."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
+from utils.checks.inputs import described
+
+FAULTY = 13  # the square of the investigation
 
 
-def _random(*size: int, seed: int = 0) -> torch.Tensor:
+def faulty_square() -> int:
+    """On which square the tampered model's disc is flipped. Printing it would spoil it."""
+    return FAULTY
+
+
+def _random(*size: int, seed: int = 0) -> Tensor:
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed))
 
 
-@exercise("data.othello.task.legal_mass")
-def check_legal_mass(legal_mass) -> str:
-    """Random logits over 5 squares; the sums are made one by one; then other axes in front."""
-    logits = _random(2, 3, 5)
-    legal = torch.tensor(
-        [
-            [[1, 0, 0, 1, 0], [0, 1, 1, 0, 0], [0, 0, 0, 0, 1]],
-            [[0, 1, 0, 1, 1], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1]],
-        ]
-    ).bool()
-
-    def mass(table: torch.Tensor) -> torch.Tensor:
-        rows = [
-            [sum(table[g, t, s].item() for s in range(5) if legal[g, t, s]) for t in range(3)]
-            for g in range(2)
-        ]
-        return torch.tensor(rows)
-
-    probs = logits.exp() / logits.exp().sum(-1, keepdim=True)
-    top = legal.gather(-1, logits.argmax(-1, keepdim=True))[..., 0].float()
-    match(
-        legal_mass(logits, legal),
-        mass(probs),
-        what="The mass on legal moves",
-        mistakes={
-            "Those are sums of logits: turn them into probabilities first.": mass(logits),
-            "Those are sums of *log*-probabilities: add up the probabilities.": mass(probs.log()),
-            "A sigmoid is not a softmax: the probabilities of all squares sum to 1.": mass(
-                logits.sigmoid()
-            ),
-            "Not normalised: divide by the sum over all squares.": mass(logits.exp()),
-            "The softmax runs over the wrong axis: the squares are the last one.": mass(
-                logits.softmax(1)
-            ),
-            "The softmax runs over the wrong axis: one distribution for each position of each "
-            "game.": mass(logits.softmax(0)),
-            "The softmax runs over all positions at once: one distribution for each.": mass(
-                logits.flatten().softmax(0).view_as(logits)
-            ),
-            "Only the likeliest square is looked at: add up the probability of all legal "
-            "ones.": top,
-            "That is the probability of the likeliest legal move: add up all of them.": (
-                (probs * legal).amax(-1)
-            ),
-            "That is the mean over the legal squares: take the sum.": mass(probs) / legal.sum(-1),
-            "That is the mass on the *illegal* moves.": 1 - mass(probs),
-            "You normalised over the legal moves alone, so the answer is always 1: the softmax "
-            "must run over all squares.": torch.ones(2, 3),
-            "That is how many squares are legal: the logits are not used.": legal.sum(-1),
-            "That is the share of squares that are legal: the logits are not used.": (
-                legal.float().mean(-1)
-            ),
-            "One number for each position, please: [game, time]. The lesson averages later.": (
-                mass(probs).mean()
-            ),
-            "That is a mean over all squares: take the sum over the legal ones.": mass(probs) / 5,
-        },
-    )
-    for at in ((1,), (slice(0, 1), slice(0, 1)), (1, 0)):
-        one = legal_mass(logits[at], legal[at])
-        match(
-            one,
-            mass(probs)[at],
-            what=f"The mass for logits of shape {tuple(logits[at].shape)}",
-            mistakes={},
-        )
-    return "The share of the probability that the rules allow."
-
-
-@exercise("utils.reading.world.relative_board")
-def check_relative_board(relative_board) -> str:
-    """Boards to which each move adds a disc, while others turn over; then one short game."""
-    generator = torch.Generator().manual_seed(1)
-    colours = torch.randint(0, 2, (3, 5, 10), generator=generator) * 2 - 1
-    when = torch.stack([torch.randperm(10, generator=generator) for _ in range(3)])
-    board = torch.where(when[:, None] < 4 + torch.arange(5)[:, None], colours, 0).to(torch.int8)
-    sign = torch.tensor([1, -1, 1, -1, 1])
-    right = board * sign[:, None]
-    match(
-        relative_board(board),
-        right,
-        what="The relative board",
-        mistakes={
-            "Mine and yours are swapped: off by one in who moves next. At time 0 nobody has moved, "
-            "so black (1) is *to move*, and black's discs are mine.": -right,
-            "That is still black and white: turn the colours round where white is to move.": board,
-            "Mine is always black's opposite here: turn the colours round only where white is to "
-            "move.": -board,
-            "Who is to move changes from time to time, not from square to square or from game to "
-            "game: time is the middle axis.": board * torch.tensor([1, -1] * 5),
-            "Who is to move changes from time to time, not from game to game: time is the middle "
-            "axis.": board * sign[:3, None, None],
-            "White moves every second time: black at 0, white at 1, black at 2.": (
-                board * torch.tensor([1, 1, -1, -1, 1])[:, None]
-            ),
-            "White's turn alone is turned round at time 1; it comes again at 3.": (
-                board * torch.tensor([1, -1, 1, 1, 1])[:, None]
-            ),
-            "Only the boards where black is to move came back, or the others are empty.": (
-                board * (sign > 0)[:, None]
-            ),
-            "That tells discs from empty squares: the colours are lost.": board.abs(),
-        },
-    )
-    short = board[1:2, :2]
-    match(
-        relative_board(short),
-        right[1:2, :2],
-        what="The relative board of one game of two times",
-        mistakes={},
-    )
-    return "Mine and yours, as the player to move sees them."
-
-
-@exercise("affine_fit")
-def check_affine_fit(affine_fit) -> str:
-    """Exact data of a planted map first; then noisy data, and a large ridge; then one target."""
-    n, d, m = 30, 3, 2
-    inputs, weights = _random(n, d).double(), _random(d + 1, m, seed=1).double()
-    inputs = inputs + torch.tensor([1.0, -2.0, 0.5])  # not centred, so that the bias matters
-    targets = inputs @ weights[:-1] + weights[-1]
-
-    def solve(X: torch.Tensor, Y: torch.Tensor, penalty: torch.Tensor) -> torch.Tensor:
-        penalty = penalty if penalty.ndim == 2 else penalty.diag()
-        return torch.linalg.inv(X.T @ X + penalty) @ X.T @ Y
-
-    def cases(Y: torch.Tensor, ridge: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        one = torch.ones(n, 1).double()
-        X, front = torch.cat([inputs, one], 1), torch.cat([one, inputs], 1)
-        free = torch.tensor([ridge] * d + [0.0]).double()
-        right = solve(X, Y, free)
-        without = solve(inputs, Y, free[:-1])
-        centred = inputs - inputs.mean(0)
-        slope = solve(centred, Y - Y.mean(0), free[:-1])
-        return right, {
-            "The bias is missing: add a column of ones to the inputs.": without,
-            "The bias is missing (its row is zero): add a column of ones to the inputs.": torch.cat(
-                [without, torch.zeros(1, m).double()]
-            ),
-            "The bias comes first: it should be the *last* row.": solve(front, Y, free.flip(0)),
-            "You centred the inputs and forgot to take that back: the bias must hold for inputs as "
-            "they come.": torch.cat([slope, Y.mean(0, keepdim=True)]),
-            "The ridge is ignored: add it to the diagonal of `inputs.T @ inputs`.": solve(
-                X, Y, free * 0
-            ),
-            "The ridge shrinks the bias too: leave the last entry of the diagonal alone.": solve(
-                X, Y, torch.full_like(free, ridge)
-            ),
-            "The ridge counts n times: the errors are summed, not averaged.": solve(X, Y, free * n),
-            "The ridge was squared: the penalty is ridge times the squared weights.": solve(
-                X, Y, free**2
-            ),
-            "The ridge is divided by n: the errors are summed, not averaged.": solve(
-                X, Y, free / n
-            ),
-            "The ridge counts half: add `ridge` to the diagonal as it is.": solve(X, Y, free / 2),
-            "The ridge counts twice: add `ridge` to the diagonal as it is.": solve(X, Y, free * 2),
-            "The ridge is added to *all* entries: to the diagonal alone.": solve(
-                X, Y, torch.full((d + 1, d + 1), ridge).double()
-            ),
-            "The ridge is taken away: add it.": solve(X, Y, -free),
-            "Transposed: weights are [feature_and_one, target].": right.T,
+def _tiny(seed: int, *, n_layers: int = 3) -> TransformerBridge:
+    """A small model in which every position and every component matters."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": n_layers,
+            "n_heads": 2,
+            "d_head": 4,
+            "d_model": 8,
+            "d_mlp": 12,
+            "d_vocab": 7,
+            "n_ctx": 12,
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "seed": 0,
         }
-
-    right, mistakes = cases(targets, 0.0)
-    named = {k: v for k, v in mistakes.items() if "ridge" not in k.lower()}
-    match(
-        affine_fit(inputs, targets, ridge=0.0),
-        right,
-        what="The weights (exact data, no ridge)",
-        mistakes=named,
     )
-    noisy = targets + _random(n, m, seed=2).double()
-    right, mistakes = cases(noisy, 7.0)
-    match(
-        affine_fit(inputs, noisy, ridge=7.0),
-        right,
-        what="The weights (noisy data, ridge 7)",
-        mistakes=mistakes,
-    )
-    match(
-        affine_fit(inputs, noisy[:, :1], ridge=7.0),
-        right[:, :1],
-        what="The weights for a single target",
-        mistakes={},
-    )
-    return "Slope and bias in one step, and the bias goes unpunished."
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            drawn = torch.randn(weight.shape, generator=random)
+            weight.copy_(0.5 * drawn if weight.ndim == 2 else 1 + 0.3 * drawn)
+    return model.eval()
 
 
-@exercise("utils.reading.world.flip_along")
-def check_flip_along(flip_along) -> str:
-    """Three examples in four dimensions, with scores above 0 and below; then one alone."""
-    resid, direction = _random(3, 4).double(), 2 * _random(3, 4, seed=1).double()
-    score = torch.tensor([1.5, -0.8, 2.2]).double()
-    dot = torch.stack([sum(resid[i, j] * direction[i, j] for j in range(4)) for i in range(3)])
-    length = torch.stack([sum(direction[i, j] ** 2 for j in range(4)) for i in range(3)])
-    bias = score - dot
+# ---- Reading ------------------------------------------------------------------------------------
 
-    def moved(amount: torch.Tensor, along: torch.Tensor = direction) -> torch.Tensor:
-        return resid - amount[:, None] * along
 
-    for scale in (1.0, 2.5, 0.0):
-        step = (1 + scale) * score / length
-        of_first = (resid @ direction[0] + bias[0]) / length[0]
-        mistakes = {
-            "The bias is left out: the line between the two states does not run through zero, "
-            "and the score is `resid @ direction + bias`.": moved((1 + scale) * dot / length),
-            "The bias has the wrong sign: the score is `resid @ direction + bias`.": moved(
-                (1 + scale) * (dot - bias) / length
+def _three_scores(x: Tensor, y: Tensor, penalty: float = 1e-3) -> Tensor:
+    """Weights of a ridge regression with a free bias; the last row is the bias."""
+    x = torch.cat([x.double(), torch.ones(len(x), 1).double()], 1)
+    free = torch.full((x.shape[1],), penalty).double()
+    free[-1] = 0
+    return torch.linalg.solve(x.T @ x + free.diag(), x.T @ y.double())
+
+
+def _said(x: Tensor, weights: Tensor) -> Tensor:
+    return x.double() @ weights[:-1] + weights[-1]
+
+
+def _read_boards(read_boards, seed, n_games, n_time, n_squares) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    board = torch.randint(-1, 2, (n_games, n_time, n_squares), generator=draw)
+    hot = torch.stack([board == state for state in (-1, 0, 1)], -1).float().flatten(2)
+    mix = torch.randn(3 * n_squares, 10, generator=draw)
+    x = hot @ mix + 0.9 * torch.randn(n_games, n_time, 10, generator=draw) + 2
+    fit = (torch.arange(n_games)[:, None] < n_games // 2) & (torch.arange(n_time) > 0)
+    x[n_games // 2 :] = -x[n_games // 2 :]  # another world: fitting on it would show
+    got = read_boards(x, board, fit)
+
+    def read(where: Tensor, target: Tensor, decide: Callable[[Tensor], Tensor]) -> Tensor:
+        weights = _three_scores(x[where], target[where].flatten(1))
+        return decide(_said(x.flatten(0, 1), weights)).view(board.shape)
+
+    def best(scores: Tensor) -> Tensor:
+        return scores.view(-1, n_squares, 3).argmax(-1) - 1
+
+    one_hot = torch.stack([board == state for state in (-1, 0, 1)], -1).double()
+    everywhere = torch.ones_like(fit)
+    right = read(fit, one_hot, best)
+    mistakes = {
+        "The states are 0, 1 and 2: put -1, 0 and 1 in their places.": right + 1,
+        "The states are turned round: the first score is that of -1.": -right,
+        "You fitted on all positions: only those in `fit` may be used.": read(
+            everywhere, one_hot, best
+        ),
+        "You fitted where `fit` is False.": read(~fit, one_hot, best),
+        "One target a square, -1, 0 or 1, rounded: states are names, not amounts. Give each "
+        "state a target of its own.": read(
+            fit, board.double(), lambda s: s.round().clamp(-1, 1).long()
+        ),
+        "One target a square, -1, 0 or 1, and its sign: states are names, not amounts. Give "
+        "each state a target of its own.": read(fit, board.double(), lambda s: s.sign().long()),
+        "The scores of the squares and states are mixed up: are they unpacked in the order in "
+        "which the targets were packed?": read(
+            fit, one_hot, lambda s: s.view(-1, 3, n_squares).argmax(1) - 1
+        ),
+        "Those are the true boards, not what a probe reads.": board,
+        "The lowest score is taken: take the highest.": read(
+            fit, one_hot, lambda s: s.view(-1, n_squares, 3).argmin(-1) - 1
+        ),
+    }
+    if isinstance(got, Tensor) and got.shape == x[fit].shape[:1] + board.shape[-1:]:
+        raise Wrong("That is one reading for each position in `fit`: read *every* position.")
+    if isinstance(got, Tensor) and got.shape == board.flatten(0, 1).shape:
+        raise Wrong("Games and times are one axis still: return [game time square].")
+    match(got, right, what="The boards that are read", mistakes=mistakes)
+
+
+@exercise("utils.reading.world.read_boards", in_double=True)
+def check_read_boards(read_boards) -> str:
+    """Features in which states are linear up to noise; what is not fitted on differs."""
+    for seed, case in enumerate(((9, 6, 4), (12, 5, 3))):
+        _read_boards(read_boards, seed, *case)
+    return "Fitted on some positions, read on all."
+
+
+# ---- The edit -----------------------------------------------------------------------------------
+
+
+def _hooked(model, tokens: Tensor, hooks: list) -> Tensor:
+    with torch.no_grad():
+        return model.run_with_hooks(tokens, fwd_hooks=hooks)
+
+
+def _flip_discs(flip_discs, seed, n, n_pos, layers, scale) -> None:
+    model, draw = _tiny(seed), torch.Generator().manual_seed(seed)
+    tokens = torch.randint(7, (n, n_pos), generator=draw)
+    time = torch.randint(1, n_pos - 1, (n,), generator=draw)
+    rows = torch.arange(n)
+    with torch.no_grad():
+        plain, cache = model.run_with_cache(tokens)
+    lines = {}
+    for layer in layers:
+        direction = torch.randn(n, 8, generator=draw) * torch.linspace(0.5, 2, n)[:, None]
+        here = cache[f"blocks.{layer}.hook_resid_pre"][rows, time]
+        wanted = torch.tensor([1.5, -2.0, 0.9, -1.2])[:n]
+        lines[layer] = direction, wanted - (here * direction).sum(-1)
+
+    def run(
+        amount: Callable[[Tensor, Tensor, Tensor], Tensor],
+        *,
+        where: str = "time",
+        point: str = "hook_resid_pre",
+        which: tuple[int, ...] = layers,
+        line: dict = lines,
+        at: Tensor | None = None,
+        whole: bool = False,
+        add: bool = True,
+    ) -> Tensor:
+        def hook_of(direction, bias):
+            def hook(resid, hook):
+                resid = resid.clone()
+                if where == "all":
+                    dot = (resid * direction[:, None]).sum(-1)
+                    size = direction.pow(2).sum(-1)[:, None].expand_as(dot)
+                    step = amount(dot, bias[:, None].expand_as(dot), size)
+                    return resid - step[..., None] * direction[:, None]
+                place = time if where == "time" else time + int(where)
+                here = resid[rows, place]
+                size = direction.pow(2).sum(-1)
+                step = amount((here * direction).sum(-1), bias, size)
+                resid[rows, place] = here * add - step[:, None] * direction
+                return resid
+
+            return hook
+
+        hooks = [(f"blocks.{each}.{point}", hook_of(*line[each])) for each in which]
+        out = _hooked(model, tokens, hooks)
+        return out if whole else out[rows, time if at is None else at]
+
+    def right_step(dot, bias, size):
+        return (1 + scale) * (dot + bias) / size
+
+    right = run(right_step)
+    mistakes = {
+        "Nothing changes at `time`: does the hook return the changed stream, and is it at "
+        "`hook_resid_pre` of the layer, and at position `time`, not later?": plain[rows, time],
+        "The bias is left out: the score is `resid @ direction + bias`.": run(
+            lambda dot, bias, size: (1 + scale) * dot / size
+        ),
+        "Divide by the direction's length *squared*: the score grows with the length once, and "
+        "the step along it once more.": run(
+            lambda dot, bias, size: (1 + scale) * (dot + bias) / size.sqrt()
+        ),
+        "The direction's length is not taken out: divide by its length squared.": run(
+            lambda dot, bias, size: (1 + scale) * (dot + bias)
+        ),
+        "The wrong way: the score has grown. Subtract.": run(
+            lambda dot, bias, size: -(1 + scale) * (dot + bias) / size
+        ),
+        "The sign of the score is lost: below 0 it must go up, and above 0 down.": run(
+            lambda dot, bias, size: (1 + scale) * (dot + bias).abs() / size
+        ),
+        "The edit is at every position: only position `time` of each example is moved.": run(
+            right_step, where="all"
+        ),
+        "The edit is one position too early.": run(right_step, where="-1"),
+        "The stream was replaced by the step: add the step to what stood there.": run(
+            right_step, add=False
+        ),
+        "The edit is *after* the block: layer L is the stream before block L, "
+        "`hook_resid_pre`.": run(right_step, point="hook_resid_post"),
+        "The logits are those of the last position: read at `time`.": run(
+            right_step, at=torch.full((n,), n_pos - 1)
+        ),
+        "Those are log-probabilities or probabilities: return logits.": right.log_softmax(-1),
+    }
+    if scale:
+        mistakes |= {
+            "You went only as far as score 0 at scale 1: to arrive at *minus* scale times the "
+            "score, the step is 1 + scale times as long.": run(
+                lambda dot, bias, size: scale * (dot + bias) / size
             ),
-            "Divide by the direction's length *squared*: the score grows with the length once, "
-            "and the step you take along it once more.": moved((1 + scale) * score / length.sqrt()),
-            "The direction's length is not taken out: divide by its length squared.": moved(
-                (1 + scale) * score
-            ),
-            "The wrong way: the score has grown.": moved(-step),
-            "That is the step. Add it to `resid`.": moved(step) - resid,
-            "The sign of the score is lost: below 0 it must go up, and above 0 down.": moved(
-                step.abs()
-            ),
-            "Only scores above 0 are flipped: those below 0 go up.": moved(step.clamp(min=0)),
-            "All examples got one step: each has its own score.": moved(step.mean().expand(3)),
-            "All examples got the first one's step: each has its own score.": moved(
-                step[:1].expand(3)
-            ),
-            "All examples went along the first one's direction: each has its own.": moved(
-                (1 + scale) * of_first, direction[:1]
+            "The score ended at *plus* scale times what it was.": run(
+                lambda dot, bias, size: (1 - scale) * (dot + bias) / size
             ),
         }
-        if scale:
-            mistakes |= {
-                "You only went as far as the line (score 0) at scale 1. To arrive at *minus* scale "
-                "times the score, the step is 1 + scale times as long.": moved(
-                    scale * score / length
-                ),
-                "The scale is ignored: at scale 1 that would do.": moved(2 * score / length),
-                "The wrong way: the score has grown. Subtract.": moved(-scale * score / length),
-                "At scale 1 that would do. But the score must change by 1 + scale times itself, "
-                "not by 2 * scale.": moved(2 * scale * score / length),
-                "The score ended at plus scale times what it was, not minus.": moved(
-                    (1 - scale) * score / length
-                ),
-            }
-        match(
-            flip_along(resid, direction, bias, scale),
-            moved(step),
-            what=f"The residual stream after the flip (scale {scale:g})",
-            mistakes=mistakes,
-        )
-    match(
-        flip_along(resid[1:2], direction[1:2], bias[1:2], 1.0),
-        moved(2 * score / length)[1:2],
-        what="The residual stream of a single example after the flip",
-        mistakes={},
-    )
-    return "Mirrored at the probe's line; the rest is as it was."
-
-
-@exercise("utils.reading.world.legal_move_errors", in_double=True)
-def check_legal_move_errors(legal_move_errors) -> str:
-    """Four boards of six squares, with one to three legal moves; ranks that are no swaps."""
-    logits = torch.tensor(
-        [
-            [-0.75, 1.75, 3.0, -1.0, 1.5, 0.25],
-            [-0.75, 1.5, -1.0, 1.25, -1.5, 0.0],
-            [2.25, -1.5, 1.75, -2.0, 3.5, -2.25],
-            [-2.25, -1.5, -2.5, 3.0, 2.0, 0.0],
-        ]
-    )
-    legal = torch.tensor(
-        [[0, 1, 0, 1, 0, 0], [0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 1, 0], [0, 1, 1, 0, 0, 1]]
-    ).bool()
-    n_legal = legal.sum(-1).tolist()
-
-    def errors(chosen: list[list[int]]) -> torch.Tensor:
-        rows = zip(chosen, legal.tolist(), strict=True)
-        return torch.tensor(
-            [sum((square in best) != row[square] for square in range(6)) for best, row in rows]
-        ).float()
-
-    order = [sorted(range(6), key=lambda square: -row[square]) for row in logits.tolist()]
-
-    def first(n: list[int]) -> torch.Tensor:
-        return errors([squares[:k] for squares, k in zip(order, n, strict=True)])
-
-    right = first(n_legal)
-    once = errors(
-        [
-            [place for place in range(6) if squares[place] < k]
-            for squares, k in zip(order, n_legal, strict=True)
-        ]
-    )
-    lowest = errors([squares[6 - k :] for squares, k in zip(order, n_legal, strict=True)])
-    one_wrong = (~legal.gather(1, logits.argmax(-1)[:, None])[:, 0]).float()
-    one_n = "N differs from board to board: it is the number of *that* board's legal moves."
-    over_boards = (-logits).argsort(0).argsort(0) < legal.sum(-1, keepdim=True)
-    got = legal_move_errors(logits, legal)
+    if scale not in (0.0, 1.0):
+        mistakes |= {
+            "The scale is ignored: at scale 1 that would do.": run(
+                lambda dot, bias, size: 2 * (dot + bias) / size
+            ),
+            "The score must change by 1 + scale times itself, not by 2 * scale.": run(
+                lambda dot, bias, size: 2 * scale * (dot + bias) / size
+            ),
+        }
+    if len(layers) > 1:
+        last = {each: lines[layers[-1]] for each in layers}
+        first = {each: lines[layers[0]] for each in layers}
+        late = "All layers got the last one's direction: a hook made in a loop looks its names "
+        mistakes |= {
+            late + "up when it runs. Make each hook in a function of its own.": run(
+                right_step, line=last
+            ),
+            "All layers got the first one's direction: each has its own.": run(
+                right_step, line=first
+            ),
+            "Only the first of the layers was edited.": run(right_step, which=layers[:1]),
+            "Only the last of the layers was edited.": run(right_step, which=layers[-1:]),
+        }
+    got = flip_discs(model, tokens, time, lines, scale=scale)
+    if isinstance(got, Tensor) and got.shape == plain.shape:
+        raise Wrong("Those are the logits of all positions: return those at `time`.")
     match(
         got,
         right,
-        what="The errors",
-        mistakes={
-            "Those are the wrong moves among the first N. Count the legal moves that are missing "
-            "from them too.": right / 2,
-            "One `argsort` gives the square at each rank. You compare with N the rank of each "
-            "square: sort once more.": once,
-            "You took N + 1 squares: ranks begin at 0, so the first N are those *below* N.": first(
-                [n + 1 for n in n_legal]
-            ),
-            "You took N - 1 squares: ranks begin at 0, so all those *below* N are chosen.": first(
-                [n - 1 for n in n_legal]
-            ),
-            "That is the mean over the squares: count the errors, with a sum.": right / 6,
-            "That is a share of the legal moves: count the errors.": right / torch.tensor(n_legal),
-            "Only the first move is looked at: take as many as there are legal ones, on each "
-            "board.": one_wrong,
-            f"{one_n} (You took the largest.)": first([max(n_legal)] * 4),
-            f"{one_n} (You took the first board's.)": first([n_legal[0]] * 4),
-            f"{one_n} (You took the smallest.)": first([1] * 4),
-            f"{one_n} (You took the sum over the batch.)": first([6] * 4),
-            "Those are the hits. Count the errors.": torch.tensor(n_legal) - right / 2,
-            "You took the squares with the *lowest* logits.": lowest,
-            "You sorted the boards against each other: sort the squares, the last axis.": (
-                (over_boards != legal).sum(-1).float()
-            ),
-            "A logit above 0 is no move: compare the logits with each other, and take the N "
-            "highest.": ((logits > 0) != legal).sum(-1).float(),
-            "One number for each board, [example]; the lesson averages later.": right.mean(),
-        },
+        what=f"The logits (layers {list(layers)}, scale {scale:g})",
+        mistakes=mistakes,
+    )
+    with torch.no_grad():
+        expect(
+            torch.allclose(model(tokens), plain, atol=1e-5),
+            "The model stays edited after your function: use `run_with_hooks`, or "
+            "`with model.hooks(...)`.",
+        )
+
+
+@exercise("utils.reading.world.flip_discs")
+def check_flip_discs(flip_discs) -> str:
+    """A small model, one layer and two; directions of several lengths, scores of both signs."""
+    for seed, case in enumerate(((3, 6, (1,), 2.5), (4, 5, (0, 2), 1.0), (1, 4, (2, 1), 0.0))):
+        _flip_discs(flip_discs, seed, *case)
+    return "One score mirrored at one position, and nothing else."
+
+
+def _with_length_of(with_length_of, seed, n, d) -> None:
+    x = _random(n, d, seed=seed)
+    A, B = _random(d, d, seed=seed + 10), _random(d, d, seed=seed + 20)
+
+    def change(resid, A=A):
+        return resid + resid @ A
+
+    def like(resid, B=B):
+        return resid + 0.3 * (resid @ B) + 1
+
+    step, other = change(x) - x, like(x) - x
+    length, wanted = (each.norm(dim=-1, keepdim=True) for each in (step, other))
+    made = with_length_of(change, like)
+    expect(
+        callable(made),
+        f"Return a function from the stream to the changed stream, not {described(made)}.",
+    )
+    kept = x.clone()
+    got = made(x)
+    expect(torch.equal(x, kept), "Your function changes the stream that it is given: add.")
+    unit = step / length
+    mistakes = {
+        "That is the step alone: add it to the stream.": unit * wanted,
+        "The step has its own length still: it should be as long as `like`'s.": change(x),
+        "That is what `like` does: the direction is `change`'s.": like(x),
+        "The step has length 1: multiply it by the length of `like`'s.": x + unit,
+        "The roles are exchanged: the direction is `change`'s, and the length `like`'s.": x
+        + other / wanted * length,
+        "The step goes the other way.": x - unit * wanted,
+        "The step is not divided by its own length.": x + step * wanted,
+        "Steps are what a change *adds*: subtract the stream before you measure them.": x
+        + change(x) / change(x).norm(dim=-1, keepdim=True) * like(x).norm(dim=-1, keepdim=True),
+        "The length is that of the changed stream: of the step, please.": x
+        + unit * like(x).norm(dim=-1, keepdim=True),
+    }
+    if n > 1:
+        mistakes |= {
+            "One length for all examples: each has its own.": x + step / step.norm() * other.norm(),
+            "The mean length for all examples: each has its own.": x + unit * wanted.mean(),
+            "The length is taken over examples: over the last axis, please.": x
+            + step / step.norm(dim=0) * other.norm(dim=0),
+        }
+    match(got, x + unit * wanted, what="The changed stream", mistakes=mistakes)
+    twice = 2 * x
+    again = made(twice)
+    step, other = change(twice) - twice, like(twice) - twice
+    match(
+        again,
+        twice + step / step.norm(dim=-1, keepdim=True) * other.norm(dim=-1, keepdim=True),
+        what="The change of another stream",
+        mistakes={},
+    )
+
+
+@exercise("utils.reading.world.with_length_of")
+def check_with_length_of(with_length_of) -> str:
+    """Changes whose steps depend on the stream, with another length in each row."""
+    for seed, case in enumerate(((3, 5), (1, 4))):
+        _with_length_of(with_length_of, seed, *case)
+    return "Same direction, and as long as the other: a fair control."
+
+
+@investigation("fault", course=("b3",))
+def check_fault(answer) -> str:
+    """The name of the square."""
+    answer = (answer,) if isinstance(answer, str | int) else tuple(answer)
+    expect(len(answer) == 1, f"Give one square, not {len(answer)}.")
+    square = answer[0]
+    if isinstance(square, int) and 0 <= square < 36:
+        square = f"{'abcdef'[square % 6]}{square // 6 + 1}"
+    names = {f"{column}{row}" for column in "abcdef" for row in range(1, 7)}
+    expect(
+        isinstance(square, str) and square.lower() in names,
+        f"{square!r} is not a square: squares are called a1 to f6.",
+    )
+    square, right = square.lower(), f"{'abcdef'[FAULTY % 6]}{FAULTY // 6 + 1}"
+    expect(
+        square != right[::-1] and square != f"{'abcdef'[FAULTY // 6]}{FAULTY % 6 + 1}",
+        "Are row and column exchanged? Squares are numbered row by row; `name_of` gives the name.",
     )
     expect(
-        got.is_floating_point(),
-        "The errors are right, but whole numbers have no `.mean()`, which the lesson takes: "
-        "`.float()`.",
+        square == right,
+        f"It is not {square}. At how many of your positions does a flip of {square} explain the "
+        "model's moves better than the true board does? Compare that with other squares.",
     )
-    match(
-        legal_move_errors(logits[3:], legal[3:]),
-        right[3:],
-        what="The errors of a single board",
-        mistakes={},
+    return "That is the square on which the disc is flipped."
+
+
+# ---- Where the board is made --------------------------------------------------------------------
+
+
+def _ablation_sweep(ablation_sweep, seed, n, n_pos, layer) -> None:
+    model, draw = _tiny(seed), torch.Generator().manual_seed(seed)
+    tokens = torch.randint(7, (n, n_pos), generator=draw)
+    lengths = torch.tensor([n_pos, n_pos - 2, n_pos - 1, 3])[:n]
+    going = torch.arange(n_pos) < lengths[:, None]
+    names = [f"blocks.{i}.hook_{part}_out" for i in range(layer) for part in ("attn", "mlp")]
+    names = names[::-1]
+    look = torch.randn(n, n_pos, 8, generator=draw) * going[..., None]
+
+    def read(stream, look=look):
+        return (stream * look).sum().item()
+
+    def swept(mean: Callable[[Tensor], Tensor], at: str = "", after: bool = False) -> list:
+        found = []
+        for i, name in enumerate(names):
+            kept = {}
+            place = at or f"blocks.{layer}.hook_resid_pre"
+            hooks = [(name, lambda out, hook: mean(out).expand_as(out))]
+            if after:
+                earlier = names[: i + 1]
+                hooks = [(each, lambda out, hook: mean(out).expand_as(out)) for each in earlier]
+            _hooked(model, tokens, [*hooks, (place, lambda x, hook, kept=kept: kept.update(x=x))])
+            found.append(read(kept["x"]))
+        return found
+
+    weight = going[..., None].float()
+
+    def right_mean(out):
+        return (out * weight).sum(0, keepdim=True) / weight.sum(0, keepdim=True).clamp(min=1)
+
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens)
+    plain = read(cache[f"blocks.{layer}.hook_resid_pre"])
+    got = ablation_sweep(model, tokens, going, names, read, layer=layer)
+    expect(isinstance(got, dict), f"Return a dict, component -> number, not {described(got)}.")
+    expect(
+        set(got) == set(names),
+        "The dict should have one entry for each of `components`, under its name.",
     )
-    return "Wrong ones and missing ones, counted on each board."
-
-
-@exercise("data.beliefs.task.belief_update")
-def check_belief_update(belief_update) -> str:
-    """A process of three states and two tokens without any symmetry."""
-    generator = torch.Generator().manual_seed(0)
-    T = torch.rand(2, 3, 3, generator=generator).double() ** 2
-    T = T / T.sum((0, 2))[None, :, None]
-    belief = torch.rand(4, 3, generator=generator).double()
-    belief = belief / belief.sum(-1, keepdim=True)
-    token = torch.tensor([0, 1, 0, 1])
-
-    def each(one) -> torch.Tensor:
-        rows = [[one(b, T[a], j) for j in range(3)] for b, a in zip(belief, token, strict=True)]
-        return torch.tensor(rows).double()
-
-    def normal(rows: torch.Tensor) -> torch.Tensor:
-        return rows / rows.sum(-1, keepdim=True)
-
-    joint = each(lambda b, M, j: sum((b[i] * M[i, j]).item() for i in range(3)))
-    turned = each(lambda b, M, j: sum((M[j, i] * b[i]).item() for i in range(3)))
-    stay = each(lambda b, M, j: (b[j] * M[j].sum()).item())  # evidence, but no move
-    move = belief @ T.sum(0)
-    seen = torch.stack([T[a].sum(0) for a in token])
-    one_token = {
-        f"One token for all rows, {which}: each row has its own.": normal(belief @ T[a])
-        for which, a in (("the first", 0), ("the last", 1))
+    for name in names:
+        expect(
+            isinstance(got[name], float | int) or getattr(got[name], "ndim", 1) == 0,
+            f"An entry is what `read` gives, a number, not {described(got[name])}.",
+        )
+    mistakes = {
+        "Nothing is ablated: does the hook return the mean, in the output's shape?": [plain]
+        * len(names),
+        "The mean runs over all games, those that have ended, too: weight it by `going`.": swept(
+            lambda out: out.mean(0, keepdim=True)
+        ),
+        "The mean runs over positions as well: take it at each position by itself.": swept(
+            lambda out: (out * weight).sum((0, 1), keepdim=True) / weight.sum()
+        ),
+        "The mean runs over all games and positions: at each position by itself, over the "
+        "games that are `going`.": swept(lambda out: out.mean((0, 1), keepdim=True)),
+        "The mean runs over positions, in each game: take it over games.": swept(
+            lambda out: out.mean(1, keepdim=True)
+        ),
+        "You put zeros in its place: that is zero ablation. Put the mean.": swept(
+            lambda out: torch.zeros_like(out)
+        ),
+        "The sum is divided by the number of all games: divide by how many are `going`.": swept(
+            lambda out: (out * weight).mean(0, keepdim=True)
+        ),
+        "The components add up: each is ablated alone.": swept(right_mean, after=True),
+        "You read the stream before another block: it is that before block `layer`.": swept(
+            right_mean, at=f"blocks.{layer}.hook_resid_post"
+        ),
     }
     match(
-        belief_update(belief, token, T),
-        normal(joint),
-        what="The belief",
-        mistakes={
-            "Not normalised: divide each row by its sum, which is the probability of the token.": (
-                joint
-            ),
-            "Transposed: `T[a]` is [from, to], so a belief, as a row, stands on its left.": normal(
-                turned
-            ),
-            "Transposed: `T[a]` is [from, to], so a belief, as a row, stands on its left. (And it "
-            "is not normalised.)": turned,
-            "The state has not moved: you weighed where the process *was*. `T[a]` holds the move "
-            "too: use all of it.": normal(stay),
-            "The token is ignored: that is where the process goes, whatever it emits.": move,
-            **one_token,
-            "You normalised over the batch: each row is a belief, and sums to 1.": joint
-            / joint.sum(0),
-            "You divided by the sum over the whole batch: each row sums to 1.": joint / joint.sum(),
-            "A softmax is no Bayes' rule: divide by the sum.": joint.softmax(-1),
-            "The belief from before is lost: it weighs the rows of `T[a]`.": normal(seen),
-            "Multiply the belief, as a row, with the *matrix* `T[a]`, not entry by entry.": normal(
-                belief * seen
-            ),
-            "You added up over the batch: each row has a belief of its own.": normal(
-                joint.sum(0, keepdim=True)
-            ).expand(4, 3),
-        },
+        torch.tensor([float(got[name]) for name in names]),
+        torch.tensor(swept(right_mean)),
+        what=f"What is read after the ablations ({', '.join(names)})",
+        mistakes={why: torch.tensor(value) for why, value in mistakes.items()},
     )
-    match(
-        belief_update(belief[1:2], token[1:2], T),
-        normal(joint)[1:2],
-        what="The belief of a single row",
-        mistakes={},
+    with torch.no_grad():
+        again, _ = model.run_with_cache(tokens)
+        _, cache = model.run_with_cache(tokens)
+    expect(
+        abs(read(cache[f"blocks.{layer}.hook_resid_pre"]) - plain) < 1e-4,
+        "A hook is left on the model: use `run_with_hooks`.",
     )
-    return "Bayes' rule: move and evidence at once, then normalise."
+
+
+@exercise("utils.reading.world.ablation_sweep", course_only=False)
+def check_ablation_sweep(ablation_sweep) -> str:
+    """A small model, games of different lengths, and a reading that sees every entry."""
+    for seed, case in enumerate(((4, 6, 2), (3, 5, 1))):
+        _ablation_sweep(ablation_sweep, seed, *case)
+    return "Each component alone, with its mean of the same move in its place."
+
+
+def _attention_to_own(attention_to_own, seed, n, heads, n_pos) -> None:
+    raw = _random(n, heads, n_pos, n_pos, seed=seed)
+    raw = raw.masked_fill(torch.arange(n_pos)[:, None] < torch.arange(n_pos), -torch.inf)
+    pattern = raw.softmax(-1)
+    lengths = torch.tensor([n_pos, n_pos - 2, n_pos - 1])[:n]
+    at = torch.arange(n_pos)
+    going = (at < lengths[:, None]) & (at > 0)
+
+    def count(
+        own: Callable[[int, int], bool],
+        moves: Callable[[int, int], bool] = lambda t, k: 1 <= k <= t,
+        which: Tensor = going,
+    ) -> tuple[Tensor, Tensor]:
+        sums = torch.zeros(2, n, heads, n_pos)
+        for g in range(n):
+            for t in range(n_pos):
+                for k in range(t + 1):
+                    if which[g, t] and moves(t, k):
+                        sums[1, g, :, t] += pattern[g, :, t, k]
+                        if own(t, k):
+                            sums[0, g, :, t] += pattern[g, :, t, k]
+        return sums[0], sums[1]
+
+    def total(own, moves=lambda t, k: 1 <= k <= t, which=going) -> Tensor:
+        a, b = count(own, moves, which)
+        return a.sum((0, 2)) / b.sum((0, 2))
+
+    def odd(t: int, k: int) -> bool:
+        return (t - k) % 2 == 1
+
+    a, b = count(odd)
+    ratio = (a / b)[going[:, None].expand_as(a)].view(n, heads, -1) if n == 1 else None
+    each = torch.where(b > 0, a / b.clamp(min=1e-12), 0)
+    mistakes = {
+        "Own and other are exchanged: the last move, at distance 0, was the *other* player's, "
+        "so own moves have an odd distance.": total(lambda t, k: not odd(t, k)),
+        "BOS at position 0 is counted as a move: leave it out.": total(odd, lambda t, k: k <= t),
+        "BOS is counted among the own moves or all attention: only moves count.": total(
+            odd, lambda t, k: k <= t
+        ),
+        "That is the share of *all* attention; take the share of the attention to moves.": (
+            a.sum((0, 2)) / going.sum()
+        ),
+        "Positions after a game's end are counted: use `going`.": total(
+            odd, which=(at > 0).expand(n, -1)
+        ),
+        "All positions are counted: use `going`.": total(odd, which=torch.ones_like(going)),
+        "By the parity of the position, not of the distance: who is to move changes from time "
+        "to time.": total(lambda t, k: k % 2 == 1),
+        "The last move itself is left out: it is a move, too.": total(odd, lambda t, k: 1 <= k < t),
+        "You averaged shares over positions: add up all attention first, then divide.": (
+            each.sum((0, 2)) / going.sum()
+        ),
+        "That is the ratio of own to other attention: take the share.": (
+            a.sum((0, 2)) / (b - a).sum((0, 2))
+        ),
+    }
+    del ratio
+    got = attention_to_own(pattern, going)
+    match(got, total(odd), what="The shares, one for each head", mistakes=mistakes)
+
+
+@exercise("utils.reading.world.attention_to_own")
+def check_attention_to_own(attention_to_own) -> str:
+    """Random patterns, counted entry by entry."""
+    for seed, case in enumerate(((3, 4, 6), (2, 1, 5))):
+        _attention_to_own(attention_to_own, seed, *case)
+    return "Whose moves a head looks at, whatever it gives to BOS."
+
+
+# ---- Two orders ---------------------------------------------------------------------------------
+
+
+class _Player(torch.nn.Module):
+    """Plays by planted rules; what it accepts depends on the sum of what it has read."""
+
+    def __init__(self, seed: int, n: int):
+        super().__init__()
+        logits = 3 * _random(5, n, seed=seed)
+        self.register_buffer("table", logits)
+        self.read: list[Tensor] = []
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        self.read.append(tokens.clone())
+        return self.table[tokens.cumsum(-1) % 5]
+
+
+def _accepted(accepted, seed, n, n_pos, n_moves, epsilon) -> None:
+    player = _Player(seed, 6)
+    draw = torch.Generator().manual_seed(seed)
+    first, second = torch.randint(6, (2, n, n_pos), generator=draw)
+    second[: n // 3] = first[: n // 3].flip(-1)
+
+    def play(
+        *,
+        weights=lambda p: p * (p > epsilon),
+        test=lambda q, p: q > epsilon,
+        join=(True, True),
+        so_far: bool = True,
+        swap: bool = False,
+        greedy: bool = False,
+        after_first: bool = False,
+    ) -> Tensor:
+        a, b = (second, first) if swap else (first, second)
+        again = torch.Generator().manual_seed(7)
+        good, found = torch.ones(n, dtype=torch.bool), []
+        for _ in range(n_moves):
+            p, q = (player(x)[:, -1].softmax(-1) for x in (a, b))
+            w = weights(p)
+            move = (
+                w.argmax(-1, keepdim=True) if greedy else torch.multinomial(w, 1, generator=again)
+            )
+            here = test((p if after_first else q).gather(1, move)[:, 0], p.gather(1, move)[:, 0])
+            good = good & here
+            found.append(good if so_far else here)
+            a = torch.cat([a, move], 1) if join[0] else a
+            b = torch.cat([b, move], 1) if join[1] else b
+        return torch.stack(found, 1)
+
+    got = accepted(
+        player,
+        first,
+        second,
+        n_moves=n_moves,
+        epsilon=epsilon,
+        generator=torch.Generator().manual_seed(7),
+    )
+    mistakes = {
+        "Moves are drawn that the model does not accept: set those of `epsilon` or less to 0 "
+        "before you draw.": play(weights=lambda p: p),
+        "An entry tells of one move alone: it should be False once a move has been refused.": (
+            play(so_far=False)
+        ),
+        "The moves are drawn after the second: draw after the first.": play(swap=True),
+        "The likeliest move is taken: draw by probability.": play(greedy=True),
+        "The move is judged after the *first* order, where it was drawn: judge it after the "
+        "second.": play(after_first=True),
+        "The moves are not put at the end of both.": play(join=(False, False)),
+        "The moves are not put at the end of the second.": play(join=(True, False)),
+        "The moves are not put at the end of the first.": play(join=(False, True)),
+        "True and False are exchanged.": ~play(),
+        "A move counts as accepted if it is likelier than after the first: compare with "
+        "`epsilon`.": play(test=lambda q, p: q > p),
+        "All accepted moves are drawn alike: draw by their probabilities.": play(
+            weights=lambda p: (p > epsilon).float()
+        ),
+        "The probabilities are compared with another number than `epsilon`.": play(
+            test=lambda q, p: q > 0.01
+        ),
+    }
+    right = play()
+    wrong = {why: value for why, value in mistakes.items() if not torch.equal(value, right)}
+    match(got, right, what="What is accepted", mistakes=wrong)
+    expect(
+        not isinstance(got, Tensor) or got.dtype == torch.bool,
+        "Give True and False (a tensor of `torch.bool`).",
+    )
+
+
+@exercise("utils.reading.world.accepted")
+def check_accepted(accepted) -> str:
+    """A planted player; its draws are repeated with the same generator, and in distribution."""
+    for seed, case in enumerate(((40, 3, 4, 0.05), (30, 2, 1, 0.15), (80, 4, 3, 0.1))):
+        _accepted(accepted, seed, *case)
+    return "What the model would play after one order, judged after the other."
+
+
+# ---- Parts and latents --------------------------------------------------------------------------
+
+
+@exercise("utils.reading.world.tensor_probe", keeps_gradient=False)
+def check_tensor_probe(tensor_probe) -> str:
+    """Parts before training; then boards that a planted tensor product makes."""
+    n, d, squares, rank = 400, 6, 5, 3
+    x = _random(n, d, seed=1)
+    planted = [
+        _random(*size, seed=2 + i) for i, size in enumerate(((d, 2, 2), (squares, 2), (3, 2)))
+    ]
+    truth = torch.einsum("nd,drk,sr,ck->nsc", x, *planted).argmax(-1) - 1
+
+    def start(order=(0, 1, 2), scales=(d, rank, 2)) -> list[Tensor]:
+        draw, found = torch.Generator().manual_seed(5), {}
+        sizes = ((d, rank, 2), (squares, rank), (3, 2))
+        for i in order:
+            found[i] = torch.randn(sizes[i], generator=draw) / scales[i] ** 0.5
+        return [found[i] for i in range(3)]
+
+    def trained(steps: int) -> tuple:
+        return tensor_probe(
+            x, truth, rank=rank, steps=steps, generator=torch.Generator().manual_seed(5)
+        )
+
+    got = trained(0)
+    expect(
+        isinstance(got, tuple | list) and len(got) == 3,
+        f"Return three tensors, B, q and f, not {described(got)}.",
+    )
+    for name, part, right, size in zip(
+        "Bqf", got, start(), ((d, rank, 2), (squares, rank), (3, 2)), strict=True
+    ):
+        expect(isinstance(part, Tensor), f"{name} should be a tensor, not {described(part)}.")
+        expect(
+            not part.requires_grad,
+            f"{name} asks for a gradient still: end with `.detach()`.",
+        )
+        match(
+            part,
+            right,
+            what=f"{name} before training (0 steps)",
+            mistakes={
+                "The parts are not divided by the square roots of d_model, rank and 2.": start(
+                    scales=(1, 1, 1)
+                )["Bqf".index(name)],
+                "The parts are divided by the numbers themselves: take their square roots.": start(
+                    scales=(d**2, rank**2, 4)
+                )["Bqf".index(name)],
+                "The parts are drawn in another order: B first, then q, then f.": start((2, 1, 0))[
+                    "Bqf".index(name)
+                ],
+                f"{name} is all zeros: draw it at random.": torch.zeros(size),
+            },
+        )
+    parts = trained(120)
+    before = start()
+    for name, part, first in zip("Bqf", parts, before, strict=True):
+        expect(
+            not torch.allclose(part, first, atol=1e-3),
+            f"{name} does not change in training: is it among what the optimiser trains, and does "
+            "a gradient reach it?",
+        )
+    scores = torch.einsum("nd,drk,sr,ck->nsc", x, *parts)
+    right = (scores.argmax(-1) - 1 == truth).float().mean().item()
+    turned = (1 - scores.argmax(-1) == truth).float().mean().item()
+    expect(
+        turned < 0.8 or right >= 0.8,
+        "The states are turned round: -1 is row 0 of f, and 1 is row 2.",
+    )
+    swapped = torch.einsum("nd,drk,sr,ck->nsc", x[torch.randperm(n)], *parts)
+    del swapped
+    expect(
+        right > 0.85,
+        f"After 120 steps the probe reads {right:.0%} of a planted example, and should read over "
+        "85%: are the scores and the boards of the *same* rows compared, are gradients set to "
+        "zero at each step, and is the learning rate 0.01?",
+    )
+    one = trained(1)
+    sizes = [(a - b).abs().max().item() for a, b in zip(one, before, strict=True)]
+    expect(
+        all(0.005 < size < 0.02 for size in sizes),
+        f"The first step of Adam is as long as its learning rate, 0.01; yours is {max(sizes):.3g}. "
+        "Is it Adam, with that learning rate, and one step for each of `steps`?",
+    )
+    few = trained(20)
+    far = max((a - b).abs().max().item() for a, b in zip(few, before, strict=True))
+    expect(
+        far > 0.05,
+        "After 20 steps the parts have hardly moved: make the optimiser once, before the loop.",
+    )
+    again = trained(20)
+    expect(
+        all(torch.equal(a, b) for a, b in zip(few, again, strict=True)),
+        "The same generator gives other parts: draw the batches with `generator`, too.",
+    )
+    return "Squares and states, bound by one matrix."
+
+
+def _coverage(coverage, seed, n, latents, n_facts, cuts) -> None:
+    acts = _random(n, latents, seed=seed).relu() * torch.linspace(1, 5, latents)
+    acts[:, -1] = 0
+    facts = _random(n, n_facts, seed=seed + 9) > torch.linspace(-0.8, 0.8, n_facts)
+    acts[:, 0] = torch.where(facts[:, 0], acts[:, 0] + 1, 0.3 * acts[:, 0])
+
+    def best(
+        score: Callable[[float, float, float], float],
+        cut_of: Callable[[int, float], float] = lambda i, cut: cut * acts[:, i].max().item(),
+        over: Callable[[list], float] = max,
+        chosen: tuple[float, ...] = cuts,
+        last: bool = False,
+    ) -> Tensor:
+        found = []
+        for fact in range(n_facts):
+            values = []
+            for cut in chosen[-1:] if last else chosen:
+                for i in range(latents):
+                    says = acts[:, i] > cut_of(i, cut)
+                    both = (says & facts[:, fact]).sum().item()
+                    values.append(score(both, says.sum().item(), facts[:, fact].sum().item()))
+            found.append(over(values))
+        return torch.tensor(found)
+
+    def f1(both: float, says: float, holds: float) -> float:
+        return 2 * both / (says + holds)
+
+    right = best(f1)
+    mistakes = {
+        "The cut is the same for all latents: it is a share of each one's largest "
+        "activation.": best(f1, lambda i, cut: cut),
+        "The largest activation of *all* latents sets the cut: each has its own.": best(
+            f1, lambda i, cut: cut * acts.max().item()
+        ),
+        "That is precision: true positives over yeses.": best(
+            lambda both, says, holds: both / max(says, 1)
+        ),
+        "That is recall: true positives over the times that the fact holds.": best(
+            lambda both, says, holds: both / holds
+        ),
+        "The 2 is missing: F1 is twice the true positives over the sum.": best(f1) / 2,
+        "That is the mean over latents and cuts: take the best.": best(
+            f1, over=lambda values: sum(values) / len(values)
+        ),
+        "Only the last cut counts: take the best of all.": best(f1, last=True),
+        "Only the first cut counts: take the best of all.": best(f1, chosen=cuts[:1]),
+        "That is the worst: take the best.": best(f1, over=min),
+        "One number for each fact: the lesson averages later.": best(f1).mean(),
+        "The yeses are counted twice: 2 * true positives over (yeses + times it holds).": best(
+            lambda both, says, holds: 2 * both / (2 * says + holds)
+        ),
+    }
+    named = {
+        why: value
+        for why, value in mistakes.items()
+        if value.shape != right.shape or not torch.allclose(value, right)
+    }
+    match(coverage(acts, facts, cuts=cuts), right, what="The best F1 of each fact", mistakes=named)
+
+
+@exercise("utils.reading.world.coverage")
+def check_coverage(coverage) -> str:
+    """Random activations and facts, counted one by one; a latent that is never active."""
+    for seed, case in enumerate(((40, 5, 3, (0.3, 0.0, 0.6)), (25, 3, 4, (0.5,)))):
+        _coverage(coverage, seed, *case)
+    return "The best single latent for each fact."

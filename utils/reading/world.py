@@ -1,24 +1,31 @@
 """Reading and changing a known world inside a model: boards to probe for, and edits of a board.
 
+"Layer L" is the residual stream before block L.
+
 Boards are `[..., square]`: 1, -1 and 0, as in `data.othello.task` (black, white, empty) or relative
 to the player to move (mine, yours, empty). A board probe is an affine map to `one_hot_states`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from data.othello.task import (
+    MAX_MOVES,
     NO_MOVE,
+    SIZE,
     SQUARES,
     Played,
     discs,
     game_table,
     legal_moves,
+    play,
     start,
+    to_tokens,
     yes_or_no,
 )
 from utils.guards import (
@@ -33,7 +40,7 @@ from utils.guards import (
     number,
     shaped_as,
 )
-from utils.reading.linear import Affine
+from utils.reading.linear import Affine, ridge
 
 
 def _tokens_of_games(tokens: Tensor, _: Mapping) -> str | None:
@@ -137,7 +144,8 @@ def flip_direction(
     """
     weights = probe.weights.unflatten(1, (-1, 3))[:, square]
     bias = probe.bias.unflatten(0, (-1, 3))[square]
-    return (weights[..., 2] - weights[..., 0]).T, bias[:, 2] - bias[:, 0]
+    direction, line = (weights[..., 2] - weights[..., 0]).T, bias[:, 2] - bias[:, 0]
+    return direction.float(), line.float()
 
 
 @guarded(
@@ -318,37 +326,486 @@ def logits_after(
         return model(tokens)[rows, time]
 
 
-def edited_logits(
-    model,
-    tokens: Int[Tensor, "edit time"],
-    edits: Edits,
-    *,
-    probes: Mapping[int, Affine],
-    scale: float,
-    how: str = "flip",
-    generator: torch.Generator,
-) -> Float[Tensor, "edit square"]:
-    """The model's logits after an edit of the residual stream after each block of `probes`.
+@guarded(model=evaluating)
+def streams(
+    model, tokens: Int[Tensor, "game time"]
+) -> tuple[Float[Tensor, "game time square"], Float[Tensor, "layer game time d_model"]]:
+    """Logits, and the residual stream before each block, on the CPU."""
+    names = [f"blocks.{layer}.hook_resid_pre" for layer in range(model.cfg.n_layers)]
+    with torch.no_grad():
+        logits, cache = model.run_with_cache(tokens, names_filter=names)
+    return logits.cpu(), torch.stack([cache[name].cpu() for name in names])
+
+
+def board_probe(
+    resid: Float[Tensor, "game time feature"],
+    board: Int[Tensor, "game time square"],
+    fit: Bool[Tensor, "game time"],
+) -> Affine:
+    """A linear probe for boards: least squares on one-hot states, at the positions in `fit`."""
+    return ridge(resid[fit], one_hot_states(board[fit]), penalty=1e-3)
+
+
+def read_boards(
+    resid: Float[Tensor, "game time feature"],
+    board: Int[Tensor, "game time square"],
+    fit: Bool[Tensor, "game time"],
+) -> Int[Tensor, "game time square"]:
+    """What a linear probe reads of every square, at every position.
+
+    For each square the probe gives three scores, for the states -1, 0 and 1. They are fitted by
+    least squares to three numbers, 1 for the true state and 0 for the others. The state of the
+    highest score is what the probe reads.
 
     Args:
-        tokens: the moves that the model has read in each edit's game.
-        probes: block -> the board probe of the stream after it, along whose directions to step.
-        how: "flip" the edit's square, "another square", the "opposite" of the flip's step, or a
-            "random" direction with steps as long.
-        generator: for random directions.
-
-    Raises:
-        ValueError: `how` is none of these.
+        resid: the features from which to read.
+        board: the true states, -1, 0 and 1.
+        fit: True at the positions on which to fit; no other board may be used.
     """
-    if how not in ("flip", "another square", "opposite", "random"):
-        raise ValueError(f'how is "flip", "another square", "opposite" or "random", not {how!r}.')
-    changes = {}
-    for block, probe in probes.items():
-        square = edits.another if how == "another square" else edits.square
-        change = flipper(probe, square, scale=scale)
-        if how == "random":
-            change = in_random_direction(change, generator=generator)
-        elif how == "opposite":
-            change = opposite(change)
-        changes[f"blocks.{block}.hook_resid_post"] = change
-    return logits_after(model, tokens, edits.time.to(tokens.device), changes).cpu()
+    states = torch.tensor([-1, 0, 1], device=board.device)
+    targets = (board[fit][..., None] == states).double().flatten(1)
+    probe = ridge(resid[fit], targets, penalty=1e-3)
+    scores = probe(resid.flatten(0, 1))
+    best = scores.view(-1, board.shape[-1], 3).argmax(-1)
+    return states[best].view(board.shape)
+
+
+def flip_discs(
+    model,
+    tokens: Int[Tensor, "example time"],
+    time: Int[Tensor, " example"],
+    lines: Mapping[int, tuple[Float[Tensor, "example d_model"], Float[Tensor, " example"]]],
+    *,
+    scale: float,
+) -> Float[Tensor, "example square"]:
+    """The model's logits at one position of each game, with a score mirrored there.
+
+    At layer L, the residual stream before block L, the score of an example is
+    `resid @ direction + bias`, where `lines[L]` holds a direction and a bias for each example. At
+    each layer in `lines`, move the stream at position `time` along `direction` until the score is
+    `-scale` times what it was there. All other positions stay as they are, and so does all that is
+    at right angles to the direction.
+
+    Args:
+        time: for each example the position to change and to read.
+        lines: layer -> (direction, bias); directions have any length.
+        scale: 1 mirrors the score; more goes further.
+    """
+    rows = torch.arange(len(tokens), device=tokens.device)
+
+    def mirror(direction, bias):
+        def hook(resid, hook):
+            resid = resid.clone()
+            here = resid[rows, time]
+            score = (here * direction).sum(-1) + bias
+            step = (1 + scale) * score / direction.pow(2).sum(-1)
+            resid[rows, time] = here - step[:, None] * direction
+            return resid
+
+        return hook
+
+    hooks = [(f"blocks.{layer}.hook_resid_pre", mirror(*line)) for layer, line in lines.items()]
+    with torch.no_grad():
+        return model.run_with_hooks(tokens, fwd_hooks=hooks)[rows, time]
+
+
+def with_length_of(
+    change: Callable[[Tensor], Tensor], like: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
+    """A change of the residual stream in the direction of `change`, with steps as long as `like`'s.
+
+    Both get the stream [example, d_model] and return the changed stream. The function returned does
+    so too: each example's step has the direction of `change`'s step, and the length of `like`'s.
+    """
+
+    def changed(resid: Tensor) -> Tensor:
+        step = change(resid) - resid
+        length = (like(resid) - resid).norm(dim=-1, keepdim=True)
+        return resid + step / step.norm(dim=-1, keepdim=True) * length
+
+    return changed
+
+
+def ablation_sweep(
+    model,
+    tokens: Int[Tensor, "game time"],
+    going: Bool[Tensor, "game time"],
+    components: Sequence[str],
+    read: Callable[[Tensor], float],
+    *,
+    layer: int,
+) -> dict[str, float]:
+    """What can be read at a layer when one component after another is mean-ablated.
+
+    Ablating a component puts its mean output in place of its output. The mean is taken over games,
+    at each position by itself, and only over the games that are `going` there (at a position where
+    none is, any number will do).
+
+    Args:
+        going: False after a game's end.
+        components: hook names of outputs, [game time d_model], before block `layer`.
+        read: what to make of the residual stream [game time d_model] before block `layer`.
+
+    Returns:
+        component -> what `read` gives when this one alone is ablated.
+    """
+    place, weight = f"blocks.{layer}.hook_resid_pre", going[..., None].to(tokens.device).float()
+    found, kept = {}, {}
+
+    def ablate(out, hook):
+        mean = (out * weight).sum(0, keepdim=True) / weight.sum(0, keepdim=True).clamp(min=1)
+        return mean.expand_as(out)
+
+    def keep(resid, hook):
+        kept["resid"] = resid
+
+    for name in components:
+        with torch.no_grad():
+            model.run_with_hooks(tokens, fwd_hooks=[(name, ablate), (place, keep)])
+        found[name] = read(kept["resid"])
+    return found
+
+
+def random_sweep(
+    model,
+    tokens: Int[Tensor, "game time"],
+    going: Bool[Tensor, "game time"],
+    components: Sequence[str],
+    read: Callable[[Tensor], float],
+    *,
+    layer: int,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """The control of an `ablation_sweep`: each output is moved as far, in random directions."""
+    place, weight = f"blocks.{layer}.hook_resid_pre", going[..., None].to(tokens.device).float()
+    found, kept = {}, {}
+
+    def move(out, hook):
+        mean = (out * weight).sum(0, keepdim=True) / weight.sum(0, keepdim=True).clamp(min=1)
+        step = torch.randn(out.shape, generator=generator).to(out)
+        size = (mean - out).norm(dim=-1, keepdim=True)
+        return out + step / step.norm(dim=-1, keepdim=True) * size
+
+    def keep(resid, hook):
+        kept["resid"] = resid
+
+    for name in components:
+        with torch.no_grad():
+            model.run_with_hooks(tokens, fwd_hooks=[(name, move), (place, keep)])
+        found[name] = read(kept["resid"])
+    return found
+
+
+class Tampered:
+    """A model in whose stream before a block one score is mirrored, at every position.
+
+    Call it with games and times, as rows and positions of `tokens`: it returns the logits there.
+
+    Args:
+        budget: at how many different positions it may be asked.
+    """
+
+    def __init__(self, model, tokens, direction, bias, *, layer: int, scale: float, budget: int):
+        self.model, self.tokens, self.budget, self.asked = model, tokens, budget, set()
+        self._line = direction, bias, layer, scale
+
+    def __call__(self, game: Sequence[int], time: Sequence[int]) -> Float[Tensor, "example square"]:
+        game, time = torch.as_tensor(game), torch.as_tensor(time)
+        asked = self.asked | set(zip(game.tolist(), time.tolist(), strict=True))
+        if len(asked) > self.budget:
+            raise ValueError(
+                f"That would make {len(asked)} positions, and {self.budget} are allowed."
+            )
+        self.asked = asked
+        return self.moves(game, time)
+
+    def moves(
+        self, game: Int[Tensor, " example"], time: Int[Tensor, " example"]
+    ) -> Float[Tensor, "example square"]:
+        """The logits, without counting."""
+        direction, bias, layer, scale = self._line
+
+        def mirror(resid, hook):
+            score = resid @ direction + bias
+            return resid - (1 + scale) * score[..., None] / direction.pow(2).sum() * direction
+
+        hooks = [(f"blocks.{layer}.hook_resid_pre", mirror)]
+        with torch.no_grad():
+            logits = self.model.run_with_hooks(self.tokens[game], fwd_hooks=hooks)
+        return logits[torch.arange(len(game)), time].cpu()
+
+
+def attention_to_own(
+    pattern: Float[Tensor, "game head time key"], going: Bool[Tensor, "game time"]
+) -> Float[Tensor, " head"]:
+    """Of the attention that each head pays to moves, the share that goes to the own player's.
+
+    At position t the model has read t moves (position 0 is BOS, which is no move), and the move at
+    position k was made by the player who is *not* to move if t - k is even. "Own" are the moves of
+    the player to move. All attention is added up over games and times before the share is taken.
+
+    Args:
+        pattern: each row sums to 1.
+        going: True at the positions to count.
+    """
+    at = torch.arange(pattern.shape[-1], device=pattern.device)
+    back = at[:, None] - at
+    moves = (back >= 0) & (at > 0)
+    own = moves & (back % 2 == 1)
+    counted = pattern * going[:, None, :, None].to(pattern.device)
+    return (counted * own).sum((0, 2, 3)) / (counted * moves).sum((0, 2, 3))
+
+
+def accepted(
+    model,
+    first: Int[Tensor, "pair time"],
+    second: Int[Tensor, "pair time"],
+    *,
+    n_moves: int,
+    epsilon: float,
+    generator: torch.Generator,
+) -> Bool[Tensor, "pair n_moves"]:
+    """Are continuations that the model draws after `first` also accepted after `second`?
+
+    The model accepts a move that gets a probability above `epsilon`. Move by move, draw one of the
+    accepted moves after `first` by its probability, and put it at the end of both. An entry is True
+    where this move and all before it were accepted after `second`, too.
+
+    Source: the compression test of Vafa et al., 2024 (arXiv 2406.03689).
+
+    Args:
+        generator: on the CPU, for `torch.multinomial(..., generator=generator)`.
+    """
+    good = torch.ones(len(first), dtype=torch.bool)
+    found = []
+    for _ in range(n_moves):
+        with torch.no_grad():
+            probs, others = (model(x)[:, -1].softmax(-1).cpu() for x in (first, second))
+        move = torch.multinomial(probs * (probs > epsilon), 1, generator=generator)
+        good = good & (others.gather(1, move)[:, 0] > epsilon)
+        found.append(good)
+        first, second = (torch.cat([x, move.to(x)], dim=1) for x in (first, second))
+    return torch.stack(found, dim=1)
+
+
+class Swaps(NamedTuple):
+    """Games cut off at a time, and the same with two moves of one player exchanged.
+
+    Attributes:
+        first, second: tokens of both, [pair time]; positions after `time` mean nothing.
+        time: how many moves were made.
+        since: how many moves were made after the later of the two exchanged ones.
+        boards: after the first and after the second, black and white, [2 pair square].
+        legal: what may be played after them, [2 pair square].
+    """
+
+    first: Int[Tensor, "pair position"]
+    second: Int[Tensor, "pair position"]
+    time: Int[Tensor, " pair"]
+    since: Int[Tensor, " pair"]
+    boards: Int[Tensor, "order pair square"]
+    legal: Bool[Tensor, "order pair square"]
+
+    @property
+    def same(self) -> Bool[Tensor, " pair"]:
+        """Where both orders lead to the same board."""
+        return (self.boards[0] == self.boards[1]).all(-1)
+
+
+@guarded(games=game_table, n=count())
+def draw_swaps(
+    games: Int[Tensor, "game move"], played: Played, *, n: int, generator: torch.Generator
+) -> Swaps:
+    """Tries `n` times to exchange two moves of one player in the first 12 to 24 moves of a game.
+
+    Only exchanges that the rules allow are kept. Some lead to the same board, others do not.
+    """
+    game = torch.randint(len(games), (n,), generator=generator)
+    time = torch.randint(12, 25, (n,), generator=generator)
+    i, j = (torch.rand(2, n, generator=generator) * time).long().sort(0).values
+    able = (i < j) & ((j - i) % 2 == 0) & played.going[game, time]
+    game, time, i, j = (each[able] for each in (game, time, i, j))
+    rows = torch.arange(len(game))
+    before = torch.where(torch.arange(MAX_MOVES) < time[:, None], games[game], NO_MOVE)
+    after = before.clone()
+    after[rows, i], after[rows, j] = before[rows, j], before[rows, i]
+    board, player = start().repeat(len(game), 1), torch.ones(len(game), dtype=torch.int8)
+    good = torch.ones(len(game), dtype=torch.bool)
+    for move in after.unbind(1):
+        legal = legal_moves(board, player).gather(1, move.clamp(min=0)[:, None])[:, 0]
+        good &= legal | (move == NO_MOVE)
+        board = play(board, player, torch.where(good, move, NO_MOVE))
+        player = -player
+    game, time, since = game[good], time[good], (time - 1 - j)[good]
+    boards = torch.stack([played.board[game, time], board[good]])
+    legal = torch.stack([legal_moves(each, played.player[time]) for each in boards])
+    return Swaps(to_tokens(before[good]), to_tokens(after[good]), time, since, boards, legal)
+
+
+def tensor_probe(
+    resid: Float[Tensor, "example d_model"],
+    board: Int[Tensor, "example square"],
+    *,
+    rank: int,
+    steps: int,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "d_model rank 2"], Float[Tensor, "square rank"], Float[Tensor, "state 2"]]:
+    """A board probe whose squares share their parts: arXiv 2605.09967.
+
+    The score of a state c on a square s is `q[s] @ T @ f[c]`, where the matrix `T = resid @ B`,
+    [rank 2], is made from the stream by one map for all squares. Trained with cross-entropy by Adam
+    (learning rate 0.01), on batches of 512 examples drawn with replacement.
+
+    Args:
+        resid: centred.
+        board: states -1, 0 and 1, in this order the rows of f.
+
+    Returns:
+        B, q and f, without gradients. Before training, they are drawn in this order with
+        `torch.randn`, and divided by the square root of d_model, of `rank`, and of 2.
+    """
+    sizes = ((resid.shape[1], rank, 2), (board.shape[1], rank), (3, 2))
+    scales = (resid.shape[1], rank, 2)
+    parts = [
+        (torch.randn(size, generator=generator) / scale**0.5).to(resid).requires_grad_()
+        for size, scale in zip(sizes, scales, strict=True)
+    ]
+    optimizer = torch.optim.Adam(parts, lr=0.01)
+    for _ in range(steps):
+        rows = torch.randint(len(resid), (512,), generator=generator)
+        scores = tensor_scores(resid[rows], *parts)
+        target = board[rows].long() + 1
+        loss = torch.nn.functional.cross_entropy(scores.flatten(0, 1), target.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return tuple(part.detach() for part in parts)
+
+
+def tensor_scores(resid, B, q, f) -> Float[Tensor, "example square state"]:
+    """The scores of a `tensor_probe`."""
+    bound = (resid @ B.flatten(1)).view(-1, *B.shape[1:])
+    return torch.einsum("brk,sr,ck->bsc", bound, q, f)
+
+
+def share_of_neighbours(vectors: Float[Tensor, "square=36 rank"]) -> float:
+    """Of the 4 vectors most like a square's, the share that belong to neighbours on the board.
+
+    Of all pairs of squares, 0.17 are neighbours.
+    """
+    at = torch.arange(SQUARES)
+    rows, columns = (
+        (at[:, None] // SIZE - at // SIZE).abs(),
+        (at[:, None] % SIZE - at % SIZE).abs(),
+    )
+    near = (rows <= 1) & (columns <= 1) & (rows + columns > 0)
+    unit = torch.nn.functional.normalize(vectors - vectors.mean(0), dim=-1).cpu()
+    alike = (unit @ unit.T).fill_diagonal_(-2).topk(4, dim=-1).indices
+    return near.gather(1, alike).float().mean().item()
+
+
+def low_rank_probe(
+    resid: Float[Tensor, "example d_model"],
+    board: Int[Tensor, "example square"],
+    *,
+    rank: int,
+    steps: int,
+    generator: torch.Generator,
+) -> tuple[int, Callable[[Tensor], Tensor]]:
+    """A linear probe through `rank` directions, trained like a `tensor_probe`: its rival.
+
+    Returns:
+        How many weights it has, and what reads the states -1, 0 and 1 from the stream. With as many
+        directions as there are scores, it is a plain linear probe.
+    """
+    n = 3 * board.shape[1]
+    sizes = [(resid.shape[1], n)] if rank >= n else [(resid.shape[1], rank), (rank, n)]
+    parts = [
+        (torch.randn(size, generator=generator) / size[0] ** 0.5).to(resid).requires_grad_()
+        for size in sizes
+    ]
+    optimizer = torch.optim.Adam(parts, lr=0.01)
+
+    def scores(x):
+        for part in parts:
+            x = x @ part
+        return x.unflatten(-1, (-1, 3))
+
+    for _ in range(steps):
+        rows = torch.randint(len(resid), (512,), generator=generator)
+        target = board[rows].long() + 1
+        loss = torch.nn.functional.cross_entropy(
+            scores(resid[rows]).flatten(0, 1), target.flatten()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return sum(part.numel() for part in parts), lambda x: scores(x).detach().argmax(-1) - 1
+
+
+def coverage(
+    acts: Float[Tensor, "example latent"],
+    facts: Bool[Tensor, "example fact"],
+    *,
+    cuts: Sequence[float],
+) -> Float[Tensor, " fact"]:
+    """How well the best single latent tells each fact: its F1, at its best cut.
+
+    A latent says yes where its activation is above a cut, a share of its largest activation. F1 is
+    twice the true positives, over the number of times that the latent says yes plus the number of
+    times that the fact holds. The latent and the cut are the best for each fact.
+
+    Source: coverage in Karvonen et al., 2024 (arXiv 2408.00113).
+
+    Args:
+        acts: at least 0.
+        facts: each holds at least once.
+    """
+    top, truth = acts.amax(0), facts.float()
+    best = torch.zeros(facts.shape[1], device=acts.device)
+    for cut in cuts:
+        says = (acts > cut * top).float()
+        hits = says.T @ truth
+        f1 = 2 * hits / (says.sum(0)[:, None] + truth.sum(0))
+        best = torch.maximum(best, f1.amax(0))
+    return best
+
+
+def sparse_codes(
+    x: Float[Tensor, "example d_model"],
+    *,
+    n_latents: int,
+    k: int,
+    steps: int,
+    generator: torch.Generator,
+) -> tuple[Callable[[Tensor], Tensor], float]:
+    """A small TopK autoencoder, as in lesson 4.2: its encoder, and the variance that it explains.
+
+    Args:
+        x: what to train it on, in batches of 512 drawn with replacement.
+        k: how many latents are active on an example.
+    """
+    middle, size = x.mean(0), (x - x.mean(0)).norm(dim=-1).mean()
+    rows = torch.randn(n_latents, x.shape[1], generator=generator).to(x)
+    rows /= rows.norm(dim=-1, keepdim=True)
+    encoder, decoder = rows.clone().requires_grad_(), rows.clone().requires_grad_()
+    optimizer = torch.optim.Adam([encoder, decoder], lr=3e-3)
+
+    def encode(x):
+        top = ((x - middle) / size @ encoder.T).topk(k, dim=-1)
+        return torch.zeros(len(x), n_latents).to(x).scatter(1, top.indices, top.values.relu())
+
+    def missed(x):
+        return ((x - middle) / size - encode(x) @ decoder).pow(2).sum(-1).mean()
+
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 3e-3 * min(1, (steps - step) / (0.3 * steps))
+        loss = missed(x[torch.randint(len(x), (512,), generator=generator)])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            decoder /= decoder.norm(dim=-1, keepdim=True)
+    with torch.no_grad():
+        explained = 1 - missed(x) / ((x - middle) / size).pow(2).sum(-1).mean()
+    return lambda x: encode(x).detach(), explained.item()
