@@ -351,7 +351,7 @@ claim("without the bias", bare["capitals"], text=0.50, within=0.02)
 def transfer_with_controls(
     x: Float[Tensor, "n_rows d_model"],
     y: Int[Tensor, " n_rows"],
-    tests: Sequence[Pairs],
+    tests: Sequence,
     *,
     fit: Fit,
     n: int,
@@ -360,7 +360,8 @@ def transfer_with_controls(
     """How often the probe fitted to (x, y) chooses right on each test, beside two controls.
 
     Args:
-        tests: `test.choices(directions)` turns directions [n, d_model] into choices [n, group].
+        tests: each a `Pairs`; `test.choices(directions)` turns directions [n, d_model] into
+            choices [n, group].
         n: how many directions a control has.
         generator: of the controls.
 
