@@ -240,7 +240,7 @@ class Watched(Pairs):
         self.yes, self.no, self.note = yes, no, seen.extend
         return self
 
-    def choices(self, directions: Tensor) -> Tensor:
+    def choices(self, directions) -> Tensor:
         expect(
             isinstance(directions, Tensor) and directions.shape[-1] == self.yes.shape[1],
             f"`test.choices` takes directions [n, {self.yes.shape[1]}], or one [d_model], and was "
