@@ -69,9 +69,15 @@ TABLES = {
     key: [row for row in facts if (row["family"], row["negated"]) == key]
     for key in AFFIRMATIVE + NEGATED
 }
-acts = {  # [layer, statement, d_model]: the residual stream at each statement's full stop
-    key: activations(model, [row["statement"] for row in rows]) for key, rows in TABLES.items()
-}
+DEEPEST = model.cfg.n_layers - 1  # the last block's input
+
+
+def at_full_stop(key: tuple[str, int], deepest: int = DEEPEST) -> Tensor:
+    """The residual stream at each statement's full stop, [layer, statement, d_model]."""
+    return activations(model, [row["statement"] for row in TABLES[key]], layers=deepest)
+
+
+acts = {key: at_full_stop(key) for key in [*AFFIRMATIVE, ("opposites", 1)]}
 labels = {key: torch.tensor([row["label"] for row in rows]) for key, rows in TABLES.items()}
 
 
@@ -101,7 +107,7 @@ def picture(layer: int, topic: str = "opposites"):
     return figures.clouds(groups, title=title, texts=texts, **axes)
 
 
-figures.slider(picture, n=31, label="layer", at=15)
+figures.slider(picture, n=DEEPEST + 1, label="layer", at=15)
 
 # %% [markdown]
 # ## 1. What the picture shows
@@ -126,8 +132,8 @@ plots.table(
 )
 
 # %% [markdown]
-# We read the residual stream at the full stop, the first token that has seen the complete statement. **Layer L** is the residual stream before block L; layer 30 is the
-# end. `acts[topic, negated]` has shape [31 layers, statements, 576].
+# We read the residual stream at the full stop, the first token that has seen the complete statement. **Layer L** is the residual stream before block L, from 0, the embedding, to 29. `acts[topic, negated]` has shape
+# [30 layers, statements, 576].
 
 # %%
 predict(
@@ -315,15 +321,15 @@ plots.table(
 )
 
 # %% [markdown]
-# The layer chosen is **15**. There the difference of means reaches **0.79** on capitals and **0.88** on opposites; cities are hardly read. Logistic regression, which
-# weighs the coordinates so that the two classes come apart best, is a little better on some topics. Without its bias the same direction scores **0.50** on capitals: all activations lie far out on one side. A
+# The layer chosen is **15**. There the difference of means reaches **0.83** on capitals and **0.86** on opposites; cities are hardly read. Logistic regression, which
+# weighs the coordinates so that the two classes come apart best, does no better than that on the whole. Without its bias the same direction scores **0.50** on capitals: all activations lie far out on one side. A
 # published probe can lose its result to this one line.
 
 # %% tags=["numbers"]
 means, bare = (dict(zip(TOPICS, tested[name], strict=True)) for name in list(fits)[:2])
 claim("layer", LAYER, text=15, within=0)
-claim("capitals", means["capitals"], text=0.79, within=0.05)
-claim("opposites", means["opposites"], text=0.88, within=0.05)
+claim("capitals", means["capitals"], text=0.83, within=0.06)
+claim("opposites", means["opposites"], text=0.86, within=0.06)
 claim("without the bias", bare["capitals"], text=0.50, within=0.02)
 
 # %% [markdown]
@@ -345,7 +351,7 @@ claim("without the bias", bare["capitals"], text=0.50, within=0.02)
 def transfer_with_controls(
     x: Float[Tensor, "n_rows d_model"],
     y: Int[Tensor, " n_rows"],
-    tests: Sequence[Pairs],
+    tests: Sequence,
     *,
     fit: Fit,
     n: int,
@@ -354,7 +360,8 @@ def transfer_with_controls(
     """How often the probe fitted to (x, y) chooses right on each test, beside two controls.
 
     Args:
-        tests: `test.choices(directions)` turns directions [n, d_model] into choices [n, group].
+        tests: each a `Pairs`; `test.choices(directions)` turns directions [n, d_model] into
+            choices [n, group].
         n: how many directions a control has.
         generator: of the controls.
 
@@ -390,6 +397,8 @@ transfer_with_controls = lesson_21.check_transfer_with_controls(transfer_with_co
 # </details>
 
 # %%
+for key in NEGATED:  # they need run up to this layer only
+    acts.setdefault(key, at_full_stop(key, LAYER))
 N_CONTROLS = 200
 generator = torch.Generator().manual_seed(0)
 transfer = {}
@@ -427,6 +436,7 @@ def draw_transfer(keys: list[tuple[str, int]], title: str):
 
 draw_transfer(AFFIRMATIVE, "Do probes of one topic choose right on another?")
 
+
 # %%
 def beyond(keys: list[tuple[str, int]]) -> dict[tuple[str, tuple[str, int]], int]:
     """1 above both bands, -1 below both, for each transfer to another topic."""
@@ -450,14 +460,14 @@ print(f"above both bands, on another topic: {n_above} of {len(affirmed)}")
 # The bars hold 95% of the control directions. They are wide: on kinds, where few directions matter, a probe that has learnt from shuffled labels often chooses right in
 # four cases of five, or in one of five. A transfer of .78 looks good beside .50, and proves nothing there.
 #
-# Beyond the bars are, away from the probes' own topics, **5** of 12 transfers, all upwards: capitals, cities and kinds carry over to each other in part, and opposites do not clearly give or take.
-# So there *is* a direction that serves several topics. It passed the held-out pairs and the controls. It looks like truth.
+# Away from the probes' own topics, **4** of 12 transfers lie beyond both bars, all of them above, and all among capitals, cities and kinds. So some directions serve more than one topic, and
+# held-out pairs and two controls did not stop them. It looks like truth.
 #
 # Now the statements with "not".
 
 
 # %% tags=["numbers"]
-claim("transfers above both bands", n_above, text=5, within=2)
+claim("transfers above both bands", n_above, text=4, within=0)
 assert min(affirmed.values()) == 0
 
 # %%
@@ -657,10 +667,11 @@ def preference(key: tuple[str, int]) -> tuple[Tensor, list[str]]:
     return right - other, [row["pair"] for row in rows]
 
 
-gaps = {key: preference(key) for key in TABLES}
+ASKED = ("capitals", "opposites")
+gaps = {(topic, n): preference((topic, n)) for topic in ASKED for n in (0, 1)}
 turned = {
     topic: stats.bootstrap(gaps[topic, 0][0] - gaps[topic, 1][0], groups=gaps[topic, 0][1])
-    for topic in TOPICS
+    for topic in ASKED
 }
 plots.table(
     [
@@ -670,7 +681,7 @@ plots.table(
             f"{gaps[topic, 1][0].mean():.2f}",
             "{:.2f} to {:.2f}".format(*turned[topic]),
         )
-        for topic in TOPICS
+        for topic in ASKED
     ],
     columns=[
         "right minus other answer, nats",
@@ -681,11 +692,11 @@ plots.table(
 )
 
 # %% [markdown]
-# "Not" lowers the preference for the right answer, and does not turn it round: after "is not" the model still expects the right answer, on every topic. (First tokens only. And people
+# "Not" lowers the preference for the right answer, and does not turn it round: after "is not" the model still expects the right answer. (First tokens only. And people
 # who write "The capital of France is not" rarely go on to London, so that even a model that understands "not" might do this.) Probe and model agree: what is at hand here is which answer fits.
 
 # %% tags=["numbers"]
-for topic in TOPICS:
+for topic in ASKED:
     print(topic, gaps[topic, 0][0].mean(), gaps[topic, 1][0].mean(), turned[topic])
     assert gaps[topic, 1][0].mean() > 0
 
@@ -894,7 +905,7 @@ def fit_mlp(
     y: Int[Tensor, " n"],
     *,
     hidden: int = 32,
-    steps: int = 300,
+    steps: int = 200,
     generator: torch.Generator,
 ) -> Callable[[Float[Tensor, "m d_model"]], Float[Tensor, " m"]]:
     """A two-layer probe: what it returns maps rows to scores, and above 0 is a yes.
@@ -975,10 +986,10 @@ def accuracy(fit: Callable, y: Tensor, fold: Tensor) -> float:
 
 coins = [
     torch.randint(2, (len(rows) // 2,), generator=torch.Generator().manual_seed(s)).repeat(2)
-    for s in range(3)
+    for s in range(2)
 ]
 capacity = {}
-for name, fit in {"linear": linear, "8 ReLUs": mlp_of(8), "64 ReLUs": mlp_of(64)}.items():
+for name, fit in {"linear": linear, "8 ReLUs": mlp_of(8), "32 ReLUs": mlp_of(32)}.items():
     on_coins = [accuracy(fit, coin, by_row) for coin in coins]
     capacity[name] = accuracy(fit, named, by_pair), accuracy(fit, named, by_row), on_coins
 plots.table(
@@ -990,16 +1001,16 @@ plots.table(
         "probe",
         "right answer named, by pair",
         "the same, by row",
-        "three sets of coins, by row",
+        "two sets of coins, by row",
     ],
 )
 # %% [markdown]
-# More capacity finds **nothing more** about the right answer, by pair, and it remembers at least as many coins. All of these probes memorise: by row they are right about coins well above .50, where there is nothing to read. Beside a number for a strong probe, ask for its score on coins, or for a split that leaves nothing to remember.
+# More capacity finds nothing more about the right answer, by pair. And all of these probes memorise: by row they are right about coins more often than .50, where there is nothing to read. Beside a number for a strong probe, ask for its score on coins, or for a split that leaves nothing to remember.
 
 # %% tags=["numbers"]
 print(capacity)
 for _pair, _row, on_coins in capacity.values():
-    assert sum(on_coins) / 3 > 0.55
+    assert sum(on_coins) / 2 > 0.55
 assert max(pair for pair, _, _ in capacity.values()) < capacity["linear"][0] + 0.05
 
 # %% [markdown]
@@ -1010,14 +1021,35 @@ assert max(pair for pair, _, _ in capacity.values()) < capacity["linear"][0] + 0
 # - **push**: add the difference of means to a false statement, subtract it from a true one: the same step for all;
 # - **exchange**: give each statement the component that its partner has, the statement of the other label about the same subject. The steps differ, and what comes in is the component of a real statement.
 #
-# The judgement is `logit(" true") - logit(" false")` after a prompt with four examples. It is read at the end, and the change is made at the last token of the answer, before block 15.
+# The judgement is `logit(" true") - logit(" false")` after a prompt with two examples. It is read at the end, and the change is made at the last token of the answer, before block 15.
 #
 # ### Exercise 7 · exchange along a direction (12 minutes, medium)
 
 
 # %% tags=["exercise:utils.reading.probes.exchange_along"]
-def exchange_along():
-    pass
+def exchange_along(
+    resid: Float[Tensor, "batch pos d_model"],
+    direction: Float[Tensor, " d_model"],
+    positions: Int[Tensor, " batch"],
+    partner: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch pos d_model"]:
+    """A copy of `resid` in which each row's component along `direction` is its partner's.
+
+    Args:
+        direction: of any length: only the line it spans matters.
+        positions: one for each row; all others stay as they are.
+        partner: for each row, the number of the row whose component (at *its* position) it gets.
+    """
+    ### BEGIN SOLUTION
+    rows = torch.arange(len(resid), device=resid.device)
+    positions, partner = positions.to(resid.device), partner.to(resid.device)
+    unit = (direction / direction.norm()).to(resid)
+    here = resid[rows, positions]
+    change = (here[partner] - here) @ unit
+    resid = resid.clone()
+    resid[rows, positions] += change[:, None] * unit
+    return resid
+    ### END SOLUTION
 
 
 # %% tags=["check"]
@@ -1038,19 +1070,21 @@ exchange_along = lesson_21.check_exchange_along(exchange_along)
 # %%
 PROMPT = (
     "Ice is cold. This statement is true.\nA stone is soft. This statement is false.\n"
-    "The sun is dark. This statement is false.\nSugar is sweet. This statement is true.\n"
     "{} This statement is"
 )
 ANSWER = 5  # from the end: " is", " statement", " This", ".", and the answer's last token
 key, hook_name = ("kinds", 0), f"blocks.{LAYER}.hook_resid_pre"
 out = out_of[key]
 prompts = [PROMPT.format(row["statement"]) for row in TABLES[key]]
-judged = [text for text, chosen in zip(prompts, out, strict=True) if chosen]
-test = pairs_of(key, LAYER)
+test_rows = [i for i, chosen in enumerate(out) if chosen]
+first_subjects = {TABLES[key][i]["pair"]: TABLES[key][i]["subject"] for i in test_rows}
+test_rows = [i for i in test_rows if TABLES[key][i]["subject"] in first_subjects.values()]
+judged, test_labels = [prompts[i] for i in test_rows], labels[key][test_rows]
+subjects = [TABLES[key][i]["subject"] for i in test_rows]  # one of each pair, for speed
 lengths = torch.tensor([len(model.to_tokens(text)[0]) for text in judged])
-subject = {group: [i for i, g in enumerate(test.groups) if g == group] for group in test.groups}
-partner = torch.tensor([sum(subject[g]) - i for i, g in enumerate(test.groups)])
-towards = (1 - 2.0 * test.labels)[:, None]  # the other label
+both_of_subject = {s: [i for i, each in enumerate(subjects) if each == s] for s in subjects}
+partner = torch.tensor([sum(both_of_subject[s]) - i for i, s in enumerate(subjects)])
+towards = (1 - 2.0 * test_labels)[:, None]  # the other label
 shots = [text for text, chosen in zip(prompts, out, strict=True) if not chosen]
 fit_x = activations(model, shots, position=-ANSWER, layers=LAYER)[LAYER]
 fit_y = labels[key][~out]
@@ -1066,7 +1100,7 @@ def judgement(edit: Callable | None = None) -> Tensor:
 
 
 unedited = judgement()
-judges = probes.chooses_right(unedited, test.labels, test.groups)
+judges = probes.chooses_right(unedited, test_labels, subjects)
 
 
 def effect(edit: Callable[[Tensor], Tensor]) -> tuple[Tensor, float]:
@@ -1107,9 +1141,9 @@ means = probes.mean_difference(fit_x, fit_y).direction
 weights = probes.logistic(fit_x, fit_y).direction
 unit = means / means.norm()
 generator = torch.Generator().manual_seed(0)
-random_units = torch.randn(10, len(unit), generator=generator)
+random_units = torch.randn(4, len(unit), generator=generator)
 random_units /= random_units.norm(dim=1, keepdim=True)
-deals = [fit_y[torch.randperm(len(fit_y), generator=generator)] for _ in range(10)]
+deals = [fit_y[torch.randperm(len(fit_y), generator=generator)] for _ in range(4)]
 shuffled = [probes.mean_difference(fit_x, deal).direction for deal in deals]
 moved = {
     "exchange:<br>complete vector": effect(complete_vectors),
@@ -1119,41 +1153,49 @@ moved = {
 }
 by_chance = {
     "push:<br>random": [effect(added(towards * means.norm() * each)) for each in random_units],
-    "push:<br>shuffled": [
+    "push:<br>shuffled labels": [
         effect(added(towards * means.norm() * each / each.norm())) for each in shuffled
     ],
-    "exchange:<br>shuffled": [effect(exchanged(each)) for each in shuffled],
 }
 
 # %%
-group_pairs = [pair for pair, _ in test.groups]
 named = {name: f"{name}<br>(step {step:.0f})" for name, (_, step) in moved.items()} | {
     name: f"{name}<br>(step {sum(step for _, step in each) / len(each):.0f})"
     for name, each in by_chance.items()
 }
 plots.bars(
     {named[name]: value.mean().item() for name, (value, _) in moved.items()}
-    | {named[n]: sum(v.mean().item() for v, _ in each) / len(each) for n, each in by_chance.items()},
+    | {
+        named[n]: sum(v.mean().item() for v, _ in each) / len(each) for n, each in by_chance.items()
+    },
     title="Exchange and push along the difference of means move the judgement alike",
     y="judgement moved towards the other label",
     intervals={
-        named[name]: stats.bootstrap(value, groups=group_pairs)
-        for name, (value, _) in moved.items()
+        named[name]: stats.bootstrap(value, groups=subjects) for name, (value, _) in moved.items()
     },
     dots={named[n]: [v.mean().item() for v, _ in each] for n, each in by_chance.items()},
     chance=0,
 )
 
 # %% [markdown]
-# **The gate**: with four examples the model prefers "true" for the true one of two statements in **0.75** of the cases. (Without examples it was near chance: kinds `0.51`.)
+# **The gate**: with two examples the model prefers "true" for the true one of two statements, in all of these 16 subjects. (Without examples it is near chance, `0.51` on kinds. The prompt was chosen among five, on these statements and others.)
 #
-# One direction of 576 **carries** about two thirds of what the complete vector does, by exchange and by a push of about the same length; random directions and shuffled labels with such steps do next to nothing. Logistic regression's direction reads better and carries less: it was fitted to tell
-# classes apart, and any weights will do for that. So the model uses "the right answer is named" for its judgement, in so far as it judges: the complete vector moves it by a tenth of a logit only. "Carries" is the word: nobody has shown that the model would *speak* differently.
+# One direction of 576 **carries** about half of what the complete vector does: **0.11** of **0.24** by exchange, **0.13** by a push of about that length. Random directions with such steps move the judgement by up to `0.08`, either way; shuffled labels by less. Logistic regression's direction, with
+# steps half as long, carries less: it was fitted to tell classes apart, and any weights will do for that.
+#
+# So "the right answer is named" is used for this judgement, in so far as the model judges: a quarter of a logit is little. "Carries" is the word. Nobody has shown that the model would *say* something else.
 
 # %% tags=["numbers"]
 print({n: (v.mean(), s) for n, (v, s) in moved.items()})
 print({n: [round(v.mean().item(), 3) for v, _ in each] for n, each in by_chance.items()})
-claim("gate", judges.mean(), text=0.75, within=0.08)
+assert judges.mean() > 0.9
+effects = {name: value.mean().item() for name, (value, _) in moved.items()}
+claim("complete", effects["exchange:<br>complete vector"], text=0.24, within=0.035)
+claim("exchange", effects["exchange:<br>means"], text=0.11, within=0.016)
+claim("push", effects["push:<br>means"], text=0.13, within=0.019)
+luck = [abs(v.mean().item()) for each in by_chance.values() for v, _ in each]
+assert max(luck) < 0.095 < effects["exchange:<br>means"]
+assert effects["exchange:<br>logistic"] < 0.06
 
 # %% [markdown]
 # ## Questions to discuss
@@ -1183,7 +1225,7 @@ claim("gate", judges.mean(), text=0.75, within=0.08)
 # - Bürger, Hamprecht and Nadler (2024), *Truth is Universal*, arXiv 2407.12831
 # - Levinstein and Herrmann (2023), *Still no lie detector for language models*, arXiv 2307.00175
 #
-# **Map:** x
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
-from utils.reading.probes import Pairs
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -231,14 +230,14 @@ def check_layer_sweep(layer_sweep) -> str:
 # ---- Transfer -----------------------------------------------------------------------------------
 
 
-class Watched(Pairs):
+class Watched:
     """Rows to test on, which keep the directions that they were tested with in `seen`."""
 
-    def __new__(cls, yes: Tensor, no: Tensor, seen: list[Tensor]):
-        labels = torch.tensor([1] * len(yes) + [0] * len(no))
-        self = super().__new__(cls, torch.cat([yes, no]), labels, [*range(len(yes))] * 2)
+    def __init__(self, yes: Tensor, no: Tensor, seen: list[Tensor]):
+        self.x = torch.cat([yes, no])
+        self.labels = torch.tensor([1] * len(yes) + [0] * len(no))
+        self.groups = [*range(len(yes))] * 2
         self.yes, self.no, self.note = yes, no, seen.extend
-        return self
 
     def choices(self, directions) -> Tensor:
         expect(

@@ -240,11 +240,7 @@ def beside_controls(
             x=[tests.index(test) + 0.16 + 0.07 * i for test in shown],
             y=[dots[test][name] for test in shown],
             mode="markers",
-            marker={
-                "color": COLOURS[i % 7],
-                "size": 11,
-                "symbol": ["circle", "diamond"][i // 7 % 2],
-            },
+            marker={"color": COLOURS[i % 7], "size": 11},
             name=name,
             hovertemplate=f"{name}: %{{y:.2f}}<extra></extra>",
         )

@@ -318,7 +318,7 @@ class Pairs(NamedTuple):
 def transfer_with_controls(
     x: Float[Tensor, "n_rows d_model"],
     y: Int[Tensor, " n_rows"],
-    tests: Sequence[Pairs],
+    tests: Sequence,
     *,
     fit: Fit,
     n: int,
@@ -327,7 +327,8 @@ def transfer_with_controls(
     """How often the probe fitted to (x, y) chooses right on each test, beside two controls.
 
     Args:
-        tests: `test.choices(directions)` turns directions [n, d_model] into choices [n, group].
+        tests: each a `Pairs`; `test.choices(directions)` turns directions [n, d_model] into
+            choices [n, group].
         n: how many directions a control has.
         generator: of the controls.
 
@@ -386,7 +387,7 @@ def fit_mlp(
     y: Int[Tensor, " n"],
     *,
     hidden: int = 32,
-    steps: int = 300,
+    steps: int = 200,
     generator: torch.Generator,
 ) -> Callable[[Float[Tensor, "m d_model"]], Float[Tensor, " m"]]:
     """A two-layer probe: what it returns maps rows to scores, and above 0 is a yes.
