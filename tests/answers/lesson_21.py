@@ -1048,7 +1048,7 @@ MISTAKES = {
     ],
     "reads": [
         ("all honest", dict.fromkeys("PQR", "answer"), "1 of 3"),
-        ("all wrong", {"P": "answer", "Q": "length", "R": "not"}, "None of the three"),
+        ("all wrong", {"P": "answer", "Q": "alphabet", "R": "not"}, "None of the three"),
         ("one leak missed", {"P": "answer", "Q": "not", "R": "answer"}, "2 of 3"),
         ("the honest one accused", {"P": "continent", "Q": "not", "R": "alphabet"}, "2 of 3"),
         ("swapped", {"P": "not", "Q": "continent", "R": "answer"}, "1 of 3"),

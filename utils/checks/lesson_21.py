@@ -627,7 +627,7 @@ ASIA = [
     *("Iran", "Syria", "Iraq", "Mongolia", "Cambodia", "Jordan", "Saudi Arabia", "South Korea"),
     *("the United Arab Emirates", "the Philippines"),
 ]
-READS = ("answer", "not", "continent", "length", "alphabet")
+READS = ("answer", "not", "continent", "alphabet")
 COLLECTED = {"P": "continent", "Q": "not", "R": "answer"}
 
 
