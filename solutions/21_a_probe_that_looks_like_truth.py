@@ -785,16 +785,10 @@ plots.table(
 # ### Investigation · what does each probe read? (12 minutes, medium)
 #
 # For each of "P", "Q" and "R": look at some rows (`complete("P")`: which statements are kept, with which label?), run your control, and say what the probe reads. Hand in a dictionary from the name to
-# one of "answer" (the right answer is named), "not" (the statement has a "not"), "continent" (of the place that is named), "length" (of the statement), or "alphabet" (the first letter of the answer).
+# one of `"answer"` (the right answer is named), `"not"` (the statement has a "not"), `"continent"` (of the place that is named), or `"alphabet"` (the first letter of the answer): `reads = {"P": "answer", ...}`.
 
 # %% tags=["answer:reads"]
 ### BEGIN SOLUTION
-for name in collected:
-    rows, x, y, fold, kept = complete(name)
-    print(name, kept_and_left_out(x, y, fold, kept, fit=probes.logistic))
-    for row, has in list(zip(rows, kept, strict=True))[:60]:
-        if has:
-            print("  ", row["label"], row["statement"])
 reads = {"P": "continent", "Q": "not", "R": "answer"}
 ### END SOLUTION
 

@@ -229,6 +229,32 @@ def _truth_of_the_lesson_alone(x, labels, negated, topics):
     return _truth_raw(centred, labels, negated, topics)
 
 
+def _truth_halfway(x, labels, negated, topics):
+    keys = list(zip(topics, negated.tolist(), strict=True))
+    centred = x.clone()
+    for key in set(keys):
+        rows = torch.tensor([each == key for each in keys])
+        yes, no = (x[rows & (labels == label)].mean(0) for label in (1, 0))
+        centred[rows] = x[rows] - (yes + no) / 2
+    return _truth_raw(centred, labels, negated, topics)
+
+
+def _truth_by_gaps(x, labels, negated, topics):
+    a, b = (
+        (x[(labels == 1) & (negated == n)].mean(0) - x[(labels == 0) & (negated == n)].mean(0)) / 2
+        for n in (0, 1)
+    )
+    return (a + b) / 2, (a - b) / 2
+
+
+def _truth_with_mu_fitted(x, labels, negated, topics):
+    keys = list(zip(topics, negated.tolist(), strict=True))
+    table = torch.tensor([[each == key for each in keys] for key in sorted(set(keys))]).float()
+    tau, p = 2.0 * labels - 1, 1.0 - 2 * negated
+    columns = torch.stack([tau, tau * p, *table], dim=1)
+    return tuple(torch.linalg.lstsq(columns, x).solution[:2])
+
+
 def _halves(
     *,
     fitted=lambda out, kept: ~out & kept,
@@ -327,9 +353,39 @@ def _mlp_standardised_anew(x, y, **settings):
     return lambda rows: scores(standard(rows))
 
 
-def _mlp_in_place(x, y, **settings):
-    x -= x.mean(0)
-    return probes.fit_mlp(x, y, **settings)
+def _mlp_without_biases(x, y, *, hidden=32, steps=300, generator):
+    mean, scale = x.mean(0), x.std(0)
+    first = 0.05 * torch.randn(x.shape[1], hidden, generator=generator)
+    second = 0.05 * torch.randn(hidden, generator=generator)
+    weights = [first.requires_grad_(), second.requires_grad_()]
+    optimizer = torch.optim.AdamW(weights, lr=0.003, weight_decay=0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        scores = ((x - mean) / scale @ first).relu() @ second
+        binary_cross_entropy_with_logits(scores, y.float()).backward()
+        optimizer.step()
+    return lambda rows: (((rows - mean) / scale @ first).relu() @ second).detach()
+
+
+def _mlp_of_three_layers(x, y, *, hidden=32, steps=300, generator):
+    mean, scale = x.mean(0), x.std(0)
+    sizes = [(x.shape[1], hidden), (hidden, hidden), (hidden, 1)]
+    weights = [0.05 * torch.randn(*size, generator=generator) for size in sizes]
+    weights = [weight.requires_grad_() for weight in weights]
+    biases = [torch.zeros(size, requires_grad=True) for _, size in sizes]
+
+    def scores(rows):
+        inside = (rows - mean) / scale
+        for weight, bias in zip(weights, biases, strict=True):
+            inside = (inside if weight is weights[0] else inside.relu()) @ weight + bias
+        return inside[:, 0]
+
+    optimizer = torch.optim.AdamW(weights + biases, lr=0.003, weight_decay=0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(scores(x), y.float()).backward()
+        optimizer.step()
+    return lambda rows: scores(rows).detach()
 
 
 def _mlp_module(init):
@@ -348,6 +404,25 @@ def _mlp_module(init):
         return lambda rows: net((rows - mean) / scale)[:, 0].detach()
 
     return fit_mlp
+
+
+def _mlp_in_a_fork(x, y, **settings):
+    """With layers that draw from the global generator, which is put back, and drawn anew."""
+
+    def init(net, generator):
+        for weight in net.parameters():
+            if weight.ndim > 1:
+                torch.nn.init.normal_(weight, std=0.05, generator=generator)
+            else:
+                torch.nn.init.zeros_(weight)
+
+    with torch.random.fork_rng():
+        return _mlp_module(init)(x, y, **settings)
+
+
+def _mlp_in_place(x, y, **settings):
+    x -= x.mean(0)
+    return probes.fit_mlp(x, y, **settings)
 
 
 def _direction_and_bias(yes, no):
@@ -621,6 +696,7 @@ RIGHT = {
         ("by hand", _mlp_by_hand),
         ("parameters", _mlp_of_parameters),
         ("parts", _mlp()),
+        ("modules in a fork", _mlp_in_a_fork),
     ],
     "exchange_along": [("loop", _exchange_by_rows), ("projection", _exchange_by_projection)],
 }
@@ -875,6 +951,18 @@ MISTAKES = {
             "twice too long",
         ),
         ("in place", _truth_in_place, "its input `x`"),
+        ("mu halfway", _truth_halfway, "not halfway"),
+        ("half the differences of means", _truth_by_gaps, "least squares gives something else"),
+        ("mu fitted", _truth_with_mu_fitted, "subtract the means of the rows first"),
+        (
+            "a constant",
+            _truth(
+                end=lambda x, a: tuple(
+                    torch.linalg.lstsq(torch.cat([a, torch.ones(len(a), 1)], 1), x).solution[:2]
+                )
+            ),
+            "A constant was fitted too",
+        ),
         ("the lesson's topics", _truth_of_the_lesson_alone, "mu is not subtracted"),
         ("t_G alone", _truth(end=lambda x, a: torch.linalg.lstsq(a, x).solution[0]), "two dir"),
         (
@@ -960,7 +1048,7 @@ MISTAKES = {
     ],
     "reads": [
         ("all honest", dict.fromkeys("PQR", "answer"), "1 of 3"),
-        ("all wrong", {"P": "answer", "Q": "length", "R": "not"}, "None of the three"),
+        ("all wrong", {"P": "answer", "Q": "alphabet", "R": "not"}, "None of the three"),
         ("one leak missed", {"P": "answer", "Q": "not", "R": "answer"}, "2 of 3"),
         ("the honest one accused", {"P": "continent", "Q": "not", "R": "alphabet"}, "2 of 3"),
         ("swapped", {"P": "not", "Q": "continent", "R": "answer"}, "1 of 3"),
@@ -1025,7 +1113,12 @@ MISTAKES = {
             "start small",
         ),
         ("a high rate", _mlp(rate=0.3), "learning rate"),
-        ("a rate of 0.01", _mlp(rate=0.01), "faster"),
+        ("a rate of 0.01", _mlp(rate=0.01), "lower than it should be"),
+        ("GELU", _mlp(act=torch.nn.functional.gelu), "a ReLU between"),
+        ("tanh", _mlp(act=torch.tanh), "a ReLU between"),
+        ("twice as many", _mlp(width=lambda hidden: 2 * hidden), "`hidden`"),
+        ("three layers", _mlp_of_three_layers, "two layers"),
+        ("no biases", _mlp_without_biases, "bias"),
         ("a rate of 0.001", _mlp(rate=0.001), "learning rate"),
         (
             "squares",

@@ -58,6 +58,11 @@ def _a_label_each_score(labels: Tensor, given: Mapping) -> str | None:
     return None if len(labels) == n else f"has {len(labels)} entries, and there are {n} scores"
 
 
+def _some_kept(kept: Tensor, _: Mapping) -> str | None:
+    mixed = kept.dtype == torch.bool and bool(kept.any()) and not bool(kept.all())
+    return None if mixed else "must be True for some rows, and False for others"
+
+
 def _two_folds(fold: Tensor, _: Mapping) -> str | None:
     return (
         None if len(fold.unique()) > 1 else "are all one: what was not trained on is to be tested"
@@ -215,7 +220,7 @@ def layer_sweep(
             such as `mean_difference` does. A score above 0 says 1.
 
     Raises:
-        ValueError: there is one fold only, or a probe holds NaN.
+        ValueError: there is one fold only.
     """
     right = torch.zeros(x.shape[:2])
     for held in fold.unique():
@@ -246,7 +251,7 @@ def cross_validated(
     x=(axes(2), finite),
     y=(as_long_as("x"), binary),
     fold=(as_long_as("x"), _two_folds),
-    kept=as_long_as("x"),
+    kept=(as_long_as("x"), _some_kept),
 )
 def kept_and_left_out(
     x: Float[Tensor, "n d_model"],
@@ -263,7 +268,7 @@ def kept_and_left_out(
     Args:
         x, y: the complete table, of which the data set kept some rows.
         fold: of each row; rows of one group are in one fold.
-        kept: True where the data set has the row.
+        kept: True where the data set has the row, else False.
     """
     right = torch.zeros(len(y))
     for held in fold.unique():
@@ -329,7 +334,7 @@ def transfer_with_controls(
     Args:
         tests: each a `Pairs`; `test.choices(directions)` turns directions [n, d_model] into
             choices [n, group].
-        n: how many directions a control has.
+        n: how many directions a control has: the same ones for all tests.
         generator: of the controls.
 
     Returns:
