@@ -15,7 +15,7 @@
 #
 # [![Open lesson 2.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_a_probe_that_looks_like_truth.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.2 · Probing without labels](22_probing_without_labels.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/22_probing_without_labels.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -216,7 +216,7 @@ def layer_sweep(
             such as `mean_difference` does. A score above 0 says 1.
 
     Raises:
-        ValueError: there is one fold only, or a probe holds NaN.
+        ValueError: there is one fold only.
     """
     ### BEGIN SOLUTION
     right = torch.zeros(x.shape[:2])
@@ -362,7 +362,7 @@ def transfer_with_controls(
     Args:
         tests: each a `Pairs`; `test.choices(directions)` turns directions [n, d_model] into
             choices [n, group].
-        n: how many directions a control has.
+        n: how many directions a control has: the same ones for all tests.
         generator: of the controls.
 
     Returns:
@@ -728,7 +728,7 @@ def kept_and_left_out(
     Args:
         x, y: the complete table, of which the data set kept some rows.
         fold: of each row; rows of one group are in one fold.
-        kept: True where the data set has the row.
+        kept: True where the data set has the row, else False.
     """
     ### BEGIN SOLUTION
     right = torch.zeros(len(y))
@@ -1219,7 +1219,7 @@ assert effects["exchange:<br>logistic"] < 0.06
 # - Bürger, Hamprecht and Nadler (2024), *Truth is Universal*, arXiv 2407.12831
 # - Levinstein and Herrmann (2023), *Still no lie detector for language models*, arXiv 2307.00175
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [1.5 · Finding circuits automatically](15_circuit_discovery.ipynb) | **Next:** [2.2 · Probing without labels](22_probing_without_labels.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/15_circuit_discovery.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/22_probing_without_labels.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -15,7 +15,7 @@
 #
 # [![Open lesson 2.3 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb) | **Next:** [2.4 · Belief states](24_belief_states.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/24_belief_states.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.2 · Probing without labels](22_probing_without_labels.ipynb) | **Next:** [2.4 · Belief states](24_belief_states.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/22_probing_without_labels.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/24_belief_states.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1276,7 +1276,7 @@ plots.table(
 # - Karvonen et al. (2024), *Measuring Progress in Dictionary Learning with Board Game Models*, arXiv 2408.00113
 # - Lee, Viégas and Wattenberg (2026), *Tensor Product Representation Probes Reveal Shared Structure Across Linear Directions*, arXiv 2605.09967
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.1 · Linear probes, and what fools them](21_linear_probes.ipynb) | **Next:** [2.4 · Belief states](24_belief_states.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_linear_probes.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/24_belief_states.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.2 · Probing without labels](22_probing_without_labels.ipynb) | **Next:** [2.4 · Belief states](24_belief_states.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/22_probing_without_labels.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/24_belief_states.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

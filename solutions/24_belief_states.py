@@ -15,7 +15,7 @@
 #
 # [![Open lesson 2.4 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/24_belief_states.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: a board that the model was never shown](23_world_models.ipynb) | **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1136,7 +1136,7 @@ plots.table(
 # - Piotrowski, Riechers, Filan and Shai (2025), *Constrained Belief Updates Explain Geometric Structures in Transformer Representations*, arXiv 2502.01954
 # - Haufe et al. (2014), *On the interpretation of weight vectors of linear models in multivariate neuroimaging*, NeuroImage 87
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: probing where the world is known](23_world_models.ipynb) | **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.3 · World models: a board that the model was never shown](23_world_models.ipynb) | **Next:** [3.1 · Steering vectors, and what they cost](31_steering_vectors.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/31_steering_vectors.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.
