@@ -44,12 +44,12 @@ def test_progress_made_under_the_old_numbers_counts(capsys):
     """Lesson 21 was 05, and some exercises are gone: the file has names, and no numbers."""
     old = progress.progress_file()
     old.parent.mkdir(parents=True)
-    old.write_text(json.dumps({"done": ["auc", "logit_lens", "cache_bytes"]}, indent=1))
+    old.write_text(json.dumps({"done": ["mean_difference", "logit_lens", "cache_bytes"]}, indent=1))
     progress.show_progress("00")
     progress.show_progress("21")
     out = capsys.readouterr().out
     assert "[x] logit_lens" in out and "cache_bytes" not in out
-    assert "Lesson 2.1: " in out and "[x] auc" in out and "Course: 2 of " in out
+    assert "Lesson 2.1: " in out and "[x] mean_difference" in out and "Course: 2 of " in out
     progress.record("path_hooks")
     assert progress.done() > {"cache_bytes", "path_hooks"}
 
