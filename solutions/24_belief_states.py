@@ -314,7 +314,7 @@ figures.simplex(
 )
 
 # %% [markdown]
-# ("Before block 2" is the same place as "after block 1".) **Which control does an R2 of `0.96` need?** Look at the lower half of the table. An untrained transformer reaches **0.946**: it mixes its tokens at random, and the tokens are enough for most of the belief. A regression on the tokens themselves reaches **0.97**. Observers who remember three tokens reach **0.99**. So an R2 of `0.96`
+# ("Before block 2" is the same place as "after block 1".) **Which control does an R2 of `0.95` need?** Look at the lower half of the table. An untrained transformer reaches **0.946**: it mixes its tokens at random, and the tokens are enough for most of the belief. A regression on the tokens themselves reaches **0.97**. Observers who remember three tokens reach **0.99**. So an R2 of `0.95`
 # alone is no evidence that anything was learned. The trained transformer's **0.999** is above all of these except the long memories.
 #
 # **What prediction forces.** Now look at the row *next-token probabilities*: three numbers of the output read the belief as well as the stream does. They must. For Mess3, the ideal next-token probabilities are the belief times a 3 x 3 matrix:
@@ -673,12 +673,8 @@ def span(found: list) -> str:
     return f"{min(each.slope for each in found):z.2f} to {max(each.slope for each in found):z.2f}"
 
 
-# %%
-predict(
-    "24.exchange",
-    "Exchange the belief at one position, before block 2. Which predictions follow the ideal observer at least half the way?",
-    choices=["its own and later ones", "its own only", "later ones only", "neither"],
-)
+# %% [markdown]
+# What is exchanged is the belief plane, or one of two directions in it. Along the **forgettable** direction the stream moves when the belief changes and P(tick) does not. The other one, of the **prediction**, belongs to the change of belief at right angles to that. A control is all but the plane, at the same position.
 
 # %%
 here = {at: planes[2][at]}
@@ -689,6 +685,15 @@ parts = {
     "its forgettable direction": partial(plane_part, planes={at: two["forgettable"]}),
     "all but the plane": lambda d: at_positions(d, [at]) - plane_part(d, here),
 }
+
+# %%
+predict(
+    "24.exchange",
+    "Exchange the belief at one position, before block 2. Which predictions follow the ideal observer at least half the way?",
+    choices=["its own and later ones", "its own only", "later ones only", "neither"],
+)
+
+# %% tags=["folded"]
 slopes = {
     name: {
         "own": follows(*own(part, 2)),
@@ -743,12 +748,35 @@ figures.responses(
 # A slope of 1 means: as far as the ideal observer. A slope of 0: not at all.
 #
 # - **What its own prediction needs is used.** Exchange two of 64 dimensions, and the prediction follows at **0.95**. "All but the plane" gives nothing, though it is the shorter change; random planes, with changes as long, give little.
-# - **That is the prediction, not yet the belief.** Split the plane. The direction along which the stream moves with P(tick) does it all, at **0.95**. The other one, which the prediction may forget, gives nothing: not here, and not later. Before block 2 it can be decoded, and no use of it was found.
+# - **That is the prediction, not yet the belief.** Split the plane: the direction of the prediction does it all, at **0.95**. The forgettable one gives nothing, neither here nor later. Before block 2 it can be decoded, and no use of it was found.
 # - **This one position hands on nothing**, to predictions one to six steps later. (One position, at one distance: the whole stream at position 8 alone gives `0.06`.)
 #
 # Without the first result, the third would prove little: an exchange that does nothing anywhere may be a bad exchange.
 #
 # **Is the past handed on at all?** One position is not the past. Exchange more, but take care: the streams at positions 10, 11, ... have read tokens 0 to 9 already, in block 0, and a later position may read *those*. So score each later position t on its own, and exchange *all* positions before it, 0 to t - 1. Or exchange the stream of t itself, and none before it. Before block 1 these two together are all that it can use.
+
+
+# %%
+def earlier(columns: dict, part: Callable = plane_part) -> Callable:
+    """The part in the planes of positions 0 to t - 1."""
+    return lambda d, t: part(d, {i: columns[i] for i in range(t)})
+
+
+def asked(layer: int) -> dict:
+    """What is exchanged for the prediction at t, by what the table calls it."""
+    in_planes = earlier(planes[layer])
+    parts = {
+        "0 to t - 1: whole streams": lambda d, t: at_positions(d, range(t)),
+        "0 to t - 1: belief planes": in_planes,
+        "0 to t - 1: all but the planes": lambda d, t: at_positions(d, range(t)) - in_planes(d, t),
+        "t itself: whole stream": lambda d, t: at_positions(d, [t]),
+        "0 to 9 only: belief planes": lambda d, t: in_planes(d, at + 1),
+    }
+    split = {i: plane_directions(plane, slow) for i, plane in planes[layer].items()}
+    for name in ("prediction", "forgettable"):
+        parts[f"0 to t - 1: {name} direction"] = earlier({i: s[name] for i, s in split.items()})
+    return parts
+
 
 # %%
 predict(
@@ -758,29 +786,10 @@ predict(
 )
 
 
-# %%
-def earlier(columns: dict, part: Callable = plane_part) -> Callable:
-    """The part in the planes of positions 0 to t - 1."""
-    return lambda d, t: part(d, {i: columns[i] for i in range(t)})
-
-
-handed = {}
-for layer in (1, 2):
-    in_planes = earlier(planes[layer])
-    split = {i: plane_directions(plane, slow) for i, plane in planes[layer].items()}
-    asked = {
-        "0 to t - 1: whole streams": lambda d, t: at_positions(d, range(t)),
-        "0 to t - 1: belief planes": in_planes,
-        "0 to t - 1: all but the planes": lambda d, t, p=in_planes: (
-            at_positions(d, range(t)) - p(d, t)
-        ),
-        "t itself: whole stream": lambda d, t: at_positions(d, [t]),
-        "0 to 9 only: belief planes": lambda d, t, p=in_planes: p(d, at + 1),
-    } | {
-        f"0 to t - 1: {name} direction": earlier({i: each[name] for i, each in split.items()})
-        for name in ("prediction", "forgettable")
-    }
-    handed[layer] = {name: follows(*later(part, layer)) for name, part in asked.items()}
+# %% tags=["folded"]
+handed = {
+    layer: {n: follows(*later(p, layer)) for n, p in asked(layer).items()} for layer in (1, 2)
+}
 drawn_handed = {
     layer: [
         follows(*later(earlier(planes[layer], partial(random_part, generator=draw)), layer))

@@ -302,7 +302,7 @@ def check_r_squared_within(r_squared_within) -> str:
     return "What the prediction already says is taken out of the variance."
 
 
-# ---- The part in a plane ------------------------------------------------------------------------
+# ---- Planes -------------------------------------------------------------------------------------
 
 
 def _projected(difference: Tensor, planes: Mapping[int, Tensor]) -> Tensor:
