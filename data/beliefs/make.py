@@ -4,9 +4,8 @@ Run it from the repository's root: `python -m data.beliefs.make`. README.md besi
 what comes out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,11 +18,14 @@ from data import training
 from data.beliefs.task import PROCESSES, beliefs, next_token_probs, remembered, sample_tokens
 from data.native import save_native
 from utils.reading.beliefs import (
+    at_positions,
     belief_planes,
     equal_predictions,
     excess_loss,
     exchange,
     follows,
+    others_of,
+    plane_directions,
     plane_part,
     r_squared_within,
     random_part,
@@ -33,6 +35,7 @@ from utils.reading.linear import r_squared, ridge
 
 HERE = Path(__file__).resolve().parent
 NEW = 1000  # added to a seed: an untrained model of other weights than the trained one began with
+PAIRS = 10_003  # the seed of the pairs between which something is exchanged
 
 
 @dataclass(frozen=True)
@@ -146,47 +149,72 @@ def evaluate(models: dict[str, TransformerBridge], recipe: Recipe, name: str) ->
 
 
 def exchanges(model: TransformerBridge, T: Float[Tensor, "token=2 state next"]) -> dict:
-    """How predictions follow what is exchanged between sequences at one position or up to it.
+    """How predictions follow what is exchanged between sequences, at one position or at several.
 
     Returns:
         By what is exchanged, the slope of the model's change over the ideal observer's and its
-        95% interval over pairs: under "later" for the predictions after that position, between
-        sequences that predict alike there; under "own" for the prediction at it, between others.
+        95% interval over pairs. Under "own" for the prediction at the position of the exchange,
+        between sequences with the same last token; under "later" for those after it, between
+        sequences that predict alike there. "Earlier positions" are, for a prediction at position t,
+        0 to t - 1, and "the position itself" is t.
     """
-    pairs = equal_predictions(T, generator=torch.Generator().manual_seed(10_003))
-    rows, at, others = pairs.rows, pairs.at, pairs.rows.roll(1, dims=0)
+    pairs = equal_predictions(T, generator=torch.Generator().manual_seed(PAIRS))
+    rows, at, others = pairs.rows, pairs.at, others_of(pairs)
+    after = range(at + 1, rows.shape[1])
     tick = [next_token_probs(beliefs(each, T), T)[:, at : at + 1, 1] for each in (rows, others)]
     before = exchange(model, rows, rows, torch.zeros_like, layer=0)[..., 1]
+    out: dict[str, dict] = {}
 
-    def slopes(part: Callable[[Tensor], Tensor], layer: int) -> dict[str, list[float]]:
-        later = exchange(model, rows, pairs.partners, part, layer=layer)[..., 1] - before
-        own = exchange(model, rows, others, part, layer=layer)[..., 1] - before
-        found = {
-            "later": follows(later[:, at + 1 :], pairs.ideal),
-            "own": follows(own[:, at : at + 1], tick[1] - tick[0]),
-        }
-        return {name: [each.slope, *each.interval] for name, each in found.items()}
+    def keep(what: str, when: str, change: Tensor, ideal: Tensor) -> None:
+        found = follows(change, ideal)
+        out.setdefault(what, {})[when] = [round(n, 4) for n in (found.slope, *found.interval)]
 
-    def stream(difference: Tensor, *, first: int) -> Tensor:
-        kept = torch.zeros_like(difference)
-        kept[:, first : at + 1] = difference[:, first : at + 1]
-        return kept
+    def own(what: str, part: Callable[[Tensor], Tensor], layer: int) -> None:
+        changed = exchange(model, rows, others, part, layer=layer)[..., 1] - before
+        keep(what, "own", changed[:, at : at + 1], tick[1] - tick[0])
 
-    out = {"layer 0, all positions, stream": slopes(partial(stream, first=0), 0)}
+    def later(what: str, part: Callable[[Tensor, int], Tensor], layer: int) -> None:
+        changed = [
+            exchange(model, rows, pairs.partners, lambda d, t=t: part(d, t), layer=layer)[:, t, 1]
+            for t in after
+        ]
+        keep(what, "later", torch.stack(changed, 1) - before[:, at + 1 :], pairs.ideal)
+
+    later("layer 0, positions 0 to 9, stream", lambda d, t: at_positions(d, range(at + 1)), 0)
     for layer in range(1, model.cfg.n_layers):
-        found = belief_planes(model, pairs.others, T, layer=layer)
-        for where, first in {"one position": at, "all positions": 0}.items():
-            planes = {i: found[i] for i in range(first, at + 1)}
-            whole, plane = partial(stream, first=first), partial(plane_part, planes=planes)
-            draw = torch.Generator().manual_seed(10_004)
-            parts = {
-                "stream": whole,
-                "plane": plane,
-                "rest": lambda d, whole=whole, plane=plane: whole(d) - plane(d),
-                "random": partial(random_part, planes=planes, generator=draw),
-            }
-            for what, part in parts.items():
-                out[f"layer {layer}, {where}, {what}"] = slopes(part, layer)
+        planes = dict(enumerate(belief_planes(model, pairs.others, T, layer=layer)))
+        split = {i: plane_directions(plane, T) for i, plane in planes.items()}
+        columns = {"plane": planes} | {
+            name: {i: each[name] for i, each in split.items()} for name in split[at]
+        }
+        draw = torch.Generator().manual_seed(10_004)
+
+        def some(of: dict[int, Tensor], positions: Sequence[int]) -> dict[int, Tensor]:
+            return {i: of[i] for i in positions}
+
+        def rest(d: Tensor, positions: Sequence[int], planes=planes, some=some) -> Tensor:
+            return at_positions(d, positions) - plane_part(d, some(planes, positions))
+
+        def random(
+            d: Tensor, positions: Sequence[int], planes=planes, some=some, draw=draw
+        ) -> Tensor:
+            return random_part(d, some(planes, positions), generator=draw)
+
+        parts = {"stream": at_positions, "rest": rest, "random": random} | {
+            name: lambda d, positions, of=of, some=some: plane_part(d, some(of, positions))
+            for name, of in columns.items()
+        }
+        for name, part in parts.items():
+            title = f"layer {layer}, one position, {name}"
+            own(title, lambda d, part=part: part(d, [at]), layer)
+            later(title, lambda d, t, part=part: part(d, [at]), layer)
+            title = f"layer {layer}, earlier positions, {name}"
+            later(title, lambda d, t, part=part: part(d, range(t)), layer)
+        for name in ("stream", "plane"):
+            title = f"layer {layer}, the position itself, {name}"
+            later(title, lambda d, t, part=parts[name]: part(d, [t]), layer)
+        title = f"layer {layer}, positions 0 to 9, plane"
+        later(title, lambda d, t, part=parts["plane"]: part(d, range(at + 1)), layer)
     return out
 
 

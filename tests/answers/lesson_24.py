@@ -156,60 +156,6 @@ def _within_by_loops(predicted, truth, next_token, *, n_bins):
     return 1 - wrong / left
 
 
-# ---- The part in a plane ------------------------------------------------------------------------
-
-
-def _part(
-    *,
-    basis=lambda columns: torch.linalg.qr(columns).Q,
-    project=lambda d, q: d @ q @ q.T,
-    fresh=torch.zeros_like,
-    pick=lambda planes, at: planes[at],
-    answer=lambda part, difference, planes: part,
-):
-    def plane_part(difference, planes):
-        part = fresh(difference)
-        for at in planes:
-            q = basis(pick(planes, at).to(difference))
-            part[:, at] = project(difference[:, at], q)
-        return answer(part, difference, planes)
-
-    return plane_part
-
-
-def _part_by_least_squares(difference, planes):
-    part = difference * 0
-    for at, columns in planes.items():
-        columns = columns.double()
-        weights = torch.linalg.lstsq(columns, difference[:, at].double().T).solution
-        part[:, at] = (columns @ weights).T.float()
-    return part
-
-
-def _part_by_gram_schmidt(difference, planes):
-    parts = []
-    for at in range(difference.shape[1]):
-        here, found = difference[:, at], torch.zeros_like(difference[:, at])
-        units = []
-        for column in planes[at].T.to(here) if at in planes else []:
-            for unit in units:
-                column = column - (column @ unit) * unit
-            units.append(column / column.norm())
-            found = found + (here @ units[-1])[:, None] * units[-1]
-        parts.append(found)
-    return torch.stack(parts, 1)
-
-
-def _part_in_place(difference, planes):
-    for at in range(difference.shape[1]):
-        if at in planes:
-            q = torch.linalg.qr(planes[at].to(difference)).Q
-            difference[:, at] = difference[:, at] @ q @ q.T
-        else:
-            difference[:, at] = 0
-    return difference
-
-
 # ---- Exchanging ---------------------------------------------------------------------------------
 
 
@@ -507,22 +453,6 @@ MISTAKES = {
             "an R2 for each",
         ),
     ],
-    "plane_part": [
-        ("not orthonormal", _part(basis=lambda c: c), "neither unit"),
-        ("unit columns", _part(basis=lambda c: c / c.norm(dim=0)), "not yet at right angles"),
-        ("the rest", _part(project=lambda d, q: d - d @ q @ q.T), "what is left"),
-        ("the rest of all", _part(answer=lambda part, d, planes: d - part), "what is left"),
-        ("kept elsewhere", _part(fresh=torch.clone), "Positions without a plane"),
-        ("the last plane", _part(pick=lambda p, at: p[list(p)[-1]]), "last plane"),
-        ("the first column", _part(pick=lambda p, at: p[at][:, :1]), "first column"),
-        (
-            "positions with a plane alone",
-            _part(answer=lambda part, d, planes: part[:, sorted(planes)]),
-            "keep the shape",
-        ),
-        ("in place", _part_in_place, "its input `difference`"),
-        ("rows of Q", _part(basis=lambda c: torch.linalg.qr(c.T).Q.T), "multiplied"),
-    ],
     "exchange": [
         ("returns nothing", _exchange(returned=False), "Nothing has changed"),
         ("sign", _exchange(new=lambda r, t, part: r + part(r - t)), "The sign"),
@@ -611,13 +541,16 @@ MISTAKES = {
         ("later keys", _attention(sign=1), "*after* the query"),
     ],
     "recorded": [
-        ("the untrained one", {"trained": "A", "k": 9}, "dropped any"),
+        ("the untrained one", {"trained": "A", "k": 9}, "lost any"),
         ("the forgetful one", {"trained": "B", "k": 9}, "last token"),
         ("one too small", {"trained": "C", "k": 8}, "one too small"),
         ("too long", {"trained": "C", "k": 12}, "does not remember 12"),
         ("half a token", {"trained": "C", "k": 8.5}, "whole number"),
         ("no recording", {"trained": "D", "k": 9}, "no recording"),
-        ("a pair", ("C", 9), "dictionary"),
+        ("three things", ("C", 9, 9), "dictionary"),
+        ("the pair turned", (9, "C"), "no recording"),
+        ("a letter alone", "C", "dictionary"),
+        ("a pair, too short", ("C", 7), "does not remember 7"),
     ],
 }
 
@@ -629,11 +562,6 @@ RIGHT = {
         ("one-hots, a tensor", _within_by_means),
         ("loops", _within_by_loops),
     ],
-    "plane_part": [
-        ("least squares", _part_by_least_squares),
-        ("Gram and Schmidt", _part_by_gram_schmidt),
-        ("SVD", _part(basis=lambda c: torch.linalg.svd(c, full_matrices=False).U)),
-    ],
     "exchange": [
         ("two caches", _exchange_from_two_caches),
         ("pair by pair", _exchange_pair_by_pair),
@@ -643,5 +571,7 @@ RIGHT = {
     "recorded": [
         ("a tensor", {"trained": "C", "k": torch.tensor(9)}),
         ("a float, turned", {"k": 9.0, "trained": "C"}),
+        ("a pair", ("C", 9)),
+        ("a list", ["C", 9]),
     ],
 }

@@ -459,6 +459,16 @@ ROWS = [
         lambda: beliefs.plane_part(torch.zeros(2, 3, 4), {1: torch.zeros(2, 4)}),
         "give columns of 4 numbers",
     ),
+    (
+        "plane_directions of one column",
+        lambda: beliefs.plane_directions(torch.zeros(4, 1), T),
+        "has 1 columns, and should have 2",
+    ),
+    (
+        "at_positions beyond the last",
+        lambda: beliefs.at_positions(torch.zeros(2, 3, 4), [3]),
+        "holds 3, and positions run from 0 to 2",
+    ),
     ("plane_part in no plane", lambda: beliefs.plane_part(torch.zeros(2, 3, 4), {}), "is empty"),
     (
         "random_part of NaN",

@@ -104,13 +104,21 @@ def test_every_seed_tells_the_same_story():
                 continue
             assert found["trained"]["after block 2"][1] > 0.9
             slopes = found["exchanges"]
-            one = slopes["layer 2, one position, plane"]
-            assert one["own"][0] > 0.8 and abs(one["later"][0]) < 0.01
-            assert slopes["layer 0, all positions, stream"]["later"][0] > 0.75
-            planes, rest = (
-                slopes[f"layer 1, all positions, {what}"]["later"][0] for what in ("plane", "rest")
+            one = {
+                part: slopes[f"layer 2, one position, {part}"]
+                for part in ("plane", "prediction", "forgettable")
+            }
+            assert one["prediction"]["own"][0] > 0.6 > 0.1 > abs(one["forgettable"]["own"][0])
+            assert abs(one["plane"]["later"][0]) < 0.01
+            assert slopes["layer 0, positions 0 to 9, stream"]["later"][0] > 0.75
+            earlier, planes, rest = (
+                slopes[f"layer 1, earlier positions, {part}"]["later"][0]
+                for part in ("stream", "plane", "rest")
             )
-            assert planes > 0.1 and abs(rest) < 0.1 * (1 + planes)
+            itself = slopes["layer 1, the position itself, stream"]["later"][0]
+            tokens = slopes["layer 0, positions 0 to 9, stream"]["later"][0]
+            assert earlier + itself == pytest.approx(tokens, abs=0.03)
+            assert earlier > 0.25 and planes > 0.8 * earlier and abs(rest) < 0.1
     slow = summary["slow_clock, features"]
     assert slow["last 10"][1] < 0.8, "ten tokens of memory are too few for the slow clock"
 

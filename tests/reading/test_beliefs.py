@@ -189,6 +189,37 @@ def test_the_control_is_as_long_as_what_it_stands_beside():
     assert torch.allclose(beliefs.plane_part(part, planes), part, atol=1e-5)
 
 
+def test_a_direction_that_may_be_forgotten_leaves_the_prediction():
+    """A plane that *is* the belief's first two numbers: its columns are changes of belief."""
+    for make_process in (beliefs_task.clock, beliefs_task.slow_clock):
+        T = make_process()
+        found = beliefs.plane_directions(torch.eye(4).double()[:, :2], T)
+        moves = {name: each[:, 0] for name, each in found.items()}
+        assert found["forgettable"].shape == (4, 1)
+        for name, move in moves.items():
+            change = torch.stack([move[0], move[1], -move[0] - move[1]])
+            moved = (change @ T.sum(-1)[1]).abs() / change.norm()
+            assert (moved < 1e-9) == (name == "forgettable")
+
+
+def test_all_of_a_difference_at_some_positions():
+    difference = torch.randn(3, 5, 2, generator=generator())
+    found = beliefs.at_positions(difference, [1, 4])
+    assert torch.equal(found[:, [1, 4]], difference[:, [1, 4]]) and not found[:, [0, 2, 3]].any()
+    with pytest.raises(ValueError, match="holds 5"):
+        beliefs.at_positions(difference, range(6))
+
+
+def test_others_end_with_the_same_token():
+    pairs = beliefs.equal_predictions(
+        beliefs_task.slow_clock(), n=7, length=10, generator=generator()
+    )
+    others = beliefs.others_of(pairs)
+    assert torch.equal(others[:, pairs.at], pairs.rows[:, pairs.at])
+    assert not (others == pairs.rows).all(-1).any()
+    assert sorted(others.tolist()) == sorted(pairs.rows.tolist())
+
+
 def test_the_slope_of_what_follows_by_half_is_a_half():
     ideal = torch.randn(30, 4, generator=generator()).double()
     noise = 0.1 * torch.randn(30, 4, generator=generator(1)).double()

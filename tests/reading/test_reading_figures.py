@@ -96,11 +96,19 @@ def test_what_is_typed_is_drawn_and_a_refusal_is_said(monkeypatch):
     assert out.outputs[0]["data"] == {"text/plain": "Type something."}
 
 
+def test_labels_of_steps_that_hardly_move_stand_together():
+    way = torch.tensor([[0.5, 0.5], [0.1, 0.1], [0.08, 0.08], [0.06, 0.06], [0.9, 0.1]])
+    fig = figures.belief_path({"a": way}, ["start", "A", "A", "B", "C"], title="t")
+    (path,) = (each for each in fig.data if each.text)
+    assert list(path.text) == ["start", "AAB", "", "", "C"]
+    assert list(path.hovertext) == ["start", "A", "A", "B", "C"]
+
+
 def test_responses_say_their_slope():
     x = torch.tensor([[-0.2, 0.1], [0.3, 0.0]])
     fig = figures.responses({"half": (x, x / 2), "none": (x, 0 * x)}, title="t", x="x", y="y")
     texts = [each.text for each in fig.layout.annotations]
-    assert texts[2:] == ["slope 0.50", "slope 0.00"]
+    assert texts[2:] == ["slope 0.50", "slope 0.00", "x"]
 
 
 def test_each_cloud_has_its_name_at_its_mean_and_its_colour_with_its_kind():

@@ -302,7 +302,7 @@ def check_r_squared_within(r_squared_within) -> str:
     return "What the prediction already says is taken out of the variance."
 
 
-# ---- The part in a plane ------------------------------------------------------------------------
+# ---- Planes -------------------------------------------------------------------------------------
 
 
 def _projected(difference: Tensor, planes: Mapping[int, Tensor]) -> Tensor:
@@ -320,56 +320,6 @@ def _planes(d: int, sizes: Mapping[int, int], seed: int) -> dict[int, Tensor]:
         at: (_random(d, k, seed=seed + at + 1) + shared) * torch.arange(1, k + 1) / 2
         for at, k in sizes.items()
     }
-
-
-@exercise("utils.reading.beliefs.plane_part")
-def check_plane_part(plane_part) -> str:
-    """Planes of one to three directions, at some positions; one in double precision."""
-    for pairs, sizes, seed in ((3, {1: 2, 4: 3, 3: 1}, 0), (1, {0: 2}, 20)):
-        difference = _random(pairs, 6, 7, seed=seed)
-        planes = _planes(7, sizes, seed + 1)
-        first = next(iter(planes))
-        planes[first] = planes[first].double()
-        right = _projected(difference, planes)
-
-        def each(how: Callable, difference=difference, planes=planes, elsewhere: float = 0.0):
-            found = difference * elsewhere
-            for at, columns in planes.items():
-                found[:, at] = how(difference[:, at], columns.to(difference))
-            return found
-
-        last = {at: planes[list(planes)[-1]] for at in planes}
-        match(
-            plane_part(difference, planes),
-            right,
-            what="The part",
-            mistakes={
-                "The columns are neither unit vectors nor at right angles: find an orthonormal "
-                "basis of them first, as `torch.linalg.qr` does.": each(lambda d, c: d @ c @ c.T),
-                "Columns of length 1 are not yet at right angles: `torch.linalg.qr` makes them.": (
-                    each(lambda d, c: d @ (c / c.norm(dim=0)) @ (c / c.norm(dim=0)).T)
-                ),
-                "That is what is left when the part is taken away: return the part.": each(
-                    lambda d, c: d - d @ c @ torch.linalg.pinv(c)
-                ),
-                "That is what is left of the difference: return the part in the planes.": (
-                    difference - right
-                ),
-                "Positions without a plane kept all of the difference: there the part is zero.": (
-                    each(lambda d, c: d @ c @ torch.linalg.pinv(c), elsewhere=1.0)
-                ),
-                "Every position got the last plane: each has its own.": _projected(
-                    difference, last
-                ),
-                "Only the first column of a plane was used.": _projected(
-                    difference, {at: c[:, :1] for at, c in planes.items()}
-                ),
-                "Only the positions with a plane came back: keep the shape of `difference`.": (
-                    right[:, sorted(planes)]
-                ),
-            },
-        )
-    return "Two dot products and a way back, at the positions asked for."
 
 
 # ---- Exchanging ---------------------------------------------------------------------------------
@@ -669,14 +619,16 @@ RECORDED = {"trained": "C", "k": 9}
 @investigation("recorded", course=RECORDED)
 def check_recorded(answer) -> str:
     """Which recording is the trained model's, and how long the forgetful observer's memory is."""
+    if isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == 2:
+        answer = dict(zip(("trained", "k"), answer, strict=True))
     expect(
         isinstance(answer, Mapping) and set(answer) == {"trained", "k"},
-        'Give a dictionary with "trained", a letter, and "k", a number.',
+        'Give a dictionary with "trained", a letter, and "k", a number; or that pair.',
     )
     letter, k = answer["trained"], answer["k"]
     expect(letter in ("A", "B", "C"), f"{letter!r} is no recording: they are A, B and C.")
     if letter == "A":
-        expect(False, "Not A. Read the tokens 3 and 6 back from it: has it dropped any?")
+        expect(False, "Not A. Read the token 12 back from it: has it lost any of it?")
     if letter == "B":
         expect(False, "Not B. Read the last token from it: a transformer's stream holds it.")
     k = torch.as_tensor(k)
@@ -688,6 +640,7 @@ def check_recorded(answer) -> str:
     )
     expect(
         int(k) == RECORDED["k"],
-        f"The observer does not remember {int(k)} tokens: read the tokens around that many back.",
+        f"The observer does not remember {int(k)} tokens: read the belief from that recording, and "
+        "compare with `remembered`; or read the tokens around that many back.",
     )
     return "The trained model drops tokens, the forgetful observer all that are old."

@@ -66,6 +66,17 @@ def _planes_of_difference(planes: Mapping, given: Mapping) -> str | None:
     return None
 
 
+def _of_difference(positions: Sequence[int], given: Mapping) -> str | None:
+    n = given["difference"].shape[1]
+    bad = [at for at in positions if not 0 <= at < n]
+    return f"holds {bad[0]}, and positions run from 0 to {n - 1}" if bad else None
+
+
+def _columns_of_belief(plane: Tensor, given: Mapping) -> str | None:
+    n = given["T"].shape[1] - 1
+    return None if plane.shape[1] == n else f"has {plane.shape[1]} columns, and should have {n}"
+
+
 def _known_positions(memories: Sequence[int], given: Mapping) -> str | None:
     bad = [k for k in memories if not 1 <= k <= given["length"]]
     return f"holds {bad[0]}, and the sequences have {given['length']} tokens" if bad else None
@@ -302,6 +313,42 @@ def belief_planes(
     stream = model.run_with_cache(tokens, names_filter=[name])[1][name]
     belief = beliefs(tokens, T)[..., :-1]
     return [ridge(belief[:, at], stream[:, at]).weights.T for at in range(tokens.shape[1])]
+
+
+@guarded(T=process, plane=(axes(2), _columns_of_belief, finite))
+def plane_directions(
+    plane: Float[Tensor, "d_model direction=2"], T: Float[Tensor, "token=2 state=3 next=3"]
+) -> dict[str, Float[Tensor, "d_model direction=1"]]:
+    """Two directions of a plane of `belief_planes`, each as a single column.
+
+    Returns:
+        `"forgettable"`: how the stream moves with a change of belief that leaves the prediction of
+        the next token as it is; `"prediction"`: with a change at right angles to that one.
+    """
+    tick = T.sum(-1)[1]
+    toward = tick - tick.mean()
+    keeps = torch.linalg.cross(torch.ones_like(tick), toward)
+    moves = {"prediction": toward, "forgettable": keeps}
+    return {name: plane @ move[:-1, None].to(plane) for name, move in moves.items()}
+
+
+@guarded(difference=(axes(3), finite), positions=_of_difference)
+def at_positions(
+    difference: Float[Tensor, "pair pos d_model"], positions: Sequence[int]
+) -> Float[Tensor, "pair pos d_model"]:
+    """All of `difference` at some positions, and zero at the others."""
+    kept = torch.zeros_like(difference)
+    kept[:, list(positions)] = difference[:, list(positions)]
+    return kept
+
+
+def others_of(pairs: Pairs) -> Int[Tensor, "pair pos"]:
+    """For each of `pairs.rows` another with the same token at `pairs.at`, whatever it predicts."""
+    others = pairs.rows.clone()
+    for token in pairs.rows[:, pairs.at].unique():
+        same = (pairs.rows[:, pairs.at] == token).nonzero()[:, 0]
+        others[same] = pairs.rows[same.roll(1)]
+    return others
 
 
 @guarded(difference=(axes(3), finite), planes=(filled, _planes_of_difference))

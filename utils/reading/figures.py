@@ -313,6 +313,17 @@ def _frame(fig: go.Figure, corners: Sequence[str], **where: int) -> None:
         fig.add_trace(names, **where)
 
 
+def _together(labels: Sequence[str], points: Tensor) -> list[str]:
+    """The labels, each added to the one before it where its point is too near for both."""
+    texts, at = [""] * len(labels), 0
+    for i, label in enumerate(labels):
+        if i and float((points[i] - points[at]).norm()) < 0.09:
+            texts[at] += label if len(label) == 1 == len(labels[at]) else f" {label}"
+        else:
+            texts[i], at = label, i
+    return texts
+
+
 @guarded(paths=filled)
 def belief_path(
     paths: Mapping[str, Float[Tensor, "step xy=2"]],
@@ -325,7 +336,8 @@ def belief_path(
 
     Args:
         paths: name -> the points, as those of `simplex`; the first is where it starts.
-        labels: what led to each point; the last point is marked.
+        labels: what led to each point; the last point is marked. Labels of steps that hardly move
+            are written together.
     """
     fig = go.Figure()
     _frame(fig, corners)
@@ -335,7 +347,8 @@ def belief_path(
             x=[round(value, 4) for value in x],
             y=[round(value, 4) for value in y],
             mode="lines+markers+text" if i == 0 else "lines+markers",
-            text=list(labels),
+            text=_together(labels, points),
+            hovertext=list(labels),
             textposition="top center",
             name=name,
             line={"color": COLOURS[i], "width": 2, "dash": ("solid", "dot")[i % 2]},
@@ -343,7 +356,7 @@ def belief_path(
                 "size": [6] * (len(x) - 1) + [14],
                 "symbol": ("circle", "circle-open")[i % 2],
             },
-            hovertemplate="%{text}<extra></extra>",
+            hovertemplate="%{hovertext}<extra></extra>",
         )
         fig.add_trace(path)
     fig = styled(fig, title, height=420)
@@ -469,6 +482,8 @@ def responses(
             row=1,
             col=column,
         )
-        fig.update_xaxes(title_text=x, range=[-end, end], row=1, col=column)
+        fig.update_xaxes(range=[-end, end], row=1, col=column)
     fig.update_yaxes(title_text=y, range=[-end, end], row=1, col=1)
-    return fig.update_layout(margin={"t": 100})
+    below = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0, "yshift": -28, "yanchor": "top"}
+    fig.add_annotation(text=x, showarrow=False, **below)
+    return fig.update_layout(margin={"t": 100, "b": 70})
