@@ -21,14 +21,14 @@
 #
 # 1. follow one fixed direction through the layers of a model, and say what it reads at each;
 # 2. train a probe without labels (CCS), and say what its loss can and cannot show;
-# 3. name what makes such a probe find truth, or something else, and test it with a control;
+# 3. say when such a probe's loss chooses what it finds, and when size does;
 # 4. erase a concept from activations (LEACE), and measure how much of it is left.
 #
-# **Time** 50 minutes for the core, and 55 minutes for *Going deeper*. **Needs** lesson 2.1: probes, splits by group.
-# **Runs** in about a minute and a half on a laptop's processor.
+# **Time** 60 minutes for the core, and 65 minutes for *Going deeper*. **Needs** lesson 2.1: probes, splits by group.
+# **Runs** in about two minutes on a laptop's processor.
 #
 # **First, play.** The third cell scores sentences along *one fixed direction*: the mean of sentences with good words minus that of sentences with bad words, in the residual stream before block 16. It never saw a "not".
-# The stream of *every* layer is projected on it. +1 is where good words lie on average, -1 where bad words lie. Run it, then change `TEXTS`. Which of your sentences does the direction get right, and from which layer on?
+# The stream of *every* layer is projected on it. The scale is set at each layer by other words in plain sentences: +1 is the mean of the good ones, -1 that of the bad ones. Run it, then change `TEXTS`. Which of your sentences does the direction get right, and from which layer on?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -148,56 +148,19 @@ def kept(name: str, layer: int) -> list[float]:
 
 
 fixed = {f'"not", direction of layer {at}': kept("not", at) for at in (10, 12, 16, 20)}
-plots.lines(
+turn = plots.lines(
     {**fixed, 'control: "not only", layer 16': kept("not only", LAYER)},
-    title='Before block 15, "not" turns the reading round<br>along fixed directions of layers 12, 16 and 20',
+    title='Between layers 14 and 15, "not" turns the reading round<br>along three of four fixed directions',
     x="layer (at the full stop)",
     y="gap with not / gap without",
     at=list(range(8, 21)),
     chance=0,
 )
+turn.update_traces(line={"color": "#999", "width": 1.5}, selector={"name": [*fixed][0]})
 
 # %% [markdown]
-# At layer 14 the gap is still positive; at layer 15 it is **-0.61** (direction of layer 16): block 14 turns it round, with the direction held fixed. The directions of layers 12 and 20 agree. That of layer 10 does not: it turns later, and hardly. So the finding is about a direction that the middle layers
-# share, and not about every direction that reads sentiment. "Not only" stays positive.
-#
-# Does the *model* take in the "not"? Let it go on: "I think that our hotel is not wonderful. I felt very". The number is the log probability of happy words minus that of sad words.
-
-# %%
-HAPPY, SAD = [" happy", " pleased", " glad"], [" sad", " disappointed", " angry"]
-
-
-def word_tokens(some: list[str]) -> list[int]:
-    return [int(model.to_tokens(word, prepend_bos=False)[0, 0]) for word in some]
-
-
-def feeling(logits: Float[Tensor, "text d_vocab"]) -> Float[Tensor, " text"]:
-    """Log probability of the happy words minus that of the sad ones."""
-    log_p = logits.cpu().log_softmax(-1)
-    happy, sad = (log_p[:, word_tokens(some)].logsumexp(1) for some in (HAPPY, SAD))
-    return happy - sad
-
-
-said = {
-    name: feeling(next_logits(model, [SENTENCES[name].format(w) + " I felt very" for w in words]))
-    for name in ("plain", "not")
-}
-drop = said["plain"] - said["not"]
-of_words = {"good words": good == 1, "bad words": good == 0}
-plots.table(
-    [
-        (
-            name,
-            *(f"{said[kind][own].mean():+.2f}" for kind in said),
-            "{:+.2f} ({:+.2f} to {:+.2f})".format(drop[own].mean(), *bootstrap(drop[own])),
-        )
-        for name, own in of_words.items()
-    ],
-    columns=["log p(happy) - log p(sad)", "plain", 'with "not"', "difference, word by word (95%)"],
-)
-
-# %% [markdown]
-# In its own words the model minds the "not": paired word by word, both differences are clear, and of opposite sign. (Which part of block 14 turns the direction is the first section of *Going deeper*.)
+# *Layer 14* is the stream before block 14, and layer 15 the stream after it. At layer 14 the gap is still positive, at layer 15 it is **-0.61** (direction of layer 16): so block 14 turns the reading round. The directions of layers 12 and 20 agree. That of layer 10 (grey) turns later, and hardly: the finding is about a direction
+# that the middle layers share, and not about every direction that reads sentiment. "Not only" stays positive. (Which part of block 14 does it, and whether what the model says next changes, too: *Going deeper*.)
 #
 # That direction was fitted with labels. What if you have none?
 
@@ -206,7 +169,6 @@ claim("gap at layer 15, direction of 16", kept("not", 16)[7], text=-0.61, within
 for at in (12, 16, 20):
     assert kept("not", at)[6] > 0.1 and max(kept("not", at)[7:]) < -0.1
 assert kept("not", 10)[7] > 0 and min(kept("not only", 16)) > 0.4
-assert bootstrap(drop[good == 1])[0] > 1 and bootstrap(drop[good == 0])[1] < -1
 
 # %% [markdown]
 # ## 2. CCS: a probe that agrees with itself
@@ -216,12 +178,12 @@ assert bootstrap(drop[good == 1])[0] > 1 and bootstrap(drop[good == 0])[1] < -1
 # - *consistency*: `p(first) = 1 - p(second)`;
 # - *confidence*: the smaller of the two is near 0, so that "a half for each" is no solution.
 #
-# Both are squared and added, and the mean over the pairs is the loss. First each half is **normalised** by itself: without that, a probe could read whatever all first halves share.
+# Both are squared and added, and the mean over the pairs is the loss; where all probabilities are a half, it is `0.25`. Before that, each half is **normalised** by itself (given: `normalised` subtracts its mean and divides by its standard deviation): without that, a probe could read whatever all first halves share.
 # In Burns's paper the two halves are one question with the answers "Yes" and "No". Ours are the two answers of "The opposite of hot is ...", in random order: 68 pairs, at the full stop.
 #
-# ### Exercise 1 · train CCS (15 minutes, medium)
+# ### Exercise 1 · train CCS (12 minutes, medium)
 #
-# Normalise, train, and return what the probe believes. One start is one call.
+# Train, and return what the probe believes. One start is one call.
 
 
 # %% tags=["exercise:utils.reading.unsupervised.ccs"]
@@ -235,10 +197,12 @@ def ccs(
 ) -> Found:
     """Contrast-consistent search from one start: a probe that calls one of each pair true.
 
-    1. Normalise each half by itself: subtract its mean, divide by `half.std(0)`.
-    2. The probe gives `sigmoid(x @ direction + bias)`. Begin with `start`, and the bias at 0.
-    3. Take `steps` steps of Adam with step size `lr`. The loss is the mean over pairs of
-       `(p_first - (1 - p_second)) ** 2` plus the square of the smaller of the two.
+    The probe gives `sigmoid(x @ direction + bias)`. Begin with `start`, and the bias at 0. Take
+    `steps` steps of Adam with step size `lr`. The loss is the mean over pairs of
+    `(p_first - (1 - p_second)) ** 2` plus the square of the smaller of the two.
+
+    Args:
+        first, second: the halves, already normalised.
 
     Returns:
         `Found(belief, loss)` after the last step: the mean of `p_first` and `1 - p_second`,
@@ -247,12 +211,11 @@ def ccs(
     Source: Burns et al., 2022 (arXiv 2212.03827).
     """
     ### BEGIN SOLUTION
-    a, b = ((half - half.mean(0)) / half.std(0) for half in (first, second))
     direction, bias = start.clone().requires_grad_(), torch.zeros((), requires_grad=True)
     optimizer = torch.optim.Adam([direction, bias], lr=lr)
 
     def probabilities():
-        return torch.sigmoid(a @ direction + bias), torch.sigmoid(b @ direction + bias)
+        return (torch.sigmoid(half @ direction + bias) for half in (first, second))
 
     def loss_of(p, q):
         return ((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2).mean()
@@ -283,59 +246,62 @@ ccs = lesson_22.check_ccs(ccs)
 # </details>
 
 # %% [markdown]
-# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: agreement is never below a half. Labels are used for nothing else here, so there is no test set. Beside CCS stand two methods without training:
+# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: even a coin agrees in about 0.55 of 68 pairs (the grey line). Labels are used for nothing else here, so there is no test set. Beside CCS stand two methods without training:
 # the **first principal component** (PC1) of the differences of the two halves, that is, the direction along which they vary most (Burns and colleagues call this CRC); and 40 random directions.
 #
 # CCS is usually run from several starts, and the one with the lowest loss is reported. Below every start is a dot, and the bar is the one of lowest loss.
 
 
-# %%
-def pairs_of(family: str, seed: int = 0) -> tuple[list[dict], list[dict], Tensor]:
-    """The two statements of each pair in random order, and 1 where the first is true."""
+# %% tags=["folded"]
+# The pairs, their activations, random starts, and PC1.
+def pairs_of(family: str, negated: str = "0") -> tuple[list[str], list[str], Tensor, list[dict]]:
+    """The two statements of each pair in random order, 1 where the first is true, and its row."""
     by_subject: dict = {}
     for row in read("facts"):
-        if row["family"] == family and row["negated"] == "0":
+        if row["family"] == family and row["negated"] == negated:
             by_subject.setdefault((row["pair"], row["subject"]), []).append(row)
-    turned = torch.rand(len(by_subject), generator=seeded(seed)) < 0.5
+    turned = torch.rand(len(by_subject), generator=seeded(0)) < 0.5
     both = [two[::-1] if t else two for two, t in zip(by_subject.values(), turned, strict=True)]
-    truth = torch.tensor([int(one["label"]) for one, _ in both])
-    return [one for one, _ in both], [two for _, two in both], truth
+    true = torch.tensor([int(one["label"]) for one, _ in both])
+    one, two = ([each[i]["statement"] for each in both] for i in (0, 1))
+    return one, two, true, [one for one, _ in both]
 
 
 def halves(one: list[str], two: list[str], layer: int = LAYER) -> tuple[Tensor, Tensor]:
-    """The stream before block `layer` at the last tokens of both halves."""
-    return activations(model, [*one, *two], layers=layer)[layer].split(len(one))
+    """The stream before block `layer` at the last tokens of both halves, normalised."""
+    x, y = activations(model, [*one, *two], layers=layer)[layer].split(len(one))
+    return normalised(x), normalised(y)
 
 
 def random_start(seed: int, d: int = model.cfg.d_model) -> Tensor:
     return torch.randn(d, generator=seeded(seed)) / d**0.5
 
 
-def component(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """The first principal component of the differences: each pair's score, and the direction."""
-    difference = normalised(first) - normalised(second)
-    direction = torch.linalg.svd(difference, full_matrices=False).Vh[0]
-    return difference @ direction, direction
+def component(first: Tensor, second: Tensor) -> Tensor:
+    """The first principal component of the differences."""
+    return torch.linalg.svd(first - second, full_matrices=False).Vh[0]
 
 
-def statements(rows: list[dict]) -> list[str]:
-    return [row["statement"] for row in rows]
+def agrees_along(first: Tensor, second: Tensor, direction: Tensor, labels: Tensor) -> float:
+    """Agreement of a direction with labels."""
+    return agreement((first - second) @ direction + 0.5, labels)
 
 
-ones, twos, truth = pairs_of("opposites")
-first, second = halves(statements(ones), statements(twos))
+# %%
+ones, twos, truth, facts = pairs_of("opposites")
+first, second = halves(ones, twos)
 for i in range(3):
-    print(truth[i].item(), ones[i]["statement"], "|", twos[i]["statement"])
+    print(truth[i].item(), ones[i], "|", twos[i])
 
 STARTS = range(20)
 runs = [ccs(first, second, start=random_start(seed)) for seed in STARTS]
 best = min(runs, key=lambda run: run.loss)
 agrees = [agreement(run.belief, truth) for run in runs]
-of_pc = agreement(component(first, second)[0] + 0.5, truth)
-difference = normalised(first) - normalised(second)
-random_agrees = [
-    agreement(difference @ random_start(100 + seed) + 0.5, truth) for seed in range(40)
-]
+pc = component(first, second)
+of_pc = agrees_along(first, second, pc, truth)
+random_agrees = [agrees_along(first, second, random_start(100 + seed), truth) for seed in range(40)]
+coins = torch.rand(500, len(truth), generator=seeded(0))
+guess = sum(agreement(coin, truth) for coin in coins) / len(coins)
 plots.bars(
     {
         "CCS, lowest loss<br>of 20 starts": agreement(best.belief, truth),
@@ -343,23 +309,38 @@ plots.bars(
         "random directions<br>(mean of 40)": sum(random_agrees) / 40,
     },
     title="Without a label, CCS and PC1 choose the true statement nearly always",
-    y="agreement with truth",
+    y="agreement",
     dots={
         "CCS, lowest loss<br>of 20 starts": agrees,
         "random directions<br>(mean of 40)": random_agrees,
     },
-    chance=0.5,
+    chance=guess,
 )
 
 # %% [markdown]
 # At its lowest loss CCS finds truth in **0.99** of the pairs. Single starts (dots) differ. The principal component finds truth in **1.00**, without training, a loss, or a start. Random directions with the better sign reach **0.65** on average.
 #
-# This looks as if consistency had found truth. Has it?
+# Is it *truth* that they find? A control from lesson 2.1: the same pairs with "not". "The opposite of hot is not cold." names the right answer, and is false. PC1's direction stays as it was.
+
+# %%
+not_ones, not_twos, not_truth, _ = pairs_of("opposites", negated="1")
+denied_halves = halves(not_ones, not_twos)
+sign = 1 if (((first - second) @ pc > 0) == (truth == 1)).float().mean() > 0.5 else -1
+chosen = sign * (denied_halves[0] - denied_halves[1]) @ pc > 0
+with_not = (chosen == (not_truth == 1)).float().mean().item()
+print(f'with "not", PC1 chooses the true statement in {with_not:.2f} of {len(chosen)} pairs')
+
+# %% [markdown]
+# It chooses the *false* one in **0.97** of the pairs. So what PC1 finds is "the right answer is named", or that the two words go together. Below, "truth" on these pairs means no more than that.
+#
+# This looks as if consistency had found it. Has it?
 
 # %% tags=["numbers"]
 claim("CCS, lowest loss", agreement(best.belief, truth), text=0.99, within=0.03)
 assert min(agrees) < 0.9 and max(agrees) > 0.96
 claim("PC1", of_pc, text=1.00, within=0.02)
+claim("PC1, with not: the false one", 1 - with_not, text=0.97, within=0.04)
+assert 0.53 < guess < 0.57
 claim("random directions", sum(random_agrees) / 40, text=0.65, within=0.04)
 
 # %% [markdown]
@@ -367,9 +348,9 @@ claim("random directions", sum(random_agrees) / 40, text=0.65, within=0.04)
 #
 # There are 68 pairs, 136 rows, and the stream has `576` dimensions.
 #
-# ### Exercise 2 · make CCS believe anything (10 minutes, medium)
+# ### Exercise 2 · fit labels (10 minutes, medium)
 #
-# Take *any* labels of the pairs, and solve for the shortest direction that believes in them.
+# Given labels of the pairs, solve for the shortest direction whose scores follow them.
 
 
 # %% tags=["exercise:utils.reading.unsupervised.fit_labelling"]
@@ -380,10 +361,10 @@ def fit_labelling(
     *,
     size: float = 10.0,
 ) -> tuple[Float[Tensor, " d_model"], float]:
-    """The shortest direction that makes CCS believe in some labels, and the loss of CCS there.
+    """The shortest direction whose scores follow some labels, and the loss of CCS there.
 
     Args:
-        first, second: normalised halves. There are more dimensions than rows.
+        first, second: normalised halves. Solve for both at once.
         labels: 1 where the first of a pair is to be called true, else 0.
         size: the score `x @ direction` that the one called true should get; the other should get
             `-size`. Where that cannot be met, the squared error is as small as possible.
@@ -418,23 +399,22 @@ fit_labelling = lesson_22.check_fit_labelling(fit_labelling)
 # %%
 predict(
     "22.labels",
-    "Half of the pairs get random labels. What is the loss of CCS that you can reach on them?",
-    choices=["about 0.2, as with p = 0.5", "about 0.01", "below 0.0001"],
+    "34 of the 68 pairs are used, with random labels. What loss of CCS does the fit reach?",
+    choices=["about 0.25, as with p = 0.5", "about 0.01", "below 0.0001"],
 )
 
 # %% [markdown]
-# Fit 40 draws of random labels on one half of the pairs, and the true labels as well. Then ask each direction about the *other* half: how often does it choose the true statement? (No better sign here: the labels fix the sign.)
+# Fit 40 draws of random labels on 34 pairs, and the true labels as well. Then ask each direction about the *other* half: how often does it choose the true statement? (No better sign here: the labels fix the sign.)
 
 # %%
-groups = [row["pair"] for row in ones]
+groups = [row["pair"] for row in facts]
 out = split_by_group(groups, test=0.5, generator=seeded(0))
-a, b = normalised(first), normalised(second)
 
 
 def tried(labels: Tensor) -> tuple[float, float]:
     """For labels of the pairs to fit: the loss there, and the share right on the other pairs."""
-    direction, loss = fit_labelling(a[~out], b[~out], labels)
-    right = ((a - b)[out] @ direction > 0) == (truth[out] == 1)
+    direction, loss = fit_labelling(first[~out], second[~out], labels)
+    right = ((first - second)[out] @ direction > 0) == (truth[out] == 1)
     return loss, right.float().mean().item()
 
 
@@ -449,66 +429,67 @@ outcome(
     if worst < 1e-4
     else "about 0.01"
     if worst < 0.05
-    else "about 0.2, as with p = 0.5",
+    else "about 0.25, as with p = 0.5",
 )
 losses = [run.loss for run in runs]
+together = torch.corrcoef(torch.tensor([losses, agrees]))[0, 1].item()
 plots.table(
     [
-        ("CCS from 20 random starts (all pairs)", f"{min(losses):.0e} to {max(losses):.0e}", ""),
+        ("CCS, 20 starts, 250 steps (all pairs)", f"{min(losses):.0e} to {max(losses):.0e}", ""),
         (
-            "random labels, worst of 40",
+            "random labels, solved: worst of 40",
             f"{worst:.0e}",
             f"{sum(held) / 40:.2f} (mean; {min(held):.2f} to {max(held):.2f})",
         ),
-        ("true labels", f"{true_labels[0]:.0e}", f"{true_labels[1]:.2f}"),
+        ("true labels, solved", f"{true_labels[0]:.0e}", f"{true_labels[1]:.2f}"),
     ],
     columns=["", "loss of CCS", "right on held-out pairs"],
 )
 
 # %% [markdown]
-# *Any* labels fit: even the worst of 40 random draws has a lower loss than the best of the 20 starts of CCS. Held out, random labels choose the true statement in **0.51** of the pairs, which is chance; true labels in **1.00**. So a low loss says nothing about *what* was found, and taking the lowest loss of several starts is no help. With fewer
-# dimensions than rows it could be otherwise. In language models there are nearly always more.
+# *Any* labels fit: the worst of 40 random draws has a loss below 0.0001. (It is not on one scale with CCS's: it was solved for scores of 10 and -10, and CCS ran for 250 steps.) Held out, random labels choose the true statement in **0.51** of the pairs, which is chance; true labels in **1.00**. So a low loss is no *proof* of what was found.
+# It is not empty, though: over our 20 starts a lower loss goes with a higher agreement (correlation **-0.73**).
 #
 # Then why did CCS find truth, from most starts?
 
 # %% tags=["numbers"]
 claim("random labels, held out", sum(held) / 40, text=0.51, within=0.05)
 claim("true labels, held out", true_labels[1], text=1.00, within=0.13)
-assert worst < 1e-4 and worst < min(losses) and true_labels[0] < 1e-4
+claim("loss and agreement", together, text=-0.73, within=0.1)
+assert worst < 1e-4 and true_labels[0] < 1e-4
 
 # %% [markdown]
-# ## 4. Audit: which control brings CCS down?
+# ## 4. Audit: when does the loss choose?
 #
-# A suspicion: gradient descent from a small start moves fastest along directions in which the data vary much. Then CCS would find truth because truth is a *large* difference here, which PC1 suggests. How would you test that? Four candidates:
+# One suspicion is *size*: gradient descent from a small start moves fastest along directions in which the data vary much, and truth is a large difference here. Another is *room*: 136 rows in `576` dimensions can be fitted with any labels, and fewer dimensions cannot. Which control tells? Shuffled labels: CCS sees no labels. Random directions
+# or more starts: they do not say why training works.
 #
-# 1. shuffled labels: but CCS sees no labels;
-# 2. random directions: they show what no training gives, and not why training works;
-# 3. more starts: they show the same again;
-# 4. **whitening**: change the coordinates so that no direction varies more than another. Everything that could be separated by a direction still can be, and the loss can still reach 0. Only *size* is gone.
+# **Principal axes** are the directions along which the rows vary most: the first, then the next at right angles to it, and so on; 136 rows have 134 (both halves' means are 0). **Whitening** divides the coordinate along each by its size, so that no direction varies more than another. To whiten *all* 134 is an empty control: the rows' products are then the same for any data, noise too.
+# So keep the first *k* axes, whitened, for several k. That takes away size among them, and leaves more or less room.
 #
-# ### Exercise 3 · build the control (10 minutes, medium)
+# ### Exercise 3 · build the control (7 minutes, easy)
 
 
 # %% tags=["exercise:utils.reading.unsupervised.whiten"]
 def whiten(
-    first: Float[Tensor, "pair d_model"], second: Float[Tensor, "pair d_model"]
+    first: Float[Tensor, "pair d_model"], second: Float[Tensor, "pair d_model"], k: int
 ) -> tuple[Float[Tensor, "pair k"], Float[Tensor, "pair k"]]:
-    """The halves in new coordinates, in which no direction varies more than another.
+    """The halves in k coordinates, in which no direction varies more than another.
 
-    Both halves together are rotated to their principal axes, and each coordinate is divided by its
-    standard deviation. Axes with less than a thousandth of the largest singular value are left out.
+    The rows of both halves together are rotated to their principal axes: along the first they vary
+    most, and so on. The first k are kept, and each coordinate is divided by its size.
 
     Args:
         first, second: normalised halves, so that the columns' means are 0.
 
     Returns:
-        The two halves in the k coordinates that are left: their rows together, [2 * pair, k], have
+        The two halves in the k coordinates. Their rows together, [2 * pair, k], have
         `rows.T @ rows / len(rows)` equal to the identity.
     """
     ### BEGIN SOLUTION
     both = torch.cat([first, second])
-    left, values, _ = torch.linalg.svd(both, full_matrices=False)
-    rows = left[:, values > 1e-3 * values[0]] * len(both) ** 0.5
+    left, _, _ = torch.linalg.svd(both, full_matrices=False)
+    rows = left[:, :k] * len(both) ** 0.5
     return rows[: len(first)], rows[len(first) :]
     ### END SOLUTION
 
@@ -519,91 +500,106 @@ whiten = lesson_22.check_whiten(whiten)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# `torch.linalg.svd(both, full_matrices=False)` gives left vectors, singular values and right vectors. The left vectors are the rows in principal axes, each coordinate already divided by its size.
+# `torch.linalg.svd(both, full_matrices=False)` gives left vectors, singular values and right vectors. The left vectors are the rows in principal axes, the largest first, each coordinate already divided by its size.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The columns of the left vectors have length 1. Multiply by the square root of the number of rows, and keep the columns with `values > 1e-3 * values[0]`.
+# The columns of the left vectors have length 1. Keep the first k, and multiply by the square root of the number of rows.
 #
 # </details>
 
 # %%
 predict(
     "22.whiten",
-    "CCS on whitened activations, 20 starts: what is its mean agreement with truth?",
-    choices=["about as before, 0.9", "between: 0.7 to 0.8", "about chance, 0.5 to 0.6"],
+    "CCS on the first k axes, whitened: for which k does its lowest loss agree with truth?",
+    choices=["for every k", "for small k only", "for large k only", "for none"],
 )
 
 # %%
-white = whiten(a, b)
-white_runs = [ccs(*white, start=random_start(seed, d=white[0].shape[1])) for seed in STARTS]
-white_agrees = [agreement(run.belief, truth) for run in white_runs]
-white_mean = sum(white_agrees) / len(white_agrees)
+AXES = [3, 10, 20, 40, 60, 134]
+
+
+def with_axes(k: int, x: Tensor, y: Tensor, labels: Tensor) -> dict:
+    """In k whitened axes: CCS from 5 starts, and what noise and random labels do there."""
+    white = whiten(x, y, k)
+    starts = [random_start(seed, d=k) for seed in range(5)]
+    tries = [ccs(*white, start=start, lr=0.05) for start in starts]
+    noise = [torch.randn(len(x), k, generator=seeded(seed)) for seed in (0, 1)]
+    noise = [normalised(half) for half in noise]
+    fits, kept = [], []
+    for seed in range(5):
+        drawn = torch.randint(2, labels.shape, generator=seeded(50 + seed))
+        fits += [fit_labelling(*white, drawn, size=size)[1] for size in (0.25, 0.5, 1, 2, 4, 8)]
+        begin, _ = fit_labelling(*white, drawn, size=3.0)
+        kept.append(agreement(ccs(*white, start=begin, lr=0.05).belief, drawn))
+    return {
+        "agrees": [agreement(run.belief, labels) for run in tries],
+        "lowest": agreement(min(tries, key=lambda run: run.loss).belief, labels),
+        "loss": min(run.loss for run in tries),
+        "noise": min(ccs(*noise, start=start, lr=0.05).loss for start in starts[:3]),
+        "fits": min(fits),
+        "kept": sum(kept) / len(kept),
+    }
+
+
+in_axes = {k: with_axes(k, first, second, truth) for k in AXES}
+plots.bars(
+    {f"k = {k}": each["lowest"] for k, each in in_axes.items()},
+    title="In few dimensions the lowest loss finds truth, in many it does not<br>(all axes equally large; dots: 5 starts; grey: a coin)",
+    y="agreement",
+    dots={f"k = {k}": each["agrees"] for k, each in in_axes.items()},
+    kinds={f"k = {k}": "whitened" for k in AXES},
+    chance=guess,
+)
+
+# %%
+small, large = in_axes[10]["lowest"] > 0.8, in_axes[134]["lowest"] > 0.8
 outcome(
     "22.whiten",
-    "about chance, 0.5 to 0.6"
-    if white_mean < 0.65
-    else "between: 0.7 to 0.8"
-    if white_mean < 0.82
-    else "about as before, 0.9",
+    ("for every k" if large else "for small k only")
+    if small
+    else ("for large k only" if large else "for none"),
 )
-print(f"loss after whitening: {max(run.loss for run in white_runs):.0e} at most")
-plots.bars(
-    {
-        "activations": sum(agrees) / 20,
-        "whitened": white_mean,
-        "random directions<br>(before whitening)": sum(random_agrees) / 40,
-    },
-    title="With all directions equally large, CCS no longer finds truth",
-    y="agreement with truth (dots: starts)",
-    dots={
-        "activations": agrees,
-        "whitened": white_agrees,
-        "random directions<br>(before whitening)": random_agrees,
-    },
-    chance=0.5,
-)
-
-# %% [markdown]
-# After whitening the loss still comes down to about `0.001` from every start, and agreement falls from **0.95** (mean of 20 starts) to **0.55**, below that of random directions before. So on these pairs the loss alone did not choose truth. Training needed the *size* of the difference that truth makes.
-#
-# We chose opposites because CCS works there. Two other families, from ten starts each:
-
-# %%
-families = {"opposites": [best, white_mean, of_pc, truth, agrees]}
-for name in ("capitals", "cities"):
-    one, two, labels = pairs_of(name)
-    both = halves(statements(one), statements(two))
-    ten = [ccs(*both, start=random_start(seed)) for seed in range(10)]
-    flat = whiten(*map(normalised, both))
-    starts = [random_start(seed, d=flat[0].shape[1]) for seed in range(5)]
-    flat_agree = [agreement(ccs(*flat, start=each).belief, labels) for each in starts]
-    lowest = min(ten, key=lambda run: run.loss)
-    of_component = agreement(component(*both)[0] + 0.5, labels)
-    single = [agreement(run.belief, labels) for run in ten]
-    families[name] = [lowest, sum(flat_agree) / 5, of_component, labels, single]
 plots.table(
     [
-        (
-            name,
-            f"{agreement(run.belief, labels):.2f}",
-            f"{min(single):.2f} to {max(single):.2f}",
-            f"{flat:.2f}",
-            f"{pc:.2f}",
-        )
-        for name, (run, flat, pc, labels, single) in families.items()
+        (k, *(f"{each[name]:.3f}" for name in ("loss", "noise", "fits")), f"{each['kept']:.2f}")
+        for k, each in in_axes.items()
     ],
-    columns=["agreement with truth", "CCS, lowest loss", "single starts"]
-    + ["CCS, whitened (mean)", "PC1"],
+    columns=["k axes", "lowest loss of CCS", "the same on noise", "lowest fit of random labels"]
+    + ["training from random labels keeps"],
 )
 
 # %% [markdown]
-# On cities nothing works. On capitals CCS finds truth in **0.77** of the pairs and PC1 in **0.50**: so CCS is not the same as PC1, and can prefer a direction that is not the largest. But after whitening it is at chance there, too.
+# With 3 to 20 axes the loss *does* choose. Its lowest value belongs to truth (at k = 10 the agreement is **1.00**), it is lower than noise allows, and no random labels come near it. If training *starts* at random labels, it leaves them: what is left agrees with them as a coin does. Size is not needed among these axes, since all are equally large.
+# With 134 axes every labelling fits, training keeps what it started from, and agreement is that of a coin. Between, at 40 and 60, it depends on the start. k was not chosen: all six are shown.
+#
+# The full space has more dimensions than rows, too, and there CCS did find truth. So is it size, there? Shrink the difference that truth makes, and nothing else. (Labels are used to find that direction. Control: shrink a random one.)
+
+# %%
+along_truth = mean_difference(first - second, truth).direction
+along = {"truth": along_truth / along_truth.norm(), "random": random_start(7)}
+along["random"] = along["random"] / along["random"].norm()
+shrunk = {}
+for name, factor in (("truth", 1.0), ("truth", 0.5), ("truth", 0.25), ("random", 0.25)):
+    v = along[name]
+    changed = [half - (1 - factor) * torch.outer(half @ v, v) for half in (first, second)]
+    eight = [ccs(*changed, start=random_start(seed)) for seed in range(8)]
+    shrunk[name, factor] = [agreement(run.belief, truth) for run in eight]
+plots.table(
+    [
+        (name, factor, f"{sum(each) / 8:.2f}", f"{min(each):.2f} to {max(each):.2f}")
+        for (name, factor), each in shrunk.items()
+    ],
+    columns=["shrunk direction", "times", "agreement of CCS (mean of 8 starts)", "single starts"],
+)
+
+# %% [markdown]
+# At half its size, CCS finds it less (**0.63**), and at a quarter hardly better than a coin (**0.54**), though it is as consistent as before. So: *in few dimensions the loss chooses; with more dimensions than rows it cannot, and what is large is found.* Language models have more dimensions than most sets of pairs. Two other families, one of which behaves like this one, are in *Going deeper*.
 #
 # ## 5. Distractors
 #
-# If size matters, then any other property that differs within each pair can win, if it is larger. Farquhar and colleagues (arXiv 2312.10029) put such a **distractor** in front: one statement of each pair begins with "Banana.", the other with "Shed.", at random. Here are four distractors. All four are *perfectly* consistent.
+# Truth is not the only property in which the two statements of a pair may differ. Farquhar and colleagues (arXiv 2312.10029) put a **distractor** in front: one statement of each pair begins with "Banana.", the other with "Shed.", at random. Here are four distractors, each with 4 draws of the order, in the full space. All are *perfectly* consistent.
 
 # %%
 predict(
@@ -619,7 +615,7 @@ PREFIXES = {  # put a pair of your own here
     "I like tea. / milk.": ("I like tea. ", "I like milk. "),
     "It is Monday. / Tuesday.": ("It is Monday. ", "It is Tuesday. "),
 }
-coin = torch.randint(2, (len(ones),), generator=seeded(2))
+orders = torch.randint(2, (4, len(ones)), generator=seeded(2))
 
 
 def variance_of(difference: Tensor, labels: Tensor) -> float:
@@ -628,18 +624,31 @@ def variance_of(difference: Tensor, labels: Tensor) -> float:
     return ((difference @ along / along.norm()) ** 2).sum().item() / (difference**2).sum().item()
 
 
+def raw(prefix: str) -> Tensor:
+    """[half, pair, d_model]: the stream, with a prefix before every statement."""
+    texts = [prefix + x for x in (*ones, *twos)]
+    return activations(model, texts, layers=LAYER)[LAYER].reshape(2, len(ones), -1)
+
+
 rows, wins = [], {}
-for name, (heads, tails) in PREFIXES.items():
-    pair = zip(coin.tolist(), statements(ones), statements(twos), strict=True)
-    texts = [(heads + x, tails + y) if c else (tails + x, heads + y) for c, x, y in pair]
-    with_prefix = halves([x for x, _ in texts], [y for _, y in texts])
-    change = normalised(with_prefix[0]) - normalised(with_prefix[1])
-    score = component(*with_prefix)[0] + 0.5
-    beliefs = [ccs(*with_prefix, start=random_start(seed)).belief for seed in range(10)]
-    shares = [variance_of(change, labels) for labels in (truth, coin)]
-    found = [agreement(score, labels) for labels in (truth, coin)]
-    wins[name] = (shares, found, sum(agreement(x, coin) > agreement(x, truth) for x in beliefs))
-    rows.append((name, *(f"{x:.2f}" for x in (*shares, *found)), f"{wins[name][2]} of 10"))
+for name, prefixes in PREFIXES.items():
+    x, y = (raw(prefix) for prefix in prefixes)
+    shares, found, nearer = [], [], 0
+    for order in orders:
+        heads = (order == 1)[:, None]
+        pair = (
+            normalised(torch.where(heads, x[0], y[0])),
+            normalised(torch.where(heads, y[1], x[1])),
+        )
+        along = component(*pair)
+        both = truth, order
+        shares.append([variance_of(pair[0] - pair[1], labels) for labels in both])
+        found.append([agrees_along(*pair, along, labels) for labels in both])
+        beliefs = [ccs(*pair, start=random_start(seed)).belief for seed in range(2)]
+        nearer += sum(agreement(each, order) > agreement(each, truth) for each in beliefs)
+    shares, found = (torch.tensor(each).mean(0).tolist() for each in (shares, found))
+    wins[name] = (shares, found, nearer)
+    rows.append((name, *(f"{value:.2f}" for value in (*shares, *found)), f"{nearer} of 8"))
 n_found = sum(found[1] > found[0] for _, found, _ in wins.values())
 outcome(
     "22.prefix",
@@ -652,67 +661,72 @@ plots.table(
 )
 
 # %% [markdown]
-# PC1 finds the distractor where that has the larger variance, and truth where truth has. Being consistent does not decide, since all four distractors are. CCS is less strict: it ends nearer the two larger distractors from most starts, and nearer the two smaller ones from about half.
+# PC1 finds the distractor where that has the larger variance, and truth where truth has. Being consistent does not decide, since all four distractors are. CCS does not follow the variances so strictly: it ends nearer the distractor in most runs, also where truth has twice its variance.
 #
-# So what an unlabelled method finds depends on what else is large. Whether it is truth has to be asked with labels, or with something else that you know.
+# So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth has to be asked with labels, or with something else that you know.
 
 # %% tags=["numbers"]
-claim("CCS, mean of starts", sum(agrees) / 20, text=0.95, within=0.05)
-claim("CCS, whitened", white_mean, text=0.55, within=0.05)
-in_capitals, in_cities = families["capitals"], families["cities"]
-claim("capitals, CCS", agreement(in_capitals[0].belief, in_capitals[3]), text=0.77, within=0.05)
-claim("capitals, PC1", in_capitals[2], text=0.50, within=0.06)
-assert in_capitals[1] < 0.6 and max(in_cities[4]) < 0.65 and in_cities[2] < 0.65
-assert max(white_agrees) < 0.75 and max(run.loss for run in white_runs) < 0.01
+claim("CCS, 10 axes", in_axes[10]["lowest"], text=1.00, within=0.03)
+for k in (3, 10, 20):
+    each = in_axes[k]
+    assert min(each["agrees"]) > 0.85 and each["kept"] < 0.63, k
+    assert each["loss"] < min(each["noise"], each["fits"]) and each["fits"] > 0.1
+assert max(in_axes[134]["agrees"]) < 0.7 and in_axes[134]["kept"] > 0.97
+assert in_axes[134]["loss"] < 0.001 and in_axes[134]["fits"] < 0.001
+halved, quarter = (sum(shrunk["truth", factor]) / 8 for factor in (0.5, 0.25))
+claim("CCS, truth at half its size", halved, text=0.63, within=0.08)
+claim("CCS, truth at a quarter", quarter, text=0.54, within=0.05)
+assert sum(shrunk["random", 0.25]) / 8 > 0.85
 for shares, found, _ in wins.values():
     assert (shares[1] > shares[0]) == (found[1] > found[0]) and max(found) > 0.9
 assert 0 < n_found < 4
 by_size = [n for shares, _, n in sorted(wins.values(), key=lambda each: each[0][1])]
-assert max(by_size[:2]) < min(by_size[2:])
+assert min(by_size[2:]) >= 6 and sum(by_size) > 20
 
 # %% [markdown]
 # ## 6. Three discoveries
 #
 # ### Investigation · what did each find? (10 minutes, medium)
 #
-# Three probes without labels, A, B and C, were trained on 80 pairs of another family, *kinds* ("A robin is a kind of bird."). Each reached a loss below `0.001`. Each has found one of four things, under one sign or the other:
+# Three probes without labels, A, B and C, were trained on 80 pairs of another family, *kinds* ("A robin is a kind of bird."). Each reached a loss below `0.001`. Each has found one of four things, under one sign or the other (two may have found the same):
 #
 # - `"truth"`: the true statement;
 # - `"list"`: the statement whose *last word* is bird, fish, insect, fruit or vegetable (in each pair, just one is);
 # - `"alphabet"`: the statement whose last word comes first in the alphabet;
-# - `"random"`: nothing, the labels were random.
+# - `"random"`: nothing; its training began at a direction fitted to random labels.
 #
-# Reading statements is free. `look("A", 5)` says which statement of pair 5 probe A prefers, and costs one of 18 looks for all three probes together. The sign is unknown for each. Plan first: at which pairs do the four differ?
+# Reading statements is free. `look("A", 5)` says which statement of pair 5 probe A prefers, and costs one of 12 looks for all three probes together. The sign is unknown for each. A probe that found a concept agrees with it on every pair. Plan first: at which pairs do the four differ? Answer with a dictionary from "A", "B" and "C" to the names.
+# Ten pairs are shown; `kind_ones[i]` and `kind_twos[i]` are the statements of the others.
 
 # %% tags=["folded"]
 # The pairs, and the probes.
-kind_ones, kind_twos, kind_truth = pairs_of("kinds")
-kinds = halves(statements(kind_ones), statements(kind_twos), layer=12)
+kind_ones, kind_twos, kind_truth, kind_rows = pairs_of("kinds")
+kinds = halves(kind_ones, kind_twos, layer=12)
 hidden = {}
 for name in "ABC":
     seed, labelled = lesson_22.hidden(name)
     start = random_start(seed)
     if labelled:
         labels = torch.randint(2, (len(kind_ones),), generator=seeded(seed))
-        start, _ = fit_labelling(*map(normalised, kinds), labels)
+        start, _ = fit_labelling(*kinds, labels)
     hidden[name] = ccs(*kinds, start=start)
-looks = []
+looks, SHOWN = [], [0, 1, 2, 3, 5, 7, 10, 11, 12, 13]
 
 
 def look(name: str, pair: int) -> None:
-    """Prints the pair, and which of the two this probe prefers; 18 times."""
-    if len(looks) >= 18:
+    """Prints the pair, and which of the two this probe prefers; 12 times."""
+    if len(looks) >= 12:
         print("The budget is spent: decide.")
         return
     looks.append((name, pair))
-    two = [kind_ones[pair]["statement"], kind_twos[pair]["statement"]]
+    two = [kind_ones[pair], kind_twos[pair]]
     chosen = 0 if hidden[name].belief[pair] > 0.5 else 1
-    print(f"{18 - len(looks)} left. {name} prefers {two[chosen]!r} to {two[1 - chosen]!r}")
+    print(f"{12 - len(looks)} left. {name} prefers {two[chosen]!r} to {two[1 - chosen]!r}")
 
 
 # %%
 plots.table(
-    [(i, kind_ones[i]["statement"], kind_twos[i]["statement"]) for i in range(16)],
+    [(i, kind_ones[i], kind_twos[i]) for i in SHOWN],
     columns=["pair", "one statement", "the other"],
 )
 
@@ -743,9 +757,9 @@ discovered = lesson_22.check_discovered(discovered)
 list_words = {"bird", "fish", "insect", "fruit", "vegetable"}
 concepts = {
     "truth": kind_truth,
-    "list": torch.tensor([int(row["shown"] in list_words) for row in kind_ones]),
+    "list": torch.tensor([int(row["shown"] in list_words) for row in kind_rows]),
     "alphabet": torch.tensor(
-        [int(x["shown"] < y["shown"]) for x, y in zip(kind_ones, kind_twos, strict=True)]
+        [int(x.split()[-1] < y.split()[-1]) for x, y in zip(kind_ones, kind_twos, strict=True)]
     ),
 }
 plots.table(
@@ -767,9 +781,47 @@ agree = {
 }
 assert all(run.loss < 1e-3 for run in hidden.values())
 assert hidden["B"].loss < hidden["A"].loss < hidden["C"].loss
-assert agree["A"]["list"] > 0.97 and agree["C"]["truth"] > 0.97
+assert agree["A"]["list"] == agree["C"]["truth"] == 1.0
 assert max(agree["B"].values()) < 0.7
 assert discovered == {"A": "list", "B": "random", "C": "truth"}
+
+# %% [markdown]
+# ## Going deeper: two other families
+#
+# We chose opposites because CCS works there. Capitals and cities, in the full space and in whitened axes:
+
+# %%
+families = {}
+for name in ("capitals", "cities"):
+    one, two, labels, _ = pairs_of(name)
+    both = halves(one, two)
+    six = [ccs(*both, start=random_start(seed)) for seed in range(6)]
+    kept_at = {}
+    for k in (10, 60):
+        white = whiten(*both, k)
+        tries = [ccs(*white, start=random_start(s, d=k), lr=0.05) for s in range(3)]
+        kept_at[k] = agreement(min(tries, key=lambda run: run.loss).belief, labels)
+    families[name] = {
+        "PC1": agrees_along(*both, component(*both), labels),
+        "mean of 6 starts": sum(agreement(run.belief, labels) for run in six) / 6,
+        "lowest loss": agreement(min(six, key=lambda run: run.loss).belief, labels),
+        **{f"k = {k}": value for k, value in kept_at.items()},
+    }
+plots.table(
+    [(name, *(f"{x:.2f}" for x in each.values())) for name, each in families.items()],
+    columns=["agreement with truth", *families["capitals"]],
+)
+
+# %% [markdown]
+# On cities nothing works. On capitals PC1 finds nothing, CCS in the full space something, and CCS in 10 whitened axes most: **0.84**, with a loss that chooses. With 60 axes that is gone.
+#
+# **Task.** Do the same for `kinds` at layer 12 (`halves(..., layer=12)`). Which concept of section 6 do few dimensions find?
+
+# %% tags=["numbers"]
+claim("capitals, 10 axes", families["capitals"]["k = 10"], text=0.84, within=0.06)
+assert families["capitals"]["PC1"] < 0.6 and families["capitals"]["k = 60"] < 0.65
+assert 0.55 < families["capitals"]["mean of 6 starts"] < families["capitals"]["k = 10"]
+assert max(families["cities"].values()) < 0.67
 
 # %% [markdown]
 # ## Going deeper: which part of block 14?
@@ -867,7 +919,7 @@ moved = (patched[..., y == 1].mean(-1) - patched[..., y == 0].mean(-1)) / unit
 before = (gap("not", direction)[LAYER] / unit).item()
 plots.heatmap(
     moved - before,
-    title=f"One head of block 14 writes most of the turn<br>(the gap was {before:.2f}; colours: its change when one head is patched)",
+    title=f"Patching head 14.2 undoes about half of the turn<br>(the gap was {before:.2f}; colours: its change when one head is patched)",
     x="head",
     y="layer",
     rows=[str(block) for block in BLOCKS],
@@ -880,20 +932,25 @@ plots.heatmap(
 
 
 # %%
+names = [f"blocks.{block}.hook_{part}_out" for block in BLOCKS for part in ("attn", "mlp")]
+ends_at = (torch.arange(len(denied)), lengths - 1)
+with torch.no_grad():
+    _, cache = model.run_with_cache(
+        batch(SENTENCES["really"], own)[0], names_filter=names, stop_at_layer=LAYER
+    )
+
+
 def part_patched(block: int, part: str) -> float:
     """The gap when a part's output at the last token is that of the sentence with "really"."""
-    name, at = f"blocks.{block}.hook_{part}_out", (torch.arange(len(denied)), lengths - 1)
-    really = batch(SENTENCES["really"], own)[0]
+    name = f"blocks.{block}.hook_{part}_out"
 
     def patch(out, hook):
         out = out.clone()
-        out[at] = cache[name][at]
+        out[ends_at] = cache[name][ends_at]
         return out
 
-    with torch.no_grad():
-        _, cache = model.run_with_cache(really, names_filter=[name], stop_at_layer=LAYER)
-        with model.hooks(fwd_hooks=[(name, patch)]):
-            x = model(denied, stop_at_layer=LAYER)[at].cpu() @ direction
+    with torch.no_grad(), model.hooks(fwd_hooks=[(name, patch)]):
+        x = model(denied, stop_at_layer=LAYER)[ends_at].cpu() @ direction
     return ((x[y == 1].mean() - x[y == 0].mean()) / unit).item()
 
 
@@ -903,14 +960,32 @@ plots.table(
     columns=["block", f"gap with attention patched (was {before:+.2f})", "with MLP patched"],
 )
 
+# %%
+at_not = len(tokens_of(model, ["I think that our hotel is not"])[0]) - 1
+with torch.no_grad():
+    pattern = "blocks.14.attn.hook_pattern"
+    _, looked = model.run_with_cache(denied, names_filter=[pattern], stop_at_layer=LAYER)
+looks_at = looked[pattern][ends_at[0], 2, lengths - 1].cpu()
+places = {
+    "the word": sum(
+        row[at_not + 1 : n - 1].sum() for row, n in zip(looks_at, lengths.tolist(), strict=True)
+    )
+    / len(own),
+    '"not"': looks_at[:, at_not].mean(),
+    "the first token": looks_at[:, 0].mean(),
+}
+print("head 14.2 attends to", {name: round(float(value), 2) for name, value in places.items()})
+
 # %% [markdown]
-# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head `14.2` alone to **0.25**. The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little. Where does this head find the turned sentiment? It looks at the word itself. So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
+# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head `14.2` alone to **0.25**, about half of the distance to 1. The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little. Where does this head find the turned sentiment? It attends mostly to the word itself (**0.47** of its attention), and little to "not" (**0.07**). So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
 # (question 3 below).
 
 # %% tags=["numbers"]
 claim("gap before patching", before, text=-0.63, within=0.06)
 claim("gap with head 14.2 patched", moved[1, 2], text=0.25, within=0.035)
 assert (moved - before)[[0, 2]].abs().max() < (moved[1, 2] - before) / 6
+claim("attention to the word", float(places["the word"]), text=0.47, within=0.07)
+claim("attention to not", float(places['"not"']), text=0.07, within=0.01)
 claim("gap with attention of block 14 patched", parts[14][0], text=0.52, within=0.06)
 assert before < parts[14][1] < 0
 assert max(max(parts[13]), max(parts[15])) < before + 0.2
@@ -920,7 +995,7 @@ assert int((moved - before).argmax()) == model.cfg.n_heads + 2
 # ## Going deeper: erase what a probe reads
 #
 # The other side of probing: take the concept *out*, so that no linear probe finds it, and change as little else as possible. If what the model says does not change, it did not need what the probe read there. **LEACE** (Belrose and colleagues, arXiv 2306.03819) has a closed form. The obvious edit is to project out the difference of means *c*.
-# LEACE takes the component out along another line: the least change, measured by the covariance of the activations.
+# LEACE also removes along *c*. But it reads *how much* to remove with another direction u, chosen so that, of all edits that remove the covariance with the concept, it changes the activations least. An `Eraser` is a mean and a matrix: `x` becomes `x - (x - mean) @ matrix.T`.
 #
 # ### Exercise 5 · LEACE (10 minutes, medium)
 
@@ -930,8 +1005,8 @@ def leace(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"], *, shrink: float 
     """Least-squares concept erasure: no linear probe finds `y` in the rows that it was fitted on.
 
     With the covariance S of `x` and the covariance c of `x` with `y`: `matrix` is the outer product
-    of c and u, divided by `c @ u`, where u solves `S u = c`. It takes away the least squared length
-    (in the sense of S) of all that do.
+    of c and u, divided by `c @ u`, where u solves `S u = c`. Of all edits that
+    remove the covariance with `y`, it changes `x` least.
 
     Args:
         y: 0 and 1.
@@ -1000,8 +1075,8 @@ def erase_while_running(
         fit_rows: True for the rows that erasers may be fitted on, with their labels.
 
     Returns:
-        For every block, the stream before it at the last tokens, after erasing; and the logits at
-        the last tokens.
+        For every block of the model, the stream before it at the last tokens, after erasing; and
+        the logits at the last tokens.
     """
     ### BEGIN SOLUTION
     rows, last, streams = torch.arange(len(tokens)), lengths - 1, {}
@@ -1039,6 +1114,45 @@ erase_while_running = lesson_22.check_erase_while_running(erase_while_running)
 #
 # </details>
 
+# %% [markdown]
+# First what is to be erased: does the model take sentiment, and "not", into what it says next? Let it go on: "I think that our hotel is not wonderful. I felt very". The number is the log probability of happy words minus that of sad words.
+
+# %%
+HAPPY, SAD = [" happy", " pleased", " glad"], [" sad", " disappointed", " angry"]
+
+
+def word_tokens(some: list[str]) -> list[int]:
+    return [int(model.to_tokens(word, prepend_bos=False)[0, 0]) for word in some]
+
+
+def feeling(logits: Float[Tensor, "text d_vocab"]) -> Float[Tensor, " text"]:
+    """Log probability of the happy words minus that of the sad ones."""
+    log_p = logits.cpu().log_softmax(-1)
+    happy, sad = (log_p[:, word_tokens(some)].logsumexp(1) for some in (HAPPY, SAD))
+    return happy - sad
+
+
+said = {
+    name: feeling(next_logits(model, [SENTENCES[name].format(w) + " I felt very" for w in words]))
+    for name in ("plain", "not")
+}
+drop = said["plain"] - said["not"]
+of_words = {"good words": good == 1, "bad words": good == 0}
+plots.table(
+    [
+        (
+            name,
+            *(f"{said[kind][own].mean():+.2f}" for kind in said),
+            "{:+.2f} ({:+.2f} to {:+.2f})".format(drop[own].mean(), *bootstrap(drop[own])),
+        )
+        for name, own in of_words.items()
+    ],
+    columns=["log p(happy) - log p(sad)", "plain", 'with "not"', "difference, word by word (95%)"],
+)
+
+# %% [markdown]
+# "Not" changes what the model says next, in opposite ways for good and for bad words. Now erase sentiment from "The movie was wonderful. I felt very".
+
 # %%
 asked, ends = batch("The movie was {}. I felt very", list(words))
 order = torch.randperm(len(words), generator=seeded(1)).tolist()
@@ -1051,19 +1165,31 @@ def by_means(x, y):
     return leace(x, y, shrink=1.0)
 
 
+fresh, shuffles = seeded(0), seeded(1)
+
+
 def by_chance(x, y):
-    """Projects out a random direction."""
-    v = torch.randn(x.shape[1], generator=seeded(0)).to(x)
+    """Projects out a random direction, another one at every call."""
+    v = torch.randn(x.shape[1], generator=fresh).to(x)
     return Eraser(x.mean(0), torch.outer(v, v) / (v @ v))
 
 
-def readable(x: Tensor) -> float:
+def readable(x: Tensor, y: Tensor = good) -> float:
     """AUC of new probes on words that neither they nor the eraser were fitted on."""
     x, found = x.cpu(), []
     for train, test in ((1, 2), (2, 1)):
-        probe = logistic(x[part == train], good[part == train])
-        found.append(auc(probe.scores(x[part == test]), good[part == test]))
+        probe = logistic(x[part == train], y[part == train])
+        found.append(auc(probe.scores(x[part == test]), y[part == test]))
     return sum(found) / 2
+
+
+def erase(layers: Sequence[int], fit: Callable, y: Tensor = good) -> tuple[dict, float]:
+    """The streams, and the difference between good and other bad words in what is said."""
+    inside, logits = erase_while_running(
+        model, asked, ends, y.to(device), layers=layers, fit=fit, fit_rows=(part == 0).to(device)
+    )
+    says, rest = feeling(logits), part > 0
+    return inside, (says[rest & (good == 1)].mean() - says[rest & (good == 0)].mean()).item()
 
 
 ALL = range(LAYER, model.cfg.n_layers)
@@ -1072,21 +1198,21 @@ RUNS = {
     "LEACE, before block 16": ([LAYER], leace),
     "LEACE, before each block from 16": (ALL, leace),
     "difference of means, each block": (ALL, by_means),
-    "random direction, each block": (ALL, by_chance),
+    "random directions, each block": (ALL, by_chance),
 }
 shown, gaps = [], {}
 for name, (layers, fit) in RUNS.items():
-    inside, logits = erase_while_running(
-        model, asked, ends, good.to(device), layers=layers, fit=fit, fit_rows=(part == 0).to(device)
-    )
-    says = feeling(logits)
-    gaps[name] = [
-        (says[rest & (good == 1)].mean() - says[rest & (good == 0)].mean()).item()
-        for rest in (part == 0, part > 0)
-    ]
-    aucs = [readable(inside[layer]) for layer in (LAYER, LAYER + 1, 29)]
-    gaps[name] += aucs
-    shown.append((name, *(f"{x:.2f}" for x in aucs), f"{gaps[name][1]:+.2f}"))
+    inside, says = erase(layers, fit)
+    gaps[name] = [says, *(readable(inside[layer]) for layer in (LAYER, LAYER + 1, 29))]
+    if name == "LEACE, before block 16":
+        erased_16 = inside[LAYER]
+    shown.append((name, *(f"{x:.2f}" for x in gaps[name][1:]), f"{says:+.2f}"))
+shuffled = {}
+for name, fit in (("LEACE", leace), ("difference of means", by_means)):
+    draws = [good[torch.randperm(len(good), generator=seeded(seed))] for seed in range(4)]
+    shuffled[name] = [erase(ALL, fit, y)[1] for y in draws]
+    values = ", ".join(f"{x:+.2f}" for x in shuffled[name])
+    shown.append((f"{name}, each block, shuffled labels (4)", "", "", "", values))
 plots.table(
     shown,
     columns=[
@@ -1098,18 +1224,30 @@ plots.table(
     ],
 )
 
+# %%
+by_luck = [
+    readable(erased_16, good[torch.randperm(len(good), generator=shuffles)]) for _ in range(30)
+]
+low, high = torch.tensor(by_luck).quantile(torch.tensor([0.05, 0.95])).tolist()
+print(f"new probes of shuffled labels: {low:.2f} to {high:.2f} (5th to 95th of 30)")
+
 # %% [markdown]
-# Three results.
+# Four results.
 #
-# - **Not gone from other words.** Erased from 40 words, the concept is still read from others with an AUC of **0.66** by a new probe (`1.0` before). The guarantee is for the rows that were fitted.
+# - **Hardly readable from other words.** Erased from 40 words, the concept is read from others by a new probe with an AUC of **0.66** (`1.0` before). Probes of shuffled labels reach up to **0.67** by luck. So it is mostly gone; whether all is, 40 words cannot tell.
 # - **One block later it is back.** Later heads copy it again from earlier tokens, so one erasure at one token changes what the model says by little. A probe that finds nothing at one layer does not show that the model has no access.
-# - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. A random direction changes nothing. Projecting out the difference of means does as well here as LEACE: with 40 words there is little of the covariance to learn from.
+# - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. Random directions, a fresh one at each block, change nothing.
+# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves the difference as it was in all four draws. Projecting out the difference of means, which removes sentiment as well as LEACE does, removes much of it in one draw of four with labels that mean nothing.
 
 # %% tags=["numbers"]
 none, once, always, means, chance = gaps.values()
-claim("new probe after LEACE", once[2], text=0.66, within=0.09)
-assert none[2] > 0.98 and once[3] > 0.95 and once[1] > 0.8 * none[1]
-assert always[1] < 0.3 * none[1] and means[1] < 0.3 * none[1] and chance[1] > 0.9 * none[1]
+claim("new probe after LEACE", once[1], text=0.66, within=0.09)
+claim("new probes of shuffled labels, 95th percentile", high, text=0.67, within=0.09)
+assert none[1] > 0.98 and once[2] > 0.95 and once[0] > 0.8 * none[0]
+assert always[0] < 0.3 * none[0] and means[0] < 0.3 * none[0] and chance[0] > 0.9 * none[0]
+assert min(shuffled["LEACE"]) > 0.85 * none[0]
+assert min(shuffled["difference of means"]) < 0.6 * none[0]
+assert bootstrap(drop[good == 1])[0] > 1 and bootstrap(drop[good == 0])[1] < -1
 
 # %% [markdown]
 # ## What you found
@@ -1126,10 +1264,16 @@ plots.table(
         (
             "CCS, agreement with truth (lowest loss of 20)",
             f"{agreement(best.belief, truth):.2f}",
-            f"PC1 {of_pc:.2f}; random directions {sum(random_agrees) / 40:.2f}; whitened {white_mean:.2f}",
+            f"PC1 {of_pc:.2f}; random directions {sum(random_agrees) / 40:.2f}; a coin {guess:.2f}",
             "6 models, 10 data sets: 4% above zero-shot on average (Burns et al.)",
         ),
-        ("loss of CCS, random labels", f"{worst:.0e}", f"best random start {min(losses):.0e}", ""),
+        ("PC1 on the same pairs with not", f"{with_not:.2f}", f"without: {of_pc:.2f}", ""),
+        (
+            "CCS in 10 whitened axes, lowest loss",
+            f"{in_axes[10]['lowest']:.2f}",
+            f"134 axes: {in_axes[134]['lowest']:.2f}",
+            "",
+        ),
         (
             "PC1 with Banana / Shed: the distractor",
             f"{wins['Banana. / Shed.'][1][1]:.2f}",
@@ -1138,8 +1282,8 @@ plots.table(
         ),
         (
             "happy - sad after LEACE at each block",
-            f"{gaps['LEACE, before each block from 16'][1]:.2f}",
-            f"nothing erased {gaps['nothing'][1]:.2f}; random direction {gaps['random direction, each block'][1]:.2f}",
+            f"{gaps['LEACE, before each block from 16'][0]:.2f}",
+            f"nothing erased {gaps['nothing'][0]:.2f}; random directions {gaps['random directions, each block'][0]:.2f}",
             "",
         ),
     ],
@@ -1158,14 +1302,14 @@ plots.table(
 #
 # - Fitting a direction again at each layer, and crediting a block with the change.
 # - Reporting the best of many starts, or the better sign, without saying so.
-# - Taking a low loss without labels as evidence for what was found.
+# - Taking a low loss without labels as proof of what was found, with more dimensions than rows.
 # - Testing an erasure with a probe trained on the rows that it was fitted on.
 # - Erasing at one token of one layer, and concluding that the model does not use the concept.
 #
 # ## Where this breaks
 #
-# One small model, and one family of pairs on which CCS works well. The sentences are templates. Whitening uses 136 rows in `576` dimensions, where it makes all pairs alike; with many more rows it would leave structure.
-# What the distractor's variance predicts is PC1 by construction, nearly; for CCS it is a tendency.
+# One small model, and one family of pairs on which CCS works well. The sentences are templates. The axes that are kept are those along which the rows vary most, so size still chose *them*: truth could lie outside. "Truth" was tested on statements with "not" for PC1 alone.
+# What the distractor's variance predicts is PC1 by construction, nearly; CCS it does not predict.
 #
 # ## Further reading
 #

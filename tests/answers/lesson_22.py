@@ -20,7 +20,7 @@ def _loss(p, q):
 
 def _ccs(
     *,
-    normal=_own,
+    normal=lambda f, s: (f, s),
     loss=_loss,
     optimizer=torch.optim.Adam,
     clear=True,
@@ -55,7 +55,7 @@ def _ccs(
 
 def _ccs_by_module(first, second, *, start, steps=250, lr=0.01):
     """One linear layer, both halves in one batch."""
-    x = torch.cat([(h - h.mean(dim=0, keepdim=True)) / h.std(dim=0) for h in (first, second)])
+    x = torch.cat([first, second])
     probe = torch.nn.Linear(x.shape[1], 1)
     with torch.no_grad():
         probe.weight.copy_(start[None])
@@ -76,8 +76,7 @@ def _ccs_by_module(first, second, *, start, steps=250, lr=0.01):
 
 def _ccs_untouched(first, second, *, start, steps=250, lr=0.01):
     """Forgets `backward`."""
-    a, b = _own(first, second)
-    p, q = torch.sigmoid(a @ start), torch.sigmoid(b @ start)
+    p, q = torch.sigmoid(first @ start), torch.sigmoid(second @ start)
     return (p + 1 - q) / 2, _loss(p, q).item()
 
 
@@ -139,39 +138,37 @@ def _of_the_difference(first, second, labels, *, size=10.0):
 def _whitened(
     *,
     scale=lambda rows: len(rows) ** 0.5,
-    tolerance=1e-3,
+    kept=lambda k: slice(k),
     of=lambda left, values: left,
 ):
-    def whiten(first, second):
+    def whiten(first, second, k):
         both = torch.cat([first, second])
         left, values, _ = torch.linalg.svd(both, full_matrices=False)
-        keep = values > tolerance * values[0]
-        rows = of(left, values)[:, keep] * scale(both)
+        rows = of(left, values)[:, kept(k)] * scale(both)
         return rows[: len(first)], rows[len(first) :]
 
     return whiten
 
 
-def _whitened_by_eigh(first, second):
-    """From the covariance matrix, with its largest axes first."""
+def _whitened_by_eigh(first, second, k):
+    """From the covariance matrix, with its largest axes last."""
     both = torch.vstack((first, second)).double()
     values, axes = torch.linalg.eigh(both.T @ both / len(both))
-    keep = values.clamp(min=0).sqrt() > 1e-3 * values.max().sqrt()
-    rows = (both @ axes[:, keep] / values[keep].sqrt()).float()
+    rows = (both @ axes[:, -k:] / values[-k:].sqrt()).float()
     return rows.chunk(2)
 
 
-def _whitened_each(first, second):
+def _whitened_each(first, second, k):
     parts = []
     for half in (first, second):
         left, values, _ = torch.linalg.svd(half, full_matrices=False)
-        parts.append(left * len(half) ** 0.5)
+        parts.append(left[:, :k] * len(half) ** 0.5)
     return tuple(parts)
 
 
-def _standardised(first, second):
+def _standardised(first, second, k):
     both = torch.cat([first, second])
-    return first / both.std(0), second / both.std(0)
+    return (first / both.std(0))[:, :k], (second / both.std(0))[:, :k]
 
 
 # ---- Patching heads -----------------------------------------------------------------------------
@@ -425,27 +422,8 @@ FOUND = {"A": "list", "B": "random", "C": "truth"}
 
 MISTAKES = {
     "ccs": [
-        ("not normalised", _ccs(normal=lambda f, s: (f, s)), "not normalised"),
-        ("normalised jointly", _ccs(normal=_jointly), "each half is normalised by itself"),
-        (
-            "centred alone",
-            _ccs(normal=lambda f, s: (f - f.mean(0), s - s.mean(0))),
-            "`half.std(0)` is missing",
-        ),
-        (
-            "by rows",
-            _ccs(
-                normal=lambda f, s: tuple(
-                    (h - h.mean(1, keepdim=True)) / h.std(1, keepdim=True) for h in (f, s)
-                )
-            ),
-            "those of each row",
-        ),
-        (
-            "one mean",
-            _ccs(normal=lambda f, s: tuple((h - h.mean()) / h.std() for h in (f, s))),
-            "One number",
-        ),
+        ("normalised again", _ccs(normal=_own), "normalised again"),
+        ("normalised jointly", _ccs(normal=_jointly), "again, together"),
         (
             "consistency alone",
             _ccs(loss=lambda p, q: ((p - 1 + q) ** 2).mean()),
@@ -520,10 +498,11 @@ MISTAKES = {
             "not yet divided",
         ),
         ("by the variance", _whitened(of=lambda left, s: left / s, scale=len), "the variance"),
-        ("all axes", _whitened(tolerance=-1), "blown up"),
-        ("each half alone", _whitened_each, ""),
-        ("each coordinate alone", _standardised, "rotate"),
-        ("one tensor", lambda first, second: torch.cat([first, second]), "two halves"),
+        ("all axes", _whitened(kept=lambda k: slice(None)), "There should be"),
+        ("the last axes", _whitened(kept=lambda k: slice(-k, None)), "last"),
+        ("each half alone", _whitened_each, "by itself"),
+        ("each coordinate alone", _standardised, "old coordinates"),
+        ("one tensor", lambda first, second, k: torch.cat([first, second]), "two halves"),
     ],
     "patch_heads": [
         ("all positions", _heads(where="all"), "all positions"),
@@ -587,12 +566,6 @@ RIGHT = {
     "ccs": [
         ("other names", _ccs()),
         ("a module", _ccs_by_module),
-        (
-            "biased std",
-            _ccs(
-                normal=lambda f, s: tuple((h - h.mean(0)) / h.std(0, correction=0) for h in (f, s))
-            ),
-        ),
         ("a loss as a tensor", _ccs(value=lambda p, q, last: _loss(p, q))),
     ],
     "fit_labelling": [

@@ -42,8 +42,8 @@ def leace(x: Float[Tensor, "n d_model"], y: Int[Tensor, " n"], *, shrink: float 
     """Least-squares concept erasure: no linear probe finds `y` in the rows that it was fitted on.
 
     With the covariance S of `x` and the covariance c of `x` with `y`: `matrix` is the outer product
-    of c and u, divided by `c @ u`, where u solves `S u = c`. It takes away the least squared length
-    (in the sense of S) of all that do.
+    of c and u, divided by `c @ u`, where u solves `S u = c`. Of all edits that
+    remove the covariance with `y`, it changes `x` least.
 
     Args:
         y: 0 and 1.
@@ -99,8 +99,8 @@ def erase_while_running(
         fit_rows: True for the rows that erasers may be fitted on, with their labels.
 
     Returns:
-        For every block, the stream before it at the last tokens, after erasing; and the logits at
-        the last tokens.
+        For every block of the model, the stream before it at the last tokens, after erasing; and
+        the logits at the last tokens.
     """
     rows, last, streams = torch.arange(len(tokens)), lengths - 1, {}
 

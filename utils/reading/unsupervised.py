@@ -50,10 +50,12 @@ def ccs(
 ) -> Found:
     """Contrast-consistent search from one start: a probe that calls one of each pair true.
 
-    1. Normalise each half by itself: subtract its mean, divide by `half.std(0)`.
-    2. The probe gives `sigmoid(x @ direction + bias)`. Begin with `start`, and the bias at 0.
-    3. Take `steps` steps of Adam with step size `lr`. The loss is the mean over pairs of
-       `(p_first - (1 - p_second)) ** 2` plus the square of the smaller of the two.
+    The probe gives `sigmoid(x @ direction + bias)`. Begin with `start`, and the bias at 0. Take
+    `steps` steps of Adam with step size `lr`. The loss is the mean over pairs of
+    `(p_first - (1 - p_second)) ** 2` plus the square of the smaller of the two.
+
+    Args:
+        first, second: the halves, already normalised.
 
     Returns:
         `Found(belief, loss)` after the last step: the mean of `p_first` and `1 - p_second`,
@@ -61,12 +63,11 @@ def ccs(
 
     Source: Burns et al., 2022 (arXiv 2212.03827).
     """
-    a, b = ((half - half.mean(0)) / half.std(0) for half in (first, second))
     direction, bias = start.clone().requires_grad_(), torch.zeros((), requires_grad=True)
     optimizer = torch.optim.Adam([direction, bias], lr=lr)
 
     def probabilities():
-        return torch.sigmoid(a @ direction + bias), torch.sigmoid(b @ direction + bias)
+        return (torch.sigmoid(half @ direction + bias) for half in (first, second))
 
     def loss_of(p, q):
         return ((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2).mean()
@@ -99,10 +100,10 @@ def fit_labelling(
     *,
     size: float = 10.0,
 ) -> tuple[Float[Tensor, " d_model"], float]:
-    """The shortest direction that makes CCS believe in some labels, and the loss of CCS there.
+    """The shortest direction whose scores follow some labels, and the loss of CCS there.
 
     Args:
-        first, second: normalised halves. There are more dimensions than rows.
+        first, second: normalised halves. Solve for both at once.
         labels: 1 where the first of a pair is to be called true, else 0.
         size: the score `x @ direction` that the one called true should get; the other should get
             `-size`. Where that cannot be met, the squared error is as small as possible.
@@ -117,25 +118,31 @@ def fit_labelling(
     return direction, ((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2).mean().item()
 
 
-@guarded(**_HALVES)
-def whiten(
-    first: Float[Tensor, "pair d_model"], second: Float[Tensor, "pair d_model"]
-) -> tuple[Float[Tensor, "pair k"], Float[Tensor, "pair k"]]:
-    """The halves in new coordinates, in which no direction varies more than another.
+def _axes_there(k: int, given: Mapping) -> str | None:
+    first = given["first"]
+    most = min(2 * len(first), first.shape[1])
+    return None if k <= most else f"is {k}, and there are {most} principal axes"
 
-    Both halves together are rotated to their principal axes, and each coordinate is divided by its
-    standard deviation. Axes with less than a thousandth of the largest singular value are left out.
+
+@guarded(**_HALVES, k=(count(), _axes_there))
+def whiten(
+    first: Float[Tensor, "pair d_model"], second: Float[Tensor, "pair d_model"], k: int
+) -> tuple[Float[Tensor, "pair k"], Float[Tensor, "pair k"]]:
+    """The halves in k coordinates, in which no direction varies more than another.
+
+    The rows of both halves together are rotated to their principal axes: along the first they vary
+    most, and so on. The first k are kept, and each coordinate is divided by its size.
 
     Args:
         first, second: normalised halves, so that the columns' means are 0.
 
     Returns:
-        The two halves in the k coordinates that are left: their rows together, [2 * pair, k], have
+        The two halves in the k coordinates. Their rows together, [2 * pair, k], have
         `rows.T @ rows / len(rows)` equal to the identity.
     """
     both = torch.cat([first, second])
-    left, values, _ = torch.linalg.svd(both, full_matrices=False)
-    rows = left[:, values > 1e-3 * values[0]] * len(both) ** 0.5
+    left, _, _ = torch.linalg.svd(both, full_matrices=False)
+    rows = left[:, :k] * len(both) ** 0.5
     return rows[: len(first)], rows[len(first) :]
 
 
