@@ -1028,7 +1028,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Of continuations of four moves, the model accepts **0.97** after the other order if the board is the same, and **0.87** if it is another. (Another board differs in two or three discs; many moves are legal on both.) Alone, the first number means nothing: the **untrained** model passes compression at least as well, with **0.99**, because it gives nearly every square more than epsilon, and accepts nearly everything. It accepts **0.98** on another board, too. Only *distinction* separates the two models, here and in the table above.
+# Of continuations of four moves, the model accepts **0.97** after the other order if the board is the same, and **0.85** if it is another. (Another board differs in two or three discs; many moves are legal on both.) Alone, the first number means nothing: the **untrained** model passes compression at least as well, with **0.99**, because it gives `0.84` of all squares more than epsilon, and so accepts most moves anywhere: on another board all `66` continuations. Only *distinction* separates the two models, here and in the table above.
 #
 # Does this decide the debate? The model keeps equal boards together and different ones apart, on exchanges of two moves. A bag of many good rules could do so as well, and so could a board that is read with small errors. In Vafa and colleagues' strict form, a pair counts only if *all* of its 30 continuations are accepted; that falls with the number of draws, for any model with small errors.
 
@@ -1043,10 +1043,11 @@ recent = distances["the model"][WHICH["same board, exchanged in the last 2 moves
 assert len(recent) == 27 and abs(bootstrap(recent)[0] - 0.049) < 0.01
 claim("the rules, another board", order["the rules"][3], text=0.22, within=0.03)
 claim("accepted, same board", ACCEPTED["the model", "same board"][0], text=0.97, within=0.02)
-claim("accepted, another board", ACCEPTED["the model", "another board"][0], text=0.87, within=0.06)
+claim("accepted, another board", ACCEPTED["the model", "another board"][0], text=0.85, within=0.06)
 bare_same, bare_other = (each[0] for name, each in ACCEPTED.items() if name[0] != "the model")
 claim("accepted, same board, untrained", bare_same, text=0.99, within=0.02)
-claim("accepted, another board, untrained", bare_other, text=0.98, within=0.02)
+assert bare_other == 1 and len(taken["an untrained model", "another board"]) == 66
+assert abs((predictions(untrained) > 0.01).float().mean() - 0.84) < 0.03
 assert bare_same > ACCEPTED["the model", "same board"][0] - 0.01
 assert (
     ACCEPTED["an untrained model", "another board"][1] > ACCEPTED["the model", "another board"][0]
