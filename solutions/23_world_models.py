@@ -397,7 +397,7 @@ flip_discs = lesson_23.check_flip_discs(flip_discs)
 # </details>
 
 # %% [markdown]
-# Now one flip, before you look at two hundred. Here is another game for testing, after 10 moves, with black to move. The disc on c3 will be flipped **inside the model**, from white to black or from black to white.
+# Now one flip, before you look at two hundred. Here is another game for testing, after 10 moves, with black to move. The disc on c3 will be flipped **inside the model**.
 
 # %%
 ONE, AT, DISC = 710, 10, 14  # c3
@@ -431,8 +431,9 @@ figures.boards(
     {name: each[0] for name, each in panels.items()},
     shade={name: each[2].tolist() for name, each in panels.items()},
     marked={name: each[1].nonzero()[:, 0].tolist() for name, each in panels.items()},
+    new={"c3 flipped inside the model": [i for i in range(36) if name_of(i) in gained]},
     last={"c3 flipped inside the model": DISC},
-    title="The edited model moves as the edited board allows",
+    title="The edited model moves as the edited board allows (orange: newly legal)",
 )
 
 # %% [markdown]
@@ -784,7 +785,7 @@ fig = plots.styled(fig, f"{title}<br><sup>{below}</sup>", **axes, height=400)
 fig.update_layout(
     colorway=plots.COLOURS, scattermode="group", legend={"orientation": "h", "y": -0.3}
 )
-fig.update_yaxes(range=[0.4, 1])
+fig.update_yaxes(range=[0, 1])
 
 # %% [markdown]
 # An ablation takes something away, and it also moves the stream off its usual place. So each bar needs its control: the output moved as far, in a random direction. Block 0 hurts most, since all that comes later reads it: with its MLP ablated **0.48** are left.
