@@ -418,7 +418,8 @@ predict(
 # %%
 new_board, new_legal, new_moves = after_flip(ONE, AT, DISC)
 gained = [name_of(i) for i in (new_legal & ~played.legal[ONE, AT]).nonzero()[:, 0].tolist()]
-outcome("23.flip", "b2 and c2" if gained == ["b2", "c2"] else "none")
+became = "b2 and c2" if gained == ["b2", "c2"] else "none"
+outcome("23.flip", became)
 panels = {
     "the board, model as it is": (
         played.board[ONE, AT],
@@ -475,7 +476,7 @@ print(f"errors on the edited boards: no edit {before.mean():.2f}, flip {after.me
 # %% [markdown]
 # Errors fall from **2.26** to **0.70**. The best setting overshoots: on the games for choosing, a scale of 1, the plain mirror, leaves more errors, and so does 8.
 #
-# ### Exercise 3 · audit: a colleague's control (5 minutes, medium)
+# ### Audit · a colleague's control (5 minutes, medium)
 #
 # A colleague asks whether the model uses *black/white*. She makes the same edit, `flip_discs` at the same layer and scale, along the directions of the black/white probe, and finds **2.23** errors. "No effect," she says, "so the model does not use the colours." Is her edit a fair control for ours? Think of the step that `flip_discs` makes, and of what that probe's scores are like.
 
@@ -517,7 +518,7 @@ plots.table(
 )
 
 # %% [markdown]
-# A probe that cannot tell the colours gives scores near 0, so their mirror images are near, too; and the sign of its score is nearly a coin toss. Such an edit could not have had an effect.
+# A probe that cannot tell the colours gives scores near 0, so their mirror images are near, too; and the sign of its score is nearly a coin toss. Such an edit could hardly have had an effect.
 #
 # A fair control takes the sign from the *true* colour, and makes each step as long as ours. `world.with_length_of(change, like)` does the second: it steps in the direction of `change`, as far as `like` does. All the controls below get that length.
 
@@ -559,7 +560,7 @@ plots.intervals(
 )
 
 # %% [markdown]
-# Now the black/white direction has had its chance, and still leaves **2.25** errors. Random directions and the opposite step do harm. (Why does a random step harm, and a black/white step of the same length not? That is left to you, as a question at the end.) To flip **another** disc is a disturbance too, on this board. Scored on *its own* board it is a good edit:
+# Now the black/white direction has had its chance, and still leaves **2.25** errors. (That speaks of this direction. A probe that reads colours so badly may have missed a better one.) Random directions and the opposite step do harm. Why a random step harms, and a black/white step of the same length does not, is a question at the end. To flip **another** disc is a disturbance too, on this board. Scored on *its own* board it is a good edit:
 
 # %%
 _, third = world.legal_after_flip(some, edits.game, edits.time, edits.another)
@@ -602,6 +603,11 @@ assert (
     < min(each[1] for name, each in bars.items() if name != "flip this disc")
 )
 assert third_errors[1].mean() < 0.4 * third_errors[0].mean()
+shift = {
+    name: (each.softmax(-1) - plain.softmax(-1)).abs().sum(-1).mean()
+    for name, each in edited.items()
+}
+assert 0.4 < shift["black/white direction"] / shift["random 0"] < 0.6, "half as much"
 line = {AT_LAYER: line_of(colours, edits.square)}
 unfair = flip_discs(model, moves_read, edits.time.to(device), line, scale=SCALE)
 claim(
@@ -672,7 +678,7 @@ assert fault == (name_of(FAULT),) == (name_of(max(range(36), key=evidence.__geti
 #
 # Before block 4 the board is there. Attention must have brought the moves together, and something must have worked out the flips. Two measurements.
 #
-# ### Exercise 4 · ablate each component (15 minutes, medium)
+# ### Exercise 3 · ablate each component (15 minutes, medium)
 #
 # A **component** is the attention or the MLP of one block. Replace its output by a mean, and look how well the probe of layer 4 still reads flipped discs. Which mean? The output depends much on the move number, so take the mean over games at each position.
 
@@ -791,7 +797,7 @@ fig.update_yaxes(range=[0, 1])
 # An ablation takes something away, and it also moves the stream off its usual place. So each bar needs its control: the output moved as far, in a random direction. Block 0 hurts most, since all that comes later reads it: with its MLP ablated **0.48** are left.
 # What an ablation costs *beyond* its control is alike for the attention and the MLP of block 0 (**0.26** each), and of block 1 (`0.05` each). In blocks 2 and 3 only the attention costs more than its control (`0.04` and `0.05`). Ablating the MLP of block 3 costs less than a random step of that length. So no single component holds the board, and attention does not do it alone.
 #
-# ### Exercise 5 · whose moves does a head attend to? (10 minutes, medium)
+# ### Exercise 4 · whose moves does a head attend to? (10 minutes, medium)
 #
 # Nanda and colleagues report heads that attend to the moves of one player: "mine" or "yours", by the parity of the distance. Measure it for each head here.
 
@@ -944,7 +950,7 @@ plots.table(
 #
 # Exchanges of *recent* moves matter more, `0.073` (27 pairs; 95% interval `0.049` to `0.096`) against `0.015`. Is that the mark of rules about what was just played? The untrained model, which has no rules, shows the same ratio, about 5. So this column is no evidence for rules.
 #
-# ### Exercise 6 · the compression test (15 minutes, medium)
+# ### Exercise 5 · the compression test (15 minutes, medium)
 #
 # The published test asks for more than the next move: a *continuation* that the model would play after the first order should be acceptable after the second.
 
@@ -1115,7 +1121,7 @@ assert min(beside.values()) > 2 * 0.175
 #
 # Lesson 4.2 trains sparse autoencoders: dictionaries that describe a stream by few active latents, without labels. On language nobody knows what they should find. Here you do. Karvonen and colleagues (arXiv 2408.00113) score **coverage**: for each fact about the board, such as "c3 is mine", the F1 of the best single latent, averaged over facts.
 #
-# ### Exercise 7 · coverage (10 minutes, medium)
+# ### Exercise 6 · coverage (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.reading.world.coverage"]
@@ -1197,7 +1203,7 @@ plots.table(
 )
 
 # %% [markdown]
-# This small autoencoder does not find the board. Its best latents describe "mine" and "yours" hardly better than a latent that is always active, worse than the stream's own axes, and far worse than the probe. No fact is above `0.9`. It is better than the untrained model's, whose stream it describes better (**0.91** of the variance, against **0.85**), so latents do tell *something* about the board.
+# This small autoencoder does not find the board. Its best latents describe "mine" and "yours" hardly better than a latent that is always active, worse than the stream's own axes, and far worse than the probe. No fact is above `0.9`. The latents for the untrained model tell less, although they explain more of its stream (**0.91** of the variance against **0.85**). So the trained model's do tell *something* about the board.
 #
 # Perhaps the reason is sparsity: an autoencoder of this kind is trained to use few latents at a time, and of 36 squares up to 35 have a disc. We did not test that. This says something about our autoencoder and this measure, and nothing against the board.
 
@@ -1283,7 +1289,7 @@ plots.table(
 # - Splitting positions instead of games: two positions of one game are nearly the same board.
 # - Scoring all squares only: empty and unflipped ones hide the difference.
 # - Comparing edits whose steps differ in length or go the wrong way.
-# - Passing a test (compression) that a model passes by accepting everything.
+# - Reporting compression alone: a model that accepts every move passes it.
 # - Making hooks in a loop without a function: all get the last direction.
 # - Testing "same board" on openings that stood in the training games.
 #
