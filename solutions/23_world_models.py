@@ -761,7 +761,8 @@ def read_after(stream: Tensor) -> float:
 
 swept = ablation_sweep(model, tokens[SOME], test[SOME], COMPONENTS, read_after, layer=4)
 worst = min(swept, key=swept.get)
-outcome("23.parts", f"a part of block {worst.split('.')[1]}")
+hurt = f"a part of block {worst.split('.')[1]}"
+outcome("23.parts", hurt)
 
 # %% tags=["folded"]
 # The control, three times: each output moved as far, in random directions. Then both as bars.
