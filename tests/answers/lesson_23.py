@@ -17,11 +17,12 @@ def _read(
     name=lambda best, states: states[best],
     rows=lambda resid, fit: resid.flatten(0, 1),
     shape=lambda read, board: read.view(board.shape),
+    penalty=1e-3,
 ):
     def read_boards(resid, board, fit):
         of = torch.tensor(states)
         targets = (board[where(fit)][..., None] == of).double().flatten(1)
-        probe = ridge(resid[where(fit)], targets, penalty=1e-3)
+        probe = ridge(resid[where(fit)], targets, penalty=penalty)
         scores = probe(rows(resid, fit))
         return shape(name(decide(scores, board.shape[-1]), of), board)
 
@@ -168,42 +169,6 @@ def _flip_by_mask(model, tokens, time, lines, *, scale):
         return (model(tokens) * here).sum(1)
 
 
-def _with_length(make):
-    def with_length_of(change, like):
-        def changed(resid):
-            return make(resid, change(resid), like(resid))
-
-        return changed
-
-    return with_length_of
-
-
-def _n(x):
-    return x.norm(dim=-1, keepdim=True)
-
-
-def _length_by_rows(change, like):
-    def changed(resid):
-        rows = []
-        for x, to, other in zip(resid, change(resid), like(resid), strict=True):
-            rows.append(x + (to - x) * ((other - x).norm() / (to - x).norm()))
-        return torch.stack(rows)
-
-    return changed
-
-
-class _Rescaled:
-    def __init__(self, change, like):
-        self.change, self.like = change, like
-
-    def __call__(self, resid):
-        unit = F.normalize(self.change(resid) - resid, dim=-1)
-        return resid + unit * (self.like(resid) - resid).pow(2).sum(-1, keepdim=True).sqrt()
-
-
-# ---- Where the board is made --------------------------------------------------------------------
-
-
 def _swept(
     mean,
     *,
@@ -330,6 +295,7 @@ def _accepted(
     test=lambda p, q, epsilon: q > epsilon,
     draw=lambda w, generator: torch.multinomial(w, 1, generator=generator),
     join=(True, True),
+    shift=0,
     so_far=True,
     swap=False,
     end=lambda found: found,
@@ -343,6 +309,7 @@ def _accepted(
             here = test(p.gather(1, move)[:, 0], q.gather(1, move)[:, 0], epsilon)
             good = good & here
             found.append(good if so_far else here)
+            move = move + shift
             a = torch.cat([a, move], 1) if join[0] else a
             b = torch.cat([b, move], 1) if join[1] else b
         return end(torch.stack(found, 1))
@@ -390,83 +357,7 @@ def _accepted_row_by_row(model, first, second, *, n_moves, epsilon, generator):
     return torch.tensor(steps).T
 
 
-# ---- Parts and latents --------------------------------------------------------------------------
-
-
-def _tensor_probe(
-    *,
-    order=(0, 1, 2),
-    divide=lambda part, size: part / size**0.5,
-    trained=(0, 1, 2),
-    make=lambda parts, lr: torch.optim.Adam(parts, lr=lr),
-    lr=0.01,
-    anew=False,
-    clear=True,
-    target=lambda board: board.long() + 1,
-    other_rows=False,
-    generator_for_rows=True,
-    end=lambda part: part.detach(),
-):
-    def tensor_probe(resid, board, *, rank, steps, generator):
-        sizes = ((resid.shape[1], rank, 2), (board.shape[1], rank), (3, 2))
-        scales = (resid.shape[1], rank, 2)
-        parts = [None] * 3
-        for i in order:
-            drawn = divide(torch.randn(sizes[i], generator=generator), scales[i])
-            parts[i] = drawn.requires_grad_()
-        optimizer = make([parts[i] for i in trained], lr)
-        for _ in range(steps):
-            if anew:
-                optimizer = make([parts[i] for i in trained], lr)
-            how = {"generator": generator} if generator_for_rows else {}
-            rows = torch.randint(len(resid), (512,), **how)
-            scores = world.tensor_scores(resid[rows], *parts)
-            there = rows.flip(0) if other_rows else rows
-            loss = F.cross_entropy(scores.flatten(0, 1), target(board[there]).flatten())
-            if clear:
-                optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return tuple(end(part) for part in parts)
-
-    return tensor_probe
-
-
-def _tensor_probe_by_hand(resid, board, *, rank, steps, generator):
-    d, n = resid.shape[1], board.shape[1]
-    B = (torch.randn(d, rank, 2, generator=generator) / d**0.5).requires_grad_()
-    q = (torch.randn(n, rank, generator=generator) / rank**0.5).requires_grad_()
-    f = (torch.randn(3, 2, generator=generator) / 2**0.5).requires_grad_()
-    optimizer = torch.optim.Adam([B, q, f], lr=1e-2)
-    for _ in range(steps):
-        rows = torch.randint(0, len(resid), (512,), generator=generator)
-        T = torch.einsum("bd,drk->brk", resid[rows], B)
-        log_probs = torch.einsum("brk,sr,ck->bsc", T, q, f).log_softmax(-1)
-        loss = -log_probs.gather(-1, (board[rows].long() + 1)[..., None]).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return B.detach(), q.detach(), f.detach()
-
-
-class _Parts(torch.nn.Module):
-    def __init__(self, d, n, rank, generator):
-        super().__init__()
-        self.B = torch.nn.Parameter(torch.randn(d, rank, 2, generator=generator) / d**0.5)
-        self.q = torch.nn.Parameter(torch.randn(n, rank, generator=generator) / rank**0.5)
-        self.f = torch.nn.Parameter(torch.randn(3, 2, generator=generator) / 2**0.5)
-
-
-def _tensor_probe_by_module(resid, board, *, rank, steps, generator):
-    parts = _Parts(resid.shape[1], board.shape[1], rank, generator)
-    optimizer = torch.optim.Adam(parts.parameters(), lr=0.01)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        rows = torch.randint(len(resid), (512,), generator=generator)
-        scores = world.tensor_scores(resid[rows], parts.B, parts.q, parts.f)
-        F.cross_entropy(scores.transpose(1, 2), board[rows].long() + 1).backward()
-        optimizer.step()
-    return [each.detach() for each in (parts.B, parts.q, parts.f)]
+# ---- Latents --------------------------------------------------------------------------
 
 
 def _coverage(
@@ -531,11 +422,6 @@ RIGHT = {
         ("mask and einsum", _flip_by_mask),
         ("with factories", _flip()),
     ],
-    "with_length_of": [
-        ("rows", _length_by_rows),
-        ("a class", _Rescaled),
-        ("one line", _with_length(lambda x, a, b: x + (a - x) * _n(b - x) / _n(a - x))),
-    ],
     "ablation_sweep": [
         ("loops over a cache", _swept_by_loops),
         ("contexts, tensors for floats", _swept_in_context),
@@ -550,11 +436,6 @@ RIGHT = {
         ("cumsum", _accepted_by_product),
         ("cumprod", _accepted_by_masks),
         ("lists", _accepted_row_by_row),
-    ],
-    "tensor_probe": [
-        ("by hand", _tensor_probe_by_hand),
-        ("a module", _tensor_probe_by_module),
-        ("list of parts", _tensor_probe()),
     ],
     "coverage": [
         ("loops", _coverage_by_loops),
@@ -577,6 +458,8 @@ MISTAKES = {
             "mixed up",
         ),
         ("the truth", lambda resid, board, fit: board, "true boards"),
+        ("penalty 1", _read(penalty=1.0), "penalty=1e-3"),
+        ("penalty 0.1", _read(penalty=0.1), "penalty=1e-3"),
         (
             "the lowest",
             _read(decide=lambda scores, n: scores.view(-1, n, 3).argmin(-1)),
@@ -616,44 +499,6 @@ MISTAKES = {
         ("first layer alone", _flip(which=lambda layers: layers[:1]), "Only the first"),
         ("last layer alone", _flip(which=lambda layers: layers[-1:]), "Only the last"),
         ("for good", _flip_for_good, "a hook stays on it"),
-    ],
-    "with_length_of": [
-        ("the step", _with_length(lambda x, a, b: (a - x) / _n(a - x) * _n(b - x)), "step alone"),
-        ("unchanged length", _with_length(lambda x, a, b: a), "own length still"),
-        ("the other", _with_length(lambda x, a, b: b), "what `like` does"),
-        ("a unit", _with_length(lambda x, a, b: x + (a - x) / _n(a - x)), "length 1"),
-        (
-            "exchanged",
-            _with_length(lambda x, a, b: x + (b - x) / _n(b - x) * _n(a - x)),
-            "roles are exchanged",
-        ),
-        (
-            "the other way",
-            _with_length(lambda x, a, b: x - (a - x) / _n(a - x) * _n(b - x)),
-            "other way",
-        ),
-        ("not divided", _with_length(lambda x, a, b: x + (a - x) * _n(b - x)), "not divided"),
-        (
-            "changed streams",
-            _with_length(lambda x, a, b: x + a / _n(a) * _n(b)),
-            "subtract the stream",
-        ),
-        (
-            "of the stream",
-            _with_length(lambda x, a, b: x + (a - x) / _n(a - x) * _n(b)),
-            "of the step, please",
-        ),
-        (
-            "one length",
-            _with_length(lambda x, a, b: x + (a - x) / (a - x).norm() * (b - x).norm()),
-            "One length",
-        ),
-        (
-            "over examples",
-            _with_length(lambda x, a, b: x + (a - x) / (a - x).norm(dim=0) * (b - x).norm(dim=0)),
-            "over examples",
-        ),
-        ("no function", lambda change, like: torch.zeros(3, 5), "Return a function"),
     ],
     "fault": [
         ("transposed", ("c2",), "exchanged"),
@@ -735,6 +580,7 @@ MISTAKES = {
         ("not joined", _accepted(join=(False, False)), "not put at the end of both"),
         ("joined to the first", _accepted(join=(True, False)), "end of the second"),
         ("joined to the second", _accepted(join=(False, True)), "end of the first"),
+        ("the token after", _accepted(shift=1), "one too high"),
         ("refused", _accepted(end=lambda found: ~found), "are exchanged"),
         ("likelier", _accepted(test=lambda p, q, e: q > p), "compare with `epsilon`"),
         ("alike", _accepted(weights=lambda p, e: (p > e).float()), "by their probabilities"),
@@ -745,25 +591,6 @@ MISTAKES = {
             _accepted(draw=lambda w, g: torch.multinomial(w, 1)),
             "global",
         ),
-    ],
-    "tensor_probe": [
-        ("not divided", _tensor_probe(divide=lambda part, size: part), "not divided"),
-        ("no root", _tensor_probe(divide=lambda part, size: part / size), "square roots"),
-        ("other order", _tensor_probe(order=(2, 1, 0)), "another order"),
-        ("f not trained", _tensor_probe(trained=(0, 1)), "f does not change"),
-        ("B not trained", _tensor_probe(trained=(1, 2)), "B does not change"),
-        ("gradients kept", _tensor_probe(end=lambda part: part), "asks for a gradient"),
-        ("other rows", _tensor_probe(other_rows=True), "*same* rows"),
-        ("turned", _tensor_probe(target=lambda board: 1 - board.long()), "turned round"),
-        ("fast", _tensor_probe(lr=0.1), "learning rate"),
-        ("slow", _tensor_probe(lr=1e-4), "learning rate"),
-        (
-            "SGD",
-            _tensor_probe(make=lambda parts, lr: torch.optim.SGD(parts, lr=lr)),
-            "learning rate",
-        ),
-        ("global", _tensor_probe(generator_for_rows=False), "global"),
-        ("one part", _tensor_probe(end=lambda part: None), "should be a tensor"),
     ],
     "coverage": [
         ("one cut", _coverage(cut_of=lambda acts, cut: cut), "same for all latents"),

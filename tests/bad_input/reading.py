@@ -517,6 +517,11 @@ ROWS = [
         "no board 'b'",
     ),
     (
+        "boards with another's new moves",
+        lambda: figures.boards({"a": [0] * 4}, title="", new={"b": [0]}),
+        "no board 'b'",
+    ),
+    (
         "simplex in too few colours",
         lambda: figures.simplex({"a": torch.zeros(3, 2)}, torch.zeros(2, 3), title=""),
         "3 points in 'a', and 2 colours",

@@ -86,6 +86,8 @@ def test_the_controls_of_an_edit_step_as_far():
     random = world.in_random_direction(like, generator=generator(1))(resid) - resid
     assert torch.allclose(random.norm(dim=-1), torch.full((4,), 5.0))
     assert random.std(0).min() > 0.1  # each example its own
+    turned = world.with_length_of(lambda x: x + torch.eye(5)[:4], like)(resid) - resid
+    assert torch.allclose(turned, 5 * torch.eye(5)[:4], atol=1e-5)
     back = world.opposite(like)(resid) - resid
     assert torch.allclose(back, resid - like(resid), atol=1e-6)
 
@@ -245,6 +247,9 @@ def test_small_probes_and_codes_learn_what_is_planted():
     assert n == 6 * 2 + 2 * 6 and (read(x) == board).float().mean() > 0.9
     n, read = world.low_rank_probe(x, board, rank=6, steps=200, generator=generator(1))
     assert n == 36 and (read(x) == board).float().mean() > 0.9
+    parts = world.tensor_probe(x, board, rank=3, steps=200, generator=generator(1))
+    told = world.tensor_scores(x, *parts).argmax(-1) - 1
+    assert (told == board).float().mean() > 0.9
     sparse = torch.nn.functional.one_hot(torch.randint(8, (500,), generator=generator(2)), 8)
     encode, explained = world.sparse_codes(
         sparse.float(), n_latents=16, k=2, steps=200, generator=generator(3)

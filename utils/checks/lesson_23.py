@@ -71,8 +71,13 @@ def _read_boards(read_boards, seed, n_games, n_time, n_squares) -> None:
     x[n_games // 2 :] = -x[n_games // 2 :]  # another world: fitting on it would show
     got = read_boards(x, board, fit)
 
-    def read(where: Tensor, target: Tensor, decide: Callable[[Tensor], Tensor]) -> Tensor:
-        weights = _three_scores(x[where], target[where].flatten(1))
+    def read(
+        where: Tensor,
+        target: Tensor,
+        decide: Callable[[Tensor], Tensor],
+        penalty: float = 1e-3,
+    ) -> Tensor:
+        weights = _three_scores(x[where], target[where].flatten(1), penalty)
         return decide(_said(x.flatten(0, 1), weights)).view(board.shape)
 
     def best(scores: Tensor) -> Tensor:
@@ -103,6 +108,11 @@ def _read_boards(read_boards, seed, n_games, n_time, n_squares) -> None:
             fit, one_hot, lambda s: s.view(-1, n_squares, 3).argmin(-1) - 1
         ),
     }
+    for penalty in (0.0, 1e-4, 0.01, 0.1, 1.0, 10.0):
+        why = "The ridge's penalty is not `penalty=1e-3`"
+        other = read(fit, one_hot, best, penalty)
+        if not torch.equal(other, right):
+            mistakes[f"{why}: it reads as with {penalty:g}."] = other
     if isinstance(got, Tensor) and got.shape == x[fit].shape[:1] + board.shape[-1:]:
         raise Wrong("That is one reading for each position in `fit`: read *every* position.")
     if isinstance(got, Tensor) and got.shape == board.flatten(0, 1).shape:
@@ -265,68 +275,6 @@ def check_flip_discs(flip_discs) -> str:
     for seed, case in enumerate(((3, 6, (1,), 2.5), (4, 5, (0, 2), 1.0), (1, 4, (2, 1), 0.0))):
         _flip_discs(flip_discs, seed, *case)
     return "One score mirrored at one position, and nothing else."
-
-
-def _with_length_of(with_length_of, seed, n, d) -> None:
-    x = _random(n, d, seed=seed)
-    A, B = _random(d, d, seed=seed + 10), _random(d, d, seed=seed + 20)
-
-    def change(resid, A=A):
-        return resid + resid @ A
-
-    def like(resid, B=B):
-        return resid + 0.3 * (resid @ B) + 1
-
-    step, other = change(x) - x, like(x) - x
-    length, wanted = (each.norm(dim=-1, keepdim=True) for each in (step, other))
-    made = with_length_of(change, like)
-    expect(
-        callable(made),
-        f"Return a function from the stream to the changed stream, not {described(made)}.",
-    )
-    kept = x.clone()
-    got = made(x)
-    expect(torch.equal(x, kept), "Your function changes the stream that it is given: add.")
-    unit = step / length
-    mistakes = {
-        "That is the step alone: add it to the stream.": unit * wanted,
-        "The step has its own length still: it should be as long as `like`'s.": change(x),
-        "That is what `like` does: the direction is `change`'s.": like(x),
-        "The step has length 1: multiply it by the length of `like`'s.": x + unit,
-        "The roles are exchanged: the direction is `change`'s, and the length `like`'s.": x
-        + other / wanted * length,
-        "The step goes the other way.": x - unit * wanted,
-        "The step is not divided by its own length.": x + step * wanted,
-        "Steps are what a change *adds*: subtract the stream before you measure them.": x
-        + change(x) / change(x).norm(dim=-1, keepdim=True) * like(x).norm(dim=-1, keepdim=True),
-        "The length is that of the changed stream: of the step, please.": x
-        + unit * like(x).norm(dim=-1, keepdim=True),
-    }
-    if n > 1:
-        mistakes |= {
-            "One length for all examples: each has its own.": x + step / step.norm() * other.norm(),
-            "The mean length for all examples: each has its own.": x + unit * wanted.mean(),
-            "The length is taken over examples: over the last axis, please.": x
-            + step / step.norm(dim=0) * other.norm(dim=0),
-        }
-    match(got, x + unit * wanted, what="The changed stream", mistakes=mistakes)
-    twice = 2 * x
-    again = made(twice)
-    step, other = change(twice) - twice, like(twice) - twice
-    match(
-        again,
-        twice + step / step.norm(dim=-1, keepdim=True) * other.norm(dim=-1, keepdim=True),
-        what="The change of another stream",
-        mistakes={},
-    )
-
-
-@exercise("utils.reading.world.with_length_of")
-def check_with_length_of(with_length_of) -> str:
-    """Changes whose steps depend on the stream, with another length in each row."""
-    for seed, case in enumerate(((3, 5), (1, 4))):
-        _with_length_of(with_length_of, seed, *case)
-    return "Same direction, and as long as the other: a fair control."
 
 
 @investigation("fault", course=("b3",))
@@ -548,6 +496,7 @@ def _accepted(accepted, seed, n, n_pos, n_moves, epsilon) -> None:
         weights=lambda p: p * (p > epsilon),
         test=lambda q, p: q > epsilon,
         join=(True, True),
+        shift: int = 0,
         so_far: bool = True,
         swap: bool = False,
         greedy: bool = False,
@@ -565,6 +514,7 @@ def _accepted(accepted, seed, n, n_pos, n_moves, epsilon) -> None:
             here = test((p if after_first else q).gather(1, move)[:, 0], p.gather(1, move)[:, 0])
             good = good & here
             found.append(good if so_far else here)
+            move = move + shift
             a = torch.cat([a, move], 1) if join[0] else a
             b = torch.cat([b, move], 1) if join[1] else b
         return torch.stack(found, 1)
@@ -590,6 +540,8 @@ def _accepted(accepted, seed, n, n_pos, n_moves, epsilon) -> None:
         "The moves are not put at the end of both.": play(join=(False, False)),
         "The moves are not put at the end of the second.": play(join=(True, False)),
         "The moves are not put at the end of the first.": play(join=(False, True)),
+        "The move's token is one too high: a square's token is its own number, for BOS is the "
+        "last of the vocabulary.": play(shift=1),
         "True and False are exchanged.": ~play(),
         "A move counts as accepted if it is likelier than after the first: compare with "
         "`epsilon`.": play(test=lambda q, p: q > p),
@@ -617,103 +569,7 @@ def check_accepted(accepted) -> str:
     return "What the model would play after one order, judged after the other."
 
 
-# ---- Parts and latents --------------------------------------------------------------------------
-
-
-@exercise("utils.reading.world.tensor_probe", keeps_gradient=False)
-def check_tensor_probe(tensor_probe) -> str:
-    """Parts before training; then boards that a planted tensor product makes."""
-    n, d, squares, rank = 400, 6, 5, 3
-    x = _random(n, d, seed=1)
-    planted = [
-        _random(*size, seed=2 + i) for i, size in enumerate(((d, 2, 2), (squares, 2), (3, 2)))
-    ]
-    truth = torch.einsum("nd,drk,sr,ck->nsc", x, *planted).argmax(-1) - 1
-
-    def start(order=(0, 1, 2), scales=(d, rank, 2)) -> list[Tensor]:
-        draw, found = torch.Generator().manual_seed(5), {}
-        sizes = ((d, rank, 2), (squares, rank), (3, 2))
-        for i in order:
-            found[i] = torch.randn(sizes[i], generator=draw) / scales[i] ** 0.5
-        return [found[i] for i in range(3)]
-
-    def trained(steps: int) -> tuple:
-        return tensor_probe(
-            x, truth, rank=rank, steps=steps, generator=torch.Generator().manual_seed(5)
-        )
-
-    got = trained(0)
-    expect(
-        isinstance(got, tuple | list) and len(got) == 3,
-        f"Return three tensors, B, q and f, not {described(got)}.",
-    )
-    for name, part, right, size in zip(
-        "Bqf", got, start(), ((d, rank, 2), (squares, rank), (3, 2)), strict=True
-    ):
-        expect(isinstance(part, Tensor), f"{name} should be a tensor, not {described(part)}.")
-        expect(
-            not part.requires_grad,
-            f"{name} asks for a gradient still: end with `.detach()`.",
-        )
-        match(
-            part,
-            right,
-            what=f"{name} before training (0 steps)",
-            mistakes={
-                "The parts are not divided by the square roots of d_model, rank and 2.": start(
-                    scales=(1, 1, 1)
-                )["Bqf".index(name)],
-                "The parts are divided by the numbers themselves: take their square roots.": start(
-                    scales=(d**2, rank**2, 4)
-                )["Bqf".index(name)],
-                "The parts are drawn in another order: B first, then q, then f.": start((2, 1, 0))[
-                    "Bqf".index(name)
-                ],
-                f"{name} is all zeros: draw it at random.": torch.zeros(size),
-            },
-        )
-    parts = trained(120)
-    before = start()
-    for name, part, first in zip("Bqf", parts, before, strict=True):
-        expect(
-            not torch.allclose(part, first, atol=1e-3),
-            f"{name} does not change in training: is it among what the optimiser trains, and does "
-            "a gradient reach it?",
-        )
-    scores = torch.einsum("nd,drk,sr,ck->nsc", x, *parts)
-    right = (scores.argmax(-1) - 1 == truth).float().mean().item()
-    turned = (1 - scores.argmax(-1) == truth).float().mean().item()
-    expect(
-        turned < 0.8 or right >= 0.8,
-        "The states are turned round: -1 is row 0 of f, and 1 is row 2.",
-    )
-    swapped = torch.einsum("nd,drk,sr,ck->nsc", x[torch.randperm(n)], *parts)
-    del swapped
-    expect(
-        right > 0.85,
-        f"After 120 steps the probe reads {right:.0%} of a planted example, and should read over "
-        "85%: are the scores and the boards of the *same* rows compared, are gradients set to "
-        "zero at each step, and is the learning rate 0.01?",
-    )
-    one = trained(1)
-    sizes = [(a - b).abs().max().item() for a, b in zip(one, before, strict=True)]
-    expect(
-        all(0.005 < size < 0.02 for size in sizes),
-        f"The first step of Adam is as long as its learning rate, 0.01; yours is {max(sizes):.3g}. "
-        "Is it Adam, with that learning rate, and one step for each of `steps`?",
-    )
-    few = trained(20)
-    far = max((a - b).abs().max().item() for a, b in zip(few, before, strict=True))
-    expect(
-        far > 0.05,
-        "After 20 steps the parts have hardly moved: make the optimiser once, before the loop.",
-    )
-    again = trained(20)
-    expect(
-        all(torch.equal(a, b) for a, b in zip(few, again, strict=True)),
-        "The same generator gives other parts: draw the batches with `generator`, too.",
-    )
-    return "Squares and states, bound by one matrix."
+# ---- Latents --------------------------------------------------------------------------
 
 
 def _coverage(coverage, seed, n, latents, n_facts, cuts) -> None:

@@ -39,13 +39,20 @@ def _a_colour_a_point(panels: Mapping[str, Tensor], given: Mapping) -> str | Non
     return f"has {len(panels[other[0]])} points in {other[0]!r}, and {n} colours" if other else None
 
 
-@guarded(positions=(filled, _square_boards), shade=_of_boards, marked=_of_boards, last=_of_boards)
+@guarded(
+    positions=(filled, _square_boards),
+    shade=_of_boards,
+    marked=_of_boards,
+    new=_of_boards,
+    last=_of_boards,
+)
 def boards(
     positions: Mapping[str, Sequence[int]],
     *,
     title: str,
     shade: Mapping[str, Sequence[float]] | None = None,
     marked: Mapping[str, Sequence[int]] | None = None,
+    new: Mapping[str, Sequence[int]] | None = None,
     last: Mapping[str, int] | None = None,
     label: str = "probability",
 ) -> go.Figure:
@@ -56,10 +63,11 @@ def boards(
             empty.
         shade: for each board a number for each square, shown as its colour: dark is high.
         marked: for each board the squares that get a diamond, such as the legal moves.
+        new: for each board the squares whose diamond is orange, such as moves that are legal now.
         last: for each board the square with a dot, such as the last move.
         label: what the shade is.
     """
-    shade, marked, last = shade or {}, marked or {}, last or {}
+    shade, marked, new, last = shade or {}, marked or {}, new or {}, last or {}
     names = list(positions)
     fig = make_subplots(1, len(names), subplot_titles=names, horizontal_spacing=0.04)
     end = max([max(map(float, values)) for values in shade.values()] or [1.0])
@@ -89,6 +97,7 @@ def boards(
             ([i for i, d in enumerate(discs) if d == -1], {"color": "white", "size": 26}),
             # White in black: it stands out from every shade, and from discs.
             (marked.get(name, []), {"symbol": "diamond", "color": "white", "size": 13}),
+            (new.get(name, []), {"symbol": "diamond", "color": COLOURS[1], "size": 13}),
             ([last[name]] if name in last else [], {"color": COLOURS[1], "size": 9}),
         ]:
             line = {"color": COLOURS[1] if marker["size"] == 9 else "black", "width": 2}
