@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.guards import Guard, as_long_as, axes, count, guarded
+from utils.guards import Guard, axes, count, guarded
 
 
 def process(T: Tensor, _: Mapping) -> str | None:
@@ -46,12 +46,6 @@ def distributions(belief: Tensor, given: Mapping) -> str | None:
     sums = belief.sum(-1)
     fine = bool((belief >= -1e-6).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
     return None if fine else "is no belief: probabilities, and each row sums to 1"
-
-
-def _possible(token: Tensor, given: Mapping) -> str | None:
-    chance = (given["belief"] * given["T"][token].sum(-1)).sum(-1)
-    never = (chance <= 0).nonzero()[:, 0].tolist()
-    return f"is impossible in row {never[0]}: no state believed in emits it" if never else None
 
 
 def _likely(tokens: Tensor, given: Mapping) -> str | None:
@@ -124,27 +118,6 @@ def stationary(T: Float[Tensor, "token state next"]) -> Float[Tensor, " state"]:
     right = torch.zeros(n_states + 1, 1, dtype=T.dtype)
     right[-1] = 1
     return torch.linalg.lstsq(system.to(T.dtype), right).solution[:, 0]
-
-
-@guarded(
-    T=process,
-    belief=(axes(2), distributions),
-    token=(as_long_as("belief"), known_tokens, _possible),
-)
-def belief_update(
-    belief: Float[Tensor, "batch state"],
-    token: Int[Tensor, " batch"],
-    T: Float[Tensor, "token state next"],
-) -> Float[Tensor, "batch state"]:
-    """The ideal observer's belief after one more token.
-
-    Args:
-        belief: the belief before the token; rows sum to 1.
-        token: ids; each row has its own.
-        T: `T[a, i, j]` is the probability that state i emits token a and moves to state j.
-    """
-    joint = torch.einsum("bi,bij->bj", belief, T[token])
-    return joint / joint.sum(-1, keepdim=True)
 
 
 @guarded(T=process, tokens=(axes(2), known_tokens, _likely))

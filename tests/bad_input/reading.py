@@ -128,10 +128,6 @@ STUCK = torch.eye(3).double()[None]  # no state is ever left
 SILENT = torch.stack([T.sum(0), torch.zeros(3, 3)])  # token 1 never comes
 
 
-def updated(belief=BELIEF, token=(0, 1, 0, 1, 0, 1), T=T):
-    return lambda: process.belief_update(belief, torch.tensor(token), T)
-
-
 def observed(memories=(1,), *, n=4, length=4):
     return lambda: beliefs.excess_by_observer(
         T, {}, memories=memories, n=n, length=length, generator=seeded()
@@ -234,36 +230,11 @@ ROWS = [
     ("fit_mlp of whole numbers", mlp(x=X.long()), "`.float()`"),
     ("fit_mlp without ReLUs", mlp(hidden=0), "`hidden` is 0"),
     ("fit_mlp without steps", mlp(steps=0), "`steps` is 0"),
-    (
-        "auc_interval of groups with both labels",
-        lambda: probes.auc_interval(SCORES, Y, GROUPS),
-        "rows of both labels in 'a'",
-    ),
-    (
-        "auc_interval of one label",
-        lambda: probes.auc_interval(SCORES, Y * 0, GROUPS),
-        "give rows of both",
-    ),
-    (
-        "auc_interval of NaN",
-        lambda: probes.auc_interval(SCORES * NAN, Y, range(4)),
-        "`scores` holds NaN",
-    ),
-    (
-        "auc_interval of groups in a tensor",
-        lambda: probes.auc_interval(SCORES, Y, torch.tensor([0, 1, 0, 1])),
-        "give a list",
-    ),
     ("a split of groups in a tensor", split(0.5, groups=torch.tensor([0, 0, 1, 1])), "give a list"),
     ("crossed with groups in a tensor", crossed(groups=torch.tensor([0, 0, 1, 1])), "give a list"),
     ("crossed with labels in a list", crossed(y=Y.tolist()), "`y` is of type list"),
     ("a probe of labels in a list", lambda: probes.mean_difference(X, Y.tolist()), "of type list"),
     ("accuracy on labels in a list", lambda: PROBE.accuracy(X, Y.tolist()), "`y` is of type list"),
-    (
-        "auc_interval without draws",
-        lambda: probes.auc_interval(SCORES, Y, range(4), n=0),
-        "`n` is 0",
-    ),
     # unsupervised
     ("ccs of one pair", lambda: ccs(X[:1], X[1:2]), "two pairs at least"),
     ("ccs of unequal halves", lambda: ccs(X, X[:3]), "has shape (3, 3)"),
@@ -406,12 +377,6 @@ ROWS = [
     ("stationary of no process", lambda: process.stationary(T * 2), "sum to 1"),
     ("stationary of one token's table", lambda: process.stationary(T[0]), "next state]"),
     ("stationary of states never left", lambda: process.stationary(STUCK), "more than one"),
-    ("belief_update of sums", updated(BELIEF * 2), "each row sums to 1"),
-    ("belief_update over two states", updated(BELIEF[:, :2]), "the process 3 states"),
-    ("belief_update with token 2 of 2", updated(token=(0, 1, 0, 1, 0, 2)), "from 0 to 1"),
-    ("belief_update with token -1", updated(token=(0, 1, 0, 1, 0, -1)), "from 0 to 1"),
-    ("belief_update with one token for all", updated(token=(0,)), "has 1 entries"),
-    ("belief_update with what never comes", updated(T=SILENT), "impossible in row 1"),
     ("beliefs of one sequence alone", lambda: process.beliefs(TOKENS[0], T), "give 2 axes"),
     ("beliefs in what never comes", lambda: process.beliefs(TOKENS, SILENT), "impossible in row"),
     ("beliefs of token 2 of 2", lambda: process.beliefs(TOKENS + 1, T), "from 0 to 1"),

@@ -223,18 +223,6 @@ def test_exchange_along_moves_one_component_and_leaves_the_rest():
     assert torch.allclose(out, right)
 
 
-def test_the_interval_of_an_auc_holds_it_and_draws_whole_groups():
-    random = torch.Generator().manual_seed(0)
-    labels = torch.arange(80) % 2
-    scores = torch.randn(80, generator=random) + labels
-    low, high = probes.auc_interval(scores, labels, range(80))
-    assert 0.5 < low < stats.auc(scores, labels) < high < 1
-    doubled = [i // 2 for i in range(160)]
-    again = probes.auc_interval(scores.repeat_interleave(2), labels.repeat_interleave(2), doubled)
-    assert again == pytest.approx((low, high))
-    assert probes.auc_interval(1.0 * labels, labels, range(80)) == (1.0, 1.0)
-
-
 def test_cross_validation_takes_a_plain_pair():
     """What lesson 2.1's own `mean_difference` returns."""
     x, y = planted()

@@ -26,7 +26,6 @@ from utils.guards import (
     several,
     two_classes,
 )
-from utils.stats import Interval, percentiles
 
 _ROWS = (axes(2), floating, finite)
 _LABELS = (as_long_as("x"), two_classes)
@@ -67,13 +66,6 @@ def _two_folds(fold: Tensor, _: Mapping) -> str | None:
     return (
         None if len(fold.unique()) > 1 else "are all one: what was not trained on is to be tested"
     )
-
-
-def _one_label_each(groups: Sequence[Hashable], given: Mapping) -> str | None:
-    label: dict[Hashable, int] = {}
-    pairs = zip(groups, given["labels"].tolist(), strict=True)
-    mixed = [group for group, each in pairs if label.setdefault(group, each) != each]
-    return f"have rows of both labels in {mixed[0]!r}: all of a group have one" if mixed else None
 
 
 class Probe(NamedTuple):
@@ -427,51 +419,3 @@ def fit_mlp(
         loss.backward()
         optimizer.step()
     return lambda rows: scores(rows).detach()
-
-
-def _wins(scores: Float[Tensor, " own"], others: Float[Tensor, " other"]) -> float:
-    """How often one of the scores is above one of the others; a tie counts half."""
-    above, tied = scores[:, None] > others, scores[:, None] == others
-    return (above.double() + 0.5 * tied).mean().item()
-
-
-@guarded(
-    scores=(axes(1), finite),
-    labels=(as_long_as("scores"), two_classes),
-    groups=(several, plain, as_long_as("scores"), _one_label_each),
-    n=count(),
-)
-def auc_interval(
-    scores: Float[Tensor, " n"],
-    labels: Int[Tensor, " n"],
-    groups: Sequence[Hashable],
-    *,
-    n: int = 1000,
-    generator: torch.Generator | None = None,
-) -> Interval:
-    """95% percentile interval of `auc`, drawing the groups of each label with replacement.
-
-    Args:
-        groups: what each row belongs to, such as its word; all rows of a group have one label.
-        n: how many times to draw.
-        generator: of the draws; without one, they are the same in each call.
-
-    Raises:
-        ValueError: a group has rows of both labels, all rows have one, or a score is not finite.
-    """
-    rows: dict[Hashable, list[int]] = {}
-    for i, group in enumerate(groups):
-        rows.setdefault(group, []).append(i)
-    scores = scores.cpu()
-    yes, no = ([scores[own] for own in rows.values() if labels[own[0]] == x] for x in (1, 0))
-    table = torch.tensor([[_wins(own, other) for other in no] for own in yes])
-    generator = generator or torch.Generator().manual_seed(0)
-    draws = torch.stack(
-        [
-            table[torch.randint(len(yes), (len(yes),), generator=generator)][
-                :, torch.randint(len(no), (len(no),), generator=generator)
-            ].mean()
-            for _ in range(n)
-        ]
-    )
-    return percentiles(draws)

@@ -157,12 +157,3 @@ def agreement(belief: Float[Tensor, " pair"], labels: Int[Tensor, " pair"]) -> f
     """
     same = ((belief > 0.5) == (labels == 1)).double().mean().item()
     return max(same, 1 - same)
-
-
-def ccs_loss(
-    p_first: Float[Tensor, " pair"], p_second: Float[Tensor, " pair"]
-) -> Float[Tensor, ""]:
-    """The mean over pairs of consistency plus confidence (the first edition's exercise)."""
-    consistency = (p_first - (1 - p_second)) ** 2
-    confidence = torch.minimum(p_first, p_second) ** 2
-    return (consistency + confidence).mean()
