@@ -571,7 +571,7 @@ plots.table(
 )
 
 # %% [markdown]
-# With 3 to 20 axes the loss *does* choose. Its lowest value belongs to truth (at k = 10 the agreement is **1.00**), it is lower than noise allows, and no random labels come near it. If training *starts* at random labels, it leaves them: what is left agrees with them as a coin does. Size is not needed among these axes, since all are equally large.
+# With 3 and 10 axes the loss *does* choose. Its lowest value belongs to truth (at k = 10 the agreement is **1.00**), it is lower than on noise, and no random labels come near it. Training that *starts* at random labels leaves them: where it ends agrees with them as a coin does. With 20 axes the same holds, nearly. Size is not needed among these axes, since all are equally large (though it chose *which* axes are kept).
 # With 134 axes every labelling fits, training keeps what it started from, and agreement is that of a coin. Between, at 40 and 60, it depends on the start. k was not chosen: all six are shown.
 #
 # The full space has more dimensions than rows, too, and there CCS did find truth. So is it size, there? Shrink the difference that truth makes, and nothing else. (Labels are used to find that direction. Control: shrink a random one.)
@@ -595,7 +595,7 @@ plots.table(
 )
 
 # %% [markdown]
-# At half its size, CCS finds it less (**0.63**), and at a quarter hardly better than a coin (**0.54**), though it is as consistent as before. So: *in few dimensions the loss chooses; with more dimensions than rows it cannot, and what is large is found.* Language models have more dimensions than most sets of pairs. Two other families, one of which behaves like this one, are in *Going deeper*.
+# At half its size, CCS finds it less (**0.63**), and at a quarter hardly better than a coin (**0.54**), though it is as consistent as before. So: *in few dimensions the loss chooses; with more dimensions than rows it cannot, and size decides much of what is found.* Language models have more dimensions than most sets of pairs. Two other families, one of which behaves like this one, are in *Going deeper*.
 #
 # ## 5. Distractors
 #
