@@ -937,7 +937,8 @@ order = {
     for name, each in distances.items()
 }
 ORDERS = {"below 0.02": 0.02, "0.02 to 0.08": 0.08, "0.08 to 0.15": 0.15, "above 0.15": 1}
-outcome("23.order", level(order["the model"][0], ORDERS))
+of_order = order["the model"][0]
+outcome("23.order", level(of_order, ORDERS))
 plots.table(
     [(name, *(f"{each:.3f}" for each in line)) for name, line in order.items()],
     columns=[
