@@ -683,8 +683,8 @@ assert fault == (name_of(FAULT),) == (name_of(max(range(36), key=evidence.__geti
 # A **component** is the attention or the MLP of one block. Replace its output by a mean, and look how well the probe of layer 4 still reads flipped discs. Which mean? The output depends much on the move number, so take the mean over games at each position.
 
 
-# %% tags=["exercise:utils.reading.world.ablation_sweep"]
-def ablation_sweep(
+# %% tags=["exercise:utils.reading.world.sweep_components"]
+def sweep_components(
     model,
     tokens: Int[Tensor, "game time"],
     going: Bool[Tensor, "game time"],
@@ -727,7 +727,7 @@ def ablation_sweep(
 
 
 # %% tags=["check"]
-ablation_sweep = lesson_23.check_ablation_sweep(ablation_sweep)
+sweep_components = lesson_23.check_ablation_sweep(sweep_components)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -759,7 +759,7 @@ def read_after(stream: Tensor) -> float:
     return (said == mine[SOME])[(flipped & test[..., None])[SOME]].double().mean().item()
 
 
-swept = ablation_sweep(model, tokens[SOME], test[SOME], COMPONENTS, read_after, layer=4)
+swept = sweep_components(model, tokens[SOME], test[SOME], COMPONENTS, read_after, layer=4)
 worst = min(swept, key=swept.get)
 hurt = f"a part of block {worst.split('.')[1]}"
 outcome("23.parts", hurt)

@@ -177,7 +177,7 @@ def _swept(
     pack=lambda found: found,
     add_up=False,
 ):
-    def ablation_sweep(model, tokens, going, components, read, *, layer):
+    def sweep_components(model, tokens, going, components, read, *, layer):
         weight, found, before = going[..., None].float(), {}, []
         for name in components:
             kept = {}
@@ -194,7 +194,7 @@ def _swept(
             found[name] = read(kept["resid"])
         return pack(found)
 
-    return ablation_sweep
+    return sweep_components
 
 
 def _going_mean(out, weight):
@@ -422,7 +422,7 @@ RIGHT = {
         ("mask and einsum", _flip_by_mask),
         ("with factories", _flip()),
     ],
-    "ablation_sweep": [
+    "sweep_components": [
         ("loops over a cache", _swept_by_loops),
         ("contexts, tensors for floats", _swept_in_context),
         ("one hook", _swept(_going_mean)),
@@ -507,7 +507,7 @@ MISTAKES = {
         ("no square", ("k9",), "not a square"),
         ("its number, wrong", (14,), "It is not c3"),
     ],
-    "ablation_sweep": [
+    "sweep_components": [
         ("all games", _swept(lambda out, w: out.mean(0, keepdim=True)), "weight it by `going`"),
         (
             "all positions",

@@ -21,14 +21,16 @@ def test_a_board_shows_its_discs_where_they_are():
         title="t",
         shade={"one": shade},
         marked={"one": [7]},
+        new={"one": [8]},
         last={"one": 35},
     )
-    heat, black, white, legal, last = fig.data[:5]
+    heat, black, white, legal, new, last = fig.data[:6]
     assert list(zip(black.x, black.y, strict=True)) == [(1, 0), (5, 5)]
     assert list(zip(white.x, white.y, strict=True)) == [(0, 2)]
     assert (legal.x, legal.y) == ((1,), (1,)) and (last.x, last.y) == ((5,), (5,))
+    assert (new.x, new.y) == ((2,), (1,))
     assert heat.z[2][0] == pytest.approx(0.12) and heat.zmax == pytest.approx(0.35)
-    assert not fig.data[6].x and fig.layout.yaxis.range == (5.5, -0.5)
+    assert not fig.data[7].x and fig.layout.yaxis.range == (5.5, -0.5)
 
 
 def _pixels(picture: str) -> list[bytes]:

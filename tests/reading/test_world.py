@@ -227,7 +227,7 @@ def test_random_steps_are_as_long_as_the_ablations():
     def far(resid):
         return (resid - plain).norm(dim=-1).mean().item()
 
-    ablated = world.ablation_sweep(model, tokens, going, names, far, layer=1)
+    ablated = world.sweep_components(model, tokens, going, names, far, layer=1)
     moved = world.random_sweep(model, tokens, going, names, far, layer=1, generator=generator())
     assert abs(ablated[names[0]] - moved[names[0]]) < 1e-4 < ablated[names[0]]
 

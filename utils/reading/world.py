@@ -426,7 +426,7 @@ def with_length_of(
     return changed
 
 
-def ablation_sweep(
+def sweep_components(
     model,
     tokens: Int[Tensor, "game time"],
     going: Bool[Tensor, "game time"],
@@ -476,7 +476,7 @@ def random_sweep(
     layer: int,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    """The control of an `ablation_sweep`: each output is moved as far, in random directions."""
+    """The control of an `sweep_components`: each output is moved as far, in random directions."""
     place, weight = f"blocks.{layer}.hook_resid_pre", going[..., None].to(tokens.device).float()
     found, kept = {}, {}
 
