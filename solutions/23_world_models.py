@@ -727,7 +727,7 @@ def sweep_components(
 
 
 # %% tags=["check"]
-sweep_components = lesson_23.check_ablation_sweep(sweep_components)
+sweep_components = lesson_23.check_sweep_components(sweep_components)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>

@@ -347,6 +347,27 @@ def check_whiten(whiten) -> str:
     return "Among these coordinates, none is larger than another."
 
 
+# ---- The investigation --------------------------------------------------------------------------
+
+
+@investigation("discovered", course=_FOUND)
+def check_discovered(discovered) -> str:
+    names = {"truth", "list", "alphabet", "random"}
+    expect(
+        isinstance(discovered, Mapping) and set(discovered) == set(_FOUND),
+        "Give a dictionary with the keys 'A', 'B' and 'C'.",
+    )
+    other = [value for value in discovered.values() if value not in names]
+    expect(not other, f"Each value is one of {sorted(names)}, and one is {other and other[0]!r}.")
+    wrong = [name for name in _FOUND if discovered[name] != _FOUND[name]]
+    expect(
+        not wrong,
+        f"{len(wrong)} of three {'is' if len(wrong) == 1 else 'are'} wrong. Take two pairs for "
+        "which your concept and a rival say (same, other), and look at both.",
+    )
+    return "No loss could have told you that: you asked what each probe prefers."
+
+
 # ---- Patching heads -----------------------------------------------------------------------------
 
 
@@ -701,24 +722,3 @@ def check_erase_while_running(erase_while_running) -> str:
             },
         )
     return "It erases as the model runs, and keeps what every block got."
-
-
-# ---- The investigation --------------------------------------------------------------------------
-
-
-@investigation("discovered", course=_FOUND)
-def check_discovered(discovered) -> str:
-    names = {"truth", "list", "alphabet", "random"}
-    expect(
-        isinstance(discovered, Mapping) and set(discovered) == set(_FOUND),
-        "Give a dictionary with the keys 'A', 'B' and 'C'.",
-    )
-    other = [value for value in discovered.values() if value not in names]
-    expect(not other, f"Each value is one of {sorted(names)}, and one is {other and other[0]!r}.")
-    wrong = [name for name in _FOUND if discovered[name] != _FOUND[name]]
-    expect(
-        not wrong,
-        f"{len(wrong)} of three {'is' if len(wrong) == 1 else 'are'} wrong. Take two pairs for "
-        "which your concept and a rival say (same, other), and look at both.",
-    )
-    return "No loss could have told you that: you asked what each probe prefers."

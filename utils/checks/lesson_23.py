@@ -306,7 +306,7 @@ def check_fault(answer) -> str:
 # ---- Where the board is made --------------------------------------------------------------------
 
 
-def _ablation_sweep(sweep_components, seed, n, n_pos, layer) -> None:
+def _sweep_components(sweep_components, seed, n, n_pos, layer) -> None:
     model, draw = _tiny(seed), torch.Generator().manual_seed(seed)
     tokens = torch.randint(7, (n, n_pos), generator=draw)
     lengths = torch.tensor([n_pos, n_pos - 2, n_pos - 1, 3])[:n]
@@ -390,11 +390,11 @@ def _ablation_sweep(sweep_components, seed, n, n_pos, layer) -> None:
     )
 
 
-@exercise("utils.reading.world.sweep_components", course_only=False)
-def check_ablation_sweep(sweep_components) -> str:
+@exercise("utils.reading.world.sweep_components")
+def check_sweep_components(sweep_components) -> str:
     """A small model, games of different lengths, and a reading that sees every entry."""
     for seed, case in enumerate(((4, 6, 2), (3, 5, 1))):
-        _ablation_sweep(sweep_components, seed, *case)
+        _sweep_components(sweep_components, seed, *case)
     return "Each component alone, with its mean of the same move in its place."
 
 

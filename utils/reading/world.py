@@ -476,7 +476,7 @@ def random_sweep(
     layer: int,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    """The control of an `sweep_components`: each output is moved as far, in random directions."""
+    """The control of `sweep_components`: each output is moved as far, in random directions."""
     place, weight = f"blocks.{layer}.hook_resid_pre", going[..., None].to(tokens.device).float()
     found, kept = {}, {}
 
