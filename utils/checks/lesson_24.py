@@ -551,6 +551,41 @@ def check_random_part(random_part) -> str:
     return "As long, pair by pair, and along other directions."
 
 
+# ---- The recordings -----------------------------------------------------------------------------
+
+RECORDED = {"trained": "C", "k": 9}
+
+
+@investigation("recorded", course=RECORDED)
+def check_recorded(answer) -> str:
+    """Which recording is the trained model's, and how long the forgetful observer's memory is."""
+    if isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == 2:
+        answer = dict(zip(("trained", "k"), answer, strict=True))
+    expect(
+        isinstance(answer, Mapping) and set(answer) == {"trained", "k"},
+        'Give a dictionary with "trained", a letter, and "k", a number; or that pair.',
+    )
+    letter, k = answer["trained"], answer["k"]
+    expect(letter in ("A", "B", "C"), f"{letter!r} is no recording: they are A, B and C.")
+    if letter == "A":
+        expect(False, "Not A. Read the token 12 back from it: has it lost any of it?")
+    if letter == "B":
+        expect(False, "Not B. Read the last token from it: a transformer's stream holds it.")
+    k = torch.as_tensor(k)
+    expect(k.numel() == 1 and float(k).is_integer(), "`k` is one whole number.")
+    expect(
+        int(k) != RECORDED["k"] - 1,
+        "The token `k` positions back is the one *before* the last `k`, for `0` is the last: "
+        "is your `k` one too small?",
+    )
+    expect(
+        int(k) == RECORDED["k"],
+        f"The observer does not remember {int(k)} tokens: read the belief from that recording, and "
+        "compare with `remembered`; or read the tokens around that many back.",
+    )
+    return "The trained model drops tokens, the forgetful observer all that are old."
+
+
 # ---- Attention ----------------------------------------------------------------------------------
 
 
@@ -609,38 +644,3 @@ def check_attention_by_distance(attention_by_distance) -> str:
             },
         )
     return "Diagonals of the pattern, each with as many queries as it has."
-
-
-# ---- The recordings -----------------------------------------------------------------------------
-
-RECORDED = {"trained": "C", "k": 9}
-
-
-@investigation("recorded", course=RECORDED)
-def check_recorded(answer) -> str:
-    """Which recording is the trained model's, and how long the forgetful observer's memory is."""
-    if isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == 2:
-        answer = dict(zip(("trained", "k"), answer, strict=True))
-    expect(
-        isinstance(answer, Mapping) and set(answer) == {"trained", "k"},
-        'Give a dictionary with "trained", a letter, and "k", a number; or that pair.',
-    )
-    letter, k = answer["trained"], answer["k"]
-    expect(letter in ("A", "B", "C"), f"{letter!r} is no recording: they are A, B and C.")
-    if letter == "A":
-        expect(False, "Not A. Read the token 12 back from it: has it lost any of it?")
-    if letter == "B":
-        expect(False, "Not B. Read the last token from it: a transformer's stream holds it.")
-    k = torch.as_tensor(k)
-    expect(k.numel() == 1 and float(k).is_integer(), "`k` is one whole number.")
-    expect(
-        int(k) != RECORDED["k"] - 1,
-        "The token `k` positions back is the one *before* the last `k`, for `0` is the last: "
-        "is your `k` one too small?",
-    )
-    expect(
-        int(k) == RECORDED["k"],
-        f"The observer does not remember {int(k)} tokens: read the belief from that recording, and "
-        "compare with `remembered`; or read the tokens around that many back.",
-    )
-    return "The trained model drops tokens, the forgetful observer all that are old."
