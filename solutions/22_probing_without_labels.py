@@ -246,7 +246,7 @@ ccs = lesson_22.check_ccs(ccs)
 # </details>
 
 # %% [markdown]
-# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: even a coin agrees in about 0.55 of 68 pairs (the grey line). Labels are used for nothing else here, so there is no test set. Beside CCS stand two methods without training:
+# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: even a coin agrees in about `0.55` of 68 pairs (the grey line). Labels are used for nothing else here, so there is no test set. Beside CCS stand two methods without training:
 # the **first principal component** (PC1) of the differences of the two halves, that is, the direction along which they vary most (Burns and colleagues call this CRC); and 40 random directions.
 #
 # CCS is usually run from several starts, and the one with the lowest loss is reported. Below every start is a dot, and the bar is the one of lowest loss.
@@ -447,7 +447,7 @@ plots.table(
 )
 
 # %% [markdown]
-# *Any* labels fit: the worst of 40 random draws has a loss below 0.0001. (It is not on one scale with CCS's: it was solved for scores of 10 and -10, and CCS ran for 250 steps.) Held out, random labels choose the true statement in **0.51** of the pairs, which is chance; true labels in **1.00**. So a low loss is no *proof* of what was found.
+# *Any* labels fit: the worst of 40 random draws has a loss below `0.0001`. (It is not on one scale with CCS's: it was solved for scores of 10 and -10, and CCS ran for 250 steps.) Held out, random labels choose the true statement in **0.51** of the pairs, which is chance; true labels in **1.00**. So a low loss is no *proof* of what was found.
 # It is not empty, though: over our 20 starts a lower loss goes with a higher agreement (correlation **-0.73**).
 #
 # Then why did CCS find truth, from most starts?
@@ -977,7 +977,9 @@ places = {
 print("head 14.2 attends to", {name: round(float(value), 2) for name, value in places.items()})
 
 # %% [markdown]
-# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head `14.2` alone to **0.25**, about half of the distance to 1. The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little. Where does this head find the turned sentiment? It attends mostly to the word itself (**0.47** of its attention), and little to "not" (**0.07**). So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
+# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head `14.2` alone to **0.25**, about half of the distance to 1. The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little.
+#
+# Where does this head find the turned sentiment? It attends mostly to the word itself (**0.47** of its attention), and little to "not" (**0.07**). So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
 # (question 3 below).
 
 # %% tags=["numbers"]
