@@ -241,7 +241,7 @@ layer_sweep = lesson_21.check_layer_sweep(layer_sweep)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `direction, bias = fit(x[layer, ~out], y[~out])`. The scores of the rows held out are `x[layer, out] @ direction + bias`; the probe says 1 where they are above 0. Write 1.0 into
+# `direction, bias = fit(x[layer, ~out], y[~out])`. The scores of the rows held out are `x[layer, out] @ direction + bias`; the probe says 1 where they are above 0. Write `1.0` into
 # `right[layer, out]` where that equals the label.
 #
 # </details>

@@ -15,7 +15,7 @@
 #
 # [![Open lesson 2.2 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/22_probing_without_labels.ipynb)
 #
-# **Map:**
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.1 · A probe that looks like truth](21_a_probe_that_looks_like_truth.ipynb) | **Next:** [2.3 · World models: a board that the model was never shown](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_a_probe_that_looks_like_truth.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1319,7 +1319,7 @@ plots.table(
 # - Farquhar et al. (2023), *Challenges with unsupervised LLM knowledge discovery*, arXiv 2312.10029
 # - Belrose et al. (2023), *LEACE: Perfect linear concept erasure in closed form*, arXiv 2306.03819
 #
-# **Map:**
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [2.1 · A probe that looks like truth](21_a_probe_that_looks_like_truth.ipynb) | **Next:** [2.3 · World models: a board that the model was never shown](23_world_models.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/21_a_probe_that_looks_like_truth.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/23_world_models.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -957,8 +957,8 @@ plots.table(
 # The published test asks for more than the next move: a *continuation* that the model would play after the first order should be acceptable after the second.
 
 
-# %% tags=["exercise:utils.reading.world.accepted"]
-def accepted(
+# %% tags=["exercise:utils.reading.world.continuations_accepted"]
+def continuations_accepted(
     model,
     first: Int[Tensor, "pair time"],
     second: Int[Tensor, "pair time"],
@@ -993,7 +993,7 @@ def accepted(
 
 
 # %% tags=["check"]
-accepted = lesson_23.check_accepted(accepted)
+continuations_accepted = lesson_23.check_continuations_accepted(continuations_accepted)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -1017,7 +1017,9 @@ def kept_on(which: Tensor, model=model, n_moves: int = 4) -> Tensor:
         if len(rows):
             pair = [each[rows, : time + 1].to(device) for each in (swaps.first, swaps.second)]
             found.append(
-                accepted(model, *pair, n_moves=n_moves, epsilon=0.01, generator=seeded(time))
+                continuations_accepted(
+                    model, *pair, n_moves=n_moves, epsilon=0.01, generator=seeded(time)
+                )
             )
     return torch.cat(found)
 

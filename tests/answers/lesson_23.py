@@ -300,7 +300,7 @@ def _accepted(
     swap=False,
     end=lambda found: found,
 ):
-    def accepted(model, first, second, *, n_moves, epsilon, generator):
+    def continuations_accepted(model, first, second, *, n_moves, epsilon, generator):
         a, b = (second, first) if swap else (first, second)
         good, found = torch.ones(len(a), dtype=torch.bool), []
         for _ in range(n_moves):
@@ -314,7 +314,7 @@ def _accepted(
             b = torch.cat([b, move], 1) if join[1] else b
         return end(torch.stack(found, 1))
 
-    return accepted
+    return continuations_accepted
 
 
 def _accepted_by_product(model, first, second, *, n_moves, epsilon, generator):
@@ -432,7 +432,7 @@ RIGHT = {
         ("einsum", _to_own_by_einsum),
         ("rows", _to_own_by_rows),
     ],
-    "accepted": [
+    "continuations_accepted": [
         ("cumsum", _accepted_by_product),
         ("cumprod", _accepted_by_masks),
         ("lists", _accepted_row_by_row),
@@ -567,7 +567,7 @@ MISTAKES = {
             "ratio of own",
         ),
     ],
-    "accepted": [
+    "continuations_accepted": [
         ("all moves", _accepted(weights=lambda p, e: p), "does not accept"),
         ("each by itself", _accepted(so_far=False), "once a move has been refused"),
         ("exchanged", _accepted(swap=True), "after the second"),

@@ -485,7 +485,7 @@ class _Player(torch.nn.Module):
         return self.table[tokens.cumsum(-1) % 5]
 
 
-def _accepted(accepted, seed, n, n_pos, n_moves, epsilon) -> None:
+def _accepted(continuations_accepted, seed, n, n_pos, n_moves, epsilon) -> None:
     player = _Player(seed, 6)
     draw = torch.Generator().manual_seed(seed)
     first, second = torch.randint(6, (2, n, n_pos), generator=draw)
@@ -519,7 +519,7 @@ def _accepted(accepted, seed, n, n_pos, n_moves, epsilon) -> None:
             b = torch.cat([b, move], 1) if join[1] else b
         return torch.stack(found, 1)
 
-    got = accepted(
+    got = continuations_accepted(
         player,
         first,
         second,
@@ -561,11 +561,11 @@ def _accepted(accepted, seed, n, n_pos, n_moves, epsilon) -> None:
     )
 
 
-@exercise("utils.reading.world.accepted")
-def check_accepted(accepted) -> str:
+@exercise("utils.reading.world.continuations_accepted")
+def check_continuations_accepted(continuations_accepted) -> str:
     """A planted player; its draws are repeated with the same generator, and in distribution."""
     for seed, case in enumerate(((40, 3, 4, 0.05), (30, 2, 1, 0.15), (80, 4, 3, 0.1))):
-        _accepted(accepted, seed, *case)
+        _accepted(continuations_accepted, seed, *case)
     return "What the model would play after one order, judged after the other."
 
 

@@ -232,7 +232,7 @@ class Follows(NamedTuple):
 # ---- Exchanging ----------------------------------------------------------------------------------
 
 
-class Pairs(NamedTuple):
+class BeliefPairs(NamedTuple):
     """Pairs of sequences that differ up to position `at`, and go on with the same tokens.
 
     Attributes:
@@ -259,10 +259,10 @@ def equal_predictions(
     tolerance: float = 0.01,
     apart: float = 0.15,
     generator: torch.Generator,
-) -> Pairs:
+) -> BeliefPairs:
     """Pairs of beginnings after which the ideal observer predicts alike, and believes otherwise.
 
-    All `2 ** n` beginnings are split in two halves: pairs come from one, and `Pairs.others` go on
+    All `2 ** n` beginnings are split in two halves: pairs come from one, and `others` go on
     from the other. No beginning is in two pairs, and both of a pair end with the same token. What
     follows is drawn from the process, for the first of the two.
 
@@ -295,7 +295,7 @@ def equal_predictions(
     partners = torch.cat([starts[second], rows[:, n:]], dim=1)
     after = [next_token_probs(beliefs(each, T), T)[:, n:, 1] for each in (rows, partners)]
     others = torch.cat([others, drawn(beliefs(others, T)[:, -1])], dim=1)
-    return Pairs(rows, partners, after[1] - after[0], n - 1, others)
+    return BeliefPairs(rows, partners, after[1] - after[0], n - 1, others)
 
 
 @guarded(T=process, tokens=(axes(2), known_tokens), layer=layer_of(end=False))
@@ -342,7 +342,7 @@ def at_positions(
     return kept
 
 
-def others_of(pairs: Pairs) -> Int[Tensor, "pair pos"]:
+def others_of(pairs: BeliefPairs) -> Int[Tensor, "pair pos"]:
     """For each of `pairs.rows` another with the same token at `pairs.at`, whatever it predicts."""
     others = pairs.rows.clone()
     for token in pairs.rows[:, pairs.at].unique():

@@ -141,7 +141,7 @@ def _png(pixels: Int[Tensor, "row column rgba=4"]) -> str:
     )
 
 
-SIDE = 2 / 3**0.5  # of a triangle of height 1
+_SIDE = 2 / 3**0.5  # of a triangle of height 1
 MARGIN = 0.05  # around it: points may lie outside
 CORNERS = ((0, 114, 178), (230, 159, 0), (0, 0, 0))  # blue, orange, black
 
@@ -153,8 +153,8 @@ def _corner_colours(colour: Float[Tensor, "point state=3"]) -> Float[Tensor, "po
 def _cloud(points: Tensor, colours: Tensor) -> str:
     """The points, each of them a pixel, as a picture of the triangle and its margin."""
     width = 520 if len(points) > 10_000 else 300  # few points are larger ones
-    height = round(width * (1 + 2 * MARGIN) / (SIDE + 2 * MARGIN))
-    scale = torch.tensor([width / (SIDE + 2 * MARGIN), -height / (1 + 2 * MARGIN)])
+    height = round(width * (1 + 2 * MARGIN) / (_SIDE + 2 * MARGIN))
+    scale = torch.tensor([width / (_SIDE + 2 * MARGIN), -height / (1 + 2 * MARGIN)])
     at = (points.detach().float().cpu() + torch.tensor([MARGIN, -1 - MARGIN])) * scale
     column, row = at.floor().long().T
     seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
@@ -194,7 +194,7 @@ def simplex(
             source=_cloud(points, colours),
             x=-MARGIN,
             y=1 + MARGIN,
-            sizex=SIDE + 2 * MARGIN,
+            sizex=_SIDE + 2 * MARGIN,
             sizey=1 + 2 * MARGIN,
             sizing="stretch",
             layer="above",
@@ -206,7 +206,7 @@ def simplex(
         )  # equal sides
     fig = styled(fig, title, height=380)
     # Predictions may lie outside the triangle. Those far outside are cut off, or it would be tiny.
-    fig.update_xaxes(visible=False, range=[-MARGIN, SIDE + MARGIN], constrain="domain")
+    fig.update_xaxes(visible=False, range=[-MARGIN, _SIDE + MARGIN], constrain="domain")
     fig.update_yaxes(visible=False, range=[-MARGIN - 0.03, 1 + MARGIN], constrain="domain")
     return fig.update_layout(margin={"l": 20, "r": 20, "t": 90, "b": 10})
 
@@ -301,7 +301,7 @@ def beside_controls(
 def _frame(fig: go.Figure, corners: Sequence[str], **where: int) -> None:
     """A triangle, with names at its corners."""
     edge = go.Scatter(
-        x=[0, SIDE, SIDE / 2, 0],
+        x=[0, _SIDE, _SIDE / 2, 0],
         y=[0, 0, 1, 0],
         mode="lines",
         line={"color": "#999", "width": 1},
@@ -311,7 +311,7 @@ def _frame(fig: go.Figure, corners: Sequence[str], **where: int) -> None:
     fig.add_trace(edge, **where)
     if corners:
         names = go.Scatter(
-            x=[0, SIDE, SIDE / 2],
+            x=[0, _SIDE, _SIDE / 2],
             y=[0, 0, 1],
             mode="text",
             text=list(corners),
@@ -369,7 +369,7 @@ def belief_path(
         )
         fig.add_trace(path)
     fig = styled(fig, title, height=420)
-    fig.update_xaxes(visible=False, range=[-0.12, SIDE + 0.12], constrain="domain")
+    fig.update_xaxes(visible=False, range=[-0.12, _SIDE + 0.12], constrain="domain")
     fig.update_yaxes(visible=False, range=[-0.1, 1.1], scaleanchor="x", constrain="domain")
     margin = {"l": 20, "r": 20, "t": 60, "b": 10}
     return fig.update_layout(margin=margin, showlegend=len(paths) > 1)

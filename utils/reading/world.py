@@ -556,7 +556,7 @@ def attention_to_own(
     return (counted * own).sum((0, 2, 3)) / (counted * moves).sum((0, 2, 3))
 
 
-def accepted(
+def continuations_accepted(
     model,
     first: Int[Tensor, "pair time"],
     second: Int[Tensor, "pair time"],
