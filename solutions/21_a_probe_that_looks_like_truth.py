@@ -336,7 +336,7 @@ claim("without the bias", bare["capitals"], text=0.50, within=0.02)
 # ## 3. Does it look like truth?
 #
 # A direction of *truth* should serve other topics as well. So train on one topic and test on the others. A threshold need not carry over between topics, so the measure is now: of the true and the false statement about one subject, does
-# the true one score higher? Then the probe **chooses right**. Chance is .50, and no threshold is involved.
+# the true one score higher? Then the probe **chooses right**. Chance is `.50`, and no threshold is involved.
 #
 # But chance for *what*? Activations of short sentences vary along few directions. Any direction may have some overlap with whatever tells true from false, and then it
 # transfers as well as a trained one does, with a random sign. You need to know how far directions get that have learnt nothing. Two such controls are
@@ -458,7 +458,7 @@ print(f"above both bands, on another topic: {n_above} of {len(affirmed)}")
 
 # %% [markdown]
 # The bars hold 95% of the control directions. They are wide: on kinds, where few directions matter, a probe that has learnt from shuffled labels often chooses right in
-# four cases of five, or in one of five. A transfer of .78 looks good beside .50, and proves nothing there.
+# four cases of five, or in one of five. A transfer of `.78` looks good beside `.50`, and proves nothing there.
 #
 # Away from the probes' own topics, **4** of 12 transfers lie beyond both bars, all of them above, and all among capitals, cities and kinds. So some directions serve more than one topic, and
 # held-out pairs and two controls did not stop them. It looks like truth.
@@ -589,7 +589,7 @@ plots.table(
 # `t_P` is **3.2** times as long as `t_G`, and `t_G` is no longer than with shuffled labels. So the affirmative probe, `t_G + t_P`, is nearly `t_P`: it reads "the right answer is named".
 #
 # A short direction may still be real. The sharp test is a direction's share of right choices **in both polarities**: the mean of its share on affirmative and on negated statements. A direction that ignores "not" gets
-# .50 here, however well it reads which answer is right: what it wins on one kind it loses on the other. To call a direction *general*, test it on a topic that was left out of its fit.
+# `.50` here, however well it reads which answer is right: what it wins on one kind it loses on the other. To call a direction *general*, test it on a topic that was left out of its fit.
 
 # %% tags=["numbers"]
 claim("t_P over t_G", t_p.norm() / t_g.norm(), text=3.2, within=0.45)
@@ -634,7 +634,7 @@ figures.beside_controls(
 
 # %% [markdown]
 # On held-out pairs of the topics that it was fitted to, `t_G` is right in both polarities more often than its controls, for capitals and for kinds: **0.69** and **0.77**. So there is a part that minds "not".
-# With the topic left out of the fit, capitals keep theirs; on kinds and opposites nothing is left. `t_P` scores about .50 everywhere, as a direction that ignores "not" must.
+# With the topic left out of the fit, capitals keep theirs; on kinds and opposites nothing is left. `t_P` scores about `.50` everywhere, as a direction that ignores "not" must.
 #
 # In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model we find a direction of "the right answer is named", strong and shared, and a weak one of truth that one topic of four confirms. *Did not replicate* here does not mean
 # that the paper is wrong: this model may be too small to work out "not".
@@ -752,7 +752,7 @@ kept_and_left_out = lesson_21.check_kept_and_left_out(kept_and_left_out)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Collect 1.0 or 0.0 for every row in `right`, over all folds. At the end return `right[kept].mean().item()` and `right[~kept].mean().item()`.
+# Collect `1.0` or `0.0` for every row in `right`, over all folds. At the end return `right[kept].mean().item()` and `right[~kept].mean().item()`.
 #
 # </details>
 
@@ -888,7 +888,7 @@ plots.table(
 #
 # A linear probe can only weigh coordinates. A two-layer network can do more: find what is there in no single direction, or learn its training rows by heart. How do you tell these two apart? By a **control task** ([Hewitt and Liang 2019](https://arxiv.org/abs/1909.03368)): labels with nothing behind them,
 # a coin for each fact. Each fact comes twice here, affirmed and denied, with the same coin. Under a split *by row* a fact's twin is often in the training set, so that a probe that memorises facts is right about the coins. Accuracy on the real label minus accuracy on the coins is the probe's **selectivity**. (Under our split
-# by pair every probe scores .50 on coins, and selectivity says nothing new.)
+# by pair every probe scores `.50` on coins, and selectivity says nothing new.)
 #
 # ### Exercise 6 · a two-layer probe (15 minutes, medium)
 
@@ -999,7 +999,7 @@ plots.table(
     ],
 )
 # %% [markdown]
-# More capacity finds nothing more about the right answer, by pair. And all of these probes memorise: by row they are right about coins more often than .50, where there is nothing to read. Beside a number for a strong probe, ask for its score on coins, or for a split that leaves nothing to remember.
+# More capacity finds nothing more about the right answer, by pair. And all of these probes memorise: by row they are right about coins more often than `.50`, where there is nothing to read. Beside a number for a strong probe, ask for its score on coins, or for a split that leaves nothing to remember.
 
 # %% tags=["numbers"]
 print(capacity)
@@ -1203,7 +1203,7 @@ assert effects["exchange:<br>logistic"] < 0.06
 #
 # - A difference of means without its midpoint.
 # - A split by row where rows have twins.
-# - .50 as the only chance level of a transfer: random directions reach .85 on a small topic.
+# - `.50` as the only chance level of a transfer: random directions reach `.85` on a small topic.
 # - A mean over conditions that can go opposite ways, such as with and without "not".
 # - Choosing the layer by the test set.
 # - Reporting a probe on the rows that somebody chose, and not on those that were left out.
