@@ -1206,7 +1206,7 @@ assert effects["exchange:<br>logistic"] < 0.06
 # - `.50` as the only chance level of a transfer: random directions reach `.85` on a small topic.
 # - A mean over conditions that can go opposite ways, such as with and without "not".
 # - Choosing the layer by the test set.
-# - Reporting a probe on the rows that somebody chose, and not on those that were left out.
+# - Reporting a probe on the rows that were collected, and not on those that were left out.
 #
 # ## Where this breaks
 #
