@@ -193,8 +193,8 @@ mean_difference = lesson_21.check_mean_difference(mean_difference)
 
 # %% [markdown]
 # A probe has 576 weights and there are about 200 statements a topic, so it can be right about all statements that it was trained on. It must be tested on others. **Cross-validation** cuts the data into
-# five folds, trains on four and tests on the fifth, five times. The two statements of a pair must lie in one fold: a probe that has learnt that "London" goes with
-# "false" would be right about its twin for no good reason. `folds_of` gives the fold of each row.
+# five folds, trains on four and tests on the fifth, five times. All statements of a pair must lie in one fold: endings are exchanged, so a probe that has learnt that "London" goes with
+# "false" would be wrong about the other statement with "London", for no good reason, and accuracy falls below a half. `folds_of` gives the fold of each row.
 #
 # ### Exercise 2 · sweep all layers (12 minutes, medium)
 
@@ -483,7 +483,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The probes are not lost: they choose *wrong*, far more reliably than chance allows. On "not" statements of their own topic and of others, they prefer "The capital of France is not Paris." That is what the
+# The probes are not lost: they choose *wrong*. On "not" statements of its own topic, each is below both of its bands; on those of other topics, 3 of 12 are. They prefer "The capital of France is not Paris." That is what the
 # picture at the top showed: with "not", true lies below false.
 #
 # A probe that says the opposite of the truth about every second statement does not read truth. **What does it read?** Something that "Paris is" and "Paris is not" share.
@@ -634,9 +634,9 @@ figures.beside_controls(
 
 # %% [markdown]
 # On held-out pairs of the topics that it was fitted to, `t_G` is right in both polarities more often than its controls, for capitals and for kinds: **0.69** and **0.77**. So there is a part that minds "not".
-# With the topic left out of the fit, capitals keep theirs; on kinds and opposites nothing is left. `t_P` scores about `.50` everywhere, as a direction that ignores "not" must.
+# With the topic left out of the fit, capitals keep theirs, and cities stay just above their bands; kinds lose it, and opposites had none. `t_P` scores about `.50` everywhere, as a direction that ignores "not" must.
 #
-# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model we find a direction of "the right answer is named", strong and shared, and a weak one of truth that one topic of four confirms. *Did not replicate* here does not mean
+# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model we find a direction of "the right answer is named", strong and shared, and a weak one of truth that two topics of four confirm, one of them barely. *Did not replicate* here does not mean
 # that the paper is wrong: this model may be too small to work out "not".
 #
 # Can it? Ask the model itself. After "The capital of France is" and after "The capital of France is not", compare the log-probabilities of the right and of the pair's other answer.
