@@ -1177,7 +1177,7 @@ plots.bars(
 # One direction of 576 **carries** about half of what the complete vector does: **0.11** of **0.24** by exchange, **0.13** by a push of about that length. Random directions with such steps move the judgement by up to `0.08`, either way; shuffled labels by less. Logistic regression's direction, with
 # steps half as long, carries less: it was fitted to tell classes apart, and any weights will do for that.
 #
-# So "the right answer is named" is used for this judgement, in so far as the model judges: a quarter of a logit is little. "Carries" is the word. Nobody has shown that the model would *say* something else.
+# So the direction is used for this judgement, in so far as the model judges: a quarter of a logit is little. On affirmative statements, naming the right answer *is* telling the truth, so that this cannot tell the two apart. "Carries" is the word. Nobody has shown that the model would *say* something else.
 
 # %% tags=["numbers"]
 print({n: (v.mean(), s) for n, (v, s) in moved.items()})
