@@ -27,7 +27,7 @@
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** The second cell draws activations of SmolLM2 for 272 statements, such as "The opposite of hot is cold." Move its slider through the layers.
-# True and false, with "not" and without: where do the four groups come apart? Where would you draw the line between true and false?
+# At which layer do the true statements without "not" first come apart from the false ones? And where would you draw a line between true and false for all four groups?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -47,7 +47,7 @@ import csv
 from collections.abc import Callable, Hashable, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from utils import plots, stats
@@ -72,12 +72,15 @@ TABLES = {
 DEEPEST = model.cfg.n_layers - 1  # the last block's input
 
 
-def at_full_stop(key: tuple[str, int], deepest: int = DEEPEST) -> Tensor:
+def at_full_stop(key: tuple[str, int], deepest: int) -> Tensor:
     """The residual stream at each statement's full stop, [layer, statement, d_model]."""
     return activations(model, [row["statement"] for row in TABLES[key]], layers=deepest)
 
 
-acts = {key: at_full_stop(key) for key in [*AFFIRMATIVE, ("opposites", 1)]}
+acts = {
+    key: at_full_stop(key, DEEPEST if key in [*AFFIRMATIVE, ("opposites", 1)] else 22)
+    for key in AFFIRMATIVE + NEGATED
+}
 labels = {key: torch.tensor([row["label"] for row in rows]) for key, rows in TABLES.items()}
 
 
@@ -112,14 +115,14 @@ figures.slider(picture, n=DEEPEST + 1, label="layer", at=15)
 # %% [markdown]
 # ## 1. What the picture shows
 #
-# No labels were used: these are the two directions in which the activations vary most. (Each statement has a twin with another ending, and both have versions with "not"; what such a
-# *pair* has in common was subtracted.) From layer 12 on, true affirmative statements lie above false ones. So does the model know truth from falsehood? Look at the statements with "not" before you answer.
+# No labels were used: these are the two directions in which the activations vary most. In the middle layers, true statements without "not" lie above false ones.
+# So does the model know truth from falsehood? Look at the statements with "not" before you answer.
 #
 # A **probe** is a small classifier that is trained on a model's activations. A *linear* probe is a direction and a threshold. Probes are how the field asks what a model represents, and
 # the literature has found "truth directions" with them ([Marks and Tegmark 2023](https://arxiv.org/abs/2310.06824)). In this lesson you build such a probe, give it every control, and find out what it reads.
 #
-# The data (`data/facts/README.md`) have four topics. Two facts make a **pair** and exchange their endings, so that every subject and every ending stands in one
-# true and one false statement. No single word tells true from false.
+# The data (`data/facts/README.md`) have four topics. Two subjects, such as France and Italy, make a **pair** and exchange their answers: four statements, and four more with "not". So every subject and every answer stands in one
+# true and one false statement, and no single word tells true from false. (The picture subtracts each pair's mean.)
 
 # %%
 plots.table(
@@ -134,19 +137,6 @@ plots.table(
 # %% [markdown]
 # We read the residual stream at the full stop, the first token that has seen the complete statement. **Layer L** is the residual stream before block L, from 0, the embedding, to 29. `acts[topic, negated]` has shape
 # [30 layers, statements, 576].
-
-# %%
-predict(
-    "21.layer",
-    "From which layer on will a probe on affirmative statements be right about 7 of 10 held-out ones?",
-    choices=["layer 0, the embedding", "about layer 6", "about layer 12", "about layer 24"],
-)
-predict(
-    "21.negated",
-    "A probe is trained on affirmative statements only. Of two statements with 'not' about the same subject, "
-    "how often will it score the true one higher?",
-    choices=["mostly (above .65)", "about half the time", "rarely (below .35)"],
-)
 
 # %% [markdown]
 # ## 2. Build the probe
@@ -193,10 +183,9 @@ mean_difference = lesson_21.check_mean_difference(mean_difference)
 
 # %% [markdown]
 # A probe has 576 weights and there are about 200 statements a topic, so it can be right about all statements that it was trained on. It must be tested on others. **Cross-validation** cuts the data into
-# five folds, trains on four and tests on the fifth, five times. All statements of a pair must lie in one fold: endings are exchanged, so a probe that has learnt that "London" goes with
-# "false" would be wrong about the other statement with "London", for no good reason, and accuracy falls below a half. `folds_of` gives the fold of each row.
+# five folds, trains on four and tests on the fifth, five times. All four statements of a pair should lie in one fold; you will soon see why. `folds_of` gives the fold of each row.
 #
-# ### Exercise 2 · sweep all layers (12 minutes, medium)
+# ### Exercise 2 · sweep all layers (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.reading.probes.layer_sweep"]
@@ -214,9 +203,6 @@ def layer_sweep(
         fold: of each row, as `folds_of` gives it; any whole numbers will do.
         fit: takes x [rows, d_model] and y [rows], and gives a direction [d_model] and a bias,
             such as `mean_difference` does. A score above 0 says 1.
-
-    Raises:
-        ValueError: there is one fold only.
     """
     ### BEGIN SOLUTION
     right = torch.zeros(x.shape[:2])
@@ -273,18 +259,54 @@ for key in AFFIRMATIVE:
 mean_of_topics = torch.stack(list(swept.values())).mean(0)
 LAYER = int(mean_of_topics.argmax())
 plots.lines(
-    {topic: accuracy.tolist() for topic, accuracy in swept.items()}
-    | {"mean of topics": mean_of_topics.tolist()},
-    title="Truth cannot be read at the embedding, and is read best in the middle",
+    {"mean of topics": mean_of_topics.tolist()}
+    | {topic: accuracy.tolist() for topic, accuracy in swept.items()},
+    title=f"At the embedding a probe guesses; layer {LAYER} has the best mean",
     x="layer",
     y="cross-validated accuracy",
     chance=0.5,
+).add_vline(x=LAYER, line={"color": "#888", "dash": "dot"})
+
+# %% [markdown]
+# At layer 6 the probes of three topics are near `.50`. What would a split by *row* have shown there, with the four statements of a pair in any fold?
+
+# %%
+predict(
+    "21.row",
+    "Folds by row instead of by pair, layer 6, capitals. By pair the accuracy is near .50. And by row?",
+    choices=["clearly above .60", "near .50 too", "clearly below .40"],
 )
 
 # %%
-outcome("21.layer", "about layer 12")
+EARLY = 6
+by_split = {}
+for key in AFFIRMATIVE:
+    x, y, pairs = training(key)
+    for split, fold in (("by pair", folds_of(pairs)), ("by row", folds_of(range(len(y))))):
+        right = layer_sweep(x[EARLY : EARLY + 1], y, fold, fit=probes.logistic)
+        by_split.setdefault(split, []).append(right.mean().item())
+outcome("21.row", "clearly below .40")
+plots.table(
+    [(split, *(f"{value:.2f}" for value in values)) for split, values in by_split.items()],
+    columns=[f"logistic regression, layer {EARLY}", *TOPICS],
+)
+
+# %% [markdown]
+# Far *below* a half. In the training folds is the false statement "The capital of France is Rome.", say, and in the test fold the true one, "The capital of Italy is Rome." The probe has learnt by heart that this answer goes with "false", and is wrong.
+# (In a data set without such exchanges a split by row errs the other way: what was learnt by heart is right, and the accuracy too high.) Whatever is shared by several rows must stay together: split by **group**.
+#
+# Now the test set. A bias is part of a probe, so we try the direction without it too.
+
+# %% tags=["numbers"]
+print(by_split)
+claim("capitals by row", by_split["by row"][0], text=0.0, within=0.4)
+assert all(
+    row < pair - 0.1
+    for row, pair in zip(by_split["by row"][:2], by_split["by pair"][:2], strict=True)
+)
 
 
+# %%
 def pairs_of(key: tuple[str, int], layer: int) -> Pairs:
     """The test set of a table: for each subject a true and a false statement."""
     out = out_of[key]
@@ -312,7 +334,6 @@ def without_bias(x, y):
 fits = {
     "difference of means": mean_difference,
     "the same without its bias": without_bias,
-    "logistic regression": probes.logistic,
 }
 tested = {name: accuracies(fit, LAYER) for name, fit in fits.items()}
 plots.table(
@@ -321,9 +342,8 @@ plots.table(
 )
 
 # %% [markdown]
-# The layer chosen is **15**. There the difference of means reaches **0.83** on capitals and **0.86** on opposites; cities are hardly read. Logistic regression, which
-# weighs the coordinates so that the two classes come apart best, does no better than that on the whole. Without its bias the same direction scores **0.50** on capitals: all activations lie far out on one side. A
-# published probe can lose its result to this one line.
+# The layer chosen is **15**. There the difference of means reaches **0.83** on capitals and **0.86** on opposites; cities are hardly read. Without its bias the same direction scores **0.50** on capitals, where all activations
+# lie on one side of 0. A published probe can lose its result to this one line.
 
 # %% tags=["numbers"]
 means, bare = (dict(zip(TOPICS, tested[name], strict=True)) for name in list(fits)[:2])
@@ -338,13 +358,22 @@ claim("without the bias", bare["capitals"], text=0.50, within=0.02)
 # A direction of *truth* should serve other topics as well. So train on one topic and test on the others. A threshold need not carry over between topics, so the measure is now: of the true and the false statement about one subject, does
 # the true one score higher? Then the probe **chooses right**. Chance is `.50`, and no threshold is involved.
 #
-# But chance for *what*? Activations of short sentences vary along few directions. Any direction may have some overlap with whatever tells true from false, and then it
-# transfers as well as a trained one does, with a random sign. You need to know how far directions get that have learnt nothing. Two such controls are
+# But chance for *what*? Activations of short sentences vary along few directions. A direction that has learnt nothing may still overlap with whatever tells true from false, and then it chooses far better, or far worse, than `.50`. Two such controls are
 #
 # - **random directions**, drawn from a normal distribution;
 # - **shuffled labels**: the same probe fitted to the same activations, with the labels of its training rows permuted. Its direction lies where the activations vary, so this control is harder to beat.
-#
+
+# %%
+predict(
+    "21.band",
+    "200 probes are fitted to shuffled labels and tested on kinds. Between which shares of right choices do 95% of them lie?",
+    choices=["about .45 and .55", "about .35 and .65", "about .15 and .85"],
+)
+
+# %% [markdown]
 # ### Exercise 3 · transfer, with its controls (12 minutes, medium)
+#
+# A test set comes as a `Pairs`: `test.choices(directions)` takes directions [n, d_model] and gives [n, group], 1 where the true statement about a subject (a *group*) scores higher than the false one. One direction [d_model] gives [group].
 
 
 # %% tags=["exercise:utils.reading.probes.transfer_with_controls"]
@@ -397,8 +426,6 @@ transfer_with_controls = lesson_21.check_transfer_with_controls(transfer_with_co
 # </details>
 
 # %%
-for key in NEGATED:  # they need run up to this layer only
-    acts.setdefault(key, at_full_stop(key, LAYER))
 N_CONTROLS = 200
 generator = torch.Generator().manual_seed(0)
 transfer = {}
@@ -414,56 +441,56 @@ for key in AFFIRMATIVE:
     )
 
 
-def draw_transfer(keys: list[tuple[str, int]], title: str):
-    """Each topic's probe on these tests, beside the bands of both controls."""
-    names = {
-        ("not: " if key[1] else "") + key[0]: (AFFIRMATIVE + NEGATED).index(key) for key in keys
-    }
-    dots = {
-        name: {f"trained on {topic}": float(found[0][i]) for topic, found in transfer.items()}
-        for name, i in names.items()
-    }
-    controls = {"random directions": 1, "shuffled labels": 2}
-    bands = {
-        control: {
-            name: stats.percentiles(torch.cat([found[k][i] for found in transfer.values()]))
-            for name, i in names.items()
-        }
-        for control, k in controls.items()
-    }
-    return figures.beside_controls(dots, bands, title=title, y="share of right choices")
+TESTS = AFFIRMATIVE + NEGATED
+CONTROLS = {"random directions": 1, "shuffled labels": 2}
 
 
-draw_transfer(AFFIRMATIVE, "Do probes of one topic choose right on another?")
+def band(test: int, control: int) -> stats.Interval:
+    """What 95% of the control directions reach on one test, those of all four topics together."""
+    return stats.percentiles(torch.cat([found[control][test] for found in transfer.values()]))
 
 
-# %%
+bands = {name: [band(i, k) for i in range(len(TESTS))] for name, k in CONTROLS.items()}
+
+
 def beyond(keys: list[tuple[str, int]]) -> dict[tuple[str, tuple[str, int]], int]:
-    """1 above both bands, -1 below both, for each transfer to another topic."""
+    """1 above both bands, -1 below both, for each topic's probe on each of these tests."""
     found = {}
     for topic, (value, *_) in transfer.items():
-        for key in keys:
-            i = (AFFIRMATIVE + NEGATED).index(key)
-            of_all = [torch.cat([f[k][i] for f in transfer.values()]) for k in (1, 2)]
-            bands = [stats.percentiles(each) for each in of_all]
-            above = all(value[i] > band.high for band in bands)
-            below = all(value[i] < band.low for band in bands)
+        for i, key in ((TESTS.index(key), key) for key in keys):
+            above = all(value[i] > each[i].high for each in bands.values())
+            below = all(value[i] < each[i].low for each in bands.values())
             found[topic, key] = int(above) - int(below)
     return found
 
 
+def draw_transfer(keys: list[tuple[str, int]], title: str):
+    """Each topic's probe on these tests, beside the bands of both controls."""
+    names = {("not: " if key[1] else "") + key[0]: TESTS.index(key) for key in keys}
+    return figures.beside_controls(
+        {
+            name: {f"trained on {topic}": float(found[0][i]) for topic, found in transfer.items()}
+            for name, i in names.items()
+        },
+        {control: {name: each[i] for name, i in names.items()} for control, each in bands.items()},
+        hollow=[(name, f"trained on {TESTS[i][0]}") for name, i in names.items()],
+        title=title,
+        y="share of right choices",
+    )
+
+
+outcome("21.band", "about .15 and .85")
 affirmed = {k: v for k, v in beyond(AFFIRMATIVE).items() if k[0] != k[1][0]}
 n_above = sum(v > 0 for v in affirmed.values())
-print(f"above both bands, on another topic: {n_above} of {len(affirmed)}")
+draw_transfer(AFFIRMATIVE, f"{n_above} of 12 transfers to another topic lie beyond both bars")
 
 # %% [markdown]
-# The bars hold 95% of the control directions. They are wide: on kinds, where few directions matter, a probe that has learnt from shuffled labels often chooses right in
-# four cases of five, or in one of five. A transfer of `.78` looks good beside `.50`, and proves nothing there.
+# The bars hold 95% of the control directions; a hollow dot is a probe on its own topic (held-out pairs). The bars are wide. On kinds, where few directions matter, a transfer of `.78` looks good beside `.50` and proves nothing; not even the
+# probe of kinds itself is beyond its bars there, nor that of cities on cities.
 #
-# Away from the probes' own topics, **4** of 12 transfers lie beyond both bars, all of them above, and all among capitals, cities and kinds. So some directions serve more than one topic, and
-# held-out pairs and two controls did not stop them. It looks like truth.
+# **4** of 12 transfers to another topic lie beyond both bars, all of them above, and all among capitals, cities and kinds. So some directions serve more than one topic, and pass held-out pairs and two controls. It looks like truth.
 #
-# Now the statements with "not".
+# Now the statements with "not". Go back to the picture at the top before you run the next cell: which way must a probe that was trained on affirmative opposites choose there?
 
 
 # %% tags=["numbers"]
@@ -471,20 +498,12 @@ claim("transfers above both bands", n_above, text=4, within=0)
 assert min(affirmed.values()) == 0
 
 # %%
-draw_transfer(NEGATED, "The same probes, on statements with 'not'")
-
-# %%
-outcome("21.negated", "rarely (below .35)")
-denied = {topic: found[0][4:] for topic, found in transfer.items()}
+denied = {topic: found[0][len(AFFIRMATIVE) :] for topic, found in transfer.items()}
 own_with_not = [values[i].item() for i, values in enumerate(denied.values())]
-plots.table(
-    [(topic, *(f"{value:.2f}" for value in values)) for topic, values in denied.items()],
-    columns=["trained on", *(f"not: {topic}" for topic in TOPICS)],
-)
+draw_transfer(NEGATED, 'With "not", each probe chooses wrong on its own topic')
 
 # %% [markdown]
-# The probes are not lost: they choose *wrong*. On "not" statements of its own topic, each is below both of its bands; on those of other topics, 3 of 12 are. They prefer "The capital of France is not Paris." That is what the
-# picture at the top showed: with "not", true lies below false.
+# The probes are not lost: they choose *wrong*. On "not" statements of its own topic (hollow), each is below both of its bars; of 12 transfers to other topics, 3 are, and none is above. They prefer "The capital of France is not Paris.", as the picture said.
 #
 # A probe that says the opposite of the truth about every second statement does not read truth. **What does it read?** Something that "Paris is" and "Paris is not" share.
 
@@ -500,14 +519,14 @@ assert max(refused.values()) == 0 and sum(refused.values()) <= -6
 # [Bürger and others (2024)](https://arxiv.org/abs/2407.12831) met this reversal in larger models and proposed that there are *two* directions. With `tau` = 1 for true and -1 for false statements, and the **polarity** `p` = 1 for
 # affirmative and -1 for negated ones, they fit each activation as
 #
-# `x = mu + tau * t_G + tau * p * t_P`.
+# `x = mu + tau * t_G + tau * p * t_P`,
 #
-# The **general** direction `t_G` points to the true statements of both kinds. The **polarity-sensitive** direction `t_P` turns round with "not". A probe trained on affirmative statements finds the sum
+# where `mu` is the mean of all rows of the same topic and polarity: what a topic, or a "not", adds to true and false statements alike. The **general** direction `t_G` points to the true statements of both kinds. The **polarity-sensitive** direction `t_P` turns round with "not". A probe trained on affirmative statements finds the sum
 # `t_G + t_P`; one trained on negated statements finds `t_G - t_P`. If `t_P` is the longer one, each fails on the other's statements.
 #
 # In our data `tau * p` has a plain meaning: it is 1 where the statement **names the right answer**, whether it affirms or denies it.
 #
-# ### Exercise 4 · fit both directions (10 minutes, medium)
+# ### Exercise 4 · fit both directions (8 minutes, medium)
 
 
 # %% tags=["exercise:utils.reading.probes.truth_directions"]
@@ -530,12 +549,12 @@ def truth_directions(
         negated: 1 where the statement has a "not", else 0.
         topics: what each row is about.
     """
-    ### BEGIN SOLUTION
-    centred = x.clone()
+    centred = x.clone()  # x - mu
     tables = list(zip(topics, negated.tolist(), strict=True))
     for table in set(tables):
         rows = torch.tensor([each == table for each in tables])
         centred[rows] -= x[rows].mean(0)
+    ### BEGIN SOLUTION
     tau, p = 2.0 * labels - 1, 1.0 - 2 * negated
     t_g, t_p = torch.linalg.lstsq(torch.stack([tau, tau * p], dim=1), centred).solution
     return t_g, t_p
@@ -548,7 +567,7 @@ truth_directions = lesson_21.check_truth_directions(truth_directions)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# First subtract `mu`: for each combination of a topic and a polarity, the mean of its rows. Then what is left is a linear regression of `x` [n, d_model] on two columns, `tau` and `tau * p` [n, 2].
+# What is left is a linear regression of `centred` [n, d_model] on two columns, `tau` and `tau * p` [n, 2].
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -576,220 +595,137 @@ def directions_of(topics: Sequence[str], layer: int, shuffle: torch.Generator | 
 t_g, t_p = directions_of(TOPICS, LAYER)
 generator = torch.Generator().manual_seed(0)
 by_luck = [directions_of(TOPICS, LAYER, shuffle=generator) for _ in range(50)]
-longest = [max(each.norm().item() for each in found) for found in zip(*by_luck, strict=True)]
+lengths_by_luck = [
+    stats.percentiles(torch.stack([each.norm() for each in found]))
+    for found in zip(*by_luck, strict=True)
+]
 plots.table(
     [
-        (name, f"{found.norm():.2f}", f"{luck:.2f}")
-        for name, found, luck in zip(("t_G", "t_P"), (t_g, t_p), longest, strict=True)
+        (name, f"{found.norm():.2f}", "{:.2f} to {:.2f}".format(*luck))
+        for name, found, luck in zip(("t_G", "t_P"), (t_g, t_p), lengths_by_luck, strict=True)
     ],
-    columns=[f"layer {LAYER}", "length", "longest of 50, labels shuffled"],
+    columns=[f"layer {LAYER}", "length", "95% of 50 fits to shuffled labels"],
 )
 
 # %% [markdown]
 # `t_P` is **3.2** times as long as `t_G`, and `t_G` is no longer than with shuffled labels. So the affirmative probe, `t_G + t_P`, is nearly `t_P`: it reads "the right answer is named".
 #
 # A short direction may still be real. The sharp test is a direction's share of right choices **in both polarities**: the mean of its share on affirmative and on negated statements. A direction that ignores "not" gets
-# `.50` here, however well it reads which answer is right: what it wins on one kind it loses on the other. To call a direction *general*, test it on a topic that was left out of its fit.
+# `.50` here, however well it reads which answer is right: what it wins on one kind it loses on the other. To call a direction *general*, test it on a topic that was **left out** of its fit, and fit the shuffled labels in the same two ways.
 
 # %% tags=["numbers"]
 claim("t_P over t_G", t_p.norm() / t_g.norm(), text=3.2, within=0.45)
-assert t_g.norm() < longest[0] * 1.15 and t_p.norm() > 1.8 * longest[1]
+assert t_g.norm() < lengths_by_luck[0].high and t_p.norm() > 1.8 * lengths_by_luck[1].high
 affirmative_probe, negated_probe = t_g + t_p, t_g - t_p
 assert torch.cosine_similarity(affirmative_probe, negated_probe, dim=0) < -0.7
 
 
 # %%
-def in_both(directions: Tensor, topic: str, layer: int) -> Tensor:
-    """Share of right choices on a topic's test set, the mean of affirmative and negated."""
-    return sum(pairs_of((topic, n), layer).choices(directions).mean(-1) for n in (0, 1)) / 2
+def shares(direction: Tensor, topic: str, layer: int) -> Tensor:
+    """Right choices on a topic's test set, [affirmative, negated]."""
+    return torch.stack([pairs_of((topic, n), layer).choices(direction).mean() for n in (0, 1)])
 
 
-def both_of(layer: int) -> dict[str, Tensor]:
-    """For each topic [4]: t_G fitted to all topics, and to all but this one; and t_P."""
-    general, polar = directions_of(TOPICS, layer)
-    others = {t: directions_of([o for o in TOPICS if o != t], layer)[0] for t in TOPICS}
-    return {
-        "t_G": torch.stack([in_both(general, t, layer) for t in TOPICS]),
-        "t_G, topic left out": torch.stack([in_both(others[t], t, layer) for t in TOPICS]),
-        "t_P": torch.stack([in_both(polar, t, layer) for t in TOPICS]),
-    }
+def both_ways(layer: int, shuffle: torch.Generator | None = None) -> Tensor:
+    """Shares of t_G fitted to all topics, and to all but the one tested, [2, topic, polarity]."""
+    general = directions_of(TOPICS, layer, shuffle)[0]
+    without = [directions_of([o for o in TOPICS if o != t], layer, shuffle)[0] for t in TOPICS]
+    return torch.stack(
+        [
+            torch.stack([shares(general, t, layer) for t in TOPICS]),
+            torch.stack([shares(g, t, layer) for g, t in zip(without, TOPICS, strict=True)]),
+        ]
+    )
 
 
-both = both_of(LAYER)
-random = torch.randn(N_CONTROLS, model.cfg.d_model, generator=torch.Generator().manual_seed(0))
-band = {topic: stats.percentiles(in_both(random, topic, LAYER)) for topic in TOPICS}
+WAYS = ("t_G", "t_G, topic left out")
+real = both_ways(LAYER)
+generator = torch.Generator().manual_seed(1)
+fake = torch.stack([both_ways(LAYER, generator) for _ in range(50)])  # [50, way, topic, polarity]
 luck = {
-    topic: stats.percentiles(in_both(torch.stack([g for g, _ in by_luck]), topic, LAYER))
-    for topic in TOPICS
+    way: {t: stats.percentiles(fake[:, w, i].mean(-1)) for i, t in enumerate(TOPICS)}
+    for w, way in enumerate(WAYS)
 }
 figures.beside_controls(
     {
-        topic: {name: float(values[i]) for name, values in both.items()}
-        for i, topic in enumerate(TOPICS)
+        t: {way: real[w, i].mean().item() for w, way in enumerate(WAYS)}
+        for i, t in enumerate(TOPICS)
     },
-    {"random directions": band, "t_G of shuffled labels": luck},
-    title="Right in both polarities: t_G on its own topics, hardly on a topic left out",
+    {f"{way}: labels shuffled": each for way, each in luck.items()},
+    title="Fitted to a topic, t_G is right on three of four; left out, hardly on any",
     y="right choices, mean of both polarities",
 )
 
-# %% [markdown]
-# On held-out pairs of the topics that it was fitted to, `t_G` is right in both polarities more often than its controls, for capitals and for kinds: **0.69** and **0.77**. So there is a part that minds "not".
-# With the topic left out of the fit, capitals keep theirs, and cities stay just above their bands; kinds lose it, and opposites had none. `t_P` scores about `.50` everywhere, as a direction that ignores "not" must.
-#
-# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model we find a direction of "the right answer is named", strong and shared, and a weak one of truth that two topics of four confirm, one of them barely. *Did not replicate* here does not mean
-# that the paper is wrong: this model may be too small to work out "not".
-#
-# Can it? Ask the model itself. After "The capital of France is" and after "The capital of France is not", compare the log-probabilities of the right and of the pair's other answer.
-
-# %% tags=["numbers"]
-own, left_out = both["t_G"], both["t_G, topic left out"]
-claim("capitals, in both", own[0], text=0.69, within=0.07)
-claim("kinds, in both", own[2], text=0.77, within=0.07)
-for i in (0, 2):
-    assert own[i] > max(band[TOPICS[i]].high, luck[TOPICS[i]].high)
-assert left_out[0] > band["capitals"].high
-assert left_out[2] < band["kinds"].high and left_out[3] < band["opposites"].high
-assert (both["t_P"] - 0.5).abs().max() < 0.12
-
-
 # %%
-def preference(key: tuple[str, int]) -> tuple[Tensor, list[str]]:
-    """log p(right answer) - log p(the pair's other answer), for each subject; and the pairs."""
-    rows = [row for row in TABLES[key] if row["shown"] != row["right"]]
-    begun = [row["statement"].removesuffix(f" {row['shown']}.") for row in rows]
-    log_p = next_logits(model, begun).log_softmax(-1)
-
-    def of(answers: list[str]) -> Tensor:
-        first = [model.to_tokens(" " + a, prepend_bos=False)[0, 0].item() for a in answers]
-        return log_p[torch.arange(len(rows)), first]
-
-    right, other = of([row["right"] for row in rows]), of([row["shown"] for row in rows])
-    return right - other, [row["pair"] for row in rows]
-
-
-ASKED = ("capitals", "opposites")
-gaps = {(topic, n): preference((topic, n)) for topic in ASKED for n in (0, 1)}
-turned = {
-    topic: stats.bootstrap(gaps[topic, 0][0] - gaps[topic, 1][0], groups=gaps[topic, 0][1])
-    for topic in ASKED
-}
-plots.table(
+LAYERS = (8, 10, 12, 14, 16, 18, 20, 22)
+by_layer = torch.stack([both_ways(layer) for layer in LAYERS]).mean((2, 3))  # [layer, way]
+generator = torch.Generator().manual_seed(2)
+lucky = torch.stack(
     [
-        (
-            topic,
-            f"{gaps[topic, 0][0].mean():.2f}",
-            f"{gaps[topic, 1][0].mean():.2f}",
-            "{:.2f} to {:.2f}".format(*turned[topic]),
-        )
-        for topic in ASKED
-    ],
-    columns=[
-        "right minus other answer, nats",
-        "without not",
-        "with not",
-        "difference, 95% interval",
-    ],
+        torch.stack([both_ways(layer, generator) for _ in range(10)]).mean((2, 3)).amax(0)
+        for layer in LAYERS
+    ]
+)
+plots.lines(
+    {WAYS[0]: by_layer[:, 0].tolist(), WAYS[1]: by_layer[:, 1].tolist()}
+    | {f"{way}: best of 10, labels shuffled": lucky[:, w].tolist() for w, way in enumerate(WAYS)},
+    at=LAYERS,
+    title="No layer has a t_G that serves a topic it was not fitted to",
+    x="layer",
+    y="right in both polarities, mean of topics",
+    chance=0.5,
 )
 
 # %% [markdown]
-# "Not" lowers the preference for the right answer, and does not turn it round: after "is not" the model still expects the right answer. (First tokens only. And people
-# who write "The capital of France is not" rarely go on to London, so that even a model that understands "not" might do this.) Probe and model agree: what is at hand here is which answer fits.
+# X
 
 # %% tags=["numbers"]
-for topic in ASKED:
-    print(topic, gaps[topic, 0][0].mean(), gaps[topic, 1][0].mean(), turned[topic])
-    assert gaps[topic, 1][0].mean() > 0
+print(real, luck, by_layer, lucky, [float(shares(t_p, t, LAYER).mean()) for t in TOPICS])
 
 # %% [markdown]
 # ## 5. Investigation: three good probes
 #
 # Three colleagues each collected statements, trained a probe with logistic regression at layer 15, and split by pair. Their accuracies are high. One probe reads what
-# this lesson's probe reads. The two others read something that their data set leaks: a property that goes with the label in *their* rows only.
-#
-# Each data set is a part of a complete table of yours. So there is a control that needs no guess: fit the probe on the rows that were **kept**, and test it on the rows that were **left out**. A probe of what it claims is as good there. A probe
-# of a leak is worse, or wrong about all.
-#
-# ### Exercise 5 · the rows that were left out (10 minutes, medium)
-
-
-# %% tags=["exercise:utils.reading.probes.kept_and_left_out"]
-def kept_and_left_out(
-    x: Float[Tensor, "n d_model"],
-    y: Int[Tensor, " n"],
-    fold: Int[Tensor, " n"],
-    kept: Bool[Tensor, " n"],
-    *,
-    fit: Fit,
-) -> tuple[float, float]:
-    """Cross-validated accuracy on the rows that a data set kept, and on those that it left out.
-
-    The probe is fitted on the *kept* rows of the other folds only.
-
-    Args:
-        x, y: the complete table, of which the data set kept some rows.
-        fold: of each row; rows of one group are in one fold.
-        kept: True where the data set has the row, else False.
-    """
-    ### BEGIN SOLUTION
-    right = torch.zeros(len(y))
-    for held in fold.unique():
-        out = fold == held
-        direction, bias = fit(x[~out & kept], y[~out & kept])
-        says = x[out] @ direction + bias > 0
-        right[out] = (says == (y[out] == 1)).float()
-    return right[kept].mean().item(), right[~kept].mean().item()
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-kept_and_left_out = lesson_21.check_kept_and_left_out(kept_and_left_out)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# As in exercise 2, loop over the folds. Which rows may the probe be fitted on? Those of other folds *and* kept: `~out & kept`. It is tested on all rows of its fold.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Collect `1.0` or `0.0` for every row in `right`, over all folds. At the end return `right[kept].mean().item()` and `right[~kept].mean().item()`.
-#
-# </details>
+# this lesson's probe reads. The two others read something that their data set **leaks**: a property that goes with the label in *their* rows only.
 
 # %%
-collected = lesson_21.collected(TABLES)  # name -> the tables it was taken from, and the rows kept
+collected = lesson_21.collected(TABLES)  # name -> its rows, and the rows of its tables left out
 
 
-def complete(name: str) -> tuple[list[dict], Tensor, Tensor, Tensor, Tensor]:
-    """Of one data set: all rows of its tables, their activations, labels and folds, and `kept`."""
-    keys, kept = collected[name]
-    rows = [row for key in keys for row in TABLES[key]]
-    x = torch.cat([acts[key][LAYER] for key in keys])
-    y = torch.tensor([row["label"] for row in rows])
-    return rows, x, y, folds_of([row["pair"] for row in rows]), kept
+def stacked(rows: list[dict]) -> tuple[Tensor, Tensor]:
+    """Activations [row, d_model] at the chosen layer, and labels."""
+    at = {key: {row["statement"]: i for i, row in enumerate(TABLES[key])} for key in TESTS}
+    keys = [(row["family"], row["negated"]) for row in rows]
+    x = [acts[key][LAYER, at[key][row["statement"]]] for key, row in zip(keys, rows, strict=True)]
+    return torch.stack(x), torch.tensor([row["label"] for row in rows])
 
 
-def claimed(name: str) -> float:
-    """The accuracy that the colleague reports, cross-validated by pair on the kept rows."""
-    rows, x, y, _, kept = complete(name)
-    pairs = [row["pair"] for row, has in zip(rows, kept, strict=True) if has]
-    return layer_sweep(x[None, kept], y[kept], folds_of(pairs), fit=probes.logistic).mean().item()
+def claimed(kept: list[dict]) -> float:
+    """The accuracy that a colleague reports, cross-validated by pair."""
+    x, y = stacked(kept)
+    fold = folds_of([row["pair"] for row in kept])
+    return layer_sweep(x[None], y, fold, fit=probes.logistic).mean().item()
 
 
 plots.table(
-    [(name, int(complete(name)[4].sum()), f"{claimed(name):.2f}") for name in collected],
-    columns=["data set", "rows", "accuracy, split by pair"],
+    [(name, len(kept), f"{claimed(kept):.2f}") for name, (kept, _) in collected.items()],
+    columns=["data set", "statements", "accuracy, split by pair"],
 )
 
 # %% [markdown]
-# ### Investigation · what does each probe read? (12 minutes, medium)
+# ### Investigation · what does each probe read? (15 minutes, medium)
 #
-# For each of "P", "Q" and "R": look at some rows (`complete("P")`: which statements are kept, with which label?), run your control, and say what the probe reads. Hand in a dictionary from the name to
-# one of `"answer"` (the right answer is named), `"not"` (the statement has a "not"), `"continent"` (of the place that is named), or `"alphabet"` (the first letter of the answer): `reads = {"P": "answer", ...}`.
+# Which probe is honest? `collected["P"]` is a pair of lists: the rows that were **kept**, and the rows of the same tables that were **left out**; each row is a dictionary with `"statement"`, `"label"`, `"pair"` and more. A probe of what it claims is as good on
+# the rows left out. A probe of a leak is worse there, or wrong about all.
+#
+# 1. Look at rows that were kept. What have the true ones in common?
+# 2. Build the control: fit `probes.logistic` to the kept rows of four folds of pairs, and test it on the *left out* rows of the fifth. (`stacked(rows)` gives activations and labels. A statement that was left out has a twin that was kept, so the folds matter.)
+#
+# Hand in, for each data set, what its probe reads and its accuracy on the rows left out, to two decimals: `reads = {"P": ("answer", 0.81), ...}`. What it reads is one of `"answer"` (the right answer is named), `"not"` (the statement has a "not"), `"continent"` (of the place that is named), or `"alphabet"` (the first letter of the answer).
 
 # %% tags=["answer:reads"]
 ### BEGIN SOLUTION
-reads = {"P": "continent", "Q": "not", "R": "answer"}
+reads = {"P": ("continent", 0.33), "Q": ("not", 0.0), "R": ("answer", 0.87)}
 ### END SOLUTION
 
 # %% tags=["check"]
@@ -798,26 +734,28 @@ reads = lesson_21.check_reads(reads)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Print the true statements of a data set under each other, then the false ones. What have they in common?
+# Stack the rows of both lists: `rows = kept + left_out`, with a mask that is True for the first `len(kept)`. Then it is exercise 2 with another pair of masks: fit on `~out & mask`, test on `out & ~mask`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The control separates the leaks from the honest one. An accuracy near 0 on the rows left out belongs to a property that is easy to read and decides everything.
+# `help(probes.kept_and_left_out)`: the library has this control. It takes `x, y, fold, mask` and `fit=probes.logistic`, and returns the accuracy on the rows kept and on those left out.
 #
 # </details>
 
 # %%
 controlled = {}
-for name in collected:
-    _, x, y, fold, kept = complete(name)
-    controlled[name] = kept_and_left_out(x, y, fold, kept, fit=probes.logistic)
+for name, (kept, left_out) in collected.items():
+    x, y = stacked(kept + left_out)
+    mask, fold = torch.arange(len(y)) < len(kept), folds_of([r["pair"] for r in kept + left_out])
+    controlled[name] = probes.kept_and_left_out(x, y, fold, mask, fit=probes.logistic)
 plots.bars(
     {
         f"{name}:<br>{what}": value
         for name, values in controlled.items()
         for what, value in zip(("kept", "left out"), values, strict=True)
     },
+    kinds={f"{n}:<br>{what}": what for n in controlled for what in ("kept", "left out")},
     title="On the rows left out, two of three good probes are worse than chance",
     y="accuracy (cross-validated)",
     chance=0.5,
@@ -848,31 +786,34 @@ plots.table(
         (
             "transfers to another topic above both bands",
             f"{n_above} of 12",
-            "95% of 200 random and 200 shuffled directions",
+            "95% of 200 random and 200 shuffled directions a topic",
             "carries over between data sets (Marks and Tegmark, LLaMA-2)",
         ),
         (
             "own topic, with 'not': right choices",
             ", ".join(f"{v:.2f}" for v in own_with_not),
-            ".50 by chance",
+            "from " + ", ".join(f"{bands['shuffled labels'][4 + i].low:.2f}" for i in range(4)),
             "fails on negations (Levinstein and Herrmann, LLaMA)",
         ),
         (
-            "t_P over t_G, lengths",
-            f"{t_p.norm() / t_g.norm():.1f}",
-            f"{longest[1] / longest[0]:.1f}, labels shuffled",
+            "t_P and t_G, lengths",
+            f"{t_p.norm():.2f}, {t_g.norm():.2f}",
+            f"up to {lengths_by_luck[1].high:.2f}, {lengths_by_luck[0].high:.2f}",
             "",
         ),
-        (
-            "t_G, right in both polarities",
-            ", ".join(f"{v:.2f}" for v in both["t_G"]),
-            ", ".join(f"{v:.2f}" for v in both["t_G, topic left out"]) + " with the topic left out",
-            "one t_G for all topics (Bürger et al., 7B to 13B)",
+        *(
+            (
+                f"{way}: right in both polarities",
+                ", ".join(f"{v:.2f}" for v in real[w].mean(-1)),
+                "up to " + ", ".join(f"{each.high:.2f}" for each in luck[way].values()),
+                "one t_G for all topics (Bürger et al., 7B to 13B)" if w else "",
+            )
+            for w, way in enumerate(WAYS)
         ),
         (
             "three data sets, logistic: kept",
-            ", ".join(f"{controlled[name][0]:.2f}" for name in controlled),
-            ", ".join(f"{controlled[name][1]:.2f}" for name in controlled) + " left out",
+            ", ".join(f"{kept:.2f}" for kept, _ in controlled.values()),
+            ", ".join(f"{left_out:.2f}" for _, left_out in controlled.values()) + " left out",
             "",
         ),
     ],
@@ -882,7 +823,7 @@ plots.table(
 # %% [markdown]
 # The topics are capitals, cities, kinds and opposites, in this order.
 #
-# **The sentence for the abstract:** in this model's residual stream at the full stop, a direction shared by several topics tells whether the right answer was named. It does not tell whether the statement is true.
+# **The sentence for the abstract:** in this model's residual stream at the full stop, a direction that some topics share tells whether the right answer was named. It does not tell whether the statement is true.
 #
 # ## Going deeper A · A probe with more capacity
 #
@@ -890,7 +831,7 @@ plots.table(
 # a coin for each fact. Each fact comes twice here, affirmed and denied, with the same coin. Under a split *by row* a fact's twin is often in the training set, so that a probe that memorises facts is right about the coins. Accuracy on the real label minus accuracy on the coins is the probe's **selectivity**. (Under our split
 # by pair every probe scores `.50` on coins, and selectivity says nothing new.)
 #
-# ### Exercise 6 · a two-layer probe (15 minutes, medium)
+# ### Exercise 5 · a two-layer probe (15 minutes, medium)
 
 
 # %% tags=["exercise:utils.reading.probes.fit_mlp"]
@@ -1008,16 +949,62 @@ for _pair, _row, on_coins in capacity.values():
 assert max(pair for pair, _, _ in capacity.values()) < capacity["linear"][0] + 0.05
 
 # %% [markdown]
-# ## Going deeper B · Does the direction carry the model's judgement?
+# ## Going deeper B · What does the model judge by?
 #
-# So far *we* read. Does the model read it too? Change what a statement has along the direction, and see whether the model's own judgement moves. There are two ways to change it:
+# So far *we* read. Does the model itself know what "not" does? First ask it for the answer: after "The capital of France is" and after "The capital of France is not", compare the log-probabilities of the right answer and of the pair's other one.
+
+
+# %%
+def preference(key: tuple[str, int]) -> tuple[Tensor, list[str]]:
+    """log p(right answer) - log p(the pair's other answer), for each subject; and the pairs."""
+    rows = [row for row in TABLES[key] if row["shown"] != row["right"]]
+    begun = [row["statement"].removesuffix(f" {row['shown']}.") for row in rows]
+    log_p = next_logits(model, begun).log_softmax(-1)
+
+    def of(answers: list[str]) -> Tensor:
+        first = [model.to_tokens(" " + a, prepend_bos=False)[0, 0].item() for a in answers]
+        return log_p[torch.arange(len(rows)), first]
+
+    right, other = of([row["right"] for row in rows]), of([row["shown"] for row in rows])
+    return right - other, [row["pair"] for row in rows]
+
+
+ASKED = ("capitals", "opposites")
+gaps = {(topic, n): preference((topic, n)) for topic in ASKED for n in (0, 1)}
+turned = {
+    topic: stats.bootstrap(gaps[topic, 0][0] - gaps[topic, 1][0], groups=gaps[topic, 0][1])
+    for topic in ASKED
+}
+plots.table(
+    [
+        (
+            topic,
+            f"{gaps[topic, 0][0].mean():.2f}",
+            f"{gaps[topic, 1][0].mean():.2f}",
+            "{:.2f} to {:.2f}".format(*turned[topic]),
+        )
+        for topic in ASKED
+    ],
+    columns=[
+        "right minus other answer, nats",
+        "without not",
+        "with not",
+        "difference, 95% interval",
+    ],
+)
+
+# %% [markdown]
+# "Not" lowers the preference for the right answer, and does not turn it round. (First tokens only. And people
+# who write "The capital of France is not" rarely go on to London, so that even a model that understands "not" might do this.)
 #
-# - **push**: add the difference of means to a false statement, subtract it from a true one: the same step for all;
-# - **exchange**: give each statement the component that its partner has, the statement of the other label about the same subject. The steps differ, and what comes in is the component of a real statement.
+# So ask for its judgement: after a prompt with two judged examples, `logit(" true") - logit(" false")`. And change what a statement has along the probe's direction, to see whether the judgement moves. There are two ways to change it:
 #
-# The judgement is `logit(" true") - logit(" false")` after a prompt with two examples. It is read at the end, and the change is made at the last token of the answer, before block 15.
+# - **push**: add the difference of means to a statement that names the other answer, subtract it where the right one is named: the same step for all;
+# - **exchange**: give each statement the component that its **partner** has, the statement about the same subject with the other answer. The steps differ, and what comes in is the component of a real statement.
 #
-# ### Exercise 7 · exchange along a direction (12 minutes, medium)
+# The change is made at the last token of the answer, before block 15.
+#
+# ### Exercise 6 · exchange along a direction (12 minutes, medium)
 
 
 # %% tags=["exercise:utils.reading.probes.exchange_along"]
@@ -1067,130 +1054,114 @@ PROMPT = (
     "{} This statement is"
 )
 ANSWER = 5  # from the end: " is", " statement", " This", ".", and the answer's last token
-key, hook_name = ("kinds", 0), f"blocks.{LAYER}.hook_resid_pre"
-out = out_of[key]
-prompts = [PROMPT.format(row["statement"]) for row in TABLES[key]]
-test_rows = [i for i, chosen in enumerate(out) if chosen]
-first_subjects = {TABLES[key][i]["pair"]: TABLES[key][i]["subject"] for i in test_rows}
-test_rows = [i for i in test_rows if TABLES[key][i]["subject"] in first_subjects.values()]
-judged, test_labels = [prompts[i] for i in test_rows], labels[key][test_rows]
-subjects = [TABLES[key][i]["subject"] for i in test_rows]  # one of each pair, for speed
-lengths = torch.tensor([len(model.to_tokens(text)[0]) for text in judged])
-both_of_subject = {s: [i for i, each in enumerate(subjects) if each == s] for s in subjects}
-partner = torch.tensor([sum(both_of_subject[s]) - i for i, s in enumerate(subjects)])
-towards = (1 - 2.0 * test_labels)[:, None]  # the other label
-shots = [text for text, chosen in zip(prompts, out, strict=True) if not chosen]
-fit_x = activations(model, shots, position=-ANSWER, layers=LAYER)[LAYER]
-fit_y = labels[key][~out]
+TRUE, FALSE = (model.to_tokens(w, prepend_bos=False)[0, 0] for w in (" true", " false"))
 
 
-def judgement(edit: Callable | None = None) -> Tensor:
-    """logit(true) - logit(false) of each held-out statement."""
-    hooks = [(hook_name, lambda resid, hook: edit(resid))] if edit else []
-    with model.hooks(fwd_hooks=hooks):
-        logits = next_logits(model, judged, batch_size=len(judged))
-    true, false = (model.to_tokens(w, prepend_bos=False)[0, 0] for w in (" true", " false"))
-    return logits[:, true] - logits[:, false]
+class Judged:
+    """Statements in the prompt, run to the chosen layer once, so that edits go on from there."""
 
+    def __init__(self, rows: list[dict]):
+        self.groups = [row["subject"] for row in rows]
+        self.labels = torch.tensor([row["label"] for row in rows])
+        named = torch.tensor([row["shown"] == row["right"] for row in rows]).float()
+        self.towards = 1 - 2 * named  # the right answer, where the other one is named
+        tokens = [model.to_tokens(PROMPT.format(row["statement"]))[0] for row in rows]
+        self.at = torch.tensor([len(each) for each in tokens]) - ANSWER
+        padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
+        self.resid = model(padded, stop_at_layer=LAYER)
+        twins = {g: [i for i, each in enumerate(self.groups) if each == g] for g in self.groups}
+        self.partner = torch.tensor([sum(twins[g]) - i for i, g in enumerate(self.groups)])
+        self.unedited = self.judgement(self.resid)
 
-unedited = judgement()
-judges = probes.chooses_right(unedited, test_labels, subjects)
+    def judgement(self, resid: Tensor) -> Tensor:
+        """logit(true) - logit(false) of each statement."""
+        logits = model(resid, start_at_layer=LAYER)
+        last = logits[torch.arange(len(resid)), self.at + ANSWER - 1]
+        return (last[:, TRUE] - last[:, FALSE]).cpu()
 
+    def effect(self, resid: Tensor) -> tuple[float, float]:
+        """Mean move of the judgement for the answer's exchange; mean length of the steps."""
+        step = (resid - self.resid).norm(dim=-1).sum(1).mean().item()
+        moved = (self.judgement(resid) - self.unedited) * self.towards
+        return moved.mean().item(), step
 
-def effect(edit: Callable[[Tensor], Tensor]) -> tuple[Tensor, float]:
-    """How far each judgement moves towards the other label, and the mean length of the steps."""
-    lengths_of_steps = []
+    def exchanged(self, direction: Tensor) -> Tensor:
+        return exchange_along(self.resid, direction, self.at, self.partner)
 
-    def measured(resid):
-        edited = edit(resid)
-        lengths_of_steps.append((edited - resid).norm(dim=-1).sum(1).mean().item())
-        return edited
-
-    return (judgement(measured) - unedited) * towards[:, 0], lengths_of_steps[0]
-
-
-def exchanged(direction: Tensor) -> Callable:
-    return lambda resid: exchange_along(resid, direction, lengths - ANSWER, partner)
-
-
-def added(steps: Tensor) -> Callable:
-    """Adds a step [d_model] of its own to each statement's answer."""
-
-    def edit(resid):
-        resid = resid.clone()
-        resid[torch.arange(len(resid)), lengths - ANSWER] += steps.to(resid)
+    def pushed(self, step: Tensor) -> Tensor:
+        resid = self.resid.clone()
+        resid[torch.arange(len(resid)), self.at] += (self.towards[:, None] * step).to(resid)
         return resid
 
-    return edit
+    def complete(self) -> Tensor:
+        """Each statement with its partner's complete vector at the answer."""
+        rows, resid = torch.arange(len(self.resid)), self.resid.clone()
+        resid[rows, self.at] = self.resid[rows, self.at][self.partner]
+        return resid
 
 
-def complete_vectors(resid):
-    rows, at = torch.arange(len(resid)), lengths - ANSWER
-    resid = resid.clone()
-    resid[rows, at] = resid[rows, at][partner]
-    return resid
-
-
-means = probes.mean_difference(fit_x, fit_y).direction
-weights = probes.logistic(fit_x, fit_y).direction
-unit = means / means.norm()
-generator = torch.Generator().manual_seed(0)
-random_units = torch.randn(4, len(unit), generator=generator)
-random_units /= random_units.norm(dim=1, keepdim=True)
-deals = [fit_y[torch.randperm(len(fit_y), generator=generator)] for _ in range(4)]
-shuffled = [probes.mean_difference(fit_x, deal).direction for deal in deals]
-moved = {
-    "exchange:<br>complete vector": effect(complete_vectors),
-    "exchange:<br>means": effect(exchanged(means)),
-    "exchange:<br>logistic": effect(exchanged(weights)),
-    "push:<br>means": effect(added(towards * means)),
+with torch.no_grad():
+    judged = {}
+    for n in (0, 1):
+        key = ("kinds", n)
+        rows = [row for row, out in zip(TABLES[key], out_of[key], strict=True) if out]
+        judged[n] = Judged(rows[:32])  # 8 pairs, for speed
+key = ("kinds", 0)
+shots = [
+    PROMPT.format(r["statement"])
+    for r, out in zip(TABLES[key], out_of[key], strict=True)
+    if not out
+]
+fit_x = activations(model, shots, position=-ANSWER, layers=LAYER)[LAYER]
+fit_y = labels[key][~out_of[key]]
+gates = {
+    n: probes.chooses_right(each.unedited, each.labels, each.groups) for n, each in judged.items()
 }
-by_chance = {
-    "push:<br>random": [effect(added(towards * means.norm() * each)) for each in random_units],
-    "push:<br>shuffled labels": [
-        effect(added(towards * means.norm() * each / each.norm())) for each in shuffled
+plots.table(
+    [
+        (
+            ("without not", "with not")[n],
+            f"{gates[n].mean():.2f}",
+            f"{each.unedited.mean():.2f}",
+            f"{(each.unedited > 0).float().mean():.2f}",
+        )
+        for n, each in judged.items()
     ],
-}
-
-# %%
-named = {name: f"{name}<br>(step {step:.0f})" for name, (_, step) in moved.items()} | {
-    name: f"{name}<br>(step {sum(step for _, step in each) / len(each):.0f})"
-    for name, each in by_chance.items()
-}
-plots.bars(
-    {named[name]: value.mean().item() for name, (value, _) in moved.items()}
-    | {
-        named[n]: sum(v.mean().item() for v, _ in each) / len(each) for n, each in by_chance.items()
-    },
-    title="Exchange and push along the difference of means move the judgement alike",
-    y="judgement moved towards the other label",
-    intervals={
-        named[name]: stats.bootstrap(value, groups=subjects) for name, (value, _) in moved.items()
-    },
-    dots={named[n]: [v.mean().item() for v, _ in each] for n, each in by_chance.items()},
-    chance=0,
+    columns=[
+        "kinds",
+        "prefers 'true' for the true one",
+        "logit(true) - logit(false)",
+        "says 'true'",
+    ],
 )
 
 # %% [markdown]
-# **The gate**: with two examples the model prefers "true" for the true one of two statements, in all of these 16 subjects. (Without examples it is near chance, `0.51` on kinds. The prompt was chosen among five, on these statements and others.)
+# X1
 #
-# One direction of 576 **carries** about half of what the complete vector does: **0.11** of **0.24** by exchange, **0.13** by a push of about that length. Random directions with such steps move the judgement by up to `0.08`, either way; shuffled labels by less. Logistic regression's direction, with
-# steps half as long, carries less: it was fitted to tell classes apart, and any weights will do for that.
-#
-# So the direction is used for this judgement, in so far as the model judges: a quarter of a logit is little. On affirmative statements, naming the right answer *is* telling the truth, so that this cannot tell the two apart. "Carries" is the word. Nobody has shown that the model would *say* something else.
-
-# %% tags=["numbers"]
-print({n: (v.mean(), s) for n, (v, s) in moved.items()})
-print({n: [round(v.mean().item(), 3) for v, _ in each] for n, each in by_chance.items()})
-assert judges.mean() > 0.9
-effects = {name: value.mean().item() for name, (value, _) in moved.items()}
-claim("complete", effects["exchange:<br>complete vector"], text=0.24, within=0.035)
-claim("exchange", effects["exchange:<br>means"], text=0.11, within=0.016)
-claim("push", effects["push:<br>means"], text=0.13, within=0.019)
-luck = [abs(v.mean().item()) for each in by_chance.values() for v, _ in each]
-assert max(luck) < 0.095 < effects["exchange:<br>means"]
-assert effects["exchange:<br>logistic"] < 0.06
-
+# %%
+means = probes.mean_difference(fit_x, fit_y).direction
+generator = torch.Generator().manual_seed(0)
+random = torch.randn(4, len(means), generator=generator)
+random *= means.norm() / random.norm(dim=1, keepdim=True)
+shuffled = [
+    probes.mean_difference(fit_x, fit_y[torch.randperm(len(fit_y), generator=generator)]).direction
+    for _ in range(4)
+]
+moved, by_chance = {}, {}
+with torch.no_grad():
+    for n, each in judged.items():
+        kind = ("", "not: ")[n]
+        moved[f"{kind}complete<br>vector"] = each.effect(each.complete())
+        moved[f"{kind}exchange<br>means"] = each.effect(each.exchanged(means))
+        by_chance[f"{kind}exchange<br>shuffled"] = [
+            each.effect(each.exchanged(d)) for d in shuffled
+        ]
+        moved[f"{kind}push<br>means"] = each.effect(each.pushed(means))
+        by_chance[f"{kind}push<br>random"] = [each.effect(each.pushed(d)) for d in random]
+average = {
+    name: tuple(sum(part) / len(each) for part in zip(*each, strict=True))
+    for name, each in by_chance.items()
+}
 # %% [markdown]
 # ## Questions to discuss
 #

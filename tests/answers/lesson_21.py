@@ -1,12 +1,16 @@
 """Lesson 2.1: the library's version of each exercise, and plausible wrong answers."""
 
-from collections import OrderedDict
-
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from utils.checks import lesson_21
 from utils.reading import probes
+
+
+def _reads(**words):
+    """The right answer with other words."""
+    return {n: (words.get(n, word), at) for n, (word, at) in lesson_21.COLLECTED.items()}
 
 
 def _means(answer):
@@ -682,15 +686,10 @@ RIGHT = {
         ("numpy", _truth_by_numpy),
         ("normal equations, one tensor", _truth_by_normal_equations),
     ],
-    "kept_and_left_out": [
-        ("loops, a list", _halves_by_rows),
-        ("where, a tensor", _halves_by_products),
-        ("two 0-d tensors", _halves_as_tensors),
-    ],
     "reads": [
-        ("another order", {"R": "answer", "P": "continent", "Q": "not"}),
-        ("dict()", dict(P="continent", R="answer", Q="not")),
-        ("an ordered one", OrderedDict(P="continent", Q="not", R="answer")),
+        ("another order", {"R": ("answer", 0.87), "P": ("continent", 0.33), "Q": ("not", 0)}),
+        ("lists, rounded", {"P": ["continent", 0.35], "Q": ["not", 0.01], "R": ["answer", 0.85]}),
+        ("tensors", {n: (w, torch.tensor(v)) for n, (w, v) in lesson_21.COLLECTED.items()}),
     ],
     "fit_mlp": [
         ("by hand", _mlp_by_hand),
@@ -981,83 +980,19 @@ MISTAKES = {
             "two directions",
         ),
     ],
-    "kept_and_left_out": [
-        (
-            "swapped",
-            _halves(end=lambda right, kept: (right[~kept].mean(), right[kept].mean())),
-            "swapped",
-        ),
-        ("fitted to all others", _halves(fitted=lambda out, kept: ~out), "left out too"),
-        (
-            "fitted to those left out",
-            _halves(fitted=lambda out, kept: ~out & ~kept),
-            "fitted to the rows left out",
-        ),
-        (
-            "fitted to all kept",
-            _halves(fitted=lambda out, kept: kept),
-            "saw the fold that it is tested on",
-        ),
-        ("no folds", _halves_without_folds, "saw the fold that it is tested on"),
-        ("folds for the kept alone", _halves_folds_for_kept_alone, "their twins"),
-        (
-            "mask turned",
-            _halves(fitted=lambda out, kept: out & kept, tested=lambda out: ~out),
-            "on the fold that is held out",
-        ),
-        (
-            "wrong answers",
-            _halves(end=lambda r, kept: ((1 - r[kept]).mean(), (1 - r[~kept]).mean())),
-            "wrong answers",
-        ),
-        ("mean of folds", _halves_by_fold, "means of the folds"),
-        ("no bias", _halves(says=lambda x, d, b: x @ d > 0), "bias is missing"),
-        ("bias taken away", _halves(says=lambda x, d, b: x @ d - b > 0), "wrong sign"),
-        ("folds 0 to 4", _halves(folds=lambda fold: range(5)), "never held out"),
-        ("folds counted", _halves(folds=lambda fold: range(len(fold.unique()))), "0, 1, 2"),
-        ("last fold", _halves(folds=lambda fold: fold.unique()[-1:]), "anew"),
-        ("one accuracy", _halves(end=lambda right, kept: right.mean()), "two numbers"),
-        (
-            "a gap",
-            _halves(end=lambda right, kept: right[kept].mean() - right[~kept].mean()),
-            "two numbers",
-        ),
-        (
-            "rows",
-            _halves(end=lambda right, kept: (right[kept], right[~kept])),
-            "single numbers",
-        ),
-        (
-            "sums",
-            _halves(end=lambda right, kept: (right[kept].sum(), right[~kept].sum())),
-            "should be",
-        ),
-        (
-            "shares of all rows",
-            _halves(end=lambda r, kept: (r[kept].sum() / len(r), r[~kept].sum() / len(r))),
-            "should be",
-        ),
-        ("in place", _halves_in_place, "its input `x`"),
-        (
-            "a fit of its own",
-            lambda x, y, fold, kept, *, fit: probes.kept_and_left_out(
-                x, y, fold, kept, fit=probes.mean_difference
-            ),
-            "`fit` was not called",
-        ),
-    ],
     "reads": [
-        ("all honest", dict.fromkeys("PQR", "answer"), "1 of 3"),
-        ("all wrong", {"P": "answer", "Q": "alphabet", "R": "not"}, "None of the three"),
-        ("one leak missed", {"P": "answer", "Q": "not", "R": "answer"}, "2 of 3"),
-        ("the honest one accused", {"P": "continent", "Q": "not", "R": "alphabet"}, "2 of 3"),
-        ("swapped", {"P": "not", "Q": "continent", "R": "answer"}, "1 of 3"),
-        ("another word", {"P": "Asia", "Q": "not", "R": "answer"}, "none of the properties"),
+        ("all honest", _reads(P="answer", Q="answer"), "1 of 3"),
+        ("one leak missed", _reads(P="alphabet"), "2 of 3"),
+        ("the honest one accused", _reads(R="alphabet"), "2 of 3"),
+        ("swapped", _reads(P="not", Q="continent"), "1 of 3"),
+        ("another word", _reads(P="Asia"), "none of the properties"),
+        ("a blank in it", _reads(R=...), "none of the properties"),
+        ("no control", _reads() | {"P": ("continent", 0.86)}, "P: the accuracy"),
+        ("twins seen", _reads() | {"P": ("continent", lesson_21.SEEN["P"])}, "twins"),
+        ("words alone", {"P": "continent", "Q": "not", "R": "answer"}, "a dictionary"),
         ("a list", ["continent", "not", "answer"], "a dictionary"),
-        ("one name missing", {"P": "continent", "Q": "not"}, "a dictionary"),
-        ("lower case", {"p": "continent", "q": "not", "r": "answer"}, "a dictionary"),
-        ("lists of words", {"P": ["continent"], "Q": ["not"], "R": ["answer"]}, "none of the"),
-        ("a blank in it", {"P": "continent", "Q": "not", "R": ...}, "none of the properties"),
+        ("one name missing", {"P": ("continent", 0.33), "Q": ("not", 0.0)}, "a dictionary"),
+        ("lower case", {n.lower(): v for n, v in _reads().items()}, "a dictionary"),
     ],
     "fit_mlp": [
         ("no ReLU", _mlp(act=lambda inside: inside), "ReLU"),

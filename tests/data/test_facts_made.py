@@ -115,8 +115,8 @@ def tables(facts):
 
 
 def rows_of(name: str, tables) -> tuple[list[dict], list[bool]]:
-    keys, kept = lesson_21.collected(tables)[name]
-    return [row for key in keys for row in tables[key]], kept.tolist()
+    kept, left_out = lesson_21.collected(tables)[name]
+    return kept + left_out, [True] * len(kept) + [False] * len(left_out)
 
 
 @pytest.mark.parametrize(

@@ -529,97 +529,6 @@ def check_truth_directions(truth_directions) -> str:
     return "One direction for truth, and one that turns round with the polarity."
 
 
-# ---- The rows that were left out ----------------------------------------------------------------
-
-
-@exercise("utils.reading.probes.kept_and_left_out")
-def check_kept_and_left_out(kept_and_left_out) -> str:
-    """A coordinate that goes with the label in the kept rows, and against it in the others."""
-    for seed in (0, 1):
-        n = 80 + 6 * seed
-        fold = torch.tensor([1, 1, 1, 3, 3, 5])[torch.randint(6, (n,), generator=seeded(seed))]
-        y = torch.randint(2, (n,), generator=seeded(seed + 3))
-        kept = torch.rand(n, generator=seeded(seed + 6)) < 0.6
-        leak = torch.where(kept, y, 1 - y)
-        x = torch.randn(n, 12, generator=seeded(seed + 9)) + 0.5
-        x[:, 0] += 1.2 * leak
-        x[:, 1] += 0.7 * y
-
-        def accuracies(
-            fitted=lambda out, kept=kept: ~out & kept,
-            tested=lambda out: out,
-            by_fold=False,
-            *,
-            folds=None,
-            slope=1.0,
-            x=x,
-            y=y,
-            fold=fold,
-            kept=kept,
-        ) -> tuple[float, float]:
-            right, parts = torch.zeros(len(y)), []
-            for held in fold.unique() if folds is None else folds:
-                out = fold == held
-                direction, bias = _means(x[fitted(out)], y[fitted(out)])
-                says = x[tested(out)] @ direction + slope * bias > 0
-                right[tested(out)] = (says == (y[tested(out)] == 1)).float()
-                parts.append([right[out & k].mean() for k in (kept, ~kept)])
-            if by_fold:
-                return tuple(torch.tensor(parts).mean(0).tolist())
-            return right[kept].mean().item(), right[~kept].mean().item()
-
-        spy = Spy()
-        got = kept_and_left_out(x, y, fold, kept, fit=spy.fit)
-        expect(
-            isinstance(got, tuple | list | Tensor)
-            and getattr(got, "ndim", 1) > 0
-            and len(got) == 2,
-            "Return two numbers: the accuracy on the rows kept, and on those left out.",
-        )
-        expect(
-            all(torch.as_tensor(each).numel() == 1 for each in got),
-            "Return two single numbers: the means of what is right, over the rows kept and over "
-            "those left out.",
-        )
-        expect(
-            bool(spy.y),
-            "`fit` was not called: fit the probe with the function that is handed over.",
-        )
-        right = accuracies()
-        seen_all = accuracies(lambda out, kept=kept: kept)
-        match(
-            torch.stack([torch.as_tensor(each).float().reshape(()) for each in got]),
-            right,
-            what="The accuracies on the rows kept and left out",
-            mistakes={
-                "The two are swapped: the rows kept come first.": right[::-1],
-                "The probe was fitted to rows that were left out too: it may see the rows kept in "
-                "the other folds only.": accuracies(lambda out: ~out),
-                "The probe was fitted to the rows left out: it may see the rows *kept* in the "
-                "other folds.": accuracies(lambda out, kept=kept: ~out & ~kept),
-                "The probe saw the fold that it is tested on: fit it on the other folds.": seen_all,
-                "The rows left out were tested with a probe that was fitted to all rows kept: "
-                "their twins are among those. Test them fold by fold too.": (right[0], seen_all[1]),
-                "The bias is missing: the score is `x @ direction + bias`.": accuracies(slope=0.0),
-                "The bias has the wrong sign: it is added.": accuracies(slope=-1.0),
-                "Some folds were never held out. They may have any numbers: `fold.unique()` lists "
-                "them.": accuracies(folds=range(5)),
-                "You took the folds to be 0, 1, 2 and so on. They may have any numbers: "
-                "`fold.unique()` lists them.": accuracies(folds=range(len(fold.unique()))),
-                "Only the last fold was kept: are you making `right` anew in each fold?": (
-                    accuracies(folds=[fold.max()])
-                ),
-                "The probe was fitted on the fold that is held out, and tested on the others.": (
-                    accuracies(lambda out, kept=kept: out & kept, lambda out: ~out)
-                ),
-                "Those are the shares of wrong answers.": [1 - each for each in right],
-                "Those are means of the folds' accuracies. The folds differ in size: collect what "
-                "is right for every row, and take the mean at the end.": accuracies(by_fold=True),
-            },
-        )
-    return "Fitted to what was kept, tested on that and on what was not."
-
-
 # ---- The investigation --------------------------------------------------------------------------
 
 ASIA = [
@@ -628,13 +537,15 @@ ASIA = [
     *("the United Arab Emirates", "the Philippines"),
 ]
 READS = ("answer", "not", "continent", "alphabet")
-COLLECTED = {"P": "continent", "Q": "not", "R": "answer"}
+COLLECTED = {"P": ("continent", 0.33), "Q": ("not", 0.0), "R": ("answer", 0.87)}
+# What the same probe scores on rows whose twins it was fitted to.
+SEEN = {"P": 0.2, "Q": 0.0, "R": 0.87}
 
 
 def collected(
     tables: Mapping[tuple[str, int], Sequence[Mapping]],
-) -> dict[str, tuple[list[tuple[str, int]], Tensor]]:
-    """Three data sets: the tables that each was taken from, and which of their rows it kept."""
+) -> dict[str, tuple[list[dict], list[dict]]]:
+    """Three data sets: the rows that each kept of its tables and those it left out, shuffled."""
     coin = random.Random(0)
     half = {(row["pair"], row["subject"]): coin.random() < 0.5 for row in tables["opposites", 0]}
     sources = {
@@ -642,34 +553,47 @@ def collected(
         "Q": ([("capitals", 0), ("capitals", 1)], lambda row: not row["negated"]),
         "R": ([("opposites", 0)], lambda row: half[row["pair"], row["subject"]]),
     }
-    return {
-        name: (
-            keys,
-            torch.tensor([has(r) == bool(r["label"]) for key in keys for r in tables[key]]),
-        )
-        for name, (keys, has) in sources.items()
-    }
+    found = {}
+    for name, (keys, has) in sources.items():
+        rows = [row for key in keys for row in tables[key]]
+        coin.shuffle(rows)
+        kept = [row for row in rows if has(row) == bool(row["label"])]
+        found[name] = kept, [row for row in rows if has(row) != bool(row["label"])]
+    return found
 
 
 @investigation("reads", course=COLLECTED)
 def check_reads(reads) -> str:
-    """The property that each of the three probes reads."""
-    expect(
-        isinstance(reads, Mapping) and set(reads) == set(COLLECTED),
-        'Hand in a dictionary with the keys "P", "Q" and "R".',
-    )
-    unknown = [each for each in reads.values() if each not in READS]
+    """What each of the three probes reads, and its accuracy on the rows left out."""
+    form = 'Hand in a dictionary such as {"P": ("answer", 0.81), "Q": ..., "R": ...}.'
+    expect(isinstance(reads, Mapping) and set(reads) == set(COLLECTED), form)
+    pairs = {name: each for name, each in reads.items() if isinstance(each, tuple | list)}
+    expect(len(pairs) == 3 and all(len(each) == 2 for each in pairs.values()), form)
+    words = {name: word for name, (word, _) in pairs.items()}
+    shares = {name: float(share) for name, (_, share) in pairs.items()}
+    unknown = [word for word in words.values() if word not in READS]
     expect(
         not unknown,
         f"{unknown[0] if unknown else ''!r} is none of the properties: " + ", ".join(READS) + ".",
     )
-    wrong = [name for name, right in COLLECTED.items() if reads[name] != right]
-    if wrong and len(wrong) == len(COLLECTED):
-        raise Wrong("None of the three is right yet. What does your control say of each?")
+    for name, (_, share) in COLLECTED.items():
+        if abs(shares[name] - share) < 0.06:
+            continue
+        expect(
+            abs(shares[name] - SEEN[name]) > 0.06,
+            f"{name}: the probe was fitted to twins of the rows left out, statements about the "
+            "same pair. Fit it to the kept rows of other folds only.",
+        )
+        raise Wrong(
+            f"{name}: the accuracy on the rows left out is not {shares[name]:.2f}. Fit to rows "
+            "kept, of four folds; test on rows left out, of the fifth; mean over all rows left out."
+        )
+    wrong = [name for name, (right, _) in COLLECTED.items() if words[name] != right]
     expect(
         not wrong,
-        f"{len(COLLECTED) - len(wrong)} of 3 are right. A probe of what it claims is as good on "
-        "the rows left out. For the others: what have all *true* statements kept in common?",
+        f"The accuracies are right. {len(COLLECTED) - len(wrong)} of 3 words are. A probe of what "
+        "it claims is as good on the rows left out. For the others: what have all *true* "
+        "statements kept in common?",
     )
     return "Two leaks named, and one probe cleared."
 

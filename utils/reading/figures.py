@@ -4,7 +4,7 @@ import base64
 import json
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -262,6 +262,7 @@ def beside_controls(
     *,
     title: str,
     y: str,
+    hollow: Collection[tuple[str, str]] = (),
     chance: float = 0.5,
 ) -> go.Figure:
     """For each test, single values beside the 95% bands of their controls.
@@ -270,6 +271,7 @@ def beside_controls(
         dots: from a test to its named values; a name has one colour throughout.
         bands: from a control to its band on each test.
         y: what the values are.
+        hollow: (test, name) of the values to draw as open circles.
     """
     fig, tests = go.Figure(), list(dots)
     names = list(dict.fromkeys(name for each in dots.values() for name in each))
@@ -289,7 +291,12 @@ def beside_controls(
             x=[tests.index(test) + 0.16 + 0.07 * i for test in shown],
             y=[dots[test][name] for test in shown],
             mode="markers",
-            marker={"color": COLOURS[i % 7], "size": 11},
+            marker={
+                "color": COLOURS[i % 7],
+                "size": 11,
+                "line": {"width": 2},
+                "symbol": ["circle-open" if (t, name) in hollow else "circle" for t in shown],
+            },
             name=name,
             hovertemplate=f"{name}: %{{y:.2f}}<extra></extra>",
         )
