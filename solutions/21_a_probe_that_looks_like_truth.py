@@ -661,19 +661,17 @@ figures.beside_controls(
 LAYERS = (8, 10, 12, 14, 16, 18, 20, 22)
 by_layer = torch.stack([both_ways(layer) for layer in LAYERS]).mean((2, 3))  # [layer, way]
 generator = torch.Generator().manual_seed(2)
-lucky = torch.stack(
-    [
-        torch.stack([both_ways(layer, generator) for _ in range(10)]).mean((2, 3)).amax(0)
-        for layer in LAYERS
-    ]
-)
+lucky = [
+    max(both_ways(layer, generator).mean((1, 2)).max().item() for _ in range(10))
+    for layer in LAYERS
+]
 plots.lines(
-    {WAYS[0]: by_layer[:, 0].tolist(), WAYS[1]: by_layer[:, 1].tolist()}
-    | {f"{way}: best of 10, labels shuffled": lucky[:, w].tolist() for w, way in enumerate(WAYS)},
+    {way: by_layer[:, w].tolist() for w, way in enumerate(WAYS)}
+    | {"best of 10 fits to shuffled labels, either way": lucky},
     at=LAYERS,
     title="No layer has a t_G that serves other topics as well as its own",
     x="layer",
-    y="right in both polarities, mean of topics",
+    y="right choices (mean)",
     chance=0.5,
 )
 
@@ -1180,32 +1178,41 @@ shuffled = [
     probes.mean_difference(fit_x, fit_y[torch.randperm(len(fit_y), generator=generator)]).direction
     for _ in range(4)
 ]
-moved, by_chance = {}, {}
+moved, by_chance, KINDS = {}, {}, ("", "not: ")
 with torch.no_grad():
     for n, each in judged.items():
-        kind = ("", "not: ")[n]
-        moved[f"{kind}complete<br>vector"] = each.effect(each.complete())
-        moved[f"{kind}exchange<br>means"] = each.effect(each.exchanged(means))
-        by_chance[f"{kind}exchange<br>shuffled"] = [
+        kind = KINDS[n]
+        moved[f"{kind}complete vector"] = each.effect(each.complete())
+        moved[f"{kind}exchange, means"] = each.effect(each.exchanged(means))
+        by_chance[f"{kind}exchange, shuffled labels"] = [
             each.effect(each.exchanged(d)) for d in shuffled
         ]
-        moved[f"{kind}push<br>means"] = each.effect(each.pushed(means))
-        by_chance[f"{kind}push<br>random"] = [each.effect(each.pushed(d)) for d in random]
-average = {
-    name: tuple(sum(part) / len(each) for part in zip(*each, strict=True))
-    for name, each in by_chance.items()
-}
-found = {
-    name: (moved | average)[name] for name in sorted(moved | average, key=lambda n: "not" in n)
-}
-label = {name: f"{name}<br>(step {step:.0f})" for name, (_, step) in found.items()}
-plots.bars(
-    {label[name]: value for name, (value, _) in found.items()},
-    title='With "not" and without, the judgement moves with the answer that is named',
-    y="judgement moved (logits)",
-    kinds={label[name]: "with not" if "not" in name else "without" for name in found},
-    dots={label[name]: [value for value, _ in each] for name, each in by_chance.items()},
-    chance=0,
+        moved[f"{kind}push, means"] = each.effect(each.pushed(means))
+        by_chance[f"{kind}push, random directions"] = [each.effect(each.pushed(d)) for d in random]
+
+
+def shown(of: Callable[[float, float], float], name: str) -> str:
+    """What `of` makes of (move, step): one value, or those of each control."""
+    values = [moved[name]] if name in moved else by_chance[name]
+    return ", ".join(f"{of(*value):.2f}" for value in values)
+
+
+plots.table(
+    [
+        (
+            name,
+            shown(lambda move, step: step, name),
+            *(shown(lambda m, _: m, k + name) for k in KINDS),
+        )
+        for name in (
+            "complete vector",
+            "exchange, means",
+            "exchange, shuffled labels",
+            "push, means",
+            "push, random directions",
+        )
+    ],
+    columns=["change", "length of the step", "judgement moved: without not", "with not"],
 )
 
 # %% [markdown]
@@ -1216,20 +1223,20 @@ plots.bars(
 # "Carries" is the word, and not "steers": a sixth of a logit is little beside a leaning of more than one logit to "true". No answer changes.
 
 # %% tags=["numbers"]
-print(found, by_chance)
+print(moved, by_chance)
 assert gates[0].mean() > 0.9 and all((each.unedited > 0).all() for each in judged.values())
 claim("not: the wrong one", 1 - gates[1].mean(), text=0.83, within=0.12)
-moves = {name: value for name, (value, _) in found.items()}
-claim("complete", moves["complete<br>vector"], text=0.23, within=0.03)
-claim("exchange", moves["exchange<br>means"], text=0.15, within=0.022)
-claim("with not, complete", moves["not: complete<br>vector"], text=0.12, within=0.018)
-claim("with not, exchange", moves["not: exchange<br>means"], text=0.08, within=0.012)
+moves = {name: value for name, (value, _) in moved.items()}
+claim("complete", moves["complete vector"], text=0.23, within=0.03)
+claim("exchange", moves["exchange, means"], text=0.15, within=0.022)
+claim("with not, complete", moves["not: complete vector"], text=0.12, within=0.018)
+claim("with not, exchange", moves["not: exchange, means"], text=0.08, within=0.012)
 for kind in ("", "not: "):
-    beside = [abs(value) for value, _ in by_chance[f"{kind}exchange<br>shuffled"]]
-    assert max(beside) < 0.5 * moves[f"{kind}exchange<br>means"]
-    pushes = [abs(value) for value, _ in by_chance[f"{kind}push<br>random"]]
-    assert max(pushes) < moves[f"{kind}push<br>means"]
-assert all(value < 0.5 for value, _ in found.values())  # and the least leaning is larger
+    beside = [abs(value) for value, _ in by_chance[f"{kind}exchange, shuffled labels"]]
+    assert max(beside) < 0.5 * moves[f"{kind}exchange, means"]
+    pushes = [abs(value) for value, _ in by_chance[f"{kind}push, random directions"]]
+    assert max(pushes) < moves[f"{kind}push, means"]
+assert all(value < 0.5 for value in moves.values())  # and the least leaning is larger
 
 # %% [markdown]
 # ## Questions to discuss
