@@ -136,7 +136,7 @@ plots.table(
 
 # %% [markdown]
 # We read the residual stream at the full stop, the first token that has seen the complete statement. **Layer L** is the residual stream before block L, from 0, the embedding, to 29. `acts[topic, negated]` has shape
-# [30 layers, statements, 576].
+# [layers, statements, 576].
 
 # %% [markdown]
 # ## 2. Build the probe
@@ -271,7 +271,7 @@ plots.lines(
 ).add_vline(x=LAYER, line={"color": "#888", "dash": "dot"})
 
 # %% [markdown]
-# At layer 6 the probes of three topics are near `.50`. What would a split by *row* have shown there, with the four statements of a pair in any fold?
+# At layer 6 the probes of capitals and cities are near `.50`. What would a split by *row* have shown there, with the four statements of a pair in any fold?
 
 # %%
 predict(
