@@ -20,7 +20,7 @@
 # By the end of this lesson you will be able to
 #
 # 1. train linear probes on a model's activations, and choose their layer by cross-validation;
-# 2. build the controls that a probe's result needs: random directions, shuffled labels, and the rows that a data set left out;
+# 2. build the controls that a probe's result needs: random directions, labels turned round by group, and the rows that a data set left out;
 # 3. say which of several properties a probe reads, when "truth" is only one of them.
 #
 # **Time** one hour for the core, and 40 minutes for *Going deeper*. **Needs** lessons 00 and 1.1: tokens, hooks, the residual stream.
@@ -122,7 +122,7 @@ figures.slider(picture, n=DEEPEST + 1, label="layer", at=15)
 # the literature has found "truth directions" with them ([Marks and Tegmark 2023](https://arxiv.org/abs/2310.06824)). In this lesson you build such a probe, give it every control, and find out what it reads.
 #
 # The data (`data/facts/README.md`) have four topics. Two subjects, such as France and Italy, make a **pair** and exchange their answers: four statements, and four more with "not". So every subject and every answer stands in one
-# true and one false statement, and no single word tells true from false. (The picture subtracts each pair's mean.)
+# true and one false statement, and no single word tells true from false. (A country of `cities`, or a kind of `kinds`, comes in several pairs; so do not call a split by pair a split by answer there. The picture subtracts each pair's mean.)
 
 # %%
 plots.table(
@@ -356,163 +356,156 @@ claim("without the bias", bare["capitals"], text=0.50, within=0.02)
 # %% [markdown]
 # ## 3. Does it look like truth?
 #
-# A direction of *truth* should serve other topics as well. So train on one topic and test on the others. A threshold need not carry over between topics, so the measure is now: of the true and the false statement about one subject, does
-# the true one score higher? Then the probe **chooses right**. Chance is `.50`, and no threshold is involved.
+# A direction of *truth* should serve other topics as well. So train on one topic and test on the others. A threshold need not carry over between topics, so compare the two statements about one subject: the score of the true one minus that of the false one is
+# the **margin**. Where it is above 0, the probe **chooses right**.
 #
-# But chance for *what*? Activations of short sentences vary along few directions. A direction that has learnt nothing may still overlap with whatever tells true from false, and then it chooses far better, or far worse, than `.50`. Two such controls are
+# A mean margin above 0, or a share of right choices above `.50`, is not enough. Activations of short sentences vary along few directions, and a direction that has learnt nothing may have some part along what tells true from false. How far do such directions get? Two kinds are worth knowing:
 #
-# - **random directions**, drawn from a normal distribution;
-# - **shuffled labels**: the same probe fitted to the same activations, with the labels of its training rows permuted. Its direction lies where the activations vary, so this control is harder to beat.
-
-# %%
-predict(
-    "21.band",
-    "200 probes are fitted to shuffled labels and tested on kinds. Between which shares of right choices do 95% of them lie?",
-    choices=["about .45 and .55", "about .35 and .65", "about .15 and .85"],
-)
-
-# %% [markdown]
-# ### Exercise 3 · transfer, with its controls (12 minutes, medium)
+# - **random directions**, as long as the probe's own;
+# - **turned labels**: the same probe fitted to the same activations, with wrong labels. Which wrong labels? The rows of a pair belong together, for the labels as for the split. To shuffle single rows would give one pair three true statements and another none, and the "probe" would read what pairs differ by. So toss a coin for each *pair*: all its labels are turned round, or none.
 #
-# A test set comes as a `Pairs`: `test.choices(directions)` takes directions [n, d_model] and gives [n, group], 1 where the true statement about a subject (a *group*) scores higher than the false one. One direction [d_model] gives [group].
+# ### Exercise 3 · directions that have learnt nothing (12 minutes, medium)
 
 
-# %% tags=["exercise:utils.reading.probes.transfer_with_controls"]
-def transfer_with_controls(
+# %% tags=["exercise:utils.reading.probes.control_directions"]
+def control_directions(
     x: Float[Tensor, "n_rows d_model"],
     y: Int[Tensor, " n_rows"],
-    tests: Sequence,
+    group: Int[Tensor, " n_rows"],
     *,
     fit: Fit,
     n: int,
     generator: torch.Generator,
-) -> tuple[Float[Tensor, " test"], Float[Tensor, "test n"], Float[Tensor, "test n"]]:
-    """How often the probe fitted to (x, y) chooses right on each test, beside two controls.
+) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, "n d_model"]]:
+    """Directions that have learnt nothing, of two kinds, to stand beside the probe of (x, y).
 
     Args:
-        tests: each a `Pairs`; `test.choices(directions)` turns directions [n, d_model] into
-            choices [n, group].
-        n: how many directions a control has: the same ones for all tests.
-        generator: of the controls.
+        group: the number of each row's group, 0, 1, 2 and so on.
+        fit: gives a direction and a bias.
+        n: how many directions of each kind.
+        generator: of both kinds.
 
     Returns:
-        The probe's share of right choices on each test; the same for `n` directions drawn from a
-        standard normal distribution; and for `n` probes fitted to x with its labels shuffled.
+        Directions drawn at random, all equally likely, each as long as the probe's own direction;
+        and the directions of probes fitted to *turned* labels: a fair coin for each group says
+        whether all its labels are turned round, 0 to 1 and 1 to 0, or none.
     """
     ### BEGIN SOLUTION
-    probe = fit(x, y)[0]
     random = torch.randn(n, x.shape[1], generator=generator)
-    deals = [y[torch.randperm(len(y), generator=generator)] for _ in range(n)]
-    shuffled = torch.stack([fit(x, deal)[0] for deal in deals])
-    return tuple(
-        torch.stack([test.choices(directions).mean(-1) for test in tests])
-        for directions in (probe, random, shuffled)
-    )
+    random *= fit(x, y)[0].norm() / random.norm(dim=1, keepdim=True)
+    coins = torch.randint(2, (n, int(group.max()) + 1), generator=generator)
+    turned = [fit(x, torch.where(coin[group] == 1, 1 - y, y))[0] for coin in coins]
+    return random, torch.stack(turned)
     ### END SOLUTION
 
 
 # %% tags=["check"]
-transfer_with_controls = lesson_21.check_transfer_with_controls(transfer_with_controls)
+control_directions = lesson_21.check_control_directions(control_directions)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Make three sets of directions first: the probe's own, [d_model]; random ones, [n, d_model]; and `n` probes' directions, each fitted to `y[torch.randperm(len(y), generator=generator)]`, stacked.
+# Random directions: draw [n, d_model], divide each by its own length (`norm(dim=1, keepdim=True)`), and multiply by the length of the probe's direction.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# For one set: `torch.stack([test.choices(directions).mean(-1) for test in tests])`. The mean is over the groups, the last axis.
+# One set of coins is `torch.randint(2, (n_groups,), generator=generator)`, and `coin[group]` hands each row its group's coin. `torch.where(coin[group] == 1, 1 - y, y)` are the labels to fit.
 #
 # </details>
 
 # %%
-N_CONTROLS = 200
-generator = torch.Generator().manual_seed(0)
-transfer = {}
-for key in AFFIRMATIVE:
-    x, y, _ = training(key)
-    transfer[key[0]] = transfer_with_controls(
-        x[LAYER],
-        y,
-        [pairs_of(test, LAYER) for test in AFFIRMATIVE + NEGATED],
-        fit=mean_difference,
-        n=N_CONTROLS,
-        generator=generator,
-    )
+predict(
+    "21.band",
+    "200 probes of kinds, fitted to turned labels, are tested on capitals. Between which shares of right choices do 95% of them lie?",
+    choices=["about .45 and .55", "about .30 and .70", "about .10 and .90"],
+)
 
-
+# %%
 TESTS = AFFIRMATIVE + NEGATED
-CONTROLS = {"random directions": 1, "shuffled labels": 2}
-
-
-def band(test: int, control: int) -> stats.Interval:
-    """What 95% of the control directions reach on one test, those of all four topics together."""
-    return stats.percentiles(torch.cat([found[control][test] for found in transfer.values()]))
-
-
-bands = {name: [band(i, k) for i in range(len(TESTS))] for name, k in CONTROLS.items()}
-
-
-def beyond(keys: list[tuple[str, int]]) -> dict[tuple[str, tuple[str, int]], int]:
-    """1 above both bands, -1 below both, for each topic's probe on each of these tests."""
-    found = {}
-    for topic, (value, *_) in transfer.items():
-        for i, key in ((TESTS.index(key), key) for key in keys):
-            above = all(value[i] > each[i].high for each in bands.values())
-            below = all(value[i] < each[i].low for each in bands.values())
-            found[topic, key] = int(above) - int(below)
-    return found
-
-
-def draw_transfer(keys: list[tuple[str, int]], title: str):
-    """Each topic's probe on these tests, beside the bands of both controls."""
-    names = {("not: " if key[1] else "") + key[0]: TESTS.index(key) for key in keys}
-    return figures.beside_controls(
-        {
-            name: {f"trained on {topic}": float(found[0][i]) for topic, found in transfer.items()}
-            for name, i in names.items()
-        },
-        {control: {name: each[i] for name, i in names.items()} for control, each in bands.items()},
-        hollow=[(name, f"trained on {TESTS[i][0]}") for name, i in names.items()],
-        title=title,
-        y="share of right choices",
+generator = torch.Generator().manual_seed(0)
+probe_of, random_of, turned_of = {}, {}, {}
+for key in AFFIRMATIVE:
+    x, y, pairs = training(key)
+    names = list(dict.fromkeys(pairs))
+    group = torch.tensor([names.index(pair) for pair in pairs])
+    probe_of[key[0]] = mean_difference(x[LAYER], y)[0]
+    random_of[key[0]], turned_of[key[0]] = control_directions(
+        x[LAYER], y, group, fit=mean_difference, n=200, generator=generator
     )
-
-
-outcome("21.band", "about .15 and .85")
-affirmed = {k: v for k, v in beyond(AFFIRMATIVE).items() if k[0] != k[1][0]}
-n_above = sum(v > 0 for v in affirmed.values())
-draw_transfer(AFFIRMATIVE, f"{n_above} of 12 transfers to another topic lie beyond both bars")
+on_capitals = pairs_of(("capitals", 0), LAYER).margins(turned_of["kinds"])
+by_luck = stats.percentiles((on_capitals > 0).float().mean(1))
+outcome("21.band", "about .10 and .90")
+print("95% of the probes with turned labels: {:.2f} to {:.2f}".format(*by_luck))
 
 # %% [markdown]
-# The bars hold 95% of the control directions; a hollow dot is a probe on its own topic (held-out pairs). The bars are wide. On kinds, where few directions matter, a transfer of `.78` looks good beside `.50` and proves nothing; not even the
-# probe of kinds itself is beyond its bars there, nor that of cities on cities.
-#
-# **4** of 12 transfers to another topic lie beyond both bars, all of them above, and all among capitals, cities and kinds. So some directions serve more than one topic, and pass held-out pairs and two controls. It looks like truth.
+# So wide! A share of right choices counts signs only. A direction that points a *little* along what tells true from false, by luck, chooses right nearly always if nothing else differs between the two statements. A published share of `.80` may be such luck.
+# The mean margin is the better measure here: it is small for such a direction. We give it in units of luck, `z` = margin / standard deviation of the margins with turned labels. Luck alone stays between -2 and 2 in 95 of 100 cases.
+
+
+# %%
+def mean_margins(direction: Tensor, layer: int = LAYER) -> Tensor:
+    """Of directions [*n, d_model] on each of the eight tests, [8, *n]."""
+    return torch.stack([pairs_of(key, layer).margins(direction).mean(-1) for key in TESTS])
+
+
+margin = torch.stack([mean_margins(probe_of[topic]) for topic in TOPICS])  # [trained on, test]
+z = margin / torch.stack([mean_margins(turned_of[topic]).std(1) for topic in TOPICS])
+z_random = margin / torch.stack([mean_margins(random_of[topic]).std(1) for topic in TOPICS])
+plots.heatmap(
+    z[:, :4],
+    title="Trained on any topic, a probe scores true statements higher on all",
+    x="tested on",
+    y="trained on",
+    rows=TOPICS,
+    columns=TOPICS,
+    text="values",
+    signed=True,
+    ends=(-6, 6),
+)
+
+# %% [markdown]
+# All 12 transfers to another topic lie far beyond luck, and so do the four probes on held-out pairs of their own topic. (They are also beyond random directions as long as the probes.) The probes share a direction, and it passes every control so far. It looks like truth.
 #
 # Now the statements with "not". Go back to the picture at the top before you run the next cell: which way must a probe that was trained on affirmative opposites choose there?
 
 
 # %% tags=["numbers"]
-claim("transfers above both bands", n_above, text=4, within=0)
-assert min(affirmed.values()) == 0
+print(z, z_random)
+assert by_luck.low < 0.2 and by_luck.high > 0.8
+assert z[:, :4].min() > 2 and z_random[:, :4].min() > 2
 
 # %%
-denied = {topic: found[0][len(AFFIRMATIVE) :] for topic, found in transfer.items()}
-own_with_not = [values[i].item() for i, values in enumerate(denied.values())]
-draw_transfer(NEGATED, 'With "not", each probe chooses wrong on its own topic')
+with_not = torch.stack(
+    [
+        torch.stack([(pairs_of(key, LAYER).margins(d) > 0).float().mean() for key in NEGATED])
+        for d in probe_of.values()
+    ]
+)
+own_with_not = with_not.diagonal().tolist()
+plots.heatmap(
+    {"without not": z[:, :4], "with not": z[:, 4:]},
+    title='With "not", the same probes score the false statements higher',
+    x="tested on",
+    y="trained on",
+    rows=TOPICS,
+    columns=TOPICS,
+    text="values",
+    signed=True,
+    ends=(-6, 6),
+)
 
 # %% [markdown]
-# The probes are not lost: they choose *wrong*. On "not" statements of its own topic (hollow), each is below both of its bars; of 12 transfers to other topics, 3 are, and none is above. They prefer "The capital of France is not Paris.", as the picture said.
+# The probes are not lost with "not": all 16 choose *wrong*. On its own topic the probe of capitals chooses right in **0.10** of the subjects, that of opposites in **0.04**. They prefer "The capital of France is not Paris."
 #
 # A probe that says the opposite of the truth about every second statement does not read truth. **What does it read?** Something that "Paris is" and "Paris is not" share.
 
 # %% tags=["numbers"]
-refused = beyond(NEGATED)
-print(refused)
-assert max(own_with_not) < 0.45 and sum(own_with_not) / 4 < 0.25
-assert max(refused.values()) == 0 and sum(refused.values()) <= -6
+print(with_not)
+assert z[:, 4:].max() < -2 and z_random[:, 4:].max() < -2
+claim("capitals with not", own_with_not[0], text=0.10, within=0.015)
+claim("opposites with not", own_with_not[3], text=0.04, within=0.006)
+assert max(own_with_not) < 0.45
 
 # %% [markdown]
 # ## 4. Two directions
@@ -579,13 +572,17 @@ truth_directions = lesson_21.check_truth_directions(truth_directions)
 
 
 # %%
-def directions_of(topics: Sequence[str], layer: int, shuffle: torch.Generator | None = None):
-    """t_G and t_P of the training sets of some topics; with a generator, of shuffled labels."""
+Coins = dict[str, int]  # 1 for a pair whose labels are turned, in both polarities
+PAIRS = list(dict.fromkeys(row["pair"] for row in facts))
+
+
+def directions_of(topics: Sequence[str], layer: int, coins: Coins | None = None):
+    """t_G and t_P of the training sets of some topics; with coins, of turned labels."""
     x, y, negated, topic = [], [], [], []
     for key in [(topic, n) for topic in topics for n in (0, 1)]:
-        x_key, y_key, _ = training(key)
-        if shuffle:
-            y_key = y_key[torch.randperm(len(y_key), generator=shuffle)]
+        x_key, y_key, pairs = training(key)
+        if coins:
+            y_key = y_key ^ torch.tensor([coins[pair] for pair in pairs])
         x.append(x_key[layer])
         y.append(y_key)
         negated.append(torch.full_like(y_key, key[1]))
@@ -593,110 +590,93 @@ def directions_of(topics: Sequence[str], layer: int, shuffle: torch.Generator | 
     return truth_directions(torch.cat(x), torch.cat(y), torch.cat(negated), topic)
 
 
+generator = torch.Generator().manual_seed(1)
+tosses = [
+    dict(zip(PAIRS, torch.randint(2, (len(PAIRS),), generator=generator).tolist(), strict=True))
+    for _ in range(40)
+]
 t_g, t_p = directions_of(TOPICS, LAYER)
-generator = torch.Generator().manual_seed(0)
-by_luck = [directions_of(TOPICS, LAYER, shuffle=generator) for _ in range(50)]
-lengths_by_luck = [
+lucky = [
     stats.percentiles(torch.stack([each.norm() for each in found]))
-    for found in zip(*by_luck, strict=True)
+    for found in zip(*(directions_of(TOPICS, LAYER, coins) for coins in tosses), strict=True)
 ]
 plots.table(
     [
         (name, f"{found.norm():.2f}", "{:.2f} to {:.2f}".format(*luck))
-        for name, found, luck in zip(("t_G", "t_P"), (t_g, t_p), lengths_by_luck, strict=True)
+        for name, found, luck in zip(("t_G", "t_P"), (t_g, t_p), lucky, strict=True)
     ],
-    columns=[f"layer {LAYER}", "length", "95% of 50 fits to shuffled labels"],
+    columns=[f"layer {LAYER}", "length", "95% of 40 fits to turned labels"],
 )
 
 # %% [markdown]
-# `t_P` is **3.2** times as long as `t_G`, and `t_G` is no longer than with shuffled labels. So the affirmative probe, `t_G + t_P`, is nearly `t_P`: it reads "the right answer is named".
+# Both directions are there: each is longer than any fit to turned labels. But `t_P` is **3.2** times as long as `t_G`. So the affirmative probe, `t_G + t_P`, is nearly `t_P`: it reads "the right answer is named".
 #
-# A short direction may still be real. The sharp test is a direction's share of right choices **in both polarities**: the mean of its share on affirmative and on negated statements. A direction that ignores "not" gets
-# `.50` here, however well it reads which answer is right: what it wins on one kind it loses on the other. To call a direction *general*, test it on a topic that was **left out** of its fit, and fit the shuffled labels in the same two ways.
+# Is the short one *general*? Test it in **both polarities**, by the mean of the two margins: `t_P` gets about 0 there, however well it reads which answer is right, since what it wins without "not" it loses with it. And test it on a topic that was **left out** of its fit.
 
 # %% tags=["numbers"]
-claim("t_P over t_G", t_p.norm() / t_g.norm(), text=3.2, within=0.45)
-assert t_g.norm() < lengths_by_luck[0].high and t_p.norm() > 1.8 * lengths_by_luck[1].high
+claim("t_P over t_G", t_p.norm() / t_g.norm(), text=3.2, within=0.3)
+assert t_g.norm() > 1.5 * lucky[0].high and t_p.norm() > 1.5 * lucky[1].high
 affirmative_probe, negated_probe = t_g + t_p, t_g - t_p
 assert torch.cosine_similarity(affirmative_probe, negated_probe, dim=0) < -0.7
 
 
 # %%
-def shares(direction: Tensor, topic: str, layer: int) -> Tensor:
-    """Right choices on a topic's test set, [affirmative, negated]."""
-    return torch.stack([pairs_of((topic, n), layer).choices(direction).mean() for n in (0, 1)])
+def in_both(direction: Tensor, topic: str, layer: int) -> Tensor:
+    """Mean margin on a topic's test set, the mean of both polarities."""
+    return sum(pairs_of((topic, n), layer).margins(direction).mean() for n in (0, 1)) / 2
 
 
-def both_ways(layer: int, shuffle: torch.Generator | None = None) -> Tensor:
-    """Shares of t_G fitted to all topics, and to all but the one tested, [2, topic, polarity]."""
-    general = directions_of(TOPICS, layer, shuffle)[0]
-    without = [directions_of([o for o in TOPICS if o != t], layer, shuffle)[0] for t in TOPICS]
-    return torch.stack(
-        [
-            torch.stack([shares(general, t, layer) for t in TOPICS]),
-            torch.stack([shares(g, t, layer) for g, t in zip(without, TOPICS, strict=True)]),
-        ]
-    )
+def both_ways(layer: int, coins: Coins | None = None) -> Tensor:
+    """Mean margins of t_G fitted to all topics, and to all but the one tested, [2, topic]."""
+    general = directions_of(TOPICS, layer, coins)[0]
+    without = [directions_of([o for o in TOPICS if o != t], layer, coins)[0] for t in TOPICS]
+    fitted = [in_both(general, topic, layer) for topic in TOPICS]
+    left_out = [in_both(each, topic, layer) for each, topic in zip(without, TOPICS, strict=True)]
+    return torch.tensor([fitted, left_out])
 
 
-WAYS = ("t_G", "t_G, topic left out")
-real = both_ways(LAYER)
-generator = torch.Generator().manual_seed(1)
-fake = torch.stack([both_ways(LAYER, generator) for _ in range(50)])  # [50, way, topic, polarity]
-luck = {
-    way: {t: stats.percentiles(fake[:, w, i].mean(-1)) for i, t in enumerate(TOPICS)}
-    for w, way in enumerate(WAYS)
-}
-figures.beside_controls(
-    {
-        t: {way: real[w, i].mean().item() for w, way in enumerate(WAYS)}
-        for i, t in enumerate(TOPICS)
-    },
-    {f"{way}: labels shuffled": each for way, each in luck.items()},
-    title="t_G passes on three of its four topics; left out of the fit, on two",
-    y="right choices, mean of both polarities",
+LAYERS = (6, 10, 12, 15, 18, 22)
+real = torch.stack([both_ways(layer) for layer in LAYERS], dim=-1)  # [way, topic, layer]
+luck = torch.stack(
+    [torch.stack([both_ways(layer, coins) for coins in tosses]).std(0) for layer in LAYERS], dim=-1
 )
-
-# %%
-LAYERS = (8, 10, 12, 14, 16, 18, 20, 22)
-by_layer = torch.stack([both_ways(layer) for layer in LAYERS]).mean((2, 3))  # [layer, way]
-generator = torch.Generator().manual_seed(2)
-lucky = [
-    max(both_ways(layer, generator).mean((1, 2)).max().item() for _ in range(10))
-    for layer in LAYERS
-]
-plots.lines(
-    {way: by_layer[:, w].tolist() for w, way in enumerate(WAYS)}
-    | {"best of 10 fits to shuffled labels, either way": lucky},
-    at=LAYERS,
-    title="No layer has a t_G that serves other topics as well as its own",
+z_general = real / luck
+WAYS = ("t_G, on its own topics", "t_G, topic left out")
+plots.heatmap(
+    dict(zip(WAYS, z_general, strict=True)),
+    title="A general direction serves three topics that it was not fitted to",
     x="layer",
-    y="right choices (mean)",
-    chance=0.5,
+    y="tested on",
+    rows=TOPICS,
+    columns=[str(layer) for layer in LAYERS],
+    text="values",
+    signed=True,
+    ends=(-8, 8),
 )
 
 # %% [markdown]
-# On held-out pairs of its own topics `t_G` is beyond its bars for capitals, cities and kinds: **0.69** and **0.77** for capitals and kinds. So a part of these activations does take "not" into account. With the topic left out, capitals keep theirs (**0.74**; `0.68` from kinds
-# and opposites alone, so that it is no matter of geography) and cities stay just above their bar. Kinds do not: **0.55** is the mean of `0.41` without "not" and `0.69` with it. Opposites had none. The second figure says that this is no accident of layer 15, which we chose on affirmative statements.
+# On its own topics (held-out pairs) `t_G` is beyond luck for all four from layer 10 on. With a topic left out it still is for capitals and cities, as far as if it had been fitted to them: `z` is **6.8** and **6.2** at layer 15. For kinds it hardly is there (**2.1**), and more at other layers. For opposites its sign
+# changes from layer to layer. So some part of these activations does take "not" into account, and three topics share it.
 #
-# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model we find a direction of "the right answer is named", strong and shared, and a weak one of truth that carries over to capitals and hardly further. *Did not replicate* here does not mean
-# that the paper is wrong: this model may be too small to work out "not". *Going deeper* B asks the model itself.
+# It is a weak part. In both polarities together, `t_G` chooses right in **0.69**, **0.58**, **0.77** and **0.57** of the subjects of its own four topics; by chance it would be `.50`, which `t_P` gets.
+#
+# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model it replicates for three topics of four, at a third of the length of the direction that tells which answer is named. A probe that is trained on affirmative statements finds the sum, and so
+# mostly the wrong one. What does the model itself go by? *Going deeper* B asks it.
 
 # %% tags=["numbers"]
-print(real, luck, by_layer, lucky, sep="\n")
-own, left_out = real.mean(-1)
-claim("capitals, in both", own[0], text=0.69, within=0.1)
-claim("kinds, in both", own[2], text=0.77, within=0.1)
-claim("capitals left out", left_out[0], text=0.74, within=0.11)
-claim("kinds left out", left_out[2], text=0.55, within=0.08)
-assert own[0] > luck[WAYS[0]]["capitals"].high and own[2] > luck[WAYS[0]]["kinds"].high
-assert left_out[0] > luck[WAYS[1]]["capitals"].high
-assert left_out[2] < luck[WAYS[1]]["kinds"].high and left_out[3] < luck[WAYS[1]]["opposites"].high
-assert real[1, 2, 0] < 0.5 < real[1, 2, 1]
-far = directions_of(["kinds", "opposites"], LAYER)[0]
-assert shares(far, "capitals", LAYER).mean() > luck[WAYS[1]]["capitals"].high
-assert (by_layer[3:, 0] > by_layer[3:, 1] + 0.03).all()
-assert all(abs(shares(t_p, topic, LAYER).mean() - 0.5) < 0.1 for topic in TOPICS)
+print(z_general)
+at = LAYERS.index(15)
+for topic, text in (("capitals", 6.8), ("cities", 6.2), ("kinds", 2.1)):
+    claim(f"{topic} left out", z_general[1, TOPICS.index(topic), at], text=text, within=0.15 * text)
+assert z_general[0, :, 1:].min() > 2 and z_general[1, :2, 2:].min() > 2
+assert z_general[1, 3].min() < 0 < z_general[1, 3].max()
+for text, topic in zip((0.69, 0.58, 0.77, 0.57), TOPICS, strict=True):
+    general, polar = (
+        sum((pairs_of((topic, n), LAYER).margins(d) > 0).float().mean().item() for n in (0, 1)) / 2
+        for d in (t_g, t_p)
+    )
+    claim(f"{topic}, in both", general, text=text, within=0.08)
+    assert abs(polar - 0.5) < 0.1
 
 # %% [markdown]
 # ## 5. Investigation: three good probes
@@ -709,10 +689,10 @@ collected = lesson_21.collected(TABLES)  # name -> its rows, and the rows of its
 
 
 def stacked(rows: list[dict]) -> tuple[Tensor, Tensor]:
-    """Activations [row, d_model] at the chosen layer, and labels."""
+    """Activations [row, d_model] at layer 15, and labels."""
     at = {key: {row["statement"]: i for i, row in enumerate(TABLES[key])} for key in TESTS}
     keys = [(row["family"], row["negated"]) for row in rows]
-    x = [acts[key][LAYER, at[key][row["statement"]]] for key, row in zip(keys, rows, strict=True)]
+    x = [acts[key][15, at[key][row["statement"]]] for key, row in zip(keys, rows, strict=True)]
     return torch.stack(x), torch.tensor([row["label"] for row in rows])
 
 
@@ -792,6 +772,7 @@ assert min(controlled["R"]) > 0.8
 # ## What you found
 
 # %% tags=["results"]
+transfers = z[:, :4][~torch.eye(4, dtype=torch.bool)]
 plots.table(
     [
         (
@@ -802,28 +783,28 @@ plots.table(
             "",
         ),
         (
-            "transfers to another topic above both bands",
-            f"{n_above} of 12",
-            "95% of 200 random and 200 shuffled directions a topic",
+            "transfers to another topic: z",
+            f"{transfers.min():.1f} to {transfers.max():.1f}",
+            "-2 to 2: labels turned by pair",
             "carries over between data sets (Marks and Tegmark, LLaMA-2)",
         ),
         (
-            "own topic, with 'not': right choices",
-            ", ".join(f"{v:.2f}" for v in own_with_not),
-            "from " + ", ".join(f"{bands['shuffled labels'][4 + i].low:.2f}" for i in range(4)),
+            "the same with 'not': z",
+            f"{z[:, 4:].min():.1f} to {z[:, 4:].max():.1f}",
+            "-2 to 2",
             "fails on negations (Levinstein and Herrmann, LLaMA)",
         ),
         (
             "t_P and t_G, lengths",
             f"{t_p.norm():.2f}, {t_g.norm():.2f}",
-            f"up to {lengths_by_luck[1].high:.2f}, {lengths_by_luck[0].high:.2f}",
+            f"up to {lucky[1].high:.2f}, {lucky[0].high:.2f}",
             "",
         ),
         *(
             (
-                f"{way}: right in both polarities",
-                ", ".join(f"{v:.2f}" for v in real[w].mean(-1)),
-                "up to " + ", ".join(f"{each.high:.2f}" for each in luck[way].values()),
+                f"{way}: z",
+                ", ".join(f"{v:.1f}" for v in z_general[w, :, LAYERS.index(15)]),
+                "-2 to 2",
                 "one t_G for all topics (Bürger et al., 7B to 13B)" if w else "",
             )
             for w, way in enumerate(WAYS)
@@ -841,7 +822,7 @@ plots.table(
 # %% [markdown]
 # The topics are capitals, cities, kinds and opposites, in this order.
 #
-# **The sentence for the abstract:** in this model's residual stream at the full stop, a direction that some topics share tells whether the right answer was named. It does not tell whether the statement is true.
+# **The sentence for the abstract:** in this model's residual stream at the full stop, a direction that four topics share tells whether the right answer was named. A direction a third as long tells whether the statement is true; three of the four topics share it.
 #
 # ## Going deeper A · A probe with more capacity
 #
@@ -1137,11 +1118,8 @@ with torch.no_grad():
         rows = [row for row, out in zip(TABLES[key], out_of[key], strict=True) if out]
         judged[n] = Judged(rows[:24])  # 6 pairs, for speed
 key = ("kinds", 0)
-shots = [
-    PROMPT.format(r["statement"])
-    for r, out in zip(TABLES[key], out_of[key], strict=True)
-    if not out
-]
+shot_rows = [row for row, out in zip(TABLES[key], out_of[key], strict=True) if not out]
+shots = [PROMPT.format(row["statement"]) for row in shot_rows]
 fit_x = activations(model, shots, position=-ANSWER, layers=LAYER)[LAYER]
 fit_y = labels[key][~out_of[key]]
 gates = {
@@ -1172,20 +1150,19 @@ plots.table(
 # %%
 means = probes.mean_difference(fit_x, fit_y).direction
 generator = torch.Generator().manual_seed(0)
-random = torch.randn(4, len(means), generator=generator)
-random *= means.norm() / random.norm(dim=1, keepdim=True)
-shuffled = [
-    probes.mean_difference(fit_x, fit_y[torch.randperm(len(fit_y), generator=generator)]).direction
-    for _ in range(4)
-]
+names = list(dict.fromkeys(r["pair"] for r in shot_rows))
+group = torch.tensor([names.index(r["pair"]) for r in shot_rows])
+random, turned = control_directions(
+    fit_x, fit_y, group, fit=probes.mean_difference, n=4, generator=generator
+)
 moved, by_chance, KINDS = {}, {}, ("", "not: ")
 with torch.no_grad():
     for n, each in judged.items():
         kind = KINDS[n]
         moved[f"{kind}complete vector"] = each.effect(each.complete())
         moved[f"{kind}exchange, means"] = each.effect(each.exchanged(means))
-        by_chance[f"{kind}exchange, shuffled labels"] = [
-            each.effect(each.exchanged(d)) for d in shuffled
+        by_chance[f"{kind}exchange, turned labels"] = [
+            each.effect(each.exchanged(d)) for d in turned
         ]
         moved[f"{kind}push, means"] = each.effect(each.pushed(means))
         by_chance[f"{kind}push, random directions"] = [each.effect(each.pushed(d)) for d in random]
@@ -1207,7 +1184,7 @@ plots.table(
         for name in (
             "complete vector",
             "exchange, means",
-            "exchange, shuffled labels",
+            "exchange, turned labels",
             "push, means",
             "push, random directions",
         )
@@ -1232,7 +1209,7 @@ claim("exchange", moves["exchange, means"], text=0.15, within=0.022)
 claim("with not, complete", moves["not: complete vector"], text=0.12, within=0.018)
 claim("with not, exchange", moves["not: exchange, means"], text=0.08, within=0.012)
 for kind in ("", "not: "):
-    beside = [abs(value) for value, _ in by_chance[f"{kind}exchange, shuffled labels"]]
+    beside = [abs(value) for value, _ in by_chance[f"{kind}exchange, turned labels"]]
     assert max(beside) < 0.5 * moves[f"{kind}exchange, means"]
     pushes = [abs(value) for value, _ in by_chance[f"{kind}push, random directions"]]
     assert max(pushes) < moves[f"{kind}push, means"]
@@ -1243,21 +1220,22 @@ assert all(value < 0.5 for value in moves.values())  # and the least leaning is 
 #
 # 1. Which sentence would you write in an abstract: "the model represents truth", "truth can be decoded", or a third one?
 # 2. All topics here have right answers of one word. How would you make statements whose truth is not "the right answer is named"?
-# 3. Capitals keep their `t_G` when it is fitted to kinds and opposites. Kinds do not. What would convince you that a `t_G` is universal?
+# 3. `t_G` is beyond luck, and chooses right in 6 to 8 subjects of 10. Is that "the model knows what is true"? What would convince you that it is universal?
 # 4. Which data sets that you know were made by putting "not" into true statements, or by one wrong answer for each right one? What does a probe of them read?
 #
 # ## Common mistakes
 #
 # - A difference of means without its midpoint.
 # - A split by row where rows share an answer.
-# - `.50` as the only chance level of a transfer: random directions reach `.85` on a small topic.
+# - Shuffling single rows where the data come in groups: that is another null hypothesis, and can be too easy or too hard to beat.
+# - A share of right choices as the measure of a transfer: a direction chooses right for a small part of what it takes.
 # - A mean over conditions that can go opposite ways, such as with and without "not".
 # - Choosing the layer by the test set.
 # - Reporting a probe on the rows that were collected, and not on those that were left out.
 #
 # ## Where this breaks
 #
-# One small model, short English sentences, one token (the full stop), wrong answers of one making. Test sets are 14 to 21 pairs a topic. A larger model that understands "not" may hold a general direction that this one lacks.
+# One small model, short English sentences, one token (the full stop), wrong answers of one making. Test sets are 14 to 21 pairs a topic. A right answer is also a likely one here: statements that are false but likely, such as "The capital of Australia is Sydney.", are not among them. A larger model that understands "not" may hold a longer general direction.
 #
 # ## Further reading
 #

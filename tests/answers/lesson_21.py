@@ -96,90 +96,63 @@ def _sweep_of_three(x, y, fold, *, fit):
     return probes.layer_sweep(x[[0, 1, 2]], y, fold, fit=fit)
 
 
-def _shuffled(y, generator):
-    return y[torch.randperm(len(y), generator=generator)]
+def _tossed(n, group, generator):
+    return torch.randint(2, (n, int(group.max()) + 1), generator=generator)
 
 
-def _rows_shuffled(x, y, generator):
-    order = torch.randperm(len(y), generator=generator)
-    return x[order], y[order]
+def _as_long(random, probe):
+    return random * (probe.norm() / random.norm(dim=1, keepdim=True))
 
 
-def _transfer(
+def _controls(
     *,
-    direction=lambda fit, x, y: fit(x, y)[0],
-    random=lambda n, x, generator: torch.randn(n, x.shape[1], generator=generator),
-    deal=lambda x, y, generator: (x, _shuffled(y, generator)),
-    share=lambda choices: choices.mean(-1),
-    over=torch.stack,
+    random=lambda n, d, g: torch.randn(n, d, generator=g),
+    scaled=_as_long,
+    coins=lambda n, group, g: _tossed(n, group, g)[:, group],
+    turn=lambda y, coin: torch.where(coin == 1, 1 - y, y),
+    fitted=lambda fit, x, y: fit(x, y)[0],
     how_many=lambda n: n,
-    end=lambda found: tuple(found),
+    end=lambda random, turned: (random, turned),
 ):
-    """A transfer whose parts can be exchanged."""
+    """Both kinds of directions, from parts that can be exchanged."""
 
-    def transfer_with_controls(x, y, tests, *, fit, n, generator):
+    def control_directions(x, y, group, *, fit, n, generator):
         n = how_many(n)
-        probe, drawn = direction(fit, x, y), random(n, x, generator)
-        shuffled = torch.stack([fit(*deal(x, y, generator))[0] for _ in range(n)])
-        return end(
-            over([share(test.choices(directions)) for test in tests])
-            for directions in (probe, drawn, shuffled)
-        )
+        drawn = scaled(random(n, x.shape[1], generator), fit(x, y)[0])
+        turned = [fitted(fit, x, turn(y, coin)) for coin in coins(n, group, generator)]
+        return end(drawn, torch.stack(turned))
 
-    return transfer_with_controls
+    return control_directions
 
 
-def _transfer_dealt_once(x, y, tests, *, fit, n, generator):
-    y_shuffled = _shuffled(y, generator)
-    return _transfer(deal=lambda x, y, generator: (x, y_shuffled))(
-        x, y, tests, fit=fit, n=n, generator=generator
+def _controls_with_its_own_fit(x, y, group, *, fit, n, generator):
+    return probes.control_directions(
+        x, y, group, fit=probes.mean_difference, n=n, generator=generator
     )
 
 
-def _transfer_shuffles_in_place(x, y, tests, *, fit, n, generator):
-    def deal(x, y, generator):
-        y[:] = _shuffled(y, generator)
-        return x, y
-
-    return _transfer(deal=deal)(x, y, tests, fit=fit, n=n, generator=generator)
-
-
-def _transfer_drawn_for_each_test(x, y, tests, *, fit, n, generator):
-    directions = fit(x, y)[0]
-    shuffled = torch.stack([fit(x, _shuffled(y, generator))[0] for _ in range(n)])
-    found = [
-        (test.choices(directions), test.choices(drawn), test.choices(shuffled))
-        for test in tests
-        for drawn in [torch.randn(n, x.shape[1], generator=generator)]
-    ]
-    return tuple(torch.stack([e.mean(-1) for e in each]) for each in zip(*found, strict=True))
-
-
-def _transfer_fitted_for_each_test(x, y, tests, *, fit, n, generator):
-    found = [_transfer()(x, y, [test], fit=fit, n=n, generator=generator) for test in tests]
-    return tuple(torch.cat(each) for each in zip(*found, strict=True))
-
-
-def _transfer_with_its_own_choice(x, y, tests, *, fit, n, generator):
-    pairs = [probes.Pairs(test.x, test.labels, test.groups) for test in tests]
-    return probes.transfer_with_controls(x, y, pairs, fit=fit, n=n, generator=generator)
-
-
-def _transfer_with_its_own_fit(x, y, tests, *, fit, n, generator):
-    return probes.transfer_with_controls(
-        x, y, tests, fit=probes.mean_difference, n=n, generator=generator
-    )
-
-
-def _transfer_seeded_within(x, y, tests, *, fit, n, generator):
+def _controls_seeded_within(x, y, group, *, fit, n, generator):
     fresh = torch.Generator()
     fresh.set_state(generator.get_state())
-    return _transfer()(x, y, tests, fit=fit, n=n, generator=fresh)
+    return probes.control_directions(x, y, group, fit=fit, n=n, generator=fresh)
 
 
-def _transfer_set_back(x, y, tests, *, fit, n, generator):
+def _controls_set_back(x, y, group, *, fit, n, generator):
     generator.manual_seed(3)
-    return _transfer()(x, y, tests, fit=fit, n=n, generator=generator)
+    return probes.control_directions(x, y, group, fit=fit, n=n, generator=generator)
+
+
+def _controls_in_place(x, y, group, *, fit, n, generator):
+    random, turned = probes.control_directions(x, y, group, fit=fit, n=n, generator=generator)
+    y[group == 0] = 1 - y[group == 0]
+    return random, turned
+
+
+def _controls_with_rows_turned(x, y, group, *, fit, n, generator):
+    order = torch.randperm(len(y), generator=generator)
+    return probes.control_directions(
+        x[order], y[order], group[order], fit=fit, n=n, generator=generator
+    )
 
 
 def _truth(
@@ -448,38 +421,35 @@ def _sweep_of_products(x, y, fold, *, fit):
     return right
 
 
-def _transfer_by_ones(x, y, tests, *, fit, n, generator):
-    """One direction after another, and the controls before the probe."""
-    shuffled, random = torch.empty(len(tests), n), torch.empty(len(tests), n)
+def _controls_by_ones(x, y, group, *, fit, n, generator):
+    """Loops, turned labels first, and a coin of a float."""
+    turned, random = torch.empty(n, x.shape[1]), []
     for i in range(n):
-        direction, _ = fit(x, _shuffled(y, generator))
-        drawn = torch.randn(x.shape[1], generator=generator)
-        for j, test in enumerate(tests):
-            shuffled[j, i] = test.choices(direction).mean()
-            random[j, i] = test.choices(drawn).mean()
-    direction, _ = fit(x, y)
-    return [torch.tensor([test.choices(direction).mean() for test in tests]), random, shuffled]
-
-
-def _transfer_with_units(x, y, tests, *, fit, n, generator):
-    """Random directions of length 1, and the labels of one shuffle shuffled again."""
-    random = torch.nn.functional.normalize(torch.empty(n, x.shape[1]).normal_(generator=generator))
-    deal, found = y.clone(), []
+        labels = y.clone()
+        for number in group.unique().tolist():
+            if torch.rand((), generator=generator) < 0.5:
+                labels[group == number] = 1 - labels[group == number]
+        turned[i] = fit(x, labels)[0]
+    length = torch.linalg.vector_norm(fit(x, y)[0])
     for _ in range(n):
-        deal = _shuffled(deal, generator)
-        found.append(fit(x, deal)[0])
-    directions = torch.cat([fit(x, y)[0][None], random, torch.stack(found)])
-    shares = torch.stack([test.choices(directions).mean(1) for test in tests])
-    return shares[:, 0], shares[:, 1 : n + 1], shares[:, n + 1 :]
+        random.append(
+            length
+            * torch.nn.functional.normalize(
+                torch.empty_like(x[0]).normal_(generator=generator), dim=0
+            )
+        )
+    return [torch.stack(random), turned]
 
 
-def _transfer_by_argsort(x, y, tests, *, fit, n, generator):
-    orders = torch.rand(n, len(y), generator=generator).argsort(1)
-    shuffled = torch.stack([fit(x, y[order])[0] for order in orders])
-    random = torch.stack([torch.randn(x.shape[1], generator=generator) for _ in range(n)])
-    return tuple(
-        torch.stack([test.choices(each).mean(-1) for test in tests])
-        for each in (fit(x, y)[0], random, shuffled)
+def _controls_by_xor(x, y, group, *, fit, n, generator):
+    """Labels exclusive-or coins, and permuted coins of half the groups."""
+    n_groups = int(group.max()) + 1
+    fair = torch.arange(n_groups) % 2
+    turned = [
+        fit(x, y ^ fair[torch.randperm(n_groups, generator=generator)][group])[0] for _ in range(n)
+    ]
+    return _as_long(torch.randn(n, x.shape[1], generator=generator), fit(x, y)[0]), torch.stack(
+        turned
     )
 
 
@@ -603,10 +573,10 @@ RIGHT = {
         ("all layers in a product", _sweep_of_products),
         ("parts", _sweep()),
     ],
-    "transfer_with_controls": [
-        ("one after another, a list", _transfer_by_ones),
-        ("units, shuffled on and on, all in one", _transfer_with_units),
-        ("orders by argsort", _transfer_by_argsort),
+    "control_directions": [
+        ("one after another, a list", _controls_by_ones),
+        ("exclusive or", _controls_by_xor),
+        ("from parts", _controls()),
     ],
     "truth_directions": [
         ("half sum and half difference", _truth_by_polarity),
@@ -615,7 +585,7 @@ RIGHT = {
     ],
     "reads": [
         ("another order", {"R": ("answer", 0.87), "P": ("continent", 0.28), "Q": ("not", 0)}),
-        ("lists, rounded", {"P": ["continent", 0.3], "Q": ["not", 0.01], "R": ["answer", 0.85]}),
+        ("lists, rounded", {"P": ["continent", 0.3], "Q": ["not", 0.01], "R": ["answer", 0.88]}),
         ("tensors", {n: (w, torch.tensor(v)) for n, (w, v) in lesson_21.COLLECTED.items()}),
     ],
     "fit_mlp": [
@@ -733,95 +703,120 @@ MISTAKES = {
             "`fit` was not called",
         ),
     ],
-    "transfer_with_controls": [
-        ("permutes both", _transfer(deal=_rows_shuffled), "Shuffle the labels only"),
+    "control_directions": [
         (
-            "permutes neither",
-            _transfer(deal=lambda x, y, g: (x, y)),
-            "No probe was fitted to shuffled labels",
+            "labels shuffled by row",
+            _controls(turn=lambda y, coin: y[torch.randperm(len(y))]),
+            "torn apart",
         ),
         (
-            "coins",
-            _transfer(deal=lambda x, y, g: (x, torch.randint(2, y.shape, generator=g))),
-            "another number of ones",
+            "a coin for each row",
+            _controls(coins=lambda n, group, g: torch.randint(2, (n, len(group)), generator=g)),
+            "torn apart",
         ),
-        ("flipped", _transfer(deal=lambda x, y, g: (x, 1 - y)), "another number of ones"),
+        ("nothing turned", _controls(turn=lambda y, coin: y), "other labels than `y`"),
+        ("all turned", _controls(turn=lambda y, coin: 1 - y), "All turned labels are the same"),
         (
-            "drawn with replacement",
-            _transfer(deal=lambda x, y, g: (x, y[torch.randint(len(y), y.shape, generator=g)])),
-            "another number of ones",
-        ),
-        ("dealt once", _transfer_dealt_once, "permute anew"),
-        ("in place", _transfer_shuffles_in_place, "its input `y`"),
-        ("drawn for each test", _transfer_drawn_for_each_test, "Draw them once"),
-        ("fitted for each test", _transfer_fitted_for_each_test, "Fit them once"),
-        (
-            "between 0 and 1",
-            _transfer(random=lambda n, x, g: torch.rand(n, x.shape[1], generator=g)),
-            "lie to one side",
+            "tossed once",
+            _controls(coins=lambda n, group, g: _tossed(1, group, g)[:, group].expand(n, -1)),
+            "toss the coins anew",
         ),
         (
-            "rows of x",
-            _transfer(random=lambda n, x, g: x[torch.randperm(len(x), generator=g)[:n]]),
-            "lie to one side",
+            "all or nothing",
+            _controls(
+                coins=lambda n, group, g: torch.randint(2, (n, 1), generator=g).expand(
+                    n, len(group)
+                )
+            ),
+            "All turned labels are the same",
         ),
         (
-            "one random direction",
-            _transfer(random=lambda n, x, g: torch.randn(x.shape[1], generator=g).expand(n, -1)),
-            "1 directions were tested",
+            "one group a time",
+            _controls(
+                coins=lambda n, group, g: torch.stack([group == i % 8 for i in range(n)]).long()
+            ),
+            "not fair",
         ),
         (
-            "no generator for the random ones",
-            _transfer(random=lambda n, x, g: torch.randn(n, x.shape[1])),
-            "*global* generator",
+            "the last group left out",
+            _controls(
+                coins=lambda n, group, g: torch.cat(
+                    [_tossed(n, group - 1, g), torch.zeros(n, 1, dtype=torch.long)], 1
+                )[:, group]
+            ),
+            "not fair",
         ),
         (
-            "no generator for the labels",
-            _transfer(deal=lambda x, y, g: (x, _shuffled(y, None))),
-            "*global* generator",
+            "two coins for all groups",
+            _controls(
+                coins=lambda n, group, g: torch.randint(2, (n, 2), generator=g)[:, group % 2]
+            ),
+            "one coin between them",
         ),
-        ("a copy of the generator", _transfer_seeded_within, "Used again"),
-        ("a seed of its own", _transfer_set_back, "Every generator gives the same random"),
-        ("200 of each", _transfer(how_many=lambda n: 200), "n is 30"),
-        ("one too few", _transfer(how_many=lambda n: n - 1), "29 probes"),
+        ("one too many", _controls(how_many=lambda n: n + 1), "two tensors"),
+        ("swapped", _controls(end=lambda random, turned: (turned, random)), "swapped"),
+        ("one thing", _controls(end=lambda random, turned: turned), "two tensors"),
+        ("lists", _controls(end=lambda r, t: (r.tolist(), t.tolist())), "two tensors"),
         (
-            "200 random ones",
-            _transfer(random=lambda n, x, g: torch.randn(200, x.shape[1], generator=g)),
-            "200 directions",
+            "of length 1",
+            _controls(scaled=lambda random, probe: random / random.norm(dim=1, keepdim=True)),
+            "have length 1",
         ),
+        ("not scaled", _controls(scaled=lambda random, probe: random), "lengths"),
         (
-            "controls swapped",
-            _transfer(end=lambda found: [(f := list(found))[0], f[2], f[1]]),
-            "swapped",
-        ),
-        (
-            "swapped axes",
-            _transfer(end=lambda found: [each.T if each.ndim == 2 else each for each in found]),
-            "axes are swapped",
+            "times the length",
+            _controls(scaled=lambda random, probe: random * probe.norm()),
+            "divide each by its own norm",
         ),
         (
-            "means of the controls",
-            _transfer(end=lambda found: [e.mean(1) if e.ndim == 2 else e for e in found]),
-            "return all `n`",
+            "one norm for all",
+            _controls(scaled=lambda random, probe: random * probe.norm() / random.norm()),
+            "divide each by its own norm",
         ),
-        ("no mean", _transfer(share=lambda choices: choices), "equal size"),
         (
-            "bands",
-            _transfer(end=lambda found: [e.quantile(0.95, 1) if e.ndim == 2 else e for e in found]),
-            "should have shape",
+            "uniform",
+            _controls(random=lambda n, d, g: torch.rand(n, d, generator=g)),
+            "to one side",
         ),
-        ("two things", _transfer(end=lambda found: list(found)[:2]), "three things"),
-        ("turned", _transfer(direction=lambda fit, x, y: -fit(x, y)[0]), "wrong way"),
-        ("the pair", _transfer(direction=lambda fit, x, y: fit(x, y)), "takes directions"),
         (
-            "of shuffled labels",
-            _transfer(direction=lambda fit, x, y: fit(x, y.flip(0))[0]),
-            "should be",
+            "as the rows vary",
+            _controls(
+                random=lambda n, d, g: (
+                    torch.randn(n, d, generator=g) * torch.tensor([30.0, 1, 1, 1, 1])
+                )
+            ),
+            "favour some coordinate",
         ),
-        ("no test.choices", _transfer_with_its_own_choice, "`test.choices`"),
-        ("no fit", _transfer_with_its_own_fit, "`fit` was not called"),
-        ("lists", _transfer(end=lambda found: [e.tolist() for e in found]), "should be a tensor"),
-        ("other choices", _transfer(share=lambda choices: 1 - choices.mean(-1)), "wrong way"),
+        (
+            "one for all",
+            _controls(random=lambda n, d, g: torch.randn(1, d, generator=g).expand(n, -1)),
+            "are the same",
+        ),
+        (
+            "the global generator",
+            _controls(random=lambda n, d, g: torch.randn(n, d)),
+            "other random directions",
+        ),
+        (
+            "coins of the global generator",
+            _controls(coins=lambda n, group, g: _tossed(n, group, None)[:, group]),
+            "other turned labels",
+        ),
+        ("a copy of the generator", _controls_seeded_within, "Used again"),
+        ("a seed of its own", _controls_set_back, "Every generator gives the same"),
+        ("no fit", _controls_with_its_own_fit, "`fit` was not called"),
+        ("in place", _controls_in_place, "its input `y`"),
+        ("rows shuffled too", _controls_with_rows_turned, "other rows than `x`"),
+        (
+            "the other way",
+            _controls(fitted=lambda fit, x, y: -fit(x, y)[0]),
+            "point the other way",
+        ),
+        (
+            "units",
+            _controls(fitted=lambda fit, x, y: fit(x, y)[0] / fit(x, y)[0].norm()),
+            "as it is",
+        ),
     ],
     "truth_directions": [
         ("swapped", _truth(columns=lambda tau, p: [tau * p, tau]), "swapped"),
@@ -914,7 +909,9 @@ MISTAKES = {
         ("swapped", _reads(P="not", Q="continent"), "1 of 3"),
         ("another word", _reads(P="Asia"), "none of the properties"),
         ("a blank in it", _reads(R=...), "none of the properties"),
-        ("no control", _reads() | {"P": ("continent", 0.86)}, "P: the accuracy"),
+        ("no control", _reads() | {"P": ("continent", 0.5)}, "P: the accuracy"),
+        ("rows kept", _reads() | {"R": ("answer", 0.9)}, "rows *kept*"),
+        ("twins of R seen", _reads() | {"R": ("answer", 0.84)}, "twins"),
         ("twins seen", _reads() | {"P": ("continent", lesson_21.SEEN["P"])}, "twins"),
         ("words alone", {"P": "continent", "Q": "not", "R": "answer"}, "a dictionary"),
         ("a list", ["continent", "not", "answer"], "a dictionary"),

@@ -24,6 +24,7 @@ Y, GROUPS = torch.tensor([1, 0, 1, 0]), ["a", "a", "b", "b"]
 SCORES = torch.tensor([0.9, 0.4, 0.6, 0.1])
 PROBE = probes.Probe(torch.ones(3), torch.tensor(0.0))
 FOLD, PAIRS = torch.tensor([0, 0, 1, 1]), probes.Pairs(X, Y, GROUPS)
+GROUP = FOLD
 RESID = torch.randn(2, 4, 3, generator=seeded())
 
 
@@ -53,9 +54,9 @@ def choose(scores=SCORES, y=Y, groups=GROUPS):
     return lambda: probes.chooses_right(scores, y, groups)
 
 
-def transfer(*, x=X, y=Y, tests=(PAIRS,), n=2):
-    return lambda: probes.transfer_with_controls(
-        x, y, tests, fit=probes.mean_difference, n=n, generator=seeded()
+def controls(*, x=X, y=Y, group=GROUP, n=2):
+    return lambda: probes.control_directions(
+        x, y, group, fit=probes.mean_difference, n=n, generator=torch.Generator()
     )
 
 
@@ -211,13 +212,13 @@ ROWS = [
     ("chooses_right of a tensor of groups", choose(groups=Y // 2), "give a list"),
     ("chooses_right of two of a label", choose(groups=["a", "b", "a", "b"]), "two rows of label"),
     ("chooses_right of one label", choose(SCORES[:3], Y[:3], GROUPS[:3]), "rows of one label"),
-    ("choices of NaN", lambda: PAIRS.choices(X * NAN), "`scores` holds NaN"),
-    ("choices of another width", lambda: PAIRS.choices(X[:, :2]), RAW),
-    ("transfer of one class", transfer(y=Y * 0), "rows of both labels"),
-    ("transfer of NaN", transfer(x=X * NAN), "`x` holds NaN"),
-    ("transfer of too few labels", transfer(y=Y[:3]), "has 3 entries"),
-    ("transfer with no controls", transfer(n=0), "`n` is 0"),
-    ("transfer to nothing", transfer(tests=[]), RAW),
+    ("margins of NaN", lambda: PAIRS.margins(X * NAN), "`scores` holds NaN"),
+    ("margins of another width", lambda: PAIRS.margins(X[:, :2]), RAW),
+    ("controls of one class", controls(y=Y * 0), "rows of both labels"),
+    ("controls of NaN", controls(x=X * NAN), "`x` holds NaN"),
+    ("controls of too few labels", controls(y=Y[:3]), "has 3 entries"),
+    ("no controls", controls(n=0), "`n` is 0"),
+    ("controls of groups from 1 on", controls(group=GROUP + 1), "number the groups 0, 1"),
     ("truth_directions of NaN", truth(x=X * NAN), "`x` holds NaN"),
     ("truth_directions of labels 1 and -1", truth(labels=2 * Y - 1), "labels are 0 and 1"),
     ("truth_directions of one polarity", truth(negated=Y * 0), "`negated` holds [0]"),

@@ -123,34 +123,33 @@ def test_choices_are_one_a_group_and_a_tie_is_a_half():
     assert torch.equal(both, torch.stack([right, 1 - right]))
 
 
-def test_pairs_choose_by_the_direction_alone():
+def test_pairs_have_margins_along_each_direction():
     x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [5.0, 3.0], [4.0, 3.0]])
     test = probes.Pairs(x, torch.tensor([1, 0, 1, 0]), ["a", "a", "b", "b"])
     across, up = torch.eye(2)
-    assert torch.equal(test.choices(across), torch.tensor([1.0, 1.0]))
+    assert torch.equal(test.margins(across), torch.tensor([1.0, 1.0]))
     assert torch.equal(
-        test.choices(torch.stack([-across, up])), torch.tensor([[0.0, 0.0], [0.0, 0.5]])
+        test.margins(torch.stack([-across, up])), torch.tensor([[-1.0, -1.0], [-1.0, 0.0]])
     )
 
 
-def test_a_transfer_stands_beside_what_has_learnt_nothing():
+def test_controls_have_learnt_nothing():
+    """The probe's margin is far from both; labels turned by pair vary within the pairs alone."""
     x, y = planted(d=40)
+    group = torch.arange(len(y)) // 2
+    x = x + 5 * torch.randn(len(y) // 2, 40, generator=generator())[group]  # what pairs differ by
     other, labels = planted(d=40, seed=1)
-    groups = [i // 2 for i in range(len(labels))]
-    tests = [
-        probes.Pairs(other, labels, groups),
-        probes.Pairs(-other, labels, groups),
-        probes.Pairs(torch.ones_like(other), labels, groups),
-    ]
-    value, random, shuffled = probes.transfer_with_controls(
-        x, y, tests, fit=probes.mean_difference, n=60, generator=generator()
+    test = probes.Pairs(other, labels, (torch.arange(len(labels)) // 2).tolist())
+    probe = probes.mean_difference(x, y).direction
+    random, turned = probes.control_directions(
+        x, y, group, fit=probes.mean_difference, n=60, generator=generator()
     )
-    assert value.shape == (3,) and random.shape == shuffled.shape == (3, 60)
-    assert value[0] > 0.97 and value[1] < 0.03 and value[2] == 0.5
-    for control in (random, shuffled):
-        assert torch.allclose(control[0], 1 - control[1]) and (control[2] == 0.5).all()
-        assert (control[0] < value[0]).all()
-        assert abs(control[0].mean() - 0.5) < 0.15 and control[0].std() > 0.05
+    assert random.shape == turned.shape == (60, 40)
+    assert torch.allclose(random.norm(dim=1), probe.norm().expand(60))
+    for control in (random, turned):
+        beside = test.margins(control).mean(-1)
+        assert beside.abs().max() < test.margins(probe).mean()
+    assert turned.norm(dim=1).max() < probe.norm()
 
 
 def test_both_truth_directions_are_found_without_noise():

@@ -68,6 +68,11 @@ def _two_folds(fold: Tensor, _: Mapping) -> str | None:
     )
 
 
+def _numbered(group: Tensor, _: Mapping) -> str | None:
+    whole = not group.is_floating_point() and len(group) and int(group.min()) == 0
+    return None if whole else "must number the groups 0, 1, 2 and so on"
+
+
 class Probe(NamedTuple):
     """A direction and a bias; it unpacks like the pair it is."""
 
@@ -210,9 +215,6 @@ def layer_sweep(
         fold: of each row, as `folds_of` gives it; any whole numbers will do.
         fit: takes x [rows, d_model] and y [rows], and gives a direction [d_model] and a bias,
             such as `mean_difference` does. A score above 0 says 1.
-
-    Raises:
-        ValueError: there is one fold only.
     """
     right = torch.zeros(x.shape[:2])
     for held in fold.unique():
@@ -276,12 +278,12 @@ def kept_and_left_out(
     labels=(_a_label_each_score, binary),
     groups=(several, plain, as_long_as("labels"), filled),
 )
-def chooses_right(
+def margins(
     scores: Float[Tensor, "*probe n"], labels: Int[Tensor, " n"], groups: Sequence[Hashable]
 ) -> Float[Tensor, "*probe group"]:
-    """For each group: does its row of label 1 score above its row of label 0? A tie counts half.
+    """For each group: the score of its row of label 1 minus that of its row of label 0.
 
-    Chance is 0.5, whatever the scores' zero is. The groups come in the order of their first rows.
+    The groups come in the order of their first rows.
 
     Raises:
         ValueError: a group has not exactly one row of each label.
@@ -294,7 +296,15 @@ def chooses_right(
     if bad := [group for group, pair in found.items() if set(pair) != {0, 1}]:
         raise ValueError(f"{bad[0]!r} has rows of one label: give one of each.")
     yes, no = (scores[..., [pair[label] for pair in found.values()]] for label in (1, 0))
-    return (yes > no).float() + 0.5 * (yes == no).float()
+    return yes - no
+
+
+def chooses_right(
+    scores: Float[Tensor, "*probe n"], labels: Int[Tensor, " n"], groups: Sequence[Hashable]
+) -> Float[Tensor, "*probe group"]:
+    """1.0 where the margin of `margins` is above 0, and 0.5 at a tie: whatever the scores' zero."""
+    gap = margins(scores, labels, groups)
+    return (gap > 0).float() + 0.5 * (gap == 0).float()
 
 
 class Pairs(NamedTuple):
@@ -304,43 +314,41 @@ class Pairs(NamedTuple):
     labels: Int[Tensor, " n"]
     groups: Sequence[Hashable]
 
-    def choices(
+    def margins(
         self, directions: Float[Tensor, "*direction d_model"]
     ) -> Float[Tensor, "*direction group"]:
-        """`chooses_right` of each direction's scores."""
-        return chooses_right(directions @ self.x.T, self.labels, self.groups)
+        """`margins` of each direction's scores."""
+        return margins(directions @ self.x.T, self.labels, self.groups)
 
 
-@guarded(x=_ROWS, y=_LABELS, n=count())
-def transfer_with_controls(
+@guarded(x=_ROWS, y=_LABELS, group=(as_long_as("x"), _numbered), n=count())
+def control_directions(
     x: Float[Tensor, "n_rows d_model"],
     y: Int[Tensor, " n_rows"],
-    tests: Sequence,
+    group: Int[Tensor, " n_rows"],
     *,
     fit: Fit,
     n: int,
     generator: torch.Generator,
-) -> tuple[Float[Tensor, " test"], Float[Tensor, "test n"], Float[Tensor, "test n"]]:
-    """How often the probe fitted to (x, y) chooses right on each test, beside two controls.
+) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, "n d_model"]]:
+    """Directions that have learnt nothing, of two kinds, to stand beside the probe of (x, y).
 
     Args:
-        tests: each a `Pairs`; `test.choices(directions)` turns directions [n, d_model] into
-            choices [n, group].
-        n: how many directions a control has: the same ones for all tests.
-        generator: of the controls.
+        group: the number of each row's group, 0, 1, 2 and so on.
+        fit: gives a direction and a bias.
+        n: how many directions of each kind.
+        generator: of both kinds.
 
     Returns:
-        The probe's share of right choices on each test; the same for `n` directions drawn from a
-        standard normal distribution; and for `n` probes fitted to x with its labels shuffled.
+        Directions drawn at random, all equally likely, each as long as the probe's own direction;
+        and the directions of probes fitted to *turned* labels: a fair coin for each group says
+        whether all its labels are turned round, 0 to 1 and 1 to 0, or none.
     """
-    probe = fit(x, y)[0]
     random = torch.randn(n, x.shape[1], generator=generator)
-    deals = [y[torch.randperm(len(y), generator=generator)] for _ in range(n)]
-    shuffled = torch.stack([fit(x, deal)[0] for deal in deals])
-    return tuple(
-        torch.stack([test.choices(directions).mean(-1) for test in tests])
-        for directions in (probe, random, shuffled)
-    )
+    random *= fit(x, y)[0].norm() / random.norm(dim=1, keepdim=True)
+    coins = torch.randint(2, (n, int(group.max()) + 1), generator=generator)
+    turned = [fit(x, torch.where(coin[group] == 1, 1 - y, y))[0] for coin in coins]
+    return random, torch.stack(turned)
 
 
 @guarded(
@@ -396,7 +404,7 @@ def fit_mlp(
     Args:
         hidden: how many ReLUs.
         generator: of the first weights, which come from a normal distribution with standard
-            deviation 0.05; biases start at 0.
+            deviation 0.05; biases start at 0. Nothing is drawn from torch's global generator.
     """
     mean, scale = x.mean(0), x.std(0).clamp(min=1e-6)
     weights = [
