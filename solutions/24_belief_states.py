@@ -178,12 +178,12 @@ beliefs = lesson_24.check_beliefs(beliefs)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Start with `stationary(T)` for every sequence. For each position, the joint probability of the token and the new state `j` is a sum over old states `i`: belief in `i`, times `T[token, i, j]`. Divide by the sum over `j`, and keep the result.
+# Start with `stationary(T)` for every sequence. The joint probability of the token and a new state `j` is a sum over old states `i`: belief in `i`, times `T[token, i, j]`. Divide by the sum over `j`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `for token in tokens.T:` goes through positions; `T[token]` is [batch, i, j]; `torch.einsum("bi,bij->bj", belief, T[token])` sums over `i`. Collect the beliefs in a list, and `torch.stack(found, dim=1)`.
+# `for token in tokens.T:` goes through positions; `torch.einsum("bi,bij->bj", belief, T[token])` sums over `i`; `torch.stack(found, dim=1)` at the end.
 #
 # </details>
 
@@ -204,7 +204,7 @@ plots.table(
 #
 # ## 2. Read the belief
 #
-# A **readout** is a regression from activations to beliefs. It must be tested on sequences that it was not fitted on. Short sequences repeat: of 12,000 random sequences of 16 tokens many occur twice, and the same tokens give the same activations. So `hold_out` splits by *different contexts*, as lesson 2.1 split by group.
+# A **readout** is a regression from activations to beliefs, tested on sequences that it was not fitted on. Short sequences repeat, and the same tokens give the same activations. So `hold_out` splits by *different contexts*, as lesson 2.1 split by group.
 #
 # ### Exercise 2 · the readout (4 minutes, easy)
 
@@ -306,8 +306,8 @@ figures.simplex(
 )
 
 # %% [markdown]
-# ("Before block 1" is the same place as "after block 0".) **Which control does an R2 of `0.95` need?** Look at the lower half of the table. An untrained transformer reaches **0.946**: it mixes its tokens at random, and the tokens are enough for most of the belief. A regression on the tokens themselves reaches **0.97**. Observers who remember three tokens reach **0.99**. So an R2 of `0.95`
-# alone is no evidence that anything was learned. The trained transformer's **0.999** is above all of these except the long memories.
+# ("Before block 1" is the same place as "after block 0".) **Which control does an R2 of `0.95` need?** An untrained transformer reaches **0.946**: it mixes its tokens at random, and the tokens are enough for most of the belief. A regression on the tokens themselves reaches **0.97**, an observer of three tokens **0.99**. So an R2 of `0.95`
+# alone is no evidence that anything was learned. The trained transformer's **0.999** is above all of these.
 #
 # **What prediction forces.** Now look at the row *next-token probabilities*: three numbers of the output read the belief as well as the stream does. They must. For Mess3, the ideal next-token probabilities are the belief times a 3 x 3 matrix:
 
@@ -317,7 +317,7 @@ print(mess3.sum(-1).T)
 print("rank:", int(torch.linalg.matrix_rank(mess3.sum(-1))))
 
 # %% [markdown]
-# The matrix has full rank, so it can be inverted. If you know the right probabilities, you know the belief. **A model that predicts Mess3 well must contain the triangle, at the latest in its output.** (Not the whole fractal: the observer of five tokens predicts better, with 243 beliefs.) What prediction does not force is that the stream
+# The matrix has full rank, so it can be inverted. **A model that predicts Mess3 well must contain the triangle, at the latest in its output.** (Not the whole fractal: the observer of five tokens predicts better, with 243 beliefs.) What prediction does not force is that the stream
 # holds the belief *linearly after every block*, from block 0 on.
 #
 # To learn more, we need a process in which a good prediction does *not* fix the belief.
@@ -347,8 +347,8 @@ for belief in ([0.7, 0.0, 0.3], [0.0, 0.678, 0.322]):
     print(f"belief {belief}: P(tick next) = {tick:.3f}")
 
 # %% [markdown]
-# The token comes *after* the move. From state 2 the clock most likely moves to 0 and ticks. From states 0 and 1 a tick is unlikely, and about equally so. So **the next-token prediction cannot tell 0 from 1**: the two beliefs above predict the same. Their difference matters later, because state 1 is one step nearer to the next tick. The prediction is one
-# number, the belief is two. A model that predicts the next token may forget one of the two as soon as the prediction is made.
+# The token depends on the state *after* the move. From state 2 the clock most likely moves to 0 and ticks. From states 0 and 1 a tick is unlikely, and about equally so. So **the next-token prediction cannot tell 0 from 1**: the two beliefs above predict the same. Their difference matters later, because state 1 is one step nearer to the next tick. The prediction is one
+# number, the belief is two. A model may forget one of the two as soon as the prediction is made.
 #
 # Does it? R2 over all sequences mixes both. So compare sequences *for which the model predicts the same*, and ask how much of the belief's variance **among these** the readout explains.
 #
@@ -461,8 +461,8 @@ figures.simplex(
 # %% [markdown]
 # The difference is not forgotten. Among sequences with the same prediction, the readout from the last block's output still explains **0.94** of the variance of the belief. (Read from the prediction, R2 within bins is below zero: a straight line through all predictions is off in most bins, and worse than the mean of each.)
 #
-# Is it more than a copy of some tokens? The untrained transformer has **0.72** within bins, a linear map of the tokens **0.66**, and with all products of two tokens **0.84**. The observers who forget, which did so well on Mess3, fail here: six tokens of memory explain about a quarter, ten **0.71**. The trained stream tells the belief as well as an observer of fourteen tokens. So training has put something there that goes beyond pairs of tokens. Two more
-# trainings give the same (`data/beliefs/README.md`). A larger nonlinear map of the tokens was not tried.
+# Is it more than a copy of some tokens? The untrained transformer has **0.72** within bins, a linear map of the tokens **0.66**, and with all products of two tokens **0.84**. Six tokens of memory, enough for Mess3, explain about a quarter here, ten **0.71**. The trained stream tells the belief as well as an observer of fourteen tokens. So training has put something there that goes beyond pairs of tokens. (Two more
+# trainings give the same. A larger nonlinear map of the tokens was not tried.)
 
 # %% tags=["numbers"]
 claim("within bins, trained", last, text=0.94, within=0.02)
@@ -478,7 +478,7 @@ assert (tick_given[0] - tick_given[1]).abs() < 0.02 < 0.3 < tick_given[2] - tick
 # %% [markdown]
 # ## 4. Is the belief used?
 #
-# Decodable is not used. To test use, **exchange** the belief: while the model reads one sequence, give it the belief of another one, and see which predictions follow. The ideal observer tells what *should* happen: it computes the prediction with the exchanged belief.
+# A belief that can be read need not be used. To test use, **exchange** the belief: while the model reads one sequence, give it the belief of another one, and see which predictions follow. The ideal observer tells what *should* happen: it computes the prediction with the exchanged belief.
 #
 # The pairs come from sequences whose first ten tokens lead to *equal predictions* (within `0.01`) *and different beliefs* (at least `0.15` apart). Both end with the same token, and go on with the same six tokens. So what comes after can depend on what the first ten tokens were, and on nothing else.
 
@@ -502,11 +502,11 @@ print(
 )
 
 # %% [markdown]
-# Exchange *what*? The stream has 64 dimensions. A regression from the belief to the stream (`belief_planes`, fitted on the other half of the beginnings) gives the two directions along which the stream moves when the belief does. They span the **belief plane** of a position. Along its **forgettable** direction the stream moves when the belief changes and P(tick) does not. Along its direction of the **prediction** it moves with a change of belief at right angles to that. `plane_part(difference, {9: plane})` projects a difference of streams onto the plane at position 9; at positions without a plane it is zero.
+# Exchange *what*? The stream has 64 dimensions. A regression from the belief to the stream (`belief_planes`, fitted on the other half of the beginnings) gives the two directions along which the stream moves when the belief does. They span the **belief plane** of a position. Along its **forgettable** direction the stream moves with a change of belief that leaves P(tick) as it is; along its direction of the **prediction**, with a change at right angles to that. `plane_part(difference, {9: plane})` projects a difference of streams onto the plane at position 9; at positions without a plane it is zero.
 #
 # ### Exercise 4 · exchange (8 minutes, hard)
 #
-# Now the intervention. `part` says what of the difference is exchanged, for instance `lambda difference: plane_part(difference, {9: plane})`.
+# `part` says what of the difference is exchanged, for instance `lambda difference: plane_part(difference, {9: plane})`.
 
 
 # %% tags=["exercise:utils.reading.beliefs.exchange"]
@@ -548,7 +548,7 @@ exchange = lesson_24.check_exchange(exchange)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Two runs. The first, on `partners`, keeps the stream before block `layer` in a cache. The second, on `rows`, has a hook at the same place that returns its own stream plus `part(theirs - own)`.
+# Two runs. The first, on `partners`, keeps the stream before block `layer`. The second, on `rows`, has a hook there that returns its own stream plus `part(theirs - own)`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -565,7 +565,7 @@ exchange = lesson_24.check_exchange(exchange)
 #
 # `follows` gives one **slope** over all pairs: the model's change of P(tick) over the ideal observer's. 1 means as far as the ideal observer, 0 not at all.
 #
-# **Controls.** If predictions move, would they move with any change? One control is all of the stream *but* the plane. But here the belief plane is nearly the plane of largest variance, so little variance is left. A fairer control is the plane of principal components 3 and 4, with the change made as long as the one in the belief plane (`part_as_long`).
+# **Controls.** Would predictions move with any change? One control is all of the stream *but* the plane. But here the belief plane is nearly the plane of largest variance, so little variance is left. Fairer is the plane of principal components 3 and 4, with the change made as long as the one in the belief plane (`part_as_long`).
 
 # %% tags=["folded"]
 # What is measured with your `exchange`: the change of P(tick), and the ideal observer's.
@@ -643,13 +643,13 @@ figures.responses(
 # %% [markdown]
 # **The next prediction uses the plane.** Exchange two of 64 dimensions, and it follows at **0.95**. Both controls stay near 0, one with a change as long.
 #
-# The direction of the prediction does it all, also at **0.95**, and the forgettable direction nothing. That zero shows that the exchange is *specific*, and no more. A perfect user of the belief would show it too, since along this direction the ideal P(tick) does not change. Whether the forgettable half is used, only *later* predictions can tell.
+# The direction of the prediction does it all, also at **0.95**, and the forgettable direction nothing. That zero shows that the exchange is *specific*, and no more: a perfect user of the belief would show it too, since along this direction the ideal P(tick) does not change. Whether the forgettable half is used, only *later* predictions can tell.
 #
 # ## 5. Is it handed on?
 #
-# The test for later predictions needs a place where they can follow. After the last block there is none: nothing reads it. Before block 2, an exchange of the *whole* stream at position 9 moves later predictions by a slope of `0.00`: there this test has no power. So exchange before block 1.
+# A test of later predictions needs a place where they can follow. Nothing later reads the last block's output. And before block 2, an exchange of the *whole* stream at position 9 moves later predictions by a slope of `0.00`: this test has no power there. So exchange before block 1.
 #
-# One position is not the past, either: a later position t may read any of 0 to t - 1, and what those have collected in block 0. So exchange *all* streams before t, and score the prediction at t alone. Or exchange the stream of t itself, and none before it. Before block 1 these two together are all that it can use.
+# Nor is one position the past: a later position t may read any of 0 to t - 1. So exchange *all* streams before t, and score the prediction at t alone. Or exchange the stream of t itself, and none before it. Before block 1 these two together are all that it can use.
 
 # %%
 predict(
@@ -703,19 +703,18 @@ diagrams.diagram(
     },
     [
         ("tokens 0 to 9", "streams 0 to t - 1", "block 0"),
-        ("tokens 0 to 9", "stream at t", "block 0"),
+        ("tokens 0 to 9", "stream at t", f"block 0: {itself:.2f}"),
         ("streams 0 to t - 1", "stream at t", f"blocks 1, 2: {share:.2f}"),
         ("stream at t", "prediction at t"),
     ],
     title=f"Two ways to a later prediction: {share:.2f} by earlier streams, {itself:.2f} by its own",
-    marked=["streams 0 to t - 1"],
 )
 
 # %% [markdown]
-# **Nearly half is handed on**: **0.42** comes by the streams of earlier positions, and nearly all of that by their belief planes; **0.51** by the position's own stream, which block 0 has filled from the tokens. (That the two add up to the `0.92` of the tokens is an observation; it need not be so.) Before block 2, **0.16** is left to hand on. So in this training block 0 collects tokens, block 1 passes a part of the belief between positions, and block 2
+# **Nearly half is handed on**: **0.42** comes by the streams of earlier positions, nearly all of it by their belief planes; **0.51** by the position's own stream, which block 0 has filled from the tokens. (That the two add up to the `0.92` of the tokens is an observation; it need not be so.) Before block 2, **0.16** is left to hand on. So in this training block 0 collects tokens, block 1 passes on a part of the belief, and block 2
 # works mostly on what a position already has.
 #
-# **Is the forgettable half among it?** Here is the cleanest test. At position 9 the beliefs of a pair differ by `0.39` on average, and only by `0.017` along what moves P(tick). So exchange that *one* position before block 1: what reaches later predictions from there is the forgettable half. The same was measured in three trainings of this clock, and of a quicker one (`data/beliefs/make.py`):
+# **Is the forgettable half among it?** Here is the cleanest test. At position 9 the beliefs of a pair differ by `0.39` on average, and only by `0.017` along what moves P(tick). So exchange that *one* position before block 1: what reaches later predictions from there is the forgettable half. The same was measured in three trainings of this clock and of a quicker one (*Going deeper*), where the two distances are `0.30` and `0.013`:
 
 # %%
 kept = json.loads((root / "data" / "beliefs" / "seeds.json").read_text())
@@ -917,8 +916,7 @@ figures.by_distance(
 )
 
 # %% [markdown]
-# The clock hardly ever rests, so it comes round every three steps. One head attends to the tokens 1, 4, 7, ... back, the other to 2, 5, 8, ...: each collects how often there were ticks in one phase, with less weight for older ones. The third phase, 3, 6, 9, ..., is left out; the position's own token is kept by the stream. An untrained model attends nearly evenly. (Two other trainings have
-# heads with period three too, which share the phases in other ways.) Block 1 gives **0.76** of its attention to the positions one and two back. In the streams there, block 0 has collected the other phases.
+# The clock comes round every three steps. One head of block 0 attends to the tokens 1, 4, 7, ... back, the other to 2, 5, 8, ...: each collects how often there were ticks in one phase. The third phase, 3, 6, 9, ..., is left out. An untrained model attends nearly evenly. Block 1 gives **0.76** of its attention to the positions one and two back, where block 0 has collected the other phases.
 #
 # **Task.** Draw block 2, and the heads of Mess3's model (`three["trained"]`, on `three["tokens"]`). Mess3 has no period. What do its heads do instead?
 
@@ -936,7 +934,7 @@ claim("block 1, one and two back", near, text=0.76, within=0.06)
 # %% [markdown]
 # ## Going deeper: from how far back is it handed on?
 #
-# Attention says where a head looks, and not what difference it makes. So measure it: exchange the belief at *one* position, 1, 2, 3, ... before the one whose prediction is scored.
+# Attention does not say what difference it makes. So exchange the belief at *one* position, 1, 2, 3, ... before the one whose prediction is scored.
 #
 # ### Exercise 6 · exchange by distance (10 minutes, hard)
 
@@ -983,12 +981,12 @@ follows_by_distance = lesson_24.check_follows_by_distance(follows_by_distance)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Two loops: over distances, and over positions t from `pairs.at + 1` to the end. Each has its own exchange, at position t - distance, of which only the change at position t is kept.
+# Two loops: over distances, and over positions t after `pairs.at`. Each pass has its own exchange, of which only the change at position t is kept.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `part = partial(plane_part, planes={t - distance: planes[t - distance]})`, then `exchange(model, pairs.rows, pairs.partners, part, layer=layer)[:, t, 1]` minus the same of the model without an exchange. Stack the changes along `dim=1`; `follows(changes.double(), pairs.ideal).slope` is the slope.
+# `part = partial(plane_part, planes={t - distance: planes[t - distance]})`; then `exchange(...)[:, t, 1]` minus the same without an exchange. Stack along `dim=1`; `follows(changes.double(), pairs.ideal).slope`.
 #
 # </details>
 
@@ -1013,7 +1011,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Both hand on most from their nearest neighbours. In the slow clock one token back gives **0.12**, two **0.08**, three next to nothing. The quick clock (next section but two) hands on **0.27** from one back, and falls off after three. Alone, no position gives what all of them give together.
+# Both hand on most from their nearest neighbours. In the slow clock one token back gives **0.12**, two **0.08**; the quick clock hands on **0.27** from one back. No single position gives what all together do.
 #
 # **Task.** Exchange the two nearest positions together. Is that the sum of the two? Then replace the planes by their forgettable directions (`plane_directions`).
 
@@ -1023,11 +1021,15 @@ claim("slow clock, two back", from_back["slow clock"][1], text=0.08, within=0.01
 claim("quick clock, one back", from_back["quick clock"][0], text=0.27, within=0.04)
 assert from_back["slow clock"][2] < 0.03 and from_back["quick clock"][3:].abs().max() < 0.03
 assert from_back["slow clock"].max() < share
+ends = [beliefs(each, quick)[:, at] for each in (quick_pairs.rows, quick_pairs.partners)]
+given = quick.sum(-1)[1] - quick.sum(-1)[1].mean()
+assert abs((ends[1] - ends[0]).norm(dim=1).mean() - 0.30) < 0.03
+assert ((ends[1] - ends[0]) @ given / given.norm()).abs().mean() < 0.02
 
 # %% [markdown]
 # ## Going deeper: a control that leaks, and the two directions
 #
-# Exchange positions 0 to 9 only, before block 1, and score the same later predictions. Is that not the past? And which direction of the planes carries what is handed on?
+# Exchange positions 0 to 9 only, before block 1, and score the same later predictions. And which direction of the planes carries what is handed on?
 
 
 # %%
@@ -1057,10 +1059,9 @@ plots.table(
 )
 
 # %% [markdown]
-# - **A control can leak.** Positions 0 to 9 give `0.23`, where all earlier ones give `0.41`: positions 10 to t - 1 still hold what they had read in block 0.
-# - The direction of the prediction carries `0.28`, the forgettable one `0.12`, random planes as long as the whole part about half as much. These streams differ along both directions, so this split says less than the one position of the core.
+# **A control can leak.** Positions 0 to 9 give `0.23`, where all earlier ones give `0.41`: positions 10 to t - 1 still hold what they had read in block 0. The direction of the prediction carries `0.28`, the forgettable one `0.12`, random planes about half of that. These streams differ along both directions, so this split says less than the one position of the core.
 #
-# Your filter would hand on everything, at every step. Piotrowski and colleagues (2025, arXiv 2502.01954) study one-layer transformers, in which attention updates the belief from all tokens in parallel. What comes by a position's own stream may be such an update. What comes by earlier positions takes a second layer.
+# Your filter would hand on everything, at every step. Piotrowski and colleagues (2025, arXiv 2502.01954) study one-layer transformers, in which attention updates the belief from all tokens in parallel. What comes by a position's own stream may be such an update.
 #
 # **Task.** Repeat the table before block 2. What is left of the forgettable direction there?
 
@@ -1074,7 +1075,7 @@ assert abs(finer["0 to t - 1: random planes, as long"].slope) < 0.1
 # %% [markdown]
 # ## Going deeper: the weights that read are not the directions that write
 #
-# A probe's weights were fitted to *read* the belief: stream to belief. The plane above was fitted the other way: belief to stream. Both are regressions between the same two things. Does it matter which one is exchanged?
+# A probe's weights were fitted to *read* the belief: stream to belief. The plane above was fitted the other way: belief to stream. Does it matter which one is exchanged?
 
 # %%
 reader = ridge(stream_at, beliefs(pairs.others, slow)[:, at], penalty=1e-3)
@@ -1097,12 +1098,9 @@ plots.table(
 )
 
 # %% [markdown]
-# The probe's own weights move nothing. The readout reads the belief well, and along its weights the stream hardly varies. To read one thing among others that vary together with it, a regression puts weight on small differences that cancel the rest (Haufe and colleagues, 2014, call the two *filter* and *pattern*). An intervention along a probe's weights can fail
-# although the belief is used.
+# The probe's own weights move nothing. To read one thing among others that vary together with it, a regression puts weight on small differences that cancel the rest, and along these the stream hardly varies (Haufe and colleagues, 2014, call the two *filter* and *pattern*). So an intervention along them can fail although the belief is used. The plane of largest variance does as well as the belief plane, since in this small model they nearly coincide.
 #
-# The third row is a warning of another kind. The plane of largest variance does as well as the belief plane, since in this small model they nearly coincide.
-#
-# **Task.** Repeat the table before block 1, and with `penalty=1e3` in the `ridge`. A larger penalty turns the weights towards large variance. What happens to the slope, and to the length?
+# **Task.** Repeat the table before block 1, and with `penalty=1e3` in the `ridge`. What happens to the slope, and to the length?
 
 # %% tags=["numbers"]
 assert follows(*own(along["weights that read the belief"], 2)).slope < 0.1
@@ -1124,20 +1122,17 @@ forgettable = torch.linalg.svd(torch.stack([torch.ones(3).double(), ticks_quick]
 print("may be forgotten:", (forgettable / -forgettable[0]).tolist())
 
 # %% [markdown]
-# This clock rests more often, so a tick is likelier after state 0 than after state 1; both are far from state 2. What may be forgotten lies along `(-1, 0.75, 0.25)`, mostly the difference of 0 and 1. It forgets quickly: a memory of six tokens reads this clock's belief as well as the model does, so R2 cannot tell them apart. That is why the core has a slow clock.
+# What may be forgotten lies along `(-1, 0.75, 0.25)`, mostly the difference of 0 and 1. It forgets quickly: a memory of six tokens reads its belief as well as the model does. That is why the core has a slow clock.
 #
-# More of the exchanges in three trainings of each clock:
+# More exchanges in the six trainings:
 
 # %%
 wanted = {
-    "own: belief plane, before block 2": ("layer 2, one position, plane", "own"),
     "own: direction of the prediction": ("layer 2, one position, prediction", "own"),
-    "own: forgettable direction": ("layer 2, one position, forgettable", "own"),
     "later, before block 1: 0 to t - 1": ("layer 1, earlier positions, stream", "later"),
     "the same, forgettable directions": ("layer 1, earlier positions, forgettable", "later"),
     "the same, random planes": ("layer 1, earlier positions, random", "later"),
     "later, before block 1: t itself": ("layer 1, the position itself, stream", "later"),
-    "later, before block 2: 0 to t - 1": ("layer 2, earlier positions, stream", "later"),
 }
 plots.table(
     [(title, *(f"{z:z.2f}" for z in in_all(*what))) for title, what in wanted.items()],
@@ -1145,10 +1140,9 @@ plots.table(
 )
 
 # %% [markdown]
-# In all six, a position's own prediction follows the direction of the prediction, at `0.61` or more. They differ in how much earlier positions hand on before block 1: **0.30** to **0.79** of the ideal change, most with the quicker clock. In the two trainings in which one position showed the forgettable half, the forgettable directions of all earlier positions give `0.44` and `0.28`, well above random planes. In the other four they give no more than
-# random planes do, or hardly (`0.12` against `0.05`).
+# In all six, a position's own prediction follows the direction of the prediction. Earlier positions hand on **0.30** to **0.79** of the ideal change. In the two trainings in which one position showed the forgettable half, the forgettable directions of all earlier positions give `0.44` and `0.28`, well above random planes. In the other four they give `0.12` at most.
 #
-# **Task.** Run the core's exchange on the quick clock: `clock = study("clock")`, `pairs = equal_predictions(quick, ...)`, and so on. Which distance do its heads attend to?
+# **Task.** Run the core on the quick clock, from `clock = study("clock")` on. Which distance do its heads attend to?
 
 # %% tags=["numbers"]
 handed_on = in_all("layer 1, earlier positions, stream")
@@ -1159,7 +1153,7 @@ of_forgettable, by_chance = (
 )
 assert abs(of_forgettable[2] - 0.44) < 0.01 and abs(of_forgettable[3] - 0.28) < 0.01
 assert all(of_forgettable[i] > 3 * by_chance[i] for i in (2, 3))
-assert all(of_forgettable[i] < by_chance[i] + 0.08 for i in (0, 1, 4, 5))
+assert max(of_forgettable[i] for i in (0, 1, 4, 5)) < 0.125
 assert min(in_all("layer 2, one position, prediction", "own")) > 0.6
 assert max(map(abs, in_all("layer 2, one position, forgettable", "own"))) < 0.1
 direction = forgettable / -forgettable[0]
@@ -1210,22 +1204,20 @@ plots.table(
 #
 # 1. For which processes does a good prediction force the whole belief? What about English?
 # 2. The forgettable half can be read after the last block, where nothing later can use it. Why might training leave it there?
-# 3. What would the table of earlier positions show for a recurrent network? And for a transformer with one block?
-# 4. What would you exchange to test a belief in a large language model?
+# 3. What would you exchange to test a belief in a large language model?
 #
 # ## Common mistakes
 #
-# - Forgetting that the token depends on the state after the move: then the clock is explained backwards.
 # - Splitting rows where contexts repeat.
-# - Calling a high R2 evidence without the untrained model, the tokens and the short memories beside it.
+# - Calling a high R2 evidence without the untrained model and the tokens beside it.
 # - Exchanging along a probe's weights, and concluding from "no effect" that nothing is used.
 # - Reporting "no effect" of an edit where the whole stream has none either.
 # - Reporting as "not used" what an ideal user would not show.
-# - Exchanging some positions, while others that were not exchanged still hold the same information.
+# - Exchanging some positions, while others still hold the same information.
 #
 # ## Where this breaks
 #
-# Three layers, two processes of our own and one from the paper, sequences of 16 tokens, all of which stay in view: there is no need to hand on a belief. Slopes are of one kind of pair. How much is handed on, and whether the forgettable half is used, differs between trainings.
+# Three layers, sequences of 16 tokens, all of which stay in view: there is no need to hand on a belief. Slopes are of one kind of pair. How much is handed on, and whether the forgettable half is used, differs between trainings.
 #
 # ## Further reading
 #

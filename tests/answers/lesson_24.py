@@ -260,7 +260,7 @@ def _by_distance_in_one_run(model, pairs, planes, *, layer, distances):
     n = len(pairs.rows)
     rows, partners = (x.repeat(len(later), 1) for x in (pairs.rows, pairs.partners))
     plain = model(pairs.rows).softmax(-1)[..., 1].detach().double()
-    slopes = torch.zeros(len(distances)).double()
+    slopes = torch.zeros(len(distances))
     for j, k in enumerate(distances):
 
         def part(difference, k=k):

@@ -237,7 +237,7 @@ def test_rows_of_one_context_lie_on_one_side():
 
 def test_a_control_in_other_planes_is_as_long():
     difference = torch.randn(5, 4, 12, generator=generator())
-    planes, instead = ({1: torch.randn(12, k, generator=generator(k))} for k in (2, 3))
+    planes, instead = ({1: torch.randn(12, 2, generator=generator(k))} for k in (2, 3))
     control = beliefs.part_as_long(difference, planes, instead=instead)
     part = beliefs.plane_part(difference, planes)
     assert torch.allclose(part.norm(dim=-1), control.norm(dim=-1), atol=1e-5)

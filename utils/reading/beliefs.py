@@ -426,7 +426,7 @@ def part_as_long(
     difference: Float[Tensor, "pair pos d_model"],
     planes: Mapping[int, Float[Tensor, "d_model direction"]],
     *,
-    instead: Mapping[int, Float[Tensor, "d_model direction"]],
+    instead: Mapping[int, Float[Tensor, "d_model other"]],
 ) -> Float[Tensor, "pair pos d_model"]:
     """A control for `plane_part`: the part of `difference` in other planes, made as long.
 
