@@ -1011,15 +1011,13 @@ plots.table(
 )
 
 # %% [markdown]
-# Both hand on most from their nearest neighbours. In the slow clock one token back gives **0.12**, two **0.08**; the quick clock hands on **0.27** from one back. No single position gives what all together do.
+# Both hand on most from the position just before: at a slope of about `0.1` in the slow clock, and `0.3` in the quick one (last section). No single position gives what all together do.
 #
 # **Task.** Exchange the two nearest positions together. Is that the sum of the two? Then replace the planes by their forgettable directions (`plane_directions`).
 
 # %% tags=["numbers"]
-claim("slow clock, one back", from_back["slow clock"][0], text=0.12, within=0.015)
-claim("slow clock, two back", from_back["slow clock"][1], text=0.08, within=0.011)
-claim("quick clock, one back", from_back["quick clock"][0], text=0.27, within=0.04)
-assert from_back["slow clock"][2] < 0.03 and from_back["quick clock"][3:].abs().max() < 0.03
+assert all(values.argmax() == 0 for values in from_back.values())
+assert 0.07 < from_back["slow clock"][0] < 0.17 and 0.2 < from_back["quick clock"][0] < 0.4
 assert from_back["slow clock"].max() < share
 ends = [beliefs(each, quick)[:, at] for each in (quick_pairs.rows, quick_pairs.partners)]
 given = quick.sum(-1)[1] - quick.sum(-1)[1].mean()
