@@ -462,7 +462,7 @@ figures.simplex(
 # The difference is not forgotten. Among sequences with the same prediction, the readout from the last block's output still explains **0.94** of the variance of the belief. (Read from the prediction, R2 within bins is below zero: a straight line through all predictions is off in most bins, and worse than the mean of each.)
 #
 # Is it more than a copy of some tokens? The untrained transformer has **0.72** within bins, a linear map of the tokens **0.66**, and with all products of two tokens **0.84**. Six tokens of memory, enough for Mess3, explain about a quarter here, ten **0.71**. The trained stream tells the belief as well as an observer of fourteen tokens. So training has put something there that goes beyond pairs of tokens. (Two more
-# trainings give the same. A larger nonlinear map of the tokens was not tried.)
+# trainings agree. A larger nonlinear map was not tried.)
 
 # %% tags=["numbers"]
 claim("within bins, trained", last, text=0.94, within=0.02)
@@ -858,7 +858,7 @@ assert [round(value, 2) for value in first[1]] == [0.88, 0.87, 0.86]
 #
 # ## Going deeper: what the heads look at
 #
-# Block 0 can only collect tokens; block 1 can read what block 0 has collected elsewhere. How much does a head attend to the token 0, 1, 2, ... positions back?
+# How much does a head attend to the token 0, 1, 2, ... positions back?
 #
 # ### Exercise 5 · attention by distance (8 minutes, medium)
 
@@ -918,7 +918,7 @@ figures.by_distance(
 # %% [markdown]
 # The clock comes round every three steps. One head of block 0 attends to the tokens 1, 4, 7, ... back, the other to 2, 5, 8, ...: each collects how often there were ticks in one phase. The third phase, 3, 6, 9, ..., is left out. An untrained model attends nearly evenly. Block 1 gives **0.76** of its attention to the positions one and two back, where block 0 has collected the other phases.
 #
-# **Task.** Draw block 2, and the heads of Mess3's model (`three["trained"]`, on `three["tokens"]`). Mess3 has no period. What do its heads do instead?
+# **Task.** Draw block 2, and the heads of Mess3's model (`three["trained"]`, on `three["tokens"]`). What do its heads do, without a period?
 
 # %% tags=["numbers"]
 found = attention(clock["trained"], 0)
@@ -1013,7 +1013,7 @@ plots.table(
 # %% [markdown]
 # Both hand on most from the position just before: at a slope of about `0.1` in the slow clock, and `0.3` in the quick one (last section). No single position gives what all together do.
 #
-# **Task.** Exchange the two nearest positions together. Is that the sum of the two? Then replace the planes by their forgettable directions (`plane_directions`).
+# **Task.** Exchange the two nearest positions together. Is it the sum? Then replace the planes by their forgettable directions (`plane_directions`).
 
 # %% tags=["numbers"]
 assert all(values.argmax() == 0 for values in from_back.values())
@@ -1057,7 +1057,7 @@ plots.table(
 )
 
 # %% [markdown]
-# **A control can leak.** Positions 0 to 9 give `0.23`, where all earlier ones give `0.41`: positions 10 to t - 1 still hold what they had read in block 0. The direction of the prediction carries `0.28`, the forgettable one `0.12`, random planes about half of that. These streams differ along both directions, so this split says less than the one position of the core.
+# **A control can leak.** Positions 0 to 9 give `0.23`, where all earlier ones give `0.41`: positions 10 to t - 1 still hold what they had read in block 0. The direction of the prediction carries `0.28`, the forgettable one `0.12`, random planes about half of that. (These streams differ along both directions: the one position of the core says more.)
 #
 # Your filter would hand on everything, at every step. Piotrowski and colleagues (2025, arXiv 2502.01954) study one-layer transformers, in which attention updates the belief from all tokens in parallel. What comes by a position's own stream may be such an update.
 #
@@ -1096,7 +1096,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The probe's own weights move nothing. To read one thing among others that vary together with it, a regression puts weight on small differences that cancel the rest, and along these the stream hardly varies (Haufe and colleagues, 2014, call the two *filter* and *pattern*). So an intervention along them can fail although the belief is used. The plane of largest variance does as well as the belief plane, since in this small model they nearly coincide.
+# The probe's own weights move nothing. To read one thing among others that vary together with it, a regression puts weight on small differences that cancel the rest, and along these the stream hardly varies (Haufe and colleagues, 2014, call the two *filter* and *pattern*). So an intervention along them can fail although the belief is used. The plane of largest variance nearly coincides with the belief plane here, and does as well.
 #
 # **Task.** Repeat the table before block 1, and with `penalty=1e3` in the `ridge`. What happens to the slope, and to the length?
 
@@ -1107,7 +1107,7 @@ assert follows(*own(along["first two principal components"], 2)).slope > 0.7
 # %% [markdown]
 # ## Going deeper: other trainings, and a quicker clock
 #
-# Another clock moves on with probability `0.8` only, and ticks with `0.85` in state 0 and `0.15` in the others. What may be forgotten here?
+# Another clock moves on with probability `0.8`, and ticks with `0.85` in state 0 and `0.15` in the others. What may be forgotten?
 
 # %%
 quick = task.clock()
@@ -1202,11 +1202,9 @@ plots.table(
 #
 # 1. For which processes does a good prediction force the whole belief? What about English?
 # 2. The forgettable half can be read after the last block, where nothing later can use it. Why might training leave it there?
-# 3. What would you exchange to test a belief in a large language model?
 #
 # ## Common mistakes
 #
-# - Splitting rows where contexts repeat.
 # - Calling a high R2 evidence without the untrained model and the tokens beside it.
 # - Exchanging along a probe's weights, and concluding from "no effect" that nothing is used.
 # - Reporting "no effect" of an edit where the whole stream has none either.
