@@ -31,6 +31,13 @@ def _filter(
     return beliefs
 
 
+def _anew(tokens, T):
+    """Starts again after every five tokens."""
+    from data.beliefs.task import beliefs
+
+    return torch.cat([beliefs(some, T) for some in tokens.split(5, dim=1)], dim=1)
+
+
 def _even(T):
     return torch.full((T.shape[1],), 1 / T.shape[1]).double()
 
@@ -65,46 +72,41 @@ def _filter_normalised_last(tokens, T):
 
 def _read(
     *,
-    draw=lambda n, rows, generator: torch.randperm(n, generator=generator)[: n // 2],
-    by_row=False,
-    turned=False,
     fit=lambda held: ~held,
     predict=lambda held: held,
     score=lambda predicted, y, held: r_squared(predicted, y[held]),
     answer=reading.Reading,
 ):
-    def read_out(x, y, contexts, *, generator):
-        _, which = contexts.unique(dim=0, return_inverse=True)
-        n = len(x) if by_row else int(which.max()) + 1
-        drawn = draw(n, len(x), generator)
-        held = torch.isin(torch.arange(n) if by_row else which, drawn)
-        held = ~held if turned else held
-        rows = fit(held)
+    def read_out(x, y, held_out):
+        rows = fit(held_out)
         fitted = ridge(x[rows], y[rows], penalty=1e-3)
-        predicted = fitted(x[predict(held)])
-        return answer(held, predicted, score(predicted, y, held))
+        predicted = fitted(x[predict(held_out)])
+        return answer(predicted, score(predicted, y, held_out))
 
     return read_out
 
 
-def _read_by_names(x, y, contexts, *, generator):
-    """Contexts as tuples; least squares of centred rows, written out."""
-    names = [tuple(row) for row in contexts.tolist()]
-    kinds = sorted(set(names))
-    order = torch.randperm(len(kinds), generator=generator).tolist()
-    out = {kinds[i] for i in order[: len(kinds) // 2]}
-    held = torch.tensor([name in out for name in names])
+def _read_written_out(x, y, held_out):
+    """Least squares of centred rows, by hand; R2 as a tensor."""
     x, y = x.double(), y.double()
-    mean, level = x[~held].mean(0), y[~held].mean(0)
-    a = x[~held] - mean
+    mean, level = x[~held_out].mean(0), y[~held_out].mean(0)
+    a = x[~held_out] - mean
     gram = a.T @ a + 1e-3 * torch.eye(x.shape[1]).double()
-    predicted = (x[held] - mean) @ torch.linalg.inv(gram) @ a.T @ (y[~held] - level) + level
-    wrong = ((predicted - y[held]) ** 2).sum()
-    return held, predicted, 1 - wrong / ((y[held] - y[held].mean(0)) ** 2).sum()
+    predicted = (x[held_out] - mean) @ torch.linalg.inv(gram) @ a.T @ (y[~held_out] - level) + level
+    right = y[held_out]
+    wrong = ((predicted - right) ** 2).sum()
+    return reading.Reading(predicted, 1 - wrong / ((right - right.mean(0)) ** 2).sum())
 
 
-def _fixed_split(x, y, contexts, *, generator):
-    return reading.read_out(x, y, contexts, generator=torch.Generator().manual_seed(0))
+def _by_numbers(x, y, held_out):
+    """Row numbers in place of a mask."""
+    test, train = held_out.nonzero()[:, 0], (~held_out).nonzero()[:, 0]
+    predicted = ridge(x[train], y[train], penalty=1e-3)(x[test])
+    return reading.Reading(predicted=predicted, r2=r_squared(predicted, y[test]))
+
+
+def _mean_over_targets(predicted, y, held):
+    return sum(r_squared(predicted[:, [i]], y[held][:, [i]]) for i in range(y.shape[1])) / len(y[0])
 
 
 # ---- Within bins --------------------------------------------------------------------------------
@@ -221,74 +223,62 @@ def _change_alone(model, rows, partners, part, *, layer):
     return reading.exchange(model, rows, partners, part, layer=layer) - plain
 
 
-# ---- The control --------------------------------------------------------------------------------
+# ---- Exchange by distance -----------------------------------------------------------------------
 
 
-def _random_part(
+def _by_distance(
     *,
-    columns=lambda planes, generator: {
-        at: torch.randn(each.shape, generator=generator) for at, each in planes.items()
-    },
-    part=reading.plane_part,
-    wanted=lambda difference, planes: reading.plane_part(difference, planes).norm(
-        dim=-1, keepdim=True
-    ),
-    scale=lambda found, wanted: found * wanted / found.norm(dim=-1, keepdim=True).clamp(min=1e-9),
+    part=lambda t, k, planes, pairs: {t - k: planes[t - k]},
+    token=1,
+    minus=True,
+    slope=lambda change, ideal: reading.follows(change, ideal).slope,
+    of=reading.plane_part,
+    roles=lambda pairs: (pairs.rows, pairs.partners),
+    answer=torch.tensor,
 ):
-    def random_part(difference, planes, *, generator):
-        found = part(difference, columns(planes, generator))
-        return scale(found, wanted(difference, planes))
+    def follows_by_distance(model, pairs, planes, *, layer, distances):
+        rows, partners = roles(pairs)
+        plain = reading.exchange(model, rows, rows, torch.zeros_like, layer=layer)
+        found = []
+        for k in distances:
+            change = torch.zeros_like(pairs.ideal)
+            for column, t in enumerate(range(pairs.at + 1, rows.shape[1])):
+                here = part(t, k, planes, pairs)
+                after = reading.exchange(
+                    model, rows, partners, lambda d, here=here: of(d, here), layer=layer
+                )
+                change[:, column] = (after - plain if minus else after)[:, t, token]
+            found.append(slope(change, pairs.ideal))
+        return answer(found)
 
-    return random_part
-
-
-def _one_plane(planes, generator):
-    columns = torch.randn(next(iter(planes.values())).shape, generator=generator)
-    return dict.fromkeys(planes, columns)
-
-
-def _random_part_by_position(difference, planes, *, generator):
-    out = torch.zeros_like(difference)
-    for at in sorted(planes, reverse=True):
-        own = torch.linalg.qr(planes[at].to(difference)).Q
-        q, _ = torch.linalg.qr(torch.randn(*planes[at].shape, generator=generator))
-        for i, row in enumerate(difference[:, at]):
-            along = q @ (q.T @ row)
-            out[i, at] = along / along.norm() * (own.T @ row).norm()
-    return out
+    return follows_by_distance
 
 
-def _random_directions(difference, planes, *, generator):
-    found = torch.zeros_like(difference)
-    for at in planes:
-        found[:, at] = torch.randn(difference[:, at].shape, generator=generator)
-    wanted = reading.plane_part(difference, planes).norm(dim=-1, keepdim=True)
-    return found * wanted / found.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+def _by_distance_in_one_run(model, pairs, planes, *, layer, distances):
+    """Every later position in one batch, its exchange in the row of its copy."""
+    later = range(pairs.at + 1, pairs.rows.shape[1])
+    n = len(pairs.rows)
+    rows, partners = (x.repeat(len(later), 1) for x in (pairs.rows, pairs.partners))
+    plain = model(pairs.rows).softmax(-1)[..., 1].detach().double()
+    slopes = torch.zeros(len(distances))
+    for j, k in enumerate(distances):
+
+        def part(difference, k=k):
+            out = torch.zeros_like(difference)
+            for i, t in enumerate(later):
+                here = slice(i * n, (i + 1) * n)
+                out[here] = reading.plane_part(difference[here], {t - k: planes[t - k]})
+            return out
+
+        after = reading.exchange(model, rows, partners, part, layer=layer)[..., 1].double()
+        change = torch.stack([after[i * n : (i + 1) * n, t] for i, t in enumerate(later)], 1)
+        change = change - plain[:, list(later)]
+        slopes[j] = (change * pairs.ideal).sum() / pairs.ideal.pow(2).sum()
+    return slopes
 
 
-def _random_in_plane(difference, planes, *, generator):
-    """A random vector in the plane, and not the part of the difference."""
-    found = torch.zeros_like(difference)
-    for at, each in planes.items():
-        q = torch.linalg.qr(torch.randn(each.shape, generator=generator)).Q
-        found[:, at] = torch.randn(len(difference), q.shape[1], generator=generator) @ q.T
-    wanted = reading.plane_part(difference, planes).norm(dim=-1, keepdim=True)
-    return found * wanted / found.norm(dim=-1, keepdim=True).clamp(min=1e-9)
-
-
-def _random_without_clamp(found, wanted):
-    return found * wanted / found.norm(dim=-1, keepdim=True)
-
-
-def _one_seed(difference, planes, *, generator):
-    return reading.random_part(difference, planes, generator=torch.Generator().manual_seed(5))
-
-
-def _global_noise(difference, planes, *, generator):
-    drawn = {at: torch.randn(each.shape) for at, each in planes.items()}
-    found = reading.plane_part(difference, drawn)
-    wanted = reading.plane_part(difference, planes).norm(dim=-1, keepdim=True)
-    return found * wanted / found.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+def _whole(difference, planes):
+    return reading.at_positions(difference, [*planes])
 
 
 # ---- Attention ----------------------------------------------------------------------------------
@@ -329,6 +319,12 @@ def _attention_by_masks(pattern):
     return torch.einsum("bhqk,dqk->hd", pattern, masks) / masks.sum((1, 2)) / len(pattern)
 
 
+def _attention_rolled(pattern):
+    n = pattern.shape[-1]
+    q = torch.arange(n)
+    return torch.stack([pattern[:, :, q, (q - k) % n].mean((0, 2)) for k in range(n)], -1)
+
+
 MISTAKES = {
     "beliefs": [
         ("an even start", _filter(start=_even), "even belief"),
@@ -354,21 +350,20 @@ MISTAKES = {
         ),
         ("over the batch", _filter(normal=lambda joint: joint / joint.sum()), "should be"),
         ("a list", _filter(answer=lambda found, first: found), "tensor"),
+        ("anew after five", _anew, "should be"),
     ],
     "read_out": [
-        (
-            "rows are split",
-            _read(by_row=True, draw=lambda n, r, g: torch.randperm(n, generator=g)[: n // 2]),
-            "on both sides",
-        ),
-        ("turned round", _read(turned=True), "turned round"),
-        (
-            "a tenth",
-            _read(draw=lambda n, r, g: torch.randperm(n, generator=g)[: n // 10]),
-            "half of them",
-        ),
         ("fitted on all", _read(fit=torch.ones_like), "fitted on all rows"),
         ("fitted on the held-out", _read(fit=lambda held: held), "fitted on the held-out"),
+        (
+            "sides exchanged",
+            _read(
+                fit=lambda held: held,
+                predict=lambda held: ~held,
+                score=lambda p, y, held: r_squared(p, y[~held]),
+            ),
+            "two sides are exchanged",
+        ),
         (
             "predicts all",
             _read(predict=torch.ones_like, score=lambda p, y, held: r_squared(p, y)),
@@ -384,15 +379,11 @@ MISTAKES = {
             _read(score=lambda p, y, held: r_squared(y[held], p)),
             "what is predicted comes first",
         ),
-        ("two things", _read(answer=lambda held, p, r2: (p, r2)), "three things"),
-        ("numbers of rows", _read(answer=lambda h, p, r: (h.nonzero()[:, 0], p, r)), "each row"),
-        ("0 and 1", _read(answer=lambda h, p, r: (h.long(), p, r)), "boolean"),
-        ("a fixed split", _fixed_split, "same split"),
-        (
-            "not drawn from the generator",
-            _read(draw=lambda n, r, g: torch.randperm(n)[: n // 2]),
-            "global",
-        ),
+        ("a mean over targets", _read(score=_mean_over_targets), "mean of an R2 for each"),
+        ("an error", _read(score=lambda p, y, held: float(((p - y[held]) ** 2).mean())), "squared"),
+        ("a plain tuple", _read(answer=lambda p, r2: (p, r2)), "Return `Reading"),
+        ("the R2 alone", _read(answer=lambda p, r2: r2), "Return `Reading"),
+        ("turned", _read(answer=lambda p, r2: reading.Reading(r2, p)), "What is predicted"),
     ],
     "r_squared_within": [
         ("no bins", _within(cut=lambda p, n: [torch.arange(len(p))]), "over all rows"),
@@ -402,6 +393,8 @@ MISTAKES = {
             "not in order",
         ),
         ("equally wide", _within(cut=_wide), "equally wide"),
+        ("chunks", _within(cut=lambda p, n: p.argsort().chunk(n)), "tensor_split"),
+        ("50 bins", _within(cut=lambda p, n: p.argsort().tensor_split(50)), "fewer than two rows"),
         (
             "mean of bins",
             _within(
@@ -477,60 +470,64 @@ MISTAKES = {
         ("the last position", _exchange(answer=lambda x: x[:, -1].softmax(-1)), "last position"),
         ("a gradient", _exchange(grad=True), "gradient"),
         ("a hook stays", _leaves_hooks, "`model`"),
+        ("two parts", _exchange(new=lambda r, t, part: r + part(t) - part(r)), "not be linear"),
+        ("pair by pair", _exchange_pair_by_pair, "some of the pairs"),
+        (
+            "called twice",
+            _exchange(new=lambda r, t, part: r + (part(t - r) + part(t - r)) / 2),
+            "called 2 times",
+        ),
     ],
-    "random_part": [
+    "follows_by_distance": [
         (
-            "the belief planes",
-            lambda d, planes, *, generator: reading.plane_part(d, planes),
-            "belief planes themselves",
-        ),
-        ("not scaled", _random_part(scale=lambda found, wanted: found), "not as long"),
-        (
-            "as long as the difference",
-            _random_part(wanted=lambda d, planes: d.norm(dim=-1, keepdim=True)),
-            "whole difference",
+            "all from there on",
+            _by_distance(part=lambda t, k, planes, pairs: {i: planes[i] for i in range(t - k, t)}),
+            "to t - 1",
         ),
         (
-            "one length",
-            _random_part(
-                wanted=lambda d, planes: (
-                    reading.plane_part(d, planes).norm(dim=-1, keepdim=True).mean(0, keepdim=True)
-                )
-            ),
-            "same length",
-        ),
-        ("no clamp", _random_part(scale=_random_without_clamp), "NaN"),
-        ("a direction for each", _random_directions, "direction of its own"),
-        ("not the part", _random_in_plane, "not the part"),
-        ("one plane", _random_part(columns=_one_plane), "same plane"),
-        (
-            "one direction",
-            _random_part(
-                columns=lambda planes, g: {
-                    at: torch.randn(len(each), 1, generator=g) for at, each in planes.items()
-                }
-            ),
-            "one line",
+            "all up to there",
+            _by_distance(part=lambda t, k, planes, pairs: {i: planes[i] for i in range(t - k + 1)}),
+            "up to t - distance",
         ),
         (
-            "uniform columns",
-            _random_part(
-                columns=lambda planes, g: {
-                    at: torch.rand(each.shape, generator=g) for at, each in planes.items()
-                }
-            ),
-            "centred at 0",
+            "from the beginning's end",
+            _by_distance(part=lambda t, k, p, pairs: {pairs.at + 1 - k: p[pairs.at + 1 - k]}),
+            "counted from `pairs.at`",
         ),
         (
-            "the sign",
-            _random_part(scale=lambda f, w: -f * w / f.norm(dim=-1, keepdim=True).clamp(min=1e-9)),
-            "sign",
+            "one plane",
+            _by_distance(part=lambda t, k, planes, pairs: {t - k: planes[pairs.at]}),
+            "each position has its own",
         ),
-        ("a seed of its own", _one_seed, "same control"),
-        ("torch's generator", _global_noise, "global"),
+        (
+            "the plane of t",
+            _by_distance(part=lambda t, k, planes, pairs: {t - k: planes[t]}),
+            "one of position t",
+        ),
+        ("token 0", _by_distance(token=0), "token 1"),
+        ("not the change", _by_distance(minus=False), "without an exchange"),
+        ("all of the stream", _by_distance(of=_whole), "All of the stream"),
+        (
+            "a mean of slopes",
+            _by_distance(slope=lambda c, i: float(((c * i).sum(0) / (i * i).sum(0)).mean())),
+            "one slope over all",
+        ),
+        (
+            "upside down",
+            _by_distance(slope=lambda c, i: float((c * i).sum() / (c * c).sum())),
+            "upside down",
+        ),
+        ("roles", _by_distance(roles=lambda pairs: (pairs.partners, pairs.rows)), "roles"),
+        (
+            "the next one",
+            _by_distance(part=lambda t, k, planes, pairs: {t - k + 1: planes[t - k + 1]}),
+            "one too small",
+        ),
+        ("a list", _by_distance(answer=lambda found: found), "tensor"),
     ],
     "attention_by_distance": [
-        ("all queries", _attention(reduce=lambda d, n: d.sum(-1) / n), "divided by all"),
+        ("all queries", _attention(reduce=lambda d, n: d.sum(-1) / n), "Early queries"),
+        ("rolled", _attention_rolled, "Early queries"),
         ("sums", _attention(reduce=lambda d, n: d.sum(-1)), "sums over queries"),
         ("the last query", _attention(reduce=lambda d, n: d[..., -1]), "Only the last query"),
         ("positions", lambda pattern: pattern.mean((0, 2)), "each *position*"),
@@ -541,37 +538,47 @@ MISTAKES = {
         ("later keys", _attention(sign=1), "*after* the query"),
     ],
     "recorded": [
-        ("the untrained one", {"trained": "A", "k": 9}, "lost any"),
-        ("the forgetful one", {"trained": "B", "k": 9}, "last token"),
-        ("one too small", {"trained": "C", "k": 8}, "one too small"),
-        ("too long", {"trained": "C", "k": 12}, "does not remember 12"),
-        ("half a token", {"trained": "C", "k": 8.5}, "whole number"),
-        ("no recording", {"trained": "D", "k": 9}, "no recording"),
-        ("three things", ("C", 9, 9), "dictionary"),
-        ("the pair turned", (9, "C"), "no recording"),
-        ("a letter alone", "C", "dictionary"),
-        ("a pair, too short", ("C", 7), "does not remember 7"),
+        (
+            "trained and untrained",
+            {"A": "trained", "B": "forgets", "C": "untrained"},
+            "wrong way round",
+        ),
+        (
+            "the forgetful one",
+            {"A": "forgets", "B": "untrained", "C": "trained"},
+            "Which one forgets",
+        ),
+        ("B is trained", ["untrained", "trained", "forgets"], "Which one forgets"),
+        ("one twice", {"A": "trained", "B": "forgets", "C": "trained"}, "One of each"),
+        ("another word", {"A": "untrained", "B": "ideal", "C": "trained"}, "'ideal'"),
+        ("a number", ("untrained", 9, "trained"), "has 9"),
+        ("a letter", "C", "dictionary"),
+        ("a pair", ("C", "9"), "dictionary"),
+        ("two letters", {"B": "forgets", "C": "trained"}, "dictionary"),
     ],
 }
 
 RIGHT = {
     "beliefs": [("loops", _filter_by_loops), ("divided at the end", _filter_normalised_last)],
-    "read_out": [("hooks of its own", _read()), ("tuples, a plain tuple", _read_by_names)],
+    "read_out": [
+        ("other words", _read()),
+        ("written out", _read_written_out),
+        ("row numbers", _by_numbers),
+    ],
     "r_squared_within": [
         ("lists", _within()),
         ("one-hots, a tensor", _within_by_means),
         ("loops", _within_by_loops),
     ],
-    "exchange": [
-        ("two caches", _exchange_from_two_caches),
-        ("pair by pair", _exchange_pair_by_pair),
+    "exchange": [("two caches", _exchange_from_two_caches), ("other words", _exchange())],
+    "follows_by_distance": [
+        ("columns", _by_distance()),
+        ("one run", _by_distance_in_one_run),
     ],
-    "random_part": [("other words", _random_part()), ("by position", _random_part_by_position)],
     "attention_by_distance": [("loops", _attention_by_loops), ("masks", _attention_by_masks)],
     "recorded": [
-        ("a tensor", {"trained": "C", "k": torch.tensor(9)}),
-        ("a float, turned", {"k": 9.0, "trained": "C"}),
-        ("a pair", ("C", 9)),
-        ("a list", ["C", 9]),
+        ("a list", ["untrained", "forgets", "trained"]),
+        ("a tuple", ("untrained", "forgets", "trained")),
+        ("turned", {"C": "trained", "A": "untrained", "B": "forgets"}),
     ],
 }

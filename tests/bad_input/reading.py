@@ -408,9 +408,19 @@ ROWS = [
         "has 3 entries",
     ),
     (
-        "read_out of one context",
-        lambda: beliefs.read_out(X, X, torch.zeros(4, 2).long(), generator=seeded()),
+        "hold_out of one context",
+        lambda: beliefs.hold_out(torch.zeros(4, 2).long(), generator=seeded()),
         "are all the same",
+    ),
+    (
+        "read_out of all rows",
+        lambda: beliefs.read_out(X, X, torch.ones(4).bool()),
+        "all rows on one side",
+    ),
+    (
+        "read_out by numbers",
+        lambda: beliefs.read_out(X, X, torch.ones(4).long()),
+        "should be boolean",
     ),
     (
         "equal_predictions to the last token",

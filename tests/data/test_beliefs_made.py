@@ -119,6 +119,14 @@ def test_every_seed_tells_the_same_story():
             tokens = slopes["layer 0, positions 0 to 9, stream"]["later"][0]
             assert earlier + itself == pytest.approx(tokens, abs=0.03)
             assert earlier > 0.25 and planes > 0.8 * earlier and abs(rest) < 0.1
+    used = [
+        summary[f"{name}, seed {seed}"]["exchanges"]["layer 1, one position, forgettable"]["later"][
+            0
+        ]
+        for name in ("slow_clock", "clock")
+        for seed in (0, 1, 2)
+    ]
+    assert [slope > 0.1 for slope in used] == [False, False, True, True, False, False]
     slow = summary["slow_clock, features"]
     assert slow["last 10"][1] < 0.8, "ten tokens of memory are too few for the slow clock"
 

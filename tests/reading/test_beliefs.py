@@ -228,6 +228,39 @@ def test_the_slope_of_what_follows_by_half_is_a_half():
     assert low < 0.5 < high and found.slope == pytest.approx(0.5, abs=0.05)
 
 
+def test_rows_of_one_context_lie_on_one_side():
+    contexts = torch.randint(2, (60, 3), generator=generator())
+    held_out = beliefs.hold_out(contexts, generator=generator(1))
+    sides = [{tuple(row) for row in contexts[at].tolist()} for at in (held_out, ~held_out)]
+    assert not sides[0] & sides[1] and len(sides[0]) == len(sides[0] | sides[1]) // 2
+
+
+def test_a_control_in_other_planes_is_as_long():
+    difference = torch.randn(5, 4, 12, generator=generator())
+    planes, instead = ({1: torch.randn(12, 2, generator=generator(k))} for k in (2, 3))
+    control = beliefs.part_as_long(difference, planes, instead=instead)
+    part = beliefs.plane_part(difference, planes)
+    assert torch.allclose(part.norm(dim=-1), control.norm(dim=-1), atol=1e-5)
+    assert torch.allclose(beliefs.plane_part(control, instead), control, atol=1e-5)
+
+
+def test_by_distance_a_whole_space_is_the_whole_stream():
+    """Before block 0 a token is all there is: what is exchanged is the partner's token."""
+    T, model = beliefs_task.slow_clock(), small_model()
+    pairs = beliefs.equal_predictions(T, n=7, length=9, generator=generator())
+    space = dict.fromkeys(range(9), torch.eye(16))
+    (found,) = beliefs.follows_by_distance(model, pairs, space, layer=0, distances=[2])
+    changes = []
+    for t in (7, 8):
+        rows = pairs.rows.clone()
+        rows[:, t - 2] = pairs.partners[:, t - 2]
+        changes.append((model(rows).softmax(-1) - model(pairs.rows).softmax(-1))[:, t, 1])
+    right = beliefs.follows(torch.stack(changes, 1).detach().double(), pairs.ideal).slope
+    assert float(found) == pytest.approx(right, abs=1e-5) and right != 0
+    with pytest.raises(ValueError, match="holds 8"):
+        beliefs.follows_by_distance(model, pairs, space, layer=0, distances=[8])
+
+
 def test_attention_by_distance_of_a_head_that_looks_two_back():
     pattern = torch.zeros(3, 1, 5, 5)
     pattern[:, 0, [0, 1], 0] = 1

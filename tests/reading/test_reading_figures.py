@@ -104,6 +104,18 @@ def test_labels_of_steps_that_hardly_move_stand_together():
     (path,) = (each for each in fig.data if each.text)
     assert list(path.text) == ["start", "AAB", "", "", "C"]
     assert list(path.hovertext) == ["start", "A", "A", "B", "C"]
+    fig = figures.belief_path({"a": way}, ["start", "A", "A", "A", "C"], title="t")
+    assert fig.data[-1].text[1] == "3 \u00d7 A"
+
+
+def test_heads_by_distance_have_a_panel_a_block_and_a_bar_a_head():
+    rows = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]])
+    fig = figures.by_distance({"block 0": rows, "block 1": rows[:1]}, title="t", y="attention")
+    assert [bar.name for bar in fig.data] == ["head 0", "head 1", "head 0"]
+    assert [bar.xaxis for bar in fig.data] == ["x", "x", "x2"]
+    assert list(fig.data[1].y) == [0, 0.25, 0.75] and list(fig.data[1].x) == [0, 1, 2]
+    with pytest.raises(ValueError, match="is empty"):
+        figures.by_distance({}, title="t", y="attention")
 
 
 def test_responses_say_their_slope():

@@ -1,6 +1,7 @@
 """Checks of lesson 2.4, belief states."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -56,7 +57,7 @@ def _filtered(
 @exercise("data.beliefs.task.beliefs")
 def check_beliefs(beliefs) -> str:
     """Processes without symmetry, whose stationary belief is not even; then one sequence."""
-    for n_tokens, n_states, batch, length in ((2, 3, 4, 5), (3, 4, 1, 3)):
+    for n_tokens, n_states, batch, length in ((2, 3, 4, 14), (3, 4, 1, 3)):
         T = _process(n_tokens, n_states, seed=n_states)
         tokens = torch.randint(n_tokens, (batch, length), generator=_generator(1))
         tokens[0, :2] = torch.tensor([1, 0])
@@ -127,51 +128,31 @@ def _r2(predicted: Tensor, y: Tensor) -> float:
 
 @exercise("utils.reading.beliefs.read_out")
 def check_read_out(read_out) -> str:
-    """Rows with repeated contexts, in no order; an odd number of contexts."""
-    kinds = torch.cartesian_prod(*[torch.arange(3)] * 3)[
-        torch.randperm(27, generator=_generator(0))[:23]
-    ]
-    extra = torch.randint(23, (57,), generator=_generator(1))
-    contexts = torch.cat([kinds, kinds[extra]])[torch.randperm(80, generator=_generator(2))]
-    x = _random(80, 5, seed=3)
-    y = (x @ _random(5, 2, seed=4) + 0.7 * _random(80, 2, seed=5)).double() * torch.tensor([1, 3])
-    found = []
-    for seed in (0, 0, 1):
-        got = read_out(x, y, contexts, generator=_generator(seed))
-        expect(
-            isinstance(got, Sequence) and len(got) == 3,
-            "Return three things, `Reading(held_out, predicted, r2)`, not " + described(got) + ".",
-        )
-        held_out, predicted, r2 = got
-        expect(
-            isinstance(held_out, Tensor) and held_out.shape == (80,),
-            "`held_out` should have one entry for each row of `x`, (80,) here, and is "
-            + described(held_out)
-            + ".",
-        )
-        expect(
-            held_out.dtype == torch.bool,
-            "`held_out` should be boolean, True for the rows that were not fitted to.",
-        )
-        on_both = any(
-            bool(held_out[same].any()) and not bool(held_out[same].all())
-            for same in ((contexts == kind).all(-1) for kind in kinds)
-        )
-        expect(
-            not on_both,
-            "A context has rows on both sides, so the test repeats what was fitted. Draw different "
-            "contexts, not rows.",
-        )
-        n = sum(bool(held_out[(contexts == kind).all(-1)].any()) for kind in kinds)
-        expect(
-            n == 11,
-            f"{n} of 23 different contexts are held out, and half of them, rounded down, is 11. "
-            "Is `held_out` turned round, or half of the *rows* taken?",
-        )
+    """Two splits in no order, and targets that do not vary alike."""
+    for n, d, targets, seed in ((80, 5, 2, 0), (61, 7, 3, 20)):
+        x = _random(n, d, seed=seed + 3)
+        noise = 0.7 * _random(n, targets, seed=seed + 5)
+        scale = torch.arange(1, targets + 1) ** 2
+        y = (x @ _random(d, targets, seed=seed + 4) / 2 + noise * scale + 1).double()
+        held_out = torch.rand(n, generator=_generator(seed + 6)) < 0.4
+        held_out[:2] = torch.tensor([True, False])
         fit, out = ~held_out, held_out
+        got = read_out(x, y, held_out)
+        expect(
+            got is not None,
+            "The result came back as None: does every path of the function `return`?",
+        )
+        expect(
+            hasattr(got, "predicted") and hasattr(got, "r2"),
+            "Return `Reading(predicted, r2)`, not "
+            + described(got)
+            + ": the lesson goes on with its `.predicted` and its `.r2`.",
+        )
         right = _ridge(x[fit], y[fit], x[out])
+        wrong = (right - y[out]).pow(2).sum(0)
+        spread = (y[out] - y[out].mean(0)).pow(2).sum(0)
         match(
-            predicted,
+            got.predicted,
             right,
             what="What is predicted",
             mistakes={
@@ -185,11 +166,14 @@ def check_read_out(read_out) -> str:
                 "That is predicted for the rows that were fitted to.": _ridge(
                     x[fit], y[fit], x[fit]
                 ),
+                "The two sides are exchanged: `held_out` is True where nothing is fitted.": _ridge(
+                    x[out], y[out], x[fit]
+                ),
                 "That is the true `y` of the held-out rows: predict it from `x`.": y[out],
             },
         )
         match(
-            r2,
+            got.r2,
             _r2(right, y[out]),
             what="The R2",
             mistakes={
@@ -202,18 +186,15 @@ def check_read_out(read_out) -> str:
                 "The two arguments of `r_squared` are exchanged: what is predicted comes first.": (
                     _r2(y[out], right)
                 ),
+                "That is the mean of an R2 for each target: `r_squared` is over all targets "
+                "together.": float((1 - wrong / spread).mean()),
+                "There is an R2 for each target: return one number, over all targets together.": (
+                    1 - wrong / spread
+                ),
+                "That is the mean squared error: return R2.": float((right - y[out]).pow(2).mean()),
             },
         )
-        found.append(held_out)
-    expect(
-        torch.equal(found[0], found[1]),
-        "The same generator gave two different splits: draw from `generator` alone.",
-    )
-    expect(
-        not torch.equal(found[0], found[2]),
-        "Another generator gave the same split: which contexts are held out should be drawn.",
-    )
-    return "No context on both sides, and the R2 on what was not fitted."
+    return "Fitted on one side, and scored on the other."
 
 
 # ---- Within bins --------------------------------------------------------------------------------
@@ -265,8 +246,16 @@ def check_r_squared_within(r_squared_within) -> str:
             return 1 - total(wrong) / total(left)
 
         every = torch.arange(n)
+        in_order = next_token.argsort()
+        got = r_squared_within(predicted, truth, next_token, n_bins=n_bins)
+        number = torch.as_tensor(got) if isinstance(got, (float, Tensor)) else torch.zeros(1)
+        expect(
+            bool(number.isfinite().all()),
+            "The result is not finite: do bins hold fewer than two rows? Cut into `n_bins` bins, "
+            f"which is {n_bins} here.",
+        )
         match(
-            r_squared_within(predicted, truth, next_token, n_bins=n_bins),
+            got,
             against(bins),
             what="The R2 within bins",
             mistakes={
@@ -275,6 +264,13 @@ def check_r_squared_within(r_squared_within) -> str:
                 ),
                 "The rows are not in order of `next_token`: bins of neighbours in the table say "
                 "nothing about the prediction.": against(unsorted),
+                "The bins are those of `chunk`, of other sizes: use `tensor_split`.": against(
+                    list(in_order.chunk(n_bins))
+                ),
+                "The rows were sorted the other way round before they were cut: in the order of "
+                "`next_token`, from low to high.": against(
+                    list(in_order.flip(0).tensor_split(n_bins))
+                ),
                 "The bins are equally wide; they should hold equally many rows: sort, then cut.": (
                     against(wide)
                 ),
@@ -349,15 +345,15 @@ def _tiny() -> TransformerBridge:
     return model.eval()
 
 
-def _half(difference: Tensor) -> Tensor:
-    """A part that no simpler one looks like: another share for each position and entry."""
+def _shares(difference: Tensor) -> Tensor:
+    """A part that no simpler one looks like: not linear, and it looks at all pairs together."""
     shares = torch.linspace(0.1, 1.3, difference[0].numel()).view(difference[0].shape)
-    return difference * shares
+    return (difference.tanh() + 0.5 * (difference - difference.mean(0))) * shares
 
 
 @exercise("utils.reading.beliefs.exchange")
 def check_exchange(exchange) -> str:
-    """A tiny transformer, at two layers, with a part that depends on the position."""
+    """A tiny transformer, at two layers, with a part that depends on position and on all pairs."""
     model = _tiny()
     rows = torch.randint(5, (3, 6), generator=_generator(4))
     partners = torch.randint(5, (3, 6), generator=_generator(5))
@@ -374,7 +370,7 @@ def check_exchange(exchange) -> str:
     def softmax(logits: Tensor) -> Tensor:
         return logits.softmax(-1)
 
-    for layer, part in ((1, _half), (0, _half), (1, lambda difference: difference)):
+    for layer, part in ((1, _shares), (0, _shares), (1, lambda difference: difference)):
         name = f"blocks.{layer}.hook_resid_pre"
         own, theirs = stream(rows, name), stream(partners, name)
         add = part(theirs - own)
@@ -394,6 +390,10 @@ def check_exchange(exchange) -> str:
             ),
             "`part` got the partners' stream: it wants the *difference*.": changed(
                 rows, name, lambda r, theirs=theirs, p=part: r + p(theirs), softmax
+            ),
+            "`part` need not be linear: give it the difference itself, and not the two streams one "
+            "after the other.": changed(
+                rows, name, lambda r, o=own, t=theirs, p=part: r + p(t) - p(o), softmax
             ),
             "All of the partners' stream was exchanged: only `part(difference)` is added.": changed(
                 rows, name, lambda r, theirs=theirs: theirs, softmax
@@ -433,8 +433,23 @@ def check_exchange(exchange) -> str:
             for message, value in mistakes.items()
             if value.shape != right.shape or not torch.allclose(value, right, atol=1e-4)
         }
-        got = exchange(model, rows, partners, part, layer=layer)
+        calls: list[int] = []
+
+        def counted(difference: Tensor, part: Callable = part, calls: list[int] = calls) -> Tensor:
+            calls.append(len(difference))
+            return part(difference)
+
+        got = exchange(model, rows, partners, counted, layer=layer)
+        expect(
+            not calls or max(calls) == len(rows),
+            "`part` was called on some of the pairs: it may look at all of them together, so call "
+            "it once, on the difference of all.",
+        )
         match(got, right, what="The probabilities", mistakes=distinct)
+        expect(
+            len(calls) == 1,
+            f"`part` was called {len(calls)} times: it may draw at random, so call it once.",
+        )
         expect(
             isinstance(got, Tensor) and not got.requires_grad,
             "The result has a gradient, which keeps all of the run in memory: run the model under "
@@ -443,147 +458,40 @@ def check_exchange(exchange) -> str:
     return "One run to keep the partners' stream, one to put a part of it in."
 
 
-# ---- The control --------------------------------------------------------------------------------
-
-
-@exercise("utils.reading.beliefs.random_part")
-def check_random_part(random_part) -> str:
-    """Many pairs, so that a plane can be told from a direction for each; two positions."""
-    d = 40
-    difference = _random(12, 5, d, seed=6) * torch.linspace(0.5, 2, 12)[:, None, None]
-    planes = _planes(d, {1: 2, 3: 2}, 7)
-    planes[3] = planes[3].double()
-    right = _projected(difference, planes)
-    lengths = right.norm(dim=-1)
-    found = []
-    for seed in (0, 0, 1):
-        got = random_part(difference, planes, generator=_generator(seed))
-        expect(
-            isinstance(got, Tensor) and got.shape == difference.shape,
-            f"Return a tensor of the shape of `difference`, {tuple(difference.shape)}, not "
-            f"{described(got)}.",
-        )
-        got = got.detach().float()
-        expect(
-            bool(got.isfinite().all()),
-            "The part holds NaN or infinity: where there is no plane, lengths are zero. Divide by "
-            "`.clamp(min=1e-9)`.",
-        )
-        outside = [i for i in range(5) if i not in planes]
-        expect(
-            not got[:, outside].any(),
-            "Something is changed at a position without a plane: there the control is zero too.",
-        )
-        expect(
-            not torch.allclose(got, right, atol=1e-4),
-            "That is the part in the belief planes themselves: draw planes of random columns.",
-        )
-        for at in planes:
-            rows = got[:, at]
-            own = rows.norm(dim=-1)
-            if not torch.allclose(own, lengths[:, at], rtol=1e-3, atol=1e-4):
-                whole = difference[:, at].norm(dim=-1)
-                if torch.allclose(own, whole, rtol=1e-3):
-                    message = (
-                        "The parts are as long as the whole difference: they should be as long "
-                        "as its part in the belief plane."
-                    )
-                elif torch.allclose(own, own[0].expand_as(own), rtol=1e-3):
-                    message = (
-                        "All pairs got a part of the same length: each pair's is that of its own "
-                        "part in the belief plane."
-                    )
-                else:
-                    message = (
-                        "A pair's part is not as long as its part in the belief plane: scale it, "
-                        "pair by pair, by the ratio of the two lengths."
-                    )
-                expect(False, message)
-            _, sizes, basis = torch.linalg.svd(rows, full_matrices=False)
-            expect(
-                bool(sizes[2] < 1e-3 * sizes[0]),
-                "Each pair was changed along a direction of its own: at one position, all pairs "
-                "share one random plane.",
-            )
-            expect(
-                bool(sizes[1] > 1e-2 * sizes[0]),
-                "All pairs were changed along one line: a plane here has two directions, as many "
-                "columns as in `planes`.",
-            )
-            basis = basis[:2]
-            back = difference[:, at] @ basis.T @ basis
-            along = torch.cosine_similarity(back, rows)
-            expect(
-                bool((along.abs() > 0.999).all()),
-                "The control lies in a random plane, but is not the part of `difference` in it: "
-                "project, as `plane_part` does, then scale.",
-            )
-            expect(
-                bool((along > 0).all()),
-                "The sign is turned round: lengths are scaled by a positive number.",
-            )
-            ones = torch.full((d,), d**-0.5)
-            expect(
-                bool((basis @ ones).norm() < 0.75),
-                "The columns are not centred at 0, so that all planes share a direction: draw them "
-                "with `torch.randn`.",
-            )
-            belief = torch.linalg.qr(planes[at].float()).Q
-            expect(
-                bool((basis @ belief).norm() < 1.2),
-                "The random plane is nearly the belief plane: draw its columns from the generator "
-                "alone.",
-            )
-        both = [torch.linalg.svd(got[:, at], full_matrices=False)[2][:2] for at in planes]
-        expect(
-            bool((both[0] @ both[1].T).norm() < 1.2),
-            "Both positions got the same plane: draw one for each.",
-        )
-        found.append(got)
-    expect(
-        torch.allclose(found[0], found[1]),
-        "The same generator gave two different controls: draw from `generator` alone.",
-    )
-    expect(
-        not torch.allclose(found[0], found[2]),
-        "Another generator gave the same control: draw from `generator`.",
-    )
-    return "As long, pair by pair, and along other directions."
-
-
 # ---- The recordings -----------------------------------------------------------------------------
 
-RECORDED = {"trained": "C", "k": 9}
+RECORDED = {"A": "untrained", "B": "forgets", "C": "trained"}
 
 
 @investigation("recorded", course=RECORDED)
 def check_recorded(answer) -> str:
-    """Which recording is the trained model's, and how long the forgetful observer's memory is."""
-    if isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == 2:
-        answer = dict(zip(("trained", "k"), answer, strict=True))
+    """Whose each of three recordings is."""
+    if isinstance(answer, Sequence) and not isinstance(answer, str) and len(answer) == 3:
+        answer = dict(zip("ABC", answer, strict=True))
     expect(
-        isinstance(answer, Mapping) and set(answer) == {"trained", "k"},
-        'Give a dictionary with "trained", a letter, and "k", a number; or that pair.',
+        isinstance(answer, Mapping) and set(answer) == set(RECORDED),
+        'Give a dictionary from "A", "B" and "C" to "trained", "untrained" or "forgets".',
     )
-    letter, k = answer["trained"], answer["k"]
-    expect(letter in ("A", "B", "C"), f"{letter!r} is no recording: they are A, B and C.")
-    if letter == "A":
-        expect(False, "Not A. Read the token 12 back from it: has it lost any of it?")
-    if letter == "B":
-        expect(False, "Not B. Read the last token from it: a transformer's stream holds it.")
-    k = torch.as_tensor(k)
-    expect(k.numel() == 1 and float(k).is_integer(), "`k` is one whole number.")
+    kinds = sorted(RECORDED.values())
+    for letter, who in answer.items():
+        expect(
+            isinstance(who, str) and who in kinds,
+            f'{letter!r} has {who!r}: say "trained", "untrained" or "forgets".',
+        )
     expect(
-        int(k) != RECORDED["k"] - 1,
-        "The token `k` positions back is the one *before* the last `k`, for `0` is the last: "
-        "is your `k` one too small?",
+        sorted(answer.values()) == kinds,
+        "One of each: trained, untrained, and one that forgets.",
     )
     expect(
-        int(k) == RECORDED["k"],
-        f"The observer does not remember {int(k)} tokens: read the belief from that recording, and "
-        "compare with `remembered`; or read the tokens around that many back.",
+        answer["B"] == "forgets",
+        "Which one forgets? It knows nothing of the token 15 back, and hardly the last one.",
     )
-    return "The trained model drops tokens, the forgetful observer all that are old."
+    expect(
+        answer["A"] == "untrained",
+        "The one that forgets is right, and the other two are the wrong way round. A random "
+        "mixture keeps all tokens. Which tokens would training drop from a stream?",
+    )
+    return "A trained model drops tokens, a random mixture keeps all."
 
 
 # ---- Attention ----------------------------------------------------------------------------------
@@ -616,8 +524,10 @@ def check_attention_by_distance(attention_by_distance) -> str:
             right,
             what="The attention by distance",
             mistakes={
-                "You divided by all queries: early ones have no token so far back, and should not "
-                "count.": mean(lambda found, n=n: n),
+                "Early queries, which have no token so far back, are counted (with zeros, or with "
+                "what `roll` brings round): leave them out of the mean.": mean(
+                    lambda found, n=n: n
+                ),
                 "Those are sums over queries: take means.": mean(lambda found: 1),
                 "Only the last query is in it: take the mean over all that have a token so far "
                 "back.": mean(lambda found: 1, lambda q, n=n: q == n - 1),
@@ -644,3 +554,107 @@ def check_attention_by_distance(attention_by_distance) -> str:
             },
         )
     return "Diagonals of the pattern, each with as many queries as it has."
+
+
+# ---- Exchange by distance -----------------------------------------------------------------------
+
+
+def _by_distance(
+    model,
+    pairs: SimpleNamespace,
+    planes: Mapping[int, Tensor],
+    *,
+    layer: int,
+    distances: Sequence[int],
+    where: Callable = lambda t, distance: {t - distance: t - distance},
+    token: int = 1,
+    whole: bool = False,
+    plain: bool = True,
+    slope: Callable = lambda x, y: (x * y).sum() / (x * x).sum(),
+) -> Tensor:
+    """`where` gives, for a prediction, which positions are exchanged along which plane."""
+    name = f"blocks.{layer}.hook_resid_pre"
+    with torch.no_grad():
+        own, theirs = (
+            model.run_with_cache(each, names_filter=[name])[1][name]
+            for each in (pairs.rows, pairs.partners)
+        )
+        before = model(pairs.rows).softmax(-1)
+        found = []
+        for distance in distances:
+            changes = []
+            for t in range(pairs.at + 1, pairs.rows.shape[1]):
+                chosen = {at: planes[plane] for at, plane in where(t, distance).items()}
+                add = _projected(theirs - own, chosen)
+                if whole:
+                    for at in chosen:
+                        add[:, at] = (theirs - own)[:, at]
+                hooks = [(name, lambda resid, hook, add=add: resid + add)]
+                after = model.run_with_hooks(pairs.rows, fwd_hooks=hooks).softmax(-1)
+                changes.append((after - plain * before)[:, t, token])
+            found.append(slope(pairs.ideal, torch.stack(changes, 1).double()))
+    return torch.stack(found)
+
+
+@exercise("utils.reading.beliefs.follows_by_distance")
+def check_follows_by_distance(follows_by_distance) -> str:
+    """A tiny transformer with another plane at each position, and ideal changes at random."""
+    model = _tiny()
+    rows = torch.randint(5, (6, 7), generator=_generator(6))
+    partners = rows.clone()
+    partners[:, :3] = torch.randint(5, (6, 3), generator=_generator(7))
+    ideal = 0.2 * _random(6, 3, seed=8).double()
+    pairs = SimpleNamespace(rows=rows, partners=partners, ideal=ideal, at=3)
+    planes = _planes(8, dict.fromkeys(range(7), 2), 9)
+    for layer, distances in ((1, [1, 3, 4]), (0, [2, 4])):
+
+        def planted(layer=layer, distances=distances, **how) -> Tensor:
+            return _by_distance(model, pairs, planes, layer=layer, distances=distances, **how)
+
+        turned = SimpleNamespace(rows=partners, partners=rows, ideal=ideal, at=3)
+        right = planted()
+        mistakes = {
+            "All positions from there to t - 1 were exchanged: only the one at t - distance.": (
+                planted(where=lambda t, k: {i: i for i in range(t - k, t)})
+            ),
+            "All positions up to t - distance were exchanged: only that one.": planted(
+                where=lambda t, k: {i: i for i in range(t - k + 1)}
+            ),
+            "The distance is counted from `pairs.at`: count it back from each t.": planted(
+                where=lambda t, k: {4 - k: 4 - k}
+            ),
+            "The plane is the one of `pairs.at`: each position has its own.": planted(
+                where=lambda t, k: {t - k: 3}
+            ),
+            "The plane is the one of position t: take that of the position exchanged.": planted(
+                where=lambda t, k: {t - k: t}
+            ),
+            "That is P(token 0): take token 1.": planted(token=0),
+            "All of the stream was exchanged: only its part in the plane.": planted(whole=True),
+            "Those are slopes of the probabilities: take off what they were without an exchange.": (
+                planted(plain=False)
+            ),
+            "That is the mean of a slope for each later position: one slope over all of them.": (
+                planted(slope=lambda x, y: ((x * y).sum(0) / (x * x).sum(0)).mean())
+            ),
+            "The slope is upside down: the model's change over the ideal one.": planted(
+                slope=lambda x, y: (x * y).sum() / (y * y).sum()
+            ),
+            "The roles are exchanged: `rows` are read, with a part of `partners`.": _by_distance(
+                model, turned, planes, layer=layer, distances=distances
+            ),
+            "The exchange is at another layer.": planted(layer=1 - layer),
+            "The distances are one too small.": planted(distances=[k - 1 for k in distances]),
+        }
+        distinct = {
+            message: value
+            for message, value in mistakes.items()
+            if value.shape != right.shape or not torch.allclose(value, right, atol=1e-4)
+        }
+        match(
+            follows_by_distance(model, pairs, planes, layer=layer, distances=distances),
+            right,
+            what="The slopes",
+            mistakes=distinct,
+        )
+    return "One exchange for each distance and each later position."

@@ -4,6 +4,7 @@ Source: Shai et al., 2024 (arXiv 2405.15943).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -47,6 +48,12 @@ def _two_contexts(contexts: Tensor, _: Mapping) -> str | None:
     return "are all the same: half of them are to be left out" if alone else None
 
 
+def _both_sides(held_out: Tensor, _: Mapping) -> str | None:
+    if held_out.dtype != torch.bool:
+        return "should be boolean, True for the rows that are held out"
+    return None if 0 < int(held_out.sum()) < len(held_out) else "has all rows on one side"
+
+
 def _bins_of_several(n_bins: int, given: Mapping) -> str | None:
     n = len(given["predicted"])
     return None if 2 * n_bins <= n else f"is {n_bins}, for {n} rows: give each bin two or more"
@@ -70,6 +77,12 @@ def _of_difference(positions: Sequence[int], given: Mapping) -> str | None:
     n = given["difference"].shape[1]
     bad = [at for at in positions if not 0 <= at < n]
     return f"holds {bad[0]}, and positions run from 0 to {n - 1}" if bad else None
+
+
+def _of_beginnings(distances: Sequence[int], given: Mapping) -> str | None:
+    n = given["pairs"].at + 1
+    bad = [distance for distance in distances if not 0 <= distance <= n]
+    return f"holds {bad[0]}: a first later prediction has {n} positions before it" if bad else None
 
 
 def _columns_of_belief(plane: Tensor, given: Mapping) -> str | None:
@@ -146,10 +159,24 @@ def excess_by_observer(
     }
 
 
+@guarded(contexts=(axes(2), filled, _two_contexts))
+def hold_out(
+    contexts: Int[Tensor, "row pos"], *, generator: torch.Generator
+) -> Bool[Tensor, " row"]:
+    """True for the rows of half of the *different* contexts (rounded down), drawn at random.
+
+    Args:
+        contexts: the tokens that were read. The same may stand in several rows, which then lie on
+            the same side.
+    """
+    _, which = contexts.unique(dim=0, return_inverse=True)
+    n = int(which.max()) + 1
+    return torch.isin(which, torch.randperm(n, generator=generator)[: n // 2])
+
+
 class Reading(NamedTuple):
     """What an affine map reads from rows that it was not fitted to."""
 
-    held_out: Bool[Tensor, " row"]
     predicted: Float[Tensor, "held_out_row target"]
     r2: float
 
@@ -157,34 +184,24 @@ class Reading(NamedTuple):
 @guarded(
     x=(axes(2), filled, finite),
     y=(axes(2), as_long_as("x"), finite),
-    contexts=(axes(2), as_long_as("x"), _two_contexts),
+    held_out=(axes(1), as_long_as("x"), _both_sides),
 )
 def read_out(
     x: Float[Tensor, "row d_model"],
     y: Float[Tensor, "row target"],
-    contexts: Int[Tensor, "row pos"],
-    *,
-    generator: torch.Generator,
+    held_out: Bool[Tensor, " row"],
 ) -> Reading:
-    """Fit an affine map from `x` to `y` on half of the different contexts, and test it on the rest.
+    """Fit an affine map from `x` to `y` on the rows that are not held out, and test it on the rest.
 
-    Use `ridge(x, y, penalty=1e-3)`, which returns the fitted map.
-
-    Args:
-        contexts: the tokens that were read before `x`. The same may stand in several rows.
+    Use `ridge(x, y, penalty=1e-3)`, which returns the fitted map, a function of `x`.
 
     Returns:
-        `Reading(held_out, predicted, r2)`: True for the rows of half of the different contexts
-        (rounded down), drawn with `generator` and not fitted to; `y` as it is predicted for these
-        rows, in their order; and `r_squared` there.
+        `Reading(predicted, r2)`: `y` as it is predicted for the held-out rows, in their order, and
+        `r_squared(predicted, y)` there.
     """
-    _, which = contexts.unique(dim=0, return_inverse=True)
-    n = int(which.max()) + 1
-    test = torch.randperm(n, generator=generator)[: n // 2]
-    held_out = torch.isin(which, test)
     fitted = ridge(x[~held_out], y[~held_out], penalty=1e-3)
     predicted = fitted(x[held_out])
-    return Reading(held_out, predicted, r_squared(predicted, y[held_out]))
+    return Reading(predicted, r_squared(predicted, y[held_out]))
 
 
 @guarded(
@@ -384,7 +401,8 @@ def exchange(
 
     Args:
         part: of the difference, the partners' stream minus that of `rows`, it gives what is added
-            to the stream of `rows`. (`lambda difference: difference` exchanges all of it.)
+            to the stream of `rows`. (`lambda difference: difference` exchanges all of it.) It is
+            any function of all pairs together, to be called once.
 
     Returns:
         Probabilities, without a gradient. No hook stays on the model.
@@ -399,23 +417,35 @@ def exchange(
         return model.run_with_hooks(rows, fwd_hooks=[(name, add_part)]).softmax(-1)
 
 
-@guarded(difference=(axes(3), finite), planes=(filled, _planes_of_difference))
+@guarded(
+    difference=(axes(3), finite),
+    planes=(filled, _planes_of_difference),
+    instead=(filled, _planes_of_difference),
+)
+def part_as_long(
+    difference: Float[Tensor, "pair pos d_model"],
+    planes: Mapping[int, Float[Tensor, "d_model direction"]],
+    *,
+    instead: Mapping[int, Float[Tensor, "d_model other"]],
+) -> Float[Tensor, "pair pos d_model"]:
+    """A control for `plane_part`: the part of `difference` in other planes, made as long.
+
+    The length is set, for each pair and position, to that of `plane_part(difference, planes)`.
+    """
+    wanted = plane_part(difference, planes).norm(dim=-1, keepdim=True)
+    found = plane_part(difference, instead)
+    return found * wanted / found.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+
+
 def random_part(
     difference: Float[Tensor, "pair pos d_model"],
     planes: Mapping[int, Float[Tensor, "d_model direction"]],
     *,
     generator: torch.Generator,
 ) -> Float[Tensor, "pair pos d_model"]:
-    """A control for `plane_part`: parts just as long, along other directions.
-
-    At each position of `planes` it is the part of `difference` in a random plane of as many
-    directions (Gaussian columns from `generator`), with its length set, for each pair, to that of
-    `plane_part(difference, planes)`.
-    """
-    wanted = plane_part(difference, planes).norm(dim=-1, keepdim=True)
+    """`part_as_long` in random planes: Gaussian columns in float32, drawn with `generator`."""
     drawn = {at: torch.randn(each.shape, generator=generator) for at, each in planes.items()}
-    found = plane_part(difference, drawn)
-    return found * wanted / found.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+    return part_as_long(difference, planes, instead=drawn)
 
 
 @guarded(change=(axes(2), finite), ideal=(shaped_as("change"), finite))
@@ -443,3 +473,37 @@ def attention_by_distance(
     return torch.stack(
         [mean.diagonal(-distance, dim1=-2, dim2=-1).mean(-1) for distance in range(n)], dim=-1
     )
+
+
+@guarded(layer=layer_of(end=False), distances=_of_beginnings)
+def follows_by_distance(
+    model,
+    pairs,
+    planes: Mapping[int, Float[Tensor, "d_model direction"]],
+    *,
+    layer: int,
+    distances: Sequence[int],
+) -> Float[Tensor, " distance"]:
+    """How far later predictions follow an exchange of the belief `distance` positions back.
+
+    For the prediction at each position t after `pairs.at`, the part of the stream before block
+    `layer` in `planes[t - distance]` is exchanged at position t - distance, and nowhere else.
+
+    Args:
+        pairs: as those of `equal_predictions`, with `rows`, `partners`, `ideal` and `at`.
+
+    Returns:
+        For each distance the slope, of `follows`, of all these changes of P(token 1) over
+        `pairs.ideal`.
+    """
+    with torch.no_grad():
+        plain = model(pairs.rows).softmax(-1)
+    slopes = []
+    for distance in distances:
+        changes = []
+        for t in range(pairs.at + 1, pairs.rows.shape[1]):
+            part = partial(plane_part, planes={t - distance: planes[t - distance]})
+            after = exchange(model, pairs.rows, pairs.partners, part, layer=layer)
+            changes.append((after - plain)[:, t, 1])
+        slopes.append(follows(torch.stack(changes, dim=1).double(), pairs.ideal).slope)
+    return torch.tensor(slopes)

@@ -337,7 +337,7 @@ def _together(labels: Sequence[str], points: Tensor) -> list[str]:
             texts[at] += label if len(label) == 1 == len(labels[at]) else f" {label}"
         else:
             texts[i], at = label, i
-    return texts
+    return [f"{len(t)} \u00d7 {t[0]}" if len(t) > 1 and set(t) == {t[0]} else t for t in texts]
 
 
 @guarded(paths=filled)
@@ -490,8 +490,10 @@ def responses(
             ends = {"x": [-end, end], "y": [-end * rise, end * rise]}
             fig.add_trace(go.Scatter(**ends, mode="lines", line=line, showlegend=False), 1, column)
         fig.add_annotation(
-            x=0.5 * end,
-            y=0.5 * end * slope + 0.28 * end * (1 if slope < 0.5 else -1.6),
+            x=-0.95 * end,
+            y=0.95 * end,
+            xanchor="left",
+            yanchor="top",
             text=f"slope {slope:z.2f}",
             font={"color": COLOURS[1], "size": 14},
             showarrow=False,
@@ -503,3 +505,29 @@ def responses(
     below = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0, "yshift": -28, "yanchor": "top"}
     fig.add_annotation(text=x, showarrow=False, **below)
     return fig.update_layout(margin={"t": 100, "b": 70})
+
+
+@guarded(panels=filled)
+def by_distance(
+    panels: Mapping[str, Float[Tensor, "head distance"]], *, title: str, y: str
+) -> go.Figure:
+    """How much heads attend to the token 0, 1, 2, ... back: a panel a block, a bar a head.
+
+    Args:
+        panels: from what stands over a panel to the rows of its heads.
+    """
+    fig = make_subplots(1, len(panels), subplot_titles=list(panels), shared_yaxes=True)
+    fig = styled(fig, title, height=380)
+    for column, rows in enumerate(panels.values(), 1):
+        for head, row in enumerate(rows.detach().double().cpu().tolist()):
+            bars = go.Bar(
+                x=list(range(len(row))),
+                y=[round(value, 4) for value in row],
+                name=f"head {head}",
+                marker_color=COLOURS[head % len(COLOURS)],
+                showlegend=column == 1,
+            )
+            fig.add_trace(bars, 1, column)
+        fig.update_xaxes(title_text="tokens back", dtick=3, row=1, col=column)
+    fig.update_yaxes(title_text=y, row=1, col=1)
+    return fig.update_layout(margin={"t": 100})
