@@ -179,16 +179,6 @@ def test_boards_are_read_as_the_probe_says():
     assert torch.equal(world.read_boards(x, board, fit), right)
 
 
-def test_flipping_discs_is_the_flippers_change():
-    model, time = small(), torch.tensor([3, 7, 5])
-    tokens = to_tokens(random_games(3, generator=generator()))
-    probe, square = random_probe(8, 36), torch.tensor([4, 20, 9])
-    lines = {1: world.flip_direction(probe, square)}
-    found = world.flip_discs(model, tokens, time, lines, scale=2.0)
-    change = {"blocks.1.hook_resid_pre": world.flipper(probe, square, scale=2.0)}
-    assert torch.allclose(found, world.logits_after(model, tokens, time, change), atol=1e-4)
-
-
 def test_exchanged_moves_lead_where_they_say():
     games = random_games(60, generator=generator())
     swaps = world.draw_swaps(games, replay(games), n=3000, generator=generator(1))
@@ -196,6 +186,9 @@ def test_exchanged_moves_lead_where_they_say():
     assert bool(((swaps.first != swaps.second).sum(1) == 2).all())
     for pair in range(10):
         time = int(swaps.time[pair])
+        assert torch.equal(
+            swaps.first[pair, : time + 1], to_tokens(games)[swaps.game[pair], : time + 1]
+        )
         for order, tokens in enumerate((swaps.first, swaps.second)):
             moves = torch.full((1, 32), NO_MOVE)
             moves[0, :time] = tokens[pair, 1 : time + 1]
@@ -230,14 +223,6 @@ def test_random_steps_are_as_long_as_the_ablations():
     ablated = world.sweep_components(model, tokens, going, names, far, layer=1)
     moved = world.random_sweep(model, tokens, going, names, far, layer=1, generator=generator())
     assert abs(ablated[names[0]] - moved[names[0]]) < 1e-4 < ablated[names[0]]
-
-
-def test_neighbours_on_the_board_are_found_where_vectors_are_places():
-    at = torch.arange(36)
-    places = torch.stack([(at // 6).float(), (at % 6).float()], 1)
-    waves = torch.cat([(places * k / 4).sin() for k in (1, 2)] + [(places / 4).cos()], 1)
-    drawn = torch.randn(36, 8, generator=generator())
-    assert world.share_of_neighbours(waves) > 0.6 > 0.35 > world.share_of_neighbours(drawn)
 
 
 def test_small_probes_and_codes_learn_what_is_planted():
