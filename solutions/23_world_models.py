@@ -47,7 +47,6 @@ runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import plotly.graph_objects as go
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -113,15 +112,15 @@ def after_flip(game: int, time: int, square) -> tuple[Tensor, Tensor, Tensor, Te
     return flipped_board[0], legal[0], new[0].softmax(-1).cpu(), read[0] * played.player[time]
 
 
-def poster(square: int):
+def poster(square: int, game: int = GAME, time: int = TIME):
     """The board; the board that the probe reads after the edit; the board that was meant."""
-    true, before = played.board[GAME, TIME], played.legal[GAME, TIME]
-    new, legal, moves, read = after_flip(GAME, TIME, square)
+    true, before = played.board[game, time], played.legal[game, time]
+    new, legal, moves, read = after_flip(game, time, square)
     names = "the board", "read by the probe<br>after the edit", f"{name_of(square)} flipped"
     squares = [each.nonzero()[:, 0].tolist() for each in (before, legal & before, legal & ~before)]
     return figures.boards(
         dict(zip(names, (true, read, new), strict=True)),
-        shade={names[0]: logits[GAME, TIME].softmax(-1).tolist(), names[2]: moves.tolist()},
+        shade={names[0]: logits[game, time].softmax(-1).tolist(), names[2]: moves.tolist()},
         marked={names[0]: squares[0], names[2]: squares[1]},
         new={names[2]: squares[2]},
         last={
@@ -175,7 +174,7 @@ plots.table(
 )
 
 # %% [markdown]
-# **0.960** of its probability falls on legal moves, and `0.04` breaks the rules. Memory of whole games does not explain it: of openings of 12 moves, next to none stood in the training games (`data/othello/log.json`). To know which moves are legal, *you* would keep a board in your head. Does the model?
+# **0.960** of its probability falls on legal moves, and `0.04` breaks the rules. Memory of whole games does not explain it: of openings of 12 moves, next to none stood in the training games (`data/othello/log.json`). *You* would keep a board in your head. Does the model?
 
 # %% tags=["numbers"]
 claim("legal mass", gate["the model"][0], within=0.004, text=0.960)
@@ -192,7 +191,7 @@ assert gate["the model"][1] > 0.95, "the gate: without it there is nothing to pr
 # - **the moves themselves**: a linear probe on the list of moves, a one-hot of the square for each number of steps ago, with nine times as many features as the stream has, and no model;
 # - **an untrained model**, at its best layer.
 #
-# Most squares are easy: who put a disc there tells its colour, unless the disc was flipped later. **Flipped** discs now have the other colour than the player who put them there; a reader that knows only who played there is wrong on each of them. A reader that says "flipped" too often gains on these and loses on the **unflipped** ones. So look at both.
+# Most squares are easy: who put a disc there tells its colour, unless the disc was flipped later. **Flipped** discs now have the other colour than the player who put them there; a reader that knows only who played there is wrong on each of them. A reader that says "flipped" too often loses on the **unflipped** ones. So look at both.
 #
 # ### Exercise 1 · fit a probe, read the board (10 minutes, medium)
 #
@@ -409,28 +408,12 @@ predict(
     choices=["d2 and e2", "e2 and f2", "f2 and f3", "none"],
 )
 
-# %% tags=["folded"]
-# The model's moves before and after the edit.
-new_board, new_legal, new_moves, _ = after_flip(ONE, AT, DISC)
+# %%
+new_legal = after_flip(ONE, AT, DISC)[1]
 gained = (new_legal & ~played.legal[ONE, AT]).nonzero()[:, 0].tolist()
 became = "f2 and f3" if [name_of(i) for i in gained] == ["f2", "f3"] else "none"
 outcome("23.flip", became)
-panels = {
-    "the board, model as it is": (
-        played.board[ONE, AT],
-        played.legal[ONE, AT],
-        logits[ONE, AT].softmax(-1),
-    ),
-    "e3 flipped, model edited": (new_board, new_legal, new_moves),
-}
-figures.boards(
-    {name: each[0] for name, each in panels.items()},
-    shade={name: each[2].tolist() for name, each in panels.items()},
-    marked={name: each[1].nonzero()[:, 0].tolist() for name, each in panels.items()},
-    new={"e3 flipped, model edited": gained},
-    last={"e3 flipped, model edited": DISC},
-    title="The edited model moves as the edited board allows (orange: newly legal)",
-)
+poster(DISC, ONE, AT)
 
 # %% [markdown]
 # How well does it on average? `world.draw_edits` picks positions, and a disc in each, such that the legal moves change. As in the papers, let N be the number of legal moves on the edited board, and take the model's N likeliest squares: an **error** is a square among them that is not legal there, or a legal one that is missing.
@@ -506,13 +489,9 @@ for name, (probe, states) in STATES.items():
     step = world.flipper(probe, edits.square, scale=SCALE)(stream) - stream
     audit[name] = step.norm(dim=-1).mean().item(), (sign == truth).double().mean().item()
 ours, hers = audit.values()
-verdict = {
-    (False, False): "yes",
-    (True, False): "no: her steps are much shorter",
-    (False, True): "no: many of her steps go the wrong way",
-    (True, True): "no: both of these",
-}
-outcome("23.audit", verdict[hers[0] < 0.5 * ours[0], hers[1] < 0.75])
+both = hers[0] < 0.5 * ours[0] and hers[1] < 0.75
+found_unfair = "no: both of these" if both else "yes"
+outcome("23.audit", found_unfair)
 plots.table(
     [(name, f"{length:.0f}", f"{right:.0%}") for name, (length, right) in audit.items()],
     columns=["edit", "mean length of a step", "sign of the score right"],
@@ -634,7 +613,7 @@ late = dots["scale 2"]["random,<br>after the last block"]
 claim("random after the last block", sum(late) / 2, text=2.28, within=0.1)
 share_late = (before.mean() - mean_of[AFTER_ALL, 2.0]) / (before.mean() - mean_of["this disc", 2.0])
 assert 0.25 < share_late < 0.45, "about a third"
-claim("layer 5, scale 1", reread["this disc", 1.0][1], text=0.43, within=0.08)
+claim("layer 5, scale 1", reread["this disc", 1.0][1], text=0.43, within=0.064)
 claim("others at scale 4", reread["this disc", 4.0][0], text=4.3, within=0.6)
 claim("others, black/white", reread["black/white direction", 2.0][0], text=7.7, within=0.8)
 assert abs(reread["this disc", 4.0][1] - 0.82) < 0.06 and abs(unread[2] - 0.95) < 0.02
@@ -658,7 +637,7 @@ assert 0.25 < hers[0] / ours[0] < 0.42 and hers[1] < 0.65 < 0.9 < ours[1]
 #
 # A tampered model: in its stream before block 4, the score of **one fixed square** is turned round at every position at which there is a disc. You cannot look inside. You may ask it for its moves at **30 positions** of the test games, 700 to 899: `ask([700, 701], [12, 15])` returns its logits [2 square], after 12 moves of game 700 and after 15 of game 701. Ask for many at once; what it returned may be used as often as you like.
 #
-# `explained(answers, games, times, square)` is given: how well the answers fit the boards with the disc on this square flipped, as a sum of log-probabilities on the moves that are legal then. The next cell makes one call of each, and spends the first of your 30 positions.
+# `explained(answers, games, times, square)` is given: the log-probability of the moves that are legal with the disc on this square flipped, summed over the positions. The next cell calls both once, and spends the first of your 30 positions.
 # Which square is it? Give its name as a string, such as `"c3"` (`name_of(14)`).
 
 # %% tags=["folded"]
@@ -670,7 +649,6 @@ explained = partial(world.explained, played)
 
 answers = ask([700], [12])
 print(f"c3 flipped: {explained(answers, [700], [12], 14):.2f}")
-print(f"d4 flipped: {explained(answers, [700], [12], 21):.2f}")
 
 # %% tags=["answer:fault"]
 ### BEGIN SOLUTION
@@ -814,17 +792,16 @@ moved = [
 ]
 control = {name: sum(each[name] for each in moved) / len(moved) for name in COMPONENTS}
 beyond = {name: control[name] - anew[name] for name in COMPONENTS}
-labels = [f"{'MLP' if 'mlp' in name else 'attention'} {name.split('.')[1]}" for name in COMPONENTS]
-fig = go.Figure().add_bar(x=labels, y=list(beyond.values()), showlegend=False)
-for each in moved:
-    y = [each[name] - anew[name] for name in COMPONENTS]
-    dot = {"color": "#333", "size": 5}
-    fig.add_scatter(x=labels, y=y, mode="markers", marker=dot, showlegend=False)
-title = "Block 0 is needed most, its attention more than its MLP"
-below = "flipped discs: read after a random step, minus read after the ablation; dots: three draws"
-axes = {"x": "component, and its block", "y": "difference in share read right"}
-fig = plots.styled(fig, f"{title}<br><sup>{below}</sup>", **axes, height=380)
-fig.update_layout(colorway=plots.COLOURS)
+labels = {name: f"{'MLP' if 'mlp' in name else 'attention'} {name[7]}" for name in COMPONENTS}
+AGAINST = "share read after a random step, minus share read after the ablation"
+plots.intervals(
+    {AGAINST: {labels[name]: [beyond[name]] * 3 for name in COMPONENTS}},
+    dots={
+        AGAINST: {labels[name]: [each[name] - anew[name] for each in moved] for name in COMPONENTS}
+    },
+    marks={AGAINST: 0},
+    title="Block 0 is needed most, its attention more than its MLP<br><sup>flipped discs at layer 4; circles: three random draws, dot: their mean</sup>",
+)
 
 # %% [markdown]
 # An ablation takes something away, and it also moves the stream off its usual place. So each has its control: the output moved as far, in a random direction. And what can be read, by whom? With the *old* probe of layer 4, **0.48** of the flipped discs are read without MLP 0, and `0.53` without attention 0. A probe that is fitted anew to each ablated stream reads **0.60** and **0.55**: the order is turned round. So part of what the old probe lost was not the board, but the place where it is written.
@@ -909,7 +886,7 @@ assert abs(once["blocks.0.hook_attn_out"] - 0.53) < 0.03
 claim("without MLP 0, new probe", anew["blocks.0.hook_mlp_out"], text=0.60, within=0.03)
 claim("without attention 0, new probe", anew["blocks.0.hook_attn_out"], text=0.55, within=0.03)
 claim("attention 0, beyond", beyond["blocks.0.hook_attn_out"], text=0.25, within=0.03)
-claim("MLP 0, beyond", beyond["blocks.0.hook_mlp_out"], text=0.16, within=0.03)
+claim("MLP 0, beyond", beyond["blocks.0.hook_mlp_out"], text=0.16, within=0.024)
 assert max(beyond[name] for name in COMPONENTS[2:]) < 0.06
 assert max(max(e[n] for e in moved) - min(e[n] for e in moved) for n in COMPONENTS) < 0.03
 claim("least of seven heads of block 1", own[1].sort().values[1], text=0.95, within=0.03)
@@ -1087,7 +1064,7 @@ plots.table(
 # %% [markdown]
 # Of continuations of four moves, the model accepts **0.97** after the other order if the board is the same, and **0.85** if it is another. (Another board differs in two or three discs; many moves are legal on both.) Alone, the first number means nothing: the **untrained** model passes compression at least as well, with **0.99**, because it gives `0.84` of all squares more than epsilon, and so accepts most moves anywhere: on another board all `66` continuations. Only *distinction* separates the two models, here and in the table above.
 #
-# Does this decide the debate? The model keeps equal boards together and different ones apart, on exchanges of two moves. A bag of many good rules could do so as well, and so could a board that is read with small errors. In Vafa and colleagues' strict form, a pair counts only if *all* of its 30 continuations are accepted; that falls with the number of draws, for any model with small errors.
+# Does this decide the debate? The model keeps equal boards together and different ones apart, on exchanges of two moves. A bag of many good rules could do so as well, and so could a board that is read with small errors.
 
 # %% tags=["numbers"]
 claim("other order, same board", order["the model"][0][0], text=0.026, within=0.0035)
@@ -1220,9 +1197,6 @@ for name, each in (("trained", resid[4]), ("untrained", untrained_resid[4])):
         encode(each[test]), facts, cuts=CUTS
     )
     centred = each[test] - each[fit].mean(0)
-    cover[f"the stream's own 128 axes, {name} model"] = coverage(
-        torch.cat([centred, -centred], 1).relu(), facts, cuts=CUTS
-    )
     mixed = centred @ torch.randn(128, 256, generator=seeded(7))
     cover[f"256 random directions, {name} model"] = coverage(mixed.relu(), facts, cuts=CUTS)
 said = read["mine/yours", 4][test]
@@ -1244,7 +1218,7 @@ plots.table(
 # %% [markdown]
 # This small autoencoder does not find the board. Its best latents describe "mine" and "yours" (**0.46**) hardly better than a latent that is always active (`0.42`), and worse than 256 *random* directions of the same stream (**0.52**). No fact is above `0.9`. The same holds for the untrained model, whose stream it explains better (**0.91** of the variance against **0.85**). So this number alone says nothing about a board: whatever you score, score random directions beside it.
 #
-# Perhaps the reason is sparsity: an autoencoder of this kind uses few latents at a time, and of 36 squares up to 35 have a disc. We did not test that. This says something about our small autoencoder and this measure, and nothing against the board.
+# Perhaps the reason is sparsity: few latents are active at a time, and of 36 squares up to 35 have a disc. We did not test that, nor larger autoencoders.
 
 # %% tags=["numbers"]
 known, unknown = varied.values()
@@ -1301,13 +1275,6 @@ plots.table(
             "{:.2f} and {:.2f}, untrained".format(
                 *(each[0] for each in list(ACCEPTED.values())[2:])
             ),
-            "",
-        ),
-        (
-            "coverage of an autoencoder",
-            f"{cover['latents of an autoencoder, trained model'].mean():.2f}",
-            f"{cover['256 random directions, trained model'].mean():.2f}, random directions; "
-            f"{cover['the linear probe (has labels)'].mean():.2f}, probe",
             "",
         ),
     ],
