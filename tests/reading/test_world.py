@@ -92,6 +92,40 @@ def test_the_controls_of_an_edit_step_as_far():
     assert torch.allclose(back, resid - like(resid), atol=1e-6)
 
 
+def test_an_edit_and_its_controls_come_together_and_step_as_far():
+    resid, other = torch.randn(4, 5, generator=generator()), torch.randn(5, generator=generator(1))
+    found = world.with_controls(lambda x: 1.5 * x, {"other": lambda x: x + other}, draws=2, seed=3)
+    assert list(found) == ["this disc", "other", "opposite step", "random 0", "random 1"]
+    steps = [change(resid) - resid for change in found.values()]
+    for step in steps:
+        assert torch.allclose(step.norm(dim=-1), 0.5 * resid.norm(dim=-1), atol=1e-5)
+    assert torch.allclose(steps[2], -0.5 * resid, atol=1e-6)
+    assert not torch.allclose(steps[3], steps[4])
+
+
+def test_a_board_is_read_in_the_stream_that_was_edited():
+    model, time, probe = small(), torch.tensor([3, 7, 5]), random_probe(8, 36)
+    probe = Affine(*(each.double() for each in probe))
+    tokens = to_tokens(random_games(3, generator=generator()))
+    changes = {"blocks.0.hook_resid_pre": lambda x: -x}
+    new, read = world.read_after(model, tokens, time, changes, probe, layer=1)
+    assert torch.allclose(new, world.logits_after(model, tokens, time, changes), atol=1e-6)
+    _, plain = world.read_after(model, tokens, time, {}, probe, layer=1)
+    _, stream = world.streams(model, tokens)
+    assert torch.equal(plain, world.board_states(probe(stream[1, torch.arange(3), time])))
+    assert not torch.equal(read, plain)
+
+
+def test_moves_are_explained_best_by_the_board_they_come_from():
+    played = replay(random_games(20, generator=generator()))
+    games, times = list(range(20)), [10 + i % 8 for i in range(20)]
+    board, player = played.board[games, times].clone(), played.player[times]
+    board[:, 8] *= -1
+    logits = legal_moves(board, player).float() * 20
+    scores = [world.explained(played, logits, games, times, square) for square in range(36)]
+    assert max(range(36), key=scores.__getitem__) == 8 and abs(scores[8]) < 1e-3
+
+
 def test_the_flipper_flips_what_the_probe_says():
     resid = torch.randn(3, 5, generator=generator())
     probe = Affine(*(each.double() for each in random_probe(5, 2)))

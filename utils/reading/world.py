@@ -416,7 +416,7 @@ def read_after(
     probe: Affine,
     *,
     layer: int,
-) -> tuple[Float[Tensor, "example square"], Int[Tensor, "example square"]]:
+) -> tuple[Float[Tensor, "example move"], Int[Tensor, "example square"]]:
     """The logits at one time of each game after `changes`, and the board that is read then.
 
     Args:
