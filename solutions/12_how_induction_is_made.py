@@ -423,6 +423,9 @@ hooks = [ablation_hooks(toy, heads) for heads in ([(1, 1)], others, [*others, (1
 without_reader, reader_alone, no_reader = repeat_costs(toy, toy_tokens, hooks).mean(1).tolist()
 largest = toy_cost[3, "k"]
 outcome("12.largest", "0 nats" if largest < 0.3 else "1 nat" if largest < 2 else "4 nats")
+print(f"Intact: {toy_first:.2f} nats on the first half, {toy_loss:.2f} on the repeat.")
+print(f"Added without L1H1: {without_reader:+.2f}. With L1H1 as the only head left in layer 1:")
+print(f"{reader_alone:+.2f}, and with none left {no_reader:+.2f}.")
 plots.table(
     toy_rows,
     columns=[
@@ -434,9 +437,6 @@ plots.table(
         "of the values",
     ],
 )
-print(f"Intact: {toy_first:.2f} nats on the first half, {toy_loss:.2f} on the repeat.")
-print(f"Added without L1H1: {without_reader:+.2f}. With L1H1 as the only head left in layer 1:")
-print(f"{reader_alone:+.2f}, and with none left {no_reader:+.2f}.")
 
 # %% [markdown]
 # The pair with the largest entry does nothing that the loss shows: without L0H3 in the keys it hardly changes. Without L0H1 in the keys, and only there, it rises by
@@ -698,6 +698,8 @@ plots.table(
     ],
     columns=["taken out", "added loss", "three random changes as large"],
 )
+
+# %%
 plots.bars(
     {
         "L16H0": out_of_keys[0],

@@ -136,7 +136,7 @@ plots.table(
 
 # %% [markdown]
 # We read the residual stream at the full stop, the first token that has seen the complete statement. **Layer L** is the residual stream before block L, from 0, the embedding, to 29. `acts[topic, negated]` has shape
-# [30 layers, statements, 576].
+# [layers, statements, 576].
 
 # %% [markdown]
 # ## 2. Build the probe
@@ -203,6 +203,9 @@ def layer_sweep(
         fold: of each row, as `folds_of` gives it; any whole numbers will do.
         fit: takes x [rows, d_model] and y [rows], and gives a direction [d_model] and a bias,
             such as `mean_difference` does. A score above 0 says 1.
+
+    Raises:
+        ValueError: there is one fold only.
     """
     ### BEGIN SOLUTION
     right = torch.zeros(x.shape[:2])
@@ -268,7 +271,7 @@ plots.lines(
 ).add_vline(x=LAYER, line={"color": "#888", "dash": "dot"})
 
 # %% [markdown]
-# At layer 6 the probes of three topics are near `.50`. What would a split by *row* have shown there, with the four statements of a pair in any fold?
+# At layer 6 the probes of capitals and cities are near `.50`. What would a split by *row* have shown there, with the four statements of a pair in any fold?
 
 # %%
 predict(
@@ -292,18 +295,16 @@ plots.table(
 )
 
 # %% [markdown]
-# Far *below* a half. In the training folds is the false statement "The capital of France is Rome.", say, and in the test fold the true one, "The capital of Italy is Rome." The probe has learnt by heart that this answer goes with "false", and is wrong.
+# *Below* a half, far below for two topics. In the training folds is the false statement "The capital of France is Rome.", say, and in the test fold the true one, "The capital of Italy is Rome." The probe has learnt by heart that this answer goes with "false", and is wrong.
 # (In a data set without such exchanges a split by row errs the other way: what was learnt by heart is right, and the accuracy too high.) Whatever is shared by several rows must stay together: split by **group**.
 #
 # Now the test set. A bias is part of a probe, so we try the direction without it too.
 
 # %% tags=["numbers"]
 print(by_split)
-claim("capitals by row", by_split["by row"][0], text=0.0, within=0.4)
-assert all(
-    row < pair - 0.1
-    for row, pair in zip(by_split["by row"][:2], by_split["by pair"][:2], strict=True)
-)
+for row, pair in zip(by_split["by row"], by_split["by pair"], strict=True):
+    assert row < pair - 0.1
+assert max(by_split["by row"][:2]) < 0.4
 
 
 # %%
@@ -549,12 +550,12 @@ def truth_directions(
         negated: 1 where the statement has a "not", else 0.
         topics: what each row is about.
     """
-    centred = x.clone()  # x - mu
+    ### BEGIN SOLUTION
+    centred = x.clone()
     tables = list(zip(topics, negated.tolist(), strict=True))
     for table in set(tables):
         rows = torch.tensor([each == table for each in tables])
         centred[rows] -= x[rows].mean(0)
-    ### BEGIN SOLUTION
     tau, p = 2.0 * labels - 1, 1.0 - 2 * negated
     t_g, t_p = torch.linalg.lstsq(torch.stack([tau, tau * p], dim=1), centred).solution
     return t_g, t_p
@@ -652,7 +653,7 @@ figures.beside_controls(
         for i, t in enumerate(TOPICS)
     },
     {f"{way}: labels shuffled": each for way, each in luck.items()},
-    title="Fitted to a topic, t_G is right on three of four; left out, hardly on any",
+    title="t_G passes on three of its four topics; left out of the fit, on two",
     y="right choices, mean of both polarities",
 )
 
@@ -660,27 +661,42 @@ figures.beside_controls(
 LAYERS = (8, 10, 12, 14, 16, 18, 20, 22)
 by_layer = torch.stack([both_ways(layer) for layer in LAYERS]).mean((2, 3))  # [layer, way]
 generator = torch.Generator().manual_seed(2)
-lucky = torch.stack(
-    [
-        torch.stack([both_ways(layer, generator) for _ in range(10)]).mean((2, 3)).amax(0)
-        for layer in LAYERS
-    ]
-)
+lucky = [
+    max(both_ways(layer, generator).mean((1, 2)).max().item() for _ in range(10))
+    for layer in LAYERS
+]
 plots.lines(
-    {WAYS[0]: by_layer[:, 0].tolist(), WAYS[1]: by_layer[:, 1].tolist()}
-    | {f"{way}: best of 10, labels shuffled": lucky[:, w].tolist() for w, way in enumerate(WAYS)},
+    {way: by_layer[:, w].tolist() for w, way in enumerate(WAYS)}
+    | {"best of 10 fits to shuffled labels, either way": lucky},
     at=LAYERS,
-    title="No layer has a t_G that serves a topic it was not fitted to",
+    title="No layer has a t_G that serves other topics as well as its own",
     x="layer",
-    y="right in both polarities, mean of topics",
+    y="right choices (mean)",
     chance=0.5,
 )
 
 # %% [markdown]
-# X
+# On held-out pairs of its own topics `t_G` is beyond its bars for capitals, cities and kinds: **0.69** and **0.77** for capitals and kinds. So a part of these activations does take "not" into account. With the topic left out, capitals keep theirs (**0.74**; `0.68` from kinds
+# and opposites alone, so that it is no matter of geography) and cities stay just above their bar. Kinds do not: **0.55** is the mean of `0.41` without "not" and `0.69` with it. Opposites had none. The second figure says that this is no accident of layer 15, which we chose on affirmative statements.
+#
+# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model we find a direction of "the right answer is named", strong and shared, and a weak one of truth that carries over to capitals and hardly further. *Did not replicate* here does not mean
+# that the paper is wrong: this model may be too small to work out "not". *Going deeper* B asks the model itself.
 
 # %% tags=["numbers"]
-print(real, luck, by_layer, lucky, [float(shares(t_p, t, LAYER).mean()) for t in TOPICS])
+print(real, luck, by_layer, lucky, sep="\n")
+own, left_out = real.mean(-1)
+claim("capitals, in both", own[0], text=0.69, within=0.1)
+claim("kinds, in both", own[2], text=0.77, within=0.1)
+claim("capitals left out", left_out[0], text=0.74, within=0.11)
+claim("kinds left out", left_out[2], text=0.55, within=0.08)
+assert own[0] > luck[WAYS[0]]["capitals"].high and own[2] > luck[WAYS[0]]["kinds"].high
+assert left_out[0] > luck[WAYS[1]]["capitals"].high
+assert left_out[2] < luck[WAYS[1]]["kinds"].high and left_out[3] < luck[WAYS[1]]["opposites"].high
+assert real[1, 2, 0] < 0.5 < real[1, 2, 1]
+far = directions_of(["kinds", "opposites"], LAYER)[0]
+assert shares(far, "capitals", LAYER).mean() > luck[WAYS[1]]["capitals"].high
+assert (by_layer[3:, 0] > by_layer[3:, 1] + 0.03).all()
+assert all(abs(shares(t_p, topic, LAYER).mean() - 0.5) < 0.1 for topic in TOPICS)
 
 # %% [markdown]
 # ## 5. Investigation: three good probes
@@ -725,7 +741,7 @@ plots.table(
 
 # %% tags=["answer:reads"]
 ### BEGIN SOLUTION
-reads = {"P": ("continent", 0.33), "Q": ("not", 0.0), "R": ("answer", 0.87)}
+reads = {"P": ("continent", 0.28), "Q": ("not", 0.0), "R": ("answer", 0.87)}
 ### END SOLUTION
 
 # %% tags=["check"]
@@ -766,6 +782,8 @@ plots.bars(
 
 # %% tags=["numbers"]
 print(controlled)
+for name, (_, left_out_share) in lesson_21.COLLECTED.items():
+    assert abs(controlled[name][1] - left_out_share) < 0.05  # what the check goes by
 assert controlled["P"][0] > 0.75 and controlled["P"][1] < 0.45
 assert controlled["Q"][0] > 0.97 and controlled["Q"][1] < 0.05
 assert min(controlled["R"]) > 0.8
@@ -828,8 +846,8 @@ plots.table(
 # ## Going deeper A · A probe with more capacity
 #
 # A linear probe can only weigh coordinates. A two-layer network can do more: find what is there in no single direction, or learn its training rows by heart. How do you tell these two apart? By a **control task** ([Hewitt and Liang 2019](https://arxiv.org/abs/1909.03368)): labels with nothing behind them,
-# a coin for each fact. Each fact comes twice here, affirmed and denied, with the same coin. Under a split *by row* a fact's twin is often in the training set, so that a probe that memorises facts is right about the coins. Accuracy on the real label minus accuracy on the coins is the probe's **selectivity**. (Under our split
-# by pair every probe scores `.50` on coins, and selectivity says nothing new.)
+# a coin for each fact. Each fact comes twice here, affirmed and denied, with the same coin. Under a split *by row* a fact's twin is often in the training set, so that a probe that memorises facts is right about the coins. Accuracy on the real label minus accuracy on the coins, both by row, is the probe's **selectivity**. (Under our split
+# by pair every probe scores `.50` on coins.)
 #
 # ### Exercise 5 · a two-layer probe (15 minutes, medium)
 
@@ -929,7 +947,13 @@ for name, fit in {"linear": linear, "8 ReLUs": mlp_of(8), "32 ReLUs": mlp_of(32)
     capacity[name] = accuracy(fit, named, by_pair), accuracy(fit, named, by_row), on_coins
 plots.table(
     [
-        (name, f"{pair:.2f}", f"{row:.2f}", ", ".join(f"{c:.2f}" for c in on_coins))
+        (
+            name,
+            f"{pair:.2f}",
+            f"{row:.2f}",
+            ", ".join(f"{c:.2f}" for c in on_coins),
+            f"{row - sum(on_coins) / len(on_coins):.2f}",
+        )
         for name, (pair, row, on_coins) in capacity.items()
     ],
     columns=[
@@ -937,10 +961,12 @@ plots.table(
         "right answer named, by pair",
         "the same, by row",
         "two sets of coins, by row",
+        "selectivity",
     ],
 )
 # %% [markdown]
-# More capacity finds nothing more about the right answer, by pair. And all of these probes memorise: by row they are right about coins more often than `.50`, where there is nothing to read. Beside a number for a strong probe, ask for its score on coins, or for a split that leaves nothing to remember.
+# More capacity finds nothing more about the right answer, by pair. All of these probes memorise: by row they are right about coins more often than `.50`, where there is nothing to read, and their selectivity is small. On the real label, memorising does not
+# help: the twin names the same right answer, but other facts of the pair exchange theirs. Beside a number for a strong probe, ask for its score on coins, or for a split that leaves nothing to remember.
 
 # %% tags=["numbers"]
 print(capacity)
@@ -1075,9 +1101,13 @@ class Judged:
 
     def judgement(self, resid: Tensor) -> Tensor:
         """logit(true) - logit(false) of each statement."""
-        logits = model(resid, start_at_layer=LAYER)
-        last = logits[torch.arange(len(resid)), self.at + ANSWER - 1]
-        return (last[:, TRUE] - last[:, FALSE]).cpu()
+
+        def last(resid, hook):  # of 49,152 logits a position, only the last position's are needed
+            return resid[torch.arange(len(resid)), self.at + ANSWER - 1][:, None]
+
+        with model.hooks(fwd_hooks=[("ln_final.hook_in", last)]):
+            logits = model(resid, start_at_layer=LAYER)[:, 0]
+        return (logits[:, TRUE] - logits[:, FALSE]).cpu()
 
     def effect(self, resid: Tensor) -> tuple[float, float]:
         """Mean move of the judgement for the answer's exchange; mean length of the steps."""
@@ -1105,7 +1135,7 @@ with torch.no_grad():
     for n in (0, 1):
         key = ("kinds", n)
         rows = [row for row, out in zip(TABLES[key], out_of[key], strict=True) if out]
-        judged[n] = Judged(rows[:32])  # 8 pairs, for speed
+        judged[n] = Judged(rows[:24])  # 6 pairs, for speed
 key = ("kinds", 0)
 shots = [
     PROMPT.format(r["statement"])
@@ -1136,8 +1166,9 @@ plots.table(
 )
 
 # %% [markdown]
-# X1
-#
+# **The gate**: without "not", the model prefers "true" for the true one of two statements, in all of these 12 subjects. (Without examples in the prompt it is near chance, `0.51` on kinds. The prompt was chosen among five, on these statements and others.)
+# With "not" it prefers it for the *false* one: in **0.83** of the subjects, those where the right answer is named. And it says "true" to all: `logit(" true")` is the larger one everywhere.
+
 # %%
 means = probes.mean_difference(fit_x, fit_y).direction
 generator = torch.Generator().manual_seed(0)
@@ -1147,33 +1178,78 @@ shuffled = [
     probes.mean_difference(fit_x, fit_y[torch.randperm(len(fit_y), generator=generator)]).direction
     for _ in range(4)
 ]
-moved, by_chance = {}, {}
+moved, by_chance, KINDS = {}, {}, ("", "not: ")
 with torch.no_grad():
     for n, each in judged.items():
-        kind = ("", "not: ")[n]
-        moved[f"{kind}complete<br>vector"] = each.effect(each.complete())
-        moved[f"{kind}exchange<br>means"] = each.effect(each.exchanged(means))
-        by_chance[f"{kind}exchange<br>shuffled"] = [
+        kind = KINDS[n]
+        moved[f"{kind}complete vector"] = each.effect(each.complete())
+        moved[f"{kind}exchange, means"] = each.effect(each.exchanged(means))
+        by_chance[f"{kind}exchange, shuffled labels"] = [
             each.effect(each.exchanged(d)) for d in shuffled
         ]
-        moved[f"{kind}push<br>means"] = each.effect(each.pushed(means))
-        by_chance[f"{kind}push<br>random"] = [each.effect(each.pushed(d)) for d in random]
-average = {
-    name: tuple(sum(part) / len(each) for part in zip(*each, strict=True))
-    for name, each in by_chance.items()
-}
+        moved[f"{kind}push, means"] = each.effect(each.pushed(means))
+        by_chance[f"{kind}push, random directions"] = [each.effect(each.pushed(d)) for d in random]
+
+
+def shown(of: Callable[[float, float], float], name: str) -> str:
+    """What `of` makes of (move, step): one value, or those of each control."""
+    values = [moved[name]] if name in moved else by_chance[name]
+    return ", ".join(f"{of(*value):.2f}" for value in values)
+
+
+plots.table(
+    [
+        (
+            name,
+            shown(lambda move, step: step, name),
+            *(shown(lambda m, _: m, k + name) for k in KINDS),
+        )
+        for name in (
+            "complete vector",
+            "exchange, means",
+            "exchange, shuffled labels",
+            "push, means",
+            "push, random directions",
+        )
+    ],
+    columns=["change", "length of the step", "judgement moved: without not", "with not"],
+)
+
+# %% [markdown]
+# One direction of 576 **carries** about two thirds of what the complete vector does: **0.15** of **0.23** by exchange, and about as much by a push of that length. Exchange along directions of shuffled labels, with steps as long or longer, moves next to nothing. A push has a weaker control: random directions move the judgement by up to `0.08`, either way.
+#
+# With "not", a direction of truth would have to work the other way round. It works the same way: **0.08** of **0.12** towards the statement that names the right answer, which is false. So model and probe agree. What this model judges by, in so far as it judges, is whether the right answer is named.
+#
+# "Carries" is the word, and not "steers": a sixth of a logit is little beside a leaning of more than one logit to "true". No answer changes.
+
+# %% tags=["numbers"]
+print(moved, by_chance)
+assert gates[0].mean() > 0.9 and all((each.unedited > 0).all() for each in judged.values())
+claim("not: the wrong one", 1 - gates[1].mean(), text=0.83, within=0.12)
+moves = {name: value for name, (value, _) in moved.items()}
+claim("complete", moves["complete vector"], text=0.23, within=0.03)
+claim("exchange", moves["exchange, means"], text=0.15, within=0.022)
+claim("with not, complete", moves["not: complete vector"], text=0.12, within=0.018)
+claim("with not, exchange", moves["not: exchange, means"], text=0.08, within=0.012)
+for kind in ("", "not: "):
+    beside = [abs(value) for value, _ in by_chance[f"{kind}exchange, shuffled labels"]]
+    assert max(beside) < 0.5 * moves[f"{kind}exchange, means"]
+    pushes = [abs(value) for value, _ in by_chance[f"{kind}push, random directions"]]
+    assert max(pushes) < moves[f"{kind}push, means"]
+assert all(value < 0.5 for value in moves.values())  # and the least leaning is larger
+
 # %% [markdown]
 # ## Questions to discuss
 #
 # 1. Which sentence would you write in an abstract: "the model represents truth", "truth can be decoded", or a third one?
 # 2. All topics here have right answers of one word. How would you make statements whose truth is not "the right answer is named"?
-# 3. The left-out test of section 4 has four topics only. What would convince you that a `t_G` is universal?
+# 3. Capitals keep their `t_G` when it is fitted to kinds and opposites. Kinds do not. What would convince you that a `t_G` is universal?
 # 4. Which data sets that you know were made by putting "not" into true statements, or by one wrong answer for each right one? What does a probe of them read?
 #
 # ## Common mistakes
 #
 # - A difference of means without its midpoint.
-# - A split by row where rows have twins.
+# - A split by row where rows share an answer.
 # - `.50` as the only chance level of a transfer: random directions reach `.85` on a small topic.
 # - A mean over conditions that can go opposite ways, such as with and without "not".
 # - Choosing the layer by the test set.

@@ -301,6 +301,16 @@ def test_a_lesson_keeps_the_house_rules(lesson):
 
 
 @each_lesson
+def test_a_table_or_figure_ends_its_cell(lesson):
+    """Jupyter shows a cell's last expression: one before it is built and never seen."""
+    for cell in cells(SOLUTIONS, lesson, "code"):
+        for statement in ast.parse(cell.source).body[:-1]:
+            if isinstance(statement, ast.Expr):
+                shown = ast.unparse(statement)
+                assert not shown.startswith(("plots.", "figures.")), shown
+
+
+@each_lesson
 def test_cells_of_numbers_are_not_needed_by_others(lesson):
     """Blanks go without them: no other cell may read what they define, nor miss their draws."""
     only_there: set[str] = set()

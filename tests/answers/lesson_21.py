@@ -259,54 +259,6 @@ def _truth_with_mu_fitted(x, labels, negated, topics):
     return tuple(torch.linalg.lstsq(columns, x).solution[:2])
 
 
-def _halves(
-    *,
-    fitted=lambda out, kept: ~out & kept,
-    tested=lambda out: out,
-    folds=lambda fold: fold.unique(),
-    says=lambda x, direction, bias: x @ direction + bias > 0,
-    end=lambda right, kept: (right[kept].mean().item(), right[~kept].mean().item()),
-):
-    """The accuracies on the rows kept and left out, from parts that can be exchanged."""
-
-    def kept_and_left_out(x, y, fold, kept, *, fit):
-        right = torch.zeros(len(y))
-        for held in folds(fold):
-            out = fold == held
-            direction, bias = fit(x[fitted(out, kept)], y[fitted(out, kept)])
-            where = tested(out)
-            right[where] = (says(x[where], direction, bias) == (y[where] == 1)).float()
-        return end(right, kept)
-
-    return kept_and_left_out
-
-
-def _halves_without_folds(x, y, fold, kept, *, fit):
-    direction, bias = fit(x[kept], y[kept])
-    right = ((x @ direction + bias > 0) == (y == 1)).float()
-    return right[kept].mean().item(), right[~kept].mean().item()
-
-
-def _halves_folds_for_kept_alone(x, y, fold, kept, *, fit):
-    own = probes.layer_sweep(x[None, kept], y[kept], fold[kept], fit=fit).mean().item()
-    return own, _halves_without_folds(x, y, fold, kept, fit=fit)[1]
-
-
-def _halves_by_fold(x, y, fold, kept, *, fit):
-    found = []
-    for held in fold.unique():
-        out = fold == held
-        direction, bias = fit(x[~out & kept], y[~out & kept])
-        right = ((x @ direction + bias > 0) == (y == 1)).float()
-        found.append([right[out & kept].mean(), right[out & ~kept].mean()])
-    return tuple(torch.tensor(found).mean(0).tolist())
-
-
-def _halves_in_place(x, y, fold, kept, *, fit):
-    x -= x[kept].mean(0)
-    return probes.kept_and_left_out(x, y, fold, kept, fit=fit)
-
-
 def _mlp(
     *,
     standard=lambda x: (x.mean(0), x.std(0)),
@@ -564,31 +516,6 @@ def _truth_by_normal_equations(x, labels, negated, topics):
     return torch.linalg.solve(a.T @ a, a.T @ centred)
 
 
-def _halves_by_rows(x, y, fold, kept, *, fit):
-    scored = {True: [], False: []}
-    for held in set(fold.tolist()):
-        train = [i for i in range(len(y)) if fold[i] != held and kept[i]]
-        direction, bias = fit(x[train], y[train])
-        for i in range(len(y)):
-            if fold[i] == held:
-                score = x[i] @ direction + bias
-                scored[bool(kept[i])].append((score.item() > 0) == (y[i].item() == 1))
-    return [sum(each) / len(each) for each in (scored[True], scored[False])]
-
-
-def _halves_by_products(x, y, fold, kept, *, fit):
-    right = torch.zeros(len(y), dtype=torch.bool)
-    for held in fold.unique().tolist():
-        train = ((fold != held) * kept).bool()
-        direction, bias = fit(x[train], y[train])
-        right = torch.where(fold == held, (x @ direction + bias > 0) == y.bool(), right)
-    return torch.stack([(right * mask).sum() / mask.sum() for mask in (kept, ~kept)])
-
-
-def _halves_as_tensors(x, y, fold, kept, *, fit):
-    return tuple(map(torch.tensor, _halves_by_rows(x, y, fold, kept, fit=fit)))
-
-
 @torch.enable_grad()
 def _mlp_by_hand(x, y, *, hidden=32, steps=300, generator):
     """With a column of ones for the biases, AdamW's steps written out."""
@@ -687,8 +614,8 @@ RIGHT = {
         ("normal equations, one tensor", _truth_by_normal_equations),
     ],
     "reads": [
-        ("another order", {"R": ("answer", 0.87), "P": ("continent", 0.33), "Q": ("not", 0)}),
-        ("lists, rounded", {"P": ["continent", 0.35], "Q": ["not", 0.01], "R": ["answer", 0.85]}),
+        ("another order", {"R": ("answer", 0.87), "P": ("continent", 0.28), "Q": ("not", 0)}),
+        ("lists, rounded", {"P": ["continent", 0.3], "Q": ["not", 0.01], "R": ["answer", 0.85]}),
         ("tensors", {n: (w, torch.tensor(v)) for n, (w, v) in lesson_21.COLLECTED.items()}),
     ],
     "fit_mlp": [
@@ -991,7 +918,7 @@ MISTAKES = {
         ("twins seen", _reads() | {"P": ("continent", lesson_21.SEEN["P"])}, "twins"),
         ("words alone", {"P": "continent", "Q": "not", "R": "answer"}, "a dictionary"),
         ("a list", ["continent", "not", "answer"], "a dictionary"),
-        ("one name missing", {"P": ("continent", 0.33), "Q": ("not", 0.0)}, "a dictionary"),
+        ("one name missing", {"P": ("continent", 0.28), "Q": ("not", 0.0)}, "a dictionary"),
         ("lower case", {n.lower(): v for n, v in _reads().items()}, "a dictionary"),
     ],
     "fit_mlp": [

@@ -537,9 +537,9 @@ ASIA = [
     *("the United Arab Emirates", "the Philippines"),
 ]
 READS = ("answer", "not", "continent", "alphabet")
-COLLECTED = {"P": ("continent", 0.33), "Q": ("not", 0.0), "R": ("answer", 0.87)}
+COLLECTED = {"P": ("continent", 0.28), "Q": ("not", 0.0), "R": ("answer", 0.87)}
 # What the same probe scores on rows whose twins it was fitted to.
-SEEN = {"P": 0.2, "Q": 0.0, "R": 0.87}
+SEEN = {"P": 0.05, "Q": 0.0, "R": 0.87}
 
 
 def collected(

@@ -296,7 +296,7 @@ def beside_controls(
             marker={
                 "color": COLOURS[i % 7],
                 "size": 11,
-                "line": {"width": 2},
+                "line": {"width": 2, "color": COLOURS[i % 7]},
                 "symbol": ["circle-open" if (t, name) in hollow else "circle" for t in shown],
             },
             name=name,
