@@ -972,7 +972,7 @@ plots.table(
 # %% [markdown]
 # With exchanges that keep the board, the model's prediction moves by `0.026`, with those that change it by `0.17`, where the rules demand `0.22`. The untrained model tells the two kinds less well apart: `0.042` and `0.079`. So the trained model's moves depend mostly on the board, and little on the order. But not wholly: a model that only held the board would be at 0 in the first three columns.
 #
-# Exchanges of *recent* moves matter more, `0.073` against `0.015`. Is that the mark of rules about what was just played? The untrained model, which has learned no rules, shows about the same ratio. But with 27 pairs these ratios are uncertain by a factor of 1.5 and more: this column can neither show such rules nor exclude them.
+# Exchanges of *recent* moves matter more, `0.073` against `0.015`. Is that the mark of rules about what was just played? The untrained model, which has learned no rules, shows about the same ratio. But with 27 pairs these ratios are uncertain by a factor of `1.5` and more: this column can neither show such rules nor exclude them.
 #
 # ### Exercise 5 · the compression test (15 minutes, medium)
 #
