@@ -1,9 +1,9 @@
 """Lesson 2.3: the library's version of each exercise, and plausible wrong answers."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from utils.reading import world
 from utils.reading.linear import ridge
 
 # ---- Reading ------------------------------------------------------------------------------------
@@ -37,6 +37,14 @@ def _read_amounts(decide):
     return read_boards
 
 
+def _read_without_bias(resid, board, fit):
+    rows = resid[fit].double()
+    hot = F.one_hot(board[fit].long() + 1, 3).double().flatten(1)
+    made = rows.T @ rows + 1e-3 * torch.eye(rows.shape[1]).double()
+    scores = resid.flatten(0, 1).double() @ torch.linalg.solve(made, rows.T @ hot)
+    return scores.view(*board.shape, 3).argmax(-1) - 1
+
+
 def _read_by_squares(resid, board, fit):
     found = torch.zeros_like(board)
     for square in range(board.shape[-1]):
@@ -62,111 +70,47 @@ def _read_by_one_hot(resid, board, fit):
 def _flip(
     amount=lambda dot, bias, size, scale: (1 + scale) * (dot + bias) / size,
     *,
-    place=lambda time: time,
-    point="hook_resid_pre",
-    put=lambda here, step: here - step,
-    which=lambda layers: layers,
-    read=lambda logits, rows, time: logits[rows, time],
-    give=lambda resid: resid,
-    lines_of=lambda lines, layer: lines[layer],
+    put=lambda resid, step: resid - step,
+    score=lambda resid, direction: (resid * direction).sum(-1),
+    along=lambda direction: direction,
 ):
-    def flip_discs(model, tokens, time, lines, *, scale):
-        rows = torch.arange(len(tokens))
+    def flip_along(resid, direction, bias, scale):
+        size = direction.pow(2).sum(-1)
+        step = amount(score(resid, direction), bias, size, scale)
+        return put(resid, step[:, None] * along(direction))
 
-        def mirror(direction, bias):
-            def hook(resid, hook):
-                resid = resid.clone()
-                here = resid[rows, place(time)]
-                dot, size = (here * direction).sum(-1), direction.pow(2).sum(-1)
-                step = amount(dot, bias, size, scale)[:, None] * direction
-                resid[rows, place(time)] = put(here, step)
-                return give(resid)
-
-            return hook
-
-        hooks = [
-            (f"blocks.{layer}.{point}", mirror(*lines_of(lines, layer)))
-            for layer in which(list(lines))
-        ]
-        with torch.no_grad():
-            return read(model.run_with_hooks(tokens, fwd_hooks=hooks), rows, time)
-
-    return flip_discs
+    return flip_along
 
 
-def _flip_everywhere(model, tokens, time, lines, *, scale):
-    rows, hooks = torch.arange(len(tokens)), []
-    for layer, (direction, bias) in lines.items():
-
-        def hook(resid, hook, d=direction[:, None], b=bias[:, None]):
-            score = (resid * d).sum(-1) + b
-            return resid - ((1 + scale) * score / d.pow(2).sum(-1))[..., None] * d
-
-        hooks.append((f"blocks.{layer}.hook_resid_pre", hook))
-    with torch.no_grad():
-        return model.run_with_hooks(tokens, fwd_hooks=hooks)[rows, time]
+def _flip_unit_direction_raw_bias(resid, direction, bias, scale):
+    unit = direction / direction.norm(dim=-1, keepdim=True)
+    return resid - ((1 + scale) * ((resid * unit).sum(-1) + bias))[:, None] * unit
 
 
-def _flip_late_binding(model, tokens, time, lines, *, scale):
-    rows, hooks = torch.arange(len(tokens)), []
-    for layer, (direction, bias) in lines.items():
-
-        def hook(resid, hook):
-            resid = resid.clone()
-            here = resid[rows, time]
-            score = (here * direction).sum(-1) + bias  # noqa: B023
-            step = (1 + scale) * score / direction.pow(2).sum(-1)  # noqa: B023
-            resid[rows, time] = here - step[:, None] * direction  # noqa: B023
-            return resid
-
-        hooks.append((f"blocks.{layer}.hook_resid_pre", hook))
-    with torch.no_grad():
-        return model.run_with_hooks(tokens, fwd_hooks=hooks)[rows, time]
+def _flip_first_line(resid, direction, bias, scale):
+    score = resid @ direction[0] + bias[0]
+    return resid - (1 + scale) * score[:, None] * direction[0] / direction[0].pow(2).sum()
 
 
-def _flip_for_good(model, tokens, time, lines, *, scale):
-    right = world.flip_discs(model, tokens, time, lines, scale=scale)
-    for layer in lines:
-        model.add_hook(f"blocks.{layer}.hook_resid_pre", lambda resid, hook: 0.9 * resid)
-    return right
+def _flip_by_rows(resid, direction, bias, scale):
+    rows = []
+    for x, d, b in zip(resid, direction, bias, strict=True):
+        score = torch.dot(x, d) + b
+        rows.append(x + (-scale * score - score) / torch.dot(d, d) * d)
+    return torch.stack(rows)
 
 
-def _flip_by_rows(model, tokens, time, lines, *, scale):
-    found = []
-    for i in range(len(tokens)):
-        t = int(time[i])
-        hooks = []
-        for layer, (directions, biases) in lines.items():
-
-            def hook(resid, hook, d=directions[i], b=biases[i], t=t):
-                x = resid.clone()
-                score = torch.dot(x[0, t], d) + b
-                x[0, t] += (-scale * score - score) / torch.dot(d, d) * d
-                return x
-
-            hooks.append((f"blocks.{layer}.hook_resid_pre", hook))
-        with torch.no_grad():
-            found.append(model.run_with_hooks(tokens[i : i + 1], fwd_hooks=hooks)[0, t])
-    return torch.stack(found)
+def _flip_by_einsum(resid, direction, bias, scale):
+    length = direction.norm(dim=-1)
+    score = torch.einsum("nd,nd->n", resid, direction) + bias
+    return resid - torch.einsum("n,nd->nd", (1 + scale) * score / length**2, direction)
 
 
-def _flip_by_mask(model, tokens, time, lines, *, scale):
-    here = torch.nn.functional.one_hot(time, tokens.shape[1]).float()[..., None]
-
-    def hook_of(layer):
-        direction, bias = lines[layer]
-        unit = direction / direction.norm(dim=-1, keepdim=True)
-
-        def hook(resid, hook):
-            score = torch.einsum("btd,bd->bt", resid, direction) + bias[:, None]
-            step = (1 + scale) * score / direction.norm(dim=-1, keepdim=True)
-            return resid - here * step[..., None] * unit[:, None]
-
-        return hook
-
-    hooks = [(f"blocks.{layer}.hook_resid_pre", hook_of(layer)) for layer in lines]
-    with torch.no_grad(), model.hooks(fwd_hooks=hooks):
-        return (model(tokens) * here).sum(1)
+def _flip_by_unit(resid, direction, bias, scale):
+    length = torch.linalg.vector_norm(direction, dim=1, keepdim=True)
+    unit = direction / length
+    distance = torch.sum(resid * unit, dim=1, keepdim=True) + bias[:, None] / length
+    return resid - distance * unit - scale * distance * unit
 
 
 def _swept(
@@ -256,6 +200,20 @@ def _to_own(
     return attention_to_own
 
 
+def _to_own_with_bos(*, own, moves):
+    def attention_to_own(pattern, going):
+        at = torch.arange(pattern.shape[-1])
+        back = at[:, None] - at
+        mine = (back >= 0) & (back % 2 == 1) & (at >= own)
+        weight = going[:, None, :, None].float()
+        a, b = (
+            (pattern * weight * mask).sum((0, 2, 3)) for mask in (mine, (back >= 0) & (at >= moves))
+        )
+        return a / b
+
+    return attention_to_own
+
+
 def _to_own_by_loops(pattern, going):
     n, heads, n_pos, _ = pattern.shape
     own, every = torch.zeros(heads), torch.zeros(heads)
@@ -315,6 +273,17 @@ def _accepted(
         return end(torch.stack(found, 1))
 
     return continuations_accepted
+
+
+def _accepted_aliased(model, first, second, *, n_moves, epsilon, generator):
+    good, out = torch.ones(len(first), dtype=torch.bool), []
+    for _ in range(n_moves):
+        p, q = (model(x)[:, -1].softmax(-1) for x in (first, second))
+        move = torch.multinomial(p * (p > epsilon), 1, generator=generator)
+        good &= q.gather(1, move)[:, 0] > epsilon
+        out.append(good)
+        first, second = (torch.cat([x, move], 1) for x in (first, second))
+    return torch.stack(out, 1)
 
 
 def _accepted_by_product(model, first, second, *, n_moves, epsilon, generator):
@@ -417,10 +386,10 @@ RIGHT = {
         ("one_hot", _read_by_one_hot),
         ("argmax less 1", _read(name=lambda best, states: best - 1)),
     ],
-    "flip_discs": [
+    "flip_along": [
         ("row by row", _flip_by_rows),
-        ("mask and einsum", _flip_by_mask),
-        ("with factories", _flip()),
+        ("einsum", _flip_by_einsum),
+        ("unit direction", _flip_by_unit),
     ],
     "sweep_components": [
         ("loops over a cache", _swept_by_loops),
@@ -465,6 +434,12 @@ MISTAKES = {
             _read(decide=lambda scores, n: scores.view(-1, n, 3).argmin(-1)),
             "lowest score",
         ),
+        ("no bias", _read_without_bias, "has no bias"),
+        (
+            "whole games",
+            _read(where=lambda fit: fit.any(1, keepdim=True).expand_as(fit)),
+            "whole games",
+        ),
         (
             "those fitted on",
             _read(rows=lambda resid, fit: resid[fit], shape=lambda read, board: read),
@@ -472,33 +447,27 @@ MISTAKES = {
         ),
         ("one axis", _read(shape=lambda read, board: read), "one axis still"),
     ],
-    "flip_discs": [
+    "flip_along": [
         ("no bias", _flip(lambda dot, b, size, s: (1 + s) * dot / size), "bias is left out"),
+        ("bias turned", _flip(lambda dot, b, size, s: (1 + s) * (dot - b) / size), "other sign"),
+        ("unit, raw bias", _flip_unit_direction_raw_bias, "was made one long"),
         ("length", _flip(lambda dot, b, size, s: (1 + s) * (dot + b) / size.sqrt()), "*squared*"),
         ("no length", _flip(lambda dot, b, size, s: (1 + s) * (dot + b)), "not taken out"),
+        (
+            "length thrice",
+            _flip(along=lambda d: d / d.norm(dim=-1, keepdim=True)),
+            "once too often",
+        ),
         ("grown", _flip(lambda dot, b, size, s: -(1 + s) * (dot + b) / size), "Subtract"),
         ("absolute", _flip(lambda dot, b, size, s: (1 + s) * (dot + b).abs() / size), "is lost"),
         ("to the line", _flip(lambda dot, b, size, s: s * (dot + b) / size), "as far as score 0"),
         ("plus scale", _flip(lambda dot, b, size, s: (1 - s) * (dot + b) / size), "*plus* scale"),
         ("no scale", _flip(lambda dot, b, size, s: 2 * (dot + b) / size), "scale is ignored"),
         ("twice the scale", _flip(lambda dot, b, size, s: 2 * s * (dot + b) / size), "2 * scale"),
-        ("everywhere", _flip_everywhere, "every position"),
-        ("too late", _flip(place=lambda time: time + 1), "Nothing changes"),
-        ("too early", _flip(place=lambda time: time - 1), "too early"),
-        ("the step alone", _flip(put=lambda here, step: -step), "replaced by the step"),
-        ("after the block", _flip(point="hook_resid_post"), "before block L"),
-        ("returns nothing", _flip(give=lambda resid: None), "Nothing changes"),
-        ("last position", _flip(read=lambda z, rows, time: z[:, -1]), "last position"),
-        ("all positions", _flip(read=lambda z, rows, time: z), "all positions"),
-        (
-            "log-probabilities",
-            _flip(read=lambda z, rows, time: z[rows, time].log_softmax(-1)),
-            "return logits",
-        ),
-        ("late binding", _flip_late_binding, "last one's direction"),
-        ("first layer alone", _flip(which=lambda layers: layers[:1]), "Only the first"),
-        ("last layer alone", _flip(which=lambda layers: layers[-1:]), "Only the last"),
-        ("for good", _flip_for_good, "a hook stays on it"),
+        ("the step alone", _flip(put=lambda resid, step: -step), "replaced by the step"),
+        ("nothing", _flip(put=lambda resid, step: resid), "has not moved"),
+        ("the first line", _flip_first_line, "first one's direction"),
+        ("the score", lambda resid, d, bias, scale: (resid * d).sum(-1) + bias, "are the scores"),
     ],
     "fault": [
         ("transposed", ("c2",), "exchanged"),
@@ -516,6 +485,7 @@ MISTAKES = {
         ),
         ("all", _swept(lambda out, w: out.mean((0, 1), keepdim=True)), "all games and positions"),
         ("in each game", _swept(lambda out, w: out.mean(1, keepdim=True)), "in each game"),
+        ("no clamp", _swept(lambda out, w: (out * w).sum(0) / w.sum(0)), "NaN"),
         ("zeros", _swept(lambda out, w: torch.zeros_like(out)), "zero ablation"),
         (
             "over all games",
@@ -538,7 +508,9 @@ MISTAKES = {
     ],
     "attention_to_own": [
         ("other", _to_own(own=lambda back, at: back % 2 == 0), "exchanged"),
-        ("with BOS", _to_own(moves=lambda back, at: back >= 0), "BOS"),
+        ("with BOS", _to_own(moves=lambda back, at: back >= 0), "own and all"),
+        ("BOS as own", _to_own_with_bos(own=0, moves=1), "and not among all"),
+        ("BOS in all", _to_own_with_bos(own=1, moves=0), "*all* attention"),
         (
             "of all",
             _to_own(share=lambda a, b, total: a.sum((0, 2)) / total),
@@ -585,6 +557,7 @@ MISTAKES = {
         ("likelier", _accepted(test=lambda p, q, e: q > p), "compare with `epsilon`"),
         ("alike", _accepted(weights=lambda p, e: (p > e).float()), "by their probabilities"),
         ("fixed", _accepted(test=lambda p, q, e: q > 0.01), "another number"),
+        ("aliased", _accepted_aliased, "changed in place"),
         ("numbers", _accepted(end=lambda found: found.float()), "True and False"),
         (
             "global generator",
@@ -595,6 +568,21 @@ MISTAKES = {
     "coverage": [
         ("one cut", _coverage(cut_of=lambda acts, cut: cut), "same for all latents"),
         ("largest of all", _coverage(cut_of=lambda acts, cut: cut * acts.max()), "*all* latents"),
+        (
+            "cut on the span",
+            _coverage(cut_of=lambda acts, cut: acts.amin(0) + cut * (acts.amax(0) - acts.amin(0))),
+            "share of the way",
+        ),
+        (
+            "one cut for all facts",
+            _coverage(over=lambda t: (f := t.amax(1))[f.mean(1).argmax()]),
+            "One cut for all facts",
+        ),
+        (
+            "one latent for all facts",
+            _coverage(over=lambda t: (f := t.amax(0))[f.mean(1).argmax()]),
+            "One latent for all facts",
+        ),
         (
             "precision",
             _coverage(score=lambda hits, says, holds: hits / says.clamp(min=1)),
@@ -614,4 +602,11 @@ MISTAKES = {
         ),
     ],
 }
-RIGHT["fault"] = [("a list", ["b3"]), ("a capital", ("B3",)), ("its number", (13,))]
+RIGHT["fault"] = [
+    ("a list", ["b3"]),
+    ("a capital", ("B3",)),
+    ("its number", (13,)),
+    ("numpy's number", np.int64(13)),
+    ("a tensor", torch.tensor(13)),
+    ("a tensor in a tuple", (torch.tensor(13),)),
+]

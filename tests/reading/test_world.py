@@ -92,6 +92,40 @@ def test_the_controls_of_an_edit_step_as_far():
     assert torch.allclose(back, resid - like(resid), atol=1e-6)
 
 
+def test_an_edit_and_its_controls_come_together_and_step_as_far():
+    resid, other = torch.randn(4, 5, generator=generator()), torch.randn(5, generator=generator(1))
+    found = world.with_controls(lambda x: 1.5 * x, {"other": lambda x: x + other}, draws=2, seed=3)
+    assert list(found) == ["this disc", "other", "opposite step", "random 0", "random 1"]
+    steps = [change(resid) - resid for change in found.values()]
+    for step in steps:
+        assert torch.allclose(step.norm(dim=-1), 0.5 * resid.norm(dim=-1), atol=1e-5)
+    assert torch.allclose(steps[2], -0.5 * resid, atol=1e-6)
+    assert not torch.allclose(steps[3], steps[4])
+
+
+def test_a_board_is_read_in_the_stream_that_was_edited():
+    model, time, probe = small(), torch.tensor([3, 7, 5]), random_probe(8, 36)
+    probe = Affine(*(each.double() for each in probe))
+    tokens = to_tokens(random_games(3, generator=generator()))
+    changes = {"blocks.0.hook_resid_pre": lambda x: -x}
+    new, read = world.read_after(model, tokens, time, changes, probe, layer=1)
+    assert torch.allclose(new, world.logits_after(model, tokens, time, changes), atol=1e-6)
+    _, plain = world.read_after(model, tokens, time, {}, probe, layer=1)
+    _, stream = world.streams(model, tokens)
+    assert torch.equal(plain, world.board_states(probe(stream[1, torch.arange(3), time])))
+    assert not torch.equal(read, plain)
+
+
+def test_moves_are_explained_best_by_the_board_they_come_from():
+    played = replay(random_games(20, generator=generator()))
+    games, times = list(range(20)), [10 + i % 8 for i in range(20)]
+    board, player = played.board[games, times].clone(), played.player[times]
+    board[:, 8] *= -1
+    logits = legal_moves(board, player).float() * 20
+    scores = [world.explained(played, logits, games, times, square) for square in range(36)]
+    assert max(range(36), key=scores.__getitem__) == 8 and abs(scores[8]) < 1e-3
+
+
 def test_the_flipper_flips_what_the_probe_says():
     resid = torch.randn(3, 5, generator=generator())
     probe = Affine(*(each.double() for each in random_probe(5, 2)))
@@ -179,16 +213,6 @@ def test_boards_are_read_as_the_probe_says():
     assert torch.equal(world.read_boards(x, board, fit), right)
 
 
-def test_flipping_discs_is_the_flippers_change():
-    model, time = small(), torch.tensor([3, 7, 5])
-    tokens = to_tokens(random_games(3, generator=generator()))
-    probe, square = random_probe(8, 36), torch.tensor([4, 20, 9])
-    lines = {1: world.flip_direction(probe, square)}
-    found = world.flip_discs(model, tokens, time, lines, scale=2.0)
-    change = {"blocks.1.hook_resid_pre": world.flipper(probe, square, scale=2.0)}
-    assert torch.allclose(found, world.logits_after(model, tokens, time, change), atol=1e-4)
-
-
 def test_exchanged_moves_lead_where_they_say():
     games = random_games(60, generator=generator())
     swaps = world.draw_swaps(games, replay(games), n=3000, generator=generator(1))
@@ -196,6 +220,9 @@ def test_exchanged_moves_lead_where_they_say():
     assert bool(((swaps.first != swaps.second).sum(1) == 2).all())
     for pair in range(10):
         time = int(swaps.time[pair])
+        assert torch.equal(
+            swaps.first[pair, : time + 1], to_tokens(games)[swaps.game[pair], : time + 1]
+        )
         for order, tokens in enumerate((swaps.first, swaps.second)):
             moves = torch.full((1, 32), NO_MOVE)
             moves[0, :time] = tokens[pair, 1 : time + 1]
@@ -230,14 +257,6 @@ def test_random_steps_are_as_long_as_the_ablations():
     ablated = world.sweep_components(model, tokens, going, names, far, layer=1)
     moved = world.random_sweep(model, tokens, going, names, far, layer=1, generator=generator())
     assert abs(ablated[names[0]] - moved[names[0]]) < 1e-4 < ablated[names[0]]
-
-
-def test_neighbours_on_the_board_are_found_where_vectors_are_places():
-    at = torch.arange(36)
-    places = torch.stack([(at // 6).float(), (at % 6).float()], 1)
-    waves = torch.cat([(places * k / 4).sin() for k in (1, 2)] + [(places / 4).cos()], 1)
-    drawn = torch.randn(36, 8, generator=generator())
-    assert world.share_of_neighbours(waves) > 0.6 > 0.35 > world.share_of_neighbours(drawn)
 
 
 def test_small_probes_and_codes_learn_what_is_planted():

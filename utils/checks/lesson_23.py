@@ -61,6 +61,12 @@ def _said(x: Tensor, weights: Tensor) -> Tensor:
     return x.double() @ weights[:-1] + weights[-1]
 
 
+def _without_bias(x: Tensor, target: Tensor, fit: Tensor) -> Tensor:
+    rows = x[fit].double()
+    made = rows.T @ rows + 1e-3 * torch.eye(rows.shape[1]).double()
+    return x.flatten(0, 1).double() @ torch.linalg.solve(made, rows.T @ target[fit].flatten(1))
+
+
 def _read_boards(read_boards, seed, n_games, n_time, n_squares) -> None:
     draw = torch.Generator().manual_seed(seed)
     board = torch.randint(-1, 2, (n_games, n_time, n_squares), generator=draw)
@@ -104,6 +110,12 @@ def _read_boards(read_boards, seed, n_games, n_time, n_squares) -> None:
             fit, one_hot, lambda s: s.view(-1, 3, n_squares).argmax(1) - 1
         ),
         "Those are the true boards, not what a probe reads.": board,
+        "The fit has no bias: `ridge` fits one by itself; call what it returns.": (
+            _without_bias(x, one_hot, fit).view(-1, n_squares, 3).argmax(-1) - 1
+        ).view(board.shape),
+        "You fitted on whole games: `fit` picks positions, so leave out those where it is False.": (
+            read(fit.any(1, keepdim=True).expand_as(fit), one_hot, best)
+        ),
         "The lowest score is taken: take the highest.": read(
             fit, one_hot, lambda s: s.view(-1, n_squares, 3).argmin(-1) - 1
         ),
@@ -131,158 +143,98 @@ def check_read_boards(read_boards) -> str:
 # ---- The edit -----------------------------------------------------------------------------------
 
 
-def _hooked(model, tokens: Tensor, hooks: list) -> Tensor:
-    with torch.no_grad():
-        return model.run_with_hooks(tokens, fwd_hooks=hooks)
+def _flip_along(flip_along, seed, n, d, scale) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    resid = 2 * torch.randn(n, d, generator=draw)
+    direction = torch.randn(n, d, generator=draw)
+    length = torch.linspace(0.5, 2, n)[:, None] if n > 1 else torch.tensor([[1.7]])
+    direction = direction / direction.norm(dim=-1, keepdim=True) * length
+    wanted = torch.tensor([1.5, -2.0, 0.9, -1.2])[:n]  # scores of both signs
+    bias = wanted - (resid * direction).sum(-1)
+    right_step = (1 + scale) * wanted
 
-
-def _flip_discs(flip_discs, seed, n, n_pos, layers, scale) -> None:
-    model, draw = _tiny(seed), torch.Generator().manual_seed(seed)
-    tokens = torch.randint(7, (n, n_pos), generator=draw)
-    time = torch.randint(1, n_pos - 1, (n,), generator=draw)
-    rows = torch.arange(n)
-    with torch.no_grad():
-        plain, cache = model.run_with_cache(tokens)
-    lines = {}
-    for layer in layers:
-        direction = torch.randn(n, 8, generator=draw) * torch.linspace(0.5, 2, n)[:, None]
-        here = cache[f"blocks.{layer}.hook_resid_pre"][rows, time]
-        wanted = torch.tensor([1.5, -2.0, 0.9, -1.2])[:n]
-        lines[layer] = direction, wanted - (here * direction).sum(-1)
-
-    def run(
-        amount: Callable[[Tensor, Tensor, Tensor], Tensor],
+    def moved(
+        amount: Tensor,
         *,
-        where: str = "time",
-        point: str = "hook_resid_pre",
-        which: tuple[int, ...] = layers,
-        line: dict = lines,
-        at: Tensor | None = None,
-        whole: bool = False,
-        add: bool = True,
+        along: Tensor = direction,
+        size: Tensor | None = None,
+        keep: float = 1.0,
     ) -> Tensor:
-        def hook_of(direction, bias):
-            def hook(resid, hook):
-                resid = resid.clone()
-                if where == "all":
-                    dot = (resid * direction[:, None]).sum(-1)
-                    size = direction.pow(2).sum(-1)[:, None].expand_as(dot)
-                    step = amount(dot, bias[:, None].expand_as(dot), size)
-                    return resid - step[..., None] * direction[:, None]
-                place = time if where == "time" else time + int(where)
-                here = resid[rows, place]
-                size = direction.pow(2).sum(-1)
-                step = amount((here * direction).sum(-1), bias, size)
-                resid[rows, place] = here * add - step[:, None] * direction
-                return resid
+        size = direction.pow(2).sum(-1) if size is None else size
+        return keep * resid - (amount / size)[:, None] * along
 
-            return hook
-
-        hooks = [(f"blocks.{each}.{point}", hook_of(*line[each])) for each in which]
-        out = _hooked(model, tokens, hooks)
-        return out if whole else out[rows, time if at is None else at]
-
-    def right_step(dot, bias, size):
-        return (1 + scale) * (dot + bias) / size
-
-    right = run(right_step)
+    norm, dot = direction.norm(dim=-1), (resid * direction).sum(-1)
+    unit = direction / norm[:, None]
+    right = moved(right_step)
     mistakes = {
-        "Nothing changes at `time`: does the hook return the changed stream, and is it at "
-        "`hook_resid_pre` of the layer, and at position `time`, not later?": plain[rows, time],
-        "The bias is left out: the score is `resid @ direction + bias`.": run(
-            lambda dot, bias, size: (1 + scale) * dot / size
+        "The stream has not moved: return the changed stream.": resid,
+        "The bias is left out: the score is `resid @ direction + bias`.": moved((1 + scale) * dot),
+        "The direction was made one long, and the bias was not: the score is that of the "
+        "direction as it was given, `resid @ direction + bias`.": moved(
+            (1 + scale) * (dot / norm + bias), along=unit, size=torch.ones(n)
+        ),
+        "The bias has the other sign: the score is `resid @ direction + bias`.": moved(
+            (1 + scale) * (dot - bias)
         ),
         "Divide by the direction's length *squared*: the score grows with the length once, and "
-        "the step along it once more.": run(
-            lambda dot, bias, size: (1 + scale) * (dot + bias) / size.sqrt()
+        "the step along it once more.": moved(right_step, size=norm),
+        "The direction's length is not taken out: divide by its length squared.": moved(
+            right_step, size=torch.ones(n)
         ),
-        "The direction's length is not taken out: divide by its length squared.": run(
-            lambda dot, bias, size: (1 + scale) * (dot + bias)
+        "The direction's length is taken out once too often: divide by its length squared, or "
+        "step along the direction of length 1 by score over length.": moved(right_step, along=unit),
+        "The wrong way: the score has grown. Subtract.": moved(-right_step),
+        "The sign of the score is lost: below 0 it must go up, and above 0 down.": moved(
+            right_step.abs()
         ),
-        "The wrong way: the score has grown. Subtract.": run(
-            lambda dot, bias, size: -(1 + scale) * (dot + bias) / size
+        "The stream was replaced by the step: add the step to what stood there.": moved(
+            right_step, keep=0.0
         ),
-        "The sign of the score is lost: below 0 it must go up, and above 0 down.": run(
-            lambda dot, bias, size: (1 + scale) * (dot + bias).abs() / size
+        "All examples got the first one's direction and bias: each has its own.": (
+            resid
+            - ((1 + scale) * (resid @ direction[0] + bias[0]) / direction[0].pow(2).sum())[:, None]
+            * direction[0]
         ),
-        "The edit is at every position: only position `time` of each example is moved.": run(
-            right_step, where="all"
-        ),
-        "The edit is one position too early.": run(right_step, where="-1"),
-        "The stream was replaced by the step: add the step to what stood there.": run(
-            right_step, add=False
-        ),
-        "The edit is *after* the block: layer L is the stream before block L, "
-        "`hook_resid_pre`.": run(right_step, point="hook_resid_post"),
-        "The logits are those of the last position: read at `time`.": run(
-            right_step, at=torch.full((n,), n_pos - 1)
-        ),
-        "Those are log-probabilities or probabilities: return logits.": right.log_softmax(-1),
+        "Those are the scores, or the amounts of the step: return the stream.": wanted,
     }
     if scale:
         mistakes |= {
             "You went only as far as score 0 at scale 1: to arrive at *minus* scale times the "
-            "score, the step is 1 + scale times as long.": run(
-                lambda dot, bias, size: scale * (dot + bias) / size
-            ),
-            "The score ended at *plus* scale times what it was.": run(
-                lambda dot, bias, size: (1 - scale) * (dot + bias) / size
-            ),
+            "score, the step is 1 + scale times as long.": moved(scale * wanted),
+            "The score ended at *plus* scale times what it was.": moved((1 - scale) * wanted),
         }
     if scale not in (0.0, 1.0):
         mistakes |= {
-            "The scale is ignored: at scale 1 that would do.": run(
-                lambda dot, bias, size: 2 * (dot + bias) / size
-            ),
-            "The score must change by 1 + scale times itself, not by 2 * scale.": run(
-                lambda dot, bias, size: 2 * scale * (dot + bias) / size
+            "The scale is ignored: at scale 1 that would do.": moved(2 * wanted),
+            "The score must change by 1 + scale times itself, not by 2 * scale.": moved(
+                2 * scale * wanted
             ),
         }
-    if len(layers) > 1:
-        last = {each: lines[layers[-1]] for each in layers}
-        first = {each: lines[layers[0]] for each in layers}
-        late = "All layers got the last one's direction: a hook made in a loop looks its names "
-        mistakes |= {
-            late + "up when it runs. Make each hook in a function of its own.": run(
-                right_step, line=last
-            ),
-            "All layers got the first one's direction: each has its own.": run(
-                right_step, line=first
-            ),
-            "Only the first of the layers was edited.": run(right_step, which=layers[:1]),
-            "Only the last of the layers was edited.": run(right_step, which=layers[-1:]),
-        }
-    got = flip_discs(model, tokens, time, lines, scale=scale)
-    if isinstance(got, Tensor) and got.shape == plain.shape:
-        raise Wrong("Those are the logits of all positions: return those at `time`.")
-    match(
-        got,
-        right,
-        what=f"The logits (layers {list(layers)}, scale {scale:g})",
-        mistakes=mistakes,
-    )
-    with torch.no_grad():
-        expect(
-            torch.allclose(model(tokens), plain, atol=1e-5),
-            "The model stays edited after your function: use `run_with_hooks`, or "
-            "`with model.hooks(...)`.",
-        )
+    mistakes = {
+        why: value
+        for why, value in mistakes.items()
+        if value.shape != right.shape or not torch.allclose(value, right, atol=1e-3)
+    }
+    got = flip_along(resid, direction, bias, scale)
+    match(got, right, what=f"The stream at scale {scale:g}", mistakes=mistakes)
 
 
-@exercise("utils.reading.world.flip_discs")
-def check_flip_discs(flip_discs) -> str:
-    """A small model, one layer and two; directions of several lengths, scores of both signs."""
-    for seed, case in enumerate(((3, 6, (1,), 2.5), (4, 5, (0, 2), 1.0), (1, 4, (2, 1), 0.0))):
-        _flip_discs(flip_discs, seed, *case)
-    return "One score mirrored at one position, and nothing else."
+@exercise("utils.reading.world.flip_along")
+def check_flip_along(flip_along) -> str:
+    """Directions of several lengths, scores of both signs; many examples and one."""
+    for seed, case in enumerate(((4, 6, 2.5), (3, 5, 1.0), (1, 4, 0.0))):
+        _flip_along(flip_along, seed, *case)
+    return "Each score where it should be, and nothing else moved."
 
 
 @investigation("fault", course=("b3",))
 def check_fault(answer) -> str:
     """The name of the square."""
+    if isinstance(answer, Tensor) or hasattr(answer, "tolist"):
+        answer = answer.tolist()
     answer = (answer,) if isinstance(answer, str | int) else tuple(answer)
     expect(len(answer) == 1, f"Give one square, not {len(answer)}.")
-    square = answer[0]
+    square = answer[0].item() if hasattr(answer[0], "item") else answer[0]
     if isinstance(square, int) and 0 <= square < 36:
         square = f"{'abcdef'[square % 6]}{square // 6 + 1}"
     names = {f"{column}{row}" for column in "abcdef" for row in range(1, 7)}
@@ -297,8 +249,8 @@ def check_fault(answer) -> str:
     )
     expect(
         square == right,
-        f"It is not {square}. At how many of your positions does a flip of {square} explain the "
-        "model's moves better than the true board does? Compare that with other squares.",
+        f"It is not {square}. Compare how well a flip of {square} explains the model's moves with "
+        "every other square, at positions where the squares have discs.",
     )
     return "That is the square on which the disc is flipped."
 
@@ -306,11 +258,17 @@ def check_fault(answer) -> str:
 # ---- Where the board is made --------------------------------------------------------------------
 
 
+def _hooked(model, tokens: Tensor, hooks: list) -> Tensor:
+    with torch.no_grad():
+        return model.run_with_hooks(tokens, fwd_hooks=hooks)
+
+
 def _sweep_components(sweep_components, seed, n, n_pos, layer) -> None:
     model, draw = _tiny(seed), torch.Generator().manual_seed(seed)
     tokens = torch.randint(7, (n, n_pos), generator=draw)
     lengths = torch.tensor([n_pos, n_pos - 2, n_pos - 1, 3])[:n]
     going = torch.arange(n_pos) < lengths[:, None]
+    going[:, 0] = False  # as in the lesson: nothing has been played, so there is nothing to read
     names = [f"blocks.{i}.hook_{part}_out" for i in range(layer) for part in ("attn", "mlp")]
     names = names[::-1]
     look = torch.randn(n, n_pos, 8, generator=draw) * going[..., None]
@@ -375,8 +333,14 @@ def _sweep_components(sweep_components, seed, n, n_pos, layer) -> None:
             right_mean, at=f"blocks.{layer}.hook_resid_post"
         ),
     }
+    values = torch.tensor([float(got[name]) for name in names])
+    expect(
+        not bool(values.isnan().any()),
+        "NaN comes out: at a position where no game is `going` you divide 0 by 0, and the NaN goes "
+        "on from there. Give the number of games there a `.clamp(min=1)`.",
+    )
     match(
-        torch.tensor([float(got[name]) for name in names]),
+        values,
         torch.tensor(swept(right_mean)),
         what=f"What is read after the ablations ({', '.join(names)})",
         mistakes={why: torch.tensor(value) for why, value in mistakes.items()},
@@ -429,18 +393,18 @@ def _attention_to_own(attention_to_own, seed, n, heads, n_pos) -> None:
         return (t - k) % 2 == 1
 
     a, b = count(odd)
-    ratio = (a / b)[going[:, None].expand_as(a)].view(n, heads, -1) if n == 1 else None
     each = torch.where(b > 0, a / b.clamp(min=1e-12), 0)
     mistakes = {
         "Own and other are exchanged: the last move, at distance 0, was the *other* player's, "
         "so own moves have an odd distance.": total(lambda t, k: not odd(t, k)),
-        "BOS at position 0 is counted as a move: leave it out.": total(odd, lambda t, k: k <= t),
-        "BOS is counted among the own moves or all attention: only moves count.": total(
+        "BOS is counted as a move, own and all: position 0 is no move.": total(
             odd, lambda t, k: k <= t
         ),
-        "That is the share of *all* attention; take the share of the attention to moves.": (
-            a.sum((0, 2)) / going.sum()
+        "BOS is counted among the own moves, and not among all: position 0 is no move.": (
+            count(odd, lambda t, k: k <= t)[0].sum((0, 2)) / b.sum((0, 2))
         ),
+        "That is the share of *all* attention, with that to BOS; take the share of that to "
+        "moves.": (a.sum((0, 2)) / going.sum()),
         "Positions after a game's end are counted: use `going`.": total(
             odd, which=(at > 0).expand(n, -1)
         ),
@@ -455,7 +419,6 @@ def _attention_to_own(attention_to_own, seed, n, heads, n_pos) -> None:
             a.sum((0, 2)) / (b - a).sum((0, 2))
         ),
     }
-    del ratio
     got = attention_to_own(pattern, going)
     match(got, total(odd), what="The shares, one for each head", mistakes=mistakes)
 
@@ -552,6 +515,11 @@ def _accepted(continuations_accepted, seed, n, n_pos, n_moves, epsilon) -> None:
             test=lambda q, p: q > 0.01
         ),
     }
+    aliased = ~torch.ones(n, n_moves, dtype=torch.bool) | play()[:, -1:]
+    mistakes[
+        "All columns are alike: one tensor is changed in place and kept many times. Make a new one "
+        "for each move, `good = good & ...`."
+    ] = aliased
     right = play()
     wrong = {why: value for why, value in mistakes.items() if not torch.equal(value, right)}
     match(got, right, what="What is accepted", mistakes=wrong)
@@ -572,11 +540,24 @@ def check_continuations_accepted(continuations_accepted) -> str:
 # ---- Latents --------------------------------------------------------------------------
 
 
+def _one_latent(acts: Tensor, facts: Tensor, cuts: tuple[float, ...]) -> Tensor:
+    """The F1 of the latent that is best on average, at each fact's best cut."""
+    says = torch.stack([acts > cut * acts.amax(0) for cut in cuts]).float()
+    hits = torch.einsum("cnl,nf->clf", says, facts.float())
+    f1 = (2 * hits / (says.sum(1)[..., None] + facts.float().sum(0))).amax(0)
+    return f1[f1.mean(1).argmax()]
+
+
 def _coverage(coverage, seed, n, latents, n_facts, cuts) -> None:
     acts = _random(n, latents, seed=seed).relu() * torch.linspace(1, 5, latents)
-    acts[:, -1] = 0
     facts = _random(n, n_facts, seed=seed + 9) > torch.linspace(-0.8, 0.8, n_facts)
-    acts[:, 0] = torch.where(facts[:, 0], acts[:, 0] + 1, 0.3 * acts[:, 0])
+    # Three latents that tell a fact, each at its own cut; one of them is always active.
+    r = torch.rand(n, generator=torch.Generator().manual_seed(seed + 5))
+    acts[:, 0] = torch.where(facts[:, 0], 1.4 + 2.6 * r, 0.05 + 0.5 * r)
+    acts[:, 1] = torch.where(facts[:, 2], 2.6 + 1.4 * r, 1 + r)
+    if latents > 3:
+        acts[:, 2] = torch.where(facts[:, 1], 3.2 + 0.8 * r, 1.7 * r)
+    acts[:, -1] = 0
 
     def best(
         score: Callable[[float, float, float], float],
@@ -605,6 +586,17 @@ def _coverage(coverage, seed, n, latents, n_facts, cuts) -> None:
         "activation.": best(f1, lambda i, cut: cut),
         "The largest activation of *all* latents sets the cut: each has its own.": best(
             f1, lambda i, cut: cut * acts.max().item()
+        ),
+        "The cut is a share of the way from the smallest to the largest activation: it is a share "
+        "of the largest.": best(
+            f1,
+            lambda i, cut: (acts[:, i].min() + cut * (acts[:, i].max() - acts[:, i].min())).item(),
+        ),
+        "One cut for all facts: each fact has a latent and a cut of its own.": torch.stack(
+            [best(f1, chosen=(cut,)) for cut in cuts]
+        )[torch.stack([best(f1, chosen=(cut,)) for cut in cuts]).mean(1).argmax()],
+        "One latent for all facts: each fact has a latent and a cut of its own.": _one_latent(
+            acts, facts, cuts
         ),
         "That is precision: true positives over yeses.": best(
             lambda both, says, holds: both / max(says, 1)
@@ -635,6 +627,6 @@ def _coverage(coverage, seed, n, latents, n_facts, cuts) -> None:
 @exercise("utils.reading.world.coverage")
 def check_coverage(coverage) -> str:
     """Random activations and facts, counted one by one; a latent that is never active."""
-    for seed, case in enumerate(((40, 5, 3, (0.3, 0.0, 0.6)), (25, 3, 4, (0.5,)))):
+    for seed, case in enumerate(((40, 5, 3, (0.3, 0.6, 0.0)), (25, 3, 4, (0.5,)))):
         _coverage(coverage, seed, *case)
     return "The best single latent for each fact."

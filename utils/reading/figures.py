@@ -53,7 +53,7 @@ def boards(
     shade: Mapping[str, Sequence[float]] | None = None,
     marked: Mapping[str, Sequence[int]] | None = None,
     new: Mapping[str, Sequence[int]] | None = None,
-    last: Mapping[str, int] | None = None,
+    last: Mapping[str, int | Sequence[int]] | None = None,
     label: str = "probability",
 ) -> go.Figure:
     """Square boards of black and white discs, side by side.
@@ -64,7 +64,7 @@ def boards(
         shade: for each board a number for each square, shown as its colour: dark is high.
         marked: for each board the squares that get a diamond, such as the legal moves.
         new: for each board the squares whose diamond is orange, such as moves that are legal now.
-        last: for each board the square with a dot, such as the last move.
+        last: for each board the square with a dot, such as the last move, or several.
         label: what the shade is.
     """
     shade, marked, new, last = shade or {}, marked or {}, new or {}, last or {}
@@ -75,6 +75,8 @@ def boards(
         discs = [int(square) for square in positions[name]]
         size = round(len(discs) ** 0.5)
         shown = [float(value) for value in shade.get(name, [0.0] * len(discs))]
+        dotted = last.get(name, [])
+        dotted = [dotted] if isinstance(dotted, int) else dotted
         state = {1: "black", -1: "white", 0: "empty"}
         text = [
             f"{state[disc]}, {label} {value:.2f}" for disc, value in zip(discs, shown, strict=True)
@@ -98,7 +100,7 @@ def boards(
             # White in black: it stands out from every shade, and from discs.
             (marked.get(name, []), {"symbol": "diamond", "color": "white", "size": 13}),
             (new.get(name, []), {"symbol": "diamond", "color": COLOURS[1], "size": 13}),
-            ([last[name]] if name in last else [], {"color": COLOURS[1], "size": 9}),
+            (dotted, {"color": COLOURS[1], "size": 9}),
         ]:
             line = {"color": COLOURS[1] if marker["size"] == 9 else "black", "width": 2}
             dots = go.Scatter(

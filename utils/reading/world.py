@@ -17,7 +17,6 @@ from torch import Tensor
 from data.othello.task import (
     MAX_MOVES,
     NO_MOVE,
-    SIZE,
     SQUARES,
     Played,
     discs,
@@ -370,45 +369,6 @@ def read_boards(
     return states[best].view(board.shape)
 
 
-def flip_discs(
-    model,
-    tokens: Int[Tensor, "example time"],
-    time: Int[Tensor, " example"],
-    lines: Mapping[int, tuple[Float[Tensor, "example d_model"], Float[Tensor, " example"]]],
-    *,
-    scale: float,
-) -> Float[Tensor, "example square"]:
-    """The model's logits at one position of each game, with a score mirrored there.
-
-    At layer L, the residual stream before block L, the score of an example is
-    `resid @ direction + bias`, where `lines[L]` holds a direction and a bias for each example. At
-    each layer in `lines`, move the stream at position `time` along `direction` until the score is
-    `-scale` times what it was there. All other positions stay as they are, and so does all that is
-    at right angles to the direction.
-
-    Args:
-        time: for each example the position to change and to read.
-        lines: layer -> (direction, bias); directions have any length.
-        scale: 1 mirrors the score; more goes further.
-    """
-    rows = torch.arange(len(tokens), device=tokens.device)
-
-    def mirror(direction, bias):
-        def hook(resid, hook):
-            resid = resid.clone()
-            here = resid[rows, time]
-            score = (here * direction).sum(-1) + bias
-            step = (1 + scale) * score / direction.pow(2).sum(-1)
-            resid[rows, time] = here - step[:, None] * direction
-            return resid
-
-        return hook
-
-    hooks = [(f"blocks.{layer}.hook_resid_pre", mirror(*line)) for layer, line in lines.items()]
-    with torch.no_grad():
-        return model.run_with_hooks(tokens, fwd_hooks=hooks)[rows, time]
-
-
 def with_length_of(
     change: Callable[[Tensor], Tensor], like: Callable[[Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor]:
@@ -424,6 +384,53 @@ def with_length_of(
         return resid + step / step.norm(dim=-1, keepdim=True) * length
 
     return changed
+
+
+def with_controls(
+    change: Callable[[Tensor], Tensor],
+    rivals: Mapping[str, Callable[[Tensor], Tensor]],
+    *,
+    draws: int,
+    seed: int,
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """An edit, "this disc", and its controls, all with steps of its length.
+
+    Args:
+        rivals: name -> another change of the residual stream [example, d_model].
+        draws: how many random directions, "random 0" and on.
+    """
+    found = {"this disc": change}
+    found |= {name: with_length_of(rival, change) for name, rival in rivals.items()}
+    found["opposite step"] = opposite(change)
+    for draw in range(draws):
+        generator = torch.Generator().manual_seed(seed + draw)
+        found[f"random {draw}"] = in_random_direction(change, generator=generator)
+    return found
+
+
+def read_after(
+    model,
+    tokens: Int[Tensor, "example time"],
+    time: Int[Tensor, " example"],
+    changes: Mapping[str, Callable[[Tensor], Tensor]],
+    probe: Affine,
+    *,
+    layer: int,
+) -> tuple[Float[Tensor, "example move"], Int[Tensor, "example square"]]:
+    """The logits at one time of each game after `changes`, and the board that is read then.
+
+    Args:
+        layer: where the probe reads, after all changes before this block.
+    """
+    kept = {}
+
+    def keep(resid):
+        kept["resid"] = resid.cpu()
+        return resid
+
+    changes = dict(changes) | {f"blocks.{layer}.hook_resid_pre": keep}
+    new = logits_after(model, tokens, time.to(tokens.device), changes).cpu()
+    return new, board_states(probe(kept["resid"]))
 
 
 def sweep_components(
@@ -494,6 +501,24 @@ def random_sweep(
             model.run_with_hooks(tokens, fwd_hooks=[(name, move), (place, keep)])
         found[name] = read(kept["resid"])
     return found
+
+
+def explained(
+    played: Played,
+    answers: Float[Tensor, "example square"],
+    games: Sequence[int],
+    times: Sequence[int],
+    square: int,
+) -> float:
+    """How well logits fit with the disc on a square flipped: a sum of log-probabilities.
+
+    Those of all moves that are then legal. Where the square has no disc, the true board counts.
+    """
+    games, times = torch.as_tensor(games), torch.as_tensor(times)
+    suspected = played.board[games, times].clone()
+    suspected[:, square] *= -1
+    allowed = legal_moves(suspected, played.player[times])
+    return (answers.softmax(-1) * allowed).sum(-1).clamp(min=1e-3).log().sum().item()
 
 
 class Tampered:
@@ -568,13 +593,15 @@ def continuations_accepted(
     """Are continuations that the model draws after `first` also accepted after `second`?
 
     The model accepts a move that gets a probability above `epsilon`. Move by move, draw one of the
-    accepted moves after `first` by its probability, and put it at the end of both. An entry is True
-    where this move and all before it were accepted after `second`, too.
+    accepted moves after `first` by its probability, and put it at the end of both. Draw for all
+    pairs at once, with one `torch.multinomial(weights, 1, generator=generator)` a move: the check
+    repeats these draws. An entry is True where this move and all before it were accepted after
+    `second`, too.
 
     Source: the compression test of Vafa et al., 2024 (arXiv 2406.03689).
 
     Args:
-        generator: on the CPU, for `torch.multinomial(..., generator=generator)`.
+        generator: on the CPU, for the draws.
     """
     good = torch.ones(len(first), dtype=torch.bool)
     found = []
@@ -593,6 +620,7 @@ class Swaps(NamedTuple):
 
     Attributes:
         first, second: tokens of both, [pair time]; positions after `time` mean nothing.
+        game: of which game, as a row of the games that were given.
         time: how many moves were made.
         since: how many moves were made after the later of the two exchanged ones.
         boards: after the first and after the second, black and white, [2 pair square].
@@ -601,6 +629,7 @@ class Swaps(NamedTuple):
 
     first: Int[Tensor, "pair position"]
     second: Int[Tensor, "pair position"]
+    game: Int[Tensor, " pair"]
     time: Int[Tensor, " pair"]
     since: Int[Tensor, " pair"]
     boards: Int[Tensor, "order pair square"]
@@ -639,7 +668,7 @@ def draw_swaps(
     game, time, since = game[good], time[good], (time - 1 - j)[good]
     boards = torch.stack([played.board[game, time], board[good]])
     legal = torch.stack([legal_moves(each, played.player[time]) for each in boards])
-    return Swaps(to_tokens(before[good]), to_tokens(after[good]), time, since, boards, legal)
+    return Swaps(to_tokens(before[good]), to_tokens(after[good]), game, time, since, boards, legal)
 
 
 def tensor_probe(
@@ -686,22 +715,6 @@ def tensor_scores(resid, B, q, f) -> Float[Tensor, "example square state"]:
     """The scores of a `tensor_probe`."""
     bound = (resid @ B.flatten(1)).view(-1, *B.shape[1:])
     return torch.einsum("brk,sr,ck->bsc", bound, q, f)
-
-
-def share_of_neighbours(vectors: Float[Tensor, "square=36 rank"]) -> float:
-    """Of the 4 vectors most like a square's, the share that belong to neighbours on the board.
-
-    Of all pairs of squares, 0.17 are neighbours.
-    """
-    at = torch.arange(SQUARES)
-    rows, columns = (
-        (at[:, None] // SIZE - at // SIZE).abs(),
-        (at[:, None] % SIZE - at % SIZE).abs(),
-    )
-    near = (rows <= 1) & (columns <= 1) & (rows + columns > 0)
-    unit = torch.nn.functional.normalize(vectors - vectors.mean(0), dim=-1).cpu()
-    alike = (unit @ unit.T).fill_diagonal_(-2).topk(4, dim=-1).indices
-    return near.gather(1, alike).float().mean().item()
 
 
 def low_rank_probe(
