@@ -21,11 +21,11 @@
 #
 # 1. follow one fixed direction through the layers of a model, and say what it reads at each;
 # 2. train a probe without labels (CCS), and say what its loss can and cannot show;
-# 3. say when such a probe's loss chooses what it finds, and when size does;
+# 3. build the controls that tell when such a probe's loss chooses what it finds, and when size does;
 # 4. erase a concept from activations (LEACE), and measure how much of it is left.
 #
 # **Time** 60 minutes for the core, and 65 minutes for *Going deeper*. **Needs** lesson 2.1: probes, splits by group.
-# **Runs** in about two minutes on a laptop's processor.
+# **Runs** in about 90 seconds on a laptop's processor.
 #
 # **First, play.** The third cell scores sentences along *one fixed direction*: the mean of sentences with good words minus that of sentences with bad words, in the residual stream before block 16. It never saw a "not".
 # The stream of *every* layer is projected on it. The scale is set at each layer by other words in plain sentences: +1 is the mean of the good ones, -1 that of the bad ones. Run it, then change `TEXTS`. Which of your sentences does the direction get right, and from which layer on?
@@ -59,7 +59,7 @@ from utils.lesson import claim
 from utils.models import load
 from utils.reading.erasure import Eraser
 from utils.reading.probes import logistic, mean_difference, split_by_group
-from utils.reading.unsupervised import Found, agreement, normalised
+from utils.reading.unsupervised import Found, agreement, normalised, whiten
 from utils.stats import auc, bootstrap
 
 LAYER = 16
@@ -111,7 +111,6 @@ def placed(texts: Sequence[str], direction: Tensor) -> Tensor:
 
 
 TEXTS = [
-    "I think that our hotel is wonderful.",
     "I think that our hotel is not wonderful.",
     "I think that our hotel is not awful.",
     "I think that our hotel is not only wonderful.",
@@ -130,8 +129,8 @@ plots.lines(
 # ## 1. One direction through all layers
 #
 # Four sentences are an anecdote. So take 32 words that the direction was not fitted on, in a sentence that it was not fitted on. The **gap** is the mean score of the good words minus that of the bad words.
-# The figure divides the gap with "not" by the gap without: 1 means that "not" changes nothing, and below 0 the reading has turned round. If the direction were fitted again at each layer, a turn might come from the *direction*, and not from the activations. So it is fitted once, at one layer, and there are four choices
-# of that layer. The control is "not only", which has a "not" and keeps the meaning.
+# The figure divides the gap with "not" by the gap without: 1 means that "not" changes nothing, and below 0 the reading has turned round. If the direction were fitted again at each layer, a turn might come from the *direction*, and not from the activations. So it is fitted once, at one layer; a second one, fitted at another layer, stands beside it.
+# The control is "not only", which has a "not" and keeps the meaning.
 
 
 # %%
@@ -147,28 +146,31 @@ def kept(name: str, layer: int) -> list[float]:
     return (gap(name, direction) / gap("plain", direction))[8:].tolist()
 
 
-fixed = {f'"not", direction of layer {at}': kept("not", at) for at in (10, 12, 16, 20)}
 turn = plots.lines(
-    {**fixed, 'control: "not only", layer 16': kept("not only", LAYER)},
-    title='Between layers 14 and 15, "not" turns the reading round<br>along three of four fixed directions',
+    {
+        '"not", direction of layer 12': kept("not", 12),
+        '"not", direction of layer 16': kept("not", LAYER),
+        'control: "not only", layer 16': kept("not only", LAYER),
+    },
+    title="The gap along two fixed directions: where does it change its sign?",
     x="layer (at the full stop)",
     y="gap with not / gap without",
     at=list(range(8, 21)),
     chance=0,
 )
-turn.update_traces(line={"color": "#999", "width": 1.5}, selector={"name": [*fixed][0]})
+turn.update_traces(line={"color": "#777", "width": 1.5}, selector={"line.dash": "dot"})
 
 # %% [markdown]
-# *Layer 14* is the stream before block 14, and layer 15 the stream after it. At layer 14 the gap is still positive, at layer 15 it is **-0.61** (direction of layer 16): so block 14 turns the reading round. The directions of layers 12 and 20 agree. That of layer 10 (grey) turns later, and hardly: the finding is about a direction
-# that the middle layers share, and not about every direction that reads sentiment. "Not only" stays positive. (Which part of block 14 does it, and whether what the model says next changes, too: *Going deeper*.)
+# *Layer 14* is the stream before block 14, and layer 15 the stream after it. At layer 14 the gap is still positive, at layer 15 it is **-0.61** (direction of layer 16): block 14 turns the reading round. The direction of layer 12, similar but not the same (cosine **0.65**), agrees. "Not only" stays positive. (Which part of block 14 does it, and whether what the model says next changes, too: *Going deeper*.)
 #
-# That direction was fitted with labels. What if you have none?
+# These directions were fitted with labels. What if you have none?
 
 # %% tags=["numbers"]
 claim("gap at layer 15, direction of 16", kept("not", 16)[7], text=-0.61, within=0.06)
-for at in (12, 16, 20):
+claim("cosine", (direction_at(12) @ direction_at(16)).item(), text=0.65, within=0.05)
+for at in (12, 16):
     assert kept("not", at)[6] > 0.1 and max(kept("not", at)[7:]) < -0.1
-assert kept("not", 10)[7] > 0 and min(kept("not only", 16)) > 0.4
+assert min(kept("not only", 16)) > 0.4
 
 # %% [markdown]
 # ## 2. CCS: a probe that agrees with itself
@@ -179,7 +181,7 @@ assert kept("not", 10)[7] > 0 and min(kept("not only", 16)) > 0.4
 # - *confidence*: the smaller of the two is near 0, so that "a half for each" is no solution.
 #
 # Both are squared and added, and the mean over the pairs is the loss; where all probabilities are a half, it is `0.25`. Before that, each half is **normalised** by itself (given: `normalised` subtracts its mean and divides by its standard deviation): without that, a probe could read whatever all first halves share.
-# In Burns's paper the two halves are one question with the answers "Yes" and "No". Ours are the two answers of "The opposite of hot is ...", in random order: 68 pairs, at the full stop.
+# In Burns's paper the two halves are one question with both answers, such as "Is cold the opposite of hot? Yes" and "Is cold the opposite of hot? No". Ours are two endings of "The opposite of hot is ...", in random order: 68 pairs, read at the full stop. We chose them because CCS works on them; on two other families it works less well, or not at all (*Going deeper*).
 #
 # ### Exercise 1 · train CCS (12 minutes, medium)
 #
@@ -246,7 +248,7 @@ ccs = lesson_22.check_ccs(ccs)
 # </details>
 
 # %% [markdown]
-# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: even a coin agrees in about `0.55` of 68 pairs (the grey line). Labels are used for nothing else here, so there is no test set. Beside CCS stand two methods without training:
+# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: even a coin agrees in about `0.55` of 68 pairs. Labels are used for nothing else here, so there is no test set. Beside CCS stand two methods without training:
 # the **first principal component** (PC1) of the differences of the two halves, that is, the direction along which they vary most (Burns and colleagues call this CRC); and 40 random directions.
 #
 # CCS is usually run from several starts, and the one with the lowest loss is reported. Below every start is a dot, and the bar is the one of lowest loss.
@@ -290,11 +292,10 @@ def agrees_along(first: Tensor, second: Tensor, direction: Tensor, labels: Tenso
 # %%
 ones, twos, truth, facts = pairs_of("opposites")
 first, second = halves(ones, twos)
-for i in range(3):
+for i in (2, 3, 4):  # 1: the first of the pair is true
     print(truth[i].item(), ones[i], "|", twos[i])
 
-STARTS = range(20)
-runs = [ccs(first, second, start=random_start(seed)) for seed in STARTS]
+runs = [ccs(first, second, start=random_start(seed)) for seed in range(12)]
 best = min(runs, key=lambda run: run.loss)
 agrees = [agreement(run.belief, truth) for run in runs]
 pc = component(first, second)
@@ -302,25 +303,27 @@ of_pc = agrees_along(first, second, pc, truth)
 random_agrees = [agrees_along(first, second, random_start(100 + seed), truth) for seed in range(40)]
 coins = torch.rand(500, len(truth), generator=seeded(0))
 guess = sum(agreement(coin, truth) for coin in coins) / len(coins)
-plots.bars(
+found = plots.bars(
     {
-        "CCS, lowest loss<br>of 20 starts": agreement(best.belief, truth),
+        "CCS, lowest loss<br>of 12 starts": agreement(best.belief, truth),
         "first principal<br>component": of_pc,
         "random directions<br>(mean of 40)": sum(random_agrees) / 40,
     },
     title="Without a label, CCS and PC1 choose the true statement nearly always",
     y="agreement",
     dots={
-        "CCS, lowest loss<br>of 20 starts": agrees,
+        "CCS, lowest loss<br>of 12 starts": agrees,
         "random directions<br>(mean of 40)": random_agrees,
     },
     chance=guess,
 )
+COIN = {"text": "a coin", "xref": "paper", "x": 1, "y": guess, "yshift": 9, "showarrow": False}
+found.add_annotation(**COIN)
 
 # %% [markdown]
 # At its lowest loss CCS finds truth in **0.99** of the pairs. Single starts (dots) differ. The principal component finds truth in **1.00**, without training, a loss, or a start. Random directions with the better sign reach **0.65** on average.
 #
-# Is it *truth* that they find? A control from lesson 2.1: the same pairs with "not". "The opposite of hot is not cold." names the right answer, and is false. PC1's direction stays as it was.
+# Is it *truth* that they find? A control from lesson 2.1: the same pairs with "not". "The opposite of hot is not cold." names the right answer, and is false. Here is what PC1 of the plain pairs chooses in them.
 
 # %%
 not_ones, not_twos, not_truth, _ = pairs_of("opposites", negated="1")
@@ -331,9 +334,9 @@ with_not = (chosen == (not_truth == 1)).float().mean().item()
 print(f'with "not", PC1 chooses the true statement in {with_not:.2f} of {len(chosen)} pairs')
 
 # %% [markdown]
-# It chooses the *false* one in **0.97** of the pairs. So what PC1 finds is "the right answer is named", or that the two words go together. Below, "truth" on these pairs means no more than that.
+# It chooses the *false* one in **0.97** of the pairs. So PC1 finds "the right answer is named", or that the two words go together. (We test only PC1 in this way; CCS chooses as PC1 does in nearly all plain pairs.) Below, "truth" on these pairs means no more than that.
 #
-# This looks as if consistency had found it. Has it?
+# CCS asks for consistency, and it found truth. Did its loss choose truth?
 
 # %% tags=["numbers"]
 claim("CCS, lowest loss", agreement(best.belief, truth), text=0.99, within=0.03)
@@ -345,8 +348,6 @@ claim("random directions", sum(random_agrees) / 40, text=0.65, within=0.04)
 
 # %% [markdown]
 # ## 3. Can the loss tell truth from random labels?
-#
-# There are 68 pairs, 136 rows, and the stream has `576` dimensions.
 #
 # ### Exercise 2 · fit labels (10 minutes, medium)
 #
@@ -399,115 +400,60 @@ fit_labelling = lesson_22.check_fit_labelling(fit_labelling)
 # %%
 predict(
     "22.labels",
-    "34 of the 68 pairs are used, with random labels. What loss of CCS does the fit reach?",
-    choices=["about 0.25, as with p = 0.5", "about 0.01", "below 0.0001"],
+    "All 68 pairs get random labels. What loss of CCS does the fitted direction have?",
+    choices=["about 0.25, as with p = 0.5", "about 0.01", "below 0.001"],
 )
 
 # %% [markdown]
-# Fit 40 draws of random labels on 34 pairs, and the true labels as well. Then ask each direction about the *other* half: how often does it choose the true statement? (No better sign here: the labels fix the sign.)
+# Fit 40 draws of random labels, and the true labels. The larger the scores, the smaller the loss. To compare like with like, ask for scores as large as those that CCS ended with.
 
 # %%
-groups = [row["pair"] for row in facts]
-out = split_by_group(groups, test=0.5, generator=seeded(0))
-
-
-def tried(labels: Tensor) -> tuple[float, float]:
-    """For labels of the pairs to fit: the loss there, and the share right on the other pairs."""
-    direction, loss = fit_labelling(first[~out], second[~out], labels)
-    right = ((first - second)[out] @ direction > 0) == (truth[out] == 1)
-    return loss, right.float().mean().item()
-
-
 draw = seeded(0)
-n_fit = int((~out).sum())
-any_labels = [tried(torch.randint(2, (n_fit,), generator=draw)) for _ in range(40)]
-true_labels = tried(truth[~out])
-worst, held = max(loss for loss, _ in any_labels), [right for _, right in any_labels]
+size = best.belief.logit().abs().mean().item()
+solved = [
+    fit_labelling(first, second, torch.randint(2, (len(truth),), generator=draw), size=size)[1]
+    for _ in range(40)
+]
+of_truth = fit_labelling(first, second, truth, size=size)[1]
+worst = max(solved)
 outcome(
     "22.labels",
-    "below 0.0001"
-    if worst < 1e-4
+    "below 0.001"
+    if worst < 1e-3
     else "about 0.01"
     if worst < 0.05
     else "about 0.25, as with p = 0.5",
 )
 losses = [run.loss for run in runs]
-together = torch.corrcoef(torch.tensor([losses, agrees]))[0, 1].item()
+
+
+def ends(values: Sequence[float], form: str = ".2f") -> str:
+    return f"{min(values):{form}} to {max(values):{form}}"
+
+
 plots.table(
     [
-        ("CCS, 20 starts, 250 steps (all pairs)", f"{min(losses):.0e} to {max(losses):.0e}", ""),
-        (
-            "random labels, solved: worst of 40",
-            f"{worst:.0e}",
-            f"{sum(held) / 40:.2f} (mean; {min(held):.2f} to {max(held):.2f})",
-        ),
-        ("true labels, solved", f"{true_labels[0]:.0e}", f"{true_labels[1]:.2f}"),
+        ("CCS from 12 starts", ends(losses, ".1e")),
+        ("solved for the true labels", f"{of_truth:.1e}"),
+        ("solved for random labels, 40 draws", ends(solved, ".1e")),
     ],
-    columns=["", "loss of CCS", "right on held-out pairs"],
+    columns=[f"scores of about {size:.1f} and -{size:.1f}", "loss of CCS"],
 )
 
 # %% [markdown]
-# *Any* labels fit: the worst of 40 random draws has a loss below `0.0001`. (It is not on one scale with CCS's: it was solved for scores of 10 and -10, and CCS ran for 250 steps.) Held out, random labels choose the true statement in **0.51** of the pairs, which is chance; true labels in **1.00**. So a low loss is no *proof* of what was found.
-# It is not empty, though: over our 20 starts a lower loss goes with a higher agreement (correlation **-0.73**).
+# There are 136 rows in `576` dimensions, and *any* labels fit: most of 40 random draws have less than a tenth of the lowest loss of CCS, and the true labels' loss lies among theirs. So with so many dimensions a low loss is no proof of what was found.
 #
 # Then why did CCS find truth, from most starts?
 
 # %% tags=["numbers"]
-claim("random labels, held out", sum(held) / 40, text=0.51, within=0.05)
-claim("true labels, held out", true_labels[1], text=1.00, within=0.13)
-claim("loss and agreement", together, text=-0.73, within=0.1)
-assert worst < 1e-4 and true_labels[0] < 1e-4
+assert worst < 1e-3 and sorted(solved)[20] < min(losses) / 10 and of_truth > 0.9 * min(solved)
 
 # %% [markdown]
 # ## 4. Audit: when does the loss choose?
 #
-# One suspicion is *size*: gradient descent from a small start moves fastest along directions in which the data vary much, and truth is a large difference here. Another is *room*: 136 rows in `576` dimensions can be fitted with any labels, and fewer dimensions cannot. Which control tells? Shuffled labels: CCS sees no labels. Random directions
-# or more starts: they do not say why training works.
+# There are two suspects. *Room*: in many dimensions many directions have a low loss. *Size*: gradient descent from a small start moves fastest along directions in which the data vary much, and truth is a large difference here. One control for each.
 #
-# **Principal axes** are the directions along which the rows vary most: the first, then the next at right angles to it, and so on; 136 rows have 134 (both halves' means are 0). **Whitening** divides the coordinate along each by its size, so that no direction varies more than another. To whiten *all* 134 is an empty control: the rows' products are then the same for any data, noise too.
-# So keep the first *k* axes, whitened, for several k. That takes away size among them, and leaves more or less room.
-#
-# ### Exercise 3 · build the control (7 minutes, easy)
-
-
-# %% tags=["exercise:utils.reading.unsupervised.whiten"]
-def whiten(
-    first: Float[Tensor, "pair d_model"], second: Float[Tensor, "pair d_model"], k: int
-) -> tuple[Float[Tensor, "pair k"], Float[Tensor, "pair k"]]:
-    """The halves in k coordinates, in which no direction varies more than another.
-
-    The rows of both halves together are rotated to their principal axes: along the first they vary
-    most, and so on. The first k are kept, and each coordinate is divided by its size.
-
-    Args:
-        first, second: normalised halves, so that the columns' means are 0.
-
-    Returns:
-        The two halves in the k coordinates. Their rows together, [2 * pair, k], have
-        `rows.T @ rows / len(rows)` equal to the identity.
-    """
-    ### BEGIN SOLUTION
-    both = torch.cat([first, second])
-    left, _, _ = torch.linalg.svd(both, full_matrices=False)
-    rows = left[:, :k] * len(both) ** 0.5
-    return rows[: len(first)], rows[len(first) :]
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-whiten = lesson_22.check_whiten(whiten)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `torch.linalg.svd(both, full_matrices=False)` gives left vectors, singular values and right vectors. The left vectors are the rows in principal axes, the largest first, each coordinate already divided by its size.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# The columns of the left vectors have length 1. Keep the first k, and multiply by the square root of the number of rows.
-#
-# </details>
+# **Control 1: few dimensions, all equally large.** Principal *axes* are the directions along which the rows vary most: the first, then the next at right angles to it, and so on. `whiten(first, second, k)` (given) keeps the first k, and divides the coordinate along each by its size.
 
 # %%
 predict(
@@ -516,42 +462,40 @@ predict(
     choices=["for every k", "for small k only", "for large k only", "for none"],
 )
 
-# %%
-AXES = [3, 10, 20, 40, 60, 134]
 
-
+# %% tags=["folded"]
+# CCS from 5 starts in k whitened axes; noise of the same shape; and starts at random labels.
 def with_axes(k: int, x: Tensor, y: Tensor, labels: Tensor) -> dict:
-    """In k whitened axes: CCS from 5 starts, and what noise and random labels do there."""
-    white = whiten(x, y, k)
-    starts = [random_start(seed, d=k) for seed in range(5)]
-    tries = [ccs(*white, start=start, lr=0.05) for start in starts]
-    noise = [torch.randn(len(x), k, generator=seeded(seed)) for seed in (0, 1)]
-    noise = [normalised(half) for half in noise]
-    fits, kept = [], []
-    for seed in range(5):
-        drawn = torch.randint(2, labels.shape, generator=seeded(50 + seed))
-        fits += [fit_labelling(*white, drawn, size=size)[1] for size in (0.25, 0.5, 1, 2, 4, 8)]
+    white, starts = whiten(x, y, k), [random_start(seed, d=k) for seed in range(5)]
+
+    def searched(halves: Sequence[Tensor]) -> list[Found]:
+        tries = [ccs(*halves, start=start, steps=100, lr=0.1) for start in starts]
+        return sorted(tries, key=lambda run: run.loss)
+
+    noise, stays = [], []
+    for seed in range(10 if k <= 20 else 5):
+        draw = seeded(50 + seed)
+        rows = [normalised(torch.randn(len(x), k, generator=draw)) for _ in range(2)]
+        noise += [searched(whiten(*rows, k))[0].loss] if k <= 20 else []
+        drawn = torch.randint(2, labels.shape, generator=draw)
         begin, _ = fit_labelling(*white, drawn, size=3.0)
-        kept.append(agreement(ccs(*white, start=begin, lr=0.05).belief, drawn))
-    return {
-        "agrees": [agreement(run.belief, labels) for run in tries],
-        "lowest": agreement(min(tries, key=lambda run: run.loss).belief, labels),
-        "loss": min(run.loss for run in tries),
-        "noise": min(ccs(*noise, start=start, lr=0.05).loss for start in starts[:3]),
-        "fits": min(fits),
-        "kept": sum(kept) / len(kept),
-    }
+        stays.append(agreement(ccs(*white, start=begin, steps=100, lr=0.1).belief, drawn))
+    tries = searched(white)
+    agrees = [agreement(run.belief, labels) for run in tries]
+    loss, lowest = tries[0].loss, agrees[0]
+    return {"agrees": agrees, "lowest": lowest, "loss": loss, "noise": noise, "stays": stays}
 
 
-in_axes = {k: with_axes(k, first, second, truth) for k in AXES}
+# %%
+in_axes = {k: with_axes(k, first, second, truth) for k in (3, 10, 20, 60, 134)}
 plots.bars(
     {f"k = {k}": each["lowest"] for k, each in in_axes.items()},
-    title="In few dimensions the lowest loss finds truth, in many it does not<br>(all axes equally large; dots: 5 starts; grey: a coin)",
-    y="agreement",
+    title="In k whitened axes, what does the lowest loss find?<br>(bar: lowest loss of 5 starts; dots: each start)",
+    y="agreement with truth",
     dots={f"k = {k}": each["agrees"] for k, each in in_axes.items()},
-    kinds={f"k = {k}": "whitened" for k in AXES},
+    kinds={f"k = {k}": "whitened" for k in in_axes},
     chance=guess,
-)
+).add_annotation(**COIN)
 
 # %%
 small, large = in_axes[10]["lowest"] > 0.8, in_axes[134]["lowest"] > 0.8
@@ -563,65 +507,147 @@ outcome(
 )
 plots.table(
     [
-        (k, *(f"{each[name]:.3f}" for name in ("loss", "noise", "fits")), f"{each['kept']:.2f}")
+        (
+            k,
+            f"{each['loss']:.3f}",
+            ends(each["noise"], ".3f") if each["noise"] else "",
+            ends(each["stays"]),
+        )
         for k, each in in_axes.items()
     ],
-    columns=["k axes", "lowest loss of CCS", "the same on noise", "lowest fit of random labels"]
-    + ["training from random labels keeps"],
+    columns=[
+        "k axes",
+        "lowest loss",
+        "on noise (10 draws)",
+        "from random labels: agrees with them",
+    ],
 )
 
 # %% [markdown]
-# With 3 and 10 axes the loss *does* choose. Its lowest value belongs to truth (at k = 10 the agreement is **1.00**), it is lower than on noise, and no random labels come near it. Training that *starts* at random labels leaves them: where it ends agrees with them as a coin does. With 20 axes the same holds, nearly. Size is not needed among these axes, since all are equally large (though it chose *which* axes are kept).
-# With 134 axes every labelling fits, training keeps what it started from, and agreement is that of a coin. Between, at 40 and 60, it depends on the start. k was not chosen: all six are shown.
+# In 3 and in 10 axes all starts end near truth (at k = 10 the lowest loss agrees in **1.00**), and a start at random labels leaves them: here the loss does choose. At k = 10 its value is clearly lower than on noise; at 3 and at 20 noise comes near. With 134 axes any labels fit, and agreement is that of a coin. (All 134 whitened is a control that says little: the products of the rows are then the same for any data.) k was not chosen: all five are shown.
 #
-# The full space has more dimensions than rows, too, and there CCS did find truth. So is it size, there? Shrink the difference that truth makes, and nothing else. (Labels are used to find that direction. Control: shrink a random one.)
+# **Control 2: stretch a rival.** In the full space, let a direction of *random* labels grow, and see when CCS finds that.
+#
+# ### Exercise 3 · stretch one direction (5 minutes, easy)
+
+
+# %% tags=["exercise:utils.reading.unsupervised.stretched"]
+def stretched(
+    first: Float[Tensor, "pair d_model"],
+    second: Float[Tensor, "pair d_model"],
+    direction: Float[Tensor, " d_model"],
+    factor: float,
+) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
+    """Both halves, with the part of each row that lies along a direction multiplied by a factor.
+
+    What lies at right angles to the direction stays as it is.
+
+    Args:
+        direction: of any length.
+
+    Returns:
+        The two new halves.
+    """
+    ### BEGIN SOLUTION
+    unit = direction / direction.norm()
+    first = first + (factor - 1) * torch.outer(first @ unit, unit)
+    second = second + (factor - 1) * torch.outer(second @ unit, unit)
+    return first, second
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+stretched = lesson_22.check_stretched(stretched)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Divide the direction by its length. `half @ unit` is how much of it each row has; `torch.outer(half @ unit, unit)` is that part of the rows.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The part is there once already: add it `factor - 1` times. Do so for both halves.
+#
+# </details>
+
+# %% [markdown]
+# The labels are random, but agree with truth in exactly half of the pairs. Two directions are stretched: the *solved* one, along which every pair follows the labels; and the labels' *mean difference*, along which only some do. 4 draws of labels, 2 starts each.
+
 
 # %%
-along_truth = mean_difference(first - second, truth).direction
-along = {"truth": along_truth / along_truth.norm(), "random": random_start(7)}
-along["random"] = along["random"] / along["random"].norm()
-shrunk = {}
-for name, factor in (("truth", 1.0), ("truth", 0.5), ("truth", 0.25), ("random", 0.25)):
-    v = along[name]
-    changed = [half - (1 - factor) * torch.outer(half @ v, v) for half in (first, second)]
-    eight = [ccs(*changed, start=random_start(seed)) for seed in range(8)]
-    shrunk[name, factor] = [agreement(run.belief, truth) for run in eight]
+def unrelated(seed: int) -> Tensor:
+    """Random labels: 1 in half of the true pairs and in half of the false ones."""
+    draw, labels = seeded(seed), torch.zeros_like(truth)
+    for value in (0, 1):
+        own = (truth == value).nonzero()[:, 0]
+        labels[own[torch.randperm(len(own), generator=draw)[: len(own) // 2]]] = 1
+    return labels
+
+
+def mean_along(difference: Tensor, labels: Tensor) -> Tensor:
+    """The mean difference that labels give, of length 1."""
+    along = ((2 * labels - 1)[:, None] * difference).mean(0)
+    return along / along.norm()
+
+
+def share(difference: Tensor, direction: Tensor) -> float:
+    """Share of the differences' sum of squares along a direction of length 1."""
+    return ((difference @ direction) ** 2).sum().item() / (difference**2).sum().item()
+
+
+grown: dict = {}
+for seed in range(4):
+    labels = unrelated(seed)
+    means = mean_along(first - second, labels)
+    to = share(first - second, means)
+    rivals = {
+        f"solved, times {x}": (fit_labelling(first, second, labels)[0], x) for x in (4, 8, 16)
+    }
+    rivals["mean difference, to 0.7"] = means, (0.7 / 0.3 * (1 - to) / to) ** 0.5
+    for name, (along, factor) in rivals.items():
+        new = stretched(first, second, along, factor)
+        tries = [ccs(*new, start=random_start(start)).belief for start in range(2)]
+        values = grown.setdefault(name, {part: [] for part in ("truth", "rival", "size", "pairs")})
+        values["truth"] += [agreement(belief, truth) for belief in tries]
+        values["rival"] += [agreement(belief, labels) for belief in tries]
+        values["size"].append(share(new[0] - new[1], along / along.norm()))
+        values["pairs"].append(agrees_along(*new, along, labels))
+of_truth = share(first - second, mean_along(first - second, truth))
 plots.table(
-    [
-        (name, factor, f"{sum(each) / 8:.2f}", f"{min(each):.2f} to {max(each):.2f}")
-        for (name, factor), each in shrunk.items()
+    [("nothing", f"{sum(agrees) / 12:.2f} ({ends(agrees)})", "", f"(truth: {of_truth:.2f})", "")]
+    + [
+        (name, *(f"{sum(each) / len(each):.2f} ({ends(each)})" for each in parts.values()))
+        for name, parts in grown.items()
     ],
-    columns=["shrunk direction", "times", "agreement of CCS (mean of 8 starts)", "single starts"],
+    columns=["stretched", "CCS agrees with truth", "with the random labels", "variance along it"]
+    + ["pairs that follow the labels along it"],
 )
 
 # %% [markdown]
-# At half its size, CCS finds it less (**0.63**), and at a quarter hardly better than a coin (**0.54**), though it is as consistent as before. So: *in few dimensions the loss chooses; with more dimensions than rows it cannot, and size decides much of what is found.* Language models have more dimensions than most sets of pairs. Two other families, one of which behaves like this one, are in *Going deeper*.
+# Truth has a fifth of the variance to begin with. At 4 times its length the rival is still small, and CCS finds truth in most runs; at 16 times it is the larger one, and CCS finds the random labels (mean agreement **1.00**). At 8 times, with about half of truth's variance, it wins in some runs already. So among *consistent* directions size decides.
+# Size alone does not: a mean difference with 0.7 of the variance, which only **0.75** of the pairs follow, is not what CCS finds (mean agreement **0.58**; with truth **0.83**).
+#
+# Together: *in few dimensions the loss chooses; with more dimensions than rows many directions are consistent, and among them size chooses.* Language models have more dimensions than most sets of pairs.
 #
 # ## 5. Distractors
 #
-# Truth is not the only property in which the two statements of a pair may differ. Farquhar and colleagues (arXiv 2312.10029) put a **distractor** in front: one statement of each pair begins with "Banana.", the other with "Shed.", at random. Here are four distractors, each with 4 draws of the order, in the full space. All are *perfectly* consistent.
+# Truth is not the only property in which the two statements of a pair may differ. Farquhar and colleagues (arXiv 2312.10029) put a **distractor** in front: one statement of each pair begins with "Banana.", the other with "Shed.", at random. A second distractor is "I like tea." and "I like milk.". Both are perfectly consistent. The first makes a larger difference than truth; the second has about half of truth's variance.
 
 # %%
 predict(
     "22.prefix",
-    "Which of the four distractors will PC1 find, in the place of truth?",
-    choices=["none", "all four", "some: those with more variance than truth"],
+    'With "tea" and "milk", what will CCS find?',
+    choices=["truth, which is larger", "the drink, which every pair follows", "now this, now that"],
 )
 
-# %%
+# %% tags=["folded"]
+# Each distractor in 4 random orders: PC1, CCS from 2 starts, and the shares of the variance.
 PREFIXES = {  # put a pair of your own here
-    "Banana. / Shed.": ("Banana. ", "Shed. "),
-    "Hello. / Hi.": ("Hello. ", "Hi. "),
-    "I like tea. / milk.": ("I like tea. ", "I like milk. "),
-    "It is Monday. / Tuesday.": ("It is Monday. ", "It is Tuesday. "),
+    "Banana": ("Banana. ", "Shed. "),
+    "tea": ("I like tea. ", "I like milk. "),
 }
 orders = torch.randint(2, (4, len(ones)), generator=seeded(2))
-
-
-def variance_of(difference: Tensor, labels: Tensor) -> float:
-    """Share of the differences' sum of squares along the mean difference that labels give."""
-    along = ((2 * labels - 1)[:, None] * difference).mean(0)
-    return ((difference @ along / along.norm()) ** 2).sum().item() / (difference**2).sum().item()
 
 
 def raw(prefix: str) -> Tensor:
@@ -630,58 +656,75 @@ def raw(prefix: str) -> Tensor:
     return activations(model, texts, layers=LAYER)[LAYER].reshape(2, len(ones), -1)
 
 
-rows, wins = [], {}
+shares, wins = {}, {}
 for name, prefixes in PREFIXES.items():
     x, y = (raw(prefix) for prefix in prefixes)
-    shares, found, nearer = [], [], 0
     for order in orders:
         heads = (order == 1)[:, None]
-        pair = (
-            normalised(torch.where(heads, x[0], y[0])),
-            normalised(torch.where(heads, y[1], x[1])),
-        )
-        along = component(*pair)
-        both = truth, order
-        shares.append([variance_of(pair[0] - pair[1], labels) for labels in both])
-        found.append([agrees_along(*pair, along, labels) for labels in both])
+        pair = [
+            normalised(half)
+            for half in (torch.where(heads, x[0], y[0]), torch.where(heads, y[1], x[1]))
+        ]
         beliefs = [ccs(*pair, start=random_start(seed)).belief for seed in range(2)]
-        nearer += sum(agreement(each, order) > agreement(each, truth) for each in beliefs)
-    shares, found = (torch.tensor(each).mean(0).tolist() for each in (shares, found))
-    wins[name] = (shares, found, nearer)
-    rows.append((name, *(f"{value:.2f}" for value in (*shares, *found)), f"{nearer} of 8"))
-n_found = sum(found[1] > found[0] for _, found, _ in wins.values())
+        for what, labels in (("truth", truth), ("distractor", order)):
+            difference = pair[0] - pair[1]
+            along = share(difference, mean_along(difference, labels))
+            shares.setdefault((name, what), []).append(along)
+            pc_agrees = agrees_along(*pair, component(*pair), labels)
+            wins.setdefault((name, "PC1", what), []).append(pc_agrees)
+            wins.setdefault((name, "CCS", what), []).extend(agreement(b, labels) for b in beliefs)
+
+# %%
+rival = wins["tea", "CCS", "distractor"]
+nearer = sum(a > b for a, b in zip(rival, wins["tea", "CCS", "truth"], strict=True))
 outcome(
     "22.prefix",
-    {0: "none", 4: "all four"}.get(n_found, "some: those with more variance than truth"),
+    {0: "truth, which is larger", len(rival): "the drink, which every pair follows"}.get(
+        nearer, "now this, now that"
+    ),
 )
-plots.table(
-    rows,
-    columns=["distractor", "variance: truth", "variance: distractor"]
-    + ["PC1 agrees: truth", "PC1 agrees: distractor", "CCS starts nearer the distractor"],
-)
+for (name, what), values in shares.items():
+    print(f"{name}: share of the variance along {what} {sum(values) / 4:.2f}")
+named = {("<br>".join(key)): values for key, values in wins.items()}
+plots.bars(
+    {name: sum(values) / len(values) for name, values in named.items()},
+    title="Two distractors: what do PC1 and CCS find?<br>(blue: truth; orange: the distractor; dots: single runs)",
+    y="agreement",
+    dots=named,
+    kinds={name: name.split("<br>")[-1] for name in named},
+    chance=guess,
+).add_annotation(**COIN)
 
 # %% [markdown]
-# PC1 finds the distractor where that has the larger variance, and truth where truth has. Being consistent does not decide, since all four distractors are. CCS does not follow the variances so strictly: it ends nearer the distractor in most runs, also where truth has twice its variance.
+# With "Banana" both methods find the distractor. With "tea" PC1 finds truth, and CCS the distractor, which has **0.50** of truth's variance. PC1 finds what has most variance by definition. CCS does not: as with the stretched rival, a direction that *every* pair follows can win with less.
 #
 # So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth has to be asked with labels, or with something else that you know.
 
 # %% tags=["numbers"]
 claim("CCS, 10 axes", in_axes[10]["lowest"], text=1.00, within=0.03)
-for k in (3, 10, 20):
-    each = in_axes[k]
-    assert min(each["agrees"]) > 0.85 and each["kept"] < 0.63, k
-    assert each["loss"] < min(each["noise"], each["fits"]) and each["fits"] > 0.1
-assert max(in_axes[134]["agrees"]) < 0.7 and in_axes[134]["kept"] > 0.97
-assert in_axes[134]["loss"] < 0.001 and in_axes[134]["fits"] < 0.001
-halved, quarter = (sum(shrunk["truth", factor]) / 8 for factor in (0.5, 0.25))
-claim("CCS, truth at half its size", halved, text=0.63, within=0.08)
-claim("CCS, truth at a quarter", quarter, text=0.54, within=0.05)
-assert sum(shrunk["random", 0.25]) / 8 > 0.85
-for shares, found, _ in wins.values():
-    assert (shares[1] > shares[0]) == (found[1] > found[0]) and max(found) > 0.9
-assert 0 < n_found < 4
-by_size = [n for shares, _, n in sorted(wins.values(), key=lambda each: each[0][1])]
-assert min(by_size[2:]) >= 6 and sum(by_size) > 20
+for k in (3, 10):
+    assert min(in_axes[k]["agrees"]) > 0.9 and max(in_axes[k]["stays"]) < 0.7, k
+assert in_axes[10]["loss"] < min(in_axes[10]["noise"])
+assert max(in_axes[134]["agrees"]) < 0.7 and min(in_axes[134]["stays"]) > 0.97
+wide = {
+    name: [sum(parts[part]) / len(parts[part]) for part in parts] for name, parts in grown.items()
+}
+claim("random labels, times 16", wide["solved, times 16"][1], text=1.00, within=0.05)
+claim("mean difference, followed by", wide["mean difference, to 0.7"][3], text=0.75, within=0.06)
+claim("mean difference, found", wide["mean difference, to 0.7"][1], text=0.58, within=0.06)
+assert wide["solved, times 4"][0] > 0.75 > wide["solved, times 4"][1]
+assert wide["solved, times 4"][2] < 0.05 < 0.25 < wide["solved, times 16"][2]
+claim("truth, beside it", wide["mean difference, to 0.7"][0], text=0.83, within=0.1)
+sized = {key: sum(values) / len(values) for key, values in (shares | wins).items()}
+assert sized["Banana", "distractor"] > sized["Banana", "truth"]
+claim(
+    "tea's variance, of truth's",
+    sized["tea", "distractor"] / sized["tea", "truth"],
+    text=0.50,
+    within=0.08,
+)
+assert sized["tea", "PC1", "truth"] > 0.9 and sized["tea", "CCS", "distractor"] > 0.85
+assert min(sized["Banana", way, "distractor"] for way in ("PC1", "CCS")) > 0.9
 
 # %% [markdown]
 # ## 6. Three discoveries
@@ -695,8 +738,8 @@ assert min(by_size[2:]) >= 6 and sum(by_size) > 20
 # - `"alphabet"`: the statement whose last word comes first in the alphabet;
 # - `"random"`: nothing; its training began at a direction fitted to random labels.
 #
-# Reading statements is free. `look("A", 5)` says which statement of pair 5 probe A prefers, and costs one of 12 looks for all three probes together. The sign is unknown for each. A probe that found a concept agrees with it on every pair. Plan first: at which pairs do the four differ? Answer with a dictionary from "A", "B" and "C" to the names.
-# Ten pairs are shown; `kind_ones[i]` and `kind_twos[i]` are the statements of the others.
+# Reading statements is free. `look("A", 5)` says which statement of pair 5 probe A prefers; you have 18 looks for the three probes together. The sign is unknown for each. A probe that found a concept agrees with it on every pair. Plan first: at which pairs do the four differ? Answer with a dictionary from "A", "B" and "C" to the names.
+# Twelve pairs are shown; `kind_ones[i]` and `kind_twos[i]` are the statements of the others.
 
 # %% tags=["folded"]
 # The pairs, and the probes.
@@ -710,18 +753,18 @@ for name in "ABC":
         labels = torch.randint(2, (len(kind_ones),), generator=seeded(seed))
         start, _ = fit_labelling(*kinds, labels)
     hidden[name] = ccs(*kinds, start=start)
-looks, SHOWN = [], [0, 1, 2, 3, 5, 7, 10, 11, 12, 13]
+looks, SHOWN = [], [0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 18, 19]
 
 
-def look(name: str, pair: int) -> None:
-    """Prints the pair, and which of the two this probe prefers; 12 times."""
-    if len(looks) >= 12:
+def look(name: str, pair: int, *, free: bool = False) -> None:
+    """Prints the pair, and which of the two this probe prefers; 18 times."""
+    if not free and len(looks) >= 18:
         print("The budget is spent: decide.")
         return
-    looks.append((name, pair))
+    looks.extend([] if free else [(name, pair)])
     two = [kind_ones[pair], kind_twos[pair]]
     chosen = 0 if hidden[name].belief[pair] > 0.5 else 1
-    print(f"{12 - len(looks)} left. {name} prefers {two[chosen]!r} to {two[1 - chosen]!r}")
+    print(f"{18 - len(looks)} left. {name} prefers {two[chosen]!r} to {two[1 - chosen]!r}")
 
 
 # %%
@@ -731,7 +774,7 @@ plots.table(
 )
 
 # %%
-look("A", 0)
+look("A", 4, free=True)  # this one does not count; yours, without `free`, go below
 
 # %% tags=["answer:discovered"]
 ### BEGIN SOLUTION
@@ -749,7 +792,7 @@ discovered = lesson_22.check_discovered(discovered)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Choose four pairs for which the three concepts give three different patterns, such as (same, other, other), and look at them with each probe. What fits no pattern is random. After four looks, random labels still fit a given pattern with a chance of one in eight; after six, of one in 32.
+# Choose six pairs for which the three concepts give three different patterns, such as (same, other, other, ...), and look at them with each probe. What fits no pattern is random. Random labels fit *one* of the three patterns, under one sign or the other, with a chance of 3 in 8 after four looks, and of 3 in 32 after six.
 #
 # </details>
 
@@ -772,7 +815,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Read the losses. The lowest belongs to random labels, the next to the list, and the highest to truth. The list was no one's plan: when the first edition of this course paired the kinds, it put one kind of five on each side, and only CCS noticed.
+# Probe B, of random labels, has the lowest loss. (It *began* at a solved direction with scores of 10; its labels are one draw of 38, taken so that few plans with six looks mistake it for a concept.) Between the other two, the loss is lower for the list than for truth. Nobody planned the list: the pairs were made such that one kind of each five stands on each side, and CCS found it.
 
 # %% tags=["numbers"]
 agree = {
@@ -788,7 +831,7 @@ assert discovered == {"A": "list", "B": "random", "C": "truth"}
 # %% [markdown]
 # ## Going deeper: two other families
 #
-# We chose opposites because CCS works there. Capitals and cities, in the full space and in whitened axes:
+# Capitals and cities, in the full space and in whitened axes:
 
 # %%
 families = {}
@@ -796,32 +839,39 @@ for name in ("capitals", "cities"):
     one, two, labels, _ = pairs_of(name)
     both = halves(one, two)
     six = [ccs(*both, start=random_start(seed)) for seed in range(6)]
-    kept_at = {}
-    for k in (10, 60):
-        white = whiten(*both, k)
-        tries = [ccs(*white, start=random_start(s, d=k), lr=0.05) for s in range(3)]
-        kept_at[k] = agreement(min(tries, key=lambda run: run.loss).belief, labels)
+    ten, sixty = (with_axes(k, *both, labels) for k in (10, 60))
     families[name] = {
         "PC1": agrees_along(*both, component(*both), labels),
         "mean of 6 starts": sum(agreement(run.belief, labels) for run in six) / 6,
-        "lowest loss": agreement(min(six, key=lambda run: run.loss).belief, labels),
-        **{f"k = {k}": value for k, value in kept_at.items()},
+        "k = 10, lowest loss": ten["lowest"],
+        "k = 60": sixty["lowest"],
+        "loss, k = 10": ten["loss"],
+        "on noise": ten["noise"],
+        "random labels kept": ten["stays"],
+        "starts": ten["agrees"],
     }
 plots.table(
-    [(name, *(f"{x:.2f}" for x in each.values())) for name, each in families.items()],
-    columns=["agreement with truth", *families["capitals"]],
+    [
+        (name, *(f"{x:.2f}" for x in [*each.values()][:4]), f"{each['loss, k = 10']:.3f}")
+        + (ends(each["on noise"], ".3f"), ends(each["random labels kept"]))
+        for name, each in families.items()
+    ],
+    columns=["", *[*families["capitals"]][:7]],
 )
 
 # %% [markdown]
-# On cities nothing works. On capitals PC1 finds nothing, CCS in the full space something, and CCS in 10 whitened axes most: **0.84**, with a loss that chooses. With 60 axes that is gone.
+# On cities nothing works. On capitals PC1 finds nothing, CCS in the full space something, and CCS in 10 whitened axes most: **0.84**. All five starts end there, and random labels are not kept. But its loss is no lower than on noise: few dimensions have *one* solution, nearly, and whether that is truth the loss does not say.
 #
 # **Task.** Do the same for `kinds` at layer 12 (`halves(..., layer=12)`). Which concept of section 6 do few dimensions find?
 
 # %% tags=["numbers"]
-claim("capitals, 10 axes", families["capitals"]["k = 10"], text=0.84, within=0.06)
-assert families["capitals"]["PC1"] < 0.6 and families["capitals"]["k = 60"] < 0.65
-assert 0.55 < families["capitals"]["mean of 6 starts"] < families["capitals"]["k = 10"]
-assert max(families["cities"].values()) < 0.67
+claim("capitals, 10 axes", families["capitals"]["k = 10, lowest loss"], text=0.84, within=0.04)
+assert families["capitals"]["PC1"] < 0.6 and families["capitals"]["k = 60"] < 0.7
+assert min(families["capitals"]["starts"]) > 0.78
+assert max(families["capitals"]["random labels kept"]) < 0.7
+assert families["capitals"]["loss, k = 10"] > min(families["capitals"]["on noise"])
+assert 0.55 < families["capitals"]["mean of 6 starts"] < 0.8
+assert max([*families["cities"].values()][:4]) < 0.67
 
 # %% [markdown]
 # ## Going deeper: which part of block 14?
@@ -910,7 +960,7 @@ patched = patch_heads(
     batch(SENTENCES["really"], own)[0],
     lengths,
     direction.to(device),
-    layers=BLOCKS,
+    layers=BLOCKS[:2],
     read=LAYER,
 ).cpu()
 y = good[unseen]
@@ -919,10 +969,10 @@ moved = (patched[..., y == 1].mean(-1) - patched[..., y == 0].mean(-1)) / unit
 before = (gap("not", direction)[LAYER] / unit).item()
 plots.heatmap(
     moved - before,
-    title=f"Patching head 14.2 undoes about half of the turn<br>(the gap was {before:.2f}; colours: its change when one head is patched)",
+    title=f"Which head turns the reading round?<br>(the gap was {before:.2f}; colours: its change when one head is patched)",
     x="head",
     y="layer",
-    rows=[str(block) for block in BLOCKS],
+    rows=[str(block) for block in BLOCKS[:2]],
     label="change of the gap",
     signed=True,
 )
@@ -935,9 +985,15 @@ plots.heatmap(
 names = [f"blocks.{block}.hook_{part}_out" for block in BLOCKS for part in ("attn", "mlp")]
 ends_at = (torch.arange(len(denied)), lengths - 1)
 with torch.no_grad():
-    _, cache = model.run_with_cache(
+    resid, cache = model.run_with_cache(
         batch(SENTENCES["really"], own)[0], names_filter=names, stop_at_layer=LAYER
     )
+
+
+def gap_of(x: Tensor) -> float:
+    """The gap in a stream before block 16, in units of the plain sentences' gap."""
+    x = x[ends_at].cpu() @ direction
+    return ((x[y == 1].mean() - x[y == 0].mean()) / unit).item()
 
 
 def part_patched(block: int, part: str) -> float:
@@ -950,10 +1006,11 @@ def part_patched(block: int, part: str) -> float:
         return out
 
     with torch.no_grad(), model.hooks(fwd_hooks=[(name, patch)]):
-        x = model(denied, stop_at_layer=LAYER)[ends_at].cpu() @ direction
-    return ((x[y == 1].mean() - x[y == 0].mean()) / unit).item()
+        return gap_of(model(denied, stop_at_layer=LAYER))
 
 
+really = gap_of(resid)
+print(f'gap with "not" {before:+.2f}, with "really" {really:+.2f}')
 parts = {block: [part_patched(block, part) for part in ("attn", "mlp")] for block in BLOCKS}
 plots.table(
     [(block, *(f"{value:+.2f}" for value in values)) for block, values in parts.items()],
@@ -977,18 +1034,19 @@ places = {
 print("head 14.2 attends to", {name: round(float(value), 2) for name, value in places.items()})
 
 # %% [markdown]
-# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head `14.2` alone to **0.25**, about half of the distance to 1. The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little.
+# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head `14.2` alone to **0.25**, about half of the way to the gap with "really" (**1.00**). The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little.
 #
 # Where does this head find the turned sentiment? It attends mostly to the word itself (**0.47** of its attention), and little to "not" (**0.07**). So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
 # (question 3 below).
 
 # %% tags=["numbers"]
 claim("gap before patching", before, text=-0.63, within=0.06)
+claim('gap with "really"', really, text=1.00, within=0.03)
 claim("gap with head 14.2 patched", moved[1, 2], text=0.25, within=0.035)
-assert (moved - before)[[0, 2]].abs().max() < (moved[1, 2] - before) / 6
+assert (moved - before)[0].abs().max() < (moved[1, 2] - before) / 6
 claim("attention to the word", float(places["the word"]), text=0.47, within=0.07)
 claim("attention to not", float(places['"not"']), text=0.07, within=0.01)
-claim("gap with attention of block 14 patched", parts[14][0], text=0.52, within=0.06)
+claim("gap with attention of block 14 patched", parts[14][0], text=0.52, within=0.05)
 assert before < parts[14][1] < 0
 assert max(max(parts[13]), max(parts[15])) < before + 0.2
 assert int((moved - before).argmax()) == model.cfg.n_heads + 2
@@ -997,7 +1055,7 @@ assert int((moved - before).argmax()) == model.cfg.n_heads + 2
 # ## Going deeper: erase what a probe reads
 #
 # The other side of probing: take the concept *out*, so that no linear probe finds it, and change as little else as possible. If what the model says does not change, it did not need what the probe read there. **LEACE** (Belrose and colleagues, arXiv 2306.03819) has a closed form. The obvious edit is to project out the difference of means *c*.
-# LEACE also removes along *c*. But it reads *how much* to remove with another direction u, chosen so that, of all edits that remove the covariance with the concept, it changes the activations least. An `Eraser` is a mean and a matrix: `x` becomes `x - (x - mean) @ matrix.T`.
+# Both edits take away a multiple of *c*. They differ in how they measure the amount: the projection along *c* itself, LEACE along another direction u, chosen so that, of all edits that remove the covariance with the concept, it changes the activations least. An `Eraser` is a mean and a matrix: `x` becomes `x - (x - mean) @ matrix.T`.
 #
 # ### Exercise 5 · LEACE (10 minutes, medium)
 
@@ -1211,10 +1269,10 @@ for name, (layers, fit) in RUNS.items():
     shown.append((name, *(f"{x:.2f}" for x in gaps[name][1:]), f"{says:+.2f}"))
 shuffled = {}
 for name, fit in (("LEACE", leace), ("difference of means", by_means)):
-    draws = [good[torch.randperm(len(good), generator=seeded(seed))] for seed in range(4)]
+    draws = [good[torch.randperm(len(good), generator=seeded(seed))] for seed in range(5)]
     shuffled[name] = [erase(ALL, fit, y)[1] for y in draws]
     values = ", ".join(f"{x:+.2f}" for x in shuffled[name])
-    shown.append((f"{name}, each block, shuffled labels (4)", "", "", "", values))
+    shown.append((f"{name}, each block, shuffled labels (5)", "", "", "", values))
 plots.table(
     shown,
     columns=[
@@ -1236,19 +1294,21 @@ print(f"new probes of shuffled labels: {low:.2f} to {high:.2f} (5th to 95th of 3
 # %% [markdown]
 # Four results.
 #
-# - **Hardly readable from other words.** Erased from 40 words, the concept is read from others by a new probe with an AUC of **0.66** (`1.0` before). Probes of shuffled labels reach up to **0.67** by luck. So it is mostly gone; whether all is, 40 words cannot tell.
-# - **One block later it is back.** Later heads copy it again from earlier tokens, so one erasure at one token changes what the model says by little. A probe that finds nothing at one layer does not show that the model has no access.
+# - **Hardly readable from other words.** Erased from 40 words, the concept is read from others by a new probe with an AUC of **0.66** (`1.0` before). Of 30 probes of shuffled labels, 95% stay below **0.66**. So it is mostly gone; whether all is, 40 words cannot tell.
+# - **One block later it is back.** So one erasure at one token changes what the model says by little, and a probe that finds nothing at one layer does not show that the model has no access. (Task: which part of block 16 brings it back? Replace its attention's output, then its MLP's, at the last token by the mean over all texts.)
 # - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. Random directions, a fresh one at each block, change nothing.
-# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves the difference as it was in all four draws. Projecting out the difference of means, which removes sentiment as well as LEACE does, removes much of it in one draw of four with labels that mean nothing.
+# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves nearly all of the difference in each of 5 draws (mean **3.30**). Projecting out the difference of means, which removes sentiment as well as LEACE does, leaves **2.28** on average, and in one draw less than a third.
 
 # %% tags=["numbers"]
 none, once, always, means, chance = gaps.values()
 claim("new probe after LEACE", once[1], text=0.66, within=0.09)
-claim("new probes of shuffled labels, 95th percentile", high, text=0.67, within=0.09)
+claim("new probes of shuffled labels, 95th percentile", high, text=0.66, within=0.09)
 assert none[1] > 0.98 and once[2] > 0.95 and once[0] > 0.8 * none[0]
 assert always[0] < 0.3 * none[0] and means[0] < 0.3 * none[0] and chance[0] > 0.9 * none[0]
+for name, text, within in (("LEACE", 3.30, 0.2), ("difference of means", 2.28, 0.33)):
+    claim(f"{name}, shuffled", sum(shuffled[name]) / 5, text=text, within=within)
 assert min(shuffled["LEACE"]) > 0.85 * none[0]
-assert min(shuffled["difference of means"]) < 0.6 * none[0]
+assert min(shuffled["difference of means"]) < none[0] / 3
 assert bootstrap(drop[good == 1])[0] > 1 and bootstrap(drop[good == 0])[1] < -1
 
 # %% [markdown]
@@ -1264,7 +1324,7 @@ plots.table(
             "",
         ),
         (
-            "CCS, agreement with truth (lowest loss of 20)",
+            "CCS, agreement with truth (lowest loss of 12)",
             f"{agreement(best.belief, truth):.2f}",
             f"PC1 {of_pc:.2f}; random directions {sum(random_agrees) / 40:.2f}; a coin {guess:.2f}",
             "6 models, 10 data sets: 4% above zero-shot on average (Burns et al.)",
@@ -1277,9 +1337,9 @@ plots.table(
             "",
         ),
         (
-            "PC1 with Banana / Shed: the distractor",
-            f"{wins['Banana. / Shed.'][1][1]:.2f}",
-            f"truth {wins['Banana. / Shed.'][1][0]:.2f}",
+            "CCS with Banana: the distractor",
+            f"{sum(wins['Banana', 'CCS', 'distractor']) / 8:.2f}",
+            f"truth {sum(wins['Banana', 'CCS', 'truth']) / 8:.2f}",
             "CCS and PC1 find it, Chinchilla-70B (Farquhar et al.)",
         ),
         (
@@ -1310,8 +1370,7 @@ plots.table(
 #
 # ## Where this breaks
 #
-# One small model, and one family of pairs on which CCS works well. The sentences are templates. The axes that are kept are those along which the rows vary most, so size still chose *them*: truth could lie outside. "Truth" was tested on statements with "not" for PC1 alone.
-# What the distractor's variance predicts is PC1 by construction, nearly; CCS it does not predict.
+# One small model, and one family of pairs on which CCS works well. The sentences are templates. The axes that are kept are those along which the rows vary most, so size still chose *them*: truth could lie outside. "Truth" was tested on statements with "not" for PC1 alone. CCS ran for a few hundred steps, and stops before it has converged in the full space.
 #
 # ## Further reading
 #
