@@ -128,7 +128,7 @@ plots.lines(
 # %% [markdown]
 # ## 1. One direction through all layers
 #
-# Four sentences are an anecdote. So take 32 words that the direction was not fitted on, in a sentence that it was not fitted on. The **gap** is the mean score of the good words minus that of the bad words.
+# Three sentences are an anecdote. So take 32 words that the direction was not fitted on, in a sentence that it was not fitted on. The **gap** is the mean score of the good words minus that of the bad words.
 # The figure divides the gap with "not" by the gap without: 1 means that "not" changes nothing, and below 0 the reading has turned round. If the direction were fitted again at each layer, a turn might come from the *direction*, and not from the activations. So it is fitted once, at one layer; a second one, fitted at another layer, stands beside it.
 # The control is "not only", which has a "not" and keeps the meaning.
 
@@ -248,10 +248,10 @@ ccs = lesson_22.check_ccs(ccs)
 # </details>
 
 # %% [markdown]
-# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: even a coin agrees in about `0.55` of 68 pairs. Labels are used for nothing else here, so there is no test set. Beside CCS stand two methods without training:
+# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: even a coin agrees in about `0.55` of 68 pairs. Beside CCS stand two methods without training:
 # the **first principal component** (PC1) of the differences of the two halves, that is, the direction along which they vary most (Burns and colleagues call this CRC); and 40 random directions.
 #
-# CCS is usually run from several starts, and the one with the lowest loss is reported. Below every start is a dot, and the bar is the one of lowest loss.
+# CCS is run from several starts, and the one with the lowest loss is reported (the bar; each start is a dot).
 
 
 # %% tags=["folded"]
@@ -321,7 +321,7 @@ COIN = {"text": "a coin", "xref": "paper", "x": 1, "y": guess, "yshift": 9, "sho
 found.add_annotation(**COIN)
 
 # %% [markdown]
-# At its lowest loss CCS finds truth in **0.99** of the pairs. Single starts (dots) differ. The principal component finds truth in **1.00**, without training, a loss, or a start. Random directions with the better sign reach **0.65** on average.
+# At its lowest loss CCS finds truth in **0.99** of the pairs. The principal component finds it in **1.00**, without training or a loss. Random directions with the better sign reach **0.65** on average.
 #
 # Is it *truth* that they find? A control from lesson 2.1: the same pairs with "not". "The opposite of hot is not cold." names the right answer, and is false. Here is what PC1 of the plain pairs chooses in them.
 
@@ -416,19 +416,13 @@ solved = [
 ]
 of_truth = fit_labelling(first, second, truth, size=size)[1]
 worst = max(solved)
-outcome(
-    "22.labels",
-    "below 0.001"
-    if worst < 1e-3
-    else "about 0.01"
-    if worst < 0.05
-    else "about 0.25, as with p = 0.5",
-)
+fits = "below 0.001" if worst < 1e-3 else "about 0.01"
+outcome("22.labels", fits if worst < 0.05 else "about 0.25, as with p = 0.5")
 losses = [run.loss for run in runs]
 
 
 def ends(values: Sequence[float], form: str = ".2f") -> str:
-    return f"{min(values):{form}} to {max(values):{form}}"
+    return f"{min(values):{form}} to {max(values):{form}}" if values else ""
 
 
 plots.table(
@@ -459,7 +453,7 @@ assert worst < 1e-3 and sorted(solved)[20] < min(losses) / 10 and of_truth > 0.9
 predict(
     "22.whiten",
     "CCS on the first k axes, whitened: for which k does its lowest loss agree with truth?",
-    choices=["for every k", "for small k only", "for large k only", "for none"],
+    choices=["for every k", "for small k only", "for none"],
 )
 
 
@@ -481,15 +475,14 @@ def with_axes(k: int, x: Tensor, y: Tensor, labels: Tensor) -> dict:
         begin, _ = fit_labelling(*white, drawn, size=3.0)
         stays.append(agreement(ccs(*white, start=begin, steps=100, lr=0.1).belief, drawn))
     tries = searched(white)
-    agrees = [agreement(run.belief, labels) for run in tries]
-    loss, lowest = tries[0].loss, agrees[0]
-    return {"agrees": agrees, "lowest": lowest, "loss": loss, "noise": noise, "stays": stays}
+    agrees = [agreement(run.belief, labels) for run in tries]  # the lowest loss first
+    return {"agrees": agrees, "loss": tries[0].loss, "noise": noise, "stays": stays}
 
 
 # %%
 in_axes = {k: with_axes(k, first, second, truth) for k in (3, 10, 20, 60, 134)}
 plots.bars(
-    {f"k = {k}": each["lowest"] for k, each in in_axes.items()},
+    {f"k = {k}": each["agrees"][0] for k, each in in_axes.items()},
     title="In k whitened axes, what does the lowest loss find?<br>(bar: lowest loss of 5 starts; dots: each start)",
     y="agreement with truth",
     dots={f"k = {k}": each["agrees"] for k, each in in_axes.items()},
@@ -498,33 +491,18 @@ plots.bars(
 ).add_annotation(**COIN)
 
 # %%
-small, large = in_axes[10]["lowest"] > 0.8, in_axes[134]["lowest"] > 0.8
-outcome(
-    "22.whiten",
-    ("for every k" if large else "for small k only")
-    if small
-    else ("for large k only" if large else "for none"),
-)
+small, large = (in_axes[k]["agrees"][0] > 0.8 for k in (10, 134))
+outcome("22.whiten", "for every k" if large else "for small k only" if small else "for none")
 plots.table(
     [
-        (
-            k,
-            f"{each['loss']:.3f}",
-            ends(each["noise"], ".3f") if each["noise"] else "",
-            ends(each["stays"]),
-        )
+        (k, f"{each['loss']:.3f}", ends(each["noise"], ".3f"), ends(each["stays"]))
         for k, each in in_axes.items()
     ],
-    columns=[
-        "k axes",
-        "lowest loss",
-        "on noise (10 draws)",
-        "from random labels: agrees with them",
-    ],
+    columns=["k axes", "lowest loss", "on noise (10 draws)", "random labels kept"],
 )
 
 # %% [markdown]
-# In 3 and in 10 axes all starts end near truth (at k = 10 the lowest loss agrees in **1.00**), and a start at random labels leaves them: here the loss does choose. At k = 10 its value is clearly lower than on noise; at 3 and at 20 noise comes near. With 134 axes any labels fit, and agreement is that of a coin. (All 134 whitened is a control that says little: the products of the rows are then the same for any data.) k was not chosen: all five are shown.
+# In 3 and in 10 axes all starts end near truth (at k = 10 the lowest loss agrees in **1.00**), and training from random labels does not keep them: here the loss does choose. At k = 10 its value is clearly lower than on noise; at 3 and at 20 noise comes near. With 134 axes any labels fit, and agreement is that of a coin. k was not chosen: all five are shown.
 #
 # **Control 2: stretch a rival.** In the full space, let a direction of *random* labels grow, and see when CCS finds that.
 #
@@ -538,15 +516,9 @@ def stretched(
     direction: Float[Tensor, " d_model"],
     factor: float,
 ) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
-    """Both halves, with the part of each row that lies along a direction multiplied by a factor.
+    """Both halves, with the part of each row along a direction, of any length, times a factor.
 
     What lies at right angles to the direction stays as it is.
-
-    Args:
-        direction: of any length.
-
-    Returns:
-        The two new halves.
     """
     ### BEGIN SOLUTION
     unit = direction / direction.norm()
@@ -572,7 +544,7 @@ stretched = lesson_22.check_stretched(stretched)
 # </details>
 
 # %% [markdown]
-# The labels are random, but agree with truth in exactly half of the pairs. Two directions are stretched: the *solved* one, along which every pair follows the labels; and the labels' *mean difference*, along which only some do. 4 draws of labels, 2 starts each.
+# The random labels agree with truth in exactly half of the pairs. Two directions are stretched: the *solved* one, along which every pair follows the labels; and the labels' *mean difference*, along which only some do. 4 draws, 2 starts each: mean and range.
 
 
 # %%
@@ -613,9 +585,9 @@ for seed in range(4):
         values["rival"] += [agreement(belief, labels) for belief in tries]
         values["size"].append(share(new[0] - new[1], along / along.norm()))
         values["pairs"].append(agrees_along(*new, along, labels))
-of_truth = share(first - second, mean_along(first - second, truth))
+own = share(first - second, mean_along(first - second, truth))
 plots.table(
-    [("nothing", f"{sum(agrees) / 12:.2f} ({ends(agrees)})", "", f"(truth: {of_truth:.2f})", "")]
+    [("nothing", f"{sum(agrees) / 12:.2f} ({ends(agrees)})", "", f"(truth: {own:.2f})", "")]
     + [
         (name, *(f"{sum(each) / len(each):.2f} ({ends(each)})" for each in parts.values()))
         for name, parts in grown.items()
@@ -677,12 +649,9 @@ for name, prefixes in PREFIXES.items():
 # %%
 rival = wins["tea", "CCS", "distractor"]
 nearer = sum(a > b for a, b in zip(rival, wins["tea", "CCS", "truth"], strict=True))
-outcome(
-    "22.prefix",
-    {0: "truth, which is larger", len(rival): "the drink, which every pair follows"}.get(
-        nearer, "now this, now that"
-    ),
-)
+n_runs = len(rival)
+found = {0: "truth, which is larger", n_runs: "the drink, which every pair follows"}
+outcome("22.prefix", found.get(nearer, "now this, now that"))
 for (name, what), values in shares.items():
     print(f"{name}: share of the variance along {what} {sum(values) / 4:.2f}")
 named = {("<br>".join(key)): values for key, values in wins.items()}
@@ -698,12 +667,12 @@ plots.bars(
 # %% [markdown]
 # With "Banana" both methods find the distractor. With "tea" PC1 finds truth, and CCS the distractor, which has **0.50** of truth's variance. PC1 finds what has most variance by definition. CCS does not: as with the stretched rival, a direction that *every* pair follows can win with less.
 #
-# So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth has to be asked with labels, or with something else that you know.
+# So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth has to be asked with labels, or something else that you know.
 
 # %% tags=["numbers"]
-claim("CCS, 10 axes", in_axes[10]["lowest"], text=1.00, within=0.03)
+claim("CCS, 10 axes", in_axes[10]["agrees"][0], text=1.00, within=0.03)
 for k in (3, 10):
-    assert min(in_axes[k]["agrees"]) > 0.9 and max(in_axes[k]["stays"]) < 0.7, k
+    assert min(in_axes[k]["agrees"]) > 0.9 and sum(in_axes[k]["stays"]) / 10 < 0.65, k
 assert in_axes[10]["loss"] < min(in_axes[10]["noise"])
 assert max(in_axes[134]["agrees"]) < 0.7 and min(in_axes[134]["stays"]) > 0.97
 wide = {
@@ -721,7 +690,7 @@ claim(
     "tea's variance, of truth's",
     sized["tea", "distractor"] / sized["tea", "truth"],
     text=0.50,
-    within=0.08,
+    within=0.07,
 )
 assert sized["tea", "PC1", "truth"] > 0.9 and sized["tea", "CCS", "distractor"] > 0.85
 assert min(sized["Banana", way, "distractor"] for way in ("PC1", "CCS")) > 0.9
@@ -831,47 +800,38 @@ assert discovered == {"A": "list", "B": "random", "C": "truth"}
 # %% [markdown]
 # ## Going deeper: two other families
 #
-# Capitals and cities, in the full space and in whitened axes:
+# Capitals and cities, in the full space and in 10 whitened axes:
 
 # %%
 families = {}
 for name in ("capitals", "cities"):
     one, two, labels, _ = pairs_of(name)
     both = halves(one, two)
-    six = [ccs(*both, start=random_start(seed)) for seed in range(6)]
-    ten, sixty = (with_axes(k, *both, labels) for k in (10, 60))
-    families[name] = {
-        "PC1": agrees_along(*both, component(*both), labels),
-        "mean of 6 starts": sum(agreement(run.belief, labels) for run in six) / 6,
-        "k = 10, lowest loss": ten["lowest"],
-        "k = 60": sixty["lowest"],
-        "loss, k = 10": ten["loss"],
-        "on noise": ten["noise"],
-        "random labels kept": ten["stays"],
-        "starts": ten["agrees"],
-    }
+    along = agrees_along(*both, component(*both), labels)
+    six = [agreement(ccs(*both, start=random_start(seed)).belief, labels) for seed in range(6)]
+    families[name] = along, six, with_axes(10, *both, labels)
 plots.table(
     [
-        (name, *(f"{x:.2f}" for x in [*each.values()][:4]), f"{each['loss, k = 10']:.3f}")
-        + (ends(each["on noise"], ".3f"), ends(each["random labels kept"]))
-        for name, each in families.items()
+        (name, f"{along:.2f}", ends(six), ends(ten["agrees"]), f"{ten['loss']:.3f}")
+        + (ends(ten["noise"], ".3f"), ends(ten["stays"]))
+        for name, (along, six, ten) in families.items()
     ],
-    columns=["", *[*families["capitals"]][:7]],
+    columns=["agreement with truth", "PC1", "CCS (6 starts)", "CCS, 10 axes (5 starts)"]
+    + ["its loss", "loss on noise", "random labels kept"],
 )
 
 # %% [markdown]
-# On cities nothing works. On capitals PC1 finds nothing, CCS in the full space something, and CCS in 10 whitened axes most: **0.84**. All five starts end there, and random labels are not kept. But its loss is no lower than on noise: few dimensions have *one* solution, nearly, and whether that is truth the loss does not say.
+# On cities nothing works. On capitals PC1 finds nothing, and CCS in 10 axes most: **0.84**, from every start. Random labels are not kept. But the loss is no lower than on noise: few dimensions have nearly *one* solution, and whether that is truth the loss does not say.
 #
 # **Task.** Do the same for `kinds` at layer 12 (`halves(..., layer=12)`). Which concept of section 6 do few dimensions find?
 
 # %% tags=["numbers"]
-claim("capitals, 10 axes", families["capitals"]["k = 10, lowest loss"], text=0.84, within=0.04)
-assert families["capitals"]["PC1"] < 0.6 and families["capitals"]["k = 60"] < 0.7
-assert min(families["capitals"]["starts"]) > 0.78
-assert max(families["capitals"]["random labels kept"]) < 0.7
-assert families["capitals"]["loss, k = 10"] > min(families["capitals"]["on noise"])
-assert 0.55 < families["capitals"]["mean of 6 starts"] < 0.8
-assert max([*families["cities"].values()][:4]) < 0.67
+along, six, ten = families["capitals"]
+claim("capitals, 10 axes", ten["agrees"][0], text=0.84, within=0.04)
+assert along < 0.6 and min(ten["agrees"]) > 0.78 and sum(ten["stays"]) / 10 < 0.65
+assert ten["loss"] > min(ten["noise"]) and sum(six) / 6 < 0.8
+along, six, ten = families["cities"]
+assert max(along, ten["agrees"][0], sum(six) / 6) < 0.67
 
 # %% [markdown]
 # ## Going deeper: which part of block 14?
@@ -1106,7 +1066,7 @@ leace = lesson_22.check_leace(leace)
 # </details>
 
 # %% [markdown]
-# "No linear probe finds it" holds for the rows that the eraser was fitted on. We have 40 words for it, and `576` dimensions. Is it gone from other words, too? The right test is a *new* probe, trained on erased activations of 20 other words, and tested on the last 20. (A probe trained on the rows of the eraser would find nothing, since nothing is left there, and say nothing about other words.)
+# "No linear probe finds it" holds for the rows that the eraser was fitted on. We have 40 words for it, and `576` dimensions. Is it gone from other words, too? That takes a *new* probe, trained on erased activations of 20 other words, and tested on the last 20.
 #
 # Then the run itself: erase while the model reads "The movie was wonderful. I felt very", at the last token, before one block or before every block from there on.
 #
@@ -1175,7 +1135,7 @@ erase_while_running = lesson_22.check_erase_while_running(erase_while_running)
 # </details>
 
 # %% [markdown]
-# First what is to be erased: does the model take sentiment, and "not", into what it says next? Let it go on: "I think that our hotel is not wonderful. I felt very". The number is the log probability of happy words minus that of sad words.
+# First: does the model take sentiment, and "not", into what it says next, after "I think that our hotel is not wonderful. I felt very"? The number is the log probability of happy words minus that of sad words.
 
 # %%
 HAPPY, SAD = [" happy", " pleased", " glad"], [" sad", " disappointed", " angry"]
@@ -1305,8 +1265,9 @@ claim("new probe after LEACE", once[1], text=0.66, within=0.09)
 claim("new probes of shuffled labels, 95th percentile", high, text=0.66, within=0.09)
 assert none[1] > 0.98 and once[2] > 0.95 and once[0] > 0.8 * none[0]
 assert always[0] < 0.3 * none[0] and means[0] < 0.3 * none[0] and chance[0] > 0.9 * none[0]
-for name, text, within in (("LEACE", 3.30, 0.2), ("difference of means", 2.28, 0.33)):
-    claim(f"{name}, shuffled", sum(shuffled[name]) / 5, text=text, within=within)
+mean_left = {name: sum(values) / 5 for name, values in shuffled.items()}
+claim("LEACE, shuffled", mean_left["LEACE"], text=3.30, within=0.2)
+claim("means, shuffled", mean_left["difference of means"], text=2.28, within=0.33)
 assert min(shuffled["LEACE"]) > 0.85 * none[0]
 assert min(shuffled["difference of means"]) < none[0] / 3
 assert bootstrap(drop[good == 1])[0] > 1 and bootstrap(drop[good == 0])[1] < -1
@@ -1332,8 +1293,8 @@ plots.table(
         ("PC1 on the same pairs with not", f"{with_not:.2f}", f"without: {of_pc:.2f}", ""),
         (
             "CCS in 10 whitened axes, lowest loss",
-            f"{in_axes[10]['lowest']:.2f}",
-            f"134 axes: {in_axes[134]['lowest']:.2f}",
+            f"{in_axes[10]['agrees'][0]:.2f}",
+            f"134 axes: {in_axes[134]['agrees'][0]:.2f}",
             "",
         ),
         (
@@ -1364,7 +1325,7 @@ plots.table(
 #
 # - Fitting a direction again at each layer, and crediting a block with the change.
 # - Reporting the best of many starts, or the better sign, without saying so.
-# - Taking a low loss without labels as proof of what was found, with more dimensions than rows.
+# - Taking a low loss as proof of what was found.
 # - Testing an erasure with a probe trained on the rows that it was fitted on.
 # - Erasing at one token of one layer, and concluding that the model does not use the concept.
 #

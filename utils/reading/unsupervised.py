@@ -158,15 +158,9 @@ def stretched(
     direction: Float[Tensor, " d_model"],
     factor: float,
 ) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
-    """Both halves, with the part of each row that lies along a direction multiplied by a factor.
+    """Both halves, with the part of each row along a direction, of any length, times a factor.
 
     What lies at right angles to the direction stays as it is.
-
-    Args:
-        direction: of any length.
-
-    Returns:
-        The two new halves.
     """
     unit = direction / direction.norm()
     first = first + (factor - 1) * torch.outer(first @ unit, unit)
