@@ -21,7 +21,7 @@
 #
 # 1. follow one fixed direction through the layers of a model, and say what it reads at each;
 # 2. train a probe without labels (CCS), and say what its loss can and cannot show;
-# 3. build the controls that tell when such a probe's loss chooses what it finds, and when size does;
+# 3. build the controls that tell when such a probe's loss chooses what it finds, and when it cannot;
 # 4. erase a concept from activations (LEACE), and measure how much of it is left.
 #
 # **Time** 60 minutes for the core, and 65 minutes for *Going deeper*. **Needs** lesson 2.1: probes, splits by group.
@@ -317,8 +317,8 @@ found = plots.bars(
     },
     chance=guess,
 )
-COIN = {"text": "a coin", "xref": "paper", "x": 1, "y": guess, "yshift": 9, "showarrow": False}
-found.add_annotation(**COIN)
+COIN = {"text": "a coin", "xref": "paper", "x": 1, "xanchor": "left", "showarrow": False}
+found.add_annotation(**COIN, y=guess).update_layout(margin_r=60)
 
 # %% [markdown]
 # At its lowest loss CCS finds truth in **0.99** of the pairs. The principal component finds it in **1.00**, without training or a loss. Random directions with the better sign reach **0.65** on average.
@@ -447,7 +447,7 @@ assert worst < 1e-3 and sorted(solved)[20] < min(losses) / 10 and of_truth > 0.9
 #
 # There are two suspects. *Room*: in many dimensions many directions have a low loss. *Size*: gradient descent from a small start moves fastest along directions in which the data vary much, and truth is a large difference here. One control for each.
 #
-# **Control 1: few dimensions, all equally large.** Principal *axes* are the directions along which the rows vary most: the first, then the next at right angles to it, and so on. `whiten(first, second, k)` (given) keeps the first k, and divides the coordinate along each by its size.
+# **Control 1: few dimensions, all equally large.** Principal *axes* are the directions along which the rows vary most: the first, then the next at right angles to it, and so on. `whiten(first, second, k)` (given) keeps the first k, and divides the coordinate along each by its size. In so few dimensions 100 steps of `lr=0.1` are enough.
 
 # %%
 predict(
@@ -488,7 +488,7 @@ plots.bars(
     dots={f"k = {k}": each["agrees"] for k, each in in_axes.items()},
     kinds={f"k = {k}": "whitened" for k in in_axes},
     chance=guess,
-).add_annotation(**COIN)
+).add_annotation(**COIN, y=guess).update_layout(margin_r=60)
 
 # %%
 small, large = (in_axes[k]["agrees"][0] > 0.8 for k in (10, 134))
@@ -597,10 +597,10 @@ plots.table(
 )
 
 # %% [markdown]
-# Truth has a fifth of the variance to begin with. At 4 times its length the rival is still small, and CCS finds truth in most runs; at 16 times it is the larger one, and CCS finds the random labels (mean agreement **1.00**). At 8 times, with about half of truth's variance, it wins in some runs already. So among *consistent* directions size decides.
+# Truth has a fifth of the variance to begin with. At 4 times its length the rival is still small, and CCS finds truth in most runs; at 16 times it is the larger one, and CCS finds the random labels (mean agreement **1.00**). At 8 times, with about half of truth's variance, it wins in some runs already. So among *consistent* directions size counts.
 # Size alone does not: a mean difference with 0.7 of the variance, which only **0.75** of the pairs follow, is not what CCS finds (mean agreement **0.58**; with truth **0.83**).
 #
-# Together: *in few dimensions the loss chooses; with more dimensions than rows many directions are consistent, and among them size chooses.* Language models have more dimensions than most sets of pairs.
+# Together: *in few dimensions the loss leaves nearly one solution; with more dimensions than rows it leaves many, and size has a large part in which of them is found.* Language models have more dimensions than most sets of pairs. (One solution is no proof of truth either: see capitals in *Going deeper*.)
 #
 # ## 5. Distractors
 #
@@ -654,7 +654,8 @@ found = {0: "truth, which is larger", n_runs: "the drink, which every pair follo
 outcome("22.prefix", found.get(nearer, "now this, now that"))
 for (name, what), values in shares.items():
     print(f"{name}: share of the variance along {what} {sum(values) / 4:.2f}")
-named = {("<br>".join(key)): values for key, values in wins.items()}
+keys = [(a, b, c) for a in PREFIXES for b in ("PC1", "CCS") for c in ("truth", "distractor")]
+named = {"<br>".join(key): wins[key] for key in keys}
 plots.bars(
     {name: sum(values) / len(values) for name, values in named.items()},
     title="Two distractors: what do PC1 and CCS find?<br>(blue: truth; orange: the distractor; dots: single runs)",
@@ -662,10 +663,10 @@ plots.bars(
     dots=named,
     kinds={name: name.split("<br>")[-1] for name in named},
     chance=guess,
-).add_annotation(**COIN)
+).add_annotation(**COIN, y=guess).update_layout(margin_r=60)
 
 # %% [markdown]
-# With "Banana" both methods find the distractor. With "tea" PC1 finds truth, and CCS the distractor, which has **0.50** of truth's variance. PC1 finds what has most variance by definition. CCS does not: as with the stretched rival, a direction that *every* pair follows can win with less.
+# With "Banana" both methods find the distractor. With "tea" PC1 finds truth, and CCS the distractor, which has **0.50** of truth's variance. PC1 finds what has most variance, by definition. CCS does not: as with the stretched rival, a direction that *every* pair follows can win with less.
 #
 # So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth has to be asked with labels, or something else that you know.
 
@@ -1152,12 +1153,13 @@ def feeling(logits: Float[Tensor, "text d_vocab"]) -> Float[Tensor, " text"]:
     return happy - sad
 
 
+half = [*words][::2]  # every second word, good and bad
 said = {
-    name: feeling(next_logits(model, [SENTENCES[name].format(w) + " I felt very" for w in words]))
+    name: feeling(next_logits(model, [SENTENCES[name].format(w) + " I felt very" for w in half]))
     for name in ("plain", "not")
 }
 drop = said["plain"] - said["not"]
-of_words = {"good words": good == 1, "bad words": good == 0}
+of_words = {"good words": good[::2] == 1, "bad words": good[::2] == 0}
 plots.table(
     [
         (
@@ -1229,10 +1231,10 @@ for name, (layers, fit) in RUNS.items():
     shown.append((name, *(f"{x:.2f}" for x in gaps[name][1:]), f"{says:+.2f}"))
 shuffled = {}
 for name, fit in (("LEACE", leace), ("difference of means", by_means)):
-    draws = [good[torch.randperm(len(good), generator=seeded(seed))] for seed in range(5)]
+    draws = [good[torch.randperm(len(good), generator=seeded(seed))] for seed in range(4)]
     shuffled[name] = [erase(ALL, fit, y)[1] for y in draws]
     values = ", ".join(f"{x:+.2f}" for x in shuffled[name])
-    shown.append((f"{name}, each block, shuffled labels (5)", "", "", "", values))
+    shown.append((f"{name}, each block, shuffled labels (4)", "", "", "", values))
 plots.table(
     shown,
     columns=[
@@ -1256,8 +1258,8 @@ print(f"new probes of shuffled labels: {low:.2f} to {high:.2f} (5th to 95th of 3
 #
 # - **Hardly readable from other words.** Erased from 40 words, the concept is read from others by a new probe with an AUC of **0.66** (`1.0` before). Of 30 probes of shuffled labels, 95% stay below **0.66**. So it is mostly gone; whether all is, 40 words cannot tell.
 # - **One block later it is back.** So one erasure at one token changes what the model says by little, and a probe that finds nothing at one layer does not show that the model has no access. (Task: which part of block 16 brings it back? Replace its attention's output, then its MLP's, at the last token by the mean over all texts.)
-# - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. Random directions, a fresh one at each block, change nothing.
-# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves nearly all of the difference in each of 5 draws (mean **3.30**). Projecting out the difference of means, which removes sentiment as well as LEACE does, leaves **2.28** on average, and in one draw less than a third.
+# - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. Random directions, a fresh one at each block, change little.
+# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves nearly all of the difference in each of 4 draws (mean **3.29**). Projecting out the difference of means, which removes sentiment as well as LEACE does, leaves **2.52** on average, and in one draw less than a third.
 
 # %% tags=["numbers"]
 none, once, always, means, chance = gaps.values()
@@ -1265,12 +1267,12 @@ claim("new probe after LEACE", once[1], text=0.66, within=0.09)
 claim("new probes of shuffled labels, 95th percentile", high, text=0.66, within=0.09)
 assert none[1] > 0.98 and once[2] > 0.95 and once[0] > 0.8 * none[0]
 assert always[0] < 0.3 * none[0] and means[0] < 0.3 * none[0] and chance[0] > 0.9 * none[0]
-mean_left = {name: sum(values) / 5 for name, values in shuffled.items()}
-claim("LEACE, shuffled", mean_left["LEACE"], text=3.30, within=0.2)
-claim("means, shuffled", mean_left["difference of means"], text=2.28, within=0.33)
+mean_left = {name: sum(values) / 4 for name, values in shuffled.items()}
+claim("LEACE, shuffled", mean_left["LEACE"], text=3.29, within=0.2)
+claim("means, shuffled", mean_left["difference of means"], text=2.52, within=0.35)
 assert min(shuffled["LEACE"]) > 0.85 * none[0]
 assert min(shuffled["difference of means"]) < none[0] / 3
-assert bootstrap(drop[good == 1])[0] > 1 and bootstrap(drop[good == 0])[1] < -1
+assert bootstrap(drop[good[::2] == 1])[0] > 1 and bootstrap(drop[good[::2] == 0])[1] < -1
 
 # %% [markdown]
 # ## What you found

@@ -127,7 +127,7 @@ _SEARCHES = {
 @exercise("utils.reading.unsupervised.ccs", keeps_gradient=False)
 def check_ccs(ccs) -> str:
     """Small halves whose search is known number by number."""
-    cases = [(3, 12, 6, 4, 0.1), (0, 14, 5, 30, 0.05), (1, 9, 3, 7, 0.2), (2, 20, 4, 60, 0.02)]
+    cases = [(3, 12, 6, 4, 0.1), (0, 14, 5, 30, 0.05), (1, 9, 3, 7, 0.2)]
     for seed, n, d, steps, lr in cases:
         first, second, start = _pairs(seed, n, d)
         got = ccs(first, second, start=start, steps=steps, lr=lr)
