@@ -28,7 +28,7 @@
 # **Runs** in about 90 seconds on a laptop's processor.
 #
 # **First, play.** The third cell scores sentences along *one fixed direction*: the mean of sentences with good words minus that of sentences with bad words, in the residual stream before block 16. It never saw a "not".
-# The stream of *every* layer is projected on it. The scale is set at each layer by other words in plain sentences: +1 is the mean of the good ones, -1 that of the bad ones. Run it, then change `TEXTS`. Which of your sentences does the direction get right, and from which layer on?
+# The stream of *every* layer is projected on it. The scale is set at each layer by other words in plain sentences: +1 is the mean of the good ones, -1 that of the bad ones. Run it, then change `TEXTS`. Which sentences does the direction get right, and from which layer on?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -129,7 +129,7 @@ plots.lines(
 # ## 1. One direction through all layers
 #
 # Three sentences are an anecdote. So take 32 words that the direction was not fitted on, in a sentence that it was not fitted on. The **gap** is the mean score of the good words minus that of the bad words.
-# The figure divides the gap with "not" by the gap without: 1 means that "not" changes nothing, and below 0 the reading has turned round. If the direction were fitted again at each layer, a turn might come from the *direction*, and not from the activations. So it is fitted once, at one layer; a second one, fitted at another layer, stands beside it.
+# The figure divides the gap with "not" by the gap without: at 1 "not" changes nothing, below 0 the reading has turned round. If the direction were fitted again at each layer, a turn might come from the *direction*, and not from the activations. So it is fitted once, at one layer; a second one, fitted at another layer, stands beside it.
 # The control is "not only", which has a "not" and keeps the meaning.
 
 
@@ -169,7 +169,7 @@ turn.update_traces(line={"color": "#777", "width": 1.5}, selector={"line.dash": 
 claim("gap at layer 15, direction of 16", kept("not", 16)[7], text=-0.61, within=0.06)
 claim("cosine", (direction_at(12) @ direction_at(16)).item(), text=0.65, within=0.05)
 for at in (12, 16):
-    assert kept("not", at)[6] > 0.1 and max(kept("not", at)[7:]) < -0.1
+    assert kept("not", at)[6] > 0 and max(kept("not", at)[7:]) < -0.1
 assert min(kept("not only", 16)) > 0.4
 
 # %% [markdown]
@@ -334,7 +334,7 @@ with_not = (chosen == (not_truth == 1)).float().mean().item()
 print(f'with "not", PC1 chooses the true statement in {with_not:.2f} of {len(chosen)} pairs')
 
 # %% [markdown]
-# It chooses the *false* one in **0.97** of the pairs. So PC1 finds "the right answer is named", or that the two words go together. (We test only PC1 in this way; CCS chooses as PC1 does in nearly all plain pairs.) Below, "truth" on these pairs means no more than that.
+# It chooses the *false* one in **0.97** of the pairs. So PC1 finds "the right answer is named", or that the two words go together. (CCS, which we do not test so, chooses as PC1 does in nearly all plain pairs.) Below, "truth" on these pairs means no more than that.
 #
 # CCS asks for consistency, and it found truth. Did its loss choose truth?
 
@@ -502,7 +502,7 @@ plots.table(
 )
 
 # %% [markdown]
-# In 3 and in 10 axes all starts end near truth (at k = 10 the lowest loss agrees in **1.00**), and training from random labels does not keep them: here the loss does choose. Its value is lower than on these 10 draws of noise; but not by much at 3, and at other random orders of the pairs not always at 10. With 134 axes any labels fit, and agreement is that of a coin. k was not chosen: all five are shown.
+# In 3 and in 10 axes all starts end near truth (at k = 10 the lowest loss agrees in **1.00**), and training from random labels does not keep them: here the loss does choose. Its value is lower than on these 10 draws of noise; but not by much at 3, and at other random orders of the pairs not always at 10. With 134 axes any labels fit, and agreement is that of a coin.
 #
 # **Control 2: stretch a rival.** In the full space, let a direction of *random* labels grow, and see when CCS finds that.
 #
@@ -672,7 +672,7 @@ plots.bars(
 # %% [markdown]
 # PC1 finds what has most variance, by definition. CCS ends at the one or the other, as the start has it: with "Banana" nearer the distractor in most of the 16 runs, with "tea", which has **0.50** of truth's variance, in fewer than half. That is as with the stretched rival: both are consistent, and size shifts the odds.
 #
-# So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth has to be asked with labels, or something else that you know.
+# So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth, only labels can tell, or something else that you know.
 
 # %% tags=["numbers"]
 claim("CCS, 10 axes", in_axes[10]["agrees"][0], text=1.00, within=0.03)
@@ -1259,12 +1259,10 @@ low, high = torch.tensor(by_luck).quantile(torch.tensor([0.05, 0.95])).tolist()
 print(f"new probes of shuffled labels: {low:.2f} to {high:.2f} (5th to 95th of 30)")
 
 # %% [markdown]
-# Four results.
-#
-# - **Hardly readable from other words.** Erased from 40 words, the concept is read from others by a new probe with an AUC of **0.66** (`1.0` before). Of 30 probes of shuffled labels, 95% stay below **0.66**. So it is mostly gone; whether all is, 40 words cannot tell.
+# - **Weaker in other words.** Erased from 40 words, the concept is read from others by a new probe with an AUC of **0.66** (`1.0` before); of 30 probes of shuffled labels, 95% stay below **0.66**. But at other random splits of the words more was left. So it is weaker, and not surely gone.
 # - **One block later it is back.** So one erasure at one token changes what the model says by little, and a probe that finds nothing at one layer does not show that the model has no access. (Task: which part of block 16 brings it back? Replace its attention's output, then its MLP's, at the last token by the mean over all texts.)
 # - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. Random directions, a fresh one at each block, change little.
-# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves nearly all of the difference in each of 4 draws (mean **3.29**). Projecting out the difference of means, which removes sentiment as well as LEACE does, leaves **2.52** on average, and in single draws much less.
+# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves nearly all of the difference in each of 4 draws (mean **3.29**). Projecting out the difference of means leaves less on average, and in single draws much less.
 
 # %% tags=["numbers"]
 none, once, always, means, chance = gaps.values()
@@ -1274,9 +1272,9 @@ assert none[1] > 0.98 and once[2] > 0.95 and once[0] > 0.8 * none[0]
 assert always[0] < 0.3 * none[0] and means[0] < 0.3 * none[0] and chance[0] > 0.9 * none[0]
 mean_left = {name: sum(values) / 4 for name, values in shuffled.items()}
 claim("LEACE, shuffled", mean_left["LEACE"], text=3.29, within=0.2)
-claim("means, shuffled", mean_left["difference of means"], text=2.52, within=0.35)
+assert mean_left["difference of means"] < mean_left["LEACE"] - 0.2
 assert min(shuffled["LEACE"]) > 0.85 * none[0]
-assert min(shuffled["difference of means"]) < 0.75 * none[0]
+assert min(shuffled["difference of means"]) < 0.85 * none[0]
 assert bootstrap(drop[good[::2] == 1])[0] > 1 and bootstrap(drop[good[::2] == 0])[1] < -1
 
 # %% [markdown]
