@@ -21,14 +21,14 @@
 #
 # 1. follow one fixed direction through the layers of a model, and say what it reads at each;
 # 2. train a probe without labels (CCS), and say what its loss can and cannot show;
-# 3. say when such a probe's loss chooses what it finds, and when size does;
+# 3. build the controls that tell when such a probe's loss chooses what it finds, and when it cannot;
 # 4. erase a concept from activations (LEACE), and measure how much of it is left.
 #
 # **Time** 60 minutes for the core, and 65 minutes for *Going deeper*. **Needs** lesson 2.1: probes, splits by group.
-# **Runs** in about two minutes on a laptop's processor.
+# **Runs** in about 90 seconds on a laptop's processor.
 #
 # **First, play.** The third cell scores sentences along *one fixed direction*: the mean of sentences with good words minus that of sentences with bad words, in the residual stream before block 16. It never saw a "not".
-# The stream of *every* layer is projected on it. The scale is set at each layer by other words in plain sentences: +1 is the mean of the good ones, -1 that of the bad ones. Run it, then change `TEXTS`. Which of your sentences does the direction get right, and from which layer on?
+# The stream of *every* layer is projected on it. The scale is set at each layer by other words in plain sentences: +1 is the mean of the good ones, -1 that of the bad ones. Run it, then change `TEXTS`. Which sentences does the direction get right, and from which layer on?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -59,7 +59,7 @@ from utils.lesson import claim
 from utils.models import load
 from utils.reading.erasure import Eraser
 from utils.reading.probes import logistic, mean_difference, split_by_group
-from utils.reading.unsupervised import Found, agreement, normalised
+from utils.reading.unsupervised import Found, agreement, normalised, whiten
 from utils.stats import auc, bootstrap
 
 LAYER = 16
@@ -111,7 +111,6 @@ def placed(texts: Sequence[str], direction: Tensor) -> Tensor:
 
 
 TEXTS = [
-    "I think that our hotel is wonderful.",
     "I think that our hotel is not wonderful.",
     "I think that our hotel is not awful.",
     "I think that our hotel is not only wonderful.",
@@ -129,9 +128,9 @@ plots.lines(
 # %% [markdown]
 # ## 1. One direction through all layers
 #
-# Four sentences are an anecdote. So take 32 words that the direction was not fitted on, in a sentence that it was not fitted on. The **gap** is the mean score of the good words minus that of the bad words.
-# The figure divides the gap with "not" by the gap without: 1 means that "not" changes nothing, and below 0 the reading has turned round. If the direction were fitted again at each layer, a turn might come from the *direction*, and not from the activations. So it is fitted once, at one layer, and there are four choices
-# of that layer. The control is "not only", which has a "not" and keeps the meaning.
+# Three sentences are an anecdote. So take 32 words that the direction was not fitted on, in a sentence that it was not fitted on. The **gap** is the mean score of the good words minus that of the bad words.
+# The figure divides the gap with "not" by the gap without: at 1 "not" changes nothing, below 0 the reading has turned round. If the direction were fitted again at each layer, a turn might come from the *direction*, and not from the activations. So it is fitted once, at one layer; a second one, fitted at another layer, stands beside it.
+# The control is "not only", which has a "not" and keeps the meaning.
 
 
 # %%
@@ -147,28 +146,31 @@ def kept(name: str, layer: int) -> list[float]:
     return (gap(name, direction) / gap("plain", direction))[8:].tolist()
 
 
-fixed = {f'"not", direction of layer {at}': kept("not", at) for at in (10, 12, 16, 20)}
 turn = plots.lines(
-    {**fixed, 'control: "not only", layer 16': kept("not only", LAYER)},
-    title='Between layers 14 and 15, "not" turns the reading round<br>along three of four fixed directions',
+    {
+        '"not", direction of layer 12': kept("not", 12),
+        '"not", direction of layer 16': kept("not", LAYER),
+        'control: "not only", layer 16': kept("not only", LAYER),
+    },
+    title="The gap along two fixed directions: where does it change its sign?",
     x="layer (at the full stop)",
     y="gap with not / gap without",
     at=list(range(8, 21)),
     chance=0,
 )
-turn.update_traces(line={"color": "#999", "width": 1.5}, selector={"name": [*fixed][0]})
+turn.update_traces(line={"color": "#777", "width": 1.5}, selector={"line.dash": "dot"})
 
 # %% [markdown]
-# *Layer 14* is the stream before block 14, and layer 15 the stream after it. At layer 14 the gap is still positive, at layer 15 it is **-0.61** (direction of layer 16): so block 14 turns the reading round. The directions of layers 12 and 20 agree. That of layer 10 (grey) turns later, and hardly: the finding is about a direction
-# that the middle layers share, and not about every direction that reads sentiment. "Not only" stays positive. (Which part of block 14 does it, and whether what the model says next changes, too: *Going deeper*.)
+# *Layer 14* is the stream before block 14, and layer 15 the stream after it. At layer 14 the gap is still positive, at layer 15 it is **-0.61** (direction of layer 16): block 14 turns the reading round. The direction of layer 12, similar but not the same (cosine **0.65**), agrees. "Not only" stays positive. (Which part of block 14 does it, and whether what the model says next changes, too: *Going deeper*.)
 #
-# That direction was fitted with labels. What if you have none?
+# These directions were fitted with labels. What if you have none?
 
 # %% tags=["numbers"]
 claim("gap at layer 15, direction of 16", kept("not", 16)[7], text=-0.61, within=0.06)
-for at in (12, 16, 20):
-    assert kept("not", at)[6] > 0.1 and max(kept("not", at)[7:]) < -0.1
-assert kept("not", 10)[7] > 0 and min(kept("not only", 16)) > 0.4
+claim("cosine", (direction_at(12) @ direction_at(16)).item(), text=0.65, within=0.05)
+for at in (12, 16):
+    assert kept("not", at)[6] > 0 and max(kept("not", at)[7:]) < -0.1
+assert min(kept("not only", 16)) > 0.4
 
 # %% [markdown]
 # ## 2. CCS: a probe that agrees with itself
@@ -179,7 +181,7 @@ assert kept("not", 10)[7] > 0 and min(kept("not only", 16)) > 0.4
 # - *confidence*: the smaller of the two is near 0, so that "a half for each" is no solution.
 #
 # Both are squared and added, and the mean over the pairs is the loss; where all probabilities are a half, it is `0.25`. Before that, each half is **normalised** by itself (given: `normalised` subtracts its mean and divides by its standard deviation): without that, a probe could read whatever all first halves share.
-# In Burns's paper the two halves are one question with the answers "Yes" and "No". Ours are the two answers of "The opposite of hot is ...", in random order: 68 pairs, at the full stop.
+# In Burns's paper the two halves are one question with both answers, such as "Is cold the opposite of hot? Yes" and "Is cold the opposite of hot? No". Ours are two endings of "The opposite of hot is ...", in random order: 68 pairs, read at the full stop. We chose them because CCS works on them; on two other families it works less well, or not at all (*Going deeper*).
 #
 # ### Exercise 1 · train CCS (12 minutes, medium)
 #
@@ -246,10 +248,10 @@ ccs = lesson_22.check_ccs(ccs)
 # </details>
 
 # %% [markdown]
-# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: even a coin agrees in about `0.55` of 68 pairs (the grey line). Labels are used for nothing else here, so there is no test set. Beside CCS stand two methods without training:
+# **Agreement** is the share of pairs in which the belief and the labels choose alike. CCS cannot know which sign means true, so the better sign counts: even a coin agrees in about `0.55` of 68 pairs. Beside CCS stand two methods without training:
 # the **first principal component** (PC1) of the differences of the two halves, that is, the direction along which they vary most (Burns and colleagues call this CRC); and 40 random directions.
 #
-# CCS is usually run from several starts, and the one with the lowest loss is reported. Below every start is a dot, and the bar is the one of lowest loss.
+# CCS is run from several starts, and the one with the lowest loss is reported (the bar; each start is a dot).
 
 
 # %% tags=["folded"]
@@ -290,11 +292,10 @@ def agrees_along(first: Tensor, second: Tensor, direction: Tensor, labels: Tenso
 # %%
 ones, twos, truth, facts = pairs_of("opposites")
 first, second = halves(ones, twos)
-for i in range(3):
+for i in (2, 3, 4):  # 1: the first of the pair is true
     print(truth[i].item(), ones[i], "|", twos[i])
 
-STARTS = range(20)
-runs = [ccs(first, second, start=random_start(seed)) for seed in STARTS]
+runs = [ccs(first, second, start=random_start(seed)) for seed in range(12)]
 best = min(runs, key=lambda run: run.loss)
 agrees = [agreement(run.belief, truth) for run in runs]
 pc = component(first, second)
@@ -302,25 +303,27 @@ of_pc = agrees_along(first, second, pc, truth)
 random_agrees = [agrees_along(first, second, random_start(100 + seed), truth) for seed in range(40)]
 coins = torch.rand(500, len(truth), generator=seeded(0))
 guess = sum(agreement(coin, truth) for coin in coins) / len(coins)
-plots.bars(
+found = plots.bars(
     {
-        "CCS, lowest loss<br>of 20 starts": agreement(best.belief, truth),
+        "CCS, lowest loss<br>of 12 starts": agreement(best.belief, truth),
         "first principal<br>component": of_pc,
         "random directions<br>(mean of 40)": sum(random_agrees) / 40,
     },
     title="Without a label, CCS and PC1 choose the true statement nearly always",
     y="agreement",
     dots={
-        "CCS, lowest loss<br>of 20 starts": agrees,
+        "CCS, lowest loss<br>of 12 starts": agrees,
         "random directions<br>(mean of 40)": random_agrees,
     },
     chance=guess,
 )
+COIN = {"text": "a coin", "xref": "paper", "x": 1, "xanchor": "left", "showarrow": False}
+found.add_annotation(**COIN, y=guess).update_layout(margin_r=60)
 
 # %% [markdown]
-# At its lowest loss CCS finds truth in **0.99** of the pairs. Single starts (dots) differ. The principal component finds truth in **1.00**, without training, a loss, or a start. Random directions with the better sign reach **0.65** on average.
+# At its lowest loss CCS finds truth in **0.99** of the pairs. The principal component finds it in **1.00**, without training or a loss. Random directions with the better sign reach **0.65** on average.
 #
-# Is it *truth* that they find? A control from lesson 2.1: the same pairs with "not". "The opposite of hot is not cold." names the right answer, and is false. PC1's direction stays as it was.
+# Is it *truth* that they find? A control from lesson 2.1: the same pairs with "not". "The opposite of hot is not cold." names the right answer, and is false. Here is what PC1 of the plain pairs chooses in them.
 
 # %%
 not_ones, not_twos, not_truth, _ = pairs_of("opposites", negated="1")
@@ -331,9 +334,9 @@ with_not = (chosen == (not_truth == 1)).float().mean().item()
 print(f'with "not", PC1 chooses the true statement in {with_not:.2f} of {len(chosen)} pairs')
 
 # %% [markdown]
-# It chooses the *false* one in **0.97** of the pairs. So what PC1 finds is "the right answer is named", or that the two words go together. Below, "truth" on these pairs means no more than that.
+# It chooses the *false* one in **0.97** of the pairs. So PC1 finds "the right answer is named", or that the two words go together. (CCS, which we do not test so, chooses as PC1 does in nearly all plain pairs.) Below, "truth" on these pairs means no more than that.
 #
-# This looks as if consistency had found it. Has it?
+# CCS asks for consistency, and it found truth. Did its loss choose truth?
 
 # %% tags=["numbers"]
 claim("CCS, lowest loss", agreement(best.belief, truth), text=0.99, within=0.03)
@@ -345,8 +348,6 @@ claim("random directions", sum(random_agrees) / 40, text=0.65, within=0.04)
 
 # %% [markdown]
 # ## 3. Can the loss tell truth from random labels?
-#
-# There are 68 pairs, 136 rows, and the stream has `576` dimensions.
 #
 # ### Exercise 2 · fit labels (10 minutes, medium)
 #
@@ -399,229 +400,226 @@ fit_labelling = lesson_22.check_fit_labelling(fit_labelling)
 # %%
 predict(
     "22.labels",
-    "34 of the 68 pairs are used, with random labels. What loss of CCS does the fit reach?",
-    choices=["about 0.25, as with p = 0.5", "about 0.01", "below 0.0001"],
+    "All 68 pairs get random labels. What loss of CCS does the fitted direction have?",
+    choices=["about 0.25, as with p = 0.5", "about 0.01", "below 0.001"],
 )
 
 # %% [markdown]
-# Fit 40 draws of random labels on 34 pairs, and the true labels as well. Then ask each direction about the *other* half: how often does it choose the true statement? (No better sign here: the labels fix the sign.)
+# Fit 40 draws of random labels, and the true labels. The larger the scores, the smaller the loss. To compare like with like, ask for scores as large as those that CCS ended with.
 
 # %%
-groups = [row["pair"] for row in facts]
-out = split_by_group(groups, test=0.5, generator=seeded(0))
-
-
-def tried(labels: Tensor) -> tuple[float, float]:
-    """For labels of the pairs to fit: the loss there, and the share right on the other pairs."""
-    direction, loss = fit_labelling(first[~out], second[~out], labels)
-    right = ((first - second)[out] @ direction > 0) == (truth[out] == 1)
-    return loss, right.float().mean().item()
-
-
 draw = seeded(0)
-n_fit = int((~out).sum())
-any_labels = [tried(torch.randint(2, (n_fit,), generator=draw)) for _ in range(40)]
-true_labels = tried(truth[~out])
-worst, held = max(loss for loss, _ in any_labels), [right for _, right in any_labels]
-outcome(
-    "22.labels",
-    "below 0.0001"
-    if worst < 1e-4
-    else "about 0.01"
-    if worst < 0.05
-    else "about 0.25, as with p = 0.5",
-)
+size = best.belief.logit().abs().mean().item()
+solved = [
+    fit_labelling(first, second, torch.randint(2, (len(truth),), generator=draw), size=size)[1]
+    for _ in range(40)
+]
+of_truth = fit_labelling(first, second, truth, size=size)[1]
+worst = max(solved)
+fits = "below 0.001" if worst < 1e-3 else "about 0.01"
+outcome("22.labels", fits if worst < 0.05 else "about 0.25, as with p = 0.5")
 losses = [run.loss for run in runs]
-together = torch.corrcoef(torch.tensor([losses, agrees]))[0, 1].item()
+
+
+def ends(values: Sequence[float], form: str = ".2f") -> str:
+    return f"{min(values):{form}} to {max(values):{form}}" if values else ""
+
+
 plots.table(
     [
-        ("CCS, 20 starts, 250 steps (all pairs)", f"{min(losses):.0e} to {max(losses):.0e}", ""),
-        (
-            "random labels, solved: worst of 40",
-            f"{worst:.0e}",
-            f"{sum(held) / 40:.2f} (mean; {min(held):.2f} to {max(held):.2f})",
-        ),
-        ("true labels, solved", f"{true_labels[0]:.0e}", f"{true_labels[1]:.2f}"),
+        ("CCS from 12 starts", ends(losses, ".1e")),
+        ("solved for the true labels", f"{of_truth:.1e}"),
+        ("solved for random labels, 40 draws", ends(solved, ".1e")),
     ],
-    columns=["", "loss of CCS", "right on held-out pairs"],
+    columns=[f"scores of about {size:.1f} and -{size:.1f}", "loss of CCS"],
 )
 
 # %% [markdown]
-# *Any* labels fit: the worst of 40 random draws has a loss below `0.0001`. (It is not on one scale with CCS's: it was solved for scores of 10 and -10, and CCS ran for 250 steps.) Held out, random labels choose the true statement in **0.51** of the pairs, which is chance; true labels in **1.00**. So a low loss is no *proof* of what was found.
-# It is not empty, though: over our 20 starts a lower loss goes with a higher agreement (correlation **-0.73**).
+# There are 136 rows in `576` dimensions, and *any* labels fit: most of 40 random draws have less than a tenth of the lowest loss of CCS, and the true labels' loss lies among theirs. So with so many dimensions a low loss is no proof of what was found.
 #
 # Then why did CCS find truth, from most starts?
 
 # %% tags=["numbers"]
-claim("random labels, held out", sum(held) / 40, text=0.51, within=0.05)
-claim("true labels, held out", true_labels[1], text=1.00, within=0.13)
-claim("loss and agreement", together, text=-0.73, within=0.1)
-assert worst < 1e-4 and true_labels[0] < 1e-4
+assert worst < 1e-3 and sorted(solved)[20] < min(losses) / 10 and of_truth > 0.9 * min(solved)
 
 # %% [markdown]
 # ## 4. Audit: when does the loss choose?
 #
-# One suspicion is *size*: gradient descent from a small start moves fastest along directions in which the data vary much, and truth is a large difference here. Another is *room*: 136 rows in `576` dimensions can be fitted with any labels, and fewer dimensions cannot. Which control tells? Shuffled labels: CCS sees no labels. Random directions
-# or more starts: they do not say why training works.
+# There are two suspects. *Room*: in many dimensions many directions have a low loss. *Size*: gradient descent from a small start moves fastest along directions in which the data vary much, and truth is a large difference here. One control for each.
 #
-# **Principal axes** are the directions along which the rows vary most: the first, then the next at right angles to it, and so on; 136 rows have 134 (both halves' means are 0). **Whitening** divides the coordinate along each by its size, so that no direction varies more than another. To whiten *all* 134 is an empty control: the rows' products are then the same for any data, noise too.
-# So keep the first *k* axes, whitened, for several k. That takes away size among them, and leaves more or less room.
-#
-# ### Exercise 3 · build the control (7 minutes, easy)
-
-
-# %% tags=["exercise:utils.reading.unsupervised.whiten"]
-def whiten(
-    first: Float[Tensor, "pair d_model"], second: Float[Tensor, "pair d_model"], k: int
-) -> tuple[Float[Tensor, "pair k"], Float[Tensor, "pair k"]]:
-    """The halves in k coordinates, in which no direction varies more than another.
-
-    The rows of both halves together are rotated to their principal axes: along the first they vary
-    most, and so on. The first k are kept, and each coordinate is divided by its size.
-
-    Args:
-        first, second: normalised halves, so that the columns' means are 0.
-
-    Returns:
-        The two halves in the k coordinates. Their rows together, [2 * pair, k], have
-        `rows.T @ rows / len(rows)` equal to the identity.
-    """
-    ### BEGIN SOLUTION
-    both = torch.cat([first, second])
-    left, _, _ = torch.linalg.svd(both, full_matrices=False)
-    rows = left[:, :k] * len(both) ** 0.5
-    return rows[: len(first)], rows[len(first) :]
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-whiten = lesson_22.check_whiten(whiten)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `torch.linalg.svd(both, full_matrices=False)` gives left vectors, singular values and right vectors. The left vectors are the rows in principal axes, the largest first, each coordinate already divided by its size.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# The columns of the left vectors have length 1. Keep the first k, and multiply by the square root of the number of rows.
-#
-# </details>
+# **Control 1: few dimensions, all equally large.** Principal *axes* are the directions along which the rows vary most: the first, then the next at right angles to it, and so on. `whiten(first, second, k)` (given) keeps the first k, and divides the coordinate along each by its size. In so few dimensions 100 steps of `lr=0.1` are enough.
 
 # %%
 predict(
     "22.whiten",
     "CCS on the first k axes, whitened: for which k does its lowest loss agree with truth?",
-    choices=["for every k", "for small k only", "for large k only", "for none"],
+    choices=["for every k", "for small k only", "for none"],
 )
 
-# %%
-AXES = [3, 10, 20, 40, 60, 134]
 
-
+# %% tags=["folded"]
+# CCS from 5 starts in k whitened axes; noise of the same shape; and starts at random labels.
 def with_axes(k: int, x: Tensor, y: Tensor, labels: Tensor) -> dict:
-    """In k whitened axes: CCS from 5 starts, and what noise and random labels do there."""
-    white = whiten(x, y, k)
-    starts = [random_start(seed, d=k) for seed in range(5)]
-    tries = [ccs(*white, start=start, lr=0.05) for start in starts]
-    noise = [torch.randn(len(x), k, generator=seeded(seed)) for seed in (0, 1)]
-    noise = [normalised(half) for half in noise]
-    fits, kept = [], []
-    for seed in range(5):
-        drawn = torch.randint(2, labels.shape, generator=seeded(50 + seed))
-        fits += [fit_labelling(*white, drawn, size=size)[1] for size in (0.25, 0.5, 1, 2, 4, 8)]
+    white, starts = whiten(x, y, k), [random_start(seed, d=k) for seed in range(5)]
+
+    def searched(halves: Sequence[Tensor]) -> list[Found]:
+        tries = [ccs(*halves, start=start, steps=100, lr=0.1) for start in starts]
+        return sorted(tries, key=lambda run: run.loss)
+
+    noise, stays = [], []
+    for seed in range(10 if k <= 20 else 5):
+        draw = seeded(50 + seed)
+        rows = [normalised(torch.randn(len(x), k, generator=draw)) for _ in range(2)]
+        noise += [searched(whiten(*rows, k))[0].loss] if k <= 20 else []
+        drawn = torch.randint(2, labels.shape, generator=draw)
         begin, _ = fit_labelling(*white, drawn, size=3.0)
-        kept.append(agreement(ccs(*white, start=begin, lr=0.05).belief, drawn))
-    return {
-        "agrees": [agreement(run.belief, labels) for run in tries],
-        "lowest": agreement(min(tries, key=lambda run: run.loss).belief, labels),
-        "loss": min(run.loss for run in tries),
-        "noise": min(ccs(*noise, start=start, lr=0.05).loss for start in starts[:3]),
-        "fits": min(fits),
-        "kept": sum(kept) / len(kept),
-    }
+        stays.append(agreement(ccs(*white, start=begin, steps=100, lr=0.1).belief, drawn))
+    tries = searched(white)
+    agrees = [agreement(run.belief, labels) for run in tries]  # the lowest loss first
+    return {"agrees": agrees, "loss": tries[0].loss, "noise": noise, "stays": stays}
 
-
-in_axes = {k: with_axes(k, first, second, truth) for k in AXES}
-plots.bars(
-    {f"k = {k}": each["lowest"] for k, each in in_axes.items()},
-    title="In few dimensions the lowest loss finds truth, in many it does not<br>(all axes equally large; dots: 5 starts; grey: a coin)",
-    y="agreement",
-    dots={f"k = {k}": each["agrees"] for k, each in in_axes.items()},
-    kinds={f"k = {k}": "whitened" for k in AXES},
-    chance=guess,
-)
 
 # %%
-small, large = in_axes[10]["lowest"] > 0.8, in_axes[134]["lowest"] > 0.8
-outcome(
-    "22.whiten",
-    ("for every k" if large else "for small k only")
-    if small
-    else ("for large k only" if large else "for none"),
-)
+in_axes = {k: with_axes(k, first, second, truth) for k in (3, 10, 20, 60, 134)}
+plots.bars(
+    {f"k = {k}": each["agrees"][0] for k, each in in_axes.items()},
+    title="In k whitened axes, what does the lowest loss find?<br>(bar: lowest loss of 5 starts; dots: each start)",
+    y="agreement with truth",
+    dots={f"k = {k}": each["agrees"] for k, each in in_axes.items()},
+    kinds={f"k = {k}": "whitened" for k in in_axes},
+    chance=guess,
+).add_annotation(**COIN, y=guess).update_layout(margin_r=60)
+
+# %%
+small, large = (in_axes[k]["agrees"][0] > 0.8 for k in (10, 134))
+outcome("22.whiten", "for every k" if large else "for small k only" if small else "for none")
 plots.table(
     [
-        (k, *(f"{each[name]:.3f}" for name in ("loss", "noise", "fits")), f"{each['kept']:.2f}")
+        (k, f"{each['loss']:.3f}", ends(each["noise"], ".3f"), ends(each["stays"]))
         for k, each in in_axes.items()
     ],
-    columns=["k axes", "lowest loss of CCS", "the same on noise", "lowest fit of random labels"]
-    + ["training from random labels keeps"],
+    columns=["k axes", "lowest loss", "on noise (10 draws)", "random labels kept"],
 )
 
 # %% [markdown]
-# With 3 and 10 axes the loss *does* choose. Its lowest value belongs to truth (at k = 10 the agreement is **1.00**), it is lower than on noise, and no random labels come near it. Training that *starts* at random labels leaves them: where it ends agrees with them as a coin does. With 20 axes the same holds, nearly. Size is not needed among these axes, since all are equally large (though it chose *which* axes are kept).
-# With 134 axes every labelling fits, training keeps what it started from, and agreement is that of a coin. Between, at 40 and 60, it depends on the start. k was not chosen: all six are shown.
+# In 3 and in 10 axes all starts end near truth (at k = 10 the lowest loss agrees in **1.00**), and training from random labels does not keep them: here the loss does choose. Its value is lower than on these 10 draws of noise; but not by much at 3, and at other random orders of the pairs not always at 10. With 134 axes any labels fit, and agreement is that of a coin.
 #
-# The full space has more dimensions than rows, too, and there CCS did find truth. So is it size, there? Shrink the difference that truth makes, and nothing else. (Labels are used to find that direction. Control: shrink a random one.)
+# **Control 2: stretch a rival.** In the full space, let a direction of *random* labels grow, and see when CCS finds that.
+#
+# ### Exercise 3 · stretch one direction (5 minutes, easy)
+
+
+# %% tags=["exercise:utils.reading.unsupervised.stretched"]
+def stretched(
+    first: Float[Tensor, "pair d_model"],
+    second: Float[Tensor, "pair d_model"],
+    direction: Float[Tensor, " d_model"],
+    factor: float,
+) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
+    """Both halves, with the part of each row along a direction, of any length, times a factor.
+
+    What lies at right angles to the direction stays as it is.
+    """
+    ### BEGIN SOLUTION
+    unit = direction / direction.norm()
+    first = first + (factor - 1) * torch.outer(first @ unit, unit)
+    second = second + (factor - 1) * torch.outer(second @ unit, unit)
+    return first, second
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+stretched = lesson_22.check_stretched(stretched)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Divide the direction by its length. `half @ unit` is how much of it each row has; `torch.outer(half @ unit, unit)` is that part of the rows.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The part is there once already: add it `factor - 1` times. Do so for both halves.
+#
+# </details>
+
+# %% [markdown]
+# The random labels agree with truth in exactly half of the pairs. Two directions are stretched: the *solved* one, along which every pair follows the labels; and the labels' *mean difference*, along which only some do. 4 draws, 2 starts each: mean and range.
+
 
 # %%
-along_truth = mean_difference(first - second, truth).direction
-along = {"truth": along_truth / along_truth.norm(), "random": random_start(7)}
-along["random"] = along["random"] / along["random"].norm()
-shrunk = {}
-for name, factor in (("truth", 1.0), ("truth", 0.5), ("truth", 0.25), ("random", 0.25)):
-    v = along[name]
-    changed = [half - (1 - factor) * torch.outer(half @ v, v) for half in (first, second)]
-    eight = [ccs(*changed, start=random_start(seed)) for seed in range(8)]
-    shrunk[name, factor] = [agreement(run.belief, truth) for run in eight]
+def unrelated(seed: int) -> Tensor:
+    """Random labels: 1 in half of the true pairs and in half of the false ones."""
+    draw, labels = seeded(seed), torch.zeros_like(truth)
+    for value in (0, 1):
+        own = (truth == value).nonzero()[:, 0]
+        labels[own[torch.randperm(len(own), generator=draw)[: len(own) // 2]]] = 1
+    return labels
+
+
+def mean_along(difference: Tensor, labels: Tensor) -> Tensor:
+    """The mean difference that labels give, of length 1."""
+    along = ((2 * labels - 1)[:, None] * difference).mean(0)
+    return along / along.norm()
+
+
+def share(difference: Tensor, direction: Tensor) -> float:
+    """Share of the differences' sum of squares along a direction of length 1."""
+    return ((difference @ direction) ** 2).sum().item() / (difference**2).sum().item()
+
+
+grown: dict = {}
+for seed in range(4):
+    labels = unrelated(seed)
+    means = mean_along(first - second, labels)
+    to = share(first - second, means)
+    rivals = {
+        f"solved, times {x}": (fit_labelling(first, second, labels)[0], x) for x in (4, 8, 16)
+    }
+    rivals["mean difference, to 0.7"] = means, (0.7 / 0.3 * (1 - to) / to) ** 0.5
+    for name, (along, factor) in rivals.items():
+        new = stretched(first, second, along, factor)
+        tries = [ccs(*new, start=random_start(start)).belief for start in range(2)]
+        values = grown.setdefault(name, {part: [] for part in ("truth", "rival", "size", "pairs")})
+        values["truth"] += [agreement(belief, truth) for belief in tries]
+        values["rival"] += [agreement(belief, labels) for belief in tries]
+        values["size"].append(share(new[0] - new[1], along / along.norm()))
+        values["pairs"].append(agrees_along(*new, along, labels))
+own = share(first - second, mean_along(first - second, truth))
 plots.table(
-    [
-        (name, factor, f"{sum(each) / 8:.2f}", f"{min(each):.2f} to {max(each):.2f}")
-        for (name, factor), each in shrunk.items()
+    [("nothing", f"{sum(agrees) / 12:.2f} ({ends(agrees)})", "", f"(truth: {own:.2f})", "")]
+    + [
+        (name, *(f"{sum(each) / len(each):.2f} ({ends(each)})" for each in parts.values()))
+        for name, parts in grown.items()
     ],
-    columns=["shrunk direction", "times", "agreement of CCS (mean of 8 starts)", "single starts"],
+    columns=["stretched", "CCS agrees with truth", "with the random labels", "variance along it"]
+    + ["pairs that follow the labels along it"],
 )
 
 # %% [markdown]
-# At half its size, CCS finds it less (**0.63**), and at a quarter hardly better than a coin (**0.54**), though it is as consistent as before. So: *in few dimensions the loss chooses; with more dimensions than rows it cannot, and size decides much of what is found.* Language models have more dimensions than most sets of pairs. Two other families, one of which behaves like this one, are in *Going deeper*.
+# Truth has a fifth of the variance to begin with. At 4 times its length the rival is still small, and CCS finds truth in most runs; at 16 times it is the larger one, and CCS finds the random labels (mean agreement **1.00**). At 8 times, with about half of truth's variance, it wins in some runs already. So among *consistent* directions size counts.
+# Size alone does not: a mean difference with 0.7 of the variance, which only **0.75** of the pairs follow, is not what CCS finds (mean agreement **0.58**); in most runs it finds truth.
+#
+# Together: *in few dimensions the loss leaves nearly one solution; with more dimensions than rows it leaves many, and size has a large part in which of them is found.* Language models have more dimensions than most sets of pairs. (One solution is no proof of truth either: see capitals in *Going deeper*.)
 #
 # ## 5. Distractors
 #
-# Truth is not the only property in which the two statements of a pair may differ. Farquhar and colleagues (arXiv 2312.10029) put a **distractor** in front: one statement of each pair begins with "Banana.", the other with "Shed.", at random. Here are four distractors, each with 4 draws of the order, in the full space. All are *perfectly* consistent.
+# Truth is not the only property in which the two statements of a pair may differ. Farquhar and colleagues (arXiv 2312.10029) put a **distractor** in front: one statement of each pair begins with "Banana.", the other with "Shed.", at random. A second distractor is "I like tea." and "I like milk.". Both are perfectly consistent. The first makes a larger difference than truth; the second has about half of truth's variance.
 
 # %%
 predict(
     "22.prefix",
-    "Which of the four distractors will PC1 find, in the place of truth?",
-    choices=["none", "all four", "some: those with more variance than truth"],
+    'With "tea" and "milk", what will CCS find?',
+    choices=["truth, which is larger", "the drink, which every pair follows", "now this, now that"],
 )
 
-# %%
+# %% tags=["folded"]
+# Each distractor in 4 random orders: PC1, CCS from 4 starts each, and the shares of the variance.
 PREFIXES = {  # put a pair of your own here
-    "Banana. / Shed.": ("Banana. ", "Shed. "),
-    "Hello. / Hi.": ("Hello. ", "Hi. "),
-    "I like tea. / milk.": ("I like tea. ", "I like milk. "),
-    "It is Monday. / Tuesday.": ("It is Monday. ", "It is Tuesday. "),
+    "Banana": ("Banana. ", "Shed. "),
+    "tea": ("I like tea. ", "I like milk. "),
 }
 orders = torch.randint(2, (4, len(ones)), generator=seeded(2))
-
-
-def variance_of(difference: Tensor, labels: Tensor) -> float:
-    """Share of the differences' sum of squares along the mean difference that labels give."""
-    along = ((2 * labels - 1)[:, None] * difference).mean(0)
-    return ((difference @ along / along.norm()) ** 2).sum().item() / (difference**2).sum().item()
 
 
 def raw(prefix: str) -> Tensor:
@@ -630,58 +628,78 @@ def raw(prefix: str) -> Tensor:
     return activations(model, texts, layers=LAYER)[LAYER].reshape(2, len(ones), -1)
 
 
-rows, wins = [], {}
+shares, wins = {}, {}
 for name, prefixes in PREFIXES.items():
     x, y = (raw(prefix) for prefix in prefixes)
-    shares, found, nearer = [], [], 0
-    for order in orders:
+    for i, order in enumerate(orders):
         heads = (order == 1)[:, None]
-        pair = (
-            normalised(torch.where(heads, x[0], y[0])),
-            normalised(torch.where(heads, y[1], x[1])),
-        )
-        along = component(*pair)
-        both = truth, order
-        shares.append([variance_of(pair[0] - pair[1], labels) for labels in both])
-        found.append([agrees_along(*pair, along, labels) for labels in both])
-        beliefs = [ccs(*pair, start=random_start(seed)).belief for seed in range(2)]
-        nearer += sum(agreement(each, order) > agreement(each, truth) for each in beliefs)
-    shares, found = (torch.tensor(each).mean(0).tolist() for each in (shares, found))
-    wins[name] = (shares, found, nearer)
-    rows.append((name, *(f"{value:.2f}" for value in (*shares, *found)), f"{nearer} of 8"))
-n_found = sum(found[1] > found[0] for _, found, _ in wins.values())
-outcome(
-    "22.prefix",
-    {0: "none", 4: "all four"}.get(n_found, "some: those with more variance than truth"),
-)
-plots.table(
-    rows,
-    columns=["distractor", "variance: truth", "variance: distractor"]
-    + ["PC1 agrees: truth", "PC1 agrees: distractor", "CCS starts nearer the distractor"],
-)
+        pair = [
+            normalised(half)
+            for half in (torch.where(heads, x[0], y[0]), torch.where(heads, y[1], x[1]))
+        ]
+        beliefs = [ccs(*pair, start=random_start(4 * i + j)).belief for j in range(4)]
+        for what, labels in (("truth", truth), ("distractor", order)):
+            difference = pair[0] - pair[1]
+            along = share(difference, mean_along(difference, labels))
+            shares.setdefault((name, what), []).append(along)
+            pc_agrees = agrees_along(*pair, component(*pair), labels)
+            wins.setdefault((name, "PC1", what), []).append(pc_agrees)
+            wins.setdefault((name, "CCS", what), []).extend(agreement(b, labels) for b in beliefs)
+
+# %%
+nearer = {
+    name: sum(
+        a > b
+        for a, b in zip(wins[name, "CCS", "distractor"], wins[name, "CCS", "truth"], strict=True)
+    )
+    for name in PREFIXES
+}
+found = {0: "truth, which is larger", 16: "the drink, which every pair follows"}
+outcome("22.prefix", found.get(nearer["tea"], "now this, now that"))
+for (name, what), values in shares.items():
+    print(f"{name}: share of the variance along {what} {sum(values) / 4:.2f}")
+keys = [(a, b, c) for a in PREFIXES for b in ("PC1", "CCS") for c in ("truth", "distractor")]
+named = {"<br>".join(key): wins[key] for key in keys}
+plots.bars(
+    {name: sum(values) / len(values) for name, values in named.items()},
+    title="Two distractors: what do PC1 and CCS find?<br>(blue: truth; orange: the distractor; dots: single runs)",
+    y="agreement",
+    dots=named,
+    kinds={name: name.split("<br>")[-1] for name in named},
+    chance=guess,
+).add_annotation(**COIN, y=guess).update_layout(margin_r=60)
 
 # %% [markdown]
-# PC1 finds the distractor where that has the larger variance, and truth where truth has. Being consistent does not decide, since all four distractors are. CCS does not follow the variances so strictly: it ends nearer the distractor in most runs, also where truth has twice its variance.
+# PC1 finds what has most variance, by definition. CCS ends at the one or the other, as the start has it: with "Banana" nearer the distractor in most of the 16 runs, with "tea", which has **0.50** of truth's variance, in fewer than half. That is as with the stretched rival: both are consistent, and size shifts the odds.
 #
-# So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth has to be asked with labels, or with something else that you know.
+# So what an unlabelled method finds depends on what else differs within the pairs. Whether it is truth, only labels can tell, or something else that you know.
 
 # %% tags=["numbers"]
-claim("CCS, 10 axes", in_axes[10]["lowest"], text=1.00, within=0.03)
-for k in (3, 10, 20):
-    each = in_axes[k]
-    assert min(each["agrees"]) > 0.85 and each["kept"] < 0.63, k
-    assert each["loss"] < min(each["noise"], each["fits"]) and each["fits"] > 0.1
-assert max(in_axes[134]["agrees"]) < 0.7 and in_axes[134]["kept"] > 0.97
-assert in_axes[134]["loss"] < 0.001 and in_axes[134]["fits"] < 0.001
-halved, quarter = (sum(shrunk["truth", factor]) / 8 for factor in (0.5, 0.25))
-claim("CCS, truth at half its size", halved, text=0.63, within=0.08)
-claim("CCS, truth at a quarter", quarter, text=0.54, within=0.05)
-assert sum(shrunk["random", 0.25]) / 8 > 0.85
-for shares, found, _ in wins.values():
-    assert (shares[1] > shares[0]) == (found[1] > found[0]) and max(found) > 0.9
-assert 0 < n_found < 4
-by_size = [n for shares, _, n in sorted(wins.values(), key=lambda each: each[0][1])]
-assert min(by_size[2:]) >= 6 and sum(by_size) > 20
+claim("CCS, 10 axes", in_axes[10]["agrees"][0], text=1.00, within=0.03)
+for k in (3, 10):
+    assert min(in_axes[k]["agrees"]) > 0.9 and sum(in_axes[k]["stays"]) / 10 < 0.65, k
+assert in_axes[10]["loss"] < sorted(in_axes[10]["noise"])[2]
+assert max(in_axes[134]["agrees"]) < 0.7 and min(in_axes[134]["stays"]) > 0.97
+wide = {
+    name: [sum(parts[part]) / len(parts[part]) for part in parts] for name, parts in grown.items()
+}
+claim("random labels, times 16", wide["solved, times 16"][1], text=1.00, within=0.12)
+claim("mean difference, followed by", wide["mean difference, to 0.7"][3], text=0.75, within=0.06)
+claim("mean difference, found", wide["mean difference, to 0.7"][1], text=0.58, within=0.08)
+assert wide["solved, times 4"][0] > 0.75 > wide["solved, times 4"][1]
+assert wide["solved, times 4"][2] < 0.05 < 0.25 < wide["solved, times 16"][2]
+assert wide["mean difference, to 0.7"][0] > 0.75
+sized = {key: sum(values) / len(values) for key, values in (shares | wins).items()}
+assert sized["Banana", "distractor"] > sized["Banana", "truth"]
+claim(
+    "tea's variance, of truth's",
+    sized["tea", "distractor"] / sized["tea", "truth"],
+    text=0.50,
+    within=0.07,
+)
+assert sized["tea", "PC1", "truth"] > 0.9 and sized["Banana", "PC1", "distractor"] > 0.9
+assert 16 > nearer["Banana"] > 8 > nearer["tea"] > 0
+
 
 # %% [markdown]
 # ## 6. Three discoveries
@@ -695,8 +713,8 @@ assert min(by_size[2:]) >= 6 and sum(by_size) > 20
 # - `"alphabet"`: the statement whose last word comes first in the alphabet;
 # - `"random"`: nothing; its training began at a direction fitted to random labels.
 #
-# Reading statements is free. `look("A", 5)` says which statement of pair 5 probe A prefers, and costs one of 12 looks for all three probes together. The sign is unknown for each. A probe that found a concept agrees with it on every pair. Plan first: at which pairs do the four differ? Answer with a dictionary from "A", "B" and "C" to the names.
-# Ten pairs are shown; `kind_ones[i]` and `kind_twos[i]` are the statements of the others.
+# Reading statements is free. `look("A", 5)` says which statement of pair 5 probe A prefers; you have 18 looks for the three probes together. The sign is unknown for each. A probe that found a concept agrees with it on every pair. Plan first: at which pairs do the four differ? Answer with a dictionary from "A", "B" and "C" to the names.
+# Twelve pairs are shown; `kind_ones[i]` and `kind_twos[i]` are the statements of the others.
 
 # %% tags=["folded"]
 # The pairs, and the probes.
@@ -710,18 +728,18 @@ for name in "ABC":
         labels = torch.randint(2, (len(kind_ones),), generator=seeded(seed))
         start, _ = fit_labelling(*kinds, labels)
     hidden[name] = ccs(*kinds, start=start)
-looks, SHOWN = [], [0, 1, 2, 3, 5, 7, 10, 11, 12, 13]
+looks, SHOWN = [], [0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 18, 19]
 
 
-def look(name: str, pair: int) -> None:
-    """Prints the pair, and which of the two this probe prefers; 12 times."""
-    if len(looks) >= 12:
+def look(name: str, pair: int, *, free: bool = False) -> None:
+    """Prints the pair, and which of the two this probe prefers; 18 times."""
+    if not free and len(looks) >= 18:
         print("The budget is spent: decide.")
         return
-    looks.append((name, pair))
+    looks.extend([] if free else [(name, pair)])
     two = [kind_ones[pair], kind_twos[pair]]
     chosen = 0 if hidden[name].belief[pair] > 0.5 else 1
-    print(f"{12 - len(looks)} left. {name} prefers {two[chosen]!r} to {two[1 - chosen]!r}")
+    print(f"{18 - len(looks)} left. {name} prefers {two[chosen]!r} to {two[1 - chosen]!r}")
 
 
 # %%
@@ -731,7 +749,7 @@ plots.table(
 )
 
 # %%
-look("A", 0)
+look("A", 4, free=True)  # this one does not count; yours, without `free`, go below
 
 # %% tags=["answer:discovered"]
 ### BEGIN SOLUTION
@@ -749,7 +767,7 @@ discovered = lesson_22.check_discovered(discovered)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Choose four pairs for which the three concepts give three different patterns, such as (same, other, other), and look at them with each probe. What fits no pattern is random. After four looks, random labels still fit a given pattern with a chance of one in eight; after six, of one in 32.
+# Choose six pairs for which the three concepts give three different patterns, such as (same, other, other, ...), and look at them with each probe. What fits no pattern is random. Random labels fit *one* of the three patterns, under one sign or the other, with a chance of 3 in 8 after four looks, and of 3 in 32 after six.
 #
 # </details>
 
@@ -772,7 +790,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Read the losses. The lowest belongs to random labels, the next to the list, and the highest to truth. The list was no one's plan: when the first edition of this course paired the kinds, it put one kind of five on each side, and only CCS noticed.
+# Probe B, of random labels, has the lowest loss. (It *began* at a solved direction with scores of 10; its labels are one draw of 38, taken so that few plans with six looks mistake it for a concept.) Nobody planned the list: the pairs were made such that one kind of each five stands on each side, and CCS found it.
 
 # %% tags=["numbers"]
 agree = {
@@ -780,7 +798,7 @@ agree = {
     for name, run in hidden.items()
 }
 assert all(run.loss < 1e-3 for run in hidden.values())
-assert hidden["B"].loss < hidden["A"].loss < hidden["C"].loss
+assert hidden["B"].loss < min(hidden["A"].loss, hidden["C"].loss)
 assert agree["A"]["list"] == agree["C"]["truth"] == 1.0
 assert max(agree["B"].values()) < 0.7
 assert discovered == {"A": "list", "B": "random", "C": "truth"}
@@ -788,40 +806,38 @@ assert discovered == {"A": "list", "B": "random", "C": "truth"}
 # %% [markdown]
 # ## Going deeper: two other families
 #
-# We chose opposites because CCS works there. Capitals and cities, in the full space and in whitened axes:
+# Capitals and cities, in the full space and in 10 whitened axes:
 
 # %%
 families = {}
 for name in ("capitals", "cities"):
     one, two, labels, _ = pairs_of(name)
     both = halves(one, two)
-    six = [ccs(*both, start=random_start(seed)) for seed in range(6)]
-    kept_at = {}
-    for k in (10, 60):
-        white = whiten(*both, k)
-        tries = [ccs(*white, start=random_start(s, d=k), lr=0.05) for s in range(3)]
-        kept_at[k] = agreement(min(tries, key=lambda run: run.loss).belief, labels)
-    families[name] = {
-        "PC1": agrees_along(*both, component(*both), labels),
-        "mean of 6 starts": sum(agreement(run.belief, labels) for run in six) / 6,
-        "lowest loss": agreement(min(six, key=lambda run: run.loss).belief, labels),
-        **{f"k = {k}": value for k, value in kept_at.items()},
-    }
+    along = agrees_along(*both, component(*both), labels)
+    six = [agreement(ccs(*both, start=random_start(seed)).belief, labels) for seed in range(6)]
+    families[name] = along, six, with_axes(10, *both, labels)
 plots.table(
-    [(name, *(f"{x:.2f}" for x in each.values())) for name, each in families.items()],
-    columns=["agreement with truth", *families["capitals"]],
+    [
+        (name, f"{along:.2f}", ends(six), ends(ten["agrees"]), f"{ten['loss']:.3f}")
+        + (ends(ten["noise"], ".3f"), ends(ten["stays"]))
+        for name, (along, six, ten) in families.items()
+    ],
+    columns=["agreement with truth", "PC1", "CCS (6 starts)", "CCS, 10 axes (5 starts)"]
+    + ["its loss", "loss on noise", "random labels kept"],
 )
 
 # %% [markdown]
-# On cities nothing works. On capitals PC1 finds nothing, CCS in the full space something, and CCS in 10 whitened axes most: **0.84**, with a loss that chooses. With 60 axes that is gone.
+# On cities nothing works. On capitals PC1 finds nothing, and CCS in 10 axes most: **0.84**, from every start. Random labels are not kept. But the loss is no lower than on noise: few dimensions have nearly *one* solution, and whether that is truth the loss does not say.
 #
 # **Task.** Do the same for `kinds` at layer 12 (`halves(..., layer=12)`). Which concept of section 6 do few dimensions find?
 
 # %% tags=["numbers"]
-claim("capitals, 10 axes", families["capitals"]["k = 10"], text=0.84, within=0.06)
-assert families["capitals"]["PC1"] < 0.6 and families["capitals"]["k = 60"] < 0.65
-assert 0.55 < families["capitals"]["mean of 6 starts"] < families["capitals"]["k = 10"]
-assert max(families["cities"].values()) < 0.67
+along, six, ten = families["capitals"]
+claim("capitals, 10 axes", ten["agrees"][0], text=0.84, within=0.04)
+assert along < 0.6 and min(ten["agrees"]) > 0.78 and sum(ten["stays"]) / 10 < 0.65
+assert ten["loss"] > min(ten["noise"]) and sum(six) / 6 < 0.8
+along, six, ten = families["cities"]
+assert max(along, ten["agrees"][0], sum(six) / 6) < 0.67
 
 # %% [markdown]
 # ## Going deeper: which part of block 14?
@@ -910,7 +926,7 @@ patched = patch_heads(
     batch(SENTENCES["really"], own)[0],
     lengths,
     direction.to(device),
-    layers=BLOCKS,
+    layers=BLOCKS[:2],
     read=LAYER,
 ).cpu()
 y = good[unseen]
@@ -919,10 +935,10 @@ moved = (patched[..., y == 1].mean(-1) - patched[..., y == 0].mean(-1)) / unit
 before = (gap("not", direction)[LAYER] / unit).item()
 plots.heatmap(
     moved - before,
-    title=f"Patching head 14.2 undoes about half of the turn<br>(the gap was {before:.2f}; colours: its change when one head is patched)",
+    title=f"Which head turns the reading round?<br>(the gap was {before:.2f}; colours: its change when one head is patched)",
     x="head",
     y="layer",
-    rows=[str(block) for block in BLOCKS],
+    rows=[str(block) for block in BLOCKS[:2]],
     label="change of the gap",
     signed=True,
 )
@@ -935,9 +951,15 @@ plots.heatmap(
 names = [f"blocks.{block}.hook_{part}_out" for block in BLOCKS for part in ("attn", "mlp")]
 ends_at = (torch.arange(len(denied)), lengths - 1)
 with torch.no_grad():
-    _, cache = model.run_with_cache(
+    resid, cache = model.run_with_cache(
         batch(SENTENCES["really"], own)[0], names_filter=names, stop_at_layer=LAYER
     )
+
+
+def gap_of(x: Tensor) -> float:
+    """The gap in a stream before block 16, in units of the plain sentences' gap."""
+    x = x[ends_at].cpu() @ direction
+    return ((x[y == 1].mean() - x[y == 0].mean()) / unit).item()
 
 
 def part_patched(block: int, part: str) -> float:
@@ -950,10 +972,11 @@ def part_patched(block: int, part: str) -> float:
         return out
 
     with torch.no_grad(), model.hooks(fwd_hooks=[(name, patch)]):
-        x = model(denied, stop_at_layer=LAYER)[ends_at].cpu() @ direction
-    return ((x[y == 1].mean() - x[y == 0].mean()) / unit).item()
+        return gap_of(model(denied, stop_at_layer=LAYER))
 
 
+really = gap_of(resid)
+print(f'gap with "not" {before:+.2f}, with "really" {really:+.2f}')
 parts = {block: [part_patched(block, part) for part in ("attn", "mlp")] for block in BLOCKS}
 plots.table(
     [(block, *(f"{value:+.2f}" for value in values)) for block, values in parts.items()],
@@ -977,18 +1000,19 @@ places = {
 print("head 14.2 attends to", {name: round(float(value), 2) for name, value in places.items()})
 
 # %% [markdown]
-# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head `14.2` alone to **0.25**, about half of the distance to 1. The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little.
+# It is attention: block 14's brings the gap from **-0.63** to **0.52**, and its head `14.2` alone to **0.25**, about half of the way to the gap with "really" (**1.00**). The MLP of block 14 moves it less, the parts of the blocks 13 and 15 little.
 #
 # Where does this head find the turned sentiment? It attends mostly to the word itself (**0.47** of its attention), and little to "not" (**0.07**). So block 14 is where the *full stop* gets it, and not where "not" and the word meet. To find that, patch the stream at other positions
 # (question 3 below).
 
 # %% tags=["numbers"]
 claim("gap before patching", before, text=-0.63, within=0.06)
+claim('gap with "really"', really, text=1.00, within=0.03)
 claim("gap with head 14.2 patched", moved[1, 2], text=0.25, within=0.035)
-assert (moved - before)[[0, 2]].abs().max() < (moved[1, 2] - before) / 6
+assert (moved - before)[0].abs().max() < (moved[1, 2] - before) / 6
 claim("attention to the word", float(places["the word"]), text=0.47, within=0.07)
 claim("attention to not", float(places['"not"']), text=0.07, within=0.01)
-claim("gap with attention of block 14 patched", parts[14][0], text=0.52, within=0.06)
+claim("gap with attention of block 14 patched", parts[14][0], text=0.52, within=0.05)
 assert before < parts[14][1] < 0
 assert max(max(parts[13]), max(parts[15])) < before + 0.2
 assert int((moved - before).argmax()) == model.cfg.n_heads + 2
@@ -997,7 +1021,7 @@ assert int((moved - before).argmax()) == model.cfg.n_heads + 2
 # ## Going deeper: erase what a probe reads
 #
 # The other side of probing: take the concept *out*, so that no linear probe finds it, and change as little else as possible. If what the model says does not change, it did not need what the probe read there. **LEACE** (Belrose and colleagues, arXiv 2306.03819) has a closed form. The obvious edit is to project out the difference of means *c*.
-# LEACE also removes along *c*. But it reads *how much* to remove with another direction u, chosen so that, of all edits that remove the covariance with the concept, it changes the activations least. An `Eraser` is a mean and a matrix: `x` becomes `x - (x - mean) @ matrix.T`.
+# Both edits take away a multiple of *c*. They differ in how they measure the amount: the projection along *c* itself, LEACE along another direction u, chosen so that, of all edits that remove the covariance with the concept, it changes the activations least. An `Eraser` is a mean and a matrix: `x` becomes `x - (x - mean) @ matrix.T`.
 #
 # ### Exercise 5 · LEACE (10 minutes, medium)
 
@@ -1048,7 +1072,7 @@ leace = lesson_22.check_leace(leace)
 # </details>
 
 # %% [markdown]
-# "No linear probe finds it" holds for the rows that the eraser was fitted on. We have 40 words for it, and `576` dimensions. Is it gone from other words, too? The right test is a *new* probe, trained on erased activations of 20 other words, and tested on the last 20. (A probe trained on the rows of the eraser would find nothing, since nothing is left there, and say nothing about other words.)
+# "No linear probe finds it" holds for the rows that the eraser was fitted on. We have 40 words for it, and `576` dimensions. Is it gone from other words, too? That takes a *new* probe, trained on erased activations of 20 other words, and tested on the last 20.
 #
 # Then the run itself: erase while the model reads "The movie was wonderful. I felt very", at the last token, before one block or before every block from there on.
 #
@@ -1117,7 +1141,7 @@ erase_while_running = lesson_22.check_erase_while_running(erase_while_running)
 # </details>
 
 # %% [markdown]
-# First what is to be erased: does the model take sentiment, and "not", into what it says next? Let it go on: "I think that our hotel is not wonderful. I felt very". The number is the log probability of happy words minus that of sad words.
+# First: does the model take sentiment, and "not", into what it says next, after "I think that our hotel is not wonderful. I felt very"? The number is the log probability of happy words minus that of sad words.
 
 # %%
 HAPPY, SAD = [" happy", " pleased", " glad"], [" sad", " disappointed", " angry"]
@@ -1134,12 +1158,13 @@ def feeling(logits: Float[Tensor, "text d_vocab"]) -> Float[Tensor, " text"]:
     return happy - sad
 
 
+half = [*words][::2]  # every second word, good and bad
 said = {
-    name: feeling(next_logits(model, [SENTENCES[name].format(w) + " I felt very" for w in words]))
+    name: feeling(next_logits(model, [SENTENCES[name].format(w) + " I felt very" for w in half]))
     for name in ("plain", "not")
 }
 drop = said["plain"] - said["not"]
-of_words = {"good words": good == 1, "bad words": good == 0}
+of_words = {"good words": good[::2] == 1, "bad words": good[::2] == 0}
 plots.table(
     [
         (
@@ -1234,22 +1259,23 @@ low, high = torch.tensor(by_luck).quantile(torch.tensor([0.05, 0.95])).tolist()
 print(f"new probes of shuffled labels: {low:.2f} to {high:.2f} (5th to 95th of 30)")
 
 # %% [markdown]
-# Four results.
-#
-# - **Hardly readable from other words.** Erased from 40 words, the concept is read from others by a new probe with an AUC of **0.66** (`1.0` before). Probes of shuffled labels reach up to **0.67** by luck. So it is mostly gone; whether all is, 40 words cannot tell.
-# - **One block later it is back.** Later heads copy it again from earlier tokens, so one erasure at one token changes what the model says by little. A probe that finds nothing at one layer does not show that the model has no access.
-# - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. Random directions, a fresh one at each block, change nothing.
-# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves the difference as it was in all four draws. Projecting out the difference of means, which removes sentiment as well as LEACE does, removes much of it in one draw of four with labels that mean nothing.
+# - **Weaker in other words.** Erased from 40 words, the concept is read from others by a new probe with an AUC of **0.66** (`1.0` before); of 30 probes of shuffled labels, 95% stay below **0.66**. But at other random splits of the words more was left. So it is weaker, and not surely gone.
+# - **One block later it is back.** So one erasure at one token changes what the model says by little, and a probe that finds nothing at one layer does not show that the model has no access. (Task: which part of block 16 brings it back? Replace its attention's output, then its MLP's, at the last token by the mean over all texts.)
+# - **Erased before every block, it no longer decides.** The difference between good and bad words in what the model says falls to a small part. Random directions, a fresh one at each block, change little.
+# - **LEACE does less other damage.** Fitted on *shuffled* labels, an eraser should take away nothing that matters. LEACE leaves nearly all of the difference in each of 4 draws (mean **3.29**). Projecting out the difference of means leaves less on average, and in single draws much less.
 
 # %% tags=["numbers"]
 none, once, always, means, chance = gaps.values()
 claim("new probe after LEACE", once[1], text=0.66, within=0.09)
-claim("new probes of shuffled labels, 95th percentile", high, text=0.67, within=0.09)
+claim("new probes of shuffled labels, 95th percentile", high, text=0.66, within=0.09)
 assert none[1] > 0.98 and once[2] > 0.95 and once[0] > 0.8 * none[0]
 assert always[0] < 0.3 * none[0] and means[0] < 0.3 * none[0] and chance[0] > 0.9 * none[0]
+mean_left = {name: sum(values) / 4 for name, values in shuffled.items()}
+claim("LEACE, shuffled", mean_left["LEACE"], text=3.29, within=0.2)
+assert mean_left["difference of means"] < mean_left["LEACE"] - 0.2
 assert min(shuffled["LEACE"]) > 0.85 * none[0]
-assert min(shuffled["difference of means"]) < 0.6 * none[0]
-assert bootstrap(drop[good == 1])[0] > 1 and bootstrap(drop[good == 0])[1] < -1
+assert min(shuffled["difference of means"]) < 0.85 * none[0]
+assert bootstrap(drop[good[::2] == 1])[0] > 1 and bootstrap(drop[good[::2] == 0])[1] < -1
 
 # %% [markdown]
 # ## What you found
@@ -1264,7 +1290,7 @@ plots.table(
             "",
         ),
         (
-            "CCS, agreement with truth (lowest loss of 20)",
+            "CCS, agreement with truth (lowest loss of 12)",
             f"{agreement(best.belief, truth):.2f}",
             f"PC1 {of_pc:.2f}; random directions {sum(random_agrees) / 40:.2f}; a coin {guess:.2f}",
             "6 models, 10 data sets: 4% above zero-shot on average (Burns et al.)",
@@ -1272,14 +1298,14 @@ plots.table(
         ("PC1 on the same pairs with not", f"{with_not:.2f}", f"without: {of_pc:.2f}", ""),
         (
             "CCS in 10 whitened axes, lowest loss",
-            f"{in_axes[10]['lowest']:.2f}",
-            f"134 axes: {in_axes[134]['lowest']:.2f}",
+            f"{in_axes[10]['agrees'][0]:.2f}",
+            f"134 axes: {in_axes[134]['agrees'][0]:.2f}",
             "",
         ),
         (
-            "PC1 with Banana / Shed: the distractor",
-            f"{wins['Banana. / Shed.'][1][1]:.2f}",
-            f"truth {wins['Banana. / Shed.'][1][0]:.2f}",
+            "CCS with Banana: the distractor",
+            f"{sum(wins['Banana', 'CCS', 'distractor']) / 16:.2f}",
+            f"truth {sum(wins['Banana', 'CCS', 'truth']) / 16:.2f}",
             "CCS and PC1 find it, Chinchilla-70B (Farquhar et al.)",
         ),
         (
@@ -1304,14 +1330,13 @@ plots.table(
 #
 # - Fitting a direction again at each layer, and crediting a block with the change.
 # - Reporting the best of many starts, or the better sign, without saying so.
-# - Taking a low loss without labels as proof of what was found, with more dimensions than rows.
+# - Taking a low loss as proof of what was found.
 # - Testing an erasure with a probe trained on the rows that it was fitted on.
 # - Erasing at one token of one layer, and concluding that the model does not use the concept.
 #
 # ## Where this breaks
 #
-# One small model, and one family of pairs on which CCS works well. The sentences are templates. The axes that are kept are those along which the rows vary most, so size still chose *them*: truth could lie outside. "Truth" was tested on statements with "not" for PC1 alone.
-# What the distractor's variance predicts is PC1 by construction, nearly; CCS it does not predict.
+# One small model, and one family of pairs on which CCS works well. The sentences are templates. The axes that are kept are those along which the rows vary most, so size still chose *them*: truth could lie outside. "Truth" was tested on statements with "not" for PC1 alone. CCS ran for a few hundred steps, and stops before it has converged in the full space.
 #
 # ## Further reading
 #

@@ -26,6 +26,9 @@ def _ccs(
     clear=True,
     with_bias=True,
     late=True,
+    anew=False,
+    bias_at=0.0,
+    steps_of=lambda steps: steps,
     more=0,
     rate=lambda lr: lr,
     copied=lambda start: start.clone(),
@@ -35,9 +38,10 @@ def _ccs(
 ):
     def ccs(first, second, *, start, steps=250, lr=0.01):
         a, b = normal(first, second)
-        w, bias = copied(start).requires_grad_(), torch.zeros(1, requires_grad=True)
+        w, bias = copied(start).requires_grad_(), torch.full((1,), bias_at).requires_grad_()
         opt = optimizer([w, bias] if with_bias else [w], lr=rate(lr))
-        for _ in range(steps + more):
+        for _ in range(steps_of(steps) + more):
+            opt = optimizer([w, bias], lr=rate(lr)) if anew else opt
             p, q = torch.sigmoid(a @ w + bias), torch.sigmoid(b @ w + bias)
             last = loss(p, q)
             if clear:
@@ -83,6 +87,11 @@ def _ccs_untouched(first, second, *, start, steps=250, lr=0.01):
 def _with_gradient(first, second, *, start, steps=250, lr=0.01):
     belief, loss = _ccs()(first, second, start=start, steps=steps, lr=lr)
     return belief.requires_grad_(), loss
+
+
+def _loss_with_graph(first, second, *, start, steps=250, lr=0.01):
+    belief, loss = _ccs()(first, second, start=start, steps=steps, lr=lr)
+    return belief, torch.tensor(loss, requires_grad=True) * 1.0
 
 
 # ---- Any labels ---------------------------------------------------------------------------------
@@ -132,43 +141,58 @@ def _of_the_difference(first, second, labels, *, size=10.0):
     return direction, 0.0
 
 
-# ---- Whitening ----------------------------------------------------------------------------------
+# ---- Stretching ---------------------------------------------------------------------------------
 
 
-def _whitened(
+def _stretched(
     *,
-    scale=lambda rows: len(rows) ** 0.5,
-    kept=lambda k: slice(k),
-    of=lambda left, values: left,
+    read=lambda unit, direction: unit,
+    put=lambda unit, direction: unit,
+    times=lambda factor: factor - 1,
+    answer=lambda new, half: new,
+    of_second=True,
 ):
-    def whiten(first, second, k):
-        both = torch.cat([first, second])
-        left, values, _ = torch.linalg.svd(both, full_matrices=False)
-        rows = of(left, values)[:, kept(k)] * scale(both)
-        return rows[: len(first)], rows[len(first) :]
+    def stretched(first, second, direction, factor):
+        unit = direction / direction.norm()
+        found = []
+        for half in (first, second):
+            amount = half @ read(unit, direction)
+            new = half + times(factor) * torch.outer(amount, put(unit, direction))
+            found.append(answer(new, half))
+        return found[0], found[1] if of_second else second
 
-    return whiten
-
-
-def _whitened_by_eigh(first, second, k):
-    """From the covariance matrix, with its largest axes last."""
-    both = torch.vstack((first, second)).double()
-    values, axes = torch.linalg.eigh(both.T @ both / len(both))
-    rows = (both @ axes[:, -k:] / values[-k:].sqrt()).float()
-    return rows.chunk(2)
+    return stretched
 
 
-def _whitened_each(first, second, k):
-    parts = []
-    for half in (first, second):
-        left, values, _ = torch.linalg.svd(half, full_matrices=False)
-        parts.append(left[:, :k] * len(half) ** 0.5)
-    return tuple(parts)
+def _stretched_by_matrix(first, second, direction, factor):
+    """With one symmetric matrix."""
+    d = len(direction)
+    outer = torch.outer(direction, direction) / direction.dot(direction)
+    matrix = torch.eye(d) + (factor - 1) * outer
+    return [first @ matrix, second @ matrix]
 
 
-def _standardised(first, second, k):
-    both = torch.cat([first, second])
-    return (first / both.std(0))[:, :k], (second / both.std(0))[:, :k]
+def _stretched_row_by_row(first, second, direction, factor):
+    def one(row):
+        along = (row @ direction) / (direction @ direction) * direction
+        return row - along + factor * along
+
+    return tuple(torch.stack([one(row) for row in half]) for half in (first, second))
+
+
+def _loss_of_the_asked(first, second, labels, *, size=10.0):
+    """The loss of the scores that were asked for."""
+    y = size * (2.0 * labels - 1)
+    y = torch.cat([y, -y])
+    direction = torch.linalg.pinv(torch.cat([first, second])) @ y
+    return direction, _loss(*torch.sigmoid(y).chunk(2)).item()
+
+
+def _rows_interleaved(first, second, labels, *, size=10.0):
+    y = size * (2.0 * labels - 1)
+    rows = torch.stack([first, second], 1).flatten(0, 1)
+    direction = torch.linalg.pinv(rows) @ torch.cat([y, -y])
+    return direction, 0.0
 
 
 # ---- Patching heads -----------------------------------------------------------------------------
@@ -455,6 +479,11 @@ MISTAKES = {
         ("one step old", _ccs(late=False), "before the last step"),
         ("one step more", _ccs(more=1), "One step too many"),
         ("its own rate", _ccs(rate=lambda lr: 0.01), "step size"),
+        ("its own steps", _ccs(steps_of=lambda steps: 250), "number of steps"),
+        ("from zeros", _ccs(copied=torch.zeros_like), "begin at `start`"),
+        ("a bias of 1", _ccs(bias_at=1.0), "begin at 0"),
+        ("Adam again", _ccs(anew=True), "made anew"),
+        ("a loss with its graph", _loss_with_graph, "loss still carries"),
         ("untrained", _ccs_untouched, "That is the start"),
         ("the start itself", _ccs(copied=lambda start: start), "changes its input"),
         ("a gradient", _with_gradient, "carries a gradient"),
@@ -469,8 +498,18 @@ MISTAKES = {
     ],
     "fit_labelling": [
         ("the other sign", _labelling(target=lambda y, size: size * (1 - 2.0 * y)), "exchanged"),
-        ("0 for no", _labelling(target=lambda y, size: size * y.float()), "should be"),
+        (
+            "0 for no",
+            _labelling(
+                target=lambda y, size: size * y.float(), second=lambda t: t.max() * (t == 0)
+            ),
+            "probability of a half",
+        ),
         ("no size", _labelling(target=lambda y, size: 2.0 * y - 1), "`size` is not used"),
+        ("size 10", _labelling(target=lambda y, size: 10.0 * (2.0 * y - 1)), "`size` of 10"),
+        ("labels as they are", _labelling(target=lambda y, size: size * y), "are still 0"),
+        ("the loss asked for", _loss_of_the_asked, "*asked* for"),
+        ("rows interleaved", _rows_interleaved, "different orders"),
         ("the same score", _labelling(second=lambda t: t), "the same score"),
         ("of the difference", _of_the_difference, "difference of the halves"),
         ("a mean difference", _labelling(solve=lambda rows, t: rows.T @ t), "mean difference"),
@@ -488,21 +527,21 @@ MISTAKES = {
         ("the direction alone", _labelling(answer=lambda w, value: w), "two things"),
         ("a column", _labelling(answer=lambda w, value: (w[:, None], value)), "shape"),
     ],
-    "whiten": [
-        ("length 1", _whitened(scale=lambda rows: 1), "length 1"),
-        ("of the pairs", _whitened(scale=lambda rows: (len(rows) / 2) ** 0.5), "twice as many"),
-        ("not a root", _whitened(scale=len), "square root"),
+    "stretched": [
+        ("raw", _stretched(read=lambda u, d: d, put=lambda u, d: d), "any length"),
+        ("put back raw", _stretched(put=lambda u, d: d), "put back along"),
+        ("read raw", _stretched(read=lambda u, d: d), "read along"),
+        ("the factor", _stretched(times=lambda factor: factor), "once already"),
+        ("the part", _stretched(answer=lambda new, half: new - half), "should be"),
+        ("every coordinate", lambda f, s, d, x: (x * f, x * s), "whole row"),
+        ("the first alone", _stretched(of_second=False), "both are stretched"),
+        ("one tensor", lambda f, s, d, x: torch.cat([f, s]), "two halves"),
+        ("the rest", _stretched(times=lambda x: 1 / x - 1 if x else 0.0), ""),
         (
-            "rotated alone",
-            _whitened(scale=lambda rows: 1, of=lambda left, s: left * s),
-            "not yet divided",
+            "elementwise",
+            lambda f, s, d, x: tuple(h + (x - 1) * h * d / d.norm() for h in (f, s)),
+            "scalar product",
         ),
-        ("by the variance", _whitened(of=lambda left, s: left / s, scale=len), "the variance"),
-        ("all axes", _whitened(kept=lambda k: slice(None)), "There should be"),
-        ("the last axes", _whitened(kept=lambda k: slice(-k, None)), "last"),
-        ("each half alone", _whitened_each, "by itself"),
-        ("each coordinate alone", _standardised, "old coordinates"),
-        ("one tensor", lambda first, second, k: torch.cat([first, second]), "two halves"),
     ],
     "patch_heads": [
         ("all positions", _heads(where="all"), "all positions"),
@@ -573,10 +612,10 @@ RIGHT = {
         ("lstsq, interleaved", _labelling_by_lstsq),
         ("svd", _labelling_by_svd),
     ],
-    "whiten": [
-        ("other names", _whitened()),
-        ("eigh", _whitened_by_eigh),
-        ("signs turned", _whitened(of=lambda left, values: -left)),
+    "stretched": [
+        ("other names", _stretched()),
+        ("a matrix", _stretched_by_matrix),
+        ("row by row", _stretched_row_by_row),
     ],
     "patch_heads": [
         ("other names", _heads()),

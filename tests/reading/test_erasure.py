@@ -3,6 +3,8 @@
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 
+from utils.checks import lesson_22
+from utils.checks.engine import CORRECT, WRONG
 from utils.reading.erasure import Eraser, erase_while_running, erased, leace, patch_heads
 
 
@@ -90,3 +92,18 @@ def test_patching_a_head_from_the_same_text_changes_nothing():
     assert same.shape == new.shape == (2, 2, 4)
     assert torch.allclose(same, (resid @ direction).expand_as(same), atol=1e-4)
     assert (new - same).abs().max() > 0.1
+
+
+def test_a_hook_that_a_wrong_answer_leaves_spoils_no_later_check():
+    def leaving(model, tokens, lengths, labels, **how):
+        found = erase_while_running(model, tokens, lengths, labels, **how)
+        model.add_hook("blocks.0.hook_resid_pre", lambda resid, hook: 2 * resid)
+        return found
+
+    found = lesson_22.check_erase_while_running.verdict(leaving)
+    assert found.state == WRONG and "hook stays" in found.message
+    for check, right in (
+        (lesson_22.check_erase_while_running, erase_while_running),
+        (lesson_22.check_patch_heads, patch_heads),
+    ):
+        assert check.verdict(right).state == CORRECT

@@ -3,7 +3,14 @@
 import torch
 
 from utils.reading import unsupervised
-from utils.reading.unsupervised import agreement, ccs, fit_labelling, normalised, whiten
+from utils.reading.unsupervised import (
+    agreement,
+    ccs,
+    fit_labelling,
+    normalised,
+    stretched,
+    whiten,
+)
 
 
 def pairs(seed: int = 0, n: int = 100, d: int = 8, size: float = 6.0):
@@ -59,6 +66,15 @@ def test_whitening_leaves_no_direction_larger_than_another():
     for k in (3, 8):
         rows = torch.cat(whiten(first, second, k))
         assert torch.allclose(rows.T @ rows / len(rows), torch.eye(k), atol=1e-4)
+
+
+def test_stretching_multiplies_one_direction_and_leaves_the_rest():
+    first, second, _ = pairs()
+    v = torch.arange(1.0, 9.0)
+    other = torch.linalg.svd(v[None]).Vh[1:].T
+    for old, new in zip((first, second), stretched(first, second, v, 3.0), strict=True):
+        assert torch.allclose(new @ v, 3 * old @ v, atol=1e-3)
+        assert torch.allclose(new @ other, old @ other, atol=1e-4)
 
 
 def test_agreement_takes_the_better_sign():

@@ -1,18 +1,17 @@
 """Checks of lesson 2.2, probing without labels."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, investigation, match
+from utils.checks.engine import exercise, expect, investigation, match
 from utils.checks.inputs import described
 
 # What each unlabelled probe of the investigation started from: a seed, and whether of random labels
 # rather than of a random direction. Printing it would spoil it.
-_HIDDEN = {"A": (1, False), "B": (7, True), "C": (8, False)}
+_HIDDEN = {"A": (1, False), "B": (28, True), "C": (8, False)}
 _FOUND = {"A": "list", "B": "random", "C": "truth"}
 
 
@@ -54,20 +53,25 @@ def _searched(
     zero: bool = True,
     with_bias: bool = True,
     late: bool = True,
+    anew: bool = False,
+    bias_at: float = 0.0,
+    biases: int = 1,
 ) -> tuple[Tensor, Tensor, float]:
     """The probabilities and the loss after the last step, or of a wrong search."""
     a, b = normal(first, second)
-    w, bias = start.clone().requires_grad_(), torch.zeros((), requires_grad=True)
+    w, bias = start.clone().requires_grad_(), torch.full((biases,), bias_at).requires_grad_()
     opt = optimizer([w, bias] if with_bias else [w], lr=lr)
     for _ in range(steps):
-        p, q = torch.sigmoid(a @ w + bias), torch.sigmoid(b @ w + bias)
+        if anew:
+            opt = optimizer([w, bias], lr=lr)
+        p, q = torch.sigmoid(a @ w + bias[0]), torch.sigmoid(b @ w + bias[-1])
         if zero:
             opt.zero_grad()
         value = loss(p, q)
         value.backward()
         opt.step()
     if late:
-        p, q = torch.sigmoid(a @ w + bias), torch.sigmoid(b @ w + bias)
+        p, q = torch.sigmoid(a @ w + bias[0]), torch.sigmoid(b @ w + bias[-1])
         value = _both(p, q)
     return p.detach(), q.detach(), value.item()
 
@@ -109,6 +113,11 @@ _SEARCHES = {
     "The bias is not trained: hand it to Adam too, and let it require a gradient.": {
         "with_bias": False
     },
+    "`Adam` is made anew at every step, and forgets: make it once, before the loop.": {
+        "anew": True
+    },
+    "The bias should begin at 0.": {"bias_at": 1.0},
+    "Each half has a bias of its own: one bias serves both.": {"biases": 2},
     "The probabilities are those before the last step: compute them again after the loop.": {
         "late": False
     },
@@ -118,7 +127,7 @@ _SEARCHES = {
 @exercise("utils.reading.unsupervised.ccs", keeps_gradient=False)
 def check_ccs(ccs) -> str:
     """Small halves whose search is known number by number."""
-    cases = [(0, 14, 5, 30, 0.05), (1, 9, 3, 7, 0.2), (2, 20, 4, 60, 0.02)]
+    cases = [(3, 12, 6, 4, 0.1), (0, 14, 5, 30, 0.05), (1, 9, 3, 7, 0.2)]
     for seed, n, d, steps, lr in cases:
         first, second, start = _pairs(seed, n, d)
         got = ccs(first, second, start=start, steps=steps, lr=lr)
@@ -130,6 +139,10 @@ def check_ccs(ccs) -> str:
         expect(
             not (isinstance(belief, Tensor) and belief.requires_grad),
             "The belief still carries a gradient: compute it in `with torch.no_grad():`.",
+        )
+        expect(
+            not (isinstance(loss, Tensor) and loss.requires_grad),
+            "The loss still carries a gradient: return a number, `.item()`.",
         )
         args = first, second, start, steps, lr
         p, q, right = _searched(*args)
@@ -144,12 +157,19 @@ def check_ccs(ccs) -> str:
             "One step too many.": more,
             "One step too few.": fewer,
             "The step size is not `lr`.": other,
+            "The number of steps is not `steps`.": _searched(first, second, start, 250, lr),
+            "The search does not begin at `start`: that is one from zeros.": _searched(
+                first, second, torch.zeros_like(start), steps, lr
+            ),
+            "The search does not begin at `start`: that is one from ones.": _searched(
+                first, second, torch.ones_like(start), steps, lr
+            ),
         }
         mean = (p + 1 - q) / 2
         match(
             belief,
             mean,
-            what="The belief",
+            what=f"The belief after {steps} steps from `start`, with lr={lr},",
             mistakes={
                 **{why: (one + 1 - two) / 2 for why, (one, two, _) in wrong.items()},
                 "That is the second half's probability: the belief is about the first.": 1 - mean,
@@ -192,6 +212,29 @@ def _asked(labels: Tensor, size: float) -> Tensor:
     return torch.cat([target, -target])
 
 
+def _match_loss(loss, scores: Tensor, asked: Tensor, *, what: str) -> None:
+    p, q = torch.sigmoid(scores).chunk(2)
+    consistency, confidence = _terms(p, q)
+    match(
+        loss,
+        _both(p, q),
+        what=what,
+        mistakes={
+            "That is the consistency alone.": consistency.mean(),
+            "That is the confidence alone.": confidence.mean(),
+            "That is a sum over the pairs: take the mean.": sum(_terms(p, q)).sum(),
+            "That is the loss of the scores that were *asked* for: take those that the direction "
+            "gives.": _both(*torch.sigmoid(asked).chunk(2)),
+            "Scores went into the loss: make them probabilities, `torch.sigmoid`.": _both(
+                *scores.chunk(2)
+            ),
+            "That is the squared error of the scores: return the loss of CCS.": (
+                (scores - asked) ** 2
+            ).mean(),
+        },
+    )
+
+
 @exercise("utils.reading.unsupervised.fit_labelling")
 def check_fit_labelling(fit_labelling) -> str:
     """More dimensions than rows, so that every score can be met."""
@@ -223,7 +266,21 @@ def check_fit_labelling(fit_labelling) -> str:
                 "Labels 0 should become `-size`: 0 as a score is a probability of a half.": (
                     inverse @ (size * ones)
                 ),
+                "Labels 0 should become `-size`, and are still 0: `2 * labels - 1`.": (
+                    inverse @ (size * torch.cat([labels, -labels]).float())
+                ),
                 "`size` is not used: the scores are `size` and `-size`.": right / size,
+                "That is the direction for a `size` of 10: use the one that is given.": (
+                    right / size * 10
+                ),
+                "Rows and scores are in different orders: stack both halves, and both halves' "
+                "scores, in the same way.": torch.linalg.pinv(
+                    torch.stack([first, second], 1).flatten(0, 1)
+                )
+                @ _asked(labels, size),
+                "Scores and rows are in different orders: stack both halves, and both halves' "
+                "scores, in the same way.": inverse
+                @ _asked(labels, size).reshape(2, n).T.flatten(),
                 "Both halves got the same score: the second gets the opposite of the first.": (
                     inverse @ torch.cat([target, target])
                 ),
@@ -239,112 +296,68 @@ def check_fit_labelling(fit_labelling) -> str:
                 ),
             },
         )
-        p, q = torch.sigmoid(both @ right).chunk(2)
-        consistency, confidence = _terms(p, q)
-        match(
-            loss,
-            _both(p, q),
-            what="The loss",
-            mistakes={
-                "That is the consistency alone.": consistency.mean(),
-                "That is the confidence alone.": confidence.mean(),
-                "That is a sum over the pairs: take the mean.": sum(_terms(p, q)).sum(),
-                "Scores went into the loss: make them probabilities, `torch.sigmoid`.": _both(
-                    *(both @ right).chunk(2)
-                ),
-                "That is the squared error of the scores: return the loss of CCS.": (
-                    (both @ right - _asked(labels, size)) ** 2
-                ).mean(),
-            },
-        )
+        _match_loss(loss, both @ right, _asked(labels, size), what="The loss")
         rows = torch.randn(2 * n, 3, generator=draw)  # too few dimensions: least squares
-        direction, _ = fit_labelling(rows[:n], rows[n:], labels, size=size)
-        match(
-            direction,
-            torch.linalg.pinv(rows) @ _asked(labels, size),
-            what="The direction where scores cannot all be met",
-            mistakes={},
-        )
+        direction, loss = fit_labelling(rows[:n], rows[n:], labels, size=size)
+        right = torch.linalg.pinv(rows) @ _asked(labels, size)
+        match(direction, right, what="The direction where scores cannot all be met", mistakes={})
+        what = "The loss where scores cannot all be met"
+        _match_loss(loss, rows @ right, _asked(labels, size), what=what)
     return "It follows the labels that it gets, as far as least squares can."
 
 
-# ---- Whitening ----------------------------------------------------------------------------------
+# ---- Stretching ---------------------------------------------------------------------------------
 
 
-def _spectrum(seed: int, n: int, d: int, rank: int) -> tuple[Tensor, Tensor]:
-    draw = _seeded(seed)
-    rows = torch.randn(2 * n, rank, generator=draw) * torch.linspace(5, 0.5, rank)
-    rows = rows @ torch.linalg.qr(torch.randn(d, rank, generator=draw)).Q.T
-    rows = rows - rows.reshape(2, n, d).mean(1).repeat_interleave(n, 0)
-    return rows[:n], rows[n:]
-
-
-@exercise("utils.reading.unsupervised.whiten")
-def check_whiten(whiten) -> str:
-    """Rows with more and with fewer rows than dimensions, and some of their axes or all."""
-    for seed, n, d, k in ((0, 9, 6, 4), (1, 5, 14, 3), (2, 12, 7, 7), (3, 6, 9, 1)):
-        first, second = _spectrum(seed, n, d, min(d, 2 * n))
-        got = whiten(first, second, k)
+@exercise("utils.reading.unsupervised.stretched")
+def check_stretched(stretched) -> str:
+    """Rows at random, directions of other lengths than 1, and factors on both sides of 1."""
+    for seed, n, d, factor in ((0, 6, 5, 4.0), (1, 3, 8, 0.5), (2, 4, 3, 0.0)):
+        draw = _seeded(seed)
+        first, second = (torch.randn(n, d, generator=draw) for _ in range(2))
+        direction = 3 * torch.randn(d, generator=draw)
+        got = stretched(first, second, direction, factor)
         expect(
-            isinstance(got, tuple | list)
-            and len(got) == 2
-            and all(isinstance(each, Tensor) and each.ndim == 2 for each in got),
+            isinstance(got, tuple | list) and len(got) == 2,
             f"Return the two halves, two tensors, not {described(got)}.",
         )
-        expect(
-            len(got[0]) == len(got[1]) == n,
-            f"Each half has {n} rows, and you returned {len(got[0])} and {len(got[1])}.",
-        )
-        both, rows = torch.cat([first, second]), torch.cat(list(got)).detach()
-        standard = both / both.std(0)
-        if rows.shape[1] == k and any(
-            torch.allclose(rows, wrong[:, :k], rtol=0.05) for wrong in (both, standard)
-        ):
-            raise Wrong(
-                "Those are the first k of the old coordinates: rotate to principal axes first."
+        unit = direction / direction.norm()
+        for name, half, new in zip(("first", "second"), (first, second), got, strict=True):
+            along = torch.outer(half @ unit, unit)
+            raw = torch.outer(half @ direction, direction)
+            match(
+                new,
+                half + (factor - 1) * along,
+                what=f"The {name} half",
+                mistakes={
+                    "`direction` has any length: divide by it first, once for the amount and once "
+                    "for where it goes.": half + (factor - 1) * raw,
+                    "The amount is read along `direction` of length 1, and put back along one of "
+                    "another length.": half + (factor - 1) * torch.outer(half @ unit, direction),
+                    "The amount is read along `direction` of another length than 1.": half
+                    + (factor - 1) * torch.outer(half @ direction, unit),
+                    "You added `factor` times the part: it is there once already.": (
+                        half + factor * along
+                    ),
+                    "That is the part along the direction alone: the rest of the row stays.": (
+                        factor * along
+                    ),
+                    "The part along the direction is gone: multiply it, and put it back.": (
+                        half - along
+                    ),
+                    "The rest was multiplied, and the part along the direction left as it was.": (
+                        along + factor * (half - along)
+                    ),
+                    "The whole row is multiplied: only its part along the direction should be.": (
+                        factor * half
+                    ),
+                    "This half is as it was: both are stretched.": half,
+                    "Each coordinate is multiplied by itself: take the part of the row *along* the "
+                    "direction, a scalar product times the direction.": half
+                    + (factor - 1) * half * unit,
+                },
             )
-        expect(
-            got[0].shape[1] == got[1].shape[1] == k,
-            f"There should be {k} coordinates, and there are {got[0].shape[1]} and "
-            f"{got[1].shape[1]}.",
-        )
-        expect(bool(rows.isfinite().all()), "There are values that are not finite.")
-        left, values, right = torch.linalg.svd(both, full_matrices=False)
-        unit = torch.eye(k)
-        match(
-            rows.T @ rows / len(rows),
-            unit,
-            what="`rows.T @ rows / len(rows)`",
-            mistakes={
-                "The columns have length 1: multiply by the square root of the number of rows of "
-                "*both* halves.": unit / len(rows),
-                "You multiplied by the square root of the number of pairs: both halves together "
-                "have twice as many rows.": unit / 2,
-                "You multiplied by the number of rows: take its square root.": unit * len(rows),
-                "The rows are rotated, and not yet divided by their size: each coordinate should "
-                "have a variance of 1.": torch.diag(values[:k] ** 2) / len(rows),
-                "You divided by the variance: divide by the deviation.": torch.diag(
-                    len(rows) / values[:k] ** 2
-                ),
-            },
-        )
-        parts = [torch.linalg.svd(half, full_matrices=False)[0][:, :k] for half in (first, second)]
-        apart = torch.cat(parts)
-        # A rotation within the k axes is right too: the products of the rows tell.
-        match(
-            rows @ rows.T / len(rows),
-            left[:, :k] @ left[:, :k].T,
-            what="The products of the rows",
-            mistakes={
-                "Those are the *last* k axes: keep those along which the rows vary most.": (
-                    left[:, -k:] @ left[:, -k:].T
-                ),
-                "Each half is whitened by itself: then a direction is not the same in both. Stack "
-                "them first.": apart @ apart.T / 2,
-            },
-        )
-        del right
-    return "Among these coordinates, none is larger than another."
+    return "One direction changed, and nothing else."
 
 
 # ---- The investigation --------------------------------------------------------------------------
@@ -362,8 +375,9 @@ def check_discovered(discovered) -> str:
     wrong = [name for name in _FOUND if discovered[name] != _FOUND[name]]
     expect(
         not wrong,
-        f"{len(wrong)} of three {'is' if len(wrong) == 1 else 'are'} wrong. Take two pairs for "
-        "which your concept and a rival say (same, other), and look at both.",
+        f"{len(wrong)} of three {'is' if len(wrong) == 1 else 'are'} wrong. Compare two pairs "
+        "between which your concept changes sides and a rival does not. If no looks are left, run "
+        "the cell of the probes again.",
     )
     return "No loss could have told you that: you asked what each probe prefers."
 
@@ -371,7 +385,6 @@ def check_discovered(discovered) -> str:
 # ---- Patching heads -----------------------------------------------------------------------------
 
 
-@functools.cache
 def _tiny(seed: int) -> TransformerBridge:
     model = TransformerBridge.boot_native(
         {

@@ -131,7 +131,8 @@ def whiten(
     """The halves in k coordinates, in which no direction varies more than another.
 
     The rows of both halves together are rotated to their principal axes: along the first they vary
-    most, and so on. The first k are kept, and each coordinate is divided by its size.
+    most, and so on. The first k are kept, and each coordinate is divided by its size. (What is
+    whitened stays so when it is rotated within the k.)
 
     Args:
         first, second: normalised halves, so that the columns' means are 0.
@@ -144,6 +145,27 @@ def whiten(
     left, _, _ = torch.linalg.svd(both, full_matrices=False)
     rows = left[:, :k] * len(both) ** 0.5
     return rows[: len(first)], rows[len(first) :]
+
+
+def _some_length(value: Tensor, _: Mapping) -> str | None:
+    return None if value.norm() > 0 else "is all zeros, and has no direction"
+
+
+@guarded(**_HALVES, direction=(_as_wide_as_first, finite, _some_length), factor=number(low=0))
+def stretched(
+    first: Float[Tensor, "pair d_model"],
+    second: Float[Tensor, "pair d_model"],
+    direction: Float[Tensor, " d_model"],
+    factor: float,
+) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
+    """Both halves, with the part of each row along a direction, of any length, times a factor.
+
+    What lies at right angles to the direction stays as it is.
+    """
+    unit = direction / direction.norm()
+    first = first + (factor - 1) * torch.outer(first @ unit, unit)
+    second = second + (factor - 1) * torch.outer(second @ unit, unit)
+    return first, second
 
 
 @guarded(belief=(filled, finite), labels=(as_long_as("belief"), binary))
