@@ -23,7 +23,7 @@
 # 2. build the controls that a probe's result needs: random directions, labels turned round by group, and the rows that a data set left out;
 # 3. say which of several properties a probe reads, when "truth" is only one of them.
 #
-# **Time** one hour for the core, and 40 minutes for *Going deeper*. **Needs** lessons 00 and 1.1: tokens, hooks, the residual stream.
+# **Time** 75 minutes for the core, and 45 minutes for *Going deeper*. **Needs** lessons 00 and 1.1: tokens, hooks, the residual stream.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** The second cell draws activations of SmolLM2 for 272 statements, such as "The opposite of hot is cold." Move its slider through the layers.
@@ -517,7 +517,7 @@ assert max(own_with_not) < 0.45
 #
 # In our data `tau * p` has a plain meaning: it is 1 where the statement **names the right answer**, whether it affirms or denies it.
 #
-# ### Exercise 4 · fit both directions (8 minutes, medium)
+# ### Exercise 4 · fit both directions (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.reading.probes.truth_directions"]
@@ -558,7 +558,7 @@ truth_directions = lesson_21.check_truth_directions(truth_directions)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# What is left is a linear regression of `centred` [n, d_model] on two columns, `tau` and `tau * p` [n, 2].
+# First subtract `mu`: for each combination of a topic and a polarity, the mean of its rows. What is left is a linear regression of the centred rows [n, d_model] on two columns, `tau` and `tau * p` [n, 2].
 #
 # </details>
 # <details><summary>Hint 2</summary>
