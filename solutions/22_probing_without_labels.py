@@ -598,7 +598,7 @@ plots.table(
 
 # %% [markdown]
 # Truth has a fifth of the variance to begin with. At 4 times its length the rival is still small, and CCS finds truth in most runs; at 16 times it is the larger one, and CCS finds the random labels (mean agreement **1.00**). At 8 times, with about half of truth's variance, it wins in some runs already. So among *consistent* directions size counts.
-# Size alone does not: a mean difference with 0.7 of the variance, which only **0.75** of the pairs follow, is not what CCS finds (mean agreement **0.58**); in most runs it finds truth.
+# Size alone does not: a mean difference with `0.7` of the variance, which only **0.75** of the pairs follow, is not what CCS finds (mean agreement **0.58**); in most runs it finds truth.
 #
 # Together: *in few dimensions the loss leaves nearly one solution; with more dimensions than rows it leaves many, and size has a large part in which of them is found.* Language models have more dimensions than most sets of pairs. (One solution is no proof of truth either: see capitals in *Going deeper*.)
 #
@@ -655,7 +655,8 @@ nearer = {
     for name in PREFIXES
 }
 found = {0: "truth, which is larger", 16: "the drink, which every pair follows"}
-outcome("22.prefix", found.get(nearer["tea"], "now this, now that"))
+of_tea = nearer["tea"]
+outcome("22.prefix", found.get(of_tea, "now this, now that"))
 for (name, what), values in shares.items():
     print(f"{name}: share of the variance along {what} {sum(values) / 4:.2f}")
 keys = [(a, b, c) for a in PREFIXES for b in ("PC1", "CCS") for c in ("truth", "distractor")]
