@@ -677,7 +677,7 @@ MISTAKES = {
         ("last layer", _sweep(at=lambda layer: -1), "probe of the last layer"),
         ("folds 0 to 4", _sweep(folds=lambda fold: range(5)), "any numbers"),
         ("folds counted", _sweep(folds=lambda fold: range(len(fold.unique()))), "any numbers"),
-        ("without the last", _sweep(folds=lambda fold: range(int(fold.max()))), "was left out"),
+        ("without the last", _sweep(folds=lambda fold: fold.unique()[:-1]), "was left out"),
         ("without the first", _sweep(folds=lambda fold: fold.unique()[1:]), "should be"),
         ("one fold", _sweep(folds=lambda fold: fold.unique()[:1]), "hold out each in turn"),
         ("anew in each fold", _sweep(anew=True), "anew in each fold"),
@@ -706,7 +706,10 @@ MISTAKES = {
     "control_directions": [
         (
             "labels shuffled by row",
-            _controls(turn=lambda y, coin: y[torch.randperm(len(y))]),
+            _controls(
+                coins=lambda n, group, g: [torch.randperm(len(group), generator=g)] * n,
+                turn=lambda y, order: y[order],
+            ),
             "torn apart",
         ),
         (
@@ -762,16 +765,16 @@ MISTAKES = {
             _controls(scaled=lambda random, probe: random / random.norm(dim=1, keepdim=True)),
             "have length 1",
         ),
-        ("not scaled", _controls(scaled=lambda random, probe: random), "lengths"),
+        ("not scaled", _controls(scaled=lambda random, probe: random), "its own norm"),
         (
             "times the length",
             _controls(scaled=lambda random, probe: random * probe.norm()),
-            "divide each by its own norm",
+            "its own norm",
         ),
         (
             "one norm for all",
             _controls(scaled=lambda random, probe: random * probe.norm() / random.norm()),
-            "divide each by its own norm",
+            "its own norm",
         ),
         (
             "uniform",
@@ -795,12 +798,12 @@ MISTAKES = {
         (
             "the global generator",
             _controls(random=lambda n, d, g: torch.randn(n, d)),
-            "other random directions",
+            "*global* generator",
         ),
         (
             "coins of the global generator",
             _controls(coins=lambda n, group, g: _tossed(n, group, None)[:, group]),
-            "other turned labels",
+            "*global* generator",
         ),
         ("a copy of the generator", _controls_seeded_within, "Used again"),
         ("a seed of its own", _controls_set_back, "Every generator gives the same"),
@@ -814,7 +817,7 @@ MISTAKES = {
         ),
         (
             "units",
-            _controls(fitted=lambda fit, x, y: fit(x, y)[0] / fit(x, y)[0].norm()),
+            _controls(fitted=lambda fit, x, y: torch.nn.functional.normalize(fit(x, y)[0], dim=0)),
             "as it is",
         ),
     ],

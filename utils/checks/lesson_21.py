@@ -199,7 +199,9 @@ def check_layer_sweep(layer_sweep) -> str:
                 "You took the folds to be 0 to 4. They may have any numbers: `fold.unique()` "
                 "lists them.": _swept(x, y, fold, folds=range(5)),
                 "The folds run up to the highest number, and that one was left out: "
-                "`fold.unique()` lists them all.": _swept(x, y, fold, folds=range(int(fold.max()))),
+                "`fold.unique()` lists them all.": _swept(
+                    x, y, fold, folds=fold.unique()[:-1].tolist()
+                ),
                 "Only one fold was held out: hold out each in turn.": _swept(
                     x, y, fold, folds=[int(fold.unique()[0])]
                 ),
@@ -368,8 +370,8 @@ def _are_random(random: Tensor, probe: Tensor) -> None:
             "They have length 1: make them as long as the probe's direction.": torch.ones_like(
                 lengths
             ),
-            "They are scaled by the probe's length, but were not of length 1 before: divide each "
-            "by its own norm, with `dim=1, keepdim=True`.": lengths
+            "They differ from one another: divide each by its own norm, with `dim=1, "
+            "keepdim=True`, then multiply.": lengths
             if float(lengths.std() / lengths.mean()) > 0.05
             else torch.full_like(lengths, torch.nan),
         },
