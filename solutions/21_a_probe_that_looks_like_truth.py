@@ -115,7 +115,7 @@ figures.slider(picture, n=DEEPEST + 1, label="layer", at=15)
 # %% [markdown]
 # ## 1. What the picture shows
 #
-# No labels were used: these are the two directions in which the activations vary most. In the middle layers, true statements without "not" lie above false ones.
+# No labels were used to find them: these are the two directions in which the activations vary most. In the middle layers, true and false statements without "not" come apart along the second. (The labels set only which way is up.)
 # So does the model know truth from falsehood? Look at the statements with "not" before you answer.
 #
 # A **probe** is a small classifier that is trained on a model's activations. A *linear* probe is a direction and a threshold. Probes are how the field asks what a model represents, and
@@ -261,7 +261,7 @@ LAYER = int(mean_of_topics.argmax())
 plots.lines(
     {"mean of topics": mean_of_topics.tolist()}
     | {topic: accuracy.tolist() for topic, accuracy in swept.items()},
-    title=f"At the embedding a probe guesses; layer {LAYER} is best, and cities are hardly read",
+    title=f"At the embedding all full stops are alike; layer {LAYER} has the best mean",
     x="layer",
     y="cross-validated accuracy",
     chance=0.5,
@@ -356,12 +356,12 @@ claim("without the bias", bare["capitals"], text=0.50, within=0.02)
 # A direction of *truth* should serve other topics as well. So train on one topic and test on the others. A threshold need not carry over between topics, so compare the two statements about one subject: the score of the true one minus that of the false one is
 # the **margin**. Where it is above 0, the probe **chooses right**.
 #
-# A mean margin above 0, or a share of right choices above `.50`, is not enough. Activations of short sentences vary along few directions, and a direction that has learnt nothing may have some part along what tells true from false. How far do such directions get? Two kinds are worth knowing:
+# A mean margin above 0, or a share of right choices above `.50`, is not enough. Activations of short sentences vary along few directions, and a direction that knows nothing of truth may have some part along what tells true from false. How far do such directions get? Two kinds are worth knowing:
 #
 # - **random directions**, as long as the probe's own;
 # - **turned labels**: the same probe fitted to the same activations, with wrong labels. Which wrong labels? The rows of a pair belong together, for the labels as for the split. To shuffle single rows would give one pair three true statements and another none, and the "probe" would read what pairs differ by. So toss a coin for each *pair*: all its labels are turned round, or none.
 #
-# ### Exercise 3 · directions that have learnt nothing (12 minutes, medium)
+# ### Exercise 3 · directions that know nothing of truth (12 minutes, medium)
 
 
 # %% tags=["exercise:utils.reading.probes.control_directions"]
@@ -435,11 +435,10 @@ by_luck = stats.percentiles((on_capitals > 0).float().mean(1))
 outcome("21.band", "about .10 and .90")
 print("95% of the probes with turned labels: {:.2f} to {:.2f}".format(*by_luck))
 
+
 # %% [markdown]
-# So wide! A share of right choices counts signs only. A direction that points a *little* along what tells true from false, by luck, chooses right nearly always if nothing else differs between the two statements. A published share of `.80` may be such luck.
-# The mean margin is the better measure here: it is small for such a direction. We give it in units of luck, `z` = margin / standard deviation of the margins with turned labels. Luck alone stays between -2 and 2 in 95 of 100 cases.
-
-
+# So wide! The two statements of a subject differ mostly along one direction, and a probe with turned labels keeps some part of it, of random size and sign. Right choices are signs, and ignore how small that part is.
+# The mean margin does not. We give it in units of luck: `z` = margin / standard deviation of the margins with turned labels. Luck alone stays between -2 and 2 in 95 of 100 cases. (`z` says how well the training pairs agree on a direction, and cannot exceed the square root of their number, about 5 here. It is no size.)
 # %%
 def mean_margins(direction: Tensor, layer: int = LAYER) -> Tensor:
     """Of directions [*n, d_model] on each of the eight tests, [8, *n]."""
@@ -449,20 +448,18 @@ def mean_margins(direction: Tensor, layer: int = LAYER) -> Tensor:
 margin = torch.stack([mean_margins(probe_of[topic]) for topic in TOPICS])  # [trained on, test]
 z = margin / torch.stack([mean_margins(turned_of[topic]).std(1) for topic in TOPICS])
 z_random = margin / torch.stack([mean_margins(random_of[topic]).std(1) for topic in TOPICS])
-plots.heatmap(
-    z[:, :4],
-    title="Trained on any topic, a probe scores true statements higher on all",
-    x="tested on",
-    y="trained on",
-    rows=TOPICS,
-    columns=TOPICS,
-    text="values",
-    signed=True,
-    ends=(-6, 6),
-)
+
+
+def draw(panels: Tensor | dict[str, Tensor], title: str):
+    """z of each topic's probe on each topic."""
+    names = {"x": "tested on", "y": "trained on", "rows": TOPICS, "columns": TOPICS}
+    return plots.heatmap(panels, title=title, **names, text="values", signed=True, ends=(-6, 6))
+
+
+draw(z[:, :4], "Trained on any topic, a probe scores true statements higher on all")
 
 # %% [markdown]
-# All 12 transfers to another topic lie far beyond luck, and so do the four probes on held-out pairs of their own topic. (They are also beyond random directions as long as the probes.) The probes share a direction, and it passes every control so far. It looks like truth.
+# All 12 transfers to another topic lie beyond luck, most near the ceiling of `z`, and so do the four probes on held-out pairs of their own topic. (They are also beyond random directions as long as the probes.) The probes share a direction, and it passes every control so far. It looks like truth.
 #
 # Now the statements with "not". Go back to the picture at the top before you run the next cell: which way must a probe that was trained on affirmative opposites choose there?
 
@@ -480,26 +477,20 @@ with_not = torch.stack(
     ]
 )
 own_with_not = with_not.diagonal().tolist()
-plots.heatmap(
+draw(
     {"without not": z[:, :4], "with not": z[:, 4:]},
-    title='With "not", the same probes score the false statements higher',
-    x="tested on",
-    y="trained on",
-    rows=TOPICS,
-    columns=TOPICS,
-    text="values",
-    signed=True,
-    ends=(-6, 6),
+    'With "not", the same probes score the false statements higher',
 )
 
 # %% [markdown]
-# The probes are not lost with "not": all 16 choose *wrong*. On its own topic the probe of capitals chooses right in **0.10** of the subjects, that of opposites in **0.04**. They prefer "The capital of France is not Paris."
+# The probes are not lost with "not": all 16 prefer the false statement. They choose right in `0.03` to `0.40` of the subjects; the probe of capitals on its own topic in **0.10**, that of opposites in **0.04**. They prefer "The capital of France is not Paris."
 #
 # A probe that says the opposite of the truth about every second statement does not read truth. **What does it read?** Something that "Paris is" and "Paris is not" share.
 
 # %% tags=["numbers"]
 print(with_not)
 assert z[:, 4:].max() < -2 and z_random[:, 4:].max() < -2
+assert 0.02 < with_not.min() < 0.05 and 0.38 < with_not.max() < 0.42
 claim("capitals with not", own_with_not[0], text=0.10, within=0.015)
 claim("opposites with not", own_with_not[3], text=0.04, within=0.006)
 assert max(own_with_not) < 0.45
@@ -606,68 +597,82 @@ plots.table(
 )
 
 # %% [markdown]
-# Both directions are there: each is longer than any fit to turned labels. But `t_P` is **3.2** times as long as `t_G`. So the affirmative probe, `t_G + t_P`, is nearly `t_P`: it reads "the right answer is named".
+# Both directions are there: each is far longer than fits to turned labels. But `t_P` is **3.2** times as long as `t_G`. So the affirmative probe, `t_G + t_P`, is nearly `t_P`: it reads "the right answer is named".
 #
-# Is the short one *general*? Test it in **both polarities**, by the mean of the two margins: `t_P` gets about 0 there, however well it reads which answer is right, since what it wins without "not" it loses with it. And test it on a topic that was **left out** of its fit.
+# Is the short one about truth? Then it scores true statements higher **in both polarities**. A mean over the two would not do: a direction of "the right answer is named" that is only weaker with "not" has a mean above 0. So take the *worse* of the two. And to call a direction *general*, test it on a topic that was **left out** of its fit.
 
 # %% tags=["numbers"]
 claim("t_P over t_G", t_p.norm() / t_g.norm(), text=3.2, within=0.3)
 assert t_g.norm() > 1.5 * lucky[0].high and t_p.norm() > 1.5 * lucky[1].high
-affirmative_probe, negated_probe = t_g + t_p, t_g - t_p
-assert torch.cosine_similarity(affirmative_probe, negated_probe, dim=0) < -0.7
+assert torch.cosine_similarity(t_g, t_p, dim=0).abs() < 0.2
 
 
 # %%
-def in_both(direction: Tensor, topic: str, layer: int) -> Tensor:
-    """Mean margin on a topic's test set, the mean of both polarities."""
-    return sum(pairs_of((topic, n), layer).margins(direction).mean() for n in (0, 1)) / 2
+def in_each(direction: Tensor, topic: str, layer: int) -> Tensor:
+    """Mean margins on a topic's test set, [without not, with not]."""
+    margins = [pairs_of((topic, n), layer).margins(direction).mean() for n in (0, 1)]
+    return torch.stack(margins)
 
 
 def both_ways(layer: int, coins: Coins | None = None) -> Tensor:
-    """Mean margins of t_G fitted to all topics, and to all but the one tested, [2, topic]."""
+    """Margins of t_G fitted to all topics, and to all but the one tested, [2, topic, polarity]."""
     general = directions_of(TOPICS, layer, coins)[0]
     without = [directions_of([o for o in TOPICS if o != t], layer, coins)[0] for t in TOPICS]
-    fitted = [in_both(general, topic, layer) for topic in TOPICS]
-    left_out = [in_both(each, topic, layer) for each, topic in zip(without, TOPICS, strict=True)]
-    return torch.tensor([fitted, left_out])
+    fitted = [in_each(general, topic, layer) for topic in TOPICS]
+    left_out = [in_each(each, topic, layer) for each, topic in zip(without, TOPICS, strict=True)]
+    return torch.stack([torch.stack(fitted), torch.stack(left_out)])
 
 
-LAYERS = (6, 10, 12, 15, 18, 22)
-real = torch.stack([both_ways(layer) for layer in LAYERS], dim=-1)  # [way, topic, layer]
+LAYERS = (12, 15, 18, 22)
+real = torch.stack([both_ways(layer) for layer in LAYERS])  # [layer, way, topic, polarity]
 luck = torch.stack(
-    [torch.stack([both_ways(layer, coins) for coins in tosses]).std(0) for layer in LAYERS], dim=-1
+    [torch.stack([both_ways(layer, coins) for coins in tosses]).std(0) for layer in LAYERS]
 )
 z_general = real / luck
 WAYS = ("t_G, on its own topics", "t_G, topic left out")
+AT = LAYERS.index(15)
+plots.table(
+    [
+        (topic, *(f"{v:.1f}" for way in (0, 1) for v in z_general[AT, way, i]))
+        for i, topic in enumerate(TOPICS)
+    ],
+    columns=[
+        "z at layer 15",
+        *(f"{way}: {kind}" for way in WAYS for kind in ("without not", "with not")),
+    ],
+)
+
+# %%
+worse = z_general.amin(-1)  # of the two polarities
 plots.heatmap(
-    dict(zip(WAYS, z_general, strict=True)),
-    title="A general direction serves three topics that it was not fitted to",
+    {way: worse[:, w].T for w, way in enumerate(WAYS)},
+    title="Left out of the fit: t_G reaches capitals, later cities, never kinds or opposites",
     x="layer",
     y="tested on",
     rows=TOPICS,
     columns=[str(layer) for layer in LAYERS],
     text="values",
     signed=True,
-    ends=(-8, 8),
+    ends=(-6, 6),
 )
 
 # %% [markdown]
-# On its own topics (held-out pairs) `t_G` is beyond luck for all four from layer 10 on. With a topic left out it still is for capitals and cities, as far as if it had been fitted to them: `z` is **6.8** and **6.2** at layer 15. For kinds it hardly is there (**2.1**), and more at other layers. For opposites its sign
-# changes from layer to layer. So some part of these activations does take "not" into account, and three topics share it.
+# (The figure shows the worse of the two polarities.) On its own topics `t_G` is beyond luck in both polarities for capitals and kinds at layer 15, and for cities too at layer 18; not for opposites. With the topic **left out**, capitals still pass (at layer 15 `z` is **2.6** without "not" and **5.6** with it), and cities from layer 18 on. For kinds and opposites
+# the direction of the other topics is right in one polarity and wrong in the other. So some part of these activations does take "not" into account, for some topics.
 #
-# It is a weak part. In both polarities together, `t_G` chooses right in **0.69**, **0.58**, **0.77** and **0.57** of the subjects of its own four topics; by chance it would be `.50`, which `t_P` gets.
+# It is a weak part: on its own topics at layer 15, `t_G` chooses right in **0.69** (capitals) and **0.77** (kinds) of both kinds of choices together, where `t_P` gets `.50`.
 #
-# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model it replicates for three topics of four, at a third of the length of the direction that tells which answer is named. A probe that is trained on affirmative statements finds the sum, and so
-# mostly the wrong one. What does the model itself go by? *Going deeper* B asks it.
+# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model that did not replicate: a general direction reaches capitals and, in later layers, cities, at a third of the length of the direction that tells which answer is named. A probe that is trained on affirmative statements finds the sum, and so
+# mostly the wrong one. The model may be too small to work out "not": *Going deeper* B asks it.
 
 # %% tags=["numbers"]
-print(z_general)
-at = LAYERS.index(15)
-claim("capitals left out", z_general[1, 0, at], text=6.8, within=1)
-claim("cities left out", z_general[1, 1, at], text=6.2, within=0.9)
-claim("kinds left out", z_general[1, 2, at], text=2.1, within=0.3)
-assert z_general[0, :, 1:].min() > 2 and z_general[1, :2, 2:].min() > 2
-assert z_general[1, 3].min() < 0 < z_general[1, 3].max()
+print(z_general, worse)
+claim("capitals left out, without not", z_general[AT, 1, 0, 0], text=2.6, within=0.39)
+claim("capitals left out, with not", z_general[AT, 1, 0, 1], text=5.6, within=0.84)
+assert worse[AT, 0, 0] > 2 and worse[AT, 0, 2] > 2 and worse[2, 0, 1] > 2
+assert worse[:, 0, 3].max() < 2
+assert worse[1:, 1, 0].min() > 2 and worse[2:, 1, 1].min() > 2 and worse[1:, 1, 2:].max() < 0
+assert z_general[AT, 1, 2, 1] > 2 and z_general[AT, 1, 3, 0] > 2
 general, polar = (
     [
         sum((pairs_of((t, n), LAYER).margins(d) > 0).float().mean() for n in (0, 1)) / 2
@@ -676,9 +681,7 @@ general, polar = (
     for d in (t_g, t_p)
 )
 claim("capitals, in both", general[0], text=0.69, within=0.08)
-claim("cities, in both", general[1], text=0.58, within=0.06)
 claim("kinds, in both", general[2], text=0.77, within=0.08)
-claim("opposites, in both", general[3], text=0.57, within=0.08)
 assert all(abs(value - 0.5) < 0.1 for value in polar)
 
 # %% [markdown]
@@ -781,8 +784,7 @@ plots.table(
         (
             f"accuracy on held-out pairs, layer {LAYER}",
             ", ".join(f"{v:.2f}" for v in tested["difference of means"]),
-            ", ".join(f"{v:.2f}" for v in tested["the same without its bias"])
-            + " without its bias",
+            ".50",
             "",
         ),
         (
@@ -805,8 +807,8 @@ plots.table(
         ),
         *(
             (
-                f"{way}: z",
-                ", ".join(f"{v:.1f}" for v in z_general[w, :, LAYERS.index(15)]),
+                f"{way}: z, worse polarity",
+                ", ".join(f"{v:.1f}" for v in worse[AT, w]),
                 "-2 to 2",
                 "one t_G for all topics (Bürger et al., 7B to 13B)" if w else "",
             )
@@ -825,7 +827,7 @@ plots.table(
 # %% [markdown]
 # The topics are capitals, cities, kinds and opposites, in this order.
 #
-# **The sentence for the abstract:** in this model's residual stream at the full stop, a direction that four topics share tells whether the right answer was named. A direction a third as long tells whether the statement is true; three of the four topics share it.
+# **The sentence for the abstract:** in this model's residual stream at the full stop, a direction that four topics share tells whether the right answer was named. What of it takes "not" into account is weak, and in the middle layers only capitals share it with the other topics.
 #
 # ## Going deeper A · A probe with more capacity
 #
@@ -981,7 +983,7 @@ def preference(key: tuple[str, int]) -> tuple[Tensor, list[str]]:
 
 ASKED = ("capitals", "opposites")
 gaps = {(topic, n): preference((topic, n)) for topic in ASKED for n in (0, 1)}
-turned = {
+lowered = {
     topic: stats.bootstrap(gaps[topic, 0][0] - gaps[topic, 1][0], groups=gaps[topic, 0][1])
     for topic in ASKED
 }
@@ -991,7 +993,7 @@ plots.table(
             topic,
             f"{gaps[topic, 0][0].mean():.2f}",
             f"{gaps[topic, 1][0].mean():.2f}",
-            "{:.2f} to {:.2f}".format(*turned[topic]),
+            "{:.2f} to {:.2f}".format(*lowered[topic]),
         )
         for topic in ASKED
     ],
@@ -1010,7 +1012,7 @@ plots.table(
 # So ask for its judgement: after a prompt with two judged examples, `logit(" true") - logit(" false")`. And change what a statement has along the probe's direction, to see whether the judgement moves. There are two ways to change it:
 #
 # - **push**: add the difference of means to a statement that names the other answer, subtract it where the right one is named: the same step for all;
-# - **exchange**: give each statement the component that its **partner** has, the statement about the same subject with the other answer. The steps differ, and what comes in is the component of a real statement.
+# - **exchange**: give each statement the component (`x @ u`, for a direction u of length 1) that its **partner** has, the statement about the same subject with the other answer. The steps differ, and what comes in is the component of a real statement.
 #
 # The change is made at the last token of the answer, before block 15.
 #
@@ -1147,8 +1149,8 @@ plots.table(
 )
 
 # %% [markdown]
-# **The gate**: without "not", the model prefers "true" for the true one of two statements, in all of these 12 subjects. (Without examples in the prompt it is near chance, `0.51` on kinds. The prompt was chosen among five, on these statements and others.)
-# With "not" it prefers it for the *false* one: in **0.83** of the subjects, those where the right answer is named. And it says "true" to all: `logit(" true")` is the larger one everywhere.
+# **The gate**, which asks whether the model does the task at all: without "not", the model prefers "true" for the true one of two statements, in all of these 12 subjects. (Without examples in the prompt it is near chance, `0.51` on kinds. The prompt was chosen among five, on these statements and others.)
+# With "not" it prefers it for the *false* one, which names the right answer, in **0.83** of the subjects. And it says "true" to all: `logit(" true")` is the larger one everywhere.
 
 # %%
 means = probes.mean_difference(fit_x, fit_y).direction
@@ -1198,16 +1200,16 @@ plots.table(
 )
 
 # %% [markdown]
-# One direction of 576 **carries** about two thirds of what the complete vector does: **0.15** of **0.23** by exchange, and about as much by a push of that length. A push has a weak control: random directions move the judgement by up to `0.08`, either way. For the exchange, turned labels would be no control: here they find the same line (cosines beyond `0.8`, of either sign), and an exchange asks for no sign. So take what else these fits find,
-# their part at right angles to the means: it moves nothing.
+# One direction of 576 **carries** about two thirds of what the complete vector does: **0.15** of **0.23** by exchange (at other draws of subjects `0.6` to `0.8`), and about as much by a push of that length. A push has a weak control: random directions move the judgement by up to `0.08`, either way; with "not" the push is hardly more than they. For the exchange, turned labels would be no control:
+# here they find the same line (cosines beyond `0.8`, of either sign), and an exchange asks for no sign. So take what else these fits find, their part at right angles to the means ("across"): with steps a third as long, it moves `0.00`.
 #
-# With "not", a direction of truth would have to work the other way round. It works the same way: **0.08** of **0.12** towards the statement that names the right answer, which is false. So model and probe agree. What this model judges by, in so far as it judges, is whether the right answer is named.
+# With "not", a direction of truth would have to work the other way round. It works the same way: **0.08** of **0.12** towards the statement that names the right answer, which is false. So model and probe agree: on these subjects, the model's small preference follows the answer that is named.
 #
-# "Carries" is the word, and not "steers": a sixth of a logit is little beside a leaning of more than one logit to "true". No answer changes.
+# "Carries" is the word: a sixth of a logit is little beside the leaning to "true", and no answer changes.
 
 # %% tags=["numbers"]
 print(moved, by_chance)
-assert torch.cosine_similarity(turned, means[None]).abs().min() > 0.6
+assert torch.cosine_similarity(turned, means[None]).abs().min() > 0.75
 assert gates[0].mean() > 0.9 and all((each.unedited > 0).all() for each in judged.values())
 claim("not: the wrong one", 1 - gates[1].mean(), text=0.83, within=0.12)
 moves = {name: value for name, (value, _) in moved.items()}
@@ -1220,14 +1222,16 @@ for kind in ("", "not: "):
     assert max(beside) < 0.2 * moves[f"{kind}exchange, means"]
     pushes = [abs(value) for value, _ in by_chance[f"{kind}push, random directions"]]
     assert max(pushes) < moves[f"{kind}push, means"]
-assert all(value < 0.5 for value in moves.values())  # and the least leaning is larger
+with torch.no_grad():
+    for each in judged.values():
+        assert (each.judgement(each.exchanged(means)) > 0).all()
 
 # %% [markdown]
 # ## Questions to discuss
 #
 # 1. Which sentence would you write in an abstract: "the model represents truth", "truth can be decoded", or a third one?
 # 2. All topics here have right answers of one word. How would you make statements whose truth is not "the right answer is named"?
-# 3. `t_G` is beyond luck, and chooses right in 6 to 8 subjects of 10. Is that "the model knows what is true"? What would convince you that it is universal?
+# 3. For capitals, a direction fitted to other topics is beyond luck in both polarities. Is that "the model knows which capitals are right"? What would convince you that a direction is universal?
 # 4. Which data sets that you know were made by putting "not" into true statements, or by one wrong answer for each right one? What does a probe of them read?
 #
 # ## Common mistakes
@@ -1235,7 +1239,7 @@ assert all(value < 0.5 for value in moves.values())  # and the least leaning is 
 # - A difference of means without its midpoint.
 # - A split by row where rows share an answer.
 # - Shuffling single rows where the data come in groups: that is another null hypothesis, and can be too easy or too hard to beat.
-# - A share of right choices as the measure of a transfer: a direction chooses right for a small part of what it takes.
+# - A share of right choices as the measure of a transfer: signs ignore size.
 # - A mean over conditions that can go opposite ways, such as with and without "not".
 # - Choosing the layer by the test set.
 # - Reporting a probe on the rows that were collected, and not on those that were left out.

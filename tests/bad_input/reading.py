@@ -511,10 +511,5 @@ ROWS = [
         "no two coordinates a row in 'a'",
     ),
     ("clouds of nothing", lambda: figures.clouds({}, title="", x="", y=""), "is empty"),
-    (
-        "beside_controls of nothing",
-        lambda: figures.beside_controls({}, {}, title="", y=""),
-        "`dots` is empty",
-    ),
     ("simplex of nothing", lambda: figures.simplex({}, torch.zeros(2, 3), title=""), "is empty"),
 ]

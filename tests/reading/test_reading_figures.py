@@ -9,7 +9,6 @@ import torch
 
 from utils import plots
 from utils.reading import figures
-from utils.stats import Interval
 
 
 def test_a_board_shows_its_discs_where_they_are():
@@ -145,37 +144,6 @@ def test_each_cloud_has_its_name_at_its_mean_and_its_colour_with_its_kind():
         "<b>false</b>": (-2, pytest.approx(-3)),
     }
     assert fig.layout.xaxis.title.text == "a" and fig.layout.yaxis.title.text == "b"
-
-
-def test_values_stand_beside_the_bands_of_their_controls():
-    random = {"capitals": Interval(0.3, 0.7), "kinds": Interval(0.2, 0.9)}
-    shuffled = {"capitals": Interval(0.25, 0.6), "kinds": Interval(0.1, 0.95)}
-    fig = figures.beside_controls(
-        {"capitals": {"one": 0.8, "two": 0.4}, "kinds": {"two": 0.5}},
-        {"random": random, "shuffled": shuffled},
-        title="t",
-        y="share",
-    )
-    bars = [trace for trace in fig.data if trace.type == "bar"]
-    dots = [trace for trace in fig.data if trace.type == "scatter"]
-    for bar, name, bands in zip(bars, ("random", "shuffled"), (random, shuffled), strict=True):
-        tops = [low + high for low, high in zip(bar.base, bar.y, strict=True)]
-        assert bar.name == name and bar.base == tuple(band.low for band in bands.values())
-        assert tops == pytest.approx([band.high for band in bands.values()])
-    assert {dot.name: dot.y for dot in dots} == {"one": (0.8,), "two": (0.4, 0.5)}
-    assert dots[0].marker.color != dots[1].marker.color
-    # Each stands nearest to its own test, and nothing stands on another.
-    assert fig.layout.xaxis.ticktext == ("capitals", "kinds")
-    for trace in fig.data:
-        assert [round(x) for x in trace.x] == ([0] if trace.name == "one" else [0, 1])
-    assert len({trace.x[0] for trace in fig.data}) == 4
-    (chance,) = fig.layout.shapes
-    assert chance.y0 == chance.y1 == 0.5
-
-
-def test_a_test_may_stand_without_controls():
-    fig = figures.beside_controls({"capitals": {"one": 0.8}}, {}, title="t", y="share", chance=0.25)
-    assert [trace.type for trace in fig.data] == ["scatter"] and fig.layout.shapes[0].y0 == 0.25
 
 
 def test_a_slider_is_a_figure_where_no_notebook_is():

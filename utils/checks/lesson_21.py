@@ -229,7 +229,7 @@ def check_layer_sweep(layer_sweep) -> str:
     return "Each row judged by probes that have not seen its fold, at each layer."
 
 
-# ---- Directions that have learnt nothing --------------------------------------------------------
+# ---- Directions that know nothing --------------------------------------------------------
 
 
 @exercise("utils.reading.probes.control_directions")
@@ -276,7 +276,7 @@ def check_control_directions(control_directions) -> str:
             f"Used again, the generator gives the same {what}: draw with it as it is, and set no "
             "seed.",
         )
-    return "Two kinds of directions that have learnt nothing."
+    return "Two kinds of directions that know nothing of the labels."
 
 
 def _are_turned(got, x: Tensor, y: Tensor, group: Tensor, spy: Spy) -> None:

@@ -4,7 +4,7 @@ import base64
 import json
 import struct
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from utils.guards import filled, guarded
 from utils.plots import COLOURS, styled
-from utils.stats import Interval
 from utils.views import Live, widgets
 
 
@@ -255,56 +254,6 @@ def clouds(
             x=middle[0], y=middle[1], font={"color": colour}, showarrow=False, **label
         )
     return styled(fig, title, x=x, y=y, height=430).update_layout(showlegend=False)
-
-
-@guarded(dots=filled)
-def beside_controls(
-    dots: Mapping[str, Mapping[str, float]],
-    bands: Mapping[str, Mapping[str, Interval]],
-    *,
-    title: str,
-    y: str,
-    hollow: Collection[tuple[str, str]] = (),
-    chance: float = 0.5,
-) -> go.Figure:
-    """For each test, single values beside the 95% bands of their controls.
-
-    Args:
-        dots: from a test to its named values; a name has one colour throughout.
-        bands: from a control to its band on each test.
-        y: what the values are.
-        hollow: (test, name) of the values to draw as open circles.
-    """
-    fig, tests = go.Figure(), list(dots)
-    names = list(dict.fromkeys(name for each in dots.values() for name in each))
-    for i, (control, of_test) in enumerate(bands.items()):
-        fig.add_bar(
-            x=[tests.index(test) + 0.22 * i - 0.3 for test in tests],
-            base=[of_test[test].low for test in tests],
-            y=[of_test[test].high - of_test[test].low for test in tests],
-            width=0.18,
-            marker={"color": ["#c8c8c8", "#9db4cc"][i % 2]},
-            name=control,
-            hovertemplate=f"{control}: %{{base:.2f}} and %{{y:.2f}} more<extra></extra>",
-        )
-    for i, name in enumerate(names):
-        shown = [test for test in tests if name in dots[test]]
-        fig.add_scatter(
-            x=[tests.index(test) + 0.16 + 0.07 * i for test in shown],
-            y=[dots[test][name] for test in shown],
-            mode="markers",
-            marker={
-                "color": COLOURS[i % 7],
-                "size": 11,
-                "line": {"width": 2, "color": COLOURS[i % 7]},
-                "symbol": ["circle-open" if (t, name) in hollow else "circle" for t in shown],
-            },
-            name=name,
-            hovertemplate=f"{name}: %{{y:.2f}}<extra></extra>",
-        )
-    fig.add_hline(y=chance, line={"color": "#888", "dash": "dot"})
-    fig.update_xaxes(tickvals=list(range(len(tests))), ticktext=tests)
-    return styled(fig, title, y=y, height=430).update_yaxes(range=[-0.02, 1.04])
 
 
 def _frame(fig: go.Figure, corners: Sequence[str], **where: int) -> None:
