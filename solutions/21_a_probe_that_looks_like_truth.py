@@ -374,7 +374,7 @@ def control_directions(
     n: int,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "n d_model"], Float[Tensor, "n d_model"]]:
-    """Directions that have learnt nothing, of two kinds, to stand beside the probe of (x, y).
+    """Directions that know nothing of y, of two kinds, to stand beside the probe of (x, y).
 
     Args:
         group: the number of each row's group, 0, 1, 2 and so on.
