@@ -438,7 +438,7 @@ print("95% of the probes with turned labels: {:.2f} to {:.2f}".format(*by_luck))
 
 # %% [markdown]
 # So wide! The two statements of a subject differ mostly along one direction, and a probe with turned labels keeps some part of it, of random size and sign. Right choices are signs, and ignore how small that part is.
-# The mean margin does not. We give it in units of luck: `z` = margin / standard deviation of the margins with turned labels. Luck alone stays between -2 and 2 in 95 of 100 cases. (`z` says how well the training pairs agree on a direction, and cannot exceed the square root of their number, about 5 here. It is no size.)
+# The mean margin does not. We give it in units of luck: `z` = margin / standard deviation of the margins with turned labels. Luck alone stays between -2 and 2 in 95 of 100 cases. (`z` measures how consistent the training pairs are, and not how large the effect is: with n pairs it cannot exceed the square root of n, about 5 here.)
 # %%
 def mean_margins(direction: Tensor, layer: int = LAYER) -> Tensor:
     """Of directions [*n, d_model] on each of the eight tests, [8, *n]."""
@@ -483,9 +483,9 @@ draw(
 )
 
 # %% [markdown]
-# The probes are not lost with "not": all 16 prefer the false statement. They choose right in `0.03` to `0.40` of the subjects; the probe of capitals on its own topic in **0.10**, that of opposites in **0.04**. They prefer "The capital of France is not Paris."
+# The probes are not lost with "not": all 16 prefer the false statement. They choose right in `0.03` to `0.40` of the subjects; the probe of capitals on its own topic in **0.10**, that of opposites in **0.04**. Most prefer statements such as "The capital of France is not Paris."
 #
-# A probe that says the opposite of the truth about every second statement does not read truth. **What does it read?** Something that "Paris is" and "Paris is not" share.
+# A probe that prefers the false statement wherever there is a "not" does not read truth. **What does it read?** Something that "Paris is" and "Paris is not" share.
 
 # %% tags=["numbers"]
 print(with_not)
@@ -506,7 +506,7 @@ assert max(own_with_not) < 0.45
 # where `mu` is the mean of all rows of the same topic and polarity: what a topic, or a "not", adds to true and false statements alike. The **general** direction `t_G` points to the true statements of both kinds. The **polarity-sensitive** direction `t_P` turns round with "not". A probe trained on affirmative statements finds the sum
 # `t_G + t_P`; one trained on negated statements finds `t_G - t_P`. If `t_P` is the longer one, each fails on the other's statements.
 #
-# In our data `tau * p` has a plain meaning: it is 1 where the statement **names the right answer**, whether it affirms or denies it.
+# Only the activations are centred by `mu`; `tau` and `p` stay 1 and -1. In our data `tau * p` has a plain meaning: it is 1 where the statement **names the right answer**, whether it affirms or denies it.
 #
 # ### Exercise 4 · fit both directions (10 minutes, medium)
 
@@ -597,9 +597,9 @@ plots.table(
 )
 
 # %% [markdown]
-# Both directions are there: each is far longer than fits to turned labels. But `t_P` is **3.2** times as long as `t_G`. So the affirmative probe, `t_G + t_P`, is nearly `t_P`: it reads "the right answer is named".
+# Both directions are there: each is far longer than fits to turned labels. But `t_P` is **3.2** times as long as `t_G`. So `t_G + t_P`, what an affirmative probe of all topics finds, is nearly `t_P`: it reads "the right answer is named".
 #
-# Is the short one about truth? Then it scores true statements higher **in both polarities**. A mean over the two would not do: a direction of "the right answer is named" that is only weaker with "not" has a mean above 0. So take the *worse* of the two. And to call a direction *general*, test it on a topic that was **left out** of its fit.
+# Is the short one about truth? Then it scores true statements higher **in both polarities**. A mean over the two would not do. Think of a direction that reads "the right answer is named", and less strongly with "not": it wins more on the one kind than it loses on the other, and its mean is above 0. So take the *worse* of the two. And to call a direction *general*, test it on a topic that was **left out** of its fit.
 
 # %% tags=["numbers"]
 claim("t_P over t_G", t_p.norm() / t_g.norm(), text=3.2, within=0.3)
@@ -657,12 +657,12 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# (The figure shows the worse of the two polarities.) On its own topics `t_G` is beyond luck in both polarities for capitals and kinds at layer 15, and for cities too at layer 18; not for opposites. With the topic **left out**, capitals still pass (at layer 15 `z` is **2.6** without "not" and **5.6** with it), and cities from layer 18 on. For kinds and opposites
-# the direction of the other topics is right in one polarity and wrong in the other. So some part of these activations does take "not" into account, for some topics.
+# (The figure shows the worse of the two polarities.) On its own topics `t_G` is beyond luck in both polarities for capitals and kinds at layer 15, and for cities too at layer 18; not for opposites. With the topic **left out**, capitals still pass (at layer 15 `z` is **2.6** without "not" and **5.6** with it; at other splits, too). Cities pass barely, and only at layers 18 and 22. For opposites
+# the direction of the other topics is wrong in one polarity; for kinds it is no better than luck there. So some part of these activations does take "not" into account, for some topics.
 #
 # It is a weak part: on its own topics at layer 15, `t_G` chooses right in **0.69** (capitals) and **0.77** (kinds) of both kinds of choices together, where `t_P` gets `.50`.
 #
-# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model that did not replicate: a general direction reaches capitals and, in later layers, cities, at a third of the length of the direction that tells which answer is named. A probe that is trained on affirmative statements finds the sum, and so
+# In the paper, with models of 7 to 13 billion parameters, one `t_G` serves topics and polarities alike. In this small model that did not replicate: a general direction reaches capitals and, in later layers, hardly cities, at a third of the length of the direction that tells which answer is named. A probe that is trained on affirmative statements finds the sum, and so
 # mostly the wrong one. The model may be too small to work out "not": *Going deeper* B asks it.
 
 # %% tags=["numbers"]
@@ -827,7 +827,7 @@ plots.table(
 # %% [markdown]
 # The topics are capitals, cities, kinds and opposites, in this order.
 #
-# **The sentence for the abstract:** in this model's residual stream at the full stop, a direction that four topics share tells whether the right answer was named. What of it takes "not" into account is weak, and in the middle layers only capitals share it with the other topics.
+# **The sentence for the abstract:** in this model's residual stream at the full stop, a direction that four topics share tells whether the right answer was named. A weaker part takes "not" into account; at layer 15 it carries over to capitals alone.
 #
 # ## Going deeper A · A probe with more capacity
 #

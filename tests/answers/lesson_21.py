@@ -756,6 +756,15 @@ MISTAKES = {
             ),
             "one coin between them",
         ),
+        (
+            "a coin that is not fair",
+            _controls(
+                coins=lambda n, group, g: (
+                    torch.rand(n, int(group.max()) + 1, generator=g) < 0.2
+                ).long()[:, group]
+            ),
+            "not fair",
+        ),
         ("one too many", _controls(how_many=lambda n: n + 1), "two tensors"),
         ("swapped", _controls(end=lambda random, turned: (turned, random)), "swapped"),
         ("one thing", _controls(end=lambda random, turned: turned), "two tensors"),

@@ -235,7 +235,7 @@ def check_layer_sweep(layer_sweep) -> str:
 @exercise("utils.reading.probes.control_directions")
 def check_control_directions(control_directions) -> str:
     """Eight groups of one to four rows, and one coordinate that varies most."""
-    n = 40
+    n = 100
     group = torch.tensor([0, 1, 1, 2, 0, 2, 3, 3, 4, 5, 4, 5, 0, 1, 6, 7, 6, 7, 0, 3])
     for seed in (0, 1):
         y = torch.tensor([1, 0, 1, 0, 0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 1, 1, 0, 0])
@@ -308,17 +308,15 @@ def _are_turned(got, x: Tensor, y: Tensor, group: Tensor, spy: Spy) -> None:
         len(turns) <= n,
         f"{len(turns)} probes were fitted to turned labels, and n is {n}.",
     )
+    alike = torch.corrcoef(coins.float().T).nan_to_num(0).fill_diagonal_(0).abs().max()
+    expect(
+        float(alike) < 0.9, "Several groups have one coin between them: toss one for each group."
+    )
     share = coins.float().mean(0)
     expect(
-        bool((share > 0.15).all() and (share < 0.85).all()),
+        bool((share > 0.3).all() and (share < 0.7).all()) and len(coins.unique(dim=0)) > n / 4,
         "The coins are not fair, or some groups have none: each group should be turned in about "
         "half of the probes.",
-    )
-    patterns = coins.unique(dim=0)
-    pairs = torch.corrcoef(coins.float().T).fill_diagonal_(0).abs().max()
-    expect(
-        len(patterns) > n / 2 and float(pairs) < 0.9,
-        "Several groups have one coin between them: toss one for each group.",
     )
     fitted = torch.stack(spy.directions)
     swapped = all(bool((fitted == each).all(-1).any()) for each in got[0])
@@ -340,7 +338,7 @@ def _are_turned(got, x: Tensor, y: Tensor, group: Tensor, spy: Spy) -> None:
         "direction as it is.",
     )
     expect(
-        len(got[1].unique(dim=0)) > n / 2,
+        len(got[1].unique(dim=0)) > n / 4,
         "Many of the directions of turned labels are the same one: keep each probe's own.",
     )
 
