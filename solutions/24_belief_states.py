@@ -159,7 +159,7 @@ def beliefs(
     """What an ideal observer believes after each token; before the first it is `stationary(T)`.
 
     Args:
-        T: `T[a, i, j]` is the probability that state i emits token a and moves to state j.
+        T: `T[a, i, j]` is the probability to move from state i to j, and emit token a there.
     """
     ### BEGIN SOLUTION
     belief = stationary(T).expand(len(tokens), -1)

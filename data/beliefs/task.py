@@ -1,7 +1,7 @@
 """Hidden Markov processes that emit tokens, and what an ideal observer of the tokens believes.
 
-A process is one tensor `T` [token, state, next_state]: `T[a, i, j]` is the probability that a
-hidden state i emits token a and moves to state j. A belief is a row of probabilities over states.
+A process is one tensor `T` [token, state, next_state]: `T[a, i, j]` is the probability to move from
+state i to j, and emit token a there. A belief is a row of probabilities over states.
 Source: Shai et al., 2024 (arXiv 2405.15943).
 """
 
@@ -127,7 +127,7 @@ def beliefs(
     """What an ideal observer believes after each token; before the first it is `stationary(T)`.
 
     Args:
-        T: `T[a, i, j]` is the probability that state i emits token a and moves to state j.
+        T: `T[a, i, j]` is the probability to move from state i to j, and emit token a there.
     """
     belief = stationary(T).expand(len(tokens), -1)
     found = []
