@@ -17,6 +17,14 @@ from torch import Tensor
 from utils.guards import filled, guarded, several
 
 CONCEPTS = ("sentiment", "formality", "sea")
+BOS = "<|im_start|>"
+REQUEST = "<|im_start|>user\nWrite {}.<|im_end|>\n<|im_start|>assistant\n"
+WANTED = {  # what to ask of a model, in REQUEST
+    "sentiment": "a very happy and positive text",
+    "formality": "a very formal and official text",
+    "sea": "a text about the sea",
+    "neutral": "a text",
+}
 _DATA = Path(__file__).resolve().parents[1]
 
 
@@ -89,12 +97,13 @@ def openings(*, part: str) -> list[str]:
     """Beginnings of texts, about nothing in particular, for a model to continue.
 
     Args:
-        part: "choose" (8, to choose a layer and a dose on) or "test" (24, to report on).
+        part: "choose" (8, to choose a layer and a dose on), "test" (24) or "confirm" (24, written
+            when all choices had been made).
 
     Raises:
         ValueError: there is no such part.
     """
-    _known(part, ("choose", "test"))
+    _known(part, ("choose", "test", "confirm"))
     return [row["opening"] for row in read_rows("openings") if row["part"] == part]
 
 
@@ -121,13 +130,13 @@ class Classifier(NamedTuple):
 
     Attributes:
         pipeline: scikit-learn's, with `predict_proba`.
-        accuracy: on texts about subjects that it was not trained on.
-        n_held_out: how many texts those are.
+        right: 1 where it is right, of texts about subjects that it was not trained on.
+        subjects: of those texts; they differ by subject, so hold out and draw whole subjects.
     """
 
     pipeline: Any
-    accuracy: float
-    n_held_out: int
+    right: Float[Tensor, " text"]
+    subjects: list[str]
 
     @guarded(texts=(several, filled))
     def scores(self, texts: Sequence[str]) -> Float[Tensor, " text"]:
@@ -163,8 +172,9 @@ def classifier(concept: str) -> Classifier:
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
         LogisticRegression(C=10, max_iter=1000),
     ).fit([row["text"] for row in train], labels(train))
-    accuracy = pipeline.score([row["text"] for row in test], labels(test))
-    return Classifier(pipeline, float(accuracy), len(test))
+    said = torch.from_numpy(pipeline.predict([row["text"] for row in test]))
+    right = (said == torch.tensor(labels(test))).float()
+    return Classifier(pipeline, right, [row["subject"] for row in test])
 
 
 def score(concept: str, texts: Sequence[str]) -> Float[Tensor, " text"]:
@@ -178,47 +188,85 @@ def score(concept: str, texts: Sequence[str]) -> Float[Tensor, " text"]:
 
 
 class SteeredTexts(NamedTuple):
-    """What the model wrote under one method at one dose, after every opening.
+    """What the model wrote under one method at one dose, after each of 48 openings.
 
-    Openings are those of `openings`: part "choose" (the first 8), then part "test".
+    The openings are those of `openings`: part "test" (24), then part "confirm" (24).
 
     Attributes:
-        texts: seed by seed, and opening by opening within a seed; 20 tokens each.
+        texts: sample by sample, and opening by opening within a sample; 20 tokens each.
         loss: of a token, a mean, in nats, when the unsteered model reads the text after the bare
             opening.
-        two: the share of repeated 2-grams.
-        three: the share of repeated 3-grams.
+        after_neutral: the same after the neutral request ("Write a text.") and the opening.
     """
 
     texts: list[str]
-    loss: Float[Tensor, "seed opening"]
-    two: Float[Tensor, "seed opening"]
-    three: Float[Tensor, "seed opening"]
+    loss: Float[Tensor, "sample opening"]
+    after_neutral: Float[Tensor, "sample opening"]
 
-    def score(self, concept: str) -> Float[Tensor, "seed opening"]:
+    def score(self, concept: str) -> Float[Tensor, "sample opening"]:
         """How much of a concept each text has, from -1 to 1."""
         return score(concept, self.texts).view_as(self.loss)
 
 
 @functools.cache
 def steered_texts() -> dict[tuple[str, str, float], SteeredTexts]:
-    """The samples that `data/steering_sweep` ships, by (method, concept, dose).
+    """The samples that `data/steering_sweep/texts.csv` holds, by (method, concept, dose).
 
-    Methods are CAA, probe, pair 0, pair 10 and pair 20; random 0 to random 4, with the concept "";
-    and, with a dose of 0, request, and unsteered with the concept "".
+    Methods are listed in `data/steering_sweep/README.md`. Each has two samples of an opening,
+    "unsteered" and "neutral request" have four; "random" and "turned", with the concept "", have
+    one for each of their directions.
     """
     rows: dict[tuple[str, str, float], list[dict[str, str]]] = {}
     for row in read_rows("texts", folder="steering_sweep"):
         rows.setdefault((row["method"], row["concept"], float(row["dose"])), []).append(row)
-    n_openings = len(read_rows("openings"))
 
-    def numbers(group: list[dict[str, str]], name: str) -> Float[Tensor, "seed opening"]:
-        return torch.tensor([float(row[name]) for row in group]).view(-1, n_openings)
+    def numbers(group: list[dict[str, str]], name: str) -> Float[Tensor, "sample opening"]:
+        return torch.tensor([float(row[name]) for row in group]).view(-1, 48)
 
     return {
         key: SteeredTexts(
             [row["text"] for row in group],
-            *(numbers(group, name) for name in ("loss", "two", "three")),
+            *(numbers(group, name) for name in ("loss", "after_neutral")),
         )
         for key, group in rows.items()
     }
+
+
+class LayerSweep(NamedTuple):
+    """Scores and losses of text steered at some layers, after the eight openings for choosing.
+
+    The axes are [seed way dose number opening], after `utils.writing.contrast.dose_sweep` with two
+    seeds; `number` holds the score of the concept, and the mean loss of a token in nats.
+
+    Attributes:
+        base: the same rows unsteered, with the same random numbers.
+        at: steered at each layer.
+        texts: of each layer, by seed, way, dose and opening.
+    """
+
+    base: Float[Tensor, "seed way dose number opening"]
+    at: dict[int, Float[Tensor, "seed way dose number opening"]]
+    texts: dict[int, list[str]]
+
+
+def layer_sweep(concept: str) -> LayerSweep:
+    """The samples that `data/steering_sweep/sweep.csv` holds for a concept.
+
+    Raises:
+        ValueError: there is no such concept.
+    """
+    _known(concept)
+    n_openings = len(openings(part="choose"))
+    layers: dict[int, list[dict[str, str]]] = {}
+    for row in read_rows("sweep", folder="steering_sweep"):
+        if row["concept"] in ("", concept):
+            layers.setdefault(int(row["layer"]), []).append(row)
+
+    def numbers(group: list[dict[str, str]]) -> Float[Tensor, "seed way dose number opening"]:
+        scores = score(concept, [row["text"] for row in group])
+        both = torch.stack([scores, torch.tensor([float(row["loss"]) for row in group])], 1)
+        return both.view(2, 2, -1, n_openings, 2).mT
+
+    base, *at = (numbers(group) for group in layers.values())
+    texts = {layer: [row["text"] for row in group] for layer, group in layers.items() if layer}
+    return LayerSweep(base, dict(zip(texts, at, strict=True)), texts)

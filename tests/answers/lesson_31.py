@@ -1,654 +1,579 @@
-"""Lesson 3.1: the library's version of each exercise, and plausible wrong answers."""
+"""Lesson 3.1: plausible wrong answers of each exercise, and right ones in other styles."""
 
-import collections
-
-import numpy as np
 import torch
 
-from utils import steering
-from utils.writing import contrast, fluency
+from utils.steering import at_dose
+from utils.writing.contrast import padded, steering_hook
 
+# ---- Making a vector ----------------------------------------------------------------------------
 
-def _mean(answer):
-    def mean_over_tokens(resid, lengths):
-        at = torch.arange(resid.shape[1])
-        return answer(resid, lengths, (at > 0) & (at < lengths[:, None]))
 
-    return mean_over_tokens
+def _made(
+    *,
+    mask=lambda is_text: is_text,
+    of_text=lambda resid, mask: (resid * mask[..., None]).sum(2) / mask.sum(1)[:, None],
+    over=lambda each: each.mean(1),
+    kind="resid_pre",
+    pick=lambda layers, model: layers,
+    end=lambda first, second: first - second,
+):
+    @torch.no_grad()
+    def contrast_vectors(model, with_concept, without, *, layers):
+        means = []
+        for texts in (with_concept, without):
+            tokens, is_text = padded(model, texts)
+            _, cache = model.run_with_cache(tokens)
+            resid = torch.stack([cache[kind, layer] for layer in pick(layers, model)])
+            means.append(over(of_text(resid, mask(is_text))))
+        return end(*means)
 
+    return contrast_vectors
 
-def _masked_sum(resid, mask):
-    return (resid * mask[..., None]).sum(1)
 
+def _all_true(is_text):
+    return torch.ones_like(is_text)
 
-def _mean_in_place(resid, lengths):
-    right = contrast.mean_over_tokens(resid, lengths)
-    resid[:, 0] = 0
-    return right
 
+def _no_bos(is_text):
+    return torch.ones_like(is_text) & (torch.arange(is_text.shape[1]) > 0)
 
-def _add(where):
-    """Adds the vector where `where(position here, past, start)` says so."""
 
-    def add_from(resid, vector, *, start, past):
-        mask = where(torch.arange(resid.shape[1]), past, start)
-        return resid + mask[:, None].float() * vector
+def _with_bos(is_text):
+    return is_text | (torch.arange(is_text.shape[1]) == 0)
 
-    return add_from
 
+def _last(resid, mask):
+    at = mask.sum(1)
+    return resid[:, torch.arange(len(mask)), at]
 
-def _add_in_place(resid, vector, *, start, past):
-    resid[:, max(start - past, 0) :] += vector
-    return resid
 
+def _sum(resid, mask):
+    return (resid * mask[..., None]).sum(2)
 
-def _add_negative_index(resid, vector, *, start, past):
-    resid = resid.clone()
-    resid[:, start - past :] += vector
-    return resid
 
+@torch.no_grad()
+def _pooled(model, with_concept, without, *, layers):
+    means = []
+    for texts in (with_concept, without):
+        tokens, is_text = padded(model, texts)
+        _, cache = model.run_with_cache(tokens)
+        means.append(torch.stack([cache["resid_pre", i][is_text].mean(0) for i in layers]))
+    return means[0] - means[1]
 
-def _add_to_the_first(resid, vector, *, start, past):
-    right = contrast.add_from(resid, vector, start=start, past=past)
-    return torch.cat([right[:1], resid[1:]])
 
+@torch.no_grad()
+def _made_text_by_text(model, with_concept, without, *, layers):
+    def mean_of(texts):
+        found = []
+        for text in texts:
+            _, cache = model.run_with_cache(model.to_tokens(text))
+            found.append([cache[f"blocks.{i}.hook_resid_pre"][0, 1:].mean(0) for i in layers])
+        return torch.stack([torch.stack(each) for each in found]).mean(0)
 
-def _added_alone(resid, vector, *, start, past):
-    return contrast.add_from(torch.zeros_like(resid), vector, start=start, past=past)
+    return mean_of(with_concept) - mean_of(without)
 
 
-def _steered_alone(resid, vector, *, start, past):
-    return resid[:, max(start - past, 0) :] + vector
+def _made_with_hooks(model, with_concept, without, *, layers):
+    found = {}
+    for side, texts in enumerate((with_concept, without)):
+        tokens, is_text = padded(model, texts)
+        weight = is_text / is_text.sum(1, keepdim=True) / len(is_text)
+        for layer in layers:
 
+            def keep(resid, hook, key=(side, layer), weight=weight):
+                found[key] = torch.einsum("tpd,tp->d", resid, weight)
 
-def _add_minus(resid, vector, *, start, past):
-    return contrast.add_from(resid, -vector, start=start, past=past)
+            with torch.no_grad(), model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", keep)]):
+                model(tokens)
+    return torch.stack([found[0, layer] - found[1, layer] for layer in layers])
 
 
-def _add_squeezed(resid, vector, *, start, past):
-    right = contrast.add_from(resid, vector, start=start, past=past)
-    return right[0] if len(right) == 1 else right
+# ---- Reading it ---------------------------------------------------------------------------------
 
 
-def _add_prompt_only(resid, vector, *, start, past):
-    return resid if past else contrast.add_from(resid, vector, start=start, past=past)
+def _read(
+    logits=lambda model, v: (v * model.ln_final.weight) @ model.W_U,
+    *,
+    ends=lambda logits, k: (logits.topk(k).indices, (-logits).topk(k).indices),
+    spell=lambda model, tokens: [model.tokenizer.decode([t]) for t in tokens.tolist()],
+    give=lambda raised, lowered: (raised, lowered),
+):
+    def read_vector(model, vector, *, k):
+        return give(*(spell(model, each) for each in ends(logits(model, vector), k)))
 
+    return read_vector
 
-def _assign(resid, vector, *, start, past):
-    resid = resid.clone()
-    resid[:, max(start - past, 0) :] = vector
-    return resid
 
+def _read_by_sorting(model, vector, *, k):
+    folded = vector * model.ln_final.weight
+    order = torch.argsort(torch.einsum("d,dv->v", folded, model.W_U), descending=True)
+    names = [model.to_single_str_token(int(token)) for token in order]
+    return names[:k], names[::-1][:k]
 
-def _dose(answer):
-    def at_dose(direction, dose, *, norm):
-        return answer(direction, direction.norm(dim=-1, keepdim=True), dose, norm)
 
-    return at_dose
-
-
-def _dose_in_place(direction, dose, *, norm):
-    direction *= dose * norm / direction.norm(dim=-1, keepdim=True)
-    return direction
-
-
-def _directions(draw):
-    def random_directions(n, like, *, generator):
-        return draw(n, like, generator)
-
-    return random_directions
-
-
-def _long_as(drawn, like):
-    return drawn / drawn.norm(dim=-1, keepdim=True) * like.norm()
-
-
-def _global_directions(n, like, generator):
-    torch.manual_seed(generator.initial_seed())
-    return _long_as(torch.randn(n, len(like)), like)
-
-
-def _directions_of_another_generator(n, like, generator):
-    generator = torch.Generator()
-    generator.seed()
-    return _long_as(torch.randn(n, len(like), generator=generator), like)
-
-
-def _seeded_again(n, like, generator):
-    return _long_as(torch.randn(n, len(like), generator=generator.manual_seed(0)), like)
-
-
-def _at_right_angles(n, like, generator):
-    drawn = torch.randn(n, len(like), generator=generator)
-    return _long_as(drawn - (drawn @ like)[:, None] * like / like.norm() ** 2, like)
-
-
-def _seed_for_each_row(n, like, generator):
-    seeds = [generator.initial_seed() + i for i in range(n)]
-    rows = [torch.randn(1, len(like), generator=generator.manual_seed(seed)) for seed in seeds]
-    return _long_as(torch.cat(rows), like)
-
-
-def _from_a_copy(n, like, generator):
-    copy = torch.Generator()
-    copy.set_state(generator.get_state())
-    return _long_as(torch.randn(n, len(like), generator=copy), like)
-
-
-def _losses(answer):
-    def token_losses(model, prompts, written):
-        whole = torch.cat([prompts, written], dim=1)
-        return answer(model(whole).log_softmax(-1), whole, prompts.shape[1])
-
-    return token_losses
-
-
-def _picked(log_probs, targets):
-    return -log_probs.gather(-1, targets[..., None])[..., 0]
-
-
-def _without_prompt(model, prompts, written):
-    return _picked(model(written).log_softmax(-1)[:, :-1], written[:, 1:])
-
-
-def _of_logits(model, prompts, written):
-    logits = model(torch.cat([prompts, written], dim=1))
-    return _picked(logits[:, prompts.shape[1] - 1 : -1], written)
-
-
-def _softmax_over_positions(model, prompts, written):
-    log_probs = model(torch.cat([prompts, written], dim=1)).log_softmax(1)
-    return _picked(log_probs[:, prompts.shape[1] - 1 : -1], written)
-
-
-def _repeats(answer):
-    def repetition(tokens, *, n):
-        shares = []
-        for row in tokens.tolist():
-            grams = [tuple(row[i : i + n]) for i in range(len(row) - n + 1)]
-            shares.append(answer(grams, row))
-        return torch.tensor(shares)
-
-    return repetition
-
-
-def _repeats_of(key):
-    return _repeats(lambda grams, row: 1 - len({key(gram) for gram in grams}) / len(grams))
-
-
-def _seen_in_any_row(tokens, *, n):
-    seen, shares = set(), []
-    for row in tokens.tolist():
-        grams = [tuple(row[i : i + n]) for i in range(len(row) - n + 1)]
-        repeats = 0
-        for gram in grams:
-            repeats += gram in seen
-            seen.add(gram)
-        shares.append(repeats / len(grams))
-    return torch.tensor(shares)
-
-
-def _apart(tokens, *, n):
-    cuts = [
-        [tuple(row[i : i + n]) for i in range(0, len(row) - n + 1, n)] for row in tokens.tolist()
+def _read_by_dictionary(model, vector, *, k):
+    logits = (model.W_U.T @ (model.ln_final.weight * vector)).tolist()
+    ranked = sorted(range(len(logits)), key=lambda token: logits[token])
+    return [
+        [model.tokenizer.decode(token) for token in ranked[::-1][:k]],
+        [model.tokenizer.decode(token) for token in ranked[:k]],
     ]
-    return torch.tensor([1 - len(set(cut)) / len(cut) for cut in cuts])
 
 
-def _pooled(tokens, *, n):
-    grams = [tuple(row[i : i + n]) for row in tokens.tolist() for i in range(len(row) - n + 1)]
-    return torch.tensor(1 - len(set(grams)) / len(grams))
+# ---- Adding it ----------------------------------------------------------------------------------
+
+
+def _hooked(
+    where=lambda position, here, call, start: position >= start,
+    *,
+    what=lambda vectors: vectors[:, None],
+    put=lambda resid, added, mask: resid + added,
+    count=lambda n: n,
+):
+    def steering_hook(vectors, *, start=1):
+        state = {"seen": 0, "call": 0}
+
+        def add(resid, hook=None):
+            here = torch.arange(resid.shape[1])
+            mask = where(state["seen"] + here, here, state["call"], start)[:, None].float()
+            state["seen"] += count(resid.shape[1])
+            state["call"] += 1
+            return put(resid, mask * what(vectors), mask)
+
+        return add
+
+    return steering_hook
+
+
+def _in_place(resid, added, mask):
+    resid += added
+    return resid
+
+
+class _Counter:
+    def __init__(self, vectors, *, start=1):
+        self.vectors, self.start, self.past = vectors, start, 0
+
+    def __call__(self, resid, hook):
+        out = resid.clone()
+        for i in range(resid.shape[1]):
+            if self.past + i >= self.start:
+                out[:, i] = out[:, i] + self.vectors
+        self.past += resid.shape[1]
+        return out
+
+
+def _hook_by_slices(vectors, *, start=1):
+    seen = [0]
+
+    def add(resid, hook):
+        first = max(start - seen[0], 0)
+        seen[0] += resid.shape[1]
+        return torch.cat([resid[:, :first], resid[:, first:] + vectors.unsqueeze(1)], dim=1)
+
+    return add
+
+
+SHARED = {"seen": 0}
+
+
+def _hook_with_one_count(vectors, *, start=1):
+    def add(resid, hook):
+        position = SHARED["seen"] + torch.arange(resid.shape[1])
+        SHARED["seen"] += resid.shape[1]
+        return resid + (position >= start)[:, None] * vectors[:, None]
+
+    SHARED["seen"] = 0
+    return add
+
+
+# ---- The sweep ----------------------------------------------------------------------------------
+
+
+def _swept(
+    *,
+    make=lambda direction, dose, norm: at_dose(direction, dose, norm=norm),
+    out=lambda added, n: torch.cat([0 * added[:n], -added[n:]]),
+    shape=lambda measured, n_dose, n: measured.view(2, n_dose, n, -1).mT,
+    rows=lambda prompts, n_dose: prompts.repeat(2 * n_dose, 1),
+    place=lambda layer: f"blocks.{layer}.hook_resid_pre",
+    spread=lambda vectors, n: vectors.repeat_interleave(n, 0).repeat(2, 1),
+):
+    def dose_sweep(write, measure, prompts, direction, *, layer, doses, norm, end):
+        vectors = torch.stack([make(direction, dose, norm) for dose in doses])
+        n = len(prompts)
+        added = spread(vectors, n)
+        hooks = [
+            (place(layer), steering_hook(added)),
+            (end, steering_hook(out(added, len(doses) * n))),
+        ]
+        return shape(measure(write(rows(prompts, len(doses)), hooks)), len(doses), n)
+
+    return dose_sweep
+
+
+def _swept_in_loops(write, measure, prompts, direction, *, layer, doses, norm, end):
+    ways = []
+    for cut in (False, True):
+        found = []
+        for dose in doses:
+            vector = (direction / direction.norm() * dose * norm).expand(len(prompts), -1)
+            hooks = [(f"blocks.{layer}.hook_resid_pre", steering_hook(vector))]
+            if cut:
+                hooks.append((end, steering_hook(-vector)))
+            found.append(measure(write(prompts, hooks)).T)
+        ways.append(torch.stack(found))
+    return torch.stack(ways)
+
+
+def _swept_in_two(write, measure, prompts, direction, *, layer, doses, norm, end):
+    scale = torch.tensor(doses).repeat_interleave(len(prompts))[:, None]
+    added = scale * norm * torch.nn.functional.normalize(direction, dim=0)
+    rows, name = prompts.repeat(len(doses), 1), f"blocks.{layer}.hook_resid_pre"
+    whole = measure(write(rows, [(name, steering_hook(added))]))
+    both = [(name, steering_hook(added)), (end, steering_hook(-added))]
+    out = torch.stack([whole, measure(write(rows, both))])
+    return out.reshape(2, len(doses), len(prompts), -1).transpose(-1, -2)
+
+
+def _one_way(write, measure, prompts, direction, *, layer, doses, norm, end):
+    return _swept_in_loops(
+        write, measure, prompts, direction, layer=layer, doses=doses, norm=norm, end=end
+    )[0]
+
+
+# ---- The control --------------------------------------------------------------------------------
+
+
+def _turned(which, *, give=lambda pairs: ([a for a, _ in pairs], [b for _, b in pairs])):
+    def half_turned(pairs, *, generator):
+        turned = which(len(pairs), generator)
+        return give([pair[::-1] if i in turned else pair for i, pair in enumerate(pairs)])
+
+    return half_turned
+
+
+def _half(n, generator):
+    return set(torch.randperm(n, generator=generator)[: n // 2].tolist())
+
+
+def _shuffled(pairs, *, generator):
+    texts = [text for pair in pairs for text in pair]
+    order = torch.randperm(len(texts), generator=generator).tolist()
+    texts = [texts[i] for i in order]
+    return texts[: len(pairs)], texts[len(pairs) :]
+
+
+def _one_side_shuffled(pairs, *, generator):
+    order = torch.randperm(len(pairs), generator=generator).tolist()
+    return [a for a, _ in pairs], [pairs[i][1] for i in order]
+
+
+def _turned_by_mask(pairs, *, generator):
+    mask = torch.zeros(len(pairs), dtype=torch.bool)
+    mask[torch.randperm(len(pairs), generator=generator)[: len(pairs) // 2]] = True
+    first, second = [], []
+    for (a, b), turn in zip(pairs, mask, strict=True):
+        first.append(b if turn else a)
+        second.append(a if turn else b)
+    return first, second
+
+
+def _turned_by_sorting(pairs, *, generator):
+    rank = torch.rand(len(pairs), generator=generator).argsort().argsort()
+    made = [
+        (b, a) if place < len(pairs) // 2 else (a, b)
+        for (a, b), place in zip(pairs, rank.tolist(), strict=True)
+    ]
+    return tuple(map(list, zip(*made, strict=True)))
+
+
+def _turned_as_tuples(pairs, *, generator):
+    drawn = _half(len(pairs), generator)
+    first = tuple(pair[1 if i in drawn else 0] for i, pair in enumerate(pairs))
+    return first, tuple(pair[0 if i in drawn else 1] for i, pair in enumerate(pairs))
+
+
+# ---- Reading off --------------------------------------------------------------------------------
+
+
+def _off(
+    *,
+    zeros=True,
+    find=lambda mean, wanted: next((i for i in range(1, len(mean)) if mean[i] >= wanted), None),
+    between=lambda v, i, share: v[i - 1] + share * (v[i] - v[i - 1]),
+    never=lambda v: v[-1],
+    what=lambda values, along: values,
+    end=lambda each: each,
+):
+    def read_off(values, along, wanted):
+        start = 0 * values[:1] if zeros else values[:1]
+        mean = torch.cat([0 * along[:1], along]).mean(1)
+        v = torch.cat([start, what(values, along)])
+        i = find(mean, wanted)
+        if i is None:
+            return end(never(v))
+        return end(between(v, i, (wanted - mean[i - 1]) / (mean[i] - mean[i - 1])))
+
+    return read_off
+
+
+def _last_crossing(mean, wanted):
+    found = [i for i in range(1, len(mean)) if mean[i - 1] < wanted <= mean[i]]
+    return found[-1] if found else None
+
+
+def _each_opening(values, along, wanted):
+    right = _off()
+    return torch.cat([right(values[:, [i]], along[:, [i]], wanted) for i in range(values.shape[1])])
+
+
+def _off_beyond(values, along, wanted):
+    v, mean = torch.cat([0 * values[:1], values]), torch.cat([0 * along[:1], along]).mean(1)
+    i = next((i for i in range(1, len(mean)) if mean[i] >= wanted), len(mean) - 1)
+    return v[i - 1] + (wanted - mean[i - 1]) / (mean[i] - mean[i - 1]) * (v[i] - v[i - 1])
+
+
+def _off_by_walking(values, along, wanted):
+    before, at = torch.zeros(values.shape[1]), 0.0
+    for row, level in zip(values, along.mean(1), strict=True):
+        if level >= wanted:
+            weight = (wanted - at) / (level - at)
+            return torch.lerp(before, row, weight)
+        before, at = row, level
+    return before
+
+
+def _off_by_masks(values, along, wanted):
+    padding = torch.zeros(1, values.shape[1])
+    v, m = torch.cat([padding, values]), torch.cat([padding, along]).mean(dim=-1)
+    reached = (m >= wanted).nonzero().flatten().tolist()
+    if not reached:
+        return v[-1].clone()
+    i = reached[0]
+    share = float((wanted - m[i - 1]) / (m[i] - m[i - 1]))
+    return (1 - share) * v[i - 1] + share * v[i]
+
+
+def _off_column_by_column(values, along, wanted):
+    found = [
+        _off()(values[:, [i]], along.mean(1, keepdim=True), wanted)[0]
+        for i in range(len(values[0]))
+    ]
+    return torch.stack(found)
 
 
 MISTAKES = {
-    "mean_over_tokens": [
-        ("all positions", _mean(lambda r, n, m: r.mean(1)), "BOS and padding"),
-        ("padding", _mean(lambda r, n, m: r[:, 1:].mean(1)), "Padding is in the mean"),
+    "contrast_vectors": [
+        ("turned round", _made(end=lambda a, b: b - a), "away from the concept"),
+        ("BOS in", _made(mask=_with_bos), "BOS is in the mean"),
+        ("padding in", _made(mask=_no_bos), "Padding is in the mean"),
+        ("both in", _made(mask=_all_true), "BOS and padding"),
+        ("pooled", _pooled, "Long texts count for more"),
+        ("last token", _made(of_text=_last), "last token"),
         (
-            "BOS",
-            _mean(lambda r, n, m: torch.stack([x[:k].mean(0) for x, k in zip(r, n, strict=True)])),
-            "BOS is in the mean",
+            "the layer after",
+            _made(kind="resid_post"),
+            "*before* block L",
         ),
-        (
-            "divided by the length with BOS",
-            _mean(lambda r, n, m: _masked_sum(r, m) / n[:, None]),
-            "wrong number",
-        ),
-        (
-            "masked, then mean",
-            _mean(lambda r, n, m: (r * m[..., None]).mean(1)),
-            "number of columns",
-        ),
-        (
-            "to the length",
-            _mean(
-                lambda r, n, m: torch.stack(
-                    [x[1 : k + 1].mean(0) for x, k in zip(r, n, strict=True)]
-                )
-            ),
-            "A token of padding",
-        ),
-        (
-            "stops short",
-            _mean(
-                lambda r, n, m: torch.stack(
-                    [x[1 : k - 1].mean(0) for x, k in zip(r, n, strict=True)]
-                )
-            ),
-            "The last token of each text is missing",
-        ),
-        ("sum", _mean(lambda r, n, m: _masked_sum(r, m)), "That is a sum"),
-        ("last token", _mean(lambda r, n, m: r[torch.arange(len(r)), n - 1]), "last token alone"),
-        ("over the batch", _mean(lambda r, n, m: r.mean(0)), "over the batch"),
-        ("changes its input", _mean_in_place, "changes its input `resid`"),
-        ("the first row's length", _mean(lambda r, n, m: r[:, 1 : n[0]].mean(1)), "first row's"),
-        ("the shortest length", _mean(lambda r, n, m: r[:, 1 : n.min()].mean(1)), "shortest row's"),
-        (
-            "over all tokens of the batch",
-            _mean(lambda r, n, m: _masked_sum(r, m) / m.sum()),
-            "in all rows together",
-        ),
-        (
-            "one vector for all",
-            _mean(lambda r, n, m: contrast.mean_over_tokens(r, n).mean(0)),
-            "one vector for all texts",
-        ),
-        ("sizes", _mean(lambda r, n, m: contrast.mean_over_tokens(r, n).abs()), "signs are lost"),
-        (
-            "squeezed",
-            _mean(lambda r, n, m: contrast.mean_over_tokens(r, n).squeeze()),
-            "axis of the batch is lost",
-        ),
-        (
-            "a list",
-            _mean(lambda r, n, m: contrast.mean_over_tokens(r, n).tolist()),
-            "should be a tensor",
-        ),
+        ("sum over tokens", _made(of_text=_sum), "A sum over tokens"),
+        ("sum over texts", _made(over=lambda each: each.sum(1)), "A sum over texts"),
+        ("no difference", _made(end=lambda a, b: a), "mean of the texts with"),
+        ("all layers", _made(pick=lambda ls, m: range(m.cfg.n_layers)), "All layers came back"),
+        ("first layers", _made(pick=lambda ls, m: range(len(list(ls)))), "first layers"),
+        ("axes", _made(end=lambda a, b: (a - b).T), "[layer d_model]"),
+        ("None", _made(end=lambda a, b: None), "came back as None"),
     ],
-    "add_from": [
-        ("no cache", _add(lambda at, past, start: at >= start), "The cache is forgotten"),
-        ("after start", _add(lambda at, past, start: at + past > start), "Off by one"),
-        ("everywhere", _add(lambda at, past, start: at >= 0), "every position"),
-        ("start alone", _add(lambda at, past, start: at + past == start), "`start` alone"),
-        ("before start", _add(lambda at, past, start: at + past < start), "before `start`"),
-        ("in place", _add_in_place, "changes its input `resid`"),
-        ("first text alone", _add_to_the_first, "first text alone"),
-        ("what is added", _added_alone, "return the stream with it"),
-        ("steered positions", _steered_alone, "keep the others too"),
-        ("sign", _add_minus, "The sign"),
-        ("squeezed", _add_squeezed, "with a batch of one"),
-        ("replaces", _assign, "in place of the stream"),
-        ("negative index", _add_negative_index, "counts from the end"),
-        ("prompt only", _add_prompt_only, "Nothing is added"),
-    ],
-    "at_dose": [
-        ("not normalised", _dose(lambda d, own, dose, norm: d * dose * norm), "own length is"),
-        ("no norm", _dose(lambda d, own, dose, norm: d / own * dose), "Its length is `dose`"),
-        ("no dose", _dose(lambda d, own, dose, norm: d / own * norm), "the dose is missing"),
-        ("unit", _dose(lambda d, own, dose, norm: d / own), "unit vector"),
-        ("times own", _dose(lambda d, own, dose, norm: d * dose), "own length: put"),
-        (
-            "one norm for all",
-            _dose(lambda d, own, dose, norm: d / d.norm() * dose * norm),
-            "share one length",
-        ),
-        ("divided", _dose(lambda d, own, dose, norm: d / own * dose / norm), "you divided by it"),
-        ("no sign", _dose(lambda d, own, dose, norm: d / own * abs(dose) * norm), "sign of the"),
-        (
-            "at least 0",
-            _dose(lambda d, own, dose, norm: d / own * max(dose, 0) * norm),
-            "No length is left",
-        ),
-        (
-            "at most 1",
-            _dose(lambda d, own, dose, norm: d / own * min(dose, 1) * norm),
-            "held at 1",
-        ),
+    "read_vector": [
+        ("no norm", _read(lambda model, v: v @ model.W_U), "norm's weight is left out"),
+        ("divided", _read(lambda m, v: (v / m.ln_final.weight) @ m.W_U), "divided"),
+        ("exchanged", _read(give=lambda a, b: (b, a)), "exchanged"),
         (
             "sizes",
-            _dose(lambda d, own, dose, norm: d.abs() / own * dose * norm),
-            "signs of the entries",
+            _read(lambda model, v: ((v * model.ln_final.weight) @ model.W_U).abs()),
+            "Signs are lost",
         ),
         (
-            "mean length",
-            _dose(lambda d, own, dose, norm: d / own.mean() * dose * norm),
-            "mean of their lengths",
+            "sorted upward",
+            _read(ends=lambda x, k: (x.topk(k).indices, x.sort().indices[:k].flip(0))),
+            "lowered tokens are in the wrong order",
         ),
         (
-            "the first's length",
-            _dose(lambda d, own, dose, norm: d / own.flatten()[0] * dose * norm),
-            "length of the first",
+            "raised upward",
+            _read(ends=lambda x, k: (x.topk(k).indices.flip(0), (-x).topk(k).indices)),
+            "raised tokens are in the wrong order",
         ),
+        ("numbers", _read(spell=lambda model, tokens: tokens.tolist()), "as strings"),
+        ("the same twice", _read(give=lambda a, b: (a, a)), "Both lists hold the raised"),
+        ("one more", _read(ends=lambda x, k: (x.topk(k + 1).indices,) * 2), "`k` is"),
+        ("one list", _read(give=lambda a, b: a + b), "Return two lists"),
         (
-            "norms of columns",
-            _dose(lambda d, own, dose, norm: d / d.norm(dim=0) * dose * norm),
-            "norms of columns",
-        ),
-        (
-            "sum of sizes",
-            _dose(lambda d, own, dose, norm: d / d.abs().sum(-1, keepdim=True) * dose * norm),
-            "sum of the entries' sizes",
-        ),
-        ("squared", _dose(lambda d, own, dose, norm: d / own**2 * dose * norm), "square of"),
-        ("in place", _dose_in_place, "changes its input `direction`"),
-        (
-            "squeezed",
-            lambda direction, dose, *, norm: steering.at_dose(direction, dose, norm=norm).squeeze(),
-            "a table of one direction",
+            "one string",
+            _read(spell=lambda model, tokens: [model.tokenizer.decode(tokens)]),
+            "as one string each",
         ),
     ],
-    "random_directions": [
-        ("lengths vary", _directions(lambda n, v, g: torch.randn(n, len(v), generator=g)), "first"),
+    "steering_hook": [
+        ("no count", _hooked(lambda p, here, call, s: here >= s), "start of each call"),
+        ("all positions", _hooked(lambda p, here, call, s: p >= 0), "BOS too"),
+        ("one late", _hooked(lambda p, here, call, s: p > s), "Off by one"),
         (
-            "unit",
-            _directions(lambda n, v, g: _long_as(torch.randn(n, len(v), generator=g), v) / 2.5),
-            "unit vectors",
+            "prompt alone",
+            _hooked(lambda p, here, call, s: (p >= s) & (call == 0)),
+            "the new tokens are not",
         ),
         (
-            "one length for all",
-            _directions(
-                lambda n, v, g: (x := torch.randn(n, len(v), generator=g)) / x.norm() * v.norm()
-            ),
-            "All rows together",
+            "text alone",
+            _hooked(lambda p, here, call, s: torch.full_like(p, call > 0)),
+            "only new tokens",
         ),
+        ("calls counted", _hooked(count=lambda n: 1), "goes up by one"),
+        ("first row's", _hooked(what=lambda v: v[:1, None]), "first row's vector"),
+        ("mean", _hooked(what=lambda v: v.mean(0)[None, None]), "mean of the vectors"),
+        ("subtracted", _hooked(what=lambda v: -v[:, None]), "subtracted"),
         (
-            "positive",
-            _directions(lambda n, v, g: _long_as(torch.rand(n, len(v), generator=g), v)),
-            "lean to one side",
+            "replaced",
+            _hooked(put=lambda resid, added, mask: torch.where(mask > 0, added, resid)),
+            "replaced",
         ),
-        (
-            "one row repeated",
-            _directions(
-                lambda n, v, g: _long_as(torch.randn(1, len(v), generator=g), v).repeat(n, 1)
-            ),
-            "the same direction",
-        ),
-        (
-            "shuffled entries",
-            _directions(
-                lambda n, v, g: torch.stack(
-                    [v[torch.randperm(len(v), generator=g)] for _ in range(n)]
-                )
-            ),
-            "do not reorder",
-        ),
-        (
-            "cube",
-            _directions(lambda n, v, g: _long_as(torch.rand(n, len(v), generator=g) - 0.5, v)),
-            "corners of a cube",
-        ),
-        ("at right angles", _directions(_at_right_angles), "right angles to `like`"),
-        ("a seed for each row", _directions(_seed_for_each_row), "share some of their directions"),
-        ("global seed", _directions(_global_directions), "*global* generator"),
-        (
-            "another generator",
-            _directions(_directions_of_another_generator),
-            "same seed gives different",
-        ),
-        ("seeded again", _directions(_seeded_again), "do not seed it again"),
-        (
-            "noise on `like`",
-            _directions(lambda n, v, g: _long_as(v + 0.2 * torch.randn(n, len(v), generator=g), v)),
-            "lean to one side",
-        ),
-        (
-            "signs alone",
-            _directions(
-                lambda n, v, g: _long_as(torch.randn(n, len(v), generator=g).sign() + 0.0, v)
-            ),
-            "likelier than others",
-        ),
-        (
-            "one row squeezed",
-            _directions(
-                lambda n, v, g: _long_as(torch.randn(n, len(v), generator=g), v).squeeze(0)
-            ),
-            "a table of one row",
-        ),
-        (
-            "float16",
-            _directions(lambda n, v, g: _long_as(torch.randn(n, len(v), generator=g), v).half()),
-            "torch.float16",
-        ),
-        ("a copy of the generator", _directions(_from_a_copy), "let the generator go on"),
+        ("in place", _hooked(put=_in_place), "changes `resid` itself"),
+        ("nothing back", _hooked(put=lambda resid, added, mask: None), "returns nothing"),
+        ("nothing added", _hooked(what=lambda v: 0 * v[:, None]), "Nothing is added"),
+        ("one count for all", _hook_with_one_count, "position"),
+        ("called", lambda vectors, *, start=1: vectors, "Return a function"),
     ],
-    "token_losses": [
-        ("off by one", _losses(lambda p, t, k: _picked(p[:, k:], t[:, k:])), "Off by one"),
-        ("prompt too", _losses(lambda p, t, k: _picked(p[:, :-1], t[:, 1:])), "prompt is scored"),
+    "dose_sweep": [
         (
-            "first missing",
-            _losses(lambda p, t, k: _picked(p[:, k:-1], t[:, k + 1 :])),
-            "first written token",
+            "ways exchanged",
+            _swept(out=lambda added, n: torch.cat([-added[:n], 0 * added[n:]])),
+            "exchanged",
         ),
-        ("no prompt", _without_prompt, "has not read the prompt"),
+        ("never cut", _swept(out=lambda added, n: 0 * added), "in neither half"),
+        ("always cut", _swept(out=lambda added, n: -added), "in both halves"),
         (
-            "no prompt, off by one",
-            lambda model, prompts, written: _picked(model(written).log_softmax(-1), written),
-            "and you scored tokens",
+            "added again",
+            _swept(out=lambda added, n: torch.cat([0 * added[:n], added[n:]])),
+            "once more",
         ),
-        ("sign", _losses(lambda p, t, k: -_picked(p[:, k - 1 : -1], t[:, k:])), "The sign"),
+        ("own length", _swept(make=lambda v, dose, norm: dose * v), "units of `norm`"),
+        ("unit", _swept(make=lambda v, dose, norm: dose * v / v.norm()), "multiply by it"),
+        ("not scaled", _swept(make=lambda v, dose, norm: dose * norm * v), "not taken out"),
         (
-            "probabilities",
-            _losses(lambda p, t, k: (-_picked(p[:, k - 1 : -1], t[:, k:])).exp()),
-            "probabilities",
-        ),
-        ("logits", _of_logits, "Those are logits"),
-        (
-            "mean",
-            _losses(lambda p, t, k: _picked(p[:, k - 1 : -1], t[:, k:]).mean(-1)),
-            "one loss for each",
+            "no exchange of axes",
+            _swept(shape=lambda x, n_dose, n: x.view(2, n_dose, n, -1)),
+            "last two axes are exchanged",
         ),
         (
-            "sum",
-            _losses(lambda p, t, k: _picked(p[:, k - 1 : -1], t[:, k:]).sum(-1)),
-            "a sum over tokens",
+            "another block",
+            _swept(place=lambda layer: f"blocks.{layer}.hook_resid_post"),
+            "There is a hook at",
         ),
+        ("flat", _swept(shape=lambda x, n_dose, n: x), "for each row of the batch"),
+        ("one way", _one_way, "one way alone"),
         (
-            "perplexity",
-            _losses(lambda p, t, k: _picked(p[:, k - 1 : -1], t[:, k:]).exp()),
-            "perplexities",
-        ),
-        (
-            "bits",
-            _losses(lambda p, t, k: _picked(p[:, k - 1 : -1], t[:, k:]) / np.log(2)),
-            "bits",
-        ),
-        (
-            "the likeliest tokens",
-            _losses(lambda p, t, k: -p[:, k - 1 : -1].amax(-1)),
-            "the likeliest tokens",
-        ),
-        ("softmax over positions", _softmax_over_positions, "over positions"),
-        (
-            "squeezed",
-            _losses(lambda p, t, k: _picked(p[:, k - 1 : -1], t[:, k:]).squeeze(0)),
-            "axis of the batch is lost",
+            "rows mixed",
+            _swept(spread=lambda vectors, n: vectors.repeat(n, 1).repeat(2, 1)),
+            "What was measured",
         ),
     ],
-    "repetition": [
-        ("distinct", _repeats(lambda g, row: len(set(g)) / len(g)), "different"),
+    "half_turned": [
+        ("none", _turned(lambda n, g: set()), "No pair is turned"),
+        ("all", _turned(lambda n, g: set(range(n))), "All pairs are turned"),
         (
-            "over tokens",
-            _repeats(lambda g, row: (len(g) - len(set(g))) / len(row)),
-            "number of tokens",
+            "coins",
+            _turned(lambda n, g: {i for i, x in enumerate(torch.rand(n, generator=g)) if x < 0.5}),
+            "differs from draw to draw",
         ),
-        ("kinds over tokens", _repeats(lambda g, row: 1 - len(set(g)) / len(row)), "kinds by the"),
+        ("first half", _turned(lambda n, g: set(range(n // 2))), "whatever the generator"),
         (
-            "order lost",
-            _repeats(lambda g, row: 1 - len({tuple(sorted(x)) for x in g}) / len(g)),
-            "order of the tokens",
+            "a third",
+            _turned(lambda n, g: set(torch.randperm(n, generator=g)[: n // 3].tolist())),
+            "you turn 2",
         ),
-        ("count", _repeats(lambda g, row: float(len(g) - len(set(g)))), "That is a count"),
+        ("all sentences shuffled", _shuffled, "Sentences of different pairs"),
+        ("one side shuffled", _one_side_shuffled, "Sentences of different pairs"),
+        ("pairs back", _turned(_half, give=lambda pairs: pairs), "Return two lists"),
         (
-            "first counted",
-            _repeats(lambda g, row: sum(g.count(x) > 1 for x in g) / len(g)),
-            "had not occurred before",
+            "another order",
+            _turned(
+                _half, give=lambda pairs: ([a for a, _ in pairs[::-1]], [b for _, b in pairs[::-1]])
+            ),
+            "another order",
         ),
         (
-            "neighbours",
-            _repeats(lambda g, row: sum(a == b for a, b in zip(g, g[1:], strict=False)) / len(g)),
-            "just before",
+            "fewer",
+            _turned(
+                _half, give=lambda pairs: ([a for a, _ in pairs[1:]], [b for _, b in pairs[1:]])
+            ),
+            "you return",
         ),
-        ("no n", _repeats(lambda g, row: 1 - len(set(row)) / len(row)), "You ignored `n`"),
+    ],
+    "read_off": [
+        ("mean", _off(end=lambda each: each.mean()), "number for each opening"),
+        ("the dose above", _off(between=lambda v, i, share: v[i]), "that was tried"),
+        ("the dose below", _off(between=lambda v, i, share: v[i - 1]), "just below"),
+        ("last crossing", _off(find=_last_crossing), "more than once"),
+        ("each by itself", _each_opening, "dose of its own"),
+        ("along", _off(what=lambda values, along: along), "read off `along`"),
         (
-            "kinds",
-            _repeats(lambda g, row: sum(g.count(x) > 1 for x in set(g)) / len(set(g))),
-            "*kinds*",
+            "share turned",
+            _off(between=lambda v, i, share: v[i] + share * (v[i - 1] - v[i])),
+            "turned round",
         ),
-        ("joined", _repeats_of(lambda gram: "".join(map(str, gram))), "joined to one word"),
-        ("added up", _repeats_of(sum), "added up"),
-        ("first token", _repeats_of(lambda gram: gram[0]), "Only the first token"),
-        ("seen in any row", _seen_in_any_row, "begin anew"),
-        ("apart", _apart, "should overlap"),
-        ("all rows together", _pooled, "one number for all rows"),
-        (
-            "rows of seven",
-            _repeats(lambda g, row: 1 - len(set(g)) / (7 - len(g[0]) + 1)),
-            "not always 7",
-        ),
-        ("squeezed", lambda tokens, *, n: fluency.repetition(tokens, n=n).squeeze(), "is lost"),
+        ("no origin", _off(zeros=False), "start from 0"),
+        ("beyond", _off_beyond, "you go on along"),
+        ("never is 0", _off(never=lambda v: 0 * v[-1]), "not 0"),
+        ("never is first", _off(never=lambda v: v[1]), "*last* dose"),
+    ],
+    "flaws": [
+        ("A and C exchanged", ("sound", "luck", "direct way"), "A is something else"),
+        ("B and C exchanged", ("direct way", "sound", "luck"), "B is something else"),
+        ("another word", ("direct way", "drift", "sound"), "none of the three"),
+        ("twice", ("sound", "luck", "sound"), "Each of the three words"),
+        ("two", ("direct way", "luck"), "three words"),
+        ("all turned", ("luck", "sound", "direct way"), "A is something else"),
     ],
 }
-
-
-def _mean_by_rows(resid, lengths):
-    return torch.stack([row[1:n].mean(0) for row, n in zip(resid, lengths, strict=True)])
-
-
-def _mean_by_weights(resid, lengths):
-    at = torch.arange(resid.shape[1])
-    weights = ((at >= 1) & (at < lengths.unsqueeze(1))).double()
-    weights = weights / weights.sum(1, keepdim=True)
-    return torch.einsum("bp,bpd->bd", weights, resid.double())
-
-
-def _mean_by_numpy(resid, lengths):
-    means = [row[1:n].mean(axis=0) for row, n in zip(resid.numpy(), lengths.tolist(), strict=True)]
-    return torch.from_numpy(np.stack(means))
-
-
-def _mean_by_nan(resid, lengths):
-    kept = resid.detach().clone()
-    for row, n in enumerate(lengths):
-        kept[row, n:] = torch.nan
-    return kept[:, 1:].nanmean(1)
-
-
-def _dose_by_einsum(direction, dose, *, norm):
-    length = torch.einsum("...d,...d->...", direction, direction).sqrt()
-    return direction * (dose * norm / length)[..., None]
-
-
-def _directions_by_rows(n, like, *, generator):
-    rows = torch.empty(n, len(like))
-    for i in range(n):
-        row = torch.normal(0.0, 1.0, (len(like),), generator=generator)
-        rows[i] = row * (like @ like).sqrt() / (row @ row).sqrt()
-    return rows
-
-
-def _directions_by_dose(n, like, *, generator):
-    drawn = torch.empty(n, like.shape[0], dtype=torch.float64).normal_(generator=generator)
-    return steering.at_dose(drawn, 1.0, norm=like.norm().item())
-
-
-def _add_by_slice(resid, vector, *, start, past):
-    steered = resid.detach().clone()
-    steered[:, max(0, start - past) :] += vector
-    return steered
-
-
-def _add_by_loop(resid, vector, *, start, past):
-    columns = [
-        resid[:, i] + vector if past + i >= start else resid[:, i] for i in range(resid.shape[1])
-    ]
-    return torch.stack(columns, dim=1)
-
-
-def _add_by_where(resid, vector, *, start, past):
-    after = torch.arange(past, past + resid.size(1)).ge(start)
-    return torch.where(after[None, :, None], resid + vector, resid)
-
-
-def _losses_by_cross_entropy(model, prompts, written):
-    logits = model(torch.cat([prompts, written], dim=1))[:, prompts.shape[1] - 1 : -1]
-    loss = torch.nn.functional.cross_entropy
-    return loss(logits.flatten(0, 1), written.flatten(), reduction="none").view(written.shape)
-
-
-def _losses_by_loop(model, prompts, written):
-    out = torch.zeros(written.shape)
-    for i, row in enumerate(torch.cat([prompts, written], dim=1)):
-        log_probs = torch.log_softmax(model(row[None])[0], dim=-1)
-        for j in range(written.shape[1]):
-            at = prompts.shape[1] + j
-            out[i, j] = -log_probs[at - 1, row[at]].item()
-    return out
-
-
-def _losses_by_logsumexp(model, prompts, written):
-    whole = torch.cat([prompts, written], dim=-1)
-    logits = model(whole)
-    rows, at = torch.arange(len(whole))[:, None], torch.arange(whole.shape[1] - 1)
-    losses = logits[:, :-1].logsumexp(-1) - logits[rows, at, whole[:, 1:]]
-    return losses[:, -written.shape[1] :]
-
-
-def _repetition_by_seen(tokens, *, n):
-    shares = torch.zeros(len(tokens))
-    for i, row in enumerate(tokens):
-        seen, repeats = [], 0
-        for start in range(len(row) - n + 1):
-            gram = row[start : start + n].tolist()
-            repeats += gram in seen
-            seen.append(gram)
-        shares[i] = repeats / len(seen)
-    return shares
-
-
-def _repetition_by_unique(tokens, *, n):
-    grams = tokens.unfold(1, n, 1)
-    return torch.tensor([1 - len(row.unique(dim=0)) / len(row) for row in grams])
-
-
-def _repetition_by_counter(tokens, *, n):
-    found = []
-    for row in tokens.numpy():
-        counts = collections.Counter(zip(*(row[i:] for i in range(n)), strict=False))
-        found.append(sum(c - 1 for c in counts.values()) / sum(counts.values()))
-    return torch.from_numpy(np.array(found))
-
-
 RIGHT = {
-    "mean_over_tokens": [
-        ("by rows", _mean_by_rows),
-        ("weights in double precision", _mean_by_weights),
-        ("numpy", _mean_by_numpy),
-        ("NaN for padding", _mean_by_nan),
-    ],
-    "at_dose": [
-        ("einsum", _dose_by_einsum),
+    "contrast_vectors": [
+        ("text by text", _made_text_by_text),
+        ("hooks and einsum", _made_with_hooks),
         (
-            "normalize",
-            lambda direction, dose, *, norm: (
-                torch.nn.functional.normalize(direction.detach().clone(), dim=-1) * norm * dose
-            ),
+            "another cache",
+            _made(of_text=lambda r, m: torch.einsum("ltpd,tp->ltd", r, m / m.sum(1, keepdim=True))),
         ),
     ],
-    "random_directions": [("by rows", _directions_by_rows), ("by dose", _directions_by_dose)],
-    "add_from": [
-        ("a slice of a clone", _add_by_slice),
-        ("a loop", _add_by_loop),
-        ("where", _add_by_where),
+    "read_vector": [
+        ("sorting", _read_by_sorting),
+        ("a dictionary", _read_by_dictionary),
+        (
+            "lowest by largest=False",
+            _read(ends=lambda x, k: (x.topk(k)[1], x.topk(k, largest=False)[1])),
+        ),
     ],
-    "token_losses": [
-        ("cross entropy", _losses_by_cross_entropy),
-        ("a loop", _losses_by_loop),
-        ("logsumexp", _losses_by_logsumexp),
+    "steering_hook": [
+        ("an object", _Counter),
+        ("slices", _hook_by_slices),
+        ("a dictionary", _hooked()),
     ],
-    "repetition": [
-        ("a list of what was seen", _repetition_by_seen),
-        ("unfold and unique", _repetition_by_unique),
-        ("numpy and a counter", _repetition_by_counter),
+    "dose_sweep": [
+        ("loops", _swept_in_loops),
+        ("two runs", _swept_in_two),
+        ("one batch", _swept()),
+    ],
+    "half_turned": [
+        ("a mask", _turned_by_mask),
+        ("sorting", _turned_by_sorting),
+        ("tuples", _turned_as_tuples),
+    ],
+    "read_off": [
+        ("walking", _off_by_walking),
+        ("masks", _off_by_masks),
+        ("column by column", _off_column_by_column),
+    ],
+    "flaws": [
+        ("a list", ["direct way", "luck", "sound"]),
+        ("capitals", ("Direct way", "Luck", "Sound")),
+        ("a dictionary", {"A": "direct way", "B": "luck", "C": "sound"}),
     ],
 }

@@ -1,437 +1,627 @@
 """Checks of lesson 3.1, steering vectors."""
 
-import math
-from collections.abc import Callable
+from types import SimpleNamespace
 
 import torch
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import exercise, expect, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
 from utils.checks.inputs import described
 
-
-@exercise("utils.writing.contrast.mean_over_tokens", in_double=True)
-def check_mean_over_tokens(mean_over_tokens) -> str:
-    """Three rows of 4, 5 and 3 tokens with padding that is large, then the third row alone."""
-    resid = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
-    resid[:, 0] += 50  # BOS stands far out
-    lengths = torch.tensor([4, 5, 3])
-    for row, length in enumerate(lengths.tolist()):
-        resid[row, length:] = 900.0
-
-    def means(first: int, end: int = 0) -> torch.Tensor:
-        return torch.stack(
-            [resid[row, first : n + end].mean(0) for row, n in enumerate(lengths.tolist())]
-        )
-
-    def of_one_length(n: int) -> torch.Tensor:
-        return resid[:, 1:n].mean(1)
-
-    right, n_text = means(1), lengths[:, None] - 1
-    match(
-        mean_over_tokens(resid, lengths),
-        right,
-        what="Your tensor of means",
-        mistakes={
-            "BOS is in the mean. Its vector is unlike all others: start at position 1.": means(0),
-            "Padding is in the mean: use `lengths`.": resid[:, 1:].mean(1),
-            "BOS and padding are in the mean: which positions hold text?": resid.mean(1),
-            "You took the first row's length for all rows: each has its own.": of_one_length(4),
-            "You took the shortest row's length for all rows: each has its own.": of_one_length(3),
-            "The last token of each text is missing. Positions 1 to `lengths - 1` are text, and "
-            "both ends count.": means(1, -1),
-            "A token of padding is in the mean: `lengths` counts BOS, so the last token of a text "
-            "stands at `lengths - 1`.": torch.stack(
-                [resid[row, 1 : n + 1].mean(0) for row, n in enumerate(lengths.tolist())]
-            ),
-            "The sum is right, but you divided it by the wrong number: how many tokens of this "
-            "row did you add up?": right * n_text / lengths[:, None],
-            "The sum is right, but you divided it by the number of columns: how many tokens of "
-            "each row did you add up?": right * n_text / 5,
-            "That is a sum: divide by how many tokens you added up.": right * n_text,
-            "The sum is right, but you divided it by the number of tokens in all rows together: "
-            "each row has its own.": right * n_text / n_text.sum(),
-            "That is the last token alone: take the mean over all of the text.": torch.stack(
-                [resid[row, n - 1] for row, n in enumerate(lengths.tolist())]
-            ),
-            "You averaged over the batch; average over the positions of each row.": resid.mean(0),
-            "That is one vector for all texts: each row has its own mean.": right.mean(0),
-            "The signs are lost: a mean of numbers below 0 is below 0.": right.abs(),
-        },
-    )
-    match(
-        mean_over_tokens(resid[2:3], lengths[2:3]),
-        right[2:3],
-        what="The mean of one text alone, [1, d_model],",
-        mistakes={"The axis of the batch is lost when it has one text.": right[2]},
-    )
-    return "Text alone, without BOS and without padding."
+# ---- Making a vector ----------------------------------------------------------------------------
 
 
-@exercise("utils.steering.at_dose")
-def check_at_dose(at_dose) -> str:
-    """One direction, then three at once, six in a table, and a push the other way."""
-    one = torch.tensor([-3.0, 4.0])
-    unit = torch.tensor([[-0.6, 0.8], [0.0, 1.0], [0.6, -0.8]])
-    three = unit * torch.tensor([[5.0], [0.5], [10.0]])
-    table = torch.stack([three, 3 * three.flip(0)])
-    norm = 19.37
-    for direction, dose, units, which in [
-        (one, 0.4, unit[0], "one direction"),
-        (three, 0.4, unit, "three directions"),
-        (three[:1], 0.4, unit[:1], "a table of one direction, [1, d_model],"),
-        (three, 2.5, unit, "a dose above 1"),
-        (table, 0.4, torch.stack([unit, unit.flip(0)]), "directions in a table, [2, 3, d_model],"),
-        (one, -0.4, unit[0], "a dose below 0"),
-    ]:
-        length = direction.norm(dim=-1, keepdim=True)
-        right = units * dose * norm
-        match(
-            at_dose(direction, dose, norm=norm),
-            right,
-            what=f"The vector for {which}",
-            mistakes={
-                "The sign of the dose is lost: a dose below 0 pushes the other way.": units
-                * abs(dose)
-                * norm,
-                "The signs of the entries are lost: the vector should point along the "
-                "direction.": units.abs() * dose * norm,
-                "The direction's own length is still in it: divide by it first.": (
-                    direction * dose * norm
-                ),
-                "Its length is `dose`, and should be `dose` times the typical norm.": units * dose,
-                "Its length is the typical norm: the dose is missing."
-                if dose < 1
-                else "The dose is held at 1 or below: take it as it comes.": units * norm,
-                "That is a unit vector. How long should it be?": units,
-                "The dose multiplies the direction's own length: put the typical norm in its "
-                "place.": direction * dose,
-                "The rows share one length: each row has its own norm. See `dim` and `keepdim` of "
-                "`norm`.": direction / direction.norm() * dose * norm,
-                "You divided all rows by the mean of their lengths: each row has its own.": (
-                    direction / length.mean() * dose * norm
-                ),
-                "You divided all rows by the length of the first: each row has its own.": (
-                    direction / length.flatten()[0] * dose * norm
-                ),
-                "Those are norms of columns: one vector is a row, the last axis.": direction
-                / direction.norm(dim=0)
-                * dose
-                * norm,
-                "Multiply by the typical norm; you divided by it.": units * dose / norm,
-                "No length is left: a dose below 0 pushes the other way.": 0 * right,
-                "You divided by the square of the direction's length.": right / length,
-                "You divided by the sum of the entries' sizes. The length is the root of the sum "
-                "of squares, `norm`.": direction
-                / direction.abs().sum(-1, keepdim=True)
-                * dose
-                * norm,
-            },
-        )
-    return "A dose is a length: in units of the residual stream's own."
-
-
-@exercise("utils.steering.random_directions", in_double=True)
-def check_random_directions(random_directions) -> str:
-    """A long vector along one axis, so that what is random about the answer can be seen."""
-    like = torch.zeros(40)
-    like[3] = 2.5
-
-    def from_seed(seed: int):
-        drawn = random_directions(300, like, generator=torch.Generator().manual_seed(seed))
-        is_double = isinstance(drawn, torch.Tensor) and drawn.dtype == torch.float64
-        return drawn.to(like) if is_double else drawn
-
-    before = torch.get_rng_state()
-    drawn = from_seed(0)
-    expect(isinstance(drawn, torch.Tensor), "Return a tensor, [n, d_model].")
-    expect(
-        tuple(drawn.shape) == (300, 40),
-        f"The shape should be (300, 40), [n, d_model], and is {tuple(drawn.shape)}.",
-    )
-    expect(drawn.dtype == like.dtype, f"The directions are {drawn.dtype}, and `like` {like.dtype}.")
-    lengths = drawn.norm(dim=-1)
-    expect(
-        not torch.allclose(lengths, torch.ones(300), atol=1e-3),
-        "These are unit vectors: each should be as long as `like`.",
-    )
-    expect(
-        not abs(drawn.norm().item() - 2.5) < 1e-3,
-        "All rows together are as long as `like`: give each row that length. See `dim` and "
-        "`keepdim` of `norm`.",
-    )
-    expect(
-        torch.allclose(lengths, torch.full((300,), 2.5), atol=1e-3),
-        f"Each row should be as long as `like` (2.5 here); the first has length {lengths[0]:.3g}.",
-    )
-    expect(not torch.equal(drawn[0], drawn[1]), "All rows are the same direction: draw n of them.")
-    expect(
-        (drawn.abs() > 1e-6).float().mean().item() > 0.9,
-        "Most entries are zero, as in `like`: draw new directions, do not reorder its entries.",
-    )
-    mean = drawn.mean(0).norm().item()
-    expect(
-        mean < 0.5,
-        "The directions are not spread evenly, they lean to one side: `torch.rand` has only "
-        "positive entries. Which distribution has no preferred direction?",
-    )
-    entries = drawn.flatten()  # the fourth moment is 3 for a normal, 1.8 for a uniform distribution
-    fourth = ((entries**4).mean() / (entries**2).mean() ** 2).item()
-    expect(
-        2.5 < fourth < 3.3,
-        "Some directions are likelier than others: entries between two ends, as of "
-        "`torch.rand - 0.5`, prefer the corners of a cube. Which distribution prefers none?",
-    )
-    expect(
-        (drawn @ like).abs().mean().item() > 0.05 * 2.5**2,
-        "All rows are at right angles to `like`: nothing should be taken out of the draw.",
-    )
-    expect(
-        torch.equal(before, torch.get_rng_state()),
-        "Your function moves torch's global random numbers. Draw from the `generator`, so that no "
-        "other result depends on this one.",
-    )
-    expect(
-        torch.equal(drawn, from_seed(0)),
-        "A generator of the same seed gives different directions: draw from the `generator`.",
-    )
-    other = from_seed(1)
-    expect(
-        not torch.equal(drawn, other),
-        "A generator of another seed gives the same directions: draw from the `generator`, and do "
-        "not seed it again.",
-    )
-    expect(
-        (drawn @ other.mT).max().item() < 0.95 * 2.5**2,
-        "Generators of two seeds share some of their directions: draw all rows from the "
-        "`generator` as it comes, without seeding.",
-    )
-    generator = torch.Generator().manual_seed(2)
-    first, second = (random_directions(1, 2 * like, generator=generator) for _ in range(2))
-    expect(
-        isinstance(first, torch.Tensor) and tuple(first.shape) == (1, 40),
-        f"For n = 1 the answer is a table of one row, [1, d_model], not {described(first)}.",
-    )
-    expect(
-        abs(first.norm().item() - 5) < 1e-3,
-        f"A single row should be as long as `like` (5 here), and has length {first.norm():.3g}.",
-    )
-    expect(
-        not torch.equal(first, second),
-        "Two calls with one generator give the same directions: let the generator go on, and do "
-        "not copy or seed it.",
-    )
-    return "As long as the steering vector, and pointing anywhere."
-
-
-@exercise("utils.writing.contrast.add_from")
-def check_add_from(add_from) -> str:
-    """A whole text at once, then a token at a time as with a cache, then a piece in between."""
-    random = torch.Generator().manual_seed(1)
-    vector = torch.randn(3, generator=random)
-    for batch, here, past, start, which in [
-        (2, 5, 0, 2, "with the whole text at once (past = 0)"),
-        (2, 5, 0, 0, "with start = 0"),
-        (2, 5, 2, 4, "with five new tokens behind a cache (past = 2, start = 4)"),
-        (2, 4, 6, 4, "with four new tokens behind a cache (past = 6, start = 4)"),
-        (2, 1, 6, 4, "with one new token behind a cache (past = 6, start = 4)"),
-        (2, 1, 4, 4, "with one new token at the very position `start` (past = 4, start = 4)"),
-        (2, 1, 3, 4, "with one new token before `start` (past = 3, start = 4)"),
-        (2, 4, 0, 9, "with a text that ends before `start` (past = 0, start = 9)"),
-        (1, 5, 0, 2, "with a batch of one text (past = 0, start = 2)"),
-        (1, 1, 6, 4, "with one new token of one text (past = 6, start = 4)"),
-    ]:
-        resid = torch.randn(batch, here, 3, generator=random)
-        positions = past + torch.arange(here)
-
-        def added(where: torch.Tensor, resid=resid) -> torch.Tensor:
-            return resid + where[:, None].float() * vector
-
-        right = added(positions >= start)
-        from_end = {
-            f"Some of the new tokens are left out, {which}: `start - past` may be negative, and a "
-            "slice then counts from the end.": added(positions >= here + start)
+def _tiny(seed: int) -> TransformerBridge:
+    """A small model in which every position and component matters; it reads digits as tokens."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": 4,
+            "n_heads": 2,
+            "d_head": 4,
+            "d_model": 6,
+            "d_mlp": 12,
+            "d_vocab": 10,
+            "n_ctx": 12,
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "seed": 0,
         }
-        match(
-            add_from(resid, vector, start=start, past=past),
-            right,
-            what=f"The residual stream {which}",
-            mistakes=(from_end if start < past < start + here else {})
-            | {
-                f"The cache is forgotten, {which}: `resid[:, 0]` is position `past` of the text, "
-                "not position 0.": added(torch.arange(here) >= start),
-                f"Off by one, {which}: `start` itself is steered too.": added(positions > start),
-                f"That adds to the positions before `start`, {which}.": added(positions < start),
-                f"That adds to `start` alone, {which}: go on from there.": added(
-                    positions == start
-                ),
-                f"That adds to every position, {which}.": added(positions >= 0),
-                f"That adds to the first text alone, {which}: steer every row.": torch.cat(
-                    [right[:1], resid[1:]]
-                ),
-                f"The sign, {which}: add the vector.": 2 * resid - right,
-                f"You return what is added, {which}: return the stream with it.": right - resid,
-                f"You return the steered positions alone, {which}: keep the others too.": right[
-                    :, positions >= start
+    )
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            drawn = torch.randn(weight.shape, generator=random)
+            weight.copy_(0.6 * drawn if weight.ndim == 2 else 1 + 0.3 * drawn)
+
+    def to_tokens(texts, *args, **kwargs) -> Tensor:
+        rows = [torch.tensor([0, *map(int, text)]) for text in _listed(texts)]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+    model.to_tokens = to_tokens
+    return model.eval()
+
+
+def _listed(texts) -> list[str]:
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
+@torch.no_grad()
+def _streams(model, text: str) -> Tensor:
+    """The stream before each block and after the last, [layer + 1, pos, d_model]."""
+    _, cache = model.run_with_cache(model.to_tokens(text))
+    n = model.cfg.n_layers
+    return torch.stack(
+        [*(cache["resid_pre", i][0] for i in range(n)), cache["resid_post", n - 1][0]]
+    )
+
+
+def _contrast_vectors(contrast_vectors, seed: int, yes: list[str], no: list[str], layers) -> None:
+    model = _tiny(seed)
+    got = contrast_vectors(model, yes, no, layers=layers)
+    sides = [[_streams(model, text) for text in texts] for texts in (yes, no)]
+    rows = list(layers)
+
+    def difference(of_text, at=rows, over=lambda each: torch.stack(each).mean(0)) -> Tensor:
+        first, second = (over([of_text(each) for each in texts]) for texts in sides)
+        return (first - second)[at]
+
+    def of_tokens(each: Tensor) -> Tensor:
+        return each[:, 1:].mean(1)
+
+    def with_padding(bos: bool) -> Tensor:
+        means = []
+        with torch.no_grad():
+            for texts in (yes, no):
+                tokens = model.to_tokens(texts)
+                _, cache = model.run_with_cache(tokens)
+                resid = torch.stack([cache["resid_pre", layer] for layer in layers])
+                means.append(resid[:, :, 0 if bos else 1 :].mean((1, 2)))
+        return means[0] - means[1]
+
+    first = difference(of_tokens)
+    all_tokens = difference(lambda each: each[:, 1:], over=lambda each: torch.cat(each, 1).mean(1))
+    mistakes = {
+        "The vector points away from the concept: subtract the mean without from the mean with.": (
+            -first
+        ),
+        "BOS is in the mean; its vector is unlike all others. `is_text` is False there.": (
+            difference(lambda each: each.mean(1))
+        ),
+        "Padding is in the mean: use `is_text`, and divide by how many tokens each text has.": (
+            with_padding(False)
+        ),
+        "BOS and padding are in the mean: use `is_text`, and divide by how many tokens each text "
+        "has.": with_padding(True),
+        "Long texts count for more: first a mean for each text, then the mean over texts.": (
+            all_tokens
+        ),
+        "That is the last token's vector: take the mean over all tokens of a text.": difference(
+            lambda each: each[:, -1]
+        ),
+        "Layer L is the stream *before* block L, and this is the one after it: `resid_pre`.": (
+            difference(of_tokens, [layer + 1 for layer in rows])
+        ),
+        "A sum over tokens makes long texts longer vectors: take the mean.": difference(
+            lambda each: each[:, 1:].sum(1)
+        ),
+        "A sum over texts: take the mean.": difference(
+            of_tokens, over=lambda each: torch.stack(each).sum(0)
+        ),
+        "That is the mean of the texts with the concept. Subtract the mean of those without.": (
+            torch.stack([of_tokens(each) for each in sides[0]]).mean(0)[rows]
+        ),
+        "All layers came back: return those in `layers`, in that order.": difference(
+            of_tokens, slice(0, model.cfg.n_layers)
+        ),
+        "Those are the first layers of the model: return those in `layers`, in that order.": (
+            difference(of_tokens, list(range(len(rows))))
+        ),
+        "The layers are in another order than in `layers`.": difference(of_tokens, sorted(rows)),
+        "The axes are [d_model layer]: return [layer d_model].": first.T,
+    }
+    if rows == sorted(rows):
+        del mistakes["The layers are in another order than in `layers`."]
+    match(got, first, what="The vectors", mistakes=mistakes)
+
+
+@exercise("utils.writing.contrast.contrast_vectors", keeps_gradient=False)
+def check_contrast_vectors(contrast_vectors) -> str:
+    """Texts of several lengths, unequal numbers of them, layers out of order."""
+    cases = (
+        (["123", "4", "56781"], ["98", "7654", "3"], [1, 3]),
+        (["12", "3456"], ["9", "87654", "12"], [3, 0, 2]),
+    )
+    for seed, case in enumerate(cases):
+        _contrast_vectors(contrast_vectors, seed, *case)
+    return "A mean over the tokens of each text, a mean over texts, and the difference."
+
+
+# ---- Reading it ---------------------------------------------------------------------------------
+
+
+def _read_vector(read_vector, seed: int, k: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    d_model, d_vocab = 7, 19
+    unembed = torch.randn(d_model, d_vocab, generator=draw)
+    weight = torch.randn(d_model, generator=draw)
+    vector = torch.randn(d_model, generator=draw)
+
+    def decode(tokens, *args, **kwargs) -> str:
+        tokens = tokens.tolist() if isinstance(tokens, Tensor) else tokens
+        tokens = [tokens] if isinstance(tokens, int) else tokens
+        return "".join(f" t{int(token)}" for token in tokens)
+
+    def batch_decode(rows, *args, **kwargs) -> list[str]:
+        return [decode(row) for row in rows]
+
+    model = SimpleNamespace(
+        W_U=unembed,
+        unembed=SimpleNamespace(W_U=unembed),
+        ln_final=SimpleNamespace(weight=weight, w=weight),
+        tokenizer=SimpleNamespace(decode=decode, batch_decode=batch_decode),
+        to_string=decode,
+        to_single_str_token=decode,
+        to_str_tokens=lambda tokens, *args, **kwargs: batch_decode(torch.as_tensor(tokens)),
+    )
+    got = read_vector(model, vector, k=k)
+    expect(
+        isinstance(got, tuple | list) and len(got) == 2,
+        f"Return two lists, of the tokens raised and of those lowered, not {described(got)}.",
+    )
+    got = tuple(each.tolist() if isinstance(each, Tensor) else each for each in got)
+    expect(
+        all(isinstance(each, list | tuple) for each in got),
+        f"Each of the two is a list of strings, not {described(got[0])}.",
+    )
+    got = tuple(list(each) for each in got)
+    expect(
+        all(isinstance(token, str) for each in got for token in each),
+        "Return tokens as strings: `model.tokenizer.decode([token])` gives the string of one.",
+    )
+    expect(
+        all(len(each) == k for each in got),
+        f"`k` is {k}, and you return {len(got[0])} and {len(got[1])} tokens, as one string each?"
+        if all(len(each) == 1 for each in got)
+        else f"`k` is {k}, and you return {len(got[0])} and {len(got[1])} tokens.",
+    )
+
+    def both(logits: Tensor) -> tuple[list[str], list[str]]:
+        order = logits.argsort(descending=True).tolist()
+        return tuple([decode(t) for t in each[:k]] for each in (order, order[::-1]))
+
+    right = both((vector * weight) @ unembed)
+    wrong = {
+        "The final norm's weight is left out: multiply the vector by `model.ln_final.weight` "
+        "first.": both(vector @ unembed),
+        "The two lists are exchanged: first the tokens that are raised.": right[::-1],
+        "The vector is divided by the final norm's weight: multiply.": both(
+            (vector / weight) @ unembed
+        ),
+        "Signs are lost: a token of a large negative logit is lowered.": both(
+            ((vector * weight) @ unembed).abs()
+        ),
+    }
+    for message, answer in wrong.items():
+        expect(got != answer, message)
+    expect(
+        got[0] != right[0] or got[1] == right[1] or sorted(got[1]) != sorted(right[1]),
+        "The lowered tokens are in the wrong order: the strongest, the lowest logit, comes first.",
+    )
+    expect(
+        sorted(got[0]) != sorted(right[0]) or got[0] == right[0],
+        "The raised tokens are in the wrong order: the strongest comes first.",
+    )
+    expect(
+        got != (right[0], right[0]),
+        "Both lists hold the raised tokens: the second holds those of the *lowest* logits.",
+    )
+    expect(
+        got == right,
+        "Those are not the tokens of the highest and of the lowest logits, where the logits are "
+        "`(vector * model.ln_final.weight) @ model.W_U`.",
+    )
+
+
+@exercise("utils.writing.contrast.read_vector", keeps_gradient=False)
+def check_read_vector(read_vector) -> str:
+    """Random weights of both signs."""
+    for seed, k in enumerate((4, 3)):
+        _read_vector(read_vector, seed, k)
+    return "Through the norm's weight and the unembedding, both ends of the list."
+
+
+# ---- Adding it ----------------------------------------------------------------------------------
+
+
+def _called(hook, resid: Tensor) -> Tensor:
+    """What a hook returns, as TransformerLens calls it."""
+    before = resid.clone()
+    result = hook(resid, hook=SimpleNamespace(name="blocks.1.hook_resid_pre"))
+    expect(
+        result is not None,
+        "Your hook returns nothing, so the stream stays as it was: return the changed stream.",
+    )
+    expect(isinstance(result, Tensor), f"Your hook returns {described(result)}: give a tensor.")
+    expect(
+        torch.equal(resid, before),
+        "Your hook changes `resid` itself, which others still need: return a changed copy.",
+    )
+    return result
+
+
+def _steering_hook(steering_hook, seed: int, n: int, start: int, steps: list[int]) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(n, 5, generator=draw)
+    whole = torch.randn(n, sum(steps), 5, generator=draw)
+    parts = whole.split(steps, 1)
+    hook = steering_hook(vectors, start=start)
+    expect(
+        callable(hook),
+        f"Return a function, hook(resid, hook), not {described(hook)}: define it inside, and "
+        "return it without calling it.",
+    )
+    other = steering_hook(-vectors, start=start)
+    results = []
+    for part in parts:  # two runs at once: each hook has a count of its own
+        results.append(_called(hook, part))
+        _called(other, part)
+    expect(
+        all(a.shape == b.shape for a, b in zip(results, parts, strict=True)),
+        f"The hook got a stream of shape {tuple(parts[0].shape)} and returned "
+        f"{tuple(results[0].shape)}: the shape stays.",
+    )
+    got = torch.cat(results, 1)
+    at = torch.arange(sum(steps))
+    first = torch.zeros_like(at)  # where the call began
+    ends = torch.tensor(steps).cumsum(0)
+    for end in ends[:-1]:
+        first[end:] = end
+    calls = (at[:, None] >= ends).sum(1)
+
+    def added(where: Tensor, what: Tensor = vectors, keep: float = 1.0) -> Tensor:
+        return keep * whole + where[:, None] * what[:, None]
+
+    right = added(at >= start)
+    mistakes = {
+        "Nothing is added.": whole,
+        "Positions are counted from the start of each call. With a cache a later call sees one "
+        "position, which is not position 0 of the text: count the positions that went before.": (
+            added(at - first >= start)
+        ),
+        "Every position is steered, BOS too: leave out those before `start`.": added(at >= 0),
+        "Off by one: `start` itself is steered.": added(at > start),
+        "Off by one: the first position that is steered is `start`.": added(at >= start - 1),
+        "The prompt is steered, and the new tokens are not: later calls are positions of the text, "
+        "too.": added((at >= start) & (calls == 0)),
+        "The prompt is left alone, and only new tokens are steered: from `start` on, both are.": (
+            added(calls > 0)
+        ),
+        "The count goes up by one with each call: it must go up by the number of positions that "
+        "the call saw.": added(at - first + calls >= start),
+        "All rows get the first row's vector: row i gets `vectors[i]`.": added(
+            at >= start, vectors[:1].expand_as(vectors)
+        ),
+        "The vector is subtracted: add it.": added(at >= start, -vectors),
+        "The stream is replaced by the vector: add the two.": torch.where(
+            (at >= start)[:, None], vectors[:, None].expand_as(whole), whole
+        ),
+        "Only position `start` is steered: all from there on are.": added(at == start),
+        "All rows get the mean of the vectors: row i gets `vectors[i]`.": added(
+            at >= start, vectors.mean(0, keepdim=True).expand_as(vectors)
+        ),
+    }
+    match(got, right, what="The steered stream, of all calls together", mistakes=mistakes)
+
+
+@exercise("utils.writing.contrast.steering_hook", keeps_gradient=False)
+def check_steering_hook(steering_hook) -> str:
+    """A prompt and single positions, another start, and a prompt shorter than the start."""
+    cases = ((3, 1, [4, 1, 1, 1]), (1, 3, [5, 1, 1]), (2, 4, [2, 1, 1, 1, 2, 1]))
+    for seed, case in enumerate(cases):
+        _steering_hook(steering_hook, seed, *case)
+    return "The count goes on from call to call, so new tokens are steered as well."
+
+
+# ---- The sweep ----------------------------------------------------------------------------------
+
+
+class _Recorder:
+    """Writes nothing; keeps what the hooks add to each row at two places."""
+
+    def __init__(self, layer: int, end: str, width: int):
+        self.names, self.width = (f"blocks.{layer}.hook_resid_pre", end), width
+        self.rows, self.added = [], []
+
+    def write(self, rows: Tensor, hooks, *args, **kwargs) -> Tensor:
+        hooks = list(hooks.items()) if isinstance(hooks, dict) else list(hooks)
+        expect(
+            all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in hooks),
+            "`hooks` is a list of pairs: (name of the hook point, hook).",
+        )
+        strange = [name for name, _ in hooks if name not in self.names]
+        expect(
+            not strange,
+            f"There is a hook at {strange[:1]}: the vector goes in at `blocks.LAYER.hook_resid_pre`"
+            " of this `layer`, and out at `end`.",
+        )
+        here = [torch.zeros(len(rows), self.width) for _ in self.names]
+        for name, hook in hooks:
+            i = self.names.index(name)
+            for n in (rows.shape[1], 1, 1):
+                moved = _called(hook, torch.zeros(len(rows), n, self.width))
+                expect(
+                    moved.shape == (len(rows), n, self.width),
+                    "A hook changes the shape of the stream: has it as many vectors as there are "
+                    "rows?",
+                )
+            here[i] = here[i] + moved[:, -1].detach()
+        expect(rows.ndim == 2, "`write` takes rows of prompts, [row, pos].")
+        self.rows.append(rows)
+        self.added.append(torch.stack(here, 1))
+        n_before = sum(map(len, self.rows[:-1]))
+        return torch.arange(n_before, n_before + len(rows))[:, None].expand(-1, 3)
+
+    def measured(self, new: Tensor, look: Tensor) -> Tensor:
+        expect(
+            isinstance(new, Tensor) and new.ndim == 2 and new.shape[1] == 3,
+            "`measure` takes the new tokens that `write` returned, [row, new].",
+        )
+        prompts, added = torch.cat(self.rows)[new[:, 0]], torch.cat(self.added)[new[:, 0]]
+        opening = prompts[:, 1].float()
+        into, out = (added @ look).unbind(1)
+        return torch.stack([into + 0.1 * opening, into + out + 0.01 * opening, opening], 1)
+
+
+def _dose_sweep(dose_sweep, seed: int, n: int, doses: list[float], layer: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    direction = 3 * torch.randn(6, generator=draw)
+    length, norm, end = direction.norm(), 7.0, "blocks.3.hook_resid_post"
+    unit = direction / length
+    prompts = torch.stack([torch.tensor([0, 5 + 2 * i, i]) for i in range(n)])
+    recorder = _Recorder(layer, end, 6)
+    got = dose_sweep(
+        recorder.write,
+        lambda new: recorder.measured(new, unit),
+        prompts,
+        direction,
+        layer=layer,
+        doses=doses,
+        norm=norm,
+        end=end,
+    )
+    opening, of_dose = prompts[:, 1].float(), torch.tensor(doses)[:, None]
+
+    def seen(size: float = norm, cut: float = -1.0, whole: float = 0.0) -> Tensor:
+        into = (size * of_dose).expand(-1, n)
+        ways = [
+            torch.stack(
+                [
+                    into + 0.1 * opening,
+                    (1 + out) * into + 0.01 * opening,
+                    opening.expand(len(doses), -1),
                 ],
-                f"You return the vector in place of the stream, {which}: *add* it.": torch.where(
-                    (positions >= start)[:, None], vector, resid
-                ),
-                f"Nothing is added, {which}. The first of these tokens is position `past` of the "
-                "text.": resid,
-            },
-        )
-    return "The same positions are steered, whether the text comes at once or token by token."
-
-
-@exercise("utils.writing.fluency.token_losses", course_only=True)
-def check_token_losses(token_losses) -> str:
-    """A model whose logits depend on the sum of all tokens so far, so that a lost prompt shows."""
-    d_vocab = 7
-    table = torch.randn(50, d_vocab, generator=torch.Generator().manual_seed(2)) * 2
-
-    def model(tokens, *args, **kwargs):
-        return table[tokens.cumsum(1) % 50]
-
-    prompts = torch.tensor([[1, 4, 2], [1, 6, 6]])
-    written = torch.tensor([[3, 0, 5, 5], [2, 2, 6, 1]])
-    whole = torch.cat([prompts, written], dim=1)
-    log_probs = model(whole).log_softmax(-1)
-
-    def picked(log_probs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return -log_probs.gather(-1, targets[..., None])[..., 0]
-
-    right = picked(log_probs[:, 2:-1], written)
-    alone = picked(model(written).log_softmax(-1)[:, :-1], written[:, 1:])
-    one_loss = "return one loss for each."
-    match(
-        token_losses(model, prompts, written),
-        right,
-        what="Your tensor of losses",
-        mistakes={
-            "Off by one: the logits at a position predict the *next* token. You scored the token "
-            "that the model has just read.": picked(log_probs[:, 3:], written),
-            "The prompt is scored too: keep the losses of the written tokens.": picked(
-                log_probs[:, :-1], whole[:, 1:]
-            ),
-            "The first written token is missing: the prompt's last logits predict it.": right[
-                :, 1:
-            ],
-            "The model has not read the prompt: run it on prompt and text together.": alone,
-            "The model has not read the prompt, and you scored tokens that it has just read: run "
-            "it on prompt and text together.": picked(model(written).log_softmax(-1), written),
-            "The sign: a loss is *minus* the log-probability.": -right,
-            "Those are probabilities: take minus their logarithm.": (-right).exp(),
-            "Those are perplexities: leave out the last `exp`.": right.exp(),
-            "Those are bits: take the natural logarithm, for nats.": right / math.log(2),
-            "Those are logits: use `log_softmax` over the vocabulary first.": picked(
-                model(whole)[:, 2:-1], written
-            ),
-            "The softmax runs over positions: it belongs over the vocabulary, the last "
-            "axis.": picked(model(whole).log_softmax(1)[:, 2:-1], written),
-            "Those are the losses of the likeliest tokens: take those that were written.": -(
-                log_probs[:, 2:-1].amax(-1)
-            ),
-            f"That is a mean over tokens: {one_loss}": right.mean(-1),
-            f"That is a sum over tokens: {one_loss}": right.sum(-1),
-            f"That is a mean over all tokens: {one_loss}": right.mean(),
-        },
-    )
-    match(
-        token_losses(model, prompts[1:], written[1:, :3]),
-        right[1:, :3],
-        what="The losses of one text of three tokens, [1, 3],",
-        mistakes={"The axis of the batch is lost when it has one text.": right[1, :3]},
-    )
-    return "Each written token, given the prompt and all that stands before it."
-
-
-@exercise("utils.writing.fluency.repetition")
-def check_repetition(repetition) -> str:
-    """A loop, a pair far apart, no repeat, pairs turned round, and pairs that only look alike."""
-    tokens = torch.tensor(
-        [
-            [4, 4, 4, 4, 4, 4, 4],
-            [1, 2, 3, 9, 1, 2, 3],
-            [1, 2, 3, 4, 5, 6, 7],
-            [1, 2, 1, 3, 2, 3, 5],
-            [1, 12, 5, 11, 2, 9, 4],  # "1" + "12" is "11" + "2", and the sums are alike too
-        ]
-    )
-    single = torch.tensor([6 / 7, 3 / 7, 0, 3 / 7, 0])
-    for n, right in [(1, single), (2, [5 / 6, 2 / 6, 0, 0, 0]), (3, [4 / 5, 1 / 5, 0, 0, 0])]:
-        right = torch.as_tensor(right)
-        n_grams = 8 - n
-        rows = [[tuple(row[i : i + n]) for i in range(n_grams)] for row in tokens.tolist()]
-
-        def kinds(of: Callable[[tuple], object], rows=rows, n_grams=n_grams) -> torch.Tensor:
-            """The answer of somebody to whom n-grams of equal `of(gram)` are one."""
-            return torch.tensor([1 - len({of(gram) for gram in row}) / n_grams for row in rows])
-
-        neighbours = [
-            sum(a == b for a, b in zip(row, row[1:], strict=False)) / n_grams for row in rows
-        ]
-        every_copy = [sum(row.count(gram) > 1 for gram in row) / n_grams for row in rows]
-        of_kinds = [sum(row.count(g) > 1 for g in set(row)) / len(set(row)) for row in rows]
-        pooled = [gram for row in rows for gram in row]
-        so_far = [{gram for row in rows[:i] for gram in row} for i in range(len(rows))]
-        carried = [
-            1 - len(set(row) - seen) / n_grams for row, seen in zip(rows, so_far, strict=True)
-        ]
-        apart = [
-            1 - len(set(cut)) / len(cut)
-            for cut in (
-                [tuple(row[i : i + n]) for i in range(0, n_grams, n)] for row in tokens.tolist()
+                1,
             )
+            for out in (whole, cut)
         ]
-        match(
-            repetition(tokens, n=n),
-            right,
-            what=f"Your tensor of shares for n = {n}",
-            mistakes={
-                f"That is the share of *different* {n}-grams: repetition is the rest.": 1 - right,
-                "You divided by the number of tokens. A row of 7 tokens has fewer n-grams.": (
-                    right * n_grams / 7
-                ),
-                "You divided the number of kinds by the number of tokens: a row of 7 tokens has "
-                "fewer n-grams.": 1 - (1 - right) * n_grams / 7,
-                "The order of the tokens is lost: (1, 2) and (2, 1) are two n-grams.": kinds(
-                    lambda gram: tuple(sorted(gram))
-                ),
-                "The order and number of the tokens are lost: (1, 2, 1) and (2, 2, 1) are two "
-                "n-grams.": kinds(frozenset),
-                "The tokens were added up: (1, 4) and (2, 3) are two n-grams.": kinds(sum),
-                "The tokens were joined to one word without a gap, where 1, 12 and 11, 2 look "
-                "alike.": kinds(lambda gram: "".join(map(str, gram))),
-                "Only the first token of each n-gram counts: compare all of them.": kinds(
-                    lambda gram: gram[0]
-                ),
-                "That is a count: divide it by the number of n-grams.": right * n_grams,
-                "The first of a kind is counted too: it had not occurred before.": torch.tensor(
-                    every_copy
-                ),
-                "That counts repeats of the n-gram just before alone. A repeat may lie further "
-                "apart.": torch.tensor(neighbours),
-                "That is a share of the *kinds* of n-gram: take it of all n-grams.": torch.tensor(
-                    of_kinds
-                ),
-                "What earlier rows hold counts as seen: begin anew with each row.": torch.tensor(
-                    carried
-                ),
-                "That is one number for all rows together: give each row its own.": torch.tensor(
-                    1 - len(set(pooled)) / len(pooled)
-                ),
-                "The n-grams should overlap: one starts at every token.": torch.tensor(apart),
-                "You ignored `n`: those are single tokens.": single,
-                "That is the mean over rows: give each row its own share.": right.mean(),
-            },
-        )
-    match(
-        repetition(tokens[1:2, :6], n=2),
-        torch.tensor([0.2]),
-        what="Your share of repeated 2-grams for one row of six tokens, [1],",
-        mistakes={
-            "The axis of the batch is lost when it has one row.": 0.2,
-            "The number of tokens in a row is not always 7.": torch.tensor([1 - 4 / 6]),
-        },
+        return torch.stack(ways)
+
+    right = seen()
+    by_size = torch.stack([right[..., i, :] for i in range(3)], -1)
+    mistakes = {
+        "Way 0 should be whole and way 1 cut: they are exchanged.": right.flip(0),
+        "The direct way is cut in neither half: take the vector out again at `end`.": seen(cut=0.0),
+        "The direct way is cut in both halves: way 0 leaves it whole.": seen(whole=-1.0),
+        "At `end` the vector is added once more: take it out.": seen(cut=1.0),
+        "A dose is a length in units of `norm`, and the direction has a length of its own: "
+        "`at_dose` takes both into account.": seen(size=float(length)),
+        "A dose is a length in units of `norm`: multiply by it.": seen(size=1.0),
+        "The direction's own length is not taken out: `at_dose` gives a vector of the length that "
+        "is asked for.": seen(size=float(norm * length)),
+        "The last two axes are exchanged: return [way dose number opening].": by_size,
+        "The axes of dose and opening are mixed up: are rows unpacked in the order in which they "
+        "were packed?": right.transpose(2, 3).reshape(2, n, len(doses), 3).permute(0, 2, 3, 1),
+        "The numbers are [way dose opening number] in another shape: exchange the last two axes "
+        "with `.mT`, not with `view`.": by_size.reshape(right.shape),
+    }
+    if isinstance(got, Tensor) and got.shape == right[0].shape:
+        raise Wrong("There is one way alone: return both, whole and cut.")
+    if isinstance(got, Tensor) and got.ndim == 2:
+        raise Wrong("That is one line for each row of the batch: return [way dose number opening].")
+    match(got, right, what="What was measured", mistakes=mistakes)
+
+
+@exercise("utils.writing.contrast.dose_sweep", keeps_gradient=False)
+def check_dose_sweep(dose_sweep) -> str:
+    """Planted `write` and `measure`, which report what the hooks add to which prompt."""
+    for seed, case in enumerate(((4, [0.5, 1.0, 2.0], 2), (2, [0.2, 0.7], 1))):
+        _dose_sweep(dose_sweep, seed, *case)
+    return "Every prompt at every dose, whole and cut, in its place."
+
+
+# ---- The control --------------------------------------------------------------------------------
+
+
+def _sides(got, pairs) -> list[bool]:
+    """Which pairs are turned; a message for anything else."""
+    expect(
+        isinstance(got, tuple | list) and len(got) == 2,
+        f"Return two lists, of first and of second sentences, not {described(got)}.",
     )
-    return "The share of n-grams that had occurred before in the same row."
+    if len(pairs) != 2 and all(isinstance(each, tuple) and len(each) == 2 for each in got):
+        raise Wrong("Return two lists of sentences, not pairs.")
+    first, second = (list(each) for each in got)
+    expect(
+        len(first) == len(second) == len(pairs),
+        f"There are {len(pairs)} pairs, and you return {len(first)} and {len(second)} sentences.",
+    )
+    expect(
+        sorted(first + second) == sorted(text for pair in pairs for text in pair),
+        "Some sentences are lost or come twice: every sentence is used once.",
+    )
+    made = list(zip(first, second, strict=True))
+    whole = {frozenset(pair) for pair in pairs}
+    expect(
+        all(frozenset(pair) in whole for pair in made),
+        "Sentences of different pairs stand side by side, or both halves of a pair on one side: "
+        "turn whole pairs, so that the two sides still say nearly the same things.",
+    )
+    expect(
+        all(frozenset(a) == frozenset(b) for a, b in zip(made, pairs, strict=True)),
+        "The pairs are in another order: keep theirs.",
+    )
+    return [a != tuple(b) for a, b in zip(made, pairs, strict=True)]
+
+
+@exercise("utils.writing.contrast.half_turned")
+def check_half_turned(half_turned) -> str:
+    """Even and odd numbers of pairs, many draws."""
+    for n in (6, 9):
+        pairs = [(f"yes {i}", f"no {i}") for i in range(n)]
+        draws = [
+            _sides(half_turned(pairs, generator=torch.Generator().manual_seed(seed)), pairs)
+            for seed in range(40)
+        ]
+        counts = {sum(draw) for draw in draws}
+        expect(counts != {0}, "No pair is turned round.")
+        expect(counts != {n}, "All pairs are turned round: that is the concept's opposite.")
+        expect(
+            len(counts) == 1,
+            "The number of turned pairs differs from draw to draw. Where it is not half, a part of "
+            "the concept is left, and scaling the vector up makes it larger: turn exactly half.",
+        )
+        expect(
+            counts == {n // 2},
+            f"Of {n} pairs you turn {counts.pop()}: turn half, of an odd number the smaller half.",
+        )
+        expect(
+            len(set(map(tuple, draws))) > 5,
+            "The same pairs are turned whatever the generator: draw them with "
+            "`torch.randperm(len(pairs), generator=generator)`.",
+        )
+        expect(
+            all(any(draw[i] for draw in draws) for i in range(n)),
+            "Some pair is never turned: every pair should be as likely as any other.",
+        )
+        expect(
+            not all(any(draw[i] for draw in draws) is False for i in range(n)), "No pair is turned."
+        )
+    return "Exactly half of the pairs, drawn at random, and no pair torn apart."
+
+
+# ---- At equal cost ------------------------------------------------------------------------------
+
+
+def _read_off(read_off, effect: Tensor, cost: Tensor, wanted: float) -> None:
+    got = read_off(effect, cost, wanted)
+    zeros = torch.zeros_like(effect[:1])
+    e, c = torch.cat([zeros, effect]), torch.cat([zeros, cost]).mean(1)
+    crossings = [i for i in range(1, len(c)) if c[i - 1] < wanted <= c[i]]
+
+    def between(i: int, effects: Tensor = e, costs: Tensor = c) -> Tensor:
+        share = (wanted - costs[i - 1]) / (costs[i] - costs[i - 1])
+        return effects[i - 1] + share * (effects[i] - effects[i - 1])
+
+    if not crossings:
+        last = (wanted - c[-2]) / (c[-1] - c[-2])
+        mistakes = {
+            "Where `wanted` is never reached, give the values at the last dose; you go on along "
+            "the last line.": e[-2] + last * (e[-1] - e[-2]),
+            "Where `wanted` is never reached, give the values at the *last* dose.": e[1],
+            "Where `wanted` is never reached, give the values at the last dose, not 0.": 0 * e[-1],
+            "Return a number for each opening, not their mean.": e[-1].mean(),
+        }
+        match(got, e[-1], what="The values at the last dose", mistakes=mistakes)
+        return
+    first, last = crossings[0], crossings[-1]
+    share = (wanted - c[first - 1]) / (c[first] - c[first - 1])
+    each = torch.stack(
+        [_one_opening(e[:, i], torch.cat([zeros, cost])[:, i], wanted) for i in range(e.shape[1])]
+    )
+    flat = torch.cat([effect[:1], effect]), torch.cat([zeros, cost]).mean(1)
+    mistakes = {
+        "Return a number for each opening, not their mean.": between(first).mean(),
+        "Those are values at a dose that was tried: go along a straight line between the two "
+        "doses around `wanted`.": e[first],
+        "Those are values at the dose just below: go along a straight line between the two doses "
+        "around `wanted`.": e[first - 1],
+        "The mean of `along` reaches `wanted` more than once: take the first time.": between(last),
+        "Each opening is read off at a dose of its own: find the dose from the *mean* of `along`, and "
+        "use it for all.": each,
+        "That is read off `along`: return `values`.": between(first, torch.cat([zeros, cost])),
+        "The share of the way is turned round: at the lower dose it is 0.": e[first]
+        + share * (e[first - 1] - e[first]),
+        "Before the first dose both start from 0, and yours start elsewhere.": between(
+            first, flat[0]
+        ),
+    }
+    if first == last:
+        del mistakes["The mean of `along` reaches `wanted` more than once: take the first time."]
+    if first == 1:
+        mistakes["Before the first dose both go from 0 in a straight line."] = effect[0]
+        if len(c) > 2:
+            mistakes["Before the first dose, start from 0: you go on along the next line."] = (
+                between(2)
+            )
+    match(got, between(first), what="The values", mistakes=mistakes)
+
+
+def _one_opening(effect: Tensor, cost: Tensor, wanted: float) -> Tensor:
+    for i in range(1, len(cost)):
+        if cost[i] >= wanted:
+            share = (wanted - cost[i - 1]) / (cost[i] - cost[i - 1])
+            return effect[i - 1] + share * (effect[i] - effect[i - 1])
+    return effect[-1]
+
+
+@exercise("utils.writing.contrast.read_off")
+def check_read_off(read_off) -> str:
+    """Crossings in the middle, before the first dose, twice, and never."""
+    for seed in range(2):
+        draw = torch.Generator().manual_seed(seed)
+        effect = torch.randn(4, 5, generator=draw)
+        noise = torch.randn(4, 5, generator=draw)
+        noise = noise - noise.mean(1, keepdim=True)
+        rising = torch.tensor([0.2, 0.5, 1.1, 2.0])[:, None] + 0.3 * noise
+        bumpy = torch.tensor([0.3, 0.9, 0.4, 1.5])[:, None] + 0.2 * noise
+        for cost, wanted in ((rising, 0.8), (rising, 0.1), (bumpy, 0.7), (rising, 3.0)):
+            _read_off(read_off, effect, cost, wanted)
+        _read_off(read_off, effect[:2, :3], rising[:2, :3] + 0.05, 0.4)
+    return "One dose for all openings, where their mean reaches what is wanted."
+
+
+# ---- The investigation --------------------------------------------------------------------------
+
+FLAWS = ("direct way", "luck", "sound")
+
+
+@investigation("flaws", course=FLAWS)
+def check_flaws(answer) -> str:
+    """What each of three results is, in their order."""
+    answer = list(answer.values()) if isinstance(answer, dict) else answer
+    expect(
+        isinstance(answer, tuple | list) and len(answer) == 3,
+        "Give three words, for A, B and C in this order.",
+    )
+    answer = [str(each).strip().lower() for each in answer]
+    strange = [each for each in answer if each not in FLAWS]
+    expect(
+        not strange,
+        f"{strange[:1]} is none of the three: 'sound', 'direct way' or 'luck'.",
+    )
+    expect(len(set(answer)) == 3, "Each of the three words fits one result.")
+    for name, given, right, advice in zip(
+        "ABC",
+        answer,
+        FLAWS,
+        (
+            "run it on new openings, once whole and once with the direct way cut",
+            "run it on new openings: is the effect there at all?",
+            "run it on new openings, once whole and once with the direct way cut",
+        ),
+        strict=True,
+    ):
+        expect(given == right, f"{name} is something else: {advice}.")
+    return "One result is sound, one adds words directly, and one was luck."

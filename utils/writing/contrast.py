@@ -1,202 +1,233 @@
-"""Steering vectors from contrast pairs, and what a forward pass alone says of their effect.
+"""Steering vectors from contrast pairs: made, read, added while a model writes, and measured.
 
 Layer L is `blocks.L.hook_resid_pre`, the residual stream before block L, as in `utils.steering`.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from data.concepts import task as concepts
 from utils.activations import tokens_of
-from utils.guards import (
-    as_long_as,
-    axes,
-    count,
-    evaluating,
-    filled,
-    finite,
-    guarded,
-    several,
-    shaped_as,
-)
-from utils.reading import probes
+from utils.guards import evaluating, filled, guarded, several
+from utils.steering import at_dose, typical_norm
 
 
-def _with_text(value: Tensor, given: Mapping) -> str | None:
-    shortest, longest, width = int(value.min()), int(value.max()), given["resid"].shape[1]
-    fits = shortest >= 2 and longest <= width
-    return None if fits else f"run from {shortest} to {longest}: BOS and text take 2 to {width}"
+@guarded(model=evaluating, texts=(several, filled))
+def padded(model, texts: Sequence[str]) -> tuple[Int[Tensor, "text pos"], Bool[Tensor, "text pos"]]:
+    """Tokens of texts, BOS in front and padding on the right, and which of them are text.
 
-
-def _as_wide_as_resid(value: Tensor, given: Mapping) -> str | None:
-    width = given["resid"].shape[-1]
-    return None if value.shape == (width,) else f"has shape {tuple(value.shape)}: give [{width}]"
-
-
-def _layers_below_the_end(value: Sequence[int], given: Mapping) -> str | None:
-    top = given["model"].cfg.n_layers - 1
-    missing = [layer for layer in value if layer not in range(top + 1)]
-    return f"holds {missing}: this model has layers 0 to {top}" if missing else None
-
-
-@guarded(resid=(axes(3), filled), lengths=(as_long_as("resid"), _with_text))
-def mean_over_tokens(
-    resid: Float[Tensor, "batch pos d_model"], lengths: Int[Tensor, " batch"]
-) -> Float[Tensor, "batch d_model"]:
-    """The mean vector of each text, without BOS and without padding.
-
-    Args:
-        resid: BOS stands at position 0, padding on the right.
-        lengths: how many tokens of each row are text, BOS among them; the rest is padding.
-    """
-    at = torch.arange(resid.shape[1], device=resid.device)
-    mask = (at > 0) & (at < lengths.to(resid.device)[:, None])
-    return (resid * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-
-
-@guarded(resid=axes(3), vector=_as_wide_as_resid, start=count(low=0), past=count(low=0))
-def add_from(
-    resid: Float[Tensor, "batch here d_model"],
-    vector: Float[Tensor, " d_model"],
-    *,
-    start: int,
-    past: int,
-) -> Float[Tensor, "batch here d_model"]:
-    """A copy of `resid` with `vector` added at all positions of the text from `start` on.
-
-    Args:
-        resid: at the positions that run now.
-        start: counted from the start of the whole text, where BOS is 0.
-        past: how many positions are in the key-value cache: `resid[:, 0]` is position `past` of
-            the text.
-    """
-    position = past + torch.arange(resid.shape[1], device=resid.device)
-    return resid + (position >= start)[:, None] * vector
-
-
-@guarded(
-    model=evaluating,
-    texts=(several, filled),
-    layers=(filled, _layers_below_the_end),
-    batch_size=count(),
-)
-@torch.no_grad()
-def mean_activations(
-    model, texts: Sequence[str], *, layers: Sequence[int], batch_size: int = 30
-) -> Float[Tensor, "layer text d_model"]:
-    """`mean_over_tokens` of each text at the given layers, on the CPU, float32.
-
-    Args:
-        layers: each below the model's `n_layers`; blocks above the last of them do not run.
+    Returns:
+        (tokens, is_text); is_text is False at BOS and at padding.
 
     Raises:
-        ValueError: a text is empty or longer than the context, or a layer does not exist.
+        ValueError: a text is empty, or longer than the context.
     """
     rows = tokens_of(model, texts)
-    out = torch.empty(len(layers), len(rows), model.cfg.d_model)
-    by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-
-    def keep(resid, hook, at, chosen, lengths):
-        out[at, chosen] = mean_over_tokens(resid, lengths).float().cpu()
-
-    for start in range(0, len(rows), batch_size):
-        chosen = by_length[start : start + batch_size]
-        tokens = torch.nn.utils.rnn.pad_sequence([rows[i] for i in chosen], batch_first=True)
-        sizes = {"chosen": chosen, "lengths": torch.tensor([len(rows[i]) for i in chosen])}
-        hooks = [
-            (f"blocks.{layer}.hook_resid_pre", partial(keep, at=i, **sizes))
-            for i, layer in enumerate(layers)
-        ]
-        with model.hooks(fwd_hooks=hooks):
-            model(tokens, stop_at_layer=max(layers) + 1)
-    return out
+    if min(map(len, rows)) < 2:
+        raise ValueError("A text is empty: each needs a token besides BOS.")
+    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows], device=tokens.device)
+    at = torch.arange(tokens.shape[1], device=tokens.device)
+    return tokens, (at > 0) & (at < lengths[:, None])
 
 
-@guarded(yes=(axes(2), filled, finite), no=(shaped_as("yes"), finite))
-def direction(
-    yes: Float[Tensor, "pair d_model"], no: Float[Tensor, "pair d_model"], method: str
-) -> Float[Tensor, " d_model"]:
-    """A direction that points to a concept, of whatever length the method gives.
+@torch.no_grad()
+def contrast_vectors(
+    model, with_concept: Sequence[str], without: Sequence[str], *, layers: Sequence[int]
+) -> Float[Tensor, "layer d_model"]:
+    """The contrast vector of a concept at each of some layers: a difference of two means.
+
+    A text's vector at a layer is the mean of the residual stream before that block over the
+    tokens of the text, without BOS and without padding. Every text counts alike, however long.
+    After contrastive activation addition (Rimsky et al., arXiv 2312.06681), which reads one token.
 
     Args:
-        yes: the mean vectors of the sentences with the concept, at one layer.
-        no: of their partners without it.
-        method: "CAA", the mean difference (Rimsky et al., arXiv 2312.06681); "probe", the weights
-            of a logistic regression; or "pair 7", the difference of that pair alone, the idea of
-            ActAdd (Turner et al., arXiv 2308.10248).
-
-    Raises:
-        ValueError: there is no such method, or no such pair.
+        model: a TransformerBridge. `padded(model, texts)` gives its tokens and where text is.
+        with_concept: sentences with the concept.
+        without: sentences without it.
     """
-    name, _, number = method.partition(" ")
-    if method == "CAA":
-        return (yes - no).mean(0)
-    if name == "pair" and number.isdecimal() and int(number) < len(yes):
-        return (yes - no)[int(number)]
-    if method == "probe":
-        labels = torch.tensor([1, 0]).repeat_interleave(len(yes))
-        return probes.logistic(torch.cat([yes, no]), labels).direction
-    raise ValueError(
-        f"There is no method {method!r}; choose CAA, probe or pair N, from pair 0 to pair "
-        f"{len(yes) - 1}."
+    means = []
+    for texts in (with_concept, without):
+        tokens, is_text = padded(model, texts)
+        _, cache = model.run_with_cache(
+            tokens, names_filter=lambda name: name.endswith("hook_resid_pre")
+        )
+        resid = torch.stack([cache["resid_pre", layer] for layer in layers])
+        of_text = (resid * is_text[..., None]).sum(2) / is_text.sum(1)[:, None]
+        means.append(of_text.mean(1))
+    return means[0] - means[1]
+
+
+def read_vector(model, vector: Float[Tensor, " d_model"], *, k: int) -> tuple[list[str], list[str]]:
+    """The tokens that a vector in the residual stream raises most, and lowers most, directly.
+
+    The vector goes through the weight of the final norm and through the unembedding, as if it were
+    all that the stream holds. (The norm also divides by the stream's length, which changes no
+    order.)
+
+    Returns:
+        (raised, lowered): k tokens each as strings, the strongest first.
+    """
+    logits = (vector * model.ln_final.weight) @ model.W_U
+    raised, lowered = logits.topk(k).indices, (-logits).topk(k).indices
+    return (
+        [model.tokenizer.decode([token]) for token in raised.tolist()],
+        [model.tokenizer.decode([token]) for token in lowered.tolist()],
     )
 
 
-class PairReading(NamedTuple):
-    """What one forward pass over contrast pairs says.
+def steering_hook(
+    vectors: Float[Tensor, "row d_model"], *, start: int = 1
+) -> Callable[[Float[Tensor, "row here d_model"], object], Float[Tensor, "row here d_model"]]:
+    """A hook that adds a vector to each row's stream, at all positions of the text from `start` on.
 
-    Attributes:
-        preference: [pair], log probability a token of the sentence with the concept, minus that of
-            the sentence without it, in nats.
-        log_probs: of every next token, [text, pos, d_vocab].
-        is_text: [text, pos], where there is a next token that is no padding.
+    With a key-value cache a model runs the prompt first, and then one new position at a time. So
+    the hook counts: its first call sees position 0 (BOS) and those after it, and every later call
+    goes on where the last one stopped. It serves one run; the next one needs a new hook.
+
+    Args:
+        vectors: one for each row of the batch.
+        start: the first position that is steered.
+
+    Returns:
+        hook(resid, hook): a changed copy of `resid`.
     """
+    seen = 0
 
-    preference: Float[Tensor, " pair"]
-    log_probs: Float[Tensor, "text pos d_vocab"]
-    is_text: Float[Tensor, "text pos"]
+    def add(resid, hook=None):
+        nonlocal seen
+        position = seen + torch.arange(resid.shape[1], device=resid.device)
+        seen += resid.shape[1]
+        steered = (position >= start)[:, None]
+        return resid + steered * vectors.to(resid)[:, None]
+
+    return add
 
 
-@guarded(model=evaluating, pairs=filled)
-@torch.no_grad()
-def read_pairs(model, pairs: Sequence[tuple[str, str]]) -> PairReading:
-    """Run both sentences of each pair, in one batch; under `steer`, it is steered.
+def dose_sweep(
+    write: Callable[[Tensor, list], Tensor],
+    measure: Callable[[Tensor], Tensor],
+    prompts: Int[Tensor, "opening pos"],
+    direction: Float[Tensor, " d_model"],
+    *,
+    layer: int,
+    doses: Sequence[float],
+    norm: float,
+    end: str,
+) -> Float[Tensor, "way dose number opening"]:
+    """What steered text measures at each dose, with the direct way whole (way 0) and cut (way 1).
+
+    All openings, doses and ways run in one batch. To cut the direct way, the same vector is taken
+    out again at the hook point `end`, after the last block: what it still does, it does through the
+    blocks above `layer`.
+
+    Args:
+        write: write(rows, hooks) gives new tokens [row, new] for rows of prompts [row, pos], under
+            hooks, a list of (name of a hook point, hook).
+        measure: measure(new) gives some numbers for each row, [row, number].
+        direction: of any length.
+        layer: the vector is added before this block.
+        doses: lengths of the added vector over `norm`.
+        norm: the typical norm of the stream at `layer`.
+    """
+    vectors = torch.stack([at_dose(direction, dose, norm=norm) for dose in doses])
+    n_opening, n_dose = len(prompts), len(doses)
+    added = vectors.repeat_interleave(n_opening, 0).repeat(2, 1)
+    taken_out = -added
+    taken_out[: n_dose * n_opening] = 0
+    hooks = [
+        (f"blocks.{layer}.hook_resid_pre", steering_hook(added)),
+        (end, steering_hook(taken_out)),
+    ]
+    measured = measure(write(prompts.repeat(2 * n_dose, 1), hooks))
+    return measured.view(2, n_dose, n_opening, -1).mT
+
+
+def half_turned(
+    pairs: Sequence[tuple[str, str]], *, generator: torch.Generator
+) -> tuple[list[str], list[str]]:
+    """The two sides of contrast pairs, with exactly half of the pairs turned round.
+
+    A turned pair has its two sentences exchanged; a pair stays a pair. Which half is turned is
+    drawn at random (of an odd number, the smaller half).
 
     Args:
         pairs: (with the concept, without it).
+        generator: on the CPU, for `torch.randperm`.
 
-    Raises:
-        ValueError: a pair is not two texts, or a text is empty or longer than the context.
+    Returns:
+        (first sentences, second sentences), in the order of the pairs.
     """
-    if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
-        raise ValueError("Each of `pairs` is two texts: with the concept, and without it.")
-    rows = tokens_of(model, [pair[0] for pair in pairs] + [pair[1] for pair in pairs])
-    if min(map(len, rows)) < 2:
-        raise ValueError("A text of `pairs` is empty: each needs a token besides BOS.")
-    tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-    lengths = torch.tensor([len(row) for row in rows], device=tokens.device)
-    is_text = (torch.arange(1, tokens.shape[1], device=tokens.device) < lengths[:, None]).float()
-    log_probs = model(tokens)[:, :-1].log_softmax(-1)
-    own = log_probs.gather(-1, tokens[:, 1:, None])[..., 0]
-    own = (own * is_text).sum(1) / is_text.sum(1)
-    return PairReading(own[: len(pairs)] - own[len(pairs) :], log_probs, is_text)
+    drawn = torch.randperm(len(pairs), generator=generator)[: len(pairs) // 2].tolist()
+    turned = [pair[::-1] if i in drawn else pair for i, pair in enumerate(pairs)]
+    return [first for first, _ in turned], [second for _, second in turned]
 
 
-def one_token_cost(steered: PairReading, unsteered: PairReading) -> float:
-    """By what factor one steered token raises the perplexity under the unsteered model.
+def read_off(
+    values: Float[Tensor, "dose opening"], along: Float[Tensor, "dose opening"], wanted: float
+) -> Float[Tensor, " opening"]:
+    """Each opening's value at the dose where the mean of `along` first reaches `wanted`.
 
-    At every position of the texts: the mean surprise (-log probability) that the unsteered model
-    has at a token drawn from the steered one, against a token of its own. Nothing is drawn, the
-    mean is exact; but it is the cost of a first token, before the errors add up.
+    Between two doses both go along straight lines; before the first dose both start from 0. The
+    dose is one for all openings. Where the mean of `along` never reaches `wanted`: the values at
+    the last dose.
 
-    Raises:
-        ValueError: the two readings are not of the same texts.
+    Args:
+        values: what to read off, such as effects; the doses in rising order.
+        along: what sets the dose, such as costs.
+        wanted: above 0.
     """
-    if not torch.equal(steered.is_text, unsteered.is_text):
-        raise ValueError("The two readings are of other texts: read the same pairs in both.")
-    ratio = ((unsteered.log_probs.exp() - steered.log_probs.exp()) * unsteered.log_probs).sum(-1)
-    return ((ratio * unsteered.is_text).sum() / unsteered.is_text.sum()).exp().item()
+    nothing = torch.zeros_like(values[:1])
+    values, mean = torch.cat([nothing, values]), torch.cat([nothing, along]).mean(1)
+    for i in range(1, len(mean)):
+        if mean[i] >= wanted:
+            share = (wanted - mean[i - 1]) / (mean[i] - mean[i - 1])
+            return values[i - 1] + share * (values[i] - values[i - 1])
+    return values[-1]
+
+
+SEALED = ("sound", "direct way", "luck")
+LUCKY = (0, 0)  # a direction and a sample that happened to score high on eight openings
+_VECTORS = {"A": ("sea", 25, 0.4), "B": ("random", 20, 0.3), "C": ("sea", 20, 0.4)}
+
+
+class Sealed:
+    """Three results of steering to the sea, and runs to test them: an investigation's.
+
+    Attributes:
+        left: how many runs are left.
+    """
+
+    def __init__(self, model, sampled: Callable[..., Tensor], *, runs: int = 4):
+        """`sampled(rows, hooks)` gives new tokens of rows of prompts."""
+        self.left, self._model, self._sampled = runs, model, sampled
+
+    def run(self, name: str, prompts: Int[Tensor, "opening pos"], *, cut: bool = False) -> Tensor:
+        """New tokens under the vector of a result, [opening, 20]; `cut` cuts its direct way.
+
+        Raises:
+            ValueError: there is no such result, or no run is left.
+        """
+        if name not in _VECTORS:
+            raise ValueError(f"There is no result {name!r}: choose from {', '.join(_VECTORS)}.")
+        if not self.left:
+            raise ValueError("No run is left: make a new `Sealed`, and count it as a second try.")
+        self.left -= 1
+        kind, layer, dose = _VECTORS[name]
+        chosen = concepts.openings(part="choose")
+        norm = typical_norm(self._model, chosen, layer=layer)
+        if kind == "random":
+            generator = torch.Generator().manual_seed(LUCKY[0])
+            direction = torch.randn(self._model.cfg.d_model, generator=generator)
+        else:
+            with_concept, without = zip(*concepts.pairs(kind, part="fit"), strict=True)
+            direction = contrast_vectors(self._model, with_concept, without, layers=[layer])[0]
+        vectors = at_dose(direction, dose, norm=norm).expand(len(prompts), -1)
+        hooks = [(f"blocks.{layer}.hook_resid_pre", steering_hook(vectors))]
+        if cut:
+            end = f"blocks.{self._model.cfg.n_layers - 1}.hook_resid_post"
+            hooks.append((end, steering_hook(-vectors)))
+        return self._sampled(prompts, hooks)

@@ -62,6 +62,57 @@ def polar(
     return fig
 
 
+@guarded(panels=filled)
+def frontier(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    at: float | None = None,
+    dots: Mapping[str, tuple[float, float]] | None = None,
+) -> go.Figure:
+    """Effect over cost, a labelled curve for each name, in panels that share their axes.
+
+    Args:
+        panels: from what stands over a panel to its curves: name -> (costs, effects).
+        at: a cost to mark with a thin vertical line.
+        dots: single points in every panel: name -> (cost, effect).
+    """
+    names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    grid = {"shared_yaxes": True, "shared_xaxes": True, "horizontal_spacing": 0.04}
+    fig = make_subplots(1, len(panels), subplot_titles=list(panels), **grid)
+    fig = styled(fig, title, x=x, height=430).update_yaxes(title_text=y, col=1)
+    for column, panel in enumerate(panels.values(), 1):
+        where = {"row": 1, "col": column}
+        for name, (costs, effects) in panel.items():
+            colour = COLOURS[names.index(name) % 7]
+            fig.add_scatter(
+                x=[float(each) for each in costs],
+                y=[float(each) for each in effects],
+                mode="lines+markers",
+                line={"color": colour, "width": 2.5},
+                name=name,
+                legendgroup=name,
+                showlegend=column == 1,
+                **where,
+            )
+        for name, (cost, effect) in (dots or {}).items():
+            fig.add_scatter(
+                x=[float(cost)],
+                y=[float(effect)],
+                mode="markers+text",
+                text=[name],
+                textposition="bottom right",
+                marker={"color": "#222", "size": 10, "symbol": "diamond"},
+                showlegend=False,
+                **where,
+            )
+        if at is not None:
+            fig.add_vline(x=at, line={"color": "#888", "width": 1.5}, **where)
+    return fig.update_layout(legend={"orientation": "h", "y": -0.2}, margin_t=90)
+
+
 def dial(write: Callable[[float, float, str], str], *, angle: int, dose: float, prompt: str):
     """Sliders of angle and dose and a field for the prompt, over the text `write(...)` returns.
 
