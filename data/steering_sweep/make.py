@@ -6,7 +6,6 @@ make data D=steering_sweep      # 40 minutes on one core
 import csv
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -150,28 +149,10 @@ def samples(model) -> Iterator[tuple]:
         (name, _, one), (_, _, other) = kinds[i : i + 2]
         change = torch.stack([at_dose(each, DOSE, norm=norm) for each in (one, other)])
         yield from two(name, "", DOSE, bare, change, first=i % N_RANDOM)
-    for dose in ON_CURVE[1::2]:
-        for c in concepts.CONCEPTS:
-            yield from two("neutral request + CAA", c, dose, neutral, doses[c][dose])
+    for c in concepts.CONCEPTS:
+        yield from two("neutral request + CAA", c, 0.2, neutral, doses[c][0.2])
     for c in concepts.CONCEPTS:
         yield from two("request + CAA", c, 0.2, wanted[c], doses[c][0.2])
-    for name, others in (("CAA", found), ("random", dict.fromkeys(found, kinds[0][2]))):
-        for c in concepts.CONCEPTS:
-            new = write_without(model, wanted[c].repeat(2, 1), others[c])
-            yield from measured(f"request, {name} ablated", c, 0.0, new)
-
-
-def write_without(model, rows, direction):
-    """New tokens while a direction is projected out of the stream at every layer."""
-    unit = direction / direction.norm()
-
-    def minus(resid):
-        return -(resid @ unit)[..., None] * unit
-
-    with ExitStack() as stack:
-        for layer in range(END + 1):
-            stack.enter_context(steer(model, minus, layer=layer, positions=slice(1, None)))
-        return sample(model, rows, n_tokens=N_TOKENS)
 
 
 def save(name: str, columns: str, rows: Iterator[tuple]) -> None:

@@ -47,6 +47,10 @@ def _last(resid, mask):
     return resid[:, torch.arange(len(mask)), at]
 
 
+def _by_einsum(resid, mask):
+    return torch.einsum("ltpd,tp->ltd", resid, mask / mask.sum(1, keepdim=True))
+
+
 def _sum(resid, mask):
     return (resid * mask[..., None]).sum(2)
 
@@ -439,7 +443,7 @@ MISTAKES = {
         ("in place", _hooked(put=_in_place), "changes `resid` itself"),
         ("nothing back", _hooked(put=lambda resid, added, mask: None), "returns nothing"),
         ("nothing added", _hooked(what=lambda v: 0 * v[:, None]), "Nothing is added"),
-        ("one count for all", _hook_with_one_count, "position"),
+        ("one count for all", _hook_with_one_count, "share one count"),
         ("called", lambda vectors, *, start=1: vectors, "Return a function"),
     ],
     "dose_sweep": [
@@ -520,7 +524,7 @@ MISTAKES = {
             _off(between=lambda v, i, share: v[i] + share * (v[i - 1] - v[i])),
             "turned round",
         ),
-        ("no origin", _off(zeros=False), "start from 0"),
+        ("no origin", _off(zeros=False), "that was tried"),
         ("beyond", _off_beyond, "you go on along"),
         ("never is 0", _off(never=lambda v: 0 * v[-1]), "not 0"),
         ("never is first", _off(never=lambda v: v[1]), "*last* dose"),

@@ -162,10 +162,4 @@ ROWS = [
         "call `.eval()`",
     ),
     ("losses of a token that is none", lambda: losses(written=ROWS_OF_TOKENS + 90), RAW),
-    ("0-grams", lambda: fluency.repetition(ROWS_OF_TOKENS, n=0), "whole number from 1"),
-    ("-1-grams", lambda: fluency.repetition(ROWS_OF_TOKENS, n=-1), "whole number from 1"),
-    ("4-grams of 3 tokens", lambda: fluency.repetition(ROWS_OF_TOKENS, n=4), "has 3 tokens"),
-    ("2-grams of one row", lambda: fluency.repetition(ROWS_OF_TOKENS[0], n=2), "give 2 axes"),
-    ("the ratio of one string", lambda: fluency.zlib_ratio("sea sea sea"), "give a list"),
-    ("the ratio of no text", lambda: fluency.zlib_ratio([]), "is empty"),
 ]

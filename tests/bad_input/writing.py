@@ -51,21 +51,13 @@ def with_nan(E):
     return E.clone().index_fill_(0, torch.tensor([1]), NAN)
 
 
-def mean_activations(texts=("w3", "w4"), **other):
-    return contrast.mean_activations(model(), list(texts), **{"layers": [0, 1]} | other)
+def made(yes, no, **other):
+    return contrast.contrast_vectors(model(), yes, no, **{"layers": [0, 1]} | other)
 
 
-def add_from(vector=None, **other):
-    vector = torch.ones(3) if vector is None else vector
-    return contrast.add_from(RESID, vector, **{"start": 1, "past": 0} | other)
-
-
-def direction(method="CAA", yes=CLOUD, no=-CLOUD):
-    return contrast.direction(yes, no, method)
-
-
-def read(*texts):
-    return contrast.read_pairs(model(), list(texts))
+def sweep(**other):
+    given = {"prompts": torch.ones(2, 3).long(), "direction": CLOUD[0], "doses": [0.1]} | other
+    return contrast.dose_sweep(None, None, layer=1, norm=1.0, end="", **given)
 
 
 def steered_logits(texts=("w3",), columns=(4, 9), **other):
@@ -138,67 +130,24 @@ def damaged_texts(content: bytes | None, whole: dict | None = None):
 
 ROWS = [
     # ---- contrast
-    (
-        "a mean over a text of BOS alone",
-        lambda: contrast.mean_over_tokens(RESID, torch.tensor([4, 1])),
-        "take 2 to 4",
-    ),
-    (
-        "a mean over more tokens than there are",
-        lambda: contrast.mean_over_tokens(RESID, torch.tensor([5, 4])),
-        "take 2 to 4",
-    ),
-    (
-        "a mean with one length for two texts",
-        lambda: contrast.mean_over_tokens(RESID, LENGTHS[:1]),
-        "has 1 entries",
-    ),
-    (
-        "a mean over one text without batch",
-        lambda: contrast.mean_over_tokens(RESID[0], LENGTHS),
-        "give 3 axes",
-    ),
-    (
-        "a mean over no text",
-        lambda: contrast.mean_over_tokens(RESID[:0], LENGTHS[:0]),
-        "is empty",
-    ),
-    ("adding from before the start", lambda: add_from(start=-1), "whole number from 0"),
-    ("adding behind less than nothing", lambda: add_from(past=-1), "whole number from 0"),
-    ("adding one number", lambda: add_from(torch.ones(1)), "give [3]"),
-    ("adding a row a text", lambda: add_from(torch.ones(2, 3)), "give [3]"),
-    ("means at layer -1", lambda: mean_activations(layers=[-1]), "layers 0 to 2"),
-    ("means after the last block", lambda: mean_activations(layers=[0, 3]), "layers 0 to 2"),
-    ("means at no layer", lambda: mean_activations(layers=[]), "is empty"),
-    ("means of no text", lambda: mean_activations([]), "is empty"),
-    (
-        "means of one string",
-        lambda: contrast.mean_activations(model(), "w3", layers=[0]),
-        "give a list",
-    ),
-    ("means of an empty text", lambda: mean_activations(["w3", ""]), "take 2 to 2"),
-    ("means of a text that is too long", lambda: too_long(mean_activations), "reads 16"),
-    ("means in batches of none", lambda: mean_activations(batch_size=0), "whole number from 1"),
-    ("means in batches of -1", lambda: mean_activations(batch_size=-1), "whole number from 1"),
-    ("means in training", lambda: in_training(mean_activations), "call `.eval()`"),
-    ("pair -1", lambda: direction("pair -1"), "from pair 0 to pair 11"),
-    ("pair 12 of 12", lambda: direction("pair 12"), "from pair 0 to pair 11"),
-    ("pair, and no number", lambda: direction("pair"), "choose CAA, probe or pair N"),
-    ("CAA with a number", lambda: direction("CAA 3"), "choose CAA, probe or pair N"),
-    ("a direction of no pair", lambda: direction(yes=CLOUD[:0], no=CLOUD[:0]), "is empty"),
-    ("a direction of unequal halves", lambda: direction(no=CLOUD[:5]), "has shape (5, 3)"),
-    ("a direction of NaN", lambda: direction(yes=with_nan(CLOUD)), "NaN or infinity"),
-    ("reading no pair", lambda: read(), "is empty"),
-    ("reading pairs of one string", lambda: read("w3"), "two texts"),
-    ("reading triples", lambda: read(("w3", "w4", "w5")), "two texts"),
-    ("reading an empty text", lambda: read(("w3", "")), "besides BOS"),
-    ("reading what is too long", lambda: too_long(lambda: read(("w3", "w4"))), "reads 16"),
-    ("reading in training", lambda: in_training(lambda: read(("w3", "w4"))), "call `.eval()`"),
-    (
-        "the cost against other pairs",
-        lambda: contrast.one_token_cost(read(("w3", "w4")), read(("w3", "w4"), ("w5", "w6"))),
-        "read the same pairs",
-    ),
+    ("tokens of one string", lambda: contrast.padded(model(), "w3"), "give a list"),
+    ("tokens of an empty text", lambda: contrast.padded(model(), ["w3", ""]), "besides BOS"),
+    ("tokens of a long text", lambda: too_long(lambda: made(["w3"], ["w4"])), "reads 16"),
+    ("a vector of no text", lambda: made([], ["w3"]), "is empty"),
+    ("a vector at no layer", lambda: made(["w3"], ["w4"], layers=[]), "is empty"),
+    ("a vector in training", lambda: in_training(lambda: made(["w3"], ["w4"])), ".eval()"),
+    ("no word of a vector", lambda: contrast.read_vector(None, CLOUD[0], k=0), "from 1"),
+    ("words of two vectors", lambda: contrast.read_vector(None, CLOUD, k=1), "give 1 axes"),
+    ("a hook of one vector", lambda: contrast.steering_hook(CLOUD[0]), "give 2 axes"),
+    ("a hook from -1", lambda: contrast.steering_hook(CLOUD, start=-1), "from 0"),
+    ("no pair to turn", lambda: contrast.half_turned([], generator=None), "is empty"),
+    ("a sweep of no dose", lambda: sweep(doses=[]), "is empty"),
+    ("a sweep of one prompt", lambda: sweep(prompts=torch.ones(3).long()), "give 2 axes"),
+    ("reading off at 0", lambda: contrast.read_off(CLOUD, CLOUD, 0.0), "above 0"),
+    ("reading off others", lambda: contrast.read_off(CLOUD, CLOUD[:2], 1.0), "has shape"),
+    ("reading off NaN", lambda: contrast.read_off(with_nan(CLOUD), CLOUD, 1.0), "NaN"),
+    ("no such result", lambda: contrast.Sealed(None, None).run("D", None), "choose from A"),
+    ("no run left", lambda: contrast.Sealed(None, None, runs=0).run("A", None), "No run is left"),
     # ---- circle
     ("vectors of no word", lambda: circle.emotion_vectors(CLOUD, 0), "whole number from 1"),
     ("vectors of 5 words in 12 rows", lambda: circle.emotion_vectors(CLOUD, 5), "does not divide"),

@@ -39,7 +39,7 @@ def test_sentiment_knows_good_bad_and_not_good():
 @pytest.mark.parametrize(("concept", "least"), [("formality", 0.85), ("sea", 0.7)])
 def test_a_classifier_is_good_on_subjects_it_has_not_seen_and_ranks_pairs(concept, least):
     found = concepts.classifier(concept)
-    assert found.n_held_out == 96 and found.accuracy > least
+    assert len(found.right) == len(found.subjects) == 96 and found.right.mean() > least
     yes, no = (found.scores(half) for half in zip(*concepts.pairs(concept), strict=True))
     assert (yes > no).float().mean() > 0.85
     assert torch.equal(concepts.score(concept, ["The waves."]), found.scores(["The waves."]))
@@ -63,22 +63,29 @@ def test_unknown_names_are_refused_with_the_known_ones(ask):
 
 def test_the_shipped_samples_are_whole_and_belong_to_their_numbers():
     shipped = concepts.steered_texts()
-    methods = ("CAA", "probe", "pair 0", "pair 10", "pair 20")
-    doses = (0.1, 0.2, 0.3, 0.5, 0.7)
-    keys = {(method, c, dose) for method in methods for c in concepts.CONCEPTS for dose in doses}
-    keys |= {(f"random {i}", "", dose) for i in range(5) for dose in doses}
-    keys |= {("request", c, 0.0) for c in concepts.CONCEPTS} | {("unsteered", "", 0.0)}
+    doses = (0.1, 0.2, 0.3, 0.4)
+    keys = {("CAA", c, dose) for c in concepts.CONCEPTS for dose in doses}
+    keys |= {("request", c, 0.0) for c in concepts.CONCEPTS}
+    keys |= {(f"{m}request + CAA", c, 0.2) for c in concepts.CONCEPTS for m in ("", "neutral ")}
+    keys |= {("unsteered", "", 0.0), ("neutral request", "", 0.0)}
+    keys |= {("random", "", 0.3), ("turned", "", 0.3)}
     assert set(shipped) == keys
-    for run in shipped.values():
-        assert len(run.texts) == 96 and run.loss.shape == run.two.shape == (3, 32)
-        assert (run.loss > 0).all() and (run.three <= run.two + 0.06).all() and run.two.max() < 1
-    assert len({text for run in shipped.values() for text in run.texts}) > 9000
-    rows = concepts.read_rows("texts", folder="steering_sweep")
-    at = [(row["seed"], row["opening"]) for row in rows[:96]]
-    assert at == [(str(seed), str(i)) for seed in range(3) for i in range(32)]
-    run = shipped["CAA", "sentiment", 0.7]
-    score = run.score("sentiment")
-    assert score[1, 2] == concepts.sentiment(run.texts)[34] and score.shape == (3, 32)
+    for (method, _, _), run in shipped.items():
+        n = 12 if method in ("random", "turned") else 4 if "CAA" not in method else 2
+        n = 2 if method == "request" else n
+        assert run.loss.shape == run.after_neutral.shape == (n, 48)
+        assert len(run.texts) == 48 * n and (run.loss > 0).all()
+    run = shipped["CAA", "sentiment", 0.4]
+    assert run.score("sentiment")[1, 2] == concepts.sentiment(run.texts)[50]
+
+
+def test_the_layer_sweep_goes_by_seed_way_dose_and_opening():
+    swept = concepts.layer_sweep("sentiment")
+    assert list(swept.at) == [5, 10, 15, 20, 25]
+    assert swept.base.shape == (2, 2, 4, 2, 8)
+    for layer, each in swept.at.items():
+        scores = concepts.sentiment(swept.texts[layer]).view(2, 2, 4, 8)
+        assert torch.equal(each[:, :, :, 0], scores) and (each[:, :, :, 1] > 0).all()
 
 
 def test_labelled_texts_are_those_of_the_classifier():
