@@ -23,7 +23,7 @@
 # 2. draw effect against cost over layers and doses, and tell what works through the model from what only adds words;
 # 3. build the control for a contrast vector, and compare steering with a request at equal cost.
 #
-# **Time** 50 minutes for the core, and 50 minutes for *Going deeper*. **Needs** lesson 2.1: difference of means, the bootstrap by group; 1.4: hooks.
+# **Time** an hour for the core, and half an hour for *Going deeper*. **Needs** lesson 2.1: difference of means, the bootstrap by group; 1.4: hooks.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** The next cell but one shows how SmolLM2-135M goes on from four openings: by itself, when it is *asked* to write about the sea, and when a vector for "the sea" is added inside it, softly and hard. Which of the three ways would you choose? The cell after it lets you try your own.
@@ -183,7 +183,7 @@ plots.table(
 #
 # **Contrast vectors** are the difference of means of lesson 2.1. Rimsky and colleagues (*contrastive activation addition*, CAA) read the token of the answer letter, in questions with two answers, and scale the vectors of all behaviours to one length at each layer. Here a sentence is read at all its tokens, since the vector will be added at all tokens; and a *dose* sets the length.
 #
-# ### Exercise 1 · a contrast vector (15 minutes, medium)
+# ### Exercise 1 · a contrast vector (12 minutes, medium)
 #
 # `padded(model, texts)` is given: it returns tokens [text pos], padded on the right, and a mask `is_text` [text pos], False at BOS and at padding. `cache["resid_pre", layer]` is the stream before a block, [text pos d_model].
 
@@ -248,7 +248,7 @@ plots.table(
 #
 # What does the vector say? Send it through the final norm's weight and the unembedding, as in direct logit attribution: that is what it adds to the logits *directly*, if no block above uses it.
 #
-# ### Exercise 2 · the words of a vector (7 minutes, easy)
+# ### Exercise 2 · the words of a vector (5 minutes, easy)
 
 
 # %% tags=["exercise:utils.writing.contrast.read_vector"]
@@ -312,7 +312,7 @@ plots.table(
 #
 # A model that writes keeps keys and values of what it has read, the **key-value cache**. A hook then sees the whole prompt once, and after that one position at a time. A hook that steers "positions 1 and later" must know how many went before. To forget that raises no error: the prompt is steered, and the text is not.
 #
-# ### Exercise 3 · a steering hook that survives the cache (12 minutes, medium)
+# ### Exercise 3 · a steering hook that survives the cache (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.writing.contrast.steering_hook"]
@@ -397,7 +397,7 @@ print("steered:  ", to_choose[0] + model.tokenizer.decode(cached[0]))
 #
 # Layer 25 may win for a poor reason: it adds sea words to the logits, and needs no model for that. To see what is left without this **direct way**, take the vector out again after the last block. What it still does, it does through the blocks above the layer.
 #
-# ### Exercise 4 · the sweep (20 minutes, hard)
+# ### Exercise 4 · the sweep (15 minutes, hard)
 
 
 # %% tags=["exercise:utils.writing.contrast.dose_sweep"]
@@ -579,7 +579,7 @@ assert accuracy["sea"][1] > 0.6 and accuracy["formality"][1] > 0.85
 #
 # *Any* vector of that length disturbs the text, and disturbed text scores differently by itself: it **drifts**. A random direction is the usual control. But a contrast vector also differs from a random one in *kind*: it is a mean over sentences of these topics. The control closest to it is a contrast vector of the same sentences without the concept.
 #
-# ### Exercise 5 · build the control (10 minutes, medium)
+# ### Exercise 5 · build the control (7 minutes, medium)
 #
 # Somebody shuffles all 60 sentences, and calls 30 of them "with". What is wrong with that: which difference between the groups is left that the real vector does not have? And if each pair is turned by a coin, what happens when 20 of 30 stay as they were, and the vector is then scaled up to the dose? Write the version that has neither fault.
 
@@ -686,11 +686,73 @@ spent_by = [
 assert abs(spent_by[0] - 0.31) < 0.02 and abs(spent_by[1] - 0.43) < 0.02
 
 # %% [markdown]
-# ## 7. Against a request, at equal effect
+# ## 7. Which result is sound?
+#
+# ### Investigation · three results (8 minutes, medium)
+#
+# Three vectors, A, B and C. Each of them raised the sea's score after the eight openings: the next cell repeats those runs. One result is **sound**: the vector works through the model, on new openings too. One vector only adds words by the **direct way**. One result was **luck**: a random direction, and the best of 28 samples. Which is which?
+#
+# You have four runs: `sealed.run("A", prompts, cut=False)` gives new tokens of prompts [opening pos] under a vector, with its direct way cut if you say so. `sea_change(new)` turns them, after the 24 new openings, into changes of score with an interval.
+
+# %%
+new_rows = to_rows(to_confirm)
+sealed = contrast.Sealed(model, sampled, runs=4)
+
+
+def sea_change(new: Tensor) -> tuple[float, float, float]:
+    """Mean change of the sea's score after the new openings, with its 95% interval."""
+    scores = concepts.score("sea", model.tokenizer.batch_decode(new))
+    return with_ends(scores - plain["sea"][CONFIRM])
+
+
+first_results = {}
+for name, seed in zip("ABC", (0, contrast.LUCKY[1], 0), strict=True):
+    new = contrast.Sealed(model, lambda *a, s=seed: sampled(*a, seed=s), runs=1).run(name, bare)
+    scores = concepts.score("sea", model.tokenizer.batch_decode(new))
+    first_results[name] = with_ends(scores - swept["sea"].base.mean((0, 1, 2))[0])
+plots.table(
+    [(name, spelled(ends)) for name, ends in first_results.items()],
+    columns=["result", "change of the sea's score, eight openings (95% interval)"],
+)
+
+# %% tags=["answer:flaws"]
+### BEGIN SOLUTION
+# Two runs whole, and what is left of A and of C with the direct way cut:
+tested = {
+    (name, cut): sea_change(sealed.run(name, new_rows, cut=cut))
+    for name, cut in (("A", False), ("A", True), ("B", False), ("C", True))
+}
+for (name, cut), ends in tested.items():
+    print(name, "direct way cut" if cut else "whole", spelled(ends))
+flaws = ("direct way", "luck", "sound")
+### END SOLUTION
+
+# %% tags=["check"]
+flaws = lesson_31.check_flaws(flaws)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Luck does not come twice: run the suspects on the new openings. The interval of the first result is no help, since it does not know that the best of 28 was picked.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# What remains with the direct way cut comes through the blocks. Two runs with `cut=True` and two without are enough.
+#
+# </details>
+
+# %% tags=["numbers"]
+assert tested["C", True][1] > 0 and tested["A", True][2] < tested["C", True][0]
+assert tested["A", False][1] > 0 and tested["B", False][0] < tested["A", False][0]
+assert all(mean > 0.25 for mean, _, _ in first_results.values())
+
+# %% [markdown]
+# ## Going deeper: against a request, at equal effect
 #
 # The obvious rival is to *ask*. A request does two things at once: it changes the format to a chat, and it asks. So there is a **neutral request** ("Write a text.") in the same format. And a dose is a choice, so compare at equal *effect*: at the dose where steering does as much as the request, which text costs more?
 #
-# ### Exercise 6 · read a curve off (12 minutes, medium)
+# ### Exercise 6 · read a curve off (10 minutes, medium)
 #
 # One function for both directions: effects at a given cost (the table of section 5), and costs at a given effect.
 
@@ -831,68 +893,6 @@ ahead = side_by_side["CAA, dose 0.3"][0] - side_by_side["request"][0]
 assert bootstrap(ahead).low > 0 and abs(side_by_side["neutral request"][0].mean()) < 0.06
 
 # %% [markdown]
-# ## 8. Which result is sound?
-#
-# ### Investigation · three results (12 minutes, medium)
-#
-# Three vectors, A, B and C. Each of them raised the sea's score after the eight openings: the next cell repeats those runs. One result is **sound**: the vector works through the model, on new openings too. One vector only adds words by the **direct way**. One result was **luck**: a random direction, and the best of 28 samples. Which is which?
-#
-# You have four runs: `sealed.run("A", prompts, cut=False)` gives new tokens of prompts [opening pos] under a vector, with its direct way cut if you say so. `sea_change(new)` turns them, after the 24 new openings, into changes of score with an interval.
-
-# %%
-new_rows = to_rows(to_confirm)
-sealed = contrast.Sealed(model, sampled, runs=4)
-
-
-def sea_change(new: Tensor) -> tuple[float, float, float]:
-    """Mean change of the sea's score after the new openings, with its 95% interval."""
-    scores = concepts.score("sea", model.tokenizer.batch_decode(new))
-    return with_ends(scores - plain["sea"][CONFIRM])
-
-
-first_results = {}
-for name, seed in zip("ABC", (0, contrast.LUCKY[1], 0), strict=True):
-    new = contrast.Sealed(model, lambda *a, s=seed: sampled(*a, seed=s), runs=1).run(name, bare)
-    scores = concepts.score("sea", model.tokenizer.batch_decode(new))
-    first_results[name] = with_ends(scores - swept["sea"].base.mean((0, 1, 2))[0])
-plots.table(
-    [(name, spelled(ends)) for name, ends in first_results.items()],
-    columns=["result", "change of the sea's score, eight openings (95% interval)"],
-)
-
-# %% tags=["answer:flaws"]
-### BEGIN SOLUTION
-# B and A whole, then what stayed with the direct way cut:
-tested = {
-    (name, cut): sea_change(sealed.run(name, new_rows, cut=cut))
-    for name, cut in (("A", False), ("A", True), ("B", False), ("C", True))
-}
-for (name, cut), ends in tested.items():
-    print(name, "direct way cut" if cut else "whole", spelled(ends))
-flaws = ("direct way", "luck", "sound")
-### END SOLUTION
-
-# %% tags=["check"]
-flaws = lesson_31.check_flaws(flaws)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Luck does not come twice: run the suspects on the new openings. The interval of the first result is no help, since it does not know that the best of 28 was picked.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# What remains with the direct way cut comes through the blocks. Two runs with `cut=True` and two without are enough.
-#
-# </details>
-
-# %% tags=["numbers"]
-assert tested["C", True][1] > 0 and tested["A", True][2] < tested["C", True][0]
-assert tested["A", False][1] > 0 and tested["B", False][0] < tested["A", False][0]
-assert all(mean > 0.25 for mean, _, _ in first_results.values())
-
-# %% [markdown]
 # ## Going deeper: does it work after every opening?
 #
 # A mean hides the openings. Tan and colleagues (arXiv 2407.12404) found that steering goes the wrong way on many inputs ("anti-steerable"). Two samples of an opening differ by chance alone, so some openings look wrong in any case. The comparison is two unsteered runs, of two samples each: how often is the second below the first?
@@ -966,8 +966,8 @@ plots.table(
         ),
         (
             "effect at 0.5 nats, layer 25: whole, direct way cut",
-            "{:.2f}, {:.2f}".format(*at_half[25].mean(1)),
-            "layer 20: {:.2f}, {:.2f}".format(*at_half[20].mean(1)),
+            ", ".join(f"{each:.2f}" for each in at_half[25].mean(1)),
+            "layer 20: " + ", ".join(f"{each:.2f}" for each in at_half[20].mean(1)),
             "",
         ),
         (
@@ -978,8 +978,8 @@ plots.table(
         ),
         (
             "openings where the score goes down, mean of three",
-            "{:.2f}".format(sum(a.mean() for a, _ in wrong_way.values()) / 3),
-            "{:.2f}, unsteered twice".format(sum(b.mean() for _, b in wrong_way.values()) / 3),
+            f"{sum(a.mean() for a, _ in wrong_way.values()) / 3:.2f}",
+            f"{sum(b.mean() for _, b in wrong_way.values()) / 3:.2f}, unsteered twice",
             "many inputs are anti-steerable (Tan et al., Llama-2-7b-chat and Qwen-1.5-14b-chat)",
         ),
     ],

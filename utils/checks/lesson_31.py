@@ -515,7 +515,42 @@ def check_half_turned(half_turned) -> str:
     return "Exactly half of the pairs, drawn at random, and no pair torn apart."
 
 
-# ---- At equal cost ------------------------------------------------------------------------------
+# ---- The investigation --------------------------------------------------------------------------
+
+FLAWS = ("direct way", "luck", "sound")
+
+
+@investigation("flaws", course=FLAWS)
+def check_flaws(answer) -> str:
+    """What each of three results is, in their order."""
+    answer = list(answer.values()) if isinstance(answer, dict) else answer
+    expect(
+        isinstance(answer, tuple | list) and len(answer) == 3,
+        "Give three words, for A, B and C in this order.",
+    )
+    answer = [str(each).strip().lower() for each in answer]
+    strange = [each for each in answer if each not in FLAWS]
+    expect(
+        not strange,
+        f"{strange[:1]} is none of the three: 'sound', 'direct way' or 'luck'.",
+    )
+    expect(len(set(answer)) == 3, "Each of the three words fits one result.")
+    for name, given, right, advice in zip(
+        "ABC",
+        answer,
+        FLAWS,
+        (
+            "run it on new openings, once whole and once with the direct way cut",
+            "run it on new openings: is the effect there at all?",
+            "run it on new openings, once whole and once with the direct way cut",
+        ),
+        strict=True,
+    ):
+        expect(given == right, f"{name} is something else: {advice}.")
+    return "One result is sound, one adds words directly, and one was luck."
+
+
+# ---- Reading off a curve ------------------------------------------------------------------------
 
 
 def _read_off(read_off, effect: Tensor, cost: Tensor, wanted: float) -> None:
@@ -590,38 +625,3 @@ def check_read_off(read_off) -> str:
             _read_off(read_off, effect, cost, wanted)
         _read_off(read_off, effect[:2, :3], rising[:2, :3] + 0.05, 0.4)
     return "One dose for all openings, where their mean reaches what is wanted."
-
-
-# ---- The investigation --------------------------------------------------------------------------
-
-FLAWS = ("direct way", "luck", "sound")
-
-
-@investigation("flaws", course=FLAWS)
-def check_flaws(answer) -> str:
-    """What each of three results is, in their order."""
-    answer = list(answer.values()) if isinstance(answer, dict) else answer
-    expect(
-        isinstance(answer, tuple | list) and len(answer) == 3,
-        "Give three words, for A, B and C in this order.",
-    )
-    answer = [str(each).strip().lower() for each in answer]
-    strange = [each for each in answer if each not in FLAWS]
-    expect(
-        not strange,
-        f"{strange[:1]} is none of the three: 'sound', 'direct way' or 'luck'.",
-    )
-    expect(len(set(answer)) == 3, "Each of the three words fits one result.")
-    for name, given, right, advice in zip(
-        "ABC",
-        answer,
-        FLAWS,
-        (
-            "run it on new openings, once whole and once with the direct way cut",
-            "run it on new openings: is the effect there at all?",
-            "run it on new openings, once whole and once with the direct way cut",
-        ),
-        strict=True,
-    ):
-        expect(given == right, f"{name} is something else: {advice}.")
-    return "One result is sound, one adds words directly, and one was luck."
