@@ -36,7 +36,7 @@ def test_reading_off_takes_one_dose_for_all_openings():
 
 def test_the_sealed_results_keep_their_budget():
     assert set(contrast.SEALED) == {"sound", "direct way", "luck"}
-    sealed = contrast.Sealed(None, None, runs=0)
+    sealed = contrast.Sealed(None, torch.add, runs=0)
     with pytest.raises(ValueError, match="No run is left"):
         sealed.run("A", torch.ones(1, 3).long())
     assert len(concepts.openings(part="confirm")) == 24
