@@ -38,3 +38,12 @@ def test_a_spoke_takes_the_short_way_round_and_the_dial_works_without_a_front_en
     assert (first[0], first[-1]) == (0, -10) and (second[0], second[-1]) == (350, 370)
     shown = figures.dial(lambda *given: f"<{given}>", angle=30, dose=0.5, prompt="I")
     assert repr(shown) == "<(30, 0.5, 'I')>" and "&lt;(30" in shown._repr_html_()
+
+
+def test_the_frontier_has_a_curve_for_each_name_and_panel():
+    curves = {"layer 5": ([0, 1], [0, 0.5]), "layer 9": ([0, 2], [0, 0.1])}
+    fig = figures.frontier(
+        {"whole": curves, "cut": curves}, title="t", x="cost", y="effect", dots={"asked": (0, 1)}
+    )
+    assert [trace.name for trace in fig.data if trace.mode == "lines+markers"] == 2 * list(curves)
+    assert fig.layout.yaxis.title.text == "effect" and not fig.layout.yaxis2.title.text

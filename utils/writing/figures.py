@@ -110,6 +110,7 @@ def frontier(
             )
         if at is not None:
             fig.add_vline(x=at, line={"color": "#888", "width": 1.5}, **where)
+    fig.update_xaxes(matches="x")
     return fig.update_layout(legend={"orientation": "h", "y": -0.2}, margin_t=90)
 
 
