@@ -715,15 +715,18 @@ plots.table(
     columns=["result", "change of the sea's score, eight openings (95% interval)"],
 )
 
-# %% tags=["answer:flaws"]
-### BEGIN SOLUTION
-# Two runs whole, and what is left of A and of C with the direct way cut:
+# %% tags=["solution-only"]
+# Two runs whole, and what is left of A and of C with the direct way cut.
 tested = {
     (name, cut): sea_change(sealed.run(name, new_rows, cut=cut))
     for name, cut in (("A", False), ("A", True), ("B", False), ("C", True))
 }
 for (name, cut), ends in tested.items():
     print(name, "direct way cut" if cut else "whole", spelled(ends))
+
+# %% tags=["answer:flaws"]
+### BEGIN SOLUTION
+# B is gone on new openings; A loses most of its effect with the direct way cut, and C does not.
 flaws = ("direct way", "luck", "sound")
 ### END SOLUTION
 
