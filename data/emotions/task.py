@@ -17,7 +17,6 @@ from torch import Tensor
 from data.concepts.task import read_rows
 from utils.guards import filled, guarded, several
 
-
 # What happens to somebody, and its place on the circle: four beginnings for each of six places.
 SITUATIONS = {
     "Her daughter was born healthy in the morning. She felt": 10,
@@ -46,17 +45,7 @@ SITUATIONS = {
     "He walked slowly by the lake, with nothing to do all day. He felt": 320,
 }
 
-# Beginnings of texts: eight to choose settings on, twenty-four to test on.
-TO_CHOOSE = [
-    "On the way home today I",
-    "At the party last night I",
-    "I walked into the room and",
-    "When the film ended, I",
-    "I turned on the radio and",
-    "The lesson began, and I",
-    "I got up early today and",
-    "In the shop this afternoon I",
-]
+# Beginnings of texts to test on.
 TO_TEST = [
     "When I woke up, I",
     "On the train this morning I",
@@ -143,3 +132,9 @@ def read_vectors() -> dict[str, Float[Tensor, "word d_model"]]:
     """
     file = load_file(Path(__file__).parent / "vectors.safetensors")
     return {name: vectors.float() for name, vectors in file.items()}
+
+
+def read_readings() -> dict[str, Float[Tensor, "..."]]:
+    """The logits and losses of `data/emotions/readings.safetensors`; see `readings.py`."""
+    file = load_file(Path(__file__).parent / "readings.safetensors")
+    return {name: each.float() for name, each in file.items()}

@@ -33,7 +33,9 @@ def main() -> None:
     for start in range(0, len(rows), 26):
         chosen = by_length[start : start + 26]
         tokens = torch.nn.utils.rnn.pad_sequence([rows[i] for i in chosen], batch_first=True)
-        _, cache = model.run_with_cache(tokens, names_filter=lambda name: name in names)
+        _, cache = model.run_with_cache(
+            tokens, names_filter=lambda name: name in names, stop_at_layer=max(LAYERS) + 1
+        )
         for name, layer in names.items():
             for i, resid in zip(chosen, cache[name], strict=True):
                 means[layer][i] = resid[START : len(rows[i])].float().mean(0)
@@ -42,15 +44,12 @@ def main() -> None:
         f"story {layer}": circle.emotion_vectors(resid, len(words))
         for layer, resid in means.items()
     }
-    torch.save(means, "/tmp/l32/means.pt")
     save_file({name: each.half() for name, each in found.items()}, HERE / "vectors.safetensors")
     sentences = emotions_task.sentences(words, frames)
     resid = activations.activations(
         model, sentences, position=-2, layers=max(LAYERS), batch_size=120
     )
-    found |= {
-        f"word {layer}": circle.emotion_vectors(resid[layer], len(words)) for layer in LAYERS
-    }
+    found |= {f"word {layer}": circle.emotion_vectors(resid[layer], len(words)) for layer in LAYERS}
     save_file({name: each.half() for name, each in found.items()}, HERE / "vectors.safetensors")
 
 

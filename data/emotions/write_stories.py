@@ -28,9 +28,10 @@ WORDINGS = [  # correlation over words; share of stories without any of the word
     "Why does {subject} feel so {word}? Tell what happened in a short story, without naming the "
     "feeling.",  # .46; .44
     "Write the thoughts of {subject} who feels extremely {word} right now. Do not name the "
-    "feeling.",
+    "feeling.",  # .24; .48
 ]
-SUBJECTS = """a young woman in the city; an old man by the sea; a boy at school; two sisters on a train
+SUBJECTS = """a young woman in the city; an old man by the sea; a boy at school
+two sisters on a train
 a doctor at work; a farmer in autumn; a student before the holidays; a father at home
 a girl in the garden; a soldier far from home; a teacher in the classroom; a cook in a restaurant
 a grandmother in the kitchen; a driver on the road; a singer before a concert; a nurse at night
