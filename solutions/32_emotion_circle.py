@@ -427,7 +427,7 @@ claim("story embeddings", errors["story", "embeddings, after the last block"], t
 assert ranges["story", "the dial"][1] > two_answers > ranges["word", "the dial"][1] - 2
 assert abs(errors["word", "its direct way cut"] - 17) < 3
 assert abs(errors["story", "its direct way cut"] - 16) < 3
-assert 70 < min(random_errors) and 40 < min(shuffled) and own > other + 0.15
+assert min(random_errors) > 70 and min(shuffled) > 40 and own > other + 0.15
 averages = [sum(each) / len(each) for each in arbitrary.values()]
 claim("arbitrary axis, random", averages[0], text=38, within=1)
 claim("arbitrary axis, mixes", averages[1], text=29, within=1)
@@ -600,7 +600,7 @@ claim("texts that name", notes["word bias"]["named"], text=80, within=0)
 assert [notes[name]["named"] for name in ("word", "story", "story bias")] == [12, 10, 0]
 for name, stated in (("word", 0.64), ("story", 0.76), ("word bias", 1.29), ("story bias", 1.10)):
     assert abs(costs[name] - stated) < 0.02
-assert 31 < min(random_texts) < 33 and 82 < sorted(random_texts)[1] and max(random_texts) < 120
+assert 31 < min(random_texts) < 33 and sorted(random_texts)[1] > 82 and max(random_texts) < 120
 
 # %% [markdown]
 # ## 5. Three sealed dials
