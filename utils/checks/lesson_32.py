@@ -311,11 +311,11 @@ def check_held_out_dial(held_out_dial) -> str:
 
 def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str) -> None:
     model, random = _tiny(seed), torch.Generator().manual_seed(seed)
-    changes = 3 * torch.randn(n, 8, generator=random)
+    changes = 6 * torch.randn(n, 8, generator=random)
     columns = torch.tensor([5, 2, 7, 1])[: 2 + n % 3]
 
     @torch.no_grad()
-    def write(rows: Tensor, n_new: int = 3) -> Tensor:
+    def write(rows: Tensor, n_new: int = 8) -> Tensor:
         whole = rows
         for _ in range(n_new):
             whole = torch.cat([whole, model(whole)[:, -1:].argmax(-1)], 1)
@@ -396,8 +396,8 @@ def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str
 @exercise("utils.writing.circle.read_back", keeps_gradient=False)
 def check_read_back(read_back) -> str:
     """A small model that writes its likeliest token, at two layers."""
-    _read_back(read_back, 3, ["ab", "cdefg"], 3, 1, "hc")
-    _read_back(read_back, 5, ["bca", "hh", "acegb"], 2, 2, "da")
+    _read_back(read_back, 3, ["ab", "cdefg"], 4, 1, "hc")
+    _read_back(read_back, 5, ["bca", "hh", "acegb", "gd"], 3, 2, "da")
     return "Written under steering, read without."
 
 
@@ -425,9 +425,9 @@ def check_ring_score(ring_score) -> str:
         return radius.std(unbiased=False) / radius.mean()
 
     for name, points in {
-        "a stretched, shifted ring": ring,
         "a cloud": torch.randn(12, 2, generator=random) * torch.tensor([4.0, 1.0]) + 2,
         "another cloud": torch.randn(9, 2, generator=random) @ torch.tensor([[1.0, 2], [0, 0.5]]),
+        "a stretched, shifted ring": ring,
     }.items():
         centred = points - points.mean(0)
         values, vectors = torch.linalg.eigh(centred.T @ centred / len(points))
