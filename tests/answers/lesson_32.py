@@ -402,7 +402,7 @@ MISTAKES = {
     "read_back": [
         ("still steered", _read(still=True), "Steering is still on"),
         ("not steered", _read(off=True), "written without steering"),
-        ("steered while reading only", _read(off=True, still=True), "other way"),
+        ("steered while reading only", _read(off=True, still=True), "teer"),
         ("BOS as well", _read(positions=slice(0, None)), "BOS was steered"),
         ("no cue", _read("prompt new"), "cue is missing"),
         ("nothing written", _read("prompt cue"), "What was written is missing"),
