@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from utils.steering import steer
 from utils.writing import circle
 
 
@@ -74,135 +75,215 @@ def _quotient(change, angles, cos, sin, one):
     return torch.rad2deg(torch.atan(c / b)) % 360
 
 
-def _vectors_in_place(resid, n_words):
-    resid -= resid.mean(0)
-    return resid.unflatten(0, (n_words, -1)).mean(1)
+# ---- Stories ------------------------------------------------------------------------------------
 
 
-def _axes_with_another_default(vectors, angles, *, ridge=1.0):
-    return circle.circle_axes(vectors, angles, ridge=ridge)
+def _stories(pool=lambda x, start: x[start:].mean(0), join=None, end=None, hook="hook_resid_pre"):
+    """The course's function, one step of it done otherwise."""
+
+    def story_vectors(model, stories, *, layer, start):
+        name, means = f"blocks.{layer}.{hook}", []
+        for texts in stories.values():
+            pooled = []
+            for text in texts:
+                with torch.no_grad():
+                    _, cache = model.run_with_cache(model.to_tokens(text), names_filter=name)
+                pooled.append(pool(cache[name][0], start))
+            means.append((join or (lambda each: torch.stack(each).mean(0)))(pooled))
+        vectors = torch.stack(means)
+        return (end or (lambda v: v - v.mean(0)))(vectors)
+
+    return story_vectors
 
 
-def _span_in_place(vectors, span):
-    vectors -= vectors - circle.without_span(vectors, span)
-    return vectors
+def _stories_by_hooks(model, stories, *, layer, start):
+    found = {word: [] for word in stories}
+    for word, texts in stories.items():
+        for text in texts:
+
+            def keep(resid, hook, word=word):
+                found[word].append(resid[0, start:].detach().double().mean(0))
+
+            model.run_with_hooks(
+                model.to_tokens(text), fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", keep)]
+            )
+    means = torch.stack([sum(each) / len(each) for each in found.values()]).float()
+    return means - means.mean(0, keepdim=True)
 
 
-def _vectors(answer):
-    def emotion_vectors(resid, n_words):
-        return answer(resid, resid.unflatten(0, (n_words, -1)).mean(1), n_words)
-
-    return emotion_vectors
-
-
-def _interleaved(resid, means, n_words):
-    means = resid.unflatten(0, (-1, n_words)).mean(0)
-    return means - means.mean(0)
-
-
-def _circularity(answer):
-    def circularity(found, angles):
-        lengths = [_points(found + sign * angles).mean(0).norm() for sign in (-1, 1)]
-        return answer(found, angles, torch.stack(lengths))
-
-    return circularity
+def _stories_in_batches(model, stories, *, layer, start):
+    """Padded on the right, with a mask."""
+    name, means = f"blocks.{layer}.hook_resid_pre", []
+    for texts in stories.values():
+        tokens = model.to_tokens(list(texts))
+        lengths = torch.tensor([model.to_tokens(text).shape[1] for text in texts])
+        _, cache = model.run_with_cache(tokens, names_filter=[name])
+        at = torch.arange(tokens.shape[1])
+        mask = ((at >= start) & (at < lengths[:, None])).float()
+        pooled = torch.einsum("bpd,bp->bd", cache[name], mask) / mask.sum(1, keepdim=True)
+        means.append(pooled.mean(0))
+    vectors = torch.stack(means)
+    return vectors - vectors.mean(0)
 
 
-def _unconverted(found, angles, lengths):
-    both = [found - angles, found + angles]
-    return max(torch.stack([x.cos().mean(), x.sin().mean()]).norm() for x in both)
+def _stories_padded(model, stories, *, layer, start):
+    name, means = f"blocks.{layer}.hook_resid_pre", []
+    for texts in stories.values():
+        _, cache = model.run_with_cache(model.to_tokens(list(texts)), names_filter=[name])
+        means.append(cache[name][:, start:].mean(1).mean(0))
+    vectors = torch.stack(means)
+    return vectors - vectors.mean(0)
 
 
-def _axes(*, centre_x=True, scale=None, use=True, ready=None, points=_points):
-    def circle_axes(vectors, angles, *, ridge=0.1):
-        x = vectors - vectors.mean(0) if centre_x else vectors
-        y = points(angles)
-        y = y - y.mean(0)
-        penalty = (ridge if use else 0.1) * (x.square().sum(1).mean() if scale is None else 1)
-        if scale == "raw":
-            penalty = ridge * vectors.square().sum(1).mean()
-        if scale == "entries":
-            penalty = ridge * x.square().mean()
-        if scale == "sum":
-            penalty = ridge * x.square().sum()
-        slopes = (x.T @ torch.linalg.solve(x @ x.T + penalty * torch.eye(len(x)), y)).T
-        return (ready or circle.orthonormal)(slopes)
-
-    return circle_axes
+# ---- The dial -----------------------------------------------------------------------------------
 
 
-def _unit(slopes):
-    return slopes / slopes.norm(dim=1, keepdim=True)
+def _dial(fit=lambda held: ~held, keep=lambda held: held, direction=None, end=lambda g: g):
+    """The course's function, one step of it done otherwise."""
+
+    def held_out_dial(gains, vectors, angles, folds, turns, *, size):
+        gained = torch.zeros(len(turns), len(angles))
+        for held in folds:
+            axes = circle.circle_axes(vectors[fit(held)], angles[fit(held)])
+            directions = direction(axes, turns) if direction else _points(turns) @ axes
+            gained[:, keep(held)] = gains(size * directions)[:, keep(held)]
+        return end(gained)
+
+    return held_out_dial
 
 
-def _arousal_not_scaled(slopes):
-    v = slopes[0] / slopes[0].norm()
-    return torch.stack([v, slopes[1] - (slopes[1] @ v) * v])
+def _dial_without_size(gains, vectors, angles, folds, turns, *, size):
+    return circle.held_out_dial(gains, vectors, angles, folds, turns, size=1.0)
 
 
-def _scaled_too_early(slopes):
-    v, a = _unit(slopes)
-    return torch.stack([v, a - (a @ v) * v])
+def _dial_turn_by_turn(gains, vectors, angles, folds, turns, *, size):
+    columns = {}
+    for held in folds:
+        V, A = circle.circle_axes(vectors[~held], angles[~held])
+        rows = []
+        for turn in turns.tolist():
+            t = math.radians(turn)
+            rows.append(gains((size * (math.cos(t) * V + math.sin(t) * A))[None])[0])
+        found = torch.stack(rows)
+        columns |= {i: found[:, i] for i in held.nonzero()[:, 0].tolist()}
+    return torch.stack([columns[i] for i in range(len(angles))], dim=1)
 
 
-def _no_radians(angles):
-    return torch.stack([angles.cos(), angles.sin()], dim=1)
+def _dial_by_sum(gains, vectors, angles, folds, turns, *, size):
+    total = 0
+    for held in folds:
+        plane = circle.circle_axes(vectors[held.logical_not()], angles[held.logical_not()])
+        total = total + gains(size * circle.towards(plane, turns)) * held
+    return total
 
 
-def _span(answer):
-    def without_span(vectors, span):
-        return answer(vectors, span, _unit(span))
-
-    return without_span
-
-
-def _one_by_one(vectors, span, unit):
-    for direction in unit:
-        vectors = vectors - (vectors @ direction)[:, None] * direction
-    return vectors
+def _dial_by_where(gains, vectors, angles, folds, turns, *, size):
+    out = torch.full((len(turns), len(angles)), torch.nan)
+    for held in folds:
+        rest = (~held).nonzero()[:, 0]
+        axes = circle.circle_axes(vectors[rest], angles[rest])
+        changes = torch.einsum("ta,ad->td", _points(turns), axes).mul(size)
+        out = torch.where(held[None], gains(changes), out)
+    return out
 
 
-def _mean_only(vectors, span, unit):
-    mean = span.mean(0) / span.mean(0).norm()
-    return vectors - (vectors @ mean)[:, None] * mean
+# ---- Read-back ----------------------------------------------------------------------------------
+
+
+def _read(order="prompt new cue", still=False, off=False, positions=None, bos=False, end=None):
+    """The course's function, one step of it done otherwise."""
+
+    def read_back(model, write, prompts, changes, columns, *, layer, cue=" I felt"):
+        where = slice(1, None) if positions is None else positions
+        out = []
+        for prompt in prompts:
+            rows = model.to_tokens(prompt).repeat(len(changes), 1)
+            added = 0 * changes if off else changes
+            with torch.no_grad(), steer(model, added[:, None], layer=layer, positions=where):
+                new = write(rows)
+            tail = model.to_tokens(cue, prepend_bos=bos).repeat(len(changes), 1)
+            parts = {"prompt": rows, "new": new, "cue": tail}
+            whole = torch.cat([parts[name] for name in order.split()], dim=1)
+            added = changes if still else 0 * changes
+            with torch.no_grad(), steer(model, added[:, None], layer=layer, positions=where):
+                logits = model(whole)[:, -1]
+            out.append((end or (lambda x: x))(logits)[:, columns])
+        return torch.stack(out, dim=1)
+
+    return read_back
+
+
+def _read_at_another_layer(model, write, prompts, changes, columns, *, layer, cue=" I felt"):
+    return circle.read_back(model, write, prompts, changes, columns, layer=(layer + 1) % 3, cue=cue)
+
+
+def _read_negated(model, write, prompts, changes, columns, *, layer, cue=" I felt"):
+    return circle.read_back(model, write, prompts, -changes, columns, layer=layer, cue=cue)
+
+
+def _read_exchanged(model, write, prompts, changes, columns, *, layer, cue=" I felt"):
+    read = circle.read_back(model, write, prompts, changes, columns, layer=layer, cue=cue)
+    return read.transpose(0, 1)
+
+
+def _read_one_by_one(model, write, prompts, changes, columns, *, layer, cue=" I felt"):
+    end, found = model.to_tokens(cue, prepend_bos=False), []
+    for change in changes:
+        row = []
+        for prompt in prompts:
+            tokens = model.to_tokens(prompt)
+            with steer(model, change, layer=layer, positions=slice(1, None)):
+                new = write(tokens)
+            with torch.no_grad():
+                row.append(model(torch.cat([tokens, new, end], dim=1))[0, -1, columns])
+        found.append(torch.stack(row))
+    return torch.stack(found)
+
+
+def _read_by_hooks(model, write, prompts, changes, columns, *, layer, cue=" I felt"):
+    def add(resid, hook):
+        return torch.cat([resid[:, :1], resid[:, 1:] + changes[:, None]], dim=1)
+
+    read = []
+    for prompt in prompts:
+        rows = torch.cat([model.to_tokens(prompt)] * len(changes))
+        with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", add)]):
+            new = write(rows)
+        end = torch.cat([model.to_tokens(cue, prepend_bos=False)] * len(changes))
+        logits = model(torch.hstack([rows, new, end]))
+        read.append(torch.index_select(logits[:, -1], 1, columns))
+    return torch.stack(read).permute(1, 0, 2)
+
+
+# ---- Ring or disc -------------------------------------------------------------------------------
+
+
+def _ring(white=None, score=lambda r: r.std(unbiased=False) / r.mean()):
+    def ring_score(points):
+        centred = points - points.mean(0)
+        sides, _, _ = torch.linalg.svd(centred, full_matrices=False)
+        chosen = white(points, centred) if white else sides * len(points) ** 0.5
+        return score(chosen.norm(dim=-1))
+
+    return ring_score
+
+
+def _ring_by_covariance(points):
+    x = points.numpy().astype(float)
+    x = x - x.mean(0)
+    inverse = np.linalg.inv(np.cov(x.T))
+    radius = np.sqrt(np.einsum("ni,ij,nj->n", x, inverse, x))
+    return float(radius.std() / radius.mean())
+
+
+def _ring_by_cholesky(points):
+    x = (points - points.mean(0)).double()
+    factor = torch.linalg.cholesky(x.T @ x)
+    radius = torch.linalg.solve_triangular(factor, x.T, upper=False).norm(dim=0)
+    return ((radius - radius.mean()).square().mean().sqrt() / radius.mean()).item()
 
 
 MISTAKES = {
-    "angular_error": [
-        ("plain difference", lambda a, b: (a - b).abs(), "difference of the numbers"),
-        ("modulo only", lambda a, b: (a - b).abs() % 360, "short way round may be the other"),
-        (
-            "the long way",
-            lambda a, b: torch.maximum((a - b).abs() % 360, 360 - (a - b).abs() % 360),
-            "long way round",
-        ),
-        ("signed", lambda a, b: (a - b + 180) % 360 - 180, "no sign"),
-        (
-            "no modulo",
-            lambda a, b: torch.minimum((a - b).abs(), (360 - (a - b).abs()).abs()),
-            "outside 0 to 360",
-        ),
-        ("radians", lambda a, b: torch.deg2rad(circle.angular_error(a, b)), "in radians"),
-        (
-            "modulo 180",
-            lambda a, b: torch.minimum((a - b).abs() % 180, 180 - (a - b).abs() % 180),
-            "Opposite feelings",
-        ),
-        ("below 0 cut off", lambda a, b: ((a - b + 180) % 360 - 180).relu(), "counts as well"),
-        ("mean", lambda a, b: circle.angular_error(a, b).mean(), "one number for all pairs"),
-        ("whole degrees", lambda a, b: circle.angular_error(a, b).round(), "The errors should be"),
-        (
-            "pair by pair",
-            lambda a, b: (
-                torch.stack(
-                    [circle.angular_error(x, y) for x, y in zip(a, b.expand(len(a)), strict=True)]
-                )
-                if a.ndim == 1
-                else circle.angular_error(a[:, 0], b)
-            ),
-            "For a table of angles",
-        ),
-    ],
     "measured_angle": [
         ("weighted mean direction", _angle(_weighted), "points at the crowd"),
         ("weighted mean of centred changes", _angle(_centred_weighted), "still count more"),
@@ -269,110 +350,96 @@ MISTAKES = {
             "The axis is lost",
         ),
     ],
-    "emotion_vectors": [
-        ("no grand mean", _vectors(lambda r, m, n: m), "grand mean is still"),
-        ("interleaved", _vectors(_interleaved), "neighbours"),
-        ("not averaged", _vectors(lambda r, m, n: r - r.mean(0)), "not averaged"),
-        ("own mean", _vectors(lambda r, m, n: m - m.mean(1, keepdim=True)), "over its dimensions"),
-        ("sign", _vectors(lambda r, m, n: m.mean(0) - m), "sign is wrong"),
-        ("unit length", _vectors(lambda r, m, n: _unit(m - m.mean(0))), "length 1"),
-        ("spread", _vectors(lambda r, m, n: (m - m.mean(0)) / m.std(0)), "divided by their spread"),
-        ("one number", _vectors(lambda r, m, n: m - m.mean()), "one number"),
-        ("first word", _vectors(lambda r, m, n: m - m[0]), "first word's vector"),
+    "story_vectors": [
+        ("no grand mean", _stories(end=lambda v: v), "grand mean is still"),
+        ("after the block", _stories(hook="hook_resid_post"), "*after* block"),
+        ("from BOS on", _stories(pool=lambda x, start: x.mean(0)), "BOS as well"),
+        ("all but BOS", _stories(pool=lambda x, start: x[1:].mean(0)), "All positions but BOS"),
+        ("one later", _stories(pool=lambda x, start: x[start + 1 :].mean(0)), "one later"),
         (
-            "mean of the others",
-            _vectors(lambda r, m, n: (m - m.mean(0)) * n / (n - 1)),
-            "the *other* words",
+            "all tokens alike",
+            _stories(pool=lambda x, start: x[start:], join=lambda each: torch.cat(each).mean(0)),
+            "Long stories count more",
         ),
-        ("sizes", _vectors(lambda r, m, n: (m - m.mean(0)).abs()), "signs are lost"),
-        ("sum", _vectors(lambda r, m, n: (m - m.mean(0)) * len(r) / n), "summed over"),
+        ("last token", _stories(pool=lambda x, start: x[-1]), "last token alone"),
+        ("sum over stories", _stories(join=sum), "summed over"),
         (
-            "first sentences",
-            _vectors(lambda r, m, n: r[:: len(r) // n] - r[:: len(r) // n].mean(0)),
-            "first sentence of each",
+            "own mean",
+            _stories(end=lambda v: v - v.mean(1, keepdim=True)),
+            "over its dimensions",
         ),
-        (
-            "four sentences",
-            lambda resid, n_words: circle.emotion_vectors(resid, len(resid) // 4),
-            "(4 words with 3 sentences each)",
-        ),
-        ("in place", _vectors_in_place, "changes its input `resid`"),
+        ("sign", _stories(end=lambda v: v.mean(0) - v), "sign is wrong"),
+        ("padding counts", _stories_padded, "The stories' vectors should be"),
     ],
-    "circularity": [
+    "held_out_dial": [
+        ("fitted to all", _dial(fit=lambda held: held | True), "saw the words"),
+        ("fitted to the held-out", _dial(fit=lambda held: held), "fitted to the held-out words"),
+        ("kept the others", _dial(keep=lambda held: ~held), "words that made the axes"),
+        ("the last fold's", _dial(keep=lambda held: held | True), "last fold"),
+        ("no size", _dial_without_size, "`size` is missing"),
         (
-            "cosine only",
-            _circularity(lambda f, a, r: torch.deg2rad(f - a).cos().mean()),
-            "not its cosine",
+            "exchanged",
+            _dial(direction=lambda axes, turns: _points(turns) @ axes.flip(0)),
+            "valence goes with the cosine",
         ),
-        ("no reflection", _circularity(lambda f, a, r: r[0]), "mirrored circle"),
-        ("reflection only", _circularity(lambda f, a, r: r[1]), "sums alone"),
-        ("sum", _circularity(lambda f, a, r: r.sum()), "not their sum"),
-        ("mean", _circularity(lambda f, a, r: r.mean()), "not their mean"),
-        ("square", _circularity(lambda f, a, r: r.max() ** 2), "root is missing"),
-        ("degrees as radians", _circularity(_unconverted), "want radians"),
-        ("smaller", _circularity(lambda f, a, r: r.min()), "take the larger"),
-        ("sum of points", _circularity(lambda f, a, r: r.max() * len(a)), "a *sum* of points"),
-        ("six words", _circularity(lambda f, a, r: r.max() * len(a) / 6), "For 4 angles"),
-        ("rounded", _circularity(lambda f, a, r: r.max().round()), "do not round"),
+        (
+            "wrong way round",
+            _dial(direction=lambda axes, turns: _points(-turns) @ axes),
+            "wrong way round",
+        ),
+        (
+            "degrees as radians",
+            _dial(direction=lambda axes, turns: torch.stack([turns.cos(), turns.sin()], 1) @ axes),
+            "want radians",
+        ),
+        (
+            "sign",
+            _dial(direction=lambda axes, turns: -_points(turns) @ axes),
+            "sign of what is added",
+        ),
+        ("transposed", _dial(end=lambda g: g.T), "transpose"),
     ],
-    "circle_axes": [
-        ("slopes", _axes(ready=lambda slopes: slopes), "as they come"),
-        ("not orthogonal", _axes(ready=_unit), "not at a right angle"),
-        ("arousal not scaled", _axes(ready=_arousal_not_scaled), "divide *last*"),
-        ("arousal scaled too early", _axes(ready=_scaled_too_early), "once more"),
-        (
-            "valence gives way",
-            _axes(ready=lambda s: circle.orthonormal(s.flip(0)).flip(0)),
-            "valence gave way",
-        ),
-        ("signs of QR", _axes(ready=lambda s: torch.linalg.qr(s.T).Q.T), "QR, for one"),
-        ("reversed", _axes(ready=lambda s: -circle.orthonormal(s)), "Both axes point"),
-        ("exchanged", _axes(ready=lambda s: circle.orthonormal(s).flip(0)), "comes first"),
-        ("degrees as radians", _axes(points=_no_radians), "want radians"),
-        ("vectors not centred", _axes(centre_x=False), "vectors were not centred"),
-        ("absolute penalty", _axes(scale="none"), "as it is"),
-        ("mean over entries", _axes(scale="entries"), "all entries"),
-        ("sum over words", _axes(scale="sum"), "took the sum"),
-        ("default penalty", _axes(use=False), "default penalty"),
-        ("size of what is not centred", _axes(scale="raw"), "measure it"),
-        (
-            "exchanged before",
-            _axes(ready=lambda s: circle.orthonormal(s.flip(0))),
-            "and valence is kept",
-        ),
-        ("columns", _axes(ready=lambda s: circle.orthonormal(s).T), "should be the rows"),
-        (
-            "valence turned",
-            _axes(ready=lambda s: circle.orthonormal(s) * torch.tensor([[-1.0], [1.0]])),
-            "Valence points the wrong way",
-        ),
-        (
-            "arousal turned",
-            _axes(ready=lambda s: circle.orthonormal(s) * torch.tensor([[1.0], [-1.0]])),
-            "Arousal points the wrong way",
-        ),
-        ("another default", _axes_with_another_default, "default ridge"),
-        ("a pair", _axes(ready=lambda s: tuple(circle.orthonormal(s))), "should be a tensor"),
+    "read_back": [
+        ("still steered", _read(still=True), "Steering is still on"),
+        ("not steered", _read(off=True), "written without steering"),
+        ("steered while reading only", _read(off=True, still=True), "teer"),
+        ("BOS as well", _read(positions=slice(0, None)), "BOS was steered"),
+        ("no cue", _read("prompt new"), "cue is missing"),
+        ("nothing written", _read("prompt cue"), "What was written is missing"),
+        ("no prompt", _read("new cue"), "prompt is missing"),
+        ("second BOS", _read(bos=True), "second BOS"),
+        ("another layer", _read_at_another_layer, "another layer"),
+        ("sign", _read_negated, "wrong sign"),
+        ("log-probabilities", _read(end=lambda x: x.log_softmax(-1)), "log-probabilities"),
+        ("probabilities", _read(end=lambda x: x.softmax(-1)), "return logits"),
+        ("exchanged", _read_exchanged, "exchanged"),
     ],
-    "without_span": [
+    "ring_score": [
+        ("raw", _ring(white=lambda points, centred: points), "neither centred"),
+        ("not whitened", _ring(white=lambda points, centred: centred), "not whitened"),
         (
-            "inside",
-            _span(lambda v, s, u: v - circle.without_span(v, s)),
-            "part *inside*",
+            "scaled only",
+            _ring(white=lambda points, centred: centred / centred.std(0)),
+            "still correlated",
         ),
-        ("as if orthogonal", _span(lambda v, s, u: v - v @ u.T @ u), "at right angles"),
-        ("one by one", _span(_one_by_one), "one direction after the other"),
-        ("not unit", _span(lambda v, s, u: v - v @ s.T @ s), "unlike lengths"),
-        ("mean direction", _span(_mean_only), "several"),
+        ("spread alone", _ring(score=lambda r: r.std(unbiased=False)), "divide it by the mean"),
+        ("upside down", _ring(score=lambda r: r.mean() / r.std(unbiased=False)), "other way"),
         (
-            "first only",
-            _span(lambda v, s, u: v - (v @ u[0])[:, None] * u[0]),
-            "first direction",
+            "squared radius",
+            _ring(score=lambda r: (r**2).std(unbiased=False) / (r**2).mean()),
+            "*squared*",
         ),
-        ("unit", _span(lambda v, s, u: _unit(circle.without_span(v, s))), "brought to length 1"),
-        ("added", _span(lambda v, s, u: 2 * v - circle.without_span(v, s)), "subtract it"),
-        ("squeezed", _span(lambda v, s, u: circle.without_span(v, s).squeeze()), "axis is lost"),
-        ("in place", _span_in_place, "changes its input `vectors`"),
+        ("n minus 1", _ring(score=lambda r: r.std() / r.mean()), "divides by n"),
+        ("variance", _ring(score=lambda r: r.var(unbiased=False) / r.mean()), "standard deviation"),
+        ("mean radius", _ring(score=lambda r: r.mean()), "mean radius"),
+    ],
+    "sealed": [
+        ("none right", ("stories", "token bias", "random"), "None of the three"),
+        ("two exchanged", ("token bias", "stories", "random"), "One is right"),
+        ("two exchanged, others", ("random", "token bias", "stories"), "One is right"),
+        ("another name", ("token bias", "random", "words"), "none of"),
+        ("twice", ("stories", "stories", "random"), "belongs to one dial"),
+        ("two names", ("stories", "random"), "three names"),
     ],
 }
 
@@ -391,99 +458,50 @@ def _angle_by_normal_equations(change, angles):
     return torch.where(found < 0, found + 360, found)
 
 
-def _vectors_by_loop(resid, n_words):
-    each = len(resid) // n_words
-    rows = [resid[i * each : (i + 1) * each].mean(dim=0) for i in range(n_words)]
-    return torch.stack([row - resid.mean(dim=0) for row in rows])
-
-
-def _vectors_by_einsum(resid, n_words):
-    owner = torch.arange(n_words).repeat_interleave(len(resid) // n_words)
-    one_hot = torch.nn.functional.one_hot(owner, n_words).double()
-    means = torch.einsum("sw,sd->wd", one_hot / one_hot.sum(0), resid.double())
-    return means - means.mean(0, keepdim=True)
-
-
-def _circularity_by_complex(found, angles):
-    found, angles = (torch.exp(1j * torch.deg2rad(each.double())) for each in (found, angles))
-    return max((found * angles.conj()).mean().abs(), (found * angles).mean().abs())
-
-
-def _circularity_by_numpy(found, angles):
-    lengths = []
-    for sign in (1, -1):
-        turned = np.radians(found.numpy() + sign * angles.numpy())
-        lengths.append(np.hypot(np.cos(turned).mean(), np.sin(turned).mean()))
-    return float(max(lengths))
-
-
-def _axes_in_the_large(vectors, angles, *, ridge=0.1):
-    x = (vectors - vectors.mean(0)).double()
-    penalty = ridge * x.norm(dim=1).pow(2).mean()
-    slopes = torch.linalg.solve(
-        x.T @ x + penalty * torch.eye(x.shape[1]), x.T @ _points(angles.double())
-    )
-    valence = slopes[:, 0] / slopes[:, 0].norm()
-    arousal = slopes[:, 1] - torch.outer(valence, valence) @ slopes[:, 1]
-    return torch.stack([valence, arousal / arousal.norm()])
-
-
-def _axes_by_qr(vectors, angles, *, ridge=0.1):
-    from sklearn.linear_model import Ridge
-
-    size = (vectors - vectors.mean(0)).square().sum(1).mean().item()
-    fitted = Ridge(alpha=ridge * size).fit(vectors.numpy(), _points(angles).numpy())
-    Q, R = torch.linalg.qr(torch.from_numpy(fitted.coef_).float().T)
-    return (Q * R.diagonal().sign()).T
-
-
-def _span_by_solve(vectors, span):
-    return vectors - vectors @ span.T @ torch.linalg.solve(span @ span.T, span)
-
-
-def _span_by_gram_schmidt(vectors, span):
-    basis = []
-    for direction in span:
-        for other in basis:
-            direction = direction - (direction @ other) * other
-        basis.append(direction / direction.norm())
-    left = vectors.clone()
-    for each in basis:
-        left -= torch.einsum("nd,d,e->ne", left, each, each)
-    return left
-
-
 RIGHT = {
-    "angular_error": [
-        ("by the sign", lambda a, b: ((a - b + 180) % 360 - 180).abs()),
-        (
-            "by the arc cosine",
-            lambda a, b: torch.rad2deg(torch.deg2rad((a - b).double()).cos().clamp(-1, 1).acos()),
-        ),
-        (
-            "numpy",
-            lambda a, b: torch.from_numpy(180 - np.abs(180 - np.abs(a.numpy() - b.numpy()) % 360)),
-        ),
-    ],
     "measured_angle": [
         ("numpy, row by row", _angle_by_lstsq),
         ("normal equations", _angle_by_normal_equations),
-    ],
-    "emotion_vectors": [
-        ("a loop", _vectors_by_loop),
-        ("einsum", _vectors_by_einsum),
         (
-            "view",
-            lambda resid, n_words: (
-                resid.detach().view(n_words, -1, resid.shape[-1]).mean(1) - resid.mean(0)
+            "pseudo-inverse",
+            lambda change, angles: (
+                torch.rad2deg(
+                    torch.atan2(
+                        *(
+                            change
+                            @ torch.linalg.pinv(
+                                torch.cat([torch.ones(len(angles), 1), _points(angles)], dim=1)
+                            ).T
+                        )[:, [2, 1]].T
+                    )
+                )
+                % 360
             ),
         ),
     ],
-    "circularity": [("complex", _circularity_by_complex), ("a float", _circularity_by_numpy)],
-    "circle_axes": [("in d_model dimensions", _axes_in_the_large), ("QR, mended", _axes_by_qr)],
-    "without_span": [
-        ("solve", _span_by_solve),
-        ("Gram-Schmidt", _span_by_gram_schmidt),
-        ("pseudo-inverse", lambda vectors, span: vectors - vectors @ span.pinverse() @ span),
+    "story_vectors": [
+        ("hooks", _stories_by_hooks),
+        ("batches with a mask", _stories_in_batches),
+        ("with a gradient tape", _stories()),
+    ],
+    "held_out_dial": [
+        ("turn by turn", _dial_turn_by_turn),
+        ("a sum of masks", _dial_by_sum),
+        ("where", _dial_by_where),
+    ],
+    "read_back": [
+        ("one by one", _read_one_by_one),
+        ("hooks of its own", _read_by_hooks),
+        ("steered by 0", _read()),
+    ],
+    "ring_score": [
+        ("by the covariance", _ring_by_covariance),
+        ("by Cholesky", _ring_by_cholesky),
+        ("by the SVD", _ring()),
+    ],
+    "sealed": [
+        ("a list", ["token bias", "random", "stories"]),
+        ("a dict", {"a": "token bias", "b": "random", "c": "stories"}),
+        ("capitals", ("Token bias", "Random", "Stories")),
     ],
 }

@@ -250,16 +250,37 @@ ROWS = [
     ("an interval of NaN", lambda: error_interval(CHANGE * NAN), "NaN or infinity"),
     ("an interval without splits", lambda: error_interval(CHANGE[0]), "give 3 axes"),
     ("an interval against another shape", lambda: error_interval(minus=CHANGE[:, :1]), "has shape"),
+    ("stories of no word", lambda: circle.story_vectors(model(), {}, layer=1, start=1), "is empty"),
+    (
+        "a word without stories",
+        lambda: circle.story_vectors(model(), {"a": []}, layer=1, start=1),
+        "no list of stories",
+    ),
+    (
+        "a dial without folds",
+        lambda: circle.held_out_dial(None, CLOUD[:4], ANGLES, [], ANGLES, size=1.0),
+        "should be masks",
+    ),
+    (
+        "a dial that holds out all words twice",
+        lambda: circle.held_out_dial(
+            None, CLOUD[:4], ANGLES, [torch.ones(4) > 0] * 2, ANGLES, size=1.0
+        ),
+        "hold out each word once",
+    ),
+    (
+        "nothing to read back",
+        lambda: circle.read_back(model(), None, [], torch.ones(1, 32), torch.tensor([1]), layer=1),
+        "is empty",
+    ),
+    ("a ring of three points", lambda: circle.ring_score(torch.eye(3)[:, :2]), "four points"),
+    ("a ring on a line", lambda: circle.ring_score(torch.ones(5, 2)), "on a line"),
     ("circularity of two words", lambda: circle.circularity(ANGLES[:2], ANGLES[:2]), "more words"),
     ("circularity of NaN", lambda: circle.circularity(ANGLES * NAN, ANGLES), "NaN or infinity"),
     ("circularity of unequal lists", lambda: circle.circularity(ANGLES, ANGLES[:3]), "has shape"),
     ("the p of NaN", lambda: circle.circularity_p(ANGLES * NAN, ANGLES, n=9), "NaN or infinity"),
     ("the p of no deal", lambda: circle.circularity_p(ANGLES, ANGLES, n=0), "whole number from 1"),
     ("the p of a table", lambda: circle.circularity_p(CHANGE[0], CHANGE[0], n=9), "give 1 axes"),
-    ("without no direction", lambda: circle.without_span(CLOUD, CLOUD[:0]), "is empty"),
-    ("without another width", lambda: circle.without_span(CLOUD, CLOUD[:, :2]), "are 3 wide"),
-    ("without NaN", lambda: circle.without_span(CLOUD, with_nan(CLOUD)), "NaN or infinity"),
-    ("without one vector", lambda: circle.without_span(CLOUD, CLOUD[0]), "give 2 axes"),
     # ---- geometry
     ("unit rows of none", lambda: geometry.unit_rows(CLOUD[:0]), "is empty"),
     ("unit rows with a 0", lambda: geometry.unit_rows(torch.eye(3)[:, :2], centre=False), "Row 2"),

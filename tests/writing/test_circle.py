@@ -85,13 +85,12 @@ def test_steered_logits_agree_with_steering_one_text_at_a_time(model):
     assert torch.allclose(cut, plain.expand(3, -1, -1), atol=1e-4)  # no block is left to act
 
 
-def test_without_span_copes_with_directions_that_depend_on_each_other():
-    vectors = torch.randn(4, 6, generator=seeded(0))
-    span = torch.eye(6)[[0, 0, 2]]
-    got = circle.without_span(vectors, span)
-    wanted = vectors.clone()
-    wanted[:, [0, 2]] = 0
-    assert torch.allclose(got, wanted, atol=1e-5)
+def test_ring_score_tells_a_ring_from_a_disc_and_takes_many_at_once():
+    ring = circle.on_circle(torch.arange(0, 360, 12.0)) * torch.tensor([3.0, 0.5]) + 1
+    disc = torch.randn(30, 2, generator=seeded(0))
+    both = circle.ring_score(torch.stack([ring, disc]))
+    assert both[0] < 1e-4 < 0.3 < both[1]
+    assert both[1] == pytest.approx(float(circle.ring_score(disc)), abs=1e-5)
 
 
 def test_emotion_vectors_take_what_the_notebook_gives_them():

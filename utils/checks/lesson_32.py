@@ -1,8 +1,17 @@
 """Checks of lesson 3.2, the emotion circle."""
 
 import torch
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import exercise, match
+from utils.checks.engine import Wrong, exercise, expect, investigation, match
+
+ORDER = ("token bias", "random", "stories")  # what the sealed dials a, b and c are
+
+
+def sealed_order() -> tuple[str, str, str]:
+    """What each sealed dial of the investigation is. Printing it would spoil it."""
+    return ORDER
 
 
 def _wave(angles: torch.Tensor, towards: float, size: float, offset: float) -> torch.Tensor:
@@ -12,43 +21,6 @@ def _wave(angles: torch.Tensor, towards: float, size: float, offset: float) -> t
 def _circle(angles: torch.Tensor) -> torch.Tensor:
     radians = torch.deg2rad(angles)
     return torch.stack([radians.cos(), radians.sin()], dim=1)
-
-
-@exercise("utils.writing.circle.angular_error", in_double=True)
-def check_angular_error(angular_error) -> str:
-    """Pairs on both sides of 0, and angles outside 0 to 360; then a table against one row."""
-    a = torch.tensor([350.0, 10.0, 90.25, 270.0, -10.0, 725.5, 30.0])
-    b = torch.tensor([10.0, 350.0, 100.0, 90.0, 340.0, 50.0, 30.0])
-    right, plain = torch.tensor([20.0, 20, 9.75, 180, 10, 44.5, 0]), (a - b).abs()
-    match(
-        angular_error(a, b),
-        right,
-        what="The errors",
-        mistakes={
-            "That is the difference of the numbers: 350 and 10 are 20 degrees apart.": plain,
-            "The difference is brought into 0 to 360, but the short way round may be the other "
-            "one: 340 one way is 20 the other.": plain % 360,
-            "You took the long way round.": torch.maximum(plain % 360, 360 - plain % 360),
-            "An error has no sign: take the distance, from 0 to 180.": (a - b + 180) % 360 - 180,
-            "An error has no sign: a difference below 0 counts as well, take the distance.": (
-                ((a - b + 180) % 360 - 180).clamp(min=0)
-            ),
-            "Angles outside 0 to 360 go wrong: bring the difference into 0 to 360 "
-            "first.": torch.minimum(plain, (360 - plain).abs()),
-            "The result is in radians, and should be in degrees.": torch.deg2rad(right),
-            "Opposite feelings are 180 apart, not 0: use `% 360`.": torch.minimum(
-                plain % 180, 180 - plain % 180
-            ),
-            "That is one number for all pairs: each pair has its own error.": right.mean(),
-        },
-    )
-    match(
-        angular_error(torch.tensor([[0.0, 90, 270], [355, 100, -80]]), a[:1]),
-        torch.tensor([[10.0, 100, 80], [5, 110, 70]]),
-        what="For a table of angles against one angle, [1], the errors",
-        mistakes={},
-    )
-    return "The short way round, for angles of any size."
 
 
 @exercise("utils.writing.circle.measured_angle", in_double=True)
@@ -138,259 +110,382 @@ def check_measured_angle(measured_angle) -> str:
     return "The wave's top, whatever all words gain and wherever they crowd."
 
 
-@exercise("utils.writing.circle.emotion_vectors", in_double=True)
-def check_emotion_vectors(emotion_vectors) -> str:
-    """Three words with four sentences each in five dimensions, then four words with three."""
-    random = torch.Generator().manual_seed(0)
-    offset = torch.tensor([3.0, -3, 2, -1, 0])
-    for n_words, n_sentences in [(3, 4), (4, 3), (5, 1)]:
-        n = n_words * n_sentences
-        resid = torch.randn(n, 5, generator=random) + offset
-        means = resid.view(n_words, n_sentences, 5).mean(1)
-        right = means - means.mean(0)
-        interleaved = resid.view(n_sentences, n_words, 5).mean(0)
+# ---- Stories ------------------------------------------------------------------------------------
+
+
+def _tiny(seed: int) -> TransformerBridge:
+    """A small model with random weights that reads letters: BOS is 0, "a" is 1, "b" is 2."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": 3,
+            "n_heads": 2,
+            "d_head": 4,
+            "d_model": 8,
+            "d_mlp": 12,
+            "d_vocab": 9,
+            "n_ctx": 24,
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "seed": 0,
+        }
+    )
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            drawn = torch.randn(weight.shape, generator=random)
+            weight.copy_(0.6 * drawn if weight.ndim == 2 else 1 + 0.3 * drawn)
+
+    def to_tokens(text, prepend_bos=True, **_) -> Tensor:
+        texts = [text] if isinstance(text, str) else list(text)
+        rows = [[0] * bool(prepend_bos) + [ord(c) - 96 for c in each] for each in texts]
+        width = max(map(len, rows))
+        return torch.tensor([row + [0] * (width - len(row)) for row in rows])
+
+    model.to_tokens = to_tokens
+    return model.eval()
+
+
+@torch.no_grad()
+def _stream(model, text: str, name: str) -> Tensor:
+    _, cache = model.run_with_cache(model.to_tokens(text), names_filter=[name])
+    return cache[name][0]
+
+
+def _story_vectors(story_vectors, seed: int, stories: dict, layer: int, start: int) -> None:
+    model = _tiny(seed)
+
+    def pooled(at: str, first: int, *, centre: bool = True, whole: bool = False) -> Tensor:
+        found = []
+        for texts in stories.values():
+            streams = [_stream(model, text, at)[first:] for text in texts]
+            if whole:
+                found.append(torch.cat(streams).mean(0))
+            else:
+                found.append(torch.stack([each.mean(0) for each in streams]).mean(0))
+        means = torch.stack(found)
+        return means - means.mean(0) if centre else means
+
+    here, after = f"blocks.{layer}.hook_resid_pre", f"blocks.{layer}.hook_resid_post"
+    right = pooled(here, start)
+    rows = [
+        _stream(model, text, here)[start:].mean(0) for each in stories.values() for text in each
+    ]
+    last = torch.stack(
+        [
+            torch.stack([_stream(model, text, here)[-1] for text in texts]).mean(0)
+            for texts in stories.values()
+        ]
+    )
+    means = pooled(here, start, centre=False)
+    mistakes = {
+        "The grand mean is still in them: subtract the mean over words.": means,
+        "The stream is read *after* block `layer`: before it is "
+        "`blocks.{layer}.hook_resid_pre`.": pooled(after, start),
+        "All positions count, BOS as well: begin at `start`.": pooled(here, 0),
+        "All positions but BOS count: begin at `start`.": pooled(here, 1),
+        "The first position that counts is `start`, with BOS at 0: you began one later.": pooled(
+            here, start + 1
+        ),
+        "The first position that counts is `start`, with BOS at 0: you began one earlier.": pooled(
+            here, start - 1
+        ),
+        "Long stories count more: average over the tokens of each story first, then over "
+        "stories.": pooled(here, start, whole=True),
+        "That is the last token alone: average over all from `start` on.": last - last.mean(0),
+        "The stories were not averaged: one vector for each word.": torch.stack(rows)
+        - torch.stack(rows).mean(0),
+        "You summed over a word's stories: take their mean.": pooled(here, start)
+        * len(next(iter(stories.values()))),
+        "The mean that is subtracted is each vector's own, over its dimensions. Subtract one "
+        "vector, the mean over words.": means - means.mean(1, keepdim=True),
+        "The sign is wrong: a word's mean minus the mean of all.": -right,
+    }
+    mistakes = {
+        why: value
+        for why, value in mistakes.items()
+        if value.shape != right.shape or not torch.allclose(value, right, atol=1e-3)
+    }
+    got = story_vectors(model, stories, layer=layer, start=start)
+    if isinstance(got, Tensor) and got.shape == right.shape and got.requires_grad:
+        got = got.detach()
+    match(got, right, what="The stories' vectors", mistakes=mistakes)
+
+
+@exercise("utils.writing.circle.story_vectors", keeps_gradient=False)
+def check_story_vectors(story_vectors) -> str:
+    """A small model, stories of unlike lengths; the number of words is not that of stories."""
+    stories = {
+        "x": ["abcdefgh", "hgfedcbaab"],
+        "y": ["aabbccddee", "bd" * 3],
+        "z": ["fghab", "cacbh"],
+    }
+    _story_vectors(story_vectors, 1, stories, 2, 3)
+    stories = {"x": ["abcdefg", "dddcb", "hgfeabc"], "y": ["bbbaaa", "gecba", "abababab"]}
+    _story_vectors(story_vectors, 2, stories, 1, 2)
+    return (
+        "Each story its mean over tokens, each word its mean over stories, without the grand mean."
+    )
+
+
+# ---- The dial -----------------------------------------------------------------------------------
+
+
+def _axes(vectors: Tensor, angles: Tensor) -> Tensor:
+    """Ridge regression of the places on the circle on the vectors, made orthonormal."""
+    x, y = vectors - vectors.mean(0), _circle(angles)
+    y = y - y.mean(0)
+    penalty = 0.1 * x.square().sum(1).mean()
+    slopes = (x.T @ torch.linalg.solve(x @ x.T + penalty * torch.eye(len(x)), y)).T
+    valence = slopes[0] / slopes[0].norm()
+    arousal = slopes[1] - (slopes[1] @ valence) * valence
+    return torch.stack([valence, arousal / arousal.norm()])
+
+
+def _held_out_dial(held_out_dial, seed: int, n: int, n_folds: int, turns: Tensor) -> None:
+    random = torch.Generator().manual_seed(seed)
+    angles = 360 * torch.rand(n, generator=random)
+    vectors = _circle(angles) @ torch.randn(2, 9, generator=random)
+    vectors = vectors + 0.6 * torch.randn(n, 9, generator=random) + 1
+    fold = torch.arange(n) % n_folds
+    fold = fold[torch.randperm(n, generator=random)]
+    folds = [fold == i for i in range(n_folds)]
+    reader, size = torch.randn(9, n, generator=random), 2.5
+
+    def gains(changes: Tensor) -> Tensor:
+        return (0.4 * changes @ reader).tanh() + 0.1 * (changes @ reader)
+
+    def dial(*, fit=lambda held: ~held, keep=lambda held: held, at=turns, size=size, swap=False):
+        radians, out = torch.deg2rad(at), torch.zeros(len(at), n)
+        for held in folds:
+            axes = _axes(vectors[fit(held)], angles[fit(held)])
+            axes = axes.flip(0) if swap else axes
+            directions = torch.stack([radians.cos(), radians.sin()], 1) @ axes
+            out[:, keep(held)] = gains(size * directions)[:, keep(held)]
+        return out
+
+    def without_degrees() -> Tensor:
+        out = torch.zeros(len(turns), n)
+        for held in folds:
+            axes = _axes(vectors[~held], angles[~held])
+            directions = torch.stack([turns.cos(), turns.sin()], 1) @ axes
+            out[:, held] = gains(size * directions)[:, held]
+        return out
+
+    everything = torch.ones(n, dtype=torch.bool)
+    right = dial()
+    mistakes = {
+        "The axes saw the words that they are tested on: fit them on the words that are *not* held "
+        "out.": dial(fit=lambda held: everything),
+        "The axes were fitted to the held-out words: fit them to the others.": dial(
+            fit=lambda held: held
+        ),
+        "You kept the gains of the words that made the axes: keep those of the words held "
+        "out.": dial(keep=lambda held: ~held),
+        "All words' gains are those of the last fold: each fold fills in the words that it holds "
+        "out.": dial(keep=lambda held: everything),
+        "`size` is missing: it is the length of what is added.": dial(size=1.0),
+        "Sine and cosine are exchanged: valence goes with the cosine.": dial(swap=True),
+        "The dial turns the wrong way round: V cos t + A sin t.": dial(at=-turns),
+        "`turns` are degrees, and `cos` and `sin` want radians: `torch.deg2rad`.": (
+            without_degrees()
+        ),
+        "The sign of what is added is wrong.": dial(size=-size),
+        "That is the transpose: turns are the rows.": right.T,
+        "That is one turn for all: each has its own direction.": right[:1].expand_as(right),
+    }
+    got = held_out_dial(gains, vectors, angles, folds, turns, size=size)
+    match(got, right, what="The held-out words' gains", mistakes=mistakes)
+
+
+@exercise("utils.writing.circle.held_out_dial", in_double=True)
+def check_held_out_dial(held_out_dial) -> str:
+    """Words on a noisy circle, folds of unlike sizes, and a model that is not quite linear."""
+    _held_out_dial(held_out_dial, 1, 11, 3, torch.tensor([0.0, 40.0, 130.0, 250.0]))
+    _held_out_dial(held_out_dial, 2, 9, 4, torch.tensor([20.0, 200.0, 300.0]))
+    return "Each word is scored by axes that never saw it."
+
+
+# ---- Read-back ----------------------------------------------------------------------------------
+
+
+def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str) -> None:
+    model, random = _tiny(seed), torch.Generator().manual_seed(seed)
+    changes = 6 * torch.randn(n, 8, generator=random)
+    columns = torch.tensor([5, 2, 7, 1])[: 2 + n % 3]
+
+    @torch.no_grad()
+    def write(rows: Tensor, n_new: int = 8) -> Tensor:
+        whole = rows
+        for _ in range(n_new):
+            whole = torch.cat([whole, model(whole)[:, -1:].argmax(-1)], 1)
+        return whole[:, rows.shape[1] :]
+
+    @torch.no_grad()
+    def run(
+        *,
+        steered=True,
+        reading=False,
+        first=1,
+        at=layer,
+        sign=1,
+        with_cue=True,
+        with_new=True,
+        bos=False,
+        prompt_first=True,
+        keep=None,
+    ) -> Tensor:
+        def hook(resid, hook):
+            out = resid.clone()
+            out[:, first:] += sign * changes[:, None]
+            return out
+
+        hooks = [(f"blocks.{at}.hook_resid_pre", hook)]
+        out = []
+        for prompt in prompts:
+            rows = model.to_tokens(prompt).repeat(n, 1)
+            with model.hooks(fwd_hooks=hooks if steered else []):
+                new = write(rows)
+            end = model.to_tokens(cue, prepend_bos=bos).repeat(n, 1)
+            parts = [rows] * prompt_first + [new] * with_new + [end] * with_cue
+            with model.hooks(fwd_hooks=hooks if reading else []):
+                logits = model(torch.cat(parts, 1))[:, -1]
+            out.append(logits[:, columns] if keep is None else keep(logits)[:, columns])
+        return torch.stack(out, 1)
+
+    right = run()
+    mistakes = {
+        "Steering is still on while you read: leave the `with` block first.": run(reading=True),
+        "The texts were written without steering.": run(steered=False),
+        "Nothing is steered while the model writes, but while it reads: it is the other way "
+        "round.": run(steered=False, reading=True),
+        "BOS was steered as well: `positions=slice(1, None)`.": run(first=0),
+        "The cue is missing: append its tokens before you read.": run(with_cue=False),
+        "What was written is missing: prompt, new tokens, cue.": run(with_new=False),
+        "The prompt is missing: read it with what was written and the cue.": run(
+            prompt_first=False
+        ),
+        "A second BOS stands before the cue: `prepend_bos=False`.": run(bos=True),
+        "The change is at another layer than `layer`.": run(at=(layer + 1) % 3),
+        "The change has the wrong sign.": run(sign=-1),
+        "Those are probabilities: return logits.": run(keep=lambda x: x.softmax(-1)),
+        "Those are log-probabilities: return logits.": run(keep=lambda x: x.log_softmax(-1)),
+    }
+    mistakes = {
+        why: value
+        for why, value in mistakes.items()
+        if value.shape != right.shape or not torch.allclose(value, right, atol=1e-3)
+    }
+    if len(prompts) != n:
+        mistakes["Prompts and changes are exchanged: [change, prompt, word]."] = right.transpose(
+            0, 1
+        )
+    got = read_back(model, write, prompts, changes, columns, layer=layer, cue=cue)
+    if isinstance(got, Tensor):
+        got = got.detach()
+    match(got, right, what="The logits after text and cue", mistakes=mistakes)
+    again = model.to_tokens(prompts[0])
+    before = _tiny(seed)
+    with torch.no_grad():
+        expect(
+            torch.allclose(model(again), before(again), atol=1e-5),
+            "A hook is left on the model: use `with steer(...)`.",
+        )
+
+
+@exercise("utils.writing.circle.read_back", keeps_gradient=False)
+def check_read_back(read_back) -> str:
+    """A small model that writes its likeliest token, at two layers."""
+    _read_back(read_back, 3, ["ab", "cdefg"], 4, 1, "hc")
+    _read_back(read_back, 5, ["bca", "hh", "acegb", "gd"], 3, 2, "da")
+    return "Written under steering, read without."
+
+
+# ---- Ring or disc -------------------------------------------------------------------------------
+
+
+def _score(points: Tensor) -> Tensor:
+    centred = points - points.mean(0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(points))
+    radius = (centred @ vectors / values.sqrt()).norm(dim=1)
+    return radius.std(unbiased=False) / radius.mean()
+
+
+@exercise("utils.writing.circle.ring_score", in_double=True)
+def check_ring_score(ring_score) -> str:
+    """A stretched, turned and shifted ring, and clouds."""
+    around = _circle(torch.arange(0, 360, 24.0))
+    turn = _circle(torch.tensor([35.0]))[0]
+    mixed = torch.stack([turn, torch.stack([-turn[1], turn[0]])])
+    ring = around * torch.tensor([3.0, 0.5]) @ mixed + torch.tensor([4.0, -1.0])
+    random = torch.Generator().manual_seed(3)
+
+    def spread(points: Tensor) -> Tensor:
+        radius = points.norm(dim=1)
+        return radius.std(unbiased=False) / radius.mean()
+
+    for name, points in {
+        "a cloud": torch.randn(12, 2, generator=random) * torch.tensor([4.0, 1.0]) + 2,
+        "another cloud": torch.randn(9, 2, generator=random) @ torch.tensor([[1.0, 2], [0, 0.5]]),
+        "a stretched, shifted ring": ring,
+    }.items():
+        centred = points - points.mean(0)
+        values, vectors = torch.linalg.eigh(centred.T @ centred / len(points))
+        white = centred @ vectors / values.sqrt()
+        radius, right = white.norm(dim=1), _score(points)
         match(
-            emotion_vectors(resid, n_words),
+            ring_score(points),
             right,
-            what=f"The vectors ({n_words} words with {n_sentences} sentence each)".replace(
-                "sentence", "sentences" if n_sentences > 1 else "sentence"
-            ),
+            what=f"The score of {name}",
             mistakes={
-                "The grand mean is still in them: subtract the mean over all words.": means,
-                "The sentences of a word are *neighbours*: the first rows are all of the first "
-                "word.": interleaved - interleaved.mean(0),
-                "The sentences were not averaged: one vector for each word.": resid - resid.mean(0),
-                "You subtracted each vector's own mean over its dimensions. Subtract one vector, "
-                "the mean over the words.": means - means.mean(1, keepdim=True),
-                "You subtracted one number, the mean over all words and dimensions. Subtract one "
-                "vector, the mean over the words.": means - means.mean(),
-                "You subtracted the first word's vector: subtract the mean over all words.": means
-                - means[0],
-                "Each word was set against the mean of the *other* words: subtract the mean over "
-                "all words.": right * n_words / (n_words - 1),
-                "The sign is wrong: the word's mean minus the mean of all.": -right,
-                "The signs are lost: a vector points somewhere.": right.abs(),
-                "You summed over the sentences: take their mean.": n_sentences * right,
-                "The first sentence of each word is taken for all: average over its "
-                "sentences.": resid[::n_sentences] - resid[::n_sentences].mean(0),
-                "The vectors were brought to length 1: leave their lengths.": (
-                    torch.nn.functional.normalize(right, dim=1)
+                "The points were neither centred nor whitened.": spread(points),
+                "The points were centred, but not whitened: an ellipse should score as a "
+                "circle.": spread(centred),
+                "Each coordinate has variance 1, but the two are still correlated: whiten with the "
+                "SVD.": spread(centred / centred.std(0, unbiased=False)),
+                "The points were whitened, but not centred.": spread(
+                    points @ vectors / values.sqrt()
                 ),
-                "The vectors were divided by their spread over words: leave their lengths.": right
-                / right.std(0),
+                "Divide by the mean radius.": radius.std(unbiased=False) * len(points) ** -0.5,
+                "That is the spread of the radius: divide it by the mean radius.": radius.std(
+                    unbiased=False
+                ),
+                "That is the variance of the radius over its mean: take the standard "
+                "deviation.": radius.var(unbiased=False) / radius.mean(),
+                "That is the mean over the spread: it is the other way round.": 1 / right,
+                "That is the spread of the *squared* radius.": radius.square().std(unbiased=False)
+                / radius.square().mean(),
+                "The standard deviation divides by n here: `unbiased=False`.": radius.std()
+                / radius.mean(),
+                "That is the mean radius.": radius.mean(),
+                "You rotated the points, and did not scale them.": spread(centred @ vectors),
+                "You divided by the variances: divide by the standard deviations.": spread(
+                    centred @ vectors / values
+                ),
             },
         )
-    return "What sets each word apart from the others."
+    return "0 for any ellipse, more for a disc or a cloud."
 
 
-@exercise("utils.writing.circle.circularity")
-def check_circularity(circularity) -> str:
-    """Angles that were turned, mirrored, and dealt out, so that once each way agrees better."""
-    angles = torch.tensor([5.0, 40.0, 80.0, 130.0, 200.0, 310.0])
+# ---- The sealed dials ---------------------------------------------------------------------------
 
-    def length(x: torch.Tensor) -> torch.Tensor:
-        return torch.stack([torch.deg2rad(x).cos().mean(), torch.deg2rad(x).sin().mean()]).norm()
 
-    def in_degrees(x: torch.Tensor) -> torch.Tensor:
-        return torch.stack([x.cos().mean(), x.sin().mean()]).norm()
-
-    one = torch.tensor(1.0)
-    turned, mirrored = (angles + 100) % 360, (50 - angles) % 360
-    match(
-        circularity(turned, angles),
-        one,
-        what="For a circle that was turned by 100 degrees the circularity",
-        mistakes={
-            "A rotation is allowed, and should give 1: take the *length* of the mean point, not "
-            "its cosine.": torch.deg2rad(turned - angles).cos().mean(),
-            "That is what the sums alone give, for a reflection: look at `found - angles` as "
-            "well, and take the larger of the two.": length(turned + angles),
-            "The larger of the two counts, not their sum.": 1 + length(turned + angles),
-            "The larger of the two counts, not their mean.": (1 + length(turned + angles)) / 2,
-            "`cos` and `sin` want radians: `torch.deg2rad`.": torch.maximum(
-                in_degrees(turned - angles), in_degrees(turned + angles)
-            ),
-            "That is the length of a *sum* of points: divide by how many there are.": 6 * one,
-        },
+@investigation("sealed", course=ORDER)
+def check_sealed(answer) -> str:
+    """What dials a, b and c are."""
+    if isinstance(answer, dict):
+        answer = [answer.get(name) for name in "abc"]
+    answer = tuple(answer)
+    expect(len(answer) == 3, f"Give three names, for the dials a, b and c, not {len(answer)}.")
+    names = tuple(str(each).strip().lower() for each in answer)
+    for name in names:
+        expect(name in ORDER, f"{name!r} is none of {', '.join(sorted(ORDER))}.")
+    expect(len(set(names)) == 3, "Each name belongs to one dial.")
+    right = [a == b for a, b in zip(names, ORDER, strict=True)]
+    if not any(right):
+        raise Wrong("None of the three is right. Which dial's texts name feelings again and again?")
+    expect(
+        all(right),
+        "One is right. Two dials are exchanged: ask each of these at two opposite angles.",
     )
-    match(
-        circularity(mirrored, angles),
-        one,
-        what="For a circle that was mirrored the circularity",
-        mistakes={
-            "A mirrored circle is allowed too, and should give 1: look at `found + angles` as "
-            "well.": length(mirrored - angles),
-        },
-    )
-    dealt = torch.tensor([200.0, 10.0, 300.0, 80.0, 40.0, 150.0])
-    for found in (dealt, -dealt, dealt[:4]):  # mirrored, sums and differences change places
-        angles = angles[: len(found)]
-        lengths = torch.stack([length(found - angles), length(found + angles)])
-        match(
-            circularity(found, angles),
-            lengths.max(),
-            what=f"For {len(found)} angles that hardly agree the circularity",
-            mistakes={
-                "Only a perfect circle has 1: average the points first, then take the length, and "
-                "do not round it.": one,
-                "The larger of the two counts, not their sum.": lengths.sum(),
-                "The larger of the two counts, not the smaller.": lengths.min(),
-                "The length is the root of the sum of squares: that root is missing.": lengths.max()
-                ** 2,
-            },
-        )
-    return "1 for a turned or mirrored circle, and less for anything else."
-
-
-@exercise("utils.writing.circle.circle_axes", in_double=True)
-def check_circle_axes(circle_axes) -> str:
-    """Words on a planted, skewed ellipse in seven dimensions, off the origin."""
-    angles = torch.tensor([10.0, 60.0, 100.0, 170.0, 220.0, 300.0, 320.0, 330.0, 345.0])
-    random = torch.Generator().manual_seed(2)
-    plane = torch.randn(2, 7, generator=random)
-    plane[1] += 1.5 * plane[0]  # the two slopes overlap, so that every step shows
-    x = _circle(angles) @ plane + 0.3 * torch.randn(9, 7, generator=random)
-    x = x + torch.tensor([2.0, -1, 0, 3, 0, 1, 0])
-    ridge = 0.3
-
-    def fitted(x, y, ridge, *, centre_x=True, centre_size=True):
-        penalty = ridge * (x - x.mean(0) if centre_x and centre_size else x).square().sum(1).mean()
-        x = x - x.mean(0) if centre_x else x
-        y = y - y.mean(0)
-        return (x.T @ torch.linalg.solve(x @ x.T + penalty * torch.eye(len(x)), y)).T
-
-    def made(slopes, first=0):
-        v = slopes[first] / slopes[first].norm()
-        a = slopes[1 - first] - (slopes[1 - first] @ v) * v
-        pair = [v, a / a.norm()]
-        return torch.stack(pair if first == 0 else pair[::-1])
-
-    slopes = fitted(x, _circle(angles), ridge)
-    unit = slopes / slopes.norm(dim=1, keepdim=True)
-    right = made(slopes)
-    swapped = right.flip(0)
-    half_done = torch.stack([unit[0], slopes[1] - (slopes[1] @ unit[0]) * unit[0]])
-    too_early = torch.stack([unit[0], unit[1] - (unit[1] @ unit[0]) * unit[0]])
-    degrees = torch.stack([angles.cos(), angles.sin()], dim=1)
-    sizes = x - x.mean(0)
-    absolute = ridge / sizes.square().sum(1).mean()
-    signs = {
-        "Both axes point": -right,
-        "Valence points": right * torch.tensor([[-1.0], [1.0]]),
-        "Arousal points": right * torch.tensor([[1.0], [-1.0]]),
-    }
-    wrong_way = {
-        f"{which} the wrong way: keep the slopes' own directions. (QR, for one, leaves signs "
-        "open.)": value
-        for which, value in signs.items()
-    }
-    match(
-        circle_axes(x, angles, ridge=ridge),
-        right,
-        what="The axes, valence and arousal as rows,",
-        mistakes={
-            "These are the slopes as they come: make both of length 1, and arousal orthogonal to "
-            "valence.": slopes,
-            "Both have length 1, but they are not at a right angle: take out of arousal its part "
-            "along valence.": unit,
-            "The part along valence is out, but arousal has no longer length 1: divide "
-            "*last*.": half_done,
-            "Both had length 1 before arousal lost its part along valence, and now arousal is "
-            "shorter: divide it once more, *last*.": too_early,
-            "Arousal was kept, and valence gave way: keep valence as it is.": made(slopes, 1),
-            **wrong_way,
-            "The axes are columns: valence and arousal should be the rows.": right.T,
-            "Valence comes first, arousal second.": swapped,
-            "Valence comes first, arousal second, and valence is kept as it is.": made(
-                slopes, 1
-            ).flip(0),
-            "The angles are in degrees, and `cos` and `sin` want radians.": made(
-                fitted(x, degrees, ridge)
-            ),
-            "The vectors were not centred: subtract their mean over the words.": made(
-                fitted(x, _circle(angles), ridge, centre_x=False)
-            ),
-            "The penalty is in units of the *centred* vectors' length: centre them before you "
-            "measure it.": made(fitted(x, _circle(angles), ridge, centre_size=False)),
-            "`ridge` is in units of the mean squared length of the centred vectors, and you added "
-            "it as it is.": made(fitted(x, _circle(angles), absolute)),
-            "The penalty is the mean over words of their squared length; you took the mean over "
-            "all entries.": made(fitted(x, _circle(angles), ridge / 7)),
-            "The penalty is the *mean* over words of their squared length; you took the sum.": made(
-                fitted(x, _circle(angles), ridge * len(x))
-            ),
-            "Is `ridge` used? That is the fit without a penalty.": made(
-                fitted(x, _circle(angles), 1e-7)
-            ),
-            "That is the fit with the default penalty: use the argument.": made(
-                fitted(x, _circle(angles), 0.1)
-            ),
-        },
-    )
-    match(
-        circle_axes(-x, angles, ridge=ridge),
-        -right,
-        what="When all vectors are turned round, the axes",
-        mistakes={
-            "An axis points the wrong way (QR, for one, leaves signs open). Keep the slopes' own "
-            "directions: when all vectors are turned round, the axes must turn round too.": right,
-        },
-    )
-    match(
-        circle_axes(x, angles),
-        made(fitted(x, _circle(angles), 0.1)),
-        what="The axes with the default ridge, 0.1,",
-        mistakes={},
-    )
-    match(
-        circle_axes(x[:5, :3], angles[:5], ridge=ridge),
-        made(fitted(x[:5, :3], _circle(angles[:5]), ridge)),
-        what="The axes of 5 words in 3 dimensions",
-        mistakes={},
-    )
-    return "Two directions of length 1, at a right angle, valence first."
-
-
-@exercise("utils.writing.circle.without_span")
-def check_without_span(without_span) -> str:
-    """Three vectors, and a span of three directions that are neither unit nor orthogonal."""
-    random = torch.Generator().manual_seed(4)
-    vectors = torch.randn(4, 6, generator=random)
-    span = torch.randn(3, 6, generator=random) * torch.tensor([[1.0], [3.0], [0.5]])
-    span[1] += 2 * span[0]
-    inside = (torch.linalg.pinv(span) @ span).T
-    unit = span / span.norm(dim=1, keepdim=True)
-    one_by_one = vectors.clone()
-    for direction in unit:
-        one_by_one = one_by_one - (one_by_one @ direction)[:, None] * direction
-    mean = span.mean(0) / span.mean(0).norm()
-    match(
-        without_span(vectors, span),
-        vectors - vectors @ inside,
-        what="The vectors",
-        mistakes={
-            "That is the part *inside* the span: subtract it from the vectors.": vectors @ inside,
-            "You subtracted the part along each direction as if they stood at right angles. They "
-            "overlap: make an orthonormal basis first.": vectors - vectors @ unit.T @ unit,
-            "Taking out one direction after the other puts back a part of the earlier ones, since "
-            "they overlap.": one_by_one,
-            "The directions have unlike lengths: a basis for projecting needs length 1.": vectors
-            - vectors @ span.T @ span,
-            "Only the mean direction was taken out: there are several.": vectors
-            - (vectors @ mean)[:, None] * mean,
-            "Only the first direction was taken out.": vectors
-            - (vectors @ unit[0])[:, None] * unit[0],
-            "What is left was brought to length 1: subtract, and leave its length.": (
-                torch.nn.functional.normalize(vectors - vectors @ inside, dim=1)
-            ),
-            "The part inside was added: subtract it.": vectors + vectors @ inside,
-        },
-    )
-    alone = vectors[:1] - (vectors[:1] @ unit[0])[:, None] * unit[0]
-    match(
-        without_span(vectors[:1], span[:1]),
-        alone,
-        what="One vector, [1, d_model], without one direction",
-        mistakes={"The axis is lost when there is one vector.": alone[0]},
-    )
-    return "Orthogonal to every one of them."
+    return "Those are the three dials."

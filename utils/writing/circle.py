@@ -1,10 +1,13 @@
 """The circle of emotions: axes of valence and arousal, steering along them, and where it leads.
 
+The words' vectors come from sentences that name the feeling (`emotion_vectors`), or from stories
+that do not (`story_vectors`).
+
 Angles are in degrees on the circle of Russell, 1980 ("A circumplex model of affect", Journal of
 Personality and Social Psychology 39): 0 is pleasure, 90 arousal, 180 displeasure, 270 sleepiness.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -59,6 +62,40 @@ def emotion_vectors(
     """
     by_word = resid.unflatten(0, (n_words, -1)).mean(1)
     return by_word - by_word.mean(0)
+
+
+def _stories(value: Mapping, _: Mapping) -> str | None:
+    odd = next((word for word, texts in value.items() if not texts or isinstance(texts, str)), None)
+    return None if odd is None else f"has no list of stories for {odd!r}"
+
+
+@guarded(model=evaluating, stories=(filled, _stories), layer=layer_of(), start=count())
+@torch.no_grad()
+def story_vectors(
+    model, stories: Mapping[str, Sequence[str]], *, layer: int, start: int
+) -> Float[Tensor, "word d_model"]:
+    """The mean residual stream over each word's stories, minus the mean of these over words.
+
+    A story counts as its mean over tokens, however long it is. Layer L is the stream before block
+    L. Stories are read one by one, without padding, and BOS stands in front of each.
+
+    Source: the emotion vectors of Sofroniew et al., 2026 (arXiv 2604.07729), without their last
+    step, which takes out directions of neutral text.
+
+    Args:
+        stories: word -> its stories.
+        start: the first position that counts; BOS is position 0.
+    """
+    name, means = f"blocks.{layer}.hook_resid_pre", []
+    for texts in stories.values():
+        pooled = []
+        for text in texts:
+            tokens = model.to_tokens(text)
+            _, cache = model.run_with_cache(tokens, names_filter=name)
+            pooled.append(cache[name][0, start:].mean(0))
+        means.append(torch.stack(pooled).mean(0))
+    vectors = torch.stack(means)
+    return vectors - vectors.mean(0)
 
 
 @guarded(angles=finite)
@@ -212,6 +249,85 @@ def steered_logits(
     return torch.stack(found, dim=1)
 
 
+def _masks(value: Sequence[Tensor], given: Mapping) -> str | None:
+    n = len(given["vectors"])
+    if not value or any(mask.shape != (n,) or mask.dtype != torch.bool for mask in value):
+        return f"should be masks, True or False for each of {n} words"
+    return None if (torch.stack(list(value)).sum(0) == 1).all() else "must hold out each word once"
+
+
+@guarded(vectors=(axes(2), filled, finite), angles=(axes(1), as_long_as("vectors")), folds=_masks)
+def held_out_dial(
+    gains: Callable[[Float[Tensor, "turn d_model"]], Float[Tensor, "turn word"]],
+    vectors: Float[Tensor, "word d_model"],
+    angles: Float[Tensor, " word"],
+    folds: Sequence[Bool[Tensor, " word"]],
+    turns: Float[Tensor, " turn"],
+    *,
+    size: float,
+) -> Float[Tensor, "turn word"]:
+    """How much each word gains at each turn of a dial that was made without this word.
+
+    For each fold, axes of valence V and arousal A are fitted (`circle_axes`) to the words that are
+    not held out. The model is steered by `size * (V cos t + A sin t)` at each turn t, and what the
+    held-out words gain is kept.
+
+    Args:
+        gains: steers the model by each row of a tensor, and returns what each word's logit gains.
+        angles: of the words, in degrees.
+        folds: masks, True for the words to hold out. Each word is held out in one of them.
+        turns: in degrees.
+        size: the length of what is added.
+    """
+    radians = torch.deg2rad(turns)
+    gained = torch.zeros(len(turns), len(angles))
+    for held_out in folds:
+        valence, arousal = circle_axes(vectors[~held_out], angles[~held_out])
+        directions = torch.outer(radians.cos(), valence) + torch.outer(radians.sin(), arousal)
+        gained[:, held_out] = gains(size * directions)[:, held_out]
+    return gained
+
+
+@guarded(
+    model=evaluating,
+    prompts=(several, filled),
+    changes=(_changes, finite),
+    columns=(axes(1), filled, _tokens),
+    layer=layer_of(),
+)
+@torch.no_grad()
+def read_back(
+    model,
+    write: Callable[[Int[Tensor, "change pos"]], Int[Tensor, "change new"]],
+    prompts: Sequence[str],
+    changes: Float[Tensor, "change d_model"],
+    columns: Int[Tensor, " word"],
+    *,
+    layer: int,
+    cue: str = " I felt",
+) -> Float[Tensor, "change prompt word"]:
+    """What the unsteered model expects next after texts that it wrote while it was steered.
+
+    The model writes on from each prompt, once for each change; the change is added at all positions
+    but BOS. Then steering is off. The cue is appended to the prompt and what was written, and the
+    logits of some next tokens are read.
+
+    Args:
+        write: continues rows of tokens, and returns the new tokens alone.
+        columns: the tokens whose logits to keep.
+        layer: where to add; see `utils.steering.steer`.
+    """
+    read = torch.zeros(len(changes), len(prompts), len(columns))
+    cue_tokens = model.to_tokens(cue, prepend_bos=False)
+    for i, prompt in enumerate(prompts):
+        rows = model.to_tokens(prompt).repeat(len(changes), 1)
+        with steer(model, changes[:, None], layer=layer, positions=slice(1, None)):
+            new = write(rows)
+        whole = torch.cat([rows, new, cue_tokens.repeat(len(changes), 1)], dim=1)
+        read[:, i] = model(whole)[:, -1, columns]
+    return read
+
+
 @guarded(words=(several, filled))
 def first_tokens(model, words: Sequence[str]) -> Int[Tensor, " word"]:
     """The first token of each word, after a space, which is not part of the word.
@@ -363,20 +479,22 @@ def circularity_p(
     return (1 + as_good.sum().item()) / (1 + n)
 
 
-@guarded(vectors=finite, span=(axes(2), filled, finite))
-def without_span(
-    vectors: Float[Tensor, "*n d_model"], span: Float[Tensor, "k d_model"]
-) -> Float[Tensor, "*n d_model"]:
-    """Vectors without their part in the span of some others: orthogonal to each of these.
+@guarded(points=(filled, finite))
+def ring_score(points: Float[Tensor, "*draw word xy=2"]) -> Float[Tensor, "*draw"]:
+    """How unlike a ring points in a plane are: the spread of their radius, over its mean.
 
-    Args:
-        span: neither at right angles nor of length 1, and one may depend on the others.
+    The points are centred and whitened first: shifted and linearly mapped, so that both
+    coordinates have mean 0 and variance 1 and are uncorrelated. An ellipse becomes a circle. 0 is a
+    perfect ring; an even disc has about 0.35, and a Gaussian cloud about 0.5.
 
     Raises:
-        ValueError: vectors and span are not of one width, or not finite.
+        ValueError: the points lie on a line, or are fewer than four.
     """
-    if vectors.shape[-1:] != span.shape[1:]:
-        raise ValueError(f"`vectors` are {vectors.shape[-1]} wide, and `span` {span.shape[1]}.")
-    _, sizes, basis = torch.linalg.svd(span.float(), full_matrices=False)
-    basis = basis[sizes > 1e-5 * sizes.max()].to(vectors)
-    return vectors - vectors @ basis.T @ basis
+    if points.shape[-1] != 2 or points.shape[-2] < 4:
+        raise ValueError(f"`points` has shape {tuple(points.shape)}: give four points [word, 2].")
+    centred = points - points.mean(-2, keepdim=True)
+    sides, sizes, _ = torch.linalg.svd(centred, full_matrices=False)
+    if not (sizes[..., 1] > 1e-5 * sizes[..., 0]).all():
+        raise ValueError("The points lie on a line: their radius means nothing.")
+    radius = sides.norm(dim=-1)
+    return radius.std(-1, unbiased=False) / radius.mean(-1)
