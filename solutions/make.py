@@ -48,7 +48,7 @@ FOLDED = frozenset(["setup", "numbers", "results", "progress", "folded"])
 # The tens digit of a lesson's number is its part.
 PARTS = ("Look", "Circuits", "Read", "Write", "Features", "Case studies", "Scale")
 # Lessons that are not yet in their second edition: the limits of form do not hold for them.
-FIRST_EDITION = frozenset(["31", "32", "33"])
+FIRST_EDITION = frozenset(["31", "32"])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Gemma's rows for the words of lesson 3.3, and SmolLM2's steering vector in the whole of Gemma.
 
-make data D=gemma_rows               # both steps, about 15 minutes on one core
+make data D=gemma_rows               # both steps, about 20 minutes on one core
 python -m data.gemma_rows.make rows
 python -m data.gemma_rows.make steer
 
@@ -27,7 +27,8 @@ FOLDER = Path(__file__).parent
 FEWEST = 13  # occurrences of a word: as many words as stay below 6 MB
 CONTINUED = 0.2  # of a word's occurrences, at most so many may go on with a letter
 LAYER, RIDGE = 24, 0.1  # of SmolLM2, from which the vector is taken; of the map
-INTO, DOSES, DRAWS = (1, 3, 6, 9, 12, 15), (0.1, 0.25, 0.5), 30
+INTO, DOSES = (1, 3, 6, 9, 12), (0.5, 0.1, 0.25)
+DRAWS = 20  # of each control, at the last dose alone
 
 
 def count_words(tokenizer) -> dict[str, int]:
