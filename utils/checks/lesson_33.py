@@ -302,7 +302,9 @@ def check_read_both(read_both) -> str:
         )
         v, moved = 3 * _random(d, seed=seed + 7), 0.5 * _random(e, seed=seed + 8)
 
-        def top(E: Tensor, u: Tensor, *, centre=True, unit=True, least=False, by=None) -> list[int]:
+        def top(
+            E: Tensor, u: Tensor, *, k=k, centre=True, unit=True, least=False, by=None
+        ) -> list[int]:
             x = E - (by if by is not None else E.mean(0)) if centre else E
             x = x / x.norm(dim=-1, keepdim=True) if unit else x
             return (x @ u).argsort(descending=not least)[:k].tolist()
@@ -404,7 +406,7 @@ def check_steering_effects(steering_effects) -> str:
 
         def steered(
             *,
-            size: Callable[[Tensor], Tensor] = lambda v: norm * v / v.norm(),
+            size: Callable[[Tensor], Tensor] = lambda v, norm=norm: norm * v / v.norm(),
             where: slice = slice(1, None),
             at: str = f"blocks.{layer}.hook_resid_pre",
             put: bool = False,
@@ -456,7 +458,7 @@ def check_steering_effects(steering_effects) -> str:
                 at=f"blocks.{layer}.hook_resid_post"
             ),
             "The vector is taken away from the stream: add it.": steered(
-                size=lambda v: -norm * v / v.norm()
+                size=lambda v, norm=norm: -norm * v / v.norm()
             ),
             "A mean over the pairs of words: keep a number for each pair.": right.mean(-1),
             "The table is transposed: [vector, pair].": right.T,
@@ -471,7 +473,7 @@ def check_steering_effects(steering_effects) -> str:
                 "run the model inside the loop.": right[-1:].expand_as(right),
                 "A mean over the vectors: keep a row for each.": right.mean(0),
                 "All vectors are divided by one length: each by its own.": steered(
-                    size=lambda v, vectors=vectors: norm * v / vectors.norm()
+                    size=lambda v, vectors=vectors, norm=norm: norm * v / vectors.norm()
                 ),
             }
         else:
