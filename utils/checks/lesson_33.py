@@ -287,20 +287,15 @@ def check_fit_map(fit_map) -> str:
 @exercise("utils.writing.geometry.read_both")
 def check_read_both(read_both) -> str:
     """Two clouds off the origin with rows of unlike lengths; then other sizes."""
-    for seed, (n, d, e, k) in enumerate(((40, 6, 4, 8), (30, 3, 7, 5), (25, 4, 4, 1))):
-        A, B = (
-            _random(n, width, seed=seed + i)
-            * (
-                0.2
-                + 2
-                * torch.rand(
-                    n, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-                )
-            )
-            + 1.5 * torch.linspace(1, -1, width)
-            for i, width in ((0, d), (50, e))
-        )
-        v, moved = 3 * _random(d, seed=seed + 7), 0.5 * _random(e, seed=seed + 8)
+    for seed, (n, d, e, k) in enumerate(((40, 6, 4, 8), (30, 3, 7, 5), (35, 4, 4, 6))):
+        way = _random(d, e, seed=seed + 50)
+        points = _random(n, d, seed=seed)
+        lengths = [_random(n, 1, seed=seed + i).abs() * 3 + 0.1 for i in (20, 30)]
+        A = points * lengths[0] + 1.5 * torch.linspace(1, -1, d)
+        B = (points @ way + 0.5 * _random(n, e, seed=seed + 60)) * lengths[1]
+        B = B + 2 * torch.linspace(-1, 1, e)
+        v = 3 * _random(d, seed=seed + 7)
+        moved = 0.2 * v @ way
 
         def top(
             E: Tensor, u: Tensor, *, k=k, centre=True, unit=True, least=False, by=None
@@ -322,6 +317,10 @@ def check_read_both(read_both) -> str:
             )
             lists.append([int(i) for i in each])
         right = top(A, v), top(B, moved)
+        expect(
+            lists[0] != lists[1] or right[0] == right[1],
+            "Both lists are the same: the second is made from `moved` and B.",
+        )
         what = "the words of v in A", "those of `moved` in B"
         for i, (E, u) in enumerate(((A, v), (B, moved))):
             if lists[i] == right[i]:
@@ -339,10 +338,6 @@ def check_read_both(read_both) -> str:
             expect(
                 sorted(lists[i]) != sorted(right[i]),
                 f"Look at {what[i]}: they are the right ones, in another order. Highest first.",
-            )
-            expect(
-                i == 0 or lists[1] != lists[0],
-                "Both lists are the same: the second is made from `moved` and B.",
             )
             raise_for = f"Look at {what[i]}: they are not the ones of the highest scores."
             expect(False, raise_for)
@@ -442,7 +437,7 @@ def check_steering_effects(steering_effects) -> str:
                 size=lambda v: v
             ),
             "The vectors are multiplied by `norm`, and keep their own lengths: divide by their "
-            "length first.": steered(size=lambda v: norm * v),
+            "length first.": steered(size=lambda v, norm=norm: norm * v),
             "The vectors are one long: multiply by `norm`.": steered(size=lambda v: v / v.norm()),
             "The vector is added to BOS as well: leave the first position alone.": steered(
                 where=slice(0, None)

@@ -124,7 +124,18 @@ def unit_rows(E: Float[Tensor, "word d"], *, centre: bool = True) -> Float[Tenso
 # ---- The map ------------------------------------------------------------------------------------
 
 
-@guarded(A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite), ridge=number(low=0))
+def _enough_rows(ridge: float, given: Mapping) -> str | None:
+    n, width = given["A"].shape
+    if ridge or n > width:
+        return None
+    return f"is 0, and {n} words cannot fit {width} weights: give more, or a ridge above 0"
+
+
+@guarded(
+    A=(axes(2), filled, finite),
+    B=(axes(2), as_long_as("A"), finite),
+    ridge=(number(low=0), _enough_rows),
+)
 def fit_map(
     A: Float[Tensor, "word a"], B: Float[Tensor, "word b"], *, ridge: float = 0.0
 ) -> Float[Tensor, "a b"]:
