@@ -378,7 +378,7 @@ ROWS = [
     ("odds after no text", lambda: log_odds("w5", "w6", []), "is empty"),
     ("odds after too long a text", lambda: too_long(lambda: log_odds("w5", "w6")), "reads 16"),
     ("effects of no vector", lambda: effects(torch.ones(0, 32)), "is empty"),
-    ("effects of NaN", lambda: effects(with_nan(torch.ones(1, 32))), "NaN or infinity"),
+    ("effects of NaN", lambda: effects(torch.full((1, 32), NAN)), "NaN or infinity"),
     ("effects of norm 0", lambda: effects(norm=0.0), "above 0"),
     ("runs of one token", lambda: like_frequency(torch.arange(9), window=1), "from 2"),
     ("the partner of one token", lambda: like_frequency(torch.tensor([7])), "at least two"),

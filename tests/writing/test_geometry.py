@@ -226,7 +226,7 @@ def test_neighbours_of_a_planted_cluster_are_coherent():
     E = torch.cat([centre + 0.1 * cloud(20, 8, seed=1), cloud(200, 8, seed=2)])
     found = geometry.coherence(E, geometry.nearest_rows(E, 10))
     assert found[:20].min() > 0.9 > found[20:].mean()
-    assert abs(geometry.coherence(E, torch.arange(20, 220)[None])).item() < 0.1
+    assert abs(geometry.coherence(E, torch.arange(20, 220)[None])).item() < 0.3
 
 
 def test_a_bag_of_words_runs_no_layer(two_models):
