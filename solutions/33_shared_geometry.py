@@ -328,7 +328,7 @@ predict(
 )
 
 # %% [markdown]
-# `judge_map` is given. On held-out words it returns R² (the share of variance that is explained) and the share **retrieved**: the word's image is nearest, by cosine among all words, to the word itself. The penalty was chosen beforehand on splits of these same words, which matters little: from `0.01` to `0.3` the right word is found as often. Beside it stands the **Procrustes** map (Schönemann, 1966), which may only turn and scale.
+# `judge_map` is given. On held-out words it returns R² (the share of variance that is explained) and the share **retrieved**: the word's image is nearest, by cosine among all words, to the word itself. The penalty was chosen beforehand on splits of these same words, which matters little: to Gemma, more than 99% of the words are found with penalties from `0.01` to `0.3`. Beside it stands the **Procrustes** map (Schönemann, 1966), which may only turn and scale.
 
 # %% tags=["folded"]
 # Maps into each model on three splits: least squares, Procrustes, and two wrong pairings.
