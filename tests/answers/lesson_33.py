@@ -2,49 +2,9 @@
 
 import numpy as np
 import torch
+from torch.nn.functional import cosine_similarity, normalize
 
 from utils.writing import geometry
-
-
-def _shared(choose, *, swap=False, order=lambda t, a: sorted(t, key=a.get)):
-    def shared_tokens(vocab_a, vocab_b):
-        tokens = order(choose(vocab_a, vocab_b), vocab_a)
-        ids_a = [vocab_a.get(t, 0) for t in tokens]
-        ids_b = [vocab_b.get(t, 0) for t in tokens]
-        return (tokens, ids_b, ids_a) if swap else (tokens, ids_a, ids_b)
-
-    return shared_tokens
-
-
-def _both(a, b):
-    return set(a) & set(b)
-
-
-def _each_in_its_order(vocab_a, vocab_b):
-    tokens = sorted(_both(vocab_a, vocab_b), key=vocab_a.get)
-    return tokens, [vocab_a[t] for t in tokens], sorted(vocab_b[t] for t in tokens)
-
-
-def _ids_of_a_twice(vocab_a, vocab_b):
-    tokens = sorted(_both(vocab_a, vocab_b), key=vocab_a.get)
-    return tokens, [vocab_a[t] for t in tokens], [vocab_a[t] for t in tokens]
-
-
-def _stripped(vocab_a, vocab_b):
-    a, b = ({t.strip("Ġ"): i for t, i in v.items()} for v in (vocab_a, vocab_b))
-    tokens = sorted(_both(a, b), key=a.get)
-    return tokens, [a[t] for t in tokens], [b[t] for t in tokens]
-
-
-def _all_of_both(vocab_a, vocab_b):
-    tokens = sorted({*vocab_a, *vocab_b} - {"owl", "Owl", "Dog"})
-    return tokens, [vocab_a.get(t, -1) for t in tokens], [vocab_b.get(t, -1) for t in tokens]
-
-
-def _shared_by_taking_out(vocab_a, vocab_b):
-    for token in set(vocab_a) - set(vocab_b):
-        del vocab_a[token]
-    return geometry.shared_tokens(vocab_a, vocab_b)
 
 
 def _spearman(a, b):
@@ -53,7 +13,7 @@ def _spearman(a, b):
 
 def _pearson_in_place(A, B):
     A -= A.mean(0)
-    return geometry.cosine_pearson(A, B)
+    return geometry.rsa(A, B)
 
 
 def _off_diagonal(square):
@@ -65,7 +25,7 @@ def _pearson(a, b):
 
 
 def _global(*, centre=(True, True), axis=0, pick=_off_diagonal, unit=True, end=_pearson):
-    def cosine_pearson(A, B):
+    def rsa(A, B):
         found = []
         for E, wanted in zip((A, B), centre, strict=True):
             x = E - E.mean(axis, keepdim=True) if wanted else E
@@ -73,7 +33,7 @@ def _global(*, centre=(True, True), axis=0, pick=_off_diagonal, unit=True, end=_
             found.append(pick(x @ x.T))
         return end(*found)
 
-    return cosine_pearson
+    return rsa
 
 
 def _unit_then_centred(A, B):
@@ -86,56 +46,11 @@ def _unit_then_centred(A, B):
 
 
 def _unit_then_centred_then_unit(A, B):
-    return geometry.cosine_pearson(*(E / E.norm(dim=-1, keepdim=True) for E in (A, B)))
+    return geometry.rsa(*(E / E.norm(dim=-1, keepdim=True) for E in (A, B)))
 
 
 def _cosine(a, b):
     return torch.nn.functional.cosine_similarity(a, b, dim=0).item()
-
-
-def _hits(a, b):
-    return (a[:, :, None] == b[:, None]).any(-1).float().sum(-1)
-
-
-def _lle(*, away=True, ridge="trace", everywhere=False, finish=None):
-    def lle_weights(x, neighbours, *, ridge_=1e-3, **kwargs):
-        price = kwargs.get("ridge", ridge_)
-        z = neighbours - x[:, None] if away else neighbours
-        gram = z @ z.mT
-        k = gram.shape[-1]
-        trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
-        scale = {"trace": trace, "mean": trace / k, "one": 1.0, "none": 0.0, "all": trace.sum()}
-        where = torch.ones(k, k) if everywhere else torch.eye(k)
-        gram = gram + price * scale[ridge] * where.to(gram)
-        raw = torch.linalg.solve(gram, torch.ones_like(gram[..., :1]))[..., 0]
-        return finish(raw) if finish else raw / raw.sum(-1, keepdim=True)
-
-    return lle_weights
-
-
-def _unconstrained(x, neighbours, *, ridge=0.0):
-    return torch.linalg.lstsq(neighbours.mT, x[..., None]).solution[..., 0]
-
-
-def _unconstrained_then_divided(x, neighbours, *, ridge=0.0):
-    free = _unconstrained(x, neighbours)
-    return free / free.sum(-1, keepdim=True)
-
-
-def _clipped(x, neighbours, *, ridge=1e-3):
-    w = geometry.lle_weights(x, neighbours, ridge=ridge)
-    w = w.clamp(min=0) if ridge < 1e-5 else w
-    return w / w.sum(-1, keepdim=True)
-
-
-def _exactly(change):
-    """Goes wrong where the ridge is small."""
-
-    def lle_weights(x, neighbours, *, ridge=1e-3):
-        w = geometry.lle_weights(x, neighbours, ridge=ridge)
-        return change(w) if ridge < 1e-5 else w
-
-    return lle_weights
 
 
 def _centred_along_rows(E, neighbours, *, share=0.9):
@@ -167,79 +82,327 @@ def _held(values):
     return values.cumsum(-1) / values.sum(-1, keepdim=True)
 
 
-def _map(*, centre=(True, True), swap=False, finish=lambda T: T):
+def _pearson_by_numpy(A, B):
+    lists = []
+    for E in (A.numpy(), B.numpy()):
+        E = E - E.mean(axis=0)
+        E = E / np.linalg.norm(E, axis=1, keepdims=True)
+        lists.append((E @ E.T)[np.triu_indices(len(E), 1)])
+    return np.corrcoef(*lists)[0, 1]
+
+
+def _pearson_by_mask(A, B):
+    """Each pair twice, which changes nothing, and the formula by hand."""
+    away = ~torch.eye(len(A), dtype=torch.bool)
+    a, b = (
+        torch.nn.functional.cosine_similarity(E[:, None], E[None], dim=-1)[away]
+        for E in (A - A.mean(0), B - B.mean(0))
+    )
+    a, b = a - a.mean(), b - b.mean()
+    return (a @ b) / (a.norm() * b.norm())
+
+
+def _dimension_by_loop(E, neighbours, *, share=0.9):
+    found = []
+    for row in neighbours:
+        x = E[row] - E[row].mean(0)
+        values = torch.linalg.eigvalsh(x.T @ x).tolist()[::-1]
+        held, used = 0.0, 0
+        while held < share * sum(values):
+            held, used = held + values[used], used + 1
+        found.append(used)
+    return torch.tensor(found)
+
+
+def _dimension_by_search(E, neighbours, *, share=0.9):
+    x = E[neighbours]
+    variance = torch.linalg.svdvals(x - x.mean(dim=1, keepdim=True)).square()
+    held = torch.cumsum(variance, dim=-1) / variance.sum(dim=-1, keepdim=True)
+    return (held >= share).float().argmax(-1) + 1.0
+
+
+# ---- like_frequency
+
+
+def _runs(*, order=torch.argsort, low=1, back=False, apart=False, one=False, rank=False, end=None):
+    def like_frequency(counts, *, generator, window=20):
+        places, other = order(counts), torch.empty_like(counts)
+        runs = list(places.split(window))
+        if not apart and len(runs) > 1 and len(runs[-1]) < window:
+            runs[-2:] = [torch.cat(runs[-2:])]
+        at = 0
+        for run in runs:
+            by = 1
+            if not one and len(run) > low:
+                by = int(torch.randint(low, len(run), (1,), generator=generator))
+            where = torch.arange(at, at + len(run)) if rank else run
+            other[where] = run.roll(by if back else -by)
+            at += len(run)
+        return end(other, counts) if end else other
+
+    return like_frequency
+
+
+def _frequency_by_lists(counts, *, generator, window=20):
+    order = sorted(range(len(counts)), key=lambda i: counts[i].item())
+    other = [0] * len(order)
+    n_runs = max(len(order) // window, 1)
+    for r in range(n_runs):
+        run = order[r * window :] if r == n_runs - 1 else order[r * window : (r + 1) * window]
+        by = torch.randint(1, len(run), (1,), generator=generator).item()
+        for i, word in enumerate(run):
+            other[word] = run[(i + by) % len(run)]
+    return torch.tensor(other)
+
+
+def _frequency_by_numpy(counts, *, generator, window=20):
+    order, other = np.argsort(counts.numpy()), np.empty(len(counts), dtype=np.int64)
+    cuts = np.arange(window, len(order) - len(order) % window, window)
+    for run in np.split(order, cuts):
+        by = int(torch.randint(1, len(run), (1,), generator=generator))
+        other[run] = np.roll(run, -by)
+    return torch.from_numpy(other)
+
+
+# ---- fit_map
+
+
+def _map(*, centre=(True, True), swap=False, penalty=None, end=lambda T, A, B: T):
     def fit_map(A, B, *, ridge=0.0):
         A, B = (B, A) if swap else (A, B)
         a, b = (E - E.mean(0) if c else E for E, c in zip((A, B), centre, strict=True))
-        return finish(torch.linalg.lstsq(a, b).solution)
+        n, s = len(a), a.square().mean()
+        price = ridge * n * s if penalty is None else penalty(ridge, n, s, a, A)
+        eye = torch.eye(a.shape[1], dtype=a.dtype)
+        return end(torch.linalg.pinv(a.T @ a + price * eye) @ a.T @ b, a, b)
 
     return fit_map
 
 
-def _off(E):
-    return E - E.mean(0)
+def _map_by_augmenting(A, B, *, ridge=0.0):
+    a, b = A - A.mean(0), B - B.mean(0)
+    extra = (ridge * a.square().sum() / a.shape[1]).sqrt() * torch.eye(a.shape[1])
+    left, right = torch.cat([a, extra]), torch.cat([b, torch.zeros(a.shape[1], b.shape[1])])
+    return torch.linalg.lstsq(left, right, driver="gelsd").solution
 
 
-def _unit(E):
-    return E / E.norm(dim=-1, keepdim=True)
+def _map_by_numpy(A, B, *, ridge=0.0):
+    a, b = ((E - E.mean(0)).numpy() for E in (A, B))
+    gram = a.T @ a + ridge * len(a) * np.mean(a**2) * np.eye(a.shape[1])
+    return torch.from_numpy(np.linalg.solve(gram, a.T @ b)).float()
 
 
-def _least_squares(a, b):
-    return torch.linalg.lstsq(a, b).solution
+def _map_by_columns(A, B, *, ridge=0.0):
+    a, b = A - A.mean(0), B - B.mean(0)
+    gram = a.T @ a
+    gram.diagonal().add_(ridge * len(a) * a.pow(2).mean())
+    return torch.stack([torch.linalg.solve(gram, a.T @ column) for column in b.T], dim=1)
 
 
-def _map_in_place(A, B):
-    A -= A.mean(0)
-    return _least_squares(A, _off(B))
+# ---- read_both
 
 
-def _predictions(A, B):
-    return (A - A.mean(0)) @ geometry.fit_map(A, B)
+def _both(*, centre=True, unit=True, least=False, swap=False, share=None, lists=None, second=None):
+    def read_both(v, moved, A, B, *, k=20):
+        found = []
+        for E, u in ((A, v), (B, moved)):
+            x = E - E.mean(0) if centre else E
+            x = normalize(x, dim=-1) if unit else x
+            found.append((x @ u).topk(k, largest=not least).indices.tolist())
+        found = found[::-1] if swap else found
+        found = [found[0], found[0]] if second else found
+        common = len(set(found[0]) & set(found[1]))
+        value = share(found, common, k) if share else common / k
+        if lists:
+            return (*map(lists, found), value)
+        return found[0], found[1], value
+
+    return read_both
 
 
-def _with_intercept(A, B):
-    return torch.linalg.lstsq(torch.cat([A, torch.ones(len(A), 1)], 1), B).solution
+def _both_by_sorting(v, moved, A, B, *, k=20):
+    def top(E, u):
+        x = E - E.mean(0)
+        scores = (x @ u) / x.norm(dim=-1)
+        return sorted(range(len(x)), key=lambda i: -scores[i].item())[:k]
+
+    first, second = top(A, v), top(B, moved)
+    return first, second, sum(i in second for i in first) / k
 
 
-def _rotation(A, B):
-    U, _, Vh = torch.linalg.svd((A - A.mean(0)).T @ (B - B.mean(0)), full_matrices=False)
-    return U @ Vh
+def _both_by_einsum(v, moved, A, B, *, k=20):
+    a, b = (normalize(E - E.mean(0, keepdim=True), dim=1) for E in (A, B))
+    first = torch.einsum("wd,d->w", a, v).argsort(descending=True)[:k]
+    second = torch.einsum("wd,d->w", b, moved).argsort(descending=True)[:k]
+    return first, second, torch.isin(first, second).double().mean()
+
+
+def _both_by_cosine(v, moved, A, B, *, k=20):
+    first, second = (
+        cosine_similarity(E - E.mean(0), u[None], dim=-1).topk(k).indices.tolist()
+        for E, u in ((A, v), (B, moved))
+    )
+    return [first, second, len(set(first).intersection(second)) / k]
+
+
+# ---- steering_effects
+
+
+def _steered(
+    *,
+    size=lambda v, norm: norm * v / v.norm(),
+    where=slice(1, None),
+    place="blocks.{}.hook_resid_pre",
+    put=False,
+    minus=True,
+    end=lambda found: found,
+    off=True,
+):
+    def steering_effects(model, vectors, measure, *, layer, norm):
+        plain, found, before = measure(), [], 0
+        for v in vectors:
+            step = size(v, norm) + before
+
+            def add(resid, hook, step=step):
+                out = resid.clone()
+                out[:, where] = step if put else out[:, where] + step
+                return out
+
+            with model.hooks(fwd_hooks=[(place.format(layer), add)]):
+                now = measure()
+            found.append(now - plain if minus else now)
+            before = 0 if off else step
+        return end(torch.stack(found))
+
+    return steering_effects
+
+
+def _steered_in_place(model, vectors, measure, *, layer, norm):
+    plain, rows = measure(), []
+    for v in vectors:
+
+        def add(resid, hook, v=v):
+            resid = resid.clone()
+            resid[:, 1:, :] = resid[:, 1:, :] + v * (norm / v.norm())
+            return resid
+
+        with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", add)]):
+            rows.append((measure() - plain).tolist())
+    return torch.tensor(rows)
+
+
+def _steered_by_mask(model, vectors, measure, *, layer, norm):
+    plain = measure()
+    out = torch.zeros(len(vectors), len(plain))
+    for i in range(len(vectors)):
+        unit = normalize(vectors[i], dim=0) * norm
+
+        def add(resid, hook, unit=unit):
+            mask = torch.arange(resid.shape[1], device=resid.device) > 0
+            return resid + mask[None, :, None] * unit
+
+        with model.hooks([(f"blocks.{layer}.hook_resid_pre", add)]):
+            out[i] = measure()
+    return out - plain
+
+
+def _steered_by_cat(model, vectors, measure, *, layer, norm):
+    steps, plain = norm * normalize(vectors, dim=-1), measure()
+
+    def run(step):
+        def add(resid, hook):
+            return torch.cat([resid[:, :1], resid[:, 1:] + step], dim=1)
+
+        with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", add)]):
+            return measure() - plain
+
+    return torch.stack([run(step) for step in steps])
+
+
+# ---- lle_agreement
+
+
+def _lle(*, centre=True, itself=False, of_a=False, flat=False, more=0, far=False, compare=None):
+    def lle_agreement(A, B, *, k=10):
+        rows, kept = [], None
+        for E in (A, B):
+            x = normalize(E - E.mean(0) if centre else E, dim=-1)
+            cosines = x @ x.T
+            if not itself:
+                cosines.fill_diagonal_(9 if far else -9)
+            near = cosines.topk(k + more, largest=not far).indices
+            near = kept if of_a and kept is not None else near
+            kept = near
+            w = geometry.lle_weights(x, x[near])
+            w = torch.ones_like(w) if flat else w
+            rows.append(torch.zeros_like(cosines).scatter_(1, near, w))
+        return compare(*rows) if compare else cosine_similarity(*rows, dim=-1)
+
+    return lle_agreement
+
+
+def _pressed(A, B, *, k=10):
+    found = []
+    for E in (A, B):
+        x = normalize(E - E.mean(0), dim=-1)
+        found.append(geometry.lle_weights(x, x[geometry.nearest_rows(E, k)]))
+    return cosine_similarity(*found, dim=-1)
+
+
+def _lle_by_loop(A, B, *, k=10):
+    rows = []
+    for E in (A, B):
+        x, near = geometry.unit_rows(E), geometry.nearest_rows(E, k)
+        row = torch.zeros(len(E), len(E))
+        for i in range(len(E)):
+            row[i, near[i]] = geometry.lle_weights(x[i : i + 1], x[near[i]][None])[0]
+        rows.append(row)
+    return torch.stack([torch.dot(a, b) / a.norm() / b.norm() for a, b in zip(*rows, strict=True)])
+
+
+def _lle_by_einsum(A, B, *, k=10):
+    rows = []
+    for E in (A, B):
+        x, near = geometry.unit_rows(E), geometry.nearest_rows(E, k)
+        hot = torch.nn.functional.one_hot(near, len(E)).float()
+        rows.append(torch.einsum("nk,nkm->nm", geometry.lle_weights(x, x[near]), hot))
+    a, b = rows
+    return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))
+
+
+def _lle_by_indexing(A, B, *, k=10):
+    unit = [geometry.unit_rows(E) for E in (A, B)]
+    rows = [torch.zeros(len(A), len(A)) for _ in unit]
+    for x, row in zip(unit, rows, strict=True):
+        cosines = x @ x.T - 5 * torch.eye(len(x))
+        near = cosines.argsort(dim=-1, descending=True)[:, :k]
+        row[torch.arange(len(x))[:, None], near] = geometry.lle_weights(x, x[near])
+    return cosine_similarity(rows[0], rows[1])
+
+
+def _rsa_by_loop(A, B):
+    lists = []
+    for E in (A, B):
+        x = E - E.mean(0)
+        lists.append(
+            [cosine_similarity(x[i], x[j], dim=0) for i in range(len(x)) for j in range(i)]
+        )
+    a, b = (torch.stack(each) - torch.stack(each).mean() for each in lists)
+    return (a @ b / a.norm() / b.norm()).item()
+
+
+def _dimension_by_covariance(E, neighbours, *, share=0.9):
+    x = E[neighbours] - E[neighbours].mean(1, keepdim=True)
+    variance = torch.linalg.eigvalsh(x.mT @ x).flip(-1)
+    return (_held(variance) < share - 1e-9).sum(-1) + 1
+
+
+def _with_penalty(penalty):
+    return _map(penalty=penalty)
 
 
 MISTAKES = {
-    "shared_tokens": [
-        ("same id", _shared(lambda a, b: {t for t in a if a[t] in b.values()}), "by their strings"),
-        ("all tokens of A", _shared(lambda a, b: set(a) - {"owl"}), "one vocabulary alone"),
-        ("all of both", _all_of_both, "one vocabulary alone"),
-        ("ids exchanged", _shared(_both, swap=True), "exchanged"),
-        ("ids of A twice", _ids_of_a_twice, "one vocabulary"),
-        ("each sorted by itself", _each_in_its_order, "different orders"),
-        (
-            "in the order of the alphabet",
-            _shared(_both, order=lambda t, a: sorted(t)),
-            "Order the tokens by their id in A",
-        ),
-        ("spaces stripped", _stripped, "Keep the strings as they are"),
-        (
-            "capitals ignored",
-            _shared(lambda a, b: {t for t in a if t.lower() in {u.lower() for u in b}}),
-            "Keep the strings as they are",
-        ),
-        ("only the strings", lambda a, b: sorted(_both(a, b)), "three things"),
-        (
-            "in the order of B",
-            lambda a, b: geometry.shared_tokens(b, a)[::2] + geometry.shared_tokens(b, a)[1:2],
-            "Order the tokens by their id in A",
-        ),
-        (
-            "as they come in A",
-            _shared(lambda a, b: [t for t in a if t in b], order=lambda t, a: t),
-            "Order the tokens by their id in A",
-        ),
-        ("the order of a set", _shared(_both, order=lambda t, a: list(t)), "Order the tokens"),
-        ("changes A", _shared_by_taking_out, "changes its input `vocab_a`"),
-    ],
-    "cosine_pearson": [
+    "rsa": [
         ("with the diagonal", _global(pick=lambda s: s), "diagonal is counted"),
         ("not centred", _global(centre=(False, False)), "not centred"),
         ("one side centred", _global(centre=(True, False)), "one is not"),
@@ -255,9 +418,9 @@ MISTAKES = {
             _global(centre=(False, False), pick=lambda s: s),
             "Neither centred, nor without",
         ),
-        ("size", lambda A, B: abs(geometry.cosine_pearson(A, B)), "models may also disagree"),
-        ("at least 0", lambda A, B: max(geometry.cosine_pearson(A, B), 0.0), "cut off at 0"),
-        ("squared", lambda A, B: geometry.cosine_pearson(A, B) ** 2, "square of the correlation"),
+        ("size", lambda A, B: abs(geometry.rsa(A, B)), "models may also disagree"),
+        ("at least 0", lambda A, B: max(geometry.rsa(A, B), 0.0), "cut off at 0"),
+        ("squared", lambda A, B: geometry.rsa(A, B) ** 2, "square of the correlation"),
         ("sizes of cosines", _global(pick=lambda s: _off_diagonal(s).abs()), "correlation"),
         ("ranks", _global(end=_spearman), "correlation of ranks"),
         (
@@ -268,62 +431,95 @@ MISTAKES = {
         ("table", _global(end=lambda a, b: torch.corrcoef(torch.stack([a, b]))), "a table of"),
         ("in place", _pearson_in_place, "changes its input `A`"),
     ],
-    "neighbour_overlap": [
-        ("place by place", lambda a, b: (a == b).float().mean(-1), "place by place"),
-        ("a count", _hits, "a count"),
-        ("over tokens", lambda a, b: _hits(a, b) / len(a), "number of tokens"),
-        ("Jaccard", lambda a, b: _hits(a, b) / (6 - _hits(a, b)), "Jaccard"),
-        ("one number", lambda a, b: (_hits(a, b) / 3).mean(), "keep the tokens apart"),
-        ("the rest", lambda a, b: 1 - _hits(a, b) / 3, "*not* in common"),
+    "like_frequency": [
+        ("itself", lambda counts, **k: torch.arange(len(counts)), "got itself"),
+        ("counts", _runs(end=lambda other, counts: counts[other]), "Those are counts"),
+        ("not sorted", _runs(order=lambda c: torch.arange(len(c))), "sort by count first"),
         (
-            "mean over all pairs",
-            lambda a, b: (a[:, :, None] == b[:, None]).float().mean((1, 2)),
-            "twice",
+            "frequent first",
+            _runs(order=lambda c: c.argsort(descending=True)),
+            "from frequent to rare",
         ),
+        ("ranks", _runs(order=lambda c: c.argsort().argsort()), "`argsort` once"),
+        ("rolled back", _runs(back=True), "other way"),
+        ("in sorted order", _runs(rank=True), "in sorted order"),
+        ("a short run", _runs(apart=True), "left over"),
+        ("one place", _runs(one=True), "by one place"),
+        ("from 0", _runs(low=0), "draw from 1"),
+        ("a list", _runs(end=lambda other, counts: other.tolist()), "Return a tensor"),
         (
-            "sorted, then place by place",
-            lambda a, b: (a.sort().values == b.sort().values).float().mean(-1),
-            "You sort",
+            "shuffled",
+            lambda c, *, generator, window=20: torch.randperm(len(c), generator=generator),
+            "any other order",
         ),
-        ("all lists", lambda a, b: torch.isin(a, b).float().mean(-1), "all lists of B"),
-        ("any", lambda a, b: (_hits(a, b) > 0).float(), "*any* neighbour"),
-        ("all", lambda a, b: (_hits(a, b) == a.shape[1]).float(), "*all* neighbours"),
-        ("three neighbours", lambda a, b: _hits(a, b) / 3, "not always 3"),
-        ("squeezed", lambda a, b: geometry.neighbour_overlap(a, b).squeeze(), "axis is lost"),
-        ("a list", lambda a, b: geometry.neighbour_overlap(a, b).tolist(), "should be a tensor"),
     ],
-    "lle_weights": [
-        ("not normalised", _lle(finish=lambda w: w), "do not sum to 1"),
-        ("softmax", _lle(finish=lambda w: w.softmax(-1)), "softmax"),
-        ("point not taken away", _lle(away=False), "Gram matrix is that of the neighbours"),
-        ("no condition", _unconstrained, "without the condition"),
-        ("condition afterwards", _unconstrained_then_divided, "plain least squares"),
-        ("no ridge", _lle(ridge="none"), "ridge is missing, or"),
-        ("ridge without the trace", _lle(ridge="one"), "share of the *trace*"),
-        ("ridge on every entry", _lle(everywhere=True), "added to every entry"),
-        ("trace over all points", _lle(ridge="all"), "summed over all points"),
-        ("mean of the diagonal", _lle(ridge="mean"), "mean of the diagonal"),
-        ("over points", _lle(finish=lambda w: w / w.sum(0)), "over the points"),
-        ("no negative weights", _clipped, "do not cut it off"),
-        ("sizes", _exactly(lambda w: w.abs()), "its sign is lost"),
+    "fit_map": [
+        ("turned round", _map(swap=True), "from B to A"),
+        ("transposed", _map(end=lambda T, a, b: T.T), "transposed"),
+        ("not centred", _map(centre=(False, False)), "Neither side"),
+        ("A not centred", _map(centre=(False, True)), "A is not"),
+        ("no penalty", _with_penalty(lambda r, n, s, a, A: 0.0), "penalty is missing"),
+        ("the ridge alone", _with_penalty(lambda r, n, s, a, A: r), "`ridge` alone"),
+        ("no n", _with_penalty(lambda r, n, s, a, A: r * s), "lacks n"),
+        ("no s", _with_penalty(lambda r, n, s, a, A: r * n), "lacks s"),
+        ("s of A", _with_penalty(lambda r, n, s, a, A: r * n * A.square().mean()), "as it came"),
+        ("minus", _with_penalty(lambda r, n, s, a, A: -r * n * s), "wrong sign"),
+        ("predictions", _map(end=lambda T, a, b: a @ T), "predictions"),
+        ("a.T @ b", _map(end=lambda T, a, b: a.T @ b), "solve the equation"),
+    ],
+    "read_both": [
+        ("not centred", _both(centre=False), "not centred"),
+        ("long rows first", _both(unit=False), "not made one long"),
+        ("lowest", _both(least=True), "lowest"),
+        ("exchanged", _both(swap=True), "exchanged"),
+        ("the first twice", _both(second=True), "the same"),
+        ("count", _both(share=lambda f, c, k: c), "divide by k"),
+        ("not in common", _both(share=lambda f, c, k: 1 - c / k), "*not* in common"),
+        ("union", _both(share=lambda f, c, k: c / (2 * k - c)), "union"),
         (
-            "sizes that sum to 1",
-            _exactly(lambda w: w.abs() / w.abs().sum(-1, keepdim=True)),
-            "and the sum is another",
+            "place by place",
+            _both(share=lambda f, c, k: sum(x == y for x, y in zip(*f, strict=True)) / k),
+            "place by place",
         ),
-        ("sum of sizes", _exactly(lambda w: w / w.abs().sum(-1, keepdim=True)), "of their sizes"),
+        ("sets", _both(lists=set), "no order"),
+        ("sorted", _both(lists=sorted), "another order"),
+        ("one of them", lambda v, moved, A, B, *, k=20: [1, 2], "three things"),
+    ],
+    "steering_effects": [
+        ("with, not minus", _steered(minus=False), "take away"),
+        ("turned", _steered(end=lambda f: -f), "sign is turned"),
+        ("own lengths", _steered(size=lambda v, norm: v), "own lengths"),
+        ("times norm", _steered(size=lambda v, norm: norm * v), "multiplied by `norm`"),
+        ("unit", _steered(size=lambda v, norm: v / v.norm()), "multiply by `norm`"),
+        ("BOS too", _steered(where=slice(0, None)), "BOS"),
+        ("the last", _steered(where=slice(-1, None)), "last position alone"),
+        ("replaced", _steered(put=True), "replaced"),
+        ("after", _steered(place="blocks.{}.hook_resid_post"), "after the block"),
+        ("taken away", _steered(size=lambda v, norm: -norm * v / v.norm()), "taken away"),
+        ("a mean", _steered(end=lambda f: f.mean(-1)), "each pair"),
+        ("left on", _steered(off=False), "earlier vectors"),
+        ("squeezed", _steered(end=lambda f: f.squeeze(0)), "[1, pair]"),
+        ("nothing", _steered(size=lambda v, norm: 0 * v), "Nothing changes"),
+    ],
+    "lle_agreement": [
+        ("A's neighbours", _lle(of_a=True), "each model has its own"),
+        ("pressed", _pressed, "column of *its word*"),
+        ("not centred", _lle(centre=False), "not centred"),
+        ("far", _lle(far=True), "furthest"),
+        ("overlap", _lle(flat=True), "compare the weights"),
+        ("k + 1", _lle(more=1), "one neighbour more"),
+        ("k - 1", _lle(more=-1), "one less"),
+        ("products", _lle(compare=lambda a, b: (a * b).sum(-1)), "inner products"),
         (
-            "another default",
-            lambda x, neighbours, *, ridge=0.1: geometry.lle_weights(x, neighbours, ridge=ridge),
-            "default ridge",
+            "Pearson",
+            _lle(
+                compare=lambda a, b: cosine_similarity(
+                    a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True), dim=-1
+                )
+            ),
+            "Pearson",
         ),
-        ("all equal", _lle(finish=lambda w: torch.ones_like(w) / w.shape[-1]), "All weights are"),
-        ("by length", _lle(finish=lambda w: w / w.norm(dim=-1, keepdim=True)), "their length"),
-        (
-            "squeezed",
-            lambda x, neighbours, **k: geometry.lle_weights(x, neighbours, **k).squeeze(),
-            "axis is lost",
-        ),
+        ("mean", lambda A, B, *, k=10: geometry.lle_agreement(A, B, k=k).mean(), "single number"),
     ],
     "intrinsic_dimension": [
         ("not centred", _dimension(centre=False), "not centred"),
@@ -375,151 +571,56 @@ MISTAKES = {
             "The dimensions for a share of 0.6 should be",
         ),
     ],
-    "fit_map": [
-        ("the way back", _map(swap=True), "from B to A"),
-        ("transposed", _map(finish=lambda T: T.T), "T is transposed"),
-        ("not centred", _map(centre=(False, False)), "Neither side is centred"),
-        ("B alone centred", _map(centre=(False, True)), "A is not"),
-        ("intercept kept", _with_intercept, "column of ones"),
-        ("no inverse", lambda A, B: (A - A.mean(0)).T @ (B - B.mean(0)), "without the inverse"),
-        ("predictions", _predictions, "Return T"),
-        ("a rotation", _rotation, "orthogonal"),
-        ("unit rows", lambda A, B: _least_squares(_unit(_off(A)), _unit(_off(B))), "meet lengths"),
-        (
-            "unit columns",
-            lambda A, B: _least_squares(_off(A) / A.std(0), _off(B) / B.std(0)),
-            "divided by their spreads",
-        ),
-        ("back and transposed", lambda A, B: _map(swap=True)(A, B).T, "transposed map from B"),
-        (
-            "predictions with the mean",
-            lambda A, B: _predictions(A, B) + B.mean(0),
-            "with the mean",
-        ),
-        ("in place", _map_in_place, "changes its input `A`"),
+    "which_map": [
+        ("two letters", {"a": "half", "b": "true"}, "the letters"),
+        ("another word", {"a": "half", "b": "freq", "c": "true"}, "are called"),
+        ("one kind twice", {"a": "half", "b": "half", "c": "true"}, "one letter"),
+        ("true and half", {"a": "true", "b": "frequency", "c": "half"}, "come nearer"),
+        ("frequency is a", {"a": "frequency", "b": "half", "c": "true"}, "right words"),
+        ("frequency is c", {"a": "half", "b": "true", "c": "frequency"}, "right words"),
+        ("a list", ["half", "frequency", "true"], "dictionary"),
     ],
 }
 
-
-def _shared_by_loop(vocab_a, vocab_b):
-    tokens, ids_a, ids_b = [], [], []
-    for token in sorted(vocab_a, key=vocab_a.get):
-        if token in vocab_b:
-            tokens.append(token)
-            ids_a.append(vocab_a[token])
-            ids_b.append(vocab_b[token])
-    return tokens, ids_a, ids_b
-
-
-def _shared_by_zip(vocab_a, vocab_b):
-    both = vocab_a.keys() & vocab_b.keys()
-    ids_a, tokens, ids_b = zip(*sorted((vocab_a[t], t, vocab_b[t]) for t in both), strict=True)
-    return tokens, ids_a, ids_b
-
-
-def _shared_as_tensors(vocab_a, vocab_b):
-    tokens, *ids = _shared_by_loop(vocab_a, vocab_b)
-    return [tokens, *map(torch.tensor, ids)]
-
-
-def _pearson_by_numpy(A, B):
-    lists = []
-    for E in (A.numpy(), B.numpy()):
-        E = E - E.mean(axis=0)
-        E = E / np.linalg.norm(E, axis=1, keepdims=True)
-        lists.append((E @ E.T)[np.triu_indices(len(E), 1)])
-    return np.corrcoef(*lists)[0, 1]
-
-
-def _pearson_by_mask(A, B):
-    """Each pair twice, which changes nothing, and the formula by hand."""
-    away = ~torch.eye(len(A), dtype=torch.bool)
-    a, b = (
-        torch.nn.functional.cosine_similarity(E[:, None], E[None], dim=-1)[away]
-        for E in (A - A.mean(0), B - B.mean(0))
-    )
-    a, b = a - a.mean(), b - b.mean()
-    return (a @ b) / (a.norm() * b.norm())
-
-
-def _overlap_by_sets(a, b):
-    shares = [len(set(x) & set(y)) / len(x) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
-    return torch.tensor(shares)
-
-
-def _overlap_by_isin(a, b):
-    rows = [torch.isin(x, y).double().mean() for x, y in zip(a, b, strict=True)]
-    return torch.stack(rows)
-
-
-def _overlap_by_one_hot(a, b):
-    n = int(torch.cat([a, b]).max()) + 1
-    a, b = (torch.nn.functional.one_hot(each, n).sum(1).float() for each in (a, b))
-    return torch.einsum("nv,nv->n", a, b) / a.sum(-1)
-
-
-def _lle_by_loop(x, neighbours, *, ridge=1e-3):
-    rows = []
-    for point, near in zip(x.numpy(), neighbours.numpy(), strict=True):
-        z = near - point
-        gram = z @ z.T
-        w = np.linalg.inv(gram + ridge * np.trace(gram) * np.eye(len(gram))).sum(axis=1)
-        rows.append(w / w.sum())
-    return torch.from_numpy(np.stack(rows))
-
-
-def _lle_by_einsum(x, neighbours, *, ridge=1e-3):
-    z = x.unsqueeze(1) - neighbours
-    gram = torch.einsum("nid,njd->nij", z, z)
-    penalty = ridge * torch.einsum("nii->n", gram)
-    gram = gram.clone()
-    for i in range(gram.shape[-1]):
-        gram[:, i, i] += penalty
-    w = torch.linalg.solve(gram, torch.ones(gram.shape[:2]).to(gram))
-    return w.div(w.sum(dim=1, keepdim=True))
-
-
-def _dimension_by_loop(E, neighbours, *, share=0.9):
-    found = []
-    for row in neighbours:
-        x = E[row] - E[row].mean(0)
-        values = torch.linalg.eigvalsh(x.T @ x).tolist()[::-1]
-        held, used = 0.0, 0
-        while held < share * sum(values):
-            held, used = held + values[used], used + 1
-        found.append(used)
-    return torch.tensor(found)
-
-
-def _dimension_by_search(E, neighbours, *, share=0.9):
-    x = E[neighbours]
-    variance = torch.linalg.svdvals(x - x.mean(dim=1, keepdim=True)).square()
-    held = torch.cumsum(variance, dim=-1) / variance.sum(dim=-1, keepdim=True)
-    return (held >= share).float().argmax(-1) + 1.0
-
-
-def _map_by_numpy(A, B):
-    centred = ((E - E.mean(0)).numpy() for E in (A, B))
-    return torch.from_numpy(np.linalg.lstsq(*centred, rcond=None)[0])
-
-
 RIGHT = {
-    "shared_tokens": [
-        ("a loop", _shared_by_loop),
-        ("tuples", _shared_by_zip),
-        ("tensors of ids", _shared_as_tensors),
+    "rsa": [
+        ("numpy", _pearson_by_numpy),
+        ("a mask and 0-d tensor", _pearson_by_mask),
+        ("loops", _rsa_by_loop),
     ],
-    "cosine_pearson": [("numpy", _pearson_by_numpy), ("a mask and 0-d tensor", _pearson_by_mask)],
-    "neighbour_overlap": [
-        ("sets", _overlap_by_sets),
-        ("isin", _overlap_by_isin),
-        ("one-hot", _overlap_by_one_hot),
+    "like_frequency": [
+        ("lists", _frequency_by_lists),
+        ("numpy", _frequency_by_numpy),
+        ("split", _runs()),
     ],
-    "lle_weights": [("a loop in numpy", _lle_by_loop), ("einsum", _lle_by_einsum)],
-    "intrinsic_dimension": [("a loop", _dimension_by_loop), ("floats", _dimension_by_search)],
     "fit_map": [
+        ("augmented rows", _map_by_augmenting),
         ("numpy", _map_by_numpy),
-        ("pseudo-inverse", lambda A, B: torch.linalg.pinv(A - A.mean(0)) @ B),
-        ("an intercept, left out", lambda A, B: _with_intercept(A, B)[:-1]),
+        ("columns", _map_by_columns),
+    ],
+    "read_both": [
+        ("sorting", _both_by_sorting),
+        ("einsum", _both_by_einsum),
+        ("cosines", _both_by_cosine),
+    ],
+    "steering_effects": [
+        ("lists", _steered_in_place),
+        ("a mask", _steered_by_mask),
+        ("cat", _steered_by_cat),
+    ],
+    "lle_agreement": [
+        ("loop", _lle_by_loop),
+        ("einsum", _lle_by_einsum),
+        ("indexing", _lle_by_indexing),
+    ],
+    "intrinsic_dimension": [
+        ("a loop", _dimension_by_loop),
+        ("floats", _dimension_by_search),
+        ("covariance", _dimension_by_covariance),
+    ],
+    "which_map": [
+        ("as found", {"a": "half", "b": "frequency", "c": "true"}),
+        ("another order", {"c": "true", "a": "half", "b": "frequency"}),
+        ("capitals", {"a": "Half", "b": "Frequency", "c": "True"}),
     ],
 }

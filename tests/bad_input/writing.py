@@ -3,7 +3,6 @@
 import functools
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 import torch
@@ -76,7 +75,17 @@ def log_odds(first, second, texts=("w3",)):
 def effects(vectors=None, **other):
     vectors = torch.ones(1, 32) if vectors is None else vectors
     more = {"layer": 1, "norm": 2.0} | other
-    return geometry.steering_effects(model(), vectors, ["w3"], [("w5", "w6")], **more)
+    return geometry.steering_effects(model(), vectors, lambda: torch.zeros(1), **more)
+
+
+def read_both(A=CLOUD, B=CLOUD, **other):
+    return geometry.read_both(A[0], B[0], A, B, **other)
+
+
+def sealed():
+    order = ("half", "frequency", "true")
+    more = {"order": order, "ridge": 0.1, "budget": 2}
+    return geometry.SealedMaps(CLOUD, CLOUD, torch.arange(12), **more)
 
 
 def lle(x=CLOUD[:2], neighbours=NEAR, **other):
@@ -87,10 +96,9 @@ def dimension(neighbours=((1, 2, 3),), **other):
     return geometry.intrinsic_dimension(CLOUD, torch.tensor(neighbours), **other)
 
 
-def map_fit(T=None, A=CLOUD, B=CLOUD[:, :2], means=None):
+def judge_map(T=None, A=CLOUD, B=CLOUD[:, :2]):
     T = torch.ones(3, 2) if T is None else T
-    means = means or (A.mean(0), B.mean(0))
-    return geometry.map_fit(T, A, B, means=means)
+    return geometry.judge_map(T, A, B, fit=torch.arange(6), test=torch.arange(6, 12))
 
 
 def like_frequency(counts, **other):
@@ -99,11 +107,6 @@ def like_frequency(counts, **other):
 
 def gaussian_like(E):
     return geometry.gaussian_like(E, generator=torch.Generator())
-
-
-OTHER_WORDS = SimpleNamespace(
-    tokenizer=SimpleNamespace(all_special_tokens=[], get_vocab=lambda: {"v1": 0, "v2": 1})
-)
 
 
 def damaged_table(text: str):
@@ -286,34 +289,14 @@ ROWS = [
     ("unit rows with a 0", lambda: geometry.unit_rows(torch.eye(3)[:, :2], centre=False), "Row 2"),
     ("unit rows with the mean", lambda: geometry.unit_rows(torch.eye(2)[[0, 0]]), "Row 0"),
     ("unit rows of NaN", lambda: geometry.unit_rows(with_nan(CLOUD)), "NaN or infinity"),
-    ("cosines of one row", lambda: geometry.cosine_pearson(CLOUD[:1], CLOUD[:1]), "leave it out"),
-    ("cosines of two rows", lambda: geometry.cosine_pearson(CLOUD[:2], CLOUD[:2]), "three rows"),
-    ("cosines of unequal rows", lambda: geometry.cosine_pearson(CLOUD, CLOUD[:5]), "has 5 entries"),
-    ("cosines of NaN", lambda: geometry.cosine_pearson(CLOUD, with_nan(CLOUD)), "NaN or infinity"),
-    ("a bootstrap of no draw", lambda: geometry.pearson_interval(CLOUD, CLOUD, n=0), "from 1"),
-    (
-        "a bootstrap of unequal rows",
-        lambda: geometry.pearson_interval(CLOUD, CLOUD[:5], n=5),
-        "has 5 entries",
-    ),
+    ("RSA of two rows", lambda: geometry.rsa(CLOUD[:2], CLOUD[:2]), "at least three"),
+    ("RSA of unequal rows", lambda: geometry.rsa(CLOUD, CLOUD[:5]), "has 5 entries"),
+    ("RSA of NaN", lambda: geometry.rsa(CLOUD, with_nan(CLOUD)), "NaN or infinity"),
+    ("rows of an unknown word", lambda: geometry.rows_of(model(), ["good"]), "is no token"),
+    ("rows of no word", lambda: geometry.rows_of(model(), []), "is empty"),
     ("as many neighbours as rows", lambda: geometry.nearest_rows(CLOUD, 12), "has 11 others"),
     ("no neighbour", lambda: geometry.nearest_rows(CLOUD, 0), "whole number from 1"),
     ("minus one neighbour", lambda: geometry.nearest_rows(CLOUD, -1), "whole number from 1"),
-    (
-        "overlap of unlike k",
-        lambda: geometry.neighbour_overlap(LENGTHS[None], LENGTHS[None, :1]),
-        "has shape (1, 1)",
-    ),
-    (
-        "overlap of no token",
-        lambda: geometry.neighbour_overlap(LENGTHS[None][:0], LENGTHS[None][:0]),
-        "is empty",
-    ),
-    (
-        "overlap without a token's axis",
-        lambda: geometry.neighbour_overlap(LENGTHS, LENGTHS),
-        "give 2 axes",
-    ),
     ("weights with a ridge below 0", lambda: lle(ridge=-1e-3), "at least 0"),
     ("weights of another width", lambda: lle(CLOUD[:2, :2]), "give [n, k, d]"),
     ("weights of other points", lambda: lle(CLOUD[:3]), "give [n, k, d]"),
@@ -332,16 +315,31 @@ ROWS = [
     ("a dimension for NaN", lambda: dimension(share=NAN), "above 0"),
     ("a dimension around row -1", lambda: dimension([[1, 2, -1]]), "from 0 to 11"),
     ("a dimension around row 12 of 12", lambda: dimension([[1, 2, 12]]), "from 0 to 11"),
-    ("a dimension of one neighbour", lambda: dimension([[1]]), "all alike"),
-    ("a dimension of one neighbour, twice", lambda: dimension([[1, 1]]), "all alike"),
     ("a map of unequal rows", lambda: geometry.fit_map(CLOUD, CLOUD[:5]), "has 5 entries"),
     ("a map with a ridge below 0", lambda: geometry.fit_map(CLOUD, CLOUD, ridge=-1.0), "least 0"),
     ("a map of NaN", lambda: geometry.fit_map(with_nan(CLOUD), CLOUD), "NaN or infinity"),
     ("a map of too few rows", lambda: geometry.fit_map(CLOUD[:3], CLOUD[:3]), "a ridge above 0"),
-    ("the fit of a map turned round", lambda: map_fit(torch.ones(2, 3)), "of these sizes"),
-    ("the fit with one mean", lambda: map_fit(means=(CLOUD.mean(0), CLOUD[:, 0])), "these sizes"),
-    ("the fit to no row", lambda: map_fit(A=CLOUD[:0], B=CLOUD[:0, :2]), "is empty"),
-    ("the fit to rows all alike", lambda: map_fit(B=torch.ones(12, 2)), "nothing to explain"),
+    ("a map judged, turned round", lambda: judge_map(torch.ones(2, 3)), "of that shape"),
+    (
+        "a map judged on rows all alike",
+        lambda: judge_map(B=torch.ones(12, 2)),
+        "nothing to explain",
+    ),
+    ("a rotation of unequal rows", lambda: geometry.procrustes(CLOUD, CLOUD[:5]), "has 5 entries"),
+    ("a rotation of NaN", lambda: geometry.procrustes(with_nan(CLOUD), CLOUD), "NaN or infinity"),
+    ("more words than there are", lambda: read_both(k=13), "has 11 others"),
+    ("no word read", lambda: read_both(k=0), "whole number from 1"),
+    ("reading unequal rows", lambda: read_both(B=CLOUD[:5]), "has 5 entries"),
+    ("a bag of no sentence", lambda: geometry.bag_of_words(model(), []), "is empty"),
+    ("own neighbours, too many", lambda: geometry.lle_agreement(CLOUD, CLOUD, k=12), "11 others"),
+    ("own neighbours of NaN", lambda: geometry.lle_agreement(CLOUD, with_nan(CLOUD)), "NaN"),
+    (
+        "coherence around row 12",
+        lambda: geometry.coherence(CLOUD, torch.tensor([[1, 12]])),
+        "to 11",
+    ),
+    ("a sealed map d", lambda: sealed().move("d", CLOUD[:1]), "choose a, b or c"),
+    ("sealed maps beyond the budget", lambda: sealed().move("a", CLOUD[:3]), "2 vectors are left"),
     ("odds of a word with a space", lambda: log_odds(" w5", "w6"), "no token of this model"),
     ("odds of an unknown word", lambda: log_odds("w5", "good"), "no token of this model"),
     ("odds of no token at all", lambda: log_odds("w5", ""), "no token of this model"),
@@ -349,28 +347,14 @@ ROWS = [
     ("odds of one word", lambda: geometry.log_odds(model(), ["w3"], ["w5"]), "is two tokens"),
     ("odds after no text", lambda: log_odds("w5", "w6", []), "is empty"),
     ("odds after too long a text", lambda: too_long(lambda: log_odds("w5", "w6")), "reads 16"),
-    ("effects of a vector of length 0", lambda: effects(torch.zeros(1, 32)), "length 0"),
     ("effects of no vector", lambda: effects(torch.ones(0, 32)), "is empty"),
-    ("effects at layer 9", lambda: effects(layer=9), "layers 0 to 3"),
-    ("effects of another width", lambda: effects(torch.ones(1, 31)), "which is 32"),
+    ("effects of NaN", lambda: effects(torch.full((1, 32), NAN)), "NaN or infinity"),
     ("effects of norm 0", lambda: effects(norm=0.0), "above 0"),
     ("runs of one token", lambda: like_frequency(torch.arange(9), window=1), "from 2"),
     ("the partner of one token", lambda: like_frequency(torch.tensor([7])), "at least two"),
     ("partners by NaN", lambda: like_frequency(torch.tensor([1, NAN, 2])), "NaN or infinity"),
     ("a cloud like one row", lambda: gaussian_like(CLOUD[:1]), "at least two"),
     ("a cloud like NaN", lambda: gaussian_like(with_nan(CLOUD)), "NaN or infinity"),
-    ("likeness of ten neighbours of ten", lambda: geometry.likeness(CLOUD[:10], CLOUD[:10]), "9 o"),
-    (
-        "models without a common word",
-        lambda: geometry.compare(model(), OTHER_WORDS),
-        "share no token",
-    ),
-    (
-        "a comparison of few tokens",
-        lambda: geometry.compare(model(), model(), at_least=({"w5": 9, "w6": 9}, 5), k=1),
-        "too few to compare",
-    ),
-    ("a comparison of more neighbours", lambda: geometry.compare(model(), model(), k=39), "others"),
     # ---- figures
     ("a circle without panels", lambda: figures.polar({}, title="", names=["a"] * 4), "is empty"),
     (

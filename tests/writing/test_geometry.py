@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from data.gemma_rows import task
 from utils.models import load
 from utils.steering import at_dose, steer, typical_norm
 from utils.writing import geometry
@@ -26,23 +28,19 @@ def test_a_turned_scaled_and_moved_copy_is_the_same_in_every_measure():
     A = cloud(60, 5, seed=0)
     turn = torch.linalg.qr(cloud(8, 5, seed=1)).Q.T  # [5, 8]
     B = 3 * A @ turn + 7
-    found = geometry.likeness(A, B, k=4)
-    assert found.pearson == pytest.approx(1, abs=1e-4)
-    assert found.overlap.mean() > 0.99 and found.lle.mean() > 0.99
-    # Not so without centring: a common mean makes all cosines nearly 1.
-    assert geometry.likeness(A, B, k=4, centre=False).pearson < 0.9
+    assert geometry.rsa(A, B) == pytest.approx(1, abs=1e-4)
+    assert geometry.lle_agreement(A, B, k=4).mean() > 0.99
+    assert torch.allclose(geometry.procrustes(A, B), 3 * turn, atol=1e-4)
 
 
-def test_strangers_are_alike_by_chance_alone():
+def test_unrelated_clouds_are_alike_by_chance_alone():
     A, B = cloud(400, 6, seed=0), cloud(400, 9, seed=1)
-    found = geometry.likeness(A, B, k=10)
-    assert abs(found.pearson) < 0.05
-    assert found.overlap.mean() == pytest.approx(10 / 399, abs=0.01)
-    assert abs(found.lle.mean()) < 0.05
+    assert abs(geometry.rsa(A, B)) < 0.05
+    assert abs(geometry.lle_agreement(A, B).mean()) < 0.05
 
 
 def test_the_cosine_of_weights_is_high_for_noise_and_their_correlation_is_not():
-    """Why `likeness` compares weights by correlation: all weights are near 1 / k in noise."""
+    """Why each model needs its own neighbours: in noise all weights are near 1 / k."""
     A, B = cloud(300, 100, seed=0), cloud(300, 100, seed=1)
     near = geometry.nearest_rows(A, 10)
     x, y = (geometry.unit_rows(E) for E in (A, B))
@@ -72,10 +70,12 @@ def test_a_map_is_found_and_its_fit_is_measured_on_other_tokens():
     B = A @ planted + 5 + 0.1 * cloud(300, 4, seed=2)
     T = geometry.fit_map(A[:200], B[:200])
     assert torch.allclose(T, planted, atol=0.1)
-    means = A[:200].mean(0), B[:200].mean(0)
-    assert geometry.map_fit(T, A[200:], B[200:], means=means) > 0.97
+    rows = {"fit": torch.arange(200), "test": torch.arange(200, 300)}
+    explained, found = geometry.judge_map(T, A, B, **rows)
+    assert explained > 0.97 and found > 0.7
     wrong = geometry.fit_map(A[:200], B[:200].roll(1, 0))
-    assert geometry.map_fit(wrong, A[200:], B[200:], means=means) < 0.05
+    explained, found = geometry.judge_map(wrong, A, B, **rows)
+    assert explained < 0.05 and found < 0.1
     small = geometry.fit_map(A[:200], B[:200], ridge=10.0)
     assert small.norm() < 0.2 * T.norm()
 
@@ -102,7 +102,7 @@ def test_gaussian_rows_keep_the_shape_of_the_cloud_and_no_more():
     G = geometry.gaussian_like(E, generator=seeded(1))
     assert torch.allclose(G.T.cov(), E.T.cov(), atol=1.5)
     assert torch.allclose(G.mean(0), E.mean(0), atol=0.5)
-    assert abs(geometry.cosine_pearson(E[:500], G[:500])) < 0.05
+    assert abs(geometry.rsa(E[:500], G[:500])) < 0.05
 
 
 # ---- Two models in Hugging Face format, with tokenizers of their own ----------------------------
@@ -153,14 +153,18 @@ def two_models(tmp_path_factory):
     )
 
 
-def test_two_loaded_models_are_compared_token_by_token(two_models):
-    tokens, A, B = geometry.embeddings(*two_models)
-    assert tokens == WORDS[10:] and A.shape == (30, 16) and B.shape == (30, 24)
+def test_rows_are_found_by_their_words(two_models):
+    A, B = (geometry.rows_of(model, WORDS[10:]) for model in two_models)
+    assert A.shape == (30, 16) and B.shape == (30, 24)
     other = two_models[1]
     assert torch.equal(B[3], other.W_E[other.tokenizer.convert_tokens_to_ids("word13")].cpu())
-    found = geometry.likeness(A, B, k=5)
-    assert found.pearson > 0.5 and found.overlap.mean() > 0.4
-    assert abs(geometry.likeness(A, B.roll(1, 0), k=5).pearson) < 0.3
+    assert geometry.rsa(A, B) > 0.5 and abs(geometry.rsa(A, B.roll(1, 0))) < 0.3
+    with pytest.raises(ValueError, match="is no token"):
+        geometry.rows_of(other, WORDS)
+    with contextlib.redirect_stdout(io.StringIO()):
+        toy = load("induction/one_layer/step_00000", device="cpu")
+    with pytest.raises(ValueError, match="has no tokenizer"):
+        geometry.rows_of(toy, WORDS)
 
 
 def test_a_space_is_spelt_in_one_way():
@@ -178,28 +182,11 @@ def test_a_space_is_spelt_in_one_way():
     assert vocabularies == [{"Ġcat": 1, "cat": 2}, {"cat": 1, "Ġcat": 2}]
 
 
-def test_compare_puts_every_measure_beside_its_control(two_models):
-    counts = {word: 10 * i + 5 for i, word in enumerate(WORDS)}
-    found = geometry.compare(*two_models, at_least=(counts, 1), k=5)
-    assert found["tokens"] == 30 and found["overlap, chance"] == 5 / 29
-    for name in ("pearson", "overlap", "lle", "map"):
-        assert found[name] > found[f"{name}, shuffled"] + 0.2
-    assert found["map"] > 0.5 > 0.3 > abs(found["pearson, like frequency"])
-
-
-def test_the_interval_of_the_correlation_holds_it_and_shrinks_with_more_tokens():
-    A = cloud(400, 5, seed=0)
-    B = A + cloud(400, 5, seed=1)
-    ends = {n: geometry.pearson_interval(A[:n], B[:n], n=60) for n in (50, 400)}
-    for n, (low, high) in ends.items():
-        assert low < geometry.cosine_pearson(A[:n], B[:n]) < high
-    assert ends[400][1] - ends[400][0] < 0.6 * (ends[50][1] - ends[50][0])
-
-
 def test_a_direction_is_moved_and_steers_the_other_model(two_models):
     """The path of the lesson's last part: fit on shared tokens, move, add, and read the logits."""
     a, b = two_models
-    tokens, A, B = geometry.embeddings(a, b)
+    tokens = WORDS[10:]
+    A, B = (geometry.rows_of(model, tokens) for model in two_models)
     T = geometry.fit_map(A, B, ridge=0.01)
     word = tokens.index("word20")
     norm = typical_norm(b, ["word11 word12"], layer=2)
@@ -217,7 +204,8 @@ def test_the_effect_of_vectors_is_that_of_steering_with_each(two_models):
     model = two_models[1]
     texts, pairs = ["word11 word12", "word13"], [("word20", "word21"), ("word30", "word12")]
     vectors = cloud(3, 24, seed=4)
-    found = geometry.steering_effects(model, vectors, texts, pairs, layer=1, norm=2.0)
+    measure = partial(geometry.log_odds, model, texts, pairs)
+    found = geometry.steering_effects(model, vectors, measure, layer=1, norm=2.0)
     assert found.shape == (3, 2)
 
     def by_hand(first: str, second: str) -> float:
@@ -233,24 +221,43 @@ def test_the_effect_of_vectors_is_that_of_steering_with_each(two_models):
     assert found[1, 0].abs() > 1e-3
 
 
-def test_rare_tokens_can_be_left_out_and_models_without_strings_are_named(two_models):
-    counts = dict.fromkeys(WORDS[15:], 7) | {"word15": 2}
-    tokens, _, _ = geometry.embeddings(*two_models, at_least=(counts, 5))
-    assert tokens == WORDS[16:]
-    with pytest.raises(ValueError, match="ask for a lower count"):
-        geometry.embeddings(*two_models, at_least=(counts, 8))
-    with contextlib.redirect_stdout(io.StringIO()):
-        toy = load("induction/one_layer/step_00000", device="cpu")
-    with pytest.raises(ValueError, match="has no tokenizer"):
-        geometry.embeddings(two_models[0], toy)
+def test_neighbours_of_a_planted_cluster_are_coherent():
+    centre = 5 * cloud(1, 8, seed=0)
+    E = torch.cat([centre + 0.1 * cloud(20, 8, seed=1), cloud(200, 8, seed=2)])
+    found = geometry.coherence(E, geometry.nearest_rows(E, 10))
+    assert found[:20].min() > 0.9 > found[20:].mean()
+    assert abs(geometry.coherence(E, torch.arange(20, 220)[None])).item() < 0.3
 
 
-def test_pairs_that_are_taken_in_blocks_give_the_whole_correlation():
-    A = cloud(2500, 4, seed=0) + 1  # 2500 rows are more than one block
-    B = A + cloud(2500, 4, seed=1)
-    tables = [(x @ x.T).double() for x in (geometry.unit_rows(A), geometry.unit_rows(B))]
-    pairs = [table[tuple(torch.triu_indices(2500, 2500, offset=1))] for table in tables]
-    whole = torch.corrcoef(torch.stack(pairs))[0, 1].item()
-    assert geometry.cosine_pearson(A, B) == pytest.approx(whole, abs=1e-6)
-    low, high = geometry.pearson_interval(A, B, n=40)
-    assert low < whole < high and high - low < 0.05
+def test_a_bag_of_words_runs_no_layer(two_models):
+    model, pairs = two_models[0], [("word1 word2", "word3"), ("word4", "word5 word6 word7")]
+    row = dict(zip(WORDS, geometry.rows_of(model, WORDS), strict=True))
+    first = (row["word1"] + row["word2"]) / 2 - row["word3"]
+    second = row["word4"] - (row["word5"] + row["word6"] + row["word7"]) / 3
+    assert torch.allclose(geometry.bag_of_words(model, pairs)[0], (first + second) / 2, atol=1e-6)
+
+
+def test_sealed_maps_keep_a_budget_and_are_told_by_held_out_rows():
+    A = cloud(220, 6, seed=0)
+    B = A @ cloud(6, 5, seed=1) + 0.1 * cloud(220, 5, seed=2)
+    order = ("half", "frequency", "true")
+    counts = torch.arange(200)
+    sealed = geometry.SealedMaps(A[:200], B[:200], counts, order=order, ridge=0.01, budget=60)
+    near = {
+        kind: torch.nn.functional.mse_loss(sealed.move(letter, A[200:]), B[200:]).item()
+        for letter, kind in zip("abc", order, strict=True)
+    }
+    assert near["true"] < near["half"] < near["frequency"]
+    with pytest.raises(ValueError, match="0 vectors are left"):
+        sealed.move("a", A[:1])
+
+
+def test_the_words_of_gemma_are_whole_and_have_pairs():
+    tokens, counts, rows = task.words()
+    assert len(tokens) == len(counts) == len(rows) and rows.shape[1] == 640
+    assert (counts.diff() <= 0).all() and counts.min() >= 13
+    pairs = task.word_pairs(dict(zip(tokens, counts.tolist(), strict=True)))
+    assert len({word for pair in pairs for word in pair}) == 2 * len(pairs) > 150
+    positive, negative = (task.ratings([pair[i] for pair in pairs]) for i in (0, 1))
+    assert positive.min() > 0.3 and negative.max() < -0.3
+    assert [list(pair) for pair in pairs] == task.recorded()["pairs"]

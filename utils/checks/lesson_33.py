@@ -1,67 +1,28 @@
 """Checks of lesson 3.3, shared geometry."""
 
+from collections.abc import Callable, Mapping
+
 import torch
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, match
+from utils.checks.engine import exercise, expect, investigation, match
+from utils.checks.inputs import described
+
+_ORDER = ("half", "frequency", "true")
 
 
-@exercise("utils.writing.geometry.shared_tokens")
-def check_shared_tokens(shared_tokens) -> str:
-    """Two small vocabularies in which no token has the same id.
+def sealed_order() -> tuple[str, ...]:
+    """Which map stands under a, b and c. Printing it would spoil the investigation."""
+    return _ORDER
 
-    They share seven, so that a set's order is hardly ever the right one by luck.
-    """
-    vocab_a = {"x": 7, "Ġcat": 4, "cat": 0, "Ġdog": 2, "!": 5, "owl": 9}
-    vocab_a |= {"Ġsun": 11, "Ġa": 3, "ing": 8}
-    vocab_b = {"!": 3, "Ġdog": 8, "Ġcat": 1, "Ġfox": 4, "cat": 6, "Dog": 2, "Owl": 7}
-    vocab_b |= {"ing": 12, "Ġsun": 9, "Ġa": 10}
-    both = {"!", "Ġdog", "Ġcat", "cat", "Ġsun", "Ġa", "ing"}
-    got = shared_tokens(vocab_a, vocab_b)
-    expect(
-        isinstance(got, (tuple, list)) and len(got) == 3,
-        "Return three things: the tokens, their ids in A, and their ids in B.",
-    )
-    tokens, ids_a, ids_b = got
-    tokens = list(tokens)
-    expect(
-        all(isinstance(token, str) for token in tokens),
-        "The first of the three is a list of strings, as they stand in the vocabularies.",
-    )
-    same_id = {token for token, i in vocab_a.items() if i in vocab_b.values()}
-    if set(tokens) == same_id:
-        raise Wrong("Match the tokens by their strings: the same id may mean another token.")
-    expect(
-        not {"dog", "owl", "Owl", "Dog"} & set(tokens),
-        "Keep the strings as they are. `Ġcat` (with a space before it) and `cat` are two tokens, "
-        "and so are `dog` and `Dog`.",
-    )
-    expect(
-        not {"Ġfox", "x"} & set(tokens),
-        "Some tokens stand in one vocabulary alone. A shared token is in both.",
-    )
-    expect(
-        set(tokens) == both and len(tokens) == len(both),
-        "The shared tokens are not the right ones. Strings count as the same only if they are "
-        "equal, capitals and spaces included, and each comes once.",
-    )
-    expect(
-        not isinstance(ids_a, dict) and not isinstance(ids_b, dict),
-        "The ids come as two lists (or tensors), in the order of the tokens.",
-    )
-    got_a, got_b = (torch.as_tensor(ids).tolist() for ids in (ids_a, ids_b))
-    if got_a == [vocab_b[t] for t in tokens] and got_b == [vocab_a[t] for t in tokens]:
-        raise Wrong("The ids of A and of B are exchanged.")
-    if got_a == got_b:
-        raise Wrong("Both lists hold ids of one vocabulary. Each model has ids of its own.")
-    expect(
-        got_a == [vocab_a[t] for t in tokens] and got_b == [vocab_b[t] for t in tokens],
-        "Token i, id i of A and id i of B must be one token. Here they are in different orders.",
-    )
-    expect(
-        got_a == sorted(got_a),
-        "Order the tokens by their id in A: the order of a set changes from run to run.",
-    )
-    return "Matched by string, each with its two ids."
+
+def _random(*size: int, seed: int) -> Tensor:
+    drawn = torch.randn(*size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return drawn
+
+
+# ---- Global -------------------------------------------------------------------------------------
 
 
 def _pearson(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -72,8 +33,8 @@ def _ranks(x: torch.Tensor) -> torch.Tensor:
     return x.argsort().argsort().double()
 
 
-@exercise("utils.writing.geometry.cosine_pearson", course_only=True)
-def check_cosine_pearson(cosine_pearson) -> str:
+@exercise("utils.writing.geometry.rsa")
+def check_rsa(rsa) -> str:
     """Random matrices with a large mean, worked out pair by pair; then two that disagree."""
     random = torch.Generator().manual_seed(0)
     A = torch.randn(6, 3, generator=random, dtype=torch.float64) + 2.0
@@ -103,7 +64,7 @@ def check_cosine_pearson(cosine_pearson) -> str:
     centred_axis = [cosines(E - E.mean(1, keepdim=True), centre=False) for E in (A, B)]
     one = [pairs(cosines(A)), pairs(cosines(B, centre=False))]
     match(
-        cosine_pearson(A.float(), B.float()),
+        rsa(A.float(), B.float()),
         _pearson(pairs(a), pairs(b)),
         what="The correlation",
         mistakes={
@@ -149,7 +110,7 @@ def check_cosine_pearson(cosine_pearson) -> str:
     )
     against = _pearson(pairs(cosines(opposite)), pairs(cosines(alike)))
     match(
-        cosine_pearson(opposite.float(), alike.float()),
+        rsa(opposite.float(), alike.float()),
         against,
         what="Where pairs that are alike in one model are opposite in the other, the correlation",
         mistakes={
@@ -164,141 +125,473 @@ def check_cosine_pearson(cosine_pearson) -> str:
     return "Centred, cosines, each pair of different tokens."
 
 
-@exercise("utils.writing.geometry.neighbour_overlap")
-def check_neighbour_overlap(neighbour_overlap) -> str:
-    """Five tokens: the same, the same in another order, two, none and one; then another k."""
-    a = torch.tensor([[3, 5, 7], [0, 2, 4], [9, 8, 1], [1, 2, 6], [6, 7, 8]])
-    b = torch.tensor([[3, 5, 7], [4, 0, 2], [8, 9, 0], [7, 8, 9], [1, 6, 2]])
-    same = torch.tensor([3.0, 3, 2, 0, 1])
-    placed, sorted_placed = (
-        (x == y).sum(-1).float() for x, y in ((a, b), (a.sort().values, b.sort().values))
-    )
-    match(
-        neighbour_overlap(a, b),
-        same / 3,
-        what="The overlaps",
-        mistakes={
-            "You compare place by place: the first neighbour with the first. A shared neighbour "
-            "may stand at another place in the list.": placed / 3,
-            "You sort, and then compare place by place: one neighbour that differs moves the "
-            "others.": sorted_placed / 3,
-            "You look for each neighbour in all lists of B: look in the same token's list.": (
-                torch.isin(a, b).float().mean(-1)
+# ---- The control --------------------------------------------------------------------------------
+
+
+def _paired(
+    counts: Tensor,
+    seed: int,
+    window: int,
+    *,
+    order: Callable[[Tensor], Tensor] = torch.argsort,
+    drawn: Callable[[int, torch.Generator], int] | None = None,
+    back: bool = False,
+    apart: bool = False,
+    rank: bool = False,
+) -> Tensor:
+    """The pairing by runs, with what a mistake would change in it."""
+    generator = torch.Generator().manual_seed(seed)
+    places = order(counts).tolist()
+    starts = list(range(0, len(places), window))
+    if not apart and len(places) % window and len(starts) > 1:
+        starts.pop()
+    other, by = torch.empty_like(counts), 0
+    for i, start in enumerate(starts):
+        end = starts[i + 1] if i + 1 < len(starts) else len(places)
+        run = places[start:end]
+        if drawn is not None:
+            by = drawn(len(run), generator)
+        else:
+            by = int(torch.randint(1, len(run), (1,), generator=generator)) if len(run) > 1 else 0
+        for j, place in enumerate(run):
+            given = run[(j + (-by if back else by)) % len(run)]
+            other[start + j if rank else place] = given
+    return other
+
+
+@exercise("utils.writing.geometry.like_frequency")
+def check_like_frequency(like_frequency) -> str:
+    """Counts without ties, with a remainder; then one run, of fewer words than the window."""
+    for seed, (n, window) in enumerate(((23, 5), (18, 6), (7, 20))):
+        counts = torch.randperm(90, generator=torch.Generator().manual_seed(seed))[:n] + 3
+        got = like_frequency(counts, generator=torch.Generator().manual_seed(seed), window=window)
+        right = _paired(counts, seed, window)
+        mistakes = {
+            "Each word got itself: give it *another* word of its run.": torch.arange(n),
+            "Those are counts: return the indices of words.": counts[right],
+            "The runs are cut from the words as they come: sort by count first.": _paired(
+                counts, seed, window, order=lambda c: torch.arange(len(c))
             ),
-            "That is a count: divide by k, the number of neighbours.": same,
-            "That is whether *any* neighbour is shared: take the share of them.": same.sign(),
-            "That is whether *all* neighbours are shared: take the share of them.": (
-                (same == 3).float()
+            "You sorted from frequent to rare: the runs, and what is left over, are then others. "
+            "Begin with the rarest.": _paired(
+                counts, seed, window, order=lambda c: c.argsort(descending=True)
             ),
-            "You divided by the number of tokens, not by the number of neighbours.": same / 5,
-            "You divided by the size of the union (that is the Jaccard index); here, divide by "
-            "k.": same / (6 - same),
-            "A single number: keep the tokens apart.": (same / 3).mean(),
-            "That is the share *not* in common.": 1 - same / 3,
-            "You divided by k twice, as if all pairs could agree.": same / 9,
-        },
+            "The ranks of the words are not their places in sorted order: `argsort` once.": _paired(
+                counts, seed, window, order=lambda c: c.argsort().argsort()
+            ),
+            "Each word got the one some places *before* it: roll the other way.": _paired(
+                counts, seed, window, back=True
+            ),
+            "The result is in sorted order: write each run's partners to the places of its words, "
+            "`other[run] = ...`.": _paired(counts, seed, window, rank=True),
+            "The words left over make a short run of their own: they belong to the last run.": (
+                _paired(counts, seed, window, apart=True)
+            ),
+            "Every run is turned by one place: draw by how many, for each run.": _paired(
+                counts, seed, window, drawn=lambda size, g: 1
+            ),
+            "The number of places may be 0, so that words keep their own: draw from 1.": _paired(
+                counts,
+                seed,
+                window,
+                drawn=lambda size, g: int(torch.randint(0, size, (1,), generator=g)),
+            ),
+            "That is any other order: only words of one run may be exchanged.": torch.randperm(
+                n, generator=torch.Generator().manual_seed(seed)
+            ),
+        }
+        expect(
+            isinstance(got, Tensor) and got.shape == (n,),
+            f"Return a tensor of {n} indices, one for each word, not {described(got)}.",
+        )
+        if sorted(got.tolist()) == list(range(n)) and not torch.equal(got, right):
+            mistakes[
+                "Words were exchanged within their runs, but not as the docstring says: one "
+                "number of places is drawn for each run, in order, with `generator`."
+            ] = got if _within(counts, got, window) else right
+        mistakes = {why: v for why, v in mistakes.items() if not torch.equal(v, right)}
+        match(got, right, what=f"The partners of {n} words, {window} a run,", mistakes=mistakes)
+    return "Each word with another of its run, and each used once."
+
+
+def _within(counts: Tensor, other: Tensor, window: int) -> bool:
+    """Whether each word got another one of its own run."""
+    run = counts.argsort().argsort() // window
+    run = run.clamp(max=max(len(counts) // window - 1, 0))
+    return bool((run == run[other]).all() and (other != torch.arange(len(other))).all())
+
+
+# ---- The map ------------------------------------------------------------------------------------
+
+
+@exercise("utils.writing.geometry.fit_map")
+def check_fit_map(fit_map) -> str:
+    """Noise around a planted map, both sides off the origin; several penalties, few words too."""
+    for seed, (n, d, e, ridge) in enumerate(((12, 3, 2, 0.4), (9, 2, 4, 0.0), (3, 5, 2, 0.7))):
+        A = _random(n, d, seed=seed) + torch.linspace(3, -2, d)
+        B = A @ _random(d, e, seed=seed + 9) + 5 + 0.4 * _random(n, e, seed=seed + 99)
+        A = A * torch.linspace(0.5, 2, d)
+        a, b = A - A.sum(0) / n, B - B.sum(0) / n
+
+        def solved(x: Tensor, y: Tensor, penalty: float | Tensor) -> Tensor:
+            eye = torch.eye(x.shape[1], dtype=torch.float64)
+            return torch.linalg.pinv(x.T @ x + penalty * eye) @ (x.T @ y)
+
+        s = (a * a).sum() / a.numel()
+        right, price = solved(a, b, ridge * n * s), ridge * n * s
+        mistakes = {
+            "That is the map from B to A: exchange the two.": solved(
+                b, a, ridge * n * (b * b).mean()
+            ),
+            "T is transposed: `A @ T` should have B's columns, so T is [a, b].": right.T,
+            "Neither side is centred: take each mean row away first, or T has to explain the "
+            "means too.": solved(A, B, ridge * n * (A * A).mean()),
+            "The penalty is made from A as it came: s is of a, without the mean row.": solved(
+                a, b, ridge * n * (A * A).mean()
+            ),
+            "That is `a.T @ b`: solve the equation for T.": a.T @ b,
+            "Those are predictions. Return T.": a @ right,
+            "Those are predictions, with the mean. Return T.": a @ right + B.mean(0),
+            "The rows were divided by their lengths: a map has to meet lengths too.": solved(
+                a / a.norm(dim=-1, keepdim=True), b / b.norm(dim=-1, keepdim=True), price / s / 3
+            ),
+        }
+        if n > 3:
+            mistakes["B is centred, and A is not. Take A's mean row away too."] = solved(
+                A, b, ridge * n * (A * A).mean()
+            )
+        if ridge:
+            mistakes |= {
+                "The penalty is missing: that is plain least squares.": solved(a, b, 0.0),
+                "The penalty is `ridge` alone: multiply it by n and by s.": solved(a, b, ridge),
+                "The penalty lacks n, the number of words.": solved(a, b, ridge * s),
+                "The penalty lacks s, the mean of all squared entries of a.": solved(
+                    a, b, ridge * n
+                ),
+                "s is the *sum* of the squared entries here: it is their mean.": solved(
+                    a, b, ridge * n * (a * a).sum()
+                ),
+                "n is the number of words, not of columns.": solved(a, b, ridge * d * s),
+                "The penalty was added to every entry of the matrix: it belongs on its "
+                "diagonal.": torch.linalg.pinv(a.T @ a + price) @ (a.T @ b),
+                "The penalty has the wrong sign.": solved(a, b, -price),
+            }
+        got = fit_map(A.float(), B.float(), ridge=ridge)
+        match(got, right, what=f"T for a ridge of {ridge}", mistakes=mistakes)
+    return "Least squares with a penalty, both sides centred."
+
+
+# ---- Moving a vector ----------------------------------------------------------------------------
+
+
+@exercise("utils.writing.geometry.read_both")
+def check_read_both(read_both) -> str:
+    """Two clouds off the origin with rows of unlike lengths; then other sizes."""
+    for seed, (n, d, e, k) in enumerate(((40, 6, 4, 8), (30, 3, 7, 5), (35, 4, 4, 6))):
+        way = _random(d, e, seed=seed + 50)
+        points = _random(n, d, seed=seed)
+        lengths = [_random(n, 1, seed=seed + i).abs() * 3 + 0.1 for i in (20, 30)]
+        A = points * lengths[0] + 1.5 * torch.linspace(1, -1, d)
+        B = (points @ way + 0.5 * _random(n, e, seed=seed + 60)) * lengths[1]
+        B = B + 2 * torch.linspace(-1, 1, e)
+        v = 3 * _random(d, seed=seed + 7)
+        moved = 0.2 * v @ way
+
+        def top(
+            E: Tensor, u: Tensor, *, k=k, centre=True, unit=True, least=False, by=None
+        ) -> list[int]:
+            x = E - (by if by is not None else E.mean(0)) if centre else E
+            x = x / x.norm(dim=-1, keepdim=True) if unit else x
+            return (x @ u).argsort(descending=not least)[:k].tolist()
+
+        got = read_both(v, moved, A, B, k=k)
+        expect(
+            isinstance(got, (tuple, list)) and len(got) == 3,
+            f"Return three things: two lists of words' indices and a share, not {described(got)}.",
+        )
+        lists = []
+        for each in got[:2]:
+            expect(
+                not isinstance(each, (set, frozenset)),
+                "A set has no order: return lists, highest first.",
+            )
+            lists.append([int(i) for i in each])
+        right = top(A, v), top(B, moved)
+        expect(
+            lists[0] != lists[1] or right[0] == right[1],
+            "Both lists are the same: the second is made from `moved` and B.",
+        )
+        what = "the words of v in A", "those of `moved` in B"
+        for i, (E, u) in enumerate(((A, v), (B, moved))):
+            if lists[i] == right[i]:
+                continue
+            mistakes = {
+                "the embeddings are not centred": top(E, u, centre=False),
+                "the rows are not made one long, so long ones come first": top(E, u, unit=False),
+                "neither centred nor made one long": top(E, u, centre=False, unit=False),
+                "those are the lowest": top(E, u, least=True),
+                "the two are exchanged": right[1 - i],
+            }
+            said = next((why for why, each in mistakes.items() if each == lists[i]), "")
+            expect(not said, f"Look at {what[i]}: {said}.")
+            expect(len(lists[i]) == k, f"Look at {what[i]}: there should be k = {k} of them.")
+            expect(
+                sorted(lists[i]) != sorted(right[i]),
+                f"Look at {what[i]}: they are the right ones, in another order. Highest first.",
+            )
+            raise_for = f"Look at {what[i]}: they are not the ones of the highest scores."
+            expect(False, raise_for)
+        common = len(set(right[0]) & set(right[1]))
+        match(
+            got[2],
+            torch.tensor(common / k, dtype=torch.float64),
+            what="The share in common",
+            mistakes={
+                "That is a count: divide by k.": common if k > 1 else -1,
+                "You compare place by place: a word may stand at another place in the other "
+                "list.": sum(x == y for x, y in zip(*right, strict=True)) / k,
+                "You divided by the size of the union: here, divide by k.": common
+                / len(set(right[0]) | set(right[1])),
+                "That is the share *not* in common.": 1 - common / k,
+            },
+        )
+    return "The words of both, and how many agree."
+
+
+def _tiny(seed: int) -> TransformerBridge:
+    """A small model in which every position and every component matters."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": 3,
+            "n_heads": 2,
+            "d_head": 4,
+            "d_model": 8,
+            "d_mlp": 12,
+            "d_vocab": 7,
+            "n_ctx": 12,
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "seed": 0,
+        }
     )
-    match(
-        neighbour_overlap(a[4:, :2], b[4:, :2]),
-        torch.tensor([0.5]),
-        what="The overlap of one token with two neighbours, [1],",
-        mistakes={
-            "The axis is lost when there is one token.": 0.5,
-            "The number of neighbours is not always 3.": torch.tensor([1 / 3]),
-        },
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            drawn = torch.randn(weight.shape, generator=random)
+            weight.copy_(0.5 * drawn if weight.ndim == 2 else 1 + 0.3 * drawn)
+    return model.eval()
+
+
+@exercise("utils.writing.geometry.steering_effects")
+def check_steering_effects(steering_effects) -> str:
+    """A small model with random weights; vectors of several lengths; one vector; two layers."""
+    for seed, (n, layer, norm) in enumerate(((3, 1, 2.5), (1, 2, 0.7), (4, 0, 1.5))):
+        model = _tiny(seed)
+        tokens = torch.randint(7, (2, 5), generator=torch.Generator().manual_seed(seed))
+        first, second = torch.tensor([0, 3, 5]), torch.tensor([1, 2, 6])
+        vectors = _random(n, 8, seed=seed).float() * torch.linspace(0.5, 3, n)[:, None]
+
+        def measure(model=model, tokens=tokens, first=first, second=second) -> Tensor:
+            with torch.no_grad():
+                log_p = model(tokens)[:, -1].log_softmax(-1)
+            return (log_p[:, first] - log_p[:, second]).mean(0)
+
+        plain = measure()
+
+        def steered(
+            *,
+            size: Callable[[Tensor], Tensor] = lambda v, norm=norm: norm * v / v.norm(),
+            where: slice = slice(1, None),
+            at: str = f"blocks.{layer}.hook_resid_pre",
+            put: bool = False,
+            after: bool = False,
+            pile: bool = False,
+            vectors=vectors,
+            model=model,
+            measure=measure,
+            plain=plain,
+        ) -> Tensor:
+            found, before = [], 0
+            for v in vectors:
+                step = size(v) + before
+
+                def change(resid, hook, step=step):
+                    out = resid.clone()
+                    out[:, where] = step if put else out[:, where] + step
+                    return out
+
+                with model.hooks(fwd_hooks=[(at, change)]):
+                    found.append(measure() if after else measure() - plain)
+                before = step if pile else 0
+            return torch.stack(found)
+
+        right = steered()
+        mistakes: Mapping[str, Tensor] = {
+            "Nothing changes: does the hook return the changed stream, and is it on the model "
+            "while `measure` runs?": torch.zeros_like(right),
+            "Those are the log-odds with the vector: take away what `measure` gives without "
+            "it.": steered(after=True),
+            "The sign is turned: with the vector, minus without it.": -right,
+            "The vectors have their own lengths: each gets the length `norm`.": steered(
+                size=lambda v: v
+            ),
+            "The vectors are multiplied by `norm`, and keep their own lengths: divide by their "
+            "length first.": steered(size=lambda v, norm=norm: norm * v),
+            "The vectors are one long: multiply by `norm`.": steered(size=lambda v: v / v.norm()),
+            "The vector is added to BOS as well: leave the first position alone.": steered(
+                where=slice(0, None)
+            ),
+            "The vector is added at the last position alone: it goes to all but the first.": (
+                steered(where=slice(-1, None))
+            ),
+            "The first position alone is steered: it is the one to leave alone.": steered(
+                where=slice(0, 1)
+            ),
+            "The stream is replaced: *add* the vector to it.": steered(put=True),
+            "That is after the block: `hook_resid_pre` is the stream before it.": steered(
+                at=f"blocks.{layer}.hook_resid_post"
+            ),
+            "The vector is taken away from the stream: add it.": steered(
+                size=lambda v, norm=norm: -norm * v / v.norm()
+            ),
+            "A mean over the pairs of words: keep a number for each pair.": right.mean(-1),
+            "The table is transposed: [vector, pair].": right.T,
+        }
+        if n > 1:
+            mistakes = {
+                **mistakes,
+                "Hooks of earlier vectors are still on: take each off before the next.": steered(
+                    pile=True
+                ),
+                "Every row is the last vector's: the hook looks its variable up when it runs, so "
+                "run the model inside the loop.": right[-1:].expand_as(right),
+                "A mean over the vectors: keep a row for each.": right.mean(0),
+                "All vectors are divided by one length: each by its own.": steered(
+                    size=lambda v, vectors=vectors, norm=norm: norm * v / vectors.norm()
+                ),
+            }
+        else:
+            mistakes = {**mistakes, "With one vector the result is [1, pair].": right[0]}
+        got = steering_effects(model, vectors, measure, layer=layer, norm=norm)
+        match(got, right, what=f"The effects at layer {layer}", mistakes=mistakes)
+    return "Each vector by itself, and the model as it was."
+
+
+_KINDS = {"true", "half", "frequency"}
+
+
+@investigation("which_map", course=dict(zip("abc", _ORDER, strict=True)))
+def check_which_map(answer) -> str:
+    """A dictionary from letters to kinds."""
+    expect(
+        isinstance(answer, dict) and set(answer) == set("abc"),
+        'Give a dictionary with the letters "a", "b" and "c".',
     )
-    return "Shared neighbours, whatever their order."
+    kinds = {letter: str(kind).strip().lower() for letter, kind in answer.items()}
+    expect(
+        set(kinds.values()) <= _KINDS,
+        'The kinds are called "true", "half" and "frequency".',
+    )
+    expect(len(set(kinds.values())) == 3, "Each kind stands under one letter.")
+    right = dict(zip("abc", _ORDER, strict=True))
+    of = {kind: letter for letter, kind in kinds.items()}
+    truth = {kind: letter for letter, kind in right.items()}
+    expect(
+        of["frequency"] == truth["frequency"],
+        f"Map {of['frequency']} finds more than frequency: do its images lie near the right words?",
+    )
+    expect(
+        kinds == right,
+        "The map of like frequency is found. Of the other two, compare the cosines of the same "
+        "held-out words: true pairs come nearer.",
+    )
+    return "Those are the three maps."
 
 
-@exercise("utils.writing.geometry.lle_weights")
-def check_lle_weights(lle_weights) -> str:
-    """Points planted as known mixtures of their neighbours, then a case with a ridge."""
-    random = torch.Generator().manual_seed(0)
-    neighbours = torch.randn(2, 3, 5, generator=random, dtype=torch.float64) + 1.5
-    planted = torch.tensor([[0.6, 0.3, 0.1], [1.2, -0.5, 0.3]], dtype=torch.float64)
-    mixed = (planted[..., None] * neighbours).sum(1)
-    sizes = planted.abs()
-    x = mixed + 0.7 * torch.randn(2, 5, generator=random, dtype=torch.float64)
+# ---- Local --------------------------------------------------------------------------------------
 
-    def solved(ridge: float, *, centre: bool = True, trace: str = "own", sign: float = -1.0):
-        """Weights [2, 3] by Lagrange's conditions; `raw` ones do not sum to 1."""
-        zs = [
-            near + sign * point if centre else near
-            for point, near in zip(x, neighbours, strict=True)
+
+def _by_hand(E: Tensor, k: int, **other) -> Tensor:
+    """The rows of LLE weights, a word at a time; `other` is what a mistake would change."""
+    x = E - E.mean(0) if other.get("centre", True) else E
+    if other.get("unit", True):
+        x = x / x.norm(dim=-1, keepdim=True)
+    near_by = other.get("near")
+    rows = torch.zeros(len(x), len(x), dtype=torch.float64)
+    for i, point in enumerate(x):
+        if near_by is not None:
+            near = near_by[i]
+        else:
+            score = x @ point
+            if not other.get("itself", False):
+                score[i] = -9
+            near = score.argsort(descending=not other.get("far", False))
+            near = near[near != i][:k] if other.get("far") else near[:k]
+        z = x[near] - point
+        gram = z @ z.T
+        gram = gram + 1e-3 * gram.trace() * torch.eye(len(near), dtype=torch.float64)
+        w = torch.linalg.solve(gram, torch.ones(len(near), dtype=torch.float64))
+        rows[i, near] = torch.ones_like(w) if other.get("flat") else w / w.sum()
+    return rows
+
+
+def _nearest(E: Tensor, k: int) -> list[Tensor]:
+    x = E - E.mean(0)
+    x = x / x.norm(dim=-1, keepdim=True)
+    cosines = x @ x.T - 9 * torch.eye(len(x), dtype=torch.float64)
+    return list(cosines.topk(k).indices)
+
+
+@exercise("utils.writing.geometry.lle_agreement")
+def check_lle_agreement(lle_agreement) -> str:
+    """Two clouds, half alike, off the origin; two numbers of neighbours."""
+    for seed, (n, d, e, k) in enumerate(((20, 6, 4, 5), (15, 3, 7, 3))):
+        A = _random(n, d, seed=seed) + torch.linspace(2, -1, d)
+        B = (A @ _random(d, e, seed=seed + 5)) + _random(n, e, seed=seed + 6)
+        a, b = _by_hand(A, k), _by_hand(B, k)
+
+        def cosine(x: Tensor, y: Tensor) -> Tensor:
+            return (x * y).sum(-1) / x.norm(dim=-1) / y.norm(dim=-1)
+
+        near = _nearest(A, k)
+        over_a = _by_hand(B, k, near=near)
+        pressed = [
+            torch.stack([rows[i, each] for i, each in enumerate(places)])
+            for rows, places in ((a, near), (b, _nearest(B, k)))
         ]
-        raw = []
-        for z in zs:
-            gram = torch.stack([torch.stack([r @ s for s in z]) for r in z])
-            traces = {"own": sum(gram[i, i] for i in range(3)), "none": 1.0}
-            traces["all"] = sum(r @ r for each in zs for r in each)
-            price = ridge * traces[trace]
-            gram = gram + price * torch.eye(3, dtype=torch.float64)
-            raw.append(torch.linalg.inv(gram) @ torch.ones(3, dtype=torch.float64))
-        raw = torch.stack(raw)
-        return raw / raw.sum(-1, keepdim=True), raw
-
-    free = torch.stack(
-        [
-            torch.linalg.lstsq(near.T, point[:, None]).solution[:, 0]
-            for point, near in zip(x, neighbours, strict=True)
-        ]
-    )
-    right, raw = solved(0.1)
-    match(
-        lle_weights(x, neighbours, ridge=0.1),
-        right,
-        what="The weights",
-        mistakes={
-            "They do not sum to 1: divide each row by its sum.": raw,
-            "You rebuilt the point without the condition that the weights sum to 1.": free,
-            "That is plain least squares, divided by its sum: take the point away from its "
-            "neighbours *first*.": free / free.sum(-1, keepdim=True),
-            "The Gram matrix is that of the neighbours themselves. Take the point away from "
-            "them first.": solved(0.1, centre=False)[0],
-            "The point was added to its neighbours. Take it away.": solved(0.1, sign=1.0)[0],
-            "The ridge is missing, or was it added to every entry? `ridge` times the trace goes on "
-            "the diagonal only.": solved(0.0)[0],
-            "The trace was summed over all points: each point's Gram matrix has its own.": solved(
-                0.1, trace="all"
-            )[0],
-            "The ridge is a share of the *trace*: multiply it by the trace of each Gram "
-            "matrix.": solved(0.1, trace="none")[0],
-            "You used the mean of the diagonal: the trace is its sum.": solved(0.1 / 3)[0],
-            "All weights are equal: has the Gram matrix been used?": torch.full((2, 3), 1 / 3),
-            "A softmax makes rows sum to 1, but these are other weights. Divide by the "
-            "sum.": raw.softmax(-1),
-            "You normalised over the points, not over each point's neighbours.": (
-                raw / raw.sum(0, keepdim=True)
+        right = cosine(a, b)
+        mistakes = {
+            "You took A's neighbours in both models: each model has its own.": cosine(a, over_a),
+            "The weights are compared by their place in the lists of neighbours: put each into "
+            "the column of *its word*, and 0 elsewhere.": cosine(*pressed),
+            "The embeddings are not centred.": cosine(
+                _by_hand(A, k, centre=False), _by_hand(B, k, centre=False)
             ),
-            "Divide each row by the sum of its weights, not by their length.": (
-                raw / raw.norm(dim=-1, keepdim=True)
+            "The rows are not made one long: start from `unit_rows`.": cosine(
+                _by_hand(A, k, unit=False, near=near),
+                _by_hand(B, k, unit=False, near=_nearest(B, k)),
             ),
-        },
-    )
-    match(
-        lle_weights(mixed, neighbours, ridge=1e-6),
-        planted,
-        what="The weights of points that are exact mixtures",
-        mistakes={
-            "A weight may be negative: do not cut it off at zero.": (
-                planted.clamp(min=0) / planted.clamp(min=0).sum(-1, keepdim=True)
+            "Each word is among its own neighbours: take it out.": cosine(
+                _by_hand(A, k, itself=True), _by_hand(B, k, itself=True)
             ),
-            "A weight may be negative: its sign is lost.": sizes,
-            "A weight may be negative: its sign is lost, and the sum is another.": (
-                sizes / sizes.sum(-1, keepdim=True)
+            "Those are the words furthest away.": cosine(
+                _by_hand(A, k, far=True), _by_hand(B, k, far=True)
             ),
-            "Divide by the sum of the weights, not by the sum of their sizes.": (
-                planted / sizes.sum(-1, keepdim=True)
+            "That is the share of neighbours in common: compare the weights.": cosine(
+                _by_hand(A, k, flat=True), _by_hand(B, k, flat=True)
             ),
-        },
-    )
-    match(
-        lle_weights(x[:1], neighbours[:1]),
-        solved(1e-3)[0][:1],
-        what="The weights of one point, [1, k], with the default ridge, 0.001,",
-        mistakes={"The axis is lost when there is one point.": solved(1e-3)[0][0]},
-    )
-    return "They sum to 1, and find the planted mixtures."
+            "A single number: keep one for each word.": right.mean(),
+            "That is one less than k neighbours.": cosine(_by_hand(A, k - 1), _by_hand(B, k - 1)),
+            "That is one neighbour more than k.": cosine(_by_hand(A, k + 1), _by_hand(B, k + 1)),
+            "Those are inner products: divide by both lengths.": (a * b).sum(-1),
+            "That is a Pearson correlation: the cosine takes no mean away.": cosine(
+                a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)
+            ),
+        }
+        got = lle_agreement(A.float(), B.float(), k=k)
+        match(got, right, what=f"The agreement with k = {k}", mistakes=mistakes)
+    return "Each model's own neighbours, in the columns of their words."
 
 
 @exercise("utils.writing.geometry.intrinsic_dimension")
@@ -365,48 +658,3 @@ def check_intrinsic_dimension(intrinsic_dimension) -> str:
         mistakes={"The axis is lost when there is one token.": needed(variances[0], 0.9)},
     )
     return "Components counted until they hold the share."
-
-
-@exercise("utils.writing.geometry.fit_map", course_only=True)
-def check_fit_map(fit_map) -> str:
-    """A planted map with noise, both sides away from the origin, and more rows than columns."""
-    random = torch.Generator().manual_seed(0)
-    planted = torch.randn(3, 2, generator=random, dtype=torch.float64)
-    A = torch.randn(12, 3, generator=random, dtype=torch.float64) + torch.tensor([3.0, -1.0, 2.0])
-    noise = torch.randn(12, 2, generator=random, dtype=torch.float64)
-    B = A @ planted + 5.0 + 0.4 * noise
-    a, b = A - A.sum(0) / 12, B - B.sum(0) / 12
-
-    def normal(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return torch.linalg.inv(x.T @ x) @ (x.T @ y)
-
-    right, back = normal(a, b), normal(b, a)
-    ones = torch.ones(12, 1, dtype=torch.float64)
-    unit = [E / E.norm(dim=-1, keepdim=True) for E in (a, b)]
-    match(
-        fit_map(A.float(), B.float()),
-        right,
-        what="T",
-        mistakes={
-            "That is the map from B to A: exchange the two.": back,
-            "T is transposed: `A @ T` should have B's columns, so T is [a, b].": right.T,
-            "That is the transposed map from B to A.": back.T,
-            "Neither side is centred: take each mean row away first, or T has to explain the "
-            "means too.": normal(A, B),
-            "B is centred, and A is not. Take A's mean row away too.": normal(A, b),
-            "A column of ones is an intercept; T should not hold it. Centre both sides "
-            "instead.": normal(torch.cat([A, ones], 1), B),
-            "That is `A.T @ B`, without the inverse of `A.T @ A`.": a.T @ b,
-            "Those are predictions, `A @ T`. Return T.": a @ right,
-            "Those are predictions, with the mean. Return T.": a @ right + B.mean(0),
-            "The rows were divided by their lengths: a map has to meet lengths too.": normal(*unit),
-            "The columns were divided by their spreads: centre them, no more.": normal(
-                a / a.std(0), b / b.std(0)
-            ),
-            "T has been made a rotation (orthogonal). Here it may stretch too: least squares.": (
-                torch.linalg.svd(a.T @ b, full_matrices=False).U
-                @ torch.linalg.svd(a.T @ b, full_matrices=False).Vh
-            ),
-        },
-    )
-    return "Least squares, both sides centred."

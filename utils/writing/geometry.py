@@ -1,18 +1,16 @@
 """How alike the token embeddings of two models are, and how to move a vector from one to the other.
 
 The measures are those of Lee et al. (2025), *Shared Global and Local Geometry of Language Model
-Embeddings*, arXiv 2503.21073, some with a stricter comparison beside them. Two models meet in the
-tokens that both have, by their strings: row i of one matrix and row i of the other are one token.
+Embeddings*, arXiv 2503.21073. Two models meet in the words that both have as one token: row i of
+one matrix and row i of the other are one word.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils import stats
 from utils.activations import next_logits
 from utils.guards import (
     as_long_as,
@@ -25,9 +23,6 @@ from utils.guards import (
     number,
     shaped_as,
 )
-from utils.reading import linear
-from utils.stats import Interval
-from utils.steering import at_dose, steer
 
 
 def _below_rows(value: int, given: Mapping) -> str | None:
@@ -47,26 +42,72 @@ def _around(value: Tensor, given: Mapping) -> str | None:
     return None if (value != x[:, None]).flatten(1).any(-1).all() else "all lie on their point"
 
 
-def shared_tokens(
-    vocab_a: Mapping[str, int], vocab_b: Mapping[str, int]
-) -> tuple[list[str], list[int], list[int]]:
-    """The tokens that stand in both vocabularies, their ids in A, and their ids in B.
+def _three_or_more(value: Tensor, _: Mapping) -> str | None:
+    return None if len(value) > 2 else f"has {len(value)} rows: give at least three"
 
-    All three lists have one order: that of the ids in A.
+
+def _more_than(value: int, given: Mapping) -> str | None:
+    n = len(given["A"])
+    return None if value < n else f"is {value}, and each of {n} rows has {n - 1} others"
+
+
+def vocabulary(model) -> dict[str, int]:
+    """String -> id of a model's tokens, without its special ones.
+
+    A space before a word is spelt `Ġ`, also where the tokenizer itself spells it `▁`.
+
+    Raises:
+        ValueError: the model has no tokenizer.
+    """
+    if getattr(model, "tokenizer", None) is None:
+        raise ValueError(
+            f"{model.cfg.model_name} has no tokenizer, and tokens are matched by their strings."
+        )
+    special = set(model.tokenizer.all_special_tokens)
+    own = model.tokenizer.get_vocab()
+    return {token.replace("▁", "Ġ"): i for token, i in own.items() if token not in special}
+
+
+@guarded(tokens=filled)
+def rows_of(model, tokens: Sequence[str]) -> Float[Tensor, "word d_model"]:
+    """A model's embeddings of some tokens, on the CPU.
 
     Args:
-        vocab_a, vocab_b: string -> id, as `model.tokenizer.get_vocab()` gives it. `Ġ` at the start
-            of a string stands for a space.
+        tokens: spelt as in `vocabulary`.
+
+    Raises:
+        ValueError: the model does not have one of them.
     """
-    tokens = sorted(set(vocab_a) & set(vocab_b), key=lambda token: vocab_a[token])
-    return tokens, [vocab_a[token] for token in tokens], [vocab_b[token] for token in tokens]
+    own = vocabulary(model)
+    if missing := [token for token in tokens if token not in own]:
+        raise ValueError(f"{missing[0]!r} is no token of {model.cfg.model_name}: leave it out.")
+    return model.W_E.detach().float().cpu()[[own[token] for token in tokens]]
 
 
 # ---- Global -------------------------------------------------------------------------------------
 
 
+@guarded(A=(axes(2), filled, finite, _three_or_more), B=(axes(2), as_long_as("A"), finite))
+def rsa(A: Float[Tensor, "word a"], B: Float[Tensor, "word b"]) -> float:
+    """Pearson correlation of the cosines of all pairs of words in A with the same pairs in B.
+
+    Each model's mean row is taken away first. Each pair counts once, and no word with itself.
+
+    Args:
+        A: the words' embeddings in one model.
+        B: those in the other; b need not be a.
+    """
+    rows, columns = torch.triu_indices(len(A), len(A), offset=1)
+    pairs = []
+    for E in (A, B):
+        centred = E - E.mean(0)
+        unit = centred / centred.norm(dim=-1, keepdim=True)
+        pairs.append((unit @ unit.T)[rows, columns])
+    return torch.corrcoef(torch.stack(pairs))[0, 1].item()
+
+
 @guarded(E=(axes(2), filled, finite))
-def unit_rows(E: Float[Tensor, "n d"], *, centre: bool = True) -> Float[Tensor, "n d"]:
+def unit_rows(E: Float[Tensor, "word d"], *, centre: bool = True) -> Float[Tensor, "word d"]:
     """Each row's direction, as seen from the mean row (or from the origin).
 
     Raises:
@@ -80,75 +121,229 @@ def unit_rows(E: Float[Tensor, "n d"], *, centre: bool = True) -> Float[Tensor, 
     return torch.nn.functional.normalize(x, dim=-1)
 
 
-def _cosines(
-    A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, centre: bool
-) -> Iterator[tuple[Int[Tensor, " row"], Float[Tensor, "row n"], Float[Tensor, "row n"]]]:
-    """Rows, and their cosines with all rows in A and in B; 0 with themselves.
+# ---- The map ------------------------------------------------------------------------------------
 
-    Some at a time: the whole tables of 20,000 tokens would take gigabytes.
+
+def _enough_rows(ridge: float, given: Mapping) -> str | None:
+    n, width = given["A"].shape
+    if ridge or n > width:
+        return None
+    return f"is 0, and {n} words cannot fit {width} weights: give more, or a ridge above 0"
+
+
+@guarded(
+    A=(axes(2), filled, finite),
+    B=(axes(2), as_long_as("A"), finite),
+    ridge=(number(low=0), _enough_rows),
+)
+def fit_map(
+    A: Float[Tensor, "word a"], B: Float[Tensor, "word b"], *, ridge: float = 0.0
+) -> Float[Tensor, "a b"]:
+    """T for which `(A - its mean row) @ T` is nearest to `B - its mean row`, by least squares.
+
+    With a penalty on large weights, as in ridge regression: T solves
+    `(a.T @ a + ridge * n * s * I) T = a.T @ b`, where a and b are A and B without their mean rows,
+    n is the number of words, and s is the mean of all squared entries of a.
+
+    A direction v of A, being a difference, is moved by `v @ T`: no mean is added.
     """
-    x, y = unit_rows(A, centre=centre), unit_rows(B, centre=centre)
-    for rows in torch.arange(len(x), device=x.device).split(1 + 2**22 // len(x)):
-        yield rows, *((z[rows] @ z.T).scatter_(1, rows[:, None], 0.0) for z in (x, y))
+    a, b = A - A.mean(0), B - B.mean(0)
+    penalty = ridge * len(a) * a.square().mean()
+    gram = a.T @ a + penalty * torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
+    return torch.linalg.solve(gram, a.T @ b)
 
 
-def _correlation(
-    sums: Float[Tensor, "sum=5 *draw"], size: Float[Tensor, "*draw"]
-) -> Float[Tensor, "*draw"]:
-    """Pearson's, from the sums of x, y, x squared, y squared and x times y."""
-    x, y, xx, yy, xy = sums / size
-    spread = (xx - x**2) * (yy - y**2)
-    if not (spread > 1e-12).all():
-        raise ValueError("All cosines of a model are alike: give at least three rows that differ.")
-    return (xy - x * y) / spread.sqrt()
+@guarded(A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite))
+def procrustes(A: Float[Tensor, "word a"], B: Float[Tensor, "word b"]) -> Float[Tensor, "a b"]:
+    """The best map from A to B that only turns and scales: all lengths grow by one factor.
 
+    Where b is below a, it projects first.
 
-@guarded(A=filled, B=as_long_as("A"))
-def cosine_pearson(
-    A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, centre: bool = True
-) -> float:
-    """Pearson correlation of the cosines of all pairs of rows in A with the same pairs in B.
-
-    A token's cosine with itself is left out: it is 1 in every model.
-
-    Raises:
-        ValueError: fewer than three rows, not as many in both, or rows without a direction.
+    Source: Schönemann, 1966, by a singular value decomposition.
     """
-    sums = torch.zeros(5, dtype=torch.float64)
-    for _, a, b in _cosines(A, B, centre=centre):
-        a, b = a.double().flatten(), b.double().flatten()
-        sums += torch.stack([a.sum(), b.sum(), a @ a, b @ b, a @ b]).cpu()
-    return _correlation(sums, torch.tensor(float(max(len(A) * (len(A) - 1), 1)))).item()
+    a, b = A - A.mean(0), B - B.mean(0)
+    U, S, Vh = torch.linalg.svd(a.T @ b, full_matrices=False)
+    turn = U @ Vh
+    return turn * S.sum() / (a @ turn).square().sum()
 
 
-@guarded(A=filled, B=as_long_as("A"), n=count())
-def pearson_interval(
-    A: Float[Tensor, "n a"],
-    B: Float[Tensor, "n b"],
+@guarded(A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite))
+def judge_map(
+    T: Float[Tensor, "a b"],
+    A: Float[Tensor, "word a"],
+    B: Float[Tensor, "word b"],
     *,
-    centre: bool = True,
-    n: int = 100,
-    generator: torch.Generator | None = None,
-) -> Interval:
-    """The 95% interval of `cosine_pearson` by a bootstrap over tokens.
+    fit: Int[Tensor, " n"],
+    test: Int[Tensor, " m"],
+) -> tuple[float, float]:
+    """R squared on the words `test`, and the share of them whose image is nearest to its own word.
 
-    Tokens are drawn, not pairs: the pairs of one token are not independent. A token that is drawn
-    twice is not paired with itself.
+    Nearest by cosine, among all rows of B. R squared is the share of B's variance that the map
+    explains; it is below 0 where the mean row of the words `fit` would do better.
 
     Args:
-        n: how many times to draw.
-        generator: of the draws, on the CPU; without one they are the same each time.
+        fit: the rows that T was fitted on, whose means are taken away.
+        test: other rows.
+
+    Raises:
+        ValueError: T does not fit the rows, or B is its mean everywhere.
     """
-    generator = generator or torch.Generator().manual_seed(0)
-    # Drawing rows with replacement is giving each a count, and each pair the product of two.
-    drawn = torch.randint(len(A), (n, len(A)), generator=generator)
-    times = torch.zeros(n, len(A)).scatter_add_(1, drawn, torch.ones(drawn.shape)).to(A.device)
-    sums = torch.zeros(5, n, dtype=torch.float64)
-    for rows, a, b in _cosines(A, B, centre=centre):
-        for total, values in zip(sums, (a, b, a * a, b * b, a * b), strict=True):
-            total += ((times[:, rows] @ values) * times).sum(-1).double().cpu()
-    size = (times.sum(-1) ** 2 - times.pow(2).sum(-1)).double().cpu()
-    return stats.percentiles(_correlation(sums, size))
+    if tuple(T.shape) != (A.shape[1], B.shape[1]):
+        raise ValueError(f"Rows {A.shape[1]} and {B.shape[1]} wide need a T of that shape.")
+    image, true = (A[test] - A[fit].mean(0)) @ T, B[test] - B[fit].mean(0)
+    if not true.any():
+        raise ValueError("B is its mean in every row: there is nothing to explain.")
+    explained = 1 - (image - true).square().sum() / true.square().sum()
+    centred = torch.nn.functional.normalize(B - B[fit].mean(0), dim=-1)
+    found = (torch.nn.functional.normalize(image, dim=-1) @ centred.T).argmax(-1)
+    return explained.item(), (found == test).double().mean().item()
+
+
+# ---- Controls -----------------------------------------------------------------------------------
+
+
+@guarded(counts=(axes(1), finite, _two_or_more), window=count(low=2))
+def like_frequency(
+    counts: Int[Tensor, " word"], *, generator: torch.Generator, window: int = 20
+) -> Int[Tensor, " word"]:
+    """For each word the index of *another* word of like frequency; each word is used once.
+
+    Words are sorted by count and cut into runs of `window` (the last run takes what is left over,
+    so that it is not shorter). In each run every word is given the one that stands a few places
+    further, and the last ones the first: by how many places, from 1 to the run's length less 1, is
+    drawn at random for each run.
+
+    Args:
+        counts: how often each word occurs.
+        generator: of all that is drawn.
+    """
+    order, other = counts.argsort(), torch.empty_like(counts)
+    n_runs = max(len(counts) // window, 1)
+    for i in range(n_runs):
+        end = (i + 1) * window if i + 1 < n_runs else len(counts)
+        run = order[i * window : end]
+        by = int(torch.randint(1, len(run), (1,), generator=generator))
+        other[run] = run.roll(-by)
+    return other
+
+
+@guarded(E=(axes(2), _two_or_more, finite))
+def gaussian_like(E: Float[Tensor, "n d"], *, generator: torch.Generator) -> Float[Tensor, "n d"]:
+    """Random rows of the shape of E, with the mean and covariance of E's rows.
+
+    So it has E's overall shape (its few long axes), and forgets which token lies where.
+    """
+    drawn = torch.randn(E.shape, generator=generator).to(E)
+    centred = (E - E.mean(0)).double()
+    values, axes = torch.linalg.eigh(centred.T @ centred / len(E))
+    root = (axes * values.clamp(min=0).sqrt()) @ axes.T
+    return (drawn.double() @ root).to(E) + E.mean(0)
+
+
+# ---- Moving a vector ----------------------------------------------------------------------------
+
+
+@guarded(A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite), k=(count(), _more_than))
+def read_both(
+    v: Float[Tensor, " a"],
+    moved: Float[Tensor, " b"],
+    A: Float[Tensor, "word a"],
+    B: Float[Tensor, "word b"],
+    *,
+    k: int = 20,
+) -> tuple[list[int], list[int], float]:
+    """What a direction says in two models: the words of the highest scores, and how many agree.
+
+    A word's score is the inner product of the direction with the word's embedding, from which the
+    mean row was taken away, and which was then made one long.
+
+    Args:
+        v: the direction in the model of A.
+        moved: its image in the model of B.
+
+    Returns:
+        the indices of v's k highest words in A, highest first; those of `moved` in B; and the share
+        of the k that both lists have.
+    """
+    scores = []
+    for E, direction in ((A, v), (B, moved)):
+        centred = E - E.mean(0)
+        unit = centred / centred.norm(dim=-1, keepdim=True)
+        scores.append(unit @ direction)
+    first, second = (each.topk(k).indices.tolist() for each in scores)
+    return first, second, len(set(first) & set(second)) / k
+
+
+@guarded(pairs=filled)
+def bag_of_words(model, pairs: Sequence[tuple[str, str]]) -> Float[Tensor, "1 d_model"]:
+    """Mean embedding of the first sentences' tokens minus that of the second ones': no layer runs.
+
+    Each sentence counts alike. On the CPU.
+    """
+    W_E, means = model.W_E.detach().float().cpu(), []
+    for pair in pairs:
+        first, second = (W_E[model.to_tokens(text, prepend_bos=False)[0].cpu()] for text in pair)
+        means.append(first.mean(0) - second.mean(0))
+    return torch.stack(means).mean(0, keepdim=True)
+
+
+@guarded(pairs=filled)
+def log_odds(
+    model, texts: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> Float[Tensor, " pair"]:
+    """log p(first token) - log p(second token) after each text, mean over the texts.
+
+    Args:
+        pairs: of tokens, spelt as in the model's vocabulary.
+
+    Raises:
+        ValueError: a pair is not two tokens of the model, or a text does not fit its context.
+    """
+    own = model.tokenizer.get_vocab()
+    if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
+        raise ValueError("Each of `pairs` is two tokens.")
+    if unknown := [token for pair in pairs for token in pair if token not in own]:
+        raise ValueError(
+            f"{unknown[0]!r} is no token of this model: spell it as its vocabulary does, where "
+            "`Ġ` or `▁` stands for a space."
+        )
+    ids = torch.tensor([[own[token] for token in pair] for pair in pairs])
+    with torch.no_grad():
+        log_p = next_logits(model, texts).log_softmax(-1)
+    return (log_p[:, ids[:, 0]] - log_p[:, ids[:, 1]]).mean(0)
+
+
+@guarded(vectors=(axes(2), filled, finite), norm=number(low=0, over=True))
+def steering_effects(
+    model,
+    vectors: Float[Tensor, "vector d_model"],
+    measure: Callable[[], Float[Tensor, " pair"]],
+    *,
+    layer: int,
+    norm: float,
+) -> Float[Tensor, "vector pair"]:
+    """By how much each vector changes what `measure` gives.
+
+    The vector is added to the residual stream before block `layer`, at all positions but the first,
+    BOS. No hook stays on the model.
+
+    Args:
+        vectors: of any length.
+        measure: runs the model, and returns a number for each pair of words.
+        norm: the length that every vector gets before it is added.
+    """
+    place, plain, found = f"blocks.{layer}.hook_resid_pre", measure(), []
+    for v in vectors:
+        step = norm * v / v.norm()
+
+        def add(resid, hook, step=step):
+            out = resid.clone()
+            out[:, 1:] += step.to(resid)
+            return out
+
+        with model.hooks(fwd_hooks=[(place, add)]):
+            found.append(measure() - plain)
+    return torch.stack(found)
 
 
 # ---- Local --------------------------------------------------------------------------------------
@@ -163,17 +358,6 @@ def nearest_rows(E: Float[Tensor, "n d"], k: int, *, centre: bool = True) -> Int
         for rows in torch.arange(len(x), device=x.device).split(2000)
     ]
     return torch.cat(found)
-
-
-@guarded(a=(axes(2), filled), b=shaped_as("a"))
-def neighbour_overlap(a: Int[Tensor, "n k"], b: Int[Tensor, "n k"]) -> Float[Tensor, " n"]:
-    """The share of each token's k neighbours in A that are among its k neighbours in B.
-
-    Args:
-        a: for each token the indices of its k nearest tokens in model A, nearest first.
-        b: the same in model B.
-    """
-    return (a[:, :, None] == b[:, None, :]).any(-1).float().mean(-1)
 
 
 @guarded(x=(axes(2), filled, finite), neighbours=(_around, finite), ridge=number(low=0))
@@ -212,287 +396,111 @@ def row_pearson(a: Float[Tensor, "n k"], b: Float[Tensor, "n k"]) -> Float[Tenso
     return torch.nn.functional.cosine_similarity(a, b, dim=-1)
 
 
+@guarded(A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite), k=(count(), _more_than))
+def lle_agreement(
+    A: Float[Tensor, "word a"], B: Float[Tensor, "word b"], *, k: int = 10
+) -> Float[Tensor, " word"]:
+    """For each word: how alike its place among its neighbours is in A and in B.
+
+    In each model, the word's k nearest other words *in that model* by cosine get the weights that
+    rebuild it best from them, and all other words the weight 0. The agreement is the cosine of the
+    two rows of weights.
+    """
+    rows = []
+    for E in (A, B):
+        unit = unit_rows(E)
+        cosines = unit @ unit.T
+        cosines.fill_diagonal_(-2)
+        near = cosines.topk(k).indices
+        weights = lle_weights(unit, unit[near])
+        rows.append(torch.zeros_like(cosines).scatter_(1, near, weights))
+    return torch.nn.functional.cosine_similarity(*rows, dim=-1)
+
+
 @guarded(
     E=(axes(2), filled, finite),
     neighbours=(axes(2), filled, index_of("E")),
     share=number(low=0, high=1, over=True),
 )
 def intrinsic_dimension(
-    E: Float[Tensor, "token d"], neighbours: Int[Tensor, "n k"], *, share: float = 0.9
+    E: Float[Tensor, "word d"], neighbours: Int[Tensor, "n k"], *, share: float = 0.9
 ) -> Int[Tensor, " n"]:
-    """How many principal components hold this share of the variance of each token's neighbours.
+    """How many principal components hold this share of the variance of each word's neighbours.
 
-    Lee et al.'s measure. At most k - 1, so compare only tokens and models of one k.
+    The neighbours' own mean is taken away. It is at most k - 1: compare results of one k alone.
 
-    Raises:
-        ValueError: a token's neighbours do not differ, an index or the share is out of range.
+    Args:
+        neighbours: for each of n words the rows of E that are its neighbours.
     """
+    x = E[neighbours]
+    x = x - x.mean(1, keepdim=True)
+    variance = torch.linalg.svdvals(x).square()
+    held = variance.cumsum(-1) / variance.sum(-1, keepdim=True)
+    return (held < share).sum(-1) + 1
+
+
+@guarded(E=(axes(2), filled, finite), neighbours=(axes(2), filled, index_of("E")))
+def coherence(E: Float[Tensor, "word d"], neighbours: Int[Tensor, "n k"]) -> Float[Tensor, " n"]:
+    """The mean cosine of each word's neighbours with one another, in the space of E.
+
+    Take the neighbours from another model than E, or the same noise enters both.
+    """
+    unit, k = unit_rows(E), neighbours.shape[1]
     found = []
     for rows in neighbours.split(500):
-        x = E[rows].double()
-        x = x - x.mean(1, keepdim=True)
-        # Of the k x k matrix of inner products, which has the same eigenvalues as the covariance.
-        variance = torch.linalg.eigvalsh(x @ x.mT).flip(-1).clamp(min=0)
-        if not (variance.sum(-1) > 0).all():
-            raise ValueError("A token's neighbours are all alike: give two that differ, or more.")
-        held = variance.cumsum(-1) / variance.sum(-1, keepdim=True)
-        found.append((held < share - 1e-9).sum(-1) + 1)
+        length = unit[rows].sum(1).square().sum(-1)
+        found.append((length - k) / (k * (k - 1)))
     return torch.cat(found)
 
 
-# ---- Moving a vector ----------------------------------------------------------------------------
+# ---- The investigation --------------------------------------------------------------------------
 
 
-@guarded(A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite), ridge=number(low=0))
-def fit_map(
-    A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, ridge: float = 0.0
-) -> Float[Tensor, "a b"]:
-    """T for which `(A - its mean) @ T` is nearest to `B - its mean`, by least squares.
+class SealedMaps:
+    """Three maps from A to B under the letters a, b and c, and a budget of vectors to move.
 
-    A direction v of A, being a difference, is moved by `v @ T`: no mean is added.
-
-    Args:
-        ridge: the penalty of large weights, as a share of A's mean variance times n; 0 is plain
-            least squares, as in Lee et al.'s Emb2Emb.
-
-    Raises:
-        ValueError: without a ridge, A must have more rows than columns.
+    One was fitted on true pairs, one on pairs of which half, drawn at random, are exchanged among
+    themselves, and one on pairs of like frequency.
     """
-    n, width = A.shape
-    if not ridge and n <= width:
-        raise ValueError(
-            f"{n} tokens cannot fit {width} weights for each coordinate: give more tokens, or a "
-            f"ridge above 0."
-        )
-    variance = (A - A.mean(0)).double().square().mean().item()
-    return linear.ridge(A, B, penalty=ridge * variance * n).weights.to(B)
 
-
-@guarded(T=(axes(2), finite), A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite))
-def map_fit(
-    T: Float[Tensor, "a b"],
-    A: Float[Tensor, "n a"],
-    B: Float[Tensor, "n b"],
-    *,
-    means: tuple[Float[Tensor, " a"], Float[Tensor, " b"]],
-) -> float:
-    """The share of B's variance that the map explains (R squared); hand it tokens not fitted on.
-
-    Args:
-        means: of the rows that T was fitted on.
-
-    Raises:
-        ValueError: T, the rows and the means do not fit together, or B is its mean everywhere.
-    """
-    sizes = (A.shape[1], B.shape[1])
-    if tuple(T.shape) != sizes or tuple(len(mean.flatten()) for mean in means) != sizes:
-        raise ValueError(f"Rows {sizes[0]} and {sizes[1]} wide need T and means of these sizes.")
-    centred = B - means[1]
-    if not centred.any():
-        raise ValueError("B is its mean in every row: there is nothing to explain.")
-    return (1 - ((A - means[0]) @ T - centred).pow(2).sum() / centred.pow(2).sum()).item()
-
-
-@guarded(pairs=filled)
-def log_odds(
-    model, texts: Sequence[str], pairs: Sequence[tuple[str, str]]
-) -> Float[Tensor, " pair"]:
-    """log p(first token) - log p(second token) after each text, mean over the texts.
-
-    Args:
-        pairs: of tokens, spelt as in the model's vocabulary.
-
-    Raises:
-        ValueError: a pair is not two tokens of the model, or a text does not fit its context.
-    """
-    own = model.tokenizer.get_vocab()
-    if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
-        raise ValueError("Each of `pairs` is two tokens.")
-    if unknown := [token for pair in pairs for token in pair if token not in own]:
-        raise ValueError(
-            f"{unknown[0]!r} is no token of this model: spell it as its vocabulary does, where "
-            "`Ġ` or `▁` stands for a space."
-        )
-    ids = torch.tensor([[own[token] for token in pair] for pair in pairs])
-    with torch.no_grad():
-        log_p = next_logits(model, texts).log_softmax(-1)
-    return (log_p[:, ids[:, 0]] - log_p[:, ids[:, 1]]).mean(0)
-
-
-@guarded(vectors=(axes(2), filled))
-def steering_effects(
-    model,
-    vectors: Float[Tensor, "n d_model"],
-    texts: Sequence[str],
-    pairs: Sequence[tuple[str, str]],
-    *,
-    layer: int,
-    norm: float,
-) -> Float[Tensor, "n pair"]:
-    """What adding each vector does to `log_odds`, in nats; BOS is left alone.
-
-    Args:
-        layer: as in `utils.steering.steer`.
-        norm: the length that every vector gets, such as `utils.steering.typical_norm`.
-    """
-    plain, found = log_odds(model, texts, pairs), []
-    for v in at_dose(vectors, 1.0, norm=norm).to(model.cfg.device):
-        with steer(model, v, layer=layer, positions=slice(1, None)):
-            found.append(log_odds(model, texts, pairs) - plain)
-    return torch.stack(found)
-
-
-# ---- Controls and comparisons -------------------------------------------------------------------
-
-
-@guarded(counts=(axes(1), finite, _two_or_more), window=count(low=2))
-def like_frequency(
-    counts: Int[Tensor, " n"], *, generator: torch.Generator, window: int = 20
-) -> Int[Tensor, " n"]:
-    """A permutation that gives every token another one of like frequency.
-
-    Tokens are sorted by count, ties at random, cut into runs of `window`, and each run is turned
-    by a random number of places, so that no token keeps its own.
-    """
-    ties = torch.rand(len(counts), generator=generator, dtype=torch.float64)
-    order = (counts.double().cpu() + 0.5 * ties).argsort()
-    other = torch.empty_like(order)
-    runs = list(order.split(window))
-    if len(runs) > 1 and len(runs[-1]) < 2:
-        runs[-2:] = [torch.cat(runs[-2:])]
-    for run in runs:
-        by = int(torch.randint(1, max(len(run), 2), (1,), generator=generator))
-        other[run] = run.roll(by)
-    return other
-
-
-@guarded(E=(axes(2), _two_or_more, finite))
-def gaussian_like(E: Float[Tensor, "n d"], *, generator: torch.Generator) -> Float[Tensor, "n d"]:
-    """Random rows of the shape of E, with the mean and covariance of E's rows.
-
-    So it has E's overall shape (its few long axes), and forgets which token lies where.
-    """
-    drawn = torch.randn(E.shape, generator=generator).to(E)
-    centred = (E - E.mean(0)).double()
-    values, axes = torch.linalg.eigh(centred.T @ centred / len(E))
-    root = (axes * values.clamp(min=0).sqrt()) @ axes.T
-    return (drawn.double() @ root).to(E) + E.mean(0)
-
-
-class Likeness(NamedTuple):
-    """How alike two sets of embeddings are; `overlap` and `lle` hold a value for each token."""
-
-    pearson: float
-    overlap: Float[Tensor, " n"]
-    lle: Float[Tensor, " n"]
-
-
-@guarded(A=filled, B=as_long_as("A"))
-def likeness(
-    A: Float[Tensor, "n a"], B: Float[Tensor, "n b"], *, k: int = 10, centre: bool = True
-) -> Likeness:
-    """The three comparisons of row i of A with row i of B.
-
-    `pearson` is `cosine_pearson`; `overlap` is `neighbour_overlap`; `lle` is the `row_pearson` of
-    the two models' weights over the *same* neighbours, those of A.
-    """
-    a, b = nearest_rows(A, k, centre=centre), nearest_rows(B, k, centre=centre)
-    x, y = unit_rows(A, centre=centre), unit_rows(B, centre=centre)
-    lle = row_pearson(lle_weights(x, x[a]), lle_weights(y, y[a]))
-    return Likeness(cosine_pearson(A, B, centre=centre), neighbour_overlap(a, b), lle)
-
-
-def vocabulary(model) -> dict[str, int]:
-    """String -> id of a model's tokens, without its special ones.
-
-    A space before a word is spelt `Ġ`, also where the tokenizer itself spells it `▁`.
-
-    Raises:
-        ValueError: the model has no tokenizer.
-    """
-    if getattr(model, "tokenizer", None) is None:
-        raise ValueError(
-            f"{model.cfg.model_name} has no tokenizer, and tokens are matched by their strings."
-        )
-    special = set(model.tokenizer.all_special_tokens)
-    own = model.tokenizer.get_vocab()
-    return {token.replace("▁", "Ġ"): i for token, i in own.items() if token not in special}
-
-
-def embeddings(
-    model_a, model_b, *, at_least: tuple[Mapping[str, int], int] | None = None
-) -> tuple[list[str], Float[Tensor, "n a"], Float[Tensor, "n b"]]:
-    """The tokens that two models share, and each model's embeddings of them, on the CPU.
-
-    Special tokens of either model are left out.
-
-    Args:
-        model_a, model_b: TransformerBridges with tokenizers.
-        at_least: (counts, m) keeps the tokens that `counts` gives at least m.
-
-    Raises:
-        ValueError: a model has no tokenizer, or no token is left.
-    """
-    vocab_a, vocab_b = vocabulary(model_a), vocabulary(model_b)
-    if at_least is not None:
-        counts, fewest = at_least
-        vocab_a = {token: i for token, i in vocab_a.items() if counts.get(token, 0) >= fewest}
-    tokens, *ids = shared_tokens(vocab_a, vocab_b)
-    if not tokens:
-        raise ValueError("The two models share no token that is left: ask for a lower count.")
-    A, B = (
-        model.W_E.detach().float().cpu()[rows]
-        for model, rows in zip((model_a, model_b), ids, strict=True)
-    )
-    return tokens, A, B
-
-
-def compare(
-    model_a,
-    model_b,
-    *,
-    at_least: tuple[Mapping[str, int], int] | None = None,
-    k: int = 10,
-    ridge: float = 0.1,
-) -> dict[str, float]:
-    """Every comparison of two models' embeddings, each beside its control of shuffled pairs.
-
-    What is random is the same in each call.
-
-    Args:
-        model_a, model_b: any two TransformerBridges with tokenizers that share strings.
-        at_least: see `embeddings`; with counts, tokens are also paired by like frequency.
-        ridge: of the map, which is fitted on four tokens of five, and tested on the fifth.
-
-    Returns:
-        What was measured -> its value: "tokens", "pearson", "overlap", "lle" and "map" (the share
-        of variance explained on held-out tokens); the same with ", shuffled" after the name, and
-        "overlap, chance"; with counts also "pearson, like frequency".
-
-    Raises:
-        ValueError: fewer than ten tokens are shared, or not more than k, or as for `embeddings`.
-    """
-    tokens, A, B = embeddings(model_a, model_b, at_least=at_least)
-    n = len(tokens)
-    if n < 10:
-        raise ValueError(f"{n} shared tokens are too few to compare: ask for a lower count.")
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
-    out, fitted = order.split([n // 5, n - n // 5])
-    other = torch.empty_like(order)
-    other[order] = order.roll(1)  # every token gets another one
-    found = {"tokens": float(n), "overlap, chance": k / (n - 1)}
-    for name, right in (("", B), (", shuffled", B[other])):
-        alike = likeness(A, right, k=k)
-        T = fit_map(A[fitted], right[fitted], ridge=ridge)
-        means = A[fitted].mean(0), right[fitted].mean(0)
-        found |= {
-            f"pearson{name}": alike.pearson,
-            f"overlap{name}": alike.overlap.mean().item(),
-            f"lle{name}": alike.lle.mean().item(),
-            f"map{name}": map_fit(T, A[out], B[out], means=means),
+    @guarded(A=(axes(2), filled, finite), B=(axes(2), as_long_as("A"), finite), budget=count())
+    def __init__(
+        self,
+        A: Float[Tensor, "word a"],
+        B: Float[Tensor, "word b"],
+        counts: Int[Tensor, " word"],
+        *,
+        order: Sequence[str],
+        ridge: float,
+        budget: int = 12,
+    ):
+        generator = torch.Generator().manual_seed(0)
+        half = torch.randperm(len(A), generator=generator)[: len(A) // 2]
+        mixed = torch.arange(len(A))
+        mixed[half] = half.roll(1)
+        pairings = {
+            "true": torch.arange(len(A)),
+            "half": mixed,
+            "frequency": like_frequency(counts, generator=generator),
         }
-    if at_least is not None:
-        counts = torch.tensor([at_least[0][token] for token in tokens])
-        partner = like_frequency(counts, generator=torch.Generator().manual_seed(0))
-        found["pearson, like frequency"] = cosine_pearson(A, B[partner])
-    return found
+        self._maps = {
+            letter: fit_map(A, B[pairings[kind]], ridge=ridge)
+            for letter, kind in zip("abc", order, strict=True)
+        }
+        self.left = budget
+
+    def move(self, letter: str, vectors: Float[Tensor, "n a"]) -> Float[Tensor, "n b"]:
+        """The images of some vectors; each of them counts against the budget.
+
+        Raises:
+            ValueError: there is no such letter, or the budget is spent.
+        """
+        if letter not in self._maps:
+            raise ValueError(f"There is no map {letter!r}: choose a, b or c.")
+        if len(vectors) > self.left:
+            raise ValueError(
+                f"{self.left} vectors are left, not {len(vectors)}: run the cell that made the "
+                "maps again to begin anew."
+            )
+        self.left -= len(vectors)
+        return vectors @ self._maps[letter]
