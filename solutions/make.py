@@ -47,8 +47,6 @@ MAP = f"../{NOTEBOOKS}/README.md"  # from a solved lesson
 FOLDED = frozenset(["setup", "numbers", "results", "progress", "folded"])
 # The tens digit of a lesson's number is its part.
 PARTS = ("Look", "Circuits", "Read", "Write", "Features", "Case studies", "Scale")
-# Lessons that are not yet in their second edition: the limits of form do not hold for them.
-FIRST_EDITION = frozenset()
 
 
 @dataclass(frozen=True)
@@ -649,7 +647,7 @@ def print_forms() -> None:
             f"{shown(number):6}  {found.core_words}/{found.words}, {found.lines}, "
             f"{len(found.exercises)} ({sizes}), {found.share:.0%}, {found.bold}, {len(found.loose)}"
         )
-        for text in found.over() if number not in FIRST_EDITION else []:
+        for text in found.over():
             print(f"        over: {text}")
 
 

@@ -493,12 +493,8 @@ def test_stamping_an_empty_set_up_cell_leaves_the_next_cell_alone():
 
 
 @each_lesson
-def test_a_second_edition_keeps_the_limits_of_form(lesson):
-    over = make.form(make.solved_notebook(lesson)).over()
-    if lesson.number in make.FIRST_EDITION:
-        assert over, "within all limits: take the lesson from FIRST_EDITION"
-    else:
-        assert over == []
+def test_a_lesson_keeps_the_limits_of_form(lesson):
+    assert make.form(make.solved_notebook(lesson)).over() == []
 
 
 def test_form_counts_what_it_says():
