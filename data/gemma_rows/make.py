@@ -94,6 +94,7 @@ def make_steering() -> None:
     v = mean_difference(small)[LAYER]
     own = mean_difference(gemma)[round(gemma.cfg.n_layers * LAYER / small.cfg.n_layers)]
     T = geometry.fit_map(A, B, ridge=RIDGE)
+    said, unsaid = (geometry.read_both(u, u @ T, A, B, k=50)[0] for u in (v, -v))
 
     def by_wrong_maps(frequency: bool) -> Tensor:
         found = []
@@ -108,10 +109,12 @@ def make_steering() -> None:
     generator = torch.Generator().manual_seed(0)
     vectors = {
         "moved": v[None] @ T,
+        "moved, Procrustes": v[None] @ geometry.procrustes(A, B),
         "minus it": -v[None] @ T,
         "its own": own[None],
         "bag, moved": geometry.bag_of_words(small, concepts.pairs("sentiment", part="fit")) @ T,
         "bag, own": geometry.bag_of_words(gemma, concepts.pairs("sentiment", part="fit")),
+        "the words it says": (B[said].mean(0) - B[unsaid].mean(0))[None],
         "random": steering.random_directions(DRAWS, v @ T, generator=generator),
         "shuffled": by_wrong_maps(False),
         "like frequency": by_wrong_maps(True),

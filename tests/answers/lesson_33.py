@@ -143,6 +143,34 @@ def _runs(*, order=torch.argsort, low=1, back=False, apart=False, one=False, ran
     return like_frequency
 
 
+def _by_count(counts, *, generator, window=20):
+    """Words looked up by their count: where counts are equal, the last word stands for all."""
+    at = {count: i for i, count in enumerate(counts.tolist())}
+    pairing = _runs()(counts, generator=generator, window=window)
+    return torch.tensor([at[count] for count in counts[pairing].tolist()])
+
+
+def _by_first_count(counts, *, generator, window=20):
+    """A word's place is searched by its count: words of one count get one partner."""
+    order, other = counts.argsort(), _runs()(counts, generator=generator, window=window)
+    spelt = counts[order].tolist()
+    return torch.stack([other[order[spelt.index(count)]] for count in counts.tolist()])
+
+
+def _ties_out_of_order(counts, *, generator, window=20):
+    """Where counts are equal, the whole list is shifted by a run."""
+    if len(counts.unique()) == len(counts):
+        return _runs()(counts, generator=generator, window=window)
+    order, other = counts.argsort(), torch.empty_like(counts)
+    other[order] = order.roll(-2 * window)
+    return other
+
+
+def _ties_left_alone(counts, *, generator, window=20):
+    other = _runs()(counts, generator=generator, window=window)
+    return other if len(counts.unique()) == len(counts) else torch.arange(len(counts))
+
+
 def _frequency_by_lists(counts, *, generator, window=20):
     order = sorted(range(len(counts)), key=lambda i: counts[i].item())
     other = [0] * len(order)
@@ -197,52 +225,6 @@ def _map_by_columns(A, B, *, ridge=0.0):
     gram = a.T @ a
     gram.diagonal().add_(ridge * len(a) * a.pow(2).mean())
     return torch.stack([torch.linalg.solve(gram, a.T @ column) for column in b.T], dim=1)
-
-
-# ---- read_both
-
-
-def _both(*, centre=True, unit=True, least=False, swap=False, share=None, lists=None, second=None):
-    def read_both(v, moved, A, B, *, k=20):
-        found = []
-        for E, u in ((A, v), (B, moved)):
-            x = E - E.mean(0) if centre else E
-            x = normalize(x, dim=-1) if unit else x
-            found.append((x @ u).topk(k, largest=not least).indices.tolist())
-        found = found[::-1] if swap else found
-        found = [found[0], found[0]] if second else found
-        common = len(set(found[0]) & set(found[1]))
-        value = share(found, common, k) if share else common / k
-        if lists:
-            return (*map(lists, found), value)
-        return found[0], found[1], value
-
-    return read_both
-
-
-def _both_by_sorting(v, moved, A, B, *, k=20):
-    def top(E, u):
-        x = E - E.mean(0)
-        scores = (x @ u) / x.norm(dim=-1)
-        return sorted(range(len(x)), key=lambda i: -scores[i].item())[:k]
-
-    first, second = top(A, v), top(B, moved)
-    return first, second, sum(i in second for i in first) / k
-
-
-def _both_by_einsum(v, moved, A, B, *, k=20):
-    a, b = (normalize(E - E.mean(0, keepdim=True), dim=1) for E in (A, B))
-    first = torch.einsum("wd,d->w", a, v).argsort(descending=True)[:k]
-    second = torch.einsum("wd,d->w", b, moved).argsort(descending=True)[:k]
-    return first, second, torch.isin(first, second).double().mean()
-
-
-def _both_by_cosine(v, moved, A, B, *, k=20):
-    first, second = (
-        cosine_similarity(E - E.mean(0), u[None], dim=-1).topk(k).indices.tolist()
-        for E, u in ((A, v), (B, moved))
-    )
-    return [first, second, len(set(first).intersection(second)) / k]
 
 
 # ---- steering_effects
@@ -447,6 +429,10 @@ MISTAKES = {
         ("one place", _runs(one=True), "by one place"),
         ("from 0", _runs(low=0), "draw from 1"),
         ("a list", _runs(end=lambda other, counts: other.tolist()), "Return a tensor"),
+        ("by count", _by_count, "used twice"),
+        ("by the first of its count", _by_first_count, "used twice"),
+        ("ties elsewhere", _ties_out_of_order, "outside its run"),
+        ("ties alone", _ties_left_alone, "a word got itself"),
         (
             "shuffled",
             lambda c, *, generator, window=20: torch.randperm(len(c), generator=generator),
@@ -466,24 +452,6 @@ MISTAKES = {
         ("minus", _with_penalty(lambda r, n, s, a, A: -r * n * s), "wrong sign"),
         ("predictions", _map(end=lambda T, a, b: a @ T), "predictions"),
         ("a.T @ b", _map(end=lambda T, a, b: a.T @ b), "solve the equation"),
-    ],
-    "read_both": [
-        ("not centred", _both(centre=False), "not centred"),
-        ("long rows first", _both(unit=False), "not made one long"),
-        ("lowest", _both(least=True), "lowest"),
-        ("exchanged", _both(swap=True), "exchanged"),
-        ("the first twice", _both(second=True), "the same"),
-        ("count", _both(share=lambda f, c, k: c), "divide by k"),
-        ("not in common", _both(share=lambda f, c, k: 1 - c / k), "*not* in common"),
-        ("union", _both(share=lambda f, c, k: c / (2 * k - c)), "union"),
-        (
-            "place by place",
-            _both(share=lambda f, c, k: sum(x == y for x, y in zip(*f, strict=True)) / k),
-            "place by place",
-        ),
-        ("sets", _both(lists=set), "no order"),
-        ("sorted", _both(lists=sorted), "another order"),
-        ("one of them", lambda v, moved, A, B, *, k=20: [1, 2], "three things"),
     ],
     "steering_effects": [
         ("with, not minus", _steered(minus=False), "take away"),
@@ -575,9 +543,10 @@ MISTAKES = {
         ("two letters", {"a": "half", "b": "true"}, "the letters"),
         ("another word", {"a": "half", "b": "freq", "c": "true"}, "are called"),
         ("one kind twice", {"a": "half", "b": "half", "c": "true"}, "one letter"),
-        ("true and half", {"a": "true", "b": "frequency", "c": "half"}, "come nearer"),
-        ("frequency is a", {"a": "frequency", "b": "half", "c": "true"}, "right words"),
-        ("frequency is c", {"a": "half", "b": "true", "c": "frequency"}, "right words"),
+        ("true and half", {"a": "true", "b": "frequency", "c": "half"}, "At least two letters"),
+        ("turned", {"a": "frequency", "b": "true", "c": "half"}, "for you to measure"),
+        ("frequency is a", {"a": "frequency", "b": "half", "c": "true"}, "At least two letters"),
+        ("frequency is c", {"a": "half", "b": "true", "c": "frequency"}, "At least two letters"),
         ("a list", ["half", "frequency", "true"], "dictionary"),
     ],
 }
@@ -597,11 +566,6 @@ RIGHT = {
         ("augmented rows", _map_by_augmenting),
         ("numpy", _map_by_numpy),
         ("columns", _map_by_columns),
-    ],
-    "read_both": [
-        ("sorting", _both_by_sorting),
-        ("einsum", _both_by_einsum),
-        ("cosines", _both_by_cosine),
     ],
     "steering_effects": [
         ("lists", _steered_in_place),

@@ -261,3 +261,12 @@ def test_the_words_of_gemma_are_whole_and_have_pairs():
     positive, negative = (task.ratings([pair[i] for pair in pairs]) for i in (0, 1))
     assert positive.min() > 0.3 and negative.max() < -0.3
     assert [list(pair) for pair in pairs] == task.recorded()["pairs"]
+
+
+def test_reading_both_gives_each_model_s_highest_words_and_the_share_in_common():
+    A = torch.cat([torch.eye(4), -torch.eye(4)]) + 3
+    B = torch.cat([2 * torch.eye(4), -torch.eye(4)])[[1, 0, 2, 3, 4, 5, 6, 7]] - 1
+    v = torch.tensor([4.0, 3.0, 2.0, 1.0])
+    first, second, share = geometry.read_both(v, v, A, B, k=3)
+    assert first == [0, 1, 2] and second[:2] == [1, 0]  # the same words at other places count
+    assert share == len(set(first) & set(second)) / 3 and share >= 2 / 3

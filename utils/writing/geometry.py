@@ -208,10 +208,10 @@ def like_frequency(
 ) -> Int[Tensor, " word"]:
     """For each word the index of *another* word of like frequency; each word is used once.
 
-    Words are sorted by count and cut into runs of `window` (the last run takes what is left over,
-    so that it is not shorter). In each run every word is given the one that stands a few places
-    further, and the last ones the first: by how many places, from 1 to the run's length less 1, is
-    drawn at random for each run.
+    Words are sorted from rare to frequent and cut into runs of `window` (the last run takes what is
+    left over, so that it is not shorter). In each run every word is given the one that stands a few
+    places further, and the last ones the first: by how many places, from 1 to the run's length less
+    1, is drawn at random for each run.
 
     Args:
         counts: how often each word occurs.
@@ -255,7 +255,7 @@ def read_both(
     """What a direction says in two models: the words of the highest scores, and how many agree.
 
     A word's score is the inner product of the direction with the word's embedding, from which the
-    mean row was taken away, and which was then made one long.
+    mean row was taken away, and which was then scaled to length 1.
 
     Args:
         v: the direction in the model of A.
@@ -402,9 +402,9 @@ def lle_agreement(
 ) -> Float[Tensor, " word"]:
     """For each word: how alike its place among its neighbours is in A and in B.
 
-    In each model, the word's k nearest other words *in that model* by cosine get the weights that
-    rebuild it best from them, and all other words the weight 0. The agreement is the cosine of the
-    two rows of weights.
+    In each model, embeddings are centred and scaled to length 1. The word's k nearest other words
+    *in that model* by cosine get the weights that rebuild it best from them, and all other words
+    the weight 0. The agreement is the cosine of the two rows of weights.
     """
     rows = []
     for E in (A, B):
