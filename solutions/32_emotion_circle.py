@@ -26,7 +26,7 @@
 # **Time** one hour for the core, and 35 minutes for *Going deeper*. **Needs** lessons 2.1, 2.4 and 3.1: splits by group, ridge regression, steering vectors and their dose.
 # **Runs** in about two minutes on a laptop's processor.
 #
-# **First, play.** Psychologists draw feelings on a circle: pleasure to the right, displeasure to the left, excitement at the top, sleep at the bottom. The cell after the next turns a language model to a place on that circle, and lets it write. Turn it yourself with the sliders. Which feelings can you tell from the text?
+# **First, play.** Psychologists draw feelings on a circle: pleasure to the right, displeasure to the left, arousal at the top, sleep at the bottom. The cell after the next turns a language model to a place on that circle, and lets it write. Turn it yourself with the sliders. Which feelings can you tell from the text?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -86,7 +86,7 @@ def on_the_dial(angle: float, dose: float, prompt: str) -> str:
     return f"{where}, dose {dose:.2f}:\n{prompt}{steered}\n\nnot steered:\n{prompt}{plain}"
 
 
-figures.dial(on_the_dial, angle=210, dose=0.5, prompt="I came home from work and")
+figures.dial(on_the_dial, angle=210, dose=0.4, prompt="I came home from work and")
 
 # %% [markdown]
 # Now you build this dial, and another one from stories, and find out what turns when it turns.
@@ -142,9 +142,9 @@ measured_angle = lesson_32.check_measured_angle(measured_angle)
 # </details>
 
 # %% [markdown]
-# Test the instrument, and the model, where you know the answer. Here are 24 situations, four for each of six places on the circle, such as "She had not slept for two days. She felt". Of each word's logit we take what is above its mean over the situations. `angular_error(a, b)` is the distance of two angles the short way round.
+# Test the instrument, and the model, where you know the answer. Here are 24 situations, four for each of six places on the circle, such as "She had not slept for two days. She felt". From each word's logit we subtract its mean over the situations. `angular_error(a, b)` is the distance of two angles the short way round.
 #
-# Two benchmarks: guessing gives `90` degrees; and a reader who knows only *two* answers, and chooses the nearer one each time, gets the number in the second row.
+# Two benchmarks. Guessing gives `90` degrees. And a reader who has only *two* answers, such as good and bad, and is told which is nearer, gets the number in the second row. A model that reads the whole circle should do better than that.
 
 # %%
 situations = list(emotions_task.SITUATIONS)
@@ -153,12 +153,18 @@ after = steered_logits(model, situations, columns)[0]
 felt = measured_angle(after - after.mean(0), words.angles)
 gate = angular_error(felt, told)
 gate_range = stats.bootstrap(gate, groups=told.tolist())
-off = angular_error(torch.arange(360.0)[:, None], told)  # of each fixed answer
-two_answers = min(float(torch.minimum(off[i:], off[i]).mean(1).min()) for i in range(360))
 by_place = {place: float(gate[told == place].mean()) for place in told.unique().tolist()}
+
+
+def two_answers(wanted: Tensor) -> float:
+    """The mean error of the two best fixed answers, the nearer one taken each time."""
+    off = angular_error(torch.arange(360.0)[:, None], wanted)
+    return min(float(torch.minimum(off[i:], off[i]).mean(1).min()) for i in range(360))
+
+
 plots.table(
     [("the model's next words", f"{gate.mean():.0f} ({gate_range[0]:.0f} to {gate_range[1]:.0f})")]
-    + [("the two best fixed answers", f"{two_answers:.0f}")]
+    + [("the two best fixed answers", f"{two_answers(told):.0f}")]
     + [
         (f"the model, situations at {place:.0f} degrees", f"{e:.0f}")
         for place, e in by_place.items()
@@ -167,13 +173,12 @@ plots.table(
 )
 
 # %% [markdown]
-# The model is off by **39** degrees: better than guessing, and not better than two fixed answers (`36`). So this gate is **passed for good and bad, and not for the whole circle**: the tired situations come out as sad, and some calm ones as well. (The twelve situations that were written first give `25` degrees, the twelve added later `53`.) Keep that in mind: where a text's feeling is *read* below, calm and sleep are read badly.
+# The model is off by **39** degrees: better than guessing, and not better than two fixed answers (`36`). So it tells pleasant from unpleasant, but we cannot say that it reads the whole circle: the tired situations come out as sad, and some calm ones as well. Where a text's feeling is *read* below, calm and sleep are read badly.
 
 # %% tags=["numbers"]
 claim("gate", gate.mean(), text=39, within=3)
-assert 20 < gate_range[0] < two_answers < gate_range[1] < 62 and round(two_answers) == 36
-first, later = (gate.view(6, 4)[:, part].mean() for part in (slice(0, 2), slice(2, 4)))
-assert abs(first - 25) < 3 and abs(later - 53) < 4
+assert 20 < gate_range[0] < two_answers(told) < gate_range[1] < 62
+assert round(two_answers(told)) == 36
 assert sorted(by_place, key=by_place.get)[-2:] in ([268, 320], [320, 268]), by_place
 
 # %% [markdown]
@@ -181,7 +186,7 @@ assert sorted(by_place, key=by_place.get)[-2:] in ([268, 320], [320, 268]), by_p
 #
 # Where do directions of feeling come from? The simplest way is to read the stream **at the emotion word**, in sixty sentences such as "On the way home, I felt sad.", and to average. Those vectors are given (`vectors["word 20"]`). But then the same words make the vectors and score them. A vector of *sad* that only says "write *sad*" would pass.
 #
-# Sun and colleagues (arXiv 2604.03147) therefore use 211,000 emotion-labelled texts; they fit the axes by ridge regression to the model's *own* ratings of valence and arousal, and suggest themselves that part of the effect runs through single words. Sofroniew and colleagues (arXiv 2604.07729) have a model write **stories** in which somebody feels something that is never named, and average the stream over the story's tokens.
+# Sun and colleagues (arXiv 2604.03147) therefore use 211,000 emotion-labelled texts. Their axes are combinations of the *top principal components* of the emotion vectors, fitted by ridge regression to the model's own ratings of valence and arousal; ours use all dimensions, and Russell's angles. Sofroniew and colleagues (arXiv 2604.07729) have a model write **stories** in which somebody feels something that is never named, and average the stream over the story's tokens.
 #
 # We do the second on a small scale. SmolLM2 wrote 40 stories for each word, about the same 40 people. A story with any of the 26 words, or a word made from one, was thrown away and written anew (`data/emotions/README.md`).
 
@@ -242,7 +247,7 @@ story_vectors = lesson_32.check_story_vectors(story_vectors)
 # </details>
 
 # %% [markdown]
-# All 1,040 stories take minutes, so their vectors are shipped (`vectors["story 20"]`, made in the same way). Yours, of two of the forty people, should point the same way on average, with more noise.
+# All 1,040 stories take minutes, so their vectors are shipped (`vectors["story 20"]`, made in the same way). Yours, of two of the same forty people, should point the same way on average, with more noise.
 
 # %%
 mine = story_vectors(
@@ -258,7 +263,7 @@ print(f"cosine of your vectors with the shipped ones: same word {own:.2f}, other
 #
 # Two **axes** in the stream: the direction V that follows the cosine of Russell's angle over the words' vectors, and A that follows the sine. `circle_axes(vectors, angles)` is given: ridge regression as in lesson 2.4 (26 words, 576 dimensions), then both are brought to length 1, with A at a right angle to V.
 #
-# The **dial**: add `size * (V cos t + A sin t)` at all positions but BOS. After six new sentence beginnings, such as "I feel", see which words' logits rise. The dial is right if at turn t the wave of exercise 1 is highest at t.
+# The **dial**: add `size * (V cos t + A sin t)` at all positions but BOS. The size is a **dose**, here `0.25` of the stream's typical norm. After six new sentence beginnings, such as "I feel", see which words' logits rise. The dial is right if at turn t the wave of exercise 1 is highest at t.
 #
 # Of course it must be tested on words that did not make the axes.
 #
@@ -317,13 +322,13 @@ held_out_dial = lesson_32.check_held_out_dial(held_out_dial)
 # </details>
 
 # %% [markdown]
-# Layer and dose were chosen by an inner round of holding out, on sentences of the *fitting* frames (`choose.py` in `data/emotions`). Each word had a small say in the choice, through the folds in which it was not held out.
+# Each fold holds out whole groups. Layer and dose were chosen on sentences of the *fitting* frames (`choose.py` in `data/emotions`), with all folds: they are not fully held out.
 
 # %%
 predict(
     "32.stories",
-    "How far is the story dial off, on words held out? (Guessing gives 90, valence alone about 35.)",
-    choices=["about 15 degrees", "about 35 degrees", "about 60 degrees", "about 90 degrees"],
+    "How far is the story dial off, on words held out? (Guessing gives 90, two fixed answers 45.)",
+    choices=["about 20 degrees", "about 45 degrees", "about 70 degrees", "about 90 degrees"],
 )
 
 # %%
@@ -344,18 +349,21 @@ def turned(name: str, layer: int, *, direct: bool = True, angles: Tensor = words
     return held_out_dial(at_layer, vectors[name], angles, folds, TURNS, size=size)
 
 
-def error(gained: Tensor) -> float:
+def error(gained: Tensor, turns: Tensor = TURNS) -> float:
     """The mean angular error over the turns."""
-    return angular_error(measured_angle(gained, words.angles), TURNS).mean().item()
+    return angular_error(measured_angle(gained, words.angles), turns).mean().item()
 
 
 dials = {kind: turned(f"{kind} {LAYER}", LAYER) for kind in ("word", "story")}
 off = error(dials["story"])
-levels = {"about 15 degrees": 25, "about 35 degrees": 47, "about 60 degrees": 75}
+levels = {"about 20 degrees": 32, "about 45 degrees": 57, "about 70 degrees": 80}
 outcome("32.stories", next((name for name, top in levels.items() if off < top), "about 90 degrees"))
 figures.polar(
     {
-        f"vectors from the {source}": (TURNS, measured_angle(dials[kind], words.angles))
+        f"vectors from the {source}: {error(dials[kind]):.0f} degrees off": (
+            TURNS,
+            measured_angle(dials[kind], words.angles),
+        )
         for kind, source in (("word", "words"), ("story", "stories"))
     },
     title="From where the dial points (inside) to where held-out words turn (outside)",
@@ -363,11 +371,13 @@ figures.polar(
 )
 
 # %% [markdown]
-# On words that did not make the axes, the word dial is off by **16** degrees, and the story dial by **19**, though no story holds any of the 26 words. The intervals over groups are wide (see the next table), and that of the story dial includes the two fixed answers.
+# On words that did not make the axes, the word dial is off by **16** degrees, and the story dial by **19**, though no story holds any of the 26 words. Two fixed answers give `45`.
+#
+# The mean hides where the story dial fails. It is good near pleasure and displeasure, but set to `60` it points to `23`, to `90` it points to `53`, and to `240` it points to `210`: about 35 degrees towards the poles of valence.
 #
 # ### Audit · which control? (3 minutes, medium)
 #
-# A colleague has compared the word dial with four others: (a) a random plane; (b) axes fitted to Russell's angles after shuffling them among the words; (c) the real valence with an *arbitrary* second axis; (d) axes from the words' **embeddings**, added after the *last* block, where no block can read them: a push on tokens alone.
+# A colleague has compared the word dial with four others: (a) a random plane; (b) axes fitted to Russell's angles after shuffling them among the groups; (c) the real valence with an *arbitrary* second axis; (d) axes from the words' **embeddings**, added after the *last* block.
 
 # %%
 predict(
@@ -377,70 +387,123 @@ predict(
 )
 
 # %% tags=["folded"]
-# Controls of both dials: cut, token bias, shuffled angles, random planes, arbitrary second axes.
-folder = root / "data" / "emotions"
+# Controls of both dials: those of the first table are shipped (`controls.py` in `data/emotions`).
+folder, given = root / "data" / "emotions", emotions_task.read_controls()
 arbitrary = json.loads((folder / "controls.json").read_text(encoding="utf-8"))
-shuffles = [torch.randperm(26, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
-table, gained = [], {}
+SIX, UNCUT, CUT = TURNS[::2], "the dial", "the dial, cut"
+after, at_20 = "embeddings, after the last block", "embeddings, at layer 20"
+quadrant = ["quadrant, the dial", "quadrant, cut", "quadrant, embeddings"]
+gained = {}
 for kind in dials:
-    gained[kind, "the dial"] = dials[kind]
-    gained[kind, "its direct way cut"] = turned(f"{kind} {LAYER}", LAYER, direct=False)
-    gained[kind, "embeddings, after the last block"] = turned(f"{kind} 0", END)
-random_gains = {
-    seed: gains(
-        DOSE
-        * norms[LAYER]
-        * circle.towards(circle.orthonormal(torch.randn(2, 576, generator=g)), TURNS),
-        layer=LAYER,
-    )
-    for seed, g in ((seed, torch.Generator().manual_seed(seed)) for seed in range(3))
-}
-shuffled = [error(turned("word 20", 20, angles=words.angles[order])) for order in shuffles]
-ranges = {key: circle.error_interval(each[None], words, TURNS) for key, each in gained.items()}
-for key, each in gained.items():
-    table.append((*key, f"{error(each):.0f} ({ranges[key][0]:.0f} to {ranges[key][1]:.0f})"))
-for name, errors in arbitrary.items():
-    kind, second = name.split(", ")
-    best, middle = min(errors), sum(errors) / len(errors)
-    table.append((kind, f"its valence, and {second} (25)", f"{middle:.0f}; best {best:.0f}"))
-table.append(("word", "shuffled angles (2)", ", ".join(f"{each:.0f}" for each in shuffled)))
-random_errors = [error(each) for each in random_gains.values()]
-table.append(("", "random planes (3)", ", ".join(f"{each:.0f}" for each in random_errors)))
+    gained[kind, UNCUT] = dials[kind]
+    gained[kind, CUT] = turned(f"{kind} {LAYER}", LAYER, direct=False)
+    for name in (after, at_20, at_20 + ", cut", "the dial's axes, after the last block", *quadrant):
+        gained[kind, name] = given[f"{kind}, {name}"]
+shown = {key: f"{error(each):.0f}" for key, each in gained.items()}
+planes, planes_cut = ([error(given[f"random {i}{cut}"]) for i in range(3)] for cut in ("", ", cut"))
+of_planes, of_cut = (", ".join(f"{each:.0f}" for each in found) for found in (planes, planes_cut))
 outcome("32.audit", "d: embeddings")
 plots.table(
-    table, columns=["vectors", "what is steered", "mean error, degrees (95% interval over groups)"]
+    [
+        ("the dial", *(shown[kind, way] for kind in dials for way in (UNCUT, CUT))),
+        (
+            "axes of the embeddings, at layer 20",
+            *(shown[kind, way] for kind in dials for way in (at_20, at_20 + ", cut")),
+        ),
+        ("three random planes, at layer 20", of_planes, of_cut, "", ""),
+        (
+            "the dial's axes, after the last block",
+            *(x for k in dials for x in (shown[k, "the dial's axes, after the last block"], "-")),
+        ),
+        (
+            "axes of the embeddings, after the last block",
+            *(x for kind in dials for x in (shown[kind, after], "-")),
+        ),
+    ],
+    columns=["mean error, degrees", "words", "words, cut", "stories", "stories, cut"],
 )
 
 # %% [markdown]
-# **The embeddings, added where no block can read them, turn held-out words as well**: **13** degrees for the words' and **14** for the stories' (there the embeddings of a story's tokens, averaged: a bag of words). So a good dial does not show that anything *inside* the model turns. That words of like feeling have like embeddings is enough. Stories do not escape this: their other words are enough, too.
+# In the columns *cut*, what is added is taken out again after the last block: what is left is what the blocks made of it. Added *after* the last block, no block can read it: a push on tokens alone, a **token bias**.
+#
+# **The embeddings' token bias turns held-out words as well**: **13** degrees for the words' and **14** for the stories' (there the embeddings of a story's tokens, averaged: a bag of words). So a good dial does not show that anything *inside* the model turns. That words of like feeling have like embeddings is enough, and the stories' other words are enough, too.
+#
+# Nor does it show that nothing turns. What the blocks make of the dials gives **17** and **16** degrees. Cut in the same way, random planes give `87` to `110`, and the embeddings' axes `51` and `47`. And the dials' axes give only `32` and `33` as token biases. So the blocks do contribute to these dials.
+#
+# ### How far does it carry?
+#
+# A held-out word nearly always leaves another group near its own angle: these are new words, in places already seen. The next table holds out whole quadrants. It also compares six turns with random alternatives.
 
-# Nor does it show that nothing turns. With the direct way cut, what the blocks make of it alone gives `17` and `16` degrees.
+# %% tags=["folded"]
+# Whole quadrants held out; shuffled angles and arbitrary second axes, at six turns.
+shuffled = [error(each, SIX) for name, each in given.items() if name.startswith("shuffled")]
+six = {kind: error(each[::2], SIX) for kind, each in dials.items()}
+drawn = {name: f"{sum(each) / len(each):.0f}; {min(each):.0f}" for name, each in arbitrary.items()}
+plots.table(
+    [
+        (f"quadrants held out: {label}", *(shown[kind, name] for kind in dials))
+        for name, label in zip(quadrant, ("the dial", "the dial, cut", "token bias"), strict=True)
+    ]
+    + [("six turns: the dial", *(f"{six[kind]:.0f}" for kind in dials))]
+    + [
+        (f"six turns, 25 second axes, {way}: mean; best", *(drawn[f"{k}, {way}"] for k in dials))
+        for way in ("a random direction", "a mix of the vectors")
+    ]
+    + [
+        (
+            "six turns, 20 times shuffled groups: mean; best",
+            f"{sum(shuffled) / 20:.0f}; {min(shuffled):.0f}",
+            "",
+        )
+    ],
+    columns=["mean error, degrees", "words", "stories"],
+)
 
-# The other controls answer another question, whether these planes are special. Random planes are off by `80` to `114`, and two shufflings by `52` and `116`. Valence with an arbitrary second axis (six turns, the better of two signs) gives **38** on average with random directions and **29** with mixes of the words' vectors, the best `18`; for stories `39` and `30`, the best `21`. None of the hundred does as well as its dial, so the second axis adds something. (The dials' twelve turns and the groups are the same in all rows but these.)
+# %% [markdown]
+# With a whole quadrant held out, the word dial still turns (**30** degrees), and the story dial no longer does (**54**, more than two fixed answers). The words' token bias carries best (`14`).
+#
+# At six turns the dials are off by `13` and `18`. The best of 25 arbitrary second axes, mixes of the words' vectors, reach `18` and `21`, their means `29` and `30`; the best of 20 shufflings reaches `20`. None of them does as well as its dial, so the second axis adds something beyond valence. With Russell's angles rounded to multiples of 45 degrees throughout, the dials are off by `20` and `22`.
 
 # %% tags=["numbers"]
 errors = {key: error(each) for key, each in gained.items()}
-claim("word dial", errors["word", "the dial"], text=16, within=2)
-claim("story dial", errors["story", "the dial"], text=19, within=2.5)
-claim("word embeddings", errors["word", "embeddings, after the last block"], text=13, within=1.9)
-claim("story embeddings", errors["story", "embeddings, after the last block"], text=14, within=2)
-assert ranges["story", "the dial"][1] > two_answers > ranges["word", "the dial"][1] - 2
-assert abs(errors["word", "its direct way cut"] - 17) < 3
-assert abs(errors["story", "its direct way cut"] - 16) < 3
-assert min(random_errors) > 70 and min(shuffled) > 40 and own > other + 0.15
-averages = [sum(each) / len(each) for each in arbitrary.values()]
-claim("arbitrary axis, random", averages[0], text=38, within=1)
-claim("arbitrary axis, mixes", averages[1], text=29, within=1)
-assert [round(each) for each in averages[2:]] == [39, 30]
+claim("word dial", errors["word", UNCUT], text=16, within=2)
+claim("story dial", errors["story", UNCUT], text=19, within=2.5)
+assert round(two_answers(TURNS)) == 45 and round(two_answers(SIX)) == 40
+points_to = measured_angle(dials["story"], words.angles)[[2, 3, 8]]
+assert (angular_error(points_to, torch.tensor([23.0, 53.0, 210.0])) < 4).all(), points_to
+claim("word embeddings", errors["word", after], text=13, within=1.9)
+claim("story embeddings", errors["story", after], text=14, within=2)
+claim("word dial, cut", errors["word", CUT], text=17, within=2.5)
+claim("story dial, cut", errors["story", CUT], text=16, within=2.4)
+assert min(planes_cut) > 85 and max(planes_cut) < 112 and min(planes) > 70
+assert own > other + 0.15
+for key, stated in {
+    ("word", at_20 + ", cut"): 51,
+    ("story", at_20 + ", cut"): 47,
+    ("word", "the dial's axes, after the last block"): 32,
+    ("story", "the dial's axes, after the last block"): 33,
+    ("word", quadrant[2]): 14,
+}.items():
+    assert abs(errors[key] - stated) < 1, key
+claim("word dial, quadrants", errors["word", quadrant[0]], text=30, within=1)
+claim("story dial, quadrants", errors["story", quadrant[0]], text=54, within=1)
+assert abs(six["word"] - 13) < 2 and abs(six["story"] - 18) < 2
+averages = [round(sum(each) / len(each)) for each in arbitrary.values()]
+assert averages == [38, 29, 39, 30], averages
 assert [round(min(each)) for each in arbitrary.values()] == [26, 18, 29, 21]
+assert round(min(shuffled)) == 20
 for kind in dials:
     best = min(min(each) for name, each in arbitrary.items() if name.startswith(kind))
-    assert errors[kind, "the dial"] < best
+    assert six[kind] < best and six["word"] < min(shuffled)
+nearest = 45 * (words.angles / 45).round() % 360
+for kind, stated in (("word", 20), ("story", 22)):
+    found = measured_angle(given[f"{kind}, rounded angles"], nearest)
+    assert abs(angular_error(found, TURNS).mean() - stated) < 1, (kind, found)
 
 # %% [markdown]
 # ## 4. Does the text turn?
 #
-# So far only the next word was scored, and there a token bias passes. Here is a test that it can lose: the **read-back**. Let the model write 24 tokens while it is steered. Switch steering off. Append " I felt" to the text, and read the next word with exercise 1. If the steering has only pushed words, and nothing that happens in the text has changed, then the unsteered model has little reason to follow.
+# So far only the next word was scored, and there a token bias passes. Here is a test that it might fail: the **read-back**. Let the model write 24 tokens while it is steered. Switch steering off. Append " I felt" to the text, and read the next word with exercise 1. If the steering has only pushed words, and nothing that happens in the text has changed, then the unsteered model has little reason to follow.
 #
 # ### Exercise 4 · read-back (12 minutes, hard)
 #
@@ -462,7 +525,7 @@ def read_back(
 
     The model writes on from each prompt, once for each change; the change is added at all positions
     but BOS. Then steering is off. The cue is appended to the prompt and what was written, and the
-    logits of some next tokens are read.
+    logits of some next tokens are read. Last, the mean over changes is subtracted.
 
     Args:
         write: continues rows of tokens, and returns the new tokens alone.
@@ -478,7 +541,8 @@ def read_back(
             new = write(rows)
         whole = torch.cat([rows, new, cue_tokens.repeat(len(changes), 1)], dim=1)
         read[:, i] = model(whole)[:, -1, columns]
-    return read
+    shared = read.mean(0)  # what a prompt's texts have in common
+    return read - shared
     ### END SOLUTION
 
 
@@ -493,121 +557,135 @@ read_back = lesson_32.check_read_back(read_back)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `torch.cat([rows, new, cue], dim=1)`, where the cue's tokens have no BOS (`prepend_bos=False`), also once for each change. Then `model(whole)[:, -1, columns]`.
+# `torch.cat([rows, new, cue], dim=1)`, where the cue's tokens have no BOS (`prepend_bos=False`), also once for each change. Then `model(whole)[:, -1, columns]`. Last, subtract the mean over changes, `read.mean(0)`.
 #
 # </details>
 
 # %% [markdown]
-# The change is that against the same prompt's *unsteered* text. First your function, on the story dial with four prompts. Then four dials and six planes at six turns with 24 prompts; these take ten minutes and are shipped (`readings.py`). The dose is `0.4`: on eight other prompts it did better than `0.25`, for the word dial and its token bias. The last columns say what the texts cost: how much more loss the unsteered model has on them, and how many name one of the feelings.
+# First your function, on the story dial with four prompts. Then the shipped texts of 24 prompts and six turns: four dials at four doses, and 16 other planes, eight of them mixes of the stories' vectors (`readings.py`). A dose's cost is how much more loss the unsteered model has on the texts. Two fixed answers give `40` at six turns.
 
 # %%
 predict(
     "32.text",
-    "Whose texts, read back without steering, turn with the dial (an error below 36 degrees)?",
-    choices=[
-        "no dial's",
-        "the word dial's alone",
-        "both dials', and no token bias's",
-        "all, token biases too",
-    ],
+    "At dose 0.4, whose texts turn with the dial when read back (an error below 40 degrees)?",
+    choices=["none of the four", "the dials', not the biases'", "all four", "another set"],
 )
 
 # %%
-SIX, TEXT_DOSE = torch.arange(0, 360, 60.0), 0.4
+TEXT_DOSE = 0.4
 story_axes = circle_axes(shipped, words.angles)
 notes = json.loads((folder / "readings.json").read_text(encoding="utf-8"))
-size = TEXT_DOSE * norms[LAYER]
-changes = torch.cat([torch.zeros(1, 576), size * circle.towards(story_axes, SIX)])
+changes = TEXT_DOSE * norms[LAYER] * circle.towards(story_axes, SIX)
 own = read_back(model, write, emotions_task.TO_TEST[:4], changes, columns, layer=LAYER)
-found = measured_angle((own[1:] - own[0]).mean(1), words.angles)
-print("story dial, four prompts:", [f"{t:.0f} -> {f:.0f}" for t, f in zip(SIX, found, strict=True)])
-
-# %% tags=["folded"]
-# The shipped readings: errors, with intervals over prompts, and costs.
+print(f"story dial, your reading, four prompts: off by {error(own.mean(1), SIX):.0f} degrees")
 readings = emotions_task.read_readings()
 
 
-def text_error(logits: Tensor, turns: Tensor) -> tuple[float, tuple[float, float]]:
-    """The mean error of the mean change over prompts, and its 95% interval over prompts."""
-    change, draws = logits[1:] - logits[0], []
-    generator = torch.Generator().manual_seed(0)
-    n = change.shape[1]
-    for chosen in [torch.arange(n), *torch.randint(n, (1000, n), generator=generator)]:
-        each = measured_angle(change[:, chosen].mean(1), words.angles)
-        draws.append(angular_error(each, turns).mean())
-    return draws[0].item(), stats.percentiles(torch.stack(draws[1:]))
+def text_error(name: str, chosen: Sequence[int] | Tensor = range(24)) -> float:
+    """The mean error of a dial's shipped texts, from the mean over some prompts."""
+    each = readings[f"{name}, logits"][1:, list(chosen)]
+    return error((each - each.mean(0)).mean(1), SIX)
 
 
+for n in (4, 8, 24):
+    print(f"the shipped texts, the first {n} prompts: {text_error('story, 0.4', range(n)):.0f}")
+
+# %% tags=["folded"]
+# The shipped readings: errors and costs at four doses.
 LABELS = {
     "word": "word dial",
+    "word bias": "word embeddings, after the last block",
     "story": "story dial",
-    "word bias": "word embeddings,<br>after the last block",
-    "story bias": "story embeddings,<br>after the last block",
+    "story bias": "story embeddings, after the last block",
 }
-text_found, costs = {}, {}
-for name in LABELS:
-    text_found[name] = text_error(readings[f"{name}, logits"], SIX)
+DOSES = (0.2, 0.25, 0.3, 0.4)
+
+
+def cost(name: str) -> float:
+    """How much more loss the unsteered model has on the steered texts, nats a token."""
     losses = readings[f"{name}, losses"]
-    costs[name] = (losses[1:] - losses[0]).mean().item()
-random_texts = [
-    text_error(each, SIX)[0]
-    for name, each in readings.items()
-    if name[:6] == "random" and "logits" in name
-]
-RANDOM = "random planes and mixes<br>(single planes)"
-bars = {LABELS[name]: (value, *span) for name, (value, span) in text_found.items()}
-bars[RANDOM] = [sum(random_texts) / len(random_texts)] * 3
-panel = "mean error, degrees"
-plots.intervals(
-    {panel: bars},
-    dots={panel: {RANDOM: random_texts}},
-    marks={panel: two_answers},
-    title="Read back without steering: which texts follow the dial?<br><sup>mean and 95% interval over 24 prompts; line: two fixed answers; dots: single planes</sup>",
+    return (losses[1:] - losses[0]).mean().item()
+
+
+text_found = {name: [text_error(f"{name}, {dose}") for dose in DOSES] for name in LABELS}
+costs = {name: [cost(f"{name}, {dose}") for dose in DOSES] for name in LABELS}
+random_texts = [text_error(f"random {seed}") for seed in range(16)]
+passed = {name for name, each in text_found.items() if each[-1] < two_answers(SIX)}
+sets = {4: "all four", 0: "none of the four"}
+only_dials = "the dials', not the biases'" if passed == {"word", "story"} else "another set"
+outcome("32.text", sets.get(len(passed), only_dials))
+figures.effect_and_cost(
+    {LABELS[name]: (costs[name], text_found[name]) for name in LABELS},
+    dots=([cost(f"random {seed}") for seed in range(16)], random_texts),
+    level=two_answers(SIX),
+    title="Read back without steering: which texts follow, and at what cost?<br><sup>from left to right: doses 0.2, 0.25, 0.3, 0.4 of the typical norm; grey line: two fixed answers</sup>",
+    x="loss, nats a token more than unsteered",
+    y="mean error, degrees",
 )
 
 # %%
-passed = {name for name, (value, _) in text_found.items() if value < two_answers}
-outcome("32.text", "all, token biases too" if len(passed) == 4 else "no dial's")
 plots.table(
     [
         (
-            LABELS[name].replace("<br>", " "),
-            f"{value:.0f} ({low:.0f} to {high:.0f})",
-            f"{costs[name]:+.2f}",
-            f"{notes[name]['named']} of {notes[name]['of']}",
+            LABELS[name],
+            *(
+                f"{error:.0f}; {cost:+.2f}; {notes[f'{name}, {dose}']['named']}"
+                for error, cost, dose in zip(text_found[name], costs[name], DOSES, strict=True)
+            ),
         )
-        for name, (value, (low, high)) in text_found.items()
+        for name in LABELS
     ],
-    columns=["dial", "error, degrees", "loss, nats a token", "texts that name a feeling"],
+    columns=["degrees; nats; texts of 144 that name a feeling", *(f"dose {d}" for d in DOSES)],
 )
 
 # %% [markdown]
-# All four are below two fixed answers (`36`), **and so the read-back does not separate them**. The texts do turn, on average: word dial **25** degrees, story dial **24**. But the token biases' texts turn as far, with **20** and **27**. Only the words' bias has an interval below `36`. One of the three planes that mix the stories' vectors turns them by chance as well (`32`); the other planes do not (`83` to `119`).
-
-# A push on tokens lasts: once "sad" is written, the text *is* sad, and the unsteered reader continues it. The words' bias does it openly: **80** of its 144 texts name a feeling, against `12` and `10` of the dials'. The stories' bias names none, and passes. What separates them is the cost: at the same dose, relative to the stream it is added to, the biases raise the loss by `1.29` and `1.10` nats a token, the dials by `0.64` and `0.76`. We did not match costs: a smaller bias may do less.
-
-# With four prompts, your reading of the story dial may well be far off: this is an average over 24 texts, with a reader that failed its gate on calm and sleep.
+# At dose 0.4 all four are below two fixed answers (`40`): word dial **21** degrees, story dial **12**, and the token biases **14** and **31**. Of the 16 other planes none is; the nearest, a mix of the stories' vectors, has `41`.
+#
+# **For the words, the read-back does not tell the dial from a push on tokens.** At dose 0.4 their difference, prompt by prompt, is `7` (`-1` to `14`) degrees, and at about the same cost (dial `+0.64`, bias at dose 0.25 `+0.69`) it is `0` (`-19` to `10`). Once "sad" is written, the text *is* sad, and the unsteered reader continues it: **80** of the bias's 144 texts name a feeling, against `12` of the dial's.
+#
+# **For the stories, it does.** The dial is nearer than its token bias by **19** (`8` to `27`) degrees at dose 0.4, and by `42` (`22` to `86`) at about the same cost (`+0.76`, bias at dose 0.2 `+0.70`). The bias names no feeling either, but its texts are broken: "lost lost lost lost", "struggled strugg strugg". (The intervals are over the 24 prompts, for these two dials; the reader is the same model, with its weakness for calm and sleep.)
 
 # %% tags=["numbers"]
-for name, stated in (("word", 25), ("story", 24), ("word bias", 20), ("story bias", 27)):
-    assert abs(text_found[name][0] - stated) < 2, name
-claim("word dial's texts", text_found["word"][0], text=25, within=2)
-claim("story dial's texts", text_found["story"][0], text=24, within=2)
-claim("word bias's texts", text_found["word bias"][0], text=20, within=2)
-claim("story bias's texts", text_found["story bias"][0], text=27, within=2)
-assert [n for n in text_found if text_found[n][1][1] < two_answers] == ["word bias"]
-claim("texts that name", notes["word bias"]["named"], text=80, within=0)
-assert [notes[name]["named"] for name in ("word", "story", "story bias")] == [12, 10, 0]
-for name, stated in (("word", 0.64), ("story", 0.76), ("word bias", 1.29), ("story bias", 1.10)):
-    assert abs(costs[name] - stated) < 0.02
-assert 31 < min(random_texts) < 33 and sorted(random_texts)[1] > 82 and max(random_texts) < 120
+last = {name: each[-1] for name, each in text_found.items()}
+claim("word dial's texts", last["word"], text=21, within=1)
+claim("story dial's texts", last["story"], text=12, within=1)
+claim("word bias's texts", last["word bias"], text=14, within=1)
+claim("story bias's texts", last["story bias"], text=31, within=1)
+assert 40 < sorted(random_texts)[0] < 42 and sorted(random_texts)[1] > 60
+claim("texts that name", notes["word bias, 0.4"]["named"], text=80, within=0)
+assert [notes[f"{name}, 0.4"]["named"] for name in ("word", "story", "story bias")] == [12, 10, 0]
+some = torch.randint(24, (1000, 24), generator=torch.Generator().manual_seed(0))
+
+
+def nearer(a: str, b: str) -> tuple[float, float, float]:
+    """How much more a is off than b: over all prompts, and a 95% interval over prompts."""
+    draws = torch.tensor([text_error(a, each) - text_error(b, each) for each in some])
+    return text_error(a) - text_error(b), *stats.percentiles(draws)
+
+
+claim("story dial against bias", -nearer("story, 0.4", "story bias, 0.4")[0], text=19, within=1)
+for a, b, stated in (
+    ("word, 0.4", "word bias, 0.4", (7, -1, 14)),
+    ("word, 0.4", "word bias, 0.25", (0, -19, 10)),
+    ("story, 0.4", "story bias, 0.4", (-19, -27, -8)),
+    ("story, 0.4", "story bias, 0.2", (-42, -86, -22)),
+):
+    found = nearer(a, b)
+    assert all(abs(x - y) < 4 for x, y in zip(found, stated, strict=True)), (a, b, found)
+for name, which, stated in (
+    ("word", 3, 0.64),
+    ("story", 3, 0.76),
+    ("word bias", 1, 0.69),
+    ("story bias", 0, 0.70),
+):
+    assert abs(costs[name][which] - stated) < 0.01, (name, costs[name])
 
 # %% [markdown]
 # ## 5. Three sealed dials
 #
 # ### Investigation · which is which? (10 minutes, medium)
 #
-# Dials `"a"`, `"b"` and `"c"` are, in some order, the story dial (`"stories"`), the words' embeddings after the last block (`"token bias"`), and a random plane (`"random"`). You have **six readings**. `ask("a", 210)` turns dial a to 210 degrees, prints two texts that the model writes there, and returns what the 26 words' logits gain after the scoring frames, [1 word], for `measured_angle`.
+# Dials `"a"`, `"b"` and `"c"` are, in some order, the story dial (`"stories"`), the words' embeddings after the last block (`"token bias"`), and a random plane (`"random"`). You have **six readings**. `sealed_dials.ask("a", 210)` turns dial a to 210 degrees, prints two texts that the model writes there, and returns what the 26 words' logits gain after the scoring frames, [1 word], for `measured_angle`.
 #
 # Give the three names in the order a, b, c, such as `("random", "stories", "token bias")`.
 
@@ -621,30 +699,26 @@ made = {
         20,
     ),
 }
-dial_of = dict(zip("abc", (made[name] for name in lesson_32.sealed_order()), strict=True))
-readings_left = [6]
 
 
-def ask(dial: str, angle: float) -> Tensor:
+def show(axes: Tensor, layer: int, angle: float) -> Tensor:
     """Prints two texts at this angle; returns what the words' logits gain, [1, word]."""
-    if not readings_left[0]:
-        raise ValueError("You have used your six readings: decide with what you have.")
-    readings_left[0] -= 1
-    axes, layer = dial_of[dial]
     change = TEXT_DOSE * norms[layer] * circle.towards(axes, torch.tensor([float(angle)]))
     for prompt in ("On the way home today I", "I got up early today and"):
         with steer(model, change[0], layer=layer, positions=slice(1, None)):
             new = write(model.to_tokens(prompt))
-        print(f"{dial} at {angle:.0f}: {prompt}{model.tokenizer.decode(new[0])}".replace("\n", " "))
+        print(f"at {angle:.0f}: {prompt}{model.tokenizer.decode(new[0])}".replace("\n", " "))
     return gains(change, layer=layer)
 
+
+sealed_dials = circle.SealedDials(made, show, order=lesson_32.sealed_order())
 
 # %% tags=["answer:sealed"]
 ### BEGIN SOLUTION
 # Each dial at two opposite angles. The random plane's words do not turn to where it points; the
 # token bias repeats names of feelings; the stories' dial turns, and writes of what happens.
 #     for dial in "abc":
-#         print([measured_angle(ask(dial, angle), words.angles) for angle in (30, 210)])
+#         print([measured_angle(sealed_dials.ask(dial, angle), words.angles) for angle in (30, 210)])
 sealed = ("token bias", "random", "stories")
 ### END SOLUTION
 
@@ -666,7 +740,7 @@ sealed = lesson_32.check_sealed(sealed)
 # %% tags=["numbers"]
 with torch.no_grad():
     asked = {
-        dial: [measured_angle(ask(dial, angle), words.angles) for angle in (30, 210)]
+        dial: [measured_angle(sealed_dials.ask(dial, angle), words.angles) for angle in (30, 210)]
         for dial in "abc"
     }
 far = {
@@ -728,70 +802,64 @@ ring_score = lesson_32.check_ring_score(ring_score)
 # </details>
 
 # %% [markdown]
-# Two planes: that of the first two principal components (which know no angles), and the fitted axes, where each word is placed by axes that did *not* see it (words that did are pulled to a ring by their targets). The benchmarks: 26 points of a noisy ring, of three quarters of one, and of a disc; and the first two components of **Gaussian vectors with the same singular values** as the words'.
+# Two planes: that of the first two principal components (which know no angles), and the fitted axes, where each word is placed by axes that did *not* see it (words that did are pulled to a ring by their targets). The benchmarks are 26 points of a ring with little noise, of one with more, of a disc, and of a Gaussian cloud. (Whitening takes out the singular values, so a cloud of any width will do.)
+#
+# **Circularity** is how well angles go with Russell's, up to a turn and a mirror: 1 is perfectly. Its benchmark is a plane with perfect valence, and a second axis drawn at random for each group.
 
 # %%
 draw = torch.Generator().manual_seed(0)
-
-
-def planted(arc: float, even: bool) -> list[float]:
-    """Scores of 200 noisy shapes of 26 points: an arc of so many degrees, filled or not."""
-    scores = []
-    for _ in range(200):
-        angles = arc * torch.rand(26, generator=draw)
-        radius = torch.rand(26, generator=draw).sqrt() if even else torch.ones(26)
-        noise = 0.15 * torch.randn(26, 2, generator=draw)
-        scores.append(float(ring_score(radius[:, None] * circle.on_circle(angles) + noise)))
-    return scores
-
-
-shapes = {"a ring": planted(360, False), "three quarters of a ring": planted(270, False)}
-shapes["a disc"] = planted(360, True)
+around = circle.on_circle(360 * torch.rand(500, 26, generator=draw))
+noise = torch.randn(500, 26, 2, generator=draw)
+radius = torch.rand(500, 26, 1, generator=draw).sqrt()
+shapes = {
+    "a ring, noise 0.15": ring_score(around + 0.15 * noise),
+    "a ring, noise 0.35": ring_score(around + 0.35 * noise),
+    "a disc, noise 0.15": ring_score(radius * around + 0.15 * noise),
+    "a Gaussian cloud": ring_score(noise),
+}
 rings = {}
 for name in ("word 0", "word 20", "story 20"):
     each = vectors[name]
-    _, spread, directions = torch.linalg.svd(each, full_matrices=False)
-    principal = each @ directions[:2].T
+    principal = each @ torch.linalg.svd(each, full_matrices=False).Vh[:2].T
     placed = torch.zeros(26, 2)
     for held_out in folds:
         axes = circle_axes(each[~held_out], words.angles[~held_out])
         placed[held_out] = (each[held_out] - each[~held_out].mean(0)) @ axes.T
-    cloud = torch.randn(500, 26, 26, generator=draw) * spread
-    sides, sizes, _ = torch.linalg.svd(cloud - cloud.mean(1, keepdim=True), full_matrices=False)
-    null = torch.tensor(
-        [float(ring_score(points)) for points in sides[..., :2] * sizes[:, None, :2]]
-    )
-    score = float(ring_score(principal))
     in_order = float(circle.circularity(circle.angle_of(principal), words.angles))
-    rings[name] = (
-        in_order,
-        score,
-        float((null <= score).float().mean()),
-        float(ring_score(placed)),
-    )
+    rings[name] = in_order, float(ring_score(principal)), float(ring_score(placed))
+groups = list(dict.fromkeys(words.groups))
+own_group = torch.tensor([groups.index(group) for group in words.groups])
+second = 0.7 * torch.randn(2000, len(groups), generator=draw)[:, own_group]
+valence = circle.on_circle(words.angles)[:, 0].expand(2000, 26)
+found = circle.angle_of(torch.stack([valence, second], dim=-1))
+in_order = circle.circularity(found, words.angles.expand(2000, 26))
+as_good = float((in_order >= rings["word 20"][0]).float().mean())
+
+
+def middle_of(each: Tensor) -> str:
+    """The mean, and where the middle 95% lie."""
+    low, high = stats.percentiles(each)
+    return f"{each.mean():.2f} ({low:.2f} to {high:.2f})"
+
+
 plots.table(
     [(name, *(f"{value:.2f}" for value in each)) for name, each in rings.items()]
-    + [(name, "", f"{sum(each) / 200:.2f}", "", "") for name, each in shapes.items()],
-    columns=[
-        "vectors",
-        "circularity (PCA)",
-        "ring score (PCA)",
-        "share of Gaussian clouds as ring-like",
-        "ring score (held-out axes)",
-    ],
+    + [(name, "", middle_of(each), "") for name, each in shapes.items()]
+    + [("valence, and a random second axis", middle_of(in_order), "", "")],
+    columns=["points", "circularity (PCA)", "ring score (PCA)", "ring score (held-out axes)"],
 )
 
 # %% [markdown]
-# **The order is a circle's; the shape is not a ring's.** In the words' first two components the angles go with Russell's (circularity **0.77**; 1 is perfect). The ring score is **0.34**: lower than in all but one in a hundred Gaussian clouds, but a disc of 26 points has `0.39` and a ring `0.20`. Placed by axes that did not see them, the words score `0.39`, and the stories' `0.35`, like a disc. The stories' own components are no more ring-like than a cloud. (Three quarters of a ring score `0.27`: the radius alone does not tell it from a ring. Look at angles *and* radius.)
+# **The order is much like a circle's; the shape is undecided.** The words' circularity is **0.77**. Valence alone, with a random second axis for each group, averages `0.63`, and reaches that in `9`% of draws. The ring score is **0.34**, lower than in nearly all Gaussian clouds. But a fifth of discs score as low, and a ring with more noise scores `0.33` on average: the score cannot tell a noisy ring from a disc here. Placed by axes that did not see them, the words score `0.39` and the stories `0.35`, where the fit's own error adds noise.
 
 # %% tags=["numbers"]
 claim("circularity", rings["word 20"][0], text=0.77, within=0.03)
 claim("ring score, words", rings["word 20"][1], text=0.34, within=0.02)
-assert rings["word 20"][2] < 0.03 < 0.2 < rings["story 20"][2]
-middle = {name: sum(each) / 200 for name, each in shapes.items()}
-assert abs(middle["a ring"] - 0.2) < 0.02 and abs(middle["a disc"] - 0.39) < 0.02
-assert abs(middle["three quarters of a ring"] - 0.27) < 0.03
-assert abs(rings["word 20"][3] - 0.39) < 0.03 and abs(rings["story 20"][3] - 0.35) < 0.03
+assert abs(as_good - 0.09) < 0.02 and abs(in_order.mean() - 0.63) < 0.02
+low = {name: float((each <= rings["word 20"][1]).float().mean()) for name, each in shapes.items()}
+assert low["a Gaussian cloud"] < 0.03 and abs(low["a disc, noise 0.15"] - 0.21) < 0.06, low
+assert abs(shapes["a ring, noise 0.35"].mean() - 0.33) < 0.015
+assert abs(rings["word 20"][2] - 0.39) < 0.03 and abs(rings["story 20"][2] - 0.35) < 0.03
 
 # %% [markdown]
 # ## Going deeper: does arousal change refusals?
@@ -849,25 +917,29 @@ assert abs(gap.mean() - 0.69) < 0.1 and gap_range[0] < -0.1 < 0.3 < gap_range[1]
 # ## What you found
 
 # %% tags=["results"]
-shown = {key: f"{error(each):.0f}" for key, each in gained.items()}
-of_texts = {name: f"{value:.0f}" for name, (value, _) in text_found.items()}
-bias = "embeddings, after the last block"
+of_texts = {name: f"{each[-1]:.0f}" for name, each in text_found.items()}
 plots.table(
     [
         (
             "dial, held-out words: from words; from stories (degrees)",
-            f"{shown['word', 'the dial']}; {shown['story', 'the dial']}",
-            f"{shown['word', bias]}; {shown['story', bias]} token bias; 90 guessing",
+            f"{shown['word', UNCUT]}; {shown['story', UNCUT]}",
+            f"{shown['word', after]}; {shown['story', after]} token bias; 90 guessing",
             "a circle in Llama-3.1-8B, Qwen3-8B and 14B (Sun et al.)",
         ),
         (
             "the same with the direct way cut",
-            "; ".join(shown[kind, "its direct way cut"] for kind in dials),
-            f"{min(random_errors):.0f} to {max(random_errors):.0f} random planes, not cut",
+            f"{shown['word', CUT]}; {shown['story', CUT]}",
+            f"{min(planes_cut):.0f} to {max(planes_cut):.0f} random planes, cut",
             "",
         ),
         (
-            "texts, read back (degrees)",
+            "whole quadrants held out",
+            f"{shown['word', quadrant[0]]}; {shown['story', quadrant[0]]}",
+            f"{shown['word', quadrant[2]]}; {shown['story', quadrant[2]]} token bias",
+            "",
+        ),
+        (
+            "texts, read back, dose 0.4 (degrees)",
             f"{of_texts['word']}; {of_texts['story']}",
             f"{of_texts['word bias']}; {of_texts['story bias']} token bias; "
             f"{min(random_texts):.0f} to {max(random_texts):.0f} other planes",
@@ -876,7 +948,8 @@ plots.table(
         (
             "ring score of the words' plane",
             f"{rings['word 20'][1]:.2f}",
-            f"{sum(shapes['a disc']) / 200:.2f} disc, {sum(shapes['a ring']) / 200:.2f} ring",
+            f"{shapes['a disc, noise 0.15'].mean():.2f} disc, "
+            f"{shapes['a ring, noise 0.35'].mean():.2f} noisy ring",
             "rings of days and months (Engels et al.)",
         ),
     ],
@@ -900,7 +973,7 @@ plots.table(
 #
 # ## Where this breaks
 #
-# Twelve groups of words are few, and the intervals show it. Russell's angles are those of one study of one language; 14 of the 26 could be checked against another reader's notes (`data/emotions/README.md`). One small model, whose stories are often confused, wrote them and reads them. Wording and prompts were written by one hand. The stories' wording was chosen by VADER, on valence alone. The last step of Sofroniew and colleagues, taking out directions of neutral text, was left out. The reading of calm and sleep failed its gate.
+# Twelve groups of words are few, and the dial's errors carry no interval over them. Russell's angles are those of one study of one language; 14 of the 26 could be checked against another reader's notes (`data/emotions/README.md`). One small model, whose stories are often confused, wrote them and reads them. Wording and prompts were written by one hand. The stories' wording was chosen by VADER, on valence alone. The last step of Sofroniew and colleagues, taking out directions of neutral text, was left out. The reading of calm and sleep is poor.
 #
 # ## Further reading
 #

@@ -138,3 +138,9 @@ def read_readings() -> dict[str, Float[Tensor, "..."]]:
     """The logits and losses of `data/emotions/readings.safetensors`; see `readings.py`."""
     file = load_file(Path(__file__).parent / "readings.safetensors")
     return {name: each.float() for name, each in file.items()}
+
+
+def read_controls() -> dict[str, Float[Tensor, "turn word"]]:
+    """What held-out words gain under other ways of steering; see `controls.py`."""
+    file = load_file(Path(__file__).parent / "controls.safetensors")
+    return {name: each.float() for name, each in file.items()}

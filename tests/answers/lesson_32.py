@@ -96,6 +96,16 @@ def _stories(pool=lambda x, start: x[start:].mean(0), join=None, end=None, hook=
     return story_vectors
 
 
+def _stories_grand(model, stories, *, layer, start):
+    name, means, every = f"blocks.{layer}.hook_resid_pre", [], []
+    for texts in stories.values():
+        caches = [model.run_with_cache(model.to_tokens(t), names_filter=name)[1] for t in texts]
+        pooled = [cache[name][0, start:].detach().mean(0) for cache in caches]
+        means.append(torch.stack(pooled).mean(0))
+        every += pooled
+    return torch.stack(means) - torch.stack(every).mean(0)
+
+
 def _stories_by_hooks(model, stories, *, layer, start):
     found = {word: [] for word in stories}
     for word, texts in stories.items():
@@ -190,7 +200,9 @@ def _dial_by_where(gains, vectors, angles, folds, turns, *, size):
 # ---- Read-back ----------------------------------------------------------------------------------
 
 
-def _read(order="prompt new cue", still=False, off=False, positions=None, bos=False, end=None):
+def _read(
+    order="prompt new cue", still=False, off=False, positions=None, bos=False, end=None, shared=0
+):
     """The course's function, one step of it done otherwise."""
 
     def read_back(model, write, prompts, changes, columns, *, layer, cue=" I felt"):
@@ -208,7 +220,8 @@ def _read(order="prompt new cue", still=False, off=False, positions=None, bos=Fa
             with torch.no_grad(), steer(model, added[:, None], layer=layer, positions=where):
                 logits = model(whole)[:, -1]
             out.append((end or (lambda x: x))(logits)[:, columns])
-        return torch.stack(out, dim=1)
+        read = torch.stack(out, dim=1)
+        return read if shared is None else read - read.mean(shared, keepdim=True)
 
     return read_back
 
@@ -237,7 +250,8 @@ def _read_one_by_one(model, write, prompts, changes, columns, *, layer, cue=" I 
             with torch.no_grad():
                 row.append(model(torch.cat([tokens, new, end], dim=1))[0, -1, columns])
         found.append(torch.stack(row))
-    return torch.stack(found)
+    middle = sum(found) / len(found)
+    return torch.stack([each - middle for each in found])
 
 
 def _read_by_hooks(model, write, prompts, changes, columns, *, layer, cue=" I felt"):
@@ -251,7 +265,8 @@ def _read_by_hooks(model, write, prompts, changes, columns, *, layer, cue=" I fe
             new = write(rows)
         end = torch.cat([model.to_tokens(cue, prepend_bos=False)] * len(changes))
         logits = model(torch.hstack([rows, new, end]))
-        read.append(torch.index_select(logits[:, -1], 1, columns))
+        each = torch.index_select(logits[:, -1], 1, columns)
+        read.append(each.sub(each.mean(0, keepdim=True)))
     return torch.stack(read).permute(1, 0, 2)
 
 
@@ -266,6 +281,28 @@ def _ring(white=None, score=lambda r: r.std(unbiased=False) / r.mean()):
         return score(chosen.norm(dim=-1))
 
     return ring_score
+
+
+def _each(score):
+    """A score of points [word, 2], for any axes in front, that refuses a line."""
+
+    def ring_score(points):
+        if points.shape[-2] < 4:
+            raise ValueError("too few points")
+        found = []
+        for each in points.reshape(-1, *points.shape[-2:]):
+            if torch.linalg.svdvals(each - each.mean(0))[1] < 1e-4:
+                raise ValueError("points on a line")
+            found.append(torch.as_tensor(score(each)).float())
+        return torch.stack(found).reshape(points.shape[:-2])
+
+    return ring_score
+
+
+def _ring_over_all(points):
+    centred = points - points.flatten(0, -2).mean(0)
+    radius = torch.linalg.svd(centred, full_matrices=False)[0].norm(dim=-1)
+    return radius.std(-1, unbiased=False) / radius.mean(-1)
 
 
 def _ring_by_covariance(points):
@@ -369,6 +406,7 @@ MISTAKES = {
             "over its dimensions",
         ),
         ("sign", _stories(end=lambda v: v.mean(0) - v), "sign is wrong"),
+        ("mean over stories", _stories_grand, "mean over all stories"),
         ("padding counts", _stories_padded, "The stories' vectors should be"),
     ],
     "held_out_dial": [
@@ -403,9 +441,12 @@ MISTAKES = {
         ("still steered", _read(still=True), "Steering is still on"),
         ("not steered", _read(off=True), "written without steering"),
         ("steered while reading only", _read(off=True, still=True), "teer"),
+        ("not centred", _read(shared=None), "still in the logits"),
+        ("centred over prompts", _read(shared=1), "mean over prompts"),
+        ("centred over words", _read(shared=2), "mean over words"),
         ("BOS as well", _read(positions=slice(0, None)), "BOS was steered"),
         ("no cue", _read("prompt new"), "cue is missing"),
-        ("nothing written", _read("prompt cue"), "What was written is missing"),
+        ("nothing written", _read("prompt cue"), "written"),
         ("no prompt", _read("new cue"), "prompt is missing"),
         ("second BOS", _read(bos=True), "second BOS"),
         ("another layer", _read_at_another_layer, "another layer"),
@@ -432,11 +473,13 @@ MISTAKES = {
         ("n minus 1", _ring(score=lambda r: r.std() / r.mean()), "divides by n"),
         ("variance", _ring(score=lambda r: r.var(unbiased=False) / r.mean()), "standard deviation"),
         ("mean radius", _ring(score=lambda r: r.mean()), "mean radius"),
+        ("one set of points alone", _ring(), "With more axes in front"),
+        ("centred over all draws", _ring_over_all, "Each draw is centred by itself"),
     ],
     "sealed": [
-        ("none right", ("stories", "token bias", "random"), "None of the three"),
-        ("two exchanged", ("token bias", "stories", "random"), "One is right"),
-        ("two exchanged, others", ("random", "token bias", "stories"), "One is right"),
+        ("none right", ("stories", "token bias", "random"), "Not all three"),
+        ("two exchanged", ("token bias", "stories", "random"), "Not all three"),
+        ("two exchanged, others", ("random", "token bias", "stories"), "Not all three"),
         ("another name", ("token bias", "random", "words"), "none of"),
         ("twice", ("stories", "stories", "random"), "belongs to one dial"),
         ("two names", ("stories", "random"), "three names"),
@@ -495,9 +538,9 @@ RIGHT = {
         ("steered by 0", _read()),
     ],
     "ring_score": [
-        ("by the covariance", _ring_by_covariance),
-        ("by Cholesky", _ring_by_cholesky),
-        ("by the SVD", _ring()),
+        ("by the covariance", _each(_ring_by_covariance)),
+        ("by Cholesky", _each(_ring_by_cholesky)),
+        ("by the SVD", _each(_ring())),
     ],
     "sealed": [
         ("a list", ["token bias", "random", "stories"]),

@@ -276,6 +276,18 @@ ROWS = [
         lambda: circle.read_back(model(), None, [], torch.ones(1, 32), torch.tensor([1]), layer=1),
         "is empty",
     ),
+    (
+        "a sealed dial of another name",
+        lambda: circle.SealedDials({"x": ANGLES, "y": 1, "z": 2}, None, order="xyz").ask("d", 0),
+        "no dial 'd'",
+    ),
+    (
+        "a sealed dial without readings",
+        lambda: circle.SealedDials({"x": 0, "y": 1, "z": 2}, None, order="xyz", budget=0).ask(
+            "a", 0
+        ),
+        "used all your readings",
+    ),
     ("a ring of three points", lambda: circle.ring_score(torch.eye(3)[:, :2]), "four points"),
     ("a ring on a line", lambda: circle.ring_score(torch.ones(5, 2)), "on a line"),
     ("circularity of two words", lambda: circle.circularity(ANGLES[:2], ANGLES[:2]), "more words"),

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from utils.checks.engine import Wrong, exercise, expect, investigation, match
+from utils.checks.engine import exercise, expect, investigation, match
 
 ORDER = ("token bias", "random", "stories")  # what the sealed dials a, b and c are
 
@@ -178,6 +178,8 @@ def _story_vectors(story_vectors, seed: int, stories: dict, layer: int, start: i
         ]
     )
     means = pooled(here, start, centre=False)
+    counts = torch.tensor([len(texts) for texts in stories.values()])
+    sums = means * counts[:, None]
     mistakes = {
         "The grand mean is still in them: subtract the mean over words.": means,
         "The stream is read *after* block `layer`: before it is "
@@ -195,8 +197,9 @@ def _story_vectors(story_vectors, seed: int, stories: dict, layer: int, start: i
         "That is the last token alone: average over all from `start` on.": last - last.mean(0),
         "The stories were not averaged: one vector for each word.": torch.stack(rows)
         - torch.stack(rows).mean(0),
-        "You summed over a word's stories: take their mean.": pooled(here, start)
-        * len(next(iter(stories.values()))),
+        "You summed over a word's stories: take their mean.": sums - sums.mean(0),
+        "You subtracted the mean over all stories. A word with more stories then counts more: "
+        "take the mean over words.": means - torch.stack(rows).mean(0),
         "The mean that is subtracted is each vector's own, over its dimensions. Subtract one "
         "vector, the mean over words.": means - means.mean(1, keepdim=True),
         "The sign is wrong: a word's mean minus the mean of all.": -right,
@@ -217,11 +220,11 @@ def check_story_vectors(story_vectors) -> str:
     """A small model, stories of unlike lengths; the number of words is not that of stories."""
     stories = {
         "x": ["abcdefgh", "hgfedcbaab"],
-        "y": ["aabbccddee", "bd" * 3],
+        "y": ["aabbccddee", "bd" * 3, "hgahfa", "eeffgh"],
         "z": ["fghab", "cacbh"],
     }
     _story_vectors(story_vectors, 1, stories, 2, 3)
-    stories = {"x": ["abcdefg", "dddcb", "hgfeabc"], "y": ["bbbaaa", "gecba", "abababab"]}
+    stories = {"x": ["abcdefg", "dddcb", "hgfeabc"], "y": ["bbbaaa", "abababab"]}
     _story_vectors(story_vectors, 2, stories, 1, 2)
     return (
         "Each story its mean over tokens, each word its mean over stories, without the grand mean."
@@ -311,7 +314,6 @@ def check_held_out_dial(held_out_dial) -> str:
 
 def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str) -> None:
     model, random = _tiny(seed), torch.Generator().manual_seed(seed)
-    changes = 6 * torch.randn(n, 8, generator=random)
     columns = torch.tensor([5, 2, 7, 1])[: 2 + n % 3]
 
     @torch.no_grad()
@@ -320,6 +322,29 @@ def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str
         for _ in range(n_new):
             whole = torch.cat([whole, model(whole)[:, -1:].argmax(-1)], 1)
         return whole[:, rows.shape[1] :]
+
+    @torch.no_grad()
+    def unlike() -> bool:
+        """Each change, and none, and other hooks' positions, write texts of their own."""
+        for prompt in prompts:
+            rows, written = model.to_tokens(prompt).repeat(n, 1), []
+            for first in (0, 1):
+
+                def hook(resid, hook, first=first):
+                    out = resid.clone()
+                    out[:, first:] += changes[:, None]
+                    return out
+
+                with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", hook)]):
+                    written += [tuple(row) for row in write(rows).tolist()]
+            if len(set(written[n:])) < n or written[:n] == written[n:]:
+                return False
+        return True
+
+    for scale in torch.linspace(1, 3, 60).tolist():  # a change that changes no text tells nothing
+        changes = scale * torch.randn(n, 8, generator=random)
+        if unlike():
+            break
 
     @torch.no_grad()
     def run(
@@ -334,6 +359,7 @@ def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str
         bos=False,
         prompt_first=True,
         keep=None,
+        shared=0,
     ) -> Tensor:
         def hook(resid, hook):
             out = resid.clone()
@@ -351,7 +377,8 @@ def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str
             with model.hooks(fwd_hooks=hooks if reading else []):
                 logits = model(torch.cat(parts, 1))[:, -1]
             out.append(logits[:, columns] if keep is None else keep(logits)[:, columns])
-        return torch.stack(out, 1)
+        read = torch.stack(out, 1)
+        return read if shared is None else read - read.mean(shared, keepdim=True)
 
     right = run()
     mistakes = {
@@ -368,6 +395,11 @@ def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str
         "A second BOS stands before the cue: `prepend_bos=False`.": run(bos=True),
         "The change is at another layer than `layer`.": run(at=(layer + 1) % 3),
         "The change has the wrong sign.": run(sign=-1),
+        "The mean over changes is still in the logits: subtract it, prompt by prompt.": run(
+            shared=None
+        ),
+        "You subtracted the mean over prompts: take the mean over changes.": run(shared=1),
+        "You subtracted the mean over words: take the mean over changes.": run(shared=2),
         "Those are probabilities: return logits.": run(keep=lambda x: x.softmax(-1)),
         "Those are log-probabilities: return logits.": run(keep=lambda x: x.log_softmax(-1)),
     }
@@ -411,9 +443,15 @@ def _score(points: Tensor) -> Tensor:
     return radius.std(unbiased=False) / radius.mean()
 
 
+def _score_of_all(clouds: Tensor) -> Tensor:
+    centred = clouds - clouds.mean((0, 1, 2))
+    radius = torch.linalg.svd(centred, full_matrices=False)[0].norm(dim=-1)
+    return radius.std(-1, unbiased=False) / radius.mean(-1)
+
+
 @exercise("utils.writing.circle.ring_score", in_double=True)
 def check_ring_score(ring_score) -> str:
-    """A stretched, turned and shifted ring, and clouds."""
+    """A stretched, turned and shifted ring, and clouds; several at once."""
     around = _circle(torch.arange(0, 360, 24.0))
     turn = _circle(torch.tensor([35.0]))[0]
     mixed = torch.stack([turn, torch.stack([-turn[1], turn[0]])])
@@ -464,6 +502,17 @@ def check_ring_score(ring_score) -> str:
                 ),
             },
         )
+    clouds = torch.randn(2, 3, 8, 2, generator=random)
+    wanted = torch.stack([_score(each) for each in clouds.flatten(0, 1)]).view(2, 3)
+    match(
+        ring_score(clouds),
+        wanted,
+        what="With more axes in front, [2, 3, 8, 2], the scores, [2, 3],",
+        mistakes={
+            "That is one score for all draws: each has its own.": wanted[0, 0],
+            "Each draw is centred by itself: take the mean over axis -2.": _score_of_all(clouds),
+        },
+    )
     return "0 for any ellipse, more for a disc or a cloud."
 
 
@@ -481,11 +530,9 @@ def check_sealed(answer) -> str:
     for name in names:
         expect(name in ORDER, f"{name!r} is none of {', '.join(sorted(ORDER))}.")
     expect(len(set(names)) == 3, "Each name belongs to one dial.")
-    right = [a == b for a, b in zip(names, ORDER, strict=True)]
-    if not any(right):
-        raise Wrong("None of the three is right. Which dial's texts name feelings again and again?")
     expect(
-        all(right),
-        "One is right. Two dials are exchanged: ask each of these at two opposite angles.",
+        names == ORDER,
+        "Not all three are right. Which dial's words do not turn where it points? Of the others, "
+        "which one's texts name feelings again and again?",
     )
     return "Those are the three dials."

@@ -310,7 +310,7 @@ def read_back(
 
     The model writes on from each prompt, once for each change; the change is added at all positions
     but BOS. Then steering is off. The cue is appended to the prompt and what was written, and the
-    logits of some next tokens are read.
+    logits of some next tokens are read. Last, the mean over changes is subtracted.
 
     Args:
         write: continues rows of tokens, and returns the new tokens alone.
@@ -325,7 +325,8 @@ def read_back(
             new = write(rows)
         whole = torch.cat([rows, new, cue_tokens.repeat(len(changes), 1)], dim=1)
         read[:, i] = model(whole)[:, -1, columns]
-    return read
+    shared = read.mean(0)  # what a prompt's texts have in common
+    return read - shared
 
 
 @guarded(words=(several, filled))
@@ -498,3 +499,39 @@ def ring_score(points: Float[Tensor, "*draw word xy=2"]) -> Float[Tensor, "*draw
         raise ValueError("The points lie on a line: their radius means nothing.")
     radius = sides.norm(dim=-1)
     return radius.std(-1, unbiased=False) / radius.mean(-1)
+
+
+# ---- The investigation --------------------------------------------------------------------------
+
+
+class SealedDials:
+    """Three dials under the letters a, b and c, and a budget of readings."""
+
+    def __init__(
+        self,
+        dials: Mapping[str, tuple[Float[Tensor, "axis=2 d_model"], int]],
+        show: Callable[[Float[Tensor, "axis=2 d_model"], int, float], Float[Tensor, "..."]],
+        *,
+        order: Sequence[str],
+        budget: int = 6,
+    ):
+        """The dials, as axes and a layer each, by name; the order gives the names of a, b and c.
+
+        Args:
+            show: from axes, layer and angle to what a reading returns.
+        """
+        self._dials = dict(zip("abc", (dials[name] for name in order), strict=True))
+        self._show, self.left = show, budget
+
+    def ask(self, letter: str, angle: float) -> Float[Tensor, "..."]:
+        """A reading of one dial at one angle.
+
+        Raises:
+            ValueError: there is no such dial, or the budget is spent.
+        """
+        if letter not in self._dials:
+            raise ValueError(f"There is no dial {letter!r}: choose a, b or c.")
+        if not self.left:
+            raise ValueError("You have used all your readings: decide with what you have.")
+        self.left -= 1
+        return self._show(*self._dials[letter], angle)

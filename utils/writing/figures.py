@@ -114,6 +114,39 @@ def frontier(
     return fig.update_layout(legend={"orientation": "h", "y": -0.2}, margin_t=90)
 
 
+@guarded(curves=filled)
+def effect_and_cost(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    dots: tuple[Sequence[float], Sequence[float]],
+    level: float,
+    title: str,
+    x: str,
+    y: str,
+) -> go.Figure:
+    """A line through the doses of each dial, from (cost, effect) to (cost, effect).
+
+    Args:
+        curves: for each name its costs and effects, in the order of the doses.
+        dots: costs and effects of controls.
+        level: an effect to mark with a thin grey line.
+    """
+    fig = styled(go.Figure(), title, x=x, y=y, height=430)
+    fig.add_hline(y=level, line={"color": "#888", "width": 1.5})
+    style = {"color": "#777777", "size": 7, "symbol": "circle-open"}
+    places = [list(map(float, each)) for each in dots]
+    fig.add_scatter(x=places[0], y=places[1], mode="markers", marker=style, name="other planes")
+    for i, (name, (costs, effects)) in enumerate(curves.items()):
+        fig.add_scatter(
+            x=list(map(float, costs)),
+            y=list(map(float, effects)),
+            name=name,
+            mode="lines+markers",
+            line={"color": COLOURS[i % 7], "dash": ("solid", "dash")[i % 2], "width": 2.5},
+        )
+    return fig.update_layout(legend={"orientation": "h", "y": -0.25})
+
+
 def dial(write: Callable[[float, float, str], str], *, angle: int, dose: float, prompt: str):
     """Sliders of angle and dose and a field for the prompt, over the text `write(...)` returns.
 
