@@ -510,7 +510,7 @@ live = {
     )
     for way, cut_at in {"whole": None, "direct way cut": END}.items()
 }
-swept = {c: concepts.layer_sweep(c) for c in concepts.CONCEPTS}  # all layers, two seeds
+swept = {c: concepts.swept_layers(c) for c in concepts.CONCEPTS}  # all layers, two seeds
 from_file = swept["sea"].at[25].mean(0)  # [way dose number opening]
 plots.table(
     [
@@ -573,7 +573,7 @@ figures.dumbbells(
 )
 
 # %% [markdown]
-# The rule takes layer **20** and dose **0.3**; it would take this layer for **80%** of draws of the eight openings. With the whole vector layer 25 does most in the mean, and it loses **0.16** by the cut (`0.04` to `0.28`): much for the sea and for sentiment, less for formality. The mean loss of layers 5 to 20 cannot be told from 0; but a mean hides concepts, and at layer 15 sentiment's effect goes from `0.34` to `0.04`.
+# The rule takes layer **20** and dose **0.3**; it would take this layer for **0.80** of draws of the eight openings. With the whole vector layer 25 does most in the mean, and it loses **0.16** by the cut (`0.04` to `0.28`): much for the sea and for sentiment, less for formality. The mean loss of layers 5 to 20 cannot be told from 0; but a mean hides concepts, and at layer 15 sentiment's effect goes from `0.34` to `0.04`.
 #
 # That layers 5 to 20 survive the cut is partly forced: a dose of `0.4` at layer 20 is 11% of END's norm, too short to do much there as it is. So the cut guards against layer 25 alone. Whether you want the guard depends on why you steer.
 #
@@ -625,7 +625,7 @@ plots.table(
 assert LAYER == 20
 claim("layer", LAYER, text=20, within=0)
 claim("dose", DOSE, text=0.3, within=0)
-claim("drawn", 100 * how_often, text="80%", within=5)
+claim("drawn", how_often, text=0.80, within=0.05)
 claim("layer 25, lost", lost[25][0], text=0.16, within=0.02)
 assert 0 < lost[25][1] < 0.1 and 0.22 < lost[25][2] < 0.34
 assert all(lost[layer][1] < 0 < lost[layer][2] for layer in LAYERS[:4])
@@ -941,7 +941,8 @@ for c in concepts.CONCEPTS:
         (read_off(spent[:, at], curve[:, at], wanted[at].mean().item()) - asked[at]).mean()
         for at in (torch.arange(48), *drawn)
     ]
-    ends = torch.stack(found[1:]).quantile(torch.tensor([0.025, 0.975])).tolist()
+    draws = torch.stack(found[1:]).nan_to_num(torch.inf)  # never reached: no dose is enough
+    ends = draws.quantile(torch.tensor([0.025, 0.975]), interpolation="nearest").tolist()
     dearer[c] = None if found[0].isnan() else (found[0].item(), *ends)
     start = effect_of("neutral request", "", scored_on=c), cost_of("neutral request", "")
     inside[c] = [
@@ -1059,7 +1060,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Without the sea's direction the requested text loses **0.55** of its score, at no cost that can be seen; the two controls change nothing that can be told from 0. So on request, too, the model writes of the sea by way of this direction. This is one concept, one sample an opening, and one control of each kind.
+# Without the sea's direction the requested text loses **0.55** of its score, at no cost that can be seen; the two controls change nothing that can be told from 0. So this direction matters when the model is asked, too. This is one concept, one sample an opening, and one control of each kind.
 
 # %% tags=["numbers"]
 claim("ablated", -ablated["the sea's direction"][0][0], text=0.55, within=0.08)
@@ -1089,13 +1090,13 @@ plots.table(
 )
 
 # %% [markdown]
-# Each vector moves its own concept by `0.40` or more. On the others the net change is at most **0.08**, and one of the six intervals leaves out 0: the sea's vector raises formality a little. Of six intervals at 95%, one that leaves out 0 may be chance.
+# Each vector moves its own concept by `0.37` or more. On the others the net change is at most **0.10**, and one of the six intervals leaves out 0: the sea's vector raises formality a little. Of six intervals at 95%, one that leaves out 0 may be chance.
 
 # %% tags=["numbers"]
 others = {key: ends for key, ends in leaks.items() if key[0] != key[1]}
-claim("largest leak", max(abs(ends[0]) for ends in others.values()), text=0.08, within=0.01)
+claim("largest leak", max(abs(ends[0]) for ends in others.values()), text=0.10, within=0.01)
 assert sum(not low < 0 < high for _, low, high in others.values()) == 1
-assert min(leaks[c, c][0] for c in concepts.CONCEPTS) > 0.38
+assert min(leaks[c, c][0] for c in concepts.CONCEPTS) > 0.35
 
 # %% [markdown]
 # ## What you found

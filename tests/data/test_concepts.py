@@ -79,8 +79,8 @@ def test_the_shipped_samples_are_whole_and_belong_to_their_numbers():
     assert run.score("sentiment")[1, 2] == concepts.sentiment(run.texts)[50]
 
 
-def test_the_layer_sweep_goes_by_seed_way_dose_and_opening():
-    swept = concepts.layer_sweep("sentiment")
+def test_the_swept_layers_goes_by_seed_way_dose_and_opening():
+    swept = concepts.swept_layers("sentiment")
     assert list(swept.at) == [5, 10, 15, 20, 25]
     assert swept.base.shape == (2, 2, 4, 2, 8)
     for layer, each in swept.at.items():
