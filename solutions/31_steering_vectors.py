@@ -20,7 +20,7 @@
 # By the end of this lesson you will be able to
 #
 # 1. build a steering vector, read it, and write the hook that adds it while a model writes, cache and all;
-# 2. draw effect against cost over layers and doses, and tell what works through the model from what only adds words;
+# 2. measure effect against cost over layers and doses, and what is left when the vector's direct way is cut;
 # 3. build the control for a contrast vector, and compare steering with a request at equal cost.
 #
 # **Time** an hour for the core, and half an hour for *Going deeper*. **Needs** lesson 2.1: difference of means, the bootstrap by group; 1.4: hooks.
@@ -43,7 +43,9 @@ runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 
 # %% tags=["folded"]
 # The imports, the model, the vectors of three concepts; and four openings, each continued in four ways.
+import functools
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import torch
 from jaxtyping import Float, Int
@@ -64,6 +66,7 @@ from utils.writing.fluency import token_losses
 
 model = load()
 cfg = model.cfg
+# END: the hook point after the last block, where the logits are read from.
 END, N_TOKENS = f"blocks.{cfg.n_layers - 1}.hook_resid_post", 20
 to_choose, to_test, to_confirm = (
     concepts.openings(part=part) for part in ("choose", "test", "confirm")
@@ -129,20 +132,28 @@ figures.side_by_side(
 #
 # A probe *reads* a concept along a direction. **Steering** *writes*: a vector is added to the residual stream at one layer while the model runs, and its weights stay. Three concepts, each given by 48 **contrast pairs**, nearly the same sentence with the concept and without it: positive sentiment, formality, and the sea (`data/concepts/README.md`). 30 pairs of each make the vectors.
 #
-# Texts are scored from -1 to 1. For sentiment by VADER, a lexicon of words rated by people; for the other two by a small classifier of letter groups, trained on text that this model wrote when *asked* for the concept. How good are these instruments, and can the model write such text at all? The table asks for each concept before 24 openings, and subtracts the score of the text without a request.
+# Texts are scored from -1 to 1. For sentiment by VADER, a lexicon of words rated by people; for the other two by a small classifier of letter groups, trained on text that this model wrote when *asked* for the concept. The table tests both instruments. Its last column asks the model for each concept before 24 openings, and subtracts what a *neutral request* in the same chat format does ("Write a text.").
 
 # %% tags=["folded"]
-# Each instrument: on subjects it was not trained on, on the hand-written pairs, and on request.
+# Each instrument on unseen subjects and hand-written pairs; and what a request does to its score.
 shipped = concepts.steered_texts()  # what data/steering_sweep/make.py wrote
 TEST, CONFIRM = slice(0, 24), slice(24, 48)
 unsteered = shipped["unsteered", "", 0.0]
-plain = {c: unsteered.score(c).mean(0) for c in concepts.CONCEPTS}  # of each opening
+
+
+@functools.cache
+def scores_of(method: str, concept: str, dose: float, scored_on: str) -> Tensor:
+    """Scores of shipped texts, [sample, opening]."""
+    return shipped[method, concept, dose].score(scored_on)
+
+
+plain = {c: scores_of("unsteered", "", 0.0, c).mean(0) for c in concepts.CONCEPTS}  # by opening
 
 
 def effect_of(method: str, concept: str, dose: float = 0.0, scored_on: str = "") -> Tensor:
     """Change of score against unsteered text, a mean over samples, [opening]."""
-    scores = shipped[method, concept, dose].score(scored_on or concept)
-    return scores.mean(0) - plain[scored_on or concept]
+    scored_on = scored_on or concept
+    return scores_of(method, concept, dose, scored_on).mean(0) - plain[scored_on]
 
 
 def with_ends(values: Tensor, groups: Sequence[str] | None = None) -> tuple[float, float, float]:
@@ -158,7 +169,8 @@ accuracy, on_pairs, gate = {}, {}, {}
 for c in concepts.CONCEPTS:
     yes, no = (concepts.score(c, side) for side in zip(*concepts.pairs(c), strict=True))
     on_pairs[c] = (yes > no).float().mean().item()
-    gate[c] = with_ends(effect_of("request", c)[TEST])
+    format_alone = effect_of("neutral request", "", scored_on=c)
+    gate[c] = with_ends((effect_of("request", c) - format_alone)[TEST])
     if c != "sentiment":
         tool = concepts.classifier(c)
         accuracy[c] = with_ends(tool.right, tool.subjects)
@@ -173,15 +185,15 @@ plots.table(
         for c in concepts.CONCEPTS
     ],
     columns=["concept", "right on new subjects", "right half of a pair higher"]
-    + ["change of score when asked (95% interval over openings)"],
+    + ["asked, less a neutral request (95% interval)"],
 )
 
 # %% [markdown]
-# The instruments are usable and noisy. The classifiers' intervals are over subjects, of which only four (formality) and eight (the sea) were held out. The model can do what it is asked: each change is above 0.
+# The instruments are usable and noisy: the intervals of the two classifiers are over texts of four subjects (formality) and eight (the sea). The model can do what it is asked: each change is above 0.
 #
 # ## 2. Build the vector
 #
-# **Contrast vectors** are the difference of means of lesson 2.1. Rimsky and colleagues (*contrastive activation addition*, CAA) read the token of the answer letter, in questions with two answers, and scale the vectors of all behaviours to one length at each layer. Here a sentence is read at all its tokens, since the vector will be added at all tokens; and a *dose* sets the length.
+# **Contrast vectors** are the difference of means of lesson 2.1. Rimsky and colleagues (*contrastive activation addition*, CAA) read the token of the answer letter, in questions with two answers, and add the vector after the user's prompt. Here a sentence is read at all its tokens, and the vector is added at all tokens but BOS, the opening's too.
 #
 # ### Exercise 1 · a contrast vector (12 minutes, medium)
 #
@@ -236,13 +248,25 @@ contrast_vectors = lesson_31.check_contrast_vectors(contrast_vectors)
 with_sea, without_sea = zip(*concepts.pairs("sea", part="fit"), strict=True)
 yours = contrast_vectors(model, with_sea, without_sea, layers=range(cfg.n_layers))
 vectors = given | {"sea": yours}  # concept -> [layer, d_model]; the others were made above
+end_norm = typical_norm(model, to_choose, layer=cfg.n_layers)
 plots.table(
-    [(c, *(f"{vectors[c][layer].norm() / norms[layer]:.2f}" for layer in LAYERS)) for c in vectors],
-    columns=["length of the vector over the typical norm", *(f"layer {i}" for i in LAYERS)],
+    [
+        ("typical norm", *(f"{norms[layer]:.0f}" for layer in LAYERS), f"{end_norm:.0f}"),
+        *(
+            (
+                f"{c}: length over the typical norm",
+                *(f"{vectors[c][layer].norm() / norms[layer]:.2f}" for layer in LAYERS),
+                "",
+            )
+            for c in vectors
+        ),
+        ("dose 0.4 over END's norm", *(f"{0.4 * norms[i] / end_norm:.2f}" for i in LAYERS), ""),
+    ],
+    columns=["", *(f"layer {i}" for i in LAYERS), "END"],
 )
 
 # %% [markdown]
-# Lengths differ from concept to concept and from layer to layer, so "coefficient 10" says little. The unit here is the **typical norm**: the median length of the stream at that layer. A **dose** of `0.3` is a vector three tenths as long.
+# Lengths differ, so "coefficient 10" says little. The unit here is the **typical norm**: the median length of the stream at that layer. A **dose** of `0.3` is a vector three tenths as long: `at_dose(direction, 0.3, norm=norms[20])`. The last row is for section 5: the stream grows, and what is a strong push at layer 20 is small at END, after the last block.
 #
 # ## 3. Read the vector
 #
@@ -306,7 +330,7 @@ plots.table(
 )
 
 # %% [markdown]
-# At layer 25 it is a list of words: *reefs, vessel, seaweed* for the sea, *harmoniously, joy* against *worse, ugly* for sentiment, *yeah, huh, gonna* lowered for formality. At layers 5 and 15 the words are about nothing, and at 20 nearly so. That has two readings. Either the early vectors are no good; or they work, but through the blocks above. So steer.
+# At layer 25 it is a list of words: *reefs, vessel, seaweed* for the sea, *harmoniously, joy* against *worse, ugly* for sentiment, *yeah, huh, gonna* lowered for formality. At layers 5 and 15 nearly all words are about nothing; the sentiment's vector has *Worse* among the lowered from 15 on. Either the early vectors are no good, or the blocks above make something of them. So steer.
 #
 # ## 4. The hook
 #
@@ -393,11 +417,11 @@ print("steered:  ", to_choose[0] + model.tokenizer.decode(cached[0]))
 # %% [markdown]
 # ## 5. Effect against cost
 #
-# A strong push always changes the text, and broken text can still score well. So every effect gets its **cost**: how much more the *unsteered* model is surprised by the text, in nats per token. An added loss of `0.5` nats is a perplexity `1.65` times that of unsteered text, one of `1.1` three times.
+# A strong push always changes the text, and broken text can still score well. So every effect gets its **cost**: how much more the *unsteered* model is surprised by the text, in nats per token. An added loss of `0.5` nats is a perplexity `1.65` times that of unsteered text.
 #
-# Layer 25 may win for a poor reason: it adds sea words to the logits, and needs no model for that. To see what is left without this **direct way**, take the vector out again after the last block. What it still does, it does through the blocks above the layer.
+# A vector also goes straight along the stream to the logits. To see what is left without this **direct way**, take the vector out again at `END`. What it still does, it does through the blocks above its layer.
 #
-# ### Exercise 4 · the sweep (15 minutes, hard)
+# ### Exercise 4 · the sweep (8 minutes, medium)
 
 
 # %% tags=["exercise:utils.writing.contrast.dose_sweep"]
@@ -410,35 +434,28 @@ def dose_sweep(
     layer: int,
     doses: Sequence[float],
     norm: float,
-    end: str,
-) -> Float[Tensor, "way dose number opening"]:
-    """What steered text measures at each dose, with the direct way whole (way 0) and cut (way 1).
-
-    All openings, doses and ways run in one batch. To cut the direct way, the same vector is taken
-    out again at the hook point `end`, after the last block: what it still does, it does through the
-    blocks above `layer`.
+    cut_at: str | None = None,
+) -> Float[Tensor, "dose number opening"]:
+    """What steered text measures at each dose; all openings and doses run in one batch.
 
     Args:
         write: write(rows, hooks) gives new tokens [row, new] for rows of prompts [row, pos], under
             hooks, a list of (name of a hook point, hook).
         measure: measure(new) gives some numbers for each row, [row, number].
         direction: of any length.
-        layer: the vector is added before this block.
+        layer: the vector is added before this block, at all positions but BOS.
         doses: lengths of the added vector over `norm`.
         norm: the typical norm of the stream at `layer`.
+        cut_at: a hook point where the same vector is taken out again; None for nowhere.
     """
     ### BEGIN SOLUTION
     vectors = torch.stack([at_dose(direction, dose, norm=norm) for dose in doses])
-    n_opening, n_dose = len(prompts), len(doses)
-    added = vectors.repeat_interleave(n_opening, 0).repeat(2, 1)
-    taken_out = -added
-    taken_out[: n_dose * n_opening] = 0
-    hooks = [
-        (f"blocks.{layer}.hook_resid_pre", steering_hook(added)),
-        (end, steering_hook(taken_out)),
-    ]
-    measured = measure(write(prompts.repeat(2 * n_dose, 1), hooks))
-    return measured.view(2, n_dose, n_opening, -1).mT
+    added = vectors.repeat_interleave(len(prompts), 0)
+    hooks = [(f"blocks.{layer}.hook_resid_pre", steering_hook(added))]
+    if cut_at is not None:
+        hooks.append((cut_at, steering_hook(-added)))
+    measured = measure(write(prompts.repeat(len(doses), 1), hooks))
+    return measured.view(len(doses), len(prompts), -1).mT
     ### END SOLUTION
 
 
@@ -448,14 +465,21 @@ dose_sweep = lesson_31.check_dose_sweep(dose_sweep)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# Put a copy of all prompts for each dose and each way into one batch: `prompts.repeat(2 * n_dose, 1)` has its rows by way, by dose, by opening. Then each row needs its vector: `vectors.repeat_interleave(n_opening, 0).repeat(2, 1)`, where `vectors` is [dose d_model].
+# Put a copy of all prompts for each dose into one batch: `prompts.repeat(len(doses), 1)` has its rows by dose, then by opening. Each row needs its vector: `vectors.repeat_interleave(len(prompts), 0)`, where `vectors` is [dose d_model].
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Two hooks: one adds the vectors before the block, the other adds minus the vectors at `end`, where the first half of the rows (way 0) gets zeros. What `measure` returns, [row, number], becomes `.view(2, n_dose, n_opening, -1)`; `.mT` exchanges the last two axes.
+# One `steering_hook` adds the vectors before the block. With `cut_at`, a second one adds minus the vectors there. What `measure` returns, [row, number], becomes `.view(len(doses), len(prompts), -1)`; `.mT` exchanges the last two axes.
 #
 # </details>
+
+# %%
+predict(
+    "31.cut",
+    "At equal cost: which layer loses most when the direct way is cut?",
+    choices=["layer 5", "layer 10", "layer 15", "layer 20", "layer 25"],
+)
 
 # %%
 DOSES = [0.1, 0.2, 0.4, 0.7]
@@ -474,114 +498,172 @@ def measure_on(concept: str, prompts: Tensor) -> Callable[[Tensor], Tensor]:
 
 bare = to_rows(to_choose)
 live = {
-    layer: dose_sweep(
+    way: dose_sweep(
         sampled,
         measure_on("sea", bare),
         bare,
-        vectors["sea"][layer],
-        layer=layer,
+        vectors["sea"][25],
+        layer=25,
         doses=DOSES,
-        norm=norms[layer],
-        end=END,
+        norm=norms[25],
+        cut_at=cut_at,
     )
-    for layer in (20, 25)
+    for way, cut_at in {"whole": None, "direct way cut": END}.items()
 }
-swept = {c: concepts.layer_sweep(c) for c in concepts.CONCEPTS}  # all layers, two seeds
-off = {layer: (live[layer] - swept["sea"].at[layer][0]).abs().flatten() for layer in live}
-for layer, each in off.items():
-    print(f"layer {layer}: {(each < 0.01).float().mean():.0%} of your numbers are the file's")
-
-# %% [markdown]
-# Your two layers took some seconds each. The file has all five, for three concepts and two seeds, from the same code (`data/steering_sweep`). Eight openings, kept for choosing, serve for all of this.
-#
-# **The rule, before you look**, one layer and one dose for all three concepts: with the direct way *cut*, take the layer with the largest effect at an added loss of `0.5` nats, a mean over concepts, on straight lines between doses. The dose is the one at which the *whole* vector reaches that cost there, to one decimal.
-
-# %%
-predict(
-    "31.cut",
-    "At equal cost, at which layer is most of the effect lost when the direct way is cut?",
-    choices=["layer 5", "layer 15", "layer 20", "layer 25", "at none"],
+swept = {c: concepts.swept_layers(c) for c in concepts.CONCEPTS}  # all layers, two seeds
+from_file = swept["sea"].at[25].mean(0)  # [way dose number opening]
+plots.table(
+    [
+        (f"{way}, dose {dose}", f"{yours[0].mean():.2f}", f"{theirs[0].mean():.2f}")
+        for (way, found), file in zip(live.items(), from_file, strict=True)
+        for dose, yours, theirs in zip(DOSES, found, file, strict=True)
+    ],
+    columns=["layer 25, score of the sea after eight openings", "yours", "the file's two seeds"],
 )
 
+# %% [markdown]
+# Yours is one sample an opening, so it differs from the file by chance. The file has five layers, three concepts and two seeds (`data/steering_sweep`), on eight openings kept for choosing.
+#
+# **The rule, before you look:** with the direct way cut, take the layer with the largest effect at an added loss of `0.5` nats, a mean over concepts. The dose is where the whole vector reaches that cost, to one decimal.
+
 # %% tags=["folded"]
-# Effect and cost of each layer at each dose, on the eight openings, a mean of three concepts.
-WAYS = ("the whole vector", "direct way cut")
-swept_change = {  # [way dose number opening]: change of score, added loss
-    layer: torch.stack(
-        [(s.at[layer] - s.base.mean((0, 1, 2))).mean(0) for s in swept.values()]
-    ).mean(0)
+# Effect of each layer where the mean cost is 0.5 nats, whole and cut; and the rule's choice.
+change = {  # [concept way dose number opening]: change of score, added loss
+    layer: torch.stack([(s.at[layer] - s.base.mean((0, 1, 2))).mean(0) for s in swept.values()])
     for layer in LAYERS
 }
-at_half = {  # [way opening]: effect at an added loss of 0.5 nats
-    layer: torch.stack([contrast.read_off(way[:, 0], way[:, 1], 0.5) for way in each])
-    for layer, each in swept_change.items()
+
+
+def at_half(each: Tensor) -> list[float]:
+    """Mean effect at an added loss of 0.5 nats of [way dose number opening], whole and cut."""
+    return [contrast.read_off(way[:, 0], way[:, 1], 0.5).mean().item() for way in each]
+
+
+by_concept = {
+    c: {layer: at_half(change[layer][i]) for layer in LAYERS}
+    for i, c in enumerate(concepts.CONCEPTS)
 }
-lost = {layer: with_ends(each[0] - each[1]) for layer, each in at_half.items()}
-LAYER = max(LAYERS, key=lambda layer: at_half[layer][1].mean())
-costs = [0.0, *swept_change[LAYER][0, :, 1].mean(-1).tolist()]
+# The mean of three concepts, on all openings and on 400 draws of them: dose and effect anew.
+drawn = torch.randint(8, (400, 8), generator=torch.Generator().manual_seed(0))
+mean_of_three = {
+    layer: [at_half(change[layer].mean(0)[..., at]) for at in (torch.arange(8), *drawn)]
+    for layer in LAYERS
+}
+halves = {layer: found[0] for layer, found in mean_of_three.items()}
+lost = {}
+for layer, found in mean_of_three.items():
+    less = torch.tensor(found) @ torch.tensor([1.0, -1.0])
+    lost[layer] = (less[0].item(), *less[1:].quantile(torch.tensor([0.025, 0.975])).tolist())
+LAYER = max(LAYERS, key=lambda layer: halves[layer][1])
+chosen = [max(LAYERS, key=lambda layer: mean_of_three[layer][i][1]) for i in range(1, 401)]
+how_often = chosen.count(LAYER) / len(chosen)
+costs = [0.0, *change[LAYER].mean(0)[0, :, 1].mean(-1).tolist()]
 above = next(i for i, cost in enumerate(costs) if cost >= 0.5)
 step = (0.5 - costs[above - 1]) / (costs[above] - costs[above - 1])
 grid = [0.0, *DOSES]
 DOSE = round(grid[above - 1] + step * (grid[above] - grid[above - 1]), 1)
-outcome("31.cut", "layer 25")
-figures.frontier(
-    {
-        name: {
-            f"layer {layer}": ([0, *each[i, :, 1].mean(-1)], [0, *each[i, :, 0].mean(-1)])
-            for layer, each in swept_change.items()
-        }
-        for i, name in enumerate(WAYS)
-    },
-    title="Layer 25 loses a third of its effect when the direct way is cut<br>"
-    "<sup>Mean of three concepts, eight openings. Points: doses 0.1, 0.2, 0.4, 0.7</sup>",
-    x="added loss (nats per token)",
-    y="change of score",
-    at=0.5,
-)
-
-# %%
-print(f"The rule takes layer {LAYER} and dose {DOSE}.")
-plots.table(
-    [
-        (
-            f"layer {layer}",
-            *(spelled(with_ends(way)) for way in each),
-            spelled(lost[layer]),
-        )
-        for layer, each in at_half.items()
-    ],
-    columns=["effect at 0.5 nats (interval over 8 openings)", *WAYS, "lost by cutting"],
+outcome("31.cut", f"layer {max(LAYERS, key=lambda layer: lost[layer][0])}")
+print(f"The rule takes layer {LAYER} and dose {DOSE}; {how_often:.0%} of draws take this layer.")
+print("Lost by the cut:", "; ".join(f"layer {i}: {spelled(e)}" for i, e in lost.items()))
+figures.dumbbells(
+    {c: {f"layer {i}": both for i, both in each.items()} for c, each in by_concept.items()},
+    title="Layer 25 loses in all three concepts when its direct way is cut<br>"
+    "<sup>Change of score at an added loss of 0.5 nats, eight openings</sup>",
+    names=("the whole vector", "direct way cut"),
 )
 
 # %% [markdown]
-# The rule takes layer **20** and dose **0.3**. With the whole vector layer 25 does most: **0.46** at `0.5` nats. But cut its direct way, and **0.16** of that is lost (`0.06` to `0.25`): its list of words does a third of the work. At the other four layers cutting costs nothing that can be seen. So the vectors of layers 5 to 20, whose words say nothing, steer *through* the blocks.
+# The rule takes layer **20** and dose **0.3**; it would take this layer for **0.80** of draws of the eight openings. With the whole vector layer 25 does most in the mean, and it loses **0.16** by the cut (`0.04` to `0.28`): much for the sea and for sentiment, less for formality. The mean loss of layers 5 to 20 cannot be told from 0; but a mean hides concepts, and at layer 15 sentiment's effect goes from `0.34` to `0.04`.
 #
-# Beyond dose `0.4` the cost rises faster than the effect. At dose `0.7` texts steered with the whole vector cost `2` nats or more, and some curves go down.
+# That layers 5 to 20 survive the cut is partly forced: a dose of `0.4` at layer 20 is 11% of END's norm, too short to do much there as it is. So the cut guards against layer 25 alone. Whether you want the guard depends on why you steer.
 #
-# Two things about the rule. It guards against a vector that only adds words; whether you want that guard depends on why you steer. And it could mislead: eight openings leave intervals that overlap for most layers, the concepts' scores are not on one scale, and a mean over them hides which concept decides.
+# ## 6. What do the blocks make of it?
+#
+# What survives the cut need not be more than words: blocks may turn the vector into a list of words of their own. Take the mean **shift** that dose `0.3` at layer 20 leaves at END, and read it. Then add this one constant vector at END alone, where no block comes after it, and compare: as a control, the vector itself added at END.
+
+# %% tags=["folded"]
+# The words of the shift; then its effect and cost as a constant at END, on 48 openings.
+text = torch.cat([bare, sampled(bare, [])], 1)  # the eight openings, continued without steering
+pushes = torch.stack([at_dose(v[LAYER], DOSE, norm=norms[LAYER]) for v in vectors.values()])
+shifts = contrast.shift_at_end(model, text, pushes, layer=LAYER)
+
+
+def cost_of(method: str, concept: str, dose: float = 0.0, read: str = "loss") -> Tensor:
+    """Loss over that of unsteered text, both read in the same way, [opening]."""
+    run = shipped[method, concept, dose]
+    return (getattr(run, read) - getattr(unsteered, read).mean(0)).mean(0)
+
+
+AT_END = {
+    f"steered at layer {LAYER}": "CAA",
+    "its shift, at END alone": "shift at the end",
+    "the vector itself, at END alone": "vector at the end",
+}
+plots.table(
+    [
+        (c, *(", ".join(w) for w in read_vector(model, v, k=8)))
+        for c, v in zip(vectors, shifts, strict=True)
+    ],
+    columns=["shift at END", "raises most", "lowers most"],
+)
+
+# %%
+at_end = {
+    (c, name): (with_ends(effect_of(m, c, DOSE)), with_ends(cost_of(m, c, DOSE)))
+    for c in concepts.CONCEPTS
+    for name, m in AT_END.items()
+}
+plots.table(
+    [(*key, *map(spelled, row)) for key, row in at_end.items()],
+    columns=["concept", "dose 0.3", "change of score (95% interval)", "added loss"],
+)
+
+# %% [markdown]
+# The shift is a list of words again, and now they are the concept's. Added at END alone it raises sentiment by **0.37**, formality by **0.52** and the sea by **0.30**: most of what steering does, at a cost that is not higher (lower for sentiment and the sea). Only for formality does steering surely do more, by **0.07** (`0.01` to `0.13`). The vector itself at END does little for sentiment and nothing for the sea. So the blocks *translate* the vector, mostly into a constant push on words; which text came before matters little for it.
 
 # %% tags=["numbers"]
 assert LAYER == 20
 claim("layer", LAYER, text=20, within=0)
 claim("dose", DOSE, text=0.3, within=0)
-claim("layer 25, whole", at_half[25][0].mean(), text=0.46, within=0.05)
+claim("drawn", how_often, text=0.80, within=0.05)
 claim("layer 25, lost", lost[25][0], text=0.16, within=0.02)
-assert 0 < lost[25][1] < 0.12 and 0.2 < lost[25][2] < 0.3
+assert 0 < lost[25][1] < 0.1 and 0.22 < lost[25][2] < 0.34
 assert all(lost[layer][1] < 0 < lost[layer][2] for layer in LAYERS[:4])
-assert min(each[0, -1, 1].mean() for each in swept_change.values()) > 2
-assert max(LAYERS, key=lambda layer: at_half[layer][0].mean()) == 25
-assert all((each < 0.01).float().mean() > 0.5 for each in off.values())
+assert max(LAYERS, key=lambda layer: halves[layer][0]) == 25
+assert all(each[25][0] - each[25][1] > 0.05 for each in by_concept.values())
+assert abs(by_concept["sentiment"][15][0] - 0.34) < 0.02
+assert abs(by_concept["sentiment"][15][1] - 0.04) < 0.02
+assert abs(0.4 * norms[20] / end_norm - 0.11) < 0.01
 assert same and all(low > 0 for _, low, _ in gate.values())
 assert accuracy["sea"][1] > 0.6 and accuracy["formality"][1] > 0.85
+more = {c: effect_of("CAA", c, DOSE) - effect_of("shift at the end", c, DOSE) for c in vectors}
+claim(
+    "shift, sentiment",
+    effect_of("shift at the end", "sentiment", DOSE).mean(),
+    text=0.37,
+    within=0.03,
+)
+claim(
+    "shift, formality",
+    effect_of("shift at the end", "formality", DOSE).mean(),
+    text=0.52,
+    within=0.04,
+)
+claim("shift, the sea", effect_of("shift at the end", "sea", DOSE).mean(), text=0.30, within=0.03)
+claim("steering more", more["formality"].mean(), text=0.07, within=0.01)
+assert [bootstrap(more[c]).low > 0 for c in concepts.CONCEPTS] == [False, True, False]
+cheaper = {c: cost_of("CAA", c, DOSE) - cost_of("shift at the end", c, DOSE) for c in vectors}
+assert all(cheaper[c].mean() > 0 for c in vectors)
+assert all(bootstrap(cheaper[c]).low > 0 for c in ("sentiment", "sea"))
 
 # %% [markdown]
-# ## 6. The control
+# ## 7. The control
 #
-# *Any* vector of that length disturbs the text, and disturbed text scores differently by itself: it **drifts**. A random direction is the usual control. But a contrast vector also differs from a random one in *kind*: it is a mean over sentences of these topics. The control closest to it is a contrast vector of the same sentences without the concept.
+# *Any* vector of that length disturbs the text, and disturbed text may score differently by itself. A random direction is the usual control. Closer is a contrast vector of the same sentences without the concept.
 #
-# ### Exercise 5 · build the control (7 minutes, medium)
+# ### Exercise 5 · build the control (6 minutes, medium)
 #
-# Somebody shuffles all 60 sentences, and calls 30 of them "with". What is wrong with that: which difference between the groups is left that the real vector does not have? And if each pair is turned by a coin, what happens when 20 of 30 stay as they were, and the vector is then scaled up to the dose? Write the version that has neither fault.
+# Somebody shuffles all 60 sentences, and calls 30 of them "with". Somebody else turns each pair round by a coin, and 20 of 30 happen to stay. Both vectors are then scaled up to the dose. What is wrong with each? Write the version that has neither fault; the table after it has the answers.
 
 
 # %% tags=["exercise:utils.writing.contrast.half_turned"]
@@ -624,75 +706,114 @@ half_turned = lesson_31.check_half_turned(half_turned)
 
 # %%
 pairs = concepts.pairs("sea", part="fit")
-mixed = half_turned(pairs, generator=torch.Generator().manual_seed(1))
-control = contrast_vectors(model, *mixed, layers=[LAYER])[0]
-leftover = torch.cosine_similarity(control, vectors["sea"][LAYER], dim=0).item()
-length = (control.norm() / vectors["sea"][LAYER].norm()).item()
-print(f"the control is {length:.2f} times as long, its cosine with the sea's vector {leftover:.2f}")
-
-# %% [markdown]
-# The file has 24 controls at layer 20 and dose `0.3`: 12 random directions, and 12 half-turned vectors, four of each concept. They were added after 48 openings that had no part in the choice: 24 for testing, which the first version of this lesson had used, and 24 written for this one when all choices had been made (`confirm`). The **net effect** subtracts the controls' mean, opening by opening.
-
-# %% tags=["folded"]
-# Effects on the new openings, beside those of each control; and net of the controls' mean.
-KINDS = {"random": "12 random directions", "turned": "12 half-turned vectors"}
+sentences = [text for pair in pairs for text in pair]  # with, without, with, ...
+tokens, is_text = padded(model, sentences)
+with torch.no_grad():
+    _, cache = model.run_with_cache(tokens, stop_at_layer=LAYER + 1)
+resid = cache["resid_pre", LAYER] * is_text[..., None]
+of_text = dict(zip(sentences, resid.sum(1) / is_text.sum(1)[:, None], strict=True))
+random = torch.Generator().manual_seed(1)
 
 
-def controls_on(concept: str, kind: str) -> Tensor:
-    """Change of score under each control, [control, opening]."""
-    return shipped[kind, "", DOSE].score(concept) - plain[concept]
+def difference(first: Sequence[str], second: Sequence[str]) -> Tensor:
+    """The contrast vector at LAYER, from the sentences' vectors."""
+    return sum(of_text[a] - of_text[b] for a, b in zip(first, second, strict=True)) / len(first)
 
 
-drift, net = {}, {}
-for c in concepts.CONCEPTS:
-    both = torch.cat([controls_on(c, kind) for kind in KINDS])
-    drift[c] = both.mean(0)
-    net[c] = effect_of("CAA", c, DOSE) - drift[c]
-rows = {f"CAA, layer {LAYER}, dose {DOSE}": lambda c: with_ends(effect_of("CAA", c, DOSE)[CONFIRM])}
-rows["net of the controls' mean"] = lambda c: with_ends(net[c][CONFIRM])
-rows["net, the 24 test openings"] = lambda c: with_ends(net[c][TEST])
-plots.intervals(
-    {c: {name: value(c) for name, value in rows.items()} for c in concepts.CONCEPTS},
-    dots={
-        c: {name: controls_on(c, kind)[:, CONFIRM].mean(1).tolist() for kind, name in KINDS.items()}
-        for c in concepts.CONCEPTS
+def shuffled() -> tuple[list[str], list[str]]:
+    texts = [sentences[i] for i in torch.randperm(60, generator=random)]
+    return texts[:30], texts[30:]
+
+
+def ten_turned() -> tuple[list[str], list[str]]:
+    turned = set(torch.randperm(30, generator=random)[:10].tolist())
+    both = [pair[::-1] if i in turned else pair for i, pair in enumerate(pairs)]
+    return [a for a, _ in both], [b for _, b in both]
+
+
+ways, real = (
+    {
+        "all sentences shuffled": shuffled,
+        "20 of 30 pairs stay": ten_turned,
+        "exactly half turned (yours)": lambda: half_turned(pairs, generator=random),
     },
-    marks=dict.fromkeys(concepts.CONCEPTS, 0),
-    alike=list(concepts.CONCEPTS),
-    title="The vectors change the score by more than the controls do<br>"
-    "<sup>Change of score on 24 new openings, 95% intervals; each circle is one control</sup>",
+    difference(*zip(*pairs, strict=True)),
+)
+made = {name: torch.stack([difference(*way()) for _ in range(50)]) for name, way in ways.items()}
+close = {name: torch.cosine_similarity(v, real, dim=-1).abs() for name, v in made.items()}
+plots.table(
+    [
+        (name, f"{(v.norm(dim=1) / real.norm()).median():.2f}", f"{close[name].median():.2f}")
+        for name, v in made.items()
+    ],
+    columns=["50 draws, median", "length over the real vector's", "size of the cosine with it"],
 )
 
 # %% [markdown]
-# On openings that nobody had chosen on, the vectors raise sentiment by **0.41**, formality by **0.63** and the sea by **0.43**, net of the controls; each is above every one of the 24 controls. The 24 older openings agree.
+# Shuffling leaves differences between *topics*, which the real vector does not have; with 20 pairs that stay, much of the concept is left, and scaling to the dose makes it larger.
 #
-# In the mean the controls drift little here, and the interval of the mean holds 0 for each concept. One by one they do not stay at 0: half-turned vectors move formality from `-0.33` to `0.43`. Each of them holds some formality by chance, since pairs differ in how far apart their halves are. With one control instead of 24, you might have had that one. (Cost is not nothing either: random directions of this length add `0.31` nats, half-turned vectors `0.43`, the concept's own vectors `0.54`.)
+# The file has 48 controls at layer 20 and dose `0.3`: 12 random directions, and 36 half-turned vectors, twelve of each concept. They were added after 48 openings that had no part in the choice; 24 of these were written when all choices had been made ("new"). The **net effect** subtracts the controls' mean, opening by opening.
+
+# %% tags=["folded"]
+# Net effects, and the change of score under each control, in the colour of what it was made of.
+n_turned = len(shipped["turned", "", DOSE].loss)
+
+
+def controls_on(concept: str, kind: str) -> Tensor:
+    """Change of score under each control, a mean over 48 openings, [control, opening]."""
+    return scores_of(kind, "", DOSE, concept) - plain[concept]
+
+
+def made_of(concept: str, pairs_of: str) -> Tensor:
+    """The same for the half-turned vectors made of some concept's pairs."""
+    return controls_on(concept, "turned")[concepts.CONCEPTS.index(pairs_of) :: 3]
+
+
+drift, net, dots = {}, {}, {}
+for c in concepts.CONCEPTS:
+    both = torch.cat([controls_on(c, kind) for kind in ("random", "turned")])
+    drift[c] = both.mean(0)
+    net[c] = effect_of("CAA", c, DOSE) - drift[c]
+    dots[c] = {"random directions": controls_on(c, "random").mean(1).tolist()}
+    dots[c] |= {f"half-turned, {of}": made_of(c, of).mean(1).tolist() for of in concepts.CONCEPTS}
+PARTS = {"net, all 48 openings": slice(0, 48), "24 older": TEST, "24 new": CONFIRM}
+plots.intervals(
+    {c: {name: with_ends(net[c][at]) for name, at in PARTS.items()} for c in concepts.CONCEPTS},
+    dots=dots,
+    marks=dict.fromkeys(concepts.CONCEPTS, 0),
+    alike=list(concepts.CONCEPTS),
+    title="The vectors change the score by more than any control does<br>"
+    "<sup>Change of score, 95% intervals over openings; each circle is one control</sup>",
+)
+
+# %% [markdown]
+# On 48 openings the vectors raise sentiment by **0.37**, formality by **0.56** and the sea by **0.43**, net of the controls; each is above every one of the 48 controls. For formality the older openings give `0.49` and the new ones `0.63`.
+#
+# The mean of the controls cannot be told from 0 for any concept. One by one they scatter: half-turned vectors move formality from `-0.41` to `0.38`, whichever concept's pairs they are made of. With one control you might have had one of these. The controls are as long as the vectors, but not as costly: `0.31` nats (random) and `0.34` (half-turned), against `0.54`.
 
 # %% tags=["numbers"]
-claim("net, sentiment", net["sentiment"][CONFIRM].mean(), text=0.41, within=0.04)
-claim("net, formality", net["formality"][CONFIRM].mean(), text=0.63, within=0.06)
-claim("net, the sea", net["sea"][CONFIRM].mean(), text=0.43, within=0.04)
-one_by_one = {
-    c: torch.cat([controls_on(c, kind)[:, CONFIRM].mean(1) for kind in KINDS]) for c in net
-}
-assert all(effect_of("CAA", c, DOSE)[CONFIRM].mean() > one_by_one[c].max() for c in net)
-assert all(bootstrap(net[c][part]).low > 0.25 for c in net for part in (TEST, CONFIRM))
-assert all(bootstrap(drift[c][CONFIRM]).low < 0 < bootstrap(drift[c][CONFIRM]).high for c in net)
-turned_ones = controls_on("formality", "turned")[:, CONFIRM].mean(1)
-assert abs(turned_ones.min() + 0.33) < 0.02 and abs(turned_ones.max() - 0.43) < 0.02
+claim("net, sentiment", net["sentiment"].mean(), text=0.37, within=0.03)
+claim("net, formality", net["formality"].mean(), text=0.56, within=0.04)
+claim("net, the sea", net["sea"].mean(), text=0.43, within=0.03)
+assert all(effect_of("CAA", c, DOSE).mean() > max(map(max, dots[c].values())) for c in net)
+assert all(bootstrap(drift[c]).low < 0 < bootstrap(drift[c]).high for c in net)
+assert abs(net["formality"][TEST].mean() - 0.49) < 0.02
+assert abs(net["formality"][CONFIRM].mean() - 0.63) < 0.02
+turned_ones = controls_on("formality", "turned").mean(1)
+assert abs(turned_ones.min() + 0.41) < 0.02 and abs(turned_ones.max() - 0.38) < 0.02
 spent_by = [
     (shipped[kind, "", DOSE].loss - unsteered.loss.mean(0)).mean() for kind in ("random", "turned")
 ]
-assert abs(spent_by[0] - 0.31) < 0.02 and abs(spent_by[1] - 0.43) < 0.02
+assert abs(spent_by[0] - 0.31) < 0.02 and abs(spent_by[1] - 0.34) < 0.02
 
 # %% [markdown]
-# ## 7. Which result is sound?
+# ## 8. Which result survives?
 #
-# ### Investigation · three results (8 minutes, medium)
+# ### Investigation · three results (7 minutes, medium)
 #
-# Three vectors, A, B and C. Each of them raised the sea's score after the eight openings: the next cell repeats those runs. One result is **sound**: the vector works through the model, on new openings too. One vector only adds words by the **direct way**. One result was **luck**: a random direction, and the best of 28 samples. Which is which?
+# Three vectors, A, B and C. Each of them raised the sea's score after the eight openings: the next cell repeats those runs. One **survives** the cut of its direct way, on new openings too. One does its work by the **direct way**. One result was **luck**: a random direction, and the best of 28 samples. Which is which?
 #
-# You have four runs: `sealed.run("A", prompts, cut=False)` gives new tokens of prompts [opening pos] under a vector, with its direct way cut if you say so. `sea_change(new)` turns them, after the 24 new openings, into changes of score with an interval.
+# You have four runs: `sealed.run("A", prompts, cut=False)` gives new tokens under a vector, two samples of each prompt, with its direct way cut if you say so. `sea_change(new)` turns them, after the 24 new openings, into a change of score with an interval. Answer with `flaws = ("...", "...", "...")`, for A, B and C, of the words `"survives"`, `"direct way"` and `"luck"`.
 
 # %%
 new_rows = to_rows(to_confirm)
@@ -701,14 +822,13 @@ sealed = contrast.Sealed(model, sampled, runs=4)
 
 def sea_change(new: Tensor) -> tuple[float, float, float]:
     """Mean change of the sea's score after the new openings, with its 95% interval."""
-    scores = concepts.score("sea", model.tokenizer.batch_decode(new))
+    scores = concepts.score("sea", model.tokenizer.batch_decode(new)).view(-1, 24).mean(0)
     return with_ends(scores - plain["sea"][CONFIRM])
 
 
 first_results = {}
-for name, seed in zip("ABC", (0, contrast.LUCKY[1], 0), strict=True):
-    new = contrast.Sealed(model, lambda *a, s=seed: sampled(*a, seed=s), runs=1).run(name, bare)
-    scores = concepts.score("sea", model.tokenizer.batch_decode(new))
+for name in "ABC":
+    scores = concepts.score("sea", model.tokenizer.batch_decode(sealed.first(name, bare)))
     first_results[name] = with_ends(scores - swept["sea"].base.mean((0, 1, 2))[0])
 plots.table(
     [(name, spelled(ends)) for name, ends in first_results.items()],
@@ -716,18 +836,18 @@ plots.table(
 )
 
 # %% tags=["solution-only"]
-# Two runs whole, and what is left of A and of C with the direct way cut.
+# B whole, and what is left of A and of C with the direct way cut.
 tested = {
     (name, cut): sea_change(sealed.run(name, new_rows, cut=cut))
-    for name, cut in (("A", False), ("A", True), ("B", False), ("C", True))
+    for name, cut in (("A", True), ("B", False), ("C", True))
 }
 for (name, cut), ends in tested.items():
     print(name, "direct way cut" if cut else "whole", spelled(ends))
 
 # %% tags=["answer:flaws"]
 ### BEGIN SOLUTION
-# B is gone on new openings; A loses most of its effect with the direct way cut, and C does not.
-flaws = ("direct way", "luck", "sound")
+# B is gone on new openings; with the direct way cut C still does much, and A does not.
+flaws = ("direct way", "luck", "survives")
 ### END SOLUTION
 
 # %% tags=["check"]
@@ -741,19 +861,19 @@ flaws = lesson_31.check_flaws(flaws)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# What remains with the direct way cut comes through the blocks. Two runs with `cut=True` and two without are enough.
+# What remains with the direct way cut comes through the blocks. Run the other suspects with `cut=True`.
 #
 # </details>
 
 # %% tags=["numbers"]
-assert tested["C", True][1] > 0 and tested["A", True][2] < tested["C", True][0]
-assert tested["A", False][1] > 0 and tested["B", False][0] < tested["A", False][0]
+assert tested["C", True][1] > 0 and tested["A", True][0] < tested["C", True][1]
+assert tested["B", False][0] < tested["C", True][1]
 assert all(mean > 0.25 for mean, _, _ in first_results.values())
 
 # %% [markdown]
 # ## Going deeper: against a request, at equal effect
 #
-# The obvious rival is to *ask*. A request does two things at once: it changes the format to a chat, and it asks. So there is a **neutral request** ("Write a text.") in the same format. And a dose is a choice, so compare at equal *effect*: at the dose where steering does as much as the request, which text costs more?
+# The obvious rival is to *ask*. A dose is a choice, so compare at equal *effect*: at the dose where steering does as much as the request, which text costs more?
 #
 # ### Exercise 6 · read a curve off (10 minutes, medium)
 #
@@ -767,8 +887,8 @@ def read_off(
     """Each opening's value at the dose where the mean of `along` first reaches `wanted`.
 
     Between two doses both go along straight lines; before the first dose both start from 0. The
-    dose is one for all openings. Where the mean of `along` never reaches `wanted`: the values at
-    the last dose.
+    dose is one for all openings. Where the mean of `along` never reaches `wanted`, there is nothing
+    to read off: all are NaN.
 
     Args:
         values: what to read off, such as effects; the doses in rising order.
@@ -782,7 +902,7 @@ def read_off(
         if mean[i] >= wanted:
             share = (wanted - mean[i - 1]) / (mean[i] - mean[i - 1])
             return values[i - 1] + share * (values[i] - values[i - 1])
-    return values[-1]
+    return torch.full_like(values[0], torch.nan)
     ### END SOLUTION
 
 
@@ -804,105 +924,84 @@ read_off = lesson_31.check_read_off(read_off)
 # %%
 predict(
     "31.equal",
-    "Steered until it does as much as the request: whose text costs more, a mean of three concepts?",
-    choices=["the steered text", "the requested text", "cannot be told apart"],
+    "For how many of the three concepts does steering at its best dose reach the request's effect?",
+    choices=["none", "one", "two", "all three"],
 )
 
 # %% tags=["folded"]
-# Costs at equal effect, with the cost read after the bare opening and after the neutral request.
+# Costs at equal effect, concept by concept; and both ways inside one format.
 ON_CURVE = [0.1, 0.2, 0.3, 0.4]
-neutral = shipped["neutral request", "", 0.0]
-READ = {"the bare opening": "loss", "the neutral request": "after_neutral"}
-
-
-def cost_of(method: str, concept: str, dose: float = 0.0, read: str = "loss") -> Tensor:
-    """Loss over that of unsteered text, both read in the same way, [opening]."""
-    run = shipped[method, concept, dose]
-    return (getattr(run, read) - getattr(unsteered, read).mean(0)).mean(0)
-
-
-def mean_of(value: Callable[..., Tensor], method: str, *args, **other) -> Tensor:
-    """A mean over the three concepts, [opening]."""
-    return torch.stack([value(method, c, *args, **other) for c in concepts.CONCEPTS]).mean(0)
-
-
-curve = torch.stack([mean_of(effect_of, "CAA", dose) for dose in ON_CURVE])  # [dose opening]
-wanted = mean_of(effect_of, "request")
-drawn = torch.randint(48, (1000, 48), generator=torch.Generator().manual_seed(0))
-dearer = {}
-for name, read in READ.items():
-    spent = torch.stack([mean_of(cost_of, "CAA", dose, read=read) for dose in ON_CURVE])
-    asked = mean_of(cost_of, "request", read=read)
-
-    def difference(at: Tensor, spent: Tensor = spent, asked: Tensor = asked) -> Tensor:
-        """Added loss of steering less that of the request, at equal effect, over some openings."""
-        return (read_off(spent[:, at], curve[:, at], wanted[at].mean().item()) - asked[at]).mean()
-
-    draws = torch.stack([difference(at) for at in drawn])
-    ends = draws.quantile(torch.tensor([0.025, 0.975])).tolist()
-    dearer[name] = (difference(torch.arange(48)).item(), *ends)
-surely = [low > 0 for _, low, _ in dearer.values()]
-outcome("31.equal", "the steered text" if all(surely) else "cannot be told apart")
+drawn = torch.randint(48, (500, 48), generator=torch.Generator().manual_seed(0))
+dearer, inside = {}, {}
+for c in concepts.CONCEPTS:
+    curve = torch.stack([effect_of("CAA", c, dose) for dose in ON_CURVE])  # [dose opening]
+    spent = torch.stack([cost_of("CAA", c, dose) for dose in ON_CURVE])
+    wanted, asked = effect_of("request", c), cost_of("request", c)
+    found = [
+        (read_off(spent[:, at], curve[:, at], wanted[at].mean().item()) - asked[at]).mean()
+        for at in (torch.arange(48), *drawn)
+    ]
+    draws = torch.stack(found[1:]).nan_to_num(torch.inf)  # never reached: no dose is enough
+    ends = draws.quantile(torch.tensor([0.025, 0.975]), interpolation="nearest").tolist()
+    dearer[c] = None if found[0].isnan() else (found[0].item(), *ends)
+    start = effect_of("neutral request", "", scored_on=c), cost_of("neutral request", "")
+    inside[c] = [
+        (effect_of(m, c, dose) - start[0], cost_of(m, c, dose) - start[1])
+        for m, dose in (("neutral request + CAA", 0.2), ("request", 0.0))
+    ]
+reached = sum(each is not None for each in dearer.values())
+outcome("31.equal", ["none", "one", "two", "all three"][reached])
 plots.table(
-    [(name, spelled(ends)) for name, ends in dearer.items()],
-    columns=["cost read after", "steered less requested, nats per token (95% interval)"],
+    [
+        (
+            c,
+            spelled(dearer[c]) if dearer[c] else "not reached",
+            *(f"{effect.mean():.2f} for {cost.mean():.2f}" for effect, cost in inside[c]),
+        )
+        for c in concepts.CONCEPTS
+    ],
+    columns=["concept", "steered less requested, nats, at equal effect"]
+    + [f"over a neutral request: {way}" for way in ("vector, dose 0.2", "request")],
 )
 
-# %% tags=["folded"]
-# All ways side by side, on 48 openings.
-METHODS = [
-    ("unsteered", "", 0.0),
-    ("neutral request", "", 0.0),
-    ("request", None, 0.0),
-    *(("CAA", None, dose) for dose in ON_CURVE),
-    ("neutral request + CAA", None, 0.2),
-    ("request + CAA", None, 0.2),
-]
-side_by_side = {}
-for method, told, dose in METHODS:
-    name = f"{method}, dose {dose}" if dose else method
-    told = concepts.CONCEPTS if told is None else [""] * 3
-    effect, *cost = (
-        torch.stack(each).mean(0)
-        for each in (
-            [effect_of(method, t, dose, c) for t, c in zip(told, concepts.CONCEPTS, strict=True)],
-            *([cost_of(method, t, dose, read) for t in told] for read in READ.values()),
-        )
-    )
-    side_by_side[name] = effect, *cost
+# %%
+together = {
+    m: torch.stack([effect_of(m, c, dose) for c in concepts.CONCEPTS]).mean(0)
+    for m, dose in (("request", 0.0), ("CAA", 0.2), ("request + CAA", 0.2))
+}
+together["both less the sum"] = together["request + CAA"] - together["request"] - together["CAA"]
 plots.table(
-    [(name, *(spelled(with_ends(each)) for each in row)) for name, row in side_by_side.items()],
-    columns=["way", "change of score, mean of three", *(f"added loss after {r}" for r in READ)],
+    [(m.replace("CAA", "vector, dose 0.2"), spelled(with_ends(e))) for m, e in together.items()],
+    columns=["way", "change of score, mean of three"],
 )
 
 # %% [markdown]
-# At equal effect the steered text costs **0.19** nats per token more than the requested text, read after the bare opening (`0.11` to `0.31`), and **0.66** more after the neutral request. Where the reader stands matters: in a chat, text written on request is what the model expects. The neutral request alone changes the scores by `0.02`, so it is the *asking* that works, not the format.
+# For the sea, no dose up to `0.4` does as much as the request. For the other two, steering costs **0.06** (sentiment) and **0.07** (formality) nats more at equal effect, and neither can be told from 0. But these compare across formats, and the format alone changes the cost: text after a neutral request is `0.12` nats cheaper. Inside one format the sea's vector does less than the request, for **0.39** nats against **0.08**; for sentiment and formality it does more, and costs more.
 #
-# But the request has one strength, and steering can go on: at dose `0.3` it does **0.46** for half a nat, where the request does **0.33**. And they add up. The request with a vector of dose `0.2` does **0.58** for `0.27` nats, more than any dose of steering alone, at a lower cost than dose `0.3`.
+# Together they do **0.58**: more than either alone, and less than the sum.
 #
-# AxBench reports that "prompting outperforms all existing methods" on Gemma-2-2B and 9B, for 500 concepts. Here the request wins on cost, and not on effect. A model of this size follows instructions badly, and there are three concepts and one wording of the request.
+# AxBench reports that "prompting outperforms all existing methods" on Gemma-2-2B and 9B, for 500 concepts. Here that holds for one concept of three. A model of this size follows instructions badly, and this is one wording of the request.
 
 # %% tags=["numbers"]
-claim("dearer after the opening", dearer["the bare opening"][0], text=0.19, within=0.025)
-claim("dearer after the neutral request", dearer["the neutral request"][0], text=0.66, within=0.06)
-assert all(low > 0.05 for _, low, _ in dearer.values())
-claim("CAA at 0.3", side_by_side["CAA, dose 0.3"][0].mean(), text=0.46, within=0.03)
-claim("the request", side_by_side["request"][0].mean(), text=0.33, within=0.03)
-claim("both", side_by_side["request + CAA, dose 0.2"][0].mean(), text=0.58, within=0.03)
-both, alone = side_by_side["request + CAA, dose 0.2"], side_by_side["CAA, dose 0.3"]
-assert bootstrap(both[0] - alone[0]).low > 0 and bootstrap(alone[1] - both[1]).low > 0
-assert abs(both[1].mean() - 0.27) < 0.02
-ahead = side_by_side["CAA, dose 0.3"][0] - side_by_side["request"][0]
-assert bootstrap(ahead).low > 0 and abs(side_by_side["neutral request"][0].mean()) < 0.06
+claim("sentiment dearer", dearer["sentiment"][0], text=0.06, within=0.01)
+claim("formality dearer", dearer["formality"][0], text=0.07, within=0.01)
+assert dearer["sea"] is None
+assert all(dearer[c][1] < 0 < dearer[c][2] for c in ("sentiment", "formality"))
+claim("sea's vector inside", inside["sea"][0][1].mean(), text=0.39, within=0.03)
+claim("sea's request inside", inside["sea"][1][1].mean(), text=0.08, within=0.01)
+assert abs(cost_of("neutral request", "").mean() + 0.12) < 0.01
+claim("both", together["request + CAA"].mean(), text=0.58, within=0.03)
+assert bootstrap(together["both less the sum"]).high < 0
+assert all(bootstrap(together["request + CAA"] - together[m]).low > 0 for m in ("request", "CAA"))
 
 # %% [markdown]
 # ## Going deeper: does it work after every opening?
 #
-# A mean hides the openings. Tan and colleagues (arXiv 2407.12404) found that steering goes the wrong way on many inputs ("anti-steerable"). Two samples of an opening differ by chance alone, so some openings look wrong in any case. The comparison is two unsteered runs, of two samples each: how often is the second below the first?
+# A mean hides the openings. Tan and colleagues (arXiv 2407.12404) found that steering goes the wrong way on many inputs ("anti-steerable"); they measure differences of logits, without sampling. Two samples of an opening differ by chance alone, so some openings look wrong in any case. The comparison is two unsteered runs, of two samples each: how often is the second below the first?
 #
-# ### Task · before you run it (5 minutes)
+# ### Task · before you run it (3 minutes)
 #
-# If steering did nothing, which share would go the wrong way? If it raised every opening by `0.3`, would the share be 0? Compare three concepts, then change `0.3` to `0.1`.
+# If steering did nothing, which share would go the wrong way? And if it raised the score of every opening by the same amount, the mean effect: would the share be 0?
 
 # %%
 wrong_way = {}
@@ -910,21 +1009,65 @@ for c in concepts.CONCEPTS:
     scores = unsteered.score(c)  # four samples: two to compare with, two as if they were steered
     first, second = scores[:2].mean(0), scores[2:].mean(0)
     steered = shipped["CAA", c, 0.3].score(c).mean(0)
-    wrong_way[c] = [(each < second).float() for each in (steered, first)]
+    alike = first + effect_of("CAA", c, 0.3).mean()  # every opening moved by the mean effect
+    wrong_way[c] = [(each < second).float() for each in (steered, alike, first)]
 plots.table(
     [(c, *(spelled(with_ends(each)) for each in row)) for c, row in wrong_way.items()],
-    columns=["concept", "steered: openings that go down", "unsteered twice: openings that go down"],
+    columns=["openings that go down", "steered", "all moved by the mean effect", "unsteered twice"],
 )
 
 # %% [markdown]
-# After steering, the score goes down on **0.10** of the openings for sentiment, **0.02** for formality and **0.12** for the sea. Two unsteered runs disagree downward on about half of them, as they should. So at this dose few openings go the wrong way, and chance alone could put them there: noise of two samples also turns round some openings that rose. To call an opening anti-steerable, you would need many samples of that opening.
+# After steering, the score goes down on **0.10** of the openings for sentiment, **0.02** for formality and **0.12** for the sea. If every opening moved by the same amount, noise alone would give `0.15`, `0.08` and `0.06`: about as many. To call an opening anti-steerable, you would need many samples of that opening.
 
 # %% tags=["numbers"]
 claim("sentiment", wrong_way["sentiment"][0].mean(), text=0.10, within=0.015)
 claim("formality", wrong_way["formality"][0].mean(), text=0.02, within=0.003)
 claim("the sea", wrong_way["sea"][0].mean(), text=0.12, within=0.015)
-assert all(0.35 < b.mean() < 0.65 for _, b in wrong_way.values())
-assert all(bootstrap(b - a).low > 0.1 for a, b in wrong_way.values())
+assert all(0.35 < b.mean() < 0.65 for _, _, b in wrong_way.values())
+assert all(bootstrap(b - a).low > 0.1 for a, _, b in wrong_way.values())
+for c, noise in zip(concepts.CONCEPTS, (0.15, 0.08, 0.06), strict=True):
+    assert abs(wrong_way[c][1].mean() - noise) < 0.01
+
+# %% [markdown]
+# ## Going deeper: take the direction away
+#
+# If steering writes the concept, does the model *need* that direction? **Ablation** projects it out of the stream, at every layer and position but BOS, while the model is asked for the sea.
+#
+# ### Task · before you run it (3 minutes)
+#
+# Which result would say "needed"? What must the two controls, a half-turned and a random direction, do?
+
+# %%
+turned = difference(*half_turned(pairs, generator=torch.Generator().manual_seed(1)))
+other = torch.randn(cfg.d_model, generator=torch.Generator().manual_seed(0))
+directions = torch.stack([vectors["sea"][LAYER], turned, other])
+unit = torch.cat([torch.zeros(1, cfg.d_model), directions / directions.norm(dim=1, keepdim=True)])
+unit = unit.repeat_interleave(24, 0)[:, None]  # a direction for each row; the first 24 have none
+with ExitStack() as stack:
+    for layer in range(cfg.n_layers + 1):
+        project = lambda resid: -(resid * unit).sum(-1, keepdim=True) * unit  # noqa: E731
+        stack.enter_context(steer(model, project, layer=layer, positions=slice(1, None)))
+    new = sample(model, to_rows(to_confirm, before=asking("sea")).repeat(4, 1), n_tokens=N_TOKENS)
+scored = concepts.score("sea", model.tokenizer.batch_decode(new)).view(4, 24)
+surprise = token_losses(model, to_rows(to_confirm).repeat(4, 1), new).mean(1).view(4, 24)
+ablated = {
+    name: (with_ends(scored[i] - scored[0]), with_ends(surprise[i] - surprise[0]))
+    for i, name in enumerate(("the sea's direction", "a half-turned one", "a random one"), 1)
+}
+plots.table(
+    [(name, *map(spelled, row)) for name, row in ablated.items()],
+    columns=["taken away", "change of the sea's score", "added loss"],
+)
+
+# %% [markdown]
+# Without the sea's direction the requested text loses **0.55** of its score, at no cost that can be seen; the two controls change nothing that can be told from 0. So this direction matters when the model is asked, too. This is one concept, one sample an opening, and one control of each kind.
+
+# %% tags=["numbers"]
+claim("ablated", -ablated["the sea's direction"][0][0], text=0.55, within=0.08)
+assert ablated["the sea's direction"][0][2] < 0
+assert all(low < 0 < high for name, ((_, low, high), _) in list(ablated.items())[1:])
+low, high = ablated["the sea's direction"][1][1:]
+assert low < 0 < high
 
 # %% [markdown]
 # ## Going deeper: another concept's vector
@@ -947,13 +1090,13 @@ plots.table(
 )
 
 # %% [markdown]
-# Each vector moves its own concept by `0.40` or more. On the others the net change is at most **0.08**, and one of the six intervals leaves out 0: the sea's vector raises formality a little. Of six intervals at 95%, one that leaves out 0 may be chance.
+# Each vector moves its own concept by `0.37` or more. On the others the net change is at most **0.10**, and one of the six intervals leaves out 0: the sea's vector raises formality a little. Of six intervals at 95%, one that leaves out 0 may be chance.
 
 # %% tags=["numbers"]
 others = {key: ends for key, ends in leaks.items() if key[0] != key[1]}
-claim("largest leak", max(abs(ends[0]) for ends in others.values()), text=0.08, within=0.01)
+claim("largest leak", max(abs(ends[0]) for ends in others.values()), text=0.10, within=0.01)
 assert sum(not low < 0 < high for _, low, high in others.values()) == 1
-assert min(leaks[c, c][0] for c in concepts.CONCEPTS) > 0.38
+assert min(leaks[c, c][0] for c in concepts.CONCEPTS) > 0.35
 
 # %% [markdown]
 # ## What you found
@@ -962,27 +1105,28 @@ assert min(leaks[c, c][0] for c in concepts.CONCEPTS) > 0.38
 plots.table(
     [
         (
-            f"CAA, layer {LAYER}, dose {DOSE}: change of score, new openings",
-            ", ".join(f"{c} {net[c][CONFIRM].mean():.2f}" for c in net),
-            "less the mean of 24 controls",
+            f"layer {LAYER}, dose {DOSE}: change of score, 48 openings",
+            ", ".join(f"{c} {net[c].mean():.2f}" for c in net),
+            "less the controls' mean",
             "",
         ),
         (
             "effect at 0.5 nats, layer 25: whole, direct way cut",
-            ", ".join(f"{each:.2f}" for each in at_half[25].mean(1)),
-            "layer 20: " + ", ".join(f"{each:.2f}" for each in at_half[20].mean(1)),
+            ", ".join(f"{each:.2f}" for each in halves[25]),
+            "layer 20: " + ", ".join(f"{each:.2f}" for each in halves[20]),
             "",
         ),
         (
-            "steered less requested text at equal effect, nats per token",
-            f"{dearer['the bare opening'][0]:.2f}",
-            f"{dearer['the neutral request'][0]:.2f} after the neutral request",
-            "prompting outperforms all existing methods (AxBench, Gemma-2-2B and 9B)",
+            "the shift as a constant at END: change of score",
+            ", ".join(f"{c} {at_end[c, list(AT_END)[1]][0][0]:.2f}" for c in net),
+            ", ".join(f"{at_end[c, list(AT_END)[2]][0][0]:.2f}" for c in net)
+            + " (the vector itself at END)",
+            "",
         ),
         (
             "openings where the score goes down, mean of three",
-            f"{sum(a.mean() for a, _ in wrong_way.values()) / 3:.2f}",
-            f"{sum(b.mean() for _, b in wrong_way.values()) / 3:.2f}, unsteered twice",
+            f"{sum(a.mean() for a, _, _ in wrong_way.values()) / 3:.2f}",
+            f"{sum(b.mean() for _, b, _ in wrong_way.values()) / 3:.2f}, all moved alike",
             "many inputs are anti-steerable (Tan et al., Llama-2-7b-chat and Qwen-1.5-14b-chat)",
         ),
     ],
@@ -992,9 +1136,8 @@ plots.table(
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. A vector that only adds words to the logits: is that steering? When would it be all you need?
+# 1. If the blocks turn the vector into a list of words, what is steering inside the model good for?
 # 2. A half-turned vector still holds how strongly each *pair* differs. In which way is that a better control than a random direction, and in which a worse one?
-# 3. The requested text was read after the bare opening. What would a reader of the text say about its cost?
 #
 # ## Common mistakes
 #

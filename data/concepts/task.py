@@ -249,7 +249,7 @@ class LayerSweep(NamedTuple):
     texts: dict[int, list[str]]
 
 
-def layer_sweep(concept: str) -> LayerSweep:
+def swept_layers(concept: str) -> LayerSweep:
     """The samples that `data/steering_sweep/sweep.csv` holds for a concept.
 
     Raises:

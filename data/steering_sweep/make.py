@@ -1,11 +1,11 @@
 """What SmolLM2 writes when it is steered or asked, and what the text costs, for lesson 3.1.
 
-make data D=steering_sweep      # 40 minutes on one core
+make data D=steering_sweep      # 55 minutes on one core
 """
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ N_TOKENS = 20
 END = 30  # the stream after the last block
 LAYER, DOSE = 20, 0.3  # what lesson 3.1's rule takes from sweep.csv
 ON_CURVE = (0.1, 0.2, 0.3, 0.4)
-N_RANDOM = 12  # of each kind
+N_RANDOM, N_TURNED = 12, 36  # controls: random directions; half-turned vectors, 12 a concept
 
 
 def rows_of(model, openings: list[str], *, before: str = concepts.BOS) -> torch.Tensor:
@@ -91,14 +91,17 @@ def controls(model) -> Iterator[tuple[str, str, torch.Tensor]]:
         N_RANDOM, torch.ones(model.cfg.d_model), generator=generator
     ):
         yield "random", "", direction
-    for i in range(N_RANDOM):
+    for i in range(N_TURNED):
         concept = concepts.CONCEPTS[i % 3]
         halves = contrast.half_turned(concepts.pairs(concept, part="fit"), generator=generator)
         yield "turned", concept, contrast.contrast_vectors(model, *halves, layers=[LAYER])[0]
 
 
-def samples(model) -> Iterator[tuple]:
-    """Steered, asked, both and controls, on 24 + 24 openings, two samples each."""
+def samples(model, keep: Callable[[str, int], bool] = lambda name, first: True) -> Iterator[tuple]:
+    """Steered, asked, both and controls, on 24 + 24 openings, two samples each.
+
+    `keep(method, first sample)` says which runs to make.
+    """
     chosen = concepts.openings(part="choose")
     openings = concepts.openings(part="test") + concepts.openings(part="confirm")
     n, d_model = len(openings), model.cfg.d_model
@@ -115,12 +118,13 @@ def samples(model) -> Iterator[tuple]:
     nothing = torch.zeros(d_model)
     done = 0
 
-    def two(name, concept, dose, rows, change, *, seed=0, first=0, numbers=None):
+    def two(name, concept, dose, rows, change, *, seed=0, first=0, layer=LAYER):
         """Two samples of each opening; `change` is one vector, or one for each sample."""
-        nonlocal done
+        if not keep(name, first):
+            return
         change = change.expand(2, d_model).repeat_interleave(n, 0)
         start = 1 + rows.shape[1] - bare.shape[1]  # the opening and the text, wherever they are
-        new = write(model, rows.repeat(2, 1), change, layer=LAYER, seed=seed, start=start)
+        new = write(model, rows.repeat(2, 1), change, layer=layer, seed=seed, start=start)
         yield from measured(name, concept, dose, new, first=first)
 
     def measured(name, concept, dose, new, *, first=0):
@@ -148,11 +152,18 @@ def samples(model) -> Iterator[tuple]:
     for i in range(0, len(kinds), 2):
         (name, _, one), (_, _, other) = kinds[i : i + 2]
         change = torch.stack([at_dose(each, DOSE, norm=norm) for each in (one, other)])
-        yield from two(name, "", DOSE, bare, change, first=i % N_RANDOM)
+        yield from two(name, "", DOSE, bare, change, first=i if name == "random" else i - N_RANDOM)
     for c in concepts.CONCEPTS:
         yield from two("neutral request + CAA", c, 0.2, neutral, doses[c][0.2])
     for c in concepts.CONCEPTS:
         yield from two("request + CAA", c, 0.2, wanted[c], doses[c][0.2])
+    eight = rows_of(model, chosen)
+    text = torch.cat([eight, sample(model, eight, n_tokens=N_TOKENS)], 1)
+    for c in concepts.CONCEPTS:
+        vector = doses[c][DOSE]
+        shift = contrast.shift_at_end(model, text, vector[None], layer=LAYER)[0]
+        yield from two("shift at the end", c, DOSE, bare, shift, layer=END)
+        yield from two("vector at the end", c, DOSE, bare, vector, layer=END)
 
 
 def save(name: str, columns: str, rows: Iterator[tuple]) -> None:

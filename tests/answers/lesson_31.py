@@ -197,53 +197,64 @@ def _hook_with_one_count(vectors, *, start=1):
 def _swept(
     *,
     make=lambda direction, dose, norm: at_dose(direction, dose, norm=norm),
-    out=lambda added, n: torch.cat([0 * added[:n], -added[n:]]),
-    shape=lambda measured, n_dose, n: measured.view(2, n_dose, n, -1).mT,
-    rows=lambda prompts, n_dose: prompts.repeat(2 * n_dose, 1),
+    out=lambda added: -added,
+    shape=lambda measured, n_dose, n: measured.view(n_dose, n, -1).mT,
     place=lambda layer: f"blocks.{layer}.hook_resid_pre",
-    spread=lambda vectors, n: vectors.repeat_interleave(n, 0).repeat(2, 1),
+    spread=lambda vectors, n: vectors.repeat_interleave(n, 0),
+    hook=steering_hook,
+    hook_out=None,
+    always=False,
 ):
-    def dose_sweep(write, measure, prompts, direction, *, layer, doses, norm, end):
+    def dose_sweep(write, measure, prompts, direction, *, layer, doses, norm, cut_at=None):
         vectors = torch.stack([make(direction, dose, norm) for dose in doses])
         n = len(prompts)
         added = spread(vectors, n)
-        hooks = [
-            (place(layer), steering_hook(added)),
-            (end, steering_hook(out(added, len(doses) * n))),
-        ]
-        return shape(measure(write(rows(prompts, len(doses)), hooks)), len(doses), n)
+        hooks = [(place(layer), hook(added))]
+        if cut_at or always:
+            end = cut_at or "blocks.3.hook_resid_post"
+            hooks.append((end, (hook_out or hook)(out(added))))
+        return shape(measure(write(prompts.repeat(len(doses), 1), hooks)), len(doses), n)
 
     return dose_sweep
 
 
-def _swept_in_loops(write, measure, prompts, direction, *, layer, doses, norm, end):
-    ways = []
-    for cut in (False, True):
-        found = []
-        for dose in doses:
-            vector = (direction / direction.norm() * dose * norm).expand(len(prompts), -1)
-            hooks = [(f"blocks.{layer}.hook_resid_pre", steering_hook(vector))]
-            if cut:
-                hooks.append((end, steering_hook(-vector)))
-            found.append(measure(write(prompts, hooks)).T)
-        ways.append(torch.stack(found))
-    return torch.stack(ways)
+def _stateless(vectors):
+    def add(resid, hook=None):
+        out = resid.clone()
+        out[:, 1:] += vectors[:, None]
+        return out
+
+    return add
 
 
-def _swept_in_two(write, measure, prompts, direction, *, layer, doses, norm, end):
+def _last_alone(vectors):
+    def add(resid, hook=None):
+        out = resid.clone()
+        out[:, -1] += vectors
+        return out
+
+    return add
+
+
+def _swept_in_loops(write, measure, prompts, direction, *, layer, doses, norm, cut_at=None):
+    found = []
+    for dose in doses:
+        vector = (direction / direction.norm() * dose * norm).expand(len(prompts), -1)
+        hooks = [(f"blocks.{layer}.hook_resid_pre", steering_hook(vector))]
+        if cut_at:
+            hooks += [(cut_at, steering_hook(-vector))]
+        found.append(measure(write(prompts, hooks)).T)
+    return torch.stack(found)
+
+
+def _swept_by_scale(write, measure, prompts, direction, *, layer, doses, norm, cut_at=None):
     scale = torch.tensor(doses).repeat_interleave(len(prompts))[:, None]
     added = scale * norm * torch.nn.functional.normalize(direction, dim=0)
-    rows, name = prompts.repeat(len(doses), 1), f"blocks.{layer}.hook_resid_pre"
-    whole = measure(write(rows, [(name, steering_hook(added))]))
-    both = [(name, steering_hook(added)), (end, steering_hook(-added))]
-    out = torch.stack([whole, measure(write(rows, both))])
-    return out.reshape(2, len(doses), len(prompts), -1).transpose(-1, -2)
-
-
-def _one_way(write, measure, prompts, direction, *, layer, doses, norm, end):
-    return _swept_in_loops(
-        write, measure, prompts, direction, layer=layer, doses=doses, norm=norm, end=end
-    )[0]
+    hooks = {f"blocks.{layer}.hook_resid_pre": steering_hook(added)}
+    if cut_at is not None:
+        hooks[cut_at] = steering_hook(-added)
+    out = measure(write(prompts.repeat(len(doses), 1), list(hooks.items())))
+    return out.reshape(len(doses), len(prompts), -1).transpose(-1, -2)
 
 
 # ---- The control --------------------------------------------------------------------------------
@@ -259,6 +270,11 @@ def _turned(which, *, give=lambda pairs: ([a for a, _ in pairs], [b for _, b in 
 
 def _half(n, generator):
     return set(torch.randperm(n, generator=generator)[: n // 2].tolist())
+
+
+def _block(n, generator):
+    first = int(torch.randint(n, (1,), generator=generator))
+    return {(first + i) % n for i in range(n // 2)}
 
 
 def _shuffled(pairs, *, generator):
@@ -306,7 +322,7 @@ def _off(
     zeros=True,
     find=lambda mean, wanted: next((i for i in range(1, len(mean)) if mean[i] >= wanted), None),
     between=lambda v, i, share: v[i - 1] + share * (v[i] - v[i - 1]),
-    never=lambda v: v[-1],
+    never=lambda v: v[-1] * float("nan"),
     what=lambda values, along: values,
     end=lambda each: each,
 ):
@@ -345,7 +361,7 @@ def _off_by_walking(values, along, wanted):
             weight = (wanted - at) / (level - at)
             return torch.lerp(before, row, weight)
         before, at = row, level
-    return before
+    return before * float("nan")
 
 
 def _off_by_masks(values, along, wanted):
@@ -353,7 +369,7 @@ def _off_by_masks(values, along, wanted):
     v, m = torch.cat([padding, values]), torch.cat([padding, along]).mean(dim=-1)
     reached = (m >= wanted).nonzero().flatten().tolist()
     if not reached:
-        return v[-1].clone()
+        return torch.full((values.shape[1],), float("nan"))
     i = reached[0]
     share = float((wanted - m[i - 1]) / (m[i] - m[i - 1]))
     return (1 - share) * v[i - 1] + share * v[i]
@@ -447,24 +463,15 @@ MISTAKES = {
         ("called", lambda vectors, *, start=1: vectors, "Return a function"),
     ],
     "dose_sweep": [
-        (
-            "ways exchanged",
-            _swept(out=lambda added, n: torch.cat([-added[:n], 0 * added[n:]])),
-            "exchanged",
-        ),
-        ("never cut", _swept(out=lambda added, n: 0 * added), "in neither half"),
-        ("always cut", _swept(out=lambda added, n: -added), "in both halves"),
-        (
-            "added again",
-            _swept(out=lambda added, n: torch.cat([0 * added[:n], added[n:]])),
-            "once more",
-        ),
+        ("never cut", _swept(out=lambda added: 0 * added), "not cut"),
+        ("always cut", _swept(always=True), "leave it whole"),
+        ("added again", _swept(out=lambda added: added), "once more"),
         ("own length", _swept(make=lambda v, dose, norm: dose * v), "units of `norm`"),
         ("unit", _swept(make=lambda v, dose, norm: dose * v / v.norm()), "multiply by it"),
         ("not scaled", _swept(make=lambda v, dose, norm: dose * norm * v), "not taken out"),
         (
             "no exchange of axes",
-            _swept(shape=lambda x, n_dose, n: x.view(2, n_dose, n, -1)),
+            _swept(shape=lambda x, n_dose, n: x.view(n_dose, n, -1)),
             "last two axes are exchanged",
         ),
         (
@@ -473,11 +480,19 @@ MISTAKES = {
             "There is a hook at",
         ),
         ("flat", _swept(shape=lambda x, n_dose, n: x), "for each row of the batch"),
-        ("one way", _one_way, "one way alone"),
         (
             "rows mixed",
-            _swept(spread=lambda vectors, n: vectors.repeat(n, 1).repeat(2, 1)),
+            _swept(spread=lambda vectors, n: vectors.repeat(n, 1)),
             "What was measured",
+        ),
+        ("BOS steered", _swept(hook=lambda v: steering_hook(v, start=0)), "steers BOS"),
+        ("new tokens alone", _swept(hook=lambda v: steering_hook(v, start=3)), "not the prompt"),
+        ("no count", _swept(hook=_stateless), "not the new tokens"),
+        ("last position alone", _swept(hook=_last_alone), "at all positions from 1 on"),
+        (
+            "cut at new tokens alone",
+            _swept(hook_out=lambda v: steering_hook(v, start=3)),
+            "not the prompt",
         ),
     ],
     "half_turned": [
@@ -494,6 +509,7 @@ MISTAKES = {
             _turned(lambda n, g: set(torch.randperm(n, generator=g)[: n // 3].tolist())),
             "you turn 2",
         ),
+        ("a block", _turned(_block), "in one block"),
         ("all sentences shuffled", _shuffled, "Sentences of different pairs"),
         ("one side shuffled", _one_side_shuffled, "Sentences of different pairs"),
         ("pairs back", _turned(_half, give=lambda pairs: pairs), "Return two lists"),
@@ -525,17 +541,19 @@ MISTAKES = {
             "turned round",
         ),
         ("no origin", _off(zeros=False), "that was tried"),
-        ("beyond", _off_beyond, "you go on along"),
-        ("never is 0", _off(never=lambda v: 0 * v[-1]), "not 0"),
-        ("never is first", _off(never=lambda v: v[1]), "*last* dose"),
+        ("beyond", _off_beyond, "You go on along"),
+        ("never is last", _off(never=lambda v: v[-1]), "at the last dose, as if"),
+        ("never is 0", _off(never=lambda v: 0 * v[-1]), "nothing to read off"),
+        ("never is None", _off(never=lambda v: None), "nothing to read off"),
     ],
     "flaws": [
-        ("A and C exchanged", ("sound", "luck", "direct way"), "A is something else"),
-        ("B and C exchanged", ("direct way", "sound", "luck"), "B is something else"),
-        ("another word", ("direct way", "drift", "sound"), "none of the three"),
-        ("twice", ("sound", "luck", "sound"), "Each of the three words"),
+        ("A and C exchanged", ("survives", "luck", "direct way"), "A is something else"),
+        ("B and C exchanged", ("direct way", "survives", "luck"), "B is something else"),
+        ("another word", ("direct way", "drift", "survives"), "none of the three"),
+        ("twice", ("survives", "luck", "survives"), "Each of the three words"),
         ("two", ("direct way", "luck"), "three words"),
-        ("all turned", ("luck", "sound", "direct way"), "A is something else"),
+        ("all turned", ("luck", "survives", "direct way"), "A is something else"),
+        ("other names", {"a": "direct way", "b": "luck", "c": "survives"}, "called A, B and C"),
     ],
 }
 RIGHT = {
@@ -550,6 +568,8 @@ RIGHT = {
     "read_vector": [
         ("sorting", _read_by_sorting),
         ("a dictionary", _read_by_dictionary),
+        ("the model's unembed", _read(lambda m, v: m.unembed(v * m.ln_final.weight))),
+        ("the model's norm", _read(lambda m, v: m.unembed(m.ln_final(v)))),
         (
             "lowest by largest=False",
             _read(ends=lambda x, k: (x.topk(k)[1], x.topk(k, largest=False)[1])),
@@ -562,7 +582,7 @@ RIGHT = {
     ],
     "dose_sweep": [
         ("loops", _swept_in_loops),
-        ("two runs", _swept_in_two),
+        ("scales", _swept_by_scale),
         ("one batch", _swept()),
     ],
     "half_turned": [
@@ -576,8 +596,8 @@ RIGHT = {
         ("column by column", _off_column_by_column),
     ],
     "flaws": [
-        ("a list", ["direct way", "luck", "sound"]),
-        ("capitals", ("Direct way", "Luck", "Sound")),
-        ("a dictionary", {"A": "direct way", "B": "luck", "C": "sound"}),
+        ("a list", ["direct way", "luck", "survives"]),
+        ("capitals", ("Direct way", "LUCK", "Survives the cut")),
+        ("a dictionary", {"C": "survives", "A": "direct way", "B": "luck"}),
     ],
 }

@@ -56,7 +56,7 @@ def made(yes, no, **other):
 
 def sweep(**other):
     given = {"prompts": torch.ones(2, 3).long(), "direction": CLOUD[0], "doses": [0.1]} | other
-    return contrast.dose_sweep(None, None, layer=1, norm=1.0, end="", **given)
+    return contrast.dose_sweep(None, None, layer=1, norm=1.0, **given)
 
 
 def steered_logits(texts=("w3",), columns=(4, 9), **other):

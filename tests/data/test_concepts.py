@@ -69,18 +69,18 @@ def test_the_shipped_samples_are_whole_and_belong_to_their_numbers():
     keys |= {(f"{m}request + CAA", c, 0.2) for c in concepts.CONCEPTS for m in ("", "neutral ")}
     keys |= {("unsteered", "", 0.0), ("neutral request", "", 0.0)}
     keys |= {("random", "", 0.3), ("turned", "", 0.3)}
+    keys |= {(f"{m} at the end", c, 0.3) for c in concepts.CONCEPTS for m in ("shift", "vector")}
     assert set(shipped) == keys
     for (method, _, _), run in shipped.items():
-        n = 12 if method in ("random", "turned") else 4 if "CAA" not in method else 2
-        n = 2 if method == "request" else n
+        n = {"random": 12, "turned": 36, "unsteered": 4, "neutral request": 4}.get(method, 2)
         assert run.loss.shape == run.after_neutral.shape == (n, 48)
         assert len(run.texts) == 48 * n and (run.loss > 0).all()
     run = shipped["CAA", "sentiment", 0.4]
     assert run.score("sentiment")[1, 2] == concepts.sentiment(run.texts)[50]
 
 
-def test_the_layer_sweep_goes_by_seed_way_dose_and_opening():
-    swept = concepts.layer_sweep("sentiment")
+def test_the_swept_layers_goes_by_seed_way_dose_and_opening():
+    swept = concepts.swept_layers("sentiment")
     assert list(swept.at) == [5, 10, 15, 20, 25]
     assert swept.base.shape == (2, 2, 4, 2, 8)
     for layer, each in swept.at.items():

@@ -40,10 +40,10 @@ def test_a_spoke_takes_the_short_way_round_and_the_dial_works_without_a_front_en
     assert repr(shown) == "<(30, 0.5, 'I')>" and "&lt;(30" in shown._repr_html_()
 
 
-def test_the_frontier_has_a_curve_for_each_name_and_panel():
-    curves = {"layer 5": ([0, 1], [0, 0.5]), "layer 9": ([0, 2], [0, 0.1])}
-    fig = figures.frontier(
-        {"whole": curves, "cut": curves}, title="t", x="cost", y="effect", dots={"asked": (0, 1)}
-    )
-    assert [trace.name for trace in fig.data if trace.mode == "lines+markers"] == 2 * list(curves)
-    assert fig.layout.yaxis.title.text == "effect" and not fig.layout.yaxis2.title.text
+def test_a_dumbbell_has_a_line_and_two_ends_for_each_row_of_a_panel():
+    rows = {"layer 5": (0.4, 0.3), "layer 9": (0.5, 0.1)}
+    fig = figures.dumbbells({"sea": rows, "land": rows}, title="t", names=("whole", "cut"))
+    ends = [trace for trace in fig.data if trace.mode == "markers"]
+    assert [trace.name for trace in ends] == ["whole", "cut"] * 2
+    assert list(ends[1].x) == [0.3, 0.1] and list(ends[1].y) == list(rows)
+    assert [trace.showlegend for trace in ends] == [True, True, False, False]

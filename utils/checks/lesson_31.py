@@ -157,10 +157,19 @@ def _read_vector(read_vector, seed: int, k: int) -> None:
     def batch_decode(rows, *args, **kwargs) -> list[str]:
         return [decode(row) for row in rows]
 
+    class Unembed(SimpleNamespace):
+        def __call__(self, resid):
+            return resid @ unembed
+
+    class Norm(SimpleNamespace):
+        def __call__(self, resid):
+            centred = resid - resid.mean(-1, keepdim=True) if self.centres else resid
+            return centred / centred.norm(dim=-1, keepdim=True) * weight
+
     model = SimpleNamespace(
         W_U=unembed,
-        unembed=SimpleNamespace(W_U=unembed),
-        ln_final=SimpleNamespace(weight=weight, w=weight),
+        unembed=Unembed(W_U=unembed),
+        ln_final=Norm(weight=weight, w=weight, centres=False),
         tokenizer=SimpleNamespace(decode=decode, batch_decode=batch_decode),
         to_string=decode,
         to_single_str_token=decode,
@@ -352,7 +361,7 @@ class _Recorder:
         )
         here = [torch.zeros(len(rows), self.width) for _ in self.names]
         for name, hook in hooks:
-            i = self.names.index(name)
+            calls = []
             for n in (rows.shape[1], 1, 1):
                 moved = _called(hook, torch.zeros(len(rows), n, self.width))
                 expect(
@@ -360,7 +369,11 @@ class _Recorder:
                     "A hook changes the shape of the stream: has it as many vectors as there are "
                     "rows?",
                 )
-            here[i] = here[i] + moved[:, -1].detach()
+                calls.append(moved.detach())
+            moved = torch.cat(calls, 1)  # all positions of all calls
+            _everywhere(moved, rows.shape[1], name)
+            i = self.names.index(name)
+            here[i] = here[i] + moved[:, -1]
         expect(rows.ndim == 2, "`write` takes rows of prompts, [row, pos].")
         self.rows.append(rows)
         self.added.append(torch.stack(here, 1))
@@ -378,7 +391,26 @@ class _Recorder:
         return torch.stack([into + 0.1 * opening, into + out + 0.01 * opening, opening], 1)
 
 
-def _dose_sweep(dose_sweep, seed: int, n: int, doses: list[float], layer: int) -> None:
+def _everywhere(moved: Tensor, n_prompt: int, name: str) -> None:
+    """A message if a hook does not add one vector a row at all positions but BOS."""
+    prompt, new = moved[:, 1:n_prompt], moved[:, n_prompt:]
+    use = "Make it with `steering_hook`, whose start is 1 by itself."
+    expect(not moved[:, 0].any(), f"The hook at `{name}` steers BOS, too. {use}")
+    expect(
+        bool(new.any()) or not prompt.any(),
+        f"The hook at `{name}` steers the prompt, and not the new tokens. {use}",
+    )
+    expect(
+        bool(prompt.any()) or not new.any(),
+        f"The hook at `{name}` steers the new tokens, and not the prompt. {use}",
+    )
+    expect(
+        torch.allclose(moved[:, 1:], moved[:, -1:].expand_as(moved[:, 1:]), atol=1e-5),
+        f"The hook at `{name}` does not add the same vector at all positions from 1 on. {use}",
+    )
+
+
+def _dose_sweep(dose_sweep, seed: int, n: int, doses: list[float], layer: int, cut: bool) -> None:
     draw = torch.Generator().manual_seed(seed)
     direction = 3 * torch.randn(6, generator=draw)
     length, norm, end = direction.norm(), 7.0, "blocks.3.hook_resid_post"
@@ -393,47 +425,43 @@ def _dose_sweep(dose_sweep, seed: int, n: int, doses: list[float], layer: int) -
         layer=layer,
         doses=doses,
         norm=norm,
-        end=end,
+        cut_at=end if cut else None,
     )
     opening, of_dose = prompts[:, 1].float(), torch.tensor(doses)[:, None]
 
-    def seen(size: float = norm, cut: float = -1.0, whole: float = 0.0) -> Tensor:
+    def seen(size: float = norm, out: float = -float(cut)) -> Tensor:
         into = (size * of_dose).expand(-1, n)
-        ways = [
-            torch.stack(
-                [
-                    into + 0.1 * opening,
-                    (1 + out) * into + 0.01 * opening,
-                    opening.expand(len(doses), -1),
-                ],
-                1,
-            )
-            for out in (whole, cut)
+        numbers = [
+            into + 0.1 * opening,
+            (1 + out) * into + 0.01 * opening,
+            opening.expand(len(doses), -1),
         ]
-        return torch.stack(ways)
+        return torch.stack(numbers, 1)
 
     right = seen()
-    by_size = torch.stack([right[..., i, :] for i in range(3)], -1)
+    by_size = right.mT.contiguous()
     mistakes = {
-        "Way 0 should be whole and way 1 cut: they are exchanged.": right.flip(0),
-        "The direct way is cut in neither half: take the vector out again at `end`.": seen(cut=0.0),
-        "The direct way is cut in both halves: way 0 leaves it whole.": seen(whole=-1.0),
-        "At `end` the vector is added once more: take it out.": seen(cut=1.0),
         "A dose is a length in units of `norm`, and the direction has a length of its own: "
         "`at_dose` takes both into account.": seen(size=float(length)),
         "A dose is a length in units of `norm`: multiply by it.": seen(size=1.0),
         "The direction's own length is not taken out: `at_dose` gives a vector of the length that "
         "is asked for.": seen(size=float(norm * length)),
-        "The last two axes are exchanged: return [way dose number opening].": by_size,
+        "The last two axes are exchanged: return [dose number opening].": by_size,
         "The axes of dose and opening are mixed up: are rows unpacked in the order in which they "
-        "were packed?": right.transpose(2, 3).reshape(2, n, len(doses), 3).permute(0, 2, 3, 1),
-        "The numbers are [way dose opening number] in another shape: exchange the last two axes "
+        "were packed?": right.transpose(1, 2).reshape(n, len(doses), 3).permute(1, 2, 0),
+        "The numbers are [dose opening number] in another shape: exchange the last two axes "
         "with `.mT`, not with `view`.": by_size.reshape(right.shape),
     }
-    if isinstance(got, Tensor) and got.shape == right[0].shape:
-        raise Wrong("There is one way alone: return both, whole and cut.")
+    if cut:
+        mistakes |= {
+            "The direct way is not cut: take the vector out again at `cut_at`.": seen(out=0.0),
+            "At `cut_at` the vector is added once more: take it out.": seen(out=1.0),
+        }
+    else:
+        message = "The direct way is cut, though `cut_at` is None: leave it whole."
+        mistakes[message] = seen(out=-1.0)
     if isinstance(got, Tensor) and got.ndim == 2:
-        raise Wrong("That is one line for each row of the batch: return [way dose number opening].")
+        raise Wrong("That is one line for each row of the batch: return [dose number opening].")
     match(got, right, what="What was measured", mistakes=mistakes)
 
 
@@ -441,8 +469,9 @@ def _dose_sweep(dose_sweep, seed: int, n: int, doses: list[float], layer: int) -
 def check_dose_sweep(dose_sweep) -> str:
     """Planted `write` and `measure`, which report what the hooks add to which prompt."""
     for seed, case in enumerate(((4, [0.5, 1.0, 2.0], 2), (2, [0.2, 0.7], 1))):
-        _dose_sweep(dose_sweep, seed, *case)
-    return "Every prompt at every dose, whole and cut, in its place."
+        for cut in (False, True):
+            _dose_sweep(dose_sweep, seed, *case, cut)
+    return "Every prompt at every dose, whole or cut, in its place."
 
 
 # ---- The control --------------------------------------------------------------------------------
@@ -509,45 +538,49 @@ def check_half_turned(half_turned) -> str:
             all(any(draw[i] for draw in draws) for i in range(n)),
             "Some pair is never turned: every pair should be as likely as any other.",
         )
+        blocks = [
+            sum(draw[i] != draw[i - 1] for i in range(n)) <= 2  # round the end, too
+            for draw in draws
+        ]
         expect(
-            not all(any(draw[i] for draw in draws) is False for i in range(n)), "No pair is turned."
+            not all(blocks),
+            "The turned pairs always stand in one block, so neighbours are turned together: draw "
+            "each set of pairs with `torch.randperm(len(pairs), generator=generator)`.",
         )
     return "Exactly half of the pairs, drawn at random, and no pair torn apart."
 
 
 # ---- The investigation --------------------------------------------------------------------------
 
-FLAWS = ("direct way", "luck", "sound")
+FLAWS = ("direct way", "luck", "survives")
 
 
 @investigation("flaws", course=FLAWS)
 def check_flaws(answer) -> str:
     """What each of three results is, in their order."""
-    answer = list(answer.values()) if isinstance(answer, dict) else answer
+    if isinstance(answer, dict):
+        expect(set(answer) == set("ABC"), "The results are called A, B and C.")
+        answer = [answer[name] for name in "ABC"]
     expect(
         isinstance(answer, tuple | list) and len(answer) == 3,
         "Give three words, for A, B and C in this order.",
     )
-    answer = [str(each).strip().lower() for each in answer]
+    answer = [" ".join(str(each).lower().split()) for each in answer]
+    answer = ["survives" if each == "survives the cut" else each for each in answer]
     strange = [each for each in answer if each not in FLAWS]
     expect(
         not strange,
-        f"{strange[:1]} is none of the three: 'sound', 'direct way' or 'luck'.",
+        f"{strange[:1]} is none of the three: 'survives', 'direct way' or 'luck'.",
     )
     expect(len(set(answer)) == 3, "Each of the three words fits one result.")
-    for name, given, right, advice in zip(
-        "ABC",
-        answer,
-        FLAWS,
-        (
-            "run it on new openings, once whole and once with the direct way cut",
-            "run it on new openings: is the effect there at all?",
-            "run it on new openings, once whole and once with the direct way cut",
-        ),
-        strict=True,
-    ):
+    advice = "run it on new openings, once whole and once with the direct way cut"
+    for name, given, right in zip("ABC", answer, FLAWS, strict=True):
         expect(given == right, f"{name} is something else: {advice}.")
-    return "One result is sound, one adds words directly, and one was luck."
+    return (
+        "A was the sea's vector of layer 25 at dose 0.4. B was a random direction at layer 20, the "
+        "best of 28 samples. C was the sea's vector of layer 20 at dose 0.4. (C can do more with "
+        "the cut than without it: 48 texts leave that much noise.)"
+    )
 
 
 # ---- Reading off a curve ------------------------------------------------------------------------
@@ -565,14 +598,20 @@ def _read_off(read_off, effect: Tensor, cost: Tensor, wanted: float) -> None:
 
     if not crossings:
         last = (wanted - c[-2]) / (c[-1] - c[-2])
-        mistakes = {
-            "Where `wanted` is never reached, give the values at the last dose; you go on along "
-            "the last line.": e[-2] + last * (e[-1] - e[-2]),
-            "Where `wanted` is never reached, give the values at the *last* dose.": e[1],
-            "Where `wanted` is never reached, give the values at the last dose, not 0.": 0 * e[-1],
-            "Return a number for each opening, not their mean.": e[-1].mean(),
-        }
-        match(got, e[-1], what="The values at the last dose", mistakes=mistakes)
+        never = "`wanted` is never reached here, so there is nothing to read off: return NaN for "
+        expect(isinstance(got, Tensor), f"{never}each opening, in a tensor, not {described(got)}.")
+        expect(
+            got.shape != e[-1].shape or not torch.allclose(got, e[-1]),
+            f"{never}each opening. You return the values at the last dose, as if they were.",
+        )
+        expect(
+            got.shape != e[-1].shape or not torch.allclose(got, e[-2] + last * (e[-1] - e[-2])),
+            f"{never}each opening. You go on along the last line.",
+        )
+        expect(
+            got.shape == e[-1].shape and bool(got.isnan().all()),
+            f"{never}each opening.",
+        )
         return
     first, last = crossings[0], crossings[-1]
     share = (wanted - c[first - 1]) / (c[first] - c[first - 1])

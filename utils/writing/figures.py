@@ -63,55 +63,37 @@ def polar(
 
 
 @guarded(panels=filled)
-def frontier(
-    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
-    *,
-    title: str,
-    x: str,
-    y: str,
-    at: float | None = None,
-    dots: Mapping[str, tuple[float, float]] | None = None,
+def dumbbells(
+    panels: Mapping[str, Mapping[str, tuple[float, float]]], *, title: str, names: tuple[str, str]
 ) -> go.Figure:
-    """Effect over cost, a labelled curve for each name, in panels that share their axes.
+    """Two values of each row with a line between them, in panels that share both axes.
 
     Args:
-        panels: from what stands over a panel to its curves: name -> (costs, effects).
-        at: a cost to mark with a thin vertical line.
-        dots: single points in every panel: name -> (cost, effect).
+        panels: from what stands over a panel to its rows: name -> (first value, second value).
+        names: of the first values (open circles) and of the second (filled).
     """
-    names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    rows = list(dict.fromkeys(name for panel in panels.values() for name in panel))
     grid = {"shared_yaxes": True, "shared_xaxes": True, "horizontal_spacing": 0.04}
     fig = make_subplots(1, len(panels), subplot_titles=list(panels), **grid)
-    fig = styled(fig, title, x=x, height=430).update_yaxes(title_text=y, col=1)
+    fig = styled(fig, title, height=190 + 34 * len(rows))
     for column, panel in enumerate(panels.values(), 1):
-        where = {"row": 1, "col": column}
-        for name, (costs, effects) in panel.items():
-            colour = COLOURS[names.index(name) % 7]
+        where = {"row": 1, "col": column, "showlegend": False}
+        for name, both in panel.items():
+            line = {"color": "#999", "width": 2.5}
+            fig.add_scatter(x=list(both), y=[name] * 2, mode="lines", line=line, **where)
+        for i, symbol in enumerate(("circle-open", "circle")):
+            marker = {"size": 12, "symbol": symbol, "color": COLOURS[i], "line": {"width": 2.5}}
             fig.add_scatter(
-                x=[float(each) for each in costs],
-                y=[float(each) for each in effects],
-                mode="lines+markers",
-                line={"color": colour, "width": 2.5},
-                name=name,
-                legendgroup=name,
-                showlegend=column == 1,
-                **where,
+                x=[float(both[i]) for both in panel.values()],
+                y=list(panel),
+                mode="markers",
+                marker=marker,
+                name=names[i],
+                **where | {"showlegend": column == 1},
             )
-        for name, (cost, effect) in (dots or {}).items():
-            fig.add_scatter(
-                x=[float(cost)],
-                y=[float(effect)],
-                mode="markers+text",
-                text=[name],
-                textposition="bottom right",
-                marker={"color": "#222", "size": 10, "symbol": "diamond"},
-                showlegend=False,
-                **where,
-            )
-        if at is not None:
-            fig.add_vline(x=at, line={"color": "#888", "width": 1.5}, **where)
-    fig.update_xaxes(matches="x")
-    return fig.update_layout(legend={"orientation": "h", "y": -0.2}, margin_t=90)
+    fig.update_xaxes(matches="x", rangemode="tozero")
+    fig.update_yaxes(categoryorder="array", categoryarray=rows[::-1])
+    return fig.update_layout(legend={"orientation": "h", "y": -0.15}, margin_t=90)
 
 
 @guarded(curves=filled)
