@@ -639,11 +639,11 @@ plots.table(
 )
 
 # %% [markdown]
-# At dose 0.4 all four are below two fixed answers (`40`): word dial **21** degrees, story dial **12**, and the token biases **14** and **31**. Of the 16 other planes none is; the nearest, a mix of the stories' vectors, has `41`.
+# At dose `0.4` all four are below two fixed answers (`40`): word dial **21** degrees, story dial **12**, and the token biases **14** and **31**. Of the 16 other planes none is; the nearest, a mix of the stories' vectors, has `41`.
 #
-# **For the words, the read-back does not tell the dial from a push on tokens.** At dose 0.4 their difference, prompt by prompt, is `7` (`-1` to `14`) degrees, and at about the same cost (dial `+0.64`, bias at dose 0.25 `+0.69`) it is `0` (`-19` to `10`). Once "sad" is written, the text *is* sad, and the unsteered reader continues it: **80** of the bias's 144 texts name a feeling, against `12` of the dial's.
+# **For the words, the read-back does not tell the dial from a push on tokens.** At dose `0.4` their difference, prompt by prompt, is `7` (`-1` to `14`) degrees, and at about the same cost (dial `+0.64`, bias at dose `0.25` `+0.69`) it is `0` (`-19` to `10`). Once "sad" is written, the text *is* sad, and the unsteered reader continues it: **80** of the bias's 144 texts name a feeling, against `12` of the dial's.
 #
-# **For the stories, it does.** The dial is nearer than its token bias by **19** (`8` to `27`) degrees at dose 0.4, and by `42` (`22` to `86`) at about the same cost (`+0.76`, bias at dose 0.2 `+0.70`). The bias names no feeling either, but its texts are broken: "lost lost lost lost", "struggled strugg strugg". (The intervals are over the 24 prompts, for these two dials; the reader is the same model, with its weakness for calm and sleep.)
+# **For the stories, it does.** The dial is nearer than its token bias by **19** (`8` to `27`) degrees at dose `0.4`, and by `42` (`22` to `86`) at about the same cost (`+0.76`, bias at dose `0.2` `+0.70`). The bias names no feeling either, but its texts are broken: "lost lost lost lost", "struggled strugg strugg". (The intervals are over the 24 prompts, for these two dials; the reader is the same model, with its weakness for calm and sleep.)
 
 # %% tags=["numbers"]
 last = {name: each[-1] for name, each in text_found.items()}

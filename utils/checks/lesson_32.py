@@ -436,6 +436,25 @@ def check_read_back(read_back) -> str:
 # ---- Ring or disc -------------------------------------------------------------------------------
 
 
+@investigation("sealed", course=ORDER)
+def check_sealed(answer) -> str:
+    """What dials a, b and c are."""
+    if isinstance(answer, dict):
+        answer = [answer.get(name) for name in "abc"]
+    answer = tuple(answer)
+    expect(len(answer) == 3, f"Give three names, for the dials a, b and c, not {len(answer)}.")
+    names = tuple(str(each).strip().lower() for each in answer)
+    for name in names:
+        expect(name in ORDER, f"{name!r} is none of {', '.join(sorted(ORDER))}.")
+    expect(len(set(names)) == 3, "Each name belongs to one dial.")
+    expect(
+        names == ORDER,
+        "Not all three are right. Which dial's words do not turn where it points? Of the others, "
+        "which one's texts name feelings again and again?",
+    )
+    return "Those are the three dials."
+
+
 def _score(points: Tensor) -> Tensor:
     centred = points - points.mean(0)
     values, vectors = torch.linalg.eigh(centred.T @ centred / len(points))
@@ -514,25 +533,3 @@ def check_ring_score(ring_score) -> str:
         },
     )
     return "0 for any ellipse, more for a disc or a cloud."
-
-
-# ---- The sealed dials ---------------------------------------------------------------------------
-
-
-@investigation("sealed", course=ORDER)
-def check_sealed(answer) -> str:
-    """What dials a, b and c are."""
-    if isinstance(answer, dict):
-        answer = [answer.get(name) for name in "abc"]
-    answer = tuple(answer)
-    expect(len(answer) == 3, f"Give three names, for the dials a, b and c, not {len(answer)}.")
-    names = tuple(str(each).strip().lower() for each in answer)
-    for name in names:
-        expect(name in ORDER, f"{name!r} is none of {', '.join(sorted(ORDER))}.")
-    expect(len(set(names)) == 3, "Each name belongs to one dial.")
-    expect(
-        names == ORDER,
-        "Not all three are right. Which dial's words do not turn where it points? Of the others, "
-        "which one's texts name feelings again and again?",
-    )
-    return "Those are the three dials."
