@@ -81,7 +81,7 @@ given = {
 }
 
 
-def to_rows(openings: Sequence[str], *, before: str = concepts.BOS) -> Tensor:
+def to_rows(openings: Sequence[str], *, before: str = concepts.START) -> Tensor:
     """Token ids with BOS, [opening, pos]; all openings have six tokens."""
     return torch.cat([model.to_tokens(before + text, prepend_bos=False) for text in openings])
 
@@ -91,7 +91,7 @@ def asking(what: str) -> str:
     return concepts.REQUEST.format(concepts.WANTED[what])
 
 
-def continued(vectors: Tensor, openings: Sequence[str], *, layer: int = 20, before=concepts.BOS):
+def continued(vectors: Tensor, openings: Sequence[str], *, layer: int = 20, before=concepts.START):
     """How the model goes on, with row i's vector added at every token but BOS."""
     with steer(model, vectors[:, None], layer=layer, positions=slice(1, None)):
         return model.tokenizer.batch_decode(
@@ -562,7 +562,8 @@ above = next(i for i, cost in enumerate(costs) if cost >= 0.5)
 step = (0.5 - costs[above - 1]) / (costs[above] - costs[above - 1])
 grid = [0.0, *DOSES]
 DOSE = round(grid[above - 1] + step * (grid[above] - grid[above - 1]), 1)
-outcome("31.cut", f"layer {max(LAYERS, key=lambda layer: lost[layer][0])}")
+names = ["layer 5", "layer 10", "layer 15", "layer 20", "layer 25"]
+outcome("31.cut", max(zip(LAYERS, names, strict=True), key=lambda each: lost[each[0]][0])[1])
 print(f"The rule takes layer {LAYER} and dose {DOSE}; {how_often:.0%} of draws take this layer.")
 print("Lost by the cut:", "; ".join(f"layer {i}: {spelled(e)}" for i, e in lost.items()))
 figures.dumbbells(
@@ -983,7 +984,7 @@ plots.table(
 # AxBench reports that "prompting outperforms all existing methods" on Gemma-2-2B and 9B, for 500 concepts. Here that holds for one concept of three. A model of this size follows instructions badly, and this is one wording of the request.
 
 # %% tags=["numbers"]
-claim("sentiment dearer", dearer["sentiment"][0], text=0.06, within=0.01)
+claim("sentiment dearer", dearer["sentiment"][0], text=0.06, within=0.009)
 claim("formality dearer", dearer["formality"][0], text=0.07, within=0.01)
 assert dearer["sea"] is None
 assert all(dearer[c][1] < 0 < dearer[c][2] for c in ("sentiment", "formality"))

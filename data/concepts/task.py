@@ -17,7 +17,7 @@ from torch import Tensor
 from utils.guards import filled, guarded, several
 
 CONCEPTS = ("sentiment", "formality", "sea")
-BOS = "<|im_start|>"
+START = "<|im_start|>"
 REQUEST = "<|im_start|>user\nWrite {}.<|im_end|>\n<|im_start|>assistant\n"
 WANTED = {  # what to ask of a model, in REQUEST
     "sentiment": "a very happy and positive text",

@@ -20,10 +20,10 @@ LAYERS, DOSES = (11, 14, 17, 20), (0.25, 0.5)
 TURNS = torch.arange(0, 360, 60.0)
 
 
-def only(words: emotions_task.Words, kept: torch.Tensor) -> emotions_task.Words:
+def only(words: emotions_task.EmotionWords, kept: torch.Tensor) -> emotions_task.EmotionWords:
     """The words of which `kept` is true."""
     rows = kept.nonzero()[:, 0].tolist()
-    return emotions_task.Words(
+    return emotions_task.EmotionWords(
         [words.words[i] for i in rows],
         words.angles[kept],
         [words.groups[i] for i in rows],

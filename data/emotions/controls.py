@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 SIX, TWELVE, N, LAYER, DOSE = torch.arange(0, 360, 60.0), torch.arange(0, 360, 30.0), 25, 20, 0.25
 
 
-def shuffled(words: emotions_task.Words, generator: torch.Generator) -> torch.Tensor:
+def shuffled(words: emotions_task.EmotionWords, generator: torch.Generator) -> torch.Tensor:
     """Angles handed on from group to group, so that the words of a group stay alike."""
     groups = list(dict.fromkeys(words.groups))
     each = {g: [words.angles[i] for i, h in enumerate(words.groups) if h == g] for g in groups}

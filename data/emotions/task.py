@@ -74,7 +74,7 @@ TO_TEST = [
 ]
 
 
-class Words(NamedTuple):
+class EmotionWords(NamedTuple):
     """Words of emotion, one entry each.
 
     Attributes:
@@ -89,10 +89,10 @@ class Words(NamedTuple):
     quadrants: list[int]
 
 
-def read_words() -> Words:
+def read_words() -> EmotionWords:
     """The words of `data/emotions/words.csv`."""
     rows = read_rows("words", folder="emotions")
-    return Words(
+    return EmotionWords(
         [row["word"] for row in rows],
         torch.tensor([float(row["angle"]) for row in rows]),
         [row["group"] for row in rows],

@@ -26,7 +26,7 @@ ON_CURVE = (0.1, 0.2, 0.3, 0.4)
 N_RANDOM, N_TURNED = 12, 36  # controls: random directions; half-turned vectors, 12 a concept
 
 
-def rows_of(model, openings: list[str], *, before: str = concepts.BOS) -> torch.Tensor:
+def rows_of(model, openings: list[str], *, before: str = concepts.START) -> torch.Tensor:
     """Token ids, [opening, pos]; all openings have six tokens."""
     return torch.cat([model.to_tokens(before + text, prepend_bos=False) for text in openings])
 
@@ -108,7 +108,7 @@ def samples(model, keep: Callable[[str, int], bool] = lambda name, first: True) 
     norm = typical_norm(model, chosen, layer=LAYER)
     bare, neutral = (
         rows_of(model, openings, before=before)
-        for before in (concepts.BOS, asked(concepts.WANTED["neutral"]))
+        for before in (concepts.START, asked(concepts.WANTED["neutral"]))
     )
     wanted = {
         c: rows_of(model, openings, before=asked(concepts.WANTED[c])) for c in concepts.CONCEPTS

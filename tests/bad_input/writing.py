@@ -19,7 +19,7 @@ RESID, LENGTHS = torch.ones(2, 4, 3), torch.tensor([4, 2])
 CLOUD = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
 NEAR = CLOUD[2:8].view(2, 3, 3)
 ANGLES = torch.tensor([0.0, 90, 180, 270])
-WORDS = emotions.Words(["a", "b", "c", "d"], ANGLES, ["x", "x", "y", "z"], [1, 2, 3, 4])
+WORDS = emotions.EmotionWords(["a", "b", "c", "d"], ANGLES, ["x", "x", "y", "z"], [1, 2, 3, 4])
 ONE_GROUP = WORDS._replace(groups=["x"] * 4)
 CHANGE = torch.eye(4)[None, :2]  # [split, angle, word]
 WANTED = torch.tensor([0.0, 90.0])
@@ -149,7 +149,7 @@ ROWS = [
     ("reading off at 0", lambda: contrast.read_off(CLOUD, CLOUD, 0.0), "above 0"),
     ("reading off others", lambda: contrast.read_off(CLOUD, CLOUD[:2], 1.0), "has shape"),
     ("reading off NaN", lambda: contrast.read_off(with_nan(CLOUD), CLOUD, 1.0), "NaN"),
-    ("no such result", lambda: contrast.Sealed(None, None).run("D", None), "choose from A"),
+    ("no such result", lambda: contrast.Sealed(None, None).run("D", CLOUD), "choose from A"),
     ("no run left", lambda: contrast.Sealed(None, None, runs=0).run("A", None), "No run is left"),
     # ---- circle
     ("vectors of no word", lambda: circle.emotion_vectors(CLOUD, 0), "whole number from 1"),

@@ -42,8 +42,8 @@ def test_the_sealed_results_keep_their_budget():
     assert len(concepts.openings(part="confirm")) == 24
 
 
-def test_at_the_last_block_a_vector_shifts_the_end_by_itself_and_by_what_the_block_adds():
-    model = random_model()
+def test_at_the_last_block_a_vector_shifts_the_end_by_itself_and_by_what_the_block_adds(tmp_path):
+    model = random_model("llama", tmp_path)
     tokens, vectors = torch.tensor([[0, 1, 2, 3], [0, 3, 1, 2]]), torch.randn(2, model.cfg.d_model)
     found = contrast.shift_at_end(model, tokens, vectors, layer=0)
     name = f"blocks.{model.cfg.n_layers - 1}.hook_resid_post"

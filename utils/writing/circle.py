@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from data.emotions.task import Words
+from data.emotions.task import EmotionWords
 from utils import stats
 from utils.activations import tokens_of
 from utils.guards import (
@@ -155,7 +155,9 @@ def towards(
 
 
 @guarded(n=count(low=2))
-def folds(words: Words, *, n: int, generator: torch.Generator) -> list[Bool[Tensor, " word"]]:
+def folds(
+    words: EmotionWords, *, n: int, generator: torch.Generator
+) -> list[Bool[Tensor, " word"]]:
     """n masks of words to hold out: whole groups, each in one of them.
 
     The groups are shuffled and then dealt quadrant by quadrant, so that no fold is all of one kind.
@@ -396,7 +398,7 @@ def angular_error(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> Float[Ten
 @guarded(change=(axes(3), finite), wanted=axes(1), minus=(shaped_as("change"), finite), n=count())
 def error_interval(
     change: Float[Tensor, "split angle word"],
-    words: Words,
+    words: EmotionWords,
     wanted: Float[Tensor, " angle"],
     *,
     minus: Float[Tensor, "split angle word"] | None = None,
