@@ -257,9 +257,10 @@ for seed in range(3):
     draws["like frequency"].append(rsa(A[story], g[other]))
 means = {name: sum(each) / 3 for name, each in draws.items()}
 plots.bars(
-    real | {f"{name}<br>(control)": value for name, value in means.items()},
-    dots={f"{name}<br>(control)": each for name, each in draws.items()},
-    kinds={name: "pair" for name in real} | {f"{name}<br>(control)": "control" for name in means},
+    real | {f"{name},<br>SmolLM2, Gemma": value for name, value in means.items()},
+    dots={f"{name},<br>SmolLM2, Gemma": each for name, each in draws.items()},
+    kinds={name: "pair" for name in real}
+    | {f"{name},<br>SmolLM2, Gemma": "control" for name in means},
     title="Do two models hold the same pairs of words alike?",
     y="RSA (correlation)",
 )
@@ -461,7 +462,7 @@ plots.table(
 # %% [markdown]
 # Of the twenty words of *sea*, **0.75** are the same in Gemma with Procrustes, and **0.50** with least squares; for *sentiment* **0.50** against **0.15**. So in Gemma the map with the better R² reads worse, for these three vectors. Maps of like-frequency pairs have at most `0.05` in common.
 #
-# The last row is a control on the vector's side. A *random* direction has top words too, and a good map carries those as well: `0.26` of them by Procrustes and `0.12` by least squares (means of 20; at most `0.50` and `0.25`). Only *sea* is above all random directions, by both maps. So a match as such shows that the *map* works. Whether Gemma has a use for the direction needs a run of the second model.
+# The last row is a control on the vector's side. A *random* direction has top words too, and a good map carries those as well: `0.26` of them by Procrustes and `0.12` by least squares (means of 20; at most `0.50` and `0.25`). Only *sea* is above all random directions by both maps whichever twenty are drawn; for the other two it depends on the draw. So a match as such shows that the *map* works. Whether Gemma has a use for the direction needs a run of the second model.
 
 # %% tags=["numbers"]
 claim("sea, Procrustes", common["sea"]["Procrustes"], text=0.75, within=0.05)
@@ -472,11 +473,6 @@ assert all(of["Procrustes"] > of["least squares"] + 0.1 for of in common.values(
 assert max(max(of["wrong maps"]) for of in common.values()) <= 0.051
 assert abs(sum(of_random["Procrustes"]) / 20 - 0.26) < 0.03 and max(of_random["Procrustes"]) < 0.56
 assert all(common["sea"][how] > max(each) for how, each in of_random.items())
-assert all(
-    common[concept][how] <= max(each)
-    for concept in ("sentiment", "formality")
-    for how, each in of_random.items()
-)
 assert abs(sum(of_random["least squares"]) / 20 - 0.12) < 0.03
 assert max(of_random["least squares"]) < 0.31
 
@@ -485,7 +481,7 @@ assert max(of_random["least squares"]) < 0.31
 #
 # Add the *sentiment* vector, moved by least squares, to `wide` and `narrow` (four blocks each) before block 1, while they continue neutral openings ("Last year they decided to"). The effect is the change of the **log-odds** of a positive next word against a negative one, over 54 pairs of words of like frequency. None begins like a word of the sentences that made the vector, and T never saw them.
 #
-# Layer 24 of SmolLM2, block 1 and the dose `0.25` (a quarter of the typical norm at that layer, lesson 3.1) are the same for all models and all rivals. They were fixed beforehand from earlier runs, in which SmolLM2's layers 18 to 27 did about alike in `wide`, and layer 12 less.
+# Layer 24 of SmolLM2, block 1 and the dose `0.25` (a quarter of the typical norm at that layer, lesson 3.1) are the same for all models and all rivals. They come from earlier runs in `wide`, and were not chosen again here.
 #
 # ### Exercise 4 · the steering run (15 minutes, medium)
 
@@ -552,7 +548,12 @@ steering_effects = lesson_33.check_steering_effects(steering_effects)
 predict(
     "33.rivals",
     "SmolLM2's vector moved into wide: which rivals does it pass (a 95% interval of the difference above 0)?",
-    choices=["none", "the controls only", "all but the words it says", "all"],
+    choices=[
+        "not even the controls",
+        "the controls, but not all the others",
+        "all but the words it says",
+        "all",
+    ],
 )
 
 # %% tags=["folded"]
@@ -617,9 +618,9 @@ over_controls, over_words = passed["best control"], passed["the words it says"]
 over_others = passed["its own"] and passed["bag, moved"] and passed["bag, own"]
 outcome(
     "33.rivals",
-    "none"
+    "not even the controls"
     if not over_controls
-    else "the controls only"
+    else "the controls, but not all the others"
     if not over_others
     else "all"
     if over_words
@@ -663,11 +664,11 @@ plots.table(
 )
 
 # %% [markdown]
-# The moved vector raises the log-odds of positive words by **0.94** nats in `wide`, by **0.78** in `narrow` and by **3.3** in Gemma, whose 97 pairs and layers are others (so compare within a model). In each it is above all 70 controls (in Gemma 60), above the model's own vector and above either bag of words.
+# The moved vector raises the log-odds of positive words by **0.94** nats in `wide`, by **0.78** in `narrow` and by **3.3** in Gemma, whose 97 pairs and layers are others (so compare within a model). In each it is above all 70 controls (in Gemma 60), above the model's own vector and above either bag of words. In `narrow` the lead over the best control is not firm: with the controls drawn three more times, its interval reached 0 once.
 #
 # The own vector had one layer. From its best, layer 4, it does **0.75** in `wide`, and the moved one is still ahead by **0.19** (`0.07` to `0.33`).
 #
-# But **the words it says** do as well: **0.95** in `wide` and **0.83** in `narrow`, with no map. (Twenty lists of words at random: at most `0.47` and `0.60`.) In Gemma they have **2.9** nats of the `3.3`. So the moved vector carries about what the hundred words it names carry, and the map is one way to look them up. In the pupils nothing shows that more than a list of words crossed over; in Gemma it is `0.4` nats more (`0.3` to `0.6`).
+# But **the words it says** do as well: **0.95** in `wide` and **0.83** in `narrow`, with no map. (The best of twenty lists of random words has `0.47` and `0.60` here.) In Gemma they have **2.9** nats of the `3.3`. So the moved vector carries about what the hundred words it names carry, and the map is one way to look them up. In the pupils nothing shows that more than a list of words crossed over; in Gemma it is `0.4` nats more (`0.3` to `0.6`).
 #
 # **Which map?** In Gemma least squares reads worse than Procrustes; steering in the pupils is better with least squares: by **0.15** (`0.08` to `0.22`) in `wide` and **0.12** (`0.02` to `0.22`) in `narrow`. In Gemma before block 1 the two are not told apart. Reading well and steering well are two tests.
 #
@@ -789,14 +790,14 @@ plots.table(
 )
 
 # %% [markdown]
-# `wide` passes at all four settings. `narrow` passes before block 1, with **0.35** at dose `0.25`, and not before block 3: there one of 70 wrong vectors does about as much as the moved one.
+# `wide` passes at all four settings. `narrow` passes before block 1, by `0.35` at dose `0.25`; but with the controls drawn anew that is `0.18` to `0.28`, and at dose `1.0` it passed in one of three draws. Before block 3 one of 70 wrong vectors does about as much as the moved one.
 #
 # ### Task · the words it says, elsewhere (5 minutes)
 #
 # Run `made_for[name]["the words it says"]` at the same settings. Is the moved vector ever ahead of it?
 
 # %% tags=["numbers"]
-claim("narrow, moved minus best", compared["narrow", "best control"][0], text=0.35, within=0.05)
+assert abs(compared["narrow", "best control"][0] - 0.35) < 0.05
 assert elsewhere["narrow", 1, 1.0][2] > 0
 assert elsewhere["narrow", 3, 1.0][2] < 0 and elsewhere["narrow", 3, 0.25][2] < 0
 assert all(found[2] > 0 for key, found in elsewhere.items() if key[0] == "wide")

@@ -388,6 +388,11 @@ MISTAKES = {
         ),
     ],
     "story_vectors": [
+        (
+            "words sorted",
+            lambda model, stories, **k: _stories()(model, dict(sorted(stories.items())), **k),
+            "rows are sorted",
+        ),
         ("no grand mean", _stories(end=lambda v: v), "grand mean is still"),
         ("after the block", _stories(hook="hook_resid_post"), "*after* block"),
         ("from BOS on", _stories(pool=lambda x, start: x.mean(0)), "BOS as well"),

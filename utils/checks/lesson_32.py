@@ -203,6 +203,9 @@ def _story_vectors(story_vectors, seed: int, stories: dict, layer: int, start: i
         "The mean that is subtracted is each vector's own, over its dimensions. Subtract one "
         "vector, the mean over words.": means - means.mean(1, keepdim=True),
         "The sign is wrong: a word's mean minus the mean of all.": -right,
+        "The rows are sorted: keep the order of the words in `stories`.": right[
+            sorted(range(len(stories)), key=list(stories).__getitem__)
+        ],
     }
     mistakes = {
         why: value
@@ -219,8 +222,8 @@ def _story_vectors(story_vectors, seed: int, stories: dict, layer: int, start: i
 def check_story_vectors(story_vectors) -> str:
     """A small model, stories of unlike lengths; the number of words is not that of stories."""
     stories = {
-        "x": ["abcdefgh", "hgfedcbaab"],
-        "y": ["aabbccddee", "bd" * 3, "hgahfa", "eeffgh"],
+        "y": ["abcdefgh", "hgfedcbaab"],
+        "x": ["aabbccddee", "bd" * 3, "hgahfa", "eeffgh"],
         "z": ["fghab", "cacbh"],
     }
     _story_vectors(story_vectors, 1, stories, 2, 3)

@@ -318,6 +318,7 @@ def read_back(
         write: continues rows of tokens, and returns the new tokens alone.
         columns: the tokens whose logits to keep.
         layer: where to add; see `utils.steering.steer`.
+        cue: text; `model.to_tokens` makes tokens of it, and of the prompts.
     """
     read = torch.zeros(len(changes), len(prompts), len(columns))
     cue_tokens = model.to_tokens(cue, prepend_bos=False)
