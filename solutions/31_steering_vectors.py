@@ -620,7 +620,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The shift is a list of words again, and now they are the concept's. Added at END alone it raises sentiment by **0.37**, formality by **0.52** and the sea by **0.30**: most of what steering does, at a cost that is not higher (lower for sentiment and the sea). Only for formality does steering surely do more, by **0.07** (`0.01` to `0.13`). The vector itself at END does little for sentiment and nothing for the sea. So the blocks *translate* the vector, mostly into a constant push on words; which text came before matters little for it.
+# The shift is a list of words again, and now they are the concept's. Added at END alone it raises sentiment by **0.37**, formality by **0.52** and the sea by **0.30**: most of what steering does, and on average for less cost. For formality steering does **0.07** more, with an interval that begins at about 0; for the other two the difference cannot be told from 0. The vector itself at END does little for sentiment and nothing for the sea. So the blocks *translate* the vector, mostly into a constant push on words; which text came before matters little for it.
 
 # %% tags=["numbers"]
 assert LAYER == 20
@@ -652,10 +652,10 @@ claim(
 )
 claim("shift, the sea", effect_of("shift at the end", "sea", DOSE).mean(), text=0.30, within=0.03)
 claim("steering more", more["formality"].mean(), text=0.07, within=0.01)
-assert [bootstrap(more[c]).low > 0 for c in concepts.CONCEPTS] == [False, True, False]
+assert abs(bootstrap(more["formality"]).low) < 0.02
+assert all(bootstrap(more[c]).low < 0 < bootstrap(more[c]).high for c in ("sentiment", "sea"))
 cheaper = {c: cost_of("CAA", c, DOSE) - cost_of("shift at the end", c, DOSE) for c in vectors}
 assert all(cheaper[c].mean() > 0 for c in vectors)
-assert all(bootstrap(cheaper[c]).low > 0 for c in ("sentiment", "sea"))
 
 # %% [markdown]
 # ## 7. The control
@@ -1061,10 +1061,10 @@ plots.table(
 )
 
 # %% [markdown]
-# Without the sea's direction the requested text loses **0.55** of its score, at no cost that can be seen; the two controls change nothing that can be told from 0. So this direction matters when the model is asked, too. This is one concept, one sample an opening, and one control of each kind.
+# Without the sea's direction the requested text loses `0.55` of its score (`0.48` to `0.64` at three other seeds), at no cost that can be seen; the two controls change nothing that can be told from 0 (at one of three other seeds, one of them does). So this direction matters when the model is asked, too. This is one concept, one sample an opening, and one control of each kind.
 
 # %% tags=["numbers"]
-claim("ablated", -ablated["the sea's direction"][0][0], text=0.55, within=0.08)
+assert abs(ablated["the sea's direction"][0][0] + 0.55) < 0.1
 assert ablated["the sea's direction"][0][2] < 0
 assert all(low < 0 < high for name, ((_, low, high), _) in list(ablated.items())[1:])
 low, high = ablated["the sea's direction"][1][1:]
