@@ -3,8 +3,9 @@
 `controls.safetensors` has the gains of held-out words under other ways of steering, [turn, word],
 and `controls.json` the errors of planes that have the dial's own valence, fitted without the words
 held out, and an arbitrary second axis: half of them random directions, half random mixes of the
-training words' vectors, each with the better of its two signs, at six turns. `folds.json` has the errors of
-the dials when words are held out in ten other draws of four folds. Half an hour on one core.
+training words' vectors, each with the better of its two signs, at six turns. `folds.json` has the
+errors of the dials when words are held out in ten other draws of four folds. Half an hour on one
+core.
 """
 
 from pathlib import Path
