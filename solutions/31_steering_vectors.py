@@ -23,7 +23,7 @@
 # 2. measure effect against cost over layers and doses, and what is left when the vector's direct way is cut;
 # 3. build the control for a contrast vector, and compare steering with a request at equal cost.
 #
-# **Time** an hour for the core, and half an hour for *Going deeper*. **Needs** lesson 2.1: difference of means, the bootstrap by group; 1.4: hooks.
+# **Time** 75 minutes for the core, and half an hour for *Going deeper*. **Needs** lesson 2.1: difference of means, the bootstrap by group; 1.4: hooks.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** The next cell but one shows how SmolLM2-135M goes on from four openings: by itself, when it is *asked* to write about the sea, and when a vector for "the sea" is added inside it, softly and hard. Which of the three ways would you choose? The cell after it lets you try your own.
