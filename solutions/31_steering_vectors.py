@@ -682,7 +682,7 @@ assert all(cheaper[c].mean() > 0 for c in vectors)
 #
 # ### Exercise 5 · build the control (6 minutes, medium)
 #
-# Somebody shuffles all 60 sentences, and calls 30 of them "with". Somebody else turns each pair round by a coin, and 20 of 30 happen to stay. Both vectors are then scaled up to the dose. What is wrong with each? Write the version that has neither fault; the table after it has the answers.
+# Two other controls have been proposed. One shuffles all 60 sentences, and calls 30 of them "with". The other turns each pair round by a coin, and 20 of 30 happen to stay. Both vectors are then scaled up to the dose. What is wrong with each? Write the version that has neither fault; the table after it has the answers.
 
 
 # %% tags=["exercise:utils.writing.contrast.half_turned"]

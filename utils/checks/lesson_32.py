@@ -436,7 +436,7 @@ def check_read_back(read_back) -> str:
     return "Written under steering, read without."
 
 
-# ---- Ring or disc -------------------------------------------------------------------------------
+# ---- The sealed dials ---------------------------------------------------------------------------
 
 
 @investigation("sealed", course=ORDER)
@@ -456,6 +456,9 @@ def check_sealed(answer) -> str:
         "which one's texts name feelings again and again?",
     )
     return "Those are the three dials."
+
+
+# ---- Ring or disc -------------------------------------------------------------------------------
 
 
 def _score(points: Tensor) -> Tensor:
