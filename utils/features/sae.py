@@ -7,7 +7,7 @@ An SAE writes a vector as a bias plus a sum of few of its `d_sae` directions:
 
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -456,19 +456,26 @@ def harvest(
     Raises:
         ValueError: there is no such layer, no text, or one too long; or the model is training.
     """
-    runnable = _blocks_below(model, layer)
-    device, bos = model.cfg.device, model.tokenizer.bos_token_id
-    by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    runnable = blocks_below(model, layer)
     found: list[Tensor] = [torch.empty(0)] * len(rows)
-    while by_length:
-        n = max(1, batch_tokens // (1 + len(rows[by_length[-1]])))
-        chosen, by_length = by_length[-n:], by_length[:-n]
-        tokens = nn.utils.rnn.pad_sequence([rows[i].long() for i in chosen], batch_first=True)
-        tokens = F.pad(tokens, (1, 0), value=bos).to(device)
+    for chosen, tokens in like_lengths(model, rows, batch_tokens=batch_tokens):
         resid = runnable(input_ids=tokens, use_cache=False).last_hidden_state[:, 1:].cpu()
         for i, each in zip(chosen, resid, strict=True):
             found[i] = each[: len(rows[i])].float()
     return torch.cat(found)
+
+
+def like_lengths(
+    model, rows: Sequence[Int[Tensor, " _"]], *, batch_tokens: int
+) -> Iterator[tuple[list[int], Int[Tensor, "batch pos"]]]:
+    """Texts of like length side by side, BOS before each: which they are, and their tokens."""
+    device, bos = model.cfg.device, model.tokenizer.bos_token_id
+    by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    while by_length:
+        n = max(1, batch_tokens // (1 + len(rows[by_length[-1]])))
+        chosen, by_length = by_length[-n:], by_length[:-n]
+        tokens = nn.utils.rnn.pad_sequence([rows[i].long() for i in chosen], batch_first=True)
+        yield chosen, F.pad(tokens, (1, 0), value=bos).to(device)
 
 
 @guarded(x=(filled, finite), times=number(low=1))
@@ -485,7 +492,7 @@ def without_sinks(
     return x[lengths <= times * lengths.median()]
 
 
-def _blocks_below(model, layer: int) -> nn.Module:
+def blocks_below(model, layer: int) -> nn.Module:
     """A bare model, on the same weights, whose output is the stream before block `layer`."""
     names = {part: model.adapter.component_mapping[part].name for part in ("blocks", "ln_final")}
     plain = bare_model(model)
