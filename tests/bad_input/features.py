@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 
 from tests.small_models import random_model
-from utils.features import dashboards, explorer, figures, planted
+from utils.features import dashboards, explorer, figures, planted, transcoders
 from utils.features import sae as saes
 from utils.features import superposition as sp
+from utils.features.transcoders import Transcoder
 from utils.features.twin import matched_random
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -426,4 +427,20 @@ FIGURES = [
     ),
 ]
 
-ROWS = EXPLORER + FIGURES + DICTIONARIES + TOY_MODELS + WORLDS + BOARDS
+TRANSCODERS = [
+    ("vectors of another size", lambda: Transcoder(6, 9, 6, k=2)(drawn(3, 5)), "give what its MLP"),
+    ("a transcoder of no latents", lambda: Transcoder(6, 0, 6, k=2), "`d_latent` is 0"),
+    (
+        "an MLP that is not there",
+        lambda: transcoders.harvest_mlp(model(), ROWS_OF_TOKENS, layer=3),
+        "this model has layers",
+    ),
+    ("an MLP on no text", lambda: transcoders.harvest_mlp(model(), [], layer=0), "is empty"),
+    (
+        "a stand-in on no text",
+        lambda: transcoders.losses_with_mlp(model(), [], {}, layer=0),
+        "is empty",
+    ),
+]
+
+ROWS = TRANSCODERS + EXPLORER + FIGURES + DICTIONARIES + TOY_MODELS + WORLDS + BOARDS
