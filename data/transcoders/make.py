@@ -218,7 +218,9 @@ def every_mlp(out: Path, *, tiny: bool) -> None:
     for layer in range(model.cfg.n_layers):
         seen, test = passed(model, rows, layer=layer), passed(model, unseen, layer=layer)
         steps = 5 if tiny else 3 * len(seen.x) // BATCH
-        each = Transcoder(model.cfg.d_model, SMALL_WIDTH, model.cfg.d_model, k=SMALL_K)
+        own = torch.Generator().manual_seed(layer)  # so that a number means nothing across layers
+        sizes = model.cfg.d_model, SMALL_WIDTH, model.cfg.d_model
+        each = Transcoder(*sizes, k=SMALL_K, generator=own)
         fit(each, seen, steps=steps)
         folder = out / "countdown" / str(layer)
         save_transcoder(each, folder, model="countdown/seed_0", hook=f"blocks.{layer}.mlp")
