@@ -25,6 +25,7 @@ from utils.features.transcoders import (
     harvest_mlp,
     load_transcoder,
     losses_with_mlp,
+    random_transcoder,
     save_transcoder,
 )
 from utils.models import load
@@ -120,26 +121,13 @@ def linear(seen: Passed, *, penalty: float = 1.0) -> Callable[[Tensor], Tensor]:
     return lambda v: (v - x.mean(0)) @ W + y.mean(0)
 
 
-def untrained(seen: Passed, width: int, *, k: int) -> Transcoder:
-    """A control: latents that read random directions, and what they write by least squares."""
-    out = Transcoder(seen.x.shape[1], width, seen.y.shape[1], k=k).requires_grad_(False)
-    out.b_enc.copy_(-seen.x.float().mean(0) @ out.W_enc)
-    mean, y = seen.y.float().mean(0), seen.y.float()
-    gram, to = torch.eye(width), torch.zeros(width, y.shape[1])
-    for a, b in zip(seen.x.split(4096), y.split(4096), strict=True):
-        acts = out.encode(a.float())
-        gram, to = gram + acts.T @ acts, to + acts.T @ (b - mean)
-    out.W_dec.copy_(torch.linalg.solve(gram, to))
-    out.b_dec.copy_(mean)
-    return out
-
-
 def report(
     model, stand_ins: Mapping[str, Callable[[Passed], Tensor]], held_out: list[Tensor]
 ) -> dict:
     """Variance explained and loss recovered of each, on texts that no training has seen."""
     seen = passed(model, held_out, layer=LAYER)
-    losses = losses_with_mlp(model, held_out[:LOSS_TEXTS], stand_ins, layer=LAYER)
+    spliced = {name: lambda x, y, each=each: each(Passed(x, y)) for name, each in stand_ins.items()}
+    losses = losses_with_mlp(model, held_out[:LOSS_TEXTS], spliced, layer=LAYER)
     out = {
         "held-out tokens": len(seen.x),
         "texts for the loss": LOSS_TEXTS,
@@ -177,7 +165,8 @@ def smollm2(out: Path, *, tiny: bool) -> None:
             save_transcoder(each, out / "smollm2" / name, **about)
             made[name] = load_transcoder(out / "smollm2" / name)
     some = Passed(*(part[:: 1 + len(part) // 60_000] for part in seen))
-    affine, random_one = linear(some), untrained(some, width, k=K)
+    affine = linear(some)
+    random_one = random_transcoder(some.x.float(), some.y.float(), width, k=K)
     mean = some.y.float().mean(0)
     components = saes.pca(some.y.float(), K)
     stand_ins = {

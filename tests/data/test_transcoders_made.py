@@ -31,7 +31,7 @@ def test_training_beats_an_affine_map_and_random_latents(skip):
     losses = torch.tensor(recipe.fit(made, seen, steps=400))
     made.requires_grad_(False)
     assert losses[-20:].mean() < 0.3 * losses[:20].mean()
-    affine, random_one = recipe.linear(seen), recipe.untrained(seen, 64, k=12)
+    affine, random_one = recipe.linear(seen), recipe.random_transcoder(*seen, 64, k=12)
     rivals = [recipe.explained(lambda p: affine(p.x), unseen)]
     rivals += [recipe.explained(lambda p: random_one(p.x), unseen)]
     assert recipe.explained(lambda p: made(p.x), unseen) > max(rivals) + 0.1
@@ -72,10 +72,11 @@ def test_those_of_smollm2_explain_what_the_report_says(name):
 
 
 def test_no_trace_to_test_is_among_those_trained_on():
-    numbers = [
-        {tuple(row.tolist()[:12]) for row in recipe.traces(100, test=t, seed=0)} for t in (0, 1)
-    ]
-    assert not numbers[0] & numbers[1]
+    seen, unseen = (
+        {tuple(row.tolist()) for row in recipe.traces(500, test=test, seed=0)}
+        for test in (False, True)
+    )
+    assert not seen & unseen
 
 
 def test_no_file_is_large():

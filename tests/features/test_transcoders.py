@@ -91,7 +91,7 @@ def test_what_went_through_an_mlp_is_what_a_cache_says(model, layer, batch_token
 
 
 def test_the_mlp_in_its_own_place_costs_nothing_and_another_something(model):
-    stand_ins = {"itself": lambda p: p.y, "zero": lambda p: 0 * p.y, "read": lambda p: 3 * p.x}
+    stand_ins = {"itself": lambda x, y: y, "zero": lambda x, y: 0 * y, "read": lambda x, y: 3 * x}
     losses = tc.losses_with_mlp(model, ROWS, stand_ins, layer=1)
     assert losses["clean"].shape == (3,)
     torch.testing.assert_close(losses["itself"], losses["clean"])
@@ -99,3 +99,19 @@ def test_the_mlp_in_its_own_place_costs_nothing_and_another_something(model):
     row = torch.cat([torch.tensor([BOS]), ROWS[0]])[None]
     plain = torch.nn.functional.cross_entropy(model(row)[0, :-1], row[0, 1:])
     torch.testing.assert_close(losses["clean"][0], plain, atol=1e-4, rtol=1e-4)
+
+
+def test_random_latents_write_the_best_that_they_can():
+    x, weights = torch.randn(400, D, generator=seeded(1)), torch.randn(D, OUT, generator=seeded(2))
+    y = (x @ weights).relu() + 3
+    made = tc.random_transcoder(x, y, M, k=K)
+    assert torch.equal(made.W_enc, tc.Transcoder(D, M, OUT, k=K).W_enc)
+
+    def ridge(each):
+        return (each(x) - y).square().sum() + each.W_dec.square().sum()
+
+    assert (made(x) - y).square().sum() < (y - y.mean(0)).square().sum()
+    for i in range(5):
+        moved = tc.random_transcoder(x, y, M, k=K)
+        moved.W_dec += 0.05 * torch.randn(M, OUT, generator=seeded(i))
+        assert ridge(moved) > ridge(made)

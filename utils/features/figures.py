@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from plotly.subplots import make_subplots
 from torch import Tensor
 
+from utils.features.graphs import Graph, Node
 from utils.guards import as_long_as, axes, filled, finite, guarded
 from utils.plots import COLOURS, styled
 
@@ -222,3 +223,90 @@ def frontier(
     fig.update_xaxes(type="log", tickvals=ticks, ticktext=[str(tick) for tick in ticks])
     ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
     return fig.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+
+
+NODE_COLOURS = {"embedding": 2, "feature": 0, "error": 1, "logit": 3}
+
+
+@guarded(shown=as_long_as("size"))
+def attribution_map(
+    graph: Graph,
+    words: Sequence[str],
+    size: Float[Tensor, " node"],
+    shown: Bool[Tensor, " node"],
+    *,
+    title: str,
+    notes: Mapping[int, str] | None = None,
+    n_edges: int = 80,
+) -> go.Figure:
+    """An attribution graph: tokens to the right, blocks upwards, a dot for each node.
+
+    Args:
+        words: of the tokens.
+        size: of each node, its influence, say.
+        shown: which features and errors; embeddings and the output always are.
+        notes: what to say of a node when pointed at, besides what it is.
+        n_edges: the largest direct effects between shown nodes are drawn as lines, blue where they
+            are positive and red where negative.
+    """
+    top = graph.nodes[-1].layer
+    seen = [
+        i for i, n in enumerate(graph.nodes) if bool(shown[i]) or n.kind in ("embedding", "logit")
+    ]
+    cells: dict[tuple, list[int]] = {}
+    for i in seen:
+        cells.setdefault((graph.nodes[i].layer, graph.nodes[i].position), []).append(i)
+    place = {}
+    for (layer, position), members in cells.items():
+        for n, i in enumerate(members):
+            row, column = divmod(n, 4)
+            across = (column - (min(len(members) - 4 * row, 4) - 1) / 2) * 0.22
+            place[i] = (position + across, layer + 0.17 * row)
+    effects = graph.effects[seen][:, seen]
+    fig = styled(go.Figure(), title, height=520)
+    for flat in effects.abs().flatten().topk(min(n_edges, effects.numel())).indices.tolist():
+        target, source = (seen[each] for each in divmod(flat, len(seen)))
+        effect = float(graph.effects[target, source])
+        if effect:
+            (x0, y0), (x1, y1) = place[source], place[target]
+            line = {"width": 1, "color": COLOURS[0] if effect > 0 else COLOURS[1]}
+            fig.add_scatter(
+                x=[x0, x1],
+                y=[y0, y1],
+                mode="lines",
+                line=line,
+                opacity=0.35,
+                hoverinfo="skip",
+                showlegend=False,
+            )
+    for kind, colour in NODE_COLOURS.items():
+        members = [i for i in seen if graph.nodes[i].kind == kind]
+        said = [_said(graph.nodes[i], words, float(size[i]), (notes or {}).get(i)) for i in members]
+        dots = [8 if kind == "logit" else 5 + 40 * float(size[i]) ** 0.5 for i in members]
+        fig.add_scatter(
+            x=[place[i][0] for i in members],
+            y=[place[i][1] for i in members],
+            mode="markers",
+            marker={"size": dots, "color": COLOURS[colour], "opacity": 0.85},
+            name=kind,
+            hovertext=said,
+            hoverinfo="text",
+        )
+    ticks = {"tickmode": "array", "tickvals": list(range(len(words))), "ticktext": list(words)}
+    fig.update_xaxes(**ticks, tickangle=-60, showgrid=False)
+    blocks = ["token", *(f"MLP {layer}" for layer in range(top)), "output"]
+    fig.update_yaxes(
+        tickmode="array", tickvals=list(range(-1, top + 1)), ticktext=blocks, title="block"
+    )
+    return fig.update_layout(legend={"orientation": "h", "y": -0.25})
+
+
+def _said(node: Node, words: Sequence[str], size: float, note: str | None) -> str:
+    name = {
+        "feature": f"feature {node.layer}/{node.latent}, activation {node.activation:.1f}",
+        "error": f"error of transcoder {node.layer}",
+        "embedding": "embedding",
+        "logit": "output: the logit difference",
+    }[node.kind]
+    where = f"at token {node.position}, {words[node.position]!r}"
+    return "<br>".join([name, where, f"influence {size:.3f}", *([note] if note else [])])

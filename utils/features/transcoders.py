@@ -178,38 +178,87 @@ def harvest_mlp(
     return Passed(*(torch.cat(parts) for parts in zip(*out, strict=True)))
 
 
-@guarded(model=evaluating, rows=filled, layer=layer_of(end=False))
 @torch.no_grad()
+def mlp_spliced_loss(
+    model,
+    tokens: Int[Tensor, "one pos"],
+    stand_in: Callable[[Float[Tensor, "pos d_model"], Float[Tensor, "pos d_model"]], Tensor],
+    *,
+    layer: int,
+) -> float:
+    """The mean loss in nats a token of one text, with a stand-in for one MLP.
+
+    The MLP of block `layer` reads `blocks.L.mlp.hook_in` and writes `blocks.L.hook_mlp_out`. At
+    every position but the first, which is BOS, it writes what the stand-in gives instead.
+
+    Args:
+        tokens: the text, BOS first.
+        stand_in: `stand_in(x, y)` gives [pos, d_model], from what the MLP reads and what it writes
+            at the positions after BOS.
+    """
+    read = {}
+
+    def keep(x, hook):
+        read["x"] = x[0, 1:]
+
+    def put(y, hook):
+        return torch.cat([y[:, :1], stand_in(read["x"], y[0, 1:])[None]], dim=1)
+
+    hooks = [(f"blocks.{layer}.mlp.hook_in", keep), (f"blocks.{layer}.hook_mlp_out", put)]
+    with model.hooks(fwd_hooks=hooks):
+        logits = model(tokens)
+    return torch.nn.functional.cross_entropy(logits[0, :-1], tokens[0, 1:]).item()
+
+
+@guarded(model=evaluating, rows=filled, layer=layer_of(end=False))
 def losses_with_mlp(
     model,
     rows: Sequence[Int[Tensor, " _"]],
-    stand_ins: Mapping[str, Callable[[Passed], Float[Tensor, "token d_model"]]],
+    stand_ins: Mapping[str, Callable[[Tensor, Tensor], Float[Tensor, "token d_model"]]],
     *,
     layer: int,
+    loss: Callable[..., float] = mlp_spliced_loss,
 ) -> dict[str, Float[Tensor, " text"]]:
-    """Each text's mean loss in nats a token with a stand-in for one MLP; "clean" has the MLP.
+    """`mlp_spliced_loss` of each text and stand-in, by name, and as "clean" that of the MLP itself.
 
     Args:
-        rows: token ids of each text, without BOS, which is put before them and keeps its MLP.
-        stand_ins: of each, a function of what the MLP reads and writes at a text's tokens.
+        rows: token ids of each text, without BOS.
+        loss: `mlp_spliced_loss`, or a function of the same arguments.
     """
-    bos, read = torch.tensor([model.tokenizer.bos_token_id]), []
-    losses: dict[str, list[Tensor]] = {name: [] for name in ("clean", *stand_ins)}
+    bos = torch.tensor([model.tokenizer.bos_token_id])
+    whole = [torch.cat([bos, row.cpu().long()])[None].to(model.cfg.device) for row in rows]
+    each = {"clean": lambda x, y: y, **stand_ins}
+    return {
+        name: torch.tensor([loss(model, tokens, change, layer=layer) for tokens in whole])
+        for name, change in each.items()
+    }
 
-    def keep(x, hook):
-        read[:] = [x[0, 1:]]
 
-    for row in rows:
-        tokens = torch.cat([bos, row.cpu().long()])[None].to(model.cfg.device)
-        for name, kept in losses.items():
+@guarded(d_latent=count(), k=count())
+@torch.no_grad()
+def random_transcoder(
+    x: Float[Tensor, "token d_in"],
+    y: Float[Tensor, "token d_out"],
+    d_latent: int,
+    *,
+    k: int,
+    generator: torch.Generator | None = None,
+) -> Transcoder:
+    """A control: latents that read random directions, and what they write by least squares.
 
-            def put(y, hook, name=name):
-                if name == "clean":
-                    return y
-                return torch.cat([y[:, :1], stand_ins[name](Passed(read[0], y[0, 1:]))[None]], 1)
+    The encoder is drawn, its bias such that the mean input gives 0; the decoder's bias is the mean
+    output, and its rows are those of the least squared error on (x, y), with a ridge of 1.
 
-            hooks = [(f"blocks.{layer}.mlp.hook_in", keep), (f"blocks.{layer}.hook_mlp_out", put)]
-            with model.hooks(fwd_hooks=hooks):
-                logits = model(tokens)
-            kept.append(nn.functional.cross_entropy(logits[0, :-1], tokens[0, 1:]))
-    return {name: torch.stack(kept).cpu() for name, kept in losses.items()}
+    Args:
+        generator: of the directions; without one, they are the same each time.
+    """
+    out = Transcoder(x.shape[1], d_latent, y.shape[1], k=k, generator=generator)
+    out.requires_grad_(False)
+    out.b_enc.copy_(-x.mean(0) @ out.W_enc)
+    out.b_dec.copy_(y.mean(0))
+    gram, to = torch.eye(d_latent), torch.zeros(d_latent, y.shape[1])
+    for a, b in zip(x.split(4096), y.split(4096), strict=True):
+        acts = out.encode(a)
+        gram, to = gram + acts.T @ acts, to + acts.T @ (b - out.b_dec)
+    out.W_dec.copy_(torch.linalg.solve(gram, to))
+    return out
