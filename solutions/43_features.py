@@ -15,7 +15,7 @@
 #
 # [![Open lesson 4.3 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb) | **Next:** [4.4 · Transcoders and attribution graphs](44_attribution_graphs.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/44_attribution_graphs.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -876,7 +876,7 @@ plots.table(
 # - Wu et al. (2025), *AxBench*, arXiv 2501.17148
 # - Karvonen et al. (2025), *SAEBench*, arXiv 2503.09532
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.2 · Sparse autoencoders](42_sparse_autoencoders.ipynb) | **Next:** [4.4 · Transcoders and attribution graphs](44_attribution_graphs.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/42_sparse_autoencoders.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/44_attribution_graphs.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -1,0 +1,960 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4.4 · Transcoders and attribution graphs
+#
+# [![Open lesson 4.4 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/44_attribution_graphs.ipynb)
+#
+# **Map:**
+#
+# By the end of this lesson you will be able to
+#
+# 1. put a transcoder in the place of a real model's MLP, and say how much of the MLP it stands for, beside strong controls;
+# 2. make a model linear on one prompt, draw its attribution graph, and prune it, with what is not explained kept in view;
+# 3. tell which checks of such a graph test its features, and which would pass with random ones.
+#
+# **Time** one hour for the core, and 30 minutes for *Going deeper*. **Needs** lessons 4.2: TopK autoencoders; 1.3: direct effects.
+# **Runs** in about a minute and a half on a laptop's processor.
+#
+# **First, play.** A small transformer plays CountDown: it reaches a target from three numbers, and judges each try in a bracket, `( this works )` or `( not 15 )`. The third cell shows
+# **what caused its verdict**: tokens at the bottom, the verdict on top, and between them the features of its six MLPs that had most influence. Point at a dot. Change one number of the text: which dots stay?
+
+# %% tags=["setup"]
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+
+here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
+found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
+if not root.exists():
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
+
+# %%
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from data.chat.task import texts
+from data.transcoders.task import one_try
+from utils import plots
+from utils.checks import lesson_44
+from utils.checks.predict import outcome, predict
+from utils.circuits.figures import diagram
+from utils.features import figures, graphs
+from utils.features.graphs import ERROR, FEATURE, LOGIT, Graph, Node, pruned
+from utils.features.sae import loss_recovered, pca
+from utils.features.transcoders import (
+    harvest_mlp,
+    load_transcoder,
+    losses_with_mlp,
+    random_transcoder,
+)
+from utils.lesson import claim
+from utils.models import load
+from utils.reading.figures import typed
+from utils.stats import bootstrap
+
+TRANSCODERS = root / "data" / "transcoders"
+player = load("countdown/seed_0").requires_grad_(False)
+small = [load_transcoder(TRANSCODERS / "countdown" / str(layer)) for layer in range(6)]
+YES, NO = (player.tokenizer.convert_tokens_to_ids(word) for word in ("this", "not"))
+VERDICT = {"yes": YES, "no": NO}  # the output: the logit of "this" less that of "not"
+
+
+def at_bracket(transcoders, n: int = 200, *, seed: int = 1) -> tuple[list[Tensor], Tensor]:
+    """Which latents of each MLP are active at the bracket of `n` texts, and which texts are hits."""
+    drawn = one_try(n, generator=random.Random(seed))
+    rows = [player.to_tokens(text)[0, 1:] for text, _ in drawn]
+    ends = torch.tensor([len(row) for row in rows]).cumsum(0) - 1
+    reads = [harvest_mlp(player, rows, layer=layer).x[ends] for layer in range(6)]
+    active = [(each.encode(x) > 0).float() for each, x in zip(transcoders, reads, strict=True)]
+    return active, torch.tensor([hit for _, hit in drawn])
+
+
+active, is_hit = at_bracket(small)
+
+
+def note(node: Node) -> str:
+    """At which brackets of 200 texts the latent is active."""
+    hits, misses = (active[node.layer][rows, node.latent].mean() for rows in (is_hit, ~is_hit))
+    return f"at the bracket of {hits:.0%} of hits and {misses:.0%} of misses"
+
+
+def picture(graph: Graph, text: str, *, keep: float = 0.7):
+    """The map of a graph's most influential features and errors."""
+    output = (torch.arange(len(graph.nodes)) == len(graph.nodes) - 1).float()
+    behind = graphs.influence(graph.effects, output)
+    inner = graph.of(FEATURE, ERROR)
+    notes = {i: note(node) for i, node in enumerate(graph.nodes) if node.kind == FEATURE}
+    words = ["<bos>", *text.split()]
+    what = {"shown": inner & pruned(behind * inner, keep=keep), "notes": notes}
+    title = "Which features are behind the verdict?"
+    return figures.attribution_map(graph, words, behind, title=title, **what)
+
+
+def draw(text: str):
+    """The graph of what was typed."""
+    tokens = player.to_tokens(text)
+    return picture(graphs.attribution_graph(player, tokens, small, **VERDICT), text)
+
+
+TEXT = "so now make 15 from 12 7 4 : 12 + 7 = 19 - 4 = 15 ("
+typed(draw, text=TEXT, label="text")
+
+# %% [markdown]
+# ## 1. What you are looking at
+#
+# An SAE rewrites activations at one place. It cannot say what an MLP *does*: how the features before the MLP become those after it. A **transcoder** (Dunefsky and colleagues, arXiv 2406.11944) is trained for that. It reads what
+# the MLP reads (after the norm), and writes what the MLP writes, through a wide layer of which few **latents** are active. What a latent stands for on a prompt is called a **feature** here, as in the papers.
+
+# %%
+diagram(
+    {
+        "residual stream<br>norm": (0, 0),
+        "MLP": (1.6, 0.6),
+        "transcoder:<br>few latents active": (1.6, -0.6),
+        "written to<br>the stream": (3.4, 0),
+        "error = MLP -<br>transcoder": (3.4, -1.2),
+    },
+    [
+        ("residual stream<br>norm", "MLP"),
+        ("residual stream<br>norm", "transcoder:<br>few latents active", "encoder"),
+        ("MLP", "written to<br>the stream"),
+        ("transcoder:<br>few latents active", "written to<br>the stream", "decoder"),
+        ("transcoder:<br>few latents active", "error = MLP -<br>transcoder"),
+    ],
+    marked=["transcoder:<br>few latents active"],
+    title="A transcoder stands for an MLP, and what it misses is an error that can be kept",
+)
+
+# %% [markdown]
+# We begin with one MLP of SmolLM2, and go on with all six of the player. (Transcoders of SmolLM2's 30 MLPs would not fit into this course; published graphs need them for every MLP.)
+#
+# ## 2. A stand-in for one MLP of SmolLM2
+#
+# The MLP of block 15 writes 576 numbers at each token. Its transcoder has 2,304 latents, of which 32 are active at a token, and was trained on SmolLM2's own text (`data/transcoders`). A **skip transcoder** (arXiv 2501.18823) has an affine
+# map of the input besides. How good are they? As in lesson 4.2: put the stand-in in the MLP's place, and measure the loss on new text.
+#
+# ### Exercise 1 · put it in the MLP's place (10 minutes, medium)
+
+
+# %% tags=["exercise:utils.features.transcoders.mlp_spliced_loss"]
+@torch.no_grad()
+def mlp_spliced_loss(
+    model,
+    tokens: Int[Tensor, "one pos"],
+    stand_in: Callable[[Float[Tensor, "pos d_model"], Float[Tensor, "pos d_model"]], Tensor],
+    *,
+    layer: int,
+) -> float:
+    """The mean loss in nats a token of one text, with a stand-in for one MLP.
+
+    The MLP of block `layer` reads `blocks.L.mlp.hook_in` and writes `blocks.L.hook_mlp_out`. At
+    every position but the first, which is BOS, it writes what the stand-in gives instead.
+
+    Args:
+        tokens: the text, BOS first.
+        stand_in: `stand_in(x, y)` gives [pos, d_model], from what the MLP reads and what it writes
+            at the positions after BOS.
+    """
+    ### BEGIN SOLUTION
+    read = {}
+
+    def keep(x, hook):
+        read["x"] = x[0, 1:]
+
+    def put(y, hook):
+        return torch.cat([y[:, :1], stand_in(read["x"], y[0, 1:])[None]], dim=1)
+
+    hooks = [(f"blocks.{layer}.mlp.hook_in", keep), (f"blocks.{layer}.hook_mlp_out", put)]
+    with model.hooks(fwd_hooks=hooks):
+        logits = model(tokens)
+    return torch.nn.functional.cross_entropy(logits[0, :-1], tokens[0, 1:]).item()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+mlp_spliced_loss = lesson_44.check_mlp_spliced_loss(mlp_spliced_loss)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Two hooks, `(name, function)`, in `model.hooks(fwd_hooks=[...])`. The first one runs earlier: it keeps what the MLP reads. The second returns what the MLP should have written.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A hook is `def put(y, hook)` with y of shape [1, pos, d_model]. Keep `y[:, :1]` for BOS, and `torch.cat` the stand-in's rows behind it, with `[None]` for the batch. The loss compares `logits[0, :-1]` with `tokens[0, 1:]`.
+#
+# </details>
+
+# %% [markdown]
+# Besides the two transcoders, five stand-ins compete:
+#
+# - the **mean** output, for a loss recovered of 0 (the MLP itself has 1);
+# - an **affine map**, by least squares, from what the MLP reads to what it writes;
+# - **random latents**: 2,304 latents that read random directions, 32 of them active, and what they write by least squares;
+# - an **SAE of the output**, trained as the transcoder was, which *sees the MLP's output* and rewrites it;
+# - **PCA** of the output with 32 components, which sees it too.
+
+# %%
+predict(
+    "44.affine",
+    "How much of the loss does the affine map recover, of what the mean costs?",
+    choices=["almost nothing", "about a fifth", "about a half", "almost all"],
+)
+
+# %%
+model = load()
+device = model.cfg.device
+LAYER = 15
+
+
+def to_read(part: str, n: int, *, longest: int = 100) -> list[Tensor]:
+    """The beginnings of `n` texts, from all over a split."""
+    rows = texts(part)
+    return [row[:longest] for row in rows[:: len(rows) // n][:n] if len(row) > 1]
+
+
+plain, skip = (load_transcoder(TRANSCODERS / "smollm2" / name) for name in ("plain", "skip"))
+seen, new = to_read("train", 150), to_read("held_out", 12)
+x, y = harvest_mlp(model, seen, layer=LAYER)
+affine_map = torch.linalg.lstsq(torch.cat([x, torch.ones(len(x), 1)], 1), y).solution
+components, random_one = pca(y, 32), random_transcoder(x, y, 2304, k=32)
+stand_ins = {
+    "mean": lambda x, y_: y.mean(0).expand_as(y_),
+    "transcoder": lambda x, _: plain(x),
+    "skip transcoder": lambda x, _: skip(x),
+    "affine map": lambda x, _: x @ affine_map[:-1] + affine_map[-1],
+    "random latents": lambda x, _: random_one(x),
+    "PCA 32 of the output": lambda _, y: components(y),
+}
+losses = losses_with_mlp(model, new, stand_ins, layer=LAYER, loss=mlp_spliced_loss)
+ends = {"clean": losses["clean"], "ablated": losses["mean"]}
+recovered = {name: loss_recovered(losses[name], **ends) for name in stand_ins}
+passed = harvest_mlp(model, new, layer=LAYER)
+spread = (passed.y - passed.y.mean(0)).square().sum()
+explained = {
+    name: 1 - ((each(*passed) - passed.y).square().sum() / spread).item()
+    for name, each in stand_ins.items()
+}
+outcome("44.affine", "about a half")
+shipped = json.loads((TRANSCODERS / "smollm2" / "report.json").read_text())["recovered of mean"]
+rows = [*stand_ins, "SAE of the output"]
+plots.table(
+    [
+        (
+            name,
+            f"{explained[name]:.2f}" if name in explained else "",
+            f"{recovered[name]:.2f}" if name in recovered else "",
+            f"{shipped[name.lower()]:.2f}" if name != "mean" else "",
+        )
+        for name in rows
+    ],
+    columns=[
+        "in the MLP's place",
+        "variance explained",
+        "loss recovered, 12 texts",
+        "the same, 100 texts",
+    ],
+)
+
+# %% [markdown]
+# The last column is what the recipe of `data/transcoders` measured on 100 held-out texts, with affine map and random latents fitted on more tokens; only it has the SAE. The transcoder recovers **72%** of what the mean costs, the skip transcoder **81%**. The affine map alone recovers **45%**: nearly half of what this MLP does for the loss is linear.
+# A good-looking `0.7` must be read against that, and against **30%** for random latents. The SAE recovers **75%**, no more than the transcoders, though it is shown the answer.
+
+# %% tags=["numbers"]
+for name, text in {
+    "transcoder": 72,
+    "skip transcoder": 81,
+    "affine map": 45,
+    "random latents": 30,
+}.items():
+    claim(f"100 texts, {name}, % recovered", 100 * shipped[name], text=text, within=1)
+claim("100 texts, SAE of the output, %", 100 * shipped["sae of the output"], text=75, within=1)
+assert (
+    recovered["skip transcoder"]
+    > recovered["transcoder"]
+    > recovered["affine map"]
+    > recovered["random latents"]
+)
+assert 0.3 < recovered["affine map"] < 0.6
+
+# %% [markdown]
+# ## 3. Weights that no text changes
+#
+# Why a transcoder, and not an SAE? Because between two transcoders the path is linear. A feature of block l writes its activation times its row of the decoder into the stream. A feature of a later block m reads the stream through the norm: a product with the norm's weight (`gain`),
+# divided by a denominator that depends on the text, and then a product with its column of the encoder. So the *direct effect* of the one on the other is
+#
+# ```
+# activation of the source  x  virtual weight  /  denominator
+# ```
+#
+# and the **virtual weight** is a number of the weights alone. (Between two SAEs stands an MLP, and the effect is another one at each input.) An attention head gives a second kind of path, if its pattern is taken as given: it maps what is written at the position it attends to by its OV matrix.
+#
+# ### Exercise 2 · virtual weights (6 minutes, easy)
+
+
+# %% tags=["exercise:utils.features.graphs.virtual_weights"]
+def virtual_weights(
+    decoder: Float[Tensor, "source d_model"],
+    encoder: Float[Tensor, "d_model target"],
+    *,
+    gain: Float[Tensor, " d_model"],
+    through: Float[Tensor, "d_model d_model"] | None = None,
+) -> Float[Tensor, "source target"]:
+    """What one unit of each source feature adds to each target feature's pre-activation.
+
+    The norm before the target's MLP multiplies by `gain`, and by one over its denominator, which
+    the text decides and which is left out here. So these weights do not depend on the text.
+
+    Source: arXiv 2406.11944.
+
+    Args:
+        decoder: the directions that the sources write.
+        encoder: the directions that the targets read, a column each.
+        gain: the weight of the norm before the targets' MLP.
+        through: for sources that reach the target through one attention head, what that head makes
+            of a vector of the stream, `x @ through`; None for the residual stream.
+    """
+    ### BEGIN SOLUTION
+    written = decoder if through is None else decoder @ through
+    return written @ (gain[:, None] * encoder)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+virtual_weights = lesson_44.check_virtual_weights(virtual_weights)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Follow one source: its row of `decoder`, through the head if there is one, times `gain` in each dimension, times each column of `encoder`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `decoder @ through` where `through` is given; then `@ (gain[:, None] * encoder)`.
+#
+# </details>
+
+# %% [markdown]
+# Point at the dots of MLP 3 above the bracket in the first figure. One of them, `3/450`, is active at the bracket of nearly all hits and of nearly no miss. Which later features does it drive through the stream, by the weights alone? In the last column: is the target active where the try is a hit?
+
+# %%
+EQUAL = 3, 450
+
+
+def rate(layer: int, latent: int) -> str:
+    """Of hits and of misses, the share of brackets where a latent is active."""
+    hits, misses = (active[layer][rows, latent].mean() for rows in (is_hit, ~is_hit))
+    return f"{hits:.0%} and {misses:.0%}"
+
+
+driven = []
+for layer in (4, 5):
+    gain = player.blocks[layer].ln2.w
+    V = virtual_weights(small[3].W_dec, small[layer].W_enc, gain=gain)
+    for latent in V[EQUAL[1]].topk(3).indices.tolist():
+        rank = 1 + int((V[:, latent] > V[EQUAL[1], latent]).sum())
+        driven.append(
+            (f"{layer}/{latent}", f"{V[EQUAL[1], latent]:.1f}", rank, rate(layer, latent))
+        )
+plots.table(
+    driven,
+    columns=[
+        "target",
+        "virtual weight",
+        "3/450's rank among its 768 sources",
+        "active at hits and misses",
+    ],
+)
+
+# %% [markdown]
+# Read the last two columns with care: a large virtual weight says what *could* happen. Features that are never active together have virtual weights, too.
+#
+# ## 4. A model that is linear on one prompt
+#
+# For all effects on one prompt, all that is not linear is frozen:
+#
+# - every MLP is given: what it wrote on this prompt, which is the transcoder's features plus the **error** of the transcoder;
+# - attention patterns are those of this prompt;
+# - so are the denominators of all norms.
+#
+# The result is the **local replacement model**. On this prompt it computes what the model computes. What each node (embedding, feature, error) writes then reaches everything after it by a linear map, and gradients give that map.
+
+# %%
+diagram(
+    {
+        "embeddings": (0, 0),
+        "attention,<br>pattern frozen": (1.5, 0),
+        "norm, denominator<br>frozen": (3, 0),
+        "pre-activations<br>of features": (4.6, 0.7),
+        "given: features<br>+ error": (4.6, -0.7),
+        "later blocks,<br>logits": (6.2, 0),
+    },
+    [
+        ("embeddings", "attention,<br>pattern frozen"),
+        ("attention,<br>pattern frozen", "norm, denominator<br>frozen"),
+        ("norm, denominator<br>frozen", "pre-activations<br>of features", "encoder"),
+        ("given: features<br>+ error", "later blocks,<br>logits"),
+        ("attention,<br>pattern frozen", "later blocks,<br>logits"),
+    ],
+    marked=["given: features<br>+ error"],
+    title="The local replacement model: MLPs are cut, and what they wrote is put in",
+)
+
+# %% [markdown]
+# ### Exercise 3 · freeze it (12 minutes, hard)
+#
+# Four kinds of hooks: the embeddings, the denominators, the patterns, and each MLP's output are replaced; and what each MLP reads is kept for later.
+
+
+# %% tags=["exercise:utils.features.graphs.linear_run"]
+def linear_run(
+    model,
+    tokens: Int[Tensor, "batch pos"],
+    cache: Mapping[str, Tensor],
+    *,
+    embeddings: Float[Tensor, "batch pos d_model"],
+    writes: Sequence[Float[Tensor, "batch pos d_model"]],
+) -> tuple[list[Float[Tensor, "batch pos d_model"]], Float[Tensor, "batch pos d_vocab"]]:
+    """Run the model with all that is not linear frozen.
+
+    Attention patterns and the norms' denominators are the cache's. The embeddings and what each MLP
+    writes are given, so that results are linear in them, and gradients lead back to them.
+
+    Args:
+        cache: of a clean run on the prompt, with `blocks.L.attn.hook_pattern`,
+            `blocks.L.ln1.hook_scale`, `blocks.L.ln2.hook_scale` and `ln_final.hook_scale`.
+        embeddings: in the place of `hook_embed`.
+        writes: for each block, in the place of its `hook_mlp_out`.
+
+    Returns:
+        What each MLP reads (`mlp.hook_in`), by layer, and the logits.
+    """
+    ### BEGIN SOLUTION
+    reads: list[Tensor] = []
+
+    def put(value):
+        return lambda _, hook: value
+
+    def keep(x, hook):
+        reads.append(x)
+
+    hooks = [
+        ("hook_embed", put(embeddings)),
+        ("ln_final.hook_scale", put(cache["ln_final.hook_scale"])),
+    ]
+    for layer, written in enumerate(writes):
+        block = f"blocks.{layer}."
+        for name in ("attn.hook_pattern", "ln1.hook_scale", "ln2.hook_scale"):
+            hooks.append((block + name, put(cache[block + name].detach())))
+        hooks += [(block + "mlp.hook_in", keep), (block + "hook_mlp_out", put(written))]
+    with model.hooks(fwd_hooks=hooks):
+        logits = model(tokens)
+    return reads, logits
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+linear_run = lesson_44.check_linear_run(linear_run)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# A hook that returns a tensor replaces the activation; one that returns nothing leaves it. Make the replacing hook by a function, `def put(value): return lambda _, hook: value`, or every hook will see the loop's last value.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# For each block: `attn.hook_pattern`, `ln1.hook_scale` and `ln2.hook_scale` from the cache, `hook_mlp_out` from `writes`, and `mlp.hook_in` to keep. Besides: `hook_embed` and `ln_final.hook_scale`. Detach nothing that was given as `embeddings` and `writes`.
+#
+# </details>
+
+# %%
+tokens = player.to_tokens(TEXT)
+with torch.no_grad():
+    clean, cache = player.run_with_cache(tokens)
+leaves = [cache["hook_embed"], *(cache[f"blocks.{layer}.hook_mlp_out"] for layer in range(6))]
+leaves = [each.clone().requires_grad_() for each in leaves]
+_, logits = linear_run(player, tokens, cache, embeddings=leaves[0], writes=leaves[1:])
+verdict = logits[0, -1, YES] - logits[0, -1, NO]
+parts = [
+    (grad * each).sum().item()
+    for grad, each in zip(torch.autograd.grad(verdict, leaves), leaves, strict=True)
+]
+plots.table(
+    [
+        ("the model's", f"{(clean[0, -1, YES] - clean[0, -1, NO]):.3f}"),
+        ("the linear replacement's", f"{verdict:.3f}"),
+        ("the sum of all parts", f"{sum(parts):.3f}"),
+        *(
+            (f"of it: {n}", f"{p:.3f}")
+            for n, p in zip(["embeddings", *map("MLP {}".format, range(6))], parts, strict=True)
+        ),
+    ],
+    columns=["logit of `this` less logit of `not`", ""],
+)
+
+# %% [markdown]
+# The three first numbers agree: nothing is lost by freezing, *on this prompt*. And the parts add up. Here a part is all that one MLP wrote; the graph splits it into features and an error at each position.
+#
+# ## 5. Influence, and what is worth showing
+#
+# `attribution_graph` runs your `linear_run`, and takes the gradient of each active feature's pre-activation, and of the verdict, back to all that was written before. Its `effects[target, source]` are direct effects: a row of a feature adds up to its pre-activation, less what biases add.
+#
+# How much is a node behind the verdict, on all paths? Take absolute effects, and divide each row by its sum: `A[target, source]` is then the share of the target's input that comes from the source. Along a path shares are multiplied, and paths are added:
+# `A + A^2 + A^3 + ...`, which is `(I - A)^-1 - I`. The sum ends, since no path goes back. A node's **influence** is its entry in the output's row.
+#
+# ### Exercise 4 · influence (8 minutes, medium)
+
+
+# %% tags=["exercise:utils.features.graphs.influence"]
+def influence(
+    effects: Float[Tensor, "target source"], weights: Float[Tensor, " node"]
+) -> Float[Tensor, " node"]:
+    """How much of the outputs every node is behind, directly and through all others.
+
+    Rows of absolute effects are divided by their sums (a row of zeros stays). With that matrix A
+    the influence is `weights @ (A + A^2 + A^3 + ...)`; in a graph without circles the powers end.
+
+    Source: Ameisen et al. (2025).
+
+    Args:
+        effects: what each source adds to each target.
+        weights: of the outputs (their probabilities, say), 0 for all other nodes.
+    """
+    ### BEGIN SOLUTION
+    share = effects.abs() / effects.abs().sum(1, keepdim=True).clamp(min=1e-10)
+    total, power = torch.zeros_like(weights), weights @ share
+    while power.any():
+        total, power = total + power, power @ share
+    return total
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+influence = lesson_44.check_influence(influence)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Do not multiply matrices: start with the vector `weights @ A`, add it to the total, multiply it by A again, and stop when it is zero everywhere.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A row of zeros would be divided by 0: `.clamp(min=1e-10)` on its sum.
+#
+# </details>
+
+# %% [markdown]
+# **Pruning** keeps the fewest features and errors that make up a share of all their influence, usually `80%` (`pruned` does that; the published tool prunes edges as well). Two scores say how much is explained:
+#
+# - **replacement score**: of the influence of embeddings and errors, where all paths begin, the part of the embeddings;
+# - **completeness score**: of what goes into a node, the part that does not come from an error, averaged with influence as the weight.
+
+# %%
+graph = graphs.attribution_graph(player, tokens, small, **VERDICT, run=linear_run)
+n_inner = int(graph.of(FEATURE, ERROR).sum())
+predict(
+    "44.kept",
+    f"{n_inner} features and errors are in this graph. How many of them hold 80% of the influence?",
+    choices=["fewer than 100", "100 to 300", "more than 300"],
+)
+
+# %%
+output = (torch.arange(len(graph.nodes)) == len(graph.nodes) - 1).float()
+behind, inner = influence(graph.effects, output), graph.of(FEATURE, ERROR)
+kept = inner & pruned(behind * inner, keep=0.8)
+outcome("44.kept", "fewer than 100")
+scores = graphs.graph_scores(graph)
+plots.table(
+    [
+        ("features and errors", n_inner),
+        ("kept for 80% of their influence", int(kept.sum())),
+        ("of these, errors", int((kept & graph.of(ERROR)).sum())),
+        ("replacement score", f"{scores.replacement:.2f}"),
+        ("completeness score", f"{scores.completeness:.2f}"),
+    ],
+    columns=["the graph of the first figure", ""],
+)
+
+# %% [markdown]
+# About **50** of more than a thousand nodes hold `80%` of the influence. The errors hold little, and stay in the picture (orange): an edge from an error is a cause that this graph cannot name. Both scores are high, **0.91** and **0.97**. How good is that?
+
+# %% tags=["numbers"]
+claim("nodes kept", int(kept.sum()), text=50, within=7)
+claim("replacement score", scores.replacement, text=0.91, within=0.02)
+claim("completeness score", scores.completeness, text=0.97, within=0.01)
+assert abs(verdict - sum(parts)) < 0.001 and n_inner > 1000
+
+# %% [markdown]
+# ## 6. Audit: the same graph of random latents
+#
+# Nothing so far needs latents that mean something. So take the control of section 2 for each MLP of the player: 768 latents that read **random directions**, 8 of them active, writing what least squares allow. They, too, leave an error; the graph is drawn in the same way.
+
+# %%
+predict(
+    "44.random",
+    "The completeness score of graphs of random latents?",
+    choices=["below 0.3", "0.3 to 0.6", "0.6 to 0.85", "above 0.85"],
+)
+
+# %%
+written = [player.to_tokens(text)[0, 1:] for text, _ in one_try(300, generator=random.Random(99))]
+control, fits = [], {"trained": [], "random": []}
+for layer, transcoder in enumerate(small):
+    seen = harvest_mlp(player, written, layer=layer)
+    draw_of = torch.Generator().manual_seed(layer)
+    control.append(random_transcoder(*seen, 768, k=8, generator=draw_of))
+    total = (seen.y - seen.y.mean(0)).square().sum()
+    for name, each in (("trained", transcoder), ("random", control[-1])):
+        fits[name].append(1 - ((each(seen.x) - seen.y).square().sum() / total).item())
+
+sets = {"trained": small, "random": control}
+prompts = one_try(8, generator=random.Random(0))
+drawn = {
+    name: [
+        graphs.attribution_graph(player, player.to_tokens(text), each, **VERDICT, run=linear_run)
+        for text, _ in prompts
+    ]
+    for name, each in sets.items()
+}
+score = {name: torch.tensor([graphs.graph_scores(g) for g in each]) for name, each in drawn.items()}
+
+
+def best_detector(transcoders) -> tuple[str, float, float]:
+    """The latent that tells hits best on 200 texts, and on 200 others how often it is active."""
+    chosen, labels = at_bracket(transcoders, seed=1)
+    gaps = torch.stack([each[labels].mean(0) - each[~labels].mean(0) for each in chosen])
+    layer, latent = divmod(int(gaps.argmax()), gaps.shape[1])
+    others, labels = at_bracket(transcoders, seed=2)
+    rates = [others[layer][rows, latent].mean().item() for rows in (labels, ~labels)]
+    return f"{layer}/{latent}", *rates
+
+
+detector = {name: best_detector(each) for name, each in sets.items()}
+outcome("44.random", "above 0.85")
+plots.table(
+    [
+        (
+            name,
+            f"{min(fits[name]):.2f} to {max(fits[name]):.2f}",
+            *(f"{value:.2f}" for value in score[name].mean(0).tolist()),
+            "{}: {:.0%} and {:.0%}".format(*detector[name]),
+        )
+        for name in sets
+    ],
+    columns=[
+        "latents",
+        "variance explained, by MLP",
+        "replacement",
+        "completeness",
+        "best detector of hits: active at hits, misses",
+    ],
+)
+
+# %% [markdown]
+# Graphs of random latents are **0.92** complete; those of trained ones **0.98** (means of eight prompts). Replacement tells them further apart, **0.74** and **0.92**. So a completeness of `0.9` is no evidence that the features of a graph mean anything: it needs latents that reconstruct, and random ones do, in a model this narrow.
+# The latents themselves differ: the best trained one is active at the bracket of all hits and of nearly no miss, the best random one at **80%** of the hits. (Both were chosen on other texts.)
+
+# %% tags=["numbers"]
+claim("random latents, completeness", score["random"][:, 1].mean(), text=0.92, within=0.02)
+claim("trained latents, completeness", score["trained"][:, 1].mean(), text=0.98, within=0.01)
+claim("random latents, replacement", score["random"][:, 0].mean(), text=0.74, within=0.04)
+claim("trained latents, replacement", score["trained"][:, 0].mean(), text=0.92, within=0.02)
+claim("random latents, hits detected, %", 100 * detector["random"][1], text=80, within=12)
+assert detector["trained"][1] > 0.97 and max(detector["trained"][2], detector["random"][2]) < 0.1
+assert (score["trained"] > score["random"]).all()
+
+# %% [markdown]
+# ## 7. Suppress features: what the graph predicts, and what happens
+#
+# A graph is a set of predictions. If features are ablated, the graph says what the verdict loses: a feature whose input changes by some share changes by that share, and passes it on.
+#
+# ### Exercise 5 · what the graph predicts (10 minutes, medium)
+
+
+# %% tags=["exercise:utils.features.graphs.predicted_change"]
+def predicted_change(graph: Graph, nodes: Sequence[int], *, factor: float = 0.0) -> float:
+    """By the graph, the change of the logit difference when features are set to a multiple.
+
+    Every other feature changes by the share of its input that changes, and passes that on.
+
+    Args:
+        nodes: numbers of features in `graph.nodes`.
+        factor: 0 ablates them, -1 turns them round.
+    """
+    ### BEGIN SOLUTION
+    change = torch.zeros(len(graph.nodes))
+    for i, node in enumerate(graph.nodes):  # sources come before their targets
+        if i in nodes:
+            change[i] = factor - 1
+        elif node.kind in (FEATURE, LOGIT):
+            change[i] = graph.effects[i] @ change / node.activation
+    return change[-1].item()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+predicted_change = lesson_44.check_predicted_change(predicted_change)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Keep for each node the share by which it changes, 0 at first. Nodes come in order: when you reach a node, all its sources are done.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A suppressed node changes by `factor - 1`. Any other feature by `effects[i] @ change`, divided by its activation; the last node, whose activation is 1, by the same sum. Embeddings and errors do not change.
+#
+# </details>
+
+# %% [markdown]
+# `actual_change` does the same in the *real* model, with nothing frozen: it adds to the MLP's output the change of what the features write, and all later MLPs, norms and patterns respond. We compare the two for
+#
+# - **single** features, the three of most influence in each graph, ablated;
+# - **sets**, the ten of most influence, a *supernode*, set to `-1` times their activation;
+# - **random sets** of other features with the same total activation, set to `-1` times.
+
+# %%
+predict(
+    "44.single",
+    "Where is the graph's prediction nearer to what happens?",
+    choices=["single features", "sets of ten", "both alike"],
+)
+
+
+# %%
+def suppressed(graphs_of: Sequence[Graph], transcoders, *, seed: int = 0) -> dict[str, Tensor]:
+    """Predicted and actual changes of the verdict, [case, 2]."""
+    found = {"single": [], "set of ten": [], "random set": []}
+    draws = torch.Generator().manual_seed(seed)
+    for each, (text, _) in zip(graphs_of, prompts, strict=True):
+        nodes = each.nodes
+        last = (torch.arange(len(nodes)) == len(nodes) - 1).float()
+        features = each.of(FEATURE)
+        top = (influence(each.effects, last) * features).topk(10).indices.tolist()
+        total, others = sum(nodes[i].activation for i in top), []
+        for i in torch.randperm(len(nodes), generator=draws).tolist():
+            if features[i] and i not in top and total > 0:
+                others.append(i)
+                total -= nodes[i].activation
+        cases = [("single", [i], 0.0) for i in top[:3]]
+        cases += [("set of ten", top, -1.0), ("random set", others, -1.0)]
+        for kind, chosen, factor in cases:
+            real = graphs.actual_change(
+                player,
+                player.to_tokens(text),
+                transcoders,
+                [nodes[i] for i in chosen],
+                factor=factor,
+                **VERDICT,
+            )
+            found[kind].append((predicted_change(each, chosen, factor=factor), real))
+    return {kind: torch.tensor(pairs) for kind, pairs in found.items()}
+
+
+changes = {name: suppressed(drawn[name], each) for name, each in sets.items()}
+
+
+def compared(pairs: Tensor) -> tuple[str, ...]:
+    """Sizes, and the mean actual change in the predicted direction over the mean prediction."""
+    towards = pairs[:, 1] * pairs[:, 0].sign()
+    low, high = bootstrap(towards, over=pairs[:, 0].abs())
+    ratio = towards.mean() / pairs[:, 0].abs().mean()
+    sizes = (f"{value:.2f}" for value in pairs.abs().mean(0).tolist())
+    return *sizes, f"{ratio:.2f} ({low:.2f} to {high:.2f})"
+
+
+outcome("44.single", "sets of ten")
+plots.table(
+    [
+        (name, kind, len(pairs), *compared(pairs))
+        for name, each in changes.items()
+        for kind, pairs in each.items()
+    ],
+    columns=[
+        "latents",
+        "suppressed",
+        "n",
+        "predicted, mean size",
+        "actual, mean size",
+        "actual / predicted",
+    ],
+)
+
+# %% [markdown]
+# A single feature changes the verdict by about a **fifth** of what the graph predicts. This model has several features that say the same, and its MLPs saturate: with one of them gone, the rest suffices. Ablated together, nothing is left to make up for them, and sets of ten do *more* than predicted. Random sets do next to nothing, as predicted.
+#
+# And the control? Predictions for sets of **random latents** hold as well. So this test, the usual one, supports the *graph*: paths and effects are about right for sets. It does not support that its latents are the model's own units.
+
+# %% tags=["numbers"]
+ratios = {
+    (name, kind): (p[:, 1] * p[:, 0].sign()).mean() / p[:, 0].abs().mean()
+    for name, each in changes.items()
+    for kind, p in each.items()
+}
+claim("single features, actual / predicted", ratios["trained", "single"], text=0.2, within=0.03)
+assert ratios["trained", "single"] < 0.35 and ratios["random", "single"] < 0.6
+for name in sets:
+    assert 1 < ratios[name, "set of ten"] < 1.6
+    assert changes[name]["random set"].abs().mean() < 0.1 * changes[name]["set of ten"].abs().mean()
+
+# %% [markdown]
+# ## 8. Over to you
+#
+# `FOUR` has the number 15 four times: as the target, among the three numbers, in the try, and as the result. Feature `3/450` is active at its bracket. It compares two tokens: which two?
+#
+# Use the graph: give all weight to that feature, and look at the influence of embeddings. Then make sure: `activation_with({position: "37"})` gives the pre-activation of `3/450` at the bracket when tokens are replaced. Four calls are enough.
+#
+# ### Investigation · which two tokens? (8 minutes, medium)
+
+# %%
+FOUR = "so make 15 from 15 7 7 : 15 + 7 = 22 - 7 = 15 ("
+four_tokens = player.to_tokens(FOUR)
+four = graphs.attribution_graph(player, four_tokens, small, **VERDICT, run=linear_run)
+print(dict(enumerate(["<bos>", *FOUR.split()])))
+
+
+def activation_with(words: Mapping[int, str]) -> float:
+    """The pre-activation of 3/450 at the last token, with other words at some positions."""
+    changed = four_tokens.clone()
+    for position, word in words.items():
+        changed[0, position] = player.tokenizer.convert_tokens_to_ids(word)
+    layer, latent = EQUAL
+    with torch.no_grad():
+        _, cache = player.run_with_cache(changed)
+    return small[layer].pre_acts(cache[f"blocks.{layer}.mlp.hook_in"][0, -1])[latent].item()
+
+
+# %% tags=["answer:two_positions"]
+### BEGIN SOLUTION
+two_positions = {3, 17}
+### END SOLUTION
+
+# %% tags=["check"]
+two_positions = lesson_44.check_two_positions(two_positions)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Find its number: `next(i for i, n in enumerate(four.nodes) if (n.layer, n.latent, n.position) == (*EQUAL, 18))`. A vector with 1 there and 0 elsewhere, given to `influence` as weights, has the embeddings' influence in its first entries.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Replace one of the four 15s at a time by another number. For two of them the pre-activation falls below 0.
+#
+# </details>
+
+# %% tags=["numbers"]
+alone = {position: activation_with({position: "37"}) for position in (3, 5, 9, 17)}
+assert activation_with({}) > 3 and {p for p, value in alone.items() if value < 0} == {3, 17}
+both = activation_with({3: "37", 17: "37"})
+assert both > 2
+number = next(
+    i for i, n in enumerate(four.nodes) if (n.layer, n.latent, n.position) == (*EQUAL, 18)
+)
+on_it = influence(four.effects, (torch.arange(len(four.nodes)) == number).float())[:18]
+assert set(on_it.topk(2).indices.tolist()) == {3, 17}
+
+# %% [markdown]
+# Now replace *both* tokens that you found by the same number. What does the feature do, and what does it compute?
+#
+# Lesson 5.1 finds the attention heads that carry the target to the result in this model, without a transcoder. The graph cannot: its patterns are frozen, so *why* a head attends there is no part of it.
+#
+# # The results
+
+
+# %% tags=["results"]
+def found_in(name: str) -> str:
+    """Actual over predicted changes of single features and of sets."""
+    return "; ".join(compared(changes[name][kind])[2] for kind in ("single", "set of ten"))
+
+
+plots.table(
+    [
+        (
+            "loss recovered by a transcoder, of mean ablation",
+            f"{shipped['transcoder']:.2f}; with a skip {shipped['skip transcoder']:.2f}",
+            f"{shipped['affine map']:.2f}, affine map; {shipped['random latents']:.2f}, random latents",
+            "transcoders as faithful as SAEs or more so, 120M to 1.4B (Dunefsky et al.)",
+        ),
+        (
+            "replacement and completeness score, eight prompts",
+            "{:.2f} and {:.2f}".format(*score["trained"].mean(0).tolist()),
+            "{:.2f} and {:.2f}, random latents".format(*score["random"].mean(0).tolist()),
+            "",
+        ),
+        (
+            "actual over predicted, single features; sets of ten",
+            f"{found_in('trained')}",
+            f"{found_in('random')}, random latents",
+            "",
+        ),
+    ],
+    columns=[
+        "",
+        "ours (SmolLM2's MLP 15; then the CountDown player)",
+        "control",
+        "paper's, with its model",
+    ],
+)
+
+# %% [markdown]
+# ## Questions to discuss
+#
+# 1. A graph of a large model has a replacement score of `0.5`. What would you say about an arrow in it? What if the score were `0.95`, from latents nobody trained?
+# 2. Single features did a fifth of what was predicted. Is the graph wrong, or is the ablation?
+# 3. Errors are kept on this prompt only. What would happen to a prediction for another prompt?
+# 4. Which control would you ask for in a paper that shows one graph of one prompt?
+#
+# ## Common mistakes
+#
+# - Leaving error nodes out of the picture, and reading what is left as the whole.
+# - Taking a large virtual weight for a cause: its source may never be active.
+# - Testing a graph by its strongest supernode alone: random latents pass that.
+# - Forgetting that attention patterns are frozen: a graph says what moved along an edge, not why the head looked there.
+# - Comparing a transcoder's variance explained with 0 instead of with an affine map.
+#
+# ## Where this breaks
+#
+# The graph is of a small model that does one thing, at the one position where it does it; its width of 96 makes random latents good. SmolLM2's transcoder is one of one MLP, trained on 0.66 million tokens of the model's own text. Influence takes absolute values: two paths that cancel count twice. Scores and
+# predictions are of eight prompts from one generator. The published graphs use cross-layer transcoders, merge features by hand, and are of models a thousand times larger.
+#
+# ## Further reading
+#
+# - Dunefsky, Chlenski and Nanda (2024), *Transcoders Find Interpretable LLM Feature Circuits*, arXiv 2406.11944
+# - Paulo, Shabalin and Belrose (2025), *Transcoders Beat Sparse Autoencoders for Interpretability*, arXiv 2501.18823
+# - Ameisen et al. (2025), *Circuit Tracing*, and Lindsey et al. (2025), *On the Biology of a Large Language Model* (transformer-circuits.pub)
+# - Lange, Dearstyne and Maher (2026), *CLTs are incentivized to learn unfaithful circuits* (LessWrong)
+# - The tool: `circuit-tracer` (safety-research); it needs an older TransformerLens than this course uses
+#
+# **Map:**
+
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
+show_progress("44")

@@ -1,0 +1,278 @@
+"""Lesson 4.4: the library's version of each exercise, and plausible wrong answers."""
+
+import torch
+from torch.nn import functional as F
+
+# ---- A stand-in for an MLP ----------------------------------------------------------------------
+
+
+def _splice(
+    *,
+    reads="mlp.hook_in",
+    at=lambda layer: layer,
+    keep=1,
+    given=lambda x, y: (x, y),
+    returned=lambda y: y,
+    loss=lambda logits, tokens: F.cross_entropy(logits[0, :-1], tokens[0, 1:]).item(),
+):
+    def mlp_spliced_loss(model, tokens, stand_in, *, layer):
+        seen = []
+
+        def first(x, hook):
+            seen.append(x)
+
+        def second(y, hook):
+            new = y.clone()
+            new[0, keep:] = stand_in(*given(seen[-1][0, keep:], y[0, keep:]))
+            return returned(new)
+
+        block = f"blocks.{at(layer)}."
+        hooks = [(block + reads, first), (block + "hook_mlp_out", second)]
+        with torch.no_grad(), model.hooks(fwd_hooks=hooks):
+            return loss(model(tokens), tokens)
+
+    return mlp_spliced_loss
+
+
+def _two_runs(model, tokens, stand_in, *, layer):
+    """A cache first, then one hook; the loss as a tensor."""
+    _, cache = model.run_with_cache(tokens)
+    name = f"blocks.{layer}.hook_mlp_out"
+    new = stand_in(cache[f"blocks.{layer}.mlp.hook_in"][0, 1:], cache[name][0, 1:])
+    whole = torch.cat([cache[name][0, :1], new])[None]
+    logits = model.run_with_hooks(tokens, fwd_hooks=[(name, lambda y, hook: whole)])
+    log_probs = logits[0, :-1].log_softmax(-1)
+    return -log_probs.gather(1, tokens[0, 1:, None]).mean()
+
+
+# ---- Virtual weights ----------------------------------------------------------------------------
+
+
+def _virtual(*, move=lambda w, through: w @ through, gain=lambda w, g: w * g, turn=lambda v: v):
+    def virtual_weights(decoder, encoder, *, gain=None, through=None, scale=gain):
+        written = decoder if through is None else move(decoder, through)
+        return turn(scale(written, gain) @ encoder)
+
+    return virtual_weights
+
+
+def _loops(decoder, encoder, *, gain, through=None):
+    out = torch.zeros(len(decoder), encoder.shape[1])
+    for s, row in enumerate(decoder):
+        vector = row if through is None else through.T @ row
+        for t in range(encoder.shape[1]):
+            out[s, t] = (vector * gain * encoder[:, t]).sum()
+    return out
+
+
+# ---- The linear replacement ---------------------------------------------------------------------
+
+
+def _linear(
+    *, left_out=(), late=False, detached=False, returned=lambda reads, logits: (reads, logits)
+):
+    def linear_run(model, tokens, cache, *, embeddings, writes):
+        values, reads = {"hook_embed": embeddings}, {}
+        values["ln_final.hook_scale"] = cache["ln_final.hook_scale"]
+        for layer, written in enumerate(writes):
+            for name in ("attn.hook_pattern", "ln1.hook_scale", "ln2.hook_scale"):
+                values[f"blocks.{layer}.{name}"] = cache[f"blocks.{layer}.{name}"]
+            values[f"blocks.{layer}.hook_mlp_out"] = written.detach() if detached else written
+        if late:
+            n = len(writes) - 1
+            for name in list(values):
+                if name.startswith("blocks."):
+                    values[name] = values[f"blocks.{n}.{name.split('.', 2)[2]}"]
+        kept = {k: v for k, v in values.items() if not any(k.endswith(each) for each in left_out)}
+
+        def hook(value, hook):
+            if hook.name.endswith("mlp.hook_in"):
+                reads[hook.name] = value
+                return None
+            return kept[hook.name]
+
+        names = [*kept, *(f"blocks.{n}.mlp.hook_in" for n in range(len(writes)))]
+        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, hook) for name in names])
+        return returned([reads[name] for name in sorted(reads)], logits)
+
+    return linear_run
+
+
+# ---- Influence ----------------------------------------------------------------------------------
+
+
+def _inverse(
+    *,
+    size=torch.abs,
+    total=lambda e: e.abs().sum(1, keepdim=True).clamp(min=1e-10),
+    less=lambda n: torch.eye(n),
+    turn=lambda a: a,
+):
+    def influence(effects, weights):
+        share = turn(size(effects) / total(effects))
+        n = len(effects)
+        return weights @ (torch.linalg.inv(torch.eye(n) - share) - less(n))
+
+    return influence
+
+
+def _backwards(effects, weights):
+    """Node by node from the end, which works since sources come first."""
+    got = weights.clone()
+    for target in range(len(effects) - 1, -1, -1):
+        size = effects[target].abs()
+        if size.sum() > 0:
+            got = got + got[target] * size / size.sum()
+    return got - weights
+
+
+def _direct(effects, weights):
+    size = effects.abs()
+    return weights @ (size / size.sum(1, keepdim=True).clamp(min=1e-10))
+
+
+def _divides_by_0(effects, weights):
+    size = effects.abs()
+    return weights @ (size / size.sum(1, keepdim=True))
+
+
+# ---- Predicted changes --------------------------------------------------------------------------
+
+
+def _predicted(
+    *,
+    start=lambda factor: factor - 1,
+    divide=lambda node: node.activation,
+    pinned=True,
+    effects=lambda e: e,
+):
+    def predicted_change(graph, nodes, *, factor=0.0):
+        chosen, change = set(nodes), [0.0] * len(graph.nodes)
+        for i, node in enumerate(graph.nodes):
+            if node.kind in ("feature", "logit"):
+                if i in chosen:
+                    change[i] = start(factor)
+                if i not in chosen or not pinned:
+                    row = effects(graph.effects)[i]
+                    change[i] += sum(
+                        float(a) * b for a, b in zip(row, change, strict=True)
+                    ) / divide(node)
+        return change[-1]
+
+    return predicted_change
+
+
+def _by_inverse(graph, nodes, *, factor=0.0):
+    """One linear system instead of a loop; the result is a tensor."""
+    n = len(graph.nodes)
+    size = torch.tensor([node.activation for node in graph.nodes])
+    share = graph.effects / size[:, None]
+    share[nodes] = 0
+    given = torch.zeros(n)
+    given[nodes] = factor - 1
+    return torch.linalg.solve(torch.eye(n) - share, given)[-1]
+
+
+def _only_direct(graph, nodes, *, factor=0.0):
+    return (graph.effects[-1, nodes].sum() * (factor - 1)).item()
+
+
+MISTAKES = {
+    "mlp_spliced_loss": [
+        ("the hook returns nothing", _splice(returned=lambda y: None), "does not get in"),
+        ("BOS too", _splice(keep=0), "BOS was replaced"),
+        ("swapped", _splice(given=lambda x, y: (y, x)), "swapped"),
+        ("before the norm", _splice(reads="hook_resid_mid"), "before the norm"),
+        ("the next block", _splice(at=lambda layer: (layer + 1) % 3), "Another block"),
+        (
+            "its own token",
+            _splice(loss=lambda lg, t: F.cross_entropy(lg[0], t[0]).item()),
+            "its own token",
+        ),
+        (
+            "a sum",
+            _splice(loss=lambda lg, t: F.cross_entropy(lg[0, :-1], t[0, 1:], reduction="sum")),
+            "the sum over tokens",
+        ),
+    ],
+    "virtual_weights": [
+        ("no gain", _virtual(gain=lambda w, g: w), "left out"),
+        ("turned", _virtual(turn=lambda v: v.T), "turned round"),
+        ("gain twice", _virtual(gain=lambda w, g: w * g * g), "twice"),
+        ("no head", _virtual(move=lambda w, t: w), "not used"),
+        ("head turned", _virtual(move=lambda w, t: w @ t.T), "turned round"),
+    ],
+    "linear_run": [
+        ("patterns", _linear(left_out=["hook_pattern"]), "Attention patterns"),
+        ("ln1", _linear(left_out=["ln1.hook_scale"]), "before attention"),
+        ("ln2", _linear(left_out=["ln2.hook_scale"]), "before the MLPs"),
+        ("the last norm", _linear(left_out=["ln_final.hook_scale"]), "last norm"),
+        ("no norm", _linear(left_out=["hook_scale"]), "No norm"),
+        ("MLPs run", _linear(left_out=["hook_mlp_out"]), "still write"),
+        ("tokens' own", _linear(left_out=["hook_embed"]), "embeddings are the tokens'"),
+        ("late binding", _linear(late=True), "loop's last value"),
+        ("detached", _linear(detached=True), "gradients do not reach"),
+        ("logits alone", _linear(returned=lambda reads, logits: logits), "Return a pair"),
+        ("no reads", _linear(returned=lambda reads, logits: ([], logits)), "a list of 3"),
+        (
+            "reads in another order",
+            _linear(returned=lambda reads, logits: (reads[::-1], logits)),
+            "what the MLP of block 0 reads",
+        ),
+    ],
+    "influence": [
+        ("direct", _direct, "direct effects alone"),
+        ("NaN", _divides_by_0, "divided by 0"),
+        ("with the identity", _inverse(less=lambda n: torch.zeros(n, n)), "own weights"),
+        ("not normalised", _inverse(total=lambda e: 1.0), "not divided"),
+        (
+            "columns",
+            _inverse(total=lambda e: e.abs().sum(0, keepdim=True).clamp(min=1e-10)),
+            "Columns",
+        ),
+        ("swapped", _inverse(turn=lambda a: a.T), "swapped"),
+        (
+            "signed",
+            _inverse(size=lambda e: e, total=lambda e: e.sum(1, keepdim=True).clamp(min=1e-10)),
+            "keep their sign",
+        ),
+    ],
+    "predicted_change": [
+        ("direct", _only_direct, "direct effects alone"),
+        ("factor", _predicted(start=lambda f: f), "not by"),
+        ("sign", _predicted(start=lambda f: 1 - f), "The sign"),
+        ("not divided", _predicted(divide=lambda node: 1.0), "divided by its activation"),
+        ("not pinned", _predicted(pinned=False), "stays where it is put"),
+        ("absolute", _predicted(effects=lambda e: e.abs()), "keep their sign"),
+        ("swapped", _predicted(effects=lambda e: e.T), "swapped"),
+        ("multiplied", _predicted(divide=lambda node: 1 / node.activation), "multiplies where"),
+    ],
+    "two_positions": [
+        ("the strongest embedding", {3, 18}, "where the feature *is*"),
+        ("the numbers' 15", {5, 17}, "stays active"),
+        ("without BOS", {2, 16}, "one place off"),
+        ("no 15", {3, 16}, "no 15"),
+        ("one", {3}, "two positions"),
+        ("twice", (3, 3), "two different"),
+        ("words", {"15", "("}, "two different"),
+    ],
+}
+
+RIGHT = {
+    "mlp_spliced_loss": [("in place on a clone", _splice()), ("a cache and one hook", _two_runs)],
+    "virtual_weights": [("scaled rows", _virtual()), ("loops", _loops)],
+    "linear_run": [
+        ("one hook for all", _linear()),
+        (
+            "a list, a tuple of reads",
+            _linear(returned=lambda reads, logits: [tuple(reads), logits]),
+        ),
+    ],
+    "influence": [("an inverse", _inverse()), ("from the end", _backwards)],
+    "predicted_change": [("loops of floats", _predicted()), ("a linear system", _by_inverse)],
+    "two_positions": [
+        ("a tuple", (17, 3)),
+        ("a list", [3, 17]),
+        ("a tensor", torch.tensor([3, 17])),
+    ],
+}
