@@ -24,7 +24,7 @@ MISS, HIT = "12 + 7 = 19 + 4 = 23", "12 + 7 = 19 - 4 = 15"
 TEXT = f"{MISS} ( not 23 ) , {HIT} ( this works )"
 WORDS = TEXT.split()
 NAN, TWO = float("nan"), torch.ones(2)
-TOKENS, RANDOM = torch.tensor([1, 2, 3]), torch.Generator()
+ASKED, RANDOM = torch.tensor([1, 2, 3]), torch.Generator()
 INJECTED, AT_0 = [torch.ones(1, 4)], {"layer": 0, "yes": 1, "no": 2}
 
 
@@ -474,17 +474,17 @@ ROWS = [
     ("no question", lambda: clinic.yes_shifts(model(), [], *INJECTED, **AT_0), "`questions`"),
     (
         "one vector without an axis",
-        lambda: clinic.yes_shifts(model(), [TOKENS], INJECTED[0][0], **AT_0),
+        lambda: clinic.yes_shifts(model(), [ASKED], INJECTED[0][0], **AT_0),
         "give 2 axes",
     ),
     (
         "a patchscope outside the target",
-        lambda: clinic.patchscope(model(), [TOKENS], TOKENS, position=3, layers=[0]),
+        lambda: clinic.patchscope(model(), [ASKED], ASKED, position=3, layers=[0]),
         "positions 0 to 2",
     ),
     (
         "a patchscope of a layer that is not there",
-        lambda: clinic.patchscope(model(), [TOKENS], TOKENS, position=1, layers=[99]),
+        lambda: clinic.patchscope(model(), [ASKED], ASKED, position=1, layers=[99]),
         "has layers 0 to",
     ),
     ("no pairs", lambda: clinic.draw_swaps(0, generator=torch.Generator()), "`n` is 0"),
@@ -499,7 +499,7 @@ ROWS = [
     (
         "a climb without candidates",
         lambda: clinic.climb(
-            torch.relu, TOKENS, torch.ones(4, 2), steps=1, candidates=0, best=1, generator=RANDOM
+            torch.relu, ASKED, torch.ones(4, 2), steps=1, candidates=0, best=1, generator=RANDOM
         ),
         "`candidates` is 0",
     ),

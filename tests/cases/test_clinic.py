@@ -12,7 +12,12 @@ def facts(n: int = 40, *, seed: int = 0, turns: bool = True) -> clinic.Facts:
     x = torch.randn(n, 5, generator=random)
     x[:, 0] += 8.0 * (2 * y - 1) * torch.where(negated & turns, -1, 1)
     return clinic.Facts(
-        x, y, [f"s{i // 2}" for i in range(n)], [f"n{i}" for i in range(n)], [False] * n, negated
+        x,
+        y,
+        [f"s{i // 2}" for i in range(n)],
+        [f"n{i}" for i in range(n)],
+        [i % 7 < 2 for i in range(n)],
+        negated,
     )
 
 
@@ -62,7 +67,7 @@ def test_a_direction_that_separates_lies_outside_the_band():
 
 
 def test_the_quiz_has_as_many_real_results_as_it_measures():
-    items = clinic.quiz(*(facts(80, seed=k) for k in range(4)))
+    items = clinic.quiz(*(facts(200, seed=k) for k in range(4)))
     assert len(items) == 8 and all(item.decides in clinic.CONTROLS for item in items)
     sheet = [(item.real, item.decides) for item in items]
     assert clinic.score_sheet(items, sheet) == (8, 8)
