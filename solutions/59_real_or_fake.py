@@ -23,7 +23,7 @@
 # 2. write concept injection, a patchscope and distributed alignment search, and put each on trial;
 # 3. say of a claim what stays after the control, and at which scale.
 #
-# **Time** one hour for the core, and 20 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls; 4.2 for *Going deeper*.
+# **Time** one hour for the core, and 20 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls; for *Going deeper* lesson 4.2: sparse autoencoders.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** The third cell asks the model whether it detects an injected thought, while the vector of a word is added to its residual stream. Change the word and the dose. Does the model notice?
@@ -51,7 +51,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from utils import plots
-from utils.activations import activations
+from utils.activations import activations, next_logits
 from utils.cases import clinic
 from utils.cases.clinic import Swap
 from utils.checks import lesson_59
@@ -241,7 +241,7 @@ FACTUAL = [
     "Is the moon made of bread?",
     "Is Monday a month of the year?",
 ]
-randoms = random_directions(12, concept_vectors(0.5)[0].cpu(), generator=seeded(0)).to(device)  # a dozen
+randoms = random_directions(8, concept_vectors(0.5)[0].cpu(), generator=seeded(0)).to(device)
 table = {"concepts": {"detection": detect}, "random vectors": {}}
 for who, vectors in (("concepts", concept_vectors(0.5)), ("random vectors", randoms)):
     for kind, questions in (("detection", DETECT), ("factual, No is right", FACTUAL)):
@@ -281,7 +281,12 @@ plots.intervals(
 # %% tags=["numbers"]
 claim("difference of differences, concepts", special[0], text=-0.55, within=0.08)
 orange = table["concepts"]["factual, No is right"][detect > 0.5]
-assert orange.mean() > 0.3 and special[2] < 0 and interval(beyond["random vectors"])[0] < 0.1 and 2 <= noticed <= 9
+assert (
+    orange.mean() > 0.3
+    and special[2] < 0
+    and interval(beyond["random vectors"])[0] < 0.1
+    and 2 <= noticed <= 9
+)
 
 # %% [markdown]
 # ## Case 2 · The capital is in the hidden state
@@ -381,18 +386,19 @@ def word_ids(word: str) -> list[int]:
 
 pairs = {row["subject"]: row["right"] for row in rows if row["family"] == "capitals"}
 pairs = {c: pairs[c] for c in pairs if len(word_ids(c)) == 1 and f"{c}:" not in SHOTS}
-countries = list(pairs)[:40]  # the most populous whose name is one token
+countries = list(pairs)[:32]  # the most populous whose name is one token
 capitals = torch.tensor([word_ids(pairs[country])[0] for country in countries])
 target = model.to_tokens(f"{SHOTS}x:")[0]
 decode = partial(patchscope, model, target=target, position=len(target) - 2)
 sources = [model.to_tokens(f"I will tell you about {country}")[0] for country in countries]
-said = decode(sources, layers=[4, 16])
-decoded = {f"layer {k}": (row == capitals).float() for k, row in zip((4, 16), said, strict=True)}
+said = dict(zip((0, 4, 16), decode(sources, layers=[0, 4, 16]), strict=True))
+decoded = {f"layer {k}": (row == capitals).float() for k, row in said.items()}
+late = ("layer 4", "layer 16")
 plots.bars(
-    {name: right.mean().item() for name, right in decoded.items()},
-    intervals={name: tuple(bootstrap(right)) for name, right in decoded.items()},
+    {name: decoded[name].mean().item() for name in late},
+    intervals={name: tuple(bootstrap(decoded[name])) for name in late},
     title="Does the country's hidden state hold its capital?",
-    y="share of 40 countries",
+    y="share of 32 countries",
 )
 
 # %% [markdown]
@@ -413,14 +419,12 @@ predict(
 # **The null** is the prompt itself. Put the country's *name* in the place of x, and no vector: does the target prompt find the capital as often? And take the vector before block 0, which is the word's embedding, and has seen nothing of the source prompt.
 
 # %%
-named = [model.to_tokens(f"{SHOTS}{country}:")[0] for country in countries]
-with torch.no_grad():
-    from_text = torch.stack([model(row[None])[0, -1].argmax().cpu() for row in named])
+from_text = next_logits(model, [f"{SHOTS}{country}:" for country in countries]).argmax(-1)
 tests = {
     "patched, layer 4": decoded["layer 4"],
-    "patched, layer 0": (decode(sources, layers=[0])[0] == capitals).float(),
+    "patched, layer 0": decoded["layer 0"],
     "name alone in the prompt": (from_text == capitals).float(),
-    "next country's vector": (said[0].roll(1) == capitals).float(),
+    "next country's vector": (said[4].roll(1) == capitals).float(),
 }
 gains = {name: interval(tests["patched, layer 4"] - tests[name]) for name in list(tests)[1:]}
 by_name = gains["name alone in the prompt"]
@@ -434,19 +438,19 @@ plots.bars(
     {name: right.mean().item() for name, right in tests.items()},
     intervals={name: tuple(bootstrap(right)) for name, right in tests.items()},
     title="How often does the target prompt find the capital?",
-    y="share of 40 countries",
+    y="share of 32 countries",
 )
 
 # %% [markdown]
-# The name alone gets **0.43**, and the state of layer 4 **0.40**. So what was decoded need not have been in the state: the state says *which country*, and the target prompt's own blocks look up the rest.
+# The name alone gets **0.50**, and the state of layer 4 **0.47**. So what was decoded need not have been in the state: the state says *which country*, and the target prompt's own blocks look up the rest.
 #
 # **What stays.** The vector carries the country's identity: the next country's vector fails. From layer 16 hardly anything is decoded, and that too is a fact about the target's remaining blocks as much as about the vector. The paper's authors know the problem for tokens that *need* context, such as the last token of a long name, where the name's last token alone fails; we have too few such names that SmolLM2 knows.
 #
 # **The same question for a newer method.** *Activation oracles* (Karvonen and colleagues, arXiv 2512.15674) are models trained to answer questions about activations. Ask of every answer: would a model that gets the prompt alone, or nothing but the question, say the same? A public critique (LessWrong, `LXQBcztrWKhtcgQfJ`, which we have at second hand) counts about half of the answers as generic.
 
 # %% tags=["numbers"]
-claim("name alone", tests["name alone in the prompt"].mean().item(), text=0.43, within=0.06)
-claim("patched at layer 4", tests["patched, layer 4"].mean().item(), text=0.40, within=0.06)
+claim("name alone", tests["name alone in the prompt"].mean().item(), text=0.50, within=0.07)
+claim("patched at layer 4", tests["patched, layer 4"].mean().item(), text=0.47, within=0.07)
 assert by_name[1] < 0.05 and gains["next country's vector"][1] > 0.2
 assert decoded["layer 16"].mean() < 0.1
 
@@ -549,9 +553,9 @@ SEEDS = range(4)
 def searched(network: clinic.Toy, seed: int) -> float:
     """The interchange accuracy on 4,000 new pairs, of a subspace of rank 4."""
     draws, settings = seeded(1000 + seed), {"width": 64, "rank": 4, "steps": 200, "lr": 0.01}
-    draw = partial(clinic.draw_swaps, 256, generator=draws)
+    draw = partial(clinic.draw_pairs, 256, generator=draws)
     basis = find_subspace(network.low, network.high, draw, generator=seeded(seed), **settings)
-    return clinic.interchange_accuracy(network, basis, clinic.draw_swaps(4000, generator=draws))
+    return clinic.interchange_accuracy(network, basis, clinic.draw_pairs(4000, generator=draws))
 
 
 def networks(learns: str) -> tuple[list[float], list[float]]:
@@ -667,7 +671,7 @@ plots.heatmap(
 claim("cities to kinds", transfer["cities", "kinds"], text=0.96, within=0.03)
 
 # %% [markdown]
-# ### Which control? (3 minutes, easy)
+# ### Investigation · which control? (3 minutes, easy)
 #
 # The reviewer's doubt is that *kinds* is easy for any direction. Which of these answers it?
 #
@@ -980,10 +984,11 @@ ratio = {
     who: torch.tensor([value / top for _, top, value in some.values()])
     for who, some in (("latents", found), ("random directions", chance))
 }
+ours, theirs = (ratio[who].mean() for who in ratio)
 outcome(
     "59.dream",
     "fake: random directions do, too"
-    if ratio["random directions"].mean() > 0.75 * ratio["latents"].mean()
+    if theirs > 0.75 * ours
     else "real: only latents have texts that excite them so",
 )
 plots.bars(

@@ -487,7 +487,7 @@ ROWS = [
         lambda: clinic.patchscope(model(), [ASKED], ASKED, position=1, layers=[99]),
         "has layers 0 to",
     ),
-    ("no pairs", lambda: clinic.draw_swaps(0, generator=torch.Generator()), "`n` is 0"),
+    ("no pairs", lambda: clinic.draw_pairs(0, generator=torch.Generator()), "`n` is 0"),
     ("a toy that learns half", lambda: clinic.toy(0, learns="half"), "'all', 'rest' or 'none'"),
     (
         "a subspace of rank 0",

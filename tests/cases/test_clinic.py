@@ -22,7 +22,7 @@ def facts(n: int = 40, *, seed: int = 0, turns: bool = True) -> clinic.Facts:
 
 
 def test_labels_of_swaps_come_from_both_inputs():
-    pairs = clinic.draw_swaps(200, generator=torch.Generator().manual_seed(1))
+    pairs = clinic.draw_pairs(200, generator=torch.Generator().manual_seed(1))
     first = pairs.source[:, :3].sum(1) > 0
     assert torch.equal(pairs.label.bool(), first ^ (pairs.base[:, 3:].sum(1) > 0))
     assert 0.3 < (pairs.label == pairs.before).float().mean() < 0.7
@@ -33,14 +33,14 @@ def test_the_search_finds_a_variable_that_a_network_uses():
     basis = clinic.find_subspace(
         network.low,
         network.high,
-        lambda: clinic.draw_swaps(128, generator=random),
+        lambda: clinic.draw_pairs(128, generator=random),
         width=64,
         rank=2,
         steps=120,
         lr=0.01,
         generator=torch.Generator().manual_seed(0),
     )
-    pairs = clinic.draw_swaps(2000, generator=random)
+    pairs = clinic.draw_pairs(2000, generator=random)
     assert torch.allclose(basis.T @ basis, torch.eye(2), atol=1e-4)
     assert clinic.interchange_accuracy(network, basis, pairs) > 0.75
     assert clinic.interchange_accuracy(network, 0 * basis, pairs) < 0.6

@@ -143,7 +143,7 @@ class Swap(NamedTuple):
 
 
 @guarded(n=count())
-def draw_swaps(n: int, *, generator: torch.Generator) -> Swap:
+def draw_pairs(n: int, *, generator: torch.Generator) -> Swap:
     """Six Gaussian numbers; the class is 1 where exactly one half of them has a sum above 0."""
     base, source = torch.randn(2, n, 6, generator=generator)
     first, second = ((x[..., :3].sum(-1) > 0 for x in (base, source)), base[:, 3:].sum(1) > 0)
@@ -169,13 +169,13 @@ def toy(seed: int, *, learns: str = "all", width: int = 64, steps: int = 600) ->
     if learns != "none":
         optimizer = torch.optim.Adam(weights[learns], 3e-3)
         for _ in range(steps):
-            drawn = draw_swaps(256, generator=generator)
+            drawn = draw_pairs(256, generator=generator)
             loss = F.cross_entropy(high(low(drawn.base)), drawn.before)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     low, high = low.requires_grad_(False), high.requires_grad_(False)
-    drawn = draw_swaps(4000, generator=generator)
+    drawn = draw_pairs(4000, generator=generator)
     right = (high(low(drawn.base)).argmax(1) == drawn.before).float().mean().item()
     return Toy(low, high, right)
 

@@ -146,14 +146,19 @@ def check_yes_shifts(yes_shifts) -> str:
 # ---- Patchscopes --------------------------------------------------------------------------------
 
 
+@torch.no_grad()
+def _own(model, row: Tensor) -> Tensor:
+    return model(row[None])[0, -1].argmax()
+
+
 @exercise("utils.cases.clinic.patchscope")
 def check_patchscope(patchscope) -> str:
     """Two small models; layers out of order, sources of different lengths."""
     for seed, (lengths, n, position, layers) in enumerate(
-        (((4, 6, 3, 5, 7, 4, 8, 6), 6, 2, [2, 0, 1]), ((5, 3, 6, 4, 7, 8, 4), 4, 2, [1, 2]))
+        (((4, 6, 3, 5, 7, 8), 5, 2, [2, 0, 1]), ((5, 3, 6, 4, 7), 4, 2, [1, 2]))
     ):
         model, random = _tiny(seed + 2, scale=0.9), torch.Generator().manual_seed(seed)
-        sources, targets = _rows(lengths, random), _rows([n] * 6, random)
+        sources, targets = _rows(lengths, random), _rows([n] * 4, random)
 
         @torch.no_grad()
         def said(
@@ -188,7 +193,12 @@ def check_patchscope(patchscope) -> str:
                 rows.append(torch.stack(row))
             return torch.stack(rows)
 
-        chosen = max(targets, key=lambda row: len(said(target=row).unique()))  # that can tell
+        def tells(row):
+            """How many answers differ between the right ones and two near mistakes."""
+            near = [said(target=row), said(target=row, kind="post"), _own(model, row)]  # noqa: B023
+            return min(int((near[i] != near[j]).sum()) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+        chosen = max(targets, key=tells)
         target, right = chosen, said()
         with torch.no_grad():
             plain = model(target[None])[0, -1].argmax().expand_as(right)
@@ -341,6 +351,58 @@ def check_find_subspace(find_subspace) -> str:
     return "The subspace is learned through the exchange, on new pairs each step."
 
 
+# ---- Answers ------------------------------------------------------------------------------------
+
+
+@investigation("deciding", course=("C",))
+def check_deciding(answer) -> str:
+    """The letter of a control."""
+    letters = [answer] if isinstance(answer, str) else list(answer)
+    expect(
+        len(letters) == 1 and str(letters[0]).upper() in "ABCD", "Give one letter, as in `('A',)`."
+    )
+    letter = str(letters[0]).upper()
+    why = {
+        "A": "More statements at home change the direction, and say nothing of how easy the "
+        "statements abroad are.",
+        "B": "That interval takes statements as independent, and the same few kinds come back: it "
+        "is far too narrow.",
+        "D": "A larger probe is another method. The doubt is whether *any* direction would do.",
+    }
+    expect(letter == "C", why.get(letter, ""))
+    return "They are scored on the same statements, so whatever is easy there is easy for them too."
+
+
+@investigation("sheet", course=SHEET)
+def check_sheet(answer) -> str:
+    """Eight verdicts, each with the control that decides."""
+    rows = [tuple(row) for row in answer]
+    expect(len(rows) == 8, f"Give eight rows, one for each result, not {len(rows)}.")
+    expect(
+        all(len(row) == 2 and row[1] in CONTROLS for row in rows),
+        'Each row is a verdict and a control\'s name, as in `(True, "fresh")`.',
+    )
+    expect(
+        all(row[0] in (True, False) for row in rows),
+        "A verdict is True, where the claim survives, or False.",
+    )
+    other = [
+        i for i, (row, right) in enumerate(zip(rows, SHEET, strict=True), 1) if row[1] != right[1]
+    ]
+    expect(
+        not other,
+        f"For {len(other)} of the results another control decides; the first is number "
+        f"{other[0] if other else 0}. How was that result made?",
+    )
+    verdicts = sum(bool(row[0]) != right[0] for row, right in zip(rows, SHEET, strict=True))
+    expect(
+        not verdicts,
+        f"All controls are the right ones, and {verdicts} of the verdicts are not what they say: "
+        "compare each with chance, with the constant answer, or half with half.",
+    )
+    return "Eight verdicts, each with the control that decides. Always saying fake gets four."
+
+
 # ---- The search for tokens ----------------------------------------------------------------------
 
 
@@ -452,55 +514,3 @@ def _same_search(climb: Callable, excite: Callable, embed: Tensor, start: Tensor
             float(got[1]) > highest - 1e-3,
             "Of 40 candidates the best was not taken: compare their true scores.",
         )
-
-
-# ---- Answers ------------------------------------------------------------------------------------
-
-
-@investigation("deciding", course=("C",))
-def check_deciding(answer) -> str:
-    """The letter of a control."""
-    letters = [answer] if isinstance(answer, str) else list(answer)
-    expect(
-        len(letters) == 1 and str(letters[0]).upper() in "ABCD", "Give one letter, as in `('A',)`."
-    )
-    letter = str(letters[0]).upper()
-    why = {
-        "A": "More statements at home change the direction, and say nothing of how easy the "
-        "statements abroad are.",
-        "B": "That interval takes statements as independent, and the same few kinds come back: it "
-        "is far too narrow.",
-        "D": "A larger probe is another method. The doubt is whether *any* direction would do.",
-    }
-    expect(letter == "C", why.get(letter, ""))
-    return "They are scored on the same statements, so whatever is easy there is easy for them too."
-
-
-@investigation("sheet", course=SHEET)
-def check_sheet(answer) -> str:
-    """Eight verdicts, each with the control that decides."""
-    rows = [tuple(row) for row in answer]
-    expect(len(rows) == 8, f"Give eight rows, one for each result, not {len(rows)}.")
-    expect(
-        all(len(row) == 2 and row[1] in CONTROLS for row in rows),
-        'Each row is a verdict and a control\'s name, as in `(True, "fresh")`.',
-    )
-    expect(
-        all(row[0] in (True, False) for row in rows),
-        "A verdict is True, where the claim survives, or False.",
-    )
-    other = [
-        i for i, (row, right) in enumerate(zip(rows, SHEET, strict=True), 1) if row[1] != right[1]
-    ]
-    expect(
-        not other,
-        f"For {len(other)} of the results another control decides; the first is number "
-        f"{other[0] if other else 0}. How was that result made?",
-    )
-    verdicts = sum(bool(row[0]) != right[0] for row, right in zip(rows, SHEET, strict=True))
-    expect(
-        not verdicts,
-        f"All controls are the right ones, and {verdicts} of the verdicts are not what they say: "
-        "compare each with chance, with the constant answer, or half with half.",
-    )
-    return "Eight verdicts, each with the control that decides. Always saying fake gets four."
