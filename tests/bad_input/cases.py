@@ -14,7 +14,7 @@ from data.countdown import task as countdown
 from data.countdown.task import Puzzle
 from tests.bad_input import RAW
 from tests.small_models import random_model
-from utils.cases import survey, thinking
+from utils.cases import clinic, survey, thinking
 from utils.cases import verification as v
 from utils.models import load
 
@@ -24,6 +24,8 @@ MISS, HIT = "12 + 7 = 19 + 4 = 23", "12 + 7 = 19 - 4 = 15"
 TEXT = f"{MISS} ( not 23 ) , {HIT} ( this works )"
 WORDS = TEXT.split()
 NAN, TWO = float("nan"), torch.ones(2)
+ASKED, RANDOM = torch.tensor([1, 2, 3]), torch.Generator()
+INJECTED, AT_0 = [torch.ones(1, 4)], {"layer": 0, "yes": 1, "no": 2}
 
 
 @cache
@@ -468,4 +470,39 @@ ROWS = [
     ("probes of three labels for four", lambda: aucs(labels=YES_NO[:3]), "has 4 positions"),
     ("probes of NaN", lambda: aucs(x=torch.full((1, 4, 3), NAN)), "NaN"),
     ("probes of one layer's states", lambda: aucs(x=torch.ones(4, 3)), "give 3 axes"),
+    # A clinic
+    ("no question", lambda: clinic.yes_shifts(model(), [], *INJECTED, **AT_0), "`questions`"),
+    (
+        "one vector without an axis",
+        lambda: clinic.yes_shifts(model(), [ASKED], INJECTED[0][0], **AT_0),
+        "give 2 axes",
+    ),
+    (
+        "a patchscope outside the target",
+        lambda: clinic.patchscope(model(), [ASKED], ASKED, position=3, layers=[0]),
+        "positions 0 to 2",
+    ),
+    (
+        "a patchscope of a layer that is not there",
+        lambda: clinic.patchscope(model(), [ASKED], ASKED, position=1, layers=[99]),
+        "has layers 0 to",
+    ),
+    ("no pairs", lambda: clinic.draw_pairs(0, generator=torch.Generator()), "`n` is 0"),
+    ("a toy that learns half", lambda: clinic.toy(0, learns="half"), "'all', 'rest' or 'none'"),
+    (
+        "a subspace of rank 0",
+        lambda: clinic.find_subspace(
+            torch.relu, torch.relu, list, width=3, rank=0, steps=1, lr=0.1, generator=RANDOM
+        ),
+        "`rank` is 0",
+    ),
+    (
+        "a climb without candidates",
+        lambda: clinic.climb(
+            torch.relu, ASKED, torch.ones(4, 2), steps=1, candidates=0, best=1, generator=RANDOM
+        ),
+        "`candidates` is 0",
+    ),
+    ("a mean gap of NaN", lambda: clinic.mean_gap(torch.full((2, 3), NAN), TWO), "NaN"),
+    ("a sheet that is too short", lambda: clinic.score_sheet([None], []), "one for each of 1"),
 ]
