@@ -85,14 +85,15 @@ def _linear(
                     values[name] = values[f"blocks.{n}.{name.split('.', 2)[2]}"]
         kept = {k: v for k, v in values.items() if not any(k.endswith(each) for each in left_out)}
 
-        def hook(value, hook):
-            if hook.name.endswith("mlp.hook_in"):
-                reads[hook.name] = value
-                return None
-            return kept[hook.name]
+        def put(value):
+            return lambda _, hook: value
 
-        names = [*kept, *(f"blocks.{n}.mlp.hook_in" for n in range(len(writes)))]
-        logits = model.run_with_hooks(tokens, fwd_hooks=[(name, hook) for name in names])
+        def keep(layer):
+            return lambda x, hook: reads.__setitem__(layer, x)
+
+        hooks = [(name, put(value)) for name, value in kept.items()]
+        hooks += [(f"blocks.{n}.mlp.hook_in", keep(n)) for n in range(len(writes))]
+        logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
         return returned([reads[name] for name in sorted(reads)], logits)
 
     return linear_run

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from utils.features.graphs import Graph, Node
+from utils.features.graphs import AttributionGraph, Node
 from utils.guards import as_long_as, axes, filled, finite, guarded
 from utils.plots import COLOURS, styled
 
@@ -230,7 +230,7 @@ NODE_COLOURS = {"embedding": 2, "feature": 0, "error": 1, "logit": 3}
 
 @guarded(shown=as_long_as("size"))
 def attribution_map(
-    graph: Graph,
+    graph: AttributionGraph,
     words: Sequence[str],
     size: Float[Tensor, " node"],
     shown: Bool[Tensor, " node"],

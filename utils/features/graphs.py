@@ -17,14 +17,14 @@ from torch import Tensor
 from utils.features.transcoders import Transcoder
 from utils.guards import axes, count, filled, guarded
 
-KINDS = EMBEDDING, FEATURE, ERROR, LOGIT = "embedding", "feature", "error", "logit"
+NODE_KINDS = EMBEDDING, FEATURE, ERROR, LOGIT = "embedding", "feature", "error", "logit"
 
 
 class Node(NamedTuple):
     """One node: an embedding, a feature, a transcoder's error, or the logit difference.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `NODE_KINDS`.
         layer: the block of a feature or error; -1 for an embedding, the number of blocks for the
             logit difference.
         position: of the token.
@@ -39,7 +39,7 @@ class Node(NamedTuple):
     activation: float = 1.0
 
 
-class Graph(NamedTuple):
+class AttributionGraph(NamedTuple):
     """The nodes of one prompt, earlier layers first, and the direct effects between them.
 
     Attributes:
@@ -113,7 +113,7 @@ def attribution_graph(
     no: int,
     batch_size: int = 64,
     run: Callable = linear_run,
-) -> Graph:
+) -> AttributionGraph:
     """Every active feature, error and embedding of a prompt, and all direct effects.
 
     Args:
@@ -169,7 +169,7 @@ def attribution_graph(
         back = torch.autograd.grad(torch.stack(values).sum(), leaves, materialize_grads=True)
         at_nodes = torch.stack(back)[place, :, position]  # [source target d_model]
         effects[part] = (at_nodes * sources[:, None]).sum(-1).T
-    return Graph(nodes, effects)
+    return AttributionGraph(nodes, effects)
 
 
 def virtual_weights(
@@ -240,7 +240,7 @@ class Scores(NamedTuple):
     completeness: float
 
 
-def graph_scores(graph: Graph) -> Scores:
+def graph_scores(graph: AttributionGraph) -> Scores:
     """Both scores of a graph whose last node is its output, as circuit-tracer takes them."""
     output = torch.zeros(len(graph.nodes))
     output[-1] = 1
@@ -256,12 +256,13 @@ def graph_scores(graph: Graph) -> Scores:
 # ---- Suppressing features -----------------------------------------------------------------------
 
 
-def predicted_change(graph: Graph, nodes: Sequence[int], *, factor: float = 0.0) -> float:
+def predicted_change(graph, nodes: Sequence[int], *, factor: float = 0.0) -> float:
     """By the graph, the change of the logit difference when features are set to a multiple.
 
     Every other feature changes by the share of its input that changes, and passes that on.
 
     Args:
+        graph: an `AttributionGraph`.
         nodes: numbers of features in `graph.nodes`.
         factor: 0 ablates them, -1 turns them round.
     """
