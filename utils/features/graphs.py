@@ -7,7 +7,7 @@ Source: Ameisen et al. (2025), Circuit tracing, transformer-circuits.pub; influe
 scores as in the authors' circuit-tracer. Layer L of a feature is the block of its MLP.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -62,7 +62,7 @@ class AttributionGraph(NamedTuple):
 def linear_run(
     model,
     tokens: Int[Tensor, "batch pos"],
-    cache: Mapping[str, Tensor],
+    cache,
     *,
     embeddings: Float[Tensor, "batch pos d_model"],
     writes: Sequence[Float[Tensor, "batch pos d_model"]],
@@ -73,7 +73,7 @@ def linear_run(
     writes are given, so that results are linear in them, and gradients lead back to them.
 
     Args:
-        cache: of a clean run on the prompt, with `blocks.L.attn.hook_pattern`,
+        cache: by name, of a clean run on the prompt, with `blocks.L.attn.hook_pattern`,
             `blocks.L.ln1.hook_scale`, `blocks.L.ln2.hook_scale` and `ln_final.hook_scale`.
         embeddings: in the place of `hook_embed`.
         writes: for each block, in the place of its `hook_mlp_out`.
