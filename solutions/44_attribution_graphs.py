@@ -430,7 +430,7 @@ diagram(
 def linear_run(
     model,
     tokens: Int[Tensor, "batch pos"],
-    cache: Mapping[str, Tensor],
+    cache,
     *,
     embeddings: Float[Tensor, "batch pos d_model"],
     writes: Sequence[Float[Tensor, "batch pos d_model"]],
@@ -441,7 +441,7 @@ def linear_run(
     writes are given, so that results are linear in them, and gradients lead back to them.
 
     Args:
-        cache: of a clean run on the prompt, with `blocks.L.attn.hook_pattern`,
+        cache: by name, of a clean run on the prompt, with `blocks.L.attn.hook_pattern`,
             `blocks.L.ln1.hook_scale`, `blocks.L.ln2.hook_scale` and `ln_final.hook_scale`.
         embeddings: in the place of `hook_embed`.
         writes: for each block, in the place of its `hook_mlp_out`.

@@ -158,7 +158,7 @@ def check_patchscope(patchscope) -> str:
         (((4, 6, 3, 5, 7, 8), 5, 2, [2, 0, 1]), ((5, 3, 6, 4, 7), 4, 2, [1, 2]))
     ):
         model, random = _tiny(seed + 2, scale=0.9), torch.Generator().manual_seed(seed)
-        sources, targets = _rows(lengths, random), _rows([n] * 4, random)
+        sources, targets = _rows(lengths, random), _rows([n] * 8, random)
 
         @torch.no_grad()
         def said(
