@@ -676,7 +676,7 @@ claim("cities to kinds", transfer["cities", "kinds"], text=0.96, within=0.03)
 # The reviewer's doubt is that *kinds* is easy for any direction. Which of these answers it?
 #
 # - **A** more statements at home, and a new split of them
-# - **B** a binomial interval around 0.5, for the number of statements abroad
+# - **B** a binomial interval around `0.5`, for the number of statements abroad
 # - **C** directions that know nothing of truth, scored on the same statements abroad
 # - **D** a larger probe, with two layers
 
