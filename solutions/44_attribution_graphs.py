@@ -746,7 +746,9 @@ predict(
 
 
 # %%
-def suppressed(graphs_of: Sequence[AttributionGraph], transcoders, *, seed: int = 0) -> dict[str, Tensor]:
+def suppressed(
+    graphs_of: Sequence[AttributionGraph], transcoders, *, seed: int = 0
+) -> dict[str, Tensor]:
     """Predicted and actual changes of the verdict, [case, 2]."""
     found = {"single": [], "set of ten": [], "random set": []}
     draws = torch.Generator().manual_seed(seed)

@@ -24,8 +24,12 @@ SHEET = [
 CONTROLS = ("groups", "fresh", "constant", "parts")
 
 
-def _tiny(seed: int, scale: float = 0.5) -> TransformerBridge:
-    """Three layers, with weights large enough for what is added or patched to matter."""
+def _tiny(seed: int, *, listens: bool = False) -> TransformerBridge:
+    """Three layers, with weights large enough for what is added or patched to matter.
+
+    Args:
+        listens: whether attention writes most of what is said, and no bias does.
+    """
     model = TransformerBridge.boot_native(
         {
             "n_layers": 3,
@@ -43,8 +47,11 @@ def _tiny(seed: int, scale: float = 0.5) -> TransformerBridge:
     )
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(scale * torch.randn(weight.shape, generator=random))
+        for name, weight in model.named_parameters():
+            weight.copy_(0.5 * torch.randn(weight.shape, generator=random))
+            if listens:
+                weight.mul_(0 if name.endswith(("b", "bias")) else 3 if ".attn." in name else 1)
+                weight.copy_(torch.ones_like(weight) if "ln" in name and weight.any() else weight)
     return model.eval()
 
 
@@ -157,8 +164,8 @@ def check_patchscope(patchscope) -> str:
     for seed, (lengths, n, position, layers) in enumerate(
         (((4, 6, 3, 5, 7, 8), 5, 2, [2, 0, 1]), ((5, 3, 6, 4, 7), 4, 2, [1, 2]))
     ):
-        model, random = _tiny(seed + 2, scale=0.9), torch.Generator().manual_seed(seed)
-        sources, targets = _rows(lengths, random), _rows([n] * 8, random)
+        model, random = _tiny(seed + 2, listens=True), torch.Generator().manual_seed(seed)
+        sources, targets = _rows(lengths, random), _rows([n] * 4, random)
 
         @torch.no_grad()
         def said(
