@@ -23,7 +23,7 @@
 # 2. make a model linear on one prompt, draw its attribution graph, and prune it, with what is not explained kept in view;
 # 3. tell which checks of such a graph test its features, and which would pass with random ones.
 #
-# **Time** one hour for the core, and 30 minutes for *Going deeper*. **Needs** lessons 4.2: TopK autoencoders; 1.3: direct effects.
+# **Time** one hour for the core, and 20 minutes for *Going deeper*. **Needs** lessons 4.2: TopK autoencoders; 1.3: direct effects.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** A small transformer plays CountDown: it reaches a target from three numbers, and judges each try in a bracket, `( this works )` or `( not 15 )`. The third cell shows
@@ -58,7 +58,7 @@ from utils import plots
 from utils.checks import lesson_44
 from utils.checks.predict import outcome, predict
 from utils.circuits.figures import diagram
-from utils.features import figures, graphs
+from utils.features import cross_layer, figures, graphs
 from utils.features.graphs import ERROR, FEATURE, LOGIT, AttributionGraph, Node, pruned
 from utils.features.sae import loss_recovered, pca
 from utils.features.transcoders import (
@@ -886,8 +886,150 @@ assert set(on_it.topk(2).indices.tolist()) == {3, 17}
 # Now replace *both* tokens that you found by the same number. What does the feature do, and what does it compute?
 #
 # Lesson 5.1 finds the attention heads that carry the target to the result in this model, without a transcoder. The graph cannot: its patterns are frozen, so *why* a head attends there is no part of it.
+
+# %% [markdown]
+# ## Going deeper: a path that the model does not have
 #
-# # The results
+# The published graphs use **cross-layer transcoders** (CLTs; Ameisen and colleagues, 2025). A feature reads at one layer and may write to the MLP outputs of that layer *and all later ones*. With a **per-layer transcoder** (PLT), as above, a chain A → B → C needs a feature at each layer, and each of them pays the penalty for being active. A feature of a CLT can write C itself. Lange, Dearstyne and Maher (2026) argue that CLTs are therefore rewarded for dropping B. We test it where the mechanism is known.
+#
+# The toy reads four signs and computes `(a XOR b) AND (c XOR d)`. Layer 0 computes both XORs (B), and layer 1 their AND (C). Set layer 0's output to 0, and C is gone on all inputs: nothing else leads to it.
+#
+# ### Exercise 6 · what a CLT is trained for (12 minutes, medium)
+
+
+# %% tags=["exercise:utils.features.cross_layer.cross_layer_loss"]
+def cross_layer_loss(
+    acts: Sequence[Float[Tensor, "*model input _"]],
+    decoders: Mapping[tuple[int, int], Float[Tensor, "*model _ d_stream"]],
+    biases: Sequence[Float[Tensor, "*model d_stream"]],
+    writes: Sequence[Float[Tensor, "input d_stream"]],
+    *,
+    penalty: Tensor | float,
+    norm: Callable[[Mapping, int], Tensor],
+) -> Float[Tensor, "*model"]:
+    """Squared error at every layer, plus the penalty times every feature's activation and norm.
+
+    What is written to a layer is its bias plus what all features that write there add. Errors are
+    summed over the stream and over layers, and penalties over features; both are means over inputs.
+
+    Args:
+        acts: for each layer its features' activations, 0 or above.
+        decoders: (reads at, writes to) -> directions. A pair that is not there writes nothing.
+        biases: for each layer.
+        writes: for each layer what the network's MLP writes.
+        penalty: how much sparsity counts: one number, or a tensor that broadcasts over [*model].
+        norm: `norm(decoders, layer)` gives that layer's weights in the penalty, [*model, latent].
+    """
+    ### BEGIN SOLUTION
+    loss = 0.0
+    for target, wanted in enumerate(writes):
+        made = biases[target][..., None, :]
+        for source in range(target + 1):
+            if (source, target) in decoders:
+                made = made + acts[source] @ decoders[source, target]
+        loss = loss + (made - wanted).square().sum(-1).mean(-1)
+    for source, active in enumerate(acts):
+        weighted = active * norm(decoders, source)[..., None, :]
+        loss = loss + penalty * weighted.sum(-1).mean(-1)
+    return loss
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+cross_layer_loss = lesson_44.check_cross_layer_loss(cross_layer_loss)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# For each target layer begin with `biases[target][..., None, :]`, and add `acts[source] @ decoders[source, target]` for each pair that is in `decoders` and ends there.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A squared error is summed over the stream and averaged over inputs: `.square().sum(-1).mean(-1)`. The penalty of a layer is `(acts[layer] * norm(decoders, layer)[..., None, :]).sum(-1).mean(-1)`.
+#
+# </details>
+
+# %% [markdown]
+# The penalty weights a feature by the length of what it writes. For a feature with two targets there are two ways to measure it: lay both decoders end to end as one vector (**joint**, as Ameisen and colleagues do), or add up their lengths (**separate**). Two decoders of length 1 cost `1.41` in the first way and `2` in the second.
+#
+# With your loss, 32 networks of each kind are trained at once: four penalties, eight starts. `path_shares` says by which path C is written, as shares of the whole.
+
+# %%
+predict(
+    "44.shortcut",
+    "At the highest penalty, how much of C goes through B in a CLT with joint norms? (The toy: all.)",
+    choices=["all", "about a half", "less than a third"],
+)
+
+# %%
+PENALTIES = [0.01, 0.03, 0.1, 0.3]
+start = cross_layer.truth_table()
+reads, writes = cross_layer.run_network(cross_layer.boolean_network(), start)
+on = writes[1][:, cross_layer.STREAM.index("AND")] > 0.5
+kinds = {
+    "PLT": (cross_layer.PER_LAYER, cross_layer.joint_norm),
+    "CLT, joint norm": (cross_layer.CROSS_LAYER, cross_layer.joint_norm),
+    "CLT, separate norms": (cross_layer.CROSS_LAYER, cross_layer.separate_norms),
+}
+shares, sizes = {}, {}
+for kind, (pairs, norm) in kinds.items():
+    trained = cross_layer.train_replacements(
+        reads,
+        writes,
+        pairs=pairs,
+        norm=norm,
+        penalties=torch.tensor(PENALTIES),
+        seeds=range(8),
+        loss=cross_layer_loss,
+    )
+    paths = cross_layer.path_shares(trained, start, writes[0], on, axis=6)
+    shares[kind] = paths.through_b
+    error, n_active, made = cross_layer.errors_and_active(trained, reads, writes)
+    right = ((made[..., 6] > 0.5) == on).float().mean((1, 2))
+    sizes[kind] = torch.stack([error.mean(1), n_active.mean(1), right])
+outcome("44.shortcut", "less than a third")
+plots.curves(
+    {
+        ("share of C that goes through B", ""): {
+            kind: torch.stack([each.mean(1), each.amin(1), each.amax(1)])
+            for kind, each in shares.items()
+        }
+    },
+    at=PENALTIES,
+    title="A CLT with joint norms leaves B out",
+    x="penalty (bands: lowest and highest of eight starts)",
+).update_xaxes(type="log")
+
+# %%
+plots.table(
+    [
+        (kind, penalty, *(f"{value:.3f}" for value in sizes[kind][:, i].tolist()))
+        for kind in kinds
+        for i, penalty in enumerate(PENALTIES)
+        if penalty in (0.01, 0.3)
+    ],
+    columns=["", "penalty", "squared error", "active features an input", "inputs whose C is right"],
+)
+
+# %% [markdown]
+# The PLT keeps B at every penalty. The CLT with joint norms keeps **0.87** of it at the lowest penalty. At the highest, features of layer 0 write **0.85** of C themselves. The table does not tell the two apart: both get C right on all inputs, with similar errors, and the CLT even has fewer active features. A picture of it shows A → C; the model has no such path. So the claim replicates here.
+#
+# It hangs on the norm. If a CLT pays for each target separately, **0.92** stays with B at the same penalty. The joint norm makes a second target cheap, and that is what buys the shortcut. This is our toy: the paper's own may differ, the tanh of the published penalty is left out, and whether CLTs of language models do this to the same extent is not shown.
+#
+# PLTs are not safe either. Given one input again and again, a transcoder learns a feature for that input instead of the computation (Olah and colleagues, 2025).
+
+# %% tags=["numbers"]
+through = {kind: each.mean(1) for kind, each in shares.items()}
+claim("CLT, joint, lowest penalty", through["CLT, joint norm"][0], text=0.87, within=0.1)
+claim("CLT, joint, skips", 1 - through["CLT, joint norm"][-1], text=0.85, within=0.1)
+claim("CLT, separate", through["CLT, separate norms"][-1], text=0.92, within=0.06)
+assert (through["PLT"] > 0.9).all() and all((each[2] == 1).all() for each in sizes.values())
+assert through["CLT, joint norm"][0] > through["CLT, joint norm"][-1] + 0.5
+assert sizes["CLT, joint norm"][1, -1] < sizes["PLT"][1, -1]
+
+# %% [markdown]
+# ## The results
 
 
 # %% tags=["results"]
@@ -952,6 +1094,7 @@ plots.table(
 # - Paulo, Shabalin and Belrose (2025), *Transcoders Beat Sparse Autoencoders for Interpretability*, arXiv 2501.18823
 # - Ameisen et al. (2025), *Circuit Tracing*, and Lindsey et al. (2025), *On the Biology of a Large Language Model* (transformer-circuits.pub)
 # - Lange, Dearstyne and Maher (2026), *CLTs are incentivized to learn unfaithful circuits* (LessWrong)
+# - Olah and colleagues (2025), *A Toy Model of Mechanistic (Un)Faithfulness* (transformer-circuits.pub)
 # - The tool: `circuit-tracer` (safety-research); it needs an older TransformerLens than this course uses
 #
 # **Map:**

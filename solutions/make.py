@@ -222,7 +222,7 @@ def _stamped(source: str, lesson: Lesson) -> str:
     """
     for start, line in [
         (r"\[!\[Open lesson ", colab_badge(lesson)),
-        (r"\*\*Map:\*\* ", way(lesson)),
+        (r"\*\*Map:\*\*", way(lesson)),
     ]:
         source = re.sub(rf"^# {start}.*$", lambda _, line=line: f"# {line}", source, flags=re.M)
 

@@ -178,6 +178,54 @@ def _only_direct(graph, nodes, *, factor=0.0):
     return (graph.effects[-1, nodes].sum() * (factor - 1)).item()
 
 
+# ---- Cross-layer transcoders --------------------------------------------------------------------
+
+
+def _crossed(
+    *,
+    total=torch.sum,
+    square=torch.square,
+    over=torch.mean,
+    bias=lambda b: b[..., None, :],
+    pairs=lambda decoders: list(decoders),
+    weight=lambda norm, decoders, source: norm(decoders, source)[..., None, :],
+    active=lambda a: a,
+    targets=lambda writes: range(len(writes)),
+    scale=1.0,
+):
+    def cross_layer_loss(acts, decoders, biases, writes, *, penalty, norm):
+        loss = 0.0
+        for target in targets(writes):
+            made = bias(biases[target]) + torch.zeros_like(writes[target])
+            for source, to in pairs(decoders):
+                if to == target:
+                    made = made + acts[source] @ decoders[source, to]
+            loss = loss + over(total(square(made - writes[target]), -1), -1)
+        for source in range(len(acts)):
+            paid = active(acts[source]) * weight(norm, decoders, source)
+            loss = loss + scale * penalty * over(paid.sum(-1), -1)
+        return loss
+
+    return cross_layer_loss
+
+
+def _einsums(acts, decoders, biases, writes, *, penalty, norm):
+    """All errors beside each other, and the penalty by einsum."""
+    errors = []
+    for target, wanted in enumerate(writes):
+        parts = [
+            torch.einsum("...nl,...ld->...nd", acts[at], weight)
+            for (at, to), weight in decoders.items()
+            if to == target
+        ]
+        errors.append(sum(parts) + biases[target].unsqueeze(-2) - wanted)
+    loss = (torch.cat(errors, -1) ** 2).sum(-1).mean(-1)
+    paid = sum(
+        torch.einsum("...nl,...l->...n", each, norm(decoders, at)) for at, each in enumerate(acts)
+    )
+    return loss + penalty * paid.mean(-1)
+
+
 MISTAKES = {
     "mlp_spliced_loss": [
         ("the hook returns nothing", _splice(returned=lambda y: None), "does not get in"),
@@ -257,6 +305,21 @@ MISTAKES = {
         ("twice", (3, 3), "two different"),
         ("words", {"15", "("}, "two different"),
     ],
+    "cross_layer_loss": [
+        ("no bias", _crossed(bias=lambda b: 0), "bias of each layer"),
+        (
+            "own layer alone",
+            _crossed(pairs=lambda decoders: [pair for pair in decoders if pair[0] == pair[1]]),
+            "later layers",
+        ),
+        ("mean over the stream", _crossed(total=torch.mean), "summed over the stream"),
+        ("not squared", _crossed(square=torch.abs), "squared"),
+        ("sums over inputs", _crossed(over=torch.sum), "means over inputs"),
+        ("no norm", _crossed(weight=lambda *_: 1.0), "as much as its feature writes"),
+        ("how many", _crossed(active=lambda a: (a > 0).float()), "how many are above 0"),
+        ("the last layer", _crossed(targets=lambda writes: [len(writes) - 1]), "last alone"),
+        ("no penalty", _crossed(scale=0.0), "penalty is missing"),
+    ],
 }
 
 RIGHT = {
@@ -276,4 +339,5 @@ RIGHT = {
         ("a list", [3, 17]),
         ("a tensor", torch.tensor([3, 17])),
     ],
+    "cross_layer_loss": [("loops over pairs", _crossed()), ("einsums", _einsums)],
 }

@@ -434,3 +434,84 @@ def check_two_positions(answer) -> str:
         "One of them can be replaced by 37, and the feature stays active.",
     )
     return "It compares the target with the result."
+
+
+# ---- Cross-layer transcoders --------------------------------------------------------------------
+
+
+def _cross_layer(
+    acts,
+    decoders,
+    biases,
+    writes,
+    *,
+    penalty,
+    norm,
+    total=Tensor.sum,
+    square=Tensor.square,
+    over=Tensor.mean,
+    with_bias: bool = True,
+    own: bool = False,
+    sized: bool = True,
+    count: bool = False,
+    last: int | None = None,
+):
+    loss = 0.0
+    for target, wanted in list(enumerate(writes))[last or 0 :]:
+        made = biases[target][..., None, :] if with_bias else 0.0
+        for source, to in decoders:
+            if to == target and (source == target or not own):
+                made = made + acts[source] @ decoders[source, to]
+        loss = loss + over(total(square(made - wanted), -1), -1)
+    for source, each in enumerate(acts):
+        weight = norm(decoders, source)[..., None, :] if sized else 1.0
+        each = (each > 0).float() if count else each
+        loss = loss + penalty * over((each * weight).sum(-1), -1)
+    return loss
+
+
+@exercise("utils.features.cross_layer.cross_layer_loss")
+def check_cross_layer_loss(cross_layer_loss) -> str:
+    """Of one and of many at once, with a feature that writes to two layers."""
+    for seed, lead in enumerate([(), (2, 3)]):
+        n, d, latents = 7, 5, 4
+        acts = [_drawn(*lead, n, latents, seed=9 * seed + i).relu() for i in range(3)]
+        decoders = {
+            pair: _drawn(*lead, latents, d, seed=40 + 9 * seed + i)
+            for i, pair in enumerate([(0, 0), (0, 2), (1, 1), (1, 2), (2, 2)])
+        }
+        biases = [_drawn(*lead, d, seed=70 + 9 * seed + i) for i in range(3)]
+        writes = [_drawn(n, d, seed=90 + 9 * seed + i) for i in range(3)]
+        given = {
+            "penalty": torch.linspace(0.5, 2, lead[0])[:, None] if lead else 0.7,
+            "norm": lambda decoders, source: sum(
+                part.square().sum(-1).sqrt() for (at, _), part in decoders.items() if at == source
+            ),
+        }
+
+        def way(acts=acts, decoders=decoders, biases=biases, writes=writes, given=given, **ways):
+            return _cross_layer(acts, decoders, biases, writes, **given, **ways)
+
+        match(
+            cross_layer_loss(acts, decoders, biases, writes, **given),
+            way(),
+            what="the loss",
+            mistakes={
+                "The bias of each layer is missing.": way(with_bias=False),
+                "A feature also writes to later layers: here 0 and 1 write to 2 as well.": way(
+                    own=True
+                ),
+                "Errors are summed over the stream, and only averaged over inputs.": way(
+                    total=Tensor.mean
+                ),
+                "Errors are squared.": way(square=Tensor.abs),
+                "Errors and penalties are means over inputs, not sums.": way(over=Tensor.sum),
+                "An activation counts as much as its feature writes: multiply by `norm`.": way(
+                    sized=False
+                ),
+                "The penalty is of activations, not of how many are above 0.": way(count=True),
+                "The errors of all layers count, not of the last alone.": way(last=-1),
+                "The penalty is missing.": way(given=given | {"penalty": 0.0}),
+            },
+        )
+    return "Errors at every layer, and a penalty for each feature that is active."

@@ -22,7 +22,7 @@ from utils.features.guards import between
 from utils.guards import axes, count, filled, finite, guarded
 
 STREAM = ("a", "b", "c", "d", "a XOR b", "c XOR d", "AND")
-Decoders = Mapping[tuple[int, int], Float[Tensor, "*model latent d_stream"]]
+Decoders = Mapping[tuple[int, int], Float[Tensor, "*model _ d_stream"]]  # latents differ by layer
 PER_LAYER = ((0, 0), (1, 1))
 CROSS_LAYER = ((0, 0), (0, 1), (1, 1))
 
@@ -117,13 +117,13 @@ def separate_norms(decoders: Decoders, source: int) -> Float[Tensor, "*model lat
 
 
 def cross_layer_loss(
-    acts: Sequence[Float[Tensor, "*model input latent"]],
-    decoders: Mapping[tuple[int, int], Float[Tensor, "*model latent d_stream"]],
+    acts: Sequence[Float[Tensor, "*model input _"]],
+    decoders: Mapping[tuple[int, int], Float[Tensor, "*model _ d_stream"]],
     biases: Sequence[Float[Tensor, "*model d_stream"]],
     writes: Sequence[Float[Tensor, "input d_stream"]],
     *,
-    penalty: Float[Tensor, "*model"] | float,
-    norm: Callable[[Mapping, int], Float[Tensor, "*model latent"]],
+    penalty: Tensor | float,
+    norm: Callable[[Mapping, int], Tensor],
 ) -> Float[Tensor, "*model"]:
     """Squared error at every layer, plus the penalty times every feature's activation and norm.
 
@@ -135,8 +135,8 @@ def cross_layer_loss(
         decoders: (reads at, writes to) -> directions. A pair that is not there writes nothing.
         biases: for each layer.
         writes: for each layer what the network's MLP writes.
-        penalty: how much sparsity counts.
-        norm: `norm(decoders, layer)` gives the weights of that layer's features in the penalty.
+        penalty: how much sparsity counts: one number, or a tensor that broadcasts over [*model].
+        norm: `norm(decoders, layer)` gives that layer's weights in the penalty, [*model, latent].
     """
     loss = 0.0
     for target, wanted in enumerate(writes):
