@@ -27,7 +27,8 @@ from utils.heads import Head
 from utils.plots import styled
 
 # Each is one token of SmolLM2's, with a space before it and without. Most are Arditi's (2026).
-WORDS = "apple bird car egg house milk plane box sand sun rock math code phone tree door".split()
+_WORDS = "apple bird car egg house milk plane box sand sun rock math code phone tree door"
+WORDS = tuple(_WORDS.split())
 
 # ---- Graphs and walks ---------------------------------------------------------------------------
 

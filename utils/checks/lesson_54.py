@@ -1,0 +1,518 @@
+"""Checks of lesson 5.4, in-context geometry."""
+
+from itertools import permutations
+from numbers import Integral
+
+import torch
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from utils.cases.walks import Walk
+from utils.checks.engine import exercise, expect, investigation, match
+from utils.checks.inputs import described
+
+
+def _tiny(seed: int) -> TransformerBridge:
+    """Three layers, with weights large enough for every hook to matter."""
+    model = TransformerBridge.boot_native(
+        {
+            "n_layers": 3,
+            "n_heads": 2,
+            "d_head": 6,
+            "d_model": 12,
+            "d_mlp": 16,
+            "d_vocab": 30,
+            "n_ctx": 40,
+            "normalization_type": "LN",
+            "positional_embedding_type": "standard",
+            "act_fn": "gelu",
+            "seed": 0,
+        }
+    )
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(0.5 * torch.randn(weight.shape, generator=random))
+    return model.eval()
+
+
+def _no_hook_is_left(model) -> None:
+    expect(
+        not any(point.fwd_hooks for point in model.hook_dict.values()),
+        "A hook is left on the model, and would change every later run: use `run_with_hooks`, or "
+        "`with model.hooks(...)`.",
+    )
+
+
+def _pair(got, what: str) -> tuple:
+    expect(
+        isinstance(got, (tuple, list)) and len(got) == 2,
+        f"Return two things, {what}, not {described(got)}.",
+    )
+    return tuple(got)
+
+
+# ---- Tracing ------------------------------------------------------------------------------------
+
+_GRAPHS = (
+    [[0, 1, 1, 0], [0, 0, 1, 0], [1, 0, 0, 1], [0, 1, 0, 0]],
+    [[0, 1, 1], [1, 0, 0], [1, 1, 0]],
+)
+_NODES = ([0, 2, 3, 1, 2, 0, 1, 2, 3, 1], [2, 1, 0, 2, 0, 1, 0, 2, 1, 0, 1])
+
+
+@exercise("utils.cases.walks.trace_walk")
+def check_trace_walk(trace_walk) -> str:
+    """Two walks on directed graphs, read at uneven places while a hook of the caller is at work."""
+    for seed, (layers, last) in enumerate((([2, 0], 7), ([1], 4))):
+        model, random = _tiny(seed), torch.Generator().manual_seed(seed)
+        nodes = torch.tensor(_NODES[seed])
+        graph = torch.tensor(_GRAPHS[seed]).float()
+        words = torch.randperm(30, generator=random)[: len(graph)]
+        reads = (1 + torch.randint(1, 4, (len(nodes),), generator=random)).cumsum(0)
+        tokens = torch.randint(30, (int(reads[-1]) + 3,), generator=random)
+        walk = Walk(tokens, nodes, words, graph, reads)
+        push = torch.randn(12, generator=random)
+        hooks = [("blocks.0.attn.hook_z", lambda z, hook: 0 * z)]
+        hooks += [("blocks.0.hook_resid_mid", lambda resid, hook, push=push: resid + push)]
+
+        @torch.no_grad()
+        def run(hooks=hooks, kind="pre", model=model, tokens=tokens, layers=layers):
+            kept = {}
+            keep = [
+                (
+                    f"blocks.{layer}.hook_resid_{kind}",
+                    lambda resid, hook, layer=layer: kept.update({layer: resid[0].clone()}),
+                )
+                for layer in layers
+            ]
+            logits = model.run_with_hooks(tokens[None], fwd_hooks=[*hooks, *keep])[0]
+            return torch.stack([kept[layer] for layer in layers]), logits
+
+        streams, logits = run()
+        where = reads[-last:]
+
+        def means(streams, at=where, of=nodes[-last:], words=words):
+            rows = streams[:, at]
+            return torch.stack([rows[:, of == node].mean(1) for node in range(len(words))], dim=1)
+
+        def mass(logits, at=where, of=nodes[-last:], graph=graph, words=words):
+            return (logits[at].softmax(-1)[:, words] * graph[of]).sum(1)
+
+        got, got_mass = _pair(
+            trace_walk(model, walk, layers=layers, last=last, hooks=hooks),
+            "the means and the probabilities",
+        )
+        _no_hook_is_left(model)
+        free, free_logits = run(hooks=[])
+        steps = torch.arange(len(nodes))
+        match(
+            got,
+            means(streams),
+            what="The means",
+            mistakes={
+                "The caller's `hooks` are not at work: run with them and with yours.": means(free),
+                "All steps are averaged: only the last `last` count.": means(streams, reads, nodes),
+                "Step t stands at position `walk.reads[t]`, not at position t.": means(
+                    streams, steps[-last:]
+                ),
+                "You took the last positions of the text: take those in `walk.reads`.": means(
+                    streams, torch.arange(len(tokens))[-last:]
+                ),
+                "You read one position too early.": means(streams, where - 1),
+                "That is the stream after the block: layer L is `resid_pre`, before it.": means(
+                    run(kind="post")[0]
+                ),
+                "All layers hold the stream of the same layer. A hook made in a loop sees the "
+                "loop's *last* layer: make it in a function of the layer.": means(
+                    streams[-1:].expand_as(streams)
+                ),
+                "The layers are in another order than in `layers`.": means(streams).flip(0),
+                "The axes are [layer, node, d_model]; yours are [node, layer, d_model].": means(
+                    streams
+                ).transpose(0, 1),
+                "Means are over the visits to each node: yours are sums.": means(streams)
+                * torch.stack([(nodes[-last:] == i).sum() for i in range(len(graph))])[:, None],
+                "The streams are sorted by the token's number: sort by node, in the order of "
+                "`walk.words`.": means(streams)[:, words.argsort()],
+            },
+        )
+        probs = logits[where].softmax(-1)
+        allowed = graph[nodes[-last:]]
+        match(
+            got_mass,
+            mass(logits),
+            what="The probabilities",
+            mistakes={
+                "The caller's `hooks` are not at work in the run that predicts.": mass(free_logits),
+                "Probabilities of every step: only the last `last` count.": mass(
+                    logits, reads, nodes
+                ),
+                "Logits are added up: take the softmax first.": (
+                    logits[where][:, words] * allowed
+                ).sum(1),
+                "The softmax is over all tokens, and not over the walk's words alone.": (
+                    logits[where][:, words].softmax(-1) * allowed
+                ).sum(1),
+                "The graph is turned round: rows of `adjacency` are where the walk is.": mass(
+                    logits, graph=graph.T
+                ),
+                "That is one number: give the probability at each step.": mass(logits).mean(),
+                "That is the mean over the words that may come next: add them up.": mass(logits)
+                / allowed.sum(1),
+                "That is the likeliest of the words that may come next: add all of them up.": (
+                    probs[:, words] * allowed
+                ).amax(1),
+                "That is the probability of all words of the walk: those that may come next are "
+                "in `walk.adjacency`.": probs[:, words].sum(1),
+                "`adjacency` speaks of nodes: their tokens are in `walk.words`.": (
+                    probs[:, : len(graph)] * allowed
+                ).sum(1),
+                "Step t is read at position `walk.reads[t]`, also for the prediction.": mass(
+                    logits, steps[-last:]
+                ),
+                "You read the prediction one position too early.": mass(logits, where - 1),
+            },
+        )
+    return "Streams before the blocks, and probabilities after the same positions."
+
+
+# ---- Matching -----------------------------------------------------------------------------------
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    return torch.corrcoef(torch.stack([a.double(), b.double()]))[0, 1]
+
+
+@exercise("utils.cases.walks.graph_match")
+def check_graph_match(graph_match) -> str:
+    """Five nodes, whose 120 orders are all tried: every draw has to be one of them."""
+    for seed, n in enumerate((40, 60)):
+        random = torch.Generator().manual_seed(seed)
+        means = torch.randn(5, 3, generator=random) + 1.5
+        apart = torch.rand(5, 5, generator=random) + 1
+        distances = (apart + apart.T) * (1 - torch.eye(5))
+        rows, columns = torch.triu_indices(5, 5, offset=1)
+        near = torch.cdist(means, means)
+        unit = means / means.norm(dim=1, keepdim=True)
+        target = distances[rows, columns]
+        got, draws = _pair(
+            graph_match(means, distances, n=n, generator=torch.Generator().manual_seed(seed)),
+            "the correlation and the correlations of the draws",
+        )
+        right = _correlation(near[rows, columns], target)
+        match(
+            got,
+            right,
+            what="The correlation",
+            mistakes={
+                "A node with itself is no pair: leave the diagonal out.": _correlation(
+                    near.flatten(), distances.flatten()
+                ),
+                "A node with itself is no pair: `offset=1` leaves the diagonal out.": _correlation(
+                    near[tuple(torch.triu_indices(5, 5))],
+                    distances[tuple(torch.triu_indices(5, 5))],
+                ),
+                "Distances are Euclidean, and not squared.": _correlation(
+                    near[rows, columns] ** 2, target
+                ),
+                "Distances are Euclidean: yours come from cosines.": _correlation(
+                    1 - (unit @ unit.T)[rows, columns], target
+                ),
+                "The sign is turned round: distance with distance.": -right,
+                "That is a similarity of vectors against a distance: both are distances.": (
+                    _correlation((means @ means.T)[rows, columns], target)
+                ),
+                "That is the correlation's square.": right**2,
+                "That is the correlation of ranks: take Pearson's.": _correlation(
+                    near[rows, columns].argsort().argsort(), target.argsort().argsort()
+                ),
+            },
+        )
+        draws = torch.as_tensor(draws).detach().cpu().double()
+        expect(
+            draws.shape == (n,),
+            f"Give one correlation for each draw, [{n}], not {tuple(draws.shape)}.",
+        )
+        orders = torch.tensor(list(permutations(range(5))))
+        possible = torch.stack(
+            [_correlation(near[order][:, order][rows, columns], target) for order in orders]
+        )
+        miss = (draws[:, None] - possible).abs().amin(1)
+        expect(bool(draws.isfinite().all()), "Some draws are not finite.")
+        expect(
+            bool((draws - right).abs().max() > 1e-6),
+            "Every draw gives the same as no permutation. Give the vectors to the nodes in a "
+            "random order, and leave the distances of the graph as they are.",
+        )
+        expect(len(draws.unique()) > 5, "All draws are the same order: draw a new one each time.")
+        expect(
+            bool((miss < 1e-4).all()),
+            "A draw is not a permutation of nodes: no order of the five nodes gives it. Permute "
+            "whole rows of `means`, each node once, and never single pairs or numbers.",
+        )
+        expect(
+            len(draws.unique()) > n // 3,
+            "The draws hold very few orders: each is a new one out of all.",
+        )
+    return "Nodes are permuted, and every pair counts once."
+
+
+# ---- Two distances ------------------------------------------------------------------------------
+
+
+@exercise("utils.cases.walks.overlap_distances")
+def check_overlap_distances(overlap_distances) -> str:
+    """Directed graphs whose nodes have unlike numbers of neighbours; the sets are counted."""
+    for links in (
+        {0: [1, 2, 3], 1: [2], 2: [0, 3], 3: [0, 1, 2, 4], 4: [2, 3]},
+        {0: [1, 2], 1: [0, 2, 3], 2: [3], 3: [1, 2]},
+    ):
+        n = len(links)
+        graph = torch.zeros(n, n)
+        for source, targets in links.items():
+            graph[source, targets] = 1
+        after = [set(links[i]) for i in range(n)]
+        before = [{i for i in links if j in links[i]} for j in range(n)]
+
+        def table(sets, size, n=n):
+            rows = [[len(a & b) / size(a, b) for b in sets] for a in sets]
+            return torch.tensor(rows).reshape(n, n)
+
+        def either(a, b):
+            return len(a | b)
+
+        sides = _pair(overlap_distances(graph), "by predecessors and by successors")
+        both = [1 - table(sets, either) for sets in (before, after)]
+        for got, right, other, sets, name in (
+            (sides[0], both[0], both[1], before, "predecessors"),
+            (sides[1], both[1], both[0], after, "successors"),
+        ):
+            match(
+                got,
+                right,
+                what=f"The distances by {name}",
+                mistakes={
+                    "Predecessors and successors have changed places: row i of `adjacency` holds "
+                    "where i leads *to*.": other,
+                    "That is what two nodes share: a distance is 1 less it.": 1 - right,
+                    "You divide by the size of one node's set: divide by the number of nodes in "
+                    "one of the two or both.": 1 - table(sets, lambda a, b: len(a)),
+                    "You divide by the size of the other node's set: divide by the number of "
+                    "nodes in one of the two or both.": 1 - table(sets, lambda a, b: len(b)),
+                    "What is common is counted twice in what you divide by.": 1
+                    - table(sets, lambda a, b: len(a) + len(b)),
+                    "You divide by the larger set: divide by the number of nodes in one of the "
+                    "two or both.": 1 - table(sets, lambda a, b: max(len(a), len(b))),
+                    "You divide by the smaller set: divide by the number of nodes in one of the "
+                    "two or both.": 1 - table(sets, lambda a, b: min(len(a), len(b))),
+                    "Not every node has two: divide by the number of nodes in one of the two or "
+                    "both.": 1 - table(sets, lambda a, b: 2),
+                    "You count nodes: take the share.": table(sets, lambda a, b: 1),
+                },
+            )
+    return "What two nodes share, of all that either has."
+
+
+# ---- The sweep ----------------------------------------------------------------------------------
+
+
+@exercise("utils.cases.walks.ablation_sweep")
+def check_ablation_sweep(ablation_sweep) -> str:
+    """Every call of `run` is recorded."""
+    for seed, (sizes, n_draws) in enumerate((((1, 3), 4), ((4, 2), 3))):
+        random = torch.Generator().manual_seed(seed)
+        pool = [(layer, head) for layer in range(5) for head in range(4)]
+        order = torch.randperm(len(pool), generator=random).tolist()
+        shuffled = [pool[i] for i in order]
+        # The pool is less than all heads, and a ranking is longer than the largest size.
+        rankings = {"one": shuffled[:6], "two": shuffled[4:10]}
+        pool = pool[:-2]
+        calls = []
+
+        def run(heads, calls=calls):
+            calls.append(list(heads))
+            return len(calls)
+
+        got = ablation_sweep(
+            run,
+            rankings,
+            sizes=list(sizes),
+            n_draws=n_draws,
+            pool=pool,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        expect(isinstance(got, dict), f"Return a dictionary, not {described(got)}.")
+        keys = {(kind, size) for kind in (*rankings, "random") for size in sizes}
+        expect(
+            set(got) == keys,
+            "The keys are (kind, size) for each ranking and for 'random', at each size.",
+        )
+        expect(
+            all(isinstance(each, list) for each in got.values()),
+            "Each entry is a list of what `run` gave, also where it holds one result.",
+        )
+        typical = {head for heads in rankings.values() for head in heads[: max(sizes)]}
+        for (kind, size), results in got.items():
+            wanted = n_draws if kind == "random" else 1
+            expect(
+                len(results) == wanted,
+                f"Under {(kind, size)} should be {wanted} results, and there are {len(results)}.",
+            )
+            expect(
+                all(isinstance(x, int) and 1 <= x <= len(calls) for x in results),
+                "The entries are what `run` gave, as it gave it.",
+            )
+            asked = [[tuple(head) for head in calls[x - 1]] for x in results]
+            expect(
+                all(len(heads) == size for heads in asked),
+                f"Under {(kind, size)}, `run` should get {size} heads.",
+            )
+            if kind != "random":
+                expect(
+                    set(asked[0]) != set(rankings[kind][-size:]) or size == len(rankings[kind]),
+                    "Those are the last heads of the ranking: the most typical come first.",
+                )
+                expect(
+                    set(asked[0]) == set(rankings[kind][:size]),
+                    f"Under {(kind, size)}, ablate the first {size} heads of the ranking together.",
+                )
+                continue
+            expect(
+                all(len(set(heads)) == size for heads in asked),
+                "A random draw holds a head twice: draw without repeats.",
+            )
+            expect(
+                all(head in pool for heads in asked for head in heads),
+                "A random head is not in `pool`.",
+            )
+            expect(
+                not any(head in typical for heads in asked for head in heads),
+                "A random head is among the typical ones. Leave out what *any* ranking would lose "
+                "at the *largest* size, at every size.",
+            )
+            expect(
+                len({frozenset(heads) for heads in asked}) > 1,
+                "Every draw of random heads is the same: draw anew each time.",
+            )
+        others = [head for head in pool if head not in typical]
+        many = []
+        ablation_sweep(
+            lambda heads, many=many: many.extend(map(tuple, heads)),
+            rankings,
+            sizes=[max(sizes)],
+            n_draws=60,
+            pool=pool,
+            generator=torch.Generator().manual_seed(7),
+        )
+        expect(
+            set(others) <= set(many),
+            "Some heads of the pool that are not typical are never drawn: only those are left out "
+            "that a ranking would lose at the largest size.",
+        )
+    return "Random heads are drawn anew, and none is typical of either kind."
+
+
+# ---- The subspace -------------------------------------------------------------------------------
+
+
+@exercise("utils.cases.walks.subspace_hooks")
+def check_subspace_hooks(subspace_hooks) -> str:
+    """Oblique directions of unlike lengths; the projection is worked out by least squares."""
+    for seed, (rank, layer, places) in enumerate(((2, 1, [1, 3, 4]), (3, 0, [0, 5]))):
+        random = torch.Generator().manual_seed(seed)
+        directions = torch.randn(rank, 7, generator=random) * torch.arange(1, rank + 1)[:, None]
+        directions[1] += 2 * directions[0]
+        centre, resid = (torch.randn(*size, generator=random) for size in ((7,), (2, 6, 7)))
+        positions = torch.tensor(places)
+        before = resid.clone()
+        hooks = subspace_hooks(directions, centre, layer=layer, positions=positions)
+        expect(
+            isinstance(hooks, (list, tuple)) and len(hooks) == 1 and len(hooks[0]) == 2,
+            "Return a list with one pair, (name, hook).",
+        )
+        name, hook = hooks[0]
+        expect(
+            name == f"blocks.{layer}.hook_resid_pre",
+            f"The stream before block {layer} is `blocks.{layer}.hook_resid_pre`, not {name!r}.",
+        )
+        expect(callable(hook), "The second of the pair is the hook, a function of (resid, hook).")
+        got = hook(resid, None)
+        expect(got is not None, "The hook gives nothing back: it has to return the new stream.")
+        expect(
+            torch.equal(resid, before),
+            "The hook changed the stream that it was given: work on `resid.clone()`.",
+        )
+
+        def without(project, centre=centre, positions=positions, resid=resid):
+            new = resid.clone()
+            apart = new[:, positions] - centre
+            new[:, positions] = new[:, positions] - project(apart)
+            return new
+
+        def onto(x, directions=directions):
+            return x @ torch.linalg.pinv(directions) @ directions
+
+        unit = directions / directions.norm(dim=1, keepdim=True)
+        everywhere = resid - onto(resid - centre)
+        shifted = without(onto)
+        shifted[:, positions] -= centre
+        zeroed = resid.clone()
+        zeroed[:, positions] = centre
+        match(
+            got,
+            without(onto),
+            what="The stream",
+            mistakes={
+                "Nothing has changed.": resid,
+                "The directions are not of length 1 and not at right angles, so `x @ d.T @ d` is "
+                "no projection: make an orthonormal basis first.": without(
+                    lambda x: x @ directions.T @ directions  # noqa: B023
+                ),
+                "Directions of length 1 are still not at right angles: make an orthonormal "
+                "basis first.": without(lambda x: x @ unit.T @ unit),  # noqa: B023
+                "The stream's own projection is gone: remove that of its difference from "
+                "`centre`.": without(lambda x: onto(x + centre)),  # noqa: B023
+                "The centre is missing from the result: subtract the projection alone.": shifted,
+                "Every position is ablated: only those in `positions`.": everywhere,
+                "Within the subspace all is kept, and the rest is gone: the other way round.": (
+                    without(lambda x: x - onto(x))  # noqa: B023
+                ),
+                "The whole stream is at the centre: only the subspace is ablated.": zeroed,
+                "The projection is added: subtract it.": without(lambda x: -onto(x)),  # noqa: B023
+            },
+        )
+    return "Within the subspace all streams are at the centre, and the rest is as it was."
+
+
+# ---- The investigation --------------------------------------------------------------------------
+
+
+@investigation("writers", course={(18, 6), (18, 7)})
+def check_writers(answer) -> str:
+    """Two heads, in any order and container."""
+    form = "Give two heads as (layer, head), such as {(18, 0), (18, 1)}."
+    expect(isinstance(answer, (set, frozenset, tuple, list)) and len(answer) == 2, form)
+    heads = set()
+    for each in answer:
+        expect(
+            isinstance(each, (tuple, list))
+            and len(each) == 2
+            and all(isinstance(x, Integral) for x in each),
+            form,
+        )
+        heads.add((int(each[0]), int(each[1])))
+    expect(len(heads) == 2, "Those are the same head twice: give two.")
+    expect(
+        all(layer == 18 and 0 <= head < 9 for layer, head in heads),
+        "The picture is not there before block 18, and is there before block 19: both heads are "
+        "among the nine of block 18.",
+    )
+    right = heads & {(18, 6), (18, 7)}
+    expect(
+        len(right) != 1,
+        "One of them is right. Take the heads of block 18 out one at a time: for which two does "
+        "the match fall?",
+    )
+    expect(len(right) == 2, "Without either of these the match stays as it was.")
+    return "Without the two of them nothing of the picture is left at layer 19."
