@@ -149,26 +149,32 @@ def attribution_graph(
     sources = torch.cat([*vectors, torch.zeros_like(embed[0, :1])]).detach()
     place = torch.tensor([min(node.layer + 1, n_layers) for node in nodes])
     position = torch.tensor([node.position for node in nodes])
+    written = torch.zeros(len(nodes), n_pos, embed.shape[-1], device=embed.device)
+    written[torch.arange(len(nodes)), position] = sources
     effects = torch.zeros(len(nodes), len(nodes), device=embed.device)
+    leaves = [each.detach().clone().requires_grad_() for each in (embed, *writes)]
+    reads, logits = run(model, tokens, cache, embeddings=leaves[0], writes=leaves[1:])
     targets = [i for i, node in enumerate(nodes) if node.kind in (FEATURE, LOGIT)]
     for at in range(0, len(targets), batch_size):
-        part = targets[at : at + batch_size]
-        leaves = [
-            each.detach().expand(len(part), -1, -1).clone().requires_grad_()
-            for each in (embed, *writes)
-        ]
-        many = tokens.expand(len(part), -1)
-        reads, logits = run(model, many, cache, embeddings=leaves[0], writes=leaves[1:])
-        values = []
-        for row, node in enumerate(nodes[i] for i in part):
+        part, values = targets[at : at + batch_size], []
+        for node in (nodes[i] for i in part):
             if node.kind == FEATURE:
                 encoder = transcoders[node.layer].W_enc[:, node.latent]
-                values.append(reads[node.layer][row, node.position] @ encoder)
+                values.append(reads[node.layer][0, node.position] @ encoder)
             else:
-                values.append(logits[row, -1, yes] - logits[row, -1, no])
-        back = torch.autograd.grad(torch.stack(values).sum(), leaves, materialize_grads=True)
-        at_nodes = torch.stack(back)[place, :, position]  # [source target d_model]
-        effects[part] = (at_nodes * sources[:, None]).sum(-1).T
+                values.append(logits[0, -1, yes] - logits[0, -1, no])
+        back = torch.autograd.grad(  # one run forward; all targets of the part at once backward
+            torch.stack(values),
+            leaves,
+            torch.eye(len(part), device=embed.device),
+            is_grads_batched=True,
+            retain_graph=True,
+            materialize_grads=True,
+        )
+        for n, each in enumerate(back):  # [target, 1, pos, d_model]
+            by = (place == n).nonzero().flatten()
+            reaches = each.expand(len(part), *embed.shape).flatten(1) @ written[by].flatten(1).T
+            effects[torch.tensor(part)[:, None], by] = reaches
     return AttributionGraph(nodes, effects)
 
 
