@@ -1,5 +1,7 @@
 """Lesson 4.4: the library's version of each exercise, and plausible wrong answers."""
 
+from functools import partial
+
 import torch
 from torch.nn import functional as F
 
@@ -45,6 +47,26 @@ def _two_runs(model, tokens, stand_in, *, layer):
     return -log_probs.gather(1, tokens[0, 1:, None]).mean()
 
 
+def _row_by_row(model, tokens, stand_in, *, layer):
+    """Hooks by name on the model itself, positions one by one, the loss as a float."""
+    kept = {}
+
+    def read(x, hook):
+        kept["x"] = x.clone()
+
+    def write(y, hook):
+        new = stand_in(kept["x"][0, 1:], y[0, 1:].clone())
+        rows = [y[0, 0]] + [new[i] for i in range(len(new))]
+        return torch.stack(rows).unsqueeze(0)
+
+    places = [(f"blocks.{layer}.mlp.hook_in", read), (f"blocks.{layer}.hook_mlp_out", write)]
+    with torch.no_grad():
+        log_probs = model.run_with_hooks(tokens, fwd_hooks=places)[0].log_softmax(-1)
+    row = tokens[0].tolist()
+    losses = [-log_probs[i, token] for i, token in enumerate(row[1:])]
+    return float(sum(losses) / len(losses))
+
+
 # ---- Virtual weights ----------------------------------------------------------------------------
 
 
@@ -63,6 +85,17 @@ def _loops(decoder, encoder, *, gain, through=None):
         for t in range(encoder.shape[1]):
             out[s, t] = (vector * gain * encoder[:, t]).sum()
     return out
+
+
+def _gain_first(decoder, encoder, *, gain, through=None):
+    written = decoder * gain
+    return (written if through is None else written @ through) @ encoder
+
+
+def _outer(decoder, encoder, *, gain, through=None):
+    """One diagonal matrix, and one for the head or the identity."""
+    head = torch.eye(len(gain)) if through is None else through
+    return decoder @ head @ torch.diag(gain) @ encoder
 
 
 # ---- The linear replacement ---------------------------------------------------------------------
@@ -99,6 +132,30 @@ def _linear(
     return linear_run
 
 
+def _layer_by_layer(model, tokens, cache, *, embeddings, writes):
+    """Partial functions instead of closures, all hooks in one dictionary."""
+
+    def replace(value, _, hook):
+        return value
+
+    reads = [None] * len(writes)
+
+    def store(n, x, hook):
+        reads[n] = x
+
+    hooks = {"hook_embed": partial(replace, embeddings)}
+    for name in ("attn.hook_pattern", "ln1.hook_scale", "ln2.hook_scale"):
+        for n in range(len(writes)):
+            full = f"blocks.{n}.{name}"
+            hooks[full] = partial(replace, cache[full])
+    hooks["ln_final.hook_scale"] = partial(replace, cache["ln_final.hook_scale"])
+    for n, written in enumerate(writes):
+        hooks[f"blocks.{n}.mlp.hook_in"] = partial(store, n)
+        hooks[f"blocks.{n}.hook_mlp_out"] = partial(replace, written)
+    logits = model.run_with_hooks(tokens, fwd_hooks=list(hooks.items()))
+    return reads, logits
+
+
 # ---- Influence ----------------------------------------------------------------------------------
 
 
@@ -125,6 +182,16 @@ def _backwards(effects, weights):
         if size.sum() > 0:
             got = got + got[target] * size / size.sum()
     return got - weights
+
+
+def _powers(effects, weights):
+    """Powers of the whole matrix, one for each node."""
+    size = effects.abs()
+    share = size / torch.where(size.sum(1) > 0, size.sum(1), torch.ones(len(size)))[:, None]
+    power, total = share, torch.zeros_like(share)
+    for _ in range(len(effects)):
+        total, power = total + power, power @ share
+    return torch.einsum("t,ts->s", weights, total)
 
 
 def _direct(effects, weights):
@@ -172,6 +239,17 @@ def _by_inverse(graph, nodes, *, factor=0.0):
     given = torch.zeros(n)
     given[nodes] = factor - 1
     return torch.linalg.solve(torch.eye(n) - share, given)[-1]
+
+
+def _backwards_from_the_end(graph, nodes, *, factor=0.0):
+    """What one unit of each node's share is worth to the output, from the end to the start."""
+    n = len(graph.nodes)
+    worth = torch.zeros(n)
+    worth[n - 1] = 1.0
+    for i in reversed(range(n)):
+        if graph.nodes[i].kind in ("feature", "logit") and i not in nodes:
+            worth += worth[i] * graph.effects[i] / graph.nodes[i].activation
+    return float(sum(worth[i] for i in nodes) * (factor - 1))
 
 
 def _only_direct(graph, nodes, *, factor=0.0):
@@ -226,6 +304,22 @@ def _einsums(acts, decoders, biases, writes, *, penalty, norm):
     return loss + penalty * paid.mean(-1)
 
 
+def _stacked(acts, decoders, biases, writes, *, penalty, norm):
+    """The penalty first, then errors, input by input in the mean."""
+    paid = 0
+    for at, each in enumerate(acts):
+        paid = paid + (each.mean(-2) * norm(decoders, at)).sum(-1)
+    missed = 0
+    for to, (bias, wanted) in enumerate(zip(biases, writes, strict=True)):
+        left = wanted - bias[..., None, :]
+        for at in range(to + 1):
+            weight = decoders.get((at, to))
+            if weight is not None:
+                left = left - torch.matmul(acts[at], weight)
+        missed = missed + (left * left).mean(-2).sum(-1)
+    return missed + paid * penalty
+
+
 MISTAKES = {
     "mlp_spliced_loss": [
         ("the hook returns nothing", _splice(returned=lambda y: None), "does not get in"),
@@ -250,6 +344,7 @@ MISTAKES = {
         ("gain twice", _virtual(gain=lambda w, g: w * g * g), "twice"),
         ("no head", _virtual(move=lambda w, t: w), "not used"),
         ("head turned", _virtual(move=lambda w, t: w @ t.T), "turned round"),
+        ("gain before the head", _gain_first, "after the head"),
     ],
     "linear_run": [
         ("patterns", _linear(left_out=["hook_pattern"]), "Attention patterns"),
@@ -323,21 +418,34 @@ MISTAKES = {
 }
 
 RIGHT = {
-    "mlp_spliced_loss": [("in place on a clone", _splice()), ("a cache and one hook", _two_runs)],
-    "virtual_weights": [("scaled rows", _virtual()), ("loops", _loops)],
+    "mlp_spliced_loss": [
+        ("in place on a clone", _splice()),
+        ("a cache and one hook", _two_runs),
+        ("rows in a list", _row_by_row),
+    ],
+    "virtual_weights": [("scaled rows", _virtual()), ("loops", _loops), ("matrices", _outer)],
     "linear_run": [
         ("one hook for all", _linear()),
         (
             "a list, a tuple of reads",
             _linear(returned=lambda reads, logits: [tuple(reads), logits]),
         ),
+        ("partial functions", _layer_by_layer),
     ],
-    "influence": [("an inverse", _inverse()), ("from the end", _backwards)],
-    "predicted_change": [("loops of floats", _predicted()), ("a linear system", _by_inverse)],
+    "influence": [("an inverse", _inverse()), ("from the end", _backwards), ("powers", _powers)],
+    "predicted_change": [
+        ("loops of floats", _predicted()),
+        ("a linear system", _by_inverse),
+        ("from the end", _backwards_from_the_end),
+    ],
     "two_positions": [
         ("a tuple", (17, 3)),
         ("a list", [3, 17]),
         ("a tensor", torch.tensor([3, 17])),
     ],
-    "cross_layer_loss": [("loops over pairs", _crossed()), ("einsums", _einsums)],
+    "cross_layer_loss": [
+        ("loops over pairs", _crossed()),
+        ("einsums", _einsums),
+        ("what is left", _stacked),
+    ],
 }

@@ -427,7 +427,8 @@ def check_two_positions(answer) -> str:
     )
     expect(
         places <= {3, 5, 9, 17},
-        "One of them is no 15. Replace one 15 at a time, and see when the feature falls silent.",
+        "One of them is no 15. Replace one 15 at a time, and see when the pre-activation falls "
+        "below 0.",
     )
     expect(
         places == {3, 17},

@@ -7,7 +7,9 @@ transcoder* (CLT) a feature reads at one layer and writes to the outputs of that
 later ones. Many are trained at once: tensors may begin with axes [*model].
 
 Sources: CLT, Ameisen et al. (2025), Circuit tracing, transformer-circuits.pub; the question, Lange,
-Dearstyne and Maher (2026), openreview.net/forum?id=8sE1yCPnbR. Their own toy may differ.
+Dearstyne and Maher (2026), openreview.net/forum?id=8sE1yCPnbR. The data of the toy in their code
+(github.com/Goreg12345/crosslayer-transcoder) have the same function and the joint norm; features
+there have a JumpReLU, and the penalty a tanh.
 """
 
 import itertools
