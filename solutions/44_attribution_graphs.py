@@ -15,7 +15,7 @@
 #
 # [![Open lesson 4.4 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/44_attribution_graphs.ipynb)
 #
-# **Map:**
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -24,10 +24,10 @@
 # 3. tell which checks of such a graph test its features, and which would pass with random ones.
 #
 # **Time** one hour for the core, and 20 minutes for *Going deeper*. **Needs** lessons 4.2: TopK autoencoders; 1.3: direct effects.
-# **Runs** in about a minute and a half on a laptop's processor.
+# **Runs** in about a minute and a half on one core.
 #
-# **First, play.** A small transformer plays CountDown: it reaches a target from three numbers, and judges each try in a bracket, `( this works )` or `( not 15 )`. The third cell shows
-# **what caused its verdict**: tokens at the bottom, the verdict on top, and between them the features of its six MLPs that had most influence. Point at a dot. Change one number of the text: which dots stay?
+# **First, play.** A small transformer plays CountDown: it reaches a target from three numbers, and judges each try in a bracket, `( this works )` or `( not 15 )`. The third cell draws
+# an **attribution graph** of its verdict: tokens at the bottom, the verdict on top, and between them the features of its six MLPs that had most influence. Point at a dot. Change one number of the text: which dots stay?
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -60,7 +60,7 @@ from utils.checks.predict import outcome, predict
 from utils.circuits.figures import diagram
 from utils.features import cross_layer, figures, graphs
 from utils.features.graphs import ERROR, FEATURE, LOGIT, AttributionGraph, Node, pruned
-from utils.features.sae import loss_recovered, pca
+from utils.features.sae import loss_recovered
 from utils.features.transcoders import (
     harvest_mlp,
     load_transcoder,
@@ -80,17 +80,27 @@ YES, NO = (player.tokenizer.convert_tokens_to_ids(word) for word in ("this", "no
 VERDICT = {"yes": YES, "no": NO}  # the output: the logit of "this" less that of "not"
 
 
-def at_bracket(transcoders, n: int = 200, *, seed: int = 1) -> tuple[list[Tensor], Tensor]:
-    """Which latents of each MLP are active at the bracket of `n` texts, and which texts are hits."""
+def ids(text: str) -> Tensor:
+    """The tokens of a text, a word each, without BOS."""
+    return torch.tensor(player.tokenizer.convert_tokens_to_ids(text.split()))
+
+
+def at_bracket(n: int = 200, *, seed: int) -> tuple[list[Tensor], Tensor]:
+    """What each MLP reads at the bracket of `n` texts, and which texts are hits."""
     drawn = one_try(n, generator=random.Random(seed))
-    rows = [player.to_tokens(text)[0, 1:] for text, _ in drawn]
+    rows = [ids(text) for text, _ in drawn]
     ends = torch.tensor([len(row) for row in rows]).cumsum(0) - 1
     reads = [harvest_mlp(player, rows, layer=layer).x[ends] for layer in range(6)]
-    active = [(each.encode(x) > 0).float() for each, x in zip(transcoders, reads, strict=True)]
-    return active, torch.tensor([hit for _, hit in drawn])
+    return reads, torch.tensor([hit for _, hit in drawn])
 
 
-active, is_hit = at_bracket(small)
+def which(transcoders, reads: Sequence[Tensor]) -> list[Tensor]:
+    """For each MLP 1 where a latent is active and 0 elsewhere, [text, latent]."""
+    return [(each.encode(x) > 0).float() for each, x in zip(transcoders, reads, strict=True)]
+
+
+first_reads, is_hit = at_bracket(seed=1)
+active = which(small, first_reads)
 
 
 def note(node: Node) -> str:
@@ -215,6 +225,8 @@ mlp_spliced_loss = lesson_44.check_mlp_spliced_loss(mlp_spliced_loss)
 # - **random latents**: 2,304 latents that read random directions, 32 of them active, and what they write by least squares;
 # - an **SAE of the output**, trained as the transcoder was, which *sees the MLP's output* and rewrites it;
 # - **PCA** of the output with 32 components, which sees it too.
+#
+# The recipe of `data/transcoders` measured all seven on 100 held-out texts. With your function you measure four of them on 10 texts.
 
 # %%
 predict(
@@ -236,51 +248,49 @@ def to_read(part: str, n: int, *, longest: int = 100) -> list[Tensor]:
 
 
 plain, skip = (load_transcoder(TRANSCODERS / "smollm2" / name) for name in ("plain", "skip"))
-seen, new = to_read("train", 150), to_read("held_out", 12)
+seen, new = to_read("train", 60), to_read("held_out", 10)
 x, y = harvest_mlp(model, seen, layer=LAYER)
 affine_map = torch.linalg.lstsq(torch.cat([x, torch.ones(len(x), 1)], 1), y).solution
-components, random_one = pca(y, 32), random_transcoder(x, y, 2304, k=32)
 stand_ins = {
     "mean": lambda x, y_: y.mean(0).expand_as(y_),
     "transcoder": lambda x, _: plain(x),
     "skip transcoder": lambda x, _: skip(x),
     "affine map": lambda x, _: x @ affine_map[:-1] + affine_map[-1],
-    "random latents": lambda x, _: random_one(x),
-    "PCA 32 of the output": lambda _, y: components(y),
 }
 losses = losses_with_mlp(model, new, stand_ins, layer=LAYER, loss=mlp_spliced_loss)
 ends = {"clean": losses["clean"], "ablated": losses["mean"]}
 recovered = {name: loss_recovered(losses[name], **ends) for name in stand_ins}
-passed = harvest_mlp(model, new, layer=LAYER)
-spread = (passed.y - passed.y.mean(0)).square().sum()
-explained = {
-    name: 1 - ((each(*passed) - passed.y).square().sum() / spread).item()
-    for name, each in stand_ins.items()
-}
+report = json.loads((TRANSCODERS / "smollm2" / "report.json").read_text())
+shipped, explained = report["recovered of mean"], report["explained"]
 outcome("44.affine", "about a half")
-shipped = json.loads((TRANSCODERS / "smollm2" / "report.json").read_text())["recovered of mean"]
-rows = [*stand_ins, "SAE of the output"]
 plots.table(
     [
         (
             name,
-            f"{explained[name]:.2f}" if name in explained else "",
+            f"{explained[name.lower()]:.2f}",
+            f"{shipped[name.lower()]:.2f}" if name != "mean" else "0",
             f"{recovered[name]:.2f}" if name in recovered else "",
-            f"{shipped[name.lower()]:.2f}" if name != "mean" else "",
         )
-        for name in rows
+        for name in [
+            *stand_ins,
+            "random latents",
+            "SAE of the output",
+            "PCA 32 of the output",
+        ]
     ],
     columns=[
         "in the MLP's place",
         "variance explained",
-        "loss recovered, 12 texts",
-        "the same, 100 texts",
+        "loss recovered, 100 texts",
+        "yours, 10 texts",
     ],
 )
 
 # %% [markdown]
-# The last column is what the recipe of `data/transcoders` measured on 100 held-out texts; only it has the SAE. There the affine map and the random latents were fitted on far more tokens than here, and random latents gain most by it. The transcoder recovers **72%** of what the mean costs, the skip transcoder **81%**. The affine map alone recovers **45%**: nearly half of what this MLP does for the loss is linear.
-# A good-looking `0.7` must be read against that, and against **30%** for random latents. The SAE, which is shown the answer, does no better than the skip transcoder.
+# On 100 texts the transcoder recovers **72%** of what the mean costs, and the skip transcoder **81%**. An affine map recovers **45%** without any latents, nearly half.
+# A good-looking `0.7` must be read beside that, and beside **30%** for random latents. The SAE, which is shown the answer, does no better than the skip transcoder.
+#
+# Your column has the same order. Its sizes differ: 10 texts are few, and your affine map was fitted on 5,000 tokens, that of the recipe on 660,000.
 
 # %% tags=["numbers"]
 claim("100 texts, transcoder, %", 100 * shipped["transcoder"], text=72, within=1)
@@ -288,13 +298,8 @@ claim("100 texts, skip transcoder, %", 100 * shipped["skip transcoder"], text=81
 claim("100 texts, affine map, %", 100 * shipped["affine map"], text=45, within=1)
 claim("100 texts, random latents, %", 100 * shipped["random latents"], text=30, within=1)
 assert shipped["transcoder"] < shipped["sae of the output"] < shipped["skip transcoder"]
-assert (
-    recovered["skip transcoder"]
-    > recovered["transcoder"]
-    > recovered["affine map"]
-    > recovered["random latents"]
-)
-assert 0.3 < recovered["affine map"] < 0.6
+assert recovered["skip transcoder"] > recovered["transcoder"] > recovered["affine map"] > 0.1
+assert 4500 < len(x) < 5500 and 655_000 < report["training tokens"] < 665_000
 
 # %% [markdown]
 # ## 3. Weights that no text changes
@@ -386,8 +391,12 @@ plots.table(
     ],
 )
 
+# %% tags=["numbers"]
+rates = [active[EQUAL[0]][rows, EQUAL[1]].mean() for rows in (is_hit, ~is_hit)]
+assert rates[0] > 0.9 and rates[1] < 0.1
+
 # %% [markdown]
-# Read the last two columns with care: a large virtual weight says what *could* happen. Features that are never active together have virtual weights, too.
+# A large virtual weight says only what *could* happen: features that are never active together have virtual weights, too.
 #
 # ## 4. A model that is linear on one prompt
 #
@@ -619,7 +628,7 @@ predict(
 )
 
 # %%
-written = [player.to_tokens(text)[0, 1:] for text, _ in one_try(300, generator=random.Random(99))]
+written = [ids(text) for text, _ in one_try(300, generator=random.Random(99))]
 control, fits = [], {"trained": [], "random": []}
 for layer, transcoder in enumerate(small):
     seen = harvest_mlp(player, written, layer=layer)
@@ -641,14 +650,16 @@ drawn = {
 score = {name: torch.tensor([graphs.graph_scores(g) for g in each]) for name, each in drawn.items()}
 
 
+other_reads, is_other_hit = at_bracket(seed=2)
+
+
 def best_detector(transcoders) -> tuple[str, float, float]:
     """The latent that tells hits best on 200 texts, and on 200 others how often it is active."""
-    chosen, labels = at_bracket(transcoders, seed=1)
-    gaps = torch.stack([each[labels].mean(0) - each[~labels].mean(0) for each in chosen])
+    chosen, others = which(transcoders, first_reads), which(transcoders, other_reads)
+    gaps = torch.stack([each[is_hit].mean(0) - each[~is_hit].mean(0) for each in chosen])
     layer, latent = divmod(int(gaps.argmax()), gaps.shape[1])
-    others, labels = at_bracket(transcoders, seed=2)
-    rates = [others[layer][rows, latent].mean().item() for rows in (labels, ~labels)]
-    return f"{layer}/{latent}", *rates
+    shown = [others[layer][rows, latent].mean().item() for rows in (is_other_hit, ~is_other_hit)]
+    return f"{layer}/{latent}", *shown
 
 
 detector = {name: best_detector(each) for name, each in sets.items()}
@@ -675,15 +686,15 @@ plots.table(
 # %% [markdown]
 # Graphs of random latents are **0.92** complete; those of trained ones **0.98** (means of eight prompts). Replacement tells them further apart, **0.74** and **0.92**. So a completeness of `0.9` is no evidence that the features of a graph mean anything: it needs latents that reconstruct, and random ones do, in a model this narrow.
 #
-# The latents themselves differ: the best trained one is active at the bracket of all hits and of nearly no miss, the best random one at **80%** of the hits. (Both were chosen on other texts.)
+# Do single latents tell the two apart? Hardly. The best trained one is active at the bracket of all hits and of nearly no miss. The best of 4,608 random ones finds most of the hits: four in five with these directions, and `95%` with three other draws. (Both were chosen on other texts.)
 
 # %% tags=["numbers"]
 claim("random latents, completeness", score["random"][:, 1].mean(), text=0.92, within=0.02)
 claim("trained latents, completeness", score["trained"][:, 1].mean(), text=0.98, within=0.01)
-claim("random latents, replacement", score["random"][:, 0].mean(), text=0.74, within=0.04)
+claim("random latents, replacement", score["random"][:, 0].mean(), text=0.74, within=0.06)
 claim("trained latents, replacement", score["trained"][:, 0].mean(), text=0.92, within=0.02)
-claim("random latents, hits detected, %", 100 * detector["random"][1], text=80, within=12)
-assert detector["trained"][1] > 0.97 and max(detector["trained"][2], detector["random"][2]) < 0.1
+assert detector["trained"][1] > 0.97 and detector["random"][1] > 0.7
+assert max(detector["trained"][2], detector["random"][2]) < 0.1
 assert (score["trained"] > score["random"]).all()
 
 # %% [markdown]
@@ -735,7 +746,7 @@ predicted_change = lesson_44.check_predicted_change(predicted_change)
 # `actual_change` does the same in the *real* model, with nothing frozen: it adds to the MLP's output the change of what the features write, and all later MLPs, norms and patterns respond. We compare the two for
 #
 # - **single** features, the three of most influence in each graph, ablated;
-# - **sets**, the ten of most influence, a *supernode*, set to `-1` times their activation;
+# - **sets**, the ten of most influence, a *supernode*, ablated, and set to `-1` times their activation;
 # - **random sets** of other features with the same total activation, set to `-1` times.
 
 # %%
@@ -751,7 +762,7 @@ def suppressed(
     graphs_of: Sequence[AttributionGraph], transcoders, *, seed: int = 0
 ) -> dict[str, Tensor]:
     """Predicted and actual changes of the verdict, [case, 2]."""
-    found = {"single": [], "set of ten": [], "random set": []}
+    found = {"single": [], "set of ten, ablated": [], "set of ten": [], "random set": []}
     draws = torch.Generator().manual_seed(seed)
     for each, (text, _) in zip(graphs_of, prompts, strict=True):
         nodes = each.nodes
@@ -764,6 +775,7 @@ def suppressed(
                 others.append(i)
                 total -= nodes[i].activation
         cases = [("single", [i], 0.0) for i in top[:3]]
+        cases += [("set of ten, ablated", top, 0.0)]
         cases += [("set of ten", top, -1.0), ("random set", others, -1.0)]
         for kind, chosen, factor in cases:
             real = graphs.actual_change(
@@ -808,9 +820,9 @@ plots.table(
 )
 
 # %% [markdown]
-# A single feature changes the verdict by about **0.2** of what the graph predicts. This model has several features that say the same, and its MLPs saturate: with one of them gone, the rest suffices. Ablated together, nothing is left to make up for them, and sets of ten do *more* than predicted. Random sets do next to nothing, as predicted.
+# A single feature changes the verdict by about a fifth of what the graph predicts. Sets of ten come nearer: roughly what is predicted if they are ablated (the interval is wide, with eight sets), and more if they are set to `-1` times. Random sets do next to nothing, as predicted. A possible reason for the first, which is not tested here: several features say the same, and with one of them gone the rest is enough.
 #
-# And the control? Predictions for sets of **random latents** hold as well. So this test, the usual one, supports the *graph*: paths and effects are about right for sets. It does not support that its latents are the model's own units.
+# And the control? Predictions for sets of **random latents** hold about as well. So this test, the usual one, supports the *graph*: the sums of effects are about right for sets. It does not show that its latents are the model's own units.
 
 # %% tags=["numbers"]
 ratios = {
@@ -818,9 +830,10 @@ ratios = {
     for name, each in changes.items()
     for kind, p in each.items()
 }
-claim("single features, actual / predicted", ratios["trained", "single"], text=0.2, within=0.03)
-assert ratios["trained", "single"] < 0.35 and ratios["random", "single"] < 0.6
+assert 0.15 < ratios["trained", "single"] < 0.3 and ratios["random", "single"] < 0.6
 for name in sets:
+    assert 0.5 < ratios[name, "set of ten, ablated"] < 2
+    assert ratios[name, "set of ten, ablated"] > ratios[name, "single"] + 0.3
     assert 1 < ratios[name, "set of ten"] < 1.6
     assert changes[name]["random set"].abs().mean() < 0.1 * changes[name]["set of ten"].abs().mean()
 
@@ -890,9 +903,9 @@ assert set(on_it.topk(2).indices.tolist()) == {3, 17}
 # %% [markdown]
 # ## Going deeper: a path that the model does not have
 #
-# The published graphs use **cross-layer transcoders** (CLTs; Ameisen and colleagues, 2025). A feature reads at one layer and may write to the MLP outputs of that layer *and all later ones*. With a **per-layer transcoder** (PLT), as above, a chain A → B → C needs a feature at each layer, and each of them pays the penalty for being active. A feature of a CLT can write C itself. Lange, Dearstyne and Maher (2026) argue that CLTs are therefore rewarded for dropping B. We test it where the mechanism is known.
+# The published graphs use **cross-layer transcoders** (CLTs; Ameisen and colleagues, 2025). A feature reads at one layer and may write to the MLP outputs of that layer *and all later ones*. With a **per-layer transcoder** (PLT), as above, a chain A → B → C needs a feature at each layer, and each of them pays the penalty for being active. A feature of a CLT can write C itself. Lange, Dearstyne and Maher (2026) argue that the sparsity penalty therefore rewards a CLT for dropping B. We test it where the mechanism is known.
 #
-# The toy reads four signs and computes `(a XOR b) AND (c XOR d)`. Layer 0 computes both XORs (B), and layer 1 their AND (C). Set layer 0's output to 0, and C is gone on all inputs: nothing else leads to it.
+# The toy computes `(a XOR b) AND (c XOR d)` from four signs (A). Layer 0 computes both XORs (B), and layer 1 their AND (C). Set layer 0's output to 0, and C is 0 on all 16 inputs: there is no other path. The data that the authors published with their code have the same function.
 #
 # ### Exercise 6 · what a CLT is trained for (12 minutes, medium)
 
@@ -951,9 +964,9 @@ cross_layer_loss = lesson_44.check_cross_layer_loss(cross_layer_loss)
 # </details>
 
 # %% [markdown]
-# The penalty weights a feature by the length of what it writes. For a feature with two targets there are two ways to measure it: lay both decoders end to end as one vector (**joint**, as Ameisen and colleagues do), or add up their lengths (**separate**). Two decoders of length 1 cost `1.41` in the first way and `2` in the second.
+# The penalty weights a feature by the length of what it writes. For a feature with two targets there are two ways to measure it: lay both decoders end to end as one vector (**joint**, as Ameisen and colleagues and the authors' code do), or add up their lengths (**separate**). Two decoders of length 1 cost `1.41` in the first way and `2` in the second.
 #
-# With your loss, 32 networks of each kind are trained at once: four penalties, eight starts. `path_shares` says by which path C is written, as shares of the whole.
+# With your loss, 128 replacements of each kind are trained at once: four penalties, 32 starts. How much of C goes through B? We ablate B in what layer 1 reads. In the toy all of C is lost then. In a replacement, what features of layer 1 no longer write came through B; what features of layer 0 write themselves stays. `path_shares` measures both, as shares of what is written in all.
 
 # %%
 predict(
@@ -980,26 +993,28 @@ for kind, (pairs, norm) in kinds.items():
         pairs=pairs,
         norm=norm,
         penalties=torch.tensor(PENALTIES),
-        seeds=range(8),
+        seeds=range(32),
         loss=cross_layer_loss,
     )
-    paths = cross_layer.path_shares(trained, start, writes[0], on, axis=6)
-    shares[kind] = paths.through_b
+    shares[kind] = cross_layer.path_shares(trained, start, writes[0], on, axis=6)
     error, n_active, made = cross_layer.errors_and_active(trained, reads, writes)
     right = ((made[..., 6] > 0.5) == on).float().mean((1, 2))
     sizes[kind] = torch.stack([error.mean(1), n_active.mean(1), right])
-outcome("44.shortcut", "less than a third")
+through = {kind: each.through_b for kind, each in shares.items()}
+least = through["CLT, joint norm"][-1].mean()
+outcome("44.shortcut", "less than a third" if least < 1 / 3 else "about a half")
+ends = torch.tensor([0.1, 0.9])
 plots.curves(
     {
-        ("share of C that goes through B", ""): {
-            kind: torch.stack([each.mean(1), each.amin(1), each.amax(1)])
-            for kind, each in shares.items()
+        ("share of C through B", ""): {
+            kind: torch.cat([each.mean(1)[None], each.quantile(ends, dim=1)])
+            for kind, each in through.items()
         }
     },
     at=PENALTIES,
-    title="A CLT with joint norms leaves B out",
-    x="penalty (bands: lowest and highest of eight starts)",
-).update_xaxes(type="log")
+    title="How much of C goes through B?",
+    x="penalty (lines: means of 32 starts; bands: the middle 80%)",
+).update_xaxes(type="log", tickvals=PENALTIES)
 
 # %%
 plots.table(
@@ -1013,20 +1028,34 @@ plots.table(
 )
 
 # %% [markdown]
-# The PLT keeps B at every penalty. The CLT with joint norms keeps **0.87** of it at the lowest penalty. At the highest, features of layer 0 write **0.85** of C themselves. The table does not tell the two apart: both get C right on all inputs, with similar errors, and the CLT even has fewer active features. A picture of it shows A → C; the model has no such path. So the claim replicates here.
+# In the PLT, C goes through B at every penalty. In the CLT with joint norms **0.90** of it does at the lowest penalty, and less the higher the penalty is: at the highest, less than a third, and less than in the PLT from each of the 32 starts. Features of layer 0 write the rest themselves. (Single starts differ a lot, as the band shows.)
 #
-# It hangs on the norm. If a CLT pays for each target separately, **0.92** stays with B at the same penalty. The joint norm makes a second target cheap, and that is what buys the shortcut. This is our toy: the paper's own may differ, the tanh of the published penalty is left out, and whether CLTs of language models do this to the same extent is not shown.
+# The usual measures do not warn of this. At the highest penalty the CLT has the smaller error *and* fewer active features. A graph of it shows A → C, a path that the toy does not have. So the claim replicates here.
 #
-# PLTs are not safe either. Given one input again and again, a transcoder learns a feature for that input instead of the computation (Olah and colleagues, 2025).
+# It depends on the norm. If a CLT is penalised for each target separately, **0.95** of C goes through B at the highest penalty. Why? Take an input with C on. As a chain, one feature of layer 0 writes both XORs (a decoder of length `1.41`), and one of layer 1 writes C (length `1`): `2.41`. One feature of layer 0 that writes all three costs `1.73` with the joint norm. With separate norms it costs `1.41 + 1`, as much as the chain.
+#
+# What this does not show: our features have a ReLU, where the authors' have a JumpReLU and the published penalty a tanh. In the weights of their toy that they published, no feature of the CLT's layer 1 is active on any input. Whether separate norms help in language models is open: a reader of their post saw little change in CLTs of Qwen 3.
+#
+# PLTs are not safe either. If an input comes again and again, a transcoder can learn a feature for that input instead of the computation (Olah and colleagues, 2025). The single feature of both XORs above is one.
 
 # %% tags=["numbers"]
-through = {kind: each.mean(1) for kind, each in shares.items()}
-claim("CLT, joint, lowest penalty", through["CLT, joint norm"][0], text=0.87, within=0.1)
-claim("CLT, joint, skips", 1 - through["CLT, joint norm"][-1], text=0.85, within=0.1)
-claim("CLT, separate", through["CLT, separate norms"][-1], text=0.92, within=0.06)
-assert (through["PLT"] > 0.9).all() and all((each[2] == 1).all() for each in sizes.values())
-assert through["CLT, joint norm"][0] > through["CLT, joint norm"][-1] + 0.5
-assert sizes["CLT, joint norm"][1, -1] < sizes["PLT"][1, -1]
+joint, separate = through["CLT, joint norm"], through["CLT, separate norms"]
+claim("CLT, joint, lowest penalty", joint[0].mean(), text=0.90, within=0.05)
+claim("CLT, separate, highest penalty", separate[-1].mean(), text=0.95, within=0.05)
+means = joint.mean(1)
+assert (means.diff() < 0).all() and means[-1] < 1 / 3
+assert (through["PLT"].mean(1) > 0.95).all() and (joint[-1] < through["PLT"][-1]).all()
+assert (joint[-1] < separate[-1]).all()
+assert all((each.reads_inputs.mean(1).abs() < 0.1).all() for each in shares.values())
+assert all((each[2] > 0.99).all() for each in sizes.values())
+assert (sizes["CLT, joint norm"][:2, -1] < sizes["PLT"][:2, -1]).all()
+_, without_b = cross_layer.run_network(cross_layer.boolean_network(), start, ablate=[0])
+assert not without_b[1].any()
+chain = {(0, 0): torch.tensor([[1.0, 1.0]]), (0, 1): torch.zeros(1, 2)}
+skipped = chain | {(0, 1): torch.tensor([[1.0, 0.0]])}
+lengths = [cross_layer.joint_norm(d, 0).item() for d in (chain, skipped)]
+assert abs(lengths[0] - 1.41) < 0.01 and abs(lengths[1] - 1.73) < 0.01
+assert abs(cross_layer.separate_norms(skipped, 0).item() - 2.41) < 0.01
 
 # %% [markdown]
 # ## The results
@@ -1035,7 +1064,7 @@ assert sizes["CLT, joint norm"][1, -1] < sizes["PLT"][1, -1]
 # %% tags=["results"]
 def found_in(name: str) -> str:
     """Actual over predicted changes of single features and of sets."""
-    return "; ".join(compared(changes[name][kind])[2] for kind in ("single", "set of ten"))
+    return "; ".join(compared(changes[name][kind])[2] for kind in ("single", "set of ten, ablated"))
 
 
 plots.table(
@@ -1053,15 +1082,23 @@ plots.table(
             "",
         ),
         (
-            "actual over predicted, single features; sets of ten",
+            "actual over predicted, single features; sets of ten (ablated)",
             f"{found_in('trained')}",
             f"{found_in('random')}, random latents",
             "",
         ),
+        (
+            "share of C through B at the highest penalty, in a CLT with joint norms (Boolean toy)",
+            f"{through['CLT, joint norm'][-1].mean():.2f}",
+            "{:.2f}, PLT; {:.2f}, separate norms".format(
+                *(through[kind][-1].mean() for kind in ("PLT", "CLT, separate norms"))
+            ),
+            "0; PLT 1 (Lange et al., our reading of their weights for about two active features)",
+        ),
     ],
     columns=[
         "",
-        "ours (SmolLM2's MLP 15; then the CountDown player)",
+        "ours (SmolLM2's MLP 15; the CountDown player)",
         "control",
         "paper's, with its model",
     ],
@@ -1070,7 +1107,7 @@ plots.table(
 # %% [markdown]
 # ## Questions to discuss
 #
-# 1. A graph of a large model has a replacement score of `0.5`. What would you say about an arrow in it? What if the score were `0.95`, from latents nobody trained?
+# 1. A graph of a large model has a replacement score of `0.5`. What would you say about an arrow in it? What if the score were `0.95`, from random latents?
 # 2. Single features did a fifth of what was predicted. Is the graph wrong, or is the ablation?
 # 3. Errors are kept on this prompt only. What would happen to a prediction for another prompt?
 # 4. Which control would you ask for in a paper that shows one graph of one prompt?
@@ -1097,7 +1134,7 @@ plots.table(
 # - Olah and colleagues (2025), *A Toy Model of Mechanistic (Un)Faithfulness* (transformer-circuits.pub)
 # - The tool: `circuit-tracer` (safety-research); it needs an older TransformerLens than this course uses
 #
-# **Map:**
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.
