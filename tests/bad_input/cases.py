@@ -14,7 +14,7 @@ from data.countdown import task as countdown
 from data.countdown.task import Puzzle
 from tests.bad_input import RAW
 from tests.small_models import random_model
-from utils.cases import clinic, survey, thinking
+from utils.cases import clinic, survey, thinking, walks
 from utils.cases import verification as v
 from utils.models import load
 
@@ -505,4 +505,42 @@ ROWS = [
     ),
     ("a mean gap of NaN", lambda: clinic.mean_gap(torch.full((2, 3), NAN), TWO), "NaN"),
     ("a sheet that is too short", lambda: clinic.score_sheet([None], []), "one for each of 1"),
+    ("a ring of two", lambda: walks.ring(2), "`n` is 2"),
+    ("a grid of one row", lambda: walks.grid(1, 4), "`rows` is 1"),
+    ("twins among nine", lambda: walks.twin_graph(9, generator=RANDOM), "even number of nodes"),
+    ("hops in no graph", lambda: walks.hops(torch.ones(3)), "`adjacency`"),
+    (
+        "a walk of no steps",
+        lambda: walks.draw_walk(walks.ring(4), 0, generator=RANDOM),
+        "`n` is 0",
+    ),
+    (
+        "words of several tokens",
+        lambda: walks.write_walk(model(), walks.ring(4), 9, seed=0),
+        "tokens of this model",
+    ),
+    (
+        "a trace of a layer that is not there",
+        lambda: walks.trace_walk(model(), None, layers=[99], last=3),
+        "has layers 0 to",
+    ),
+    (
+        "means of NaN",
+        lambda: walks.graph_match(torch.full((3, 2), NAN), torch.ones(3, 3), n=2, generator=RANDOM),
+        "NaN",
+    ),
+    ("overlaps of a row", lambda: walks.overlap_distances(torch.ones(3)), "`adjacency`"),
+    (
+        "a sweep without sizes",
+        lambda: walks.ablation_sweep(
+            len, {"a": [(0, 0)]}, sizes=[], n_draws=1, pool=[(1, 1)], generator=RANDOM
+        ),
+        "`sizes`",
+    ),
+    (
+        "a subspace of one direction, without its axis",
+        lambda: walks.subspace_hooks(TWO, TWO, layer=0, positions=ASKED),
+        "`directions`",
+    ),
+    ("a map of nothing", lambda: walks.maps({}, walks.ring(4), "abcd", title=""), "`panels`"),
 ]

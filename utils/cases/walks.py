@@ -110,6 +110,17 @@ class Walk(NamedTuple):
     reads: Int[Tensor, " step"]
 
 
+def _one_token(model, text: str) -> int:
+    ids = model.to_tokens(text, prepend_bos=False)[0].tolist()
+    if len(ids) != 1:
+        raise ValueError(
+            f"{text!r} is {len(ids)} tokens of this model, and a walk needs words and line breaks "
+            "of one: give the ids of other `words`, or `lines=False`."
+        )
+    return ids[0]
+
+
+@guarded(adjacency=(axes(2), filled), n=count())
 def write_walk(
     model,
     adjacency: Float[Tensor, "node node"],
@@ -130,15 +141,14 @@ def write_walk(
     if words is None:
         texts = [WORDS[i] for i in torch.randperm(len(WORDS), generator=generator)]
         texts = [text if lines else f" {text}" for text in texts[: len(adjacency)]]
-        words = [model.to_tokens(text, prepend_bos=False)[0].item() for text in texts]
+        words = [_one_token(model, text) for text in texts]
     words = torch.as_tensor(words)
     nodes = draw_walk(adjacency, n, generator=generator)
     while len(nodes[-(n // 2) :].unique()) < len(adjacency):
         nodes = draw_walk(adjacency, n, generator=generator)
     rows = words[nodes][:, None]
     if lines:
-        break_ = model.to_tokens("\n", prepend_bos=False)[0].item()
-        rows = torch.cat([rows, torch.full_like(rows, break_)], dim=1)
+        rows = torch.cat([rows, torch.full_like(rows, _one_token(model, "\n"))], dim=1)
     tokens = torch.cat([torch.tensor([model.tokenizer.bos_token_id]), rows.flatten()])
     reads = torch.arange(1, n + 1) * rows.shape[1]
     return Walk(tokens.to(model.cfg.device), nodes, words, adjacency, reads)
