@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.9 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
 #
-# **Map:**
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -23,8 +23,8 @@
 # 2. write concept injection, a patchscope and distributed alignment search, and put each on trial;
 # 3. say of a claim what stays after the control, and at which scale.
 #
-# **Time** one hour for the core, and 20 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls; for *Going deeper* lesson 4.2: sparse autoencoders.
-# **Runs** in about a minute and a half on a laptop's processor.
+# **Time** 80 minutes for the core, and 30 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls; for *Going deeper* lesson 4.2: sparse autoencoders.
+# **Runs** in about two to three minutes on a laptop's processor.
 #
 # **First, play.** The third cell asks the model whether it detects an injected thought, while the vector of a word is added to its residual stream. Change the word and the dose. Does the model notice?
 
@@ -216,7 +216,7 @@ plots.scatter(
 print(f"{noticed} of {len(concepts)} concepts move the answer by more than 0.5 logits to Yes")
 
 # %% [markdown]
-# This is the figure of the claim: 16 concepts, six questions, dose `0.5` at layer 20. Without an injection the shift is 0, so there are no false alarms.
+# This is the figure of the claim: 16 concepts, six questions, dose `0.5` at layer 20. Without an injection the shift is 0 by construction, so the figure says nothing about false alarms.
 
 # %%
 predict(
@@ -274,9 +274,11 @@ plots.intervals(
 )
 
 # %% [markdown]
-# On average the vectors move "Can a fish drive a car?" further towards Yes than "Do you detect a thought?", and those of the four orange concepts move both. The difference of differences is **-0.55** logits for concepts, and below 0 for random vectors too. So the Yes is a disturbed answer, and no detection.
+# On average the vectors move "Can a fish drive a car?" further towards Yes than "Do you detect a thought?", and those of the four orange concepts move both. The difference of differences is **-0.55** logits for concepts, and below 0 for random vectors too. So the shift is not shown as a detection.
 #
-# **What stays.** The shift is real, and a vector causes it. That it is a *report* is not shown in SmolLM2. About Claude this says nothing: there the model also names the concept, which no bias towards Yes can do, and such names are what a control has to explain. Our model is a thousandth of that size, and the questions are twelve.
+# The interval above is over all 16 concepts. For the four orange ones alone the difference is small, and its interval holds 0: for them, too, a detection is not shown, and it is not excluded. Nor does the figure count false alarms: without any vector the model says Yes to five of the six detection questions, and No to all six factual ones. A vector that only moves answers towards 0 would give the same difference.
+#
+# **What stays.** The shift is real, and a vector causes it. That it is a *report* is not shown in SmolLM2. About Claude this says nothing: there the model also names the concept, which a bias towards Yes alone cannot do. The post explains the naming by a leak of the concept into the answer, and tests that with mismatched concepts. Our model is far smaller, and the questions are twelve.
 
 # %% tags=["numbers"]
 claim("difference of differences, concepts", special[0], text=-0.55, within=0.08)
@@ -291,7 +293,7 @@ assert (
 # %% [markdown]
 # ## Case 2 · The capital is in the hidden state
 #
-# **The published claim.** A patchscope (Ghandeharioun and colleagues, arXiv 2401.06102) takes a hidden state from one prompt, and puts it in the place of a placeholder in another prompt, which makes the model say what the vector holds. On GPT-J and larger models it extracted attributes of entities from layers where linear probes failed.
+# **The published claim.** A patchscope (Ghandeharioun and colleagues, arXiv 2401.06102) takes a hidden state from one prompt, and puts it into another prompt, at the place of a stand-in token (here the x), which makes the model say what the vector holds. On GPT-J and larger models it extracted attributes of entities from layers where linear probes failed.
 
 # %%
 figures.diagram(
@@ -402,7 +404,7 @@ plots.bars(
 )
 
 # %% [markdown]
-# The right capital is one token of 49,152, and neither prompt mentions it.
+# Neither prompt mentions the right capital. Only the first token of a capital is scored: 18 of the 32 capitals have several.
 
 # %%
 predict(
@@ -442,11 +444,11 @@ plots.bars(
 )
 
 # %% [markdown]
-# The name alone gets **0.50**, and the state of layer 4 **0.47**. So what was decoded need not have been in the state: the state says *which country*, and the target prompt's own blocks look up the rest.
+# The name alone gets **0.50**, and the state of layer 4 **0.47**. The two differ in five countries only, so no difference is shown, and 32 countries cannot show that there is none. In most countries the two give the very same answer. So it is not shown that the capital was in the state: the state may say *which country*, and the target prompt's own blocks may look up the rest.
 #
-# **What stays.** The vector carries the country's identity: the next country's vector fails. From layer 16 hardly anything is decoded, and that too is a fact about the target's remaining blocks as much as about the vector. The paper's authors know the problem for tokens that *need* context, such as the last token of a long name, where the name's last token alone fails; we have too few such names that SmolLM2 knows.
+# **What stays.** The vector carries the country's identity: another country's vector fails (the bar called "next country's" uses the one before it in the list). From layer 16 hardly anything is decoded, and that too is a fact about the target's remaining blocks as much as about the vector. The paper's authors know the problem for tokens that *need* context, such as the last token of a long name, where the name's last token alone fails; we have too few such names that SmolLM2 knows.
 #
-# **The same question for a newer method.** *Activation oracles* (Karvonen and colleagues, arXiv 2512.15674) are models trained to answer questions about activations. Ask of every answer: would a model that gets the prompt alone, or nothing but the question, say the same? A public critique (LessWrong, `LXQBcztrWKhtcgQfJ`, which we have at second hand) counts about half of the answers as generic.
+# **The same question for a newer method.** *Activation oracles* (Karvonen and colleagues, arXiv 2512.15674) are models trained to answer questions about activations. Ask of every answer: would a model that gets the prompt alone, or nothing but the question, say the same? A public critique (LessWrong, `LXQBcztrWKhtcgQfJ`, which we have at second hand) counts about half of the answers as generic. We know of no trained oracle for SmolLM2, so this lesson does not run that test.
 
 # %% tags=["numbers"]
 claim("name alone", tests["name alone in the prompt"].mean().item(), text=0.50, within=0.07)
@@ -459,7 +461,7 @@ assert decoded["layer 16"].mean() < 0.1
 #
 # **The published claim.** *Distributed alignment search* (DAS; Geiger and colleagues, arXiv 2303.02536) looks for a variable of a causal model inside a network. It learns a subspace, so that an **interchange**, which replaces the base's part in the subspace by the source's, changes the output as the causal model says. The score is the **interchange accuracy** on new pairs.
 #
-# Our network reads six numbers. Its class is 1 where exactly one of two sums, of the first three and of the last three, is above 0. The variable: *is the first sum above 0?* The hidden layer after the first has 64 units. (Every number is in the same range, and chance is `0.5`.)
+# Our network reads six numbers. Its class is 1 where exactly one of two sums, of the first three and of the last three, is above 0 (an XOR of two signs). The variable: *is the first sum above 0?* The hidden layer after the first has 64 units. (Every number is in the same range, and chance is `0.5`.)
 
 # %%
 figures.diagram(
@@ -615,7 +617,7 @@ plots.table(
 )
 
 # %% [markdown]
-# An untrained network gives nearly the same class to every input. Whatever is exchanged in its first layer, the wanted label can hardly come out: that control could not fail, whatever training does.
+# An untrained network was never fitted to the task, and most of those drawn here give one class to most inputs. Whatever is exchanged in the first layer, the wanted label can hardly come out. So this control could hardly have shown anything else, with or without a variable.
 #
 # With a first layer that never learned, under layers that did, the search scores **0.92**: on average higher than with a trained one. The sum is a linear function of the input, and a wide random layer keeps such functions. So a high interchange accuracy shows that the variable can be *exchanged here*, and that the layers above use it. It does not show that training made it.
 #
@@ -736,7 +738,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The reviewer was right about the table: on kinds, 95% of directions that know nothing spread over more than half of the scale. A cell of `0.7` there would mean nothing. And yet the claim survives: nearly all transfers lie outside both bands. **Real**, and shown only now.
+# The reviewer was right about the table: on kinds, 95% of directions that know nothing spread over more than half of the scale. A cell of `0.7` there would mean nothing. And yet the claim survives: nearly all transfers lie outside both bands. **Real**, in this sense: outside what directions that know nothing reach. One rival is not excluded: a direction of *likely text* might pass both bands too, and the lesson does not test it.
 #
 # **What stays.** In SmolLM2 at layer 12, something that separates true from false is shared between families, for statements *without "not"*. One of the results of the quiz bears on that limit.
 
@@ -822,7 +824,7 @@ assert sheet == [(item.real, item.decides) for item in items]
 assert sum(item.real for item in items) == 4
 
 # %% [markdown]
-# Your first verdicts were made without a control. What would a rule get?
+# Your first verdicts were made without a control. The table sets them beside two rules that look at nothing: always *fake*, and a coin. If you left `first` as it was, your row is that of always *fake*.
 
 # %%
 always = [(False, "fresh")] * 8
@@ -843,6 +845,8 @@ plots.table(
 # ## Going deeper: the text that a feature likes best
 #
 # Case 5. *Feature visualisation* on text searches for the tokens that excite a neuron, or a latent of an SAE, most. (With pictures it is a standard; for text see *Fluent dreaming*, arXiv 2402.01702.) The claim: what is found excites the latent about as strongly as the strongest text of a corpus, so it shows what the latent stands for.
+#
+# In the table, scores are in standard deviations above the mean over natural tokens (*natural deviations*).
 #
 # ### Exercise 4 · search with a gradient (12 minutes, hard)
 
@@ -1000,9 +1004,9 @@ plots.bars(
 )
 
 # %% [markdown]
-# For a direction that stands for nothing, the same short search finds four tokens that excite it about as much as its strongest natural token. So a strongly exciting text is no evidence that a direction stands for anything. The texts are unreadable for both kinds.
+# For a direction that stands for nothing, the same short search finds four tokens that excite it about as much as the strongest of 855 natural tokens. So a strongly exciting text is no evidence that a direction stands for anything.
 #
-# **What stays.** Four of each kind are few, and the search is short: a longer search, and a penalty for unlikely text as in *Fluent dreaming*, may separate the two. That would be a result; this figure is none.
+# **What stays.** The figure cannot carry the claim in either way. The sample is small, and latents are rare: a latent that never fires in it has no strong natural token there, which makes its found text look strong. Over the whole split of 15,080 tokens, 12 latents have far stronger natural tokens: there the found text mostly falls well short of a latent's strongest, and reaches about the strongest of random directions. So the claim fails as it stands. The search is short: a longer one, and a penalty for unlikely text as in *Fluent dreaming*, may do better.
 
 # %% tags=["numbers"]
 assert ratio["random directions"].mean() > 0.6 and ratio["random directions"].max() > 0.8
@@ -1052,7 +1056,7 @@ plots.table(
 #
 # 1. In case 1, a larger model answers the factual questions right under injection, and says Yes to detection. What would you still test?
 # 2. When is the prompt-only baseline of case 2 unfair to the method?
-# 3. Case 3's first control could not fail. How can you tell, before running it, that a control can?
+# 3. Case 3's first control could hardly fail. How can you tell, before running it, that a control can?
 # 4. Case 4's claim survived after its figure was rightly called worthless. What should a reviewer write?
 #
 # ## Common mistakes
@@ -1076,7 +1080,7 @@ plots.table(
 # - Sutter et al. (2025), *The Non-Linear Representation Dilemma*, arXiv 2507.08802
 # - Zou et al. (2023), *Universal and Transferable Adversarial Attacks*, arXiv 2307.15043, for the search of case 5
 #
-# **Map:**
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

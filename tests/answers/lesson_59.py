@@ -284,6 +284,8 @@ MISTAKES = {
         ("binomial", ("B",), "independent"),
         ("a larger probe", "D", "any"),
         ("two", ("A", "C"), "one letter"),
+        ("two in one text", ("AB",), "one letter"),
+        ("empty", ("",), "one letter"),
     ],
     "sheet": [
         ("always fake", [(False, name) for _, name in SHEET], "4 of the verdicts"),

@@ -508,7 +508,7 @@ def quiz(
     ]
     measured = [leak, found, nothing, common, tone, hidden, seen, lucky]
     order = ["groups", "fresh", "parts", "constant", "groups", "parts", "constant", "fresh"]
-    same = dict.fromkeys(CONTROLS, "changes nothing here")
+    same = dict.fromkeys(CONTROLS, "not run: it does not decide here")
     return [
         Item(claim, how, each[0], same | {name: each[1]}, each[-1], name)
         for (claim, how), each, name in zip(found_by, measured, order, strict=True)

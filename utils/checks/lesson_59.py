@@ -366,7 +366,8 @@ def check_deciding(answer) -> str:
     """The letter of a control."""
     letters = [answer] if isinstance(answer, str) else list(answer)
     expect(
-        len(letters) == 1 and str(letters[0]).upper() in "ABCD", "Give one letter, as in `('A',)`."
+        len(letters) == 1 and str(letters[0]).upper() in tuple("ABCD"),
+        "Give one letter, as in `('A',)`.",
     )
     letter = str(letters[0]).upper()
     why = {
