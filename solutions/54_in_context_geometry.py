@@ -94,7 +94,7 @@ slider(draw, n=len(LAYERS), label="layer", names=LAYERS, at=LAYERS.index(LAYER))
 # %% [markdown]
 # ## 1. A famous picture
 #
-# Park and colleagues (arXiv 2501.00070) let Llama-3.1-8B read random walks on a 4 x 4 grid of unrelated words. After enough context the model puts most of its probability on words that may come next. At the same time the mean vectors of the words, drawn in the plane of two
+# Park and colleagues (arXiv 2501.00070) let `Llama-3.1-8B` read random walks on a 4 x 4 grid of unrelated words. After enough context the model puts most of its probability on words that may come next. At the same time the mean vectors of the words, drawn in the plane of two
 # principal components, become the grid. Their reading: the model reorganises its representations in context, to fit the graph.
 #
 # Arditi (2026) answers: induction heads are enough for the task, and the picture is a by-product of heads that mix each word with the word before it. Ransome (2026) replies: ablate the subspace of the picture, and the task suffers; so the picture is used. You will run all three steps.
@@ -332,11 +332,11 @@ walks.maps(
     {name: means for name, means in drawn(ring_walk(0)).items() if name != "word alone"},
     ring_walk(0).adjacency,
     names(ring_walk(0)),
-    title="Three rings from random vectors, without a model",
+    title="What do random vectors draw, without a model?",
 )
 
 # %% [markdown]
-# All three draw it, and all three would pass exercise 2's test. A permutation test asks "graph or no graph?", and these accounts differ in *why*. On a ring nothing can tell the first two apart: the words that may come before are the words that may come after.
+# The first two draw the ring, and *recent words* bend it. All three would pass exercise 2's test (the table below has their matches). A permutation test asks "graph or no graph?", and these accounts differ in *why*. On a ring nothing can tell the first two apart: the words that may come before are the words that may come after.
 #
 # We need a graph where they differ. In a **twin graph** every step is a one-way street. Each node has two successors, which it shares with one other node (its twin by successors), and two predecessors, which it shares with *another* node (its twin by predecessors).
 
@@ -402,7 +402,7 @@ overlap_distances = lesson_54.check_overlap_distances(overlap_distances)
 def by_each(means: Tensor, adjacency: Tensor) -> tuple[float, float, float]:
     """The match with distances in steps, by predecessors, and by successors."""
     return tuple(
-        graph_match(means.cpu(), distances, n=1, generator=seeded(0))[0]
+        float(graph_match(means.cpu(), distances, n=1, generator=seeded(0))[0])
         for distances in (walks.hops(adjacency), *overlap_distances(adjacency))
     )
 
@@ -466,11 +466,11 @@ plots.curves(
     },
     at=EVERY,
     title="What came before, or what comes next?",
-    x="layer (lines: mean of two walks; bands: the two)",
-)
+    x="layer",
+).update_layout(legend_y=1.15)
 
 # %% [markdown]
-# Up to layer 18 there is at most a weak match by steps. Block 18 writes something, and from layer 19 on words with the same successors have similar vectors: **0.66** at layer 19. By predecessors there is nothing, and by steps nothing either. So at the position where SmolLM2 predicts, the picture is of *what comes next*. It is not the mixing of
+# The line is the mean of two walks, the band has both. Up to layer 18 there are weak matches by steps and by predecessors, up to about `0.3`: so much mixing there may be. Block 18 writes something, and from layer 19 on words with the same successors have similar vectors: **0.66** at layer 19. By predecessors there is nothing, and by steps nothing either. So at the position where SmolLM2 predicts, the picture is of *what comes next*. It is not the mixing of
 # neighbours by previous-token heads. It is no map of the graph either: a map would put words near each other that are a step apart. It looks like the prediction itself.
 
 # %% tags=["numbers"]
@@ -478,6 +478,7 @@ successors = twins[..., 2].mean(0)
 claim("by successors, layer 19", successors[EVERY.index(19)], text=0.66, within=0.09)
 assert successors[: EVERY.index(19)].max() < 0.2
 assert twins[:, EVERY.index(19) :, :2].max() < 0.25
+assert 0.2 < twins[:, : EVERY.index(19), :2].max() < 0.45
 assert gap > 0.5 and twins[:, EVERY.index(LAYER), 2].min() > 0.5
 
 # %% [markdown]
@@ -488,8 +489,8 @@ assert gap > 0.5 and twins[:, EVERY.index(LAYER), 2].min() > 0.5
 # ### Exercise 4 · the sweep and its random heads (9 minutes, medium)
 
 
-# %% tags=["exercise:utils.cases.walks.ablation_sweep"]
-def ablation_sweep(
+# %% tags=["exercise:utils.cases.walks.ranked_ablations"]
+def ranked_ablations(
     run: Callable[[list[Head]], object],
     rankings: Mapping[str, Sequence[Head]],
     *,
@@ -531,7 +532,7 @@ def ablation_sweep(
 
 
 # %% tags=["check"]
-ablation_sweep = lesson_54.check_ablation_sweep(ablation_sweep)
+ranked_ablations = lesson_54.check_ablation_sweep(ranked_ablations)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -585,7 +586,7 @@ def without(heads: list[Head]) -> list[float]:
 
 
 every_head = [(layer, head) for layer in range(N_LAYERS) for head in range(N_HEADS)]
-sweep = ablation_sweep(
+sweep = ranked_ablations(
     without, rankings, sizes=[8], n_draws=3, pool=every_head, generator=seeded(0)
 )
 intact = without([])
@@ -616,7 +617,7 @@ plots.table(
 #
 # How can a ring outlive its task? *Recent words* is one account that fits: without induction heads a model may still hold the last few words, and on a ring these are near. On a twin graph, where a walk gets everywhere within a few steps, recency draws little. (That recency is what is left was not tested further.)
 #
-# For comparison, our statistic on the coordinates that Arditi published (two components, 4 x 4 grid, Llama-3.1-8B): `0.89` intact, `0.86` without induction heads, `0.16` without previous-token heads, and `0.88` for his mixed random vectors. There, too, the picture outlives the task (`0.90` to `0.39`).
+# For comparison, our statistic on the coordinates that Arditi published (two components, 4 x 4 grid, `Llama-3.1-8B`): `0.89` intact, `0.86` without induction heads, `0.16` without previous-token heads, and `0.88` for his mixed random vectors. There, too, the picture outlives the task (`0.90` to `0.39`).
 # But in Llama it hangs on previous-token heads; with lines, SmolLM2's ring stays without them. This is no fair test of his mixing, since here the word before stands two positions back. *Going deeper* runs the published form.
 
 # %% tags=["numbers"]
@@ -839,7 +840,7 @@ def spaced_ring(heads: list[Head]) -> list[float]:
     return torch.tensor(found).mean(0).tolist()
 
 
-published = ablation_sweep(
+published = ranked_ablations(
     spaced_ring, rankings, sizes=[8], n_draws=3, pool=every_head, generator=seeded(0)
 )
 in_spaces = [("no head", spaced_ring([]))]

@@ -191,7 +191,7 @@ def _swept(
     single=lambda result: [result],
     everything=None,
 ):
-    def ablation_sweep(run, rankings, *, sizes, n_draws, pool, generator):
+    def ranked_ablations(run, rankings, *, sizes, n_draws, pool, generator):
         out = {}
         for size in sizes:
             top = max(sizes) if largest else size
@@ -210,7 +210,7 @@ def _swept(
             out[key, size] = results
         return out
 
-    return ablation_sweep
+    return ranked_ablations
 
 
 def _swept_with_sample(run, rankings, *, sizes, n_draws, pool, generator):
@@ -335,7 +335,7 @@ MISTAKES = {
         ("smaller", _overlap(size=lambda a, b, c: torch.minimum(a, b)), "smaller set"),
         ("one alone", lambda adjacency: _overlap()(adjacency)[0], "two things"),
     ],
-    "ablation_sweep": [
+    "ranked_ablations": [
         ("this size alone", _swept(largest=False), "*largest* size"),
         ("none left out", _swept(leave_out=False), "among the typical"),
         ("last heads", _swept(first=lambda heads, size: heads[-size:]), "last heads"),
@@ -391,7 +391,7 @@ RIGHT = {
         ("sets", _overlap_by_sets),
         ("minimum and maximum", _overlap_by_minimum),
     ],
-    "ablation_sweep": [("randperm", _swept()), ("sample", _swept_with_sample)],
+    "ranked_ablations": [("randperm", _swept()), ("sample", _swept_with_sample)],
     "subspace_hooks": [
         ("qr", _ablated()),
         ("svd", _ablated(basis=lambda d: torch.linalg.svd(d, full_matrices=False).Vh.T)),

@@ -515,6 +515,11 @@ ROWS = [
         "`n` is 0",
     ),
     (
+        "a walk that cannot visit all",
+        lambda: walks.write_walk(model(), walks.ring(9), 12, seed=0),
+        "too short",
+    ),
+    (
         "words of several tokens",
         lambda: walks.write_walk(model(), walks.ring(4), 9, seed=0),
         "tokens of this model",
@@ -532,7 +537,7 @@ ROWS = [
     ("overlaps of a row", lambda: walks.overlap_distances(torch.ones(3)), "`adjacency`"),
     (
         "a sweep without sizes",
-        lambda: walks.ablation_sweep(
+        lambda: walks.ranked_ablations(
             len, {"a": [(0, 0)]}, sizes=[], n_draws=1, pool=[(1, 1)], generator=RANDOM
         ),
         "`sizes`",

@@ -133,7 +133,7 @@ def test_an_ablated_subspace_is_gone_and_stays_gone():
 
 def test_random_heads_are_no_typical_ones():
     pool = [(layer, head) for layer in range(4) for head in range(4)]
-    found = walks.ablation_sweep(
+    found = walks.ranked_ablations(
         list, {"a": pool[:4]}, sizes=[2, 4], n_draws=5, pool=pool, generator=seeded()
     )
     assert found["a", 2] == [pool[:2]] and len(found["random", 4]) == 5

@@ -137,6 +137,8 @@ def write_walk(
             words follow each other after spaces, as in the published experiments.
         words: the tokens of the nodes; by default words of `WORDS`, drawn anew.
     """
+    if n < 2 * len(adjacency):
+        raise ValueError(f"A walk of {n} steps is too short: give at least {2 * len(adjacency)}.")
     generator = torch.Generator().manual_seed(seed)
     if words is None:
         texts = [WORDS[i] for i in torch.randperm(len(WORDS), generator=generator)]
@@ -313,7 +315,7 @@ def zero_hooks(heads: Sequence[Head]) -> list[tuple[str, Callable]]:
 
 
 @guarded(rankings=filled, sizes=filled, n_draws=count(low=0))
-def ablation_sweep(
+def ranked_ablations(
     run: Callable[[list[Head]], object],
     rankings: Mapping[str, Sequence[Head]],
     *,

@@ -236,7 +236,8 @@ def check_graph_match(graph_match) -> str:
                 ),
             },
         )
-        draws = torch.as_tensor(draws).detach().cpu().double()
+        expect(isinstance(draws, Tensor), f"The draws are a tensor, not {described(draws)}.")
+        draws = draws.detach().cpu().double()
         expect(
             draws.shape == (n,),
             f"Give one correlation for each draw, [{n}], not {tuple(draws.shape)}.",
@@ -324,8 +325,8 @@ def check_overlap_distances(overlap_distances) -> str:
 # ---- The sweep ----------------------------------------------------------------------------------
 
 
-@exercise("utils.cases.walks.ablation_sweep")
-def check_ablation_sweep(ablation_sweep) -> str:
+@exercise("utils.cases.walks.ranked_ablations")
+def check_ablation_sweep(ranked_ablations) -> str:
     """Every call of `run` is recorded."""
     for seed, (sizes, n_draws) in enumerate((((1, 3), 4), ((4, 2), 3))):
         random = torch.Generator().manual_seed(seed)
@@ -341,7 +342,7 @@ def check_ablation_sweep(ablation_sweep) -> str:
             calls.append(list(heads))
             return len(calls)
 
-        got = ablation_sweep(
+        got = ranked_ablations(
             run,
             rankings,
             sizes=list(sizes),
@@ -404,7 +405,7 @@ def check_ablation_sweep(ablation_sweep) -> str:
             )
         others = [head for head in pool if head not in typical]
         many = []
-        ablation_sweep(
+        ranked_ablations(
             lambda heads, many=many: many.extend(map(tuple, heads)),
             rankings,
             sizes=[max(sizes)],
