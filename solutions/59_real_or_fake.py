@@ -241,10 +241,19 @@ FACTUAL = [
     "Is the moon made of bread?",
     "Is Monday a month of the year?",
 ]
+TRUE = [
+    "Is Paris the capital of France?",
+    "Can a fish swim?",
+    "Is fire hotter than ice?",
+    "Do horses have four legs?",
+    "Is bread made of flour?",
+    "Is Monday a day of the week?",
+]
+KINDS = {"detection": DETECT, "factual, No is right": FACTUAL, "factual, Yes is right": TRUE}
 randoms = random_directions(8, concept_vectors(0.5)[0].cpu(), generator=seeded(0)).to(device)
 table = {"concepts": {"detection": detect}, "random vectors": {}}
 for who, vectors in (("concepts", concept_vectors(0.5)), ("random vectors", randoms)):
-    for kind, questions in (("detection", DETECT), ("factual, No is right", FACTUAL)):
+    for kind, questions in KINDS.items():
         if kind not in table[who]:
             table[who][kind] = shifts([asked(q) for q in questions], vectors).mean(1).cpu()
 
@@ -256,10 +265,11 @@ def interval(values: Tensor) -> tuple[float, float, float]:
 
 beyond = {who: each["detection"] - each["factual, No is right"] for who, each in table.items()}
 special = interval(beyond["concepts"])
+orange = {kind: values[detect > 0.5] for kind, values in table["concepts"].items()}
 outcome(
     "59.thought",
     "fake: it would say Yes to other questions as well"
-    if special[1] < 0.2
+    if orange["factual, No is right"].mean() > 0.5 * orange["detection"].mean()
     else "real: the answer moves for these concepts and not without injection",
 )
 plots.intervals(
@@ -273,18 +283,50 @@ plots.intervals(
     title="A detection, or a Yes to anything?",
 )
 
+
+# %%
+@torch.no_grad()
+def plain(questions: Sequence[str]) -> Tensor:
+    """Yes less No without any vector, for each question."""
+    ends = [model(asked(each)[None])[0, -1] for each in questions]
+    return torch.stack([logits[yes] - logits[no] for logits in ends]).cpu()
+
+
+said = {kind: plain(questions) for kind, questions in KINDS.items()}
+plots.table(
+    [
+        (
+            kind,
+            f"{int((values > 0).sum())} of 6",
+            *(f"{table[who][kind].mean():+.2f}" for who in table),
+            f"{orange[kind].mean():+.2f}",
+        )
+        for kind, values in said.items()
+    ],
+    columns=[
+        "questions",
+        "Yes without a vector",
+        "mean shift, 16 concepts",
+        "8 random vectors",
+        "orange concepts",
+    ],
+)
+
 # %% [markdown]
 # On average the vectors move "Can a fish drive a car?" further towards Yes than "Do you detect a thought?", and those of the four orange concepts move both. The difference of differences is **-0.55** logits for concepts, and below 0 for random vectors too. So the shift is not shown as a detection.
 #
-# The interval above is over all 16 concepts. For the four orange ones alone the difference is small, and its interval holds 0: for them, too, a detection is not shown, and it is not excluded. Nor does the figure count false alarms: without any vector the model says Yes to five of the six detection questions, and No to all six factual ones. A vector that only moves answers towards 0 would give the same difference.
+# The interval above is over all 16 concepts. For the four orange ones alone the difference is small, and its interval holds 0: for them, too, a detection is not shown, and it is not excluded. Nor does the figure count false alarms: without any vector the model says Yes to five of the six detection questions, and No to all six factual ones. Over the 16 concepts the two shifts go together (correlation above `0.75`), and questions whose right answer is *Yes* move as those whose right answer is No. A vector that only moves answers towards 0 would give the same difference.
 #
 # **What stays.** The shift is real, and a vector causes it. That it is a *report* is not shown in SmolLM2. About Claude this says nothing: there the model also names the concept, which a bias towards Yes alone cannot do. The post explains the naming by a leak of the concept into the answer, and tests that with mismatched concepts. Our model is far smaller, and the questions are twelve.
 
 # %% tags=["numbers"]
 claim("difference of differences, concepts", special[0], text=-0.55, within=0.08)
-orange = table["concepts"]["factual, No is right"][detect > 0.5]
+assert (said["detection"] > 0).sum() >= 5 and (said["factual, No is right"] > 0).sum() == 0
+both = torch.stack([table["concepts"][kind] for kind in ("detection", "factual, No is right")])
+assert torch.corrcoef(both)[0, 1] > 0.75
+assert abs(table["concepts"]["factual, Yes is right"].mean() - both[1].mean()) < 0.3
 assert (
-    orange.mean() > 0.3
+    orange["factual, No is right"].mean() > 0.3
     and special[2] < 0
     and interval(beyond["random vectors"])[0] < 0.1
     and 2 <= noticed <= 9
@@ -959,8 +1001,9 @@ def dreamt(direction: Float[Tensor, " d_model"], seed: int) -> tuple[str, float,
     return model.to_string(tokens), top.item(), found.item()
 
 
-often = reading.latents.density * len(reading.texts.tokens) >= 20
-chosen = often.nonzero()[:, 0][torch.randperm(int(often.sum()), generator=seeded(0))[:4]].tolist()
+with torch.no_grad():
+    fires = (sae.encode(natural) > 0).sum(0) >= 3  # else its strongest natural token is none of its
+chosen = fires.nonzero()[:, 0][torch.randperm(int(fires.sum()), generator=seeded(0))[:4]].tolist()
 directions = {f"latent {i}": sae.W_enc[:, i] for i in chosen}
 found = {name: dreamt(each, seed) for seed, (name, each) in enumerate(directions.items())}
 plots.table(
@@ -968,7 +1011,7 @@ plots.table(
         (name, repr(text), f"{top:.1f}", f"{value:.1f}")
         for name, (text, top, value) in found.items()
     ],
-    columns=["latent (drawn at random)", "found text", "strongest of 900 tokens", "found text's"],
+    columns=["latent (drawn at random)", "found text", "strongest of 855 tokens", "found text's"],
 )
 
 # %%
@@ -1003,10 +1046,16 @@ plots.bars(
     y="found / strongest natural",
 )
 
+# %%
+plots.table(
+    [(name, repr(text)) for name, (text, _, _) in chance.items()],
+    columns=["random direction", "found text"],
+)
+
 # %% [markdown]
-# For a direction that stands for nothing, the same short search finds four tokens that excite it about as much as the strongest of 855 natural tokens. So a strongly exciting text is no evidence that a direction stands for anything.
+# For a direction that stands for nothing, the same short search finds four tokens that excite it as much as the strongest of 855 natural tokens, or more. Latents are reached no better. So a strongly exciting text is no evidence that a direction stands for anything.
 #
-# **What stays.** The figure cannot carry the claim in either way. The sample is small, and latents are rare: a latent that never fires in it has no strong natural token there, which makes its found text look strong. Over the whole split of 15,080 tokens, 12 latents have far stronger natural tokens: there the found text mostly falls well short of a latent's strongest, and reaches about the strongest of random directions. So the claim fails as it stands. The search is short: a longer one, and a penalty for unlikely text as in *Fluent dreaming*, may do better.
+# **What stays.** The latents were drawn among those active on at least three of the 855 tokens: for a latent that is silent there, any text looks strong. In a larger corpus the strongest natural token of a latent is stronger still, and four of each kind are few. A longer search, and a penalty for unlikely text as in *Fluent dreaming*, may separate the two. That would be a result; this figure is none.
 
 # %% tags=["numbers"]
 assert ratio["random directions"].mean() > 0.6 and ratio["random directions"].max() > 0.8
