@@ -271,20 +271,24 @@ def accounts(
 
     Each word is a random vector. At a step stands that vector alone (`word alone`); with that of
     the word before it (`word before`, what a previous-token head would add); with the mean of
-    the words that may follow (`words after`, what a prediction holds); or with the mean of the
-    last ten words (`recent words`).
+    the words that may follow (`words after`); with that mean in random directions of their own
+    (`words after, elsewhere`, as where a model writes what to say and not what it read); or with
+    the mean of the last ten words (`recent words`).
 
     Source: `word before` is neighbour mixing (Arditi, 2026), along a walk.
     """
     vectors = torch.randn(len(adjacency), d, generator=generator)
     own = vectors[nodes]
     next_ones = adjacency / adjacency.sum(1, keepdim=True) @ vectors
+    said = torch.randn(len(adjacency), d, generator=generator)
+    elsewhere = adjacency / adjacency.sum(1, keepdim=True) @ said
     recent = torch.stack([own[max(0, t - 9) : t + 1].mean(0) for t in range(len(nodes))])
     before = torch.cat([own[:1], own[:-1]])
     states = {
         "word alone": own,
         "word before": own + before,
         "words after": own + next_ones[nodes],
+        "words after, elsewhere": own + elsewhere[nodes],
         "recent words": own + recent,
     }
     where = nodes[-last:]
