@@ -263,7 +263,7 @@ plots.table(
 )
 
 # %% [markdown]
-# In the published form SmolLM2 puts far less on the right words than Llama's `0.90`, and its share is hardly above that of recent words. On an undirected graph the word before is always allowed, so recency alone does well. With lines the ring is traced better than by recency, and the grid hardly. We chose lines on other walks, by the probability. So the ring is our case, and what follows is about a weaker ability than the published one.
+# In the published form SmolLM2 puts far less on the right words than Llama's `0.90`, and its share is hardly above that of recent words. On an undirected graph the word before is always allowed, so recency alone does well. With lines the ring is traced better than by recency, and the grid is not. We chose lines on other walks, by the probability. So the ring is our case, and what follows is about a weaker ability than the published one.
 #
 # ## 2. One statistic for every picture
 #
@@ -338,7 +338,7 @@ plots.table(
 )
 
 # %% [markdown]
-# With lines the match is **0.70** for the ring at layer 24, and as high for the grid: no permutation of 400 comes near. At layer 16 the match is small. So Park's picture replicates in a model of 135M, even for the grid, which it hardly traces.
+# With lines the match is **0.70** for the ring at layer 24, and as high for the grid: no permutation of 400 comes near. At layer 16 the match is small. So Park's picture replicates in a model of 135M, even for the grid, which it traces no better than recency would.
 #
 # The test says that the graph is *in* the vectors. It does not say how it got there.
 
