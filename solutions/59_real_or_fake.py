@@ -266,10 +266,11 @@ def interval(values: Tensor) -> tuple[float, float, float]:
 beyond = {who: each["detection"] - each["factual, No is right"] for who, each in table.items()}
 special = interval(beyond["concepts"])
 orange = {kind: values[detect > 0.5] for kind, values in table["concepts"].items()}
+elsewhere = orange["factual, No is right"].mean() / orange["detection"].mean()
 outcome(
     "59.thought",
     "fake: it would say Yes to other questions as well"
-    if orange["factual, No is right"].mean() > 0.5 * orange["detection"].mean()
+    if elsewhere > 0.5
     else "real: the answer moves for these concepts and not without injection",
 )
 plots.intervals(
