@@ -663,7 +663,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Without 8 induction heads little is left of the task, on both graphs, and 8 random heads cost much less. That replicates. On the twin graph the picture of successors goes with the task. Without previous-token heads it falls by half: an induction head needs what they write, and here they write nothing of the picture themselves.
+# Without 8 induction heads little is left of the task, on both graphs, and 8 random heads cost much less. That replicates. On the twin graph the picture of successors goes with the task. Without previous-token heads it falls by half. A likely reason is that induction heads need what these write; that is not tested here.
 #
 # On the *ring* a match of **0.46** stays, though the model hardly does the task. But one of three random draws lowers it nearly as far. So on the ring, heads and picture cannot be told apart at this level.
 #
@@ -807,7 +807,7 @@ plots.table(
 # - The random subspace holds about 1% of the variance, and ours about two thirds. That control could not fail.
 # - At layer 16 the subspace holds nearly as much of the variance, and the task loses about a fifth.
 # - At layer 18 it costs as much as at layer 24, and there is **no picture of successors** at layer 18. What is in it must tell the words apart. We suppose that block 18's induction heads read which word it is; the lesson does not test that.
-# - The subspace of *other words* on the same graph costs little at layer 24. A map of the graph that all words share would have cost something.
+# - The subspace of *other words* on the same graph costs little at layer 24. A map of the graph that all words share would have cost something. (That subspace holds little of the variance, so this is a weak control, too.)
 #
 # So a subspace that is needed is not thereby a *picture* that is used. On these two graphs the geometry of the late layers is no idle by-product: the task needs it. Nor does it look like a map that the model consults. It behaves like the prediction, written by induction heads, and a prediction without itself is none.
 
