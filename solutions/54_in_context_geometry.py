@@ -582,7 +582,7 @@ def ranked_ablations(
 
 
 # %% tags=["check"]
-ranked_ablations = lesson_54.check_ablation_sweep(ranked_ablations)
+ranked_ablations = lesson_54.check_ranked_ablations(ranked_ablations)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>

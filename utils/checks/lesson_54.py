@@ -326,7 +326,7 @@ def check_overlap_distances(overlap_distances) -> str:
 
 
 @exercise("utils.cases.walks.ranked_ablations")
-def check_ablation_sweep(ranked_ablations) -> str:
+def check_ranked_ablations(ranked_ablations) -> str:
     """Every call of `run` is recorded."""
     for seed, (sizes, n_draws) in enumerate((((1, 3), 4), ((4, 2), 3))):
         random = torch.Generator().manual_seed(seed)
