@@ -67,37 +67,6 @@ def _row_by_row(model, tokens, stand_in, *, layer):
     return float(sum(losses) / len(losses))
 
 
-# ---- Virtual weights ----------------------------------------------------------------------------
-
-
-def _virtual(*, move=lambda w, through: w @ through, gain=lambda w, g: w * g, turn=lambda v: v):
-    def virtual_weights(decoder, encoder, *, gain=None, through=None, scale=gain):
-        written = decoder if through is None else move(decoder, through)
-        return turn(scale(written, gain) @ encoder)
-
-    return virtual_weights
-
-
-def _loops(decoder, encoder, *, gain, through=None):
-    out = torch.zeros(len(decoder), encoder.shape[1])
-    for s, row in enumerate(decoder):
-        vector = row if through is None else through.T @ row
-        for t in range(encoder.shape[1]):
-            out[s, t] = (vector * gain * encoder[:, t]).sum()
-    return out
-
-
-def _gain_first(decoder, encoder, *, gain, through=None):
-    written = decoder * gain
-    return (written if through is None else written @ through) @ encoder
-
-
-def _outer(decoder, encoder, *, gain, through=None):
-    """One diagonal matrix, and one for the head or the identity."""
-    head = torch.eye(len(gain)) if through is None else through
-    return decoder @ head @ torch.diag(gain) @ encoder
-
-
 # ---- The linear replacement ---------------------------------------------------------------------
 
 
@@ -230,6 +199,18 @@ def _predicted(
     return predicted_change
 
 
+def _by_row_sums(graph, nodes, *, factor=0.0):
+    change = [0.0] * len(graph.nodes)
+    for i, node in enumerate(graph.nodes):
+        row = graph.effects[i].tolist()
+        if i in nodes:
+            change[i] = factor - 1
+        elif node.kind in ("feature", "logit"):
+            total = 1.0 if node.kind == "logit" else sum(row)
+            change[i] = sum(a * b for a, b in zip(row, change, strict=True)) / total
+    return change[-1]
+
+
 def _by_inverse(graph, nodes, *, factor=0.0):
     """One linear system instead of a loop; the result is a tensor."""
     n = len(graph.nodes)
@@ -338,14 +319,6 @@ MISTAKES = {
             "the sum over tokens",
         ),
     ],
-    "virtual_weights": [
-        ("no gain", _virtual(gain=lambda w, g: w), "left out"),
-        ("turned", _virtual(turn=lambda v: v.T), "turned round"),
-        ("gain twice", _virtual(gain=lambda w, g: w * g * g), "twice"),
-        ("no head", _virtual(move=lambda w, t: w), "not used"),
-        ("head turned", _virtual(move=lambda w, t: w @ t.T), "turned round"),
-        ("gain before the head", _gain_first, "after the head"),
-    ],
     "linear_run": [
         ("patterns", _linear(left_out=["hook_pattern"]), "Attention patterns"),
         ("ln1", _linear(left_out=["ln1.hook_scale"]), "before attention"),
@@ -386,6 +359,7 @@ MISTAKES = {
         ("factor", _predicted(start=lambda f: f), "not by"),
         ("sign", _predicted(start=lambda f: 1 - f), "The sign"),
         ("not divided", _predicted(divide=lambda node: 1.0), "divided by its activation"),
+        ("shares of the row", _by_row_sums, "biases in it"),
         ("not pinned", _predicted(pinned=False), "stays where it is put"),
         ("absolute", _predicted(effects=lambda e: e.abs()), "keep their sign"),
         ("swapped", _predicted(effects=lambda e: e.T), "swapped"),
@@ -423,7 +397,6 @@ RIGHT = {
         ("a cache and one hook", _two_runs),
         ("rows in a list", _row_by_row),
     ],
-    "virtual_weights": [("scaled rows", _virtual()), ("loops", _loops), ("matrices", _outer)],
     "linear_run": [
         ("one hook for all", _linear()),
         (

@@ -281,7 +281,7 @@ class _Guarded:
         comes = [e.grad_fn is not None or any(e is one for one in asking) for e in got]
         expect(
             any(comes),
-            "What your function returns has no gradient, and a model will be trained with it: "
+            "What your function returns has no gradient, and the lesson takes one through it: "
             "no `.item()`, `.detach()`, `torch.tensor(...)` or `torch.no_grad()` on the way.",
         )
 

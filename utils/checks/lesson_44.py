@@ -117,42 +117,6 @@ def check_mlp_spliced_loss(mlp_spliced_loss) -> str:
     return "The MLP's place is taken at every position but BOS."
 
 
-# ---- Virtual weights ----------------------------------------------------------------------------
-
-
-@exercise("utils.features.graphs.virtual_weights")
-def check_virtual_weights(virtual_weights) -> str:
-    """Four sources in five dimensions, three targets, with and without a head."""
-    decoder, encoder = _drawn(4, 5, seed=3), _drawn(5, 3, seed=4)
-    gain, head = 1 + _drawn(5, seed=5), _drawn(5, 5, seed=6)
-    for through in (None, head):
-        written = decoder if through is None else decoder @ through
-
-        def by_hand(written=written, gain=gain) -> Tensor:
-            return torch.einsum("sd,d,dt->st", written, gain, encoder)
-
-        mistakes = {
-            "The norm's weight `gain` is left out.": by_hand(gain=torch.ones(5)),
-            "The result is turned round: sources are rows, targets columns.": by_hand().T,
-            "`gain` multiplies twice.": by_hand(gain=gain**2),
-        }
-        if through is not None:
-            mistakes |= {
-                "`through` is not used.": by_hand(decoder),
-                "`through` is turned round: the head makes `x @ through` of x.": by_hand(
-                    decoder @ through.T
-                ),
-                "`gain` belongs to the norm before the *target*: it comes after the head.": (
-                    decoder * gain
-                )
-                @ through
-                @ encoder,
-            }
-        got = virtual_weights(decoder, encoder, gain=gain, through=through)
-        match(got, by_hand(), what="the virtual weights", mistakes=mistakes)
-    return "One number for each pair, of the weights alone."
-
-
 # ---- The linear replacement ---------------------------------------------------------------------
 
 
@@ -362,6 +326,14 @@ def _change(
     return change[-1].item()
 
 
+def _by_row_sum(graph: _Graph) -> dict[str, Tensor]:
+    """Effects that give, divided by the activation, their share of the row's sum."""
+    size = torch.tensor([node.activation for node in graph.nodes])[:, None]
+    total = graph.effects.sum(1, keepdim=True)
+    every = graph.effects * size / torch.where(total == 0, 1.0, total)
+    return {"": every, " (1 for the last)": torch.cat([every[:-1], graph.effects[-1:]])}
+
+
 @exercise("utils.features.graphs.predicted_change")
 def check_predicted_change(predicted_change) -> str:
     """Eight nodes in three layers; one suppressed feature feeds another one."""
@@ -393,6 +365,11 @@ def check_predicted_change(predicted_change) -> str:
                 "Rows and columns are swapped: `effects[target, source]`.": way(
                     effects=graph.effects.T
                 ),
+                **{
+                    "You divide by the row's sum of effects: divide by the node's activation, "
+                    f"which has the biases in it{more}.": way(effects=by_sum)
+                    for more, by_sum in _by_row_sum(graph).items()
+                },
                 "The activation multiplies where it should divide.": way(
                     divide=lambda node: 1 / node.activation
                 ),

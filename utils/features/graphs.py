@@ -178,31 +178,6 @@ def attribution_graph(
     return AttributionGraph(nodes, effects)
 
 
-def virtual_weights(
-    decoder: Float[Tensor, "source d_model"],
-    encoder: Float[Tensor, "d_model target"],
-    *,
-    gain: Float[Tensor, " d_model"],
-    through: Float[Tensor, "d_model d_model"] | None = None,
-) -> Float[Tensor, "source target"]:
-    """What one unit of each source feature adds to each target feature's pre-activation.
-
-    The norm before the target's MLP multiplies by `gain`, and by one over its denominator, which
-    the text decides and which is left out here. So these weights do not depend on the text.
-
-    Source: arXiv 2406.11944.
-
-    Args:
-        decoder: the directions that the sources write.
-        encoder: the directions that the targets read, a column each.
-        gain: the weight of the norm before the targets' MLP.
-        through: for sources that reach the target through one attention head, what that head makes
-            of a vector of the stream, `x @ through`; None for the residual stream.
-    """
-    written = decoder if through is None else decoder @ through
-    return written @ (gain[:, None] * encoder)
-
-
 def influence(
     effects: Float[Tensor, "target source"], weights: Float[Tensor, " node"]
 ) -> Float[Tensor, " node"]:
@@ -265,7 +240,9 @@ def graph_scores(graph: AttributionGraph) -> Scores:
 def predicted_change(graph, nodes: Sequence[int], *, factor: float = 0.0) -> float:
     """By the graph, the change of the logit difference when features are set to a multiple.
 
-    Every other feature changes by the share of its input that changes, and passes that on.
+    These change by the share `factor - 1`. Any other feature changes by the share: the sum over
+    its sources of effect times the source's share, divided by its activation. The logit
+    difference changes by that sum itself. Embeddings and errors do not change.
 
     Args:
         graph: an `AttributionGraph`.
