@@ -27,7 +27,7 @@
 # **Runs** in about two minutes on a laptop's processor.
 #
 # **First, play.** Ten words stand on a ring. A random walk on the ring is written down, a word a line, and the model reads it. Nothing in the text says "ring". The third cell shows where the model puts the ten words, in the plane of their
-# two principal components. Move the slider through the layers. Where does the ring appear? Then change `SEED`, which draws other words and another walk.
+# two principal components. ("Layer 8" is the residual stream before block 8.) Move the slider through the layers. Where does the ring appear? Then change `SEED`, which draws other words and another walk.
 
 # %% tags=["setup"]
 import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
@@ -52,7 +52,7 @@ from torch import Tensor
 
 from utils import plots
 from utils.cases import walks
-from utils.cases.walks import Walk, write_walk
+from utils.cases.walks import Walk, ranked_ablations, write_walk
 from utils.checks import lesson_54
 from utils.checks.predict import outcome, predict
 from utils.circuits.figures import diagram
@@ -97,7 +97,7 @@ slider(draw, n=len(LAYERS), label="layer", names=LAYERS, at=LAYERS.index(LAYER))
 # Park and colleagues (arXiv 2501.00070) let `Llama-3.1-8B` read random walks on a 4 x 4 grid of unrelated words. After enough context the model puts most of its probability on words that may come next. At the same time the mean vectors of the words, drawn in the plane of two
 # principal components, become the grid. Their reading: the model reorganises its representations in context, to fit the graph.
 #
-# Arditi (2026) answers: induction heads are enough for the task, and the picture is a by-product of heads that mix each word with the word before it. Ransome (2026) replies: ablate the subspace of the picture, and the task suffers; so the picture is used. You will run all three steps.
+# Arditi (2026) answers: induction heads are enough for the task, and the picture is a by-product of heads that mix each word with the word before it. Ransome (2026) replies: ablate the subspace of the picture, and the task suffers; so the picture is used. You will run all three steps. (A **null** is what one would see without the cause that is claimed: here, random vectors that are mixed.)
 #
 # The published text has words one after the other, with spaces. Here each word has its own line, so the *next* word is predicted at the line break (the model has read the word there). We read the stream at that position.
 
@@ -141,7 +141,8 @@ def trace_walk(
 
     Args:
         layers: L stands for the stream before block L.
-        hooks: pairs (name, hook) at work during the run, such as ablations.
+        hooks: pairs (name, hook) at work during the run, such as ablations; what they change is
+            what is read.
 
     Returns:
         For each layer and node the mean stream over the steps at which the walk is there; and for
@@ -534,67 +535,7 @@ assert gap > 0.5 and twins[:, EVERY.index(LAYER), 2].min() > 0.5
 # %% [markdown]
 # ## 4. Take heads out
 #
-# Arditi scored Llama's heads on repeated random tokens (lesson 1.1: induction score, previous-token score) and put 0 in the place of the first 32 of its 1,024 heads of each kind. The same share of SmolLM2's 270 heads is 8. The control: random heads that are of neither kind.
-#
-# ### Exercise 4 · the sweep and its random heads (9 minutes, medium)
-
-
-# %% tags=["exercise:utils.cases.walks.ranked_ablations"]
-def ranked_ablations(
-    run: Callable[[list[Head]], object],
-    rankings: Mapping[str, Sequence[Head]],
-    *,
-    sizes: Sequence[int],
-    n_draws: int,
-    pool: Sequence[Head],
-    generator: torch.Generator,
-) -> dict[tuple[str, int], list]:
-    """What `run` gives without the first heads of each ranking, and without random heads.
-
-    Random heads are drawn from `pool`, each draw without repeats, and never among those that any
-    ranking would lose at the largest of `sizes`.
-
-    Args:
-        run: takes the heads to ablate, and measures.
-        rankings: from a kind's name to its heads, the most typical first.
-        sizes: how many heads to ablate at a time.
-        n_draws: how many draws of random heads for each size.
-
-    Returns:
-        (kind, size) -> a list of what `run` gave: one result for a ranking, under its name, and
-        `n_draws` results for random heads, under "random".
-
-    Source: Arditi (2026), for previous-token and induction heads.
-    """
-    ### BEGIN SOLUTION
-    out = {}
-    typical = {head for heads in rankings.values() for head in heads[: max(sizes)]}
-    others = [head for head in pool if head not in typical]
-    for size in sizes:
-        for kind, heads in rankings.items():
-            out[kind, size] = [run(list(heads[:size]))]
-        out["random", size] = []
-        for _ in range(n_draws):
-            chosen = torch.randperm(len(others), generator=generator)[:size].tolist()
-            out["random", size].append(run([others[i] for i in chosen]))
-    return out
-    ### END SOLUTION
-
-
-# %% tags=["check"]
-ranked_ablations = lesson_54.check_ranked_ablations(ranked_ablations)
-
-# %% [markdown] tags=["hints"]
-# <details><summary>Hint 1</summary>
-#
-# Collect the typical heads first, in one set: `heads[: max(sizes)]` of every ranking. What is left of `pool` may be drawn, at every size.
-#
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `torch.randperm(len(others), generator=generator)[:size]` draws without repeats. For each size, one call of `run` for each ranking, and `n_draws` calls for random heads; each entry of the result is a list.
-#
-# </details>
+# Arditi scored Llama's heads on repeated random tokens (lesson 1.1: induction score, previous-token score) and put 0 in the place of the first 32 of its 1,024 heads of each kind. The same share of SmolLM2's 270 heads is 8. The control: three draws of 8 other heads. `ranked_ablations` calls `without(heads)` for each of these sets.
 
 # %%
 predict(
@@ -617,6 +558,7 @@ repeated = repeated_tokens(
     generator=seeded(0),
 ).to(model.cfg.device)
 rankings = {
+    # 31 tokens back from a token of the repeat stands the one that followed its first copy.
     "induction": top_heads(stripe_scores(model, repeated, back=31), 8),
     "previous token": top_heads(stripe_scores(model, repeated, back=1), 8),
 }
@@ -636,12 +578,10 @@ def without(heads: list[Head]) -> list[float]:
 
 
 every_head = [(layer, head) for layer in range(N_LAYERS) for head in range(N_HEADS)]
-sweep = ranked_ablations(
-    without, rankings, sizes=[8], n_draws=3, pool=every_head, generator=seeded(0)
-)
+sweep = ranked_ablations(without, rankings, size=8, n_draws=3, pool=every_head, generator=seeded(0))
 intact = without([])
-rows = [("no head", intact), *((kind, each) for (kind, _), all_ in sweep.items() for each in all_)]
-task, ring_left = sweep["induction", 8][0][:2]
+rows = [("no head", intact), *((kind, each) for kind, all_ in sweep.items() for each in all_)]
+task, ring_left = sweep["induction"][0][:2]
 outcome(
     "54.heads",
     ("both vanish" if ring_left < 0.25 else "the task falls to chance, most of the picture stays")
@@ -674,17 +614,17 @@ plots.table(
 
 # %% tags=["numbers"]
 claim("ring without induction heads", ring_left, text=0.46, within=0.06)
-assert task < 0.15 and sweep["induction", 8][0][2] < 0.2 and sweep["induction", 8][0][3] < 0.2
-assert sweep["previous token", 8][0][1] > 0.5 and intact[3] > 0.6
-assert min(row[0] for row in sweep["random", 8]) > task + 0.1
-assert min(row[3] for row in sweep["random", 8]) > 0.5
+assert task < 0.15 and sweep["induction"][0][2] < 0.2 and sweep["induction"][0][3] < 0.2
+assert sweep["previous token"][0][1] > 0.5 and intact[3] > 0.6
+assert min(row[0] for row in sweep["random"]) > task + 0.1
+assert min(row[3] for row in sweep["random"]) > 0.5
 
 # %% [markdown]
 # ## 5. Is the picture used?
 #
 # Ransome's reply: find the subspace of the nodes' means, remove it from the stream, and see whether the task suffers more than without a random subspace of the same rank. Eight means less their centre span seven dimensions.
 #
-# ### Exercise 5 · ablate a subspace (9 minutes, medium)
+# ### Exercise 4 · ablate a subspace (9 minutes, medium)
 
 
 # %% tags=["exercise:utils.cases.walks.subspace_hooks"]
@@ -806,10 +746,113 @@ plots.table(
 #
 # - The random subspace holds about 1% of the variance, and ours about two thirds. That control could not fail.
 # - At layer 16 the subspace holds nearly as much of the variance, and the task loses about a fifth.
-# - At layer 18 it costs as much as at layer 24, and there is **no picture of successors** at layer 18. What is in it must tell the words apart. We suppose that block 18's induction heads read which word it is; the lesson does not test that.
+# - At layer 18 it costs as much as at layer 24, and there is **no picture of successors** at layer 18.
 # - The subspace of *other words* on the same graph costs little at layer 24. A map of the graph that all words share would have cost something. (That subspace holds little of the variance, so this is a weak control, too.)
 #
-# So a subspace that is needed is not thereby a *picture* that is used. On these two graphs the geometry of the late layers is no idle by-product: the task needs it. Nor does it look like a map that the model consults. It behaves like the prediction, written by induction heads, and a prediction without itself is none.
+# So a subspace that is needed is not thereby a *picture* that is used. What does the task need in it? The picture is that twins lie together. So split the space in two: what twins **share** (three directions), and how twins **differ** from each other (four). An account by which the model reads its way off the picture, or off its prediction, needs the first part alone. If it needs to know *which* word it stands on, it needs the second.
+#
+# ### Exercise 5 · split the picture (9 minutes, medium)
+
+
+# %% tags=["exercise:utils.cases.walks.twin_split"]
+def twin_split(
+    means: Float[Tensor, "node d_model"], adjacency: Float[Tensor, "node node"]
+) -> tuple[Float[Tensor, "_ d_model"], Float[Tensor, "pair d_model"]]:
+    """Split the space of the nodes' means: what twins by successors share, and how they differ.
+
+    Twins are two nodes whose rows of `adjacency` are equal; every node has one twin.
+
+    Returns:
+        Independent directions that span what pairs share: the middles of the pairs, less the
+        centre of all nodes. They sum to 0, so leave one of them out. And for each pair its
+        difference.
+    """
+    ### BEGIN SOLUTION
+    n = len(means)
+    pairs = [
+        (i, j) for i in range(n) for j in range(i + 1, n) if torch.equal(adjacency[i], adjacency[j])
+    ]
+    middles = torch.stack([(means[i] + means[j]) / 2 for i, j in pairs])
+    apart = torch.stack([means[i] - means[j] for i, j in pairs])
+    return (middles - means.mean(0))[:-1], apart
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+twin_split = lesson_54.check_twin_split(twin_split)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Find the pairs first: `torch.equal(adjacency[i], adjacency[j])` for i < j. Each pair has a middle and a difference.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The middles less `means.mean(0)` sum to 0, so the last one follows from the others: `[:-1]`. The differences of four pairs are independent as they are.
+#
+# </details>
+
+# %%
+predict(
+    "54.split",
+    "Layer 24: which part of the subspace does the task need?",
+    choices=["what twins share", "how twins differ", "both, about equally"],
+)
+
+# %%
+PARTS = ["what twins share", "how twins differ"]
+
+
+def split_costs(i: int) -> dict[tuple[str, int, str], tuple[float, float]]:
+    """(twins by, layer, part) -> the share of the variance that it holds, and the task without."""
+    walk = twin_walk(i)
+    new = write_walk(model, walk.adjacency, 200, seed=i + 100, words=walk.words)
+    ours, _ = trace_walk(model, walk, layers=[18, LAYER], last=100)
+    found = {}
+    for by, graph in {"successors": walk.adjacency, "predecessors": walk.adjacency.T}.items():
+        for layer, means in zip((18, LAYER), ours, strict=True):
+            apart = means - means.mean(0)
+            for part, directions in zip(PARTS, twin_split(means, graph), strict=True):
+                where = {"layer": layer, "positions": new.reads}
+                hooks = subspace_hooks(directions, means.mean(0), **where)
+                _, mass = trace_walk(model, new, layers=[0], last=100, hooks=hooks)
+                basis = torch.linalg.qr(directions.T).Q
+                held = (apart @ basis).square().sum() / apart.square().sum()
+                found[by, layer, part] = (held.item(), mass.mean().item())
+    return found
+
+
+splits = [split_costs(i) for i in (0, 1)]
+part_of = {key: torch.tensor([one[key] for one in splits]) for key in splits[0]}
+loss_of = {key: full - value[:, 1].mean().item() for key, value in part_of.items()}
+shared, own = (loss_of["successors", LAYER, part] for part in PARTS)
+outcome(
+    "54.split",
+    "what twins share"
+    if shared > 2 * own
+    else "how twins differ"
+    if own > 2 * shared
+    else "both, about equally",
+)
+plots.table(
+    [
+        (
+            by,
+            layer,
+            part,
+            f"{value[:, 0].mean():.0%}",
+            " and ".join(f"{x:.2f}" for x in value[:, 1].tolist()),
+        )
+        for (by, layer, part), value in part_of.items()
+    ],
+    columns=["twins by", "layer", "removed", "of the means' variance", "task, two graphs"],
+)
+
+# %% [markdown]
+# At layer 24 the three directions that twins by successors share cost as much as all seven; the four others cost little. The split by *predecessors* is the control: there the task needs both parts. At layer 18, before the picture, it needs both parts of the split by successors, too: which word it stands on counts there.
+#
+# So on these two graphs the geometry of the late layers is no idle by-product: the task needs just the part that makes the picture. Nor does it look like a map that the model consults. It behaves like the *prediction*, which twins have in common, and a prediction without itself is none.
 
 # %% tags=["numbers"]
 share = {key: value[:, 0].mean().item() for key, value in costs.items()}
@@ -819,6 +862,9 @@ assert abs(task["random", LAYER] - full) < 0.03 and share["random", LAYER] < 0.0
 assert share["of these words", LAYER] > 0.5 and share["of these words", 16] > 0.5
 assert full - task["of these words", 16] < 0.3 * (full - late)
 assert full - task["of other words", LAYER] < 0.3 * (full - late)
+assert shared > 0.85 * (full - late) and own < 0.35 * (full - late)
+assert min(loss_of["successors", 18, part] for part in PARTS) > 0.4 * (full - here)
+assert min(loss_of["predecessors", LAYER, part] for part in PARTS) > 0.5 * (full - late)
 
 # %% [markdown]
 # ## 6. Over to you
@@ -874,8 +920,12 @@ order = torch.tensor(alone).argsort().tolist()
 assert set(order[:2]) == {6, 7} and together < min(alone)
 assert alone[order[2]] > 0.5
 
+# %%
+for kind, heads in rankings.items():
+    print(f"{kind} heads, (layer, head):", heads)
+
 # %% [markdown]
-# `rankings` of section 4 holds the heads of both kinds: which kind are these two? Each alone leaves a part of the match, since both write the same thing.
+# Which kind are these two? Each alone leaves a part of the match, since both write the same thing. (One twin graph, and no other pair of heads: to go further, take out pairs.)
 #
 # ## Going deeper: the published form
 #
@@ -894,10 +944,10 @@ def spaced_ring(heads: list[Head]) -> list[float]:
 
 
 published = ranked_ablations(
-    spaced_ring, rankings, sizes=[8], n_draws=3, pool=every_head, generator=seeded(0)
+    spaced_ring, rankings, size=8, n_draws=3, pool=every_head, generator=seeded(0)
 )
 in_spaces = [("no head", spaced_ring([]))]
-in_spaces += [(f"{kind}, 8", row) for (kind, _), rows in published.items() for row in rows]
+in_spaces += [(f"{kind}, 8", row) for kind, rows in published.items() for row in rows]
 plots.table(
     [(kind, *(f"{x:.2f}" for x in row)) for kind, row in in_spaces],
     columns=["without", "ring, published form: task", "match"],
@@ -908,9 +958,9 @@ plots.table(
 
 # %% tags=["numbers"]
 plain_match = in_spaces[0][1][1]
-assert published["previous token", 8][0][1] < 0.75 * plain_match
-assert published["induction", 8][0][1] < 0.75 * plain_match
-assert min(row[1] for row in published["random", 8]) < 0.75 * plain_match
+assert published["previous token"][0][1] < 0.75 * plain_match
+assert published["induction"][0][1] < 0.75 * plain_match
+assert min(row[1] for row in published["random"]) < 0.75 * plain_match
 
 # %% [markdown]
 # ## The results
@@ -932,21 +982,21 @@ plots.table(
         ),
         (
             "task and match without induction heads",
-            f"{sweep['induction', 8][0][0]:.2f} and {sweep['induction', 8][0][1]:.2f}, ring",
+            f"{sweep['induction'][0][0]:.2f} and {sweep['induction'][0][1]:.2f}, ring",
             "random heads: "
-            + "; ".join("{:.2f} and {:.2f}".format(*row[:2]) for row in sweep["random", 8]),
+            + "; ".join("{:.2f} and {:.2f}".format(*row[:2]) for row in sweep["random"]),
             ".39 and .86; random heads .88",
         ),
         (
             "the same without previous-token heads",
-            "{:.2f} and {:.2f}, ring".format(*sweep["previous token", 8][0][:2]),
+            "{:.2f} and {:.2f}, ring".format(*sweep["previous token"][0][:2]),
             "the same",
             ".28 and .16",
         ),
         (
             "task without the means' subspace, layer 24",
             f"{late:.2f} of {full:.2f}, twin graph",
-            f"{task['random', LAYER]:.2f}, random; {here:.2f} at layer 18, where there is no picture",
+            f"{task['random', LAYER]:.2f}, random; {full - own:.2f}, how twins differ; {here:.2f} at layer 18, where there is no picture",
             "the task suffers, random subspaces cost little (Ransome)",
         ),
     ],

@@ -64,6 +64,7 @@ from utils.lesson import claim
 from utils.models import load
 from utils.stats import bootstrap
 from utils.steering import at_dose, random_directions, steer, typical_norm
+from utils.writing.fluency import token_losses
 
 model = load()
 device = model.cfg.device
@@ -454,9 +455,9 @@ predict(
     "59.capital",
     "Is it shown that the state of layer 4 holds the capital?",
     choices=[
-        "real: nothing in the target prompt names the country or its capital",
-        "fake: the target prompt would answer as often from the country's name alone",
-        "fake: the patch would give that capital whatever vector is put in",
+        "yes: nothing in the target prompt names the country or its capital",
+        "no: the target prompt does about as well from the country's name alone",
+        "no: the patch would give that capital whatever vector is put in",
     ],
 )
 
@@ -469,15 +470,15 @@ tests = {
     "patched, layer 4": decoded["layer 4"],
     "patched, layer 0": decoded["layer 0"],
     "name alone in the prompt": (from_text == capitals).float(),
-    "next country's vector": (said[4].roll(1) == capitals).float(),
+    "another country's vector": (said[4].roll(1) == capitals).float(),
 }
 gains = {name: interval(tests["patched, layer 4"] - tests[name]) for name in list(tests)[1:]}
 by_name = gains["name alone in the prompt"]
 outcome(
     "59.capital",
-    "fake: the target prompt would answer as often from the country's name alone"
+    "no: the target prompt does about as well from the country's name alone"
     if by_name[1] <= 0
-    else "real: nothing in the target prompt names the country or its capital",
+    else "yes: nothing in the target prompt names the country or its capital",
 )
 plots.bars(
     {name: right.mean().item() for name, right in tests.items()},
@@ -487,16 +488,17 @@ plots.bars(
 )
 
 # %% [markdown]
-# The name alone gets **0.50**, and the state of layer 4 **0.47**. The two differ in five countries only, so no difference is shown, and 32 countries cannot show that there is none. In most countries the two give the very same answer. So it is not shown that the capital was in the state: the state may say *which country*, and the target prompt's own blocks may look up the rest.
+# The name alone gets **0.50**, and the state of layer 4 **0.47**. The two differ in five countries only, so no difference is shown, and 32 countries cannot show that there is none. In **72%** the two give the very same answer, right or wrong. So it is not shown that the capital was in the state: the state may say *which country*, and the target prompt's own blocks may look up the rest.
 #
-# **What stays.** The vector carries the country's identity: another country's vector fails (the bar called "next country's" uses the one before it in the list). From layer 16 hardly anything is decoded, and that too is a fact about the target's remaining blocks as much as about the vector. The paper's authors know the problem for tokens that *need* context, such as the last token of a long name, where the name's last token alone fails; we have too few such names that SmolLM2 knows.
+# **What stays.** The vector carries the country's identity: another country's vector fails. From layer 16 hardly anything is decoded, and that too is a fact about the target's remaining blocks as much as about the vector. The paper's authors know the problem for tokens that *need* context, such as the last token of a long name, where the name's last token alone fails; we have too few such names that SmolLM2 knows.
 #
 # **The same question for a newer method.** *Activation oracles* (Karvonen and colleagues, arXiv 2512.15674) are models trained to answer questions about activations. Ask of every answer: would a model that gets the prompt alone, or nothing but the question, say the same? A public critique (LessWrong, `LXQBcztrWKhtcgQfJ`, which we have at second hand) counts about half of the answers as generic. We know of no trained oracle for SmolLM2, so this lesson does not run that test.
 
 # %% tags=["numbers"]
 claim("name alone", tests["name alone in the prompt"].mean().item(), text=0.50, within=0.07)
 claim("patched at layer 4", tests["patched, layer 4"].mean().item(), text=0.47, within=0.07)
-assert by_name[1] < 0.05 and gains["next country's vector"][1] > 0.2
+claim("same answer", (said[4] == from_text).float().mean().item(), text=0.72, within=0.1)
+assert by_name[1] < 0.05 and gains["another country's vector"][1] > 0.2
 assert decoded["layer 16"].mean() < 0.1
 
 # %% [markdown]
@@ -639,6 +641,13 @@ predict(
 
 # %%
 results["first layer untrained"] = networks("rest")
+made = [clinic.toy(seed, learns="all") for seed in SEEDS]
+by_chance = []
+for seed, network in zip(SEEDS, made, strict=True):
+    basis = torch.linalg.qr(torch.randn(64, 4, generator=seeded(seed))).Q
+    fresh = clinic.draw_pairs(4000, generator=seeded(seed))
+    by_chance.append(clinic.interchange_accuracy(network, basis, fresh))
+drawn = ([each.right for each in made], by_chance)
 untouched, learned = (torch.tensor(results[k][1]) for k in ("first layer untrained", "trained"))
 outcome(
     "59.das",
@@ -654,7 +663,7 @@ plots.table(
             ", ".join(f"{v:.2f}" for v in found),
             f"{sum(found) / 4:.2f}",
         )
-        for name, (right, found) in results.items()
+        for name, (right, found) in {**results, "trained, random subspace": drawn}.items()
     ],
     columns=["network", "accuracy on the task", "interchange accuracy, four seeds", "mean"],
 )
@@ -662,13 +671,14 @@ plots.table(
 # %% [markdown]
 # An untrained network was never fitted to the task, and most of those drawn here give one class to most inputs. Whatever is exchanged in the first layer, the wanted label can hardly come out. So this control could hardly have shown anything else, with or without a variable.
 #
-# With a first layer that never learned, under layers that did, the search scores **0.92**: on average higher than with a trained one. The sum is a linear function of the input, and a wide random layer keeps such functions. So a high interchange accuracy shows that the variable can be *exchanged here*, and that the layers above use it. It does not show that training made it.
+# A random subspace of the same rank is no better than chance, so the search does find something. But with a first layer that never learned, under layers that did, the search scores **0.92**: on average higher than with a trained one. The sum is a linear function of the input, and a wide random layer keeps such functions. So a high interchange accuracy shows that the variable can be *exchanged here*, and that the layers above use it. It does not show that training made it.
 #
 # **What stays.** The interchange is causal evidence, and the subspace is tested on new pairs. Sutter and colleagues (arXiv 2507.08802) go further: with non-linear maps in the place of the rotation, networks with random weights reached over `80%` (a small network) and nearly `100%` (Pythia, on indirect objects), and they prove that any network can be mapped to any algorithm if the map is free. Our maps are linear, and our variable was easy.
 
 # %% tags=["numbers"]
 claim("interchange, first layer untrained", untouched.mean().item(), text=0.92, within=0.03)
 assert untouched.mean() > learned.mean() - 0.02 and max(results["untrained twin"][1]) < 0.7
+assert max(by_chance) < 0.62
 
 # %% [markdown]
 # ## Case 4 · Truth transfers
@@ -781,12 +791,73 @@ plots.table(
 )
 
 # %% [markdown]
-# The reviewer was right about the table: on kinds, 95% of directions that know nothing spread over more than half of the scale. A cell of `0.7` there would mean nothing. And yet the claim survives: nearly all transfers lie outside both bands. **Real**, in this sense: outside what directions that know nothing reach. One rival is not excluded: a direction of *likely text* might pass both bands too, and the lesson does not test it.
+# The reviewer was right about the table: on kinds, 95% of directions that know nothing spread over more than half of the scale. A cell of `0.7` there would mean nothing. And yet the claim survives: nearly all transfers lie outside both bands. **Real**, in this sense: outside what directions that know nothing reach. Is it *truth* that transfers? A rival is *likely text*: true statements are also likelier for the model. So take the pairs of a true and a false statement in which the *false* one is the likelier. Which one does the direction rank higher?
+
+
+# %%
+def log_probs(texts: Sequence[str]) -> Tensor:
+    """The log-probability of each text, those of one length as a batch."""
+    tokens = [model.to_tokens(text)[0] for text in texts]
+    out = torch.zeros(len(tokens))
+    for length in {len(each) for each in tokens}:
+        alike = [i for i, each in enumerate(tokens) if len(each) == length]
+        batch = torch.stack([tokens[i] for i in alike])
+        out[alike] = -token_losses(model, batch[:, :1], batch[:, 1:]).sum(1).cpu()
+    return out
+
+
+likely = {
+    name: log_probs(
+        [row["statement"] for row in rows if row["family"] == name and row["negated"] == "0"]
+    )
+    for name in facts
+}
+rivals = {
+    (home, abroad): clinic.auc_against(
+        facts[abroad].x @ clinic.mean_gap(facts[home].x, facts[home].y),
+        facts[abroad].y,
+        likely[abroad],
+    )
+    for home, abroad in transfer
+}
+plots.table(
+    [
+        (abroad, f"{clinic.auc(likely[abroad], facts[abroad].y):.2f}")
+        + tuple(
+            "; ".join(f"{x:.2f}" for x in some)
+            for some in zip(
+                *(
+                    (transfer[home, abroad], rivals[home, abroad][0])
+                    for home in facts
+                    if home != abroad
+                ),
+                strict=True,
+            )
+        )
+        + (f"{rivals[next(k for k in rivals if k[1] == abroad)][1]:.0%}",)
+        for abroad in facts
+    ],
+    columns=[
+        "tested on",
+        "AUC of likelihood alone",
+        "three directions from elsewhere: AUC",
+        "the same where the false one is likelier",
+        "of all pairs",
+    ],
+)
+
+# %% [markdown]
+# The control takes a part of the claim away. With *cities* as the test, where likelihood alone is a poor judge, the direction is near chance in these pairs. With the other families most directions stay above chance, less far than before (the pairs are few, and share their statements). So something beside likelihood transfers, and it is weaker than the heatmap.
 #
-# **What stays.** In SmolLM2 at layer 12, something that separates true from false is shared between families, for statements *without "not"*. One of the results of the quiz bears on that limit.
+# **What stays.** In SmolLM2 at layer 12, something that separates true from false is shared between families, in part beyond likelihood, for statements *without "not"*. One of the results of the quiz bears on that limit.
 
 # %% tags=["numbers"]
 assert n_outside >= 9
+to_cities = [rivals[key][0] for key in rivals if key[1] == "cities"]
+assert all(0.4 < value < 0.7 for value in to_cities) and sum(to_cities) / 3 < 0.6
+elsewhere = [rivals[key][0] for key in rivals if key[1] != "cities"]
+assert sum(value > 0.55 for value in elsewhere) >= 6
+assert sum(rivals[key][0] < transfer[key] for key in rivals) >= 10
 assert all(b.high - b.low > 0.4 for b in bands["cities", "kinds"])
 
 # %% [markdown]
@@ -802,7 +873,7 @@ plots.table(
 )
 
 # %%
-first = [False] * 8  # your first verdicts: True where you expect that the claim survives
+first = [...] * 8  # your first verdicts: True where you expect that the claim survives, or False
 
 # %% [markdown]
 # ### Investigation · eight verdicts with eight controls (12 minutes, medium)
@@ -831,7 +902,7 @@ def run(number: int, control: str) -> None:
 
 # %% tags=["solution-only"]
 for number, item in enumerate(items, 1):
-    run(number, item.decides)
+    run(number, item.decides[0])
 
 # %% tags=["answer:sheet"]
 ### BEGIN SOLUTION
@@ -858,20 +929,24 @@ sheet = lesson_59.check_sheet(sheet)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# An accuracy without the share of the commoner class says nothing. Two of the results for each control, and not all of them fall.
+# An accuracy without the share of the commoner class says nothing. Each control decides about two results or more, and not all of them fall.
 #
 # </details>
 
 # %% tags=["numbers"]
-assert sheet == [(item.real, item.decides) for item in items]
+assert all(row[0] == item.real for row, item in zip(sheet, items, strict=True))
+assert all(row[1] in item.decides for row, item in zip(sheet, items, strict=True))
 assert sum(item.real for item in items) == 4
 
 # %% [markdown]
-# Your first verdicts were made without a control. The table sets them beside two rules that look at nothing: always *fake*, and a coin. If you left `first` as it was, your row is that of always *fake*.
+# Your first verdicts were made without a control. The table sets them beside two rules that look at nothing: always *fake*, and a coin.
 
 # %%
 always = [(False, "fresh")] * 8
-guessed = [(bool(verdict), "fresh") for verdict in first]
+guessed = [
+    (verdict if verdict is not ... else not item.real, "fresh")
+    for verdict, item in zip(first, items, strict=True)
+]
 plots.table(
     [
         ("your first verdicts", clinic.score_sheet(items, guessed)[0], "-"),
@@ -883,7 +958,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Of each control there were two uses, and one of the two claims survived each. Results 3 and 6 were made in the same way, and so were 2 and 8, 1 and 5, 4 and 7: from the method alone you could not have told them apart. Result 6 shows the limit of case 4: with "not", the direction of truth turns round. It is no direction of *truth*.
+# Each control decided about two results, and one of the two claims survived. (Where one number of 576 was chosen, `groups` does as well as `fresh`.) Results 3 and 6 were made in the same way, and so were 2 and 8, 1 and 5, 4 and 7: from the method alone you could not have told them apart. Result 6 shows the limit of case 4: with "not", the direction of truth turns round. It is no direction of *truth*.
 #
 # ## Going deeper: the text that a feature likes best
 #

@@ -17,6 +17,7 @@ def _traced(
     follow=lambda p: p.sum(1),
     turn=lambda means: means,
     leave=False,
+    ours_first=False,
 ):
     def trace_walk(model, walk, *, layers, last, hooks=()):
         kept = {}
@@ -32,7 +33,8 @@ def _traced(
             model.add_hook("blocks.0.hook_resid_pre", lambda resid, hook: resid)
         with torch.no_grad():
             logits = model.run_with_hooks(
-                walk.tokens[None], fwd_hooks=[*(hooks if ours else ()), *mine]
+                walk.tokens[None],
+                fwd_hooks=[*mine, *hooks] if ours_first else [*(hooks if ours else ()), *mine],
             )[0]
         places, nodes = rows(walk, last), of(walk, last)
         n = len(walk.words)
@@ -176,59 +178,6 @@ def _overlap_by_minimum(adjacency):
     return one(adjacency.transpose(0, 1)), one(adjacency)
 
 
-# ---- The sweep ----------------------------------------------------------------------------------
-
-
-def _swept(
-    *,
-    largest=True,
-    leave_out=True,
-    first=lambda heads, size: heads[:size],
-    repeats=False,
-    once=False,
-    draws=lambda n: n,
-    key="random",
-    single=lambda result: [result],
-    everything=None,
-):
-    def ranked_ablations(run, rankings, *, sizes, n_draws, pool, generator):
-        out = {}
-        for size in sizes:
-            top = max(sizes) if largest else size
-            typical = {h for heads in rankings.values() for h in heads[:top]} if leave_out else ()
-            others = [h for h in everything or pool if h not in typical]
-            for kind, heads in rankings.items():
-                out[kind, size] = single(run(list(first(heads, size))))
-            results, fixed = [], torch.randperm(len(others), generator=generator)
-            for _ in range(draws(n_draws)):
-                if repeats:
-                    chosen = torch.randint(len(others), (size,), generator=generator)
-                else:
-                    order = torch.randperm(len(others), generator=generator)
-                    chosen = (fixed if once else order)[:size]
-                results.append(run([others[i] for i in chosen.tolist()]))
-            out[key, size] = results
-        return out
-
-    return ranked_ablations
-
-
-def _swept_with_sample(run, rankings, *, sizes, n_draws, pool, generator):
-    """The standard library draws, and tuples go in."""
-    import random
-
-    draw = random.Random(int(torch.randint(10**6, (1,), generator=generator)))
-    left = set(pool)
-    for heads in rankings.values():
-        left -= set(heads[: max(sizes)])
-    out = {}
-    for size in sorted(sizes):
-        for _ in range(n_draws):
-            out.setdefault(("random", size), []).append(run(draw.sample(sorted(left), size)))
-        out |= {(kind, size): [run(tuple(heads)[:size])] for kind, heads in rankings.items()}
-    return out
-
-
 # ---- The subspace -------------------------------------------------------------------------------
 
 
@@ -272,8 +221,52 @@ def _ablated_by_least_squares(directions, centre, *, layer, positions):
     return ((f"blocks.{layer}.hook_resid_pre", hook),)
 
 
+# ---- Twins ----------------------------------------------------------------------------------
+
+
+def _split(*, of=lambda a: a, centre=True, drop=1, turn=lambda pair: pair, own=lambda x: x):
+    def twin_split(means, adjacency):
+        rows = of(adjacency)
+        pairs = []
+        for i, row in enumerate(rows):
+            for j in range(i + 1, len(rows)):
+                if (row == rows[j]).all():
+                    pairs.append((i, j))
+        middles = torch.stack([means[[i, j]].mean(0) for i, j in pairs])
+        if centre:
+            middles = middles - middles.mean(0)
+        apart = torch.stack([means[i] - means[j] for i, j in pairs])
+        return turn((middles[: len(middles) - drop], own(apart)))
+
+    return twin_split
+
+
+def _split_by_projection(means, adjacency):
+    """The matrix that averages over twins, and an SVD of both parts."""
+    same = (adjacency @ adjacency.T == adjacency.sum(1, keepdim=True)).float()
+    shared = same @ (means - means.mean(0)) / 2
+    own = means - means.mean(0) - shared
+
+    def basis(x):
+        _, sizes, rows = torch.linalg.svd(x, full_matrices=False)
+        return rows[sizes > 1e-4 * sizes[0]]
+
+    return basis(shared), basis(own)
+
+
+def _split_by_names(means, adjacency):
+    """A dictionary of rows; the first node of each pair less the middle; a list."""
+    groups = {}
+    for i, row in enumerate(adjacency.tolist()):
+        groups.setdefault(tuple(row), []).append(i)
+    middles = [means[nodes].mean(0) for nodes in groups.values()]
+    own = [means[nodes[0]] - m for nodes, m in zip(groups.values(), middles, strict=True)]
+    return [torch.stack([m - means.mean(0) for m in middles[1:]]), torch.stack(own)]
+
+
 MISTAKES = {
     "trace_walk": [
+        ("own hooks first", _traced(ours_first=True), "before the caller's hooks"),
         ("hooks ignored", _traced(ours=False), "`hooks` are not at work"),
         ("all steps", _traced(rows=lambda w, n: w.reads, of=lambda w, n: w.nodes), "All steps"),
         (
@@ -313,6 +306,13 @@ MISTAKES = {
         ("both permuted", _matched(both=True), "same as no permutation"),
         ("one order", _matched(same=True), "new one each time"),
         (
+            "a seed of its own",
+            lambda *a, n, generator: _matched()(
+                *a, n=n, generator=torch.Generator().manual_seed(1)
+            ),
+            "Another `generator`",
+        ),
+        (
             "with repeats",
             _matched(order=lambda n, generator: torch.randint(n, (n,), generator=generator)),
             "not",
@@ -335,22 +335,6 @@ MISTAKES = {
         ("smaller", _overlap(size=lambda a, b, c: torch.minimum(a, b)), "smaller set"),
         ("one alone", lambda adjacency: _overlap()(adjacency)[0], "two things"),
     ],
-    "ranked_ablations": [
-        ("this size alone", _swept(largest=False), "*largest* size"),
-        ("none left out", _swept(leave_out=False), "among the typical"),
-        ("last heads", _swept(first=lambda heads, size: heads[-size:]), "last heads"),
-        ("one at a time", _swept(first=lambda heads, size: heads[size - 1 : size]), "heads"),
-        ("repeats", _swept(repeats=True), "twice"),
-        ("one draw for all", _swept(once=True), "same"),
-        ("one draw", _swept(draws=lambda n: 1), "results"),
-        (
-            "no pool",
-            _swept(everything=[(layer, h) for layer in range(9) for h in range(9)]),
-            "`pool`",
-        ),
-        ("another key", _swept(key="control"), "keys"),
-        ("no lists", _swept(single=lambda x: x), "list"),
-    ],
     "subspace_hooks": [
         ("as they are", _ablated(basis=lambda d: d.T), "no projection"),
         ("unit", _ablated(basis=lambda d: (d / d.norm(dim=1, keepdim=True)).T), "right angles"),
@@ -364,6 +348,16 @@ MISTAKES = {
         ("nothing returned", _ablated(back=False), "gives nothing back"),
         ("in place", _ablated(copy=False), "clone"),
         ("the hook alone", lambda *a, **k: _ablated()(*a, **k)[0][1], "list with one pair"),
+    ],
+    "twin_split": [
+        ("by predecessors", _split(of=lambda a: a.T), "equal columns"),
+        ("no centre", _split(centre=False, drop=0), "Subtract the centre"),
+        ("no centre, one left out", _split(centre=False), "subtract the centre first"),
+        ("dependent", _split(drop=0), "independent directions"),
+        ("two left out", _split(drop=2), "direction is missing"),
+        ("swapped", _split(turn=lambda pair: pair[::-1]), "changed places"),
+        ("both signs", _split(own=lambda x: torch.cat([x, -x])), "independent directions"),
+        ("one part", lambda *a: _split()(*a)[0], "two things"),
     ],
     "writers": [
         ("one right", {(18, 6), (18, 2)}, "One of them is right"),
@@ -391,11 +385,19 @@ RIGHT = {
         ("sets", _overlap_by_sets),
         ("minimum and maximum", _overlap_by_minimum),
     ],
-    "ranked_ablations": [("randperm", _swept()), ("sample", _swept_with_sample)],
     "subspace_hooks": [
         ("qr", _ablated()),
         ("svd", _ablated(basis=lambda d: torch.linalg.svd(d, full_matrices=False).Vh.T)),
         ("least squares in loops", _ablated_by_least_squares),
     ],
-    "writers": [("a list", [(18, 7), (18, 6)]), ("lists", [[18, 6], [18, 7]])],
+    "twin_split": [
+        ("pairs", _split()),
+        ("projections", _split_by_projection),
+        ("a dictionary of rows", _split_by_names),
+    ],
+    "writers": [
+        ("a tensor", torch.tensor([[18, 6], [18, 7]])),
+        ("a list", [(18, 7), (18, 6)]),
+        ("lists", [[18, 6], [18, 7]]),
+    ],
 }

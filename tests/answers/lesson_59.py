@@ -162,12 +162,14 @@ def _found_in_parts(low, high, draw, *, width, rank, steps, lr, generator):
 # ---- The search for tokens ----------------------------------------------------------------------
 
 
-def _climbed(*, sign=1, keep=True, shared=False, score_of="true", start_score=True):
+def _climbed(
+    *, sign=1, keep=True, shared=False, score_of="true", at="now", against="now", stops=False
+):
     def climb(excite, start, embed, *, steps, candidates, best, generator):
         now = start.clone()
-        value = excite(embed[now].unsqueeze(0)).item()
+        first = value = excite(embed[now].unsqueeze(0)).item()
         for _ in range(steps):
-            leaf = embed[now].clone().requires_grad_(True)
+            leaf = embed[now if at == "now" else start].clone().requires_grad_(True)
             excite(leaf.unsqueeze(0)).sum().backward()
             gain = sign * leaf.grad @ embed.T
             if shared:
@@ -181,8 +183,10 @@ def _climbed(*, sign=1, keep=True, shared=False, score_of="true", start_score=Tr
                 rows.append(row)
             scores = excite(embed[torch.stack(rows)])
             top = int(scores.argmax())
-            if not keep or scores[top] > value:
+            if not keep or scores[top] > (value if against == "now" else first):
                 now, value = rows[top], float(scores[top])
+            elif stops:
+                break
         return now, value + (0 if score_of == "true" else 1.0)
 
     return climb
@@ -194,6 +198,19 @@ def _climbed_in_place(excite, start, embed, *, steps, candidates, best, generato
     )
     start.copy_(found[0])
     return found
+
+
+def _tries_all(excite, start, embed, *, steps, candidates, best, generator):
+    """Every exchange is run, and the best one taken."""
+    now, value = start.clone(), excite(embed[start][None])[0].item()
+    for _ in range(steps):
+        rows = now.repeat(len(now) * len(embed), 1)
+        place = torch.arange(len(now)).repeat_interleave(len(embed))
+        rows[torch.arange(len(rows)), place] = torch.arange(len(embed)).repeat(len(now))
+        scores = excite(embed[rows])
+        if scores.max() > value:
+            now, value = rows[scores.argmax()], scores.max().item()
+    return now, value
 
 
 def _random_search(excite, start, embed, *, steps, candidates, best, generator):
@@ -277,6 +294,10 @@ MISTAKES = {
         ("one estimate for all", _climbed(shared=True), "each position"),
         ("another score", _climbed(score_of="other"), "true score"),
         ("in place", _climbed_in_place, "copy"),
+        ("the start's gradient", _climbed(at="start"), "still that of the start"),
+        ("the start's score", _climbed(against="start"), "than"),
+        ("stops", _climbed(stops=True), "once a step"),
+        ("no gradient", _tries_all, "No gradient"),
         ("no gradient", _random_search, "gradient"),
     ],
     "deciding": [
@@ -305,5 +326,6 @@ RIGHT = {
     "sheet": [
         ("lists", [list(row) for row in SHEET]),
         ("numbers", [(int(r), n) for r, n in SHEET]),
+        ("new subjects", [(r, "groups" if n == "fresh" else n) for r, n in SHEET]),
     ],
 }

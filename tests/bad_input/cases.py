@@ -536,16 +536,21 @@ ROWS = [
     ),
     ("overlaps of a row", lambda: walks.overlap_distances(torch.ones(3)), "`adjacency`"),
     (
-        "a sweep without sizes",
+        "a sweep with too small a pool",
         lambda: walks.ranked_ablations(
-            len, {"a": [(0, 0)]}, sizes=[], n_draws=1, pool=[(1, 1)], generator=RANDOM
+            len, {"a": [(0, 0)]}, size=2, n_draws=1, pool=[(1, 1)], generator=RANDOM
         ),
-        "`sizes`",
+        "`pool`",
     ),
     (
         "a subspace of one direction, without its axis",
         lambda: walks.subspace_hooks(TWO, TWO, layer=0, positions=ASKED),
         "`directions`",
+    ),
+    (
+        "twins of another graph",
+        lambda: walks.twin_split(torch.ones(3, 2), walks.ring(4)),
+        "`adjacency`",
     ),
     ("a map of nothing", lambda: walks.maps({}, walks.ring(4), "abcd", title=""), "`panels`"),
 ]

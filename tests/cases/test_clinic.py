@@ -66,10 +66,15 @@ def test_a_direction_that_separates_lies_outside_the_band():
     assert all(band.low < 0.5 < band.high for band in bands)
 
 
+def test_a_rival_that_is_wrong_leaves_the_pairs_to_the_score():
+    y, rival = torch.tensor([1, 1, 0, 0]), torch.tensor([3.0, 0.0, 2.0, 1.0])
+    assert clinic.auc_against(torch.tensor([0.0, 5.0, 1.0, 9.0]), y, rival) == (0.5, 0.5)
+
+
 def test_the_quiz_has_as_many_real_results_as_it_measures():
     items = clinic.quiz(*(facts(200, seed=k) for k in range(4)))
-    assert len(items) == 8 and all(item.decides in clinic.CONTROLS for item in items)
-    sheet = [(item.real, item.decides) for item in items]
+    assert len(items) == 8 and all(set(item.controls) == set(clinic.CONTROLS) for item in items)
+    sheet = [(item.real, item.decides[-1]) for item in items]
     assert clinic.score_sheet(items, sheet) == (8, 8)
     hidden = items[5]
     assert not hidden.real and abs(hidden.value - 0.5) < 0.1

@@ -134,10 +134,21 @@ def test_an_ablated_subspace_is_gone_and_stays_gone():
 def test_random_heads_are_no_typical_ones():
     pool = [(layer, head) for layer in range(4) for head in range(4)]
     found = walks.ranked_ablations(
-        list, {"a": pool[:4]}, sizes=[2, 4], n_draws=5, pool=pool, generator=seeded()
+        list, {"a": pool, "b": pool[3:]}, size=2, n_draws=5, pool=pool, generator=seeded()
     )
-    assert found["a", 2] == [pool[:2]] and len(found["random", 4]) == 5
-    assert not any(set(heads) & set(pool[:4]) for heads in found["random", 2])
+    assert found["a"] == [pool[:2]] and len(found["random"]) == 5
+    assert not any(set(heads) & {*pool[:2], *pool[3:5]} for heads in found["random"])
+    assert len({tuple(heads) for heads in found["random"]}) > 1
+
+
+def test_shared_and_own_directions_of_twins_span_all():
+    graph = walks.twin_graph(8, generator=seeded())
+    means = torch.randn(8, 20, generator=seeded(1))
+    shared, own = walks.twin_split(means, graph)
+    assert shared.shape == (3, 20) and own.shape == (4, 20)
+    apart = means - means.mean(0)
+    both = torch.cat([shared, own])
+    assert torch.linalg.matrix_rank(torch.cat([both, apart])) == 7 == torch.linalg.matrix_rank(both)
 
 
 def test_a_map_has_a_line_for_each_edge():

@@ -12,7 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from utils.activations import activations
-from utils.guards import axes, count, evaluating, filled, finite, guarded, layer_of, number
+from utils.guards import (
+    axes,
+    count,
+    evaluating,
+    filled,
+    finite,
+    guarded,
+    layer_of,
+    layers_of,
+    number,
+)
 from utils.stats import Interval, auc, bootstrap, percentiles
 from utils.steering import random_directions
 
@@ -65,13 +75,8 @@ def _a_position(position: int, given: Mapping) -> str | None:
     return None if 0 <= position < n else f"is {position}: the target has positions 0 to {n - 1}"
 
 
-def _all_there(layers: Sequence[int], given: Mapping) -> str | None:
-    n = given["model"].cfg.n_layers
-    return None if all(0 <= layer < n for layer in layers) else f"has layers 0 to {n - 1} only"
-
-
 @guarded(model=evaluating, sources=filled, target=(axes(1), filled), position=_a_position)
-@guarded(layers=(filled, _all_there))
+@guarded(layers=(filled, layers_of()))
 def patchscope(
     model,
     sources: Sequence[Int[Tensor, " _"]],
@@ -348,6 +353,21 @@ def direction_band(
     )
 
 
+def auc_against(
+    scores: Float[Tensor, " n"], y: Int[Tensor, " n"], rival: Float[Tensor, " n"]
+) -> tuple[float, float]:
+    """An AUC over the pairs of a true and a false statement that a rival score gets wrong.
+
+    Returns:
+        The share of pairs whose true one has the higher score, among those whose false one has the
+        higher `rival`; and what part of all pairs these are.
+    """
+    true, false = (y == 1), (y == 0)
+    right = scores[true][:, None] > scores[false][None]
+    wrong_by_rival = rival[true][:, None] < rival[false][None]
+    return right[wrong_by_rival].double().mean().item(), wrong_by_rival.double().mean().item()
+
+
 # ---- The quiz -----------------------------------------------------------------------------------
 
 CONTROLS = {
@@ -367,7 +387,7 @@ class Item(NamedTuple):
         value: the number that is shown.
         controls: name -> what it gives, in words.
         real: whether the claim survives the control that decides.
-        decides: its name.
+        decides: its name; more than one where either would do.
     """
 
     claim: str
@@ -375,7 +395,7 @@ class Item(NamedTuple):
     value: float
     controls: dict[str, str]
     real: bool
-    decides: str
+    decides: tuple[str, ...]
 
 
 def _halves(groups: Sequence, seed: int) -> Tensor:
@@ -436,8 +456,8 @@ def quiz(
         text = f"AUC {_over(held)} on names that were not fitted; 0.50 is chance"
         return sum(each) / 5, text, min(held) > 0.6
 
-    def one_number(part: Facts) -> tuple[float, str, int, bool]:
-        """The best of all coordinates on 40 statements, and what it does on the others."""
+    def one_number(part: Facts) -> tuple[float, str, str, int, bool]:
+        """The best of all coordinates on 40 statements, and on the others, and on new subjects."""
         chosen = torch.zeros(len(part.y), dtype=torch.bool)
         chosen[torch.randperm(len(part.y), generator=generator)[:40]] = True
         aucs = [auc(column, part.y[chosen]) for column in part.x[chosen].T]
@@ -450,7 +470,11 @@ def quiz(
         subject = [part.subject[i] for i in (~chosen).nonzero()[:, 0].tolist()]
         low, high = bootstrap(said.double(), groups=subject)
         text = f"AUC {there:.2f}, and {_shares(said, subject)} right, on {len(said)} others"
-        return max(aucs[best], 1 - aucs[best]), text, best, low > 0.5
+        known = {name for name, used in zip(part.subject, chosen.tolist(), strict=True) if used}
+        new = torch.tensor([name not in known for name in part.subject])
+        apart = f"AUC {auc(sign * part.x[new, best], part.y[new]):.2f} on {int(new.sum())} others "
+        apart += "about subjects that are not among the 40"
+        return max(aucs[best], 1 - aucs[best]), text, apart, best, low > 0.5
 
     def rare(part: Facts, y: Tensor) -> tuple[float, str, bool]:
         """A probe's accuracy on new subjects, and that of the commoner class."""
@@ -486,7 +510,7 @@ def quiz(
     gap = "Difference of means; mean of two AUCs,"
     found_by = [
         ("The stream holds which of two secret clubs a capital belongs to", f"{fit} {club_of}"),
-        ("One coordinate tells true from false 'kinds'", f"{best} {found[2]}; AUC on these"),
+        ("One coordinate tells true from false 'kinds'", f"{best} {found[3]}; AUC on these"),
         (
             "A direction fitted to the secret clubs says nothing of what is true about cities",
             f"{gap} {len(cities.y)} statements",
@@ -504,15 +528,27 @@ def quiz(
             "The stream holds whether a sentence has the word 'not'",
             f"Logistic probe on half of the words, {held} {len(feelings.y)} in all",
         ),
-        ("One coordinate tells true from false about cities", f"{best} {lucky[2]}; AUC on these"),
+        ("One coordinate tells true from false about cities", f"{best} {lucky[3]}; AUC on these"),
     ]
     measured = [leak, found, nothing, common, tone, hidden, seen, lucky]
     order = ["groups", "fresh", "parts", "constant", "groups", "parts", "constant", "fresh"]
-    same = dict.fromkeys(CONTROLS, "not run: it does not decide here")
-    return [
-        Item(claim, how, each[0], same | {name: each[1]}, each[-1], name)
-        for (claim, how), each, name in zip(found_by, measured, order, strict=True)
-    ]
+    same = "the same result: "
+    common = {
+        "constant": "0.50, which is the AUC of any constant answer",
+        "fresh": same + "it is of statements that nothing was fitted or chosen on",
+        "parts": "there are no two halves: none of these statements has 'not'",
+    }
+    split = common | {"groups": same + "no city or word is on both sides"}
+    classes = split | {"parts": "with and without 'not' are the two classes here, and no halves"}
+    others = [common, common, split, split, common, split, classes, common]
+    items = []
+    for (claim, how), each, name, other in zip(found_by, measured, order, others, strict=True):
+        controls = other | {name: each[1]}
+        if name == "fresh":
+            controls["groups"] = each[2]
+        decides = ("fresh", "groups") if name == "fresh" else (name,)
+        items.append(Item(claim, how, each[0], controls, each[-1], decides))
+    return items
 
 
 def score_sheet(items: Sequence[Item], sheet: Sequence[tuple[bool, str]]) -> tuple[int, int]:
@@ -525,4 +561,4 @@ def score_sheet(items: Sequence[Item], sheet: Sequence[tuple[bool, str]]) -> tup
         raise ValueError(f"The sheet has {len(sheet)} rows: give one for each of {len(items)}.")
     pairs = list(zip(items, sheet, strict=True))
     verdicts = sum(bool(real) == item.real for item, (real, _) in pairs)
-    return verdicts, sum(name == item.decides for item, (_, name) in pairs)
+    return verdicts, sum(name in item.decides for item, (_, name) in pairs)

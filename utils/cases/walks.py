@@ -22,6 +22,7 @@ from utils.guards import (
     finite,
     floating,
     guarded,
+    layers_of,
 )
 from utils.heads import Head
 from utils.plots import styled
@@ -159,12 +160,7 @@ def write_walk(
 # ---- What a model makes of it -------------------------------------------------------------------
 
 
-def _of_model(layers: Sequence[int], given: Mapping) -> str | None:
-    n = given["model"].cfg.n_layers
-    return None if all(0 <= layer < n for layer in layers) else f"has layers 0 to {n - 1} only"
-
-
-@guarded(model=evaluating, layers=(filled, _of_model), last=count())
+@guarded(model=evaluating, layers=(filled, layers_of()), last=count())
 def trace_walk(
     model, walk: Walk, *, layers: Sequence[int], last: int, hooks: Sequence[tuple] = ()
 ) -> tuple[Float[Tensor, "layer node d_model"], Float[Tensor, " step"]]:
@@ -175,7 +171,8 @@ def trace_walk(
 
     Args:
         layers: L stands for the stream before block L.
-        hooks: pairs (name, hook) at work during the run, such as ablations.
+        hooks: pairs (name, hook) at work during the run, such as ablations; what they change is
+            what is read.
 
     Returns:
         For each layer and node the mean stream over the steps at which the walk is there; and for
@@ -318,43 +315,42 @@ def zero_hooks(heads: Sequence[Head]) -> list[tuple[str, Callable]]:
     return [(f"blocks.{i}.attn.hook_z", zero(numbers)) for i, numbers in layers.items()]
 
 
-@guarded(rankings=filled, sizes=filled, n_draws=count(low=0))
+@guarded(rankings=filled, size=count(), n_draws=count(low=0))
 def ranked_ablations(
     run: Callable[[list[Head]], object],
     rankings: Mapping[str, Sequence[Head]],
     *,
-    sizes: Sequence[int],
+    size: int,
     n_draws: int,
     pool: Sequence[Head],
     generator: torch.Generator,
-) -> dict[tuple[str, int], list]:
+) -> dict[str, list]:
     """What `run` gives without the first heads of each ranking, and without random heads.
 
-    Random heads are drawn from `pool`, each draw without repeats, and never among those that any
-    ranking would lose at the largest of `sizes`.
+    Random heads are drawn from `pool`, each draw without repeats, and never among the first heads
+    of any ranking.
 
     Args:
         run: takes the heads to ablate, and measures.
         rankings: from a kind's name to its heads, the most typical first.
-        sizes: how many heads to ablate at a time.
-        n_draws: how many draws of random heads for each size.
+        size: how many heads to ablate at a time.
+        n_draws: how many draws of random heads.
 
     Returns:
-        (kind, size) -> a list of what `run` gave: one result for a ranking, under its name, and
-        `n_draws` results for random heads, under "random".
+        Kind -> what `run` gave: one result for a ranking, and `n_draws` results under "random".
+
+    Raises:
+        ValueError: too few heads are left to draw from.
 
     Source: Arditi (2026), for previous-token and induction heads.
     """
-    out = {}
-    typical = {head for heads in rankings.values() for head in heads[: max(sizes)]}
+    out = {kind: [run(list(heads[:size]))] for kind, heads in rankings.items()}
+    typical = {head for heads in rankings.values() for head in heads[:size]}
     others = [head for head in pool if head not in typical]
-    for size in sizes:
-        for kind, heads in rankings.items():
-            out[kind, size] = [run(list(heads[:size]))]
-        out["random", size] = []
-        for _ in range(n_draws):
-            chosen = torch.randperm(len(others), generator=generator)[:size].tolist()
-            out["random", size].append(run([others[i] for i in chosen]))
+    if len(others) < size:
+        raise ValueError(f"`pool` leaves {len(others)} heads to draw {size} from: give more.")
+    orders = (torch.randperm(len(others), generator=generator) for _ in range(n_draws))
+    out["random"] = [run([others[i] for i in order[:size].tolist()]) for order in orders]
     return out
 
 
@@ -384,6 +380,28 @@ def subspace_hooks(
         return resid
 
     return [(f"blocks.{layer}.hook_resid_pre", hook)]
+
+
+@guarded(means=(axes(2), finite), adjacency=(axes(2), as_long_as("means")))
+def twin_split(
+    means: Float[Tensor, "node d_model"], adjacency: Float[Tensor, "node node"]
+) -> tuple[Float[Tensor, "_ d_model"], Float[Tensor, "pair d_model"]]:
+    """Split the space of the nodes' means: what twins by successors share, and how they differ.
+
+    Twins are two nodes whose rows of `adjacency` are equal; every node has one twin.
+
+    Returns:
+        Independent directions that span what pairs share: the middles of the pairs, less the
+        centre of all nodes. They sum to 0, so leave one of them out. And for each pair its
+        difference.
+    """
+    n = len(means)
+    pairs = [
+        (i, j) for i in range(n) for j in range(i + 1, n) if torch.equal(adjacency[i], adjacency[j])
+    ]
+    middles = torch.stack([(means[i] + means[j]) / 2 for i, j in pairs])
+    apart = torch.stack([means[i] - means[j] for i, j in pairs])
+    return (middles - means.mean(0))[:-1], apart
 
 
 # ---- Figures ------------------------------------------------------------------------------------

@@ -83,6 +83,8 @@ def check_trace_walk(trace_walk) -> str:
         push = torch.randn(12, generator=random)
         hooks = [("blocks.0.attn.hook_z", lambda z, hook: 0 * z)]
         hooks += [("blocks.0.hook_resid_mid", lambda resid, hook, push=push: resid + push)]
+        there = f"blocks.{layers[0]}.hook_resid_pre"  # the caller's change comes first
+        hooks += [(there, lambda resid, hook, push=push: resid - 0.5 * push)]
 
         @torch.no_grad()
         def run(hooks=hooks, kind="pre", model=model, tokens=tokens, layers=layers):
@@ -96,6 +98,12 @@ def check_trace_walk(trace_walk) -> str:
             ]
             logits = model.run_with_hooks(tokens[None], fwd_hooks=[*hooks, *keep])[0]
             return torch.stack([kept[layer] for layer in layers]), logits
+
+        def early(hooks=hooks, run=run):
+            """The streams as they are before the caller's last hook."""
+            changed, _ = run()
+            changed[0] = run(hooks[:-1])[0][0]
+            return changed
 
         streams, logits = run()
         where = reads[-last:]
@@ -119,6 +127,8 @@ def check_trace_walk(trace_walk) -> str:
             what="The means",
             mistakes={
                 "The caller's `hooks` are not at work: run with them and with yours.": means(free),
+                "The streams are read before the caller's hooks change them: give `hooks` first, "
+                "and yours after them.": means(early()),
                 "All steps are averaged: only the last `last` count.": means(streams, reads, nodes),
                 "Step t stands at position `walk.reads[t]`, not at position t.": means(
                     streams, steps[-last:]
@@ -181,6 +191,9 @@ def check_trace_walk(trace_walk) -> str:
                 "You read the prediction one position too early.": mass(logits, where - 1),
             },
         )
+        alone = _pair(trace_walk(model, walk, layers=layers, last=last), "as with hooks")
+        kept = {"A hook of the run before is still at work: use `run_with_hooks`.": means(streams)}
+        match(alone[0], means(free), what="The means without `hooks`", mistakes=kept)
     return "Streams before the blocks, and probabilities after the same positions."
 
 
@@ -259,6 +272,13 @@ def check_graph_match(graph_match) -> str:
             "A draw is not a permutation of nodes: no order of the five nodes gives it. Permute "
             "whole rows of `means`, each node once, and never single pairs or numbers.",
         )
+        _, others = graph_match(
+            means, distances, n=n, generator=torch.Generator().manual_seed(seed + 100)
+        )
+        expect(
+            not torch.equal(torch.as_tensor(others).cpu().double(), draws),
+            "Another `generator` gives the same orders: draw with the one that is given.",
+        )
         expect(
             len(draws.unique()) > n // 3,
             "The draws hold very few orders: each is a new one out of all.",
@@ -320,105 +340,6 @@ def check_overlap_distances(overlap_distances) -> str:
                 },
             )
     return "What two nodes share, of all that either has."
-
-
-# ---- The sweep ----------------------------------------------------------------------------------
-
-
-@exercise("utils.cases.walks.ranked_ablations")
-def check_ranked_ablations(ranked_ablations) -> str:
-    """Every call of `run` is recorded."""
-    for seed, (sizes, n_draws) in enumerate((((1, 3), 4), ((4, 2), 3))):
-        random = torch.Generator().manual_seed(seed)
-        pool = [(layer, head) for layer in range(5) for head in range(4)]
-        order = torch.randperm(len(pool), generator=random).tolist()
-        shuffled = [pool[i] for i in order]
-        # The pool is less than all heads, and a ranking is longer than the largest size.
-        rankings = {"one": shuffled[:6], "two": shuffled[4:10]}
-        pool = pool[:-2]
-        calls = []
-
-        def run(heads, calls=calls):
-            calls.append(list(heads))
-            return len(calls)
-
-        got = ranked_ablations(
-            run,
-            rankings,
-            sizes=list(sizes),
-            n_draws=n_draws,
-            pool=pool,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        expect(isinstance(got, dict), f"Return a dictionary, not {described(got)}.")
-        keys = {(kind, size) for kind in (*rankings, "random") for size in sizes}
-        expect(
-            set(got) == keys,
-            "The keys are (kind, size) for each ranking and for 'random', at each size.",
-        )
-        expect(
-            all(isinstance(each, list) for each in got.values()),
-            "Each entry is a list of what `run` gave, also where it holds one result.",
-        )
-        typical = {head for heads in rankings.values() for head in heads[: max(sizes)]}
-        for (kind, size), results in got.items():
-            wanted = n_draws if kind == "random" else 1
-            expect(
-                len(results) == wanted,
-                f"Under {(kind, size)} should be {wanted} results, and there are {len(results)}.",
-            )
-            expect(
-                all(isinstance(x, int) and 1 <= x <= len(calls) for x in results),
-                "The entries are what `run` gave, as it gave it.",
-            )
-            asked = [[tuple(head) for head in calls[x - 1]] for x in results]
-            expect(
-                all(len(heads) == size for heads in asked),
-                f"Under {(kind, size)}, `run` should get {size} heads.",
-            )
-            if kind != "random":
-                expect(
-                    set(asked[0]) != set(rankings[kind][-size:]) or size == len(rankings[kind]),
-                    "Those are the last heads of the ranking: the most typical come first.",
-                )
-                expect(
-                    set(asked[0]) == set(rankings[kind][:size]),
-                    f"Under {(kind, size)}, ablate the first {size} heads of the ranking together.",
-                )
-                continue
-            expect(
-                all(len(set(heads)) == size for heads in asked),
-                "A random draw holds a head twice: draw without repeats.",
-            )
-            expect(
-                all(head in pool for heads in asked for head in heads),
-                "A random head is not in `pool`.",
-            )
-            expect(
-                not any(head in typical for heads in asked for head in heads),
-                "A random head is among the typical ones. Leave out what *any* ranking would lose "
-                "at the *largest* size, at every size.",
-            )
-            expect(
-                len({frozenset(heads) for heads in asked}) > 1,
-                "Every draw of random heads is the same: draw anew each time.",
-            )
-        others = [head for head in pool if head not in typical]
-        many = []
-        ranked_ablations(
-            lambda heads, many=many: many.extend(map(tuple, heads)),
-            rankings,
-            sizes=[max(sizes)],
-            n_draws=60,
-            pool=pool,
-            generator=torch.Generator().manual_seed(7),
-        )
-        expect(
-            set(others) <= set(many),
-            "Some heads of the pool that are not typical are never drawn: only those are left out "
-            "that a ranking would lose at the largest size.",
-        )
-    return "Random heads are drawn anew, and none is typical of either kind."
 
 
 # ---- The subspace -------------------------------------------------------------------------------
@@ -493,6 +414,73 @@ def check_subspace_hooks(subspace_hooks) -> str:
     return "Within the subspace all streams are at the centre, and the rest is as it was."
 
 
+# ---- Twins ---
+
+
+def _span(directions: Tensor) -> Tensor:
+    """The projection onto what rows span."""
+    directions = directions.double()
+    return torch.linalg.pinv(directions, rtol=1e-4) @ directions
+
+
+@exercise("utils.cases.walks.twin_split")
+def check_twin_split(twin_split) -> str:
+    """Eight and six nodes in pairs; any basis of the two spaces is right."""
+    for seed, twins in enumerate(([4, 6, 7, 5, 0, 3, 1, 2], [2, 3, 0, 1, 5, 4])):
+        random = torch.Generator().manual_seed(seed)
+        n = len(twins)
+        firsts = [i for i in range(n) if i < twins[i]]
+        before = torch.randperm(n, generator=random).reshape(-1, 2)
+        graph = torch.zeros(n, n)
+        for k, i in enumerate(firsts):
+            graph[torch.tensor([i, twins[i]])[:, None], before[k]] = 1
+        means = torch.randn(n, 12, generator=random) + 2
+        got = _pair(twin_split(means, graph), "what twins share, and how they differ")
+
+        def spaces(pairs, means=means, centre=True):
+            middle = torch.stack([(means[i] + means[j]) / 2 for i, j in pairs])
+            middle = middle - means.mean(0) if centre else middle
+            return middle, torch.stack([means[i] - means[j] for i, j in pairs])
+
+        pairs = [(i, twins[i]) for i in firsts]
+        right = spaces(pairs)
+        wrong = spaces([tuple(pair) for pair in before.tolist()])
+        plain, _ = spaces(pairs, centre=False)
+        for each, space, other, wanted, name in (
+            (got[0], right[0], right[1], n // 2 - 1, "what twins share"),
+            (got[1], right[1], right[0], n // 2, "how they differ"),
+        ):
+            expect(
+                isinstance(each, Tensor) and each.ndim == 2 and each.shape[1] == 12,
+                f"For {name}, give directions, [number, d_model], not {described(each)}.",
+            )
+            directions = each.detach().cpu()
+            match(
+                _span(directions),
+                _span(space),
+                what=f"The space of {name}",
+                mistakes={
+                    "The two parts have changed places.": _span(other),
+                    "Twins by successors have equal *rows* of `adjacency`; yours have equal "
+                    "columns.": _span(wrong[0] if name == "what twins share" else wrong[1]),
+                    "Subtract the centre of all nodes from the middles: what all words share is "
+                    "no part of the space.": _span(plain),
+                    "With one of the uncentred middles left out, subtract the centre first.": _span(
+                        plain[:-1]
+                    ),
+                    "That is the whole space of the means.": _span(means - means.mean(0)),
+                    "A direction is missing: only what depends on the others may be left "
+                    "out.": _span(space[: wanted - 1]),
+                },
+            )
+            expect(
+                len(directions) == wanted,
+                f"For {name}, give {wanted} independent directions, not {len(directions)}: leave "
+                "out what the others give.",
+            )
+    return "What twins share, and how they differ: together the whole space of the means."
+
+
 # ---- The investigation --------------------------------------------------------------------------
 
 
@@ -500,6 +488,7 @@ def check_subspace_hooks(subspace_hooks) -> str:
 def check_writers(answer) -> str:
     """Two heads, in any order and container."""
     form = "Give two heads as (layer, head), such as {(18, 0), (18, 1)}."
+    answer = answer.tolist() if isinstance(answer, Tensor) else answer
     expect(isinstance(answer, (set, frozenset, tuple, list)) and len(answer) == 2, form)
     heads = set()
     for each in answer:
