@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.4 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | **Next:** [5.9 · Real or fake? A clinic](59_real_or_fake.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.3 · Pointers: binding and belief](53_pointers.ipynb) | **Next:** [5.5 · Grokking, and two ways to add](55_grokking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/53_pointers.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -850,7 +850,7 @@ plots.table(
 )
 
 # %% [markdown]
-# At layer 24 the three directions that twins by successors share cost as much as all seven; the four others cost little. The split by *predecessors* is the control: there the task needs both parts. At layer 18, before the picture, it needs both parts of the split by successors, too: which word it stands on counts there.
+# At layer 24 the three directions that twins by successors share cost as much as all seven; the four others cost little. (The three hold most of the variance there: that is the picture, said in numbers. So part and variance are not told apart at this layer.) The split by *predecessors* is the control: there the task needs both parts. At layer 18, before the picture, it needs both parts of the split by successors, too: which word it stands on counts there.
 #
 # So on these two graphs the geometry of the late layers is no idle by-product: the task needs just the part that makes the picture. Nor does it look like a map that the model consults. It behaves like the *prediction*, which twins have in common, and a prediction without itself is none.
 
@@ -1032,7 +1032,7 @@ plots.table(
 # - Olsson et al. (2022), *In-context Learning and Induction Heads*, arXiv 2209.11895
 # - Xu et al. (2026), *Emergent Structured Representations Support Flexible In-Context Inference*, arXiv 2602.07794, another causal claim
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | **Next:** [5.9 · Real or fake? A clinic](59_real_or_fake.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.3 · Pointers: binding and belief](53_pointers.ipynb) | **Next:** [5.5 · Grokking, and two ways to add](55_grokking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/53_pointers.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.
