@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.9 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.5 · Grokking, and two ways to add](55_grokking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1205,7 +1205,7 @@ plots.table(
 # - Sutter et al. (2025), *The Non-Linear Representation Dilemma*, arXiv 2507.08802
 # - Zou et al. (2023), *Universal and Transferable Adversarial Attacks*, arXiv 2307.15043, for the search of case 5
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.5 · Grokking, and two ways to add](55_grokking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.
