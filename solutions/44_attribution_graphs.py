@@ -804,13 +804,8 @@ outcome(
 
 def lines_for(rows: Tensor) -> dict[str, Tensor]:
     """The mean verdict of some prompts at each factor."""
-    by = {name: each["ten"][rows].mean(0) + verdicts[rows].mean() for name, each in changes.items()}
-    return {
-        "by the graph": by["trained"][:, 0],
-        "in the model": by["trained"][:, 1],
-        "random latents, by the graph": by["random"][:, 0],
-        "random latents, in the model": by["random"][:, 1],
-    }
+    mean = changes["trained"]["ten"][rows].mean(0) + verdicts[rows].mean()
+    return {"by the graph": mean[:, 0], "in the model": mean[:, 1]}
 
 
 plots.curves(
@@ -861,7 +856,7 @@ plots.table(
 # %% [markdown]
 # The graph predicts a line, and the verdict is a **switch**. Doubled features add less than a tenth of what is predicted. Ablated ones do more than predicted at hits (**-14** against **-9**), and less at misses. One feature alone does between a tenth and a third of its prediction: near a saturated verdict, small changes do little. The graph is a local linear account, and the verdict is not linear at this scale.
 #
-# At factor -1 prediction and model agree within a half. But look at what else does: the verdict is *mirrored* (a guess of "minus twice the verdict", without a graph, errs by less than the graph does), it is mirrored for **random latents** too, and *other* features of the same total activation come far. So the published test, a supernode turned round, can hardly fail here. What the graph gets right is the sign, and which features matter more.
+# At factor -1 prediction and model agree within a half. But look at what else does: the verdict is *mirrored* (a guess of "minus twice the verdict", without a graph, errs by less than the graph does), it is mirrored for **random latents** too, and *other* features of the same total activation come far. So the published test, a supernode turned round, can hardly fail here. What the graph gets right here is the sign of what ablations do.
 
 # %% tags=["numbers"]
 claim("ten ablated, hits, model", moved["trained", True, 0.0][1], text=-14, within=2)

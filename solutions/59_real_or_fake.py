@@ -62,7 +62,7 @@ from utils.features.sae import load_sae
 from utils.generation import sample
 from utils.lesson import claim
 from utils.models import load
-from utils.stats import bootstrap
+from utils.stats import bootstrap, percentiles
 from utils.steering import at_dose, random_directions, steer, typical_norm
 from utils.writing.fluency import token_losses
 
@@ -104,7 +104,7 @@ print(
 
 # %% [markdown]
 # A transcript shows a case, and no comparison. This lesson puts claims on trial. Each case has a published method, and a figure that seems to support a claim about *our* model. You commit to a verdict, real or fake, and name the flaw. Then the control is run.
-# Not every claim here is fake, so "fake" is no safe answer.
+# Not every claim here is fake, and some stay open, so "fake" is no safe answer.
 #
 # ## Case 1 · The model detects an injected thought
 #
@@ -231,7 +231,7 @@ predict(
 )
 
 # %% [markdown]
-# **The null.** Ask the same model, under the same vectors, questions that have nothing to do with thoughts, and whose right answer is No. A model that detects something moves towards Yes on the first kind and not on the second. The second control is random vectors of equal length: with both, it is a 2 x 2 table. (The idea is that of *Introspection or entropy?*, LessWrong, which tested 14 open models.)
+# **The null.** Ask the same model, under the same vectors, questions that have nothing to do with thoughts, and whose right answer is No. A model that detects something moves towards Yes on the first kind and not on the second. The second control is random vectors of equal length, and the third is questions whose right answer is Yes. (The idea is that of *Introspection or entropy?*, LessWrong, which tested 14 open models.)
 
 # %%
 FACTUAL = [
@@ -252,11 +252,12 @@ TRUE = [
 ]
 KINDS = {"detection": DETECT, "factual, No is right": FACTUAL, "factual, Yes is right": TRUE}
 randoms = random_directions(8, concept_vectors(0.5)[0].cpu(), generator=seeded(0)).to(device)
-table = {"concepts": {"detection": detect}, "random vectors": {}}
-for who, vectors in (("concepts", concept_vectors(0.5)), ("random vectors", randoms)):
+table = {"concepts": {}, "random vectors": {}}
+of_question = {}
+for who, vectors in (("random vectors", randoms), ("concepts", concept_vectors(0.5))):
     for kind, questions in KINDS.items():
-        if kind not in table[who]:
-            table[who][kind] = shifts([asked(q) for q in questions], vectors).mean(1).cpu()
+        moved = shifts([asked(q) for q in questions], vectors).cpu()  # [vector, question]
+        table[who][kind], of_question[kind] = moved.mean(1), moved.mean(0)
 
 
 def interval(values: Tensor) -> tuple[float, float, float]:
@@ -313,20 +314,26 @@ plots.table(
         "orange concepts",
     ],
 )
+orange_gap = interval(beyond["concepts"][detect > 0.5])
+tilt = torch.corrcoef(
+    torch.stack([torch.cat([*said.values()]), torch.cat([*of_question.values()])])
+)
+print("orange concepts, detection less factual: {:.2f} ({:.2f} to {:.2f})".format(*orange_gap))
+print(f"correlation of shift and plain answer over 18 questions: {tilt[0, 1]:.2f}")
 
 # %% [markdown]
 # On average the vectors move "Can a fish drive a car?" further towards Yes than "Do you detect a thought?", and those of the four orange concepts move both. The difference of differences is **-0.55** logits for concepts, and below 0 for random vectors too. So the shift is not shown as a detection.
 #
-# The interval above is over all 16 concepts. For the four orange ones alone the difference is small, and its interval holds 0: for them, too, a detection is not shown, and it is not excluded. Nor does the figure count false alarms: without any vector the model says Yes to five of the six detection questions, and No to all six factual ones. Over the 16 concepts the two shifts go together (correlation above `0.75`), and questions whose right answer is *Yes* move as those whose right answer is No. A vector that only moves answers towards 0 would give the same difference.
+# The interval above is over all 16 concepts. For the four orange ones alone the difference is small, and its interval holds 0: for them, too, a detection is not shown, and it is not excluded. Nor does the figure count false alarms: without any vector the model says Yes to five of the six detection questions, and No to all six factual ones. Questions whose right answer is *Yes* move as those whose right answer is No. And over the 18 questions, a shift is the larger the lower the plain answer is (the correlation is below `-0.8`): what was a clear No moves most. So a vector that only blurs answers would give the same difference of differences.
 #
 # **What stays.** The shift is real, and a vector causes it. That it is a *report* is not shown in SmolLM2. About Claude this says nothing: there the model also names the concept, which a bias towards Yes alone cannot do. The post explains the naming by a leak of the concept into the answer, and tests that with mismatched concepts. Our model is far smaller, and the questions are twelve.
 
 # %% tags=["numbers"]
 claim("difference of differences, concepts", special[0], text=-0.55, within=0.08)
+assert tilt[0, 1] < -0.8 and orange_gap[1] < 0 < orange_gap[2]
 assert (said["detection"] > 0).sum() >= 5 and (said["factual, No is right"] > 0).sum() == 0
-both = torch.stack([table["concepts"][kind] for kind in ("detection", "factual, No is right")])
-assert torch.corrcoef(both)[0, 1] > 0.75
-assert abs(table["concepts"]["factual, Yes is right"].mean() - both[1].mean()) < 0.3
+factual = [table["concepts"][f"factual, {word} is right"].mean() for word in ("Yes", "No")]
+assert abs(factual[0] - factual[1]) < 0.3
 assert (
     orange["factual, No is right"].mean() > 0.3
     and special[2] < 0
@@ -457,23 +464,25 @@ predict(
     choices=[
         "yes: nothing in the target prompt names the country or its capital",
         "no: the target prompt does about as well from the country's name alone",
-        "no: the patch would give that capital whatever vector is put in",
+        "no: only the first token of a capital is scored",
     ],
 )
 
 # %% [markdown]
-# **The null** is the prompt itself. Put the country's *name* in the place of x, and no vector: does the target prompt find the capital as often? And take the vector before block 0, which is the word's embedding, and has seen nothing of the source prompt.
+# **The null** is the prompt itself. Put the country's *name* in the place of x, and no vector: does the target prompt find the capital as often? There are two ways to write the name: at the start of a line, as in the examples, where it often is several tokens; or as the *same token* as in the source, which begins with a space. The vector before block 0 is that token's embedding, and has seen nothing of the source prompt.
 
 # %%
-from_text = next_logits(model, [f"{SHOTS}{country}:" for country in countries]).argmax(-1)
+as_text = {
+    "name, as in the examples": [f"{SHOTS}{country}:" for country in countries],
+    "name, the same token": [f"{SHOTS} {country}:" for country in countries],
+}
+alone = {name: next_logits(model, prompts).argmax(-1) for name, prompts in as_text.items()}
 tests = {
     "patched, layer 4": decoded["layer 4"],
     "patched, layer 0": decoded["layer 0"],
-    "name alone in the prompt": (from_text == capitals).float(),
-    "another country's vector": (said[4].roll(1) == capitals).float(),
-}
+} | {name: (each == capitals).float() for name, each in alone.items()}
 gains = {name: interval(tests["patched, layer 4"] - tests[name]) for name in list(tests)[1:]}
-by_name = gains["name alone in the prompt"]
+by_name = gains["name, as in the examples"]
 outcome(
     "59.capital",
     "no: the target prompt does about as well from the country's name alone"
@@ -488,17 +497,26 @@ plots.bars(
 )
 
 # %% [markdown]
-# The name alone gets **0.50**, and the state of layer 4 **0.47**. The two differ in five countries only, so no difference is shown, and 32 countries cannot show that there is none. In **72%** the two give the very same answer, right or wrong. So it is not shown that the capital was in the state: the state may say *which country*, and the target prompt's own blocks may look up the rest.
+# Written as in the examples, the name alone gets **0.50**, and the state of layer 4 **0.47**. The two differ in five countries only, so no difference is shown, and 32 countries cannot show that there is none. In **72%** the two give the very same answer, right or wrong.
 #
-# **What stays.** The vector carries the country's identity: another country's vector fails. From layer 16 hardly anything is decoded, and that too is a fact about the target's remaining blocks as much as about the vector. The paper's authors know the problem for tokens that *need* context, such as the last token of a long name, where the name's last token alone fails; we have too few such names that SmolLM2 knows.
+# Against the *same token* the state of layer 4 is better, with an interval above 0. (That token gives the same answers as the vector before block 0, as it must.) So blocks 0 to 3 have made the vector more useful to the target prompt. Two fair nulls, and two answers: which one you report must not depend on which one you like.
+#
+# **What stays.** The state beats its own embedding, and not the name. So it is not shown that the *capital* is in it: it may say more clearly *which country*, and the target prompt's own blocks may look up the rest. From layer 16 hardly anything is decoded, and that too is a fact about the target's remaining blocks as much as about the vector. The paper's authors know the problem for tokens that *need* context, such as the last token of a long name, where the name's last token alone fails; we have too few such names that SmolLM2 knows.
 #
 # **The same question for a newer method.** *Activation oracles* (Karvonen and colleagues, arXiv 2512.15674) are models trained to answer questions about activations. Ask of every answer: would a model that gets the prompt alone, or nothing but the question, say the same? A public critique (LessWrong, `LXQBcztrWKhtcgQfJ`, which we have at second hand) counts about half of the answers as generic. We know of no trained oracle for SmolLM2, so this lesson does not run that test.
 
 # %% tags=["numbers"]
-claim("name alone", tests["name alone in the prompt"].mean().item(), text=0.50, within=0.07)
+claim("name alone", tests["name, as in the examples"].mean().item(), text=0.50, within=0.07)
 claim("patched at layer 4", tests["patched, layer 4"].mean().item(), text=0.47, within=0.07)
-claim("same answer", (said[4] == from_text).float().mean().item(), text=0.72, within=0.1)
-assert by_name[1] < 0.05 and gains["another country's vector"][1] > 0.2
+claim(
+    "same answer",
+    (said[4] == alone["name, as in the examples"]).float().mean().item(),
+    text=0.72,
+    within=0.1,
+)
+assert by_name[1] < 0.05 < gains["name, the same token"][0]
+assert gains["name, the same token"][1] > 0
+assert (said[0] == alone["name, the same token"]).float().mean() > 0.9
 assert decoded["layer 16"].mean() < 0.1
 
 # %% [markdown]
@@ -791,7 +809,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The reviewer was right about the table: on kinds, 95% of directions that know nothing spread over more than half of the scale. A cell of `0.7` there would mean nothing. And yet the claim survives: nearly all transfers lie outside both bands. **Real**, in this sense: outside what directions that know nothing reach. Is it *truth* that transfers? A rival is *likely text*: true statements are also likelier for the model. So take the pairs of a true and a false statement in which the *false* one is the likelier. Which one does the direction rank higher?
+# The reviewer was right about the table: on kinds, 95% of directions that know nothing spread over more than half of the scale. A cell of `0.7` there would mean nothing. And yet the claim survives: nearly all transfers lie outside both bands. So the transfer is real. Is it *truth* that transfers? A rival is *likely text*: true statements are also likelier for the model. So take the pairs of a true and a false statement in which the *false* one is the likelier. Which one does the direction rank higher?
 
 
 # %%
@@ -811,6 +829,17 @@ likely = {
         [row["statement"] for row in rows if row["family"] == name and row["negated"] == "0"]
     )
     for name in facts
+}
+unlikely = {
+    name: percentiles(
+        torch.tensor(
+            [
+                clinic.auc_against(part.x @ each, part.y, likely[name])[0]
+                for each in random_directions(200, part.x[0], generator=seeded(1))
+            ]
+        )
+    )
+    for name, part in facts.items()
 }
 rivals = {
     (home, abroad): clinic.auc_against(
@@ -834,6 +863,7 @@ plots.table(
                 strict=True,
             )
         )
+        + ("{:.2f} to {:.2f}".format(*unlikely[abroad]),)
         + (f"{rivals[next(k for k in rivals if k[1] == abroad)][1]:.0%}",)
         for abroad in facts
     ],
@@ -842,21 +872,20 @@ plots.table(
         "AUC of likelihood alone",
         "three directions from elsewhere: AUC",
         "the same where the false one is likelier",
+        "95% of random directions there",
         "of all pairs",
     ],
 )
 
 # %% [markdown]
-# The control takes a part of the claim away. With *cities* as the test, where likelihood alone is a poor judge, the direction is near chance in these pairs. With the other families most directions stay above chance, less far than before (the pairs are few, and share their statements). So something beside likelihood transfers, and it is weaker than the heatmap.
+# In these pairs every one of the 12 values lies within what random directions reach. (The pairs are few, and they share their statements, so the bands are wide. With *cities*, where likelihood is a poor judge and the pairs are many, two of three directions are at chance.) So that anything *beside* likelihood transfers is not shown. It is not excluded either.
 #
-# **What stays.** In SmolLM2 at layer 12, something that separates true from false is shared between families, in part beyond likelihood, for statements *without "not"*. One of the results of the quiz bears on that limit.
+# **What stays.** The claim survives the null that the reviewer asked for, and not the next one. In SmolLM2 at layer 12, something that goes with truth is shared between families, for statements *without "not"*; it may be how likely a statement is. The verdict is *open*. One of the results of the quiz bears on that limit.
 
 # %% tags=["numbers"]
 assert n_outside >= 9
-to_cities = [rivals[key][0] for key in rivals if key[1] == "cities"]
-assert all(0.4 < value < 0.7 for value in to_cities) and sum(to_cities) / 3 < 0.6
-elsewhere = [rivals[key][0] for key in rivals if key[1] != "cities"]
-assert sum(value > 0.55 for value in elsewhere) >= 6
+assert all(unlikely[key[1]].low < rivals[key][0] < unlikely[key[1]].high + 0.03 for key in rivals)
+assert sorted(rivals[key][0] for key in rivals if key[1] == "cities")[1] < 0.55
 assert sum(rivals[key][0] < transfer[key] for key in rivals) >= 10
 assert all(b.high - b.low > 0.4 for b in bands["cities", "kinds"])
 
@@ -878,7 +907,7 @@ first = [...] * 8  # your first verdicts: True where you expect that the claim s
 # %% [markdown]
 # ### Investigation · eight verdicts with eight controls (12 minutes, medium)
 #
-# `run(number, control)` runs one control on one result. You have eight runs, so choose for each result the control that decides:
+# `run(number, control)` runs one control on one result. You have six runs for eight results: spend them where you are least sure. Name for each result the control that decides:
 #
 # - `groups`: split by city or word, so that none is on both sides. For a probe that may know its test cases.
 # - `fresh`: score on statements that nothing was chosen on.
@@ -888,7 +917,7 @@ first = [...] * 8  # your first verdicts: True where you expect that the claim s
 # A claim survives if the control leaves it above chance, or above the constant answer; a claim of *nothing* survives if neither half is far from `0.5` (by more than `0.15`). A capital's *secret club* was drawn by a coin. Give the verdicts in the order of the table, as in `[(True, "fresh"), ...]`.
 
 # %%
-left = [8]
+left = [6]
 
 
 def run(number: int, control: str) -> None:
@@ -901,7 +930,7 @@ def run(number: int, control: str) -> None:
 
 
 # %% tags=["solution-only"]
-for number, item in enumerate(items, 1):
+for number, item in enumerate(items[:6], 1):
     run(number, item.decides[0])
 
 # %% tags=["answer:sheet"]
@@ -1129,7 +1158,7 @@ plots.table(
 )
 
 # %% [markdown]
-# For a direction that stands for nothing, the same short search finds four tokens that excite it as much as the strongest of 855 natural tokens, or more. Latents are reached no better. So a strongly exciting text is no evidence that a direction stands for anything.
+# For a direction that stands for nothing, the same short search finds four tokens that excite it about as much as the strongest of 855 natural tokens do. Latents are reached no better. (Their strongest natural tokens are stronger, so a part of the difference lies in what we divide by.) So a strongly exciting text is no evidence that a direction stands for anything.
 #
 # **What stays.** The latents were drawn among those active on at least three of the 855 tokens: for a latent that is silent there, any text looks strong. In a larger corpus the strongest natural token of a latent is stronger still, and four of each kind are few. A longer search, and a penalty for unlikely text as in *Fluent dreaming*, may separate the two. That would be a result; this figure is none.
 
@@ -1152,7 +1181,7 @@ plots.table(
         (
             "patchscope: capital decoded",
             f"{tests['patched, layer 4'].mean():.2f}, layer 4",
-            f"{tests['name alone in the prompt'].mean():.2f}, the name alone",
+            f"{tests['name, as in the examples'].mean():.2f}, the name alone; {tests['name, the same token'].mean():.2f}, its token",
             "attributes extracted earlier than by probes (GPT-J 6B and larger; arXiv 2401.06102)",
         ),
         (
@@ -1182,7 +1211,7 @@ plots.table(
 # 1. In case 1, a larger model answers the factual questions right under injection, and says Yes to detection. What would you still test?
 # 2. When is the prompt-only baseline of case 2 unfair to the method?
 # 3. Case 3's first control could hardly fail. How can you tell, before running it, that a control can?
-# 4. Case 4's claim survived after its figure was rightly called worthless. What should a reviewer write?
+# 4. Case 4's claim survived one null and not the next. When may you stop asking for controls?
 #
 # ## Common mistakes
 #

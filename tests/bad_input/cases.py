@@ -14,7 +14,7 @@ from data.countdown import task as countdown
 from data.countdown.task import Puzzle
 from tests.bad_input import RAW
 from tests.small_models import random_model
-from utils.cases import clinic, survey, thinking, walks
+from utils.cases import clinic, modular, survey, thinking, walks
 from utils.cases import verification as v
 from utils.models import load
 
@@ -552,5 +552,21 @@ ROWS = [
         lambda: walks.twin_split(torch.ones(3, 2), walks.ring(4)),
         "`adjacency`",
     ),
+    ("pairs of two", lambda: modular.all_pairs(2), "`p` is 2"),
+    ("a share of 2", lambda: modular.split_pairs(7, 2.0, generator=RANDOM), "`share`"),
+    ("power of a row", lambda: modular.fourier_power(torch.ones(3)), "`vectors`"),
+    ("waves out of a row", lambda: modular.without_waves(torch.ones(3), [1]), "`vectors`"),
+    (
+        "no frequencies",
+        lambda: modular.sum_waves(torch.ones(3, 3, 3), [], at=torch.ones(3, 3).bool()),
+        "`frequencies`",
+    ),
+    (
+        "no triples",
+        lambda: modular.gradient_symmetricity(None, torch.ones(0, 3).long()),
+        "`triples`",
+    ),
+    ("a flat table", lambda: modular.distance_irrelevance(TWO), "`logits`"),
+    ("no adder", lambda: modular.load_adder("nowhere.safetensors"), "fetch it again"),
     ("a map of nothing", lambda: walks.maps({}, walks.ring(4), "abcd", title=""), "`panels`"),
 ]

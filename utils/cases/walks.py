@@ -264,7 +264,7 @@ def accounts(
     last: int,
     generator: torch.Generator,
 ) -> dict[str, Float[Tensor, "node d"]]:
-    """Mean vectors of the nodes of a walk under four accounts, each made of random vectors alone.
+    """Mean vectors of the nodes of a walk under five accounts, each made of random vectors alone.
 
     Each word is a random vector. At a step stands that vector alone (`word alone`); with that of
     the word before it (`word before`, what a previous-token head would add); with the mean of

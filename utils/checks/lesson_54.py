@@ -455,24 +455,28 @@ def check_twin_split(twin_split) -> str:
                 f"For {name}, give directions, [number, d_model], not {described(each)}.",
             )
             directions = each.detach().cpu()
-            match(
-                _span(directions),
-                _span(space),
-                what=f"The space of {name}",
-                mistakes={
-                    "The two parts have changed places.": _span(other),
-                    "Twins by successors have equal *rows* of `adjacency`; yours have equal "
-                    "columns.": _span(wrong[0] if name == "what twins share" else wrong[1]),
-                    "Subtract the centre of all nodes from the middles: what all words share is "
-                    "no part of the space.": _span(plain),
-                    "With one of the uncentred middles left out, subtract the centre first.": _span(
-                        plain[:-1]
-                    ),
-                    "That is the whole space of the means.": _span(means - means.mean(0)),
-                    "A direction is missing: only what depends on the others may be left "
-                    "out.": _span(space[: wanted - 1]),
-                },
+            known = {
+                "The two parts have changed places.": _span(other),
+                "Twins by successors have equal *rows* of `adjacency`; yours have equal "
+                "columns.": _span(wrong[0] if name == "what twins share" else wrong[1]),
+                "Subtract the centre of all nodes from the middles: what all words share is "
+                "no part of the space.": _span(plain),
+                "With one of the uncentred middles left out, subtract the centre first.": _span(
+                    plain[:-1]
+                ),
+                "That is the whole space of the means.": _span(means - means.mean(0)),
+                "A direction is missing: only what depends on the others may be left out.": _span(
+                    space[: wanted - 1]
+                ),
+            }
+            got_span, right_span = _span(directions), _span(space)
+            expect(
+                any(torch.allclose(got_span, x, atol=1e-3) for x in (right_span, *known.values())),
+                f"For {name}, your directions span another space. Are the pairs those with equal "
+                "rows of `adjacency`, and the directions their middles less the centre, and their "
+                "differences?",
             )
+            match(got_span, right_span, what=f"The space of {name}", mistakes=known)
             expect(
                 len(directions) == wanted,
                 f"For {name}, give {wanted} independent directions, not {len(directions)}: leave "
