@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.2 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | **Next:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | **Next:** [5.3 · Pointers: binding and belief](53_pointers.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/53_pointers.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1299,7 +1299,7 @@ plots.table(rows, columns=COLUMNS)
 # - Venhoff et al. (2025), *Understanding Reasoning in Thinking Language Models via Steering Vectors*, arXiv 2506.18167
 # - Geva et al. (2023), *Dissecting Recall of Factual Associations in Auto-Regressive Language Models*, arXiv 2304.14767
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | **Next:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | **Next:** [5.3 · Pointers: binding and belief](53_pointers.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/53_pointers.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

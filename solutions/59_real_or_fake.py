@@ -508,12 +508,8 @@ plots.bars(
 # %% tags=["numbers"]
 claim("name alone", tests["name, as in the examples"].mean().item(), text=0.50, within=0.07)
 claim("patched at layer 4", tests["patched, layer 4"].mean().item(), text=0.47, within=0.07)
-claim(
-    "same answer",
-    (said[4] == alone["name, as in the examples"]).float().mean().item(),
-    text=0.72,
-    within=0.1,
-)
+same = (said[4] == alone["name, as in the examples"]).float().mean().item()
+claim("same answer, %", 100 * same, text=72, within=10)
 assert by_name[1] < 0.05 < gains["name, the same token"][0]
 assert gains["name, the same token"][1] > 0
 assert (said[0] == alone["name, the same token"]).float().mean() > 0.9
@@ -878,13 +874,14 @@ plots.table(
 )
 
 # %% [markdown]
-# In these pairs every one of the 12 values lies within what random directions reach. (The pairs are few, and they share their statements, so the bands are wide. With *cities*, where likelihood is a poor judge and the pairs are many, two of three directions are at chance.) So that anything *beside* likelihood transfers is not shown. It is not excluded either.
+# In these pairs nearly all of the 12 values lie within what random directions reach. (The pairs are few, and they share their statements, so the bands are wide. With *cities*, where likelihood is a poor judge and the pairs are many, two of three directions are at chance.) So that anything *beside* likelihood transfers is not shown. It is not excluded either.
 #
 # **What stays.** The claim survives the null that the reviewer asked for, and not the next one. In SmolLM2 at layer 12, something that goes with truth is shared between families, for statements *without "not"*; it may be how likely a statement is. The verdict is *open*. One of the results of the quiz bears on that limit.
 
 # %% tags=["numbers"]
 assert n_outside >= 9
-assert all(unlikely[key[1]].low < rivals[key][0] < unlikely[key[1]].high + 0.03 for key in rivals)
+within = [unlikely[key[1]].low < rivals[key][0] < unlikely[key[1]].high for key in rivals]
+assert sum(within) >= 10
 assert sorted(rivals[key][0] for key in rivals if key[1] == "cities")[1] < 0.55
 assert sum(rivals[key][0] < transfer[key] for key in rivals) >= 10
 assert all(b.high - b.low > 0.4 for b in bands["cities", "kinds"])

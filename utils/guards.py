@@ -165,7 +165,7 @@ def layer_of(model: str = "model", *, end: bool = True) -> Guard:
     return guard
 
 
-def layers_of(model: str = "model") -> Guard:
+def blocks_of(model: str = "model") -> Guard:
     """Blocks of the model that is another argument."""
 
     def guard(values: Sequence[int], given: Mapping) -> str | None:

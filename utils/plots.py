@@ -122,7 +122,8 @@ def heatmap(
         own = (-far, far) if signed else (None, None)
         low, high = (ends[name] if isinstance(ends, Mapping) else ends) or own
         numbers = [[float(f"{value:.4g}") for value in row] for row in values.tolist()]
-        shown = [[f"{v:.2f}" for v in row] for row in numbers] if text == "values" else text
+        shown = [[f"{v:.2f}" if v == v else "" for v in row] for row in numbers]
+        shown = shown if text == "values" else text
         font = {"size": 11, "color": None if signed or not full else "black"}
         writing = {"text": shown, "texttemplate": "%{text}", "textfont": font}
         fig.add_heatmap(

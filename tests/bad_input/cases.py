@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from data import sampling, training
+from data.binding import task as drinks
 from data.countdown import task as countdown
 from data.countdown.task import Puzzle
 from tests.bad_input import RAW
 from tests.small_models import random_model
-from utils.cases import clinic, modular, survey, thinking, walks
+from utils.cases import binding, clinic, modular, survey, thinking, walks
 from utils.cases import verification as v
 from utils.models import load
 
@@ -25,6 +26,7 @@ TEXT = f"{MISS} ( not 23 ) , {HIT} ( this works )"
 WORDS = TEXT.split()
 NAN, TWO = float("nan"), torch.ones(2)
 ASKED, RANDOM = torch.tensor([1, 2, 3]), torch.Generator()
+STORY, AT_PAIR = torch.tensor([[3, 4]]), torch.tensor([0])
 INJECTED, AT_0 = [torch.ones(1, 4)], {"layer": 0, "yes": 1, "no": 2}
 
 
@@ -551,6 +553,44 @@ ROWS = [
         "twins of another graph",
         lambda: walks.twin_split(torch.ones(3, 2), walks.ring(4)),
         "`adjacency`",
+    ),
+    (
+        "a story of a form that is none",
+        lambda: drinks.write_story(STORY, STORY, form="tables", fillers=0, generator=RANDOM),
+        "'clauses' or 'lists'",
+    ),
+    ("a story of seven", lambda: drinks.draw_words(2, 7, generator=RANDOM), "6 pairs at most"),
+    (
+        "a question for other stories",
+        lambda: drinks.ask(STORY, torch.tensor([1, 2])),
+        "`word`",
+    ),
+    (
+        "an exchange in another number of stories",
+        lambda: binding.exchange_places(STORY, STORY, STORY, torch.zeros(2).long(), AT_PAIR),
+        "`asked`",
+    ),
+    (
+        "stories of one pair",
+        lambda: binding.draw_stories(2, 1, form="lists", generator=RANDOM),
+        "`n` is 1",
+    ),
+    (
+        "an interchange nowhere",
+        lambda: binding.interchange(model(), STORY, STORY, [], at=STORY, source_at=STORY),
+        "`hooks`",
+    ),
+    (
+        "means at one place, without its axis",
+        lambda: binding.place_means(model(), STORY, AT_PAIR, "hook_embed"),
+        "`at`",
+    ),
+    (
+        "parts of stories of unlike lengths",
+        lambda: binding.subspace_interchange(
+            model(), STORY, STORY[:, :1], [torch.eye(2)], name="hook_embed"
+        ),
+        "`source`",
     ),
     ("pairs of two", lambda: modular.all_pairs(2), "`p` is 2"),
     ("a share of 2", lambda: modular.split_pairs(7, 2.0, generator=RANDOM), "`share`"),

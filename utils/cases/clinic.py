@@ -14,13 +14,13 @@ from torch.nn import functional as F
 from utils.activations import activations
 from utils.guards import (
     axes,
+    blocks_of,
     count,
     evaluating,
     filled,
     finite,
     guarded,
     layer_of,
-    layers_of,
     number,
 )
 from utils.stats import Interval, auc, bootstrap, percentiles
@@ -76,7 +76,7 @@ def _a_position(position: int, given: Mapping) -> str | None:
 
 
 @guarded(model=evaluating, sources=filled, target=(axes(1), filled), position=_a_position)
-@guarded(layers=(filled, layers_of()))
+@guarded(layers=(filled, blocks_of()))
 def patchscope(
     model,
     sources: Sequence[Int[Tensor, " _"]],

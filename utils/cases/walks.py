@@ -16,13 +16,13 @@ from torch import Tensor
 from utils.guards import (
     as_long_as,
     axes,
+    blocks_of,
     count,
     evaluating,
     filled,
     finite,
     floating,
     guarded,
-    layers_of,
 )
 from utils.heads import Head
 from utils.plots import styled
@@ -160,7 +160,7 @@ def write_walk(
 # ---- What a model makes of it -------------------------------------------------------------------
 
 
-@guarded(model=evaluating, layers=(filled, layers_of()), last=count())
+@guarded(model=evaluating, layers=(filled, blocks_of()), last=count())
 def trace_walk(
     model, walk: Walk, *, layers: Sequence[int], last: int, hooks: Sequence[tuple] = ()
 ) -> tuple[Float[Tensor, "layer node d_model"], Float[Tensor, " step"]]:

@@ -351,6 +351,7 @@ def check_gradient_symmetricity(gradient_symmetricity) -> str:
         model = _Planted(p, d, seed)
         triples = torch.randint(p, (n, 3), generator=random)
         triples[:, 1] = (triples[:, 0] + 1 + triples[:, 1] % (p - 1)) % p  # two numbers
+        triples[0, 1] = triples[0, 0]  # the same number twice has two gradients, too
         pairs, answers = triples[:, :2], triples[:, 2]
         one, other = model.slopes(pairs, answers)
         right = _cosine(one, other)
