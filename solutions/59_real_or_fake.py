@@ -296,6 +296,12 @@ def plain(questions: Sequence[str]) -> Tensor:
 
 
 said = {kind: plain(questions) for kind, questions in KINDS.items()}
+orange_gap = interval(beyond["concepts"][detect > 0.5])
+tilt = torch.corrcoef(
+    torch.stack([torch.cat([*said.values()]), torch.cat([*of_question.values()])])
+)
+print("orange concepts, detection less factual: {:.2f} ({:.2f} to {:.2f})".format(*orange_gap))
+print(f"correlation of shift and plain answer over 18 questions: {tilt[0, 1]:.2f}")
 plots.table(
     [
         (
@@ -314,12 +320,6 @@ plots.table(
         "orange concepts",
     ],
 )
-orange_gap = interval(beyond["concepts"][detect > 0.5])
-tilt = torch.corrcoef(
-    torch.stack([torch.cat([*said.values()]), torch.cat([*of_question.values()])])
-)
-print("orange concepts, detection less factual: {:.2f} ({:.2f} to {:.2f})".format(*orange_gap))
-print(f"correlation of shift and plain answer over 18 questions: {tilt[0, 1]:.2f}")
 
 # %% [markdown]
 # On average the vectors move "Can a fish drive a car?" further towards Yes than "Do you detect a thought?", and those of the four orange concepts move both. The difference of differences is **-0.55** logits for concepts, and below 0 for random vectors too. So the shift is not shown as a detection.

@@ -165,17 +165,6 @@ def layer_of(model: str = "model", *, end: bool = True) -> Guard:
     return guard
 
 
-def blocks_of(model: str = "model") -> Guard:
-    """Blocks of the model that is another argument."""
-
-    def guard(values: Sequence[int], given: Mapping) -> str | None:
-        n = given[model].cfg.n_layers
-        fit = all(0 <= value < n for value in values)
-        return None if fit else f"has {list(values)}: this model has blocks 0 to {n - 1}"
-
-    return guard
-
-
 def evaluating(value: Any, _: Mapping) -> str | None:
     """A model that is not in training mode."""
     is_training = getattr(value, "training", False)  # a function of tokens will do for a model

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from utils.activations import activations
+from utils.cases.walks import blocks_of
 from utils.guards import (
     axes,
-    blocks_of,
     count,
     evaluating,
     filled,

@@ -14,9 +14,9 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from utils.guards import (
+    Guard,
     as_long_as,
     axes,
-    blocks_of,
     count,
     evaluating,
     filled,
@@ -158,6 +158,17 @@ def write_walk(
 
 
 # ---- What a model makes of it -------------------------------------------------------------------
+
+
+def blocks_of(model: str = "model") -> Guard:
+    """Blocks of the model that is another argument."""
+
+    def guard(values: Sequence[int], given: Mapping) -> str | None:
+        n = given[model].cfg.n_layers
+        fit = all(0 <= value < n for value in values)
+        return None if fit else f"has {list(values)}: this model has blocks 0 to {n - 1}"
+
+    return guard
 
 
 @guarded(model=evaluating, layers=(filled, blocks_of()), last=count())
