@@ -23,7 +23,7 @@
 # 2. write an interchange intervention, and say by layer which of the three a token holds;
 # 3. move binding vectors and subspaces, and choose the control that such a result needs.
 #
-# **Time** 60 minutes for the core, and 20 minutes for *Going deeper*. **Needs** lessons 1.4: patching; 2.1: controls.
+# **Time** 80 minutes for the core, and 20 minutes for *Going deeper*. **Needs** lessons 1.4: patching; 2.1: controls.
 # **Runs** in about a minute and a half on a laptop's processor.
 #
 # **First, play.** A small transformer reads a story about who has which drink, and answers a question. In a story of *clauses* each name stands beside its drink; in a story of *lists* only the order binds them. Change the names, the drinks, the form and the question. Can you make it fail? (It knows the words in `task.CHARACTERS`, `task.DRINKS` and `task.ORDINALS`, and learned on stories of two and three pairs.)
@@ -47,6 +47,7 @@ from functools import partial
 
 import torch
 from jaxtyping import Float, Int
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from data.binding import task
@@ -413,12 +414,49 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# Between the first place and another, the answer follows the place in most stories. Between the second and the third it practically *never* does: the answer stays with the name. (Cells on the diagonal have no exchange.) So at layer 3 the last token says "first" or "not first", and the name decides the rest. The pointer is one bit, mixed with a name. That is close to what Gur-Arieh and colleagues (arXiv 2510.06182) find in language models: a *positional* mechanism that is good at the ends of a list and poor inside, supplemented by a *lexical* one, which goes by the name. An average share of `0.5` looks like noise, and is none.
+# Between the first place and another, the answer follows the place in most stories. Between the second and the third it practically *never* does: the answer stays with the name. (Cells on the diagonal have no exchange.) An average share of `0.5` looks like noise, and is none.
+#
+# Does the state not *hold* second and third, or is that not *used*? A probe can tell. It is fitted on the last token's state at layer 3, in stories about the second or the third name, and scored on others; once with the places shuffled.
+
+
+# %%
+def probe_places(form: str, *, shuffled: bool) -> float:
+    """How often a linear probe tells second from third in 600 new stories."""
+    states, labels = [], []
+    for asked in (1, 2):
+        pairs = draw_stories(600, 3, form=form, asked=asked, generator=seeded(35 + asked))
+        with torch.no_grad():
+            _, cache = toy.run_with_cache(pairs.base, names_filter=HOOKS[3])
+        states.append(cache[HOOKS[3]][:, -1])
+        labels.append(torch.full((600,), asked))
+    x, y = torch.cat(states), torch.cat(labels)
+    order = torch.randperm(1200, generator=seeded(38))
+    fit, rest = order[:600], order[600:]
+    known = y[fit[torch.randperm(600, generator=seeded(39))]] if shuffled else y[fit]
+    x = (x - x[fit].mean(0)) / x[fit].std(0)
+    probe = LogisticRegression(C=0.1, max_iter=1000).fit(x[fit].numpy(), known.numpy())
+    return float(probe.score(x[rest].numpy(), y[rest].numpy()))
+
+
+probed = {
+    (form, shuffled): probe_places(form, shuffled=shuffled)
+    for form in task.FORMS
+    for shuffled in (False, True)
+}
+plots.table(
+    [(form, f"{probed[form, False]:.2f}", f"{probed[form, True]:.2f}") for form in task.FORMS],
+    columns=["stories of three", "second or third: probe", "shuffled places"],
+)
+
+# %% [markdown]
+# The place is held, and for second and third it is overruled by the name, which the state holds too. That is close to what Gur-Arieh and colleagues (arXiv 2510.06182) find in language models: a *positional* mechanism that is good at the ends of a list and poor inside, supplemented by a *lexical* one, which goes by the name.
 
 # %% tags=["numbers"]
 assert swap_late.max() < 0.05
 assert flat[:, [0, 0, 1, 2], [1, 2, 0, 0]].min() > 0.5
 assert flat[:, [1, 2], [0, 0]].min() > 0.75
+assert min(probed[form, False] for form in task.FORMS) > 0.75
+assert max(abs(probed[form, True] - 0.5) for form in task.FORMS) < 0.12
 
 # %% [markdown]
 # ## 4. Where does the pointer point?
@@ -443,17 +481,21 @@ predict(
 
 
 # %%
-def positions_changed(form: str, n: int) -> Tensor:
-    """How often the answer stays, by layer, when the first two drinks change positions."""
-    pairs = draw_stories(400, n, form=form, asked=0, generator=seeded(22))
-    turned = pairs.drink_at[:, [1, 0]]
-    said = interchange(
-        toy, pairs.base, pairs.base, HOOKS[:4], at=pairs.drink_at[:, :2], source_at=turned
-    )
+def positions_changed(form: str, n: int, places: tuple[int, int]) -> Tensor:
+    """How often the answer stays, by layer, when two drinks change positions.
+
+    The question is about the first of the two.
+    """
+    pairs = draw_stories(400, n, form=form, asked=places[0], generator=seeded(22))
+    at = pairs.drink_at[:, list(places)]
+    said = interchange(toy, pairs.base, pairs.base, HOOKS[:4], at=at, source_at=at.flip(1))
     return (said == pairs.answers[0]).float().mean(1)
 
 
-stays = {f"{form}, {n} pairs": positions_changed(form, n) for form in task.FORMS for n in (2, 3)}
+stays = {
+    f"{form}, {n} pairs": positions_changed(form, n, (0, 1)) for form in task.FORMS for n in (2, 3)
+}
+inner = {f"{form}, second and third": positions_changed(form, 3, (1, 2)) for form in task.FORMS}
 first = next(i for i, row in enumerate(torch.stack([*stays.values()]).T) if row.min() > 0.5)
 outcome(
     "53.address",
@@ -464,7 +506,7 @@ outcome(
     else "never: the address is the position",
 )
 plots.lines(
-    {name: row.tolist() for name, row in stays.items()},
+    {name: row.tolist() for name, row in (stays | inner).items()},
     at=range(4),
     title="Does the answer stay?",
     x="layer of the exchange",
@@ -472,7 +514,9 @@ plots.lines(
 )
 
 # %% [markdown]
-# Up to layer 1 the address *is* the position: the answer changes in nearly every story. From layer 2 on it never changes, though the drinks stand at each other's positions. In between, block 1 has written into each drink to which pair it belongs. That is position independence, as Feng and Steinhardt found it.
+# Take the first two drinks. Up to layer 1 the address *is* the position: the answer changes in nearly every story. From layer 2 on it stays, though the drinks stand at each other's positions. In between, block 1 has written into each drink to which pair it belongs. That is position independence, as Feng and Steinhardt found it.
+#
+# The second and the third drink are another matter. In lists their exchange changes the answer at layer 2 still; only at layer 3 it stays. So block 1 writes "first or not" into them, and what tells second from third comes later.
 #
 # ### Exercise 3 · the mean of a place (6 minutes, easy)
 
@@ -573,10 +617,10 @@ AT = {
 }
 
 
-def flipped(form: str, n: int, *, random: bool = False) -> dict[str, float]:
+def flipped(form: str, n: int, asked: int, *, random: bool = False) -> dict[str, float]:
     """How often the answer is the drink of the other one of the first two, by what was changed."""
     train, test = (
-        draw_stories(400, n, form=form, asked=0, generator=seeded(seed)) for seed in (23, 24)
+        draw_stories(400, n, form=form, asked=asked, generator=seeded(seed)) for seed in (23, 24)
     )
     hooks = {}
     for what, (field, name) in AT.items():
@@ -586,7 +630,7 @@ def flipped(form: str, n: int, *, random: bool = False) -> dict[str, float]:
             step *= (means[1] - means[0]).norm() / step.norm()
             means = torch.stack([means[0], means[0] + step])
         hooks[what] = exchange_ids(means, getattr(test, field), name)
-    other = test.base.gather(1, test.drink_at)[:, 1]
+    other = test.base.gather(1, test.drink_at)[:, 1 - asked]
     runs = {
         "nothing": [],
         "names": [hooks["names"]],
@@ -602,31 +646,47 @@ def flipped(form: str, n: int, *, random: bool = False) -> dict[str, float]:
 
 
 flips = {
-    (form, n, kind): flipped(form, n, random=kind == "random vector")
+    (form, n, asked, kind): flipped(form, n, asked, random=kind == "random vector")
     for form in task.FORMS
     for n in (2, 3)
+    for asked in (0, 1)
     for kind in ("binding vector", "random vector")
 }
 plots.table(
-    [(*key, *(f"{x:.2f}" for x in row.values())) for key, row in flips.items()],
-    columns=["form", "pairs", "what is added", "nothing", "to names", "to drinks", "to both"],
+    [
+        (form, n, ("first", "second")[asked], kind, *(f"{x:.2f}" for x in row.values()))
+        for (form, n, asked, kind), row in flips.items()
+    ],
+    columns=[
+        "form",
+        "pairs",
+        "asked",
+        "what is added",
+        "nothing",
+        "to names",
+        "to drinks",
+        "to both",
+    ],
 )
 
 # %% [markdown]
-# For drinks it works: the binding vector at the two drinks turns the answer round in **0.88** of stories of two clauses and in all of those of lists, and a random vector of the same length does next to nothing. A vector that knows no word re-binds two words.
+# Look at stories that ask for the *first* name. For drinks it works: the binding vector at the two drinks turns the answer round in **0.88** of stories of two clauses and in all of those of lists, and a random vector of the same length does next to nothing. (It is a large step: about as long as the states themselves.)
 #
-# For names it works in about half of the stories of lists, and in clauses no better than a random vector. Nor does changing *both* restore the answer, as it does in the published models. So **this half did not replicate**: our toy's names carry no clean ID that its last token reads at one layer. (Feng and Steinhardt exchange at all layers at once. Here names and drinks are each changed at one layer, chosen on other stories.)
+# Asked for the *second* name, the same step does it in lists in part, and in stories of two clauses hardly ever. So the vectors do not simply re-bind two words: the change works one way. For names it works in part of the stories of lists, and in clauses no better than a random vector. Nor does changing *both* restore the answer, as it does in the published models. So **these parts did not replicate**. (Feng and Steinhardt exchange at all layers at once. Here names and drinks are each changed at one layer, chosen on other stories.)
 
 # %% tags=["numbers"]
-claim("drinks, clauses", flips["clauses", 2, "binding vector"]["drinks"], text=0.88, within=0.06)
-for (form, _, kind), row in flips.items():
-    if kind == "random vector":
+claim("drinks, clauses", flips["clauses", 2, 0, "binding vector"]["drinks"], text=0.88, within=0.06)
+for (form, _, asked, kind), row in flips.items():
+    if asked == 0 and kind == "random vector":
         assert max(row["nothing"], row["drinks"]) < 0.1
-    else:
+    elif asked == 0:
         assert row["drinks"] > 0.85 and row["both"] > 0.1
         assert row["names"] < 0.2 if form == "clauses" else 0.3 < row["names"] < 0.8
+back = {form: flips[form, 2, 1, "binding vector"]["drinks"] for form in task.FORMS}
+assert back["clauses"] < 0.2 and 0.4 < back["lists"] < 0.8
 assert all(row.min() > 0.97 for row in (each[2:] for each in stays.values()))
 assert all(row.max() < 0.15 for row in (each[:2] for each in stays.values()))
+assert inner["lists, second and third"][2] < 0.1 and inner["lists, second and third"][3] > 0.9
 
 # %% [markdown]
 # ## 5. How large is the pointer?
@@ -714,7 +774,10 @@ def nobody(pairs: binding.StoryPairs) -> binding.StoryPairs:
 def das(
     model, form: str, n: int, layer: int, rank: int, *, wanted=lambda pairs: pairs
 ) -> list[float]:
-    """How often the wanted answer comes: after DAS, in a random subspace, and by the whole state."""
+    """How often the wanted answer comes: after DAS, in a random subspace, by the whole state.
+
+    And by all that is at right angles to what DAS found.
+    """
     random, name = seeded(27), HOOKS[layer]
 
     def draw(batch: int = 48) -> binding.StoryPairs:
@@ -728,6 +791,7 @@ def das(
         basis,
         torch.linalg.qr(torch.randn(width, rank, generator=seeded(29))).Q,
         torch.eye(width),
+        torch.linalg.qr(basis, mode="complete").Q[:, rank:],
     ]
     new = draw(400)
     said = subspace_interchange(model, new.base, new.source, bases, name=name)
@@ -759,13 +823,14 @@ plots.table(
         "DAS",
         "random subspace",
         "whole state",
+        "all but DAS's subspace",
     ],
 )
 
 # %% [markdown]
-# One dimension of 64 moves the place nearly as well as the whole state, and a second adds nothing: so it should be for one bit. With two clauses one dimension gives **0.90**. The search cannot make the toy give nobody's answer much more often than the whole state does.
+# One dimension of 64 moves the place nearly as well as the whole state, and a second adds nothing. With two clauses one dimension gives **0.90**. The search cannot make the toy give nobody's answer much more often than the whole state does.
 #
-# **Now audit the other two controls.** The random dimension holds about a 64th of the difference, so it could hardly have done anything. And in the twin even the *whole* state moves no place, though the twin answers every story of its own task. There was next to nothing for the search to find, so the twin is no strong test of DAS. The row of *nobody's* answer is one: the state and the search are the same, and only the wanted answer differs. None of the controls shows that this dimension is the *only* one, or that nothing else rides on it.
+# **Now audit the other two controls.** The random dimension holds about a 64th of the difference, so it could hardly have done anything. And in the twin even the *whole* state moves no place, though the twin answers every story of its own task. There was next to nothing for the search to find, so the twin is no strong test of DAS. The row of *nobody's* answer is one: the state and the search are the same, and only the wanted answer differs. The last column is the strongest: all other 63 dimensions together move the place in hardly any story. So this dimension is needed, and nearly enough, for what the whole state does. That something else rides on it is not excluded.
 
 # %% tags=["numbers"]
 claim(
@@ -776,6 +841,7 @@ claim(
 )
 assert one[0] > 0.85 * one[2] > 0.35 and two[0] < one[0] + 0.08
 assert all(row[1] < 0.05 for row in searches.values())
+assert max(one[3], searches["toy", "clauses, 2 pairs", 3, 1, "place"][3]) < 0.1
 nobodys = searches["toy", "lists, 3 pairs", 3, 2, NOBODY]
 assert nobodys[0] < nobodys[2] + 0.08 < 0.3 and twin_right > 0.95
 assert max(searches["twin", "clauses, 2 pairs", 2, 1, "place"]) < 0.1
@@ -875,7 +941,7 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# The first place is still answered, **0.94** in clauses and **0.87** in lists. All other places blur. In clauses the right drink is mostly still the likeliest, since the name helps; the last place loses even there. In lists, where only order binds, the answer is any drink but the first. So the one bit that was learned on two and three pairs is what carries over to six. The published models blur in the *middle* of long lists; ours blurs everywhere but at the start. It never saw a fourth place in training, so this is a test of transfer, and not of the same failure.
+# The first place is still answered, **0.94** in clauses and **0.87** in lists. All other places blur. In clauses the right drink is mostly still the likeliest, since the name helps; the last place loses even there. In lists, where only order binds, the answer is any drink but the first. So "first or not" carries over to six. The published models blur in the *middle* of long lists; ours blurs everywhere but at the start. It never saw a fourth place in training, so this is a test of transfer, and not of the same failure.
 
 # %% tags=["numbers"]
 claim("first of six, clauses", longer["clauses"][0, 0].item(), text=0.94, within=0.04)
@@ -965,12 +1031,14 @@ plots.table(
         (
             "binding vector at drinks; at names; at both",
             "; ".join(
-                f"{flips['lists', 2, 'binding vector'][k]:.2f}" for k in ("drinks", "names", "both")
+                f"{flips['lists', 2, 0, 'binding vector'][k]:.2f}"
+                for k in ("drinks", "names", "both")
             )
             + " flipped, two lists",
             "random: "
             + "; ".join(
-                f"{flips['lists', 2, 'random vector'][k]:.2f}" for k in ("drinks", "names", "both")
+                f"{flips['lists', 2, 0, 'random vector'][k]:.2f}"
+                for k in ("drinks", "names", "both")
             ),
             "either flips, both restore (LLaMA and Pythia; Feng and Steinhardt)",
         ),
@@ -988,7 +1056,7 @@ plots.table(
 # ## Questions to discuss
 #
 # 1. In clauses the name stands beside its drink. Why might the toy still use a place? What in its training invited that?
-# 2. One bit was enough for most answers. Which data would force a second bit?
+# 2. Second and third are held at layer 3, and overruled. Which data would make the toy use them?
 # 3. The binding vector moved drinks and not names. What would you exchange next?
 # 4. Is a model that answers `tea` after `hidden` tracking a belief?
 #
@@ -1001,7 +1069,7 @@ plots.table(
 #
 # ## Where this breaks
 #
-# One toy (and a second network for the bands), 38 words, stories of up to three pairs, trained with questions about places. Language models were not asked for places, and hold more than one bit. The bands are at one token and by whole layers. An interchange shows what a state *can* do in another run, and not all that the model does with it.
+# One toy (and a second network for the bands), 38 words, stories of up to three pairs, trained with questions about places. Language models were not asked for places. The bands are at one token and by whole layers. An interchange shows what a state *can* do in another run, and not all that the model does with it.
 #
 # ## Further reading
 #

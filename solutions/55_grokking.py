@@ -50,6 +50,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from utils import plots
@@ -85,7 +86,10 @@ def load(name: str) -> Adder:
 
 FREQUENCY = 1  # change me: 1 to 29
 
-train, new = split_pairs(P, 0.4, generator=seeded(0))  # the pairs that it was trained on
+train = load_file(adders / "split.safetensors")["train"].long()  # what it was trained on
+known = torch.zeros(P, P).bool()
+known[train[:, 0], train[:, 1]] = True
+new = (~known).nonzero()
 STEPS = [0, 500, 1000, 1500, 2000, 2500, 3000, 3500, 4000]
 history = [load(f"decay/step_{step:05}") for step in STEPS]
 
@@ -209,7 +213,7 @@ plots.lines(
 )
 
 # %% [markdown]
-# Both know the pairs that they were trained on within 150 steps. With weight decay, the held-out pairs follow several hundred steps later. Without it they do not follow. At step 150 the trained pairs cannot tell the two networks apart: only held-out pairs can.
+# Both know the pairs that they were trained on within 150 steps. With weight decay, the held-out pairs follow several hundred steps later. Without it most do not follow (from other starts up to a third did in as many steps). At step 150 the trained pairs cannot tell the two networks apart: only held-out pairs can.
 #
 # The shipped networks add modulo 59, from two starts that are also the same: weight decay 1 or none, 4,000 steps. Their logs:
 
@@ -232,7 +236,7 @@ plots.lines(
 # Here the network has memorised by step 100 and is right on 90% of the held-out pairs only from step 3,500. Two other seeds got there at step 1,250 (`data/grokking/README.md`). The *when* is a matter of seeds and settings. In these runs decay decides the *whether*; so does the number of pairs (with 30% of them a network with decay knew 6% of the others after 6,000 steps), and others report grokking without decay.
 
 # %% tags=["numbers"]
-assert last["weight decay"] > 0.95 and without < 0.25
+assert last["weight decay"] > 0.8 and without < 0.4
 for log in runs.values():
     assert min(log["train"][3:]) > 0.98
 assert runs["weight decay"]["held_out"][3] < 0.6
@@ -434,8 +438,6 @@ sum_waves = lesson_55.check_sum_waves(sum_waves)
 
 # %%
 everywhere = torch.ones(P, P).bool()
-is_new = torch.zeros(P, P).bool()
-is_new[new[:, 0], new[:, 1]] = True
 
 
 def restricted(logits: Tensor, frequencies: Sequence[int], at: Tensor) -> Tensor:
@@ -506,9 +508,7 @@ def strongest(model: Adder, n: int) -> list[int]:
     return (fourier_power(model.W_E.detach()).argsort(descending=True)[:n] + 1).tolist()
 
 
-knows = torch.zeros(P, P).bool()
-knows[train[:, 0], train[:, 1]] = True
-lone = new[~knows[new[:, 1], new[:, 0]]]  # held-out pairs whose mirror is held out, too
+lone = new[~known[new[:, 1], new[:, 0]]]  # held-out pairs whose mirror is held out, too
 is_lone = torch.zeros(P, P).bool()
 is_lone[lone[:, 0], lone[:, 1]] = True
 
@@ -519,7 +519,7 @@ def kept_right(logits: Tensor, frequencies: Sequence[int]) -> list[float]:
     And the same of lone pairs: by all logits, and by waves fitted at lone pairs.
     """
     by_all, by_new, by_lone = (
-        restricted(logits, frequencies, at) for at in (everywhere, is_new, is_lone)
+        restricted(logits, frequencies, at) for at in (everywhere, ~known, is_lone)
     )
     right = [accuracy(at_pairs(each, new), new) for each in (logits, by_all, by_new)]
     return right + [accuracy(at_pairs(each, lone), lone) for each in (logits, by_lone)]

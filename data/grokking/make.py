@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from data import training
 from utils.cases import modular
@@ -142,6 +143,8 @@ def main(arguments: list[str] | None = None) -> None:
             if seed == 0 and name not in LAST_ONLY:
                 logs[name] = log
     train_one("clock", recipes["clock"], UNKNOWN, options.out)
+    _, train, _ = start(recipes["decay"], 0)
+    save_file({"train": train.to(torch.uint8)}, options.out / "split.safetensors")
     training.write_json(options.out / "log.json", logs)
     training.write_json(options.out / "seeds.json", found)
 
