@@ -24,7 +24,7 @@
 # 3. move binding vectors and subspaces, and choose the control that such a result needs.
 #
 # **Time** 80 minutes for the core, and 20 minutes for *Going deeper*. **Needs** lessons 1.4: patching; 2.1: controls.
-# **Runs** in about a minute and a half on a laptop's processor.
+# **Runs** in about two minutes on a laptop's processor.
 #
 # **First, play.** A small transformer reads a story about who has which drink, and answers a question. In a story of *clauses* each name stands beside its drink; in a story of *lists* only the order binds them. Change the names, the drinks, the form and the question. Can you make it fail? (It knows the words in `task.CHARACTERS`, `task.DRINKS` and `task.ORDINALS`, and learned on stories of two and three pairs.)
 
@@ -784,7 +784,7 @@ def das(
         return wanted(draw_stories(batch, n, form=form, generator=random))
 
     basis = binding.search(
-        model, draw, name=name, account="place", rank=rank, steps=40, lr=0.05, generator=seeded(28)
+        model, draw, name=name, account="place", rank=rank, steps=120, lr=0.05, generator=seeded(28)
     )
     width = model.cfg.d_model
     bases = [
@@ -828,7 +828,7 @@ plots.table(
 )
 
 # %% [markdown]
-# One dimension of 64 moves the place nearly as well as the whole state, and a second adds nothing. With two clauses one dimension gives **0.90**. The search cannot make the toy give nobody's answer much more often than the whole state does.
+# One dimension of 64 moves the place nearly as well as the whole state, and two do as well. With two clauses one dimension gives **0.97**. The search cannot make the toy give nobody's answer much more often than the whole state does.
 #
 # **Now audit the other two controls.** The random dimension holds about a 64th of the difference, so it could hardly have done anything. And in the twin even the *whole* state moves no place, though the twin answers every story of its own task. There was next to nothing for the search to find, so the twin is no strong test of DAS. The row of *nobody's* answer is one: the state and the search are the same, and only the wanted answer differs. The last column is the strongest: all other 63 dimensions together move the place in hardly any story. So this dimension is needed, and nearly enough, for what the whole state does. That something else rides on it is not excluded.
 
@@ -836,10 +836,10 @@ plots.table(
 claim(
     "DAS, two clauses",
     searches["toy", "clauses, 2 pairs", 3, 1, "place"][0],
-    text=0.90,
+    text=0.97,
     within=0.08,
 )
-assert one[0] > 0.85 * one[2] > 0.35 and two[0] < one[0] + 0.08
+assert one[2] > 0.4 and one[0] > 0.8 * one[2] and two[0] > 0.9 * one[2]
 assert all(row[1] < 0.05 for row in searches.values())
 assert max(one[3], searches["toy", "clauses, 2 pairs", 3, 1, "place"][3]) < 0.1
 nobodys = searches["toy", "lists, 3 pairs", 3, 2, NOBODY]

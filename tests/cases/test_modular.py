@@ -172,7 +172,7 @@ def test_the_recipe_runs_and_is_repeatable(tmp_path):
     for folder in ("one", "two"):
         make.main(["--tiny", "--out", str(tmp_path / folder)])
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
-    assert len([f for f in files if f.suffix == ".safetensors"]) == 7
+    assert len([f for f in files if f.suffix == ".safetensors"]) == 8
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
