@@ -166,7 +166,7 @@ def blocks_of(model: str = "model") -> Guard:
     def guard(values: Sequence[int], given: Mapping) -> str | None:
         n = given[model].cfg.n_layers
         fit = all(0 <= value < n for value in values)
-        return None if fit else f"has {list(values)}: this model has blocks 0 to {n - 1}"
+        return None if fit else f"has layers 0 to {n - 1} only"
 
     return guard
 
