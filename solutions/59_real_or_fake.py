@@ -805,7 +805,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The reviewer was right about the table: on kinds, 95% of directions that know nothing spread over more than half of the scale. A cell of `0.7` there would mean nothing. And yet the claim survives: nearly all transfers lie outside both bands. So the transfer is real. Is it *truth* that transfers? A rival is *likely text*: true statements are also likelier for the model. So take the pairs of a true and a false statement in which the *false* one is the likelier. Which one does the direction rank higher?
+# The reviewer was right about the table: on kinds, 95% of directions that know nothing spread over more than half of the scale. A cell of `0.7` there would mean nothing. And yet the claim survives: most transfers lie outside both bands. So the transfer is real. Is it *truth* that transfers? A rival is *likely text*: true statements are also likelier for the model. So take the pairs of a true and a false statement in which the *false* one is the likelier. Which one does the direction rank higher?
 
 
 # %%
@@ -879,7 +879,7 @@ plots.table(
 # **What stays.** The claim survives the null that the reviewer asked for, and not the next one. In SmolLM2 at layer 12, something that goes with truth is shared between families, for statements *without "not"*; it may be how likely a statement is. The verdict is *open*. One of the results of the quiz bears on that limit.
 
 # %% tags=["numbers"]
-assert n_outside >= 9
+assert n_outside >= 7
 within = [unlikely[key[1]].low < rivals[key][0] < unlikely[key[1]].high for key in rivals]
 assert sum(within) >= 10
 assert sorted(rivals[key][0] for key in rivals if key[1] == "cities")[1] < 0.55
