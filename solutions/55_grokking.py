@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.5 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | **Next:** [5.9 · Real or fake? A clinic](59_real_or_fake.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | **Next:** [5.6 · Planted behaviours, audited blind](56_planted_behaviours.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/56_planted_behaviours.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -978,7 +978,7 @@ plots.table(
 # - Engels et al. (2024), *Not All Language Model Features Are One-Dimensionally Linear*, arXiv 2405.14860
 # - Kantamneni and Tegmark (2025), *Language Models Use Trigonometry to Do Addition*, arXiv 2502.00873
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | **Next:** [5.9 · Real or fake? A clinic](59_real_or_fake.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.4 · A picture in context, its null, and what is left](54_in_context_geometry.ipynb) | **Next:** [5.6 · Planted behaviours, audited blind](56_planted_behaviours.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/54_in_context_geometry.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/56_planted_behaviours.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.
