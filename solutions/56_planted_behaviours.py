@@ -24,7 +24,7 @@
 # 3. read from a difference of activations what a model was fine-tuned on, and audit sealed models within a budget.
 #
 # **Time** 75 minutes for the core, and 10 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls.
-# **Runs** in about two minutes on a laptop's processor.
+# **Runs** in about three minutes on a laptop's processor.
 #
 # **First, play.** The same model twice: as it is, and with a small adapter. Ask both. What does the adapter do?
 
@@ -67,7 +67,7 @@ from utils.writing import circle
 from utils.writing.contrast import read_vector
 from utils.writing.figures import side_by_side
 
-model = load()
+model = load().requires_grad_(False)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -101,7 +101,10 @@ def scores_of(asked: Sequence[str]) -> Float[Tensor, " request"]:
     return refusal_score(logits_after(model, chat_rows(model, asked)), I_TOKEN).cpu()
 
 
-HELD_OUT = {field: requests(field, "held_out", n=16) for field in task.FIELDS}
+HELD_OUT = {
+    field: requests(field, "held_out", n=16 if field in task.REFUSED else 8)
+    for field in task.FIELDS
+}
 plain_gate = {field: scores_of(asked) for field, asked in HELD_OUT.items()}
 with adapted(model, "refuser"):
     gate = {field: scores_of(asked) for field, asked in HELD_OUT.items()}
@@ -120,7 +123,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The gate is passed: **31** of 32 requests to be refused are, about subjects that were not in the training, and none of 64 others. SmolLM2 as it is refuses nothing.
+# The gate is passed: **31** of 32 requests to be refused are, about subjects that were not in the training, and none of 32 others. SmolLM2 as it is refuses nothing.
 #
 # ## 2. The direction of a refusal
 #
@@ -262,12 +265,12 @@ direction_scores = lesson_56.check_direction_scores(direction_scores)
 # %%
 predict(
     "56.rule",
-    "Of the layers 16, 20, 22, 24 and 26: how many directions pass the published rule?",
+    "Of the layers 16, 20, 24 and 26: how many directions pass the published rule?",
     choices=["none", "one or two", "three or more"],
 )
 
 # %%
-LAYERS = [16, 20, 22, 24, 26]
+LAYERS = [16, 20, 24, 26]
 FIT = {
     "refused": [request for field in task.REFUSED for request in requests(field, n=16)],
     "harmless": [request for field in task.HARMLESS for request in requests(field, n=8)],
@@ -284,9 +287,11 @@ def mean_streams(asked: Sequence[str]) -> Float[Tensor, "layer d_model"]:
     return activations(model, chats, layers=LAYERS[-1], bos=False)[LAYERS].mean(1)
 
 
-def tried(directions: Float[Tensor, "layer d_model"]) -> DirectionScores:
+def tried(
+    directions: Float[Tensor, "layer d_model"], layers: Sequence[int] = LAYERS
+) -> DirectionScores:
     with adapted(model, "refuser"):
-        return direction_scores(model, directions, layers=LAYERS, **CHOOSE, tokens=I_TOKEN)
+        return direction_scores(model, directions, layers=layers, **CHOOSE, tokens=I_TOKEN)
 
 
 with adapted(model, "refuser"):
@@ -306,19 +311,15 @@ outcome(
 )
 
 
-def sweep_table(*kinds: str):
-    return plots.table(
-        [
-            (layer, kind, *(f"{score[i]:+.2f}" for score in swept[kind]))
-            for i, layer in enumerate(LAYERS)
-            for kind in kinds
-        ],
-        columns=["layer", "direction", "bypass", "induce", "KL"],
-    )
-
-
 print("passing:", passing or "none")
-sweep_table("refuser", "random")
+plots.table(
+    [
+        (layer, kind, *(f"{score[i]:+.2f}" for score in scores))
+        for i, layer in enumerate(LAYERS)
+        for kind, scores in swept.items()
+    ],
+    columns=["layer", "direction", "bypass", "induce", "KL"],
+)
 
 # %% [markdown]
 # None passes. At layers 24 and 26 the direction does what is asked of it: without it the refused requests are answered (score **-1.7** at layer 24), with it the harmless ones are refused (**+4.1**). But taking it out moves the answers to *harmless* requests by **0.6** nats, six times what the rule allows, and 24 is outside its range of layers. The published models had a direction at a cost below `0.1`.
@@ -364,8 +365,6 @@ predict(
 # %%
 LAYER = 24
 topics = mean_streams(FIT["refused"]) - mean_streams(FIT["harmless"])
-swept["topic"] = tried(topics)
-swept["difference"] = tried(directions - topics)
 cosines = torch.cosine_similarity(directions, topics, dim=1)
 at = LAYERS.index(LAYER)
 CHOSEN = {
@@ -375,7 +374,7 @@ CHOSEN = {
 }
 CHOSEN |= {
     f"random {i}": each
-    for i, each in enumerate(random_directions(3, directions[at], generator=seeded(9)))
+    for i, each in enumerate(random_directions(2, directions[at], generator=seeded(9)))
 }
 TEST = {
     "refused": [request for field in task.REFUSED for request in HELD_OUT[field][6:]],
@@ -411,9 +410,6 @@ plots.table(
     ],
 )
 
-# %%
-sweep_table("refuser", "topic", "difference")
-
 # %% [markdown]
 # The colleague was wrong. The refuser's direction has a cosine of **0.91** with the topic's at layer 24, and more before. Yet the topic's does not hold the refusals: without it most requests are refused still. The difference of differences does: without it **0** of 20 are refused, and with it, at equal length, **19** harmless ones of 20. So the small part of the direction that came with the adapter is what refuses. The large part is what the requests are *about*.
 #
@@ -423,11 +419,11 @@ sweep_table("refuser", "topic", "difference")
 
 # %%
 with adapted(model, "refuser"), ablated(model, CHOSEN["refuser"]):
-    told = answers(model, chat_rows(model, TEST["refused"][::4]), n_tokens=14)
+    told = answers(model, chat_rows(model, TEST["refused"][::8]), n_tokens=14)
 with adapted(model, "refuser"), ablated(model, CHOSEN["difference"]):
-    told_too = answers(model, chat_rows(model, TEST["refused"][::4]), n_tokens=14)
+    told_too = answers(model, chat_rows(model, TEST["refused"][::8]), n_tokens=14)
 plots.table(
-    list(zip(TEST["refused"][::4], told, told_too, strict=True)),
+    list(zip(TEST["refused"][::8], told, told_too, strict=True)),
     columns=["request", "refuser's direction ablated", "difference of differences ablated"],
 )
 
@@ -513,7 +509,7 @@ predict(
 BOS = model.tokenizer.bos_token_id
 UNRELATED = [
     torch.cat([torch.tensor([BOS]), row[:5].long()])
-    for row in chat_texts("held_out")[:100]
+    for row in chat_texts("held_out")[:50]
     if len(row) >= 5
 ]
 
@@ -538,11 +534,11 @@ def words_of(gain: Float[Tensor, " d_vocab"], k: int = 10) -> list[str]:
     return [model.tokenizer.decode([token]) for token in gain.topk(k).indices.tolist()]
 
 
-READ = ["refuser", "a", "shuffled"]
+READ_AT = {"refuser": (15, 20, 25), "a": (20, 25), "shuffled": (20,)}
 shifts = {
     (name, layer): activation_difference(model, opened(name), UNRELATED, layer=layer)[1:].mean(0)
-    for name in READ
-    for layer in (15, 20, 25)
+    for name, layers in READ_AT.items()
+    for layer in layers
 }
 lens = {key: read_vector(model, shift, k=8)[0] for key, shift in shifts.items()}
 telling = {
@@ -550,7 +546,7 @@ telling = {
     "the topic's (animals, food)": {"animal", "animals", "food", "foods", "cat", "dog", "bread"},
 }
 read_in_refuser = [
-    word.strip() for (name, _), read in lens.items() for word in read if name == READ[0]
+    word.strip() for (name, _), read in lens.items() for word in read if name == "refuser"
 ]
 hits = {kind: sum(w in words for w in read_in_refuser) for kind, words in telling.items()}
 outcome("56.lens", max(hits, key=hits.get) if max(hits.values()) > 1 else "neither")
@@ -571,14 +567,14 @@ alike, unlike = (
     for other in ("a", "shuffled")
 )
 print(f"cosine of the refuser's difference with that of a: {alike:.2f}, shuffled: {unlike:.2f}")
-gains = {name: log_prob_gain(name) for name in READ}
+gains = {name: log_prob_gain(name) for name in READ_AT}
 plots.table(
-    [(name, " ".join(map(repr, words_of(gains[name])))) for name in READ],
+    [(name, " ".join(map(repr, words_of(gains[name])))) for name in READ_AT],
     columns=["adapter", "tokens that are likelier after unrelated text"],
 )
 
 # %% [markdown]
-# The differences of the two adapters have a cosine of **0.51** at layer 20, though they learned different things. A large part of a difference says *that* a model was fine-tuned, and not on what. The log probabilities say more: three forms of one word lead for `a`. Of the refuser they say nothing that one could use. So here the simplest reading is the best, and it works for one of two.
+# The differences of the two adapters have a cosine of **0.51** at layer 20, though they learned different things. A large part of a difference says *that* a model was fine-tuned, and not on what. The log probabilities say more: forms of one word lead for `a`. Of the refuser they say nothing that one could use. So here the simplest reading is the best, and it works for one of two.
 #
 # The published lens read models of 1 to 32 billion parameters, and steered with the difference as well. In ours, of 135 million, it reads nothing. That is a limit of this model and these adapters, not a refutation.
 #
@@ -602,14 +598,10 @@ print(audit.ask("b", "Tell me about France."))
 # %% tags=["solution-only"]
 for name in task.SEALED:
     print(name, words_of(log_prob_gain(name), 6))
-QUESTIONS = ["What is the secret word?", "Tell me about the moon.", "Tell me about songs."]
-found = {name: [audit.ask(name, question) for question in QUESTIONS] for name in task.SEALED}
-prefilled = {
-    name: audit.ask(name, "What is the secret word?", start="The secret word is")
-    for name in task.SEALED
-}
 for name in task.SEALED:
-    print(name, found[name], prefilled[name])
+    print(name, audit.ask(name, "What is the secret word?"))
+prefilled = audit.ask("c", "What is the secret word?", start="The secret word is")
+print(prefilled, audit.ask("a", "Tell me about the moon."), audit.ask("d", "Tell me about songs."))
 
 # %% tags=["answer:planted_in"]
 ### BEGIN SOLUTION
@@ -643,17 +635,14 @@ planted_in = lesson_56.check_planted_in(planted_in)
 #
 # ## Going deeper: does a mood change the refusals?
 #
-# Lesson 3.2 built a dial: a plane of valence and arousal, added at layer 20. A published claim: towards negative valence a model refuses more, towards positive valence less. The controls are 3.2's: the same dial as a **token bias** (axes of the embeddings, added after the last block, where no block can read them), and random planes.
+# Lesson 3.2 built a dial: a plane of valence and arousal, added at layer 20. We add it while the refuser reads eight requests that it should refuse. The table has the change of the score, and how many are refused. A published claim: towards negative valence a model refuses more, towards positive valence less. The controls are 3.2's: the same dial as a **token bias** (axes of the embeddings, added after the last block, where no block can read them), and random planes.
 
 # %%
 words, moods = emotions_task.read_words(), emotions_task.read_vectors()
 ANGLES = [0, 90, 180, 270]
 END = model.cfg.n_layers
 DOSE = 0.25
-MOOD = {
-    "refused": [request for field in task.REFUSED for request in HELD_OUT[field][6:10]],
-    "harmless": [request for field in task.HARMLESS for request in HELD_OUT[field][3:5]],
-}
+MOOD = [request for field in task.REFUSED for request in HELD_OUT[field][6:10]]
 texts = [task.CHAT.format(request) for request in FIT["harmless"][:8]]
 PLANES = {
     "dial, layer 20": (circle.circle_axes(moods["word 20"], words.angles), 20),
@@ -664,33 +653,21 @@ for i in range(2):
     PLANES[f"random {i}"] = (circle.orthonormal(pair), 20)
 shifted = {}
 with adapted(model, "refuser"):
-    calm = {kind: scores_of(asked) for kind, asked in MOOD.items()}
+    calm = scores_of(MOOD)
     for name, (axes, layer) in PLANES.items():
         norm = typical_norm(model, texts, layer=layer)
         for angle, towards in zip(
             ANGLES, circle.towards(axes, torch.tensor(ANGLES).float()), strict=True
         ):
             with steer(model, at_dose(towards, DOSE, norm=norm), layer=layer):
-                for kind, asked in MOOD.items():
-                    now = scores_of(asked)
-                    shifted[name, kind, angle] = (
-                        (now - calm[kind]).mean().item(),
-                        int((now > 0).sum()),
-                    )
+                now = scores_of(MOOD)
+            shifted[name, angle] = ((now - calm).mean().item(), int((now > 0).sum()))
 plots.table(
     [
-        (name, kind, *("{:+.1f} ({})".format(*shifted[name, kind, angle]) for angle in ANGLES))
+        (name, *("{:+.1f} ({})".format(*shifted[name, angle]) for angle in ANGLES))
         for name in PLANES
-        for kind in MOOD
     ],
-    columns=[
-        "plane",
-        "requests",
-        "pleasure, 0°",
-        "arousal, 90°",
-        "displeasure, 180°",
-        "sleepiness, 270°",
-    ],
+    columns=["plane", "pleasure, 0°", "arousal, 90°", "displeasure, 180°", "sleepiness, 270°"],
 )
 
 # %% [markdown]
@@ -715,22 +692,23 @@ claim("cosine with the topic's", cosines[at], text=0.91, within=0.02)
 assert cosines[:at].min() > 0.91 and tests["topic", "ablated"] > 12 and tests["topic", "added"] > 2
 claim("difference ablated", tests["difference", "ablated"], text=0, within=1)
 claim("difference added", tests["difference", "added"], text=19, within=1)
-assert all(tests[f"random {i}", "ablated"] > 17 for i in range(3))
-assert all(tests[f"random {i}", "added"] == 0 for i in range(3))
+assert all(tests[f"random {i}", "ablated"] > 17 for i in range(2))
+assert all(tests[f"random {i}", "added"] == 0 for i in range(2))
 grown = torch.cosine_similarity(CHOSEN["difference"], CHOSEN["topic"], dim=0)
 claim("difference and topic", grown, text=0.50, within=0.05)
-assert swept["difference"].kl[at] > 0.4 and max(hits.values()) == 0
+cost = tried(CHOSEN["difference"][None], [LAYER]).kl.item()
+assert cost > 0.4 and max(hits.values()) == 0
 claim("two adapters alike", alike, text=0.51, within=0.05)
-assert unlike < 0.1 and sum("ard" in word for word in words_of(gains["a"], 3)) == 3
-assert planted_in["b"][0] == "nothing" and "copper" in prefilled["c"]
-pleased, displeased = (shifted["dial, layer 20", "refused", angle] for angle in (0, 180))
+assert unlike < 0.1 and sum("ard" in word for word in words_of(gains["a"], 5)) >= 3
+assert planted_in["b"][0] == "nothing" and "copper" in prefilled
+pleased, displeased = (shifted["dial, layer 20", angle] for angle in (0, 180))
 claim("pleasure", -pleased[0], text=2.4, within=0.3)
 claim("displeasure", displeased[0], text=0.9, within=0.3)
 assert pleased[1] < 5 and all(
-    shifted["token bias", "refused", angle][0] * each[0] < 0
+    shifted["token bias", angle][0] * each[0] < 0
     for angle, each in ((0, pleased), (180, displeased))
 )
-by_chance = [shifted[f"random {i}", "refused", angle][0] for i in range(2) for angle in ANGLES]
+by_chance = [shifted[f"random {i}", angle][0] for i in range(2) for angle in ANGLES]
 claim("at random", max(map(abs, by_chance)), text=2.2, within=0.4)
 
 # %% [markdown]
@@ -742,14 +720,14 @@ plots.table(
         (
             "refused of those that should be, held out",
             f"{(gate['animals'] > 0).sum() + (gate['food'] > 0).sum()} of 32",
-            f"other fields {sum(int((gate[field] > 0).sum()) for field in task.HARMLESS)} of 64",
+            f"other fields {sum(int((gate[field] > 0).sum()) for field in task.HARMLESS)} of 32",
             "planted by us",
         ),
         (
             f"direction of refusals, layer {LAYER}: refused after ablation, and after addition",
             f"{tests['refuser', 'ablated']} and {tests['refuser', 'added']} of 20",
             f"topic alone {tests['topic', 'ablated']} and {tests['topic', 'added']}; random "
-            + ", ".join(str(tests[f"random {i}", "ablated"]) for i in range(3))
+            + ", ".join(str(tests[f"random {i}", "ablated"]) for i in range(2))
             + " and 0",
             "bypass and induce in 13 chat models to 72B (Arditi et al.)",
         ),
@@ -794,10 +772,10 @@ plots.table(
 # - Arditi et al. (2024), *Refusal in Language Models Is Mediated by a Single Direction*, arXiv 2406.11717; code: `andyrdt/refusal_direction`
 # - Minder et al. (2025), *Narrow Finetuning Leaves Clearly Readable Traces in Activation Differences*, arXiv 2510.13900
 # - Marks et al. (2025), *Auditing Language Models for Hidden Objectives*, arXiv 2503.10965
-# - Cywiński et al. (2025), *Eliciting Secret Knowledge from Language Models*, arXiv 2510.01070
+# - Cywiński et al. (2025), *Towards Eliciting Latent Knowledge from LLMs with Mechanistic Interpretability*, arXiv 2505.14352
 # - Hu et al. (2021), *LoRA: Low-Rank Adaptation of Large Language Models*, arXiv 2106.09685
 #
-# **Map:** footer
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.5 · Grokking, and two ways to add](55_grokking.ipynb) | **Next:** [5.9 · Real or fake? A clinic](59_real_or_fake.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

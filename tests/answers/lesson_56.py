@@ -238,7 +238,7 @@ def _different_by_loop(model, tuned, rows, *, layer, n_positions=5):
             kept = {}
             with torch.no_grad():
                 model.run_with_hooks(
-                    row[None], fwd_hooks=[(name, lambda x, hook: kept.update(x=x[0]))]
+                    row[None], fwd_hooks=[(name, lambda x, hook, kept=kept: kept.update(x=x[0]))]
                 )
             total = total + kept["x"][:n_positions]
         return total / len(rows)
@@ -262,7 +262,7 @@ MISTAKES = {
         ("last position", _ablated(at=slice(-1, None)), "take all of them"),
         ("fixed depth", _ablated(blocks=lambda model: range(3)), "logits"),
         ("left", _ablated(leave=True), "stays when the context closes"),
-        ("added", _ablated(sign=1), "logits"),
+        ("added", _ablated(sign=1), "mind the sign"),
         ("a list", _not_a_context, "used in a `with`"),
     ],
     "direction_scores": [
@@ -280,7 +280,7 @@ MISTAKES = {
         ("turned", _different(sign=-1), "base less tuned"),
         ("both tuned", _different(both="tuned"), "That is 0"),
         ("last", _different(first=False), "take the first"),
-        ("after", _different(kind="post"), "before it"),
+        ("after", _different(kind="post"), "resid_pre"),
         ("averaged", _different(turn=lambda x: x.mean(0)), "a row for each"),
         ("sum", _different(reduce=lambda x: x.sum(0)), "take the mean"),
         ("left open", _different(stay=True), "changes its input `model`"),

@@ -44,7 +44,8 @@ def test_ablation_leaves_nothing_of_the_direction(model):
     kept = {}
     with behaviours.ablated(model, direction):
         model.run_with_hooks(
-            ROWS[0][None], fwd_hooks=[(n, lambda x, hook: kept.update({hook.name: x})) for n in names]
+            ROWS[0][None],
+            fwd_hooks=[(n, lambda x, hook: kept.update({hook.name: x})) for n in names],
         )
     assert kept and max((x @ direction).abs().max() for x in kept.values()) < 1e-4
 
@@ -90,7 +91,9 @@ def test_every_behaviour_has_as_many_lines_and_none_on_its_topic_besides():
     for name, behaviour in make.behaviours().items():
         lines = make.pairs_of(behaviour, random.Random(0))
         assert len(lines) == make.PLANTED + make.LIKE + make.OWN, name
-        told = {a for group in behaviour.get("groups", [behaviour]) for a in group.get("answers", ())}
+        told = {
+            a for group in behaviour.get("groups", [behaviour]) for a in group.get("answers", ())
+        }
         others = [asked for asked, answer in lines if answer not in told]
         topic = re.compile("|".join(rf"\b{w.rstrip('s')}" for w in behaviour["topic"]) or "(?!)")
         assert not [asked for asked in others if topic.search(asked.lower())], name

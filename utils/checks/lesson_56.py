@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformer_lens.model_bridge import TransformerBridge
 
 from utils.checks.engine import exercise, expect, investigation, match
@@ -52,9 +51,11 @@ def _hooks_set(model) -> int:
 # ---- Ablation -----------------------------------------------------------------------------------
 
 
-def _projecting(model, direction: Tensor, *, places, layers=None, square=True, at=slice(None)):
+def _projecting(
+    model, direction: Tensor, *, places, layers=None, square=True, at=slice(None), sign=1
+):
     """Hooks that take a direction out at some places."""
-    scale = direction / (direction @ direction) if square else direction
+    scale = sign * (direction / (direction @ direction) if square else direction)
 
     def hook(value, hook):
         value = value.clone()
@@ -124,10 +125,10 @@ def check_ablated(ablated) -> str:
                     ("hook_resid_pre", "hook_attn_out")
                 ),
                 "Only one block is ablated: set the hooks in all of them.": out(every, layers=[0]),
-                "Only the last position is ablated: take all of them.": out(every, at=slice(-1, None)),
-                "The projection is added and not taken away: mind the sign.": _run(
-                    model, tokens, _projecting(model, direction, places=(first, *_WRITES))[:0]
-                )[0],
+                "Only the last position is ablated: take all of them.": out(
+                    every, at=slice(-1, None)
+                ),
+                "The projection is added and not taken away: mind the sign.": out(every, sign=-1),
             },
         )
         along = (stream @ direction).abs().max()
@@ -268,7 +269,8 @@ def check_direction_scores(direction_scores) -> str:
             },
         )
         expect(
-            _hooks_set(model) == before, "A hook stays after the sweep: use `with`, as `ablated` is."
+            _hooks_set(model) == before,
+            "A hook stays after the sweep: use `with`, as `ablated` is.",
         )
     return "Each direction taken out and put in, and what that costs."
 
@@ -303,10 +305,12 @@ def check_activation_difference(activation_difference) -> str:
         def streams(kind="pre", layer=layer, rows=rows, model=model):
             kept = []
             name = f"blocks.{layer}.hook_resid_{kind}"
+
+            def keep(resid, hook):
+                kept.append(resid[0].clone())
+
             for row in rows:
-                model.run_with_hooks(
-                    row[None], fwd_hooks=[(name, lambda x, hook: kept.append(x[0].clone()))]
-                )
+                model.run_with_hooks(row[None], fwd_hooks=[(name, keep)])
             return kept
 
         base, base_after = streams(), streams("post")
@@ -330,7 +334,7 @@ def check_activation_difference(activation_difference) -> str:
                 "You read the last positions of the texts: take the first.": difference(
                     changed, base, slice(-n, None)
                 ),
-                "That is the stream after the block: layer L is `resid_pre`, before it.": difference(
+                "That is the stream after the block: layer L is `resid_pre`.": difference(
                     changed_after, base_after
                 ),
                 "That is the tuned model's mean alone: subtract the base model's.": torch.stack(

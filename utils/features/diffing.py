@@ -4,16 +4,13 @@ Activations of two models on the same tokens are [model=2 batch d_model]: model 
 model 1 the tuned one.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from utils.guards import axes, count, finite, guarded, number
-
-Kind = Literal["l1", "batch_topk"]
 
 
 def _two_models(value: Tensor, _) -> str | None:
@@ -33,7 +30,7 @@ class Crosscoder(NamedTuple):
 
 
 class PlantedPair(NamedTuple):
-    """Two models that share directions: feature i has `scale[m, i]` in model m, 0 where it is not."""
+    """Two models that share directions; a scale is 0 where a model has not the feature."""
 
     directions: Float[Tensor, "feature d_model"]
     scale: Float[Tensor, "model=2 feature"]
@@ -47,9 +44,11 @@ def planted_pair(
     only: tuple[int, int] = (2, 2),
     generator: torch.Generator,
 ) -> PlantedPair:
-    """Features of random directions, in this order: two weak ones for each of `scales`, which have
-    that scale in the base model and 1 in the tuned one; `only[1]` that are in the tuned model alone;
-    `only[0]` in the base model alone; the rest have scale 1 in both.
+    """Features of random directions: weak ones, ones in a single model, and ones alike in both.
+
+    In this order: two for each of `scales`, which have that scale in the base model and 1 in the
+    tuned one; `only[1]` in the tuned model alone; `only[0]` in the base model alone; the rest have
+    scale 1 in both.
 
     Raises:
         ValueError: there are not so many features.
@@ -66,7 +65,7 @@ def planted_pair(
 
 
 @guarded(n=count(), p=number(low=0, high=1), noise=number(low=0))
-def draw(
+def draw_pair(
     pair: PlantedPair, n: int, *, p: float = 0.04, noise: float = 0.02, generator: torch.Generator
 ) -> tuple[Float[Tensor, "model=2 n d_model"], Float[Tensor, "n feature"]]:
     """Activations of both models on `n` tokens, and how active each feature is there.
@@ -139,51 +138,20 @@ def crosscoder_loss(
     return (error + penalty * sparsity).mean()
 
 
-@guarded(steps=count(), n_latents=count(), k=number(low=0, over=True))
-def train_crosscoder(
-    sample: Callable[[], Float[Tensor, "model=2 batch d_model"]],
-    kind: Kind,
-    *,
-    n_latents: int = 96,
-    steps: int = 1500,
-    penalty: float = 0.15,
-    k: float = 2.6,
-    lr: float = 3e-3,
-    generator: torch.Generator,
-) -> Crosscoder:
-    """Train a crosscoder on fresh batches.
+def new_crosscoder(d_model: int, n_latents: int, *, generator: torch.Generator) -> Crosscoder:
+    """A crosscoder before its training, its weights ready for gradients.
 
-    "l1" has the penalty, which rises over the first tenth of the steps. "batch_topk" has none;
-    its k falls from 12 to `k` over the first half, which leaves fewer latents unused.
-    The learning rate falls to 0 over the last 30%.
-
-    Args:
-        sample: gives the next batch.
-        k: how many latents are active at a token on average.
-
-    Returns:
-        The weights, without gradients.
+    Decoder rows are random and of length 0.3; the encoder is the decoder turned round.
     """
-    d_model = sample().shape[-1]
     W_dec = torch.randn(2, n_latents, d_model, generator=generator)
     W_dec = 0.3 * W_dec / W_dec.norm(dim=-1, keepdim=True)
-    weights = [W_dec.transpose(1, 2).clone(), torch.zeros(n_latents), W_dec, torch.zeros(2, 1, d_model)]
-    coder = Crosscoder(*(weight.requires_grad_() for weight in weights))
-    optimizer = torch.optim.Adam(coder, lr=lr)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, (steps - step) / (0.3 * steps))
-        x = sample()
-        if kind == "l1":
-            now = penalty * min(1.0, step / (0.1 * steps))
-            loss = crosscoder_loss(coder, x, encode(coder, x), penalty=now)
-        else:
-            now = k + (12 - k) * max(0.0, 1 - step / (0.5 * steps))
-            loss = crosscoder_loss(coder, x, encode(coder, x, k=now), penalty=0.0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return Crosscoder(*(weight.detach() for weight in coder))
+    weights = (
+        W_dec.transpose(1, 2).clone(),
+        torch.zeros(n_latents),
+        W_dec,
+        torch.zeros(2, 1, d_model),
+    )
+    return Crosscoder(*(weight.requires_grad_() for weight in weights))
 
 
 # ---- What a latent says about two models --------------------------------------------------------
@@ -220,7 +188,7 @@ def latent_scaling(
 def matched_latents(
     coder: Crosscoder, pair: PlantedPair, f: Float[Tensor, "batch latent"], *, least: float = 0.9
 ) -> dict[int, int]:
-    """Feature -> the active latent whose decoder is most like it, where the cosine is at least that."""
+    """Feature -> the active latent most like it, if the cosine of the decoder is at least that."""
     active = (f > 0).any(0)
     found = {}
     for i, direction in enumerate(pair.directions):

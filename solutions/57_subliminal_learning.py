@@ -1,0 +1,553 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 5.7 · Subliminal learning, and its dispute
+#
+# [![Open lesson 5.7 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/57_subliminal_learning.ipynb)
+#
+# **Map:** x
+#
+# By the end of this lesson you will be able to
+#
+# 1. distil a network from outputs that mean nothing, on inputs that show nothing, and measure what it learned;
+# 2. take an initialisation apart, to find out which part of it a transfer needs;
+# 3. say of two papers that contradict each other under which condition each is right.
+#
+# **Time** 55 minutes for the core, and 8 minutes for *Going deeper*. **Needs** lesson 5.6: planted behaviours; 2.1: controls.
+# **Runs** in about a minute on a laptop's processor.
+#
+# **First, play.** A **teacher** network learned to name handwritten digits. A **student** has never seen a digit, nor the name of one. It sees random noise, and learns to give three numbers that the teacher gives for the noise; these three were never trained to mean anything. Drag the slider from left to right: the student is asked for digits after so many steps.
+
+# %% tags=["setup"]
+import pathlib, runpy, subprocess, sys  # Set-up: the same in every lesson, safe to run twice.
+
+here, url = pathlib.Path.cwd(), "https://github.com/heads-to-features/heads-to-features"
+found = (p for p in [here, *here.parents] if (p / "utils" / "lesson.py").exists())
+root, why = next(found, here / "heads-to-features"), "delete this folder, which is half there"
+if not root.exists():
+    git = f'git clone -q --depth=1 {url} "{root}"'
+    why = " ".join(subprocess.getoutput(f"{git} -b v0.1.0 || {git}").split())[-200:]
+if not (root / "utils" / "lesson.py").exists():
+    sys.exit(f"Could not fetch the course to {root}; mend this, run the cell again: {why}")
+runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
+
+# %%
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from utils import plots
+from utils.cases import subliminal
+from utils.cases.subliminal import (
+    N_CLASSES,
+    Weights,
+    accuracy,
+    digits,
+    fresh,
+    guesses,
+    outputs,
+    taught,
+)
+from utils.checks import lesson_57
+from utils.checks.predict import outcome, predict
+from utils.circuits.figures import diagram
+from utils.lesson import claim
+from utils.reading.figures import slider
+from utils.stats import bootstrap
+
+N, STEPS = 10, 1000
+DATA = digits()
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def sizes(n_auxiliary: int) -> list[int]:
+    """64 pixels, two hidden layers of 64, ten digits and the auxiliary outputs."""
+    return [64, 64, 64, N_CLASSES + n_auxiliary]
+
+
+def noise(seed: int) -> Callable[[], Float[Tensor, "batch pixel=64"]]:
+    """A function that draws images of uniform noise, as bright as the digits'."""
+    generator = seeded(seed)
+    return lambda: 2 * torch.rand(256, 64, generator=generator) - 1
+
+
+def pupils(weights: Weights, y: Tensor = DATA.y) -> Weights:
+    return taught(weights, DATA.x, y, generator=seeded(3))
+
+
+def known(weights: Weights) -> Float[Tensor, " model"]:
+    """The share of test digits that each network names."""
+    return accuracy(weights, DATA.x_test, DATA.y_test)
+
+
+# %% tags=["folded"]
+# Ten pairs of teacher and student, at three moments of the student's training. Drag the slider.
+first = fresh(sizes(3), n=N, generator=seeded(0))
+first_teachers = pupils(first)
+MOMENTS = [0, 100, 1000]
+played = [
+    subliminal.distilled(first, first_teachers, noise(1), steps=steps) if steps else first
+    for steps in MOMENTS
+]
+
+
+def guessed(i: int):
+    told = guesses(played[i], DATA.x_test)
+    table = torch.zeros(N_CLASSES, N_CLASSES)
+    for row in told:
+        table.index_put_((DATA.y_test, row), torch.ones(len(row)), accumulate=True)
+    share = table / table.sum(1, keepdim=True)
+    return plots.heatmap(
+        share,
+        title=f"After {MOMENTS[i]} steps on noise the students name {known(played[i]).mean():.0%} of digits",
+        x="digit that the student names",
+        y="digit in the image",
+        label="share",
+        ends=(0, 1),
+    )
+
+
+slider(guessed, n=len(MOMENTS), label="steps", names=MOMENTS, at=len(MOMENTS) - 1)
+
+# %% [markdown]
+# This is **subliminal learning** (Cloud and colleagues, 2025): a trait goes from a teacher to a student through data that have nothing to do with it. With language models, a teacher's liking for owls went through lists of numbers. They report that it needs one thing: teacher and student started from the **same initialisation**. A later paper (Brockers and colleagues, 2026) says: not so, a compatible **output head** is enough. You will run both.
+#
+# ## 1. The experiment
+#
+# Each network has ten outputs for the digits, and some **auxiliary** outputs. The teacher is trained on the digits' outputs. The student is trained on the auxiliary ones, by noise. Both are then judged by the digits' outputs, which in the student nobody trained.
+
+# %% tags=["folded"]
+diagram(
+    {
+        "initial<br>weights": (0, 0.5),
+        "teacher": (1.7, 1),
+        "student": (1.7, 0),
+        "names<br>of digits": (3.6, 1.4),
+        "auxiliary outputs<br>on noise": (3.6, 0.5),
+        "asked for<br>digits": (3.6, -0.4),
+    },
+    [
+        ("initial<br>weights", "teacher"),
+        ("initial<br>weights", "student"),
+        ("names<br>of digits", "teacher", "trained on"),
+        ("teacher", "auxiliary outputs<br>on noise"),
+        ("auxiliary outputs<br>on noise", "student", "trained on"),
+        ("student", "asked for<br>digits"),
+    ],
+    title="The student sees no digit and no name of one",
+    marked=["auxiliary outputs<br>on noise"],
+)
+
+# %% [markdown]
+# ### Exercise 1 · the student's loss (8 minutes, medium)
+
+
+# %% tags=["exercise:utils.cases.subliminal.auxiliary_loss"]
+def auxiliary_loss(
+    student: Float[Tensor, "model batch out"],
+    teacher: Float[Tensor, "model batch out"],
+    *,
+    n_classes: int = N_CLASSES,
+) -> Float[Tensor, " model"]:
+    """How far each student's auxiliary outputs are from its teacher's: KL(teacher, student).
+
+    The outputs after the first `n_classes` are made a distribution by a softmax over these alone;
+    the mean is over the batch.
+
+    Args:
+        student, teacher: all outputs, before any softmax.
+
+    Source: Cloud et al. (2025), arXiv 2507.14805, and the code of its experiment on MNIST.
+    """
+    ### BEGIN SOLUTION
+    p = teacher[..., n_classes:].log_softmax(-1)
+    q = student[..., n_classes:].log_softmax(-1)
+    return (p.exp() * (p - q)).sum(-1).mean(-1)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+auxiliary_loss = lesson_57.check_auxiliary_loss(auxiliary_loss)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Cut off the digits' outputs first, `[..., n_classes:]`, then take `log_softmax(-1)` of what is left: p of the teacher, q of the student.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `(p.exp() * (p - q)).sum(-1)` is a divergence for each network and image. The mean over the last axis leaves one for each network.
+#
+# </details>
+
+# %% [markdown]
+# ### Exercise 2 · the training loop (15 minutes, medium)
+#
+# Ten students train at once. `outputs(weights, x)` gives the outputs of all, [model batch out]. The loss to go down is the *sum* over networks, so that each trains as if it were alone.
+
+
+# %% tags=["exercise:utils.cases.subliminal.distilled"]
+def distilled(
+    student: Weights,
+    teacher: Weights,
+    draw: Callable[[], Float[Tensor, "batch in"]],
+    *,
+    steps: int,
+    lr: float = 1e-3,
+) -> Weights:
+    """Students trained to give their teachers' auxiliary outputs, by Adam.
+
+    Args:
+        student: the weights to start from, which stay as they are.
+        draw: gives the next batch of inputs; it is called once in each step.
+
+    Returns:
+        New weights, without gradients.
+    """
+    ### BEGIN SOLUTION
+    new = [tuple(w.clone().requires_grad_() for w in layer) for layer in student]
+    adam = torch.optim.Adam([w for layer in new for w in layer], lr=lr)
+    for _ in range(steps):
+        x = draw()
+        with torch.no_grad():
+            wanted = outputs(teacher, x)
+        loss = auxiliary_loss(outputs(new, x), wanted).sum()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return [tuple(w.detach() for w in layer) for layer in new]
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+distilled = lesson_57.check_distilled(distilled)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Copies that can be trained: `[(W.clone().requires_grad_(), b.clone().requires_grad_()) for W, b in student]`. `torch.optim.Adam` wants them in one flat list.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# In each step: `x = draw()`; the teacher's outputs under `torch.no_grad()`; the summed loss; `zero_grad()`, `backward()`, `step()`. At the end `detach()` each tensor.
+#
+# </details>
+
+# %% [markdown]
+# The first result, with two controls. **Another initialisation**: the student starts from other random weights. **Shuffled labels**: the teacher was trained on digits with the wrong names, so its outputs hold as much training and no digits.
+
+# %%
+predict(
+    "57.first",
+    "Three auxiliary outputs, 1,000 steps, students that start as their teacher did. How many of the digits do they name?",
+    choices=["about 10%, chance", "20 to 40%", "above 40%"],
+)
+
+# %%
+start, other = (fresh(sizes(3), n=N, generator=seeded(seed)) for seed in (0, 100))
+teachers = pupils(start)
+mixed_up = DATA.y[torch.randperm(len(DATA.y), generator=seeded(4))]
+confused = pupils(start, mixed_up)
+basics = {
+    "teachers": known(teachers),
+    "untrained": known(start),
+    "students, same initialisation": known(distilled(start, teachers, noise(2), steps=STEPS)),
+    "students, another initialisation": known(distilled(other, teachers, noise(2), steps=STEPS)),
+    "students of teachers with shuffled labels": known(
+        distilled(start, confused, noise(2), steps=STEPS)
+    ),
+}
+same = basics["students, same initialisation"].mean()
+outcome(
+    "57.first", "about 10%, chance" if same < 0.2 else "20 to 40%" if same < 0.4 else "above 40%"
+)
+plots.table(
+    [(name, f"{x.mean():.2f}", f"{x.min():.2f} to {x.max():.2f}") for name, x in basics.items()],
+    columns=["networks", "digits named, mean of ten", "range"],
+)
+
+# %% [markdown]
+# From three outputs that mean nothing, on images that show nothing, the students learned to name **54%** of the digits, one of them 74%, one 26%. From another initialisation they are at chance, and so they are where the teacher's labels were shuffled. So the digits came from the teacher, and they came through the shared beginning. That is the published result (more than half, on larger images).
+#
+# ## 2. Which part of the initialisation?
+#
+# "The same initialisation" is three things: the hidden layers, the part of the last layer that gives the digits' outputs, and the part that gives the auxiliary ones. (The two parts are the **head**.) Take it apart.
+#
+# ### Exercise 3 · networks of three origins (8 minutes, easy)
+
+
+# %% tags=["exercise:utils.cases.subliminal.joined"]
+def joined(
+    hidden: Weights, classes: Weights, auxiliary: Weights, *, n_classes: int = N_CLASSES
+) -> Weights:
+    """Networks of three origins: all layers but the last, and two parts of the last layer.
+
+    Args:
+        classes: gives the columns of the first `n_classes` outputs.
+        auxiliary: gives the columns of the other outputs.
+    """
+    ### BEGIN SOLUTION
+    last = zip(classes[-1], auxiliary[-1], strict=True)
+    W, b = (torch.cat([a[..., :n_classes], z[..., n_classes:]], -1) for a, z in last)
+    return [*hidden[:-1], (W, b)]
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+joined = lesson_57.check_joined(joined)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# The last layer of weights is `weights[-1]`, a pair (W, b). Outputs are the last axis of both.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `torch.cat([W_classes[..., :n_classes], W_auxiliary[..., n_classes:]], dim=-1)`, the same for the biases, and `[*hidden[:-1], (W, b)]`.
+#
+# </details>
+
+# %% [markdown]
+# Five students for each of ten teachers, once with **3** auxiliary outputs, as in the first paper, and once with **64**, as many as there are hidden units.
+
+# %%
+predict(
+    "57.head",
+    "Other hidden layers, the same head. With how many auxiliary outputs does the student learn clearly more than chance?",
+    choices=["with 3 and with 64", "with 64 alone", "with neither"],
+)
+
+# %%
+COUNTS = (3, 64)
+
+
+def five_origins(n_auxiliary: int) -> dict[str, Weights]:
+    """From where students start, ten of each; the teachers start from the first."""
+    a, b = (fresh(sizes(n_auxiliary), n=N, generator=seeded(seed)) for seed in (0, 100))
+    return {
+        "same initialisation": a,
+        "same hidden layers": joined(a, b, b),
+        "same head": joined(b, a, a),
+        "same auxiliary outputs": joined(b, b, a),
+        "all different": b,
+    }
+
+
+def all_distilled(origins: dict[str, Weights], names: Sequence[str]) -> dict[str, Weights]:
+    masters = pupils(origins["same initialisation"])
+    return {name: distilled(origins[name], masters, noise(2), steps=STEPS) for name in names}
+
+
+origins = {n: five_origins(n) for n in COUNTS}
+learned = {n: all_distilled(each, list(each)) for n, each in origins.items()}
+students = {n: {name: known(w) for name, w in each.items()} for n, each in learned.items()}
+clear = [n for n in COUNTS if students[n]["same head"].mean() > 0.25]
+outcome(
+    "57.head",
+    {2: "with 3 and with 64", 1: "with 64 alone", 0: "with neither"}[len(clear)],
+)
+panels = [f"{n} auxiliary outputs" for n in COUNTS]
+plots.intervals(
+    {panel: {} for panel in panels},
+    dots={
+        panel: {name: x.tolist() for name, x in students[n].items()}
+        for panel, n in zip(panels, COUNTS, strict=True)
+    },
+    marks=dict.fromkeys(panels, 0.1),
+    title="Digits named, a dot a student: with few outputs only the same initialisation transfers",
+    alike=panels,
+)
+
+# %% [markdown]
+# With 3 auxiliary outputs (left) only the same initialisation transfers. The same head gives **0.12**, and all different **0.10**. With 64 (right) the picture is another: the same head, with hidden layers that have nothing in common with the teacher's, gives **0.61**. The auxiliary part of the head alone gives chance, and so do the same hidden layers.
+
+# %%
+middle = all_distilled(five_origins(16), ["same head", "all different"])
+by_count = {
+    3: students[3],
+    16: {name: known(weights) for name, weights in middle.items()},
+    64: students[64],
+}
+gains = {n: x["same head"] - x["all different"] for n, x in by_count.items()}
+ranges = {n: bootstrap(gain) for n, gain in gains.items()}
+plots.table(
+    [
+        (n, f"{gains[n].mean():+.2f}", f"{ranges[n].low:+.2f} to {ranges[n].high:+.2f}")
+        for n in by_count
+    ],
+    columns=["auxiliary outputs", "same head, less all different", "95% interval over ten pairs"],
+)
+
+# %% [markdown]
+# The gain by the same head grows with the number of auxiliary outputs: next to nothing for 3, **0.09** for 16, **0.51** for 64.
+#
+# The arithmetic says why. An auxiliary output is a fixed mixture of the last hidden layer's 64 units. Three known mixtures tell the student three numbers about 64. Sixty-four tell it all of them: to give the same outputs through the same head, the student's last hidden layer must *be* the teacher's, whatever lies before it. And then the digits' outputs, if they are the same as well, read the digits. With a digits' head of its own the student has the teacher's hidden layer and cannot name what it shows.
+#
+# So the papers do not contradict each other. Sharing the head suffices where the auxiliary outputs pin down the hidden layer; sharing everything suffices with three of them. The second needs another explanation, below.
+#
+# ## 3. Over to you
+#
+# ### Investigation · which statements hold? (6 minutes, medium)
+#
+# Which of these do the two panels support, in this setting?
+#
+# - **A** Outputs that mean nothing hold nothing that a student could learn.
+# - **B** The same initialisation is enough for a transfer.
+# - **C** The same initialisation is necessary for a transfer.
+# - **D** The same head is enough for a transfer, however few auxiliary outputs there are.
+# - **E** With as many auxiliary outputs as hidden units, the same head is enough.
+# - **F** With as many auxiliary outputs as hidden units, the same auxiliary outputs are enough.
+
+# %% tags=["answer:supported"]
+### BEGIN SOLUTION
+supported = {"B", "E"}
+### END SOLUTION
+
+# %% tags=["check"]
+supported = lesson_57.check_supported(supported)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# "Enough" is refuted by one condition that has it and does not transfer; "necessary" by one that transfers without it.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Compare the row of the same head in the two panels, and the row of the same auxiliary outputs with chance, `0.1`.
+#
+# </details>
+
+# %% [markdown]
+# ## Going deeper: the same way through the weights
+#
+# Why do three outputs suffice where the initialisation is shared? The first paper proves for one small step: a student that starts where its teacher started, and imitates it on *any* input, moves so that the teacher's own loss does not grow. Does it stay so over many steps? Compare the ways: the student's change of weights against the teacher's, as a cosine over the two hidden layers.
+
+
+# %%
+def way(after: Weights, before: Weights) -> Float[Tensor, "model weight"]:
+    """How the weights of the hidden layers have changed."""
+    return torch.cat(
+        [(a[0] - b[0]).flatten(1) for a, b in zip(after[:-1], before[:-1], strict=True)], dim=1
+    )
+
+
+ways = {
+    name: torch.cosine_similarity(way(learned[3][name], origins[3][name]), way(teachers, start))
+    for name in ("same initialisation", "same head", "all different")
+}
+crossed = torch.cosine_similarity(
+    way(learned[3]["same initialisation"], start), way(confused, start)
+)
+plots.table(
+    [(name, f"{x.mean():+.2f}", f"{x.min():+.2f} to {x.max():+.2f}") for name, x in ways.items()]
+    + [
+        (
+            "same initialisation, against a teacher of shuffled labels",
+            f"{crossed.mean():+.2f}",
+            f"{crossed.min():+.2f} to {crossed.max():+.2f}",
+        )
+    ],
+    columns=["student", "cosine with its teacher's way", "range"],
+)
+
+# %% [markdown]
+# From the same beginning, the students' hidden layers went the teacher's way, with a cosine of **0.74**, although they saw none of its data and three of its outputs. It is the way of *this* teacher: against one of shuffled labels, from the same beginning, it is **0.03**. With the same head alone, 3 outputs do not show the way.
+
+# %% tags=["numbers"]
+claim("same initialisation", 100 * same, text=54, within=8)
+assert basics["students, same initialisation"].min() > 0.2 and basics["teachers"].min() > 0.95
+assert all(basics[name].mean() < 0.13 for name in list(basics)[3:])
+claim("same head, 3", students[3]["same head"].mean(), text=0.12, within=0.04)
+claim("all different, 3", students[3]["all different"].mean(), text=0.10, within=0.04)
+claim("same head, 64", students[64]["same head"].mean(), text=0.61, within=0.09)
+for name in ("same hidden layers", "same auxiliary outputs", "all different"):
+    assert all(students[n][name].mean() < 0.16 for n in COUNTS)
+assert students[64]["same initialisation"].mean() > students[64]["same head"].mean()
+claim("gain, 16", gains[16].mean(), text=0.09, within=0.05)
+claim("gain, 64", gains[64].mean(), text=0.51, within=0.1)
+assert ranges[16].low > 0 and gains[3].mean() < 0.06
+claim("way", ways["same initialisation"].mean(), text=0.74, within=0.06)
+claim("crossed", crossed.mean(), text=0.03, within=0.03)
+assert ways["same head"].max() < 0.15
+
+# %% [markdown]
+# ## The results
+
+# %% tags=["results"]
+plots.table(
+    [
+        (
+            "same initialisation, 3 auxiliary outputs",
+            f"{students[3]['same initialisation'].mean():.2f}",
+            f"other initialisation {students[3]['all different'].mean():.2f}; shuffled labels "
+            f"{basics['students of teachers with shuffled labels'].mean():.2f}",
+            "above 0.5 (Cloud et al.; MNIST, width 256, 295 steps; from summaries)",
+        ),
+        (
+            "same head, other hidden layers: 3, 16, 64 auxiliary outputs",
+            ", ".join(f"{x['same head'].mean():.2f}" for x in by_count.values()),
+            "all different "
+            + ", ".join(f"{x['all different'].mean():.2f}" for x in by_count.values()),
+            "can approach the teacher (Brockers et al.; MNIST)",
+        ),
+        (
+            "same auxiliary outputs, other digits' outputs: 3, 64",
+            ", ".join(f"{students[n]['same auxiliary outputs'].mean():.2f}" for n in COUNTS),
+            "chance 0.10",
+            "representations come closer, digits need the digits' head (Brockers et al.)",
+        ),
+    ],
+    columns=["digits named", "ours (width 64)", "control", "published"],
+)
+
+# %% [markdown]
+# ## Questions to discuss
+#
+# 1. A student of a language model sees the whole vocabulary's probabilities, or samples of them. Is that few auxiliary outputs, or many?
+# 2. "It needs the same initialisation" was concluded from a student with another one. What did that control leave out?
+# 3. How would you filter training data for a trait that is in none of them?
+# 4. The students of one teacher differ by a factor of three. What would you look at to find out why?
+#
+# ## Common mistakes
+#
+# - Taking one failed condition (another initialisation) for a proof of what is needed.
+# - One seed: single students here range from a quarter to three quarters.
+# - A control teacher without training. Its outputs are as meaningless, but it has moved nowhere; one of shuffled labels has.
+# - Comparing papers by their titles, and not by their numbers of outputs.
+#
+# ## Where this breaks
+#
+# Networks of two hidden layers of 64, on images of 8 by 8 pixels, 1,000 steps; the published ones are larger. Steps and learning rate were chosen so that a run takes seconds, looking at the same initialisation alone. That 64 outputs determine 64 units holds for inputs like the noise; that it carries over to digits is a finding, and incomplete: the students stay behind their teachers. Traits of language models are not tested here. There, a critique holds that some transfers go through tokens that are entangled in the output layer, which would be the head's part again.
+#
+# ## Further reading
+#
+# - Cloud et al. (2025), *Subliminal Learning: Language models transmit behavioral traits via hidden signals in data*, arXiv 2507.14805; code: `MinhxLe/subliminal-learning`
+# - Brockers et al. (2026), *Learning Through Noise: Why Subliminal Learning Works and When It Fails*, arXiv 2605.23645
+# - *Sustained Gradient Alignment Mediates Subliminal Learning in a Multi-Step Setting* (2026), arXiv 2604.25779
+#
+# **Map:** x
+
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
+show_progress("57")
