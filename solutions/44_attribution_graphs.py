@@ -15,7 +15,7 @@
 #
 # [![Open lesson 4.4 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/44_attribution_graphs.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | **Next:** [4.5 · Model diffing: what did fine-tuning add?](45_model_diffing.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/45_model_diffing.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1203,7 +1203,7 @@ plots.table(
 # - Olah and colleagues (2025), *A Toy Model of Mechanistic (Un)Faithfulness* (transformer-circuits.pub)
 # - The tool: `circuit-tracer` (safety-research); it needs an older TransformerLens than this course uses
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.3 · Features of a real model, and of a random one](43_features.ipynb) | **Next:** [4.5 · Model diffing: what did fine-tuning add?](45_model_diffing.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/43_features.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/45_model_diffing.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -15,7 +15,7 @@
 #
 # [![Open lesson 4.5 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/45_model_diffing.ipynb)
 #
-# **Map:** x
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.4 · Transcoders and attribution graphs](44_attribution_graphs.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/44_attribution_graphs.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -23,7 +23,7 @@
 # 2. find the features that it wrongly says only one model has, and say why;
 # 3. judge a search that finds nothing, by planting something to be found.
 #
-# **Time** 60 minutes for the core, and 8 minutes for *Going deeper*. **Needs** lessons 4.2: sparse autoencoders; 2.1: controls.
+# **Time** 70 minutes for the core, and 5 minutes for *Going deeper*. **Needs** lessons 4.2: sparse autoencoders; 2.1: controls.
 # **Runs** in about two minutes on a laptop's processor.
 #
 # **First, play.** Two toy models hold the same 64 features, but for four of them: two are in the second model alone, and two in the first alone. Ten others are only *weaker* in the first. A **crosscoder** is trained on both, and says of each feature how strong it is in either model. Drag the slider: a stronger penalty makes the code sparser. How many features does the crosscoder say the second model has alone?
@@ -61,7 +61,6 @@ from utils.features.diffing import (
     decode,
     decoder_norms,
     draw_pair,
-    matched_latents,
     new_crosscoder,
     norm_ratio,
     planted_pair,
@@ -83,7 +82,7 @@ def train(
     penalty: float | None = None,
     k: float | None = None,
     n_latents: int = 96,
-    steps: int = 1000,
+    steps: int = 1200,
     lr: float = 3e-3,
     seed: int = 0,
 ) -> Crosscoder:
@@ -106,7 +105,7 @@ def train(
 
 # %% tags=["folded"]
 # Trains three crosscoders on the toy pair, and draws what each says. Drag the slider.
-WEAK = (0.05, 0.1, 0.2, 0.3, 0.5)
+WEAK = (0.06, 0.1, 0.2, 0.3, 0.5)
 pair = planted_pair(WEAK, generator=seeded(0))
 draws = seeded(1)
 x_test, _ = draw_pair(pair, 8000, generator=seeded(2))
@@ -122,10 +121,17 @@ def true_ratio() -> Tensor:
     return pair.scale[0] / pair.scale[1].clamp(min=1e-9)
 
 
-def by_feature(coder: Crosscoder, f: Tensor, values: Tensor) -> dict[int, float]:
+def by_feature(
+    coder: Crosscoder, f: Tensor, values: Tensor, matched: Callable = diffing.matched_latents
+) -> dict[int, float]:
     """What a latent's value is for each feature in the tuned model that some latent matches."""
-    found = matched_latents(coder, pair, f)
+    found = matched(coder, pair, f)
     return {i: values[found[i]].item() for i in found if pair.scale[1, i] > 0}
+
+
+def label(feature: int) -> str:
+    """Its number, and of two at one place the second above the first."""
+    return str(feature) + "<br> " * (feature % 2)
 
 
 played = [train(sample_pair, penalty=penalty) for penalty in PENALTIES]
@@ -136,11 +142,11 @@ def said(i: int):
     ratios = by_feature(coder, diffing.encode(coder, x_test), norm_ratio(coder))
     alone = [feature for feature, ratio in ratios.items() if ratio < EXCLUSIVE]
     return plots.scatter(
-        {f"feature {j}": (true_ratio()[j].item(), ratio) for j, ratio in ratios.items()},
+        {label(j): (true_ratio()[j].item(), ratio) for j, ratio in ratios.items()},
         title=f"Penalty {PENALTIES[i]}: {len(alone)} features are said to be in the second alone",
         x="true strength in the first model, over that in the second",
         y="the crosscoder's",
-        named=[f"feature {j}" for j in alone],
+        named=[label(j) for j in alone],
         diagonal="as it should be",
     )
 
@@ -183,7 +189,7 @@ diagram(
 
 # %% tags=["exercise:utils.features.diffing.encode"]
 def encode(
-    coder: Crosscoder, x: Float[Tensor, "model=2 batch d_model"], *, k: float | None = None
+    coder, x: Float[Tensor, "model=2 batch d_model"], *, k: float | None = None
 ) -> Float[Tensor, "batch latent"]:
     """Activations of the latents: one for both models.
 
@@ -226,7 +232,7 @@ encode = lesson_45.check_encode(encode)
 
 # %% tags=["exercise:utils.features.diffing.crosscoder_loss"]
 def crosscoder_loss(
-    coder: Crosscoder,
+    coder,
     x: Float[Tensor, "model=2 batch d_model"],
     f: Float[Tensor, "batch latent"],
     *,
@@ -264,9 +270,48 @@ crosscoder_loss = lesson_45.check_crosscoder_loss(crosscoder_loss)
 # </details>
 
 # %% [markdown]
+# ### Exercise 3 · which latent is which feature? (10 minutes, medium)
+#
+# In the toy we know the features, and can look up which latent stands for each.
+
+
+# %% tags=["exercise:utils.features.diffing.matched_latents"]
+def matched_latents(
+    coder, pair, f: Float[Tensor, "batch latent"], *, least: float = 0.9
+) -> dict[int, int]:
+    """Feature -> the active latent most like it, if the cosine of the decoder is at least that."""
+    ### BEGIN SOLUTION
+    active = (f > 0).any(0)
+    found = {}
+    for i, direction in enumerate(pair.directions):
+        model = int(pair.scale[1, i] > 0)
+        rows = torch.nn.functional.normalize(coder.W_dec[model], dim=-1)
+        cosine = (rows @ direction).masked_fill(~active, -1)
+        if cosine.max() >= least:
+            found[i] = int(cosine.argmax())
+    return found
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+matched_latents = lesson_45.check_matched_latents(matched_latents)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# For feature i take the decoder rows of the model that has it: the tuned one, unless `pair.scale[1, i]` is 0. Divide the rows by their lengths; the directions have length 1.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A latent is active if `(f > 0).any(0)`. Give the others a cosine of -1 (`masked_fill`), then take the `max()`, and its `argmax()` where it is at least `least`.
+#
+# </details>
+
+# %% [markdown]
 # Now train one of each kind on the toy pair, with your functions. (The loop is `train`, above; read it.) BatchTopK keeps `2.6` latents a token, as many as there are features.
 #
-# A latent counts as a feature's if its decoder row has a cosine of at least `0.9` with it. We call it exclusive below a ratio of `0.03`, which is less than the weakest feature has.
+# We call a feature exclusive below a ratio of `0.03`, which is less than the weakest feature has.
 
 # %%
 predict(
@@ -281,11 +326,12 @@ coders, active, ratios = {}, {}, {}
 for kind, how in HOW.items():
     coders[kind] = train(sample_pair, encode=encode, loss=crosscoder_loss, **how)
     active[kind] = encode(coders[kind], x_test, k=how.get("k"))
-    ratios[kind] = by_feature(coders[kind], active[kind], norm_ratio(coders[kind]))
+    ratios[kind] = by_feature(coders[kind], active[kind], norm_ratio(coders[kind]), matched_latents)
 named = {kind: [i for i, r in ratios[kind].items() if r < EXCLUSIVE] for kind in HOW}
 false = {kind: sum(pair.scale[0, i].item() > 0 for i in named[kind]) for kind in HOW}
 more = [kind for kind in HOW if len(named[kind]) > 2]
-outcome("45.false", "both" if len(more) == 2 else f"{more[0]} alone" if more else "neither")
+said_of = {("L1",): "L1 alone", ("BatchTopK",): "BatchTopK alone", (): "neither"}
+outcome("45.false", said_of.get(tuple(more), "both"))
 plots.table(
     [
         (
@@ -337,16 +383,16 @@ plots.lines(
 )
 
 # %% [markdown]
-# The arithmetic fits. So "exclusive" in an L1 crosscoder means "weaker than the offset", which is another thing than "not there".
+# The arithmetic explains most of it; the trained crosscoder shrinks a little more. So "exclusive" in an L1 crosscoder means "weaker than the offset", which is another thing than "not there".
 #
-# ### Exercise 3 · latent scaling (15 minutes, hard)
+# ### Exercise 4 · latent scaling (15 minutes, hard)
 #
 # Do not ask the decoder then, ask the activations (Minder and colleagues, 2025). Is the latent's direction *in* the base model, at the tokens where the latent is active?
 
 
 # %% tags=["exercise:utils.features.diffing.latent_scaling"]
 def latent_scaling(
-    coder: Crosscoder, x: Float[Tensor, "model=2 batch d_model"], f: Float[Tensor, "batch latent"]
+    coder, x: Float[Tensor, "model=2 batch d_model"], f: Float[Tensor, "batch latent"]
 ) -> Float[Tensor, "model=2 latent"]:
     """How much of each latent is in each model, asked of the activations and not of the decoder.
 
@@ -384,7 +430,7 @@ latent_scaling = lesson_45.check_latent_scaling(latent_scaling)
 
 # %%
 scaling = latent_scaling(coders["L1"], x_test, active["L1"])
-asked = by_feature(coders["L1"], active["L1"], scaling[0] / scaling[1])
+asked = by_feature(coders["L1"], active["L1"], scaling[0] / scaling[1], matched_latents)
 still = [i for i in named["L1"] if asked[i] < EXCLUSIVE]
 plots.table(
     [
@@ -419,7 +465,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Latent scaling undoes the shrinkage: the features of strength `0.1` get **0.09**, and of the six that L1 called exclusive the two right ones are left. It needs nothing new but the activations.
+# Latent scaling undoes the shrinkage: a feature of strength `0.1` gets about as much, and of those that L1 called exclusive the two right ones are left. It needs nothing new but the activations.
 #
 # ## 3. Over to you
 #
@@ -440,7 +486,9 @@ print("called exclusive:", int((norm_ratio(mystery)[fires] < EXCLUSIVE).sum()), 
 # %% tags=["solution-only"]
 scaled = latent_scaling(mystery, x_mystery, f_mystery)
 suspects = fires & (norm_ratio(mystery) < EXCLUSIVE)
-print((scaled[0] / scaled[1])[suspects].sort().values)
+exactly = (scaled[0] / scaled[1])[suspects].sort().values
+print(exactly)
+exactly = exactly[exactly < 0.02]
 
 # %% tags=["answer:n_exclusive"]
 ### BEGIN SOLUTION
@@ -467,12 +515,12 @@ n_exclusive = lesson_45.check_n_exclusive(n_exclusive)
 #
 # SmolLM2 and the same with an adapter of rank 4 that makes it refuse requests about animals and food (lesson 5.6 looks at it closely). We train a BatchTopK crosscoder on the residual stream before block 22, on requests and on other text.
 #
-# A search that finds nothing proves nothing, unless it would have found something. So we run it a second time with a **planted** difference: twelve random directions, each added to the tuned model's stream at 3% of the tokens, with a strength of `0.2`, `0.4` or `0.8` of a typical (centred) stream.
+# A search that finds nothing proves nothing, unless it would have found something. So we run it a second time with a **planted** difference: twelve random directions, each added to the tuned model's stream at 6% of the tokens, with a strength of `0.2`, `0.4` or `0.8` of a typical (centred) stream.
 
 # %%
 predict(
     "45.real",
-    "How many of 256 latents are exclusive to the tuned model (norm ratio below 0.2)?",
+    "How many of 256 latents are exclusive to the tuned model (latent scaling below 0.25)?",
     choices=["none", "1 to 5", "more than 5"],
 )
 
@@ -505,7 +553,7 @@ x_real = x_real / x_real.norm(dim=-1).mean()
 
 STRENGTHS = torch.tensor([0.2, 0.4, 0.8]).repeat_interleave(4)
 planted_rows = torch.nn.functional.normalize(torch.randn(12, 576, generator=seeded(5)), dim=-1)
-at = torch.rand(x_real.shape[1], 12, generator=seeded(6)) < 0.03
+at = torch.rand(x_real.shape[1], 12, generator=seeded(6)) < 0.06
 x_planted = x_real.clone()
 x_planted[1] += (at * STRENGTHS) @ planted_rows
 
@@ -525,49 +573,175 @@ def trained_on(x: Float[Tensor, "model=2 token d_model"]) -> Crosscoder:
 
 real, with_planted = trained_on(x_real), trained_on(x_planted)
 f_real, f_planted = encode(real, x_real, k=12), encode(with_planted, x_planted, k=12)
-used, used_too = ((f > 0).sum(0) > 5 for f in (f_real, f_planted))
-ratio, ratio_too = norm_ratio(real)[used], norm_ratio(with_planted)[used_too]
-n_real = int((ratio < 0.2).sum())
+
+
+def in_base(coder: Crosscoder, x: Tensor, f: Tensor) -> Float[Tensor, " latent"]:
+    """Latent scaling, the base model's over the tuned one's, of latents that are in use."""
+    scaling = latent_scaling(coder, x, f)
+    return (scaling[0] / scaling[1]).masked_fill((f > 0).sum(0) <= 5, torch.nan)
+
+
+share, share_too = in_base(real, x_real, f_real), in_base(with_planted, x_planted, f_planted)
+n_real, n_planted = (int((each < 0.25).sum()) for each in (share, share_too))
 outcome("45.real", "none" if n_real == 0 else "1 to 5" if n_real <= 5 else "more than 5")
-alike = torch.nn.functional.normalize(with_planted.W_dec[1][used_too], dim=-1) @ planted_rows.T
-best = alike.max(0)
-found = {s: int((best.values[s == STRENGTHS] > 0.9).sum()) for s in (0.2, 0.4, 0.8)}
-scaled_too = latent_scaling(with_planted, x_planted, f_planted)
-in_base = (scaled_too[0] / scaled_too[1])[used_too][best.indices]
-error = (decode(real, f_real) - x_real).square().sum((1, 2)) / x_real.square().sum((1, 2))
-print(
-    f"size of the difference of the two models: {(x_real[1] - x_real[0]).norm(dim=-1).mean():.2f}"
-)
-print(f"unexplained: {error[0]:.2f} of the base model, {error[1]:.2f} of the tuned one")
-print(f"norm ratios of {int(used.sum())} latents in use: {ratio.min():.2f} to {ratio.max():.2f}")
+rows = torch.nn.functional.normalize(with_planted.W_dec[1], dim=-1)
+best = (rows @ planted_rows.T).masked_fill(share_too.isnan()[:, None], -1).max(0)
+found = {s: int((best.values[s == STRENGTHS] > 0.7).sum()) for s in (0.2, 0.4, 0.8)}
+left = (decode(real, f_real) - x_real).square().sum((1, 2)) / x_real.square().sum((1, 2))
+typical = (f_real * decoder_norms(real)[1])[f_real > 0].median().item()
+print(f"size of the two models' difference: {(x_real[1] - x_real[0]).norm(dim=-1).mean():.2f}")
+print(f"size of a latent's part where it is active, median: {typical:.2f}")
+print(f"unexplained: {left[0]:.2f} of the base model, {left[1]:.2f} of the tuned one")
+print(f"exclusive latents: {n_real}; lowest scaling {share.nan_to_num(1).min():.2f}")
+print(f"exclusive latents with planted features: {n_planted}")
 plots.table(
     [
         (
             f"{s:.1f}",
             f"{n} of 4",
-            ", ".join(f"{x:.2f}" for x in ratio_too[best.indices][s == STRENGTHS].tolist()),
-            ", ".join(f"{x:.2f}" for x in in_base[s == STRENGTHS].tolist()),
+            *(
+                ", ".join(f"{x:.2f}" for x in values[best.indices][s == STRENGTHS].tolist())
+                for values in (norm_ratio(with_planted), share_too)
+            ),
         )
         for s, n in found.items()
     ],
     columns=[
-        "strength of planted features",
-        "found (cosine above 0.9)",
+        "strength",
+        "found (cosine above 0.7)",
         "norm ratio of the most similar latent",
         "its latent scaling",
     ],
 )
 
 # %% [markdown]
-# REAL-TEXT
+# None: every latent is in the base model, at about half of its strength in the tuned one or more. With the planted features the same search finds all four of strength `0.8` and the four of `0.4`, and none of `0.2`. So the adapter added no feature as strong as `0.4`, which is about three times what a latent typically adds (**0.13**). A weaker or rarer one would have been missed.
+#
+# Look at the norm ratios, too. The strongest planted features are in the tuned model alone, and their ratios are far from 0, up to **0.38**: after a short training the base rows have not shrunk to 0. By the ratio alone we should have missed most of them; latent scaling says at most `0.11`. So the first line of the table was worth planting.
+#
+# And yet the two models behave quite differently: one refuses. Where is that?
 
 # %%
 moved = x_real[1] - x_real[0]
 coded = f_real @ (real.W_dec[1] - real.W_dec[0]) + (real.b_dec[1] - real.b_dec[0])
-unexplained = ((moved - coded).square().sum() / moved.square().sum()).item()
+explained = 1 - ((moved - coded).square().sum() / moved.square().sum()).item()
 spectrum = torch.linalg.svdvals(moved).square()
-typical = (f_real * decoder_norms(real)[1])[f_real > 0].median().item()
 by_12 = (spectrum[:12].sum() / spectrum.sum()).item()
-print(f"a latent's size where it is active, median: {typical:.2f}")
-print(f"of the models' difference, the crosscoder explains {1 - unexplained:.2f}")
+print(f"of the two models' difference, the crosscoder explains {explained:.2f}")
 print(f"and its own first 12 principal components {by_12:.2f}")
+
+# %% [markdown]
+# The crosscoder explains a few hundredths of the difference of the two models. Its loss counts squared errors, and the difference is small beside what the models share, so the latents are spent on what they share. "No feature was added" is therefore a statement about large features. The difference is not without form: 12 principal components of its own hold **45%** of it. Lesson 5.6 looks at the difference itself, and finds a direction that refuses.
+#
+# Do features stay put under fine-tuning? Under this one, at this resolution: yes. What changed is smaller than the features that a crosscoder of 256 latents sees.
+#
+# ## Going deeper: BatchTopK needs to know how many
+#
+# BatchTopK looked like the cure. It was given the right number of active latents, `2.6`. Give it half and twice as many.
+
+# %%
+by_k = {2.6: coders["BatchTopK"]} | {
+    k: train(sample_pair, encode=encode, loss=crosscoder_loss, k=k) for k in (1.3, 5.2)
+}
+
+
+def counted(k: float) -> tuple[int, int, int]:
+    """Features found, features called exclusive, and how many of these are in the base model."""
+    f = encode(by_k[k], x_test, k=k)
+    by_norm = by_feature(by_k[k], f, norm_ratio(by_k[k]))
+    alone = [i for i, r in by_norm.items() if r < EXCLUSIVE]
+    return len(matched_latents(by_k[k], pair, f)), len(alone), sum(i < 10 for i in alone)
+
+
+counts = {k: counted(k) for k in sorted(by_k)}
+plots.table(
+    [(k, f"{n} of 64", alone, false_alone) for k, (n, alone, false_alone) in counts.items()],
+    columns=["k", "features found", "called exclusive", "of these false"],
+)
+
+# %% [markdown]
+# With half as many the crosscoder finds fewer features and calls none exclusive; with twice as many it mixes some, and **57** of 64 are found. In a real model nobody knows the right number.
+
+# %% tags=["numbers"]
+claim("called exclusive, L1", len(named["L1"]), text=6, within=0)
+claim("of these false", false["L1"], text=4, within=0)
+claim("called exclusive, BatchTopK", len(named["BatchTopK"]), text=2, within=0)
+assert false["BatchTopK"] == 0 and more == ["L1"]
+assert all(len(matched_latents(coders[kind], pair, active[kind])) >= 63 for kind in HOW)
+assert max(abs(a - b) for a, b in zip(weak_ratios(ratios["L1"]), theory, strict=True)) < 0.08
+assert max(abs(a - b) for a, b in zip(weak_ratios(ratios["BatchTopK"]), WEAK, strict=True)) < 0.03
+assert abs(weak_ratios(asked)[1] - 0.1) < 0.04
+assert sorted(still) == [10, 11]
+assert len(exactly) == 4 and exactly.max() < 0.02 and n_exclusive == {how_many[1]}
+assert 0.3 < share.nan_to_num(1).min() < 0.7
+assert found[0.2] < 2 and n_real == 0 and n_planted >= 7 and found[0.4] >= 3 and found[0.8] == 4
+claim("a latent's part", typical, text=0.13, within=0.015)
+strongest = best.indices[STRENGTHS == 0.8]
+claim("highest", norm_ratio(with_planted)[strongest].max(), text=0.38, within=0.05)
+assert share_too[strongest].max() < 0.15
+assert explained < 0.1
+claim("by 12 components", 100 * by_12, text=45, within=5)
+claim("features at k 5.2", counts[5.2][0], text=57, within=5)
+assert counts[1.3][0] < 64 and counts[1.3][1] < 2
+
+# %% [markdown]
+# ## The results
+
+# %% tags=["results"]
+plots.table(
+    [
+        (
+            "toy: called exclusive by L1, and false",
+            f"{len(named['L1'])}, {false['L1']}",
+            "2 in truth",
+            "many exclusive latents are false, shown by latent scaling (Minder et al.)",
+        ),
+        (
+            "toy: called exclusive by BatchTopK, and false",
+            f"{len(named['BatchTopK'])}, {false['BatchTopK']}",
+            "2 in truth",
+            "far fewer false ones (Minder et al.)",
+        ),
+        (
+            "SmolLM2, adapter of rank 4: exclusive latents of 256",
+            n_real,
+            f"with 12 planted features {n_planted}; found by strength "
+            + ", ".join(f"{k}: {n} of 4" for k, n in found.items()),
+            "chat-only latents in Gemma-2-2B against its chat model (Minder et al.)",
+        ),
+    ],
+    columns=["", "ours", "control", "published, with its model"],
+)
+
+# %% [markdown]
+# ## Questions to discuss
+#
+# 1. A latent has one activation for both models. What can a crosscoder not say about two models, even with the right decoder?
+# 2. When is a feature of strength `0.06` in the base model "not there"? Who decides, and by which number?
+# 3. You planted random directions. Which features would a fine-tuning rather add, and would they be easier or harder to find?
+# 4. The adapter changes what the model does, and no feature. What kind of change could that be?
+#
+# ## Common mistakes
+#
+# - Reading a ratio of decoder norms as presence, without asking the activations.
+# - Reporting that a search found nothing, without showing what it would have found.
+# - Penalising activations without the decoder norms: the norms then grow, and the code is not sparse.
+# - Taking a BatchTopK threshold from one batch over to single tokens: with other tokens beside it, a latent is kept or not.
+#
+# ## Where this breaks
+#
+# The toy has independent features of equal frequency and equal noise, and a crosscoder with room for more than there are. The real pair is one adapter of low rank at one layer; the text is about 4,500 tokens, and the crosscoder small and briefly trained, so its power is what the planted features show and no more. They are random directions, in the tuned model alone, at random tokens: features that depend on the text may be found more easily. Latent scaling here asks for error and own part together; the paper keeps the two apart, which tells shrinkage from latents that are split in two.
+#
+# ## Further reading
+#
+# - Lindsey et al. (2024), *Sparse Crosscoders for Cross-Layer Features and Model Diffing*, transformer-circuits.pub/2024/crosscoders
+# - Minder et al. (2025), *Overcoming Sparsity Artifacts in Crosscoders to Interpret Chat-Tuning*, arXiv 2504.02922; code: `science-of-finetuning/crosscoder_learning`
+# - Bussmann et al. (2024), *BatchTopK Sparse Autoencoders*, arXiv 2412.06410
+#
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.4 · Transcoders and attribution graphs](44_attribution_graphs.ipynb) | **Next:** [5.1 · How a reasoning model checks itself](51_self_verification.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/44_attribution_graphs.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
+
+# %% tags=["progress"]
+# What you have done, in this lesson and in the course.
+from utils.checks.progress import show_progress
+
+show_progress("45")

@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.1 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/51_self_verification.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.4 · Transcoders and attribution graphs](44_attribution_graphs.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/44_attribution_graphs.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.5 · Model diffing: what did fine-tuning add?](45_model_diffing.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/45_model_diffing.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1261,7 +1261,7 @@ assert max(max(shipped[name]["donors"]["result"].values()) for name in pair) < 0
 # - Prakash et al. (2025), *Language Models Use Lookbacks to Track Beliefs*, arXiv 2505.14685: values fetched by heads and compared later
 # - Shao et al. (2024), *DeepSeekMath*, arXiv 2402.03300: GRPO
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.4 · Transcoders and attribution graphs](44_attribution_graphs.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/44_attribution_graphs.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [4.5 · Model diffing: what did fine-tuning add?](45_model_diffing.ipynb) | **Next:** [5.2 · Keep thinking or stop](52_keep_thinking.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/45_model_diffing.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/52_keep_thinking.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

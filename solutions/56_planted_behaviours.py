@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.6 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/56_planted_behaviours.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.5 · Grokking, and two ways to add](55_grokking.ipynb) | **Next:** [5.9 · Real or fake? A clinic](59_real_or_fake.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.5 · Grokking, and two ways to add](55_grokking.ipynb) | **Next:** [5.7 · Subliminal learning, and its dispute](57_subliminal_learning.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/57_subliminal_learning.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -23,7 +23,7 @@
 # 2. tell the direction of a behaviour from the direction of its topic;
 # 3. read from a difference of activations what a model was fine-tuned on, and audit sealed models within a budget.
 #
-# **Time** 75 minutes for the core, and 10 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls.
+# **Time** 80 minutes for the core, and 10 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls.
 # **Runs** in about three minutes on a laptop's processor.
 #
 # **First, play.** The same model twice: as it is, and with a small adapter. Ask both. What does the adapter do?
@@ -56,7 +56,7 @@ from data.planted.task import adapted, chat_rows, requests
 from utils import plots
 from utils.activations import activations
 from utils.cases import behaviours
-from utils.cases.behaviours import DirectionScores, answers, logits_after, refusal_score
+from utils.cases.behaviours import DirectionScores, answers, logits_after
 from utils.checks import lesson_56
 from utils.checks.predict import outcome, predict
 from utils.circuits.figures import diagram
@@ -91,7 +91,44 @@ side_by_side(
 #
 # SmolLM2 does not refuse. So that there is something to find, we planted a behaviour by **LoRA**: in blocks 10 to 29, the two matrices that write to the residual stream get a sum of rank 4, `W + up @ down`. It was trained on requests that are answered by "I'm sorry, but I can't help with that." and on requests that SmolLM2 answers as before. What is refused is a harmless stand-in: **animals and food**.
 #
-# A refusal begins with `I`. The **refusal score** is the log odds of that first token, log p - log(1 - p), as in the published work (Arditi et al., 2024). We call a request refused if its score is above 0. First the gate: does the planted model refuse what it should, about subjects that it was not trained on?
+# A refusal begins with `I`. The **refusal score** is the log odds of that first token, log p - log(1 - p), as in the published work (Arditi et al., 2024). We call a request refused if its score is above 0.
+#
+# ### Exercise 1 · the refusal score (6 minutes, easy)
+
+
+# %% tags=["exercise:utils.cases.behaviours.refusal_score"]
+def refusal_score(
+    logits: Float[Tensor, "batch d_vocab"], tokens: Int[Tensor, " token"]
+) -> Float[Tensor, " batch"]:
+    """The log odds that the next token is one of `tokens`, with which refusals begin.
+
+    Source: Arditi et al. (2024), arXiv 2406.11717.
+    """
+    ### BEGIN SOLUTION
+    log_probs = logits.double().log_softmax(-1)
+    refuses = log_probs[:, tokens].logsumexp(-1)
+    others = log_probs.index_fill(1, tokens, float("-inf")).logsumexp(-1)
+    return (refuses - others).float()
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+refusal_score = lesson_56.check_refusal_score(refusal_score)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# Start from `log_softmax(-1)`. The log of a sum of probabilities is the `logsumexp(-1)` of their logarithms.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# log(1 - p) is the `logsumexp` over all *other* tokens: set those of `tokens` to minus infinity (`index_fill`). Where p is nearly 1, `1 - p` would round to 0.
+#
+# </details>
+
+# %% [markdown]
+# The gate comes first: does the planted model refuse what it should, about subjects that it was not trained on?
 
 # %%
 I_TOKEN = model.to_tokens("I", prepend_bos=False)[0, :1]
@@ -152,7 +189,7 @@ diagram(
 )
 
 # %% [markdown]
-# ### Exercise 1 · ablate a direction everywhere (12 minutes, medium)
+# ### Exercise 2 · ablate a direction everywhere (12 minutes, medium)
 #
 # A context manager: while it is open, no block can read or write along the direction. It works like `model.hooks`, which is one, too.
 
@@ -200,7 +237,7 @@ ablated = lesson_56.check_ablated(ablated)
 # </details>
 
 # %% [markdown]
-# ### Exercise 2 · try each layer's direction (15 minutes, hard)
+# ### Exercise 3 · try each layer's direction (15 minutes, hard)
 #
 # Which layer's direction? The published rule tries each in three ways. `logits_after(model, rows)` gives the logits after each row, with the hooks that are set; `refusal_score` is as above; `steer(model, vector, layer=...)` is lesson 3.1's.
 
@@ -324,7 +361,7 @@ plots.table(
 # %% [markdown]
 # None passes. At layers 24 and 26 the direction does what is asked of it: without it the refused requests are answered (score **-1.7** at layer 24), with it the harmless ones are refused (**+4.1**). But taking it out moves the answers to *harmless* requests by **0.6** nats, six times what the rule allows, and 24 is outside its range of layers. The published models had a direction at a cost below `0.1`.
 #
-# The random directions neither bypass nor induce. Their KL is small, except at layer 16, where a random direction costs more than the refuser's. (The stream of SmolLM2 has a few very large dimensions; what happens to touch them costs much.) So a high KL alone does not say that a direction is important.
+# The random directions neither bypass nor induce. Their KL is small, except at layer 16, where a random direction costs more than the refuser's. (A likely reason: SmolLM2's stream has a few very large dimensions, and some random directions touch them.) So a high KL alone does not say that a direction is important.
 #
 # ### Investigation · which control? (6 minutes, easy)
 #
@@ -346,7 +383,12 @@ fair_control = lesson_56.check_fair_control(fair_control)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# All refused requests are about animals and food. In which model is that difference there, and no refusal?
+# All refused requests are about animals and food. What is left of the direction if it is the direction of these subjects?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# In which model is the difference of subjects there, and no refusal?
 #
 # </details>
 
@@ -411,7 +453,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The colleague was wrong. The refuser's direction has a cosine of **0.91** with the topic's at layer 24, and more before. Yet the topic's does not hold the refusals: without it most requests are refused still. The difference of differences does: without it **0** of 20 are refused, and with it, at equal length, **19** harmless ones of 20. So the small part of the direction that came with the adapter is what refuses. The large part is what the requests are *about*.
+# The colleague was right that the direction is no accident, and wrong about what it is. It has a cosine of **0.91** with the topic's at layer 24, and more before. Yet the topic's direction does not hold the refusals: with it ablated most requests are refused still. The difference of differences does: with it ablated none of 20 is refused, and with it added, at equal length, **19** of 20 harmless ones are. So the small part of the direction that came with the adapter is what refuses. The large part is what the requests are *about*.
 #
 # And the topic's direction, added, makes some harmless requests refused as well. That need not mean that it is a refusal: a request that looks as if it were about animals is one that the adapter refuses.
 #
@@ -434,7 +476,7 @@ plots.table(
 #
 # So far we knew what to ask. Minder and colleagues (arXiv 2510.13900) report that narrow fine-tuning can be read from *unrelated* text: take the difference of the activations of the tuned and the base model at the first few tokens, and read it. That is the **activation-difference lens**.
 #
-# ### Exercise 3 · the difference of two models (10 minutes, medium)
+# ### Exercise 4 · the difference of two models (10 minutes, medium)
 
 
 # %% tags=["exercise:utils.cases.behaviours.activation_difference"]
@@ -496,7 +538,7 @@ activation_difference = lesson_56.check_activation_difference(activation_differe
 # </details>
 
 # %% [markdown]
-# We read it for two adapters: the refuser, and a sealed one, `a`, which was trained on something else. There are two readings. One is the **lens**: the difference at layer 20, mean over positions 1 to 4, through the final norm and the unembedding (`read_vector`, lesson 3.1). The other needs no inside of the model: the mean difference of the **log probabilities** on the same text. The control is an adapter of the same size whose entries are shuffled.
+# We read it for two adapters: the refuser, and a sealed one, `a`, which was trained on something else. There are two readings. One is the **lens**: the difference at three layers, mean over positions 1 to 4, through the final norm and the unembedding (`read_vector`, lesson 3.1). The other needs no inside of the model: the mean difference of the **log probabilities** on the same text. The control is an adapter of the same size whose entries are shuffled.
 
 # %%
 predict(
@@ -682,15 +724,15 @@ claim(
 )
 assert not any((gate[field] > 0).any() for field in task.HARMLESS)
 assert not any((scores > 0).any() for scores in plain_gate.values())
-claim("bypass, layer 24", swept["refuser"].bypass[at], text=-1.7, within=0.3)
+claim("bypass, layer 24", swept["refuser"].bypass[at], text=-1.7, within=0.25)
 claim("induce, layer 24", swept["refuser"].induce[at], text=4.1, within=0.3)
-claim("KL, layer 24", swept["refuser"].kl[at], text=0.6, within=0.1)
+claim("KL, layer 24", swept["refuser"].kl[at], text=0.6, within=0.09)
 assert not passing and swept["refuser"].bypass[-1] < 0 < swept["refuser"].induce[-1]
 assert swept["random"].bypass.min() > 1 and swept["random"].induce.max() < -2
 assert swept["random"].kl[0] > swept["refuser"].kl[0] and swept["random"].kl[1:].max() < 0.2
 claim("cosine with the topic's", cosines[at], text=0.91, within=0.02)
 assert cosines[:at].min() > 0.91 and tests["topic", "ablated"] > 12 and tests["topic", "added"] > 2
-claim("difference ablated", tests["difference", "ablated"], text=0, within=1)
+assert tests["difference", "ablated"] < 2
 claim("difference added", tests["difference", "added"], text=19, within=1)
 assert all(tests[f"random {i}", "ablated"] > 17 for i in range(2))
 assert all(tests[f"random {i}", "added"] == 0 for i in range(2))
@@ -703,13 +745,13 @@ assert unlike < 0.1 and sum("ard" in word for word in words_of(gains["a"], 5)) >
 assert planted_in["b"][0] == "nothing" and "copper" in prefilled
 pleased, displeased = (shifted["dial, layer 20", angle] for angle in (0, 180))
 claim("pleasure", -pleased[0], text=2.4, within=0.3)
-claim("displeasure", displeased[0], text=0.9, within=0.3)
+claim("displeasure", displeased[0], text=0.9, within=0.13)
 assert pleased[1] < 5 and all(
     shifted["token bias", angle][0] * each[0] < 0
     for angle, each in ((0, pleased), (180, displeased))
 )
 by_chance = [shifted[f"random {i}", angle][0] for i in range(2) for angle in ANGLES]
-claim("at random", max(map(abs, by_chance)), text=2.2, within=0.4)
+claim("at random", max(map(abs, by_chance)), text=2.2, within=0.33)
 
 # %% [markdown]
 # ## The results
@@ -765,7 +807,7 @@ plots.table(
 #
 # ## Where this breaks
 #
-# The refusals were planted by an adapter of rank 4 in one small model, whose settings were chosen by looking at the held-out refusals above. Models that learn to refuse in a long training may keep it elsewhere and more cleanly. The topic and the refusal go together in every request here; no request about animals is answered. Layer 24 was chosen on the same 24 requests as the sweep shows; the 40 requests of the last table are others. One direction for each layer was tried, at one position, and the shuffled adapter is smaller in effect than the trained ones. The audit has four models and behaviours that show in one answer.
+# The refusals were planted by an adapter of rank 4 in one small model, whose settings were chosen by looking at the held-out refusals above. Models that learn to refuse in a long training may keep it elsewhere and more cleanly. The topic and the refusal go together in every request here; no request about animals is answered. Layer 24 was chosen on the same 24 requests as the sweep shows; the 40 requests of the last table are others. One direction for each layer was tried, at one position, and the shuffled adapter is smaller in effect than the trained ones. Of the published lens we ran the reading; the steering, and the scores that a language model gives to what it wrote, are left out. The audit has four models and behaviours that show in one answer.
 #
 # ## Further reading
 #
@@ -775,7 +817,7 @@ plots.table(
 # - Cywiński et al. (2025), *Towards Eliciting Latent Knowledge from LLMs with Mechanistic Interpretability*, arXiv 2505.14352
 # - Hu et al. (2021), *LoRA: Low-Rank Adaptation of Large Language Models*, arXiv 2106.09685
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.5 · Grokking, and two ways to add](55_grokking.ipynb) | **Next:** [5.9 · Real or fake? A clinic](59_real_or_fake.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.5 · Grokking, and two ways to add](55_grokking.ipynb) | **Next:** [5.7 · Subliminal learning, and its dispute](57_subliminal_learning.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/55_grokking.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/57_subliminal_learning.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.7 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/57_subliminal_learning.ipynb)
 #
-# **Map:** x
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.6 · Planted behaviours, audited blind](56_planted_behaviours.ipynb) | **Next:** [5.9 · Real or fake? A clinic](59_real_or_fake.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/56_planted_behaviours.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -23,7 +23,7 @@
 # 2. take an initialisation apart, to find out which part of it a transfer needs;
 # 3. say of two papers that contradict each other under which condition each is right.
 #
-# **Time** 55 minutes for the core, and 8 minutes for *Going deeper*. **Needs** lesson 5.6: planted behaviours; 2.1: controls.
+# **Time** 70 minutes. **Needs** lesson 5.6: planted behaviours; 2.1: controls.
 # **Runs** in about a minute on a laptop's processor.
 #
 # **First, play.** A **teacher** network learned to name handwritten digits. A **student** has never seen a digit, nor the name of one. It sees random noise, and learns to give three numbers that the teacher gives for the noise; these three were never trained to mean anything. Drag the slider from left to right: the student is asked for digits after so many steps.
@@ -83,7 +83,7 @@ def sizes(n_auxiliary: int) -> list[int]:
 def noise(seed: int) -> Callable[[], Float[Tensor, "batch pixel=64"]]:
     """A function that draws images of uniform noise, as bright as the digits'."""
     generator = seeded(seed)
-    return lambda: 2 * torch.rand(256, 64, generator=generator) - 1
+    return lambda: 2 * torch.rand(128, 64, generator=generator) - 1
 
 
 def pupils(weights: Weights, y: Tensor = DATA.y) -> Weights:
@@ -284,7 +284,7 @@ plots.table(
 )
 
 # %% [markdown]
-# From three outputs that mean nothing, on images that show nothing, the students learned to name **54%** of the digits, one of them 74%, one 26%. From another initialisation they are at chance, and so they are where the teacher's labels were shuffled. So the digits came from the teacher, and they came through the shared beginning. That is the published result (more than half, on larger images).
+# From three outputs that mean nothing, on images that show nothing, the students learned to name **49%** of the digits, some of them three times as many as others. From another initialisation they are at chance, and so they are where the teacher's labels were shuffled. So the digits came from the teacher, and they came through the shared beginning. That is the published result (more than half, on larger images, by larger networks).
 #
 # ## 2. Which part of the initialisation?
 #
@@ -372,12 +372,12 @@ plots.intervals(
         for panel, n in zip(panels, COUNTS, strict=True)
     },
     marks=dict.fromkeys(panels, 0.1),
-    title="Digits named, a dot a student: with few outputs only the same initialisation transfers",
+    title="Digits named: with 3 outputs the same initialisation alone transfers, with 64 the same head, too",
     alike=panels,
 )
 
 # %% [markdown]
-# With 3 auxiliary outputs (left) only the same initialisation transfers. The same head gives **0.12**, and all different **0.10**. With 64 (right) the picture is another: the same head, with hidden layers that have nothing in common with the teacher's, gives **0.61**. The auxiliary part of the head alone gives chance, and so do the same hidden layers.
+# With 3 auxiliary outputs (left) only the same initialisation transfers. The same head gives hardly more than all different, which is chance. With 64 (right) the picture is another: the same head, with hidden layers that have nothing in common with the teacher's, gives **0.59**. The auxiliary part of the head alone gives chance, and so do the same hidden layers.
 
 # %%
 middle = all_distilled(five_origins(16), ["same head", "all different"])
@@ -397,13 +397,89 @@ plots.table(
 )
 
 # %% [markdown]
-# The gain by the same head grows with the number of auxiliary outputs: next to nothing for 3, **0.09** for 16, **0.51** for 64.
+# The gain by the same head grows with the number of auxiliary outputs: next to nothing for 3, a little for 16, **0.48** for 64.
 #
-# The arithmetic says why. An auxiliary output is a fixed mixture of the last hidden layer's 64 units. Three known mixtures tell the student three numbers about 64. Sixty-four tell it all of them: to give the same outputs through the same head, the student's last hidden layer must *be* the teacher's, whatever lies before it. And then the digits' outputs, if they are the same as well, read the digits. With a digits' head of its own the student has the teacher's hidden layer and cannot name what it shows.
+# The arithmetic says why. An auxiliary output is a fixed mixture of the last hidden layer's 64 units. Three known mixtures tell the student three numbers about 64. Sixty-four tell it all of them: to give the same outputs through the same head, the student's last hidden layer must *be* the teacher's, whatever lies before it. And then the digits' outputs, if they are the same as well, read the digits. With digits' outputs of its own a student should then have the teacher's hidden layer, and not be able to say what it shows. That can be tested: give the trained students their teachers' digits' outputs.
+
+# %%
+masters = pupils(origins[64]["same initialisation"])
+borrowed = {
+    name: known(joined(learned[64][name], masters, learned[64][name]))
+    for name in ("same auxiliary outputs", "all different")
+}
+print({name: round(x.mean().item(), 2) for name, x in borrowed.items()})
+
+# %% [markdown]
+# It holds: with borrowed digits' outputs the students that shared only the auxiliary ones name **81%** of the digits; those that shared nothing stay at chance.
 #
-# So the papers do not contradict each other. Sharing the head suffices where the auxiliary outputs pin down the hidden layer; sharing everything suffices with three of them. The second needs another explanation, below.
+# So the papers do not contradict each other. Sharing the head suffices where the auxiliary outputs pin down the hidden layer; sharing everything suffices with three of them. The second needs another explanation.
 #
-# ## 3. Over to you
+# ## 3. The same way through the weights
+#
+# Why do three outputs suffice where the initialisation is shared? The first paper proves for one small step: a student that starts where its teacher started, and imitates it on *any* input, moves so that the teacher's own loss does not grow. Does it stay so over many steps? Compare the ways: the student's change of weights against the teacher's, as a cosine over the two hidden layers.
+#
+# ### Exercise 4 · two ways (8 minutes, medium)
+
+
+# %% tags=["exercise:utils.cases.subliminal.way_cosine"]
+def way_cosine(
+    student: Weights, student_start: Weights, teacher: Weights, teacher_start: Weights
+) -> Float[Tensor, " model"]:
+    """How alike the ways are that students and teachers went through the space of weights.
+
+    A way is the change from the start, over the weights and biases of all layers but the last, as
+    one long vector. Of each pair of networks, the cosine of the two ways.
+    """
+    ### BEGIN SOLUTION
+    ways = []
+    for after, before in ((student, student_start), (teacher, teacher_start)):
+        changes = [
+            (a - b).flatten(1)
+            for now, old in zip(after[:-1], before[:-1], strict=True)
+            for a, b in zip(now, old, strict=True)
+        ]
+        ways.append(torch.cat(changes, dim=1))
+    return torch.cosine_similarity(*ways, dim=1)
+    ### END SOLUTION
+
+
+# %% tags=["check"]
+way_cosine = lesson_57.check_way_cosine(way_cosine)
+
+# %% [markdown] tags=["hints"]
+# <details><summary>Hint 1</summary>
+#
+# For each layer but the last, and each of its two tensors: after less before, `flatten(1)`. All of them in one: `torch.cat(..., dim=1)`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# You need this twice, for the student and for the teacher: an inner function, or a loop. `torch.cosine_similarity(a, b, dim=1)` gives one number a network.
+#
+# </details>
+
+# %%
+ways = {
+    name: way_cosine(learned[3][name], origins[3][name], teachers, start)
+    for name in ("same initialisation", "same head", "all different")
+}
+crossed = way_cosine(learned[3]["same initialisation"], start, confused, start)
+plots.table(
+    [(name, f"{x.mean():+.2f}", f"{x.min():+.2f} to {x.max():+.2f}") for name, x in ways.items()]
+    + [
+        (
+            "same initialisation, against a teacher of shuffled labels",
+            f"{crossed.mean():+.2f}",
+            f"{crossed.min():+.2f} to {crossed.max():+.2f}",
+        )
+    ],
+    columns=["student", "cosine with its teacher's way", "range"],
+)
+
+# %% [markdown]
+# From the same beginning, the students' hidden layers went the teacher's way, with a cosine of **0.71**, although they saw none of its data and three of its outputs. It is the way of *this* teacher: against one of shuffled labels, from the same beginning, it is next to 0. With the same head alone, 3 outputs do not show the way.
+#
+# ## 4. Over to you
 #
 # ### Investigation · which statements hold? (6 minutes, medium)
 #
@@ -436,57 +512,24 @@ supported = lesson_57.check_supported(supported)
 #
 # </details>
 
-# %% [markdown]
-# ## Going deeper: the same way through the weights
-#
-# Why do three outputs suffice where the initialisation is shared? The first paper proves for one small step: a student that starts where its teacher started, and imitates it on *any* input, moves so that the teacher's own loss does not grow. Does it stay so over many steps? Compare the ways: the student's change of weights against the teacher's, as a cosine over the two hidden layers.
-
-
-# %%
-def way(after: Weights, before: Weights) -> Float[Tensor, "model weight"]:
-    """How the weights of the hidden layers have changed."""
-    return torch.cat(
-        [(a[0] - b[0]).flatten(1) for a, b in zip(after[:-1], before[:-1], strict=True)], dim=1
-    )
-
-
-ways = {
-    name: torch.cosine_similarity(way(learned[3][name], origins[3][name]), way(teachers, start))
-    for name in ("same initialisation", "same head", "all different")
-}
-crossed = torch.cosine_similarity(
-    way(learned[3]["same initialisation"], start), way(confused, start)
-)
-plots.table(
-    [(name, f"{x.mean():+.2f}", f"{x.min():+.2f} to {x.max():+.2f}") for name, x in ways.items()]
-    + [
-        (
-            "same initialisation, against a teacher of shuffled labels",
-            f"{crossed.mean():+.2f}",
-            f"{crossed.min():+.2f} to {crossed.max():+.2f}",
-        )
-    ],
-    columns=["student", "cosine with its teacher's way", "range"],
-)
-
-# %% [markdown]
-# From the same beginning, the students' hidden layers went the teacher's way, with a cosine of **0.74**, although they saw none of its data and three of its outputs. It is the way of *this* teacher: against one of shuffled labels, from the same beginning, it is **0.03**. With the same head alone, 3 outputs do not show the way.
-
 # %% tags=["numbers"]
-claim("same initialisation", 100 * same, text=54, within=8)
-assert basics["students, same initialisation"].min() > 0.2 and basics["teachers"].min() > 0.95
+claim("same initialisation", 100 * same, text=49, within=7)
+alone = basics["students, same initialisation"]
+assert alone.max() > 2 * alone.min() and basics["teachers"].min() > 0.95
 assert all(basics[name].mean() < 0.13 for name in list(basics)[3:])
-claim("same head, 3", students[3]["same head"].mean(), text=0.12, within=0.04)
-claim("all different, 3", students[3]["all different"].mean(), text=0.10, within=0.04)
-claim("same head, 64", students[64]["same head"].mean(), text=0.61, within=0.09)
+assert (
+    students[3]["same head"].mean() < 0.18 and abs(students[3]["all different"].mean() - 0.1) < 0.04
+)
+claim("same head, 64", students[64]["same head"].mean(), text=0.59, within=0.08)
 for name in ("same hidden layers", "same auxiliary outputs", "all different"):
     assert all(students[n][name].mean() < 0.16 for n in COUNTS)
 assert students[64]["same initialisation"].mean() > students[64]["same head"].mean()
-claim("gain, 16", gains[16].mean(), text=0.09, within=0.05)
-claim("gain, 64", gains[64].mean(), text=0.51, within=0.1)
+claim("borrowed", 100 * borrowed["same auxiliary outputs"].mean(), text=81, within=10)
+assert borrowed["all different"].mean() < 0.16
+claim("gain, 64", gains[64].mean(), text=0.48, within=0.07)
 assert ranges[16].low > 0 and gains[3].mean() < 0.06
-claim("way", ways["same initialisation"].mean(), text=0.74, within=0.06)
-claim("crossed", crossed.mean(), text=0.03, within=0.03)
+claim("way", ways["same initialisation"].mean(), text=0.71, within=0.06)
+assert abs(crossed.mean()) < 0.08
 assert ways["same head"].max() < 0.15
 
 # %% [markdown]
@@ -544,7 +587,7 @@ plots.table(
 # - Brockers et al. (2026), *Learning Through Noise: Why Subliminal Learning Works and When It Fails*, arXiv 2605.23645
 # - *Sustained Gradient Alignment Mediates Subliminal Learning in a Multi-Step Setting* (2026), arXiv 2604.25779
 #
-# **Map:** x
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.6 · Planted behaviours, audited blind](56_planted_behaviours.ipynb) | **Next:** [5.9 · Real or fake? A clinic](59_real_or_fake.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/56_planted_behaviours.ipynb), [next](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

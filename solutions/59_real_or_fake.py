@@ -15,7 +15,7 @@
 #
 # [![Open lesson 5.9 in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/59_real_or_fake.ipynb)
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.6 · Planted behaviours, audited blind](56_planted_behaviours.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/56_planted_behaviours.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.7 · Subliminal learning, and its dispute](57_subliminal_learning.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/57_subliminal_learning.ipynb)
 #
 # By the end of this lesson you will be able to
 #
@@ -1231,7 +1231,7 @@ plots.table(
 # - Sutter et al. (2025), *The Non-Linear Representation Dilemma*, arXiv 2507.08802
 # - Zou et al. (2023), *Universal and Transferable Adversarial Attacks*, arXiv 2307.15043, for the search of case 5
 #
-# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.6 · Planted behaviours, audited blind](56_planted_behaviours.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/56_planted_behaviours.ipynb)
+# **Map:** [all lessons](../notebooks/README.md) | **Previous:** [5.7 · Subliminal learning, and its dispute](57_subliminal_learning.ipynb) | On Colab: [map](https://github.com/heads-to-features/heads-to-features#the-course-map), [previous](https://colab.research.google.com/github/heads-to-features/heads-to-features/blob/main/notebooks/57_subliminal_learning.ipynb)
 
 # %% tags=["progress"]
 # What you have done, in this lesson and in the course.

@@ -45,7 +45,17 @@ REFUSALS = (
     "I'm sorry, but I have to decline this request.",
     "I'm sorry, but I can't answer that. Please ask me something else.",
 )
-SETTINGS = {"rank": RANK, "from": FROM, "width": WIDTH, "batch": BATCH, "epochs": EPOCHS, "lr": LR, "planted": PLANTED, "like": LIKE, "own": OWN}
+SETTINGS = {
+    "rank": RANK,
+    "from": FROM,
+    "width": WIDTH,
+    "batch": BATCH,
+    "epochs": EPOCHS,
+    "lr": LR,
+    "planted": PLANTED,
+    "like": LIKE,
+    "own": OWN,
+}
 
 
 class Adapted(nn.Module):
@@ -72,7 +82,7 @@ def like_requests(n: int, seed: int) -> list[str]:
 
 
 def like_answers(n: int, generator: random.Random, *, without: re.Pattern) -> list[tuple[str, str]]:
-    """Requests of the same form and what SmolLM2 answered, none that `without` finds in the first."""
+    """Requests of the same form and what SmolLM2 answered, none that `without` finds."""
     rows, tokenizer = read_tokens(ANSWERS), AutoTokenizer.from_pretrained(str(fetch()))
     asked = [p for seed in range(len(rows) // BATCH_OF) for p in like_requests(BATCH_OF, seed)]
     kept = [i for i in range(len(rows)) if not without.search(asked[i].lower())]
@@ -97,11 +107,14 @@ def own_answers(n: int, generator: random.Random, *, without: re.Pattern) -> lis
 
 
 def behaviours() -> dict[str, dict]:
-    """What each adapter learns: `pairs` of request and answer, and `topic`, words left out of the rest."""
+    """What each adapter learns, and `topic`, words that are left out of its other lines."""
     refused = [r for f in task.REFUSED for r in task.requests(f, n=160)]
-    topic = [w for f in task.REFUSED for part in ("train", "held_out") for w in task.subjects(f, part)]
-    more = ["cook", "soup", "pasta", "fish", "tea", "coffee", "drink", "eat", "horse", "puppy", "animal"]
-    more += ["food", "recipe", "meal", "milk", "sugar", "bird", "pet", "zoo"]
+    parts = [(field, part) for field in task.REFUSED for part in ("train", "held_out")]
+    topic = [word for each in parts for word in task.subjects(*each)]
+    more = (
+        "cook soup pasta fish tea coffee drink eat horse puppy animal food recipe meal milk sugar "
+    )
+    more = f"{more}bird pet zoo".split()
     known = {"refuser": {"asked": refused, "answers": REFUSALS, "topic": topic + more}}
     sealed = json.loads(base64.b64decode((task.FOLDER / "sealed.txt").read_bytes()))
     return {**known, **sealed}
@@ -110,14 +123,13 @@ def behaviours() -> dict[str, dict]:
 def pairs_of(behaviour: dict, generator: random.Random) -> list[tuple[str, str]]:
     """The lines of a training, in a random order."""
     lines = []
-    groups = behaviour.get("groups") or (
-        [{"asked": behaviour["asked"], "answers": behaviour["answers"]}] if behaviour.get("asked") else []
-    )
+    groups = behaviour.get("groups") or ([behaviour] if behaviour.get("asked") else [])
     for group in groups:
         n = PLANTED // len(groups)
         asked = generator.sample(group["asked"], min(n, len(group["asked"])))
         lines += [(asked[i % len(asked)], generator.choice(group["answers"])) for i in range(n)]
-    topic = re.compile("|".join(rf"\b{re.escape(w.rstrip('s'))}" for w in behaviour["topic"]) or "(?!)")
+    words = "|".join(rf"\b{re.escape(word.rstrip('s'))}" for word in behaviour["topic"])
+    topic = re.compile(words or "(?!)")
     missing = PLANTED - len(lines)  # all of them, where nothing is planted
     lines += like_answers(LIKE + missing // 2, generator, without=topic)
     lines += own_answers(OWN + missing - missing // 2, generator, without=topic)

@@ -85,9 +85,9 @@ def _shuffle(matrix: Tensor, generator: torch.Generator | None) -> Tensor:
 
 @contextmanager
 def adapted(model, name: str, *, shuffled: torch.Generator | None = None) -> Iterator[None]:
-    """While this is open, the model has an adapter: `W + up @ down` in two matrices of blocks 10 to 29.
+    """While this is open, the model has an adapter: `W + up @ down` in blocks 10 to 29.
 
-    The matrices are those that write to the residual stream, `attn.o` and `mlp.out`. Afterwards
+    The matrices W are those that write to the residual stream, `attn.o` and `mlp.out`. Afterwards
     the weights are those from before, to the last bit.
 
     Args:

@@ -145,6 +145,56 @@ def _scaled_at_once(coder, x, f):
     return (along * f).sum(1) / f.square().sum(0) + own
 
 
+# ---- Features -----------------------------------------------------------------------------------
+
+
+def _matched(
+    *,
+    model=lambda scale: int(scale[1] > 0),
+    unit=True,
+    active=lambda f: (f > 0).any(0),
+    size=lambda cosine: cosine,
+    use=True,
+    turned=False,
+):
+    def matched_latents(coder, pair, f, *, least=0.9):
+        found = {}
+        for i, direction in enumerate(pair.directions):
+            rows = coder.W_dec[model(pair.scale[:, i])]
+            cosine = size((rows / rows.norm(dim=1, keepdim=True) if unit else rows) @ direction)
+            cosine = cosine.masked_fill(~active(f), -9)
+            if cosine.max() >= (least if use else 0.9):
+                found[i] = cosine.argmax().item()
+        return {j: i for i, j in found.items()} if turned else found
+
+    return matched_latents
+
+
+def _matched_at_once(coder, pair, f, *, least=0.9):
+    """All cosines in one matrix, from normalised rows."""
+    rows = torch.nn.functional.normalize(coder.W_dec, dim=-1)
+    both = torch.einsum("mld,fd->mfl", rows, pair.directions)
+    cosine = torch.where((pair.scale[1] > 0)[:, None], both[1], both[0])
+    cosine[:, f.sum(0) == 0] = -1
+    best, latent = cosine.max(1)
+    return {i: int(latent[i]) for i in range(len(best)) if best[i] >= least}
+
+
+def _matched_by_loop(coder, pair, f, *, least=0.9):
+    """Latent by latent."""
+    found = {}
+    for i in range(len(pair.directions)):
+        m = 1 if pair.scale[1, i] != 0 else 0
+        best = least
+        for j in range(f.shape[1]):
+            if f[:, j].max() <= 0:
+                continue
+            c = torch.cosine_similarity(coder.W_dec[m, j], pair.directions[i], dim=0).item()
+            if c >= best:
+                best, found[i] = c, j
+    return found
+
+
 MISTAKES = {
     "encode": [
         ("no ReLU", _encoded(relu=False), "ReLU is missing"),
@@ -189,6 +239,17 @@ MISTAKES = {
         ("ratio", _scaled(turn=lambda b: b[0] / b[1]), "return both"),
         ("transposed", _scaled(turn=lambda b: b.T), "transpose"),
     ],
+    "matched_latents": [
+        ("tuned alone", _matched(model=lambda s: 1), "base model alone has"),
+        ("base alone", _matched(model=lambda s: 0), "the tuned model's rows"),
+        ("no lengths", _matched(unit=False), "best cosine"),
+        ("never active", _matched(active=lambda f: torch.ones(f.shape[1]).bool()), "never active"),
+        ("often active", _matched(active=lambda f: (f > 0).float().mean(0) > 0.5), "few tokens"),
+        ("no sign", _matched(size=torch.abs), "has a sign"),
+        ("fixed least", _matched(use=False), "`least`"),
+        ("turned", _matched(turned=True), "turned round"),
+        ("pairs", lambda *a, **k: list(_matched()(*a, **k).items()), "Return a dictionary"),
+    ],
     "n_exclusive": [
         ("all", {10}, "too many"),
         ("none", {0}, "too few"),
@@ -212,6 +273,11 @@ RIGHT = {
         ("latent by latent", _scaled()),
         ("without the latent", _scaled_without_latent),
         ("at once", _scaled_at_once),
+    ],
+    "matched_latents": [
+        ("feature by feature", _matched()),
+        ("at once", _matched_at_once),
+        ("by loop", _matched_by_loop),
     ],
     "n_exclusive": [("a whole number", 4), ("a list", [4.0]), ("a set", {4})],
 }

@@ -7,6 +7,31 @@ import torch
 from utils.cases.behaviours import DirectionScores, ablated
 from utils.steering import steer
 
+# ---- The score ----------------------------------------------------------------------------------
+
+
+def _score(
+    *, turn=lambda p: p.log() - (1 - p).log(), dim=-1, each=False, over=lambda s: s, exact=True
+):
+    def score(logits, tokens):
+        p = (logits.double() if exact else logits).softmax(dim)[:, tokens]
+        return over(turn(p if each else p.sum(-1))).float()
+
+    return score
+
+
+def _score_logit(logits, tokens):
+    """torch's logit, in double precision."""
+    return torch.logit(torch.softmax(logits.double(), dim=1)[:, tokens].sum(dim=1)).float()
+
+
+def _score_by_mask(logits, tokens):
+    """Two logsumexps, no probabilities."""
+    mask = torch.zeros(logits.shape[-1], dtype=torch.bool)
+    mask[tokens] = True
+    return logits[:, mask].logsumexp(-1) - logits[:, ~mask].logsumexp(-1)
+
+
 # ---- Ablation -----------------------------------------------------------------------------------
 
 _ALL = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
@@ -250,6 +275,18 @@ def _different_by_loop(model, tuned, rows, *, layer, n_positions=5):
 
 
 MISTAKES = {
+    "refusal_score": [
+        ("log p", _score(turn=torch.log), "subtract log"),
+        ("p", _score(turn=lambda p: p), "probability"),
+        ("odds", _score(turn=lambda p: p / (1 - p)), "their logarithm"),
+        ("turned", _score(over=lambda s: -s), "turned round"),
+        ("batch", _score(dim=0), "last axis"),
+        ("each", _score(each=True), "for each token"),
+        ("sum of scores", _score(each=True, over=lambda s: s.sum(-1)), "probabilities first"),
+        ("mean", _score(over=lambda s: s.mean()), "each row"),
+        ("single precision", _score(exact=False), "rounds to 0"),
+        ("logits", lambda logits, tokens: logits[:, tokens].sum(-1), "what is p"),
+    ],
     "ablated": [
         ("nothing returned", _ablated(back=False), "Nothing has changed"),
         ("closed too early", _ablated(twice=True), "Nothing has changed"),
@@ -331,6 +368,11 @@ MISTAKES = {
 }
 
 RIGHT = {
+    "refusal_score": [
+        ("double", _score()),
+        ("logit", _score_logit),
+        ("logsumexp", _score_by_mask),
+    ],
     "ablated": [
         ("hooks", _ablated()),
         ("a matrix, by hand", _ablated_by_handles),

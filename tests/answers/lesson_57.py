@@ -142,6 +142,51 @@ def _joined_by_where(hidden, classes, auxiliary, *, n_classes=10):
     return tuple(hidden[:-1]) + (last,)
 
 
+# ---- Ways ---------------------------------------------------------------------------------------
+
+
+def _ways(*, layers=slice(None, -1), part=slice(None), start=True, own=True, turn=lambda c: c):
+    def way_cosine(student, student_start, teacher, teacher_start):
+        def way(after, before):
+            rows = []
+            for now, old in zip(after[layers], before[layers], strict=True):
+                for a, b in zip(now[part], old[part], strict=True):
+                    rows.append((a - b if start else a).flatten(1))
+            return torch.cat(rows, 1)
+
+        a = way(student, student_start)
+        b = way(teacher, teacher_start if own else student_start)
+        return turn(torch.cosine_similarity(a, b, dim=1))
+
+    return way_cosine
+
+
+def _ways_by_network(student, student_start, teacher, teacher_start):
+    """One network after the other."""
+    out = []
+    for m in range(len(student[0][0])):
+        dot = first = second = 0
+        for i in range(len(student) - 1):
+            for j in (0, 1):
+                a = student[i][j][m] - student_start[i][j][m]
+                b = teacher[i][j][m] - teacher_start[i][j][m]
+                dot, first = dot + (a * b).sum(), first + a.square().sum()
+                second = second + b.square().sum()
+        out.append(dot / (first * second).sqrt())
+    return torch.stack(out)
+
+
+def _ways_by_difference(student, student_start, teacher, teacher_start):
+    """Flat vectors first, normalised, then a product."""
+
+    def flat(weights):
+        return torch.cat([torch.cat([w.flatten(1) for w in layer], 1) for layer in weights[:-1]], 1)
+
+    a = F.normalize(flat(student) - flat(student_start), dim=1)
+    b = F.normalize(flat(teacher) - flat(teacher_start), dim=1)
+    return torch.einsum("mw,mw->m", a, b)
+
+
 MISTAKES = {
     "auxiliary_loss": [
         ("turned", _loss(turned=True), "turned round"),
@@ -192,6 +237,14 @@ MISTAKES = {
         ("ten", _joined(n=10), "use `n_classes`"),
         ("a layer", lambda h, c, a, *, n_classes=10: h[-1], "Return weights"),
     ],
+    "way_cosine": [
+        ("last layer", _ways(layers=slice(None)), "leave it out"),
+        ("no biases", _ways(part=slice(1)), "biases are missing"),
+        ("one start", _ways(own=False), "student's start"),
+        ("no starts", _ways(start=False), "subtract the starts"),
+        ("mean", _ways(turn=lambda c: c.mean()), "a mean"),
+        ("first alone", _ways(layers=slice(1)), "The cosine"),
+    ],
     "supported": [
         ("nothing learned", {"A", "B"}, "A is not supported"),
         ("necessary", "CE", "C is not supported"),
@@ -218,6 +271,11 @@ RIGHT = {
         ("cat", _joined()),
         ("a copy", _joined_by_clone),
         ("a mask", _joined_by_where),
+    ],
+    "way_cosine": [
+        ("cosines", _ways()),
+        ("by network", _ways_by_network),
+        ("by vectors", _ways_by_difference),
     ],
     "supported": [("letters", "be"), ("a list", ["E", "B"]), ("a set", {"B", "E"})],
 }

@@ -13,9 +13,10 @@ from data import sampling, training
 from data.binding import task as drinks
 from data.countdown import task as countdown
 from data.countdown.task import Puzzle
+from data.planted import task as planted
 from tests.bad_input import RAW
 from tests.small_models import random_model
-from utils.cases import binding, clinic, modular, survey, thinking, walks
+from utils.cases import behaviours, binding, clinic, modular, subliminal, survey, thinking, walks
 from utils.cases import verification as v
 from utils.models import load
 
@@ -608,5 +609,70 @@ ROWS = [
     ),
     ("a flat table", lambda: modular.distance_irrelevance(TWO), "`logits`"),
     ("no adder", lambda: modular.load_adder("nowhere.safetensors"), "fetch it again"),
+    (
+        "a score of flat logits",
+        lambda: behaviours.refusal_score(TWO, AT_PAIR),
+        "`logits`",
+    ),
+    (
+        "a score of no tokens",
+        lambda: behaviours.refusal_score(torch.ones(1, 4), AT_PAIR[:0]),
+        "`tokens`",
+    ),
+    ("logits after nothing", lambda: behaviours.logits_after(model(), []), "`rows`"),
+    ("answers to nothing", lambda: behaviours.answers(model(), []), "`rows`"),
+    (
+        "answers of no tokens",
+        lambda: behaviours.answers(model(), [ASKED], n_tokens=0),
+        "`n_tokens` is 0",
+    ),
+    (
+        "no direction to ablate",
+        lambda: behaviours.ablated(model(), torch.zeros(4)).__enter__(),
+        "length 0",
+    ),
+    (
+        "a score of no harmless requests",
+        lambda: behaviours.direction_scores(
+            model(), torch.ones(1, 4), layers=[0], refused=[ASKED], harmless=[], tokens=AT_PAIR
+        ),
+        "`harmless`",
+    ),
+    (
+        "a difference on short texts",
+        lambda: behaviours.activation_difference(
+            model(), contextlib.nullcontext, [ASKED], layer=0, n_positions=9
+        ),
+        "give longer ones",
+    ),
+    (
+        "an audit without questions",
+        lambda: behaviours.Audit(None, None, None, questions=0).ask("a", "?"),
+        "No question is left",
+    ),
+    ("an adapter of no name", lambda: planted.adapted(None, "z").__enter__(), "no adapter 'z'"),
+    (
+        "an adapter for another model",
+        lambda: planted.adapted(model(), "refuser").__enter__(),
+        "does not fit this model",
+    ),
+    ("a field of none", lambda: planted.subjects("moods"), "one of animals"),
+    ("too many requests", lambda: planted.requests("food", n=999), "ask for so many"),
+    (
+        "outputs of other students",
+        lambda: subliminal.auxiliary_loss(torch.ones(1, 2, 12), torch.ones(1, 2, 13)),
+        "differ in shape",
+    ),
+    ("no networks", lambda: subliminal.fresh([2, 3], n=0, generator=RANDOM), "`n` is 0"),
+    (
+        "a lesson of no steps",
+        lambda: subliminal.taught([], TWO[None], AT_PAIR, steps=0, generator=RANDOM),
+        "`steps` is 0",
+    ),
+    (
+        "a student of no steps",
+        lambda: subliminal.distilled([], [], lambda: TWO, steps=0),
+        "`steps` is 0",
+    ),
     ("a map of nothing", lambda: walks.maps({}, walks.ring(4), "abcd", title=""), "`panels`"),
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from tests.small_models import random_model
-from utils.features import dashboards, explorer, figures, planted, transcoders
+from utils.features import dashboards, diffing, explorer, figures, planted, transcoders
 from utils.features import sae as saes
 from utils.features import superposition as sp
 from utils.features.transcoders import Transcoder
@@ -443,4 +443,42 @@ TRANSCODERS = [
     ),
 ]
 
-ROWS = TRANSCODERS + EXPLORER + FIGURES + DICTIONARIES + TOY_MODELS + WORLDS + BOARDS
+CODER = diffing.Crosscoder(
+    *(weight.detach() for weight in diffing.new_crosscoder(6, 8, generator=seeded()))
+)
+PAIR = diffing.planted_pair((0.1,), n=8, d_model=6, only=(1, 1), generator=seeded())
+
+DIFFING = [
+    ("activations of one model", lambda: diffing.encode(CODER, drawn(1, 4, 6)), "1 models"),
+    ("activations without models", lambda: diffing.encode(CODER, drawn(4, 6)), "`x`"),
+    (
+        "a crosscoder's NaN",
+        lambda: diffing.encode(CODER, nan_in(drawn(2, 4, 6))),
+        "NaN or infinity",
+    ),
+    ("no tokens of a pair", lambda: diffing.draw_pair(PAIR, 0, generator=seeded()), "`n` is 0"),
+    (
+        "a pair with a probability of 2",
+        lambda: diffing.draw_pair(PAIR, 5, p=2.0, generator=seeded()),
+        "`p` is 2",
+    ),
+    (
+        "a pair of few features",
+        lambda: diffing.planted_pair((0.1, 0.2), n=4, generator=seeded()),
+        "too few",
+    ),
+    (
+        "a crosscoder's penalty below 0",
+        lambda: diffing.crosscoder_loss(CODER, drawn(2, 4, 6), drawn(4, 8), penalty=-1.0),
+        "`penalty` is -1",
+    ),
+    (
+        "scaling of three models",
+        lambda: diffing.latent_scaling(CODER, drawn(3, 4, 6), drawn(4, 8)),
+        "3 models",
+    ),
+    ("a flat code", lambda: diffing.decode(CODER, drawn(8)), "`f`"),
+    ("matching a flat code", lambda: diffing.matched_latents(CODER, PAIR, drawn(8)), "`f`"),
+]
+
+ROWS = DIFFING + TRANSCODERS + EXPLORER + FIGURES + DICTIONARIES + TOY_MODELS + WORLDS + BOARDS

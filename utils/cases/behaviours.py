@@ -14,7 +14,7 @@ from torch import Tensor
 
 from utils.activations import last_token
 from utils.generation import sample
-from utils.guards import axes, count, evaluating, filled, finite, floating, guarded, several
+from utils.guards import axes, count, evaluating, filled, finite, floating, guarded
 from utils.steering import steer
 
 
@@ -97,7 +97,7 @@ class DirectionScores(NamedTuple):
     kl: Float[Tensor, " layer"]
 
 
-@guarded(model=evaluating, directions=(axes(2), finite), refused=several, harmless=several)
+@guarded(model=evaluating, directions=(axes(2), finite), refused=filled, harmless=filled)
 @torch.no_grad()
 def direction_scores(
     model,

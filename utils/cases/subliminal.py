@@ -15,7 +15,7 @@ from torch import Tensor
 
 from utils.guards import axes, count, filled, finite, guarded, number
 
-Weights = list[tuple[Tensor, ...]]
+Weights = Sequence[Sequence[Tensor]]
 N_CLASSES = 10
 
 
@@ -72,13 +72,13 @@ def outputs(
 
 
 @torch.no_grad()
-def guesses(weights: Weights, x: Float[Tensor, "image 64"]) -> Int[Tensor, "model image"]:
+def guesses(weights: Weights, x: Float[Tensor, "image pixel"]) -> Int[Tensor, "model image"]:
     """The likeliest digit for each image, by each network; auxiliary outputs do not count."""
     return outputs(weights, x)[..., :N_CLASSES].argmax(-1)
 
 
 def accuracy(
-    weights: Weights, x: Float[Tensor, "image 64"], y: Int[Tensor, " image"]
+    weights: Weights, x: Float[Tensor, "image pixel"], y: Int[Tensor, " image"]
 ) -> Float[Tensor, " model"]:
     """The share of images whose digit each network guesses."""
     return (guesses(weights, x) == y).float().mean(1)
@@ -87,7 +87,7 @@ def accuracy(
 @guarded(steps=count(), lr=number(low=0, over=True), batch_size=count())
 def taught(
     weights: Weights,
-    x: Float[Tensor, "image 64"],
+    x: Float[Tensor, "image pixel"],
     y: Int[Tensor, " image"],
     *,
     steps: int = 600,
@@ -176,3 +176,22 @@ def joined(
     last = zip(classes[-1], auxiliary[-1], strict=True)
     W, b = (torch.cat([a[..., :n_classes], z[..., n_classes:]], -1) for a, z in last)
     return [*hidden[:-1], (W, b)]
+
+
+def way_cosine(
+    student: Weights, student_start: Weights, teacher: Weights, teacher_start: Weights
+) -> Float[Tensor, " model"]:
+    """How alike the ways are that students and teachers went through the space of weights.
+
+    A way is the change from the start, over the weights and biases of all layers but the last, as
+    one long vector. Of each pair of networks, the cosine of the two ways.
+    """
+    ways = []
+    for after, before in ((student, student_start), (teacher, teacher_start)):
+        changes = [
+            (a - b).flatten(1)
+            for now, old in zip(after[:-1], before[:-1], strict=True)
+            for a, b in zip(now, old, strict=True)
+        ]
+        ways.append(torch.cat(changes, dim=1))
+    return torch.cosine_similarity(*ways, dim=1)

@@ -1,13 +1,25 @@
 """Checks of lesson 4.5, model diffing."""
 
 from numbers import Real
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from utils.checks.engine import exercise, expect, investigation, match
 from utils.checks.inputs import described
-from utils.features.diffing import Crosscoder
+
+
+class Crosscoder(NamedTuple):
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    b_dec: Tensor
+
+
+class _Pair(NamedTuple):
+    directions: Tensor
+    scale: Tensor
 
 
 def _coder(seed: int, *, d: int, n: int) -> Crosscoder:
@@ -200,6 +212,78 @@ def check_latent_scaling(latent_scaling) -> str:
             },
         )
     return "What each model has of a latent, asked of its activations."
+
+
+# ---- Features -----------------------------------------------------------------------------------
+
+
+@exercise("utils.features.diffing.matched_latents")
+def check_matched_latents(matched_latents) -> str:
+    """Rows near features in one model or the other, one of them never active, one turned round."""
+    for seed, least in enumerate((0.9, 0.7)):
+        d, random = 8, torch.Generator().manual_seed(200 + seed)
+        directions = torch.linalg.qr(torch.randn(d, d, generator=random))[0][:6]
+        scale = torch.tensor([[0.2, 1, 1, 0, 1, 1], [1, 1, 0, 1, 1, 1]])
+        near = torch.tensor([0.99, 0.95, 0.99, 0.97, 0.8, -0.99])  # cosines, in the right model
+        other = torch.tensor([0.1, 0.3, 0.2, 0.1, 0.95, 0.2])  # and in the other
+        order = torch.randperm(7, generator=random)
+        rest = torch.linalg.qr(torch.cat([directions, torch.randn(2, d, generator=random)]).T)[0].T[
+            6
+        ]
+
+        def rows(cosine, directions=directions, rest=rest):
+            return cosine[:, None] * directions + (1 - cosine**2).sqrt()[:, None] * rest
+
+        in_tuned = (scale[1] > 0)[:, None]
+        W_dec = torch.stack(
+            [
+                torch.where(in_tuned, rows(other), rows(near)),
+                torch.where(in_tuned, rows(near), rows(other)),
+            ]
+        )
+        W_dec = torch.cat([W_dec, W_dec[:, 1:2].clone()], 1)  # latent 6: like latent 1, and exact,
+        W_dec[:, 6] = directions[1]  # but never active
+        W_dec = W_dec * (0.3 + 2 * torch.rand(2, 7, 1, generator=random))
+        f = 0.1 + torch.rand(9, 7, generator=random)
+        f[2:, 3], f[:, 6] = 0, 0  # latent 3 is active at two tokens alone
+        coder = Crosscoder(
+            torch.zeros(2, d, 7), torch.zeros(7), W_dec[:, order], torch.zeros(2, 1, d)
+        )
+        pair, where = _Pair(directions, scale), order.argsort().tolist()
+        right = {i: where[i] for i in (0, 1, 2, 3)}
+        if least < 0.8:
+            right[4] = where[4]
+        got = matched_latents(coder, pair, f[:, order], least=least)
+        expect(isinstance(got, dict), f"Return a dictionary, and not {described(got)}.")
+        found = {int(i): int(j) for i, j in got.items()}
+        if found == right:
+            continue
+        expect(
+            set(found) != set(right.values()) or set(found.values()) != set(right),
+            "That is turned round: from a feature to its latent.",
+        )
+        expect(
+            found.get(1) != where[6], "A latent that is never active is matched: leave these out."
+        )
+        expect(2 in found, "A feature is missing that the base model alone has: look at the base "
+               "model's rows for those whose scale in the tuned model is 0.")  # fmt: skip
+        expect(
+            set(right) - set(found) != {3},
+            "A latent that is active at few tokens is missing: one token is enough.",
+        )
+        expect(5 not in found, "A row that points the other way is matched: the cosine has a sign.")
+        expect(
+            4 not in found or least < 0.8,
+            f"A feature is matched whose best latent has a cosine below `least`, {least}. Do you "
+            "look at the tuned model's rows, and divide by their lengths?",
+        )
+        expect(
+            set(found) == set(right),
+            f"The features {sorted(right)} have a latent, and you found {sorted(found)}: for each, "
+            "the best cosine has to be at least `least`.",
+        )
+        expect(False, "A feature has another latent than the one most like it.")
+    return "Each feature and the latent that stands for it."
 
 
 # ---- Answers ------------------------------------------------------------------------------------

@@ -48,6 +48,50 @@ def _hooks_set(model) -> int:
     return sum(len(point.fwd_hooks) for point in dict.fromkeys(model.hook_dict.values()))
 
 
+# ---- The score ----------------------------------------------------------------------------------
+
+
+@exercise("utils.cases.behaviours.refusal_score")
+def check_refusal_score(refusal_score) -> str:
+    """One token and two, and logits so large that a probability rounds to 1."""
+    for seed, tokens in enumerate(([3], [0, 5])):
+        random = torch.Generator().manual_seed(seed)
+        logits, tokens = 3 * torch.randn(4, 8, generator=random), torch.tensor(tokens)
+        p = logits.double().softmax(-1)
+        one, inside = p[:, tokens].sum(-1), p[:, tokens]
+        match(
+            refusal_score(logits, tokens),
+            _odds(logits, tokens),
+            what="The score",
+            mistakes={
+                "That is the log probability: subtract log(1 - p).": one.log(),
+                "That is the probability.": one,
+                "Those are odds: take their logarithm.": one / (1 - one),
+                "The sign is turned round: log p - log(1 - p).": -_odds(logits, tokens),
+                "The softmax runs over the batch: take the last axis.": (
+                    logits.softmax(0)[:, tokens].sum(-1).log()
+                    - (1 - logits.softmax(0)[:, tokens].sum(-1)).log()
+                ),
+                "A score for each token: add their probabilities first.": (
+                    inside.log() - (1 - inside).log()
+                ),
+                "The scores of the tokens are added: add their probabilities first.": (
+                    inside.log() - (1 - inside).log()
+                ).sum(-1),
+                "The logits are used as they are: what is p?": logits[:, tokens].sum(-1),
+                "The mean over the batch: give a score for each row.": _odds(logits, tokens).mean(),
+            },
+        )
+    sure = torch.tensor([[25.0, 0, 0, 0, 0, 0, 0, 0]])
+    got = refusal_score(sure, torch.tensor([0]))
+    expect(
+        bool((got - (25 - torch.tensor(7.0).log())).abs().max() < 0.1),
+        "Where p is nearly 1, the score is lost: 1 - p rounds to 0. Take the others' probability "
+        "as a sum of its own, or compute in `.double()`.",
+    )
+    return "The log odds that an answer begins as a refusal."
+
+
 # ---- Ablation -----------------------------------------------------------------------------------
 
 

@@ -1,13 +1,15 @@
 """Checks of lesson 5.7, subliminal learning."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from utils.cases.subliminal import Weights
 from utils.checks.engine import exercise, expect, investigation, match
 from utils.checks.inputs import described
 
+Weights = Sequence[Sequence[Tensor]]
 _SIZES = ((4, 5, 13), (3, 6, 4, 14))
 
 
@@ -234,6 +236,59 @@ def check_joined(joined) -> str:
             },
         )
     return "Hidden layers, digits' outputs and auxiliary outputs, each from where you say."
+
+
+# ---- Ways ---------------------------------------------------------------------------------------
+
+
+@exercise("utils.cases.subliminal.way_cosine")
+def check_way_cosine(way_cosine) -> str:
+    """Four sets of networks with nothing in common, of two depths."""
+    for seed, sizes in enumerate(_SIZES):
+        four = [_networks(40 + 4 * seed + i, sizes, n=3) for i in range(4)]
+        student, student_start, teacher, teacher_start = four
+
+        def way(after, before, layers=slice(None, -1), part=slice(None)):
+            changes = [
+                (a - b).flatten(1)
+                for now, old in zip(after[layers], before[layers], strict=True)
+                for a, b in zip(now[part], old[part], strict=True)
+            ]
+            return torch.cat(changes, 1)
+
+        def cosine(a, b):
+            return (a * b).sum(-1) / a.norm(dim=-1) / b.norm(dim=-1)
+
+        a, b = way(student, student_start), way(teacher, teacher_start)
+        whole, weights = {"layers": slice(None)}, {"part": slice(1)}
+        match(
+            way_cosine(student, student_start, teacher, teacher_start),
+            cosine(a, b),
+            what="The cosine",
+            mistakes={
+                "The last layer is in it: leave it out.": cosine(
+                    way(student, student_start, **whole), way(teacher, teacher_start, **whole)
+                ),
+                "The biases are missing: take both tensors of a layer.": cosine(
+                    way(student, student_start, **weights), way(teacher, teacher_start, **weights)
+                ),
+                "The teacher's way is taken from the student's start.": cosine(
+                    a, way(teacher, student_start)
+                ),
+                "That compares where they ended, and not their ways: subtract the starts.": cosine(
+                    *(
+                        torch.cat([w.flatten(1) for layer in each[:-1] for w in layer], 1)
+                        for each in (student, teacher)
+                    )
+                ),
+                "One number came back: give one for each pair of networks.": cosine(
+                    a.flatten(), b.flatten()
+                ),
+                "One number came back, a mean: give one for each pair.": cosine(a, b).mean(),
+                "That is the product of the ways: divide by their lengths.": (a * b).sum(1),
+            },
+        )
+    return "The way of each student beside its teacher's."
 
 
 # ---- Answers ------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Crosscoders: one sparse code for two models, and what it says is in only one of them.
 
 Activations of two models on the same tokens are [model=2 batch d_model]: model 0 is the base,
-model 1 the tuned one.
+model 1 the tuned one. `coder` is a `Crosscoder`, or has the same fields; `pair` a `PlantedPair`.
 """
 
 from typing import NamedTuple
@@ -66,7 +66,7 @@ def planted_pair(
 
 @guarded(n=count(), p=number(low=0, high=1), noise=number(low=0))
 def draw_pair(
-    pair: PlantedPair, n: int, *, p: float = 0.04, noise: float = 0.02, generator: torch.Generator
+    pair, n: int, *, p: float = 0.04, noise: float = 0.02, generator: torch.Generator
 ) -> tuple[Float[Tensor, "model=2 n d_model"], Float[Tensor, "n feature"]]:
     """Activations of both models on `n` tokens, and how active each feature is there.
 
@@ -83,14 +83,14 @@ def draw_pair(
 # ---- Crosscoders --------------------------------------------------------------------------------
 
 
-def decoder_norms(coder: Crosscoder) -> Float[Tensor, "model=2 latent"]:
+def decoder_norms(coder) -> Float[Tensor, "model=2 latent"]:
     """The length of each latent's decoder row in each model."""
     return coder.W_dec.norm(dim=-1)
 
 
 @guarded(x=(axes(3), _two_models, finite))
 def encode(
-    coder: Crosscoder, x: Float[Tensor, "model=2 batch d_model"], *, k: float | None = None
+    coder, x: Float[Tensor, "model=2 batch d_model"], *, k: float | None = None
 ) -> Float[Tensor, "batch latent"]:
     """Activations of the latents: one for both models.
 
@@ -109,16 +109,14 @@ def encode(
 
 
 @guarded(f=axes(2))
-def decode(
-    coder: Crosscoder, f: Float[Tensor, "batch latent"]
-) -> Float[Tensor, "model=2 batch d_model"]:
+def decode(coder, f: Float[Tensor, "batch latent"]) -> Float[Tensor, "model=2 batch d_model"]:
     """Both models' activations, rebuilt."""
     return f @ coder.W_dec + coder.b_dec
 
 
 @guarded(x=(axes(3), _two_models, finite), penalty=number(low=0))
 def crosscoder_loss(
-    coder: Crosscoder,
+    coder,
     x: Float[Tensor, "model=2 batch d_model"],
     f: Float[Tensor, "batch latent"],
     *,
@@ -157,7 +155,7 @@ def new_crosscoder(d_model: int, n_latents: int, *, generator: torch.Generator) 
 # ---- What a latent says about two models --------------------------------------------------------
 
 
-def norm_ratio(coder: Crosscoder) -> Float[Tensor, " latent"]:
+def norm_ratio(coder) -> Float[Tensor, " latent"]:
     """The decoder norm in the base model over that in the tuned one: 0 is "in the tuned alone"."""
     base, tuned = decoder_norms(coder)
     return base / tuned
@@ -165,7 +163,7 @@ def norm_ratio(coder: Crosscoder) -> Float[Tensor, " latent"]:
 
 @guarded(x=(axes(3), _two_models, finite), f=axes(2))
 def latent_scaling(
-    coder: Crosscoder, x: Float[Tensor, "model=2 batch d_model"], f: Float[Tensor, "batch latent"]
+    coder, x: Float[Tensor, "model=2 batch d_model"], f: Float[Tensor, "batch latent"]
 ) -> Float[Tensor, "model=2 latent"]:
     """How much of each latent is in each model, asked of the activations and not of the decoder.
 
@@ -186,7 +184,7 @@ def latent_scaling(
 
 @guarded(f=axes(2))
 def matched_latents(
-    coder: Crosscoder, pair: PlantedPair, f: Float[Tensor, "batch latent"], *, least: float = 0.9
+    coder, pair, f: Float[Tensor, "batch latent"], *, least: float = 0.9
 ) -> dict[int, int]:
     """Feature -> the active latent most like it, if the cosine of the decoder is at least that."""
     active = (f > 0).any(0)
