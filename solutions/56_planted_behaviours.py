@@ -372,13 +372,13 @@ plots.table(
 # - **C** the same direction with its sign turned
 # - **D** the refuser's direction of another layer
 
-# %% tags=["answer:fair_control"]
+# %% tags=["answer:which_control"]
 ### BEGIN SOLUTION
-fair_control = {"B"}
+which_control = {"B"}
 ### END SOLUTION
 
 # %% tags=["check"]
-fair_control = lesson_56.check_fair_control(fair_control)
+which_control = lesson_56.check_which_control(which_control)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>

@@ -322,7 +322,7 @@ MISTAKES = {
         ("sum", _different(reduce=lambda x: x.sum(0)), "take the mean"),
         ("left open", _different(stay=True), "changes its input `model`"),
     ],
-    "fair_control": [
+    "which_control": [
         ("random", {"A"}, "no accident"),
         ("turned", {"C"}, "the same direction"),
         ("another layer", "D", "cannot tell"),
@@ -388,7 +388,7 @@ RIGHT = {
         ("a cache", _different_by_cache),
         ("a loop", _different_by_loop),
     ],
-    "fair_control": [("a letter", "b"), ("a list", ["B"]), ("a set", {"B"})],
+    "which_control": [("a letter", "b"), ("a list", ["B"]), ("a set", {"B"})],
     "planted_in": [
         (
             "other words",

@@ -398,14 +398,14 @@ def check_activation_difference(activation_difference) -> str:
 # ---- Answers ------------------------------------------------------------------------------------
 
 
-@investigation("fair_control", course={"B"})
-def check_fair_control(fair_control) -> str:
+@investigation("which_control", course={"B"})
+def check_which_control(which_control) -> str:
     """One letter."""
     expect(
-        isinstance(fair_control, (set, list, tuple, str)) and len(fair_control) == 1,
+        isinstance(which_control, (set, list, tuple, str)) and len(which_control) == 1,
         'Give one letter, such as {"A"}.',
     )
-    letter = str(next(iter(fair_control))).strip().upper()
+    letter = str(next(iter(which_control))).strip().upper()
     why = {
         "A": "More random directions tell only that the direction is no accident. Animals and food "
         "are what these requests share, too: what would show whether it is their direction?",
