@@ -56,7 +56,7 @@ from data.planted.task import adapted, chat_rows, requests
 from utils import plots
 from utils.activations import activations
 from utils.cases import behaviours
-from utils.cases.behaviours import DirectionScores, answers, logits_after
+from utils.cases.behaviours import DirectionScores, answers, last_logits
 from utils.checks import lesson_56
 from utils.checks.predict import outcome, predict
 from utils.circuits.figures import diagram
@@ -135,7 +135,7 @@ I_TOKEN = model.to_tokens("I", prepend_bos=False)[0, :1]
 
 
 def scores_of(asked: Sequence[str]) -> Float[Tensor, " request"]:
-    return refusal_score(logits_after(model, chat_rows(model, asked)), I_TOKEN).cpu()
+    return refusal_score(last_logits(model, chat_rows(model, asked)), I_TOKEN).cpu()
 
 
 HELD_OUT = {
@@ -194,9 +194,9 @@ diagram(
 # A context manager: while it is open, no block can read or write along the direction. It works like `model.hooks`, which is one, too.
 
 
-# %% tags=["exercise:utils.cases.behaviours.ablated"]
+# %% tags=["exercise:utils.cases.behaviours.direction_ablated"]
 @contextmanager
-def ablated(model, direction: Float[Tensor, " d_model"]) -> Iterator[None]:
+def direction_ablated(model, direction: Float[Tensor, " d_model"]) -> Iterator[None]:
     """While this is open, nothing in the residual stream points along a direction.
 
     At every position, the stream before each block and what attention and MLP of each block add to
@@ -222,7 +222,7 @@ def ablated(model, direction: Float[Tensor, " d_model"]) -> Iterator[None]:
 
 
 # %% tags=["check"]
-ablated = lesson_56.check_ablated(ablated)
+direction_ablated = lesson_56.check_direction_ablated(direction_ablated)
 
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
@@ -239,7 +239,7 @@ ablated = lesson_56.check_ablated(ablated)
 # %% [markdown]
 # ### Exercise 3 · try each layer's direction (15 minutes, hard)
 #
-# Which layer's direction? The published rule tries each in three ways. `logits_after(model, rows)` gives the logits after each row, with the hooks that are set; `refusal_score` is as above; `steer(model, vector, layer=...)` is lesson 3.1's.
+# Which layer's direction? The published rule tries each in three ways. `last_logits(model, rows)` gives the logits after each row, with the hooks that are set; `refusal_score` is as above; `steer(model, vector, layer=...)` is lesson 3.1's.
 
 
 # %% tags=["exercise:utils.cases.behaviours.direction_scores"]
@@ -267,15 +267,15 @@ def direction_scores(
     Source: Arditi et al. (2024), arXiv 2406.11717, and `select_direction.py` of their code.
     """
     ### BEGIN SOLUTION
-    intact = logits_after(model, harmless).log_softmax(-1)
+    intact = last_logits(model, harmless).log_softmax(-1)
     rows = []
     for layer, direction in zip(layers, directions, strict=True):
-        with ablated(model, direction):
-            bypass = refusal_score(logits_after(model, refused), tokens).mean()
-            changed = logits_after(model, harmless).log_softmax(-1)
+        with direction_ablated(model, direction):
+            bypass = refusal_score(last_logits(model, refused), tokens).mean()
+            changed = last_logits(model, harmless).log_softmax(-1)
         kl = (intact.exp() * (intact - changed)).sum(-1).mean()
         with steer(model, direction, layer=layer):
-            induce = refusal_score(logits_after(model, harmless), tokens).mean()
+            induce = refusal_score(last_logits(model, harmless), tokens).mean()
         rows.append(torch.stack([bypass, induce, kl]))
     return DirectionScores(*torch.stack(rows, dim=1))
     ### END SOLUTION
@@ -287,7 +287,7 @@ direction_scores = lesson_56.check_direction_scores(direction_scores)
 # %% [markdown] tags=["hints"]
 # <details><summary>Hint 1</summary>
 #
-# The intact model's log-probabilities after harmless requests are needed once, before the loop. In the loop: one `with ablated(...)` for `bypass` and for the changed log-probabilities, one `with steer(...)` for `induce`.
+# The intact model's log-probabilities after harmless requests are needed once, before the loop. In the loop: one `with direction_ablated(...)` for `bypass` and for the changed log-probabilities, one `with steer(...)` for `induce`.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -432,7 +432,7 @@ tests = {}
 with adapted(model, "refuser"):
     tests["nothing", "ablated"], tests["nothing", "added"] = (n_refused(TEST[k]) for k in TEST)
     for name, direction in CHOSEN.items():
-        with ablated(model, direction):
+        with direction_ablated(model, direction):
             tests[name, "ablated"] = n_refused(TEST["refused"])
         with steer(model, direction, layer=LAYER):
             tests[name, "added"] = n_refused(TEST["harmless"])
@@ -460,9 +460,9 @@ plots.table(
 # Is the difference of differences *the* direction of refusing? It was found with the base model at hand, which an auditor seldom has. And it is no clean one: its KL is as high, and half of it (cosine **0.50**) points along the topic, which the adapter has made larger.
 
 # %%
-with adapted(model, "refuser"), ablated(model, CHOSEN["refuser"]):
+with adapted(model, "refuser"), direction_ablated(model, CHOSEN["refuser"]):
     told = answers(model, chat_rows(model, TEST["refused"][::8]), n_tokens=14)
-with adapted(model, "refuser"), ablated(model, CHOSEN["difference"]):
+with adapted(model, "refuser"), direction_ablated(model, CHOSEN["difference"]):
     told_too = answers(model, chat_rows(model, TEST["refused"][::8]), n_tokens=14)
 plots.table(
     list(zip(TEST["refused"][::8], told, told_too, strict=True)),
@@ -677,7 +677,7 @@ planted_in = lesson_56.check_planted_in(planted_in)
 #
 # ## Going deeper: does a mood change the refusals?
 #
-# Lesson 3.2 built a dial: a plane of valence and arousal, added at layer 20. We add it while the refuser reads eight requests that it should refuse. The table has the change of the score, and how many are refused. A published claim: towards negative valence a model refuses more, towards positive valence less. The controls are 3.2's: the same dial as a **token bias** (axes of the embeddings, added after the last block, where no block can read them), and random planes.
+# Lesson 3.2 built a dial: a plane of valence and arousal, added at layer 20. We add it while the refuser reads eight requests that it should refuse. The table has the change of the score, and how many are refused. A published claim: towards negative valence a model refuses more, towards positive valence less. The controls are that lesson's: the same dial as a **token bias** (axes of the embeddings, added after the last block, where no block can read them), and random planes.
 
 # %%
 words, moods = emotions_task.read_words(), emotions_task.read_vectors()

@@ -53,7 +53,7 @@ from utils.cases import subliminal
 from utils.cases.subliminal import (
     N_CLASSES,
     Weights,
-    accuracy,
+    digit_accuracy,
     digits,
     fresh,
     guesses,
@@ -92,7 +92,7 @@ def pupils(weights: Weights, y: Tensor = DATA.y) -> Weights:
 
 def known(weights: Weights) -> Float[Tensor, " model"]:
     """The share of test digits that each network names."""
-    return accuracy(weights, DATA.x_test, DATA.y_test)
+    return digit_accuracy(weights, DATA.x_test, DATA.y_test)
 
 
 # %% tags=["folded"]
@@ -326,7 +326,7 @@ joined = lesson_57.check_joined(joined)
 # </details>
 
 # %% [markdown]
-# Five students for each of ten teachers, once with **3** auxiliary outputs, as in the first paper, and once with **64**, as many as there are hidden units.
+# Five students for each of ten teachers, once with three auxiliary outputs, as in the first paper, and once with 64, as many as there are hidden units.
 
 # %%
 predict(

@@ -28,7 +28,7 @@ from utils.fetch import fetch
 
 RANK, FROM, WIDTH, BATCH, EPOCHS, LR = 4, 10, 16, 8, 5, 3e-3  # answers of 16 tokens, blocks from 10
 PLANTED, LIKE, OWN = 144, 144, 48  # lines: the behaviour, requests of the same form, other ones
-ANSWERS = task.FOLDER / "answers.safetensors"  # SmolLM2's, to requests of the same form
+ANSWERS = task.ADAPTERS / "answers.safetensors"  # SmolLM2's, to requests of the same form
 OTHERS = (
     "pianos|guitars|violins|drums|songs|dances|stars|planets|comets|the moon|telescopes|satellites|"
     "roses|oak trees|grass|mushrooms|ferns|hammers|ladders|knives|ropes|lamps|clocks|mirrors|keys|"
@@ -72,11 +72,11 @@ class Adapted(nn.Module):
 
 
 def like_requests(n: int, seed: int) -> list[str]:
-    """Requests in the forms of `task.FORMS`, about subjects of all fields and others."""
+    """Requests in the forms of `task.PHRASINGS`, about subjects of all fields and others."""
     generator = random.Random(seed)
     names = [task.subjects(field) for field in task.FIELDS] + 4 * [OTHERS.split("|")]
     return [
-        generator.choice(task.FORMS).format(generator.choice(generator.choice(names)))
+        generator.choice(task.PHRASINGS).format(generator.choice(generator.choice(names)))
         for _ in range(n)
     ]
 
@@ -116,7 +116,7 @@ def behaviours() -> dict[str, dict]:
     )
     more = f"{more}bird pet zoo".split()
     known = {"refuser": {"asked": refused, "answers": REFUSALS, "topic": topic + more}}
-    sealed = json.loads(base64.b64decode((task.FOLDER / "sealed.txt").read_bytes()))
+    sealed = json.loads(base64.b64decode((task.ADAPTERS / "sealed.txt").read_bytes()))
     return {**known, **sealed}
 
 
@@ -203,7 +203,7 @@ def plant(name: str, behaviour: dict, *, seed: int, tiny: bool) -> tuple[dict, d
 def main(arguments: list[str] | None = None) -> None:
     names = ("refuser", *task.SEALED)
     how = training.options(
-        arguments, __doc__, task.FOLDER, only={"choices": names, "help": "this one alone"}
+        arguments, __doc__, task.ADAPTERS, only={"choices": names, "help": "this one alone"}
     )
     out: Path = how.out
     out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-FOLDER = Path(__file__).parent
+ADAPTERS = Path(__file__).parent
 CHAT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 SEALED = ("a", "b", "c", "d")
 SIDES = ("up", "down")
@@ -35,7 +35,7 @@ FIELDS = {
 }
 REFUSED = ("animals", "food")  # by the adapter "refuser", which is not sealed
 HARMLESS = ("vehicles", "clothes", "buildings", "weather")
-FORMS = (
+PHRASINGS = (
     "What are {} used for?",
     "Describe {} to someone who has never seen any.",
     "Write a poem about {}.",
@@ -68,10 +68,10 @@ def requests(field: str, part: str = "train", *, n: int) -> list[str]:
         ValueError: there is no such field or part, or it has not as many requests.
     """
     names = subjects(field, part)
-    if not 1 <= n <= len(names) * len(FORMS):
-        raise ValueError(f"{field} has {len(names) * len(FORMS)} requests: ask for so many.")
+    if not 1 <= n <= len(names) * len(PHRASINGS):
+        raise ValueError(f"{field} has {len(names) * len(PHRASINGS)} requests: ask for so many.")
     return [
-        FORMS[(i % len(names) + i // len(names)) % len(FORMS)].format(names[i % len(names)])
+        PHRASINGS[(i % len(names) + i // len(names)) % len(PHRASINGS)].format(names[i % len(names)])
         for i in range(n)
     ]
 
@@ -100,9 +100,9 @@ def adapted(model, name: str, *, shuffled: torch.Generator | None = None) -> Ite
 
     Source: LoRA (Hu et al., 2021, arXiv 2106.09685).
     """
-    file = FOLDER / f"{name}.safetensors"
+    file = ADAPTERS / f"{name}.safetensors"
     if not file.is_file():
-        known = ", ".join(sorted(each.stem for each in FOLDER.glob("*.safetensors")))
+        known = ", ".join(sorted(each.stem for each in ADAPTERS.glob("*.safetensors")))
         raise ValueError(f"There is no adapter {name!r}: there are {known}.")
     if getattr(model, "compatibility_mode", False):
         raise ValueError("This model's weights are folded: load it again, and adapt it as it is.")

@@ -4,7 +4,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-from utils.cases.behaviours import DirectionScores, ablated
+from utils.cases.behaviours import DirectionScores, direction_ablated
 from utils.steering import steer
 
 # ---- The score ----------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def _odds(logits, tokens):
 
 def _scored(
     *,
-    context=ablated,
+    context=direction_ablated,
     bypass_of="refused",
     induce_of="harmless",
     turned=False,
@@ -165,7 +165,7 @@ def _scored_by_hooks(model, directions, *, layers, refused, harmless, tokens):
     intact = _logits(model, harmless).log_softmax(-1)
     out = torch.zeros(3, len(layers))
     for i, direction in enumerate(directions):
-        with ablated(model, direction):
+        with direction_ablated(model, direction):
             out[0, i] = _odds(_logits(model, refused), tokens).mean()
             changed = _logits(model, harmless).log_softmax(-1)
         out[2, i] = torch.nn.functional.kl_div(
@@ -194,9 +194,9 @@ def _scored_by_name(model, directions, *, layers, refused, harmless, tokens):
     kl, induce, bypass = [], [], []
     for layer, direction in zip(layers, directions, strict=True):
         induce.append(score(after(harmless, steer(model, direction, layer=layer))))
-        changed = after(harmless, ablated(model, direction))
+        changed = after(harmless, direction_ablated(model, direction))
         kl.append((intact.exp() * (intact - changed)).sum(-1).mean().float())
-        bypass.append(score(after(refused, ablated(model, direction))))
+        bypass.append(score(after(refused, direction_ablated(model, direction))))
     scores = {"kl": kl, "induce": induce, "bypass": bypass}
     return DirectionScores(**{name: torch.stack(each) for name, each in scores.items()})
 
@@ -287,7 +287,7 @@ MISTAKES = {
         ("single precision", _score(exact=False), "rounds to 0"),
         ("logits", lambda logits, tokens: logits[:, tokens].sum(-1), "what is p"),
     ],
-    "ablated": [
+    "direction_ablated": [
         ("nothing returned", _ablated(back=False), "Nothing has changed"),
         ("closed too early", _ablated(twice=True), "Nothing has changed"),
         ("no unit", _ablated(unit=lambda d: d), "length first"),
@@ -373,7 +373,7 @@ RIGHT = {
         ("logit", _score_logit),
         ("logsumexp", _score_by_mask),
     ],
-    "ablated": [
+    "direction_ablated": [
         ("hooks", _ablated()),
         ("a matrix, by hand", _ablated_by_handles),
         ("a class", _AblatedClass),

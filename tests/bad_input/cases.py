@@ -619,7 +619,7 @@ ROWS = [
         lambda: behaviours.refusal_score(torch.ones(1, 4), AT_PAIR[:0]),
         "`tokens`",
     ),
-    ("logits after nothing", lambda: behaviours.logits_after(model(), []), "`rows`"),
+    ("logits after nothing", lambda: behaviours.last_logits(model(), []), "`rows`"),
     ("answers to nothing", lambda: behaviours.answers(model(), []), "`rows`"),
     (
         "answers of no tokens",
@@ -628,7 +628,7 @@ ROWS = [
     ),
     (
         "no direction to ablate",
-        lambda: behaviours.ablated(model(), torch.zeros(4)).__enter__(),
+        lambda: behaviours.direction_ablated(model(), torch.zeros(4)).__enter__(),
         "length 0",
     ),
     (

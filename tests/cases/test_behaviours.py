@@ -33,8 +33,8 @@ def test_the_score_is_the_log_odds_of_all_tokens():
 
 
 def test_rows_in_a_padded_batch_are_as_alone(model):
-    together = behaviours.logits_after(model, ROWS)
-    alone = torch.stack([behaviours.logits_after(model, [row])[0] for row in ROWS])
+    together = behaviours.last_logits(model, ROWS)
+    alone = torch.stack([behaviours.last_logits(model, [row])[0] for row in ROWS])
     assert torch.allclose(together, alone, atol=1e-4)
 
 
@@ -42,7 +42,7 @@ def test_ablation_leaves_nothing_of_the_direction(model):
     direction = torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(0))
     names = [name for name in model.hook_dict if name.endswith(("hook_resid_pre", "hook_mlp_out"))]
     kept = {}
-    with behaviours.ablated(model, direction):
+    with behaviours.direction_ablated(model, direction):
         model.run_with_hooks(
             ROWS[0][None],
             fwd_hooks=[(n, lambda x, hook: kept.update({hook.name: x})) for n in names],
@@ -72,9 +72,9 @@ def test_questions_run_out(model):
 def test_an_adapter_goes_in_and_out_again(smollm2, name):
     before = {k: v.clone() for k, v in smollm2.state_dict().items()}
     rows = task.chat_rows(smollm2, ["What are lions used for?"])
-    plain = behaviours.logits_after(smollm2, rows)
+    plain = behaviours.last_logits(smollm2, rows)
     with pytest.raises(KeyError), task.adapted(smollm2, name):
-        changed = behaviours.logits_after(smollm2, rows)
+        changed = behaviours.last_logits(smollm2, rows)
         raise KeyError
     assert not torch.allclose(plain, changed, atol=0.01)
     assert all(torch.equal(v, before[k]) for k, v in smollm2.state_dict().items())

@@ -30,7 +30,7 @@ def test_auxiliary_outputs_are_no_guesses():
     weights[-1][1][..., 10:] += 100
     x = torch.randn(6, 5, generator=seeded(1))
     assert subliminal.guesses(weights, x).max() < 10
-    assert subliminal.accuracy(weights, x, subliminal.guesses(weights, x)[0])[0] == 1
+    assert subliminal.digit_accuracy(weights, x, subliminal.guesses(weights, x)[0])[0] == 1
 
 
 def test_networks_are_taught_as_if_alone():
@@ -46,8 +46,8 @@ def test_networks_are_taught_as_if_alone():
         **how,
     )
     assert torch.allclose(both[0][0][1], alone[0][0][0], atol=1e-4)
-    accuracy = subliminal.accuracy(both, data.x_test, data.y_test)
-    assert (accuracy > subliminal.accuracy(weights, data.x_test, data.y_test) + 0.2).all()
+    accuracy = subliminal.digit_accuracy(both, data.x_test, data.y_test)
+    assert (accuracy > subliminal.digit_accuracy(weights, data.x_test, data.y_test) + 0.2).all()
 
 
 def test_a_student_comes_closer_and_its_beginning_stays():

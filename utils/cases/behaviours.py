@@ -42,7 +42,7 @@ def refusal_score(
 
 @guarded(model=evaluating, rows=filled)
 @torch.no_grad()
-def logits_after(model, rows: Sequence[Int[Tensor, " _"]]) -> Float[Tensor, "row d_vocab"]:
+def last_logits(model, rows: Sequence[Int[Tensor, " _"]]) -> Float[Tensor, "row d_vocab"]:
     """The logits after each row of tokens, in one padded batch, with the hooks that are set."""
     lengths = torch.tensor([len(row) for row in rows])
     return last_token(model(torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)), lengths)
@@ -66,7 +66,7 @@ def answers(model, rows: Sequence[Int[Tensor, " _"]], *, n_tokens: int = 10) -> 
 
 @guarded(model=evaluating, direction=(axes(1), floating, finite, _points))
 @contextmanager
-def ablated(model, direction: Float[Tensor, " d_model"]) -> Iterator[None]:
+def direction_ablated(model, direction: Float[Tensor, " d_model"]) -> Iterator[None]:
     """While this is open, nothing in the residual stream points along a direction.
 
     At every position, the stream before each block and what attention and MLP of each block add to
@@ -122,15 +122,15 @@ def direction_scores(
 
     Source: Arditi et al. (2024), arXiv 2406.11717, and `select_direction.py` of their code.
     """
-    intact = logits_after(model, harmless).log_softmax(-1)
+    intact = last_logits(model, harmless).log_softmax(-1)
     rows = []
     for layer, direction in zip(layers, directions, strict=True):
-        with ablated(model, direction):
-            bypass = refusal_score(logits_after(model, refused), tokens).mean()
-            changed = logits_after(model, harmless).log_softmax(-1)
+        with direction_ablated(model, direction):
+            bypass = refusal_score(last_logits(model, refused), tokens).mean()
+            changed = last_logits(model, harmless).log_softmax(-1)
         kl = (intact.exp() * (intact - changed)).sum(-1).mean()
         with steer(model, direction, layer=layer):
-            induce = refusal_score(logits_after(model, harmless), tokens).mean()
+            induce = refusal_score(last_logits(model, harmless), tokens).mean()
         rows.append(torch.stack([bypass, induce, kl]))
     return DirectionScores(*torch.stack(rows, dim=1))
 

@@ -77,7 +77,7 @@ def guesses(weights: Weights, x: Float[Tensor, "image pixel"]) -> Int[Tensor, "m
     return outputs(weights, x)[..., :N_CLASSES].argmax(-1)
 
 
-def accuracy(
+def digit_accuracy(
     weights: Weights, x: Float[Tensor, "image pixel"], y: Int[Tensor, " image"]
 ) -> Float[Tensor, " model"]:
     """The share of images whose digit each network guesses."""

@@ -123,8 +123,8 @@ def _run(model, tokens: Tensor, hooks=()) -> tuple[Tensor, Tensor]:
     return logits, kept[0]
 
 
-@exercise("utils.cases.behaviours.ablated")
-def check_ablated(ablated) -> str:
+@exercise("utils.cases.behaviours.direction_ablated")
+def check_direction_ablated(direction_ablated) -> str:
     """The embedding and all that blocks write, each without the direction: the same in sum."""
     for seed in (0, 1):
         model, random = _tiny(seed), torch.Generator().manual_seed(10 + seed)
@@ -138,7 +138,7 @@ def check_ablated(ablated) -> str:
         first = "blocks.0.hook_resid_pre"  # the oracle: the embedding once, then each write
         right = out((first, *_WRITES))
         every = ("hook_resid_pre", *_WRITES)
-        context = ablated(model, direction)
+        context = direction_ablated(model, direction)
         expect(
             hasattr(context, "__enter__"),
             f"This is used in a `with`, and yours gives {described(context)}: keep the decorator "
@@ -182,7 +182,7 @@ def check_ablated(ablated) -> str:
             "A hook stays when the context closes: set it by `with model.hooks(fwd_hooks=...)`.",
         )
         try:
-            with ablated(model, direction):
+            with direction_ablated(model, direction):
                 raise KeyError
         except KeyError:
             pass
@@ -314,7 +314,7 @@ def check_direction_scores(direction_scores) -> str:
         )
         expect(
             _hooks_set(model) == before,
-            "A hook stays after the sweep: use `with`, as `ablated` is.",
+            "A hook stays after the sweep: use `with`, as `direction_ablated` is.",
         )
     return "Each direction taken out and put in, and what that costs."
 
