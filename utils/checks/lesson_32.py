@@ -1,5 +1,8 @@
 """Checks of lesson 3.2, the emotion circle."""
 
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
@@ -315,9 +318,8 @@ def check_held_out_dial(held_out_dial) -> str:
 # ---- Read-back ----------------------------------------------------------------------------------
 
 
-def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str) -> None:
-    model, random = _tiny(seed), torch.Generator().manual_seed(seed)
-    columns = torch.tensor([5, 2, 7, 1])[: 2 + n % 3]
+def _writer(model) -> Callable:
+    """The model's own likeliest tokens."""
 
     @torch.no_grad()
     def write(rows: Tensor, n_new: int = 8) -> Tensor:
@@ -326,20 +328,37 @@ def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str
             whole = torch.cat([whole, model(whole)[:, -1:].argmax(-1)], 1)
         return whole[:, rows.shape[1] :]
 
+    return write
+
+
+def _start(seed: int) -> int:
+    """The seed that is drawn with: another where seeds are moved."""
+    return torch.Generator().manual_seed(seed).initial_seed()
+
+
+@functools.cache
+def _read_back_case(
+    seed: int, _start: int, prompts: tuple[str, ...], n: int, layer: int, cue: str
+) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+    """Changes, columns, what is right and what mistakes give; made once, for it takes seconds."""
+    model, random = _tiny(seed), torch.Generator().manual_seed(seed)
+    columns = torch.tensor([5, 2, 7, 1])[: 2 + n % 3]
+    write = _writer(model)
+
     @torch.no_grad()
     def unlike() -> bool:
         """Each change, and none, and other hooks' positions, write texts of their own."""
+
+        def hook(resid, hook):
+            out = resid.clone()
+            out[:n] += changes[:, None]
+            out[n:, 1:] += changes[:, None]
+            return out
+
         for prompt in prompts:
-            rows, written = model.to_tokens(prompt).repeat(n, 1), []
-            for first in (0, 1):
-
-                def hook(resid, hook, first=first):
-                    out = resid.clone()
-                    out[:, first:] += changes[:, None]
-                    return out
-
-                with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", hook)]):
-                    written += [tuple(row) for row in write(rows).tolist()]
+            rows = model.to_tokens(prompt).repeat(2 * n, 1)
+            with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", hook)]):
+                written = [tuple(row) for row in write(rows).tolist()]
             if len(set(written[n:])) < n or written[:n] == written[n:]:
                 return False
         return True
@@ -348,6 +367,19 @@ def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str
         changes = scale * torch.randn(n, 8, generator=random)
         if unlike():
             break
+
+    def hooks(first: int, at: int, sign: int) -> list:
+        def hook(resid, hook):
+            out = resid.clone()
+            out[:, first:] += sign * changes[:, None]
+            return out
+
+        return [(f"blocks.{at}.hook_resid_pre", hook)]
+
+    @functools.cache
+    def written(prompt: str, steered: bool, *where: int) -> Tensor:
+        with model.hooks(fwd_hooks=hooks(*where) if steered else []):
+            return write(model.to_tokens(prompt).repeat(n, 1))
 
     @torch.no_grad()
     def run(
@@ -364,20 +396,13 @@ def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str
         keep=None,
         shared=0,
     ) -> Tensor:
-        def hook(resid, hook):
-            out = resid.clone()
-            out[:, first:] += sign * changes[:, None]
-            return out
-
-        hooks = [(f"blocks.{at}.hook_resid_pre", hook)]
         out = []
         for prompt in prompts:
             rows = model.to_tokens(prompt).repeat(n, 1)
-            with model.hooks(fwd_hooks=hooks if steered else []):
-                new = write(rows)
+            new = written(prompt, steered, first, at, sign)
             end = model.to_tokens(cue, prepend_bos=bos).repeat(n, 1)
             parts = [rows] * prompt_first + [new] * with_new + [end] * with_cue
-            with model.hooks(fwd_hooks=hooks if reading else []):
+            with model.hooks(fwd_hooks=hooks(first, at, sign) if reading else []):
                 logits = model(torch.cat(parts, 1))[:, -1]
             out.append(logits[:, columns] if keep is None else keep(logits)[:, columns])
         read = torch.stack(out, 1)
@@ -415,7 +440,17 @@ def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str
         mistakes["Prompts and changes are exchanged: [change, prompt, word]."] = right.transpose(
             0, 1
         )
-    got = read_back(model, write, prompts, changes, columns, layer=layer, cue=cue)
+    return changes, columns, right, mistakes
+
+
+def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str) -> None:
+    case = _read_back_case(seed, _start(seed), tuple(prompts), n, layer, cue)
+    changes, columns, right, mistakes = case
+    model = _tiny(seed)
+    model(model.to_tokens(cue))  # sets its own hooks at the first run
+    got = read_back(
+        model, _writer(model), prompts, changes.clone(), columns.clone(), layer=layer, cue=cue
+    )
     if isinstance(got, Tensor):
         got = got.detach()
     match(got, right, what="The logits after text and cue", mistakes=mistakes)

@@ -194,8 +194,9 @@ def check_direction_ablated(direction_ablated) -> str:
 
 
 def _last(model, rows: list[Tensor], hooks=()) -> Tensor:
-    """Each row alone: the logits after it."""
-    return torch.stack([_run(model, row[None], hooks)[0][0, -1] for row in rows])
+    """The logits after each row."""
+    logits, _ = _run(model, torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), hooks)
+    return torch.stack([each[len(row) - 1] for each, row in zip(logits, rows, strict=True)])
 
 
 def _odds(logits: Tensor, tokens: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Checks of lesson 5.9, a clinic."""
 
+import functools
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
@@ -159,86 +160,107 @@ def _own(model, row: Tensor) -> Tensor:
     return model(row[None])[0, -1].argmax()
 
 
+def _start(seed: int) -> int:
+    """The seed that is drawn with: another where seeds are moved."""
+    return torch.Generator().manual_seed(seed).initial_seed()
+
+
+@functools.cache
+def _patchscope_case(
+    seed: int, _start: int, lengths: tuple[int, ...], n: int, position: int, layers: tuple[int, ...]
+) -> tuple[list[Tensor], Tensor, Tensor, dict[str, Tensor]]:
+    """Sources, a target, what is right and what mistakes give; made once, for it takes seconds."""
+    model, random = _tiny(seed + 2, listens=True), torch.Generator().manual_seed(seed)
+    sources, targets = _rows(lengths, random), _rows([n] * 4, random)
+
+    @torch.no_grad()
+    def said(
+        *,
+        take=lambda stream: stream[-1],
+        at=lambda resid: position,
+        kind="pre",
+        where=None,
+        read=-1,
+        rank=0,
+        model=model,
+        sources=sources,
+        target=None,
+        layers=layers,
+    ):
+        rows = []
+        for layer in layers:
+            name, row = f"blocks.{layer}.hook_resid_{kind}", []
+            to = f"blocks.{layer if where is None else where}.hook_resid_{kind}"
+            for source in sources:
+                _, cache = model.run_with_cache(source[None], names_filter=[name])
+                vector = take(cache[name][0])
+
+                def put(resid, hook, vector=vector):
+                    resid = resid.clone()
+                    resid[:, at(resid)] = vector
+                    return resid
+
+                to_run = chosen if target is None else target
+                logits = model.run_with_hooks(to_run[None], fwd_hooks=[(to, put)])[0, read]
+                row.append(logits.argsort(descending=True)[rank])
+            rows.append(torch.stack(row))
+        return torch.stack(rows)
+
+    def tells(row):
+        """How many answers differ between the right ones and two near mistakes."""
+        near = [said(target=row), said(target=row, kind="post"), _own(model, row)]
+        return min(int((near[i] != near[j]).sum()) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+    chosen = max(targets, key=tells)
+    target, right = chosen, said()
+    with torch.no_grad():
+        plain = model(target[None])[0, -1].argmax().expand_as(right)
+        own = torch.stack([model(source[None])[0, -1].argmax() for source in sources])
+    mistakes = {
+        "You read and write after the blocks: layer L is `resid_pre`.": said(kind="post"),
+        "Every answer is the target's own, as if nothing were patched. Does the hook *return* "
+        "the new stream?": plain,
+        "Layers are in rows and sources in columns; yours are the other way round.": right.T,
+        "You took the source's first token; its *last* token is asked for.": said(
+            take=lambda stream: stream[0]
+        ),
+        "You took the source's vector at `position`, which is a place in the target; of a "
+        "source, take the last token.": said(
+            take=lambda stream: stream[min(position, len(stream) - 1)]
+        ),
+        "The vector went to the target's last position: write it at `position`.": said(
+            at=lambda resid: -1
+        ),
+        "The vector went to all positions: write it at `position` alone.": said(
+            at=lambda resid: slice(None)
+        ),
+        "Those are the sources' own next tokens: run the target.": own.expand_as(right),
+        "The vector of layer L goes to layer L of the target; yours all go to one layer.": said(
+            where=layers[0]
+        ),
+        "You read the target's next token at `position`: read it at the end.": said(read=position),
+        "Those are the least likely tokens: take the argmax.": said(rank=-1),
+    }
+    return sources, target, right, mistakes
+
+
 @exercise("utils.cases.clinic.patchscope")
 def check_patchscope(patchscope) -> str:
     """Two small models; layers out of order, sources of different lengths."""
     for seed, (lengths, n, position, layers) in enumerate(
-        (((4, 6, 3, 5, 7, 8), 5, 2, [2, 0, 1]), ((5, 3, 6, 4, 7), 4, 2, [1, 2]))
+        (((4, 6, 3, 5, 7, 8), 5, 2, (2, 0, 1)), ((5, 3, 6, 4, 7), 4, 2, (1, 2)))
     ):
-        model, random = _tiny(seed + 2, listens=True), torch.Generator().manual_seed(seed)
-        sources, targets = _rows(lengths, random), _rows([n] * 4, random)
-
-        @torch.no_grad()
-        def said(
-            *,
-            take=lambda stream: stream[-1],
-            at=lambda resid: position,  # noqa: B023
-            kind="pre",
-            where=None,
-            read=-1,
-            rank=0,
-            model=model,
-            sources=sources,
-            target=None,
-            layers=layers,
-        ):
-            rows = []
-            for layer in layers:
-                name, row = f"blocks.{layer}.hook_resid_{kind}", []
-                to = f"blocks.{layer if where is None else where}.hook_resid_{kind}"
-                for source in sources:
-                    _, cache = model.run_with_cache(source[None], names_filter=[name])
-                    vector = take(cache[name][0])
-
-                    def put(resid, hook, vector=vector):
-                        resid = resid.clone()
-                        resid[:, at(resid)] = vector
-                        return resid
-
-                    to_run = chosen if target is None else target  # noqa: B023
-                    logits = model.run_with_hooks(to_run[None], fwd_hooks=[(to, put)])[0, read]
-                    row.append(logits.argsort(descending=True)[rank])
-                rows.append(torch.stack(row))
-            return torch.stack(rows)
-
-        def tells(row):
-            """How many answers differ between the right ones and two near mistakes."""
-            near = [said(target=row), said(target=row, kind="post"), _own(model, row)]  # noqa: B023
-            return min(int((near[i] != near[j]).sum()) for i, j in ((0, 1), (0, 2), (1, 2)))
-
-        chosen = max(targets, key=tells)
-        target, right = chosen, said()
-        with torch.no_grad():
-            plain = model(target[None])[0, -1].argmax().expand_as(right)
-            own = torch.stack([model(source[None])[0, -1].argmax() for source in sources])
-        mistakes = {
-            "You read and write after the blocks: layer L is `resid_pre`.": said(kind="post"),
-            "Every answer is the target's own, as if nothing were patched. Does the hook *return* "
-            "the new stream?": plain,
-            "Layers are in rows and sources in columns; yours are the other way round.": right.T,
-            "You took the source's first token; its *last* token is asked for.": said(
-                take=lambda stream: stream[0]
-            ),
-            "You took the source's vector at `position`, which is a place in the target; of a "
-            "source, take the last token.": said(
-                take=lambda stream: stream[min(position, len(stream) - 1)]  # noqa: B023
-            ),
-            "The vector went to the target's last position: write it at `position`.": said(
-                at=lambda resid: -1
-            ),
-            "The vector went to all positions: write it at `position` alone.": said(
-                at=lambda resid: slice(None)
-            ),
-            "Those are the sources' own next tokens: run the target.": own.expand_as(right),
-            "The vector of layer L goes to layer L of the target; yours all go to one layer.": said(
-                where=layers[0]
-            ),
-            "You read the target's next token at `position`: read it at the end.": said(
-                read=position
-            ),
-            "Those are the least likely tokens: take the argmax.": said(rank=-1),
-        }
-        got = patchscope(model, sources, target, position=position, layers=layers)
+        case = _patchscope_case(seed, _start(seed), lengths, n, position, layers)
+        sources, target, right, mistakes = case
+        model = _tiny(seed + 2, listens=True)
+        _own(model, target)  # it sets its own hooks at the first run
+        got = patchscope(
+            model,
+            [source.clone() for source in sources],
+            target.clone(),
+            position=position,
+            layers=list(layers),
+        )
         _no_hook_is_left(model)
         match(got, right, what="The likeliest tokens", mistakes=mistakes)
     return "One vector moved from each source, layer by layer."
