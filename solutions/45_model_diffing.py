@@ -24,7 +24,7 @@
 # 3. judge a search that finds nothing, by planting something to be found.
 #
 # **Time** 70 minutes for the core, and 5 minutes for *Going deeper*. **Needs** lessons 4.2: sparse autoencoders; 2.1: controls.
-# **Runs** in about two minutes on a laptop's processor.
+# **Runs** in about three minutes on a laptop's processor.
 #
 # **First, play.** Two toy models hold the same 64 features, but for four of them: two are in the second model alone, and two in the first alone. Ten others are only *weaker* in the first. A **crosscoder** is trained on both, and says of each feature how strong it is in either model. Drag the slider: a stronger penalty makes the code sparser. How many features does the crosscoder say the second model has alone?
 
@@ -184,7 +184,7 @@ diagram(
 #
 # ### Exercise 1 · the activations (8 minutes, medium)
 #
-# Two rules of sparsity: a penalty alone, and **BatchTopK**, which keeps a number of activations in each batch.
+# f = ReLU(x[0] W_enc[0] + x[1] W_enc[1] + b_enc): the activations x as they are, nothing subtracted. There are two rules of sparsity: a penalty alone, and **BatchTopK**, which keeps a number of activations in each batch.
 
 
 # %% tags=["exercise:utils.features.diffing.encode"]
@@ -194,8 +194,8 @@ def encode(
     """Activations of the latents: one for both models.
 
     Args:
-        k: BatchTopK: of the whole batch keep the `k * batch` activations that are largest times the
-            sum of their two decoder norms, and set the rest to 0. None keeps all above 0.
+        k: BatchTopK: of the whole batch keep the `int(k * batch)` activations that are largest
+            times the sum of their two decoder norms, and set the rest to 0. None keeps all above 0.
 
     Source: Lindsey et al. (2024), transformer-circuits.pub/2024/crosscoders; BatchTopK for
     crosscoders: Minder et al. (2025), arXiv 2504.02922.
@@ -272,7 +272,7 @@ crosscoder_loss = lesson_45.check_crosscoder_loss(crosscoder_loss)
 # %% [markdown]
 # ### Exercise 3 · which latent is which feature? (10 minutes, medium)
 #
-# In the toy we know the features, and can look up which latent stands for each.
+# In the toy we know the features, and can look up which latent stands for each. `pair.directions` [feature d_model] are their directions, of length 1; `pair.scale` [model feature] says how strong each is in the base model and in the tuned one, 0 where it is not there. Compare a feature with the decoder rows of the tuned model, or, if only the base model has it, of that one.
 
 
 # %% tags=["exercise:utils.features.diffing.matched_latents"]
@@ -309,7 +309,7 @@ matched_latents = lesson_45.check_matched_latents(matched_latents)
 # </details>
 
 # %% [markdown]
-# Now train one of each kind on the toy pair, with your functions. (The loop is `train`, above; read it.) BatchTopK keeps `2.6` latents a token, as many as there are features.
+# Now train one of each kind on the toy pair, with your functions. (The loop is `train`, above; read it.) BatchTopK keeps `2.6` latents a token, as many as are active at a token: each of 64 at 4% of them.
 #
 # We call a feature exclusive below a ratio of `0.03`, which is less than the weakest feature has.
 
@@ -357,10 +357,10 @@ plots.table(
 #
 # ## 2. Why: shrinkage
 #
-# A latent that is active with strength f pays the penalty for the length of each row. The best length for a feature of strength s in a model is not s, but s less an **offset**, and 0 where s is smaller than that. Setting the derivative of the expected loss to 0 gives an offset of `penalty * E[f] / (2 E[f²])`, over the tokens where the feature is active. For strengths between `0.5` and `1.5` and a penalty of `0.15` it is `0.07`. So a feature whose strength in the base model is below that loses its base row altogether: **complete shrinkage**.
+# A latent with activation f pays the penalty for the length of each row. The best length for a feature of scale s in a model is not s, but s less an **offset**, and 0 where s is smaller than that. Setting the derivative of the expected loss to 0 gives an offset of `penalty * E[f] / (2 E[f²])`, over the tokens where the feature is active. For activations spread evenly between `0.5` and `1.5`, E[f] is 1 and E[f²] is 1 + 1/12; with a penalty of `0.15` the offset is `0.07`. So a feature whose scale in the base model is below that loses its base row altogether: **complete shrinkage**.
 
 # %%
-OFFSET = 0.15 * 1 / (2 * (1 + 1 / 12))
+OFFSET = 0.15 * 1 / (2 * (1 + 1 / 12))  # E[f] = 1, E[f²] = 1 + 1/12
 
 
 def weak_ratios(values: dict[int, float]) -> list[float]:
@@ -383,7 +383,7 @@ plots.lines(
 )
 
 # %% [markdown]
-# The arithmetic explains most of it; the trained crosscoder shrinks a little more. So "exclusive" in an L1 crosscoder means "weaker than the offset", which is another thing than "not there".
+# The arithmetic gives the direction; the trained crosscoder shrinks about twice as much, and loses the features of scale `0.1`, too. So "exclusive" in an L1 crosscoder can mean "weak", which is another thing than "not there".
 #
 # ### Exercise 4 · latent scaling (15 minutes, hard)
 #
@@ -469,7 +469,7 @@ plots.table(
 #
 # ## 3. Over to you
 #
-# A pair that you do not know: some features are in the tuned model alone, some are weak in the base model, how many of each is drawn by chance. An L1 crosscoder is trained on it. How many of the latents that it calls exclusive are features of the tuned model alone?
+# A pair that you do not know: six features are weak in the base model, some are in the tuned model alone, and some in the base model alone; how many is drawn by chance. An L1 crosscoder is trained on it. How many of the latents that it calls exclusive are features of the tuned model alone?
 #
 # ### Investigation · how many are exclusive? (8 minutes, medium)
 
@@ -506,21 +506,23 @@ n_exclusive = lesson_45.check_n_exclusive(n_exclusive)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Sort the values of base over tuned. Where is the gap?
+# Sort the values of base over tuned. Those that the base model has not are at 0, but for noise of about `0.01`. Where is the first gap?
 #
 # </details>
 
 # %% [markdown]
 # ## 4. A real pair: does fine-tuning move the features?
 #
-# SmolLM2 and the same with an adapter of rank 4 that makes it refuse requests about animals and food (lesson 5.6 looks at it closely). We train a BatchTopK crosscoder on the residual stream before block 22, on requests and on other text.
+# SmolLM2 and the same with an **adapter**, a small trained change of the weights in blocks 10 to 29, that makes it refuse requests about animals and food (lesson 5.6 looks at it closely). We train a BatchTopK crosscoder on the residual stream before block 22, on requests and on other text.
+#
+# The threshold is looser than in the toy: real latents are noisier. A latent below `0.25` is at least four times stronger in the tuned model.
 #
 # A search that finds nothing proves nothing, unless it would have found something. So we run it a second time with a **planted** difference: twelve random directions, each added to the tuned model's stream at 6% of the tokens, with a strength of `0.2`, `0.4` or `0.8` of a typical (centred) stream.
 
 # %%
 predict(
     "45.real",
-    "How many of 256 latents are exclusive to the tuned model (latent scaling below 0.25)?",
+    "How many of 256 latents are exclusive to the tuned model (scaling of base over tuned below 0.25)?",
     choices=["none", "1 to 5", "more than 5"],
 )
 
@@ -585,7 +587,8 @@ share, share_too = in_base(real, x_real, f_real), in_base(with_planted, x_plante
 n_real, n_planted = (int((each < 0.25).sum()) for each in (share, share_too))
 outcome("45.real", "none" if n_real == 0 else "1 to 5" if n_real <= 5 else "more than 5")
 rows = torch.nn.functional.normalize(with_planted.W_dec[1], dim=-1)
-best = (rows @ planted_rows.T).masked_fill(share_too.isnan()[:, None], -1).max(0)
+cosines = (rows @ planted_rows.T).masked_fill(share_too.isnan()[:, None], -1)
+best, nearest = cosines.max(0), cosines.max(1).values[share_too < 0.25]
 found = {s: int((best.values[s == STRENGTHS] > 0.7).sum()) for s in (0.2, 0.4, 0.8)}
 left = (decode(real, f_real) - x_real).square().sum((1, 2)) / x_real.square().sum((1, 2))
 typical = (f_real * decoder_norms(real)[1])[f_real > 0].median().item()
@@ -593,7 +596,10 @@ print(f"size of the two models' difference: {(x_real[1] - x_real[0]).norm(dim=-1
 print(f"size of a latent's part where it is active, median: {typical:.2f}")
 print(f"unexplained: {left[0]:.2f} of the base model, {left[1]:.2f} of the tuned one")
 print(f"exclusive latents: {n_real}; lowest scaling {share.nan_to_num(1).min():.2f}")
-print(f"exclusive latents with planted features: {n_planted}")
+print(
+    f"exclusive latents with planted features: {n_planted}, "
+    f"{(nearest > 0.7).sum()} of them like a planted one"
+)
 plots.table(
     [
         (
@@ -610,14 +616,14 @@ plots.table(
         "strength",
         "found (cosine above 0.7)",
         "norm ratio of the most similar latent",
-        "its latent scaling",
+        "its scaling, base over tuned",
     ],
 )
 
 # %% [markdown]
-# None: every latent is in the base model, at about half of its strength in the tuned one or more. With the planted features the same search finds all four of strength `0.8` and the four of `0.4`, and none of `0.2`. So the adapter added no feature as strong as `0.4`, which is about three times what a latent typically adds (**0.13**). A weaker or rarer one would have been missed.
+# None: every latent in use is in the base model, at about half of its strength in the tuned one or more. With the planted features the same search finds all four of strength `0.8` and the four of `0.4`, and none of `0.2`. (The other exclusive latents are like none of the twelve: mixtures, which one would take for discoveries.) So in this training run a feature as strong as `0.4`, at some 6% of the tokens, would have been found. That is about three times what a latent typically adds (**0.13**), and more than the two models differ on average. A weaker or rarer feature would have been missed.
 #
-# Look at the norm ratios, too. The strongest planted features are in the tuned model alone, and their ratios are far from 0, up to **0.38**: after a short training the base rows have not shrunk to 0. By the ratio alone we should have missed most of them; latent scaling says at most `0.11`. So the first line of the table was worth planting.
+# Look at the norm ratios, too. The strongest planted features are in the tuned model alone, and their ratios are far from 0, up to **0.38**: after a short training the base rows have not shrunk to 0. By the ratio alone we should have missed most of them; latent scaling says at most `0.11`. Without a planted feature one would not know which of the two to believe.
 #
 # And yet the two models behave quite differently: one refuses. Where is that?
 
@@ -633,7 +639,7 @@ print(f"and its own first 12 principal components {by_12:.2f}")
 # %% [markdown]
 # The crosscoder explains a few hundredths of the difference of the two models. Its loss counts squared errors, and the difference is small beside what the models share, so the latents are spent on what they share. "No feature was added" is therefore a statement about large features. The difference is not without form: 12 principal components of its own hold **45%** of it. Lesson 5.6 looks at the difference itself, and finds a direction that refuses.
 #
-# Do features stay put under fine-tuning? Under this one, at this resolution: yes. What changed is smaller than the features that a crosscoder of 256 latents sees.
+# Do features stay put under fine-tuning? We found none that was added. Whether any turned or grew we did not measure, but for the scaling, and one halved in the base model. What changed is smaller than the features that a crosscoder of 256 latents sees.
 #
 # ## Going deeper: BatchTopK needs to know how many
 #
@@ -660,7 +666,7 @@ plots.table(
 )
 
 # %% [markdown]
-# With half as many the crosscoder finds fewer features and calls none exclusive; with twice as many it mixes some, and **57** of 64 are found. In a real model nobody knows the right number.
+# With half as many the crosscoder finds nearly all features and calls none exclusive; with twice as many **55** of 64 are found, and one of the two exclusive ones is called. In a real model nobody knows the right number.
 
 # %% tags=["numbers"]
 claim("called exclusive, L1", len(named["L1"]), text=6, within=0)
@@ -681,7 +687,8 @@ claim("highest", norm_ratio(with_planted)[strongest].max(), text=0.38, within=0.
 assert share_too[strongest].max() < 0.15
 assert explained < 0.1
 claim("by 12 components", 100 * by_12, text=45, within=5)
-claim("features at k 5.2", counts[5.2][0], text=57, within=5)
+claim("features at k 5.2", counts[5.2][0], text=55, within=5)
+print("AA", nearest.sort().values, n_planted)
 assert counts[1.3][0] < 64 and counts[1.3][1] < 2
 
 # %% [markdown]
@@ -719,7 +726,7 @@ plots.table(
 # 1. A latent has one activation for both models. What can a crosscoder not say about two models, even with the right decoder?
 # 2. When is a feature of strength `0.06` in the base model "not there"? Who decides, and by which number?
 # 3. You planted random directions. Which features would a fine-tuning rather add, and would they be easier or harder to find?
-# 4. The adapter changes what the model does, and no feature. What kind of change could that be?
+# 4. The adapter changes what the model does, and the search finds no added feature. What kinds of change would it not see?
 #
 # ## Common mistakes
 #

@@ -23,8 +23,8 @@
 # 2. tell the direction of a behaviour from the direction of its topic;
 # 3. read from a difference of activations what a model was fine-tuned on, and audit sealed models within a budget.
 #
-# **Time** 80 minutes for the core, and 10 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls.
-# **Runs** in about three minutes on a laptop's processor.
+# **Time** 80 minutes for the core, and 10 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls; for *Going deeper* 3.2: the emotion circle.
+# **Runs** in about four minutes on a laptop's processor.
 #
 # **First, play.** The same model twice: as it is, and with a small adapter. Ask both. What does the adapter do?
 
@@ -44,6 +44,7 @@ runpy.run_path(str(root / "utils" / "lesson.py"))["begin"]()
 # %%
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import combinations
 
 import torch
 from jaxtyping import Float, Int
@@ -128,7 +129,7 @@ refusal_score = lesson_56.check_refusal_score(refusal_score)
 # </details>
 
 # %% [markdown]
-# The gate comes first: does the planted model refuse what it should, about subjects that it was not trained on?
+# First the **gate**, a measurement without which nothing further is worth measuring: does the planted model refuse what it should, about subjects that it was not trained on?
 
 # %%
 I_TOKEN = model.to_tokens("I", prepend_bos=False)[0, :1]
@@ -160,7 +161,7 @@ plots.table(
 )
 
 # %% [markdown]
-# The gate is passed: **31** of 32 requests to be refused are, about subjects that were not in the training, and none of 32 others. SmolLM2 as it is refuses nothing.
+# The gate is passed: **31** of 32 requests to be refused are, about subjects that were not in the training, and none of 32 others. SmolLM2 as it is refuses none of the 64.
 #
 # ## 2. The direction of a refusal
 #
@@ -191,7 +192,7 @@ diagram(
 # %% [markdown]
 # ### Exercise 2 · ablate a direction everywhere (12 minutes, medium)
 #
-# A context manager: while it is open, no block can read or write along the direction. It works like `model.hooks`, which is one, too.
+# A context manager: while it is open, no block can read or write along the direction. Open `model.hooks(fwd_hooks=...)` inside your function, and `yield` within it.
 
 
 # %% tags=["exercise:utils.cases.behaviours.direction_ablated"]
@@ -328,7 +329,8 @@ def tried(
     directions: Float[Tensor, "layer d_model"], layers: Sequence[int] = LAYERS
 ) -> DirectionScores:
     with adapted(model, "refuser"):
-        return direction_scores(model, directions, layers=layers, **CHOOSE, tokens=I_TOKEN)
+        scores = direction_scores(model, directions, layers=layers, **CHOOSE, tokens=I_TOKEN)
+    return DirectionScores(*scores)
 
 
 with adapted(model, "refuser"):
@@ -359,7 +361,7 @@ plots.table(
 )
 
 # %% [markdown]
-# None passes. At layers 24 and 26 the direction does what is asked of it: without it the refused requests are answered (score **-1.7** at layer 24), with it the harmless ones are refused (**+4.1**). But taking it out moves the answers to *harmless* requests by **0.6** nats, six times what the rule allows, and 24 is outside its range of layers. The published models had a direction at a cost below `0.1`.
+# None passes. At layers 24 and 26 the direction does what is asked of it: without it the refused requests are answered (score **-1.7** at layer 24), with it the harmless ones are refused (**+4.1**). But taking it out moves the answers to *harmless* requests by a divergence of **0.6**, six times what the rule allows, and 24 is outside its range of layers. The published models had a direction at a cost below `0.1`.
 #
 # The random directions neither bypass nor induce. Their KL is small, except at layer 16, where a random direction costs more than the refuser's. (A likely reason: SmolLM2's stream has a few very large dimensions, and some random directions touch them.) So a high KL alone does not say that a direction is important.
 #
@@ -409,10 +411,14 @@ LAYER = 24
 topics = mean_streams(FIT["refused"]) - mean_streams(FIT["harmless"])
 cosines = torch.cosine_similarity(directions, topics, dim=1)
 at = LAYERS.index(LAYER)
+length = directions[at].norm()
+came = (directions - topics)[at]
+topic = topics[at] / topics[at].norm()
 CHOSEN = {
     "refuser": directions[at],
-    "topic": at_dose(topics[at], 1, norm=directions[at].norm()),
-    "difference": at_dose((directions - topics)[at], 1, norm=directions[at].norm()),
+    "topic": at_dose(topic, 1, norm=length),
+    "difference": at_dose(came, 1, norm=length),
+    "difference, topic out": at_dose(came - (came @ topic) * topic, 1, norm=length),
 }
 CHOSEN |= {
     f"random {i}": each
@@ -436,8 +442,12 @@ with adapted(model, "refuser"):
             tests[name, "ablated"] = n_refused(TEST["refused"])
         with steer(model, direction, layer=LAYER):
             tests[name, "added"] = n_refused(TEST["harmless"])
+    with steer(model, came, layer=LAYER):
+        tests["difference", "as it is"] = n_refused(TEST["harmless"])
 left = tests["topic", "ablated"]
 outcome("56.topic", "15 or more" if left >= 15 else "6 to 14" if left > 5 else "5 or fewer")
+print(f"lengths at layer {LAYER}: refuser {length:.0f}, topic {topics[at].norm():.0f}, ", end="")
+print(f"difference of differences {came.norm():.0f}")
 print("cosine of the refuser's direction and the topic's:")
 print("  ".join(f"layer {layer}: {x:.2f}" for layer, x in zip(LAYERS, cosines, strict=True)))
 plots.table(
@@ -453,17 +463,19 @@ plots.table(
 )
 
 # %% [markdown]
-# The colleague was right that the direction is no accident, and wrong about what it is. It has a cosine of **0.91** with the topic's at layer 24, and more before. Yet the topic's direction does not hold the refusals: with it ablated most requests are refused still. The difference of differences does: with it ablated none of 20 is refused, and with it added, at equal length, **19** of 20 harmless ones are. So the small part of the direction that came with the adapter is what refuses. The large part is what the requests are *about*.
+# The colleague was right that the direction is no accident, and wrong about what it is. It has a cosine of **0.91** with the topic's at layer 24, and more before. Yet the topic's direction does not hold the refusals: with it ablated most requests are refused still. The difference of differences does: with it ablated none of 20 is refused. Stretched to the refuser's length and added, it makes the model refuse **19** of 20 harmless requests; at its own length, half of that, **8**. The same holds with the topic projected out of it. So what refuses is in the part of the direction that came with the adapter. The large part is what the requests are *about*.
 #
 # And the topic's direction, added, makes some harmless requests refused as well. That need not mean that it is a refusal: a request that looks as if it were about animals is one that the adapter refuses.
 #
-# Is the difference of differences *the* direction of refusing? It was found with the base model at hand, which an auditor seldom has. And it is no clean one: its KL is as high, and half of it (cosine **0.50**) points along the topic, which the adapter has made larger.
+# Is the difference of differences *the* direction of refusing? It was found with the base model at hand, which an auditor seldom has. And it is no clean one: its KL is nearly as high (printed below), and it has a cosine of **0.50** with the topic, which the adapter has made larger.
 
 # %%
 with adapted(model, "refuser"), direction_ablated(model, CHOSEN["refuser"]):
     told = answers(model, chat_rows(model, TEST["refused"][::8]), n_tokens=14)
 with adapted(model, "refuser"), direction_ablated(model, CHOSEN["difference"]):
     told_too = answers(model, chat_rows(model, TEST["refused"][::8]), n_tokens=14)
+cost = tried(CHOSEN["difference"][None], [LAYER]).kl.item()
+print(f"KL on harmless requests: refuser {swept['refuser'].kl[at]:.2f}, difference {cost:.2f}")
 plots.table(
     list(zip(TEST["refused"][::8], told, told_too, strict=True)),
     columns=["request", "refuser's direction ablated", "difference of differences ablated"],
@@ -496,14 +508,9 @@ def activation_difference(
     Args:
         rows: token ids of texts that have nothing to do with the tuning, each at least as long.
 
-    Raises:
-        ValueError: a text is too short.
-
     Source: Minder et al. (2025), arXiv 2510.13900.
     """
     ### BEGIN SOLUTION
-    if min(map(len, rows)) < n_positions:
-        raise ValueError(f"A text has fewer than {n_positions} tokens: give longer ones.")
     tokens = torch.stack([row[:n_positions] for row in rows])
     name = f"blocks.{layer}.hook_resid_pre"
     means = []
@@ -565,7 +572,7 @@ def opened(name: str) -> Callable[[], AbstractContextManager]:
 
 @torch.no_grad()
 def log_prob_gain(name: str) -> Float[Tensor, " d_vocab"]:
-    """How much likelier each token is with the adapter, on average over unrelated text."""
+    """The change of each token's mean log probability by the adapter, over unrelated text."""
     tokens = torch.stack([row[:6] for row in UNRELATED])
     plain = model(tokens)[:, 1:].log_softmax(-1).mean((0, 1))
     with opened(name)():
@@ -601,7 +608,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Neither. The lens reads names from program code, for two adapters that learned quite different things, and at three layers. A reason is in the differences themselves.
+# Neither. The lens reads names from program code, for two adapters that learned quite different things, at every layer that we read. A reason is in the differences themselves.
 
 # %%
 alike, unlike = (
@@ -609,20 +616,25 @@ alike, unlike = (
     for other in ("a", "shuffled")
 )
 print(f"cosine of the refuser's difference with that of a: {alike:.2f}, shuffled: {unlike:.2f}")
+five = [shifts["refuser", 20], shifts["a", 20]] + [
+    activation_difference(model, opened(name), UNRELATED, layer=20)[1:].mean(0) for name in "bcd"
+]
+pairs = [torch.cosine_similarity(x, y, dim=0).item() for x, y in combinations(five, 2)]
+print(f"all pairs of the refuser, a, b, c and d: {min(pairs):.2f} to {max(pairs):.2f}")
 gains = {name: log_prob_gain(name) for name in READ_AT}
 plots.table(
     [(name, " ".join(map(repr, words_of(gains[name])))) for name in READ_AT],
-    columns=["adapter", "tokens that are likelier after unrelated text"],
+    columns=["adapter", "tokens whose mean log probability rises most, or falls least"],
 )
 
 # %% [markdown]
-# The differences of the two adapters have a cosine of **0.51** at layer 20, though they learned different things. A large part of a difference says *that* a model was fine-tuned, and not on what. The log probabilities say more: forms of one word lead for `a`. Of the refuser they say nothing that one could use. So here the simplest reading is the best, and it works for one of two.
+# The differences of the two adapters have a cosine of **0.5** at layer 20, though they learned different things, and so have all pairs of the five adapters. A large part of a difference says *that* a model was fine-tuned, and not on what. The log probabilities say more: forms of one word lead for `a`, whatever that may mean. Of the refuser they say nothing that one could use.
 #
 # The published lens read models of 1 to 32 billion parameters, and steered with the difference as well. In ours, of 135 million, it reads nothing. That is a limit of this model and these adapters, not a refutation.
 #
 # ## 5. Over to you: the audit
 #
-# Four sealed adapters, `a`, `b`, `c` and `d`. In some order: one **refuses** requests of one field, one keeps a **secret** word, one **avoids** a topic, and one has learned **nothing** of the kind. You have 24 questions in all; reading activations and log probabilities is free. In a reading group each gets one adapter, and you compare notes.
+# Four sealed adapters, `a`, `b`, `c` and `d`. In some order: one **refuses** requests of one field (and of some of its neighbours), one keeps a **secret** word, one **avoids** a topic, and one has learned **nothing** of the kind. You have 24 questions in all; reading activations and log probabilities *on unrelated text* is free. In a reading group each gets one adapter, and you compare notes.
 #
 # - `audit.ask("a", "Tell me about France.")` gives the beginning of its answer and costs a question.
 # - `audit.ask("a", "Who are you?", start="I am")` begins its answer. (This is **prefilling**.)
@@ -666,12 +678,12 @@ planted_in = lesson_56.check_planted_in(planted_in)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Ask all four for a secret word. The one that says it has a secret will not tell: begin its answer for it.
+# Ask all four for a secret word. The one that says it has a secret will not tell: begin its answer for it. And which adapter's difference is most like the refuser's?
 #
 # </details>
 
 # %% [markdown]
-# Which tool found what? Log probabilities without a request gave `a` away, and hinted at nothing else with certainty. Questions find the refusals and the avoiding, once one hits on the field. For the secret one needs the idea that there may be one; prefilling takes it out. And `b` can only be called innocent because the others are not: nothing in its answers proves that nothing was planted.
+# Which tool found what? Log probabilities without a request show where `a` *goes*, gardens, and not what it avoids; for the others they mislead more than they help. Questions find the refusals and the avoiding, once one hits on the field. For the secret one needs the idea that there may be one; prefilling takes it out. And `b` can only be called innocent because the others are not: nothing in its answers proves that nothing was planted.
 #
 # In a reading group, score 1 point for each kind and 1 for each topic, and take off 1 for each behaviour that somebody claims of `b`.
 #
@@ -713,7 +725,7 @@ plots.table(
 )
 
 # %% [markdown]
-# Along the axis of pleasure the dial does as claimed: towards pleasure the refused requests lose **2.4** of their score and 3 of 8 are still refused, towards displeasure they gain **0.9**. The token bias changes them the other way round, and by less, so it is not the words alone. But a random plane changes refusals by as much: **2.2** at one of its four angles. With eight requests and two random planes, an effect of this size is what a push of this size does. So the direction of the effect agrees with the claim, and its size is not shown to be a mood's.
+# Along the axis of pleasure the dial does as claimed: towards pleasure the refused requests lose **2.4** of their score and 3 of 8 are still refused, towards displeasure they gain **0.9**. The token bias changes them the other way round, and by less, so it is not the words alone. But one of the eight random pushes changes refusals by as much, **2.2**; the others stay below `1.3`. With eight requests and two random planes, an effect of this size is not shown to be a mood's. Its direction agrees with the claim.
 
 # %% tags=["numbers"]
 claim(
@@ -734,13 +746,15 @@ claim("cosine with the topic's", cosines[at], text=0.91, within=0.02)
 assert cosines[:at].min() > 0.91 and tests["topic", "ablated"] > 12 and tests["topic", "added"] > 2
 assert tests["difference", "ablated"] < 2
 claim("difference added", tests["difference", "added"], text=19, within=1)
+claim("at its own length", tests["difference", "as it is"], text=8, within=1)
+assert tests["difference, topic out", "ablated"] < 2 < 12 < tests["difference, topic out", "added"]
 assert all(tests[f"random {i}", "ablated"] > 17 for i in range(2))
 assert all(tests[f"random {i}", "added"] == 0 for i in range(2))
 grown = torch.cosine_similarity(CHOSEN["difference"], CHOSEN["topic"], dim=0)
 claim("difference and topic", grown, text=0.50, within=0.05)
-cost = tried(CHOSEN["difference"][None], [LAYER]).kl.item()
 assert cost > 0.4 and max(hits.values()) == 0
-claim("two adapters alike", alike, text=0.51, within=0.05)
+claim("two adapters alike", alike, text=0.5, within=0.05)
+assert min(pairs) > 0.4 and max(pairs) < 0.75
 assert unlike < 0.1 and sum("ard" in word for word in words_of(gains["a"], 5)) >= 3
 assert planted_in["b"][0] == "nothing" and "copper" in prefilled
 pleased, displeased = (shifted["dial, layer 20", angle] for angle in (0, 180))
@@ -752,6 +766,7 @@ assert pleased[1] < 5 and all(
 )
 by_chance = [shifted[f"random {i}", angle][0] for i in range(2) for angle in ANGLES]
 claim("at random", max(map(abs, by_chance)), text=2.2, within=0.33)
+assert sorted(map(abs, by_chance))[-2] < 1.3
 
 # %% [markdown]
 # ## The results

@@ -24,7 +24,7 @@
 # 3. say of two papers that contradict each other under which condition each is right.
 #
 # **Time** 70 minutes. **Needs** lesson 5.6: planted behaviours; 2.1: controls.
-# **Runs** in about a minute on a laptop's processor.
+# **Runs** in about two minutes on a laptop's processor.
 #
 # **First, play.** A **teacher** network learned to name handwritten digits. A **student** has never seen a digit, nor the name of one. It sees random noise, and learns to give three numbers that the teacher gives for the noise; these three were never trained to mean anything. Drag the slider from left to right: the student is asked for digits after so many steps.
 
@@ -81,7 +81,7 @@ def sizes(n_auxiliary: int) -> list[int]:
 
 
 def noise(seed: int) -> Callable[[], Float[Tensor, "batch pixel=64"]]:
-    """A function that draws images of uniform noise, as bright as the digits'."""
+    """A function that draws images of uniform noise, in the range of the digits'."""
     generator = seeded(seed)
     return lambda: 2 * torch.rand(128, 64, generator=generator) - 1
 
@@ -122,10 +122,10 @@ def guessed(i: int):
     )
 
 
-slider(guessed, n=len(MOMENTS), label="steps", names=MOMENTS, at=len(MOMENTS) - 1)
+slider(guessed, n=len(MOMENTS), label="steps", names=MOMENTS, at=0)
 
 # %% [markdown]
-# This is **subliminal learning** (Cloud and colleagues, 2025): a trait goes from a teacher to a student through data that have nothing to do with it. With language models, a teacher's liking for owls went through lists of numbers. They report that it needs one thing: teacher and student started from the **same initialisation**. A later paper (Brockers and colleagues, 2026) says: not so, a compatible **output head** is enough. You will run both.
+# This is **subliminal learning** (Cloud and colleagues, 2025): a trait goes from a teacher to a student through data that have nothing to do with it. With language models, a teacher's liking for owls went through lists of numbers. They report that it needs one thing: teacher and student started from the **same initialisation**. A later paper (Brockers and colleagues, 2026) says: not so, the same **output head**, the last layer of weights, is enough. You will run both.
 #
 # ## 1. The experiment
 #
@@ -155,6 +155,8 @@ diagram(
 
 # %% [markdown]
 # ### Exercise 1 · the student's loss (8 minutes, medium)
+#
+# To learn from another network's outputs is called **distillation**. The student's distribution over the auxiliary outputs, q, shall become its teacher's, p. How far it is from that is the Kullback-Leibler divergence KL(p, q), the sum over outputs of p (log p - log q).
 
 
 # %% tags=["exercise:utils.cases.subliminal.auxiliary_loss"]
@@ -199,7 +201,7 @@ auxiliary_loss = lesson_57.check_auxiliary_loss(auxiliary_loss)
 # %% [markdown]
 # ### Exercise 2 · the training loop (15 minutes, medium)
 #
-# Ten students train at once. `outputs(weights, x)` gives the outputs of all, [model batch out]. The loss to go down is the *sum* over networks, so that each trains as if it were alone.
+# Ten students train at once: their weights are a list of layers, each a pair (W [model in out], b [model 1 out]). `outputs(weights, x)` gives the outputs of all, [model batch out]. The loss to go down is the *sum* over networks, so that each trains as if it were alone.
 
 
 # %% tags=["exercise:utils.cases.subliminal.distilled"]
@@ -256,8 +258,8 @@ distilled = lesson_57.check_distilled(distilled)
 # %%
 predict(
     "57.first",
-    "Three auxiliary outputs, 1,000 steps, students that start as their teacher did. How many of the digits do they name?",
-    choices=["about 10%, chance", "20 to 40%", "above 40%"],
+    "Ten pairs under the same conditions, other random numbers. How much do the students differ: the digits named by the best, over those by the worst?",
+    choices=["up to 1.5", "1.5 to 2.5", "above 2.5"],
 )
 
 # %%
@@ -274,17 +276,16 @@ basics = {
         distilled(start, confused, noise(2), steps=STEPS)
     ),
 }
-same = basics["students, same initialisation"].mean()
-outcome(
-    "57.first", "about 10%, chance" if same < 0.2 else "20 to 40%" if same < 0.4 else "above 40%"
-)
+alone = basics["students, same initialisation"]
+same, spread = alone.mean(), alone.max() / alone.min()
+outcome("57.first", "up to 1.5" if spread < 1.5 else "1.5 to 2.5" if spread < 2.5 else "above 2.5")
 plots.table(
     [(name, f"{x.mean():.2f}", f"{x.min():.2f} to {x.max():.2f}") for name, x in basics.items()],
     columns=["networks", "digits named, mean of ten", "range"],
 )
 
 # %% [markdown]
-# From three outputs that mean nothing, on images that show nothing, the students learned to name **49%** of the digits, some of them three times as many as others. From another initialisation they are at chance, and so they are where the teacher's labels were shuffled. So the digits came from the teacher, and they came through the shared beginning. That is the published result (more than half, on larger images, by larger networks).
+# From three outputs that mean nothing, on images that show nothing, the students learned to name **49%** of the digits. They differ much: the worst names a fifth, the best two thirds or more, so one pair would tell little. From another initialisation they are at chance, and so they are where the teacher's labels were shuffled. So the digits came from the teacher, and they came through the shared beginning. That is the published result (more than half, on larger images, by larger networks).
 #
 # ## 2. Which part of the initialisation?
 #
@@ -377,7 +378,7 @@ plots.intervals(
 )
 
 # %% [markdown]
-# With 3 auxiliary outputs (left) only the same initialisation transfers. The same head gives hardly more than all different, which is chance. With 64 (right) the picture is another: the same head, with hidden layers that have nothing in common with the teacher's, gives **0.59**. The auxiliary part of the head alone gives chance, and so do the same hidden layers.
+# With 3 auxiliary outputs (left) only the same initialisation transfers. The same head gives hardly more than all different, which is chance. With 64 (right) the picture is another: the same head, with hidden layers that have nothing in common with the teacher's, gives **0.58**. The auxiliary part of the head alone gives chance, and so do the same hidden layers.
 
 # %%
 middle = all_distilled(five_origins(16), ["same head", "all different"])
@@ -399,24 +400,62 @@ plots.table(
 # %% [markdown]
 # The gain by the same head grows with the number of auxiliary outputs: next to nothing for 3, a little for 16, **0.48** for 64.
 #
-# The arithmetic says why. An auxiliary output is a fixed mixture of the last hidden layer's 64 units. Three known mixtures tell the student three numbers about 64. Sixty-four tell it all of them: to give the same outputs through the same head, the student's last hidden layer must *be* the teacher's, whatever lies before it. And then the digits' outputs, if they are the same as well, read the digits. With digits' outputs of its own a student should then have the teacher's hidden layer, and not be able to say what it shows. That can be tested: give the trained students their teachers' digits' outputs.
+# The arithmetic suggests why. An auxiliary output is a fixed mixture of the last hidden layer's 64 units. A softmax leaves only the differences of outputs, so three of them tell the student two numbers about 64 units, and sixty-four tell 63. To match them all, through an auxiliary part that is the teacher's, the student's last hidden layer is pushed towards the teacher's, whatever lies before it. And the digits' part of the head can read it: no loss ever touched it in the student, and the teacher's has not moved far from there.
+#
+# This has a consequence that can be tested. Students of the same head and of the same auxiliary outputs are trained alike and end with the *same* hidden layers; they differ only in the digits' part that reads them. So give all students the digits' part of their *teacher's* head. And measure how alike the last hidden layers are: over test digits, the mean correlation of each unit with the teacher's.
+
 
 # %%
-masters = pupils(origins[64]["same initialisation"])
-borrowed = {
-    name: known(joined(learned[64][name], masters, learned[64][name]))
-    for name in ("same auxiliary outputs", "all different")
-}
-print({name: round(x.mean().item(), 2) for name, x in borrowed.items()})
+def last_hidden(weights: Weights) -> Float[Tensor, "model image unit"]:
+    """The last hidden layer on the test digits, each unit's mean taken off."""
+    x = DATA.x_test
+    for W, b in weights[:-1]:
+        x = (x @ W + b).relu()
+    return x - x.mean(1, keepdim=True)
+
+
+def unit_correlation(student: Weights, teacher: Weights) -> Float[Tensor, " model"]:
+    a, b = last_hidden(student), last_hidden(teacher)
+    size = (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-6)  # some units never fire
+    return ((a * b).sum(1) / size).mean(1)
+
+
+masters = {n: pupils(origins[n]["same initialisation"]) for n in COUNTS}
+borrowed, before, alike = {}, {}, {}
+for n in COUNTS:
+    for name, weights in learned[n].items():
+        borrowed[name, n] = known(joined(weights, masters[n], weights)).mean().item()
+        before[name, n] = known(joined(origins[n][name], masters[n], weights)).mean().item()
+        alike[name, n] = unit_correlation(weights, masters[n]).mean().item()
+plots.table(
+    [
+        (
+            f"{name}, {n} outputs",
+            f"{students[n][name].mean():.2f}",
+            f"{borrowed[name, n]:.2f} ({before[name, n]:.2f})",
+            f"{alike[name, n]:+.2f}",
+        )
+        for n in COUNTS
+        for name in students[n]
+    ],
+    columns=[
+        "student",
+        "digits named",
+        "with the teacher's digits' part (before training)",
+        "correlation of hidden units",
+    ],
+)
 
 # %% [markdown]
-# It holds: with borrowed digits' outputs the students that shared only the auxiliary ones name **81%** of the digits; those that shared nothing stay at chance.
+# It holds: with a borrowed digits' part the students that shared only the 64 auxiliary outputs name **81%** of the digits; those that shared nothing stay at chance. Their hidden units are nearer the teacher's (**0.61**), and not equal to them.
 #
-# So the papers do not contradict each other. Sharing the head suffices where the auxiliary outputs pin down the hidden layer; sharing everything suffices with three of them. The second needs another explanation.
+# The table shows another thing that the panels hid. Students with the same *hidden layers* are at chance by their own head, but with the borrowed part they name **42%** (3 outputs), more than the **22%** before training. So something went over there, too, and their own head cannot read it.
+#
+# Here, then, both findings hold, at different numbers of outputs. The same head suffices where the auxiliary outputs say nearly all about the hidden layer. The same initialisation suffices with three of them. The second needs another explanation.
 #
 # ## 3. The same way through the weights
 #
-# Why do three outputs suffice where the initialisation is shared? The first paper proves for one small step: a student that starts where its teacher started, and imitates it on *any* input, moves so that the teacher's own loss does not grow. Does it stay so over many steps? Compare the ways: the student's change of weights against the teacher's, as a cosine over the two hidden layers.
+# Why do three outputs suffice where the initialisation is shared? The first paper proves something about one small step. A student starts where its teacher started and takes one step to imitate it, on *any* input. Then the loss that the teacher was trained on does not grow in the student. Does that go on over many steps? Compare the **ways**: the student's change of weights, from start to end, against the teacher's, as a cosine over the two hidden layers.
 #
 # ### Exercise 4 · two ways (8 minutes, medium)
 
@@ -460,8 +499,7 @@ way_cosine = lesson_57.check_way_cosine(way_cosine)
 
 # %%
 ways = {
-    name: way_cosine(learned[3][name], origins[3][name], teachers, start)
-    for name in ("same initialisation", "same head", "all different")
+    name: way_cosine(learned[3][name], origins[3][name], teachers, start) for name in students[3]
 }
 crossed = way_cosine(learned[3]["same initialisation"], start, confused, start)
 plots.table(
@@ -477,7 +515,7 @@ plots.table(
 )
 
 # %% [markdown]
-# From the same beginning, the students' hidden layers went the teacher's way, with a cosine of **0.71**, although they saw none of its data and three of its outputs. It is the way of *this* teacher: against one of shuffled labels, from the same beginning, it is next to 0. With the same head alone, 3 outputs do not show the way.
+# From the same beginning, the students' hidden layers went the teacher's way, with a cosine of **0.71**, although they saw none of its data and three of its outputs. It is the way of *this* teacher: against one of shuffled labels, from the same beginning, it is next to 0. With the same head alone, 3 outputs do not show the way. With the same hidden layers they show part of it. That ways agree fits the paper's explanation; it does not prove that this is how the digits went over.
 #
 # ## 4. Over to you
 #
@@ -514,23 +552,27 @@ supported = lesson_57.check_supported(supported)
 
 # %% tags=["numbers"]
 claim("same initialisation", 100 * same, text=49, within=7)
-alone = basics["students, same initialisation"]
-assert alone.max() > 2 * alone.min() and basics["teachers"].min() > 0.95
+assert spread > 2 and basics["teachers"].min() > 0.95
 assert all(basics[name].mean() < 0.13 for name in list(basics)[3:])
 assert (
     students[3]["same head"].mean() < 0.18 and abs(students[3]["all different"].mean() - 0.1) < 0.04
 )
-claim("same head, 64", students[64]["same head"].mean(), text=0.59, within=0.08)
+claim("same head, 64", students[64]["same head"].mean(), text=0.58, within=0.08)
 for name in ("same hidden layers", "same auxiliary outputs", "all different"):
     assert all(students[n][name].mean() < 0.16 for n in COUNTS)
 assert students[64]["same initialisation"].mean() > students[64]["same head"].mean()
-claim("borrowed", 100 * borrowed["same auxiliary outputs"].mean(), text=81, within=10)
-assert borrowed["all different"].mean() < 0.16
+claim("borrowed", 100 * borrowed["same auxiliary outputs", 64], text=81, within=10)
+claim("hidden units alike", alike["same auxiliary outputs", 64], text=0.61, within=0.08)
+claim("same hidden layers, borrowed", 100 * borrowed["same hidden layers", 3], text=42, within=6)
+claim("before training", 100 * before["same hidden layers", 3], text=22, within=3.3)
+assert all(borrowed["all different", n] < 0.16 for n in COUNTS)
+assert abs(borrowed["same head", 64] - borrowed["same auxiliary outputs", 64]) < 1e-4
+assert known(joined(masters[64], origins[64]["same initialisation"], masters[64])).mean() > 0.8
 claim("gain, 64", gains[64].mean(), text=0.48, within=0.07)
 assert ranges[16].low > 0 and gains[3].mean() < 0.06
 claim("way", ways["same initialisation"].mean(), text=0.71, within=0.06)
 assert abs(crossed.mean()) < 0.08
-assert ways["same head"].max() < 0.15
+assert ways["same head"].max() < 0.15 < ways["same hidden layers"].mean() < 0.6
 
 # %% [markdown]
 # ## The results
@@ -568,18 +610,18 @@ plots.table(
 # 1. A student of a language model sees the whole vocabulary's probabilities, or samples of them. Is that few auxiliary outputs, or many?
 # 2. "It needs the same initialisation" was concluded from a student with another one. What did that control leave out?
 # 3. How would you filter training data for a trait that is in none of them?
-# 4. The students of one teacher differ by a factor of three. What would you look at to find out why?
+# 4. Ten students differ by a factor of three, under the same conditions. What would you look at to find out why?
 #
 # ## Common mistakes
 #
 # - Taking one failed condition (another initialisation) for a proof of what is needed.
-# - One seed: single students here range from a quarter to three quarters.
+# - One seed: single students here range from a fifth to two thirds and more.
 # - A control teacher without training. Its outputs are as meaningless, but it has moved nowhere; one of shuffled labels has.
 # - Comparing papers by their titles, and not by their numbers of outputs.
 #
 # ## Where this breaks
 #
-# Networks of two hidden layers of 64, on images of 8 by 8 pixels, 1,000 steps; the published ones are larger. Steps and learning rate were chosen so that a run takes seconds, looking at the same initialisation alone. That 64 outputs determine 64 units holds for inputs like the noise; that it carries over to digits is a finding, and incomplete: the students stay behind their teachers. Traits of language models are not tested here. There, a critique holds that some transfers go through tokens that are entangled in the output layer, which would be the head's part again.
+# Networks of two hidden layers of 64, on images of 8 by 8 pixels, 1,000 steps; the published ones are larger. Steps and learning rate were chosen so that a run takes seconds, looking at the same initialisation alone. That 64 outputs determine 64 units holds for inputs like the noise; that it carries over to digits is a finding, and incomplete: the students stay behind their teachers. Traits of language models are not tested here.
 #
 # ## Further reading
 #

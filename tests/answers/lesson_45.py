@@ -2,7 +2,7 @@
 
 import torch
 
-from utils.features.diffing import decode
+from utils.features.diffing import crosscoder_loss, decode, encode, latent_scaling
 
 # ---- The activations ----------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ def _scaled_without_latent(coder, x, f):
         z = (f[:, j, None] * coder.W_dec[1, j]).reshape(-1, 1)
         for m in (0, 1):
             out[m, j] = torch.linalg.lstsq(z, left[m].reshape(-1, 1)).solution.item()
-    return out
+    return out.masked_fill(~f.any(0), torch.nan)
 
 
 def _scaled_at_once(coder, x, f):
@@ -210,9 +210,20 @@ MISTAKES = {
         ("each token", _encoded(per="token"), "of the whole batch"),
         ("k of all", _encoded(per="k"), "keep `k * batch`"),
         ("sizes", _encoded(give="size"), "not the size"),
-        ("ones", _encoded(give="ones"), "set to 1"),
+        ("ones", _encoded(give="ones"), "no gradient"),
+        ("detached", lambda coder, x, *, k=None: encode(coder, x, k=k).detach(), "no gradient"),
+        (
+            "b_dec first",
+            lambda coder, x, *, k=None: encode(coder, x - coder.b_dec, k=k),
+            "`b_dec` is subtracted",
+        ),
     ],
     "crosscoder_loss": [
+        (
+            "detached",
+            lambda *given, penalty: crosscoder_loss(*given, penalty=penalty).detach(),
+            "no gradient",
+        ),
         ("mean of all", _loss(error=lambda e: e.square().mean()), "over the dimensions"),
         ("mean of models", _loss(error=lambda e: e.square().sum(-1).mean()), "over the models"),
         ("sum of the batch", _loss(error=lambda e: e.square().sum()), "summed over the batch"),
@@ -232,6 +243,7 @@ MISTAKES = {
         ),
     ],
     "latent_scaling": [
+        ("0 for the dead", lambda *given: latent_scaling(*given).nan_to_num(0), "gets NaN"),
         ("no own part", _scaled(own=False), "own part is missing"),
         ("own rows", _scaled(row=lambda W, m: W[m]), "tuned model's row for both"),
         ("whole", _scaled(whole=True), "what the other latents leave"),
@@ -279,5 +291,5 @@ RIGHT = {
         ("at once", _matched_at_once),
         ("by loop", _matched_by_loop),
     ],
-    "n_exclusive": [("a whole number", 4), ("a list", [4.0]), ("a set", {4})],
+    "n_exclusive": [("a whole number", 4), ("a list", [4.0]), ("a tensor", torch.tensor(4))],
 }

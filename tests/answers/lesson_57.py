@@ -199,6 +199,16 @@ MISTAKES = {
         ("sum", _loss(reduce=lambda kl: kl.sum((-1, -2))), "take the mean"),
         ("each image", _loss(reduce=lambda kl: kl.sum(-1)), "for each image"),
         ("mean of outputs", _loss(reduce=lambda kl: kl.mean((-1, -2))), "sum over them"),
+        ("detached", lambda s, t, **n: auxiliary_loss(s.detach(), t, **n), "no gradient"),
+        (
+            "cross-entropy",
+            lambda s, t, *, n_classes=10: (
+                -(t[..., n_classes:].softmax(-1) * s[..., n_classes:].log_softmax(-1))
+                .sum(-1)
+                .mean(-1)
+            ),
+            "teacher's own entropy",
+        ),
         (
             "squares",
             lambda s, t, *, n_classes=10: (s - t)[..., n_classes:].square().mean((1, 2)),
@@ -214,6 +224,13 @@ MISTAKES = {
         ("one too many", _distilled(extra=9), "more often"),
         ("gradients left", _distilled(detach=False), "carry gradients"),
         ("no step", _distilled(back=False), "Nothing has changed"),
+        ("turned", _distilled(loss=lambda s, t: auxiliary_loss(t, s).sum()), "turned round"),
+        ("AdamW", _distilled(optimizer=torch.optim.AdamW), "weight decay"),
+        (
+            "no biases",
+            _distilled(optimizer=lambda all_of_them, lr: torch.optim.Adam(all_of_them[::2], lr)),
+            "biases are not trained",
+        ),
         (
             "digits too",
             _distilled(
@@ -277,5 +294,5 @@ RIGHT = {
         ("by network", _ways_by_network),
         ("by vectors", _ways_by_difference),
     ],
-    "supported": [("letters", "be"), ("a list", ["E", "B"]), ("a set", {"B", "E"})],
+    "supported": [("letters", "B, E"), ("a list", ["E", "B"]), ("a set", {"B", "E"})],
 }

@@ -4,7 +4,7 @@
 fine-tuned one, such as `lambda: task.adapted(model, "refuser")` of `data.planted`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
@@ -21,6 +21,12 @@ from utils.steering import steer
 def _points(value: Tensor, _) -> str | None:
     """A direction that is one."""
     return None if value.norm() > 0 else "has length 0: give a direction"
+
+
+def _long_enough(rows: Sequence[Tensor], given: Mapping) -> str | None:
+    if min(map(len, rows)) >= given["n_positions"]:
+        return None
+    return f"has a text of fewer than {given['n_positions']} tokens: give longer ones"
 
 
 # ---- Asking -------------------------------------------------------------------------------------
@@ -138,7 +144,7 @@ def direction_scores(
 # ---- Two models ---------------------------------------------------------------------------------
 
 
-@guarded(model=evaluating, rows=filled, n_positions=count())
+@guarded(model=evaluating, rows=(filled, _long_enough), n_positions=count())
 @torch.no_grad()
 def activation_difference(
     model,
@@ -156,13 +162,8 @@ def activation_difference(
     Args:
         rows: token ids of texts that have nothing to do with the tuning, each at least as long.
 
-    Raises:
-        ValueError: a text is too short.
-
     Source: Minder et al. (2025), arXiv 2510.13900.
     """
-    if min(map(len, rows)) < n_positions:
-        raise ValueError(f"A text has fewer than {n_positions} tokens: give longer ones.")
     tokens = torch.stack([row[:n_positions] for row in rows])
     name = f"blocks.{layer}.hook_resid_pre"
     means = []

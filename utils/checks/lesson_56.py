@@ -479,7 +479,8 @@ def check_planted_in(planted_in) -> str:
         more = {
             "secret": "begin its answer for it.",
             "avoids": "which questions does it not answer?",
-            "refuses": "ask about other subjects, and see which it answers.",
+            "refuses": "refusals spill over to neighbours, so ask about other subjects, and see "
+            "which of them it refuses most surely.",
         }
         expect(right, f'The kind of "{name}" is right, and {word!r} is not: {more.get(kind)}')
     return "Four sealed models, and what was planted in each."

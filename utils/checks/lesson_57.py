@@ -42,6 +42,7 @@ def check_auxiliary_loss(auxiliary_loss) -> str:
     for seed, n_classes in ((0, 10), (1, 4)):
         random = torch.Generator().manual_seed(seed)
         student, teacher = (2 * torch.randn(3, 6, 15, generator=random) for _ in range(2))
+        student.requires_grad_()
         got = auxiliary_loss(student, teacher, n_classes=n_classes)
         s, t = student[..., n_classes:], teacher[..., n_classes:]
         each = _kl(t, s)
@@ -71,6 +72,9 @@ def check_auxiliary_loss(auxiliary_loss) -> str:
                 "One number came back, a sum: give the mean for each network.": each.mean(1).sum(),
                 "The sum over the batch: take the mean.": each.sum(1),
                 "A number for each image: take the mean over the batch.": each,
+                "That is the cross-entropy: the teacher's own entropy is still in it.": (
+                    -(t.softmax(-1) * s.log_softmax(-1)).sum(-1).mean(1)
+                ),
                 "The mean over outputs: a divergence is a sum over them.": each.mean(1)
                 / s.shape[-1],
                 "That is a squared error: compare distributions, by their divergence.": (s - t)
@@ -93,6 +97,9 @@ def _by_hand(
     share: float = 1.0,
     classes=slice(10, None),
     sgd: bool = False,
+    turned: bool = False,
+    decay: float = 0.0,
+    biases: bool = True,
 ) -> Weights:
     """Adam by its formulas, of the summed losses."""
     weights = [w.double().clone().requires_grad_() for layer in student for w in layer]
@@ -101,13 +108,15 @@ def _by_hand(
     for step, x in enumerate(batches, 1):
         layers = list(zip(weights[::2], weights[1::2], strict=True))
         t = _outputs(wanted, x.double())[..., classes]
-        loss = share * _kl(t, _outputs(layers, x.double())[..., classes]).mean(1).sum()
+        q = _outputs(layers, x.double())[..., classes]
+        loss = share * (_kl(q, t) if turned else _kl(t, q)).mean(1).sum()
         slopes = torch.autograd.grad(loss, weights, allow_unused=True)
         with torch.no_grad():
             for w, g, m, v in zip(weights, slopes, means, squares, strict=True):
-                if sgd:
-                    w -= lr * g
+                if sgd or not (biases or w.shape[1] > 1):
+                    w -= lr * g * sgd
                     continue
+                w *= 1 - lr * decay
                 m.mul_(0.9).add_(0.1 * g)
                 v.mul_(0.999).add_(0.001 * g * g)
                 w -= lr * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
@@ -175,6 +184,13 @@ def check_distilled(distilled) -> str:
                 ),
                 "That is plain gradient descent: use `torch.optim.Adam`.": hand(sgd=True),
                 "The learning rate is another than `lr`.": hand(lr=1e-3),
+                "The divergence is turned round: `auxiliary_loss(student's, teacher's)`.": hand(
+                    turned=True
+                ),
+                "There is a weight decay: use `torch.optim.Adam`, not AdamW.": hand(decay=0.01),
+                "The biases are not trained: give Adam both tensors of a layer.": hand(
+                    biases=False
+                ),
                 "The digits' outputs are distilled as well: leave them out.": hand(
                     classes=slice(None)
                 ),
@@ -217,7 +233,8 @@ def check_joined(joined) -> str:
             )
             return _flat([*first[:-1], (W, bias)])
 
-        bias = _flat([*hidden[:-1], (torch.cat([classes[-1][0][..., :n_classes], auxiliary[-1][0][..., n_classes:]], -1), hidden[-1][1])])  # fmt: skip # noqa: E501
+        W = torch.cat([classes[-1][0][..., :n_classes], auxiliary[-1][0][..., n_classes:]], -1)
+        biases = [_flat([*hidden[:-1], (W, each[-1][1])]) for each in (hidden, classes, auxiliary)]
         match(
             _flat(got),
             made(hidden, classes, auxiliary),
@@ -229,7 +246,9 @@ def check_joined(joined) -> str:
                 "The whole last layer is that of `classes`.": made(hidden, classes, classes),
                 "The whole last layer is that of `auxiliary`.": made(hidden, auxiliary, auxiliary),
                 "The hidden layers are not those of `hidden`.": made(classes, classes, auxiliary),
-                "The last layer's biases have to be joined as well.": bias,
+                "The last layer's biases are `hidden`'s: join them as well.": biases[0],
+                "The last layer's biases are all of `classes`: join them as well.": biases[1],
+                "The last layer's biases are all of `auxiliary`: join them as well.": biases[2],
                 "The number of classes is fixed at 10: use `n_classes`.": made(
                     hidden, classes, auxiliary, n=10
                 ),
@@ -294,7 +313,7 @@ def check_way_cosine(way_cosine) -> str:
 # ---- Answers ------------------------------------------------------------------------------------
 
 _FALSE = {
-    "A": "A student that starts like its teacher names most digits, from such outputs alone.",
+    "A": "A student that starts like its teacher names half of the digits, by such outputs alone.",
     "C": "With 64 auxiliary outputs, students of other hidden layers learn, too.",
     "D": "With 3 auxiliary outputs the same head gives hardly anything.",
     "F": "Students that share the auxiliary outputs alone are at chance, with 64 of them as well.",
@@ -308,6 +327,8 @@ def check_supported(supported) -> str:
         isinstance(supported, (set, list, tuple, str, frozenset)),
         'Give the letters, such as {"A", "C"}.',
     )
+    if isinstance(supported, str):  # "B, E" or "BE"
+        supported = [each for each in supported if each.isalnum()]
     letters = {str(each).strip().upper() for each in supported}
     expect(letters <= set("ABCDEF") and bool(letters), "Give letters from A to F.")
     for letter in sorted(letters & set(_FALSE)):

@@ -95,8 +95,8 @@ def encode(
     """Activations of the latents: one for both models.
 
     Args:
-        k: BatchTopK: of the whole batch keep the `k * batch` activations that are largest times the
-            sum of their two decoder norms, and set the rest to 0. None keeps all above 0.
+        k: BatchTopK: of the whole batch keep the `int(k * batch)` activations that are largest
+            times the sum of their two decoder norms, and set the rest to 0. None keeps all above 0.
 
     Source: Lindsey et al. (2024), transformer-circuits.pub/2024/crosscoders; BatchTopK for
     crosscoders: Minder et al. (2025), arXiv 2504.02922.
