@@ -23,7 +23,7 @@
 # 2. tell the direction of a behaviour from the direction of its topic;
 # 3. read from a difference of activations what a model was fine-tuned on, and audit sealed models within a budget.
 #
-# **Time** 80 minutes for the core, and 10 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls; for *Going deeper* 3.2: the emotion circle.
+# **Time** 80 minutes for the core, and 10 minutes for *Going deeper*. **Needs** lessons 3.1: steering; 1.4: patching; 2.1: controls; 3.2: the emotion circle, for *Going deeper*.
 # **Runs** in about four minutes on a laptop's processor.
 #
 # **First, play.** The same model twice: as it is, and with a small adapter. Ask both. What does the adapter do?

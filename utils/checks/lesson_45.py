@@ -180,58 +180,6 @@ def check_crosscoder_loss(crosscoder_loss) -> str:
     return "Both models' errors, and a penalty that no latent can escape."
 
 
-@exercise("utils.features.diffing.latent_scaling")
-def check_latent_scaling(latent_scaling) -> str:
-    """Latent by latent, by a fit of what the others leave."""
-    for seed in (0, 1):
-        coder, x, f = _setting(seed)
-        coder = _without_gradient(coder)
-        f[:, -1] *= 1 - seed  # the second time the last latent is never active
-        rebuilt = torch.stack([f @ coder.W_dec[m] + coder.b_dec[m] for m in (0, 1)])
-
-        def fitted(
-            *, own=True, along="tuned", whole=False, x=x, f=f, coder=coder, rebuilt=rebuilt
-        ) -> Tensor:
-            out = torch.zeros(2, f.shape[1])
-            for m in (0, 1):
-                for j in range(f.shape[1]):
-                    y = x[m] if whole else x[m] - rebuilt[m]
-                    if own and not whole:
-                        y = y + f[:, j, None] * coder.W_dec[m, j]
-                    z = f[:, j, None] * coder.W_dec[1 if along == "tuned" else m, j]
-                    out[m, j] = (y * z).sum() / (z * z).sum()
-            return out
-
-        right = fitted()
-        got = latent_scaling(coder, x, f)
-        if seed:  # the last latent is never active, which `match` cannot compare
-            expect(
-                isinstance(got, Tensor)
-                and got.shape == right.shape
-                and bool(got[:, -1].isnan().all()),
-                "A latent that is never active gets NaN, 0 over 0.",
-            )
-            got, right = got[:, :-1], right[:, :-1]
-        match(
-            got,
-            right,
-            what="The scaling",
-            mistakes={
-                "The latent's own part is missing: the error is what *all* latents leave, so add "
-                "latent j's back.": fitted(own=False),
-                "Each model is fitted by its own decoder row. Take the tuned model's row for both: "
-                "is the tuned model's direction in the base model?": fitted(along="own"),
-                "You fit the whole activations: take what the other latents leave.": fitted(
-                    whole=True
-                ),
-                "The rows are exchanged: the base model comes first.": right.flip(0),
-                "That is base over tuned: return both, a row for each model.": right[0] / right[1],
-                "That is the transpose: a row for each model.": right.T,
-            },
-        )
-    return "What each model has of a latent, asked of its activations."
-
-
 # ---- Features -----------------------------------------------------------------------------------
 
 
@@ -302,6 +250,61 @@ def check_matched_latents(matched_latents) -> str:
         )
         expect(False, "A feature has another latent than the one most like it.")
     return "Each feature and the latent that stands for it."
+
+
+# ---- Latent scaling -----------------------------------------------------------------------------
+
+
+@exercise("utils.features.diffing.latent_scaling")
+def check_latent_scaling(latent_scaling) -> str:
+    """Latent by latent, by a fit of what the others leave."""
+    for seed in (0, 1):
+        coder, x, f = _setting(seed)
+        coder = _without_gradient(coder)
+        f[:, -1] *= 1 - seed  # the second time the last latent is never active
+        rebuilt = torch.stack([f @ coder.W_dec[m] + coder.b_dec[m] for m in (0, 1)])
+
+        def fitted(
+            *, own=True, along="tuned", whole=False, x=x, f=f, coder=coder, rebuilt=rebuilt
+        ) -> Tensor:
+            out = torch.zeros(2, f.shape[1])
+            for m in (0, 1):
+                for j in range(f.shape[1]):
+                    y = x[m] if whole else x[m] - rebuilt[m]
+                    if own and not whole:
+                        y = y + f[:, j, None] * coder.W_dec[m, j]
+                    z = f[:, j, None] * coder.W_dec[1 if along == "tuned" else m, j]
+                    out[m, j] = (y * z).sum() / (z * z).sum()
+            return out
+
+        right = fitted()
+        got = latent_scaling(coder, x, f)
+        if seed:  # the last latent is never active, which `match` cannot compare
+            expect(
+                isinstance(got, Tensor)
+                and got.shape == right.shape
+                and bool(got[:, -1].isnan().all()),
+                "A latent that is never active gets NaN, 0 over 0.",
+            )
+            got, right = got[:, :-1], right[:, :-1]
+        match(
+            got,
+            right,
+            what="The scaling",
+            mistakes={
+                "The latent's own part is missing: the error is what *all* latents leave, so add "
+                "latent j's back.": fitted(own=False),
+                "Each model is fitted by its own decoder row. Take the tuned model's row for both: "
+                "is the tuned model's direction in the base model?": fitted(along="own"),
+                "You fit the whole activations: take what the other latents leave.": fitted(
+                    whole=True
+                ),
+                "The rows are exchanged: the base model comes first.": right.flip(0),
+                "That is base over tuned: return both, a row for each model.": right[0] / right[1],
+                "That is the transpose: a row for each model.": right.T,
+            },
+        )
+    return "What each model has of a latent, asked of its activations."
 
 
 # ---- Answers ------------------------------------------------------------------------------------

@@ -320,6 +320,26 @@ def check_direction_scores(direction_scores) -> str:
     return "Each direction taken out and put in, and what that costs."
 
 
+@investigation("which_control", course={"B"})
+def check_which_control(which_control) -> str:
+    """One letter."""
+    expect(
+        isinstance(which_control, (set, list, tuple, str)) and len(which_control) == 1,
+        'Give one letter, such as {"A"}.',
+    )
+    letter = str(next(iter(which_control))).strip().upper()
+    why = {
+        "A": "More random directions tell only that the direction is no accident. Animals and food "
+        "are what these requests share, too: what would show whether it is their direction?",
+        "C": "With the sign turned it is the same direction: ablated, exactly the same one.",
+        "D": "Another layer's direction is made from the same requests, and shares whatever they "
+        "share: it cannot tell topic and refusal apart.",
+    }
+    expect(letter in ("A", "B", "C", "D"), "Give one of the letters A, B, C, D.")
+    expect(letter == "B", why.get(letter, ""))
+    return "There the topic is the same, and nothing is refused."
+
+
 # ---- Two models ---------------------------------------------------------------------------------
 
 
@@ -397,26 +417,6 @@ def check_activation_difference(activation_difference) -> str:
 
 
 # ---- Answers ------------------------------------------------------------------------------------
-
-
-@investigation("which_control", course={"B"})
-def check_which_control(which_control) -> str:
-    """One letter."""
-    expect(
-        isinstance(which_control, (set, list, tuple, str)) and len(which_control) == 1,
-        'Give one letter, such as {"A"}.',
-    )
-    letter = str(next(iter(which_control))).strip().upper()
-    why = {
-        "A": "More random directions tell only that the direction is no accident. Animals and food "
-        "are what these requests share, too: what would show whether it is their direction?",
-        "C": "With the sign turned it is the same direction: ablated, exactly the same one.",
-        "D": "Another layer's direction is made from the same requests, and shares whatever they "
-        "share: it cannot tell topic and refusal apart.",
-    }
-    expect(letter in ("A", "B", "C", "D"), "Give one of the letters A, B, C, D.")
-    expect(letter == "B", why.get(letter, ""))
-    return "There the topic is the same, and nothing is refused."
 
 
 _PLANTED = {
