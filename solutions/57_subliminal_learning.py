@@ -285,7 +285,7 @@ plots.table(
 )
 
 # %% [markdown]
-# From three outputs that mean nothing, on images that show nothing, the students learned to name **49%** of the digits. They differ much: the worst names a fifth, the best two thirds or more, so one pair would tell little. From another initialisation they are at chance, and so they are where the teacher's labels were shuffled. So the digits came from the teacher, and they came through the shared beginning. That is the published result (more than half, on larger images, by larger networks).
+# From three outputs that mean nothing, on images that show nothing, the students learned to name **49%** of the digits. They differ much: here the worst names a fifth and the best over two thirds, so one pair would tell little. (With other random numbers best over worst was `2.5`, `1.8` and `1.4`.) From another initialisation they are at chance, and so they are where the teacher's labels were shuffled. So the digits came from the teacher, and they came through the shared beginning. That is the published result (more than half, on larger images, by larger networks).
 #
 # ## 2. Which part of the initialisation?
 #
@@ -552,7 +552,7 @@ supported = lesson_57.check_supported(supported)
 
 # %% tags=["numbers"]
 claim("same initialisation", 100 * same, text=49, within=7)
-assert spread > 2 and basics["teachers"].min() > 0.95
+assert spread > 1.3 and basics["teachers"].min() > 0.95
 assert all(basics[name].mean() < 0.13 for name in list(basics)[3:])
 assert (
     students[3]["same head"].mean() < 0.18 and abs(students[3]["all different"].mean() - 0.1) < 0.04
@@ -610,12 +610,12 @@ plots.table(
 # 1. A student of a language model sees the whole vocabulary's probabilities, or samples of them. Is that few auxiliary outputs, or many?
 # 2. "It needs the same initialisation" was concluded from a student with another one. What did that control leave out?
 # 3. How would you filter training data for a trait that is in none of them?
-# 4. Ten students differ by a factor of three, under the same conditions. What would you look at to find out why?
+# 4. Ten students under the same conditions differ by a factor of two or three. What would you look at to find out why?
 #
 # ## Common mistakes
 #
 # - Taking one failed condition (another initialisation) for a proof of what is needed.
-# - One seed: single students here range from a fifth to two thirds and more.
+# - One seed: single students range from a fifth to three quarters.
 # - A control teacher without training. Its outputs are as meaningless, but it has moved nowhere; one of shuffled labels has.
 # - Comparing papers by their titles, and not by their numbers of outputs.
 #
