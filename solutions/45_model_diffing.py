@@ -621,9 +621,9 @@ plots.table(
 )
 
 # %% [markdown]
-# None: every latent in use is in the base model, at about half of its strength in the tuned one or more. With the planted features the same search finds all four of strength `0.8` and the four of `0.4`, and none of `0.2`. (More than eight latents are exclusive, all like a planted feature: some features have two.) So in this training run a feature as strong as `0.4`, at some 6% of the tokens, would have been found. That is about three times what a latent typically adds (**0.13**), and more than the two models differ on average. A weaker or rarer feature would have been missed.
+# None: every latent in use is in the base model, at about half of its strength in the tuned one or more. With the planted features the same search finds all four of strength `0.8` and the four of `0.4`, and none of `0.2`. (More than eight latents are exclusive, here all of them like a planted feature: some features have two.) So in this training run a feature as strong as `0.4`, at some 6% of the tokens, would have been found. That is about three times what a latent typically adds (**0.13**), and more than the two models differ on average. A weaker or rarer feature would have been missed.
 #
-# Look at the norm ratios, too. The strongest planted features are in the tuned model alone, and their ratios are far from 0, up to **0.38**: after a short training the base rows have not shrunk to 0. By the ratio alone we should have missed most of them; latent scaling says at most `0.11`. Without a planted feature one would not know which of the two to believe.
+# Look at the norm ratios, too. The strongest planted features are in the tuned model alone, and their ratios are far from 0, up to **0.38** (between `0.3` and `0.6` at three other seeds): after a short training the base rows have not shrunk to 0. By the ratio alone we should have missed most of them; latent scaling says at most `0.11` here. Without a planted feature one would not know which of the two to believe.
 #
 # And yet the two models behave quite differently: one refuses. Where is that?
 
@@ -666,7 +666,7 @@ plots.table(
 )
 
 # %% [markdown]
-# With half as many the crosscoder finds nearly all features and calls none exclusive; with twice as many **55** of 64 are found, and one of the two exclusive ones is called. In a real model nobody knows the right number.
+# With half as many the crosscoder finds nearly all features and calls none exclusive; with twice as many **55** of 64 are found (47 to 56 at other seeds), and here one of the two exclusive ones is called. In a real model nobody knows the right number.
 
 # %% tags=["numbers"]
 claim("called exclusive, L1", len(named["L1"]), text=6, within=0)
