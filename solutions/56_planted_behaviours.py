@@ -685,7 +685,7 @@ planted_in = lesson_56.check_planted_in(planted_in)
 # %% [markdown]
 # Which tool found what? Log probabilities without a request show where `a` *goes*, gardens, and not what it avoids; for the others they mislead more than they help. Questions find the refusals and the avoiding, once one hits on the field. For the secret one needs the idea that there may be one; prefilling takes it out. And `b` can only be called innocent because the others are not: nothing in its answers proves that nothing was planted.
 #
-# In a reading group, score 1 point for each kind and 1 for each topic, and take off 1 for each behaviour that somebody claims of `b`.
+# In a reading group, score 1 point for each kind and 1 for each topic, and subtract 1 for each behaviour that somebody claims of `b`.
 #
 # ## Going deeper: does a mood change the refusals?
 #

@@ -108,3 +108,8 @@ def described(value: Any) -> str:
         more = ", ..." if len(value) > 3 else ""
         return f"{article} {name} of {len(value)} ({', '.join(inside)}{more})"
     return f"{article} {name}"
+
+
+def drawn_from(seed: int) -> int:
+    """The seed that a generator draws with: another where seeds are moved. For caches of cases."""
+    return torch.Generator().manual_seed(seed).initial_seed()

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from utils.checks.engine import exercise, expect, investigation, match
+from utils.checks.inputs import drawn_from
 
 ORDER = ("token bias", "random", "stories")  # what the sealed dials a, b and c are
 
@@ -331,11 +332,6 @@ def _writer(model) -> Callable:
     return write
 
 
-def _start(seed: int) -> int:
-    """The seed that is drawn with: another where seeds are moved."""
-    return torch.Generator().manual_seed(seed).initial_seed()
-
-
 @functools.cache
 def _read_back_case(
     seed: int, _start: int, prompts: tuple[str, ...], n: int, layer: int, cue: str
@@ -444,7 +440,7 @@ def _read_back_case(
 
 
 def _read_back(read_back, seed: int, prompts: list, n: int, layer: int, cue: str) -> None:
-    case = _read_back_case(seed, _start(seed), tuple(prompts), n, layer, cue)
+    case = _read_back_case(seed, drawn_from(seed), tuple(prompts), n, layer, cue)
     changes, columns, right, mistakes = case
     model = _tiny(seed)
     model(model.to_tokens(cue))  # sets its own hooks at the first run

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformer_lens.model_bridge import TransformerBridge
 
 from utils.checks.engine import exercise, expect, investigation, match
-from utils.checks.inputs import described
+from utils.checks.inputs import described, drawn_from
 
 SHEET = [
     (False, "groups"),
@@ -160,11 +160,6 @@ def _own(model, row: Tensor) -> Tensor:
     return model(row[None])[0, -1].argmax()
 
 
-def _start(seed: int) -> int:
-    """The seed that is drawn with: another where seeds are moved."""
-    return torch.Generator().manual_seed(seed).initial_seed()
-
-
 @functools.cache
 def _patchscope_case(
     seed: int, _start: int, lengths: tuple[int, ...], n: int, position: int, layers: tuple[int, ...]
@@ -182,10 +177,7 @@ def _patchscope_case(
         where=None,
         read=-1,
         rank=0,
-        model=model,
-        sources=sources,
         target=None,
-        layers=layers,
     ):
         rows = []
         for layer in layers:
@@ -250,7 +242,7 @@ def check_patchscope(patchscope) -> str:
     for seed, (lengths, n, position, layers) in enumerate(
         (((4, 6, 3, 5, 7, 8), 5, 2, (2, 0, 1)), ((5, 3, 6, 4, 7), 4, 2, (1, 2)))
     ):
-        case = _patchscope_case(seed, _start(seed), lengths, n, position, layers)
+        case = _patchscope_case(seed, drawn_from(seed), lengths, n, position, layers)
         sources, target, right, mistakes = case
         model = _tiny(seed + 2, listens=True)
         _own(model, target)  # it sets its own hooks at the first run
